@@ -1,0 +1,371 @@
+//! What a person can ask of a running node, and what it answers.
+//!
+//! The same values travel as JSON lines over the local socket and out of
+//! `--json`: their field names are part of the interface, documented in
+//! `docs/json.md`. Nothing here talks to a person; texts for people are made in
+//! the program, from these.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// A request to a running peer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "kebab-case")]
+pub enum Command {
+    /// Fetch files.
+    Get(Get),
+    /// List the files that match a pattern, wherever they are.
+    Find {
+        /// A glob, on the full path or, without `/`, on the base name.
+        pattern: String,
+    },
+    /// List one peer's files, or everybody's.
+    Ls {
+        /// A name, an address, or the start of an id.
+        peer: Option<String>,
+    },
+    /// List the peers that are present.
+    Peers,
+    /// List this peer's neighbours.
+    Neighbours,
+    /// Say how this peer is.
+    Status,
+    /// Say goodbye to everybody and end.
+    Stop,
+}
+
+/// Which files to fetch, and where to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Get {
+    /// File names or globs.
+    pub names: Vec<String>,
+    /// An absolute directory to write to, instead of the share.
+    pub dir: Option<PathBuf>,
+    /// Another name for the file (with one name only).
+    pub rename: Option<String>,
+    /// Replace what is there.
+    pub overwrite: bool,
+    /// Only from this peer: a name, an address, or the start of an id.
+    pub from: Option<String>,
+    /// Only the content whose root starts so.
+    pub root: Option<String>,
+}
+
+/// Part of an answer. Every answer ends with one [`Event::Done`] or one
+/// [`Event::Error`], and nothing follows it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum Event {
+    /// A file, in answer to `find` and `ls`.
+    File(FileRow),
+    /// A peer, in answer to `peers` and `neighbours`.
+    Peer(PeerRow),
+    /// The answer to `status`.
+    Status(Status),
+    /// Several contents go by this name: an error with [`ErrorKind::Ambiguous`] follows.
+    Choice {
+        /// As it was asked for.
+        name: String,
+        /// What it could be, most holders first.
+        variants: Vec<FileRow>,
+    },
+    /// How far a fetch has come.
+    Progress(Progress),
+    /// A file has arrived, verified, under its name.
+    Fetched(Fetched),
+    /// One of several files could not be fetched; the others go on.
+    Failed {
+        /// As it was asked for, or as it is listed.
+        name: String,
+        /// Why.
+        #[serde(flatten)]
+        failure: Failure,
+    },
+    /// A remark that changes nothing.
+    Note {
+        /// For a person.
+        message: String,
+    },
+    /// All went well.
+    Done(Done),
+    /// It did not go well.
+    Error(Failure),
+}
+
+/// A file somebody has: one row for each (name, content).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileRow {
+    /// Its path in the share.
+    pub name: String,
+    /// In bytes.
+    pub length: u64,
+    /// Last modified, in seconds since 1970.
+    pub mtime: i64,
+    /// 64 hexadecimal digits, once it has been hashed.
+    pub root: Option<String>,
+    /// Who has it.
+    pub holders: Vec<Member>,
+}
+
+/// Somebody in the group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    /// 52 characters of base32.
+    pub id: String,
+    /// Its human name.
+    pub name: Option<String>,
+    /// Its IP address.
+    pub address: String,
+    /// Its port.
+    pub port: u16,
+}
+
+/// A peer that is present.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerRow {
+    /// Who.
+    #[serde(flatten)]
+    pub member: Member,
+    /// Files it lists.
+    pub files: u64,
+    /// Bytes in them.
+    pub bytes: u64,
+    /// The addresses (or ids, where unknown) of its neighbours.
+    pub neighbours: Vec<String>,
+}
+
+/// How a peer is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// Itself.
+    pub id: String,
+    /// Its human name.
+    pub name: Option<String>,
+    /// The share; nothing for a visitor.
+    pub share: Option<PathBuf>,
+    /// Where it listens.
+    pub listen: Option<String>,
+    /// Its tracker's address.
+    pub tracker: Option<String>,
+    /// Whether there is a link to the tracker now.
+    pub tracker_connected: bool,
+    /// Files it lists.
+    pub files: u64,
+    /// Bytes in them.
+    pub bytes: u64,
+    /// Files still to be hashed.
+    pub unhashed: u64,
+    /// Files and folders that were left out of the share.
+    pub skipped: u64,
+    /// Number of neighbours.
+    pub neighbours: u64,
+    /// Lookups so far, by who answered.
+    pub lookups: Lookups,
+    /// When its certificate ends, in seconds since 1970.
+    pub certificate_ends: i64,
+    /// The program's version.
+    pub version: String,
+}
+
+/// Who answered this peer's lookups.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lookups {
+    /// Neighbours: from memory of their listings, or when asked.
+    pub neighbours: u64,
+    /// The tracker.
+    pub tracker: u64,
+    /// Nobody.
+    pub nobody: u64,
+}
+
+/// How far a fetch has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Files that have arrived or failed.
+    pub files: u64,
+    /// Files wanted.
+    pub of_files: u64,
+    /// Bytes that have arrived.
+    pub bytes: u64,
+    /// Bytes wanted.
+    pub of_bytes: u64,
+}
+
+/// A file that has arrived.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Fetched {
+    /// As it is listed.
+    pub name: String,
+    /// Where it is now.
+    pub path: PathBuf,
+    /// In bytes.
+    pub length: u64,
+    /// 64 hexadecimal digits.
+    pub root: String,
+    /// Who sent it; nobody for an empty file or one that was there already.
+    pub from: Option<Member>,
+    /// Who said where it is.
+    pub answer: Provenance,
+    /// From asking to having it, in milliseconds.
+    pub ms: f64,
+}
+
+/// Who said where a file is, and whether the tracker was asked on the way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Provenance {
+    /// Which stage of the lookup answered.
+    pub source: AnswerSource,
+    /// The neighbour that answered when it was asked; nothing otherwise.
+    pub via: Option<Member>,
+    /// Whether the tracker was asked.
+    pub tracker_asked: bool,
+}
+
+/// A stage of a lookup.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AnswerSource {
+    /// This peer's own memory of a neighbour's listing: nobody was asked.
+    Memory,
+    /// A neighbour, when it was asked.
+    Neighbour,
+    /// The tracker.
+    Tracker,
+    /// The person named the peer (`--from`), and that peer was asked.
+    Peer,
+    /// It was there already.
+    Local,
+}
+
+/// The end of an answer that went well.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Done {
+    /// Files fetched, or rows listed.
+    pub count: u64,
+    /// Bytes in them.
+    pub bytes: u64,
+    /// How long it took, in milliseconds.
+    pub ms: f64,
+}
+
+/// What went wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// For programs.
+    pub kind: ErrorKind,
+    /// For people: what, with which thing, and what to do now.
+    pub message: String,
+}
+
+/// Kinds of failure; each is an exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ErrorKind {
+    /// Anything else.
+    Other = 1,
+    /// The command was not well-formed.
+    Usage = 2,
+    /// Nobody shares it now.
+    NotFound = 3,
+    /// Something is in the way at the target.
+    Exists = 4,
+    /// Several contents go by that name.
+    Ambiguous = 5,
+    /// The tracker, or every holder, is out of reach.
+    Network = 6,
+    /// Interrupted, or not finished.
+    Unfinished = 7,
+    /// What arrived was not what was listed.
+    Verification = 8,
+    /// This machine is not a member of a group.
+    NotAMember = 9,
+}
+
+impl ErrorKind {
+    /// The process's exit code.
+    pub fn exit_code(self) -> u8 {
+        self as u8
+    }
+}
+
+/// What a peer's screen shows. A new one is published after every change.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PeerView {
+    /// Its neighbours, addresses in numerical order.
+    pub neighbours: Vec<PeerRow>,
+    /// Whether there is a link to the tracker.
+    pub tracker_connected: bool,
+    /// Files in its share.
+    pub files: u64,
+    /// Of these, still to be hashed.
+    pub unhashed: u64,
+}
+
+/// What a tracker's screen shows: the two tables.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TrackerView {
+    /// Peers, addresses in numerical order.
+    pub peers: Vec<TrackedPeer>,
+    /// Files, names in order, a row for each (name, content); the first
+    /// [`TrackerView::MAX_ROWS`] of them.
+    pub files: Vec<TrackedFile>,
+    /// Rows in all.
+    pub files_total: u64,
+}
+
+impl TrackerView {
+    /// The most file rows, and the most file names in a peer's row, of a view.
+    pub const MAX_ROWS: usize = 1000;
+}
+
+/// A row in the List of Peers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrackedPeer {
+    /// Its address, with the port only where two peers share an address.
+    pub address: String,
+    /// Its human name.
+    pub name: Option<String>,
+    /// Names of its files in order, the first ones.
+    pub files: Vec<String>,
+    /// How many there are in all.
+    pub files_total: u64,
+    /// Its neighbours, as their rows are called, in the rows' order.
+    pub neighbours: Vec<String>,
+}
+
+/// A row in the List of Files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrackedFile {
+    /// Its name.
+    pub name: String,
+    /// The start of its root, where another content goes by the same name.
+    pub root_prefix: Option<String>,
+    /// Who has it, as their rows are called, in the rows' order.
+    pub holders: Vec<String>,
+}
+
+/// Something that happened, worth a line for whoever watches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// Dialling the tracker.
+    Connecting {
+        /// Its address.
+        address: String,
+        /// Its port.
+        port: u16,
+    },
+    /// The tracker has accepted this peer.
+    Connected,
+    /// The tracker is out of reach or gone; trying goes on.
+    TrackerLost {
+        /// Why, for a person.
+        reason: String,
+    },
+    /// A warning: what, with which thing, and what to do.
+    Warning {
+        /// For a person.
+        message: String,
+    },
+}

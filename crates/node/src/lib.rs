@@ -1,0 +1,3 @@
+//! Sockets, disk and clock around the pure machines: a running peer or tracker.
+#![allow(missing_docs)]
+pub mod api;

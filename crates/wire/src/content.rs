@@ -1,0 +1,68 @@
+//! What a file *is*, whatever it is called.
+
+use std::fmt;
+
+use data_encoding::HEXLOWER;
+use minicbor::{Decode, Encode};
+
+/// A file's Merkle root: SHA-256 over 16 KiB leaves (BEP 52, "file tree").
+///
+/// An empty file has none there; here it is 32 zero bytes.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+#[cbor(transparent)]
+pub struct Root(#[cbor(with = "minicbor::bytes")] [u8; 32]);
+
+impl Root {
+    /// The root of the empty file.
+    pub const EMPTY: Self = Self([0; 32]);
+
+    /// A root of these bytes.
+    pub const fn new(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The raw hash.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// Whether its hexadecimal form starts with `prefix` (any case).
+    pub fn has_hex_prefix(&self, prefix: &str) -> bool {
+        !prefix.is_empty() && self.to_string().starts_with(&prefix.to_ascii_lowercase())
+    }
+}
+
+impl fmt::Display for Root {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&HEXLOWER.encode(&self.0))
+    }
+}
+
+impl fmt::Debug for Root {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&HEXLOWER.encode(&self.0[..4]))
+    }
+}
+
+/// A length and a root. Two files with equal contents are the same file.
+///
+/// Never the root alone: BEP 52 does not tell leaves from inner nodes, so a
+/// short file can be made that has the root of a long one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+#[cbor(array)]
+pub struct Content {
+    /// Bytes in the file.
+    #[n(0)]
+    pub length: u64,
+    /// Their Merkle root.
+    #[n(1)]
+    pub root: Root,
+}
+
+impl Content {
+    /// The empty file, which is never fetched, only made.
+    pub const EMPTY: Self = Self {
+        length: 0,
+        root: Root::EMPTY,
+    };
+}

@@ -1,0 +1,42 @@
+//! Socket addresses as byte strings: 6 bytes for IPv4, 18 for IPv6, the port
+//! last and big-endian (the compact form of BEP 23 and BEP 7).
+
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use minicbor::decode::Error;
+use minicbor::encode::Write;
+use minicbor::{Decoder, Encoder};
+
+pub(super) fn encode<C, W: Write>(
+    addresses: &[SocketAddr],
+    e: &mut Encoder<W>,
+    _: &mut C,
+) -> Result<(), minicbor::encode::Error<W::Error>> {
+    e.array(addresses.len() as u64)?;
+    for address in addresses {
+        let port = address.port().to_be_bytes();
+        match address {
+            SocketAddr::V4(v4) => e.bytes(&[&v4.ip().octets()[..], &port].concat())?,
+            SocketAddr::V6(v6) => e.bytes(&[&v6.ip().octets()[..], &port].concat())?,
+        };
+    }
+    Ok(())
+}
+
+pub(super) fn decode<C>(d: &mut Decoder<'_>, _: &mut C) -> Result<Vec<SocketAddr>, Error> {
+    let mut addresses = Vec::new();
+    for bytes in d.array_iter::<&minicbor::bytes::ByteSlice>()? {
+        addresses.push(address(bytes?).ok_or_else(|| Error::message("not an address"))?);
+    }
+    Ok(addresses)
+}
+
+fn address(bytes: &[u8]) -> Option<SocketAddr> {
+    let (ip, port) = bytes.split_last_chunk::<2>()?;
+    let port = u16::from_be_bytes(*port);
+    if let Ok(v4) = <[u8; 4]>::try_from(ip) {
+        return Some((Ipv4Addr::from(v4), port).into());
+    }
+    let v6 = <[u8; 16]>::try_from(ip).ok()?;
+    Some((Ipv6Addr::from(v6), port).into())
+}

@@ -1,0 +1,176 @@
+//! `Find` and `Found`: who has it?
+
+use std::net::SocketAddr;
+
+use minicbor::{Decode, Encode};
+
+use super::{FrameError, addresses, at_most};
+use crate::{Content, Entry, MemberName, Name, PeerId};
+
+/// A question about files or members, answered from memory, never forwarded.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Find {
+    /// What is asked.
+    #[n(2)]
+    pub query: Query,
+    /// 0: answer from your own share. 1: from your neighbours' listings too.
+    /// A tracker answers from all it knows either way.
+    #[n(3)]
+    pub hops: u8,
+    /// Hash these files of yours before you answer, if they are not hashed yet.
+    #[n(4)]
+    #[cbor(default)]
+    pub hash_now: bool,
+    /// Continue behind this name (an answer with `more` ended there).
+    #[n(5)]
+    pub after: Option<Name>,
+}
+
+impl Find {
+    /// The most names in one question.
+    pub const MAX_NAMES: usize = 256;
+    /// The longest name or pattern, in bytes.
+    pub const MAX_TEXT: usize = Name::MAX;
+
+    pub(super) fn check(&self) -> Result<(), FrameError> {
+        let too_long = match &self.query {
+            Query::Names(names) => {
+                at_most(Self::MAX_NAMES, names, "names")?;
+                names.iter().any(|name| name.len() > Self::MAX_TEXT)
+            }
+            Query::Pattern(pattern) => pattern.len() > Self::MAX_TEXT,
+            Query::Content(_) | Query::Members(_) => false,
+        };
+        if too_long {
+            return Err(FrameError::malformed("a name or pattern over 4095 bytes"));
+        }
+        Ok(())
+    }
+}
+
+/// What a [`Find`] asks for.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum Query {
+    /// These names, as people typed them: full paths or base names.
+    #[n(0)]
+    Names(#[n(0)] Vec<String>),
+    /// Every name that matches a glob.
+    #[n(1)]
+    Pattern(#[n(0)] String),
+    /// Everybody who has this content, whatever its name.
+    #[n(2)]
+    Content(#[n(0)] Content),
+    /// Who is here, in the order of their ids; continued behind an id.
+    #[n(3)]
+    Members(#[n(0)] Option<PeerId>),
+}
+
+/// The answer to a [`Find`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Found {
+    /// Files, in the order of their names.
+    #[n(2)]
+    #[cbor(default, skip_if = "Vec::is_empty")]
+    pub variants: Vec<Variant>,
+    /// There is more behind the last one: ask again with `after`.
+    #[n(3)]
+    #[cbor(default)]
+    pub more: bool,
+    /// Who is here, for [`Query::Members`], visitors left out.
+    #[n(4)]
+    #[cbor(default, skip_if = "Vec::is_empty")]
+    pub members: Vec<MemberRow>,
+}
+
+impl Found {
+    /// The most variants in one answer.
+    pub const MAX_VARIANTS: usize = 100;
+    /// The most members in one answer.
+    pub const MAX_MEMBERS: usize = 300;
+
+    pub(super) fn check(&self) -> Result<(), FrameError> {
+        at_most(Self::MAX_VARIANTS, &self.variants, "variants")?;
+        for variant in &self.variants {
+            at_most(Variant::MAX_HOLDERS, &variant.holders, "holders")?;
+            for holder in &variant.holders {
+                at_most(Holder::MAX_ADDRESSES, &holder.addresses, "addresses")?;
+            }
+        }
+        at_most(Self::MAX_MEMBERS, &self.members, "members")?;
+        for row in &self.members {
+            at_most(Holder::MAX_ADDRESSES, &row.member.addresses, "addresses")?;
+            at_most(MemberRow::MAX_NEIGHBOURS, &row.neighbours, "neighbours")?;
+        }
+        Ok(())
+    }
+}
+
+/// One content under one name, and who holds it.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Variant {
+    /// The file. The time is that of its first holder.
+    #[n(0)]
+    pub entry: Entry,
+    /// Its holders.
+    #[n(1)]
+    pub holders: Vec<Holder>,
+    /// Where the entry has no root yet: bytes hashed so far.
+    #[n(2)]
+    pub hashed: Option<u64>,
+}
+
+impl Variant {
+    /// The most holders named for a variant.
+    pub const MAX_HOLDERS: usize = 32;
+}
+
+/// Somebody who lists a file.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Holder {
+    /// Its key.
+    #[n(0)]
+    pub id: PeerId,
+    /// Its human name, as its certificate has it.
+    #[n(1)]
+    pub name: Option<MemberName>,
+    /// Where to reach it, the best address first.
+    #[n(2)]
+    #[cbor(with = "addresses")]
+    pub addresses: Vec<SocketAddr>,
+    /// It has a part of the file only.
+    #[n(3)]
+    #[cbor(default)]
+    pub partial: bool,
+}
+
+impl Holder {
+    /// The most addresses named for a holder.
+    pub const MAX_ADDRESSES: usize = 1 + super::Hello::MAX_CLAIMED;
+}
+
+/// One member that is present.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct MemberRow {
+    /// Who it is and where.
+    #[n(0)]
+    pub member: Holder,
+    /// How many files it lists.
+    #[n(1)]
+    pub files: u64,
+    /// Bytes in those files.
+    #[n(2)]
+    pub bytes: u64,
+    /// Its neighbours, or the first of them.
+    #[n(3)]
+    pub neighbours: Vec<PeerId>,
+}
+
+impl MemberRow {
+    /// The most neighbours named for a member.
+    pub const MAX_NEIGHBOURS: usize = 64;
+}

@@ -1,0 +1,135 @@
+//! The envelope: one flat map made of two head fields and the body's own.
+
+use minicbor::encode::Write;
+use minicbor::{Decode, Encode, Encoder};
+
+use super::{Body, Frame, FrameError, RequestId};
+
+/// The two fields every frame has.
+#[derive(Decode)]
+#[cbor(map)]
+struct Head {
+    #[n(0)]
+    kind: u16,
+    #[n(1)]
+    request: Option<RequestId>,
+}
+
+macro_rules! kinds {
+    ($($kind:literal $body:ident),* $(,)?) => {
+        fn kind(body: &Body) -> u16 {
+            match body {
+                $(Body::$body(_) => $kind,)*
+            }
+        }
+
+        fn encode_body(body: &Body, out: HeadFirst<'_>) {
+            let mut encoder = Encoder::new(out);
+            match body {
+                // Writing to memory cannot fail.
+                $(Body::$body(body) => { let _ = body.encode(&mut encoder, &mut ()); })*
+            }
+        }
+
+        fn decode_body(kind: u16, bytes: &[u8]) -> Option<Result<Body, minicbor::decode::Error>> {
+            Some(match kind {
+                $($kind => whole(bytes).map(Body::$body),)*
+                _ => return None,
+            })
+        }
+    };
+}
+kinds!(
+    0 Hello,
+    1 Join,
+    2 Joined,
+    3 Update,
+    4 Ack,
+    5 Find,
+    6 Found,
+    7 Get,
+    8 Content,
+    9 Refused,
+    10 Leave,
+);
+
+pub(super) fn encode(frame: &Frame, out: &mut Vec<u8>) {
+    let head = HeadFirst {
+        kind: kind(&frame.body),
+        request: frame.request,
+        written: false,
+        out,
+    };
+    encode_body(&frame.body, head);
+}
+
+pub(super) fn decode(bytes: &[u8]) -> Result<Frame, FrameError> {
+    let head: Head = minicbor::decode(bytes).map_err(FrameError::malformed)?;
+    let Some(body) = decode_body(head.kind, bytes) else {
+        return Err(FrameError::Unknown {
+            kind: head.kind,
+            request: head.request,
+        });
+    };
+    let body = body.map_err(FrameError::malformed)?;
+    match &body {
+        Body::Hello(hello) => hello.check(),
+        Body::Update(update) => update.check(),
+        Body::Find(find) => find.check(),
+        Body::Found(found) => found.check(),
+        _ => Ok(()),
+    }?;
+    Ok(Frame {
+        request: head.request,
+        body,
+    })
+}
+
+/// Decodes a body and demands that nothing stands behind it.
+fn whole<'b, T: Decode<'b, ()>>(bytes: &'b [u8]) -> Result<T, minicbor::decode::Error> {
+    let mut decoder = minicbor::Decoder::new(bytes);
+    let value = decoder.decode()?;
+    if decoder.position() < bytes.len() {
+        return Err(minicbor::decode::Error::message("bytes behind the frame").at(decoder.position()));
+    }
+    Ok(value)
+}
+
+/// Passes an encoded body on with the head's fields put in front of its own.
+///
+/// A body is a map with fewer than 22 fields, so its first byte is `0xa0 + n`
+/// (RFC 8949, 3.1). That byte alone is rewritten; nothing is moved or copied
+/// twice, however long the body.
+struct HeadFirst<'a> {
+    kind: u16,
+    request: Option<RequestId>,
+    written: bool,
+    out: &'a mut Vec<u8>,
+}
+
+impl HeadFirst<'_> {
+    fn write_head(&mut self, map: u8) {
+        debug_assert!((0xa0..0xa0 + 22).contains(&map), "a body is a small map");
+        let fields = 1 + u8::from(self.request.is_some());
+        self.out.push(map + fields);
+        let mut encoder = Encoder::new(&mut *self.out);
+        let _ = encoder.u8(0).and_then(|e| e.u16(self.kind));
+        if let Some(RequestId(id)) = self.request {
+            let _ = encoder.u8(1).and_then(|e| e.u32(id));
+        }
+        self.written = true;
+    }
+}
+
+impl Write for HeadFirst<'_> {
+    type Error = std::convert::Infallible;
+
+    fn write_all(&mut self, mut bytes: &[u8]) -> Result<(), Self::Error> {
+        if let (false, Some((&map, rest))) = (self.written, bytes.split_first()) {
+            self.write_head(map);
+            bytes = rest;
+        }
+        self.out.extend_from_slice(bytes);
+        Ok(())
+    }
+}

@@ -1,0 +1,74 @@
+//! `Hello`: the first frame on a link, from both sides at once.
+
+use std::net::SocketAddr;
+
+use minicbor::{Decode, Encode};
+
+use super::{FrameError, addresses, at_most};
+
+/// The version of the link protocol that this code speaks.
+pub const VERSION: u16 = 1;
+
+/// The first frame on a link. The link is up when it has arrived.
+///
+/// Who speaks, and whether it is a tracker, is in its certificate, not here.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Hello {
+    /// The oldest version the sender speaks.
+    #[n(2)]
+    pub oldest: u16,
+    /// The newest version the sender speaks. The newest that both speak is used.
+    #[n(3)]
+    pub newest: u16,
+    /// Where the sender accepts links, at the address this link comes from.
+    #[n(4)]
+    pub port: Option<u16>,
+    /// Where else it may be reached: addresses for other networks.
+    #[n(5)]
+    #[cbor(with = "addresses", default, skip_if = "Vec::is_empty")]
+    pub claimed: Vec<SocketAddr>,
+    /// Random at each start: a new one means that all earlier state is gone.
+    #[n(6)]
+    pub epoch: u64,
+    /// What the sender already knows of the receiver's listing.
+    #[n(7)]
+    pub applied: Option<Position>,
+    /// Whether the sender would keep this link and be a neighbour.
+    #[n(8)]
+    #[cbor(default)]
+    pub neighbour: bool,
+    /// Whether it is here for the moment only: it lists nothing and is not shown.
+    #[n(9)]
+    #[cbor(default)]
+    pub visitor: bool,
+    /// The sender will let no longer time pass without a byte, in milliseconds.
+    #[n(10)]
+    pub interval: u32,
+}
+
+impl Hello {
+    /// The most addresses a member may claim.
+    pub const MAX_CLAIMED: usize = 8;
+
+    pub(super) fn check(&self) -> Result<(), FrameError> {
+        at_most(Self::MAX_CLAIMED, &self.claimed, "claimed addresses")
+    }
+
+    /// The newest version both ends speak.
+    pub fn common_version(&self) -> Option<u16> {
+        (self.oldest <= VERSION && VERSION <= self.newest).then_some(VERSION)
+    }
+}
+
+/// A point in the history of somebody's listing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Position {
+    /// Which history.
+    #[n(0)]
+    pub epoch: u64,
+    /// How far along.
+    #[n(1)]
+    pub seq: u64,
+}

@@ -1,0 +1,50 @@
+//! `Join` and `Joined`: how a key becomes a member, over the joining ALPN only.
+
+use std::fmt;
+
+use minicbor::{Decode, Encode};
+
+use crate::MemberName;
+
+/// Asks a tracker for a certificate.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Join {
+    /// From the invite; an open group asks for none.
+    #[n(2)]
+    pub token: Option<Token>,
+    /// PKCS #10, DER. Only its key is taken, and its signature checked.
+    #[n(3)]
+    #[cbor(with = "minicbor::bytes")]
+    pub request: Vec<u8>,
+    /// What the machine would like to be called.
+    #[n(4)]
+    pub name: Option<MemberName>,
+}
+
+/// Makes its key a member.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Joined {
+    /// The certificate, X.509 DER.
+    #[n(2)]
+    #[cbor(with = "minicbor::bytes")]
+    pub certificate: Vec<u8>,
+    /// The signed group record, where the group has one.
+    #[n(3)]
+    pub record: Option<minicbor::bytes::ByteVec>,
+    /// The tracker's clock, in seconds since 1970 (UTC).
+    #[n(4)]
+    pub time: i64,
+}
+
+/// The secret in an invite.
+#[derive(Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(transparent)]
+pub struct Token(#[cbor(with = "minicbor::bytes")] pub [u8; 16]);
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(secret)")
+    }
+}

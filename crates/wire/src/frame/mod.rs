@@ -1,0 +1,188 @@
+//! What two members say over a link.
+//!
+//! A frame is a 4-byte big-endian length and a CBOR map with integer keys.
+//! Key 0 is the type, key 1 the request id, and the body's own fields start at
+//! 2; `frames.md` beside this crate's manifest is the table of all of them.
+//! Unknown keys are skipped, so that fields can be added.
+//!
+//! This module owns the envelope; each body has a module of its own.
+
+mod addresses;
+mod find;
+mod get;
+mod head;
+mod hello;
+mod join;
+mod update;
+
+use std::fmt;
+
+use minicbor::{Decode, Encode};
+use thiserror::Error;
+
+pub use find::{Find, Found, Holder, MemberRow, Query, Variant};
+pub use get::{Bytes, Get, Leave, Reason, Refused};
+pub use hello::{Hello, Position, VERSION};
+pub use join::{Join, Joined, Token};
+pub use update::{Ack, Update};
+
+/// The longest frame, in bytes, without its length prefix.
+pub const MAX_FRAME: usize = 1024 * 1024;
+/// The longest frame that somebody who is no member yet may send.
+pub const MAX_JOIN_FRAME: usize = 16 * 1024;
+/// The longest file that travels inline, in bytes. Longer ones need a session.
+pub const MAX_INLINE: u64 = 256 * 1024;
+/// Bytes of the length in front of a frame.
+pub const PREFIX: usize = 4;
+
+/// Pairs an answer with its question. Chosen by the asker, unique among its
+/// unanswered questions on one link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+#[cbor(transparent)]
+pub struct RequestId(pub u32);
+
+/// One message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// Present on questions and on their answers.
+    pub request: Option<RequestId>,
+    /// What is said.
+    pub body: Body,
+}
+
+/// What a frame can say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each variant is documented where its type is")]
+pub enum Body {
+    Hello(Hello),
+    Join(Join),
+    Joined(Joined),
+    Update(Update),
+    Ack(Ack),
+    Find(Find),
+    Found(Found),
+    Get(Get),
+    Content(Bytes),
+    Refused(Refused),
+    Leave(Leave),
+}
+
+impl Frame {
+    /// A frame that asks or answers nothing.
+    pub fn plain(body: impl Into<Body>) -> Self {
+        Self {
+            request: None,
+            body: body.into(),
+        }
+    }
+
+    /// A question, or the answer to one.
+    pub fn with_request(request: RequestId, body: impl Into<Body>) -> Self {
+        Self {
+            request: Some(request),
+            body: body.into(),
+        }
+    }
+
+    /// Appends the frame with its length prefix to `out`.
+    ///
+    /// On an error `out` is as it was.
+    pub fn encode(&self, out: &mut Vec<u8>) -> Result<(), FrameError> {
+        let start = out.len();
+        out.extend_from_slice(&[0; PREFIX]);
+        head::encode(self, out);
+        let length = out.len() - start - PREFIX;
+        if length > MAX_FRAME {
+            out.truncate(start);
+            return Err(FrameError::TooLong {
+                length: length as u64,
+                limit: MAX_FRAME,
+            });
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "at most MAX_FRAME")]
+        out[start..start + PREFIX].copy_from_slice(&(length as u32).to_be_bytes());
+        Ok(())
+    }
+
+    /// Reads one frame, given without its length prefix.
+    pub fn decode(bytes: &[u8]) -> Result<Self, FrameError> {
+        head::decode(bytes)
+    }
+}
+
+/// The length that a prefix announces, if it is within `limit` bytes.
+pub fn announced_length(prefix: [u8; PREFIX], limit: usize) -> Result<usize, FrameError> {
+    let length = u32::from_be_bytes(prefix);
+    match usize::try_from(length) {
+        Ok(length) if length <= limit => Ok(length),
+        _ => Err(FrameError::TooLong {
+            length: length.into(),
+            limit,
+        }),
+    }
+}
+
+/// What is wrong with a frame, sorted by what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum FrameError {
+    /// A type this version does not know. Answer [`Reason::Unknown`] if it
+    /// asked something, ignore it otherwise; the link goes on.
+    #[error("unknown frame type {kind}")]
+    Unknown {
+        /// Key 0.
+        kind: u16,
+        /// Key 1.
+        request: Option<RequestId>,
+    },
+    /// Not a frame. Close the link with this reason.
+    #[error("malformed frame: {0}")]
+    Malformed(String),
+    /// Over the limit. Close the link with this reason.
+    #[error("a frame of {length} bytes is over the limit of {limit}")]
+    TooLong {
+        /// As announced.
+        length: u64,
+        /// As allowed.
+        limit: usize,
+    },
+}
+
+impl FrameError {
+    fn malformed(what: impl fmt::Display) -> Self {
+        Self::Malformed(what.to_string())
+    }
+}
+
+macro_rules! bodies {
+    ($($body:ident($type:ty)),* $(,)?) => {
+        $(impl From<$type> for Body {
+            fn from(body: $type) -> Self {
+                Self::$body(body)
+            }
+        })*
+    };
+}
+bodies!(
+    Hello(Hello),
+    Join(Join),
+    Joined(Joined),
+    Update(Update),
+    Ack(Ack),
+    Find(Find),
+    Found(Found),
+    Get(Get),
+    Content(Bytes),
+    Refused(Refused),
+    Leave(Leave),
+);
+
+/// Refuses a list over `limit`.
+fn at_most<T>(limit: usize, list: &[T], what: &str) -> Result<(), FrameError> {
+    if list.len() > limit {
+        return Err(FrameError::malformed(format_args!(
+            "{} {what}, at most {limit} are allowed",
+            list.len()
+        )));
+    }
+    Ok(())
+}

@@ -1,0 +1,89 @@
+//! `Update` and `Ack`: how a listing reaches everybody who keeps a copy of it.
+
+use minicbor::{Decode, Encode};
+
+use super::{FrameError, at_most};
+use crate::{Entry, Name, PeerId};
+
+/// A change of the sender's share, the whole of it, or only a sign of life.
+///
+/// A long one is cut into several frames with the same `seq`; they are gathered
+/// from the one marked `first` and take effect at the one marked `last`.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Update {
+    /// The state of the listing once this is applied.
+    #[n(2)]
+    pub seq: u64,
+    /// The state this is a change of; absent when it is a full listing.
+    #[n(3)]
+    pub since: Option<u64>,
+    /// The first frame of this update.
+    #[n(4)]
+    pub first: bool,
+    /// The last frame of this update.
+    #[n(5)]
+    pub last: bool,
+    /// Entries that are new or different.
+    #[n(6)]
+    #[cbor(default, skip_if = "Vec::is_empty")]
+    pub added: Vec<Entry>,
+    /// Names that are gone.
+    #[n(7)]
+    #[cbor(default, skip_if = "Vec::is_empty")]
+    pub removed: Vec<Name>,
+    /// The sender's neighbours, when they have changed.
+    #[n(8)]
+    pub neighbours: Option<Vec<PeerId>>,
+    /// How many files the sender is serving at this moment.
+    #[n(9)]
+    #[cbor(default)]
+    pub load: u32,
+}
+
+impl Update {
+    /// The most neighbours a member may name.
+    pub const MAX_NEIGHBOURS: usize = 1024;
+
+    /// An update that changes nothing: a sign of life.
+    pub fn heartbeat(seq: u64) -> Self {
+        Self {
+            seq,
+            since: Some(seq),
+            first: true,
+            last: true,
+            added: Vec::new(),
+            removed: Vec::new(),
+            neighbours: None,
+            load: 0,
+        }
+    }
+
+    pub(super) fn check(&self) -> Result<(), FrameError> {
+        at_most(
+            Self::MAX_NEIGHBOURS,
+            self.neighbours.as_deref().unwrap_or_default(),
+            "neighbours",
+        )
+    }
+}
+
+/// The answer to an [`Update`]: always from a tracker, and from a neighbour
+/// when it has something to say.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Ack {
+    /// The state of the sender's copy, or nothing: "send a full one".
+    #[n(2)]
+    pub seq: Option<u64>,
+    /// The interval granted from now on, in milliseconds.
+    #[n(3)]
+    pub interval: Option<u32>,
+    /// The listing was over the bounds and is not kept: send only signs of life.
+    #[n(4)]
+    #[cbor(default)]
+    pub unlisted: bool,
+    /// The number of the sender's group record.
+    #[n(5)]
+    pub record: Option<u64>,
+}

@@ -1,0 +1,28 @@
+//! Bytes to values and back.
+//!
+//! ```text
+//! id       who: a member's public key, written in base32
+//! name     what it is called: a relative path that cannot leave a share
+//! content  what it is: a length and a Merkle root (BEP 52)
+//! merkle   how that root is computed
+//! entry    one file on offer: name, length, mtime, root
+//! frame    what two members say over a link, one module a frame
+//! ```
+//!
+//! Everything here is pure: no sockets, files, clocks or randomness. A value
+//! that exists is valid; whatever came from outside is checked while it is
+//! decoded, and an error says what was wrong with it. What the values *mean*,
+//! and what to do about them, is decided in `thorp-core`.
+
+pub mod content;
+pub mod entry;
+pub mod frame;
+pub mod id;
+pub mod merkle;
+pub mod name;
+
+pub use content::{Content, Root};
+pub use entry::Entry;
+pub use frame::{Body, Frame, FrameError, RequestId};
+pub use id::{MemberName, PeerId};
+pub use name::Name;
