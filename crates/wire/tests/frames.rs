@@ -82,7 +82,7 @@ fn a_type_nobody_knows_is_reported_with_its_request_id() {
     for (bytes, kind, request) in [
         (&[0xa1, 0x00, 0x0b][..], 11, None),
         (&[0xa2, 0x00, 0x0b, 0x01, 0x07], 11, request),
-        (&[0xa3, 0x00, 0x0b, 0x01, 0x07, 0x02, 0xf6], 11, request),
+        (&[0xa3, 0x00, 0x0b, 0x01, 0x07, 0x02, 0xf5], 11, request),
         (&[0xa2, 0x00, 0x0b, 0x02, 0x07], 11, None),
         (&[0xa1, 0x00, 0x19, 0xff, 0xff], 65_535, None),
     ] {
@@ -112,7 +112,7 @@ fn a_frame_without_a_type_or_with_a_request_id_that_is_none_is_refused() {
     assert!(malformed(&[]).is_some());
     assert!(malformed(&[0xa0]).is_some());
     assert!(malformed(&[0xa1, 0x01, 0x07]).is_some());
-    assert!(malformed(&[0xa2, 0x00, 0x0b, 0x01, 0xf6]).is_some(), "null");
+    assert!(malformed(&[0xa2, 0x00, 0x0b, 0x01, 0xf5]).is_some(), "true");
     let over_32_bits = [0xa2, 0x00, 0x0b, 0x01, 0x1b, 0, 0, 0, 1, 0, 0, 0, 0];
     assert!(malformed(&over_32_bits).is_some());
 }
@@ -121,7 +121,7 @@ fn a_frame_without_a_type_or_with_a_request_id_that_is_none_is_refused() {
 fn a_kind_of_question_nobody_knows_leaves_the_link_open() {
     let future = [
         &[0xa5, 0x00, 0x05, 0x01, 0x07][..], // Find, request 7
-        &[0x02, 0x82, 0x04, 0x81, 0xf6],     // query: kind 4, [null]
+        &[0x02, 0x82, 0x04, 0x81, 0xf5],     // query: kind 4, [true]
         &[0x03, 0x01, 0x04, 0xf4],
     ]
     .concat();
@@ -175,7 +175,7 @@ fn unknown_keys_inside_a_frame_s_values_are_skipped() {
     let update = [
         &[0xa6, 0x00, 0x03, 0x02, 0x01, 0x04, 0xf5, 0x05, 0xf5][..],
         &[0x06, 0x81, 0xa4, 0x00, 0x61, b'a', 0x01, 0x01, 0x02, 0x00],
-        &[0x09, 0x81, 0xa1, 0x00, 0xf6], // key 9 of the entry: [{0: null}]
+        &[0x09, 0x81, 0xa1, 0x00, 0xf5], // key 9 of the entry: [{0: true}]
         &[0x09, 0x00],
     ]
     .concat();
@@ -189,7 +189,7 @@ fn unknown_keys_inside_a_frame_s_values_are_skipped() {
     let get = [
         &[0xa2, 0x00, 0x07, 0x02, 0x83, 0x01, 0x58, 0x20][..],
         &[1; 32],
-        &[0xf6],
+        &[0xf5],
     ]
     .concat();
     assert_eq!(Frame::decode(&get), Ok(Frame::plain(Get { content })));
@@ -509,6 +509,15 @@ fn a_frame_of_exactly_the_limit_travels() {
 }
 
 #[test]
+fn a_frame_over_the_limit_is_not_even_looked_at() {
+    let mut future = vec![0xa2, 0x00, 0x0b, 0x02, 0x5a];
+    future.extend((1u32 << 20).to_be_bytes());
+    future.resize(future.len() + MAX_FRAME, 0);
+    let too_long = Frame::decode(&future);
+    assert!(matches!(too_long, Err(FrameError::TooLong { .. })));
+}
+
+#[test]
 fn who_is_no_member_yet_may_say_less() {
     let join = |length| Join {
         token: None,
@@ -548,6 +557,69 @@ fn an_announced_length_is_believed_up_to_the_limit() {
         }
     }
     assert_eq!(announced_length([0; PREFIX], MAX_FRAME), Ok(0));
+}
+
+/// `frames.md` is written by hand; here is what of it can be counted.
+#[test]
+fn the_page_says_what_the_code_does() {
+    let page = include_str!("../frames.md");
+    let types = "Hello Join Joined Update Ack Find Found Get Content Refused Leave";
+    for (kind, name) in types.split(' ').enumerate() {
+        assert!(page.contains(&format!("\n| {kind} | {name} | ")), "{name}");
+        assert!(page.contains(&format!("\n### {kind} {name}\n")), "{name}");
+    }
+    let section = |title: &str| {
+        let (_, behind) = page.split_once(title).expect("a section");
+        let end = behind
+            .find("\n#")
+            .into_iter()
+            .chain(behind.find("\n**"))
+            .min();
+        &behind[..end.unwrap_or(behind.len())]
+    };
+    for (title, bound) in [
+        ("## The envelope", "1,048,576 (1 MiB)".to_owned()),
+        ("## The envelope", "16,384 (16 KiB)".to_owned()),
+        ("### 0 Hello", format!("At most {}.", Hello::MAX_CLAIMED)),
+        (
+            "### 3 Update",
+            format!("At most {}.", Update::MAX_NEIGHBOURS),
+        ),
+        (
+            "### 5 Find",
+            format!(
+                "At most {}, each at most {} bytes",
+                Find::MAX_NAMES,
+                Find::MAX_TEXT
+            ),
+        ),
+        ("### 6 Found", format!("At most {}.", Found::MAX_VARIANTS)),
+        ("### 6 Found", format!("At most {}.", Found::MAX_MEMBERS)),
+        ("### 8 Content", "At most 262,144 (256 KiB)".to_owned()),
+        (
+            "### 9 Refused",
+            format!("At most {} bytes", Refused::MAX_TEXT),
+        ),
+        ("### 10 Leave", format!("At most {} bytes", Leave::MAX_TEXT)),
+        ("**variant**", format!("At most {}.", Variant::MAX_HOLDERS)),
+        ("**holder**", format!("At most {}.", Holder::MAX_ADDRESSES)),
+        (
+            "**member row**",
+            format!("At most {}.", MemberRow::MAX_NEIGHBOURS),
+        ),
+        ("**file name**", format!("text, 1 to {} bytes", Name::MAX)),
+        ("**file name**", format!("over {} bytes", Name::MAX_PART)),
+        (
+            "**member name**",
+            format!("1 to {} characters", MemberName::MAX),
+        ),
+    ] {
+        assert!(section(title).contains(&bound), "{title}: {bound}");
+    }
+    assert_eq!(
+        (MAX_FRAME, MAX_JOIN_FRAME, MAX_INLINE),
+        (1_048_576, 16_384, 262_144)
+    );
 }
 
 /// Bytes as they come from the other side, without the length.

@@ -553,7 +553,7 @@ fn golden(frame: Frame, commented_hex: &str) {
 
     let mut newer = body.to_vec();
     newer[0] += 1; // one more field:
-    newer.extend([0x18, 0x64, 0x82, 0xa1, 0x00, 0xf6, 0x61, b'?']); // 100: [{0: null}, "?"]
+    newer.extend([0x18, 0x64, 0x82, 0xa1, 0x00, 0xf5, 0x61, b'?']); // 100: [{0: true}, "?"]
     assert_eq!(Frame::decode(&newer).as_ref(), Ok(&frame));
     assert_eq!(Frame::decode(body), Ok(frame));
 }

@@ -164,7 +164,7 @@ pub enum FrameError {
     /// A type, or a kind of [`Query`], that this version does not know. Answer
     /// [`Reason::Unknown`] if it asked something, ignore it otherwise; the link
     /// goes on.
-    #[error("unknown frame type {kind} or kind of question in it")]
+    #[error("a frame of type {kind} says what this version does not know")]
     Unknown {
         /// Key 0.
         kind: u16,

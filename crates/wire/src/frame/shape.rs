@@ -1,15 +1,16 @@
 //! The shape that every frame has, known or not: exactly one CBOR map, in the
-//! deterministic form of RFC 8949 (section 4.2.1), and not deep.
+//! deterministic form of RFC 8949 (section 4.2.1), with small keys, no nulls,
+//! and not deep.
 //!
-//! So every value has one encoding, a key comes once, nothing hides behind the
-//! end, and what is skipped because nobody knows it is cheap to skip. One pass,
-//! no memory. What the fields are, and whether they are there, is not looked at
-//! here: that is each body's own business.
+//! So every value has one encoding, a key comes once, what is missing is left
+//! out, nothing hides behind the end, and what is skipped because nobody knows
+//! it is cheap to skip. One pass, no memory. What the fields are, and whether
+//! they are there, is not looked at here: that is each body's own business.
 
 use super::FrameError;
 
 /// Maps, arrays and tags inside one another, at most. The deepest frame of this
-/// version needs 7.
+/// version needs 6.
 const MAX_DEPTH: u8 = 16;
 
 pub(super) fn check(bytes: &[u8]) -> Result<(), FrameError> {
@@ -40,16 +41,19 @@ const NOT_SHORTEST: &str = "a number or length that is not in its shortest form"
 /// What is still to be read.
 struct Rest<'a>(&'a [u8]);
 
-impl Rest<'_> {
+impl<'a> Rest<'a> {
     /// Reads one value with everything in it.
     fn value(&mut self, depth: u8) -> Result<(), &'static str> {
         let first = self.byte()?;
         let (major, info) = (first >> 5, first & 0x1f);
         match major {
             UNSIGNED | NEGATIVE => self.argument(info).map(drop),
-            BYTES | TEXT => {
-                let length = self.argument(info)?;
-                self.skip(length)
+            BYTES => self.string(info).map(drop),
+            TEXT => {
+                let text = self.string(info)?;
+                str::from_utf8(text)
+                    .map(drop)
+                    .map_err(|_| "a text that is not UTF-8")
             }
             ARRAY => {
                 let depth = deeper(depth)?;
@@ -80,12 +84,17 @@ impl Rest<'_> {
         }
     }
 
-    fn key(&mut self) -> Result<u64, &'static str> {
+    fn key(&mut self) -> Result<u32, &'static str> {
         let first = self.byte()?;
         if first >> 5 != UNSIGNED {
             return Err("a key that is not an unsigned integer");
         }
-        self.argument(first)
+        u32::try_from(self.argument(first)?).map_err(|_| "a key over 32 bits")
+    }
+
+    fn string(&mut self, info: u8) -> Result<&'a [u8], &'static str> {
+        let length = self.argument(info)?;
+        self.take(length)
     }
 
     /// The number that the lower five bits of a first byte stand for or announce.
@@ -105,15 +114,16 @@ impl Rest<'_> {
         Ok(argument)
     }
 
-    /// `false`, `true`, `null` and their kin, and floats, which no frame has so far.
+    /// `false`, `true` and their kin, and floats, which no frame has so far.
     fn simple(&mut self, info: u8) -> Result<(), &'static str> {
         match info {
-            0..24 => Ok(()),
+            0..22 => Ok(()),
+            22 | 23 => Err("null or undefined, where what is missing is left out"),
             24 => match self.byte()? {
                 0..32 => Err(NOT_SHORTEST),
                 _ => Ok(()),
             },
-            25..28 => self.skip(1 << (info - 24)),
+            25..28 => self.take(1 << (info - 24)).map(drop),
             _ => Err("a reserved CBOR byte"),
         }
     }
@@ -128,10 +138,11 @@ impl Rest<'_> {
         Ok(*array)
     }
 
-    fn skip(&mut self, length: u64) -> Result<(), &'static str> {
+    fn take(&mut self, length: u64) -> Result<&'a [u8], &'static str> {
         let length = usize::try_from(length).map_err(|_| CUT)?;
-        self.0 = self.0.get(length..).ok_or(CUT)?;
-        Ok(())
+        let (taken, rest) = self.0.split_at_checked(length).ok_or(CUT)?;
+        self.0 = rest;
+        Ok(taken)
     }
 }
 
@@ -159,7 +170,7 @@ mod tests {
             &[0x42, 0xff, 0xff],             // bytes
             &[0x62, b'h', b'i'],             // text
             &[0x82, 0x01, 0x80],             // [1, []]
-            &[0xa2, 0x00, 0xa0, 0x05, 0xf6], // {0: {}, 5: null}
+            &[0xa2, 0x00, 0xa0, 0x05, 0xf5], // {0: {}, 5: true}
             &[0xc1, 0x00],                   // a tag
             &[0xf5],                         // true
             &[0xf8, 0x20],                   // simple(32)
@@ -227,15 +238,31 @@ mod tests {
     #[test]
     fn keys_are_unsigned_ascending_and_there_once() {
         for keys in [[0, 0], [1, 0]] {
-            assert!(refusal(&[0xa2, keys[0], 0xf6, keys[1], 0xf6]).contains("repeated"));
+            assert!(refusal(&[0xa2, keys[0], 0xf5, keys[1], 0xf5]).contains("repeated"));
         }
-        assert_eq!(check(&[0xa2, 0x00, 0xf6, 0x01, 0xf6]), Ok(()));
+        assert_eq!(check(&[0xa2, 0x00, 0xf5, 0x01, 0xf5]), Ok(()));
+        let largest = [0xa1, 0x1a, 0xff, 0xff, 0xff, 0xff, 0xf5];
+        assert_eq!(check(&largest), Ok(()));
+        let larger = [0xa1, 0x1b, 0, 0, 0, 1, 0, 0, 0, 0, 0xf5];
+        assert!(refusal(&larger).contains("over 32 bits"));
         for key in [0x20, 0x60, 0x40, 0x80, 0xf6] {
             assert!(
-                refusal(&[0xa1, key, 0xf6]).contains("not an unsigned"),
+                refusal(&[0xa1, key, 0xf5]).contains("not an unsigned"),
                 "{key:02x}"
             );
         }
+    }
+
+    #[test]
+    fn what_is_missing_is_left_out_and_not_null() {
+        assert!(refusal(&[0xa1, 0x00, 0xf6]).contains("null"));
+        assert!(refusal(&[0xa1, 0x00, 0x81, 0xf7]).contains("undefined"));
+    }
+
+    #[test]
+    fn text_is_utf_8() {
+        assert_eq!(check(&[0xa1, 0x00, 0x62, 0xc3, 0xbc]), Ok(()));
+        assert!(refusal(&[0xa1, 0x00, 0x61, 0xc3]).contains("UTF-8"));
     }
 
     #[test]
