@@ -1,0 +1,293 @@
+//! How a key becomes a member: both ends of ALPN `thorp-join/1`.
+//!
+//! One question, one answer, 16 KiB and ten seconds: whoever asks is nobody
+//! yet. Whether it becomes somebody is decided in
+//! [`authority`](crate::authority).
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use rustls::ServerConfig;
+use thiserror::Error;
+use thorp_wire::frame::{
+    Join, Joined, MAX_JOIN_FRAME, PREFIX, Reason, Refused, Token, announced_length,
+};
+use thorp_wire::{Body, Frame, FrameError, MemberName, RequestId};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::timeout;
+
+use crate::addresses::NetAddress;
+use crate::authority::Authority;
+use crate::clock::{Clock, unix_seconds};
+use crate::dial::{self, DialError};
+use crate::identity::{CaKey, Identity, IdentityError, Membership};
+use crate::invite::Invite;
+use crate::tls::{self, CertificateError, TRACKER_NAME, TlsError};
+
+/// How long joining may take once the connection is there.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// What somebody has who wants to join.
+#[derive(Clone, Debug)]
+pub struct Ticket {
+    /// Where the tracker is.
+    pub trackers: Vec<NetAddress>,
+    /// The group's CA, where it is known: from an invite, or from an earlier time.
+    pub ca: Option<CaKey>,
+    /// The secret of an invite.
+    pub token: Option<Token>,
+}
+
+impl Ticket {
+    /// For an open group: its tracker's addresses are enough.
+    pub fn open(trackers: Vec<NetAddress>) -> Self {
+        Self {
+            trackers,
+            ca: None,
+            token: None,
+        }
+    }
+}
+
+impl From<Invite> for Ticket {
+    fn from(invite: Invite) -> Self {
+        Self {
+            trackers: invite.trackers,
+            ca: Some(invite.ca),
+            token: Some(invite.token),
+        }
+    }
+}
+
+/// To renew: a member's key is enough.
+impl From<&Membership> for Ticket {
+    fn from(membership: &Membership) -> Self {
+        Self {
+            trackers: membership.trackers.clone(),
+            ca: Some(membership.ca),
+            token: None,
+        }
+    }
+}
+
+/// Asks a tracker to make this machine's key a member. Nothing is kept yet:
+/// [`Membership::save`] does that.
+pub async fn join(
+    ticket: &Ticket,
+    identity: &Identity,
+    wanted: Option<MemberName>,
+    clock: &Clock,
+) -> Result<Membership, JoinError> {
+    let addresses = NetAddress::resolve(&ticket.trackers)
+        .await
+        .map_err(|e| JoinError::Address(e.to_string()))?;
+    let config = tls::join_client(ticket.ca, clock)?;
+    let (mut stream, address) = dial::reach(&addresses, TRACKER_NAME, config, None).await?;
+    let ca = match ticket.ca {
+        Some(ca) => ca,
+        None => tls::ca_of(stream.get_ref().1).ok_or_else(|| {
+            JoinError::Certificate(CertificateError::NotThorp("it shows no CA".into()))
+        })?,
+    };
+    let question = Join {
+        token: ticket.token.clone(),
+        request: identity.certificate_request()?,
+        name: wanted,
+    };
+    let id = RequestId(1);
+    let talk = async {
+        write(&mut stream, &Frame::with_request(id, question)).await?;
+        read(&mut stream).await
+    };
+    let answer = timeout(LIMIT, talk)
+        .await
+        .map_err(|_| JoinError::Broken(address, io::ErrorKind::TimedOut.into()))?
+        .map_err(|e| JoinError::broken(address, e))?;
+    match answer.body {
+        Body::Joined(joined) => accept(ticket, identity, ca, &joined, clock),
+        Body::Refused(Refused { reason, text }) => Err(JoinError::Refused { reason, text }),
+        _ => Err(JoinError::Odd(
+            address,
+            "another answer than expected".into(),
+        )),
+    }
+}
+
+/// Checks that what the tracker gave makes us a member.
+fn accept(
+    ticket: &Ticket,
+    identity: &Identity,
+    ca: CaKey,
+    joined: &Joined,
+    clock: &Clock,
+) -> Result<Membership, JoinError> {
+    let here = clock.wall();
+    let member = tls::verify_member(&joined.certificate, ca, here).map_err(|why| {
+        let there = u64::try_from(joined.time).unwrap_or(0);
+        match unix_seconds(here).abs_diff(there) {
+            0..300 => JoinError::Certificate(why),
+            seconds => JoinError::Clock { seconds },
+        }
+    })?;
+    if member.id != identity.id() {
+        return Err(JoinError::Certificate(CertificateError::WrongPeer {
+            expected: tls::id_name(identity.id()),
+            found: vec![tls::id_name(member.id)],
+        }));
+    }
+    Ok(Membership {
+        certificate: joined.certificate.clone(),
+        ca,
+        trackers: ticket.trackers.clone(),
+    })
+}
+
+/// A tracker's joining service.
+#[derive(Clone, Debug)]
+pub struct JoinService {
+    /// From [`tls::join_server`].
+    pub config: Arc<ServerConfig>,
+    /// Who decides.
+    pub authority: Arc<Authority>,
+    /// The tracker's clock.
+    pub clock: Clock,
+}
+
+impl JoinService {
+    /// Answers one question on an established connection, and hangs up.
+    pub async fn serve<S>(&self, mut stream: S, from: SocketAddr)
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let talk = async {
+            let question = read(&mut stream).await?;
+            let body = match question.body {
+                Body::Join(join) => self.answer(join, from).await,
+                _ => Body::Refused(Refused {
+                    reason: Reason::NotServed,
+                    text: "only Join is answered here".into(),
+                }),
+            };
+            let answer = Frame {
+                request: question.request,
+                body,
+            };
+            write(&mut stream, &answer).await?;
+            stream.shutdown().await.map_err(Broken::Io)
+        };
+        match timeout(LIMIT, talk).await {
+            Ok(Ok(())) => {}
+            Ok(Err(why)) => tracing::debug!(%from, %why, "joining broke off"),
+            Err(_) => tracing::debug!(%from, "joining took too long"),
+        }
+    }
+
+    async fn answer(&self, join: Join, from: SocketAddr) -> Body {
+        let now: SystemTime = self.clock.wall();
+        let authority = self.authority.clone();
+        let admitted = tokio::task::spawn_blocking(move || authority.admit(&join, now)).await;
+        match admitted {
+            Ok(Ok(certificate)) => Body::Joined(Joined {
+                certificate,
+                record: None,
+                time: i64::try_from(unix_seconds(now)).unwrap_or(i64::MAX),
+            }),
+            Ok(Err(why)) => {
+                tracing::info!(%from, %why, "not admitted");
+                Body::Refused(why.refusal())
+            }
+            Err(why) => {
+                tracing::error!(%from, %why, "not admitted");
+                Body::Refused(Refused {
+                    reason: Reason::NotServed,
+                    text: "the tracker is shutting down".into(),
+                })
+            }
+        }
+    }
+}
+
+async fn write<S: AsyncWrite + Unpin>(stream: &mut S, frame: &Frame) -> Result<(), Broken> {
+    let mut bytes = Vec::new();
+    frame.encode(&mut bytes)?;
+    stream.write_all(&bytes).await?;
+    stream.flush().await?;
+    Ok(())
+}
+
+async fn read<S: AsyncRead + Unpin>(stream: &mut S) -> Result<Frame, Broken> {
+    let mut prefix = [0; PREFIX];
+    stream.read_exact(&mut prefix).await?;
+    let mut bytes = vec![0; announced_length(prefix, MAX_JOIN_FRAME)?];
+    stream.read_exact(&mut bytes).await?;
+    Ok(Frame::decode(&bytes)?)
+}
+
+#[derive(Debug, Error)]
+enum Broken {
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+}
+
+/// Why this machine did not become a member, sorted by what to do next.
+#[derive(Debug, Error)]
+pub enum JoinError {
+    /// The tracker has said no; it says why.
+    #[error("the tracker refused: {text}")]
+    Refused {
+        /// For the program.
+        reason: Reason,
+        /// For a person, as the tracker sent it: escape it.
+        text: String,
+    },
+    /// Check address and port, or try again.
+    #[error(transparent)]
+    Dial(#[from] DialError),
+    /// Set the clock.
+    #[error("this machine's clock and the tracker's are {} apart; set the clock and join again", hours(*seconds))]
+    Clock {
+        /// How far.
+        seconds: u64,
+    },
+    /// The tracker's host name leads nowhere.
+    #[error("{0}")]
+    Address(String),
+    /// What came back does not make us a member.
+    #[error("the tracker is not trusted: {0}")]
+    Certificate(CertificateError),
+    /// The tracker went away in the middle: ask again, a token is not lost.
+    #[error("the tracker at {0} broke off: {1}; try again, with the same invite")]
+    Broken(SocketAddr, io::Error),
+    /// The tracker does not speak as it should.
+    #[error(
+        "the tracker at {0} does not speak thorp as this program does: {1}; upgrade the older one"
+    )]
+    Odd(SocketAddr, String),
+    /// This machine's own files.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// This machine's own configuration.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+}
+
+impl JoinError {
+    fn broken(address: SocketAddr, why: Broken) -> Self {
+        match why {
+            Broken::Io(error) => Self::Broken(address, error),
+            Broken::Frame(error) => Self::Odd(address, error.to_string()),
+        }
+    }
+}
+
+fn hours(seconds: u64) -> String {
+    match seconds {
+        0..7200 => format!("{} minutes", seconds / 60),
+        7200..172_800 => format!("{} hours", seconds / 3600),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}
