@@ -39,6 +39,8 @@ pub struct Catalogue {
     /// Names whose path or base is not in form C, by what it would be there.
     by_nfc: BTreeSet<(Name, Option<Name>, Slot)>,
     by_content: BTreeSet<(Content, Option<Name>, Slot)>,
+    /// Different (name, content) pairs; a file without a root counts for each who lists it.
+    rows: u64,
     cost: u64,
 }
 
@@ -99,6 +101,7 @@ impl Catalogue {
             by_base: BTreeSet::new(),
             by_nfc: BTreeSet::new(),
             by_content: BTreeSet::new(),
+            rows: 0,
             cost: 0,
         }
     }
@@ -225,6 +228,12 @@ impl Catalogue {
         self.by_name.len()
     }
 
+    /// How many files there are: different (name, content) pairs, where a file
+    /// without a root counts for each who lists it.
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
+
     /// Who lists this content, under which name.
     pub fn holders_of(&self, content: Content) -> impl Iterator<Item = (PeerId, &Name)> {
         self.by_content
@@ -307,6 +316,16 @@ impl Catalogue {
         }
     }
 
+    /// Whether somebody lists just this content under just this name.
+    fn is_listed(&self, name: &Name, facts: &Facts) -> bool {
+        let Some(content) = facts.content() else {
+            return false;
+        };
+        let first = (content, Some(name.clone()), 0);
+        let last = (content, Some(name.clone()), Slot::MAX);
+        self.by_content.range(first..=last).next().is_some()
+    }
+
     /// The files that go by these names exactly.
     fn spellings(&self, names: impl Iterator<Item = Name>, among: Among<'_>) -> Vec<File> {
         let mut files = Vec::new();
@@ -374,6 +393,7 @@ impl Catalogue {
         assert_eq!(self.by_nfc, by_nfc);
         assert_eq!(self.by_content, by_content);
         assert_eq!(self.cost, cost);
+        assert_eq!(self.rows, self.files().map(|file| file.rows()).sum::<u64>());
     }
 }
 
@@ -422,6 +442,15 @@ impl Listing {
     /// The neighbours its peer names.
     pub fn neighbours(&self) -> &[PeerId] {
         &self.neighbours
+    }
+}
+
+impl File {
+    fn rows(&self) -> u64 {
+        match self.entry.root {
+            Some(_) => 1,
+            None => self.holders.len() as u64,
+        }
     }
 }
 

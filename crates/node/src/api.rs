@@ -71,6 +71,8 @@ pub enum Event {
         /// What it could be, most holders first.
         variants: Vec<FileRow>,
     },
+    /// The answer to `status` from a tracker.
+    Tracker(TrackerStatus),
     /// How far a fetch has come.
     Progress(Progress),
     /// A file has arrived, verified, under its name.
@@ -165,6 +167,27 @@ pub struct Status {
     pub lookups: Lookups,
     /// When its certificate ends, in seconds since 1970.
     pub certificate_ends: i64,
+    /// The program's version.
+    pub version: String,
+}
+
+/// How a tracker is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrackerStatus {
+    /// Itself.
+    pub id: String,
+    /// Where it listens.
+    pub listen: String,
+    /// The key of the group's CA.
+    pub ca: String,
+    /// Whether whoever asks is let in.
+    pub open: bool,
+    /// Peers that are present.
+    pub peers: u64,
+    /// Files they list, each counted for each peer.
+    pub entries: u64,
+    /// Questions about files that it was asked since it started.
+    pub finds: u64,
     /// The program's version.
     pub version: String,
 }

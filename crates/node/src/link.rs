@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use thiserror::Error;
+use thorp_core::links::LinkId;
 use thorp_wire::frame::{Leave, MAX_FRAME, PREFIX, announced_length};
 use thorp_wire::{Body, Frame, FrameError, RequestId};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
@@ -23,10 +24,6 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::clock::Clock;
 use crate::tls::CertificateError;
-
-/// Names a link within this process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct LinkId(pub u64);
 
 /// What comes out of a link.
 #[derive(Debug)]

@@ -13,9 +13,9 @@
 
 mod commands;
 mod get;
-mod rows;
+pub(crate) mod rows;
 mod serve;
-mod task;
+pub(crate) mod task;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -32,7 +32,7 @@ use crate::addresses::NetAddress;
 use crate::api::{Command, Event, Notice, PeerView, Status};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::dial::Connected;
+use crate::listener::Incoming;
 use crate::share::{Share, ShareEvent};
 use crate::store::{Replace, Store, StoreError, Stored};
 use crate::tls::MemberTls;
@@ -73,7 +73,7 @@ pub enum Role {
         /// Where it listens.
         listen: SocketAddr,
         /// Members that dialled it.
-        incoming: mpsc::Receiver<Connected>,
+        incoming: mpsc::Receiver<Incoming>,
     },
     /// It is here for the moment, and puts what it fetches into this directory.
     Visiting(Store),

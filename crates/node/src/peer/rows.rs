@@ -12,7 +12,7 @@ use crate::addresses::NetAddress;
 use crate::api::{AnswerSource, FileRow, Member, Notice, PeerRow, Provenance};
 use crate::tls;
 
-pub(super) fn member(member: tls::Member) -> links::Member {
+pub(crate) fn member(member: tls::Member) -> links::Member {
     links::Member {
         id: member.id,
         name: member.name,
@@ -112,7 +112,7 @@ pub(super) fn notice(notice: peer::Notice) -> Notice {
 }
 
 /// A member as a person knows it: `oak (192.168.1.5)`.
-pub(super) fn called(holder: &Holder) -> String {
+pub(crate) fn called(holder: &Holder) -> String {
     let address = holder.addresses.first().map(|address| address.ip().to_string());
     match (&holder.name, address) {
         (Some(name), Some(address)) => format!("{name} ({address})"),

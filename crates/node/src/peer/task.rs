@@ -20,7 +20,8 @@ use crate::addresses::{self, NetAddress};
 use crate::api::{Lookups, Notice, PeerView, Status};
 use crate::clock::{Clock, unix_seconds};
 use crate::dial::{self, Connected, Expected};
-use crate::link::{self, LinkEvent, LinkSender};
+use crate::link::{self, LinkEvent, LinkSender, Term};
+use crate::listener::Incoming;
 use crate::share::{Share, ShareEvent};
 use crate::store::{StoreError, Stored};
 use crate::tls::MemberTls;
@@ -33,7 +34,7 @@ const EVENTS: usize = 1024;
 /// How long a goodbye may take.
 const GOODBYE: Duration = Duration::from_secs(2);
 
-pub(super) struct Task {
+pub(crate) struct Task {
     machine: machine::Peer,
     clock: Clock,
     tls: MemberTls,
@@ -41,7 +42,7 @@ pub(super) struct Task {
     listen: Option<SocketAddr>,
     share: Option<Share>,
     changes: Option<mpsc::Receiver<ShareEvent>>,
-    incoming: Option<mpsc::Receiver<Connected>>,
+    incoming: Option<mpsc::Receiver<Incoming>>,
     server: Option<Server>,
     links: HashMap<LinkId, LinkSender>,
     last_number: u64,
@@ -145,7 +146,9 @@ impl Task {
             tokio::select! {
                 Some((link, event)) = self.link_events.1.recv() => self.link_event(link, event),
                 Some(event) = self.events.1.recv() => self.event(event),
-                Some(connected) = next(&mut self.incoming) => self.connected(connected, false),
+                Some(Incoming { stream, member, remote }) = next(&mut self.incoming) => {
+                    self.connected(Connected { stream, member, address: remote }, false);
+                }
                 Some(change) = next(&mut self.changes) => self.share_event(change),
                 request = requests.recv() => match request {
                     Some(Request::Stop(reason)) => return self.stop(reason).await,
@@ -187,8 +190,9 @@ impl Task {
             Output::Dial(target) => self.dial(target),
             Output::Send(link, frame) => self.send(link, frame),
             Output::Close(link, reason) => {
-                if let Some(link) = self.links.get(&link) {
-                    link.close(&reason);
+                if let Some(sender) = self.links.get(&link) {
+                    tracing::debug!(link = link.0, %reason, "closing");
+                    sender.close();
                 }
             }
             Output::Get {
@@ -248,9 +252,12 @@ impl Task {
             address,
         } = connected;
         let link = LinkId(self.number());
-        let ends = member.ends;
-        self.links
-            .insert(link, link::spawn(link, stream, ends, &self.clock, self.link_events.0.clone()));
+        let term = Term {
+            clock: self.clock.clone(),
+            ends: member.ends,
+        };
+        let sender = link::start(link, stream, term, self.link_events.0.clone());
+        self.links.insert(link, sender);
         self.handle(Input::Connected {
             link,
             member: rows::member(member),
@@ -270,9 +277,11 @@ impl Task {
                     };
                     self.send(link, Frame::with_request(request, refused));
                 }
+                self.handle(Input::Heard { link });
             }
             LinkEvent::Heard => self.handle(Input::Heard { link }),
-            LinkEvent::Closed(reason) => {
+            LinkEvent::Closed(end) => {
+                let reason = end.to_string();
                 self.links.remove(&link);
                 if let Some(server) = &mut self.server {
                     server.forget(link);
@@ -528,7 +537,7 @@ async fn next<T>(channel: &mut Option<mpsc::Receiver<T>>) -> Option<T> {
 }
 
 /// Waits this long, or forever.
-async fn sleep(duration: Option<Duration>) {
+pub(crate) async fn sleep(duration: Option<Duration>) {
     match duration {
         Some(duration) => tokio::time::sleep(duration).await,
         None => std::future::pending().await,
