@@ -219,32 +219,22 @@ impl Index {
             self.forget(name, before);
         }
         self.bytes += stamp.length;
-        match root {
-            Some(root) => {
-                let length = stamp.length;
-                self.contents
-                    .insert((Content { length, root }, Some(name.clone())));
-            }
-            None => {
-                self.unhashed += 1;
-                self.unhashed_bytes += stamp.length;
-            }
+        if let Some(root) = root {
+            self.contents.insert(key(name, stamp, root));
+        } else {
+            self.unhashed += 1;
+            self.unhashed_bytes += stamp.length;
         }
     }
 
     /// Takes a record that is no longer listed out of totals and contents.
     fn forget(&mut self, name: &Name, record: Record) {
-        let length = record.stamp.length;
-        self.bytes -= length;
-        match record.root {
-            Some(root) => {
-                self.contents
-                    .remove(&(Content { length, root }, Some(name.clone())));
-            }
-            None => {
-                self.unhashed -= 1;
-                self.unhashed_bytes -= length;
-            }
+        self.bytes -= record.stamp.length;
+        if let Some(root) = record.root {
+            self.contents.remove(&key(name, record.stamp, root));
+        } else {
+            self.unhashed -= 1;
+            self.unhashed_bytes -= record.stamp.length;
         }
     }
 
@@ -262,5 +252,149 @@ fn entry(name: &Name, record: Record) -> Entry {
         length: record.stamp.length,
         mtime: record.stamp.mtime_seconds(),
         root: record.root,
+    }
+}
+
+fn key(name: &Name, stamp: Stamp, root: Root) -> (Content, Option<Name>) {
+    let content = Content {
+        length: stamp.length,
+        root,
+    };
+    (content, Some(name.clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn stamp(length: u64, ctime: i64) -> Stamp {
+        Stamp {
+            length,
+            mtime: 0,
+            ctime,
+            inode: 1,
+            device: 1,
+        }
+    }
+
+    fn name(text: &str) -> Name {
+        text.parse().expect("a name")
+    }
+
+    const ROOT: Root = Root::new([7; 32]);
+
+    #[test]
+    fn what_came_and_went_between_two_deltas_is_not_told() {
+        let mut index = Index::default();
+        index.seen(&name("stays"), stamp(1, 1));
+        index.take_delta();
+        index.seen(&name("passes"), stamp(1, 1));
+        index.gone(&name("passes"));
+        index.gone(&name("stays"));
+        index.seen(&name("stays"), stamp(1, 1));
+        assert_eq!(index.take_delta(), Delta::default());
+    }
+
+    #[test]
+    fn a_changed_file_loses_its_root_and_an_unchanged_one_keeps_it() {
+        let mut index = Index::default();
+        assert!(index.seen(&name("a"), stamp(3, 1)), "to be hashed");
+        assert!(index.hashed(&name("a"), stamp(3, 1), ROOT));
+        assert!(!index.seen(&name("a"), stamp(3, 1)), "known");
+        assert!(index.seen(&name("a"), stamp(3, 2)), "the same length at another time");
+        assert!(!index.hashed(&name("a"), stamp(3, 1), ROOT), "the root of what it was");
+        assert_eq!(index.entry(&name("a")).and_then(|e| e.root), None);
+    }
+
+    #[test]
+    fn the_empty_file_needs_no_hashing() {
+        let mut index = Index::default();
+        assert!(!index.seen(&name("empty"), stamp(0, 1)));
+        index.doubt(&name("empty"));
+        assert_eq!(index.unhashed(), 0);
+        assert_eq!(index.names(Content::EMPTY).collect::<Vec<_>>(), [&name("empty")]);
+    }
+
+    #[test]
+    fn a_file_that_arrives_is_never_seen_without_its_root() {
+        let mut index = Index::default();
+        index.expect(&name("a"));
+        index.seen(&name("a"), stamp(3, 1));
+        assert_eq!(index.take_delta(), Delta::default());
+        index.arrived(&name("a"), stamp(3, 1), ROOT);
+        let told = index.take_delta().added;
+        assert_eq!(told.iter().map(|e| e.root).collect::<Vec<_>>(), [Some(ROOT)]);
+    }
+
+    #[test]
+    fn an_unreadable_file_comes_back_when_it_changes() {
+        let mut index = Index::default();
+        index.seen(&name("a"), stamp(3, 1));
+        index.unreadable(&name("a"));
+        assert!(!index.seen(&name("a"), stamp(3, 1)));
+        assert_eq!((index.files(), index.unreadable_files()), (0, 1));
+        assert!(index.seen(&name("a"), stamp(3, 2)));
+        assert_eq!((index.files(), index.unreadable_files()), (1, 0));
+    }
+
+    #[test]
+    fn beneath_a_folder_is_not_beside_it() {
+        let mut index = Index::default();
+        for text in ["a", "a-b", "a/x", "a/y/z", "a0", "b"] {
+            index.seen(&name(text), stamp(1, 1));
+        }
+        assert_eq!(index.beneath(Some("a")), [name("a/x"), name("a/y/z")]);
+    }
+
+    #[test]
+    fn a_file_costs_less_than_its_name_and_300_bytes() {
+        // B-trees are at least half full, and two thirds on average.
+        let slots = size_of::<(Name, Record)>() + size_of::<(Content, Option<Name>)>();
+        let name = 2 * size_of::<usize>();
+        assert!(slots * 3 / 2 + name < 300, "{slots}");
+    }
+
+    proptest! {
+        /// Whatever happens, the totals are those of the files, contents those
+        /// with a root, and a listener that applies the deltas knows it all.
+        #[test]
+        fn deltas_add_up_to_the_listing(
+            steps in prop::collection::vec((0u8..6, 0u8..4, 0u64..3, 0i64..3), 1..60)
+        ) {
+            let mut index = Index::default();
+            let mut told = BTreeMap::new();
+            for (what, which, length, ctime) in steps {
+                let name = name(&format!("f{which}"));
+                let stamp = stamp(length, ctime);
+                let root = if length == 0 { Root::EMPTY } else { ROOT };
+                match what {
+                    0 => { index.seen(&name, stamp); }
+                    1 => { index.hashed(&name, stamp, root); }
+                    2 => index.gone(&name),
+                    3 => index.doubt(&name),
+                    4 => index.unreadable(&name),
+                    _ => {
+                        let delta = index.take_delta();
+                        for entry in delta.added {
+                            let before = told.insert(entry.name.clone(), entry.clone());
+                            prop_assert_ne!(before, Some(entry), "nothing new");
+                        }
+                        for name in delta.removed {
+                            prop_assert!(told.remove(&name).is_some(), "was not told");
+                        }
+                        prop_assert_eq!(told.values().cloned().collect::<Vec<_>>(), index.entries());
+                    }
+                }
+                let entries = index.entries();
+                let unhashed = entries.iter().filter(|e| e.root.is_none());
+                prop_assert_eq!(index.files(), entries.len() as u64);
+                prop_assert_eq!(index.bytes(), entries.iter().map(|e| e.length).sum::<u64>());
+                prop_assert_eq!(index.unhashed(), unhashed.clone().count() as u64);
+                prop_assert_eq!(index.unhashed_bytes(), unhashed.map(|e| e.length).sum::<u64>());
+                let hashed = entries.iter().filter(|e| e.root.is_some()).count();
+                prop_assert_eq!(index.contents.len(), hashed);
+            }
+        }
     }
 }

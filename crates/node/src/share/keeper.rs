@@ -75,7 +75,7 @@ impl Keeper {
             let Some(pending) = self.shared.inbox.take(deadline, GATHER) else {
                 return Ok(());
             };
-            self.look_at(pending)?;
+            self.look_at(&pending)?;
             self.look_at_settled();
             if self.next_scan.is_some_and(|at| at <= Instant::now()) {
                 self.scan()?;
@@ -130,7 +130,7 @@ impl Keeper {
             .min()
     }
 
-    fn look_at(&mut self, pending: Pending) -> Result<(), Closed> {
+    fn look_at(&mut self, pending: &Pending) -> Result<(), Closed> {
         if let Some(why) = &pending.blind {
             self.blind(why)?;
         }
@@ -208,7 +208,9 @@ impl Keeper {
             self.look_beneath(path, mark);
         } else if let Some(folder) = path.to_str() {
             let gone = read(&self.shared.index).beneath(Some(folder));
-            gone.iter().for_each(|name| self.gone(name));
+            for name in &gone {
+                self.gone(name);
+            }
         }
         let Some(name) = name_of(path) else { return };
         match meta {

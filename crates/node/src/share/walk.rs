@@ -142,9 +142,10 @@ fn walk_folder(
     found: &mut Found,
     folders: &mut Vec<PathBuf>,
 ) -> io::Result<()> {
-    let entries = match folder.as_os_str().is_empty() {
-        true => dir.entries()?,
-        false => dir.open_dir(folder)?.entries()?,
+    let entries = if folder.as_os_str().is_empty() {
+        dir.entries()?
+    } else {
+        dir.open_dir(folder)?.entries()?
     };
     for entry in entries {
         let entry = entry?;

@@ -53,7 +53,7 @@ pub(super) struct Pending {
     pub rescan: bool,
     /// The watcher misses things from now on, and why.
     pub blind: Option<String>,
-    /// A file that could not be read and why, and how many there are.
+    /// A file that could not be read and why; one of perhaps many.
     pub unreadable: Option<(Name, String)>,
     /// The listing has changed by itself: a root has come.
     poked: bool,
@@ -145,7 +145,6 @@ impl Inbox {
             return;
         };
         self.add(|pending| {
-            // Of a rename, the old path comes first; each has had an event of its own.
             for path in &event.paths {
                 let Ok(path) = path.strip_prefix(root) else {
                     continue;
@@ -196,12 +195,14 @@ enum Report {
 }
 
 impl Report {
-    /// Nothing for those that follow from mere reading.
+    /// Nothing for those that follow from mere reading, nor for the one that
+    /// repeats the two halves of a rename.
     fn new(kind: EventKind) -> Option<Self> {
         Some(match kind {
             EventKind::Access(AccessKind::Close(AccessMode::Write)) => Self::Closed,
-            EventKind::Access(_) => return None,
-            EventKind::Modify(ModifyKind::Name(RenameMode::Both)) => return None,
+            EventKind::Access(_) | EventKind::Modify(ModifyKind::Name(RenameMode::Both)) => {
+                return None;
+            }
             EventKind::Modify(ModifyKind::Name(RenameMode::To)) => Self::MovedHere,
             EventKind::Modify(ModifyKind::Data(_) | ModifyKind::Any) => Self::Written,
             EventKind::Create(_) => Self::Made,
@@ -238,5 +239,79 @@ impl Mark {
             }
             Report::Other => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use notify::event::{CreateKind, DataChange, Flag};
+
+    const GATHER: Duration = Duration::ZERO;
+
+    fn event(kind: EventKind, path: &str) -> Event {
+        Event::new(kind).add_path(Path::new("/share").join(path))
+    }
+
+    fn report(inbox: &Inbox, kind: EventKind, path: &str) {
+        inbox.report(Path::new("/share"), &event(kind, path));
+    }
+
+    fn take(inbox: &Inbox) -> Pending {
+        inbox.take(Some(Instant::now()), GATHER).expect("not stopped")
+    }
+
+    #[test]
+    fn a_file_written_and_closed_is_complete_until_it_is_written_again() {
+        let inbox = Inbox::default();
+        let path = Path::new("a");
+        report(&inbox, EventKind::Create(CreateKind::File), "a");
+        report(&inbox, EventKind::Modify(ModifyKind::Data(DataChange::Any)), "a");
+        report(&inbox, EventKind::Access(AccessKind::Close(AccessMode::Write)), "a");
+        let mark = take(&inbox).paths[path];
+        assert!(mark.complete && mark.written && mark.new);
+        report(&inbox, EventKind::Access(AccessKind::Close(AccessMode::Write)), "a");
+        report(&inbox, EventKind::Modify(ModifyKind::Data(DataChange::Any)), "a");
+        assert!(!take(&inbox).paths[path].complete);
+    }
+
+    #[test]
+    fn a_file_moved_here_is_another_than_the_one_that_was_written_to() {
+        let inbox = Inbox::default();
+        report(&inbox, EventKind::Modify(ModifyKind::Data(DataChange::Any)), "a");
+        report(&inbox, EventKind::Modify(ModifyKind::Name(RenameMode::To)), "a");
+        let mark = take(&inbox).paths[Path::new("a")];
+        assert!(mark.complete && !mark.written);
+    }
+
+    #[test]
+    fn reading_and_the_directory_itself_are_no_news() {
+        let inbox = Inbox::default();
+        report(&inbox, EventKind::Access(AccessKind::Open(AccessMode::Any)), "a");
+        report(&inbox, EventKind::Access(AccessKind::Close(AccessMode::Read)), "a");
+        report(&inbox, EventKind::Modify(ModifyKind::Any), "");
+        assert!(take(&inbox).paths.is_empty());
+    }
+
+    #[test]
+    fn too_much_at_once_and_an_overflow_become_one_look_at_everything() {
+        let inbox = Inbox::default();
+        for number in 0..=PATHS {
+            report(&inbox, EventKind::Create(CreateKind::File), &number.to_string());
+        }
+        let pending = take(&inbox);
+        assert!(pending.rescan && pending.paths.is_empty());
+
+        let overflow = Event::new(EventKind::Other).set_flag(Flag::Rescan);
+        inbox.report(Path::new("/share"), &overflow);
+        assert!(take(&inbox).rescan);
+    }
+
+    #[test]
+    fn nothing_is_taken_after_the_end() {
+        let inbox = Inbox::default();
+        inbox.poke();
+        inbox.stop();
+        assert!(inbox.take(None, GATHER).is_none());
     }
 }
