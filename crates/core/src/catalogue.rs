@@ -278,6 +278,9 @@ impl Catalogue {
         listing.bytes = listing.bytes.saturating_add(facts.length);
         listing.cost += cost;
         self.cost += cost;
+        if !self.is_listed(&name, &facts) {
+            self.rows += 1;
+        }
         if let Some(content) = facts.content() {
             self.by_content.insert((content, Some(name.clone()), slot));
         }
@@ -307,6 +310,9 @@ impl Catalogue {
         self.by_name.remove(&(name.clone(), slot));
         if let Some(content) = facts.content() {
             self.by_content.remove(&(content, Some(name.clone()), slot));
+        }
+        if !self.is_listed(name, facts) {
+            self.rows -= 1;
         }
         if let Some(base) = base_key(name) {
             self.by_base.remove(&(base, Some(name.clone()), slot));

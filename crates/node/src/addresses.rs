@@ -57,6 +57,14 @@ impl NetAddress {
         Ok(Self::Host(host.to_ascii_lowercase(), port))
     }
 
+    /// The IP address or the host's name, without the port.
+    pub fn host_text(&self) -> String {
+        match self {
+            Self::Ip(address) => address.ip().to_string(),
+            Self::Host(host, _) => host.clone(),
+        }
+    }
+
     /// The port.
     pub fn port(&self) -> u16 {
         match self {

@@ -33,6 +33,13 @@ pub enum Command {
     Status,
     /// Say goodbye to everybody and end.
     Stop,
+    /// Make an invite. A tracker does.
+    Invite {
+        /// How many machines may join with it.
+        uses: u32,
+        /// How long it is good for.
+        seconds: u64,
+    },
 }
 
 /// Which files to fetch, and where to.
@@ -47,6 +54,9 @@ pub struct Get {
     pub rename: Option<String>,
     /// Replace what is there.
     pub overwrite: bool,
+    /// What is in the way gets this name, beside where it was, once the wanted
+    /// file has arrived (with one name only).
+    pub set_aside: Option<String>,
     /// Only from this peer: a name, an address, or the start of an id.
     pub from: Option<String>,
     /// Only the content whose root starts so.
@@ -73,6 +83,11 @@ pub enum Event {
     },
     /// The answer to `status` from a tracker.
     Tracker(TrackerStatus),
+    /// The answer to `invite`.
+    Invite {
+        /// A line to paste on another machine. Whoever has it can join.
+        invite: String,
+    },
     /// How far a fetch has come.
     Progress(Progress),
     /// A file has arrived, verified, under its name.

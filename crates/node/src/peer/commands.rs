@@ -27,6 +27,10 @@ pub(super) async fn run(peer: &Peer, command: Command, events: Events) {
             peer.stop("stopped by its user").await;
             Ok(Done::default())
         }
+        Command::Invite { .. } => Err(Failure {
+            kind: ErrorKind::Usage,
+            message: "A peer makes no invites. Ask where the tracker is: thorp invite".to_owned(),
+        }),
     };
     let end = match end {
         Ok(done) => Event::Done(Done {
@@ -43,7 +47,7 @@ async fn ls(peer: &Peer, whose: Option<String>, events: &Events) -> Result<Done,
     let (0, Some(whose)) = (done.count, whose) else {
         return Ok(done);
     };
-    let findings = peer.survey(Subject::Members, None).await.ok_or_else(stopping)?;
+    let findings = peer.survey(Subject::Members, None, false).await.ok_or_else(stopping)?;
     let present = findings.members.iter();
     let here = |row: &MemberRow| thorp_core::lookup::is_called(&row.member, &whose);
     if present.into_iter().any(here) {
@@ -60,7 +64,7 @@ async fn files(peer: &Peer, pattern: &str, from: Option<String>, events: &Events
         kind: ErrorKind::Usage,
         message: format!("{pattern}: {error}"),
     })?;
-    let findings = peer.survey(Subject::Files(pattern), from).await.ok_or_else(stopping)?;
+    let findings = peer.survey(Subject::Files(pattern), from, true).await.ok_or_else(stopping)?;
     warn_if_partial(&findings, events).await;
     let mut done = Done::default();
     for variant in &findings.files {
@@ -72,15 +76,14 @@ async fn files(peer: &Peer, pattern: &str, from: Option<String>, events: &Events
 }
 
 async fn peers(peer: &Peer, events: &Events) -> Result<Done, Failure> {
-    let findings = peer.survey(Subject::Members, None).await.ok_or_else(stopping)?;
+    let findings = peer.survey(Subject::Members, None, false).await.ok_or_else(stopping)?;
     warn_if_partial(&findings, events).await;
-    Ok(list(rows::peers(findings.members, &|_| None), events).await)
+    Ok(list(rows::peers(findings.members, peer.itself()), events).await)
 }
 
 async fn neighbours(peer: &Peer, events: &Events) -> Result<Done, Failure> {
     let neighbours = peer.neighbours().await.ok_or_else(stopping)?;
-    // Of a neighbour's neighbours, those that are known are oneself and other neighbours.
-    Ok(list(rows::peers(neighbours, &|_| None), events).await)
+    Ok(list(rows::peers(neighbours, peer.itself()), events).await)
 }
 
 async fn list(peers: Vec<PeerRow>, events: &Events) -> Done {

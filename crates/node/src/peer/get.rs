@@ -7,10 +7,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
-use cap_std::ambient_authority;
-use cap_std::fs::Dir;
 use thorp_core::fetch::{Failure as FetchFailure, Wanted};
 use thorp_core::lookup::{Answer, TrackerUse};
 use thorp_core::matching::{Pattern, looks_like_a_pattern};
@@ -73,7 +72,7 @@ struct Planned {
 impl Job {
     fn new(peer: &Peer, get: &Get) -> Result<Self, Failure> {
         let place = match &get.dir {
-            Some(dir) => Place::Directory(directory(dir)?),
+            Some(dir) => Place::Directory(Arc::new(directory(dir)?)),
             None => peer.place(),
         };
         let single = get.names.len() == 1 && !looks_like_a_pattern(&get.names[0]);
@@ -277,7 +276,7 @@ impl Job {
     /// Whether equal content is there already, and will do.
     fn has(&self, planned: &Planned) -> bool {
         let will_do = self.equal_will_do || !self.single;
-        will_do && self.place.store().holds(&planned.target, planned.content)
+        will_do && matches!(self.place.store().holds(&planned.target, planned.content), Ok(true))
     }
 
     /// Whether something goes by the name that was typed. Nobody is asked then.
@@ -389,7 +388,7 @@ impl One {
     async fn deliver(self) -> Result<Fetched, Failure> {
         let Self { peer, planned, .. } = &self;
         if self.there {
-            let path = self.place.path().join(planned.target.as_str());
+            let path = self.place.path_of(&planned.target);
             let answer = Provenance {
                 source: AnswerSource::Local,
                 ..planned.answer.clone()
@@ -471,13 +470,7 @@ impl One {
 }
 
 fn directory(path: &Path) -> Result<Store, Failure> {
-    let failed = |error: std::io::Error| Failure {
-        kind: ErrorKind::Other,
-        message: format!("{} cannot be written to ({error}). Name a directory that can.", path.display()),
-    };
-    std::fs::create_dir_all(path).map_err(failed)?;
-    let dir = Dir::open_ambient_dir(path, ambient_authority()).map_err(failed)?;
-    Ok(Store::new(dir, path.to_owned()))
+    Store::open(path).map_err(|error| store_failure(&error))
 }
 
 async fn ambiguous(asked: &str, variants: Vec<Variant>, events: &Events, why: &str) -> Failure {

@@ -24,11 +24,12 @@ use std::sync::Arc;
 use thorp_core::fetch::{Failure, Wanted};
 use thorp_core::lookup::Outcome;
 use thorp_core::survey::{Findings, Subject};
-use thorp_wire::Name;
+use thorp_wire::{Content, Name, PeerId};
 use thorp_wire::frame::{Holder, MemberRow};
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
 
-use crate::addresses::NetAddress;
+use crate::addresses::{self, NetAddress};
 use crate::api::{Command, Event, Notice, PeerView, Status};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -43,8 +44,6 @@ use task::Task;
 const REQUESTS: usize = 256;
 /// Events that wait for whoever asked.
 const EVENTS: usize = 256;
-/// Notices that wait to be shown; later ones are dropped.
-const NOTICES: usize = 64;
 
 /// What a peer is made of.
 pub struct Setup {
@@ -76,7 +75,7 @@ pub enum Role {
         incoming: mpsc::Receiver<Incoming>,
     },
     /// It is here for the moment, and puts what it fetches into this directory.
-    Visiting(Store),
+    Visiting(Arc<Store>),
 }
 
 /// A running peer.
@@ -84,13 +83,8 @@ pub enum Role {
 pub struct Peer {
     requests: mpsc::Sender<Request>,
     view: watch::Receiver<Arc<PeerView>>,
-    home: Arc<Home>,
-}
-
-/// Where fetched files go, unless somewhere else is asked for.
-enum Home {
-    Share(Share),
-    Directory(Store),
+    home: Place,
+    itself: Arc<Option<Holder>>,
 }
 
 /// What the handle asks of the task.
@@ -103,6 +97,8 @@ enum Request {
     Survey {
         subject: Subject,
         from: Option<String>,
+        /// Whether to add what this peer has itself.
+        own_too: bool,
         reply: oneshot::Sender<Findings>,
     },
     Fetch {
@@ -110,6 +106,7 @@ enum Request {
         delivery: Delivery,
         reply: oneshot::Sender<Result<(Holder, Stored), FetchError>>,
     },
+    Member(PeerId, oneshot::Sender<Option<Holder>>),
     Neighbours(oneshot::Sender<Vec<MemberRow>>),
     Status(oneshot::Sender<Status>),
     Stop(String),
@@ -122,13 +119,15 @@ struct Delivery {
     name: Name,
     mtime: i64,
     replace: Replace,
+    /// What is in the way gets this name first.
+    set_aside: Option<String>,
 }
 
 /// A directory that files are put into.
 #[derive(Clone)]
 enum Place {
     Share(Share),
-    Directory(Store),
+    Directory(Arc<Store>),
 }
 
 /// Why a file was not fetched.
@@ -144,21 +143,28 @@ enum FetchError {
 
 impl Peer {
     /// Starts a peer. It ends when it is stopped, or when the last handle is gone.
-    pub fn start(setup: Setup) -> (Self, mpsc::Receiver<Notice>, tokio::task::JoinHandle<()>) {
+    /// Whoever does not read `notices` in time misses some.
+    pub fn start(setup: Setup, notices: mpsc::Sender<Notice>) -> (Self, JoinHandle<()>) {
         let (requests, requests_in) = mpsc::channel(REQUESTS);
-        let (notices, notices_in) = mpsc::channel(NOTICES);
         let (view, view_in) = watch::channel(Arc::default());
         let home = match &setup.role {
-            Role::Sharing { share, .. } => Home::Share(share.clone()),
-            Role::Visiting(store) => Home::Directory(store.clone()),
+            Role::Sharing { share, .. } => Place::Share(share.clone()),
+            Role::Visiting(store) => Place::Directory(store.clone()),
         };
-        let task = tokio::spawn(Task::new(setup, view, notices).run(requests_in));
+        let itself = itself(&setup);
+        let task = tokio::spawn(Task::new(setup, itself.clone(), view, notices).run(requests_in));
         let peer = Self {
             requests,
             view: view_in,
-            home: Arc::new(home),
+            home,
+            itself: Arc::new(itself),
         };
-        (peer, notices_in, task)
+        (peer, task)
+    }
+
+    /// This peer, as others see it; `None` for a visitor, whom nobody sees.
+    fn itself(&self) -> Option<&Holder> {
+        self.itself.as_ref().as_ref()
     }
 
     /// What its screen shows, now and after every change.
@@ -189,9 +195,9 @@ impl Peer {
 
     /// The directory it shares.
     pub fn share(&self) -> Option<&Share> {
-        match &*self.home {
-            Home::Share(share) => Some(share),
-            Home::Directory(_) => None,
+        match &self.home {
+            Place::Share(share) => Some(share),
+            Place::Directory(_) => None,
         }
     }
 
@@ -199,8 +205,14 @@ impl Peer {
         self.ask(|reply| Request::LookUp { names, from, reply }).await
     }
 
-    async fn survey(&self, subject: Subject, from: Option<String>) -> Option<Findings> {
-        self.ask(|reply| Request::Survey { subject, from, reply }).await
+    async fn survey(&self, subject: Subject, from: Option<String>, own_too: bool) -> Option<Findings> {
+        let ask = self.ask(|reply| Request::Survey {
+            subject,
+            from,
+            own_too,
+            reply,
+        });
+        ask.await
     }
 
     async fn fetch(&self, wanted: Wanted, delivery: Delivery) -> Result<(Holder, Stored), FetchError> {
@@ -210,6 +222,11 @@ impl Peer {
             reply,
         });
         ask.await.unwrap_or(Err(FetchError::Stopping))
+    }
+
+    /// A member to whom there is a link.
+    async fn known(&self, id: PeerId) -> Option<Holder> {
+        self.ask(|reply| Request::Member(id, reply)).await?
     }
 
     async fn neighbours(&self) -> Option<Vec<MemberRow>> {
@@ -227,11 +244,9 @@ impl Peer {
         answer.await.ok()
     }
 
+    /// Where fetched files go, unless somewhere else is asked for.
     fn place(&self) -> Place {
-        match &*self.home {
-            Home::Share(share) => Place::Share(share.clone()),
-            Home::Directory(store) => Place::Directory(store.clone()),
-        }
+        self.home.clone()
     }
 }
 
@@ -243,20 +258,36 @@ impl Place {
         }
     }
 
-    fn path(&self) -> PathBuf {
-        self.store().path().to_owned()
+    fn path_of(&self, name: &Name) -> PathBuf {
+        self.store().path_of(name)
     }
 }
 
 impl Delivery {
     /// Verifies the bytes and puts them where they belong. Blocks on the disk.
-    fn put(&self, content: thorp_wire::Content, bytes: &[u8]) -> Result<Stored, StoreError> {
+    fn put(&self, content: Content, bytes: &[u8]) -> Result<Stored, StoreError> {
         let mtime = Some(self.mtime);
+        if let Some(other) = &self.set_aside {
+            self.place.store().set_aside(&self.name, other)?;
+        }
         match &self.place {
             Place::Share(share) => share.store(&self.name, content, mtime, bytes, self.replace),
             Place::Directory(store) => store.put(&self.name, content, mtime, bytes, self.replace),
         }
     }
+}
+
+fn itself(setup: &Setup) -> Option<Holder> {
+    let Role::Sharing { listen, .. } = &setup.role else {
+        return None;
+    };
+    let member = setup.tls.member();
+    Some(Holder {
+        id: member.id,
+        name: member.name,
+        addresses: addresses::own(*listen),
+        partial: false,
+    })
 }
 
 /// The address to dial from: a node that listens on one address uses that one.

@@ -39,17 +39,18 @@ pub(super) fn file(variant: &Variant) -> FileRow {
         length: variant.entry.length,
         mtime: variant.entry.mtime,
         root: variant.entry.root.map(|root| root.to_string()),
-        holders: holders.into_iter().map(self::holder).collect(),
+        holders: holders.into_iter().map(holder).collect(),
     }
 }
 
-/// Members with their neighbours' addresses, in the order of their own.
-pub(super) fn peers(mut rows: Vec<MemberRow>, known: &dyn Fn(PeerId) -> Option<Holder>) -> Vec<PeerRow> {
+/// Members with their neighbours' addresses, in the order of their own. Of the
+/// neighbours, those are known that have a row, and `itself`.
+pub(super) fn peers(mut rows: Vec<MemberRow>, itself: Option<&Holder>) -> Vec<PeerRow> {
     rows.sort_by_key(|row| row.member.addresses.first().copied());
     let address = |id: &PeerId| {
-        let row = rows.iter().find(|row| row.member.id == *id);
-        let holder = row.map(|row| row.member.clone()).or_else(|| known(*id));
-        holder.and_then(|holder| holder.addresses.first().copied())
+        let known = rows.iter().map(|row| &row.member).chain(itself);
+        let holder = known.into_iter().find(|holder| holder.id == *id)?;
+        holder.addresses.first().copied()
     };
     rows.iter()
         .map(|row| {
@@ -84,7 +85,7 @@ pub(super) fn provenance(source: Source, tracker: TrackerUse, via: Option<&Holde
     }
 }
 
-pub(super) fn connecting(tracker: &NetAddress) -> Notice {
+pub(crate) fn connecting(tracker: &NetAddress) -> Notice {
     Notice::Connecting {
         address: tracker.host_text(),
         port: tracker.port(),

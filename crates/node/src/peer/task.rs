@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use thorp_core::fetch::FetchId;
 use thorp_core::links::{LinkId, Me};
-use thorp_core::lookup::Outcome;
+use thorp_core::catalogue::File;
+use thorp_core::lookup::{Outcome, is_called, merge};
 use thorp_core::peer::{self as machine, AskId, Input, Output, Target};
-use thorp_core::survey::Findings;
+use thorp_core::survey::{Findings, Subject};
 use thorp_core::time::Instant;
-use thorp_wire::frame::{Body, Bytes, Frame, Get, Reason, Refused, RequestId};
-use thorp_wire::{Content, PeerId};
+use thorp_wire::frame::{Body, Bytes, Frame, Get, Holder, Reason, Refused, RequestId, Variant};
+use thorp_wire::Content;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::addresses::{self, NetAddress};
@@ -40,6 +41,8 @@ pub(crate) struct Task {
     tls: MemberTls,
     trackers: Vec<NetAddress>,
     listen: Option<SocketAddr>,
+    /// This peer as others see it; nothing for a visitor.
+    itself: Option<Holder>,
     share: Option<Share>,
     changes: Option<mpsc::Receiver<ShareEvent>>,
     incoming: Option<mpsc::Receiver<Incoming>>,
@@ -47,7 +50,7 @@ pub(crate) struct Task {
     links: HashMap<LinkId, LinkSender>,
     last_number: u64,
     lookups: HashMap<AskId, oneshot::Sender<Outcome>>,
-    surveys: HashMap<AskId, oneshot::Sender<Findings>>,
+    surveys: HashMap<AskId, (oneshot::Sender<Findings>, Vec<Variant>)>,
     fetches: HashMap<FetchId, Pending>,
     /// Questions that are answered with a file.
     expected: HashMap<(LinkId, RequestId), (FetchId, Content)>,
@@ -62,7 +65,7 @@ pub(crate) struct Task {
 /// A file that somebody waits for.
 struct Pending {
     delivery: Delivery,
-    reply: oneshot::Sender<Result<(thorp_wire::frame::Holder, Stored), FetchError>>,
+    reply: oneshot::Sender<Result<(Holder, Stored), FetchError>>,
     stored: Option<Stored>,
 }
 
@@ -79,7 +82,12 @@ pub(super) enum Event {
 }
 
 impl Task {
-    pub(super) fn new(setup: Setup, view: watch::Sender<Arc<PeerView>>, notices: mpsc::Sender<Notice>) -> Self {
+    pub(super) fn new(
+        setup: Setup,
+        itself: Option<Holder>,
+        view: watch::Sender<Arc<PeerView>>,
+        notices: mpsc::Sender<Notice>,
+    ) -> Self {
         let Setup {
             tls,
             trackers,
@@ -121,6 +129,7 @@ impl Task {
             trackers,
             listen,
             server: share.clone().map(|share| Server::new(share, events.0.clone())),
+            itself,
             share,
             changes,
             incoming,
@@ -206,7 +215,13 @@ impl Task {
             }
             Output::HashNow(name) => self.hash_now(name),
             Output::LookedUp(ask, outcome) => answer(self.lookups.remove(&ask), outcome),
-            Output::Surveyed(ask, findings) => answer(self.surveys.remove(&ask), findings),
+            Output::Surveyed(ask, mut findings) => {
+                if let Some((reply, own)) = self.surveys.remove(&ask) {
+                    own.into_iter().for_each(|variant| merge(&mut findings.files, variant));
+                    findings.files.sort_by(|a, b| a.entry.name.cmp(&b.entry.name));
+                    answer(Some(reply), findings);
+                }
+            }
             Output::Fetched(fetch, holder) => {
                 if let Some(Pending { reply, stored, .. }) = self.fetches.remove(&fetch) {
                     let result = stored.map(|stored| (holder, stored));
@@ -408,9 +423,18 @@ impl Task {
                 self.lookups.insert(ask, reply);
                 self.handle(Input::LookUp { ask, names, from });
             }
-            Request::Survey { subject, from, reply } => {
+            Request::Survey {
+                subject,
+                from,
+                own_too,
+                reply,
+            } => {
                 let ask = AskId(self.number());
-                self.surveys.insert(ask, reply);
+                let own = match own_too {
+                    true => self.own_files(&subject, from.as_deref()),
+                    false => Vec::new(),
+                };
+                self.surveys.insert(ask, (reply, own));
                 self.handle(Input::Survey { ask, subject, from });
             }
             Request::Fetch {
@@ -428,11 +452,29 @@ impl Task {
                 self.fetches.insert(fetch, pending);
                 self.handle(Input::Fetch { fetch, wanted });
             }
+            Request::Member(id, reply) => answer(Some(reply), self.machine.member(id)),
             Request::Neighbours(reply) => answer(Some(reply), self.machine.neighbours().collect()),
             Request::Status(reply) => answer(Some(reply), self.status()),
             // Handled where the task can end.
             Request::Stop(_) => {}
         }
+    }
+
+    fn own_files(&self, subject: &Subject, from: Option<&str>) -> Vec<Variant> {
+        let (Subject::Files(pattern), Some(itself)) = (subject, &self.itself) else {
+            return Vec::new();
+        };
+        if from.is_some_and(|from| !is_called(itself, from)) {
+            return Vec::new();
+        }
+        let own = |peer| peer == itself.id;
+        let files = self.machine.catalogue().matching(pattern, None, &own);
+        let variant = |file: File| Variant {
+            entry: file.entry,
+            holders: vec![itself.clone()],
+            hashed: None,
+        };
+        files.map(variant).collect()
     }
 
     /// Stops fetching what nobody waits for any more.
@@ -473,9 +515,8 @@ impl Task {
 
     fn show(&self) {
         let totals = self.share.as_ref().map(Share::totals).unwrap_or_default();
-        let known = |id: PeerId| self.machine.member(id);
         let view = PeerView {
-            neighbours: rows::peers(self.machine.neighbours().collect(), &known),
+            neighbours: rows::peers(self.machine.neighbours().collect(), self.itself.as_ref()),
             tracker_connected: self.tracker_is_up(),
             files: totals.files,
             unhashed: totals.unhashed,

@@ -29,8 +29,6 @@ use crate::tls::MemberTls;
 const EVENTS: usize = 4096;
 /// Requests that wait for it.
 const REQUESTS: usize = 64;
-/// Notices that wait to be shown; later ones are dropped.
-const NOTICES: usize = 64;
 /// How often the tables are drawn anew at most, and so how late they may be.
 const VIEW_EVERY: Duration = Duration::from_millis(100);
 /// How long a goodbye may take.
@@ -66,16 +64,16 @@ enum Request {
 
 impl Tracker {
     /// Starts a tracker. It ends when it is stopped, or when the last handle is gone.
-    pub fn start(setup: Setup) -> (Self, mpsc::Receiver<Notice>, JoinHandle<()>) {
+    /// Whoever does not read `notices` in time misses some.
+    pub fn start(setup: Setup, notices: mpsc::Sender<Notice>) -> (Self, JoinHandle<()>) {
         let (requests, requests_in) = mpsc::channel(REQUESTS);
-        let (notices, notices_in) = mpsc::channel(NOTICES);
         let (view, view_in) = watch::channel(Arc::default());
         let task = tokio::spawn(Task::new(setup, view, notices).run(requests_in));
         let tracker = Self {
             requests,
             view: view_in,
         };
-        (tracker, notices_in, task)
+        (tracker, task)
     }
 
     /// What its screen shows, now and after every change.

@@ -1,0 +1,407 @@
+//! Keeps the listing true: the one thread that looks at the disk and speaks.
+//!
+//! Owns when to look at what (a report, a file at rest, the whole share) and
+//! what is told about it. What belongs to the share is decided in `walk`, what
+//! differs from before in `index`, and roots come from `hash`.
+//!
+//! A thread of its own and not a task: nearly all it does is to wait, and the
+//! rest is to ask the file system, which would hold up a task.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use notify::RecommendedWatcher;
+use thorp_wire::Name;
+use tokio::sync::mpsc;
+
+use super::stamp::Stamp;
+use super::walk::{Found, IGNORE_FILE, Rules, walk};
+use super::watch::{self, Mark, Pending};
+use super::{Progress, ShareEvent, Shared, lock, read, write};
+
+/// How long changes are gathered before they are told.
+const GATHER: Duration = Duration::from_millis(100);
+
+/// How often progress is told.
+const PROGRESS: Duration = Duration::from_secs(1);
+
+/// See the module.
+pub(super) struct Keeper {
+    shared: Arc<Shared>,
+    events: mpsc::Sender<ShareEvent>,
+    rules: Rules,
+    /// Kept for as long as it is to report.
+    watcher: Option<RecommendedWatcher>,
+    /// Paths that may still be written to, and when they have been quiet for long enough.
+    settling: BTreeMap<PathBuf, Instant>,
+    /// When to look at everything again, where the watcher cannot be relied on.
+    next_scan: Option<Instant>,
+    told_progress: Option<(Instant, Progress)>,
+}
+
+/// Nobody listens any more.
+struct Closed;
+
+impl Keeper {
+    pub fn new(shared: Arc<Shared>, events: mpsc::Sender<ShareEvent>) -> Self {
+        Self {
+            rules: Rules::new(&shared.path, shared.options.hidden),
+            shared,
+            events,
+            watcher: None,
+            settling: BTreeMap::new(),
+            next_scan: None,
+            told_progress: None,
+        }
+    }
+
+    /// Until the share is closed.
+    pub fn run(mut self) {
+        // A closed channel is how the program says that it is done.
+        let _ = self.keep();
+        self.shared.close();
+    }
+
+    fn keep(&mut self) -> Result<(), Closed> {
+        // First the watcher, then the scan: what happens in between is seen twice
+        // rather than never.
+        self.watch()?;
+        self.scan()?;
+        loop {
+            let deadline = self.deadline();
+            let Some(pending) = self.shared.inbox.take(deadline, GATHER) else {
+                return Ok(());
+            };
+            self.look_at(&pending)?;
+            self.look_at_settled();
+            if self.next_scan.is_some_and(|at| at <= Instant::now()) {
+                self.scan()?;
+            }
+            self.tell_changes()?;
+            self.tell_progress()?;
+        }
+    }
+
+    fn watch(&mut self) -> Result<(), Closed> {
+        if !self.shared.options.watch {
+            self.poll();
+            return Ok(());
+        }
+        match watch::start(&self.shared) {
+            Ok(watcher) => {
+                self.watcher = Some(watcher);
+                Ok(())
+            }
+            Err(error) => self.blind(&error),
+        }
+    }
+
+    /// The watcher misses changes from now on.
+    fn blind(&mut self, why: &dyn Display) -> Result<(), Closed> {
+        if self.next_scan.is_some() {
+            return Ok(());
+        }
+        self.poll();
+        self.warn(format!(
+            "changes in {} cannot be watched ({why}): it is looked through every {} s instead; \
+             raising fs.inotify.max_user_watches and restarting helps where a limit was reached",
+            escaped(&self.shared.path),
+            self.shared.options.poll.as_secs_f32()
+        ))
+    }
+
+    fn poll(&mut self) {
+        self.next_scan = Some(Instant::now() + self.shared.options.poll);
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let settled = self.settling.values().min().copied();
+        let busy = read(&self.shared.index).unhashed() > 0;
+        let progress = self
+            .told_progress
+            .map(|(at, _)| at + PROGRESS)
+            .filter(|_| busy);
+        [settled, progress, self.next_scan]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    fn look_at(&mut self, pending: &Pending) -> Result<(), Closed> {
+        if let Some(why) = &pending.blind {
+            self.blind(why)?;
+        }
+        if let Some((name, reason)) = &pending.unreadable {
+            let more = read(&self.shared.index)
+                .unreadable_files()
+                .saturating_sub(1);
+            let more = if more > 0 {
+                format!(" (and {more} more)")
+            } else {
+                String::new()
+            };
+            self.warn(format!(
+                "{}{more} cannot be read and is not shared ({reason}): check its permissions",
+                name.as_str().escape_debug()
+            ))?;
+        }
+        let rules_changed = |path: &PathBuf| path.file_name().is_some_and(|n| n == IGNORE_FILE);
+        if pending.rescan || pending.paths.keys().any(rules_changed) {
+            self.scan()?;
+        }
+        for (path, mark) in &pending.paths {
+            self.look(path, *mark);
+        }
+        for name in &pending.changed {
+            self.look(
+                Path::new(name.as_str()),
+                Mark {
+                    written: true,
+                    ..Mark::default()
+                },
+            );
+        }
+        Ok(())
+    }
+
+    /// What has been quiet for long enough is looked at once more, and hashed
+    /// unless that look finds it changed after all.
+    fn look_at_settled(&mut self) {
+        let now = Instant::now();
+        let settled: Vec<PathBuf> = self
+            .settling
+            .iter()
+            .filter(|(_, at)| **at <= now)
+            .map(|(path, _)| path.clone())
+            .collect();
+        for path in settled {
+            self.settling.remove(&path);
+            let known = name_of(&path).and_then(|name| read(&self.shared.index).record(&name));
+            let stamp = self
+                .shared
+                .dir
+                .symlink_metadata(&path)
+                .ok()
+                .map(|meta| Stamp::new(&meta));
+            let quiet = known.map(|record| record.stamp) == stamp;
+            self.look(
+                &path,
+                Mark {
+                    complete: quiet,
+                    ..Mark::default()
+                },
+            );
+        }
+    }
+
+    /// Makes the listing true for one path and what is beneath it.
+    fn look(&mut self, path: &Path, mark: Mark) {
+        let meta = match self.shared.dir.symlink_metadata(path) {
+            Ok(meta) if self.rules.leave_out(path, meta.is_dir()).is_none() => Some(meta),
+            _ => None,
+        };
+        let is_dir = meta.as_ref().is_some_and(cap_std::fs::Metadata::is_dir);
+        if is_dir {
+            self.look_beneath(path, mark);
+        } else if let Some(folder) = path.to_str() {
+            let gone = read(&self.shared.index).beneath(Some(folder));
+            for name in &gone {
+                self.gone(name);
+            }
+        }
+        let Some(name) = name_of(path) else { return };
+        match meta {
+            Some(meta) if meta.is_file() => self.seen(&name, Stamp::new(&meta), mark),
+            _ => self.gone(&name),
+        }
+    }
+
+    fn look_beneath(&mut self, folder: &Path, mark: Mark) {
+        let found = walk(&self.shared.dir, folder, &mut self.rules);
+        if mark.new {
+            // What was put into a new folder before it was watched is found
+            // then, if it was too late for this walk.
+            self.settle(folder);
+        }
+        self.reconcile(Some(folder), &found, mark);
+    }
+
+    /// Makes the whole listing true.
+    fn scan(&mut self) -> Result<(), Closed> {
+        if self.next_scan.is_some() {
+            self.poll();
+        }
+        self.rules = Rules::new(&self.shared.path, self.shared.options.hidden);
+        let found = walk(&self.shared.dir, Path::new(""), &mut self.rules);
+        // They remember every folder they have seen; while idle, nothing should.
+        self.rules = Rules::new(&self.shared.path, self.shared.options.hidden);
+        for part in &found.parts {
+            self.shared.store.sweep_part(part);
+        }
+        // Whatever is found is taken to be complete: if not, reading it will show.
+        self.reconcile(
+            None,
+            &found,
+            Mark {
+                complete: true,
+                ..Mark::default()
+            },
+        );
+        *lock(&self.shared.skipped) = found.skipped;
+        self.tell_changes()?;
+        self.tell_scanned(&found)
+    }
+
+    /// Makes the listing beneath a folder that of a walk. The walk is older than
+    /// what happened meanwhile, so whatever it contradicts is looked at again.
+    fn reconcile(&mut self, folder: Option<&Path>, found: &Found, mark: Mark) {
+        let folder = match folder.map(Path::to_str) {
+            None => None,
+            Some(Some(folder)) => Some(folder),
+            Some(None) => return,
+        };
+        for (name, stamp) in &found.files {
+            let known = read(&self.shared.index).record(name);
+            match known {
+                Some(record) if record.stamp == *stamp => {}
+                None => self.seen(name, *stamp, mark),
+                Some(_) => self.look_again(name, mark),
+            }
+        }
+        let listed = read(&self.shared.index).beneath(folder);
+        for name in listed {
+            if found
+                .files
+                .binary_search_by(|(found, _)| found.cmp(&name))
+                .is_err()
+            {
+                self.look_again(&name, mark);
+            }
+        }
+    }
+
+    fn look_again(&mut self, name: &Name, mark: Mark) {
+        let path = Path::new(name.as_str());
+        let shared = self.rules.leave_out(path, false).is_none();
+        match self.shared.dir.symlink_metadata(path) {
+            Ok(meta) if shared && meta.is_file() => self.seen(name, Stamp::new(&meta), mark),
+            _ => self.gone(name),
+        }
+    }
+
+    /// There is such a file.
+    fn seen(&mut self, name: &Name, stamp: Stamp, mark: Mark) {
+        let mut index = write(&self.shared.index);
+        let before = index.record(name);
+        if mark.written {
+            index.doubt(name);
+        }
+        let unhashed = index.seen(name, stamp);
+        drop(index);
+        if let Some(before) = before
+            && unhashed
+        {
+            self.shared.queue.withdraw(name, before.stamp.length);
+        }
+        let path = Path::new(name.as_str());
+        if unhashed && mark.complete {
+            self.settling.remove(path);
+            self.shared.queue.push(name.clone(), stamp.length);
+        } else if unhashed {
+            self.settle(path);
+        }
+    }
+
+    fn gone(&mut self, name: &Name) {
+        self.settling.remove(Path::new(name.as_str()));
+        let mut index = write(&self.shared.index);
+        if let Some(record) = index.record(name) {
+            self.shared.queue.withdraw(name, record.stamp.length);
+        }
+        index.gone(name);
+    }
+
+    fn settle(&mut self, path: &Path) {
+        self.settling
+            .insert(path.to_owned(), Instant::now() + self.shared.options.quiet);
+    }
+
+    fn tell_changes(&mut self) -> Result<(), Closed> {
+        let delta = write(&self.shared.index).take_delta();
+        if delta.added.is_empty() && delta.removed.is_empty() {
+            return Ok(());
+        }
+        self.tell(ShareEvent::Delta {
+            added: delta.added,
+            removed: delta.removed,
+        })
+    }
+
+    fn tell_scanned(&mut self, found: &Found) -> Result<(), Closed> {
+        let totals = self.shared.totals();
+        self.tell(ShareEvent::Scanned {
+            files: totals.files,
+            bytes: totals.bytes,
+            skipped: totals.skipped,
+        })?;
+        if let Some(path) = &found.unnameable {
+            self.warn(format!(
+                "{} names are not UTF-8 or too long and are not shared, such as {}: rename them",
+                found.skipped.unnameable,
+                escaped(path)
+            ))?;
+        }
+        if let Some((path, error)) = &found.unreadable {
+            self.warn(format!(
+                "{} files or folders cannot be read and are not shared, such as {} ({error}): \
+                 check their permissions",
+                found.skipped.unreadable,
+                escaped(path)
+            ))?;
+        }
+        Ok(())
+    }
+
+    /// At most every second while there is something to hash, and once at the end.
+    fn tell_progress(&mut self) -> Result<(), Closed> {
+        let now = Instant::now();
+        let index = read(&self.shared.index);
+        let progress = Progress {
+            unhashed: index.unhashed(),
+            bytes: index
+                .unhashed_bytes()
+                .saturating_sub(self.shared.queue.under_way()),
+        };
+        drop(index);
+        let due = match self.told_progress {
+            Some((_, told)) if told == progress => false,
+            Some((at, _)) => progress.unhashed == 0 || at + PROGRESS <= now,
+            None => progress.unhashed > 0,
+        };
+        if !due {
+            return Ok(());
+        }
+        self.told_progress = Some((now, progress));
+        self.tell(ShareEvent::Progress(progress))
+    }
+
+    fn warn(&mut self, message: String) -> Result<(), Closed> {
+        self.tell(ShareEvent::Warning(message))
+    }
+
+    /// Waits while nobody takes what was told: changes merge in the meantime.
+    fn tell(&mut self, event: ShareEvent) -> Result<(), Closed> {
+        self.events.blocking_send(event).map_err(|_| Closed)
+    }
+}
+
+fn name_of(path: &Path) -> Option<Name> {
+    path.to_str()?.parse().ok()
+}
+
+fn escaped(path: &Path) -> String {
+    path.to_string_lossy().escape_debug().to_string()
+}

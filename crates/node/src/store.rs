@@ -1,0 +1,525 @@
+//! Where fetched files arrive: a share, or any other directory.
+//!
+//! Owns how bytes become a file: verified first, written under a temporary
+//! name, then renamed without replacing. Nobody ever sees a byte under the
+//! final name that is not the file's. Decides nothing about where to fetch
+//! from, nor what to do when something is there already.
+//!
+//! Nothing is synced to disk. Small files come by the thousand, and a sync for
+//! each would cost more than fetching it again after a power cut; what is in
+//! the share then is hashed as it is, so a damaged file is never offered as the
+//! whole one.
+
+use std::ffi::OsStr;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use cap_std::ambient_authority;
+use cap_std::fs::{Dir, File, MetadataExt, OpenOptions};
+use rustix::fs::{AtFlags, FlockOperation, RenameFlags, Timespec, Timestamps, UTIME_OMIT};
+use rustix::io::Errno;
+use thiserror::Error;
+use thorp_wire::merkle::{self, Hasher};
+use thorp_wire::{Content, Name};
+
+use crate::share::Stamp;
+
+/// A directory to put files into, and nothing outside it.
+pub struct Store {
+    dir: Dir,
+    /// For messages only; every path is opened beneath `dir`.
+    path: PathBuf,
+}
+
+/// Whether to replace what goes by the same name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replace {
+    /// Never.
+    No,
+    /// Because the person said so.
+    Yes,
+}
+
+/// What is where a file is to go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// Nothing.
+    Free,
+    /// Something.
+    Exists {
+        /// Bytes in it.
+        length: u64,
+        /// Last modified, in seconds since 1970.
+        mtime: i64,
+    },
+}
+
+/// A file that has arrived.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// Where it is now.
+    pub path: PathBuf,
+    /// Its state on arrival.
+    pub stamp: Stamp,
+}
+
+/// Why a file was not stored. Nothing was changed then.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// Something goes by that name already.
+    #[error("{} exists already: rename it, or choose another name", shown(path))]
+    Exists {
+        /// Its path.
+        path: PathBuf,
+    },
+    /// The bytes are not those that were promised.
+    #[error(
+        "what arrived for {} is not what was listed: fetch it from another peer",
+        shown(path)
+    )]
+    Mismatch {
+        /// Where they were to go.
+        path: PathBuf,
+    },
+    /// A file goes by the name of a folder that is needed.
+    #[error(
+        "{} is a file, and a folder is needed there: rename it, or choose another name",
+        shown(path)
+    )]
+    FileInTheWay {
+        /// Its path.
+        path: PathBuf,
+    },
+    /// A folder goes by the name of the file.
+    #[error(
+        "{} is a folder: rename it, or choose another name for the file",
+        shown(path)
+    )]
+    FolderInTheWay {
+        /// Its path.
+        path: PathBuf,
+    },
+    /// A symbolic link on the way leads out of the directory.
+    #[error(
+        "{} leads out of the directory through a link: choose another name",
+        shown(path)
+    )]
+    LeadsOutside {
+        /// The path that was asked for.
+        path: PathBuf,
+    },
+    /// The file system has no names that long.
+    #[error(
+        "{} is too long a name for this file system: choose a shorter one",
+        shown(path)
+    )]
+    NameTooLong {
+        /// The path that was asked for.
+        path: PathBuf,
+    },
+    /// Mounted read-only.
+    #[error(
+        "{} cannot be written, the file system is read-only: choose another directory",
+        shown(path)
+    )]
+    ReadOnly {
+        /// The path that was asked for.
+        path: PathBuf,
+    },
+    /// No permission.
+    #[error("{} cannot be written: check the directory's permissions", shown(path))]
+    Denied {
+        /// The path that was asked for.
+        path: PathBuf,
+    },
+    /// No space, or the quota is used up.
+    #[error(
+        "{} does not fit, the disk is full: make room and try again",
+        shown(path)
+    )]
+    Full {
+        /// The path that was asked for.
+        path: PathBuf,
+    },
+    /// There is no such directory.
+    #[error("there is no directory {}: create it or name another", shown(path))]
+    NoDirectory {
+        /// The path that was asked for.
+        path: PathBuf,
+    },
+    /// Anything else.
+    #[error("{} cannot be written ({source})", shown(path))]
+    Io {
+        /// The path that was asked for.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+impl Store {
+    /// A store in this directory, which goes by `path` in messages.
+    pub fn new(dir: Dir, path: PathBuf) -> Self {
+        Self { dir, path }
+    }
+
+    /// A store in the directory at `path`, which must be there.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let opened = path.canonicalize().and_then(|full| {
+            let dir = Dir::open_ambient_dir(&full, ambient_authority())?;
+            Ok(Self::new(dir, full))
+        });
+        opened.map_err(|source| {
+            let path = path.to_owned();
+            match source.kind() {
+                io::ErrorKind::NotFound => StoreError::NoDirectory { path },
+                io::ErrorKind::NotADirectory => StoreError::FileInTheWay { path },
+                _ => failed(path, source),
+            }
+        })
+    }
+
+    /// The full path of a name, for people.
+    pub fn path_of(&self, name: &Name) -> PathBuf {
+        self.path.join(name.as_str())
+    }
+
+    /// What is where this file would go. Writes nothing.
+    pub fn check(&self, name: &Name) -> Result<Target, StoreError> {
+        match self.dir.symlink_metadata(name.as_str()) {
+            Ok(meta) if meta.is_dir() => Err(StoreError::FolderInTheWay {
+                path: self.path_of(name),
+            }),
+            Ok(meta) => {
+                let stamp = Stamp::new(&meta);
+                Ok(Target::Exists {
+                    length: stamp.length,
+                    mtime: stamp.mtime_seconds(),
+                })
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Target::Free),
+            Err(error) => Err(self.failed(name, error)),
+        }
+    }
+
+    /// Whether exactly this content goes by that name. Reads the file where the
+    /// length is right.
+    pub fn holds(&self, name: &Name, content: Content) -> Result<bool, StoreError> {
+        match self.check(name)? {
+            Target::Exists { length, .. } if length == content.length => {}
+            _ => return Ok(false),
+        }
+        self.content(name)
+            .map(|found| found == content)
+            .map_err(|error| self.failed(name, error))
+    }
+
+    /// Stores a file. It has the bytes and, where given, the modification time
+    /// of the listed one: sorted by date it lies where it lay at its holder's,
+    /// and the same file listed by both is shown as one.
+    ///
+    /// The bytes are verified before anything is written.
+    pub fn put(
+        &self,
+        name: &Name,
+        content: Content,
+        mtime: Option<i64>,
+        bytes: &[u8],
+        replace: Replace,
+    ) -> Result<Stored, StoreError> {
+        if merkle::content_of(bytes) != content {
+            return Err(StoreError::Mismatch {
+                path: self.path_of(name),
+            });
+        }
+        if replace == Replace::No && self.check(name)? != Target::Free {
+            return Err(StoreError::Exists {
+                path: self.path_of(name),
+            });
+        }
+        let folder = self.folder(name)?;
+        let stamp = write_file(&folder, name.base(), content, mtime, bytes, replace)
+            .map_err(|error| self.failed(name, error))?;
+        Ok(Stored {
+            path: self.path_of(name),
+            stamp,
+        })
+    }
+
+    /// Gives the file of that name the first free one of `a (1).txt`,
+    /// `a (2).txt`, ..., so that another can take its place.
+    pub fn rename_existing(&self, name: &Name) -> Result<Name, StoreError> {
+        let failed = |error| self.failed(name, error);
+        let folder = match name.folder() {
+            Some(folder) => self.dir.open_dir(folder).map_err(failed)?,
+            None => self.dir.try_clone().map_err(failed)?,
+        };
+        for number in 1..=u32::MAX {
+            let Ok(free) = name.with_base(&numbered(name.base(), number)) else {
+                break;
+            };
+            match rename_new(&folder, name.base(), free.base()) {
+                Ok(()) => return Ok(free),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(failed(error)),
+            }
+        }
+        Err(StoreError::NameTooLong {
+            path: self.path_of(name),
+        })
+    }
+
+    /// Gives what goes by `name`, if anything does, another last part. Nothing
+    /// is replaced.
+    pub fn set_aside(&self, name: &Name, base: &str) -> Result<(), StoreError> {
+        let other = match name.with_base(base) {
+            Ok(other) if !base.contains('/') => other,
+            _ => return Err(StoreError::NameTooLong { path: self.path.join(base) }),
+        };
+        if self.check(name)? == Target::Free {
+            return Ok(());
+        }
+        let folder = match name.folder() {
+            Some(folder) => self.dir.open_dir(folder),
+            None => self.dir.try_clone(),
+        };
+        let folder = folder.map_err(|error| self.failed(name, error))?;
+        rename_new(&folder, name.base(), other.base()).map_err(|error| self.failed(&other, error))
+    }
+
+    /// Removes what interrupted fetches have left in the directory itself. Not
+    /// beneath it: it may be somebody's home. A share finds those of its folders
+    /// while it is scanned.
+    pub fn sweep(&self) {
+        let Ok(entries) = self.dir.entries() else {
+            return;
+        };
+        for entry in entries.flatten() {
+            if is_part(&entry.file_name()) {
+                self.sweep_part(Path::new(&entry.file_name()));
+            }
+        }
+    }
+
+    /// Removes a temporary file, unless a fetch that is running holds it.
+    pub(crate) fn sweep_part(&self, part: &Path) {
+        // What cannot be removed now is tried again at the next start.
+        let _ = sweep_part(&self.dir, part);
+    }
+
+    /// The folder of that name, made where it is not there.
+    fn folder(&self, name: &Name) -> Result<Dir, StoreError> {
+        let Some(folder) = name.folder() else {
+            return self
+                .dir
+                .try_clone()
+                .map_err(|error| self.failed(name, error));
+        };
+        let opened = self
+            .dir
+            .open_dir(folder)
+            .or_else(|error| match error.kind() {
+                io::ErrorKind::NotFound => {
+                    // If this fails because something is in the way, opening says what.
+                    match self.dir.create_dir_all(folder) {
+                        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+                        _ => self.dir.open_dir(folder),
+                    }
+                }
+                _ => Err(error),
+            });
+        opened.map_err(|error| self.failed(name, error))
+    }
+
+    fn content(&self, name: &Name) -> io::Result<Content> {
+        let mut file = self.dir.open(name.as_str())?;
+        let mut hasher = Hasher::default();
+        let mut buffer = vec![0; 256 * 1024];
+        loop {
+            match file.read(&mut buffer) {
+                Ok(0) => return Ok(hasher.finish()),
+                Ok(read) => hasher.update(&buffer[..read]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// What an error on the way to this name means.
+    fn failed(&self, name: &Name, error: io::Error) -> StoreError {
+        match error.kind() {
+            io::ErrorKind::NotADirectory | io::ErrorKind::NotFound => {
+                match self.file_in_the_way(name) {
+                    Some(path) => StoreError::FileInTheWay {
+                        path: self.path.join(path),
+                    },
+                    None => failed(self.path_of(name), error),
+                }
+            }
+            _ => failed(self.path_of(name), error),
+        }
+    }
+
+    /// The first part of a name's folder that is there and is no folder.
+    fn file_in_the_way<'a>(&self, name: &'a Name) -> Option<&'a str> {
+        let ends = name.as_str().match_indices('/').map(|(end, _)| end);
+        ends.map(|end| &name.as_str()[..end])
+            .find(|part| self.dir.symlink_metadata(part).is_ok() && !self.dir.is_dir(part))
+    }
+}
+
+fn failed(path: PathBuf, error: io::Error) -> StoreError {
+    match error.kind() {
+        io::ErrorKind::AlreadyExists => StoreError::Exists { path },
+        io::ErrorKind::IsADirectory => StoreError::FolderInTheWay { path },
+        io::ErrorKind::InvalidFilename => StoreError::NameTooLong { path },
+        io::ErrorKind::ReadOnlyFilesystem => StoreError::ReadOnly { path },
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StoreError::Full { path },
+        // The system has a number for its own refusals; cap-std's have none.
+        io::ErrorKind::PermissionDenied if error.raw_os_error().is_none() => {
+            StoreError::LeadsOutside { path }
+        }
+        io::ErrorKind::PermissionDenied => StoreError::Denied { path },
+        _ => StoreError::Io {
+            path,
+            source: error,
+        },
+    }
+}
+
+fn write_file(
+    folder: &Dir,
+    base: &str,
+    content: Content,
+    mtime: Option<i64>,
+    bytes: &[u8],
+    replace: Replace,
+) -> io::Result<Stamp> {
+    let mut part = Part::create(folder, content)?;
+    part.file.write_all(bytes)?;
+    if let Some(tv_sec) = mtime {
+        let keep = Timespec {
+            tv_sec: 0,
+            tv_nsec: UTIME_OMIT,
+        };
+        let times = Timestamps {
+            last_access: keep,
+            last_modification: Timespec { tv_sec, tv_nsec: 0 },
+        };
+        // A file system that has no such time loses nothing but the time.
+        let _ = rustix::fs::futimens(&part.file, &times);
+    }
+    match replace {
+        Replace::No => rename_new(folder, &part.name, base)?,
+        Replace::Yes => folder.rename(&part.name, folder, base)?,
+    }
+    part.renamed = true;
+    // After the rename, which changes the time of change.
+    Stamp::of(&part.file)
+}
+
+/// A file on its way, under its temporary name; gone when it is given up.
+struct Part<'a> {
+    folder: &'a Dir,
+    name: String,
+    /// Locked, so that nobody takes it for a leftover.
+    file: File,
+    renamed: bool,
+}
+
+impl<'a> Part<'a> {
+    fn create(folder: &'a Dir, content: Content) -> io::Result<Self> {
+        let root = &content.root.to_string()[..16];
+        let mut number = 0;
+        loop {
+            // The same content may be on its way twice.
+            let name = match number {
+                0 => format!(".thorp-{root}.part"),
+                number => format!(".thorp-{root}.{number}.part"),
+            };
+            let mut options = OpenOptions::new();
+            match folder.open_with(&name, options.write(true).create_new(true)) {
+                Ok(file) => {
+                    // Where the file system has no locks, nothing is swept either.
+                    let _ = rustix::fs::flock(&file, FlockOperation::LockExclusive);
+                    // Between these two steps a sweep may have come by.
+                    if file.metadata()?.nlink() > 0 {
+                        return Ok(Self {
+                            folder,
+                            name,
+                            file,
+                            renamed: false,
+                        });
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    let in_use = sweep_part(folder, Path::new(&name)).is_err();
+                    number += u32::from(in_use);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+impl Drop for Part<'_> {
+    fn drop(&mut self) {
+        if !self.renamed {
+            // If it cannot be removed it is swept at the next start.
+            let _ = self.folder.remove_file(&self.name);
+        }
+    }
+}
+
+/// Whether this is the name of a file on its way.
+pub(crate) fn is_part(base: &OsStr) -> bool {
+    let base = base.as_encoded_bytes();
+    base.starts_with(b".thorp-") && base.ends_with(b".part")
+}
+
+/// Removes a temporary file that nobody holds; an error where somebody does.
+fn sweep_part(dir: &Dir, part: &Path) -> io::Result<()> {
+    let meta = dir.symlink_metadata(part)?;
+    if !meta.is_file() {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    let file = dir.open_with(part, OpenOptions::new().write(true))?;
+    rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+    // Renamed since it was opened: that was the end of a fetch.
+    let named = dir.symlink_metadata(part)?;
+    if Stamp::new(&named).inode != Stamp::of(&file)?.inode {
+        return Err(io::ErrorKind::NotFound.into());
+    }
+    dir.remove_file(part)
+}
+
+/// Renames within a folder; an error where the new name is taken.
+fn rename_new(folder: &Dir, from: &str, to: &str) -> io::Result<()> {
+    match rustix::fs::renameat_with(folder, from, folder, to, RenameFlags::NOREPLACE) {
+        // The file system cannot: a second name for the file, then not the first.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+            rustix::fs::linkat(folder, from, folder, to, AtFlags::empty())?;
+            rustix::fs::unlinkat(folder, from, AtFlags::empty())?;
+            Ok(())
+        }
+        renamed => Ok(renamed?),
+    }
+}
+
+/// `a.txt` with a number: `a (1).txt`. Shortened so that it is still a name.
+fn numbered(base: &str, number: u32) -> String {
+    let dot = base
+        .rfind('.')
+        .filter(|dot| *dot > 0 && base.len() - dot <= 16);
+    let (stem, extension) = base.split_at(dot.unwrap_or(base.len()));
+    let tail = format!(" ({number}){extension}");
+    let room = Name::MAX_PART - tail.len();
+    let end = (0..=stem.len().min(room))
+        .rev()
+        .find(|end| stem.is_char_boundary(*end));
+    format!("{}{tail}", &stem[..end.unwrap_or(0)])
+}
+
+fn shown(path: &Path) -> String {
+    path.to_string_lossy().escape_debug().to_string()
+}
