@@ -47,6 +47,9 @@ pub struct Get {
     pub rename: Option<String>,
     /// Replace what is there.
     pub overwrite: bool,
+    /// What is in the way gets this name, beside where it was, once the wanted
+    /// file has arrived (with one name only).
+    pub set_aside: Option<String>,
     /// Only from this peer: a name, an address, or the start of an id.
     pub from: Option<String>,
     /// Only the content whose root starts so.
@@ -291,7 +294,7 @@ impl ErrorKind {
 }
 
 /// What a peer's screen shows. A new one is published after every change.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct PeerView {
     /// Its neighbours, addresses in numerical order.
     pub neighbours: Vec<PeerRow>,
@@ -304,7 +307,7 @@ pub struct PeerView {
 }
 
 /// What a tracker's screen shows: the two tables.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct TrackerView {
     /// Peers, addresses in numerical order.
     pub peers: Vec<TrackedPeer>,
@@ -321,7 +324,7 @@ impl TrackerView {
 }
 
 /// A row in the List of Peers.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct TrackedPeer {
     /// Its address, with the port only where two peers share an address.
     pub address: String,
@@ -336,7 +339,7 @@ pub struct TrackedPeer {
 }
 
 /// A row in the List of Files.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct TrackedFile {
     /// Its name.
     pub name: String,
@@ -347,7 +350,8 @@ pub struct TrackedFile {
 }
 
 /// Something that happened, worth a line for whoever watches.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
 pub enum Notice {
     /// Dialling the tracker.
     Connecting {
