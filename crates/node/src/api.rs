@@ -329,7 +329,7 @@ impl ErrorKind {
 }
 
 /// What a peer's screen shows. A new one is published after every change.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct PeerView {
     /// Its neighbours, addresses in numerical order.
     pub neighbours: Vec<PeerRow>,
@@ -342,7 +342,7 @@ pub struct PeerView {
 }
 
 /// What a tracker's screen shows: the two tables.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct TrackerView {
     /// Peers, addresses in numerical order.
     pub peers: Vec<TrackedPeer>,
@@ -359,7 +359,7 @@ impl TrackerView {
 }
 
 /// A row in the List of Peers.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct TrackedPeer {
     /// Its address, with the port only where two peers share an address.
     pub address: String,
@@ -374,7 +374,7 @@ pub struct TrackedPeer {
 }
 
 /// A row in the List of Files.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct TrackedFile {
     /// Its name.
     pub name: String,
@@ -385,7 +385,8 @@ pub struct TrackedFile {
 }
 
 /// Something that happened, worth a line for whoever watches.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
 pub enum Notice {
     /// Dialling the tracker.
     Connecting {
