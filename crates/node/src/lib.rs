@@ -48,5 +48,7 @@ pub mod store;
 pub mod tls;
 pub mod tracker;
 
+pub use thorp_wire::{MemberName, printable};
+
 #[cfg(test)]
 mod village;

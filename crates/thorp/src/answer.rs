@@ -106,6 +106,8 @@ impl<O: Write, T: Write> Renderer<O, T> {
                 }
             }
             Event::Status(status) => self.data(&listing::status(status, now()))?,
+            Event::Tracker(status) => self.data(&listing::tracker_status(status))?,
+            Event::Invite { invite } => self.data(invite)?,
             Event::Choice { name, variants } => {
                 if !self.manner.asked {
                     self.say(&format!("{} could be:", quoted(name)));

@@ -40,6 +40,9 @@ pub async fn follow_peer(
     streams: &mut Streams<impl Write, impl Write>,
     manner: Manner,
 ) {
+    if !manner.json {
+        let _ = write(&mut streams.out, &words::sharing(&peer.place));
+    }
     if let Some(door) = &peer.door {
         tell_door(door, streams, manner);
     }
@@ -86,6 +89,7 @@ pub async fn follow_tracker(
 ) {
     tell_door(&tracker.door, streams, manner);
     if !manner.json {
+        let _ = write(&mut streams.out, &words::listening(&tracker.place));
         let _ = write(&mut streams.out, words::WAITING);
     }
     let mut notices = true;
@@ -158,19 +162,28 @@ pub fn notice(notice: &Notice) -> String {
 /// What to type on another machine.
 pub fn door(door: &Door) -> String {
     let tracker = printable(&door.tracker);
-    if door.open {
-        format!("On another machine: thorp share --tracker {tracker}")
-    } else {
-        format!(
-            "On another machine: thorp share --join -   (and paste what `thorp invite` prints \
-             here; the tracker is {tracker})"
-        )
+    match &door.invite {
+        _ if door.open => format!("On another machine: thorp share --tracker {tracker}   or: thorp get NAME --tracker {tracker}"),
+        Some(invite) => format!(
+            "On another machine: thorp join   and paste this invite (for one machine, within 24 hours; more: thorp invite):\n\
+             {invite}\n\
+             After that, there: thorp get NAME   or: thorp share DIR"
+        ),
+        None => format!(
+            "On another machine: thorp join   and paste what `thorp invite` prints here \
+             (the tracker is {tracker})"
+        ),
     }
 }
 
 fn tell_door(told: &Door, streams: &mut Streams<impl Write, impl Write>, manner: Manner) {
     if manner.json {
-        let value = json!({ "event": "door", "tracker": told.tracker, "open": told.open });
+        let value = json!({
+            "event": "door",
+            "tracker": told.tracker,
+            "open": told.open,
+            "invite": told.invite,
+        });
         let _ = write(&mut streams.out, &value.to_string());
     } else if !manner.quiet {
         let _ = write(&mut streams.talk, &door(told));

@@ -7,7 +7,7 @@
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, Width};
 use std::fmt::Write as _;
-use thorp_node::api::{FileRow, Member, PeerRow, Status};
+use thorp_node::api::{FileRow, Member, PeerRow, Status, TrackerStatus};
 
 use crate::printable::printable;
 use crate::units;
@@ -116,6 +116,34 @@ pub fn variant(row: &FileRow) -> String {
         units::time(row.mtime),
         root(row),
         holders(&row.holders)
+    )
+}
+
+/// A tracker's status.
+pub fn tracker_status(status: &TrackerStatus) -> String {
+    let TrackerStatus {
+        id,
+        listen,
+        ca,
+        open,
+        peers,
+        entries,
+        finds,
+        version,
+    } = status;
+    let door = match open {
+        true => "open: whoever asks is let in",
+        false => "members only: thorp invite lets another machine in",
+    };
+    format!(
+        "Tracker     {id}\n\
+         Listening   {listen}\n\
+         Group       {ca}\n\
+         Door        {door}\n\
+         Peers       {peers}\n\
+         Files       {entries}\n\
+         Questions   {finds} about files so far\n\
+         Version     {version}"
     )
 }
 

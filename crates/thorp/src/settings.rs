@@ -79,6 +79,20 @@ impl Settings {
         Ok(settings)
     }
 
+    /// What was set, for the node: key, value, and where it was said.
+    pub fn assignments(&self) -> Vec<(String, String, String)> {
+        let values = [
+            self.lookup_hops.map(|value| value.to_string()),
+            self.interval_tracker_ms.map(|value| value.to_string()),
+            self.interval_neighbour_ms.map(|value| value.to_string()),
+            self.neighbours_max.map(|value| value.to_string()),
+            self.share_hidden.map(|value| value.to_string()),
+        ];
+        let set = KEYS.iter().zip(values);
+        set.filter_map(|((key, ..), value)| Some((String::from(*key), value?, String::from("--set"))))
+            .collect()
+    }
+
     fn set(&mut self, key: &str, value: &str) -> Result<(), String> {
         match key {
             "lookup.hops" => self.lookup_hops = Some(within(key, value, 0, 1)?),

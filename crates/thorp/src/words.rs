@@ -23,6 +23,16 @@ pub const SAME_NAME: &str = "File with same name exists in the same directory! \
 /// Nobody has it.
 pub const NOBODY: &str = "No peer is sharing this file now. Try again later.";
 
+/// A peer is ready.
+pub fn sharing(place: &str) -> String {
+    format!("Sharing {place}")
+}
+
+/// A tracker is ready.
+pub fn listening(place: &str) -> String {
+    format!("Listening on {place}")
+}
+
 /// Dialling the tracker.
 pub fn connecting(address: &str, port: u16) -> String {
     format!("Connecting to {address} on port {port}")

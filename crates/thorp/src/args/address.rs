@@ -83,6 +83,18 @@ pub struct Listen {
     pub port: Option<u16>,
 }
 
+impl Listen {
+    /// The same for the node: nothing said of the port means the default one.
+    pub fn for_node(self, default: u16) -> thorp_node::listener::Listen {
+        use thorp_node::listener::Listen as To;
+        match (self.ip.is_unspecified(), self.port) {
+            (true, Some(port)) => To::Port(port),
+            (true, None) => To::PortOrNext(default),
+            (false, port) => To::Exactly(SocketAddr::new(self.ip, port.unwrap_or(default))),
+        }
+    }
+}
+
 impl FromStr for Listen {
     type Err = String;
 

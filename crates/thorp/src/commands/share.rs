@@ -18,7 +18,8 @@ use crate::{choose, out, prompt, words};
 
 pub async fn run(context: Context, args: Share) -> Result {
     let share = directory(&args.dir)?;
-    if is_wide(&share) {
+    let broad = is_wide(&share);
+    if broad {
         confirm(&context, &share).await?;
     }
     let Some(group) = group(&context, &args).await? else {
@@ -27,6 +28,8 @@ pub async fn run(context: Context, args: Share) -> Result {
     let options = PeerOptions {
         state: context.state(Role::Peer)?,
         share,
+        broad,
+        hidden: args.hidden,
         group,
         name: args.name,
         listen: args.listen,

@@ -11,6 +11,7 @@ fn peer() -> (Peer, watch::Sender<Arc<PeerView>>, mpsc::Sender<Notice>) {
     let (view_in, view) = watch::channel(Arc::new(PeerView::default()));
     let (notice_in, notices) = mpsc::channel(8);
     let peer = Peer {
+        place: "/home/oak on [::]:3334".into(),
         view,
         notices,
         request: Box::new(|_| mpsc::channel(1).1),
@@ -23,12 +24,14 @@ fn peer() -> (Peer, watch::Sender<Arc<PeerView>>, mpsc::Sender<Notice>) {
 fn tracker() -> (Tracker, watch::Sender<Arc<TrackerView>>) {
     let (view_in, view) = watch::channel(Arc::new(TrackerView::default()));
     let tracker = Tracker {
+        place: "[::]:3333".into(),
         view,
         notices: mpsc::channel(1).1,
         stop: Box::pin(async {}),
         door: Door {
             tracker: "192.168.198.138".into(),
             open: true,
+            invite: None,
         },
     };
     (tracker, view_in)
@@ -106,7 +109,11 @@ async fn a_tracker_prints_both_tables_after_a_change() {
         follow_tracker(&mut tracker, &mut streams, Manner::default()),
         told
     );
-    let expected = format!("{}\n{}\n", words::WAITING, table::both(&story::first()));
+    let expected = format!(
+        "Listening on [::]:3333\n{}\n{}\n",
+        words::WAITING,
+        table::both(&story::first())
+    );
     assert_eq!(text(streams.out), expected);
     assert_eq!(
         text(streams.talk),
@@ -160,6 +167,8 @@ fn a_closed_group_is_joined_by_invite() {
     let closed = Door {
         tracker: "10.0.0.7".into(),
         open: false,
+        invite: Some("thorp1abc".into()),
     };
-    assert!(door(&closed).contains("thorp share --join -"));
+    let told = door(&closed);
+    assert!(told.contains("thorp join") && told.contains("\nthorp1abc\n"), "{told}");
 }
