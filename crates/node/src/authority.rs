@@ -41,11 +41,11 @@ const INVITES_FILE: &str = "invites.json";
 const POLICY_FILE: &str = "policy.json";
 
 /// How long a certificate is valid.
-pub const VALIDITY: Duration = Duration::from_secs(30 * 24 * 3600);
+pub const VALIDITY: Duration = Duration::from_hours(30 * 24);
 /// How far it is backdated, for clocks that are a little behind.
-const BACKDATED: Duration = Duration::from_secs(3600);
+const BACKDATED: Duration = Duration::from_hours(1);
 /// How long an invite is good for, unless told otherwise.
-pub const INVITE_VALIDITY: Duration = Duration::from_secs(24 * 3600);
+pub const INVITE_VALIDITY: Duration = Duration::from_hours(24);
 /// How long an invite that has ended is remembered, to say what became of it.
 const INVITE_MEMORY: u64 = 30 * 24 * 3600;
 /// The last second that a certificate can name (the year 9999), less some.
@@ -642,9 +642,9 @@ mod tests {
         let (_temporary, authority) = authority();
         let now = SystemTime::now();
         let token = authority
-            .invite(2, Duration::from_secs(60), now)
+            .invite(2, Duration::from_mins(1), now)
             .expect("a token");
-        let late = now + Duration::from_secs(60);
+        let late = now + Duration::from_mins(1);
         let why = refused(&authority, &join(&key(), Some(&token)), late);
         assert_eq!(why, InviteError::Expired);
         let refusal = AuthorityError::from(why).refusal();

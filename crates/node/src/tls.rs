@@ -222,7 +222,7 @@ impl Current {
     fn new(identity: &Identity, membership: &Membership, clock: &Clock) -> Result<Self, TlsError> {
         let certificate = CertificateDer::from(membership.certificate.clone());
         let member = member_of(&certificate).map_err(TlsError::Certificate)?;
-        let roots = roots(membership.ca)?;
+        let roots = roots(membership.ca);
         let verifier = WebPkiClientVerifier::builder_with_provider(roots.clone(), PROVIDER.clone())
             .build()
             .map_err(|e| TlsError::setup(&e))?;
@@ -282,11 +282,9 @@ pub fn verify_member(
 ) -> Result<Member, CertificateError> {
     let certificate = CertificateDer::from(certificate);
     let odd = |why: &dyn fmt::Display| CertificateError::NotThorp(why.to_string());
-    let verifier = roots(ca).map_err(|e| odd(&e)).and_then(|roots| {
-        WebPkiClientVerifier::builder_with_provider(roots, PROVIDER.clone())
-            .build()
-            .map_err(|e| odd(&e))
-    })?;
+    let verifier = WebPkiClientVerifier::builder_with_provider(roots(ca), PROVIDER.clone())
+        .build()
+        .map_err(|e| odd(&e))?;
     let now = UnixTime::since_unix_epoch(Duration::from_secs(unix_seconds(now)));
     verifier
         .verify_client_cert(&certificate, &[], now)
@@ -321,15 +319,15 @@ fn finish_client(mut config: ClientConfig, alpn: &[u8]) -> Arc<ClientConfig> {
     Arc::new(config)
 }
 
-fn roots(ca: CaKey) -> Result<Arc<RootCertStore>, TlsError> {
+pub(crate) fn roots(ca: CaKey) -> Arc<RootCertStore> {
     let anchor = TrustAnchor {
         subject: Der::from_slice(CA_SUBJECT),
         subject_public_key_info: Der::from([ED25519_INFO, &ca.0].concat()),
         name_constraints: None,
     };
-    Ok(Arc::new(RootCertStore {
+    Arc::new(RootCertStore {
         roots: vec![anchor],
-    }))
+    })
 }
 
 /// The key of a CA certificate among these.
@@ -352,11 +350,9 @@ struct FirstContact {
 
 impl FirstContact {
     fn verifier(ca: CaKey) -> Result<Arc<WebPkiServerVerifier>, rustls::Error> {
-        let general = |e: &dyn fmt::Display| rustls::Error::General(e.to_string());
-        let roots = roots(ca).map_err(|e| general(&e))?;
-        WebPkiServerVerifier::builder_with_provider(roots, PROVIDER.clone())
+        WebPkiServerVerifier::builder_with_provider(roots(ca), PROVIDER.clone())
             .build()
-            .map_err(|e| general(&e))
+            .map_err(|e| rustls::Error::General(e.to_string()))
     }
 }
 
