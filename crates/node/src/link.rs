@@ -93,6 +93,8 @@ const GOODBYE: Duration = Duration::from_secs(1);
 const HEARD: Duration = Duration::from_secs(1);
 /// How often the clock is compared with the certificate's end.
 const CHECK_EXPIRY: Duration = Duration::from_mins(1);
+/// After how long without traffic a link gives its buffers back.
+const IDLE: Duration = Duration::from_secs(1);
 /// The read buffer's size while nothing large arrives.
 const SMALL: usize = 4 * 1024;
 /// By how much it grows at least, as bytes arrive.
@@ -340,7 +342,7 @@ impl<S: AsyncRead + AsyncWrite> Writer<S> {
         let shared = self.shared.clone();
         while !shared.has_ended() {
             if !self.fill() {
-                shared.wake.notified().await;
+                self.wait().await;
                 continue;
             }
             let too_late = async {
@@ -359,6 +361,16 @@ impl<S: AsyncRead + AsyncWrite> Writer<S> {
         self.shared.finished.send_replace(true);
     }
 
+    /// Waits for something to do; an idle link keeps no buffer.
+    async fn wait(&mut self) {
+        let wake = self.shared.wake.notified();
+        tokio::pin!(wake);
+        if timeout(IDLE, wake.as_mut()).await.is_err() {
+            self.buffer = Vec::new();
+            wake.await;
+        }
+    }
+
     /// Moves a batch of frames into the buffer. Says whether there was one.
     fn fill(&mut self) -> bool {
         // Nothing is encoded under the lock.
@@ -372,6 +384,7 @@ impl<S: AsyncRead + AsyncWrite> Writer<S> {
             batch.push(queued);
         }
         drop(queues);
+        self.buffer.reserve(bytes);
         for queued in batch {
             self.encode(&queued.frame);
             self.permits.extend(queued.room);
@@ -407,7 +420,6 @@ impl<S: AsyncRead + AsyncWrite> Writer<S> {
             .map_err(|e| broken(&e))?;
         self.permits.clear();
         self.buffer.clear();
-        self.buffer.shrink_to(2 * BATCH);
         Ok(())
     }
 
@@ -470,12 +482,26 @@ impl<S: AsyncRead + AsyncWrite> Reader<S> {
             let missing = needed.saturating_sub(self.buffer.len());
             self.buffer
                 .reserve(missing.min(self.buffer.len().max(STEP)).max(SMALL));
-            match self.stream.read_buf(&mut self.buffer).await {
+            match self.read_some().await {
                 Ok(0) => return LinkEnd::There,
                 Ok(_) => {}
                 Err(error) => return broken(&error),
             }
         }
+    }
+
+    async fn read_some(&mut self) -> io::Result<usize> {
+        if self.buffer.is_empty() && self.buffer.capacity() > 2 * SMALL {
+            // An idle link keeps no buffer. The timer starts only where the
+            // read has to wait.
+            tokio::select! {
+                biased;
+                read = self.stream.read_buf(&mut self.buffer) => return read,
+                () = sleep(IDLE) => {}
+            }
+            self.buffer = Vec::with_capacity(SMALL);
+        }
+        self.stream.read_buf(&mut self.buffer).await
     }
 
     /// Delivers every whole frame in the buffer. Says how many bytes the next
@@ -500,9 +526,7 @@ impl<S: AsyncRead + AsyncWrite> Reader<S> {
             self.tell(event).await?;
         };
         self.buffer.drain(..start);
-        if self.buffer.is_empty() {
-            self.buffer.shrink_to(STEP);
-        } else {
+        if !self.buffer.is_empty() {
             let now = Instant::now();
             if self.heard.is_none_or(|heard| now - heard >= HEARD) {
                 self.heard = Some(now);
@@ -666,8 +690,6 @@ mod tests {
         for id in 0..100 {
             assert_eq!(frame(&mut from_elm).await, get(id));
             assert!(to_elm.content(content(id, 100_000)).await);
-        }
-        for id in 0..100 {
             assert_eq!(frame(&mut from_oak).await, content(id, 100_000));
         }
         to_oak.send(leave());
@@ -857,6 +879,20 @@ mod tests {
         // About 31 parts, ten a second.
         assert!((3..=4).contains(&heard), "{heard}");
         writes.await.expect("writes");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_link_works_on_after_it_has_been_idle() {
+        let (ours, theirs) = duplex(1024);
+        let (here, mut events) = link(ours);
+        let (there, mut arrived) = link(theirs);
+        for id in 0..3 {
+            here.send(content(id, 200_000));
+            assert_eq!(frame(&mut arrived).await, content(id, 200_000));
+            there.send(get(id));
+            assert_eq!(frame(&mut events).await, get(id));
+            sleep(3 * IDLE).await;
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -51,10 +51,9 @@ impl StateDir {
         // Only now is it certain that the directory is ours to change.
         restrict(&state.path)?;
         let pid = format!("{}\n", std::process::id());
-        let written = (&state.lock)
+        (&state.lock)
             .write_all(pid.as_bytes())
-            .and_then(|()| state.lock.set_len(pid.len() as u64));
-        written.map_err(|e| StateError::io("write", &state.path.join(LOCK_FILE), e))?;
+            .map_err(|e| StateError::io("write", &state.file(LOCK_FILE), e))?;
         Ok(state)
     }
 
@@ -229,7 +228,11 @@ fn lock(directory: &Path) -> Result<File, StateError> {
         .open(&path)
         .map_err(|e| StateError::io("open", &path, e))?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
+        Ok(()) => {
+            // Nobody shall be told the number of an earlier owner.
+            let _ = file.set_len(0);
+            Ok(file)
+        }
         Err(TryLockError::WouldBlock) => {
             let mut pid = String::new();
             let _ = Read::by_ref(&mut file).take(32).read_to_string(&mut pid);
