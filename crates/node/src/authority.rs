@@ -6,8 +6,9 @@
 //! asker's. A key is signed if it is a member's already, if an invite lets it
 //! in, or if the group is open.
 //!
-//! What has been decided is on disk before anybody is told. These calls wait
-//! for the disk: from async code, use a blocking thread.
+//! What has been decided is on disk before anybody is told. Calls that change
+//! something wait for the disk: from async code, use a blocking thread for
+//! them. The others ([`Authority::renew`], [`Authority::is_removed`], ...) do not.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -64,7 +65,10 @@ pub struct Authority {
     key: KeyPair,
     public: CaKey,
     certificate: CertificateDer<'static>,
+    /// Held for a moment only, never over the disk.
     tables: Mutex<Tables>,
+    /// Held over a change and its way to the disk.
+    changing: Mutex<()>,
 }
 
 /// Everything that changes.
@@ -119,6 +123,7 @@ impl Authority {
             public: CaKey(*id.as_bytes()),
             certificate: certificate.der().clone(),
             tables: Mutex::new(tables),
+            changing: Mutex::default(),
         })
     }
 
@@ -139,11 +144,10 @@ impl Authority {
 
     /// Lets whoever asks in from now on, or no longer.
     pub fn set_open(&self, open: bool) -> Result<(), AuthorityError> {
-        let mut tables = self.tables();
-        let policy = Policy { open };
-        self.state.write_json(POLICY_FILE, &policy)?;
-        tables.policy = policy;
-        Ok(())
+        self.change(|tables| {
+            tables.policy = Policy { open };
+            Ok(())
+        })
     }
 
     /// All members, in the order of their keys.
@@ -309,11 +313,12 @@ impl Authority {
         &self,
         change: impl FnOnce(&mut Tables) -> Result<T, AuthorityError>,
     ) -> Result<T, AuthorityError> {
-        let mut tables = self.tables();
-        let mut changed = tables.clone();
-        let answer = change(&mut changed)?;
-        changed.save(&tables, &self.state)?;
-        *tables = changed;
+        let _one_at_a_time = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = self.tables().clone();
+        let mut after = before.clone();
+        let answer = change(&mut after)?;
+        after.save(&before, &self.state)?;
+        *self.tables() = after;
         Ok(answer)
     }
 
@@ -417,6 +422,9 @@ impl Tables {
         if self.invites != before.invites {
             state.write_json(INVITES_FILE, &self.invites)?;
         }
+        if self.policy != before.policy {
+            state.write_json(POLICY_FILE, &self.policy)?;
+        }
         let removed = |tables: &Self| tables.members.values().filter(|row| row.removed).count();
         if self.members.len() != before.members.len() || removed(self) != removed(before) {
             let stored: Vec<_> = self.members.iter().map(StoredMember::new).collect();
@@ -504,7 +512,7 @@ struct InviteRow {
     used_by: Vec<String>,
 }
 
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Policy {
     open: bool,
 }

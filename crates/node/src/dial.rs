@@ -166,6 +166,7 @@ async fn connect(address: SocketAddr, source: Option<IpAddr>) -> io::Result<TcpS
 #[derive(Debug)]
 enum Failure {
     Os(io::Error),
+    HungUp(SocketAddr),
     NotThorp(SocketAddr, String),
     Certificate(SocketAddr, CertificateError),
 }
@@ -180,9 +181,10 @@ impl Failure {
             .is_some_and(<dyn std::error::Error + Send + Sync>::is::<rustls::Error>);
         match error.kind() {
             _ if is_tls => Self::NotThorp(address, error.to_string()),
-            io::ErrorKind::UnexpectedEof => {
-                Self::NotThorp(address, "it hung up during the handshake".into())
-            }
+            io::ErrorKind::UnexpectedEof
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::BrokenPipe => Self::HungUp(address),
             _ => Self::Os(error),
         }
     }
@@ -190,8 +192,9 @@ impl Failure {
     fn rank(&self) -> u8 {
         match self {
             Self::Os(..) => 0,
-            Self::NotThorp(..) => 1,
-            Self::Certificate(..) => 2,
+            Self::HungUp(_) => 1,
+            Self::NotThorp(..) => 2,
+            Self::Certificate(..) => 3,
         }
     }
 }
@@ -217,6 +220,7 @@ impl Failures {
     fn into_error(self) -> DialError {
         match self.worst {
             Some(Failure::Certificate(address, why)) => DialError::Certificate { address, why },
+            Some(Failure::HungUp(address)) => DialError::HungUp { address },
             Some(Failure::NotThorp(address, why)) => DialError::NotThorp { address, why },
             Some(Failure::Os(error)) => DialError::Unreachable {
                 tried: self.tried,
@@ -244,6 +248,13 @@ pub enum DialError {
         tried: Vec<SocketAddr>,
         /// What the system said last.
         error: io::Error,
+    },
+    /// Check the address, or try again: a node does so when whoever is dialled
+    /// does not live there (any more), and when too many knock at once.
+    #[error("{address} hung up: whoever answers there is somebody else, or too busy now")]
+    HungUp {
+        /// Where.
+        address: SocketAddr,
     },
     /// Check address and port.
     #[error(
@@ -350,8 +361,59 @@ mod tests {
         // Oak answers to another name, so it hangs up before it shows anything.
         let answer = dial(&[oak.address], Expected::Tracker, &elm, None).await;
         assert!(
-            matches!(answer, Err(DialError::NotThorp { .. })),
+            matches!(answer, Err(DialError::HungUp { .. })),
             "{answer:?}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_renewed_certificate_counts_for_later_connections_on_both_sides() {
+        let group = Group::new();
+        let clock = Clock::system();
+        let start = SystemTime::now();
+        let identity = Identity::generate().expect("a key");
+        let first = group.admit(&identity, "oak");
+        let oak = MemberTls::new(&identity, &first, clock.clone()).expect("fits");
+        let mut hall = group.tracker(Clock::system()).await;
+        let connect = || {
+            dial(
+                std::slice::from_ref(&hall.address),
+                Expected::Tracker,
+                &oak,
+                None,
+            )
+        };
+        drop(connect().await.expect("reaches it"));
+        let before = hall.incoming.recv().await.expect("arrives").member.ends;
+
+        let later = start + VALIDITY / 2;
+        let certificate = group
+            .authority
+            .renew(identity.id(), later)
+            .expect("is a member");
+        let renewed = group.membership(certificate);
+        oak.renew(&identity, &renewed).expect("fits");
+        assert_eq!(Some(oak.member()), renewed.member());
+        // Valid in the tracker's future: its clock decides.
+        let connect = || {
+            dial(
+                std::slice::from_ref(&hall.address),
+                Expected::Tracker,
+                &oak,
+                None,
+            )
+        };
+        let mut early = connect().await.expect("is refused after it");
+        assert!(early.stream.read(&mut [0]).await.is_err());
+        let seconds = i64::try_from((VALIDITY / 2).as_secs()).expect("fits");
+        hall.tls.clock().turn(seconds);
+        clock.turn(seconds);
+        drop(connect().await.expect("reaches it"));
+        let after = hall.incoming.recv().await.expect("arrives").member.ends;
+        let by = after.duration_since(before).expect("is later");
+        assert!(
+            by.abs_diff(VALIDITY / 2) < Duration::from_secs(10),
+            "{by:?}"
         );
     }
 
@@ -485,7 +547,7 @@ mod tests {
             let config = client(&group, None, protocols);
             let answer = reach(&[oak.address], &name, config, None).await;
             assert!(
-                matches!(answer, Err(DialError::NotThorp { .. })),
+                matches!(answer, Err(DialError::HungUp { .. })),
                 "{answer:?}"
             );
         }
@@ -595,6 +657,23 @@ mod tests {
             .expect("reaches oak");
         let incoming = oak.incoming.recv().await.expect("is delivered");
         assert_eq!(incoming.remote.ip(), source);
+    }
+
+    #[tokio::test]
+    async fn whoever_speaks_something_else_is_told_from_whoever_is_silent() {
+        let group = Group::new();
+        let elm = group.member("elm");
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
+        let address = listener.local_addr().expect("has one");
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let _ = stream.write_all(b"220 oak ESMTP at your service\r\n").await;
+                let _ = stream.read(&mut [0; 4096]).await;
+            }
+        });
+        let error = dial(&[address], Expected::Tracker, &elm, None).await;
+        let text = error.expect_err("is a mail server").to_string();
+        assert!(text.contains("does not speak thorp"), "{text}");
     }
 
     #[tokio::test(start_paused = true)]

@@ -6,7 +6,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
 use rustls::ServerConfig;
@@ -144,18 +144,44 @@ fn accept(
     })
 }
 
-/// A tracker's joining service.
+/// A tracker's joining service. Clones share its certificate.
 #[derive(Clone, Debug)]
 pub struct JoinService {
-    /// From [`tls::join_server`].
-    pub config: Arc<ServerConfig>,
-    /// Who decides.
-    pub authority: Arc<Authority>,
-    /// The tracker's clock.
-    pub clock: Clock,
+    authority: Arc<Authority>,
+    clock: Clock,
+    config: Arc<RwLock<Arc<ServerConfig>>>,
 }
 
 impl JoinService {
+    /// Lets this CA's group be joined. `membership` is the tracker's own.
+    pub fn new(
+        identity: &Identity,
+        membership: &Membership,
+        authority: Arc<Authority>,
+        clock: Clock,
+    ) -> Result<Self, TlsError> {
+        let ca = authority.ca_certificate();
+        let config = tls::join_server(identity, membership, ca, &clock)?;
+        Ok(Self {
+            authority,
+            clock,
+            config: Arc::new(RwLock::new(config)),
+        })
+    }
+
+    /// From now on, presents this membership's certificate.
+    pub fn renew(&self, identity: &Identity, membership: &Membership) -> Result<(), TlsError> {
+        let ca = self.authority.ca_certificate();
+        let renewed = tls::join_server(identity, membership, ca, &self.clock)?;
+        *self.config.write().unwrap_or_else(PoisonError::into_inner) = renewed;
+        Ok(())
+    }
+
+    pub(crate) fn config(&self) -> Arc<ServerConfig> {
+        let config = self.config.read().unwrap_or_else(PoisonError::into_inner);
+        config.clone()
+    }
+
     /// Answers one question on an established connection, and hangs up.
     pub async fn serve<S>(&self, mut stream: S, from: SocketAddr)
     where
@@ -467,12 +493,8 @@ mod tests {
         let identity = key();
         let clock = Clock::system();
         let membership = group.admit(&identity, "hall");
-        let ca = group.authority.ca_certificate();
-        let service = JoinService {
-            config: tls::join_server(&identity, &membership, ca, &clock).expect("fits"),
-            authority: group.authority.clone(),
-            clock,
-        };
+        let authority = group.authority.clone();
+        let service = JoinService::new(&identity, &membership, authority, clock).expect("fits");
         let (_silent, stream) = tokio::io::duplex(64);
         let before = tokio::time::Instant::now();
         service

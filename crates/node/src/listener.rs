@@ -259,7 +259,7 @@ impl Door {
             .ok_or(TurnedAway::ForNobody)?
         {
             Chosen::Join(join) => {
-                let stream = start.into_stream(join.config.clone()).await?;
+                let stream = start.into_stream(join.config()).await?;
                 Ok(Some((stream, join)))
             }
             Chosen::Link(service) => {
