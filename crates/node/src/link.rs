@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use thiserror::Error;
-use thorp_wire::frame::{Leave, MAX_FRAME, PREFIX, announced_length};
+use thorp_wire::frame::{Holder, Leave, MAX_FRAME, PREFIX, Query, announced_length};
 use thorp_wire::{Body, Frame, FrameError, RequestId};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
@@ -309,23 +309,39 @@ impl Queue {
     }
 }
 
-/// About how many bytes a frame takes, here and on the wire.
+/// About how many bytes a frame takes, here and on the wire. Whatever a
+/// frame's maker can make long is counted.
 fn size(frame: &Frame) -> usize {
-    const FRAME: usize = 64;
-    const ENTRY: usize = 64;
-    FRAME
+    /// A frame, or a thing in it, without its texts.
+    const THING: usize = 64;
+    let things = |texts: usize| THING + texts;
+    THING
         + match &frame.body {
             Body::Content(content) => content.bytes.len(),
             Body::Update(update) => {
-                let added = update.added.iter().map(|e| ENTRY + e.name.as_str().len());
-                let removed = update.removed.iter().map(|n| n.as_str().len());
-                added.chain(removed).sum()
+                let added = update.added.iter().map(|entry| &entry.name);
+                let names = added.chain(&update.removed);
+                let names: usize = names.map(|name| things(name.as_str().len())).sum();
+                names + THING * update.neighbours.as_deref().map_or(0, <[_]>::len)
             }
+            Body::Find(find) => match &find.query {
+                Query::Names(names) => names.iter().map(|name| things(name.len())).sum(),
+                Query::Pattern(pattern) => pattern.len(),
+                Query::Content(_) | Query::Members(_) => 0,
+            },
             Body::Found(found) => {
-                let holders = found.variants.iter().map(|v| v.holders.len());
-                (holders.sum::<usize>() + found.variants.len() + found.members.len()) * 2 * ENTRY
+                let holder = |holder: &Holder| THING * (2 + holder.addresses.len());
+                let variants = found.variants.iter().map(|variant| {
+                    let holders: usize = variant.holders.iter().map(holder).sum();
+                    things(variant.entry.name.as_str().len()) + holders
+                });
+                let members = found.members.iter();
+                let members = members.map(|row| holder(&row.member) + THING * row.neighbours.len());
+                variants.chain(members).sum()
             }
-            _ => 0,
+            Body::Refused(refused) => refused.text.len(),
+            Body::Leave(leave) => leave.reason.len(),
+            Body::Join(_) | Body::Joined(_) | Body::Hello(_) | Body::Ack(_) | Body::Get(_) => THING,
         }
 }
 
@@ -358,6 +374,8 @@ impl<S: AsyncRead + AsyncWrite> Writer<S> {
         }
         let why = shared.ended().await;
         self.goodbye(&why).await;
+        // Handles may live on; what was not sent need not.
+        *shared.queues() = Queues::default();
         self.shared.finished.send_replace(true);
     }
 
