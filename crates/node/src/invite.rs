@@ -218,7 +218,8 @@ mod tests {
         #[test]
         fn no_text_is_too_odd_to_be_refused(text in any::<String>()) {
             prop_assert!(text.parse::<Invite>().is_err());
-            prop_assert!(format!("{PREFIX}{text}").parse::<Invite>().is_err());
+            let behind_prefix = format!("{PREFIX}{text}").parse::<Invite>();
+            prop_assert!(behind_prefix.is_err());
         }
     }
 

@@ -6,7 +6,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
 use rustls::ServerConfig;
@@ -144,18 +144,44 @@ fn accept(
     })
 }
 
-/// A tracker's joining service.
+/// A tracker's joining service. Clones share its certificate.
 #[derive(Clone, Debug)]
 pub struct JoinService {
-    /// From [`tls::join_server`].
-    pub config: Arc<ServerConfig>,
-    /// Who decides.
-    pub authority: Arc<Authority>,
-    /// The tracker's clock.
-    pub clock: Clock,
+    authority: Arc<Authority>,
+    clock: Clock,
+    config: Arc<RwLock<Arc<ServerConfig>>>,
 }
 
 impl JoinService {
+    /// Lets this CA's group be joined. `membership` is the tracker's own.
+    pub fn new(
+        identity: &Identity,
+        membership: &Membership,
+        authority: Arc<Authority>,
+        clock: Clock,
+    ) -> Result<Self, TlsError> {
+        let ca = authority.ca_certificate();
+        let config = tls::join_server(identity, membership, ca, &clock)?;
+        Ok(Self {
+            authority,
+            clock,
+            config: Arc::new(RwLock::new(config)),
+        })
+    }
+
+    /// From now on, presents this membership's certificate.
+    pub fn renew(&self, identity: &Identity, membership: &Membership) -> Result<(), TlsError> {
+        let ca = self.authority.ca_certificate();
+        let renewed = tls::join_server(identity, membership, ca, &self.clock)?;
+        *self.config.write().unwrap_or_else(PoisonError::into_inner) = renewed;
+        Ok(())
+    }
+
+    pub(crate) fn config(&self) -> Arc<ServerConfig> {
+        let config = self.config.read().unwrap_or_else(PoisonError::into_inner);
+        config.clone()
+    }
+
     /// Answers one question on an established connection, and hangs up.
     pub async fn serve<S>(&self, mut stream: S, from: SocketAddr)
     where
@@ -289,5 +315,191 @@ fn hours(seconds: u64) -> String {
         0..7200 => format!("{} minutes", seconds / 60),
         7200..172_800 => format!("{} hours", seconds / 3600),
         _ => format!("{} days", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::authority::INVITE_VALIDITY;
+    use crate::dial::{Expected, dial};
+    use crate::tls::MemberTls;
+    use crate::village::{Group, Node};
+
+    fn invite(group: &Group, node: &Node) -> Ticket {
+        let now = SystemTime::now();
+        let token = group
+            .authority
+            .invite(1, INVITE_VALIDITY, now)
+            .expect("a token");
+        let line = Invite {
+            trackers: node.at(),
+            ca: group.authority.ca(),
+            token,
+        }
+        .to_string();
+        line.parse::<Invite>().expect("reads back").into()
+    }
+
+    fn key() -> Identity {
+        Identity::generate().expect("a key")
+    }
+
+    #[tokio::test]
+    async fn an_invite_makes_a_key_a_member_that_can_link_up() {
+        let group = Group::new();
+        let mut hall = group.tracker(Clock::system()).await;
+        let (clock, elm) = (Clock::system(), key());
+        let ticket = invite(&group, &hall);
+        let name: MemberName = "elm".parse().expect("a name");
+        let membership = join(&ticket, &elm, Some(name.clone()), &clock)
+            .await
+            .expect("joins");
+        assert_eq!(membership.ca, group.authority.ca());
+        let member = membership.member().expect("is one");
+        assert_eq!((member.id, member.name), (elm.id(), Some(name)));
+        let tls = MemberTls::new(&elm, &membership, clock.clone()).expect("fits");
+        dial(&[hall.address], Expected::Tracker, &tls, None)
+            .await
+            .expect("links up");
+        assert_eq!(
+            hall.incoming.recv().await.expect("arrives").member.id,
+            elm.id()
+        );
+
+        // A lost answer: the same key asks again with the same invite.
+        join(&ticket, &elm, None, &clock)
+            .await
+            .expect("joins again");
+        // To renew, being a member is enough.
+        let renewed = join(&(&membership).into(), &elm, None, &clock)
+            .await
+            .expect("renews");
+        assert_eq!(
+            renewed.member().expect("is one").name,
+            membership.member().expect("is one").name
+        );
+        // Another key comes too late, and is told so.
+        let error = join(&ticket, &key(), None, &clock)
+            .await
+            .expect_err("is used up");
+        assert!(matches!(
+            error,
+            JoinError::Refused {
+                reason: Reason::NotInvited,
+                ..
+            }
+        ));
+        assert!(error.to_string().contains("used already"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn an_open_group_shows_its_ca_and_a_changed_one_is_noticed() {
+        let group = Group::new();
+        let hall = group.tracker(Clock::system()).await;
+        let (clock, elm) = (Clock::system(), key());
+        let ticket = Ticket::open(hall.at());
+        let error = join(&ticket, &elm, None, &clock)
+            .await
+            .expect_err("is not open");
+        assert!(error.to_string().contains("by invitation"), "{error}");
+        group.authority.set_open(true).expect("opens");
+        let membership = join(&ticket, &elm, None, &clock).await.expect("joins");
+        assert_eq!(membership.ca, group.authority.ca());
+
+        let usurper = Group::new();
+        usurper.authority.set_open(true).expect("opens");
+        let castle = usurper.tracker(Clock::system()).await;
+        let ticket = Ticket {
+            trackers: castle.at(),
+            ..Ticket::from(&membership)
+        };
+        let error = join(&ticket, &elm, None, &clock)
+            .await
+            .expect_err("is another CA");
+        let JoinError::Dial(DialError::Certificate { why, .. }) = error else {
+            panic!("{error}");
+        };
+        let (pinned, shown) = (group.authority.ca(), usurper.authority.ca());
+        assert_eq!(why, CertificateError::ChangedCa { pinned, shown });
+        let text = why.to_string();
+        assert!(text.contains(&pinned.to_string()) && text.contains(&shown.to_string()));
+    }
+
+    #[tokio::test]
+    async fn a_member_cannot_pose_as_the_tracker_to_a_newcomer() {
+        let group = Group::new();
+        group.authority.set_open(true).expect("opens");
+        let mallory = key();
+        let membership = group.admit(&mallory, "mallory");
+        let clock = Clock::system();
+        let ca = group.authority.ca_certificate();
+        let config = tls::join_server(&mallory, &membership, ca, &clock).expect("fits");
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("binds");
+        let address = listener.local_addr().expect("has one");
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let acceptor = tokio_rustls::TlsAcceptor::from(config.clone());
+                let _ = acceptor.accept(stream).await;
+            }
+        });
+        for ca in [None, Some(group.authority.ca())] {
+            let ticket = Ticket {
+                ca,
+                ..Ticket::open(vec![address.into()])
+            };
+            let error = join(&ticket, &key(), None, &clock)
+                .await
+                .expect_err("is no tracker");
+            assert!(error.to_string().contains("somebody else"), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn clocks_far_apart_are_named() {
+        let group = Group::new();
+        let hall = group.tracker(Clock::system()).await;
+        let clock = Clock::system();
+        clock.turn(40 * 24 * 3600);
+        let error = join(&invite(&group, &hall), &key(), None, &clock).await;
+        let text = error.expect_err("is expired by our clock").to_string();
+        assert!(
+            text.contains("expired 10 days ago") && text.contains("clock"),
+            "{text}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_newcomer_may_not_send_much_or_nonsense() {
+        let group = Group::new();
+        let hall = group.tracker(Clock::system()).await;
+        let clock = Clock::system();
+        for bytes in [&[0, 0, 0x40, 1][..], &[0, 0, 0, 1, 0xff]] {
+            let config = tls::join_client(Some(group.authority.ca()), &clock).expect("fits");
+            let reached = dial::reach(&[hall.address], TRACKER_NAME, config, None).await;
+            let (mut stream, _) = reached.expect("reaches it");
+            stream.write_all(bytes).await.expect("writes");
+            stream.flush().await.expect("flushes");
+            let answer = stream.read(&mut [0]).await;
+            assert!(!matches!(answer, Ok(1..)), "{answer:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_newcomer_is_hung_up_on() {
+        let group = Group::new();
+        let identity = key();
+        let clock = Clock::system();
+        let membership = group.admit(&identity, "hall");
+        let authority = group.authority.clone();
+        let service = JoinService::new(&identity, &membership, authority, clock).expect("fits");
+        let (_silent, stream) = tokio::io::duplex(64);
+        let before = tokio::time::Instant::now();
+        service
+            .serve(stream, "127.0.0.1:1".parse().expect("an address"))
+            .await;
+        assert_eq!(before.elapsed().as_secs(), LIMIT.as_secs());
     }
 }

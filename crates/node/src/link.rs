@@ -16,7 +16,7 @@ use std::time::{Duration, SystemTime};
 
 use thiserror::Error;
 use thorp_core::links::LinkId;
-use thorp_wire::frame::{Leave, MAX_FRAME, PREFIX, announced_length};
+use thorp_wire::frame::{Holder, Leave, MAX_FRAME, PREFIX, Query, announced_length};
 use thorp_wire::{Body, Frame, FrameError, RequestId};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
@@ -89,7 +89,9 @@ const GOODBYE: Duration = Duration::from_secs(1);
 /// How often `Heard` may be said.
 const HEARD: Duration = Duration::from_secs(1);
 /// How often the clock is compared with the certificate's end.
-const CHECK_EXPIRY: Duration = Duration::from_secs(60);
+const CHECK_EXPIRY: Duration = Duration::from_mins(1);
+/// After how long without traffic a link gives its buffers back.
+const IDLE: Duration = Duration::from_secs(1);
 /// The read buffer's size while nothing large arrives.
 const SMALL: usize = 4 * 1024;
 /// By how much it grows at least, as bytes arrive.
@@ -304,23 +306,39 @@ impl Queue {
     }
 }
 
-/// About how many bytes a frame takes, here and on the wire.
+/// About how many bytes a frame takes, here and on the wire. Whatever a
+/// frame's maker can make long is counted.
 fn size(frame: &Frame) -> usize {
-    const FRAME: usize = 64;
-    const ENTRY: usize = 64;
-    FRAME
+    /// A frame, or a thing in it, without its texts.
+    const THING: usize = 64;
+    let things = |texts: usize| THING + texts;
+    THING
         + match &frame.body {
             Body::Content(content) => content.bytes.len(),
             Body::Update(update) => {
-                let added = update.added.iter().map(|e| ENTRY + e.name.as_str().len());
-                let removed = update.removed.iter().map(|n| n.as_str().len());
-                added.chain(removed).sum()
+                let added = update.added.iter().map(|entry| &entry.name);
+                let names = added.chain(&update.removed);
+                let names: usize = names.map(|name| things(name.as_str().len())).sum();
+                names + THING * update.neighbours.as_deref().map_or(0, <[_]>::len)
             }
+            Body::Find(find) => match &find.query {
+                Query::Names(names) => names.iter().map(|name| things(name.len())).sum(),
+                Query::Pattern(pattern) => pattern.len(),
+                Query::Content(_) | Query::Members(_) => 0,
+            },
             Body::Found(found) => {
-                let holders = found.variants.iter().map(|v| v.holders.len());
-                (holders.sum::<usize>() + found.variants.len() + found.members.len()) * 2 * ENTRY
+                let holder = |holder: &Holder| THING * (2 + holder.addresses.len());
+                let variants = found.variants.iter().map(|variant| {
+                    let holders: usize = variant.holders.iter().map(holder).sum();
+                    things(variant.entry.name.as_str().len()) + holders
+                });
+                let members = found.members.iter();
+                let members = members.map(|row| holder(&row.member) + THING * row.neighbours.len());
+                variants.chain(members).sum()
             }
-            _ => 0,
+            Body::Refused(refused) => refused.text.len(),
+            Body::Leave(leave) => leave.reason.len(),
+            Body::Join(_) | Body::Joined(_) | Body::Hello(_) | Body::Ack(_) | Body::Get(_) => THING,
         }
 }
 
@@ -337,7 +355,7 @@ impl<S: AsyncRead + AsyncWrite> Writer<S> {
         let shared = self.shared.clone();
         while !shared.has_ended() {
             if !self.fill() {
-                shared.wake.notified().await;
+                self.wait().await;
                 continue;
             }
             let too_late = async {
@@ -353,7 +371,19 @@ impl<S: AsyncRead + AsyncWrite> Writer<S> {
         }
         let why = shared.ended().await;
         self.goodbye(&why).await;
+        // Handles may live on; what was not sent need not.
+        *shared.queues() = Queues::default();
         self.shared.finished.send_replace(true);
+    }
+
+    /// Waits for something to do; an idle link keeps no buffer.
+    async fn wait(&mut self) {
+        let wake = self.shared.wake.notified();
+        tokio::pin!(wake);
+        if timeout(IDLE, wake.as_mut()).await.is_err() {
+            self.buffer = Vec::new();
+            wake.await;
+        }
     }
 
     /// Moves a batch of frames into the buffer. Says whether there was one.
@@ -369,6 +399,7 @@ impl<S: AsyncRead + AsyncWrite> Writer<S> {
             batch.push(queued);
         }
         drop(queues);
+        self.buffer.reserve(bytes);
         for queued in batch {
             self.encode(&queued.frame);
             self.permits.extend(queued.room);
@@ -390,17 +421,20 @@ impl<S: AsyncRead + AsyncWrite> Writer<S> {
         let mut rest = &self.buffer[..];
         while !rest.is_empty() {
             let written = timeout(STUCK, self.stream.write(rest)).await;
-            let written = written.map_err(|_| LinkEnd::Stuck)?.map_err(broken)?;
+            let written = written
+                .map_err(|_| LinkEnd::Stuck)?
+                .map_err(|e| broken(&e))?;
             if written == 0 {
                 return Err(LinkEnd::There);
             }
             rest = rest.get(written..).unwrap_or_default();
         }
         let flushed = timeout(STUCK, self.stream.flush()).await;
-        flushed.map_err(|_| LinkEnd::Stuck)?.map_err(broken)?;
+        flushed
+            .map_err(|_| LinkEnd::Stuck)?
+            .map_err(|e| broken(&e))?;
         self.permits.clear();
         self.buffer.clear();
-        self.buffer.shrink_to(2 * BATCH);
         Ok(())
     }
 
@@ -463,12 +497,26 @@ impl<S: AsyncRead + AsyncWrite> Reader<S> {
             let missing = needed.saturating_sub(self.buffer.len());
             self.buffer
                 .reserve(missing.min(self.buffer.len().max(STEP)).max(SMALL));
-            match self.stream.read_buf(&mut self.buffer).await {
+            match self.read_some().await {
                 Ok(0) => return LinkEnd::There,
                 Ok(_) => {}
-                Err(error) => return broken(error),
+                Err(error) => return broken(&error),
             }
         }
+    }
+
+    async fn read_some(&mut self) -> io::Result<usize> {
+        if self.buffer.is_empty() && self.buffer.capacity() > 2 * SMALL {
+            // An idle link keeps no buffer. The timer starts only where the
+            // read has to wait.
+            tokio::select! {
+                biased;
+                read = self.stream.read_buf(&mut self.buffer) => return read,
+                () = sleep(IDLE) => {}
+            }
+            self.buffer = Vec::with_capacity(SMALL);
+        }
+        self.stream.read_buf(&mut self.buffer).await
     }
 
     /// Delivers every whole frame in the buffer. Says how many bytes the next
@@ -493,9 +541,7 @@ impl<S: AsyncRead + AsyncWrite> Reader<S> {
             self.tell(event).await?;
         };
         self.buffer.drain(..start);
-        if self.buffer.is_empty() {
-            self.buffer.shrink_to(STEP);
-        } else {
+        if !self.buffer.is_empty() {
             let now = Instant::now();
             if self.heard.is_none_or(|heard| now - heard >= HEARD) {
                 self.heard = Some(now);
@@ -522,13 +568,362 @@ async fn expiry(term: Term) -> LinkEnd {
     }
 }
 
-fn broken(error: io::Error) -> LinkEnd {
-    if let Some(why) = CertificateError::from_io(&error) {
+fn broken(error: &io::Error) -> LinkEnd {
+    if let Some(why) = CertificateError::from_io(error) {
         return LinkEnd::Certificate(why);
     }
     match error.kind() {
         // Gone without TLS's goodbye: a process that was killed, mostly.
         io::ErrorKind::UnexpectedEof => LinkEnd::There,
         _ => LinkEnd::Broken(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use thorp_wire::frame::{Bytes, Get, Update};
+    use thorp_wire::{Content, Root};
+    use tokio::io::{DuplexStream, duplex};
+
+    use super::*;
+    use crate::dial::{Expected, dial};
+    use crate::village::Group;
+
+    impl Shared {
+        /// Waits until everything that is queued has been taken up.
+        async fn drained(&self) {
+            while {
+                let queues = self.queues();
+                [&queues.control, &queues.content, &queues.updates]
+                    .iter()
+                    .any(|queue| !queue.frames.is_empty())
+            } {
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    type Events = mpsc::Receiver<(LinkId, LinkEvent)>;
+
+    fn long_term() -> Term {
+        Term {
+            clock: Clock::system(),
+            ends: SystemTime::now() + Duration::from_hours(24),
+        }
+    }
+
+    fn link(stream: DuplexStream) -> (LinkSender, Events) {
+        let (events, received) = mpsc::channel(16);
+        (start(LinkId(1), stream, long_term(), events), received)
+    }
+
+    fn get(id: u32) -> Frame {
+        let content = Content {
+            length: 7,
+            root: Root::EMPTY,
+        };
+        Frame::with_request(RequestId(id), Get { content })
+    }
+
+    fn content(id: u32, length: usize) -> Frame {
+        let bytes = vec![7; length];
+        Frame::with_request(RequestId(id), Bytes { bytes })
+    }
+
+    fn update(seq: u64) -> Frame {
+        Frame::plain(Update::heartbeat(seq))
+    }
+
+    fn leave() -> Frame {
+        let reason = "supper".into();
+        Frame::plain(Leave { reason })
+    }
+
+    async fn next(events: &mut Events) -> LinkEvent {
+        let (id, event) = events.recv().await.expect("one more event");
+        assert_eq!(id, LinkId(1));
+        event
+    }
+
+    /// The next frame, signs of life left out.
+    async fn frame(events: &mut Events) -> Frame {
+        loop {
+            match next(events).await {
+                LinkEvent::Frame(frame) => return frame,
+                LinkEvent::Heard => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    async fn end(events: &mut Events) -> LinkEnd {
+        loop {
+            if let LinkEvent::Closed(why) = next(events).await {
+                assert!(events.recv().await.is_none(), "nothing after it");
+                return why;
+            }
+        }
+    }
+
+    /// Everything that a link sends until it closes.
+    async fn sent(mut stream: DuplexStream) -> Vec<Frame> {
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes).await.expect("reads");
+        let mut rest = &bytes[..];
+        let mut frames = Vec::new();
+        while let Some((&prefix, body)) = rest.split_first_chunk() {
+            let length = announced_length(prefix, MAX_FRAME).expect("is short enough");
+            frames.push(Frame::decode(&body[..length]).expect("is a frame"));
+            rest = &body[length..];
+        }
+        frames
+    }
+
+    #[tokio::test]
+    async fn two_members_link_up_and_frames_flow_both_ways() {
+        let group = Group::new();
+        let mut oak = group.node("oak").await;
+        let elm = group.member("elm");
+        let expected = Expected::Peer(oak.tls.member().id);
+        let dialled = dial(&[oak.address], expected, &elm, None)
+            .await
+            .expect("reaches oak");
+        let accepted = oak.incoming.recv().await.expect("arrives");
+        let start = |stream, ends| {
+            let (events, received) = mpsc::channel(16);
+            let clock = Clock::system();
+            (
+                start(LinkId(1), stream, Term { clock, ends }, events),
+                received,
+            )
+        };
+        let (to_oak, mut from_oak) = start(dialled.stream, dialled.member.ends);
+        let (to_elm, mut from_elm) = start(accepted.stream, accepted.member.ends);
+        for id in 0..100 {
+            to_oak.send(get(id));
+        }
+        for id in 0..100 {
+            assert_eq!(frame(&mut from_elm).await, get(id));
+            assert!(to_elm.content(content(id, 100_000)).await);
+            assert_eq!(frame(&mut from_oak).await, content(id, 100_000));
+        }
+        to_oak.send(leave());
+        to_oak.close();
+        to_oak.finished().await;
+        assert_eq!(frame(&mut from_elm).await, leave());
+        assert_eq!(end(&mut from_elm).await, LinkEnd::There);
+        assert_eq!(end(&mut from_oak).await, LinkEnd::Here);
+        assert!(!to_elm.content(content(0, 1)).await, "it is closed");
+    }
+
+    #[tokio::test]
+    async fn control_goes_before_content_and_content_before_updates() {
+        // So narrow that the first frame occupies the writer.
+        let (ours, theirs) = duplex(16);
+        let (link, mut events) = link(ours);
+        link.send(content(0, 2 * BATCH));
+        tokio::task::yield_now().await;
+        link.send(update(1));
+        link.send(content(1, 10));
+        link.send(get(2));
+        link.send(update(3));
+        link.send(content(4, 10));
+        link.send(leave());
+        let reads = tokio::spawn(sent(theirs));
+        link.shared.drained().await;
+        link.close();
+        let order = [
+            content(0, 2 * BATCH),
+            get(2),
+            leave(),
+            content(1, 10),
+            content(4, 10),
+            update(1),
+            update(3),
+        ];
+        assert_eq!(reads.await.expect("reads"), order);
+        assert_eq!(end(&mut events).await, LinkEnd::Here);
+    }
+
+    #[tokio::test]
+    async fn content_waits_for_room_and_control_does_not() {
+        let (ours, theirs) = duplex(16);
+        let (link, _events) = link(ours);
+        let quarter = MAX_CONTENT / 4;
+        for id in 0..3 {
+            assert!(link.content(content(id, quarter)).await);
+        }
+        let fourth = link.content(content(3, quarter));
+        let waited = timeout(Duration::from_millis(20), fourth).await;
+        assert!(waited.is_err(), "there was room");
+        link.send(get(4));
+        let reads = tokio::spawn(sent(theirs));
+        assert!(link.content(content(5, quarter)).await);
+        link.shared.drained().await;
+        link.close();
+        let asked: Vec<_> = reads
+            .await
+            .expect("reads")
+            .iter()
+            .map(|f| f.request)
+            .collect();
+        let order = [0, 4, 1, 2, 5].map(|id| Some(RequestId(id)));
+        assert_eq!(asked, order);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_does_not_read_is_given_up_on() {
+        let (ours, _theirs) = duplex(16);
+        let (link, mut events) = link(ours);
+        let before = Instant::now();
+        link.send(content(0, 100));
+        assert_eq!(end(&mut events).await, LinkEnd::Stuck);
+        assert_eq!(before.elapsed(), STUCK);
+        link.finished().await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_queue_that_grows_too_long_closes_the_link() {
+        let (ours, _theirs) = duplex(16);
+        let (link, mut events) = link(ours);
+        let mut queued = 0;
+        while !link.is_closed() {
+            link.send(get(queued));
+            queued += 1;
+            if queued % 100 == 0 {
+                tokio::task::yield_now().await;
+            }
+        }
+        assert!((MAX_QUEUED_FRAMES..2 * MAX_QUEUED_FRAMES).contains(&(queued as usize)));
+        assert_eq!(end(&mut events).await, LinkEnd::Overflow);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_goodbye_to_somebody_who_does_not_read_is_short() {
+        let (ours, _theirs) = duplex(16);
+        let (link, mut events) = link(ours);
+        let before = Instant::now();
+        link.send(content(0, 100));
+        tokio::task::yield_now().await;
+        link.send(leave());
+        link.close();
+        link.finished().await;
+        assert!(before.elapsed() <= 2 * GOODBYE);
+        assert_eq!(end(&mut events).await, LinkEnd::Here);
+    }
+
+    #[tokio::test]
+    async fn nonsense_closes_the_link_with_a_reason_that_both_sides_see() {
+        for (nonsense, says) in [
+            (&[0x7f, 0xff, 0xff, 0xff][..], "over the limit"),
+            (&[0, 0, 0, 1, 0xff], "malformed frame"),
+        ] {
+            let (ours, mut theirs) = duplex(1024);
+            let (_link, mut events) = link(ours);
+            theirs.write_all(nonsense).await.expect("writes");
+            let why = end(&mut events).await;
+            assert!(matches!(why, LinkEnd::Malformed(_)), "{why}");
+            let words = sent(theirs).await;
+            let [
+                Frame {
+                    body: Body::Leave(leave),
+                    ..
+                },
+            ] = &words[..]
+            else {
+                panic!("{words:?}");
+            };
+            assert!(leave.reason.contains(says), "{}", leave.reason);
+        }
+    }
+
+    #[tokio::test]
+    async fn frames_arrive_whole_however_they_are_cut() {
+        let mut bytes = Vec::new();
+        for id in 0..20 {
+            content(id, 1000 * id as usize)
+                .encode(&mut bytes)
+                .expect("encodes");
+        }
+        // A frame of a later version: a map with the type 999 and the request 5.
+        bytes.extend_from_slice(&[0, 0, 0, 7, 0xa2, 0, 0x19, 0x03, 0xe7, 1, 5]);
+        for step in [1, 3, 4096, bytes.len()] {
+            let (ours, mut theirs) = duplex(64 * 1024);
+            let (_link, mut events) = link(ours);
+            let bytes = bytes.clone();
+            tokio::spawn(async move {
+                for part in bytes.chunks(step) {
+                    theirs.write_all(part).await.expect("writes");
+                }
+            });
+            for id in 0..20 {
+                assert_eq!(frame(&mut events).await, content(id, 1000 * id as usize));
+            }
+            let unknown = loop {
+                match next(&mut events).await {
+                    LinkEvent::Heard => {}
+                    other => break other,
+                }
+            };
+            let request = Some(RequestId(5));
+            assert!(
+                matches!(unknown, LinkEvent::Unknown { kind: 999, request: r } if r == request),
+                "{unknown:?}"
+            );
+            assert_eq!(end(&mut events).await, LinkEnd::There);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn bytes_of_a_long_frame_are_a_sign_of_life_once_a_second() {
+        let (ours, mut theirs) = duplex(64);
+        let (_link, mut events) = link(ours);
+        let mut bytes = Vec::new();
+        content(1, 300).encode(&mut bytes).expect("encodes");
+        let writes = tokio::spawn(async move {
+            for part in bytes.chunks(10) {
+                theirs.write_all(part).await.expect("writes");
+                sleep(Duration::from_millis(100)).await;
+            }
+            theirs
+        });
+        let mut heard = 0;
+        while let LinkEvent::Heard = next(&mut events).await {
+            heard += 1;
+        }
+        // About 31 parts, ten a second.
+        assert!((3..=4).contains(&heard), "{heard}");
+        writes.await.expect("writes");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_link_works_on_after_it_has_been_idle() {
+        let (ours, theirs) = duplex(1024);
+        let (here, mut events) = link(ours);
+        let (there, mut arrived) = link(theirs);
+        for id in 0..3 {
+            here.send(content(id, 200_000));
+            assert_eq!(frame(&mut arrived).await, content(id, 200_000));
+            there.send(get(id));
+            assert_eq!(frame(&mut events).await, get(id));
+            sleep(3 * IDLE).await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_link_ends_with_its_certificate() {
+        let (ours, theirs) = duplex(64);
+        let (events, mut received) = mpsc::channel(1);
+        let clock = Clock::system();
+        let term = Term {
+            clock: clock.clone(),
+            ends: clock.wall() + Duration::from_hours(1),
+        };
+        let link = start(LinkId(1), ours, term, events);
+        // As after a night asleep.
+        clock.turn(3600);
+        assert_eq!(end(&mut received).await, LinkEnd::Expired);
+        link.finished().await;
+        drop(theirs);
     }
 }

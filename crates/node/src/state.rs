@@ -7,6 +7,7 @@
 //! A file is replaced by renaming a complete, synced one over it: after a crash
 //! there is the old one or the new one, never half of either.
 
+use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
@@ -29,7 +30,8 @@ const MAX_FILE: u64 = 64 * 1024 * 1024;
 #[derive(Debug)]
 pub struct StateDir {
     path: PathBuf,
-    _lock: File,
+    /// Locked as long as it is open.
+    lock: File,
 }
 
 impl StateDir {
@@ -41,7 +43,7 @@ impl StateDir {
             refuse_foreign(&path)?;
         }
         let lock = lock(&path)?;
-        let state = Self { path, _lock: lock };
+        let state = Self { path, lock };
         match state.read(VERSION_FILE)? {
             None => state.write(VERSION_FILE, format!("{VERSION}\n").as_bytes())?,
             Some(bytes) => state.check_version(&bytes)?,
@@ -49,10 +51,9 @@ impl StateDir {
         // Only now is it certain that the directory is ours to change.
         restrict(&state.path)?;
         let pid = format!("{}\n", std::process::id());
-        let written = (&state._lock)
+        (&state.lock)
             .write_all(pid.as_bytes())
-            .and_then(|()| state._lock.set_len(pid.len() as u64));
-        written.map_err(|e| StateError::io("write", &state.path.join(LOCK_FILE), e))?;
+            .map_err(|e| StateError::io("write", &state.file(LOCK_FILE), e))?;
         Ok(state)
     }
 
@@ -125,7 +126,7 @@ impl StateDir {
     }
 
     /// The error for a file that does not hold what it should.
-    pub fn corrupt(&self, name: &str, why: impl ToString) -> StateError {
+    pub fn corrupt(&self, name: &str, why: impl fmt::Display) -> StateError {
         StateError::Corrupt {
             path: self.file(name),
             why: why.to_string(),
@@ -208,7 +209,7 @@ fn refuse_foreign(path: &Path) -> Result<(), StateError> {
 fn restrict(path: &Path) -> Result<(), StateError> {
     let failed = |e| StateError::io("restrict", path, e);
     let mode = fs::metadata(path).map_err(failed)?.permissions().mode();
-    if mode & 0o077 == 0 {
+    if mode.trailing_zeros() >= 6 {
         return Ok(());
     }
     fs::set_permissions(path, fs::Permissions::from_mode(0o700)).map_err(failed)
@@ -227,7 +228,11 @@ fn lock(directory: &Path) -> Result<File, StateError> {
         .open(&path)
         .map_err(|e| StateError::io("open", &path, e))?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
+        Ok(()) => {
+            // Nobody shall be told the number of an earlier owner.
+            let _ = file.set_len(0);
+            Ok(file)
+        }
         Err(TryLockError::WouldBlock) => {
             let mut pid = String::new();
             let _ = Read::by_ref(&mut file).take(32).read_to_string(&mut pid);

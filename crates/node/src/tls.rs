@@ -26,7 +26,7 @@ use thorp_wire::{MemberName, PeerId};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer;
-use x509_parser::x509::SubjectPublicKeyInfo;
+use x509_parser::x509::{AlgorithmIdentifier, SubjectPublicKeyInfo};
 
 use crate::clock::{Clock, unix_seconds};
 use crate::identity::{CaKey, Identity, Membership};
@@ -139,11 +139,14 @@ pub(crate) fn human_name(name: &MemberName) -> String {
 
 /// The key in a public key info, if it is an Ed25519 key.
 pub(crate) fn ed25519_key(info: &SubjectPublicKeyInfo<'_>) -> Option<[u8; 32]> {
-    let plain = info.algorithm.algorithm.as_bytes() == ED25519
-        && info.algorithm.parameters.is_none()
-        && info.subject_public_key.unused_bits == 0;
+    let plain = is_ed25519(&info.algorithm) && info.subject_public_key.unused_bits == 0;
     plain.then_some(())?;
     info.subject_public_key.data.as_ref().try_into().ok()
+}
+
+/// Whether this names Ed25519, which has no parameters (RFC 8410).
+pub(crate) fn is_ed25519(algorithm: &AlgorithmIdentifier<'_>) -> bool {
+    algorithm.algorithm.as_bytes() == ED25519 && algorithm.parameters.is_none()
 }
 
 /// A member's configurations for links. Clones share them, so that a renewed
@@ -222,7 +225,7 @@ impl Current {
     fn new(identity: &Identity, membership: &Membership, clock: &Clock) -> Result<Self, TlsError> {
         let certificate = CertificateDer::from(membership.certificate.clone());
         let member = member_of(&certificate).map_err(TlsError::Certificate)?;
-        let roots = roots(membership.ca)?;
+        let roots = roots(membership.ca);
         let verifier = WebPkiClientVerifier::builder_with_provider(roots.clone(), PROVIDER.clone())
             .build()
             .map_err(|e| TlsError::setup(&e))?;
@@ -282,11 +285,9 @@ pub fn verify_member(
 ) -> Result<Member, CertificateError> {
     let certificate = CertificateDer::from(certificate);
     let odd = |why: &dyn fmt::Display| CertificateError::NotThorp(why.to_string());
-    let verifier = roots(ca).map_err(|e| odd(&e)).and_then(|roots| {
-        WebPkiClientVerifier::builder_with_provider(roots, PROVIDER.clone())
-            .build()
-            .map_err(|e| odd(&e))
-    })?;
+    let verifier = WebPkiClientVerifier::builder_with_provider(roots(ca), PROVIDER.clone())
+        .build()
+        .map_err(|e| odd(&e))?;
     let now = UnixTime::since_unix_epoch(Duration::from_secs(unix_seconds(now)));
     verifier
         .verify_client_cert(&certificate, &[], now)
@@ -321,15 +322,15 @@ fn finish_client(mut config: ClientConfig, alpn: &[u8]) -> Arc<ClientConfig> {
     Arc::new(config)
 }
 
-fn roots(ca: CaKey) -> Result<Arc<RootCertStore>, TlsError> {
+pub(crate) fn roots(ca: CaKey) -> Arc<RootCertStore> {
     let anchor = TrustAnchor {
         subject: Der::from_slice(CA_SUBJECT),
         subject_public_key_info: Der::from([ED25519_INFO, &ca.0].concat()),
         name_constraints: None,
     };
-    Ok(Arc::new(RootCertStore {
+    Arc::new(RootCertStore {
         roots: vec![anchor],
-    }))
+    })
 }
 
 /// The key of a CA certificate among these.
@@ -352,11 +353,9 @@ struct FirstContact {
 
 impl FirstContact {
     fn verifier(ca: CaKey) -> Result<Arc<WebPkiServerVerifier>, rustls::Error> {
-        let general = |e: &dyn fmt::Display| rustls::Error::General(e.to_string());
-        let roots = roots(ca).map_err(|e| general(&e))?;
-        WebPkiServerVerifier::builder_with_provider(roots, PROVIDER.clone())
+        WebPkiServerVerifier::builder_with_provider(roots(ca), PROVIDER.clone())
             .build()
-            .map_err(|e| general(&e))
+            .map_err(|e| rustls::Error::General(e.to_string()))
     }
 }
 
@@ -559,7 +558,10 @@ fn utc(seconds: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use rcgen::{CertificateParams, KeyPair, PKCS_ED25519};
+
     use super::*;
+    use crate::village::Group;
 
     #[test]
     fn spans_are_said_the_way_people_say_them() {
@@ -570,6 +572,56 @@ mod tests {
             (3 * 86_400 + 5, "3 days"),
         ] {
             assert_eq!(span(Duration::from_secs(seconds)), says);
+        }
+    }
+
+    #[test]
+    fn a_certificate_that_is_not_whole_is_nobody() {
+        let identity = Identity::generate().expect("a key");
+        let good = Group::new().admit(&identity, "oak").certificate;
+        let member = |der: &[u8]| member_of(&CertificateDer::from(der));
+        assert_eq!(member(&good).expect("is whole").id, identity.id());
+        for end in 0..good.len() {
+            assert!(member(&good[..end]).is_err(), "cut at {end}");
+        }
+        for at in 0..good.len() {
+            let mut bad = good.clone();
+            bad[at] ^= 0x55;
+            // Verification is rustls's; here, it must only not be read amiss.
+            if let Ok(member) = member(&bad) {
+                assert_eq!(member.id, identity.id(), "byte {at}");
+            }
+        }
+    }
+
+    #[test]
+    fn names_that_do_not_go_together_are_nobody() {
+        let key = KeyPair::generate_for(&PKCS_ED25519).expect("a key");
+        let id = PeerId::new(key.public_key_raw().try_into().expect("32 bytes"));
+        let other = PeerId::new([7; 32]);
+        let member = |names: &[String]| {
+            let params = CertificateParams::new(names).expect("are names");
+            member_of(params.self_signed(&key).expect("is signed").der())
+        };
+        let [id, other] = [id, other].map(id_name);
+        let human = "oak.name.thorp".to_owned();
+        let oak = member(&[id.clone(), human.clone()]).expect("go together");
+        assert_eq!((oak.name, oak.tracker), ("oak".parse().ok(), false));
+        for names in [
+            vec![],
+            vec![human.clone()],
+            vec![other.clone()],
+            vec![id.clone(), other],
+            vec![id.clone(), "example.org".into()],
+            vec![id.clone(), human.clone(), human],
+            vec![id, "-.name.thorp".into()],
+            vec!["127.0.0.1".into()],
+        ] {
+            let answer = member(&names);
+            assert!(
+                matches!(answer, Err(CertificateError::NotThorp(_))),
+                "{names:?}"
+            );
         }
     }
 

@@ -15,7 +15,7 @@ use crate::identity::{Identity, Membership};
 use crate::join::JoinService;
 use crate::listener::{Incoming, Listen, Listener, Running, Service};
 use crate::state::StateDir;
-use crate::tls::{self, MemberTls};
+use crate::tls::MemberTls;
 
 pub(crate) fn state() -> (TempDir, StateDir) {
     let temporary = tempfile::tempdir().expect("a directory");
@@ -85,12 +85,8 @@ impl Group {
             .expect("is signed");
         let membership = self.membership(certificate);
         let tls = MemberTls::new(&identity, &membership, clock.clone()).expect("fits");
-        let ca = self.authority.ca_certificate();
-        let join = JoinService {
-            config: tls::join_server(&identity, &membership, ca, &clock).expect("fits"),
-            authority: self.authority.clone(),
-            clock,
-        };
+        let authority = self.authority.clone();
+        let join = JoinService::new(&identity, &membership, authority, clock).expect("fits");
         Node::start(tls, Some(join)).await
     }
 }
