@@ -126,7 +126,7 @@ pub enum ShareError {
 #[derive(Clone, Debug, PartialEq)]
 pub enum ShareEvent {
     /// The least that turns the listing told so far into that of now. The first
-    /// one is everything.
+    /// one is everything; an empty share has none.
     Delta {
         /// New or changed; names in order.
         added: Vec<Entry>,

@@ -613,3 +613,82 @@ fn homes_and_what_is_above_them_are_too_broad() {
     );
     assert!(!broad(Path::new("/home/bob/share")) && !broad(Path::new("/srv")));
 }
+
+/// Somebody who works in the share: writes, removes and renames files and
+/// folders, the same ones each time for the same seed.
+fn rummage(root: &Path, seed: u64, steps: u64) {
+    let mut state = seed | 1;
+    let mut any = move |below: u64| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state % below
+    };
+    for step in 0..steps {
+        let mut place = || {
+            let outer = root.join(format!("d{}", any(8)));
+            let inner = outer.join(format!("e{}", any(4)));
+            let file = inner.join(format!("f{}", any(30)));
+            [outer, inner, file]
+        };
+        let ([outer, inner, file], [outer_2, inner_2, file_2]) = (place(), place());
+        // Many of them fail, as they would for a person in a hurry.
+        let _ = match any(60) {
+            0..=29 => fs::create_dir_all(&inner).and_then(|()| fs::write(&file, format!("{step}"))),
+            30..=39 => fs::remove_file(&file),
+            40..=54 => fs::rename(&file, &file_2),
+            55..=56 => fs::rename(&inner, &inner_2),
+            57..=58 => fs::rename(&outer, &outer_2),
+            _ => fs::remove_dir_all(&outer),
+        };
+    }
+}
+
+/// What is there, read by somebody who knows nothing of shares.
+fn truth(root: &Path) -> BTreeMap<String, Option<Content>> {
+    let files = ignore::WalkBuilder::new(root)
+        .standard_filters(false)
+        .build();
+    let files = files.map(|entry| entry.expect("readable").into_path());
+    files
+        .filter(|path| path.is_file())
+        .map(|path| {
+            let name = path
+                .strip_prefix(root)
+                .expect("beneath")
+                .to_str()
+                .expect("UTF-8");
+            let content = content_of(&fs::read(&path).expect("read"));
+            (name.to_owned(), Some(content))
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn after_any_turmoil_the_listing_is_what_is_there() {
+    for seed in [1, 77, 4_711] {
+        let dir = tempdir();
+        let mut follower = Follower::of(&dir).await;
+        let path = dir.path().to_owned();
+        let work = tokio::task::spawn_blocking(move || rummage(&path, seed, 4_000));
+        work.await.expect("done");
+        // In two rounds: the second shows that every folder is still watched.
+        for round in 0..2 {
+            let truth = truth(dir.path());
+            follower
+                .until(|f| {
+                    let told = f.listing.iter().map(|(name, e)| (name, e.content()));
+                    told.eq(truth.iter().map(|(name, content)| (name, *content)))
+                })
+                .await;
+            let folders = ignore::WalkBuilder::new(dir.path())
+                .standard_filters(false)
+                .build();
+            for folder in folders.map(|entry| entry.expect("readable")) {
+                if folder.path().is_dir() {
+                    fs::write(folder.path().join("new"), format!("{round}")).expect("written");
+                }
+            }
+        }
+    }
+}

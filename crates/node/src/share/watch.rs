@@ -15,6 +15,7 @@ use notify::{Config, Event, RecommendedWatcher, RecursiveMode, Watcher};
 use thorp_wire::Name;
 
 use super::{Shared, lock};
+use crate::store::is_part;
 
 /// More paths than this at once, and walking the share is cheaper.
 const PATHS: usize = 50_000;
@@ -149,7 +150,8 @@ impl Inbox {
                 let Ok(path) = path.strip_prefix(root) else {
                     continue;
                 };
-                if path.as_os_str().is_empty() {
+                // Neither the share itself nor a fetch on its way is an entry.
+                if path.file_name().is_none_or(is_part) {
                     continue;
                 }
                 if pending.paths.len() >= PATHS {
