@@ -21,6 +21,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use cap_std::fs::{Dir, File, OpenOptions, OpenOptionsExt};
 use rustix::fs::OFlags;
+use rustix::io::Errno;
 use thiserror::Error;
 use thorp_wire::merkle::Hasher;
 use thorp_wire::{Content, Entry, Name};
@@ -91,6 +92,13 @@ impl Queue {
     pub fn push(&self, name: Name, length: u64) {
         lock(&self.state).waiting.insert((length, name));
         self.bell.notify_one();
+    }
+
+    /// Many of them.
+    pub fn extend(&self, files: Vec<(Name, u64)>) {
+        let files = files.into_iter().map(|(name, length)| (length, name));
+        lock(&self.state).waiting.extend(files);
+        self.bell.notify_all();
     }
 
     /// Not to be hashed for now: it is being written to.
@@ -258,6 +266,14 @@ impl Shared {
                 self.inbox.changed(name);
                 Err(HashError::Changed { name: name.clone() })
             }
+            Outcome::Failed(error) if passes(&error) => {
+                self.inbox.changed(name);
+                let reason = error.to_string();
+                Err(HashError::Unreadable {
+                    name: name.clone(),
+                    reason,
+                })
+            }
             Outcome::Changed => {
                 self.inbox.changed(name);
                 Err(HashError::Changed { name: name.clone() })
@@ -293,6 +309,12 @@ impl HashError {
             Self::Closed => Self::Closed,
         }
     }
+}
+
+/// Whether this says something about the machine now and nothing about the file.
+fn passes(error: &io::Error) -> bool {
+    let busy = [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::AGAIN];
+    Errno::from_io_error(error).is_some_and(|errno| busy.contains(&errno))
 }
 
 /// What came of reading a file from end to end.
@@ -386,14 +408,14 @@ mod tests {
     }
 
     fn hash(dir: &Dir, go_on: &mut dyn FnMut(u64) -> bool) -> Outcome {
-        hash_file(dir, &"f".parse().expect("a name"), &mut vec![0; 16], go_on)
+        hash_file(dir, &"f".parse().expect("a name"), &mut [0; 16], go_on)
     }
 
     #[test]
     fn a_file_at_rest_gets_the_root_of_its_bytes() {
         let (temp, dir) = dir();
         for length in [0, 1, 15, 16, 17, 16_383, 16_384, 16_385] {
-            let bytes: Vec<u8> = (0..length).map(|i| (i % 251) as u8).collect();
+            let bytes: Vec<u8> = (0..=250).cycle().take(length).collect();
             fs::write(temp.path().join("f"), &bytes).expect("written");
             match hash(&dir, &mut |_| true) {
                 Outcome::Read(stamp, content) => {
@@ -410,7 +432,9 @@ mod tests {
         type Change = fn(&std::path::Path);
         let changes: [(&str, Change); 4] = [
             ("overwritten in place", |path| {
-                let time = fs::metadata(path).and_then(|m| m.modified()).expect("a time");
+                let time = fs::metadata(path)
+                    .and_then(|m| m.modified())
+                    .expect("a time");
                 fs::write(path, [1; 64]).expect("written");
                 // Even where somebody hides it.
                 let file = fs::File::options().write(true).open(path).expect("opened");
@@ -437,9 +461,15 @@ mod tests {
     #[test]
     fn what_is_no_regular_file_is_not_read() {
         let (temp, dir) = dir();
-        assert!(matches!(hash(&dir, &mut |_| true), Outcome::Gone), "nothing");
+        assert!(
+            matches!(hash(&dir, &mut |_| true), Outcome::Gone),
+            "nothing"
+        );
         fs::create_dir(temp.path().join("f")).expect("made");
-        assert!(matches!(hash(&dir, &mut |_| true), Outcome::Gone), "a folder");
+        assert!(
+            matches!(hash(&dir, &mut |_| true), Outcome::Gone),
+            "a folder"
+        );
     }
 
     #[test]
@@ -456,7 +486,10 @@ mod tests {
             queue.push(name.parse().expect("a name"), length);
         }
         let _answer = queue.ask(&"asked".parse().expect("a name"));
-        let order: Vec<_> = (0..3).filter_map(|_| queue.next()).map(|n| n.to_string()).collect();
+        let order: Vec<_> = (0..3)
+            .filter_map(|_| queue.next())
+            .map(|n| n.to_string())
+            .collect();
         assert_eq!(order, ["asked", "small", "large"]);
     }
 }

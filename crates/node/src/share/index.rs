@@ -302,8 +302,14 @@ mod tests {
         assert!(index.seen(&name("a"), stamp(3, 1)), "to be hashed");
         assert!(index.hashed(&name("a"), stamp(3, 1), ROOT));
         assert!(!index.seen(&name("a"), stamp(3, 1)), "known");
-        assert!(index.seen(&name("a"), stamp(3, 2)), "the same length at another time");
-        assert!(!index.hashed(&name("a"), stamp(3, 1), ROOT), "the root of what it was");
+        assert!(
+            index.seen(&name("a"), stamp(3, 2)),
+            "the same length at another time"
+        );
+        assert!(
+            !index.hashed(&name("a"), stamp(3, 1), ROOT),
+            "the root of what it was"
+        );
         assert_eq!(index.entry(&name("a")).and_then(|e| e.root), None);
     }
 
@@ -313,7 +319,10 @@ mod tests {
         assert!(!index.seen(&name("empty"), stamp(0, 1)));
         index.doubt(&name("empty"));
         assert_eq!(index.unhashed(), 0);
-        assert_eq!(index.names(Content::EMPTY).collect::<Vec<_>>(), [&name("empty")]);
+        assert_eq!(
+            index.names(Content::EMPTY).collect::<Vec<_>>(),
+            [&name("empty")]
+        );
     }
 
     #[test]
@@ -324,7 +333,10 @@ mod tests {
         assert_eq!(index.take_delta(), Delta::default());
         index.arrived(&name("a"), stamp(3, 1), ROOT);
         let told = index.take_delta().added;
-        assert_eq!(told.iter().map(|e| e.root).collect::<Vec<_>>(), [Some(ROOT)]);
+        assert_eq!(
+            told.iter().map(|e| e.root).collect::<Vec<_>>(),
+            [Some(ROOT)]
+        );
     }
 
     #[test]

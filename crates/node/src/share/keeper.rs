@@ -7,7 +7,7 @@
 //! A thread of its own and not a task: nearly all it does is to wait, and the
 //! rest is to ask the file system, which would hold up a task.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -40,7 +40,17 @@ pub(super) struct Keeper {
     /// When to look at everything again, where the watcher cannot be relied on.
     next_scan: Option<Instant>,
     told_progress: Option<(Instant, Progress)>,
+    warned: BTreeSet<String>,
 }
+
+/// More warnings than this tell nobody anything.
+const WARNINGS: usize = 1000;
+
+/// Files up to this length are hashed whenever they are closed: it takes no time.
+const LARGE: u64 = 1024 * 1024;
+
+/// How many files are listed in one step, during which nobody else is served.
+const LOCKED: usize = 1024;
 
 /// Nobody listens any more.
 struct Closed;
@@ -48,13 +58,14 @@ struct Closed;
 impl Keeper {
     pub fn new(shared: Arc<Shared>, events: mpsc::Sender<ShareEvent>) -> Self {
         Self {
-            rules: Rules::new(&shared.path, shared.options.hidden),
+            rules: shared.new_rules(),
             shared,
             events,
             watcher: None,
             settling: BTreeMap::new(),
             next_scan: None,
             told_progress: None,
+            warned: BTreeSet::new(),
         }
     }
 
@@ -153,7 +164,7 @@ impl Keeper {
             self.scan()?;
         }
         for (path, mark) in &pending.paths {
-            self.look(path, *mark);
+            self.look(path, self.patient(path, *mark));
         }
         for name in &pending.changed {
             self.look(
@@ -165,6 +176,17 @@ impl Keeper {
             );
         }
         Ok(())
+    }
+
+    /// A large file that was there before is hashed when it has been quiet, even
+    /// if it was closed: a log is opened, written to and closed every second.
+    fn patient(&self, path: &Path, mark: Mark) -> Mark {
+        let known = || name_of(path).and_then(|name| read(&self.shared.index).record(&name));
+        let wait = mark.written && !mark.new && known().is_some_and(|r| r.stamp.length > LARGE);
+        Mark {
+            complete: mark.complete && !wait,
+            ..mark
+        }
     }
 
     /// What has been quiet for long enough is looked at once more, and hashed
@@ -220,13 +242,18 @@ impl Keeper {
     }
 
     fn look_beneath(&mut self, folder: &Path, mark: Mark) {
+        if mark.new {
+            // Another folder may have gone by this name, with rules of its own.
+            self.forget_rules();
+        }
         let found = walk(&self.shared.dir, folder, &mut self.rules);
         if mark.new {
             // What was put into a new folder before it was watched is found
             // then, if it was too late for this walk.
             self.settle(folder);
         }
-        self.reconcile(Some(folder), &found, mark);
+        let new = self.reconcile(Some(folder), &found, mark);
+        self.hash_when_complete(new, mark);
     }
 
     /// Makes the whole listing true.
@@ -234,51 +261,70 @@ impl Keeper {
         if self.next_scan.is_some() {
             self.poll();
         }
-        self.rules = Rules::new(&self.shared.path, self.shared.options.hidden);
+        self.forget_rules();
         let found = walk(&self.shared.dir, Path::new(""), &mut self.rules);
         // They remember every folder they have seen; while idle, nothing should.
-        self.rules = Rules::new(&self.shared.path, self.shared.options.hidden);
+        self.forget_rules();
         for part in &found.parts {
             self.shared.store.sweep_part(part);
         }
         // Whatever is found is taken to be complete: if not, reading it will show.
-        self.reconcile(
-            None,
-            &found,
-            Mark {
-                complete: true,
-                ..Mark::default()
-            },
-        );
+        let mark = Mark {
+            complete: true,
+            ..Mark::default()
+        };
+        let new = self.reconcile(None, &found, mark);
         *lock(&self.shared.skipped) = found.skipped;
+        // Names first, then the work on them.
         self.tell_changes()?;
+        self.hash_when_complete(new, mark);
         self.tell_scanned(&found)
+    }
+
+    /// The rules are read again when they are needed next.
+    fn forget_rules(&mut self) {
+        self.rules = self.shared.new_rules();
+        *lock(&self.shared.rules) = self.shared.new_rules();
     }
 
     /// Makes the listing beneath a folder that of a walk. The walk is older than
     /// what happened meanwhile, so whatever it contradicts is looked at again.
-    fn reconcile(&mut self, folder: Option<&Path>, found: &Found, mark: Mark) {
+    /// Answers which files are new and to be hashed, and their lengths.
+    fn reconcile(&mut self, folder: Option<&Path>, found: &Found, mark: Mark) -> Vec<(Name, u64)> {
         let folder = match folder.map(Path::to_str) {
             None => None,
             Some(Some(folder)) => Some(folder),
-            Some(None) => return,
+            Some(None) => return Vec::new(),
         };
-        for (name, stamp) in &found.files {
-            let known = read(&self.shared.index).record(name);
-            match known {
-                Some(record) if record.stamp == *stamp => {}
-                None => self.seen(name, *stamp, mark),
-                Some(_) => self.look_again(name, mark),
+        let (mut new, mut differ) = (Vec::new(), Vec::new());
+        for files in found.files.chunks(LOCKED) {
+            let mut index = write(&self.shared.index);
+            for (name, stamp) in files {
+                match index.record(name) {
+                    Some(record) if record.stamp == *stamp => {}
+                    Some(_) => differ.push(name.clone()),
+                    None if index.seen(name, *stamp) => new.push((name.clone(), stamp.length)),
+                    None => {}
+                }
             }
         }
         let listed = read(&self.shared.index).beneath(folder);
-        for name in listed {
-            if found
-                .files
-                .binary_search_by(|(found, _)| found.cmp(&name))
-                .is_err()
-            {
-                self.look_again(&name, mark);
+        differ.extend(listed.into_iter().filter(|name| {
+            let found = found.files.binary_search_by(|(found, _)| found.cmp(name));
+            found.is_err()
+        }));
+        for name in differ {
+            self.look_again(&name, mark);
+        }
+        new
+    }
+
+    fn hash_when_complete(&mut self, files: Vec<(Name, u64)>, mark: Mark) {
+        if mark.complete {
+            self.shared.queue.extend(files);
+        } else {
+            for (name, _) in files {
+                self.settle(Path::new(name.as_str()));
             }
         }
     }
@@ -388,7 +434,11 @@ impl Keeper {
         self.tell(ShareEvent::Progress(progress))
     }
 
+    /// Tells a person, once.
     fn warn(&mut self, message: String) -> Result<(), Closed> {
+        if self.warned.len() >= WARNINGS || !self.warned.insert(message.clone()) {
+            return Ok(());
+        }
         self.tell(ShareEvent::Warning(message))
     }
 

@@ -80,7 +80,7 @@ impl Default for Options {
             broad: false,
             watch: true,
             quiet: Duration::from_secs(2),
-            poll: Duration::from_secs(60),
+            poll: Duration::from_mins(1),
         }
     }
 }
@@ -126,7 +126,7 @@ pub enum ShareError {
 #[derive(Clone, Debug, PartialEq)]
 pub enum ShareEvent {
     /// The least that turns the listing told so far into that of now. The first
-    /// one is everything.
+    /// one is everything; an empty share has none.
     Delta {
         /// New or changed; names in order.
         added: Vec<Entry>,
@@ -188,6 +188,9 @@ struct Shared {
     queue: Queue,
     inbox: Arc<Inbox>,
     store: Store,
+    /// The keeper has its own, which it holds through a whole walk; these are
+    /// for files that arrive meanwhile.
+    rules: Mutex<Rules>,
 }
 
 impl Share {
@@ -208,6 +211,7 @@ impl Share {
         let shared = Arc::new(Shared {
             dir: handle,
             store: Store::new(for_store, path.clone()),
+            rules: Mutex::new(Rules::new(&path, options.hidden)),
             path,
             options,
             index: RwLock::default(),
@@ -323,8 +327,12 @@ impl Shared {
         }
     }
 
+    fn new_rules(&self) -> Rules {
+        Rules::new(&self.path, self.options.hidden)
+    }
+
     fn lists(&self, name: &Name) -> bool {
-        let mut rules = Rules::new(&self.path, self.options.hidden);
+        let mut rules = lock(&self.rules);
         rules.leave_out(Path::new(name.as_str()), false).is_none()
     }
 

@@ -55,13 +55,17 @@ impl Follower {
                 self.apply(event);
             }
         });
-        if followed.await.is_err() {
-            panic!("it never came about: {:?} {:?}", self.listing, self.warnings);
-        }
+        let came = followed.await.is_ok();
+        assert!(
+            came,
+            "it never came about: {:?} {:?}",
+            self.listing, self.warnings
+        );
     }
 
     async fn until_hashed(&mut self) {
-        self.until(|f| f.listing.values().all(|entry| entry.root.is_some())).await;
+        self.until(|f| f.listing.values().all(|entry| entry.root.is_some()))
+            .await;
     }
 
     fn apply(&mut self, event: ShareEvent) {
@@ -69,7 +73,10 @@ impl Follower {
             ShareEvent::Delta { added, removed } => {
                 self.deltas.push((added.len(), removed.len()));
                 for name in removed {
-                    assert!(self.listing.remove(name.as_str()).is_some(), "{name} was not told");
+                    assert!(
+                        self.listing.remove(name.as_str()).is_some(),
+                        "{name} was not told"
+                    );
                 }
                 for entry in added {
                     let name = entry.name.to_string();
@@ -114,10 +121,21 @@ async fn odd_names_are_listed_hashed_found_and_read() {
     let longest = "x".repeat(255);
     let nested = format!("{}/deep", vec!["d"; 20].join("/"));
     let names = [
-        "a b", "-rf", "ü-nfc", "u\u{308}-nfd", "line\nbreak", "\u{202e}x", "...", &longest, &nested,
+        "a b",
+        "-rf",
+        "ü-nfc",
+        "u\u{308}-nfd",
+        "line\nbreak",
+        "\u{202e}x",
+        "...",
+        &longest,
+        &nested,
     ];
     // Three dots are a name, and a hidden one.
-    let options = Options { hidden: true, ..Options::default() };
+    let options = Options {
+        hidden: true,
+        ..Options::default()
+    };
     for name in names {
         put(&dir, name, name);
     }
@@ -136,7 +154,7 @@ async fn odd_names_are_listed_hashed_found_and_read() {
 async fn sizes_around_every_boundary_are_read_back() {
     let dir = tempdir();
     let sizes = [0, 1, 16_383, 16_384, 16_385, 262_144, 262_145];
-    let bytes = |size: usize| (0..size).map(|i| (i % 251) as u8).collect::<Vec<_>>();
+    let bytes = |size: usize| (0..=250).cycle().take(size).collect::<Vec<u8>>();
     for size in sizes {
         put(&dir, &format!("{size}"), bytes(size));
     }
@@ -186,8 +204,15 @@ async fn what_does_not_belong_to_the_share_is_counted_and_not_listed() {
         special: 1,
     };
     assert_eq!(follower.share.totals().skipped, expected);
-    assert!(follower.warnings[0].contains("caf\u{fffd}"), "{:?}", follower.warnings);
-    assert!(!dir.path().join(".thorp-0123456789abcdef.part").exists(), "swept");
+    assert!(
+        follower.warnings[0].contains("caf\u{fffd}"),
+        "{:?}",
+        follower.warnings
+    );
+    assert!(
+        !dir.path().join(".thorp-0123456789abcdef.part").exists(),
+        "swept"
+    );
 
     // The watcher goes by the same rules, and by new ones at once.
     put(&dir, "new.log", "9");
@@ -196,9 +221,12 @@ async fn what_does_not_belong_to_the_share_is_counted_and_not_listed() {
     put(&dir, "new", "12");
     follower.until(|f| f.has("new", b"12")).await;
     assert_eq!(follower.names(), ["new", "shown"]);
-    put(&dir, ".thorpignore", "new");
+    put(&dir, ".thorpignore", "/new");
     follower.until(|f| f.scans == 2).await;
-    assert_eq!(follower.names(), ["build/new", "build/out", "new.log", "shown", "x.log"]);
+    assert_eq!(
+        follower.names(),
+        ["build/new", "build/out", "new.log", "shown", "x.log"]
+    );
 }
 
 #[tokio::test]
@@ -215,7 +243,9 @@ async fn a_file_is_followed_through_its_life() {
     assert!(matches!(follower.share.read(old), Err(ReadError::NotHere)));
 
     fs::rename(dir.path().join("a"), dir.path().join("b")).expect("renamed");
-    follower.until(|f| f.names() == ["b"] && f.has("b", b"second")).await;
+    follower
+        .until(|f| f.names() == ["b"] && f.has("b", b"second"))
+        .await;
 
     fs::remove_file(dir.path().join("b")).expect("removed");
     follower.until(|f| f.listing.is_empty()).await;
@@ -231,7 +261,10 @@ async fn a_file_that_is_still_being_written_is_listed_and_hashed_when_that_ends(
     file.write_all(b"one ").expect("written");
     file.flush().expect("written");
     follower.until(|f| f.listing.contains_key("a")).await;
-    assert_eq!(follower.listing["a"].root, None, "visible, and not hashed yet");
+    assert_eq!(
+        follower.listing["a"].root, None,
+        "visible, and not hashed yet"
+    );
     file.write_all(b"two").expect("written");
     drop(file);
     follower.until(|f| f.has("a", b"one two")).await;
@@ -254,7 +287,12 @@ async fn ten_thousand_files_moved_in_are_one_delta_and_so_is_their_leaving() {
     let moved = Instant::now();
     fs::rename(&before, dir.path().join("many")).expect("moved");
     follower.until(|f| !f.listing.is_empty()).await;
-    assert_eq!(follower.deltas, [(10_000, 0)], "after {:?}", moved.elapsed());
+    assert_eq!(
+        follower.deltas,
+        [(10_000, 0)],
+        "after {:?}",
+        moved.elapsed()
+    );
     follower.until_hashed().await;
     assert!(follower.has("many/9/999", b"999"));
 
@@ -274,7 +312,9 @@ async fn what_is_put_into_a_new_folder_is_found_and_followed() {
     follower.until(|f| f.listing.len() == 50).await;
     follower.until_hashed().await;
     put(&dir, "new/7/deep/file", "changed");
-    follower.until(|f| f.has("new/7/deep/file", b"changed")).await;
+    follower
+        .until(|f| f.has("new/7/deep/file", b"changed"))
+        .await;
     fs::remove_dir_all(dir.path().join("new")).expect("removed");
     follower.until(|f| f.listing.is_empty()).await;
 }
@@ -289,7 +329,9 @@ async fn a_file_becomes_a_folder_and_a_file_again() {
     follower.until(|f| f.names() == ["a/b"]).await;
     fs::remove_dir_all(dir.path().join("a")).expect("removed");
     put(&dir, "a", "file again");
-    follower.until(|f| f.names() == ["a"] && f.has("a", b"file again")).await;
+    follower
+        .until(|f| f.names() == ["a"] && f.has("a", b"file again"))
+        .await;
 }
 
 #[tokio::test]
@@ -297,10 +339,86 @@ async fn without_a_watcher_changes_are_found_by_looking() {
     let dir = tempdir();
     put(&dir, "goes", "1");
     let poll = Duration::from_millis(100);
-    let mut follower = Follower::with(&dir, Options { watch: false, poll, ..Options::default() }).await;
+    let mut follower = Follower::with(
+        &dir,
+        Options {
+            watch: false,
+            poll,
+            ..Options::default()
+        },
+    )
+    .await;
     fs::remove_file(dir.path().join("goes")).expect("removed");
     put(&dir, "comes", "2");
-    follower.until(|f| f.names() == ["comes"] && f.has("comes", b"2")).await;
+    follower
+        .until(|f| f.names() == ["comes"] && f.has("comes", b"2"))
+        .await;
+}
+
+#[tokio::test]
+async fn where_the_watcher_gives_up_the_share_is_looked_through_instead() {
+    let dir = tempdir();
+    let poll = Duration::from_millis(100);
+    let mut follower = Follower::with(
+        &dir,
+        Options {
+            poll,
+            ..Options::default()
+        },
+    )
+    .await;
+    let limit = notify::Error::new(notify::ErrorKind::MaxFilesWatch);
+    follower.share.shared.inbox.blind(&limit);
+    follower
+        .until(|f| !f.warnings.is_empty() && f.scans > 3)
+        .await;
+    assert!(
+        follower.warnings[0].contains("max_user_watches"),
+        "{:?}",
+        follower.warnings
+    );
+    assert_eq!(follower.warnings.len(), 1, "said once");
+}
+
+#[tokio::test]
+async fn after_an_overflow_the_share_is_looked_through_once() {
+    let dir = tempdir();
+    let mut follower = Follower::of(&dir).await;
+    follower.share.shared.inbox.overflow();
+    follower.until(|f| f.scans == 2).await;
+}
+
+#[tokio::test]
+async fn a_change_that_leaves_the_stamp_as_it_was_is_seen_by_the_watcher() {
+    let dir = tempdir();
+    put(&dir, "a", "first");
+    let mut follower = Follower::of(&dir).await;
+    follower.until_hashed().await;
+    let before = follower.history.len();
+    // As two writes within one tick of the clock would look.
+    let path = follower.share.path().join("a");
+    follower
+        .share
+        .shared
+        .inbox
+        .written(follower.share.path(), &path);
+    follower
+        .until(|f| f.history.len() > before && f.has("a", b"first"))
+        .await;
+    assert!(!follower.history[before].1, "doubted first");
+}
+
+#[tokio::test]
+async fn a_folder_brings_its_own_rules_whatever_was_there_before() {
+    let (dir, elsewhere) = (tempdir(), tempdir());
+    put(&dir, "folder/a.log", "1");
+    put(&elsewhere, "folder/.thorpignore", "*.log");
+    put(&elsewhere, "folder/b.log", "2");
+    put(&elsewhere, "folder/c", "3");
+    let mut follower = Follower::of(&dir).await;
+    fs::rename(dir.path().join("folder"), elsewhere.path().join("old")).expect("moved");
+    fs::rename(elsewhere.path().join("folder"), dir.path().join("folder")).expect("moved");
+    follower.until(|f| f.names() == ["folder/c"]).await;
 }
 
 #[tokio::test]
@@ -321,7 +439,14 @@ async fn a_file_that_is_not_the_hashed_one_any_more_is_not_handed_out() {
     let dir = tempdir();
     put(&dir, "a", "first");
     // Nothing tells the share but its own look at the file.
-    let mut follower = Follower::with(&dir, Options { watch: false, ..Options::default() }).await;
+    let mut follower = Follower::with(
+        &dir,
+        Options {
+            watch: false,
+            ..Options::default()
+        },
+    )
+    .await;
     follower.until_hashed().await;
     put(&dir, "a", "other");
     let read = follower.share.read(content_of(b"first"));
@@ -340,10 +465,20 @@ async fn another_holder_of_the_same_content_in_the_share_steps_in() {
     let dir = tempdir();
     put(&dir, "a", "same");
     put(&dir, "b", "same");
-    let mut follower = Follower::with(&dir, Options { watch: false, ..Options::default() }).await;
+    let mut follower = Follower::with(
+        &dir,
+        Options {
+            watch: false,
+            ..Options::default()
+        },
+    )
+    .await;
     follower.until_hashed().await;
     put(&dir, "a", "different");
-    assert_eq!(follower.share.read(content_of(b"same")).expect("b has it"), b"same");
+    assert_eq!(
+        follower.share.read(content_of(b"same")).expect("b has it"),
+        b"same"
+    );
 }
 
 #[tokio::test]
@@ -354,13 +489,21 @@ async fn a_fetched_file_is_listed_with_its_root_and_never_without() {
     let share = follower.share.clone();
     let store = |name: &Name, replace| share.store(name, content, Some(1_000), b"fetched", replace);
     store(&name("new/folder/a"), Replace::No).expect("stored");
-    assert_eq!(follower.share.find(content), Some(name("new/folder/a")), "at once");
+    assert_eq!(
+        follower.share.find(content),
+        Some(name("new/folder/a")),
+        "at once"
+    );
     // This one is only seen by the watcher, after all reports about the other.
     put(&dir, "later", "1");
     follower.until(|f| f.has("later", b"1")).await;
     assert!(follower.has("new/folder/a", b"fetched"));
     assert_eq!(follower.listing["new/folder/a"].mtime, 1_000);
-    let told: Vec<_> = follower.history.iter().filter(|(n, _)| n == "new/folder/a").collect();
+    let told: Vec<_> = follower
+        .history
+        .iter()
+        .filter(|(n, _)| n == "new/folder/a")
+        .collect();
     assert_eq!(told.len(), 1, "told once, with its root");
 
     // Over one that is listed: never a moment without either.
@@ -384,8 +527,13 @@ async fn what_is_in_the_way_of_a_fetched_file_stays_listed() {
     let mut follower = Follower::of(&dir).await;
     follower.until_hashed().await;
     let content = content_of(b"theirs");
-    let stored = follower.share.store(&name("a"), content, None, b"theirs", Replace::No);
-    assert!(matches!(stored, Err(StoreError::Exists { .. })), "{stored:?}");
+    let stored = follower
+        .share
+        .store(&name("a"), content, None, b"theirs", Replace::No);
+    assert!(
+        matches!(stored, Err(StoreError::Exists { .. })),
+        "{stored:?}"
+    );
     put(&dir, "later", "1");
     follower.until(|f| f.has("later", b"1")).await;
     assert!(follower.has("a", b"mine"));
@@ -403,7 +551,9 @@ async fn a_file_that_may_not_be_read_is_left_out_with_a_warning_until_it_may() {
         return; // Root reads everything.
     }
     let mut follower = Follower::of(&dir).await;
-    follower.until(|f| f.listing.is_empty() && !f.warnings.is_empty()).await;
+    follower
+        .until(|f| f.listing.is_empty() && !f.warnings.is_empty())
+        .await;
     assert_eq!(follower.share.totals().skipped.unreadable, 1);
     mode(0o644);
     follower.until(|f| f.has("a", b"secret")).await;
@@ -413,7 +563,9 @@ async fn a_file_that_may_not_be_read_is_left_out_with_a_warning_until_it_may() {
 async fn the_share_closes_with_its_last_clone() {
     let dir = tempdir();
     let follower = Follower::of(&dir).await;
-    let Follower { share, mut events, .. } = follower;
+    let Follower {
+        share, mut events, ..
+    } = follower;
     let weak = Arc::downgrade(&share.shared);
     drop(share);
     let ended = timeout(Duration::from_secs(30), async {
@@ -435,9 +587,15 @@ fn what_cannot_or_should_not_be_shared_is_refused_with_a_reason() {
     put(&dir, "file", "1");
     let open = |path: &Path| Share::open(path, Options::default()).map(|_| ());
     let missing = open(&dir.path().join("missing"));
-    assert!(matches!(missing, Err(ShareError::NotFound { .. })), "{missing:?}");
+    assert!(
+        matches!(missing, Err(ShareError::NotFound { .. })),
+        "{missing:?}"
+    );
     let file = open(&dir.path().join("file"));
-    assert!(matches!(file, Err(ShareError::NotADirectory { .. })), "{file:?}");
+    assert!(
+        matches!(file, Err(ShareError::NotADirectory { .. })),
+        "{file:?}"
+    );
     let all = open(Path::new("/"));
     assert!(matches!(all, Err(ShareError::TooBroad { .. })), "{all:?}");
 }
@@ -450,6 +608,87 @@ fn homes_and_what_is_above_them_are_too_broad() {
     let broad = |path: &Path| too_broad(path, Some(&home)).is_some();
     assert!(broad(&home) && broad(home.parent().expect("the village")) && broad(Path::new("/")));
     assert!(!broad(&home.join("share")) && !broad(&home.with_file_name("bob")));
-    assert!(broad(Path::new("/home")) && broad(Path::new("/home/bob")) && broad(Path::new("/root")));
+    assert!(
+        broad(Path::new("/home")) && broad(Path::new("/home/bob")) && broad(Path::new("/root"))
+    );
     assert!(!broad(Path::new("/home/bob/share")) && !broad(Path::new("/srv")));
+}
+
+/// Somebody who works in the share: writes, removes and renames files and
+/// folders, the same ones each time for the same seed.
+fn rummage(root: &Path, seed: u64, steps: u64) {
+    let mut state = seed | 1;
+    let mut any = move |below: u64| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state % below
+    };
+    for step in 0..steps {
+        let mut place = || {
+            let outer = root.join(format!("d{}", any(8)));
+            let inner = outer.join(format!("e{}", any(4)));
+            let file = inner.join(format!("f{}", any(30)));
+            [outer, inner, file]
+        };
+        let ([outer, inner, file], [outer_2, inner_2, file_2]) = (place(), place());
+        // Many of them fail, as they would for a person in a hurry.
+        let _ = match any(60) {
+            0..=29 => fs::create_dir_all(&inner).and_then(|()| fs::write(&file, format!("{step}"))),
+            30..=39 => fs::remove_file(&file),
+            40..=54 => fs::rename(&file, &file_2),
+            55..=56 => fs::rename(&inner, &inner_2),
+            57..=58 => fs::rename(&outer, &outer_2),
+            _ => fs::remove_dir_all(&outer),
+        };
+    }
+}
+
+/// What is there, read by somebody who knows nothing of shares.
+fn truth(root: &Path) -> BTreeMap<String, Option<Content>> {
+    let files = ignore::WalkBuilder::new(root)
+        .standard_filters(false)
+        .build();
+    let files = files.map(|entry| entry.expect("readable").into_path());
+    files
+        .filter(|path| path.is_file())
+        .map(|path| {
+            let name = path
+                .strip_prefix(root)
+                .expect("beneath")
+                .to_str()
+                .expect("UTF-8");
+            let content = content_of(&fs::read(&path).expect("read"));
+            (name.to_owned(), Some(content))
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn after_any_turmoil_the_listing_is_what_is_there() {
+    for seed in [1, 77, 4_711] {
+        let dir = tempdir();
+        let mut follower = Follower::of(&dir).await;
+        let path = dir.path().to_owned();
+        let work = tokio::task::spawn_blocking(move || rummage(&path, seed, 4_000));
+        work.await.expect("done");
+        // In two rounds: the second shows that every folder is still watched.
+        for round in 0..2 {
+            let truth = truth(dir.path());
+            follower
+                .until(|f| {
+                    let told = f.listing.iter().map(|(name, e)| (name, e.content()));
+                    told.eq(truth.iter().map(|(name, content)| (name, *content)))
+                })
+                .await;
+            let folders = ignore::WalkBuilder::new(dir.path())
+                .standard_filters(false)
+                .build();
+            for folder in folders.map(|entry| entry.expect("readable")) {
+                if folder.path().is_dir() {
+                    fs::write(folder.path().join("new"), format!("{round}")).expect("written");
+                }
+            }
+        }
+    }
 }

@@ -15,6 +15,7 @@ use notify::{Config, Event, RecommendedWatcher, RecursiveMode, Watcher};
 use thorp_wire::Name;
 
 use super::{Shared, lock};
+use crate::store::is_part;
 
 /// More paths than this at once, and walking the share is cheaper.
 const PATHS: usize = 50_000;
@@ -149,7 +150,8 @@ impl Inbox {
                 let Ok(path) = path.strip_prefix(root) else {
                     continue;
                 };
-                if path.as_os_str().is_empty() {
+                // Neither the share itself nor a fetch on its way is an entry.
+                if path.file_name().is_none_or(is_part) {
                     continue;
                 }
                 if pending.paths.len() >= PATHS {
@@ -167,10 +169,23 @@ impl Inbox {
         });
     }
 
-    fn blind(&self, error: &notify::Error) {
+    /// The watcher cannot see everything from now on.
+    pub fn blind(&self, error: &notify::Error) {
         self.add(|pending| {
             pending.blind.get_or_insert_with(|| error.to_string());
         });
+    }
+
+    #[cfg(test)]
+    pub fn overflow(&self) {
+        let overflow = Event::new(EventKind::Other).set_flag(notify::event::Flag::Rescan);
+        self.report(Path::new("/"), &overflow);
+    }
+
+    #[cfg(test)]
+    pub fn written(&self, root: &Path, path: &Path) {
+        let kind = EventKind::Modify(ModifyKind::Data(notify::event::DataChange::Any));
+        self.report(root, &Event::new(kind).add_path(path.to_owned()));
     }
 
     fn add(&self, change: impl FnOnce(&mut Pending)) {
@@ -245,7 +260,7 @@ impl Mark {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use notify::event::{CreateKind, DataChange, Flag};
+    use notify::event::{CreateKind, DataChange};
 
     const GATHER: Duration = Duration::ZERO;
 
@@ -258,7 +273,9 @@ mod tests {
     }
 
     fn take(inbox: &Inbox) -> Pending {
-        inbox.take(Some(Instant::now()), GATHER).expect("not stopped")
+        inbox
+            .take(Some(Instant::now()), GATHER)
+            .expect("not stopped")
     }
 
     #[test]
@@ -266,20 +283,44 @@ mod tests {
         let inbox = Inbox::default();
         let path = Path::new("a");
         report(&inbox, EventKind::Create(CreateKind::File), "a");
-        report(&inbox, EventKind::Modify(ModifyKind::Data(DataChange::Any)), "a");
-        report(&inbox, EventKind::Access(AccessKind::Close(AccessMode::Write)), "a");
+        report(
+            &inbox,
+            EventKind::Modify(ModifyKind::Data(DataChange::Any)),
+            "a",
+        );
+        report(
+            &inbox,
+            EventKind::Access(AccessKind::Close(AccessMode::Write)),
+            "a",
+        );
         let mark = take(&inbox).paths[path];
         assert!(mark.complete && mark.written && mark.new);
-        report(&inbox, EventKind::Access(AccessKind::Close(AccessMode::Write)), "a");
-        report(&inbox, EventKind::Modify(ModifyKind::Data(DataChange::Any)), "a");
+        report(
+            &inbox,
+            EventKind::Access(AccessKind::Close(AccessMode::Write)),
+            "a",
+        );
+        report(
+            &inbox,
+            EventKind::Modify(ModifyKind::Data(DataChange::Any)),
+            "a",
+        );
         assert!(!take(&inbox).paths[path].complete);
     }
 
     #[test]
     fn a_file_moved_here_is_another_than_the_one_that_was_written_to() {
         let inbox = Inbox::default();
-        report(&inbox, EventKind::Modify(ModifyKind::Data(DataChange::Any)), "a");
-        report(&inbox, EventKind::Modify(ModifyKind::Name(RenameMode::To)), "a");
+        report(
+            &inbox,
+            EventKind::Modify(ModifyKind::Data(DataChange::Any)),
+            "a",
+        );
+        report(
+            &inbox,
+            EventKind::Modify(ModifyKind::Name(RenameMode::To)),
+            "a",
+        );
         let mark = take(&inbox).paths[Path::new("a")];
         assert!(mark.complete && !mark.written);
     }
@@ -287,8 +328,16 @@ mod tests {
     #[test]
     fn reading_and_the_directory_itself_are_no_news() {
         let inbox = Inbox::default();
-        report(&inbox, EventKind::Access(AccessKind::Open(AccessMode::Any)), "a");
-        report(&inbox, EventKind::Access(AccessKind::Close(AccessMode::Read)), "a");
+        report(
+            &inbox,
+            EventKind::Access(AccessKind::Open(AccessMode::Any)),
+            "a",
+        );
+        report(
+            &inbox,
+            EventKind::Access(AccessKind::Close(AccessMode::Read)),
+            "a",
+        );
         report(&inbox, EventKind::Modify(ModifyKind::Any), "");
         assert!(take(&inbox).paths.is_empty());
     }
@@ -297,13 +346,16 @@ mod tests {
     fn too_much_at_once_and_an_overflow_become_one_look_at_everything() {
         let inbox = Inbox::default();
         for number in 0..=PATHS {
-            report(&inbox, EventKind::Create(CreateKind::File), &number.to_string());
+            report(
+                &inbox,
+                EventKind::Create(CreateKind::File),
+                &number.to_string(),
+            );
         }
         let pending = take(&inbox);
         assert!(pending.rescan && pending.paths.is_empty());
 
-        let overflow = Event::new(EventKind::Other).set_flag(Flag::Rescan);
-        inbox.report(Path::new("/share"), &overflow);
+        inbox.overflow();
         assert!(take(&inbox).rescan);
     }
 
