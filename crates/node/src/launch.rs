@@ -443,12 +443,8 @@ impl Office {
     }
 
     fn service(&self, clock: &Clock) -> Result<(Service, mpsc::Receiver<crate::listener::Incoming>), Failure> {
-        let ca = self.authority.ca_certificate();
-        let join = JoinService {
-            config: tls::join_server(&self.identity, &self.membership, ca, clock)?,
-            authority: Arc::clone(&self.authority),
-            clock: clock.clone(),
-        };
+        let authority = Arc::clone(&self.authority);
+        let join = JoinService::new(&self.identity, &self.membership, authority, clock.clone())?;
         let (sink, incoming) = mpsc::channel(INCOMING);
         let service = Service {
             tls: self.tls.clone(),
