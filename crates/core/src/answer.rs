@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use thorp_wire::frame::{Find, Found, Holder, MemberRow, Query, Variant};
+use thorp_wire::frame::{Find, Found, Holder, MAX_FRAME, MemberRow, Query, Variant};
 use thorp_wire::{Entry, Name, PeerId};
 
-use crate::catalogue::{Among, Catalogue, File};
+use crate::catalogue::{Among, Catalogue, File, Listing};
 use crate::links::{Link, Links};
 use crate::matching::{Pattern, PatternError};
+
+/// Bytes of variants in one answer: with their frame they stay below its limit.
+const ROOM: usize = MAX_FRAME - 64 * 1024;
 
 /// Where the answers come from.
 pub struct Library<'a> {
@@ -83,18 +86,27 @@ impl Library<'_> {
     /// than fits, those left out are to be asked again.
     fn names(&self, names: &[String]) -> Found {
         let mut found = Found::default();
+        let mut room = ROOM;
         for name in names {
-            let Some((_, mut files)) = self.catalogue.named(name, self.among) else {
+            let Some((_, files)) = self.catalogue.named(name, self.among) else {
                 continue;
             };
-            files.truncate(Found::MAX_VARIANTS);
-            if found.variants.len() + files.len() > Found::MAX_VARIANTS {
-                found.more = true;
-                break;
+            let start = found.variants.len();
+            for file in files.into_iter().take(Found::MAX_VARIANTS) {
+                let variant = self.variant(file);
+                let size = size_of(&variant);
+                if found.variants.len() == Found::MAX_VARIANTS || size > room {
+                    // The files of one name come together, unless they alone are too many.
+                    if start > 0 {
+                        found.variants.truncate(start);
+                        found.more = true;
+                        return found;
+                    }
+                    break;
+                }
+                room -= size;
+                found.variants.push(variant);
             }
-            found
-                .variants
-                .extend(files.into_iter().map(|file| self.variant(file)));
         }
         found
     }
@@ -103,19 +115,36 @@ impl Library<'_> {
     /// (unless it is the only name).
     fn page(&self, files: impl Iterator<Item = File>) -> Found {
         let mut found = Found::default();
+        let mut room = ROOM;
         for file in files {
-            if found.variants.len() == Found::MAX_VARIANTS {
+            let variant = self.variant(file);
+            let size = size_of(&variant);
+            if found.variants.len() == Found::MAX_VARIANTS || size > room {
                 found.more = true;
-                let cut = &file.entry.name;
-                if found.variants[0].entry.name != *cut {
+                let cut = &variant.entry.name;
+                let several = found
+                    .variants
+                    .first()
+                    .is_some_and(|first| first.entry.name != *cut);
+                if several {
                     found.variants.retain(|variant| variant.entry.name != *cut);
                 }
                 break;
             }
-            found.variants.push(self.variant(file));
+            room -= size;
+            found.variants.push(variant);
         }
         found
     }
+}
+
+/// At least as many bytes as a variant takes in a frame.
+fn size_of(variant: &Variant) -> usize {
+    const ENTRY: usize = 96;
+    const HOLDER: usize = 96;
+    const ADDRESS: usize = 20;
+    let holder = |holder: &Holder| HOLDER + ADDRESS * holder.addresses.len();
+    ENTRY + variant.entry.name.as_str().len() + variant.holders.iter().map(holder).sum::<usize>()
 }
 
 /// A page of the members that are present, behind `after`.
@@ -143,7 +172,7 @@ pub fn member_row(link: &Link, catalogue: &Catalogue) -> MemberRow {
     MemberRow {
         member: link.holder(),
         files: listing.map_or(0, |listing| listing.len() as u64),
-        bytes: listing.map_or(0, |listing| listing.bytes()),
+        bytes: listing.map_or(0, Listing::bytes),
         neighbours: neighbours[..neighbours.len().min(MemberRow::MAX_NEIGHBOURS)].to_vec(),
     }
 }

@@ -51,7 +51,8 @@ pub struct Listing {
     position: Position,
     entries: BTreeMap<Name, Facts>,
     neighbours: Vec<PeerId>,
-    bytes: u64,
+    /// Wide enough for any lengths that somebody may claim.
+    bytes: u128,
     cost: u64,
 }
 
@@ -82,6 +83,10 @@ pub enum Applied {
     /// It is over the bounds. The peer's listing is no longer kept.
     OverBounds,
 }
+
+/// More files than this are not told apart by one name: there is no answer
+/// long enough for them, and one question is not to cost seconds.
+pub const MOST_NAMED: usize = 1000;
 
 /// Which peers count, where not all do.
 pub type Among<'a> = &'a dyn Fn(PeerId) -> bool;
@@ -275,7 +280,7 @@ impl Catalogue {
         };
         let cost = cost_of(&name);
         listing.entries.insert(name.clone(), facts);
-        listing.bytes = listing.bytes.saturating_add(facts.length);
+        listing.bytes += u128::from(facts.length);
         listing.cost += cost;
         self.cost += cost;
         if !self.is_listed(&name, &facts) {
@@ -299,7 +304,7 @@ impl Catalogue {
             return;
         };
         let cost = cost_of(name);
-        listing.bytes = listing.bytes.saturating_sub(facts.length);
+        listing.bytes -= u128::from(facts.length);
         listing.cost -= cost;
         self.cost -= cost;
         let slot = listing.slot;
@@ -332,7 +337,7 @@ impl Catalogue {
         self.by_content.range(first..=last).next().is_some()
     }
 
-    /// The files that go by these names exactly.
+    /// The files that go by these names exactly, up to [`MOST_NAMED`] and those of one name.
     fn spellings(&self, names: impl Iterator<Item = Name>, among: Among<'_>) -> Vec<File> {
         let mut files = Vec::new();
         for name in names {
@@ -341,13 +346,16 @@ impl Catalogue {
                 .range((name.clone(), 0)..=(name.clone(), Slot::MAX));
             let holders = holders.map(|(_, slot)| self.slots.peer(*slot));
             self.group(&name, holders.filter(|peer| among(*peer)), &mut files);
+            if files.len() >= MOST_NAMED {
+                break;
+            }
         }
         files
     }
 
     /// Sorts the holders of one name by content.
     fn group(&self, name: &Name, holders: impl Iterator<Item = PeerId>, files: &mut Vec<File>) {
-        let start = files.len();
+        let mut contents: BTreeMap<(u64, Option<Root>), usize> = BTreeMap::new();
         for peer in holders {
             let Some(facts) = self
                 .listings
@@ -356,16 +364,16 @@ impl Catalogue {
             else {
                 continue;
             };
-            let same = |file: &&mut File| {
-                file.entry.length == facts.length && file.entry.root == facts.root
-            };
-            match files[start..].iter_mut().find(same) {
-                Some(file) => file.holders.push(peer),
-                None => files.push(File {
+            let at = *contents
+                .entry((facts.length, facts.root))
+                .or_insert(files.len());
+            if at == files.len() {
+                files.push(File {
                     entry: facts.entry(name),
-                    holders: vec![peer],
-                }),
+                    holders: Vec::new(),
+                });
             }
+            files[at].holders.push(peer);
         }
     }
 
@@ -390,7 +398,7 @@ impl Catalogue {
                         .map(|content| (content, Some(name.clone()), listing.slot)),
                 );
                 cost += cost_of(name);
-                bytes += facts.length;
+                bytes += u128::from(facts.length);
             }
             assert_eq!(listing.bytes, bytes);
         }
@@ -442,7 +450,7 @@ impl Listing {
 
     /// The sum of its files' lengths.
     pub fn bytes(&self) -> u64 {
-        self.bytes
+        u64::try_from(self.bytes).unwrap_or(u64::MAX)
     }
 
     /// The neighbours its peer names.
@@ -508,6 +516,9 @@ impl<'a> Files<'a> {
         let mut last: Option<&Name> = None;
         for (name, _) in self.catalogue.by_name.range(start..) {
             if !name.as_str().starts_with(prefix) {
+                if name.as_str() < prefix {
+                    continue;
+                }
                 return None;
             }
             if last == Some(name) || !wanted(name) {
@@ -599,18 +610,20 @@ fn nfc_keys(name: &Name) -> impl Iterator<Item = Name> {
         .filter_map(|key| key.parse().ok())
 }
 
-/// The first name that a path with this prefix can have.
+/// A name that is not behind any with this prefix, and not far before the first.
 fn first_name(prefix: &str) -> Option<Name> {
     // No character of a name sorts before this one.
     const FIRST: char = '\u{1}';
-    if prefix.is_empty() || prefix.ends_with('/') {
-        return format!("{prefix}{FIRST}").parse().ok();
+    if let Ok(name) = prefix.parse() {
+        return Some(name);
     }
-    prefix.parse().ok()
+    // `dir/` and `dir/.` are no names, yet names can start so.
+    let folder = prefix.rfind('/').map_or("", |slash| &prefix[..=slash]);
+    format!("{folder}{FIRST}").parse().ok()
 }
 
 /// An estimate of what an entry takes: its rows in the maps, and its text.
-fn cost_of(name: &Name) -> u64 {
+pub(crate) fn cost_of(name: &Name) -> u64 {
     const ROWS: u64 = 240;
     ROWS + name.as_str().len() as u64
 }

@@ -15,8 +15,9 @@ use crate::time::Instant;
 /// A holder that sends nothing for this long is passed over.
 const SILENT: Duration = Duration::from_secs(10);
 /// A holder that has not sent the file after this long is passed over.
-const SLOW: Duration = Duration::from_secs(60);
-/// Files under way at once, in all and from one holder.
+const SLOW: Duration = Duration::from_mins(1);
+/// Files under way at once, in all (those whose holders the tracker is asked
+/// for among them) and from one holder.
 const AT_ONCE: usize = 128;
 const AT_ONCE_FROM_ONE: usize = 32;
 
@@ -36,12 +37,17 @@ pub struct Wanted {
 }
 
 /// All files that are wanted.
+///
+/// Invariant: a fetch is either in `waiting` or in `under_way`, and `busy`
+/// counts those of the latter that are asked of each holder.
 #[derive(Debug, Default)]
 pub struct Fetches {
-    fetches: BTreeMap<FetchId, Fetch>,
+    wanted: BTreeMap<FetchId, Fetch>,
     waiting: VecDeque<FetchId>,
+    under_way: BTreeSet<FetchId>,
     busy: BTreeMap<PeerId, usize>,
-    active: usize,
+    /// Who sent something else than it listed. They are asked last.
+    liars: BTreeSet<PeerId>,
 }
 
 #[derive(Debug)]
@@ -108,6 +114,7 @@ impl From<Reason> for Failure {
 impl Fetches {
     /// A file is wanted.
     pub fn want(&mut self, id: FetchId, wanted: Wanted) {
+        self.drop(id);
         let fetch = Fetch {
             content: wanted.content,
             untried: wanted.holders,
@@ -116,41 +123,55 @@ impl Fetches {
             widen: wanted.widen,
             failure: None,
         };
-        self.fetches.insert(id, fetch);
+        self.wanted.insert(id, fetch);
         self.waiting.push_back(id);
     }
 
-    /// A file is wanted no more: it is there, or nobody waits for it.
-    pub fn drop(&mut self, id: FetchId) {
-        if let Some(fetch) = self.fetches.remove(&id) {
-            self.release(&fetch.state);
+    /// A file is wanted no more: it is there, or nobody waits for it. Whether it was wanted.
+    pub fn drop(&mut self, id: FetchId) -> bool {
+        let Some(fetch) = self.wanted.remove(&id) else {
+            return false;
+        };
+        match fetch.state {
+            State::Waiting => self.waiting.retain(|waiting| *waiting != id),
+            State::Asking { .. } | State::Widening { .. } => self.stopped(id, &fetch.state),
         }
+        true
     }
 
-    /// The content of a fetch under way from this holder.
+    /// From whom a file is awaited at this moment.
     pub fn asked_of(&self, id: FetchId) -> Option<PeerId> {
-        match self.fetches.get(&id)?.state {
+        match self.wanted.get(&id)?.state {
             State::Asking { holder, .. } => Some(holder),
             State::Waiting | State::Widening { .. } => None,
         }
     }
 
-    /// This holder did not deliver: the next one's turn.
-    pub fn failed(&mut self, id: FetchId, failure: Failure) {
-        let Some(fetch) = self.fetches.get_mut(&id) else {
+    /// This holder did not deliver: the next one's turn. From a holder that is
+    /// not awaited any more, that is no news.
+    pub fn failed(&mut self, id: FetchId, holder: PeerId, failure: Failure) {
+        if let Failure::Mismatch(liar) = failure {
+            self.liars.insert(liar);
+        }
+        if self.asked_of(id) != Some(holder) {
             return;
-        };
-        if fetch.failure.as_ref().is_none_or(|known| *known < failure) {
+        }
+        if let Some(fetch) = self.wanted.get_mut(&id)
+            && fetch.failure.as_ref().is_none_or(|known| *known < failure)
+        {
             fetch.failure = Some(failure);
         }
-        let state = std::mem::replace(&mut fetch.state, State::Waiting);
-        self.release(&state);
-        self.waiting.push_front(id);
+        self.wait_again(id);
+    }
+
+    /// Whether somebody once sent something else than it listed.
+    pub fn is_liar(&self, id: PeerId) -> bool {
+        self.liars.contains(&id)
     }
 
     /// The tracker answered who else has it; nothing, if it did not.
     pub fn widened(&mut self, id: FetchId, found: Option<Found>) {
-        let Some(fetch) = self.fetches.get_mut(&id) else {
+        let Some(fetch) = self.wanted.get_mut(&id) else {
             return;
         };
         if !matches!(fetch.state, State::Widening { .. }) {
@@ -163,8 +184,7 @@ impl Fetches {
                 fetch.untried.push(holder);
             }
         }
-        fetch.state = State::Waiting;
-        self.waiting.push_front(id);
+        self.wait_again(id);
     }
 
     /// What is to be done now. `linked` tells to whom there is a link, `heard`
@@ -177,65 +197,71 @@ impl Fetches {
     ) -> Vec<Action> {
         self.pass_over_the_silent(now, heard);
         let mut actions = Vec::new();
-        let mut crowded = VecDeque::new();
-        while self.active < AT_ONCE && crowded.len() < AT_ONCE {
+        // Those whose holders have enough to do go to the end of the queue, so
+        // that others behind them come to idle holders.
+        let mut looked_at = 0;
+        while self.under_way.len() < AT_ONCE && looked_at < AT_ONCE.min(self.waiting.len()) {
             let Some(id) = self.waiting.pop_front() else {
                 break;
             };
             match self.start(now, id, linked) {
-                Started::Crowded => crowded.push_back(id),
-                Started::Gone => {}
-                Started::With(action) => actions.push(action),
+                Some(action) => actions.push(action),
+                None => {
+                    looked_at += 1;
+                    self.waiting.push_back(id);
+                }
             }
         }
-        crowded.append(&mut self.waiting);
-        self.waiting = crowded;
         actions
     }
 
     /// When [`advance`](Self::advance) has something to do even if nothing happens.
     pub fn deadline(&self, heard: &dyn Fn(PeerId) -> Option<Instant>) -> Option<Instant> {
-        let until = |fetch: &Fetch| match fetch.state {
-            State::Waiting => None,
-            State::Asking { holder, since } => Some(patience(since, heard(holder))),
-            State::Widening { until } => Some(until),
-        };
-        self.fetches.values().filter_map(until).min()
+        self.awaited(heard).map(|(until, ..)| until).min()
     }
 
-    fn start(&mut self, now: Instant, id: FetchId, linked: &dyn Fn(PeerId) -> bool) -> Started {
-        let Some(fetch) = self.fetches.get_mut(&id) else {
-            return Started::Gone;
-        };
-        if fetch.untried.is_empty() {
-            if std::mem::take(&mut fetch.widen) {
-                fetch.state = State::Widening {
-                    until: now + SILENT,
-                };
-                let find = Find {
-                    query: Query::Content(fetch.content),
-                    hops: 1,
-                    hash_now: false,
-                    after: None,
-                };
-                return Started::With(Action::Widen(id, find));
-            }
-            let failure = fetch.failure.take().unwrap_or(Failure::NotHere);
-            self.fetches.remove(&id);
-            return Started::With(Action::Fail(id, failure));
-        }
-        let busy = &self.busy;
+    /// Starts a fetch that was taken from the queue. Nothing where every
+    /// holder that is left has enough to do.
+    fn start(
+        &mut self,
+        now: Instant,
+        id: FetchId,
+        linked: &dyn Fn(PeerId) -> bool,
+    ) -> Option<Action> {
+        let fetch = self.wanted.get_mut(&id)?;
+        let (busy, liars) = (&self.busy, &self.liars);
         let burden = |holder: &Holder| {
             let files = busy.get(&holder.id).copied().unwrap_or(0);
-            (files >= AT_ONCE_FROM_ONE, !linked(holder.id), files)
+            let crowded = files >= AT_ONCE_FROM_ONE;
+            (
+                liars.contains(&holder.id),
+                crowded,
+                !linked(holder.id),
+                files,
+            )
         };
         let easiest = (0..fetch.untried.len()).min_by_key(|i| burden(&fetch.untried[*i]));
         let Some(easiest) = easiest else {
-            return Started::Gone;
+            if !std::mem::take(&mut fetch.widen) {
+                let failure = fetch.failure.take().unwrap_or(Failure::NotHere);
+                self.wanted.remove(&id);
+                return Some(Action::Fail(id, failure));
+            }
+            fetch.state = State::Widening {
+                until: now + SILENT,
+            };
+            let find = Find {
+                query: Query::Content(fetch.content),
+                hops: 1,
+                hash_now: false,
+                after: None,
+            };
+            self.under_way.insert(id);
+            return Some(Action::Widen(id, find));
         };
-        let (crowded, ..) = burden(&fetch.untried[easiest]);
+        let (_, crowded, ..) = burden(&fetch.untried[easiest]);
         if crowded {
-            return Started::Crowded;
+            return None;
         }
         let holder = fetch.untried.remove(easiest);
         fetch.tried.insert(holder.id);
@@ -244,49 +270,61 @@ impl Fetches {
             since: now,
         };
         *self.busy.entry(holder.id).or_default() += 1;
-        self.active += 1;
-        Started::With(Action::Get(id, holder, fetch.content))
+        self.under_way.insert(id);
+        Some(Action::Get(id, holder, fetch.content))
     }
 
     fn pass_over_the_silent(&mut self, now: Instant, heard: &dyn Fn(PeerId) -> Option<Instant>) {
-        let mut silent = Vec::new();
-        let mut unwidened = Vec::new();
-        for (id, fetch) in &self.fetches {
-            match fetch.state {
-                State::Asking { holder, since } if patience(since, heard(holder)) <= now => {
-                    silent.push((*id, holder))
-                }
-                State::Widening { until } if until <= now => unwidened.push(*id),
-                _ => {}
+        let late: Vec<_> = self
+            .awaited(heard)
+            .filter(|(until, ..)| *until <= now)
+            .map(|(_, id, holder)| (id, holder))
+            .collect();
+        for (id, holder) in late {
+            match holder {
+                Some(holder) => self.failed(id, holder, Failure::Silent(holder)),
+                None => self.widened(id, None),
             }
-        }
-        for (id, holder) in silent {
-            self.failed(id, Failure::Silent(holder));
-        }
-        for id in unwidened {
-            self.widened(id, None);
         }
     }
 
-    fn release(&mut self, state: &State) {
-        let State::Asking { holder, .. } = state else {
-            return;
-        };
-        self.active -= 1;
-        if let Some(busy) = self.busy.get_mut(holder) {
+    /// Until when each fetch under way is waited for, and from whom: from
+    /// nobody, where it is the tracker that is asked.
+    fn awaited<'a>(
+        &'a self,
+        heard: &'a dyn Fn(PeerId) -> Option<Instant>,
+    ) -> impl Iterator<Item = (Instant, FetchId, Option<PeerId>)> + 'a {
+        self.under_way
+            .iter()
+            .filter_map(|id| match self.wanted.get(id)?.state {
+                State::Waiting => None,
+                State::Asking { holder, since } => {
+                    Some((patience(since, heard(holder)), *id, Some(holder)))
+                }
+                State::Widening { until } => Some((until, *id, None)),
+            })
+    }
+
+    fn wait_again(&mut self, id: FetchId) {
+        if let Some(fetch) = self.wanted.get_mut(&id) {
+            let state = std::mem::replace(&mut fetch.state, State::Waiting);
+            self.stopped(id, &state);
+            self.waiting.push_front(id);
+        }
+    }
+
+    /// Keeps the books when a fetch is no longer under way.
+    fn stopped(&mut self, id: FetchId, state: &State) {
+        self.under_way.remove(&id);
+        if let State::Asking { holder, .. } = state
+            && let Some(busy) = self.busy.get_mut(holder)
+        {
             *busy -= 1;
             if *busy == 0 {
                 self.busy.remove(holder);
             }
         }
     }
-}
-
-enum Started {
-    With(Action),
-    /// Every holder has enough to do.
-    Crowded,
-    Gone,
 }
 
 /// A holder is waited for as long as bytes keep coming from it, up to a limit:

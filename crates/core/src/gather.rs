@@ -3,45 +3,66 @@
 use thiserror::Error;
 use thorp_wire::frame::Update;
 
+use crate::catalogue::{Bounds, cost_of};
+
 /// The update that is arriving on one link.
 #[derive(Debug, Default)]
 pub struct Gathering {
-    begun: Option<Update>,
+    begun: Option<Gathered>,
+}
+
+/// A whole update.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gathered {
+    /// What it says.
+    pub update: Update,
+    /// It was longer than allowed; what it added and removed was thrown away.
+    pub too_long: bool,
+    /// An estimate of the memory it takes, in bytes.
+    cost: u64,
 }
 
 impl Gathering {
     /// Takes the next frame; returns the whole update with its last one.
     ///
-    /// Holds at most `limit` entries and names, and one frame's worth more.
-    pub fn push(&mut self, frame: Update, limit: usize) -> Result<Option<Update>, GatherError> {
-        let mut update = match (self.begun.take(), frame.first) {
-            (None, true) => frame,
+    /// Holds no more than `bounds` allow, and one frame.
+    pub fn push(&mut self, frame: Update, bounds: Bounds) -> Result<Option<Gathered>, GatherError> {
+        let names = frame.added.iter().map(|entry| &entry.name);
+        let cost: u64 = names.chain(&frame.removed).map(cost_of).sum();
+        let mut gathered = match (self.begun.take(), frame.first) {
+            (None, true) => Gathered {
+                update: frame,
+                too_long: false,
+                cost,
+            },
             (Some(mut begun), false) => {
-                if (begun.seq, begun.since) != (frame.seq, frame.since) {
+                let update = &mut begun.update;
+                if (update.seq, update.since) != (frame.seq, frame.since) {
                     return Err(GatherError::Mixed);
                 }
-                begun.added.extend(frame.added);
-                begun.removed.extend(frame.removed);
-                begun.neighbours = frame.neighbours.or(begun.neighbours);
-                begun.load = frame.load;
-                begun.last = frame.last;
+                update.added.extend(frame.added);
+                update.removed.extend(frame.removed);
+                update.neighbours = frame.neighbours.or(update.neighbours.take());
+                update.load = frame.load;
+                update.last = frame.last;
+                begun.cost += cost;
                 begun
             }
             (Some(_), true) => return Err(GatherError::Mixed),
             (None, false) => return Err(GatherError::NoBeginning),
         };
-        // Over the limit the entries are dropped but the count is kept, so that
-        // the whole is still found to be over the bounds at its last frame.
-        if update.added.len() > limit {
-            update.added.truncate(limit + 1);
-        }
-        if update.removed.len() > limit {
-            update.removed.truncate(limit + 1);
+        let update = &mut gathered.update;
+        gathered.too_long |= update.added.len().max(update.removed.len()) > bounds.entries
+            || gathered.cost > bounds.bytes;
+        if gathered.too_long {
+            gathered.cost = 0;
+            update.added = Vec::new();
+            update.removed = Vec::new();
         }
         if update.last {
-            return Ok(Some(update));
+            return Ok(Some(gathered));
         }
-        self.begun = Some(update);
+        self.begun = Some(gathered);
         Ok(None)
     }
 }
@@ -77,61 +98,66 @@ mod tests {
         }
     }
 
+    fn bounds(entries: usize) -> Bounds {
+        Bounds {
+            entries,
+            bytes: 1 << 20,
+        }
+    }
+
     #[test]
     fn an_update_takes_effect_whole_at_its_last_frame() {
         let mut gathering = Gathering::default();
-        assert_eq!(gathering.push(part(1, true, false, "a"), 9), Ok(None));
-        assert_eq!(gathering.push(part(1, false, false, "b"), 9), Ok(None));
+        assert_eq!(
+            gathering.push(part(1, true, false, "a"), bounds(9)),
+            Ok(None)
+        );
+        assert_eq!(
+            gathering.push(part(1, false, false, "b"), bounds(9)),
+            Ok(None)
+        );
         let whole = gathering
-            .push(part(1, false, true, "c"), 9)
+            .push(part(1, false, true, "c"), bounds(9))
             .expect("it fits")
             .expect("whole");
-        assert_eq!(
-            whole
-                .added
-                .iter()
-                .map(|e| e.name.as_str())
-                .collect::<Vec<_>>(),
-            ["a", "b", "c"]
-        );
-        assert!(
-            gathering
-                .push(part(2, true, true, "d"), 9)
-                .expect("it fits")
-                .is_some()
-        );
+        let names: Vec<_> = whole.update.added.iter().map(|e| e.name.as_str()).collect();
+        assert_eq!(names, ["a", "b", "c"]);
+        assert!(!whole.too_long);
+        let next = gathering.push(part(2, true, true, "d"), bounds(9));
+        assert!(next.expect("it fits").is_some());
     }
 
     #[test]
     fn frames_that_do_not_fit_together_are_refused() {
         let mut gathering = Gathering::default();
+        let mut push = |frame| gathering.push(frame, bounds(9));
         assert_eq!(
-            gathering.push(part(1, false, true, "a"), 9),
+            push(part(1, false, true, "a")),
             Err(GatherError::NoBeginning)
         );
-        assert_eq!(gathering.push(part(1, true, false, "a"), 9), Ok(None));
-        assert_eq!(
-            gathering.push(part(2, false, true, "a"), 9),
-            Err(GatherError::Mixed)
-        );
-        assert_eq!(gathering.push(part(1, true, false, "a"), 9), Ok(None));
-        assert_eq!(
-            gathering.push(part(1, true, true, "a"), 9),
-            Err(GatherError::Mixed)
-        );
+        assert_eq!(push(part(1, true, false, "a")), Ok(None));
+        assert_eq!(push(part(2, false, true, "a")), Err(GatherError::Mixed));
+        assert_eq!(push(part(1, true, false, "a")), Ok(None));
+        assert_eq!(push(part(1, true, true, "a")), Err(GatherError::Mixed));
     }
 
     #[test]
     fn an_endless_update_does_not_grow_and_is_still_seen_to_be_over_the_limit() {
-        let mut gathering = Gathering::default();
-        assert_eq!(gathering.push(part(1, true, false, "a"), 2), Ok(None));
-        for _ in 0..100 {
-            assert_eq!(gathering.push(part(1, false, false, "b"), 2), Ok(None));
+        let one = cost_of(&"a".parse().expect("a name"));
+        let by_bytes = Bounds {
+            entries: 1000,
+            bytes: one * 2,
+        };
+        for bounds in [bounds(2), by_bytes] {
+            let mut gathering = Gathering::default();
+            assert_eq!(gathering.push(part(1, true, false, "a"), bounds), Ok(None));
+            for _ in 0..100 {
+                assert_eq!(gathering.push(part(1, false, false, "b"), bounds), Ok(None));
+                let held = gathering.begun.as_ref().expect("under way");
+                assert!(held.update.added.len() <= 2);
+            }
+            let whole = gathering.push(part(1, false, true, "c"), bounds);
+            assert!(whole.expect("it fits").expect("whole").too_long);
         }
-        let whole = gathering
-            .push(part(1, false, true, "c"), 2)
-            .expect("it fits")
-            .expect("whole");
-        assert_eq!(whole.added.len(), 3);
     }
 }

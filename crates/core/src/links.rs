@@ -4,7 +4,7 @@
 //! what is said on it besides `Hello`, and whether its member is a neighbour,
 //! is the machines' business.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -17,6 +17,10 @@ use crate::time::Instant;
 
 /// A link must be up this long after it was opened.
 pub const HELLO_WITHIN: Duration = Duration::from_secs(10);
+
+/// Whoever looks at the links this much too late has been away (the machine
+/// slept), and cannot blame others for not having been heard.
+const AWAY: Duration = Duration::from_secs(1);
 
 /// Names one connection between two members, for as long as the process runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -71,6 +75,17 @@ pub struct Link {
     pub allowance: Allowance,
     opened: Instant,
     next_request: u32,
+    /// Where this link stands in [`Links::watch`].
+    watched: Instant,
+}
+
+/// What has become due on the links.
+#[derive(Debug, Default)]
+pub struct Due {
+    /// Silent for too long, or without a hello: to be closed, with the reason.
+    pub lost: Vec<(LinkId, String)>,
+    /// On these a sign of life is to be given now.
+    pub silent: Vec<LinkId>,
 }
 
 /// What a hello has led to.
@@ -96,6 +111,10 @@ pub struct Links {
     links: BTreeMap<LinkId, Link>,
     /// The link in use for each member that has one up.
     up: BTreeMap<PeerId, LinkId>,
+    /// When to look at each link again: never later than its deadline. Words
+    /// in either direction only move a deadline away, so they need not touch
+    /// this, and ten thousand links cost nothing while they are lively.
+    watch: BTreeSet<(Instant, LinkId)>,
 }
 
 impl Links {
@@ -105,6 +124,7 @@ impl Links {
             me,
             links: BTreeMap::new(),
             up: BTreeMap::new(),
+            watch: BTreeSet::new(),
         }
     }
 
@@ -135,8 +155,10 @@ impl Links {
             allowance: Allowance::new(now),
             opened: now,
             next_request: 0,
+            watched: now,
         };
         self.links.insert(id, link);
+        self.watch(id);
         Hello {
             oldest: VERSION,
             newest: VERSION,
@@ -182,12 +204,14 @@ impl Links {
                 .expect(Duration::from_millis(hello.interval.into()));
             link.hello = Some(hello);
         }
+        self.watch(id);
         Greeted::Up { replaces }
     }
 
     /// A connection is gone. Returns it, and whether it was the one in use for its member.
     pub fn closed(&mut self, id: LinkId) -> Option<(Link, bool)> {
         let link = self.links.remove(&id)?;
+        self.watch.remove(&(link.watched, id));
         let in_use = self.up.get(&link.member.id) == Some(&id);
         if in_use {
             self.up.remove(&link.member.id);
@@ -223,6 +247,36 @@ impl Links {
         self.links.iter().map(|(id, link)| (*id, link))
     }
 
+    /// Whether a link to this member is open on which it has not said hello yet.
+    pub fn is_opening(&self, member: PeerId) -> bool {
+        self.links
+            .values()
+            .any(|link| link.member.id == member && link.hello.is_none())
+    }
+
+    /// Bytes have arrived.
+    pub fn heard(&mut self, now: Instant, id: LinkId) {
+        if let Some(link) = self.links.get_mut(&id) {
+            link.liveness.heard(now);
+        }
+    }
+
+    /// Bytes were sent.
+    pub fn said(&mut self, now: Instant, id: LinkId) {
+        if let Some(link) = self.links.get_mut(&id) {
+            link.liveness.said(now);
+        }
+    }
+
+    /// From now on both ends promise this interval.
+    pub fn agree(&mut self, id: LinkId, interval: Duration) {
+        if let Some(link) = self.links.get_mut(&id) {
+            link.liveness.promise(interval);
+            link.liveness.expect(interval);
+        }
+        self.watch(id);
+    }
+
     /// A number for a question on this link.
     pub fn next_request(&mut self, id: LinkId) -> RequestId {
         let Some(link) = self.links.get_mut(&id) else {
@@ -232,35 +286,58 @@ impl Links {
         RequestId(link.next_request)
     }
 
-    /// Links that have been silent for too long, or never said hello.
-    pub fn lost(&self, now: Instant) -> Vec<(LinkId, String)> {
-        let lost = self.links.iter().filter(|(_, link)| link.lost_at() <= now);
-        lost.map(|(id, link)| {
-            let reason = match link.hello {
-                Some(_) => format!(
-                    "nothing heard for {} s",
-                    (now - link.liveness.last_heard()).as_secs()
-                ),
-                None => "no hello".to_owned(),
+    /// What is due. Each lost link is to be closed, and on each silent one
+    /// something is to be said: both are named only once.
+    pub fn due(&mut self, now: Instant) -> Due {
+        self.excuse_if_away(now);
+        let mut due = Due::default();
+        while let Some(&(at, id)) = self.watch.first() {
+            if at > now {
+                break;
+            }
+            self.watch.pop_first();
+            let Some(link) = self.links.get_mut(&id) else {
+                continue;
             };
-            (*id, reason)
-        })
-        .collect()
+            if link.lost_at() <= now {
+                due.lost.push((id, link.loss(now)));
+                continue;
+            }
+            if link.speak_at().is_some_and(|at| at <= now) {
+                link.liveness.said(now);
+                due.silent.push(id);
+            }
+            self.watch(id);
+        }
+        due
     }
 
-    /// Links on which a sign of life is due.
-    pub fn silent(&self, now: Instant) -> Vec<LinkId> {
-        let silent = self
-            .up()
-            .filter(|(_, link)| link.liveness.speak_at() <= now);
-        silent.map(|(id, _)| id).collect()
-    }
-
-    /// When [`lost`](Self::lost) or [`silent`](Self::silent) next have something to say.
+    /// When [`due`](Self::due) may next have something to say.
     pub fn next_deadline(&self) -> Option<Instant> {
-        let lost = self.links.values().map(Link::lost_at);
-        let silent = self.up().map(|(_, link)| link.liveness.speak_at());
-        lost.chain(silent).min()
+        Some(self.watch.first()?.0)
+    }
+
+    fn watch(&mut self, id: LinkId) {
+        if let Some(link) = self.links.get_mut(&id) {
+            self.watch.remove(&(link.watched, id));
+            link.watched = link
+                .lost_at()
+                .min(link.speak_at().unwrap_or(link.lost_at()));
+            self.watch.insert((link.watched, id));
+        }
+    }
+
+    fn excuse_if_away(&mut self, now: Instant) {
+        let Some(due) = self.next_deadline() else {
+            return;
+        };
+        let away = now - due;
+        if away > AWAY {
+            for link in self.links.values_mut() {
+                link.opened = (link.opened + away).min(now);
+                link.liveness.excuse(now, away);
+            }
+        }
     }
 }
 
@@ -346,6 +423,19 @@ impl Link {
         match self.hello {
             Some(_) => self.liveness.lost_at(),
             None => self.opened + HELLO_WITHIN,
+        }
+    }
+
+    fn speak_at(&self) -> Option<Instant> {
+        self.hello.as_ref()?;
+        Some(self.liveness.speak_at())
+    }
+
+    fn loss(&self, now: Instant) -> String {
+        let silence = (now - self.liveness.last_heard()).as_secs();
+        match self.hello {
+            Some(_) => format!("nothing heard for {silence} s"),
+            None => "no hello".to_owned(),
         }
     }
 }

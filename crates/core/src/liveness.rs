@@ -15,7 +15,7 @@ pub const INTERVALS_TO_LOSS: u32 = 3;
 /// No promise is taken to be shorter than this: a byte needs time to travel.
 const SHORTEST: Duration = Duration::from_millis(100);
 /// No promise is taken to be longer: nobody is to be immortal by promising little.
-const LONGEST: Duration = Duration::from_secs(600);
+const LONGEST: Duration = Duration::from_mins(10);
 
 /// The two promises on one link, and how well they are kept.
 #[derive(Clone, Copy, Debug)]
@@ -55,6 +55,17 @@ impl Liveness {
     /// From now on they promise another interval, because we granted it.
     pub fn expect(&mut self, theirs: Duration) {
         self.theirs = within_reason(theirs);
+    }
+
+    /// We were away for this long (the machine slept): what they said in the
+    /// meantime is not lost, only unread.
+    pub fn excuse(&mut self, now: Instant, away: Duration) {
+        self.heard = (self.heard + away).min(now);
+    }
+
+    /// What they promise.
+    pub fn theirs(&self) -> Duration {
+        self.theirs
     }
 
     /// When a byte last arrived.
@@ -101,8 +112,17 @@ mod tests {
         assert_eq!(link.speak_at(), at(5));
         link.said(at(3));
         assert_eq!(link.speak_at(), at(8));
-        link.promise(Duration::from_secs(60));
+        link.promise(Duration::from_mins(1));
         assert_eq!(link.speak_at(), at(63));
+    }
+
+    #[test]
+    fn whoever_was_away_does_not_blame_the_others() {
+        let mut link = Liveness::new(at(0), Duration::from_secs(5), Duration::from_secs(5));
+        link.excuse(at(3600), Duration::from_secs(3590));
+        assert_eq!(link.lost_at(), at(3605));
+        link.excuse(at(3600), Duration::from_secs(3590));
+        assert_eq!(link.last_heard(), at(3600), "never in the future");
     }
 
     #[test]

@@ -15,10 +15,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use thorp_wire::PeerId;
 use thorp_wire::frame::{Find, Found, Holder, Query, Variant};
+use thorp_wire::{Name, PeerId};
 
-use crate::matching::{Fit, fit};
+use crate::matching::{Fit, fit, nfc};
 use crate::time::Instant;
 
 /// How long neighbours are waited for: at least, and at most.
@@ -60,6 +60,7 @@ pub struct Lookup {
     started: Instant,
     from: Option<String>,
     names: Vec<Named>,
+    index: Index,
     stage: Stage,
     /// Counts the stages that asked somebody, so that a late answer to an
     /// earlier one is known for what it is.
@@ -70,9 +71,24 @@ pub struct Lookup {
 #[derive(Debug)]
 struct Named {
     typed: String,
-    answer: Option<(Source, Vec<Variant>)>,
+    answer: Option<Known>,
     /// What differs from the name only in Unicode normalisation.
     alike: Vec<Variant>,
+}
+
+/// What is known of a name: all of it fits equally well.
+#[derive(Debug)]
+struct Known {
+    source: Source,
+    fit: Fit,
+    variants: Vec<Variant>,
+}
+
+/// Finds the names that a file's name fits, without trying them all.
+#[derive(Debug)]
+struct Index {
+    typed: BTreeMap<String, Vec<usize>>,
+    normalised: BTreeMap<String, Vec<usize>>,
 }
 
 #[derive(Debug)]
@@ -147,7 +163,7 @@ pub enum TrackerUse {
 impl Lookup {
     /// Starts to look these names up, among the holders called `from` if that is given.
     pub fn new(now: Instant, names: Vec<String>, from: Option<String>) -> Self {
-        let named = |typed| Named {
+        let named = |typed: String| Named {
             typed,
             answer: None,
             alike: Vec::new(),
@@ -155,6 +171,7 @@ impl Lookup {
         Self {
             started: now,
             from,
+            index: Index::new(&names),
             names: names.into_iter().map(named).collect(),
             stage: Stage::Memory,
             round: 0,
@@ -169,9 +186,10 @@ impl Lookup {
             match &self.stage {
                 Stage::Memory => {
                     self.remember(around);
-                    let ask = match self.all_answered() {
-                        true => Vec::new(),
-                        false => around.worth_asking(),
+                    let ask = if self.all_answered() {
+                        Vec::new()
+                    } else {
+                        around.worth_asking()
                     };
                     if ask.is_empty() {
                         self.stage = Stage::BeforeTracker;
@@ -257,47 +275,51 @@ impl Lookup {
         self.round
     }
 
-    /// Somebody answered. Returns what else to ask it. `tracker` tells whether it is one.
-    pub fn found(&mut self, who: PeerId, tracker: bool, found: Found) -> Vec<Find> {
-        let Some(waiting) = self.stage.waiting() else {
-            return Vec::new();
-        };
-        if !waiting.answered(who) {
-            return Vec::new();
+    /// Somebody answered this question. Returns what else to ask it. `tracker`
+    /// tells whether it is one.
+    pub fn found(
+        &mut self,
+        now: Instant,
+        who: PeerId,
+        tracker: bool,
+        asked: &Find,
+        found: Found,
+    ) -> Option<Find> {
+        if !self.stage.waiting()?.answered(who) {
+            return None;
         }
+        let rest = found.more.then(|| rest(asked, &found)).flatten();
         let hashing = matches!(self.stage, Stage::Hashing(_));
-        let source = match tracker {
-            true => Source::Tracker,
-            false => Source::Neighbour(who),
+        let source = if tracker {
+            Source::Tracker
+        } else {
+            Source::Neighbour(who)
         };
-        let before = self.unanswered().count();
-        let mut fitting: Vec<Vec<(Fit, Variant)>> = self.names.iter().map(|_| Vec::new()).collect();
         for mut variant in found.variants {
             keep_only(&mut variant, self.from.as_deref());
             if variant.holders.is_empty() {
                 continue;
             }
-            for (named, fitting) in self.names.iter().zip(&mut fitting) {
-                if let Some(fit) = fit(&variant.entry.name, &named.typed) {
-                    fitting.push((fit, variant.clone()));
+            for (named, fit) in self.index.fitting(&variant.entry.name) {
+                let named = &mut self.names[named];
+                if hashing {
+                    named.hashed(variant.clone());
+                } else {
+                    named.take(source, fit, variant.clone());
                 }
             }
         }
-        for (named, fitting) in self.names.iter_mut().zip(fitting) {
-            match hashing {
-                true => named.hashed(fitting),
-                false => named.take(source, fitting),
-            }
-        }
-        let answered_some = self.unanswered().count() < before;
-        if !(found.more && answered_some) || hashing || self.all_answered() {
-            return Vec::new();
-        }
-        let finds = self.finds(0);
-        if let Some(waiting) = self.stage.waiting() {
-            *waiting.owed.entry(who).or_default() += finds.len();
-        }
-        finds
+        let longer = match self.stage {
+            Stage::Tracker(_) => Some(now + TRACKER_WITHIN),
+            Stage::Hashing(_) => Some(now + HASHED_WITHIN),
+            _ => None,
+        };
+        let waiting = self.stage.waiting()?;
+        // Whoever keeps answering is waited for; but nobody waits for neighbours.
+        waiting.until = longer.unwrap_or(waiting.until);
+        let rest = rest?;
+        *waiting.owed.entry(who).or_default() += 1;
+        Some(rest)
     }
 
     /// Somebody will not answer.
@@ -312,16 +334,13 @@ impl Lookup {
 
     fn remember(&mut self, around: &dyn Surroundings) {
         for named in &mut self.names {
-            let mut variants = around.remembered(&named.typed);
-            for variant in &mut variants {
-                keep_only(variant, self.from.as_deref());
+            for mut variant in around.remembered(&named.typed) {
+                keep_only(&mut variant, self.from.as_deref());
+                let fit = fit(&variant.entry.name, &named.typed);
+                if let (Some(fit), false) = (fit, variant.holders.is_empty()) {
+                    named.take(Source::Memory, fit, variant);
+                }
             }
-            variants.retain(|variant| !variant.holders.is_empty());
-            let fitting = variants
-                .into_iter()
-                .filter_map(|variant| Some((fit(&variant.entry.name, &named.typed)?, variant)));
-            let fitting = fitting.collect();
-            named.take(Source::Memory, fitting);
         }
     }
 
@@ -386,7 +405,7 @@ impl Lookup {
     fn outcome(&mut self) -> Outcome {
         let answer = |named: Named| {
             let answer = match named.answer {
-                Some((source, variants)) => Answer::Found(source, variants),
+                Some(known) => Answer::Found(known.source, known.variants),
                 None if named.alike.is_empty() => Answer::Nobody,
                 None => Answer::Alike(named.alike),
             };
@@ -411,53 +430,86 @@ impl Lookup {
 }
 
 impl Named {
-    /// Takes an answer, if there is none yet: the files that fit best.
-    fn take(&mut self, source: Source, fitting: Vec<(Fit, Variant)>) {
-        let Some(best) = fitting.iter().map(|(fit, _)| *fit).min() else {
+    /// Takes a file that fits. A better fit displaces a worse one; an equal
+    /// one is another choice, or adds its holders.
+    fn take(&mut self, source: Source, fit: Fit, variant: Variant) {
+        if fit == Fit::Normalised {
+            merge(&mut self.alike, variant);
             return;
-        };
-        let variants = fitting
-            .into_iter()
-            .filter(|(fit, _)| *fit == best)
-            .map(|(_, variant)| variant);
-        match best {
-            Fit::Normalised => variants.for_each(|variant| merge(&mut self.alike, variant)),
-            Fit::Path | Fit::Base => match &mut self.answer {
-                None => self.answer = Some((source, variants.collect())),
-                // A second neighbour's answer adds its holders.
-                Some((_, known)) => variants.for_each(|variant| merge(known, variant)),
-            },
+        }
+        match &mut self.answer {
+            Some(known) if known.fit < fit => {}
+            Some(known) if known.fit == fit => merge(&mut known.variants, variant),
+            answer => {
+                *answer = Some(Known {
+                    source,
+                    fit,
+                    variants: vec![variant],
+                });
+            }
         }
     }
 
     /// Takes what a holder made of a file that had no root: its old entry goes.
-    fn hashed(&mut self, fitting: Vec<(Fit, Variant)>) {
-        let Some((_, known)) = &mut self.answer else {
+    fn hashed(&mut self, variant: Variant) {
+        let Some(known) = &mut self.answer else {
             return;
         };
-        for (_, variant) in fitting {
-            if variant.entry.root.is_none() {
-                continue;
-            }
-            for old in known.iter_mut() {
-                if old.entry.root.is_none() && old.entry.name == variant.entry.name {
-                    let answered =
-                        |holder: &Holder| variant.holders.iter().any(|new| new.id == holder.id);
-                    old.holders.retain(|holder| !answered(holder));
-                }
-            }
-            known.retain(|variant| !variant.holders.is_empty());
-            merge(known, variant);
+        if variant.entry.root.is_none() {
+            return;
         }
+        let had_none =
+            |old: &Variant| old.entry.root.is_none() && old.entry.name == variant.entry.name;
+        if !known.variants.iter().any(had_none) {
+            return;
+        }
+        let answered = |holder: &Holder| variant.holders.iter().any(|new| new.id == holder.id);
+        for old in known.variants.iter_mut().filter(|old| had_none(old)) {
+            old.holders.retain(|holder| !answered(holder));
+        }
+        known.variants.retain(|variant| !variant.holders.is_empty());
+        merge(&mut known.variants, variant);
     }
 
     /// The files without a root, where there are no others.
     fn unhashed(&self) -> impl Iterator<Item = &Variant> {
         let variants = match &self.answer {
-            Some((_, variants)) if variants.iter().all(|v| v.entry.root.is_none()) => &variants[..],
+            Some(known) if known.variants.iter().all(|v| v.entry.root.is_none()) => {
+                &known.variants[..]
+            }
             _ => &[],
         };
         variants.iter()
+    }
+}
+
+impl Index {
+    fn new(names: &[String]) -> Self {
+        let mut index = Self {
+            typed: BTreeMap::new(),
+            normalised: BTreeMap::new(),
+        };
+        for (i, name) in names.iter().enumerate() {
+            index.typed.entry(name.clone()).or_default().push(i);
+            index.normalised.entry(nfc(name)).or_default().push(i);
+        }
+        index
+    }
+
+    /// The names that this one fits, and how well: what [`fit`] says of each.
+    fn fitting(&self, name: &Name) -> BTreeMap<usize, Fit> {
+        let mut fitting = BTreeMap::new();
+        for (names, text, fit) in [
+            (&self.typed, name.as_str().to_owned(), Fit::Path),
+            (&self.typed, name.base().to_owned(), Fit::Base),
+            (&self.normalised, nfc(name.as_str()), Fit::Normalised),
+            (&self.normalised, nfc(name.base()), Fit::Normalised),
+        ] {
+            for i in names.get(&text).into_iter().flatten() {
+                fitting.entry(*i).or_insert(fit);
+            }
+        }
+        fitting
     }
 }
 
@@ -494,6 +546,23 @@ impl Waiting {
     }
 }
 
+/// The part of a question that a cut answer left out: the names behind the
+/// last one that it knows.
+fn rest(asked: &Find, found: &Found) -> Option<Find> {
+    let Query::Names(names) = &asked.query else {
+        return None;
+    };
+    let known = |name: &String| {
+        let fits = |variant: &Variant| fit(&variant.entry.name, name).is_some();
+        found.variants.iter().any(fits)
+    };
+    let rest = &names[names.iter().rposition(known)? + 1..];
+    (!rest.is_empty()).then(|| Find {
+        query: Query::Names(rest.to_vec()),
+        ..asked.clone()
+    })
+}
+
 /// Adds a variant to those known, or its holders to the one that it is.
 pub fn merge(known: &mut Vec<Variant>, variant: Variant) {
     let same = |v: &&mut Variant| {
@@ -501,13 +570,17 @@ pub fn merge(known: &mut Vec<Variant>, variant: Variant) {
             && v.entry.length == variant.entry.length
             && v.entry.root == variant.entry.root
     };
-    let Some(same) = known.iter_mut().find(same) else {
-        known.push(variant);
-        return;
-    };
-    for holder in variant.holders {
-        if !same.holders.iter().any(|h| h.id == holder.id) {
-            same.holders.push(holder);
+    match known.iter_mut().find(same) {
+        Some(same) => add_holders(same, variant.holders),
+        None => known.push(variant),
+    }
+}
+
+/// Adds those holders that are not known yet.
+pub fn add_holders(variant: &mut Variant, holders: Vec<Holder>) {
+    for holder in holders {
+        if !variant.holders.iter().any(|known| known.id == holder.id) {
+            variant.holders.push(holder);
         }
     }
 }

@@ -39,6 +39,9 @@ pub fn fit(name: &Name, typed: &str) -> Option<Fit> {
 
 /// The text in Unicode normalisation form C.
 pub fn nfc(text: &str) -> String {
+    if text.is_ascii() {
+        return text.to_owned();
+    }
     text.nfc().collect()
 }
 
@@ -87,9 +90,10 @@ impl Pattern {
 
     /// Whether this name is meant.
     pub fn matches(&self, name: &Name) -> bool {
-        let text = match self.text.contains('/') {
-            true => name.as_str(),
-            false => name.base(),
+        let text = if self.text.contains('/') {
+            name.as_str()
+        } else {
+            name.base()
         };
         self.glob.is_match(text) || name.as_str() == self.text
     }

@@ -12,7 +12,7 @@ use thorp_wire::PeerId;
 use crate::time::Instant;
 
 /// A useful answer counts half after this long.
-const HALF_LIFE: Duration = Duration::from_secs(600);
+const HALF_LIFE: Duration = Duration::from_mins(10);
 /// How many neighbours are kept whatever their score, so that the village
 /// does not fall into cliques.
 const KEPT_AT_RANDOM: usize = 2;
@@ -71,17 +71,20 @@ impl Neighbours {
             rtt: USUAL_RTT,
             protected: false,
         };
-        let worst = self
-            .scores
-            .iter()
-            .filter(|(_, score)| !score.protected)
-            .min_by(|(_, a), (_, b)| a.value(now).total_cmp(&b.value(now)));
-        match worst {
+        match self.worst(now) {
             Some((id, score)) if newcomer.value(now) > score.value(now) * CLEARLY => {
                 Room::Replacing(*id)
             }
             _ => Room::Full,
         }
+    }
+
+    /// Who is to go when one more must come in; nobody, while there is room.
+    pub fn surplus(&self, now: Instant) -> Option<PeerId> {
+        if self.scores.len() < self.max {
+            return None;
+        }
+        Some(*self.worst(now)?.0)
     }
 
     /// Somebody has become a neighbour.
@@ -143,6 +146,15 @@ impl Neighbours {
         let mut ranked: Vec<_> = self.scores.iter().collect();
         ranked.sort_by(|(_, a), (_, b)| b.value(now).total_cmp(&a.value(now)));
         ranked.into_iter().map(|(id, _)| *id).collect()
+    }
+}
+
+impl Neighbours {
+    fn worst(&self, now: Instant) -> Option<(&PeerId, &Score)> {
+        self.scores
+            .iter()
+            .filter(|(_, score)| !score.protected)
+            .min_by(|(_, a), (_, b)| a.value(now).total_cmp(&b.value(now)))
     }
 }
 

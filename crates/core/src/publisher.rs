@@ -179,12 +179,12 @@ impl Publisher {
             neighbours,
             ..Update::heartbeat(self.seq)
         };
-        cut(blank, added, removed)
+        cut(&blank, added, removed)
     }
 }
 
 /// Spreads entries and names over as many frames as they need.
-fn cut(blank: Update, added: Vec<Entry>, removed: Vec<Name>) -> Vec<Update> {
+fn cut(blank: &Update, added: Vec<Entry>, removed: Vec<Name>) -> Vec<Update> {
     const ENTRY: usize = 64;
     let mut frames = vec![blank.clone()];
     let mut filled = 0;

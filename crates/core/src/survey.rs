@@ -11,7 +11,7 @@ use std::time::Duration;
 use thorp_wire::frame::{Find, Found, MemberRow, Query, Variant};
 use thorp_wire::{Name, PeerId, Root};
 
-use crate::lookup::{Tracker, keep_only, merge};
+use crate::lookup::{Tracker, add_holders, keep_only};
 use crate::matching::Pattern;
 use crate::time::Instant;
 
@@ -104,8 +104,10 @@ impl Survey {
                 }
                 Tracker::Trying if now < self.started + PAGE_WITHIN => return Vec::new(),
                 // Who the neighbours are is known without asking them.
-                _ if matches!(self.subject, Subject::Members) => Vec::new(),
-                _ => neighbours.to_vec(),
+                Tracker::Trying | Tracker::Down if matches!(self.subject, Subject::Members) => {
+                    Vec::new()
+                }
+                Tracker::Trying | Tracker::Down => neighbours.to_vec(),
             };
             self.stage = Stage::Asking;
             self.owed = whom.iter().map(|peer| (*peer, now + PAGE_WITHIN)).collect();
@@ -142,15 +144,21 @@ impl Survey {
         }
     }
 
-    /// Somebody answered. Returns what else to ask it.
-    pub fn found(&mut self, now: Instant, who: PeerId, found: Found) -> Option<Find> {
+    /// Somebody answered this page. Returns what else to ask it.
+    pub fn found(&mut self, now: Instant, who: PeerId, asked: &Find, found: Found) -> Option<Find> {
         self.owed.remove(&who)?;
         let last_name = found
             .variants
             .last()
             .map(|variant| variant.entry.name.clone());
         let last_member = found.members.last().map(|row| row.member.id);
-        let more = found.more && (last_name.is_some() || last_member.is_some());
+        // Whoever does not get ahead would be asked for ever.
+        let ahead = match asked.query {
+            Query::Members(after) => last_member > after,
+            _ => last_name > asked.after,
+        };
+        let more = found.more && ahead;
+        self.complete &= more || !found.more;
         self.add(found);
         if !more {
             return None;
@@ -179,11 +187,7 @@ impl Survey {
             let entry = &variant.entry;
             let key = (entry.name.clone(), entry.length, entry.root);
             match self.files.get_mut(&key) {
-                Some(known) => {
-                    let mut one = vec![known.clone()];
-                    merge(&mut one, variant);
-                    *known = one.remove(0);
-                }
+                Some(known) => add_holders(known, variant.holders),
                 None => {
                     self.files.insert(key, variant);
                 }

@@ -14,6 +14,7 @@ use thorp_wire::frame::{
 
 use crate::answer::{Library, members};
 use crate::catalogue::{Applied, Bounds, Catalogue};
+use crate::gather::Gathered;
 use crate::links::{Greeted, Link, LinkId, Links, Me, Member, Opening, millis};
 use crate::time::Instant;
 
@@ -118,17 +119,13 @@ impl Tracker {
             } => self.connected(now, link, member, remote),
             Input::Disconnected { link } => self.disconnected(link),
             Input::Frame { link, frame } => self.frame(now, link, frame),
-            Input::Heard { link } => self.heard(now, link),
+            Input::Heard { link } => self.links.heard(now, link),
             Input::Stop { reason } => self.stop(&reason),
         }
-        for (link, reason) in self.links.lost(now) {
+        // Every update is acknowledged, so members hear enough: the silent links
+        // among those that are due need no sign of life.
+        for (link, reason) in self.links.due(now).lost {
             self.close(link, &reason);
-        }
-        // Every update is acknowledged, so members hear enough without heartbeats.
-        for link in self.links.silent(now) {
-            if let Some(link) = self.links.get_mut(link) {
-                link.liveness.said(now);
-            }
         }
     }
 
@@ -159,6 +156,11 @@ impl Tracker {
     }
 
     fn connected(&mut self, now: Instant, link: LinkId, member: Member, remote: IpAddr) {
+        if member.id == self.links.me().id {
+            let reason = "that is this tracker itself".to_owned();
+            self.out.push_back(Output::Close(link, reason));
+            return;
+        }
         let applied = self.catalogue.position(member.id);
         let opening = Opening {
             member,
@@ -182,7 +184,7 @@ impl Tracker {
     }
 
     fn frame(&mut self, now: Instant, id: LinkId, frame: Frame) {
-        self.heard(now, id);
+        self.links.heard(now, id);
         let Some(link) = self.links.get(id) else {
             return;
         };
@@ -207,8 +209,11 @@ impl Tracker {
     }
 
     fn greeted(&mut self, now: Instant, id: LinkId, hello: Hello) {
+        let epoch = hello.epoch;
         match self.links.greeted(now, id, hello) {
             Greeted::Up { replaces } => {
+                self.links.agree(id, self.interval);
+                self.begin(id, epoch);
                 if let Some(old) = replaces {
                     self.close(old, "replaced by a newer link");
                 }
@@ -220,7 +225,20 @@ impl Tracker {
         }
     }
 
-    fn update(&mut self, now: Instant, id: LinkId, frame: Update) {
+    /// Whoever comes with a new link gets a new chance to be listed, and after
+    /// a restart begins with nothing.
+    fn begin(&mut self, id: LinkId, epoch: u64) {
+        let Some(peer) = self.links.get(id).map(|link| link.member.id) else {
+            return;
+        };
+        self.unlisted.remove(&peer);
+        let known = self.catalogue.position(peer);
+        if known.is_some_and(|position| position.epoch != epoch) {
+            self.catalogue.forget(peer);
+        }
+    }
+
+    fn update(&mut self, now: Instant, id: LinkId, mut frame: Update) {
         let Some(link) = self.links.get_mut(id) else {
             return;
         };
@@ -229,19 +247,28 @@ impl Tracker {
         let Some(epoch) = link.hello.as_ref().map(|hello| hello.epoch) else {
             return;
         };
-        let update = match link.gathering.push(frame, BOUNDS.entries) {
-            Ok(Some(update)) => update,
+        let listed = !visitor && !self.unlisted.contains(&peer);
+        if !listed {
+            frame.added.clear();
+            frame.removed.clear();
+        }
+        let Gathered {
+            update, too_long, ..
+        } = match link.gathering.push(frame, BOUNDS) {
+            Ok(Some(gathered)) => gathered,
             Ok(None) => return,
             Err(error) => {
                 self.close(id, &error.to_string());
                 return;
             }
         };
-        link.liveness.expect(self.interval);
         let seq = update.seq;
         let changes = update.since != Some(seq);
-        let applied = if visitor || self.unlisted.contains(&peer) {
+        let applied = if !listed {
             Applied::Yes
+        } else if too_long {
+            self.catalogue.forget(peer);
+            Applied::OverBounds
         } else {
             self.catalogue.apply(peer, epoch, update)
         };
@@ -295,12 +322,6 @@ impl Tracker {
         self.send(now, id, Frame::with_request(request, answer));
     }
 
-    fn heard(&mut self, now: Instant, link: LinkId) {
-        if let Some(link) = self.links.get_mut(link) {
-            link.liveness.heard(now);
-        }
-    }
-
     fn stop(&mut self, reason: &str) {
         let all: Vec<LinkId> = self.links.all().map(|(id, _)| id).collect();
         for link in all {
@@ -308,7 +329,7 @@ impl Tracker {
                 reason: reason.to_owned(),
             };
             self.out.push_back(Output::Send(link, Frame::plain(leave)));
-            self.out.push_back(Output::Close(link, reason.to_owned()));
+            self.close(link, reason);
         }
     }
 
@@ -318,9 +339,7 @@ impl Tracker {
     }
 
     fn send(&mut self, now: Instant, link: LinkId, frame: Frame) {
-        if let Some(link) = self.links.get_mut(link) {
-            link.liveness.said(now);
-        }
+        self.links.said(now, link);
         self.out.push_back(Output::Send(link, frame));
     }
 }

@@ -41,9 +41,10 @@ impl Home {
         Self {
             every,
             random: fastrand::Rng::with_seed(seed),
-            state: match has_tracker {
-                true => State::Waiting { until: now },
-                false => State::Nowhere,
+            state: if has_tracker {
+                State::Waiting { until: now }
+            } else {
+                State::Nowhere
             },
             failed: !has_tracker,
         }
@@ -65,13 +66,21 @@ impl Home {
         }
     }
 
-    pub(super) fn dial_failed(&mut self, now: Instant) {
-        self.failed = true;
-        if matches!(self.state, State::Dialling) {
-            self.state = State::Waiting {
-                until: now + self.every,
-            };
+    /// An attempt came to nothing. Whether that is news.
+    pub(super) fn dial_failed(&mut self, now: Instant) -> bool {
+        if !matches!(self.state, State::Dialling) {
+            return false;
         }
+        self.state = State::Waiting {
+            until: now + self.every,
+        };
+        !std::mem::replace(&mut self.failed, true)
+    }
+
+    /// No more attempts.
+    pub(super) fn stop(&mut self) {
+        self.state = State::Nowhere;
+        self.failed = true;
     }
 
     pub(super) fn up(&mut self, link: LinkId, tracker: PeerId) {

@@ -10,6 +10,8 @@ use crate::time::Instant;
 
 /// A new neighbour came for a file: the listing follows it, or comes after this long.
 const FILE_FIRST: Duration = Duration::from_secs(1);
+/// Whoever asks for the whole listing again has to wait this long for it: it may be large.
+const WHOLE_AGAIN: Duration = Duration::from_secs(1);
 
 /// The links on which the own share is published.
 #[derive(Debug, Default)]
@@ -26,6 +28,8 @@ struct Reader {
     held_until: Option<Instant>,
     /// They do not want entries, only signs of life.
     stopped: bool,
+    /// When they last asked for the whole listing.
+    started_over: Option<Instant>,
 }
 
 impl Publishing {
@@ -35,6 +39,7 @@ impl Publishing {
             at,
             held_until: file_first.map(|now| now + FILE_FIRST),
             stopped: false,
+            started_over: None,
         };
         self.readers.insert(link, reader);
     }
@@ -82,10 +87,13 @@ impl Publishing {
         self.readers.get(&link)?.at
     }
 
-    /// They have lost their copy: send a full one.
-    pub(super) fn start_over(&mut self, link: LinkId) {
+    /// They have lost their copy: send a full one. At once the first time.
+    pub(super) fn start_over(&mut self, now: Instant, link: LinkId) {
         if let Some(reader) = self.readers.get_mut(&link) {
             reader.at = None;
+            if reader.started_over.replace(now).is_some() {
+                reader.held_until = Some(now + WHOLE_AGAIN);
+            }
         }
     }
 
