@@ -35,8 +35,8 @@ pub(super) struct Keeper {
     rules: Rules,
     /// Kept for as long as it is to report.
     watcher: Option<RecommendedWatcher>,
-    /// Paths that may still be written to, and when they have been quiet for long enough.
-    settling: BTreeMap<PathBuf, Instant>,
+    /// Paths that may still be written to.
+    settling: BTreeMap<PathBuf, Settling>,
     /// When to look at everything again, where the watcher cannot be relied on.
     next_scan: Option<Instant>,
     told_progress: Option<(Instant, Progress)>,
@@ -51,6 +51,16 @@ const LARGE: u64 = 1024 * 1024;
 
 /// How many files are listed in one step, during which nobody else is served.
 const LOCKED: usize = 1024;
+
+/// A file that may still be written to, or a folder that may still be filled.
+struct Settling {
+    /// When it has been quiet for long enough.
+    at: Instant,
+    /// What it was when it was last seen.
+    seen: Option<Stamp>,
+    /// When the listing was last made true for it.
+    listed: Instant,
+}
 
 /// Nobody listens any more.
 struct Closed;
@@ -129,7 +139,7 @@ impl Keeper {
     }
 
     fn deadline(&self) -> Option<Instant> {
-        let settled = self.settling.values().min().copied();
+        let settled = self.settling.values().map(|settling| settling.at).min();
         let busy = read(&self.shared.index).unhashed() > 0;
         let progress = self
             .told_progress
@@ -196,19 +206,21 @@ impl Keeper {
         let settled: Vec<PathBuf> = self
             .settling
             .iter()
-            .filter(|(_, at)| **at <= now)
+            .filter(|(_, settling)| settling.at <= now)
             .map(|(path, _)| path.clone())
             .collect();
         for path in settled {
-            self.settling.remove(&path);
-            let known = name_of(&path).and_then(|name| read(&self.shared.index).record(&name));
+            let before = self
+                .settling
+                .remove(&path)
+                .and_then(|settling| settling.seen);
             let stamp = self
                 .shared
                 .dir
                 .symlink_metadata(&path)
                 .ok()
                 .map(|meta| Stamp::new(&meta));
-            let quiet = known.map(|record| record.stamp) == stamp;
+            let quiet = before.is_some() && before == stamp;
             self.look(
                 &path,
                 Mark {
@@ -250,7 +262,7 @@ impl Keeper {
         if mark.new {
             // What was put into a new folder before it was watched is found
             // then, if it was too late for this walk.
-            self.settle(folder);
+            self.settle(folder, None);
         }
         let new = self.reconcile(Some(folder), &found, mark);
         self.hash_when_complete(new, mark);
@@ -324,7 +336,8 @@ impl Keeper {
             self.shared.queue.extend(files);
         } else {
             for (name, _) in files {
-                self.settle(Path::new(name.as_str()));
+                let record = read(&self.shared.index).record(&name);
+                self.settle(Path::new(name.as_str()), record.map(|r| r.stamp));
             }
         }
     }
@@ -340,6 +353,9 @@ impl Keeper {
 
     /// There is such a file.
     fn seen(&mut self, name: &Name, stamp: Stamp, mark: Mark) {
+        if !mark.complete && self.still_growing(name, stamp) {
+            return;
+        }
         let mut index = write(&self.shared.index);
         let before = index.record(name);
         if mark.written {
@@ -357,7 +373,24 @@ impl Keeper {
             self.settling.remove(path);
             self.shared.queue.push(name.clone(), stamp.length);
         } else if unhashed {
-            self.settle(path);
+            self.settle(path, Some(stamp));
+        }
+    }
+
+    /// Whether this is only the next step of a change that was told just now. A
+    /// file that grows for an hour is not worth ten messages a second to all.
+    fn still_growing(&mut self, name: &Name, stamp: Stamp) -> bool {
+        let (now, quiet) = (Instant::now(), self.shared.options.quiet);
+        let record = read(&self.shared.index).record(name);
+        match self.settling.get_mut(Path::new(name.as_str())) {
+            Some(settling)
+                if now < settling.listed + quiet && record.is_some_and(|r| r.root.is_none()) =>
+            {
+                settling.at = now + quiet;
+                settling.seen = Some(stamp);
+                true
+            }
+            _ => false,
         }
     }
 
@@ -370,9 +403,11 @@ impl Keeper {
         index.gone(name);
     }
 
-    fn settle(&mut self, path: &Path) {
+    fn settle(&mut self, path: &Path, seen: Option<Stamp>) {
+        let listed = Instant::now();
+        let at = listed + self.shared.options.quiet;
         self.settling
-            .insert(path.to_owned(), Instant::now() + self.shared.options.quiet);
+            .insert(path.to_owned(), Settling { at, seen, listed });
     }
 
     fn tell_changes(&mut self) -> Result<(), Closed> {

@@ -31,7 +31,11 @@ impl Follower {
     }
 
     async fn with(dir: &TempDir, options: Options) -> Self {
-        let quiet = Duration::from_millis(200);
+        let quiet = if options.quiet == Options::default().quiet {
+            Duration::from_millis(200)
+        } else {
+            options.quiet
+        };
         let (share, events) =
             Share::open(dir.path(), Options { quiet, ..options }).expect("a share");
         let mut follower = Self {
@@ -270,6 +274,36 @@ async fn a_file_that_is_still_being_written_is_listed_and_hashed_when_that_ends(
     follower.until(|f| f.has("a", b"one two")).await;
     let roots = follower.history.iter().filter(|(_, root)| *root).count();
     assert_eq!(roots, 1, "no root of half a file was ever told");
+}
+
+#[tokio::test]
+async fn a_file_that_keeps_growing_is_not_told_at_every_step() {
+    use std::io::Write;
+    let dir = tempdir();
+    let quiet = Duration::from_hours(1);
+    let mut follower = Follower::with(
+        &dir,
+        Options {
+            quiet,
+            ..Options::default()
+        },
+    )
+    .await;
+    let mut file = fs::File::create(dir.path().join("a")).expect("made");
+    for step in 0..5 {
+        file.write_all(b"more").expect("written");
+        // Seen by the watcher after the step.
+        let marker = format!("marker {step}");
+        put(&dir, &marker, "x");
+        follower.until(|f| f.has(&marker, b"x")).await;
+    }
+    let told = |f: &Follower| f.history.iter().filter(|(name, _)| name == "a").count();
+    assert!(
+        told(&follower) <= 2,
+        "once when it was made, once when it had a length"
+    );
+    drop(file);
+    follower.until(|f| f.has("a", &b"more".repeat(5))).await;
 }
 
 #[tokio::test]
