@@ -103,6 +103,12 @@ pub(super) fn notice(notice: peer::Notice) -> Notice {
                 called(&holder)
             ),
         },
+        peer::Notice::ListingTooLarge(holder) => Notice::Warning {
+            message: format!(
+                "{} lists more files than this peer keeps; it will be asked for single files instead",
+                called(&holder)
+            ),
+        },
         peer::Notice::Liar(holder) => Notice::Warning {
             message: format!(
                 "{} sent something else than the file it lists; its link was closed and nothing was kept",

@@ -1,5 +1,7 @@
 //! `thorp invite`: a way in for another machine.
 
+use thorp_node::launch::EMBEDDED;
+
 use super::Context;
 use crate::args::Invite;
 use crate::exit::{Exit, Result};
@@ -9,10 +11,8 @@ use crate::state::Role;
 
 pub async fn run(context: &Context, args: &Invite) -> Result {
     // The CA is with a tracker alone, or with the tracker inside a peer.
-    let mut states = vec![context.state(Role::Tracker)?];
-    if context.global.state.is_none() {
-        states.push(context.state(Role::Peer)?);
-    }
+    let peer = context.state(Role::Peer)?;
+    let states = [context.state(Role::Tracker)?, peer.join(EMBEDDED)];
     let invite = node_seam::invite(&states, args.uses, args.expires).await?;
     let text = if context.global.json {
         serde_json::json!({ "event": "invite", "invite": invite }).to_string()
