@@ -39,15 +39,19 @@ pub(super) struct Keeper {
     settling: BTreeMap<PathBuf, Settling>,
     /// When to look at everything again, where the watcher cannot be relied on.
     next_scan: Option<Instant>,
-    /// Folders that were moved here one after the other, and when that has
-    /// ended; see [`Keeper::watch_anew`].
+    /// Folders that were made or moved here one after the other, and when that
+    /// has ended; see [`Keeper::watch_anew`].
     moved: Option<(u32, Instant)>,
+    last_move: Option<Instant>,
     told_progress: Option<(Instant, Progress)>,
     warned: BTreeSet<String>,
 }
 
 /// More warnings than this tell nobody anything.
 const WARNINGS: usize = 1000;
+
+/// Folders moved within this time were moved in quick succession.
+const SUCCESSION: Duration = Duration::from_mins(1);
 
 /// Files up to this length are hashed whenever they are closed: it takes no time.
 const LARGE: u64 = 1024 * 1024;
@@ -78,6 +82,7 @@ impl Keeper {
             settling: BTreeMap::new(),
             next_scan: None,
             moved: None,
+            last_move: None,
             told_progress: None,
             warned: BTreeSet::new(),
         }
@@ -286,11 +291,11 @@ impl Keeper {
             // What was put into a new folder before it was watched is found
             // then, if it was too late for this walk.
             self.settle(folder, None);
-            if mark.complete {
-                let folders = self.moved.map_or(0, |(folders, _)| folders);
-                let at = Instant::now() + self.shared.options.quiet;
-                self.moved = Some((folders + 1, at));
-            }
+            let now = Instant::now();
+            let lately = self.last_move.is_some_and(|at| now < at + SUCCESSION);
+            let folders = self.moved.map_or(u32::from(lately), |(folders, _)| folders);
+            self.moved = Some((folders + 1, now + self.shared.options.quiet));
+            self.last_move = Some(now);
         }
         let new = self.reconcile(Some(folder), &found, mark);
         self.hash_when_complete(new, mark);
