@@ -1,1 +1,30 @@
-//! placeholder
+//! Who has what, whom to ask, what to fetch next.
+//!
+//! ```text
+//! machines   peer, tracker       one `handle`, one `poll_output`; they route
+//! rules      lookup survey fetch neighbours publisher links liveness
+//!                                small machines, each testable alone
+//! memory     catalogue gather answer matching
+//!                                who has what, and how it is asked for
+//! time                           a number handed in
+//! ```
+//!
+//! Everything here is pure: no sockets, files, clocks, randomness or threads.
+//! Time and seeds come in as arguments, bytes of files never do, and nothing
+//! is iterated in an order that changes from run to run. The shell around it
+//! is `thorp-node`.
+
+pub mod answer;
+pub mod catalogue;
+pub mod fetch;
+pub mod gather;
+pub mod links;
+pub mod liveness;
+pub mod lookup;
+pub mod matching;
+pub mod neighbours;
+pub mod peer;
+pub mod publisher;
+pub mod survey;
+pub mod time;
+pub mod tracker;

@@ -33,6 +33,13 @@ pub enum Command {
     Status,
     /// Say goodbye to everybody and end.
     Stop,
+    /// Make an invite. A tracker does.
+    Invite {
+        /// How many machines may join with it.
+        uses: u32,
+        /// How long it is good for.
+        seconds: u64,
+    },
 }
 
 /// Which files to fetch, and where to.
@@ -47,6 +54,9 @@ pub struct Get {
     pub rename: Option<String>,
     /// Replace what is there.
     pub overwrite: bool,
+    /// What is in the way gets this name, beside where it was, once the wanted
+    /// file has arrived (with one name only).
+    pub set_aside: Option<String>,
     /// Only from this peer: a name, an address, or the start of an id.
     pub from: Option<String>,
     /// Only the content whose root starts so.
@@ -70,6 +80,13 @@ pub enum Event {
         name: String,
         /// What it could be, most holders first.
         variants: Vec<FileRow>,
+    },
+    /// The answer to `status` from a tracker.
+    Tracker(TrackerStatus),
+    /// The answer to `invite`.
+    Invite {
+        /// A line to paste on another machine. Whoever has it can join.
+        invite: String,
     },
     /// How far a fetch has come.
     Progress(Progress),
@@ -165,6 +182,27 @@ pub struct Status {
     pub lookups: Lookups,
     /// When its certificate ends, in seconds since 1970.
     pub certificate_ends: i64,
+    /// The program's version.
+    pub version: String,
+}
+
+/// How a tracker is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrackerStatus {
+    /// Itself.
+    pub id: String,
+    /// Where it listens.
+    pub listen: String,
+    /// The key of the group's CA.
+    pub ca: String,
+    /// Whether whoever asks is let in.
+    pub open: bool,
+    /// Peers that are present.
+    pub peers: u64,
+    /// Files they list, each counted for each peer.
+    pub entries: u64,
+    /// Questions about files that it was asked since it started.
+    pub finds: u64,
     /// The program's version.
     pub version: String,
 }
@@ -291,7 +329,7 @@ impl ErrorKind {
 }
 
 /// What a peer's screen shows. A new one is published after every change.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct PeerView {
     /// Its neighbours, addresses in numerical order.
     pub neighbours: Vec<PeerRow>,
@@ -304,7 +342,7 @@ pub struct PeerView {
 }
 
 /// What a tracker's screen shows: the two tables.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct TrackerView {
     /// Peers, addresses in numerical order.
     pub peers: Vec<TrackedPeer>,
@@ -321,7 +359,7 @@ impl TrackerView {
 }
 
 /// A row in the List of Peers.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct TrackedPeer {
     /// Its address, with the port only where two peers share an address.
     pub address: String,
@@ -336,7 +374,7 @@ pub struct TrackedPeer {
 }
 
 /// A row in the List of Files.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct TrackedFile {
     /// Its name.
     pub name: String,
@@ -347,7 +385,8 @@ pub struct TrackedFile {
 }
 
 /// Something that happened, worth a line for whoever watches.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
 pub enum Notice {
     /// Dialling the tracker.
     Connecting {

@@ -1,3 +1,54 @@
 //! Sockets, disk and clock around the pure machines: a running peer or tracker.
-#![allow(missing_docs)]
+//!
+//! ```text
+//! launch     a node put together from its state directory
+//! peer       a running peer: the machine's shell, and what a person asks of it
+//! tracker    a running tracker: the machine's shell, and its two tables
+//! local      the socket by which other processes of this machine ask a node
+//! api        what a person can ask of a running node
+//!
+//! share      the directory a peer offers: scanned, watched, hashed, served
+//! store      where fetched files arrive
+//!
+//! listener   one port: what arrives, and which service it is for
+//! dial       the same from the other end
+//! join       how a key becomes a member
+//! link       an authenticated stream as a queue of frames, both ways
+//! addresses  where a machine can be reached
+//!
+//! identity   this machine's key, and its membership in a group
+//! authority  the group's own CA: who is a member, and under which name
+//! invite     a line to paste: where the tracker is, whose CA, which token
+//! tls        certificates into rustls configurations, and back into members
+//!
+//! state      a directory that one process at a time owns
+//! config     what may be tuned, and where a value came from
+//! clock      what time it is
+//! ```
+//!
+//! Nothing here decides what to say to whom: that is `thorp-core`.
+
+pub mod addresses;
 pub mod api;
+pub mod authority;
+pub mod clock;
+pub mod config;
+pub mod dial;
+pub mod identity;
+pub mod invite;
+pub mod join;
+pub mod launch;
+pub mod link;
+pub mod listener;
+pub mod local;
+pub mod peer;
+pub mod share;
+pub mod state;
+pub mod store;
+pub mod tls;
+pub mod tracker;
+
+pub use thorp_wire::{MemberName, printable};
+
+#[cfg(test)]
+mod village;

@@ -1,2 +1,94 @@
-//! placeholder
-fn main() {}
+//! The program: arguments in, screens and answers out.
+//!
+//! ```text
+//! args          what can be typed            settings      what overrides config.toml
+//! commands      one verb a file              node_seam     everything wanted of a node
+//! answer        events for people, scripts   listing       rows on standard output
+//! lines, table  plain-lines form             screen        the tracker's live screen
+//! menu          share's menu                 conversation  asking back during a fetch
+//! out, prompt, progress, signals             standard streams, questions, bars, goodbyes
+//! ```
+//!
+//! Nothing here opens a socket or a file of the state directory, and nothing
+//! below here talks to a person.
+
+mod answer;
+mod args;
+mod choose;
+mod commands;
+mod conversation;
+mod exit;
+mod lines;
+mod listing;
+mod menu;
+mod node_seam;
+mod out;
+mod printable;
+mod progress;
+mod prompt;
+#[cfg(test)]
+mod samples;
+mod screen;
+mod settings;
+mod signals;
+mod state;
+#[cfg(test)]
+mod story;
+mod table;
+mod units;
+mod words;
+
+use std::process::ExitCode;
+
+use thorp_node::api::ErrorKind;
+use tracing_subscriber::EnvFilter;
+
+use crate::args::Args;
+use crate::exit::{Exit, Result, failure};
+
+fn main() -> ExitCode {
+    let env = |name: &str| std::env::var(name).ok();
+    let args = match Args::read(std::env::args_os(), env) {
+        Ok(args) => args,
+        Err(error) => {
+            // Help and version come this way too; a closed pipe is nobody's fault.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    log(args.global.verbose);
+    let json = args.global.json;
+    let exit = start(args).unwrap_or_else(|failure| {
+        commands::tell(&failure, json);
+        Exit::from(failure.kind)
+    });
+    exit.into()
+}
+
+fn start(args: Args) -> Result {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| failure(ErrorKind::Other, format!("starting: {e}")))?;
+    let exit = runtime.block_on(commands::run(args));
+    // Threads that wait for a key are not waited for.
+    runtime.shutdown_background();
+    exit
+}
+
+fn log(verbose: u8) {
+    let level = match verbose {
+        0 => return,
+        1 => "info",
+        2 => "debug",
+        _ => "trace",
+    };
+    let filter = ["thorp", "thorp_node", "thorp_core", "thorp_wire"]
+        .map(|name| format!("{name}={level}"))
+        .join(",");
+    tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new(filter))
+        .with_ansi(out::Streams::look().colour_on_stderr())
+        .with_writer(std::io::stderr)
+        .init();
+}

@@ -27,6 +27,9 @@ impl Entry {
     /// What the file is, once that is known.
     pub fn content(&self) -> Option<Content> {
         let root = self.root?;
-        Some(Content { length: self.length, root })
+        Some(Content {
+            length: self.length,
+            root,
+        })
     }
 }

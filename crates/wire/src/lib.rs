@@ -1,12 +1,13 @@
 //! Bytes to values and back.
 //!
 //! ```text
-//! id       who: a member's public key, written in base32
-//! name     what it is called: a relative path that cannot leave a share
-//! content  what it is: a length and a Merkle root (BEP 52)
-//! merkle   how that root is computed
-//! entry    one file on offer: name, length, mtime, root
-//! frame    what two members say over a link, one module a frame
+//! id         who: a member's public key, written in base32
+//! name       what it is called: a relative path that cannot leave a share
+//! content    what it is: a length and a Merkle root (BEP 52)
+//! merkle     how that root is computed
+//! entry      one file on offer: name, length, mtime, root
+//! frame      what two members say over a link, one module a frame
+//! printable  any text, made safe to show on a terminal
 //! ```
 //!
 //! Everything here is pure: no sockets, files, clocks or randomness. A value
@@ -20,9 +21,11 @@ pub mod frame;
 pub mod id;
 pub mod merkle;
 pub mod name;
+pub mod printable;
 
 pub use content::{Content, Root};
 pub use entry::Entry;
 pub use frame::{Body, Frame, FrameError, RequestId};
 pub use id::{MemberName, PeerId};
 pub use name::Name;
+pub use printable::{Printable, printable};

@@ -31,6 +31,7 @@ impl Hasher {
     /// Takes the next bytes of the file.
     pub fn update(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
+            #[expect(clippy::cast_possible_truncation, reason = "less than a leaf")]
             let filled = (self.length % LEAF as u64) as usize;
             let (now, rest) = bytes.split_at(bytes.len().min(LEAF - filled));
             self.leaf.update(now);
@@ -64,13 +65,11 @@ impl Hasher {
     fn finish_leaf(&mut self) {
         let mut subtree: [u8; 32] = self.leaf.finalize_reset().into();
         for level in &mut self.levels {
-            match level.take() {
-                Some(left) => subtree = parent(&left, &subtree),
-                None => {
-                    *level = Some(subtree);
-                    return;
-                }
-            }
+            let Some(left) = level.take() else {
+                *level = Some(subtree);
+                return;
+            };
+            subtree = parent(&left, &subtree);
         }
         self.levels.push(Some(subtree));
     }
@@ -114,13 +113,16 @@ mod tests {
             .collect();
         layer.resize(layer.len().next_power_of_two(), [0; 32]);
         while layer.len() > 1 {
-            layer = layer.chunks(2).map(|pair| parent(&pair[0], &pair[1])).collect();
+            layer = layer
+                .chunks(2)
+                .map(|pair| parent(&pair[0], &pair[1]))
+                .collect();
         }
         layer[0]
     }
 
     fn bytes(length: usize) -> Vec<u8> {
-        (0..length).map(|i| (i % 251) as u8).collect()
+        (0..=250).cycle().take(length).collect()
     }
 
     #[test]
@@ -143,7 +145,11 @@ mod tests {
                 let bytes = bytes(length);
                 let content = content_of(&bytes);
                 assert_eq!(content.length, length as u64);
-                assert_eq!(content.root, Root::new(root_by_the_book(&bytes)), "{length}");
+                assert_eq!(
+                    content.root,
+                    Root::new(root_by_the_book(&bytes)),
+                    "{length}"
+                );
             }
         }
     }

@@ -101,10 +101,7 @@ impl<C> Encode<C> for Name {
 }
 
 impl<'b, C> Decode<'b, C> for Name {
-    fn decode(
-        d: &mut minicbor::Decoder<'b>,
-        _: &mut C,
-    ) -> Result<Self, minicbor::decode::Error> {
+    fn decode(d: &mut minicbor::Decoder<'b>, _: &mut C) -> Result<Self, minicbor::decode::Error> {
         d.str()?
             .parse()
             .map_err(|e: NameError| minicbor::decode::Error::message(e).at(d.position()))
@@ -141,7 +138,17 @@ mod tests {
     #[test]
     fn ordinary_and_odd_file_names_are_names() {
         let longest = "x".repeat(255);
-        for good in ["a", "a b", "-rf", "...", "..a", "über/ü.txt", "a\nb", "\u{202e}x", &longest] {
+        for good in [
+            "a",
+            "a b",
+            "-rf",
+            "...",
+            "..a",
+            "über/ü.txt",
+            "a\nb",
+            "\u{202e}x",
+            &longest,
+        ] {
             assert_eq!(good.parse::<Name>().map(|n| n.to_string()), Ok(good.into()));
         }
     }

@@ -1,7 +1,12 @@
 //! Socket addresses as byte strings: 6 bytes for IPv4, 18 for IPv6, the port
 //! last and big-endian (the compact form of BEP 23 and BEP 7).
+//!
+//! An IPv4 address that a dual-stack socket wrote as IPv6 (`::ffff:1.2.3.4`) is
+//! an IPv4 address, in both directions: one place has one form. Whether an
+//! address makes sense (port 0, loopback, another network) is for whoever
+//! dials it to say. Scope ids mean nothing elsewhere and do not travel.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use minicbor::decode::Error;
 use minicbor::encode::Write;
@@ -15,9 +20,9 @@ pub(super) fn encode<C, W: Write>(
     e.array(addresses.len() as u64)?;
     for address in addresses {
         let port = address.port().to_be_bytes();
-        match address {
-            SocketAddr::V4(v4) => e.bytes(&[&v4.ip().octets()[..], &port].concat())?,
-            SocketAddr::V6(v6) => e.bytes(&[&v6.ip().octets()[..], &port].concat())?,
+        match address.ip().to_canonical() {
+            IpAddr::V4(v4) => e.bytes(&[&v4.octets()[..], &port].concat())?,
+            IpAddr::V6(v6) => e.bytes(&[&v6.octets()[..], &port].concat())?,
         };
     }
     Ok(())
@@ -38,5 +43,5 @@ fn address(bytes: &[u8]) -> Option<SocketAddr> {
         return Some((Ipv4Addr::from(v4), port).into());
     }
     let v6 = <[u8; 16]>::try_from(ip).ok()?;
-    Some((Ipv6Addr::from(v6), port).into())
+    Some((Ipv6Addr::from(v6).to_canonical(), port).into())
 }

@@ -2,9 +2,9 @@
 
 use std::net::SocketAddr;
 
-use minicbor::{Decode, Encode};
+use minicbor::{Decode, Decoder, Encode};
 
-use super::{FrameError, addresses, at_most};
+use super::{FrameError, addresses, at_most, at_most_bytes, possible};
 use crate::{Content, Entry, MemberName, Name, PeerId};
 
 /// A question about files or members, answered from memory, never forwarded.
@@ -15,8 +15,10 @@ pub struct Find {
     #[n(2)]
     pub query: Query,
     /// 0: answer from your own share. 1: from your neighbours' listings too.
-    /// A tracker answers from all it knows either way.
+    /// A tracker answers from all it knows either way. Nothing is ever asked on
+    /// somebody's behalf, so a higher number is read as 1.
     #[n(3)]
+    #[cbor(decode_with = "one_hop_at_most")]
     pub hops: u8,
     /// Hash these files of yours before you answer, if they are not hashed yet.
     #[n(4)]
@@ -34,22 +36,26 @@ impl Find {
     pub const MAX_TEXT: usize = Name::MAX;
 
     pub(super) fn check(&self) -> Result<(), FrameError> {
-        let too_long = match &self.query {
+        match &self.query {
             Query::Names(names) => {
                 at_most(Self::MAX_NAMES, names, "names")?;
-                names.iter().any(|name| name.len() > Self::MAX_TEXT)
+                names
+                    .iter()
+                    .try_for_each(|name| at_most_bytes(Self::MAX_TEXT, name, "a name"))
             }
-            Query::Pattern(pattern) => pattern.len() > Self::MAX_TEXT,
-            Query::Content(_) | Query::Members(_) => false,
-        };
-        if too_long {
-            return Err(FrameError::malformed("a name or pattern over 4095 bytes"));
+            Query::Pattern(pattern) => at_most_bytes(Self::MAX_TEXT, pattern, "a pattern"),
+            Query::Content(content) => possible(*content),
+            Query::Members(_) => Ok(()),
         }
-        Ok(())
     }
 }
 
-/// What a [`Find`] asks for.
+fn one_hop_at_most<C>(d: &mut Decoder<'_>, _: &mut C) -> Result<u8, minicbor::decode::Error> {
+    Ok(d.u8()?.min(1))
+}
+
+/// What a [`Find`] asks for. A kind that is not in this list makes the frame an
+/// unknown one, not a malformed one.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Query {
     /// These names, as people typed them: full paths or base names.
@@ -93,6 +99,7 @@ impl Found {
     pub(super) fn check(&self) -> Result<(), FrameError> {
         at_most(Self::MAX_VARIANTS, &self.variants, "variants")?;
         for variant in &self.variants {
+            variant.entry.content().map_or(Ok(()), possible)?;
             at_most(Variant::MAX_HOLDERS, &variant.holders, "holders")?;
             for holder in &variant.holders {
                 at_most(Holder::MAX_ADDRESSES, &holder.addresses, "addresses")?;

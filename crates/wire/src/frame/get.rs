@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-use minicbor::{Decode, Encode};
+use minicbor::{Decode, Decoder, Encode};
 
+use super::{FrameError, MAX_INLINE, at_most_bytes, possible};
 use crate::Content;
 
 /// Asks for a whole small file (at most [`MAX_INLINE`](super::MAX_INLINE) bytes).
@@ -15,6 +16,14 @@ pub struct Get {
     pub content: Content,
 }
 
+impl Get {
+    /// A longer file than [`MAX_INLINE`] may be asked for: the answer says
+    /// [`Reason::TooLarge`], and the link goes on.
+    pub(super) fn check(self) -> Result<(), FrameError> {
+        possible(self.content)
+    }
+}
+
 /// `Content`: the bytes of a file, in answer to a [`Get`]. The receiver checks them.
 #[derive(Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
@@ -23,6 +32,18 @@ pub struct Bytes {
     #[n(2)]
     #[cbor(with = "minicbor::bytes")]
     pub bytes: Vec<u8>,
+}
+
+impl Bytes {
+    pub(super) fn check(&self) -> Result<(), FrameError> {
+        if self.bytes.len() as u64 > MAX_INLINE {
+            return Err(FrameError::malformed(format_args!(
+                "{} bytes of a file, at most {MAX_INLINE} are allowed",
+                self.bytes.len()
+            )));
+        }
+        Ok(())
+    }
 }
 
 impl fmt::Debug for Bytes {
@@ -44,8 +65,17 @@ pub struct Refused {
     pub text: String,
 }
 
+impl Refused {
+    /// The longest text, in bytes: room for a path and a sentence about it.
+    pub const MAX_TEXT: usize = 8192;
+
+    pub(super) fn check(&self) -> Result<(), FrameError> {
+        at_most_bytes(Self::MAX_TEXT, &self.text, "a text")
+    }
+}
+
 /// Why a question was refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode)]
 #[cbor(index_only)]
 pub enum Reason {
     /// A frame of a type that the receiver does not know.
@@ -66,9 +96,24 @@ pub enum Reason {
     /// The file is there but could not be read.
     #[n(5)]
     Unreadable,
-    /// The request is not one this member can serve.
+    /// The request is not one this member can serve. A reason that is not in
+    /// this list, from a newer version, is read as this one.
     #[n(6)]
     NotServed,
+}
+
+impl<'b, C> Decode<'b, C> for Reason {
+    fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, minicbor::decode::Error> {
+        Ok(match d.u64()? {
+            0 => Self::Unknown,
+            1 => Self::NotHere,
+            2 => Self::TooLarge,
+            3 => Self::Busy,
+            4 => Self::NotInvited,
+            5 => Self::Unreadable,
+            _ => Self::NotServed,
+        })
+    }
 }
 
 /// Goodbye: the sender will be gone when this link closes.
@@ -78,4 +123,13 @@ pub struct Leave {
     /// For a person; escaped before it is shown.
     #[n(2)]
     pub reason: String,
+}
+
+impl Leave {
+    /// The longest reason, in bytes.
+    pub const MAX_TEXT: usize = Refused::MAX_TEXT;
+
+    pub(super) fn check(&self) -> Result<(), FrameError> {
+        at_most_bytes(Self::MAX_TEXT, &self.reason, "a reason")
+    }
 }

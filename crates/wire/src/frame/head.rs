@@ -1,19 +1,9 @@
 //! The envelope: one flat map made of two head fields and the body's own.
 
 use minicbor::encode::Write;
-use minicbor::{Decode, Encode, Encoder};
+use minicbor::{Decoder, Encode, Encoder};
 
-use super::{Body, Frame, FrameError, RequestId};
-
-/// The two fields every frame has.
-#[derive(Decode)]
-#[cbor(map)]
-struct Head {
-    #[n(0)]
-    kind: u16,
-    #[n(1)]
-    request: Option<RequestId>,
-}
+use super::{Body, Frame, FrameError, RequestId, shape};
 
 macro_rules! kinds {
     ($($kind:literal $body:ident),* $(,)?) => {
@@ -33,7 +23,7 @@ macro_rules! kinds {
 
         fn decode_body(kind: u16, bytes: &[u8]) -> Option<Result<Body, minicbor::decode::Error>> {
             Some(match kind {
-                $($kind => whole(bytes).map(Body::$body),)*
+                $($kind => minicbor::decode(bytes).map(Body::$body),)*
                 _ => return None,
             })
         }
@@ -64,42 +54,46 @@ pub(super) fn encode(frame: &Frame, out: &mut Vec<u8>) {
 }
 
 pub(super) fn decode(bytes: &[u8]) -> Result<Frame, FrameError> {
-    let head: Head = minicbor::decode(bytes).map_err(FrameError::malformed)?;
-    let Some(body) = decode_body(head.kind, bytes) else {
-        return Err(FrameError::Unknown {
-            kind: head.kind,
-            request: head.request,
-        });
-    };
-    let body = body.map_err(FrameError::malformed)?;
-    match &body {
-        Body::Hello(hello) => hello.check(),
-        Body::Update(update) => update.check(),
-        Body::Find(find) => find.check(),
-        Body::Found(found) => found.check(),
-        _ => Ok(()),
-    }?;
-    Ok(Frame {
-        request: head.request,
-        body,
-    })
+    shape::check(bytes)?;
+    let Head { kind, request } = Head::decode(bytes).map_err(FrameError::malformed)?;
+    let unknown = FrameError::Unknown { kind, request };
+    match decode_body(kind, bytes) {
+        Some(Ok(body)) => Ok(Frame { request, body }),
+        // The one enum in a frame that refuses what it does not know is `Query`.
+        Some(Err(error)) if error.is_unknown_variant() => Err(unknown),
+        Some(Err(error)) => Err(FrameError::malformed(error)),
+        None => Err(unknown),
+    }
 }
 
-/// Decodes a body and demands that nothing stands behind it.
-fn whole<'b, T: Decode<'b, ()>>(bytes: &'b [u8]) -> Result<T, minicbor::decode::Error> {
-    let mut decoder = minicbor::Decoder::new(bytes);
-    let value = decoder.decode()?;
-    if decoder.position() < bytes.len() {
-        return Err(minicbor::decode::Error::message("bytes behind the frame").at(decoder.position()));
+/// The two fields every frame has. Keys ascend, so they come first.
+struct Head {
+    kind: u16,
+    request: Option<RequestId>,
+}
+
+impl Head {
+    fn decode(bytes: &[u8]) -> Result<Self, minicbor::decode::Error> {
+        let mut decoder = Decoder::new(bytes);
+        let fields = decoder.map()?;
+        if fields == Some(0) || decoder.u64()? != 0 {
+            return Err(minicbor::decode::Error::message("no type"));
+        }
+        let kind = decoder.u16()?;
+        let request = if fields > Some(1) && decoder.u64()? == 1 {
+            Some(RequestId(decoder.u32()?))
+        } else {
+            None
+        };
+        Ok(Self { kind, request })
     }
-    Ok(value)
 }
 
 /// Passes an encoded body on with the head's fields put in front of its own.
 ///
 /// A body is a map with fewer than 22 fields, so its first byte is `0xa0 + n`
 /// (RFC 8949, 3.1). That byte alone is rewritten; nothing is moved or copied
-/// twice, however long the body.
+/// twice, however long the body. The keys still ascend: 0 and 1 come first.
 struct HeadFirst<'a> {
     kind: u16,
     request: Option<RequestId>,

@@ -52,10 +52,13 @@ impl Hello {
     pub const MAX_CLAIMED: usize = 8;
 
     pub(super) fn check(&self) -> Result<(), FrameError> {
+        if self.oldest > self.newest {
+            return Err(FrameError::malformed("an oldest version over the newest"));
+        }
         at_most(Self::MAX_CLAIMED, &self.claimed, "claimed addresses")
     }
 
-    /// The newest version both ends speak.
+    /// The newest version both ends speak. Without one the receiver closes the link.
     pub fn common_version(&self) -> Option<u16> {
         (self.oldest <= VERSION && VERSION <= self.newest).then_some(VERSION)
     }

@@ -5,7 +5,8 @@
 //! 2; `frames.md` beside this crate's manifest is the table of all of them.
 //! Unknown keys are skipped, so that fields can be added.
 //!
-//! This module owns the envelope; each body has a module of its own.
+//! This module owns the envelope; each body has a module of its own. When a
+//! frame may be sent, and what follows from one, is decided in `thorp-core`.
 
 mod addresses;
 mod find;
@@ -13,6 +14,7 @@ mod get;
 mod head;
 mod hello;
 mod join;
+mod shape;
 mod update;
 
 use std::fmt;
@@ -26,9 +28,11 @@ pub use hello::{Hello, Position, VERSION};
 pub use join::{Join, Joined, Token};
 pub use update::{Ack, Update};
 
+use crate::content::{Content, Root};
+
 /// The longest frame, in bytes, without its length prefix.
 pub const MAX_FRAME: usize = 1024 * 1024;
-/// The longest frame that somebody who is no member yet may send.
+/// The longest frame that somebody who is no member yet may send: a [`Join`].
 pub const MAX_JOIN_FRAME: usize = 16 * 1024;
 /// The longest file that travels inline, in bytes. Longer ones need a session.
 pub const MAX_INLINE: u64 = 256 * 1024;
@@ -86,18 +90,17 @@ impl Frame {
 
     /// Appends the frame with its length prefix to `out`.
     ///
-    /// On an error `out` is as it was.
+    /// What a receiver would close the link for is refused here already, with
+    /// the same error. On an error `out` is as it was.
     pub fn encode(&self, out: &mut Vec<u8>) -> Result<(), FrameError> {
+        self.body.check()?;
         let start = out.len();
         out.extend_from_slice(&[0; PREFIX]);
         head::encode(self, out);
         let length = out.len() - start - PREFIX;
-        if length > MAX_FRAME {
+        if let Err(too_long) = self.body.check_length(length) {
             out.truncate(start);
-            return Err(FrameError::TooLong {
-                length: length as u64,
-                limit: MAX_FRAME,
-            });
+            return Err(too_long);
         }
         #[expect(clippy::cast_possible_truncation, reason = "at most MAX_FRAME")]
         out[start..start + PREFIX].copy_from_slice(&(length as u32).to_be_bytes());
@@ -106,28 +109,62 @@ impl Frame {
 
     /// Reads one frame, given without its length prefix.
     pub fn decode(bytes: &[u8]) -> Result<Self, FrameError> {
-        head::decode(bytes)
+        within(bytes.len() as u64, MAX_FRAME)?;
+        let frame = head::decode(bytes)?;
+        frame.body.check_length(bytes.len())?;
+        frame.body.check()?;
+        Ok(frame)
+    }
+}
+
+impl Body {
+    /// Refuses what is out of bounds or contradicts itself.
+    ///
+    /// After decoding, so that a bound is written once for both directions. What
+    /// a frame can make a receiver allocate before that is bounded by its length:
+    /// some 25 bytes for each of its own, where it is nothing but one-letter names.
+    fn check(&self) -> Result<(), FrameError> {
+        match self {
+            Self::Hello(hello) => hello.check(),
+            Self::Update(update) => update.check(),
+            Self::Find(find) => find.check(),
+            Self::Found(found) => found.check(),
+            Self::Get(get) => get.check(),
+            Self::Content(bytes) => bytes.check(),
+            Self::Refused(refused) => refused.check(),
+            Self::Leave(leave) => leave.check(),
+            Self::Join(_) | Self::Joined(_) | Self::Ack(_) => Ok(()),
+        }
+    }
+
+    fn check_length(&self, length: usize) -> Result<(), FrameError> {
+        let limit = match self {
+            Self::Join(_) => MAX_JOIN_FRAME,
+            _ => MAX_FRAME,
+        };
+        within(length as u64, limit).map(drop)
     }
 }
 
 /// The length that a prefix announces, if it is within `limit` bytes.
 pub fn announced_length(prefix: [u8; PREFIX], limit: usize) -> Result<usize, FrameError> {
-    let length = u32::from_be_bytes(prefix);
+    within(u32::from_be_bytes(prefix).into(), limit)
+}
+
+fn within(length: u64, limit: usize) -> Result<usize, FrameError> {
     match usize::try_from(length) {
-        Ok(length) if length <= limit => Ok(length),
-        _ => Err(FrameError::TooLong {
-            length: length.into(),
-            limit,
-        }),
+        Ok(fits) if fits <= limit => Ok(fits),
+        _ => Err(FrameError::TooLong { length, limit }),
     }
 }
 
 /// What is wrong with a frame, sorted by what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum FrameError {
-    /// A type this version does not know. Answer [`Reason::Unknown`] if it
-    /// asked something, ignore it otherwise; the link goes on.
-    #[error("unknown frame type {kind}")]
+    /// A type, or a kind of [`Query`], that this version does not know. Answer
+    /// [`Reason::Unknown`] if it asked something, ignore it otherwise; the link
+    /// goes on.
+    #[error("a frame of type {kind} says what this version does not know")]
     Unknown {
         /// Key 0.
         kind: u16,
@@ -183,6 +220,27 @@ fn at_most<T>(limit: usize, list: &[T], what: &str) -> Result<(), FrameError> {
             "{} {what}, at most {limit} are allowed",
             list.len()
         )));
+    }
+    Ok(())
+}
+
+/// Refuses a text over `limit` bytes.
+fn at_most_bytes(limit: usize, text: &str, what: &str) -> Result<(), FrameError> {
+    if text.len() > limit {
+        return Err(FrameError::malformed(format_args!(
+            "{what} of {} bytes, at most {limit} are allowed",
+            text.len()
+        )));
+    }
+    Ok(())
+}
+
+/// Refuses a content that no file can have.
+fn possible(content: Content) -> Result<(), FrameError> {
+    if (content.length == 0) != (content.root == Root::EMPTY) {
+        return Err(FrameError::malformed(
+            "a root of zeros and a length other than 0, or the other way round",
+        ));
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use minicbor::{Decode, Encode};
 
-use super::{FrameError, at_most};
+use super::{FrameError, at_most, possible};
 use crate::{Entry, Name, PeerId};
 
 /// A change of the sender's share, the whole of it, or only a sign of life.
@@ -15,7 +15,8 @@ pub struct Update {
     /// The state of the listing once this is applied.
     #[n(2)]
     pub seq: u64,
-    /// The state this is a change of; absent when it is a full listing.
+    /// The state this is a change of; absent when it is a full listing. Below
+    /// `seq` when entries come or go, and never above it.
     #[n(3)]
     pub since: Option<u64>,
     /// The first frame of this update.
@@ -60,6 +61,21 @@ impl Update {
     }
 
     pub(super) fn check(&self) -> Result<(), FrameError> {
+        if self.since > Some(self.seq) {
+            return Err(FrameError::malformed(
+                "an update from a later state to an earlier one",
+            ));
+        }
+        let changes = !self.added.is_empty() || !self.removed.is_empty();
+        if changes && self.since == Some(self.seq) {
+            return Err(FrameError::malformed(
+                "a change of the listing without a new seq",
+            ));
+        }
+        self.added
+            .iter()
+            .filter_map(Entry::content)
+            .try_for_each(possible)?;
         at_most(
             Self::MAX_NEIGHBOURS,
             self.neighbours.as_deref().unwrap_or_default(),

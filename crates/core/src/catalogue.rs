@@ -1,0 +1,632 @@
+//! Who has what: many peers' listings, indexed by name and by content.
+//!
+//! The one idea of thorp lives here twice: a tracker keeps a catalogue with
+//! everyone in it, a peer keeps the same catalogue with itself and its
+//! neighbours in it. Both are fed by the same updates. Who may be in it, and
+//! for how long, is decided elsewhere (`links`, `liveness`).
+//!
+//! Invariant: every index holds exactly the entries of the listings, and a
+//! [`Slot`] in an index belongs to a peer that is present.
+//! [`Catalogue::check`] asserts it in tests.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use thorp_wire::frame::{Position, Update};
+use thorp_wire::{Content, Entry, Name, PeerId, Root};
+
+use crate::matching::{Fit, Pattern, is_nfc, nfc};
+
+/// What a catalogue may grow to.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Entries of one peer.
+    pub entries: usize,
+    /// Bytes in all, as [`Catalogue::cost`] estimates them.
+    pub bytes: u64,
+}
+
+/// Many peers' listings.
+#[derive(Debug)]
+pub struct Catalogue {
+    bounds: Bounds,
+    /// The keeper's own listing, to which no bound applies.
+    own: Option<PeerId>,
+    listings: BTreeMap<PeerId, Listing>,
+    slots: Slots,
+    by_name: BTreeSet<(Name, Slot)>,
+    /// Names that have a folder, by their base.
+    by_base: BTreeSet<(Name, Option<Name>, Slot)>,
+    /// Names whose path or base is not in form C, by what it would be there.
+    by_nfc: BTreeSet<(Name, Option<Name>, Slot)>,
+    by_content: BTreeSet<(Content, Option<Name>, Slot)>,
+    /// Different (name, content) pairs; a file without a root counts for each who lists it.
+    rows: u64,
+    cost: u64,
+}
+
+/// One peer's entries.
+#[derive(Debug)]
+pub struct Listing {
+    slot: Slot,
+    position: Position,
+    entries: BTreeMap<Name, Facts>,
+    neighbours: Vec<PeerId>,
+    /// Wide enough for any lengths that somebody may claim.
+    bytes: u128,
+    cost: u64,
+}
+
+/// What is known of a file, besides its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Facts {
+    length: u64,
+    mtime: i64,
+    root: Option<Root>,
+}
+
+/// A file in the catalogue: one content under one name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct File {
+    /// As its first holder lists it.
+    pub entry: Entry,
+    /// Everybody who lists it so, in the order of their arrival.
+    pub holders: Vec<PeerId>,
+}
+
+/// What came of an update.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Applied {
+    /// It is in the catalogue.
+    Yes,
+    /// It is a change of a state that the catalogue does not have: ask for a full one.
+    NeedsFull,
+    /// It is over the bounds. The peer's listing is no longer kept.
+    OverBounds,
+}
+
+/// More files than this are not told apart by one name: there is no answer
+/// long enough for them, and one question is not to cost seconds.
+pub const MOST_NAMED: usize = 1000;
+
+/// Which peers count, where not all do.
+pub type Among<'a> = &'a dyn Fn(PeerId) -> bool;
+
+/// Names one peer within the indices.
+type Slot = u32;
+
+impl Catalogue {
+    /// An empty catalogue, kept by `own` if it is a peer's.
+    pub fn new(bounds: Bounds, own: Option<PeerId>) -> Self {
+        Self {
+            bounds,
+            own,
+            listings: BTreeMap::new(),
+            slots: Slots::default(),
+            by_name: BTreeSet::new(),
+            by_base: BTreeSet::new(),
+            by_nfc: BTreeSet::new(),
+            by_content: BTreeSet::new(),
+            rows: 0,
+            cost: 0,
+        }
+    }
+
+    /// Takes a whole update (see [`gather`](crate::gather)) of `peer`'s listing.
+    pub fn apply(&mut self, peer: PeerId, epoch: u64, update: Update) -> Applied {
+        match update.since {
+            None => self.forget(peer),
+            Some(since) => {
+                if self.position(peer) != Some(Position { epoch, seq: since }) {
+                    return Applied::NeedsFull;
+                }
+            }
+        }
+        if !self.listings.contains_key(&peer) {
+            let slot = self.slots.take(peer);
+            self.listings.insert(peer, Listing::new(slot));
+        }
+        for name in &update.removed {
+            self.remove(peer, name);
+        }
+        for entry in update.added {
+            self.insert(peer, entry);
+        }
+        let listing = self.listings.get_mut(&peer).expect("just made");
+        listing.position = Position {
+            epoch,
+            seq: update.seq,
+        };
+        if let Some(neighbours) = update.neighbours {
+            listing.neighbours = neighbours;
+        }
+        if self.own != Some(peer) && self.is_over_bounds(peer) {
+            self.forget(peer);
+            return Applied::OverBounds;
+        }
+        Applied::Yes
+    }
+
+    /// Drops a peer's listing, if there is one.
+    pub fn forget(&mut self, peer: PeerId) {
+        let Some(listing) = self.listings.remove(&peer) else {
+            return;
+        };
+        let slot = listing.slot;
+        for (name, facts) in &listing.entries {
+            self.unindex(slot, name, facts);
+        }
+        self.cost -= listing.cost;
+        self.slots.release(slot);
+    }
+
+    /// Where a peer's listing stands.
+    pub fn position(&self, peer: PeerId) -> Option<Position> {
+        self.listings.get(&peer).map(|listing| listing.position)
+    }
+
+    /// One peer's listing.
+    pub fn listing(&self, peer: PeerId) -> Option<&Listing> {
+        self.listings.get(&peer)
+    }
+
+    /// All listings, in the order of their peers' ids.
+    pub fn listings(&self) -> impl Iterator<Item = (PeerId, &Listing)> {
+        self.listings.iter().map(|(peer, listing)| (*peer, listing))
+    }
+
+    /// What best fits a name somebody typed: files that all fit it equally
+    /// well, held by those peers that `among` allows.
+    pub fn named(&self, typed: &str, among: Among<'_>) -> Option<(Fit, Vec<File>)> {
+        let typed: Name = typed.parse().ok()?;
+        let exact = self.spellings(std::iter::once(typed.clone()), among);
+        if !exact.is_empty() {
+            return Some((Fit::Path, exact));
+        }
+        let based = self.spellings(names_under(&self.by_base, &typed), among);
+        if !based.is_empty() {
+            return Some((Fit::Base, based));
+        }
+        let normal: Name = nfc(typed.as_str()).parse().ok()?;
+        let mut alike: BTreeSet<Name> = names_under(&self.by_nfc, &normal).collect();
+        if normal != typed {
+            alike.extend(names_under(&self.by_base, &normal));
+            alike.insert(normal);
+        }
+        let alike = self.spellings(alike.into_iter(), among);
+        (!alike.is_empty()).then_some((Fit::Normalised, alike))
+    }
+
+    /// Files whose names match a pattern, in the order of their names, behind
+    /// `after`, held by those peers that `among` allows.
+    pub fn matching<'a>(
+        &'a self,
+        pattern: &'a Pattern,
+        after: Option<&Name>,
+        among: Among<'a>,
+    ) -> impl Iterator<Item = File> + 'a {
+        let prefix = pattern.prefix();
+        let start = match (after, first_name(prefix)) {
+            (Some(after), Some(first)) if *after < first => (first, 0),
+            (Some(after), _) => (after.clone(), Slot::MAX),
+            (None, Some(first)) => (first, 0),
+            (None, None) => return Files::none(self),
+        };
+        Files {
+            catalogue: self,
+            next: Some(start),
+            pattern: Some(pattern),
+            among,
+            ready: Vec::new(),
+        }
+    }
+
+    /// All files, in the order of their names.
+    pub fn files(&self) -> impl Iterator<Item = File> + '_ {
+        Files {
+            next: self.by_name.first().cloned(),
+            ..Files::none(self)
+        }
+    }
+
+    /// How many entries are listed, those of equal files counted each.
+    pub fn entries(&self) -> usize {
+        self.by_name.len()
+    }
+
+    /// How many files there are: different (name, content) pairs, where a file
+    /// without a root counts for each who lists it.
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// Who lists this content, under which name.
+    pub fn holders_of(&self, content: Content) -> impl Iterator<Item = (PeerId, &Name)> {
+        self.by_content
+            .range((content, None, 0)..)
+            .take_while(move |(found, _, _)| *found == content)
+            .filter_map(|(_, name, slot)| Some((self.slots.peer(*slot), name.as_ref()?)))
+    }
+
+    /// An estimate of the memory it takes, in bytes.
+    pub fn cost(&self) -> u64 {
+        self.cost
+    }
+
+    fn is_over_bounds(&self, peer: PeerId) -> bool {
+        let own_cost = self
+            .own
+            .and_then(|own| self.listings.get(&own))
+            .map_or(0, |listing| listing.cost);
+        let entries = self
+            .listings
+            .get(&peer)
+            .map_or(0, |listing| listing.entries.len());
+        entries > self.bounds.entries || self.cost - own_cost > self.bounds.bytes
+    }
+
+    fn insert(&mut self, peer: PeerId, entry: Entry) {
+        self.remove(peer, &entry.name);
+        let listing = self.listings.get_mut(&peer).expect("the peer is listed");
+        let slot = listing.slot;
+        // One allocation a name, however many list it.
+        let name = match self.by_name.range((entry.name.clone(), 0)..).next() {
+            Some((known, _)) if *known == entry.name => known.clone(),
+            _ => entry.name,
+        };
+        let facts = Facts {
+            length: entry.length,
+            mtime: entry.mtime,
+            root: entry.root,
+        };
+        let cost = cost_of(&name);
+        listing.entries.insert(name.clone(), facts);
+        listing.bytes += u128::from(facts.length);
+        listing.cost += cost;
+        self.cost += cost;
+        if !self.is_listed(&name, &facts) {
+            self.rows += 1;
+        }
+        if let Some(content) = facts.content() {
+            self.by_content.insert((content, Some(name.clone()), slot));
+        }
+        if let Some(base) = base_key(&name) {
+            self.by_base.insert((base, Some(name.clone()), slot));
+        }
+        for normal in nfc_keys(&name) {
+            self.by_nfc.insert((normal, Some(name.clone()), slot));
+        }
+        self.by_name.insert((name, slot));
+    }
+
+    fn remove(&mut self, peer: PeerId, name: &Name) {
+        let listing = self.listings.get_mut(&peer).expect("the peer is listed");
+        let Some(facts) = listing.entries.remove(name) else {
+            return;
+        };
+        let cost = cost_of(name);
+        listing.bytes -= u128::from(facts.length);
+        listing.cost -= cost;
+        self.cost -= cost;
+        let slot = listing.slot;
+        self.unindex(slot, name, &facts);
+    }
+
+    fn unindex(&mut self, slot: Slot, name: &Name, facts: &Facts) {
+        self.by_name.remove(&(name.clone(), slot));
+        if let Some(content) = facts.content() {
+            self.by_content.remove(&(content, Some(name.clone()), slot));
+        }
+        if !self.is_listed(name, facts) {
+            self.rows -= 1;
+        }
+        if let Some(base) = base_key(name) {
+            self.by_base.remove(&(base, Some(name.clone()), slot));
+        }
+        for normal in nfc_keys(name) {
+            self.by_nfc.remove(&(normal, Some(name.clone()), slot));
+        }
+    }
+
+    /// Whether somebody lists just this content under just this name.
+    fn is_listed(&self, name: &Name, facts: &Facts) -> bool {
+        let Some(content) = facts.content() else {
+            return false;
+        };
+        let first = (content, Some(name.clone()), 0);
+        let last = (content, Some(name.clone()), Slot::MAX);
+        self.by_content.range(first..=last).next().is_some()
+    }
+
+    /// The files that go by these names exactly, up to [`MOST_NAMED`] and those of one name.
+    fn spellings(&self, names: impl Iterator<Item = Name>, among: Among<'_>) -> Vec<File> {
+        let mut files = Vec::new();
+        for name in names {
+            let holders = self
+                .by_name
+                .range((name.clone(), 0)..=(name.clone(), Slot::MAX));
+            let holders = holders.map(|(_, slot)| self.slots.peer(*slot));
+            self.group(&name, holders.filter(|peer| among(*peer)), &mut files);
+            if files.len() >= MOST_NAMED {
+                break;
+            }
+        }
+        files
+    }
+
+    /// Sorts the holders of one name by content.
+    fn group(&self, name: &Name, holders: impl Iterator<Item = PeerId>, files: &mut Vec<File>) {
+        let mut contents: BTreeMap<(u64, Option<Root>), usize> = BTreeMap::new();
+        for peer in holders {
+            let Some(facts) = self
+                .listings
+                .get(&peer)
+                .and_then(|listing| listing.entries.get(name))
+            else {
+                continue;
+            };
+            let at = *contents
+                .entry((facts.length, facts.root))
+                .or_insert(files.len());
+            if at == files.len() {
+                files.push(File {
+                    entry: facts.entry(name),
+                    holders: Vec::new(),
+                });
+            }
+            files[at].holders.push(peer);
+        }
+    }
+
+    /// Asserts the invariant in the module's head. For tests: it looks at everything.
+    #[doc(hidden)]
+    pub fn check(&self) {
+        let mut by_name = BTreeSet::new();
+        let mut by_base = BTreeSet::new();
+        let mut by_nfc = BTreeSet::new();
+        let mut by_content = BTreeSet::new();
+        let mut cost = 0;
+        for (peer, listing) in &self.listings {
+            assert_eq!(self.slots.peer(listing.slot), *peer);
+            let mut bytes = 0;
+            for (name, facts) in &listing.entries {
+                by_name.insert((name.clone(), listing.slot));
+                by_base.extend(base_key(name).map(|base| (base, Some(name.clone()), listing.slot)));
+                by_nfc.extend(nfc_keys(name).map(|key| (key, Some(name.clone()), listing.slot)));
+                by_content.extend(
+                    facts
+                        .content()
+                        .map(|content| (content, Some(name.clone()), listing.slot)),
+                );
+                cost += cost_of(name);
+                bytes += u128::from(facts.length);
+            }
+            assert_eq!(listing.bytes, bytes);
+        }
+        assert_eq!(self.by_name, by_name);
+        assert_eq!(self.by_base, by_base);
+        assert_eq!(self.by_nfc, by_nfc);
+        assert_eq!(self.by_content, by_content);
+        assert_eq!(self.cost, cost);
+        assert_eq!(self.rows, self.files().map(|file| file.rows()).sum::<u64>());
+    }
+}
+
+impl Listing {
+    fn new(slot: Slot) -> Self {
+        Self {
+            slot,
+            position: Position { epoch: 0, seq: 0 },
+            entries: BTreeMap::new(),
+            neighbours: Vec::new(),
+            bytes: 0,
+            cost: 0,
+        }
+    }
+
+    /// Its entries, in the order of their names.
+    pub fn entries(&self) -> impl Iterator<Item = Entry> {
+        self.entries.iter().map(|(name, facts)| facts.entry(name))
+    }
+
+    /// Its names, in order.
+    pub fn names(&self) -> impl Iterator<Item = &Name> {
+        self.entries.keys()
+    }
+
+    /// One entry.
+    pub fn entry(&self, name: &Name) -> Option<Entry> {
+        self.entries.get(name).map(|facts| facts.entry(name))
+    }
+
+    /// How many entries it has.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether it has none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The sum of its files' lengths.
+    pub fn bytes(&self) -> u64 {
+        u64::try_from(self.bytes).unwrap_or(u64::MAX)
+    }
+
+    /// The neighbours its peer names.
+    pub fn neighbours(&self) -> &[PeerId] {
+        &self.neighbours
+    }
+}
+
+impl File {
+    fn rows(&self) -> u64 {
+        match self.entry.root {
+            Some(_) => 1,
+            None => self.holders.len() as u64,
+        }
+    }
+}
+
+impl Facts {
+    fn content(&self) -> Option<Content> {
+        let root = self.root?;
+        Some(Content {
+            length: self.length,
+            root,
+        })
+    }
+
+    fn entry(&self, name: &Name) -> Entry {
+        Entry {
+            name: name.clone(),
+            length: self.length,
+            mtime: self.mtime,
+            root: self.root,
+        }
+    }
+}
+
+/// Files of a catalogue in the order of their names.
+struct Files<'a> {
+    catalogue: &'a Catalogue,
+    next: Option<(Name, Slot)>,
+    pattern: Option<&'a Pattern>,
+    among: Among<'a>,
+    /// Files of the current name, last first.
+    ready: Vec<File>,
+}
+
+impl<'a> Files<'a> {
+    fn none(catalogue: &'a Catalogue) -> Self {
+        Self {
+            catalogue,
+            next: None,
+            pattern: None,
+            among: &|_| true,
+            ready: Vec::new(),
+        }
+    }
+
+    /// Readies the files of the next name that is wanted; nothing when there is none.
+    fn advance(&mut self) -> Option<()> {
+        let start = self.next.take()?;
+        let prefix = self.pattern.map_or("", Pattern::prefix);
+        let wanted = |name: &Name| self.pattern.is_none_or(|pattern| pattern.matches(name));
+        let mut last: Option<&Name> = None;
+        for (name, _) in self.catalogue.by_name.range(start..) {
+            if !name.as_str().starts_with(prefix) {
+                if name.as_str() < prefix {
+                    continue;
+                }
+                return None;
+            }
+            if last == Some(name) || !wanted(name) {
+                last = Some(name);
+                continue;
+            }
+            last = Some(name);
+            self.ready = self
+                .catalogue
+                .spellings(std::iter::once(name.clone()), self.among);
+            if !self.ready.is_empty() {
+                self.ready.reverse();
+                self.next = Some((name.clone(), Slot::MAX));
+                return Some(());
+            }
+        }
+        None
+    }
+}
+
+impl Iterator for Files<'_> {
+    type Item = File;
+
+    fn next(&mut self) -> Option<File> {
+        loop {
+            if let Some(file) = self.ready.pop() {
+                return Some(file);
+            }
+            self.advance()?;
+        }
+    }
+}
+
+/// Gives out small numbers for peers, the lowest free one first.
+#[derive(Debug, Default)]
+struct Slots {
+    peers: Vec<PeerId>,
+    free: BTreeSet<Slot>,
+}
+
+impl Slots {
+    fn take(&mut self, peer: PeerId) -> Slot {
+        if let Some(slot) = self.free.pop_first() {
+            self.peers[slot as usize] = peer;
+            return slot;
+        }
+        self.peers.push(peer);
+        Slot::try_from(self.peers.len() - 1).expect("fewer peers than 2^32")
+    }
+
+    fn release(&mut self, slot: Slot) {
+        self.free.insert(slot);
+    }
+
+    fn peer(&self, slot: Slot) -> PeerId {
+        self.peers[slot as usize]
+    }
+}
+
+fn names_under<'a>(
+    index: &'a BTreeSet<(Name, Option<Name>, Slot)>,
+    key: &Name,
+) -> impl Iterator<Item = Name> + use<'a> {
+    let key = key.clone();
+    let mut last = None;
+    index
+        .range((key.clone(), None, 0)..)
+        .take_while(move |(found, _, _)| *found == key)
+        .filter_map(|(_, name, _)| name.clone())
+        .filter(move |name| {
+            let new = last.as_ref() != Some(name);
+            last = Some(name.clone());
+            new
+        })
+}
+
+/// The key of `by_base`, for names that have a folder.
+fn base_key(name: &Name) -> Option<Name> {
+    name.folder()?;
+    name.base().parse().ok()
+}
+
+/// The keys of `by_nfc`: none for a name in form C, as nearly all are.
+fn nfc_keys(name: &Name) -> impl Iterator<Item = Name> {
+    let path = (!is_nfc(name.as_str())).then(|| nfc(name.as_str()));
+    let base = (name.folder().is_some() && !is_nfc(name.base())).then(|| nfc(name.base()));
+    path.into_iter()
+        .chain(base)
+        .filter_map(|key| key.parse().ok())
+}
+
+/// A name that is not behind any with this prefix, and not far before the first.
+fn first_name(prefix: &str) -> Option<Name> {
+    // No character of a name sorts before this one.
+    const FIRST: char = '\u{1}';
+    if let Ok(name) = prefix.parse() {
+        return Some(name);
+    }
+    // `dir/` and `dir/.` are no names, yet names can start so.
+    let folder = prefix.rfind('/').map_or("", |slash| &prefix[..=slash]);
+    format!("{folder}{FIRST}").parse().ok()
+}
+
+/// An estimate of what an entry takes: its rows in the maps, and its text.
+pub(crate) fn cost_of(name: &Name) -> u64 {
+    const ROWS: u64 = 240;
+    ROWS + name.as_str().len() as u64
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,338 @@
+//! Fetching small files: from whom next.
+//!
+//! [`Fetches`] owns which holders of each wanted file have been tried, how many
+//! are asked at once, and how long each is waited for. The bytes never come by
+//! here: the shell sends them from link to disk and says what became of them.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use thorp_wire::frame::{Find, Found, Holder, Query, Reason};
+use thorp_wire::{Content, PeerId};
+
+use crate::time::Instant;
+
+/// A holder that sends nothing for this long is passed over.
+const SILENT: Duration = Duration::from_secs(10);
+/// A holder that has not sent the file after this long is passed over.
+const SLOW: Duration = Duration::from_mins(1);
+/// Files under way at once, in all (those whose holders the tracker is asked
+/// for among them) and from one holder.
+const AT_ONCE: usize = 128;
+const AT_ONCE_FROM_ONE: usize = 32;
+
+/// Names a wanted file, for as long as it is wanted. Chosen by the shell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FetchId(pub u64);
+
+/// A file that is wanted.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// What it is.
+    pub content: Content,
+    /// Who has it.
+    pub holders: Vec<Holder>,
+    /// Whether others may be looked for when none of these delivers.
+    pub widen: bool,
+}
+
+/// All files that are wanted.
+///
+/// Invariant: a fetch is either in `waiting` or in `under_way`, and `busy`
+/// counts those of the latter that are asked of each holder.
+#[derive(Debug, Default)]
+pub struct Fetches {
+    wanted: BTreeMap<FetchId, Fetch>,
+    waiting: VecDeque<FetchId>,
+    under_way: BTreeSet<FetchId>,
+    busy: BTreeMap<PeerId, usize>,
+    /// Who sent something else than it listed. They are asked last.
+    liars: BTreeSet<PeerId>,
+}
+
+#[derive(Debug)]
+struct Fetch {
+    content: Content,
+    untried: Vec<Holder>,
+    tried: BTreeSet<PeerId>,
+    state: State,
+    widen: bool,
+    failure: Option<Failure>,
+}
+
+#[derive(Debug)]
+enum State {
+    Waiting,
+    Asking { holder: PeerId, since: Instant },
+    Widening { until: Instant },
+}
+
+/// What to do for the fetches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Ask this holder for this content. Where there is no link to it, make one.
+    Get(FetchId, Holder, Content),
+    /// Ask the tracker who else has it.
+    Widen(FetchId, Find),
+    /// It cannot be had.
+    Fail(FetchId, Failure),
+}
+
+/// Why a file could not be fetched. Where several holders failed in different
+/// ways, the one that says most.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Failure {
+    /// Whoever had it has it no more.
+    NotHere,
+    /// A holder had too much to do.
+    Busy,
+    /// A holder could not read it.
+    Unreadable,
+    /// It is too large for this way of fetching.
+    TooLarge,
+    /// No holder could be reached.
+    Unreachable(String),
+    /// A holder was reached and said nothing.
+    Silent(PeerId),
+    /// A holder sent something else.
+    Mismatch(PeerId),
+}
+
+impl From<Reason> for Failure {
+    fn from(reason: Reason) -> Self {
+        match reason {
+            Reason::Busy => Self::Busy,
+            Reason::TooLarge => Self::TooLarge,
+            Reason::Unreadable => Self::Unreadable,
+            Reason::NotHere | Reason::Unknown | Reason::NotInvited | Reason::NotServed => {
+                Self::NotHere
+            }
+        }
+    }
+}
+
+impl Fetches {
+    /// A file is wanted.
+    pub fn want(&mut self, id: FetchId, wanted: Wanted) {
+        self.drop(id);
+        let fetch = Fetch {
+            content: wanted.content,
+            untried: wanted.holders,
+            tried: BTreeSet::new(),
+            state: State::Waiting,
+            widen: wanted.widen,
+            failure: None,
+        };
+        self.wanted.insert(id, fetch);
+        self.waiting.push_back(id);
+    }
+
+    /// A file is wanted no more: it is there, or nobody waits for it. Whether it was wanted.
+    pub fn drop(&mut self, id: FetchId) -> bool {
+        let Some(fetch) = self.wanted.remove(&id) else {
+            return false;
+        };
+        match fetch.state {
+            State::Waiting => self.waiting.retain(|waiting| *waiting != id),
+            State::Asking { .. } | State::Widening { .. } => self.stopped(id, &fetch.state),
+        }
+        true
+    }
+
+    /// From whom a file is awaited at this moment.
+    pub fn asked_of(&self, id: FetchId) -> Option<PeerId> {
+        match self.wanted.get(&id)?.state {
+            State::Asking { holder, .. } => Some(holder),
+            State::Waiting | State::Widening { .. } => None,
+        }
+    }
+
+    /// This holder did not deliver: the next one's turn. From a holder that is
+    /// not awaited any more, that is no news.
+    pub fn failed(&mut self, id: FetchId, holder: PeerId, failure: Failure) {
+        if let Failure::Mismatch(liar) = failure {
+            self.liars.insert(liar);
+        }
+        if self.asked_of(id) != Some(holder) {
+            return;
+        }
+        if let Some(fetch) = self.wanted.get_mut(&id)
+            && fetch.failure.as_ref().is_none_or(|known| *known < failure)
+        {
+            fetch.failure = Some(failure);
+        }
+        self.wait_again(id);
+    }
+
+    /// Whether somebody once sent something else than it listed.
+    pub fn is_liar(&self, id: PeerId) -> bool {
+        self.liars.contains(&id)
+    }
+
+    /// The tracker answered who else has it; nothing, if it did not.
+    pub fn widened(&mut self, id: FetchId, found: Option<Found>) {
+        let Some(fetch) = self.wanted.get_mut(&id) else {
+            return;
+        };
+        if !matches!(fetch.state, State::Widening { .. }) {
+            return;
+        }
+        let variants = found.unwrap_or_default().variants;
+        for holder in variants.into_iter().flat_map(|variant| variant.holders) {
+            if !fetch.tried.contains(&holder.id) && !fetch.untried.iter().any(|h| h.id == holder.id)
+            {
+                fetch.untried.push(holder);
+            }
+        }
+        self.wait_again(id);
+    }
+
+    /// What is to be done now. `linked` tells to whom there is a link, `heard`
+    /// when a byte last came from somebody.
+    pub fn advance(
+        &mut self,
+        now: Instant,
+        linked: &dyn Fn(PeerId) -> bool,
+        heard: &dyn Fn(PeerId) -> Option<Instant>,
+    ) -> Vec<Action> {
+        self.pass_over_the_silent(now, heard);
+        let mut actions = Vec::new();
+        // Those whose holders have enough to do go to the end of the queue, so
+        // that others behind them come to idle holders.
+        let mut looked_at = 0;
+        while self.under_way.len() < AT_ONCE && looked_at < AT_ONCE.min(self.waiting.len()) {
+            let Some(id) = self.waiting.pop_front() else {
+                break;
+            };
+            match self.start(now, id, linked) {
+                Some(action) => actions.push(action),
+                None => {
+                    looked_at += 1;
+                    self.waiting.push_back(id);
+                }
+            }
+        }
+        actions
+    }
+
+    /// When [`advance`](Self::advance) has something to do even if nothing happens.
+    pub fn deadline(&self, heard: &dyn Fn(PeerId) -> Option<Instant>) -> Option<Instant> {
+        self.awaited(heard).map(|(until, ..)| until).min()
+    }
+
+    /// Starts a fetch that was taken from the queue. Nothing where every
+    /// holder that is left has enough to do.
+    fn start(
+        &mut self,
+        now: Instant,
+        id: FetchId,
+        linked: &dyn Fn(PeerId) -> bool,
+    ) -> Option<Action> {
+        let fetch = self.wanted.get_mut(&id)?;
+        let (busy, liars) = (&self.busy, &self.liars);
+        let burden = |holder: &Holder| {
+            let files = busy.get(&holder.id).copied().unwrap_or(0);
+            let crowded = files >= AT_ONCE_FROM_ONE;
+            (
+                liars.contains(&holder.id),
+                crowded,
+                !linked(holder.id),
+                files,
+            )
+        };
+        let easiest = (0..fetch.untried.len()).min_by_key(|i| burden(&fetch.untried[*i]));
+        let Some(easiest) = easiest else {
+            if !std::mem::take(&mut fetch.widen) {
+                let failure = fetch.failure.take().unwrap_or(Failure::NotHere);
+                self.wanted.remove(&id);
+                return Some(Action::Fail(id, failure));
+            }
+            fetch.state = State::Widening {
+                until: now + SILENT,
+            };
+            let find = Find {
+                query: Query::Content(fetch.content),
+                hops: 1,
+                hash_now: false,
+                after: None,
+            };
+            self.under_way.insert(id);
+            return Some(Action::Widen(id, find));
+        };
+        let (_, crowded, ..) = burden(&fetch.untried[easiest]);
+        if crowded {
+            return None;
+        }
+        let holder = fetch.untried.remove(easiest);
+        fetch.tried.insert(holder.id);
+        fetch.state = State::Asking {
+            holder: holder.id,
+            since: now,
+        };
+        *self.busy.entry(holder.id).or_default() += 1;
+        self.under_way.insert(id);
+        Some(Action::Get(id, holder, fetch.content))
+    }
+
+    fn pass_over_the_silent(&mut self, now: Instant, heard: &dyn Fn(PeerId) -> Option<Instant>) {
+        let late: Vec<_> = self
+            .awaited(heard)
+            .filter(|(until, ..)| *until <= now)
+            .map(|(_, id, holder)| (id, holder))
+            .collect();
+        for (id, holder) in late {
+            match holder {
+                Some(holder) => self.failed(id, holder, Failure::Silent(holder)),
+                None => self.widened(id, None),
+            }
+        }
+    }
+
+    /// Until when each fetch under way is waited for, and from whom: from
+    /// nobody, where it is the tracker that is asked.
+    fn awaited<'a>(
+        &'a self,
+        heard: &'a dyn Fn(PeerId) -> Option<Instant>,
+    ) -> impl Iterator<Item = (Instant, FetchId, Option<PeerId>)> + 'a {
+        self.under_way
+            .iter()
+            .filter_map(|id| match self.wanted.get(id)?.state {
+                State::Waiting => None,
+                State::Asking { holder, since } => {
+                    Some((patience(since, heard(holder)), *id, Some(holder)))
+                }
+                State::Widening { until } => Some((until, *id, None)),
+            })
+    }
+
+    fn wait_again(&mut self, id: FetchId) {
+        if let Some(fetch) = self.wanted.get_mut(&id) {
+            let state = std::mem::replace(&mut fetch.state, State::Waiting);
+            self.stopped(id, &state);
+            self.waiting.push_front(id);
+        }
+    }
+
+    /// Keeps the books when a fetch is no longer under way.
+    fn stopped(&mut self, id: FetchId, state: &State) {
+        self.under_way.remove(&id);
+        if let State::Asking { holder, .. } = state
+            && let Some(busy) = self.busy.get_mut(holder)
+        {
+            *busy -= 1;
+            if *busy == 0 {
+                self.busy.remove(holder);
+            }
+        }
+    }
+}
+
+/// A holder is waited for as long as bytes keep coming from it, up to a limit:
+/// they might be about something else.
+fn patience(since: Instant, heard: Option<Instant>) -> Instant {
+    let last_sign = heard.map_or(since, |heard| heard.max(since));
+    (last_sign + SILENT).min(since + SLOW)
+}
+
+#[cfg(test)]
+mod tests;

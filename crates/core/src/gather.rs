@@ -1,0 +1,163 @@
+//! Puts an update that was cut into several frames together again.
+
+use thiserror::Error;
+use thorp_wire::frame::Update;
+
+use crate::catalogue::{Bounds, cost_of};
+
+/// The update that is arriving on one link.
+#[derive(Debug, Default)]
+pub struct Gathering {
+    begun: Option<Gathered>,
+}
+
+/// A whole update.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gathered {
+    /// What it says.
+    pub update: Update,
+    /// It was longer than allowed; what it added and removed was thrown away.
+    pub too_long: bool,
+    /// An estimate of the memory it takes, in bytes.
+    cost: u64,
+}
+
+impl Gathering {
+    /// Takes the next frame; returns the whole update with its last one.
+    ///
+    /// Holds no more than `bounds` allow, and one frame.
+    pub fn push(&mut self, frame: Update, bounds: Bounds) -> Result<Option<Gathered>, GatherError> {
+        let names = frame.added.iter().map(|entry| &entry.name);
+        let cost: u64 = names.chain(&frame.removed).map(cost_of).sum();
+        let mut gathered = match (self.begun.take(), frame.first) {
+            (None, true) => Gathered {
+                update: frame,
+                too_long: false,
+                cost,
+            },
+            (Some(mut begun), false) => {
+                let update = &mut begun.update;
+                if (update.seq, update.since) != (frame.seq, frame.since) {
+                    return Err(GatherError::Mixed);
+                }
+                update.added.extend(frame.added);
+                update.removed.extend(frame.removed);
+                update.neighbours = frame.neighbours.or(update.neighbours.take());
+                update.load = frame.load;
+                update.last = frame.last;
+                begun.cost += cost;
+                begun
+            }
+            (Some(_), true) => return Err(GatherError::Mixed),
+            (None, false) => return Err(GatherError::NoBeginning),
+        };
+        let update = &mut gathered.update;
+        gathered.too_long |= update.added.len().max(update.removed.len()) > bounds.entries
+            || gathered.cost > bounds.bytes;
+        if gathered.too_long {
+            gathered.cost = 0;
+            update.added = Vec::new();
+            update.removed = Vec::new();
+        }
+        if update.last {
+            return Ok(Some(gathered));
+        }
+        self.begun = Some(gathered);
+        Ok(None)
+    }
+}
+
+/// The frames of an update do not fit together. Drop the peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum GatherError {
+    /// A frame of one update within another.
+    #[error("an update began before the last one had ended")]
+    Mixed,
+    /// A later frame of an update that never began.
+    #[error("an update without its beginning")]
+    NoBeginning,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use thorp_wire::Entry;
+
+    fn part(seq: u64, first: bool, last: bool, name: &str) -> Update {
+        Update {
+            first,
+            last,
+            since: None,
+            added: vec![Entry {
+                name: name.parse().expect("a name"),
+                length: 0,
+                mtime: 0,
+                root: None,
+            }],
+            ..Update::heartbeat(seq)
+        }
+    }
+
+    fn bounds(entries: usize) -> Bounds {
+        Bounds {
+            entries,
+            bytes: 1 << 20,
+        }
+    }
+
+    #[test]
+    fn an_update_takes_effect_whole_at_its_last_frame() {
+        let mut gathering = Gathering::default();
+        assert_eq!(
+            gathering.push(part(1, true, false, "a"), bounds(9)),
+            Ok(None)
+        );
+        assert_eq!(
+            gathering.push(part(1, false, false, "b"), bounds(9)),
+            Ok(None)
+        );
+        let whole = gathering
+            .push(part(1, false, true, "c"), bounds(9))
+            .expect("it fits")
+            .expect("whole");
+        let names: Vec<_> = whole.update.added.iter().map(|e| e.name.as_str()).collect();
+        assert_eq!(names, ["a", "b", "c"]);
+        assert!(!whole.too_long);
+        let next = gathering.push(part(2, true, true, "d"), bounds(9));
+        assert!(next.expect("it fits").is_some());
+    }
+
+    #[test]
+    fn frames_that_do_not_fit_together_are_refused() {
+        let mut gathering = Gathering::default();
+        let mut push = |frame| gathering.push(frame, bounds(9));
+        assert_eq!(
+            push(part(1, false, true, "a")),
+            Err(GatherError::NoBeginning)
+        );
+        assert_eq!(push(part(1, true, false, "a")), Ok(None));
+        assert_eq!(push(part(2, false, true, "a")), Err(GatherError::Mixed));
+        assert_eq!(push(part(1, true, false, "a")), Ok(None));
+        assert_eq!(push(part(1, true, true, "a")), Err(GatherError::Mixed));
+    }
+
+    #[test]
+    fn an_endless_update_does_not_grow_and_is_still_seen_to_be_over_the_limit() {
+        let one = cost_of(&"a".parse().expect("a name"));
+        let by_bytes = Bounds {
+            entries: 1000,
+            bytes: one * 2,
+        };
+        for bounds in [bounds(2), by_bytes] {
+            let mut gathering = Gathering::default();
+            assert_eq!(gathering.push(part(1, true, false, "a"), bounds), Ok(None));
+            for _ in 0..100 {
+                assert_eq!(gathering.push(part(1, false, false, "b"), bounds), Ok(None));
+                let held = gathering.begun.as_ref().expect("under way");
+                assert!(held.update.added.len() <= 2);
+            }
+            let whole = gathering.push(part(1, false, true, "c"), bounds);
+            assert!(whole.expect("it fits").expect("whole").too_long);
+        }
+    }
+}

@@ -1,0 +1,482 @@
+//! Who is connected: links, the hellos on them, and when they are given up.
+//!
+//! The same table serves tracker and peer. It owns what is true of any link;
+//! what is said on it besides `Hello`, and whether its member is a neighbour,
+//! is the machines' business.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use thorp_wire::frame::{Hello, Holder, Position, RequestId, VERSION};
+use thorp_wire::{MemberName, PeerId};
+
+use crate::gather::Gathering;
+use crate::liveness::Liveness;
+use crate::time::Instant;
+
+/// A link must be up this long after it was opened.
+pub const HELLO_WITHIN: Duration = Duration::from_secs(10);
+
+/// Whoever looks at the links this much too late has been away (the machine
+/// slept), and cannot blame others for not having been heard.
+const AWAY: Duration = Duration::from_secs(1);
+
+/// Names one connection between two members, for as long as the process runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LinkId(pub u64);
+
+/// Who is at the other end, as its certificate says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Its key.
+    pub id: PeerId,
+    /// Its human name.
+    pub name: Option<MemberName>,
+    /// Whether it is the group's tracker.
+    pub tracker: bool,
+}
+
+/// What this node says of itself on every link.
+#[derive(Clone, Debug)]
+pub struct Me {
+    /// The own key.
+    pub id: PeerId,
+    /// Random at each start.
+    pub epoch: u64,
+    /// Where it accepts links, if it does.
+    pub port: Option<u16>,
+    /// Where else it may be reached.
+    pub claimed: Vec<SocketAddr>,
+    /// Whether it is here for the moment only.
+    pub visitor: bool,
+}
+
+/// One connection to a member.
+#[derive(Debug)]
+pub struct Link {
+    /// Who is at the other end.
+    pub member: Member,
+    /// Whether this end dialled.
+    pub dialled: bool,
+    /// The address the other end is seen at.
+    pub remote: IpAddr,
+    /// What it said; the link is up when there is something.
+    pub hello: Option<Hello>,
+    /// Whether this end said that it would be a neighbour.
+    pub willing: bool,
+    /// Its signs of life and ours.
+    pub liveness: Liveness,
+    /// How long answers take, smoothed.
+    pub rtt: Option<Duration>,
+    /// An update that is arriving.
+    pub gathering: Gathering,
+    /// Questions the other end may still ask at this moment.
+    pub allowance: Allowance,
+    opened: Instant,
+    next_request: u32,
+    /// Where this link stands in [`Links::watch`].
+    watched: Instant,
+}
+
+/// What has become due on the links.
+#[derive(Debug, Default)]
+pub struct Due {
+    /// Silent for too long, or without a hello: to be closed, with the reason.
+    pub lost: Vec<(LinkId, String)>,
+    /// On these a sign of life is to be given now.
+    pub silent: Vec<LinkId>,
+}
+
+/// What a hello has led to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Greeted {
+    /// The link is up. If there was another one to the same member, it is to be closed.
+    Up {
+        /// The older link, which this one replaces.
+        replaces: Option<LinkId>,
+    },
+    /// There is a better link to this member: close this one.
+    Redundant,
+    /// No version that both speak: close this one.
+    NoCommonVersion,
+    /// A second hello: close this one.
+    Twice,
+}
+
+/// All links of a node.
+#[derive(Debug)]
+pub struct Links {
+    me: Me,
+    links: BTreeMap<LinkId, Link>,
+    /// The link in use for each member that has one up.
+    up: BTreeMap<PeerId, LinkId>,
+    /// When to look at each link again: never later than its deadline. Words
+    /// in either direction only move a deadline away, so they need not touch
+    /// this, and ten thousand links cost nothing while they are lively.
+    watch: BTreeSet<(Instant, LinkId)>,
+}
+
+impl Links {
+    /// No links yet.
+    pub fn new(me: Me) -> Self {
+        Self {
+            me,
+            links: BTreeMap::new(),
+            up: BTreeMap::new(),
+            watch: BTreeSet::new(),
+        }
+    }
+
+    /// What this node says of itself.
+    pub fn me(&self) -> &Me {
+        &self.me
+    }
+
+    /// A connection is there. Returns what to say first on it.
+    pub fn opened(&mut self, now: Instant, id: LinkId, opening: Opening) -> Hello {
+        let Opening {
+            member,
+            dialled,
+            remote,
+            willing,
+            interval,
+            applied,
+        } = opening;
+        let link = Link {
+            member,
+            dialled,
+            remote: remote.to_canonical(),
+            hello: None,
+            willing,
+            liveness: Liveness::new(now, interval, interval),
+            rtt: None,
+            gathering: Gathering::default(),
+            allowance: Allowance::new(now),
+            opened: now,
+            next_request: 0,
+            watched: now,
+        };
+        self.links.insert(id, link);
+        self.watch(id);
+        Hello {
+            oldest: VERSION,
+            newest: VERSION,
+            port: self.me.port,
+            claimed: self.me.claimed.clone(),
+            epoch: self.me.epoch,
+            applied,
+            neighbour: willing,
+            visitor: self.me.visitor,
+            interval: millis(interval),
+        }
+    }
+
+    /// A hello has arrived.
+    pub fn greeted(&mut self, now: Instant, id: LinkId, hello: Hello) -> Greeted {
+        let me = self.me.id;
+        let Some(link) = self.links.get(&id) else {
+            return Greeted::Redundant;
+        };
+        if link.hello.is_some() {
+            return Greeted::Twice;
+        }
+        if hello.common_version().is_none() {
+            return Greeted::NoCommonVersion;
+        }
+        let them = link.member.id;
+        let replaces = self.up.get(&them).copied();
+        if let Some(other) = replaces.and_then(|other| self.links.get(&other)) {
+            let restarted = other
+                .hello
+                .as_ref()
+                .is_none_or(|old| old.epoch != hello.epoch);
+            // Both ends come to the same link: that of the lower id's dialling.
+            let ours_is_right = me < them;
+            if !restarted && other.dialled != link.dialled && link.dialled != ours_is_right {
+                return Greeted::Redundant;
+            }
+        }
+        self.up.insert(them, id);
+        if let Some(link) = self.links.get_mut(&id) {
+            link.liveness.heard(now);
+            link.liveness
+                .expect(Duration::from_millis(hello.interval.into()));
+            link.hello = Some(hello);
+        }
+        self.watch(id);
+        Greeted::Up { replaces }
+    }
+
+    /// A connection is gone. Returns it, and whether it was the one in use for its member.
+    pub fn closed(&mut self, id: LinkId) -> Option<(Link, bool)> {
+        let link = self.links.remove(&id)?;
+        self.watch.remove(&(link.watched, id));
+        let in_use = self.up.get(&link.member.id) == Some(&id);
+        if in_use {
+            self.up.remove(&link.member.id);
+        }
+        Some((link, in_use))
+    }
+
+    /// A link, up or not.
+    pub fn get(&self, id: LinkId) -> Option<&Link> {
+        self.links.get(&id)
+    }
+
+    /// A link, to change what is known of it.
+    pub fn get_mut(&mut self, id: LinkId) -> Option<&mut Link> {
+        self.links.get_mut(&id)
+    }
+
+    /// The link that is in use for a member.
+    pub fn to(&self, member: PeerId) -> Option<(LinkId, &Link)> {
+        let id = *self.up.get(&member)?;
+        Some((id, self.links.get(&id)?))
+    }
+
+    /// All links that are up, in the order of their members' ids.
+    pub fn up(&self) -> impl Iterator<Item = (LinkId, &Link)> {
+        self.up
+            .values()
+            .filter_map(|id| Some((*id, self.links.get(id)?)))
+    }
+
+    /// Every link, up or not.
+    pub fn all(&self) -> impl Iterator<Item = (LinkId, &Link)> {
+        self.links.iter().map(|(id, link)| (*id, link))
+    }
+
+    /// Whether a link to this member is open on which it has not said hello yet.
+    pub fn is_opening(&self, member: PeerId) -> bool {
+        self.links
+            .values()
+            .any(|link| link.member.id == member && link.hello.is_none())
+    }
+
+    /// Bytes have arrived.
+    pub fn heard(&mut self, now: Instant, id: LinkId) {
+        if let Some(link) = self.links.get_mut(&id) {
+            link.liveness.heard(now);
+        }
+    }
+
+    /// Bytes were sent.
+    pub fn said(&mut self, now: Instant, id: LinkId) {
+        if let Some(link) = self.links.get_mut(&id) {
+            link.liveness.said(now);
+        }
+    }
+
+    /// From now on both ends promise this interval.
+    pub fn agree(&mut self, id: LinkId, interval: Duration) {
+        if let Some(link) = self.links.get_mut(&id) {
+            link.liveness.promise(interval);
+            link.liveness.expect(interval);
+        }
+        self.watch(id);
+    }
+
+    /// A number for a question on this link.
+    pub fn next_request(&mut self, id: LinkId) -> RequestId {
+        let Some(link) = self.links.get_mut(&id) else {
+            return RequestId(0);
+        };
+        link.next_request = link.next_request.wrapping_add(1);
+        RequestId(link.next_request)
+    }
+
+    /// What is due. Each lost link is to be closed, and on each silent one
+    /// something is to be said: both are named only once.
+    pub fn due(&mut self, now: Instant) -> Due {
+        self.excuse_if_away(now);
+        let mut due = Due::default();
+        while let Some(&(at, id)) = self.watch.first() {
+            if at > now {
+                break;
+            }
+            self.watch.pop_first();
+            let Some(link) = self.links.get_mut(&id) else {
+                continue;
+            };
+            if link.lost_at() <= now {
+                due.lost.push((id, link.loss(now)));
+                continue;
+            }
+            if link.speak_at().is_some_and(|at| at <= now) {
+                link.liveness.said(now);
+                due.silent.push(id);
+            }
+            self.watch(id);
+        }
+        due
+    }
+
+    /// When [`due`](Self::due) may next have something to say.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        Some(self.watch.first()?.0)
+    }
+
+    fn watch(&mut self, id: LinkId) {
+        if let Some(link) = self.links.get_mut(&id) {
+            self.watch.remove(&(link.watched, id));
+            link.watched = link
+                .lost_at()
+                .min(link.speak_at().unwrap_or(link.lost_at()));
+            self.watch.insert((link.watched, id));
+        }
+    }
+
+    fn excuse_if_away(&mut self, now: Instant) {
+        let Some(due) = self.next_deadline() else {
+            return;
+        };
+        let away = now - due;
+        if away > AWAY {
+            for link in self.links.values_mut() {
+                link.opened = (link.opened + away).min(now);
+                link.liveness.excuse(now, away);
+            }
+        }
+    }
+}
+
+/// What is known of a connection when it opens.
+#[derive(Debug)]
+pub struct Opening {
+    /// Who is at the other end.
+    pub member: Member,
+    /// Whether this end dialled.
+    pub dialled: bool,
+    /// The address the other end is seen at.
+    pub remote: IpAddr,
+    /// Whether to be neighbours.
+    pub willing: bool,
+    /// What we promise on it.
+    pub interval: Duration,
+    /// What we know of their listing.
+    pub applied: Option<Position>,
+}
+
+impl Link {
+    /// Where its member can be reached, the best address first: nowhere, if it does not listen.
+    ///
+    /// A member that is seen on loopback is on this machine; for the others it
+    /// is where it says it is.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        let Some(hello) = &self.hello else {
+            return Vec::new();
+        };
+        let Some(port) = hello.port else {
+            return Vec::new();
+        };
+        let seen = SocketAddr::new(self.remote, port);
+        let claimed: Vec<SocketAddr> = hello
+            .claimed
+            .iter()
+            .map(|address| SocketAddr::new(address.ip().to_canonical(), address.port()))
+            .filter(|address| {
+                *address != seen && !address.ip().is_loopback() && !address.ip().is_unspecified()
+            })
+            .collect();
+        if seen.ip().is_loopback() && !claimed.is_empty() {
+            return claimed;
+        }
+        std::iter::once(seen).chain(claimed).collect()
+    }
+
+    /// Its member as somebody who holds a file.
+    pub fn holder(&self) -> Holder {
+        let mut addresses = self.addresses();
+        addresses.truncate(Holder::MAX_ADDRESSES);
+        Holder {
+            id: self.member.id,
+            name: self.member.name.clone(),
+            addresses,
+            partial: false,
+        }
+    }
+
+    /// Whether both ends agreed to be neighbours.
+    pub fn is_neighbour(&self) -> bool {
+        self.willing
+            && self
+                .hello
+                .as_ref()
+                .is_some_and(|hello| hello.neighbour && !hello.visitor)
+    }
+
+    /// Whether its member is here for the moment only.
+    pub fn is_visitor(&self) -> bool {
+        self.hello.as_ref().is_some_and(|hello| hello.visitor)
+    }
+
+    /// An answer took this long.
+    pub fn answered_in(&mut self, took: Duration) {
+        self.rtt = Some(match self.rtt {
+            Some(smoothed) => (smoothed * 7 + took) / 8,
+            None => took,
+        });
+    }
+
+    fn lost_at(&self) -> Instant {
+        match self.hello {
+            Some(_) => self.liveness.lost_at(),
+            None => self.opened + HELLO_WITHIN,
+        }
+    }
+
+    fn speak_at(&self) -> Option<Instant> {
+        self.hello.as_ref()?;
+        Some(self.liveness.speak_at())
+    }
+
+    fn loss(&self, now: Instant) -> String {
+        let silence = (now - self.liveness.last_heard()).as_secs();
+        match self.hello {
+            Some(_) => format!("nothing heard for {silence} s"),
+            None => "no hello".to_owned(),
+        }
+    }
+}
+
+/// How many questions a member may ask: a burst at first, then so many a second.
+#[derive(Clone, Copy, Debug)]
+pub struct Allowance {
+    left: u32,
+    refilled: Instant,
+}
+
+impl Allowance {
+    const BURST: u32 = 1000;
+    const REFILL_EVERY: Duration = Duration::from_millis(2);
+
+    fn new(now: Instant) -> Self {
+        Self {
+            left: Self::BURST,
+            refilled: now,
+        }
+    }
+
+    /// Takes one, if there is one.
+    pub fn take(&mut self, now: Instant) -> bool {
+        let elapsed = (now - self.refilled).as_micros() / Self::REFILL_EVERY.as_micros();
+        let refills = u32::try_from(elapsed).unwrap_or(u32::MAX);
+        self.refilled = self.refilled + Self::REFILL_EVERY * refills.min(Self::BURST);
+        if refills >= Self::BURST {
+            self.refilled = now;
+        }
+        self.left = self.left.saturating_add(refills).min(Self::BURST);
+        let some = self.left > 0;
+        self.left = self.left.saturating_sub(1);
+        some
+    }
+}
+
+/// An interval as frames carry it.
+pub(crate) fn millis(interval: Duration) -> u32 {
+    u32::try_from(interval.as_millis()).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,631 @@
+//! Looking names up: neighbours first, tracker second.
+//!
+//! One [`Lookup`] takes some names through the stages, each of which sees only
+//! what the one before could not answer:
+//!
+//! 1. memory: the neighbours' listings, no message at all;
+//! 2. neighbours: some are asked, all at once, and not waited for long;
+//! 3. the tracker;
+//! 4. where only files are found that nobody has hashed yet, their holders are
+//!    asked to do it now.
+//!
+//! It owns the order and the waiting. Whom there is to ask, and what memory
+//! holds, it is told by its [`Surroundings`].
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use thorp_wire::frame::{Find, Found, Holder, Query, Variant};
+use thorp_wire::{Name, PeerId};
+
+use crate::matching::{Fit, fit, nfc};
+use crate::time::Instant;
+
+/// How long neighbours are waited for: at least, and at most.
+const NEIGHBOURS_WITHIN: (Duration, Duration) =
+    (Duration::from_millis(50), Duration::from_millis(250));
+/// How long the tracker is waited for, to be there and to answer.
+const TRACKER_WITHIN: Duration = Duration::from_secs(5);
+/// How long holders may take to hash a file.
+const HASHED_WITHIN: Duration = Duration::from_secs(10);
+/// Holders that are asked to hash one file.
+const HASHERS: usize = 4;
+
+/// What a lookup needs to know of where it is.
+pub trait Surroundings {
+    /// What the neighbours' listings have for a typed name.
+    fn remembered(&self, typed: &str) -> Vec<Variant>;
+    /// Neighbours to ask, and how long each takes to answer.
+    fn worth_asking(&self) -> Vec<(PeerId, Option<Duration>)>;
+    /// Whether neighbours should answer for their neighbours too.
+    fn hops(&self) -> u8;
+    /// How it is with the tracker.
+    fn tracker(&self) -> Tracker;
+}
+
+/// How it is with the tracker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tracker {
+    /// There is a link.
+    Up(PeerId),
+    /// There may be one soon.
+    Trying,
+    /// It cannot be reached, or there is none.
+    Down,
+}
+
+/// Some names on their way to an answer.
+#[derive(Debug)]
+pub struct Lookup {
+    started: Instant,
+    from: Option<String>,
+    names: Vec<Named>,
+    index: Index,
+    stage: Stage,
+    /// Counts the stages that asked somebody, so that a late answer to an
+    /// earlier one is known for what it is.
+    round: u32,
+    tracker: TrackerUse,
+}
+
+#[derive(Debug)]
+struct Named {
+    typed: String,
+    answer: Option<Known>,
+    /// What differs from the name only in Unicode normalisation.
+    alike: Vec<Variant>,
+}
+
+/// What is known of a name: all of it fits equally well.
+#[derive(Debug)]
+struct Known {
+    source: Source,
+    fit: Fit,
+    variants: Vec<Variant>,
+}
+
+/// Finds the names that a file's name fits, without trying them all.
+#[derive(Debug)]
+struct Index {
+    typed: BTreeMap<String, Vec<usize>>,
+    normalised: BTreeMap<String, Vec<usize>>,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Memory,
+    Neighbours(Waiting),
+    BeforeTracker,
+    Tracker(Waiting),
+    BeforeHashing,
+    Hashing(Waiting),
+    Done,
+}
+
+/// Who still owes how many answers, and until when they are waited for.
+#[derive(Debug)]
+struct Waiting {
+    owed: BTreeMap<PeerId, usize>,
+    until: Instant,
+}
+
+/// What to do for a lookup.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Ask this member. Where there is no link to it, make one.
+    Ask(Holder, Find),
+    /// All is answered that will be.
+    Finish(Outcome),
+}
+
+/// What a lookup has found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// For each name, in the order they were given.
+    pub names: Vec<(String, Answer)>,
+    /// Whether the tracker was asked, or could not be.
+    pub tracker: TrackerUse,
+}
+
+/// What was found for one name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// These, according to that one. Several contents are the person's choice.
+    Found(Source, Vec<Variant>),
+    /// Nothing by that name, but these differ in Unicode normalisation only.
+    Alike(Vec<Variant>),
+    /// Nobody knows.
+    Nobody,
+}
+
+/// Who answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The neighbours' listings in memory.
+    Memory,
+    /// A neighbour that was asked.
+    Neighbour(PeerId),
+    /// The tracker.
+    Tracker,
+}
+
+/// What part the tracker had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TrackerUse {
+    /// It was not needed.
+    Spared,
+    /// It was asked.
+    Asked,
+    /// It was needed and could not be asked.
+    Unreachable,
+}
+
+impl Lookup {
+    /// Starts to look these names up, among the holders called `from` if that is given.
+    pub fn new(now: Instant, names: Vec<String>, from: Option<String>) -> Self {
+        let named = |typed: String| Named {
+            typed,
+            answer: None,
+            alike: Vec::new(),
+        };
+        Self {
+            started: now,
+            from,
+            index: Index::new(&names),
+            names: names.into_iter().map(named).collect(),
+            stage: Stage::Memory,
+            round: 0,
+            tracker: TrackerUse::Spared,
+        }
+    }
+
+    /// What is to be done now. To be called until it returns nothing, after
+    /// every answer, at every deadline, and when the surroundings change.
+    pub fn advance(&mut self, now: Instant, around: &dyn Surroundings) -> Vec<Action> {
+        loop {
+            match &self.stage {
+                Stage::Memory => {
+                    self.remember(around);
+                    let ask = if self.all_answered() {
+                        Vec::new()
+                    } else {
+                        around.worth_asking()
+                    };
+                    if ask.is_empty() {
+                        self.stage = Stage::BeforeTracker;
+                        continue;
+                    }
+                    let until = now + patience(&ask);
+                    let whom: Vec<_> = ask.iter().map(|(peer, _)| someone(*peer)).collect();
+                    let finds = self.finds(around.hops());
+                    return self.ask(Stage::Neighbours, whom, &finds, until);
+                }
+                Stage::Neighbours(waiting) if waiting.goes_on(now) && !self.all_answered() => {
+                    return Vec::new();
+                }
+                Stage::Neighbours(_) => self.stage = Stage::BeforeTracker,
+                Stage::BeforeTracker if self.all_answered() => self.stage = Stage::BeforeHashing,
+                Stage::BeforeTracker => match around.tracker() {
+                    Tracker::Up(tracker) => {
+                        self.tracker = TrackerUse::Asked;
+                        let finds = self.finds(0);
+                        return self.ask(
+                            Stage::Tracker,
+                            vec![someone(tracker)],
+                            &finds,
+                            now + TRACKER_WITHIN,
+                        );
+                    }
+                    Tracker::Trying if now < self.started + TRACKER_WITHIN => return Vec::new(),
+                    Tracker::Trying | Tracker::Down => {
+                        self.tracker = TrackerUse::Unreachable;
+                        self.stage = Stage::BeforeHashing;
+                    }
+                },
+                Stage::Tracker(waiting) if waiting.goes_on(now) => return Vec::new(),
+                Stage::Tracker(waiting) => {
+                    if waiting.somebody_owes() {
+                        self.tracker = TrackerUse::Unreachable;
+                    }
+                    self.stage = Stage::BeforeHashing;
+                }
+                Stage::BeforeHashing => {
+                    let asks = self.hash_requests();
+                    if asks.is_empty() {
+                        self.stage = Stage::Done;
+                        return vec![Action::Finish(self.outcome())];
+                    }
+                    self.round += 1;
+                    let mut owed = BTreeMap::new();
+                    for (holder, _) in &asks {
+                        *owed.entry(holder.id).or_default() += 1;
+                    }
+                    self.stage = Stage::Hashing(Waiting {
+                        owed,
+                        until: now + HASHED_WITHIN,
+                    });
+                    return asks
+                        .into_iter()
+                        .map(|(holder, find)| Action::Ask(holder, find))
+                        .collect();
+                }
+                Stage::Hashing(waiting) if waiting.goes_on(now) => return Vec::new(),
+                Stage::Hashing(_) => {
+                    self.stage = Stage::Done;
+                    return vec![Action::Finish(self.outcome())];
+                }
+                Stage::Done => return Vec::new(),
+            }
+        }
+    }
+
+    /// When [`advance`](Self::advance) has something to do even if nothing happens.
+    pub fn deadline(&self) -> Option<Instant> {
+        match &self.stage {
+            Stage::Neighbours(waiting) | Stage::Tracker(waiting) | Stage::Hashing(waiting) => {
+                Some(waiting.until)
+            }
+            Stage::BeforeTracker => Some(self.started + TRACKER_WITHIN),
+            Stage::Memory | Stage::BeforeHashing | Stage::Done => None,
+        }
+    }
+
+    /// Which round of questions is open. An answer to another one is of no interest.
+    pub fn round(&self) -> u32 {
+        self.round
+    }
+
+    /// Somebody answered this question. Returns what else to ask it. `tracker`
+    /// tells whether it is one.
+    pub fn found(
+        &mut self,
+        now: Instant,
+        who: PeerId,
+        tracker: bool,
+        asked: &Find,
+        found: Found,
+    ) -> Option<Find> {
+        if !self.stage.waiting()?.answered(who) {
+            return None;
+        }
+        let rest = found.more.then(|| rest(asked, &found)).flatten();
+        let hashing = matches!(self.stage, Stage::Hashing(_));
+        let source = if tracker {
+            Source::Tracker
+        } else {
+            Source::Neighbour(who)
+        };
+        for mut variant in found.variants {
+            keep_only(&mut variant, self.from.as_deref());
+            if variant.holders.is_empty() {
+                continue;
+            }
+            for (named, fit) in self.index.fitting(&variant.entry.name) {
+                let named = &mut self.names[named];
+                if hashing {
+                    named.hashed(variant.clone());
+                } else {
+                    named.take(source, fit, variant.clone());
+                }
+            }
+        }
+        let longer = match self.stage {
+            Stage::Tracker(_) => Some(now + TRACKER_WITHIN),
+            Stage::Hashing(_) => Some(now + HASHED_WITHIN),
+            _ => None,
+        };
+        let waiting = self.stage.waiting()?;
+        // Whoever keeps answering is waited for; but nobody waits for neighbours.
+        waiting.until = longer.unwrap_or(waiting.until);
+        let rest = rest?;
+        *waiting.owed.entry(who).or_default() += 1;
+        Some(rest)
+    }
+
+    /// Somebody will not answer.
+    pub fn no_answer(&mut self, who: PeerId) {
+        if let Some(waiting) = self.stage.waiting() {
+            waiting.answered(who);
+            if let (Stage::Tracker(_), TrackerUse::Asked) = (&self.stage, self.tracker) {
+                self.tracker = TrackerUse::Unreachable;
+            }
+        }
+    }
+
+    fn remember(&mut self, around: &dyn Surroundings) {
+        for named in &mut self.names {
+            for mut variant in around.remembered(&named.typed) {
+                keep_only(&mut variant, self.from.as_deref());
+                let fit = fit(&variant.entry.name, &named.typed);
+                if let (Some(fit), false) = (fit, variant.holders.is_empty()) {
+                    named.take(Source::Memory, fit, variant);
+                }
+            }
+        }
+    }
+
+    fn ask(
+        &mut self,
+        stage: fn(Waiting) -> Stage,
+        whom: Vec<Holder>,
+        finds: &[Find],
+        until: Instant,
+    ) -> Vec<Action> {
+        let owed = whom.iter().map(|holder| (holder.id, finds.len())).collect();
+        self.round += 1;
+        self.stage = stage(Waiting { owed, until });
+        whom.into_iter()
+            .flat_map(|holder| {
+                finds
+                    .iter()
+                    .map(move |find| Action::Ask(holder.clone(), find.clone()))
+            })
+            .collect()
+    }
+
+    fn finds(&self, hops: u8) -> Vec<Find> {
+        let names: Vec<String> = self.unanswered().map(|named| named.typed.clone()).collect();
+        let find = |names: &[String]| Find {
+            query: Query::Names(names.to_vec()),
+            hops,
+            hash_now: false,
+            after: None,
+        };
+        names.chunks(Find::MAX_NAMES).map(find).collect()
+    }
+
+    /// Whom to ask to hash what, for names that have only files without a root.
+    fn hash_requests(&self) -> Vec<(Holder, Find)> {
+        let mut requests: BTreeMap<PeerId, (Holder, Vec<String>)> = BTreeMap::new();
+        for named in &self.names {
+            for variant in named.unhashed() {
+                for holder in variant.holders.iter().take(HASHERS) {
+                    let (_, names) = requests
+                        .entry(holder.id)
+                        .or_insert_with(|| (holder.clone(), Vec::new()));
+                    names.push(variant.entry.name.to_string());
+                }
+            }
+        }
+        let mut asks = Vec::new();
+        for (holder, names) in requests.into_values() {
+            for names in names.chunks(Find::MAX_NAMES) {
+                let find = Find {
+                    query: Query::Names(names.to_vec()),
+                    hops: 0,
+                    hash_now: true,
+                    after: None,
+                };
+                asks.push((holder.clone(), find));
+            }
+        }
+        asks
+    }
+
+    fn outcome(&mut self) -> Outcome {
+        let answer = |named: Named| {
+            let answer = match named.answer {
+                Some(known) => Answer::Found(known.source, known.variants),
+                None if named.alike.is_empty() => Answer::Nobody,
+                None => Answer::Alike(named.alike),
+            };
+            (named.typed, answer)
+        };
+        Outcome {
+            names: std::mem::take(&mut self.names)
+                .into_iter()
+                .map(answer)
+                .collect(),
+            tracker: self.tracker,
+        }
+    }
+
+    fn unanswered(&self) -> impl Iterator<Item = &Named> {
+        self.names.iter().filter(|named| named.answer.is_none())
+    }
+
+    fn all_answered(&self) -> bool {
+        self.unanswered().next().is_none()
+    }
+}
+
+impl Named {
+    /// Takes a file that fits. A better fit displaces a worse one; an equal
+    /// one is another choice, or adds its holders.
+    fn take(&mut self, source: Source, fit: Fit, variant: Variant) {
+        if fit == Fit::Normalised {
+            merge(&mut self.alike, variant);
+            return;
+        }
+        match &mut self.answer {
+            Some(known) if known.fit < fit => {}
+            Some(known) if known.fit == fit => merge(&mut known.variants, variant),
+            answer => {
+                *answer = Some(Known {
+                    source,
+                    fit,
+                    variants: vec![variant],
+                });
+            }
+        }
+    }
+
+    /// Takes what a holder made of a file that had no root: its old entry goes.
+    fn hashed(&mut self, variant: Variant) {
+        let Some(known) = &mut self.answer else {
+            return;
+        };
+        if variant.entry.root.is_none() {
+            return;
+        }
+        let had_none =
+            |old: &Variant| old.entry.root.is_none() && old.entry.name == variant.entry.name;
+        if !known.variants.iter().any(had_none) {
+            return;
+        }
+        let answered = |holder: &Holder| variant.holders.iter().any(|new| new.id == holder.id);
+        for old in known.variants.iter_mut().filter(|old| had_none(old)) {
+            old.holders.retain(|holder| !answered(holder));
+        }
+        known.variants.retain(|variant| !variant.holders.is_empty());
+        merge(&mut known.variants, variant);
+    }
+
+    /// The files without a root, where there are no others.
+    fn unhashed(&self) -> impl Iterator<Item = &Variant> {
+        let variants = match &self.answer {
+            Some(known) if known.variants.iter().all(|v| v.entry.root.is_none()) => {
+                &known.variants[..]
+            }
+            _ => &[],
+        };
+        variants.iter()
+    }
+}
+
+impl Index {
+    fn new(names: &[String]) -> Self {
+        let mut index = Self {
+            typed: BTreeMap::new(),
+            normalised: BTreeMap::new(),
+        };
+        for (i, name) in names.iter().enumerate() {
+            index.typed.entry(name.clone()).or_default().push(i);
+            index.normalised.entry(nfc(name)).or_default().push(i);
+        }
+        index
+    }
+
+    /// The names that this one fits, and how well: what [`fit`] says of each.
+    fn fitting(&self, name: &Name) -> BTreeMap<usize, Fit> {
+        let mut fitting = BTreeMap::new();
+        for (names, text, fit) in [
+            (&self.typed, name.as_str().to_owned(), Fit::Path),
+            (&self.typed, name.base().to_owned(), Fit::Base),
+            (&self.normalised, nfc(name.as_str()), Fit::Normalised),
+            (&self.normalised, nfc(name.base()), Fit::Normalised),
+        ] {
+            for i in names.get(&text).into_iter().flatten() {
+                fitting.entry(*i).or_insert(fit);
+            }
+        }
+        fitting
+    }
+}
+
+impl Stage {
+    fn waiting(&mut self) -> Option<&mut Waiting> {
+        match self {
+            Self::Neighbours(waiting) | Self::Tracker(waiting) | Self::Hashing(waiting) => {
+                Some(waiting)
+            }
+            Self::Memory | Self::BeforeTracker | Self::BeforeHashing | Self::Done => None,
+        }
+    }
+}
+
+impl Waiting {
+    fn goes_on(&self, now: Instant) -> bool {
+        now < self.until && self.somebody_owes()
+    }
+
+    fn somebody_owes(&self) -> bool {
+        !self.owed.is_empty()
+    }
+
+    /// Whether this answer was owed.
+    fn answered(&mut self, who: PeerId) -> bool {
+        let Some(owed) = self.owed.get_mut(&who) else {
+            return false;
+        };
+        *owed -= 1;
+        if *owed == 0 {
+            self.owed.remove(&who);
+        }
+        true
+    }
+}
+
+/// The part of a question that a cut answer left out: the names behind the
+/// last one that it knows.
+fn rest(asked: &Find, found: &Found) -> Option<Find> {
+    let Query::Names(names) = &asked.query else {
+        return None;
+    };
+    let known = |name: &String| {
+        let fits = |variant: &Variant| fit(&variant.entry.name, name).is_some();
+        found.variants.iter().any(fits)
+    };
+    let rest = &names[names.iter().rposition(known)? + 1..];
+    (!rest.is_empty()).then(|| Find {
+        query: Query::Names(rest.to_vec()),
+        ..asked.clone()
+    })
+}
+
+/// Adds a variant to those known, or its holders to the one that it is.
+pub fn merge(known: &mut Vec<Variant>, variant: Variant) {
+    let same = |v: &&mut Variant| {
+        v.entry.name == variant.entry.name
+            && v.entry.length == variant.entry.length
+            && v.entry.root == variant.entry.root
+    };
+    match known.iter_mut().find(same) {
+        Some(same) => add_holders(same, variant.holders),
+        None => known.push(variant),
+    }
+}
+
+/// Adds those holders that are not known yet.
+pub fn add_holders(variant: &mut Variant, holders: Vec<Holder>) {
+    for holder in holders {
+        if !variant.holders.iter().any(|known| known.id == holder.id) {
+            variant.holders.push(holder);
+        }
+    }
+}
+
+/// Drops the holders that are not called `from`.
+pub fn keep_only(variant: &mut Variant, from: Option<&str>) {
+    if let Some(from) = from {
+        variant.holders.retain(|holder| is_called(holder, from));
+    }
+}
+
+/// Whether a person may mean this member by `text`: its name, its address
+/// (with or without the port), its id or the start of that.
+pub fn is_called(holder: &Holder, text: &str) -> bool {
+    const ENOUGH_OF_AN_ID: usize = 4;
+    holder
+        .name
+        .as_ref()
+        .is_some_and(|name| name.as_str() == text)
+        || holder
+            .addresses
+            .iter()
+            .any(|address| address.ip().to_string() == text || address.to_string() == text)
+        || (text.len() >= ENOUGH_OF_AN_ID && holder.id.to_string().starts_with(text))
+}
+
+fn patience(asked: &[(PeerId, Option<Duration>)]) -> Duration {
+    let (least, most) = NEIGHBOURS_WITHIN;
+    let slowest = asked
+        .iter()
+        .filter_map(|(_, rtt)| *rtt)
+        .max()
+        .unwrap_or_default();
+    (slowest * 2).clamp(least, most)
+}
+
+/// A member to whom there is a link already.
+fn someone(id: PeerId) -> Holder {
+    Holder {
+        id,
+        name: None,
+        addresses: Vec::new(),
+        partial: false,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,202 @@
+//! How what people type matches what files are called.
+//!
+//! A name matches a full path first, then a base name; a name that differs
+//! only in Unicode normalisation is a suggestion, never a match. Patterns are
+//! globs, on the full path or, without `/`, on the base name. Case counts.
+
+use std::fmt;
+
+use globset::{GlobBuilder, GlobMatcher};
+use thiserror::Error;
+use thorp_wire::Name;
+use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
+
+/// How well a name fits what was typed, the best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fit {
+    /// The full path is what was typed.
+    Path,
+    /// The base name is what was typed.
+    Base,
+    /// Either would be, were both normalised: to be offered, not taken.
+    Normalised,
+}
+
+/// How well `name` fits what was `typed`, if at all.
+pub fn fit(name: &Name, typed: &str) -> Option<Fit> {
+    if name.as_str() == typed {
+        return Some(Fit::Path);
+    }
+    if name.base() == typed {
+        return Some(Fit::Base);
+    }
+    if name.as_str().is_ascii() && typed.is_ascii() {
+        return None;
+    }
+    let typed = nfc(typed);
+    (nfc(name.as_str()) == typed || nfc(name.base()) == typed).then_some(Fit::Normalised)
+}
+
+/// The text in Unicode normalisation form C.
+pub fn nfc(text: &str) -> String {
+    if text.is_ascii() {
+        return text.to_owned();
+    }
+    text.nfc().collect()
+}
+
+/// Whether the text is in form C already.
+pub fn is_nfc(text: &str) -> bool {
+    text.is_ascii()
+        || match is_nfc_quick(text.chars()) {
+            IsNormalized::Yes => true,
+            IsNormalized::No => false,
+            IsNormalized::Maybe => text.nfc().eq(text.chars()),
+        }
+}
+
+/// Whether people mean a pattern by this text.
+pub fn looks_like_a_pattern(text: &str) -> bool {
+    text.contains(['*', '?', '[', '{'])
+}
+
+/// A compiled glob. A name that *is* the text matches too, so that a file
+/// called `[1].txt` can be asked for.
+#[derive(Clone)]
+pub struct Pattern {
+    text: String,
+    glob: GlobMatcher,
+}
+
+impl Pattern {
+    /// The longest pattern, in bytes.
+    pub const MAX: usize = 1024;
+
+    /// Compiles a glob.
+    pub fn new(text: &str) -> Result<Self, PatternError> {
+        if text.len() > Self::MAX {
+            return Err(PatternError::TooLong);
+        }
+        let glob = GlobBuilder::new(text)
+            .literal_separator(true)
+            .backslash_escape(true)
+            .build()
+            .map_err(|e| PatternError::NotAGlob(e.kind().to_string()))?;
+        Ok(Self {
+            text: text.to_owned(),
+            glob: glob.compile_matcher(),
+        })
+    }
+
+    /// Whether this name is meant.
+    pub fn matches(&self, name: &Name) -> bool {
+        let text = if self.text.contains('/') {
+            name.as_str()
+        } else {
+            name.base()
+        };
+        self.glob.is_match(text) || name.as_str() == self.text
+    }
+
+    /// As it was typed.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// What every full path that matches starts with: nothing else need be looked at.
+    pub fn prefix(&self) -> &str {
+        if !self.text.contains('/') {
+            return "";
+        }
+        let end = self.text.find(['*', '?', '[', '{', '\\']);
+        &self.text[..end.unwrap_or(self.text.len())]
+    }
+}
+
+impl fmt::Debug for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Pattern({:?})", self.text)
+    }
+}
+
+/// Why a text is no pattern.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum PatternError {
+    /// Over [`Pattern::MAX`] bytes.
+    #[error("a pattern has at most 1024 bytes")]
+    TooLong,
+    /// Unbalanced brackets and the like.
+    #[error("this is no pattern: {0}")]
+    NotAGlob(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> Name {
+        text.parse().expect("a name")
+    }
+
+    #[test]
+    fn a_path_fits_better_than_a_base_name_and_that_better_than_a_lookalike() {
+        assert_eq!(fit(&name("a/b.txt"), "a/b.txt"), Some(Fit::Path));
+        assert_eq!(fit(&name("a/b.txt"), "b.txt"), Some(Fit::Base));
+        assert_eq!(fit(&name("a/b.txt"), "B.txt"), None);
+        assert_eq!(fit(&name("a/b.txt"), "a"), None);
+        let (composed, decomposed) = ("\u{fc}.txt", "u\u{308}.txt");
+        assert_eq!(fit(&name(composed), composed), Some(Fit::Path));
+        assert_eq!(fit(&name(composed), decomposed), Some(Fit::Normalised));
+        assert_eq!(
+            fit(&name(&format!("x/{decomposed}")), composed),
+            Some(Fit::Normalised)
+        );
+        assert!(Fit::Path < Fit::Base && Fit::Base < Fit::Normalised);
+    }
+
+    #[test]
+    fn a_pattern_without_a_slash_is_about_base_names() {
+        let matches =
+            |pattern: &str, path: &str| Pattern::new(pattern).expect("a glob").matches(&name(path));
+        for (pattern, path, yes) in [
+            ("*.txt", "a/b.txt", true),
+            ("**", "a/b/c", true),
+            ("*", "a/b/c", true),
+            ("a/*.txt", "a/b.txt", true),
+            ("a/*.txt", "a/b/c.txt", false),
+            ("a/**", "a/b/c.txt", true),
+            ("a/**", "b/a/c.txt", false),
+            ("**/c.txt", "a/b/c.txt", true),
+            ("B*", "b.txt", false),
+            ("[1].txt", "1.txt", true),
+            ("[1].txt", "[1].txt", true),
+            ("{a,b}.txt", "x/b.txt", true),
+        ] {
+            assert_eq!(matches(pattern, path), yes, "{pattern} {path}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_knows_what_its_matches_start_with() {
+        for (pattern, prefix) in [
+            ("dir/sub/*.txt", "dir/sub/"),
+            ("*.txt", ""),
+            ("a{b,c}/d", "a"),
+            ("a/b", "a/b"),
+        ] {
+            assert_eq!(Pattern::new(pattern).expect("a glob").prefix(), prefix);
+        }
+    }
+
+    #[test]
+    fn nonsense_is_refused_with_a_reason() {
+        assert!(matches!(
+            Pattern::new("a[b"),
+            Err(PatternError::NotAGlob(_))
+        ));
+        assert_eq!(
+            Pattern::new(&"*".repeat(2000)).expect_err("too long"),
+            PatternError::TooLong
+        );
+    }
+}

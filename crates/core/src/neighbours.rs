@@ -1,0 +1,239 @@
+//! Which peers are worth keeping a link with.
+//!
+//! Owns the scores and the rule of replacement; the links themselves are in
+//! `links`. A neighbour's score is how many useful answers it gave, each
+//! counting half as much after ten minutes, over how long its answers take.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use thorp_wire::PeerId;
+
+use crate::time::Instant;
+
+/// A useful answer counts half after this long.
+const HALF_LIFE: Duration = Duration::from_mins(10);
+/// How many neighbours are kept whatever their score, so that the village
+/// does not fall into cliques.
+const KEPT_AT_RANDOM: usize = 2;
+/// How much better a newcomer must be than the one it replaces.
+const CLEARLY: f64 = 2.0;
+/// What an answer takes where it has not been measured.
+const USUAL_RTT: Duration = Duration::from_millis(25);
+/// No answer counts as quicker: below this it does not matter to a person.
+const QUICK: Duration = Duration::from_millis(1);
+
+/// The neighbours' scores.
+#[derive(Debug)]
+pub struct Neighbours {
+    max: usize,
+    scores: BTreeMap<PeerId, Score>,
+    random: fastrand::Rng,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Score {
+    useful: f64,
+    counted: Instant,
+    rtt: Duration,
+    protected: bool,
+}
+
+/// Whether there is room for one more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Room {
+    /// There is.
+    Free,
+    /// There is when this one is let go.
+    Replacing(PeerId),
+    /// There is none.
+    Full,
+}
+
+impl Neighbours {
+    /// No neighbours, and room for `max`.
+    pub fn new(max: usize, seed: u64) -> Self {
+        Self {
+            max,
+            scores: BTreeMap::new(),
+            random: fastrand::Rng::with_seed(seed),
+        }
+    }
+
+    /// Whether there is room for a newcomer that is about to be useful once.
+    pub fn room(&self, now: Instant) -> Room {
+        if self.scores.len() < self.max {
+            return Room::Free;
+        }
+        let newcomer = Score {
+            useful: 1.0,
+            counted: now,
+            rtt: USUAL_RTT,
+            protected: false,
+        };
+        match self.worst(now) {
+            Some((id, score)) if newcomer.value(now) > score.value(now) * CLEARLY => {
+                Room::Replacing(*id)
+            }
+            _ => Room::Full,
+        }
+    }
+
+    /// Who is to go when one more must come in; nobody, while there is room.
+    pub fn surplus(&self, now: Instant) -> Option<PeerId> {
+        if self.scores.len() < self.max {
+            return None;
+        }
+        Some(*self.worst(now)?.0)
+    }
+
+    /// Somebody has become a neighbour.
+    pub fn add(&mut self, now: Instant, id: PeerId) {
+        let fresh = Score {
+            useful: 0.0,
+            counted: now,
+            rtt: USUAL_RTT,
+            protected: false,
+        };
+        self.scores.entry(id).or_insert(fresh);
+        let protected = self.scores.values().filter(|score| score.protected).count();
+        // Each newcomer is as likely as any other to be one of those kept at random.
+        let chance = self.random.usize(..self.scores.len()) < KEPT_AT_RANDOM;
+        if protected < KEPT_AT_RANDOM.min(self.max / 2)
+            && chance
+            && let Some(score) = self.scores.get_mut(&id)
+        {
+            score.protected = true;
+        }
+    }
+
+    /// Somebody is no neighbour any more. Whether it was one.
+    pub fn remove(&mut self, id: PeerId) -> bool {
+        self.scores.remove(&id).is_some()
+    }
+
+    /// Whether somebody is a neighbour.
+    pub fn contains(&self, id: PeerId) -> bool {
+        self.scores.contains_key(&id)
+    }
+
+    /// Everybody who is a neighbour, in the order of their ids.
+    pub fn ids(&self) -> impl Iterator<Item = PeerId> + '_ {
+        self.scores.keys().copied()
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.scores.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.scores.is_empty()
+    }
+
+    /// A neighbour gave a useful answer.
+    pub fn was_useful(&mut self, now: Instant, id: PeerId, rtt: Option<Duration>) {
+        if let Some(score) = self.scores.get_mut(&id) {
+            score.useful = score.useful_now(now) + 1.0;
+            score.counted = now;
+            score.rtt = rtt.unwrap_or(score.rtt);
+        }
+    }
+
+    /// Neighbours, the best first.
+    pub fn best(&self, now: Instant) -> Vec<PeerId> {
+        let mut ranked: Vec<_> = self.scores.iter().collect();
+        ranked.sort_by(|(_, a), (_, b)| b.value(now).total_cmp(&a.value(now)));
+        ranked.into_iter().map(|(id, _)| *id).collect()
+    }
+}
+
+impl Neighbours {
+    fn worst(&self, now: Instant) -> Option<(&PeerId, &Score)> {
+        self.scores
+            .iter()
+            .filter(|(_, score)| !score.protected)
+            .min_by(|(_, a), (_, b)| a.value(now).total_cmp(&b.value(now)))
+    }
+}
+
+impl Score {
+    fn useful_now(&self, now: Instant) -> f64 {
+        let halves = (now - self.counted).as_secs_f64() / HALF_LIFE.as_secs_f64();
+        self.useful * 0.5f64.powf(halves)
+    }
+
+    fn value(&self, now: Instant) -> f64 {
+        self.useful_now(now) / self.rtt.max(QUICK).as_secs_f64()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RTT: Option<Duration> = Some(Duration::from_millis(25));
+
+    fn id(n: u8) -> PeerId {
+        PeerId::new([n; 32])
+    }
+
+    fn at(seconds: u64) -> Instant {
+        Instant::after_start(Duration::from_secs(seconds))
+    }
+
+    #[test]
+    fn a_full_table_of_useful_neighbours_declines() {
+        let mut table = Neighbours::new(3, 7);
+        for n in 1..=3 {
+            assert_eq!(table.room(at(0)), Room::Free);
+            table.add(at(0), id(n));
+            table.was_useful(at(0), id(n), RTT);
+        }
+        assert_eq!(table.room(at(1)), Room::Full);
+    }
+
+    #[test]
+    fn a_neighbour_that_was_of_no_use_for_long_makes_room() {
+        let mut table = Neighbours::new(4, 7);
+        for n in 1..=4 {
+            table.add(at(0), id(n));
+            table.was_useful(at(0), id(n), RTT);
+        }
+        let hour = at(3600);
+        for n in 1..=3 {
+            table.was_useful(hour, id(n), RTT);
+        }
+        match table.room(hour) {
+            Room::Replacing(worst) => assert_eq!(worst, id(4)),
+            // Unless it is one of those that are kept whatever they are worth.
+            room => assert!(room == Room::Full && table.scores[&id(4)].protected),
+        }
+    }
+
+    #[test]
+    fn the_quick_and_useful_come_first() {
+        let mut table = Neighbours::new(8, 7);
+        for n in 1..=3 {
+            table.add(at(0), id(n));
+        }
+        table.was_useful(at(0), id(2), Some(Duration::from_millis(2)));
+        table.was_useful(at(0), id(3), Some(Duration::from_millis(20)));
+        assert_eq!(table.best(at(0)), [id(2), id(3), id(1)]);
+    }
+
+    #[test]
+    fn at_most_two_are_protected() {
+        let mut table = Neighbours::new(32, 7);
+        for n in 1..=32 {
+            table.add(at(0), id(n));
+        }
+        let protected = table
+            .scores
+            .values()
+            .filter(|score| score.protected)
+            .count();
+        assert!((1..=KEPT_AT_RANDOM).contains(&protected), "{protected}");
+    }
+}

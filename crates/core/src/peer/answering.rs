@@ -1,0 +1,115 @@
+//! Others' questions: answered from memory, at once, unless a file is to be
+//! hashed first.
+//!
+//! What an answer looks like is decided in [`answer`](crate::answer).
+
+use std::time::Duration;
+
+use thorp_wire::frame::{Body, Find, Frame, Query, Reason, Refused, RequestId};
+use thorp_wire::{Name, PeerId};
+
+use super::{Output, Peer};
+use crate::answer::{Library, members};
+use crate::links::LinkId;
+use crate::time::Instant;
+
+/// How long somebody who asked for a file's root waits for it.
+const HASHING_WITHIN: Duration = Duration::from_secs(8);
+/// Questions of one member that may wait for a hash.
+const HASHING_EACH: usize = 64;
+
+/// A question that waits for files to be hashed.
+#[derive(Debug)]
+pub(super) struct Hashing {
+    pub(super) link: LinkId,
+    pub(super) until: Instant,
+    request: RequestId,
+    find: Find,
+}
+
+impl Peer {
+    pub(super) fn asked(&mut self, now: Instant, id: LinkId, request: RequestId, find: Find) {
+        let Some(link) = self.links.get_mut(id) else {
+            return;
+        };
+        if !link.allowance.take(now) {
+            let refused = Refused {
+                reason: Reason::Busy,
+                text: "too many questions".to_owned(),
+            };
+            self.send(now, id, Frame::with_request(request, refused));
+            return;
+        }
+        let unhashed = self.own_unhashed(&find);
+        let on_this_link = |hashing: &&Hashing| hashing.link == id;
+        let waiting = self.hashing.iter().filter(on_this_link).count();
+        if unhashed.is_empty() || waiting >= HASHING_EACH {
+            self.answer(now, id, request, &find);
+            return;
+        }
+        self.out.extend(unhashed.into_iter().map(Output::HashNow));
+        self.hashing.push(Hashing {
+            link: id,
+            until: now + HASHING_WITHIN,
+            request,
+            find,
+        });
+    }
+
+    /// Answers questions that have waited for too long, or for files that are
+    /// hashed now (which can only be where the share has changed).
+    pub(super) fn answer_hashed(&mut self, now: Instant, share_changed: bool) {
+        for hashing in std::mem::take(&mut self.hashing) {
+            let late = hashing.until <= now;
+            if late || (share_changed && self.own_unhashed(&hashing.find).is_empty()) {
+                self.answer(now, hashing.link, hashing.request, &hashing.find);
+            } else {
+                self.hashing.push(hashing);
+            }
+        }
+    }
+
+    pub(super) fn library<'a>(&'a self, among: &'a dyn Fn(PeerId) -> bool) -> Library<'a> {
+        Library {
+            catalogue: &self.catalogue,
+            links: &self.links,
+            among,
+        }
+    }
+
+    fn answer(&mut self, now: Instant, id: LinkId, request: RequestId, find: &Find) {
+        let Some(asker) = self.links.get(id).map(|link| link.member.id) else {
+            return;
+        };
+        let found = if let Query::Members(after) = find.query {
+            let neighbours = self.neighbours.ids().filter(|peer| *peer != asker);
+            let links = neighbours.filter_map(|peer| Some(self.links.to(peer)?.1));
+            Ok(members(links, after, &self.catalogue))
+        } else {
+            let me = self.config.me.id;
+            let among = |peer| peer == me || (find.hops > 0 && peer != asker);
+            self.library(&among).files(find)
+        };
+        let answer: Body = match found {
+            Ok(found) => found.into(),
+            Err(error) => Refused {
+                reason: Reason::NotServed,
+                text: error.to_string(),
+            }
+            .into(),
+        };
+        self.send(now, id, Frame::with_request(request, answer));
+    }
+
+    fn own_unhashed(&self, find: &Find) -> Vec<Name> {
+        let (true, Query::Names(names)) = (find.hash_now, &find.query) else {
+            return Vec::new();
+        };
+        let unhashed = names.iter().filter_map(|name| {
+            let name: Name = name.parse().ok()?;
+            self.own_entry(&name).filter(|entry| entry.root.is_none())?;
+            Some(name)
+        });
+        unhashed.collect()
+    }
+}

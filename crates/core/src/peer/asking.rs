@@ -1,0 +1,382 @@
+//! Own questions: whom they go to, and what becomes of the answers.
+//!
+//! What to ask, in which order and for how long is decided by
+//! [`Lookup`](crate::lookup::Lookup), [`Survey`](crate::survey::Survey) and
+//! [`Fetches`](crate::fetch::Fetches); this turns their wishes into frames
+//! and frames into their answers.
+
+use std::time::Duration;
+
+use thorp_wire::frame::{Find, Found, Frame, Refused, RequestId, Variant};
+use thorp_wire::{Content, PeerId};
+
+use super::{AskId, Notice, Output, Peer};
+use crate::fetch::{self, Failure, FetchId};
+use crate::links::LinkId;
+use crate::lookup::{self, Source, Surroundings, Tracker, TrackerUse};
+use crate::survey::{self, Subject, Survey};
+use crate::time::Instant;
+
+/// How many neighbours are asked about a name that memory does not have.
+const ASKED_NEIGHBOURS: usize = 8;
+
+/// What a link is wanted for.
+#[derive(Debug)]
+pub(super) enum Errand {
+    Ask(Asker, Find),
+    Get(FetchId, Content),
+}
+
+/// For whom something is asked.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Asker {
+    Lookup(AskId, u32),
+    Survey(AskId),
+    Widening(FetchId),
+    Fetch(FetchId),
+}
+
+/// Something asked on a link, without an answer yet.
+#[derive(Debug)]
+pub(super) struct Question {
+    pub(super) errand: Errand,
+    asked: Instant,
+}
+
+impl Peer {
+    /// Runs an errand on a link that is up, if it is still wanted.
+    pub(super) fn run(&mut self, now: Instant, link: LinkId, errand: Errand) {
+        let Some(who) = self.links.get(link).map(|link| link.member.id) else {
+            return;
+        };
+        if !self.is_wanted(&errand, who) {
+            return;
+        }
+        let request = self.links.next_request(link);
+        match &errand {
+            Errand::Ask(_, find) => {
+                self.send(now, link, Frame::with_request(request, find.clone()));
+            }
+            Errand::Get(fetch, content) => {
+                self.links.said(now, link);
+                self.out.push_back(Output::Get {
+                    fetch: *fetch,
+                    link,
+                    request,
+                    content: *content,
+                });
+            }
+        }
+        let question = Question { errand, asked: now };
+        self.questions.insert((link, request), question);
+    }
+
+    pub(super) fn found(&mut self, now: Instant, id: LinkId, request: RequestId, mut found: Found) {
+        let Some(question) = self.questions.remove(&(id, request)) else {
+            return;
+        };
+        let Some(link) = self.links.get_mut(id) else {
+            return;
+        };
+        link.answered_in(now - question.asked);
+        let who = link.member.id;
+        let tracker = link.member.tracker;
+        // Whoever answers does not know by which address it is reached.
+        let itself = link.holder();
+        for holder in found
+            .variants
+            .iter_mut()
+            .flat_map(|variant| &mut variant.holders)
+        {
+            if holder.id == who {
+                *holder = itself.clone();
+            }
+        }
+        let me = self.config.me.id;
+        for variant in &mut found.variants {
+            variant.holders.retain(|holder| holder.id != me);
+        }
+        let Errand::Ask(asker, asked) = question.errand else {
+            self.no_answer(question.errand.asker(), who, Failure::NotHere);
+            return;
+        };
+        let more = match asker {
+            Asker::Lookup(ask, round) => self
+                .lookups
+                .get_mut(&ask)
+                .filter(|lookup| lookup.round() == round)
+                .and_then(|lookup| lookup.found(now, who, tracker, &asked, found)),
+            Asker::Survey(ask) => self
+                .surveys
+                .get_mut(&ask)
+                .and_then(|survey| survey.found(now, who, &asked, found)),
+            Asker::Widening(fetch) => {
+                self.fetches.widened(fetch, Some(found));
+                None
+            }
+            Asker::Fetch(_) => None,
+        };
+        if let Some(find) = more {
+            self.run(now, id, Errand::Ask(asker, find));
+        }
+    }
+
+    pub(super) fn refused(&mut self, id: LinkId, request: RequestId, refused: &Refused) {
+        let Some(question) = self.questions.remove(&(id, request)) else {
+            return;
+        };
+        let Some(who) = self.links.get(id).map(|link| link.member.id) else {
+            return;
+        };
+        self.no_answer(question.errand.asker(), who, refused.reason.into());
+    }
+
+    pub(super) fn no_answer(&mut self, asker: Asker, who: PeerId, failure: Failure) {
+        match asker {
+            Asker::Lookup(ask, round) => {
+                if let Some(lookup) = self
+                    .lookups
+                    .get_mut(&ask)
+                    .filter(|lookup| lookup.round() == round)
+                {
+                    lookup.no_answer(who);
+                }
+            }
+            Asker::Survey(ask) => {
+                if let Some(survey) = self.surveys.get_mut(&ask) {
+                    survey.no_answer(who);
+                }
+            }
+            Asker::Widening(fetch) => self.fetches.widened(fetch, None),
+            Asker::Fetch(fetch) => self.fetches.failed(fetch, who, failure),
+        }
+    }
+    pub(super) fn survey(
+        &mut self,
+        now: Instant,
+        ask: AskId,
+        subject: Subject,
+        from: Option<String>,
+    ) {
+        let me = self.config.me.id;
+        let remembered = match &subject {
+            Subject::Files(pattern) => {
+                let among = |peer| peer != me;
+                let library = self.library(&among);
+                let files = self.catalogue.matching(pattern, None, &among);
+                Found {
+                    variants: files.map(|file| library.variant(file)).collect(),
+                    ..Found::default()
+                }
+            }
+            Subject::Members => Found {
+                members: self.neighbours().collect(),
+                ..Found::default()
+            },
+        };
+        self.surveys
+            .insert(ask, Survey::new(now, subject, from, remembered));
+    }
+
+    pub(super) fn received(
+        &mut self,
+        now: Instant,
+        fetch: FetchId,
+        id: LinkId,
+        request: RequestId,
+        verified: bool,
+    ) {
+        let question = self.questions.remove(&(id, request));
+        let (Some(link), Some(question)) = (self.links.get_mut(id), question) else {
+            return;
+        };
+        let holder = link.holder();
+        if !verified {
+            self.fetches
+                .failed(fetch, holder.id, Failure::Mismatch(holder.id));
+            self.out.push_back(Output::Notice(Notice::Liar(holder)));
+            self.close(now, id, "what it sent is not what it listed");
+            return;
+        }
+        link.answered_in(now - question.asked);
+        let rtt = link.rtt;
+        self.neighbours.was_useful(now, holder.id, rtt);
+        self.publishing.release(id);
+        // Late bytes from a holder that was passed over are as good as any.
+        if self.fetches.drop(fetch) {
+            self.out.push_back(Output::Fetched(fetch, holder));
+        }
+    }
+
+    pub(super) fn advance_lookups(&mut self, now: Instant) {
+        for ask in self.lookups.keys().copied().collect::<Vec<_>>() {
+            // Taken out while it looks around, for it is part of what it sees.
+            while let Some(mut lookup) = self.lookups.remove(&ask) {
+                let actions = lookup.advance(now, &Around { now, peer: self });
+                let asker = Asker::Lookup(ask, lookup.round());
+                self.lookups.insert(ask, lookup);
+                if actions.is_empty() {
+                    break;
+                }
+                for action in actions {
+                    match action {
+                        lookup::Action::Ask(whom, find) => {
+                            self.send_to(now, whom, Errand::Ask(asker, find));
+                        }
+                        lookup::Action::Finish(outcome) => {
+                            self.lookups.remove(&ask);
+                            self.count(now, &outcome);
+                            self.out.push_back(Output::LookedUp(ask, outcome));
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether somebody still waits for what this errand would bring from there.
+    fn is_wanted(&self, errand: &Errand, who: PeerId) -> bool {
+        match errand.asker() {
+            Asker::Lookup(ask, round) => self
+                .lookups
+                .get(&ask)
+                .is_some_and(|lookup| lookup.round() == round),
+            Asker::Survey(ask) => self.surveys.contains_key(&ask),
+            Asker::Widening(_) => true,
+            Asker::Fetch(fetch) => self.fetches.asked_of(fetch) == Some(who),
+        }
+    }
+
+    fn count(&mut self, now: Instant, outcome: &lookup::Outcome) {
+        for (_, answer) in &outcome.names {
+            match answer {
+                lookup::Answer::Found(Source::Memory, _) => self.tally.neighbours += 1,
+                lookup::Answer::Found(Source::Neighbour(via), _) => {
+                    self.tally.neighbours += 1;
+                    let rtt = self.links.to(*via).and_then(|(_, link)| link.rtt);
+                    self.neighbours.was_useful(now, *via, rtt);
+                }
+                lookup::Answer::Found(Source::Tracker, _) => self.tally.tracker += 1,
+                lookup::Answer::Alike(_) | lookup::Answer::Nobody => match outcome.tracker {
+                    TrackerUse::Asked => self.tally.tracker += 1,
+                    TrackerUse::Spared | TrackerUse::Unreachable => self.tally.nobody += 1,
+                },
+            }
+        }
+    }
+
+    pub(super) fn advance_surveys(&mut self, now: Instant) {
+        let neighbours: Vec<PeerId> = self.neighbours.ids().collect();
+        for ask in self.surveys.keys().copied().collect::<Vec<_>>() {
+            loop {
+                let tracker = self.home.tracker();
+                let Some(survey) = self.surveys.get_mut(&ask) else {
+                    break;
+                };
+                let actions = survey.advance(now, tracker, &neighbours);
+                if actions.is_empty() {
+                    break;
+                }
+                for action in actions {
+                    match action {
+                        survey::Action::Ask(whom, find) => match self.links.to(whom) {
+                            Some((link, _)) => {
+                                self.run(now, link, Errand::Ask(Asker::Survey(ask), find));
+                            }
+                            None => self.no_answer(Asker::Survey(ask), whom, Failure::NotHere),
+                        },
+                        survey::Action::Finish(findings) => {
+                            self.surveys.remove(&ask);
+                            self.out.push_back(Output::Surveyed(ask, findings));
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    pub(super) fn advance_fetches(&mut self, now: Instant) {
+        loop {
+            let links = &self.links;
+            let linked = |peer| links.to(peer).is_some();
+            let heard = |peer| Some(links.to(peer)?.1.liveness.last_heard());
+            let actions = self.fetches.advance(now, &linked, &heard);
+            if actions.is_empty() {
+                return;
+            }
+            for action in actions {
+                match action {
+                    fetch::Action::Get(fetch, whom, content) => {
+                        self.send_to(now, whom, Errand::Get(fetch, content));
+                    }
+                    fetch::Action::Widen(fetch, find) => match self.home.link() {
+                        Some(tracker) => {
+                            self.run(now, tracker, Errand::Ask(Asker::Widening(fetch), find));
+                        }
+                        None => self.fetches.widened(fetch, None),
+                    },
+                    fetch::Action::Fail(fetch, failure) => {
+                        self.out.push_back(Output::FetchFailed(fetch, failure));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What a lookup sees of the peer.
+struct Around<'a> {
+    now: Instant,
+    peer: &'a Peer,
+}
+
+impl Surroundings for Around<'_> {
+    fn remembered(&self, typed: &str) -> Vec<Variant> {
+        let me = self.peer.config.me.id;
+        let among = |peer| peer != me;
+        let library = self.peer.library(&among);
+        let files = self
+            .peer
+            .catalogue
+            .named(typed, &among)
+            .map(|(_, files)| files);
+        files
+            .into_iter()
+            .flatten()
+            .map(|file| library.variant(file))
+            .collect()
+    }
+
+    fn worth_asking(&self) -> Vec<(PeerId, Option<Duration>)> {
+        let peer = self.peer;
+        let best = peer.neighbours.best(self.now);
+        let (listed, unlisted): (Vec<_>, Vec<_>) = best
+            .into_iter()
+            .partition(|id| peer.catalogue.position(*id).is_some());
+        let listed = listed.into_iter().filter(|_| peer.config.hops > 0);
+        let rtt = |id: PeerId| peer.links.to(id).map(|(_, link)| (id, link.rtt));
+        unlisted
+            .into_iter()
+            .chain(listed)
+            .take(ASKED_NEIGHBOURS)
+            .filter_map(rtt)
+            .collect()
+    }
+
+    fn hops(&self) -> u8 {
+        self.peer.config.hops
+    }
+
+    fn tracker(&self) -> Tracker {
+        self.peer.home.tracker()
+    }
+}
+
+impl Errand {
+    pub(super) fn asker(&self) -> Asker {
+        match self {
+            Self::Ask(asker, _) => *asker,
+            Self::Get(fetch, _) => Asker::Fetch(*fetch),
+        }
+    }
+}

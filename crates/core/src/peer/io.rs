@@ -1,0 +1,214 @@
+//! What goes into a peer, and what comes out.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use thorp_wire::frame::{Frame, Holder, RequestId};
+use thorp_wire::{Content, Entry, Name, PeerId};
+
+use crate::fetch::{Failure, FetchId, Wanted};
+use crate::links::{LinkId, Me, Member};
+use crate::lookup;
+use crate::survey::{Findings, Subject};
+
+/// What a peer is told at its start.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// What it says of itself.
+    pub me: Me,
+    /// Whether there is a tracker to dial.
+    pub has_tracker: bool,
+    /// 0: neighbours answer for themselves; 1: for their neighbours too.
+    pub hops: u8,
+    /// What it promises the tracker until that grants another interval.
+    pub tracker_interval: Duration,
+    /// What it promises its neighbours.
+    pub neighbour_interval: Duration,
+    /// The most neighbours.
+    pub max_neighbours: usize,
+    /// For what is left to chance.
+    pub seed: u64,
+}
+
+/// Names a lookup or a survey, for as long as somebody waits for it. Chosen by the shell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AskId(pub u64);
+
+/// What a peer is told.
+#[derive(Debug)]
+pub enum Input {
+    /// Time has passed.
+    Tick,
+    /// A connection to a member is there, encrypted and authenticated.
+    Connected {
+        /// Its number from now on.
+        link: LinkId,
+        /// Who is at the other end.
+        member: Member,
+        /// Whether this end dialled.
+        dialled: bool,
+        /// The address the other end is seen at.
+        remote: IpAddr,
+    },
+    /// A connection is gone.
+    Disconnected {
+        /// Which.
+        link: LinkId,
+        /// Why, for a person.
+        reason: String,
+    },
+    /// A [`Output::Dial`] came to nothing.
+    DialFailed {
+        /// Whom it was for.
+        target: Target,
+        /// Why, for a person.
+        reason: String,
+    },
+    /// A frame has arrived (any but `Content`, which the shell keeps).
+    Frame {
+        /// On this link.
+        link: LinkId,
+        /// The frame.
+        frame: Frame,
+    },
+    /// Bytes have arrived that are no whole frame yet, or no business of the core's.
+    Heard {
+        /// On this link.
+        link: LinkId,
+    },
+    /// A file was sent to somebody.
+    Served {
+        /// On this link.
+        link: LinkId,
+    },
+    /// The share has changed.
+    ShareChanged {
+        /// New, different or newly hashed.
+        added: Vec<Entry>,
+        /// Gone.
+        removed: Vec<Name>,
+    },
+    /// Somebody wants to know where these names are.
+    LookUp {
+        /// Its number from now on.
+        ask: AskId,
+        /// As they were typed.
+        names: Vec<String>,
+        /// Only holders called so.
+        from: Option<String>,
+    },
+    /// Somebody wants to know all there is.
+    Survey {
+        /// Its number from now on.
+        ask: AskId,
+        /// Of what.
+        subject: Subject,
+        /// Only holders called so.
+        from: Option<String>,
+    },
+    /// Somebody wants a file.
+    Fetch {
+        /// Its number from now on.
+        fetch: FetchId,
+        /// Which, and who has it.
+        wanted: Wanted,
+    },
+    /// What became of the bytes that came for a fetch.
+    Received {
+        /// Which fetch.
+        fetch: FetchId,
+        /// On this link.
+        link: LinkId,
+        /// In answer to this question.
+        request: RequestId,
+        /// Whether they were what they should be.
+        verified: bool,
+    },
+    /// Nobody waits for this fetch any more.
+    Abandon {
+        /// Which.
+        fetch: FetchId,
+    },
+    /// Say goodbye to everybody.
+    Stop {
+        /// Why, for a person.
+        reason: String,
+    },
+}
+
+/// What a peer wants done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Connect to somebody.
+    Dial(Target),
+    /// Send a frame.
+    Send(LinkId, Frame),
+    /// Close a connection once what was sent before is on its way.
+    Close(LinkId, String),
+    /// Ask for a file on this link; what comes back is checked and kept by the
+    /// shell, which then says [`Input::Received`].
+    Get {
+        /// For which fetch.
+        fetch: FetchId,
+        /// On this link.
+        link: LinkId,
+        /// With this number.
+        request: RequestId,
+        /// The file.
+        content: Content,
+    },
+    /// Hash this file before others.
+    HashNow(Name),
+    /// A lookup is done.
+    LookedUp(AskId, lookup::Outcome),
+    /// A survey is done.
+    Surveyed(AskId, Findings),
+    /// A file was fetched from this member.
+    Fetched(FetchId, Holder),
+    /// A file cannot be fetched.
+    FetchFailed(FetchId, Failure),
+    /// Something happened that a person may want to know.
+    Notice(Notice),
+    /// What is shown of this peer has changed.
+    Changed,
+}
+
+/// Whom to connect to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// The group's tracker, wherever the shell knows it to be.
+    Tracker,
+    /// This member.
+    Member {
+        /// Its key: whoever answers must have it.
+        id: PeerId,
+        /// Where it may be, the best address first.
+        addresses: Vec<SocketAddr>,
+    },
+}
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// The tracker has accepted this peer.
+    TrackerUp,
+    /// The tracker is gone or cannot be reached.
+    TrackerLost(String),
+    /// A member does not keep this peer's listing, because it is too large.
+    Unlisted(Holder),
+    /// A neighbour's listing is too large to be kept here: it is asked instead.
+    ListingTooLarge(Holder),
+    /// A member sent something else than it was asked for, and was dropped.
+    Liar(Holder),
+}
+
+/// Who answered this peer's lookups, counted by name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Neighbours, from memory or when asked.
+    pub neighbours: u64,
+    /// The tracker.
+    pub tracker: u64,
+    /// Nobody.
+    pub nobody: u64,
+}

@@ -1,0 +1,326 @@
+//! Links come and go: whom to dial, who becomes a neighbour and who ceases to
+//! be one, and what is left to be done when a link is lost.
+//!
+//! The table of links and the rule for two links to one member are in
+//! [`links`](crate::links), the way to the tracker in [`home`](super::home),
+//! the worth of neighbours in [`neighbours`](crate::neighbours).
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use thorp_wire::PeerId;
+use thorp_wire::frame::{Frame, Hello, Holder, Leave, RequestId};
+
+use super::asking::Errand;
+use super::{Notice, Output, Peer, Target};
+use crate::fetch::{Failure, Fetches};
+use crate::links::{Greeted, LinkId, Member, Opening};
+use crate::lookup::Tracker;
+use crate::neighbours::Room;
+use crate::time::Instant;
+
+/// Members that a link is wanted to, and what for.
+#[derive(Debug, Default)]
+pub(super) struct Wanted {
+    links: BTreeMap<PeerId, WantedLink>,
+}
+
+#[derive(Debug, Default)]
+struct WantedLink {
+    /// The shell is dialling and has not said yet what came of it. Nobody is
+    /// dialled twice at once.
+    dialling: bool,
+    errands: Vec<Errand>,
+}
+
+impl Peer {
+    pub(super) fn connected(
+        &mut self,
+        now: Instant,
+        link: LinkId,
+        member: Member,
+        dialled: bool,
+        remote: IpAddr,
+    ) {
+        let id = member.id;
+        if dialled {
+            self.wanted.dialled(id);
+        }
+        if id == self.config.me.id {
+            let reason = "that is this peer itself".to_owned();
+            self.give_up(id, &reason);
+            self.out.push_back(Output::Close(link, reason));
+            return;
+        }
+        let willing = !member.tracker
+            && !self.config.me.visitor
+            && !self.fetches.is_liar(id)
+            && self.has_room_for(now, id);
+        let interval = if member.tracker {
+            self.config.tracker_interval
+        } else {
+            self.config.neighbour_interval
+        };
+        let opening = Opening {
+            member,
+            dialled,
+            remote,
+            willing,
+            interval,
+            applied: self.catalogue.position(id),
+        };
+        let hello = self.links.opened(now, link, opening);
+        self.send(now, link, Frame::plain(hello));
+    }
+
+    pub(super) fn greeted(&mut self, now: Instant, link: LinkId, hello: Hello) {
+        let position = hello
+            .applied
+            .filter(|position| position.epoch == self.config.me.epoch);
+        let epoch = hello.epoch;
+        match self.links.greeted(now, link, hello) {
+            Greeted::Up { replaces } => {
+                self.up(now, link, epoch, position.map(|position| position.seq));
+                if let Some(old) = replaces {
+                    self.close(now, old, "replaced by a newer link");
+                }
+            }
+            Greeted::Redundant => self.close(now, link, "there is another link already"),
+            Greeted::NoCommonVersion => self.close(now, link, "no common version of the protocol"),
+            Greeted::Twice => self.close(now, link, "a second hello"),
+        }
+    }
+
+    fn up(&mut self, now: Instant, id: LinkId, epoch: u64, their_copy: Option<u64>) {
+        let Some(link) = self.links.get(id) else {
+            return;
+        };
+        let peer = link.member.id;
+        let granted = link.liveness.theirs();
+        if link.member.tracker {
+            self.links.agree(id, granted);
+            self.home.up(id, peer);
+            self.out.push_back(Output::Notice(Notice::TrackerUp));
+            self.out.push_back(Output::Changed);
+            if !self.config.me.visitor {
+                self.publishing.begin(id, their_copy, None);
+            }
+        } else if link.is_neighbour() {
+            let restarted = |known: thorp_wire::frame::Position| known.epoch != epoch;
+            if self.catalogue.position(peer).is_some_and(restarted) {
+                self.catalogue.forget(peer);
+            }
+            self.publishing.relist(peer);
+            self.make_room(now, peer);
+            self.neighbours.add(now, peer);
+            self.publishing.begin(id, their_copy, Some(now));
+            self.neighbours_changed(now);
+        } else {
+            self.no_neighbour_any_more(now, peer);
+        }
+        for errand in self.wanted.errands(peer) {
+            self.run(now, id, errand);
+        }
+    }
+
+    pub(super) fn disconnected(&mut self, now: Instant, id: LinkId, reason: &str) {
+        let Some((link, in_use)) = self.links.closed(id) else {
+            return;
+        };
+        let peer = link.member.id;
+        let came_up = link.hello.is_some();
+        self.publishing.end(id);
+        self.hashing.retain(|hashing| hashing.link != id);
+        if in_use && !link.member.tracker {
+            self.no_neighbour_any_more(now, peer);
+        }
+        let lost = self.home.lost(now, id);
+        let not_reached = !came_up && link.member.tracker && link.dialled;
+        if lost || (not_reached && self.home.dial_failed(now)) {
+            self.tracker_lost(reason);
+        }
+        self.ask_elsewhere(now, id, peer, reason);
+        if !came_up {
+            self.give_up(peer, reason);
+        }
+    }
+
+    pub(super) fn dial_failed(&mut self, now: Instant, target: &Target, reason: &str) {
+        match target {
+            Target::Tracker => {
+                if self.home.dial_failed(now) {
+                    self.tracker_lost(reason);
+                }
+            }
+            Target::Member { id, .. } => {
+                self.wanted.dialled(*id);
+                self.give_up(*id, reason);
+            }
+        }
+    }
+
+    /// Runs an errand to a member, over a new link if there is none.
+    pub(super) fn send_to(&mut self, now: Instant, whom: Holder, errand: Errand) {
+        if let Some((link, _)) = self.links.to(whom.id) {
+            self.run(now, link, errand);
+            return;
+        }
+        let coming = self.links.is_opening(whom.id);
+        let wanted = self.wanted.links.entry(whom.id).or_default();
+        wanted.errands.push(errand);
+        if !coming && !wanted.dialling {
+            wanted.dialling = true;
+            self.out.push_back(Output::Dial(Target::Member {
+                id: whom.id,
+                addresses: whom.addresses,
+            }));
+        }
+    }
+
+    pub(super) fn stop(&mut self, now: Instant, reason: &str) {
+        self.home.stop();
+        self.lookups.clear();
+        self.surveys.clear();
+        self.fetches = Fetches::default();
+        self.wanted = Wanted::default();
+        let all: Vec<LinkId> = self.links.all().map(|(id, _)| id).collect();
+        for link in all {
+            self.leave(now, link, reason);
+        }
+    }
+
+    pub(super) fn leave(&mut self, now: Instant, link: LinkId, reason: &str) {
+        let leave = Leave {
+            reason: reason.to_owned(),
+        };
+        self.send(now, link, Frame::plain(leave));
+        self.close(now, link, reason);
+    }
+
+    pub(super) fn close(&mut self, now: Instant, link: LinkId, reason: &str) {
+        self.out.push_back(Output::Close(link, reason.to_owned()));
+        self.disconnected(now, link, reason);
+    }
+
+    pub(super) fn send(&mut self, now: Instant, link: LinkId, frame: Frame) {
+        self.links.said(now, link);
+        self.out.push_back(Output::Send(link, frame));
+    }
+
+    /// A place counts as taken from the moment it was promised in a hello.
+    fn has_room_for(&self, now: Instant, id: PeerId) -> bool {
+        let promised = self
+            .links
+            .all()
+            .filter(|(_, link)| link.willing && link.hello.is_none() && link.member.id != id);
+        match self.neighbours.room(now) {
+            _ if self.neighbours.contains(id) => true,
+            Room::Free => self.neighbours.len() + promised.count() < self.config.max_neighbours,
+            Room::Replacing(_) => promised.count() == 0,
+            Room::Full => false,
+        }
+    }
+
+    /// Lets the least useful neighbour go if the place is needed. Both ends have
+    /// agreed by now, so the newcomer is taken in any case.
+    fn make_room(&mut self, now: Instant, id: PeerId) {
+        if self.neighbours.contains(id) {
+            return;
+        }
+        if let Some(worst) = self.neighbours.surplus(now) {
+            if let Some((link, _)) = self.links.to(worst) {
+                self.leave(now, link, "its place as a neighbour is needed");
+            }
+            self.no_neighbour_any_more(now, worst);
+        }
+    }
+
+    fn no_neighbour_any_more(&mut self, now: Instant, peer: PeerId) {
+        self.catalogue.forget(peer);
+        self.publishing.relist(peer);
+        if self.neighbours.remove(peer) {
+            self.neighbours_changed(now);
+        }
+    }
+
+    fn neighbours_changed(&mut self, now: Instant) {
+        let ids: Vec<PeerId> = self.neighbours.ids().collect();
+        self.publisher.neighbours_changed(now, ids);
+        self.out.push_back(Output::Changed);
+    }
+
+    fn tracker_lost(&mut self, reason: &str) {
+        let notice = Notice::TrackerLost(reason.to_owned());
+        self.out.push_back(Output::Notice(notice));
+        self.out.push_back(Output::Changed);
+        debug_assert!(!matches!(self.home.tracker(), Tracker::Up(_)));
+    }
+
+    /// What was asked on a link that is gone is asked again where another link
+    /// to the same member is up or coming (two that dialled each other at once
+    /// give one link up).
+    fn ask_elsewhere(&mut self, now: Instant, gone: LinkId, peer: PeerId, reason: &str) {
+        let unanswered: Vec<_> = self
+            .questions
+            .range((gone, RequestId(0))..=(gone, RequestId(u32::MAX)))
+            .map(|(key, _)| *key)
+            .collect();
+        let other = self.links.to(peer).map(|(link, _)| link);
+        let coming = self.links.is_opening(peer);
+        for key in unanswered {
+            let Some(question) = self.questions.remove(&key) else {
+                continue;
+            };
+            let errand = question.errand;
+            if let Some(other) = other {
+                self.run(now, other, errand);
+            } else if coming {
+                let wanted = self.wanted.links.entry(peer).or_default();
+                wanted.errands.push(errand);
+            } else {
+                let failure = Failure::Unreachable(reason.to_owned());
+                self.no_answer(errand.asker(), peer, failure);
+            }
+        }
+    }
+
+    /// Nothing can be done at a member that cannot be reached, unless there is
+    /// still hope for another link to it.
+    fn give_up(&mut self, peer: PeerId, reason: &str) {
+        if self.wanted.is_dialling(peer) || self.links.is_opening(peer) {
+            return;
+        }
+        for errand in self.wanted.errands(peer) {
+            let failure = Failure::Unreachable(reason.to_owned());
+            self.no_answer(errand.asker(), peer, failure);
+        }
+    }
+}
+
+impl Wanted {
+    /// The shell is done with dialling this member.
+    fn dialled(&mut self, id: PeerId) {
+        if let Some(wanted) = self.links.get_mut(&id) {
+            wanted.dialling = false;
+            if wanted.errands.is_empty() {
+                self.links.remove(&id);
+            }
+        }
+    }
+
+    fn is_dialling(&self, id: PeerId) -> bool {
+        self.links.get(&id).is_some_and(|wanted| wanted.dialling)
+    }
+
+    /// Takes what is to be done at this member.
+    fn errands(&mut self, id: PeerId) -> Vec<Errand> {
+        let Some(wanted) = self.links.get_mut(&id) else {
+            return Vec::new();
+        };
+        let errands = std::mem::take(&mut wanted.errands);
+        if !wanted.dialling {
+            self.links.remove(&id);
+        }
+        errands
+    }
+}

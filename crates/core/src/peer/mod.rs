@@ -1,0 +1,206 @@
+//! A peer: a machine that shares, looks up and fetches.
+//!
+//! [`Peer::handle`] takes one input; then [`Peer::poll_output`] is drained. It
+//! routes: each question of substance is decided in a smaller machine.
+//!
+//! ```text
+//! links       who is connected, and who is to be given up
+//! home        the way to the tracker
+//! neighbours  which links are worth keeping
+//! publisher   what to tell others of the own share
+//! catalogue   what the neighbours have, and oneself
+//! lookup      names: memory, neighbours, tracker
+//! survey      patterns and members: the tracker, page by page
+//! fetch       from whom next
+//! ```
+
+mod answering;
+mod asking;
+mod due;
+mod frames;
+mod home;
+mod io;
+mod linking;
+mod publishing;
+
+use std::collections::{BTreeMap, VecDeque};
+
+use thorp_wire::frame::{Holder, MemberRow, RequestId};
+use thorp_wire::{Entry, Name, PeerId};
+
+use crate::answer::member_row;
+use crate::catalogue::Catalogue;
+use crate::fetch::Fetches;
+use crate::links::{LinkId, Links};
+use crate::lookup::{Lookup, Tracker};
+use crate::neighbours::Neighbours;
+use crate::publisher::Publisher;
+use crate::survey::Survey;
+use crate::time::Instant;
+
+use answering::Hashing;
+use asking::Question;
+use home::Home;
+pub use io::{AskId, Config, Input, Notice, Output, Tally, Target};
+use publishing::Publishing;
+
+/// A peer.
+#[derive(Debug)]
+pub struct Peer {
+    config: Config,
+    links: Links,
+    home: Home,
+    neighbours: Neighbours,
+    publisher: Publisher,
+    publishing: Publishing,
+    catalogue: Catalogue,
+    lookups: BTreeMap<AskId, Lookup>,
+    surveys: BTreeMap<AskId, Survey>,
+    fetches: Fetches,
+    /// Members that a link is wanted to, and what for.
+    wanted: linking::Wanted,
+    /// Questions without an answer yet.
+    questions: BTreeMap<(LinkId, RequestId), Question>,
+    /// Others' questions that wait for a file to be hashed.
+    hashing: Vec<Hashing>,
+    tally: Tally,
+    out: VecDeque<Output>,
+}
+
+impl Peer {
+    /// A peer with an empty share.
+    pub fn new(now: Instant, config: Config) -> Self {
+        let me = config.me.clone();
+        let mut catalogue = Catalogue::new(frames::NEIGHBOUR_BOUNDS, Some(me.id));
+        Self {
+            home: Home::new(
+                now,
+                config.has_tracker,
+                config.tracker_interval,
+                config.seed,
+            ),
+            neighbours: Neighbours::new(config.max_neighbours, config.seed),
+            publisher: Publisher::new(me.id, me.epoch, &mut catalogue),
+            publishing: Publishing::default(),
+            catalogue,
+            links: Links::new(me),
+            config,
+            lookups: BTreeMap::new(),
+            surveys: BTreeMap::new(),
+            fetches: Fetches::default(),
+            wanted: linking::Wanted::default(),
+            questions: BTreeMap::new(),
+            hashing: Vec::new(),
+            tally: Tally::default(),
+            out: VecDeque::new(),
+        }
+    }
+
+    /// Takes one input. Nothing else changes the machine.
+    pub fn handle(&mut self, now: Instant, input: Input) {
+        let share_changed = matches!(input, Input::ShareChanged { .. });
+        match input {
+            Input::Tick => {}
+            Input::Connected {
+                link,
+                member,
+                dialled,
+                remote,
+            } => self.connected(now, link, member, dialled, remote),
+            Input::Disconnected { link, reason } => self.disconnected(now, link, &reason),
+            Input::DialFailed { target, reason } => self.dial_failed(now, &target, &reason),
+            Input::Frame { link, frame } => self.frame(now, link, frame),
+            Input::Heard { link } => self.links.heard(now, link),
+            Input::Served { link } => {
+                self.links.said(now, link);
+                self.publishing.release(link);
+            }
+            Input::ShareChanged { added, removed } => {
+                self.publisher
+                    .share_changed(now, &mut self.catalogue, added, removed);
+                self.out.push_back(Output::Changed);
+            }
+            Input::LookUp { ask, names, from } => {
+                self.lookups.insert(ask, Lookup::new(now, names, from));
+            }
+            Input::Survey { ask, subject, from } => self.survey(now, ask, subject, from),
+            Input::Fetch { fetch, wanted } => self.fetches.want(fetch, wanted),
+            Input::Received {
+                fetch,
+                link,
+                request,
+                verified,
+            } => self.received(now, fetch, link, request, verified),
+            Input::Abandon { fetch } => {
+                self.fetches.drop(fetch);
+            }
+            Input::Stop { reason } => self.stop(now, &reason),
+        }
+        self.advance(now, share_changed);
+    }
+
+    /// The next thing to do, until there is none.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.out.pop_front()
+    }
+
+    /// When to come back with [`Input::Tick`], if nothing happens before.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let heard = |peer| self.last_heard(peer);
+        let hashing = self.hashing.iter().map(|hashing| hashing.until);
+        self.lookups
+            .values()
+            .filter_map(Lookup::deadline)
+            .chain(self.surveys.values().filter_map(Survey::deadline))
+            .chain(hashing)
+            .chain(self.links.next_deadline())
+            .chain(self.home.next_dial())
+            .chain(self.publisher.publish_at())
+            .chain(self.publishing.next_release())
+            .chain(self.fetches.deadline(&heard))
+            .min()
+    }
+
+    /// The neighbours, in the order of their ids.
+    pub fn neighbours(&self) -> impl Iterator<Item = MemberRow> + '_ {
+        self.neighbours
+            .ids()
+            .filter_map(|id| Some(member_row(self.links.to(id)?.1, &self.catalogue)))
+    }
+
+    /// The member with this id, if there is a link to it.
+    pub fn member(&self, id: PeerId) -> Option<Holder> {
+        Some(self.links.to(id)?.1.holder())
+    }
+
+    /// The own listing and the neighbours'.
+    pub fn catalogue(&self) -> &Catalogue {
+        &self.catalogue
+    }
+
+    /// Whether this peer lists a file by exactly this name.
+    pub fn shares(&self, name: &Name) -> bool {
+        self.own_entry(name).is_some()
+    }
+
+    /// How it is with the tracker.
+    pub fn tracker(&self) -> Tracker {
+        self.home.tracker()
+    }
+
+    /// Who answered the lookups so far.
+    pub fn tally(&self) -> Tally {
+        self.tally
+    }
+
+    fn own_entry(&self, name: &Name) -> Option<Entry> {
+        self.catalogue.listing(self.config.me.id)?.entry(name)
+    }
+
+    fn last_heard(&self, peer: PeerId) -> Option<Instant> {
+        Some(self.links.to(peer)?.1.liveness.last_heard())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,219 @@
+//! What to tell others of one's own share, and since when.
+//!
+//! Owns the history of the own listing: a number that grows with each batch of
+//! changes, and which names changed at which number. From it an update can be
+//! made for anybody, wherever their copy stands. The listing itself is in the
+//! catalogue; which links want updates is decided in the peer machine.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use thorp_wire::frame::Update;
+use thorp_wire::{Entry, Name, PeerId};
+
+use crate::catalogue::Catalogue;
+use crate::time::Instant;
+
+/// Changes are gathered for this long before they are told.
+pub const GATHER: Duration = Duration::from_millis(100);
+
+/// Names in the history beyond which the oldest part of it is dropped. Whoever
+/// stands before that gets a full update.
+const HISTORY: usize = 200_000;
+
+/// Bytes of entries that go into one frame: far below the limit, so that
+/// other frames can go in between.
+const FRAME: usize = 128 * 1024;
+
+/// The own listing's history.
+#[derive(Debug)]
+pub struct Publisher {
+    own: PeerId,
+    epoch: u64,
+    /// The state that has been published.
+    seq: u64,
+    history: BTreeMap<u64, Vec<Name>>,
+    history_names: usize,
+    /// Updates can be made from any state since this one.
+    oldest: u64,
+    neighbours_changed: u64,
+    unpublished: Unpublished,
+}
+
+/// Changes that nobody has been told of.
+#[derive(Debug, Default)]
+struct Unpublished {
+    names: BTreeSet<Name>,
+    neighbours: Option<Vec<PeerId>>,
+    since: Option<Instant>,
+}
+
+impl Publisher {
+    /// The history of an empty share, at state 0.
+    pub fn new(own: PeerId, epoch: u64, catalogue: &mut Catalogue) -> Self {
+        let nothing = Update {
+            since: None,
+            ..Update::heartbeat(0)
+        };
+        catalogue.apply(own, epoch, nothing);
+        Self {
+            own,
+            epoch,
+            seq: 0,
+            history: BTreeMap::new(),
+            history_names: 0,
+            oldest: 0,
+            neighbours_changed: 0,
+            unpublished: Unpublished::default(),
+        }
+    }
+
+    /// The state that has been published.
+    pub fn seq(&self) -> u64 {
+        self.seq
+    }
+
+    /// The share has changed. It is listed at once and published soon.
+    pub fn share_changed(
+        &mut self,
+        now: Instant,
+        catalogue: &mut Catalogue,
+        added: Vec<Entry>,
+        removed: Vec<Name>,
+    ) {
+        if added.is_empty() && removed.is_empty() {
+            return;
+        }
+        self.unpublished.since.get_or_insert(now);
+        self.unpublished.names.extend(
+            added
+                .iter()
+                .map(|entry| entry.name.clone())
+                .chain(removed.iter().cloned()),
+        );
+        let change = Update {
+            added,
+            removed,
+            ..Update::heartbeat(self.seq)
+        };
+        catalogue.apply(self.own, self.epoch, change);
+    }
+
+    /// The neighbours have changed. Published soon.
+    pub fn neighbours_changed(&mut self, now: Instant, neighbours: Vec<PeerId>) {
+        self.unpublished.since.get_or_insert(now);
+        self.unpublished.neighbours = Some(neighbours);
+    }
+
+    /// When [`publish`](Self::publish) is due, if there is something to publish.
+    pub fn publish_at(&self) -> Option<Instant> {
+        Some(self.unpublished.since? + GATHER)
+    }
+
+    /// Makes what has gathered the next state. Whether there was anything.
+    pub fn publish(&mut self, now: Instant, catalogue: &mut Catalogue) -> bool {
+        if self.publish_at().is_none_or(|due| now < due) {
+            return false;
+        }
+        let Unpublished {
+            names, neighbours, ..
+        } = std::mem::take(&mut self.unpublished);
+        let advance = Update {
+            since: Some(self.seq),
+            neighbours: neighbours.clone(),
+            ..Update::heartbeat(self.seq + 1)
+        };
+        catalogue.apply(self.own, self.epoch, advance);
+        self.seq += 1;
+        if neighbours.is_some() {
+            self.neighbours_changed = self.seq;
+        }
+        self.history_names += names.len();
+        self.history.insert(self.seq, names.into_iter().collect());
+        while self.history_names > HISTORY {
+            let Some((seq, names)) = self.history.pop_first() else {
+                break;
+            };
+            self.history_names -= names.len();
+            self.oldest = seq;
+        }
+        true
+    }
+
+    /// The frames that bring a copy at state `since` (nothing: no copy) to the
+    /// published state. None when it is there already.
+    pub fn update_since(&self, since: Option<u64>, catalogue: &Catalogue) -> Vec<Update> {
+        let since = since.filter(|since| (self.oldest..=self.seq).contains(since));
+        if since == Some(self.seq) {
+            return Vec::new();
+        }
+        let Some(own) = catalogue.listing(self.own) else {
+            return Vec::new();
+        };
+        let (added, removed) = match since {
+            None => (own.entries().collect(), Vec::new()),
+            Some(since) => {
+                let names: BTreeSet<&Name> = self
+                    .history
+                    .range(since + 1..)
+                    .flat_map(|(_, names)| names)
+                    .collect();
+                let mut added = Vec::new();
+                let mut removed = Vec::new();
+                for name in names {
+                    match own.entry(name) {
+                        Some(entry) => added.push(entry),
+                        None => removed.push(name.clone()),
+                    }
+                }
+                (added, removed)
+            }
+        };
+        let tell_neighbours = since.is_none_or(|since| self.neighbours_changed > since);
+        let neighbours = tell_neighbours.then(|| {
+            let most = own.neighbours().len().min(Update::MAX_NEIGHBOURS);
+            own.neighbours()[..most].to_vec()
+        });
+        let blank = Update {
+            since,
+            neighbours,
+            ..Update::heartbeat(self.seq)
+        };
+        cut(&blank, added, removed)
+    }
+}
+
+/// Spreads entries and names over as many frames as they need.
+fn cut(blank: &Update, added: Vec<Entry>, removed: Vec<Name>) -> Vec<Update> {
+    const ENTRY: usize = 64;
+    let mut frames = vec![blank.clone()];
+    let mut filled = 0;
+    let mut frame_for = |size: usize, frames: &mut Vec<Update>| {
+        if filled > 0 && filled + size > FRAME {
+            filled = 0;
+            frames.push(Update {
+                neighbours: None,
+                ..blank.clone()
+            });
+        }
+        filled += size;
+        frames.len() - 1
+    };
+    for name in removed {
+        let frame = frame_for(name.as_str().len() + ENTRY, &mut frames);
+        frames[frame].removed.push(name);
+    }
+    for entry in added {
+        let frame = frame_for(entry.name.as_str().len() + ENTRY, &mut frames);
+        frames[frame].added.push(entry);
+    }
+    let last = frames.len() - 1;
+    for (i, frame) in frames.iter_mut().enumerate() {
+        frame.first = i == 0;
+        frame.last = i == last;
+    }
+    frames
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,213 @@
+//! Everything there is: all files that match a pattern, or all members.
+//!
+//! Unlike a name, a pattern is never fully answered by the neighbourhood, so a
+//! [`Survey`] asks the tracker, page by page, and adds what memory has. Without
+//! a tracker the neighbours are asked instead, and the answer is marked as a
+//! part of the whole.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use thorp_wire::frame::{Find, Found, MemberRow, Query, Variant};
+use thorp_wire::{Name, PeerId, Root};
+
+use crate::lookup::{Tracker, add_holders, keep_only};
+use crate::matching::Pattern;
+use crate::time::Instant;
+
+/// How long a page is waited for.
+const PAGE_WITHIN: Duration = Duration::from_secs(5);
+/// Files beyond which a survey stops and says that there is more.
+const MOST_FILES: usize = 200_000;
+/// Members beyond which it does.
+const MOST_MEMBERS: usize = 100_000;
+
+/// What to survey.
+#[derive(Clone, Debug)]
+pub enum Subject {
+    /// The files that match.
+    Files(Pattern),
+    /// The members that are present.
+    Members,
+}
+
+/// A survey on its way.
+#[derive(Debug)]
+pub struct Survey {
+    subject: Subject,
+    from: Option<String>,
+    started: Instant,
+    files: BTreeMap<(Name, u64, Option<Root>), Variant>,
+    members: BTreeMap<PeerId, MemberRow>,
+    owed: BTreeMap<PeerId, Instant>,
+    stage: Stage,
+    complete: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Beginning,
+    Asking,
+    Done,
+}
+
+/// What a survey found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Findings {
+    /// Files, in the order of their names.
+    pub files: Vec<Variant>,
+    /// Members, in the order of their ids.
+    pub members: Vec<MemberRow>,
+    /// Whether that is all there is, as far as the tracker knows.
+    pub complete: bool,
+}
+
+/// What to do for a survey.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Ask this member, to which there is a link.
+    Ask(PeerId, Find),
+    /// That is all.
+    Finish(Findings),
+}
+
+impl Survey {
+    /// Starts a survey, of the holders called `from` if that is given, with what memory has.
+    pub fn new(now: Instant, subject: Subject, from: Option<String>, remembered: Found) -> Self {
+        let mut survey = Self {
+            subject,
+            from,
+            started: now,
+            files: BTreeMap::new(),
+            members: BTreeMap::new(),
+            owed: BTreeMap::new(),
+            stage: Stage::Beginning,
+            complete: false,
+        };
+        survey.add(remembered);
+        survey
+    }
+
+    /// What is to be done now. To be called until it returns nothing, after
+    /// every answer, at every deadline, and when the surroundings change.
+    pub fn advance(
+        &mut self,
+        now: Instant,
+        tracker: Tracker,
+        neighbours: &[PeerId],
+    ) -> Vec<Action> {
+        if self.stage == Stage::Beginning {
+            let whom = match tracker {
+                Tracker::Up(tracker) => {
+                    self.complete = true;
+                    vec![tracker]
+                }
+                Tracker::Trying if now < self.started + PAGE_WITHIN => return Vec::new(),
+                // Who the neighbours are is known without asking them.
+                Tracker::Trying | Tracker::Down if matches!(self.subject, Subject::Members) => {
+                    Vec::new()
+                }
+                Tracker::Trying | Tracker::Down => neighbours.to_vec(),
+            };
+            self.stage = Stage::Asking;
+            self.owed = whom.iter().map(|peer| (*peer, now + PAGE_WITHIN)).collect();
+            let find = self.page(None, None);
+            let asks: Vec<_> = whom
+                .into_iter()
+                .map(|peer| Action::Ask(peer, find.clone()))
+                .collect();
+            if !asks.is_empty() {
+                return asks;
+            }
+        }
+        if self.owed.values().any(|until| *until <= now) {
+            self.complete = false;
+            self.owed.retain(|_, until| *until > now);
+        }
+        if self.stage == Stage::Asking && self.owed.is_empty() {
+            self.stage = Stage::Done;
+            return vec![Action::Finish(Findings {
+                files: std::mem::take(&mut self.files).into_values().collect(),
+                members: std::mem::take(&mut self.members).into_values().collect(),
+                complete: self.complete,
+            })];
+        }
+        Vec::new()
+    }
+
+    /// When [`advance`](Self::advance) has something to do even if nothing happens.
+    pub fn deadline(&self) -> Option<Instant> {
+        match self.stage {
+            Stage::Beginning => Some(self.started + PAGE_WITHIN),
+            Stage::Asking => self.owed.values().copied().min(),
+            Stage::Done => None,
+        }
+    }
+
+    /// Somebody answered this page. Returns what else to ask it.
+    pub fn found(&mut self, now: Instant, who: PeerId, asked: &Find, found: Found) -> Option<Find> {
+        self.owed.remove(&who)?;
+        let last_name = found
+            .variants
+            .last()
+            .map(|variant| variant.entry.name.clone());
+        let last_member = found.members.last().map(|row| row.member.id);
+        // Whoever does not get ahead would be asked for ever.
+        let ahead = match asked.query {
+            Query::Members(after) => last_member > after,
+            _ => last_name > asked.after,
+        };
+        let more = found.more && ahead;
+        self.complete &= more || !found.more;
+        self.add(found);
+        if !more {
+            return None;
+        }
+        if self.files.len() >= MOST_FILES || self.members.len() >= MOST_MEMBERS {
+            self.complete = false;
+            return None;
+        }
+        self.owed.insert(who, now + PAGE_WITHIN);
+        Some(self.page(last_name, last_member))
+    }
+
+    /// Somebody will not answer.
+    pub fn no_answer(&mut self, who: PeerId) {
+        if self.owed.remove(&who).is_some() {
+            self.complete = false;
+        }
+    }
+
+    fn add(&mut self, found: Found) {
+        for mut variant in found.variants {
+            keep_only(&mut variant, self.from.as_deref());
+            if variant.holders.is_empty() {
+                continue;
+            }
+            let entry = &variant.entry;
+            let key = (entry.name.clone(), entry.length, entry.root);
+            match self.files.get_mut(&key) {
+                Some(known) => add_holders(known, variant.holders),
+                None => {
+                    self.files.insert(key, variant);
+                }
+            }
+        }
+        for row in found.members {
+            self.members.insert(row.member.id, row);
+        }
+    }
+
+    fn page(&self, after: Option<Name>, after_member: Option<PeerId>) -> Find {
+        let query = match &self.subject {
+            Subject::Files(pattern) => Query::Pattern(pattern.text().to_owned()),
+            Subject::Members => Query::Members(after_member),
+        };
+        Find {
+            query,
+            hops: 1,
+            hash_now: false,
+            after,
+        }
+    }
+}

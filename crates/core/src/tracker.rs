@@ -1,0 +1,345 @@
+//! A tracker: a catalogue with everyone in it.
+//!
+//! It only listens. Everything it knows comes with updates and goes with the
+//! links they came on, so it can be restarted at any time.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use thorp_wire::PeerId;
+use thorp_wire::frame::{
+    Ack, Body, Find, Frame, Hello, Holder, Leave, Query, Reason, Refused, RequestId, Update,
+};
+
+use crate::answer::{Library, members};
+use crate::catalogue::{Applied, Bounds, Catalogue};
+use crate::gather::Gathered;
+use crate::links::{Greeted, Link, LinkId, Links, Me, Member, Opening, millis};
+use crate::time::Instant;
+
+/// What one peer's listing, and all of them together, may come to.
+const BOUNDS: Bounds = Bounds {
+    entries: 1_000_000,
+    bytes: 4 * 1024 * 1024 * 1024,
+};
+
+/// What a tracker is told at its start.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// What it says of itself.
+    pub me: Me,
+    /// The interval it grants.
+    pub interval: Duration,
+}
+
+/// What a tracker is told.
+#[derive(Debug)]
+pub enum Input {
+    /// Time has passed.
+    Tick,
+    /// A connection to a member is there, encrypted and authenticated.
+    Connected {
+        /// Its number from now on.
+        link: LinkId,
+        /// Who is at the other end.
+        member: Member,
+        /// The address the other end is seen at.
+        remote: IpAddr,
+    },
+    /// A connection is gone.
+    Disconnected {
+        /// Which.
+        link: LinkId,
+    },
+    /// A frame has arrived.
+    Frame {
+        /// On this link.
+        link: LinkId,
+        /// The frame.
+        frame: Frame,
+    },
+    /// Bytes have arrived that are no whole frame yet.
+    Heard {
+        /// On this link.
+        link: LinkId,
+    },
+    /// Say goodbye to everybody.
+    Stop {
+        /// Why, for a person.
+        reason: String,
+    },
+}
+
+/// What a tracker wants done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Send a frame.
+    Send(LinkId, Frame),
+    /// Close a connection once what was sent before is on its way.
+    Close(LinkId, String),
+    /// A peer's listing is over the bounds and is not kept.
+    Unlisted(Holder),
+    /// What is shown of this tracker has changed.
+    Changed,
+}
+
+/// A tracker.
+#[derive(Debug)]
+pub struct Tracker {
+    interval: Duration,
+    links: Links,
+    catalogue: Catalogue,
+    unlisted: BTreeSet<PeerId>,
+    finds: u64,
+    out: VecDeque<Output>,
+}
+
+impl Tracker {
+    /// A tracker that knows nobody.
+    pub fn new(config: Config) -> Self {
+        Self {
+            interval: config.interval,
+            links: Links::new(config.me),
+            catalogue: Catalogue::new(BOUNDS, None),
+            unlisted: BTreeSet::new(),
+            finds: 0,
+            out: VecDeque::new(),
+        }
+    }
+
+    /// Takes one input. Nothing else changes the machine.
+    pub fn handle(&mut self, now: Instant, input: Input) {
+        match input {
+            Input::Tick => {}
+            Input::Connected {
+                link,
+                member,
+                remote,
+            } => self.connected(now, link, member, remote),
+            Input::Disconnected { link } => self.disconnected(link),
+            Input::Frame { link, frame } => self.frame(now, link, frame),
+            Input::Heard { link } => self.links.heard(now, link),
+            Input::Stop { reason } => self.stop(&reason),
+        }
+        // Every update is acknowledged, so members hear enough: the silent links
+        // among those that are due need no sign of life.
+        for (link, reason) in self.links.due(now).lost {
+            self.close(link, &reason);
+        }
+    }
+
+    /// The next thing to do, until there is none.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.out.pop_front()
+    }
+
+    /// When to come back with [`Input::Tick`], if nothing happens before.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.links.next_deadline()
+    }
+
+    /// Peers that are present, in the order of their ids.
+    pub fn peers(&self) -> impl Iterator<Item = &Link> {
+        let links = self.links.up().map(|(_, link)| link);
+        links.filter(|link| !link.is_visitor())
+    }
+
+    /// Who has what.
+    pub fn catalogue(&self) -> &Catalogue {
+        &self.catalogue
+    }
+
+    /// How many questions about files it was asked so far.
+    pub fn finds(&self) -> u64 {
+        self.finds
+    }
+
+    fn connected(&mut self, now: Instant, link: LinkId, member: Member, remote: IpAddr) {
+        if member.id == self.links.me().id {
+            let reason = "that is this tracker itself".to_owned();
+            self.out.push_back(Output::Close(link, reason));
+            return;
+        }
+        let applied = self.catalogue.position(member.id);
+        let opening = Opening {
+            member,
+            dialled: false,
+            remote,
+            willing: false,
+            interval: self.interval,
+            applied,
+        };
+        let hello = self.links.opened(now, link, opening);
+        self.send(now, link, Frame::plain(hello));
+    }
+
+    fn disconnected(&mut self, id: LinkId) {
+        let Some((link, true)) = self.links.closed(id) else {
+            return;
+        };
+        self.catalogue.forget(link.member.id);
+        self.unlisted.remove(&link.member.id);
+        self.out.push_back(Output::Changed);
+    }
+
+    fn frame(&mut self, now: Instant, id: LinkId, frame: Frame) {
+        self.links.heard(now, id);
+        let Some(link) = self.links.get(id) else {
+            return;
+        };
+        if link.hello.is_none() && !matches!(frame.body, Body::Hello(_)) {
+            self.close(id, "no hello first");
+            return;
+        }
+        match (frame.body, frame.request) {
+            (Body::Hello(hello), _) => self.greeted(now, id, hello),
+            (Body::Update(update), _) => self.update(now, id, update),
+            (Body::Find(find), Some(request)) => self.asked(now, id, request, &find),
+            (Body::Get(_), Some(request)) => {
+                let refused = Refused {
+                    reason: Reason::NotServed,
+                    text: "a tracker has no files".to_owned(),
+                };
+                self.send(now, id, Frame::with_request(request, refused));
+            }
+            (Body::Leave(leave), _) => self.close(id, &format!("it left: {}", leave.reason)),
+            _ => {}
+        }
+    }
+
+    fn greeted(&mut self, now: Instant, id: LinkId, hello: Hello) {
+        let epoch = hello.epoch;
+        match self.links.greeted(now, id, hello) {
+            Greeted::Up { replaces } => {
+                self.links.agree(id, self.interval);
+                self.begin(id, epoch);
+                if let Some(old) = replaces {
+                    self.close(old, "replaced by a newer link");
+                }
+                self.out.push_back(Output::Changed);
+            }
+            Greeted::Redundant => self.close(id, "there is another link already"),
+            Greeted::NoCommonVersion => self.close(id, "no common version of the protocol"),
+            Greeted::Twice => self.close(id, "a second hello"),
+        }
+    }
+
+    /// Whoever comes with a new link gets a new chance to be listed, and after
+    /// a restart begins with nothing.
+    fn begin(&mut self, id: LinkId, epoch: u64) {
+        let Some(peer) = self.links.get(id).map(|link| link.member.id) else {
+            return;
+        };
+        self.unlisted.remove(&peer);
+        let known = self.catalogue.position(peer);
+        if known.is_some_and(|position| position.epoch != epoch) {
+            self.catalogue.forget(peer);
+        }
+    }
+
+    fn update(&mut self, now: Instant, id: LinkId, mut frame: Update) {
+        let Some(link) = self.links.get_mut(id) else {
+            return;
+        };
+        let peer = link.member.id;
+        let visitor = link.is_visitor();
+        let Some(epoch) = link.hello.as_ref().map(|hello| hello.epoch) else {
+            return;
+        };
+        let listed = !visitor && !self.unlisted.contains(&peer);
+        if !listed {
+            frame.added.clear();
+            frame.removed.clear();
+        }
+        let Gathered {
+            update, too_long, ..
+        } = match link.gathering.push(frame, BOUNDS) {
+            Ok(Some(gathered)) => gathered,
+            Ok(None) => return,
+            Err(error) => {
+                self.close(id, &error.to_string());
+                return;
+            }
+        };
+        let seq = update.seq;
+        let changes = update.since != Some(seq);
+        let applied = if !listed {
+            Applied::Yes
+        } else if too_long {
+            self.catalogue.forget(peer);
+            Applied::OverBounds
+        } else {
+            self.catalogue.apply(peer, epoch, update)
+        };
+        if applied == Applied::OverBounds {
+            self.unlisted.insert(peer);
+            if let Some(link) = self.links.get(id) {
+                self.out.push_back(Output::Unlisted(link.holder()));
+            }
+        }
+        let ack = Ack {
+            seq: (applied == Applied::Yes).then_some(seq),
+            interval: Some(millis(self.interval)),
+            unlisted: self.unlisted.contains(&peer),
+            record: None,
+        };
+        self.send(now, id, Frame::plain(ack));
+        if changes {
+            self.out.push_back(Output::Changed);
+        }
+    }
+
+    fn asked(&mut self, now: Instant, id: LinkId, request: RequestId, find: &Find) {
+        let Some(link) = self.links.get_mut(id) else {
+            return;
+        };
+        let asker = link.member.id;
+        let answer: Body = if !link.allowance.take(now) {
+            Refused {
+                reason: Reason::Busy,
+                text: "too many questions".to_owned(),
+            }
+            .into()
+        } else if let Query::Members(after) = find.query {
+            members(self.peers(), after, &self.catalogue).into()
+        } else {
+            self.finds += 1;
+            let library = Library {
+                catalogue: &self.catalogue,
+                links: &self.links,
+                among: &|peer| peer != asker,
+            };
+            match library.files(find) {
+                Ok(found) => found.into(),
+                Err(error) => Refused {
+                    reason: Reason::NotServed,
+                    text: error.to_string(),
+                }
+                .into(),
+            }
+        };
+        self.send(now, id, Frame::with_request(request, answer));
+    }
+
+    fn stop(&mut self, reason: &str) {
+        let all: Vec<LinkId> = self.links.all().map(|(id, _)| id).collect();
+        for link in all {
+            let leave = Leave {
+                reason: reason.to_owned(),
+            };
+            self.out.push_back(Output::Send(link, Frame::plain(leave)));
+            self.close(link, reason);
+        }
+    }
+
+    fn close(&mut self, link: LinkId, reason: &str) {
+        self.out.push_back(Output::Close(link, reason.to_owned()));
+        self.disconnected(link);
+    }
+
+    fn send(&mut self, now: Instant, link: LinkId, frame: Frame) {
+        self.links.said(now, link);
+        self.out.push_back(Output::Send(link, frame));
+    }
+}

@@ -1,0 +1,266 @@
+//! Where machines can be reached: addresses as people write them, and this
+//! machine's own.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::str::FromStr;
+
+use thiserror::Error;
+use thorp_wire::frame::Hello;
+
+/// The port of a node with a tracker in it, unless another was asked for.
+pub const TRACKER_PORT: u16 = 3333;
+/// The port of any other node, unless another was asked for.
+pub const PEER_PORT: u16 = 3334;
+
+/// The most addresses that a host name is followed to.
+const MAX_RESOLVED: usize = 16;
+
+/// Where a tracker is: a socket address, or a host's name and a port.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum NetAddress {
+    /// An IP address.
+    Ip(SocketAddr),
+    /// A host name: [`NetAddress::host`] checks it.
+    Host(String, u16),
+}
+
+impl NetAddress {
+    /// Reads `address` or `address:port`, in whichever way people write them.
+    pub fn parse(text: &str, default_port: u16) -> Result<Self, AddressError> {
+        let text = text.trim();
+        let wrong = || AddressError(text.into());
+        if let Ok(address) = text.parse::<SocketAddr>() {
+            return Ok(Self::Ip(address));
+        }
+        let bare = text
+            .strip_prefix('[')
+            .and_then(|text| text.strip_suffix(']'))
+            .unwrap_or(text);
+        if let Ok(ip) = bare.parse::<IpAddr>() {
+            return Ok(Self::Ip((ip, default_port).into()));
+        }
+        match text.rsplit_once(':') {
+            Some((host, port)) => Self::host(host, port.parse().map_err(|_| wrong())?),
+            None => Self::host(text, default_port),
+        }
+        .map_err(|_| wrong())
+    }
+
+    /// A host's name, checked for its form.
+    pub fn host(host: &str, port: u16) -> Result<Self, AddressError> {
+        let allowed = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_' | b'.');
+        let numeric = host.bytes().all(|c| c.is_ascii_digit() || c == b'.');
+        if host.is_empty() || host.len() > 253 || numeric || !host.bytes().all(allowed) {
+            return Err(AddressError(host.into()));
+        }
+        Ok(Self::Host(host.to_ascii_lowercase(), port))
+    }
+
+    /// The IP address or the host's name, without the port.
+    pub fn host_text(&self) -> String {
+        match self {
+            Self::Ip(address) => address.ip().to_string(),
+            Self::Host(host, _) => host.clone(),
+        }
+    }
+
+    /// The port.
+    pub fn port(&self) -> u16 {
+        match self {
+            Self::Ip(address) => address.port(),
+            Self::Host(_, port) => *port,
+        }
+    }
+
+    /// All socket addresses behind some of these, in their order, names looked up.
+    ///
+    /// Names that cannot be looked up are left out; with nothing left, the last
+    /// error says why.
+    pub async fn resolve(list: &[Self]) -> Result<Vec<SocketAddr>, ResolveError> {
+        let mut found = Vec::new();
+        let mut failed = None;
+        for address in list {
+            match address {
+                Self::Ip(address) => found.push(*address),
+                Self::Host(host, port) => {
+                    match tokio::net::lookup_host((host.as_str(), *port)).await {
+                        Ok(addresses) => found.extend(addresses.take(MAX_RESOLVED)),
+                        Err(error) => {
+                            failed = Some(ResolveError {
+                                host: host.clone(),
+                                error,
+                            });
+                        }
+                    }
+                }
+            }
+        }
+        match failed {
+            Some(error) if found.is_empty() => Err(error),
+            _ => Ok(found),
+        }
+    }
+}
+
+impl fmt::Display for NetAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ip(address) => address.fmt(f),
+            Self::Host(host, port) => write!(f, "{host}:{port}"),
+        }
+    }
+}
+
+impl FromStr for NetAddress {
+    type Err = AddressError;
+
+    /// Without a port, a tracker's is meant.
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        Self::parse(text, TRACKER_PORT)
+    }
+}
+
+impl From<SocketAddr> for NetAddress {
+    fn from(address: SocketAddr) -> Self {
+        Self::Ip(address)
+    }
+}
+
+/// A text that is no address.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error(
+    "{0:?} is not an address; write an IP address or a host name, and a port behind a colon where it is not the usual one"
+)]
+pub struct AddressError(String);
+
+/// A host name that leads nowhere.
+#[derive(Debug, Error)]
+#[error("cannot find the host {host}: {error}; check the name, or use its IP address")]
+pub struct ResolveError {
+    host: String,
+    error: std::io::Error,
+}
+
+/// The addresses this machine can be reached at when it listens on `listen`.
+///
+/// A specific address is the only one. Otherwise at most eight, those that
+/// other machines can use first; loopback only where there is nothing else.
+/// Link-local addresses are left out: they mean nothing without an interface.
+pub fn own(listen: SocketAddr) -> Vec<SocketAddr> {
+    let found = if_addrs::get_if_addrs().unwrap_or_default();
+    let found = found.into_iter().map(|interface| interface.ip());
+    reachable(listen, found)
+}
+
+fn reachable(listen: SocketAddr, own: impl Iterator<Item = IpAddr>) -> Vec<SocketAddr> {
+    let port = listen.port();
+    if !listen.ip().is_unspecified() {
+        return vec![canonical(listen)];
+    }
+    let mut own: Vec<IpAddr> = own
+        .map(|ip| ip.to_canonical())
+        .filter(|ip| !is_link_local(*ip) && !ip.is_unspecified() && !ip.is_multicast())
+        .filter(|ip| listen.is_ipv6() || ip.is_ipv4())
+        .collect();
+    if own.iter().any(|ip| !ip.is_loopback()) {
+        own.retain(|ip| !ip.is_loopback());
+    }
+    // IPv4 first: on the networks this is for, it is what works. The sort is stable.
+    own.sort_by_key(|ip| (ip.is_ipv6(), is_unique_local(*ip)));
+    own.dedup();
+    own.truncate(Hello::MAX_CLAIMED);
+    own.into_iter().map(|ip| (ip, port).into()).collect()
+}
+
+/// The same address, with an IPv4 one in IPv6 clothes undressed.
+pub fn canonical(address: SocketAddr) -> SocketAddr {
+    match address.ip().to_canonical() {
+        IpAddr::V4(ip) => (ip, address.port()).into(),
+        IpAddr::V6(_) => address,
+    }
+}
+
+fn is_link_local(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_unicast_link_local(),
+    }
+}
+
+fn is_unique_local(ip: IpAddr) -> bool {
+    matches!(ip, IpAddr::V6(ip) if Ipv6Addr::is_unique_local(&ip))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ips(texts: &[&str]) -> Vec<IpAddr> {
+        texts
+            .iter()
+            .map(|t| t.parse().expect("an IP address"))
+            .collect()
+    }
+
+    #[test]
+    fn addresses_are_read_as_people_write_them() {
+        for (text, reads) in [
+            ("192.168.1.2", Some("192.168.1.2:3333")),
+            ("192.168.1.2:99", Some("192.168.1.2:99")),
+            ("::1", Some("[::1]:3333")),
+            ("[::1]", Some("[::1]:3333")),
+            ("[::1]:99", Some("[::1]:99")),
+            ("localhost", Some("localhost:3333")),
+            (" Oak.lan:99\n", Some("oak.lan:99")),
+            ("", None),
+            ("oak:", None),
+            ("oak:99999", None),
+            ("300.1.1.1", None),
+            ("a b", None),
+        ] {
+            let read = text.parse::<NetAddress>().ok().map(|a| a.to_string());
+            assert_eq!(read.as_deref(), reads, "{text:?}");
+            if let Some(read) = read {
+                assert_eq!(read.parse::<NetAddress>().expect("again").to_string(), read);
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn localhost_is_found_and_nonsense_is_not() {
+        let localhost = NetAddress::host("localhost", 7).expect("a name");
+        let found = NetAddress::resolve(&[localhost]).await.expect("is found");
+        assert!(
+            found.iter().all(|a| a.ip().is_loopback() && a.port() == 7),
+            "{found:?}"
+        );
+        let mixed = NetAddress::resolve(&["1.2.3.4:5".parse().expect("an address")]).await;
+        assert_eq!(mixed.expect("is there").len(), 1);
+    }
+
+    #[test]
+    fn loopback_is_named_only_where_there_is_nothing_else() {
+        let any = "[::]:3334".parse().expect("an address");
+        let own = [
+            "127.0.0.1",
+            "fd00::1",
+            "fe80::1",
+            "2001:db8::1",
+            "10.0.0.1",
+            "169.254.0.1",
+        ];
+        let named = reachable(any, ips(&own).into_iter());
+        let expected = ["10.0.0.1:3334", "[2001:db8::1]:3334", "[fd00::1]:3334"];
+        assert_eq!(named, expected.map(|a| a.parse().expect("an address")));
+        let alone = reachable(any, ips(&["127.0.0.1", "::1"]).into_iter());
+        assert_eq!(alone.len(), 2);
+        let only = reachable(
+            "127.0.0.2:5".parse().expect("an address"),
+            ips(&own).into_iter(),
+        );
+        assert_eq!(only, ["127.0.0.2:5".parse().expect("an address")]);
+        let many = (1..=20).map(|n| IpAddr::from([10, 0, 0, n]));
+        assert_eq!(reachable(any, many).len(), 8);
+    }
+}

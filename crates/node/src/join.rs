@@ -1,0 +1,505 @@
+//! How a key becomes a member: both ends of ALPN `thorp-join/1`.
+//!
+//! One question, one answer, 16 KiB and ten seconds: whoever asks is nobody
+//! yet. Whether it becomes somebody is decided in
+//! [`authority`](crate::authority).
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, SystemTime};
+
+use rustls::ServerConfig;
+use thiserror::Error;
+use thorp_wire::frame::{
+    Join, Joined, MAX_JOIN_FRAME, PREFIX, Reason, Refused, Token, announced_length,
+};
+use thorp_wire::{Body, Frame, FrameError, MemberName, RequestId};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::timeout;
+
+use crate::addresses::NetAddress;
+use crate::authority::Authority;
+use crate::clock::{Clock, unix_seconds};
+use crate::dial::{self, DialError};
+use crate::identity::{CaKey, Identity, IdentityError, Membership};
+use crate::invite::Invite;
+use crate::tls::{self, CertificateError, TRACKER_NAME, TlsError};
+
+/// How long joining may take once the connection is there.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// What somebody has who wants to join.
+#[derive(Clone, Debug)]
+pub struct Ticket {
+    /// Where the tracker is.
+    pub trackers: Vec<NetAddress>,
+    /// The group's CA, where it is known: from an invite, or from an earlier time.
+    pub ca: Option<CaKey>,
+    /// The secret of an invite.
+    pub token: Option<Token>,
+}
+
+impl Ticket {
+    /// For an open group: its tracker's addresses are enough.
+    pub fn open(trackers: Vec<NetAddress>) -> Self {
+        Self {
+            trackers,
+            ca: None,
+            token: None,
+        }
+    }
+}
+
+impl From<Invite> for Ticket {
+    fn from(invite: Invite) -> Self {
+        Self {
+            trackers: invite.trackers,
+            ca: Some(invite.ca),
+            token: Some(invite.token),
+        }
+    }
+}
+
+/// To renew: a member's key is enough.
+impl From<&Membership> for Ticket {
+    fn from(membership: &Membership) -> Self {
+        Self {
+            trackers: membership.trackers.clone(),
+            ca: Some(membership.ca),
+            token: None,
+        }
+    }
+}
+
+/// Asks a tracker to make this machine's key a member. Nothing is kept yet:
+/// [`Membership::save`] does that.
+pub async fn join(
+    ticket: &Ticket,
+    identity: &Identity,
+    wanted: Option<MemberName>,
+    clock: &Clock,
+) -> Result<Membership, JoinError> {
+    let addresses = NetAddress::resolve(&ticket.trackers)
+        .await
+        .map_err(|e| JoinError::Address(e.to_string()))?;
+    let config = tls::join_client(ticket.ca, clock)?;
+    let (mut stream, address) = dial::reach(&addresses, TRACKER_NAME, config, None).await?;
+    let ca = match ticket.ca {
+        Some(ca) => ca,
+        None => tls::ca_of(stream.get_ref().1).ok_or_else(|| {
+            JoinError::Certificate(CertificateError::NotThorp("it shows no CA".into()))
+        })?,
+    };
+    let question = Join {
+        token: ticket.token.clone(),
+        request: identity.certificate_request()?,
+        name: wanted,
+    };
+    let id = RequestId(1);
+    let talk = async {
+        write(&mut stream, &Frame::with_request(id, question)).await?;
+        read(&mut stream).await
+    };
+    let answer = timeout(LIMIT, talk)
+        .await
+        .map_err(|_| JoinError::Broken(address, io::ErrorKind::TimedOut.into()))?
+        .map_err(|e| JoinError::broken(address, e))?;
+    match answer.body {
+        Body::Joined(joined) => accept(ticket, identity, ca, &joined, clock),
+        Body::Refused(Refused { reason, text }) => Err(JoinError::Refused { reason, text }),
+        _ => Err(JoinError::Odd(
+            address,
+            "another answer than expected".into(),
+        )),
+    }
+}
+
+/// Checks that what the tracker gave makes us a member.
+fn accept(
+    ticket: &Ticket,
+    identity: &Identity,
+    ca: CaKey,
+    joined: &Joined,
+    clock: &Clock,
+) -> Result<Membership, JoinError> {
+    let here = clock.wall();
+    let member = tls::verify_member(&joined.certificate, ca, here).map_err(|why| {
+        let there = u64::try_from(joined.time).unwrap_or(0);
+        match unix_seconds(here).abs_diff(there) {
+            0..300 => JoinError::Certificate(why),
+            seconds => JoinError::Clock { seconds },
+        }
+    })?;
+    if member.id != identity.id() {
+        return Err(JoinError::Certificate(CertificateError::WrongPeer {
+            expected: tls::id_name(identity.id()),
+            found: vec![tls::id_name(member.id)],
+        }));
+    }
+    Ok(Membership {
+        certificate: joined.certificate.clone(),
+        ca,
+        trackers: ticket.trackers.clone(),
+    })
+}
+
+/// A tracker's joining service. Clones share its certificate.
+#[derive(Clone, Debug)]
+pub struct JoinService {
+    authority: Arc<Authority>,
+    clock: Clock,
+    config: Arc<RwLock<Arc<ServerConfig>>>,
+}
+
+impl JoinService {
+    /// Lets this CA's group be joined. `membership` is the tracker's own.
+    pub fn new(
+        identity: &Identity,
+        membership: &Membership,
+        authority: Arc<Authority>,
+        clock: Clock,
+    ) -> Result<Self, TlsError> {
+        let ca = authority.ca_certificate();
+        let config = tls::join_server(identity, membership, ca, &clock)?;
+        Ok(Self {
+            authority,
+            clock,
+            config: Arc::new(RwLock::new(config)),
+        })
+    }
+
+    /// From now on, presents this membership's certificate.
+    pub fn renew(&self, identity: &Identity, membership: &Membership) -> Result<(), TlsError> {
+        let ca = self.authority.ca_certificate();
+        let renewed = tls::join_server(identity, membership, ca, &self.clock)?;
+        *self.config.write().unwrap_or_else(PoisonError::into_inner) = renewed;
+        Ok(())
+    }
+
+    pub(crate) fn config(&self) -> Arc<ServerConfig> {
+        let config = self.config.read().unwrap_or_else(PoisonError::into_inner);
+        config.clone()
+    }
+
+    /// Answers one question on an established connection, and hangs up.
+    pub async fn serve<S>(&self, mut stream: S, from: SocketAddr)
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let talk = async {
+            let question = read(&mut stream).await?;
+            let body = match question.body {
+                Body::Join(join) => self.answer(join, from).await,
+                _ => Body::Refused(Refused {
+                    reason: Reason::NotServed,
+                    text: "only Join is answered here".into(),
+                }),
+            };
+            let answer = Frame {
+                request: question.request,
+                body,
+            };
+            write(&mut stream, &answer).await?;
+            stream.shutdown().await.map_err(Broken::Io)
+        };
+        match timeout(LIMIT, talk).await {
+            Ok(Ok(())) => {}
+            Ok(Err(why)) => tracing::debug!(%from, %why, "joining broke off"),
+            Err(_) => tracing::debug!(%from, "joining took too long"),
+        }
+    }
+
+    async fn answer(&self, join: Join, from: SocketAddr) -> Body {
+        let now: SystemTime = self.clock.wall();
+        let authority = self.authority.clone();
+        let admitted = tokio::task::spawn_blocking(move || authority.admit(&join, now)).await;
+        match admitted {
+            Ok(Ok(certificate)) => Body::Joined(Joined {
+                certificate,
+                record: None,
+                time: i64::try_from(unix_seconds(now)).unwrap_or(i64::MAX),
+            }),
+            Ok(Err(why)) => {
+                tracing::info!(%from, %why, "not admitted");
+                Body::Refused(why.refusal())
+            }
+            Err(why) => {
+                tracing::error!(%from, %why, "not admitted");
+                Body::Refused(Refused {
+                    reason: Reason::NotServed,
+                    text: "the tracker is shutting down".into(),
+                })
+            }
+        }
+    }
+}
+
+async fn write<S: AsyncWrite + Unpin>(stream: &mut S, frame: &Frame) -> Result<(), Broken> {
+    let mut bytes = Vec::new();
+    frame.encode(&mut bytes)?;
+    stream.write_all(&bytes).await?;
+    stream.flush().await?;
+    Ok(())
+}
+
+async fn read<S: AsyncRead + Unpin>(stream: &mut S) -> Result<Frame, Broken> {
+    let mut prefix = [0; PREFIX];
+    stream.read_exact(&mut prefix).await?;
+    let mut bytes = vec![0; announced_length(prefix, MAX_JOIN_FRAME)?];
+    stream.read_exact(&mut bytes).await?;
+    Ok(Frame::decode(&bytes)?)
+}
+
+#[derive(Debug, Error)]
+enum Broken {
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+}
+
+/// Why this machine did not become a member, sorted by what to do next.
+#[derive(Debug, Error)]
+pub enum JoinError {
+    /// The tracker has said no; it says why.
+    #[error("the tracker refused: {text}")]
+    Refused {
+        /// For the program.
+        reason: Reason,
+        /// For a person, as the tracker sent it: escape it.
+        text: String,
+    },
+    /// Check address and port, or try again.
+    #[error(transparent)]
+    Dial(#[from] DialError),
+    /// Set the clock.
+    #[error("this machine's clock and the tracker's are {} apart; set the clock and join again", hours(*seconds))]
+    Clock {
+        /// How far.
+        seconds: u64,
+    },
+    /// The tracker's host name leads nowhere.
+    #[error("{0}")]
+    Address(String),
+    /// What came back does not make us a member.
+    #[error("the tracker is not trusted: {0}")]
+    Certificate(CertificateError),
+    /// The tracker went away in the middle: ask again, a token is not lost.
+    #[error("the tracker at {0} broke off: {1}; try again, with the same invite")]
+    Broken(SocketAddr, io::Error),
+    /// The tracker does not speak as it should.
+    #[error(
+        "the tracker at {0} does not speak thorp as this program does: {1}; upgrade the older one"
+    )]
+    Odd(SocketAddr, String),
+    /// This machine's own files.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// This machine's own configuration.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+}
+
+impl JoinError {
+    fn broken(address: SocketAddr, why: Broken) -> Self {
+        match why {
+            Broken::Io(error) => Self::Broken(address, error),
+            Broken::Frame(error) => Self::Odd(address, error.to_string()),
+        }
+    }
+}
+
+fn hours(seconds: u64) -> String {
+    match seconds {
+        0..7200 => format!("{} minutes", seconds / 60),
+        7200..172_800 => format!("{} hours", seconds / 3600),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::authority::INVITE_VALIDITY;
+    use crate::dial::{Expected, dial};
+    use crate::tls::MemberTls;
+    use crate::village::{Group, Node};
+
+    fn invite(group: &Group, node: &Node) -> Ticket {
+        let now = SystemTime::now();
+        let token = group
+            .authority
+            .invite(1, INVITE_VALIDITY, now)
+            .expect("a token");
+        let line = Invite {
+            trackers: node.at(),
+            ca: group.authority.ca(),
+            token,
+        }
+        .to_string();
+        line.parse::<Invite>().expect("reads back").into()
+    }
+
+    fn key() -> Identity {
+        Identity::generate().expect("a key")
+    }
+
+    #[tokio::test]
+    async fn an_invite_makes_a_key_a_member_that_can_link_up() {
+        let group = Group::new();
+        let mut hall = group.tracker(Clock::system()).await;
+        let (clock, elm) = (Clock::system(), key());
+        let ticket = invite(&group, &hall);
+        let name: MemberName = "elm".parse().expect("a name");
+        let membership = join(&ticket, &elm, Some(name.clone()), &clock)
+            .await
+            .expect("joins");
+        assert_eq!(membership.ca, group.authority.ca());
+        let member = membership.member().expect("is one");
+        assert_eq!((member.id, member.name), (elm.id(), Some(name)));
+        let tls = MemberTls::new(&elm, &membership, clock.clone()).expect("fits");
+        dial(&[hall.address], Expected::Tracker, &tls, None)
+            .await
+            .expect("links up");
+        assert_eq!(
+            hall.incoming.recv().await.expect("arrives").member.id,
+            elm.id()
+        );
+
+        // A lost answer: the same key asks again with the same invite.
+        join(&ticket, &elm, None, &clock)
+            .await
+            .expect("joins again");
+        // To renew, being a member is enough.
+        let renewed = join(&(&membership).into(), &elm, None, &clock)
+            .await
+            .expect("renews");
+        assert_eq!(
+            renewed.member().expect("is one").name,
+            membership.member().expect("is one").name
+        );
+        // Another key comes too late, and is told so.
+        let error = join(&ticket, &key(), None, &clock)
+            .await
+            .expect_err("is used up");
+        assert!(matches!(
+            error,
+            JoinError::Refused {
+                reason: Reason::NotInvited,
+                ..
+            }
+        ));
+        assert!(error.to_string().contains("used already"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn an_open_group_shows_its_ca_and_a_changed_one_is_noticed() {
+        let group = Group::new();
+        let hall = group.tracker(Clock::system()).await;
+        let (clock, elm) = (Clock::system(), key());
+        let ticket = Ticket::open(hall.at());
+        let error = join(&ticket, &elm, None, &clock)
+            .await
+            .expect_err("is not open");
+        assert!(error.to_string().contains("by invitation"), "{error}");
+        group.authority.set_open(true).expect("opens");
+        let membership = join(&ticket, &elm, None, &clock).await.expect("joins");
+        assert_eq!(membership.ca, group.authority.ca());
+
+        let usurper = Group::new();
+        usurper.authority.set_open(true).expect("opens");
+        let castle = usurper.tracker(Clock::system()).await;
+        let ticket = Ticket {
+            trackers: castle.at(),
+            ..Ticket::from(&membership)
+        };
+        let error = join(&ticket, &elm, None, &clock)
+            .await
+            .expect_err("is another CA");
+        let JoinError::Dial(DialError::Certificate { why, .. }) = error else {
+            panic!("{error}");
+        };
+        let (pinned, shown) = (group.authority.ca(), usurper.authority.ca());
+        assert_eq!(why, CertificateError::ChangedCa { pinned, shown });
+        let text = why.to_string();
+        assert!(text.contains(&pinned.to_string()) && text.contains(&shown.to_string()));
+    }
+
+    #[tokio::test]
+    async fn a_member_cannot_pose_as_the_tracker_to_a_newcomer() {
+        let group = Group::new();
+        group.authority.set_open(true).expect("opens");
+        let mallory = key();
+        let membership = group.admit(&mallory, "mallory");
+        let clock = Clock::system();
+        let ca = group.authority.ca_certificate();
+        let config = tls::join_server(&mallory, &membership, ca, &clock).expect("fits");
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("binds");
+        let address = listener.local_addr().expect("has one");
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let acceptor = tokio_rustls::TlsAcceptor::from(config.clone());
+                let _ = acceptor.accept(stream).await;
+            }
+        });
+        for ca in [None, Some(group.authority.ca())] {
+            let ticket = Ticket {
+                ca,
+                ..Ticket::open(vec![address.into()])
+            };
+            let error = join(&ticket, &key(), None, &clock)
+                .await
+                .expect_err("is no tracker");
+            assert!(error.to_string().contains("somebody else"), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn clocks_far_apart_are_named() {
+        let group = Group::new();
+        let hall = group.tracker(Clock::system()).await;
+        let clock = Clock::system();
+        clock.turn(40 * 24 * 3600);
+        let error = join(&invite(&group, &hall), &key(), None, &clock).await;
+        let text = error.expect_err("is expired by our clock").to_string();
+        assert!(
+            text.contains("expired 10 days ago") && text.contains("clock"),
+            "{text}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_newcomer_may_not_send_much_or_nonsense() {
+        let group = Group::new();
+        let hall = group.tracker(Clock::system()).await;
+        let clock = Clock::system();
+        for bytes in [&[0, 0, 0x40, 1][..], &[0, 0, 0, 1, 0xff]] {
+            let config = tls::join_client(Some(group.authority.ca()), &clock).expect("fits");
+            let reached = dial::reach(&[hall.address], TRACKER_NAME, config, None).await;
+            let (mut stream, _) = reached.expect("reaches it");
+            stream.write_all(bytes).await.expect("writes");
+            stream.flush().await.expect("flushes");
+            let answer = stream.read(&mut [0]).await;
+            assert!(!matches!(answer, Ok(1..)), "{answer:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_newcomer_is_hung_up_on() {
+        let group = Group::new();
+        let identity = key();
+        let clock = Clock::system();
+        let membership = group.admit(&identity, "hall");
+        let authority = group.authority.clone();
+        let service = JoinService::new(&identity, &membership, authority, clock).expect("fits");
+        let (_silent, stream) = tokio::io::duplex(64);
+        let before = tokio::time::Instant::now();
+        service
+            .serve(stream, "127.0.0.1:1".parse().expect("an address"))
+            .await;
+        assert_eq!(before.elapsed().as_secs(), LIMIT.as_secs());
+    }
+}

@@ -1,0 +1,251 @@
+//! The socket by which other processes of this machine ask a node.
+//!
+//! A Unix socket in the state directory, which only its owner may enter. A
+//! client sends one [`Command`] as a line of JSON and reads [`Event`]s, a line
+//! each, until the connection closes; closing it early gives the command up.
+
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use crate::api::{Command, ErrorKind, Event, Failure};
+
+const SOCKET: &str = "socket";
+/// The longest path that a Unix socket can have nearly everywhere, in bytes.
+const LONGEST_PATH: usize = 100;
+/// The longest command, in bytes.
+const LONGEST_COMMAND: u64 = 4 * 1024 * 1024;
+/// Events that wait to be read by a client.
+const EVENTS: usize = 256;
+
+/// A socket that is being answered, until this is dropped.
+#[derive(Debug)]
+pub struct Answering {
+    task: JoinHandle<()>,
+    path: PathBuf,
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        self.task.abort();
+        // If it is gone already, so much the better.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// The socket of a node cannot be made. Tell the user.
+#[derive(Debug, Error)]
+#[error("the socket {} cannot be made ({error}); check the directory's permissions, or choose another with --state", path.display())]
+pub struct LocalError {
+    path: PathBuf,
+    error: io::Error,
+}
+
+/// Answers commands in a state directory that this process has locked.
+pub fn answer<F>(state: &Path, command: F) -> Result<Answering, LocalError>
+where
+    F: Fn(Command) -> mpsc::Receiver<Event> + Clone + Send + 'static,
+{
+    let path = state.join(SOCKET);
+    let failed = |error| LocalError {
+        path: path.clone(),
+        error,
+    };
+    // The directory is locked, so a socket that is there is a dead one's.
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+        _ => {}
+    }
+    let short = Short::of(state).map_err(failed)?;
+    let listener = UnixListener::bind(short.path()).map_err(failed)?;
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).map_err(failed)?;
+    let task = tokio::spawn(accept(listener, command));
+    Ok(Answering { task, path })
+}
+
+/// Sends a command to the node that runs on a state directory; nothing, if none does.
+pub async fn ask(state: &Path, command: &Command) -> Option<mpsc::Receiver<Event>> {
+    let short = Short::of(state).ok()?;
+    let mut stream = UnixStream::connect(short.path()).await.ok()?;
+    let mut line = serde_json::to_vec(command).ok()?;
+    line.push(b'\n');
+    stream.write_all(&line).await.ok()?;
+    let (events, receiver) = mpsc::channel(EVENTS);
+    tokio::spawn(read_events(stream, events));
+    Some(receiver)
+}
+
+async fn read_events(stream: UnixStream, events: mpsc::Sender<Event>) {
+    let mut lines = BufReader::new(stream).lines();
+    loop {
+        let line = tokio::select! {
+            line = lines.next_line() => line,
+            () = events.closed() => return,
+        };
+        let event = match line {
+            Ok(Some(line)) => serde_json::from_str(&line).unwrap_or_else(|_| ended("an answer that is none")),
+            Ok(None) | Err(_) => ended("no end to its answer"),
+        };
+        let last = matches!(event, Event::Done(_) | Event::Error(_));
+        if events.send(event).await.is_err() || last {
+            return;
+        }
+    }
+}
+
+fn ended(how: &str) -> Event {
+    Event::Error(Failure {
+        kind: ErrorKind::Unfinished,
+        message: format!("The running peer gave {how}; it may have been stopped, or be another version. Try again."),
+    })
+}
+
+async fn accept<F>(listener: UnixListener, command: F)
+where
+    F: Fn(Command) -> mpsc::Receiver<Event> + Clone + Send + 'static,
+{
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let command = command.clone();
+                tokio::spawn(async move {
+                    if let Err(error) = serve(stream, command).await {
+                        tracing::debug!(%error, "a local client went away");
+                    }
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the local socket cannot accept");
+                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+async fn serve<F>(mut stream: UnixStream, command: F) -> io::Result<()>
+where
+    F: Fn(Command) -> mpsc::Receiver<Event>,
+{
+    let (read, mut write) = stream.split();
+    let mut read = BufReader::new(read.take(LONGEST_COMMAND));
+    let mut line = String::new();
+    read.read_line(&mut line).await?;
+    let mut events = match serde_json::from_str(&line) {
+        Ok(asked) => command(asked),
+        Err(error) => {
+            let failure = Event::Error(Failure {
+                kind: ErrorKind::Usage,
+                message: format!("The running node does not know this command ({error}). Restart it with the same version."),
+            });
+            return write.write_all(&json_line(&failure)?).await;
+        }
+    };
+    let mut rest = [0; 1];
+    loop {
+        let event = tokio::select! {
+            event = events.recv() => event,
+            // A client says nothing more; if it hangs up, nobody wants the answer.
+            _ = read.read(&mut rest) => return Ok(()),
+        };
+        let Some(event) = event else {
+            return Ok(());
+        };
+        write.write_all(&json_line(&event)?).await?;
+    }
+}
+
+fn json_line(event: &Event) -> io::Result<Vec<u8>> {
+    let mut line = serde_json::to_vec(event)?;
+    line.push(b'\n');
+    Ok(line)
+}
+
+/// A path to the socket that is short enough for the system, whatever the
+/// directory's own.
+struct Short {
+    path: PathBuf,
+    _dir: Option<OwnedFd>,
+}
+
+impl Short {
+    fn of(state: &Path) -> io::Result<Self> {
+        let path = state.join(SOCKET);
+        if path.as_os_str().len() <= LONGEST_PATH {
+            return Ok(Self { path, _dir: None });
+        }
+        let dir: OwnedFd = std::fs::File::open(state)?.into();
+        Ok(Self {
+            path: format!("/proc/self/fd/{}/{SOCKET}", dir.as_raw_fd()).into(),
+            _dir: Some(dir),
+        })
+    }
+
+    fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::Done;
+
+    fn echo(command: Command) -> mpsc::Receiver<Event> {
+        let (events, receiver) = mpsc::channel(4);
+        tokio::spawn(async move {
+            let message = format!("{command:?}");
+            let _ = events.send(Event::Note { message }).await;
+            let _ = events.send(Event::Done(Done::default())).await;
+        });
+        receiver
+    }
+
+    #[tokio::test]
+    async fn a_command_is_answered_event_by_event_whatever_the_length_of_the_path() {
+        let base = tempfile::tempdir().expect("a directory");
+        for name in ["short".to_owned(), "x".repeat(200)] {
+            let state = base.path().join(name);
+            std::fs::create_dir(&state).expect("made");
+            let _answering = answer(&state, echo).expect("a socket");
+            let mut events = ask(&state, &Command::Peers).await.expect("a node");
+            assert_eq!(
+                events.recv().await,
+                Some(Event::Note {
+                    message: "Peers".to_owned()
+                })
+            );
+            assert_eq!(events.recv().await, Some(Event::Done(Done::default())));
+            assert_eq!(events.recv().await, None);
+        }
+    }
+
+    #[tokio::test]
+    async fn where_no_node_runs_nobody_answers() {
+        let state = tempfile::tempdir().expect("a directory");
+        assert!(ask(state.path(), &Command::Peers).await.is_none());
+        // A socket that a dead node left behind.
+        drop(UnixListener::bind(state.path().join(SOCKET)).expect("bound"));
+        assert!(ask(state.path(), &Command::Peers).await.is_none());
+        let _answering = answer(state.path(), echo).expect("a socket in its place");
+        assert!(ask(state.path(), &Command::Peers).await.is_some());
+    }
+
+    #[tokio::test]
+    async fn what_is_no_command_is_answered_with_an_error() {
+        let state = tempfile::tempdir().expect("a directory");
+        let _answering = answer(state.path(), echo).expect("a socket");
+        let mut stream = UnixStream::connect(state.path().join(SOCKET)).await.expect("connected");
+        stream.write_all(b"{\"command\":\"dance\"}\n").await.expect("sent");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.expect("read");
+        let event: Event = serde_json::from_str(&answer).expect("an event");
+        assert!(matches!(event, Event::Error(Failure { kind: ErrorKind::Usage, .. })), "{event:?}");
+    }
+}

@@ -1,0 +1,127 @@
+//! What a person asks, answered event by event.
+
+use std::time::Instant;
+
+use thorp_core::matching::Pattern;
+use thorp_core::survey::{Findings, Subject};
+use thorp_wire::frame::MemberRow;
+use tokio::sync::mpsc;
+
+use crate::api::{Command, Done, ErrorKind, Event, Failure, PeerRow};
+
+use super::{Peer, get, rows};
+
+/// Whoever asked, and what they are told.
+pub(super) type Events = mpsc::Sender<Event>;
+
+pub(super) async fn run(peer: &Peer, command: Command, events: Events) {
+    let begun = Instant::now();
+    let end = match command {
+        Command::Get(get) => get::run(peer, get, &events).await,
+        Command::Find { pattern } => files(peer, &pattern, None, &events).await,
+        Command::Ls { peer: whose } => ls(peer, whose, &events).await,
+        Command::Peers => peers(peer, &events).await,
+        Command::Neighbours => neighbours(peer, &events).await,
+        Command::Status => status(peer, &events).await,
+        Command::Stop => {
+            peer.stop("stopped by its user").await;
+            Ok(Done::default())
+        }
+        Command::Invite { .. } => Err(Failure {
+            kind: ErrorKind::Usage,
+            message: "A peer makes no invites. Ask where the tracker is: thorp invite".to_owned(),
+        }),
+    };
+    let end = match end {
+        Ok(done) => Event::Done(Done {
+            ms: milliseconds(begun),
+            ..done
+        }),
+        Err(failure) => Event::Error(failure),
+    };
+    tell(&events, end).await;
+}
+
+async fn ls(peer: &Peer, whose: Option<String>, events: &Events) -> Result<Done, Failure> {
+    let done = files(peer, "**", whose.clone(), events).await?;
+    let (0, Some(whose)) = (done.count, whose) else {
+        return Ok(done);
+    };
+    let findings = peer.survey(Subject::Members, None, false).await.ok_or_else(stopping)?;
+    let present = findings.members.iter();
+    let here = |row: &MemberRow| thorp_core::lookup::is_called(&row.member, &whose);
+    if present.into_iter().any(here) {
+        return Ok(done);
+    }
+    Err(Failure {
+        kind: ErrorKind::NotFound,
+        message: format!("No peer called {whose} is here. See who is: thorp peers"),
+    })
+}
+
+async fn files(peer: &Peer, pattern: &str, from: Option<String>, events: &Events) -> Result<Done, Failure> {
+    let pattern = Pattern::new(pattern).map_err(|error| Failure {
+        kind: ErrorKind::Usage,
+        message: format!("{pattern}: {error}"),
+    })?;
+    let findings = peer.survey(Subject::Files(pattern), from, true).await.ok_or_else(stopping)?;
+    warn_if_partial(&findings, events).await;
+    let mut done = Done::default();
+    for variant in &findings.files {
+        done.count += 1;
+        done.bytes += variant.entry.length;
+        tell(events, Event::File(rows::file(variant))).await;
+    }
+    Ok(done)
+}
+
+async fn peers(peer: &Peer, events: &Events) -> Result<Done, Failure> {
+    let findings = peer.survey(Subject::Members, None, false).await.ok_or_else(stopping)?;
+    warn_if_partial(&findings, events).await;
+    Ok(list(rows::peers(findings.members, peer.itself()), events).await)
+}
+
+async fn neighbours(peer: &Peer, events: &Events) -> Result<Done, Failure> {
+    let neighbours = peer.neighbours().await.ok_or_else(stopping)?;
+    Ok(list(rows::peers(neighbours, peer.itself()), events).await)
+}
+
+async fn list(peers: Vec<PeerRow>, events: &Events) -> Done {
+    let count = peers.len() as u64;
+    for row in peers {
+        tell(events, Event::Peer(row)).await;
+    }
+    Done {
+        count,
+        ..Done::default()
+    }
+}
+
+async fn status(peer: &Peer, events: &Events) -> Result<Done, Failure> {
+    let status = peer.status().await.ok_or_else(stopping)?;
+    tell(events, Event::Status(status)).await;
+    Ok(Done::default())
+}
+
+async fn warn_if_partial(findings: &Findings, events: &Events) {
+    if !findings.complete {
+        let message = "The tracker cannot be asked now: this is what the neighbours know.".to_owned();
+        tell(events, Event::Note { message }).await;
+    }
+}
+
+/// If nobody listens any more, the job is dropped by whoever runs it.
+pub(super) async fn tell(events: &Events, event: Event) {
+    let _ = events.send(event).await;
+}
+
+pub(super) fn milliseconds(since: Instant) -> f64 {
+    since.elapsed().as_secs_f64() * 1000.0
+}
+
+pub(super) fn stopping() -> Failure {
+    Failure {
+        kind: ErrorKind::Unfinished,
+        message: "The peer is stopping. Start it again: thorp share".to_owned(),
+    }
+}

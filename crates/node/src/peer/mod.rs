@@ -1,0 +1,296 @@
+//! A running peer.
+//!
+//! ```text
+//! task      the machine's shell: links, dials, share and requests in and out
+//! serve     small files for others
+//! commands  what a person asks, answered event by event
+//! get       the longest of these: look up, choose, fetch, store
+//! rows      the machine's values in the words of the interface
+//! ```
+//!
+//! Everything that decides is in `thorp-core`. A [`Peer`] is a handle: cheap to
+//! clone, usable from any task.
+
+mod commands;
+mod get;
+pub(crate) mod rows;
+mod serve;
+pub(crate) mod task;
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use thorp_core::fetch::{Failure, Wanted};
+use thorp_core::lookup::Outcome;
+use thorp_core::survey::{Findings, Subject};
+use thorp_wire::{Content, Name, PeerId};
+use thorp_wire::frame::{Holder, MemberRow};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+
+use crate::addresses::{self, NetAddress};
+use crate::api::{Command, Event, Notice, PeerView, Status};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::listener::Incoming;
+use crate::share::{Share, ShareEvent};
+use crate::store::{Replace, Store, StoreError, Stored};
+use crate::tls::MemberTls;
+
+use task::Task;
+
+/// Requests that wait for the peer's task.
+const REQUESTS: usize = 256;
+/// Events that wait for whoever asked.
+const EVENTS: usize = 256;
+
+/// What a peer is made of.
+pub struct Setup {
+    /// Its certificate and its group's.
+    pub tls: MemberTls,
+    /// Where its tracker is; nowhere, if it has none.
+    pub trackers: Vec<NetAddress>,
+    /// Its settings.
+    pub config: Config,
+    /// Its clock.
+    pub clock: Clock,
+    /// What it does with files.
+    pub role: Role,
+    /// Whether somebody was told already that the tracker is being dialled.
+    pub announced: bool,
+}
+
+/// What a peer does with files.
+pub enum Role {
+    /// It shares a directory, and listens.
+    Sharing {
+        /// The directory.
+        share: Share,
+        /// What happens in it.
+        changes: mpsc::Receiver<ShareEvent>,
+        /// Where it listens.
+        listen: SocketAddr,
+        /// Members that dialled it.
+        incoming: mpsc::Receiver<Incoming>,
+    },
+    /// It is here for the moment, and puts what it fetches into this directory.
+    Visiting(Arc<Store>),
+}
+
+/// A running peer.
+#[derive(Clone)]
+pub struct Peer {
+    requests: mpsc::Sender<Request>,
+    view: watch::Receiver<Arc<PeerView>>,
+    home: Place,
+    itself: Arc<Option<Holder>>,
+}
+
+/// What the handle asks of the task.
+enum Request {
+    LookUp {
+        names: Vec<String>,
+        from: Option<String>,
+        reply: oneshot::Sender<Outcome>,
+    },
+    Survey {
+        subject: Subject,
+        from: Option<String>,
+        /// Whether to add what this peer has itself.
+        own_too: bool,
+        reply: oneshot::Sender<Findings>,
+    },
+    Fetch {
+        wanted: Wanted,
+        delivery: Delivery,
+        reply: oneshot::Sender<Result<(Holder, Stored), FetchError>>,
+    },
+    Member(PeerId, oneshot::Sender<Option<Holder>>),
+    Neighbours(oneshot::Sender<Vec<MemberRow>>),
+    Status(oneshot::Sender<Status>),
+    Stop(String),
+}
+
+/// Where one fetched file is to be put.
+#[derive(Clone)]
+struct Delivery {
+    place: Place,
+    name: Name,
+    mtime: i64,
+    replace: Replace,
+    /// What is in the way gets this name first.
+    set_aside: Option<String>,
+}
+
+/// A directory that files are put into.
+#[derive(Clone)]
+enum Place {
+    Share(Share),
+    Directory(Arc<Store>),
+}
+
+/// Why a file was not fetched.
+#[derive(Debug)]
+enum FetchError {
+    /// Nobody delivered it.
+    Failure(Failure),
+    /// It came, and could not be put where it should be.
+    Store(StoreError),
+    /// The peer is stopping.
+    Stopping,
+}
+
+impl Peer {
+    /// Starts a peer. It ends when it is stopped, or when the last handle is gone.
+    /// Whoever does not read `notices` in time misses some.
+    pub fn start(setup: Setup, notices: mpsc::Sender<Notice>) -> (Self, JoinHandle<()>) {
+        let (requests, requests_in) = mpsc::channel(REQUESTS);
+        let (view, view_in) = watch::channel(Arc::default());
+        let home = match &setup.role {
+            Role::Sharing { share, .. } => Place::Share(share.clone()),
+            Role::Visiting(store) => Place::Directory(store.clone()),
+        };
+        let itself = itself(&setup);
+        let task = tokio::spawn(Task::new(setup, itself.clone(), view, notices).run(requests_in));
+        let peer = Self {
+            requests,
+            view: view_in,
+            home,
+            itself: Arc::new(itself),
+        };
+        (peer, task)
+    }
+
+    /// This peer, as others see it; `None` for a visitor, whom nobody sees.
+    fn itself(&self) -> Option<&Holder> {
+        self.itself.as_ref().as_ref()
+    }
+
+    /// What its screen shows, now and after every change.
+    pub fn view(&self) -> watch::Receiver<Arc<PeerView>> {
+        self.view.clone()
+    }
+
+    /// Does what a person asks. The answer ends with [`Event::Done`] or
+    /// [`Event::Error`]; dropping the receiver abandons it.
+    pub fn command(&self, command: Command) -> mpsc::Receiver<Event> {
+        let (events, receiver) = mpsc::channel(EVENTS);
+        let peer = self.clone();
+        tokio::spawn(async move {
+            let abandoned = events.clone();
+            tokio::select! {
+                () = commands::run(&peer, command, events) => {}
+                () = abandoned.closed() => {}
+            }
+        });
+        receiver
+    }
+
+    /// Says goodbye to everybody and ends.
+    pub async fn stop(&self, reason: &str) {
+        // If the task is gone, so is what it had to say.
+        let _ = self.requests.send(Request::Stop(reason.to_owned())).await;
+    }
+
+    /// The directory it shares.
+    pub fn share(&self) -> Option<&Share> {
+        match &self.home {
+            Place::Share(share) => Some(share),
+            Place::Directory(_) => None,
+        }
+    }
+
+    async fn look_up(&self, names: Vec<String>, from: Option<String>) -> Option<Outcome> {
+        self.ask(|reply| Request::LookUp { names, from, reply }).await
+    }
+
+    async fn survey(&self, subject: Subject, from: Option<String>, own_too: bool) -> Option<Findings> {
+        let ask = self.ask(|reply| Request::Survey {
+            subject,
+            from,
+            own_too,
+            reply,
+        });
+        ask.await
+    }
+
+    async fn fetch(&self, wanted: Wanted, delivery: Delivery) -> Result<(Holder, Stored), FetchError> {
+        let ask = self.ask(|reply| Request::Fetch {
+            wanted,
+            delivery,
+            reply,
+        });
+        ask.await.unwrap_or(Err(FetchError::Stopping))
+    }
+
+    /// A member to whom there is a link.
+    async fn known(&self, id: PeerId) -> Option<Holder> {
+        self.ask(|reply| Request::Member(id, reply)).await?
+    }
+
+    async fn neighbours(&self) -> Option<Vec<MemberRow>> {
+        self.ask(Request::Neighbours).await
+    }
+
+    async fn status(&self) -> Option<Status> {
+        self.ask(Request::Status).await
+    }
+
+    /// Nothing, if the peer is stopping.
+    async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Option<T> {
+        let (reply, answer) = oneshot::channel();
+        self.requests.send(request(reply)).await.ok()?;
+        answer.await.ok()
+    }
+
+    /// Where fetched files go, unless somewhere else is asked for.
+    fn place(&self) -> Place {
+        self.home.clone()
+    }
+}
+
+impl Place {
+    fn store(&self) -> &Store {
+        match self {
+            Self::Share(share) => share.as_store(),
+            Self::Directory(store) => store,
+        }
+    }
+
+    fn path_of(&self, name: &Name) -> PathBuf {
+        self.store().path_of(name)
+    }
+}
+
+impl Delivery {
+    /// Verifies the bytes and puts them where they belong. Blocks on the disk.
+    fn put(&self, content: Content, bytes: &[u8]) -> Result<Stored, StoreError> {
+        let mtime = Some(self.mtime);
+        if let Some(other) = &self.set_aside {
+            self.place.store().set_aside(&self.name, other)?;
+        }
+        match &self.place {
+            Place::Share(share) => share.store(&self.name, content, mtime, bytes, self.replace),
+            Place::Directory(store) => store.put(&self.name, content, mtime, bytes, self.replace),
+        }
+    }
+}
+
+fn itself(setup: &Setup) -> Option<Holder> {
+    let Role::Sharing { listen, .. } = &setup.role else {
+        return None;
+    };
+    let member = setup.tls.member();
+    Some(Holder {
+        id: member.id,
+        name: member.name,
+        addresses: addresses::own(*listen),
+        partial: false,
+    })
+}
+
+/// The address to dial from: a node that listens on one address uses that one.
+fn source(listen: Option<SocketAddr>) -> Option<IpAddr> {
+    listen.map(|listen| listen.ip()).filter(|ip| !ip.is_unspecified())
+}

@@ -1,0 +1,130 @@
+//! The machine's values in the words of the interface.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use thorp_core::links;
+use thorp_core::lookup::{Source, TrackerUse};
+use thorp_core::peer;
+use thorp_wire::PeerId;
+use thorp_wire::frame::{Holder, MemberRow, Variant};
+
+use crate::addresses::NetAddress;
+use crate::api::{AnswerSource, FileRow, Member, Notice, PeerRow, Provenance};
+use crate::tls;
+
+pub(crate) fn member(member: tls::Member) -> links::Member {
+    links::Member {
+        id: member.id,
+        name: member.name,
+        tracker: member.tracker,
+    }
+}
+
+pub(crate) fn holder(holder: &Holder) -> Member {
+    let nowhere = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+    let address = holder.addresses.first().copied().unwrap_or(nowhere);
+    Member {
+        id: holder.id.to_string(),
+        name: holder.name.as_ref().map(ToString::to_string),
+        address: address.ip().to_string(),
+        port: address.port(),
+    }
+}
+
+pub(super) fn file(variant: &Variant) -> FileRow {
+    let mut holders: Vec<&Holder> = variant.holders.iter().collect();
+    holders.sort_by_key(|holder| holder.addresses.first().copied());
+    FileRow {
+        name: variant.entry.name.to_string(),
+        length: variant.entry.length,
+        mtime: variant.entry.mtime,
+        root: variant.entry.root.map(|root| root.to_string()),
+        holders: holders.into_iter().map(holder).collect(),
+    }
+}
+
+/// Members with their neighbours' addresses, in the order of their own. Of the
+/// neighbours, those are known that have a row, and `itself`.
+pub(super) fn peers(mut rows: Vec<MemberRow>, itself: Option<&Holder>) -> Vec<PeerRow> {
+    rows.sort_by_key(|row| row.member.addresses.first().copied());
+    let address = |id: &PeerId| {
+        let known = rows.iter().map(|row| &row.member).chain(itself);
+        let holder = known.into_iter().find(|holder| holder.id == *id)?;
+        holder.addresses.first().copied()
+    };
+    rows.iter()
+        .map(|row| {
+            let (mut seen, mut unseen) = (Vec::new(), Vec::new());
+            for id in &row.neighbours {
+                match address(id) {
+                    Some(address) => seen.push(address),
+                    None => unseen.push(id.short()),
+                }
+            }
+            seen.sort();
+            let seen = seen.into_iter().map(|address| address.ip().to_string());
+            PeerRow {
+                member: holder(&row.member),
+                files: row.files,
+                bytes: row.bytes,
+                neighbours: seen.chain(unseen).collect(),
+            }
+        })
+        .collect()
+}
+
+pub(super) fn provenance(source: Source, tracker: TrackerUse, via: Option<&Holder>) -> Provenance {
+    Provenance {
+        source: match source {
+            Source::Memory => AnswerSource::Memory,
+            Source::Neighbour(_) => AnswerSource::Neighbour,
+            Source::Tracker => AnswerSource::Tracker,
+        },
+        via: via.map(holder),
+        tracker_asked: tracker == TrackerUse::Asked,
+    }
+}
+
+pub(crate) fn connecting(tracker: &NetAddress) -> Notice {
+    Notice::Connecting {
+        address: tracker.host_text(),
+        port: tracker.port(),
+    }
+}
+
+pub(super) fn notice(notice: peer::Notice) -> Notice {
+    match notice {
+        peer::Notice::TrackerUp => Notice::Connected,
+        peer::Notice::TrackerLost(reason) => Notice::TrackerLost { reason },
+        peer::Notice::Unlisted(holder) => Notice::Warning {
+            message: format!(
+                "{} does not keep this peer's list of files, because it is too long; \
+                 it will be asked for single files instead. Share fewer files to be listed again",
+                called(&holder)
+            ),
+        },
+        peer::Notice::ListingTooLarge(holder) => Notice::Warning {
+            message: format!(
+                "{} lists more files than this peer keeps; it will be asked for single files instead",
+                called(&holder)
+            ),
+        },
+        peer::Notice::Liar(holder) => Notice::Warning {
+            message: format!(
+                "{} sent something else than the file it lists; its link was closed and nothing was kept",
+                called(&holder)
+            ),
+        },
+    }
+}
+
+/// A member as a person knows it: `oak (192.168.1.5)`.
+pub(crate) fn called(holder: &Holder) -> String {
+    let address = holder.addresses.first().map(|address| address.ip().to_string());
+    match (&holder.name, address) {
+        (Some(name), Some(address)) => format!("{name} ({address})"),
+        (Some(name), None) => name.to_string(),
+        (None, Some(address)) => address,
+        (None, None) => holder.id.short(),
+    }
+}

@@ -1,0 +1,602 @@
+//! The shell around the peer's machine: it turns what happens into inputs, and
+//! outputs into what is to happen. It decides nothing.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use thorp_core::fetch::FetchId;
+use thorp_core::links::{LinkId, Me};
+use thorp_core::catalogue::File;
+use thorp_core::lookup::{Outcome, is_called, merge};
+use thorp_core::peer::{self as machine, AskId, Input, Output, Target};
+use thorp_core::survey::{Findings, Subject};
+use thorp_core::time::Instant;
+use thorp_wire::frame::{Body, Bytes, Frame, Get, Holder, Reason, Refused, RequestId, Variant};
+use thorp_wire::Content;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::addresses::{self, NetAddress};
+use crate::api::{Lookups, Notice, PeerView, Status};
+use crate::clock::{Clock, unix_seconds};
+use crate::dial::{self, Connected, Expected};
+use crate::link::{self, LinkEvent, LinkSender, Term};
+use crate::listener::Incoming;
+use crate::share::{Share, ShareEvent};
+use crate::store::{StoreError, Stored};
+use crate::tls::MemberTls;
+
+use super::serve::Server;
+use super::{Delivery, FetchError, Request, Role, Setup, rows, source};
+
+/// Events of links, dials and disk that wait for the task.
+const EVENTS: usize = 1024;
+/// How long a goodbye may take.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+pub(crate) struct Task {
+    machine: machine::Peer,
+    clock: Clock,
+    tls: MemberTls,
+    trackers: Vec<NetAddress>,
+    listen: Option<SocketAddr>,
+    /// This peer as others see it; nothing for a visitor.
+    itself: Option<Holder>,
+    share: Option<Share>,
+    changes: Option<mpsc::Receiver<ShareEvent>>,
+    incoming: Option<mpsc::Receiver<Incoming>>,
+    server: Option<Server>,
+    links: HashMap<LinkId, LinkSender>,
+    last_number: u64,
+    lookups: HashMap<AskId, oneshot::Sender<Outcome>>,
+    surveys: HashMap<AskId, (oneshot::Sender<Findings>, Vec<Variant>)>,
+    fetches: HashMap<FetchId, Pending>,
+    /// Questions that are answered with a file.
+    expected: HashMap<(LinkId, RequestId), (FetchId, Content)>,
+    link_events: (mpsc::Sender<(LinkId, LinkEvent)>, mpsc::Receiver<(LinkId, LinkEvent)>),
+    events: (mpsc::Sender<Event>, mpsc::Receiver<Event>),
+    view: watch::Sender<Arc<PeerView>>,
+    notices: mpsc::Sender<Notice>,
+    announced: bool,
+    changed: bool,
+}
+
+/// A file that somebody waits for.
+struct Pending {
+    delivery: Delivery,
+    reply: oneshot::Sender<Result<(Holder, Stored), FetchError>>,
+    stored: Option<Stored>,
+}
+
+/// Something that was going on elsewhere has come to an end.
+pub(super) enum Event {
+    Dialled(Target, Result<Connected, String>),
+    Served(LinkId),
+    Stored {
+        fetch: FetchId,
+        link: LinkId,
+        request: RequestId,
+        result: Result<Stored, StoreError>,
+    },
+}
+
+impl Task {
+    pub(super) fn new(
+        setup: Setup,
+        itself: Option<Holder>,
+        view: watch::Sender<Arc<PeerView>>,
+        notices: mpsc::Sender<Notice>,
+    ) -> Self {
+        let Setup {
+            tls,
+            trackers,
+            config,
+            clock,
+            role,
+            announced,
+        } = setup;
+        let (share, changes, listen, incoming) = match role {
+            Role::Sharing {
+                share,
+                changes,
+                listen,
+                incoming,
+            } => (Some(share), Some(changes), Some(listen), Some(incoming)),
+            Role::Visiting(_) => (None, None, None, None),
+        };
+        let events = mpsc::channel(EVENTS);
+        let me = Me {
+            id: tls.member().id,
+            epoch: random(),
+            port: listen.map(|listen| listen.port()),
+            claimed: listen.map(addresses::own).unwrap_or_default(),
+            visitor: share.is_none(),
+        };
+        let config = machine::Config {
+            me,
+            has_tracker: !trackers.is_empty(),
+            hops: config.hops,
+            tracker_interval: config.tracker_interval,
+            neighbour_interval: config.neighbour_interval,
+            max_neighbours: config.max_neighbours,
+            seed: random(),
+        };
+        Self {
+            machine: machine::Peer::new(now(&clock), config),
+            clock,
+            tls,
+            trackers,
+            listen,
+            server: share.clone().map(|share| Server::new(share, events.0.clone())),
+            itself,
+            share,
+            changes,
+            incoming,
+            links: HashMap::new(),
+            last_number: 0,
+            lookups: HashMap::new(),
+            surveys: HashMap::new(),
+            fetches: HashMap::new(),
+            expected: HashMap::new(),
+            link_events: mpsc::channel(EVENTS),
+            events,
+            view,
+            notices,
+            announced,
+            changed: true,
+        }
+    }
+
+    pub(super) async fn run(mut self, mut requests: mpsc::Receiver<Request>) {
+        self.handle(Input::Tick);
+        loop {
+            let deadline = self.machine.next_deadline().map(|at| at - now(&self.clock));
+            tokio::select! {
+                Some((link, event)) = self.link_events.1.recv() => self.link_event(link, event),
+                Some(event) = self.events.1.recv() => self.event(event),
+                Some(Incoming { stream, member, remote }) = next(&mut self.incoming) => {
+                    self.connected(Connected { stream, member, address: remote }, false);
+                }
+                Some(change) = next(&mut self.changes) => self.share_event(change),
+                request = requests.recv() => match request {
+                    Some(Request::Stop(reason)) => return self.stop(reason).await,
+                    Some(request) => self.request(request),
+                    None => return self.stop("the program ends".to_owned()).await,
+                },
+                () = sleep(deadline) => self.handle(Input::Tick),
+            }
+            if std::mem::take(&mut self.changed) {
+                self.show();
+            }
+        }
+    }
+
+    async fn stop(mut self, reason: String) {
+        self.handle(Input::Stop { reason });
+        let goodbye = async {
+            while !self.links.is_empty() {
+                match self.link_events.1.recv().await {
+                    Some((link, LinkEvent::Closed(_))) => drop(self.links.remove(&link)),
+                    Some(_) => {}
+                    None => return,
+                }
+            }
+        };
+        // Whoever does not take the goodbye in time notices that we are gone.
+        let _ = tokio::time::timeout(GOODBYE, goodbye).await;
+    }
+
+    fn handle(&mut self, input: Input) {
+        self.machine.handle(now(&self.clock), input);
+        while let Some(output) = self.machine.poll_output() {
+            self.output(output);
+        }
+    }
+
+    fn output(&mut self, output: Output) {
+        match output {
+            Output::Dial(target) => self.dial(target),
+            Output::Send(link, frame) => self.send(link, frame),
+            Output::Close(link, reason) => {
+                if let Some(sender) = self.links.get(&link) {
+                    tracing::debug!(link = link.0, %reason, "closing");
+                    sender.close();
+                }
+            }
+            Output::Get {
+                fetch,
+                link,
+                request,
+                content,
+            } => {
+                self.expected.insert((link, request), (fetch, content));
+                self.send(link, Frame::with_request(request, Get { content }));
+            }
+            Output::HashNow(name) => self.hash_now(name),
+            Output::LookedUp(ask, outcome) => answer(self.lookups.remove(&ask), outcome),
+            Output::Surveyed(ask, mut findings) => {
+                if let Some((reply, own)) = self.surveys.remove(&ask) {
+                    own.into_iter().for_each(|variant| merge(&mut findings.files, variant));
+                    findings.files.sort_by(|a, b| a.entry.name.cmp(&b.entry.name));
+                    answer(Some(reply), findings);
+                }
+            }
+            Output::Fetched(fetch, holder) => {
+                if let Some(Pending { reply, stored, .. }) = self.fetches.remove(&fetch) {
+                    let result = stored.map(|stored| (holder, stored));
+                    answer(Some(reply), result.ok_or(FetchError::Stopping));
+                }
+            }
+            Output::FetchFailed(fetch, failure) => {
+                let reply = self.fetches.remove(&fetch).map(|pending| pending.reply);
+                answer(reply, Err(FetchError::Failure(failure)));
+            }
+            Output::Notice(notice) => self.notify(rows::notice(notice)),
+            Output::Changed => self.changed = true,
+        }
+    }
+
+    fn send(&self, link: LinkId, frame: Frame) {
+        if let Some(link) = self.links.get(&link) {
+            link.send(frame);
+        }
+    }
+
+    fn dial(&mut self, target: Target) {
+        if target == Target::Tracker && !std::mem::take(&mut self.announced) {
+            for tracker in &self.trackers {
+                self.notify(rows::connecting(tracker));
+            }
+        }
+        let tls = self.tls.clone();
+        let trackers = self.trackers.clone();
+        let source = source(self.listen);
+        let events = self.events.0.clone();
+        tokio::spawn(async move {
+            let result = reach(&target, &trackers, &tls, source).await;
+            // Nobody to tell: the peer is gone.
+            let _ = events.send(Event::Dialled(target, result)).await;
+        });
+    }
+
+    fn connected(&mut self, connected: Connected, dialled: bool) {
+        let Connected {
+            stream,
+            member,
+            address,
+        } = connected;
+        let link = LinkId(self.number());
+        let term = Term {
+            clock: self.clock.clone(),
+            ends: member.ends,
+        };
+        let sender = link::start(link, stream, term, self.link_events.0.clone());
+        self.links.insert(link, sender);
+        self.handle(Input::Connected {
+            link,
+            member: rows::member(member),
+            dialled,
+            remote: address.ip(),
+        });
+    }
+
+    fn link_event(&mut self, link: LinkId, event: LinkEvent) {
+        match event {
+            LinkEvent::Frame(frame) => self.frame(link, frame),
+            LinkEvent::Unknown { request, kind } => {
+                if let Some(request) = request {
+                    let refused = Refused {
+                        reason: Reason::Unknown,
+                        text: format!("frames of type {kind} are not known here"),
+                    };
+                    self.send(link, Frame::with_request(request, refused));
+                }
+                self.handle(Input::Heard { link });
+            }
+            LinkEvent::Heard => self.handle(Input::Heard { link }),
+            LinkEvent::Closed(end) => {
+                let reason = end.to_string();
+                self.links.remove(&link);
+                if let Some(server) = &mut self.server {
+                    server.forget(link);
+                }
+                self.expected.retain(|(on, _), _| *on != link);
+                self.handle(Input::Disconnected { link, reason });
+            }
+        }
+    }
+
+    fn frame(&mut self, link: LinkId, frame: Frame) {
+        match (frame.body, frame.request) {
+            (Body::Get(get), Some(request)) => {
+                if let Some(sender) = self.links.get(&link) {
+                    match &mut self.server {
+                        Some(server) => server.serve(link, sender, request, get.content),
+                        None => sender.send(Frame::with_request(
+                            request,
+                            Refused {
+                                reason: Reason::NotServed,
+                                text: "a visitor shares nothing".to_owned(),
+                            },
+                        )),
+                    }
+                }
+                self.handle(Input::Heard { link });
+            }
+            (Body::Content(bytes), Some(request)) => self.content(link, request, bytes),
+            (body, request) => {
+                if let (Body::Refused(_), Some(request)) = (&body, request) {
+                    self.expected.remove(&(link, request));
+                }
+                self.handle(Input::Frame {
+                    link,
+                    frame: Frame { request, body },
+                });
+            }
+        }
+    }
+
+    /// Bytes of a file have come. What nobody asked for is dropped.
+    fn content(&mut self, link: LinkId, request: RequestId, bytes: Bytes) {
+        self.handle(Input::Heard { link });
+        let Some((fetch, content)) = self.expected.remove(&(link, request)) else {
+            return;
+        };
+        let Some(delivery) = self.fetches.get(&fetch).map(|pending| pending.delivery.clone()) else {
+            return;
+        };
+        let events = self.events.0.clone();
+        tokio::task::spawn_blocking(move || {
+            let result = delivery.put(content, &bytes.bytes);
+            let stored = Event::Stored {
+                fetch,
+                link,
+                request,
+                result,
+            };
+            // Nobody to tell: the peer is gone, the file is there.
+            let _ = events.blocking_send(stored);
+        });
+    }
+
+    fn event(&mut self, event: Event) {
+        match event {
+            Event::Dialled(_, Ok(connected)) => self.connected(connected, true),
+            Event::Dialled(target, Err(reason)) => self.handle(Input::DialFailed { target, reason }),
+            Event::Served(link) => self.handle(Input::Served { link }),
+            Event::Stored {
+                fetch,
+                link,
+                request,
+                result,
+            } => self.stored(fetch, link, request, result),
+        }
+    }
+
+    fn stored(&mut self, fetch: FetchId, link: LinkId, request: RequestId, result: Result<Stored, StoreError>) {
+        let verified = !matches!(result, Err(StoreError::Mismatch { .. }));
+        match result {
+            Ok(stored) => {
+                if let Some(pending) = self.fetches.get_mut(&fetch) {
+                    pending.stored = Some(stored);
+                }
+            }
+            // The next holder may send the right thing.
+            Err(StoreError::Mismatch { .. }) => {}
+            // The bytes were right; the place for them is not.
+            Err(error) => {
+                let reply = self.fetches.remove(&fetch).map(|pending| pending.reply);
+                answer(reply, Err(FetchError::Store(error)));
+            }
+        }
+        self.handle(Input::Received {
+            fetch,
+            link,
+            request,
+            verified,
+        });
+    }
+
+    fn share_event(&mut self, event: ShareEvent) {
+        match event {
+            ShareEvent::Delta { added, removed } => self.handle(Input::ShareChanged { added, removed }),
+            ShareEvent::Scanned { .. } | ShareEvent::Progress(_) => self.changed = true,
+            ShareEvent::Warning(message) => self.notify(Notice::Warning { message }),
+        }
+    }
+
+    fn hash_now(&self, name: thorp_wire::Name) {
+        let Some(share) = self.share.clone() else {
+            return;
+        };
+        // The root comes as a change of the share.
+        tokio::spawn(async move {
+            let _ = share.hash_now(&name).await;
+        });
+    }
+
+    fn request(&mut self, request: Request) {
+        match request {
+            Request::LookUp { names, from, reply } => {
+                let ask = AskId(self.number());
+                self.lookups.insert(ask, reply);
+                self.handle(Input::LookUp { ask, names, from });
+            }
+            Request::Survey {
+                subject,
+                from,
+                own_too,
+                reply,
+            } => {
+                let ask = AskId(self.number());
+                let own = match own_too {
+                    true => self.own_files(&subject, from.as_deref()),
+                    false => Vec::new(),
+                };
+                self.surveys.insert(ask, (reply, own));
+                self.handle(Input::Survey { ask, subject, from });
+            }
+            Request::Fetch {
+                wanted,
+                delivery,
+                reply,
+            } => {
+                self.drop_abandoned();
+                let fetch = FetchId(self.number());
+                let pending = Pending {
+                    delivery,
+                    reply,
+                    stored: None,
+                };
+                self.fetches.insert(fetch, pending);
+                self.handle(Input::Fetch { fetch, wanted });
+            }
+            Request::Member(id, reply) => answer(Some(reply), self.machine.member(id)),
+            Request::Neighbours(reply) => answer(Some(reply), self.machine.neighbours().collect()),
+            Request::Status(reply) => answer(Some(reply), self.status()),
+            // Handled where the task can end.
+            Request::Stop(_) => {}
+        }
+    }
+
+    fn own_files(&self, subject: &Subject, from: Option<&str>) -> Vec<Variant> {
+        let (Subject::Files(pattern), Some(itself)) = (subject, &self.itself) else {
+            return Vec::new();
+        };
+        if from.is_some_and(|from| !is_called(itself, from)) {
+            return Vec::new();
+        }
+        let own = |peer| peer == itself.id;
+        let files = self.machine.catalogue().matching(pattern, None, &own);
+        let variant = |file: File| Variant {
+            entry: file.entry,
+            holders: vec![itself.clone()],
+            hashed: None,
+        };
+        files.map(variant).collect()
+    }
+
+    /// Stops fetching what nobody waits for any more.
+    fn drop_abandoned(&mut self) {
+        let abandoned = |(fetch, pending): (&FetchId, &Pending)| pending.reply.is_closed().then_some(*fetch);
+        let abandoned: Vec<FetchId> = self.fetches.iter().filter_map(abandoned).collect();
+        for fetch in abandoned {
+            self.fetches.remove(&fetch);
+            self.handle(Input::Abandon { fetch });
+        }
+    }
+
+    fn status(&self) -> Status {
+        let member = self.tls.member();
+        let totals = self.share.as_ref().map(Share::totals).unwrap_or_default();
+        let tally = self.machine.tally();
+        Status {
+            id: member.id.to_string(),
+            name: member.name.map(|name| name.to_string()),
+            share: self.share.as_ref().map(|share| share.path().to_owned()),
+            listen: self.listen.map(|listen| listen.to_string()),
+            tracker: self.trackers.first().map(ToString::to_string),
+            tracker_connected: self.tracker_is_up(),
+            files: totals.files,
+            bytes: totals.bytes,
+            unhashed: totals.unhashed,
+            skipped: totals.skipped.total(),
+            neighbours: self.machine.neighbours().count() as u64,
+            lookups: Lookups {
+                neighbours: tally.neighbours,
+                tracker: tally.tracker,
+                nobody: tally.nobody,
+            },
+            certificate_ends: i64::try_from(unix_seconds(member.ends)).unwrap_or(i64::MAX),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+
+    fn show(&self) {
+        let totals = self.share.as_ref().map(Share::totals).unwrap_or_default();
+        let view = PeerView {
+            neighbours: rows::peers(self.machine.neighbours().collect(), self.itself.as_ref()),
+            tracker_connected: self.tracker_is_up(),
+            files: totals.files,
+            unhashed: totals.unhashed,
+        };
+        self.view.send_if_modified(|shown| {
+            let changed = **shown != view;
+            if changed {
+                *shown = Arc::new(view);
+            }
+            changed
+        });
+    }
+
+    fn tracker_is_up(&self) -> bool {
+        matches!(self.machine.tracker(), thorp_core::lookup::Tracker::Up(_))
+    }
+
+    fn notify(&self, notice: Notice) {
+        // Whoever does not read its notices misses some.
+        let _ = self.notices.try_send(notice);
+    }
+
+    /// A number that was not used before.
+    fn number(&mut self) -> u64 {
+        self.last_number += 1;
+        self.last_number
+    }
+}
+
+async fn reach(
+    target: &Target,
+    trackers: &[NetAddress],
+    tls: &MemberTls,
+    source: Option<IpAddr>,
+) -> Result<Connected, String> {
+    let (addresses, expected) = match target {
+        Target::Tracker => {
+            let addresses = NetAddress::resolve(trackers).await;
+            (addresses.map_err(|e| e.to_string())?, Expected::Tracker)
+        }
+        Target::Member { id, addresses } => (addresses.clone(), Expected::Peer(*id)),
+    };
+    let connected = dial::dial(&addresses, expected, tls, source).await;
+    connected.map_err(|e| e.to_string())
+}
+
+/// The next of what may not be there at all.
+async fn next<T>(channel: &mut Option<mpsc::Receiver<T>>) -> Option<T> {
+    match channel {
+        Some(open) => {
+            let item = open.recv().await;
+            if item.is_none() {
+                *channel = None;
+            }
+            item
+        }
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits this long, or forever.
+pub(crate) async fn sleep(duration: Option<Duration>) {
+    match duration {
+        Some(duration) => tokio::time::sleep(duration).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Tells whoever asked, if they still wait.
+fn answer<T>(reply: Option<oneshot::Sender<T>>, value: T) {
+    if let Some(reply) = reply {
+        let _ = reply.send(value);
+    }
+}
+
+pub(crate) fn now(clock: &Clock) -> Instant {
+    Instant::after_start(clock.elapsed())
+}
+
+pub(crate) fn random() -> u64 {
+    // Without the system's randomness no key could have been made either.
+    getrandom::u64().unwrap_or_default()
+}

@@ -1,0 +1,492 @@
+//! Keeps the listing true: the one thread that looks at the disk and speaks.
+//!
+//! Owns when to look at what (a report, a file at rest, the whole share) and
+//! what is told about it. What belongs to the share is decided in `walk`, what
+//! differs from before in `index`, and roots come from `hash`.
+//!
+//! A thread of its own and not a task: nearly all it does is to wait, and the
+//! rest is to ask the file system, which would hold up a task.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use notify::RecommendedWatcher;
+use thorp_wire::Name;
+use tokio::sync::mpsc;
+
+use super::stamp::Stamp;
+use super::walk::{Found, IGNORE_FILE, Rules, walk};
+use super::watch::{self, Mark, Pending};
+use super::{Progress, ShareEvent, Shared, lock, read, write};
+
+/// How long changes are gathered before they are told.
+const GATHER: Duration = Duration::from_millis(100);
+
+/// How often progress is told.
+const PROGRESS: Duration = Duration::from_secs(1);
+
+/// See the module.
+pub(super) struct Keeper {
+    shared: Arc<Shared>,
+    events: mpsc::Sender<ShareEvent>,
+    rules: Rules,
+    /// Kept for as long as it is to report.
+    watcher: Option<RecommendedWatcher>,
+    /// Paths that may still be written to.
+    settling: BTreeMap<PathBuf, Settling>,
+    /// When to look at everything again, where the watcher cannot be relied on.
+    next_scan: Option<Instant>,
+    told_progress: Option<(Instant, Progress)>,
+    warned: BTreeSet<String>,
+}
+
+/// More warnings than this tell nobody anything.
+const WARNINGS: usize = 1000;
+
+/// Files up to this length are hashed whenever they are closed: it takes no time.
+const LARGE: u64 = 1024 * 1024;
+
+/// How many files are listed in one step, during which nobody else is served.
+const LOCKED: usize = 1024;
+
+/// A file that may still be written to, or a folder that may still be filled.
+struct Settling {
+    /// When it has been quiet for long enough.
+    at: Instant,
+    /// What it was when it was last seen.
+    seen: Option<Stamp>,
+    /// When the listing was last made true for it.
+    listed: Instant,
+}
+
+/// Nobody listens any more.
+struct Closed;
+
+impl Keeper {
+    pub fn new(shared: Arc<Shared>, events: mpsc::Sender<ShareEvent>) -> Self {
+        Self {
+            rules: shared.new_rules(),
+            shared,
+            events,
+            watcher: None,
+            settling: BTreeMap::new(),
+            next_scan: None,
+            told_progress: None,
+            warned: BTreeSet::new(),
+        }
+    }
+
+    /// Until the share is closed.
+    pub fn run(mut self) {
+        // A closed channel is how the program says that it is done.
+        let _ = self.keep();
+        self.shared.close();
+    }
+
+    fn keep(&mut self) -> Result<(), Closed> {
+        // First the watcher, then the scan: what happens in between is seen twice
+        // rather than never.
+        self.watch()?;
+        self.scan()?;
+        loop {
+            let deadline = self.deadline();
+            let Some(pending) = self.shared.inbox.take(deadline, GATHER) else {
+                return Ok(());
+            };
+            self.look_at(&pending)?;
+            self.look_at_settled();
+            if self.next_scan.is_some_and(|at| at <= Instant::now()) {
+                self.scan()?;
+            }
+            self.tell_changes()?;
+            self.tell_progress()?;
+        }
+    }
+
+    fn watch(&mut self) -> Result<(), Closed> {
+        if !self.shared.options.watch {
+            self.poll();
+            return Ok(());
+        }
+        match watch::start(&self.shared) {
+            Ok(watcher) => {
+                self.watcher = Some(watcher);
+                Ok(())
+            }
+            Err(error) => self.blind(&error),
+        }
+    }
+
+    /// The watcher misses changes from now on.
+    fn blind(&mut self, why: &dyn Display) -> Result<(), Closed> {
+        if self.next_scan.is_some() {
+            return Ok(());
+        }
+        self.poll();
+        self.warn(format!(
+            "changes in {} cannot be watched ({why}): it is looked through every {} s instead; \
+             raising fs.inotify.max_user_watches and restarting helps where a limit was reached",
+            escaped(&self.shared.path),
+            self.shared.options.poll.as_secs_f32()
+        ))
+    }
+
+    fn poll(&mut self) {
+        self.next_scan = Some(Instant::now() + self.shared.options.poll);
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let settled = self.settling.values().map(|settling| settling.at).min();
+        let busy = read(&self.shared.index).unhashed() > 0;
+        let progress = self
+            .told_progress
+            .map(|(at, _)| at + PROGRESS)
+            .filter(|_| busy);
+        [settled, progress, self.next_scan]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    fn look_at(&mut self, pending: &Pending) -> Result<(), Closed> {
+        if let Some(why) = &pending.blind {
+            self.blind(why)?;
+        }
+        if let Some((name, reason)) = &pending.unreadable {
+            let more = read(&self.shared.index)
+                .unreadable_files()
+                .saturating_sub(1);
+            let more = if more > 0 {
+                format!(" (and {more} more)")
+            } else {
+                String::new()
+            };
+            self.warn(format!(
+                "{}{more} cannot be read and is not shared ({reason}): check its permissions",
+                name.as_str().escape_debug()
+            ))?;
+        }
+        let rules_changed = |path: &PathBuf| path.file_name().is_some_and(|n| n == IGNORE_FILE);
+        if pending.rescan || pending.paths.keys().any(rules_changed) {
+            self.scan()?;
+        }
+        for (path, mark) in &pending.paths {
+            self.look(path, self.patient(path, *mark));
+        }
+        for name in &pending.changed {
+            self.look(
+                Path::new(name.as_str()),
+                Mark {
+                    written: true,
+                    ..Mark::default()
+                },
+            );
+        }
+        Ok(())
+    }
+
+    /// A large file that was there before is hashed when it has been quiet, even
+    /// if it was closed: a log is opened, written to and closed every second.
+    fn patient(&self, path: &Path, mark: Mark) -> Mark {
+        let known = || name_of(path).and_then(|name| read(&self.shared.index).record(&name));
+        let wait = mark.written && !mark.new && known().is_some_and(|r| r.stamp.length > LARGE);
+        Mark {
+            complete: mark.complete && !wait,
+            ..mark
+        }
+    }
+
+    /// What has been quiet for long enough is looked at once more, and hashed
+    /// unless that look finds it changed after all.
+    fn look_at_settled(&mut self) {
+        let now = Instant::now();
+        let settled: Vec<PathBuf> = self
+            .settling
+            .iter()
+            .filter(|(_, settling)| settling.at <= now)
+            .map(|(path, _)| path.clone())
+            .collect();
+        for path in settled {
+            let before = self
+                .settling
+                .remove(&path)
+                .and_then(|settling| settling.seen);
+            let stamp = self
+                .shared
+                .dir
+                .symlink_metadata(&path)
+                .ok()
+                .map(|meta| Stamp::new(&meta));
+            let quiet = before.is_some() && before == stamp;
+            self.look(
+                &path,
+                Mark {
+                    complete: quiet,
+                    ..Mark::default()
+                },
+            );
+        }
+    }
+
+    /// Makes the listing true for one path and what is beneath it.
+    fn look(&mut self, path: &Path, mark: Mark) {
+        let meta = match self.shared.dir.symlink_metadata(path) {
+            Ok(meta) if self.rules.leave_out(path, meta.is_dir()).is_none() => Some(meta),
+            _ => None,
+        };
+        let is_dir = meta.as_ref().is_some_and(cap_std::fs::Metadata::is_dir);
+        if is_dir {
+            self.look_beneath(path, mark);
+        } else if let Some(folder) = path.to_str() {
+            let gone = read(&self.shared.index).beneath(Some(folder));
+            for name in &gone {
+                self.gone(name);
+            }
+        }
+        let Some(name) = name_of(path) else { return };
+        match meta {
+            Some(meta) if meta.is_file() => self.seen(&name, Stamp::new(&meta), mark),
+            _ => self.gone(&name),
+        }
+    }
+
+    fn look_beneath(&mut self, folder: &Path, mark: Mark) {
+        if mark.new {
+            // Another folder may have gone by this name, with rules of its own.
+            self.forget_rules();
+        }
+        let found = walk(&self.shared.dir, folder, &mut self.rules);
+        if mark.new {
+            // What was put into a new folder before it was watched is found
+            // then, if it was too late for this walk.
+            self.settle(folder, None);
+        }
+        let new = self.reconcile(Some(folder), &found, mark);
+        self.hash_when_complete(new, mark);
+    }
+
+    /// Makes the whole listing true.
+    fn scan(&mut self) -> Result<(), Closed> {
+        if self.next_scan.is_some() {
+            self.poll();
+        }
+        self.forget_rules();
+        let found = walk(&self.shared.dir, Path::new(""), &mut self.rules);
+        // They remember every folder they have seen; while idle, nothing should.
+        self.forget_rules();
+        for part in &found.parts {
+            self.shared.store.sweep_part(part);
+        }
+        // Whatever is found is taken to be complete: if not, reading it will show.
+        let mark = Mark {
+            complete: true,
+            ..Mark::default()
+        };
+        let new = self.reconcile(None, &found, mark);
+        *lock(&self.shared.skipped) = found.skipped;
+        // Names first, then the work on them.
+        self.tell_changes()?;
+        self.hash_when_complete(new, mark);
+        self.tell_scanned(&found)
+    }
+
+    /// The rules are read again when they are needed next.
+    fn forget_rules(&mut self) {
+        self.rules = self.shared.new_rules();
+        *lock(&self.shared.rules) = self.shared.new_rules();
+    }
+
+    /// Makes the listing beneath a folder that of a walk. The walk is older than
+    /// what happened meanwhile, so whatever it contradicts is looked at again.
+    /// Answers which files are new and to be hashed, and their lengths.
+    fn reconcile(&mut self, folder: Option<&Path>, found: &Found, mark: Mark) -> Vec<(Name, u64)> {
+        let folder = match folder.map(Path::to_str) {
+            None => None,
+            Some(Some(folder)) => Some(folder),
+            Some(None) => return Vec::new(),
+        };
+        let (mut new, mut differ) = (Vec::new(), Vec::new());
+        for files in found.files.chunks(LOCKED) {
+            let mut index = write(&self.shared.index);
+            for (name, stamp) in files {
+                match index.record(name) {
+                    Some(record) if record.stamp == *stamp => {}
+                    Some(_) => differ.push(name.clone()),
+                    None if index.seen(name, *stamp) => new.push((name.clone(), stamp.length)),
+                    None => {}
+                }
+            }
+        }
+        let listed = read(&self.shared.index).beneath(folder);
+        differ.extend(listed.into_iter().filter(|name| {
+            let found = found.files.binary_search_by(|(found, _)| found.cmp(name));
+            found.is_err()
+        }));
+        for name in differ {
+            self.look_again(&name, mark);
+        }
+        new
+    }
+
+    fn hash_when_complete(&mut self, files: Vec<(Name, u64)>, mark: Mark) {
+        if mark.complete {
+            self.shared.queue.extend(files);
+        } else {
+            for (name, _) in files {
+                let record = read(&self.shared.index).record(&name);
+                self.settle(Path::new(name.as_str()), record.map(|r| r.stamp));
+            }
+        }
+    }
+
+    fn look_again(&mut self, name: &Name, mark: Mark) {
+        let path = Path::new(name.as_str());
+        let shared = self.rules.leave_out(path, false).is_none();
+        match self.shared.dir.symlink_metadata(path) {
+            Ok(meta) if shared && meta.is_file() => self.seen(name, Stamp::new(&meta), mark),
+            _ => self.gone(name),
+        }
+    }
+
+    /// There is such a file.
+    fn seen(&mut self, name: &Name, stamp: Stamp, mark: Mark) {
+        if !mark.complete && self.still_growing(name, stamp) {
+            return;
+        }
+        let mut index = write(&self.shared.index);
+        let before = index.record(name);
+        if mark.written {
+            index.doubt(name);
+        }
+        let unhashed = index.seen(name, stamp);
+        drop(index);
+        if let Some(before) = before
+            && unhashed
+        {
+            self.shared.queue.withdraw(name, before.stamp.length);
+        }
+        let path = Path::new(name.as_str());
+        if unhashed && mark.complete {
+            self.settling.remove(path);
+            self.shared.queue.push(name.clone(), stamp.length);
+        } else if unhashed {
+            self.settle(path, Some(stamp));
+        }
+    }
+
+    /// Whether this is only the next step of a change that was told just now. A
+    /// file that grows for an hour is not worth ten messages a second to all.
+    fn still_growing(&mut self, name: &Name, stamp: Stamp) -> bool {
+        let (now, quiet) = (Instant::now(), self.shared.options.quiet);
+        let record = read(&self.shared.index).record(name);
+        match self.settling.get_mut(Path::new(name.as_str())) {
+            Some(settling)
+                if now < settling.listed + quiet && record.is_some_and(|r| r.root.is_none()) =>
+            {
+                settling.at = now + quiet;
+                settling.seen = Some(stamp);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn gone(&mut self, name: &Name) {
+        self.settling.remove(Path::new(name.as_str()));
+        let mut index = write(&self.shared.index);
+        if let Some(record) = index.record(name) {
+            self.shared.queue.withdraw(name, record.stamp.length);
+        }
+        index.gone(name);
+    }
+
+    fn settle(&mut self, path: &Path, seen: Option<Stamp>) {
+        let listed = Instant::now();
+        let at = listed + self.shared.options.quiet;
+        self.settling
+            .insert(path.to_owned(), Settling { at, seen, listed });
+    }
+
+    fn tell_changes(&mut self) -> Result<(), Closed> {
+        let delta = write(&self.shared.index).take_delta();
+        if delta.added.is_empty() && delta.removed.is_empty() {
+            return Ok(());
+        }
+        self.tell(ShareEvent::Delta {
+            added: delta.added,
+            removed: delta.removed,
+        })
+    }
+
+    fn tell_scanned(&mut self, found: &Found) -> Result<(), Closed> {
+        let totals = self.shared.totals();
+        self.tell(ShareEvent::Scanned {
+            files: totals.files,
+            bytes: totals.bytes,
+            skipped: totals.skipped,
+        })?;
+        if let Some(path) = &found.unnameable {
+            self.warn(format!(
+                "{} names are not UTF-8 or too long and are not shared, such as {}: rename them",
+                found.skipped.unnameable,
+                escaped(path)
+            ))?;
+        }
+        if let Some((path, error)) = &found.unreadable {
+            self.warn(format!(
+                "{} files or folders cannot be read and are not shared, such as {} ({error}): \
+                 check their permissions",
+                found.skipped.unreadable,
+                escaped(path)
+            ))?;
+        }
+        Ok(())
+    }
+
+    /// At most every second while there is something to hash, and once at the end.
+    fn tell_progress(&mut self) -> Result<(), Closed> {
+        let now = Instant::now();
+        let index = read(&self.shared.index);
+        let progress = Progress {
+            unhashed: index.unhashed(),
+            bytes: index
+                .unhashed_bytes()
+                .saturating_sub(self.shared.queue.under_way()),
+        };
+        drop(index);
+        let due = match self.told_progress {
+            Some((_, told)) if told == progress => false,
+            Some((at, _)) => progress.unhashed == 0 || at + PROGRESS <= now,
+            None => progress.unhashed > 0,
+        };
+        if !due {
+            return Ok(());
+        }
+        self.told_progress = Some((now, progress));
+        self.tell(ShareEvent::Progress(progress))
+    }
+
+    /// Tells a person, once.
+    fn warn(&mut self, message: String) -> Result<(), Closed> {
+        if self.warned.len() >= WARNINGS || !self.warned.insert(message.clone()) {
+            return Ok(());
+        }
+        self.tell(ShareEvent::Warning(message))
+    }
+
+    /// Waits while nobody takes what was told: changes merge in the meantime.
+    fn tell(&mut self, event: ShareEvent) -> Result<(), Closed> {
+        self.events.blocking_send(event).map_err(|_| Closed)
+    }
+}
+
+fn name_of(path: &Path) -> Option<Name> {
+    path.to_str()?.parse().ok()
+}
+
+fn escaped(path: &Path) -> String {
+    path.to_string_lossy().escape_debug().to_string()
+}

@@ -1,0 +1,414 @@
+//! The directory a peer offers: scanned, watched, hashed, served.
+//!
+//! ```text
+//! stamp    how a file is told from what it was before
+//! walk     what of a directory belongs to the share
+//! index    what is on offer, in memory, and what has changed in it
+//! hash     roots, in the background, those asked for first
+//! watch    what the file system reports, gathered
+//! keeper   the thread that keeps the listing true and tells its changes
+//! serve    small files, read for others
+//! ```
+//!
+//! Every path is opened beneath the share's own handle, for reading and for
+//! writing: nothing outside can be reached by any name, link or race. The share
+//! is written to by fetches only, through [`Share::store`].
+//!
+//! Serving looks things up in the shared index and reads on the caller's
+//! thread; it waits for no task and no queue. The index is locked for single
+//! steps, never while a file is looked at. An idle share costs no processor
+//! time and holds no file open but its directory and the watcher; its threads
+//! sleep.
+
+mod hash;
+mod index;
+mod keeper;
+mod serve;
+mod stamp;
+#[cfg(test)]
+mod tests;
+mod walk;
+mod watch;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::thread;
+use std::time::Duration;
+
+use cap_std::ambient_authority;
+use cap_std::fs::Dir;
+use thiserror::Error;
+use thorp_wire::{Content, Entry, Name};
+use tokio::sync::mpsc;
+
+pub use hash::HashError;
+pub use serve::ReadError;
+pub use stamp::Stamp;
+pub use walk::Skipped;
+
+use crate::store::{Replace, Store, StoreError, Stored};
+use hash::Queue;
+use index::Index;
+use keeper::Keeper;
+use walk::Rules;
+use watch::Inbox;
+
+/// Events that wait to be taken before the keeper waits too.
+const EVENTS: usize = 64;
+
+/// How a directory is shared.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Hidden files too.
+    pub hidden: bool,
+    /// Even where the directory is `/` or somebody's home.
+    pub broad: bool,
+    /// Follow changes as the system reports them. Network file systems do not
+    /// report what other machines do; without, the share is scanned every `poll`.
+    pub watch: bool,
+    /// How long a file must have been left alone before it is hashed.
+    pub quiet: Duration,
+    /// How often the share is scanned where it cannot be watched.
+    pub poll: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            hidden: false,
+            broad: false,
+            watch: true,
+            quiet: Duration::from_secs(2),
+            poll: Duration::from_mins(1),
+        }
+    }
+}
+
+/// Why a directory cannot be shared.
+#[derive(Debug, Error)]
+pub enum ShareError {
+    /// It is not there.
+    #[error("there is no directory {}: create it or name another", shown(path))]
+    NotFound {
+        /// As it was given.
+        path: PathBuf,
+    },
+    /// It is a file, or something else.
+    #[error("{} is not a directory: name the directory to share", shown(path))]
+    NotADirectory {
+        /// As it was given.
+        path: PathBuf,
+    },
+    /// It cannot be opened or listed.
+    #[error("{} cannot be read ({source}): check its permissions", shown(path))]
+    Unreadable {
+        /// As it was given.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// Sharing it would offer far more than most people mean to. Asks to be
+    /// overridden with [`Options::broad`].
+    #[error("{} is {what}: share a directory inside it", shown(path))]
+    TooBroad {
+        /// Its full path.
+        path: PathBuf,
+        /// What it is: a few words.
+        what: &'static str,
+    },
+    /// The system has no threads left.
+    #[error("a thread cannot be started ({0}): end other programs and try again")]
+    Threads(#[source] io::Error),
+}
+
+/// What has happened in the share.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ShareEvent {
+    /// The least that turns the listing told so far into that of now. The first
+    /// one is everything; an empty share has none.
+    Delta {
+        /// New or changed; names in order.
+        added: Vec<Entry>,
+        /// No longer there; names in order.
+        removed: Vec<Name>,
+    },
+    /// The whole share has been looked through. Its changes were told before.
+    Scanned {
+        /// Files listed.
+        files: u64,
+        /// Bytes in them.
+        bytes: u64,
+        /// What was left out.
+        skipped: Skipped,
+    },
+    /// How much is still to be hashed; about every second, and at the end.
+    Progress(Progress),
+    /// For a person: what, with which thing, and what to do. Already escaped.
+    Warning(String),
+}
+
+/// How much is still to be hashed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Files.
+    pub unhashed: u64,
+    /// Bytes in them that were not read yet.
+    pub bytes: u64,
+}
+
+/// The share in numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Files listed.
+    pub files: u64,
+    /// Bytes in them.
+    pub bytes: u64,
+    /// Of these files, still to be hashed.
+    pub unhashed: u64,
+    /// What was left out, as of the last scan.
+    pub skipped: Skipped,
+}
+
+/// A directory on offer. Clones are the same share; it closes with the last one.
+#[derive(Clone)]
+pub struct Share {
+    shared: Arc<Shared>,
+    _life: Arc<Life>,
+}
+
+/// What the share's threads and its users have in common.
+struct Shared {
+    dir: Dir,
+    /// The directory's full path: for the watcher, for rules and for messages.
+    path: PathBuf,
+    options: Options,
+    index: RwLock<Index>,
+    skipped: Mutex<Skipped>,
+    queue: Queue,
+    inbox: Arc<Inbox>,
+    store: Store,
+    /// The keeper has its own, which it holds through a whole walk; these are
+    /// for files that arrive meanwhile.
+    rules: Mutex<Rules>,
+}
+
+impl Share {
+    /// Opens a directory and starts to scan it. Blocks only to open it.
+    pub fn open(
+        dir: &Path,
+        options: Options,
+    ) -> Result<(Self, mpsc::Receiver<ShareEvent>), ShareError> {
+        let (handle, path) = open_dir(dir)?;
+        if !options.broad
+            && let Some(what) = too_broad(&path, std::env::home_dir().as_deref())
+        {
+            return Err(ShareError::TooBroad { path, what });
+        }
+        let for_store = handle
+            .try_clone()
+            .map_err(|source| unreadable(dir, source))?;
+        let shared = Arc::new(Shared {
+            dir: handle,
+            store: Store::new(for_store, path.clone()),
+            rules: Mutex::new(Rules::new(&path, options.hidden)),
+            path,
+            options,
+            index: RwLock::default(),
+            skipped: Mutex::default(),
+            queue: Queue::default(),
+            inbox: Arc::default(),
+        });
+        let life = Arc::new(Life(Arc::clone(&shared)));
+        let (events, receiver) = mpsc::channel(EVENTS);
+        hash::start(&shared).map_err(ShareError::Threads)?;
+        let keeper = Keeper::new(Arc::clone(&shared), events);
+        thread::Builder::new()
+            .name("thorp-share".into())
+            .spawn(move || keeper.run())
+            .map_err(ShareError::Threads)?;
+        Ok((
+            Self {
+                shared,
+                _life: life,
+            },
+            receiver,
+        ))
+    }
+
+    /// The directory's full path.
+    pub fn path(&self) -> &Path {
+        &self.shared.path
+    }
+
+    /// Where fetched files go. Use [`Share::store`] to put one.
+    pub fn as_store(&self) -> &Store {
+        &self.shared.store
+    }
+
+    /// A name of this content, if it is on offer.
+    pub fn find(&self, content: Content) -> Option<Name> {
+        read(&self.shared.index).names(content).next().cloned()
+    }
+
+    /// Whether a file of that name is on offer.
+    pub fn contains(&self, name: &Name) -> bool {
+        read(&self.shared.index).record(name).is_some()
+    }
+
+    /// The listed entry of that name.
+    pub fn entry(&self, name: &Name) -> Option<Entry> {
+        read(&self.shared.index).entry(name)
+    }
+
+    /// All that is on offer, names in order.
+    pub fn entries(&self) -> Vec<Entry> {
+        read(&self.shared.index).entries()
+    }
+
+    /// The share in numbers.
+    pub fn totals(&self) -> Totals {
+        self.shared.totals()
+    }
+
+    /// The entry of that name with its root, which is computed now where it is
+    /// not known, before all that waits in the background.
+    pub async fn hash_now(&self, name: &Name) -> Result<Entry, HashError> {
+        match self.entry(name) {
+            None => return Err(HashError::Gone { name: name.clone() }),
+            Some(entry) if entry.root.is_some() => return Ok(entry),
+            Some(_) => {}
+        }
+        let answer = self.shared.queue.ask(name);
+        answer.await.unwrap_or(Err(HashError::Closed))
+    }
+
+    /// Puts a fetched file into the share, as [`Store::put`] does, and lists it
+    /// with its root at once: nobody reads it again. Blocks on the disk.
+    ///
+    /// A name that the share's rules leave out is stored and not listed.
+    pub fn store(
+        &self,
+        name: &Name,
+        content: Content,
+        mtime: Option<i64>,
+        bytes: &[u8],
+        replace: Replace,
+    ) -> Result<Stored, StoreError> {
+        let shared = &*self.shared;
+        let first = write(&shared.index).expect(name);
+        let stored = shared.store.put(name, content, mtime, bytes, replace);
+        match &stored {
+            Ok(stored) if shared.lists(name) => {
+                write(&shared.index).arrived(name, stored.stamp, content.root);
+                shared.inbox.poke();
+            }
+            _ if first => {
+                write(&shared.index).expect_no_more(name);
+                // What was reported in the meantime did not count.
+                shared.inbox.look(Path::new(name.as_str()));
+            }
+            _ => {}
+        }
+        stored
+    }
+}
+
+impl Shared {
+    fn totals(&self) -> Totals {
+        let mut skipped = *lock(&self.skipped);
+        let index = read(&self.index);
+        skipped.unreadable += index.unreadable_files();
+        Totals {
+            files: index.files(),
+            bytes: index.bytes(),
+            unhashed: index.unhashed(),
+            skipped,
+        }
+    }
+
+    fn new_rules(&self) -> Rules {
+        Rules::new(&self.path, self.options.hidden)
+    }
+
+    fn lists(&self, name: &Name) -> bool {
+        let mut rules = lock(&self.rules);
+        rules.leave_out(Path::new(name.as_str()), false).is_none()
+    }
+
+    fn close(&self) {
+        self.queue.stop();
+        self.inbox.stop();
+    }
+}
+
+/// Closes the share when nobody holds it any more.
+struct Life(Arc<Shared>);
+
+impl Drop for Life {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+fn open_dir(dir: &Path) -> Result<(Dir, PathBuf), ShareError> {
+    let failed = |source: io::Error| match source.kind() {
+        io::ErrorKind::NotFound => ShareError::NotFound {
+            path: dir.to_owned(),
+        },
+        io::ErrorKind::NotADirectory => ShareError::NotADirectory {
+            path: dir.to_owned(),
+        },
+        _ => unreadable(dir, source),
+    };
+    let path = dir.canonicalize().map_err(failed)?;
+    let handle = Dir::open_ambient_dir(&path, ambient_authority()).map_err(failed)?;
+    // A directory may be entered that may not be listed.
+    handle.entries().map_err(failed)?;
+    Ok((handle, path))
+}
+
+fn unreadable(dir: &Path, source: io::Error) -> ShareError {
+    ShareError::Unreadable {
+        path: dir.to_owned(),
+        source,
+    }
+}
+
+/// Why a directory (its full path) is more than most people mean to share.
+fn too_broad(path: &Path, home: Option<&Path>) -> Option<&'static str> {
+    let home = home.and_then(|home| home.canonicalize().ok());
+    let parent = path.parent();
+    if parent.is_none() {
+        return Some("the whole machine");
+    }
+    if home.as_deref() == Some(path) {
+        return Some("your home directory");
+    }
+    if home.is_some_and(|home| home.starts_with(path)) || path == "/home" || path == "/Users" {
+        return Some("where home directories are");
+    }
+    if path == "/root" || parent.is_some_and(|p| p == "/home" || p == "/Users") {
+        return Some("somebody's home directory");
+    }
+    None
+}
+
+fn shown(path: &Path) -> String {
+    path.to_string_lossy().escape_debug().to_string()
+}
+
+// A thread that panicked has left nothing half done worth dying for: every
+// locked step is short and leaves the state whole.
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
+    lock.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
+    lock.write().unwrap_or_else(PoisonError::into_inner)
+}

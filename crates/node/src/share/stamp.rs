@@ -1,0 +1,53 @@
+//! How a file is told from what it was before.
+//!
+//! Owns the comparison, not the decision what to do about a difference.
+
+use std::io;
+
+use cap_std::fs::{File, Metadata, MetadataExt};
+
+/// What the file system says about a file's state, as cheap as `fstat`.
+///
+/// Equal stamps stand for equal bytes. The change time is part of it, because
+/// the modification time can be set back and the change time cannot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    /// Bytes in the file.
+    pub length: u64,
+    /// Last modified, in nanoseconds since 1970.
+    pub mtime: i64,
+    /// Last changed (contents, name, permissions), in nanoseconds since 1970.
+    pub ctime: i64,
+    /// Which file of the device.
+    pub inode: u64,
+    /// Which device.
+    pub device: u64,
+}
+
+impl Stamp {
+    /// The stamp of what this metadata describes.
+    pub fn new(meta: &Metadata) -> Self {
+        Self {
+            length: meta.size(),
+            mtime: nanoseconds(meta.mtime(), meta.mtime_nsec()),
+            ctime: nanoseconds(meta.ctime(), meta.ctime_nsec()),
+            inode: meta.ino(),
+            device: meta.dev(),
+        }
+    }
+
+    /// The stamp of an open file, wherever it lies by now.
+    pub fn of(file: &File) -> io::Result<Self> {
+        Ok(Self::new(&file.metadata()?))
+    }
+
+    /// The modification time as an entry has it: whole seconds since 1970.
+    pub fn mtime_seconds(&self) -> i64 {
+        self.mtime.div_euclid(1_000_000_000)
+    }
+}
+
+/// Saturates after the year 2262: still a number that differs from today's.
+fn nanoseconds(seconds: i64, nanos: i64) -> i64 {
+    seconds.saturating_mul(1_000_000_000).saturating_add(nanos)
+}

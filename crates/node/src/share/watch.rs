@@ -1,0 +1,369 @@
+//! What the file system reports, and what else the keeper is to look at.
+//!
+//! Owns the watcher and the [`Inbox`], where reports are merged until the
+//! keeper takes them: one mark a path, however often it was reported. Bounded:
+//! beyond some number of paths the whole share is looked at instead. Never
+//! touches a file and never decides what a report means for the listing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind, RenameMode};
+use notify::{Config, Event, RecommendedWatcher, RecursiveMode, Watcher};
+use thorp_wire::Name;
+
+use super::{Shared, lock};
+use crate::store::is_part;
+
+/// More paths than this at once, and walking the share is cheaper.
+const PATHS: usize = 50_000;
+
+/// Starts to watch the share. What happens from now on reaches the inbox.
+pub(super) fn start(shared: &Arc<Shared>) -> notify::Result<RecommendedWatcher> {
+    let (root, inbox) = (shared.path.clone(), Arc::clone(&shared.inbox));
+    // A link is not part of the share, so what is behind it is not watched.
+    let config = Config::default().with_follow_symlinks(false);
+    let mut watcher = RecommendedWatcher::new(
+        move |event| match event {
+            Ok(event) => inbox.report(&root, &event),
+            Err(error) => inbox.blind(&error),
+        },
+        config,
+    )?;
+    watcher.watch(&shared.path, RecursiveMode::Recursive)?;
+    Ok(watcher)
+}
+
+/// Where everybody leaves word for the keeper.
+#[derive(Default)]
+pub(super) struct Inbox {
+    pending: Mutex<Pending>,
+    bell: Condvar,
+}
+
+/// What there is to look at.
+#[derive(Default)]
+pub(super) struct Pending {
+    /// Paths relative to the share.
+    pub paths: BTreeMap<PathBuf, Mark>,
+    /// Files that changed while they were read.
+    pub changed: BTreeSet<Name>,
+    /// The whole share.
+    pub rescan: bool,
+    /// The watcher misses things from now on, and why.
+    pub blind: Option<String>,
+    /// A file that could not be read and why; one of perhaps many.
+    pub unreadable: Option<(Name, String)>,
+    /// The listing has changed by itself: a root has come.
+    poked: bool,
+    stopped: bool,
+}
+
+/// What was reported about a path.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Mark {
+    /// Bytes were written: an old root is wrong, even where two changes within
+    /// one tick of the clock leave the same stamp.
+    pub written: bool,
+    /// Nobody is writing to it any more: it was closed or moved here whole.
+    pub complete: bool,
+    /// It may be a folder that was just made: more can be in it than was reported.
+    pub new: bool,
+}
+
+impl Inbox {
+    /// Look at this path again.
+    pub fn look(&self, path: &Path) {
+        self.add(|pending| {
+            pending.paths.entry(path.to_owned()).or_default();
+        });
+    }
+
+    /// This file changed while it was read.
+    pub fn changed(&self, name: &Name) {
+        self.add(|pending| {
+            pending.changed.insert(name.clone());
+        });
+    }
+
+    /// This file could not be read.
+    pub fn unreadable(&self, name: &Name, reason: &str) {
+        self.add(|pending| {
+            pending
+                .unreadable
+                .get_or_insert_with(|| (name.clone(), reason.to_owned()));
+        });
+    }
+
+    /// The listing has changed: tell it.
+    pub fn poke(&self) {
+        self.add(|_| ());
+    }
+
+    /// Lets the keeper end.
+    pub fn stop(&self) {
+        self.add(|pending| pending.stopped = true);
+        self.bell.notify_all();
+    }
+
+    /// Waits until there is something to look at or `deadline` has come, and
+    /// then for `gather` more, so that what happens together is told together.
+    /// `None` means stop.
+    pub fn take(&self, deadline: Option<Instant>, gather: Duration) -> Option<Pending> {
+        let mut pending = lock(&self.pending);
+        let mut until = deadline;
+        let mut gathering = false;
+        loop {
+            if pending.stopped {
+                return None;
+            }
+            let now = Instant::now();
+            if pending.poked && !gathering {
+                gathering = true;
+                until = Some(now + gather);
+            }
+            pending = match until {
+                Some(until) if until <= now => return Some(std::mem::take(&mut *pending)),
+                Some(until) => {
+                    let waited = self.bell.wait_timeout(pending, until - now);
+                    waited.unwrap_or_else(PoisonError::into_inner).0
+                }
+                None => self
+                    .bell
+                    .wait(pending)
+                    .unwrap_or_else(PoisonError::into_inner),
+            };
+        }
+    }
+
+    fn report(&self, root: &Path, event: &Event) {
+        if event.need_rescan() {
+            return self.add(|pending| pending.rescan = true);
+        }
+        let Some(kind) = Report::new(event.kind) else {
+            return;
+        };
+        self.add(|pending| {
+            for path in &event.paths {
+                let Ok(path) = path.strip_prefix(root) else {
+                    continue;
+                };
+                // Neither the share itself nor a fetch on its way is an entry.
+                if path.file_name().is_none_or(is_part) {
+                    continue;
+                }
+                if pending.paths.len() >= PATHS {
+                    pending.paths.clear();
+                    pending.rescan = true;
+                }
+                if !pending.rescan {
+                    pending
+                        .paths
+                        .entry(path.to_owned())
+                        .or_default()
+                        .merge(kind);
+                }
+            }
+        });
+    }
+
+    /// The watcher cannot see everything from now on.
+    pub fn blind(&self, error: &notify::Error) {
+        self.add(|pending| {
+            pending.blind.get_or_insert_with(|| error.to_string());
+        });
+    }
+
+    #[cfg(test)]
+    pub fn overflow(&self) {
+        let overflow = Event::new(EventKind::Other).set_flag(notify::event::Flag::Rescan);
+        self.report(Path::new("/"), &overflow);
+    }
+
+    #[cfg(test)]
+    pub fn written(&self, root: &Path, path: &Path) {
+        let kind = EventKind::Modify(ModifyKind::Data(notify::event::DataChange::Any));
+        self.report(root, &Event::new(kind).add_path(path.to_owned()));
+    }
+
+    fn add(&self, change: impl FnOnce(&mut Pending)) {
+        let mut pending = lock(&self.pending);
+        change(&mut pending);
+        // Once a batch: whoever gathers wakes by itself.
+        if !std::mem::replace(&mut pending.poked, true) {
+            self.bell.notify_all();
+        }
+    }
+}
+
+/// The reports that say something about a file or folder.
+#[derive(Clone, Copy)]
+enum Report {
+    Made,
+    Written,
+    Closed,
+    MovedHere,
+    /// Removed, moved away, other permissions: looking tells.
+    Other,
+}
+
+impl Report {
+    /// Nothing for those that follow from mere reading, nor for the one that
+    /// repeats the two halves of a rename.
+    fn new(kind: EventKind) -> Option<Self> {
+        Some(match kind {
+            EventKind::Access(AccessKind::Close(AccessMode::Write)) => Self::Closed,
+            EventKind::Access(_) | EventKind::Modify(ModifyKind::Name(RenameMode::Both)) => {
+                return None;
+            }
+            EventKind::Modify(ModifyKind::Name(RenameMode::To)) => Self::MovedHere,
+            EventKind::Modify(ModifyKind::Data(_) | ModifyKind::Any) => Self::Written,
+            EventKind::Create(_) => Self::Made,
+            _ => Self::Other,
+        })
+    }
+}
+
+impl Mark {
+    fn merge(&mut self, report: Report) {
+        match report {
+            Report::Made => {
+                *self = Self {
+                    complete: false,
+                    new: true,
+                    ..*self
+                }
+            }
+            Report::Written => {
+                *self = Self {
+                    complete: false,
+                    written: true,
+                    ..*self
+                }
+            }
+            Report::Closed => self.complete = true,
+            // Another file than the one that may have been written to: its stamp tells.
+            Report::MovedHere => {
+                *self = Self {
+                    complete: true,
+                    written: false,
+                    new: true,
+                }
+            }
+            Report::Other => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use notify::event::{CreateKind, DataChange};
+
+    const GATHER: Duration = Duration::ZERO;
+
+    fn event(kind: EventKind, path: &str) -> Event {
+        Event::new(kind).add_path(Path::new("/share").join(path))
+    }
+
+    fn report(inbox: &Inbox, kind: EventKind, path: &str) {
+        inbox.report(Path::new("/share"), &event(kind, path));
+    }
+
+    fn take(inbox: &Inbox) -> Pending {
+        inbox
+            .take(Some(Instant::now()), GATHER)
+            .expect("not stopped")
+    }
+
+    #[test]
+    fn a_file_written_and_closed_is_complete_until_it_is_written_again() {
+        let inbox = Inbox::default();
+        let path = Path::new("a");
+        report(&inbox, EventKind::Create(CreateKind::File), "a");
+        report(
+            &inbox,
+            EventKind::Modify(ModifyKind::Data(DataChange::Any)),
+            "a",
+        );
+        report(
+            &inbox,
+            EventKind::Access(AccessKind::Close(AccessMode::Write)),
+            "a",
+        );
+        let mark = take(&inbox).paths[path];
+        assert!(mark.complete && mark.written && mark.new);
+        report(
+            &inbox,
+            EventKind::Access(AccessKind::Close(AccessMode::Write)),
+            "a",
+        );
+        report(
+            &inbox,
+            EventKind::Modify(ModifyKind::Data(DataChange::Any)),
+            "a",
+        );
+        assert!(!take(&inbox).paths[path].complete);
+    }
+
+    #[test]
+    fn a_file_moved_here_is_another_than_the_one_that_was_written_to() {
+        let inbox = Inbox::default();
+        report(
+            &inbox,
+            EventKind::Modify(ModifyKind::Data(DataChange::Any)),
+            "a",
+        );
+        report(
+            &inbox,
+            EventKind::Modify(ModifyKind::Name(RenameMode::To)),
+            "a",
+        );
+        let mark = take(&inbox).paths[Path::new("a")];
+        assert!(mark.complete && !mark.written);
+    }
+
+    #[test]
+    fn reading_and_the_directory_itself_are_no_news() {
+        let inbox = Inbox::default();
+        report(
+            &inbox,
+            EventKind::Access(AccessKind::Open(AccessMode::Any)),
+            "a",
+        );
+        report(
+            &inbox,
+            EventKind::Access(AccessKind::Close(AccessMode::Read)),
+            "a",
+        );
+        report(&inbox, EventKind::Modify(ModifyKind::Any), "");
+        assert!(take(&inbox).paths.is_empty());
+    }
+
+    #[test]
+    fn too_much_at_once_and_an_overflow_become_one_look_at_everything() {
+        let inbox = Inbox::default();
+        for number in 0..=PATHS {
+            report(
+                &inbox,
+                EventKind::Create(CreateKind::File),
+                &number.to_string(),
+            );
+        }
+        let pending = take(&inbox);
+        assert!(pending.rescan && pending.paths.is_empty());
+
+        inbox.overflow();
+        assert!(take(&inbox).rescan);
+    }
+
+    #[test]
+    fn nothing_is_taken_after_the_end() {
+        let inbox = Inbox::default();
+        inbox.poke();
+        inbox.stop();
+        assert!(inbox.take(None, GATHER).is_none());
+    }
+}

@@ -1,0 +1,260 @@
+//! A running tracker: the shell around its machine, and what its screen shows.
+
+mod view;
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use thorp_core::links::{LinkId, Me};
+use thorp_core::tracker::{self as machine, Input, Output};
+use thorp_wire::Frame;
+use thorp_wire::frame::{Reason, Refused};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use crate::addresses;
+use crate::api::{Notice, TrackerStatus, TrackerView};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::link::{self, LinkEvent, LinkSender, Term};
+use crate::listener::Incoming;
+use crate::peer::rows;
+use crate::peer::task::{now, random, sleep};
+use crate::tls::MemberTls;
+
+/// Events of links that wait for the task.
+const EVENTS: usize = 4096;
+/// Requests that wait for it.
+const REQUESTS: usize = 64;
+/// How often the tables are drawn anew at most, and so how late they may be.
+const VIEW_EVERY: Duration = Duration::from_millis(100);
+/// How long a goodbye may take.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+/// What a tracker is made of.
+pub struct Setup {
+    /// Its certificate and its group's.
+    pub tls: MemberTls,
+    /// Its settings.
+    pub config: Config,
+    /// Its clock.
+    pub clock: Clock,
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// Members that dialled it.
+    pub incoming: mpsc::Receiver<Incoming>,
+    /// Whether whoever asks is let in.
+    pub open: bool,
+}
+
+/// A running tracker: a handle, cheap to clone.
+#[derive(Clone)]
+pub struct Tracker {
+    requests: mpsc::Sender<Request>,
+    view: watch::Receiver<Arc<TrackerView>>,
+}
+
+enum Request {
+    Status(oneshot::Sender<TrackerStatus>),
+    Stop(String),
+}
+
+impl Tracker {
+    /// Starts a tracker. It ends when it is stopped, or when the last handle is gone.
+    /// Whoever does not read `notices` in time misses some.
+    pub fn start(setup: Setup, notices: mpsc::Sender<Notice>) -> (Self, JoinHandle<()>) {
+        let (requests, requests_in) = mpsc::channel(REQUESTS);
+        let (view, view_in) = watch::channel(Arc::default());
+        let task = tokio::spawn(Task::new(setup, view, notices).run(requests_in));
+        let tracker = Self {
+            requests,
+            view: view_in,
+        };
+        (tracker, task)
+    }
+
+    /// What its screen shows, now and after every change.
+    pub fn view(&self) -> watch::Receiver<Arc<TrackerView>> {
+        self.view.clone()
+    }
+
+    /// How it is; nothing, if it is stopping.
+    pub async fn status(&self) -> Option<TrackerStatus> {
+        let (reply, answer) = oneshot::channel();
+        self.requests.send(Request::Status(reply)).await.ok()?;
+        answer.await.ok()
+    }
+
+    /// Says goodbye to everybody and ends.
+    pub async fn stop(&self, reason: &str) {
+        // If the task is gone, so is what it had to say.
+        let _ = self.requests.send(Request::Stop(reason.to_owned())).await;
+    }
+}
+
+/// The shell around the machine. It decides nothing.
+struct Task {
+    machine: machine::Tracker,
+    clock: Clock,
+    tls: MemberTls,
+    listen: SocketAddr,
+    open: bool,
+    incoming: mpsc::Receiver<Incoming>,
+    links: HashMap<LinkId, LinkSender>,
+    last_link: u64,
+    events: (mpsc::Sender<(LinkId, LinkEvent)>, mpsc::Receiver<(LinkId, LinkEvent)>),
+    view: watch::Sender<Arc<TrackerView>>,
+    notices: mpsc::Sender<Notice>,
+    /// When to draw the tables, if they have changed.
+    draw_at: Option<Instant>,
+}
+
+impl Task {
+    fn new(setup: Setup, view: watch::Sender<Arc<TrackerView>>, notices: mpsc::Sender<Notice>) -> Self {
+        let me = Me {
+            id: setup.tls.member().id,
+            epoch: random(),
+            port: Some(setup.listen.port()),
+            claimed: addresses::own(setup.listen),
+            visitor: false,
+        };
+        let machine = machine::Tracker::new(machine::Config {
+            me,
+            interval: setup.config.tracker_interval,
+        });
+        Self {
+            machine,
+            clock: setup.clock,
+            tls: setup.tls,
+            listen: setup.listen,
+            open: setup.open,
+            incoming: setup.incoming,
+            links: HashMap::new(),
+            last_link: 0,
+            events: mpsc::channel(EVENTS),
+            view,
+            notices,
+            draw_at: None,
+        }
+    }
+
+    async fn run(mut self, mut requests: mpsc::Receiver<Request>) {
+        loop {
+            let deadline = self.machine.next_deadline().map(|at| at - now(&self.clock));
+            let draw = self.draw_at.map(|at| at.saturating_duration_since(Instant::now()));
+            tokio::select! {
+                Some((link, event)) = self.events.1.recv() => self.link_event(link, event),
+                Some(incoming) = self.incoming.recv() => self.connected(incoming),
+                request = requests.recv() => match request {
+                    Some(Request::Status(reply)) => drop(reply.send(self.status())),
+                    Some(Request::Stop(reason)) => return self.stop(reason).await,
+                    None => return self.stop("the program ends".to_owned()).await,
+                },
+                () = sleep(draw) => self.draw(),
+                () = sleep(deadline) => self.handle(Input::Tick),
+            }
+        }
+    }
+
+    async fn stop(mut self, reason: String) {
+        self.handle(Input::Stop { reason });
+        let goodbye = async {
+            while !self.links.is_empty() {
+                match self.events.1.recv().await {
+                    Some((link, LinkEvent::Closed(_))) => drop(self.links.remove(&link)),
+                    Some(_) => {}
+                    None => return,
+                }
+            }
+        };
+        // Whoever does not take the goodbye in time notices that we are gone.
+        let _ = tokio::time::timeout(GOODBYE, goodbye).await;
+    }
+
+    fn handle(&mut self, input: Input) {
+        self.machine.handle(now(&self.clock), input);
+        while let Some(output) = self.machine.poll_output() {
+            match output {
+                Output::Send(link, frame) => {
+                    if let Some(link) = self.links.get(&link) {
+                        link.send(frame);
+                    }
+                }
+                Output::Close(link, reason) => {
+                    if let Some(sender) = self.links.get(&link) {
+                        tracing::debug!(link = link.0, %reason, "closing");
+                        sender.close();
+                    }
+                }
+                Output::Unlisted(holder) => {
+                    let who = rows::called(&holder);
+                    let message = format!("{who} lists more files than this tracker keeps; it is not listed");
+                    // Whoever does not read its notices misses some.
+                    let _ = self.notices.try_send(Notice::Warning { message });
+                }
+                Output::Changed => {
+                    self.draw_at.get_or_insert_with(|| Instant::now() + VIEW_EVERY);
+                }
+            }
+        }
+    }
+
+    fn connected(&mut self, incoming: Incoming) {
+        self.last_link += 1;
+        let link = LinkId(self.last_link);
+        let term = Term {
+            clock: self.clock.clone(),
+            ends: incoming.member.ends,
+        };
+        let sender = link::start(link, incoming.stream, term, self.events.0.clone());
+        self.links.insert(link, sender);
+        self.handle(Input::Connected {
+            link,
+            member: rows::member(incoming.member),
+            remote: incoming.remote.ip(),
+        });
+    }
+
+    fn link_event(&mut self, link: LinkId, event: LinkEvent) {
+        match event {
+            LinkEvent::Frame(frame) => self.handle(Input::Frame { link, frame }),
+            LinkEvent::Unknown { kind, request } => {
+                if let (Some(request), Some(sender)) = (request, self.links.get(&link)) {
+                    let refused = Refused {
+                        reason: Reason::Unknown,
+                        text: format!("frames of type {kind} are not known here"),
+                    };
+                    sender.send(Frame::with_request(request, refused));
+                }
+                self.handle(Input::Heard { link });
+            }
+            LinkEvent::Heard => self.handle(Input::Heard { link }),
+            LinkEvent::Closed(end) => {
+                tracing::debug!(link = link.0, %end, "closed");
+                self.links.remove(&link);
+                self.handle(Input::Disconnected { link });
+            }
+        }
+    }
+
+    fn draw(&mut self) {
+        self.draw_at = None;
+        self.view.send_replace(Arc::new(view::of(&self.machine)));
+    }
+
+    fn status(&self) -> TrackerStatus {
+        TrackerStatus {
+            id: self.tls.member().id.to_string(),
+            listen: self.listen.to_string(),
+            ca: self.tls.ca().to_string(),
+            open: self.open,
+            peers: self.machine.peers().count() as u64,
+            entries: self.machine.catalogue().entries() as u64,
+            finds: self.machine.finds(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+}

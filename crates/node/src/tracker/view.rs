@@ -1,0 +1,92 @@
+//! The two tables, from what the machine knows.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use thorp_core::tracker::Tracker;
+use thorp_wire::PeerId;
+
+use crate::api::{TrackedFile, TrackedPeer, TrackerView};
+
+/// Digits of a root that tell one content from another to a person.
+const ROOT_PREFIX: usize = 8;
+
+pub(super) fn of(tracker: &Tracker) -> TrackerView {
+    let labels = Labels::of(tracker);
+    let mut peers: Vec<_> = tracker.peers().collect();
+    peers.sort_by_key(|link| labels.place(link.member.id));
+    let peers = peers.into_iter().map(|link| {
+        let listing = tracker.catalogue().listing(link.member.id);
+        let files = listing.into_iter().flat_map(|listing| listing.names());
+        TrackedPeer {
+            address: labels.label(link.member.id).unwrap_or_default(),
+            name: link.member.name.as_ref().map(ToString::to_string),
+            files: files.take(TrackerView::MAX_ROWS).map(ToString::to_string).collect(),
+            files_total: listing.map_or(0, |listing| listing.len() as u64),
+            neighbours: labels.all(listing.map_or(&[][..], |listing| listing.neighbours())),
+        }
+    });
+    let peers = peers.collect();
+    let mut files: Vec<TrackedFile> = Vec::new();
+    let mut roots: Vec<Option<String>> = Vec::new();
+    for file in tracker.catalogue().files().take(TrackerView::MAX_ROWS) {
+        roots.push(file.entry.root.map(|root| root.to_string()[..ROOT_PREFIX].to_owned()));
+        files.push(TrackedFile {
+            name: file.entry.name.to_string(),
+            root_prefix: None,
+            holders: labels.all(&file.holders),
+        });
+    }
+    for i in 0..files.len() {
+        let twin = |other: Option<&TrackedFile>| other.is_some_and(|other| other.name == files[i].name);
+        if twin(files.get(i + 1)) || i.checked_sub(1).is_some_and(|before| twin(files.get(before))) {
+            files[i].root_prefix = Some(roots[i].take().unwrap_or_else(|| "not hashed yet".to_owned()));
+        }
+    }
+    TrackerView {
+        peers,
+        files,
+        files_total: tracker.catalogue().rows(),
+    }
+}
+
+/// What each peer is called in the tables: its address, with the port only
+/// where two peers share an address.
+struct Labels {
+    addresses: BTreeMap<PeerId, SocketAddr>,
+}
+
+impl Labels {
+    fn of(tracker: &Tracker) -> Self {
+        let address = |link: &thorp_core::links::Link| {
+            let unreachable = SocketAddr::new(link.remote, 0);
+            (link.member.id, link.addresses().first().copied().unwrap_or(unreachable))
+        };
+        Self {
+            addresses: tracker.peers().map(address).collect(),
+        }
+    }
+
+    fn place(&self, peer: PeerId) -> Option<SocketAddr> {
+        self.addresses.get(&peer).copied()
+    }
+
+    fn label(&self, peer: PeerId) -> Option<String> {
+        let address = self.place(peer)?;
+        let shared = self.addresses.values().filter(|other| other.ip() == address.ip()).count() > 1;
+        Some(match shared {
+            true => address.to_string(),
+            false => address.ip().to_string(),
+        })
+    }
+
+    /// Those that are present, in the order of their addresses.
+    fn all(&self, peers: &[PeerId]) -> Vec<String> {
+        let mut present: Vec<_> = peers
+            .iter()
+            .filter_map(|peer| Some((self.place(*peer)?, self.label(*peer)?)))
+            .collect();
+        present.sort();
+        present.into_iter().map(|(_, label)| label).collect()
+    }
+}

@@ -1,0 +1,271 @@
+//! Answers as people and scripts read them.
+//!
+//! With `--json` each event is one object a line on standard output, as it
+//! comes. Otherwise data goes to standard output and talk to standard error.
+//! Owns the wording of what arrived and where it came from; the layout of
+//! listings is in `listing`, asking back in `conversation`.
+
+use std::fmt::Write as _;
+use std::io::Write;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use thorp_node::api::{AnswerSource, ErrorKind, Event, Failure, Fetched};
+
+use crate::exit::{Exit, Result, failure};
+use crate::listing::{self, Listing};
+use crate::out::{self, Flow};
+use crate::printable::{printable, printable_lines, quoted};
+use crate::progress::Bar;
+use crate::units;
+
+/// How to render.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Manner {
+    /// One object a line.
+    pub json: bool,
+    /// No talk.
+    pub quiet: bool,
+    /// Somebody else talks to the person about choices and the end: keep quiet
+    /// about both.
+    pub asked: bool,
+}
+
+/// Renders one answer after the other.
+pub struct Renderer<O, T> {
+    out: O,
+    talk: T,
+    manner: Manner,
+    bar: Bar,
+    listing: Listing,
+    tally: Tally,
+    flow: Flow,
+}
+
+/// Who answered, over one fetch of many files.
+#[derive(Debug, Default)]
+struct Tally {
+    files: u64,
+    neighbours: u64,
+    tracker: u64,
+    failed: u64,
+}
+
+impl<O: Write, T: Write> Renderer<O, T> {
+    /// Data to `out`, talk to `talk`.
+    pub fn new(out: O, talk: T, manner: Manner, bar: Bar) -> Self {
+        Self {
+            out,
+            talk,
+            manner,
+            bar,
+            listing: Listing::default(),
+            tally: Tally::default(),
+            flow: Flow::Open,
+        }
+    }
+
+    /// Renders `event`; the last one of an answer says how it ended.
+    pub fn event(&mut self, event: &Event) -> Result<Option<Exit>> {
+        if self.manner.json {
+            let line = serde_json::to_string(event)
+                .map_err(|e| failure(ErrorKind::Other, format!("writing JSON: {e}")))?;
+            self.data(&line)?;
+        } else {
+            self.text(event)?;
+        }
+        Ok(match event {
+            Event::Done(_) => Some(Exit::DONE),
+            Event::Error(failure) => Some(failure.kind.into()),
+            _ => None,
+        })
+    }
+
+    /// Whether somebody still reads the data.
+    pub fn flow(&self) -> Flow {
+        self.flow
+    }
+
+    /// Talk that is not an event.
+    pub fn say(&mut self, text: &str) {
+        let talk = &mut self.talk;
+        self.bar.above(|| {
+            let _ = out::line(talk, text);
+        });
+    }
+
+    fn text(&mut self, event: &Event) -> Result<()> {
+        match event {
+            Event::File(row) => {
+                if let Some(text) = self.listing.file(row) {
+                    self.data(&text)?;
+                }
+            }
+            Event::Peer(row) => {
+                if let Some(text) = self.listing.peer(row) {
+                    self.data(&text)?;
+                }
+            }
+            Event::Status(status) => self.data(&listing::status(status, now()))?,
+            Event::Tracker(status) => self.data(&listing::tracker_status(status))?,
+            Event::Invite { invite } => self.data(invite)?,
+            Event::Choice { name, variants } => {
+                if !self.manner.asked {
+                    self.say(&format!("{} could be:", quoted(name)));
+                    for row in variants {
+                        self.say(&format!("  {}", listing::variant(row)));
+                    }
+                    self.say(HOW_TO_PICK);
+                }
+            }
+            Event::Progress(progress) => self.bar.update(progress),
+            Event::Fetched(fetched) => {
+                self.tally.count(fetched);
+                self.data(&arrival(fetched))?;
+            }
+            Event::Failed { name, failure } => {
+                self.tally.failed += 1;
+                self.say(&missed(name, failure));
+            }
+            Event::Note { message } => {
+                if !self.manner.quiet {
+                    self.say(&printable_lines(message));
+                }
+            }
+            Event::Done(done) => {
+                self.bar.finish();
+                if let Some(text) = self.listing.finish() {
+                    self.data(&text)?;
+                }
+                if let Some(text) = self.tally.summary(done.bytes, done.ms)
+                    && !self.manner.quiet
+                {
+                    self.say(&text);
+                }
+                self.tally = Tally::default();
+            }
+            Event::Error(failure) => {
+                self.bar.finish();
+                if let Some(text) = self.listing.finish() {
+                    self.data(&text)?;
+                }
+                if !self.manner.asked {
+                    self.say(&out::complaint(failure));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn data(&mut self, text: &str) -> Result<()> {
+        if self.flow == Flow::Open {
+            let out = &mut self.out;
+            self.flow = self
+                .bar
+                .above(|| out::line(out, text))
+                .map_err(|e| failure(ErrorKind::Other, format!("standard output: {e}")))?;
+        }
+        Ok(())
+    }
+}
+
+/// What follows a list of contents where nobody can be asked.
+const HOW_TO_PICK: &str = "Pick one: --root with the start of its root, or --from with who has it.";
+
+/// A file that has arrived, in one line: what, how big, from whom, how fast,
+/// and whether the tracker was asked.
+pub fn arrival(fetched: &Fetched) -> String {
+    let mut line = format!(
+        "{}  {}  {}",
+        printable(&fetched.name),
+        units::size(fetched.length),
+        origin(fetched)
+    );
+    let own = fetched.name.rsplit('/').next();
+    let saved = fetched.path.file_name().and_then(|name| name.to_str());
+    if saved.is_some() && saved != own {
+        let path = fetched.path.display().to_string();
+        let _ = write!(line, ", saved as {}", printable(&path));
+    }
+    line
+}
+
+/// One of several files that could not be fetched.
+pub fn missed(name: &str, failure: &Failure) -> String {
+    format!(
+        "thorp: {}: {}",
+        quoted(name),
+        printable_lines(&failure.message)
+    )
+}
+
+fn origin(fetched: &Fetched) -> String {
+    let answer = &fetched.answer;
+    if answer.source == AnswerSource::Local {
+        return "there already".into();
+    }
+    let asked = if answer.tracker_asked {
+        "asked"
+    } else {
+        "not asked"
+    };
+    let ms = units::duration(fetched.ms);
+    let Some(from) = fetched.from.as_ref() else {
+        // Nothing to send in an empty file; somebody said that it exists.
+        return format!("empty, made here, {ms}, tracker {asked}");
+    };
+    let from_whom = listing::member(from);
+    let how = match (answer.source, &answer.via) {
+        (AnswerSource::Memory, _) => format!("from neighbour {from_whom}"),
+        (AnswerSource::Neighbour, Some(via)) if via.id != from.id => {
+            format!(
+                "from {from_whom}, known to neighbour {}",
+                listing::member(via)
+            )
+        }
+        (AnswerSource::Neighbour, _) => format!("from neighbour {from_whom} when asked"),
+        (AnswerSource::Tracker, _) => format!("from {from_whom}, known to the tracker"),
+        (AnswerSource::Peer, _) => format!("from {from_whom} as you said"),
+        (AnswerSource::Local, _) => return "there already".into(),
+    };
+    format!("{how}, {ms}, tracker {asked}")
+}
+
+impl Tally {
+    fn count(&mut self, fetched: &Fetched) {
+        self.files += 1;
+        match fetched.answer.source {
+            AnswerSource::Memory | AnswerSource::Neighbour => self.neighbours += 1,
+            AnswerSource::Tracker => self.tracker += 1,
+            AnswerSource::Peer | AnswerSource::Local => {}
+        }
+    }
+
+    /// For more than one file.
+    fn summary(&self, bytes: u64, ms: f64) -> Option<String> {
+        if self.files + self.failed < 2 {
+            return None;
+        }
+        let mut text = format!(
+            "{}, {} in {}: {} through neighbours, {} through the tracker",
+            units::count(self.files, "file"),
+            units::size(bytes),
+            units::duration(ms),
+            self.neighbours,
+            self.tracker
+        );
+        if self.failed > 0 {
+            let _ = write!(text, ", {} failed", self.failed);
+        }
+        Some(text)
+    }
+}
+
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| {
+        i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+    })
+}
+
+#[cfg(test)]
+mod tests;

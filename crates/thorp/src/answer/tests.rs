@@ -1,0 +1,152 @@
+//! The wording of every answer, and JSON lines that must not change.
+
+use std::io;
+
+use super::*;
+use crate::samples;
+use thorp_node::api::Done;
+
+fn render(manner: Manner, events: &[Event]) -> (String, String, Option<Exit>) {
+    let (mut out, mut talk) = (Vec::new(), Vec::new());
+    let mut renderer = Renderer::new(&mut out, &mut talk, manner, Bar::none());
+    let mut exit = None;
+    for event in events {
+        exit = renderer.event(event).expect("written");
+    }
+    let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+    (text(out), text(talk), exit)
+}
+
+const TEXT: Manner = Manner {
+    json: false,
+    quiet: false,
+    asked: false,
+};
+
+#[test]
+fn provenance_has_its_words() {
+    let line = |source| arrival(&samples::fetched(source));
+    assert_eq!(
+        line(AnswerSource::Memory),
+        "2.txt  1.2 KiB  from neighbour oak (192.168.198.138), 1.8 ms, tracker not asked"
+    );
+    assert_eq!(
+        line(AnswerSource::Neighbour),
+        "2.txt  1.2 KiB  from neighbour oak (192.168.198.138) when asked, 1.8 ms, tracker not asked"
+    );
+    assert_eq!(
+        line(AnswerSource::Tracker),
+        "2.txt  1.2 KiB  from oak (192.168.198.138), known to the tracker, 1.8 ms, tracker asked"
+    );
+    assert_eq!(
+        line(AnswerSource::Peer),
+        "2.txt  1.2 KiB  from oak (192.168.198.138) as you said, 1.8 ms, tracker not asked"
+    );
+    assert_eq!(line(AnswerSource::Local), "2.txt  1.2 KiB  there already");
+
+    let mut via = samples::fetched(AnswerSource::Neighbour);
+    via.from = Some(samples::elm());
+    via.answer.via = Some(samples::oak());
+    assert_eq!(
+        arrival(&via),
+        "2.txt  1.2 KiB  from 192.168.198.139, known to neighbour oak (192.168.198.138), \
+         1.8 ms, tracker not asked"
+    );
+
+    let mut empty = samples::fetched(AnswerSource::Memory);
+    (empty.from, empty.length) = (None, 0);
+    assert_eq!(
+        arrival(&empty),
+        "2.txt  0 B  empty, made here, 1.8 ms, tracker not asked"
+    );
+
+    let mut renamed = samples::fetched(AnswerSource::Local);
+    renamed.path = "/tmp/other.txt".into();
+    assert!(arrival(&renamed).ends_with(", saved as /tmp/other.txt"));
+}
+
+#[test]
+fn data_and_talk_go_their_own_ways() {
+    let fetched = Event::Fetched(samples::fetched(AnswerSource::Memory));
+    let done = Event::Done(Done {
+        count: 2,
+        bytes: 2458,
+        ms: 3.6,
+    });
+    let (out, talk, exit) = render(TEXT, &[fetched.clone(), fetched, done]);
+    assert_eq!(out.lines().count(), 2);
+    assert_eq!(
+        talk,
+        "2 files, 2.4 KiB in 3.6 ms: 2 through neighbours, 0 through the tracker\n"
+    );
+    assert_eq!(exit, Some(Exit::DONE));
+}
+
+#[test]
+fn an_ambiguous_name_says_how_to_pick() {
+    let events = [
+        Event::Choice {
+            name: "2.txt".into(),
+            variants: vec![samples::file("2.txt")],
+        },
+        Event::Error(samples::failure(
+            ErrorKind::Ambiguous,
+            "2.txt has 2 contents",
+        )),
+    ];
+    let (out, talk, exit) = render(TEXT, &events);
+    assert_eq!(out, "");
+    assert_eq!(
+        talk,
+        "2.txt could be:\n  1.2 KiB  2026-11-23 04:44 UTC  3f2a9c01d2e4  oak (192.168.198.138)\n\
+         Pick one: --root with the start of its root, or --from with who has it.\n\
+         thorp: 2.txt has 2 contents\n"
+    );
+    assert_eq!(exit.map(Exit::code), Some(5));
+}
+
+#[test]
+fn quiet_keeps_data_and_errors() {
+    let manner = Manner {
+        quiet: true,
+        ..TEXT
+    };
+    let (out, talk, _) = render(manner, &samples::events());
+    assert!(out.contains("2.txt  1.2 KiB  from"));
+    assert!(!talk.contains("a remark"));
+    assert!(talk.contains("thorp: No peer is sharing"));
+}
+
+#[test]
+fn json_lines_are_stable_and_documented() {
+    let json = Manner { json: true, ..TEXT };
+    let (out, talk, exit) = render(json, &samples::events());
+    assert_eq!(talk, "");
+    assert_eq!(exit.map(Exit::code), Some(3));
+    let page = include_str!("../../../../docs/json.md");
+    let mut lines = 0;
+    for line in out.lines() {
+        assert!(page.contains(line), "docs/json.md lacks: {line}");
+        lines += 1;
+    }
+    assert_eq!(lines, samples::events().len());
+}
+
+#[test]
+fn a_reader_that_has_gone_stops_nothing() {
+    struct Gone;
+    impl Write for Gone {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let json = Manner { json: true, ..TEXT };
+    let mut renderer = Renderer::new(Gone, Vec::new(), json, Bar::none());
+    for event in samples::events() {
+        renderer.event(&event).expect("no error");
+    }
+    assert_eq!(renderer.flow(), Flow::Closed);
+}

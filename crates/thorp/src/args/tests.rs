@@ -1,0 +1,230 @@
+//! Every verb as it is typed, and what is refused.
+
+use super::*;
+
+fn read(line: &[&str]) -> Result<Args, clap::Error> {
+    let line = std::iter::once("thorp").chain(line.iter().copied());
+    Args::read(line, |_| None)
+}
+
+fn verb(line: &[&str]) -> Verb {
+    read(line).expect("well-formed").verb
+}
+
+#[test]
+fn clap_finds_no_contradiction() {
+    Args::command().debug_assert();
+}
+
+#[test]
+fn every_flag_has_its_variable() {
+    fn check(command: &clap::Command) {
+        for arg in command.get_arguments().filter(|arg| !arg.is_positional()) {
+            if matches!(arg.get_id().as_str(), "help" | "version") {
+                continue;
+            }
+            let variable = arg.get_env().and_then(|v| v.to_str()).unwrap_or("");
+            assert!(
+                variable.starts_with("THORP_"),
+                "{} of {}",
+                arg,
+                command.get_name()
+            );
+        }
+        command.get_subcommands().for_each(check);
+    }
+    check(&Args::command());
+}
+
+#[test]
+fn share() {
+    let Verb::Share(share) = verb(&["share"]) else {
+        panic!()
+    };
+    assert_eq!(share.dir, PathBuf::from("."));
+    assert!(share.tracker.is_none() && share.join.is_none() && !share.lines);
+
+    let Verb::Share(share) = verb(&[
+        "share",
+        "papers",
+        "--tracker",
+        "oak:4000",
+        "--name",
+        "elm-2",
+        "--listen",
+        "[::]:5000",
+        "--lines",
+    ]) else {
+        panic!()
+    };
+    assert_eq!(
+        share.tracker,
+        Some(TrackerArg::At("oak:4000".parse().expect("address")))
+    );
+    assert_eq!(share.name.as_deref(), Some("elm-2"));
+    assert_eq!(share.listen.and_then(|l| l.port), Some(5000));
+
+    let Verb::Share(share) = verb(&["share", "--tracker"]) else {
+        panic!()
+    };
+    assert_eq!(share.tracker, Some(TrackerArg::Ask));
+    let Verb::Share(share) = verb(&["share", "--join", "-"]) else {
+        panic!()
+    };
+    assert_eq!(share.join, Some(PathBuf::from("-")));
+    let args = read(&["share", "--hidden"]).expect("well-formed");
+    assert_eq!(args.settings.share_hidden, Some(true));
+}
+
+#[test]
+fn tracker_invite_join() {
+    let Verb::Tracker(tracker) = verb(&["tracker", "--open", "--listen", "10.0.0.7"]) else {
+        panic!()
+    };
+    assert!(tracker.open && tracker.listen.is_some_and(|l| l.port.is_none()));
+    let Verb::Invite(invite) = verb(&["invite", "--uses", "30", "--expires", "2h"]) else {
+        panic!()
+    };
+    assert_eq!((invite.uses, invite.expires), (30, Duration::from_hours(2)));
+    let Verb::Invite(invite) = verb(&["invite"]) else {
+        panic!()
+    };
+    assert_eq!((invite.uses, invite.expires), (1, Duration::from_hours(24)));
+    let Verb::Join(join) = verb(&["join", "-"]) else {
+        panic!()
+    };
+    assert_eq!(join.file, Some(PathBuf::from("-")));
+    let Verb::Join(join) = verb(&["join"]) else {
+        panic!()
+    };
+    assert_eq!(join.file, None);
+}
+
+#[test]
+fn get() {
+    let Verb::Get(get) = verb(&[
+        "get",
+        "2.txt",
+        "-o",
+        "out",
+        "--as",
+        "x.txt",
+        "--overwrite",
+        "--from",
+        "oak",
+        "--root",
+        "AB12",
+        "--tracker",
+        "oak",
+    ]) else {
+        panic!()
+    };
+    assert_eq!(get.names, ["2.txt"]);
+    assert_eq!(get.out, Some(PathBuf::from("out")));
+    assert_eq!(get.rename.as_deref(), Some("x.txt"));
+    assert_eq!(get.root.as_deref(), Some("ab12"));
+    assert!(get.overwrite && get.visiting.tracker.is_some());
+}
+
+#[test]
+fn names_with_a_leading_dash() {
+    let Verb::Get(get) = verb(&["get", "-o", "out", "--", "-rf", "--help"]) else {
+        panic!()
+    };
+    assert_eq!(get.names, ["-rf", "--help"]);
+    let Verb::Find(find) = verb(&["find", "--", "-*"]) else {
+        panic!()
+    };
+    assert_eq!(find.pattern, "-*");
+}
+
+#[test]
+fn the_small_verbs() {
+    assert!(matches!(verb(&["ls"]), Verb::Ls(Ls { peer: None, .. })));
+    assert!(matches!(
+        verb(&["ls", "oak"]),
+        Verb::Ls(Ls { peer: Some(_), .. })
+    ));
+    assert!(matches!(verb(&["peers"]), Verb::Peers(_)));
+    assert!(matches!(verb(&["neighbours"]), Verb::Neighbours));
+    assert!(matches!(verb(&["status"]), Verb::Status));
+    assert!(matches!(verb(&["stop"]), Verb::Stop));
+    assert!(matches!(verb(&["demo"]), Verb::Demo));
+    assert!(matches!(
+        verb(&["completions", "fish"]),
+        Verb::Completions(_)
+    ));
+}
+
+#[test]
+fn globals_go_before_and_after_the_verb() {
+    for line in [
+        [
+            "--json",
+            "-q",
+            "-vv",
+            "--state",
+            "s",
+            "--set",
+            "lookup.hops=0",
+            "peers",
+        ],
+        [
+            "peers",
+            "--json",
+            "-q",
+            "-vv",
+            "--state",
+            "s",
+            "--set",
+            "lookup.hops=0",
+        ],
+    ] {
+        let args = read(&line).expect("well-formed");
+        assert!(args.global.json && args.global.quiet);
+        assert_eq!(args.global.verbose, 2);
+        assert_eq!(args.global.state, Some(PathBuf::from("s")));
+        assert_eq!(args.settings.lookup_hops, Some(0));
+    }
+}
+
+#[test]
+fn what_is_refused_as_usage() {
+    let lines: [&[&str]; 14] = [
+        &[],
+        &["dance"],
+        &["get"],
+        &["get", "-rf"],
+        &["get", "a", "b", "--as", "c"],
+        &["get", "a", "--root", "xyz"],
+        &["share", "--tracker", "http://oak"],
+        &["share", "--tracker", "oak", "--join", "f"],
+        &["share", "--name", "Oak Tree"],
+        &["share", "--listen", "oak"],
+        &["invite", "--uses", "0"],
+        &["invite", "--expires", "soon"],
+        &["peers", "--set", "lookup.hops=9"],
+        &["completions", "perl"],
+    ];
+    for line in lines {
+        let error = read(line).expect_err("refused");
+        assert_eq!(error.exit_code(), 2, "{line:?}");
+    }
+}
+
+#[test]
+fn expiries() {
+    assert_eq!(expiry("90s"), Ok(Duration::from_secs(90)));
+    for bad in [
+        "",
+        "h",
+        "0h",
+        "24",
+        "1y",
+        "400d",
+        "99999999999999999999d",
+        "5ü",
+    ] {
+        assert!(expiry(bad).is_err(), "{bad}");
+    }
+}

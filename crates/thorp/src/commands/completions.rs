@@ -1,0 +1,14 @@
+//! `thorp completions`: a script for a shell.
+
+use clap::CommandFactory;
+
+use crate::args::{Args, Completions};
+use crate::exit::Exit;
+use crate::out;
+
+pub fn run(args: &Completions) -> Exit {
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut Args::command(), "thorp", &mut script);
+    let _ = out::data(String::from_utf8_lossy(&script).trim_end());
+    Exit::DONE
+}

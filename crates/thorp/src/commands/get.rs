@@ -1,0 +1,77 @@
+//! `thorp get`: fetch files by name; in a terminal, ask back where it must.
+
+use thorp_node::api::{Command, Get};
+
+use super::{Context, broken_off, interrupted};
+use crate::answer::Manner;
+use crate::args;
+use crate::args::address::Address;
+use crate::conversation::{Conversation, Step};
+use crate::exit::{Exit, Result};
+use crate::signals::Signals;
+use crate::{node_seam, out, prompt};
+
+pub async fn run(context: &Context, args: args::Get) -> Result {
+    let get = Get {
+        names: args.names,
+        dir: args.out.as_deref().map(absolute).transpose()?,
+        rename: args.rename,
+        overwrite: args.overwrite,
+        set_aside: None,
+        from: args.from,
+        root: args.root,
+    };
+    let tracker = args.visiting.tracker;
+    if context.global.json || !context.streams.can_ask() {
+        return context.answer(tracker, Command::Get(get)).await;
+    }
+    let mut signals = Signals::listen()?;
+    tokio::select! {
+        exit = converse(context, tracker, get) => exit,
+        () = signals.next() => Err(interrupted()),
+    }
+}
+
+async fn converse(context: &Context, tracker: Option<Address>, get: Get) -> Result {
+    let asking = context.asking(tracker)?;
+    let manner = Manner {
+        asked: true,
+        ..context.manner()
+    };
+    let mut renderer = context.renderer(manner);
+    let (mut conversation, mut step) = Conversation::new(get);
+    loop {
+        step = match step {
+            Step::Request(get) => {
+                let mut answers = node_seam::ask(&asking, Command::Get(*get)).await?;
+                loop {
+                    let Some(event) = answers.recv().await else {
+                        return Err(broken_off());
+                    };
+                    renderer.event(&event)?;
+                    if let Some(step) = conversation.event(&event) {
+                        break step;
+                    }
+                }
+            }
+            // The end of the input is an answer too: nothing.
+            Step::Ask(question) => {
+                let line = prompt::line(&question).await?.unwrap_or_default();
+                conversation.line(&line)
+            }
+            Step::Over(None) => return Ok(Exit::DONE),
+            Step::Over(Some(failure)) => {
+                out::complain(&failure);
+                return Ok(failure.kind.into());
+            }
+        };
+    }
+}
+
+/// The node may run elsewhere in the tree.
+fn absolute(path: &std::path::Path) -> Result<std::path::PathBuf> {
+    std::path::absolute(path).map_err(|e| {
+        let why = format!("{}: {e}: name a directory to write to", path.display());
+        crate::exit::failure(thorp_node::api::ErrorKind::Usage, why)
+    })
+}

@@ -1,0 +1,196 @@
+//! One verb a file, each thin: options for the node, then the right way to show
+//! what comes back. Here is what they share.
+
+mod completions;
+mod demo;
+mod find;
+mod get;
+mod invitation;
+mod invite;
+mod join;
+mod ls;
+mod neighbours;
+mod peers;
+mod share;
+mod status;
+mod stop;
+mod tracker;
+
+use std::io;
+use std::path::PathBuf;
+
+use thorp_node::api::{Command, ErrorKind, Event, Failure};
+
+use crate::answer::{Manner, Renderer};
+use crate::args::address::Address;
+use crate::args::{Args, Global, Verb};
+use crate::exit::{Exit, Result, failure};
+use crate::node_seam::{self, Answers, Asking};
+use crate::out::{self, Flow, Streams};
+use crate::progress::Bar;
+use crate::settings::Settings;
+use crate::signals::Signals;
+use crate::state::{self, Role};
+
+/// What every verb may look at.
+pub struct Context {
+    global: Global,
+    settings: Settings,
+    streams: Streams,
+}
+
+/// Does what was typed.
+pub async fn run(args: Args) -> Result {
+    let context = Context {
+        global: args.global,
+        settings: args.settings,
+        streams: Streams::look(),
+    };
+    match args.verb {
+        Verb::Share(share) => share::run(context, share).await,
+        Verb::Tracker(tracker) => tracker::run(context, tracker).await,
+        Verb::Invite(invite) => invite::run(&context, &invite).await,
+        Verb::Join(join) => join::run(&context, &join).await,
+        Verb::Get(get) => get::run(&context, get).await,
+        Verb::Find(find) => find::run(&context, find).await,
+        Verb::Ls(ls) => ls::run(&context, ls).await,
+        Verb::Peers(visiting) => peers::run(&context, visiting).await,
+        Verb::Neighbours => neighbours::run(&context).await,
+        Verb::Status => status::run(&context).await,
+        Verb::Stop => stop::run(&context).await,
+        Verb::Demo => demo::run(&context).await,
+        Verb::Completions(completions) => Ok(completions::run(&completions)),
+    }
+}
+
+/// A failure that nobody has told yet: the last line, whichever form.
+pub fn tell(failure: &Failure, json: bool) {
+    if json {
+        let event = Event::Error(failure.clone());
+        if let Ok(line) = serde_json::to_string(&event) {
+            let _ = out::data(&line);
+            return;
+        }
+    }
+    out::complain(failure);
+}
+
+/// An answer that ended without an end.
+pub fn broken_off() -> Failure {
+    let why = "the answer broke off: the peer has ended; see whether it still runs (thorp status)";
+    failure(ErrorKind::Unfinished, why)
+}
+
+/// A person did not want to wait.
+fn interrupted() -> Failure {
+    failure(
+        ErrorKind::Unfinished,
+        "interrupted: what has arrived so far is there, the rest can be asked for again",
+    )
+}
+
+impl Context {
+    fn state(&self, role: Role) -> Result<PathBuf> {
+        state::directory(self.global.state.as_deref(), role)
+    }
+
+    fn asking(&self, tracker: Option<Address>) -> Result<Asking> {
+        Ok(Asking {
+            state: self.state(Role::Peer)?,
+            tracker,
+            settings: self.settings.clone(),
+        })
+    }
+
+    fn manner(&self) -> Manner {
+        Manner {
+            json: self.global.json,
+            quiet: self.global.quiet,
+            asked: false,
+        }
+    }
+
+    /// A screen or a menu, or plain lines.
+    fn draws(&self, lines: bool) -> bool {
+        !lines && !self.global.json && self.streams.can_draw(self.global.verbose > 0)
+    }
+
+    /// Talk that `--quiet` and `--json` leave out.
+    fn say(&self, text: &str) {
+        if !self.global.quiet && !self.global.json {
+            out::talk(text);
+        }
+    }
+
+    fn renderer(&self, manner: Manner) -> Renderer<io::Stdout, io::Stderr> {
+        let bar = Bar::new(self.streams, !manner.json && !manner.quiet);
+        Renderer::new(io::stdout(), io::stderr(), manner, bar)
+    }
+
+    /// Sends `command` and shows the answer.
+    async fn answer(&self, tracker: Option<Address>, command: Command) -> Result {
+        let mut signals = Signals::listen()?;
+        let asking = self.asking(tracker)?;
+        let mut renderer = self.renderer(self.manner());
+        // A listing that nobody reads has no purpose; a fetch has.
+        let listing = !matches!(command, Command::Get(_) | Command::Stop);
+        let work = async {
+            let mut answers = node_seam::ask(&asking, command).await?;
+            show(&mut answers, &mut renderer, listing).await
+        };
+        tokio::select! {
+            exit = work => exit,
+            () = signals.next() => Err(interrupted()),
+        }
+    }
+}
+
+/// Shows an answer to its end.
+async fn show<O: io::Write, T: io::Write>(
+    answers: &mut Answers,
+    renderer: &mut Renderer<O, T>,
+    listing: bool,
+) -> Result {
+    while let Some(event) = answers.recv().await {
+        if let Some(exit) = renderer.event(&event)? {
+            return Ok(exit);
+        }
+        if listing && renderer.flow() == Flow::Closed {
+            return Ok(Exit::DONE);
+        }
+    }
+    Err(broken_off())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::samples;
+    use tokio::sync::mpsc;
+
+    async fn answer_of(events: Vec<Event>) -> (Result, String) {
+        let (sender, mut answers) = mpsc::channel(16);
+        for event in events {
+            sender.send(event).await.expect("room");
+        }
+        drop(sender);
+        let mut out = Vec::new();
+        let mut renderer = Renderer::new(&mut out, Vec::new(), Manner::default(), Bar::none());
+        let exit = show(&mut answers, &mut renderer, true).await;
+        (exit, String::from_utf8(out).expect("UTF-8"))
+    }
+
+    #[tokio::test]
+    async fn an_answer_ends_with_its_last_event() {
+        let done = Event::Done(thorp_node::api::Done::default());
+        let (exit, out) = answer_of(vec![Event::File(samples::file("2.txt")), done]).await;
+        assert_eq!(exit, Ok(Exit::DONE));
+        assert_eq!(out.lines().count(), 2);
+    }
+
+    #[tokio::test]
+    async fn an_answer_without_an_end_is_unfinished() {
+        let (exit, _) = answer_of(vec![Event::File(samples::file("2.txt"))]).await;
+        assert_eq!(exit.expect_err("unfinished").kind, ErrorKind::Unfinished);
+    }
+}

@@ -1,0 +1,10 @@
+//! `thorp neighbours`: this peer's neighbours.
+
+use thorp_node::api::Command;
+
+use super::Context;
+use crate::exit::Result;
+
+pub async fn run(context: &Context) -> Result {
+    context.answer(None, Command::Neighbours).await
+}

@@ -1,0 +1,164 @@
+//! `thorp share`: offer a directory and stay.
+
+use std::path::{Path, PathBuf};
+
+use thorp_node::api::ErrorKind;
+
+use super::{Context, invitation};
+use crate::args::Share;
+use crate::args::address::Address;
+use crate::args::values::TrackerArg;
+use crate::exit::{Result, failure};
+use crate::lines::{self, Manner};
+use crate::menu::terminal::{self, End};
+use crate::node_seam::{self, Group, Peer, PeerOptions};
+use crate::signals::Signals;
+use crate::state::Role;
+use crate::{choose, out, prompt, words};
+
+pub async fn run(context: Context, args: Share) -> Result {
+    let share = directory(&args.dir)?;
+    let broad = is_wide(&share);
+    if broad {
+        confirm(&context, &share).await?;
+    }
+    let Some(group) = group(&context, &args).await? else {
+        return Ok(ErrorKind::Usage.into());
+    };
+    let options = PeerOptions {
+        state: context.state(Role::Peer)?,
+        share,
+        broad,
+        hidden: args.hidden,
+        group,
+        name: args.name,
+        listen: args.listen,
+        settings: context.settings.clone(),
+    };
+    let mut signals = Signals::listen()?;
+    let mut peer = tokio::select! {
+        peer = node_seam::share(options) => peer?,
+        () = signals.next() => return Ok(ErrorKind::Unfinished.into()),
+    };
+    let ended = tokio::select! {
+        ended = attend(&context, &mut peer, args.lines) => ended,
+        () = signals.next() => End::Left,
+    };
+    if ended == End::Ended {
+        context.say("This peer was stopped.");
+    }
+    Ok(signals.goodbye(peer.stop).await)
+}
+
+/// The menu where there is a terminal for it, lines elsewhere.
+async fn attend(context: &Context, peer: &mut Peer, lines: bool) -> End {
+    if context.draws(lines) {
+        let welcome = peer.door.as_ref().map(lines::door);
+        // A terminal that cannot do it gets lines.
+        if let Ok(end) = terminal::run(peer, welcome, context.streams).await {
+            return end;
+        }
+    }
+    let manner = Manner {
+        json: context.global.json,
+        quiet: context.global.quiet,
+    };
+    let mut streams = lines::Streams {
+        out: std::io::stdout(),
+        talk: std::io::stderr(),
+    };
+    lines::follow_peer(peer, &mut streams, manner).await;
+    End::Ended
+}
+
+/// How to get in; nothing where the address is missing and nobody can be asked.
+async fn group(context: &Context, args: &Share) -> Result<Option<Group>> {
+    Ok(Some(match (&args.tracker, &args.join) {
+        (Some(TrackerArg::At(address)), _) => Group::Tracker(address.clone()),
+        (Some(TrackerArg::Ask), _) => match ask_tracker(context).await? {
+            Some(address) => Group::Tracker(address),
+            None => return Ok(None),
+        },
+        (None, Some(file)) => Group::Invite(invitation::read(context, Some(file)).await?),
+        (None, None) => Group::Remembered,
+    }))
+}
+
+async fn ask_tracker(context: &Context) -> Result<Option<Address>> {
+    if !context.streams.can_ask() {
+        out::talk(words::WHICH_TRACKER);
+        return Ok(None);
+    }
+    while let Some(line) = prompt::line(words::WHICH_TRACKER).await? {
+        match line.parse() {
+            Ok(address) => return Ok(Some(address)),
+            Err(why) => out::talk(&why),
+        }
+    }
+    Ok(None)
+}
+
+/// An absolute directory that exists.
+fn directory(asked: &Path) -> Result<PathBuf> {
+    let refuse = |why: String| {
+        let why = format!("{}: {why}: name a directory to share", asked.display());
+        failure(ErrorKind::Usage, why)
+    };
+    let path = asked.canonicalize().map_err(|e| match e.kind() {
+        std::io::ErrorKind::NotFound => refuse("there is no such directory".into()),
+        _ => refuse(e.to_string()),
+    })?;
+    if path.is_dir() {
+        Ok(path)
+    } else {
+        Err(refuse("it is not a directory".into()))
+    }
+}
+
+/// Whether somebody may share more than was meant.
+fn is_wide(share: &Path) -> bool {
+    let home = std::env::var_os("HOME").and_then(|home| PathBuf::from(home).canonicalize().ok());
+    share.parent().is_none() || home.is_some_and(|home| home == share)
+}
+
+async fn confirm(context: &Context, share: &Path) -> Result<()> {
+    let shown = share.display();
+    if context.streams.can_ask() {
+        let question = format!(
+            "This shares everything in {shown} with the whole group.\n1. Share it.\n2. Cancel."
+        );
+        let answer = prompt::line(&question).await?.unwrap_or_default();
+        if choose::pick(&answer, 2) == choose::Pick::At(0) {
+            return Ok(());
+        }
+    }
+    let why = format!("{shown} is not shared without a yes in a terminal: name a folder inside it");
+    Err(failure(ErrorKind::Usage, why))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_can_be_shared() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("file");
+        std::fs::write(&file, b"x").expect("a file");
+        assert!(directory(folder.path()).expect("shared").is_absolute());
+        for (path, why) in [
+            (file.as_path(), "it is not a directory"),
+            (&folder.path().join("none"), "there is no such directory"),
+        ] {
+            let failure = directory(path).expect_err("refused");
+            assert_eq!(failure.kind, ErrorKind::Usage);
+            assert!(failure.message.contains(why), "{}", failure.message);
+        }
+    }
+
+    #[test]
+    fn the_root_is_wide() {
+        assert!(is_wide(Path::new("/")));
+        assert!(!is_wide(Path::new("/no/such/home")));
+    }
+}

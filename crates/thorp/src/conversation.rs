@@ -1,0 +1,332 @@
+//! Asking back: one fetch, with the questions it may raise.
+//!
+//! A pure machine between the events of an answer and the lines a person types.
+//! It decides what to ask and what to request next; it shows nothing, for the
+//! menu and `get` show things differently. Several contents under a name, and
+//! something in the way at the target, are questions; everything else ends it.
+
+use std::collections::VecDeque;
+
+use thorp_node::api::{ErrorKind, Event, Failure, FileRow, Get};
+
+use crate::choose::{self, Pick};
+use crate::exit::failure;
+use crate::printable::{quoted, unquoted};
+use crate::words;
+
+/// What to do next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Send this and hand every event of the answer to [`Conversation::event`].
+    Request(Box<Get>),
+    /// Show this and hand the line that is typed to [`Conversation::line`].
+    Ask(String),
+    /// It is over; with a failure that has not been shown yet.
+    Over(Option<Failure>),
+}
+
+/// One fetch.
+#[derive(Debug)]
+pub struct Conversation {
+    /// What is being fetched now.
+    get: Get,
+    /// Names still to be settled.
+    choices: VecDeque<(String, Vec<FileRow>)>,
+    /// The first failure, told at the end.
+    failed: Option<Failure>,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Fetching,
+    Choosing,
+    InTheWay,
+    /// A name for what is in the way.
+    Aside,
+    /// A name for what arrives.
+    Rename,
+}
+
+impl Conversation {
+    /// Begins with the request to send.
+    pub fn new(get: Get) -> (Self, Step) {
+        let step = Step::Request(Box::new(get.clone()));
+        let conversation = Self {
+            get,
+            choices: VecDeque::new(),
+            failed: None,
+            state: State::Fetching,
+        };
+        (conversation, step)
+    }
+
+    /// Part of the answer; its end leads on.
+    pub fn event(&mut self, event: &Event) -> Option<Step> {
+        match event {
+            Event::Choice { name, variants } => {
+                self.choices.push_back((name.clone(), variants.clone()));
+                None
+            }
+            Event::Done(_) => Some(self.next()),
+            Event::Error(failure) => Some(self.failure(failure)),
+            _ => None,
+        }
+    }
+
+    /// What a person typed.
+    pub fn line(&mut self, line: &str) -> Step {
+        match self.state {
+            State::Choosing => self.chosen(line),
+            State::InTheWay => self.way_out(line),
+            State::Aside | State::Rename => self.named(line),
+            // Nothing was asked.
+            State::Fetching => Step::Over(self.failed.take()),
+        }
+    }
+
+    fn failure(&mut self, failure: &Failure) -> Step {
+        match failure.kind {
+            ErrorKind::Ambiguous if !self.choices.is_empty() => self.next(),
+            ErrorKind::Exists if self.one_name() => {
+                self.state = State::InTheWay;
+                Step::Ask(format!("{}\n{WAYS_OUT}", words::SAME_NAME))
+            }
+            _ => {
+                self.failed.get_or_insert_with(|| failure.clone());
+                self.next()
+            }
+        }
+    }
+
+    fn next(&mut self) -> Step {
+        match self.choices.front() {
+            Some((name, variants)) => {
+                self.state = State::Choosing;
+                Step::Ask(choose::contents(name, variants))
+            }
+            None => Step::Over(self.failed.take()),
+        }
+    }
+
+    fn chosen(&mut self, line: &str) -> Step {
+        let Some((name, variants)) = self.choices.front() else {
+            return self.next();
+        };
+        match choose::pick(line, variants.len()) {
+            Pick::At(n) => {
+                let row = &variants[n];
+                // What is not hashed yet is named by who has it.
+                let from = match (&row.root, row.holders.first()) {
+                    (None, Some(holder)) => Some(holder.id.clone()),
+                    _ => self.get.from.clone(),
+                };
+                self.get = Get {
+                    names: vec![row.name.clone()],
+                    root: row.root.clone(),
+                    from,
+                    ..self.get.clone()
+                };
+                self.choices.pop_front();
+                self.request()
+            }
+            Pick::Cancel => {
+                let why = format!("{}: cancelled, nothing was fetched", quoted(name));
+                let failure = failure(ErrorKind::Ambiguous, why);
+                self.failed.get_or_insert(failure);
+                self.choices.pop_front();
+                self.next()
+            }
+            Pick::Nonsense => Step::Ask(format!(
+                "Please type a number from 1 to {}, or nothing to cancel.",
+                variants.len()
+            )),
+        }
+    }
+
+    fn way_out(&mut self, line: &str) -> Step {
+        match choose::pick(line, 3) {
+            Pick::At(0) => {
+                self.state = State::Aside;
+                Step::Ask("Please type a new name for the existing file.".into())
+            }
+            Pick::At(1) => {
+                self.state = State::Rename;
+                Step::Ask("Please type the name to save the requested file under.".into())
+            }
+            Pick::At(_) | Pick::Cancel => self.left_alone(),
+            Pick::Nonsense => Step::Ask(format!("Please type 1, 2 or 3.\n{WAYS_OUT}")),
+        }
+    }
+
+    fn named(&mut self, line: &str) -> Step {
+        let name = unquoted(line);
+        if name.is_empty() {
+            return self.left_alone();
+        }
+        if self.get.names.first() == Some(&name) {
+            return Step::Ask("That is the name it has now. Please type another one.".into());
+        }
+        if self.state == State::Aside {
+            self.get.set_aside = Some(name);
+        } else {
+            self.get.set_aside = None;
+            self.get.rename = Some(name);
+        }
+        self.request()
+    }
+
+    fn left_alone(&mut self) -> Step {
+        let why = "cancelled: nothing was fetched, nothing was changed";
+        self.failed
+            .get_or_insert_with(|| failure(ErrorKind::Exists, why));
+        self.next()
+    }
+
+    fn request(&mut self) -> Step {
+        self.state = State::Fetching;
+        Step::Request(Box::new(self.get.clone()))
+    }
+
+    /// Whether a new name makes sense: for one file, named as it is.
+    fn one_name(&self) -> bool {
+        matches!(self.get.names.as_slice(), [name] if !name.contains(['*', '?', '[', '{']))
+    }
+}
+
+const WAYS_OUT: &str =
+    "1. Rename the existing file.\n2. Save the requested file under another name.\n3. Cancel.";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::samples;
+    use thorp_node::api::Done;
+
+    fn get(names: &[&str]) -> Get {
+        Get {
+            names: names.iter().map(|name| (*name).to_owned()).collect(),
+            ..Get::default()
+        }
+    }
+
+    fn request(step: Step) -> Get {
+        match step {
+            Step::Request(get) => *get,
+            other => panic!("a request, not {other:?}"),
+        }
+    }
+
+    fn asked(step: Option<Step>) -> String {
+        match step {
+            Some(Step::Ask(text)) => text,
+            other => panic!("a question, not {other:?}"),
+        }
+    }
+
+    fn error(kind: ErrorKind) -> Event {
+        Event::Error(samples::failure(kind, "why"))
+    }
+
+    const DONE: Event = Event::Done(Done {
+        count: 1,
+        bytes: 1,
+        ms: 1.0,
+    });
+
+    #[test]
+    fn what_goes_well_asks_nothing() {
+        let (mut talk, first) = Conversation::new(get(&["3.txt"]));
+        assert_eq!(request(first), get(&["3.txt"]));
+        assert_eq!(talk.event(&DONE), Some(Step::Over(None)));
+    }
+
+    #[test]
+    fn a_failure_is_handed_on() {
+        let (mut talk, _) = Conversation::new(get(&["3.txt"]));
+        let over = talk.event(&error(ErrorKind::NotFound));
+        assert!(matches!(over, Some(Step::Over(Some(f))) if f.kind == ErrorKind::NotFound));
+    }
+
+    fn two_contents() -> Event {
+        let mut unhashed = samples::file("papers/3.txt");
+        unhashed.root = None;
+        Event::Choice {
+            name: "3.txt".into(),
+            variants: vec![samples::file("3.txt"), unhashed],
+        }
+    }
+
+    #[test]
+    fn an_ambiguous_name_is_chosen_by_number() {
+        let (mut talk, _) = Conversation::new(get(&["3.txt"]));
+        assert_eq!(talk.event(&two_contents()), None);
+        let text = asked(talk.event(&error(ErrorKind::Ambiguous)));
+        assert!(
+            text.starts_with("Several files are called 3.txt:\n  1. 1.2 KiB"),
+            "{text}"
+        );
+        assert_eq!(
+            talk.line("three"),
+            Step::Ask("Please type a number from 1 to 2, or nothing to cancel.".into())
+        );
+        let chosen = request(talk.line("1"));
+        assert_eq!(chosen.root, Some(samples::root()));
+        assert_eq!(talk.event(&DONE), Some(Step::Over(None)));
+    }
+
+    #[test]
+    fn a_content_without_a_root_is_named_by_its_holder() {
+        let (mut talk, _) = Conversation::new(get(&["3.txt"]));
+        talk.event(&two_contents());
+        talk.event(&error(ErrorKind::Ambiguous));
+        let chosen = request(talk.line("2"));
+        assert_eq!(chosen.names, ["papers/3.txt"]);
+        assert_eq!((chosen.root, chosen.from), (None, Some(samples::oak().id)));
+    }
+
+    #[test]
+    fn a_choice_can_be_cancelled_and_the_next_one_asked() {
+        let (mut talk, _) = Conversation::new(get(&["3.txt", "4.txt"]));
+        talk.event(&two_contents());
+        talk.event(&two_contents());
+        asked(talk.event(&error(ErrorKind::Ambiguous)));
+        asked(Some(talk.line("")));
+        request(talk.line("1"));
+        let over = talk.event(&DONE);
+        assert!(matches!(over, Some(Step::Over(Some(f))) if f.kind == ErrorKind::Ambiguous));
+    }
+
+    #[test]
+    fn what_is_in_the_way_can_be_renamed() {
+        let (mut talk, _) = Conversation::new(get(&["3.txt"]));
+        let text = asked(talk.event(&error(ErrorKind::Exists)));
+        assert!(text.starts_with(words::SAME_NAME), "{text}");
+        asked(Some(talk.line("5")));
+        asked(Some(talk.line("1")));
+        asked(Some(talk.line("3.txt")));
+        let again = request(talk.line("3-old.txt"));
+        assert_eq!(again.set_aside.as_deref(), Some("3-old.txt"));
+        assert_eq!(talk.event(&DONE), Some(Step::Over(None)));
+    }
+
+    #[test]
+    fn what_arrives_can_have_another_name() {
+        let (mut talk, _) = Conversation::new(get(&["3.txt"]));
+        talk.event(&error(ErrorKind::Exists));
+        talk.line("2");
+        let again = request(talk.line("\"3 new.txt\""));
+        assert_eq!(again.rename.as_deref(), Some("3 new.txt"));
+        // And that may be taken as well.
+        asked(talk.event(&error(ErrorKind::Exists)));
+        let over = talk.line("3");
+        assert!(matches!(over, Step::Over(Some(f)) if f.kind == ErrorKind::Exists));
+    }
+
+    #[test]
+    fn a_glob_is_not_asked_about() {
+        let (mut talk, _) = Conversation::new(get(&["*.txt"]));
+        let over = talk.event(&error(ErrorKind::Exists));
+        assert!(matches!(over, Some(Step::Over(Some(_)))));
+    }
+}

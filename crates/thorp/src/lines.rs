@@ -1,0 +1,227 @@
+//! The plain-lines form of `tracker` and `share`: for scripts, logs and dumb
+//! terminals.
+//!
+//! What the verb is for (tables, neighbours, connecting) goes to standard
+//! output, warnings and hints to standard error. With `--json` the same, as
+//! objects. Owns the sentences; whoever calls owns signals and the end.
+
+use std::collections::HashSet;
+use std::io::Write;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+use thorp_node::api::{Notice, PeerRow, PeerView};
+
+use crate::node_seam::{Door, Peer, Tracker};
+use crate::out::{self, Flow};
+use crate::printable::{printable, printable_lines};
+use crate::{table, words};
+
+/// How to follow.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Manner {
+    /// Objects instead of sentences.
+    pub json: bool,
+    /// No hints and no news of the connection.
+    pub quiet: bool,
+}
+
+/// Both streams.
+pub struct Streams<O, T> {
+    /// Standard output.
+    pub out: O,
+    /// Standard error.
+    pub talk: T,
+}
+
+/// Follows a peer until it ends or nobody reads any more.
+pub async fn follow_peer(
+    peer: &mut Peer,
+    streams: &mut Streams<impl Write, impl Write>,
+    manner: Manner,
+) {
+    if !manner.json {
+        let _ = write(&mut streams.out, &words::sharing(&peer.place));
+    }
+    if let Some(door) = &peer.door {
+        tell_door(door, streams, manner);
+    }
+    let mut shown = String::from(NO_NEIGHBOURS);
+    let mut notices = true;
+    loop {
+        let flow = tokio::select! {
+            biased;
+            notice = peer.notices.recv(), if notices => if let Some(notice) = notice {
+                tell_notice(&notice, streams, manner)
+            } else {
+                notices = false;
+                Flow::Open
+            },
+            changed = peer.view.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+                let view = peer.view.borrow_and_update().clone();
+                if manner.json {
+                    object(&mut streams.out, "neighbours", &*view)
+                } else {
+                    let line = neighbours(&view);
+                    if line == shown {
+                        Flow::Open
+                    } else {
+                        shown.clone_from(&line);
+                        write(&mut streams.out, &line)
+                    }
+                }
+            }
+        };
+        if flow == Flow::Closed {
+            return;
+        }
+    }
+}
+
+/// Follows a tracker until it ends or nobody reads any more.
+pub async fn follow_tracker(
+    tracker: &mut Tracker,
+    streams: &mut Streams<impl Write, impl Write>,
+    manner: Manner,
+) {
+    tell_door(&tracker.door, streams, manner);
+    if !manner.json {
+        let _ = write(&mut streams.out, &words::listening(&tracker.place));
+        let _ = write(&mut streams.out, words::WAITING);
+    }
+    let mut notices = true;
+    loop {
+        let flow = tokio::select! {
+            biased;
+            notice = tracker.notices.recv(), if notices => if let Some(notice) = notice {
+                tell_notice(&notice, streams, manner)
+            } else {
+                notices = false;
+                Flow::Open
+            },
+            changed = tracker.view.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+                let view = tracker.view.borrow_and_update().clone();
+                if manner.json {
+                    object(&mut streams.out, "tables", &*view)
+                } else {
+                    write(&mut streams.out, &table::both(&view))
+                }
+            }
+        };
+        if flow == Flow::Closed {
+            return;
+        }
+    }
+}
+
+const NO_NEIGHBOURS: &str = "Neighbours: none";
+
+/// `Neighbours: 192.168.198.137 192.168.198.139`, with the port only where two
+/// share an address.
+pub fn neighbours(view: &PeerView) -> String {
+    if view.neighbours.is_empty() {
+        return NO_NEIGHBOURS.into();
+    }
+    let (mut seen, mut twice) = (HashSet::new(), HashSet::new());
+    for row in &view.neighbours {
+        if !seen.insert(&row.member.address) {
+            twice.insert(&row.member.address);
+        }
+    }
+    let label = |row: &PeerRow| {
+        let address = printable(&row.member.address);
+        match (twice.contains(&row.member.address), address.contains(':')) {
+            (false, _) => address.into_owned(),
+            (true, false) => format!("{address}:{}", row.member.port),
+            (true, true) => format!("[{address}]:{}", row.member.port),
+        }
+    };
+    let labels: Vec<_> = view.neighbours.iter().map(label).collect();
+    format!("Neighbours: {}", labels.join(" "))
+}
+
+/// Something that happened, as a sentence.
+pub fn notice(notice: &Notice) -> String {
+    match notice {
+        Notice::Connecting { address, port } => words::connecting(&printable(address), *port),
+        Notice::Connected => words::ESTABLISHED.into(),
+        Notice::TrackerLost { reason } => format!(
+            "The tracker is out of reach ({}). Neighbours go on without it; trying again.",
+            printable(reason)
+        ),
+        Notice::Warning { message } => format!("Warning: {}", printable_lines(message)),
+    }
+}
+
+/// What to type on another machine.
+pub fn door(door: &Door) -> String {
+    let tracker = printable(&door.tracker);
+    match &door.invite {
+        _ if door.open => format!("On another machine: thorp share --tracker {tracker}   or: thorp get NAME --tracker {tracker}"),
+        Some(invite) => format!(
+            "On another machine: thorp join   and paste this invite (for one machine, within 24 hours; more: thorp invite):\n\
+             {invite}\n\
+             After that, there: thorp get NAME   or: thorp share DIR"
+        ),
+        None => format!(
+            "On another machine: thorp join   and paste what `thorp invite` prints here \
+             (the tracker is {tracker})"
+        ),
+    }
+}
+
+fn tell_door(told: &Door, streams: &mut Streams<impl Write, impl Write>, manner: Manner) {
+    if manner.json {
+        let value = json!({
+            "event": "door",
+            "tracker": told.tracker,
+            "open": told.open,
+            "invite": told.invite,
+        });
+        let _ = write(&mut streams.out, &value.to_string());
+    } else if !manner.quiet {
+        let _ = write(&mut streams.talk, &door(told));
+    }
+}
+
+fn tell_notice(
+    told: &Notice,
+    streams: &mut Streams<impl Write, impl Write>,
+    manner: Manner,
+) -> Flow {
+    if manner.json {
+        return match serde_json::to_string(told) {
+            Ok(text) => write(&mut streams.out, &text),
+            Err(_) => Flow::Open,
+        };
+    }
+    match told {
+        Notice::Warning { .. } | Notice::TrackerLost { .. } => {
+            let _ = write(&mut streams.talk, &notice(told));
+            Flow::Open
+        }
+        _ if manner.quiet => Flow::Open,
+        _ => write(&mut streams.out, &notice(told)),
+    }
+}
+
+fn object(out: &mut impl Write, event: &str, value: &impl Serialize) -> Flow {
+    let Ok(Value::Object(mut fields)) = serde_json::to_value(value) else {
+        return Flow::Open;
+    };
+    fields.insert("event".into(), event.into());
+    write(out, &Value::Object(fields).to_string())
+}
+
+fn write(out: &mut impl Write, text: &str) -> Flow {
+    out::line(out, text).unwrap_or(Flow::Closed)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,174 @@
+//! What a log of `tracker` and of `share` holds.
+
+use std::sync::Arc;
+
+use super::*;
+use crate::{samples, story};
+use thorp_node::api::TrackerView;
+use tokio::sync::{mpsc, watch};
+
+fn peer() -> (Peer, watch::Sender<Arc<PeerView>>, mpsc::Sender<Notice>) {
+    let (view_in, view) = watch::channel(Arc::new(PeerView::default()));
+    let (notice_in, notices) = mpsc::channel(8);
+    let peer = Peer {
+        place: "/home/oak on [::]:3334".into(),
+        view,
+        notices,
+        request: Box::new(|_| mpsc::channel(1).1),
+        stop: Box::pin(async {}),
+        door: None,
+    };
+    (peer, view_in, notice_in)
+}
+
+fn tracker() -> (Tracker, watch::Sender<Arc<TrackerView>>) {
+    let (view_in, view) = watch::channel(Arc::new(TrackerView::default()));
+    let tracker = Tracker {
+        place: "[::]:3333".into(),
+        view,
+        notices: mpsc::channel(1).1,
+        stop: Box::pin(async {}),
+        door: Door {
+            tracker: "192.168.198.138".into(),
+            open: true,
+            invite: None,
+        },
+    };
+    (tracker, view_in)
+}
+
+fn streams() -> Streams<Vec<u8>, Vec<u8>> {
+    Streams {
+        out: Vec::new(),
+        talk: Vec::new(),
+    }
+}
+
+fn text(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes).expect("UTF-8")
+}
+
+#[tokio::test]
+async fn a_peer_tells_its_story() {
+    let (mut peer, view, notices) = peer();
+    let mut streams = streams();
+    let told = async {
+        let address = "192.168.198.138".into();
+        let connecting = Notice::Connecting {
+            address,
+            port: 3333,
+        };
+        notices.send(connecting).await.expect("followed");
+        notices.send(Notice::Connected).await.expect("followed");
+        let message = "a file cannot be read".into();
+        notices
+            .send(Notice::Warning { message })
+            .await
+            .expect("followed");
+        tokio::task::yield_now().await;
+        let neighbours = vec![samples::peer()];
+        view.send_modify(|v| {
+            *v = Arc::new(PeerView {
+                neighbours,
+                ..PeerView::default()
+            });
+        });
+        tokio::task::yield_now().await;
+        view.send_modify(|v| {
+            *v = Arc::new(PeerView {
+                files: 3,
+                ..PeerView::default()
+            });
+        });
+        tokio::task::yield_now().await;
+        drop(view);
+    };
+    tokio::join!(
+        follow_peer(&mut peer, &mut streams, Manner::default()),
+        told
+    );
+    assert_eq!(
+        text(streams.out),
+        "Connecting to 192.168.198.138 on port 3333\nConnection Established!\n\
+         Neighbours: 192.168.198.138\nNeighbours: none\n"
+    );
+    assert_eq!(text(streams.talk), "Warning: a file cannot be read\n");
+}
+
+#[tokio::test]
+async fn a_tracker_prints_both_tables_after_a_change() {
+    let (mut tracker, view) = tracker();
+    let mut streams = streams();
+    let told = async {
+        tokio::task::yield_now().await;
+        view.send_replace(Arc::new(story::first()));
+        tokio::task::yield_now().await;
+        drop(view);
+    };
+    tokio::join!(
+        follow_tracker(&mut tracker, &mut streams, Manner::default()),
+        told
+    );
+    let expected = format!(
+        "Listening on [::]:3333\n{}\n{}\n",
+        words::WAITING,
+        table::both(&story::first())
+    );
+    assert_eq!(text(streams.out), expected);
+    assert_eq!(
+        text(streams.talk),
+        "On another machine: thorp share --tracker 192.168.198.138\n"
+    );
+}
+
+#[tokio::test]
+async fn the_same_as_objects() {
+    let (mut tracker, view) = tracker();
+    let mut streams = streams();
+    let json = Manner {
+        json: true,
+        quiet: false,
+    };
+    let told = async {
+        tokio::task::yield_now().await;
+        view.send_replace(Arc::new(story::alone()));
+        tokio::task::yield_now().await;
+        drop(view);
+    };
+    tokio::join!(follow_tracker(&mut tracker, &mut streams, json), told);
+    let out = text(streams.out);
+    let page = include_str!("../../../../docs/json.md");
+    for line in out.lines() {
+        let value: Value = serde_json::from_str(line).expect("JSON");
+        let event = value["event"].as_str().expect("an event");
+        assert!(page.contains(&format!("`{event}`")), "{event}");
+    }
+    assert!(out.contains(r#""event":"tables""#), "{out}");
+}
+
+#[test]
+fn two_neighbours_on_one_address_carry_their_ports() {
+    let mut second = samples::peer();
+    second.member.port = 3335;
+    let mut third = samples::peer();
+    third.member.address = "fd00::7".into();
+    let view = PeerView {
+        neighbours: vec![samples::peer(), second, third],
+        ..PeerView::default()
+    };
+    assert_eq!(
+        neighbours(&view),
+        "Neighbours: 192.168.198.138:3334 192.168.198.138:3335 fd00::7"
+    );
+}
+
+#[test]
+fn a_closed_group_is_joined_by_invite() {
+    let closed = Door {
+        tracker: "10.0.0.7".into(),
+        open: false,
+        invite: Some("thorp1abc".into()),
+    };
+    let told = door(&closed);
+    assert!(told.contains("thorp join") && told.contains("\nthorp1abc\n"), "{told}");
+}

@@ -1,0 +1,311 @@
+//! Rows on standard output: files, peers, and how a peer is.
+//!
+//! Owns columns and wording. Rows are gathered in batches so that a listing of
+//! a million files starts at once and needs little memory; the columns of later
+//! batches are at least as wide as those of the first. Scripts want `--json`.
+
+use comfy_table::presets::NOTHING;
+use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, Width};
+use std::fmt::Write as _;
+use thorp_node::api::{FileRow, Member, PeerRow, Status, TrackerStatus};
+
+use crate::printable::printable;
+use crate::units;
+
+/// Rows that are laid out together.
+const BATCH: usize = 1000;
+/// The most holders or neighbours in a row.
+const CELL_MEMBERS: usize = 8;
+/// Digits of a root that are shown, and enough for `--root`.
+pub const ROOT_DIGITS: usize = 12;
+/// Days before a certificate's end from which it is worth a remark.
+const CERTIFICATE_DAYS: i64 = 10;
+
+const FILE_HEAD: [&str; 5] = ["Name", "Size", "Modified (UTC)", "Root", "Held by"];
+const PEER_HEAD: [&str; 6] = ["Peer", "Address", "Files", "Size", "Neighbours", "Id"];
+
+/// Rows of one kind on their way to standard output.
+#[derive(Debug, Default)]
+pub struct Listing {
+    head: Vec<&'static str>,
+    right: &'static [usize],
+    rows: Vec<Vec<String>>,
+    widths: Vec<u16>,
+}
+
+impl Listing {
+    /// Adds a file; the text of a full batch comes back.
+    pub fn file(&mut self, row: &FileRow) -> Option<String> {
+        self.start(&FILE_HEAD, &[1]);
+        self.push(vec![
+            printable(&row.name).into_owned(),
+            units::size(row.length),
+            units::time(row.mtime),
+            root(row).to_owned(),
+            holders(&row.holders),
+        ])
+    }
+
+    /// Adds a peer; the text of a full batch comes back.
+    pub fn peer(&mut self, row: &PeerRow) -> Option<String> {
+        self.start(&PEER_HEAD, &[2, 3]);
+        let name = row.member.name.as_deref().unwrap_or("-");
+        self.push(vec![
+            printable(name).into_owned(),
+            endpoint(&row.member),
+            row.files.to_string(),
+            units::size(row.bytes),
+            cut(
+                row.neighbours.iter().map(|n| printable(n).into_owned()),
+                " ",
+            ),
+            row.member.id.chars().take(8).collect(),
+        ])
+    }
+
+    /// The text of what is left.
+    pub fn finish(&mut self) -> Option<String> {
+        (!self.rows.is_empty()).then(|| self.flush())
+    }
+
+    fn start(&mut self, head: &'static [&'static str], right: &'static [usize]) {
+        if self.widths.is_empty() && self.rows.is_empty() {
+            self.head = head.to_vec();
+            self.right = right;
+        }
+    }
+
+    fn push(&mut self, row: Vec<String>) -> Option<String> {
+        self.rows.push(row);
+        (self.rows.len() >= BATCH).then(|| self.flush())
+    }
+
+    fn flush(&mut self) -> String {
+        let mut table = Table::new();
+        table
+            .load_style(NOTHING)
+            .set_content_arrangement(ContentArrangement::Disabled);
+        if !self.head.is_empty() {
+            table.set_header(std::mem::take(&mut self.head));
+        }
+        table.add_rows(self.rows.drain(..));
+        for (column, width) in table.column_iter_mut().zip(&self.widths) {
+            column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(*width)));
+        }
+        for column in table.column_iter_mut() {
+            column.set_padding((0, 2));
+        }
+        for index in self.right {
+            if let Some(column) = table.column_mut(*index) {
+                column.set_cell_alignment(CellAlignment::Right);
+            }
+        }
+        if self.widths.is_empty() {
+            let widths = table.column_max_content_widths();
+            self.widths = widths.into_iter().map(|width| width + 2).collect();
+        }
+        table.trim_fmt()
+    }
+}
+
+/// A file as one line of a choice: `1.2 KiB  2026-11-23 04:44 UTC  3f2a9c01d2e4  oak (10.0.0.7)`.
+pub fn variant(row: &FileRow) -> String {
+    format!(
+        "{}  {} UTC  {}  {}",
+        units::size(row.length),
+        units::time(row.mtime),
+        root(row),
+        holders(&row.holders)
+    )
+}
+
+/// A tracker's status.
+pub fn tracker_status(status: &TrackerStatus) -> String {
+    let TrackerStatus {
+        id,
+        listen,
+        ca,
+        open,
+        peers,
+        entries,
+        finds,
+        version,
+    } = status;
+    let door = match open {
+        true => "open: whoever asks is let in",
+        false => "members only: thorp invite lets another machine in",
+    };
+    format!(
+        "Tracker     {id}\n\
+         Listening   {listen}\n\
+         Group       {ca}\n\
+         Door        {door}\n\
+         Peers       {peers}\n\
+         Files       {entries}\n\
+         Questions   {finds} about files so far\n\
+         Version     {version}"
+    )
+}
+
+/// How a peer is, a line for each thing. `now` in seconds since 1970.
+pub fn status(status: &Status, now: i64) -> String {
+    let name = status.name.as_deref().unwrap_or("no name");
+    let mut files = format!(
+        "{}, {}",
+        units::count(status.files, "file"),
+        units::size(status.bytes)
+    );
+    if status.unhashed > 0 {
+        let _ = write!(files, ", {} still to be hashed", status.unhashed);
+    }
+    if status.skipped > 0 {
+        let _ = write!(files, ", {} left out", status.skipped);
+    }
+    let tracker = match (&status.tracker, status.tracker_connected) {
+        (Some(address), true) => format!("{address}, connected"),
+        (Some(address), false) => format!("{address}, out of reach"),
+        (None, _) => "none".into(),
+    };
+    let lookups = status.lookups;
+    let ends = status.certificate_ends;
+    let mut certificate = format!("until {} UTC", units::time(ends));
+    if ends <= now {
+        certificate.push_str(": it has ended; join again");
+    } else if ends - now < CERTIFICATE_DAYS * 86_400 {
+        certificate.push_str(": it ends soon, and is renewed once the tracker can be reached");
+    }
+    let share = status.share.as_ref().map_or_else(
+        || "none: a visitor".to_owned(),
+        |path| path.display().to_string(),
+    );
+    let rows = [
+        ("Peer", format!("{name}, {}", status.id)),
+        ("Share", share),
+        ("Offers", files),
+        (
+            "Listens",
+            status.listen.clone().unwrap_or_else(|| "nowhere".into()),
+        ),
+        ("Tracker", tracker),
+        ("Neighbours", status.neighbours.to_string()),
+        (
+            "Lookups",
+            format!(
+                "{} answered by neighbours, {} by the tracker, {} by nobody",
+                lookups.neighbours, lookups.tracker, lookups.nobody
+            ),
+        ),
+        ("Certificate", certificate),
+        ("Version", status.version.clone()),
+    ];
+    rows.map(|(what, how)| format!("{what:<12}{}", printable(&how)))
+        .join("\n")
+}
+
+/// `oak (192.168.198.138)`, or only the address.
+pub fn member(member: &Member) -> String {
+    let address = printable(&member.address);
+    match &member.name {
+        Some(name) => format!("{} ({address})", printable(name)),
+        None => address.into_owned(),
+    }
+}
+
+fn endpoint(member: &Member) -> String {
+    let address = printable(&member.address);
+    if address.contains(':') {
+        format!("[{address}]:{}", member.port)
+    } else {
+        format!("{address}:{}", member.port)
+    }
+}
+
+fn root(row: &FileRow) -> &str {
+    match &row.root {
+        Some(root) => root.get(..ROOT_DIGITS).unwrap_or(root),
+        None => "not hashed",
+    }
+}
+
+fn holders(holders: &[Member]) -> String {
+    cut(holders.iter().map(member), ", ")
+}
+
+fn cut(names: impl ExactSizeIterator<Item = String>, separator: &str) -> String {
+    let hidden = names.len().saturating_sub(CELL_MEMBERS);
+    let shown: Vec<_> = names.take(CELL_MEMBERS).collect();
+    let mut cell = shown.join(separator);
+    if hidden > 0 {
+        let _ = write!(cell, " … and {hidden} more");
+    }
+    cell
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::samples;
+
+    #[test]
+    fn files_are_aligned() {
+        let mut listing = Listing::default();
+        assert!(listing.file(&samples::file("2.txt")).is_none());
+        let mut long = samples::file("a longer name.pdf");
+        long.root = None;
+        long.holders.push(samples::elm());
+        assert!(listing.file(&long).is_none());
+        let expected = "\
+Name                  Size  Modified (UTC)    Root          Held by
+2.txt              1.2 KiB  2026-11-23 04:44  3f2a9c01d2e4  oak (192.168.198.138)
+a longer name.pdf  1.2 KiB  2026-11-23 04:44  not hashed    oak (192.168.198.138), 192.168.198.139";
+        assert_eq!(listing.finish().expect("rows"), expected);
+        assert!(listing.finish().is_none());
+    }
+
+    #[test]
+    fn peers_are_aligned() {
+        let mut listing = Listing::default();
+        listing.peer(&samples::peer());
+        let expected = "\
+Peer  Address               Files     Size  Neighbours       Id
+oak   192.168.198.138:3334      4  1.2 MiB  192.168.198.139  aaaaaaaa";
+        assert_eq!(listing.finish().expect("rows"), expected);
+    }
+
+    #[test]
+    fn later_batches_keep_the_columns() {
+        let mut listing = Listing::default();
+        let mut first = None;
+        for n in 0..BATCH {
+            first = listing.file(&samples::file(&format!("number {n:04}")));
+        }
+        let first = first.expect("a full batch");
+        listing.file(&samples::file("x"));
+        let second = listing.finish().expect("the rest");
+        assert_eq!(first.lines().count(), BATCH + 1);
+        assert_eq!(second.lines().count(), 1);
+        let column = |line: &str| line.find("1.2 KiB");
+        assert_eq!(column(&second), first.lines().nth(1).and_then(column));
+    }
+
+    #[test]
+    fn a_status_in_lines() {
+        let text = status(&samples::status(), 1_795_000_000);
+        let expected = "\
+Peer        oak, aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
+Share       /home/oak/papers
+Offers      4 files, 1.2 MiB, 1 still to be hashed, 2 left out
+Listens     [::]:3334
+Tracker     192.168.198.138:3333, connected
+Neighbours  2
+Lookups     7 answered by neighbours, 2 by the tracker, 1 by nobody
+Certificate until 2026-12-23 04:44 UTC
+Version     0.1.0";
+        assert_eq!(text, expected);
+        let soon = status(
+            &samples::status(),
+            samples::status().certificate_ends - 86_400,
+        );
+        assert!(soon.contains("it ends soon"), "{soon}");
+    }
+}

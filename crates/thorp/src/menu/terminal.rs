@@ -1,0 +1,170 @@
+//! The terminal around the menu.
+//!
+//! One thread reads lines with rustyline, one prints above the line that is
+//! being typed (it may have to wait for the reader, so nobody else does), and
+//! the task in the middle runs the menu. Owns the terminal's mode: however the
+//! menu ends, the mode is what it was before.
+
+use std::sync::Arc;
+use std::thread;
+
+use rustix::termios::{self, OptionalActions, Termios};
+use rustyline::error::ReadlineError;
+use rustyline::{DefaultEditor, ExternalPrinter};
+use thorp_node::api::{Command, Event, PeerView};
+use tokio::sync::mpsc;
+
+use super::{Effect, Menu};
+use crate::node_seam::{Answers, Peer};
+use crate::out::Streams;
+use crate::progress::Bar;
+
+/// Why the menu is no longer shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The person leaves.
+    Left,
+    /// The peer has ended by itself, or was told to from elsewhere.
+    Ended,
+}
+
+/// Shows the menu until the person leaves or the peer ends. `welcome` is shown
+/// first.
+pub async fn run(
+    peer: &mut Peer,
+    welcome: Option<String>,
+    streams: Streams,
+) -> Result<End, ReadlineError> {
+    let _mode = KeepMode::new();
+    let mut terminal = Terminal::open()?;
+    let mut menu = Menu::default();
+    let bar = Bar::new(streams, true);
+    let mut answers: Option<Answers> = None;
+
+    let mut effects: Vec<_> = welcome.map(Effect::Say).into_iter().collect();
+    effects.extend(menu.changed(&current(peer)));
+    effects.push(menu.start());
+    let mut notices = true;
+    loop {
+        for effect in effects.drain(..) {
+            match effect {
+                Effect::Say(text) => bar.above(|| terminal.say(text)),
+                Effect::Ask(text) => {
+                    bar.finish();
+                    terminal.ask(text);
+                }
+                Effect::Request(get) => answers = Some((peer.request)(Command::Get(*get))),
+                Effect::Leave => return Ok(End::Left),
+            }
+        }
+        tokio::select! {
+            biased;
+            notice = peer.notices.recv(), if notices => match notice {
+                Some(notice) => effects.push(Menu::notice(&notice)),
+                None => notices = false,
+            },
+            event = next(&mut answers) => if let Some(event) = event {
+                    if let Event::Progress(progress) = &event {
+                        bar.update(progress);
+                    }
+                    if matches!(event, Event::Done(_) | Event::Error(_)) {
+                        answers = None;
+                    }
+                    effects = menu.event(&event);
+            } else {
+                    answers = None;
+                    effects = menu.broken_off();
+            },
+            changed = peer.view.changed() => match changed {
+                Ok(()) => effects.extend(menu.changed(&current(peer))),
+                Err(_) => return Ok(End::Ended),
+            },
+            line = terminal.lines.recv() => match line {
+                Some(line) => effects = menu.line(&line),
+                None => return Ok(End::Left),
+            },
+        }
+    }
+}
+
+fn current(peer: &mut Peer) -> Arc<PeerView> {
+    Arc::clone(&peer.view.borrow_and_update())
+}
+
+/// The next event, or never where nothing was asked.
+async fn next(answers: &mut Option<Answers>) -> Option<Event> {
+    match answers {
+        Some(answers) => answers.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// A prompt, and a place above it.
+struct Terminal {
+    questions: std::sync::mpsc::Sender<String>,
+    said: std::sync::mpsc::Sender<String>,
+    /// Ends with Ctrl-C or Ctrl-D.
+    lines: mpsc::Receiver<String>,
+}
+
+impl Terminal {
+    fn open() -> Result<Self, ReadlineError> {
+        let mut editor = DefaultEditor::new()?;
+        let mut printer = editor.create_external_printer()?;
+        let (questions, asked) = std::sync::mpsc::channel::<String>();
+        let (said, to_say) = std::sync::mpsc::channel::<String>();
+        let (typed, lines) = mpsc::channel(1);
+        thread::spawn(move || {
+            for question in asked {
+                let Ok(line) = editor.readline(&format!("{question}\n> ")) else {
+                    return;
+                };
+                if !line.trim().is_empty() {
+                    let _ = editor.add_history_entry(line.as_str());
+                }
+                if typed.blocking_send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        thread::spawn(move || {
+            for text in to_say {
+                if printer.print(format!("{text}\n")).is_err() {
+                    return;
+                }
+            }
+        });
+        Ok(Self {
+            questions,
+            said,
+            lines,
+        })
+    }
+
+    fn ask(&mut self, question: String) {
+        // A reader that has gone shows as the end of `lines`.
+        let _ = self.questions.send(question);
+    }
+
+    fn say(&mut self, text: String) {
+        let _ = self.said.send(text);
+    }
+}
+
+/// Puts the terminal's mode back: a prompt that is cut short by a signal, or by
+/// the peer's end, cannot do that itself.
+struct KeepMode(Option<Termios>);
+
+impl KeepMode {
+    fn new() -> Self {
+        Self(termios::tcgetattr(std::io::stdin()).ok())
+    }
+}
+
+impl Drop for KeepMode {
+    fn drop(&mut self) {
+        if let Some(mode) = &self.0 {
+            let _ = termios::tcsetattr(std::io::stdin(), OptionalActions::Drain, mode);
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! The dialogue of the story, line by line.
+
+use super::*;
+use crate::samples;
+use thorp_node::api::{AnswerSource, Done};
+
+const TOP: &str = "What you wish to do?\n1. Request a file.\n2. Leave.";
+
+fn ask(text: &str) -> Effect {
+    Effect::Ask(text.into())
+}
+
+fn say(text: &str) -> Effect {
+    Effect::Say(text.into())
+}
+
+/// A menu that has just requested `3.txt`.
+fn requested() -> Menu {
+    let mut menu = Menu::default();
+    assert_eq!(menu.start(), ask(TOP));
+    assert_eq!(
+        menu.line("1"),
+        [ask("Please type the file name (with extension).")]
+    );
+    let effects = menu.line("3.txt\n");
+    assert!(matches!(&effects[..], [Effect::Request(get)] if get.names == ["3.txt"]));
+    menu
+}
+
+fn error(kind: ErrorKind) -> Event {
+    Event::Error(samples::failure(kind, "the node's own words"))
+}
+
+#[test]
+fn a_file_is_requested_and_arrives() {
+    let mut menu = requested();
+    let fetched = samples::fetched(AnswerSource::Memory);
+    assert_eq!(
+        menu.event(&Event::Fetched(fetched)),
+        [say(
+            "2.txt  1.2 KiB  from neighbour oak (192.168.198.138), 1.8 ms, tracker not asked"
+        )]
+    );
+    assert_eq!(menu.event(&Event::Done(Done::default())), [ask(TOP)]);
+}
+
+#[test]
+fn nobody_shares_it() {
+    let mut menu = requested();
+    assert_eq!(
+        menu.event(&error(ErrorKind::NotFound)),
+        [
+            say("No peer is sharing this file now. Try again later."),
+            ask(TOP)
+        ]
+    );
+}
+
+#[test]
+fn the_name_is_taken_here() {
+    let mut menu = requested();
+    assert_eq!(
+        menu.event(&error(ErrorKind::Exists)),
+        [ask(
+            "File with same name exists in the same directory! Please rename it if you want to \
+             request this file.\n1. Rename the existing file.\n2. Save the requested file under \
+             another name.\n3. Cancel."
+        )]
+    );
+    assert_eq!(
+        menu.line("3"),
+        [
+            say("cancelled: nothing was fetched, nothing was changed"),
+            ask(TOP)
+        ]
+    );
+}
+
+#[test]
+fn several_contents_are_chosen_from() {
+    let mut menu = requested();
+    let variants = vec![samples::file("3.txt"), samples::file("a/3.txt")];
+    let name = "3.txt".into();
+    assert_eq!(menu.event(&Event::Choice { name, variants }), []);
+    let effects = menu.event(&error(ErrorKind::Ambiguous));
+    assert!(
+        matches!(&effects[..], [Effect::Ask(text)] if text.contains("\n  2. a/3.txt  1.2 KiB"))
+    );
+    assert!(matches!(&menu.line("2")[..], [Effect::Request(get)] if get.names == ["a/3.txt"]));
+}
+
+#[test]
+fn other_failures_are_told_as_they_came() {
+    let mut menu = requested();
+    assert_eq!(
+        menu.event(&error(ErrorKind::Network)),
+        [say("the node's own words"), ask(TOP)]
+    );
+    let mut menu = requested();
+    assert!(matches!(
+        &menu.broken_off()[..],
+        [Effect::Say(_), Effect::Ask(_)]
+    ));
+    assert_eq!(menu.broken_off(), []);
+}
+
+#[test]
+fn nonsense_gets_a_helpful_answer() {
+    let mut menu = Menu::default();
+    menu.start();
+    let effects = menu.line("3.txt");
+    assert_eq!(
+        effects,
+        [
+            say(
+                "3.txt is not a choice: type 1 to request a file (its name is asked for next), \
+                 or 2 to leave."
+            ),
+            ask(TOP)
+        ]
+    );
+    assert_eq!(menu.line(""), [ask(TOP)]);
+    menu.line("1.");
+    assert_eq!(menu.line("  "), [say("No name, no file."), ask(TOP)]);
+}
+
+#[test]
+fn leaving_by_number_or_word() {
+    for typed in ["2", " 2. ", "Leave", "quit"] {
+        let mut menu = Menu::default();
+        menu.start();
+        assert_eq!(menu.line(typed), [Effect::Leave]);
+    }
+}
+
+#[test]
+fn neighbours_are_shown_when_they_change() {
+    let mut menu = Menu::default();
+    let mut view = PeerView::default();
+    assert_eq!(menu.changed(&view), Some(say("Neighbours: none")));
+    view.files = 7;
+    assert_eq!(menu.changed(&view), None);
+    view.neighbours.push(samples::peer());
+    assert_eq!(
+        menu.changed(&view),
+        Some(say("Neighbours: 192.168.198.138"))
+    );
+}

@@ -1,0 +1,26 @@
+//! A question on standard error, a line from standard input.
+
+use std::io::{self, Write};
+
+use thorp_node::api::ErrorKind;
+
+use crate::exit::{Result, failure};
+
+/// Asks; nothing comes back at the end of the input.
+pub async fn line(question: &str) -> Result<Option<String>> {
+    {
+        let mut talk = io::stderr().lock();
+        let _ = write!(talk, "{question}\n> ");
+        let _ = talk.flush();
+    }
+    let read = tokio::task::spawn_blocking(|| {
+        let mut line = String::new();
+        let count = io::stdin().read_line(&mut line)?;
+        Ok::<_, io::Error>((count > 0).then_some(line))
+    });
+    match read.await {
+        Ok(Ok(line)) => Ok(line),
+        Ok(Err(e)) => Err(failure(ErrorKind::Other, format!("standard input: {e}"))),
+        Err(e) => Err(failure(ErrorKind::Other, format!("standard input: {e}"))),
+    }
+}

@@ -1,0 +1,131 @@
+//! One value of each kind, for tests.
+
+use std::path::PathBuf;
+
+use thorp_node::api::{
+    AnswerSource, Done, ErrorKind, Event, Failure, Fetched, FileRow, Lookups, Member, PeerRow,
+    Progress, Provenance, Status,
+};
+
+pub fn oak() -> Member {
+    Member {
+        id: "a".repeat(52),
+        name: Some("oak".into()),
+        address: "192.168.198.138".into(),
+        port: 3334,
+    }
+}
+
+pub fn elm() -> Member {
+    Member {
+        id: "b".repeat(52),
+        name: None,
+        address: "192.168.198.139".into(),
+        port: 3334,
+    }
+}
+
+pub fn root() -> String {
+    format!("3f2a9c01d2e4{}", "0".repeat(52))
+}
+
+pub fn file(name: &str) -> FileRow {
+    FileRow {
+        name: name.into(),
+        length: 1229,
+        mtime: 1_795_409_040,
+        root: Some(root()),
+        holders: vec![oak()],
+    }
+}
+
+pub fn peer() -> PeerRow {
+    PeerRow {
+        member: oak(),
+        files: 4,
+        bytes: 1_258_291,
+        neighbours: vec!["192.168.198.139".into()],
+    }
+}
+
+pub fn status() -> Status {
+    Status {
+        id: "a".repeat(52),
+        name: Some("oak".into()),
+        share: Some(PathBuf::from("/home/oak/papers")),
+        listen: Some("[::]:3334".into()),
+        tracker: Some("192.168.198.138:3333".into()),
+        tracker_connected: true,
+        files: 4,
+        bytes: 1_258_291,
+        unhashed: 1,
+        skipped: 2,
+        neighbours: 2,
+        lookups: Lookups {
+            neighbours: 7,
+            tracker: 2,
+            nobody: 1,
+        },
+        certificate_ends: 1_798_001_040,
+        version: "0.1.0".into(),
+    }
+}
+
+pub fn fetched(source: AnswerSource) -> Fetched {
+    Fetched {
+        name: "2.txt".into(),
+        path: PathBuf::from("/home/oak/papers/2.txt"),
+        length: 1229,
+        root: root(),
+        from: Some(oak()),
+        answer: Provenance {
+            source,
+            via: None,
+            tracker_asked: source == AnswerSource::Tracker,
+        },
+        ms: 1.8,
+    }
+}
+
+pub fn failure(kind: ErrorKind, message: &str) -> Failure {
+    Failure {
+        kind,
+        message: message.into(),
+    }
+}
+
+/// An event of each kind, in the order of `docs/json.md`.
+pub fn events() -> Vec<Event> {
+    let mut via = fetched(AnswerSource::Neighbour);
+    via.from = Some(elm());
+    via.answer.via = Some(oak());
+    vec![
+        Event::File(file("2.txt")),
+        Event::Peer(peer()),
+        Event::Status(status()),
+        Event::Choice {
+            name: "2.txt".into(),
+            variants: vec![file("2.txt")],
+        },
+        Event::Progress(Progress {
+            files: 1,
+            of_files: 2,
+            bytes: 1229,
+            of_bytes: 4096,
+        }),
+        Event::Fetched(via),
+        Event::Failed {
+            name: "3.txt".into(),
+            failure: failure(ErrorKind::NotFound, crate::words::NOBODY),
+        },
+        Event::Note {
+            message: "a remark".into(),
+        },
+        Event::Done(Done {
+            count: 1,
+            bytes: 1229,
+            ms: 1.8,
+        }),
+        Event::Error(failure(ErrorKind::NotFound, crate::words::NOBODY)),
+    ]
+}

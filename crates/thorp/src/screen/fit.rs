@@ -1,0 +1,124 @@
+//! Names in a cell of a given width: as many as fit, and how many more.
+
+use ratatui::text::Span;
+use std::fmt::Write as _;
+
+use crate::printable::quoted;
+
+/// At most `max_lines` lines of at most `width` columns; `total` names exist.
+///
+/// Invariant: at least one line, and what was left out is always said (if there
+/// is room to say anything at all).
+pub fn names(names: &[String], total: u64, width: usize, max_lines: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    let mut placed: Vec<usize> = vec![0];
+    let mut count = 0;
+    for name in names {
+        let name = clip(&quoted(name), width);
+        let Some(line) = lines.last_mut() else { break };
+        if line.is_empty() {
+            line.push_str(&name);
+        } else if columns(line) + 1 + columns(&name) <= width {
+            line.push(' ');
+            line.push_str(&name);
+        } else if lines.len() < max_lines {
+            lines.push(name);
+            placed.push(0);
+        } else {
+            break;
+        }
+        count += 1;
+        if let Some(n) = placed.last_mut() {
+            *n += 1;
+        }
+    }
+    if total <= count {
+        return lines;
+    }
+    // Room for the remark is made by taking names off the last line.
+    let on_last = placed.last().copied().unwrap_or(0);
+    let first_on_last = usize::try_from(count).unwrap_or(0) - on_last;
+    for keep in (0..=on_last).rev() {
+        let kept = &names[first_on_last..first_on_last + keep];
+        let mut line = kept
+            .iter()
+            .map(|n| clip(&quoted(n), width))
+            .collect::<Vec<_>>()
+            .join(" ");
+        let hidden = total - (first_on_last + keep) as u64;
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        let _ = write!(line, "… and {hidden} more");
+        if columns(&line) <= width || keep == 0 {
+            lines.pop();
+            lines.push(clip(&line, width));
+            break;
+        }
+    }
+    lines
+}
+
+/// `text`, or its beginning and an ellipsis.
+pub fn clip(text: &str, width: usize) -> String {
+    if columns(text) <= width {
+        return text.to_owned();
+    }
+    let mut clipped = String::new();
+    for c in text.chars() {
+        clipped.push(c);
+        if columns(&clipped) + 1 > width {
+            clipped.pop();
+            break;
+        }
+    }
+    clipped.push('…');
+    clipped
+}
+
+/// How wide `text` is on a terminal.
+pub fn columns(text: &str) -> usize {
+    Span::raw(text).width()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fitted(list: &[&str], total: u64, width: usize, lines: usize) -> Vec<String> {
+        let list: Vec<_> = list.iter().map(|n| (*n).to_owned()).collect();
+        names(&list, total, width, lines)
+    }
+
+    #[test]
+    fn what_fits_is_shown() {
+        assert_eq!(fitted(&["1.txt", "2.txt"], 2, 11, 1), ["1.txt 2.txt"]);
+        assert_eq!(fitted(&["1.txt", "2.txt"], 2, 10, 2), ["1.txt", "2.txt"]);
+        assert_eq!(fitted(&[], 0, 10, 2), [""]);
+    }
+
+    #[test]
+    fn what_does_not_is_counted() {
+        let four = ["aaaa", "bbbb", "cccc", "dddd"];
+        assert_eq!(fitted(&four, 4, 19, 1), ["aaaa bbbb cccc dddd"]);
+        assert_eq!(fitted(&four, 4, 18, 1), ["aaaa … and 3 more"]);
+        assert_eq!(fitted(&four, 4, 14, 2), ["aaaa bbbb cccc", "dddd"]);
+        assert_eq!(
+            fitted(&four, 40, 14, 2),
+            ["aaaa bbbb cccc", "… and 37 more"]
+        );
+        assert_eq!(fitted(&["a"], 9000, 20, 1), ["a … and 8999 more"]);
+    }
+
+    #[test]
+    fn no_line_is_too_wide() {
+        let list = ["写真 1.jpg", "a very long name indeed.pdf", "x"];
+        for width in 1..40 {
+            for lines in 1..4 {
+                for line in fitted(&list, 7, width, lines) {
+                    assert!(columns(&line) <= width, "{width}: {line}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! Signals that mean goodbye: SIGINT, SIGTERM, SIGHUP.
+
+use thorp_node::api::ErrorKind;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::exit::{Exit, Result, failure};
+use crate::node_seam::Stop;
+
+/// Listens from its making on; until then a signal ends the process at once.
+pub struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    /// Begins to listen.
+    pub fn listen() -> Result<Self> {
+        let on = |kind| {
+            signal(kind)
+                .map_err(|e| failure(ErrorKind::Other, format!("listening to signals: {e}")))
+        };
+        Ok(Self {
+            interrupt: on(SignalKind::interrupt())?,
+            terminate: on(SignalKind::terminate())?,
+            hangup: on(SignalKind::hangup())?,
+        })
+    }
+
+    /// The next one.
+    pub async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+            _ = self.hangup.recv() => {}
+        }
+    }
+
+    /// Says goodbye; who cannot wait for that signals once more.
+    pub async fn goodbye(&mut self, stop: Stop) -> Exit {
+        tokio::select! {
+            () = stop => Exit::DONE,
+            () = self.next() => ErrorKind::Unfinished.into(),
+        }
+    }
+}

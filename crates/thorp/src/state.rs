@@ -1,0 +1,69 @@
+//! Where keys and memory are kept. Only the path; the node owns what is in it.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use thorp_node::api::ErrorKind;
+
+use crate::exit::{Result, failure};
+
+/// Whose state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// A peer, or a visitor.
+    Peer,
+    /// A tracker alone.
+    Tracker,
+}
+
+/// `--state`, or the role's place in `$XDG_STATE_HOME/thorp`; absolute.
+pub fn directory(asked: Option<&Path>, role: Role) -> Result<PathBuf> {
+    let path = match asked {
+        Some(path) => path.to_owned(),
+        None => default(role, |name| std::env::var_os(name)).ok_or_else(|| {
+            let why = "there is no home directory to keep keys in: set HOME, or use --state DIR";
+            failure(ErrorKind::Usage, why)
+        })?,
+    };
+    std::path::absolute(&path).map_err(|e| {
+        let why = format!("{}: {e}: use another --state DIR", path.display());
+        failure(ErrorKind::Usage, why)
+    })
+}
+
+fn default(role: Role, env: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    let set = |name| {
+        env(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
+    // As the specification has it, a relative one is ignored.
+    let home = set("XDG_STATE_HOME")
+        .filter(|path| path.is_absolute())
+        .or_else(|| Some(set("HOME")?.join(".local/state")))?;
+    let role = match role {
+        Role::Peer => "peer",
+        Role::Tracker => "tracker",
+    };
+    Some(home.join("thorp").join(role))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_state_is_kept() {
+        let home = |name: &str| (name == "HOME").then(|| "/home/oak".into());
+        let peer = default(Role::Peer, home);
+        assert_eq!(peer, Some("/home/oak/.local/state/thorp/peer".into()));
+        let both = |name: &str| match name {
+            "HOME" => Some("/home/oak".into()),
+            "XDG_STATE_HOME" => Some("/state".into()),
+            _ => None,
+        };
+        let tracker = default(Role::Tracker, both);
+        assert_eq!(tracker, Some("/state/thorp/tracker".into()));
+        assert_eq!(default(Role::Peer, |_| None), None);
+    }
+}

@@ -1,0 +1,39 @@
+//! The sentences that are part of the behaviour, in one place.
+//!
+//! People and scripts know them by heart; changing one is a change of the
+//! interface.
+
+/// A tracker with nobody in it.
+pub const WAITING: &str = "Waiting for a connection...";
+/// The tracker has accepted this peer.
+pub const ESTABLISHED: &str = "Connection Established!";
+/// `--tracker` without an address.
+pub const WHICH_TRACKER: &str = "Please specify the tracker ip address.";
+/// The head of the menu.
+pub const WISH: &str = "What you wish to do?";
+/// Its first line.
+pub const REQUEST: &str = "1. Request a file.";
+/// Its second line.
+pub const LEAVE: &str = "2. Leave.";
+/// Asking for a name.
+pub const FILE_NAME: &str = "Please type the file name (with extension).";
+/// The name is taken in this peer's own share.
+pub const SAME_NAME: &str = "File with same name exists in the same directory! \
+     Please rename it if you want to request this file.";
+/// Nobody has it.
+pub const NOBODY: &str = "No peer is sharing this file now. Try again later.";
+
+/// A peer is ready.
+pub fn sharing(place: &str) -> String {
+    format!("Sharing {place}")
+}
+
+/// A tracker is ready.
+pub fn listening(place: &str) -> String {
+    format!("Listening on {place}")
+}
+
+/// Dialling the tracker.
+pub fn connecting(address: &str, port: u16) -> String {
+    format!("Connecting to {address} on port {port}")
+}

@@ -1,0 +1,227 @@
+//! Text from elsewhere, made safe to show on a terminal or in a list.
+//!
+//! A file name may hold any character: one that moves the cursor, one that
+//! turns the reading direction round so that `exe.txt` is read where `txt.exe`
+//! stands, one that cannot be seen. [`printable`] shows each of those as an
+//! escape. What it shows is for eyes only: identity stays with the bytes. How
+//! wide it is, and where it is cut, is the screen's business.
+
+use std::fmt::{self, Write};
+
+/// `text` with everything escaped that could deceive or disturb.
+///
+/// - Control characters, as `\n`, `\r`, `\t`, `\x1b`, above ASCII as `\u{9b}`.
+/// - Line and paragraph separators, marks of direction, and whatever else
+///   Unicode wants ignored where it cannot be shown, as `\u{202e}`.
+/// - A backslash, as `\\`, but only where it would be taken for the start of an
+///   escape. So `C:\doc` stays as it is, and yet no two texts are shown as the
+///   same characters.
+///
+/// Kept, though they are invisible by themselves: the joiner and non-joiner
+/// U+200C and U+200D, without which Persian, the scripts of India and emoji of
+/// several parts come out wrong, and the variation selectors, which emoji and
+/// the names of many Japanese need. They change the shape of their neighbours
+/// and nothing else.
+///
+/// Nothing is allocated for a text with no backslash and nothing to escape. Width and precision
+/// (`{:<20}`) count characters, as they do for `str`.
+pub fn printable(text: &str) -> Printable<'_> {
+    Printable(text)
+}
+
+/// What [`printable`] returns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Printable<'a>(&'a str);
+
+impl fmt::Display for Printable<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(text) = self;
+        if !text.contains(|c| c == '\\' || is_hidden(c)) {
+            return f.pad(text);
+        }
+        let mut shown = String::with_capacity(text.len() + 8);
+        let mut chars = text.chars().peekable();
+        while let Some(c) = chars.next() {
+            let next = chars.peek().copied();
+            match c {
+                '\\' if next.is_some_and(reads_as_escape) => shown.push_str("\\\\"),
+                '\n' => shown.push_str("\\n"),
+                '\r' => shown.push_str("\\r"),
+                '\t' => shown.push_str("\\t"),
+                c if !is_hidden(c) => shown.push(c),
+                c if c.is_ascii() => write!(shown, "\\x{:02x}", u32::from(c))?,
+                c => write!(shown, "\\u{{{:x}}}", u32::from(c))?,
+            }
+        }
+        f.pad(&shown)
+    }
+}
+
+/// Whether a backslash in front of `next` would be misread.
+///
+/// An escaped `next` starts with a backslash itself.
+fn reads_as_escape(next: char) -> bool {
+    matches!(next, '\\' | 'n' | 'r' | 't' | 'x' | 'u') || is_hidden(next)
+}
+
+/// Control characters, separators of lines, and Unicode's
+/// `Default_Ignorable_Code_Point` less the joiners and variation selectors.
+#[expect(clippy::match_same_arms, reason = "a line for each family")]
+fn is_hidden(c: char) -> bool {
+    match c {
+        ' '..='~' => false,
+        // Joiners; variation selectors (Mongolian, common, supplement).
+        '\u{200c}' | '\u{200d}' => false,
+        '\u{180b}'..='\u{180d}' | '\u{180f}' | '\u{fe00}'..='\u{fe0f}' => false,
+        '\u{e0100}'..='\u{e01ef}' => false,
+        // Soft hyphen, grapheme joiner, Arabic letter mark.
+        '\u{ad}' | '\u{34f}' | '\u{61c}' => true,
+        // Fillers and vowels of no width: Hangul, Khmer, Mongolian.
+        '\u{115f}' | '\u{1160}' | '\u{3164}' | '\u{ffa0}' => true,
+        '\u{17b4}' | '\u{17b5}' | '\u{180e}' => true,
+        // Zero-width space, marks of direction, separators, embeddings, overrides.
+        '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' => true,
+        // Word joiner, invisible operators, isolates, deprecated controls.
+        '\u{2060}'..='\u{206f}' => true,
+        // Byte order mark, specials, interlinear annotation.
+        '\u{feff}' | '\u{fff0}'..='\u{fffb}' => true,
+        // Shorthand and musical formatting; tags, which spell whole hidden texts.
+        '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' => true,
+        '\u{e0000}'..='\u{e0fff}' => true,
+        c => c.is_control(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn shown(text: &str) -> String {
+        printable(text).to_string()
+    }
+
+    #[test]
+    fn ordinary_names_are_shown_as_they_are() {
+        for text in [
+            "",
+            "a b/c.txt",
+            "über/日本語.txt",
+            "C:\\doc",
+            "ends\\",
+            "it's \"quoted\" & $HOME {}",
+            "عربي",
+        ] {
+            assert_eq!(shown(text), text);
+        }
+    }
+
+    #[test]
+    fn what_moves_the_cursor_is_escaped() {
+        for (text, safe) in [
+            ("a\nb\r\tc", "a\\nb\\r\\tc"),
+            ("\x1b[2Jgone", "\\x1b[2Jgone"),
+            ("\0\x07\x7f", "\\x00\\x07\\x7f"),
+            ("\u{85}\u{9b}31m", "\\u{85}\\u{9b}31m"),
+        ] {
+            assert_eq!(shown(text), safe);
+        }
+    }
+
+    #[test]
+    fn what_turns_the_reading_direction_is_escaped() {
+        assert_eq!(shown("photo\u{202e}gpj.exe"), "photo\\u{202e}gpj.exe");
+        for c in "\u{61c}\u{200e}\u{200f}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\
+                  \u{2066}\u{2067}\u{2068}\u{2069}"
+            .chars()
+        {
+            let escape = format!("\\u{{{:x}}}", u32::from(c));
+            assert_eq!(shown(&c.to_string()), escape);
+        }
+    }
+
+    #[test]
+    fn what_breaks_a_line_or_cannot_be_seen_is_escaped() {
+        for c in "\u{2028}\u{2029}\u{feff}\u{200b}\u{2060}\u{ad}\u{3164}\u{e0041}\u{fff9}".chars() {
+            let escape = format!("\\u{{{:x}}}", u32::from(c));
+            assert_eq!(shown(&c.to_string()), escape);
+        }
+    }
+
+    #[test]
+    fn joiners_and_variation_selectors_stay() {
+        for text in [
+            "👩\u{200d}🔬",
+            "می\u{200c}خواهم",
+            "❤\u{fe0f}",
+            "葛\u{e0100}",
+        ] {
+            assert_eq!(shown(text), text);
+        }
+    }
+
+    #[test]
+    fn a_backslash_is_doubled_only_where_it_would_be_misread() {
+        for (text, safe) in [
+            ("a\\b", "a\\b"),
+            ("a\\n", "a\\\\n"),
+            ("a\\\\b", "a\\\\\\b"),
+            ("\\\n", "\\\\\\n"),
+            ("\\\u{202e}", "\\\\\\u{202e}"),
+            ("\\u{202e}", "\\\\u{202e}"),
+        ] {
+            assert_eq!(shown(text), safe, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn columns_line_up_with_and_without_escapes() {
+        assert_eq!(format!("{:<4}|", printable("ab")), "ab  |");
+        assert_eq!(format!("{:<4}|", printable("a\n")), "a\\n |");
+        assert_eq!(format!("{:>6}|", printable("\x1b")), "  \\x1b|");
+    }
+
+    /// Reads an escaped text back: where that works, no two texts are shown alike.
+    fn meant(shown: &str) -> String {
+        let mut text = String::new();
+        let mut rest = shown;
+        while let Some(c) = rest.chars().next() {
+            rest = &rest[c.len_utf8()..];
+            let Some(kind) = rest.chars().next().filter(|_| c == '\\') else {
+                text.push(c);
+                continue;
+            };
+            let (meaning, length) = match kind {
+                '\\' => ('\\', 1),
+                'n' => ('\n', 1),
+                'r' => ('\r', 1),
+                't' => ('\t', 1),
+                'x' => (code(&rest[1..3]), 3),
+                'u' => {
+                    let end = rest.find('}').expect("a closed escape");
+                    (code(&rest[2..end]), end + 1)
+                }
+                _ => ('\\', 0),
+            };
+            text.push(meaning);
+            rest = &rest[length..];
+        }
+        text
+    }
+
+    fn code(hex: &str) -> char {
+        let code = u32::from_str_radix(hex, 16).expect("hex digits");
+        char::from_u32(code).expect("a character")
+    }
+
+    proptest! {
+        #[test]
+        fn every_text_reads_back_and_nothing_hidden_is_left(
+            text in r"([\\nrtxu{}0-9a\x00-\x1f\u{80}-\u{9f}\u{2000}-\u{2070}\u{feff}]|\PC|\pC){0,24}",
+        ) {
+            let shown = shown(&text);
+            prop_assert!(!shown.contains(is_hidden));
+            prop_assert_eq!(meant(&shown), text);
+        }
+    }
+}

@@ -1,0 +1,577 @@
+//! Every frame, byte for byte, with a line for each field.
+//!
+//! A change here is a change of the protocol: other versions are out there.
+//! `frames.md` says the same in words. `11x32` stands for 32 bytes of `11`.
+
+use data_encoding::HEXLOWER;
+use thorp_wire::frame::{
+    Ack, Bytes, Find, Found, Get, Hello, Holder, Join, Joined, Leave, MemberRow, PREFIX, Position,
+    Query, Reason, Refused, Token, Update, Variant,
+};
+use thorp_wire::{Content, Entry, Frame, FrameError, Name, PeerId, RequestId, Root};
+
+#[test]
+fn hello_in_bytes() {
+    let hello = Hello {
+        oldest: 1,
+        newest: 2,
+        port: Some(3334),
+        claimed: vec![
+            "10.0.0.5:3334".parse().expect("an address"),
+            "[2001:db8::5]:3334".parse().expect("an address"),
+        ],
+        epoch: 0x0123_4567_89ab_cdef,
+        applied: Some(Position {
+            epoch: 0xfedc_ba98_7654_3210,
+            seq: 9,
+        }),
+        neighbour: true,
+        visitor: false,
+        interval: 5000,
+    };
+    golden(
+        Frame::plain(hello),
+        "
+        00 00 00 45                     # 69 bytes follow
+        aa                              # a map of 10
+           00 00                        # type: Hello
+           02 01                        # oldest: 1
+           03 02                        # newest: 2
+           04 19 0d06                   # port: 3334
+           05 82                        # claimed: 2 addresses
+              46 0a000005 0d06          #   10.0.0.5, 3334
+              52 20010db8 00x11 05 0d06 #   2001:db8::5, 3334
+           06 1b 0123456789abcdef       # epoch
+           07 82                        # applied: a position
+              1b fedcba9876543210       #   epoch
+              09                        #   seq: 9
+           08 f5                        # neighbour: true
+           09 f4                        # visitor: false
+           0a 19 1388                   # interval: 5000 ms
+        ",
+    );
+}
+
+#[test]
+fn hello_with_nothing_optional_in_bytes() {
+    let hello = Hello {
+        oldest: 1,
+        newest: 1,
+        port: None,
+        claimed: Vec::new(),
+        epoch: 5,
+        applied: None,
+        neighbour: false,
+        visitor: true,
+        interval: 15_000,
+    };
+    golden(
+        Frame::plain(hello),
+        "
+        00 00 00 11    # 17 bytes follow
+        a7             # a map of 7
+           00 00       # type: Hello
+           02 01       # oldest: 1
+           03 01       # newest: 1
+           06 05       # epoch: 5
+           08 f4       # neighbour: false
+           09 f5       # visitor: true
+           0a 19 3a98  # interval: 15,000 ms
+        ",
+    );
+}
+
+#[test]
+fn join_in_bytes() {
+    let join = Join {
+        token: Some(Token([0x70; 16])),
+        request: vec![0x30, 0x82],
+        name: Some("oak".parse().expect("a name")),
+    };
+    golden(
+        Frame::with_request(QUESTION, join),
+        "
+        00 00 00 20     # 32 bytes follow
+        a5              # a map of 5
+           00 01        # type: Join
+           01 07        # request: 7
+           02 50 70x16  # token
+           03 42 3082   # request, PKCS #10 (here cut to 2 bytes)
+           04 63 6f616b # name: oak
+        ",
+    );
+}
+
+#[test]
+fn joined_in_bytes() {
+    let joined = Joined {
+        certificate: vec![0x30, 0x83],
+        record: Some(vec![0xaa, 0xbb].into()),
+        time: 1_700_000_000,
+    };
+    golden(
+        Frame::with_request(QUESTION, joined),
+        "
+        00 00 00 13       # 19 bytes follow
+        a5                # a map of 5
+           00 02          # type: Joined
+           01 07          # request: 7
+           02 42 3083     # certificate, X.509 (here cut to 2 bytes)
+           03 42 aabb     # group record
+           04 1a 6553f100 # time: 1,700,000,000 s
+        ",
+    );
+}
+
+#[test]
+fn update_in_bytes() {
+    let update = Update {
+        seq: 12,
+        since: Some(11),
+        first: true,
+        last: true,
+        added: vec![
+            Entry {
+                name: name("a/b.txt"),
+                length: 1000,
+                mtime: -1,
+                root: Some(ROOT),
+            },
+            Entry {
+                name: name("new"),
+                length: 0,
+                mtime: 1_700_000_000,
+                root: None,
+            },
+        ],
+        removed: vec![name("old")],
+        neighbours: Some(vec![OAK]),
+        load: 3,
+    };
+    golden(
+        Frame::plain(update),
+        "
+        00 00 00 7a                   # 122 bytes follow
+        a9                            # a map of 9
+           00 03                      # type: Update
+           02 0c                      # seq: 12
+           03 0b                      # since: 11
+           04 f5                      # first: true
+           05 f5                      # last: true
+           06 82                      # added: 2 entries
+              a4                      #   a map of 4
+                 00 67 612f622e747874 #     name: a/b.txt
+                 01 19 03e8           #     length: 1000
+                 02 20                #     mtime: -1
+                 03 58 20 11x32       #     root
+              a3                      #   a map of 3: not hashed yet
+                 00 63 6e6577         #     name: new
+                 01 00                #     length: 0
+                 02 1a 6553f100       #     mtime: 1,700,000,000
+           07 81                      # removed: 1 name
+              63 6f6c64               #   old
+           08 81                      # neighbours: 1 id
+              58 20 22x32
+           09 03                      # load: 3
+        ",
+    );
+}
+
+#[test]
+fn a_sign_of_life_is_17_bytes() {
+    golden(
+        Frame::plain(Update::heartbeat(12)),
+        "
+        00 00 00 0d # 13 bytes follow
+        a6          # a map of 6
+           00 03    # type: Update
+           02 0c    # seq: 12
+           03 0c    # since: 12
+           04 f5    # first: true
+           05 f5    # last: true
+           09 00    # load: 0
+        ",
+    );
+}
+
+#[test]
+fn ack_in_bytes() {
+    let ack = Ack {
+        seq: Some(12),
+        interval: Some(5000),
+        unlisted: true,
+        record: Some(4),
+    };
+    golden(
+        Frame::plain(ack),
+        "
+        00 00 00 0d   # 13 bytes follow
+        a5            # a map of 5
+           00 04      # type: Ack
+           02 0c      # seq: 12
+           03 19 1388 # interval: 5000 ms
+           04 f5      # unlisted: true
+           05 04      # record: number 4
+        ",
+    );
+}
+
+#[test]
+fn an_ack_that_asks_for_a_full_listing_in_bytes() {
+    let ack = Ack {
+        seq: None,
+        interval: None,
+        unlisted: false,
+        record: None,
+    };
+    golden(
+        Frame::plain(ack),
+        "
+        00 00 00 05 # 5 bytes follow
+        a2          # a map of 2
+           00 04    # type: Ack; no seq: send a full one
+           04 f4    # unlisted: false
+        ",
+    );
+}
+
+#[test]
+fn find_names_in_bytes() {
+    let find = Find {
+        query: Query::Names(vec!["a.txt".into(), "b".into()]),
+        hops: 1,
+        hash_now: true,
+        after: None,
+    };
+    golden(
+        Frame::with_request(QUESTION, find),
+        "
+        00 00 00 16               # 22 bytes follow
+        a5                        # a map of 5
+           00 05                  # type: Find
+           01 07                  # request: 7
+           02 82                  # query: kind and arguments
+              00                  #   kind: names
+              81                  #   1 argument
+                 82               #     2 names
+                    65 612e747874 #       a.txt
+                    61 62         #       b
+           03 01                  # hops: 1
+           04 f5                  # hash now: true
+        ",
+    );
+}
+
+#[test]
+fn find_pattern_in_bytes() {
+    let find = Find {
+        query: Query::Pattern("*.txt".into()),
+        hops: 0,
+        hash_now: false,
+        after: Some(name("m.txt")),
+    };
+    golden(
+        Frame::with_request(QUESTION, find),
+        "
+        00 00 00 1a            # 26 bytes follow
+        a6                     # a map of 6
+           00 05               # type: Find
+           01 07               # request: 7
+           02 82               # query: kind and arguments
+              01               #   kind: pattern
+              81               #   1 argument
+                 65 2a2e747874 #     *.txt
+           03 00               # hops: 0
+           04 f4               # hash now: false
+           05 65 6d2e747874    # after: m.txt
+        ",
+    );
+}
+
+#[test]
+fn find_content_in_bytes() {
+    let find = Find {
+        query: Query::Content(CONTENT),
+        hops: 1,
+        hash_now: false,
+        after: None,
+    };
+    golden(
+        Frame::with_request(QUESTION, find),
+        "
+        00 00 00 33               # 51 bytes follow
+        a5                        # a map of 5
+           00 05                  # type: Find
+           01 07                  # request: 7
+           02 82                  # query: kind and arguments
+              02                  #   kind: content
+              81                  #   1 argument
+                 82               #     a content
+                    19 03e8       #       length: 1000
+                    58 20 11x32   #       root
+           03 01                  # hops: 1
+           04 f4                  # hash now: false
+        ",
+    );
+}
+
+#[test]
+fn find_members_in_bytes() {
+    let find = |after| Find {
+        query: Query::Members(after),
+        hops: 0,
+        hash_now: false,
+        after: None,
+    };
+    golden(
+        Frame::with_request(QUESTION, find(None)),
+        "
+        00 00 00 0d # 13 bytes follow
+        a5          # a map of 5
+           00 05    # type: Find
+           01 07    # request: 7
+           02 82    # query: kind and arguments
+              03    #   kind: members
+              80    #   no argument: from the first
+           03 00    # hops: 0
+           04 f4    # hash now: false
+        ",
+    );
+    golden(
+        Frame::with_request(QUESTION, find(Some(OAK))),
+        "
+        00 00 00 2f            # 47 bytes follow
+        a5                     # a map of 5
+           00 05               # type: Find
+           01 07               # request: 7
+           02 82               # query: kind and arguments
+              03               #   kind: members
+              81               #   1 argument: behind this id
+                 58 20 22x32
+           03 00               # hops: 0
+           04 f4               # hash now: false
+        ",
+    );
+}
+
+#[test]
+fn found_variants_in_bytes() {
+    let found = Found {
+        variants: vec![Variant {
+            entry: Entry {
+                name: name("a.txt"),
+                length: 1000,
+                mtime: 0,
+                root: None,
+            },
+            holders: vec![Holder {
+                id: OAK,
+                name: Some("oak".parse().expect("a name")),
+                addresses: vec!["10.0.0.5:3334".parse().expect("an address")],
+                partial: true,
+            }],
+            hashed: Some(500),
+        }],
+        more: true,
+        members: Vec::new(),
+    };
+    golden(
+        Frame::with_request(QUESTION, found),
+        "
+        00 00 00 53                      # 83 bytes follow
+        a4                               # a map of 4
+           00 06                         # type: Found
+           01 07                         # request: 7
+           02 81                         # variants: 1
+              a3                         #   a map of 3
+                 00 a3                   #     entry: a map of 3
+                    00 65 612e747874     #       name: a.txt
+                    01 19 03e8           #       length: 1000
+                    02 00                #       mtime: 0
+                 01 81                   #     holders: 1
+                    a4                   #       a map of 4
+                       00 58 20 22x32    #         id
+                       01 63 6f616b      #         name: oak
+                       02 81             #         addresses: 1
+                          46 0a0000050d06 #          10.0.0.5, 3334
+                       03 f5             #         partial: true
+                 02 19 01f4              #     hashed: 500
+           03 f5                         # more: true
+        ",
+    );
+}
+
+#[test]
+fn found_members_in_bytes() {
+    let found = Found {
+        variants: Vec::new(),
+        more: false,
+        members: vec![MemberRow {
+            member: Holder {
+                id: OAK,
+                name: None,
+                addresses: Vec::new(),
+                partial: false,
+            },
+            files: 2,
+            bytes: 1000,
+            neighbours: vec![PeerId::new([0x33; 32])],
+        }],
+    };
+    golden(
+        Frame::with_request(QUESTION, found),
+        "
+        00 00 00 5d                # 93 bytes follow
+        a4                         # a map of 4
+           00 06                   # type: Found
+           01 07                   # request: 7
+           03 f4                   # more: false
+           04 81                   # members: 1
+              a4                   #   a map of 4
+                 00 a3             #     member: a map of 3
+                    00 58 20 22x32 #       id
+                    02 80          #       addresses: none
+                    03 f4          #       partial: false
+                 01 02             #     files: 2
+                 02 19 03e8        #     bytes: 1000
+                 03 81             #     neighbours: 1
+                    58 20 33x32
+        ",
+    );
+}
+
+#[test]
+fn get_in_bytes() {
+    golden(
+        Frame::with_request(QUESTION, Get { content: CONTENT }),
+        "
+        00 00 00 2c         # 44 bytes follow
+        a3                  # a map of 3
+           00 07            # type: Get
+           01 07            # request: 7
+           02 82            # content
+              19 03e8       #   length: 1000
+              58 20 11x32   #   root
+        ",
+    );
+}
+
+#[test]
+fn content_in_bytes() {
+    let bytes = b"hello".to_vec();
+    golden(
+        Frame::with_request(QUESTION, Bytes { bytes }),
+        "
+        00 00 00 0c         # 12 bytes follow
+        a3                  # a map of 3
+           00 08            # type: Content
+           01 07            # request: 7
+           02 45 68656c6c6f # the file: hello
+        ",
+    );
+}
+
+#[test]
+fn refused_in_bytes() {
+    let refused = Refused {
+        reason: Reason::NotHere,
+        text: "gone".into(),
+    };
+    golden(
+        Frame::with_request(QUESTION, refused),
+        "
+        00 00 00 0d       # 13 bytes follow
+        a4                # a map of 4
+           00 09          # type: Refused
+           01 07          # request: 7
+           02 01          # reason: not here
+           03 64 676f6e65 # text: gone
+        ",
+    );
+}
+
+#[test]
+fn leave_in_bytes() {
+    let reason = "stopped".into();
+    golden(
+        Frame::plain(Leave { reason }),
+        "
+        00 00 00 0c             # 12 bytes follow
+        a2                      # a map of 2
+           00 0a                # type: Leave
+           02 67 73746f70706564 # reason: stopped
+        ",
+    );
+}
+
+#[test]
+fn every_reason_has_its_number() {
+    for (number, reason) in [
+        (0, Reason::Unknown),
+        (1, Reason::NotHere),
+        (2, Reason::TooLarge),
+        (3, Reason::Busy),
+        (4, Reason::NotInvited),
+        (5, Reason::Unreadable),
+        (6, Reason::NotServed),
+    ] {
+        let text = String::new();
+        let frame = Frame::plain(Refused { reason, text });
+        golden(frame, &format!("00 00 00 05  a2  00 09  02 {number:02x}"));
+    }
+}
+
+const QUESTION: RequestId = RequestId(7);
+const ROOT: Root = Root::new([0x11; 32]);
+const CONTENT: Content = Content {
+    length: 1000,
+    root: ROOT,
+};
+const OAK: PeerId = PeerId::new([0x22; 32]);
+
+fn name(text: &str) -> Name {
+    text.parse().expect("a name")
+}
+
+/// The frame is written as these bytes and read from them; none of them can be
+/// spared and none be added; and a field that nobody knows changes nothing.
+#[track_caller]
+fn golden(frame: Frame, commented_hex: &str) {
+    let bytes = parse(commented_hex);
+    let mut out = Vec::new();
+    frame.encode(&mut out).expect("an encoded frame");
+    assert_eq!(HEXLOWER.encode(&out), HEXLOWER.encode(&bytes));
+
+    let (_, body) = bytes.split_at(PREFIX);
+    for end in 0..body.len() {
+        let refused = Frame::decode(&body[..end]);
+        assert!(matches!(refused, Err(FrameError::Malformed(_))), "{end}");
+    }
+    let longer = [body, &[0]].concat();
+    let refused = Frame::decode(&longer);
+    assert!(matches!(refused, Err(FrameError::Malformed(_))));
+
+    let mut newer = body.to_vec();
+    newer[0] += 1; // one more field:
+    newer.extend([0x18, 0x64, 0x82, 0xa1, 0x00, 0xf5, 0x61, b'?']); // 100: [{0: true}, "?"]
+    assert_eq!(Frame::decode(&newer).as_ref(), Ok(&frame));
+    assert_eq!(Frame::decode(body), Ok(frame));
+}
+
+fn parse(commented_hex: &str) -> Vec<u8> {
+    let words = commented_hex
+        .lines()
+        .filter_map(|line| line.split('#').next())
+        .flat_map(str::split_whitespace);
+    let mut bytes = Vec::new();
+    for word in words {
+        let (digits, times) = word.split_once('x').unwrap_or((word, "1"));
+        for _ in 0..times.parse::<u8>().expect("a count") {
+            for pair in digits.as_bytes().chunks(2) {
+                let pair = std::str::from_utf8(pair).expect("hex digits");
+                bytes.push(u8::from_str_radix(pair, 16).expect("hex digits"));
+            }
+        }
+    }
+    bytes
+}
