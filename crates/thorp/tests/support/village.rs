@@ -175,12 +175,12 @@ impl Node {
         fetched[0].clone()
     }
 
-    /// Its answer to `status`, or to that of the tracker on the same state.
+    /// How the tracker on this state is.
     #[track_caller]
-    pub fn status(&self) -> Value {
+    pub fn tracker_status(&self) -> Value {
         let (code, events) = self.json(&["status"]);
         assert_eq!(code, Some(0), "{events:#?}");
-        named(&events, "status")
+        named(&events, "tracker")
             .next()
             .unwrap_or_else(|| panic!("{events:#?}"))
             .clone()
