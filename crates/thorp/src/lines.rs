@@ -163,7 +163,9 @@ pub fn notice(notice: &Notice) -> String {
 pub fn door(door: &Door) -> String {
     let tracker = printable(&door.tracker);
     match &door.invite {
-        _ if door.open => format!("On another machine: thorp share --tracker {tracker}   or: thorp get NAME --tracker {tracker}"),
+        _ if door.open => format!(
+            "On another machine: thorp share --tracker {tracker}   or: thorp get NAME --tracker {tracker}"
+        ),
         Some(invite) => format!(
             "On another machine: thorp join   and paste this invite (for one machine, within 24 hours; more: thorp invite):\n\
              {invite}\n\

@@ -10,12 +10,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use thorp_node::MemberName;
 use thorp_node::addresses::{NetAddress, PEER_PORT, TRACKER_PORT};
 use thorp_node::api::{Command, ErrorKind, Event, Notice, PeerView, TrackerView};
 use thorp_node::clock::Clock;
 use thorp_node::launch::{self, Common, RunningPeer};
 use thorp_node::share;
-use thorp_node::MemberName;
 use tokio::sync::{mpsc, watch};
 
 use crate::args::address::{Address, Listen};
@@ -152,7 +152,12 @@ pub async fn share(options: PeerOptions) -> Result<Peer> {
         Group::Tracker(_) | Group::Invite(_) => PEER_PORT,
     };
     let listen = options.listen.map(|listen| (listen, port));
-    let common = common(options.state, options.name.as_deref(), listen, &options.settings)?;
+    let common = common(
+        options.state,
+        options.name.as_deref(),
+        listen,
+        &options.settings,
+    )?;
     let group = match options.group {
         Group::Remembered => launch::Group::Remembered,
         Group::Tracker(address) => launch::Group::Open(net_address(&address)?),
@@ -184,7 +189,12 @@ pub async fn share(options: PeerOptions) -> Result<Peer> {
 /// Starts a tracker.
 pub async fn tracker(options: TrackerOptions) -> Result<Tracker> {
     let listen = options.listen.map(|listen| (listen, TRACKER_PORT));
-    let common = common(options.state, options.name.as_deref(), listen, &options.settings)?;
+    let common = common(
+        options.state,
+        options.name.as_deref(),
+        listen,
+        &options.settings,
+    )?;
     let (sender, notices) = mpsc::channel(NOTICES);
     let running = launch::tracker(common, options.open, sender).await?;
     Ok(Tracker {
@@ -205,7 +215,9 @@ pub async fn invite(states: &[PathBuf], uses: u32, expires: Duration) -> Result<
 pub async fn join(state: &Path, invite: &str, settings: &Settings) -> Result<String> {
     let common = common(state.to_owned(), None, None, settings)?;
     let name = launch::join(common, invite_of(invite)?).await?;
-    Ok(format!("This machine is a member now, called {name}. Share a directory: thorp share DIR; fetch a file: thorp get NAME"))
+    Ok(format!(
+        "This machine is a member now, called {name}. Share a directory: thorp share DIR; fetch a file: thorp get NAME"
+    ))
 }
 
 fn common(
@@ -232,15 +244,15 @@ fn net_address(address: &Address) -> Result<NetAddress> {
 fn invite_of(text: &str) -> Result<thorp_node::invite::Invite> {
     text.trim()
         .parse()
-        .map_err(|error: thorp_node::invite::InviteError| failure(ErrorKind::Usage, error.to_string()))
+        .map_err(|error: thorp_node::invite::InviteError| {
+            failure(ErrorKind::Usage, error.to_string())
+        })
 }
 
 fn shown(door: &launch::Door) -> Door {
-    let tracker = door.trackers.first().map(|address| {
-        match address.port() {
-            TRACKER_PORT => address.ip().to_string(),
-            _ => address.to_string(),
-        }
+    let tracker = door.trackers.first().map(|address| match address.port() {
+        TRACKER_PORT => address.ip().to_string(),
+        _ => address.to_string(),
     });
     Door {
         tracker: tracker.unwrap_or_default(),

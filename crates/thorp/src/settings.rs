@@ -89,8 +89,10 @@ impl Settings {
             self.share_hidden.map(|value| value.to_string()),
         ];
         let set = KEYS.iter().zip(values);
-        set.filter_map(|((key, ..), value)| Some((String::from(*key), value?, String::from("--set"))))
-            .collect()
+        set.filter_map(|((key, ..), value)| {
+            Some((String::from(*key), value?, String::from("--set")))
+        })
+        .collect()
     }
 
     fn set(&mut self, key: &str, value: &str) -> Result<(), String> {

@@ -170,7 +170,10 @@ fn a_closed_group_is_joined_by_invite() {
         invite: Some("thorp1abc".into()),
     };
     let told = door(&closed);
-    assert!(told.contains("thorp join") && told.contains("\nthorp1abc\n"), "{told}");
+    assert!(
+        told.contains("thorp join") && told.contains("\nthorp1abc\n"),
+        "{told}"
+    );
 }
 
 #[tokio::test]

@@ -1,0 +1,49 @@
+//! What the tests that play with the real program share.
+//!
+//! ```text
+//! process  a running program, its lines as they come, its end
+//! village  directories for nodes, the program's arguments, its JSON
+//! net      hosts of our own: network namespaces on a bridge
+//! picture  the tracker's two tables, out of its lines
+//! ```
+//!
+//! Nothing here waits for a fixed time: it waits for a line, for the end of a
+//! process, or for a command to answer as expected, and a limit only says when
+//! to give up.
+
+// Each test program has its own copy of this module and uses a part of it.
+#![allow(dead_code, unused_imports)]
+
+pub mod net;
+pub mod picture;
+pub mod process;
+pub mod village;
+
+use std::io::Write as _;
+use std::time::Duration;
+
+pub use net::{Host, Net};
+pub use picture::Picture;
+pub use process::{Finished, Line, Running};
+pub use village::{Node, Village};
+
+/// When to give up waiting for something that has no promised time.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What a promised time may be late by: the tests run side by side on a machine
+/// that has other things to do.
+pub const SLACK: Duration = Duration::from_secs(1);
+
+/// Says that `test` cannot run here, and why. With `THORP_REQUIRE_ALL=1`, as in
+/// CI, that is a failure.
+///
+/// Written past the test runner's capture, so that it is seen when all is well.
+pub fn skip(test: &str, reason: &str) {
+    assert!(
+        std::env::var_os("THORP_REQUIRE_ALL").is_none_or(|value| value != "1"),
+        "THORP_REQUIRE_ALL=1, but {test} needs {reason}"
+    );
+    // One write, so that two of these do not mix.
+    let line = format!("skipped: {test}: needs {reason}\n");
+    _ = std::io::stderr().write_all(line.as_bytes());
+}

@@ -1,0 +1,145 @@
+//! Hosts of our own on one machine: network namespaces on a bridge.
+//!
+//! The bridge is in a namespace too, so nothing outside is touched. Names hold
+//! the number of this process: runs side by side do not meet, and what a killed
+//! one has left is removed by the next.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::skip;
+
+/// A network, with hosts on it, as long as this lives.
+pub struct Net {
+    prefix: String,
+    hosts: BTreeMap<Ipv4Addr, Host>,
+}
+
+/// A host on a [`Net`].
+#[derive(Clone)]
+pub struct Host {
+    namespace: String,
+    /// Its address.
+    pub address: Ipv4Addr,
+}
+
+impl Net {
+    /// A network with a host at each of `addresses`, or nothing where that
+    /// cannot be had: then `test` has been [skipped](skip).
+    pub fn new(test: &str, addresses: &[Ipv4Addr]) -> Option<Self> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+
+        remove_leftovers();
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let prefix = format!("thorp-{}-{number}", std::process::id());
+        let mut net = Self {
+            prefix,
+            hosts: BTreeMap::new(),
+        };
+        if let Err(why) = ip(&["netns", "add", &net.switch()]) {
+            skip(test, &format!("root and ip netns ({why})"));
+            return None;
+        }
+        let switch = net.switch();
+        must(&["-n", &switch, "link", "add", "bridge", "type", "bridge"]);
+        must(&["-n", &switch, "link", "set", "bridge", "up"]);
+        for &address in addresses {
+            let namespace = format!("{}-{}", net.prefix, address.octets()[3]);
+            must(&["netns", "add", &namespace]);
+            net.hosts.insert(address, Host { namespace, address });
+            net.plug_in(address);
+        }
+        Some(net)
+    }
+
+    /// The host at an address.
+    pub fn host(&self, address: Ipv4Addr) -> &Host {
+        &self.hosts[&address]
+    }
+
+    fn switch(&self) -> String {
+        format!("{}-switch", self.prefix)
+    }
+
+    fn plug_in(&self, address: Ipv4Addr) {
+        let (switch, host) = (&self.switch(), &self.hosts[&address].namespace);
+        let port = &format!("port{}", address.octets()[3]);
+        let address = &format!("{address}/24");
+        let peer = ["type", "veth", "peer", "name", "eth0", "netns", host];
+        must(&[&["-n", switch, "link", "add", port], &peer[..]].concat());
+        must(&["-n", switch, "link", "set", port, "master", "bridge", "up"]);
+        must(&["-n", host, "address", "add", address, "dev", "eth0"]);
+        must(&["-n", host, "link", "set", "lo", "up"]);
+        must(&["-n", host, "link", "set", "eth0", "up"]);
+    }
+}
+
+impl Drop for Net {
+    fn drop(&mut self) {
+        for host in self.hosts.values() {
+            remove(&host.namespace);
+        }
+        remove(&self.switch());
+    }
+}
+
+impl Host {
+    /// A program on this host. It has the process id of the program itself.
+    pub fn command(&self, program: &str) -> Command {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &self.namespace, program]);
+        command
+    }
+
+    /// Sets its link to the network up or down. Nothing is said to anybody.
+    pub fn link(&self, state: &str) {
+        must(&["-n", &self.namespace, "link", "set", "eth0", state]);
+    }
+}
+
+fn ip(args: &[&str]) -> Result<String, String> {
+    let output = Command::new("ip")
+        .args(args)
+        .output()
+        .map_err(|why| format!("ip: {why}"))?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into());
+    }
+    let why = String::from_utf8_lossy(&output.stderr);
+    Err(why.lines().next().unwrap_or("ip failed").trim().into())
+}
+
+#[track_caller]
+fn must(args: &[&str]) {
+    if let Err(why) = ip(args) {
+        panic!("ip {}: {why}", args.join(" "));
+    }
+}
+
+/// Removes a namespace with whatever still runs in it.
+fn remove(namespace: &str) {
+    if let Ok(processes) = ip(&["netns", "pids", namespace]) {
+        for process in processes.split_whitespace() {
+            _ = Command::new("sh")
+                .args(["-c", &format!("kill -KILL {process}")])
+                .status();
+        }
+    }
+    _ = ip(&["netns", "delete", namespace]);
+}
+
+/// Removes what runs that were killed have left.
+fn remove_leftovers() {
+    for line in ip(&["netns", "list"]).unwrap_or_default().lines() {
+        let name = line.split(' ').next().unwrap_or_default();
+        let owner = name
+            .strip_prefix("thorp-")
+            .and_then(|rest| rest.split('-').next());
+        if owner.is_some_and(|owner| !Path::new("/proc").join(owner).exists()) {
+            remove(name);
+        }
+    }
+}
