@@ -205,7 +205,7 @@ impl Fetches {
                 break;
             };
             if let Some(action) = self.start(now, id, linked) {
-                actions.push(action)
+                actions.push(action);
             } else {
                 looked_at += 1;
                 self.waiting.push_back(id);

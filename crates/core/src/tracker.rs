@@ -212,7 +212,7 @@ impl Tracker {
         let epoch = hello.epoch;
         match self.links.greeted(now, id, hello) {
             Greeted::Up { replaces } => {
-                self.links.agree(id, self.interval);
+                self.links.agree(now, id, self.interval);
                 self.begin(id, epoch);
                 if let Some(old) = replaces {
                     self.close(old, "replaced by a newer link");
