@@ -159,7 +159,7 @@ fn expected(model: &Model, among: Among<'_>, wanted: impl Fn(&Name) -> bool) -> 
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
+    #![proptest_config(crate::testing::cases(96))]
 
     #[test]
     fn whatever_is_applied_the_catalogue_says_what_the_model_says(ops in ops(), without in 0..5u8) {

@@ -40,7 +40,7 @@ fn wanted(holders: &[u8], widen: bool) -> Wanted {
 }
 
 /// The tracker says that these have it.
-fn found(holders: &[u8]) -> Option<Found> {
+fn found(holders: &[u8]) -> Found {
     let variant = Variant {
         entry: Entry {
             name: "a".parse().expect("a name"),
@@ -51,10 +51,10 @@ fn found(holders: &[u8]) -> Option<Found> {
         holders: holders.iter().copied().map(holder).collect(),
         hashed: None,
     };
-    Some(Found {
+    Found {
         variants: vec![variant],
         ..Found::default()
-    })
+    }
 }
 
 /// Everything to be done now, nobody linked, nobody heard.
@@ -212,7 +212,7 @@ fn others_are_looked_for_once_when_no_holder_delivers() {
         "{actions:?}"
     );
     // Those who were tried are not tried again.
-    fetches.widened(FetchId(1), found(&[1, 2, 2]));
+    fetches.widened(FetchId(1), Some(found(&[1, 2, 2])));
     assert_eq!(gets(&advance(&mut fetches, at(2))), [id(2)]);
     fetches.failed(FetchId(1), id(2), Failure::NotHere);
     let failed = Action::Fail(FetchId(1), Failure::NotHere);
@@ -227,7 +227,7 @@ fn a_tracker_that_does_not_say_who_else_has_it_ends_the_fetch() {
     let until = fetches.deadline(&|_| None).expect("it waits");
     let failed = Action::Fail(FetchId(1), Failure::NotHere);
     assert_eq!(advance(&mut fetches, until), [failed]);
-    fetches.widened(FetchId(1), found(&[2]));
+    fetches.widened(FetchId(1), Some(found(&[2])));
     assert_eq!(advance(&mut fetches, until), []);
 }
 
@@ -271,7 +271,7 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(crate::testing::cases(64))]
 
     #[test]
     fn the_books_are_right_whatever_happens_and_every_fetch_ends(ops in ops()) {
@@ -302,7 +302,7 @@ proptest! {
                     prop_assert_eq!(fetches.drop(FetchId(id)), open.remove(&FetchId(id)));
                 }
                 Op::Failed(fetch, holder) => fetches.failed(FetchId(fetch), id(holder), Failure::NotHere),
-                Op::Widened(id, holders) => fetches.widened(FetchId(id), found(&holders)),
+                Op::Widened(id, holders) => fetches.widened(FetchId(id), Some(found(&holders))),
                 Op::Wait(millis) => now += millis,
             }
             fetches.check();

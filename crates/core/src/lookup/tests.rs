@@ -84,8 +84,8 @@ fn asked(actions: Vec<Action>, whom: &[PeerId]) -> Find {
     asks[0].1.clone()
 }
 
-fn finished(actions: Vec<Action>) -> Outcome {
-    match &actions[..] {
+fn finished(actions: &[Action]) -> Outcome {
+    match actions {
         [Action::Finish(outcome)] => outcome.clone(),
         other => panic!("not finished: {other:?}"),
     }
@@ -105,7 +105,7 @@ fn what_memory_has_is_answered_without_a_question() {
         neighbours: vec![(id(1), None)],
         ..Village::default()
     };
-    let outcome = finished(lookup(&["a"]).advance(at(0), &village));
+    let outcome = finished(&lookup(&["a"]).advance(at(0), &village));
     assert_eq!(answer(&outcome).0, Source::Memory);
     assert_eq!(outcome.tracker, TrackerUse::Spared);
 }
@@ -121,7 +121,7 @@ fn neighbours_are_asked_at_once_and_the_first_answer_is_enough() {
     assert_eq!(find.hops, 1);
     assert_eq!(lookup.advance(at(1), &village), []);
     lookup.found(at(2), id(2), false, &find, found(&[variant("a", 1, &[5])]));
-    let outcome = finished(lookup.advance(at(2), &village));
+    let outcome = finished(&lookup.advance(at(2), &village));
     assert_eq!(answer(&outcome).0, Source::Neighbour(id(2)));
     assert_eq!(outcome.tracker, TrackerUse::Spared);
 }
@@ -172,7 +172,7 @@ fn a_neighbour_that_answers_too_late_changes_nothing() {
         &find,
         found(&[variant("a", 2, &[2])]),
     );
-    let outcome = finished(lookup.advance(at(52), &village));
+    let outcome = finished(&lookup.advance(at(52), &village));
     assert_eq!(
         answer(&outcome),
         (Source::Tracker, vec![variant("a", 2, &[2])])
@@ -200,7 +200,7 @@ fn only_what_neighbours_do_not_know_goes_to_the_tracker() {
     let find = asked(lookup.advance(at(1), &village), &[TRACKER]);
     assert_eq!(find.query, Query::Names(vec!["c".into()]));
     lookup.found(at(2), TRACKER, true, &find, Found::default());
-    let outcome = finished(lookup.advance(at(2), &village));
+    let outcome = finished(&lookup.advance(at(2), &village));
     let sources = outcome.names.iter().map(|(_, answer)| match answer {
         Answer::Found(source, _) => Some(*source),
         _ => None,
@@ -218,7 +218,7 @@ fn a_tracker_that_is_away_or_silent_is_unreachable_but_not_waited_for_for_ever()
         tracker: Some(Tracker::Down),
         ..Village::default()
     };
-    let outcome = finished(lookup(&["a"]).advance(at(0), &down));
+    let outcome = finished(&lookup(&["a"]).advance(at(0), &down));
     assert_eq!(outcome.tracker, TrackerUse::Unreachable);
 
     let trying = Village {
@@ -228,21 +228,21 @@ fn a_tracker_that_is_away_or_silent_is_unreachable_but_not_waited_for_for_ever()
     let mut waits = lookup(&["a"]);
     assert_eq!(waits.advance(at(0), &trying), []);
     assert_eq!(waits.deadline(), Some(at(5000)));
-    let outcome = finished(waits.advance(at(5000), &trying));
+    let outcome = finished(&waits.advance(at(5000), &trying));
     assert_eq!(outcome.tracker, TrackerUse::Unreachable);
 
     let mut comes = lookup(&["a"]);
     assert_eq!(comes.advance(at(0), &trying), []);
     asked(comes.advance(at(400), &Village::default()), &[TRACKER]);
     assert_eq!(comes.advance(at(5399), &Village::default()), []);
-    let outcome = finished(comes.advance(at(5400), &Village::default()));
+    let outcome = finished(&comes.advance(at(5400), &Village::default()));
     assert_eq!(outcome.tracker, TrackerUse::Unreachable);
     assert_eq!(outcome.names[0].1, Answer::Nobody);
 
     let mut refused = lookup(&["a"]);
     asked(refused.advance(at(0), &Village::default()), &[TRACKER]);
     refused.no_answer(TRACKER);
-    let outcome = finished(refused.advance(at(1), &Village::default()));
+    let outcome = finished(&refused.advance(at(1), &Village::default()));
     assert_eq!(outcome.tracker, TrackerUse::Unreachable);
 }
 
@@ -274,7 +274,7 @@ fn a_better_fit_displaces_a_worse_one_and_an_equal_one_is_a_choice() {
         let find = asked(lookup.advance(at(0), &village), &[id(1)]);
         lookup.found(at(1), id(1), false, &find, found(&variants));
         assert_eq!(
-            answer(&finished(lookup.advance(at(1), &village))).1,
+            answer(&finished(&lookup.advance(at(1), &village))).1,
             expected
         );
     }
@@ -287,7 +287,7 @@ fn files_that_were_not_asked_for_and_those_of_nobody_are_left_out() {
     let find = asked(lookup.advance(at(0), &village), &[TRACKER]);
     let unwanted = [variant("b", 1, &[1]), variant("a", 1, &[])];
     lookup.found(at(1), TRACKER, true, &find, found(&unwanted));
-    let outcome = finished(lookup.advance(at(1), &village));
+    let outcome = finished(&lookup.advance(at(1), &village));
     assert_eq!(outcome.names[0].1, Answer::Nobody);
 }
 
@@ -311,7 +311,7 @@ fn a_cut_answer_is_continued_behind_its_last_name() {
     );
     // The same again is no progress, and not a reason to ask for ever.
     assert_eq!(lookup.found(at(2), TRACKER, true, &rest, cut), None);
-    finished(lookup.advance(at(2), &village));
+    finished(&lookup.advance(at(2), &village));
 }
 
 #[test]
@@ -326,14 +326,14 @@ fn holders_of_files_without_a_root_are_asked_to_hash_them_and_not_waited_for_for
     hashed.found(at(1), id(1), false, &find, found(&[variant("a", 1, &[1])]));
     assert_eq!(hashed.advance(at(1), &village), []);
     hashed.found(at(2), id(2), false, &find, found(&[variant("a", 2, &[2])]));
-    let (source, variants) = answer(&finished(hashed.advance(at(2), &village)));
+    let (source, variants) = answer(&finished(&hashed.advance(at(2), &village)));
     assert_eq!(source, Source::Memory);
     assert_eq!(variants, [variant("a", 1, &[1]), variant("a", 2, &[2])]);
 
     let mut silent = lookup(&["a"]);
     asks(silent.advance(at(0), &village));
     assert_eq!(silent.advance(at(9999), &village), []);
-    let (_, variants) = answer(&finished(silent.advance(at(10_000), &village)));
+    let (_, variants) = answer(&finished(&silent.advance(at(10_000), &village)));
     assert_eq!(variants, [variant("a", 0, &[1, 2])]);
 }
 
@@ -343,12 +343,12 @@ fn nobody_is_asked_to_hash_where_another_has_done_it() {
         memory: vec![variant("a", 0, &[1]), variant("a", 3, &[2])],
         ..Village::default()
     };
-    let (_, variants) = answer(&finished(lookup(&["a"]).advance(at(0), &village)));
+    let (_, variants) = answer(&finished(&lookup(&["a"]).advance(at(0), &village)));
     assert_eq!(variants.len(), 2);
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(crate::testing::cases(200))]
 
     #[test]
     fn the_index_says_what_fit_says(
@@ -406,12 +406,11 @@ proptest! {
                     let (whom, find) = open.swap_remove(who as usize % open.len());
                     let variants = [variant("a", who, &[1]), variant("x/\u{fc}", 1, &[2])];
                     let answer = Found { more, ..found(&variants[..who as usize % 3]) };
-                    match who {
-                        4 => lookup.no_answer(whom),
-                        _ => {
-                            let rest = lookup.found(at(now), whom, whom == TRACKER, &find, answer);
-                            open.extend(rest.map(|find| (whom, find)));
-                        }
+                    if who == 4 {
+                        lookup.no_answer(whom);
+                    } else {
+                        let rest = lookup.found(at(now), whom, whom == TRACKER, &find, answer);
+                        open.extend(rest.map(|find| (whom, find)));
                     }
                 }
                 _ => now = u64::try_from((deadline - at(0)).as_millis()).expect("small"),

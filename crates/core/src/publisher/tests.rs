@@ -79,7 +79,7 @@ fn same(copy: &Catalogue, original: &Catalogue) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(128))]
+    #![proptest_config(crate::testing::cases(128))]
 
     #[test]
     fn every_copy_ends_as_the_original_wherever_it_stood(ops in ops()) {

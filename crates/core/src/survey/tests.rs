@@ -146,9 +146,9 @@ fn only_files_of_those_who_are_meant_are_counted() {
     let other = Some("oak".to_owned());
     let mut survey = Survey::new(at(0), subject, other, page(&["remembered"], false));
     let find = asked(survey.advance(at(0), Tracker::Up(TRACKER), &[]), &[TRACKER]);
-    let mut named = page(&["a", "b"], false);
-    named.variants[1].holders[0].name = Some("oak".parse().expect("a name"));
-    survey.found(at(1), TRACKER, &find, named);
+    let mut of_two = page(&["a", "b"], false);
+    of_two.variants[1].holders[0].name = Some("oak".parse().expect("a name"));
+    survey.found(at(1), TRACKER, &find, of_two);
     let (_, names) = finished(&survey.advance(at(1), Tracker::Up(TRACKER), &[]));
     assert_eq!(names, ["b"]);
 }
