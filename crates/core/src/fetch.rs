@@ -204,12 +204,11 @@ impl Fetches {
             let Some(id) = self.waiting.pop_front() else {
                 break;
             };
-            match self.start(now, id, linked) {
-                Some(action) => actions.push(action),
-                None => {
-                    looked_at += 1;
-                    self.waiting.push_back(id);
-                }
+            if let Some(action) = self.start(now, id, linked) {
+                actions.push(action)
+            } else {
+                looked_at += 1;
+                self.waiting.push_back(id);
             }
         }
         actions

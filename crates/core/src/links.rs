@@ -108,7 +108,7 @@ pub enum Greeted {
 #[derive(Debug)]
 pub struct Links {
     me: Me,
-    links: BTreeMap<LinkId, Link>,
+    all: BTreeMap<LinkId, Link>,
     /// The link in use for each member that has one up.
     up: BTreeMap<PeerId, LinkId>,
     /// When to look at each link again: never later than its deadline. Words
@@ -122,7 +122,7 @@ impl Links {
     pub fn new(me: Me) -> Self {
         Self {
             me,
-            links: BTreeMap::new(),
+            all: BTreeMap::new(),
             up: BTreeMap::new(),
             watch: BTreeSet::new(),
         }
@@ -157,7 +157,7 @@ impl Links {
             next_request: 0,
             watched: now,
         };
-        self.links.insert(id, link);
+        self.all.insert(id, link);
         self.watch(id);
         Hello {
             oldest: VERSION,
@@ -175,7 +175,7 @@ impl Links {
     /// A hello has arrived.
     pub fn greeted(&mut self, now: Instant, id: LinkId, hello: Hello) -> Greeted {
         let me = self.me.id;
-        let Some(link) = self.links.get(&id) else {
+        let Some(link) = self.all.get(&id) else {
             return Greeted::Redundant;
         };
         if link.hello.is_some() {
@@ -186,7 +186,7 @@ impl Links {
         }
         let them = link.member.id;
         let replaces = self.up.get(&them).copied();
-        if let Some(other) = replaces.and_then(|other| self.links.get(&other)) {
+        if let Some(other) = replaces.and_then(|other| self.all.get(&other)) {
             let restarted = other
                 .hello
                 .as_ref()
@@ -198,7 +198,7 @@ impl Links {
             }
         }
         self.up.insert(them, id);
-        if let Some(link) = self.links.get_mut(&id) {
+        if let Some(link) = self.all.get_mut(&id) {
             link.liveness.heard(now);
             link.liveness
                 .expect(Duration::from_millis(hello.interval.into()));
@@ -210,7 +210,7 @@ impl Links {
 
     /// A connection is gone. Returns it, and whether it was the one in use for its member.
     pub fn closed(&mut self, id: LinkId) -> Option<(Link, bool)> {
-        let link = self.links.remove(&id)?;
+        let link = self.all.remove(&id)?;
         self.watch.remove(&(link.watched, id));
         let in_use = self.up.get(&link.member.id) == Some(&id);
         if in_use {
@@ -221,56 +221,56 @@ impl Links {
 
     /// A link, up or not.
     pub fn get(&self, id: LinkId) -> Option<&Link> {
-        self.links.get(&id)
+        self.all.get(&id)
     }
 
     /// A link, to change what is known of it.
     pub fn get_mut(&mut self, id: LinkId) -> Option<&mut Link> {
-        self.links.get_mut(&id)
+        self.all.get_mut(&id)
     }
 
     /// The link that is in use for a member.
     pub fn to(&self, member: PeerId) -> Option<(LinkId, &Link)> {
         let id = *self.up.get(&member)?;
-        Some((id, self.links.get(&id)?))
+        Some((id, self.all.get(&id)?))
     }
 
     /// All links that are up, in the order of their members' ids.
     pub fn up(&self) -> impl Iterator<Item = (LinkId, &Link)> {
         self.up
             .values()
-            .filter_map(|id| Some((*id, self.links.get(id)?)))
+            .filter_map(|id| Some((*id, self.all.get(id)?)))
     }
 
     /// Every link, up or not.
     pub fn all(&self) -> impl Iterator<Item = (LinkId, &Link)> {
-        self.links.iter().map(|(id, link)| (*id, link))
+        self.all.iter().map(|(id, link)| (*id, link))
     }
 
     /// Whether a link to this member is open on which it has not said hello yet.
     pub fn is_opening(&self, member: PeerId) -> bool {
-        self.links
+        self.all
             .values()
             .any(|link| link.member.id == member && link.hello.is_none())
     }
 
     /// Bytes have arrived.
     pub fn heard(&mut self, now: Instant, id: LinkId) {
-        if let Some(link) = self.links.get_mut(&id) {
+        if let Some(link) = self.all.get_mut(&id) {
             link.liveness.heard(now);
         }
     }
 
     /// Bytes were sent.
     pub fn said(&mut self, now: Instant, id: LinkId) {
-        if let Some(link) = self.links.get_mut(&id) {
+        if let Some(link) = self.all.get_mut(&id) {
             link.liveness.said(now);
         }
     }
 
     /// From now on both ends promise this interval.
     pub fn agree(&mut self, id: LinkId, interval: Duration) {
-        if let Some(link) = self.links.get_mut(&id) {
+        if let Some(link) = self.all.get_mut(&id) {
             link.liveness.promise(interval);
             link.liveness.expect(interval);
         }
@@ -279,7 +279,7 @@ impl Links {
 
     /// A number for a question on this link.
     pub fn next_request(&mut self, id: LinkId) -> RequestId {
-        let Some(link) = self.links.get_mut(&id) else {
+        let Some(link) = self.all.get_mut(&id) else {
             return RequestId(0);
         };
         link.next_request = link.next_request.wrapping_add(1);
@@ -296,7 +296,7 @@ impl Links {
                 break;
             }
             self.watch.pop_first();
-            let Some(link) = self.links.get_mut(&id) else {
+            let Some(link) = self.all.get_mut(&id) else {
                 continue;
             };
             if link.lost_at() <= now {
@@ -318,7 +318,7 @@ impl Links {
     }
 
     fn watch(&mut self, id: LinkId) {
-        if let Some(link) = self.links.get_mut(&id) {
+        if let Some(link) = self.all.get_mut(&id) {
             self.watch.remove(&(link.watched, id));
             link.watched = link
                 .lost_at()
@@ -333,7 +333,7 @@ impl Links {
         };
         let away = now - due;
         if away > AWAY {
-            for link in self.links.values_mut() {
+            for link in self.all.values_mut() {
                 link.opened = (link.opened + away).min(now);
                 link.liveness.excuse(now, away);
             }

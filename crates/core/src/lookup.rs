@@ -163,7 +163,7 @@ pub enum TrackerUse {
 impl Lookup {
     /// Starts to look these names up, among the holders called `from` if that is given.
     pub fn new(now: Instant, names: Vec<String>, from: Option<String>) -> Self {
-        let named = |typed: String| Named {
+        let unanswered = |typed: String| Named {
             typed,
             answer: None,
             alike: Vec::new(),
@@ -172,7 +172,7 @@ impl Lookup {
             started: now,
             from,
             index: Index::new(&names),
-            names: names.into_iter().map(named).collect(),
+            names: names.into_iter().map(unanswered).collect(),
             stage: Stage::Memory,
             round: 0,
             tracker: TrackerUse::Spared,

@@ -28,6 +28,8 @@ pub struct Manner {
     /// Somebody else talks to the person about choices and the end: keep quiet
     /// about both.
     pub asked: bool,
+    /// What to say of a listing without a row.
+    pub nothing: Option<&'static str>,
 }
 
 /// Renders one answer after the other.
@@ -140,6 +142,12 @@ impl<O: Write, T: Write> Renderer<O, T> {
                     && !self.manner.quiet
                 {
                     self.say(&text);
+                }
+                if let Some(text) = self.manner.nothing
+                    && done.count == 0
+                    && !self.manner.quiet
+                {
+                    self.say(text);
                 }
                 self.tally = Tally::default();
             }

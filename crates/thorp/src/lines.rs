@@ -34,12 +34,12 @@ pub struct Streams<O, T> {
     pub talk: T,
 }
 
-/// Follows a peer until it ends or nobody reads any more.
+/// Follows a peer until it ends, or until nobody reads any more.
 pub async fn follow_peer(
     peer: &mut Peer,
     streams: &mut Streams<impl Write, impl Write>,
     manner: Manner,
-) {
+) -> Flow {
     if !manner.json {
         let _ = write(&mut streams.out, &words::sharing(&peer.place));
     }
@@ -59,7 +59,7 @@ pub async fn follow_peer(
             },
             changed = peer.view.changed() => {
                 if changed.is_err() {
-                    return;
+                    return Flow::Open;
                 }
                 let view = peer.view.borrow_and_update().clone();
                 if manner.json {
@@ -76,17 +76,17 @@ pub async fn follow_peer(
             }
         };
         if flow == Flow::Closed {
-            return;
+            return flow;
         }
     }
 }
 
-/// Follows a tracker until it ends or nobody reads any more.
+/// Follows a tracker until it ends, or until nobody reads any more.
 pub async fn follow_tracker(
     tracker: &mut Tracker,
     streams: &mut Streams<impl Write, impl Write>,
     manner: Manner,
-) {
+) -> Flow {
     tell_door(&tracker.door, streams, manner);
     if !manner.json {
         let _ = write(&mut streams.out, &words::listening(&tracker.place));
@@ -104,7 +104,7 @@ pub async fn follow_tracker(
             },
             changed = tracker.view.changed() => {
                 if changed.is_err() {
-                    return;
+                    return Flow::Open;
                 }
                 let view = tracker.view.borrow_and_update().clone();
                 if manner.json {
@@ -115,7 +115,7 @@ pub async fn follow_tracker(
             }
         };
         if flow == Flow::Closed {
-            return;
+            return flow;
         }
     }
 }

@@ -9,28 +9,40 @@ use thorp_node::api::Progress;
 use crate::out::Streams;
 
 /// A bar, or nothing.
-#[derive(Debug)]
-pub struct Bar(Option<ProgressBar>);
+pub struct Bar {
+    /// Nothing where nobody watches.
+    style: Option<ProgressStyle>,
+    /// From the first progress on.
+    shown: Option<ProgressBar>,
+}
 
 impl Bar {
     /// A bar where `streams` has a terminal to draw on.
     pub fn new(streams: Streams, wanted: bool) -> Self {
-        if !(wanted && streams.stderr && streams.able) {
-            return Self::none();
+        let drawn = wanted && streams.stderr && streams.able;
+        Self {
+            style: drawn.then(|| style(streams.colour)),
+            shown: None,
         }
-        let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
-        bar.set_style(style(streams.colour));
-        Self(Some(bar))
     }
 
     /// Nothing.
+    #[cfg(test)]
     pub const fn none() -> Self {
-        Self(None)
+        Self {
+            style: None,
+            shown: None,
+        }
     }
 
     /// Shows how far a fetch has come.
-    pub fn update(&self, progress: &Progress) {
-        let Some(bar) = &self.0 else { return };
+    pub fn update(&mut self, progress: &Progress) {
+        let Some(style) = &self.style else { return };
+        let bar = self.shown.get_or_insert_with(|| {
+            let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
+            bar.set_style(style.clone());
+            bar
+        });
         bar.set_length(progress.of_bytes);
         bar.set_position(progress.bytes);
         bar.set_message(format!("{}/{} files", progress.files, progress.of_files));
@@ -38,18 +50,23 @@ impl Bar {
 
     /// Runs `write`, whose lines appear above the bar.
     pub fn above<R>(&self, write: impl FnOnce() -> R) -> R {
-        match &self.0 {
+        match &self.shown {
             Some(bar) => bar.suspend(write),
             None => write(),
         }
     }
 
-    /// Takes the bar away, and is ready for another one.
-    pub fn finish(&self) {
-        if let Some(bar) = &self.0 {
+    /// Takes the bar away; the next progress shows another one.
+    pub fn finish(&mut self) {
+        if let Some(bar) = self.shown.take() {
             bar.finish_and_clear();
-            bar.reset();
         }
+    }
+}
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        self.finish();
     }
 }
 
@@ -79,6 +96,7 @@ mod tests {
 
     #[test]
     fn without_a_terminal_there_is_none() {
+        let progress = Progress::default();
         let streams = Streams {
             stdin: false,
             stdout: false,
@@ -86,7 +104,9 @@ mod tests {
             able: true,
             colour: true,
         };
-        assert!(Bar::new(streams, true).0.is_none());
+        let mut bar = Bar::new(streams, true);
+        bar.update(&progress);
+        assert!(bar.shown.is_none());
         assert_eq!(Bar::none().above(|| 7), 7);
     }
 }

@@ -96,7 +96,7 @@ impl Peer {
         for variant in &mut found.variants {
             variant.holders.retain(|holder| holder.id != me);
         }
-        let Errand::Ask(asker, asked) = question.errand else {
+        let Errand::Ask(asker, find) = question.errand else {
             self.no_answer(question.errand.asker(), who, Failure::NotHere);
             return;
         };
@@ -105,11 +105,11 @@ impl Peer {
                 .lookups
                 .get_mut(&ask)
                 .filter(|lookup| lookup.round() == round)
-                .and_then(|lookup| lookup.found(now, who, tracker, &asked, found)),
+                .and_then(|lookup| lookup.found(now, who, tracker, &find, found)),
             Asker::Survey(ask) => self
                 .surveys
                 .get_mut(&ask)
-                .and_then(|survey| survey.found(now, who, &asked, found)),
+                .and_then(|survey| survey.found(now, who, &find, found)),
             Asker::Widening(fetch) => {
                 self.fetches.widened(fetch, Some(found));
                 None

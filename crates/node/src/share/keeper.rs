@@ -39,12 +39,19 @@ pub(super) struct Keeper {
     settling: BTreeMap<PathBuf, Settling>,
     /// When to look at everything again, where the watcher cannot be relied on.
     next_scan: Option<Instant>,
+    /// Folders that were made or moved here one after the other, and when that
+    /// has ended; see [`Keeper::watch_anew`].
+    moved: Option<(u32, Instant)>,
+    last_move: Option<Instant>,
     told_progress: Option<(Instant, Progress)>,
     warned: BTreeSet<String>,
 }
 
 /// More warnings than this tell nobody anything.
 const WARNINGS: usize = 1000;
+
+/// Folders moved within this time were moved in quick succession.
+const SUCCESSION: Duration = Duration::from_mins(1);
 
 /// Files up to this length are hashed whenever they are closed: it takes no time.
 const LARGE: u64 = 1024 * 1024;
@@ -74,6 +81,8 @@ impl Keeper {
             watcher: None,
             settling: BTreeMap::new(),
             next_scan: None,
+            moved: None,
+            last_move: None,
             told_progress: None,
             warned: BTreeSet::new(),
         }
@@ -98,6 +107,7 @@ impl Keeper {
             };
             self.look_at(&pending)?;
             self.look_at_settled();
+            self.watch_anew()?;
             if self.next_scan.is_some_and(|at| at <= Instant::now()) {
                 self.scan()?;
             }
@@ -118,6 +128,23 @@ impl Keeper {
             }
             Err(error) => self.blind(&error),
         }
+    }
+
+    /// Folders moved in quick succession can confuse the watcher: it knows them
+    /// by path, and by the time it has heard of one move the path may lead to
+    /// another folder. So when that has ended, it starts over.
+    fn watch_anew(&mut self) -> Result<(), Closed> {
+        match self.moved {
+            Some((folders, at)) if at <= Instant::now() => {
+                self.moved = None;
+                if folders < 2 || self.watcher.take().is_none() {
+                    return Ok(());
+                }
+            }
+            _ => return Ok(()),
+        }
+        self.watch()?;
+        self.scan()
     }
 
     /// The watcher misses changes from now on.
@@ -145,7 +172,8 @@ impl Keeper {
             .told_progress
             .map(|(at, _)| at + PROGRESS)
             .filter(|_| busy);
-        [settled, progress, self.next_scan]
+        let moved = self.moved.map(|(_, at)| at);
+        [settled, progress, moved, self.next_scan]
             .into_iter()
             .flatten()
             .min()
@@ -263,6 +291,11 @@ impl Keeper {
             // What was put into a new folder before it was watched is found
             // then, if it was too late for this walk.
             self.settle(folder, None);
+            let now = Instant::now();
+            let lately = self.last_move.is_some_and(|at| now < at + SUCCESSION);
+            let folders = self.moved.map_or(u32::from(lately), |(folders, _)| folders);
+            self.moved = Some((folders + 1, now + self.shared.options.quiet));
+            self.last_move = Some(now);
         }
         let new = self.reconcile(Some(folder), &found, mark);
         self.hash_when_complete(new, mark);

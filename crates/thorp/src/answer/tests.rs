@@ -21,6 +21,7 @@ const TEXT: Manner = Manner {
     json: false,
     quiet: false,
     asked: false,
+    nothing: None,
 };
 
 #[test]
@@ -103,6 +104,19 @@ fn an_ambiguous_name_says_how_to_pick() {
          thorp: 2.txt has 2 contents\n"
     );
     assert_eq!(exit.map(Exit::code), Some(5));
+}
+
+#[test]
+fn a_listing_without_rows_says_so() {
+    let manner = Manner {
+        nothing: Some("Nobody else is here."),
+        ..TEXT
+    };
+    let (out, talk, _) = render(manner, &[Event::Done(Done::default())]);
+    assert_eq!(
+        (out.as_str(), talk.as_str()),
+        ("", "Nobody else is here.\n")
+    );
 }
 
 #[test]

@@ -338,6 +338,13 @@ Examples:
   thorp get 2.txt                   fetch a file by its name
   thorp find '*.pdf'                who has what
 
+Settings, for --set or config.toml in the state directory, and their variables:
+  lookup.hops            THORP_LOOKUP_HOPS            0 or 1 [default: 1]
+  interval.tracker_ms    THORP_INTERVAL_TRACKER_MS    [default: 5000]
+  interval.neighbour_ms  THORP_INTERVAL_NEIGHBOUR_MS  [default: 15000]
+  neighbours.max         THORP_NEIGHBOURS_MAX         [default: 32]
+  share.hidden           THORP_SHARE_HIDDEN           true or false [default: false]
+
 Exit codes: 0 done, 1 other, 2 usage, 3 nobody shares it, 4 exists already,
 5 ambiguous, 6 network or tracker unreachable, 7 interrupted or unfinished,
 8 verification failed, 9 not a member.";

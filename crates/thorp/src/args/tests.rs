@@ -37,6 +37,16 @@ fn every_flag_has_its_variable() {
 }
 
 #[test]
+fn every_setting_is_explained() {
+    for (key, variable, _) in crate::settings::KEYS {
+        assert!(
+            EXAMPLES.contains(key) && EXAMPLES.contains(variable),
+            "{key}"
+        );
+    }
+}
+
+#[test]
 fn share() {
     let Verb::Share(share) = verb(&["share"]) else {
         panic!()

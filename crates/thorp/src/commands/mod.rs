@@ -107,6 +107,7 @@ impl Context {
             json: self.global.json,
             quiet: self.global.quiet,
             asked: false,
+            nothing: None,
         }
     }
 
@@ -131,7 +132,10 @@ impl Context {
     async fn answer(&self, tracker: Option<Address>, command: Command) -> Result {
         let mut signals = Signals::listen()?;
         let asking = self.asking(tracker)?;
-        let mut renderer = self.renderer(self.manner());
+        let mut renderer = self.renderer(Manner {
+            nothing: nothing(&command),
+            ..self.manner()
+        });
         // A listing that nobody reads has no purpose; a fetch has.
         let listing = !matches!(command, Command::Get(_) | Command::Stop);
         let work = async {
@@ -142,6 +146,19 @@ impl Context {
             exit = work => exit,
             () = signals.next() => Err(interrupted()),
         }
+    }
+}
+
+/// What a listing without a row means.
+fn nothing(command: &Command) -> Option<&'static str> {
+    match command {
+        Command::Find { .. } => Some("Nothing matches: try a wider pattern, such as '*.txt'."),
+        Command::Ls { .. } => Some("There are no files."),
+        Command::Peers => Some("Nobody else is here."),
+        Command::Neighbours => {
+            Some("No neighbours yet: fetching from a peer makes both of you neighbours.")
+        }
+        Command::Get(_) | Command::Status | Command::Stop | Command::Invite { .. } => None,
     }
 }
 

@@ -12,6 +12,7 @@ use crate::exit::{Result, failure};
 use crate::lines::{self, Manner};
 use crate::menu::terminal::{self, End};
 use crate::node_seam::{self, Group, Peer, PeerOptions};
+use crate::out::Flow;
 use crate::signals::Signals;
 use crate::state::Role;
 use crate::{choose, out, prompt, words};
@@ -67,8 +68,10 @@ async fn attend(context: &Context, peer: &mut Peer, lines: bool) -> End {
         out: std::io::stdout(),
         talk: std::io::stderr(),
     };
-    lines::follow_peer(peer, &mut streams, manner).await;
-    End::Ended
+    match lines::follow_peer(peer, &mut streams, manner).await {
+        Flow::Open => End::Ended,
+        Flow::Closed => End::Left,
+    }
 }
 
 /// How to get in; nothing where the address is missing and nobody can be asked.

@@ -44,5 +44,5 @@ async fn attend(context: &Context, tracker: &mut Tracker, lines: bool) {
         out: std::io::stdout(),
         talk: std::io::stderr(),
     };
-    lines::follow_tracker(tracker, &mut streams, manner).await;
+    let _ = lines::follow_tracker(tracker, &mut streams, manner).await;
 }

@@ -83,7 +83,7 @@ async fn a_peer_tells_its_story() {
         tokio::task::yield_now().await;
         drop(view);
     };
-    tokio::join!(
+    let _ = tokio::join!(
         follow_peer(&mut peer, &mut streams, Manner::default()),
         told
     );
@@ -105,7 +105,7 @@ async fn a_tracker_prints_both_tables_after_a_change() {
         tokio::task::yield_now().await;
         drop(view);
     };
-    tokio::join!(
+    let _ = tokio::join!(
         follow_tracker(&mut tracker, &mut streams, Manner::default()),
         told
     );
@@ -135,7 +135,7 @@ async fn the_same_as_objects() {
         tokio::task::yield_now().await;
         drop(view);
     };
-    tokio::join!(follow_tracker(&mut tracker, &mut streams, json), told);
+    let _ = tokio::join!(follow_tracker(&mut tracker, &mut streams, json), told);
     let out = text(streams.out);
     let page = include_str!("../../../../docs/json.md");
     for line in out.lines() {
@@ -174,4 +174,23 @@ fn a_closed_group_is_joined_by_invite() {
         told.contains("thorp join") && told.contains("\nthorp1abc\n"),
         "{told}"
     );
+}
+
+#[tokio::test]
+async fn nobody_reads_any_more() {
+    struct Gone;
+    impl Write for Gone {
+        fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+            Err(std::io::ErrorKind::BrokenPipe.into())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let (mut peer, _view, notices) = peer();
+    notices.send(Notice::Connected).await.expect("room");
+    let (out, talk) = (Gone, Vec::new());
+    let mut streams = Streams { out, talk };
+    let flow = follow_peer(&mut peer, &mut streams, Manner::default()).await;
+    assert_eq!(flow, Flow::Closed);
 }

@@ -8,6 +8,8 @@
 use std::sync::Arc;
 use std::thread;
 
+use crossterm::event::DisableBracketedPaste;
+use crossterm::style::Print;
 use rustix::termios::{self, OptionalActions, Termios};
 use rustyline::error::ReadlineError;
 use rustyline::{DefaultEditor, ExternalPrinter};
@@ -38,7 +40,7 @@ pub async fn run(
     let _mode = KeepMode::new();
     let mut terminal = Terminal::open()?;
     let mut menu = Menu::default();
-    let bar = Bar::new(streams, true);
+    let mut bar = Bar::new(streams, true);
     let mut answers: Option<Answers> = None;
 
     let mut effects: Vec<_> = welcome.map(Effect::Say).into_iter().collect();
@@ -48,7 +50,11 @@ pub async fn run(
     loop {
         for effect in effects.drain(..) {
             match effect {
-                Effect::Say(text) => bar.above(|| terminal.say(text)),
+                // What is said and asked takes the bar's place; it comes back.
+                Effect::Say(text) => {
+                    bar.finish();
+                    terminal.say(text);
+                }
                 Effect::Ask(text) => {
                     bar.finish();
                     terminal.ask(text);
@@ -163,8 +169,13 @@ impl KeepMode {
 
 impl Drop for KeepMode {
     fn drop(&mut self) {
-        if let Some(mode) = &self.0 {
-            let _ = termios::tcsetattr(std::io::stdin(), OptionalActions::Drain, mode);
+        let Some(before) = &self.0 else { return };
+        let now = termios::tcgetattr(std::io::stdin());
+        if now.is_ok_and(|now| now.local_modes == before.local_modes) {
+            return;
         }
+        let _ = termios::tcsetattr(std::io::stdin(), OptionalActions::Now, before);
+        // The half-typed line stays where it is.
+        let _ = crossterm::execute!(std::io::stdout(), DisableBracketedPaste, Print("\n"));
     }
 }

@@ -1,0 +1,849 @@
+//! A village in virtual time: peers and a tracker joined by links in memory.
+//!
+//! Every frame is really encoded and decoded. Nothing here decides anything:
+//! it moves frames with a delay, dials by address, serves `Get`s from a
+//! pretend store, and keeps what the machines say of themselves.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use thorp_core::catalogue::Catalogue;
+use thorp_core::fetch::{Failure, FetchId, Wanted};
+use thorp_core::links::{LinkId, Me, Member};
+use thorp_core::lookup::{Answer, Outcome, Source};
+use thorp_core::peer::{self, AskId, Notice, Peer, Target};
+use thorp_core::survey::{Findings, Subject};
+use thorp_core::time::Instant;
+use thorp_core::tracker::{self, Tracker};
+use thorp_wire::frame::{Body, Bytes, Get, Holder, PREFIX, Reason, Refused, RequestId};
+use thorp_wire::{Content, Entry, Frame, MemberName, Name, PeerId, merkle};
+
+pub const TRACKER_INTERVAL: Duration = Duration::from_secs(5);
+pub const NEIGHBOUR_INTERVAL: Duration = Duration::from_secs(15);
+const DELAY: Duration = Duration::from_millis(1);
+/// A dial to a machine that does not answer takes this long to fail.
+const DIAL_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// A node, by its place in the village. The tracker is the first.
+pub type Node = usize;
+pub const TRACKER: Node = 0;
+
+/// What a peer's store does with a `Get`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Manner {
+    Honest,
+    /// Says that it does not have it.
+    Without,
+    /// Sends something else.
+    Lying,
+    /// Says nothing at all.
+    Mute,
+}
+
+pub struct Village {
+    pub now: Instant,
+    nodes: Vec<Host>,
+    cables: BTreeMap<u64, Cable>,
+    queue: BTreeMap<(Instant, u64), (Node, Event)>,
+    counter: u64,
+    /// Frames that reached a node, by their kind.
+    pub frames: BTreeMap<(Node, &'static str), u64>,
+}
+
+struct Host {
+    ip: IpAddr,
+    port: u16,
+    machine: Machine,
+    /// Cut off: nothing goes in or out, and nobody is told.
+    cut: bool,
+    epochs: u64,
+}
+
+#[expect(clippy::large_enum_variant, reason = "a handful of them in a test")]
+enum Machine {
+    Peer(PeerHost),
+    Tracker(Tracker),
+    /// Not running: whoever dials is refused.
+    Off,
+}
+
+pub struct PeerHost {
+    pub peer: Peer,
+    config: peer::Config,
+    pub manner: Manner,
+    store: BTreeMap<Content, Vec<u8>>,
+    unhashed: BTreeMap<Name, Entry>,
+    asked: BTreeMap<(LinkId, RequestId), (FetchId, Content)>,
+    names: BTreeMap<FetchId, Name>,
+    pub outcomes: BTreeMap<AskId, Outcome>,
+    pub findings: BTreeMap<AskId, Findings>,
+    pub fetched: BTreeMap<FetchId, Holder>,
+    pub failed: BTreeMap<FetchId, Failure>,
+    pub notices: Vec<Notice>,
+    pub closed: Vec<String>,
+}
+
+struct Cable {
+    ends: [Node; 2],
+}
+
+enum Event {
+    Connected {
+        link: u64,
+        member: Member,
+        dialled: bool,
+        remote: IpAddr,
+    },
+    DialFailed(Target),
+    Bytes {
+        link: u64,
+        bytes: Vec<u8>,
+    },
+    Disconnected {
+        link: u64,
+    },
+}
+
+impl Village {
+    /// A tracker at 192.168.198.138:3333 and nobody else.
+    pub fn new() -> Self {
+        let mut village = Self {
+            now: Instant::default(),
+            nodes: Vec::new(),
+            cables: BTreeMap::new(),
+            queue: BTreeMap::new(),
+            counter: 0,
+            frames: BTreeMap::new(),
+        };
+        village.nodes.push(Host {
+            ip: Ipv4Addr::new(192, 168, 198, 138).into(),
+            port: 3333,
+            machine: Machine::Off,
+            cut: false,
+            epochs: 0,
+        });
+        village.start_tracker();
+        village
+    }
+
+    pub fn start_tracker(&mut self) {
+        let me = self.me(TRACKER);
+        self.nodes[TRACKER].machine = Machine::Tracker(Tracker::new(tracker::Config {
+            me,
+            interval: TRACKER_INTERVAL,
+        }));
+    }
+
+    /// The process dies; its connections close.
+    pub fn kill(&mut self, node: Node) {
+        self.nodes[node].machine = Machine::Off;
+        let links: Vec<u64> = self.links_of(node);
+        for link in links {
+            self.hang_up(link);
+        }
+    }
+
+    /// A peer at this address, sharing these (name, text), with these settings.
+    pub fn peer_with(
+        &mut self,
+        ip: [u8; 4],
+        files: &[(&str, &str)],
+        set: impl FnOnce(&mut peer::Config),
+    ) -> Node {
+        let node = self.nodes.len();
+        self.nodes.push(Host {
+            ip: Ipv4Addr::from(ip).into(),
+            port: 3334,
+            machine: Machine::Off,
+            cut: false,
+            epochs: 0,
+        });
+        let mut config = peer::Config {
+            me: self.me(node),
+            has_tracker: true,
+            hops: 1,
+            tracker_interval: TRACKER_INTERVAL,
+            neighbour_interval: NEIGHBOUR_INTERVAL,
+            max_neighbours: 32,
+            seed: node as u64,
+        };
+        set(&mut config);
+        self.nodes[node].machine = Machine::Peer(PeerHost::new(self.now, config));
+        self.share(node, files);
+        self.give(node, peer::Input::Tick);
+        node
+    }
+
+    /// The machine loses its power and starts again: nobody is told.
+    pub fn reboot(&mut self, node: Node, files: &[(&str, &str)]) {
+        for link in self.links_of(node) {
+            self.cables.remove(&link);
+        }
+        let mut config = self.host(node).config.clone();
+        config.me = self.me(node);
+        self.nodes[node].machine = Machine::Peer(PeerHost::new(self.now, config));
+        self.share(node, files);
+        self.give(node, peer::Input::Tick);
+    }
+
+    pub fn peer(&mut self, ip: [u8; 4], files: &[(&str, &str)]) -> Node {
+        self.peer_with(ip, files, |_| {})
+    }
+
+    /// Lists these files, hashed.
+    pub fn share(&mut self, node: Node, files: &[(&str, &str)]) {
+        let mut added = Vec::new();
+        for (name, text) in files {
+            let content = content(text);
+            self.host(node)
+                .store
+                .insert(content, text.as_bytes().to_vec());
+            added.push(entry(name, text));
+        }
+        if !added.is_empty() {
+            self.give(
+                node,
+                peer::Input::ShareChanged {
+                    added,
+                    removed: Vec::new(),
+                },
+            );
+        }
+    }
+
+    /// Lists these files without a root, until somebody wants it.
+    pub fn share_unhashed(&mut self, node: Node, files: &[(&str, &str)]) {
+        let mut added = Vec::new();
+        for (name, text) in files {
+            let entry = entry(name, text);
+            let host = self.host(node);
+            host.store.insert(content(text), text.as_bytes().to_vec());
+            host.unhashed.insert(entry.name.clone(), entry.clone());
+            added.push(Entry {
+                root: None,
+                ..entry
+            });
+        }
+        self.give(
+            node,
+            peer::Input::ShareChanged {
+                added,
+                removed: Vec::new(),
+            },
+        );
+    }
+
+    pub fn host(&mut self, node: Node) -> &mut PeerHost {
+        match &mut self.nodes[node].machine {
+            Machine::Peer(host) => host,
+            _ => panic!("node {node} is not a running peer"),
+        }
+    }
+
+    pub fn tracker(&self) -> &Tracker {
+        match &self.nodes[TRACKER].machine {
+            Machine::Tracker(tracker) => tracker,
+            _ => panic!("the tracker is not running"),
+        }
+    }
+
+    /// Nothing goes in or out of this machine any more; nobody is told.
+    pub fn cut_off(&mut self, node: Node, cut: bool) {
+        self.nodes[node].cut = cut;
+    }
+
+    /// Gives one input to a peer.
+    pub fn give(&mut self, node: Node, input: peer::Input) {
+        let now = self.now;
+        self.host(node).peer.handle(now, input);
+        self.drain(node);
+    }
+
+    /// Looks names up and waits for the answer.
+    pub fn look_up(&mut self, node: Node, names: &[&str], from: Option<&str>) -> Outcome {
+        let ask = self.ask_for(node, names, from);
+        self.until(Duration::from_mins(1), |village| {
+            village.host(node).outcomes.contains_key(&ask)
+        });
+        self.host(node).outcomes.remove(&ask).expect("an outcome")
+    }
+
+    /// Starts to look names up.
+    pub fn ask_for(&mut self, node: Node, names: &[&str], from: Option<&str>) -> AskId {
+        let ask = AskId(self.number());
+        let names = names.iter().map(|name| (*name).to_owned()).collect();
+        let from = from.map(ToOwned::to_owned);
+        self.give(node, peer::Input::LookUp { ask, names, from });
+        ask
+    }
+
+    pub fn survey(&mut self, node: Node, subject: Subject) -> Findings {
+        let ask = AskId(self.number());
+        self.give(
+            node,
+            peer::Input::Survey {
+                ask,
+                subject,
+                from: None,
+            },
+        );
+        self.until(Duration::from_mins(1), |village| {
+            village.host(node).findings.contains_key(&ask)
+        });
+        self.host(node).findings.remove(&ask).expect("findings")
+    }
+
+    /// Starts a fetch of a content; what arrives is listed under `name`.
+    pub fn fetch(
+        &mut self,
+        node: Node,
+        name: &str,
+        content: Content,
+        holders: Vec<Holder>,
+    ) -> FetchId {
+        let fetch = FetchId(self.number());
+        self.host(node).names.insert(fetch, name_of(name));
+        let wanted = Wanted {
+            content,
+            holders,
+            widen: true,
+        };
+        self.give(node, peer::Input::Fetch { fetch, wanted });
+        fetch
+    }
+
+    pub fn fetch_done(&mut self, node: Node, fetch: FetchId) -> Result<Holder, Failure> {
+        self.until(Duration::from_secs(200), |village| {
+            let host = village.host(node);
+            host.fetched.contains_key(&fetch) || host.failed.contains_key(&fetch)
+        });
+        let host = self.host(node);
+        match host.fetched.remove(&fetch) {
+            Some(holder) => Ok(holder),
+            None => Err(host.failed.remove(&fetch).expect("one of both")),
+        }
+    }
+
+    /// What `thorp get NAME` does: looks up, fetches the only choice, lists it.
+    /// Returns who said where it is, and who sent it.
+    pub fn get(&mut self, node: Node, name: &str) -> (Source, PeerId) {
+        let outcome = self.look_up(node, &[name], None);
+        let Answer::Found(source, variants) = &outcome.names[0].1 else {
+            panic!("{name}: {outcome:?}");
+        };
+        let [variant] = &variants[..] else {
+            panic!("{name} is ambiguous: {variants:?}");
+        };
+        let content = variant.entry.content().expect("hashed");
+        let fetch = self.fetch(node, name, content, variant.holders.clone());
+        let holder = self.fetch_done(node, fetch).expect("fetched");
+        // The listings follow the file.
+        self.run(Duration::from_millis(300));
+        (*source, holder.id)
+    }
+
+    /// Lets time pass.
+    pub fn run(&mut self, time: Duration) {
+        let end = self.now + time;
+        while let Some(at) = self.next_event().filter(|at| *at <= end) {
+            self.step(at);
+        }
+        self.now = end;
+    }
+
+    /// Lets time pass until something is so. Returns how long it took.
+    pub fn until(&mut self, most: Duration, so: impl Fn(&mut Self) -> bool) -> Duration {
+        let start = self.now;
+        while !so(self) {
+            let at = self.next_event().expect("something will happen");
+            assert!(at - start <= most, "not within {most:?}");
+            self.step(at);
+        }
+        self.now - start
+    }
+
+    pub fn links_of(&self, node: Node) -> Vec<u64> {
+        let of = |cable: &&Cable| cable.ends.contains(&node);
+        let links = self.cables.iter().filter(|(_, cable)| of(cable));
+        links.map(|(link, _)| *link).collect()
+    }
+
+    /// How many connections there are between two nodes.
+    pub fn links_between(&self, a: Node, b: Node) -> usize {
+        let links = self.links_of(a);
+        links
+            .iter()
+            .filter(|link| self.links_of(b).contains(link))
+            .count()
+    }
+
+    /// The tracker's first table: each peer's address, its names, its neighbours' addresses.
+    pub fn peers_table(&self) -> Vec<(String, String, String)> {
+        let tracker = self.tracker();
+        let address: BTreeMap<PeerId, IpAddr> = tracker
+            .peers()
+            .map(|link| (link.member.id, link.remote))
+            .collect();
+        let mut rows: Vec<_> = tracker
+            .peers()
+            .map(|link| {
+                let listing = tracker.catalogue().listing(link.member.id);
+                let names = listing.map_or(String::new(), |listing| {
+                    joined(&listing.names().map(ToString::to_string).collect::<Vec<_>>())
+                });
+                let neighbours = listing.map_or(&[][..], |listing| listing.neighbours());
+                let mut near: Vec<IpAddr> = neighbours
+                    .iter()
+                    .filter_map(|id| address.get(id).copied())
+                    .collect();
+                near.sort();
+                (
+                    link.remote,
+                    names,
+                    joined(&near.iter().map(ToString::to_string).collect::<Vec<_>>()),
+                )
+            })
+            .collect();
+        rows.sort();
+        let row = |(ip, names, near): (IpAddr, String, String)| (ip.to_string(), names, near);
+        rows.into_iter().map(row).collect()
+    }
+
+    /// The tracker's second table: each name, and its holders' addresses.
+    pub fn files_table(&self) -> Vec<(String, String)> {
+        let tracker = self.tracker();
+        let address: BTreeMap<PeerId, IpAddr> = tracker
+            .peers()
+            .map(|link| (link.member.id, link.remote))
+            .collect();
+        let rows = tracker.catalogue().files().map(|file| {
+            let mut held: Vec<IpAddr> = file.holders.iter().map(|id| address[id]).collect();
+            held.sort();
+            (
+                file.entry.name.to_string(),
+                joined(&held.iter().map(ToString::to_string).collect::<Vec<_>>()),
+            )
+        });
+        rows.collect()
+    }
+
+    /// A peer's neighbours, by id.
+    pub fn neighbours(&mut self, node: Node) -> Vec<PeerId> {
+        self.host(node)
+            .peer
+            .neighbours()
+            .map(|row| row.member.id)
+            .collect()
+    }
+
+    pub fn received(&self, node: Node, kind: &'static str) -> u64 {
+        self.frames.get(&(node, kind)).copied().unwrap_or(0)
+    }
+
+    fn me(&mut self, node: Node) -> Me {
+        let host = &mut self.nodes[node];
+        host.epochs += 1;
+        Me {
+            id: id(node),
+            epoch: node as u64 * 1000 + host.epochs,
+            port: Some(host.port),
+            claimed: Vec::new(),
+            visitor: false,
+        }
+    }
+
+    fn number(&mut self) -> u64 {
+        self.counter += 1;
+        self.counter
+    }
+
+    fn next_event(&self) -> Option<Instant> {
+        let timers = self.nodes.iter().filter_map(|host| match &host.machine {
+            Machine::Peer(host) => host.peer.next_deadline(),
+            Machine::Tracker(tracker) => tracker.next_deadline(),
+            Machine::Off => None,
+        });
+        timers
+            .chain(self.queue.keys().map(|(at, _)| *at).take(1))
+            .min()
+    }
+
+    fn step(&mut self, at: Instant) {
+        self.now = self.now.max(at);
+        if let Some(queued) = self.queue.first_entry().filter(|entry| entry.key().0 <= at) {
+            let (node, event) = queued.remove();
+            self.happen(node, event);
+            return;
+        }
+        for node in 0..self.nodes.len() {
+            let now = self.now;
+            let deadline = match &mut self.nodes[node].machine {
+                Machine::Peer(host) if host.peer.next_deadline().is_some_and(|at| at <= now) => {
+                    host.peer.handle(now, peer::Input::Tick);
+                    host.peer.next_deadline()
+                }
+                Machine::Tracker(tracker)
+                    if tracker.next_deadline().is_some_and(|at| at <= now) =>
+                {
+                    tracker.handle(now, tracker::Input::Tick);
+                    tracker.next_deadline()
+                }
+                _ => continue,
+            };
+            assert!(deadline.is_none_or(|at| at > now), "node {node} would spin");
+            self.drain(node);
+        }
+    }
+
+    fn happen(&mut self, node: Node, event: Event) {
+        let now = self.now;
+        match event {
+            Event::Connected {
+                link,
+                member,
+                dialled,
+                remote,
+            } => {
+                if !self.cables.contains_key(&link) {
+                    return;
+                }
+                let link = LinkId(link);
+                match &mut self.nodes[node].machine {
+                    Machine::Peer(host) => host.peer.handle(
+                        now,
+                        peer::Input::Connected {
+                            link,
+                            member,
+                            dialled,
+                            remote,
+                        },
+                    ),
+                    Machine::Tracker(tracker) => {
+                        tracker.handle(
+                            now,
+                            tracker::Input::Connected {
+                                link,
+                                member,
+                                remote,
+                            },
+                        );
+                    }
+                    Machine::Off => {}
+                }
+            }
+            Event::DialFailed(target) => {
+                if let Machine::Peer(host) = &mut self.nodes[node].machine {
+                    let reason = "no answer".to_owned();
+                    host.peer
+                        .handle(now, peer::Input::DialFailed { target, reason });
+                }
+            }
+            Event::Bytes { link, bytes } => self.bytes(node, link, &bytes),
+            Event::Disconnected { link } => {
+                let link = LinkId(link);
+                match &mut self.nodes[node].machine {
+                    Machine::Peer(host) => {
+                        let reason = "connection closed".to_owned();
+                        host.closed.push(reason.clone());
+                        host.peer
+                            .handle(now, peer::Input::Disconnected { link, reason });
+                    }
+                    Machine::Tracker(tracker) => {
+                        tracker.handle(now, tracker::Input::Disconnected { link });
+                    }
+                    Machine::Off => {}
+                }
+            }
+        }
+        self.drain(node);
+    }
+
+    /// A frame arrives: `Get` and `Content` are the shell's, the rest the core's.
+    fn bytes(&mut self, node: Node, link: u64, bytes: &[u8]) {
+        let now = self.now;
+        let frame = Frame::decode(&bytes[PREFIX..]).expect("what was encoded decodes");
+        *self.frames.entry((node, kind(&frame.body))).or_default() += 1;
+        let id = LinkId(link);
+        let host = match &mut self.nodes[node].machine {
+            Machine::Tracker(tracker) => {
+                tracker.handle(now, tracker::Input::Frame { link: id, frame });
+                return;
+            }
+            Machine::Off => return,
+            Machine::Peer(host) => host,
+        };
+        match (frame.body, frame.request) {
+            (Body::Get(get), Some(request)) => {
+                host.peer.handle(now, peer::Input::Heard { link: id });
+                let answer: Body = match (host.manner, host.store.get(&get.content)) {
+                    (Manner::Mute, _) => return,
+                    (Manner::Lying, _) => Bytes {
+                        bytes: b"lies".to_vec(),
+                    }
+                    .into(),
+                    (Manner::Honest, Some(bytes)) => Bytes {
+                        bytes: bytes.clone(),
+                    }
+                    .into(),
+                    (Manner::Honest | Manner::Without, _) => Refused {
+                        reason: Reason::NotHere,
+                        text: String::new(),
+                    }
+                    .into(),
+                };
+                host.peer.handle(now, peer::Input::Served { link: id });
+                self.transmit(node, link, &Frame::with_request(request, answer));
+            }
+            (Body::Content(bytes), Some(request)) => {
+                host.peer.handle(now, peer::Input::Heard { link: id });
+                let Some((fetch, wanted)) = host.asked.remove(&(id, request)) else {
+                    return;
+                };
+                let text = String::from_utf8(bytes.bytes).expect("texts only");
+                let verified = content(&text) == wanted;
+                let input = peer::Input::Received {
+                    fetch,
+                    link: id,
+                    request,
+                    verified,
+                };
+                host.peer.handle(now, input);
+                if verified && let Some(name) = host.names.remove(&fetch) {
+                    self.share(node, &[(name.as_str(), &text)]);
+                }
+            }
+            (body, request) => {
+                let frame = Frame { request, body };
+                host.peer
+                    .handle(now, peer::Input::Frame { link: id, frame });
+            }
+        }
+    }
+
+    fn drain(&mut self, node: Node) {
+        loop {
+            let output = match &mut self.nodes[node].machine {
+                Machine::Peer(host) => match host.peer.poll_output() {
+                    Some(output) => output,
+                    None => return,
+                },
+                Machine::Tracker(tracker) => match tracker.poll_output() {
+                    Some(tracker::Output::Send(link, frame)) => peer::Output::Send(link, frame),
+                    Some(tracker::Output::Close(link, reason)) => peer::Output::Close(link, reason),
+                    Some(tracker::Output::Unlisted(_) | tracker::Output::Changed) => continue,
+                    None => return,
+                },
+                Machine::Off => return,
+            };
+            self.carry_out(node, output);
+        }
+    }
+
+    fn carry_out(&mut self, node: Node, output: peer::Output) {
+        match output {
+            peer::Output::Dial(target) => self.dial(node, target),
+            peer::Output::Send(link, frame) => self.transmit(node, link.0, &frame),
+            peer::Output::Close(link, reason) => {
+                if let Machine::Peer(host) = &mut self.nodes[node].machine {
+                    host.closed.push(reason);
+                }
+                self.hang_up(link.0);
+            }
+            peer::Output::Get {
+                fetch,
+                link,
+                request,
+                content,
+            } => {
+                self.host(node)
+                    .asked
+                    .insert((link, request), (fetch, content));
+                self.transmit(node, link.0, &Frame::with_request(request, Get { content }));
+            }
+            peer::Output::HashNow(name) => {
+                if let Some(entry) = self.host(node).unhashed.remove(&name) {
+                    let added = vec![entry];
+                    let now = self.now;
+                    let changed = peer::Input::ShareChanged {
+                        added,
+                        removed: Vec::new(),
+                    };
+                    self.host(node).peer.handle(now, changed);
+                }
+            }
+            peer::Output::LookedUp(ask, outcome) => {
+                self.host(node).outcomes.insert(ask, outcome);
+            }
+            peer::Output::Surveyed(ask, findings) => {
+                self.host(node).findings.insert(ask, findings);
+            }
+            peer::Output::Fetched(fetch, holder) => {
+                self.host(node).fetched.insert(fetch, holder);
+            }
+            peer::Output::FetchFailed(fetch, failure) => {
+                self.host(node).failed.insert(fetch, failure);
+            }
+            peer::Output::Notice(notice) => self.host(node).notices.push(notice),
+            peer::Output::Changed => {}
+        }
+    }
+
+    fn dial(&mut self, node: Node, target: Target) {
+        let callee = match &target {
+            Target::Tracker => Some(TRACKER),
+            Target::Member {
+                id: wanted,
+                addresses,
+            } => (0..self.nodes.len()).find(|callee| {
+                let host = &self.nodes[*callee];
+                id(*callee) == *wanted && addresses.contains(&SocketAddr::new(host.ip, host.port))
+            }),
+        };
+        let reached = callee.filter(|callee| !self.nodes[*callee].cut && !self.nodes[node].cut);
+        let Some(callee) = reached else {
+            self.later(DIAL_TIMEOUT, node, Event::DialFailed(target));
+            return;
+        };
+        if matches!(self.nodes[callee].machine, Machine::Off) {
+            self.later(DELAY, node, Event::DialFailed(target));
+            return;
+        }
+        let link = self.number();
+        self.cables.insert(
+            link,
+            Cable {
+                ends: [node, callee],
+            },
+        );
+        for (end, other, dialled) in [(node, callee, true), (callee, node, false)] {
+            let member = Member {
+                id: id(other),
+                name: Some(MemberName::nearest(&format!("peer-{other}"))),
+                tracker: other == TRACKER,
+            };
+            let remote = self.nodes[other].ip;
+            self.later(
+                DELAY * 2,
+                end,
+                Event::Connected {
+                    link,
+                    member,
+                    dialled,
+                    remote,
+                },
+            );
+        }
+    }
+
+    fn transmit(&mut self, node: Node, link: u64, frame: &Frame) {
+        let Some(cable) = self.cables.get(&link) else {
+            return;
+        };
+        let far = *cable
+            .ends
+            .iter()
+            .find(|end| **end != node)
+            .expect("two ends");
+        let mut bytes = Vec::new();
+        frame
+            .encode(&mut bytes)
+            .expect("what a machine says fits in a frame");
+        if !self.nodes[node].cut && !self.nodes[far].cut {
+            self.later(DELAY, far, Event::Bytes { link, bytes });
+        }
+    }
+
+    fn hang_up(&mut self, link: u64) {
+        let Some(cable) = self.cables.get(&link) else {
+            return;
+        };
+        let ends = cable.ends;
+        let silent = ends.iter().any(|end| self.nodes[*end].cut);
+        if !silent {
+            for end in ends {
+                self.later(DELAY, end, Event::Disconnected { link });
+            }
+        }
+        self.cables.remove(&link);
+    }
+
+    fn later(&mut self, delay: Duration, node: Node, event: Event) {
+        let number = self.number();
+        self.queue.insert((self.now + delay, number), (node, event));
+    }
+}
+
+impl PeerHost {
+    fn new(now: Instant, config: peer::Config) -> Self {
+        Self {
+            peer: Peer::new(now, config.clone()),
+            config,
+            manner: Manner::Honest,
+            store: BTreeMap::new(),
+            unhashed: BTreeMap::new(),
+            asked: BTreeMap::new(),
+            names: BTreeMap::new(),
+            outcomes: BTreeMap::new(),
+            findings: BTreeMap::new(),
+            fetched: BTreeMap::new(),
+            failed: BTreeMap::new(),
+            notices: Vec::new(),
+            closed: Vec::new(),
+        }
+    }
+
+    pub fn catalogue(&self) -> &Catalogue {
+        self.peer.catalogue()
+    }
+
+    pub fn shared(&self) -> BTreeSet<String> {
+        let own = self
+            .catalogue()
+            .listing(self.config.me.id)
+            .expect("its own");
+        own.names().map(ToString::to_string).collect()
+    }
+}
+
+pub fn id(node: Node) -> PeerId {
+    let mut key = [0; 32];
+    key[30..].copy_from_slice(&u16::try_from(node).expect("few nodes").to_be_bytes());
+    PeerId::new(key)
+}
+
+pub fn content(text: &str) -> Content {
+    merkle::content_of(text.as_bytes())
+}
+
+pub fn name_of(text: &str) -> Name {
+    text.parse().expect("a name")
+}
+
+pub fn entry(name: &str, text: &str) -> Entry {
+    Entry {
+        name: name_of(name),
+        length: text.len() as u64,
+        mtime: 0,
+        root: Some(content(text).root),
+    }
+}
+
+fn joined(parts: &[String]) -> String {
+    parts.join(" ")
+}
+
+fn kind(body: &Body) -> &'static str {
+    match body {
+        Body::Hello(_) => "Hello",
+        Body::Update(_) => "Update",
+        Body::Ack(_) => "Ack",
+        Body::Find(_) => "Find",
+        Body::Found(_) => "Found",
+        Body::Get(_) => "Get",
+        Body::Content(_) => "Content",
+        Body::Refused(_) => "Refused",
+        Body::Leave(_) => "Leave",
+        Body::Join(_) | Body::Joined(_) => "Join",
+    }
+}
