@@ -229,23 +229,36 @@ fn several_contents_under_one_name_are_a_choice() {
     assert_eq!(variants.len(), 2, "{events:#?}");
     assert!(!pair.wants.share().join("notes.txt").exists());
 
-    pair.wants
-        .run(&[
-            "get",
-            "notes.txt",
-            "--from",
-            "127.0.0.4",
-            "--as",
-            "theirs.txt",
-        ])
-        .exits(0);
-    assert_eq!(pair.wants.bytes("theirs.txt"), b"another");
     let one = variants.iter().find(|row| row["length"] == 3).unwrap();
     let prefix = &one["root"].as_str().unwrap()[..8];
-    pair.wants
-        .run(&["get", "notes.txt", "--root", prefix])
-        .exits(0);
+    let args = ["get", "notes.txt", "--root", prefix];
+    pair.wants.run(&args).exits(0);
     assert_eq!(pair.wants.bytes("notes.txt"), b"one");
+
+    let from = ["--from", "127.0.0.4", "--as", "theirs.txt"];
+    let args = [&["get", "notes.txt"], &from[..]].concat();
+    pair.wants.run(&args).exits(0);
+    assert_eq!(pair.wants.bytes("theirs.txt"), b"another");
+}
+
+#[test]
+#[ignore = "not so yet: a neighbour's other file of that name ends the lookup"]
+fn a_root_is_looked_for_beyond_the_neighbours() {
+    let pair = Pair::new(|has| has.file("notes.txt", "one"));
+    let third = pair.village.node("third");
+    third.file("notes.txt", "another");
+    let _third = third.start_sharing(&pair.at, "127.0.0.4:0");
+    lists(&pair.tracker, "127.0.0.4", &third);
+    let (_, events) = pair.wants.json(&["get", "notes.txt"]);
+    let choice = named(&events, "choice").next().unwrap();
+    for row in choice["variants"].as_array().unwrap() {
+        let prefix = &row["root"].as_str().unwrap()[..8];
+        let name = format!("{prefix}.txt");
+        let args = ["get", "notes.txt", "--root", prefix, "--as", &name];
+        pair.wants.run(&args).exits(0);
+        let length = pair.wants.bytes(&name).len() as u64;
+        assert_eq!(row["length"], length);
+    }
 }
 
 #[test]
