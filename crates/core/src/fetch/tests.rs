@@ -76,19 +76,33 @@ impl Fetches {
     /// Asserts the invariant in the head of [`Fetches`].
     fn check(&self) {
         let mut busy: BTreeMap<PeerId, usize> = BTreeMap::new();
-        let waiting: BTreeSet<FetchId> = self.waiting.iter().copied().collect();
-        assert_eq!(waiting.len(), self.waiting.len());
+        let queues = self.crowding.values().chain([&self.waiting]);
+        let queued: Vec<FetchId> = queues
+            .flatten()
+            .copied()
+            .filter(|id| {
+                let fetch = self.wanted.get(id);
+                fetch.is_some_and(|fetch| matches!(fetch.state, State::Waiting))
+            })
+            .collect();
+        let once: BTreeSet<FetchId> = queued.iter().copied().collect();
+        let mut under_way = BTreeSet::new();
         for (id, fetch) in &self.wanted {
-            let waits = matches!(fetch.state, State::Waiting);
-            assert_eq!(
-                (waiting.contains(id), self.under_way.contains(id)),
-                (waits, !waits)
-            );
-            if let State::Asking { holder, .. } = fetch.state {
-                *busy.entry(holder).or_default() += 1;
+            match fetch.state {
+                State::Waiting => assert!(once.contains(id), "{id:?} is forgotten"),
+                State::Asking {
+                    holder, look_at, ..
+                } => {
+                    *busy.entry(holder).or_default() += 1;
+                    under_way.insert((look_at, *id));
+                }
+                State::Widening { until } => {
+                    under_way.insert((until, *id));
+                }
             }
         }
-        assert_eq!(waiting.len() + self.under_way.len(), self.wanted.len());
+        assert_eq!(self.under_way, under_way);
+        assert!(self.crowding.keys().all(|holder| busy.contains_key(holder)));
         assert_eq!(self.busy, busy);
         assert!(self.under_way.len() <= AT_ONCE);
         assert!(busy.values().all(|files| *files <= AT_ONCE_FROM_ONE));
@@ -173,7 +187,7 @@ fn a_late_refusal_does_not_disturb_the_holder_that_is_asked_now() {
     let mut fetches = Fetches::default();
     fetches.want(FetchId(1), wanted(&[1, 2], false));
     advance(&mut fetches, at(0));
-    assert_eq!(fetches.deadline(&|_| None), Some(at(10_000)));
+    assert_eq!(fetches.deadline(), Some(at(10_000)));
     assert_eq!(gets(&advance(&mut fetches, at(10_000))), [id(2)]);
     fetches.failed(FetchId(1), id(1), Failure::NotHere);
     assert_eq!(fetches.asked_of(FetchId(1)), Some(id(2)));
@@ -187,8 +201,7 @@ fn a_holder_is_waited_for_while_it_sends_but_not_for_ever() {
     advance(&mut fetches, at(0));
     let mut now = at(0);
     let end = loop {
-        let heard = |_| Some(now);
-        let until = fetches.deadline(&heard).expect("under way");
+        let until = fetches.deadline().expect("under way");
         let last = now;
         now = (now + Duration::from_secs(9)).min(until);
         let actions = fetches.advance(now, &|_| true, &|_| Some(last));
@@ -224,7 +237,7 @@ fn a_tracker_that_does_not_say_who_else_has_it_ends_the_fetch() {
     let mut fetches = Fetches::default();
     fetches.want(FetchId(1), wanted(&[], true));
     assert_eq!(advance(&mut fetches, at(0)).len(), 1);
-    let until = fetches.deadline(&|_| None).expect("it waits");
+    let until = fetches.deadline().expect("it waits");
     let failed = Action::Fail(FetchId(1), Failure::NotHere);
     assert_eq!(advance(&mut fetches, until), [failed]);
     fetches.widened(FetchId(1), Some(found(&[2])));
@@ -290,7 +303,7 @@ proptest! {
                     }
                 }
             }
-            assert!(fetches.deadline(&|_| None).is_none_or(|until| until > at(now)));
+            assert!(fetches.deadline().is_none_or(|until| until > at(now)));
         };
         for op in ops {
             match op {
@@ -309,7 +322,7 @@ proptest! {
             settle(&mut fetches, &mut open, now);
         }
         // With nobody ever answering, all of them come to an end.
-        while let Some(until) = fetches.deadline(&|_| None) {
+        while let Some(until) = fetches.deadline() {
             now = u64::try_from((until - at(0)).as_millis()).expect("small");
             settle(&mut fetches, &mut open, now);
         }
