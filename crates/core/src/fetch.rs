@@ -73,7 +73,9 @@ enum State {
         since: Instant,
         look_at: Instant,
     },
-    Widening { until: Instant },
+    Widening {
+        until: Instant,
+    },
 }
 
 /// What to do for the fetches.
@@ -223,12 +225,7 @@ impl Fetches {
     }
 
     /// Starts a fetch that was taken from the queue.
-    fn start(
-        &mut self,
-        now: Instant,
-        id: FetchId,
-        linked: &dyn Fn(PeerId) -> bool,
-    ) -> Started {
+    fn start(&mut self, now: Instant, id: FetchId, linked: &dyn Fn(PeerId) -> bool) -> Started {
         let Some(fetch) = self.wanted.get_mut(&id) else {
             return Started::Gone;
         };

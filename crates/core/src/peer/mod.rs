@@ -120,10 +120,10 @@ impl Peer {
                     .share_changed(now, &mut self.catalogue, added, removed);
                 self.out.push_back(Output::Changed);
             }
-            Input::LookUp { ask, names, from } => {
-                self.lookups.insert(ask, Lookup::new(now, names, from));
+            Input::LookUp { ask, names, only } => {
+                self.lookups.insert(ask, Lookup::new(now, names, only));
             }
-            Input::Survey { ask, subject, from } => self.survey(now, ask, subject, from),
+            Input::Survey { ask, subject, only } => self.survey(now, ask, subject, only),
             Input::Fetch { fetch, wanted } => self.fetches.want(fetch, wanted),
             Input::Received {
                 fetch,

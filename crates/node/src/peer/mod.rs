@@ -23,10 +23,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use thorp_core::fetch::{Failure, FetchId, Wanted};
-use thorp_core::lookup::Outcome;
+use thorp_core::lookup::{Only, Outcome};
 use thorp_core::survey::{Findings, Subject};
-use thorp_wire::{Content, Name, PeerId};
 use thorp_wire::frame::{Holder, MemberRow};
+use thorp_wire::{Content, Name, PeerId};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
@@ -93,12 +93,12 @@ pub struct Peer {
 enum Request {
     LookUp {
         names: Vec<String>,
-        from: Option<String>,
+        only: Only,
         reply: oneshot::Sender<Outcome>,
     },
     Survey {
         subject: Subject,
-        from: Option<String>,
+        only: Only,
         /// Whether to add what this peer has itself.
         own_too: bool,
         reply: oneshot::Sender<Findings>,
@@ -206,21 +206,26 @@ impl Peer {
         }
     }
 
-    async fn look_up(&self, names: Vec<String>, from: Option<String>) -> Option<Outcome> {
-        self.ask(|reply| Request::LookUp { names, from, reply }).await
+    async fn look_up(&self, names: Vec<String>, only: Only) -> Option<Outcome> {
+        self.ask(|reply| Request::LookUp { names, only, reply })
+            .await
     }
 
-    async fn survey(&self, subject: Subject, from: Option<String>, own_too: bool) -> Option<Findings> {
+    async fn survey(&self, subject: Subject, only: Only, own_too: bool) -> Option<Findings> {
         let ask = self.ask(|reply| Request::Survey {
             subject,
-            from,
+            only,
             own_too,
             reply,
         });
         ask.await
     }
 
-    async fn fetch(&self, wanted: Wanted, delivery: Delivery) -> Result<(Holder, Stored), FetchError> {
+    async fn fetch(
+        &self,
+        wanted: Wanted,
+        delivery: Delivery,
+    ) -> Result<(Holder, Stored), FetchError> {
         let fetch = FetchId(self.last_fetch.fetch_add(1, Ordering::Relaxed));
         let mut waiting = Waiting {
             requests: &self.requests,
@@ -320,5 +325,7 @@ fn itself(setup: &Setup) -> Option<Holder> {
 
 /// The address to dial from: a node that listens on one address uses that one.
 fn source(listen: Option<SocketAddr>) -> Option<IpAddr> {
-    listen.map(|listen| listen.ip()).filter(|ip| !ip.is_unspecified())
+    listen
+        .map(|listen| listen.ip())
+        .filter(|ip| !ip.is_unspecified())
 }
