@@ -324,6 +324,7 @@ impl Peer {
     /// What is true whatever happens.
     fn check(&self) {
         self.catalogue.check();
+        self.wanted.check(&self.links);
         assert!(self.neighbours.len() <= self.config.max_neighbours);
         for (peer, _) in self.catalogue.listings() {
             assert!(peer == id(ME) || self.neighbours.contains(peer));
