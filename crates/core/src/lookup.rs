@@ -324,11 +324,12 @@ impl Lookup {
 
     /// Somebody will not answer.
     pub fn no_answer(&mut self, who: PeerId) {
-        if let Some(waiting) = self.stage.waiting() {
-            waiting.answered(who);
-            if let (Stage::Tracker(_), TrackerUse::Asked) = (&self.stage, self.tracker) {
-                self.tracker = TrackerUse::Unreachable;
-            }
+        let owed = self
+            .stage
+            .waiting()
+            .is_some_and(|waiting| waiting.answered(who));
+        if owed && matches!(self.stage, Stage::Tracker(_)) {
+            self.tracker = TrackerUse::Unreachable;
         }
     }
 

@@ -211,3 +211,6 @@ impl Survey {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

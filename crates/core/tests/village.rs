@@ -144,9 +144,10 @@ fn the_story_is_played_from_its_first_step_to_its_last() {
             village.tracker().catalogue().listing(id(two)).is_none()
         });
         assert!(tracker_took > TRACKER_INTERVAL);
-        village.until(NEIGHBOUR_INTERVAL * 3 - TRACKER_INTERVAL, |village| {
-            village.neighbours(three).is_empty()
-        });
+        village.until(
+            (NEIGHBOUR_INTERVAL * 3).saturating_sub(TRACKER_INTERVAL),
+            |village| village.neighbours(three).is_empty(),
+        );
         assert!(village.host(three).catalogue().listing(id(two)).is_none());
         village.run(SECOND);
         assert_eq!(

@@ -98,7 +98,7 @@ impl Peer {
         let peer = link.member.id;
         let granted = link.liveness.theirs();
         if link.member.tracker {
-            self.links.agree(id, granted);
+            self.links.agree(now, id, granted);
             self.home.up(id, peer);
             self.out.push_back(Output::Notice(Notice::TrackerUp));
             self.out.push_back(Output::Changed);

@@ -146,7 +146,6 @@ impl Peer {
 
     /// When to come back with [`Input::Tick`], if nothing happens before.
     pub fn next_deadline(&self) -> Option<Instant> {
-        let heard = |peer| self.last_heard(peer);
         let hashing = self.hashing.iter().map(|hashing| hashing.until);
         self.lookups
             .values()
@@ -157,7 +156,7 @@ impl Peer {
             .chain(self.home.next_dial())
             .chain(self.publisher.publish_at())
             .chain(self.publishing.next_release())
-            .chain(self.fetches.deadline(&heard))
+            .chain(self.fetches.deadline())
             .min()
     }
 
@@ -195,10 +194,6 @@ impl Peer {
 
     fn own_entry(&self, name: &Name) -> Option<Entry> {
         self.catalogue.listing(self.config.me.id)?.entry(name)
-    }
-
-    fn last_heard(&self, peer: PeerId) -> Option<Instant> {
-        Some(self.links.to(peer)?.1.liveness.last_heard())
     }
 }
 

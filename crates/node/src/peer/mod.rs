@@ -20,8 +20,9 @@ pub(crate) mod task;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use thorp_core::fetch::{Failure, Wanted};
+use thorp_core::fetch::{Failure, FetchId, Wanted};
 use thorp_core::lookup::Outcome;
 use thorp_core::survey::{Findings, Subject};
 use thorp_wire::{Content, Name, PeerId};
@@ -84,6 +85,7 @@ pub struct Peer {
     requests: mpsc::Sender<Request>,
     view: watch::Receiver<Arc<PeerView>>,
     home: Place,
+    last_fetch: Arc<AtomicU64>,
     itself: Arc<Option<Holder>>,
 }
 
@@ -102,10 +104,12 @@ enum Request {
         reply: oneshot::Sender<Findings>,
     },
     Fetch {
+        fetch: FetchId,
         wanted: Wanted,
         delivery: Delivery,
         reply: oneshot::Sender<Result<(Holder, Stored), FetchError>>,
     },
+    Abandon(FetchId),
     Member(PeerId, oneshot::Sender<Option<Holder>>),
     Neighbours(oneshot::Sender<Vec<MemberRow>>),
     Status(oneshot::Sender<Status>),
@@ -157,6 +161,7 @@ impl Peer {
             requests,
             view: view_in,
             home,
+            last_fetch: Arc::default(),
             itself: Arc::new(itself),
         };
         (peer, task)
@@ -216,12 +221,20 @@ impl Peer {
     }
 
     async fn fetch(&self, wanted: Wanted, delivery: Delivery) -> Result<(Holder, Stored), FetchError> {
+        let fetch = FetchId(self.last_fetch.fetch_add(1, Ordering::Relaxed));
+        let mut waiting = Waiting {
+            requests: &self.requests,
+            fetch: Some(fetch),
+        };
         let ask = self.ask(|reply| Request::Fetch {
+            fetch,
             wanted,
             delivery,
             reply,
         });
-        ask.await.unwrap_or(Err(FetchError::Stopping))
+        let result = ask.await;
+        waiting.fetch = None;
+        result.unwrap_or(Err(FetchError::Stopping))
     }
 
     /// A member to whom there is a link.
@@ -247,6 +260,21 @@ impl Peer {
     /// Where fetched files go, unless somewhere else is asked for.
     fn place(&self) -> Place {
         self.home.clone()
+    }
+}
+
+/// Somebody waits for a file. Whoever stops waiting does not want it any more.
+struct Waiting<'a> {
+    requests: &'a mpsc::Sender<Request>,
+    fetch: Option<FetchId>,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if let Some(fetch) = self.fetch {
+            // If the task has no time for this, the file is fetched in vain.
+            let _ = self.requests.try_send(Request::Abandon(fetch));
+        }
     }
 }
 

@@ -438,12 +438,11 @@ impl Task {
                 self.handle(Input::Survey { ask, subject, from });
             }
             Request::Fetch {
+                fetch,
                 wanted,
                 delivery,
                 reply,
             } => {
-                self.drop_abandoned();
-                let fetch = FetchId(self.number());
                 let pending = Pending {
                     delivery,
                     reply,
@@ -451,6 +450,10 @@ impl Task {
                 };
                 self.fetches.insert(fetch, pending);
                 self.handle(Input::Fetch { fetch, wanted });
+            }
+            Request::Abandon(fetch) => {
+                self.fetches.remove(&fetch);
+                self.handle(Input::Abandon { fetch });
             }
             Request::Member(id, reply) => answer(Some(reply), self.machine.member(id)),
             Request::Neighbours(reply) => answer(Some(reply), self.machine.neighbours().collect()),
@@ -475,16 +478,6 @@ impl Task {
             hashed: None,
         };
         files.map(variant).collect()
-    }
-
-    /// Stops fetching what nobody waits for any more.
-    fn drop_abandoned(&mut self) {
-        let abandoned = |(fetch, pending): (&FetchId, &Pending)| pending.reply.is_closed().then_some(*fetch);
-        let abandoned: Vec<FetchId> = self.fetches.iter().filter_map(abandoned).collect();
-        for fetch in abandoned {
-            self.fetches.remove(&fetch);
-            self.handle(Input::Abandon { fetch });
-        }
     }
 
     fn status(&self) -> Status {

@@ -1,0 +1,18 @@
+//! How the property tests are run.
+
+use proptest::prelude::ProptestConfig;
+use proptest::test_runner::RngSeed;
+
+/// This many cases, the same ones each time; others with `PROPTEST_RNG_SEED`
+/// and more of them with `PROPTEST_CASES`.
+pub fn cases(number: u32) -> ProptestConfig {
+    let mut config = ProptestConfig::default();
+    if std::env::var_os("PROPTEST_CASES").is_none() {
+        config.cases = number;
+    }
+    if matches!(config.rng_seed, RngSeed::Random) {
+        config.rng_seed = RngSeed::Fixed(3333);
+    }
+    config.failure_persistence = None;
+    config
+}
