@@ -24,7 +24,7 @@ use std::sync::Arc;
 use thorp_core::fetch::{Failure, Wanted};
 use thorp_core::lookup::Outcome;
 use thorp_core::survey::{Findings, Subject};
-use thorp_wire::{Content, Name, PeerId};
+use thorp_wire::{Content, Name, PeerId, merkle};
 use thorp_wire::frame::{Holder, MemberRow};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
@@ -268,6 +268,12 @@ impl Delivery {
     fn put(&self, content: Content, bytes: &[u8]) -> Result<Stored, StoreError> {
         let mtime = Some(self.mtime);
         if let Some(other) = &self.set_aside {
+            // Nothing makes way for what is not what was asked for.
+            if merkle::content_of(bytes) != content {
+                return Err(StoreError::Mismatch {
+                    path: self.place.path_of(&self.name),
+                });
+            }
             self.place.store().set_aside(&self.name, other)?;
         }
         match &self.place {
