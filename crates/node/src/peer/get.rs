@@ -34,14 +34,14 @@ const NOBODY: &str = "No peer is sharing this file now. Try again later.";
 pub(super) async fn run(peer: &Peer, get: Get, events: &Events) -> Result<Done, Failure> {
     let mut job = Job::new(peer, &get)?;
     for name in &get.names {
-        if looks_like_a_pattern(name) {
+        if is_a_pattern(name) {
             job.find_matching(peer, &get, name, events).await?;
         }
     }
     let names: BTreeSet<&String> = get
         .names
         .iter()
-        .filter(|name| !looks_like_a_pattern(name))
+        .filter(|name| !is_a_pattern(name))
         .collect();
     job.find_named(peer, &get, names.into_iter().cloned().collect(), events)
         .await?;
@@ -81,7 +81,7 @@ impl Job {
             Some(dir) => Place::Directory(Arc::new(directory(dir)?)),
             None => peer.place(),
         };
-        let single = get.names.len() == 1 && !looks_like_a_pattern(&get.names[0]);
+        let single = get.names.len() == 1 && !is_a_pattern(&get.names[0]);
         if (get.rename.is_some() || get.set_aside.is_some()) && !single {
             return Err(usage(
                 "Another name can be given to one file only. Ask for one file by its name.",
@@ -533,6 +533,12 @@ fn only(get: &Get) -> Only {
         from: get.from.clone(),
         root: get.root.clone(),
     }
+}
+
+/// Whether a text asks for whatever matches it. What looks like a pattern and is
+/// none (`photo [1`) can still be a file's name.
+fn is_a_pattern(text: &str) -> bool {
+    looks_like_a_pattern(text) && Pattern::new(text).is_ok()
 }
 
 fn directory(path: &Path) -> Result<Store, Failure> {

@@ -26,7 +26,7 @@ use thorp_core::fetch::{Failure, FetchId, Wanted};
 use thorp_core::lookup::{Only, Outcome};
 use thorp_core::survey::{Findings, Subject};
 use thorp_wire::frame::{Holder, MemberRow};
-use thorp_wire::{Content, Name, PeerId};
+use thorp_wire::{Content, Name, PeerId, merkle};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
@@ -301,6 +301,12 @@ impl Delivery {
     fn put(&self, content: Content, bytes: &[u8]) -> Result<Stored, StoreError> {
         let mtime = Some(self.mtime);
         if let Some(other) = &self.set_aside {
+            // Nothing makes way for what is not what was asked for.
+            if merkle::content_of(bytes) != content {
+                return Err(StoreError::Mismatch {
+                    path: self.place.path_of(&self.name),
+                });
+            }
             self.place.store().set_aside(&self.name, other)?;
         }
         match &self.place {

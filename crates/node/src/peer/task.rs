@@ -351,11 +351,12 @@ impl Task {
         let Some((fetch, content)) = self.expected.remove(&(link, request)) else {
             return;
         };
-        let Some(delivery) = self
+        // What is still waited for, that is.
+        let wanted = self
             .fetches
             .get(&fetch)
-            .map(|pending| pending.delivery.clone())
-        else {
+            .filter(|pending| !pending.reply.is_closed());
+        let Some(delivery) = wanted.map(|pending| pending.delivery.clone()) else {
             return;
         };
         let events = self.events.0.clone();
