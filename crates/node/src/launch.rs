@@ -12,11 +12,11 @@ use thorp_wire::MemberName;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use crate::addresses::{self, NetAddress, PEER_PORT, TRACKER_PORT};
+use crate::addresses::{self, ListenAddress, NetAddress, PEER_PORT, TRACKER_PORT};
 use crate::api::{Command, Done, ErrorKind, Event, Failure, Notice};
 use crate::authority::Authority;
 use crate::clock::Clock;
-use crate::config::{self, Config, ConfigError};
+use crate::config::{self, Config, ConfigError, Setting};
 use crate::dial::DialError;
 use crate::identity::{Identity, IdentityError, Membership};
 use crate::invite::Invite;
@@ -55,12 +55,12 @@ pub enum Group {
 pub struct Common {
     /// The state directory.
     pub state: PathBuf,
-    /// Settings that override `config.toml`: key, value, and where it was said.
-    pub settings: Vec<(String, String, String)>,
+    /// Settings that override `config.toml`, the last of a key counts.
+    pub settings: Vec<Setting>,
     /// What to call this machine; its host name, if nothing is said.
     pub name: Option<MemberName>,
-    /// Where to listen; the default, if nothing is said.
-    pub listen: Option<Listen>,
+    /// Where to listen; at the role's own port everywhere, if nothing is said.
+    pub listen: Option<ListenAddress>,
     /// What time it is.
     pub clock: Clock,
 }
@@ -184,7 +184,7 @@ pub async fn share(
     }
     let (membership, announced) =
         join_group(&common, &state, &identity, remembered, group, &notices).await?;
-    let listener = Listener::bind(common.listen.unwrap_or(Listen::PortOrNext(PEER_PORT))).await?;
+    let listener = listener(&common, Listen::PortOrNext(PEER_PORT)).await?;
     let listen = listener.address();
     let tls = MemberTls::new(&identity, &membership, common.clock.clone())?;
     let (sink, incoming) = mpsc::channel(INCOMING);
@@ -228,8 +228,7 @@ async fn share_with_tracker(
     notices: mpsc::Sender<Notice>,
 ) -> Result<RunningPeer, Failure> {
     let name = own_name(&common);
-    let listener =
-        Listener::bind(common.listen.unwrap_or(Listen::PortOrNext(TRACKER_PORT))).await?;
+    let listener = listener(&common, Listen::PortOrNext(TRACKER_PORT)).await?;
     let listen = listener.address();
     let office = Office::open(common.state.join(EMBEDDED), &name, &common.clock)?;
     let now = common.clock.wall();
@@ -314,7 +313,7 @@ pub async fn tracker(
         office.authority.set_open(true).map_err(other)?;
     }
     let open = office.authority.is_open();
-    let listener = Listener::bind(common.listen.unwrap_or(Listen::Port(TRACKER_PORT))).await?;
+    let listener = listener(&common, Listen::Port(TRACKER_PORT)).await?;
     let listen = listener.address();
     let (service, incoming) = office.service(&common.clock)?;
     let port = listener.serve(vec![service]);
@@ -693,10 +692,16 @@ fn answer_for(state: &StateDir, peer: &Peer) -> Result<Answering, LocalError> {
 
 fn settings(common: &Common) -> Result<Config, Failure> {
     let mut config = Config::load(&common.state.join(config::FILE))?;
-    for (key, value, origin) in &common.settings {
-        config.set(key, value, origin)?;
-    }
+    common
+        .settings
+        .iter()
+        .for_each(|setting| config.set(setting));
     Ok(config)
+}
+
+/// Listens where it was asked to, or else where `usual` says.
+async fn listener(common: &Common, usual: Listen) -> Result<Listener, ListenError> {
+    Listener::bind(common.listen.map_or(usual, |asked| usual.unless(asked))).await
 }
 
 fn own_name(common: &Common) -> MemberName {

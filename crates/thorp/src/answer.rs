@@ -14,9 +14,10 @@ use thorp_node::api::{AnswerSource, ErrorKind, Event, Failure, Fetched};
 use crate::exit::{Exit, Result, failure};
 use crate::listing::{self, Listing};
 use crate::out::{self, Flow};
-use crate::printable::{printable, printable_lines, quoted};
 use crate::progress::Bar;
+use crate::quoting::{printable_lines, quoted};
 use crate::units;
+use thorp_node::printable::printable;
 
 /// How to render.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

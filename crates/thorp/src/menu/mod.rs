@@ -9,7 +9,7 @@ use thorp_node::api::{ErrorKind, Event, Failure, Get, Notice, PeerView};
 
 use crate::conversation::{Conversation, Step};
 use crate::lines;
-use crate::printable::{printable_lines, quoted, unquoted};
+use crate::quoting::{printable_lines, quoted, unquoted};
 use crate::{answer, words};
 
 /// What the terminal has to do.

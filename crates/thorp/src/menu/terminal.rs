@@ -17,7 +17,7 @@ use thorp_node::api::{Command, Event, PeerView};
 use tokio::sync::mpsc;
 
 use super::{Effect, Menu};
-use crate::node_seam::{Answers, Peer};
+use crate::node::{Answers, Peer};
 use crate::out::Streams;
 use crate::progress::Bar;
 

@@ -9,8 +9,8 @@ use thorp_node::api::{TrackedFile, TrackedPeer};
 
 use super::fit::{self, clip, columns};
 use super::{Focus, Screen, Scroll};
-use crate::printable::printable;
 use crate::{lines, table, words};
+use thorp_node::printable::printable;
 
 /// The most lines of one row.
 const ROW_LINES: usize = 3;
@@ -86,9 +86,9 @@ impl Screen {
         match &self.notice {
             Some(notice) => notice.clone(),
             None if self.view.peers.is_empty() => {
-                format!("{}  {}", words::WAITING, lines::door(&self.door))
+                format!("{}  {}", words::WAITING, lines::hint(&self.door))
             }
-            None => lines::door(&self.door),
+            None => lines::hint(&self.door),
         }
     }
 
@@ -196,7 +196,7 @@ fn label(peer: &TrackedPeer) -> String {
     let address = printable(&peer.address);
     match &peer.name {
         Some(name) => format!("{address} {}", printable(name)),
-        None => address.into_owned(),
+        None => address.to_string(),
     }
 }
 
