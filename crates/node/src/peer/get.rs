@@ -21,6 +21,7 @@ use tokio::task::JoinSet;
 use crate::api::{
     AnswerSource, Done, ErrorKind, Event, Failure, Fetched, Get, Progress, Provenance,
 };
+use crate::share::IGNORE_FILE;
 use crate::store::{Replace, Store, StoreError, Target};
 
 use super::commands::{Events, milliseconds, stopping, tell};
@@ -186,6 +187,13 @@ impl Job {
                 .push(variant);
         }
         for (name, variants) in by_name {
+            if name.base() == IGNORE_FILE {
+                let message = format!(
+                    "{name} would change what is shared from here, and is left out. Ask for it by its name if you want it."
+                );
+                tell(events, Event::Note { message }).await;
+                continue;
+            }
             let planned = self
                 .choose(name.as_str(), variants, get, answer.clone(), events)
                 .await;

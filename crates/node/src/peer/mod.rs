@@ -25,7 +25,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use thorp_core::fetch::{Failure, FetchId, Wanted};
 use thorp_core::lookup::{Only, Outcome};
 use thorp_core::survey::{Findings, Subject};
-use thorp_wire::frame::{Holder, MemberRow};
+use thorp_wire::frame::{Holder, MemberRow, Variant};
 use thorp_wire::{Content, Name, PeerId, merkle};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
@@ -212,13 +212,20 @@ impl Peer {
     }
 
     async fn survey(&self, subject: Subject, only: Only, own_too: bool) -> Option<Findings> {
+        let wanted = subject.clone();
         let ask = self.ask(|reply| Request::Survey {
             subject,
             only,
             own_too,
             reply,
         });
-        ask.await
+        let mut findings = ask.await?;
+        if let Subject::Files(pattern) = wanted {
+            // Others answer what they like; nobody gets what was not asked for.
+            let meant = |file: &Variant| pattern.matches(&file.entry.name);
+            findings.files.retain(meant);
+        }
+        Some(findings)
     }
 
     async fn fetch(

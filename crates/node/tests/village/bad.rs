@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use thorp_core::links::HELLO_WITHIN;
-use thorp_node::api::{Command, ErrorKind, Get};
+use thorp_node::api::{Command, ErrorKind, Event, Get};
 use thorp_node::dial::Expected;
 use thorp_wire::frame::{
     Bytes, Find, Found, Hello, Holder, MAX_FRAME, Query, Reason, Refused, Update, Variant,
@@ -357,6 +357,88 @@ async fn a_neighbour_that_names_another_as_a_holder_gets_nobody_to_believe_it() 
         .failed(ErrorKind::Network);
     assert!(mallory.nobody_called());
     all_is_well(&elm).await;
+}
+
+#[tokio::test]
+async fn a_pattern_brings_nothing_that_it_does_not_match_and_no_rules() {
+    let (mut village, _oak, elm, mallory) = scene().await;
+    let mut wire = mallory.befriend(&elm).await;
+    elm.has_neighbour("mallory").await;
+    village.lose_tracker().await;
+    elm.sees("no tracker", |view| !view.tracker_connected).await;
+    let answer = elm.running.peer.command(Command::Get(named("dir/*")));
+    let question = wire.until("a Find", |frame| {
+        matches!(frame.body, Body::Find(_)).then_some(frame.request)
+    });
+    let request = question.await.expect("a question");
+    let variant = |name| Variant {
+        entry: entry(name, b"bytes"),
+        holders: vec![Holder {
+            id: mallory.id(),
+            name: None,
+            addresses: Vec::new(),
+            partial: false,
+        }],
+        hashed: None,
+    };
+    let names = [
+        ".bashrc",
+        ".thorpignore",
+        "dir/.thorpignore",
+        "dir/a/b",
+        "dir/good",
+        "other",
+    ];
+    let found = Found {
+        variants: names.into_iter().map(variant).collect(),
+        ..Found::default()
+    };
+    wire.answer(request, found).await;
+    let (request, _) = wire.asked_for().await;
+    wire.deliver(request, b"bytes").await;
+    let answer = super::support::answer(answer).await.done();
+    assert_eq!(answer.only_fetched().name, "dir/good");
+    let noted = |event: &Event| matches!(event, Event::Note { message } if message.contains(".thorpignore"));
+    assert!(answer.events.iter().any(noted), "{answer:?}");
+    assert_eq!(
+        files_in(&elm.dir).into_keys().collect::<Vec<_>>(),
+        ["dir/good"]
+    );
+}
+
+#[tokio::test]
+async fn whoever_asks_for_much_and_reads_nothing_is_cut_off() {
+    let village = Village::new().await;
+    let dir = village.share_of("oak");
+    for number in 0..100 {
+        write(&dir, &format!("{number:0>250}"), b"");
+    }
+    write(&dir, "honest", b"honest bytes");
+    let oak = village.peer("oak", &[]).await;
+    let elm = village.peer("elm", &[]).await;
+    let mallory = Mallory::join(&village, "mallory").await;
+    for to_tracker in [true, false] {
+        let mut wire = match to_tracker {
+            true => mallory.dial_tracker(&village).await,
+            false => mallory.dial_peer(&oak).await,
+        };
+        wire.greet(mallory.hello()).await;
+        let mut flood = Vec::new();
+        for request in 0..1000 {
+            let find = find(Query::Pattern("*".to_owned()));
+            Frame::with_request(RequestId(request), find)
+                .encode(&mut flood)
+                .expect("is a good frame");
+        }
+        wire.try_send(&flood).await;
+        all_is_well(&elm).await;
+        let mut answers = 0;
+        while let Some(frame) = wire.next().await {
+            answers += usize::from(matches!(frame.body, Body::Found(_)));
+        }
+        println!("{answers} of 1000 large answers before it was cut off");
+        assert!(answers < 1000);
+    }
 }
 
 #[tokio::test]

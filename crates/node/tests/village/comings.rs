@@ -1,6 +1,7 @@
 //! Starting, stopping, being killed, falling silent.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use thorp_node::addresses::NetAddress;
 use thorp_node::api::{AnswerSource, Command, ErrorKind, Get};
@@ -12,6 +13,7 @@ use thorp_wire::{Body, Frame};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 
+use super::counting::Hall;
 use super::mallory::{Mallory, entry, listing};
 use super::support::{Village, Villager, bytes, files_in, named, read, start, within, write};
 
@@ -156,7 +158,7 @@ async fn a_tracker_that_was_away_knows_everybody_again_and_neighbours_went_on_wi
     .await;
     village.lists("elm", 3).await;
     let (state, address) = (common.clone(), village.address());
-    within("the tracker to stop", replace_with_nothing(&mut village)).await;
+    village.lose_tracker().await;
     for peer in [&mut *oak, elm, ash] {
         peer.sees("the tracker to be gone", |view| !view.tracker_connected)
             .await;
@@ -178,14 +180,6 @@ async fn a_tracker_that_was_away_knows_everybody_again_and_neighbours_went_on_wi
     }
     elm.hears("Connected").await;
     elm.get_name("of ash").await.only_fetched();
-}
-
-/// Stops the tracker; a placeholder elsewhere takes its place in the struct.
-async fn replace_with_nothing(village: &mut Village) {
-    let (notices, _) = mpsc::channel(1);
-    let placeholder = launch::tracker(village.common("nobody", &[]), true, notices).await;
-    let tracker = std::mem::replace(&mut village.tracker, placeholder.expect("starts"));
-    tracker.stop("it is restarted").await;
 }
 
 #[tokio::test]
@@ -257,6 +251,7 @@ async fn a_peer_that_is_started_again_lists_what_it_has_now() {
     let elm = village.peer("elm", &[]).await;
     elm.get_name("a").await.only_fetched();
     oak.stop().await;
+    village.forgets("oak").await;
     std::fs::remove_file(village.share_of("oak").join("b")).expect("removes");
     let oak = village.peer("oak", &[("c", b"new")]).await;
     village.lists("oak", 2).await;
@@ -264,6 +259,19 @@ async fn a_peer_that_is_started_again_lists_what_it_has_now() {
     elm.get_name("b").await.failed(ErrorKind::NotFound);
     assert_eq!(read(&elm.dir, "c"), b"new");
     assert_eq!(files_in(&oak.dir).len(), 2);
+}
+
+#[tokio::test]
+async fn a_tracker_that_falls_silent_is_given_up_and_dialled_again() {
+    let mut hall = Hall::open().await;
+    let (mut oak, mut wire) = hall.newcomer("oak", Duration::from_millis(200)).await;
+    oak.hears("Connected").await;
+    // Not another word.
+    let reason = wire.closed().await.expect("a reason");
+    assert!(reason.contains("nothing heard"), "{reason}");
+    oak.hears("TrackerLost").await;
+    let _again = hall.greeted(Duration::from_secs(60)).await;
+    oak.hears("Connected").await;
 }
 
 #[tokio::test]

@@ -31,7 +31,7 @@ const LONG: Duration = Duration::from_secs(60);
 const SHORT: Duration = Duration::from_millis(300);
 
 /// A tracker by hand: it lets everybody in, and counts.
-struct Hall {
+pub struct Hall {
     address: SocketAddr,
     incoming: mpsc::Receiver<Incoming>,
     dir: TempDir,
@@ -39,7 +39,7 @@ struct Hall {
 }
 
 impl Hall {
-    async fn open() -> Self {
+    pub async fn open() -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let state = StateDir::open(dir.path().join("hall")).expect("a state directory");
         let authority = Arc::new(Authority::load_or_create(Arc::new(state)).expect("a CA"));
@@ -67,23 +67,20 @@ impl Hall {
         }
     }
 
-    /// A peer that shares so many files, and what it says here.
-    async fn peer(&mut self, files: usize) -> (Villager, Account) {
+    /// A peer with what is in the share already, and the link from it.
+    pub async fn newcomer(&mut self, name: &str, interval: Duration) -> (Villager, Wire) {
         let share = self.dir.path().join("share");
-        fs::create_dir(&share).expect("a directory");
-        fill(&share, "first", files);
+        fs::create_dir_all(&share).expect("a directory");
         let group = Group::Open(NetAddress::Ip(self.address));
-        let peer = start(
-            common(self.dir.path(), "oak", &[]),
-            &share,
-            share::Options::default(),
-            group,
-        )
-        .await;
-        let incoming = within("a link", self.incoming.recv())
-            .await
-            .expect("listens");
-        let mut wire = Wire::new(incoming.stream);
+        let common = common(self.dir.path(), name, &[]);
+        let peer = start(common, &share, share::Options::default(), group).await;
+        (peer, self.greeted(interval).await)
+    }
+
+    /// The next link, greeted with this interval.
+    pub async fn greeted(&mut self, interval: Duration) -> Wire {
+        let incoming = within("a link", self.incoming.recv()).await;
+        let mut wire = Wire::new(incoming.expect("listens").stream);
         let hello = Hello {
             oldest: VERSION,
             newest: VERSION,
@@ -93,13 +90,19 @@ impl Hall {
             applied: None,
             neighbour: false,
             visitor: false,
-            interval: millis(LONG),
+            interval: millis(interval),
         };
         wire.greet(hello).await;
-        let listed = BTreeMap::new();
+        wire
+    }
+
+    /// A peer that shares so many files, and what it says here.
+    async fn peer(&mut self, files: usize) -> (Villager, Account) {
+        fill(&self.dir.path().join("share"), "first", files);
+        let (peer, wire) = self.newcomer("oak", LONG).await;
         let mut account = Account {
             wire,
-            listed,
+            listed: BTreeMap::new(),
             seq: 0,
         };
         while account.hashed() < files {

@@ -67,6 +67,14 @@ impl Village {
         }
     }
 
+    /// Stops the tracker; one that nobody knows takes its place here.
+    pub async fn lose_tracker(&mut self) {
+        let (notices, _) = mpsc::channel(1);
+        let nobody = launch::tracker(self.common("nobody", &[]), true, notices).await;
+        let tracker = std::mem::replace(&mut self.tracker, nobody.expect("starts"));
+        within("the tracker to stop", tracker.stop("the test says so")).await;
+    }
+
     /// A directory for a test's own use.
     pub fn dir(&self, name: &str) -> PathBuf {
         let path = self.dir.path().join(name);

@@ -113,6 +113,74 @@ async fn a_thousand_files_come_with_one_glob() {
 }
 
 #[tokio::test]
+async fn hundreds_of_names_come_in_one_go_and_those_that_nobody_has_are_named() {
+    let village = Village::new().await;
+    let dir = village.share_of("oak");
+    for number in 0..600 {
+        write(&dir, &format!("{number}"), &bytes(number, 10));
+    }
+    let oak = village.peer("oak", &[]).await;
+    let elm = village.peer("elm", &[]).await;
+    let get = Get {
+        names: (0..=600).map(|number| number.to_string()).collect(),
+        ..Get::default()
+    };
+    let answer = elm.get(get).await;
+    answer.failed(ErrorKind::NotFound);
+    let failed = answer.events.iter().filter_map(|event| match event {
+        Event::Failed { name, .. } => Some(&**name),
+        _ => None,
+    });
+    let failed: Vec<&str> = failed.collect();
+    assert_eq!(failed, ["600"]);
+    assert!(files_in(&elm.dir) == files_in(&oak.dir));
+}
+
+#[tokio::test]
+async fn peers_that_fetch_from_each_other_at_once_all_get_what_they_want() {
+    let village = Village::new().await;
+    let names = ["oak", "elm", "ash", "fir"];
+    let mut peers = Vec::new();
+    for name in names {
+        peers.push(
+            village
+                .peer(name, &[(&format!("of {name}"), name.as_bytes())])
+                .await,
+        );
+    }
+    let mut gets = tokio::task::JoinSet::new();
+    for peer in &peers {
+        for name in names {
+            let get = Get {
+                dir: Some(village.dir("all")),
+                overwrite: true,
+                ..named(&format!("of {name}"))
+            };
+            if !peer.dir.ends_with(format!("{name}-share")) {
+                gets.spawn(super::support::answer(
+                    peer.running.peer.command(Command::Get(get)),
+                ));
+            }
+        }
+    }
+    for answer in gets.join_all().await {
+        answer.only_fetched();
+    }
+    for peer in &peers {
+        peer.sees("all the others", |view| {
+            view.neighbours.len() == names.len() - 1
+        })
+        .await;
+    }
+    for name in names {
+        assert_eq!(
+            read(&village.dir("all"), &format!("of {name}")),
+            name.as_bytes()
+        );
+    }
+}
+
+#[tokio::test]
 async fn equal_content_elsewhere_is_success_and_in_the_share_the_name_is_taken() {
     let village = Village::new().await;
     let _oak = village.peer("oak", &[("a.txt", b"one")]).await;
