@@ -6,7 +6,6 @@ use std::time::Duration;
 use thorp_node::addresses::NetAddress;
 use thorp_node::api::{AnswerSource, Command, ErrorKind, Get};
 use thorp_node::launch::{self, Common, Group};
-use thorp_node::listener::Listen;
 use thorp_node::share;
 use thorp_wire::frame::{Hello, Update};
 use thorp_wire::{Body, Frame};
@@ -125,7 +124,7 @@ async fn tracker_again(village: &mut Village, common: Common) {
 async fn a_tracker_that_was_away_knows_everybody_again_and_neighbours_went_on_without_it() {
     let mut village = Village::with(&SHORT).await;
     let common = Common {
-        listen: Some(Listen::Exactly(village.address())),
+        listen: Some(village.address().into()),
         ..village.common("hall", &SHORT)
     };
     let mut peers = Vec::new();
@@ -297,7 +296,7 @@ async fn a_state_directory_in_use_names_the_process_and_a_taken_port_the_port() 
         "{failure:?}"
     );
     let taken = Common {
-        listen: Some(Listen::Exactly(oak.address())),
+        listen: Some(oak.address().into()),
         ..village.common("elm", &[])
     };
     let failure = launch::share(taken, &dir, options(), group(), notices.clone())
@@ -310,7 +309,7 @@ async fn a_state_directory_in_use_names_the_process_and_a_taken_port_the_port() 
         "{failure:?}"
     );
     let taken = Common {
-        listen: Some(Listen::Exactly(oak.address())),
+        listen: Some(oak.address().into()),
         ..village.common("other-hall", &[])
     };
     let failure = launch::tracker(taken, true, notices.clone())

@@ -16,7 +16,6 @@ use thorp_node::api::{
 };
 use thorp_node::clock::Clock;
 use thorp_node::launch::{self, Common, Group, RunningPeer, RunningTracker};
-use thorp_node::listener::Listen;
 use thorp_node::share;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
@@ -222,18 +221,12 @@ pub async fn hears(notices: &mut mpsc::Receiver<Notice>, words: &str) {
 }
 
 pub fn common(dir: &Path, name: &str, settings: &[(&str, &str)]) -> Common {
-    let setting = |(key, value): &(&str, &str)| {
-        (
-            (*key).to_owned(),
-            (*value).to_owned(),
-            "the test".to_owned(),
-        )
-    };
+    let setting = |(key, value): &(&str, &str)| Setting::new(key, value, "the test").expect("a setting");
     Common {
         state: dir.join(format!("{name}-state")),
         settings: settings.iter().map(setting).collect(),
         name: Some(name.parse().expect("a name")),
-        listen: Some(Listen::Exactly("127.0.0.1:0".parse().expect("an address"))),
+        listen: Some("127.0.0.1:0".parse().expect("an address")),
         clock: Clock::system(),
     }
 }
