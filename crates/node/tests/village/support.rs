@@ -15,6 +15,7 @@ use thorp_node::api::{
     Status, TrackerView,
 };
 use thorp_node::clock::Clock;
+use thorp_node::config::Setting;
 use thorp_node::launch::{self, Common, Group, RunningPeer, RunningTracker};
 use thorp_node::share;
 use tokio::sync::{mpsc, watch};
@@ -221,7 +222,8 @@ pub async fn hears(notices: &mut mpsc::Receiver<Notice>, words: &str) {
 }
 
 pub fn common(dir: &Path, name: &str, settings: &[(&str, &str)]) -> Common {
-    let setting = |(key, value): &(&str, &str)| Setting::new(key, value, "the test").expect("a setting");
+    let setting =
+        |(key, value): &(&str, &str)| Setting::new(key, value, "the test").expect("a setting");
     Common {
         state: dir.join(format!("{name}-state")),
         settings: settings.iter().map(setting).collect(),
