@@ -22,8 +22,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, Wr
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
+use crate::certificate::CertificateError;
 use crate::clock::Clock;
-use crate::tls::CertificateError;
 
 /// What comes out of a link.
 #[derive(Debug)]

@@ -25,8 +25,9 @@ use tokio::time::{sleep, timeout};
 use tokio_rustls::{LazyConfigAcceptor, TlsStream};
 
 use crate::addresses::{ListenAddress, canonical};
+use crate::certificate::{CertificateError, Member, TRACKER_NAME};
 use crate::join::JoinService;
-use crate::tls::{self, ALPN_JOIN, ALPN_LINK, CertificateError, Member, MemberTls, TRACKER_NAME};
+use crate::tls::{self, ALPN_JOIN, ALPN_LINK, MemberTls};
 
 /// The first byte of a TLS handshake record.
 const TLS_HANDSHAKE: u8 = 0x16;

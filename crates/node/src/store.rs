@@ -22,7 +22,7 @@ use thiserror::Error;
 use thorp_wire::merkle::{self, Hasher};
 use thorp_wire::{Content, Name};
 
-use crate::share::Stamp;
+use crate::stamp::Stamp;
 
 /// A directory to put files into, and nothing outside it.
 pub struct Store {

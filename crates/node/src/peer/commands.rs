@@ -6,14 +6,11 @@ use thorp_core::lookup::Only;
 use thorp_core::matching::Pattern;
 use thorp_core::survey::{Findings, Subject};
 use thorp_wire::frame::MemberRow;
-use tokio::sync::mpsc;
 
 use crate::api::{Command, Done, ErrorKind, Event, Failure, PeerRow};
 
+use super::telling::{Events, milliseconds, stopping, tell};
 use super::{Peer, get, rows};
-
-/// Whoever asked, and what they are told.
-pub(super) type Events = mpsc::Sender<Event>;
 
 pub(super) async fn run(peer: &Peer, command: Command, events: Events) {
     let begun = Instant::now();
@@ -124,21 +121,5 @@ async fn warn_if_partial(findings: &Findings, events: &Events) {
         let message =
             "The tracker cannot be asked now: this is what the neighbours know.".to_owned();
         tell(events, Event::Note { message }).await;
-    }
-}
-
-/// If nobody listens any more, the job is dropped by whoever runs it.
-pub(super) async fn tell(events: &Events, event: Event) {
-    let _ = events.send(event).await;
-}
-
-pub(super) fn milliseconds(since: Instant) -> f64 {
-    since.elapsed().as_secs_f64() * 1000.0
-}
-
-pub(super) fn stopping() -> Failure {
-    Failure {
-        kind: ErrorKind::Unfinished,
-        message: "The peer is stopping. Start it again: thorp share".to_owned(),
     }
 }

@@ -24,7 +24,7 @@ use crate::api::{
 use crate::share::IGNORE_FILE;
 use crate::store::{Replace, Store, StoreError, Target};
 
-use super::commands::{Events, milliseconds, stopping, tell};
+use super::telling::{Events, milliseconds, stopping, tell};
 use super::{Delivery, FetchError, Peer, Place, rows};
 
 /// What `thorp` says when the name is taken already.

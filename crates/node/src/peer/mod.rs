@@ -6,6 +6,7 @@
 //! commands  what a person asks, answered event by event
 //! get       the longest of these: look up, choose, fetch, store
 //! rows      the machine's values in the words of the interface
+//! telling   what every answer is told with
 //! ```
 //!
 //! Everything that decides is in `thorp-core`. A [`Peer`] is a handle: cheap to
@@ -16,6 +17,7 @@ mod get;
 pub(crate) mod rows;
 mod serve;
 pub(crate) mod task;
+mod telling;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;

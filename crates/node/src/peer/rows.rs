@@ -10,9 +10,9 @@ use thorp_wire::frame::{Holder, MemberRow, Variant};
 
 use crate::addresses::NetAddress;
 use crate::api::{AnswerSource, FileRow, Member, Notice, PeerRow, Provenance};
-use crate::tls;
+use crate::certificate;
 
-pub(crate) fn member(member: tls::Member) -> links::Member {
+pub(crate) fn member(member: certificate::Member) -> links::Member {
     links::Member {
         id: member.id,
         name: member.name,

@@ -47,6 +47,8 @@ pub(crate) struct Task {
     changes: Option<mpsc::Receiver<ShareEvent>>,
     incoming: Option<mpsc::Receiver<Incoming>>,
     server: Option<Server>,
+    /// Links over which a file was sent.
+    served: mpsc::Receiver<LinkId>,
     links: HashMap<LinkId, LinkSender>,
     last_number: u64,
     lookups: HashMap<AskId, oneshot::Sender<Outcome>>,
@@ -74,9 +76,8 @@ struct Pending {
 }
 
 /// Something that was going on elsewhere has come to an end.
-pub(super) enum Event {
+enum Event {
     Dialled(Target, Result<Connected, String>),
-    Served(LinkId),
     Stored {
         fetch: FetchId,
         link: LinkId,
@@ -110,6 +111,7 @@ impl Task {
             Role::Visiting(_) => (None, None, None, None),
         };
         let events = mpsc::channel(EVENTS);
+        let served = mpsc::channel(EVENTS);
         let me = Me {
             id: tls.member().id,
             epoch: random(),
@@ -134,7 +136,8 @@ impl Task {
             listen,
             server: share
                 .clone()
-                .map(|share| Server::new(share, events.0.clone())),
+                .map(|share| Server::new(share, served.0.clone())),
+            served: served.1,
             itself,
             share,
             changes,
@@ -161,6 +164,7 @@ impl Task {
             tokio::select! {
                 Some((link, event)) = self.link_events.1.recv() => self.link_event(link, event),
                 Some(event) = self.events.1.recv() => self.event(event),
+                Some(link) = self.served.recv() => self.handle(Input::Served { link }),
                 Some(Incoming { stream, member, remote }) = next(&mut self.incoming) => {
                     self.connected(Connected { stream, member, address: remote }, false);
                 }
@@ -387,7 +391,6 @@ impl Task {
             Event::Dialled(target, Err(reason)) => {
                 self.handle(Input::DialFailed { target, reason })
             }
-            Event::Served(link) => self.handle(Input::Served { link }),
             Event::Stored {
                 fetch,
                 link,

@@ -17,7 +17,7 @@ use cap_std::fs::{Dir, DirEntry};
 use ignore::{IncrementalIgnore, WalkBuilder};
 use thorp_wire::Name;
 
-use super::stamp::Stamp;
+use crate::stamp::Stamp;
 use crate::store::is_part;
 
 /// The file in which a person lists what not to share, as for git.
