@@ -176,3 +176,6 @@ pub fn member_row(link: &Link, catalogue: &Catalogue) -> MemberRow {
         neighbours: neighbours[..neighbours.len().min(MemberRow::MAX_NEIGHBOURS)].to_vec(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -38,13 +38,20 @@ pub struct Wanted {
 
 /// All files that are wanted.
 ///
-/// Invariant: a fetch is either in `waiting` or in `under_way`, and `busy`
-/// counts those of the latter that are asked of each holder.
+/// Invariant: a fetch is in `under_way`, or in `waiting`, or in the crowds of
+/// all its holders that may be asked next; `busy` counts those under way that
+/// are asked of each holder. After [`advance`](Self::advance) nobody with a
+/// crowd has room for it. (Queues may also hold numbers of fetches that have
+/// started elsewhere or were dropped; they are passed over.)
 #[derive(Debug, Default)]
 pub struct Fetches {
     wanted: BTreeMap<FetchId, Fetch>,
     waiting: VecDeque<FetchId>,
-    under_way: BTreeSet<FetchId>,
+    /// Those that wait for a place at this holder or another, because all had
+    /// enough to do.
+    crowding: BTreeMap<PeerId, VecDeque<FetchId>>,
+    /// Those that somebody was asked for, and when to look at them.
+    under_way: BTreeSet<(Instant, FetchId)>,
     busy: BTreeMap<PeerId, usize>,
     /// Who sent something else than it listed. They are asked last.
     liars: BTreeSet<PeerId>,
@@ -63,8 +70,14 @@ struct Fetch {
 #[derive(Debug)]
 enum State {
     Waiting,
-    Asking { holder: PeerId, since: Instant },
-    Widening { until: Instant },
+    Asking {
+        holder: PeerId,
+        since: Instant,
+        look_at: Instant,
+    },
+    Widening {
+        until: Instant,
+    },
 }
 
 /// What to do for the fetches.
@@ -132,10 +145,8 @@ impl Fetches {
         let Some(fetch) = self.wanted.remove(&id) else {
             return false;
         };
-        match fetch.state {
-            State::Waiting => self.waiting.retain(|waiting| *waiting != id),
-            State::Asking { .. } | State::Widening { .. } => self.stopped(id, &fetch.state),
-        }
+        // Where it is queued its number stays, and is passed over in its turn.
+        self.stopped(id, &fetch.state);
         true
     }
 
@@ -197,37 +208,50 @@ impl Fetches {
     ) -> Vec<Action> {
         self.pass_over_the_silent(now, heard);
         let mut actions = Vec::new();
-        // Those whose holders have enough to do go to the end of the queue, so
-        // that others behind them come to idle holders.
-        let mut looked_at = 0;
-        while self.under_way.len() < AT_ONCE && looked_at < AT_ONCE.min(self.waiting.len()) {
-            let Some(id) = self.waiting.pop_front() else {
+        while self.under_way.len() < AT_ONCE {
+            let Some(id) = self.waiting.pop_front().or_else(|| self.next_of_a_crowd()) else {
                 break;
             };
-            if let Some(action) = self.start(now, id, linked) {
-                actions.push(action)
-            } else {
-                looked_at += 1;
-                self.waiting.push_back(id);
+            match self.start(now, id, linked) {
+                Started::With(action) => actions.push(action),
+                Started::Crowded(holders) => {
+                    for holder in holders {
+                        self.crowding.entry(holder).or_default().push_back(id);
+                    }
+                }
+                Started::Gone => {}
             }
         }
         actions
     }
 
-    /// When [`advance`](Self::advance) has something to do even if nothing happens.
-    pub fn deadline(&self, heard: &dyn Fn(PeerId) -> Option<Instant>) -> Option<Instant> {
-        self.awaited(heard).map(|(until, ..)| until).min()
+    /// The first that waits for a holder that has room again.
+    fn next_of_a_crowd(&mut self) -> Option<FetchId> {
+        let busy = &self.busy;
+        let has_room = |holder: &PeerId| busy.get(holder).is_none_or(|n| *n < AT_ONCE_FROM_ONE);
+        let mut crowds = self.crowding.iter_mut();
+        let (holder, crowd) = crowds.find(|(holder, _)| has_room(holder))?;
+        let holder = *holder;
+        let next = crowd.pop_front();
+        if crowd.is_empty() {
+            self.crowding.remove(&holder);
+        }
+        next
     }
 
-    /// Starts a fetch that was taken from the queue. Nothing where every
-    /// holder that is left has enough to do.
-    fn start(
-        &mut self,
-        now: Instant,
-        id: FetchId,
-        linked: &dyn Fn(PeerId) -> bool,
-    ) -> Option<Action> {
-        let fetch = self.wanted.get_mut(&id)?;
+    /// When [`advance`](Self::advance) has something to do even if nothing happens.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.under_way.first().map(|(look_at, _)| *look_at)
+    }
+
+    /// Starts a fetch that was taken from the queue.
+    fn start(&mut self, now: Instant, id: FetchId, linked: &dyn Fn(PeerId) -> bool) -> Started {
+        let Some(fetch) = self.wanted.get_mut(&id) else {
+            return Started::Gone;
+        };
+        if !matches!(fetch.state, State::Waiting) {
+            return Started::Gone;
+        }
         let (busy, liars) = (&self.busy, &self.liars);
         let burden = |holder: &Holder| {
             let files = busy.get(&holder.id).copied().unwrap_or(0);
@@ -244,64 +268,73 @@ impl Fetches {
             if !std::mem::take(&mut fetch.widen) {
                 let failure = fetch.failure.take().unwrap_or(Failure::NotHere);
                 self.wanted.remove(&id);
-                return Some(Action::Fail(id, failure));
+                return Started::With(Action::Fail(id, failure));
             }
-            fetch.state = State::Widening {
-                until: now + SILENT,
-            };
+            let until = now + SILENT;
+            fetch.state = State::Widening { until };
             let find = Find {
                 query: Query::Content(fetch.content),
                 hops: 1,
                 hash_now: false,
                 after: None,
             };
-            self.under_way.insert(id);
-            return Some(Action::Widen(id, find));
+            self.under_way.insert((until, id));
+            return Started::With(Action::Widen(id, find));
         };
         let (_, crowded, ..) = burden(&fetch.untried[easiest]);
         if crowded {
-            return None;
+            // Its place comes up with whichever of them has room first; but not
+            // with a liar, unless only liars are left.
+            let lies = |holder: &&Holder| liars.contains(&holder.id);
+            let all_lie = lies(&&fetch.untried[easiest]);
+            let next = fetch
+                .untried
+                .iter()
+                .filter(|holder| lies(holder) == all_lie);
+            return Started::Crowded(next.map(|holder| holder.id).collect());
         }
         let holder = fetch.untried.remove(easiest);
         fetch.tried.insert(holder.id);
+        let look_at = now + SILENT;
         fetch.state = State::Asking {
             holder: holder.id,
             since: now,
+            look_at,
         };
         *self.busy.entry(holder.id).or_default() += 1;
-        self.under_way.insert(id);
-        Some(Action::Get(id, holder, fetch.content))
+        self.under_way.insert((look_at, id));
+        Started::With(Action::Get(id, holder, fetch.content))
     }
 
+    /// Looks at those whose time has come. Who was heard in the meantime is
+    /// given more of it.
     fn pass_over_the_silent(&mut self, now: Instant, heard: &dyn Fn(PeerId) -> Option<Instant>) {
-        let late: Vec<_> = self
-            .awaited(heard)
-            .filter(|(until, ..)| *until <= now)
-            .map(|(_, id, holder)| (id, holder))
-            .collect();
-        for (id, holder) in late {
-            match holder {
-                Some(holder) => self.failed(id, holder, Failure::Silent(holder)),
-                None => self.widened(id, None),
+        while let Some((_, id)) = self.under_way.first().filter(|(at, _)| *at <= now).copied() {
+            let Some(fetch) = self.wanted.get_mut(&id) else {
+                self.under_way.pop_first();
+                continue;
+            };
+            match &mut fetch.state {
+                State::Asking {
+                    holder,
+                    since,
+                    look_at,
+                } => {
+                    let (holder, until) = (*holder, patience(*since, heard(*holder)));
+                    if until <= now {
+                        self.failed(id, holder, Failure::Silent(holder));
+                    } else {
+                        *look_at = until;
+                        self.under_way.pop_first();
+                        self.under_way.insert((until, id));
+                    }
+                }
+                State::Widening { .. } => self.widened(id, None),
+                State::Waiting => {
+                    self.under_way.pop_first();
+                }
             }
         }
-    }
-
-    /// Until when each fetch under way is waited for, and from whom: from
-    /// nobody, where it is the tracker that is asked.
-    fn awaited<'a>(
-        &'a self,
-        heard: &'a dyn Fn(PeerId) -> Option<Instant>,
-    ) -> impl Iterator<Item = (Instant, FetchId, Option<PeerId>)> + 'a {
-        self.under_way
-            .iter()
-            .filter_map(|id| match self.wanted.get(id)?.state {
-                State::Waiting => None,
-                State::Asking { holder, since } => {
-                    Some((patience(since, heard(holder)), *id, Some(holder)))
-                }
-                State::Widening { until } => Some((until, *id, None)),
-            })
     }
 
     fn wait_again(&mut self, id: FetchId) {
@@ -314,16 +347,33 @@ impl Fetches {
 
     /// Keeps the books when a fetch is no longer under way.
     fn stopped(&mut self, id: FetchId, state: &State) {
-        self.under_way.remove(&id);
-        if let State::Asking { holder, .. } = state
-            && let Some(busy) = self.busy.get_mut(holder)
-        {
+        let (look_at, holder) = match state {
+            State::Waiting => return,
+            State::Asking {
+                holder, look_at, ..
+            } => (*look_at, Some(*holder)),
+            State::Widening { until } => (*until, None),
+        };
+        self.under_way.remove(&(look_at, id));
+        let Some(holder) = holder else {
+            return;
+        };
+        if let Some(busy) = self.busy.get_mut(&holder) {
             *busy -= 1;
             if *busy == 0 {
-                self.busy.remove(holder);
+                self.busy.remove(&holder);
             }
         }
     }
+}
+
+/// What came of starting a fetch.
+enum Started {
+    With(Action),
+    /// Every holder that may be asked has enough to do: these are they.
+    Crowded(Vec<PeerId>),
+    /// It is not wanted any more, or is under way already.
+    Gone,
 }
 
 /// A holder is waited for as long as bytes keep coming from it, up to a limit:

@@ -26,5 +26,7 @@ pub mod neighbours;
 pub mod peer;
 pub mod publisher;
 pub mod survey;
+#[cfg(test)]
+mod testing;
 pub mod time;
 pub mod tracker;

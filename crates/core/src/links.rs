@@ -158,7 +158,7 @@ impl Links {
             watched: now,
         };
         self.all.insert(id, link);
-        self.watch(id);
+        self.watch(now, id);
         Hello {
             oldest: VERSION,
             newest: VERSION,
@@ -204,7 +204,7 @@ impl Links {
                 .expect(Duration::from_millis(hello.interval.into()));
             link.hello = Some(hello);
         }
-        self.watch(id);
+        self.watch(now, id);
         Greeted::Up { replaces }
     }
 
@@ -269,12 +269,12 @@ impl Links {
     }
 
     /// From now on both ends promise this interval.
-    pub fn agree(&mut self, id: LinkId, interval: Duration) {
+    pub fn agree(&mut self, now: Instant, id: LinkId, interval: Duration) {
         if let Some(link) = self.all.get_mut(&id) {
             link.liveness.promise(interval);
             link.liveness.expect(interval);
         }
-        self.watch(id);
+        self.watch(now, id);
     }
 
     /// A number for a question on this link.
@@ -307,7 +307,7 @@ impl Links {
                 link.liveness.said(now);
                 due.silent.push(id);
             }
-            self.watch(id);
+            self.watch(now, id);
         }
         due
     }
@@ -317,12 +317,13 @@ impl Links {
         Some(self.watch.first()?.0)
     }
 
-    fn watch(&mut self, id: LinkId) {
+    /// From now on, `now` is the earliest to look at a link: a deadline that an
+    /// agreement moved into the past was not missed.
+    fn watch(&mut self, now: Instant, id: LinkId) {
         if let Some(link) = self.all.get_mut(&id) {
             self.watch.remove(&(link.watched, id));
-            link.watched = link
-                .lost_at()
-                .min(link.speak_at().unwrap_or(link.lost_at()));
+            let deadline = link.speak_at().unwrap_or(link.lost_at());
+            link.watched = deadline.min(link.lost_at()).max(now);
             self.watch.insert((link.watched, id));
         }
     }

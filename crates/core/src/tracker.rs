@@ -212,7 +212,7 @@ impl Tracker {
         let epoch = hello.epoch;
         match self.links.greeted(now, id, hello) {
             Greeted::Up { replaces } => {
-                self.links.agree(id, self.interval);
+                self.links.agree(now, id, self.interval);
                 self.begin(id, epoch);
                 if let Some(old) = replaces {
                     self.close(old, "replaced by a newer link");
@@ -225,15 +225,16 @@ impl Tracker {
         }
     }
 
-    /// Whoever comes with a new link gets a new chance to be listed, and after
-    /// a restart begins with nothing.
+    /// Whoever comes with a new link gets a new chance to be listed. After a
+    /// restart it begins with nothing, and a visitor has nothing.
     fn begin(&mut self, id: LinkId, epoch: u64) {
-        let Some(peer) = self.links.get(id).map(|link| link.member.id) else {
+        let Some(link) = self.links.get(id) else {
             return;
         };
+        let (peer, visitor) = (link.member.id, link.is_visitor());
         self.unlisted.remove(&peer);
         let known = self.catalogue.position(peer);
-        if known.is_some_and(|position| position.epoch != epoch) {
+        if visitor || known.is_some_and(|position| position.epoch != epoch) {
             self.catalogue.forget(peer);
         }
     }

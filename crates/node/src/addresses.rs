@@ -50,7 +50,9 @@ impl NetAddress {
             return Ok(Self::Ip((ip, default_port).into()));
         }
         if let Some(rest) = text.strip_prefix('[') {
-            let (ip, port) = rest.split_once(']').ok_or_else(|| wrong("the bracket is not closed"))?;
+            let (ip, port) = rest
+                .split_once(']')
+                .ok_or_else(|| wrong("the bracket is not closed"))?;
             let ip: Ipv6Addr = ip
                 .parse()
                 .map_err(|_| wrong("what is in the brackets is not an IPv6 address"))?;
@@ -67,7 +69,8 @@ impl NetAddress {
         };
         match host.parse::<IpAddr>() {
             Ok(ip) => Ok(Self::Ip((ip, port).into())),
-            Err(_) => Self::host(host, port).map_err(|_| wrong("it is neither an IP address nor a host name")),
+            Err(_) => Self::host(host, port)
+                .map_err(|_| wrong("it is neither an IP address nor a host name")),
         }
     }
 
@@ -165,13 +168,21 @@ impl FromStr for ListenAddress {
         if let Ok(both) = text.parse::<SocketAddr>() {
             return Ok(at(both.ip(), Some(both.port())));
         }
-        let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
+        let bare = text
+            .strip_prefix('[')
+            .and_then(|text| text.strip_suffix(']'));
         if let Ok(ip) = bare.unwrap_or(text).parse() {
             return Ok(at(ip, None));
         }
         match text.strip_prefix(':').unwrap_or(text).parse() {
-            Ok(port) => Ok(Self { ip: None, port: Some(port) }),
-            Err(_) => Err(AddressError::new(text, "ADDR:PORT is wanted, such as 0.0.0.0:3333 or [::]:3333")),
+            Ok(port) => Ok(Self {
+                ip: None,
+                port: Some(port),
+            }),
+            Err(_) => Err(AddressError::new(
+                text,
+                "ADDR:PORT is wanted, such as 0.0.0.0:3333 or [::]:3333",
+            )),
         }
     }
 }
@@ -206,7 +217,10 @@ pub struct AddressError {
 
 impl AddressError {
     fn new(text: &str, why: &'static str) -> Self {
-        Self { text: text.into(), why }
+        Self {
+            text: text.into(),
+            why,
+        }
     }
 }
 

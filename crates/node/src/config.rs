@@ -187,7 +187,9 @@ impl Setting {
     /// says nothing.
     ///
     /// `variable` looks one up: `|name| std::env::var(name).ok()`.
-    pub fn from_environment(variable: impl Fn(&str) -> Option<String>) -> Result<Vec<Self>, ConfigError> {
+    pub fn from_environment(
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<Vec<Self>, ConfigError> {
         let mut settings = Vec::new();
         for name in Config::keys() {
             let origin = Config::variable(name);
@@ -326,10 +328,7 @@ mod tests {
                 "config.toml: there is no setting `lookup.hop`",
             ),
             ("verbose = true", "there is no setting `verbose`"),
-            (
-                "lookup.hops = 2",
-                "`lookup.hops` takes 0 or 1, not 2",
-            ),
+            ("lookup.hops = 2", "`lookup.hops` takes 0 or 1, not 2"),
             (
                 "neighbours.max = -1",
                 "`neighbours.max` takes a number from 0 to 1024, not -1",
@@ -359,10 +358,18 @@ mod tests {
         let mut config = Config::default();
         let settings = Setting::from_environment(variable).expect("is right");
         settings.iter().for_each(|setting| config.set(setting));
-        assert_eq!((config.max_neighbours, config.share_hidden, config.hops), (8, true, 1));
+        assert_eq!(
+            (config.max_neighbours, config.share_hidden, config.hops),
+            (8, true, 1)
+        );
         let variable = |name: &str| (name == "THORP_SHARE_HIDDEN").then(|| "maybe".into());
-        let error = Setting::from_environment(variable).expect_err("is wrong").to_string();
-        assert_eq!(error, "THORP_SHARE_HIDDEN: `share.hidden` takes true or false, not \"maybe\"");
+        let error = Setting::from_environment(variable)
+            .expect_err("is wrong")
+            .to_string();
+        assert_eq!(
+            error,
+            "THORP_SHARE_HIDDEN: `share.hidden` takes true or false, not \"maybe\""
+        );
     }
 
     #[test]
@@ -372,7 +379,11 @@ mod tests {
             config.set(&Setting::new("interval.tracker_ms", value, "--set").expect("is right"));
         }
         assert_eq!(config.tracker_interval, Duration::from_millis(500));
-        for (key, value) in [("lookup.hop", "1"), ("lookup.hops", "true"), ("interval.tracker_ms", "1")] {
+        for (key, value) in [
+            ("lookup.hop", "1"),
+            ("lookup.hops", "true"),
+            ("interval.tracker_ms", "1"),
+        ] {
             assert!(Setting::new(key, value, "--set").is_err(), "{key}={value}");
         }
     }

@@ -121,7 +121,12 @@ impl RunningPeer {
 
     /// Waits until somebody else has stopped it.
     pub async fn ended(self) {
-        let Self { tasks, held, tracker, .. } = self;
+        let Self {
+            tasks,
+            held,
+            tracker,
+            ..
+        } = self;
         let mut tasks = tasks.into_iter();
         if let Some(peer) = tasks.next() {
             // The peer is what was asked for; without it the tracker goes too.
@@ -177,7 +182,8 @@ pub async fn share(
     if matches!(group, Group::Remembered) && (remembered.is_none() || own_tracker.exists()) {
         return share_with_tracker(common, config, identity, (share, changes), held, notices).await;
     }
-    let (membership, announced) = join_group(&common, &state, &identity, remembered, group, &notices).await?;
+    let (membership, announced) =
+        join_group(&common, &state, &identity, remembered, group, &notices).await?;
     let listener = listener(&common, Listen::PortOrNext(PEER_PORT)).await?;
     let listen = listener.address();
     let tls = MemberTls::new(&identity, &membership, common.clock.clone())?;
@@ -227,7 +233,10 @@ async fn share_with_tracker(
     let office = Office::open(common.state.join(EMBEDDED), &name, &common.clock)?;
     let now = common.clock.wall();
     let membership = Membership {
-        certificate: office.authority.local_certificate(&identity, &name, now).map_err(other)?,
+        certificate: office
+            .authority
+            .local_certificate(&identity, &name, now)
+            .map_err(other)?,
         ca: office.authority.ca(),
         trackers: vec![NetAddress::Ip(nearby(listen))],
     };
@@ -271,7 +280,8 @@ async fn share_with_tracker(
         false => Some(office.invite(1, INVITE_VALIDITY, listen, &common.clock)?),
     };
     held._sockets.push(answer_for(&state, &peer)?);
-    held._sockets.push(office.answer(&tracker, listen, &common.clock)?);
+    held._sockets
+        .push(office.answer(&tracker, listen, &common.clock)?);
     held._states.push(office.state);
     Ok(RunningPeer {
         peer,
@@ -291,7 +301,11 @@ async fn share_with_tracker(
 pub const INVITE_VALIDITY: Duration = Duration::from_secs(24 * 3600);
 
 /// Starts a tracker alone. With `open`, whoever asks is let in from now on.
-pub async fn tracker(common: Common, open: bool, notices: mpsc::Sender<Notice>) -> Result<RunningTracker, Failure> {
+pub async fn tracker(
+    common: Common,
+    open: bool,
+    notices: mpsc::Sender<Notice>,
+) -> Result<RunningTracker, Failure> {
     let config = settings(&common)?;
     let name = own_name(&common);
     let office = Office::open(common.state.clone(), &name, &common.clock)?;
@@ -342,7 +356,10 @@ pub async fn ask(
         Ok(events) => return Ok(events),
         Err(state) => Arc::new(state),
     };
-    if matches!(command, Command::Neighbours | Command::Status | Command::Stop | Command::Invite { .. }) {
+    if matches!(
+        command,
+        Command::Neighbours | Command::Status | Command::Stop | Command::Invite { .. }
+    ) {
         return Err(Failure {
             kind: ErrorKind::Other,
             message: format!(
@@ -380,7 +397,9 @@ pub async fn join(common: Common, invite: Invite) -> Result<MemberName, Failure>
     let membership = join::join(&Ticket::from(invite), &identity, wanted, &common.clock).await?;
     membership.save(&state)?;
     let member = membership.member();
-    Ok(member.and_then(|member| member.name).unwrap_or_else(|| own_name(&common)))
+    Ok(member
+        .and_then(|member| member.name)
+        .unwrap_or_else(|| own_name(&common)))
 }
 
 /// Makes an invite, in the first of these state directories that has a CA.
@@ -401,7 +420,10 @@ pub async fn invite(states: &[PathBuf], uses: u32, validity: Duration) -> Result
             }
         }
     }
-    let places: Vec<_> = states.iter().map(|state| state.display().to_string()).collect();
+    let places: Vec<_> = states
+        .iter()
+        .map(|state| state.display().to_string())
+        .collect();
     Err(Failure {
         kind: ErrorKind::Other,
         message: format!(
@@ -442,7 +464,10 @@ impl Office {
         })
     }
 
-    fn service(&self, clock: &Clock) -> Result<(Service, mpsc::Receiver<crate::listener::Incoming>), Failure> {
+    fn service(
+        &self,
+        clock: &Clock,
+    ) -> Result<(Service, mpsc::Receiver<crate::listener::Incoming>), Failure> {
         let authority = Arc::clone(&self.authority);
         let join = JoinService::new(&self.identity, &self.membership, authority, clock.clone())?;
         let (sink, incoming) = mpsc::channel(INCOMING);
@@ -454,17 +479,29 @@ impl Office {
         Ok((service, incoming))
     }
 
-    fn invite(&self, uses: u32, validity: Duration, listen: SocketAddr, clock: &Clock) -> Result<String, Failure> {
+    fn invite(
+        &self,
+        uses: u32,
+        validity: Duration,
+        listen: SocketAddr,
+        clock: &Clock,
+    ) -> Result<String, Failure> {
         invite_line(&self.authority, uses, validity, listen, clock)
     }
 
     /// Answers those who ask this tracker from its own machine.
-    fn answer(&self, tracker: &Tracker, listen: SocketAddr, clock: &Clock) -> Result<Answering, LocalError> {
+    fn answer(
+        &self,
+        tracker: &Tracker,
+        listen: SocketAddr,
+        clock: &Clock,
+    ) -> Result<Answering, LocalError> {
         let (tracker, clock) = (tracker.clone(), clock.clone());
         let authority = Arc::clone(&self.authority);
         local::answer(self.state.path(), move |command| {
             let (events, receiver) = mpsc::channel(4);
-            let (tracker, clock, authority) = (tracker.clone(), clock.clone(), Arc::clone(&authority));
+            let (tracker, clock, authority) =
+                (tracker.clone(), clock.clone(), Arc::clone(&authority));
             tokio::spawn(async move {
                 let end = match command {
                     Command::Status => tracker.status().await.map(Event::Tracker).ok_or_else(stopping),
@@ -497,7 +534,13 @@ impl Office {
 fn with_end(answer: Result<Event, Failure>) -> Vec<Event> {
     match answer {
         Ok(end @ Event::Done(_)) => vec![end],
-        Ok(event) => vec![event, Event::Done(Done { count: 1, ..Done::default() })],
+        Ok(event) => vec![
+            event,
+            Event::Done(Done {
+                count: 1,
+                ..Done::default()
+            }),
+        ],
         Err(failure) => vec![Event::Error(failure)],
     }
 }
@@ -510,9 +553,14 @@ fn invite_line(
     clock: &Clock,
 ) -> Result<String, Failure> {
     let invite = Invite {
-        trackers: addresses::own(listen).into_iter().map(NetAddress::Ip).collect(),
+        trackers: addresses::own(listen)
+            .into_iter()
+            .map(NetAddress::Ip)
+            .collect(),
         ca: authority.ca(),
-        token: authority.invite(uses, validity, clock.wall()).map_err(other)?,
+        token: authority
+            .invite(uses, validity, clock.wall())
+            .map_err(other)?,
     };
     Ok(invite.to_string())
 }
@@ -561,7 +609,8 @@ async fn visit(
     };
     // A visitor's user waits for an answer and is told nothing else.
     let (notices, _) = mpsc::channel(1);
-    let (membership, announced) = join_group(&common, &state, &identity, remembered, group, &notices).await?;
+    let (membership, announced) =
+        join_group(&common, &state, &identity, remembered, group, &notices).await?;
     let setup = peer::Setup {
         tls: MemberTls::new(&identity, &membership, common.clock.clone())?,
         trackers: membership.trackers,
@@ -603,7 +652,8 @@ async fn join_group(
         (Group::Remembered, None) => {
             return Err(Failure {
                 kind: ErrorKind::NotAMember,
-                message: "This machine is not a member of a group yet. Join one: thorp join".to_owned(),
+                message: "This machine is not a member of a group yet. Join one: thorp join"
+                    .to_owned(),
             });
         }
         (Group::Invited(invite), _) => Ticket::from(invite),
@@ -642,7 +692,10 @@ fn answer_for(state: &StateDir, peer: &Peer) -> Result<Answering, LocalError> {
 
 fn settings(common: &Common) -> Result<Config, Failure> {
     let mut config = Config::load(&common.state.join(config::FILE))?;
-    common.settings.iter().for_each(|setting| config.set(setting));
+    common
+        .settings
+        .iter()
+        .for_each(|setting| config.set(setting));
     Ok(config)
 }
 
@@ -687,7 +740,15 @@ macro_rules! other_failures {
         })*
     };
 }
-other_failures!(IdentityError, ListenError, LocalError, ShareError, StateError, StoreError, TlsError);
+other_failures!(
+    IdentityError,
+    ListenError,
+    LocalError,
+    ShareError,
+    StateError,
+    StoreError,
+    TlsError
+);
 
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
@@ -702,15 +763,23 @@ impl From<JoinError> for Failure {
     fn from(error: JoinError) -> Self {
         let kind = match &error {
             JoinError::Refused { .. } => ErrorKind::NotAMember,
-            JoinError::Dial(DialError::Certificate { .. }) | JoinError::Certificate(_) => ErrorKind::NotAMember,
-            JoinError::Dial(_) | JoinError::Address(_) | JoinError::Broken(..) | JoinError::Odd(..) => {
-                ErrorKind::Network
+            JoinError::Dial(DialError::Certificate { .. }) | JoinError::Certificate(_) => {
+                ErrorKind::NotAMember
             }
-            JoinError::Clock { .. } | JoinError::Identity(_) | JoinError::Tls(_) => ErrorKind::Other,
+            JoinError::Dial(_)
+            | JoinError::Address(_)
+            | JoinError::Broken(..)
+            | JoinError::Odd(..) => ErrorKind::Network,
+            JoinError::Clock { .. } | JoinError::Identity(_) | JoinError::Tls(_) => {
+                ErrorKind::Other
+            }
         };
         let message = match &error {
             JoinError::Refused { text, .. } => {
-                format!("the tracker refused: {}", thorp_wire::printable::printable(text))
+                format!(
+                    "the tracker refused: {}",
+                    thorp_wire::printable::printable(text)
+                )
             }
             JoinError::Dial(DialError::Unreachable { .. }) => format!(
                 "the tracker is out of reach: {error}. Check its address and port, and that it is running there (thorp tracker, or thorp share where the group was made)"

@@ -620,7 +620,7 @@ mod tests {
     fn get(id: u32) -> Frame {
         let content = Content {
             length: 7,
-            root: Root::EMPTY,
+            root: Root::new([7; 32]),
         };
         Frame::with_request(RequestId(id), Get { content })
     }

@@ -274,7 +274,11 @@ impl Store {
     pub fn set_aside(&self, name: &Name, base: &str) -> Result<(), StoreError> {
         let other = match name.with_base(base) {
             Ok(other) if !base.contains('/') => other,
-            _ => return Err(StoreError::NameTooLong { path: self.path.join(base) }),
+            _ => {
+                return Err(StoreError::NameTooLong {
+                    path: self.path.join(base),
+                });
+            }
         };
         if self.check(name)? == Target::Free {
             return Ok(());

@@ -77,7 +77,7 @@ fn signals_are_sent_by_name() {
 #[should_panic(expected = "waited for nothing, but it ended")]
 fn nobody_waits_for_the_dead() {
     let running = Running::start("true", Command::new("true"));
-    running.wait_until("nothing", Duration::from_secs(3600), |_| None::<()>);
+    running.wait_until("nothing", Duration::from_hours(1), |_| None::<()>);
 }
 
 /// This very program, on a host, so that nothing else needs to be installed.

@@ -119,6 +119,10 @@ fn the_story_with_a_hop() {
     play("the_story_with_a_hop", 1);
 }
 
+#[allow(
+    clippy::too_many_lines,
+    reason = "a story is told from its first line to its last"
+)]
 fn play(test: &str, hops: u8) {
     let address = |text: &str| text.parse::<Ipv4Addr>().unwrap();
     let addresses = [address(PEER_1), address(PEER_2), address(PEER_3)];

@@ -1,1 +1,308 @@
+//! The catalogue against a model that looks at everything each time.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use super::*;
+use crate::matching::fit;
+
+/// Few names, so that they meet: in folders, with folders, composed and decomposed.
+const NAMES: [&str; 14] = [
+    "a",
+    "b",
+    "d/a",
+    "d/b",
+    "d/.a",
+    "d/!x",
+    "d/e/a",
+    "d-/a",
+    "\u{fc}",
+    "u\u{308}",
+    "d/u\u{308}",
+    "d/\u{fc}",
+    "u\u{308}/a",
+    "\u{fc}/a",
+];
+const PATTERNS: [&str; 12] = [
+    "*", "a", "d/*", "d/.*", "d/**", "**/a", "d/e/a", "d*/a", "[ab]", "x/*", "{a,d/a}", "\u{fc}/*",
+];
+
+type Model = BTreeMap<PeerId, (Position, BTreeMap<Name, (u64, Option<Root>)>)>;
+
+#[derive(Clone, Debug)]
+enum Op {
+    Full(u8, Vec<(usize, u8)>),
+    Delta {
+        peer: u8,
+        fits: bool,
+        added: Vec<(usize, u8)>,
+        removed: Vec<usize>,
+    },
+    Forget(u8),
+}
+
+fn ops() -> impl Strategy<Value = Vec<Op>> {
+    let entries = || vec((0..NAMES.len(), 0..4u8), 0..6);
+    let op = prop_oneof![
+        2 => (0..4u8, entries()).prop_map(|(peer, entries)| Op::Full(peer, entries)),
+        4 => (0..4u8, any::<bool>(), entries(), vec(0..NAMES.len(), 0..4)).prop_map(
+            |(peer, fits, added, removed)| Op::Delta { peer, fits, added, removed }
+        ),
+        1 => (0..4u8).prop_map(Op::Forget),
+    ];
+    vec(op, 1..25)
+}
+
+fn name(i: usize) -> Name {
+    NAMES[i].parse().expect("a name")
+}
+
+fn id(n: u8) -> PeerId {
+    PeerId::new([n; 32])
+}
+
+/// Content 0 is one that nobody has hashed.
+fn entry((i, content): (usize, u8)) -> Entry {
+    Entry {
+        name: name(i),
+        length: u64::from(content / 2),
+        mtime: 0,
+        root: (content > 0).then(|| Root::new([content; 32])),
+    }
+}
+
+fn full(entries: Vec<Entry>) -> Update {
+    Update {
+        since: None,
+        added: entries,
+        ..Update::heartbeat(1)
+    }
+}
+
+fn generous() -> Bounds {
+    Bounds {
+        entries: 1000,
+        bytes: 1 << 30,
+    }
+}
+
+/// Does the same to both, and returns whether they agree on what came of it.
+fn apply(op: Op, catalogue: &mut Catalogue, model: &mut Model) {
+    let facts = |entry: &Entry| (entry.name.clone(), (entry.length, entry.root));
+    match op {
+        Op::Full(peer, entries) => {
+            let entries: Vec<Entry> = entries.into_iter().map(entry).collect();
+            let files = entries.iter().map(facts).collect();
+            model.insert(id(peer), (Position { epoch: 7, seq: 1 }, files));
+            assert_eq!(catalogue.apply(id(peer), 7, full(entries)), Applied::Yes);
+        }
+        Op::Delta {
+            peer,
+            fits,
+            added,
+            removed,
+        } => {
+            let known = model.get_mut(&id(peer));
+            let at = known.as_ref().map_or(0, |(position, _)| position.seq);
+            let since = if fits { at } else { at + 1 };
+            let update = Update {
+                since: Some(since),
+                added: added.into_iter().map(entry).collect(),
+                removed: removed.into_iter().map(name).collect(),
+                ..Update::heartbeat(at + 1)
+            };
+            let expected = match known {
+                Some((position, files)) if fits => {
+                    position.seq += 1;
+                    for name in &update.removed {
+                        files.remove(name);
+                    }
+                    files.extend(update.added.iter().map(facts));
+                    Applied::Yes
+                }
+                _ => Applied::NeedsFull,
+            };
+            assert_eq!(catalogue.apply(id(peer), 7, update), expected);
+        }
+        Op::Forget(peer) => {
+            model.remove(&id(peer));
+            catalogue.forget(id(peer));
+        }
+    }
+}
+
+/// Files as a set that does not depend on the order of contents and holders.
+type Seen = BTreeSet<(Name, u64, Option<Root>, BTreeSet<PeerId>)>;
+
+fn seen(files: impl IntoIterator<Item = File>) -> Seen {
+    let row = |file: File| {
+        let holders: BTreeSet<PeerId> = file.holders.into_iter().collect();
+        (file.entry.name, file.entry.length, file.entry.root, holders)
+    };
+    files.into_iter().map(row).collect()
+}
+
+/// What the model says of the names that are wanted, held by those allowed.
+fn expected(model: &Model, among: Among<'_>, wanted: impl Fn(&Name) -> bool) -> Seen {
+    let mut files: BTreeMap<(Name, u64, Option<Root>), BTreeSet<PeerId>> = BTreeMap::new();
+    for (peer, (_, entries)) in model.iter().filter(|(peer, _)| among(**peer)) {
+        for (name, (length, root)) in entries.iter().filter(|(name, _)| wanted(name)) {
+            let key = (name.clone(), *length, *root);
+            files.entry(key).or_default().insert(*peer);
+        }
+    }
+    let row = |((name, length, root), holders)| (name, length, root, holders);
+    files.into_iter().map(row).collect()
+}
+
+proptest! {
+    #![proptest_config(crate::testing::cases(96))]
+
+    #[test]
+    fn whatever_is_applied_the_catalogue_says_what_the_model_says(ops in ops(), without in 0..5u8) {
+        let mut catalogue = Catalogue::new(generous(), None);
+        let mut model = Model::new();
+        let among = |peer| peer != id(without);
+        for op in ops {
+            apply(op, &mut catalogue, &mut model);
+            catalogue.check();
+        }
+        let entries: usize = model.values().map(|(_, files)| files.len()).sum();
+        prop_assert_eq!(catalogue.entries(), entries);
+        prop_assert_eq!(seen(catalogue.files()), expected(&model, &|_| true, |_| true));
+        for (peer, (position, files)) in &model {
+            prop_assert_eq!(catalogue.position(*peer), Some(*position));
+            let listing = catalogue.listing(*peer).expect("listed");
+            prop_assert!(listing.names().eq(files.keys()));
+        }
+        for typed in NAMES.iter().chain(&["x", ".a", "e/a"]) {
+            let names = model.iter().filter(|(peer, _)| among(**peer)).flat_map(|(_, (_, f))| f.keys());
+            let best = names.filter_map(|name| fit(name, typed)).min();
+            let files = best.map(|best| {
+                (best, expected(&model, &among, |name| fit(name, typed) == Some(best)))
+            });
+            let found = catalogue.named(typed, &among).map(|(fit, files)| (fit, seen(files)));
+            prop_assert_eq!(found, files, "{}", typed);
+        }
+        for content in 1..4 {
+            let content = entry((0, content)).content().expect("it has a root");
+            let held: BTreeSet<_> = catalogue.holders_of(content).collect();
+            let lists = |(peer, (_, files)): (&PeerId, &(Position, BTreeMap<Name, _>))| {
+                let same = |facts: &(u64, Option<Root>)| *facts == (content.length, Some(content.root));
+                files.iter().filter(|(_, facts)| same(facts)).map(|(n, _)| (*peer, n.clone())).collect::<Vec<_>>()
+            };
+            let expected: BTreeSet<_> = model.iter().flat_map(lists).collect();
+            prop_assert!(held.into_iter().map(|(peer, name)| (peer, name.clone())).eq(expected));
+        }
+    }
+
+    #[test]
+    fn a_pattern_continued_behind_any_name_gives_exactly_the_rest(ops in ops(), pattern in select(&PATTERNS[..])) {
+        let mut catalogue = Catalogue::new(generous(), None);
+        let mut model = Model::new();
+        for op in ops {
+            apply(op, &mut catalogue, &mut model);
+        }
+        let pattern = Pattern::new(pattern).expect("a pattern");
+        let whole: Vec<File> = catalogue.matching(&pattern, None, &|_| true).collect();
+        prop_assert!(whole.is_sorted_by_key(|file| file.entry.name.clone()));
+        prop_assert_eq!(seen(whole.clone()), expected(&model, &|_| true, |name| pattern.matches(name)));
+        for after in NAMES {
+            let after: Name = after.parse().expect("a name");
+            let rest = whole.iter().filter(|file| file.entry.name > after).cloned();
+            let found: Vec<File> = catalogue.matching(&pattern, Some(&after), &|_| true).collect();
+            prop_assert_eq!(found, rest.collect::<Vec<_>>());
+        }
+    }
+}
+
+fn numbered(n: usize) -> Vec<Entry> {
+    let named = |i| Entry {
+        name: format!("{i}").parse().expect("a name"),
+        ..entry((0, 1))
+    };
+    (0..n).map(named).collect()
+}
+
+#[test]
+fn a_listing_over_a_bound_is_not_kept_but_the_own_one_always_is() {
+    let four = numbered(4).iter().map(|entry| cost_of(&entry.name)).sum();
+    for bounds in [
+        Bounds {
+            entries: 4,
+            bytes: 1 << 30,
+        },
+        Bounds {
+            entries: 1000,
+            bytes: four,
+        },
+    ] {
+        let mut catalogue = Catalogue::new(bounds, Some(id(0)));
+        assert_eq!(catalogue.apply(id(0), 7, full(numbered(100))), Applied::Yes);
+        assert_eq!(catalogue.apply(id(1), 7, full(numbered(4))), Applied::Yes);
+        let one_more = Update {
+            added: vec![entry((0, 1))],
+            ..Update::heartbeat(2)
+        };
+        let one_more = Update {
+            since: Some(1),
+            ..one_more
+        };
+        assert_eq!(catalogue.apply(id(1), 7, one_more), Applied::OverBounds);
+        assert!(catalogue.listing(id(1)).is_none());
+        assert_eq!(catalogue.entries(), 100);
+        catalogue.check();
+    }
+}
+
+#[test]
+fn another_epoch_is_another_history() {
+    let mut catalogue = Catalogue::new(generous(), None);
+    catalogue.apply(id(1), 7, full(numbered(1)));
+    let heartbeat = Update::heartbeat(1);
+    assert_eq!(catalogue.apply(id(1), 7, heartbeat.clone()), Applied::Yes);
+    assert_eq!(catalogue.apply(id(1), 8, heartbeat), Applied::NeedsFull);
+}
+
+#[test]
+fn lengths_that_nobody_can_have_do_not_break_the_sum() {
+    let mut catalogue = Catalogue::new(generous(), None);
+    let mut entries = numbered(3);
+    for entry in &mut entries {
+        entry.length = u64::MAX;
+    }
+    let names: Vec<Name> = entries[1..]
+        .iter()
+        .map(|entry| entry.name.clone())
+        .collect();
+    catalogue.apply(id(1), 7, full(entries));
+    assert_eq!(catalogue.listing(id(1)).expect("listed").bytes(), u64::MAX);
+    let removed = Update {
+        since: Some(1),
+        removed: names,
+        ..Update::heartbeat(2)
+    };
+    catalogue.apply(id(1), 7, removed);
+    catalogue.check();
+    assert_eq!(catalogue.listing(id(1)).expect("listed").bytes(), u64::MAX);
+}
+
+#[test]
+fn one_name_never_yields_more_files_than_an_answer_could_ever_use() {
+    let mut catalogue = Catalogue::new(generous(), None);
+    let entries = (0..MOST_NAMED * 2).map(|i| Entry {
+        name: format!("{i}/same").parse().expect("a name"),
+        ..entry((0, 1))
+    });
+    let bounds = Bounds {
+        entries: 1 << 20,
+        ..generous()
+    };
+    catalogue.bounds = bounds;
+    catalogue.apply(id(1), 7, full(entries.collect()));
+    let (fit, files) = catalogue.named("same", &|_| true).expect("there are many");
+    assert_eq!((fit, files.len()), (Fit::Base, MOST_NAMED));
+}

@@ -1,1 +1,316 @@
+//! Two ends of the same links come to the same one; nobody is lost too soon or
+//! kept too long.
 
+use std::collections::VecDeque;
+use std::net::Ipv4Addr;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::*;
+
+const INTERVAL: Duration = Duration::from_secs(5);
+
+fn id(n: u8) -> PeerId {
+    PeerId::new([n; 32])
+}
+
+fn me(n: u8, epoch: u64) -> Me {
+    Me {
+        id: id(n),
+        epoch,
+        port: Some(3334),
+        claimed: Vec::new(),
+        visitor: false,
+    }
+}
+
+fn opening(them: u8, dialled: bool) -> Opening {
+    Opening {
+        member: Member {
+            id: id(them),
+            name: None,
+            tracker: false,
+        },
+        dialled,
+        remote: Ipv4Addr::new(192, 0, 2, them).into(),
+        willing: true,
+        interval: INTERVAL,
+        applied: None,
+    }
+}
+
+fn hello(epoch: u64) -> Hello {
+    Links::new(me(9, epoch)).opened(Instant::default(), LinkId(0), opening(1, true))
+}
+
+enum Said {
+    Hello(Hello),
+    Closed,
+}
+
+/// Plays two links between members 1 and 2, dialled by these, with what is
+/// said arriving in the order that `choices` tells; returns how many choices
+/// there were at each turn, and the links in use at both ends.
+fn play(dialled_by_one: [bool; 2], choices: &[usize]) -> (Vec<usize>, [Option<LinkId>; 2]) {
+    let now = Instant::default();
+    let mut ends = [Links::new(me(1, 1)), Links::new(me(2, 2))];
+    let mut in_flight: BTreeMap<(usize, LinkId), VecDeque<Said>> = BTreeMap::new();
+    for (link, by_one) in [
+        (LinkId(0), dialled_by_one[0]),
+        (LinkId(1), dialled_by_one[1]),
+    ] {
+        for (end, them) in [(0, 2), (1, 1)] {
+            let opening = opening(them, by_one == (end == 0));
+            let hello = ends[end].opened(now, link, opening);
+            in_flight.insert((1 - end, link), VecDeque::from([Said::Hello(hello)]));
+        }
+    }
+    let mut options = Vec::new();
+    loop {
+        let ready = in_flight.iter().filter(|(_, queue)| !queue.is_empty());
+        let ready: Vec<_> = ready.map(|(at, _)| *at).collect();
+        if ready.is_empty() {
+            break;
+        }
+        let choice = choices.get(options.len()).copied().unwrap_or(0);
+        options.push(ready.len());
+        let (end, link) = ready[choice];
+        let said = in_flight
+            .get_mut(&(end, link))
+            .and_then(VecDeque::pop_front);
+        let closes = match said.expect("it is ready") {
+            Said::Closed => {
+                ends[end].closed(link);
+                None
+            }
+            Said::Hello(_) if ends[end].get(link).is_none() => None,
+            Said::Hello(hello) => match ends[end].greeted(now, link, hello) {
+                Greeted::Up { replaces } => replaces,
+                Greeted::Redundant => Some(link),
+                other => panic!("{other:?}"),
+            },
+        };
+        if let Some(closed) = closes {
+            ends[end].closed(closed);
+            let far = in_flight.entry((1 - end, closed)).or_default();
+            far.push_back(Said::Closed);
+        }
+    }
+    let in_use = [(0, 2), (1, 1)].map(|(end, them)| ends[end].to(id(them)).map(|(link, _)| link));
+    (options, in_use)
+}
+
+#[test]
+fn of_two_links_both_ends_keep_that_of_the_lower_id_in_every_order_of_arrival() {
+    for (dialled_by_one, kept) in [([true, false], LinkId(0)), ([false, true], LinkId(1))] {
+        let mut choices = Vec::new();
+        let mut plays = 0;
+        loop {
+            let (options, in_use) = play(dialled_by_one, &choices);
+            assert_eq!(in_use, [Some(kept); 2], "{choices:?}");
+            plays += 1;
+            // The next sequence of choices, as an odometer counts.
+            choices.resize(options.len(), 0);
+            while choices
+                .last()
+                .is_some_and(|last| last + 1 == options[choices.len() - 1])
+            {
+                choices.pop();
+            }
+            match choices.last_mut() {
+                Some(last) => *last += 1,
+                None => break,
+            }
+        }
+        assert!(plays > 24, "all orders were played: {plays}");
+    }
+}
+
+#[test]
+fn a_new_epoch_replaces_the_old_link_whoever_dialled() {
+    for dialled in [true, false] {
+        let mut links = Links::new(me(1, 1));
+        let now = Instant::default();
+        links.opened(now, LinkId(1), opening(2, !dialled));
+        links.greeted(now, LinkId(1), hello(7));
+        links.opened(now, LinkId(2), opening(2, dialled));
+        let greeted = links.greeted(now, LinkId(2), hello(8));
+        let replaces = Some(LinkId(1));
+        assert_eq!(greeted, Greeted::Up { replaces });
+        assert_eq!(links.to(id(2)).map(|(link, _)| link), Some(LinkId(2)));
+        let (_, in_use) = links.closed(LinkId(1)).expect("it was there");
+        assert!(!in_use);
+    }
+}
+
+#[test]
+fn a_second_hello_and_a_foreign_version_are_told_apart() {
+    let mut links = Links::new(me(1, 1));
+    let now = Instant::default();
+    links.opened(now, LinkId(1), opening(2, true));
+    let newer = Hello {
+        oldest: VERSION + 1,
+        newest: VERSION + 2,
+        ..hello(7)
+    };
+    assert_eq!(
+        links.greeted(now, LinkId(1), newer),
+        Greeted::NoCommonVersion
+    );
+    let up = Greeted::Up { replaces: None };
+    assert_eq!(links.greeted(now, LinkId(1), hello(7)), up);
+    assert_eq!(links.greeted(now, LinkId(1), hello(7)), Greeted::Twice);
+}
+
+#[test]
+fn a_link_without_a_hello_is_given_up() {
+    let mut links = Links::new(me(1, 1));
+    let now = Instant::default();
+    links.opened(now, LinkId(1), opening(2, true));
+    assert_eq!(links.next_deadline(), Some(now + HELLO_WITHIN));
+    links.heard(now + Duration::from_secs(9), LinkId(1));
+    let due = links.due(now + HELLO_WITHIN);
+    assert_eq!(due.lost, [(LinkId(1), "no hello".to_owned())]);
+}
+
+#[test]
+fn a_machine_that_slept_gives_the_others_their_time_again() {
+    let mut links = Links::new(me(1, 1));
+    let now = Instant::default();
+    links.opened(now, LinkId(1), opening(2, true));
+    links.greeted(now, LinkId(1), hello(7));
+    let awake = now + Duration::from_hours(8);
+    assert!(links.due(awake).lost.is_empty());
+    let lost_after = loop {
+        let at = links.next_deadline().expect("one link");
+        if !links.due(at).lost.is_empty() {
+            break at - awake;
+        }
+    };
+    assert!(
+        lost_after > Duration::ZERO && lost_after <= INTERVAL * 3,
+        "{lost_after:?}"
+    );
+}
+
+#[test]
+fn where_a_member_can_be_reached_is_where_it_is_seen_and_never_loopback_for_others() {
+    let claimed = vec!["10.0.0.9:3334".parse().expect("an address")];
+    let address = |remote: [u8; 4], claimed: &[SocketAddr], port| {
+        let mut links = Links::new(me(1, 1));
+        let opening = Opening {
+            remote: Ipv4Addr::from(remote).to_ipv6_mapped().into(),
+            ..opening(2, false)
+        };
+        links.opened(Instant::default(), LinkId(1), opening);
+        let hello = Hello {
+            port,
+            claimed: claimed.to_vec(),
+            ..hello(7)
+        };
+        links.greeted(Instant::default(), LinkId(1), hello);
+        let (_, link) = links.to(id(2)).expect("up");
+        link.addresses()
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+    };
+    let lan = [192, 0, 2, 7];
+    assert_eq!(
+        address(lan, &claimed, Some(1)),
+        ["192.0.2.7:1", "10.0.0.9:3334"]
+    );
+    assert_eq!(
+        address([127, 0, 0, 1], &claimed, Some(1)),
+        ["10.0.0.9:3334"]
+    );
+    assert_eq!(address([127, 0, 0, 1], &[], Some(1)), ["127.0.0.1:1"]);
+    let local = ["127.0.0.1:5".parse().expect("an address")];
+    assert_eq!(address(lan, &local, Some(1)), ["192.0.2.7:1"]);
+    assert!(address(lan, &claimed, None).is_empty());
+}
+
+#[test]
+fn questions_are_limited_to_a_burst_and_then_a_rate() {
+    let start = Instant::default();
+    let mut allowance = Allowance::new(start);
+    let mut taken = |now| (0..5000).filter(|_| allowance.take(now)).count();
+    assert_eq!(taken(start), 1000);
+    assert_eq!(taken(start + Duration::from_millis(1)), 0);
+    assert_eq!(taken(start + Duration::from_secs(1)), 500);
+    assert_eq!(taken(start + Duration::from_hours(1)), 1000);
+}
+
+#[derive(Clone, Debug)]
+enum Op {
+    Open(u8),
+    Greet(usize),
+    Heard(usize),
+    Said(usize),
+    Agree(usize, u64),
+    Close(usize),
+    Wait(u64),
+}
+
+fn ops() -> impl Strategy<Value = Vec<Op>> {
+    let op = prop_oneof![
+        (2..8u8).prop_map(Op::Open),
+        (0..12usize).prop_map(Op::Greet),
+        (0..12usize).prop_map(Op::Heard),
+        (0..12usize).prop_map(Op::Said),
+        (0..12usize, 100..20_000u64).prop_map(|(link, millis)| Op::Agree(link, millis)),
+        (0..12usize).prop_map(Op::Close),
+        (1..9000u64).prop_map(Op::Wait),
+    ];
+    vec(op, 1..60)
+}
+
+proptest! {
+    #![proptest_config(crate::testing::cases(128))]
+
+    #[test]
+    fn what_is_due_is_named_at_its_time_and_only_then(ops in ops()) {
+        let mut links = Links::new(me(1, 1));
+        let mut now = Instant::default();
+        let mut opened = 0;
+        for op in ops {
+            match op {
+                Op::Open(them) => {
+                    links.opened(now, LinkId(opened), opening(them, true));
+                    opened += 1;
+                }
+                Op::Greet(link) => {
+                    if let Greeted::Up { replaces: Some(old) } = links.greeted(now, LinkId(link as u64), hello(7)) {
+                        links.closed(old);
+                    }
+                }
+                Op::Heard(link) => links.heard(now, LinkId(link as u64)),
+                Op::Said(link) => links.said(now, LinkId(link as u64)),
+                Op::Agree(link, millis) => links.agree(now, LinkId(link as u64), Duration::from_millis(millis)),
+                Op::Close(link) => { links.closed(LinkId(link as u64)); }
+                Op::Wait(millis) => {
+                    let end = now + Duration::from_millis(millis);
+                    while let Some(at) = links.next_deadline().filter(|at| *at <= end) {
+                        now = now.max(at);
+                        let must_go: Vec<_> = links.all().filter(|(_, link)| link.lost_at() <= now).map(|(id, _)| id).collect();
+                        let must_say = links.all().filter(|(_, link)| link.lost_at() > now && link.speak_at().is_some_and(|at| at <= now));
+                        let must_say: Vec<_> = must_say.map(|(id, _)| id).collect();
+                        let mut due = links.due(now);
+                        due.silent.sort();
+                        let mut lost: Vec<_> = due.lost.into_iter().map(|(id, _)| id).collect();
+                        lost.sort();
+                        prop_assert_eq!(&lost, &must_go);
+                        prop_assert_eq!(due.silent, must_say);
+                        for link in lost {
+                            links.closed(link);
+                        }
+                        prop_assert!(links.next_deadline().is_none_or(|at| at > now));
+                    }
+                    now = end;
+                    prop_assert!(links.all().all(|(_, link)| link.lost_at() > now));
+                }
+            }
+        }
+    }
+}

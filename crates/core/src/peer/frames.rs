@@ -98,7 +98,8 @@ impl Peer {
         };
         let holder = link.holder();
         if let (true, Some(interval)) = (link.member.tracker, ack.interval) {
-            self.links.agree(id, Duration::from_millis(interval.into()));
+            self.links
+                .agree(now, id, Duration::from_millis(interval.into()));
         }
         if ack.unlisted {
             if self.publishing.stop(id) {

@@ -98,7 +98,7 @@ impl Peer {
         let peer = link.member.id;
         let granted = link.liveness.theirs();
         if link.member.tracker {
-            self.links.agree(id, granted);
+            self.links.agree(now, id, granted);
             self.home.up(id, peer);
             self.out.push_back(Output::Notice(Notice::TrackerUp));
             self.out.push_back(Output::Changed);
@@ -298,6 +298,14 @@ impl Peer {
 }
 
 impl Wanted {
+    /// Asserts that nothing waits for a link that nobody is making.
+    #[cfg(test)]
+    pub(super) fn check(&self, links: &crate::links::Links) {
+        for (id, wanted) in &self.links {
+            assert!(wanted.dialling || links.is_opening(*id), "no way there");
+        }
+    }
+
     /// The shell is done with dialling this member.
     fn dialled(&mut self, id: PeerId) {
         if let Some(wanted) = self.links.get_mut(&id) {

@@ -1,1 +1,426 @@
+//! Whatever members say, a peer and a tracker do not panic, do not spin and do
+//! not say what does not fit in a frame.
 
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use thorp_wire::frame::{
+    Ack, Body, Find, Found, Hello, Leave, Position, Query, Reason, Refused, Update, Variant,
+};
+use thorp_wire::{Content, Frame, Root};
+
+use super::*;
+use crate::fetch::{FetchId, Wanted};
+use crate::links::{Me, Member};
+use crate::lookup::Only;
+use crate::matching::Pattern;
+use crate::survey::Subject;
+use crate::tracker;
+
+const ME: u8 = 3;
+const TRACKER: u8 = 9;
+
+fn id(n: u8) -> PeerId {
+    PeerId::new([n; 32])
+}
+
+fn me() -> Me {
+    Me {
+        id: id(ME),
+        epoch: 7,
+        port: Some(3334),
+        claimed: Vec::new(),
+        visitor: false,
+    }
+}
+
+fn peer() -> Peer {
+    let config = Config {
+        me: me(),
+        has_tracker: true,
+        hops: 1,
+        tracker_interval: Duration::from_secs(5),
+        neighbour_interval: Duration::from_secs(15),
+        max_neighbours: 2,
+        seed: 1,
+    };
+    Peer::new(Instant::default(), config)
+}
+
+fn member(n: u8) -> Member {
+    Member {
+        id: id(n),
+        name: None,
+        tracker: n == TRACKER,
+    }
+}
+
+fn holder(n: u8) -> Holder {
+    Holder {
+        id: id(n),
+        name: None,
+        addresses: Vec::new(),
+        partial: false,
+    }
+}
+
+fn names() -> impl Strategy<Value = Name> {
+    proptest::sample::select(&["a", "b", "d/a", "\u{fc}", "u\u{308}"][..])
+        .prop_map(|name| name.parse().expect("a name"))
+}
+
+fn roots() -> impl Strategy<Value = Option<Root>> {
+    option::of((0..3u8).prop_map(|n| Root::new([n; 32])))
+}
+
+fn entries() -> impl Strategy<Value = Entry> {
+    let lengths = prop_oneof![0..3u64, Just(u64::MAX)];
+    (names(), lengths, roots()).prop_map(|(name, length, root)| Entry {
+        name,
+        length,
+        mtime: 0,
+        // What else a member might say does not get past the codec.
+        root: root.filter(|root| (*root == Root::EMPTY) == (length == 0)),
+    })
+}
+
+fn members() -> impl Strategy<Value = u8> {
+    prop_oneof![1..6u8, Just(TRACKER)]
+}
+
+fn hellos() -> impl Strategy<Value = Hello> {
+    let applied = option::of((6..9u64, 0..4u64).prop_map(|(epoch, seq)| Position { epoch, seq }));
+    let mostly = || prop_oneof![5 => Just(true), 1 => Just(false)];
+    (0..3u64, applied, mostly(), mostly(), any::<u16>()).prop_map(
+        |(epoch, applied, neighbour, stays, interval)| Hello {
+            oldest: 1,
+            newest: 1,
+            port: Some(1),
+            claimed: Vec::new(),
+            epoch,
+            applied,
+            neighbour,
+            visitor: !stays,
+            interval: interval.into(),
+        },
+    )
+}
+
+fn updates() -> impl Strategy<Value = Update> {
+    (
+        (0..4u64, option::of(0..4u64), any::<bool>(), any::<bool>()),
+        vec(entries(), 0..4),
+        vec(names(), 0..3),
+        option::of(vec(members().prop_map(id), 0..4)),
+    )
+        .prop_map(
+            |((seq, since, first, last), added, removed, neighbours)| Update {
+                seq,
+                since,
+                first,
+                last,
+                added,
+                removed,
+                neighbours,
+                load: 0,
+            },
+        )
+}
+
+fn finds() -> impl Strategy<Value = Find> {
+    let typed = || names().prop_map(|name| name.to_string());
+    let query = prop_oneof![
+        vec(typed(), 0..4).prop_map(Query::Names),
+        proptest::sample::select(&["*", "d/*", "d/.*", "[", "**"][..])
+            .prop_map(|pattern| Query::Pattern(pattern.to_owned())),
+        Just(Query::Content(Content::EMPTY)),
+        option::of(members().prop_map(id)).prop_map(Query::Members),
+    ];
+    (query, any::<(u8, bool)>(), option::of(names())).prop_map(
+        |(query, (hops, hash_now), after)| Find {
+            query,
+            hops,
+            hash_now,
+            after,
+        },
+    )
+}
+
+fn founds() -> impl Strategy<Value = Found> {
+    let variant =
+        (entries(), vec(members().prop_map(holder), 0..3)).prop_map(|(entry, holders)| Variant {
+            entry,
+            holders,
+            hashed: None,
+        });
+    (vec(variant, 0..4), any::<bool>()).prop_map(|(variants, more)| Found {
+        variants,
+        more,
+        members: Vec::new(),
+    })
+}
+
+fn frames() -> impl Strategy<Value = Frame> {
+    let body = prop_oneof![
+        3 => hellos().prop_map(Body::Hello),
+        4 => updates().prop_map(Body::Update),
+        2 => (option::of(0..4u64), option::of(any::<u32>()), any::<bool>()).prop_map(
+            |(seq, interval, unlisted)| Body::Ack(Ack { seq, interval, unlisted, record: None })
+        ),
+        3 => finds().prop_map(Body::Find),
+        4 => founds().prop_map(Body::Found),
+        2 => Just(Body::Refused(Refused { reason: Reason::NotHere, text: String::new() })),
+        1 => Just(Body::Leave(Leave { reason: String::new() })),
+    ];
+    (option::of(0..6u32), body).prop_map(|(request, body)| Frame {
+        request: request.map(RequestId),
+        body,
+    })
+}
+
+#[derive(Clone, Debug)]
+enum Op {
+    Connect(u64, u8, bool),
+    Disconnect(u64),
+    Frame(u64, Frame),
+    /// A link that comes up as it should.
+    Up(u64, u8, Hello),
+    DialFailed(u8),
+    Change(Vec<Entry>, Vec<Name>),
+    LookUp(u64, Vec<Name>),
+    Survey(u64, bool),
+    Fetch(u64, Vec<u8>, bool),
+    Received(u64, u64, u32, bool),
+    Abandon(u64),
+    Wait(u64),
+    Tick,
+}
+
+fn ops() -> impl Strategy<Value = Vec<Op>> {
+    let link = || 0..6u64;
+    let op = prop_oneof![
+        3 => (link(), members(), any::<bool>()).prop_map(|(l, m, d)| Op::Connect(l, m, d)),
+        6 => (link(), members(), hellos()).prop_map(|(l, m, h)| Op::Up(l, m, h)),
+        2 => link().prop_map(Op::Disconnect),
+        16 => (link(), frames()).prop_map(|(l, f)| Op::Frame(l, f)),
+        2 => members().prop_map(Op::DialFailed),
+        2 => (vec(entries(), 0..3), vec(names(), 0..2)).prop_map(|(a, r)| Op::Change(a, r)),
+        3 => (0..4u64, vec(names(), 0..4)).prop_map(|(ask, names)| Op::LookUp(ask, names)),
+        1 => (4..8u64, any::<bool>()).prop_map(|(ask, files)| Op::Survey(ask, files)),
+        4 => (0..9u64, vec(members(), 0..4), any::<bool>()).prop_map(|(f, h, w)| Op::Fetch(f, h, w)),
+        3 => (0..9u64, link(), 0..9u32, any::<bool>()).prop_map(|(f, l, r, v)| Op::Received(f, l, r, v)),
+        1 => (0..9u64).prop_map(Op::Abandon),
+        4 => (0..12_000u64).prop_map(Op::Wait),
+        4 => Just(Op::Tick),
+    ];
+    vec(op, 1..80)
+}
+
+fn remote() -> IpAddr {
+    Ipv4Addr::new(192, 0, 2, 1).into()
+}
+
+fn connected(n: u64, who: u8, dialled: bool) -> Input {
+    Input::Connected {
+        link: LinkId(n),
+        member: member(who),
+        dialled,
+        remote: remote(),
+    }
+}
+
+fn inputs(op: Op, taken: &mut BTreeMap<u64, u64>) -> Vec<Input> {
+    // A number names one connection only, as the shell promises.
+    let mut link = |n: u64, fresh: bool| {
+        let generation = taken.entry(n).or_default();
+        *generation += u64::from(fresh);
+        LinkId(*generation * 100 + n)
+    };
+    match op {
+        Op::Connect(n, who, dialled) => vec![connected(link(n, true).0, who, dialled)],
+        Op::Up(n, who, hello) => {
+            let link = link(n, true);
+            let frame = Frame::plain(hello);
+            vec![connected(link.0, who, false), Input::Frame { link, frame }]
+        }
+        Op::Disconnect(n) => vec![Input::Disconnected {
+            link: link(n, false),
+            reason: String::new(),
+        }],
+        Op::Frame(n, frame) => vec![Input::Frame {
+            link: link(n, false),
+            frame,
+        }],
+        Op::DialFailed(TRACKER) => vec![Input::DialFailed {
+            target: Target::Tracker,
+            reason: String::new(),
+        }],
+        Op::DialFailed(who) => vec![Input::DialFailed {
+            target: Target::Member {
+                id: id(who),
+                addresses: Vec::new(),
+            },
+            reason: String::new(),
+        }],
+        Op::Change(added, removed) => vec![Input::ShareChanged { added, removed }],
+        Op::LookUp(ask, names) => vec![Input::LookUp {
+            ask: AskId(ask),
+            names: names.iter().map(ToString::to_string).collect(),
+            only: Only::default(),
+        }],
+        Op::Survey(ask, files) => vec![Input::Survey {
+            ask: AskId(ask),
+            subject: if files {
+                Subject::Files(Pattern::new("**").expect("a pattern"))
+            } else {
+                Subject::Members
+            },
+            only: Only::default(),
+        }],
+        Op::Fetch(fetch, holders, widen) => vec![Input::Fetch {
+            fetch: FetchId(fetch),
+            wanted: Wanted {
+                content: Content::EMPTY,
+                holders: holders.into_iter().map(holder).collect(),
+                widen,
+            },
+        }],
+        Op::Received(fetch, n, request, verified) => vec![Input::Received {
+            fetch: FetchId(fetch),
+            link: link(n, false),
+            request: RequestId(request),
+            verified,
+        }],
+        Op::Abandon(fetch) => vec![Input::Abandon {
+            fetch: FetchId(fetch),
+        }],
+        Op::Tick | Op::Wait(_) => vec![Input::Tick],
+    }
+}
+
+fn to_tracker(input: Input) -> Option<tracker::Input> {
+    Some(match input {
+        Input::Tick => tracker::Input::Tick,
+        Input::Connected {
+            link,
+            member,
+            remote,
+            ..
+        } => tracker::Input::Connected {
+            link,
+            member,
+            remote,
+        },
+        Input::Disconnected { link, .. } => tracker::Input::Disconnected { link },
+        Input::Frame { link, frame } => tracker::Input::Frame { link, frame },
+        _ => return None,
+    })
+}
+
+impl Peer {
+    /// What is true whatever happens.
+    fn check(&self) {
+        self.catalogue.check();
+        self.wanted.check(&self.links);
+        assert!(self.neighbours.len() <= self.config.max_neighbours);
+        for (peer, _) in self.catalogue.listings() {
+            assert!(peer == id(ME) || self.neighbours.contains(peer));
+        }
+        for neighbour in self.neighbours.ids() {
+            let (_, link) = self.links.to(neighbour).expect("a neighbour has a link");
+            assert!(link.is_neighbour());
+        }
+        for (link, _) in self.questions.keys() {
+            assert!(self.links.get(*link).is_some(), "nobody will answer");
+        }
+        if let Some(home) = self.home.link() {
+            assert!(self.links.get(home).is_some_and(|link| link.member.tracker));
+        }
+        let up: Vec<LinkId> = self.links.up().map(|(id, _)| id).collect();
+        for (id, link) in self.links.all() {
+            assert!(
+                link.hello.is_none() || up.contains(&id),
+                "one link a member"
+            );
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(crate::testing::cases(160))]
+
+    #[test]
+    fn a_peer_stands_whatever_members_say(ops in ops()) {
+        let mut peer = peer();
+        let mut now = Instant::default();
+        let mut taken = BTreeMap::new();
+        for op in ops {
+            if let Op::Wait(millis) = op {
+                now = now + Duration::from_millis(millis);
+            }
+            for input in inputs(op, &mut taken) {
+                peer.handle(now, input);
+                peer.check();
+                while let Some(output) = peer.poll_output() {
+                    if let Output::Send(_, frame) = output {
+                        frame.encode(&mut Vec::new()).expect("it fits");
+                    }
+                }
+                prop_assert!(peer.next_deadline().is_none_or(|at| at > now));
+            }
+        }
+        // Left alone, it comes to rest: all questions end, all links are lost.
+        for _ in 0..500 {
+            let Some(at) = peer.next_deadline() else {
+                break;
+            };
+            peer.handle(at, Input::Tick);
+            let dials: Vec<_> = std::iter::from_fn(|| peer.poll_output())
+                .filter_map(|output| match output {
+                    Output::Dial(target) => Some(target),
+                    _ => None,
+                })
+                .collect();
+            for target in dials {
+                let reason = String::new();
+                peer.handle(at, Input::DialFailed { target, reason });
+            }
+            prop_assert!(peer.next_deadline().is_none_or(|next| next > at));
+        }
+        peer.check();
+        prop_assert!(peer.lookups.is_empty() && peer.surveys.is_empty());
+        prop_assert!(peer.questions.is_empty() && peer.hashing.is_empty());
+        prop_assert_eq!(peer.links.all().count(), 0);
+    }
+
+    #[test]
+    fn a_tracker_stands_whatever_members_say(ops in ops()) {
+        let config = tracker::Config { me: me(), interval: Duration::from_secs(5) };
+        let mut tracker = tracker::Tracker::new(config);
+        let mut now = Instant::default();
+        let mut taken = BTreeMap::new();
+        for op in ops {
+            if let Op::Wait(millis) = op {
+                now = now + Duration::from_millis(millis);
+            }
+            for input in inputs(op, &mut taken).into_iter().filter_map(to_tracker) {
+                tracker.handle(now, input);
+                tracker.catalogue().check();
+                while tracker.poll_output().is_some() {}
+                prop_assert!(tracker.next_deadline().is_none_or(|at| at > now));
+                let present: Vec<PeerId> = tracker.peers().map(|link| link.member.id).collect();
+                for (peer, _) in tracker.catalogue().listings() {
+                    prop_assert!(present.contains(&peer));
+                }
+            }
+        }
+        while let Some(at) = tracker.next_deadline() {
+            tracker.handle(at, tracker::Input::Tick);
+        }
+        prop_assert_eq!(tracker.peers().count(), 0);
+        prop_assert_eq!(tracker.catalogue().entries(), 0);
+    }
+}

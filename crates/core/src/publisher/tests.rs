@@ -1,1 +1,188 @@
+//! Whatever the order of changes and readings, every copy ends as the original.
 
+use proptest::collection::vec;
+use proptest::prelude::*;
+use thorp_wire::Frame;
+use thorp_wire::frame::{MAX_FRAME, PREFIX};
+
+use super::*;
+use crate::catalogue::{Applied, Bounds};
+use crate::gather::Gathering;
+
+const EPOCH: u64 = 9;
+const BOUNDS: Bounds = Bounds {
+    entries: 1 << 20,
+    bytes: 1 << 40,
+};
+
+#[derive(Clone, Debug)]
+enum Op {
+    Change(Vec<(u8, u8)>, Vec<u8>),
+    Neighbours(Vec<u8>),
+    Wait(u64),
+    Read(usize),
+    /// A reader loses its copy.
+    Lose(usize),
+}
+
+fn ops() -> impl Strategy<Value = Vec<Op>> {
+    let op = prop_oneof![
+        4 => (vec((0..30u8, any::<u8>()), 0..8), vec(0..30u8, 0..5))
+            .prop_map(|(added, removed)| Op::Change(added, removed)),
+        1 => vec(0..9u8, 0..4).prop_map(Op::Neighbours),
+        3 => (0..150u64).prop_map(Op::Wait),
+        4 => (0..3usize).prop_map(Op::Read),
+        1 => (0..3usize).prop_map(Op::Lose),
+    ];
+    vec(op, 1..40)
+}
+
+fn me() -> PeerId {
+    PeerId::new([1; 32])
+}
+
+fn entry(n: u8, length: u8) -> Entry {
+    Entry {
+        name: format!("{n}").parse().expect("a name"),
+        length: length.into(),
+        mtime: 0,
+        root: None,
+    }
+}
+
+/// A peer that keeps a copy.
+struct Reader(Catalogue);
+
+impl Reader {
+    fn new() -> Self {
+        Self(Catalogue::new(BOUNDS, None))
+    }
+
+    fn read(&mut self, publisher: &Publisher, catalogue: &Catalogue) {
+        let at = self.0.position(me()).map(|position| position.seq);
+        let mut gathering = Gathering::default();
+        for frame in publisher.update_since(at, catalogue) {
+            if let Some(whole) = gathering.push(frame, BOUNDS).expect("frames in order") {
+                assert_eq!(self.0.apply(me(), EPOCH, whole.update), Applied::Yes);
+            }
+        }
+        let at = self.0.position(me()).map(|position| position.seq);
+        assert_eq!(at, Some(publisher.seq()));
+    }
+}
+
+fn same(copy: &Catalogue, original: &Catalogue) {
+    let (copy, original) = (copy.listing(me()), original.listing(me()));
+    let (copy, original) = (copy.expect("a copy"), original.expect("an original"));
+    assert!(copy.entries().eq(original.entries()));
+    assert_eq!(copy.neighbours(), original.neighbours());
+}
+
+proptest! {
+    #![proptest_config(crate::testing::cases(128))]
+
+    #[test]
+    fn every_copy_ends_as_the_original_wherever_it_stood(ops in ops()) {
+        let mut catalogue = Catalogue::new(BOUNDS, Some(me()));
+        let mut publisher = Publisher::new(me(), EPOCH, &mut catalogue);
+        let mut readers = [Reader::new(), Reader::new(), Reader::new()];
+        let mut now = Instant::default();
+        for op in ops {
+            match op {
+                Op::Change(added, removed) => {
+                    let added: Vec<Entry> = added.into_iter().map(|(n, length)| entry(n, length)).collect();
+                    let removed = removed.into_iter().map(|n| entry(n, 0).name);
+                    let removed = removed.filter(|name| added.iter().all(|a| a.name != *name));
+                    let removed = removed.collect();
+                    publisher.share_changed(now, &mut catalogue, added, removed);
+                }
+                Op::Neighbours(ids) => {
+                    let ids = ids.into_iter().map(|n| PeerId::new([n; 32])).collect();
+                    publisher.neighbours_changed(now, ids);
+                }
+                Op::Wait(millis) => {
+                    now = now + Duration::from_millis(millis);
+                    publisher.publish(now, &mut catalogue);
+                    prop_assert!(publisher.publish_at().is_none_or(|at| at > now));
+                }
+                Op::Read(reader) => readers[reader].read(&publisher, &catalogue),
+                Op::Lose(reader) => readers[reader] = Reader::new(),
+            }
+        }
+        publisher.publish(now + GATHER, &mut catalogue);
+        for reader in &mut readers {
+            reader.read(&publisher, &catalogue);
+            same(&reader.0, &catalogue);
+            prop_assert!(publisher.update_since(Some(publisher.seq()), &catalogue).is_empty());
+        }
+        catalogue.check();
+    }
+}
+
+#[test]
+fn changes_within_a_tenth_of_a_second_are_one_state() {
+    let mut catalogue = Catalogue::new(BOUNDS, Some(me()));
+    let mut publisher = Publisher::new(me(), EPOCH, &mut catalogue);
+    let start = Instant::default();
+    for n in 0..10 {
+        let now = start + Duration::from_millis(u64::from(n) * 10);
+        publisher.share_changed(now, &mut catalogue, vec![entry(n, 0)], Vec::new());
+        assert!(!publisher.publish(now, &mut catalogue));
+    }
+    assert_eq!(publisher.publish_at(), Some(start + GATHER));
+    assert!(publisher.publish(start + GATHER, &mut catalogue));
+    assert_eq!(publisher.seq(), 1);
+    let frames = publisher.update_since(Some(0), &catalogue);
+    assert_eq!(
+        frames.iter().map(|frame| frame.added.len()).sum::<usize>(),
+        10
+    );
+}
+
+#[test]
+fn a_copy_from_before_the_history_gets_the_whole_listing() {
+    let mut catalogue = Catalogue::new(BOUNDS, Some(me()));
+    let mut publisher = Publisher::new(me(), EPOCH, &mut catalogue);
+    let mut now = Instant::default();
+    for n in 0..=u8::try_from(HISTORY).expect("small in tests") {
+        publisher.share_changed(now, &mut catalogue, vec![entry(n, 0)], Vec::new());
+        now = now + GATHER;
+        publisher.publish(now, &mut catalogue);
+    }
+    assert!(publisher.history_names <= HISTORY);
+    assert_eq!(publisher.update_since(Some(0), &catalogue)[0].since, None);
+    assert_eq!(
+        publisher.update_since(Some(1), &catalogue)[0].since,
+        Some(1)
+    );
+    let from_the_future = publisher.update_since(Some(publisher.seq() + 1), &catalogue);
+    assert_eq!(from_the_future[0].since, None);
+}
+
+#[test]
+fn frames_stay_far_below_the_limit_however_long_the_names() {
+    let mut catalogue = Catalogue::new(BOUNDS, Some(me()));
+    let mut publisher = Publisher::new(me(), EPOCH, &mut catalogue);
+    let long = format!("{}/", "x".repeat(250)).repeat(16);
+    let added = (0..400).map(|n| Entry {
+        name: format!("{long}{n}").parse().expect("a name"),
+        length: u64::MAX,
+        mtime: i64::MIN,
+        root: Some(thorp_wire::Root::new([255; 32])),
+    });
+    let start = Instant::default();
+    publisher.share_changed(start, &mut catalogue, added.collect(), Vec::new());
+    let ids = (0..2000u16).map(|n| PeerId::new([n.to_be_bytes()[1]; 32]));
+    publisher.neighbours_changed(start, ids.collect());
+    publisher.publish(start + GATHER, &mut catalogue);
+    let frames = publisher.update_since(None, &catalogue);
+    assert!(frames.len() > 10);
+    for (i, update) in frames.iter().enumerate() {
+        assert_eq!((update.first, update.last), (i == 0, i == frames.len() - 1));
+        let mut bytes = Vec::new();
+        let frame = Frame::plain(update.clone());
+        frame.encode(&mut bytes).expect("it fits");
+        assert!(bytes.len() < MAX_FRAME / 4, "{}", bytes.len());
+        assert_eq!(Frame::decode(&bytes[PREFIX..]), Ok(frame));
+    }
+}

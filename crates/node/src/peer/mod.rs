@@ -20,12 +20,13 @@ pub(crate) mod task;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use thorp_core::fetch::{Failure, Wanted};
-use thorp_core::lookup::Outcome;
+use thorp_core::fetch::{Failure, FetchId, Wanted};
+use thorp_core::lookup::{Only, Outcome};
 use thorp_core::survey::{Findings, Subject};
-use thorp_wire::{Content, Name, PeerId};
-use thorp_wire::frame::{Holder, MemberRow};
+use thorp_wire::frame::{Holder, MemberRow, Variant};
+use thorp_wire::{Content, Name, PeerId, merkle};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
@@ -84,6 +85,7 @@ pub struct Peer {
     requests: mpsc::Sender<Request>,
     view: watch::Receiver<Arc<PeerView>>,
     home: Place,
+    last_fetch: Arc<AtomicU64>,
     itself: Arc<Option<Holder>>,
 }
 
@@ -91,21 +93,23 @@ pub struct Peer {
 enum Request {
     LookUp {
         names: Vec<String>,
-        from: Option<String>,
+        only: Only,
         reply: oneshot::Sender<Outcome>,
     },
     Survey {
         subject: Subject,
-        from: Option<String>,
+        only: Only,
         /// Whether to add what this peer has itself.
         own_too: bool,
         reply: oneshot::Sender<Findings>,
     },
     Fetch {
+        fetch: FetchId,
         wanted: Wanted,
         delivery: Delivery,
         reply: oneshot::Sender<Result<(Holder, Stored), FetchError>>,
     },
+    Abandon(FetchId),
     Member(PeerId, oneshot::Sender<Option<Holder>>),
     Neighbours(oneshot::Sender<Vec<MemberRow>>),
     Status(oneshot::Sender<Status>),
@@ -157,6 +161,7 @@ impl Peer {
             requests,
             view: view_in,
             home,
+            last_fetch: Arc::default(),
             itself: Arc::new(itself),
         };
         (peer, task)
@@ -201,27 +206,47 @@ impl Peer {
         }
     }
 
-    async fn look_up(&self, names: Vec<String>, from: Option<String>) -> Option<Outcome> {
-        self.ask(|reply| Request::LookUp { names, from, reply }).await
+    async fn look_up(&self, names: Vec<String>, only: Only) -> Option<Outcome> {
+        self.ask(|reply| Request::LookUp { names, only, reply })
+            .await
     }
 
-    async fn survey(&self, subject: Subject, from: Option<String>, own_too: bool) -> Option<Findings> {
+    async fn survey(&self, subject: Subject, only: Only, own_too: bool) -> Option<Findings> {
+        let wanted = subject.clone();
         let ask = self.ask(|reply| Request::Survey {
             subject,
-            from,
+            only,
             own_too,
             reply,
         });
-        ask.await
+        let mut findings = ask.await?;
+        if let Subject::Files(pattern) = wanted {
+            // Others answer what they like; nobody gets what was not asked for.
+            let meant = |file: &Variant| pattern.matches(&file.entry.name);
+            findings.files.retain(meant);
+        }
+        Some(findings)
     }
 
-    async fn fetch(&self, wanted: Wanted, delivery: Delivery) -> Result<(Holder, Stored), FetchError> {
+    async fn fetch(
+        &self,
+        wanted: Wanted,
+        delivery: Delivery,
+    ) -> Result<(Holder, Stored), FetchError> {
+        let fetch = FetchId(self.last_fetch.fetch_add(1, Ordering::Relaxed));
+        let mut waiting = Waiting {
+            requests: &self.requests,
+            fetch: Some(fetch),
+        };
         let ask = self.ask(|reply| Request::Fetch {
+            fetch,
             wanted,
             delivery,
             reply,
         });
-        ask.await.unwrap_or(Err(FetchError::Stopping))
+        let result = ask.await;
+        waiting.fetch = None;
+        result.unwrap_or(Err(FetchError::Stopping))
     }
 
     /// A member to whom there is a link.
@@ -250,6 +275,21 @@ impl Peer {
     }
 }
 
+/// Somebody waits for a file. Whoever stops waiting does not want it any more.
+struct Waiting<'a> {
+    requests: &'a mpsc::Sender<Request>,
+    fetch: Option<FetchId>,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if let Some(fetch) = self.fetch {
+            // If the task has no time for this, the file is fetched in vain.
+            let _ = self.requests.try_send(Request::Abandon(fetch));
+        }
+    }
+}
+
 impl Place {
     fn store(&self) -> &Store {
         match self {
@@ -268,6 +308,12 @@ impl Delivery {
     fn put(&self, content: Content, bytes: &[u8]) -> Result<Stored, StoreError> {
         let mtime = Some(self.mtime);
         if let Some(other) = &self.set_aside {
+            // Nothing makes way for what is not what was asked for.
+            if merkle::content_of(bytes) != content {
+                return Err(StoreError::Mismatch {
+                    path: self.place.path_of(&self.name),
+                });
+            }
             self.place.store().set_aside(&self.name, other)?;
         }
         match &self.place {
@@ -292,5 +338,7 @@ fn itself(setup: &Setup) -> Option<Holder> {
 
 /// The address to dial from: a node that listens on one address uses that one.
 fn source(listen: Option<SocketAddr>) -> Option<IpAddr> {
-    listen.map(|listen| listen.ip()).filter(|ip| !ip.is_unspecified())
+    listen
+        .map(|listen| listen.ip())
+        .filter(|ip| !ip.is_unspecified())
 }

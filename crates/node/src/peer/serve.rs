@@ -36,8 +36,17 @@ impl Server {
     }
 
     /// Sends a file, or says why not.
-    pub(super) fn serve(&mut self, id: LinkId, link: &LinkSender, request: RequestId, content: Content) {
-        let places = self.places.entry(id).or_insert_with(|| Arc::new(Semaphore::new(EACH)));
+    pub(super) fn serve(
+        &mut self,
+        id: LinkId,
+        link: &LinkSender,
+        request: RequestId,
+        content: Content,
+    ) {
+        let places = self
+            .places
+            .entry(id)
+            .or_insert_with(|| Arc::new(Semaphore::new(EACH)));
         let Ok(place) = Arc::clone(places).try_acquire_owned() else {
             let busy = Refused {
                 reason: Reason::Busy,
@@ -58,7 +67,8 @@ impl Server {
             };
             match read {
                 Ok(bytes) => {
-                    link.content(Frame::with_request(request, Bytes { bytes })).await;
+                    link.content(Frame::with_request(request, Bytes { bytes }))
+                        .await;
                     // Nobody to tell: the peer is gone.
                     let _ = events.send(Event::Served(id)).await;
                 }

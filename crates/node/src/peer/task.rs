@@ -6,15 +6,15 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use thorp_core::catalogue::File;
 use thorp_core::fetch::FetchId;
 use thorp_core::links::{LinkId, Me};
-use thorp_core::catalogue::File;
 use thorp_core::lookup::{Outcome, is_called, merge};
 use thorp_core::peer::{self as machine, AskId, Input, Output, Target};
 use thorp_core::survey::{Findings, Subject};
 use thorp_core::time::Instant;
-use thorp_wire::frame::{Body, Bytes, Frame, Get, Holder, Reason, Refused, RequestId, Variant};
 use thorp_wire::Content;
+use thorp_wire::frame::{Body, Bytes, Frame, Get, Holder, Reason, Refused, RequestId, Variant};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::addresses::{self, NetAddress};
@@ -54,7 +54,10 @@ pub(crate) struct Task {
     fetches: HashMap<FetchId, Pending>,
     /// Questions that are answered with a file.
     expected: HashMap<(LinkId, RequestId), (FetchId, Content)>,
-    link_events: (mpsc::Sender<(LinkId, LinkEvent)>, mpsc::Receiver<(LinkId, LinkEvent)>),
+    link_events: (
+        mpsc::Sender<(LinkId, LinkEvent)>,
+        mpsc::Receiver<(LinkId, LinkEvent)>,
+    ),
     events: (mpsc::Sender<Event>, mpsc::Receiver<Event>),
     view: watch::Sender<Arc<PeerView>>,
     notices: mpsc::Sender<Notice>,
@@ -129,7 +132,9 @@ impl Task {
             tls,
             trackers,
             listen,
-            server: share.clone().map(|share| Server::new(share, events.0.clone())),
+            server: share
+                .clone()
+                .map(|share| Server::new(share, events.0.clone())),
             itself,
             share,
             changes,
@@ -218,8 +223,11 @@ impl Task {
             Output::LookedUp(ask, outcome) => answer(self.lookups.remove(&ask), outcome),
             Output::Surveyed(ask, mut findings) => {
                 if let Some((reply, own)) = self.surveys.remove(&ask) {
-                    own.into_iter().for_each(|variant| merge(&mut findings.files, variant));
-                    findings.files.sort_by(|a, b| a.entry.name.cmp(&b.entry.name));
+                    own.into_iter()
+                        .for_each(|variant| merge(&mut findings.files, variant));
+                    findings
+                        .files
+                        .sort_by(|a, b| a.entry.name.cmp(&b.entry.name));
                     answer(Some(reply), findings);
                 }
             }
@@ -351,7 +359,12 @@ impl Task {
         let Some((fetch, content)) = self.expected.remove(&(link, request)) else {
             return;
         };
-        let Some(delivery) = self.fetches.get(&fetch).map(|pending| pending.delivery.clone()) else {
+        // What is still waited for, that is.
+        let wanted = self
+            .fetches
+            .get(&fetch)
+            .filter(|pending| !pending.reply.is_closed());
+        let Some(delivery) = wanted.map(|pending| pending.delivery.clone()) else {
             return;
         };
         let events = self.events.0.clone();
@@ -371,7 +384,9 @@ impl Task {
     fn event(&mut self, event: Event) {
         match event {
             Event::Dialled(_, Ok(connected)) => self.connected(connected, true),
-            Event::Dialled(target, Err(reason)) => self.handle(Input::DialFailed { target, reason }),
+            Event::Dialled(target, Err(reason)) => {
+                self.handle(Input::DialFailed { target, reason })
+            }
             Event::Served(link) => self.handle(Input::Served { link }),
             Event::Stored {
                 fetch,
@@ -382,7 +397,13 @@ impl Task {
         }
     }
 
-    fn stored(&mut self, fetch: FetchId, link: LinkId, request: RequestId, result: Result<Stored, StoreError>) {
+    fn stored(
+        &mut self,
+        fetch: FetchId,
+        link: LinkId,
+        request: RequestId,
+        result: Result<Stored, StoreError>,
+    ) {
         let verified = !matches!(result, Err(StoreError::Mismatch { .. }));
         match result {
             Ok(stored) => {
@@ -408,7 +429,9 @@ impl Task {
 
     fn share_event(&mut self, event: ShareEvent) {
         match event {
-            ShareEvent::Delta { added, removed } => self.handle(Input::ShareChanged { added, removed }),
+            ShareEvent::Delta { added, removed } => {
+                self.handle(Input::ShareChanged { added, removed })
+            }
             ShareEvent::Scanned { .. } | ShareEvent::Progress(_) => self.changed = true,
             ShareEvent::Warning(message) => self.notify(Notice::Warning { message }),
         }
@@ -426,32 +449,31 @@ impl Task {
 
     fn request(&mut self, request: Request) {
         match request {
-            Request::LookUp { names, from, reply } => {
+            Request::LookUp { names, only, reply } => {
                 let ask = AskId(self.number());
                 self.lookups.insert(ask, reply);
-                self.handle(Input::LookUp { ask, names, from });
+                self.handle(Input::LookUp { ask, names, only });
             }
             Request::Survey {
                 subject,
-                from,
+                only,
                 own_too,
                 reply,
             } => {
                 let ask = AskId(self.number());
                 let own = match own_too {
-                    true => self.own_files(&subject, from.as_deref()),
+                    true => self.own_files(&subject, only.from.as_deref()),
                     false => Vec::new(),
                 };
                 self.surveys.insert(ask, (reply, own));
-                self.handle(Input::Survey { ask, subject, from });
+                self.handle(Input::Survey { ask, subject, only });
             }
             Request::Fetch {
+                fetch,
                 wanted,
                 delivery,
                 reply,
             } => {
-                self.drop_abandoned();
-                let fetch = FetchId(self.number());
                 let pending = Pending {
                     delivery,
                     reply,
@@ -459,6 +481,10 @@ impl Task {
                 };
                 self.fetches.insert(fetch, pending);
                 self.handle(Input::Fetch { fetch, wanted });
+            }
+            Request::Abandon(fetch) => {
+                self.fetches.remove(&fetch);
+                self.handle(Input::Abandon { fetch });
             }
             Request::Member(id, reply) => answer(Some(reply), self.machine.member(id)),
             Request::Neighbours(reply) => answer(Some(reply), self.machine.neighbours().collect()),
@@ -483,16 +509,6 @@ impl Task {
             hashed: None,
         };
         files.map(variant).collect()
-    }
-
-    /// Stops fetching what nobody waits for any more.
-    fn drop_abandoned(&mut self) {
-        let abandoned = |(fetch, pending): (&FetchId, &Pending)| pending.reply.is_closed().then_some(*fetch);
-        let abandoned: Vec<FetchId> = self.fetches.iter().filter_map(abandoned).collect();
-        for fetch in abandoned {
-            self.fetches.remove(&fetch);
-            self.handle(Input::Abandon { fetch });
-        }
     }
 
     fn status(&self) -> Status {

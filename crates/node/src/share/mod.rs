@@ -45,6 +45,7 @@ use tokio::sync::mpsc;
 pub use hash::HashError;
 pub use serve::ReadError;
 pub use stamp::Stamp;
+pub(crate) use walk::IGNORE_FILE;
 pub use walk::Skipped;
 
 use crate::store::{Replace, Store, StoreError, Stored};

@@ -21,7 +21,7 @@ use super::stamp::Stamp;
 use crate::store::is_part;
 
 /// The file in which a person lists what not to share, as for git.
-pub(super) const IGNORE_FILE: &str = ".thorpignore";
+pub(crate) const IGNORE_FILE: &str = ".thorpignore";
 
 /// How many files and folders were left out, by cause. What is beneath a
 /// folder that was left out is not counted.

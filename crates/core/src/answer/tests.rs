@@ -1,0 +1,186 @@
+//! However much there is to say, an answer fits in a frame and loses nothing.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use thorp_wire::frame::{Hello, PREFIX, RequestId, Update};
+use thorp_wire::{Frame, Root};
+
+use super::*;
+use crate::catalogue::Bounds;
+use crate::links::{LinkId, Me, Member, Opening};
+use crate::time::Instant;
+
+const EVERYBODY: u8 = 60;
+
+fn id(n: u8) -> PeerId {
+    PeerId::new([n; 32])
+}
+
+fn me(n: u8) -> Me {
+    Me {
+        id: id(n),
+        epoch: 7,
+        port: Some(3334),
+        claimed: (0..8)
+            .map(|i| (IpAddr::from([0xfd, n.into(), 0, 0, 0, 0, 0, i]), 3334).into())
+            .collect(),
+        visitor: false,
+    }
+}
+
+fn opening(them: u8) -> Opening {
+    Opening {
+        member: Member {
+            id: id(them),
+            name: Some("a234567890123456789012345678901x".parse().expect("a name")),
+            tracker: false,
+        },
+        dialled: false,
+        remote: Ipv4Addr::new(192, 0, 2, them).into(),
+        willing: false,
+        interval: Duration::from_secs(5),
+        applied: None,
+    }
+}
+
+/// Everybody, each with as many addresses as there can be, lists these names.
+fn village(names: &[String]) -> (Catalogue, Links) {
+    let now = Instant::default();
+    let bounds = Bounds {
+        entries: 1 << 20,
+        bytes: 1 << 40,
+    };
+    let mut catalogue = Catalogue::new(bounds, None);
+    let mut links = Links::new(me(0));
+    for n in 1..=EVERYBODY {
+        links.opened(now, LinkId(n.into()), opening(n));
+        let hello: Hello = Links::new(me(n)).opened(now, LinkId(0), opening(0));
+        links.greeted(now, LinkId(n.into()), hello);
+        let entry = |name: &String| Entry {
+            name: name.parse().expect("a name"),
+            length: u64::MAX,
+            mtime: i64::MIN,
+            root: Some(Root::new([255; 32])),
+        };
+        let full = Update {
+            since: None,
+            added: names.iter().map(entry).collect(),
+            neighbours: Some((0..200).map(id).collect()),
+            ..Update::heartbeat(1)
+        };
+        catalogue.apply(id(n), 7, full);
+    }
+    (catalogue, links)
+}
+
+fn long_names(count: usize) -> Vec<String> {
+    let folder = format!("{}/", "x".repeat(250)).repeat(16);
+    (0..count).map(|n| format!("{folder}{n:04}")).collect()
+}
+
+fn sent(found: Found) -> Found {
+    let mut bytes = Vec::new();
+    let frame = Frame::with_request(RequestId(u32::MAX), found.clone());
+    frame.encode(&mut bytes).expect("it fits");
+    assert_eq!(Frame::decode(&bytes[PREFIX..]), Ok(frame));
+    found
+}
+
+fn find(query: Query, after: Option<Name>) -> Find {
+    Find {
+        query,
+        hops: 0,
+        hash_now: false,
+        after,
+    }
+}
+
+#[test]
+fn the_longest_names_with_the_most_holders_come_in_pages_that_fit() {
+    let names = long_names(150);
+    let (catalogue, links) = village(&names);
+    let library = Library {
+        catalogue: &catalogue,
+        links: &links,
+        among: &|_| true,
+    };
+    let mut after = None;
+    let mut paged = Vec::new();
+    loop {
+        let query = Query::Pattern("**".to_owned());
+        let found = sent(
+            library
+                .files(&find(query, after.take()))
+                .expect("a pattern"),
+        );
+        paged.extend(found.variants.iter().map(|v| v.entry.name.to_string()));
+        if !found.more {
+            break;
+        }
+        after = found.variants.last().map(|v| v.entry.name.clone());
+    }
+    assert_eq!(paged, names);
+
+    let answered = sent(
+        library
+            .files(&find(Query::Names(names.clone()), None))
+            .expect("names"),
+    );
+    assert!(answered.more);
+    let first = answered.variants.iter().map(|v| v.entry.name.to_string());
+    let count = first.len();
+    assert!(count > 50);
+    assert_eq!(first.collect::<Vec<_>>(), names[..count]);
+    assert!(
+        answered
+            .variants
+            .iter()
+            .all(|v| v.holders.len() == Variant::MAX_HOLDERS)
+    );
+}
+
+#[test]
+fn a_page_of_members_with_all_their_neighbours_fits() {
+    let (catalogue, links) = village(&[]);
+    let present: Vec<&Link> = links.up().map(|(_, link)| link).collect();
+    // More members than there are here: each of them several times.
+    let crowd = present.iter().copied().cycle().take(Found::MAX_MEMBERS + 1);
+    let found = sent(members(crowd, None, &catalogue));
+    assert_eq!(found.members.len(), Found::MAX_MEMBERS);
+    assert!(found.more);
+    let rest = members(present.into_iter(), Some(id(EVERYBODY - 1)), &catalogue);
+    assert_eq!(rest.members.len(), 1);
+}
+
+#[test]
+fn files_of_one_name_are_not_torn_apart() {
+    let names: Vec<String> = (0..3).map(|n| format!("{n}")).collect();
+    let (mut catalogue, links) = village(&names);
+    for n in 1..=EVERYBODY {
+        // Everybody has another content under each name: 180 files.
+        let entry = |name: &String| Entry {
+            name: name.parse().expect("a name"),
+            length: n.into(),
+            mtime: 0,
+            root: None,
+        };
+        let delta = Update {
+            since: Some(1),
+            added: names.iter().map(entry).collect(),
+            ..Update::heartbeat(2)
+        };
+        catalogue.apply(id(n), 7, delta);
+    }
+    let library = Library {
+        catalogue: &catalogue,
+        links: &links,
+        among: &|_| true,
+    };
+    for query in [Query::Names(names.clone()), Query::Pattern("*".to_owned())] {
+        let found = library.files(&find(query, None)).expect("an answer");
+        assert_eq!(found.variants.len(), usize::from(EVERYBODY));
+        assert!(found.variants.iter().all(|v| v.entry.name.as_str() == "0"));
+        assert!(found.more);
+    }
+}

@@ -1,0 +1,157 @@
+//! Page by page, as long as somebody gets ahead.
+
+use thorp_wire::Entry;
+use thorp_wire::frame::Holder;
+
+use super::*;
+
+const TRACKER: PeerId = PeerId::new([99; 32]);
+
+fn id(n: u8) -> PeerId {
+    PeerId::new([n; 32])
+}
+
+fn at(millis: u64) -> Instant {
+    Instant::after_start(Duration::from_millis(millis))
+}
+
+fn holder(n: u8) -> Holder {
+    Holder {
+        id: id(n),
+        name: None,
+        addresses: Vec::new(),
+        partial: false,
+    }
+}
+
+fn page(names: &[&str], more: bool) -> Found {
+    let variant = |name: &&str| Variant {
+        entry: Entry {
+            name: name.parse().expect("a name"),
+            length: 7,
+            mtime: 0,
+            root: None,
+        },
+        holders: vec![holder(1)],
+        hashed: None,
+    };
+    Found {
+        variants: names.iter().map(variant).collect(),
+        more,
+        ..Found::default()
+    }
+}
+
+fn files() -> Survey {
+    let subject = Subject::Files(Pattern::new("*").expect("a pattern"));
+    Survey::new(at(0), subject, Only::default(), Found::default())
+}
+
+fn asked(actions: Vec<Action>, whom: &[PeerId]) -> Find {
+    let mut finds = Vec::new();
+    let mut asked = Vec::new();
+    for action in actions {
+        match action {
+            Action::Ask(peer, find) => {
+                asked.push(peer);
+                finds.push(find);
+            }
+            Action::Finish(findings) => panic!("finished: {findings:?}"),
+        }
+    }
+    assert_eq!(asked, whom);
+    finds.remove(0)
+}
+
+/// Whether it is complete, and the names found.
+fn finished(actions: &[Action]) -> (bool, Vec<String>) {
+    match actions {
+        [Action::Finish(findings)] => {
+            let names = findings.files.iter().map(|v| v.entry.name.to_string());
+            (findings.complete, names.collect())
+        }
+        other => panic!("not finished: {other:?}"),
+    }
+}
+
+#[test]
+fn the_tracker_is_asked_page_by_page() {
+    let mut survey = files();
+    let first = asked(
+        survey.advance(at(0), Tracker::Up(TRACKER), &[id(1)]),
+        &[TRACKER],
+    );
+    assert_eq!(first.after, None);
+    let second = survey.found(at(1), TRACKER, &first, page(&["a", "b"], true));
+    let second = second.expect("there is more");
+    assert_eq!(second.after, Some("b".parse().expect("a name")));
+    assert_eq!(survey.deadline(), Some(at(5001)));
+    assert_eq!(
+        survey.found(at(2), TRACKER, &second, page(&["c"], false)),
+        None
+    );
+    let (complete, names) = finished(&survey.advance(at(2), Tracker::Up(TRACKER), &[]));
+    assert!(complete);
+    assert_eq!(names, ["a", "b", "c"]);
+}
+
+#[test]
+fn whoever_promises_more_but_does_not_get_ahead_is_not_asked_for_ever() {
+    for repeated in [page(&["a", "b"], true), page(&["a"], true), page(&[], true)] {
+        let mut survey = files();
+        let first = asked(survey.advance(at(0), Tracker::Up(TRACKER), &[]), &[TRACKER]);
+        let second = survey.found(at(1), TRACKER, &first, page(&["a", "b"], true));
+        let second = second.expect("there is more");
+        assert_eq!(survey.found(at(2), TRACKER, &second, repeated), None);
+        let (complete, _) = finished(&survey.advance(at(2), Tracker::Up(TRACKER), &[]));
+        assert!(!complete);
+    }
+}
+
+#[test]
+fn a_silent_tracker_leaves_a_part_and_what_it_says_later_is_ignored() {
+    let mut survey = files();
+    let first = asked(survey.advance(at(0), Tracker::Up(TRACKER), &[]), &[TRACKER]);
+    let second = survey.found(at(1), TRACKER, &first, page(&["a"], true));
+    let second = second.expect("there is more");
+    assert_eq!(survey.advance(at(5000), Tracker::Up(TRACKER), &[]), []);
+    let (complete, names) = finished(&survey.advance(at(5001), Tracker::Up(TRACKER), &[]));
+    assert_eq!((complete, names), (false, vec!["a".to_owned()]));
+    assert_eq!(
+        survey.found(at(5002), TRACKER, &second, page(&["b"], true)),
+        None
+    );
+    assert_eq!(survey.advance(at(5002), Tracker::Up(TRACKER), &[]), []);
+    assert_eq!(survey.deadline(), None);
+}
+
+#[test]
+fn without_a_tracker_the_neighbours_are_asked_and_it_is_a_part() {
+    let mut survey = files();
+    assert_eq!(survey.advance(at(0), Tracker::Trying, &[id(1), id(2)]), []);
+    assert_eq!(survey.deadline(), Some(at(5000)));
+    let find = asked(
+        survey.advance(at(1), Tracker::Down, &[id(1), id(2)]),
+        &[id(1), id(2)],
+    );
+    survey.found(at(2), id(1), &find, page(&["a"], false));
+    survey.no_answer(id(2));
+    let (complete, names) = finished(&survey.advance(at(2), Tracker::Down, &[]));
+    assert_eq!((complete, names), (false, vec!["a".to_owned()]));
+}
+
+#[test]
+fn only_files_of_those_who_are_meant_are_counted() {
+    let subject = Subject::Files(Pattern::new("*").expect("a pattern"));
+    let other = Only {
+        from: Some("oak".to_owned()),
+        root: None,
+    };
+    let mut survey = Survey::new(at(0), subject, other, page(&["remembered"], false));
+    let find = asked(survey.advance(at(0), Tracker::Up(TRACKER), &[]), &[TRACKER]);
+    let mut of_two = page(&["a", "b"], false);
+    of_two.variants[1].holders[0].name = Some("oak".parse().expect("a name"));
+    survey.found(at(1), TRACKER, &find, of_two);
+    let (_, names) = finished(&survey.advance(at(1), Tracker::Up(TRACKER), &[]));
+    assert_eq!(names, ["b"]);
+}
