@@ -184,7 +184,7 @@ pub fn door(door: &Door) -> String {
                thorp get NAME --tracker {tracker}     to fetch a file"
         ),
         Some(invite) => format!(
-            "On another machine: thorp join    and paste this line (it lets in one machine, within 24 hours):\n\
+            "On another machine: thorp join    and paste this line (one machine, 24 hours):\n\
              {invite}\n\
              After that, there: thorp get NAME    or: thorp share DIR\n\
              For the next machine, here: thorp invite"

@@ -138,7 +138,7 @@ pub fn tracker_status(status: &TrackerStatus) -> String {
          Group       {ca}\n\
          Door        {door}\n\
          Peers       {peers}\n\
-         Files       {entries}\n\
+         Files       {entries}, each counted for each peer\n\
          Questions   {finds} about files so far\n\
          Version     {version}"
     )

@@ -86,9 +86,9 @@ impl Drop for Bar {
 
 fn style(colour: bool) -> ProgressStyle {
     let bar = if colour {
-        "{bar:30.cyan/dim}"
+        "{wide_bar:.cyan/dim}"
     } else {
-        "{bar:30}"
+        "{wide_bar}"
     };
     let template =
         format!("{bar} {{bytes}}/{{total_bytes}}  {{bytes_per_sec}}  {{eta}} left  {{msg}}");
@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn the_template_is_one() {
-        for colour in ["{bar:30.cyan/dim}", "{bar:30}"] {
+        for colour in ["{wide_bar:.cyan/dim}", "{wide_bar}"] {
             let template =
                 format!("{colour} {{bytes}}/{{total_bytes}} {{bytes_per_sec}} {{eta}} {{msg}}");
             assert!(ProgressStyle::with_template(&template).is_ok());

@@ -1,32 +1,42 @@
 //! `thorp demo`, as a script reads it: every step, and where each answer came from.
 
+use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use serde_json::{Value, json};
 
-fn demo(flags: &[&str]) -> Output {
+/// The demo, with `directory` to make its own ones in.
+fn command(flags: &[&str], directory: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_thorp"));
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("THORP_") {
             command.env_remove(name);
         }
     }
-    let directory = tempfile::tempdir().expect("a directory");
-    let output = command
+    command
         .arg("demo")
         .args(flags)
-        .env("TMPDIR", directory.path())
-        .stdin(Stdio::null())
-        .output()
-        .expect("it runs");
-    let left = std::fs::read_dir(directory.path()).expect("a directory");
-    assert_eq!(left.count(), 0, "everything is removed");
+        .env("TMPDIR", directory)
+        .stdin(Stdio::null());
+    command
+}
+
+fn demo(flags: &[&str]) -> Output {
+    let directory = tempfile::tempdir().expect("a directory");
+    let output = command(flags, directory.path()).output().expect("it runs");
+    assert_nothing_left(directory.path());
     assert!(
         output.status.success(),
         "{}",
         String::from_utf8_lossy(&output.stderr)
     );
     output
+}
+
+fn assert_nothing_left(directory: &Path) {
+    let left = std::fs::read_dir(directory).expect("a directory");
+    assert_eq!(left.count(), 0, "everything is removed");
 }
 
 fn steps(flags: &[&str]) -> Vec<Value> {
@@ -130,4 +140,31 @@ fn people_read_paragraphs() {
     ] {
         assert!(text.contains(told), "{told:?} is not in:\n{text}");
     }
+}
+
+#[test]
+fn an_interrupted_village_is_taken_down() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut child = command(&["--json"], directory.path())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("it runs");
+    let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+    // Two peers are there.
+    for _ in 0..3 {
+        lines.next().expect("a step").expect("UTF-8");
+    }
+    let signal = format!("kill -INT {}", child.id());
+    let sent = Command::new("sh").args(["-c", &signal]).status();
+    assert!(sent.expect("sh runs").success());
+    let last = lines
+        .map(|line| line.expect("UTF-8"))
+        .last()
+        .expect("a line");
+    assert!(
+        last.starts_with(r#"{"event":"error","kind":"unfinished""#),
+        "{last}"
+    );
+    assert_eq!(child.wait().expect("it ends").code(), Some(7));
+    assert_nothing_left(directory.path());
 }

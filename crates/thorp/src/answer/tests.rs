@@ -102,7 +102,6 @@ fn an_ambiguous_name_says_how_to_pick() {
     assert_eq!(
         talk,
         "2.txt could be:\n  1.2 KiB  2026-11-23 04:44 UTC  3f2a9c01d2e4  oak (192.168.198.138)\n\
-         Pick one: --root with the start of its root, or --from with who has it.\n\
          thorp: 2.txt has 2 contents\n"
     );
     assert_eq!(exit.map(Exit::code), Some(5));

@@ -1,5 +1,6 @@
 //! `thorp invite`: a way in for another machine.
 
+use thorp_node::api::Event;
 use thorp_node::launch::{self, EMBEDDED};
 
 use super::Context;
@@ -15,7 +16,7 @@ pub async fn run(context: &Context, args: &Invite) -> Result {
     let states = [peer.join(EMBEDDED), context.state(Role::Tracker)?];
     let invite = launch::invite(&states, args.uses, args.expires).await?;
     let text = if context.global.json {
-        serde_json::json!({ "event": "invite", "invite": invite }).to_string()
+        serde_json::to_string(&Event::Invite { invite }).unwrap_or_default()
     } else {
         invite
     };

@@ -7,10 +7,11 @@ pub mod terminal;
 
 use thorp_node::api::{ErrorKind, Event, Failure, Get, Notice, PeerView};
 
+use crate::answer::{self, Tally};
 use crate::conversation::{Conversation, Step};
 use crate::lines;
 use crate::quoting::{printable_lines, quoted, unquoted};
-use crate::{answer, words};
+use crate::words;
 
 /// What the terminal has to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +30,7 @@ pub enum Effect {
 #[derive(Debug)]
 pub struct Menu {
     state: State,
+    tally: Tally,
     /// As shown last; at first there are none, and that is no news.
     neighbours: String,
 }
@@ -45,6 +47,7 @@ impl Default for Menu {
     fn default() -> Self {
         Self {
             state: State::default(),
+            tally: Tally::default(),
             neighbours: lines::NO_NEIGHBOURS.into(),
         }
     }
@@ -75,7 +78,9 @@ impl Menu {
             return Vec::new();
         };
         let step = conversation.event(event);
-        let mut effects: Vec<_> = shown(event).map(Effect::Say).into_iter().collect();
+        let summary = self.tally.event(event);
+        let said = shown(event).into_iter().chain(summary);
+        let mut effects: Vec<_> = said.map(Effect::Say).collect();
         if let Some(step) = step {
             effects.extend(self.step(step));
         }

@@ -14,10 +14,10 @@ mod village;
 use std::io;
 use std::time::Instant;
 
-use thorp_node::api::{Done, Event};
+use thorp_node::api::{Done, ErrorKind, Event, Failure};
 
-use super::{Context, interrupted};
-use crate::exit::{Exit, Result};
+use super::Context;
+use crate::exit::{Exit, Result, failure};
 use crate::signals::Signals;
 use crate::{units, words};
 
@@ -218,6 +218,12 @@ async fn part(village: &mut Village, teller: &mut Teller<impl io::Write>) -> Pla
         since(back)
     ));
     teller.tell(step)
+}
+
+/// A person did not want to wait.
+fn interrupted() -> Failure {
+    let why = "interrupted: the village is taken down, nothing is left of it";
+    failure(ErrorKind::Unfinished, why)
 }
 
 fn since(moment: Instant) -> String {

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::{Arc, mpsc as blocking};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -54,9 +54,11 @@ pub struct Peer {
 /// A thread that runs what is spawned on it, except while it is frozen.
 struct Machine {
     handle: Handle,
-    freeze: mpsc::UnboundedSender<blocking::Receiver<()>>,
+    /// Dropping it ends the thread.
+    freeze: Option<mpsc::UnboundedSender<blocking::Receiver<()>>>,
     /// Dropping it thaws.
     frozen: Option<blocking::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Village {
@@ -256,8 +258,10 @@ impl Peer {
     /// Stands still from now on.
     pub fn freeze(&mut self) {
         let (thaw, thawed) = blocking::channel();
-        // A machine that has ended stands still already.
-        let _ = self.machine.freeze.send(thawed);
+        if let Some(freeze) = &self.machine.freeze {
+            // A machine that has ended stands still already.
+            let _ = freeze.send(thawed);
+        }
         self.machine.frozen = Some(thaw);
     }
 
@@ -275,7 +279,7 @@ impl Machine {
             .map_err(|error| other(error.to_string()))?;
         let handle = runtime.handle().clone();
         let (freeze, mut freezes) = mpsc::unbounded_channel::<blocking::Receiver<()>>();
-        thread::spawn(move || {
+        let thread = thread::spawn(move || {
             runtime.block_on(async {
                 while let Some(thawed) = freezes.recv().await {
                     // Nothing else runs on this thread meanwhile: that is the point.
@@ -286,9 +290,22 @@ impl Machine {
         });
         Ok(Self {
             handle,
-            freeze,
+            freeze: Some(freeze),
             frozen: None,
+            thread: Some(thread),
         })
+    }
+}
+
+impl Drop for Machine {
+    /// Nobody shall write to a directory that is being removed.
+    fn drop(&mut self) {
+        self.frozen = None;
+        self.freeze = None;
+        if let Some(thread) = self.thread.take() {
+            // A thread that panicked has ended too.
+            let _ = thread.join();
+        }
     }
 }
 
