@@ -6,7 +6,6 @@ use std::time::Duration;
 use thorp_node::addresses::NetAddress;
 use thorp_node::api::{AnswerSource, Command, ErrorKind, Get};
 use thorp_node::launch::{self, Common, Group};
-use thorp_node::listener::Listen;
 use thorp_node::share;
 use thorp_wire::frame::{Hello, Update};
 use thorp_wire::{Body, Frame};
@@ -125,7 +124,7 @@ async fn tracker_again(village: &mut Village, common: Common) {
 async fn a_tracker_that_was_away_knows_everybody_again_and_neighbours_went_on_without_it() {
     let mut village = Village::with(&SHORT).await;
     let common = Common {
-        listen: Some(Listen::Exactly(village.address())),
+        listen: Some(village.address().into()),
         ..village.common("hall", &SHORT)
     };
     let mut peers = Vec::new();
@@ -202,7 +201,7 @@ async fn a_new_epoch_replaces_the_old_listing_at_once() {
             elm.sees(&what, |view| {
                 view.neighbours.iter().any(|row| row.files == files)
             })
-            .await
+            .await;
         }
     };
     elm_has(50).await;
@@ -270,7 +269,7 @@ async fn a_tracker_that_falls_silent_is_given_up_and_dialled_again() {
     let reason = wire.closed().await.expect("a reason");
     assert!(reason.contains("nothing heard"), "{reason}");
     oak.hears("TrackerLost").await;
-    let _again = hall.greeted(Duration::from_secs(60)).await;
+    let _again = hall.greeted(Duration::from_mins(1)).await;
     oak.hears("Connected").await;
 }
 
@@ -297,7 +296,7 @@ async fn a_state_directory_in_use_names_the_process_and_a_taken_port_the_port() 
         "{failure:?}"
     );
     let taken = Common {
-        listen: Some(Listen::Exactly(oak.address())),
+        listen: Some(oak.address().into()),
         ..village.common("elm", &[])
     };
     let failure = launch::share(taken, &dir, options(), group(), notices.clone())
@@ -310,7 +309,7 @@ async fn a_state_directory_in_use_names_the_process_and_a_taken_port_the_port() 
         "{failure:?}"
     );
     let taken = Common {
-        listen: Some(Listen::Exactly(oak.address())),
+        listen: Some(oak.address().into()),
         ..village.common("other-hall", &[])
     };
     let failure = launch::tracker(taken, true, notices.clone())
