@@ -785,6 +785,9 @@ impl From<JoinError> for Failure {
                     thorp_wire::printable::printable(text)
                 )
             }
+            JoinError::Dial(DialError::Unreachable { .. }) => format!(
+                "the tracker is out of reach: {error}. Check its address and port, and that it is running there (thorp tracker, or thorp share where the group was made)"
+            ),
             _ => error.to_string(),
         };
         Self { kind, message }

@@ -131,7 +131,8 @@ pub async fn follow_tracker(
     }
 }
 
-const NO_NEIGHBOURS: &str = "Neighbours: none";
+/// What [`neighbours`] says of nobody.
+pub const NO_NEIGHBOURS: &str = "Neighbours: none";
 
 /// `Neighbours: 192.168.198.137 192.168.198.139`, with the port only where two
 /// share an address.

@@ -58,6 +58,7 @@ pub(crate) struct Task {
     events: Channel<Event>,
     view: watch::Sender<Arc<PeerView>>,
     notices: mpsc::Sender<Notice>,
+    /// Whether somebody knows that the tracker is being dialled.
     announced: bool,
     changed: bool,
 }
@@ -241,7 +242,13 @@ impl Task {
                 let reply = self.fetches.remove(&fetch).map(|pending| pending.reply);
                 answer(reply, Err(FetchError::Failure(failure)));
             }
-            Output::Notice(notice) => self.notify(rows::notice(notice)),
+            Output::Notice(notice) => {
+                let notice = rows::notice(notice);
+                if notice == Notice::Connected {
+                    self.announced = false;
+                }
+                self.notify(notice);
+            }
             Output::Changed => self.changed = true,
         }
     }
@@ -253,7 +260,8 @@ impl Task {
     }
 
     fn dial(&mut self, target: Target) {
-        if target == Target::Tracker && !std::mem::take(&mut self.announced) {
+        // Trying again is not news.
+        if target == Target::Tracker && !std::mem::replace(&mut self.announced, true) {
             for tracker in &self.trackers {
                 self.notify(rows::connecting(tracker));
             }

@@ -142,6 +142,7 @@ async fn the_same_as_objects() {
         assert!(page.contains(&format!("`{event}`")), "{event}");
     }
     assert!(out.contains(r#""event":"tables""#), "{out}");
+    assert!(page.contains(out.lines().next().expect("a door")), "{out}");
 }
 
 #[test]

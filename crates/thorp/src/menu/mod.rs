@@ -26,11 +26,11 @@ pub enum Effect {
 }
 
 /// Where the person is.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Menu {
     state: State,
-    /// As shown last.
-    neighbours: Option<String>,
+    /// As shown last; at first there are none, and that is no news.
+    neighbours: String,
 }
 
 #[derive(Debug, Default)]
@@ -39,6 +39,15 @@ enum State {
     Top,
     Name,
     Fetching(Box<Conversation>),
+}
+
+impl Default for Menu {
+    fn default() -> Self {
+        Self {
+            state: State::default(),
+            neighbours: lines::NO_NEIGHBOURS.into(),
+        }
+    }
 }
 
 impl Menu {
@@ -85,10 +94,10 @@ impl Menu {
     /// The view has changed; the neighbours are shown when they have.
     pub fn changed(&mut self, view: &PeerView) -> Option<Effect> {
         let line = lines::neighbours(view);
-        if self.neighbours.as_ref() == Some(&line) {
+        if self.neighbours == line {
             return None;
         }
-        self.neighbours = Some(line.clone());
+        self.neighbours.clone_from(&line);
         Some(Effect::Say(line))
     }
 

@@ -59,6 +59,11 @@ impl Screen {
             .block(self.block(table::PEERS, Focus::Peers, scroll, total));
         frame.render_widget(widget, upper);
         self.peers = scroll;
+        if self.view.peers.is_empty() {
+            let width = upper.width.saturating_sub(2);
+            let first_row = Rect::new(upper.x + 1, upper.y + 2, width, 1).intersection(upper);
+            frame.render_widget(Paragraph::new(words::WAITING), first_row);
+        }
 
         let (rows, scroll) = window(&self.view.files, lower, self.files, |file| files.row(file));
         let widget = Table::new(rows, files.widths())
@@ -85,9 +90,6 @@ impl Screen {
     fn hint(&self) -> String {
         match &self.notice {
             Some(notice) => notice.clone(),
-            None if self.view.peers.is_empty() => {
-                format!("{}  {}", words::WAITING, lines::hint(&self.door))
-            }
             None => lines::hint(&self.door),
         }
     }

@@ -254,6 +254,19 @@ mod tests {
     }
 
     #[test]
+    fn a_step_for_scripts() {
+        let mut step = Step::new("Peer 2 asks for 7.txt.");
+        step.number = 10;
+        step.got(Err(samples::failure(
+            ErrorKind::NotFound,
+            crate::words::NOBODY,
+        )));
+        let line = json(&step).expect("JSON");
+        let page = include_str!("../../../../../docs/json.md");
+        assert!(page.contains(&line), "docs/json.md lacks: {line}");
+    }
+
+    #[test]
     fn no_line_is_too_wide() {
         let text = wrapped(&"word ".repeat(50), INDENT);
         assert!(
