@@ -649,9 +649,8 @@ async fn join_group(
         (Group::Remembered, Some(known)) => {
             if is_good(known, &common.clock) {
                 return Ok((known.clone(), false));
-            } else {
-                Ticket::from(known)
             }
+            Ticket::from(known)
         }
         (Group::Remembered, None) => {
             return Err(Failure {

@@ -126,9 +126,9 @@ impl Job {
         let mut wanted = Vec::new();
         for name in names {
             if self.in_the_way(&name) {
-                self.fail(&name, exists(), events).await
+                self.fail(&name, exists(), events).await;
             } else {
-                wanted.push(name)
+                wanted.push(name);
             }
         }
         if wanted.is_empty() {
