@@ -357,7 +357,9 @@ mod tests {
         };
         let mut config = Config::default();
         let settings = Setting::from_environment(variable).expect("is right");
-        settings.iter().for_each(|setting| config.set(setting));
+        for setting in &settings {
+            config.set(setting);
+        }
         assert_eq!(
             (config.max_neighbours, config.share_hidden, config.hops),
             (8, true, 1)

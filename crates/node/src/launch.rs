@@ -104,9 +104,9 @@ pub struct Door {
 /// What must stay for as long as the node runs.
 #[derive(Default)]
 struct Held {
-    _states: Vec<Arc<StateDir>>,
-    _port: Option<Running>,
-    _sockets: Vec<Answering>,
+    states: Vec<Arc<StateDir>>,
+    port: Option<Running>,
+    sockets: Vec<Answering>,
 }
 
 impl RunningPeer {
@@ -178,7 +178,7 @@ pub async fn share(
     let remembered = Membership::load(&state, &identity)?;
     let own_tracker = common.state.join(EMBEDDED);
     let mut held = Held::default();
-    held._states.push(Arc::clone(&state));
+    held.states.push(Arc::clone(&state));
     if matches!(group, Group::Remembered) && (remembered.is_none() || own_tracker.exists()) {
         return share_with_tracker(common, config, identity, (share, changes), held, notices).await;
     }
@@ -188,7 +188,7 @@ pub async fn share(
     let listen = listener.address();
     let tls = MemberTls::new(&identity, &membership, common.clock.clone())?;
     let (sink, incoming) = mpsc::channel(INCOMING);
-    held._port = Some(listener.serve(vec![Service {
+    held.port = Some(listener.serve(vec![Service {
         tls: tls.clone(),
         join: None,
         sink,
@@ -207,7 +207,7 @@ pub async fn share(
         announced,
     };
     let (peer, task) = Peer::start(setup, notices);
-    held._sockets.push(answer_for(&state, &peer)?);
+    held.sockets.push(answer_for(&state, &peer)?);
     Ok(RunningPeer {
         peer,
         listen: Some(listen),
@@ -240,7 +240,7 @@ async fn share_with_tracker(
         ca: office.authority.ca(),
         trackers: vec![NetAddress::Ip(nearby(listen))],
     };
-    let state = held._states[0].clone();
+    let state = held.states[0].clone();
     membership.save(&state)?;
     let tls = MemberTls::new(&identity, &membership, common.clock.clone())?;
     let (peer_sink, peer_incoming) = mpsc::channel(INCOMING);
@@ -250,7 +250,7 @@ async fn share_with_tracker(
         join: None,
         sink: peer_sink,
     };
-    held._port = Some(listener.serve(vec![tracker_service, peer_service]));
+    held.port = Some(listener.serve(vec![tracker_service, peer_service]));
     let open = office.authority.is_open();
     let setup = tracker::Setup {
         tls: office.tls.clone(),
@@ -275,14 +275,15 @@ async fn share_with_tracker(
         announced: true,
     };
     let (peer, peer_task) = Peer::start(setup, notices);
-    let invite = match open {
-        true => None,
-        false => Some(office.invite(1, INVITE_VALIDITY, listen, &common.clock)?),
+    let invite = if open {
+        None
+    } else {
+        Some(office.invite(1, INVITE_VALIDITY, listen, &common.clock)?)
     };
-    held._sockets.push(answer_for(&state, &peer)?);
-    held._sockets
+    held.sockets.push(answer_for(&state, &peer)?);
+    held.sockets
         .push(office.answer(&tracker, listen, &common.clock)?);
-    held._states.push(office.state);
+    held.states.push(office.state);
     Ok(RunningPeer {
         peer,
         listen: Some(listen),
@@ -298,7 +299,7 @@ async fn share_with_tracker(
 }
 
 /// How long an invite is good for unless somebody says otherwise.
-pub const INVITE_VALIDITY: Duration = Duration::from_secs(24 * 3600);
+pub const INVITE_VALIDITY: Duration = Duration::from_hours(24);
 
 /// Starts a tracker alone. With `open`, whoever asks is let in from now on.
 pub async fn tracker(
@@ -337,9 +338,9 @@ pub async fn tracker(
         },
         task,
         held: Held {
-            _states: vec![office.state],
-            _port: Some(port),
-            _sockets: vec![socket],
+            states: vec![office.state],
+            port: Some(port),
+            sockets: vec![socket],
         },
     })
 }
@@ -621,7 +622,7 @@ async fn visit(
     };
     let (peer, task) = Peer::start(setup, notices);
     let held = Held {
-        _states: vec![state],
+        states: vec![state],
         ..Held::default()
     };
     Ok(RunningPeer {
@@ -645,10 +646,12 @@ async fn join_group(
     notices: &mpsc::Sender<Notice>,
 ) -> Result<(Membership, bool), Failure> {
     let ticket = match (group, &remembered) {
-        (Group::Remembered, Some(known)) => match is_good(known, &common.clock) {
-            true => return Ok((known.clone(), false)),
-            false => Ticket::from(known),
-        },
+        (Group::Remembered, Some(known)) => {
+            if is_good(known, &common.clock) {
+                return Ok((known.clone(), false));
+            }
+            Ticket::from(known)
+        }
         (Group::Remembered, None) => {
             return Err(Failure {
                 kind: ErrorKind::NotAMember,
@@ -724,7 +727,7 @@ fn stopping() -> Failure {
     }
 }
 
-fn other(error: impl ToString) -> Failure {
+fn other(error: impl std::error::Error) -> Failure {
     Failure {
         kind: ErrorKind::Other,
         message: error.to_string(),

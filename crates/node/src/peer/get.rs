@@ -101,9 +101,10 @@ impl Job {
         Ok(Self {
             begun: Instant::now(),
             place,
-            replace: match get.overwrite {
-                true => Replace::Yes,
-                false => Replace::No,
+            replace: if get.overwrite {
+                Replace::Yes
+            } else {
+                Replace::No
             },
             rename: rename.transpose()?,
             set_aside: get.set_aside.clone(),
@@ -124,9 +125,10 @@ impl Job {
     ) -> Result<(), Failure> {
         let mut wanted = Vec::new();
         for name in names {
-            match self.in_the_way(&name) {
-                true => self.fail(&name, exists(), events).await,
-                false => wanted.push(name),
+            if self.in_the_way(&name) {
+                self.fail(&name, exists(), events).await;
+            } else {
+                wanted.push(name);
             }
         }
         if wanted.is_empty() {
@@ -166,9 +168,10 @@ impl Job {
             Pattern::new(pattern).map_err(|error| usage(&format!("{pattern}: {error}")))?;
         let findings = peer.survey(Subject::Files(subject), only(get), false).await;
         let findings = findings.ok_or_else(stopping)?;
-        let (source, tracker) = match findings.complete {
-            true => (AnswerSource::Tracker, TrackerUse::Asked),
-            false => (AnswerSource::Memory, TrackerUse::Unreachable),
+        let (source, tracker) = if findings.complete {
+            (AnswerSource::Tracker, TrackerUse::Asked)
+        } else {
+            (AnswerSource::Memory, TrackerUse::Unreachable)
         };
         if findings.files.is_empty() {
             let failure = nobody(tracker, get);
@@ -395,13 +398,14 @@ impl Job {
         if self.single || (done.count == 0 && self.failures.len() == 1) {
             return Err(first.clone());
         }
-        let kind = match self
+        let kind = if self
             .failures
             .iter()
             .all(|failure| failure.kind == first.kind)
         {
-            true => first.kind,
-            false => ErrorKind::Unfinished,
+            first.kind
+        } else {
+            ErrorKind::Unfinished
         };
         Err(Failure {
             kind,

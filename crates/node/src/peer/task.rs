@@ -56,17 +56,17 @@ pub(crate) struct Task {
     fetches: HashMap<FetchId, Pending>,
     /// Questions that are answered with a file.
     expected: HashMap<(LinkId, RequestId), (FetchId, Content)>,
-    link_events: (
-        mpsc::Sender<(LinkId, LinkEvent)>,
-        mpsc::Receiver<(LinkId, LinkEvent)>,
-    ),
-    events: (mpsc::Sender<Event>, mpsc::Receiver<Event>),
+    link_events: Channel<(LinkId, LinkEvent)>,
+    events: Channel<Event>,
     view: watch::Sender<Arc<PeerView>>,
     notices: mpsc::Sender<Notice>,
     /// Whether somebody knows that the tracker is being dialled.
     announced: bool,
     changed: bool,
 }
+
+/// Both ends of one.
+pub(crate) type Channel<T> = (mpsc::Sender<T>, mpsc::Receiver<T>);
 
 /// A file that somebody waits for.
 struct Pending {
@@ -77,7 +77,7 @@ struct Pending {
 
 /// Something that was going on elsewhere has come to an end.
 enum Event {
-    Dialled(Target, Result<Connected, String>),
+    Dialled(Target, Result<Box<Connected>, String>),
     Stored {
         fetch: FetchId,
         link: LinkId,
@@ -227,8 +227,9 @@ impl Task {
             Output::LookedUp(ask, outcome) => answer(self.lookups.remove(&ask), outcome),
             Output::Surveyed(ask, mut findings) => {
                 if let Some((reply, own)) = self.surveys.remove(&ask) {
-                    own.into_iter()
-                        .for_each(|variant| merge(&mut findings.files, variant));
+                    for variant in own {
+                        merge(&mut findings.files, variant);
+                    }
                     findings
                         .files
                         .sort_by(|a, b| a.entry.name.cmp(&b.entry.name));
@@ -387,9 +388,9 @@ impl Task {
 
     fn event(&mut self, event: Event) {
         match event {
-            Event::Dialled(_, Ok(connected)) => self.connected(connected, true),
+            Event::Dialled(_, Ok(connected)) => self.connected(*connected, true),
             Event::Dialled(target, Err(reason)) => {
-                self.handle(Input::DialFailed { target, reason })
+                self.handle(Input::DialFailed { target, reason });
             }
             Event::Stored {
                 fetch,
@@ -433,7 +434,7 @@ impl Task {
     fn share_event(&mut self, event: ShareEvent) {
         match event {
             ShareEvent::Delta { added, removed } => {
-                self.handle(Input::ShareChanged { added, removed })
+                self.handle(Input::ShareChanged { added, removed });
             }
             ShareEvent::Scanned { .. } | ShareEvent::Progress(_) => self.changed = true,
             ShareEvent::Warning(message) => self.notify(Notice::Warning { message }),
@@ -464,9 +465,10 @@ impl Task {
                 reply,
             } => {
                 let ask = AskId(self.number());
-                let own = match own_too {
-                    true => self.own_files(&subject, only.from.as_deref()),
-                    false => Vec::new(),
+                let own = if own_too {
+                    self.own_files(&subject, only.from.as_deref())
+                } else {
+                    Vec::new()
                 };
                 self.surveys.insert(ask, (reply, own));
                 self.handle(Input::Survey { ask, subject, only });
@@ -578,7 +580,7 @@ async fn reach(
     trackers: &[NetAddress],
     tls: &MemberTls,
     source: Option<IpAddr>,
-) -> Result<Connected, String> {
+) -> Result<Box<Connected>, String> {
     let (addresses, expected) = match target {
         Target::Tracker => {
             let addresses = NetAddress::resolve(trackers).await;
@@ -587,7 +589,7 @@ async fn reach(
         Target::Member { id, addresses } => (addresses.clone(), Expected::Peer(*id)),
     };
     let connected = dial::dial(&addresses, expected, tls, source).await;
-    connected.map_err(|e| e.to_string())
+    connected.map(Box::new).map_err(|e| e.to_string())
 }
 
 /// The next of what may not be there at all.

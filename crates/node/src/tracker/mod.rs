@@ -22,7 +22,7 @@ use crate::config::Config;
 use crate::link::{self, LinkEvent, LinkSender, Term};
 use crate::listener::Incoming;
 use crate::peer::rows;
-use crate::peer::task::{now, random, sleep};
+use crate::peer::task::{Channel, now, random, sleep};
 use crate::tls::MemberTls;
 
 /// Events of links that wait for the task.
@@ -105,10 +105,7 @@ struct Task {
     incoming: mpsc::Receiver<Incoming>,
     links: HashMap<LinkId, LinkSender>,
     last_link: u64,
-    events: (
-        mpsc::Sender<(LinkId, LinkEvent)>,
-        mpsc::Receiver<(LinkId, LinkEvent)>,
-    ),
+    events: Channel<(LinkId, LinkEvent)>,
     view: watch::Sender<Arc<TrackerView>>,
     notices: mpsc::Sender<Notice>,
     /// When to draw the tables, if they have changed.

@@ -17,7 +17,9 @@ pub(super) fn of(tracker: &Tracker) -> TrackerView {
     peers.sort_by_key(|link| labels.place(link.member.id));
     let peers = peers.into_iter().map(|link| {
         let listing = tracker.catalogue().listing(link.member.id);
-        let files = listing.into_iter().flat_map(|listing| listing.names());
+        let files = listing
+            .into_iter()
+            .flat_map(thorp_core::catalogue::Listing::names);
         TrackedPeer {
             address: labels.label(link.member.id).unwrap_or_default(),
             name: link.member.name.as_ref().map(ToString::to_string),
@@ -97,9 +99,10 @@ impl Labels {
             .filter(|other| other.ip() == address.ip())
             .count()
             > 1;
-        Some(match shared {
-            true => address.to_string(),
-            false => address.ip().to_string(),
+        Some(if shared {
+            address.to_string()
+        } else {
+            address.ip().to_string()
         })
     }
 

@@ -84,9 +84,10 @@ async fn a_listing_with_a_name_that_leads_elsewhere_closes_the_link_with_a_reaso
     for (plain, evil) in cases {
         let evil = forged(&listing(vec![entry(plain, b"evil")]), plain, evil);
         for to_tracker in [true, false] {
-            let mut wire = match to_tracker {
-                true => mallory.dial_tracker(&village).await,
-                false => mallory.dial_peer(&elm).await,
+            let mut wire = if to_tracker {
+                mallory.dial_tracker(&village).await
+            } else {
+                mallory.dial_peer(&elm).await
             };
             wire.greet(mallory.hello()).await;
             assert!(wire.try_send(&evil).await);
@@ -418,9 +419,10 @@ async fn whoever_asks_for_much_and_reads_nothing_is_cut_off() {
     let elm = village.peer("elm", &[]).await;
     let mallory = Mallory::join(&village, "mallory").await;
     for to_tracker in [true, false] {
-        let mut wire = match to_tracker {
-            true => mallory.dial_tracker(&village).await,
-            false => mallory.dial_peer(&oak).await,
+        let mut wire = if to_tracker {
+            mallory.dial_tracker(&village).await
+        } else {
+            mallory.dial_peer(&oak).await
         };
         wire.greet(mallory.hello()).await;
         let mut flood = Vec::new();
@@ -459,9 +461,10 @@ async fn bytes_that_are_no_frames_close_the_link() {
     for evil in [garbage, endless, nothing, deep] {
         for greeted in [true, false] {
             for to_tracker in [true, false] {
-                let mut wire = match to_tracker {
-                    true => mallory.dial_tracker(&village).await,
-                    false => mallory.dial_peer(&elm).await,
+                let mut wire = if to_tracker {
+                    mallory.dial_tracker(&village).await
+                } else {
+                    mallory.dial_peer(&elm).await
                 };
                 if greeted {
                     wire.greet(mallory.hello()).await;
@@ -487,9 +490,10 @@ async fn a_frame_may_come_byte_by_byte_and_half_a_frame_blocks_nobody() {
     village.lists("mallory", 1).await;
     let other = Mallory::join(&village, "other").await;
     for to_tracker in [true, false] {
-        let mut half = match to_tracker {
-            true => other.dial_tracker(&village).await,
-            false => other.dial_peer(&elm).await,
+        let mut half = if to_tracker {
+            other.dial_tracker(&village).await
+        } else {
+            other.dial_peer(&elm).await
         };
         half.greet(other.hello()).await;
         let update = encoded(&listing(vec![entry("never comes", &bytes(1, 9))]));
@@ -506,9 +510,12 @@ async fn a_frame_may_come_byte_by_byte_and_half_a_frame_blocks_nobody() {
 async fn a_second_hello_no_hello_and_a_hello_of_another_version_close_the_link() {
     let (village, _oak, elm, mallory) = scene().await;
     for to_tracker in [true, false] {
-        let dial = async || match to_tracker {
-            true => mallory.dial_tracker(&village).await,
-            false => mallory.dial_peer(&elm).await,
+        let dial = async || {
+            if to_tracker {
+                mallory.dial_tracker(&village).await
+            } else {
+                mallory.dial_peer(&elm).await
+            }
         };
         let mut twice = dial().await;
         twice.greet(mallory.hello()).await;
@@ -599,9 +606,10 @@ async fn a_flood_of_updates_is_taken_in_its_stride() {
 async fn a_flood_of_questions_is_refused_and_others_are_answered() {
     let (village, _oak, elm, mallory) = scene().await;
     for to_tracker in [true, false] {
-        let mut wire = match to_tracker {
-            true => mallory.dial_tracker(&village).await,
-            false => mallory.dial_peer(&elm).await,
+        let mut wire = if to_tracker {
+            mallory.dial_tracker(&village).await
+        } else {
+            mallory.dial_peer(&elm).await
         };
         wire.greet(mallory.hello()).await;
         let (mut found, mut busy) = (0, 0);

@@ -201,7 +201,7 @@ async fn a_new_epoch_replaces_the_old_listing_at_once() {
             elm.sees(&what, |view| {
                 view.neighbours.iter().any(|row| row.files == files)
             })
-            .await
+            .await;
         }
     };
     elm_has(50).await;
@@ -269,7 +269,7 @@ async fn a_tracker_that_falls_silent_is_given_up_and_dialled_again() {
     let reason = wire.closed().await.expect("a reason");
     assert!(reason.contains("nothing heard"), "{reason}");
     oak.hears("TrackerLost").await;
-    let _again = hall.greeted(Duration::from_secs(60)).await;
+    let _again = hall.greeted(Duration::from_mins(1)).await;
     oak.hears("Connected").await;
 }
 

@@ -27,7 +27,7 @@ use super::support::{Village, Villager, common, start, within, write};
 
 const MANY: usize = 10_000;
 /// While a share is read and listed, nobody is to be called late.
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_mins(1);
 const SHORT: Duration = Duration::from_millis(300);
 
 /// A tracker by hand: it lets everybody in, and counts.

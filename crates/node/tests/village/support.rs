@@ -22,14 +22,12 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
 /// Far beyond what anything here takes, even on a machine that is busy.
-pub const DEADLINE: Duration = Duration::from_secs(60);
+pub const DEADLINE: Duration = Duration::from_mins(1);
 
 /// Waits for something that has to happen.
 pub async fn within<T>(what: &str, event: impl Future<Output = T>) -> T {
-    match timeout(DEADLINE, event).await {
-        Ok(value) => value,
-        Err(_) => panic!("waited for {what} in vain"),
-    }
+    let came = timeout(DEADLINE, event).await;
+    came.unwrap_or_else(|_| panic!("waited for {what} in vain"))
 }
 
 /// An open group with its tracker.
@@ -302,11 +300,11 @@ impl Answer {
     }
 
     pub fn fetched(&self) -> Vec<&Fetched> {
-        let fetched = |event| match event {
-            &Event::Fetched(ref fetched) => Some(fetched),
+        let fetched = self.events.iter().filter_map(|event| match event {
+            Event::Fetched(fetched) => Some(fetched),
             _ => None,
-        };
-        self.events.iter().filter_map(fetched).collect()
+        });
+        fetched.collect()
     }
 
     #[track_caller]
@@ -318,28 +316,27 @@ impl Answer {
     }
 
     pub fn files(&self) -> Vec<&FileRow> {
-        let file = |event| match event {
-            &Event::File(ref file) => Some(file),
+        let files = self.events.iter().filter_map(|event| match event {
+            Event::File(file) => Some(file),
             _ => None,
-        };
-        self.events.iter().filter_map(file).collect()
+        });
+        files.collect()
     }
 
     pub fn peers(&self) -> Vec<&PeerRow> {
-        let peer = |event| match event {
-            &Event::Peer(ref peer) => Some(peer),
+        let peers = self.events.iter().filter_map(|event| match event {
+            Event::Peer(peer) => Some(peer),
             _ => None,
-        };
-        self.events.iter().filter_map(peer).collect()
+        });
+        peers.collect()
     }
 
     #[track_caller]
     pub fn choice(&self) -> &[FileRow] {
-        let choice = |event| match event {
-            &Event::Choice { ref variants, .. } => Some(variants),
+        let found = self.events.iter().find_map(|event| match event {
+            Event::Choice { variants, .. } => Some(variants),
             _ => None,
-        };
-        let found = self.events.iter().find_map(choice);
+        });
         found.unwrap_or_else(|| panic!("no choice in {self:?}"))
     }
 

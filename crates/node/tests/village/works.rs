@@ -84,11 +84,11 @@ async fn a_file_that_is_too_large_for_this_version_is_said_to_be() {
 async fn a_thousand_files_come_with_one_glob() {
     let village = Village::new().await;
     let dir = village.share_of("oak");
-    for number in 0..1000 {
+    for number in 0..1000_u16 {
         write(
             &dir,
             &format!("dir/{}/{number:03}", number % 7),
-            &bytes(number, 10 + number as usize),
+            &bytes(number.into(), 10 + usize::from(number)),
         );
     }
     write(&dir, "other", b"not asked for");
@@ -315,7 +315,7 @@ async fn several_contents_under_one_name_are_a_choice_that_root_and_from_make() 
 async fn a_file_that_is_not_hashed_yet_is_hashed_when_somebody_asks_for_it() {
     let village = Village::new().await;
     let options = share::Options {
-        quiet: Duration::from_secs(3600),
+        quiet: Duration::from_hours(1),
         ..share::Options::default()
     };
     let oak = village.peer_with("oak", &[], options).await;
@@ -413,7 +413,7 @@ async fn a_holder_whose_file_is_gone_or_changed_is_skipped_for_the_next() {
     // Neither notices what happens to its files.
     let options = || share::Options {
         watch: false,
-        poll: Duration::from_secs(3600),
+        poll: Duration::from_hours(1),
         ..share::Options::default()
     };
     let names = [
