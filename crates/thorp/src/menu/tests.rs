@@ -136,8 +136,10 @@ fn leaving_by_number_or_word() {
 #[test]
 fn neighbours_are_shown_when_they_change() {
     let mut menu = Menu::default();
-    let mut view = PeerView::default();
-    view.files = 7;
+    let mut view = PeerView {
+        files: 7,
+        ..PeerView::default()
+    };
     assert_eq!(menu.changed(&view), None);
     view.neighbours.push(samples::peer());
     assert_eq!(
