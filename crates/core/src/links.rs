@@ -20,7 +20,10 @@ pub const HELLO_WITHIN: Duration = Duration::from_secs(10);
 
 /// Whoever looks at the links this much too late has been away (the machine
 /// slept), and cannot blame others for not having been heard.
-const AWAY: Duration = Duration::from_secs(1);
+const AWAY: Duration = Duration::from_millis(100);
+
+/// Links to one member that may be open at once and not up yet.
+const MOST_OPENING: usize = 8;
 
 /// Names one connection between two members, for as long as the process runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -111,6 +114,8 @@ pub struct Links {
     all: BTreeMap<LinkId, Link>,
     /// The link in use for each member that has one up.
     up: BTreeMap<PeerId, LinkId>,
+    /// How many links to each member are open and not up yet.
+    opening: BTreeMap<PeerId, usize>,
     /// When to look at each link again: never later than its deadline. Words
     /// in either direction only move a deadline away, so they need not touch
     /// this, and ten thousand links cost nothing while they are lively.
@@ -124,6 +129,7 @@ impl Links {
             me,
             all: BTreeMap::new(),
             up: BTreeMap::new(),
+            opening: BTreeMap::new(),
             watch: BTreeSet::new(),
         }
     }
@@ -131,6 +137,14 @@ impl Links {
     /// What this node says of itself.
     pub fn me(&self) -> &Me {
         &self.me
+    }
+
+    /// Whether a member has so many links open that are not up that it may
+    /// open no more for the moment.
+    pub fn is_crowding(&self, member: PeerId) -> bool {
+        self.opening
+            .get(&member)
+            .is_some_and(|links| *links >= MOST_OPENING)
     }
 
     /// A connection is there. Returns what to say first on it.
@@ -157,6 +171,7 @@ impl Links {
             next_request: 0,
             watched: now,
         };
+        *self.opening.entry(link.member.id).or_default() += 1;
         self.all.insert(id, link);
         self.watch(now, id);
         Hello {
@@ -198,6 +213,7 @@ impl Links {
             }
         }
         self.up.insert(them, id);
+        self.no_longer_opening(them);
         if let Some(link) = self.all.get_mut(&id) {
             link.liveness.heard(now);
             link.liveness
@@ -212,6 +228,9 @@ impl Links {
     pub fn closed(&mut self, id: LinkId) -> Option<(Link, bool)> {
         let link = self.all.remove(&id)?;
         self.watch.remove(&(link.watched, id));
+        if link.hello.is_none() {
+            self.no_longer_opening(link.member.id);
+        }
         let in_use = self.up.get(&link.member.id) == Some(&id);
         if in_use {
             self.up.remove(&link.member.id);
@@ -249,9 +268,16 @@ impl Links {
 
     /// Whether a link to this member is open on which it has not said hello yet.
     pub fn is_opening(&self, member: PeerId) -> bool {
-        self.all
-            .values()
-            .any(|link| link.member.id == member && link.hello.is_none())
+        self.opening.contains_key(&member)
+    }
+
+    fn no_longer_opening(&mut self, member: PeerId) {
+        if let Some(links) = self.opening.get_mut(&member) {
+            *links -= 1;
+            if *links == 0 {
+                self.opening.remove(&member);
+            }
+        }
     }
 
     /// Bytes have arrived.

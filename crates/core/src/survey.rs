@@ -17,6 +17,9 @@ use crate::time::Instant;
 
 /// How long a page is waited for.
 const PAGE_WITHIN: Duration = Duration::from_secs(5);
+/// How long all of it may take, and how many pages: nobody is asked for ever.
+const ALL_WITHIN: Duration = Duration::from_secs(60);
+const MOST_PAGES: usize = 4000;
 /// Files beyond which a survey stops and says that there is more.
 const MOST_FILES: usize = 200_000;
 /// Members beyond which it does.
@@ -40,6 +43,7 @@ pub struct Survey {
     files: BTreeMap<(Name, u64, Option<Root>), Variant>,
     members: BTreeMap<PeerId, MemberRow>,
     owed: BTreeMap<PeerId, Instant>,
+    pages: usize,
     stage: Stage,
     complete: bool,
 }
@@ -81,6 +85,7 @@ impl Survey {
             files: BTreeMap::new(),
             members: BTreeMap::new(),
             owed: BTreeMap::new(),
+            pages: 0,
             stage: Stage::Beginning,
             complete: false,
         };
@@ -163,7 +168,9 @@ impl Survey {
         if !more {
             return None;
         }
-        if self.files.len() >= MOST_FILES || self.members.len() >= MOST_MEMBERS {
+        self.pages += 1;
+        let enough = self.pages >= MOST_PAGES || now >= self.started + ALL_WITHIN;
+        if enough || self.files.len() >= MOST_FILES || self.members.len() >= MOST_MEMBERS {
             self.complete = false;
             return None;
         }

@@ -156,9 +156,13 @@ impl Tracker {
     }
 
     fn connected(&mut self, now: Instant, link: LinkId, member: Member, remote: IpAddr) {
-        if member.id == self.links.me().id {
-            let reason = "that is this tracker itself".to_owned();
-            self.out.push_back(Output::Close(link, reason));
+        let refuse = match member.id {
+            id if id == self.links.me().id => Some("that is this tracker itself"),
+            id if self.links.is_crowding(id) => Some("too many links that say no hello"),
+            _ => None,
+        };
+        if let Some(reason) = refuse {
+            self.out.push_back(Output::Close(link, reason.to_owned()));
             return;
         }
         let applied = self.catalogue.position(member.id);
@@ -188,7 +192,7 @@ impl Tracker {
         let Some(link) = self.links.get(id) else {
             return;
         };
-        if link.hello.is_none() && !matches!(frame.body, Body::Hello(_)) {
+        if link.hello.is_none() && !matches!(frame.body, Body::Hello(_) | Body::Leave(_)) {
             self.close(id, "no hello first");
             return;
         }
@@ -203,7 +207,7 @@ impl Tracker {
                 };
                 self.send(now, id, Frame::with_request(request, refused));
             }
-            (Body::Leave(leave), _) => self.close(id, &format!("it left: {}", leave.reason)),
+            (Body::Leave(leave), _) => self.left(id, &format!("it left: {}", leave.reason)),
             _ => {}
         }
     }
@@ -326,15 +330,21 @@ impl Tracker {
     fn stop(&mut self, reason: &str) {
         let all: Vec<LinkId> = self.links.all().map(|(id, _)| id).collect();
         for link in all {
-            let leave = Leave {
-                reason: reason.to_owned(),
-            };
-            self.out.push_back(Output::Send(link, Frame::plain(leave)));
             self.close(link, reason);
         }
     }
 
+    /// Ends a link from this side, and says why.
     fn close(&mut self, link: LinkId, reason: &str) {
+        let leave = Leave {
+            reason: reason.to_owned(),
+        };
+        self.out.push_back(Output::Send(link, Frame::plain(leave)));
+        self.left(link, reason);
+    }
+
+    /// Ends a link whose other side has left.
+    fn left(&mut self, link: LinkId, reason: &str) {
         self.out.push_back(Output::Close(link, reason.to_owned()));
         self.disconnected(link);
     }

@@ -314,3 +314,20 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_member_opens_only_so_many_links_without_a_hello() {
+    let mut links = Links::new(me(1, 1));
+    let now = Instant::default();
+    for n in 0..MOST_OPENING as u64 {
+        assert!(!links.is_crowding(id(2)), "{n}");
+        links.opened(now, LinkId(n), opening(2, false));
+    }
+    assert!(links.is_crowding(id(2)));
+    assert!(!links.is_crowding(id(3)));
+    links.greeted(now, LinkId(0), hello(7));
+    assert!(!links.is_crowding(id(2)), "one of them is up");
+    links.opened(now, LinkId(100), opening(2, false));
+    links.closed(LinkId(1));
+    assert!(!links.is_crowding(id(2)), "one of them is gone");
+}

@@ -15,7 +15,7 @@ impl Peer {
         self.publish(now);
         let due = self.links.due(now);
         for (link, reason) in due.lost {
-            self.leave(now, link, &reason);
+            self.close(now, link, &reason);
         }
         for link in due.silent {
             self.give_sign_of_life(now, link);

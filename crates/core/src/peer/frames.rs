@@ -25,7 +25,7 @@ impl Peer {
         let Some(link) = self.links.get(id) else {
             return;
         };
-        if link.hello.is_none() && !matches!(frame.body, Body::Hello(_)) {
+        if link.hello.is_none() && !matches!(frame.body, Body::Hello(_) | Body::Leave(_)) {
             self.close(now, id, "no hello first");
             return;
         }
@@ -36,7 +36,7 @@ impl Peer {
             (Body::Find(find), Some(request)) => self.asked(now, id, request, find),
             (Body::Found(found), Some(request)) => self.found(now, id, request, found),
             (Body::Refused(refused), Some(request)) => self.refused(id, request, &refused),
-            (Body::Leave(leave), _) => self.close(now, id, &format!("it left: {}", leave.reason)),
+            (Body::Leave(leave), _) => self.left(now, id, &format!("it left: {}", leave.reason)),
             // Questions without a number cannot be answered. Get and Content
             // are the shell's, joining has a protocol of its own.
             _ => {}

@@ -46,8 +46,13 @@ impl Peer {
         if dialled {
             self.wanted.dialled(id);
         }
-        if id == self.config.me.id {
-            let reason = "that is this peer itself".to_owned();
+        let refuse = match id {
+            id if id == self.config.me.id => Some("that is this peer itself"),
+            id if self.links.is_crowding(id) => Some("too many links that say no hello"),
+            _ => None,
+        };
+        if let Some(reason) = refuse {
+            let reason = reason.to_owned();
             self.give_up(id, &reason);
             self.out.push_back(Output::Close(link, reason));
             return;
@@ -185,19 +190,21 @@ impl Peer {
         self.wanted = Wanted::default();
         let all: Vec<LinkId> = self.links.all().map(|(id, _)| id).collect();
         for link in all {
-            self.leave(now, link, reason);
+            self.close(now, link, reason);
         }
     }
 
-    pub(super) fn leave(&mut self, now: Instant, link: LinkId, reason: &str) {
+    /// Ends a link from this side, and says why.
+    pub(super) fn close(&mut self, now: Instant, link: LinkId, reason: &str) {
         let leave = Leave {
             reason: reason.to_owned(),
         };
         self.send(now, link, Frame::plain(leave));
-        self.close(now, link, reason);
+        self.left(now, link, reason);
     }
 
-    pub(super) fn close(&mut self, now: Instant, link: LinkId, reason: &str) {
+    /// Ends a link whose other side has left.
+    pub(super) fn left(&mut self, now: Instant, link: LinkId, reason: &str) {
         self.out.push_back(Output::Close(link, reason.to_owned()));
         self.disconnected(now, link, reason);
     }
@@ -229,7 +236,7 @@ impl Peer {
         }
         if let Some(worst) = self.neighbours.surplus(now) {
             if let Some((link, _)) = self.links.to(worst) {
-                self.leave(now, link, "its place as a neighbour is needed");
+                self.close(now, link, "its place as a neighbour is needed");
             }
             self.no_neighbour_any_more(now, worst);
         }

@@ -155,3 +155,26 @@ fn only_files_of_those_who_are_meant_are_counted() {
     let (_, names) = finished(&survey.advance(at(1), Tracker::Up(TRACKER), &[]));
     assert_eq!(names, ["b"]);
 }
+
+#[test]
+fn whoever_always_has_one_page_more_is_not_asked_for_ever() {
+    for step in [0, 100] {
+        let mut survey = files();
+        let mut find = asked(survey.advance(at(0), Tracker::Down, &[id(1)]), &[id(1)]);
+        let mut pages = 0;
+        let mut now = at(0);
+        while let Some(next) = {
+            pages += 1;
+            now = now + Duration::from_millis(step);
+            // New names every time, which nobody holds.
+            let mut found = page(&[&format!("{pages:08}")], true);
+            found.variants[0].holders.clear();
+            survey.found(now, id(1), &find, found)
+        } {
+            find = next;
+        }
+        assert!((100..=MOST_PAGES).contains(&pages), "{pages}");
+        let (complete, names) = finished(&survey.advance(now, Tracker::Down, &[]));
+        assert_eq!((complete, names), (false, Vec::new()));
+    }
+}
