@@ -38,15 +38,17 @@ pub struct Wanted {
 
 /// All files that are wanted.
 ///
-/// Invariant: a fetch is in just one of `waiting`, `crowding` and `under_way`;
-/// `busy` counts those of the last that are asked of each holder, and whoever
-/// is in `crowding` is busy. (Queues may also hold numbers of fetches that
-/// were dropped; they are passed over.)
+/// Invariant: a fetch is in `under_way`, or in `waiting`, or in the crowds of
+/// all its holders that may be asked next; `busy` counts those under way that
+/// are asked of each holder. After [`advance`](Self::advance) nobody with a
+/// crowd has room for it. (Queues may also hold numbers of fetches that have
+/// started elsewhere or were dropped; they are passed over.)
 #[derive(Debug, Default)]
 pub struct Fetches {
     wanted: BTreeMap<FetchId, Fetch>,
     waiting: VecDeque<FetchId>,
-    /// Those that wait for a place at this holder, because all had enough to do.
+    /// Those that wait for a place at this holder or another, because all had
+    /// enough to do.
     crowding: BTreeMap<PeerId, VecDeque<FetchId>>,
     /// Those that somebody was asked for, and when to look at them.
     under_way: BTreeSet<(Instant, FetchId)>,
@@ -73,7 +75,9 @@ enum State {
         since: Instant,
         look_at: Instant,
     },
-    Widening { until: Instant },
+    Widening {
+        until: Instant,
+    },
 }
 
 /// What to do for the fetches.
@@ -205,16 +209,34 @@ impl Fetches {
         self.pass_over_the_silent(now, heard);
         let mut actions = Vec::new();
         while self.under_way.len() < AT_ONCE {
-            let Some(id) = self.waiting.pop_front() else {
+            let Some(id) = self.waiting.pop_front().or_else(|| self.next_of_a_crowd()) else {
                 break;
             };
             match self.start(now, id, linked) {
                 Started::With(action) => actions.push(action),
-                Started::Crowded(holder) => self.crowding.entry(holder).or_default().push_back(id),
+                Started::Crowded(holders) => {
+                    for holder in holders {
+                        self.crowding.entry(holder).or_default().push_back(id);
+                    }
+                }
                 Started::Gone => {}
             }
         }
         actions
+    }
+
+    /// The first that waits for a holder that has room again.
+    fn next_of_a_crowd(&mut self) -> Option<FetchId> {
+        let busy = &self.busy;
+        let has_room = |holder: &PeerId| busy.get(holder).is_none_or(|n| *n < AT_ONCE_FROM_ONE);
+        let mut crowds = self.crowding.iter_mut();
+        let (holder, crowd) = crowds.find(|(holder, _)| has_room(holder))?;
+        let holder = *holder;
+        let next = crowd.pop_front();
+        if crowd.is_empty() {
+            self.crowding.remove(&holder);
+        }
+        next
     }
 
     /// When [`advance`](Self::advance) has something to do even if nothing happens.
@@ -223,12 +245,7 @@ impl Fetches {
     }
 
     /// Starts a fetch that was taken from the queue.
-    fn start(
-        &mut self,
-        now: Instant,
-        id: FetchId,
-        linked: &dyn Fn(PeerId) -> bool,
-    ) -> Started {
+    fn start(&mut self, now: Instant, id: FetchId, linked: &dyn Fn(PeerId) -> bool) -> Started {
         let Some(fetch) = self.wanted.get_mut(&id) else {
             return Started::Gone;
         };
@@ -266,7 +283,15 @@ impl Fetches {
         };
         let (_, crowded, ..) = burden(&fetch.untried[easiest]);
         if crowded {
-            return Started::Crowded(fetch.untried[easiest].id);
+            // Its place comes up with whichever of them has room first; but not
+            // with a liar, unless only liars are left.
+            let lies = |holder: &&Holder| liars.contains(&holder.id);
+            let all_lie = lies(&&fetch.untried[easiest]);
+            let next = fetch
+                .untried
+                .iter()
+                .filter(|holder| lies(holder) == all_lie);
+            return Started::Crowded(next.map(|holder| holder.id).collect());
         }
         let holder = fetch.untried.remove(easiest);
         fetch.tried.insert(holder.id);
@@ -339,21 +364,14 @@ impl Fetches {
                 self.busy.remove(&holder);
             }
         }
-        // Its place is free for the next of those that waited for it.
-        if let Some(crowd) = self.crowding.get_mut(&holder) {
-            self.waiting.extend(crowd.pop_front());
-            if crowd.is_empty() {
-                self.crowding.remove(&holder);
-            }
-        }
     }
 }
 
 /// What came of starting a fetch.
 enum Started {
     With(Action),
-    /// Every holder that is left has enough to do; this one is the best.
-    Crowded(PeerId),
+    /// Every holder that may be asked has enough to do: these are they.
+    Crowded(Vec<PeerId>),
     /// It is not wanted any more, or is under way already.
     Gone,
 }

@@ -58,7 +58,7 @@ pub enum Tracker {
 #[derive(Debug)]
 pub struct Lookup {
     started: Instant,
-    from: Option<String>,
+    only: Only,
     names: Vec<Named>,
     index: Index,
     stage: Stage,
@@ -118,6 +118,30 @@ pub enum Action {
     Finish(Outcome),
 }
 
+/// What somebody is interested in, where it is not everything.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Only {
+    /// Only holders called so (see [`is_called`]).
+    pub from: Option<String>,
+    /// Only contents whose root's hexadecimal form starts so.
+    pub root: Option<String>,
+}
+
+impl Only {
+    /// Drops the holders that do not count: all, where the content does not.
+    pub fn keep(&self, variant: &mut Variant) {
+        if let Some(from) = &self.from {
+            variant.holders.retain(|holder| is_called(holder, from));
+        }
+        if let Some(prefix) = &self.root {
+            let root = variant.entry.root;
+            if !root.is_some_and(|root| root.has_hex_prefix(prefix)) {
+                variant.holders.clear();
+            }
+        }
+    }
+}
+
 /// What a lookup has found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
@@ -161,8 +185,8 @@ pub enum TrackerUse {
 }
 
 impl Lookup {
-    /// Starts to look these names up, among the holders called `from` if that is given.
-    pub fn new(now: Instant, names: Vec<String>, from: Option<String>) -> Self {
+    /// Starts to look these names up, as far as somebody is interested.
+    pub fn new(now: Instant, names: Vec<String>, only: Only) -> Self {
         let unanswered = |typed: String| Named {
             typed,
             answer: None,
@@ -170,7 +194,7 @@ impl Lookup {
         };
         Self {
             started: now,
-            from,
+            only,
             index: Index::new(&names),
             names: names.into_iter().map(unanswered).collect(),
             stage: Stage::Memory,
@@ -296,7 +320,7 @@ impl Lookup {
             Source::Neighbour(who)
         };
         for mut variant in found.variants {
-            keep_only(&mut variant, self.from.as_deref());
+            self.only.keep(&mut variant);
             if variant.holders.is_empty() {
                 continue;
             }
@@ -336,7 +360,7 @@ impl Lookup {
     fn remember(&mut self, around: &dyn Surroundings) {
         for named in &mut self.names {
             for mut variant in around.remembered(&named.typed) {
-                keep_only(&mut variant, self.from.as_deref());
+                self.only.keep(&mut variant);
                 let fit = fit(&variant.entry.name, &named.typed);
                 if let (Some(fit), false) = (fit, variant.holders.is_empty()) {
                     named.take(Source::Memory, fit, variant);
@@ -583,13 +607,6 @@ pub fn add_holders(variant: &mut Variant, holders: Vec<Holder>) {
         if !variant.holders.iter().any(|known| known.id == holder.id) {
             variant.holders.push(holder);
         }
-    }
-}
-
-/// Drops the holders that are not called `from`.
-pub fn keep_only(variant: &mut Variant, from: Option<&str>) {
-    if let Some(from) = from {
-        variant.holders.retain(|holder| is_called(holder, from));
     }
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use thorp_wire::frame::{Find, Found, MemberRow, Query, Variant};
 use thorp_wire::{Name, PeerId, Root};
 
-use crate::lookup::{Tracker, add_holders, keep_only};
+use crate::lookup::{Only, Tracker, add_holders};
 use crate::matching::Pattern;
 use crate::time::Instant;
 
@@ -35,7 +35,7 @@ pub enum Subject {
 #[derive(Debug)]
 pub struct Survey {
     subject: Subject,
-    from: Option<String>,
+    only: Only,
     started: Instant,
     files: BTreeMap<(Name, u64, Option<Root>), Variant>,
     members: BTreeMap<PeerId, MemberRow>,
@@ -72,11 +72,11 @@ pub enum Action {
 }
 
 impl Survey {
-    /// Starts a survey, of the holders called `from` if that is given, with what memory has.
-    pub fn new(now: Instant, subject: Subject, from: Option<String>, remembered: Found) -> Self {
+    /// Starts a survey, as far as somebody is interested, with what memory has.
+    pub fn new(now: Instant, subject: Subject, only: Only, remembered: Found) -> Self {
         let mut survey = Self {
             subject,
-            from,
+            only,
             started: now,
             files: BTreeMap::new(),
             members: BTreeMap::new(),
@@ -180,7 +180,7 @@ impl Survey {
 
     fn add(&mut self, found: Found) {
         for mut variant in found.variants {
-            keep_only(&mut variant, self.from.as_deref());
+            self.only.keep(&mut variant);
             if variant.holders.is_empty() {
                 continue;
             }

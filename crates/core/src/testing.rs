@@ -3,11 +3,14 @@
 use proptest::prelude::ProptestConfig;
 use proptest::test_runner::RngSeed;
 
+/// How many cases proptest runs where nobody says how many.
+const UNASKED: u32 = 256;
+
 /// This many cases, the same ones each time; others with `PROPTEST_RNG_SEED`
 /// and more of them with `PROPTEST_CASES`.
 pub fn cases(number: u32) -> ProptestConfig {
     let mut config = ProptestConfig::default();
-    if std::env::var_os("PROPTEST_CASES").is_none() {
+    if config.cases == UNASKED {
         config.cases = number;
     }
     if matches!(config.rng_seed, RngSeed::Random) {

@@ -332,7 +332,7 @@ fn where_only_a_liar_has_it_the_failure_says_so() {
     village.run(SECOND);
     village.host(two).manner = Manner::Lying;
     let outcome = village.look_up(one, &["a.txt"], None);
-    let fetch = village.fetch(one, "a.txt", content("a"), holders(&outcome.names[0].1));
+    let fetch = village.fetch(one, "a.txt", content("a"), holders_of(&outcome.names[0].1));
     assert_eq!(
         village.fetch_done(one, fetch),
         Err(Failure::Mismatch(id(two)))
@@ -364,7 +364,7 @@ fn where_the_only_holder_never_answers_the_fetch_ends() {
     village.run(SECOND);
     village.host(two).manner = Manner::Mute;
     let outcome = village.look_up(one, &["a.txt"], None);
-    let fetch = village.fetch(one, "a.txt", content("a"), holders(&outcome.names[0].1));
+    let fetch = village.fetch(one, "a.txt", content("a"), holders_of(&outcome.names[0].1));
     assert_eq!(
         village.fetch_done(one, fetch),
         Err(Failure::Silent(id(two)))
@@ -381,7 +381,7 @@ fn holders_that_came_up_later_are_found_by_asking_the_tracker_again() {
     let three = village.peer(THREE, &[("elsewhere/b.txt", "a")]);
     village.run(SECOND);
     village.kill(two);
-    let fetch = village.fetch(one, "a.txt", content("a"), holders(&outcome.names[0].1));
+    let fetch = village.fetch(one, "a.txt", content("a"), holders_of(&outcome.names[0].1));
     assert_eq!(
         village.fetch_done(one, fetch).expect("fetched").id,
         id(three)
@@ -683,6 +683,40 @@ fn a_full_neighbour_table_lets_the_worst_go_for_a_newcomer() {
 }
 
 #[test]
+fn three_thousand_files_come_from_all_their_holders_without_ado() {
+    let texts: Vec<(String, String)> = (0..3000)
+        .map(|i| (format!("dir/{i:04}.txt"), format!("text {i}")))
+        .collect();
+    let files: Vec<(&str, &str)> = texts.iter().map(|(n, t)| (&**n, &**t)).collect();
+    let mut village = Village::new();
+    let one = village.peer(ONE, &[]);
+    let holders = [village.peer(TWO, &files), village.peer(THREE, &files)];
+    village.run(SECOND);
+    let names: Vec<&str> = files.iter().map(|(name, _)| *name).collect();
+    let outcome = village.look_up(one, &names, None);
+    let mut fetches = Vec::new();
+    for ((name, answer), (_, text)) in outcome.names.iter().zip(&files) {
+        fetches.push(village.fetch(one, name, content(text), holders_of(answer)));
+    }
+    for fetch in fetches {
+        village.fetch_done(one, fetch).expect("fetched");
+    }
+    let served = holders.map(|holder| village.received(holder, "Get"));
+    assert_eq!(served[0] + served[1], 3000, "each is asked for once");
+    assert!(served.iter().all(|gets| *gets > 1000), "{served:?}");
+    village.run(SECOND);
+    assert_eq!(
+        village
+            .tracker()
+            .catalogue()
+            .listing(id(one))
+            .expect("listed")
+            .len(),
+        3000
+    );
+}
+
+#[test]
 fn a_visitor_asks_and_fetches_and_is_seen_by_nobody() {
     let mut village = Village::new();
     let one = village.peer(ONE, &[("1.txt", "one")]);
@@ -741,7 +775,7 @@ fn a_removed_file_is_gone_from_every_memory_within_a_second() {
     );
 }
 
-fn holders(answer: &Answer) -> Vec<Holder> {
+fn holders_of(answer: &Answer) -> Vec<Holder> {
     match answer {
         Answer::Found(_, variants) => variants.iter().flat_map(|v| v.holders.clone()).collect(),
         Answer::Alike(_) | Answer::Nobody => panic!("not found"),

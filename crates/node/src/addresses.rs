@@ -25,34 +25,62 @@ pub enum NetAddress {
     Host(String, u16),
 }
 
+/// Where to listen, as people write it: `ip:port`, `ip`, `:port` or `port`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListenAddress {
+    /// Nothing: everywhere, IPv6 and IPv4.
+    pub ip: Option<IpAddr>,
+    /// Nothing: the port that a node of its kind usually has.
+    pub port: Option<u16>,
+}
+
 impl NetAddress {
     /// Reads `address` or `address:port`, in whichever way people write them.
     pub fn parse(text: &str, default_port: u16) -> Result<Self, AddressError> {
         let text = text.trim();
-        let wrong = || AddressError(text.into());
-        if let Ok(address) = text.parse::<SocketAddr>() {
-            return Ok(Self::Ip(address));
+        let wrong = |why| AddressError::new(text, why);
+        if text.is_empty() {
+            return Err(wrong("it is empty"));
         }
-        let bare = text
-            .strip_prefix('[')
-            .and_then(|text| text.strip_suffix(']'))
-            .unwrap_or(text);
-        if let Ok(ip) = bare.parse::<IpAddr>() {
+        if text.contains("//") {
+            return Err(wrong("leave out what is before the host"));
+        }
+        // A bare IPv6 address is full of colons; none of them starts a port.
+        if let Ok(ip) = text.parse::<Ipv6Addr>() {
             return Ok(Self::Ip((ip, default_port).into()));
         }
-        match text.rsplit_once(':') {
-            Some((host, port)) => Self::host(host, port.parse().map_err(|_| wrong())?),
-            None => Self::host(text, default_port),
+        if let Some(rest) = text.strip_prefix('[') {
+            let (ip, port) = rest
+                .split_once(']')
+                .ok_or_else(|| wrong("the bracket is not closed"))?;
+            let ip: Ipv6Addr = ip
+                .parse()
+                .map_err(|_| wrong("what is in the brackets is not an IPv6 address"))?;
+            let port = match port.strip_prefix(':') {
+                Some(port) => parse_port(port).ok_or_else(|| wrong(WRONG_PORT))?,
+                None if port.is_empty() => default_port,
+                None => return Err(wrong("only a colon and a port may follow the bracket")),
+            };
+            return Ok(Self::Ip((ip, port).into()));
         }
-        .map_err(|_| wrong())
+        let (host, port) = match text.rsplit_once(':') {
+            Some((host, port)) => (host, parse_port(port).ok_or_else(|| wrong(WRONG_PORT))?),
+            None => (text, default_port),
+        };
+        match host.parse::<IpAddr>() {
+            Ok(ip) => Ok(Self::Ip((ip, port).into())),
+            Err(_) => Self::host(host, port)
+                .map_err(|_| wrong("it is neither an IP address nor a host name")),
+        }
     }
 
     /// A host's name, checked for its form.
     pub fn host(host: &str, port: u16) -> Result<Self, AddressError> {
-        let allowed = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_' | b'.');
         let numeric = host.bytes().all(|c| c.is_ascii_digit() || c == b'.');
-        if host.is_empty() || host.len() > 253 || numeric || !host.bytes().all(allowed) {
-            return Err(AddressError(host.into()));
+        // A dot at the end says that the name is complete.
+        let labels = host.strip_suffix('.').unwrap_or(host);
+        if numeric || host.len() > 253 || !labels.split('.').all(is_label) {
+            return Err(AddressError::new(host, "it is not a host name"));
         }
         Ok(Self::Host(host.to_ascii_lowercase(), port))
     }
@@ -127,12 +155,74 @@ impl From<SocketAddr> for NetAddress {
     }
 }
 
-/// A text that is no address.
+impl FromStr for ListenAddress {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        let text = text.trim();
+        let everywhere = |ip: IpAddr| ip == IpAddr::from(Ipv6Addr::UNSPECIFIED);
+        let at = |ip, port| Self {
+            ip: Some(ip).filter(|ip| !everywhere(*ip)),
+            port,
+        };
+        if let Ok(both) = text.parse::<SocketAddr>() {
+            return Ok(at(both.ip(), Some(both.port())));
+        }
+        let bare = text
+            .strip_prefix('[')
+            .and_then(|text| text.strip_suffix(']'));
+        if let Ok(ip) = bare.unwrap_or(text).parse() {
+            return Ok(at(ip, None));
+        }
+        match text.strip_prefix(':').unwrap_or(text).parse() {
+            Ok(port) => Ok(Self {
+                ip: None,
+                port: Some(port),
+            }),
+            Err(_) => Err(AddressError::new(
+                text,
+                "ADDR:PORT is wanted, such as 0.0.0.0:3333 or [::]:3333",
+            )),
+        }
+    }
+}
+
+impl From<SocketAddr> for ListenAddress {
+    fn from(address: SocketAddr) -> Self {
+        Self {
+            ip: Some(address.ip()),
+            port: Some(address.port()),
+        }
+    }
+}
+
+const WRONG_PORT: &str = "what follows the colon is not a port (1 to 65535)";
+
+fn parse_port(text: &str) -> Option<u16> {
+    text.parse().ok().filter(|port| *port != 0)
+}
+
+fn is_label(label: &str) -> bool {
+    let allowed = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_');
+    (1..=63).contains(&label.len()) && !label.starts_with('-') && label.bytes().all(allowed)
+}
+
+/// A text that is no address, and what is wrong with it.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error(
-    "{0:?} is not an address; write an IP address or a host name, and a port behind a colon where it is not the usual one"
-)]
-pub struct AddressError(String);
+#[error("{text:?} is not an address: {why}")]
+pub struct AddressError {
+    text: String,
+    why: &'static str,
+}
+
+impl AddressError {
+    fn new(text: &str, why: &'static str) -> Self {
+        Self {
+            text: text.into(),
+            why,
+        }
+    }
+}
 
 /// A host name that leads nowhere.
 #[derive(Debug, Error)]
@@ -206,25 +296,59 @@ mod tests {
     #[test]
     fn addresses_are_read_as_people_write_them() {
         for (text, reads) in [
-            ("192.168.1.2", Some("192.168.1.2:3333")),
-            ("192.168.1.2:99", Some("192.168.1.2:99")),
-            ("::1", Some("[::1]:3333")),
-            ("[::1]", Some("[::1]:3333")),
-            ("[::1]:99", Some("[::1]:99")),
-            ("localhost", Some("localhost:3333")),
-            (" Oak.lan:99\n", Some("oak.lan:99")),
-            ("", None),
-            ("oak:", None),
-            ("oak:99999", None),
-            ("300.1.1.1", None),
-            ("a b", None),
+            ("192.168.1.2", "192.168.1.2:3333"),
+            ("192.168.1.2:99", "192.168.1.2:99"),
+            ("::1", "[::1]:3333"),
+            ("[::1]", "[::1]:3333"),
+            ("[fd00::7]:65535", "[fd00::7]:65535"),
+            ("localhost", "localhost:3333"),
+            (" Oak.lan:99\n", "oak.lan:99"),
+            ("oak.home.arpa.", "oak.home.arpa.:3333"),
         ] {
-            let read = text.parse::<NetAddress>().ok().map(|a| a.to_string());
-            assert_eq!(read.as_deref(), reads, "{text:?}");
-            if let Some(read) = read {
-                assert_eq!(read.parse::<NetAddress>().expect("again").to_string(), read);
-            }
+            let read: NetAddress = text.parse().expect(text);
+            assert_eq!(read.to_string(), reads, "{text:?}");
+            assert_eq!(reads.parse(), Ok(read));
         }
+    }
+
+    #[test]
+    fn what_is_no_address_is_told_why() {
+        for (text, why) in [
+            ("", "it is empty"),
+            ("http://oak", "leave out what is before the host"),
+            ("oak:", "not a port"),
+            ("oak:0", "not a port"),
+            ("oak:99999", "not a port"),
+            ("[::1", "bracket is not closed"),
+            ("[::1]x", "may follow the bracket"),
+            ("[oak]:1", "not an IPv6 address"),
+            ("300.1.1.1", "neither"),
+            ("1.2.3", "neither"),
+            ("a b", "neither"),
+            ("-oak", "neither"),
+            ("a..b", "neither"),
+            ("::1:3333:zz", "not a port"),
+        ] {
+            let error = text.parse::<NetAddress>().expect_err(text).to_string();
+            assert!(error.contains(why), "{text:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn where_to_listen() {
+        for (text, ip, port) in [
+            ("0.0.0.0:3333", Some("0.0.0.0"), Some(3333)),
+            ("[::]:0", None, Some(0)),
+            ("[::]", None, None),
+            ("127.0.0.1", Some("127.0.0.1"), None),
+            ("[::1]", Some("::1"), None),
+            (":4000", None, Some(4000)),
+            ("4000", None, Some(4000)),
+        ] {
+            let ip = ip.map(|ip| ip.parse().expect("an IP address"));
+            assert_eq!(text.parse(), Ok(ListenAddress { ip, port }), "{text}");
+        }
+        assert!("oak:1".parse::<ListenAddress>().is_err());
     }
 
     #[tokio::test]

@@ -31,10 +31,10 @@ use thorp_wire::{MemberName, PeerId};
 use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::prelude::FromDer;
 
+use crate::certificate::{self, CaKey};
 use crate::clock::unix_seconds;
-use crate::identity::{self, CaKey, Identity};
+use crate::identity::{self, Identity};
 use crate::state::{StateDir, StateError};
-use crate::tls;
 
 const KEY_FILE: &str = "ca.p8";
 const MEMBERS_FILE: &str = "members.json";
@@ -276,9 +276,9 @@ impl Authority {
     ) -> Result<Vec<u8>, AuthorityError> {
         let now = unix_seconds(now).min(LAST_SECOND);
         let at = |seconds| rcgen::date_time_ymd(1970, 1, 1) + Duration::from_secs(seconds);
-        let mut names = vec![tls::id_name(id), tls::human_name(name)];
+        let mut names = vec![certificate::id_name(id), certificate::human_name(name)];
         if tracker {
-            names.push(tls::TRACKER_NAME.into());
+            names.push(certificate::TRACKER_NAME.into());
         }
         let names: Result<_, rcgen::Error> = names
             .into_iter()
@@ -355,9 +355,11 @@ fn requested_key(request: &[u8]) -> Result<PeerId, AuthorityError> {
         return Err(AuthorityError::Request("there is something behind it"));
     }
     let info = &request.certification_request_info;
-    let key = tls::ed25519_key(&info.subject_pki)
+    let key = certificate::ed25519_key(&info.subject_pki)
         .ok_or(AuthorityError::Request("its key is not Ed25519"))?;
-    if !tls::is_ed25519(&request.signature_algorithm) || request.signature_value.unused_bits != 0 {
+    if !certificate::is_ed25519(&request.signature_algorithm)
+        || request.signature_value.unused_bits != 0
+    {
         return Err(AuthorityError::Request("its signature is not Ed25519"));
     }
     UnparsedPublicKey::new(&signature::ED25519, key)
@@ -672,7 +674,7 @@ mod tests {
         let keys = [key(), key(), key()];
         let name_of = |authority: &Authority, key: &Identity| {
             let der = authority.admit(&join(key, None), now).expect("is open");
-            let member = tls::verify_member(&der, authority.ca(), now).expect("verifies");
+            let member = crate::tls::verify_member(&der, authority.ca(), now).expect("verifies");
             assert!(!member.tracker);
             assert_eq!(member.id, key.id());
             member.name.expect("has one").to_string()
@@ -718,7 +720,7 @@ mod tests {
             name: None,
         };
         let der = authority.admit(&join, now).expect("is open");
-        let member = tls::verify_member(&der, authority.ca(), now).expect("verifies");
+        let member = crate::tls::verify_member(&der, authority.ca(), now).expect("verifies");
         assert!(!member.tracker);
         assert_eq!(member.name, "peer".parse().ok());
         let (_, parsed) = x509_parser::parse_x509_certificate(&der).expect("parses");

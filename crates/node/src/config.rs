@@ -1,10 +1,11 @@
 //! What may be tuned, and the one place that knows each key's range.
 //!
-//! `config.toml` in the state directory first, then the environment, then
-//! flags: whoever starts the node calls [`Config::set`] in that order. A key
+//! `config.toml` in the state directory first, then [`Setting`]s in the order
+//! that whoever starts the node gives them: the environment, then flags. A key
 //! that is not in the table below is an error, so that a slip of the pen is
-//! noticed.
+//! noticed, wherever it was made.
 
+use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -40,6 +41,13 @@ impl Default for Config {
     }
 }
 
+/// One key set elsewhere than in the file. It is right: making it checked it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setting {
+    key: &'static Key,
+    value: u64,
+}
+
 /// A value as it was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Value {
@@ -49,13 +57,22 @@ enum Value {
 }
 
 /// A key: its name, what it takes, and where it goes.
+#[derive(Debug)]
 struct Key {
     name: &'static str,
     takes: Takes,
     put: fn(&mut Config, u64),
 }
 
-#[derive(Clone, Copy)]
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for Key {}
+
+#[derive(Clone, Copy, Debug)]
 enum Takes {
     Number { least: u64, most: u64 },
     Switch,
@@ -65,7 +82,7 @@ enum Takes {
     clippy::cast_possible_truncation,
     reason = "within the range beside it"
 )]
-const KEYS: [Key; 5] = [
+static KEYS: [Key; 5] = [
     Key {
         name: "lookup.hops",
         takes: Takes::Number { least: 0, most: 1 },
@@ -128,35 +145,14 @@ impl Config {
                 })?;
         let mut config = Self::default();
         for (name, value) in flatten("", table) {
-            config.put(&name, &value, origin)?;
+            config.set(&Setting::checked(&name, &value, origin)?);
         }
         Ok(config)
     }
 
-    /// Sets one key from a flag or a variable, which errors call `origin`.
-    pub fn set(&mut self, name: &str, value: &str, origin: &str) -> Result<(), ConfigError> {
-        let value = match (value.parse(), value.parse()) {
-            (Ok(number), _) => Value::Number(number),
-            (_, Ok(switch)) => Value::Switch(switch),
-            _ => Value::Other(format!("{value:?}")),
-        };
-        self.put(name, &value, origin)
-    }
-
-    /// Sets every key that has a variable, such as `THORP_LOOKUP_HOPS`.
-    ///
-    /// `variable` looks one up: `|name| std::env::var(name).ok()`.
-    pub fn set_from(
-        &mut self,
-        variable: impl Fn(&str) -> Option<String>,
-    ) -> Result<(), ConfigError> {
-        for name in Self::keys() {
-            let origin = Self::variable(name);
-            if let Some(value) = variable(&origin) {
-                self.set(name, &value, &origin)?;
-            }
-        }
-        Ok(())
+    /// Applies a setting from elsewhere than the file.
+    pub fn set(&mut self, setting: &Setting) {
+        (setting.key.put)(self, setting.value);
     }
 
     /// All keys.
@@ -168,27 +164,44 @@ impl Config {
     pub fn variable(key: &str) -> String {
         format!("THORP_{}", key.replace('.', "_").to_ascii_uppercase())
     }
+}
 
-    fn put(&mut self, name: &str, value: &Value, origin: &str) -> Result<(), ConfigError> {
-        let Some(key) = KEYS.iter().find(|key| key.name == name) else {
-            return Err(ConfigError::Unknown {
-                origin: origin.into(),
-                key: name.into(),
-            });
+impl Setting {
+    /// A key as a flag or a variable sets it, which errors call `origin`.
+    /// A switch can also be `yes` or `no`, `1` or `0` here.
+    pub fn new(name: &str, value: &str, origin: &str) -> Result<Self, ConfigError> {
+        let switch = match value {
+            "true" | "yes" | "1" => Some(true),
+            "false" | "no" | "0" => Some(false),
+            _ => None,
         };
-        let wrong = || ConfigError::Value {
-            origin: origin.into(),
-            key: name.into(),
-            value: match value {
-                Value::Number(number) => number.to_string(),
-                Value::Switch(switch) => switch.to_string(),
-                Value::Other(text) => text.clone(),
-            },
-            allowed: match key.takes {
-                Takes::Number { least, most } => format!("a number from {least} to {most}"),
-                Takes::Switch => "true or false".into(),
-            },
+        let value = match (Key::find(name, origin)?.takes, switch, value.parse()) {
+            (Takes::Switch, Some(switch), _) => Value::Switch(switch),
+            (Takes::Number { .. }, _, Ok(number)) => Value::Number(number),
+            _ => Value::Other(format!("{value:?}")),
         };
+        Self::checked(name, &value, origin)
+    }
+
+    /// Every key that has a variable, such as `THORP_LOOKUP_HOPS`. An empty one
+    /// says nothing.
+    ///
+    /// `variable` looks one up: `|name| std::env::var(name).ok()`.
+    pub fn from_environment(
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<Vec<Self>, ConfigError> {
+        let mut settings = Vec::new();
+        for name in Config::keys() {
+            let origin = Config::variable(name);
+            if let Some(value) = variable(&origin).filter(|value| !value.is_empty()) {
+                settings.push(Self::new(name, &value, &origin)?);
+            }
+        }
+        Ok(settings)
+    }
+
+    fn checked(name: &str, value: &Value, origin: &str) -> Result<Self, ConfigError> {
+        let key = Key::find(name, origin)?;
         let plain = match (key.takes, value) {
             (Takes::Number { least, most }, Value::Number(number)) => u64::try_from(*number)
                 .ok()
@@ -196,8 +209,43 @@ impl Config {
             (Takes::Switch, Value::Switch(switch)) => Some((*switch).into()),
             _ => None,
         };
-        (key.put)(self, plain.ok_or_else(wrong)?);
-        Ok(())
+        let value = plain.ok_or_else(|| ConfigError::Value {
+            origin: origin.into(),
+            key: name.into(),
+            value: value.to_string(),
+            allowed: key.takes.to_string(),
+        })?;
+        Ok(Self { key, value })
+    }
+}
+
+impl Key {
+    fn find(name: &str, origin: &str) -> Result<&'static Self, ConfigError> {
+        let known = KEYS.iter().find(|key| key.name == name);
+        known.ok_or_else(|| ConfigError::Unknown {
+            origin: origin.into(),
+            key: name.into(),
+        })
+    }
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => number.fmt(f),
+            Self::Switch(switch) => switch.fmt(f),
+            Self::Other(text) => f.write_str(text),
+        }
+    }
+}
+
+impl fmt::Display for Takes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number { least: 0, most: 1 } => f.write_str("0 or 1"),
+            Self::Number { least, most } => write!(f, "a number from {least} to {most}"),
+            Self::Switch => f.write_str("true or false"),
+        }
     }
 }
 
@@ -239,7 +287,7 @@ pub enum ConfigError {
         key: String,
     },
     /// Not a value that the key takes.
-    #[error("{origin}: `{key}` is {value}, but takes {allowed}")]
+    #[error("{origin}: `{key}` takes {allowed}, not {value}")]
     Value {
         /// The file, flag or variable.
         origin: String,
@@ -280,19 +328,16 @@ mod tests {
                 "config.toml: there is no setting `lookup.hop`",
             ),
             ("verbose = true", "there is no setting `verbose`"),
-            (
-                "lookup.hops = 2",
-                "`lookup.hops` is 2, but takes a number from 0 to 1",
-            ),
+            ("lookup.hops = 2", "`lookup.hops` takes 0 or 1, not 2"),
             (
                 "neighbours.max = -1",
-                "`neighbours.max` is -1, but takes a number from 0 to 1024",
+                "`neighbours.max` takes a number from 0 to 1024, not -1",
             ),
             (
                 "share.hidden = \"yes\"",
-                "`share.hidden` is \"yes\", but takes true or false",
+                "`share.hidden` takes true or false, not \"yes\"",
             ),
-            ("[share.hidden]\na = 1", "`share.hidden` is"),
+            ("[share.hidden]\na = 1", "`share.hidden` takes"),
             ("lookup.hops = ", "cannot read config.toml"),
         ] {
             let error = Config::parse(text, "config.toml")
@@ -304,12 +349,44 @@ mod tests {
 
     #[test]
     fn the_environment_overrides_and_its_errors_name_the_variable() {
+        let variable = |name: &str| match name {
+            "THORP_NEIGHBOURS_MAX" => Some("8".into()),
+            "THORP_SHARE_HIDDEN" => Some("1".into()),
+            "THORP_LOOKUP_HOPS" => Some(String::new()),
+            _ => None,
+        };
         let mut config = Config::default();
-        let variable = |name: &str| (name == "THORP_NEIGHBOURS_MAX").then(|| "8".into());
-        config.set_from(variable).expect("is right");
-        assert_eq!(config.max_neighbours, 8);
-        let variable = |name: &str| (name == "THORP_SHARE_HIDDEN").then(|| "1".into());
-        let error = config.set_from(variable).expect_err("is wrong").to_string();
-        assert!(error.starts_with("THORP_SHARE_HIDDEN: "), "{error}");
+        let settings = Setting::from_environment(variable).expect("is right");
+        for setting in &settings {
+            config.set(setting);
+        }
+        assert_eq!(
+            (config.max_neighbours, config.share_hidden, config.hops),
+            (8, true, 1)
+        );
+        let variable = |name: &str| (name == "THORP_SHARE_HIDDEN").then(|| "maybe".into());
+        let error = Setting::from_environment(variable)
+            .expect_err("is wrong")
+            .to_string();
+        assert_eq!(
+            error,
+            "THORP_SHARE_HIDDEN: `share.hidden` takes true or false, not \"maybe\""
+        );
+    }
+
+    #[test]
+    fn the_last_setting_counts() {
+        let mut config = Config::default();
+        for value in ["250", "500"] {
+            config.set(&Setting::new("interval.tracker_ms", value, "--set").expect("is right"));
+        }
+        assert_eq!(config.tracker_interval, Duration::from_millis(500));
+        for (key, value) in [
+            ("lookup.hop", "1"),
+            ("lookup.hops", "true"),
+            ("interval.tracker_ms", "1"),
+        ] {
+            assert!(Setting::new(key, value, "--set").is_err(), "{key}={value}");
+        }
     }
 }

@@ -18,7 +18,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_rustls::{TlsConnector, TlsStream};
 
-use crate::tls::{self, CertificateError, Member, MemberTls};
+use crate::certificate::{self, CertificateError, Member};
+use crate::tls::{self, MemberTls};
 
 /// After how long the next address is tried too.
 const STAGGER: Duration = Duration::from_millis(200);
@@ -39,8 +40,8 @@ pub enum Expected {
 impl Expected {
     fn name(self) -> String {
         match self {
-            Self::Peer(id) => tls::id_name(id),
-            Self::Tracker => tls::TRACKER_NAME.into(),
+            Self::Peer(id) => certificate::id_name(id),
+            Self::Tracker => certificate::TRACKER_NAME.into(),
         }
     }
 }
@@ -476,14 +477,14 @@ mod tests {
         // Signed by itself, under the CA's name.
         let key = KeyPair::generate_for(&PKCS_ED25519).expect("a key");
         let id = PeerId::new(key.public_key_raw().try_into().expect("32 bytes"));
-        let mut params = CertificateParams::new(vec![tls::id_name(id)]).expect("a name");
+        let mut params = CertificateParams::new(vec![certificate::id_name(id)]).expect("a name");
         params.distinguished_name = rcgen::DistinguishedName::new();
         params
             .distinguished_name
             .push(rcgen::DnType::CommonName, "thorp");
         let own = params.self_signed(&key).expect("is signed").der().clone();
         let config = client(&group, Some((own, key)), &[tls::ALPN_LINK]);
-        let name = tls::id_name(oak.tls.member().id);
+        let name = certificate::id_name(oak.tls.member().id);
         let why = refusal(address, &name, config).await;
         assert_eq!(
             why,
@@ -541,7 +542,7 @@ mod tests {
     async fn whoever_asks_for_no_protocol_or_another_is_hung_up_on() {
         let group = Group::new();
         let oak = group.node("oak").await;
-        let name = tls::id_name(oak.tls.member().id);
+        let name = certificate::id_name(oak.tls.member().id);
         let asked: [&[&[u8]]; 4] = [&[], &[b"h2"], &[tls::ALPN_JOIN], &[tls::ALPN_SESSION]];
         for protocols in asked {
             let config = client(&group, None, protocols);

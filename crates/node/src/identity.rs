@@ -6,7 +6,6 @@
 //! [`authority`](crate::authority).
 
 use std::fmt;
-use std::str::FromStr;
 
 use rcgen::{CertificateParams, DistinguishedName, KeyPair, PKCS_ED25519, PublicKeyData as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -15,8 +14,8 @@ use thiserror::Error;
 use thorp_wire::PeerId;
 
 use crate::addresses::NetAddress;
+use crate::certificate::{self, CaKey, Member};
 use crate::state::{StateDir, StateError};
-use crate::tls::{self, Member};
 
 const KEY_FILE: &str = "key.p8";
 const MEMBERSHIP_FILE: &str = "membership.json";
@@ -91,30 +90,6 @@ pub(crate) fn public_key(key: &KeyPair) -> Option<PeerId> {
     key.der_bytes().try_into().ok().map(PeerId::new)
 }
 
-/// A CA's raw Ed25519 public key: what a group *is*. Written like a peer id.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct CaKey(pub [u8; 32]);
-
-impl fmt::Display for CaKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        PeerId::new(self.0).fmt(f)
-    }
-}
-
-impl fmt::Debug for CaKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "CaKey({self})")
-    }
-}
-
-impl FromStr for CaKey {
-    type Err = thorp_wire::id::IdError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(Self(*text.parse::<PeerId>()?.as_bytes()))
-    }
-}
-
 /// What makes this machine a member of a group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Membership {
@@ -182,7 +157,7 @@ impl Membership {
 
     /// What the certificate says: name, and when it ends.
     pub fn member(&self) -> Option<Member> {
-        tls::member_of(&CertificateDer::from(&*self.certificate)).ok()
+        certificate::member_of(&CertificateDer::from(&*self.certificate)).ok()
     }
 }
 

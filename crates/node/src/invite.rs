@@ -15,7 +15,7 @@ use thiserror::Error;
 use thorp_wire::frame::Token;
 
 use crate::addresses::NetAddress;
-use crate::identity::CaKey;
+use crate::certificate::CaKey;
 
 const PREFIX: &str = "thorp1";
 const CHECKSUM: usize = 4;

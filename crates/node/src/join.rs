@@ -20,11 +20,12 @@ use tokio::time::timeout;
 
 use crate::addresses::NetAddress;
 use crate::authority::Authority;
+use crate::certificate::{self, CaKey, CertificateError, TRACKER_NAME};
 use crate::clock::{Clock, unix_seconds};
 use crate::dial::{self, DialError};
-use crate::identity::{CaKey, Identity, IdentityError, Membership};
+use crate::identity::{Identity, IdentityError, Membership};
 use crate::invite::Invite;
-use crate::tls::{self, CertificateError, TRACKER_NAME, TlsError};
+use crate::tls::{self, TlsError};
 
 /// How long joining may take once the connection is there.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -133,8 +134,8 @@ fn accept(
     })?;
     if member.id != identity.id() {
         return Err(JoinError::Certificate(CertificateError::WrongPeer {
-            expected: tls::id_name(identity.id()),
-            found: vec![tls::id_name(member.id)],
+            expected: certificate::id_name(identity.id()),
+            found: vec![certificate::id_name(member.id)],
         }));
     }
     Ok(Membership {

@@ -9,6 +9,7 @@
 //!
 //! share      the directory a peer offers: scanned, watched, hashed, served
 //! store      where fetched files arrive
+//! stamp      how a file is told from what it was before
 //!
 //! listener   one port: what arrives, and which service it is for
 //! dial       the same from the other end
@@ -19,7 +20,8 @@
 //! identity   this machine's key, and its membership in a group
 //! authority  the group's own CA: who is a member, and under which name
 //! invite     a line to paste: where the tracker is, whose CA, which token
-//! tls        certificates into rustls configurations, and back into members
+//! certificate  what one says once it is verified, and why one is not
+//! tls        certificates into rustls configurations
 //!
 //! state      a directory that one process at a time owns
 //! config     what may be tuned, and where a value came from
@@ -31,6 +33,7 @@
 pub mod addresses;
 pub mod api;
 pub mod authority;
+pub mod certificate;
 pub mod clock;
 pub mod config;
 pub mod dial;
@@ -43,6 +46,7 @@ pub mod listener;
 pub mod local;
 pub mod peer;
 pub mod share;
+pub mod stamp;
 pub mod state;
 pub mod store;
 pub mod tls;

@@ -22,8 +22,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, Wr
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
+use crate::certificate::CertificateError;
 use crate::clock::Clock;
-use crate::tls::CertificateError;
 
 /// What comes out of a link.
 #[derive(Debug)]
@@ -620,7 +620,7 @@ mod tests {
     fn get(id: u32) -> Frame {
         let content = Content {
             length: 7,
-            root: Root::EMPTY,
+            root: Root::new([7; 32]),
         };
         Frame::with_request(RequestId(id), Get { content })
     }

@@ -24,9 +24,10 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::{LazyConfigAcceptor, TlsStream};
 
-use crate::addresses::canonical;
+use crate::addresses::{ListenAddress, canonical};
+use crate::certificate::{CertificateError, Member, TRACKER_NAME};
 use crate::join::JoinService;
-use crate::tls::{self, ALPN_JOIN, ALPN_LINK, CertificateError, Member, MemberTls, TRACKER_NAME};
+use crate::tls::{self, ALPN_JOIN, ALPN_LINK, MemberTls};
 
 /// The first byte of a TLS handshake record.
 const TLS_HANDSHAKE: u8 = 0x16;
@@ -44,6 +45,22 @@ pub enum Listen {
     PortOrNext(u16),
     /// At this address and no other.
     Exactly(SocketAddr),
+}
+
+impl Listen {
+    /// Where somebody said, at this port if they said nothing of one.
+    #[must_use]
+    pub fn unless(self, asked: ListenAddress) -> Self {
+        let usual = match self {
+            Self::Port(port) | Self::PortOrNext(port) => port,
+            Self::Exactly(address) => address.port(),
+        };
+        match (asked.ip, asked.port) {
+            (None, Some(port)) => Self::Port(port),
+            (None, None) => self,
+            (Some(ip), port) => Self::Exactly((ip, port.unwrap_or(usual)).into()),
+        }
+    }
 }
 
 /// What a node answers to. One node may hold a tracker and a peer.

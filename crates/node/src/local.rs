@@ -90,7 +90,9 @@ async fn read_events(stream: UnixStream, events: mpsc::Sender<Event>) {
             () = events.closed() => return,
         };
         let event = match line {
-            Ok(Some(line)) => serde_json::from_str(&line).unwrap_or_else(|_| ended("an answer that is none")),
+            Ok(Some(line)) => {
+                serde_json::from_str(&line).unwrap_or_else(|_| ended("an answer that is none"))
+            }
             Ok(None) | Err(_) => ended("no end to its answer"),
         };
         let last = matches!(event, Event::Done(_) | Event::Error(_));
@@ -103,7 +105,9 @@ async fn read_events(stream: UnixStream, events: mpsc::Sender<Event>) {
 fn ended(how: &str) -> Event {
     Event::Error(Failure {
         kind: ErrorKind::Unfinished,
-        message: format!("The running peer gave {how}; it may have been stopped, or be another version. Try again."),
+        message: format!(
+            "The running peer gave {how}; it may have been stopped, or be another version. Try again."
+        ),
     })
 }
 
@@ -142,7 +146,9 @@ where
         Err(error) => {
             let failure = Event::Error(Failure {
                 kind: ErrorKind::Usage,
-                message: format!("The running node does not know this command ({error}). Restart it with the same version."),
+                message: format!(
+                    "The running node does not know this command ({error}). Restart it with the same version."
+                ),
             });
             return write.write_all(&json_line(&failure)?).await;
         }
@@ -241,11 +247,25 @@ mod tests {
     async fn what_is_no_command_is_answered_with_an_error() {
         let state = tempfile::tempdir().expect("a directory");
         let _answering = answer(state.path(), echo).expect("a socket");
-        let mut stream = UnixStream::connect(state.path().join(SOCKET)).await.expect("connected");
-        stream.write_all(b"{\"command\":\"dance\"}\n").await.expect("sent");
+        let mut stream = UnixStream::connect(state.path().join(SOCKET))
+            .await
+            .expect("connected");
+        stream
+            .write_all(b"{\"command\":\"dance\"}\n")
+            .await
+            .expect("sent");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.expect("read");
         let event: Event = serde_json::from_str(&answer).expect("an event");
-        assert!(matches!(event, Event::Error(Failure { kind: ErrorKind::Usage, .. })), "{event:?}");
+        assert!(
+            matches!(
+                event,
+                Event::Error(Failure {
+                    kind: ErrorKind::Usage,
+                    ..
+                })
+            ),
+            "{event:?}"
+        );
     }
 }

@@ -22,7 +22,7 @@ use thiserror::Error;
 use thorp_wire::merkle::{self, Hasher};
 use thorp_wire::{Content, Name};
 
-use crate::share::Stamp;
+use crate::stamp::Stamp;
 
 /// A directory to put files into, and nothing outside it.
 pub struct Store {
@@ -274,7 +274,11 @@ impl Store {
     pub fn set_aside(&self, name: &Name, base: &str) -> Result<(), StoreError> {
         let other = match name.with_base(base) {
             Ok(other) if !base.contains('/') => other,
-            _ => return Err(StoreError::NameTooLong { path: self.path.join(base) }),
+            _ => {
+                return Err(StoreError::NameTooLong {
+                    path: self.path.join(base),
+                });
+            }
         };
         if self.check(name)? == Target::Free {
             return Ok(());

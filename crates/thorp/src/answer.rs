@@ -14,9 +14,10 @@ use thorp_node::api::{AnswerSource, ErrorKind, Event, Failure, Fetched};
 use crate::exit::{Exit, Result, failure};
 use crate::listing::{self, Listing};
 use crate::out::{self, Flow};
-use crate::printable::{printable, printable_lines, quoted};
 use crate::progress::Bar;
+use crate::quoting::{printable_lines, quoted};
 use crate::units;
+use thorp_node::printable::printable;
 
 /// How to render.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,8 +45,8 @@ pub struct Renderer<O, T> {
 }
 
 /// Who answered, over one fetch of many files.
-#[derive(Debug, Default)]
-struct Tally {
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tally {
     files: u64,
     neighbours: u64,
     tracker: u64,
@@ -96,6 +97,7 @@ impl<O: Write, T: Write> Renderer<O, T> {
     }
 
     fn text(&mut self, event: &Event) -> Result<()> {
+        let summary = self.tally.event(event);
         match event {
             Event::File(row) => {
                 if let Some(text) = self.listing.file(row) {
@@ -116,18 +118,11 @@ impl<O: Write, T: Write> Renderer<O, T> {
                     for row in variants {
                         self.say(&format!("  {}", listing::variant(row)));
                     }
-                    self.say(HOW_TO_PICK);
                 }
             }
             Event::Progress(progress) => self.bar.update(progress),
-            Event::Fetched(fetched) => {
-                self.tally.count(fetched);
-                self.data(&arrival(fetched))?;
-            }
-            Event::Failed { name, failure } => {
-                self.tally.failed += 1;
-                self.say(&missed(name, failure));
-            }
+            Event::Fetched(fetched) => self.data(&arrival(fetched))?,
+            Event::Failed { name, failure } => self.say(&missed(name, failure)),
             Event::Note { message } => {
                 if !self.manner.quiet {
                     self.say(&printable_lines(message));
@@ -138,7 +133,7 @@ impl<O: Write, T: Write> Renderer<O, T> {
                 if let Some(text) = self.listing.finish() {
                     self.data(&text)?;
                 }
-                if let Some(text) = self.tally.summary(done.bytes, done.ms)
+                if let Some(text) = summary
                     && !self.manner.quiet
                 {
                     self.say(&text);
@@ -149,7 +144,6 @@ impl<O: Write, T: Write> Renderer<O, T> {
                 {
                     self.say(text);
                 }
-                self.tally = Tally::default();
             }
             Event::Error(failure) => {
                 self.bar.finish();
@@ -176,9 +170,6 @@ impl<O: Write, T: Write> Renderer<O, T> {
     }
 }
 
-/// What follows a list of contents where nobody can be asked.
-const HOW_TO_PICK: &str = "Pick one: --root with the start of its root, or --from with who has it.";
-
 /// A file that has arrived, in one line: what, how big, from whom, how fast,
 /// and whether the tracker was asked.
 pub fn arrival(fetched: &Fetched) -> String {
@@ -199,11 +190,12 @@ pub fn arrival(fetched: &Fetched) -> String {
 
 /// One of several files that could not be fetched.
 pub fn missed(name: &str, failure: &Failure) -> String {
-    format!(
-        "thorp: {}: {}",
-        quoted(name),
-        printable_lines(&failure.message)
-    )
+    let complaint = out::complaint(failure);
+    // Some messages name it themselves.
+    match complaint.strip_prefix("thorp: ") {
+        Some(why) if !failure.message.contains(name) => format!("thorp: {}: {why}", quoted(name)),
+        _ => complaint,
+    }
 }
 
 fn origin(fetched: &Fetched) -> String {
@@ -239,6 +231,18 @@ fn origin(fetched: &Fetched) -> String {
 }
 
 impl Tally {
+    /// Part of the answer; its end brings the summary of more than one file.
+    pub fn event(&mut self, event: &Event) -> Option<String> {
+        match event {
+            Event::Fetched(fetched) => self.count(fetched),
+            Event::Failed { .. } => self.failed += 1,
+            Event::Done(done) => return std::mem::take(self).summary(done.bytes, done.ms),
+            Event::Error(_) => *self = Self::default(),
+            _ => {}
+        }
+        None
+    }
+
     fn count(&mut self, fetched: &Fetched) {
         self.files += 1;
         match fetched.answer.source {

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use thorp_node::api::FileRow;
 
 use crate::listing;
-use crate::printable::quoted;
+use crate::quoting::quoted;
 
 /// What a person answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use thorp_node::api::{ErrorKind, Event, Failure, FileRow, Get};
 
 use crate::choose::{self, Pick};
 use crate::exit::failure;
-use crate::printable::{quoted, unquoted};
+use crate::quoting::{quoted, unquoted};
 use crate::words;
 
 /// What to do next.

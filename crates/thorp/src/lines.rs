@@ -6,16 +6,17 @@
 //! objects. Owns the sentences; whoever calls owns signals and the end.
 
 use std::collections::HashSet;
-use std::io::Write;
+use std::io::{self, Write};
 
 use serde::Serialize;
 use serde_json::{Value, json};
 use thorp_node::api::{Notice, PeerRow, PeerView};
 
-use crate::node_seam::{Door, Peer, Tracker};
+use crate::node::{Door, Peer, Tracker};
 use crate::out::{self, Flow};
-use crate::printable::{printable, printable_lines};
+use crate::quoting::printable_lines;
 use crate::{table, words};
+use thorp_node::printable::printable;
 
 /// How to follow.
 #[derive(Clone, Copy, Debug, Default)]
@@ -32,6 +33,16 @@ pub struct Streams<O, T> {
     pub out: O,
     /// Standard error.
     pub talk: T,
+}
+
+impl Streams<io::Stdout, io::Stderr> {
+    /// The process's own.
+    pub fn standard() -> Self {
+        Self {
+            out: io::stdout(),
+            talk: io::stderr(),
+        }
+    }
 }
 
 /// Follows a peer until it ends, or until nobody reads any more.
@@ -120,7 +131,8 @@ pub async fn follow_tracker(
     }
 }
 
-const NO_NEIGHBOURS: &str = "Neighbours: none";
+/// What [`neighbours`] says of nobody.
+pub const NO_NEIGHBOURS: &str = "Neighbours: none";
 
 /// `Neighbours: 192.168.198.137 192.168.198.139`, with the port only where two
 /// share an address.
@@ -136,8 +148,11 @@ pub fn neighbours(view: &PeerView) -> String {
     }
     let label = |row: &PeerRow| {
         let address = printable(&row.member.address);
-        match (twice.contains(&row.member.address), address.contains(':')) {
-            (false, _) => address.into_owned(),
+        match (
+            twice.contains(&row.member.address),
+            row.member.address.contains(':'),
+        ) {
+            (false, _) => address.to_string(),
             (true, false) => format!("{address}:{}", row.member.port),
             (true, true) => format!("[{address}]:{}", row.member.port),
         }
@@ -149,7 +164,7 @@ pub fn neighbours(view: &PeerView) -> String {
 /// Something that happened, as a sentence.
 pub fn notice(notice: &Notice) -> String {
     match notice {
-        Notice::Connecting { address, port } => words::connecting(&printable(address), *port),
+        Notice::Connecting { address, port } => words::connecting(address, *port),
         Notice::Connected => words::ESTABLISHED.into(),
         Notice::TrackerLost { reason } => format!(
             "The tracker is out of reach ({}). Neighbours go on without it; trying again.",
@@ -159,23 +174,32 @@ pub fn notice(notice: &Notice) -> String {
     }
 }
 
-/// What to type on another machine.
+/// What to type on another machine, so that it can be copied from here.
 pub fn door(door: &Door) -> String {
     let tracker = printable(&door.tracker);
     match &door.invite {
         _ if door.open => format!(
-            "On another machine: thorp share --tracker {tracker}   or: thorp get NAME --tracker {tracker}"
+            "On another machine:\n  \
+               thorp share DIR --tracker {tracker}    to share a directory as well\n  \
+               thorp get NAME --tracker {tracker}     to fetch a file"
         ),
         Some(invite) => format!(
-            "On another machine: thorp join   and paste this invite (for one machine, within 24 hours; more: thorp invite):\n\
+            "On another machine: thorp join    and paste this line (one machine, 24 hours):\n\
              {invite}\n\
-             After that, there: thorp get NAME   or: thorp share DIR"
+             After that, there: thorp get NAME    or: thorp share DIR\n\
+             For the next machine, here: thorp invite"
         ),
-        None => format!(
-            "On another machine: thorp join   and paste what `thorp invite` prints here \
-             (the tracker is {tracker})"
-        ),
+        None => format!("{}, and paste it", hint(door)),
     }
+}
+
+/// The same in one line.
+pub fn hint(door: &Door) -> String {
+    if door.open {
+        let tracker = printable(&door.tracker);
+        return format!("On another machine: thorp share --tracker {tracker}");
+    }
+    "To let another machine in: thorp invite    prints a line here; there: thorp join".into()
 }
 
 fn tell_door(told: &Door, streams: &mut Streams<impl Write, impl Write>, manner: Manner) {
@@ -192,7 +216,8 @@ fn tell_door(told: &Door, streams: &mut Streams<impl Write, impl Write>, manner:
     }
 }
 
-fn tell_notice(
+/// Shows something that happened.
+pub fn tell_notice(
     told: &Notice,
     streams: &mut Streams<impl Write, impl Write>,
     manner: Manner,

@@ -9,8 +9,8 @@ use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, Wi
 use std::fmt::Write as _;
 use thorp_node::api::{FileRow, Member, PeerRow, Status, TrackerStatus};
 
-use crate::printable::printable;
 use crate::units;
+use thorp_node::printable::printable;
 
 /// Rows that are laid out together.
 const BATCH: usize = 1000;
@@ -38,7 +38,7 @@ impl Listing {
     pub fn file(&mut self, row: &FileRow) -> Option<String> {
         self.start(&FILE_HEAD, &[1]);
         self.push(vec![
-            printable(&row.name).into_owned(),
+            printable(&row.name).to_string(),
             units::size(row.length),
             units::time(row.mtime),
             root(row).to_owned(),
@@ -51,14 +51,11 @@ impl Listing {
         self.start(&PEER_HEAD, &[2, 3]);
         let name = row.member.name.as_deref().unwrap_or("-");
         self.push(vec![
-            printable(name).into_owned(),
+            printable(name).to_string(),
             endpoint(&row.member),
             row.files.to_string(),
             units::size(row.bytes),
-            cut(
-                row.neighbours.iter().map(|n| printable(n).into_owned()),
-                " ",
-            ),
+            cut(row.neighbours.iter().map(|n| printable(n).to_string()), " "),
             row.member.id.chars().take(8).collect(),
         ])
     }
@@ -141,7 +138,7 @@ pub fn tracker_status(status: &TrackerStatus) -> String {
          Group       {ca}\n\
          Door        {door}\n\
          Peers       {peers}\n\
-         Files       {entries}\n\
+         Files       {entries}, each counted for each peer\n\
          Questions   {finds} about files so far\n\
          Version     {version}"
     )
@@ -207,13 +204,13 @@ pub fn member(member: &Member) -> String {
     let address = printable(&member.address);
     match &member.name {
         Some(name) => format!("{} ({address})", printable(name)),
-        None => address.into_owned(),
+        None => address.to_string(),
     }
 }
 
 fn endpoint(member: &Member) -> String {
     let address = printable(&member.address);
-    if address.contains(':') {
+    if member.address.contains(':') {
         format!("[{address}]:{}", member.port)
     } else {
         format!("{address}:{}", member.port)

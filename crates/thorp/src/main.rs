@@ -1,8 +1,8 @@
 //! The program: arguments in, screens and answers out.
 //!
 //! ```text
-//! args          what can be typed            settings      what overrides config.toml
-//! commands      one verb a file              node_seam     everything wanted of a node
+//! args          what can be typed            commands      one verb a file
+//! node          a running node for a verb    quoting       names on one line with others
 //! answer        events for people, scripts   listing       rows on standard output
 //! lines, table  plain-lines form             screen        the tracker's live screen
 //! menu          share's menu                 conversation  asking back during a fetch
@@ -21,15 +21,14 @@ mod exit;
 mod lines;
 mod listing;
 mod menu;
-mod node_seam;
+mod node;
 mod out;
-mod printable;
 mod progress;
 mod prompt;
+mod quoting;
 #[cfg(test)]
 mod samples;
 mod screen;
-mod settings;
 mod signals;
 mod state;
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::io::{self, ErrorKind, IsTerminal, Write};
 
 use thorp_node::api::Failure;
 
-use crate::printable::printable_lines;
+use crate::quoting::printable_lines;
 
 /// What standard output does with a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,6 +130,6 @@ mod tests {
     #[test]
     fn errors_carry_the_prefix_and_no_escapes() {
         let failure = failure(thorp_node::api::ErrorKind::Other, "no such thing: a\x1bb");
-        assert_eq!(complaint(&failure), "thorp: no such thing: a\\u{1b}b");
+        assert_eq!(complaint(&failure), "thorp: no such thing: a\\x1bb");
     }
 }

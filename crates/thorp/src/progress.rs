@@ -1,18 +1,26 @@
 //! A bar for what takes a while: bytes, rate, time left, files.
 //!
 //! On standard error, and only where a person watches; otherwise nothing at
-//! all. It appears with the first progress, so that what is quick stays plain.
+//! all. It appears when a fetch has gone on for a moment, so that what is quick
+//! stays plain.
+
+use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use thorp_node::api::Progress;
 
 use crate::out::Streams;
 
+/// What is over by then needs no bar.
+const QUICK: Duration = Duration::from_millis(250);
+
 /// A bar, or nothing.
 pub struct Bar {
     /// Nothing where nobody watches.
     style: Option<ProgressStyle>,
-    /// From the first progress on.
+    /// When the first progress was made.
+    since: Option<Instant>,
+    /// Once that is a while ago.
     shown: Option<ProgressBar>,
 }
 
@@ -22,6 +30,7 @@ impl Bar {
         let drawn = wanted && streams.stderr && streams.able;
         Self {
             style: drawn.then(|| style(streams.colour)),
+            since: None,
             shown: None,
         }
     }
@@ -31,6 +40,7 @@ impl Bar {
     pub const fn none() -> Self {
         Self {
             style: None,
+            since: None,
             shown: None,
         }
     }
@@ -38,6 +48,9 @@ impl Bar {
     /// Shows how far a fetch has come.
     pub fn update(&mut self, progress: &Progress) {
         let Some(style) = &self.style else { return };
+        if self.since.get_or_insert_with(Instant::now).elapsed() < QUICK {
+            return;
+        }
         let bar = self.shown.get_or_insert_with(|| {
             let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
             bar.set_style(style.clone());
@@ -58,6 +71,7 @@ impl Bar {
 
     /// Takes the bar away; the next progress shows another one.
     pub fn finish(&mut self) {
+        self.since = None;
         if let Some(bar) = self.shown.take() {
             bar.finish_and_clear();
         }
@@ -72,9 +86,9 @@ impl Drop for Bar {
 
 fn style(colour: bool) -> ProgressStyle {
     let bar = if colour {
-        "{bar:30.cyan/dim}"
+        "{wide_bar:.cyan/dim}"
     } else {
-        "{bar:30}"
+        "{wide_bar}"
     };
     let template =
         format!("{bar} {{bytes}}/{{total_bytes}}  {{bytes_per_sec}}  {{eta}} left  {{msg}}");
@@ -87,7 +101,7 @@ mod tests {
 
     #[test]
     fn the_template_is_one() {
-        for colour in ["{bar:30.cyan/dim}", "{bar:30}"] {
+        for colour in ["{wide_bar:.cyan/dim}", "{wide_bar}"] {
             let template =
                 format!("{colour} {{bytes}}/{{total_bytes}} {{bytes_per_sec}} {{eta}} {{msg}}");
             assert!(ProgressStyle::with_template(&template).is_ok());

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use thorp_node::api::{
-    AnswerSource, Done, ErrorKind, Event, Failure, Fetched, FileRow, Lookups, Member, PeerRow,
-    Progress, Provenance, Status,
+    AnswerSource, Done, ErrorKind, Event, Failure, Fetched, FileRow, Lookups, Member, Notice,
+    PeerRow, Progress, Provenance, Status, TrackerStatus,
 };
 
 pub fn oak() -> Member {
@@ -71,6 +71,19 @@ pub fn status() -> Status {
     }
 }
 
+pub fn tracker_status() -> TrackerStatus {
+    TrackerStatus {
+        id: "c".repeat(52),
+        listen: "[::]:3333".into(),
+        ca: "d".repeat(52),
+        open: true,
+        peers: 3,
+        entries: 13,
+        finds: 3,
+        version: "0.1.0".into(),
+    }
+}
+
 pub fn fetched(source: AnswerSource) -> Fetched {
     Fetched {
         name: "2.txt".into(),
@@ -103,6 +116,7 @@ pub fn events() -> Vec<Event> {
         Event::File(file("2.txt")),
         Event::Peer(peer()),
         Event::Status(status()),
+        Event::Tracker(tracker_status()),
         Event::Choice {
             name: "2.txt".into(),
             variants: vec![file("2.txt")],
@@ -121,11 +135,31 @@ pub fn events() -> Vec<Event> {
         Event::Note {
             message: "a remark".into(),
         },
+        Event::Invite {
+            invite: "thorp1abc".into(),
+        },
         Event::Done(Done {
             count: 1,
             bytes: 1229,
             ms: 1.8,
         }),
         Event::Error(failure(ErrorKind::NotFound, crate::words::NOBODY)),
+    ]
+}
+
+/// Something of each kind that happens, in the order of `docs/json.md`.
+pub fn notices() -> Vec<Notice> {
+    vec![
+        Notice::Connecting {
+            address: "192.168.198.138".into(),
+            port: 3333,
+        },
+        Notice::Connected,
+        Notice::TrackerLost {
+            reason: "the connection was closed".into(),
+        },
+        Notice::Warning {
+            message: "a remark".into(),
+        },
     ]
 }

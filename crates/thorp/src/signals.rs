@@ -4,7 +4,7 @@ use thorp_node::api::ErrorKind;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::exit::{Exit, Result, failure};
-use crate::node_seam::Stop;
+use crate::node::Stop;
 
 /// Listens from its making on; until then a signal ends the process at once.
 pub struct Signals {

@@ -17,8 +17,9 @@ use comfy_table::{ContentArrangement, Table};
 use std::fmt::Write as _;
 use thorp_node::api::{TrackedFile, TrackerView};
 
-use crate::printable::{printable, quoted};
+use crate::quoting::quoted;
 use crate::units;
+use thorp_node::printable::printable;
 
 /// The title of the first table.
 pub const PEERS: &str = "List of Peers";
@@ -42,7 +43,7 @@ pub fn peers(view: &TrackerView) -> String {
     let mut table = plain(&PEERS_HEAD);
     for peer in &view.peers {
         table.add_row([
-            printable(&peer.address).into_owned(),
+            printable(&peer.address).to_string(),
             cell(&peer.files, peer.files_total),
             cell(&peer.neighbours, peer.neighbours.len() as u64),
         ]);
@@ -73,7 +74,7 @@ pub fn file_name(file: &TrackedFile) -> String {
     let name = quoted(&file.name);
     match &file.root_prefix {
         Some(root) => format!("{name} ({})", printable(root)),
-        None => name.into_owned(),
+        None => name,
     }
 }
 
@@ -192,7 +193,7 @@ List of Files
     fn awkward_names_stay_one_name() {
         let view = story::view(&[("10.0.0.1", &["a b", "x\x1b[2J", "a|b"], &[])]);
         assert!(
-            peers(&view).contains("| 10.0.0.1 | \"a b\" x\\u{1b}[2J \"a|b\" |"),
+            peers(&view).contains("| 10.0.0.1 | \"a b\" x\\x1b[2J \"a|b\" |"),
             "{}",
             peers(&view)
         );

@@ -3,6 +3,8 @@
 //! People and scripts know them by heart; changing one is a change of the
 //! interface.
 
+use thorp_node::printable::printable;
+
 /// A tracker with nobody in it.
 pub const WAITING: &str = "Waiting for a connection...";
 /// The tracker has accepted this peer.
@@ -35,5 +37,5 @@ pub fn listening(place: &str) -> String {
 
 /// Dialling the tracker.
 pub fn connecting(address: &str, port: u16) -> String {
-    format!("Connecting to {address} on port {port}")
+    format!("Connecting to {} on port {port}", printable(address))
 }

@@ -242,7 +242,6 @@ fn several_contents_under_one_name_are_a_choice() {
 }
 
 #[test]
-#[ignore = "not so yet: a neighbour's other file of that name ends the lookup"]
 fn a_root_is_looked_for_beyond_the_neighbours() {
     let pair = Pair::new(|has| has.file("notes.txt", "one"));
     let third = pair.village.node("third");

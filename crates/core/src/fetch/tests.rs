@@ -61,6 +61,11 @@ fn found(holders: &[u8]) -> Found {
 fn advance(fetches: &mut Fetches, now: Instant) -> Vec<Action> {
     let actions = fetches.advance(now, &|_| false, &|_| None);
     fetches.check();
+    let full = |holder| fetches.busy.get(holder) == Some(&AT_ONCE_FROM_ONE);
+    assert!(
+        fetches.under_way.len() == AT_ONCE || fetches.crowding.keys().all(full),
+        "somebody waits for a holder that has room"
+    );
     actions
 }
 
@@ -76,20 +81,12 @@ impl Fetches {
     /// Asserts the invariant in the head of [`Fetches`].
     fn check(&self) {
         let mut busy: BTreeMap<PeerId, usize> = BTreeMap::new();
-        let queues = self.crowding.values().chain([&self.waiting]);
-        let queued: Vec<FetchId> = queues
-            .flatten()
-            .copied()
-            .filter(|id| {
-                let fetch = self.wanted.get(id);
-                fetch.is_some_and(|fetch| matches!(fetch.state, State::Waiting))
-            })
-            .collect();
-        let once: BTreeSet<FetchId> = queued.iter().copied().collect();
+        let all = self.crowding.values().chain([&self.waiting]).flatten();
+        let queued: BTreeSet<FetchId> = all.copied().collect();
         let mut under_way = BTreeSet::new();
         for (id, fetch) in &self.wanted {
             match fetch.state {
-                State::Waiting => assert!(once.contains(id), "{id:?} is forgotten"),
+                State::Waiting => assert!(queued.contains(id), "{id:?} is forgotten"),
                 State::Asking {
                     holder, look_at, ..
                 } => {
@@ -102,7 +99,6 @@ impl Fetches {
             }
         }
         assert_eq!(self.under_way, under_way);
-        assert!(self.crowding.keys().all(|holder| busy.contains_key(holder)));
         assert_eq!(self.busy, busy);
         assert!(self.under_way.len() <= AT_ONCE);
         assert!(busy.values().all(|files| *files <= AT_ONCE_FROM_ONE));
@@ -152,6 +148,36 @@ fn a_holder_with_enough_to_do_does_not_keep_others_idle() {
         AT_ONCE_FROM_ONE
     );
     assert_eq!(asked.iter().filter(|peer| **peer == id(2)).count(), 10);
+}
+
+#[test]
+fn whoever_is_done_first_gets_the_next_of_those_that_all_could_serve() {
+    let mut fetches = Fetches::default();
+    for n in 0..300 {
+        fetches.want(FetchId(n), wanted(&[1, 2], false));
+    }
+    let mut open = VecDeque::from(advance(&mut fetches, at(0)));
+    assert_eq!(open.len(), 2 * AT_ONCE_FROM_ONE);
+    let mut served = [0, 0];
+    // The second answers three times as fast as the first.
+    for turn in 0.. {
+        let whose = if turn % 4 == 0 { id(1) } else { id(2) };
+        let of = |action: &Action| gets(std::slice::from_ref(action)) == [whose];
+        let Some(at_it) = open.iter().position(of) else {
+            if open.is_empty() {
+                break;
+            }
+            continue;
+        };
+        if let Some(Action::Get(fetch, ..)) = open.remove(at_it) {
+            served[usize::from(whose == id(2))] += 1;
+            assert!(fetches.drop(fetch));
+        }
+        open.extend(advance(&mut fetches, at(turn)));
+    }
+    assert_eq!(served[0] + served[1], 300);
+    assert!(served[1] > served[0] * 2, "{served:?}");
+    assert!(fetches.wanted.is_empty());
 }
 
 #[test]

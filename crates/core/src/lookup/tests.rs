@@ -66,7 +66,7 @@ fn found(variants: &[Variant]) -> Found {
 
 fn lookup(names: &[&str]) -> Lookup {
     let names = names.iter().map(|name| (*name).to_owned()).collect();
-    Lookup::new(at(0), names, None)
+    Lookup::new(at(0), names, Only::default())
 }
 
 fn asks(actions: Vec<Action>) -> Vec<(PeerId, Find)> {

@@ -13,7 +13,7 @@ use thorp_wire::{Content, PeerId};
 use super::{AskId, Notice, Output, Peer};
 use crate::fetch::{self, Failure, FetchId};
 use crate::links::LinkId;
-use crate::lookup::{self, Source, Surroundings, Tracker, TrackerUse};
+use crate::lookup::{self, Only, Source, Surroundings, Tracker, TrackerUse};
 use crate::survey::{self, Subject, Survey};
 use crate::time::Instant;
 
@@ -151,13 +151,7 @@ impl Peer {
             Asker::Fetch(fetch) => self.fetches.failed(fetch, who, failure),
         }
     }
-    pub(super) fn survey(
-        &mut self,
-        now: Instant,
-        ask: AskId,
-        subject: Subject,
-        from: Option<String>,
-    ) {
+    pub(super) fn survey(&mut self, now: Instant, ask: AskId, subject: Subject, only: Only) {
         let me = self.config.me.id;
         let remembered = match &subject {
             Subject::Files(pattern) => {
@@ -175,7 +169,7 @@ impl Peer {
             },
         };
         self.surveys
-            .insert(ask, Survey::new(now, subject, from, remembered));
+            .insert(ask, Survey::new(now, subject, only, remembered));
     }
 
     pub(super) fn received(

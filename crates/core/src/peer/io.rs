@@ -8,7 +8,7 @@ use thorp_wire::{Content, Entry, Name, PeerId};
 
 use crate::fetch::{Failure, FetchId, Wanted};
 use crate::links::{LinkId, Me, Member};
-use crate::lookup;
+use crate::lookup::{self, Only};
 use crate::survey::{Findings, Subject};
 
 /// What a peer is told at its start.
@@ -94,8 +94,8 @@ pub enum Input {
         ask: AskId,
         /// As they were typed.
         names: Vec<String>,
-        /// Only holders called so.
-        from: Option<String>,
+        /// What of it they are interested in.
+        only: Only,
     },
     /// Somebody wants to know all there is.
     Survey {
@@ -103,8 +103,8 @@ pub enum Input {
         ask: AskId,
         /// Of what.
         subject: Subject,
-        /// Only holders called so.
-        from: Option<String>,
+        /// What of it they are interested in.
+        only: Only,
     },
     /// Somebody wants a file.
     Fetch {

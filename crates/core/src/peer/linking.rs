@@ -298,6 +298,14 @@ impl Peer {
 }
 
 impl Wanted {
+    /// Asserts that nothing waits for a link that nobody is making.
+    #[cfg(test)]
+    pub(super) fn check(&self, links: &crate::links::Links) {
+        for (id, wanted) in &self.links {
+            assert!(wanted.dialling || links.is_opening(*id), "no way there");
+        }
+    }
+
     /// The shell is done with dialling this member.
     fn dialled(&mut self, id: PeerId) {
         if let Some(wanted) = self.links.get_mut(&id) {

@@ -3,9 +3,23 @@
 //! [`Peer::handle`] takes one input; then [`Peer::poll_output`] is drained. It
 //! routes: each question of substance is decided in a smaller machine.
 //!
+//! Where a line of the peer belongs:
+//!
+//! ```text
+//! io          what goes in and comes out, and the settings
+//! linking     links come and go: dials, neighbours, what a lost link leaves
+//! frames      a frame has arrived: where it goes; updates and their answers
+//! answering   others' questions
+//! asking      own questions, and what becomes of the answers
+//! due         what is done at the end of every input, in which order
+//! home        the way to the tracker: when to dial it
+//! publishing  who reads the own listing, and how far each has come
+//! ```
+//!
+//! And the machines that decide:
+//!
 //! ```text
 //! links       who is connected, and who is to be given up
-//! home        the way to the tracker
 //! neighbours  which links are worth keeping
 //! publisher   what to tell others of the own share
 //! catalogue   what the neighbours have, and oneself
@@ -120,10 +134,10 @@ impl Peer {
                     .share_changed(now, &mut self.catalogue, added, removed);
                 self.out.push_back(Output::Changed);
             }
-            Input::LookUp { ask, names, from } => {
-                self.lookups.insert(ask, Lookup::new(now, names, from));
+            Input::LookUp { ask, names, only } => {
+                self.lookups.insert(ask, Lookup::new(now, names, only));
             }
-            Input::Survey { ask, subject, from } => self.survey(now, ask, subject, from),
+            Input::Survey { ask, subject, only } => self.survey(now, ask, subject, only),
             Input::Fetch { fetch, wanted } => self.fetches.want(fetch, wanted),
             Input::Received {
                 fetch,

@@ -15,6 +15,7 @@ use thorp_wire::{Content, Frame, Root};
 use super::*;
 use crate::fetch::{FetchId, Wanted};
 use crate::links::{Me, Member};
+use crate::lookup::Only;
 use crate::matching::Pattern;
 use crate::survey::Subject;
 use crate::tracker;
@@ -268,7 +269,7 @@ fn inputs(op: Op, taken: &mut BTreeMap<u64, u64>) -> Vec<Input> {
         Op::LookUp(ask, names) => vec![Input::LookUp {
             ask: AskId(ask),
             names: names.iter().map(ToString::to_string).collect(),
-            from: None,
+            only: Only::default(),
         }],
         Op::Survey(ask, files) => vec![Input::Survey {
             ask: AskId(ask),
@@ -277,7 +278,7 @@ fn inputs(op: Op, taken: &mut BTreeMap<u64, u64>) -> Vec<Input> {
             } else {
                 Subject::Members
             },
-            from: None,
+            only: Only::default(),
         }],
         Op::Fetch(fetch, holders, widen) => vec![Input::Fetch {
             fetch: FetchId(fetch),
@@ -323,6 +324,7 @@ impl Peer {
     /// What is true whatever happens.
     fn check(&self) {
         self.catalogue.check();
+        self.wanted.check(&self.links);
         assert!(self.neighbours.len() <= self.config.max_neighbours);
         for (peer, _) in self.catalogue.listings() {
             assert!(peer == id(ME) || self.neighbours.contains(peer));

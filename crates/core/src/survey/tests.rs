@@ -44,7 +44,7 @@ fn page(names: &[&str], more: bool) -> Found {
 
 fn files() -> Survey {
     let subject = Subject::Files(Pattern::new("*").expect("a pattern"));
-    Survey::new(at(0), subject, None, Found::default())
+    Survey::new(at(0), subject, Only::default(), Found::default())
 }
 
 fn asked(actions: Vec<Action>, whom: &[PeerId]) -> Find {
@@ -143,7 +143,10 @@ fn without_a_tracker_the_neighbours_are_asked_and_it_is_a_part() {
 #[test]
 fn only_files_of_those_who_are_meant_are_counted() {
     let subject = Subject::Files(Pattern::new("*").expect("a pattern"));
-    let other = Some("oak".to_owned());
+    let other = Only {
+        from: Some("oak".to_owned()),
+        root: None,
+    };
     let mut survey = Survey::new(at(0), subject, other, page(&["remembered"], false));
     let find = asked(survey.advance(at(0), Tracker::Up(TRACKER), &[]), &[TRACKER]);
     let mut of_two = page(&["a", "b"], false);

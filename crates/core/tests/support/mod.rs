@@ -11,7 +11,7 @@ use std::time::Duration;
 use thorp_core::catalogue::Catalogue;
 use thorp_core::fetch::{Failure, FetchId, Wanted};
 use thorp_core::links::{LinkId, Me, Member};
-use thorp_core::lookup::{Answer, Outcome, Source};
+use thorp_core::lookup::{Answer, Only, Outcome, Source};
 use thorp_core::peer::{self, AskId, Notice, Peer, Target};
 use thorp_core::survey::{Findings, Subject};
 use thorp_core::time::Instant;
@@ -274,7 +274,14 @@ impl Village {
         let ask = AskId(self.number());
         let names = names.iter().map(|name| (*name).to_owned()).collect();
         let from = from.map(ToOwned::to_owned);
-        self.give(node, peer::Input::LookUp { ask, names, from });
+        self.give(
+            node,
+            peer::Input::LookUp {
+                ask,
+                names,
+                only: Only { from, root: None },
+            },
+        );
         ask
     }
 
@@ -285,7 +292,7 @@ impl Village {
             peer::Input::Survey {
                 ask,
                 subject,
-                from: None,
+                only: Only::default(),
             },
         );
         self.until(Duration::from_mins(1), |village| {

@@ -2,17 +2,15 @@
 
 use std::time::Instant;
 
+use thorp_core::lookup::Only;
 use thorp_core::matching::Pattern;
 use thorp_core::survey::{Findings, Subject};
 use thorp_wire::frame::MemberRow;
-use tokio::sync::mpsc;
 
 use crate::api::{Command, Done, ErrorKind, Event, Failure, PeerRow};
 
+use super::telling::{Events, milliseconds, stopping, tell};
 use super::{Peer, get, rows};
-
-/// Whoever asked, and what they are told.
-pub(super) type Events = mpsc::Sender<Event>;
 
 pub(super) async fn run(peer: &Peer, command: Command, events: Events) {
     let begun = Instant::now();
@@ -47,7 +45,10 @@ async fn ls(peer: &Peer, whose: Option<String>, events: &Events) -> Result<Done,
     let (0, Some(whose)) = (done.count, whose) else {
         return Ok(done);
     };
-    let findings = peer.survey(Subject::Members, None, false).await.ok_or_else(stopping)?;
+    let findings = peer
+        .survey(Subject::Members, Only::default(), false)
+        .await
+        .ok_or_else(stopping)?;
     let present = findings.members.iter();
     let here = |row: &MemberRow| thorp_core::lookup::is_called(&row.member, &whose);
     if present.into_iter().any(here) {
@@ -59,12 +60,21 @@ async fn ls(peer: &Peer, whose: Option<String>, events: &Events) -> Result<Done,
     })
 }
 
-async fn files(peer: &Peer, pattern: &str, from: Option<String>, events: &Events) -> Result<Done, Failure> {
+async fn files(
+    peer: &Peer,
+    pattern: &str,
+    from: Option<String>,
+    events: &Events,
+) -> Result<Done, Failure> {
     let pattern = Pattern::new(pattern).map_err(|error| Failure {
         kind: ErrorKind::Usage,
         message: format!("{pattern}: {error}"),
     })?;
-    let findings = peer.survey(Subject::Files(pattern), from, true).await.ok_or_else(stopping)?;
+    let only = Only { from, root: None };
+    let findings = peer
+        .survey(Subject::Files(pattern), only, true)
+        .await
+        .ok_or_else(stopping)?;
     warn_if_partial(&findings, events).await;
     let mut done = Done::default();
     for variant in &findings.files {
@@ -76,7 +86,10 @@ async fn files(peer: &Peer, pattern: &str, from: Option<String>, events: &Events
 }
 
 async fn peers(peer: &Peer, events: &Events) -> Result<Done, Failure> {
-    let findings = peer.survey(Subject::Members, None, false).await.ok_or_else(stopping)?;
+    let findings = peer
+        .survey(Subject::Members, Only::default(), false)
+        .await
+        .ok_or_else(stopping)?;
     warn_if_partial(&findings, events).await;
     Ok(list(rows::peers(findings.members, peer.itself()), events).await)
 }
@@ -105,23 +118,8 @@ async fn status(peer: &Peer, events: &Events) -> Result<Done, Failure> {
 
 async fn warn_if_partial(findings: &Findings, events: &Events) {
     if !findings.complete {
-        let message = "The tracker cannot be asked now: this is what the neighbours know.".to_owned();
+        let message =
+            "The tracker cannot be asked now: this is what the neighbours know.".to_owned();
         tell(events, Event::Note { message }).await;
-    }
-}
-
-/// If nobody listens any more, the job is dropped by whoever runs it.
-pub(super) async fn tell(events: &Events, event: Event) {
-    let _ = events.send(event).await;
-}
-
-pub(super) fn milliseconds(since: Instant) -> f64 {
-    since.elapsed().as_secs_f64() * 1000.0
-}
-
-pub(super) fn stopping() -> Failure {
-    Failure {
-        kind: ErrorKind::Unfinished,
-        message: "The peer is stopping. Start it again: thorp share".to_owned(),
     }
 }

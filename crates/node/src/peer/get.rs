@@ -11,34 +11,41 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use thorp_core::fetch::{Failure as FetchFailure, Wanted};
-use thorp_core::lookup::{Answer, TrackerUse};
+use thorp_core::lookup::{Answer, Only, TrackerUse};
 use thorp_core::matching::{Pattern, looks_like_a_pattern};
 use thorp_core::survey::Subject;
 use thorp_wire::frame::{Holder, MAX_INLINE, Variant};
 use thorp_wire::{Content, Name};
 use tokio::task::JoinSet;
 
-use crate::api::{AnswerSource, Done, ErrorKind, Event, Failure, Fetched, Get, Progress, Provenance};
+use crate::api::{
+    AnswerSource, Done, ErrorKind, Event, Failure, Fetched, Get, Progress, Provenance,
+};
+use crate::share::IGNORE_FILE;
 use crate::store::{Replace, Store, StoreError, Target};
 
-use super::commands::{Events, milliseconds, stopping, tell};
+use super::telling::{Events, milliseconds, stopping, tell};
 use super::{Delivery, FetchError, Peer, Place, rows};
 
 /// What `thorp` says when the name is taken already.
-const EXISTS: &str =
-    "File with same name exists in the same directory! Please rename it if you want to request this file.";
+const EXISTS: &str = "File with same name exists in the same directory! Please rename it if you want to request this file.";
 /// What it says when nobody has the file.
 const NOBODY: &str = "No peer is sharing this file now. Try again later.";
 
 pub(super) async fn run(peer: &Peer, get: Get, events: &Events) -> Result<Done, Failure> {
     let mut job = Job::new(peer, &get)?;
     for name in &get.names {
-        if looks_like_a_pattern(name) {
+        if is_a_pattern(name) {
             job.find_matching(peer, &get, name, events).await?;
         }
     }
-    let names: BTreeSet<&String> = get.names.iter().filter(|name| !looks_like_a_pattern(name)).collect();
-    job.find_named(peer, &get, names.into_iter().cloned().collect(), events).await?;
+    let names: BTreeSet<&String> = get
+        .names
+        .iter()
+        .filter(|name| !is_a_pattern(name))
+        .collect();
+    job.find_named(peer, &get, names.into_iter().cloned().collect(), events)
+        .await?;
     job.fetch_all(peer, events).await
 }
 
@@ -75,23 +82,29 @@ impl Job {
             Some(dir) => Place::Directory(Arc::new(directory(dir)?)),
             None => peer.place(),
         };
-        let single = get.names.len() == 1 && !looks_like_a_pattern(&get.names[0]);
+        let single = get.names.len() == 1 && !is_a_pattern(&get.names[0]);
         if (get.rename.is_some() || get.set_aside.is_some()) && !single {
-            return Err(usage("Another name can be given to one file only. Ask for one file by its name."));
+            return Err(usage(
+                "Another name can be given to one file only. Ask for one file by its name.",
+            ));
         }
         if get.names.is_empty() {
             return Err(usage("Which file? Name one: thorp get NAME"));
         }
         let rename = get.rename.as_deref().map(|text| {
-            text.parse::<Name>()
-                .map_err(|error| usage(&format!("{text} is no name for a file: {error}. Choose another.")))
+            text.parse::<Name>().map_err(|error| {
+                usage(&format!(
+                    "{text} is no name for a file: {error}. Choose another."
+                ))
+            })
         });
         Ok(Self {
             begun: Instant::now(),
             place,
-            replace: match get.overwrite {
-                true => Replace::Yes,
-                false => Replace::No,
+            replace: if get.overwrite {
+                Replace::Yes
+            } else {
+                Replace::No
             },
             rename: rename.transpose()?,
             set_aside: get.set_aside.clone(),
@@ -112,15 +125,16 @@ impl Job {
     ) -> Result<(), Failure> {
         let mut wanted = Vec::new();
         for name in names {
-            match self.in_the_way(&name) {
-                true => self.fail(&name, exists(), events).await,
-                false => wanted.push(name),
+            if self.in_the_way(&name) {
+                self.fail(&name, exists(), events).await;
+            } else {
+                wanted.push(name);
             }
         }
         if wanted.is_empty() {
             return Ok(());
         }
-        let outcome = peer.look_up(wanted, get.from.clone()).await.ok_or_else(stopping)?;
+        let outcome = peer.look_up(wanted, only(get)).await.ok_or_else(stopping)?;
         for (name, answer) in outcome.names {
             let planned = match answer {
                 Answer::Found(source, variants) => {
@@ -131,8 +145,11 @@ impl Job {
                     let answer = rows::provenance(source, outcome.tracker, via.as_ref());
                     self.choose(&name, variants, get, answer, events).await
                 }
-                Answer::Alike(variants) => self.alike(&name, variants, get, outcome.tracker, events).await,
-                Answer::Nobody => Err(nobody(outcome.tracker, get.from.as_deref())),
+                Answer::Alike(variants) => {
+                    self.alike(&name, variants, get, outcome.tracker, events)
+                        .await
+                }
+                Answer::Nobody => Err(nobody(outcome.tracker, get)),
             };
             self.plan(&name, planned, events).await;
         }
@@ -147,15 +164,17 @@ impl Job {
         pattern: &str,
         events: &Events,
     ) -> Result<(), Failure> {
-        let subject = Pattern::new(pattern).map_err(|error| usage(&format!("{pattern}: {error}")))?;
-        let findings = peer.survey(Subject::Files(subject), get.from.clone(), false).await;
+        let subject =
+            Pattern::new(pattern).map_err(|error| usage(&format!("{pattern}: {error}")))?;
+        let findings = peer.survey(Subject::Files(subject), only(get), false).await;
         let findings = findings.ok_or_else(stopping)?;
-        let (source, tracker) = match findings.complete {
-            true => (AnswerSource::Tracker, TrackerUse::Asked),
-            false => (AnswerSource::Memory, TrackerUse::Unreachable),
+        let (source, tracker) = if findings.complete {
+            (AnswerSource::Tracker, TrackerUse::Asked)
+        } else {
+            (AnswerSource::Memory, TrackerUse::Unreachable)
         };
         if findings.files.is_empty() {
-            let failure = nobody(tracker, get.from.as_deref());
+            let failure = nobody(tracker, get);
             self.fail(pattern, failure, events).await;
         }
         let answer = Provenance {
@@ -165,10 +184,22 @@ impl Job {
         };
         let mut by_name: BTreeMap<Name, Vec<Variant>> = BTreeMap::new();
         for variant in findings.files {
-            by_name.entry(variant.entry.name.clone()).or_default().push(variant);
+            by_name
+                .entry(variant.entry.name.clone())
+                .or_default()
+                .push(variant);
         }
         for (name, variants) in by_name {
-            let planned = self.choose(name.as_str(), variants, get, answer.clone(), events).await;
+            if name.base() == IGNORE_FILE {
+                let message = format!(
+                    "{name} would change what is shared from here, and is left out. Ask for it by its name if you want it."
+                );
+                tell(events, Event::Note { message }).await;
+                continue;
+            }
+            let planned = self
+                .choose(name.as_str(), variants, get, answer.clone(), events)
+                .await;
             self.plan(name.as_str(), planned, events).await;
         }
         Ok(())
@@ -178,23 +209,26 @@ impl Job {
     async fn choose(
         &self,
         asked: &str,
-        mut variants: Vec<Variant>,
+        variants: Vec<Variant>,
         get: &Get,
         answer: Provenance,
         events: &Events,
     ) -> Result<Planned, Failure> {
-        if let Some(prefix) = &get.root {
-            variants.retain(|variant| variant.entry.root.is_some_and(|root| root.has_hex_prefix(prefix)));
-            if variants.is_empty() {
-                return Err(Failure {
-                    kind: ErrorKind::NotFound,
-                    message: format!("Nobody shares a file {asked} whose root starts with {prefix}. See which there are: thorp find"),
-                });
-            }
-        }
-        let hashed: Vec<Variant> = variants.iter().filter(|v| v.entry.root.is_some()).cloned().collect();
-        let Some(first) = hashed.iter().min_by_key(|variant| variant.entry.name.clone()) else {
-            let who = variants.iter().flat_map(|v| &v.holders).map(rows::called).next().unwrap_or_default();
+        let hashed: Vec<Variant> = variants
+            .iter()
+            .filter(|v| v.entry.root.is_some())
+            .cloned()
+            .collect();
+        let Some(first) = hashed
+            .iter()
+            .min_by_key(|variant| variant.entry.name.clone())
+        else {
+            let who = variants
+                .iter()
+                .flat_map(|v| &v.holders)
+                .map(rows::called)
+                .next()
+                .unwrap_or_default();
             return Err(Failure {
                 kind: ErrorKind::Unfinished,
                 message: format!("{asked} is still being hashed by {who}. Try again in a while."),
@@ -203,7 +237,10 @@ impl Job {
         let Some(content) = first.entry.content() else {
             return Err(stopping());
         };
-        if hashed.iter().any(|variant| variant.entry.content() != Some(content)) {
+        if hashed
+            .iter()
+            .any(|variant| variant.entry.content() != Some(content))
+        {
             return Err(ambiguous(asked, hashed, events, "Several files go by this name").await);
         }
         let mut holders: Vec<Holder> = Vec::new();
@@ -265,7 +302,8 @@ impl Job {
                 ),
             });
         }
-        let there = |target: &Name| matches!(self.place.store().check(target), Ok(Target::Exists { .. }));
+        let there =
+            |target: &Name| matches!(self.place.store().check(target), Ok(Target::Exists { .. }));
         let keeps_it = self.replace == Replace::No && self.set_aside.is_none();
         if keeps_it && there(&planned.target) && !self.has(&planned) {
             return Err(exists());
@@ -276,19 +314,26 @@ impl Job {
     /// Whether equal content is there already, and will do.
     fn has(&self, planned: &Planned) -> bool {
         let will_do = self.equal_will_do || !self.single;
-        will_do && matches!(self.place.store().holds(&planned.target, planned.content), Ok(true))
+        will_do
+            && matches!(
+                self.place.store().holds(&planned.target, planned.content),
+                Ok(true)
+            )
     }
 
     /// Whether something goes by the name that was typed. Nobody is asked then.
     fn in_the_way(&self, typed: &str) -> bool {
-        let may_be_in_the_way = self.replace == Replace::No && self.set_aside.is_none() && !self.equal_will_do;
+        let may_be_in_the_way =
+            self.replace == Replace::No && self.set_aside.is_none() && !self.equal_will_do;
         let target = match &self.rename {
             Some(rename) => Some(rename.clone()),
             None => typed.parse().ok(),
         };
         may_be_in_the_way
             && self.single
-            && target.is_some_and(|target| matches!(self.place.store().check(&target), Ok(Target::Exists { .. })))
+            && target.is_some_and(|target| {
+                matches!(self.place.store().check(&target), Ok(Target::Exists { .. }))
+            })
     }
 
     async fn fail(&mut self, name: &str, failure: Failure, events: &Events) {
@@ -353,9 +398,14 @@ impl Job {
         if self.single || (done.count == 0 && self.failures.len() == 1) {
             return Err(first.clone());
         }
-        let kind = match self.failures.iter().all(|failure| failure.kind == first.kind) {
-            true => first.kind,
-            false => ErrorKind::Unfinished,
+        let kind = if self
+            .failures
+            .iter()
+            .all(|failure| failure.kind == first.kind)
+        {
+            first.kind
+        } else {
+            ErrorKind::Unfinished
         };
         Err(Failure {
             kind,
@@ -404,7 +454,9 @@ impl One {
         };
         if planned.content == Content::EMPTY {
             let made = tokio::task::spawn_blocking(move || delivery.put(Content::EMPTY, &[])).await;
-            let stored = made.map_err(|_| stopping())?.map_err(|error| store_failure(&error))?;
+            let stored = made
+                .map_err(|_| stopping())?
+                .map_err(|error| store_failure(&error))?;
             return Ok(self.fetched(None, stored.path, planned.answer.clone()));
         }
         let wanted = Wanted {
@@ -413,14 +465,21 @@ impl One {
             widen: planned.widen,
         };
         match peer.fetch(wanted, delivery).await {
-            Ok((holder, stored)) => Ok(self.fetched(Some(&holder), stored.path, planned.answer.clone())),
+            Ok((holder, stored)) => {
+                Ok(self.fetched(Some(&holder), stored.path, planned.answer.clone()))
+            }
             Err(FetchError::Failure(failure)) => Err(self.failure(&failure)),
             Err(FetchError::Store(error)) => Err(store_failure(&error)),
             Err(FetchError::Stopping) => Err(stopping()),
         }
     }
 
-    fn fetched(&self, from: Option<&Holder>, path: std::path::PathBuf, answer: Provenance) -> Fetched {
+    fn fetched(
+        &self,
+        from: Option<&Holder>,
+        path: std::path::PathBuf,
+        answer: Provenance,
+    ) -> Fetched {
         Fetched {
             name: self.planned.listed.to_string(),
             path,
@@ -446,27 +505,52 @@ impl One {
             ),
             FetchFailure::Unreadable => (
                 ErrorKind::Other,
-                format!("Whoever shares {name} cannot read it. Ask its owner to check the file's permissions."),
+                format!(
+                    "Whoever shares {name} cannot read it. Ask its owner to check the file's permissions."
+                ),
             ),
             FetchFailure::TooLarge => (
                 ErrorKind::Other,
-                format!("{name} is too large for whoever shares it to send. Upgrade the older program."),
+                format!(
+                    "{name} is too large for whoever shares it to send. Upgrade the older program."
+                ),
             ),
             FetchFailure::Unreachable(why) => (
                 ErrorKind::Network,
-                format!("Nobody who shares {name} can be reached: {why}. Check that their machines are on and no firewall is between."),
+                format!(
+                    "Nobody who shares {name} can be reached: {why}. Check that their machines are on and no firewall is between."
+                ),
             ),
             FetchFailure::Silent(who) => (
                 ErrorKind::Network,
-                format!("{} shares {name} but did not answer. Try again later.", called(who)),
+                format!(
+                    "{} shares {name} but did not answer. Try again later.",
+                    called(who)
+                ),
             ),
             FetchFailure::Mismatch(who) => (
                 ErrorKind::Verification,
-                format!("What {} sent is not the {name} it lists. Nothing was kept; nobody else has it.", called(who)),
+                format!(
+                    "What {} sent is not the {name} it lists. Nothing was kept; nobody else has it.",
+                    called(who)
+                ),
             ),
         };
         Failure { kind, message }
     }
+}
+
+fn only(get: &Get) -> Only {
+    Only {
+        from: get.from.clone(),
+        root: get.root.clone(),
+    }
+}
+
+/// Whether a text asks for whatever matches it. What looks like a pattern and is
+/// none (`photo [1`) can still be a file's name.
+fn is_a_pattern(text: &str) -> bool {
+    looks_like_a_pattern(text) && Pattern::new(text).is_ok()
 }
 
 fn directory(path: &Path) -> Result<Store, Failure> {
@@ -483,26 +567,38 @@ async fn ambiguous(asked: &str, variants: Vec<Variant>, events: &Events, why: &s
     tell(events, choice).await;
     Failure {
         kind: ErrorKind::Ambiguous,
-        message: format!("{why}: {asked}. Say which: --root PREFIX picks the content, --from PEER the peer."),
+        message: format!(
+            "{why}: {asked}. Say which: --root PREFIX picks the content, --from PEER the peer."
+        ),
     }
 }
 
-fn nobody(tracker: TrackerUse, from: Option<&str>) -> Failure {
-    match (tracker, from) {
-        (TrackerUse::Unreachable, _) => Failure {
+fn nobody(tracker: TrackerUse, get: &Get) -> Failure {
+    if tracker == TrackerUse::Unreachable {
+        return Failure {
             kind: ErrorKind::Network,
             message: "No neighbour knows this file, and the tracker cannot be reached to ask. \
                       Check that the tracker runs, and the network. Trying to reach it goes on."
                 .to_owned(),
-        },
-        (_, Some(from)) => Failure {
-            kind: ErrorKind::NotFound,
-            message: format!("{from} is not sharing this file now. See who does: thorp find"),
-        },
-        (_, None) => Failure {
-            kind: ErrorKind::NotFound,
-            message: NOBODY.to_owned(),
-        },
+        };
+    }
+    let message = match (&get.from, &get.root) {
+        (None, None) => NOBODY.to_owned(),
+        (Some(from), None) => {
+            format!("{from} is not sharing this file now. See who does: thorp find")
+        }
+        (None, Some(root)) => {
+            format!(
+                "No peer is sharing this file with a root that starts with {root}. See which there are: thorp find"
+            )
+        }
+        (Some(from), Some(root)) => format!(
+            "{from} is not sharing this file with a root that starts with {root}. See which there are: thorp find"
+        ),
+    };
+    Failure {
+        kind: ErrorKind::NotFound,
+        message,
     }
 }
 

@@ -6,6 +6,7 @@
 //! commands  what a person asks, answered event by event
 //! get       the longest of these: look up, choose, fetch, store
 //! rows      the machine's values in the words of the interface
+//! telling   what every answer is told with
 //! ```
 //!
 //! Everything that decides is in `thorp-core`. A [`Peer`] is a handle: cheap to
@@ -16,6 +17,7 @@ mod get;
 pub(crate) mod rows;
 mod serve;
 pub(crate) mod task;
+mod telling;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -23,10 +25,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use thorp_core::fetch::{Failure, FetchId, Wanted};
-use thorp_core::lookup::Outcome;
+use thorp_core::lookup::{Only, Outcome};
 use thorp_core::survey::{Findings, Subject};
-use thorp_wire::{Content, Name, PeerId};
-use thorp_wire::frame::{Holder, MemberRow};
+use thorp_wire::frame::{Holder, MemberRow, Variant};
+use thorp_wire::{Content, Name, PeerId, merkle};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
@@ -93,12 +95,12 @@ pub struct Peer {
 enum Request {
     LookUp {
         names: Vec<String>,
-        from: Option<String>,
+        only: Only,
         reply: oneshot::Sender<Outcome>,
     },
     Survey {
         subject: Subject,
-        from: Option<String>,
+        only: Only,
         /// Whether to add what this peer has itself.
         own_too: bool,
         reply: oneshot::Sender<Findings>,
@@ -206,21 +208,33 @@ impl Peer {
         }
     }
 
-    async fn look_up(&self, names: Vec<String>, from: Option<String>) -> Option<Outcome> {
-        self.ask(|reply| Request::LookUp { names, from, reply }).await
+    async fn look_up(&self, names: Vec<String>, only: Only) -> Option<Outcome> {
+        self.ask(|reply| Request::LookUp { names, only, reply })
+            .await
     }
 
-    async fn survey(&self, subject: Subject, from: Option<String>, own_too: bool) -> Option<Findings> {
+    async fn survey(&self, subject: Subject, only: Only, own_too: bool) -> Option<Findings> {
+        let wanted = subject.clone();
         let ask = self.ask(|reply| Request::Survey {
             subject,
-            from,
+            only,
             own_too,
             reply,
         });
-        ask.await
+        let mut findings = ask.await?;
+        if let Subject::Files(pattern) = wanted {
+            // Others answer what they like; nobody gets what was not asked for.
+            let meant = |file: &Variant| pattern.matches(&file.entry.name);
+            findings.files.retain(meant);
+        }
+        Some(findings)
     }
 
-    async fn fetch(&self, wanted: Wanted, delivery: Delivery) -> Result<(Holder, Stored), FetchError> {
+    async fn fetch(
+        &self,
+        wanted: Wanted,
+        delivery: Delivery,
+    ) -> Result<(Holder, Stored), FetchError> {
         let fetch = FetchId(self.last_fetch.fetch_add(1, Ordering::Relaxed));
         let mut waiting = Waiting {
             requests: &self.requests,
@@ -296,6 +310,12 @@ impl Delivery {
     fn put(&self, content: Content, bytes: &[u8]) -> Result<Stored, StoreError> {
         let mtime = Some(self.mtime);
         if let Some(other) = &self.set_aside {
+            // Nothing makes way for what is not what was asked for.
+            if merkle::content_of(bytes) != content {
+                return Err(StoreError::Mismatch {
+                    path: self.place.path_of(&self.name),
+                });
+            }
             self.place.store().set_aside(&self.name, other)?;
         }
         match &self.place {
@@ -320,5 +340,7 @@ fn itself(setup: &Setup) -> Option<Holder> {
 
 /// The address to dial from: a node that listens on one address uses that one.
 fn source(listen: Option<SocketAddr>) -> Option<IpAddr> {
-    listen.map(|listen| listen.ip()).filter(|ip| !ip.is_unspecified())
+    listen
+        .map(|listen| listen.ip())
+        .filter(|ip| !ip.is_unspecified())
 }

@@ -10,9 +10,9 @@ use thorp_wire::frame::{Holder, MemberRow, Variant};
 
 use crate::addresses::NetAddress;
 use crate::api::{AnswerSource, FileRow, Member, Notice, PeerRow, Provenance};
-use crate::tls;
+use crate::certificate;
 
-pub(crate) fn member(member: tls::Member) -> links::Member {
+pub(crate) fn member(member: certificate::Member) -> links::Member {
     links::Member {
         id: member.id,
         name: member.name,
@@ -120,7 +120,10 @@ pub(super) fn notice(notice: peer::Notice) -> Notice {
 
 /// A member as a person knows it: `oak (192.168.1.5)`.
 pub(crate) fn called(holder: &Holder) -> String {
-    let address = holder.addresses.first().map(|address| address.ip().to_string());
+    let address = holder
+        .addresses
+        .first()
+        .map(|address| address.ip().to_string());
     match (&holder.name, address) {
         (Some(name), Some(address)) => format!("{name} ({address})"),
         (Some(name), None) => name.to_string(),

@@ -11,8 +11,6 @@ use tokio::sync::{Semaphore, mpsc};
 use crate::link::LinkSender;
 use crate::share::{ReadError, Share};
 
-use super::task::Event;
-
 /// Files of one member that may be on their way to it at once.
 const EACH: usize = 64;
 /// Files that are read at once.
@@ -20,24 +18,34 @@ const READS: usize = 16;
 
 pub(super) struct Server {
     share: Share,
-    events: mpsc::Sender<Event>,
+    /// Told of each file that was sent, by the link it went over.
+    served: mpsc::Sender<LinkId>,
     reads: Arc<Semaphore>,
     places: HashMap<LinkId, Arc<Semaphore>>,
 }
 
 impl Server {
-    pub(super) fn new(share: Share, events: mpsc::Sender<Event>) -> Self {
+    pub(super) fn new(share: Share, served: mpsc::Sender<LinkId>) -> Self {
         Self {
             share,
-            events,
+            served,
             reads: Arc::new(Semaphore::new(READS)),
             places: HashMap::new(),
         }
     }
 
     /// Sends a file, or says why not.
-    pub(super) fn serve(&mut self, id: LinkId, link: &LinkSender, request: RequestId, content: Content) {
-        let places = self.places.entry(id).or_insert_with(|| Arc::new(Semaphore::new(EACH)));
+    pub(super) fn serve(
+        &mut self,
+        id: LinkId,
+        link: &LinkSender,
+        request: RequestId,
+        content: Content,
+    ) {
+        let places = self
+            .places
+            .entry(id)
+            .or_insert_with(|| Arc::new(Semaphore::new(EACH)));
         let Ok(place) = Arc::clone(places).try_acquire_owned() else {
             let busy = Refused {
                 reason: Reason::Busy,
@@ -47,7 +55,7 @@ impl Server {
             return;
         };
         let (share, link) = (self.share.clone(), link.clone());
-        let (reads, events) = (Arc::clone(&self.reads), self.events.clone());
+        let (reads, served) = (Arc::clone(&self.reads), self.served.clone());
         tokio::spawn(async move {
             let _place = place;
             let Ok(_read) = reads.acquire().await else {
@@ -58,9 +66,10 @@ impl Server {
             };
             match read {
                 Ok(bytes) => {
-                    link.content(Frame::with_request(request, Bytes { bytes })).await;
+                    link.content(Frame::with_request(request, Bytes { bytes }))
+                        .await;
                     // Nobody to tell: the peer is gone.
-                    let _ = events.send(Event::Served(id)).await;
+                    let _ = served.send(id).await;
                 }
                 Err(error) => link.send(Frame::with_request(request, refusal(&error))),
             }

@@ -6,15 +6,15 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use thorp_core::catalogue::File;
 use thorp_core::fetch::FetchId;
 use thorp_core::links::{LinkId, Me};
-use thorp_core::catalogue::File;
 use thorp_core::lookup::{Outcome, is_called, merge};
 use thorp_core::peer::{self as machine, AskId, Input, Output, Target};
 use thorp_core::survey::{Findings, Subject};
 use thorp_core::time::Instant;
-use thorp_wire::frame::{Body, Bytes, Frame, Get, Holder, Reason, Refused, RequestId, Variant};
 use thorp_wire::Content;
+use thorp_wire::frame::{Body, Bytes, Frame, Get, Holder, Reason, Refused, RequestId, Variant};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::addresses::{self, NetAddress};
@@ -47,6 +47,8 @@ pub(crate) struct Task {
     changes: Option<mpsc::Receiver<ShareEvent>>,
     incoming: Option<mpsc::Receiver<Incoming>>,
     server: Option<Server>,
+    /// Links over which a file was sent.
+    served: mpsc::Receiver<LinkId>,
     links: HashMap<LinkId, LinkSender>,
     last_number: u64,
     lookups: HashMap<AskId, oneshot::Sender<Outcome>>,
@@ -54,13 +56,17 @@ pub(crate) struct Task {
     fetches: HashMap<FetchId, Pending>,
     /// Questions that are answered with a file.
     expected: HashMap<(LinkId, RequestId), (FetchId, Content)>,
-    link_events: (mpsc::Sender<(LinkId, LinkEvent)>, mpsc::Receiver<(LinkId, LinkEvent)>),
-    events: (mpsc::Sender<Event>, mpsc::Receiver<Event>),
+    link_events: Channel<(LinkId, LinkEvent)>,
+    events: Channel<Event>,
     view: watch::Sender<Arc<PeerView>>,
     notices: mpsc::Sender<Notice>,
+    /// Whether somebody knows that the tracker is being dialled.
     announced: bool,
     changed: bool,
 }
+
+/// Both ends of one.
+pub(crate) type Channel<T> = (mpsc::Sender<T>, mpsc::Receiver<T>);
 
 /// A file that somebody waits for.
 struct Pending {
@@ -70,9 +76,8 @@ struct Pending {
 }
 
 /// Something that was going on elsewhere has come to an end.
-pub(super) enum Event {
-    Dialled(Target, Result<Connected, String>),
-    Served(LinkId),
+enum Event {
+    Dialled(Target, Result<Box<Connected>, String>),
     Stored {
         fetch: FetchId,
         link: LinkId,
@@ -106,6 +111,7 @@ impl Task {
             Role::Visiting(_) => (None, None, None, None),
         };
         let events = mpsc::channel(EVENTS);
+        let served = mpsc::channel(EVENTS);
         let me = Me {
             id: tls.member().id,
             epoch: random(),
@@ -128,7 +134,10 @@ impl Task {
             tls,
             trackers,
             listen,
-            server: share.clone().map(|share| Server::new(share, events.0.clone())),
+            server: share
+                .clone()
+                .map(|share| Server::new(share, served.0.clone())),
+            served: served.1,
             itself,
             share,
             changes,
@@ -155,6 +164,7 @@ impl Task {
             tokio::select! {
                 Some((link, event)) = self.link_events.1.recv() => self.link_event(link, event),
                 Some(event) = self.events.1.recv() => self.event(event),
+                Some(link) = self.served.recv() => self.handle(Input::Served { link }),
                 Some(Incoming { stream, member, remote }) = next(&mut self.incoming) => {
                     self.connected(Connected { stream, member, address: remote }, false);
                 }
@@ -217,8 +227,12 @@ impl Task {
             Output::LookedUp(ask, outcome) => answer(self.lookups.remove(&ask), outcome),
             Output::Surveyed(ask, mut findings) => {
                 if let Some((reply, own)) = self.surveys.remove(&ask) {
-                    own.into_iter().for_each(|variant| merge(&mut findings.files, variant));
-                    findings.files.sort_by(|a, b| a.entry.name.cmp(&b.entry.name));
+                    for variant in own {
+                        merge(&mut findings.files, variant);
+                    }
+                    findings
+                        .files
+                        .sort_by(|a, b| a.entry.name.cmp(&b.entry.name));
                     answer(Some(reply), findings);
                 }
             }
@@ -232,7 +246,13 @@ impl Task {
                 let reply = self.fetches.remove(&fetch).map(|pending| pending.reply);
                 answer(reply, Err(FetchError::Failure(failure)));
             }
-            Output::Notice(notice) => self.notify(rows::notice(notice)),
+            Output::Notice(notice) => {
+                let notice = rows::notice(notice);
+                if notice == Notice::Connected {
+                    self.announced = false;
+                }
+                self.notify(notice);
+            }
             Output::Changed => self.changed = true,
         }
     }
@@ -244,7 +264,8 @@ impl Task {
     }
 
     fn dial(&mut self, target: Target) {
-        if target == Target::Tracker && !std::mem::take(&mut self.announced) {
+        // Trying again is not news.
+        if target == Target::Tracker && !std::mem::replace(&mut self.announced, true) {
             for tracker in &self.trackers {
                 self.notify(rows::connecting(tracker));
             }
@@ -343,7 +364,12 @@ impl Task {
         let Some((fetch, content)) = self.expected.remove(&(link, request)) else {
             return;
         };
-        let Some(delivery) = self.fetches.get(&fetch).map(|pending| pending.delivery.clone()) else {
+        // What is still waited for, that is.
+        let wanted = self
+            .fetches
+            .get(&fetch)
+            .filter(|pending| !pending.reply.is_closed());
+        let Some(delivery) = wanted.map(|pending| pending.delivery.clone()) else {
             return;
         };
         let events = self.events.0.clone();
@@ -362,9 +388,10 @@ impl Task {
 
     fn event(&mut self, event: Event) {
         match event {
-            Event::Dialled(_, Ok(connected)) => self.connected(connected, true),
-            Event::Dialled(target, Err(reason)) => self.handle(Input::DialFailed { target, reason }),
-            Event::Served(link) => self.handle(Input::Served { link }),
+            Event::Dialled(_, Ok(connected)) => self.connected(*connected, true),
+            Event::Dialled(target, Err(reason)) => {
+                self.handle(Input::DialFailed { target, reason });
+            }
             Event::Stored {
                 fetch,
                 link,
@@ -374,7 +401,13 @@ impl Task {
         }
     }
 
-    fn stored(&mut self, fetch: FetchId, link: LinkId, request: RequestId, result: Result<Stored, StoreError>) {
+    fn stored(
+        &mut self,
+        fetch: FetchId,
+        link: LinkId,
+        request: RequestId,
+        result: Result<Stored, StoreError>,
+    ) {
         let verified = !matches!(result, Err(StoreError::Mismatch { .. }));
         match result {
             Ok(stored) => {
@@ -400,7 +433,9 @@ impl Task {
 
     fn share_event(&mut self, event: ShareEvent) {
         match event {
-            ShareEvent::Delta { added, removed } => self.handle(Input::ShareChanged { added, removed }),
+            ShareEvent::Delta { added, removed } => {
+                self.handle(Input::ShareChanged { added, removed });
+            }
             ShareEvent::Scanned { .. } | ShareEvent::Progress(_) => self.changed = true,
             ShareEvent::Warning(message) => self.notify(Notice::Warning { message }),
         }
@@ -418,24 +453,25 @@ impl Task {
 
     fn request(&mut self, request: Request) {
         match request {
-            Request::LookUp { names, from, reply } => {
+            Request::LookUp { names, only, reply } => {
                 let ask = AskId(self.number());
                 self.lookups.insert(ask, reply);
-                self.handle(Input::LookUp { ask, names, from });
+                self.handle(Input::LookUp { ask, names, only });
             }
             Request::Survey {
                 subject,
-                from,
+                only,
                 own_too,
                 reply,
             } => {
                 let ask = AskId(self.number());
-                let own = match own_too {
-                    true => self.own_files(&subject, from.as_deref()),
-                    false => Vec::new(),
+                let own = if own_too {
+                    self.own_files(&subject, only.from.as_deref())
+                } else {
+                    Vec::new()
                 };
                 self.surveys.insert(ask, (reply, own));
-                self.handle(Input::Survey { ask, subject, from });
+                self.handle(Input::Survey { ask, subject, only });
             }
             Request::Fetch {
                 fetch,
@@ -544,7 +580,7 @@ async fn reach(
     trackers: &[NetAddress],
     tls: &MemberTls,
     source: Option<IpAddr>,
-) -> Result<Connected, String> {
+) -> Result<Box<Connected>, String> {
     let (addresses, expected) = match target {
         Target::Tracker => {
             let addresses = NetAddress::resolve(trackers).await;
@@ -553,7 +589,7 @@ async fn reach(
         Target::Member { id, addresses } => (addresses.clone(), Expected::Peer(*id)),
     };
     let connected = dial::dial(&addresses, expected, tls, source).await;
-    connected.map_err(|e| e.to_string())
+    connected.map(Box::new).map_err(|e| e.to_string())
 }
 
 /// The next of what may not be there at all.

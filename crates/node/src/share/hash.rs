@@ -27,8 +27,8 @@ use thorp_wire::merkle::Hasher;
 use thorp_wire::{Content, Entry, Name};
 use tokio::sync::oneshot;
 
-use super::stamp::Stamp;
 use super::{Shared, lock, read, write};
+use crate::stamp::Stamp;
 
 /// Large enough that a read costs nothing beside its hash, small enough to
 /// stay in the processor's cache.

@@ -16,7 +16,7 @@ use std::ops::Bound;
 
 use thorp_wire::{Content, Entry, Name, Root};
 
-use super::stamp::Stamp;
+use crate::stamp::Stamp;
 
 /// See the module.
 #[derive(Default)]

@@ -17,10 +17,10 @@ use notify::RecommendedWatcher;
 use thorp_wire::Name;
 use tokio::sync::mpsc;
 
-use super::stamp::Stamp;
 use super::walk::{Found, IGNORE_FILE, Rules, walk};
 use super::watch::{self, Mark, Pending};
 use super::{Progress, ShareEvent, Shared, lock, read, write};
+use crate::stamp::Stamp;
 
 /// How long changes are gathered before they are told.
 const GATHER: Duration = Duration::from_millis(100);

@@ -1,7 +1,6 @@
 //! The directory a peer offers: scanned, watched, hashed, served.
 //!
 //! ```text
-//! stamp    how a file is told from what it was before
 //! walk     what of a directory belongs to the share
 //! index    what is on offer, in memory, and what has changed in it
 //! hash     roots, in the background, those asked for first
@@ -24,7 +23,6 @@ mod hash;
 mod index;
 mod keeper;
 mod serve;
-mod stamp;
 #[cfg(test)]
 mod tests;
 mod walk;
@@ -44,7 +42,7 @@ use tokio::sync::mpsc;
 
 pub use hash::HashError;
 pub use serve::ReadError;
-pub use stamp::Stamp;
+pub(crate) use walk::IGNORE_FILE;
 pub use walk::Skipped;
 
 use crate::store::{Replace, Store, StoreError, Stored};

@@ -12,8 +12,8 @@ use thorp_wire::frame::MAX_INLINE;
 use thorp_wire::{Content, Name};
 
 use super::hash::open;
-use super::stamp::Stamp;
 use super::{Share, Shared, read, write};
+use crate::stamp::Stamp;
 
 /// Why a file cannot be handed out.
 #[derive(Debug, Error)]

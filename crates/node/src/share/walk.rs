@@ -17,11 +17,11 @@ use cap_std::fs::{Dir, DirEntry};
 use ignore::{IncrementalIgnore, WalkBuilder};
 use thorp_wire::Name;
 
-use super::stamp::Stamp;
+use crate::stamp::Stamp;
 use crate::store::is_part;
 
 /// The file in which a person lists what not to share, as for git.
-pub(super) const IGNORE_FILE: &str = ".thorpignore";
+pub(crate) const IGNORE_FILE: &str = ".thorpignore";
 
 /// How many files and folders were left out, by cause. What is beneath a
 /// folder that was left out is not counted.

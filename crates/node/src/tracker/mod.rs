@@ -22,7 +22,7 @@ use crate::config::Config;
 use crate::link::{self, LinkEvent, LinkSender, Term};
 use crate::listener::Incoming;
 use crate::peer::rows;
-use crate::peer::task::{now, random, sleep};
+use crate::peer::task::{Channel, now, random, sleep};
 use crate::tls::MemberTls;
 
 /// Events of links that wait for the task.
@@ -105,7 +105,7 @@ struct Task {
     incoming: mpsc::Receiver<Incoming>,
     links: HashMap<LinkId, LinkSender>,
     last_link: u64,
-    events: (mpsc::Sender<(LinkId, LinkEvent)>, mpsc::Receiver<(LinkId, LinkEvent)>),
+    events: Channel<(LinkId, LinkEvent)>,
     view: watch::Sender<Arc<TrackerView>>,
     notices: mpsc::Sender<Notice>,
     /// When to draw the tables, if they have changed.
@@ -113,7 +113,11 @@ struct Task {
 }
 
 impl Task {
-    fn new(setup: Setup, view: watch::Sender<Arc<TrackerView>>, notices: mpsc::Sender<Notice>) -> Self {
+    fn new(
+        setup: Setup,
+        view: watch::Sender<Arc<TrackerView>>,
+        notices: mpsc::Sender<Notice>,
+    ) -> Self {
         let me = Me {
             id: setup.tls.member().id,
             epoch: random(),
@@ -144,7 +148,9 @@ impl Task {
     async fn run(mut self, mut requests: mpsc::Receiver<Request>) {
         loop {
             let deadline = self.machine.next_deadline().map(|at| at - now(&self.clock));
-            let draw = self.draw_at.map(|at| at.saturating_duration_since(Instant::now()));
+            let draw = self
+                .draw_at
+                .map(|at| at.saturating_duration_since(Instant::now()));
             tokio::select! {
                 Some((link, event)) = self.events.1.recv() => self.link_event(link, event),
                 Some(incoming) = self.incoming.recv() => self.connected(incoming),
@@ -191,12 +197,14 @@ impl Task {
                 }
                 Output::Unlisted(holder) => {
                     let who = rows::called(&holder);
-                    let message = format!("{who} lists more files than this tracker keeps; it is not listed");
+                    let message =
+                        format!("{who} lists more files than this tracker keeps; it is not listed");
                     // Whoever does not read its notices misses some.
                     let _ = self.notices.try_send(Notice::Warning { message });
                 }
                 Output::Changed => {
-                    self.draw_at.get_or_insert_with(|| Instant::now() + VIEW_EVERY);
+                    self.draw_at
+                        .get_or_insert_with(|| Instant::now() + VIEW_EVERY);
                 }
             }
         }

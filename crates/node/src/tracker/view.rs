@@ -17,11 +17,16 @@ pub(super) fn of(tracker: &Tracker) -> TrackerView {
     peers.sort_by_key(|link| labels.place(link.member.id));
     let peers = peers.into_iter().map(|link| {
         let listing = tracker.catalogue().listing(link.member.id);
-        let files = listing.into_iter().flat_map(|listing| listing.names());
+        let files = listing
+            .into_iter()
+            .flat_map(thorp_core::catalogue::Listing::names);
         TrackedPeer {
             address: labels.label(link.member.id).unwrap_or_default(),
             name: link.member.name.as_ref().map(ToString::to_string),
-            files: files.take(TrackerView::MAX_ROWS).map(ToString::to_string).collect(),
+            files: files
+                .take(TrackerView::MAX_ROWS)
+                .map(ToString::to_string)
+                .collect(),
             files_total: listing.map_or(0, |listing| listing.len() as u64),
             neighbours: labels.all(listing.map_or(&[][..], |listing| listing.neighbours())),
         }
@@ -30,7 +35,11 @@ pub(super) fn of(tracker: &Tracker) -> TrackerView {
     let mut files: Vec<TrackedFile> = Vec::new();
     let mut roots: Vec<Option<String>> = Vec::new();
     for file in tracker.catalogue().files().take(TrackerView::MAX_ROWS) {
-        roots.push(file.entry.root.map(|root| root.to_string()[..ROOT_PREFIX].to_owned()));
+        roots.push(
+            file.entry
+                .root
+                .map(|root| root.to_string()[..ROOT_PREFIX].to_owned()),
+        );
         files.push(TrackedFile {
             name: file.entry.name.to_string(),
             root_prefix: None,
@@ -38,9 +47,17 @@ pub(super) fn of(tracker: &Tracker) -> TrackerView {
         });
     }
     for i in 0..files.len() {
-        let twin = |other: Option<&TrackedFile>| other.is_some_and(|other| other.name == files[i].name);
-        if twin(files.get(i + 1)) || i.checked_sub(1).is_some_and(|before| twin(files.get(before))) {
-            files[i].root_prefix = Some(roots[i].take().unwrap_or_else(|| "not hashed yet".to_owned()));
+        let twin =
+            |other: Option<&TrackedFile>| other.is_some_and(|other| other.name == files[i].name);
+        if twin(files.get(i + 1))
+            || i.checked_sub(1)
+                .is_some_and(|before| twin(files.get(before)))
+        {
+            files[i].root_prefix = Some(
+                roots[i]
+                    .take()
+                    .unwrap_or_else(|| "not hashed yet".to_owned()),
+            );
         }
     }
     TrackerView {
@@ -60,7 +77,10 @@ impl Labels {
     fn of(tracker: &Tracker) -> Self {
         let address = |link: &thorp_core::links::Link| {
             let unreachable = SocketAddr::new(link.remote, 0);
-            (link.member.id, link.addresses().first().copied().unwrap_or(unreachable))
+            (
+                link.member.id,
+                link.addresses().first().copied().unwrap_or(unreachable),
+            )
         };
         Self {
             addresses: tracker.peers().map(address).collect(),
@@ -73,10 +93,16 @@ impl Labels {
 
     fn label(&self, peer: PeerId) -> Option<String> {
         let address = self.place(peer)?;
-        let shared = self.addresses.values().filter(|other| other.ip() == address.ip()).count() > 1;
-        Some(match shared {
-            true => address.to_string(),
-            false => address.ip().to_string(),
+        let shared = self
+            .addresses
+            .values()
+            .filter(|other| other.ip() == address.ip())
+            .count()
+            > 1;
+        Some(if shared {
+            address.to_string()
+        } else {
+            address.ip().to_string()
         })
     }
 

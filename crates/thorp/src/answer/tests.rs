@@ -17,6 +17,8 @@ fn render(manner: Manner, events: &[Event]) -> (String, String, Option<Exit>) {
     (text(out), text(talk), exit)
 }
 
+const PAGE: &str = include_str!("../../../../docs/json.md");
+
 const TEXT: Manner = Manner {
     json: false,
     quiet: false,
@@ -100,7 +102,6 @@ fn an_ambiguous_name_says_how_to_pick() {
     assert_eq!(
         talk,
         "2.txt could be:\n  1.2 KiB  2026-11-23 04:44 UTC  3f2a9c01d2e4  oak (192.168.198.138)\n\
-         Pick one: --root with the start of its root, or --from with who has it.\n\
          thorp: 2.txt has 2 contents\n"
     );
     assert_eq!(exit.map(Exit::code), Some(5));
@@ -137,13 +138,54 @@ fn json_lines_are_stable_and_documented() {
     let (out, talk, exit) = render(json, &samples::events());
     assert_eq!(talk, "");
     assert_eq!(exit.map(Exit::code), Some(3));
-    let page = include_str!("../../../../docs/json.md");
+    let notices = samples::notices();
+    let notices = notices
+        .iter()
+        .map(|notice| serde_json::to_string(notice).expect("JSON"));
     let mut lines = 0;
-    for line in out.lines() {
-        assert!(page.contains(line), "docs/json.md lacks: {line}");
+    for line in out.lines().map(str::to_owned).chain(notices) {
+        assert!(
+            PAGE.lines().any(|documented| documented == line),
+            "docs/json.md lacks: {line}"
+        );
         lines += 1;
     }
-    assert_eq!(lines, samples::events().len());
+    assert_eq!(lines, samples::events().len() + samples::notices().len());
+}
+
+#[test]
+fn there_is_a_sample_of_every_kind() {
+    let mut kinds: Vec<_> = samples::events().iter().map(kind).collect();
+    kinds.sort_unstable();
+    assert_eq!(kinds, (0..12).collect::<Vec<_>>());
+}
+
+/// A new kind is not compiled before it has a number here, and so a sample.
+fn kind(event: &Event) -> usize {
+    match event {
+        Event::File(_) => 0,
+        Event::Peer(_) => 1,
+        Event::Status(_) => 2,
+        Event::Choice { .. } => 3,
+        Event::Tracker(_) => 4,
+        Event::Invite { .. } => 5,
+        Event::Progress(_) => 6,
+        Event::Fetched(_) => 7,
+        Event::Failed { .. } => 8,
+        Event::Note { .. } => 9,
+        Event::Done(_) => 10,
+        Event::Error(_) => 11,
+    }
+}
+
+#[test]
+fn every_documented_line_is_json_with_a_documented_name() {
+    let lines = PAGE.lines().filter(|line| line.starts_with('{'));
+    for line in lines {
+        let value: serde_json::Value = serde_json::from_str(line).expect(line);
+        let name = value["event"].as_str().expect("an event");
+        assert!(PAGE.contains(&format!("`{name}`")), "{name}");
+    }
 }
 
 #[test]

@@ -6,7 +6,6 @@
 
 #![allow(clippy::doc_markdown, reason = "the doc comments here are help texts")]
 
-pub mod address;
 pub mod values;
 
 use std::ffi::OsString;
@@ -19,10 +18,11 @@ use clap::parser::ValueSource;
 use clap::{ArgAction, ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 
-use address::{Address, Listen};
-use values::{TrackerArg, expiry, member_name, root_prefix};
+use thorp_node::MemberName;
+use thorp_node::addresses::{ListenAddress, NetAddress};
+use thorp_node::config::Setting;
 
-use crate::settings::{Assignment, Settings};
+use values::{TrackerArg, expiry, root_prefix, setting};
 
 /// Any file in the village, by its name, from whoever has it.
 #[derive(Debug, Parser)]
@@ -42,7 +42,7 @@ pub struct Args {
     pub verb: Verb,
     /// `--set` and its environment variables, resolved.
     #[arg(skip)]
-    pub settings: Settings,
+    pub settings: Vec<Setting>,
 }
 
 /// Flags that every verb takes.
@@ -79,9 +79,10 @@ pub struct Global {
         global = true,
         value_name = "KEY=VALUE",
         env = "THORP_SET",
-        value_delimiter = ','
+        value_delimiter = ',',
+        value_parser = setting
     )]
-    pub set: Vec<Assignment>,
+    pub set: Vec<Setting>,
 }
 
 /// One verb each; a file each in `commands`.
@@ -128,12 +129,12 @@ pub struct Share {
     pub join: Option<PathBuf>,
 
     /// This machine's name in the group: a-z, 0-9 and -, at most 32
-    #[arg(long, value_parser = member_name, env = "THORP_NAME")]
-    pub name: Option<String>,
+    #[arg(long, env = "THORP_NAME")]
+    pub name: Option<MemberName>,
 
     /// Listen here [default: [::]:3334, or :3333 with a tracker inside]
     #[arg(long, value_name = "ADDR:PORT", env = "THORP_LISTEN")]
-    pub listen: Option<Listen>,
+    pub listen: Option<ListenAddress>,
 
     /// Plain lines instead of a menu (the default outside a terminal)
     #[arg(long, env = "THORP_LINES", value_parser = FalseyValueParser::new())]
@@ -153,7 +154,7 @@ pub struct Share {
 pub struct Tracker {
     /// Listen here [default: [::]:3333]
     #[arg(long, value_name = "ADDR:PORT", env = "THORP_LISTEN")]
-    pub listen: Option<Listen>,
+    pub listen: Option<ListenAddress>,
 
     /// Let in whoever knows the address, without an invite
     #[arg(long, env = "THORP_OPEN", value_parser = FalseyValueParser::new())]
@@ -164,8 +165,8 @@ pub struct Tracker {
     pub lines: bool,
 
     /// This machine's name in the group: a-z, 0-9 and -, at most 32
-    #[arg(long, value_parser = member_name, env = "THORP_NAME")]
-    pub name: Option<String>,
+    #[arg(long, env = "THORP_NAME")]
+    pub name: Option<MemberName>,
 }
 
 /// Make an invite for another machine
@@ -263,7 +264,7 @@ pub struct Ls {
 pub struct Visiting {
     /// With no peer running: visit the open group of this tracker
     #[arg(long, value_name = "ADDR[:PORT]", env = "THORP_TRACKER")]
-    pub tracker: Option<Address>,
+    pub tracker: Option<NetAddress>,
 }
 
 /// Print a completion script
@@ -294,8 +295,10 @@ impl Args {
         matches: &ArgMatches,
         env: impl Fn(&str) -> Option<String>,
     ) -> Result<(), (ErrorKind, String)> {
-        self.settings = Settings::new(env, &self.global.set)
-            .map_err(|why| (ErrorKind::ValueValidation, why))?;
+        // Whoever comes last wins: the flags.
+        self.settings = Setting::from_environment(env)
+            .map_err(|error| (ErrorKind::ValueValidation, error.to_string()))?;
+        self.settings.append(&mut self.global.set);
         match &mut self.verb {
             Verb::Share(share) => {
                 let typed = |id| {
@@ -314,9 +317,6 @@ impl Args {
                             ));
                         }
                     }
-                }
-                if share.hidden {
-                    self.settings.share_hidden = Some(true);
                 }
             }
             Verb::Get(get) if get.rename.is_some() && get.names.len() > 1 => {

@@ -1,10 +1,17 @@
 //! Every verb as it is typed, and what is refused.
 
 use super::*;
+use thorp_node::config::Config;
 
 fn read(line: &[&str]) -> Result<Args, clap::Error> {
     let line = std::iter::once("thorp").chain(line.iter().copied());
     Args::read(line, |_| None)
+}
+
+fn config(args: &Args) -> Config {
+    let mut config = Config::default();
+    args.settings.iter().for_each(|setting| config.set(setting));
+    config
 }
 
 fn verb(line: &[&str]) -> Verb {
@@ -38,9 +45,10 @@ fn every_flag_has_its_variable() {
 
 #[test]
 fn every_setting_is_explained() {
-    for (key, variable, _) in crate::settings::KEYS {
+    for key in Config::keys() {
+        let variable = Config::variable(key);
         assert!(
-            EXAMPLES.contains(key) && EXAMPLES.contains(variable),
+            EXAMPLES.contains(key) && EXAMPLES.contains(&variable),
             "{key}"
         );
     }
@@ -71,7 +79,10 @@ fn share() {
         share.tracker,
         Some(TrackerArg::At("oak:4000".parse().expect("address")))
     );
-    assert_eq!(share.name.as_deref(), Some("elm-2"));
+    assert_eq!(
+        share.name.map(|name| name.to_string()).as_deref(),
+        Some("elm-2")
+    );
     assert_eq!(share.listen.and_then(|l| l.port), Some(5000));
 
     let Verb::Share(share) = verb(&["share", "--tracker"]) else {
@@ -82,8 +93,7 @@ fn share() {
         panic!()
     };
     assert_eq!(share.join, Some(PathBuf::from("-")));
-    let args = read(&["share", "--hidden"]).expect("well-formed");
-    assert_eq!(args.settings.share_hidden, Some(true));
+    assert!(matches!(verb(&["share", "--hidden"]), Verb::Share(share) if share.hidden));
 }
 
 #[test]
@@ -194,8 +204,20 @@ fn globals_go_before_and_after_the_verb() {
         assert!(args.global.json && args.global.quiet);
         assert_eq!(args.global.verbose, 2);
         assert_eq!(args.global.state, Some(PathBuf::from("s")));
-        assert_eq!(args.settings.lookup_hops, Some(0));
+        assert_eq!(config(&args).hops, 0);
     }
+}
+
+#[test]
+fn a_flag_wins_over_a_variable() {
+    let env = |name: &str| match name {
+        "THORP_LOOKUP_HOPS" => Some("1".to_owned()),
+        "THORP_NEIGHBOURS_MAX" => Some("7".to_owned()),
+        _ => None,
+    };
+    let line = ["thorp", "--set", "lookup.hops=0", "peers"];
+    let config = config(&Args::read(line, env).expect("well-formed"));
+    assert_eq!((config.hops, config.max_neighbours), (0, 7));
 }
 
 #[test]

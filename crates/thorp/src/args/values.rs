@@ -3,7 +3,8 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::address::Address;
+use thorp_node::addresses::{AddressError, NetAddress};
+use thorp_node::config::{ConfigError, Setting};
 
 /// What follows `share --tracker`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,13 +12,13 @@ pub enum TrackerArg {
     /// Nothing: the person is asked.
     Ask,
     /// An address.
-    At(Address),
+    At(NetAddress),
 }
 
 impl FromStr for TrackerArg {
-    type Err = String;
+    type Err = AddressError;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, AddressError> {
         if text.is_empty() {
             Ok(Self::Ask)
         } else {
@@ -26,17 +27,12 @@ impl FromStr for TrackerArg {
     }
 }
 
-/// A member's human name.
-pub fn member_name(text: &str) -> Result<String, String> {
-    let fits = (1..=32).contains(&text.len())
-        && text
-            .bytes()
-            .all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'));
-    if fits {
-        Ok(text.to_owned())
-    } else {
-        Err("a name is 1 to 32 of a-z, 0-9 and -".into())
-    }
+/// One `KEY=VALUE` for `config.toml`'s keys.
+pub fn setting(text: &str) -> Result<Setting, String> {
+    let (key, value) = text
+        .split_once('=')
+        .ok_or("KEY=VALUE is wanted, such as lookup.hops=0")?;
+    Setting::new(key.trim(), value.trim(), "--set").map_err(|error: ConfigError| error.to_string())
 }
 
 /// The start of a root.

@@ -5,11 +5,11 @@ use thorp_node::api::{Command, Get};
 use super::{Context, broken_off, interrupted};
 use crate::answer::Manner;
 use crate::args;
-use crate::args::address::Address;
 use crate::conversation::{Conversation, Step};
 use crate::exit::{Exit, Result};
 use crate::signals::Signals;
-use crate::{node_seam, out, prompt};
+use crate::{node, out, prompt};
+use thorp_node::addresses::NetAddress;
 
 pub async fn run(context: &Context, args: args::Get) -> Result {
     let get = Get {
@@ -32,8 +32,8 @@ pub async fn run(context: &Context, args: args::Get) -> Result {
     }
 }
 
-async fn converse(context: &Context, tracker: Option<Address>, get: Get) -> Result {
-    let asking = context.asking(tracker)?;
+async fn converse(context: &Context, tracker: Option<NetAddress>, get: Get) -> Result {
+    let visitor = context.visitor()?;
     let manner = Manner {
         asked: true,
         ..context.manner()
@@ -43,7 +43,8 @@ async fn converse(context: &Context, tracker: Option<Address>, get: Get) -> Resu
     loop {
         step = match step {
             Step::Request(get) => {
-                let mut answers = node_seam::ask(&asking, Command::Get(*get)).await?;
+                let mut answers =
+                    node::ask(visitor.clone(), tracker.clone(), Command::Get(*get)).await?;
                 loop {
                     let Some(event) = answers.recv().await else {
                         return Err(broken_off());

@@ -3,14 +3,12 @@
 use super::{Context, invitation};
 use crate::args::Join;
 use crate::exit::{Exit, Result};
-use crate::node_seam;
+use crate::node;
 use crate::out;
-use crate::state::Role;
 
 pub async fn run(context: &Context, args: &Join) -> Result {
     let invite = invitation::read(context, args.file.as_deref()).await?;
-    let state = context.state(Role::Peer)?;
-    let joined = node_seam::join(&state, &invite, &context.settings).await?;
+    let joined = node::join(context.visitor()?, node::invite(&invite)?).await?;
     if context.global.json {
         let object = serde_json::json!({ "event": "joined", "message": joined });
         let _ = out::data(&object.to_string());

@@ -20,22 +20,24 @@ use std::io;
 use std::path::PathBuf;
 
 use thorp_node::api::{Command, ErrorKind, Event, Failure};
+use thorp_node::config::Setting;
+use thorp_node::launch::Common;
 
 use crate::answer::{Manner, Renderer};
-use crate::args::address::Address;
 use crate::args::{Args, Global, Verb};
 use crate::exit::{Exit, Result, failure};
-use crate::node_seam::{self, Answers, Asking};
+use crate::lines;
+use crate::node::{self, Answers};
 use crate::out::{self, Flow, Streams};
 use crate::progress::Bar;
-use crate::settings::Settings;
 use crate::signals::Signals;
 use crate::state::{self, Role};
+use thorp_node::addresses::NetAddress;
 
 /// What every verb may look at.
 pub struct Context {
     global: Global,
-    settings: Settings,
+    settings: Vec<Setting>,
     streams: Streams,
 }
 
@@ -94,12 +96,17 @@ impl Context {
         state::directory(self.global.state.as_deref(), role)
     }
 
-    fn asking(&self, tracker: Option<Address>) -> Result<Asking> {
-        Ok(Asking {
-            state: self.state(Role::Peer)?,
-            tracker,
-            settings: self.settings.clone(),
-        })
+    /// What a visitor is started with, where no peer is running.
+    fn visitor(&self) -> Result<Common> {
+        let state = self.state(Role::Peer)?;
+        Ok(node::common(state, self.settings.clone(), None, None))
+    }
+
+    fn lines(&self) -> lines::Manner {
+        lines::Manner {
+            json: self.global.json,
+            quiet: self.global.quiet,
+        }
     }
 
     fn manner(&self) -> Manner {
@@ -129,9 +136,9 @@ impl Context {
     }
 
     /// Sends `command` and shows the answer.
-    async fn answer(&self, tracker: Option<Address>, command: Command) -> Result {
+    async fn answer(&self, tracker: Option<NetAddress>, command: Command) -> Result {
         let mut signals = Signals::listen()?;
-        let asking = self.asking(tracker)?;
+        let visitor = self.visitor()?;
         let mut renderer = self.renderer(Manner {
             nothing: nothing(&command),
             ..self.manner()
@@ -139,7 +146,7 @@ impl Context {
         // A listing that nobody reads has no purpose; a fetch has.
         let listing = !matches!(command, Command::Get(_) | Command::Stop);
         let work = async {
-            let mut answers = node_seam::ask(&asking, command).await?;
+            let mut answers = node::ask(visitor, tracker, command).await?;
             show(&mut answers, &mut renderer, listing).await
         };
         tokio::select! {

@@ -2,44 +2,48 @@
 
 use std::path::{Path, PathBuf};
 
-use thorp_node::api::ErrorKind;
+use thorp_node::addresses::{AddressError, NetAddress};
+use thorp_node::api::{ErrorKind, Failure, Notice};
+use thorp_node::launch::Group;
+use thorp_node::share;
 
 use super::{Context, invitation};
 use crate::args::Share;
-use crate::args::address::Address;
 use crate::args::values::TrackerArg;
 use crate::exit::{Result, failure};
-use crate::lines::{self, Manner};
+use crate::lines::{self, Streams};
 use crate::menu::terminal::{self, End};
-use crate::node_seam::{self, Group, Peer, PeerOptions};
+use crate::node::{self, Peer};
 use crate::out::Flow;
 use crate::signals::Signals;
 use crate::state::Role;
 use crate::{choose, out, prompt, words};
 
 pub async fn run(context: Context, args: Share) -> Result {
-    let share = directory(&args.dir)?;
-    let broad = is_wide(&share);
+    let dir = directory(&args.dir)?;
+    let broad = is_wide(&dir);
     if broad {
-        confirm(&context, &share).await?;
+        confirm(&context, &dir).await?;
     }
     let Some(group) = group(&context, &args).await? else {
         return Ok(ErrorKind::Usage.into());
     };
-    let options = PeerOptions {
-        state: context.state(Role::Peer)?,
-        share,
-        broad,
+    let options = share::Options {
         hidden: args.hidden,
-        group,
-        name: args.name,
-        listen: args.listen,
-        settings: context.settings.clone(),
+        broad,
+        ..share::Options::default()
+    };
+    let state = context.state(Role::Peer)?;
+    let common = node::common(state, context.settings.clone(), args.name, args.listen);
+    let mut streams = Streams::standard();
+    let show = |notice: &Notice| {
+        // Who does not read what happens before the start may read what comes after.
+        let _ = lines::tell_notice(notice, &mut streams, context.lines());
     };
     let mut signals = Signals::listen()?;
     let mut peer = tokio::select! {
-        peer = node_seam::share(options) => peer?,
-        () = signals.next() => return Ok(ErrorKind::Unfinished.into()),
+        peer = node::share(common, &dir, options, group, show) => peer?,
+        () = signals.next() => return Err(not_started()),
     };
     let ended = tokio::select! {
         ended = attend(&context, &mut peer, args.lines) => ended,
@@ -54,21 +58,15 @@ pub async fn run(context: Context, args: Share) -> Result {
 /// The menu where there is a terminal for it, lines elsewhere.
 async fn attend(context: &Context, peer: &mut Peer, lines: bool) -> End {
     if context.draws(lines) {
-        let welcome = peer.door.as_ref().map(lines::door);
+        let mut welcome = vec![words::sharing(&peer.place)];
+        welcome.extend(peer.door.as_ref().map(lines::door));
         // A terminal that cannot do it gets lines.
         if let Ok(end) = terminal::run(peer, welcome, context.streams).await {
             return end;
         }
     }
-    let manner = Manner {
-        json: context.global.json,
-        quiet: context.global.quiet,
-    };
-    let mut streams = lines::Streams {
-        out: std::io::stdout(),
-        talk: std::io::stderr(),
-    };
-    match lines::follow_peer(peer, &mut streams, manner).await {
+    let mut streams = Streams::standard();
+    match lines::follow_peer(peer, &mut streams, context.lines()).await {
         Flow::Open => End::Ended,
         Flow::Closed => End::Left,
     }
@@ -77,17 +75,20 @@ async fn attend(context: &Context, peer: &mut Peer, lines: bool) -> End {
 /// How to get in; nothing where the address is missing and nobody can be asked.
 async fn group(context: &Context, args: &Share) -> Result<Option<Group>> {
     Ok(Some(match (&args.tracker, &args.join) {
-        (Some(TrackerArg::At(address)), _) => Group::Tracker(address.clone()),
+        (Some(TrackerArg::At(address)), _) => Group::Open(address.clone()),
         (Some(TrackerArg::Ask), _) => match ask_tracker(context).await? {
-            Some(address) => Group::Tracker(address),
+            Some(address) => Group::Open(address),
             None => return Ok(None),
         },
-        (None, Some(file)) => Group::Invite(invitation::read(context, Some(file)).await?),
+        (None, Some(file)) => {
+            let text = invitation::read(context, Some(file)).await?;
+            Group::Invited(node::invite(&text)?)
+        }
         (None, None) => Group::Remembered,
     }))
 }
 
-async fn ask_tracker(context: &Context) -> Result<Option<Address>> {
+async fn ask_tracker(context: &Context) -> Result<Option<NetAddress>> {
     if !context.streams.can_ask() {
         out::talk(words::WHICH_TRACKER);
         return Ok(None);
@@ -95,10 +96,15 @@ async fn ask_tracker(context: &Context) -> Result<Option<Address>> {
     while let Some(line) = prompt::line(words::WHICH_TRACKER).await? {
         match line.parse() {
             Ok(address) => return Ok(Some(address)),
-            Err(why) => out::talk(&why),
+            Err(why) => out::talk(&AddressError::to_string(&why)),
         }
     }
     Ok(None)
+}
+
+/// A person did not want to wait.
+fn not_started() -> Failure {
+    failure(ErrorKind::Unfinished, "interrupted: nothing is shared")
 }
 
 /// An absolute directory that exists.

@@ -5,23 +5,18 @@ use thorp_node::api::ErrorKind;
 use super::Context;
 use crate::args;
 use crate::exit::Result;
-use crate::lines::{self, Manner};
-use crate::node_seam::{self, Tracker, TrackerOptions};
+use crate::lines;
+use crate::node::{self, Tracker};
 use crate::screen;
 use crate::signals::Signals;
 use crate::state::Role;
 
 pub async fn run(context: Context, args: args::Tracker) -> Result {
-    let options = TrackerOptions {
-        state: context.state(Role::Tracker)?,
-        listen: args.listen,
-        open: args.open,
-        name: args.name,
-        settings: context.settings.clone(),
-    };
+    let state = context.state(Role::Tracker)?;
+    let common = node::common(state, context.settings.clone(), args.name, args.listen);
     let mut signals = Signals::listen()?;
     let mut tracker = tokio::select! {
-        tracker = node_seam::tracker(options) => tracker?,
+        tracker = node::tracker(common, args.open) => tracker?,
         () = signals.next() => return Ok(ErrorKind::Unfinished.into()),
     };
     tokio::select! {
@@ -36,13 +31,6 @@ async fn attend(context: &Context, tracker: &mut Tracker, lines: bool) {
     if context.draws(lines) && screen::run(tracker, context.streams.colour).await.is_ok() {
         return;
     }
-    let manner = Manner {
-        json: context.global.json,
-        quiet: context.global.quiet,
-    };
-    let mut streams = lines::Streams {
-        out: std::io::stdout(),
-        talk: std::io::stderr(),
-    };
-    let _ = lines::follow_tracker(tracker, &mut streams, manner).await;
+    let mut streams = lines::Streams::standard();
+    let _ = lines::follow_tracker(tracker, &mut streams, context.lines()).await;
 }

@@ -11,7 +11,7 @@ fn peer() -> (Peer, watch::Sender<Arc<PeerView>>, mpsc::Sender<Notice>) {
     let (view_in, view) = watch::channel(Arc::new(PeerView::default()));
     let (notice_in, notices) = mpsc::channel(8);
     let peer = Peer {
-        place: "/home/oak on [::]:3334".into(),
+        place: "/home/oak on 192.168.198.138:3334".into(),
         view,
         notices,
         request: Box::new(|_| mpsc::channel(1).1),
@@ -24,7 +24,7 @@ fn peer() -> (Peer, watch::Sender<Arc<PeerView>>, mpsc::Sender<Notice>) {
 fn tracker() -> (Tracker, watch::Sender<Arc<TrackerView>>) {
     let (view_in, view) = watch::channel(Arc::new(TrackerView::default()));
     let tracker = Tracker {
-        place: "[::]:3333".into(),
+        place: "192.168.198.138:3333".into(),
         view,
         notices: mpsc::channel(1).1,
         stop: Box::pin(async {}),
@@ -89,7 +89,8 @@ async fn a_peer_tells_its_story() {
     );
     assert_eq!(
         text(streams.out),
-        "Connecting to 192.168.198.138 on port 3333\nConnection Established!\n\
+        "Sharing /home/oak on 192.168.198.138:3334\nConnecting to 192.168.198.138 on port 3333\n\
+         Connection Established!\n\
          Neighbours: 192.168.198.138\nNeighbours: none\n"
     );
     assert_eq!(text(streams.talk), "Warning: a file cannot be read\n");
@@ -110,15 +111,12 @@ async fn a_tracker_prints_both_tables_after_a_change() {
         told
     );
     let expected = format!(
-        "Listening on [::]:3333\n{}\n{}\n",
+        "Listening on 192.168.198.138:3333\n{}\n{}\n",
         words::WAITING,
         table::both(&story::first())
     );
     assert_eq!(text(streams.out), expected);
-    assert_eq!(
-        text(streams.talk),
-        "On another machine: thorp share --tracker 192.168.198.138\n"
-    );
+    assert_eq!(text(streams.talk), format!("{}\n", door(&tracker.door)));
 }
 
 #[tokio::test]
@@ -144,6 +142,7 @@ async fn the_same_as_objects() {
         assert!(page.contains(&format!("`{event}`")), "{event}");
     }
     assert!(out.contains(r#""event":"tables""#), "{out}");
+    assert!(page.contains(out.lines().next().expect("a door")), "{out}");
 }
 
 #[test]
@@ -180,10 +179,10 @@ fn a_closed_group_is_joined_by_invite() {
 async fn nobody_reads_any_more() {
     struct Gone;
     impl Write for Gone {
-        fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
-            Err(std::io::ErrorKind::BrokenPipe.into())
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::BrokenPipe.into())
         }
-        fn flush(&mut self) -> std::io::Result<()> {
+        fn flush(&mut self) -> io::Result<()> {
             Ok(())
         }
     }

@@ -7,10 +7,11 @@ pub mod terminal;
 
 use thorp_node::api::{ErrorKind, Event, Failure, Get, Notice, PeerView};
 
+use crate::answer::{self, Tally};
 use crate::conversation::{Conversation, Step};
 use crate::lines;
-use crate::printable::{printable_lines, quoted, unquoted};
-use crate::{answer, words};
+use crate::quoting::{printable_lines, quoted, unquoted};
+use crate::words;
 
 /// What the terminal has to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,11 +27,12 @@ pub enum Effect {
 }
 
 /// Where the person is.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Menu {
     state: State,
-    /// As shown last.
-    neighbours: Option<String>,
+    tally: Tally,
+    /// As shown last; at first there are none, and that is no news.
+    neighbours: String,
 }
 
 #[derive(Debug, Default)]
@@ -39,6 +41,16 @@ enum State {
     Top,
     Name,
     Fetching(Box<Conversation>),
+}
+
+impl Default for Menu {
+    fn default() -> Self {
+        Self {
+            state: State::default(),
+            tally: Tally::default(),
+            neighbours: lines::NO_NEIGHBOURS.into(),
+        }
+    }
 }
 
 impl Menu {
@@ -66,7 +78,9 @@ impl Menu {
             return Vec::new();
         };
         let step = conversation.event(event);
-        let mut effects: Vec<_> = shown(event).map(Effect::Say).into_iter().collect();
+        let summary = self.tally.event(event);
+        let said = shown(event).into_iter().chain(summary);
+        let mut effects: Vec<_> = said.map(Effect::Say).collect();
         if let Some(step) = step {
             effects.extend(self.step(step));
         }
@@ -85,10 +99,10 @@ impl Menu {
     /// The view has changed; the neighbours are shown when they have.
     pub fn changed(&mut self, view: &PeerView) -> Option<Effect> {
         let line = lines::neighbours(view);
-        if self.neighbours.as_ref() == Some(&line) {
+        if self.neighbours == line {
             return None;
         }
-        self.neighbours = Some(line.clone());
+        self.neighbours.clone_from(&line);
         Some(Effect::Say(line))
     }
 

@@ -17,8 +17,8 @@ use thorp_node::api::{Command, Event, PeerView};
 use tokio::sync::mpsc;
 
 use super::{Effect, Menu};
-use crate::node_seam::{Answers, Peer};
-use crate::out::Streams;
+use crate::node::{Answers, Peer};
+use crate::out::{self, Streams};
 use crate::progress::Bar;
 
 /// Why the menu is no longer shown.
@@ -34,7 +34,7 @@ pub enum End {
 /// first.
 pub async fn run(
     peer: &mut Peer,
-    welcome: Option<String>,
+    welcome: Vec<String>,
     streams: Streams,
 ) -> Result<End, ReadlineError> {
     let _mode = KeepMode::new();
@@ -43,18 +43,14 @@ pub async fn run(
     let mut bar = Bar::new(streams, true);
     let mut answers: Option<Answers> = None;
 
-    let mut effects: Vec<_> = welcome.map(Effect::Say).into_iter().collect();
+    let mut effects: Vec<_> = welcome.into_iter().map(Effect::Say).collect();
     effects.extend(menu.changed(&current(peer)));
     effects.push(menu.start());
     let mut notices = true;
     loop {
         for effect in effects.drain(..) {
             match effect {
-                // What is said and asked takes the bar's place; it comes back.
-                Effect::Say(text) => {
-                    bar.finish();
-                    terminal.say(text);
-                }
+                Effect::Say(text) => terminal.say(text, &bar),
                 Effect::Ask(text) => {
                     bar.finish();
                     terminal.ask(text);
@@ -85,7 +81,7 @@ pub async fn run(
                 Ok(()) => effects.extend(menu.changed(&current(peer))),
                 Err(_) => return Ok(End::Ended),
             },
-            line = terminal.lines.recv() => match line {
+            line = terminal.line() => match line {
                 Some(line) => effects = menu.line(&line),
                 None => return Ok(End::Left),
             },
@@ -109,6 +105,8 @@ async fn next(answers: &mut Option<Answers>) -> Option<Event> {
 struct Terminal {
     questions: std::sync::mpsc::Sender<String>,
     said: std::sync::mpsc::Sender<String>,
+    /// Whether somebody may be typing.
+    asking: bool,
     /// Ends with Ctrl-C or Ctrl-D.
     lines: mpsc::Receiver<String>,
 }
@@ -143,17 +141,31 @@ impl Terminal {
         Ok(Self {
             questions,
             said,
+            asking: false,
             lines,
         })
     }
 
     fn ask(&mut self, question: String) {
+        self.asking = true;
         // A reader that has gone shows as the end of `lines`.
         let _ = self.questions.send(question);
     }
 
-    fn say(&mut self, text: String) {
-        let _ = self.said.send(text);
+    fn say(&mut self, text: String, bar: &Bar) {
+        if self.asking {
+            let _ = self.said.send(text);
+        } else {
+            // Nobody types: a bar may be there, and knows how to make room.
+            let _ = bar.above(|| out::data(&text));
+        }
+    }
+
+    /// What a person typed; nothing after Ctrl-C or Ctrl-D.
+    async fn line(&mut self) -> Option<String> {
+        let line = self.lines.recv().await;
+        self.asking = false;
+        line
     }
 }
 

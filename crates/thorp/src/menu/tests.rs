@@ -136,13 +136,16 @@ fn leaving_by_number_or_word() {
 #[test]
 fn neighbours_are_shown_when_they_change() {
     let mut menu = Menu::default();
-    let mut view = PeerView::default();
-    assert_eq!(menu.changed(&view), Some(say("Neighbours: none")));
-    view.files = 7;
+    let mut view = PeerView {
+        files: 7,
+        ..PeerView::default()
+    };
     assert_eq!(menu.changed(&view), None);
     view.neighbours.push(samples::peer());
     assert_eq!(
         menu.changed(&view),
         Some(say("Neighbours: 192.168.198.138"))
     );
+    view.neighbours.clear();
+    assert_eq!(menu.changed(&view), Some(say("Neighbours: none")));
 }

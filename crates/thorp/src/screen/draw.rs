@@ -9,8 +9,8 @@ use thorp_node::api::{TrackedFile, TrackedPeer};
 
 use super::fit::{self, clip, columns};
 use super::{Focus, Screen, Scroll};
-use crate::printable::printable;
 use crate::{lines, table, words};
+use thorp_node::printable::printable;
 
 /// The most lines of one row.
 const ROW_LINES: usize = 3;
@@ -59,6 +59,11 @@ impl Screen {
             .block(self.block(table::PEERS, Focus::Peers, scroll, total));
         frame.render_widget(widget, upper);
         self.peers = scroll;
+        if self.view.peers.is_empty() {
+            let width = upper.width.saturating_sub(2);
+            let first_row = Rect::new(upper.x + 1, upper.y + 2, width, 1).intersection(upper);
+            frame.render_widget(Paragraph::new(words::WAITING), first_row);
+        }
 
         let (rows, scroll) = window(&self.view.files, lower, self.files, |file| files.row(file));
         let widget = Table::new(rows, files.widths())
@@ -85,10 +90,7 @@ impl Screen {
     fn hint(&self) -> String {
         match &self.notice {
             Some(notice) => notice.clone(),
-            None if self.view.peers.is_empty() => {
-                format!("{}  {}", words::WAITING, lines::door(&self.door))
-            }
-            None => lines::door(&self.door),
+            None => lines::hint(&self.door),
         }
     }
 
@@ -196,7 +198,7 @@ fn label(peer: &TrackedPeer) -> String {
     let address = printable(&peer.address);
     match &peer.name {
         Some(name) => format!("{address} {}", printable(name)),
-        None => address.into_owned(),
+        None => address.to_string(),
     }
 }
 

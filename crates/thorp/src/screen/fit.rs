@@ -3,7 +3,7 @@
 use ratatui::text::Span;
 use std::fmt::Write as _;
 
-use crate::printable::quoted;
+use crate::quoting::quoted;
 
 /// At most `max_lines` lines of at most `width` columns; `total` names exist.
 ///

@@ -16,7 +16,7 @@ use thorp_node::api::{Notice, TrackerView};
 use tokio::sync::mpsc;
 
 use crate::lines;
-use crate::node_seam::{Door, Tracker};
+use crate::node::{Door, Tracker};
 
 /// Shows the screen until a person leaves or the tracker ends.
 pub async fn run(tracker: &mut Tracker, colour: bool) -> io::Result<()> {

@@ -151,5 +151,5 @@ fn names_cannot_draw() {
         80,
         14,
     );
-    assert!(text.contains("a\\u{1b}[2Jb"), "{text}");
+    assert!(text.contains("a\\x1b[2Jb"), "{text}");
 }

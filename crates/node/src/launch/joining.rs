@@ -1,0 +1,99 @@
+//! How this machine becomes a member, or is one already.
+
+use tokio::sync::mpsc;
+
+use super::{Common, Group, own_name};
+use crate::addresses::NetAddress;
+use crate::api::{ErrorKind, Failure, Notice};
+use crate::clock::Clock;
+use crate::dial::{self, DialError, Expected};
+use crate::identity::{Identity, Membership};
+use crate::join::{self, Ticket};
+use crate::peer::rows;
+use crate::state::StateDir;
+use crate::tls::{self, MemberTls};
+
+/// Sees to it that this machine is a member of the group that was asked for.
+/// Says as well whether that was announced.
+pub(super) async fn join_group(
+    common: &Common,
+    state: &StateDir,
+    identity: &Identity,
+    remembered: Option<Membership>,
+    group: Group,
+    notices: &mpsc::Sender<Notice>,
+) -> Result<(Membership, bool), Failure> {
+    let ticket = match (group, &remembered) {
+        (Group::Remembered, Some(known)) => {
+            if is_good(known, &common.clock) {
+                return Ok((known.clone(), false));
+            }
+            Ticket::from(known)
+        }
+        (Group::Remembered, None) => {
+            return Err(Failure {
+                kind: ErrorKind::NotAMember,
+                message: "This machine is not a member of a group yet. Join one: thorp join"
+                    .to_owned(),
+            });
+        }
+        (Group::Invited(invite), _) => Ticket::from(invite),
+        (Group::Open(tracker), Some(known)) if is_good(known, &common.clock) => {
+            let membership = follow(tracker, known, state, identity, &common.clock).await?;
+            return Ok((membership, false));
+        }
+        (Group::Open(tracker), known) => Ticket {
+            ca: known.as_ref().map(|known| known.ca),
+            ..Ticket::open(vec![tracker])
+        },
+    };
+    for tracker in &ticket.trackers {
+        // Whoever does not read its notices misses some.
+        let _ = notices.try_send(rows::connecting(tracker));
+    }
+    let membership = join::join(&ticket, identity, Some(own_name(common)), &common.clock).await?;
+    membership.save(state)?;
+    Ok((membership, true))
+}
+
+/// Whether a certificate is believed now and for a while.
+fn is_good(membership: &Membership, clock: &Clock) -> bool {
+    tls::verify_member(&membership.certificate, membership.ca, clock.wall()).is_ok()
+}
+
+/// A member is told where its tracker is. That is remembered when it is true;
+/// a tracker of another group is none of ours.
+async fn follow(
+    tracker: NetAddress,
+    known: &Membership,
+    state: &StateDir,
+    identity: &Identity,
+    clock: &Clock,
+) -> Result<Membership, Failure> {
+    let moved = Membership {
+        trackers: vec![tracker.clone()],
+        ..known.clone()
+    };
+    if known.trackers == moved.trackers {
+        return Ok(moved);
+    }
+    let tls = MemberTls::new(identity, known, clock.clone())?;
+    let addresses = NetAddress::resolve(&moved.trackers)
+        .await
+        .unwrap_or_default();
+    match dial::dial(&addresses, Expected::Tracker, &tls, None).await {
+        Ok(_) => moved.save(state)?,
+        Err(DialError::Certificate { why, .. }) => {
+            return Err(Failure {
+                kind: ErrorKind::NotAMember,
+                message: format!(
+                    "{tracker} is not the tracker of the group that this machine is a member of: {why}. \
+                     To be in another group as well, use another state directory: --state DIR"
+                ),
+            });
+        }
+        // It may be away for a while. Trying goes on.
+        Err(_) => {}
+    }
+    Ok(moved)
+}

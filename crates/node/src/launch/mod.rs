@@ -1,0 +1,415 @@
+//! A node put together from its state directory: key, membership, share, port.
+//!
+//! ```text
+//! mod       a peer or a tracker that stays
+//! visit     a peer for the moment, where none is running
+//! joining   how this machine becomes a member
+//! office    a tracker's own: the group's CA, and who may ask it for invites
+//! failure   what a person is told when a part of it cannot be
+//! ```
+//!
+//! Owns the order in which things are put together. Each part is a module of
+//! its own.
+
+mod failure;
+mod joining;
+mod office;
+mod visit;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use thorp_wire::MemberName;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use crate::addresses::{self, ListenAddress, NetAddress, PEER_PORT, TRACKER_PORT};
+use crate::api::{Failure, Notice};
+use crate::clock::Clock;
+use crate::config::{self, Config, Setting};
+use crate::identity::{Identity, Membership};
+use crate::invite::Invite;
+use crate::join::{self, Ticket};
+use crate::listener::{Listen, ListenError, Listener, Running, Service};
+use crate::local::{self, Answering, LocalError};
+use crate::peer::{Peer, Role};
+use crate::share::{self, Share};
+use crate::state::StateDir;
+use crate::tls::MemberTls;
+use crate::tracker::Tracker;
+use crate::{peer, tracker};
+
+use failure::other;
+use joining::join_group;
+use office::Office;
+pub use office::{EMBEDDED, invite};
+pub use visit::ask;
+
+/// Members that have dialled and wait for the node.
+const INCOMING: usize = 256;
+/// How to get into a group.
+#[derive(Clone, Debug)]
+pub enum Group {
+    /// The one that the state directory remembers; without, a new one with a
+    /// tracker inside this peer.
+    Remembered,
+    /// The open group of this tracker.
+    Open(NetAddress),
+    /// The one that this invite is for.
+    Invited(Invite),
+}
+
+/// What every node is started with.
+#[derive(Clone, Debug)]
+pub struct Common {
+    /// The state directory.
+    pub state: PathBuf,
+    /// Settings that override `config.toml`, the last of a key counts.
+    pub settings: Vec<Setting>,
+    /// What to call this machine; its host name, if nothing is said.
+    pub name: Option<MemberName>,
+    /// Where to listen; at the role's own port everywhere, if nothing is said.
+    pub listen: Option<ListenAddress>,
+    /// What time it is.
+    pub clock: Clock,
+}
+
+/// A peer that runs in this process, perhaps with its group's tracker.
+pub struct RunningPeer {
+    /// The peer.
+    pub peer: Peer,
+    /// Where it listens.
+    pub listen: Option<SocketAddr>,
+    /// What to type on another machine, where this peer has made its own group.
+    pub door: Option<Door>,
+    tasks: Vec<JoinHandle<()>>,
+    tracker: Option<Tracker>,
+    held: Held,
+}
+
+/// A tracker that runs in this process.
+pub struct RunningTracker {
+    /// The tracker.
+    pub tracker: Tracker,
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// How others get in.
+    pub door: Door,
+    task: JoinHandle<()>,
+    held: Held,
+}
+
+/// How another machine gets into the group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Door {
+    /// The tracker's addresses, as others see them, the best first.
+    pub trackers: Vec<SocketAddr>,
+    /// Whether an address is enough.
+    pub open: bool,
+    /// An invite for one machine, where an address is not enough and one was made.
+    pub invite: Option<String>,
+}
+
+/// What must stay for as long as the node runs.
+#[derive(Default)]
+struct Held {
+    states: Vec<Arc<StateDir>>,
+    port: Option<Running>,
+    sockets: Vec<Answering>,
+}
+
+impl RunningPeer {
+    /// Says goodbye to everybody, and waits until that is said.
+    pub async fn stop(self, reason: &str) {
+        self.peer.stop(reason).await;
+        if let Some(tracker) = &self.tracker {
+            tracker.stop(reason).await;
+        }
+        self.ended().await;
+    }
+
+    /// Waits until somebody else has stopped it.
+    pub async fn ended(self) {
+        let Self {
+            tasks,
+            held,
+            tracker,
+            ..
+        } = self;
+        let mut tasks = tasks.into_iter();
+        if let Some(peer) = tasks.next() {
+            // The peer is what was asked for; without it the tracker goes too.
+            let _ = peer.await;
+        }
+        if let Some(tracker) = tracker {
+            tracker.stop("its peer has stopped").await;
+        }
+        for task in tasks {
+            let _ = task.await;
+        }
+        drop(held);
+    }
+}
+
+impl RunningTracker {
+    /// Says goodbye to everybody, and waits until that is said.
+    pub async fn stop(self, reason: &str) {
+        self.tracker.stop(reason).await;
+        self.ended().await;
+    }
+
+    /// Waits until somebody else has stopped it.
+    pub async fn ended(self) {
+        let Self { task, held, .. } = self;
+        // A task that was cancelled has ended too.
+        let _ = task.await;
+        drop(held);
+    }
+}
+
+/// Starts a peer that shares a directory.
+pub async fn share(
+    common: Common,
+    dir: &Path,
+    options: share::Options,
+    group: Group,
+    notices: mpsc::Sender<Notice>,
+) -> Result<RunningPeer, Failure> {
+    let config = settings(&common)?;
+    // Before anything is joined or made: a wrong directory is the usual mistake.
+    let options = share::Options {
+        hidden: options.hidden || config.share_hidden,
+        ..options
+    };
+    let (share, changes) = Share::open(dir, options).map_err(Failure::from)?;
+    let state = Arc::new(StateDir::open(&common.state)?);
+    let identity = Identity::load_or_create(&state)?;
+    let remembered = Membership::load(&state, &identity)?;
+    let mut held = Held::default();
+    held.states.push(Arc::clone(&state));
+    if matches!(group, Group::Remembered)
+        && let Some(office) = own_office(&common, remembered.as_ref())?
+    {
+        let offered = (share, changes);
+        return share_with_tracker(common, config, identity, office, offered, held, notices).await;
+    }
+    let (membership, announced) =
+        join_group(&common, &state, &identity, remembered, group, &notices).await?;
+    let listener = listener(&common, Listen::PortOrNext(PEER_PORT)).await?;
+    let listen = listener.address();
+    let tls = MemberTls::new(&identity, &membership, common.clock.clone())?;
+    let (sink, incoming) = mpsc::channel(INCOMING);
+    held.port = Some(listener.serve(vec![Service {
+        tls: tls.clone(),
+        join: None,
+        sink,
+    }]));
+    let setup = peer::Setup {
+        tls,
+        trackers: membership.trackers,
+        config,
+        clock: common.clock,
+        role: Role::Sharing {
+            share,
+            changes,
+            listen,
+            incoming,
+        },
+        announced,
+    };
+    let (peer, task) = Peer::start(setup, notices);
+    held.sockets.push(answer_for(&state, &peer)?);
+    Ok(RunningPeer {
+        peer,
+        listen: Some(listen),
+        door: None,
+        tasks: vec![task],
+        tracker: None,
+        held,
+    })
+}
+
+/// A peer and the tracker of its own group: one process, one port.
+async fn share_with_tracker(
+    common: Common,
+    config: Config,
+    identity: Identity,
+    office: Office,
+    (share, changes): (Share, mpsc::Receiver<share::ShareEvent>),
+    mut held: Held,
+    notices: mpsc::Sender<Notice>,
+) -> Result<RunningPeer, Failure> {
+    let name = own_name(&common);
+    let listener = listener(&common, Listen::PortOrNext(TRACKER_PORT)).await?;
+    let listen = listener.address();
+    let now = common.clock.wall();
+    let membership = Membership {
+        certificate: office
+            .authority
+            .local_certificate(&identity, &name, now)
+            .map_err(other)?,
+        ca: office.authority.ca(),
+        trackers: vec![NetAddress::Ip(nearby(listen))],
+    };
+    let state = held.states[0].clone();
+    membership.save(&state)?;
+    let tls = MemberTls::new(&identity, &membership, common.clock.clone())?;
+    let (peer_sink, peer_incoming) = mpsc::channel(INCOMING);
+    let (tracker_service, tracker_incoming) = office.service(&common.clock)?;
+    let peer_service = Service {
+        tls: tls.clone(),
+        join: None,
+        sink: peer_sink,
+    };
+    held.port = Some(listener.serve(vec![tracker_service, peer_service]));
+    let open = office.authority.is_open();
+    let setup = tracker::Setup {
+        tls: office.tls.clone(),
+        config: config.clone(),
+        clock: common.clock.clone(),
+        listen,
+        incoming: tracker_incoming,
+        open,
+    };
+    let (tracker, tracker_task) = Tracker::start(setup, notices.clone());
+    let setup = peer::Setup {
+        tls,
+        trackers: membership.trackers,
+        config,
+        clock: common.clock.clone(),
+        role: Role::Sharing {
+            share,
+            changes,
+            listen,
+            incoming: peer_incoming,
+        },
+        announced: true,
+    };
+    let (peer, peer_task) = Peer::start(setup, notices);
+    let invite = if open {
+        None
+    } else {
+        Some(office.invite(1, INVITE_VALIDITY, listen, &common.clock)?)
+    };
+    held.sockets.push(answer_for(&state, &peer)?);
+    held.sockets
+        .push(office.answer(&tracker, listen, &common.clock)?);
+    held.states.push(office.state);
+    Ok(RunningPeer {
+        peer,
+        listen: Some(listen),
+        door: Some(Door {
+            trackers: addresses::own(listen),
+            open,
+            invite,
+        }),
+        tasks: vec![peer_task, tracker_task],
+        tracker: Some(tracker),
+        held,
+    })
+}
+
+/// How long an invite is good for unless somebody says otherwise.
+pub const INVITE_VALIDITY: Duration = Duration::from_hours(24);
+
+/// Starts a tracker alone. With `open`, whoever asks is let in from now on.
+pub async fn tracker(
+    common: Common,
+    open: bool,
+    notices: mpsc::Sender<Notice>,
+) -> Result<RunningTracker, Failure> {
+    let config = settings(&common)?;
+    let name = own_name(&common);
+    let office = Office::open(common.state.clone(), &name, &common.clock)?;
+    if open {
+        office.authority.set_open(true).map_err(other)?;
+    }
+    let open = office.authority.is_open();
+    let listener = listener(&common, Listen::Port(TRACKER_PORT)).await?;
+    let listen = listener.address();
+    let (service, incoming) = office.service(&common.clock)?;
+    let port = listener.serve(vec![service]);
+    let setup = tracker::Setup {
+        tls: office.tls.clone(),
+        config,
+        clock: common.clock.clone(),
+        listen,
+        incoming,
+        open,
+    };
+    let (tracker, task) = Tracker::start(setup, notices);
+    let socket = office.answer(&tracker, listen, &common.clock)?;
+    Ok(RunningTracker {
+        tracker,
+        listen,
+        door: Door {
+            trackers: addresses::own(listen),
+            open,
+            invite: None,
+        },
+        task,
+        held: Held {
+            states: vec![office.state],
+            port: Some(port),
+            sockets: vec![socket],
+        },
+    })
+}
+
+/// Becomes a member by an invite. Says as whom.
+pub async fn join(common: Common, invite: Invite) -> Result<MemberName, Failure> {
+    let state = StateDir::open(&common.state)?;
+    let identity = Identity::load_or_create(&state)?;
+    let wanted = Some(own_name(&common));
+    let membership = join::join(&Ticket::from(invite), &identity, wanted, &common.clock).await?;
+    membership.save(&state)?;
+    let member = membership.member();
+    Ok(member
+        .and_then(|member| member.name)
+        .unwrap_or_else(|| own_name(&common)))
+}
+
+/// The tracker inside this peer: where the group is its own, or there is none yet.
+fn own_office(common: &Common, remembered: Option<&Membership>) -> Result<Option<Office>, Failure> {
+    let path = common.state.join(EMBEDDED);
+    if remembered.is_some() && !path.exists() {
+        return Ok(None);
+    }
+    let office = Office::open(path, &own_name(common), &common.clock)?;
+    let is_own = remembered.is_none_or(|group| group.ca == office.authority.ca());
+    Ok(is_own.then_some(office))
+}
+
+fn answer_for(state: &StateDir, peer: &Peer) -> Result<Answering, LocalError> {
+    let peer = peer.clone();
+    local::answer(state.path(), move |command| peer.command(command))
+}
+
+fn settings(common: &Common) -> Result<Config, Failure> {
+    let mut config = Config::load(&common.state.join(config::FILE))?;
+    common
+        .settings
+        .iter()
+        .for_each(|setting| config.set(setting));
+    Ok(config)
+}
+
+/// Listens where it was asked to, or else where `usual` says.
+async fn listener(common: &Common, usual: Listen) -> Result<Listener, ListenError> {
+    Listener::bind(common.listen.map_or(usual, |asked| usual.unless(asked))).await
+}
+
+fn own_name(common: &Common) -> MemberName {
+    let host = || MemberName::nearest(&gethostname::gethostname().to_string_lossy());
+    common.name.clone().unwrap_or_else(host)
+}
+
+/// Where this machine itself reaches what listens there.
+fn nearby(listen: SocketAddr) -> SocketAddr {
+    match listen.ip() {
+        ip if !ip.is_unspecified() => listen,
+        _ => SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), listen.port()),
+    }
+}

@@ -1,0 +1,135 @@
+//! A peer for the moment: it joins, does what was asked, and leaves.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use super::joining::join_group;
+use super::{Common, Group, Held, RunningPeer, settings};
+use crate::addresses::NetAddress;
+use crate::api::{Command, ErrorKind, Event, Failure};
+use crate::identity::{Identity, Membership};
+use crate::local;
+use crate::peer::{self, Peer, Role};
+use crate::state::{StateDir, StateError};
+use crate::store::Store;
+use crate::tls::MemberTls;
+
+/// How long to wait for a state directory that another process is about to leave.
+const STATE_WITHIN: Duration = Duration::from_secs(10);
+
+/// Sends a command to the node that runs on the state directory. With none
+/// running, joins for the moment, and puts what is fetched into `directory`.
+pub async fn ask(
+    common: Common,
+    tracker: Option<NetAddress>,
+    directory: &Path,
+    command: Command,
+) -> Result<mpsc::Receiver<Event>, Failure> {
+    let state = match running_or_state(&common.state, &command).await? {
+        Ok(events) => return Ok(events),
+        Err(state) => Arc::new(state),
+    };
+    if matches!(
+        command,
+        Command::Neighbours | Command::Status | Command::Stop | Command::Invite { .. }
+    ) {
+        return Err(Failure {
+            kind: ErrorKind::Other,
+            message: format!(
+                "No peer is running on the state directory {}. Start one: thorp share",
+                common.state.display()
+            ),
+        });
+    }
+    let visitor = visit(common, state, tracker, directory).await?;
+    let mut answer = visitor.peer.command(command);
+    let (events, receiver) = mpsc::channel(256);
+    tokio::spawn(async move {
+        while let Some(event) = answer.recv().await {
+            let last = matches!(event, Event::Done(_) | Event::Error(_));
+            if last {
+                // The goodbye first: once the last word is out, the program ends.
+                visitor.stop("its visit is over").await;
+                let _ = events.send(event).await;
+                return;
+            }
+            if events.send(event).await.is_err() {
+                break;
+            }
+        }
+        visitor.stop("its visit is over").await;
+    });
+    Ok(receiver)
+}
+
+/// The answer of the node that runs on a state directory, or else the directory.
+async fn running_or_state(
+    path: &Path,
+    command: &Command,
+) -> Result<Result<mpsc::Receiver<Event>, StateDir>, Failure> {
+    let deadline = tokio::time::Instant::now() + STATE_WITHIN;
+    loop {
+        if let Some(events) = local::ask(path, command).await {
+            return Ok(Ok(events));
+        }
+        match StateDir::open(path) {
+            Ok(state) => return Ok(Err(state)),
+            // A node that is starting or stopping, or another visitor.
+            Err(StateError::InUse { .. }) if tokio::time::Instant::now() < deadline => {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+async fn visit(
+    common: Common,
+    state: Arc<StateDir>,
+    tracker: Option<NetAddress>,
+    directory: &Path,
+) -> Result<RunningPeer, Failure> {
+    let config = settings(&common)?;
+    let identity = Identity::load_or_create(&state)?;
+    let remembered = Membership::load(&state, &identity)?;
+    let group = match tracker {
+        Some(tracker) => Group::Open(tracker),
+        None if remembered.is_some() => Group::Remembered,
+        None => {
+            return Err(Failure {
+                kind: ErrorKind::NotAMember,
+                message: "This machine is not a member of a group yet. Join one with an invite: thorp join; \
+                          or, where the group is open, name its tracker: --tracker ADDR"
+                    .to_owned(),
+            });
+        }
+    };
+    // A visitor's user waits for an answer and is told nothing else.
+    let (notices, _) = mpsc::channel(1);
+    let (membership, announced) =
+        join_group(&common, &state, &identity, remembered, group, &notices).await?;
+    let setup = peer::Setup {
+        tls: MemberTls::new(&identity, &membership, common.clock.clone())?,
+        trackers: membership.trackers,
+        config,
+        clock: common.clock,
+        role: Role::Visiting(Arc::new(Store::open(directory)?)),
+        announced,
+    };
+    let (peer, task) = Peer::start(setup, notices);
+    let held = Held {
+        states: vec![state],
+        ..Held::default()
+    };
+    Ok(RunningPeer {
+        peer,
+        listen: None,
+        door: None,
+        tasks: vec![task],
+        tracker: None,
+        held,
+    })
+}

@@ -1,0 +1,21 @@
+//! Several nodes in one process, on loopback, through the public interface.
+//!
+//! ```text
+//! support   a village to test with: its tracker, its peers, and waiting for things
+//! mallory   a member that says whatever a test wants it to say
+//!
+//! works     what people do, and what they get
+//! counting  how many messages it takes
+//! bad       members that lie, flood, stall or talk nonsense
+//! comings   starting, stopping, being killed, falling silent
+//! ```
+//!
+//! Nothing here sleeps: everything waited for is an event, with a deadline that
+//! is far beyond what it takes.
+
+mod bad;
+mod comings;
+mod counting;
+mod mallory;
+mod support;
+mod works;

@@ -1,0 +1,407 @@
+//! A village to test with.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use thorp_node::addresses::NetAddress;
+use thorp_node::api::{
+    Command, Done, ErrorKind, Event, Failure, Fetched, FileRow, Get, Notice, PeerRow, PeerView,
+    Status, TrackerView,
+};
+use thorp_node::clock::Clock;
+use thorp_node::config::Setting;
+use thorp_node::launch::{self, Common, Group, RunningPeer, RunningTracker};
+use thorp_node::share;
+use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
+
+/// Far beyond what anything here takes, even on a machine that is busy.
+pub const DEADLINE: Duration = Duration::from_mins(1);
+
+/// Waits for something that has to happen.
+pub async fn within<T>(what: &str, event: impl Future<Output = T>) -> T {
+    let came = timeout(DEADLINE, event).await;
+    came.unwrap_or_else(|_| panic!("waited for {what} in vain"))
+}
+
+/// An open group with its tracker.
+pub struct Village {
+    dir: TempDir,
+    pub tracker: RunningTracker,
+    pub notices: mpsc::Receiver<Notice>,
+}
+
+/// A peer of it.
+pub struct Villager {
+    pub running: RunningPeer,
+    /// The directory it shares.
+    pub dir: PathBuf,
+    pub notices: mpsc::Receiver<Notice>,
+}
+
+impl Village {
+    pub async fn new() -> Self {
+        Self::with(&[]).await
+    }
+
+    /// With these settings of the tracker.
+    pub async fn with(settings: &[(&str, &str)]) -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (notices, received) = mpsc::channel(1024);
+        let common = common(dir.path(), "hall", settings);
+        let tracker = launch::tracker(common, true, notices)
+            .await
+            .expect("a tracker");
+        Self {
+            dir,
+            tracker,
+            notices: received,
+        }
+    }
+
+    /// Stops the tracker; one that nobody knows takes its place here.
+    pub async fn lose_tracker(&mut self) {
+        let (notices, _) = mpsc::channel(1);
+        let nobody = launch::tracker(self.common("nobody", &[]), true, notices).await;
+        let tracker = std::mem::replace(&mut self.tracker, nobody.expect("starts"));
+        within("the tracker to stop", tracker.stop("the test says so")).await;
+    }
+
+    /// A directory for a test's own use.
+    pub fn dir(&self, name: &str) -> PathBuf {
+        let path = self.dir.path().join(name);
+        fs::create_dir_all(&path).expect("a directory");
+        path
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.tracker.listen
+    }
+
+    pub fn common(&self, name: &str, settings: &[(&str, &str)]) -> Common {
+        common(self.dir.path(), name, settings)
+    }
+
+    /// Where a peer of this name keeps its files.
+    pub fn share_of(&self, name: &str) -> PathBuf {
+        self.dir(&format!("{name}-share"))
+    }
+
+    /// Starts a peer, and waits until the tracker lists all its files, hashed.
+    pub async fn peer(&self, name: &str, files: &[(&str, &[u8])]) -> Villager {
+        let dir = self.share_of(name);
+        for (file, bytes) in files {
+            write(&dir, file, bytes);
+        }
+        let villager = self.peer_with(name, &[], share::Options::default()).await;
+        villager.settled(files_in(&dir).len()).await;
+        self.lists(name, files_in(&dir).len()).await;
+        villager
+    }
+
+    /// Starts a peer, and waits for nothing.
+    pub async fn peer_with(
+        &self,
+        name: &str,
+        settings: &[(&str, &str)],
+        options: share::Options,
+    ) -> Villager {
+        let group = Group::Open(NetAddress::Ip(self.address()));
+        start(
+            self.common(name, settings),
+            &self.share_of(name),
+            options,
+            group,
+        )
+        .await
+    }
+
+    /// Waits until the tracker lists so many files of a peer.
+    pub async fn lists(&self, name: &str, files: usize) {
+        let what = format!("the tracker to list {files} files of {name}");
+        self.sees(&what, |view| {
+            let row = view
+                .peers
+                .iter()
+                .find(|peer| peer.name.as_deref() == Some(name));
+            row.is_some_and(|row| row.files_total == files as u64)
+        })
+        .await;
+    }
+
+    /// Waits until the tracker does not list a peer.
+    pub async fn forgets(&self, name: &str) {
+        self.sees(&format!("the tracker to forget {name}"), |view| {
+            view.peers
+                .iter()
+                .all(|peer| peer.name.as_deref() != Some(name))
+        })
+        .await;
+    }
+
+    pub async fn sees(&self, what: &str, is_so: impl Fn(&TrackerView) -> bool) {
+        view(&self.tracker.tracker.view(), what, is_so).await;
+    }
+
+    /// A command where no peer runs on that state directory.
+    pub async fn visit(&self, name: &str, dir: &Path, command: Command) -> Answer {
+        let tracker = Some(NetAddress::Ip(self.address()));
+        let asked = launch::ask(self.common(name, &[]), tracker, dir, command);
+        let events = within("a visitor to get in", asked).await;
+        answer(events.expect("gets in")).await
+    }
+}
+
+impl Villager {
+    /// Waits until so many files are listed and all are hashed.
+    pub async fn settled(&self, files: usize) {
+        let what = format!("{} to hash {files} files", self.dir.display());
+        self.sees(&what, |view| {
+            view.files == files as u64 && view.unhashed == 0
+        })
+        .await;
+    }
+
+    pub async fn sees(&self, what: &str, is_so: impl Fn(&PeerView) -> bool) {
+        view(&self.running.peer.view(), what, is_so).await;
+    }
+
+    pub async fn has_neighbour(&self, name: &str) {
+        self.sees(&format!("{name} to be a neighbour"), |view| {
+            view.neighbours
+                .iter()
+                .any(|row| row.member.name.as_deref() == Some(name))
+        })
+        .await;
+    }
+
+    pub async fn ask(&self, command: Command) -> Answer {
+        answer(self.running.peer.command(command)).await
+    }
+
+    pub async fn get(&self, get: Get) -> Answer {
+        self.ask(Command::Get(get)).await
+    }
+
+    pub async fn get_name(&self, name: &str) -> Answer {
+        self.get(named(name)).await
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.running.listen.expect("it listens")
+    }
+
+    pub async fn stop(self) {
+        within("a peer to stop", self.running.stop("the test is over")).await;
+    }
+
+    /// Waits for a notice that contains these words.
+    pub async fn hears(&mut self, words: &str) {
+        hears(&mut self.notices, words).await;
+    }
+}
+
+pub async fn hears(notices: &mut mpsc::Receiver<Notice>, words: &str) {
+    let heard = async {
+        while let Some(notice) = notices.recv().await {
+            if format!("{notice:?}").contains(words) {
+                return;
+            }
+        }
+        panic!("no notice of {words}");
+    };
+    within(&format!("a notice of {words}"), heard).await;
+}
+
+pub fn common(dir: &Path, name: &str, settings: &[(&str, &str)]) -> Common {
+    let setting =
+        |(key, value): &(&str, &str)| Setting::new(key, value, "the test").expect("a setting");
+    Common {
+        state: dir.join(format!("{name}-state")),
+        settings: settings.iter().map(setting).collect(),
+        name: Some(name.parse().expect("a name")),
+        listen: Some("127.0.0.1:0".parse().expect("an address")),
+        clock: Clock::system(),
+    }
+}
+
+pub async fn start(common: Common, dir: &Path, options: share::Options, group: Group) -> Villager {
+    let (notices, received) = mpsc::channel(1024);
+    let running = launch::share(common, dir, options, group, notices).await;
+    Villager {
+        running: running.expect("starts"),
+        dir: dir.to_owned(),
+        notices: received,
+    }
+}
+
+async fn view<T: std::fmt::Debug>(
+    view: &watch::Receiver<Arc<T>>,
+    what: &str,
+    is_so: impl Fn(&T) -> bool,
+) {
+    let mut view = view.clone();
+    let seen = timeout(DEADLINE, view.wait_for(|view| is_so(view)))
+        .await
+        .map(|seen| seen.is_ok());
+    if seen != Ok(true) {
+        let text = format!("{:?}", view.borrow());
+        panic!(
+            "waited for {what} in vain; at last: {}",
+            text.chars().take(2000).collect::<String>()
+        );
+    }
+}
+
+/// All that came in answer to a command.
+#[derive(Debug)]
+pub struct Answer {
+    pub events: Vec<Event>,
+    pub end: Result<Done, Failure>,
+}
+
+pub async fn answer(mut events: mpsc::Receiver<Event>) -> Answer {
+    let mut before = Vec::new();
+    let collected = async {
+        loop {
+            match events.recv().await.expect("every answer has an end") {
+                Event::Done(done) => return Ok(done),
+                Event::Error(failure) => return Err(failure),
+                event => before.push(event),
+            }
+        }
+    };
+    let end = within("the end of an answer", collected).await;
+    Answer {
+        events: before,
+        end,
+    }
+}
+
+impl Answer {
+    #[track_caller]
+    pub fn done(self) -> Self {
+        assert!(self.end.is_ok(), "{:?} after {:?}", self.end, self.events);
+        self
+    }
+
+    #[track_caller]
+    pub fn failed(&self, kind: ErrorKind) -> &Failure {
+        match &self.end {
+            Err(failure) if failure.kind == kind => failure,
+            other => panic!("{other:?} after {:?}", self.events),
+        }
+    }
+
+    pub fn fetched(&self) -> Vec<&Fetched> {
+        let fetched = self.events.iter().filter_map(|event| match event {
+            Event::Fetched(fetched) => Some(fetched),
+            _ => None,
+        });
+        fetched.collect()
+    }
+
+    #[track_caller]
+    pub fn only_fetched(&self) -> &Fetched {
+        assert!(self.end.is_ok(), "{:?} after {:?}", self.end, self.events);
+        let fetched = self.fetched();
+        assert_eq!(fetched.len(), 1, "{fetched:?}");
+        fetched[0]
+    }
+
+    pub fn files(&self) -> Vec<&FileRow> {
+        let files = self.events.iter().filter_map(|event| match event {
+            Event::File(file) => Some(file),
+            _ => None,
+        });
+        files.collect()
+    }
+
+    pub fn peers(&self) -> Vec<&PeerRow> {
+        let peers = self.events.iter().filter_map(|event| match event {
+            Event::Peer(peer) => Some(peer),
+            _ => None,
+        });
+        peers.collect()
+    }
+
+    #[track_caller]
+    pub fn choice(&self) -> &[FileRow] {
+        let found = self.events.iter().find_map(|event| match event {
+            Event::Choice { variants, .. } => Some(variants),
+            _ => None,
+        });
+        found.unwrap_or_else(|| panic!("no choice in {self:?}"))
+    }
+
+    #[track_caller]
+    pub fn status(&self) -> &Status {
+        match &self.events[..] {
+            [Event::Status(status)] => status,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+pub fn named(name: &str) -> Get {
+    Get {
+        names: vec![name.to_owned()],
+        ..Get::default()
+    }
+}
+
+/// Bytes that look like no others.
+pub fn bytes(seed: u64, length: usize) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()
+    };
+    let mut bytes = Vec::with_capacity(length + 8);
+    while bytes.len() < length {
+        bytes.extend(next());
+    }
+    bytes.truncate(length);
+    bytes
+}
+
+pub fn write(dir: &Path, name: &str, bytes: &[u8]) {
+    let path = dir.join(name);
+    fs::create_dir_all(path.parent().expect("is in a folder")).expect("a folder");
+    fs::write(path, bytes).expect("writes");
+}
+
+pub fn read(dir: &Path, name: &str) -> Vec<u8> {
+    fs::read(dir.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+/// Every file beneath a directory, hidden and temporary ones too.
+pub fn files_in(dir: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    let mut folders = vec![dir.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).expect("lists") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let name = path
+                .strip_prefix(dir)
+                .expect("is beneath")
+                .to_str()
+                .expect("is text")
+                .to_owned();
+            files.insert(name, fs::read(&path).expect("reads"));
+        }
+    }
+    files
+}

@@ -1,0 +1,231 @@
+//! `thorp demo`: a whole village on loopback, told step by step.
+//!
+//! ```text
+//! village   tracker and peers: real nodes, each peer a machine of its own
+//! telling   what is told of a step, for people and for scripts
+//! ```
+//!
+//! Owns the script. Nothing is staged: each step does something, waits until
+//! everybody knows, and tells what came of it.
+
+mod telling;
+mod village;
+
+use std::io;
+use std::time::Instant;
+
+use thorp_node::api::{Done, ErrorKind, Event, Failure};
+
+use super::Context;
+use crate::exit::{Exit, Result, failure};
+use crate::signals::Signals;
+use crate::{units, words};
+
+use telling::{Cut, Played, Step, Teller};
+use village::{Got, Village};
+
+const PEER_1: &str = "127.0.0.138";
+const PEER_2: &str = "127.0.0.139";
+const PEER_3: &str = "127.0.0.137";
+
+/// What the List of Peers is to show: address, files, neighbours.
+pub type Rows<'a> = &'a [(&'a str, &'a [&'a str], &'a [&'a str])];
+
+pub async fn run(context: &Context) -> Result {
+    let mut signals = Signals::listen()?;
+    let mut teller = Teller::new(io::stdout(), context.global.json);
+    // Whatever ends the play drops the village.
+    let played = tokio::select! {
+        played = play(context, &mut teller) => played,
+        () = signals.next() => Err(Cut::Short(interrupted())),
+    };
+    match played {
+        // Whoever stops reading has seen enough.
+        Ok(()) | Err(Cut::Unheard) => Ok(Exit::DONE),
+        Err(Cut::Short(failure)) => Err(failure),
+    }
+}
+
+async fn play(context: &Context, teller: &mut Teller<impl io::Write>) -> Played {
+    let begun = Instant::now();
+    let mut village = Village::found(&context.settings).await?;
+    settle(&mut village, teller).await?;
+    fetch(&mut village, teller).await?;
+    part(&mut village, teller).await?;
+    let finds = village.finds().await?;
+    let done = Event::Done(Done {
+        count: teller.steps(),
+        bytes: village.bytes,
+        ms: begun.elapsed().as_secs_f64() * 1000.0,
+    });
+    let end = format!(
+        "That was the village: {} fetched, and the tracker was asked {}. It is taken down now, \
+         and nothing is left of it.\n\
+         Your own: thorp share DIR",
+        units::count(village.files, "file"),
+        match finds {
+            1 => "once".to_owned(),
+            n => format!("{n} times"),
+        }
+    );
+    teller.end(&end, &done)
+}
+
+/// Everybody arrives, and the first file travels.
+async fn settle(village: &mut Village, teller: &mut Teller<impl io::Write>) -> Played {
+    teller.open(
+        "A village on this machine: a tracker and three peers. They are real ones, and each has \
+         a loopback address of its own.",
+    )?;
+    let mut step =
+        Step::new("The tracker starts. Its group is open: an address is enough to join.");
+    step.says(words::listening(&village.place()));
+    step.says(words::WAITING.into());
+    teller.tell(step)?;
+
+    let mut step = Step::new(
+        "Peer 1 shares 1.txt, 2.txt and client. It joins by typing the tracker's address.",
+    );
+    step.notices(
+        &village
+            .join(PEER_1, "peer-1", &["1.txt", "2.txt", "client"])
+            .await?,
+    );
+    teller.tell(step)?;
+
+    let mut step = Step::new("Peer 2 shares 3.txt, 4.txt and client, and joins as well.");
+    step.notices(
+        &village
+            .join(PEER_2, "peer-2", &["3.txt", "4.txt", "client"])
+            .await?,
+    );
+    step.tables(
+        village
+            .until_tables(&[
+                (PEER_1, &["1.txt", "2.txt", "client"], &[]),
+                (PEER_2, &["3.txt", "4.txt", "client"], &[]),
+            ])
+            .await?,
+    );
+    teller.tell(step)?;
+
+    let mut step = Step::new("Peer 1 asks for 3.txt. It knows nobody yet.");
+    step.got(village.get(PEER_1, "3.txt").await?);
+    step.adds("Who fetches from somebody becomes a neighbour: from now on they tell each other what they have.");
+    step.tables(
+        village
+            .until_tables(&[
+                (PEER_1, &["1.txt", "2.txt", "3.txt", "client"], &[PEER_2]),
+                (PEER_2, &["3.txt", "4.txt", "client"], &[PEER_1]),
+            ])
+            .await?,
+    );
+    teller.tell(step)
+}
+
+/// A third peer comes; neighbours answer, and the tracker is spared.
+async fn fetch(village: &mut Village, teller: &mut Teller<impl io::Write>) -> Played {
+    let mut step = Step::new("Peer 3 shares 5.txt, 6.txt and client, and joins.");
+    step.notices(
+        &village
+            .join(PEER_3, "peer-3", &["5.txt", "6.txt", "client"])
+            .await?,
+    );
+    teller.tell(step)?;
+
+    let mut step = Step::new("Peer 3 asks for 2.txt. It has no neighbours.");
+    step.got(village.get(PEER_3, "2.txt").await?);
+    // Peer 1 is to know all that peer 3 has before it asks.
+    village.until_knows(PEER_1, PEER_3, 4).await?;
+    teller.tell(step)?;
+
+    let mut step =
+        Step::new("Peer 1 asks for 5.txt. Its neighbour peer 3 has told it what it has.");
+    step.got(village.get(PEER_1, "5.txt").await?);
+    teller.tell(step)?;
+
+    let mut step =
+        Step::new("Peer 2 asks for 6.txt. Its only neighbour, peer 1, does not have it.");
+    step.got(village.get(PEER_2, "6.txt").await?);
+    step.tables(
+        village
+            .until_tables(&[
+                (
+                    PEER_3,
+                    &["2.txt", "5.txt", "6.txt", "client"],
+                    &[PEER_1, PEER_2],
+                ),
+                (
+                    PEER_1,
+                    &["1.txt", "2.txt", "3.txt", "5.txt", "client"],
+                    &[PEER_3, PEER_2],
+                ),
+                (
+                    PEER_2,
+                    &["3.txt", "4.txt", "6.txt", "client"],
+                    &[PEER_3, PEER_1],
+                ),
+            ])
+            .await?,
+    );
+    teller.tell(step)?;
+
+    let mut step = Step::new(
+        "Peer 2 asks for 3.txt, a name that it has. Nothing is sent, nothing is overwritten.",
+    );
+    step.got(village.get(PEER_2, "3.txt").await?);
+    teller.tell(step)?;
+
+    let mut step = Step::new("Peer 2 asks for 7.txt, a name that nobody has.");
+    step.got(village.get(PEER_2, "7.txt").await?);
+    teller.tell(step)
+}
+
+/// One leaves with a goodbye, one without, and comes back.
+async fn part(village: &mut Village, teller: &mut Teller<impl io::Write>) -> Played {
+    let gone = Instant::now();
+    village.leave(PEER_1).await?;
+    village.until_gone(PEER_1, &[PEER_2, PEER_3]).await?;
+    let mut step = Step::new("Peer 1 leaves, and says goodbye.");
+    step.adds(&format!("{} later nobody lists it any more.", since(gone)));
+    teller.tell(step)?;
+
+    let gone = Instant::now();
+    village.peer(PEER_2)?.freeze();
+    village.until_gone(PEER_2, &[PEER_3]).await?;
+    let mut step = Step::new(
+        "Peer 2 is cut off: it stands still in the middle of everything, its connections open, \
+         and says nothing at all.",
+    );
+    step.adds(&format!(
+        "After three silent intervals (here half a second each) the tracker and peer 3 have \
+         forgotten it: {}.",
+        since(gone)
+    ));
+    step.tables(
+        village
+            .until_tables(&[(PEER_3, &["2.txt", "5.txt", "6.txt", "client"], &[])])
+            .await?,
+    );
+    teller.tell(step)?;
+
+    let back = Instant::now();
+    village.peer(PEER_2)?.thaw();
+    let mut step = Step::new("Peer 2 is awake again. Nobody types anything.");
+    step.tables(village.until_back(PEER_2, 4).await?);
+    step.adds(&format!(
+        "{} later it is there, with its files.",
+        since(back)
+    ));
+    teller.tell(step)
+}
+
+/// A person did not want to wait.
+fn interrupted() -> Failure {
+    let why = "interrupted: the village is taken down, nothing is left of it";
+    failure(ErrorKind::Unfinished, why)
+}
+
+fn since(moment: Instant) -> String {
+    units::duration(moment.elapsed().as_secs_f64() * 1000.0)
+}

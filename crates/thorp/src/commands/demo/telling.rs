@@ -1,0 +1,278 @@
+//! What is told of a step: a paragraph for people, an object for scripts.
+
+use std::fmt::Write as _;
+use std::io::Write;
+
+use serde::Serialize;
+use thorp_node::api::{AnswerSource, ErrorKind, Event, Failure, Fetched, Notice, TrackerView};
+
+use super::Got;
+use crate::exit::{Result, failure};
+use crate::out::{self, Flow};
+use crate::{answer, lines, listing, table};
+
+/// Columns of a paragraph.
+const WIDTH: usize = 80;
+const INDENT: &str = "    ";
+
+/// One step. Its fields are part of the interface (`docs/json.md`).
+#[derive(Debug, Serialize)]
+pub struct Step {
+    event: &'static str,
+    number: u64,
+    what: String,
+    /// Lines as the program itself shows them.
+    says: Vec<String>,
+    /// How that came about.
+    because: Option<String>,
+    fetched: Option<Fetched>,
+    error: Option<Failure>,
+    tables: Option<TrackerView>,
+}
+
+/// A step, told.
+pub type Played = std::result::Result<(), Cut>;
+
+/// Why the rest is not told.
+#[derive(Debug)]
+pub enum Cut {
+    /// Nobody reads any more.
+    Unheard,
+    /// Something went wrong.
+    Short(Failure),
+}
+
+impl From<Failure> for Cut {
+    fn from(failure: Failure) -> Self {
+        Self::Short(failure)
+    }
+}
+
+impl Step {
+    /// Something happens.
+    pub fn new(what: &str) -> Self {
+        Self {
+            event: "step",
+            number: 0,
+            what: what.to_owned(),
+            says: Vec::new(),
+            because: None,
+            fetched: None,
+            error: None,
+            tables: None,
+        }
+    }
+
+    /// A line that a node shows.
+    pub fn says(&mut self, line: String) {
+        self.says.push(line);
+    }
+
+    /// What a node tells its user.
+    pub fn notices(&mut self, notices: &[Notice]) {
+        self.says.extend(notices.iter().map(lines::notice));
+    }
+
+    /// What came of asking for a file, and who was asked.
+    pub fn got(&mut self, got: Got) {
+        match got {
+            Ok(fetched) => {
+                self.says(answer::arrival(&fetched));
+                self.because = Some(who_was_asked(&fetched));
+                self.fetched = Some(fetched);
+            }
+            Err(failure) => {
+                self.says(failure.message.clone());
+                self.error = Some(failure);
+            }
+        }
+    }
+
+    /// A remark at the end.
+    pub fn adds(&mut self, text: &str) {
+        let because = self.because.get_or_insert_default();
+        if !because.is_empty() {
+            because.push(' ');
+        }
+        because.push_str(text);
+    }
+
+    /// What the tracker shows now.
+    pub fn tables(&mut self, view: TrackerView) {
+        self.tables = Some(view);
+    }
+}
+
+/// Tells one step after the other.
+pub struct Teller<O> {
+    out: O,
+    json: bool,
+    steps: u64,
+}
+
+impl<O: Write> Teller<O> {
+    /// Tells `out`.
+    pub fn new(out: O, json: bool) -> Self {
+        let steps = 0;
+        Self { out, json, steps }
+    }
+
+    /// Steps told so far.
+    pub fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    /// What comes before the first step.
+    pub fn open(&mut self, text: &str) -> Played {
+        if self.json {
+            return Ok(());
+        }
+        self.write(&wrapped(text, ""))
+    }
+
+    /// The next step.
+    pub fn tell(&mut self, mut step: Step) -> Played {
+        self.steps += 1;
+        step.number = self.steps;
+        let text = if self.json {
+            json(&step)?
+        } else {
+            paragraph(&step)
+        };
+        self.write(&text)
+    }
+
+    /// What comes after the last one.
+    pub fn end(&mut self, text: &str, done: &Event) -> Played {
+        let text = if self.json {
+            json(done)?
+        } else {
+            format!("\n{}", wrapped(text, ""))
+        };
+        self.write(&text)
+    }
+
+    fn write(&mut self, text: &str) -> Played {
+        match out::line(&mut self.out, text) {
+            Ok(Flow::Open) => Ok(()),
+            Ok(Flow::Closed) => Err(Cut::Unheard),
+            Err(error) => {
+                let why = format!("standard output: {error}");
+                Err(failure(ErrorKind::Other, why).into())
+            }
+        }
+    }
+}
+
+fn json(value: &impl Serialize) -> Result<String> {
+    serde_json::to_string(value)
+        .map_err(|error| failure(ErrorKind::Other, format!("writing JSON: {error}")))
+}
+
+fn paragraph(step: &Step) -> String {
+    let head = format!("{:>2}. ", step.number);
+    let mut text = format!("\n{head}{}", wrapped(&step.what, INDENT).trim_start());
+    for line in step.says.iter().flat_map(|said| said.lines()) {
+        let _ = write!(text, "\n{INDENT}> {line}");
+    }
+    if let Some(because) = &step.because {
+        text.push('\n');
+        text.push_str(&wrapped(because, INDENT));
+    }
+    if let Some(view) = &step.tables {
+        text.push('\n');
+        for line in table::both(view).lines() {
+            text.push('\n');
+            if !line.is_empty() {
+                text.push_str(INDENT);
+                text.push_str(line);
+            }
+        }
+    }
+    text
+}
+
+/// Who said where the file is.
+fn who_was_asked(fetched: &Fetched) -> String {
+    let from = fetched
+        .from
+        .as_ref()
+        .map(listing::member)
+        .unwrap_or_default();
+    let answer = &fetched.answer;
+    match (answer.source, &answer.via) {
+        (AnswerSource::Memory, _) => {
+            format!("Nobody was asked: it knew from {from} itself what it has.")
+        }
+        (AnswerSource::Neighbour, Some(via)) => format!(
+            "It asked its neighbours, and {} knew: {from} has it. The tracker was not asked.",
+            listing::member(via)
+        ),
+        (AnswerSource::Neighbour, None) => {
+            format!("It asked its neighbours: {from} has it. The tracker was not asked.")
+        }
+        (AnswerSource::Tracker, _) => format!("The tracker was asked, and knew: {from} has it."),
+        (AnswerSource::Peer | AnswerSource::Local, _) => String::new(),
+    }
+}
+
+/// `text` in lines that are not too wide; its own line breaks stay.
+fn wrapped(text: &str, indent: &str) -> String {
+    let mut lines = Vec::new();
+    for paragraph in text.lines() {
+        let mut line = indent.to_owned();
+        for word in paragraph.split(' ') {
+            let room = WIDTH.saturating_sub(word.chars().count());
+            if line.chars().count() >= room && line.len() > indent.len() {
+                lines.push(std::mem::replace(&mut line, indent.to_owned()));
+            }
+            if line.len() > indent.len() {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+        lines.push(line);
+    }
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::samples;
+
+    #[test]
+    fn a_step_for_people() {
+        let mut step = Step::new("Peer 1 asks for 2.txt.");
+        step.number = 7;
+        step.got(Ok(samples::fetched(AnswerSource::Memory)));
+        let expected = "
+ 7. Peer 1 asks for 2.txt.
+    > 2.txt  1.2 KiB  from neighbour oak (192.168.198.138), 1.8 ms, tracker not asked
+    Nobody was asked: it knew from oak (192.168.198.138) itself what it has.";
+        assert_eq!(paragraph(&step), expected);
+    }
+
+    #[test]
+    fn a_step_for_scripts() {
+        let mut step = Step::new("Peer 2 asks for 7.txt.");
+        step.number = 10;
+        step.got(Err(samples::failure(
+            ErrorKind::NotFound,
+            crate::words::NOBODY,
+        )));
+        let line = json(&step).expect("JSON");
+        let page = include_str!("../../../../../docs/json.md");
+        assert!(page.contains(&line), "docs/json.md lacks: {line}");
+    }
+
+    #[test]
+    fn no_line_is_too_wide() {
+        let text = wrapped(&"word ".repeat(50), INDENT);
+        assert!(
+            text.lines()
+                .all(|line| line.len() <= WIDTH && line.starts_with(INDENT))
+        );
+        assert_eq!(wrapped("one\ntwo", ""), "one\ntwo");
+    }
+}

@@ -1,0 +1,351 @@
+//! A village in one process: a tracker, and peers that can be frozen.
+//!
+//! Every peer is a thread with a runtime of its own, as if it were a machine: a
+//! thread that stands still leaves connections open and says nothing, which is
+//! what a cable that was pulled looks like from the other end. Owns the
+//! directories, which go with it.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::{Arc, mpsc as blocking};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use tempfile::TempDir;
+use thorp_node::addresses::{ListenAddress, NetAddress};
+use thorp_node::api::{Command, ErrorKind, Event, Failure, Fetched, Get, Notice, TrackerView};
+use thorp_node::config::Setting;
+use thorp_node::launch::{self, Common, Group, RunningPeer, RunningTracker};
+use thorp_node::share;
+use tokio::runtime::{self, Handle};
+use tokio::sync::{mpsc, watch};
+
+use super::Rows;
+use crate::exit::{Result, failure};
+use crate::node;
+
+/// Silence after which a sign of life is sent, here.
+const INTERVAL: &str = "500";
+/// How long anything may take before something is wrong.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What came of asking for a file.
+pub type Got = std::result::Result<Fetched, Failure>;
+
+/// The tracker and its peers. Dropping it ends them and removes their files.
+pub struct Village {
+    /// Files fetched so far.
+    pub files: u64,
+    /// Bytes in them.
+    pub bytes: u64,
+    peers: BTreeMap<&'static str, Peer>,
+    tracker: RunningTracker,
+    settings: Vec<Setting>,
+    directory: TempDir,
+}
+
+/// A peer on a machine of its own.
+pub struct Peer {
+    running: RunningPeer,
+    machine: Machine,
+}
+
+/// A thread that runs what is spawned on it, except while it is frozen.
+struct Machine {
+    handle: Handle,
+    /// Dropping it ends the thread.
+    freeze: Option<mpsc::UnboundedSender<blocking::Receiver<()>>>,
+    /// Dropping it thaws.
+    frozen: Option<blocking::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Village {
+    /// A tracker, and nobody else yet.
+    pub async fn found(settings: &[Setting]) -> Result<Self> {
+        let directory = tempfile::Builder::new()
+            .prefix("thorp-demo-")
+            .tempdir()
+            .map_err(|error| other(format!("a directory for the demo cannot be made: {error}")))?;
+        let mut settings = settings.to_vec();
+        for key in ["interval.tracker_ms", "interval.neighbour_ms"] {
+            let setting = Setting::new(key, INTERVAL, "demo");
+            settings.push(setting.map_err(|error| other(error.to_string()))?);
+        }
+        let common = common(directory.path(), "hall", super::PEER_1, &settings)?;
+        // The screen of a tracker shows what happens; here the steps tell it.
+        let (notices, _) = mpsc::channel(1);
+        let tracker = launch::tracker(common, true, notices).await?;
+        Ok(Self {
+            files: 0,
+            bytes: 0,
+            peers: BTreeMap::new(),
+            tracker,
+            settings,
+            directory,
+        })
+    }
+
+    /// Where its tracker listens.
+    pub fn place(&self) -> String {
+        self.tracker.listen.to_string()
+    }
+
+    /// A peer makes these files, joins, and has them hashed. Answers with what
+    /// it said meanwhile.
+    pub async fn join(
+        &mut self,
+        address: &'static str,
+        name: &str,
+        files: &[&str],
+    ) -> Result<Vec<Notice>> {
+        let dir = self.directory.path().join(format!("{name}-files"));
+        let wrote = std::fs::create_dir(&dir).and_then(|()| {
+            files.iter().try_for_each(|file| {
+                let text = match *file {
+                    "client" => "Everybody has the same.\n".to_owned(),
+                    file => format!("This is {file}.\n"),
+                };
+                std::fs::write(dir.join(file), text)
+            })
+        });
+        wrote.map_err(|error| other(format!("{}: {error}", dir.display())))?;
+        let common = common(self.directory.path(), name, address, &self.settings)?;
+        let group = Group::Open(NetAddress::Ip(self.tracker.listen));
+        let options = share::Options {
+            quiet: Duration::from_millis(50),
+            ..share::Options::default()
+        };
+        let machine = Machine::start()?;
+        let (sender, mut notices) = mpsc::channel(64);
+        let start = async move { launch::share(common, &dir, options, group, sender).await };
+        let started = machine.handle.spawn(start).await;
+        let running = started.map_err(|error| other(error.to_string()))??;
+        let mut view = running.peer.view();
+        self.peers.insert(address, Peer { running, machine });
+        let mut told = Vec::new();
+        let connected = async {
+            while let Some(notice) = notices.recv().await {
+                told.push(notice.clone());
+                if notice == Notice::Connected {
+                    return Some(());
+                }
+            }
+            None
+        };
+        let what = format!("{name} joining");
+        within(&what, connected)
+            .await?
+            .ok_or_else(|| ended(&what))?;
+        let count = files.len() as u64;
+        until(&what, &mut view, |view| {
+            view.files == count && view.unhashed == 0
+        })
+        .await?;
+        Ok(told)
+    }
+
+    /// One of its peers.
+    pub fn peer(&mut self, address: &str) -> Result<&mut Peer> {
+        self.peers.get_mut(address).ok_or_else(|| ended(address))
+    }
+
+    /// A peer asks for a file, as a person at it would.
+    pub async fn get(&mut self, address: &str, name: &str) -> Result<Got> {
+        let running = &self.peer(address)?.running;
+        let mut answer = running.peer.command(Command::Get(Get {
+            names: vec![name.to_owned()],
+            ..Get::default()
+        }));
+        let answered = async {
+            let mut fetched = None;
+            while let Some(event) = answer.recv().await {
+                match event {
+                    Event::Fetched(file) => fetched = Some(file),
+                    Event::Done(_) => return fetched.map(Ok),
+                    Event::Error(failure) => return Some(Err(failure)),
+                    _ => {}
+                }
+            }
+            None
+        };
+        let got = within(name, answered).await?.ok_or_else(|| ended(name))?;
+        if let Ok(file) = &got {
+            self.files += 1;
+            self.bytes += file.length;
+        }
+        Ok(got)
+    }
+
+    /// A peer says goodbye.
+    pub async fn leave(&mut self, address: &str) -> Result<()> {
+        let peer = self.peers.remove(address).ok_or_else(|| ended(address))?;
+        within("a goodbye", peer.running.stop("goes home")).await
+    }
+
+    /// How often the tracker was asked for files.
+    pub async fn finds(&self) -> Result<u64> {
+        let status = self.tracker.tracker.status().await;
+        Ok(status.ok_or_else(|| ended("the tracker"))?.finds)
+    }
+
+    /// Waits until the List of Peers shows exactly this, and every file is hashed.
+    pub async fn until_tables(&self, rows: Rows<'_>) -> Result<TrackerView> {
+        let shows = |view: &TrackerView| {
+            let same = |(row, (address, files, neighbours)): (&_, &(&str, &[&str], &[&str]))| {
+                let row: &thorp_node::api::TrackedPeer = row;
+                row.address == *address && row.files == *files && row.neighbours == *neighbours
+            };
+            view.peers.len() == rows.len()
+                && view.peers.iter().zip(rows).all(same)
+                && view.files.iter().all(|file| file.root_prefix.is_none())
+        };
+        self.until_view("the tables", shows).await
+    }
+
+    /// Waits until nobody lists a peer any more.
+    pub async fn until_gone(&mut self, address: &str, others: &[&str]) -> Result<()> {
+        let what = format!("{address} being forgotten");
+        self.until_view(&what, |view| {
+            view.peers.iter().all(|row| row.address != address)
+        })
+        .await?;
+        for other in others {
+            let mut view = self.peer(other)?.running.peer.view();
+            let gone = |view: &thorp_node::api::PeerView| {
+                view.neighbours
+                    .iter()
+                    .all(|row| row.member.address != address)
+            };
+            until(&what, &mut view, gone).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits until the tables show a peer with as many files.
+    pub async fn until_back(&self, address: &str, files: u64) -> Result<TrackerView> {
+        let back = |view: &TrackerView| {
+            let mut rows = view.peers.iter();
+            rows.any(|row| row.address == address && row.files_total == files)
+        };
+        self.until_view("a peer coming back", back).await
+    }
+
+    /// Waits until a peer knows that many files of a neighbour.
+    pub async fn until_knows(&mut self, address: &str, neighbour: &str, files: u64) -> Result<()> {
+        let mut view = self.peer(address)?.running.peer.view();
+        let knows = |view: &thorp_node::api::PeerView| {
+            let mut rows = view.neighbours.iter();
+            rows.any(|row| row.member.address == neighbour && row.files == files)
+        };
+        until("neighbours telling what they have", &mut view, knows).await
+    }
+
+    async fn until_view(
+        &self,
+        what: &str,
+        shows: impl Fn(&TrackerView) -> bool,
+    ) -> Result<TrackerView> {
+        let mut view = self.tracker.tracker.view();
+        until(what, &mut view, |view| shows(view)).await?;
+        let view = TrackerView::clone(&view.borrow());
+        Ok(view)
+    }
+}
+
+impl Peer {
+    /// Stands still from now on.
+    pub fn freeze(&mut self) {
+        let (thaw, thawed) = blocking::channel();
+        if let Some(freeze) = &self.machine.freeze {
+            // A machine that has ended stands still already.
+            let _ = freeze.send(thawed);
+        }
+        self.machine.frozen = Some(thaw);
+    }
+
+    /// Goes on.
+    pub fn thaw(&mut self) {
+        self.machine.frozen = None;
+    }
+}
+
+impl Machine {
+    fn start() -> Result<Self> {
+        let runtime = runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| other(error.to_string()))?;
+        let handle = runtime.handle().clone();
+        let (freeze, mut freezes) = mpsc::unbounded_channel::<blocking::Receiver<()>>();
+        let thread = thread::spawn(move || {
+            runtime.block_on(async {
+                while let Some(thawed) = freezes.recv().await {
+                    // Nothing else runs on this thread meanwhile: that is the point.
+                    let _ = thawed.recv();
+                }
+            });
+            runtime.shutdown_background();
+        });
+        Ok(Self {
+            handle,
+            freeze: Some(freeze),
+            frozen: None,
+            thread: Some(thread),
+        })
+    }
+}
+
+impl Drop for Machine {
+    /// Nobody shall write to a directory that is being removed.
+    fn drop(&mut self) {
+        self.frozen = None;
+        self.freeze = None;
+        if let Some(thread) = self.thread.take() {
+            // A thread that panicked has ended too.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn common(directory: &Path, name: &str, address: &str, settings: &[Setting]) -> Result<Common> {
+    let ip: IpAddr = address.parse().map_err(|_| ended(address))?;
+    let name = name.parse().map_err(|_| ended(name))?;
+    let listen = ListenAddress {
+        ip: Some(ip),
+        port: Some(0),
+    };
+    let state = directory.join(format!("{name}-state"));
+    Ok(node::common(
+        state,
+        settings.to_vec(),
+        Some(name),
+        Some(listen),
+    ))
+}
+
+async fn until<T>(
+    what: &str,
+    view: &mut watch::Receiver<Arc<T>>,
+    shows: impl Fn(&T) -> bool,
+) -> Result<()> {
+    let seen = within(what, view.wait_for(|view| shows(view))).await?;
+    seen.map(drop).map_err(|_| ended(what))
+}
+
+async fn within<T>(what: &str, work: impl Future<Output = T>) -> Result<T> {
+    let done = tokio::time::timeout(PATIENCE, work).await;
+    done.map_err(|_| {
+        let why = format!("{what} took too long; this machine may be very busy: try again");
+        failure(ErrorKind::Unfinished, why)
+    })
+}
+
+fn ended(what: &str) -> Failure {
+    other(format!("the demo broke off: {what}"))
+}
+
+fn other(why: String) -> Failure {
+    failure(ErrorKind::Other, why)
+}

@@ -1,0 +1,185 @@
+//! The program's way to a node: what was typed in, a running node out.
+//!
+//! Thin: `thorp_node::launch` does the work. Here it gets the program's words
+//! for goodbyes and doors, and the shape that screens and lines are drawn from.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+
+use thorp_node::MemberName;
+use thorp_node::addresses::{self, ListenAddress, NetAddress, TRACKER_PORT};
+use thorp_node::api::{Command, ErrorKind, Event, Notice, PeerView, TrackerView};
+use thorp_node::clock::Clock;
+use thorp_node::config::Setting;
+use thorp_node::invite::{Invite, InviteError};
+use thorp_node::launch::{self, Common, Group};
+use thorp_node::share;
+use tokio::sync::{mpsc, watch};
+
+use crate::exit::{Result, failure};
+
+/// An answer, event by event; dropping it gives the request up.
+pub type Answers = mpsc::Receiver<Event>;
+
+/// A future that says goodbye to everybody and ends the node.
+pub type Stop = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Notices that wait to be shown; later ones are dropped.
+const NOTICES: usize = 64;
+/// What others are told when somebody leaves by the menu or a signal.
+const LEAVING: &str = "stopped by its user";
+
+/// How another machine gets in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Door {
+    /// The tracker's address, with the port where it is not the default one.
+    pub tracker: String,
+    /// Whether that address is enough.
+    pub open: bool,
+    /// Where it is not, an invite for one machine, if one was made.
+    pub invite: Option<String>,
+}
+
+/// A peer that runs in this process. It has ended once `view`'s sender is gone.
+pub struct Peer {
+    /// What it shares, and where it listens.
+    pub place: String,
+    /// What its screen shows.
+    pub view: watch::Receiver<Arc<PeerView>>,
+    /// What happens.
+    pub notices: mpsc::Receiver<Notice>,
+    /// Asks it something.
+    pub request: Box<dyn Fn(Command) -> Answers + Send>,
+    /// Ends it.
+    pub stop: Stop,
+    /// How to get into the group, where this process is its tracker.
+    pub door: Option<Door>,
+}
+
+/// A tracker that runs in this process. It has ended once `view`'s sender is gone.
+pub struct Tracker {
+    /// Where it listens.
+    pub place: String,
+    /// The two tables.
+    pub view: watch::Receiver<Arc<TrackerView>>,
+    /// What happens.
+    pub notices: mpsc::Receiver<Notice>,
+    /// Ends it.
+    pub stop: Stop,
+    /// How to get into the group.
+    pub door: Door,
+}
+
+/// What a node is started with.
+pub fn common(
+    state: PathBuf,
+    settings: Vec<Setting>,
+    name: Option<MemberName>,
+    listen: Option<ListenAddress>,
+) -> Common {
+    Common {
+        state,
+        settings,
+        name,
+        listen,
+        clock: Clock::system(),
+    }
+}
+
+/// Sends `command` to the peer running on the state directory, or else to a
+/// visitor that joins for the moment.
+pub async fn ask(common: Common, tracker: Option<NetAddress>, command: Command) -> Result<Answers> {
+    let here = std::env::current_dir().map_err(|error| {
+        let why = format!("the current directory cannot be used ({error}): go to another");
+        failure(ErrorKind::Other, why)
+    })?;
+    launch::ask(common, tracker, &here, command).await
+}
+
+/// Starts a peer. Joining may take a while: `show` is given what happens until
+/// the peer is there.
+pub async fn share(
+    common: Common,
+    dir: &Path,
+    options: share::Options,
+    group: Group,
+    mut show: impl FnMut(&Notice),
+) -> Result<Peer> {
+    let (sender, mut notices) = mpsc::channel(NOTICES);
+    let mut starting = pin!(launch::share(common, dir, options, group, sender));
+    let started = loop {
+        tokio::select! {
+            biased;
+            Some(notice) = notices.recv() => show(&notice),
+            started = &mut starting => break started,
+        }
+    };
+    let running = started.inspect_err(|_| {
+        while let Ok(notice) = notices.try_recv() {
+            show(&notice);
+        }
+    })?;
+    let place = match running.listen {
+        Some(listen) => format!("{} on {}", dir.display(), reachable(listen)),
+        None => dir.display().to_string(),
+    };
+    let asked = running.peer.clone();
+    Ok(Peer {
+        place,
+        view: asked.view(),
+        notices,
+        request: Box::new(move |command| asked.command(command)),
+        door: running.door.as_ref().map(Door::from),
+        stop: Box::pin(running.stop(LEAVING)),
+    })
+}
+
+/// Starts a tracker.
+pub async fn tracker(common: Common, open: bool) -> Result<Tracker> {
+    let (sender, notices) = mpsc::channel(NOTICES);
+    let running = launch::tracker(common, open, sender).await?;
+    Ok(Tracker {
+        place: reachable(running.listen).to_string(),
+        view: running.tracker.view(),
+        notices,
+        door: Door::from(&running.door),
+        stop: Box::pin(running.stop(LEAVING)),
+    })
+}
+
+/// Becomes a member by an invite; answers with a sentence about the group.
+pub async fn join(common: Common, invite: Invite) -> Result<String> {
+    let name = launch::join(common, invite).await?;
+    Ok(format!(
+        "This machine is a member now, called {name}. \
+         Share a directory: thorp share DIR; fetch a file: thorp get NAME"
+    ))
+}
+
+/// What was pasted, read.
+pub fn invite(text: &str) -> Result<Invite> {
+    let wrong = |error: InviteError| failure(ErrorKind::Usage, error.to_string());
+    text.trim().parse().map_err(wrong)
+}
+
+impl From<&launch::Door> for Door {
+    fn from(door: &launch::Door) -> Self {
+        let tracker = door.trackers.first().map(|address| match address.port() {
+            TRACKER_PORT => address.ip().to_string(),
+            _ => address.to_string(),
+        });
+        Self {
+            tracker: tracker.unwrap_or_default(),
+            open: door.open,
+            invite: door.invite.clone(),
+        }
+    }
+}
+
+/// One address for a person to type, for what listens at all of them.
+fn reachable(listen: SocketAddr) -> SocketAddr {
+    addresses::own(listen).first().copied().unwrap_or(listen)
+}

@@ -1,0 +1,102 @@
+//! Names from elsewhere on one line with others: escaped, and quoted where a
+//! space would split them.
+//!
+//! What cannot be shown is escaped by `thorp_node::printable`. Owns no layout.
+
+use std::fmt::Write as _;
+
+use thorp_node::printable::printable;
+
+/// [`printable`] for a text of several lines: the line breaks stay.
+pub fn printable_lines(text: &str) -> String {
+    let lines: Vec<_> = text
+        .lines()
+        .map(|line| printable(line).to_string())
+        .collect();
+    lines.join("\n")
+}
+
+/// A name for a cell that holds several, separated by spaces.
+///
+/// A name with white space, a `|` (the tables' own border) or a quote in it, or
+/// an empty one, is put between double quotes, in which `"` and `\` are written
+/// `\"` and `\\`. So every cell reads back into exactly the names it was made of.
+pub fn quoted(name: &str) -> String {
+    let splits = |c: char| c.is_whitespace() || c == '"' || c == '|';
+    if !name.is_empty() && !name.contains(splits) {
+        return printable(name).to_string();
+    }
+    let mut quoted = String::from('"');
+    for c in name.chars() {
+        if matches!(c, '"' | '\\') {
+            quoted.push('\\');
+            quoted.push(c);
+        } else {
+            // Writing to a string never fails.
+            let _ = write!(quoted, "{}", printable(c.encode_utf8(&mut [0; 4])));
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
+/// What a person typed: a name as it is, or as [`quoted`] shows it.
+pub fn unquoted(typed: &str) -> String {
+    let typed = typed.trim();
+    let Some(inner) = typed
+        .strip_prefix('"')
+        .and_then(|rest| rest.strip_suffix('"'))
+    else {
+        return typed.to_owned();
+    };
+    let mut name = String::with_capacity(inner.len());
+    let mut rest = inner.chars();
+    while let Some(c) = rest.next() {
+        match c {
+            '\\' => match rest.next() {
+                Some(c @ ('"' | '\\')) => name.push(c),
+                _ => return typed.to_owned(),
+            },
+            '"' => return typed.to_owned(),
+            c => name.push(c),
+        }
+    }
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn line_breaks_stay_and_nothing_else() {
+        assert_eq!(printable_lines("one\ntwo\x07"), "one\ntwo\\x07");
+    }
+
+    #[test]
+    fn a_cell_reads_back_into_its_names() {
+        for name in [
+            "a b",
+            "say \"hi\"",
+            "a|b",
+            "back\\slash here",
+            "two \\\\ of them",
+            "3.txt",
+            " x ",
+        ] {
+            assert_eq!(unquoted(&quoted(name)), name);
+        }
+        assert_eq!(quoted("a b"), "\"a b\"");
+        assert_eq!(quoted(""), "\"\"");
+        assert_eq!(quoted("3.txt"), "3.txt");
+        assert_eq!(quoted("a\n\x1b"), "\"a\\n\\x1b\"");
+    }
+
+    #[test]
+    fn half_quoted_is_taken_as_typed() {
+        assert_eq!(unquoted("  3.txt\t"), "3.txt");
+        assert_eq!(unquoted("\"half"), "\"half");
+        assert_eq!(unquoted("\"a\"b\""), "\"a\"b\"");
+        assert_eq!(unquoted("\""), "\"");
+    }
+}
