@@ -18,7 +18,7 @@ use crate::time::Instant;
 /// How long a page is waited for.
 const PAGE_WITHIN: Duration = Duration::from_secs(5);
 /// How long all of it may take, and how many pages: nobody is asked for ever.
-const ALL_WITHIN: Duration = Duration::from_secs(60);
+const ALL_WITHIN: Duration = Duration::from_mins(1);
 const MOST_PAGES: usize = 4000;
 /// Files beyond which a survey stops and says that there is more.
 const MOST_FILES: usize = 200_000;

@@ -51,9 +51,19 @@ pub async fn follow_peer(
     streams: &mut Streams<impl Write, impl Write>,
     manner: Manner,
 ) -> Flow {
-    if !manner.json {
-        let _ = write(&mut streams.out, &words::sharing(&peer.place));
-    }
+    let _ = if manner.json {
+        let value = json!({
+            "event": "sharing",
+            "directory": peer.directory,
+            "listen": peer.listen,
+        });
+        write(&mut streams.out, &value.to_string())
+    } else {
+        write(
+            &mut streams.out,
+            &words::sharing(&peer.directory, peer.listen),
+        )
+    };
     if let Some(door) = &peer.door {
         tell_door(door, streams, manner);
     }
@@ -99,10 +109,13 @@ pub async fn follow_tracker(
     manner: Manner,
 ) -> Flow {
     tell_door(&tracker.door, streams, manner);
-    if !manner.json {
-        let _ = write(&mut streams.out, &words::listening(&tracker.place));
-        let _ = write(&mut streams.out, words::WAITING);
-    }
+    let _ = if manner.json {
+        let value = json!({ "event": "listening", "listen": tracker.listen });
+        write(&mut streams.out, &value.to_string())
+    } else {
+        let _ = write(&mut streams.out, &words::listening(tracker.listen));
+        write(&mut streams.out, words::WAITING)
+    };
     let mut notices = true;
     loop {
         let flow = tokio::select! {

@@ -45,8 +45,10 @@ pub struct Door {
 
 /// A peer that runs in this process. It has ended once `view`'s sender is gone.
 pub struct Peer {
-    /// What it shares, and where it listens.
-    pub place: String,
+    /// What it shares.
+    pub directory: PathBuf,
+    /// Where it listens, as others reach it.
+    pub listen: Option<SocketAddr>,
     /// What its screen shows.
     pub view: watch::Receiver<Arc<PeerView>>,
     /// What happens.
@@ -61,8 +63,8 @@ pub struct Peer {
 
 /// A tracker that runs in this process. It has ended once `view`'s sender is gone.
 pub struct Tracker {
-    /// Where it listens.
-    pub place: String,
+    /// Where it listens, as others reach it.
+    pub listen: SocketAddr,
     /// The two tables.
     pub view: watch::Receiver<Arc<TrackerView>>,
     /// What happens.
@@ -122,13 +124,10 @@ pub async fn share(
             show(&notice);
         }
     })?;
-    let place = match running.listen {
-        Some(listen) => format!("{} on {}", dir.display(), reachable(listen)),
-        None => dir.display().to_string(),
-    };
     let asked = running.peer.clone();
     Ok(Peer {
-        place,
+        directory: dir.to_owned(),
+        listen: running.listen.map(reachable),
         view: asked.view(),
         notices,
         request: Box::new(move |command| asked.command(command)),
@@ -142,7 +141,7 @@ pub async fn tracker(common: Common, open: bool) -> Result<Tracker> {
     let (sender, notices) = mpsc::channel(NOTICES);
     let running = launch::tracker(common, open, sender).await?;
     Ok(Tracker {
-        place: reachable(running.listen).to_string(),
+        listen: reachable(running.listen),
         view: running.tracker.view(),
         notices,
         door: Door::from(&running.door),

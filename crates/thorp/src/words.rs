@@ -5,6 +5,9 @@
 
 use thorp_node::printable::printable;
 
+use std::net::SocketAddr;
+use std::path::Path;
+
 /// A tracker with nobody in it.
 pub const WAITING: &str = "Waiting for a connection...";
 /// The tracker has accepted this peer.
@@ -26,13 +29,18 @@ pub const SAME_NAME: &str = "File with same name exists in the same directory! \
 pub const NOBODY: &str = "No peer is sharing this file now. Try again later.";
 
 /// A peer is ready.
-pub fn sharing(place: &str) -> String {
-    format!("Sharing {place}")
+pub fn sharing(directory: &Path, listen: Option<SocketAddr>) -> String {
+    let directory = directory.to_string_lossy();
+    let directory = printable(&directory);
+    match listen {
+        Some(listen) => format!("Sharing {directory} on {listen}"),
+        None => format!("Sharing {directory}"),
+    }
 }
 
 /// A tracker is ready.
-pub fn listening(place: &str) -> String {
-    format!("Listening on {place}")
+pub fn listening(listen: SocketAddr) -> String {
+    format!("Listening on {listen}")
 }
 
 /// Dialling the tracker.

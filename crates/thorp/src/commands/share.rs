@@ -58,7 +58,7 @@ pub async fn run(context: Context, args: Share) -> Result {
 /// The menu where there is a terminal for it, lines elsewhere.
 async fn attend(context: &Context, peer: &mut Peer, lines: bool) -> End {
     if context.draws(lines) {
-        let mut welcome = vec![words::sharing(&peer.place)];
+        let mut welcome = vec![words::sharing(&peer.directory, peer.listen)];
         welcome.extend(peer.door.as_ref().map(lines::door));
         // A terminal that cannot do it gets lines.
         if let Ok(end) = terminal::run(peer, welcome, context.streams).await {

@@ -11,7 +11,8 @@ fn peer() -> (Peer, watch::Sender<Arc<PeerView>>, mpsc::Sender<Notice>) {
     let (view_in, view) = watch::channel(Arc::new(PeerView::default()));
     let (notice_in, notices) = mpsc::channel(8);
     let peer = Peer {
-        place: "/home/oak on 192.168.198.138:3334".into(),
+        directory: "/home/oak".into(),
+        listen: "192.168.198.138:3334".parse().ok(),
         view,
         notices,
         request: Box::new(|_| mpsc::channel(1).1),
@@ -24,7 +25,7 @@ fn peer() -> (Peer, watch::Sender<Arc<PeerView>>, mpsc::Sender<Notice>) {
 fn tracker() -> (Tracker, watch::Sender<Arc<TrackerView>>) {
     let (view_in, view) = watch::channel(Arc::new(TrackerView::default()));
     let tracker = Tracker {
-        place: "192.168.198.138:3333".into(),
+        listen: "192.168.198.138:3333".parse().expect("an address"),
         view,
         notices: mpsc::channel(1).1,
         stop: Box::pin(async {}),

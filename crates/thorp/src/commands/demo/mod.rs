@@ -79,7 +79,7 @@ async fn settle(village: &mut Village, teller: &mut Teller<impl io::Write>) -> P
     )?;
     let mut step =
         Step::new("The tracker starts. Its group is open: an address is enough to join.");
-    step.says(words::listening(&village.place()));
+    step.says(words::listening(village.place()));
     step.says(words::WAITING.into());
     teller.tell(step)?;
 

@@ -88,8 +88,8 @@ impl Village {
     }
 
     /// Where its tracker listens.
-    pub fn place(&self) -> String {
-        self.tracker.listen.to_string()
+    pub fn place(&self) -> std::net::SocketAddr {
+        self.tracker.listen
     }
 
     /// A peer makes these files, joins, and has them hashed. Answers with what
