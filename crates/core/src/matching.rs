@@ -71,11 +71,18 @@ pub struct Pattern {
 impl Pattern {
     /// The longest pattern, in bytes.
     pub const MAX: usize = 1024;
+    /// The most opening braces in a pattern.
+    pub const MAX_BRACES: usize = 16;
 
     /// Compiles a glob.
     pub fn new(text: &str) -> Result<Self, PatternError> {
         if text.len() > Self::MAX {
             return Err(PatternError::TooLong);
+        }
+        // Braces may be nested; the matcher they are compiled to cannot be
+        // nested without end.
+        if text.matches('{').count() > Self::MAX_BRACES {
+            return Err(PatternError::NotAGlob("too many braces".to_owned()));
         }
         let glob = GlobBuilder::new(text)
             .literal_separator(true)
@@ -190,6 +197,15 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused_with_a_reason() {
+        for depth in [17, 251, 500] {
+            let nested = format!("{}a{}", "{".repeat(depth), "}".repeat(depth));
+            assert!(matches!(
+                Pattern::new(&nested),
+                Err(PatternError::NotAGlob(_))
+            ));
+        }
+        let nested = format!("{}a{}", "{".repeat(16), "}".repeat(16));
+        assert!(Pattern::new(&nested).is_ok());
         assert!(matches!(
             Pattern::new("a[b"),
             Err(PatternError::NotAGlob(_))

@@ -18,6 +18,8 @@ const HALF_LIFE: Duration = Duration::from_mins(10);
 const KEPT_AT_RANDOM: usize = 2;
 /// How much better a newcomer must be than the one it replaces.
 const CLEARLY: f64 = 2.0;
+/// A neighbour that was in use this recently is not let go for another.
+const IN_USE: Duration = Duration::from_mins(1);
 /// What an answer takes where it has not been measured.
 const USUAL_RTT: Duration = Duration::from_millis(25);
 /// No answer counts as quicker: below this it does not matter to a person.
@@ -35,6 +37,8 @@ pub struct Neighbours {
 struct Score {
     useful: f64,
     counted: Instant,
+    /// When a file last went one way or the other.
+    used: Instant,
     rtt: Duration,
     protected: bool,
 }
@@ -67,9 +71,7 @@ impl Neighbours {
         }
         let newcomer = Score {
             useful: 1.0,
-            counted: now,
-            rtt: USUAL_RTT,
-            protected: false,
+            ..Score::fresh(now)
         };
         match self.worst(now) {
             Some((id, score)) if newcomer.value(now) > score.value(now) * CLEARLY => {
@@ -89,13 +91,7 @@ impl Neighbours {
 
     /// Somebody has become a neighbour.
     pub fn add(&mut self, now: Instant, id: PeerId) {
-        let fresh = Score {
-            useful: 0.0,
-            counted: now,
-            rtt: USUAL_RTT,
-            protected: false,
-        };
-        self.scores.entry(id).or_insert(fresh);
+        self.scores.entry(id).or_insert(Score::fresh(now));
         let protected = self.scores.values().filter(|score| score.protected).count();
         // Each newcomer is as likely as any other to be one of those kept at random.
         let chance = self.random.usize(..self.scores.len()) < KEPT_AT_RANDOM;
@@ -132,6 +128,13 @@ impl Neighbours {
         self.scores.is_empty()
     }
 
+    /// A file went to a neighbour, or came from it.
+    pub fn was_used(&mut self, now: Instant, id: PeerId) {
+        if let Some(score) = self.scores.get_mut(&id) {
+            score.used = now;
+        }
+    }
+
     /// A neighbour gave a useful answer.
     pub fn was_useful(&mut self, now: Instant, id: PeerId, rtt: Option<Duration>) {
         if let Some(score) = self.scores.get_mut(&id) {
@@ -151,14 +154,25 @@ impl Neighbours {
 
 impl Neighbours {
     fn worst(&self, now: Instant) -> Option<(&PeerId, &Score)> {
+        let idle = |score: &Score| now - score.used >= IN_USE;
         self.scores
             .iter()
-            .filter(|(_, score)| !score.protected)
+            .filter(|(_, score)| !score.protected && idle(score))
             .min_by(|(_, a), (_, b)| a.value(now).total_cmp(&b.value(now)))
     }
 }
 
 impl Score {
+    fn fresh(now: Instant) -> Self {
+        Self {
+            useful: 0.0,
+            counted: now,
+            used: now,
+            rtt: USUAL_RTT,
+            protected: false,
+        }
+    }
+
     fn useful_now(&self, now: Instant) -> f64 {
         let halves = (now - self.counted).as_secs_f64() / HALF_LIFE.as_secs_f64();
         self.useful * 0.5f64.powf(halves)
@@ -210,6 +224,20 @@ mod tests {
             // Unless it is one of those that are kept whatever they are worth.
             room => assert!(room == Room::Full && table.scores[&id(4)].protected),
         }
+    }
+
+    #[test]
+    fn a_neighbour_in_use_keeps_its_place_however_little_it_gave() {
+        let mut table = Neighbours::new(3, 7);
+        for n in 1..=3 {
+            table.add(at(0), id(n));
+        }
+        assert_eq!(table.room(at(59)), Room::Full);
+        for n in 1..=3 {
+            table.was_used(at(59), id(n));
+        }
+        assert_eq!(table.room(at(118)), Room::Full);
+        assert!(matches!(table.room(at(119)), Room::Replacing(_)));
     }
 
     #[test]

@@ -78,7 +78,10 @@ impl Peer {
         let Some(link) = self.links.get_mut(id) else {
             return;
         };
-        link.answered_in(now - question.asked);
+        // What waited for a file to be hashed says nothing of the way.
+        if !matches!(&question.errand, Errand::Ask(_, find) if find.hash_now) {
+            link.answered_in(now - question.asked);
+        }
         let who = link.member.id;
         let tracker = link.member.tracker;
         // Whoever answers does not know by which address it is reached.
@@ -195,6 +198,7 @@ impl Peer {
         link.answered_in(now - question.asked);
         let rtt = link.rtt;
         self.neighbours.was_useful(now, holder.id, rtt);
+        self.neighbours.was_used(now, holder.id);
         self.publishing.release(id);
         // Late bytes from a holder that was passed over are as good as any.
         if self.fetches.drop(fetch) {

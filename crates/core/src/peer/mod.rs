@@ -128,6 +128,9 @@ impl Peer {
             Input::Served { link } => {
                 self.links.said(now, link);
                 self.publishing.release(link);
+                if let Some(link) = self.links.get(link) {
+                    self.neighbours.was_used(now, link.member.id);
+                }
             }
             Input::ShareChanged { added, removed } => {
                 self.publisher

@@ -58,12 +58,14 @@ impl Server {
         let (reads, served) = (Arc::clone(&self.reads), self.served.clone());
         tokio::spawn(async move {
             let _place = place;
-            let Ok(_read) = reads.acquire().await else {
+            let Ok(turn) = reads.acquire().await else {
                 return;
             };
             let Ok(read) = tokio::task::spawn_blocking(move || share.read(content)).await else {
                 return;
             };
+            // Whoever takes its time to receive is not to keep others from reading.
+            drop(turn);
             match read {
                 Ok(bytes) => {
                     link.content(Frame::with_request(request, Bytes { bytes }))
