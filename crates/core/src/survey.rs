@@ -45,6 +45,7 @@ pub struct Survey {
     owed: BTreeMap<PeerId, Instant>,
     pages: usize,
     stage: Stage,
+    asked_tracker: bool,
     complete: bool,
 }
 
@@ -62,6 +63,8 @@ pub struct Findings {
     pub files: Vec<Variant>,
     /// Members, in the order of their ids.
     pub members: Vec<MemberRow>,
+    /// Whether the tracker was asked.
+    pub asked_tracker: bool,
     /// Whether that is all there is, as far as the tracker knows.
     pub complete: bool,
 }
@@ -87,6 +90,7 @@ impl Survey {
             owed: BTreeMap::new(),
             pages: 0,
             stage: Stage::Beginning,
+            asked_tracker: false,
             complete: false,
         };
         survey.add(remembered);
@@ -105,6 +109,7 @@ impl Survey {
             let whom = match tracker {
                 Tracker::Up(tracker) => {
                     self.complete = true;
+                    self.asked_tracker = true;
                     vec![tracker]
                 }
                 Tracker::Trying if now < self.started + PAGE_WITHIN => return Vec::new(),
@@ -134,6 +139,7 @@ impl Survey {
             return vec![Action::Finish(Findings {
                 files: std::mem::take(&mut self.files).into_values().collect(),
                 members: std::mem::take(&mut self.members).into_values().collect(),
+                asked_tracker: self.asked_tracker,
                 complete: self.complete,
             })];
         }

@@ -19,7 +19,9 @@ use thiserror::Error;
 
 /// The version of the state that this program writes.
 const VERSION: u32 = 1;
-const VERSION_FILE: &str = "version";
+/// The version of what is in a state directory; and by this file others know
+/// one, so that it is never shared.
+pub const VERSION_FILE: &str = "thorp-state";
 const LOCK_FILE: &str = "lock";
 /// What people may put there before the first start.
 const CONFIG_FILE: &str = "config.toml";
@@ -353,13 +355,13 @@ mod tests {
         let temporary = tempfile::tempdir().expect("a directory");
         let path = temporary.path().join("state");
         drop(StateDir::open(&path).expect("opens"));
-        fs::write(path.join("version"), "2\n").expect("writes");
+        fs::write(path.join(VERSION_FILE), "2\n").expect("writes");
         let error = StateDir::open(&path).expect_err("is newer");
         assert!(
             matches!(error, StateError::Newer { found: 2, .. }),
             "{error}"
         );
-        assert_eq!(fs::read(path.join("version")).expect("reads"), b"2\n");
+        assert_eq!(fs::read(path.join(VERSION_FILE)).expect("reads"), b"2\n");
     }
 
     #[test]

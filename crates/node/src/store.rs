@@ -90,6 +90,15 @@ pub enum StoreError {
         /// Its path.
         path: PathBuf,
     },
+    /// The directory itself is no longer where it was.
+    #[error(
+        "{} was moved, replaced or removed: share the directory again where it is now",
+        shown(path)
+    )]
+    Moved {
+        /// Where it was.
+        path: PathBuf,
+    },
     /// A folder goes by the name of the file.
     #[error(
         "{} is a folder: rename it, or choose another name for the file",

@@ -206,6 +206,13 @@ impl Peer {
         }
     }
 
+    /// Nobody waits for a file any more, nor for an answer about it.
+    pub(super) fn abandon(&mut self, fetch: FetchId) {
+        self.fetches.drop(fetch);
+        self.questions
+            .retain(|_, question| !matches!(question.errand, Errand::Get(id, _) if id == fetch));
+    }
+
     pub(super) fn advance_lookups(&mut self, now: Instant) {
         for ask in self.lookups.keys().copied().collect::<Vec<_>>() {
             // Taken out while it looks around, for it is part of what it sees.

@@ -149,7 +149,7 @@ impl Peer {
                 verified,
             } => self.received(now, fetch, link, request, verified),
             Input::Abandon { fetch } => {
-                self.fetches.drop(fetch);
+                self.abandon(fetch);
             }
             Input::Stop { reason } => self.stop(now, &reason),
         }

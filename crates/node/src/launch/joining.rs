@@ -1,5 +1,7 @@
 //! How this machine becomes a member, or is one already.
 
+use std::time::Duration;
+
 use tokio::sync::mpsc;
 
 use super::{Common, Group, own_name};
@@ -13,6 +15,9 @@ use crate::peer::rows;
 use crate::state::StateDir;
 use crate::tls::{self, MemberTls};
 
+/// A certificate is renewed at a start this long before its end.
+const RENEW_BEFORE: Duration = Duration::from_hours(20 * 24);
+
 /// Sees to it that this machine is a member of the group that was asked for.
 /// Says as well whether that was announced.
 pub(super) async fn join_group(
@@ -25,7 +30,7 @@ pub(super) async fn join_group(
 ) -> Result<(Membership, bool), Failure> {
     let ticket = match (group, &remembered) {
         (Group::Remembered, Some(known)) => {
-            if is_good(known, &common.clock) {
+            if is_good(known, &common.clock) && !ends_soon(known, &common.clock) {
                 return Ok((known.clone(), false));
             }
             Ticket::from(known)
@@ -51,12 +56,26 @@ pub(super) async fn join_group(
         // Whoever does not read its notices misses some.
         let _ = notices.try_send(rows::connecting(tracker));
     }
-    let membership = join::join(&ticket, identity, Some(own_name(common)), &common.clock).await?;
+    let joined = join::join(&ticket, identity, Some(own_name(common)), &common.clock).await;
+    let membership = match (joined, remembered) {
+        (Ok(membership), _) => membership,
+        // It was only to be renewed, and there is still time for that.
+        (Err(_), Some(known)) if ticket.token.is_none() && is_good(&known, &common.clock) => {
+            return Ok((known, true));
+        }
+        (Err(error), _) => return Err(error.into()),
+    };
     membership.save(state)?;
     Ok((membership, true))
 }
 
-/// Whether a certificate is believed now and for a while.
+/// Whether it is time to renew a certificate.
+fn ends_soon(membership: &Membership, clock: &Clock) -> bool {
+    let ends = membership.member().map(|member| member.ends);
+    ends.is_some_and(|ends| ends < clock.wall() + RENEW_BEFORE)
+}
+
+/// Whether a certificate is believed now.
 fn is_good(membership: &Membership, clock: &Clock) -> bool {
     tls::verify_member(&membership.certificate, membership.ca, clock.wall()).is_ok()
 }

@@ -115,9 +115,10 @@ pub struct Door {
 /// What must stay for as long as the node runs.
 #[derive(Default)]
 struct Held {
-    states: Vec<Arc<StateDir>>,
-    port: Option<Running>,
+    // Dropped in this order: the directory is free only when its socket is gone.
     sockets: Vec<Answering>,
+    port: Option<Running>,
+    states: Vec<Arc<StateDir>>,
 }
 
 impl RunningPeer {
@@ -200,6 +201,16 @@ pub async fn share(
     let listener = listener(&common, Listen::PortOrNext(PEER_PORT)).await?;
     let listen = listener.address();
     let tls = MemberTls::new(&identity, &membership, common.clock.clone())?;
+    let called = tls.member().name;
+    if let (Some(wanted), Some(called)) = (&common.name, called)
+        && *wanted != called
+    {
+        let message = format!(
+            "this machine is called {called} in its group, not {wanted}: a name is given when a machine joins"
+        );
+        // Whoever does not read its notices misses some.
+        let _ = notices.try_send(Notice::Warning { message });
+    }
     let (sink, incoming) = mpsc::channel(INCOMING);
     held.port = Some(listener.serve(vec![Service {
         tls: tls.clone(),
@@ -288,7 +299,9 @@ async fn share_with_tracker(
         announced: true,
     };
     let (peer, peer_task) = Peer::start(setup, notices);
-    let invite = if open {
+    // A new group needs one. Later they are made when somebody asks for one: an
+    // invite for each start would end up in a log.
+    let invite = if open || !office.is_new {
         None
     } else {
         Some(office.invite(1, INVITE_VALIDITY, listen, &common.clock)?)

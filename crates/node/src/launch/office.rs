@@ -62,11 +62,14 @@ pub(super) struct Office {
     identity: Identity,
     membership: Membership,
     pub(super) authority: Arc<Authority>,
+    /// Whether it was made just now.
+    pub(super) is_new: bool,
     pub(super) tls: MemberTls,
 }
 
 impl Office {
     pub(super) fn open(path: PathBuf, name: &MemberName, clock: &Clock) -> Result<Self, Failure> {
+        let is_new = !path.exists();
         let state = Arc::new(StateDir::open(path)?);
         let identity = Identity::load_or_create(&state)?;
         let authority = Arc::new(Authority::load_or_create(Arc::clone(&state)).map_err(other)?);
@@ -83,6 +86,7 @@ impl Office {
             identity,
             membership,
             authority,
+            is_new,
             tls,
         })
     }
@@ -130,7 +134,12 @@ impl Office {
                     Command::Status => tracker.status().await.map(Event::Tracker).ok_or_else(stopping),
                     Command::Invite { uses, seconds } => {
                         let validity = Duration::from_secs(seconds);
-                        invite_line(&authority, uses, validity, listen, &clock).map(|invite| Event::Invite { invite })
+                        // It waits for the disk.
+                        let made = tokio::task::spawn_blocking(move || {
+                            invite_line(&authority, uses, validity, listen, &clock)
+                        });
+                        let made = made.await.unwrap_or_else(|_| Err(stopping()));
+                        made.map(|invite| Event::Invite { invite })
                     }
                     Command::Stop => {
                         tracker.stop("stopped by its user").await;

@@ -4,12 +4,12 @@ use std::time::Instant;
 
 use thorp_core::lookup::Only;
 use thorp_core::matching::Pattern;
-use thorp_core::survey::{Findings, Subject};
+use thorp_core::survey::Subject;
 use thorp_wire::frame::MemberRow;
 
 use crate::api::{Command, Done, ErrorKind, Event, Failure, PeerRow};
 
-use super::telling::{Events, milliseconds, stopping, tell};
+use super::telling::{Events, milliseconds, say_if_partial, stopping, tell};
 use super::{Peer, get, rows};
 
 pub(super) async fn run(peer: &Peer, command: Command, events: Events) {
@@ -75,7 +75,7 @@ async fn files(
         .survey(Subject::Files(pattern), only, true)
         .await
         .ok_or_else(stopping)?;
-    warn_if_partial(&findings, events).await;
+    say_if_partial(peer, &findings, events).await?;
     let mut done = Done::default();
     for variant in &findings.files {
         done.count += 1;
@@ -90,7 +90,7 @@ async fn peers(peer: &Peer, events: &Events) -> Result<Done, Failure> {
         .survey(Subject::Members, Only::default(), false)
         .await
         .ok_or_else(stopping)?;
-    warn_if_partial(&findings, events).await;
+    say_if_partial(peer, &findings, events).await?;
     Ok(list(rows::peers(findings.members, peer.itself()), events).await)
 }
 
@@ -114,12 +114,4 @@ async fn status(peer: &Peer, events: &Events) -> Result<Done, Failure> {
     let status = peer.status().await.ok_or_else(stopping)?;
     tell(events, Event::Status(status)).await;
     Ok(Done::default())
-}
-
-async fn warn_if_partial(findings: &Findings, events: &Events) {
-    if !findings.complete {
-        let message =
-            "The tracker cannot be asked now: this is what the neighbours know.".to_owned();
-        tell(events, Event::Note { message }).await;
-    }
 }

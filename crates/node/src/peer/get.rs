@@ -24,7 +24,7 @@ use crate::api::{
 use crate::share::IGNORE_FILE;
 use crate::store::{Replace, Store, StoreError, Target};
 
-use super::telling::{Events, milliseconds, stopping, tell};
+use super::telling::{Events, milliseconds, say_if_partial, stopping, tell};
 use super::{Delivery, FetchError, Peer, Place, rows};
 
 /// What `thorp` says when the name is taken already.
@@ -125,10 +125,9 @@ impl Job {
     ) -> Result<(), Failure> {
         let mut wanted = Vec::new();
         for name in names {
-            if self.in_the_way(&name) {
-                self.fail(&name, exists(), events).await;
-            } else {
-                wanted.push(name);
+            match self.in_the_way(&name) {
+                Some(failure) => self.fail(&name, failure, events).await,
+                None => wanted.push(name),
             }
         }
         if wanted.is_empty() {
@@ -149,7 +148,7 @@ impl Job {
                     self.alike(&name, variants, get, outcome.tracker, events)
                         .await
                 }
-                Answer::Nobody => Err(nobody(outcome.tracker, get)),
+                Answer::Nobody => Err(nobody(outcome.tracker, get, peer.share().is_some())),
             };
             self.plan(&name, planned, events).await;
         }
@@ -168,13 +167,14 @@ impl Job {
             Pattern::new(pattern).map_err(|error| usage(&format!("{pattern}: {error}")))?;
         let findings = peer.survey(Subject::Files(subject), only(get), false).await;
         let findings = findings.ok_or_else(stopping)?;
-        let (source, tracker) = if findings.complete {
+        let (source, tracker) = if findings.asked_tracker {
             (AnswerSource::Tracker, TrackerUse::Asked)
         } else {
             (AnswerSource::Memory, TrackerUse::Unreachable)
         };
+        say_if_partial(peer, &findings, events).await?;
         if findings.files.is_empty() {
-            let failure = nobody(tracker, get);
+            let failure = nobody(tracker, get, peer.share().is_some());
             self.fail(pattern, failure, events).await;
         }
         let answer = Provenance {
@@ -322,18 +322,21 @@ impl Job {
     }
 
     /// Whether something goes by the name that was typed. Nobody is asked then.
-    fn in_the_way(&self, typed: &str) -> bool {
+    fn in_the_way(&self, typed: &str) -> Option<Failure> {
         let may_be_in_the_way =
             self.replace == Replace::No && self.set_aside.is_none() && !self.equal_will_do;
         let target = match &self.rename {
             Some(rename) => Some(rename.clone()),
             None => typed.parse().ok(),
         };
-        may_be_in_the_way
-            && self.single
-            && target.is_some_and(|target| {
-                matches!(self.place.store().check(&target), Ok(Target::Exists { .. }))
-            })
+        if !may_be_in_the_way || !self.single {
+            return None;
+        }
+        match self.place.store().check(&target?) {
+            Ok(Target::Free) => None,
+            Ok(Target::Exists { .. }) => Some(exists()),
+            Err(error) => Some(store_failure(&error)),
+        }
     }
 
     async fn fail(&mut self, name: &str, failure: Failure, events: &Events) {
@@ -410,7 +413,7 @@ impl Job {
         Err(Failure {
             kind,
             message: format!(
-                "{} of {of} files could not be fetched; the reasons are above. The others are there.",
+                "{} of {of} files could not be fetched; the reasons are above.",
                 self.failures.len()
             ),
         })
@@ -573,13 +576,19 @@ async fn ambiguous(asked: &str, variants: Vec<Variant>, events: &Events, why: &s
     }
 }
 
-fn nobody(tracker: TrackerUse, get: &Get) -> Failure {
+/// `stays`: this peer goes on when the request has ended.
+fn nobody(tracker: TrackerUse, get: &Get, stays: bool) -> Failure {
     if tracker == TrackerUse::Unreachable {
+        let message = if stays {
+            "No neighbour knows this file, and the tracker cannot be reached to ask. \
+             Check that the tracker runs, and the network. Trying to reach it goes on."
+        } else {
+            "The tracker cannot be reached to ask who has this file. \
+             Check that it runs, and the network, and try again."
+        };
         return Failure {
             kind: ErrorKind::Network,
-            message: "No neighbour knows this file, and the tracker cannot be reached to ask. \
-                      Check that the tracker runs, and the network. Trying to reach it goes on."
-                .to_owned(),
+            message: message.to_owned(),
         };
     }
     let message = match (&get.from, &get.root) {
@@ -612,6 +621,10 @@ fn exists() -> Failure {
 fn store_failure(error: &StoreError) -> Failure {
     match error {
         StoreError::Exists { .. } => exists(),
+        StoreError::FileInTheWay { .. } | StoreError::FolderInTheWay { .. } => Failure {
+            kind: ErrorKind::Exists,
+            message: error.to_string(),
+        },
         StoreError::Mismatch { .. } => Failure {
             kind: ErrorKind::Verification,
             message: error.to_string(),

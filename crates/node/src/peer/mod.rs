@@ -85,6 +85,9 @@ pub enum Role {
 #[derive(Clone)]
 pub struct Peer {
     requests: mpsc::Sender<Request>,
+    /// Fetches that nobody waits for any more: as many as there were, so the
+    /// channel needs no bound of its own.
+    abandoned: mpsc::UnboundedSender<FetchId>,
     view: watch::Receiver<Arc<PeerView>>,
     home: Place,
     last_fetch: Arc<AtomicU64>,
@@ -111,7 +114,6 @@ enum Request {
         delivery: Delivery,
         reply: oneshot::Sender<Result<(Holder, Stored), FetchError>>,
     },
-    Abandon(FetchId),
     Member(PeerId, oneshot::Sender<Option<Holder>>),
     Neighbours(oneshot::Sender<Vec<MemberRow>>),
     Status(oneshot::Sender<Status>),
@@ -152,15 +154,19 @@ impl Peer {
     /// Whoever does not read `notices` in time misses some.
     pub fn start(setup: Setup, notices: mpsc::Sender<Notice>) -> (Self, JoinHandle<()>) {
         let (requests, requests_in) = mpsc::channel(REQUESTS);
+        let (abandoned, abandoned_in) = mpsc::unbounded_channel();
         let (view, view_in) = watch::channel(Arc::default());
         let home = match &setup.role {
             Role::Sharing { share, .. } => Place::Share(share.clone()),
             Role::Visiting(store) => Place::Directory(store.clone()),
         };
         let itself = itself(&setup);
-        let task = tokio::spawn(Task::new(setup, itself.clone(), view, notices).run(requests_in));
+        let task = tokio::spawn(
+            Task::new(setup, itself.clone(), view, notices).run(requests_in, abandoned_in),
+        );
         let peer = Self {
             requests,
+            abandoned,
             view: view_in,
             home,
             last_fetch: Arc::default(),
@@ -237,7 +243,7 @@ impl Peer {
     ) -> Result<(Holder, Stored), FetchError> {
         let fetch = FetchId(self.last_fetch.fetch_add(1, Ordering::Relaxed));
         let mut waiting = Waiting {
-            requests: &self.requests,
+            abandoned: &self.abandoned,
             fetch: Some(fetch),
         };
         let ask = self.ask(|reply| Request::Fetch {
@@ -279,15 +285,15 @@ impl Peer {
 
 /// Somebody waits for a file. Whoever stops waiting does not want it any more.
 struct Waiting<'a> {
-    requests: &'a mpsc::Sender<Request>,
+    abandoned: &'a mpsc::UnboundedSender<FetchId>,
     fetch: Option<FetchId>,
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         if let Some(fetch) = self.fetch {
-            // If the task has no time for this, the file is fetched in vain.
-            let _ = self.requests.try_send(Request::Abandon(fetch));
+            // If the task is gone, nothing is fetched.
+            let _ = self.abandoned.send(fetch);
         }
     }
 }

@@ -31,7 +31,7 @@ use super::serve::Server;
 use super::{Delivery, FetchError, Request, Role, Setup, rows, source};
 
 /// Events of links, dials and disk that wait for the task.
-const EVENTS: usize = 1024;
+const EVENTS: usize = 256;
 /// How long a goodbye may take.
 const GOODBYE: Duration = Duration::from_secs(2);
 
@@ -157,7 +157,11 @@ impl Task {
         }
     }
 
-    pub(super) async fn run(mut self, mut requests: mpsc::Receiver<Request>) {
+    pub(super) async fn run(
+        mut self,
+        mut requests: mpsc::Receiver<Request>,
+        mut abandoned: mpsc::UnboundedReceiver<FetchId>,
+    ) {
         self.handle(Input::Tick);
         loop {
             let deadline = self.machine.next_deadline().map(|at| at - now(&self.clock));
@@ -169,6 +173,7 @@ impl Task {
                     self.connected(Connected { stream, member, address: remote }, false);
                 }
                 Some(change) = next(&mut self.changes) => self.share_event(change),
+                Some(fetch) = abandoned.recv() => self.abandon(fetch),
                 request = requests.recv() => match request {
                     Some(Request::Stop(reason)) => return self.stop(reason).await,
                     Some(request) => self.request(request),
@@ -364,13 +369,13 @@ impl Task {
         let Some((fetch, content)) = self.expected.remove(&(link, request)) else {
             return;
         };
-        // What is still waited for, that is.
         let wanted = self
             .fetches
             .get(&fetch)
             .filter(|pending| !pending.reply.is_closed());
         let Some(delivery) = wanted.map(|pending| pending.delivery.clone()) else {
-            return;
+            // Whoever wanted it has gone.
+            return self.abandon(fetch);
         };
         let events = self.events.0.clone();
         tokio::task::spawn_blocking(move || {
@@ -487,16 +492,17 @@ impl Task {
                 self.fetches.insert(fetch, pending);
                 self.handle(Input::Fetch { fetch, wanted });
             }
-            Request::Abandon(fetch) => {
-                self.fetches.remove(&fetch);
-                self.handle(Input::Abandon { fetch });
-            }
             Request::Member(id, reply) => answer(Some(reply), self.machine.member(id)),
             Request::Neighbours(reply) => answer(Some(reply), self.machine.neighbours().collect()),
             Request::Status(reply) => answer(Some(reply), self.status()),
             // Handled where the task can end.
             Request::Stop(_) => {}
         }
+    }
+
+    fn abandon(&mut self, fetch: FetchId) {
+        self.fetches.remove(&fetch);
+        self.handle(Input::Abandon { fetch });
     }
 
     fn own_files(&self, subject: &Subject, from: Option<&str>) -> Vec<Variant> {

@@ -2,8 +2,10 @@
 
 use std::time::Instant;
 
+use thorp_core::survey::Findings;
 use tokio::sync::mpsc;
 
+use super::Peer;
 use crate::api::{ErrorKind, Event, Failure};
 
 /// Whoever asked, and what they are told.
@@ -23,4 +25,30 @@ pub(super) fn stopping() -> Failure {
         kind: ErrorKind::Unfinished,
         message: "The peer is stopping. Start it again: thorp share".to_owned(),
     }
+}
+
+/// Says that what was found is not all there is, where that is so. To a
+/// visitor, who knows nobody else, no tracker is no answer.
+pub(super) async fn say_if_partial(
+    peer: &Peer,
+    findings: &Findings,
+    events: &Events,
+) -> Result<(), Failure> {
+    if findings.complete {
+        return Ok(());
+    }
+    let message = match (findings.asked_tracker, peer.share()) {
+        (true, _) => "The tracker did not answer in full: there may be more than this.",
+        (false, Some(_)) => "The tracker cannot be asked now: this is what the neighbours know.",
+        (false, None) => {
+            return Err(Failure {
+                kind: ErrorKind::Network,
+                message: "The tracker cannot be reached. Check that it runs, and the network, and try again."
+                    .to_owned(),
+            });
+        }
+    };
+    let message = message.to_owned();
+    tell(events, Event::Note { message }).await;
+    Ok(())
 }

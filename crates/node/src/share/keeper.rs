@@ -43,6 +43,8 @@ pub(super) struct Keeper {
     /// has ended; see [`Keeper::watch_anew`].
     moved: Option<(u32, Instant)>,
     last_move: Option<Instant>,
+    /// The directory is not where it was.
+    is_away: bool,
     told_progress: Option<(Instant, Progress)>,
     warned: BTreeSet<String>,
 }
@@ -82,6 +84,7 @@ impl Keeper {
             settling: BTreeMap::new(),
             next_scan: None,
             moved: None,
+            is_away: false,
             last_move: None,
             told_progress: None,
             warned: BTreeSet::new(),
@@ -105,6 +108,15 @@ impl Keeper {
             let Some(pending) = self.shared.inbox.take(deadline, GATHER) else {
                 return Ok(());
             };
+            if !self.shared.is_in_place() {
+                self.away()?;
+                continue;
+            }
+            if std::mem::take(&mut self.is_away) {
+                self.next_scan = None;
+                self.watch()?;
+                self.scan()?;
+            }
             self.look_at(&pending)?;
             self.look_at_settled();
             self.watch_anew()?;
@@ -114,6 +126,26 @@ impl Keeper {
             self.tell_changes()?;
             self.tell_progress()?;
         }
+    }
+
+    /// The directory was moved or removed: nothing of it is shared until it is
+    /// back in its place, which is looked at every now and then.
+    fn away(&mut self) -> Result<(), Closed> {
+        self.poll();
+        if std::mem::replace(&mut self.is_away, true) {
+            return Ok(());
+        }
+        let names = read(&self.shared.index).beneath(None);
+        for name in &names {
+            self.gone(name);
+        }
+        self.settling.clear();
+        self.tell_changes()?;
+        self.warn(format!(
+            "{} was moved, replaced or removed: nothing of it is shared any more. Share the directory \
+             again where it is now",
+            escaped(&self.shared.path)
+        ))
     }
 
     fn watch(&mut self) -> Result<(), Closed> {
@@ -155,7 +187,8 @@ impl Keeper {
         self.poll();
         self.warn(format!(
             "changes in {} cannot be watched ({why}): it is looked through every {} s instead; \
-             raising fs.inotify.max_user_watches and restarting helps where a limit was reached",
+             raising fs.inotify.max_user_watches helps where a limit was reached, and making every \
+             folder readable where one is not; then restart",
             escaped(&self.shared.path),
             self.shared.options.poll.as_secs_f32()
         ))

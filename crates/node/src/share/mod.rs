@@ -29,6 +29,7 @@ mod walk;
 mod watch;
 
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::thread;
@@ -115,6 +116,15 @@ pub enum ShareError {
         /// What it is: a few words.
         what: &'static str,
     },
+    /// It is, or is in, a state directory of thorp.
+    #[error(
+        "{} is where thorp keeps its keys, which are never shared: share another directory",
+        shown(path)
+    )]
+    Keys {
+        /// Its full path.
+        path: PathBuf,
+    },
     /// The system has no threads left.
     #[error("a thread cannot be started ({0}): end other programs and try again")]
     Threads(#[source] io::Error),
@@ -198,6 +208,9 @@ impl Share {
         options: Options,
     ) -> Result<(Self, mpsc::Receiver<ShareEvent>), ShareError> {
         let (handle, path) = open_dir(dir)?;
+        if path.ancestors().any(walk::is_state_directory) {
+            return Err(ShareError::Keys { path });
+        }
         if !options.broad
             && let Some(what) = too_broad(&path, std::env::home_dir().as_deref())
         {
@@ -294,6 +307,10 @@ impl Share {
         replace: Replace,
     ) -> Result<Stored, StoreError> {
         let shared = &*self.shared;
+        if !shared.is_in_place() {
+            let path = shared.path.clone();
+            return Err(StoreError::Moved { path });
+        }
         let first = write(&shared.index).expect(name);
         let stored = shared.store.put(name, content, mtime, bytes, replace);
         match &stored {
@@ -323,6 +340,16 @@ impl Shared {
             unhashed: index.unhashed(),
             skipped,
         }
+    }
+
+    /// Whether the directory's path still leads to the directory that is open.
+    /// Otherwise somebody has moved it, perhaps so that it is no longer shared.
+    fn is_in_place(&self) -> bool {
+        let there = std::fs::metadata(&self.path);
+        let open = self.dir.dir_metadata();
+        matches!((there, open), (Ok(there), Ok(open))
+            if there.ino() == cap_std::fs::MetadataExt::ino(&open)
+                && there.dev() == cap_std::fs::MetadataExt::dev(&open))
     }
 
     fn new_rules(&self) -> Rules {

@@ -57,6 +57,10 @@ impl Share {
             return Ok(Vec::new());
         }
         let shared = &*self.shared;
+        if !shared.is_in_place() {
+            shared.inbox.poke();
+            return Err(ReadError::NotHere);
+        }
         let names: Vec<Name> = read(&shared.index).names(content).cloned().collect();
         let mut why = ReadError::NotHere;
         for name in names {

@@ -31,13 +31,16 @@ impl Follower {
     }
 
     async fn with(dir: &TempDir, options: Options) -> Self {
+        Self::at(dir.path(), options).await
+    }
+
+    async fn at(dir: &Path, options: Options) -> Self {
         let quiet = if options.quiet == Options::default().quiet {
             Duration::from_millis(200)
         } else {
             options.quiet
         };
-        let (share, events) =
-            Share::open(dir.path(), Options { quiet, ..options }).expect("a share");
+        let (share, events) = Share::open(dir, Options { quiet, ..options }).expect("a share");
         let mut follower = Self {
             share,
             events,
@@ -190,6 +193,8 @@ async fn what_does_not_belong_to_the_share_is_counted_and_not_listed() {
     put(&dir, "build/out", "5");
     put(&dir, ".thorp-0123456789abcdef.part", "6");
     put(&outside, "secret", "7");
+    put(&dir, "state/thorp-state", "1");
+    put(&dir, "state/tracker/ca.p8", "a key");
     symlink(outside.path().join("secret"), dir.path().join("link")).expect("linked");
     symlink(outside.path(), dir.path().join("folder-link")).expect("linked");
     let _socket = std::os::unix::net::UnixListener::bind(dir.path().join("socket")).expect("bound");
@@ -206,6 +211,7 @@ async fn what_does_not_belong_to_the_share_is_counted_and_not_listed() {
         unreadable: 0,
         symlinks: 2,
         special: 1,
+        keys: 1,
     };
     assert_eq!(follower.share.totals().skipped, expected);
     assert!(
@@ -725,4 +731,56 @@ async fn after_any_turmoil_the_listing_is_what_is_there() {
             }
         }
     }
+}
+
+#[tokio::test]
+async fn where_thorp_keeps_its_keys_is_never_shared() {
+    let dir = tempdir();
+    put(&dir, "state/thorp-state", "1");
+    put(&dir, "state/tracker/ca.p8", "a key");
+    for inside in ["state", "state/tracker"] {
+        let options = Options {
+            broad: true,
+            ..Options::default()
+        };
+        let refused = Share::open(&dir.path().join(inside), options).err();
+        assert!(
+            matches!(refused, Some(ShareError::Keys { .. })),
+            "{refused:?}"
+        );
+    }
+    // One that is made while the directory around it is shared.
+    let mut follower = Follower::of(&dir).await;
+    put(&dir, "late/thorp-state", "1");
+    put(&dir, "late/key.p8", "a key");
+    put(&dir, "after", "that");
+    follower.until(|f| f.names() == ["after"]).await;
+    assert!(follower.share.find(content_of(b"a key")).is_none());
+}
+
+#[tokio::test]
+async fn a_directory_that_is_moved_away_is_no_longer_shared_nor_written_to() {
+    let base = tempdir();
+    let dir = base.path().join("share");
+    fs::create_dir(&dir).expect("made");
+    fs::write(dir.join("shown"), "1").expect("written");
+    let mut follower = Follower::at(&dir, Options::default()).await;
+    follower.until_hashed().await;
+    fs::rename(&dir, base.path().join("private")).expect("moved");
+    fs::create_dir(&dir).expect("made anew");
+    let read = follower.share.read(content_of(b"1"));
+    assert!(matches!(read, Err(ReadError::NotHere)), "{read:?}");
+    let name = "new".parse().expect("a name");
+    let stored = follower
+        .share
+        .store(&name, content_of(b"2"), None, b"2", Replace::No);
+    assert!(
+        matches!(stored, Err(StoreError::Moved { .. })),
+        "{stored:?}"
+    );
+    follower.until(|f| f.names().is_empty()).await;
+    follower
+        .until(|f| f.warnings.iter().any(|warning| warning.contains("moved")))
+        .await;
+    assert!(!base.path().join("private/new").exists());
 }

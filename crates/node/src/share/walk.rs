@@ -18,6 +18,7 @@ use ignore::{IncrementalIgnore, WalkBuilder};
 use thorp_wire::Name;
 
 use crate::stamp::Stamp;
+use crate::state::VERSION_FILE;
 use crate::store::is_part;
 
 /// The file in which a person lists what not to share, as for git.
@@ -40,6 +41,8 @@ pub struct Skipped {
     pub symlinks: u64,
     /// A device, a socket or a pipe.
     pub special: u64,
+    /// A state directory of thorp: there are keys in it.
+    pub keys: u64,
 }
 
 impl Skipped {
@@ -51,6 +54,7 @@ impl Skipped {
             + self.unreadable
             + self.symlinks
             + self.special
+            + self.keys
     }
 }
 
@@ -60,6 +64,8 @@ pub(super) enum Cause {
     Hidden,
     Ignored,
     Unnameable,
+    /// In a state directory of thorp.
+    Keys,
     /// Temporary, of our own making: nothing to tell a person.
     Part,
 }
@@ -83,6 +89,7 @@ pub(super) struct Found {
 /// Remembers the `.thorpignore` files it has read; when one changes, make new
 /// rules.
 pub(super) struct Rules {
+    root: PathBuf,
     ignore: Option<IncrementalIgnore>,
     hidden: bool,
 }
@@ -94,12 +101,37 @@ impl Rules {
             .add_custom_ignore_filename(IGNORE_FILE)
             .build_matchers()
             .pop();
-        Self { ignore, hidden }
+        Self {
+            root: root.to_owned(),
+            ignore,
+            hidden,
+        }
+    }
+
+    /// Whether a folder is a state directory of thorp. What is in one is never
+    /// shared, whatever a person says: there are keys in it.
+    fn holds_keys(&self, folder: &Path) -> bool {
+        is_state_directory(&self.root.join(folder))
     }
 
     /// Why this path, relative to the share, is left out; it and all its
     /// folders are looked at.
     pub fn leave_out(&mut self, path: &Path, is_dir: bool) -> Option<Cause> {
+        let in_keys = path
+            .ancestors()
+            .skip(1)
+            .any(|folder| self.holds_keys(folder));
+        if in_keys {
+            return Some(Cause::Keys);
+        }
+        self.leave_out_of(path, is_dir)
+    }
+
+    /// The same for something in a folder that is known to be shared.
+    fn leave_out_of(&mut self, path: &Path, is_dir: bool) -> Option<Cause> {
+        if is_dir && self.holds_keys(path) {
+            return Some(Cause::Keys);
+        }
         if path.file_name().is_some_and(is_part) {
             return Some(Cause::Part);
         }
@@ -117,6 +149,11 @@ impl Rules {
         }
         path.to_str().is_none().then_some(Cause::Unnameable)
     }
+}
+
+/// Whether thorp keeps its keys in this directory.
+pub(super) fn is_state_directory(path: &Path) -> bool {
+    path.join(VERSION_FILE).symlink_metadata().is_ok()
 }
 
 /// All that is shared beneath a folder (the empty path is the share itself).
@@ -151,7 +188,8 @@ fn walk_folder(
         let entry = entry?;
         let path = folder.join(entry.file_name());
         let kind = entry.file_type()?;
-        match rules.leave_out(&path, kind.is_dir()) {
+        match rules.leave_out_of(&path, kind.is_dir()) {
+            Some(Cause::Keys) => found.skipped.keys += 1,
             Some(Cause::Hidden) => found.skipped.hidden += 1,
             Some(Cause::Ignored) => found.skipped.ignored += 1,
             Some(Cause::Part) => found.parts.push(path),

@@ -26,7 +26,7 @@ use crate::peer::task::{Channel, now, random, sleep};
 use crate::tls::MemberTls;
 
 /// Events of links that wait for the task.
-const EVENTS: usize = 4096;
+const EVENTS: usize = 256;
 /// Requests that wait for it.
 const REQUESTS: usize = 64;
 /// How often the tables are drawn anew at most, and so how late they may be.

@@ -1,7 +1,7 @@
 //! The two tables, from what the machine knows.
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
 
 use thorp_core::tracker::Tracker;
 use thorp_wire::PeerId;
@@ -71,6 +71,8 @@ pub(super) fn of(tracker: &Tracker) -> TrackerView {
 /// where two peers share an address.
 struct Labels {
     addresses: BTreeMap<PeerId, SocketAddr>,
+    /// IP addresses of more than one peer.
+    shared: BTreeSet<IpAddr>,
 }
 
 impl Labels {
@@ -82,9 +84,14 @@ impl Labels {
                 link.addresses().first().copied().unwrap_or(unreachable),
             )
         };
-        Self {
-            addresses: tracker.peers().map(address).collect(),
+        let addresses: BTreeMap<_, _> = tracker.peers().map(address).collect();
+        let (mut seen, mut shared) = (BTreeSet::new(), BTreeSet::new());
+        for address in addresses.values() {
+            if !seen.insert(address.ip()) {
+                shared.insert(address.ip());
+            }
         }
+        Self { addresses, shared }
     }
 
     fn place(&self, peer: PeerId) -> Option<SocketAddr> {
@@ -93,13 +100,7 @@ impl Labels {
 
     fn label(&self, peer: PeerId) -> Option<String> {
         let address = self.place(peer)?;
-        let shared = self
-            .addresses
-            .values()
-            .filter(|other| other.ip() == address.ip())
-            .count()
-            > 1;
-        Some(if shared {
+        Some(if self.shared.contains(&address.ip()) {
             address.to_string()
         } else {
             address.ip().to_string()

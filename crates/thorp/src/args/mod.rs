@@ -196,6 +196,11 @@ pub struct Join {
     /// Where the invite is
     #[arg(value_name = "FILE|-")]
     pub file: Option<PathBuf>,
+
+    /// This machine's name in the group: a-z, 0-9 and -, at most 32 [default:
+    /// its host name]
+    #[arg(long, env = "THORP_NAME")]
+    pub name: Option<MemberName>,
 }
 
 /// Fetch files by name

@@ -1,5 +1,7 @@
 //! `thorp join`: become a member by an invite.
 
+use thorp_node::launch::Common;
+
 use super::{Context, invitation};
 use crate::args::Join;
 use crate::exit::{Exit, Result};
@@ -8,7 +10,11 @@ use crate::out;
 
 pub async fn run(context: &Context, args: &Join) -> Result {
     let invite = invitation::read(context, args.file.as_deref()).await?;
-    let joined = node::join(context.visitor()?, node::invite(&invite)?).await?;
+    let common = Common {
+        name: args.name.clone(),
+        ..context.visitor()?
+    };
+    let joined = node::join(common, node::invite(&invite)?).await?;
     if context.global.json {
         let object = serde_json::json!({ "event": "joined", "message": joined });
         let _ = out::data(&object.to_string());
