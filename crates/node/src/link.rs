@@ -146,6 +146,21 @@ where
     LinkSender { id, shared }
 }
 
+/// Waits until so many links, all of which were closed from here, have ended.
+/// Whoever does not take the goodbye in time notices that we are gone.
+pub async fn farewell(mut links: usize, events: &mut mpsc::Receiver<(LinkId, LinkEvent)>) {
+    let ended = async {
+        while links > 0 {
+            match events.recv().await {
+                Some((_, LinkEvent::Closed(_))) => links -= 1,
+                Some(_) => {}
+                None => return,
+            }
+        }
+    };
+    let _ = timeout(2 * GOODBYE, ended).await;
+}
+
 /// Sends frames over a link. Clones send over the same one; it stays up when
 /// all of them are gone, until it is closed.
 #[derive(Clone)]

@@ -32,8 +32,6 @@ use super::{Delivery, FetchError, Request, Role, Setup, rows, source};
 
 /// Events of links, dials and disk that wait for the task.
 const EVENTS: usize = 256;
-/// How long a goodbye may take.
-const GOODBYE: Duration = Duration::from_secs(2);
 
 pub(crate) struct Task {
     machine: machine::Peer,
@@ -189,17 +187,7 @@ impl Task {
 
     async fn stop(mut self, reason: String) {
         self.handle(Input::Stop { reason });
-        let goodbye = async {
-            while !self.links.is_empty() {
-                match self.link_events.1.recv().await {
-                    Some((link, LinkEvent::Closed(_))) => drop(self.links.remove(&link)),
-                    Some(_) => {}
-                    None => return,
-                }
-            }
-        };
-        // Whoever does not take the goodbye in time notices that we are gone.
-        let _ = tokio::time::timeout(GOODBYE, goodbye).await;
+        link::farewell(self.links.len(), &mut self.link_events.1).await;
     }
 
     fn handle(&mut self, input: Input) {

@@ -31,8 +31,6 @@ const EVENTS: usize = 256;
 const REQUESTS: usize = 64;
 /// How often the tables are drawn anew at most, and so how late they may be.
 const VIEW_EVERY: Duration = Duration::from_millis(100);
-/// How long a goodbye may take.
-const GOODBYE: Duration = Duration::from_secs(2);
 
 /// What a tracker is made of.
 pub struct Setup {
@@ -167,17 +165,7 @@ impl Task {
 
     async fn stop(mut self, reason: String) {
         self.handle(Input::Stop { reason });
-        let goodbye = async {
-            while !self.links.is_empty() {
-                match self.events.1.recv().await {
-                    Some((link, LinkEvent::Closed(_))) => drop(self.links.remove(&link)),
-                    Some(_) => {}
-                    None => return,
-                }
-            }
-        };
-        // Whoever does not take the goodbye in time notices that we are gone.
-        let _ = tokio::time::timeout(GOODBYE, goodbye).await;
+        link::farewell(self.links.len(), &mut self.events.1).await;
     }
 
     fn handle(&mut self, input: Input) {
