@@ -255,29 +255,6 @@ impl Store {
         })
     }
 
-    /// Gives the file of that name the first free one of `a (1).txt`,
-    /// `a (2).txt`, ..., so that another can take its place.
-    pub fn rename_existing(&self, name: &Name) -> Result<Name, StoreError> {
-        let failed = |error| self.failed(name, error);
-        let folder = match name.folder() {
-            Some(folder) => self.dir.open_dir(folder).map_err(failed)?,
-            None => self.dir.try_clone().map_err(failed)?,
-        };
-        for number in 1..=u32::MAX {
-            let Ok(free) = name.with_base(&numbered(name.base(), number)) else {
-                break;
-            };
-            match rename_new(&folder, name.base(), free.base()) {
-                Ok(()) => return Ok(free),
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(failed(error)),
-            }
-        }
-        Err(StoreError::NameTooLong {
-            path: self.path_of(name),
-        })
-    }
-
     /// Gives what goes by `name`, if anything does, another last part. Nothing
     /// is replaced.
     pub fn set_aside(&self, name: &Name, base: &str) -> Result<(), StoreError> {
@@ -520,21 +497,6 @@ fn link_new(folder: &Dir, from: &str, to: &str) -> io::Result<()> {
     rustix::fs::linkat(folder, from, folder, to, AtFlags::empty())?;
     rustix::fs::unlinkat(folder, from, AtFlags::empty())?;
     Ok(())
-}
-
-/// `a.txt` with a number: `a (1).txt`. Shortened so that it is still a name.
-fn numbered(base: &str, number: u32) -> String {
-    let dot = base.rfind('.').filter(|dot| {
-        let extension = &base[*dot..];
-        *dot > 0 && extension.len() <= 16 && !extension.contains(' ')
-    });
-    let (stem, extension) = base.split_at(dot.unwrap_or(base.len()));
-    let tail = format!(" ({number}){extension}");
-    let room = Name::MAX_PART - tail.len();
-    let end = (0..=stem.len().min(room))
-        .rev()
-        .find(|end| stem.is_char_boundary(*end));
-    format!("{}{tail}", &stem[..end.unwrap_or(0)])
 }
 
 fn shown(path: &Path) -> String {
@@ -794,29 +756,29 @@ mod tests {
     }
 
     #[test]
-    fn the_existing_file_makes_room_under_the_first_free_name() {
+    fn what_is_set_aside_takes_the_other_name_and_replaces_nothing() {
         let (dir, store) = store();
-        let full = format!("{}.txt", "ü".repeat(125));
-        for (from, to) in [
-            ("a.txt", "a (1).txt"),
-            ("a.txt", "a (2).txt"),
-            ("deep/b", "deep/b (1)"),
-            (".profile", ".profile (1)"),
-            ("no extension. really not", "no extension. really not (1)"),
-            (&full, &format!("{} (1).txt", "ü".repeat(123))),
-        ] {
-            put(&store, from, from.as_bytes(), Replace::No).expect("stored");
-            assert_eq!(
-                store.rename_existing(&name(from)).expect("renamed"),
-                name(to)
-            );
-            assert_eq!(store.check(&name(from)).expect("free"), Target::Free);
-            assert_eq!(
-                fs::read(dir.path().join(to)).expect("there"),
-                from.as_bytes()
-            );
+        for existing in ["a.txt", "deep/b", "taken"] {
+            put(&store, existing, existing.as_bytes(), Replace::No).expect("stored");
         }
-        assert!(store.rename_existing(&name("missing")).is_err());
+        for (from, base, to) in [("a.txt", "old.txt", "old.txt"), ("deep/b", "c", "deep/c")] {
+            store.set_aside(&name(from), base).expect("set aside");
+            assert_eq!(store.check(&name(from)).expect("free"), Target::Free);
+            let there = fs::read(dir.path().join(to)).expect("there");
+            assert_eq!(there, from.as_bytes());
+        }
+        let refused = store.set_aside(&name("old.txt"), "taken");
+        assert!(
+            matches!(refused, Err(StoreError::Exists { .. })),
+            "{refused:?}"
+        );
+        assert!(store.set_aside(&name("old.txt"), "../out").is_err());
+        assert!(store.set_aside(&name("old.txt"), "deep/in").is_err());
+        let kept = fs::read(dir.path().join("old.txt")).expect("still there");
+        assert_eq!(kept, b"a.txt");
+        store
+            .set_aside(&name("missing"), "x")
+            .expect("nothing in the way");
     }
 
     #[test]

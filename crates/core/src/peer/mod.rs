@@ -194,11 +194,6 @@ impl Peer {
         &self.catalogue
     }
 
-    /// Whether this peer lists a file by exactly this name.
-    pub fn shares(&self, name: &Name) -> bool {
-        self.own_entry(name).is_some()
-    }
-
     /// How it is with the tracker.
     pub fn tracker(&self) -> Tracker {
         self.home.tracker()

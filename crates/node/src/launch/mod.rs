@@ -19,7 +19,6 @@ mod visit;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use thorp_wire::MemberName;
 use tokio::sync::mpsc;
@@ -27,6 +26,7 @@ use tokio::task::JoinHandle;
 
 use crate::addresses::{self, ListenAddress, NetAddress, PEER_PORT, TRACKER_PORT};
 use crate::api::{Failure, Notice};
+use crate::authority::INVITE_VALIDITY;
 use crate::clock::Clock;
 use crate::config::{self, Config, Setting};
 use crate::identity::{Identity, Membership};
@@ -323,9 +323,6 @@ async fn share_with_tracker(
         held,
     })
 }
-
-/// How long an invite is good for unless somebody says otherwise.
-pub const INVITE_VALIDITY: Duration = Duration::from_hours(24);
 
 /// Starts a tracker alone. With `open`, whoever asks is let in from now on.
 pub async fn tracker(

@@ -111,12 +111,14 @@ async fn visit(
     let (notices, _) = mpsc::channel(1);
     let (membership, announced) =
         join_group(&common, &state, &identity, remembered, group, &notices).await?;
+    let store = Store::open(directory)?;
+    store.sweep();
     let setup = peer::Setup {
         tls: MemberTls::new(&identity, &membership, common.clock.clone())?,
         trackers: membership.trackers,
         config,
         clock: common.clock,
-        role: Role::Visiting(Arc::new(Store::open(directory)?)),
+        role: Role::Visiting(Arc::new(store)),
         announced,
     };
     let (peer, task) = Peer::start(setup, notices);
