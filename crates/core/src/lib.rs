@@ -26,6 +26,7 @@ pub mod neighbours;
 pub mod peer;
 pub mod publisher;
 pub mod survey;
+pub mod swarm;
 #[cfg(test)]
 mod testing;
 pub mod time;

@@ -5,8 +5,10 @@
 //! name       what it is called: a relative path that cannot leave a share
 //! content    what it is: a length and a Merkle root (BEP 52)
 //! merkle     how that root is computed
+//! layout     how a file is cut into pieces and blocks
 //! entry      one file on offer: name, length, mtime, root
 //! frame      what two members say over a link, one module a frame
+//! session    what two ends of a BitTorrent connection say
 //! printable  any text, made safe to show on a terminal
 //! ```
 //!
@@ -19,9 +21,11 @@ pub mod content;
 pub mod entry;
 pub mod frame;
 pub mod id;
+pub mod layout;
 pub mod merkle;
 pub mod name;
 pub mod printable;
+pub mod session;
 
 pub use content::{Content, Root};
 pub use entry::Entry;

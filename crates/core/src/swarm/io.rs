@@ -1,0 +1,187 @@
+//! What goes into a swarm, and what comes out.
+//!
+//! The order of things on one connection: the shell makes the connection (or
+//! accepts it), both handshakes are exchanged by the shell, then [`Input::Opened`];
+//! every message in goes to [`Input::Message`], except that of `Piece` the shell
+//! asks [`Swarm::expects`](super::Swarm::expects) when its head is there, reads
+//! the bytes, hashes them leaf by leaf, writes them, and says
+//! [`Input::Arrived`]. Messages out are sent in the order of [`Output::Send`];
+//! uploads are read from disk and sent in their own order, beside them.
+
+use std::time::Duration;
+
+use thorp_wire::PeerId;
+use thorp_wire::frame::Holder;
+use thorp_wire::layout::{Block, Piece};
+use thorp_wire::session::{HashRange, Message};
+
+/// Names a connection for as long as it is about this file. Chosen by the shell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionId(pub u64);
+
+/// What the other end of a connection can do, from its handshakes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Offer {
+    /// The fast extension (BEP 6).
+    pub fast: bool,
+    /// The longest request it answers, in bytes: 16 KiB unless it says more.
+    pub longest_request: u32,
+    /// How many requests it keeps waiting, if it says so (`reqq`, BEP 10).
+    pub most_requests: Option<u32>,
+    /// It is a member: unchoked from the start.
+    pub member: bool,
+}
+
+/// What a swarm is told.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// Time has passed.
+    Tick,
+    /// These may have the file, wholly or in part. Those known already are no news.
+    Holders(Vec<Holder>),
+    /// An [`Output::Dial`] came to nothing.
+    DialFailed {
+        /// Whom it was for.
+        peer: PeerId,
+        /// Why, for a person.
+        reason: String,
+    },
+    /// A connection is about this file now: both handshakes are done.
+    Opened {
+        /// Its number from now on.
+        session: SessionId,
+        /// Who is at the other end.
+        peer: PeerId,
+        /// Whether this end dialled.
+        dialled: bool,
+        /// What the other end can do.
+        offer: Offer,
+    },
+    /// A connection is gone, or about another file now.
+    Closed {
+        /// Which.
+        session: SessionId,
+        /// Why, for a person.
+        reason: String,
+    },
+    /// A message has arrived: any but `Piece`.
+    Message {
+        /// On this connection.
+        session: SessionId,
+        /// The message.
+        message: Message,
+    },
+    /// Some bytes of a block that is still arriving have come: a sign of life,
+    /// and what the rate is measured by.
+    Flowing {
+        /// On this connection.
+        session: SessionId,
+        /// How many.
+        bytes: u32,
+    },
+    /// A block has arrived and is on disk.
+    Arrived {
+        /// On this connection.
+        session: SessionId,
+        /// Which.
+        block: Block,
+        /// The hashes of its leaves, in order. Blocks begin and end at leaves,
+        /// or at the end of the file.
+        leaves: Vec<[u8; 32]>,
+    },
+    /// What an earlier fetch has left on disk was hashed: these are the leaves of a
+    /// piece. Comes before the first [`Input::Holders`].
+    Left {
+        /// Which piece.
+        piece: Piece,
+        /// The hashes of all its leaves, in order.
+        leaves: Vec<[u8; 32]>,
+    },
+    /// A block was sent.
+    Served {
+        /// On this connection.
+        session: SessionId,
+        /// Which.
+        block: Block,
+    },
+    /// An [`Output::Upload`] cannot be done (withdrawn, or the file has changed
+    /// or cannot be read).
+    NotServed {
+        /// On this connection.
+        session: SessionId,
+        /// Which.
+        block: Block,
+    },
+    /// What became of an [`Output::HashLeaves`]; no hashes, if the file could not be read.
+    LeavesHashed {
+        /// On this connection.
+        session: SessionId,
+        /// What was asked.
+        range: HashRange,
+        /// Hashes and uncles, as they are to be sent.
+        hashes: Option<Vec<[u8; 32]>>,
+    },
+    /// The disk does not take what arrives, or the file to serve is gone: everything ends.
+    Stop {
+        /// Why, for a person.
+        reason: String,
+    },
+}
+
+/// What a swarm wants done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Connect to somebody, for this file.
+    Dial(Holder),
+    /// Send a message.
+    Send(SessionId, Message),
+    /// This connection is not about this file any more. Without a reason all is
+    /// well, and it may be kept for the next file.
+    Close(SessionId, Option<Why>),
+    /// Read these bytes and send them as `Piece`; then [`Input::Served`]. In order.
+    Upload(SessionId, Block),
+    /// Take this upload back if it was not begun ([`Input::NotServed`] then).
+    Withdraw(SessionId, Block),
+    /// Hash the leaves that this range of base 0 names, from disk.
+    HashLeaves(SessionId, HashRange),
+    /// A piece is verified: it can be served from now on, and survives a crash.
+    Verified(Piece),
+    /// Everything is verified. Sessions may go on, to serve others.
+    Complete,
+    /// It cannot be had now: nobody is left who has what is missing.
+    Stuck {
+        /// What became of the last who were tried, for a person.
+        reason: String,
+    },
+    /// Who sent what is not of this file. It is not asked again.
+    Blame(PeerId),
+    /// Who else has it? Nobody known has enough; asked again and again, ever
+    /// more seldom, as long as the fetch goes on.
+    Widen,
+}
+
+/// Why a connection ends, by what to do next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// It broke the protocol, or lied: drop it.
+    Fault(String),
+    /// It is of no use now: silent, slow, has nothing, or the table is full.
+    Useless(String),
+    /// This end stops.
+    Stopping(String),
+}
+
+/// How far a fetch is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Bytes verified.
+    pub verified: u64,
+    /// Bytes that have come over the network for it.
+    pub received: u64,
+    /// Bytes a second that arrive, over the last seconds.
+    pub rate: u64,
+    /// Sources that something is asked of.
+    pub sources: u32,
+    /// How long it will take at this rate.
+    pub left: Option<Duration>,
+}
