@@ -2,18 +2,80 @@
 //!
 //! The order of things on one connection: the shell makes the connection (or
 //! accepts it), both handshakes are exchanged by the shell, then [`Input::Opened`];
-//! every message in goes to [`Input::Message`], except that of `Piece` the shell
-//! asks [`Swarm::expects`](super::Swarm::expects) when its head is there, reads
-//! the bytes, hashes them leaf by leaf, writes them, and says
-//! [`Input::Arrived`]. Messages out are sent in the order of [`Output::Send`];
-//! uploads are read from disk and sent in their own order, beside them.
+//! every message in goes to [`Input::Message`], except `Piece`:
+//!
+//! 1. its head is there: [`Swarm::expects`](super::Swarm::expects). If not, its
+//!    bytes are read and dropped: an answer that came too late is no fault;
+//! 2. bytes come, and it takes long: [`Input::Flowing`] about once a second;
+//! 3. all are there and hashed: [`Swarm::claim`](super::Swarm::claim). If not,
+//!    they are dropped: somebody else was faster;
+//! 4. they are on disk: [`Input::Arrived`].
+//!
+//! From claim to arrival nobody else writes these bytes. So [`Input::Closed`] is
+//! said of a connection when no write for it is under way any more.
+//!
+//! Messages out are sent in the order of [`Output::Send`]; uploads are read from
+//! disk and sent in their own order, beside them. Who does not read what is sent
+//! to it is not read from either: that bounds what waits to be sent.
 
 use std::time::Duration;
 
-use thorp_wire::PeerId;
 use thorp_wire::frame::Holder;
 use thorp_wire::layout::{Block, Piece};
 use thorp_wire::session::{HashRange, Message};
+use thorp_wire::{Content, PeerId};
+
+/// What a swarm is about, and how it goes about it.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The file. Not the empty one, which is never fetched.
+    pub content: Content,
+    /// Who this end is: of two connections between the same two, both ends keep
+    /// the one that the lower id has dialled.
+    pub me: PeerId,
+    /// What chance is drawn from.
+    pub seed: u64,
+    /// What there is of the file.
+    pub have: Have,
+    /// How much at once.
+    pub limits: Limits,
+}
+
+/// What there is of a file at the beginning.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Have {
+    /// Nothing that is known of: it is to be fetched.
+    Nothing,
+    /// All of it: it is to be served.
+    Everything {
+        /// The hash of each piece, in order; of a file of one piece, none.
+        layer: Vec<[u8; 32]>,
+    },
+}
+
+/// How much at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections made by this end.
+    pub dialled: usize,
+    /// Connections, whoever made them.
+    pub sessions: usize,
+    /// How many of those who want bytes get some at the same time.
+    pub uploads: usize,
+    /// The longest request that is answered, in bytes.
+    pub longest_request: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            dialled: 24,
+            sessions: 48,
+            uploads: 12,
+            longest_request: 256 * 1024,
+        }
+    }
+}
 
 /// Names a connection for as long as it is about this file. Chosen by the shell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -71,15 +133,14 @@ pub enum Input {
         /// The message.
         message: Message,
     },
-    /// Some bytes of a block that is still arriving have come: a sign of life,
-    /// and what the rate is measured by.
+    /// Some bytes of a block that is still arriving have come: a sign of life.
     Flowing {
         /// On this connection.
         session: SessionId,
-        /// How many.
+        /// How many more since the last time.
         bytes: u32,
     },
-    /// A block has arrived and is on disk.
+    /// A block that was claimed is on disk.
     Arrived {
         /// On this connection.
         session: SessionId,

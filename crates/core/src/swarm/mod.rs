@@ -7,4 +7,4 @@
 
 mod io;
 
-pub use io::{Input, Offer, Output, Progress, SessionId, Why};
+pub use io::{Config, Have, Input, Limits, Offer, Output, Progress, SessionId, Why};
