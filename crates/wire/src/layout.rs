@@ -59,6 +59,7 @@ impl Layout {
     }
 
     /// Leaves in each piece but the last: a power of two.
+    #[expect(clippy::cast_possible_truncation, reason = "a leaf is of 16 KiB")]
     pub fn leaves_per_piece(&self) -> u32 {
         self.piece_length / LEAF as u32
     }

@@ -3,7 +3,10 @@
 //! A change here is a change of the protocol: other versions are out there.
 //! `frames.md` says the same in words. `11x32` stands for 32 bytes of `11`.
 
+mod support;
+
 use data_encoding::HEXLOWER;
+use support::parse;
 use thorp_wire::frame::{
     Ack, Bytes, Find, Found, Get, Hello, Holder, Join, Joined, Leave, MemberRow, PREFIX, Position,
     Query, Reason, Refused, Token, Update, Variant,
@@ -556,22 +559,4 @@ fn golden(frame: Frame, commented_hex: &str) {
     newer.extend([0x18, 0x64, 0x82, 0xa1, 0x00, 0xf5, 0x61, b'?']); // 100: [{0: true}, "?"]
     assert_eq!(Frame::decode(&newer).as_ref(), Ok(&frame));
     assert_eq!(Frame::decode(body), Ok(frame));
-}
-
-fn parse(commented_hex: &str) -> Vec<u8> {
-    let words = commented_hex
-        .lines()
-        .filter_map(|line| line.split('#').next())
-        .flat_map(str::split_whitespace);
-    let mut bytes = Vec::new();
-    for word in words {
-        let (digits, times) = word.split_once('x').unwrap_or((word, "1"));
-        for _ in 0..times.parse::<u8>().expect("a count") {
-            for pair in digits.as_bytes().chunks(2) {
-                let pair = std::str::from_utf8(pair).expect("hex digits");
-                bytes.push(u8::from_str_radix(pair, 16).expect("hex digits"));
-            }
-        }
-    }
-    bytes
 }

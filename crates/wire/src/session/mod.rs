@@ -10,6 +10,11 @@
 //! The bytes of blocks are not values here: of a `piece` message only the head
 //! is read, and whoever moves the bytes moves them past this module.
 
+pub mod bencode;
+pub mod extended;
+pub mod handshake;
 pub mod message;
 
-pub use message::{HashRange, Message, Span};
+pub use extended::ExtendedHandshake;
+pub use handshake::Handshake;
+pub use message::{HashRange, Head, Limits, Message, MessageError, Span};

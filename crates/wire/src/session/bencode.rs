@@ -1,0 +1,455 @@
+//! Bencode (BEP 3, BEP 52), strictly: one way to write each value.
+//!
+//! Reading checks a whole value once, in one pass and without memory;
+//! [`Value`] is then a view of those bytes, which gives out what is in it.
+//! Writing is done by a [`Dictionary`], which keeps its keys in order. Numbers
+//! are of 64 bits, with a sign; no file is longer than that.
+
+use std::collections::BTreeMap;
+
+use thiserror::Error;
+
+/// Lists and dictionaries inside one another, at most.
+const MAX_DEPTH: u8 = 16;
+
+/// A value that is well formed, with everything in it. Borrowed, and as small as
+/// a slice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Value<'a>(&'a [u8]);
+
+impl<'a> Value<'a> {
+    /// Reads bytes that are one value and nothing else.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, NotBencode> {
+        match Self::first_of(bytes)? {
+            (value, []) => Ok(value),
+            _ => Err(NotBencode("bytes behind the value")),
+        }
+    }
+
+    /// Reads a value, and gives back what stands behind it: some messages carry
+    /// other bytes there (BEP 9).
+    pub fn first_of(bytes: &'a [u8]) -> Result<(Self, &'a [u8]), NotBencode> {
+        let rest = skip(bytes, MAX_DEPTH)?;
+        Ok((Self(&bytes[..bytes.len() - rest.len()]), rest))
+    }
+
+    /// The bytes as they came: what an info-hash is computed of.
+    pub fn raw(self) -> &'a [u8] {
+        self.0
+    }
+
+    /// The number, if it is one.
+    pub fn integer(self) -> Option<i64> {
+        match self.0 {
+            [b'i', rest @ ..] => integer(rest).ok().map(|(number, _)| number),
+            _ => None,
+        }
+    }
+
+    /// The string, if it is one: bytes, of which BEP 3 says nothing more.
+    pub fn string(self) -> Option<&'a [u8]> {
+        string(self.0).ok().map(|(string, _)| string)
+    }
+
+    /// What is in the list; nothing, if it is none.
+    pub fn list(self) -> impl Iterator<Item = Value<'a>> {
+        let mut inside = self.inside(b'l');
+        std::iter::from_fn(move || next(&mut inside))
+    }
+
+    /// Keys and values of the dictionary, in the order of the keys; nothing, if
+    /// it is none.
+    pub fn dictionary(self) -> impl Iterator<Item = (&'a [u8], Value<'a>)> {
+        let mut inside = self.inside(b'd');
+        std::iter::from_fn(move || Some((next(&mut inside)?.string()?, next(&mut inside)?)))
+    }
+
+    /// What stands under a key of the dictionary.
+    pub fn get(self, key: &str) -> Option<Value<'a>> {
+        self.dictionary()
+            .find(|(name, _)| *name == key.as_bytes())
+            .map(|(_, value)| value)
+    }
+
+    /// Whether it is a dictionary.
+    pub fn is_dictionary(self) -> bool {
+        self.0.starts_with(b"d")
+    }
+
+    fn inside(self, kind: u8) -> &'a [u8] {
+        match self.0 {
+            [first, inside @ .., b'e'] if *first == kind => inside,
+            _ => &[],
+        }
+    }
+}
+
+/// A dictionary to be written.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Dictionary(BTreeMap<&'static str, Vec<u8>>);
+
+impl Dictionary {
+    /// The same with a number in it.
+    #[must_use]
+    pub fn integer(self, key: &'static str, number: impl Into<i64>) -> Self {
+        self.raw(key, format!("i{}e", number.into()).into_bytes())
+    }
+
+    /// The same with a string in it.
+    #[must_use]
+    pub fn string(self, key: &'static str, string: &[u8]) -> Self {
+        let mut bytes = Vec::new();
+        write_string(string, &mut bytes);
+        self.raw(key, bytes)
+    }
+
+    /// The same with a dictionary in it.
+    #[must_use]
+    pub fn dictionary(self, key: &'static str, inner: &Self) -> Self {
+        let bytes = inner.encode();
+        self.raw(key, bytes)
+    }
+
+    /// As it is sent.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = vec![b'd'];
+        for (key, value) in &self.0 {
+            write_string(key.as_bytes(), &mut out);
+            out.extend_from_slice(value);
+        }
+        out.push(b'e');
+        out
+    }
+
+    fn raw(mut self, key: &'static str, value: Vec<u8>) -> Self {
+        self.0.insert(key, value);
+        self
+    }
+}
+
+fn write_string(string: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(string.len().to_string().as_bytes());
+    out.push(b':');
+    out.extend_from_slice(string);
+}
+
+/// Not one value in the one way to write it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("malformed bencode: {0}")]
+pub struct NotBencode(&'static str);
+
+const CUT: NotBencode = NotBencode("cut short");
+
+/// Takes the next value out of bytes that were checked.
+fn next<'a>(bytes: &mut &'a [u8]) -> Option<Value<'a>> {
+    let (value, rest) = Value::first_of(bytes).ok()?;
+    *bytes = rest;
+    Some(value)
+}
+
+/// What stands behind the first value, which may have `depth` more levels.
+fn skip(bytes: &[u8], depth: u8) -> Result<&[u8], NotBencode> {
+    match bytes {
+        [b'i', rest @ ..] => integer(rest).map(|(_, rest)| rest),
+        [b'0'..=b'9', ..] => string(bytes).map(|(_, rest)| rest),
+        [b'l', rest @ ..] => {
+            let depth = deeper(depth)?;
+            let mut rest = rest;
+            loop {
+                match rest {
+                    [b'e', behind @ ..] => return Ok(behind),
+                    _ => rest = skip(rest, depth)?,
+                }
+            }
+        }
+        [b'd', rest @ ..] => {
+            let depth = deeper(depth)?;
+            let mut rest = rest;
+            let mut last = None;
+            loop {
+                if let [b'e', behind @ ..] = rest {
+                    return Ok(behind);
+                }
+                let (key, value) = string(rest)?;
+                if last.is_some_and(|last| last >= key) {
+                    return Err(NotBencode("a key that is repeated or out of order"));
+                }
+                last = Some(key);
+                rest = skip(value, depth)?;
+            }
+        }
+        [] => Err(CUT),
+        _ => Err(NotBencode("a byte that no value begins with")),
+    }
+}
+
+/// The number that follows an `i`, and what stands behind its `e`.
+fn integer(bytes: &[u8]) -> Result<(i64, &[u8]), NotBencode> {
+    let (sign, digits) = match bytes {
+        [b'-', digits @ ..] => (-1, digits),
+        _ => (1, bytes),
+    };
+    let (digits, rest) = until(digits, b'e')?;
+    if sign < 0 && digits == b"0" {
+        return Err(NotBencode("a zero with a sign"));
+    }
+    Ok((decimal(digits, sign)?, rest))
+}
+
+/// The string that is the first value, and what stands behind it.
+fn string(bytes: &[u8]) -> Result<(&[u8], &[u8]), NotBencode> {
+    let (digits, rest) = until(bytes, b':')?;
+    let length = usize::try_from(decimal(digits, 1)?).map_err(|_| CUT)?;
+    rest.split_at_checked(length).ok_or(CUT)
+}
+
+/// The most digits that a number has: those of 2^63.
+const MAX_DIGITS: usize = 19;
+
+/// The digits in front of `end`, and what stands behind it. Looks no further
+/// than the longest number, so that a long string is not searched for nothing.
+fn until(bytes: &[u8], end: u8) -> Result<(&[u8], &[u8]), NotBencode> {
+    let digits = bytes
+        .iter()
+        .take(MAX_DIGITS + 1)
+        .take_while(|byte| byte.is_ascii_digit())
+        .count();
+    match bytes.split_at(digits) {
+        (digits, [found, rest @ ..]) if *found == end => Ok((digits, rest)),
+        (digits, _) if digits.len() > MAX_DIGITS => Err(NotBencode("a number over 64 bits")),
+        (_, []) => Err(CUT),
+        _ => Err(NotBencode("a number with something else in it")),
+    }
+}
+
+fn decimal(digits: &[u8], sign: i64) -> Result<i64, NotBencode> {
+    match digits {
+        [] => return Err(NotBencode("a number without digits")),
+        [b'0', _, ..] => return Err(NotBencode("a number with a zero in front")),
+        _ => {}
+    }
+    digits
+        .iter()
+        .try_fold(0i64, |number, digit| {
+            let digit = i64::from(digit - b'0');
+            number.checked_mul(10)?.checked_add(sign * digit)
+        })
+        .ok_or(NotBencode("a number over 64 bits"))
+}
+
+fn deeper(depth: u8) -> Result<u8, NotBencode> {
+    depth.checked_sub(1).ok_or(NotBencode("nested too deep"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn refusal(bytes: &[u8]) -> String {
+        Value::parse(bytes).expect_err("a refusal").to_string()
+    }
+
+    fn parsed(text: &str) -> Value<'_> {
+        Value::parse(text.as_bytes()).expect("a value")
+    }
+
+    #[test]
+    fn the_examples_of_the_bep_are_read() {
+        assert_eq!(parsed("4:spam").string(), Some(&b"spam"[..]));
+        assert_eq!(parsed("0:").string(), Some(&b""[..]));
+        assert_eq!(parsed("i3e").integer(), Some(3));
+        assert_eq!(parsed("i-3e").integer(), Some(-3));
+        assert_eq!(parsed("i0e").integer(), Some(0));
+        let list: Vec<_> = parsed("l4:spam4:eggse").list().collect();
+        assert_eq!(list, [parsed("4:spam"), parsed("4:eggs")]);
+        let dictionary = parsed("d3:cow3:moo4:spaml1:a1:bee");
+        assert_eq!(dictionary.get("cow"), Some(parsed("3:moo")));
+        assert_eq!(dictionary.get("spam"), Some(parsed("l1:a1:be")));
+        assert_eq!(dictionary.get("eggs"), None);
+    }
+
+    #[test]
+    fn a_value_is_not_taken_for_one_of_another_kind() {
+        for (text, kind) in [("i1e", 0), ("1:i", 1), ("li1ee", 2), ("d1:ai1ee", 3)] {
+            let value = parsed(text);
+            let is = [
+                value.integer().is_some(),
+                value.string().is_some(),
+                value.list().next().is_some(),
+                value.dictionary().next().is_some(),
+            ];
+            for (other, is) in is.into_iter().enumerate() {
+                assert_eq!(is, other == kind, "{text}");
+            }
+            assert_eq!(value.is_dictionary(), kind == 3);
+        }
+    }
+
+    #[test]
+    fn the_bytes_of_an_inner_value_are_those_that_came() {
+        let outer = parsed("d4:infod6:lengthi5ee3:zzz0:e");
+        let info = outer.get("info").expect("a dictionary");
+        assert_eq!(info.raw(), b"d6:lengthi5ee");
+    }
+
+    #[test]
+    fn numbers_have_64_bits_and_a_sign() {
+        for number in [i64::MIN, i64::MIN + 1, i64::MAX - 1, i64::MAX] {
+            assert_eq!(parsed(&format!("i{number}e")).integer(), Some(number));
+        }
+        for number in ["9223372036854775808", "-9223372036854775809"] {
+            assert!(refusal(format!("i{number}e").as_bytes()).contains("over 64 bits"));
+        }
+        assert!(refusal(b"i99999999999999999999999e").contains("over 64 bits"));
+        assert!(refusal(b"99999999999999999999999:").contains("over 64 bits"));
+    }
+
+    #[test]
+    fn a_number_has_one_form_only() {
+        for (bytes, why) in [
+            (&b"i-0e"[..], "zero with a sign"),
+            (b"i03e", "zero in front"),
+            (b"i-03e", "zero in front"),
+            (b"00:", "zero in front"),
+            (b"04:spam", "zero in front"),
+            (b"ie", "without digits"),
+            (b"i-e", "without digits"),
+            (b"i+3e", "something else"),
+            (b"i 3e", "something else"),
+            (b"i3.0e", "something else"),
+            (b"4-spam", "something else"),
+        ] {
+            let text = String::from_utf8_lossy(bytes);
+            assert!(refusal(bytes).contains(why), "{text}: {}", refusal(bytes));
+        }
+    }
+
+    #[test]
+    fn keys_are_strings_ascending_and_there_once() {
+        assert!(refusal(b"d1:bi1e1:ai2ee").contains("out of order"));
+        assert!(refusal(b"d1:ai1e1:ai2ee").contains("repeated"));
+        assert!(refusal(b"d2:aai1e1:bi2e1:aee").contains("out of order"));
+        assert_eq!(parsed("d1:ai1e2:aai2ee").dictionary().count(), 2);
+        assert!(Value::parse(b"di1ei2ee").is_err());
+        assert!(Value::parse(b"d1:ae").is_err(), "a key without a value");
+    }
+
+    #[test]
+    fn nesting_ends_at_sixteen() {
+        for (open, close) in [("l", "e"), ("d0:", "e")] {
+            let nested = |depth| format!("{}i0e{}", open.repeat(depth), close.repeat(depth));
+            assert!(Value::parse(nested(16).as_bytes()).is_ok());
+            assert!(refusal(nested(17).as_bytes()).contains("too deep"));
+            assert!(refusal(open.repeat(500_000).as_bytes()).contains("too deep"));
+        }
+    }
+
+    #[test]
+    fn a_promise_of_more_than_there_is_costs_nothing() {
+        assert!(refusal(b"9223372036854775807:spam").contains("cut short"));
+    }
+
+    #[test]
+    fn nothing_stands_behind_a_value_but_where_that_is_asked_for() {
+        assert!(refusal(b"i1ei2e").contains("behind"));
+        let (value, rest) = Value::first_of(b"i1eXY").expect("a value");
+        assert_eq!((value.raw(), rest), (&b"i1e"[..], &b"XY"[..]));
+    }
+
+    #[test]
+    fn a_dictionary_is_written_in_order_whatever_it_was_made_in() {
+        let inner = Dictionary::default().integer("n", 7);
+        let dictionary = Dictionary::default()
+            .string("spam", b"eggs")
+            .dictionary("m", &inner)
+            .integer("cow", -3);
+        let bytes = dictionary.encode();
+        assert_eq!(bytes, b"d3:cowi-3e1:md1:ni7ee4:spam4:eggse");
+        assert!(Value::parse(&bytes).is_ok());
+    }
+
+    #[test]
+    fn no_value_can_be_cut() {
+        let bytes = b"d3:cowi-3e1:md1:ni7ee4:spaml4:eggsi0eee";
+        for end in 0..bytes.len() {
+            assert_eq!(Value::parse(&bytes[..end]), Err(CUT), "{end}");
+        }
+    }
+
+    /// A value as it is written.
+    fn value() -> impl Strategy<Value = Vec<u8>> {
+        let string = |bytes: Vec<u8>| {
+            let mut out = Vec::new();
+            write_string(&bytes, &mut out);
+            out
+        };
+        let bytes = || prop::collection::vec(any::<u8>(), 0..12);
+        let leaf = prop_oneof![
+            any::<i64>().prop_map(|number| format!("i{number}e").into_bytes()),
+            bytes().prop_map(string),
+        ];
+        leaf.prop_recursive(8, 64, 6, move |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..6).prop_map(|items| [
+                    b"l",
+                    &items.concat()[..],
+                    b"e"
+                ]
+                .concat()),
+                prop::collection::btree_map(bytes(), inner, 0..6).prop_map(move |entries| {
+                    let entries = entries.into_iter();
+                    let entries = entries.flat_map(|(key, value)| [string(key), value]);
+                    [b"d", &entries.collect::<Vec<_>>().concat()[..], b"e"].concat()
+                }),
+            ]
+        })
+    }
+
+    /// The same value, out of what the view gives out.
+    fn rewritten(value: Value<'_>) -> Vec<u8> {
+        if let Some(number) = value.integer() {
+            format!("i{number}e").into_bytes()
+        } else if let Some(string) = value.string() {
+            let mut out = Vec::new();
+            write_string(string, &mut out);
+            out
+        } else if value.is_dictionary() {
+            let mut out = vec![b'd'];
+            for (key, value) in value.dictionary() {
+                write_string(key, &mut out);
+                out.extend(rewritten(value));
+            }
+            out.push(b'e');
+            out
+        } else {
+            let items: Vec<_> = value.list().flat_map(rewritten).collect();
+            [b"l", &items[..], b"e"].concat()
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_a_view_gives_out_is_all_that_came(bytes in value()) {
+            prop_assert_eq!(rewritten(Value::parse(&bytes).expect("a value")), bytes);
+        }
+
+        #[test]
+        fn what_is_read_has_no_other_form(
+            mut bytes in value(),
+            at in any::<prop::sample::Index>(),
+            byte in prop_oneof![any::<u8>(), prop::sample::select(&b"0123456789:-eild"[..])],
+        ) {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+            if let Ok(value) = Value::parse(&bytes) {
+                prop_assert_eq!(rewritten(value), bytes);
+            }
+        }
+
+        #[test]
+        fn arbitrary_text_never_panics(text in "[0-9:ield-]{0,40}") {
+            let _ = Value::parse(text.as_bytes());
+        }
+    }
+}
