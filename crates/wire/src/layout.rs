@@ -64,6 +64,23 @@ impl Layout {
         self.piece_length / LEAF as u32
     }
 
+    /// Leaves in the file.
+    pub fn leaves(&self) -> u64 {
+        self.length.div_ceil(LEAF as u64)
+    }
+
+    /// How high the root of the file is above the leaves (BEP 52): 0, if it is
+    /// the hash of the only leaf.
+    pub fn height(&self) -> u32 {
+        self.leaves().next_power_of_two().trailing_zeros()
+    }
+
+    /// How high the hash of a piece is above the leaves: BEP 52's piece layer. In
+    /// a file of at most one piece it is the root.
+    pub fn piece_height(&self) -> u32 {
+        self.leaves_per_piece().trailing_zeros().min(self.height())
+    }
+
     /// How many pieces there are. `None` for a file that no wire message could
     /// point into (over 2^32 pieces: 32 PiB).
     pub fn pieces(&self) -> Option<u32> {
@@ -85,6 +102,12 @@ impl Layout {
     #[expect(clippy::cast_possible_truncation, reason = "at most a piece")]
     pub fn length_of(&self, piece: Piece) -> u32 {
         (self.length - self.begin_of(piece)).min(self.piece_length.into()) as u32
+    }
+
+    /// Leaves in a piece: fewer in the last one.
+    #[expect(clippy::cast_possible_truncation, reason = "a leaf is of 16 KiB")]
+    pub fn leaves_of(&self, piece: Piece) -> u32 {
+        self.length_of(piece).div_ceil(LEAF as u32)
     }
 
     /// These bytes of a piece, if they are all in it and there is at least one.

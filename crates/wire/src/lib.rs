@@ -4,7 +4,7 @@
 //! id         who: a member's public key, written in base32
 //! name       what it is called: a relative path that cannot leave a share
 //! content    what it is: a length and a Merkle root (BEP 52)
-//! merkle     how that root is computed
+//! merkle     how that root is computed, asked for and proved
 //! layout     how a file is cut into pieces and blocks
 //! entry      one file on offer: name, length, mtime, root
 //! frame      what two members say over a link, one module a frame

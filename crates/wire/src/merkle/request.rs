@@ -1,0 +1,198 @@
+//! What is asked of others, and whether what they answer is true.
+
+use thiserror::Error;
+
+use super::levels::Peaks;
+use super::tree::NoHashes;
+use super::{Hash, parent};
+use crate::content::Content;
+use crate::layout::{Layout, Piece};
+use crate::session::HashRange;
+use crate::session::message::MOST_HASHES;
+
+/// What to ask for to have a hash of each piece, proved up to the root: as few
+/// ranges as there can be. None for a file of at most one piece, whose hash is
+/// the root.
+pub fn layer_ranges(content: Content) -> impl Iterator<Item = HashRange> {
+    let layout = Layout::of(content.length);
+    let pieces = layout.pieces().filter(|pieces| *pieces > 1).unwrap_or(0);
+    let base = layout.piece_height();
+    let runs = pieces.div_ceil(MOST_HASHES);
+    (0..runs).map(move |run| {
+        let index = run * MOST_HASHES;
+        HashRange {
+            root: content.root,
+            base,
+            index,
+            length: (pieces - index).next_power_of_two().clamp(2, MOST_HASHES),
+            proofs: layout.height() - base - 1,
+        }
+    })
+}
+
+/// What to ask for to have a hash of each leaf of a piece, without proof: the hash
+/// of the piece is known. `None` for a file of one leaf, whose hash is the root,
+/// and for leaves that no message can name (behind 64 TiB).
+pub fn leaf_range(content: Content, piece: Piece) -> Option<HashRange> {
+    let layout = Layout::of(content.length);
+    let height = layout.piece_height();
+    let index = u64::from(piece.number()) << height;
+    (height > 0).then_some(HashRange {
+        root: content.root,
+        base: 0,
+        index: u32::try_from(index).ok()?,
+        length: 1 << height,
+        proofs: 0,
+    })
+}
+
+/// Checks an answer whose proof goes up to the root. Gives back the hashes that
+/// are of the file: without padding, without uncles.
+pub fn verify<'a>(
+    content: Content,
+    range: &HashRange,
+    answer: &'a [Hash],
+) -> Result<&'a [Hash], Lie> {
+    let place = Place::of(content, range)?;
+    let top = place.climb(range, answer)?;
+    if place.top() != Layout::of(content.length).height() {
+        return Err(Lie::NotProved);
+    }
+    if top != *content.root.as_bytes() {
+        return Err(Lie::OtherHashes);
+    }
+    Ok(place.of_file(answer))
+}
+
+/// Checks the answer to a [`leaf_range`] against the hash of the piece, which is
+/// known. Gives back a hash for each leaf of the piece.
+pub fn verify_leaves<'a>(
+    content: Content,
+    range: &HashRange,
+    piece_hash: &Hash,
+    answer: &'a [Hash],
+) -> Result<&'a [Hash], Lie> {
+    let place = Place::of(content, range)?;
+    let top = place.climb(range, answer)?;
+    if place.top() != Layout::of(content.length).piece_height() {
+        return Err(Lie::NotProved);
+    }
+    if top != *piece_hash {
+        return Err(Lie::OtherHashes);
+    }
+    Ok(place.of_file(answer))
+}
+
+/// Where a range is in the tree of a file. One that exists is in it.
+pub(super) struct Place {
+    /// The height of the hashes.
+    base: u32,
+    /// The height of the one hash that they make.
+    joined: u32,
+    /// That hash, counted in its layer.
+    index: u64,
+    /// How many uncles prove it.
+    uncles: u32,
+    /// How many of the hashes are of the file.
+    of_file: usize,
+}
+
+impl Place {
+    pub(super) fn of(content: Content, range: &HashRange) -> Result<Self, NoHashes> {
+        let layout = Layout::of(content.length);
+        let HashRange {
+            root,
+            base,
+            index,
+            length,
+            proofs,
+        } = *range;
+        if root != content.root {
+            return Err(NoHashes::OtherFile);
+        }
+        if base != 0 && base != layout.piece_height() {
+            return Err(NoHashes::OtherLayer);
+        }
+        let aligned = length.is_power_of_two() && index.is_multiple_of(length);
+        if !aligned || length > MOST_HASHES {
+            return Err(NoHashes::NotAligned);
+        }
+        let above = layout.height() - base;
+        let there = layout.leaves().div_ceil(1 << base);
+        if u64::from(index) >= there || u64::from(length) > 1 << above {
+            return Err(NoHashes::BehindTheEnd);
+        }
+        if proofs > above.saturating_sub(1) {
+            return Err(NoHashes::TooManyProofs);
+        }
+        let joins = length.trailing_zeros();
+        let of_file = (there - u64::from(index)).min(length.into());
+        Ok(Self {
+            base,
+            joined: base + joins,
+            index: u64::from(index) >> joins,
+            // BEP 52: "the first log2(length)-1 proof layers are omitted". With a
+            // length of 1, that is one uncle more than there are proof layers.
+            uncles: (proofs + 1).saturating_sub(joins).min(above - joins),
+            of_file: usize::try_from(of_file).unwrap_or(usize::MAX),
+        })
+    }
+
+    /// Height and index of each uncle, from below.
+    pub(super) fn uncles(&self) -> impl Iterator<Item = (u32, u64)> {
+        let (joined, index) = (self.joined, self.index);
+        (0..self.uncles).map(move |up| (joined + up, (index >> up) ^ 1))
+    }
+
+    /// The height of the hash that hashes and uncles make.
+    fn top(&self) -> u32 {
+        self.joined + self.uncles
+    }
+
+    /// The hash that hashes and uncles make.
+    fn climb(&self, range: &HashRange, answer: &[Hash]) -> Result<Hash, Lie> {
+        let expected = range.length as usize + self.uncles as usize;
+        if answer.len() != expected {
+            let hashes = answer.len();
+            return Err(Lie::OtherNumber { hashes, expected });
+        }
+        let (hashes, uncles) = answer.split_at(range.length as usize);
+        let joined = Peaks::of(hashes).top(self.base, self.joined);
+        let step = |below: Hash, (uncle, (_, place)): (&Hash, (u32, u64))| {
+            // An uncle at an odd place stands on the right.
+            if place % 2 == 1 {
+                parent(&below, uncle)
+            } else {
+                parent(uncle, &below)
+            }
+        };
+        Ok(uncles.iter().zip(self.uncles()).fold(joined, step))
+    }
+
+    fn of_file<'a>(&self, answer: &'a [Hash]) -> &'a [Hash] {
+        &answer[..self.of_file.min(answer.len())]
+    }
+}
+
+/// What is wrong with hashes that were answered. Drop whoever sent them, unless
+/// something else was asked for than the file has ([`Lie::NotAsked`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum Lie {
+    /// No such hashes can have been asked for.
+    #[error("an answer that nobody can have asked for: {0}")]
+    NotAsked(#[from] NoHashes),
+    /// Fewer or more than were asked for.
+    #[error("{hashes} hashes, where {expected} were asked for")]
+    OtherNumber {
+        /// How many came.
+        hashes: usize,
+        /// How many there should be, uncles among them.
+        expected: usize,
+    },
+    /// The proof does not go as far as what is known: too few were asked for.
+    #[error("a proof that ends below what is known")]
+    NotProved,
+    /// They are not the hashes of this file.
+    #[error("hashes that are not of this file")]
+    OtherHashes,
+}

@@ -1,0 +1,150 @@
+//! What is answered to those who ask for hashes.
+
+use std::ops::Range;
+
+use thiserror::Error;
+
+use super::levels::Levels;
+use super::request::Place;
+use super::{Hash, root_of_layer};
+use crate::content::Content;
+use crate::layout::{Layout, Piece};
+use crate::session::HashRange;
+
+/// The hashes of a file's pieces and all hashes above them. They make the root,
+/// or there is no tree: what is answered from one is true.
+///
+/// Leaves are not kept: whoever asks for them waits until they were hashed again.
+#[derive(Clone, Debug)]
+pub struct Tree {
+    content: Content,
+    levels: Levels,
+}
+
+/// What can be said to somebody who asks for hashes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// These: the hashes, then the uncles.
+    Hashes(Vec<Hash>),
+    /// Hash all leaves of these pieces, and come back with them
+    /// ([`Tree::answer_with`]). They are of 8 MiB at most.
+    AfterHashing(Vec<Piece>),
+}
+
+impl Tree {
+    /// The tree of this file, out of a hash for each of its pieces. `None` if they
+    /// do not make its root.
+    pub fn of(content: Content, layer: Vec<Hash>) -> Option<Self> {
+        let layout = Layout::of(content.length);
+        let is_its_own = root_of_layer(layout, &layer) == Some(content.root);
+        is_its_own.then(|| Self {
+            content,
+            levels: Levels::of(layer, layout.piece_height(), layout.height()),
+        })
+    }
+
+    /// Which file it is of.
+    pub fn content(&self) -> Content {
+        self.content
+    }
+
+    /// A hash for each piece, in order.
+    pub fn layer(&self) -> &[Hash] {
+        self.levels.row(self.layout().piece_height())
+    }
+
+    /// What is said to whoever asks for these hashes.
+    ///
+    /// Hashes are given out of the layer of the leaves and that of the pieces:
+    /// BEP 52 demands no more. Where a range goes beyond the end of the file, it
+    /// is filled up with what pads the tree.
+    pub fn answer(&self, range: &HashRange) -> Result<Answer, NoHashes> {
+        let place = Place::of(self.content, range)?;
+        if range.base < self.layout().piece_height() {
+            let pieces = self.pieces_under(range);
+            let pieces = pieces.filter_map(|piece| self.layout().piece(piece));
+            return Ok(Answer::AfterHashing(pieces.collect()));
+        }
+        let mut hashes = run(&self.levels, range);
+        hashes.extend(
+            place
+                .uncles()
+                .map(|(height, index)| self.levels.at(height, index)),
+        );
+        Ok(Answer::Hashes(hashes))
+    }
+
+    /// The same, where leaves are asked for: hashes and uncles, as they are sent.
+    ///
+    /// `leaves` are the hashes of all leaves of the pieces that
+    /// [`Answer::AfterHashing`] has named, in order.
+    pub fn answer_with(&self, range: &HashRange, leaves: Vec<Hash>) -> Result<Vec<Hash>, NoHashes> {
+        let place = Place::of(self.content, range)?;
+        if range.base != 0 {
+            return Err(NoHashes::OtherLayer);
+        }
+        let top = self.layout().piece_height();
+        let below = Levels::of(leaves, 0, top);
+        let Range { start, end } = self.pieces_under(range);
+        if self.layer().get(start as usize..end as usize) != Some(below.row(top)) {
+            return Err(NoHashes::Changed);
+        }
+        // Counted from the first leaf of the first piece.
+        let first = u64::from(start) << top;
+        let within = HashRange {
+            index: range.index - u32::try_from(first).unwrap_or(range.index),
+            ..*range
+        };
+        let mut hashes = run(&below, &within);
+        hashes.extend(place.uncles().map(|(height, index)| {
+            if height < top {
+                below.at(height, index - (first >> height))
+            } else {
+                self.levels.at(height, index)
+            }
+        }));
+        Ok(hashes)
+    }
+
+    /// The numbers of the pieces that some leaves are in.
+    fn pieces_under(&self, range: &HashRange) -> Range<u32> {
+        let top = self.layout().piece_height();
+        let last = (range.index + (range.length - 1)) >> top;
+        let pieces = self.layout().pieces().unwrap_or(0);
+        range.index >> top..pieces.min(last + 1)
+    }
+
+    fn layout(&self) -> Layout {
+        Layout::of(self.content.length)
+    }
+}
+
+fn run(levels: &Levels, range: &HashRange) -> Vec<Hash> {
+    let from = u64::from(range.index);
+    (from..from + u64::from(range.length))
+        .map(|index| levels.at(range.base, index))
+        .collect()
+}
+
+/// Why hashes are not given out. Answer `HashReject`; the session goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum NoHashes {
+    /// They are of another file.
+    #[error("hashes of another file")]
+    OtherFile,
+    /// Of a layer that is neither that of the leaves nor that of the pieces.
+    #[error("hashes of a layer that nobody has to keep")]
+    OtherLayer,
+    /// Not a power of two up to 512, or not beginning at a multiple of it.
+    #[error("a number of hashes that is no power of two up to 512, or begins beside one")]
+    NotAligned,
+    /// Behind the end of the layer.
+    #[error("hashes behind the end of the file")]
+    BehindTheEnd,
+    /// Proved up to the root or beyond: it has no uncle.
+    #[error("more proof layers than the tree has")]
+    TooManyProofs,
+    /// The leaves do not make the hashes of their pieces.
+    #[error("the file has changed since it was hashed")]
+    Changed,
+}
