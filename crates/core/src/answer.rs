@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use thorp_wire::frame::{Find, Found, Holder, MAX_FRAME, MemberRow, Query, Variant};
+use thorp_wire::frame::{
+    Find, Found, Holder, MAX_FRAME, MemberRow, Query, Reason, Refused, Variant,
+};
 use thorp_wire::{Entry, Name, PeerId};
 
 use crate::catalogue::{Among, Catalogue, File, Listing};
@@ -11,6 +13,25 @@ use crate::matching::{Pattern, PatternError};
 
 /// Bytes of variants in one answer: with their frame they stay below its limit.
 const ROOM: usize = MAX_FRAME - 64 * 1024;
+
+/// What an answer has cost whoever gave it, in units of about a microsecond.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Work(pub u64);
+
+impl Work {
+    /// A question of any kind.
+    pub const QUESTION: Self = Self(20);
+    /// A name that is looked up.
+    const NAME: u64 = 5;
+    /// A pattern that is made ready, by its length in bytes.
+    const PATTERN: u64 = 10;
+    /// So many entries of a listing are compared with a pattern in one unit.
+    const ENTRIES: u64 = 8;
+
+    fn of(self, more: u64) -> Self {
+        Self(self.0.saturating_add(more))
+    }
+}
 
 /// Where the answers come from.
 pub struct Library<'a> {
@@ -23,20 +44,26 @@ pub struct Library<'a> {
 }
 
 impl Library<'_> {
-    /// The answer to a question about files.
-    pub fn files(&self, find: &Find) -> Result<Found, PatternError> {
-        match &find.query {
-            Query::Names(names) => Ok(self.names(names)),
-            Query::Pattern(pattern) => {
-                let pattern = Pattern::new(pattern)?;
-                let files = self
-                    .catalogue
-                    .matching(&pattern, find.after.as_ref(), self.among);
-                Ok(self.page(files))
+    /// The answer to a question about files, and what it has cost.
+    pub fn files(&self, find: &Find) -> (Result<Found, PatternError>, Work) {
+        let mut work = Work::QUESTION;
+        let found = match &find.query {
+            Query::Names(names) => Ok(self.names(names, &mut work)),
+            Query::Pattern(text) => {
+                // Whether or not it turns out to be one.
+                work = work.of(Work::PATTERN * text.len() as u64);
+                Pattern::new(text).map(|pattern| {
+                    let after = find.after.as_ref();
+                    let mut files = self.catalogue.matching(&pattern, after, self.among);
+                    let found = self.page(&mut files, &mut work);
+                    work = work.of(files.looked_at() / Work::ENTRIES);
+                    found
+                })
             }
             Query::Content(content) => {
                 let mut names: BTreeMap<&Name, Vec<PeerId>> = BTreeMap::new();
                 for (peer, name) in self.catalogue.holders_of(*content) {
+                    work = work.of(1);
                     if (self.among)(peer) {
                         names.entry(name).or_default().push(peer);
                     }
@@ -47,13 +74,15 @@ impl Library<'_> {
                     mtime: 0,
                     root: Some(content.root),
                 };
-                Ok(self.page(names.into_iter().map(|(name, holders)| File {
+                let files = names.into_iter().map(|(name, holders)| File {
                     entry: entry(name),
                     holders,
-                })))
+                });
+                Ok(self.page(files, &mut work))
             }
             Query::Members(_) => Ok(Found::default()),
-        }
+        };
+        (found, work)
     }
 
     /// One file as a variant with everybody who holds it.
@@ -84,13 +113,15 @@ impl Library<'_> {
 
     /// Names are answered in the order of the question. Where there is more
     /// than fits, those left out are to be asked again.
-    fn names(&self, names: &[String]) -> Found {
+    fn names(&self, names: &[String], work: &mut Work) -> Found {
         let mut found = Found::default();
         let mut room = ROOM;
         for name in names {
+            *work = work.of(Work::NAME);
             let Some((_, files)) = self.catalogue.named(name, self.among) else {
                 continue;
             };
+            *work = work.of(files.iter().map(cost_of).sum());
             let start = found.variants.len();
             for file in files.into_iter().take(Found::MAX_VARIANTS) {
                 let variant = self.variant(file);
@@ -113,10 +144,11 @@ impl Library<'_> {
 
     /// As many files as fit, but never a part of those that share a name
     /// (unless it is the only name).
-    fn page(&self, files: impl Iterator<Item = File>) -> Found {
+    fn page(&self, files: impl Iterator<Item = File>, work: &mut Work) -> Found {
         let mut found = Found::default();
         let mut room = ROOM;
         for file in files {
+            *work = work.of(cost_of(&file));
             let variant = self.variant(file);
             let size = size_of(&variant);
             if found.variants.len() == Found::MAX_VARIANTS || size > room {
@@ -138,6 +170,11 @@ impl Library<'_> {
     }
 }
 
+/// What it costs to gather a file's holders and to name some of them.
+fn cost_of(file: &File) -> u64 {
+    1 + file.holders.len() as u64 / 4
+}
+
 /// At least as many bytes as a variant takes in a frame.
 fn size_of(variant: &Variant) -> usize {
     const ENTRY: usize = 96;
@@ -147,22 +184,36 @@ fn size_of(variant: &Variant) -> usize {
     ENTRY + variant.entry.name.as_str().len() + variant.holders.iter().map(holder).sum::<usize>()
 }
 
-/// A page of the members that are present, behind `after`.
+/// A page of the members that are present, behind `after`, and what it has cost.
 pub fn members<'a>(
     present: impl Iterator<Item = &'a Link>,
     after: Option<PeerId>,
     catalogue: &Catalogue,
-) -> Found {
+) -> (Found, Work) {
     let mut found = Found::default();
-    let behind = |link: &&Link| after.is_none_or(|after| link.member.id > after);
-    for link in present.filter(behind) {
+    let mut looked_at = 0;
+    for link in present {
+        looked_at += 1;
+        if after.is_some_and(|after| link.member.id <= after) {
+            continue;
+        }
         if found.members.len() == Found::MAX_MEMBERS {
             found.more = true;
             break;
         }
         found.members.push(member_row(link, catalogue));
     }
-    found
+    let named = found.members.len() as u64;
+    let work = Work::QUESTION.of(named).of(looked_at / Work::ENTRIES);
+    (found, work)
+}
+
+/// The answer to a member whose questions have cost too much.
+pub fn too_busy() -> Refused {
+    Refused {
+        reason: Reason::Busy,
+        text: "too many questions, or too large ones: ask again in a few seconds".to_owned(),
+    }
 }
 
 /// One member that is present.

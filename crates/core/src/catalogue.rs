@@ -203,7 +203,7 @@ impl Catalogue {
         pattern: &'a Pattern,
         after: Option<&Name>,
         among: Among<'a>,
-    ) -> impl Iterator<Item = File> + 'a {
+    ) -> Files<'a> {
         let prefix = pattern.prefix();
         let start = match (after, first_name(prefix)) {
             (Some(after), Some(first)) if *after < first => (first, 0),
@@ -217,6 +217,7 @@ impl Catalogue {
             pattern: Some(pattern),
             among,
             ready: Vec::new(),
+            looked_at: 0,
         }
     }
 
@@ -488,13 +489,14 @@ impl Facts {
 }
 
 /// Files of a catalogue in the order of their names.
-struct Files<'a> {
+pub struct Files<'a> {
     catalogue: &'a Catalogue,
     next: Option<(Name, Slot)>,
     pattern: Option<&'a Pattern>,
     among: Among<'a>,
     /// Files of the current name, last first.
     ready: Vec<File>,
+    looked_at: u64,
 }
 
 impl<'a> Files<'a> {
@@ -505,7 +507,13 @@ impl<'a> Files<'a> {
             pattern: None,
             among: &|_| true,
             ready: Vec::new(),
+            looked_at: 0,
         }
+    }
+
+    /// How many entries were looked at so far, wanted or not.
+    pub fn looked_at(&self) -> u64 {
+        self.looked_at
     }
 
     /// Readies the files of the next name that is wanted; nothing when there is none.
@@ -515,6 +523,7 @@ impl<'a> Files<'a> {
         let wanted = |name: &Name| self.pattern.is_none_or(|pattern| pattern.matches(name));
         let mut last: Option<&Name> = None;
         for (name, _) in self.catalogue.by_name.range(start..) {
+            self.looked_at += 1;
             if !name.as_str().starts_with(prefix) {
                 if name.as_str() < prefix {
                     continue;

@@ -18,6 +18,9 @@ pub struct Gathered {
     pub update: Update,
     /// It was longer than allowed; what it added and removed was thrown away.
     pub too_long: bool,
+    /// There was no room for it among all that arrives; what had come was
+    /// thrown away. It is to be asked for again.
+    pub crowded_out: bool,
     /// An estimate of the memory it takes, in bytes.
     cost: u64,
 }
@@ -33,6 +36,7 @@ impl Gathering {
             (None, true) => Gathered {
                 update: frame,
                 too_long: false,
+                crowded_out: false,
                 cost,
             },
             (Some(mut begun), false) => {
@@ -54,16 +58,36 @@ impl Gathering {
         let update = &mut gathered.update;
         gathered.too_long |= update.added.len().max(update.removed.len()) > bounds.entries
             || gathered.cost > bounds.bytes;
-        if gathered.too_long {
-            gathered.cost = 0;
-            update.added = Vec::new();
-            update.removed = Vec::new();
+        if gathered.too_long || gathered.crowded_out {
+            gathered.throw_away();
         }
-        if update.last {
+        if gathered.update.last {
             return Ok(Some(gathered));
         }
         self.begun = Some(gathered);
         Ok(None)
+    }
+
+    /// An estimate of the memory that is held here, in bytes.
+    pub fn cost(&self) -> u64 {
+        self.begun.as_ref().map_or(0, |begun| begun.cost)
+    }
+
+    /// Throws away what has come of an update, to make room for others. Says
+    /// how many bytes that were.
+    pub fn throw_away(&mut self) -> u64 {
+        self.begun.as_mut().map_or(0, |begun| {
+            begun.crowded_out = true;
+            begun.throw_away()
+        })
+    }
+}
+
+impl Gathered {
+    fn throw_away(&mut self) -> u64 {
+        self.update.added = Vec::new();
+        self.update.removed = Vec::new();
+        std::mem::take(&mut self.cost)
     }
 }
 

@@ -8,10 +8,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use thorp_wire::frame::{Hello, Holder, Position, RequestId, VERSION};
+use thorp_wire::frame::{Hello, Holder, Position, RequestId, Update, VERSION};
 use thorp_wire::{MemberName, PeerId};
 
-use crate::gather::Gathering;
+use crate::answer::Work;
+use crate::catalogue::Bounds;
+use crate::gather::{GatherError, Gathered, Gathering};
 use crate::liveness::Liveness;
 use crate::time::Instant;
 
@@ -73,8 +75,8 @@ pub struct Link {
     /// How long answers take, smoothed.
     pub rtt: Option<Duration>,
     /// An update that is arriving.
-    pub gathering: Gathering,
-    /// Questions the other end may still ask at this moment.
+    gathering: Gathering,
+    /// What the other end's questions may still cost at this moment.
     pub allowance: Allowance,
     opened: Instant,
     next_request: u32,
@@ -112,6 +114,8 @@ pub enum Greeted {
 pub struct Links {
     me: Me,
     all: BTreeMap<LinkId, Link>,
+    /// What all updates that are arriving take together, in bytes.
+    gathered: u64,
     /// The link in use for each member that has one up.
     up: BTreeMap<PeerId, LinkId>,
     /// How many links to each member are open and not up yet.
@@ -128,6 +132,7 @@ impl Links {
         Self {
             me,
             all: BTreeMap::new(),
+            gathered: 0,
             up: BTreeMap::new(),
             opening: BTreeMap::new(),
             watch: BTreeSet::new(),
@@ -227,6 +232,7 @@ impl Links {
     /// A connection is gone. Returns it, and whether it was the one in use for its member.
     pub fn closed(&mut self, id: LinkId) -> Option<(Link, bool)> {
         let link = self.all.remove(&id)?;
+        self.gathered -= link.gathering.cost();
         self.watch.remove(&(link.watched, id));
         if link.hello.is_none() {
             self.no_longer_opening(link.member.id);
@@ -278,6 +284,34 @@ impl Links {
                 self.opening.remove(&member);
             }
         }
+    }
+
+    /// A frame of an update has arrived: the whole update, with its last frame.
+    ///
+    /// What is arriving on all links together takes no more than `in_all` bytes
+    /// and one frame. Beyond that the largest is thrown away, and its sender is
+    /// to be asked for it again.
+    pub fn gather(
+        &mut self,
+        id: LinkId,
+        frame: Update,
+        bounds: Bounds,
+        in_all: u64,
+    ) -> Result<Option<Gathered>, GatherError> {
+        let Some(link) = self.all.get_mut(&id) else {
+            return Ok(None);
+        };
+        self.gathered -= link.gathering.cost();
+        let gathered = link.gathering.push(frame, bounds)?;
+        self.gathered += link.gathering.cost();
+        while self.gathered > in_all {
+            let gatherings = self.all.values_mut().map(|link| &mut link.gathering);
+            let Some(largest) = gatherings.max_by_key(|gathering| gathering.cost()) else {
+                break;
+            };
+            self.gathered -= largest.throw_away();
+        }
+        Ok(gathered)
     }
 
     /// Bytes have arrived.
@@ -467,16 +501,21 @@ impl Link {
     }
 }
 
-/// How many questions a member may ask: a burst at first, then so many a second.
+/// What a member's questions may cost: a burst at first, then so much a second.
+///
+/// Work is counted in units of about a microsecond of today's processors (see
+/// [`Work`]): a member may keep a node busy for a second at once, and for a
+/// twentieth of the time in the long run. What a question costs is known when
+/// it is answered, so the last one may leave a debt.
 #[derive(Clone, Copy, Debug)]
 pub struct Allowance {
-    left: u32,
+    left: i64,
     refilled: Instant,
 }
 
 impl Allowance {
-    const BURST: u32 = 1000;
-    const REFILL_EVERY: Duration = Duration::from_millis(2);
+    const BURST: i64 = 1_000_000;
+    const UNIT_EVERY: Duration = Duration::from_micros(20);
 
     fn new(now: Instant) -> Self {
         Self {
@@ -485,18 +524,19 @@ impl Allowance {
         }
     }
 
-    /// Takes one, if there is one.
-    pub fn take(&mut self, now: Instant) -> bool {
-        let elapsed = (now - self.refilled).as_micros() / Self::REFILL_EVERY.as_micros();
-        let refills = u32::try_from(elapsed).unwrap_or(u32::MAX);
-        self.refilled = self.refilled + Self::REFILL_EVERY * refills.min(Self::BURST);
-        if refills >= Self::BURST {
-            self.refilled = now;
-        }
-        self.left = self.left.saturating_add(refills).min(Self::BURST);
-        let some = self.left > 0;
-        self.left = self.left.saturating_sub(1);
-        some
+    /// Whether anything is left, and so whether a question is answered.
+    pub fn is_left(&mut self, now: Instant) -> bool {
+        let units = (now - self.refilled).as_micros() / Self::UNIT_EVERY.as_micros();
+        let units = u32::try_from(units).unwrap_or(u32::MAX);
+        self.refilled = self.refilled + Self::UNIT_EVERY * units;
+        self.left = self.left.saturating_add(units.into()).min(Self::BURST);
+        self.left > 0
+    }
+
+    /// Takes what an answer has cost.
+    pub fn charge(&mut self, work: Work) {
+        let work = i64::try_from(work.0).unwrap_or(i64::MAX);
+        self.left = self.left.saturating_sub(work);
     }
 }
 

@@ -12,7 +12,7 @@ use thorp_wire::frame::{
     Ack, Body, Find, Frame, Hello, Holder, Leave, Query, Reason, Refused, RequestId, Update,
 };
 
-use crate::answer::{Library, members};
+use crate::answer::{Library, members, too_busy};
 use crate::catalogue::{Applied, Bounds, Catalogue};
 use crate::gather::Gathered;
 use crate::links::{Greeted, Link, LinkId, Links, Me, Member, Opening, millis};
@@ -23,6 +23,8 @@ const BOUNDS: Bounds = Bounds {
     entries: 1_000_000,
     bytes: 4 * 1024 * 1024 * 1024,
 };
+/// What all updates that are arriving may come to, in bytes, besides.
+const ARRIVING: u64 = 1024 * 1024 * 1024;
 
 /// What a tracker is told at its start.
 #[derive(Clone, Debug)]
@@ -244,7 +246,7 @@ impl Tracker {
     }
 
     fn update(&mut self, now: Instant, id: LinkId, mut frame: Update) {
-        let Some(link) = self.links.get_mut(id) else {
+        let Some(link) = self.links.get(id) else {
             return;
         };
         let peer = link.member.id;
@@ -258,8 +260,11 @@ impl Tracker {
             frame.removed.clear();
         }
         let Gathered {
-            update, too_long, ..
-        } = match link.gathering.push(frame, BOUNDS) {
+            update,
+            too_long,
+            crowded_out,
+            ..
+        } = match self.links.gather(id, frame, BOUNDS, ARRIVING) {
             Ok(Some(gathered)) => gathered,
             Ok(None) => return,
             Err(error) => {
@@ -274,6 +279,8 @@ impl Tracker {
         } else if too_long {
             self.catalogue.forget(peer);
             Applied::OverBounds
+        } else if crowded_out {
+            Applied::NeedsFull
         } else {
             self.catalogue.apply(peer, epoch, update)
         };
@@ -300,14 +307,13 @@ impl Tracker {
             return;
         };
         let asker = link.member.id;
-        let answer: Body = if !link.allowance.take(now) {
-            Refused {
-                reason: Reason::Busy,
-                text: "too many questions".to_owned(),
-            }
-            .into()
-        } else if let Query::Members(after) = find.query {
-            members(self.peers(), after, &self.catalogue).into()
+        if !link.allowance.is_left(now) {
+            self.send(now, id, Frame::with_request(request, too_busy()));
+            return;
+        }
+        let (answer, work) = if let Query::Members(after) = find.query {
+            let (found, work) = members(self.peers(), after, &self.catalogue);
+            (Ok(found), work)
         } else {
             self.finds += 1;
             let library = Library {
@@ -315,14 +321,18 @@ impl Tracker {
                 links: &self.links,
                 among: &|peer| peer != asker,
             };
-            match library.files(find) {
-                Ok(found) => found.into(),
-                Err(error) => Refused {
-                    reason: Reason::NotServed,
-                    text: error.to_string(),
-                }
-                .into(),
+            library.files(find)
+        };
+        if let Some(link) = self.links.get_mut(id) {
+            link.allowance.charge(work);
+        }
+        let answer: Body = match answer {
+            Ok(found) => found.into(),
+            Err(error) => Refused {
+                reason: Reason::NotServed,
+                text: error.to_string(),
             }
+            .into(),
         };
         self.send(now, id, Frame::with_request(request, answer));
     }

@@ -1,7 +1,8 @@
 //! An authenticated stream as a queue of frames, both ways.
 //!
-//! A reader task makes bytes into [`LinkEvent`]s and puts them into a bounded
-//! channel: who does not take them slows the sender down. A writer task takes
+//! A reader task makes bytes into [`LinkEvent`]s and puts them into an
+//! [`Inbox`], bounded in number and in bytes, for each link and for all of a
+//! node: who does not take them slows the sender down. A writer task takes
 //! frames out of three queues: control before `Content` before `Update`s, and
 //! each in its order. [`LinkSender`] is the handle on it.
 //!
@@ -73,6 +74,12 @@ pub enum LinkEnd {
     Overflow,
 }
 
+/// Events of all links that wait for the task.
+const MAX_EVENTS: usize = 256;
+/// How much memory frames may take that wait for the task: those of one link,
+/// and those of all. A longer frame waits until it is alone.
+const MAX_WAITING: usize = 4 * 1024 * 1024;
+const MAX_WAITING_IN_ALL: usize = 64 * 1024 * 1024;
 /// How much an unread queue may hold before the link is closed.
 const MAX_QUEUED_BYTES: usize = 4 * 1024 * 1024;
 const MAX_QUEUED_FRAMES: usize = 4096;
@@ -106,13 +113,40 @@ pub struct Term {
     pub ends: SystemTime,
 }
 
-/// Makes a stream into a link. Its events go to `events`.
-pub fn start<S>(
-    id: LinkId,
-    stream: S,
-    term: Term,
-    events: mpsc::Sender<(LinkId, LinkEvent)>,
-) -> LinkSender
+/// Where all links of a node put what happens on them. Clones are the same one.
+///
+/// Whoever waits for room gets it in the order of asking, so that a link that
+/// always has more to say is one among many.
+#[derive(Clone)]
+pub struct Inbox {
+    events: mpsc::Sender<Arrival>,
+    /// Bytes that may still wait.
+    room: Arc<Semaphore>,
+}
+
+/// What happens on the links of a node, in the order of its arrival.
+pub type Arrivals = mpsc::Receiver<Arrival>;
+
+/// Something that has happened on a link. As long as this lives, it takes up
+/// room that other events wait for.
+#[derive(Debug)]
+pub struct Arrival {
+    /// On which link.
+    pub link: LinkId,
+    /// What.
+    pub event: LinkEvent,
+    _room: Option<[OwnedSemaphorePermit; 2]>,
+}
+
+/// An inbox, and its other end.
+pub fn inbox() -> (Inbox, Arrivals) {
+    let (events, arrivals) = mpsc::channel(MAX_EVENTS);
+    let room = Arc::new(Semaphore::new(MAX_WAITING_IN_ALL));
+    (Inbox { events, room }, arrivals)
+}
+
+/// Makes a stream into a link. Its events go to `inbox`.
+pub fn start<S>(id: LinkId, stream: S, term: Term, inbox: Inbox) -> LinkSender
 where
     S: AsyncRead + AsyncWrite + Send + 'static,
 {
@@ -130,7 +164,8 @@ where
         id,
         stream: read,
         shared: shared.clone(),
-        events,
+        inbox,
+        room: Arc::new(Semaphore::new(MAX_WAITING)),
         term,
         buffer: Vec::with_capacity(SMALL),
         heard: None,
@@ -148,11 +183,11 @@ where
 
 /// Waits until so many links, all of which were closed from here, have ended.
 /// Whoever does not take the goodbye in time notices that we are gone.
-pub async fn farewell(mut links: usize, events: &mut mpsc::Receiver<(LinkId, LinkEvent)>) {
+pub async fn farewell(mut links: usize, arrivals: &mut Arrivals) {
     let ended = async {
         while links > 0 {
-            match events.recv().await {
-                Some((_, LinkEvent::Closed(_))) => links -= 1,
+            match arrivals.recv().await.map(|arrival| arrival.event) {
+                Some(LinkEvent::Closed(_)) => links -= 1,
                 Some(_) => {}
                 None => return,
             }
@@ -483,7 +518,9 @@ struct Reader<S> {
     id: LinkId,
     stream: ReadHalf<S>,
     shared: Arc<Shared>,
-    events: mpsc::Sender<(LinkId, LinkEvent)>,
+    inbox: Inbox,
+    /// Bytes of this link's frames that may still wait.
+    room: Arc<Semaphore>,
     term: Term,
     buffer: Vec<u8>,
     heard: Option<Instant>,
@@ -499,7 +536,7 @@ impl<S: AsyncRead + AsyncWrite> Reader<S> {
             _ = shared.ended() => {}
         }
         let end = LinkEvent::Closed(shared.ended().await);
-        let _ = self.events.send((self.id, end)).await;
+        let _ = self.tell(end, None).await;
     }
 
     async fn read_all(&mut self) -> LinkEnd {
@@ -547,28 +584,56 @@ impl<S: AsyncRead + AsyncWrite> Reader<S> {
             let Some(body) = body.get(..length) else {
                 break PREFIX + length;
             };
+            let room = self.inbox.room_for(&self.room, Frame::memory(body)).await?;
             let event = match Frame::decode(body) {
                 Ok(frame) => LinkEvent::Frame(frame),
                 Err(FrameError::Unknown { kind, request }) => LinkEvent::Unknown { kind, request },
                 Err(error) => return Err(LinkEnd::Malformed(error)),
             };
             start += PREFIX + length;
-            self.tell(event).await?;
+            self.tell(event, Some(room)).await?;
         };
         self.buffer.drain(..start);
         if !self.buffer.is_empty() {
             let now = Instant::now();
             if self.heard.is_none_or(|heard| now - heard >= HEARD) {
                 self.heard = Some(now);
-                self.tell(LinkEvent::Heard).await?;
+                self.tell(LinkEvent::Heard, None).await?;
             }
         }
         Ok(needed)
     }
 
-    async fn tell(&mut self, event: LinkEvent) -> Result<(), LinkEnd> {
-        let told = self.events.send((self.id, event)).await;
+    async fn tell(
+        &mut self,
+        event: LinkEvent,
+        room: Option<[OwnedSemaphorePermit; 2]>,
+    ) -> Result<(), LinkEnd> {
+        let arrival = Arrival {
+            link: self.id,
+            event,
+            _room: room,
+        };
+        let told = self.inbox.events.send(arrival).await;
         told.map_err(|_| LinkEnd::Here)
+    }
+}
+
+impl Inbox {
+    /// Waits for so much room: first the link's own, so that whoever has filled
+    /// that does not stand in the others' way.
+    async fn room_for(
+        &self,
+        own: &Arc<Semaphore>,
+        bytes: usize,
+    ) -> Result<[OwnedSemaphorePermit; 2], LinkEnd> {
+        let take = async |room: &Arc<Semaphore>, most: usize| {
+            let bytes = u32::try_from(bytes.min(most)).unwrap_or(u32::MAX);
+            let taken = room.clone().acquire_many_owned(bytes).await;
+            taken.map_err(|_| LinkEnd::Here)
+        };
+        let own = take(own, MAX_WAITING).await?;
+        Ok([own, take(&self.room, MAX_WAITING_IN_ALL).await?])
     }
 }
 
@@ -618,7 +683,7 @@ mod tests {
         }
     }
 
-    type Events = mpsc::Receiver<(LinkId, LinkEvent)>;
+    type Events = Arrivals;
 
     fn long_term() -> Term {
         Term {
@@ -628,8 +693,8 @@ mod tests {
     }
 
     fn link(stream: DuplexStream) -> (LinkSender, Events) {
-        let (events, received) = mpsc::channel(16);
-        (start(LinkId(1), stream, long_term(), events), received)
+        let (inbox, arrivals) = inbox();
+        (start(LinkId(1), stream, long_term(), inbox), arrivals)
     }
 
     fn get(id: u32) -> Frame {
@@ -655,8 +720,8 @@ mod tests {
     }
 
     async fn next(events: &mut Events) -> LinkEvent {
-        let (id, event) = events.recv().await.expect("one more event");
-        assert_eq!(id, LinkId(1));
+        let Arrival { link, event, .. } = events.recv().await.expect("one more event");
+        assert_eq!(link, LinkId(1));
         event
     }
 
@@ -705,11 +770,11 @@ mod tests {
             .expect("reaches oak");
         let accepted = oak.incoming.recv().await.expect("arrives");
         let start = |stream, ends| {
-            let (events, received) = mpsc::channel(16);
+            let (inbox, arrivals) = inbox();
             let clock = Clock::system();
             (
-                start(LinkId(1), stream, Term { clock, ends }, events),
-                received,
+                start(LinkId(1), stream, Term { clock, ends }, inbox),
+                arrivals,
             )
         };
         let (to_oak, mut from_oak) = start(dialled.stream, dialled.member.ends);
@@ -928,17 +993,104 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_link_ends_with_its_certificate() {
         let (ours, theirs) = duplex(64);
-        let (events, mut received) = mpsc::channel(1);
+        let (inbox, mut received) = inbox();
         let clock = Clock::system();
         let term = Term {
             clock: clock.clone(),
             ends: clock.wall() + Duration::from_hours(1),
         };
-        let link = start(LinkId(1), ours, term, events);
+        let link = start(LinkId(1), ours, term, inbox);
         // As after a night asleep.
         clock.turn(3600);
         assert_eq!(end(&mut received).await, LinkEnd::Expired);
         link.finished().await;
         drop(theirs);
+    }
+
+    /// The events of a link on which somebody writes without end.
+    async fn until_nothing_more_is_taken(stream: &mut DuplexStream, bytes: &[u8]) -> usize {
+        let mut taken = 0;
+        // Time is paused: it passes only where nobody can do anything else.
+        while timeout(Duration::from_millis(1), stream.write_all(bytes))
+            .await
+            .is_ok()
+        {
+            taken += 1;
+        }
+        taken
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_waits_is_bounded_in_bytes_and_a_flood_leaves_room_for_others() {
+        let (inbox, mut arrivals) = inbox();
+        let mut large = Vec::new();
+        content(1, 250_000).encode(&mut large).expect("encodes");
+        let open = |id| {
+            let (ours, theirs) = duplex(1024);
+            start(LinkId(id), ours, long_term(), inbox.clone());
+            theirs
+        };
+        let mut flooder = open(1);
+        let taken = until_nothing_more_is_taken(&mut flooder, &large).await;
+        // One more may have been read and wait for its room.
+        let most = MAX_WAITING / large.len();
+        assert!((most..most + 2).contains(&taken), "{taken} were taken");
+
+        // Somebody else gets through all the same, right behind.
+        let mut honest = open(2);
+        honest.write_all(&large).await.expect("is taken");
+        tokio::task::yield_now().await;
+        let mut from = Vec::new();
+        while let Ok(Some(arrival)) = timeout(Duration::from_millis(1), arrivals.recv()).await {
+            from.push(arrival.link.0);
+        }
+        let at = from.iter().position(|link| *link == 2).expect("arrives");
+        assert!(at <= 17, "behind {at} others");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_waits_is_bounded_over_all_links_of_a_node() {
+        let (inbox, mut arrivals) = inbox();
+        // Small on the wire, large once it is read.
+        let names = Update {
+            removed: ["a", "b", "c", "d"]
+                .iter()
+                .cycle()
+                .take(50_000)
+                .map(|name| name.parse().expect("a name"))
+                .collect(),
+            since: None,
+            ..Update::heartbeat(1)
+        };
+        let mut bytes = Vec::new();
+        Frame::plain(names).encode(&mut bytes).expect("encodes");
+        let each = Frame::memory(&bytes[PREFIX..]);
+        let mut streams: Vec<_> = (0..100)
+            .map(|id| {
+                let (ours, theirs) = duplex(1024);
+                start(LinkId(id), ours, long_term(), inbox.clone());
+                theirs
+            })
+            .collect();
+        for stream in &mut streams {
+            until_nothing_more_is_taken(stream, &bytes).await;
+        }
+        let frames = |arrivals: &mut Arrivals| {
+            let mut held = Vec::new();
+            while let Ok(arrival) = arrivals.try_recv() {
+                if matches!(arrival.event, LinkEvent::Frame(_)) {
+                    held.push(arrival);
+                }
+            }
+            held
+        };
+        let held = frames(&mut arrivals);
+        assert!(!held.is_empty() && held.len() * each <= MAX_WAITING_IN_ALL);
+        // Whoever holds on to an event holds on to its room.
+        sleep(Duration::from_millis(1)).await;
+        assert!(frames(&mut arrivals).is_empty());
+        drop(held);
+        sleep(Duration::from_millis(1)).await;
+        assert!(!frames(&mut arrivals).is_empty());
     }
 }

@@ -112,6 +112,7 @@ fn the_longest_names_with_the_most_holders_come_in_pages_that_fit() {
         let found = sent(
             library
                 .files(&find(query, after.take()))
+                .0
                 .expect("a pattern"),
         );
         paged.extend(found.variants.iter().map(|v| v.entry.name.to_string()));
@@ -125,6 +126,7 @@ fn the_longest_names_with_the_most_holders_come_in_pages_that_fit() {
     let answered = sent(
         library
             .files(&find(Query::Names(names.clone()), None))
+            .0
             .expect("names"),
     );
     assert!(answered.more);
@@ -146,10 +148,10 @@ fn a_page_of_members_with_all_their_neighbours_fits() {
     let present: Vec<&Link> = links.up().map(|(_, link)| link).collect();
     // More members than there are here: each of them several times.
     let crowd = present.iter().copied().cycle().take(Found::MAX_MEMBERS + 1);
-    let found = sent(members(crowd, None, &catalogue));
+    let found = sent(members(crowd, None, &catalogue).0);
     assert_eq!(found.members.len(), Found::MAX_MEMBERS);
     assert!(found.more);
-    let rest = members(present.into_iter(), Some(id(EVERYBODY - 1)), &catalogue);
+    let (rest, _) = members(present.into_iter(), Some(id(EVERYBODY - 1)), &catalogue);
     assert_eq!(rest.members.len(), 1);
 }
 
@@ -178,9 +180,32 @@ fn files_of_one_name_are_not_torn_apart() {
         among: &|_| true,
     };
     for query in [Query::Names(names.clone()), Query::Pattern("*".to_owned())] {
-        let found = library.files(&find(query, None)).expect("an answer");
+        let found = library.files(&find(query, None)).0.expect("an answer");
         assert_eq!(found.variants.len(), usize::from(EVERYBODY));
         assert!(found.variants.iter().all(|v| v.entry.name.as_str() == "0"));
         assert!(found.more);
     }
+}
+
+#[test]
+fn an_answer_costs_what_it_took_and_a_rare_pattern_as_much_as_looking_everywhere() {
+    let names: Vec<String> = (0..1000).map(|n| format!("{n}")).collect();
+    let (catalogue, links) = village(&names);
+    let library = Library {
+        catalogue: &catalogue,
+        links: &links,
+        among: &|_| true,
+    };
+    let cost = |query| library.files(&find(query, None)).1.0;
+    let name = |name: &str| Query::Names(vec![name.to_owned()]);
+    let entries = names.len() as u64 * u64::from(EVERYBODY);
+    let nothing = cost(Query::Pattern("*.rare".to_owned()));
+    assert!(nothing >= entries / Work::ENTRIES, "{nothing}");
+    let (absent, present) = (cost(name("absent")), cost(name("7")));
+    assert!(absent < present && 100 * absent < nothing, "{absent}");
+    let many = cost(Query::Names(names[..256].to_vec()));
+    assert!(many > 10 * present, "{many}");
+    // What is behind the page is not looked at.
+    let page = cost(Query::Pattern("*".to_owned()));
+    assert!(page < nothing, "{page}");
 }

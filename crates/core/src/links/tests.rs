@@ -232,14 +232,71 @@ fn where_a_member_can_be_reached_is_where_it_is_seen_and_never_loopback_for_othe
 }
 
 #[test]
-fn questions_are_limited_to_a_burst_and_then_a_rate() {
+fn questions_are_limited_by_what_they_cost_to_a_burst_and_then_a_rate() {
     let start = Instant::default();
     let mut allowance = Allowance::new(start);
-    let mut taken = |now| (0..5000).filter(|_| allowance.take(now)).count();
-    assert_eq!(taken(start), 1000);
-    assert_eq!(taken(start + Duration::from_millis(1)), 0);
-    assert_eq!(taken(start + Duration::from_secs(1)), 500);
-    assert_eq!(taken(start + Duration::from_hours(1)), 1000);
+    let mut taken = |now, each| {
+        let mut taken = 0;
+        while allowance.is_left(now) {
+            allowance.charge(Work(each));
+            taken += 1;
+        }
+        taken
+    };
+    assert_eq!(taken(start, 1000), 1000);
+    assert_eq!(taken(start + Duration::from_micros(19), 1000), 0);
+    assert_eq!(taken(start + Duration::from_secs(1), 1000), 50);
+    // One that costs more than there is is answered, and paid for afterwards.
+    assert_eq!(taken(start + Duration::from_hours(1), 3_000_000), 1);
+    let paid = start + Duration::from_hours(1) + Duration::from_secs(40);
+    assert_eq!(taken(paid, 1), 0);
+    assert_eq!(taken(paid + Duration::from_micros(20), 1), 1);
+    assert_eq!(taken(paid + Duration::from_hours(2), u64::MAX), 1);
+}
+
+/// One frame of an update with so many names of one letter.
+fn part(names: usize, first: bool, last: bool) -> Update {
+    let name: thorp_wire::Name = "a".parse().expect("a name");
+    Update {
+        since: None,
+        removed: vec![name; names],
+        first,
+        last,
+        ..Update::heartbeat(1)
+    }
+}
+
+#[test]
+fn what_arrives_on_all_links_is_bounded_and_the_largest_makes_room() {
+    let now = Instant::default();
+    let mut links = Links::new(me(1, 1));
+    let bounds = Bounds {
+        entries: 1000,
+        bytes: 1 << 20,
+    };
+    let each = crate::catalogue::cost_of(&"a".parse().expect("a name"));
+    let in_all = 100 * each;
+    let [small, large, late] = [1, 2, 3].map(LinkId);
+    for (link, them) in [(small, 2), (large, 3), (late, 4)] {
+        links.opened(now, link, opening(them, false));
+    }
+    let push = |links: &mut Links, link, names, first, last| {
+        let gathered = links.gather(link, part(names, first, last), bounds, in_all);
+        assert!(links.gathered <= in_all);
+        gathered.expect("fits together")
+    };
+    for (link, names) in [(small, 30), (large, 60), (late, 20)] {
+        assert_eq!(push(&mut links, link, names, true, false), None);
+    }
+    let whole = push(&mut links, small, 1, false, true).expect("is whole");
+    assert!(!whole.crowded_out && whole.update.removed.len() == 31);
+    let whole = push(&mut links, large, 40, false, true).expect("is whole");
+    assert!(whole.crowded_out && whole.update.removed.is_empty());
+    // It has room once the others are through, or gone.
+    links.closed(late);
+    assert_eq!(links.gathered, 0);
+    let whole = push(&mut links, large, 100, true, true).expect("is whole");
+    assert!(!whole.crowded_out && whole.update.removed.len() == 100);
 }
 
 #[derive(Clone, Debug)]

@@ -9,7 +9,7 @@ use thorp_wire::frame::{Body, Find, Frame, Query, Reason, Refused, RequestId};
 use thorp_wire::{Name, PeerId};
 
 use super::{Output, Peer};
-use crate::answer::{Library, members};
+use crate::answer::{Library, members, too_busy};
 use crate::links::LinkId;
 use crate::time::Instant;
 
@@ -32,12 +32,8 @@ impl Peer {
         let Some(link) = self.links.get_mut(id) else {
             return;
         };
-        if !link.allowance.take(now) {
-            let refused = Refused {
-                reason: Reason::Busy,
-                text: "too many questions".to_owned(),
-            };
-            self.send(now, id, Frame::with_request(request, refused));
+        if !link.allowance.is_left(now) {
+            self.send(now, id, Frame::with_request(request, too_busy()));
             return;
         }
         let unhashed = self.own_unhashed(&find);
@@ -81,15 +77,19 @@ impl Peer {
         let Some(asker) = self.links.get(id).map(|link| link.member.id) else {
             return;
         };
-        let found = if let Query::Members(after) = find.query {
+        let (found, work) = if let Query::Members(after) = find.query {
             let neighbours = self.neighbours.ids().filter(|peer| *peer != asker);
             let links = neighbours.filter_map(|peer| Some(self.links.to(peer)?.1));
-            Ok(members(links, after, &self.catalogue))
+            let (found, work) = members(links, after, &self.catalogue);
+            (Ok(found), work)
         } else {
             let me = self.config.me.id;
             let among = |peer| peer == me || (find.hops > 0 && peer != asker);
             self.library(&among).files(find)
         };
+        if let Some(link) = self.links.get_mut(id) {
+            link.allowance.charge(work);
+        }
         let answer: Body = match found {
             Ok(found) => found.into(),
             Err(error) => Refused {

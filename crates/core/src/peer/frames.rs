@@ -18,6 +18,8 @@ pub(super) const NEIGHBOUR_BOUNDS: Bounds = Bounds {
     entries: 100_000,
     bytes: 256 * 1024 * 1024,
 };
+/// What all updates that are arriving may come to, in bytes, besides.
+const ARRIVING: u64 = 64 * 1024 * 1024;
 
 impl Peer {
     pub(super) fn frame(&mut self, now: Instant, id: LinkId, frame: Frame) {
@@ -44,7 +46,7 @@ impl Peer {
     }
 
     fn update(&mut self, now: Instant, id: LinkId, frame: Update) {
-        let Some(link) = self.links.get_mut(id) else {
+        let Some(link) = self.links.get(id) else {
             return;
         };
         let peer = link.member.id;
@@ -55,8 +57,11 @@ impl Peer {
             return;
         }
         let Gathered {
-            update, too_long, ..
-        } = match link.gathering.push(frame, NEIGHBOUR_BOUNDS) {
+            update,
+            too_long,
+            crowded_out,
+            ..
+        } = match self.links.gather(id, frame, NEIGHBOUR_BOUNDS, ARRIVING) {
             Ok(Some(gathered)) => gathered,
             Ok(None) => return,
             Err(error) => {
@@ -68,6 +73,8 @@ impl Peer {
         let applied = if too_long {
             self.catalogue.forget(peer);
             Applied::OverBounds
+        } else if crowded_out {
+            Applied::NeedsFull
         } else {
             self.catalogue.apply(peer, epoch, update)
         };

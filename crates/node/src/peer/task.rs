@@ -21,7 +21,7 @@ use crate::addresses::{self, NetAddress};
 use crate::api::{Lookups, Notice, PeerView, Status};
 use crate::clock::{Clock, unix_seconds};
 use crate::dial::{self, Connected, Expected};
-use crate::link::{self, LinkEvent, LinkSender, Term};
+use crate::link::{self, Arrival, Arrivals, Inbox, LinkEvent, LinkSender, Term};
 use crate::listener::Incoming;
 use crate::share::{Share, ShareEvent};
 use crate::store::{StoreError, Stored};
@@ -30,7 +30,7 @@ use crate::tls::MemberTls;
 use super::serve::Server;
 use super::{Delivery, FetchError, Request, Role, Setup, rows, source};
 
-/// Events of links, dials and disk that wait for the task.
+/// Events of dials and disk that wait for the task.
 const EVENTS: usize = 256;
 
 pub(crate) struct Task {
@@ -54,7 +54,8 @@ pub(crate) struct Task {
     fetches: HashMap<FetchId, Pending>,
     /// Questions that are answered with a file.
     expected: HashMap<(LinkId, RequestId), (FetchId, Content)>,
-    link_events: Channel<(LinkId, LinkEvent)>,
+    inbox: Inbox,
+    arrivals: Arrivals,
     events: Channel<Event>,
     view: watch::Sender<Arc<PeerView>>,
     notices: mpsc::Sender<Notice>,
@@ -110,6 +111,7 @@ impl Task {
         };
         let events = mpsc::channel(EVENTS);
         let served = mpsc::channel(EVENTS);
+        let (inbox, arrivals) = link::inbox();
         let me = Me {
             id: tls.member().id,
             epoch: random(),
@@ -146,7 +148,8 @@ impl Task {
             surveys: HashMap::new(),
             fetches: HashMap::new(),
             expected: HashMap::new(),
-            link_events: mpsc::channel(EVENTS),
+            inbox,
+            arrivals,
             events,
             view,
             notices,
@@ -164,7 +167,7 @@ impl Task {
         loop {
             let deadline = self.machine.next_deadline().map(|at| at - now(&self.clock));
             tokio::select! {
-                Some((link, event)) = self.link_events.1.recv() => self.link_event(link, event),
+                Some(arrival) = self.arrivals.recv() => self.arrived(arrival),
                 Some(event) = self.events.1.recv() => self.event(event),
                 Some(link) = self.served.recv() => self.handle(Input::Served { link }),
                 Some(Incoming { stream, member, remote }) = next(&mut self.incoming) => {
@@ -187,7 +190,7 @@ impl Task {
 
     async fn stop(mut self, reason: String) {
         self.handle(Input::Stop { reason });
-        link::farewell(self.links.len(), &mut self.link_events.1).await;
+        link::farewell(self.links.len(), &mut self.arrivals).await;
     }
 
     fn handle(&mut self, input: Input) {
@@ -285,7 +288,7 @@ impl Task {
             clock: self.clock.clone(),
             ends: member.ends,
         };
-        let sender = link::start(link, stream, term, self.link_events.0.clone());
+        let sender = link::start(link, stream, term, self.inbox.clone());
         self.links.insert(link, sender);
         self.handle(Input::Connected {
             link,
@@ -295,7 +298,9 @@ impl Task {
         });
     }
 
-    fn link_event(&mut self, link: LinkId, event: LinkEvent) {
+    fn arrived(&mut self, arrival: Arrival) {
+        // Its room is given back when it has been dealt with.
+        let Arrival { link, event, .. } = arrival;
         match event {
             LinkEvent::Frame(frame) => self.frame(link, frame),
             LinkEvent::Unknown { request, kind } => {

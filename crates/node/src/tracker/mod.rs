@@ -19,14 +19,12 @@ use crate::addresses;
 use crate::api::{Notice, TrackerStatus, TrackerView};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::link::{self, LinkEvent, LinkSender, Term};
+use crate::link::{self, Arrival, Arrivals, Inbox, LinkEvent, LinkSender, Term};
 use crate::listener::Incoming;
 use crate::peer::rows;
-use crate::peer::task::{Channel, now, random, sleep};
+use crate::peer::task::{now, random, sleep};
 use crate::tls::MemberTls;
 
-/// Events of links that wait for the task.
-const EVENTS: usize = 256;
 /// Requests that wait for it.
 const REQUESTS: usize = 64;
 /// How often the tables are drawn anew at most, and so how late they may be.
@@ -103,7 +101,8 @@ struct Task {
     incoming: mpsc::Receiver<Incoming>,
     links: HashMap<LinkId, LinkSender>,
     last_link: u64,
-    events: Channel<(LinkId, LinkEvent)>,
+    inbox: Inbox,
+    arrivals: Arrivals,
     view: watch::Sender<Arc<TrackerView>>,
     notices: mpsc::Sender<Notice>,
     /// When to draw the tables, if they have changed.
@@ -127,6 +126,7 @@ impl Task {
             me,
             interval: setup.config.tracker_interval,
         });
+        let (inbox, arrivals) = link::inbox();
         Self {
             machine,
             clock: setup.clock,
@@ -136,7 +136,8 @@ impl Task {
             incoming: setup.incoming,
             links: HashMap::new(),
             last_link: 0,
-            events: mpsc::channel(EVENTS),
+            inbox,
+            arrivals,
             view,
             notices,
             draw_at: None,
@@ -150,7 +151,7 @@ impl Task {
                 .draw_at
                 .map(|at| at.saturating_duration_since(Instant::now()));
             tokio::select! {
-                Some((link, event)) = self.events.1.recv() => self.link_event(link, event),
+                Some(arrival) = self.arrivals.recv() => self.arrived(arrival),
                 Some(incoming) = self.incoming.recv() => self.connected(incoming),
                 request = requests.recv() => match request {
                     Some(Request::Status(reply)) => drop(reply.send(self.status())),
@@ -165,7 +166,7 @@ impl Task {
 
     async fn stop(mut self, reason: String) {
         self.handle(Input::Stop { reason });
-        link::farewell(self.links.len(), &mut self.events.1).await;
+        link::farewell(self.links.len(), &mut self.arrivals).await;
     }
 
     fn handle(&mut self, input: Input) {
@@ -205,7 +206,7 @@ impl Task {
             clock: self.clock.clone(),
             ends: incoming.member.ends,
         };
-        let sender = link::start(link, incoming.stream, term, self.events.0.clone());
+        let sender = link::start(link, incoming.stream, term, self.inbox.clone());
         self.links.insert(link, sender);
         self.handle(Input::Connected {
             link,
@@ -214,7 +215,9 @@ impl Task {
         });
     }
 
-    fn link_event(&mut self, link: LinkId, event: LinkEvent) {
+    fn arrived(&mut self, arrival: Arrival) {
+        // Its room is given back when it has been dealt with.
+        let Arrival { link, event, .. } = arrival;
         match event {
             LinkEvent::Frame(frame) => self.handle(Input::Frame { link, frame }),
             LinkEvent::Unknown { kind, request } => {

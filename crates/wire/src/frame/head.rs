@@ -43,6 +43,9 @@ kinds!(
     10 Leave,
 );
 
+/// A list of one-letter names takes this many times its length in memory.
+const GROWS: usize = 25;
+
 pub(super) fn encode(frame: &Frame, out: &mut Vec<u8>) {
     let head = HeadFirst {
         kind: kind(&frame.body),
@@ -63,6 +66,15 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Frame, FrameError> {
         Some(Err(error)) if error.is_unknown_variant() => Err(unknown),
         Some(Err(error)) => Err(FrameError::malformed(error)),
         None => Err(unknown),
+    }
+}
+
+/// See [`Frame::memory`].
+pub(super) fn memory(bytes: &[u8]) -> usize {
+    match Head::decode(bytes).map(|head| head.kind) {
+        // A byte string or a text, as long in memory as on the wire.
+        Ok(7..=10) => bytes.len(),
+        _ => bytes.len().saturating_mul(GROWS),
     }
 }
 

@@ -107,6 +107,12 @@ impl Frame {
         Ok(())
     }
 
+    /// How many bytes of memory a frame may take once it is read, at most and
+    /// about: known before it is, so that room can be made first.
+    pub fn memory(bytes: &[u8]) -> usize {
+        head::memory(bytes)
+    }
+
     /// Reads one frame, given without its length prefix.
     pub fn decode(bytes: &[u8]) -> Result<Self, FrameError> {
         within(bytes.len() as u64, MAX_FRAME)?;
