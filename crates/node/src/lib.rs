@@ -16,6 +16,7 @@
 //! join       how a key becomes a member
 //! link       an authenticated stream as a queue of frames, both ways
 //! addresses  where a machine can be reached
+//! descriptors  how many connections and files may be open
 //!
 //! identity   this machine's key, and its membership in a group
 //! authority  the group's own CA: who is a member, and under which name
@@ -36,6 +37,7 @@ pub mod authority;
 pub mod certificate;
 pub mod clock;
 pub mod config;
+pub mod descriptors;
 pub mod dial;
 pub mod identity;
 pub mod invite;

@@ -6,12 +6,16 @@
 //! other end is known to be a member; what they say is read elsewhere.
 //!
 //! Strangers cost at most [`Limits`]: so many handshakes in all and from one
-//! address, and ten seconds for each.
+//! address, and ten seconds for each. Where there are more, the oldest gives
+//! way: a member is through in a few round trips, so that whoever has been at
+//! it longest is the least likely to be one, and silence cannot hold the door.
 
-use std::collections::HashMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::os::fd::AsRawFd;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustls::server::{Acceptor, ClientHello};
@@ -19,13 +23,14 @@ use socket2::{Domain, Protocol, Socket, Type};
 use thiserror::Error;
 use thorp_wire::PeerId;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::{LazyConfigAcceptor, TlsStream};
 
 use crate::addresses::{ListenAddress, canonical};
 use crate::certificate::{CertificateError, Member, TRACKER_NAME};
+use crate::descriptors;
 use crate::join::JoinService;
 use crate::tls::{self, ALPN_JOIN, ALPN_LINK, MemberTls};
 
@@ -94,6 +99,8 @@ pub struct Limits {
     pub per_address: usize,
     /// From the first byte to the last of a handshake.
     pub handshake: Duration,
+    /// Descriptors with this number or a higher one are not for strangers.
+    pub descriptors: u64,
 }
 
 impl Default for Limits {
@@ -102,6 +109,7 @@ impl Default for Limits {
             handshakes: 512,
             per_address: 32,
             handshake: Duration::from_secs(10),
+            descriptors: descriptors::most_for_connections(),
         }
     }
 }
@@ -208,11 +216,12 @@ async fn accept_all(socket: TcpListener, door: Arc<Door>) {
         match socket.accept().await {
             Ok((stream, remote)) => {
                 let remote = canonical(remote);
-                if let Some(place) = door.gate.enter(remote.ip(), door.limits) {
-                    guests.spawn(door.clone().receive(stream, remote, place));
-                } else {
-                    tracing::debug!(%remote, "too many handshakes: closed");
+                if u64::try_from(stream.as_raw_fd()).is_ok_and(|fd| fd >= door.limits.descriptors) {
+                    tracing::debug!(%remote, "too many connections are open: closed");
+                    continue;
                 }
+                let place = door.gate.enter(remote.ip(), door.limits);
+                guests.spawn(door.clone().receive(stream, remote, place));
             }
             Err(error) if is_about_one_connection(&error) => {}
             Err(error) => {
@@ -248,6 +257,13 @@ enum Chosen<'a> {
 
 impl Door {
     async fn receive(self: Arc<Self>, stream: TcpStream, remote: SocketAddr, place: Place) {
+        tokio::select! {
+            () = self.welcome(stream, remote) => {}
+            () = place.wanted() => tracing::debug!(%remote, "turned away: others are waiting"),
+        }
+    }
+
+    async fn welcome(&self, stream: TcpStream, remote: SocketAddr) {
         let handshake = self.limits.handshake;
         match timeout(handshake, self.handshake(stream, remote)).await {
             Ok(Ok(Some((stream, join)))) => join.serve(stream, remote).await,
@@ -255,7 +271,6 @@ impl Door {
             Ok(Err(why)) => tracing::debug!(%remote, %why, "turned away"),
             Err(_) => tracing::debug!(%remote, "turned away: the handshake took too long"),
         }
-        drop(place);
     }
 
     /// Delivers a link; hands back a connection that wants to join.
@@ -319,45 +334,96 @@ impl Service {
     }
 }
 
-/// Counts handshakes, in all and by address.
+/// The handshakes under way, by address.
 #[derive(Clone, Default)]
-struct Gate(Arc<Mutex<HashMap<IpAddr, usize>>>);
+struct Gate(Arc<Mutex<Places>>);
+
+#[derive(Default)]
+struct Places {
+    /// The oldest first.
+    taken: HashMap<IpAddr, BTreeMap<u64, Arc<Notify>>>,
+    /// How many were ever taken.
+    last: u64,
+}
 
 /// A place in the [`Gate`], given back when it is dropped.
 struct Place {
     gate: Gate,
     address: IpAddr,
+    number: u64,
+    wanted: Arc<Notify>,
 }
 
 impl Gate {
-    fn enter(&self, address: IpAddr, limits: Limits) -> Option<Place> {
+    /// Takes a place: where there is none, the oldest one's of this address or,
+    /// when all are taken, of the address that has the most.
+    fn enter(&self, address: IpAddr, limits: Limits) -> Place {
         let address = network(address);
-        let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // At most as many rows as there are handshakes, which are few.
-        if places.values().sum::<usize>() >= limits.handshakes {
-            return None;
+        let mut places = self.places();
+        let here = places.taken.get(&address).map_or(0, BTreeMap::len);
+        if here >= limits.per_address && !address.is_loopback() {
+            places.give_way(address);
+        } else if places.count() >= limits.handshakes {
+            let rows = places.taken.iter();
+            let crowd =
+                rows.max_by_key(|(_, row)| (row.len(), Reverse(row.keys().next().copied())));
+            if let Some(crowd) = crowd.map(|(address, _)| *address) {
+                places.give_way(crowd);
+            }
         }
-        let here = places.entry(address).or_default();
-        if *here >= limits.per_address && !address.is_loopback() {
-            return None;
-        }
-        *here += 1;
-        Some(Place {
+        places.last += 1;
+        let (number, wanted) = (places.last, Arc::<Notify>::default());
+        let row = places.taken.entry(address).or_default();
+        row.insert(number, Arc::clone(&wanted));
+        drop(places);
+        Place {
             gate: self.clone(),
             address,
-        })
+            number,
+            wanted,
+        }
+    }
+
+    fn places(&self) -> MutexGuard<'_, Places> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Places {
+    /// At most as many rows as there are handshakes, which are few.
+    fn count(&self) -> usize {
+        self.taken.values().map(BTreeMap::len).sum()
+    }
+
+    /// The oldest of this address is told to go, and does not count any more.
+    fn give_way(&mut self, address: IpAddr) {
+        let row = self.taken.get_mut(&address);
+        if let Some((number, wanted)) = row.and_then(BTreeMap::pop_first) {
+            wanted.notify_one();
+            self.leave(address, number);
+        }
+    }
+
+    fn leave(&mut self, address: IpAddr, number: u64) {
+        if let Some(row) = self.taken.get_mut(&address) {
+            row.remove(&number);
+            if row.is_empty() {
+                self.taken.remove(&address);
+            }
+        }
+    }
+}
+
+impl Place {
+    /// Waits until somebody else is to have it.
+    async fn wanted(&self) {
+        self.wanted.notified().await;
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut places = self.gate.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(here) = places.get_mut(&self.address) {
-            *here -= 1;
-            if *here == 0 {
-                places.remove(&self.address);
-            }
-        }
+        self.gate.places().leave(self.address, self.number);
     }
 }
 
@@ -569,8 +635,8 @@ mod tests {
         assert!(remote.is_ipv4(), "{remote}");
     }
 
-    #[test]
-    fn the_gate_counts_by_address_and_in_all() {
+    #[tokio::test]
+    async fn at_a_full_gate_the_oldest_of_the_crowd_gives_way() {
         let limits = Limits {
             handshakes: 5,
             per_address: 2,
@@ -578,15 +644,95 @@ mod tests {
         };
         let gate = Gate::default();
         let enter = |ip: &str| gate.enter(ip.parse().expect("an address"), limits);
+        // Told once, and it stays told.
+        let is_wanted = async |place: &Place| {
+            let told = timeout(Duration::ZERO, place.wanted()).await.is_ok();
+            if told {
+                place.wanted.notify_one();
+            }
+            told
+        };
         let one = enter("10.0.0.1");
-        let _two = enter("::ffff:10.0.0.1");
-        assert!(one.is_some() && enter("10.0.0.1").is_none());
-        let _six = [enter("2001:db8::1"), enter("2001:db8::2:3")];
-        assert!(enter("2001:db8::4").is_none());
-        assert!(enter("2001:db8:0:1::4").is_some());
+        let two = enter("::ffff:10.0.0.1");
+        assert!(!is_wanted(&one).await);
+        let three = enter("10.0.0.1");
+        assert!(is_wanted(&one).await && !is_wanted(&two).await);
+        let six = [enter("2001:db8::1"), enter("2001:db8::2:3")];
+        let other = enter("2001:db8:0:1::4");
+        assert!(!is_wanted(&six[0]).await);
+        // Whoever was told to go does not count, however long it takes.
         drop(one);
-        let _back = enter("10.0.0.1").expect("is free again");
-        let _home = enter("127.0.0.1").expect("the last one");
-        assert!(enter("127.0.0.1").is_none() && enter("10.0.0.2").is_none());
+        assert_eq!(gate.places().count(), 5);
+        // All are taken: somebody of those who have two goes, not the one.
+        let home = [enter("127.0.0.1"), enter("127.0.0.1"), enter("127.0.0.1")];
+        assert_eq!(gate.places().count(), 5);
+        let told = [&two, &three, &six[0], &six[1], &other, &home[0]];
+        let told = [
+            is_wanted(told[0]).await,
+            is_wanted(told[1]).await,
+            is_wanted(told[2]).await,
+            is_wanted(told[3]).await,
+            is_wanted(told[4]).await,
+            is_wanted(told[5]).await,
+        ];
+        assert_eq!(told.iter().filter(|told| **told).count(), 3);
+        assert!(!told[4] && told[0] && told[2], "{told:?}");
+        drop((two, three, six, other, home));
+        assert!(gate.places().taken.is_empty());
+    }
+
+    #[tokio::test]
+    async fn silence_does_not_hold_the_door() {
+        let group = Group::new();
+        let (oak, elm) = (group.member("oak"), group.member("elm"));
+        let listener = Listener::bind(local()).await.expect("binds");
+        let address = listener.address();
+        let (sink, mut incoming) = mpsc::channel(1);
+        let service = Service {
+            tls: oak.clone(),
+            join: None,
+            sink,
+        };
+        let limits = Limits {
+            handshakes: 4,
+            ..Limits::default()
+        };
+        let _running = listener.serve_within(vec![service], limits);
+        let mut silent = Vec::new();
+        for _ in 0..20 {
+            silent.push(TcpStream::connect(address).await.expect("connects"));
+        }
+        let expected = Expected::Peer(oak.member().id);
+        dial(&[address], expected, &elm, None)
+            .await
+            .expect("gets in");
+        incoming.recv().await.expect("arrives");
+        // The oldest have had to go, long before their time was up.
+        for stream in &mut silent[..16] {
+            let ended = stream.read(&mut [0]).await;
+            assert!(matches!(ended, Ok(0) | Err(_)), "{ended:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn strangers_leave_some_descriptors() {
+        let group = Group::new();
+        let listener = Listener::bind(local()).await.expect("binds");
+        let address = listener.address();
+        let (sink, _incoming) = mpsc::channel(1);
+        let service = Service {
+            tls: group.member("oak"),
+            join: None,
+            sink,
+        };
+        let limits = Limits {
+            // As if all were in use.
+            descriptors: 3,
+            ..Limits::default()
+        };
+        let _running = listener.serve_within(vec![service], limits);
+        let mut stream = TcpStream::connect(address).await.expect("connects");
+        let ended = stream.read(&mut [0]).await;
+        assert!(matches!(ended, Ok(0) | Err(_)), "{ended:?}");
     }
 }

@@ -65,6 +65,7 @@ fn main() -> ExitCode {
 }
 
 fn start(args: Args) -> Result {
+    thorp_node::descriptors::raise();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
