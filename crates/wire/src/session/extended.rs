@@ -9,7 +9,7 @@
 use thiserror::Error;
 
 use super::bencode::{Dictionary, NotBencode, Value};
-use super::message::{LONGEST_EXTENDED, Message};
+use super::message::Message;
 
 /// What one end says of itself and of the file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -67,9 +67,6 @@ impl ExtendedHandshake {
 
     /// Reads the payload of extended message 0.
     pub fn decode(payload: &[u8]) -> Result<Self, ExtendedError> {
-        if payload.len() > LONGEST_EXTENDED as usize {
-            return Err(ExtendedError::TooLong(payload.len()));
-        }
         let said = Value::parse(payload)?;
         if !said.is_dictionary() {
             return Err(ExtendedError::NotADictionary);
@@ -96,12 +93,6 @@ pub enum ExtendedError {
     /// A key that is known has a value that it cannot have.
     #[error("the extension handshake has no possible value under `{0}`")]
     Impossible(&'static str),
-    /// It is over the limit.
-    #[error(
-        "an extension handshake of {0} bytes is over the limit of {limit}",
-        limit = LONGEST_EXTENDED
-    )]
-    TooLong(usize),
 }
 
 fn number<N: TryFrom<i64>>(said: Value<'_>, key: &'static str) -> Result<Option<N>, ExtendedError> {

@@ -7,6 +7,9 @@
 //! bencode    how that one is written
 //! ```
 //!
+//! `sessions.md` beside this crate's manifest has what the BEPs leave open, and
+//! what members say beyond them.
+//!
 //! The bytes of blocks are not values here: of a `piece` message only the head
 //! is read, and whoever moves the bytes moves them past this module.
 
