@@ -189,6 +189,7 @@ impl Links {
             neighbour: willing,
             visitor: self.me.visitor,
             interval: millis(interval),
+            record: None,
         }
     }
 

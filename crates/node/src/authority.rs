@@ -21,12 +21,12 @@ use data_encoding::HEXLOWER;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
     Issuer, KeyPair, KeyUsagePurpose, PKCS_ED25519, PublicKeyData, SanType, SerialNumber,
-    SignatureAlgorithm,
+    SignatureAlgorithm, SigningKey,
 };
 use rustls::pki_types::CertificateDer;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
-use thorp_wire::frame::{Join, Reason, Refused, Token};
+use thorp_wire::frame::{GroupRecord, Join, Joined, Reason, Refused, SignedRecord, Token};
 use thorp_wire::{MemberName, PeerId};
 use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::prelude::FromDer;
@@ -34,6 +34,7 @@ use x509_parser::prelude::FromDer;
 use crate::certificate::{self, CaKey};
 use crate::clock::unix_seconds;
 use crate::identity::{self, Identity};
+use crate::record::{REMOVED, RecordError, Records};
 use crate::state::{StateDir, StateError};
 
 const KEY_FILE: &str = "ca.p8";
@@ -67,6 +68,10 @@ pub struct Authority {
     certificate: CertificateDer<'static>,
     /// Held for a moment only, never over the disk.
     tables: Mutex<Tables>,
+    /// What everybody is to know of the tables.
+    records: Records,
+    /// Keys that are this machine's: without them there would be no group.
+    own: Mutex<BTreeSet<PeerId>>,
     /// Held over a change and its way to the disk.
     changing: Mutex<()>,
 }
@@ -117,14 +122,20 @@ impl Authority {
         let certificate = ca_params()
             .self_signed(&key)
             .map_err(|_| AuthorityError::Signing)?;
-        Ok(Self {
+        let public = CaKey(*id.as_bytes());
+        let authority = Self {
+            records: Records::load(&state, public)?,
+            own: Mutex::default(),
             state,
             key,
-            public: CaKey(*id.as_bytes()),
+            public,
             certificate: certificate.der().clone(),
             tables: Mutex::new(tables),
             changing: Mutex::default(),
-        })
+        };
+        // Whatever was decided before a crash is told now.
+        authority.change(|_| Ok(()))?;
+        Ok(authority)
     }
 
     /// The key that the group is known by.
@@ -135,6 +146,31 @@ impl Authority {
     /// The CA's own certificate: only a first contact with an open group reads it.
     pub fn ca_certificate(&self) -> CertificateDer<'static> {
         self.certificate.clone()
+    }
+
+    /// The group's records: each change of what the group allows or of who was
+    /// removed makes a new one. Whoever follows them can tell everybody at once.
+    pub fn records(&self) -> &Records {
+        &self.records
+    }
+
+    /// Takes over who was removed by a newer record than the own: after an older
+    /// state was restored, the members know better. What the group allows is for
+    /// its owner to say again.
+    pub fn learn(&self, record: SignedRecord) -> Result<(), AuthorityError> {
+        let Some(newer) = self.records.adopt(record)? else {
+            return Ok(());
+        };
+        self.change(|tables| {
+            for id in &newer.record().removed {
+                if !tables.members.contains_key(id) {
+                    let name = MemberName::nearest(&id.short());
+                    tables.add(*id, Some(&name), SystemTime::UNIX_EPOCH)?;
+                }
+                tables.members.get_mut(id).map(|row| row.removed = true);
+            }
+            Ok(())
+        })
     }
 
     /// Whether whoever asks is let in.
@@ -171,10 +207,16 @@ impl Authority {
             .is_some_and(|row| row.removed)
     }
 
-    /// Gives this key no certificate any more, invited or not. Its name stays
-    /// taken. Says whether it was a member.
+    /// Gives this key no certificate any more, invited or not, and has a record
+    /// say so to everybody. Its name stays taken. Says whether it was a member.
     pub fn remove(&self, id: PeerId) -> Result<bool, AuthorityError> {
+        if self.own().contains(&id) {
+            return Err(AuthorityError::Own);
+        }
         self.change(|tables| {
+            if tables.removed().count() >= GroupRecord::MAX_REMOVED {
+                return Err(AuthorityError::TooManyRemoved);
+            }
             let row = tables.members.get_mut(&id).filter(|row| !row.removed);
             Ok(row.map(|row| row.removed = true).is_some())
         })
@@ -223,6 +265,28 @@ impl Authority {
         self.sign(id, &name, false, now)
     }
 
+    /// Answers a member that is known by its link and asks for a new certificate.
+    pub fn renew_for(
+        &self,
+        id: PeerId,
+        join: &Join,
+        now: SystemTime,
+    ) -> Result<Joined, AuthorityError> {
+        if requested_key(&join.request)? != id {
+            return Err(AuthorityError::Request("it is for another member's key"));
+        }
+        Ok(self.joined(self.renew(id, now)?, now))
+    }
+
+    /// What is said to somebody who gets this certificate.
+    pub fn joined(&self, certificate: Vec<u8>, now: SystemTime) -> Joined {
+        Joined {
+            certificate,
+            record: self.records.newest(),
+            time: i64::try_from(unix_seconds(now)).unwrap_or(i64::MAX),
+        }
+    }
+
     /// A new certificate for a member that is known by its link.
     pub fn renew(&self, id: PeerId, now: SystemTime) -> Result<Vec<u8>, AuthorityError> {
         let name = match self.tables().members.get(&id) {
@@ -260,10 +324,12 @@ impl Authority {
         now: SystemTime,
     ) -> Result<Vec<u8>, AuthorityError> {
         let id = own.id();
-        let name = self.change(|tables| match tables.members.get(&id) {
-            Some(row) => Ok(row.name.clone()),
-            None => tables.add(id, Some(name), now),
-        })?;
+        self.own().insert(id);
+        let known = self.tables().members.get(&id).map(|row| row.name.clone());
+        let name = match known {
+            Some(name) => name,
+            None => self.change(|tables| tables.add(id, Some(name), now))?,
+        };
         self.sign(id, &name, tracker, now)
     }
 
@@ -319,7 +385,43 @@ impl Authority {
         let answer = change(&mut after)?;
         after.save(&before, &self.state)?;
         *self.tables() = after;
+        self.tell()?;
         Ok(answer)
+    }
+
+    /// Makes a new record, if the newest does not say what the tables do. So it
+    /// makes up for one that was lost, too.
+    fn tell(&self) -> Result<(), AuthorityError> {
+        let newest = self.records.newest();
+        let newest = newest.as_ref().map(SignedRecord::record);
+        let record = {
+            let tables = self.tables();
+            GroupRecord {
+                number: newest.map_or(0, |newest| newest.number) + 1,
+                open: tables.policy.open,
+                bittorrent: false,
+                removed: tables.removed().collect(),
+            }
+        };
+        let is_news = newest.is_none_or(|newest| {
+            GroupRecord {
+                number: newest.number,
+                ..record.clone()
+            } != *newest
+        });
+        if is_news {
+            let sign = |message: &[u8]| self.key.sign(message).ok()?.try_into().ok();
+            let signed = SignedRecord::sign(record, sign)
+                .ok()
+                .flatten()
+                .ok_or(AuthorityError::Signing)?;
+            self.records.adopt(signed)?;
+        }
+        Ok(self.records.save(&self.state)?)
+    }
+
+    fn own(&self) -> MutexGuard<'_, BTreeSet<PeerId>> {
+        self.own.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn tables(&self) -> MutexGuard<'_, Tables> {
@@ -427,12 +529,18 @@ impl Tables {
         if self.policy != before.policy {
             state.write_json(POLICY_FILE, &self.policy)?;
         }
-        let removed = |tables: &Self| tables.members.values().filter(|row| row.removed).count();
+        let removed = |tables: &Self| tables.removed().count();
         if self.members.len() != before.members.len() || removed(self) != removed(before) {
             let stored: Vec<_> = self.members.iter().map(StoredMember::new).collect();
             state.write_json(MEMBERS_FILE, &stored)?;
         }
         Ok(())
+    }
+
+    /// Keys that are no members any more, ascending.
+    fn removed(&self) -> impl Iterator<Item = PeerId> {
+        let removed = self.members.iter().filter(|(_, row)| row.removed);
+        removed.map(|(id, _)| *id)
     }
 
     fn add(
@@ -526,8 +634,20 @@ pub enum AuthorityError {
     #[error(transparent)]
     NotInvited(#[from] InviteError),
     /// The group's owner does not want this machine.
-    #[error("this machine was removed from the group")]
+    #[error("{REMOVED}")]
     Removed,
+    /// Remove another one, or stop the tracker for good.
+    #[error("that is the machine that keeps the group: without it there is no group")]
+    Own,
+    /// Make a new group.
+    #[error(
+        "{} machines were removed already, and no more can be told of; make a new group and invite the others",
+        GroupRecord::MAX_REMOVED
+    )]
+    TooManyRemoved,
+    /// A record that was made up.
+    #[error(transparent)]
+    Record(#[from] RecordError),
     /// The asker's program is at fault.
     #[error("the certificate request is not one: {0}")]
     Request(&'static str),
@@ -559,9 +679,12 @@ impl AuthorityError {
             Self::NotInvited(_) | Self::Removed => (Reason::NotInvited, self.to_string()),
             Self::Request(_) => (Reason::NotServed, self.to_string()),
             Self::Full | Self::TooManyInvites => (Reason::Busy, self.to_string()),
-            Self::KeyMissing | Self::State(_) | Self::Signing => {
-                (Reason::NotServed, Self::Signing.to_string())
-            }
+            Self::KeyMissing
+            | Self::State(_)
+            | Self::Signing
+            | Self::Own
+            | Self::TooManyRemoved
+            | Self::Record(_) => (Reason::NotServed, Self::Signing.to_string()),
         };
         Refused { reason, text }
     }

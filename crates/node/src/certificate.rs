@@ -170,6 +170,9 @@ pub enum CertificateError {
         /// The names it has.
         found: Vec<String>,
     },
+    /// The group does not want it any more.
+    #[error("it was removed from the group")]
+    Removed,
     /// None was shown.
     #[error("it shows no certificate")]
     Missing,

@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_rustls::{TlsConnector, TlsStream};
 
 use crate::certificate::{self, CertificateError, Member};
-use crate::tls::{self, MemberTls};
+use crate::tls::MemberTls;
 
 /// After how long the next address is tried too.
 const STAGGER: Duration = Duration::from_millis(200);
@@ -65,8 +65,9 @@ pub async fn dial(
     source: Option<IpAddr>,
 ) -> Result<Connected, DialError> {
     let (stream, address) = reach(addresses, &expected.name(), tls.client(), source).await?;
-    let member =
-        tls::peer_of(stream.get_ref().1).map_err(|why| DialError::Certificate { address, why })?;
+    let member = tls
+        .peer_of(stream.get_ref().1)
+        .map_err(|why| DialError::Certificate { address, why })?;
     Ok(Connected {
         stream,
         member,
@@ -295,6 +296,7 @@ mod tests {
     use crate::authority::VALIDITY;
     use crate::clock::Clock;
     use crate::identity::Identity;
+    use crate::tls;
     use crate::village::Group;
 
     /// Dials a node that we trust, and says why it does not trust us.

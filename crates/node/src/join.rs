@@ -216,11 +216,7 @@ impl JoinService {
         let authority = self.authority.clone();
         let admitted = tokio::task::spawn_blocking(move || authority.admit(&join, now)).await;
         match admitted {
-            Ok(Ok(certificate)) => Body::Joined(Joined {
-                certificate,
-                record: None,
-                time: i64::try_from(unix_seconds(now)).unwrap_or(i64::MAX),
-            }),
+            Ok(Ok(certificate)) => Body::Joined(self.authority.joined(certificate, now)),
             Ok(Err(why)) => {
                 tracing::info!(%from, %why, "not admitted");
                 Body::Refused(why.refusal())

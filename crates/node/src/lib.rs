@@ -22,6 +22,7 @@
 //! authority  the group's own CA: who is a member, and under which name
 //! invite     a line to paste: where the tracker is, whose CA, which token
 //! certificate  what one says once it is verified, and why one is not
+//! record     who is no member any more: the newest record of the group
 //! tls        certificates into rustls configurations
 //!
 //! state      a directory that one process at a time owns
@@ -47,6 +48,7 @@ pub mod link;
 pub mod listener;
 pub mod local;
 pub mod peer;
+pub mod record;
 pub mod share;
 pub mod stamp;
 pub mod state;

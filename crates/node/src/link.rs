@@ -388,6 +388,7 @@ fn size(frame: &Frame) -> usize {
             }
             Body::Refused(refused) => refused.text.len(),
             Body::Leave(leave) => leave.reason.len(),
+            Body::Record(record) => record.record.as_bytes().len(),
             Body::Join(_) | Body::Joined(_) | Body::Hello(_) | Body::Ack(_) | Body::Get(_) => THING,
         }
 }

@@ -21,7 +21,9 @@ use std::time::Duration;
 use rustls::server::{Acceptor, ClientHello};
 use socket2::{Domain, Protocol, Socket, Type};
 use thiserror::Error;
-use thorp_wire::PeerId;
+use thorp_wire::frame::{Leave, Record};
+use thorp_wire::{Frame, PeerId};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
@@ -32,7 +34,8 @@ use crate::addresses::{ListenAddress, canonical};
 use crate::certificate::{CertificateError, Member, TRACKER_NAME};
 use crate::descriptors;
 use crate::join::JoinService;
-use crate::tls::{self, ALPN_JOIN, ALPN_LINK, MemberTls};
+use crate::record::{REMOVED, Records};
+use crate::tls::{ALPN_JOIN, ALPN_LINK, MemberTls};
 
 /// The first byte of a TLS handshake record.
 const TLS_HANDSHAKE: u8 = 0x16;
@@ -40,6 +43,9 @@ const TLS_HANDSHAKE: u8 = 0x16;
 const BACKLOG: i32 = 1024;
 /// How many ports behind the default one are tried.
 const NEXT_PORTS: u16 = 64;
+
+/// What somebody may have sent by the time it is turned away, in bytes.
+const MAX_UNREAD: u64 = 64 * 1024;
 
 /// Where to listen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -295,9 +301,18 @@ impl Door {
                 Ok(Some((stream, join)))
             }
             Chosen::Link(service) => {
-                let stream = start.into_stream(service.tls.server()).await?;
+                let mut stream = start.into_stream(service.tls.server()).await?;
+                let member = match service.tls.peer_of(stream.get_ref().1) {
+                    Ok(member) => member,
+                    Err(why) => {
+                        if why == CertificateError::Removed {
+                            part(&mut stream, service.tls.records()).await?;
+                        }
+                        return Err(why.into());
+                    }
+                };
                 let incoming = Incoming {
-                    member: tls::peer_of(stream.get_ref().1)?,
+                    member,
                     stream: stream.into(),
                     remote,
                 };
@@ -321,6 +336,34 @@ impl Door {
             _ => None,
         })
     }
+}
+
+/// Tells a removed member that it is one, and proves it: so that it stops calling.
+async fn part<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: &mut S,
+    records: &Records,
+) -> Result<(), io::Error> {
+    let mut words = Vec::new();
+    let record = records.newest().map(|record| Record { record });
+    let leave = Leave {
+        reason: REMOVED.to_owned(),
+    };
+    for frame in record
+        .map(Frame::plain)
+        .into_iter()
+        .chain([Frame::plain(leave)])
+    {
+        // Both are within their bounds.
+        let _ = frame.encode(&mut words);
+    }
+    stream.write_all(&words).await?;
+    stream.shutdown().await?;
+    // What it has sent is read first: the system would take a connection with
+    // unread bytes for a broken one, and might throw our words away.
+    let mut rest = stream.take(MAX_UNREAD);
+    tokio::io::copy(&mut rest, &mut tokio::io::sink())
+        .await
+        .map(drop)
 }
 
 impl Service {
@@ -494,8 +537,6 @@ impl ListenError {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-
     use super::*;
     use crate::dial::{Expected, dial};
     use crate::village::Group;

@@ -28,6 +28,7 @@ use x509_parser::prelude::FromDer;
 use crate::certificate::{CaKey, CertificateError, Member, ed25519_key, member_of};
 use crate::clock::{Clock, unix_seconds};
 use crate::identity::{Identity, Membership};
+use crate::record::Records;
 
 /// The ALPN of a link.
 pub const ALPN_LINK: &[u8] = b"thorp/1";
@@ -53,17 +54,13 @@ static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| {
     })
 });
 
-/// Who is at the other end of an established connection.
-pub fn peer_of(connection: &CommonState) -> Result<Member, CertificateError> {
-    let chain = connection.peer_certificates().unwrap_or_default();
-    member_of(chain.first().ok_or(CertificateError::Missing)?)
-}
-
-/// A member's configurations for links. Clones share them, so that a renewed
-/// certificate counts for every later connection.
+/// A member's configurations for links, and whom it lets in. Clones share them,
+/// so that a renewed certificate counts for every later connection, and a newer
+/// group record for everybody at once.
 #[derive(Clone)]
 pub struct MemberTls {
     clock: Clock,
+    records: Records,
     current: Arc<RwLock<Current>>,
 }
 
@@ -75,7 +72,7 @@ struct Current {
 }
 
 impl MemberTls {
-    /// The configurations of a member.
+    /// The configurations of a member that knows of nobody who was removed.
     pub fn new(
         identity: &Identity,
         membership: &Membership,
@@ -84,8 +81,31 @@ impl MemberTls {
         let current = Current::new(identity, membership, &clock)?;
         Ok(Self {
             clock,
+            records: Records::new(membership.ca),
             current: Arc::new(RwLock::new(current)),
         })
+    }
+
+    /// The same with these records of its group.
+    #[must_use]
+    pub fn with_records(self, records: Records) -> Self {
+        Self { records, ..self }
+    }
+
+    /// Who is no member any more.
+    pub fn records(&self) -> &Records {
+        &self.records
+    }
+
+    /// Who is at the other end of an established connection, if it is a member
+    /// still: to be asked right after every handshake, before anything is served.
+    pub fn peer_of(&self, connection: &CommonState) -> Result<Member, CertificateError> {
+        let chain = connection.peer_certificates().unwrap_or_default();
+        let member = member_of(chain.first().ok_or(CertificateError::Missing)?)?;
+        if !self.records.allows(&member.id) {
+            return Err(CertificateError::Removed);
+        }
+        Ok(member)
     }
 
     /// From now on, presents this membership's certificate.

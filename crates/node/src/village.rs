@@ -25,17 +25,24 @@ pub(crate) fn state() -> (TempDir, StateDir) {
 
 pub(crate) struct Group {
     pub(crate) authority: Arc<Authority>,
+    state: Arc<StateDir>,
     _temporary: TempDir,
 }
 
 impl Group {
     pub(crate) fn new() -> Self {
         let (temporary, state) = state();
-        let authority = Authority::load_or_create(Arc::new(state)).expect("a CA");
+        let state = Arc::new(state);
+        let authority = Authority::load_or_create(state.clone()).expect("a CA");
         Self {
             authority: Arc::new(authority),
+            state,
             _temporary: temporary,
         }
+    }
+
+    pub(crate) fn state(&self) -> &StateDir {
+        &self.state
     }
 
     /// Makes a member, whatever the policy.

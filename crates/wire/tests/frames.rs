@@ -6,13 +6,13 @@ use std::net::SocketAddr;
 
 use minicbor::Encode;
 use minicbor::bytes::ByteVec;
-use proptest::collection::vec;
+use proptest::collection::{btree_set, vec};
 use proptest::option;
 use proptest::prelude::*;
 use thorp_wire::frame::{
-    Ack, Bytes, Find, Found, Get, Hello, Holder, Join, Joined, Leave, MAX_FRAME, MAX_INLINE,
-    MAX_JOIN_FRAME, MemberRow, PREFIX, Position, Query, Reason, Refused, Token, Update, Variant,
-    announced_length,
+    Ack, Bytes, Find, Found, Get, GroupRecord, Hello, Holder, Join, Joined, Leave, MAX_FRAME,
+    MAX_INLINE, MAX_JOIN_FRAME, MemberRow, PREFIX, Position, Query, Reason, Record, Refused,
+    SignedRecord, Token, Update, Variant, announced_length,
 };
 use thorp_wire::{Body, Content, Entry, Frame, FrameError, MemberName, Name};
 use thorp_wire::{PeerId, RequestId, Root};
@@ -80,10 +80,10 @@ fn frames_follow_one_another_in_one_buffer() {
 fn a_type_nobody_knows_is_reported_with_its_request_id() {
     let request = Some(RequestId(7));
     for (bytes, kind, request) in [
-        (&[0xa1, 0x00, 0x0b][..], 11, None),
-        (&[0xa2, 0x00, 0x0b, 0x01, 0x07], 11, request),
-        (&[0xa3, 0x00, 0x0b, 0x01, 0x07, 0x02, 0xf5], 11, request),
-        (&[0xa2, 0x00, 0x0b, 0x02, 0x07], 11, None),
+        (&[0xa1, 0x00, 0x17][..], 23, None),
+        (&[0xa2, 0x00, 0x17, 0x01, 0x07], 23, request),
+        (&[0xa3, 0x00, 0x17, 0x01, 0x07, 0x02, 0xf5], 23, request),
+        (&[0xa2, 0x00, 0x17, 0x02, 0x07], 23, None),
         (&[0xa1, 0x00, 0x19, 0xff, 0xff], 65_535, None),
     ] {
         let unknown = FrameError::Unknown { kind, request };
@@ -94,11 +94,11 @@ fn a_type_nobody_knows_is_reported_with_its_request_id() {
 #[test]
 fn an_unknown_type_does_not_excuse_a_malformed_frame() {
     assert!(
-        malformed(&[0xa1, 0x00, 0x0b, 0x00]).is_some(),
+        malformed(&[0xa1, 0x00, 0x17, 0x00]).is_some(),
         "bytes behind it"
     );
     assert!(
-        malformed(&[0xa2, 0x00, 0x0b, 0x00, 0x0b]).is_some(),
+        malformed(&[0xa2, 0x00, 0x17, 0x00, 0x17]).is_some(),
         "a key twice"
     );
     assert!(
@@ -112,8 +112,8 @@ fn a_frame_without_a_type_or_with_a_request_id_that_is_none_is_refused() {
     assert!(malformed(&[]).is_some());
     assert!(malformed(&[0xa0]).is_some());
     assert!(malformed(&[0xa1, 0x01, 0x07]).is_some());
-    assert!(malformed(&[0xa2, 0x00, 0x0b, 0x01, 0xf5]).is_some(), "true");
-    let over_32_bits = [0xa2, 0x00, 0x0b, 0x01, 0x1b, 0, 0, 0, 1, 0, 0, 0, 0];
+    assert!(malformed(&[0xa2, 0x00, 0x17, 0x01, 0xf5]).is_some(), "true");
+    let over_32_bits = [0xa2, 0x00, 0x17, 0x01, 0x1b, 0, 0, 0, 1, 0, 0, 0, 0];
     assert!(malformed(&over_32_bits).is_some());
 }
 
@@ -226,7 +226,7 @@ fn fields_that_may_not_be_left_out_are_missed() {
         assert!(malformed(&hello).is_some(), "{missing:02x?}");
     }
     // The rest with nothing but their type.
-    for kind in [1, 2, 3, 5, 7, 8, 9, 10] {
+    for kind in [1, 2, 3, 5, 7, 8, 9, 10, 11] {
         assert!(malformed(&[0xa1, 0x00, kind]).is_some(), "type {kind}");
     }
 }
@@ -452,6 +452,82 @@ fn an_update_leads_forward() {
 }
 
 #[test]
+fn a_record_names_each_removed_key_once_and_in_order_and_has_a_number() {
+    let [a, b] = [1, 2].map(|byte| PeerId::new([byte; 32]));
+    let record = |number, removed: &[PeerId]| GroupRecord {
+        number,
+        open: false,
+        bittorrent: false,
+        removed: removed.to_vec(),
+    };
+    let by_hand = |record: &GroupRecord| {
+        let bytes = minicbor::to_vec(record).expect("an encoded record");
+        [&[7; 64][..], &bytes].concat()
+    };
+    for good in [record(1, &[]), record(u64::MAX, &[a, b])] {
+        let bytes = by_hand(&good);
+        let read = SignedRecord::read(&bytes).expect("is good");
+        assert_eq!(read.record(), &good);
+        assert_eq!(read.as_bytes(), bytes);
+        assert_eq!(read, signed(good, Some([7; 64])));
+    }
+    for bad in [record(0, &[]), record(1, &[b, a]), record(1, &[a, a])] {
+        assert!(SignedRecord::read(&by_hand(&bad)).is_err(), "{bad:?}");
+        assert!(SignedRecord::sign(bad, |_| Some([7; 64])).is_err());
+    }
+    assert!(record(1, &[a, b]).removes(&b));
+    assert!(!record(1, &[a]).removes(&b));
+}
+
+#[test]
+fn a_full_record_fits_in_every_frame_that_carries_one() {
+    let full = |count: usize| GroupRecord {
+        number: u64::MAX,
+        open: true,
+        bittorrent: true,
+        removed: (0..count)
+            .map(|n| {
+                let mut id = [0xff; 32];
+                id[..8].copy_from_slice(&(n as u64).to_be_bytes());
+                PeerId::new(id)
+            })
+            .collect(),
+    };
+    let record = signed(full(GroupRecord::MAX_REMOVED), Some([7; 64]));
+    let joined = Joined {
+        certificate: vec![7; 4096],
+        record: Some(record.clone()),
+        time: i64::MIN,
+    };
+    for frame in [
+        Frame::plain(Record { record }),
+        Frame::with_request(RequestId(u32::MAX), joined),
+    ] {
+        assert_eq!(Frame::decode(&encoded(&frame)), Ok(frame));
+    }
+    let over = SignedRecord::sign(full(GroupRecord::MAX_REMOVED + 1), |_| Some([7; 64]));
+    assert!(over.is_err());
+}
+
+#[test]
+fn what_is_signed_is_what_the_signer_wrote_also_where_this_version_does_not_know_it() {
+    // A record with a key 9 that means something to a later version.
+    let newer = [0xa4, 0x00, 0x05, 0x01, 0xf5, 0x02, 0xf4, 0x09, 0x61, b'?'];
+    let bytes = [&[7; 64][..], &newer].concat();
+    let read = SignedRecord::read(&bytes).expect("is readable");
+    assert!(read.record().open && read.record().number == 5);
+    let (signature, message) = read.signature_and_message();
+    assert_eq!(signature, [7; 64]);
+    assert_eq!(message, [SignedRecord::CONTEXT, &newer].concat());
+    for end in 0..bytes.len() {
+        assert!(SignedRecord::read(&bytes[..end]).is_err(), "{end}");
+    }
+    assert!(SignedRecord::read(&[&bytes[..], &[0]].concat()).is_err());
+    let frame = Frame::plain(Record { record: read });
+    assert_eq!(Frame::decode(&encoded(&frame)), Ok(frame));
+}
+
+#[test]
 fn versions_are_a_range_and_the_newest_common_one_counts() {
     refused_unless(true, 0, hello_of(3, 3));
     refused_unless(false, 0, hello_of(3, 2));
@@ -510,7 +586,7 @@ fn a_frame_of_exactly_the_limit_travels() {
 
 #[test]
 fn a_frame_over_the_limit_is_not_even_looked_at() {
-    let mut future = vec![0xa2, 0x00, 0x0b, 0x02, 0x5a];
+    let mut future = vec![0xa2, 0x00, 0x17, 0x02, 0x5a];
     future.extend((1u32 << 20).to_be_bytes());
     future.resize(future.len() + MAX_FRAME, 0);
     let too_long = Frame::decode(&future);
@@ -563,7 +639,7 @@ fn an_announced_length_is_believed_up_to_the_limit() {
 #[test]
 fn the_page_says_what_the_code_does() {
     let page = include_str!("../frames.md");
-    let types = "Hello Join Joined Update Ack Find Found Get Content Refused Leave";
+    let types = "Hello Join Joined Update Ack Find Found Get Content Refused Leave Record";
     for (kind, name) in types.split(' ').enumerate() {
         assert!(page.contains(&format!("\n| {kind} | {name} | ")), "{name}");
         assert!(page.contains(&format!("\n### {kind} {name}\n")), "{name}");
@@ -601,6 +677,10 @@ fn the_page_says_what_the_code_does() {
             format!("At most {} bytes", Refused::MAX_TEXT),
         ),
         ("### 10 Leave", format!("At most {} bytes", Leave::MAX_TEXT)),
+        (
+            "**signed record**",
+            format!("At most {}.", GroupRecord::MAX_REMOVED),
+        ),
         ("**variant**", format!("At most {}.", Variant::MAX_HOLDERS)),
         ("**holder**", format!("At most {}.", Holder::MAX_ADDRESSES)),
         (
@@ -697,6 +777,7 @@ fn hello_of(oldest: u16, newest: u16) -> Hello {
         neighbour: false,
         visitor: false,
         interval: 5000,
+        record: None,
     }
 }
 
@@ -788,6 +869,12 @@ fn member(addresses: usize, neighbours: usize) -> MemberRow {
     }
 }
 
+fn signed(record: GroupRecord, signature: Option<[u8; 64]>) -> SignedRecord {
+    SignedRecord::sign(record, |_| signature)
+        .expect("is within bounds")
+        .expect("is signed")
+}
+
 fn leave(reason: &str) -> Leave {
     Leave {
         reason: reason.into(),
@@ -812,6 +899,7 @@ fn any_body() -> impl Strategy<Value = Body> {
         vec(any::<u8>(), 0..40).prop_map(|bytes| Bytes { bytes }.into()),
         (any_reason(), ".{0,12}").prop_map(|(reason, text)| Refused { reason, text }.into()),
         ".{0,12}".prop_map(|reason| Leave { reason }.into()),
+        any_record().prop_map(|record| Record { record }.into()),
     ]
 }
 
@@ -825,19 +913,22 @@ fn any_hello() -> impl Strategy<Value = Hello> {
         any::<u64>(),
         option::of(position),
         any::<(bool, bool)>(),
-        any::<u32>(),
+        any::<(u32, Option<u64>)>(),
     )
         .prop_map(
-            |((a, b), port, claimed, epoch, applied, (neighbour, visitor), interval)| Hello {
-                oldest: a.min(b),
-                newest: a.max(b),
-                port,
-                claimed,
-                epoch,
-                applied,
-                neighbour,
-                visitor,
-                interval,
+            |((a, b), port, claimed, epoch, applied, (neighbour, visitor), (interval, record))| {
+                Hello {
+                    oldest: a.min(b),
+                    newest: a.max(b),
+                    port,
+                    claimed,
+                    epoch,
+                    applied,
+                    neighbour,
+                    visitor,
+                    interval,
+                    record,
+                }
             },
         )
 }
@@ -858,13 +949,31 @@ fn any_join() -> impl Strategy<Value = Join> {
 fn any_joined() -> impl Strategy<Value = Joined> {
     (
         vec(any::<u8>(), 0..40),
-        option::of(vec(any::<u8>(), 0..40).prop_map(ByteVec::from)),
+        option::of(any_record()),
         any::<i64>(),
     )
         .prop_map(|(certificate, record, time)| Joined {
             certificate,
             record,
             time,
+        })
+}
+
+fn any_record() -> impl Strategy<Value = SignedRecord> {
+    (
+        1..=u64::MAX,
+        any::<(bool, bool)>(),
+        btree_set(any_peer_id(), 0..3),
+        any::<[u8; 32]>(),
+    )
+        .prop_map(|(number, (open, bittorrent), removed, signature)| {
+            let record = GroupRecord {
+                number,
+                open,
+                bittorrent,
+                removed: removed.into_iter().collect(),
+            };
+            signed(record, [signature; 2].concat().try_into().ok())
         })
 }
 

@@ -8,8 +8,8 @@ mod support;
 use data_encoding::HEXLOWER;
 use support::parse;
 use thorp_wire::frame::{
-    Ack, Bytes, Find, Found, Get, Hello, Holder, Join, Joined, Leave, MemberRow, PREFIX, Position,
-    Query, Reason, Refused, Token, Update, Variant,
+    Ack, Bytes, Find, Found, Get, GroupRecord, Hello, Holder, Join, Joined, Leave, MemberRow,
+    PREFIX, Position, Query, Reason, Record, Refused, SignedRecord, Token, Update, Variant,
 };
 use thorp_wire::{Content, Entry, Frame, FrameError, Name, PeerId, RequestId, Root};
 
@@ -31,12 +31,13 @@ fn hello_in_bytes() {
         neighbour: true,
         visitor: false,
         interval: 5000,
+        record: Some(4),
     };
     golden(
         Frame::plain(hello),
         "
-        00 00 00 45                     # 69 bytes follow
-        aa                              # a map of 10
+        00 00 00 47                     # 71 bytes follow
+        ab                              # a map of 11
            00 00                        # type: Hello
            02 01                        # oldest: 1
            03 02                        # newest: 2
@@ -51,6 +52,7 @@ fn hello_in_bytes() {
            08 f5                        # neighbour: true
            09 f4                        # visitor: false
            0a 19 1388                   # interval: 5000 ms
+           0b 04                        # record: number 4
         ",
     );
 }
@@ -67,6 +69,7 @@ fn hello_with_nothing_optional_in_bytes() {
         neighbour: false,
         visitor: true,
         interval: 15_000,
+        record: None,
     };
     golden(
         Frame::plain(hello),
@@ -109,18 +112,23 @@ fn join_in_bytes() {
 fn joined_in_bytes() {
     let joined = Joined {
         certificate: vec![0x30, 0x83],
-        record: Some(vec![0xaa, 0xbb].into()),
+        record: Some(record(Vec::new())),
         time: 1_700_000_000,
     };
     golden(
         Frame::with_request(QUESTION, joined),
         "
-        00 00 00 13       # 19 bytes follow
+        00 00 00 59       # 89 bytes follow
         a5                # a map of 5
            00 02          # type: Joined
            01 07          # request: 7
            02 42 3083     # certificate, X.509 (here cut to 2 bytes)
-           03 42 aabb     # group record
+           03 58 47       # group record, 71 bytes
+              55x64       #   signature
+              a3          #   a map of 3
+                 00 04    #     number: 4
+                 01 f5    #     open: true
+                 02 f4    #     bittorrent: false
            04 1a 6553f100 # time: 1,700,000,000 s
         ",
     );
@@ -505,6 +513,43 @@ fn leave_in_bytes() {
            02 67 73746f70706564 # reason: stopped
         ",
     );
+}
+
+#[test]
+fn record_in_bytes() {
+    let record = record(vec![PeerId::new([0x11; 32]), OAK]);
+    golden(
+        Frame::plain(Record { record }),
+        "
+        00 00 00 93             # 147 bytes follow
+        a2                      # a map of 2
+           00 0b                # type: Record
+           02 58 8d             # signed record, 141 bytes
+              55x64             #   signature
+              a4                #   a map of 4
+                 00 04          #     number: 4
+                 01 f5          #     open: true
+                 02 f4          #     bittorrent: false
+                 03 82          #     removed: 2 ids
+                    58 20 11x32
+                    58 20 22x32
+        ",
+    );
+}
+
+/// A record whose signature was made of the context and the record's bytes.
+fn record(removed: Vec<PeerId>) -> SignedRecord {
+    let record = GroupRecord {
+        number: 4,
+        open: true,
+        bittorrent: false,
+        removed,
+    };
+    let signed = SignedRecord::sign(record, |message| {
+        assert!(message.starts_with(b"thorp group record 1\0"));
+        Some([0x55; 64])
+    });
+    signed.expect("is within bounds").expect("is signed")
 }
 
 #[test]

@@ -105,6 +105,7 @@ fn hellos() -> impl Strategy<Value = Hello> {
             neighbour,
             visitor: !stays,
             interval: interval.into(),
+            record: None,
         },
     )
 }

@@ -852,5 +852,6 @@ fn kind(body: &Body) -> &'static str {
         Body::Refused(_) => "Refused",
         Body::Leave(_) => "Leave",
         Body::Join(_) | Body::Joined(_) => "Join",
+        Body::Record(_) => "Record",
     }
 }

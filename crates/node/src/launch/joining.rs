@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::{Common, Group, own_name};
+use super::{Common, Group, member_tls, own_name};
 use crate::addresses::NetAddress;
 use crate::api::{ErrorKind, Failure, Notice};
 use crate::clock::Clock;
@@ -13,7 +13,7 @@ use crate::identity::{Identity, Membership};
 use crate::join::{self, Ticket};
 use crate::peer::rows;
 use crate::state::StateDir;
-use crate::tls::{self, MemberTls};
+use crate::tls;
 
 /// A certificate is renewed at a start this long before its end.
 const RENEW_BEFORE: Duration = Duration::from_hours(20 * 24);
@@ -96,7 +96,7 @@ async fn follow(
     if known.trackers == moved.trackers {
         return Ok(moved);
     }
-    let tls = MemberTls::new(identity, known, clock.clone())?;
+    let tls = member_tls(state, identity, known, clock)?;
     let addresses = NetAddress::resolve(&moved.trackers)
         .await
         .unwrap_or_default();

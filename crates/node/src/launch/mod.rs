@@ -35,6 +35,7 @@ use crate::join::{self, Ticket};
 use crate::listener::{Listen, ListenError, Listener, Running, Service};
 use crate::local::{self, Answering, LocalError};
 use crate::peer::{Peer, Role};
+use crate::record::Records;
 use crate::share::{self, Share};
 use crate::state::StateDir;
 use crate::tls::MemberTls;
@@ -200,7 +201,7 @@ pub async fn share(
         join_group(&common, &state, &identity, remembered, group, &notices).await?;
     let listener = listener(&common, Listen::PortOrNext(PEER_PORT)).await?;
     let listen = listener.address();
-    let tls = MemberTls::new(&identity, &membership, common.clock.clone())?;
+    let tls = member_tls(&state, &identity, &membership, &common.clock)?;
     let called = tls.member().name;
     if let (Some(wanted), Some(called)) = (&common.name, called)
         && *wanted != called
@@ -266,7 +267,7 @@ async fn share_with_tracker(
     };
     let state = held.states[0].clone();
     membership.save(&state)?;
-    let tls = MemberTls::new(&identity, &membership, common.clock.clone())?;
+    let tls = member_tls(&state, &identity, &membership, &common.clock)?;
     let (peer_sink, peer_incoming) = mpsc::channel(INCOMING);
     let (tracker_service, tracker_incoming) = office.service(&common.clock)?;
     let peer_service = Service {
@@ -390,6 +391,18 @@ fn own_office(common: &Common, remembered: Option<&Membership>) -> Result<Option
     let office = Office::open(path, &own_name(common), &common.clock)?;
     let is_own = remembered.is_none_or(|group| group.ca == office.authority.ca());
     Ok(is_own.then_some(office))
+}
+
+/// What a member shows, and whom it lets in.
+fn member_tls(
+    state: &StateDir,
+    identity: &Identity,
+    membership: &Membership,
+    clock: &Clock,
+) -> Result<MemberTls, Failure> {
+    let records = Records::load(state, membership.ca)?;
+    let tls = MemberTls::new(identity, membership, clock.clone())?;
+    Ok(tls.with_records(records))
 }
 
 fn answer_for(state: &StateDir, peer: &Peer) -> Result<Answering, LocalError> {

@@ -80,7 +80,8 @@ impl Office {
             ca: authority.ca(),
             trackers: Vec::new(),
         };
-        let tls = MemberTls::new(&identity, &membership, clock.clone())?;
+        let tls = MemberTls::new(&identity, &membership, clock.clone())?
+            .with_records(authority.records().clone());
         Ok(Self {
             state,
             identity,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::joining::join_group;
-use super::{Common, Group, Held, RunningPeer, settings};
+use super::{Common, Group, Held, RunningPeer, member_tls, settings};
 use crate::addresses::NetAddress;
 use crate::api::{Command, ErrorKind, Event, Failure};
 use crate::identity::{Identity, Membership};
@@ -15,7 +15,6 @@ use crate::local;
 use crate::peer::{self, Peer, Role};
 use crate::state::{StateDir, StateError};
 use crate::store::Store;
-use crate::tls::MemberTls;
 
 /// How long to wait for a state directory that another process is about to leave.
 const STATE_WITHIN: Duration = Duration::from_secs(10);
@@ -114,7 +113,7 @@ async fn visit(
     let store = Store::open(directory)?;
     store.sweep();
     let setup = peer::Setup {
-        tls: MemberTls::new(&identity, &membership, common.clock.clone())?,
+        tls: member_tls(&state, &identity, &membership, &common.clock)?,
         trackers: membership.trackers,
         config,
         clock: common.clock,

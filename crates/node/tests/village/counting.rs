@@ -91,6 +91,7 @@ impl Hall {
             neighbour: false,
             visitor: false,
             interval: millis(interval),
+            record: None,
         };
         wire.greet(hello).await;
         wire

@@ -71,6 +71,7 @@ impl Mallory {
             neighbour: true,
             visitor: false,
             interval: 60_000,
+            record: None,
         }
     }
 

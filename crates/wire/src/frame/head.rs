@@ -41,6 +41,7 @@ kinds!(
     8 Content,
     9 Refused,
     10 Leave,
+    11 Record,
 );
 
 /// A list of one-letter names takes this many times its length in memory.

@@ -45,6 +45,9 @@ pub struct Hello {
     /// The sender will let no longer time pass without a byte, in milliseconds.
     #[n(10)]
     pub interval: u32,
+    /// The number of the sender's group record.
+    #[n(11)]
+    pub record: Option<u64>,
 }
 
 impl Hello {

@@ -1,16 +1,18 @@
-//! `Join` and `Joined`: how a key becomes a member, over the joining ALPN only.
+//! `Join` and `Joined`: how a key becomes a member over the joining ALPN, and
+//! how a member renews its certificate over its link to the tracker.
 
 use std::fmt;
 
 use minicbor::{Decode, Encode};
 
+use super::SignedRecord;
 use crate::MemberName;
 
 /// Asks a tracker for a certificate.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Join {
-    /// From the invite; an open group asks for none.
+    /// From the invite; an open group asks for none, and neither is a member that renews.
     #[n(2)]
     pub token: Option<Token>,
     /// PKCS #10, DER. Only its key is taken, and its signature checked.
@@ -32,7 +34,7 @@ pub struct Joined {
     pub certificate: Vec<u8>,
     /// The signed group record, where the group has one.
     #[n(3)]
-    pub record: Option<minicbor::bytes::ByteVec>,
+    pub record: Option<SignedRecord>,
     /// The tracker's clock, in seconds since 1970 (UTC).
     #[n(4)]
     pub time: i64,

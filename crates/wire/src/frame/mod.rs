@@ -14,6 +14,7 @@ mod get;
 mod head;
 mod hello;
 mod join;
+mod record;
 mod shape;
 mod update;
 
@@ -26,6 +27,7 @@ pub use find::{Find, Found, Holder, MemberRow, Query, Variant};
 pub use get::{Bytes, Get, Leave, Reason, Refused};
 pub use hello::{Hello, Position, VERSION};
 pub use join::{Join, Joined, Token};
+pub use record::{GroupRecord, Record, SignedRecord};
 pub use update::{Ack, Update};
 
 use crate::content::{Content, Root};
@@ -69,6 +71,7 @@ pub enum Body {
     Content(Bytes),
     Refused(Refused),
     Leave(Leave),
+    Record(Record),
 }
 
 impl Frame {
@@ -139,7 +142,8 @@ impl Body {
             Self::Content(bytes) => bytes.check(),
             Self::Refused(refused) => refused.check(),
             Self::Leave(leave) => leave.check(),
-            Self::Join(_) | Self::Joined(_) | Self::Ack(_) => Ok(()),
+            // A record is checked where it is made or read.
+            Self::Join(_) | Self::Joined(_) | Self::Ack(_) | Self::Record(_) => Ok(()),
         }
     }
 
@@ -217,6 +221,7 @@ bodies!(
     Content(Bytes),
     Refused(Refused),
     Leave(Leave),
+    Record(Record),
 );
 
 /// Refuses a list over `limit`.

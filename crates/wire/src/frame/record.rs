@@ -1,0 +1,168 @@
+//! `Record`: what the group has decided and everybody is to know, signed by its
+//! CA and carried by any member.
+//!
+//! Owns the bytes, and what they are signed over. Whether a signature is good
+//! is the shell's to check, whom a record goes to is decided in `thorp-core`.
+
+use std::fmt;
+use std::sync::Arc;
+
+use minicbor::{Decode, Decoder, Encode, Encoder, encode};
+
+use super::{FrameError, at_most, shape};
+use crate::PeerId;
+
+/// What the group has decided. Of two, the one with the higher number counts.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct GroupRecord {
+    /// Counts the records of a group, from 1.
+    #[n(0)]
+    pub number: u64,
+    /// Whether whoever asks is let in.
+    #[n(1)]
+    #[cbor(default)]
+    pub open: bool,
+    /// Whether ordinary BitTorrent clients are let in.
+    #[n(2)]
+    #[cbor(default)]
+    pub bittorrent: bool,
+    /// Keys that are no members any more, ascending.
+    #[n(3)]
+    #[cbor(default, skip_if = "Vec::is_empty")]
+    pub removed: Vec<PeerId>,
+}
+
+impl GroupRecord {
+    /// The most keys that can be removed: as many as fit in one frame, about.
+    pub const MAX_REMOVED: usize = 30_000;
+
+    /// Whether this key is no member any more.
+    pub fn removes(&self, id: &PeerId) -> bool {
+        self.removed.binary_search(id).is_ok()
+    }
+
+    fn check(&self) -> Result<(), FrameError> {
+        if self.number == 0 {
+            return Err(FrameError::malformed("a group record with the number 0"));
+        }
+        if !self.removed.is_sorted_by(|a, b| a < b) {
+            return Err(FrameError::malformed(
+                "a removed key that is repeated or out of order",
+            ));
+        }
+        at_most(Self::MAX_REMOVED, &self.removed, "removed keys")
+    }
+}
+
+/// A group record with the signature of somebody who may be the group's CA: the
+/// 64 bytes of an Ed25519 signature, then the record in CBOR.
+///
+/// Cheap to clone, so that one can be queued for ten thousand links.
+#[derive(Clone)]
+pub struct SignedRecord {
+    bytes: Arc<[u8]>,
+    record: Arc<GroupRecord>,
+}
+
+impl SignedRecord {
+    /// What is signed begins with this, so that a signature of the same key over
+    /// anything else (a certificate, say) can never be taken for one of a record.
+    pub const CONTEXT: &[u8] = b"thorp group record 1\0";
+    /// Bytes of a signature.
+    pub const SIGNATURE: usize = 64;
+
+    /// A record with what `sign` makes of the message to be signed. Nothing, if
+    /// that is nothing.
+    pub fn sign(
+        record: GroupRecord,
+        sign: impl FnOnce(&[u8]) -> Option<[u8; Self::SIGNATURE]>,
+    ) -> Result<Option<Self>, FrameError> {
+        record.check()?;
+        let mut message = Self::CONTEXT.to_vec();
+        // Writing to memory cannot fail.
+        let _ = record.encode(&mut Encoder::new(&mut message), &mut ());
+        let signed = sign(&message).map(|signature| Self {
+            bytes: [&signature[..], &message[Self::CONTEXT.len()..]]
+                .concat()
+                .into(),
+            record: Arc::new(record),
+        });
+        Ok(signed)
+    }
+
+    /// Reads what [`as_bytes`](Self::as_bytes) gave, here or elsewhere. Its
+    /// signature may be anybody's.
+    pub fn read(bytes: &[u8]) -> Result<Self, FrameError> {
+        let (_, record) = bytes
+            .split_first_chunk::<{ Self::SIGNATURE }>()
+            .ok_or_else(|| FrameError::malformed("a group record without a signature"))?;
+        shape::check(record)?;
+        let record: GroupRecord = minicbor::decode(record).map_err(FrameError::malformed)?;
+        record.check()?;
+        Ok(Self {
+            bytes: bytes.into(),
+            record: Arc::new(record),
+        })
+    }
+
+    /// What it says.
+    pub fn record(&self) -> &GroupRecord {
+        &self.record
+    }
+
+    /// Signature and record.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The signature, and the message that it should be over. That has whatever
+    /// the signer wrote, also what this version does not know.
+    pub fn signature_and_message(&self) -> (&[u8], Vec<u8>) {
+        let (signature, record) = self.bytes.split_at(Self::SIGNATURE);
+        (signature, [Self::CONTEXT, record].concat())
+    }
+}
+
+impl PartialEq for SignedRecord {
+    fn eq(&self, other: &Self) -> bool {
+        self.bytes == other.bytes
+    }
+}
+
+impl Eq for SignedRecord {}
+
+impl fmt::Debug for SignedRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let GroupRecord {
+            number, removed, ..
+        } = &*self.record;
+        write!(f, "SignedRecord({number}, {} removed)", removed.len())
+    }
+}
+
+impl<C> Encode<C> for SignedRecord {
+    fn encode<W: encode::Write>(
+        &self,
+        e: &mut Encoder<W>,
+        _: &mut C,
+    ) -> Result<(), encode::Error<W::Error>> {
+        e.bytes(&self.bytes)?.ok()
+    }
+}
+
+impl<'b, C> Decode<'b, C> for SignedRecord {
+    fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, minicbor::decode::Error> {
+        Self::read(d.bytes()?).map_err(minicbor::decode::Error::message)
+    }
+}
+
+/// Tells of a newer group record than the other end has. Self-contained: it may
+/// even come before `Hello`.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Record {
+    /// The record, to be verified.
+    #[n(2)]
+    pub record: SignedRecord,
+}
