@@ -246,8 +246,9 @@ fn the_extension_handshakes_of_others_are_read() {
         (None, None, None)
     );
 
-    let other = b"d12:complete_agoi-1e1:md11:lt_donthavei7e11:ut_metadatai2ee\
-        4:reqqi2000e11:upload_onlyi3e1:v18:libtorrent/2.1.1.06:yourip4:\x7f\x00\x00\x01e";
+    let other = b"d12:complete_agoi-1e1:md11:lt_donthavei7e10:share_modei8e11:upload_onlyi3e\
+        12:ut_holepunchi4e11:ut_metadatai2e6:ut_pexi1ee13:metadata_sizei154e4:reqqi2000e\
+        11:upload_onlyi1e1:v18:libtorrent/2.1.1.06:yourip4:\x7f\x00\x00\x01e";
     let read = ExtendedHandshake::decode(other).expect("a handshake");
     assert_eq!(read.client.as_deref(), Some("libtorrent/2.1.1.0"));
     assert_eq!(read.requests, Some(2000));

@@ -1,0 +1,153 @@
+"""Prints what libtorrent says of files around every boundary.
+
+`.ci/run` compares it with crates/wire/tests/libtorrent.txt, which a test of
+that crate compares with what thorp says. Takes an empty directory for the files.
+A file's bytes count 0, 1, ... 250, 0, 1, ...
+"""
+
+import hashlib
+import os
+import socket
+import struct
+import sys
+
+import libtorrent
+
+LEAF = 16 * 1024
+KIB, MIB = 1024, 1024 * 1024
+COUNTING = bytes(range(251)) * 4096
+
+
+def sizes():
+    around = [
+        LEAF,
+        2 * LEAF,
+        256 * KIB,  # the smallest piece, and the longest inline file
+        512 * KIB,
+        768 * KIB,
+        5 * MIB,
+        128 * MIB,  # 512 pieces of 256 KiB
+        256 * MIB,  # where pieces become longer
+    ]
+    return sorted({1} | {size + by for size in around for by in (-1, 0, 1)})
+
+
+# Size, and what is asked for: base layer, index, length, proof layers.
+QUESTIONS = [
+    # 5 leaves in one piece
+    (5 * LEAF - 1, [(0, 0, 8, 0), (0, 0, 8, 2), (0, 4, 4, 2), (0, 4, 2, 2)]),
+    # 83 leaves in 6 pieces
+    (
+        83 * LEAF - 1,
+        [(4, 0, 8, 0), (4, 0, 8, 2), (4, 0, 4, 2), (4, 4, 4, 2), (4, 4, 4, 1)]
+        + [(4, 4, 4, 0), (4, 4, 2, 2), (4, 2, 2, 1), (0, 0, 16, 0), (0, 80, 16, 0)]
+        + [(0, 80, 16, 6), (0, 80, 4, 6), (0, 82, 2, 6), (0, 12, 2, 3)]
+        + [(0, 64, 32, 6), (0, 0, 128, 6)],
+    ),
+    # 513 pieces
+    (
+        513 * 256 * KIB,
+        [(4, 0, 512, 9), (4, 512, 512, 9), (4, 512, 2, 9), (4, 256, 256, 8)]
+        + [(0, 8192, 16, 0), (0, 8192, 16, 13), (0, 4096, 512, 13)],
+    ),
+]
+
+
+def main(directory):
+    print("# What libtorrent %s says, by .ci/ask-libtorrent.py." % libtorrent.__version__)
+    print("# content: size, piece length, root, SHA-256 of the piece layer (- without one)")
+    for size in sizes():
+        made = Torrent(directory, size)
+        layer = digest(made.layer) if made.layer else "-"
+        print("content", size, made.piece_length, made.root.hex(), layer)
+    print("# hashes: size, base layer, index, length, proof layers,")
+    print("# how many hashes and uncles are answered, SHA-256 of them")
+    for size, ranges in QUESTIONS:
+        made = Torrent(directory, size)
+        for asked, hashes in answers(made, ranges):
+            print("hashes", size, *asked, len(hashes) // 32, digest(hashes))
+
+
+def digest(data):
+    return hashlib.sha256(data).hexdigest()
+
+
+class Torrent:
+    """A v2 torrent of one file, which lies in the directory from now on."""
+
+    def __init__(self, directory, size):
+        self.directory = directory
+        with open(os.path.join(directory, "file"), "wb") as file:
+            left = size
+            while left > 0:
+                left -= file.write(COUNTING[:left])
+        entry = libtorrent.create_file_entry("file", size)
+        version = libtorrent.create_torrent.v2_only
+        made = libtorrent.create_torrent([entry], piece_length(size), version)
+        libtorrent.set_piece_hashes(made, directory)
+        self.said = made.generate()
+        file = self.said[b"info"][b"file tree"][b"file"][b""]
+        assert file[b"length"] == size
+        self.piece_length = self.said[b"info"][b"piece length"]
+        self.root = file[b"pieces root"]
+        self.layer = self.said[b"piece layers"].get(self.root)
+
+
+def piece_length(size):
+    ideal = 1
+    while ideal * 1024 < size:
+        ideal *= 2
+    return min(max(ideal, 256 * KIB), 8 * MIB)
+
+
+def answers(torrent, ranges):
+    """What a libtorrent that has the file answers on the wire, on loopback."""
+    session = libtorrent.session(
+        {
+            "listen_interfaces": "127.0.0.1:0",
+            "enable_dht": False,
+            "enable_lsd": False,
+            "enable_upnp": False,
+            "enable_natpmp": False,
+            "alert_mask": libtorrent.alert.category_t.status_notification,
+        }
+    )
+    adding = libtorrent.add_torrent_params()
+    adding.ti = libtorrent.torrent_info(torrent.said)
+    adding.save_path = torrent.directory
+    name = adding.ti.info_hashes().v2.to_bytes()[:20]
+    session.add_torrent(adding)
+    checked = False
+    while not checked:
+        assert session.wait_for_alert(60_000), "libtorrent does not check the file"
+        alerts = session.pop_alerts()
+        checked = any(type(said).__name__ == "torrent_checked_alert" for said in alerts)
+    for asked in ranges:
+        address = ("127.0.0.1", session.listen_port())
+        with socket.create_connection(address, timeout=60) as wire:
+            extensions = bytes([0, 0, 0, 0, 0, 0x10, 0, 0x14])
+            wire.sendall(b"\x13BitTorrent protocol" + extensions + name)
+            wire.sendall(b"a stranger in the CI")
+            range_ = torrent.root + struct.pack(">IIII", *asked)
+            wire.sendall(struct.pack(">IB", 49, 21) + range_)
+            exactly(wire, 68)
+            kind = None
+            while kind != 22:
+                (length,) = struct.unpack(">I", exactly(wire, 4))
+                message = exactly(wire, length)
+                kind = message[0] if message else None
+                assert kind != 23, "rejected: %s" % (asked,)
+        assert message[1:49] == range_
+        yield asked, message[49:]
+
+
+def exactly(wire, length):
+    data = b""
+    while len(data) < length:
+        more = wire.recv(length - len(data))
+        assert more, "libtorrent has closed the connection"
+        data += more
+    return data
+
+
+main(sys.argv[1])
