@@ -12,7 +12,8 @@
 //! 4. they are on disk: [`Input::Arrived`].
 //!
 //! From claim to arrival nobody else writes these bytes. So [`Input::Closed`] is
-//! said of a connection when no write for it is under way any more.
+//! said of a connection when no write for it is under way any more; after an
+//! [`Output::Close`], too.
 //!
 //! Messages out are sent in the order of [`Output::Send`]; uploads are read from
 //! disk and sent in their own order, beside them. Who does not read what is sent
@@ -48,7 +49,7 @@ pub enum Have {
     Nothing,
     /// All of it: it is to be served.
     Everything {
-        /// The hash of each piece, in order; of a file of one piece, none.
+        /// The hash of each piece, in order; of a file of one piece, its root.
         layer: Vec<[u8; 32]>,
     },
 }
@@ -173,14 +174,15 @@ pub enum Input {
         /// Which.
         block: Block,
     },
-    /// What became of an [`Output::HashLeaves`]; no hashes, if the file could not be read.
+    /// What became of an [`Output::HashLeaves`].
     LeavesHashed {
         /// On this connection.
         session: SessionId,
         /// What was asked.
         range: HashRange,
-        /// Hashes and uncles, as they are to be sent.
-        hashes: Option<Vec<[u8; 32]>>,
+        /// The hashes of all leaves of those pieces, in order; nothing, if the
+        /// file could not be read.
+        leaves: Option<Vec<[u8; 32]>>,
     },
     /// The disk does not take what arrives, or the file to serve is gone: everything ends.
     Stop {
@@ -203,8 +205,9 @@ pub enum Output {
     Upload(SessionId, Block),
     /// Take this upload back if it was not begun ([`Input::NotServed`] then).
     Withdraw(SessionId, Block),
-    /// Hash the leaves that this range of base 0 names, from disk.
-    HashLeaves(SessionId, HashRange),
+    /// Hash all leaves of these pieces, from disk (8 MiB at most): they are asked
+    /// for by this range.
+    HashLeaves(SessionId, HashRange, Vec<Piece>),
     /// A piece is verified: it can be served from now on, and survives a crash.
     Verified(Piece),
     /// Everything is verified. Sessions may go on, to serve others.

@@ -1,0 +1,123 @@
+//! Giving others what they ask for.
+
+use thorp_wire::layout::Block;
+use thorp_wire::merkle::Answer;
+use thorp_wire::session::{HashRange, Message};
+
+use super::Swarm;
+use super::choke::{self, Wanting};
+use super::io::{Output, SessionId};
+use super::session::Told;
+
+/// Requests for leaves that are hashed for one at a time.
+const LEAF_REQUESTS: usize = 4;
+
+impl Swarm {
+    pub(super) fn not_served(&mut self, id: SessionId, block: Block) {
+        if let Some(session) = self.sessions.get_mut(&id)
+            && let Told::Answer(message) = session.not_served(block)
+        {
+            self.send(id, message);
+        }
+    }
+
+    pub(super) fn hash_request(&mut self, id: SessionId, range: HashRange) {
+        match self.hashes.answer(&range) {
+            Some(Answer::Hashes(hashes)) => return self.send(id, Message::Hashes(range, hashes)),
+            Some(Answer::AfterHashing(pieces)) => {
+                let had = self.pieces.had();
+                if pieces.iter().all(|piece| had.has(piece.number()))
+                    && let Some(session) = self.sessions.get_mut(&id)
+                    && session.leaf_requests.len() < LEAF_REQUESTS
+                    && session.leaf_requests.insert(range)
+                {
+                    let output = Output::HashLeaves(id, range, pieces);
+                    return self.outputs.push_back(output);
+                }
+            }
+            None => {}
+        }
+        self.send(id, Message::HashReject(range));
+    }
+
+    pub(super) fn leaves_hashed(
+        &mut self,
+        id: SessionId,
+        range: HashRange,
+        leaves: Option<Vec<[u8; 32]>>,
+    ) {
+        let session = self.sessions.get_mut(&id);
+        if session.is_some_and(|session| session.leaf_requests.remove(&range)) {
+            let refused = || Message::HashReject(range);
+            let hashes = leaves.and_then(|leaves| self.hashes.answer_with(&range, leaves));
+            let answer = hashes.map(|hashes| Message::Hashes(range, hashes));
+            self.send(id, answer.unwrap_or_else(refused));
+        }
+    }
+
+    /// Whether more want bytes than are served at a time.
+    pub(super) fn is_crowded(&self) -> bool {
+        let wanting = self.sessions.values().filter(|session| session.wants);
+        wanting.count() > self.limits.uploads
+    }
+
+    /// Somebody has begun or ceased to want something, or is gone: places that
+    /// are free are given away, and nobody loses one but who has just come.
+    pub(super) fn rechoke(&mut self, came: Option<SessionId>) {
+        let mut wanting = self.wanting();
+        for one in &mut wanting {
+            one.unchoked &= came != Some(one.session);
+        }
+        let chosen = choke::fill(&wanting, self.limits.uploads);
+        self.choke_all_but(&chosen);
+    }
+
+    /// Decides anew who is served.
+    pub(super) fn choke_anew(&mut self) {
+        let wanting = self.wanting();
+        let (places, complete) = (self.limits.uploads, self.pieces.is_complete());
+        let chosen = choke::choose(&wanting, places, complete, &mut self.rng);
+        self.choke_all_but(&chosen);
+        for session in self.sessions.values_mut() {
+            session.given_before = session.given;
+        }
+    }
+
+    fn wanting(&self) -> Vec<Wanting> {
+        let wanting = self.sessions.iter().filter(|(_, session)| session.wants);
+        wanting
+            .map(|(id, session)| Wanting {
+                session: *id,
+                given: session.given - session.given_before,
+                got: session.taken,
+                unchoked: !session.choking,
+            })
+            .collect()
+    }
+
+    fn choke_all_but(&mut self, chosen: &std::collections::BTreeSet<SessionId>) {
+        for (id, session) in self
+            .sessions
+            .iter_mut()
+            .filter(|(_, session)| session.wants)
+        {
+            let choke = !chosen.contains(id);
+            if session.choking == choke {
+                continue;
+            }
+            session.choking = choke;
+            let message = if choke {
+                Message::Choke
+            } else {
+                Message::Unchoke
+            };
+            self.outputs.push_back(Output::Send(*id, message));
+            if choke {
+                // Each is rejected when it is known not to have been begun.
+                for block in session.withdraw_all() {
+                    self.outputs.push_back(Output::Withdraw(*id, block));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,496 @@
+//! Asking for what is wanted, and taking what comes.
+
+use thorp_wire::layout::{Block, Piece};
+use thorp_wire::merkle;
+use thorp_wire::session::{HashRange, Message};
+
+use crate::time::Instant;
+
+use super::Swarm;
+use super::doubts::Next;
+use super::hashes::Answer;
+use super::io::{SessionId, Why};
+use super::picker::Turn;
+use super::pieces::{LEAF_LENGTH, Verdict};
+use super::session::{Session, longest_of, span_of};
+
+/// So many pieces are begun at the most, and so many more for each session.
+const BEGUN: usize = 8;
+const BEGUN_EACH: usize = 2;
+/// Until so many pieces are had, any will do: to have something to give soon.
+const FIRST_PIECES: u32 = 2;
+/// A source that would take longer than this for a piece helps with those that
+/// are begun rather than begin another, in seconds.
+const LONG_PIECE: f64 = 10.0;
+/// Of so many the same bytes are asked at the most, near the end.
+const TWICE: u8 = 2;
+
+impl Swarm {
+    /// Asks a session for as much as it should be asked for.
+    pub(super) fn fill(&mut self, now: Instant, id: SessionId) {
+        if self.pieces.is_complete() || !self.hashes.are_known() {
+            return;
+        }
+        while let Some(session) = self.sessions.get(&id) {
+            let room = session.pipeline.room();
+            if room == 0 || session.wanted == 0 || session.silent || !session.may_ask() {
+                return;
+            }
+            let longest = session.pipeline.request_length(longest_of(&session.offer));
+            let Some(block) = self.pick(now, id, longest) else {
+                return;
+            };
+            if let Some(session) = self.sessions.get_mut(&id) {
+                session.ask(now, block);
+            }
+            self.send(id, Message::Request(span_of(block)));
+        }
+    }
+
+    /// Asks all who have room.
+    pub(super) fn fill_all(&mut self, now: Instant) {
+        let ids: Vec<SessionId> = self.sessions.keys().copied().collect();
+        for id in ids {
+            self.fill(now, id);
+        }
+    }
+
+    /// The next block to ask of a session, which counts as asked from now on:
+    /// of its own piece; of one that nobody works on; of a new piece; of one that
+    /// others work on; and in the end, what others have been asked for already.
+    fn pick(&mut self, now: Instant, id: SessionId, longest: u32) -> Option<Block> {
+        let session = self.sessions.get(&id)?;
+        let slow = {
+            let rate = session.pipeline.rate(now);
+            rate > 0.0 && rate * LONG_PIECE < f64::from(self.layout.piece_length())
+        };
+        if let Some(piece) = session.current {
+            if session.offers(piece)
+                && let Some(block) = self.ask_there(id, piece, longest)
+            {
+                return Some(block);
+            }
+            self.pieces.all_asked(piece, id);
+            self.sessions.get_mut(&id)?.current = None;
+        }
+        let orphan = self.ask_begun(id, longest, |owner| owner.is_none_or(|owner| owner == id));
+        if orphan.is_some() {
+            return orphan;
+        }
+        let few = self.pieces.begun() < BEGUN + BEGUN_EACH * self.sessions.len();
+        if few
+            && !slow
+            && let Some(block) = self.ask_new(id, longest)
+        {
+            return Some(block);
+        }
+        self.ask_begun(id, longest, |_| true)
+            .or_else(|| self.ask_new(id, longest))
+            .or_else(|| self.ask_again(now, id, longest))
+    }
+
+    /// The next bytes of a piece, for this session.
+    fn ask_there(&mut self, id: SessionId, piece: u32, longest: u32) -> Option<Block> {
+        let block = self.pieces.ask_next(piece, longest)?;
+        if self.sessions.get(&id)?.touches(block) {
+            self.pieces.release(block);
+            return None;
+        }
+        Some(block)
+    }
+
+    /// Bytes of a piece that is begun, by one that `by` allows.
+    fn ask_begun(
+        &mut self,
+        id: SessionId,
+        longest: u32,
+        by: impl Fn(Option<SessionId>) -> bool,
+    ) -> Option<Block> {
+        let session = self.sessions.get(&id)?;
+        let open = self.pieces.open();
+        let pieces: Vec<u32> = open
+            .filter(|(piece, owner)| by(*owner) && session.offers(*piece))
+            .map(|(piece, _)| piece)
+            .collect();
+        for piece in pieces {
+            if self.pieces.adopt(piece, id)
+                && let Some(block) = self.ask_there(id, piece, longest)
+            {
+                self.sessions.get_mut(&id)?.current = Some(piece);
+                return Some(block);
+            }
+            self.pieces.all_asked(piece, id);
+        }
+        None
+    }
+
+    /// Bytes of a piece that is not begun.
+    fn ask_new(&mut self, id: SessionId, longest: u32) -> Option<Block> {
+        let turn = self.turn();
+        let session = self.sessions.get(&id)?;
+        let has = |piece| session.offers(piece);
+        let any = self.pieces.had().count() < FIRST_PIECES && !session.is_whole();
+        let piece = if any {
+            self.picker.any(&mut self.rng, has)
+        } else {
+            self.picker.next(turn, has)
+        }?;
+        self.picker.take(piece);
+        self.pieces.begin(self.layout.piece(piece)?, id);
+        self.sessions.get_mut(&id)?.current = Some(piece);
+        self.ask_there(id, piece, longest)
+    }
+
+    /// Bytes that another was asked for already, who would take far longer.
+    fn ask_again(&mut self, now: Instant, id: SessionId, longest: u32) -> Option<Block> {
+        let session = self.sessions.get(&id)?;
+        let here = session.pipeline.awaited(now, longest);
+        let others = self.sessions.iter().filter(|(other, _)| **other != id);
+        let mut slower: Vec<_> = others
+            .filter(|(_, other)| other.asked_number() > 0)
+            .map(|(_, other)| (other.pipeline.awaited(now, 0), other))
+            .filter(|(there, _)| *there > 2 * here)
+            .collect();
+        slower.sort_by_key(|(there, _)| std::cmp::Reverse(*there));
+        let again = |block: Block| {
+            let piece = block.piece().number();
+            let length = block.length().min(longest / LEAF_LENGTH * LEAF_LENGTH);
+            let block = self.layout.block(piece, block.begin(), length)?;
+            let may = session.offers(piece)
+                && self.pieces.may_share(piece, id)
+                && self.pieces.wants(block)
+                && self.pieces.asked_of(block) < TWICE
+                && !session.touches(block);
+            may.then_some(block)
+        };
+        let mut blocks = slower.iter().flat_map(|(_, other)| other.asked());
+        let block = blocks.find_map(again)?;
+        self.pieces.ask(block);
+        Some(block)
+    }
+
+    /// This end's share in what all members here want alike.
+    fn turn(&mut self) -> Turn {
+        if let Some(turn) = self.turn {
+            return turn;
+        }
+        let wanting = self.sessions.values();
+        let wanting = wanting.filter(|session| session.offer.member && !session.is_whole());
+        let (mut mine, mut of) = (0, 1);
+        for session in wanting {
+            of += 1;
+            mine += u32::from(session.peer < self.me);
+        }
+        let turn = Turn { mine, of };
+        self.turn = Some(turn);
+        turn
+    }
+
+    /// Bytes of a block come.
+    pub(super) fn flowing(&mut self, now: Instant, id: SessionId, bytes: u32) {
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.heard = now;
+            session.pipeline.flowing(bytes);
+            self.received += u64::from(bytes);
+            self.meter.add(now, bytes.into());
+            self.revive(id);
+        }
+    }
+
+    /// All bytes of a block have come. Whether they are to be written.
+    pub(super) fn claimed(&mut self, now: Instant, id: SessionId, block: Block) -> bool {
+        self.revive(id);
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return false;
+        };
+        let Some(untold) = session.came(now, block) else {
+            return false;
+        };
+        self.received += untold;
+        self.meter.add(now, untold);
+        self.pieces.release(block);
+        let claimed = self.pieces.claim(block);
+        if claimed {
+            session.claim(block);
+            if self.pieces.asked_of(block) > 0 {
+                self.take_back(now, id, block);
+            }
+        }
+        self.fill(now, id);
+        claimed
+    }
+
+    /// What others were asked for and is here now is not wanted from them.
+    fn take_back(&mut self, now: Instant, from: SessionId, came: Block) {
+        let mut cancels = Vec::new();
+        for (id, session) in &mut self.sessions {
+            if *id == from || !session.touches(came) {
+                continue;
+            }
+            let same_piece = session
+                .asked()
+                .filter(|block| block.piece() == came.piece());
+            let done = same_piece.filter(|block| !self.pieces.wants(*block));
+            let done: Vec<Block> = done.collect();
+            for block in done {
+                session.take_back(now, block);
+                cancels.push((*id, block, session.silent));
+            }
+        }
+        for (id, block, silent) in cancels {
+            if !silent {
+                self.pieces.release(block);
+            }
+            self.send(id, Message::Cancel(span_of(block)));
+            self.wake = true;
+        }
+    }
+
+    /// A block is on disk.
+    pub(super) fn arrived(
+        &mut self,
+        now: Instant,
+        id: SessionId,
+        block: Block,
+        leaves: &[[u8; 32]],
+    ) {
+        let peer = if let Some(session) = self.sessions.get_mut(&id) {
+            session.written(block).then_some(session.peer)
+        } else if let Some((peer, blocks)) = self.ended.get_mut(&id) {
+            blocks.remove(&block).then_some(*peer)
+        } else {
+            None
+        };
+        let Some(peer) = peer else {
+            return;
+        };
+        if self
+            .ended
+            .get(&id)
+            .is_some_and(|(_, blocks)| blocks.is_empty())
+        {
+            self.ended.remove(&id);
+        }
+        if self.pieces.arrived(block, leaves, peer) {
+            self.judge(now, block.piece());
+        }
+    }
+
+    /// All leaves of a piece are there.
+    fn judge(&mut self, now: Instant, piece: Piece) {
+        let number = piece.number();
+        let (Some(leaves), Some(hash)) = (self.pieces.hashes(number), self.hashes.of(number))
+        else {
+            return;
+        };
+        let good = merkle::piece_hash(self.layout, piece, &leaves) == Some(hash);
+        match self.pieces.judge(piece, good) {
+            Verdict::Good => {
+                self.doubts.resolved(number);
+                self.tell_verified(piece);
+            }
+            Verdict::Bad(senders) => {
+                if let [liar] = senders.as_slice() {
+                    self.blame(now, *liar);
+                } else {
+                    self.doubts.add(number);
+                }
+                self.wake = true;
+            }
+        }
+    }
+
+    /// Pieces in doubt: asks who was wrong, or fetches them anew.
+    pub(super) fn resolve_doubts(&mut self, now: Instant) {
+        let sessions = &self.sessions;
+        let having = |piece: u32| {
+            let having = sessions
+                .iter()
+                .filter(|(_, session)| session.has.has(piece));
+            let mut having: Vec<_> = having.collect();
+            having.sort_by_key(|(_, session)| (session.silent, !session.is_whole()));
+            having
+                .into_iter()
+                .map(|(id, session)| (*id, session.peer))
+                .collect()
+        };
+        for next in self.doubts.advance(now, having) {
+            match next {
+                Next::Ask(id, piece) => match self.leaf_range(piece) {
+                    Some(range) => self.send(id, Message::HashRequest(range)),
+                    None => self.doubts.refused(id, piece),
+                },
+                Next::Alone(piece) => {
+                    self.pieces.start_alone(piece);
+                    self.wake = true;
+                }
+            }
+        }
+    }
+
+    fn leaf_range(&self, piece: u32) -> Option<HashRange> {
+        merkle::leaf_range(self.content, self.layout.piece(piece)?)
+    }
+
+    /// A block was refused.
+    pub(super) fn rejected(&mut self, now: Instant, id: SessionId, block: Block) {
+        self.not_coming(id, &[block]);
+        self.abandon(id);
+        let session = self.sessions.get(&id);
+        if session.is_some_and(Session::is_mocking) {
+            let why = "it refuses what it says it has";
+            self.drop_session(now, id, Why::Useless(why.into()));
+        }
+    }
+
+    /// What was asked of a session will not come from there.
+    pub(super) fn not_coming(&mut self, id: SessionId, blocks: &[Block]) {
+        let silent = self.sessions.get(&id).is_some_and(|session| session.silent);
+        if !silent {
+            for block in blocks {
+                self.pieces.release(*block);
+            }
+        }
+        self.wake |= !blocks.is_empty();
+    }
+
+    /// Others may work on what a session works on.
+    pub(super) fn abandon(&mut self, id: SessionId) {
+        self.pieces.abandon_all(id);
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.current = None;
+        }
+    }
+
+    /// A session that was silent is not any more: what it owes and has not come
+    /// from others is awaited from it again.
+    fn revive(&mut self, id: SessionId) {
+        if let Some(session) = self.sessions.get_mut(&id)
+            && std::mem::take(&mut session.silent)
+        {
+            for block in session.asked() {
+                self.pieces.ask(block);
+            }
+            self.wake = true;
+        }
+    }
+
+    /// A piece was found on disk.
+    pub(super) fn left(&mut self, now: Instant, piece: Piece, leaves: &[[u8; 32]]) {
+        if let Some(hash) = merkle::piece_hash(self.layout, piece, leaves) {
+            self.left.insert(piece.number(), hash);
+        }
+        self.take_up_left(now);
+    }
+
+    /// Sees which of the pieces found on disk are right, once that can be known.
+    fn take_up_left(&mut self, _now: Instant) {
+        if !self.hashes.are_known() {
+            return;
+        }
+        for (number, hash) in std::mem::take(&mut self.left) {
+            let free = self.picker.is_wanted(number);
+            if let Some(piece) = self.layout.piece(number)
+                && free
+                && self.hashes.of(number) == Some(hash)
+            {
+                self.picker.take(number);
+                self.pieces.verify(piece);
+                self.tell_verified(piece);
+            }
+        }
+    }
+
+    /// Asks for the hashes of the pieces, as long as they are not known.
+    pub(super) fn ask_for_hashes(&mut self, now: Instant) {
+        if self.hashes.are_known() {
+            return;
+        }
+        let having = self.sessions.iter();
+        let mut having: Vec<_> = having
+            .filter(|(_, session)| session.has.count() > 0)
+            .collect();
+        having.sort_by_key(|(_, session)| !session.is_whole());
+        let having: Vec<SessionId> = having.into_iter().map(|(id, _)| *id).collect();
+        for (id, range) in self.hashes.ask(now, &having) {
+            self.send(id, Message::HashRequest(range));
+        }
+    }
+
+    pub(super) fn hashes_came(
+        &mut self,
+        now: Instant,
+        id: SessionId,
+        range: HashRange,
+        hashes: &[[u8; 32]],
+    ) {
+        if range.base == 0 {
+            return self.leaves_came(now, id, range, hashes);
+        }
+        match self.hashes.answered(id, &range, hashes) {
+            Answer::NoNews | Answer::True => {}
+            Answer::Complete => {
+                self.take_up_left(now);
+                self.wake = true;
+            }
+            Answer::False => self.blame_session(now, id),
+        }
+    }
+
+    /// The leaves of a piece in doubt.
+    fn leaves_came(&mut self, now: Instant, id: SessionId, range: HashRange, hashes: &[[u8; 32]]) {
+        let piece = range.index / self.layout.leaves_per_piece();
+        if self.leaf_range(piece) != Some(range) || !self.doubts.awaits(id, piece) {
+            return;
+        }
+        let Some(hash) = self.hashes.of(piece) else {
+            return;
+        };
+        let Ok(leaves) = merkle::verify_leaves(self.content, &range, &hash, hashes) else {
+            self.doubts.refused(id, piece);
+            return self.blame_session(now, id);
+        };
+        self.doubts.resolved(piece);
+        for liar in self.pieces.sort_out(piece, leaves) {
+            self.blame(now, liar);
+        }
+        self.wake = true;
+    }
+
+    pub(super) fn hashes_refused(&mut self, now: Instant, id: SessionId, range: HashRange) {
+        self.hashes.refused(now, id, &range);
+        self.doubts
+            .refused(id, range.index / self.layout.leaves_per_piece());
+        self.wake = true;
+    }
+
+    fn blame_session(&mut self, now: Instant, id: SessionId) {
+        if let Some(session) = self.sessions.get(&id) {
+            self.blame(now, session.peer);
+        }
+    }
+
+    /// Says that all is there, once it is, and lets those go who have it all too.
+    pub(super) fn complete(&mut self, now: Instant) {
+        if self.done || !self.pieces.is_complete() {
+            return;
+        }
+        self.done = true;
+        self.outputs.push_back(super::Output::Complete);
+        let sessions = self.sessions.iter();
+        let whole = sessions.filter(|(_, session)| session.is_whole());
+        let whole: Vec<SessionId> = whole.map(|(id, _)| *id).collect();
+        for id in whole {
+            self.end_session(now, id);
+        }
+    }
+
+    /// Ends everything.
+    pub(super) fn stop(&mut self, now: Instant, reason: &str) {
+        let ids: Vec<SessionId> = self.sessions.keys().copied().collect();
+        for id in ids {
+            self.drop_session(now, id, Why::Stopping(reason.into()));
+        }
+        self.stopped = true;
+    }
+}

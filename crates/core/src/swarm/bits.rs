@@ -1,0 +1,119 @@
+//! A set of piece numbers, a bit for each piece of a file.
+
+/// Which pieces somebody has. Numbers beyond the file are never in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bits {
+    words: Vec<u64>,
+    /// How many numbers there could be.
+    size: u32,
+    /// How many are in it.
+    count: u32,
+}
+
+impl Bits {
+    /// None of the pieces.
+    pub fn none(size: u32) -> Self {
+        Self {
+            words: vec![0; size.div_ceil(64) as usize],
+            size,
+            count: 0,
+        }
+    }
+
+    /// All of the pieces.
+    pub fn all(size: u32) -> Self {
+        let mut bits = Self::none(size);
+        for number in 0..size {
+            bits.insert(number);
+        }
+        bits
+    }
+
+    /// As it stands in a bitfield (BEP 3): the high bit of the first byte is
+    /// piece 0. `None` if it is longer or shorter than the file's pieces need,
+    /// or says something of pieces that there are not.
+    pub fn from_bitfield(bytes: &[u8], size: u32) -> Option<Self> {
+        if bytes.len() != size.div_ceil(8) as usize {
+            return None;
+        }
+        let mut bits = Self::none(size);
+        for (at, byte) in (0u32..).zip(bytes) {
+            for bit in (0..8).filter(|bit| byte & (0x80 >> bit) != 0) {
+                let number = at * 8 + bit;
+                if number >= size {
+                    return None;
+                }
+                bits.insert(number);
+            }
+        }
+        Some(bits)
+    }
+
+    /// As it stands in a bitfield.
+    pub fn to_bitfield(&self) -> Vec<u8> {
+        let mut bytes = vec![0; self.size.div_ceil(8) as usize];
+        for number in self.iter() {
+            bytes[number as usize / 8] |= 0x80 >> (number % 8);
+        }
+        bytes
+    }
+
+    /// Whether it is in the set.
+    pub fn has(&self, number: u32) -> bool {
+        let word = self.words.get(number as usize / 64).copied().unwrap_or(0);
+        word & (1 << (number % 64)) != 0
+    }
+
+    /// Puts it in. Whether that is news; nothing happens with one that cannot be.
+    pub fn insert(&mut self, number: u32) -> bool {
+        if number >= self.size || self.has(number) {
+            return false;
+        }
+        self.words[number as usize / 64] |= 1 << (number % 64);
+        self.count += 1;
+        true
+    }
+
+    /// How many are in it.
+    pub fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// Whether every piece is in it.
+    pub fn is_full(&self) -> bool {
+        self.count == self.size
+    }
+
+    /// Those in it, in order.
+    pub fn iter(&self) -> impl Iterator<Item = u32> + '_ {
+        (0..self.size).filter(|number| self.has(*number))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bitfield_begins_at_the_high_bit_of_the_first_byte() {
+        let mut bits = Bits::none(10);
+        bits.insert(0);
+        bits.insert(9);
+        assert_eq!(bits.to_bitfield(), [0x80, 0x40]);
+        assert_eq!(Bits::from_bitfield(&[0x80, 0x40], 10), Some(bits));
+    }
+
+    #[test]
+    fn a_bitfield_of_another_length_or_with_pieces_beyond_the_end_is_none() {
+        assert_eq!(Bits::from_bitfield(&[0x80], 10), None);
+        assert_eq!(Bits::from_bitfield(&[0x80, 0, 0], 10), None);
+        assert_eq!(Bits::from_bitfield(&[0, 0x20], 10), None);
+    }
+
+    #[test]
+    fn a_full_set_has_every_number_and_none_beyond() {
+        let bits = Bits::all(65);
+        assert!(bits.is_full() && bits.has(64) && !bits.has(65));
+        assert_eq!(bits.count(), 65);
+    }
+}

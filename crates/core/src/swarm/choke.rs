@@ -1,0 +1,129 @@
+//! Who gets bytes, when more want some than can be served well at a time.
+//!
+//! Owns the rule, no state but the turn of chance (BEP 3). As long as there are
+//! places enough, everybody has one. Otherwise who fetches serves those who give
+//! it most, and one more that chance picks, since nobody can give who has nothing;
+//! who has everything serves those who got least of it, so that all come round.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::io::SessionId;
+
+/// How often it is decided anew.
+pub const EVERY: Duration = Duration::from_secs(10);
+
+/// Somebody who wants bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wanting {
+    /// Who.
+    pub session: SessionId,
+    /// Bytes it has given since it was last decided.
+    pub given: u64,
+    /// Bytes it has got, in all.
+    pub got: u64,
+    /// It has a place now.
+    pub unchoked: bool,
+}
+
+/// Who is served from now on.
+pub fn choose(
+    wanting: &[Wanting],
+    places: usize,
+    complete: bool,
+    rng: &mut fastrand::Rng,
+) -> BTreeSet<SessionId> {
+    if wanting.len() <= places {
+        return wanting.iter().map(|one| one.session).collect();
+    }
+    let mut by_worth = wanting.to_vec();
+    rng.shuffle(&mut by_worth);
+    if complete {
+        by_worth.sort_by_key(|one| one.got);
+        let first = by_worth.iter().take(places);
+        return first.map(|one| one.session).collect();
+    }
+    by_worth.sort_by_key(|one| std::cmp::Reverse(one.given));
+    let (best, others) = by_worth.split_at(places.saturating_sub(1));
+    let lucky = others.get(rng.usize(..others.len().max(1)));
+    best.iter().chain(lucky).map(|one| one.session).collect()
+}
+
+/// Who gets a place at once, between two decisions, because there are places
+/// left: those who want one, in order.
+pub fn fill(wanting: &[Wanting], places: usize) -> BTreeSet<SessionId> {
+    let have = wanting.iter().filter(|one| one.unchoked);
+    let wait = wanting.iter().filter(|one| !one.unchoked);
+    have.chain(wait)
+        .take(places)
+        .map(|one| one.session)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wanting(given: &[u64], got: &[u64]) -> Vec<Wanting> {
+        (0..)
+            .zip(given.iter().zip(got))
+            .map(|(session, (given, got))| Wanting {
+                session: SessionId(session),
+                given: *given,
+                got: *got,
+                unchoked: false,
+            })
+            .collect()
+    }
+
+    fn rng() -> fastrand::Rng {
+        fastrand::Rng::with_seed(1)
+    }
+
+    #[test]
+    fn with_places_enough_everybody_has_one() {
+        let all = wanting(&[0, 0, 0], &[0, 9, 0]);
+        assert_eq!(choose(&all, 3, false, &mut rng()).len(), 3);
+    }
+
+    #[test]
+    fn who_fetches_serves_those_who_give_most_and_one_by_chance() {
+        let all = wanting(&[1, 50, 3, 40, 0, 2], &[0; 6]);
+        let mut lucky = BTreeSet::new();
+        let mut rng = rng();
+        for _ in 0..100 {
+            let mut chosen = choose(&all, 3, false, &mut rng);
+            assert!(chosen.remove(&SessionId(1)) && chosen.remove(&SessionId(3)));
+            lucky.append(&mut chosen);
+        }
+        assert_eq!(lucky.len(), 4);
+    }
+
+    #[test]
+    fn who_has_everything_serves_those_who_got_least() {
+        let all = wanting(&[9, 9, 0, 0], &[500, 1, 2, 600]);
+        let chosen = choose(&all, 2, true, &mut rng());
+        assert_eq!(chosen, BTreeSet::from([SessionId(1), SessionId(2)]));
+    }
+
+    #[test]
+    fn everybody_comes_round_at_one_who_has_everything() {
+        let mut all = wanting(&[0; 10], &[0; 10]);
+        let mut rng = rng();
+        for _ in 0..30 {
+            let chosen = choose(&all, 3, true, &mut rng);
+            for one in all.iter_mut().filter(|one| chosen.contains(&one.session)) {
+                one.got += 100;
+            }
+        }
+        assert!(all.iter().all(|one| one.got == 900), "{all:?}");
+    }
+
+    #[test]
+    fn between_decisions_nobody_loses_a_place_to_a_newcomer() {
+        let mut all = wanting(&[0; 3], &[0; 3]);
+        all[2].unchoked = true;
+        let chosen = fill(&all, 2);
+        assert_eq!(chosen, BTreeSet::from([SessionId(0), SessionId(2)]));
+    }
+}

@@ -1,0 +1,141 @@
+//! Pieces that came from several and are wrong: whose leaf was it?
+//!
+//! Owns of whom the leaf hashes of such a piece are asked. Whoever has the piece
+//! can tell them (BEP 52), and cannot lie about them, for they must make the
+//! piece's hash. If nobody does, the piece is fetched again from one alone.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use thorp_wire::PeerId;
+
+use crate::time::Instant;
+
+use super::io::SessionId;
+
+/// Who does not answer for this long is passed over.
+const SILENT: Duration = Duration::from_secs(5);
+/// So many are asked about one piece.
+const TRIED: usize = 5;
+
+/// The pieces in doubt.
+#[derive(Debug, Default)]
+pub struct Doubts {
+    pieces: BTreeMap<u32, Doubt>,
+}
+
+#[derive(Debug, Default)]
+struct Doubt {
+    tried: BTreeSet<PeerId>,
+    asked: Option<(SessionId, Instant)>,
+}
+
+/// What to do about a piece in doubt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Ask for its leaves there.
+    Ask(SessionId, u32),
+    /// Nobody tells: fetch it from one alone.
+    Alone(u32),
+}
+
+impl Doubts {
+    /// A piece is wrong, and several have sent it.
+    pub fn add(&mut self, piece: u32) {
+        self.pieces.entry(piece).or_default();
+    }
+
+    /// What to do now; `having` names who has a piece, the best to ask first.
+    pub fn advance(
+        &mut self,
+        now: Instant,
+        having: impl Fn(u32) -> Vec<(SessionId, PeerId)>,
+    ) -> Vec<Next> {
+        let mut next = Vec::new();
+        for (piece, doubt) in &mut self.pieces {
+            if doubt.asked.is_some_and(|(_, at)| now < at + SILENT) {
+                continue;
+            }
+            let enough = doubt.tried.len() >= TRIED;
+            let untried = having(*piece).into_iter();
+            let mut untried = untried.filter(|(_, peer)| !enough && !doubt.tried.contains(peer));
+            match untried.next() {
+                Some((session, peer)) => {
+                    doubt.tried.insert(peer);
+                    doubt.asked = Some((session, now));
+                    next.push(Next::Ask(session, *piece));
+                }
+                None => next.push(Next::Alone(*piece)),
+            }
+        }
+        for done in &next {
+            if let Next::Alone(piece) = done {
+                self.pieces.remove(piece);
+            }
+        }
+        next
+    }
+
+    /// Whether its leaves are awaited from there.
+    pub fn awaits(&self, session: SessionId, piece: u32) -> bool {
+        let asked = self.pieces.get(&piece).and_then(|doubt| doubt.asked);
+        asked.is_some_and(|(asked, _)| asked == session)
+    }
+
+    /// It is in doubt no more.
+    pub fn resolved(&mut self, piece: u32) {
+        self.pieces.remove(&piece);
+    }
+
+    /// It will not tell about that piece: the next one's turn.
+    pub fn refused(&mut self, session: SessionId, piece: u32) {
+        if self.awaits(session, piece)
+            && let Some(doubt) = self.pieces.get_mut(&piece)
+        {
+            doubt.asked = None;
+        }
+    }
+
+    /// It cannot be asked any more.
+    pub fn closed(&mut self, session: SessionId) {
+        for doubt in self.pieces.values_mut() {
+            doubt.asked = doubt.asked.filter(|(asked, _)| *asked != session);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Instant {
+        Instant::after_start(Duration::from_secs(seconds))
+    }
+
+    fn two(_: u32) -> Vec<(SessionId, PeerId)> {
+        vec![
+            (SessionId(1), PeerId::new([1; 32])),
+            (SessionId(2), PeerId::new([2; 32])),
+        ]
+    }
+
+    #[test]
+    fn one_after_the_other_is_asked_and_then_the_piece_is_fetched_from_one_alone() {
+        let mut doubts = Doubts::default();
+        doubts.add(7);
+        assert_eq!(doubts.advance(at(0), two), [Next::Ask(SessionId(1), 7)]);
+        assert_eq!(doubts.advance(at(4), two), []);
+        assert_eq!(doubts.advance(at(5), two), [Next::Ask(SessionId(2), 7)]);
+        doubts.refused(SessionId(2), 7);
+        assert_eq!(doubts.advance(at(5), two), [Next::Alone(7)]);
+        assert_eq!(doubts.advance(at(9), two), []);
+    }
+
+    #[test]
+    fn where_nobody_has_the_piece_it_is_fetched_from_one_alone_at_once() {
+        let mut doubts = Doubts::default();
+        doubts.add(7);
+        assert_eq!(doubts.advance(at(0), |_| Vec::new()), [Next::Alone(7)]);
+        assert_eq!(doubts.advance(at(0), two), []);
+    }
+}

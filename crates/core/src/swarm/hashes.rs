@@ -1,0 +1,322 @@
+//! The hashes of the pieces: from whom, and whether they are true.
+//!
+//! Owns the piece layer (BEP 52) and what was asked of it from whom. No byte of
+//! a file is asked for before the hashes of its pieces are known. A file of one
+//! piece has no layer: the piece's hash is the root.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use thorp_wire::Content;
+use thorp_wire::merkle::{self, Hash, NoHashes, Tree};
+use thorp_wire::session::HashRange;
+
+use crate::time::Instant;
+
+use super::io::SessionId;
+
+/// Who does not answer for this long is passed over.
+const SILENT: Duration = Duration::from_secs(5);
+/// Who was passed over or has refused is asked again after this long.
+const AGAIN: Duration = Duration::from_secs(5);
+/// How many are asked at a time, and for how many runs each.
+const ASKED: usize = 2;
+const RUNS: usize = 4;
+
+/// The piece layer of a file.
+///
+/// Invariant: there is a tree, or something is missing, or what came could make
+/// none, which no run that was proven can lead to.
+#[derive(Debug)]
+pub struct Hashes {
+    content: Content,
+    tree: Option<Tree>,
+    /// The runs that have come, and those that have not, by their first piece.
+    runs: BTreeMap<u32, Vec<Hash>>,
+    missing: BTreeMap<u32, Run>,
+    /// Who has once not answered, and is not asked before then.
+    passed_over: BTreeMap<SessionId, Instant>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    range: HashRange,
+    asked: Option<(SessionId, Instant)>,
+}
+
+/// What an answer was worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It was not asked for, or comes too late.
+    NoNews,
+    /// It is true.
+    True,
+    /// It is true, and all is known now.
+    Complete,
+    /// It does not lead to the root.
+    False,
+}
+
+impl Hashes {
+    /// Those of a file, to be asked for.
+    pub fn unknown(content: Content) -> Self {
+        let run = |range: HashRange| (range.index, Run { range, asked: None });
+        let missing: BTreeMap<u32, Run> = merkle::layer_ranges(content).map(run).collect();
+        // Nothing is missing where the only piece's hash is the root.
+        let only = missing.is_empty().then(|| vec![*content.root.as_bytes()]);
+        Self {
+            content,
+            tree: only.and_then(|only| Tree::of(content, only)),
+            runs: BTreeMap::new(),
+            missing,
+            passed_over: BTreeMap::new(),
+        }
+    }
+
+    /// Those of a file, known. `None` if they are not its own.
+    pub fn known(content: Content, layer: Vec<Hash>) -> Option<Self> {
+        Some(Self {
+            tree: Some(Tree::of(content, layer)?),
+            missing: BTreeMap::new(),
+            ..Self::unknown(content)
+        })
+    }
+
+    /// Whether all are known.
+    pub fn are_known(&self) -> bool {
+        self.tree.is_some()
+    }
+
+    /// All of them, if they are known.
+    pub fn layer(&self) -> Option<&[Hash]> {
+        self.tree.as_ref().map(Tree::layer)
+    }
+
+    /// What a piece must hash to.
+    pub fn of(&self, piece: u32) -> Option<Hash> {
+        self.layer()?.get(piece as usize).copied()
+    }
+
+    /// What to ask of whom, where these can be asked, the best first.
+    pub fn ask(&mut self, now: Instant, of: &[SessionId]) -> Vec<(SessionId, HashRange)> {
+        self.give_up(now);
+        let mut requests = Vec::new();
+        let mut busy: BTreeMap<SessionId, usize> = BTreeMap::new();
+        for (session, _) in self.missing.values().filter_map(|run| run.asked) {
+            *busy.entry(session).or_default() += 1;
+        }
+        let passed_over =
+            |id: &SessionId| self.passed_over.get(id).is_some_and(|until| *until > now);
+        let others: Vec<_> = of.iter().filter(|id| !passed_over(id)).collect();
+        for session in others {
+            if busy.len() >= ASKED && !busy.contains_key(session) {
+                continue;
+            }
+            let asked = busy.get(session).copied().unwrap_or(0);
+            let open = self.missing.values_mut().filter(|run| run.asked.is_none());
+            for run in open.take(RUNS.saturating_sub(asked)) {
+                run.asked = Some((*session, now));
+                *busy.entry(*session).or_default() += 1;
+                requests.push((*session, run.range));
+            }
+        }
+        requests
+    }
+
+    /// Whether it has once not answered, while they are not known.
+    pub fn has_failed(&self, session: SessionId) -> bool {
+        !self.are_known() && self.passed_over.contains_key(&session)
+    }
+
+    /// An answer has come.
+    pub fn answered(&mut self, session: SessionId, range: &HashRange, answer: &[Hash]) -> Answer {
+        let run = self.missing.get(&range.index);
+        let asked = run.is_some_and(|run| {
+            run.range == *range && run.asked.is_some_and(|(asked, _)| asked == session)
+        });
+        if !asked {
+            return Answer::NoNews;
+        }
+        let Ok(hashes) = merkle::verify(self.content, range, answer) else {
+            return Answer::False;
+        };
+        self.runs.insert(range.index, hashes.to_vec());
+        self.missing.remove(&range.index);
+        if !self.missing.is_empty() {
+            return Answer::True;
+        }
+        let layer = std::mem::take(&mut self.runs).into_values().flatten();
+        self.tree = Tree::of(self.content, layer.collect());
+        self.passed_over.clear();
+        Answer::Complete
+    }
+
+    /// It does not answer this.
+    pub fn refused(&mut self, now: Instant, session: SessionId, range: &HashRange) {
+        if let Some(run) = self.missing.get_mut(&range.index)
+            && run.asked.is_some_and(|(asked, _)| asked == session)
+        {
+            run.asked = None;
+            self.passed_over.insert(session, now + AGAIN);
+        }
+    }
+
+    /// It cannot be asked any more.
+    pub fn closed(&mut self, session: SessionId) {
+        self.passed_over.remove(&session);
+        for run in self.missing.values_mut() {
+            run.asked = run.asked.filter(|(asked, _)| *asked != session);
+        }
+    }
+
+    /// What is said to somebody who asks for hashes; nothing, if they are not known.
+    pub fn answer(&self, range: &HashRange) -> Option<merkle::Answer> {
+        self.tree.as_ref()?.answer(range).ok()
+    }
+
+    /// The same, with the leaves that were to be hashed for it.
+    pub fn answer_with(&self, range: &HashRange, leaves: Vec<Hash>) -> Option<Vec<Hash>> {
+        let answer: Result<_, NoHashes> = self.tree.as_ref()?.answer_with(range, leaves);
+        answer.ok()
+    }
+
+    fn give_up(&mut self, now: Instant) {
+        for run in self.missing.values_mut() {
+            if let Some((session, at)) = run.asked
+                && now >= at + SILENT
+            {
+                run.asked = None;
+                self.passed_over.insert(session, now + AGAIN);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use thorp_wire::Root;
+    use thorp_wire::layout::Layout;
+
+    const SESSION: SessionId = SessionId(1);
+    const OTHER: SessionId = SessionId(2);
+
+    fn at(seconds: u64) -> Instant {
+        Instant::after_start(Duration::from_secs(seconds))
+    }
+
+    /// A file of so many pieces of 8 MiB: both ends' view of its layer.
+    fn of(pieces: u32) -> (Hashes, Hashes) {
+        let layout = Layout::of(u64::from(pieces) * 8 * 1024 * 1024);
+        let number = layout.pieces().unwrap();
+        let layer: Vec<Hash> = (0..number)
+            .map(|piece| {
+                let mut hash = [7; 32];
+                hash[..4].copy_from_slice(&piece.to_be_bytes());
+                hash
+            })
+            .collect();
+        let content = Content {
+            length: layout.length(),
+            root: merkle::root_of_layer(layout, &layer).unwrap(),
+        };
+        let known = Hashes::known(content, layer).unwrap();
+        (Hashes::unknown(content), known)
+    }
+
+    fn answer_of(known: &Hashes, range: &HashRange) -> Vec<Hash> {
+        match known.answer(range) {
+            Some(merkle::Answer::Hashes(hashes)) => hashes,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_layer_is_known_once_every_run_of_it_was_proven() {
+        for pieces in [2, 3, 512, 1024, 1300] {
+            let (mut unknown, known) = of(pieces);
+            let mut last = Answer::NoNews;
+            while !unknown.are_known() {
+                for (session, range) in unknown.ask(at(0), &[SESSION, OTHER]) {
+                    let answer = answer_of(&known, &range);
+                    last = unknown.answered(session, &range, &answer);
+                    assert!(matches!(last, Answer::True | Answer::Complete));
+                }
+            }
+            assert_eq!(last, Answer::Complete);
+            assert_eq!(unknown.layer(), known.layer());
+        }
+    }
+
+    #[test]
+    fn a_false_answer_is_known_for_one_and_nothing_of_it_is_taken() {
+        let (mut unknown, known) = of(700);
+        let (session, range) = unknown.ask(at(0), &[SESSION])[0];
+        let mut answer = answer_of(&known, &range);
+        answer[3][0] ^= 1;
+        assert_eq!(unknown.answered(session, &range, &answer), Answer::False);
+        assert!(!unknown.are_known());
+    }
+
+    #[test]
+    fn who_refuses_is_passed_over_for_the_next_and_asked_again_later() {
+        let (mut unknown, _) = of(3);
+        let (_, range) = unknown.ask(at(0), &[SESSION])[0];
+        unknown.refused(at(0), SESSION, &range);
+        assert_eq!(unknown.ask(at(1), &[SESSION]), []);
+        assert_eq!(unknown.ask(at(5), &[SESSION]), [(SESSION, range)]);
+    }
+
+    #[test]
+    fn who_is_silent_is_passed_over_for_the_next() {
+        let (mut unknown, known) = of(3);
+        let (_, range) = unknown.ask(at(0), &[SESSION, OTHER])[0];
+        assert_eq!(unknown.ask(at(4), &[SESSION, OTHER]), []);
+        assert_eq!(unknown.ask(at(5), &[SESSION, OTHER]), [(OTHER, range)]);
+        let late = answer_of(&known, &range);
+        assert_eq!(unknown.answered(SESSION, &range, &late), Answer::NoNews);
+    }
+
+    #[test]
+    fn no_more_than_two_are_asked_at_a_time() {
+        let (mut unknown, _) = of(1024 * 64);
+        let three = [SESSION, OTHER, SessionId(3)];
+        let asked = unknown.ask(at(0), &three);
+        assert!(asked.iter().all(|(session, _)| *session != SessionId(3)));
+        assert_eq!(asked.len(), 2 * RUNS);
+    }
+
+    #[test]
+    fn a_request_that_no_layer_has_is_not_answered() {
+        let (_, known) = of(700);
+        let (mut unknown, _) = of(700);
+        let (_, range) = unknown.ask(at(0), &[SESSION])[0];
+        for wrong in [
+            HashRange {
+                root: Root::EMPTY,
+                ..range
+            },
+            HashRange {
+                base: range.base + 1,
+                ..range
+            },
+            HashRange { index: 1, ..range },
+            HashRange {
+                index: 1024,
+                ..range
+            },
+            HashRange { length: 3, ..range },
+            HashRange { length: 0, ..range },
+            HashRange {
+                length: 1024,
+                ..range
+            },
+            HashRange {
+                proofs: 40,
+                ..range
+            },
+        ] {
+            assert_eq!(known.answer(&wrong), None, "{wrong:?}");
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! What comes with time: the silent, the slow, the next to dial.
+
+use std::time::Duration;
+
+use crate::time::Instant;
+
+use super::Swarm;
+use super::choke;
+use super::io::{Output, SessionId, Why};
+use super::session::{SILENT, Session};
+
+/// How often it is looked around while something is missing.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// Who has been silent for this long is left.
+const SILENT_FOR_LONG: Duration = Duration::from_secs(30);
+/// Who does not answer for this long gives no hope.
+const CHOKED_FOR_LONG: Duration = Duration::from_mins(2);
+/// Who neither wants nor gives anything makes room after this long.
+const IDLE: Duration = Duration::from_secs(30);
+/// How often the slowest source is exchanged for one that was not tried.
+pub const SWAP_EVERY: Duration = Duration::from_secs(30);
+/// A source is slow at this part of what all give on the average.
+const SLOW_PART: u64 = 8;
+
+impl Swarm {
+    /// What is due by time.
+    pub(super) fn look_around(&mut self, now: Instant) {
+        self.next_look = now + LOOK_EVERY;
+        if now >= self.next_choke {
+            self.next_choke = now + choke::EVERY;
+            self.choke_anew();
+        }
+        if self.pieces.is_complete() {
+            return;
+        }
+        self.see_who_is_silent(now);
+        if now >= self.next_swap {
+            self.next_swap = now + SWAP_EVERY;
+            self.leave_the_slowest(now);
+        }
+        self.dial(now);
+        if self.sources.widens(now) {
+            self.outputs.push_back(Output::Widen);
+        }
+        let mut sessions = self.sessions.iter();
+        let hope = sessions
+            .any(|(id, session)| self.is_hopeful(now, session) && !self.hashes.has_failed(*id));
+        if let Some(reason) = self.sources.despair(now, hope) {
+            self.outputs.push_back(Output::Stuck { reason });
+        }
+        self.wake = true;
+    }
+
+    pub(super) fn dial(&mut self, now: Instant) {
+        if self.pieces.is_complete() {
+            return;
+        }
+        let holders = self.sources.dial(now, &self.limits);
+        self.outputs.extend(holders.into_iter().map(Output::Dial));
+    }
+
+    /// Whether something that is missing may come from there.
+    fn is_hopeful(&self, now: Instant, session: &Session) -> bool {
+        let choked_for_long = session
+            .choked_since
+            .is_some_and(|since| now - since >= CHOKED_FOR_LONG);
+        let proven = session.given > 0 || self.sources.failures(session.peer) == 0;
+        let young = now - session.since < SILENT;
+        (session.wanted > 0 || young) && !session.silent && !choked_for_long && proven
+    }
+
+    fn see_who_is_silent(&mut self, now: Instant) {
+        let mut gone = Vec::new();
+        for (id, session) in &mut self.sessions {
+            session.sweep(now);
+            let silence = now - session.heard;
+            if session.silent {
+                if silence >= SILENT_FOR_LONG {
+                    gone.push(*id);
+                }
+            } else if session.asked_number() > 0 && silence >= SILENT {
+                session.silent = true;
+                session.current = None;
+                for block in session.asked() {
+                    self.pieces.release(block);
+                }
+                self.pieces.abandon_all(*id);
+            }
+        }
+        for id in gone {
+            let why = format!(
+                "it has sent nothing for {} seconds",
+                SILENT_FOR_LONG.as_secs()
+            );
+            self.drop_session(now, id, Why::Useless(why));
+        }
+    }
+
+    /// Exchanges the slowest of those dialled for one not tried, if there are no
+    /// more to be dialled otherwise and it is far slower than the others.
+    fn leave_the_slowest(&mut self, now: Instant) {
+        let dialled = self.sessions.iter().filter(|(_, session)| session.dialled);
+        let rates: Vec<(u64, SessionId)> = dialled
+            .map(|(id, session)| (rate_of(now, session), *id))
+            .collect();
+        let full = rates.len() >= self.limits.dialled;
+        if !full || !self.sources.has_fresh(now) {
+            return;
+        }
+        let mean = rates.iter().map(|(rate, _)| rate).sum::<u64>() / rates.len() as u64;
+        let slowest = rates.iter().min();
+        if let Some((_, id)) = slowest.filter(|(rate, _)| *rate <= mean / SLOW_PART) {
+            let why = Why::Useless("others are faster".into());
+            self.drop_session(now, *id, why);
+        }
+    }
+
+    /// Ends a connection that is of no use to either end. Whether there was one.
+    pub(super) fn make_room(&mut self, now: Instant) -> bool {
+        let mut idle = self.sessions.iter().filter(|(_, session)| {
+            let nothing_to_do = !session.wants && !session.interested;
+            nothing_to_do && now - session.since >= IDLE
+        });
+        let Some(id) = idle.next().map(|(id, _)| *id) else {
+            return false;
+        };
+        let why = "neither end wants anything, and others wait";
+        self.drop_session(now, id, Why::Useless(why.into()));
+        true
+    }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a rate is not negative"
+)]
+fn rate_of(now: Instant, session: &Session) -> u64 {
+    session.pipeline.rate(now) as u64
+}

@@ -1,0 +1,222 @@
+//! When connections come and go.
+
+use thorp_wire::PeerId;
+use thorp_wire::session::Message;
+
+use crate::time::Instant;
+
+use super::io::{Offer, Output, SessionId, Why};
+use super::pieces::Pieces;
+use super::session::Session;
+use super::sources::Was;
+use super::{Piece, Swarm};
+
+impl Swarm {
+    pub(super) fn opened(
+        &mut self,
+        now: Instant,
+        id: SessionId,
+        peer: PeerId,
+        dialled: bool,
+        offer: Offer,
+    ) {
+        if self.sources.is_liar(peer) {
+            let why = "it has sent what is not of this file".into();
+            return self.refuse(id, Why::Fault(why));
+        }
+        if peer == self.me {
+            return self.refuse(id, Why::Useless("it is this end itself".into()));
+        }
+        if let Some(other) = self.by_peer.get(&peer).copied() {
+            let second = || Why::Useless("there are two connections".into());
+            if self.is_better(other, dialled) {
+                return self.refuse(id, second());
+            }
+            self.drop_session(now, other, second());
+        }
+        if self.sessions.len() >= self.limits.sessions && !self.make_room(now) {
+            let full = "there are connections enough for this file";
+            return self.refuse(id, Why::Useless(full.into()));
+        }
+        let session = Session::new(now, peer, dialled, offer, self.pieces.number());
+        self.sessions.insert(id, session);
+        self.by_peer.insert(peer, id);
+        self.sources.connected(now, peer, dialled);
+        self.turn = None;
+        if let Some(message) = first_message(&self.pieces, &offer) {
+            self.send(id, message);
+        }
+    }
+
+    /// Whether a connection that stands is kept beside a new one to the same
+    /// peer. Both ends keep the one that the lower id has dialled; of two
+    /// dialled by the same, the new one: the old one is broken there.
+    fn is_better(&self, standing: SessionId, new_dialled: bool) -> bool {
+        let Some(standing) = self.sessions.get(&standing) else {
+            return false;
+        };
+        let by_the_lower = |dialled: bool| dialled == (self.me < standing.peer);
+        standing.dialled != new_dialled && by_the_lower(standing.dialled)
+    }
+
+    fn refuse(&mut self, id: SessionId, why: Why) {
+        self.outputs.push_back(Output::Close(id, Some(why)));
+    }
+
+    pub(super) fn closed(&mut self, now: Instant, id: SessionId, reason: &str) {
+        self.forget_session(now, id, None, reason);
+        if let Some((_, blocks)) = self.ended.remove(&id) {
+            for block in blocks {
+                self.pieces.unclaim(block);
+            }
+            self.wake = true;
+        }
+    }
+
+    /// Ends a connection that something is wrong with.
+    pub(super) fn drop_session(&mut self, now: Instant, id: SessionId, why: Why) {
+        let reason = match &why {
+            Why::Fault(reason) | Why::Useless(reason) | Why::Stopping(reason) => reason.clone(),
+        };
+        let mocking = self.sessions.get(&id).is_some_and(Session::is_mocking);
+        let bad = mocking || matches!(why, Why::Fault(_));
+        let was = bad.then_some(Was::Bad);
+        if self.forget_session(now, id, was, &reason) {
+            self.outputs.push_back(Output::Close(id, Some(why)));
+        }
+    }
+
+    /// Ends a connection that is not needed any more.
+    pub(super) fn end_session(&mut self, now: Instant, id: SessionId) {
+        if self.forget_session(now, id, None, "all is well") {
+            self.outputs.push_back(Output::Close(id, None));
+        }
+    }
+
+    /// Gives what one was to send to others, and keeps the books.
+    pub(super) fn forget_session(
+        &mut self,
+        now: Instant,
+        id: SessionId,
+        was: Option<Was>,
+        reason: &str,
+    ) -> bool {
+        let Some(mut session) = self.sessions.remove(&id) else {
+            return false;
+        };
+        let owed = session.forget_asked();
+        if !session.silent {
+            for block in owed {
+                self.pieces.release(block);
+            }
+        }
+        self.pieces.abandon_all(id);
+        let writing: std::collections::BTreeSet<_> = session.claimed().collect();
+        if !writing.is_empty() {
+            self.ended.insert(id, (session.peer, writing));
+        }
+        if session.counted {
+            for piece in session.has.iter() {
+                self.picker.fewer(piece, &mut self.rng);
+            }
+        }
+        self.hashes.closed(id);
+        self.doubts.closed(id);
+        if self.by_peer.get(&session.peer) == Some(&id) {
+            self.by_peer.remove(&session.peer);
+        }
+        let fruit = if session.given > 0 {
+            Was::Useful
+        } else {
+            Was::Fruitless
+        };
+        let was = was.unwrap_or(fruit);
+        self.sources.disconnected(now, session.peer, was, reason);
+        self.turn = None;
+        self.wake = true;
+        if session.wants && !session.choking {
+            self.rechoke(None);
+        }
+        true
+    }
+
+    /// Somebody sent what is not of this file.
+    pub(super) fn blame(&mut self, now: Instant, peer: PeerId) {
+        self.sources.lied(now, peer);
+        self.outputs.push_back(Output::Blame(peer));
+        if let Some(id) = self.by_peer.get(&peer).copied() {
+            let why = "it has sent what is not of this file".into();
+            self.drop_session(now, id, Why::Fault(why));
+        }
+    }
+
+    /// The other end has more than was known.
+    pub(super) fn has_more(&mut self, now: Instant, id: SessionId, pieces: &[u32]) {
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return;
+        };
+        let had = self.pieces.had();
+        let news = pieces.iter().filter(|piece| !had.has(**piece)).count();
+        session.wanted += u32::try_from(news).unwrap_or(u32::MAX);
+        if session.is_whole() {
+            self.turn = None;
+        }
+        // Who had everything from the start makes no piece more common than another.
+        session.counted |= !session.is_whole();
+        if session.counted {
+            for piece in pieces {
+                self.picker.more(*piece, &mut self.rng);
+            }
+        }
+        if session.is_whole() && self.pieces.is_complete() {
+            return self.end_session(now, id);
+        }
+        self.show_interest(id);
+        self.fill(now, id);
+    }
+
+    /// Says whether there is something to ask for, if that has changed.
+    pub(super) fn show_interest(&mut self, id: SessionId) {
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return;
+        };
+        let interested = session.wanted > 0;
+        if session.interested != interested {
+            session.interested = interested;
+            let message = if interested {
+                Message::Interested
+            } else {
+                Message::NotInterested
+            };
+            self.send(id, message);
+        }
+    }
+
+    /// A piece is there for everybody who wants it.
+    pub(super) fn tell_verified(&mut self, piece: Piece) {
+        self.outputs.push_back(Output::Verified(piece));
+        let number = piece.number();
+        let ids: Vec<SessionId> = self.sessions.keys().copied().collect();
+        for id in ids {
+            let Some(session) = self.sessions.get_mut(&id) else {
+                continue;
+            };
+            if session.has.has(number) {
+                session.wanted = session.wanted.saturating_sub(1);
+                self.show_interest(id);
+            } else {
+                self.send(id, Message::Have(number));
+            }
+        }
+    }
+}
+
+fn first_message(pieces: &Pieces, offer: &Offer) -> Option<Message> {
+    let had = pieces.had();
+    match (had.count(), offer.fast) {
+        (0, true) => Some(Message::HaveNone),
+        (0, false) => None,
+        (_, true) if had.is_full() => Some(Message::HaveAll),
+        _ => Some(Message::Bitfield(had.to_bitfield())),
+    }
+}

@@ -1,0 +1,289 @@
+//! How much to ask of one source at once.
+//!
+//! Owns the window of one session: bytes that may be asked for and not yet there.
+//! It begins small and is doubled as long as that makes bytes come faster, so a
+//! fast link is kept full whatever its delay. What a source takes long to send
+//! is not asked of it: never more than a second's worth.
+
+use std::time::Duration;
+
+use crate::time::Instant;
+
+use super::pieces::LEAF_LENGTH;
+
+/// What is asked at first, before anything is known of a source.
+const FIRST: u64 = 128 * 1024;
+/// What is asked of a slow source: one request, and the next behind it.
+const SMALLEST: u64 = 2 * LEAF_LENGTH as u64;
+/// What is asked of the fastest.
+const LARGEST: u64 = 8 * 1024 * 1024;
+/// The window holds between so much time's worth of bytes and so much.
+const SHORTEST_WORTH: Duration = Duration::from_millis(100);
+const LONGEST_WORTH: Duration = Duration::from_secs(1);
+/// The window is doubled again if the rate has grown by this factor since it was.
+const PAYS: f64 = 1.2;
+/// After this long the rate that was seen before counts no more.
+const MEMORY: Duration = Duration::from_secs(1);
+/// A clock may not tell shorter times apart.
+const TICK: Duration = Duration::from_micros(20);
+
+/// The window of one session.
+#[derive(Clone, Debug)]
+pub struct Pipeline {
+    window: u64,
+    /// Bytes asked for and not there.
+    out: u64,
+    /// Bytes of blocks that have come.
+    delivered: u64,
+    /// When the last of them did, or when it was begun to ask.
+    last: Instant,
+    /// Bytes of the block that is coming.
+    flowed: u64,
+    rate: Rate,
+    /// Where `delivered` was when the window was last looked at, and the rate then.
+    round: u64,
+    rate_before: f64,
+}
+
+/// What is kept of a request: how far things were when it was made.
+#[derive(Clone, Copy, Debug)]
+pub struct Mark {
+    delivered: u64,
+    since: Instant,
+}
+
+/// The best rate of late, in bytes a second.
+#[derive(Clone, Copy, Debug, Default)]
+struct Rate {
+    now: f64,
+    before: f64,
+    latest: f64,
+    began: Instant,
+}
+
+impl Pipeline {
+    /// Of a source of which nothing is known.
+    pub fn new(now: Instant) -> Self {
+        Self {
+            window: FIRST,
+            out: 0,
+            delivered: 0,
+            last: now,
+            flowed: 0,
+            rate: Rate::default(),
+            round: 0,
+            rate_before: 0.0,
+        }
+    }
+
+    /// How many bytes more may be asked for. None, if the next request would be a
+    /// small one only because the window is nearly full.
+    pub fn room(&self) -> u64 {
+        let room = self.window.saturating_sub(self.out);
+        if self.out > 0 && room < u64::from(self.request_length(u32::MAX)) {
+            return 0;
+        }
+        room
+    }
+
+    /// How long a request should be: a quarter of the window, at most `longest`.
+    pub fn request_length(&self, longest: u32) -> u32 {
+        let quarter = u32::try_from(self.window / 4).unwrap_or(u32::MAX);
+        let power = 1u32
+            .checked_shl(quarter.max(1).ilog2())
+            .unwrap_or(LEAF_LENGTH);
+        power.min(LONGEST).min(longest).max(LEAF_LENGTH)
+    }
+
+    /// Something was asked for.
+    pub fn asked(&mut self, now: Instant, bytes: u32) -> Mark {
+        if self.out == 0 {
+            // It was not the source's fault that nothing came until now.
+            self.last = now;
+        }
+        self.out += u64::from(bytes);
+        Mark {
+            delivered: self.delivered,
+            since: self.last,
+        }
+    }
+
+    /// What was asked for will not come, or is not waited for.
+    pub fn released(&mut self, bytes: u32) {
+        self.out = self.out.saturating_sub(bytes.into());
+    }
+
+    /// Some bytes of the block that is coming have.
+    pub fn flowing(&mut self, bytes: u32) {
+        self.flowed += u64::from(bytes);
+    }
+
+    /// A block is there that was asked for at that mark. How many of its bytes
+    /// were not told as flowing.
+    pub fn arrived(&mut self, now: Instant, mark: Mark, bytes: u32) -> u64 {
+        let untold = u64::from(bytes).saturating_sub(self.flowed);
+        self.flowed = 0;
+        self.released(bytes);
+        self.delivered += u64::from(bytes);
+        let time = (now - mark.since).max(TICK);
+        self.last = now;
+        #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+        let sample = (self.delivered - mark.delivered) as f64 / time.as_secs_f64();
+        self.rate.sample(now, sample);
+        if self.delivered - self.round >= self.window {
+            self.round = self.delivered;
+            self.grow();
+        }
+        self.fit();
+        untold
+    }
+
+    /// Bytes a second: the best of late, and no more than what has come since.
+    #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+    pub fn rate(&self, now: Instant) -> f64 {
+        let best = self.rate.best();
+        let silence = now - self.last;
+        if self.out == 0 || silence < MEMORY {
+            return best;
+        }
+        let since = (self.flowed + u64::from(LEAF_LENGTH)) as f64 / silence.as_secs_f64();
+        best.min(since)
+    }
+
+    /// When that many bytes more would be there, if they were asked for now.
+    #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+    pub fn awaited(&self, now: Instant, more: u32) -> Duration {
+        let rate = self.rate(now);
+        let bytes = (self.out + u64::from(more)).saturating_sub(self.flowed);
+        if rate < 1.0 {
+            // Nothing is known: the longer it is silent, the longer it will be.
+            return Duration::from_millis(500) + (now - self.last);
+        }
+        Duration::try_from_secs_f64(bytes as f64 / rate).unwrap_or(Duration::MAX)
+    }
+
+    fn grow(&mut self) {
+        let rate = self.rate.best();
+        if rate > self.rate_before * PAYS {
+            self.rate_before = rate;
+            self.window *= 2;
+        } else if rate < self.rate_before / 2.0 {
+            // What was known is not so any more: it may pay again from here.
+            self.rate_before = rate;
+        }
+    }
+
+    /// Keeps the window within its bounds.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "an estimate, and clamped"
+    )]
+    fn fit(&mut self) {
+        let rate = self.rate.best();
+        let least = (rate * SHORTEST_WORTH.as_secs_f64()) as u64;
+        let most = ((rate * LONGEST_WORTH.as_secs_f64()) as u64).max(least);
+        self.window = self.window.clamp(least, most).clamp(SMALLEST, LARGEST);
+    }
+}
+
+/// No request is longer, however long one may be.
+const LONGEST: u32 = 256 * 1024;
+
+impl Rate {
+    fn sample(&mut self, now: Instant, sample: f64) {
+        if now - self.began > MEMORY {
+            self.before = if now - self.began > 2 * MEMORY {
+                0.0
+            } else {
+                self.now
+            };
+            self.now = 0.0;
+            self.began = now;
+        }
+        self.now = self.now.max(sample);
+        self.latest = sample;
+    }
+
+    fn best(&self) -> f64 {
+        self.now.max(self.before).max(self.latest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::VecDeque;
+
+    fn at(micros: u64) -> Instant {
+        Instant::after_start(Duration::from_micros(micros))
+    }
+
+    /// Asks over a link of that rate (bytes a second) and delay (microseconds
+    /// there and back) for that long (seconds). The pipeline, and the bytes that came.
+    fn over(rate: u64, delay: u64, seconds: u64) -> (Pipeline, u64) {
+        let mut pipeline = Pipeline::new(at(0));
+        let mut waiting: VecDeque<(u64, Mark, u32)> = VecDeque::new();
+        let (mut now, mut free, mut came) = (0, 0, 0);
+        loop {
+            while pipeline.room() > 0 {
+                let length = pipeline.request_length(256 * 1024);
+                let mark = pipeline.asked(at(now), length);
+                free = free.max(now + delay) + u64::from(length) * 1_000_000 / rate;
+                waiting.push_back((free, mark, length));
+            }
+            let (when, mark, length) = waiting.pop_front().expect("something is asked for");
+            now = when;
+            if now > seconds * 1_000_000 {
+                return (pipeline, came);
+            }
+            came += pipeline.arrived(at(now), mark, length);
+        }
+    }
+
+    #[test]
+    fn a_link_is_kept_full_whatever_its_rate_and_delay() {
+        for (rate, delay) in [
+            (12_500_000, 200),
+            (12_500_000, 100_000),
+            (125_000_000, 20_000),
+            (1_000_000_000, 100),
+            (100_000, 50_000),
+        ] {
+            let (_, came) = over(rate, delay, 10);
+            assert!(
+                came > rate * 9,
+                "{came} of {} at a delay of {delay} us",
+                rate * 10
+            );
+        }
+    }
+
+    #[test]
+    fn a_very_fast_link_has_several_mib_asked_for() {
+        let (pipeline, _) = over(1_000_000_000, 100, 2);
+        assert!(pipeline.window >= 4 * 1024 * 1024);
+        assert_eq!(pipeline.request_length(u32::MAX), LONGEST);
+    }
+
+    #[test]
+    fn of_a_source_at_ten_bytes_a_second_next_to_nothing_is_asked() {
+        let (pipeline, _) = over(10, 1000, 60_000);
+        assert_eq!(pipeline.window, SMALLEST);
+        assert_eq!(pipeline.request_length(u32::MAX), LEAF_LENGTH);
+    }
+
+    #[test]
+    fn no_more_than_a_second_s_worth_is_asked() {
+        let (pipeline, _) = over(1_000_000, 400_000, 30);
+        assert!(pipeline.window <= 1_100_000, "{}", pipeline.window);
+    }
+
+    #[test]
+    fn who_falls_silent_is_taken_for_slow() {
+        let (pipeline, _) = over(12_500_000, 200, 2);
+        assert!(pipeline.rate(at(2_100_000)) > 12_000_000.0);
+        assert!(pipeline.rate(at(12_000_000)) < 2_000.0);
+        assert!(pipeline.awaited(at(12_000_000), 0) > Duration::from_secs(60));
+    }
+}

@@ -1,0 +1,499 @@
+//! The state of one connection: what either end may do, has, and owes the other.
+//!
+//! Owns the flags (BEP 3), what the other end has, what was asked of it and what
+//! it has asked for, and the rules of who may say what when (BEP 3, BEP 6). A
+//! message goes in, and out comes what is to be done about it; doing that needs
+//! more than one session, and is not done here.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use thorp_wire::PeerId;
+use thorp_wire::layout::{Block, Layout};
+use thorp_wire::session::{HashRange, Message, Span};
+
+use crate::time::Instant;
+
+use super::bits::Bits;
+use super::io::Offer;
+use super::pieces::LEAF_LENGTH;
+use super::pipeline::{Mark, Pipeline};
+
+/// The most requests that wait at one end, in number and in bytes.
+pub const MOST_REQUESTS: usize = 512;
+const MOST_BYTES: u64 = 16 * 1024 * 1024;
+/// Requests refused one after the other, none served in between, that are taken for an attack.
+const MOST_REFUSED: u32 = 4 * MOST_REQUESTS as u32;
+/// Requests for what it says it has that the other end may refuse one after the other.
+const MOST_DENIALS: u32 = 32;
+/// Who says nothing for this long with requests outstanding is silent.
+pub const SILENT: Duration = Duration::from_secs(10);
+/// A request taken back is not made again for this long.
+const TAKEN_BACK: Duration = Duration::from_secs(10);
+
+/// Where a block begins: requests made of one session never overlap.
+type Place = (u32, u32);
+
+/// One connection.
+#[derive(Debug)]
+pub struct Session {
+    /// Who is at the other end.
+    pub peer: PeerId,
+    /// Whether this end dialled.
+    pub dialled: bool,
+    /// What the other end can do.
+    pub offer: Offer,
+    /// What the other end has, and how many of those this end lacks.
+    pub has: Bits,
+    pub wanted: u32,
+    /// What it has counts towards how rare each piece is.
+    pub counted: bool,
+    /// Whether it has said what it has.
+    told: bool,
+    /// The other end will not answer.
+    pub choked: bool,
+    /// This end will not answer.
+    pub choking: bool,
+    pub interested: bool,
+    /// The other end wants something.
+    pub wants: bool,
+    /// How much to ask for at once.
+    pub pipeline: Pipeline,
+    /// The piece that is asked for here first.
+    pub current: Option<u32>,
+    /// It owes something and says nothing; what it owes was given to others.
+    pub silent: bool,
+    /// When a byte of a block last came, or it was begun to wait for one.
+    pub heard: Instant,
+    /// When this connection was made.
+    pub since: Instant,
+    /// Since when the other end has refused to answer, if it does.
+    pub choked_since: Option<Instant>,
+    /// Bytes of blocks that came from there, and that went there.
+    pub given: u64,
+    pub taken: u64,
+    /// Where they were when it was last decided whom to choke.
+    pub given_before: u64,
+    asked: BTreeMap<Place, Asked>,
+    claimed: BTreeSet<Block>,
+    taken_back: BTreeMap<Place, (Block, Instant)>,
+    /// What it has asked for, and whether that was taken back.
+    uploads: BTreeMap<Block, bool>,
+    upload_bytes: u64,
+    refused: u32,
+    /// What it has refused though it says that it has it, and how many requests
+    /// since a block last came.
+    denied: BTreeSet<u32>,
+    denials: u32,
+    /// How many hash requests it may still make.
+    hash_requests: u32,
+    /// Leaves that are being hashed for it.
+    pub leaf_requests: BTreeSet<HashRange>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    block: Block,
+    mark: Mark,
+}
+
+/// What is to be done about a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Told {
+    Nothing,
+    /// It has these pieces now that it was not known to have.
+    Has(Vec<u32>),
+    /// It answers no more. These will not come.
+    Choked(Vec<Block>),
+    Unchoked,
+    /// It has begun or ceased to want something.
+    Wants,
+    /// This is to be sent to it.
+    Upload(Block),
+    /// This is not to be sent to it, if it was not begun.
+    Withdraw(Block),
+    /// This is to be said to it.
+    Answer(Message),
+    /// This will not come from it.
+    Rejected(Block),
+    /// It asks for hashes.
+    HashRequest(HashRange),
+    Hashes(HashRange, Vec<[u8; 32]>),
+    HashReject(HashRange),
+}
+
+impl Session {
+    /// A connection that was made at this moment.
+    pub fn new(now: Instant, peer: PeerId, dialled: bool, offer: Offer, pieces: u32) -> Self {
+        Self {
+            peer,
+            dialled,
+            offer,
+            has: Bits::none(pieces),
+            wanted: 0,
+            counted: false,
+            told: false,
+            choked: !offer.member,
+            choking: !offer.member,
+            interested: false,
+            wants: false,
+            pipeline: Pipeline::new(now),
+            current: None,
+            silent: false,
+            heard: now,
+            since: now,
+            choked_since: (!offer.member).then_some(now),
+            given: 0,
+            taken: 0,
+            given_before: 0,
+            asked: BTreeMap::new(),
+            claimed: BTreeSet::new(),
+            taken_back: BTreeMap::new(),
+            uploads: BTreeMap::new(),
+            upload_bytes: 0,
+            refused: 0,
+            denied: BTreeSet::new(),
+            denials: 0,
+            // The whole layer twice over, and some leaves.
+            hash_requests: 64 + 2 * pieces.div_ceil(512),
+            leaf_requests: BTreeSet::new(),
+        }
+    }
+
+    /// Whether it can be asked for a piece.
+    pub fn offers(&self, piece: u32) -> bool {
+        self.has.has(piece) && !self.denied.contains(&piece)
+    }
+
+    /// Whether it refuses, again and again, what it says it has.
+    pub fn is_mocking(&self) -> bool {
+        self.denials > MOST_DENIALS
+    }
+
+    /// Whether it has the whole file.
+    pub fn is_whole(&self) -> bool {
+        self.has.is_full()
+    }
+
+    /// Takes a message. An error is a fault of the other end: it is dropped.
+    pub fn take(
+        &mut self,
+        now: Instant,
+        message: Message,
+        at: &Serving<'_>,
+    ) -> Result<Told, String> {
+        Ok(match message {
+            Message::KeepAlive
+            | Message::Extended { .. }
+            | Message::Suggest(_)
+            | Message::AllowedFast(_)
+            // Its bytes are moved by the shell, which asks first.
+            | Message::Piece(_) => Told::Nothing,
+            Message::Choke => self.is_choked(now),
+            Message::Unchoke => {
+                self.choked = false;
+                self.choked_since = None;
+                Told::Unchoked
+            }
+            Message::Interested => self.wants(true),
+            Message::NotInterested => self.wants(false),
+            Message::Have(piece) => self.has_more(piece)?,
+            Message::Bitfield(bytes) => {
+                let size = at.pieces;
+                let has = Bits::from_bitfield(&bytes, size);
+                self.has_these(has.ok_or("a bitfield that is not of this file")?)?
+            }
+            Message::HaveAll => self.has_these(Bits::all(at.pieces))?,
+            Message::HaveNone => self.has_these(Bits::none(at.pieces))?,
+            Message::Request(span) => self.request(span, at)?,
+            Message::Cancel(span) => self.cancel(span, at.layout),
+            Message::Reject(span) => self.is_rejected(span),
+            Message::HashRequest(range) => match self.hash_requests.checked_sub(1) {
+                Some(left) => {
+                    self.hash_requests = left;
+                    Told::HashRequest(range)
+                }
+                None => Told::Answer(Message::HashReject(range)),
+            },
+            Message::Hashes(range, hashes) => Told::Hashes(range, hashes),
+            Message::HashReject(range) => Told::HashReject(range),
+        })
+    }
+
+    fn is_choked(&mut self, now: Instant) -> Told {
+        self.choked = true;
+        self.choked_since.get_or_insert(now);
+        // By the fast extension each is rejected by itself.
+        let gone = if self.offer.fast {
+            Vec::new()
+        } else {
+            self.forget_asked()
+        };
+        Told::Choked(gone)
+    }
+
+    fn wants(&mut self, wants: bool) -> Told {
+        self.wants = wants;
+        Told::Wants
+    }
+
+    fn has_more(&mut self, piece: u32) -> Result<Told, String> {
+        self.told = true;
+        if self.has.insert(piece) {
+            return Ok(Told::Has(vec![piece]));
+        }
+        if self.has.has(piece) {
+            return Ok(Told::Nothing);
+        }
+        Err(format!(
+            "it has piece {piece}, which is beyond the end of the file"
+        ))
+    }
+
+    fn has_these(&mut self, has: Bits) -> Result<Told, String> {
+        if std::mem::replace(&mut self.told, true) {
+            return Err("it says what it has for a second time".into());
+        }
+        let pieces = has.iter().collect();
+        self.has = has;
+        Ok(Told::Has(pieces))
+    }
+
+    fn request(&mut self, span: Span, at: &Serving<'_>) -> Result<Told, String> {
+        let block = at.layout.block(span.piece, span.begin, span.length);
+        let waiting = self.upload_bytes + u64::from(span.length);
+        match block {
+            Some(block)
+                if !self.choking
+                    && at.had.has(span.piece)
+                    && span.length <= at.longest_request
+                    && self.uploads.len() < MOST_REQUESTS
+                    && waiting <= MOST_BYTES
+                    && !self.uploads.contains_key(&block) =>
+            {
+                self.uploads.insert(block, false);
+                self.upload_bytes = waiting;
+                Ok(Told::Upload(block))
+            }
+            Some(_) => {
+                self.refused += 1;
+                if self.refused > MOST_REFUSED {
+                    return Err("it goes on to ask for what it is refused".into());
+                }
+                Ok(self.refuse(span))
+            }
+            None => Err(format!(
+                "it asks for {} bytes at {} of piece {}, which the file does not have",
+                span.length, span.begin, span.piece
+            )),
+        }
+    }
+
+    fn cancel(&mut self, span: Span, layout: &Layout) -> Told {
+        let block = layout.block(span.piece, span.begin, span.length);
+        let upload = block.and_then(|block| Some((block, self.uploads.get_mut(&block)?)));
+        match upload {
+            Some((block, taken_back)) if !*taken_back => {
+                *taken_back = true;
+                Told::Withdraw(block)
+            }
+            _ => Told::Nothing,
+        }
+    }
+
+    fn is_rejected(&mut self, span: Span) -> Told {
+        let place = (span.piece, span.begin);
+        if self.taken_back.remove(&place).is_some() {
+            return Told::Nothing;
+        }
+        let asked = self.asked.get(&place);
+        match asked.map(|asked| asked.block) {
+            Some(block) if span_of(block) == span => {
+                self.forget(block);
+                // Whoever chokes rejects what is outstanding; that says nothing of the piece.
+                if !self.choked {
+                    self.denied.insert(span.piece);
+                    self.denials += 1;
+                }
+                Told::Rejected(block)
+            }
+            _ => Told::Nothing,
+        }
+    }
+
+    /// What is said of a request that is not answered: nothing, without the fast extension.
+    fn refuse(&self, span: Span) -> Told {
+        if self.offer.fast {
+            Told::Answer(Message::Reject(span))
+        } else {
+            Told::Nothing
+        }
+    }
+
+    /// An upload has come to its end.
+    pub fn served(&mut self, block: Block) {
+        if self.uploads.remove(&block).is_some() {
+            self.upload_bytes -= u64::from(block.length());
+            self.taken += u64::from(block.length());
+            self.refused = 0;
+        }
+    }
+
+    /// An upload was not done. What is to be said of it.
+    pub fn not_served(&mut self, block: Block) -> Told {
+        if self.uploads.remove(&block).is_none() {
+            return Told::Nothing;
+        }
+        self.upload_bytes -= u64::from(block.length());
+        self.refuse(span_of(block))
+    }
+
+    /// Takes back all uploads. Those that were not taken back before.
+    pub fn withdraw_all(&mut self) -> Vec<Block> {
+        let standing = self
+            .uploads
+            .iter_mut()
+            .filter(|(_, taken_back)| !**taken_back);
+        standing
+            .map(|(block, taken_back)| {
+                *taken_back = true;
+                *block
+            })
+            .collect()
+    }
+
+    /// How many requests more may be made here, whatever their length.
+    pub fn may_ask(&self) -> bool {
+        let most = self
+            .offer
+            .most_requests
+            .map_or(MOST_REQUESTS, |most| most as usize);
+        !self.choked && self.asked.len() < most.clamp(1, MOST_REQUESTS)
+    }
+
+    /// Something is asked of it.
+    pub fn ask(&mut self, now: Instant, block: Block) {
+        if self.asked.is_empty() {
+            self.heard = now;
+        }
+        let mark = self.pipeline.asked(now, block.length());
+        self.asked.insert(place_of(block), Asked { block, mark });
+    }
+
+    /// What was asked of it and has not come.
+    pub fn asked(&self) -> impl DoubleEndedIterator<Item = Block> + '_ {
+        self.asked.values().map(|asked| asked.block)
+    }
+
+    /// How many requests are outstanding.
+    pub fn asked_number(&self) -> usize {
+        self.asked.len()
+    }
+
+    /// Whether some of these bytes are asked of it, or were of late.
+    pub fn touches(&self, block: Block) -> bool {
+        let (piece, begin) = place_of(block);
+        let end = (piece, begin + block.length());
+        let overlaps = |other: Block| other.begin() + other.length() > begin;
+        let begins = (piece, 0)..end;
+        let mut asked = self
+            .asked
+            .range(begins.clone())
+            .rev()
+            .map(|(_, asked)| asked.block);
+        let mut back = self.taken_back.range(begins).map(|(_, (block, _))| *block);
+        asked.next().is_some_and(overlaps) || back.any(overlaps)
+    }
+
+    /// The block that a `Piece` of this span would answer.
+    pub fn expects(&self, span: Span) -> Option<Block> {
+        let asked = self.asked.get(&(span.piece, span.begin))?;
+        (span_of(asked.block) == span).then_some(asked.block)
+    }
+
+    /// All bytes of a block have come. How many were not told as flowing;
+    /// nothing, if it was not asked for.
+    pub fn came(&mut self, now: Instant, block: Block) -> Option<u64> {
+        self.expects(span_of(block))?;
+        let asked = self.asked.remove(&place_of(block))?;
+        self.heard = now;
+        self.denials = 0;
+        let length = block.length();
+        self.given += u64::from(length);
+        Some(self.pipeline.arrived(now, asked.mark, length))
+    }
+
+    /// A block that came is being written.
+    pub fn claim(&mut self, block: Block) {
+        self.claimed.insert(block);
+    }
+
+    /// It is written. Whether it was being.
+    pub fn written(&mut self, block: Block) -> bool {
+        self.claimed.remove(&block)
+    }
+
+    /// What is being written.
+    pub fn claimed(&self) -> impl Iterator<Item = Block> + '_ {
+        self.claimed.iter().copied()
+    }
+
+    /// What was asked of it that touches this block, which has come from
+    /// elsewhere, and what else is to come for nobody: it is taken back.
+    pub fn take_back(&mut self, now: Instant, block: Block) {
+        if self.forget(block) && self.offer.fast {
+            self.taken_back.insert(place_of(block), (block, now));
+        }
+    }
+
+    /// Forgets what was taken back long ago.
+    pub fn sweep(&mut self, now: Instant) {
+        self.taken_back.retain(|_, (_, at)| now - *at < TAKEN_BACK);
+    }
+
+    /// A request is not waited for any more. Whether it was.
+    pub fn forget(&mut self, block: Block) -> bool {
+        let was = self.expects(span_of(block)).is_some();
+        if was {
+            self.asked.remove(&place_of(block));
+            self.pipeline.released(block.length());
+        }
+        was
+    }
+
+    /// No request is waited for any more. Those that were.
+    pub fn forget_asked(&mut self) -> Vec<Block> {
+        let blocks: Vec<Block> = self.asked().collect();
+        for block in &blocks {
+            self.forget(*block);
+        }
+        blocks
+    }
+}
+
+/// What a session must know of this end to judge what is asked of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Serving<'a> {
+    pub layout: &'a Layout,
+    pub pieces: u32,
+    pub had: &'a Bits,
+    pub longest_request: u32,
+}
+
+/// A block, as a message names it.
+pub fn span_of(block: Block) -> Span {
+    Span {
+        piece: block.piece().number(),
+        begin: block.begin(),
+        length: block.length(),
+    }
+}
+
+/// How long a request to the other end may be, in whole leaves.
+pub fn longest_of(offer: &Offer) -> u32 {
+    (offer.longest_request / LEAF_LENGTH * LEAF_LENGTH).max(LEAF_LENGTH)
+}
+
+fn place_of(block: Block) -> Place {
+    (block.piece().number(), block.begin())
+}

@@ -1,0 +1,363 @@
+//! Whom to dial, and when there is nobody left.
+//!
+//! Owns everybody who may have the file, whether there is a connection to each,
+//! and how often it came to nothing. Does not know what a connection is used for;
+//! it is told whether there is still something to hope for.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use thorp_wire::PeerId;
+use thorp_wire::frame::Holder;
+
+use crate::time::Instant;
+
+use super::io::Limits;
+
+/// More are not remembered.
+const KNOWN: usize = 1024;
+/// Who could not be reached is tried again after so long, and then after twice
+/// as long, up to the longest.
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// Who broke the protocol, or was of little use, is left alone for this long.
+const LEFT_ALONE: Duration = Duration::from_mins(5);
+/// After so long without hope it is said that there is none.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Everybody who may have the file.
+#[derive(Debug)]
+pub struct Sources {
+    me: PeerId,
+    known: BTreeMap<PeerId, Source>,
+    widen_at: Instant,
+    widen_gap: Duration,
+    hopeless_since: Option<Instant>,
+    stuck: bool,
+    last_failure: Option<String>,
+}
+
+#[derive(Debug)]
+struct Source {
+    /// How to reach it, if that is known.
+    holder: Option<Holder>,
+    state: State,
+    /// How often in a row it came to nothing.
+    failures: u32,
+    not_before: Instant,
+    lied: bool,
+    /// Chance decides between equals.
+    lot: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Idle,
+    Dialling,
+    Connected { dialled: bool },
+}
+
+/// How a connection was while it lasted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Was {
+    /// Bytes of the file came over it.
+    Useful,
+    /// Nothing came.
+    Fruitless,
+    /// It is better left alone for a while.
+    Bad,
+}
+
+impl Sources {
+    /// Nobody is known yet.
+    pub fn new(now: Instant, me: PeerId) -> Self {
+        Self {
+            me,
+            known: BTreeMap::new(),
+            widen_at: now + FIRST_WAIT,
+            widen_gap: FIRST_WAIT,
+            hopeless_since: None,
+            stuck: false,
+            last_failure: None,
+        }
+    }
+
+    /// These may have it.
+    pub fn add(&mut self, now: Instant, holders: Vec<Holder>, rng: &mut fastrand::Rng) {
+        for holder in holders {
+            if holder.id == self.me {
+                continue;
+            }
+            if let Some(source) = self.known.get_mut(&holder.id) {
+                source.holder = Some(holder);
+            } else if self.known.len() < KNOWN {
+                let source = Source {
+                    holder: Some(holder.clone()),
+                    ..Source::unknown(now, rng.u32(..))
+                };
+                self.known.insert(holder.id, source);
+            }
+        }
+    }
+
+    /// Whom to dial now: whole holders first, then those who failed least.
+    pub fn dial(&mut self, now: Instant, limits: &Limits) -> Vec<Holder> {
+        let state = |state: State| {
+            self.known
+                .values()
+                .filter(move |s| s.state == state)
+                .count()
+        };
+        let ours = state(State::Dialling) + state(State::Connected { dialled: true });
+        let theirs = state(State::Connected { dialled: false });
+        let room = limits
+            .dialled
+            .saturating_sub(ours)
+            .min(limits.sessions.saturating_sub(ours + theirs));
+        let mut candidates: Vec<_> = self.known.iter_mut().collect();
+        candidates.retain(|(_, source)| source.is_candidate(now));
+        candidates.sort_by_key(|(_, source)| {
+            let partial = source.holder.as_ref().is_some_and(|holder| holder.partial);
+            (source.failures, partial, source.lot)
+        });
+        let chosen = candidates.into_iter().take(room);
+        chosen
+            .filter_map(|(_, source)| {
+                source.state = State::Dialling;
+                source.holder.clone()
+            })
+            .collect()
+    }
+
+    /// Whether somebody is waiting to be dialled who has not failed.
+    pub fn has_fresh(&self, now: Instant) -> bool {
+        let mut sources = self.known.values();
+        sources.any(|source| source.failures == 0 && source.is_candidate(now))
+    }
+
+    /// It could not be reached.
+    pub fn dial_failed(&mut self, now: Instant, peer: PeerId, reason: &str) {
+        if let Some(source) = self.known.get_mut(&peer)
+            && source.state == State::Dialling
+        {
+            source.state = State::Idle;
+            source.failed(now);
+            self.failed(peer, reason);
+        }
+    }
+
+    /// There is a connection to it.
+    pub fn connected(&mut self, now: Instant, peer: PeerId, dialled: bool) {
+        let source = self.known.entry(peer);
+        let source = source.or_insert_with(|| Source::unknown(now, 0));
+        source.state = State::Connected { dialled };
+    }
+
+    /// There is none any more.
+    pub fn disconnected(&mut self, now: Instant, peer: PeerId, was: Was, reason: &str) {
+        let Some(source) = self.known.get_mut(&peer) else {
+            return;
+        };
+        source.state = State::Idle;
+        match was {
+            Was::Useful => {
+                source.failures = 0;
+                source.not_before = now + FIRST_WAIT;
+            }
+            Was::Fruitless => source.failed(now),
+            Was::Bad => {
+                source.failures += 1;
+                source.not_before = now + LEFT_ALONE;
+            }
+        }
+        if source.holder.is_none() && !source.lied {
+            self.known.remove(&peer);
+        }
+        self.failed(peer, reason);
+    }
+
+    /// It sent what is not of this file: never again.
+    pub fn lied(&mut self, now: Instant, peer: PeerId) {
+        let source = self.known.entry(peer);
+        source.or_insert_with(|| Source::unknown(now, 0)).lied = true;
+    }
+
+    /// Whether it did.
+    pub fn is_liar(&self, peer: PeerId) -> bool {
+        self.known.get(&peer).is_some_and(|source| source.lied)
+    }
+
+    /// How often it came to nothing with it, in a row.
+    pub fn failures(&self, peer: PeerId) -> u32 {
+        self.known.get(&peer).map_or(0, |source| source.failures)
+    }
+
+    /// Whether it is time to ask who else has it.
+    pub fn widens(&mut self, now: Instant) -> bool {
+        if now < self.widen_at {
+            return false;
+        }
+        self.widen_gap = (self.widen_gap * 2).min(LONGEST_WAIT);
+        self.widen_at = now + self.widen_gap;
+        true
+    }
+
+    /// Told at every look whether any connection lets hope for what is missing.
+    /// Why not, for a person, once there has been no hope for long enough.
+    pub fn despair(&mut self, now: Instant, hope: bool) -> Option<String> {
+        let dialling = |source: &Source| source.state == State::Dialling && source.failures == 0;
+        if hope || self.known.values().any(dialling) {
+            self.hopeless_since = None;
+            self.stuck = false;
+            return None;
+        }
+        let since = *self.hopeless_since.get_or_insert(now);
+        if self.stuck || now - since < PATIENCE {
+            return None;
+        }
+        self.stuck = true;
+        let nobody = || "nobody who is here now has what is missing".into();
+        Some(self.last_failure.clone().unwrap_or_else(nobody))
+    }
+
+    fn failed(&mut self, peer: PeerId, reason: &str) {
+        let name = self
+            .known
+            .get(&peer)
+            .and_then(|source| source.holder.as_ref()?.name.clone());
+        let name = name.map_or_else(|| peer.short(), |name| name.to_string());
+        self.last_failure = Some(format!("{name}: {reason}"));
+    }
+}
+
+impl Source {
+    fn unknown(now: Instant, lot: u32) -> Self {
+        Self {
+            holder: None,
+            state: State::Idle,
+            failures: 0,
+            not_before: now,
+            lied: false,
+            lot,
+        }
+    }
+
+    fn is_candidate(&self, now: Instant) -> bool {
+        self.holder.is_some() && self.state == State::Idle && !self.lied && now >= self.not_before
+    }
+
+    fn failed(&mut self, now: Instant) {
+        let wait = FIRST_WAIT * 2u32.saturating_pow(self.failures.min(10));
+        self.failures += 1;
+        self.not_before = now + wait.min(LONGEST_WAIT);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Instant {
+        Instant::after_start(Duration::from_secs(seconds))
+    }
+
+    fn peer(number: u8) -> PeerId {
+        PeerId::new([number; 32])
+    }
+
+    fn holder(number: u8, partial: bool) -> Holder {
+        Holder {
+            id: peer(number),
+            name: None,
+            addresses: Vec::new(),
+            partial,
+        }
+    }
+
+    fn sources(holders: Vec<Holder>) -> Sources {
+        let mut sources = Sources::new(at(0), peer(0));
+        sources.add(at(0), holders, &mut fastrand::Rng::with_seed(1));
+        sources
+    }
+
+    fn dialled(sources: &mut Sources, now: Instant, most: usize) -> Vec<PeerId> {
+        let limits = Limits {
+            dialled: most,
+            ..Limits::default()
+        };
+        let holders = sources.dial(now, &limits);
+        holders.into_iter().map(|holder| holder.id).collect()
+    }
+
+    #[test]
+    fn whole_holders_are_dialled_before_partial_ones_and_nobody_twice() {
+        let mut sources = sources(vec![holder(1, true), holder(2, false), holder(3, true)]);
+        assert_eq!(dialled(&mut sources, at(0), 1), [peer(2)]);
+        assert_eq!(dialled(&mut sources, at(0), 3).len(), 2);
+        assert_eq!(dialled(&mut sources, at(0), 9), []);
+    }
+
+    #[test]
+    fn this_end_is_not_dialled_though_it_is_listed_as_a_holder() {
+        let mut sources = sources(vec![holder(0, false)]);
+        assert_eq!(dialled(&mut sources, at(0), 9), []);
+    }
+
+    #[test]
+    fn a_failed_dial_is_tried_again_ever_more_seldom() {
+        let mut sources = sources(vec![holder(1, false)]);
+        let mut now = 0;
+        for wait in [1, 2, 4, 8, 16, 30, 30] {
+            assert_eq!(dialled(&mut sources, at(now), 9), [peer(1)]);
+            sources.dial_failed(at(now), peer(1), "refused");
+            assert_eq!(dialled(&mut sources, at(now + wait - 1), 9), []);
+            now += wait;
+        }
+    }
+
+    #[test]
+    fn a_liar_is_never_dialled_again() {
+        let mut sources = sources(vec![holder(1, false)]);
+        sources.connected(at(0), peer(1), true);
+        sources.lied(at(0), peer(1));
+        sources.disconnected(at(0), peer(1), Was::Bad, "it lied");
+        sources.add(
+            at(1),
+            vec![holder(1, false)],
+            &mut fastrand::Rng::with_seed(1),
+        );
+        assert_eq!(dialled(&mut sources, at(10_000), 9), []);
+        assert!(sources.is_liar(peer(1)));
+    }
+
+    #[test]
+    fn a_liar_who_came_by_itself_is_remembered() {
+        let mut sources = sources(Vec::new());
+        sources.connected(at(0), peer(1), false);
+        sources.lied(at(0), peer(1));
+        sources.disconnected(at(0), peer(1), Was::Bad, "it lied");
+        assert!(sources.is_liar(peer(1)));
+    }
+
+    #[test]
+    fn without_hope_for_ten_seconds_it_is_said_once_why() {
+        let mut sources = sources(vec![holder(1, false)]);
+        assert_eq!(sources.despair(at(0), true), None);
+        dialled(&mut sources, at(0), 9);
+        sources.dial_failed(at(1), peer(1), "refused");
+        assert_eq!(sources.despair(at(1), false), None);
+        let reason = sources.despair(at(11), false).expect("there is no hope");
+        assert!(reason.contains("refused"), "{reason}");
+        assert_eq!(sources.despair(at(30), false), None);
+        assert_eq!(sources.despair(at(31), true), None);
+        assert_eq!(sources.despair(at(32), false), None);
+        assert!(sources.despair(at(42), false).is_some());
+    }
+
+    #[test]
+    fn it_is_asked_who_else_has_it_after_1_2_4_and_so_on_up_to_30_seconds() {
+        let mut sources = sources(Vec::new());
+        let asked: Vec<u64> = (0..100).filter(|now| sources.widens(at(*now))).collect();
+        assert_eq!(asked, [1, 3, 7, 15, 31, 61, 91]);
+    }
+}

@@ -1,0 +1,5 @@
+//! Swarms as a whole: many machines in one world.
+
+mod crowd;
+mod invariants;
+mod world;

@@ -1,0 +1,52 @@
+//! Many who want the same at once, and how long that takes.
+
+use std::time::Duration;
+
+use super::world::{Manner, World};
+
+/// 100 Mb/s.
+const LINK: u64 = 12_500_000;
+const MIB: u64 = 1024 * 1024;
+
+/// How long the last of so many takes who all want a file that one has, against
+/// one transfer; how many copies that one has sent; what was sent in vain.
+fn crowd(length: u64, fetchers: usize, delay: Duration) -> (f64, f64, u64) {
+    let mut world = World::new(length, delay);
+    let holder = world.add(LINK, true, Manner::Honest);
+    for _ in 0..fetchers {
+        let node = world.add(LINK, false, Manner::Honest);
+        world.tell_holders(node);
+    }
+    world.run(Duration::from_secs(600), |world| {
+        world.nodes[1..].iter().all(|node| node.complete.is_some())
+    });
+    let last = world.nodes[1..]
+        .iter()
+        .map(|node| node.complete.expect("it is complete"));
+    let one = length as f64 / LINK as f64;
+    let time = last.max().unwrap() as f64 / 1e6 / one;
+    let copies = world.nodes[holder].sent as f64 / length as f64;
+    let wasted = world.nodes.iter().map(|node| node.wasted).sum();
+    println!(
+        "{fetchers} fetch {} MiB, {delay:?} apart: {time:.3} x one transfer, {copies:.3} copies sent, {} KiB in vain",
+        length / MIB,
+        wasted / 1024
+    );
+    (time, copies, wasted)
+}
+
+#[test]
+fn one_who_fetches_alone_keeps_the_link_full() {
+    let (time, copies, wasted) = crowd(200 * MIB, 1, Duration::from_millis(1));
+    assert!(time < 1.02);
+    assert!(copies < 1.001);
+    assert_eq!(wasted, 0);
+}
+
+#[test]
+fn eight_who_fetch_at_once_are_done_within_1_3_times_the_time_of_one() {
+    let (time, copies, wasted) = crowd(200 * MIB, 8, Duration::from_millis(1));
+    assert!(time < 1.3);
+    assert!(copies < 1.5);
+    assert!(wasted < 8 * 2 * MIB);
+}

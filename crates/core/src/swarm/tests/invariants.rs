@@ -1,0 +1,41 @@
+//! What holds of a swarm after every input.
+
+use std::collections::BTreeMap;
+
+use crate::swarm::Swarm;
+use crate::swarm::pieces::LEAF_LENGTH;
+
+pub fn hold(swarm: &Swarm) {
+    if !cfg!(debug_assertions) {
+        return;
+    }
+    let mut asked: BTreeMap<(u32, u32), u8> = BTreeMap::new();
+    for session in swarm.sessions.values() {
+        let mut end = (0, 0);
+        let mut bytes = 0;
+        for block in session.asked() {
+            let piece = block.piece().number();
+            assert!(
+                (piece, block.begin()) >= end,
+                "bytes are asked twice of one source at once"
+            );
+            end = (piece, block.begin() + block.length());
+            bytes += u64::from(block.length());
+            assert!(
+                session.has.has(piece),
+                "a piece is asked of one who has it not"
+            );
+            if !session.silent {
+                for leaf in 0..block.length().div_ceil(LEAF_LENGTH) {
+                    *asked
+                        .entry((piece, block.begin() / LEAF_LENGTH + leaf))
+                        .or_default() += 1;
+                }
+            }
+        }
+        assert!(bytes <= 9 * 1024 * 1024, "too much is outstanding: {bytes}");
+        assert!(session.asked_number() <= 512);
+    }
+    assert!(swarm.sessions.len() <= swarm.limits.sessions);
+    swarm.pieces.check(&asked);
+}

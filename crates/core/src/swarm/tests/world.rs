@@ -1,0 +1,609 @@
+//! A network in virtual time: nodes with a link each, and what they do wrong.
+//!
+//! A link has a rate up and a rate down. Up, its connections take turns, 16 KiB
+//! each; down, what arrives waits its turn. A connection has so many bytes under
+//! way at the most, as TCP would. Messages take the delay and nothing else.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
+use std::time::Duration;
+
+use thorp_wire::frame::Holder;
+use thorp_wire::layout::{Block, Layout, Piece};
+use thorp_wire::merkle::{self, Hash};
+use thorp_wire::session::{Message, Span};
+use thorp_wire::{Content, PeerId};
+
+use crate::swarm::pieces::LEAF_LENGTH;
+use crate::swarm::session::span_of;
+use crate::swarm::{Config, Have, Input, Limits, Offer, Output, SessionId, Swarm};
+use crate::time::Instant;
+
+/// Bytes of one connection that may be under way.
+const UNDER_WAY: u64 = 512 * 1024;
+/// The bytes of a turn on a link.
+const TURN: u32 = 16 * 1024;
+
+/// What a node does wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Manner {
+    Honest,
+    /// Says nothing once connected.
+    Mute,
+    /// Says what it has and answers hashes, but sends no block.
+    Idle,
+    /// One leaf in so many that it sends is wrong.
+    WrongLeaves(u32),
+    /// The hashes that it sends are wrong.
+    WrongHashes,
+    /// Claims to have everything.
+    Boasts,
+}
+
+pub struct World {
+    pub now: u64,
+    pub file: File,
+    pub nodes: Vec<Node>,
+    /// One way, in microseconds.
+    delay: u64,
+    events: BinaryHeap<Reverse<(u64, u64)>>,
+    what: BTreeMap<u64, Event>,
+    next: u64,
+    trace: bool,
+    /// The invariants are looked at after every input.
+    pub careful: bool,
+}
+
+pub struct Node {
+    pub id: PeerId,
+    pub swarm: Swarm,
+    pub manner: Manner,
+    pub alive: bool,
+    /// Bytes a second.
+    up: u64,
+    down: u64,
+    sending: bool,
+    free: u64,
+    links: BTreeMap<SessionId, Link>,
+    turn: SessionId,
+    tick: Option<u64>,
+    disk: BTreeMap<(u32, usize), Hash>,
+    /// Bytes of blocks sent.
+    pub sent: u64,
+    pub complete: Option<u64>,
+    pub stuck: Vec<String>,
+    pub blamed: BTreeSet<PeerId>,
+    /// Bytes of blocks that came and were not taken.
+    pub wasted: u64,
+}
+
+/// One end of a connection.
+struct Link {
+    node: usize,
+    there: SessionId,
+    uploads: VecDeque<(Block, u32)>,
+    under_way: u64,
+    /// When bytes were last told as flowing, and how many came since.
+    told: u64,
+    untold: u32,
+}
+
+pub struct File {
+    pub content: Content,
+    pub layout: Layout,
+    pub layer: Vec<Hash>,
+    leaves: Vec<Vec<Hash>>,
+}
+
+enum Event {
+    Tick(usize),
+    Input(usize, Input),
+    Connect(usize, PeerId),
+    /// A link is free to send again.
+    Free(usize),
+    /// Bytes of a block reach a node: where they are from, whether they are the last.
+    Reach(usize, usize, SessionId, Block, u32, bool),
+    Come(usize, usize, SessionId, Block, u32, bool),
+}
+
+impl File {
+    pub fn of(length: u64) -> Self {
+        let layout = Layout::of(length);
+        let pieces = (0..layout.pieces().unwrap()).map(|piece| layout.piece(piece).unwrap());
+        let leaf = |piece: Piece, leaf: u32| {
+            let mut hash = [1; 32];
+            hash[..4].copy_from_slice(&piece.number().to_be_bytes());
+            hash[4..8].copy_from_slice(&leaf.to_be_bytes());
+            hash
+        };
+        let leaves: Vec<Vec<Hash>> = pieces
+            .clone()
+            .map(|piece| {
+                (0..layout.leaves_of(piece))
+                    .map(|at| leaf(piece, at))
+                    .collect()
+            })
+            .collect();
+        let layer: Vec<Hash> = pieces
+            .zip(&leaves)
+            .map(|(piece, leaves)| merkle::piece_hash(layout, piece, leaves).unwrap())
+            .collect();
+        let root = merkle::root_of_layer(layout, &layer).unwrap();
+        Self {
+            content: Content { length, root },
+            layout,
+            layer,
+            leaves,
+        }
+    }
+
+    pub fn leaves_of(&self, piece: u32) -> Vec<Hash> {
+        self.leaves[piece as usize].clone()
+    }
+
+    fn leaves_in(&self, block: Block) -> Vec<Hash> {
+        let first = (block.begin() / LEAF_LENGTH) as usize;
+        let end = (block.begin() + block.length()).div_ceil(LEAF_LENGTH) as usize;
+        self.leaves[block.piece().number() as usize][first..end].to_vec()
+    }
+}
+
+impl World {
+    pub fn new(length: u64, delay: Duration) -> Self {
+        Self {
+            now: 0,
+            file: File::of(length),
+            nodes: Vec::new(),
+            delay: u64::try_from(delay.as_micros()).unwrap(),
+            events: BinaryHeap::new(),
+            what: BTreeMap::new(),
+            next: 0,
+            careful: false,
+            trace: std::env::args().any(|arg| arg == "--nocapture") && TRACE,
+        }
+    }
+
+    /// A node with a link of that many bytes a second either way. It has the
+    /// whole file, or nothing and wants it.
+    pub fn add(&mut self, rate: u64, whole: bool, manner: Manner) -> usize {
+        self.add_limited(rate, whole, manner, Limits::default())
+    }
+
+    pub fn add_limited(&mut self, rate: u64, whole: bool, manner: Manner, limits: Limits) -> usize {
+        let number = self.nodes.len();
+        let mut id = [0; 32];
+        id[0] = u8::try_from(number * 37 % 251).unwrap();
+        id[1] = u8::try_from(number).unwrap();
+        let id = PeerId::new(id);
+        let have = if whole {
+            let layer = self.file.layer.clone();
+            Have::Everything { layer }
+        } else {
+            Have::Nothing
+        };
+        let config = Config {
+            content: self.file.content,
+            me: id,
+            seed: number as u64 + 1,
+            have,
+            limits,
+        };
+        self.nodes.push(Node {
+            id,
+            swarm: Swarm::new(self.instant(), config).unwrap(),
+            manner,
+            alive: true,
+            up: rate,
+            down: rate,
+            sending: false,
+            free: 0,
+            links: BTreeMap::new(),
+            turn: SessionId(0),
+            tick: None,
+            disk: BTreeMap::new(),
+            sent: 0,
+            complete: None,
+            stuck: Vec::new(),
+            blamed: BTreeSet::new(),
+            wasted: 0,
+        });
+        number
+    }
+
+    /// A node is told of all others that have something, now.
+    pub fn tell_holders(&mut self, node: usize) {
+        let holders = self.holders();
+        self.input(node, Input::Holders(holders));
+    }
+
+    fn holders(&self) -> Vec<Holder> {
+        let all = self.nodes.iter().filter(|node| node.alive);
+        let some = |node: &&Node| {
+            node.manner != Manner::Honest
+                || (0..self.file.layer.len() as u32)
+                    .any(|piece| node.swarm.has(self.file.layout.piece(piece).unwrap()))
+        };
+        all.filter(some)
+            .map(|node| Holder {
+                id: node.id,
+                name: None,
+                addresses: Vec::new(),
+                partial: !node.swarm.is_complete() && node.manner != Manner::Boasts,
+            })
+            .collect()
+    }
+
+    /// A node is gone, without a word.
+    pub fn kill(&mut self, node: usize) {
+        self.nodes[node].alive = false;
+        for (id, link) in std::mem::take(&mut self.nodes[node].links) {
+            _ = id;
+            let reason = "the connection broke".into();
+            let session = link.there;
+            self.later(
+                self.delay,
+                Event::Input(link.node, Input::Closed { session, reason }),
+            );
+        }
+    }
+
+    pub fn instant(&self) -> Instant {
+        Instant::after_start(Duration::from_micros(self.now))
+    }
+
+    /// Runs until `done` or for that long.
+    pub fn run(&mut self, most: Duration, done: impl Fn(&Self) -> bool) {
+        let end = self.now + u64::try_from(most.as_micros()).unwrap();
+        for node in 0..self.nodes.len() {
+            self.drain(node);
+        }
+        while !done(self) {
+            let Some(Reverse((at, number))) = self.events.pop() else {
+                return;
+            };
+            if at > end {
+                self.events.push(Reverse((at, number)));
+                self.now = end;
+                return;
+            }
+            self.now = at;
+            if let Some(event) = self.what.remove(&number) {
+                self.happen(event);
+            }
+        }
+    }
+
+    fn later(&mut self, delay: u64, event: Event) {
+        self.next += 1;
+        self.events.push(Reverse((self.now + delay, self.next)));
+        self.what.insert(self.next, event);
+    }
+
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::Tick(node) => {
+                self.nodes[node].tick = None;
+                self.input(node, Input::Tick);
+            }
+            Event::Input(node, input) => self.input(node, input),
+            Event::Connect(node, peer) => self.connect(node, peer),
+            Event::Free(node) => {
+                self.nodes[node].sending = false;
+                self.send_next(node);
+            }
+            Event::Reach(from, to, session, block, bytes, last) => {
+                let node = &mut self.nodes[to];
+                let free = node.free.max(self.now) + u64::from(bytes) * 1_000_000 / node.down;
+                node.free = free;
+                let come = Event::Come(from, to, session, block, bytes, last);
+                self.later(free - self.now, come);
+            }
+            Event::Come(from, to, session, block, bytes, last) => {
+                self.come(from, to, session, block, bytes, last);
+            }
+        }
+    }
+
+    /// Gives a node an input, and does what it wants done.
+    pub fn input(&mut self, node: usize, input: Input) {
+        if !self.nodes[node].alive {
+            return;
+        }
+        if self.trace {
+            println!("{:>10} {node} < {input:?}", self.now);
+        }
+        // What it does wrong in what it hears.
+        if self.nodes[node].manner == Manner::Mute && matches!(input, Input::Message { .. }) {
+            return;
+        }
+        let now = self.instant();
+        self.nodes[node].swarm.handle(now, input);
+        self.drain(node);
+    }
+
+    fn drain(&mut self, node: usize) {
+        while let Some(output) = self.nodes[node].swarm.poll_output() {
+            if self.trace {
+                println!("{:>10} {node} > {output:?}", self.now);
+            }
+            self.act(node, output);
+        }
+        if self.careful {
+            super::invariants::hold(&self.nodes[node].swarm);
+        }
+        let deadline = self.nodes[node].swarm.next_deadline();
+        if let Some(deadline) = deadline {
+            let at = u64::try_from((deadline - Instant::default()).as_micros()).unwrap();
+            if self.nodes[node].tick.is_none_or(|tick| at < tick) && self.nodes[node].alive {
+                self.nodes[node].tick = Some(at);
+                self.later(at.saturating_sub(self.now), Event::Tick(node));
+            }
+        }
+    }
+
+    fn act(&mut self, node: usize, output: Output) {
+        match output {
+            Output::Dial(holder) => self.later(2 * self.delay, Event::Connect(node, holder.id)),
+            Output::Send(session, message) => self.message(node, session, message),
+            Output::Close(session, _) => self.close(node, session),
+            Output::Upload(session, block) => self.upload(node, session, block),
+            Output::Withdraw(session, block) => {
+                let Some(link) = self.nodes[node].links.get_mut(&session) else {
+                    return;
+                };
+                let queued = link
+                    .uploads
+                    .iter()
+                    .position(|(queued, sent)| *queued == block && *sent == 0);
+                if let Some(place) = queued {
+                    link.uploads.remove(place);
+                    self.later(0, Event::Input(node, Input::NotServed { session, block }));
+                }
+            }
+            Output::HashLeaves(session, range, pieces) => {
+                let leaves = pieces
+                    .iter()
+                    .flat_map(|piece| self.file.leaves_of(piece.number()));
+                let leaves = Some(leaves.collect());
+                let input = Input::LeavesHashed {
+                    session,
+                    range,
+                    leaves,
+                };
+                self.later(1000, Event::Input(node, input));
+            }
+            Output::Verified(piece) => {
+                let disk = &self.nodes[node].disk;
+                for (at, leaf) in self.file.leaves_of(piece.number()).iter().enumerate() {
+                    if let Some(there) = disk.get(&(piece.number(), at)) {
+                        assert_eq!(there, leaf, "a wrong byte was taken for a right one");
+                    }
+                }
+            }
+            Output::Complete => self.nodes[node].complete = Some(self.now),
+            Output::Stuck { reason } => self.nodes[node].stuck.push(reason),
+            Output::Blame(peer) => {
+                self.nodes[node].blamed.insert(peer);
+            }
+            Output::Widen => {
+                let holders = self.holders();
+                self.later(2 * self.delay, Event::Input(node, Input::Holders(holders)));
+            }
+        }
+    }
+
+    fn message(&mut self, node: usize, session: SessionId, message: Message) {
+        let message = match (self.nodes[node].manner, message) {
+            (Manner::Mute, _) => return,
+            (Manner::Boasts, Message::HaveNone) => Message::HaveAll,
+            (Manner::WrongHashes, Message::Hashes(range, mut hashes)) => {
+                hashes[0][0] ^= 0xff;
+                Message::Hashes(range, hashes)
+            }
+            (_, message) => message,
+        };
+        if let Some(link) = self.nodes[node].links.get(&session) {
+            let (to, session) = (link.node, link.there);
+            self.later(
+                self.delay,
+                Event::Input(to, Input::Message { session, message }),
+            );
+        }
+    }
+
+    fn connect(&mut self, node: usize, peer: PeerId) {
+        let other = self
+            .nodes
+            .iter()
+            .position(|other| other.id == peer && other.alive);
+        let Some(other) = other.filter(|_| self.nodes[node].alive) else {
+            let reason = "nobody answers there".into();
+            return self.input(node, Input::DialFailed { peer, reason });
+        };
+        self.next += 2;
+        let (here, there) = (SessionId(self.next), SessionId(self.next + 1));
+        self.next += 2;
+        let link = |node, there| Link {
+            node,
+            there,
+            uploads: VecDeque::new(),
+            under_way: 0,
+            told: 0,
+            untold: 0,
+        };
+        self.nodes[node].links.insert(here, link(other, there));
+        self.nodes[other].links.insert(there, link(node, here));
+        for (end, session, far, dialled) in [(other, there, node, false), (node, here, other, true)]
+        {
+            let peer = self.nodes[far].id;
+            let offer = Offer {
+                fast: true,
+                longest_request: 256 * 1024,
+                most_requests: None,
+                member: true,
+            };
+            let opened = Input::Opened {
+                session,
+                peer,
+                dialled,
+                offer,
+            };
+            self.input(end, opened);
+        }
+    }
+
+    fn close(&mut self, node: usize, session: SessionId) {
+        if let Some(link) = self.nodes[node].links.remove(&session) {
+            let reason = || "the other end has closed it".to_string();
+            let there = Input::Closed {
+                session: link.there,
+                reason: reason(),
+            };
+            self.later(self.delay, Event::Input(link.node, there));
+            self.later(
+                0,
+                Event::Input(
+                    node,
+                    Input::Closed {
+                        session,
+                        reason: reason(),
+                    },
+                ),
+            );
+        }
+    }
+
+    fn upload(&mut self, node: usize, session: SessionId, block: Block) {
+        if matches!(self.nodes[node].manner, Manner::Idle | Manner::Mute) {
+            return;
+        }
+        if let Some(link) = self.nodes[node].links.get_mut(&session) {
+            link.uploads.push_back((block, 0));
+            self.send_next(node);
+        }
+    }
+
+    /// Puts the next bytes on a node's link up, from the connection whose turn it is.
+    fn send_next(&mut self, number: usize) {
+        let node = &mut self.nodes[number];
+        if node.sending || !node.alive {
+            return;
+        }
+        let ready = |(_, link): &(&SessionId, &Link)| {
+            !link.uploads.is_empty() && link.under_way < UNDER_WAY
+        };
+        let after = node.links.range((
+            std::ops::Bound::Excluded(node.turn),
+            std::ops::Bound::Unbounded,
+        ));
+        let session = after
+            .chain(node.links.range(..=node.turn))
+            .find(ready)
+            .map(|(id, _)| *id);
+        let Some(session) = session else {
+            return;
+        };
+        node.turn = session;
+        let link = node.links.get_mut(&session).unwrap();
+        let (block, sent) = link.uploads.front_mut().unwrap();
+        let bytes = TURN.min(block.length() - *sent);
+        *sent += bytes;
+        let (block, last) = (*block, *sent == block.length());
+        link.under_way += u64::from(bytes);
+        if last {
+            link.uploads.pop_front();
+        }
+        let (to, there) = (link.node, link.there);
+        node.sending = true;
+        node.sent += u64::from(bytes);
+        let time = u64::from(bytes) * 1_000_000 / node.up;
+        self.later(time, Event::Free(number));
+        self.later(
+            time + self.delay,
+            Event::Reach(number, to, there, block, bytes, last),
+        );
+        if last {
+            self.later(time, Event::Input(number, Input::Served { session, block }));
+        }
+    }
+
+    fn come(
+        &mut self,
+        from: usize,
+        to: usize,
+        session: SessionId,
+        block: Block,
+        bytes: u32,
+        last: bool,
+    ) {
+        let Some(link) = self.nodes[to].links.get_mut(&session) else {
+            return;
+        };
+        link.untold += bytes;
+        let far = link.there;
+        let slow = self.now - link.told >= 1_000_000;
+        if let Some(link) = self.nodes[from].links.get_mut(&far) {
+            link.under_way -= u64::from(bytes);
+            self.send_next(from);
+        }
+        if !self.nodes[to].alive {
+            return;
+        }
+        let expected = self.nodes[to]
+            .swarm
+            .expects(session, span_of(block))
+            .is_some();
+        let link = self.nodes[to].links.get_mut(&session).unwrap();
+        if !last {
+            if slow && expected {
+                link.told = self.now;
+                let bytes = std::mem::take(&mut link.untold);
+                self.input(to, Input::Flowing { session, bytes });
+            }
+            return;
+        }
+        link.told = self.now;
+        link.untold = 0;
+        let now = self.instant();
+        if !expected || !self.nodes[to].swarm.claim(now, session, block) {
+            self.nodes[to].wasted += u64::from(block.length());
+            return self.drain(to);
+        }
+        self.drain(to);
+        let mut leaves = self.file.leaves_in(block);
+        if let Manner::WrongLeaves(one_in) = self.nodes[from].manner {
+            for (at, leaf) in leaves.iter_mut().enumerate() {
+                let place = block.begin() / LEAF_LENGTH + at as u32 + block.piece().number() * 7;
+                if place % one_in == 0 {
+                    leaf[31] ^= 0x55;
+                }
+            }
+        }
+        let first = (block.begin() / LEAF_LENGTH) as usize;
+        for (at, leaf) in leaves.iter().enumerate() {
+            let place = (block.piece().number(), first + at);
+            self.nodes[to].disk.insert(place, *leaf);
+        }
+        self.input(
+            to,
+            Input::Arrived {
+                session,
+                block,
+                leaves,
+            },
+        );
+    }
+}
+
+/// Whether to print everything that happens, where output is shown.
+const TRACE: bool = false;
+
+/// What a message names, for tests that speak for a peer.
+#[allow(dead_code)]
+pub fn span(piece: u32, begin: u32, length: u32) -> Span {
+    Span {
+        piece,
+        begin,
+        length,
+    }
+}
