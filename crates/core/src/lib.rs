@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! machines   peer, tracker       one `handle`, one `poll_output`; they route
-//! rules      lookup survey fetch neighbours publisher links liveness
-//!                                small machines, each testable alone
+//! rules      lookup survey fetch neighbours remembered publisher links
+//!            liveness            small machines, each testable alone
 //! memory     catalogue gather answer matching
 //!                                who has what, and how it is asked for
 //! time                           a number handed in
@@ -25,6 +25,7 @@ pub mod matching;
 pub mod neighbours;
 pub mod peer;
 pub mod publisher;
+pub mod remembered;
 pub mod survey;
 pub mod swarm;
 #[cfg(test)]

@@ -101,11 +101,13 @@ pub enum Greeted {
         /// The older link, which this one replaces.
         replaces: Option<LinkId>,
     },
+    /// Its member is to be found elsewhere from now on.
+    Readdressed,
     /// There is a better link to this member: close this one.
     Redundant,
     /// No version that both speak: close this one.
     NoCommonVersion,
-    /// A second hello: close this one.
+    /// A second hello that does not go with the first: close this one.
     Twice,
 }
 
@@ -144,6 +146,19 @@ impl Links {
         &self.me
     }
 
+    /// From now on this node may be reached there, too. Whether that is news.
+    pub fn readdress(&mut self, claimed: Vec<SocketAddr>) -> bool {
+        let is_news = self.me.claimed != claimed;
+        self.me.claimed = claimed;
+        is_news
+    }
+
+    /// What to say on a link to those who know this node by an earlier hello.
+    pub fn hello_again(&self, id: LinkId) -> Option<Hello> {
+        let link = self.all.get(&id)?;
+        Some(self.hello(link, None))
+    }
+
     /// Whether a member has so many links open that are not up that it may
     /// open no more for the moment.
     pub fn is_crowding(&self, member: PeerId) -> bool {
@@ -176,9 +191,14 @@ impl Links {
             next_request: 0,
             watched: now,
         };
+        let hello = self.hello(&link, applied);
         *self.opening.entry(link.member.id).or_default() += 1;
         self.all.insert(id, link);
         self.watch(now, id);
+        hello
+    }
+
+    fn hello(&self, link: &Link, applied: Option<Position>) -> Hello {
         Hello {
             oldest: VERSION,
             newest: VERSION,
@@ -186,9 +206,9 @@ impl Links {
             claimed: self.me.claimed.clone(),
             epoch: self.me.epoch,
             applied,
-            neighbour: willing,
+            neighbour: link.willing,
             visitor: self.me.visitor,
-            interval: millis(interval),
+            interval: millis(link.liveness.ours()),
             record: None,
         }
     }
@@ -200,7 +220,7 @@ impl Links {
             return Greeted::Redundant;
         };
         if link.hello.is_some() {
-            return Greeted::Twice;
+            return self.greeted_again(id, hello);
         }
         if hello.common_version().is_none() {
             return Greeted::NoCommonVersion;
@@ -212,9 +232,14 @@ impl Links {
                 .hello
                 .as_ref()
                 .is_none_or(|old| old.epoch != hello.epoch);
+            // Nobody dials whom they have a link with. So two that come together
+            // were dialled at once, and one that comes later means that its
+            // dialler has lost the other.
+            let at_once = link.opened - other.opened < HELLO_WITHIN;
+            let crossed = at_once && !restarted && other.dialled != link.dialled;
             // Both ends come to the same link: that of the lower id's dialling.
             let ours_is_right = me < them;
-            if !restarted && other.dialled != link.dialled && link.dialled != ours_is_right {
+            if crossed && link.dialled != ours_is_right {
                 return Greeted::Redundant;
             }
         }
@@ -228,6 +253,19 @@ impl Links {
         }
         self.watch(now, id);
         Greeted::Up { replaces }
+    }
+
+    fn greeted_again(&mut self, id: LinkId, hello: Hello) -> Greeted {
+        let first = self.all.get_mut(&id).and_then(|link| link.hello.as_mut());
+        match first.filter(|first| first.epoch == hello.epoch) {
+            // All but its addresses was agreed once and for all.
+            Some(first) => {
+                first.port = hello.port;
+                first.claimed = hello.claimed;
+                Greeted::Readdressed
+            }
+            None => Greeted::Twice,
+        }
     }
 
     /// A connection is gone. Returns it, and whether it was the one in use for its member.

@@ -12,6 +12,10 @@ use crate::time::Instant;
 /// Intervals without a byte after which somebody is given up.
 pub const INTERVALS_TO_LOSS: u32 = 3;
 
+/// The first attempt after a loss comes after at most this long, so that
+/// those who lost the same member do not all come back at once.
+pub const JITTER: Duration = Duration::from_secs(1);
+
 /// No promise is taken to be shorter than this: a byte needs time to travel.
 const SHORTEST: Duration = Duration::from_millis(100);
 /// No promise is taken to be longer: nobody is to be immortal by promising little.
@@ -61,6 +65,11 @@ impl Liveness {
     /// meantime is not lost, only unread.
     pub fn excuse(&mut self, now: Instant, away: Duration) {
         self.heard = (self.heard + away).min(now);
+    }
+
+    /// What we promise.
+    pub fn ours(&self) -> Duration {
+        self.ours
     }
 
     /// What they promise.

@@ -225,6 +225,7 @@ impl Tracker {
                 }
                 self.out.push_back(Output::Changed);
             }
+            Greeted::Readdressed => self.out.push_back(Output::Changed),
             Greeted::Redundant => self.close(id, "there is another link already"),
             Greeted::NoCommonVersion => self.close(id, "no common version of the protocol"),
             Greeted::Twice => self.close(id, "a second hello"),

@@ -160,7 +160,43 @@ fn a_second_hello_and_a_foreign_version_are_told_apart() {
     );
     let up = Greeted::Up { replaces: None };
     assert_eq!(links.greeted(now, LinkId(1), hello(7)), up);
-    assert_eq!(links.greeted(now, LinkId(1), hello(7)), Greeted::Twice);
+    assert_eq!(links.greeted(now, LinkId(1), hello(8)), Greeted::Twice);
+}
+
+#[test]
+fn a_second_hello_says_where_else_its_member_is_and_changes_nothing_else() {
+    let mut links = Links::new(me(1, 1));
+    let now = Instant::default();
+    links.opened(now, LinkId(1), opening(2, true));
+    links.greeted(now, LinkId(1), hello(7));
+    let moved = Hello {
+        port: Some(99),
+        claimed: vec!["10.0.0.9:99".parse().expect("an address")],
+        neighbour: false,
+        visitor: true,
+        interval: 1,
+        ..hello(7)
+    };
+    assert_eq!(links.greeted(now, LinkId(1), moved), Greeted::Readdressed);
+    let link = links.get(LinkId(1)).expect("it is there");
+    let addresses: Vec<_> = link.addresses().iter().map(ToString::to_string).collect();
+    assert_eq!(addresses, ["192.0.2.2:99", "10.0.0.9:99"]);
+    assert!(link.is_neighbour() && !link.is_visitor());
+    assert_eq!(link.liveness.theirs(), INTERVAL);
+}
+
+#[test]
+fn a_link_that_comes_long_after_another_one_means_that_its_dialler_has_lost_that() {
+    // The lower id dialled the first: were both dialled at once, it would stay.
+    for (later, kept) in [(HELLO_WITHIN, 2), (Duration::ZERO, 1)] {
+        let mut links = Links::new(me(1, 1));
+        let now = Instant::default();
+        links.opened(now, LinkId(1), opening(2, true));
+        links.greeted(now, LinkId(1), hello(7));
+        links.opened(now + later, LinkId(2), opening(2, false));
+        links.greeted(now + later, LinkId(2), hello(7));
+        assert_eq!(links.to(id(2)).map(|(link, _)| link), Some(LinkId(kept)));
+    }
 }
 
 #[test]

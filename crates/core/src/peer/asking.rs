@@ -191,6 +191,7 @@ impl Peer {
         if !verified {
             self.fetches
                 .failed(fetch, holder.id, Failure::Mismatch(holder.id));
+            self.remembered.forget(now, holder.id);
             self.out.push_back(Output::Notice(Notice::Liar(holder)));
             self.close(now, id, "what it sent is not what it listed");
             return;

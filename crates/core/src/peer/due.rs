@@ -15,11 +15,13 @@ impl Peer {
         self.publish(now);
         let due = self.links.due(now);
         for (link, reason) in due.lost {
-            self.close(now, link, &reason);
+            self.give_up_on(now, link, &reason);
         }
         for link in due.silent {
             self.give_sign_of_life(now, link);
         }
+        // Neighbours first: a group whose tracker is down comes up anyway.
+        self.dial_remembered(now);
         if self.home.dial(now) {
             self.out.push_back(Output::Dial(Target::Tracker));
         }

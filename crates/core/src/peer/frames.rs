@@ -38,7 +38,10 @@ impl Peer {
             (Body::Find(find), Some(request)) => self.asked(now, id, request, find),
             (Body::Found(found), Some(request)) => self.found(now, id, request, found),
             (Body::Refused(refused), Some(request)) => self.refused(id, request, &refused),
-            (Body::Leave(leave), _) => self.left(now, id, &format!("it left: {}", leave.reason)),
+            (Body::Leave(leave), _) => {
+                self.goodbye(now, id);
+                self.left(now, id, &format!("it left: {}", leave.reason));
+            }
             // Questions without a number cannot be answered. Get and Content
             // are the shell's, joining has a protocol of its own.
             _ => {}

@@ -5,12 +5,12 @@ use std::time::Duration;
 use thorp_wire::PeerId;
 
 use crate::links::LinkId;
+use crate::liveness::JITTER;
 use crate::lookup::Tracker;
 use crate::time::Instant;
 
-/// The first attempt after a loss comes after at most this long, so that
-/// those who lost the same tracker do not all come back at once.
-const JITTER: Duration = Duration::from_secs(1);
+/// However long an attempt took, the next one does not follow it sooner.
+const SHORTEST: Duration = Duration::from_millis(100);
 
 /// The connection to the tracker, or the attempts at it.
 #[derive(Debug)]
@@ -29,10 +29,13 @@ enum State {
     Waiting {
         until: Instant,
     },
-    Dialling,
+    Dialling {
+        since: Instant,
+    },
     Up {
         link: LinkId,
         tracker: PeerId,
+        since: Instant,
     },
 }
 
@@ -54,7 +57,7 @@ impl Home {
     pub(super) fn dial(&mut self, now: Instant) -> bool {
         let due = matches!(self.state, State::Waiting { until } if until <= now);
         if due {
-            self.state = State::Dialling;
+            self.state = State::Dialling { since: now };
         }
         due
     }
@@ -62,19 +65,29 @@ impl Home {
     pub(super) fn next_dial(&self) -> Option<Instant> {
         match self.state {
             State::Waiting { until } => Some(until),
-            State::Nowhere | State::Dialling | State::Up { .. } => None,
+            State::Nowhere | State::Dialling { .. } | State::Up { .. } => None,
         }
     }
 
     /// An attempt came to nothing. Whether that is news.
+    ///
+    /// The next one begins an interval after this one has begun: to be refused
+    /// takes no time, to be met with silence takes long.
     pub(super) fn dial_failed(&mut self, now: Instant) -> bool {
-        if !matches!(self.state, State::Dialling) {
+        let State::Dialling { since } = self.state else {
             return false;
-        }
+        };
         self.state = State::Waiting {
-            until: now + self.every,
+            until: (since + self.every).max(now + SHORTEST),
         };
         !std::mem::replace(&mut self.failed, true)
+    }
+
+    /// The way may be open again: the next attempt is now.
+    pub(super) fn hurry(&mut self, now: Instant) {
+        if let State::Waiting { until } = &mut self.state {
+            *until = now.min(*until);
+        }
     }
 
     /// No more attempts.
@@ -83,27 +96,38 @@ impl Home {
         self.failed = true;
     }
 
-    pub(super) fn up(&mut self, link: LinkId, tracker: PeerId) {
+    pub(super) fn up(&mut self, now: Instant, link: LinkId, tracker: PeerId) {
         self.failed = false;
-        self.state = State::Up { link, tracker };
+        self.state = State::Up {
+            link,
+            tracker,
+            since: now,
+        };
     }
 
     /// A link is gone. Whether it was the tracker's.
+    ///
+    /// A tracker that comes and goes is dialled once an interval at most.
     pub(super) fn lost(&mut self, now: Instant, link: LinkId) -> bool {
-        let was_up = matches!(self.state, State::Up { link: up, .. } if up == link);
-        if was_up {
+        let State::Up {
+            link: up, since, ..
+        } = self.state
+        else {
+            return false;
+        };
+        if up == link {
             let jitter = JITTER.mul_f64(self.random.f64());
             self.state = State::Waiting {
-                until: now + jitter,
+                until: (now + jitter).max(since + self.every),
             };
         }
-        was_up
+        up == link
     }
 
     pub(super) fn link(&self) -> Option<LinkId> {
         match self.state {
             State::Up { link, .. } => Some(link),
-            State::Nowhere | State::Waiting { .. } | State::Dialling => None,
+            State::Nowhere | State::Waiting { .. } | State::Dialling { .. } => None,
         }
     }
 

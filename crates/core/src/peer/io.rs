@@ -9,6 +9,7 @@ use thorp_wire::{Content, Entry, Name, PeerId};
 use crate::fetch::{Failure, FetchId, Wanted};
 use crate::links::{LinkId, Me, Member};
 use crate::lookup::{self, Only};
+use crate::remembered::Known;
 use crate::survey::{Findings, Subject};
 
 /// What a peer is told at its start.
@@ -26,6 +27,8 @@ pub struct Config {
     pub neighbour_interval: Duration,
     /// The most neighbours.
     pub max_neighbours: usize,
+    /// Neighbours from earlier, to be dialled before the tracker.
+    pub remembered: Vec<Known>,
     /// For what is left to chance.
     pub seed: u64,
 }
@@ -129,6 +132,11 @@ pub enum Input {
         /// Which.
         fetch: FetchId,
     },
+    /// This machine has other addresses now.
+    Readdressed {
+        /// Where it may be reached, besides where it is seen.
+        claimed: Vec<SocketAddr>,
+    },
     /// Say goodbye to everybody.
     Stop {
         /// Why, for a person.
@@ -167,6 +175,8 @@ pub enum Output {
     Fetched(FetchId, Holder),
     /// A file cannot be fetched.
     FetchFailed(FetchId, Failure),
+    /// Write these down, for the next start.
+    Remember(Vec<Known>),
     /// Something happened that a person may want to know.
     Notice(Notice),
     /// What is shown of this peer has changed.

@@ -6,7 +6,7 @@
 //! the worth of neighbours in [`neighbours`](crate::neighbours).
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use thorp_wire::PeerId;
 use thorp_wire::frame::{Frame, Hello, Holder, Leave, RequestId};
@@ -53,6 +53,7 @@ impl Peer {
         };
         if let Some(reason) = refuse {
             let reason = reason.to_owned();
+            self.remembered.failed(now, id);
             self.give_up(id, &reason);
             self.out.push_back(Output::Close(link, reason));
             return;
@@ -90,6 +91,7 @@ impl Peer {
                     self.close(now, old, "replaced by a newer link");
                 }
             }
+            Greeted::Readdressed => self.is_elsewhere(now, link),
             Greeted::Redundant => self.close(now, link, "there is another link already"),
             Greeted::NoCommonVersion => self.close(now, link, "no common version of the protocol"),
             Greeted::Twice => self.close(now, link, "a second hello"),
@@ -104,13 +106,16 @@ impl Peer {
         let granted = link.liveness.theirs();
         if link.member.tracker {
             self.links.agree(now, id, granted);
-            self.home.up(id, peer);
+            self.home.up(now, id, peer);
+            self.remembered.hurry(now);
+            self.remembered.forget(now, peer);
             self.out.push_back(Output::Notice(Notice::TrackerUp));
             self.out.push_back(Output::Changed);
             if !self.config.me.visitor {
                 self.publishing.begin(id, their_copy, None);
             }
         } else if link.is_neighbour() {
+            self.remembered.met(now, link.holder());
             let restarted = |known: thorp_wire::frame::Position| known.epoch != epoch;
             if self.catalogue.position(peer).is_some_and(restarted) {
                 self.catalogue.forget(peer);
@@ -121,7 +126,16 @@ impl Peer {
             self.publishing.begin(id, their_copy, Some(now));
             self.neighbours_changed(now);
         } else {
+            match link {
+                link if link.is_visitor() => self.remembered.failed(now, peer),
+                link if link.willing => self.remembered.forget(now, peer),
+                _ => self.remembered.left(now, peer),
+            }
             self.no_neighbour_any_more(now, peer);
+        }
+        if self.links.up().count() == 1 {
+            // Perhaps the network is back.
+            self.remembered.hurry(now);
         }
         for errand in self.wanted.errands(peer) {
             self.run(now, id, errand);
@@ -137,6 +151,7 @@ impl Peer {
         self.publishing.end(id);
         self.hashing.retain(|hashing| hashing.link != id);
         if in_use && !link.member.tracker {
+            self.remembered.lost(now, peer);
             self.no_neighbour_any_more(now, peer);
         }
         let lost = self.home.lost(now, id);
@@ -146,6 +161,7 @@ impl Peer {
         }
         self.ask_elsewhere(now, id, peer, reason);
         if !came_up {
+            self.remembered.failed(now, peer);
             self.give_up(peer, reason);
         }
     }
@@ -159,6 +175,7 @@ impl Peer {
             }
             Target::Member { id, .. } => {
                 self.wanted.dialled(*id);
+                self.remembered.failed(now, *id);
                 self.give_up(*id, reason);
             }
         }
@@ -170,15 +187,67 @@ impl Peer {
             self.run(now, link, errand);
             return;
         }
-        let coming = self.links.is_opening(whom.id);
         let wanted = self.wanted.links.entry(whom.id).or_default();
         wanted.errands.push(errand);
-        if !coming && !wanted.dialling {
+        self.reach(whom);
+    }
+
+    /// Dials the neighbours from earlier whose turn it is, and says which are
+    /// to be remembered.
+    pub(super) fn dial_remembered(&mut self, now: Instant) {
+        let most = self.config.max_neighbours;
+        let room = most.saturating_sub(self.neighbours.len());
+        for whom in self.remembered.dial(now, room) {
+            if self.links.to(whom.id).is_some() {
+                // Here, but no neighbour: a visit will be over some time.
+                self.remembered.failed(now, whom.id);
+            } else {
+                self.reach(whom);
+            }
+        }
+        if let Some(known) = self.remembered.keep(now) {
+            self.out.push_back(Output::Remember(known));
+        }
+    }
+
+    /// Makes a link to a member, unless one is coming.
+    fn reach(&mut self, whom: Holder) {
+        if self.links.is_opening(whom.id) {
+            return;
+        }
+        let wanted = self.wanted.links.entry(whom.id).or_default();
+        if !wanted.dialling {
             wanted.dialling = true;
             self.out.push_back(Output::Dial(Target::Member {
                 id: whom.id,
                 addresses: whom.addresses,
             }));
+        }
+    }
+
+    /// This machine has other addresses: everybody it has a link with is told,
+    /// and whom it has lost on the way is dialled.
+    pub(super) fn readdressed(&mut self, now: Instant, claimed: Vec<SocketAddr>) {
+        if !self.links.readdress(claimed) {
+            return;
+        }
+        let all: Vec<LinkId> = self.links.all().map(|(id, _)| id).collect();
+        for link in all {
+            if let Some(hello) = self.links.hello_again(link) {
+                self.send(now, link, Frame::plain(hello));
+            }
+        }
+        self.remembered.hurry(now);
+        self.home.hurry(now);
+    }
+
+    /// A member has other addresses now.
+    fn is_elsewhere(&mut self, now: Instant, id: LinkId) {
+        if let Some(link) = self.links.get(id)
+            && self.neighbours.contains(link.member.id)
+        {
+            self.remembered.met(now, link.holder());
+            self.out.push_back(Output::Changed);
         }
     }
 
@@ -188,14 +257,34 @@ impl Peer {
         self.surveys.clear();
         self.fetches = Fetches::default();
         self.wanted = Wanted::default();
+        if !self.config.me.visitor {
+            let known = self.remembered.stop(now);
+            self.out.push_back(Output::Remember(known));
+        }
         let all: Vec<LinkId> = self.links.all().map(|(id, _)| id).collect();
         for link in all {
             self.close(now, link, reason);
         }
     }
 
-    /// Ends a link from this side, and says why.
+    /// Ends a link from this side for good, and says why.
     pub(super) fn close(&mut self, now: Instant, link: LinkId, reason: &str) {
+        self.goodbye(now, link);
+        self.give_up_on(now, link, reason);
+    }
+
+    /// A link is ended on purpose, by one side or the other: nobody is to come
+    /// back at once.
+    pub(super) fn goodbye(&mut self, now: Instant, id: LinkId) {
+        let in_use = |peer| self.links.to(peer).is_some_and(|(used, _)| used == id);
+        let peer = self.links.get(id).map(|link| link.member.id);
+        if let Some(peer) = peer.filter(|peer| in_use(*peer)) {
+            self.remembered.left(now, peer);
+        }
+    }
+
+    /// Ends a link on which nobody is heard any more.
+    pub(super) fn give_up_on(&mut self, now: Instant, link: LinkId, reason: &str) {
         let leave = Leave {
             reason: reason.to_owned(),
         };
@@ -323,7 +412,7 @@ impl Wanted {
         }
     }
 
-    fn is_dialling(&self, id: PeerId) -> bool {
+    pub(super) fn is_dialling(&self, id: PeerId) -> bool {
         self.links.get(&id).is_some_and(|wanted| wanted.dialling)
     }
 

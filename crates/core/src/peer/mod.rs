@@ -21,6 +21,7 @@
 //! ```text
 //! links       who is connected, and who is to be given up
 //! neighbours  which links are worth keeping
+//! remembered  whom to dial again when its link is gone
 //! publisher   what to tell others of the own share
 //! catalogue   what the neighbours have, and oneself
 //! lookup      names: memory, neighbours, tracker
@@ -49,6 +50,7 @@ use crate::links::{LinkId, Links};
 use crate::lookup::{Lookup, Tracker};
 use crate::neighbours::Neighbours;
 use crate::publisher::Publisher;
+use crate::remembered::Remembered;
 use crate::survey::Survey;
 use crate::time::Instant;
 
@@ -65,6 +67,7 @@ pub struct Peer {
     links: Links,
     home: Home,
     neighbours: Neighbours,
+    remembered: Remembered,
     publisher: Publisher,
     publishing: Publishing,
     catalogue: Catalogue,
@@ -83,7 +86,7 @@ pub struct Peer {
 
 impl Peer {
     /// A peer with an empty share.
-    pub fn new(now: Instant, config: Config) -> Self {
+    pub fn new(now: Instant, mut config: Config) -> Self {
         let me = config.me.clone();
         let mut catalogue = Catalogue::new(frames::NEIGHBOUR_BOUNDS, Some(me.id));
         Self {
@@ -94,6 +97,13 @@ impl Peer {
                 config.seed,
             ),
             neighbours: Neighbours::new(config.max_neighbours, config.seed),
+            remembered: Remembered::new(
+                now,
+                std::mem::take(&mut config.remembered),
+                2 * config.max_neighbours,
+                config.neighbour_interval,
+                config.seed,
+            ),
             publisher: Publisher::new(me.id, me.epoch, &mut catalogue),
             publishing: Publishing::default(),
             catalogue,
@@ -151,6 +161,7 @@ impl Peer {
             Input::Abandon { fetch } => {
                 self.abandon(fetch);
             }
+            Input::Readdressed { claimed } => self.readdressed(now, claimed),
             Input::Stop { reason } => self.stop(now, &reason),
         }
         self.advance(now, share_changed);
@@ -171,6 +182,7 @@ impl Peer {
             .chain(hashing)
             .chain(self.links.next_deadline())
             .chain(self.home.next_dial())
+            .chain(self.remembered.next_deadline())
             .chain(self.publisher.publish_at())
             .chain(self.publishing.next_release())
             .chain(self.fetches.deadline())

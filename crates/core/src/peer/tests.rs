@@ -17,6 +17,7 @@ use crate::fetch::{FetchId, Wanted};
 use crate::links::{Me, Member};
 use crate::lookup::Only;
 use crate::matching::Pattern;
+use crate::remembered::Known;
 use crate::survey::Subject;
 use crate::tracker;
 
@@ -45,9 +46,17 @@ fn peer() -> Peer {
         tracker_interval: Duration::from_secs(5),
         neighbour_interval: Duration::from_secs(15),
         max_neighbours: 2,
+        remembered: (1..6).map(known).collect(),
         seed: 1,
     };
     Peer::new(Instant::default(), config)
+}
+
+fn known(n: u8) -> Known {
+    Known {
+        member: holder(n),
+        away: Duration::ZERO,
+    }
 }
 
 fn member(n: u8) -> Member {
@@ -196,6 +205,7 @@ enum Op {
     Fetch(u64, Vec<u8>, bool),
     Received(u64, u64, u32, bool),
     Abandon(u64),
+    Readdress(u8),
     Wait(u64),
     Tick,
 }
@@ -214,6 +224,7 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
         4 => (0..9u64, vec(members(), 0..4), any::<bool>()).prop_map(|(f, h, w)| Op::Fetch(f, h, w)),
         3 => (0..9u64, link(), 0..9u32, any::<bool>()).prop_map(|(f, l, r, v)| Op::Received(f, l, r, v)),
         1 => (0..9u64).prop_map(Op::Abandon),
+        1 => (0..3u8).prop_map(Op::Readdress),
         4 => (0..12_000u64).prop_map(Op::Wait),
         4 => Just(Op::Tick),
     ];
@@ -298,6 +309,9 @@ fn inputs(op: Op, taken: &mut BTreeMap<u64, u64>) -> Vec<Input> {
         Op::Abandon(fetch) => vec![Input::Abandon {
             fetch: FetchId(fetch),
         }],
+        Op::Readdress(n) => vec![Input::Readdressed {
+            claimed: vec![(Ipv4Addr::new(10, 0, 0, n), 3334).into()],
+        }],
         Op::Tick | Op::Wait(_) => vec![Input::Tick],
     }
 }
@@ -326,6 +340,8 @@ impl Peer {
     fn check(&self) {
         self.catalogue.check();
         self.wanted.check(&self.links);
+        let coming = |id| self.wanted.is_dialling(id) || self.links.is_opening(id);
+        self.remembered.check(coming);
         assert!(self.neighbours.len() <= self.config.max_neighbours);
         for (peer, _) in self.catalogue.listings() {
             assert!(peer == id(ME) || self.neighbours.contains(peer));
@@ -333,6 +349,10 @@ impl Peer {
         for neighbour in self.neighbours.ids() {
             let (_, link) = self.links.to(neighbour).expect("a neighbour has a link");
             assert!(link.is_neighbour());
+            assert_eq!(
+                self.remembered.is_here(neighbour),
+                !link.addresses().is_empty()
+            );
         }
         for (link, _) in self.questions.keys() {
             assert!(self.links.get(*link).is_some(), "nobody will answer");

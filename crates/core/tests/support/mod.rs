@@ -4,6 +4,9 @@
 //! it moves frames with a delay, dials by address, serves `Get`s from a
 //! pretend store, and keeps what the machines say of themselves.
 
+// Each test program has its own copy of this module and uses a part of it.
+#![allow(dead_code)]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -13,6 +16,7 @@ use thorp_core::fetch::{Failure, FetchId, Wanted};
 use thorp_core::links::{LinkId, Me, Member};
 use thorp_core::lookup::{Answer, Only, Outcome, Source};
 use thorp_core::peer::{self, AskId, Notice, Peer, Target};
+use thorp_core::remembered::Known;
 use thorp_core::survey::{Findings, Subject};
 use thorp_core::time::Instant;
 use thorp_core::tracker::{self, Tracker};
@@ -58,6 +62,12 @@ struct Host {
     /// Cut off: nothing goes in or out, and nobody is told.
     cut: bool,
     epochs: u64,
+    /// With which settings it was started last.
+    config: Option<peer::Config>,
+    /// What it has written down for its next start.
+    disk: Vec<Known>,
+    /// Everything it dialled, and when; the tracker has no id.
+    dials: Vec<(Instant, Option<PeerId>)>,
 }
 
 #[expect(clippy::large_enum_variant, reason = "a handful of them in a test")]
@@ -122,6 +132,9 @@ impl Village {
             machine: Machine::Off,
             cut: false,
             epochs: 0,
+            config: None,
+            disk: Vec::new(),
+            dials: Vec::new(),
         });
         village.start_tracker();
         village
@@ -158,6 +171,9 @@ impl Village {
             machine: Machine::Off,
             cut: false,
             epochs: 0,
+            config: None,
+            disk: Vec::new(),
+            dials: Vec::new(),
         });
         let mut config = peer::Config {
             me: self.me(node),
@@ -166,25 +182,103 @@ impl Village {
             tracker_interval: TRACKER_INTERVAL,
             neighbour_interval: NEIGHBOUR_INTERVAL,
             max_neighbours: 32,
+            remembered: Vec::new(),
             seed: node as u64,
         };
         set(&mut config);
+        self.nodes[node].config = Some(config.clone());
         self.nodes[node].machine = Machine::Peer(PeerHost::new(self.now, config));
         self.share(node, files);
         self.give(node, peer::Input::Tick);
         node
     }
 
-    /// The machine loses its power and starts again: nobody is told.
+    /// The machine loses its power and starts again: nobody is told. Its disk
+    /// was wiped, so it remembers nobody.
     pub fn reboot(&mut self, node: Node, files: &[(&str, &str)]) {
         for link in self.links_of(node) {
             self.cables.remove(&link);
         }
-        let mut config = self.host(node).config.clone();
+        self.nodes[node].disk.clear();
+        self.start(node, files);
+    }
+
+    /// The program says goodbye and ends.
+    pub fn stop(&mut self, node: Node) {
+        let reason = "stopped by its user".to_owned();
+        self.give(node, peer::Input::Stop { reason });
+        self.nodes[node].machine = Machine::Off;
+    }
+
+    /// The program is started (again), with what it has written down.
+    pub fn start(&mut self, node: Node, files: &[(&str, &str)]) {
+        self.set_up(node, files);
+        self.give(node, peer::Input::Tick);
+    }
+
+    /// The programs of all these are started at the same instant.
+    pub fn start_together(&mut self, nodes: &[Node]) {
+        for node in nodes {
+            self.set_up(*node, &[]);
+        }
+        for node in nodes {
+            self.give(*node, peer::Input::Tick);
+        }
+    }
+
+    fn set_up(&mut self, node: Node, files: &[(&str, &str)]) {
+        let mut config = self.nodes[node].config.clone().expect("it was started");
         config.me = self.me(node);
+        config.remembered.clone_from(&self.nodes[node].disk);
         self.nodes[node].machine = Machine::Peer(PeerHost::new(self.now, config));
         self.share(node, files);
-        self.give(node, peer::Input::Tick);
+    }
+
+    /// The machine gets another address: its connections are dead, and only it knows.
+    pub fn move_to(&mut self, node: Node, ip: [u8; 4]) {
+        let links = self.links_of(node);
+        for link in &links {
+            self.cables.remove(link);
+        }
+        let host = &mut self.nodes[node];
+        host.ip = Ipv4Addr::from(ip).into();
+        let claimed = vec![SocketAddr::new(host.ip, host.port)];
+        for link in links {
+            let link = LinkId(link);
+            let reason = "its address is gone".to_owned();
+            self.give(node, peer::Input::Disconnected { link, reason });
+        }
+        self.give(node, peer::Input::Readdressed { claimed });
+    }
+
+    /// The machine gets another address besides the one it has.
+    pub fn claim(&mut self, node: Node, ip: [u8; 4]) {
+        let host = &self.nodes[node];
+        let more = SocketAddr::new(Ipv4Addr::from(ip).into(), host.port);
+        let claimed = vec![SocketAddr::new(host.ip, host.port), more];
+        self.give(node, peer::Input::Readdressed { claimed });
+    }
+
+    /// Whom a peer has dialled since then, in its order; the tracker has no id.
+    pub fn dialled_since(&self, node: Node, since: Instant) -> Vec<Option<PeerId>> {
+        let dials = self.nodes[node].dials.iter();
+        let dials = dials.filter(|(at, _)| *at >= since);
+        dials.map(|(_, whom)| *whom).collect()
+    }
+
+    /// What a peer has written down for its next start.
+    pub fn written_down(&self, node: Node) -> Vec<PeerId> {
+        let disk = self.nodes[node].disk.iter();
+        disk.map(|known| known.member.id).collect()
+    }
+
+    /// How long after `since` a peer dialled somebody, each time.
+    pub fn dials_of(&self, node: Node, whom: Node, since: Instant) -> Vec<Duration> {
+        let dials = self.nodes[node].dials.iter();
+        dials
+            .filter(|(at, id)| *at >= since && *id == Some(self::id(whom)))
+            .map(|(at, _)| *at - since)
+            .collect()
     }
 
     pub fn peer(&mut self, ip: [u8; 4], files: &[(&str, &str)]) -> Node {
@@ -357,6 +451,11 @@ impl Village {
             self.step(at);
         }
         self.now = end;
+    }
+
+    /// Every machine sleeps: time passes, and nothing happens.
+    pub fn sleep(&mut self, time: Duration) {
+        self.now = self.now + time;
     }
 
     /// Lets time pass until something is so. Returns how long it took.
@@ -692,11 +791,18 @@ impl Village {
                 self.host(node).failed.insert(fetch, failure);
             }
             peer::Output::Notice(notice) => self.host(node).notices.push(notice),
+            peer::Output::Remember(known) => self.nodes[node].disk = known,
             peer::Output::Changed => {}
         }
     }
 
     fn dial(&mut self, node: Node, target: Target) {
+        let whom = match &target {
+            Target::Tracker => None,
+            Target::Member { id, .. } => Some(*id),
+        };
+        let dial = (self.now, whom);
+        self.nodes[node].dials.push(dial);
         let callee = match &target {
             Target::Tracker => Some(TRACKER),
             Target::Member {

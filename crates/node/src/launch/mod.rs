@@ -34,7 +34,7 @@ use crate::invite::Invite;
 use crate::join::{self, Ticket};
 use crate::listener::{Listen, ListenError, Listener, Running, Service};
 use crate::local::{self, Answering, LocalError};
-use crate::peer::{Peer, Role};
+use crate::peer::{Memory, Peer, Role};
 use crate::record::Records;
 use crate::share::{self, Share};
 use crate::state::StateDir;
@@ -228,6 +228,7 @@ pub async fn share(
             changes,
             listen,
             incoming,
+            memory: Memory::open(state.clone(), membership.ca, &notices),
         },
         announced,
     };
@@ -296,6 +297,7 @@ async fn share_with_tracker(
             changes,
             listen,
             incoming: peer_incoming,
+            memory: Memory::open(state.clone(), membership.ca, &notices),
         },
         announced: true,
     };

@@ -3,6 +3,7 @@
 //! ```text
 //! task      the machine's shell: links, dials, share and requests in and out
 //! serve     small files for others
+//! memory    the neighbours that were, on disk
 //! commands  what a person asks, answered event by event
 //! get       the longest of these: look up, choose, fetch, store
 //! rows      the machine's values in the words of the interface
@@ -14,6 +15,7 @@
 
 mod commands;
 mod get;
+mod memory;
 pub(crate) mod rows;
 mod serve;
 pub(crate) mod task;
@@ -41,6 +43,7 @@ use crate::share::{Share, ShareEvent};
 use crate::store::{Replace, Store, StoreError, Stored};
 use crate::tls::MemberTls;
 
+pub use memory::Memory;
 use task::Task;
 
 /// Requests that wait for the peer's task.
@@ -76,6 +79,8 @@ pub enum Role {
         listen: SocketAddr,
         /// Members that dialled it.
         incoming: mpsc::Receiver<Incoming>,
+        /// Its neighbours from earlier.
+        memory: Memory,
     },
     /// It is here for the moment, and puts what it fetches into this directory.
     Visiting(Arc<Store>),

@@ -27,6 +27,7 @@ use crate::share::{Share, ShareEvent};
 use crate::store::{StoreError, Stored};
 use crate::tls::MemberTls;
 
+use super::memory::Writer;
 use super::serve::Server;
 use super::{Delivery, FetchError, Request, Role, Setup, rows, source};
 
@@ -41,6 +42,7 @@ pub(crate) struct Task {
     listen: Option<SocketAddr>,
     /// This peer as others see it; nothing for a visitor.
     itself: Option<Holder>,
+    memory: Option<Writer>,
     share: Option<Share>,
     changes: Option<mpsc::Receiver<ShareEvent>>,
     incoming: Option<mpsc::Receiver<Incoming>>,
@@ -100,15 +102,23 @@ impl Task {
             role,
             announced,
         } = setup;
-        let (share, changes, listen, incoming) = match role {
+        let (share, changes, listen, incoming, memory) = match role {
             Role::Sharing {
                 share,
                 changes,
                 listen,
                 incoming,
-            } => (Some(share), Some(changes), Some(listen), Some(incoming)),
-            Role::Visiting(_) => (None, None, None, None),
+                memory,
+            } => (
+                Some(share),
+                Some(changes),
+                Some(listen),
+                Some(incoming),
+                Some(memory),
+            ),
+            Role::Visiting(_) => (None, None, None, None, None),
         };
+        let remembered = memory.as_ref().map(|memory| memory.known.clone());
         let events = mpsc::channel(EVENTS);
         let served = mpsc::channel(EVENTS);
         let (inbox, arrivals) = link::inbox();
@@ -126,6 +136,7 @@ impl Task {
             tracker_interval: config.tracker_interval,
             neighbour_interval: config.neighbour_interval,
             max_neighbours: config.max_neighbours,
+            remembered: remembered.unwrap_or_default(),
             seed: random(),
         };
         Self {
@@ -139,6 +150,7 @@ impl Task {
                 .map(|share| Server::new(share, served.0.clone())),
             served: served.1,
             itself,
+            memory: memory.map(|memory| memory.start(notices.clone())),
             share,
             changes,
             incoming,
@@ -191,6 +203,9 @@ impl Task {
     async fn stop(mut self, reason: String) {
         self.handle(Input::Stop { reason });
         link::farewell(self.links.len(), &mut self.arrivals).await;
+        if let Some(memory) = self.memory {
+            memory.finish().await;
+        }
     }
 
     fn handle(&mut self, input: Input) {
@@ -241,6 +256,11 @@ impl Task {
             Output::FetchFailed(fetch, failure) => {
                 let reply = self.fetches.remove(&fetch).map(|pending| pending.reply);
                 answer(reply, Err(FetchError::Failure(failure)));
+            }
+            Output::Remember(known) => {
+                if let Some(memory) = &self.memory {
+                    memory.write(known);
+                }
             }
             Output::Notice(notice) => {
                 let notice = rows::notice(notice);

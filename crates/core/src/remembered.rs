@@ -1,0 +1,327 @@
+//! Neighbours to come back to: whom to dial again, and when.
+//!
+//! Owns what is kept of a neighbour beyond its link, and the rule of dialling:
+//! at the start everybody is dialled; whoever was lost in silence is dialled
+//! within a second, then after an interval, then less and less often; whoever
+//! has said goodbye is left alone until the next start. Links are made and
+//! judged elsewhere, and so is who becomes a neighbour; the shell keeps the
+//! list on disk.
+//!
+//! How long somebody has been away is counted in time that this node was
+//! running, by no calendar: a wrong date makes nobody be forgotten, and neither
+//! does a summer in which the machines were off.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use thorp_wire::PeerId;
+use thorp_wire::frame::Holder;
+
+use crate::liveness::JITTER;
+use crate::time::Instant;
+
+/// However often nobody answered, the next attempt comes after this long.
+const LONGEST_WAIT: Duration = Duration::from_mins(10);
+/// Whoever was away for longer than this is not dialled any more.
+const FORGOTTEN_AFTER: Duration = Duration::from_hours(30 * 24);
+/// Changes are gathered for this long before they go to disk.
+const GATHERED_FOR: Duration = Duration::from_secs(5);
+/// Dials that may be under way at once.
+const AT_ONCE: usize = 8;
+
+/// A neighbour from earlier, as it is kept from one run to the next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// Who it is, and where it was last.
+    pub member: Holder,
+    /// For how long of this node's running it has not been a neighbour.
+    pub away: Duration,
+}
+
+/// The neighbours that were, and those that are.
+#[derive(Debug)]
+pub struct Remembered {
+    all: BTreeMap<PeerId, Place>,
+    /// The most that are remembered.
+    most: usize,
+    /// How long to wait after a first attempt came to nothing.
+    every: Duration,
+    random: fastrand::Rng,
+    /// When what has changed goes to disk.
+    keep_at: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Place {
+    member: Holder,
+    state: State,
+    /// How often it was dialled since it was last a neighbour for any time.
+    attempts: u32,
+    /// What it had been away already at `away_since`.
+    away_before: Duration,
+    away_since: Instant,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// It is a neighbour.
+    Here {
+        since: Instant,
+    },
+    Waiting {
+        until: Instant,
+    },
+    Dialling,
+    /// Not to be dialled before the next start.
+    Resting,
+}
+
+impl Remembered {
+    /// These, to be dialled now. At most `most` are remembered; `every` is how
+    /// long to wait after a first attempt came to nothing.
+    pub fn new(now: Instant, known: Vec<Known>, most: usize, every: Duration, seed: u64) -> Self {
+        let place = |known: Known| Place {
+            member: known.member,
+            state: State::Waiting { until: now },
+            attempts: 0,
+            away_before: known.away,
+            away_since: now,
+        };
+        let mut known = known;
+        known.sort_by_key(|known| known.away);
+        known.truncate(most);
+        Self {
+            all: known
+                .into_iter()
+                .map(|known| (known.member.id, place(known)))
+                .collect(),
+            most,
+            every,
+            random: fastrand::Rng::with_seed(seed),
+            keep_at: None,
+        }
+    }
+
+    /// Somebody is a neighbour, and can be reached so.
+    pub fn met(&mut self, now: Instant, member: Holder) {
+        if member.addresses.is_empty() {
+            return;
+        }
+        let before = self.all.remove(&member.id);
+        let is_news = before.as_ref().is_none_or(|before| before.member != member);
+        let since = match before.as_ref().map(|before| before.state) {
+            Some(State::Here { since }) => since,
+            _ => now,
+        };
+        let place = Place {
+            state: State::Here { since },
+            attempts: before.map_or(0, |before| before.attempts),
+            away_before: Duration::ZERO,
+            away_since: now,
+            member,
+        };
+        self.all.insert(place.member.id, place);
+        self.forget_surplus(now);
+        if is_news {
+            self.has_changed(now);
+        }
+    }
+
+    /// A neighbour's link is gone, and nobody said why.
+    pub fn lost(&mut self, now: Instant, id: PeerId) {
+        let jitter = self.jitter();
+        let Some(place) = self.all.get_mut(&id) else {
+            return;
+        };
+        let State::Here { since } = place.state else {
+            return;
+        };
+        place.away_since = now;
+        // Whoever comes and goes all the time is not run after.
+        if now - since >= self.every {
+            place.attempts = 0;
+        }
+        let wait = match place.attempts {
+            0 => jitter,
+            attempts => waiting(self.every, attempts),
+        };
+        place.state = State::Waiting { until: now + wait };
+    }
+
+    /// Somebody has said goodbye, or was told to go.
+    pub fn left(&mut self, now: Instant, id: PeerId) {
+        if let Some(place) = self.all.get_mut(&id) {
+            if matches!(place.state, State::Here { .. }) {
+                place.away_since = now;
+            }
+            place.state = State::Resting;
+        }
+    }
+
+    /// Somebody does not want to be a neighbour, or is none that one wants.
+    pub fn forget(&mut self, now: Instant, id: PeerId) {
+        if self.all.remove(&id).is_some() {
+            self.has_changed(now);
+        }
+    }
+
+    /// An attempt to reach somebody came to nothing.
+    pub fn failed(&mut self, now: Instant, id: PeerId) {
+        let Some(place) = self.all.get_mut(&id) else {
+            return;
+        };
+        if place.state != State::Dialling {
+            return;
+        }
+        if place.away(now) >= FORGOTTEN_AFTER {
+            return self.forget(now, id);
+        }
+        place.state = State::Waiting {
+            until: now + waiting(self.every, place.attempts),
+        };
+    }
+
+    /// The way to others may be open again: they are all tried anew, soon.
+    pub fn hurry(&mut self, now: Instant) {
+        for place in self.all.values_mut() {
+            if let State::Waiting { until } = place.state {
+                let soon = now + JITTER.mul_f64(self.random.f64());
+                place.attempts = 0;
+                place.state = State::Waiting {
+                    until: until.min(soon),
+                };
+            }
+        }
+    }
+
+    /// Whom to dial now, while there is room for so many neighbours more.
+    /// [`met`](Self::met), [`failed`](Self::failed) or another of these says
+    /// what came of it.
+    pub fn dial(&mut self, now: Instant, room: usize) -> Vec<Holder> {
+        let under_way = self.under_way();
+        let room = room.saturating_sub(under_way);
+        let mut due: Vec<(Duration, PeerId)> = self
+            .all
+            .values()
+            .filter(|place| matches!(place.state, State::Waiting { until } if until <= now))
+            .map(|place| (place.away(now), place.member.id))
+            .collect();
+        due.sort();
+        let mut dialled = Vec::new();
+        for (place_in_line, (_, id)) in due.into_iter().enumerate() {
+            let Some(place) = self.all.get_mut(&id) else {
+                continue;
+            };
+            if place_in_line >= room {
+                // Nobody knows when there will be room.
+                place.state = State::Waiting {
+                    until: now + self.every,
+                };
+            } else if under_way + dialled.len() < AT_ONCE {
+                place.state = State::Dialling;
+                place.attempts = place.attempts.saturating_add(1);
+                dialled.push(place.member.clone());
+            }
+        }
+        dialled
+    }
+
+    /// What to write to disk now.
+    pub fn keep(&mut self, now: Instant) -> Option<Vec<Known>> {
+        self.keep_at.filter(|at| *at <= now)?;
+        self.keep_at = None;
+        Some(self.known(now))
+    }
+
+    /// Nobody is dialled any more. What to write to disk at the end.
+    pub fn stop(&mut self, now: Instant) -> Vec<Known> {
+        let known = self.known(now);
+        self.all.clear();
+        self.keep_at = None;
+        known
+    }
+
+    /// When [`dial`](Self::dial) or [`keep`](Self::keep) has something to say.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let may_dial = self.under_way() < AT_ONCE;
+        self.all
+            .values()
+            .filter_map(|place| match place.state {
+                State::Waiting { until } if may_dial => Some(until),
+                _ => None,
+            })
+            .chain(self.keep_at)
+            .min()
+    }
+
+    /// Asserts that it waits for nothing that nobody is about to say.
+    #[cfg(test)]
+    pub(crate) fn check(&self, is_being_reached: impl Fn(PeerId) -> bool) {
+        assert!(self.all.len() <= self.most);
+        for (id, place) in &self.all {
+            assert!(place.state != State::Dialling || is_being_reached(*id));
+        }
+    }
+
+    /// Whether somebody is counted as a neighbour.
+    #[cfg(test)]
+    pub(crate) fn is_here(&self, id: PeerId) -> bool {
+        let place = self.all.get(&id);
+        place.is_some_and(|place| matches!(place.state, State::Here { .. }))
+    }
+
+    fn known(&self, now: Instant) -> Vec<Known> {
+        let known = |place: &Place| Known {
+            member: place.member.clone(),
+            away: place.away(now),
+        };
+        self.all.values().map(known).collect()
+    }
+
+    fn under_way(&self) -> usize {
+        let dialling = |place: &&Place| place.state == State::Dialling;
+        self.all.values().filter(dialling).count()
+    }
+
+    /// Whoever has been away for longest goes first.
+    fn forget_surplus(&mut self, now: Instant) {
+        while self.all.len() > self.most {
+            let away = self.all.values().map(|place| {
+                let is_here = matches!(place.state, State::Here { .. });
+                (!is_here, place.away(now), place.member.id)
+            });
+            let Some((_, _, id)) = away.max() else {
+                return;
+            };
+            self.all.remove(&id);
+        }
+    }
+
+    fn has_changed(&mut self, now: Instant) {
+        self.keep_at.get_or_insert(now + GATHERED_FOR);
+    }
+
+    fn jitter(&mut self) -> Duration {
+        JITTER.mul_f64(self.random.f64())
+    }
+}
+
+impl Place {
+    fn away(&self, now: Instant) -> Duration {
+        match self.state {
+            State::Here { .. } => Duration::ZERO,
+            _ => self.away_before + (now - self.away_since),
+        }
+    }
+}
+
+/// How long to wait after so many attempts in a row.
+fn waiting(every: Duration, attempts: u32) -> Duration {
+    let doubled = attempts.saturating_sub(1).min(16);
+    every
+        .saturating_mul(1 << doubled)
+        .min(LONGEST_WAIT.max(every))
+}
+
+#[cfg(test)]
+mod tests;
