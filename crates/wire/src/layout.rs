@@ -9,6 +9,9 @@ use crate::merkle::LEAF;
 pub const SMALLEST_PIECE: u32 = 256 * 1024;
 /// The largest piece, in bytes.
 pub const LARGEST_PIECE: u32 = 8 * 1024 * 1024;
+/// Files of more pieces are not fetched: what is kept of each would be too much.
+/// At 8 MiB a piece they are of more than 16 TiB.
+pub const MOST_PIECES: u32 = 1 << 21;
 /// A file is cut into about this many pieces, where the bounds allow it.
 const PIECES: u64 = 1024;
 
@@ -81,10 +84,11 @@ impl Layout {
         self.leaves_per_piece().trailing_zeros().min(self.height())
     }
 
-    /// How many pieces there are. `None` for a file that no wire message could
-    /// point into (over 2^32 pieces: 32 PiB).
+    /// How many pieces there are. `None` for a file of more than [`MOST_PIECES`]:
+    /// it can be listed, but not be fetched.
     pub fn pieces(&self) -> Option<u32> {
-        u32::try_from(self.length.div_ceil(self.piece_length.into())).ok()
+        let pieces = self.length.div_ceil(self.piece_length.into());
+        u32::try_from(pieces).ok().filter(|all| *all <= MOST_PIECES)
     }
 
     /// The piece of that number, if there is one.

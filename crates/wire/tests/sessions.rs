@@ -6,7 +6,7 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use thorp_wire::Root;
-use thorp_wire::layout::{LARGEST_PIECE, Layout};
+use thorp_wire::layout::{LARGEST_PIECE, Layout, MOST_PIECES};
 use thorp_wire::session::extended::ExtendedError;
 use thorp_wire::session::handshake::{Extensions, HANDSHAKE};
 use thorp_wire::session::message::{LONGEST_EXTENDED, LONGEST_REQUEST, PIECE_HEAD, PREFIX};
@@ -136,8 +136,8 @@ fn the_handshake_for_the_next_file_is_no_message() {
 
 #[test]
 fn no_message_is_as_long_as_a_handshake_would_make_it() {
-    let largest = Layout::of(u64::from(LARGEST_PIECE) << 28);
-    let limits = Limits::of(largest, u32::MAX).expect("2^28 pieces");
+    let largest = Layout::of(u64::from(LARGEST_PIECE) * u64::from(MOST_PIECES));
+    let limits = Limits::of(largest, u32::MAX).expect("as many pieces as can be");
     let bytes = [0x13, b'B', b'i', b'u', 5];
     assert!(matches!(
         Head::parse(&bytes, limits),
@@ -147,7 +147,7 @@ fn no_message_is_as_long_as_a_handshake_would_make_it() {
 
 #[test]
 fn a_file_of_too_many_pieces_has_no_sessions() {
-    let longest = u64::from(LARGEST_PIECE) << 28;
+    let longest = u64::from(LARGEST_PIECE) * u64::from(MOST_PIECES);
     assert!(Limits::of(Layout::of(longest), LONGEST_REQUEST).is_some());
     assert!(Limits::of(Layout::of(longest + 1), LONGEST_REQUEST).is_none());
     assert!(Limits::of(Layout::of(u64::MAX), LONGEST_REQUEST).is_none());

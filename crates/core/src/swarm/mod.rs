@@ -57,10 +57,6 @@ use pieces::Pieces;
 use session::{Serving, Session, Told};
 use sources::Sources;
 
-/// Files of more pieces are not fetched: what is kept of each would be too much
-/// (16 TiB, at 8 MiB a piece).
-const MOST_PIECES: u32 = 1 << 21;
-
 /// Why there can be no swarm for a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum Unfit {
@@ -115,8 +111,7 @@ impl Swarm {
     pub fn new(now: Instant, config: Config) -> Result<Self, Unfit> {
         let content = config.content;
         let layout = Layout::of(content.length);
-        let number = layout.pieces().filter(|number| *number <= MOST_PIECES);
-        let number = number.ok_or(Unfit::TooLong)?;
+        let number = layout.pieces().ok_or(Unfit::TooLong)?;
         if number == 0 {
             return Err(Unfit::Empty);
         }

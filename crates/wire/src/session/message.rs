@@ -116,21 +116,13 @@ pub struct Limits {
 
 impl Limits {
     /// For a session about a file cut like this, whose longest request is of
-    /// `request` bytes. `None` for a file of too many pieces to be listed in one
-    /// message (over 2^28: 2 PiB).
+    /// `request` bytes. `None` for a file of too many pieces
+    /// ([`MOST_PIECES`](crate::layout::MOST_PIECES)).
     pub fn of(layout: Layout, request: u32) -> Option<Self> {
-        const SMALLEST: u32 = {
-            let hashes = RANGE + 32 * (MOST_HASHES + MOST_UNCLES);
-            let others = if hashes > LONGEST_EXTENDED {
-                hashes
-            } else {
-                LONGEST_EXTENDED
-            };
-            1 + others
-        };
         let bitfield = layout.pieces()?.div_ceil(8);
-        (bitfield <= LONGEST_BITFIELD).then_some(Self {
-            message: SMALLEST.max(1 + bitfield),
+        let hashes = RANGE + 32 * (MOST_HASHES + MOST_UNCLES);
+        Some(Self {
+            message: (1 + hashes.max(bitfield)).max(LONGEST_EXTENDED),
             block: request,
         })
     }
@@ -340,8 +332,6 @@ mod kind {
 
 /// Bytes in a [`HashRange`].
 const RANGE: u32 = 48;
-/// Bytes in the longest bitfield: 2^28 pieces.
-const LONGEST_BITFIELD: u32 = 32 * 1024 * 1024;
 
 impl Span {
     fn encode(self, kind: u8, out: &mut Vec<u8>) {
