@@ -92,6 +92,11 @@ impl Running {
         &self.name
     }
 
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// How many lines there are so far: what comes after is new.
     pub fn mark(&self) -> usize {
         self.output.lock().all.len()

@@ -1,0 +1,320 @@
+//! Floods against the real program in its own process: members are served
+//! meanwhile, and memory stays under a bound that each test states.
+
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
+
+mod support;
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use support::{Node, PATIENCE, Running, Village, skip};
+use thorp_node::addresses::NetAddress;
+use thorp_node::clock::Clock;
+use thorp_node::dial::{self, Expected};
+use thorp_node::identity::Identity;
+use thorp_node::join::{self, Ticket};
+use thorp_node::tls::MemberTls;
+use thorp_wire::frame::{Find, Get, Hello, PREFIX, Query, Update, VERSION};
+use thorp_wire::{Content, Entry, Frame, RequestId, Root};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+const MIB: u64 = 1024 * 1024;
+
+/// An open group's tracker, and a peer that shares one file.
+struct Scene {
+    village: Village,
+    tracker: Running,
+    oak: Running,
+    at: SocketAddr,
+    oak_at: SocketAddr,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let village = Village::new();
+        let (tracker, at) = village.tracker();
+        let oak = village.node("oak");
+        oak.file("honest", "honest bytes");
+        let oak = oak.start_sharing(&at, "127.0.0.1:0");
+        let oak_at = support::village::sharing(&oak);
+        let scene = Self {
+            village,
+            tracker,
+            oak,
+            at: at.parse().unwrap(),
+            oak_at: oak_at.parse().unwrap(),
+        };
+        scene.newcomer_is_served("first");
+        scene
+    }
+
+    /// A machine that nobody knows yet joins, asks and fetches.
+    fn newcomer_is_served(&self, name: &str) {
+        let newcomer: Node = self.village.node(name);
+        newcomer
+            .run(&["get", "honest", "--tracker", &self.at.to_string()])
+            .exits(0);
+        assert_eq!(newcomer.bytes("honest"), b"honest bytes");
+    }
+}
+
+/// What a process keeps in memory, and the most it ever kept, in bytes.
+fn memory(process: &Running) -> (u64, u64) {
+    let status = fs::read_to_string(format!("/proc/{}/status", process.id())).unwrap();
+    let field = |name: &str| {
+        let line = status.lines().find(|line| line.starts_with(name)).unwrap();
+        line.split_whitespace()
+            .nth(1)
+            .unwrap()
+            .parse::<u64>()
+            .unwrap()
+            * 1024
+    };
+    (field("VmRSS:"), field("VmHWM:"))
+}
+
+/// Asserts that a process never kept more than so much on top of what it had before.
+#[track_caller]
+fn assert_bounded(process: &Running, before: u64, bound: u64) {
+    let (now, most) = memory(process);
+    eprintln!(
+        "{}: {} MiB before, {} MiB at most, {} MiB now",
+        process.name(),
+        before / MIB,
+        most / MIB,
+        now / MIB
+    );
+    assert!(most <= before + bound, "{}", process.name());
+}
+
+/// Waits until the other side has hung up.
+fn hung_up(stream: &mut TcpStream) {
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    match stream.read(&mut [0]) {
+        Ok(0) => {}
+        Err(why) if why.kind() == std::io::ErrorKind::ConnectionReset => {}
+        other => panic!("it is still there: {other:?}"),
+    }
+}
+
+#[test]
+fn ten_thousand_that_say_nothing_are_cut_off_and_members_get_in() {
+    const SILENT: u64 = 10_000;
+    const BOUND: u64 = 48 * MIB;
+    thorp_node::descriptors::raise();
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    if limit.current.is_some_and(|limit| limit < SILENT + 500) {
+        let test = "ten_thousand_that_say_nothing_are_cut_off_and_members_get_in";
+        return skip(test, "more than 10,500 open files (ulimit -Hn)");
+    }
+    let scene = Scene::new();
+    let (before, _) = memory(&scene.tracker);
+    let mut silent = Vec::new();
+    for number in 1..=SILENT {
+        silent.push(TcpStream::connect(scene.at).unwrap());
+        if number % 5000 == 0 {
+            scene.newcomer_is_served(&format!("newcomer-{number}"));
+        }
+    }
+    // All, those who are still within their time too.
+    for stream in &mut silent {
+        hung_up(stream);
+    }
+    scene.newcomer_is_served("last");
+    assert_bounded(&scene.tracker, before, BOUND);
+}
+
+#[test]
+fn a_hundred_that_send_a_byte_a_second_do_not_live_on_it() {
+    const BOUND: u64 = 16 * MIB;
+    let scene = Scene::new();
+    let before = [&scene.tracker, &scene.oak].map(|node| memory(node).0);
+    // A hello that is true as far as it goes.
+    let hello: Vec<u8> = [22, 3, 1, 1, 0, 1, 0, 0, 252, 3, 3]
+        .into_iter()
+        .chain([7; 64])
+        .collect();
+    let mut slow: Vec<TcpStream> = [scene.at, scene.oak_at]
+        .into_iter()
+        .flat_map(|at| (0..50).map(move |_| TcpStream::connect(at).unwrap()))
+        .collect();
+    let over = AtomicBool::new(false);
+    thread::scope(|threads| {
+        let writers: Vec<_> = slow
+            .iter()
+            .map(|stream| stream.try_clone().unwrap())
+            .collect();
+        let (hello, over) = (&hello, &over);
+        threads.spawn(move || {
+            // The rhythm is the attack; nothing is waited for.
+            for byte in hello {
+                for mut stream in &writers {
+                    _ = stream.write_all(&[*byte]);
+                }
+                if over.load(Ordering::Relaxed) {
+                    return;
+                }
+                thread::sleep(Duration::from_secs(1));
+            }
+        });
+        scene.newcomer_is_served("meanwhile");
+        for stream in &mut slow {
+            hung_up(stream);
+        }
+        over.store(true, Ordering::Relaxed);
+    });
+    scene.newcomer_is_served("last");
+    for (node, before) in [&scene.tracker, &scene.oak].into_iter().zip(before) {
+        assert_bounded(node, before, BOUND);
+    }
+}
+
+/// What a member may shout, again and again.
+fn shouts() -> [(&'static str, Vec<u8>); 5] {
+    let encoded = |frames: Vec<Frame>| {
+        let mut bytes = Vec::new();
+        for frame in frames {
+            frame.encode(&mut bytes).unwrap();
+        }
+        bytes
+    };
+    let find = |query| Find {
+        query,
+        hops: 1,
+        hash_now: false,
+        after: None,
+    };
+    let ask = |query: Query| {
+        let frame = |id| Frame::with_request(RequestId(id), find(query.clone()));
+        encoded((0..100).map(frame).collect())
+    };
+    let names = (0..256).map(|n| format!("name {n}")).collect();
+    let entry = |n: u32| Entry {
+        name: format!("{n}").parse().unwrap(),
+        length: 1,
+        mtime: 0,
+        root: Some(Root::new([7; 32])),
+    };
+    // Whole listings, one after another, as long as a frame may be.
+    let listing = Update {
+        since: None,
+        added: (0..12_000).map(entry).collect(),
+        ..Update::heartbeat(1)
+    };
+    let content = Content {
+        length: 9,
+        root: Root::new([9; 32]),
+    };
+    let get = |id| Frame::with_request(RequestId(id), Get { content });
+    // A map with the type 999 and a request: of a later version.
+    let unknown = [0, 0, 0, 7, 0xa2, 0, 0x19, 0x03, 0xe7, 1, 5];
+    assert_eq!(unknown.len(), PREFIX + 7);
+    [
+        ("unknown frames", unknown.repeat(1000)),
+        ("patterns", ask(Query::Pattern("*a*b*c*".to_owned()))),
+        ("names", ask(Query::Names(names))),
+        ("listings", encoded(vec![Frame::plain(listing)])),
+        ("files", encoded((0..1000).map(get).collect())),
+    ]
+}
+
+#[test]
+fn a_member_that_sends_as_fast_as_it_can_is_one_among_many() {
+    /// What waits may take 64 MiB; the rest is what goes with it.
+    const BOUND: u64 = 96 * MIB;
+    let scene = Scene::new();
+    let before = [&scene.tracker, &scene.oak].map(|node| memory(node).0);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let oak_id = {
+        let (code, events) = scene.village.node("oak").json(&["status"]);
+        assert_eq!(code, Some(0), "{events:#?}");
+        events[0]["id"].as_str().unwrap().parse().unwrap()
+    };
+    let shouting = runtime.spawn({
+        let (tracker, oak) = (scene.at, scene.oak_at);
+        async move {
+            let loud = Loud::join(tracker).await;
+            for (kind, bytes) in shouts() {
+                let to_tracker = loud.shout(tracker, Expected::Tracker, &bytes);
+                let to_oak = loud.shout(oak, Expected::Peer(oak_id), &bytes);
+                let (one, other) = tokio::join!(to_tracker, to_oak);
+                eprintln!("{kind}: {one} bytes to the tracker, {other} to oak");
+                assert!(one > 0 && other > 0, "{kind}");
+            }
+        }
+    });
+    let mut served = 0;
+    while !shouting.is_finished() {
+        served += 1;
+        scene.newcomer_is_served(&format!("newcomer-{served}"));
+    }
+    runtime.block_on(shouting).unwrap();
+    eprintln!("{served} newcomers were served meanwhile");
+    scene.newcomer_is_served("last");
+    for (node, before) in [&scene.tracker, &scene.oak].into_iter().zip(before) {
+        assert_bounded(node, before, BOUND);
+    }
+}
+
+/// A member with a real certificate, and no manners.
+struct Loud {
+    tls: MemberTls,
+}
+
+impl Loud {
+    async fn join(tracker: SocketAddr) -> Self {
+        let identity = Identity::generate().unwrap();
+        let ticket = Ticket::open(vec![NetAddress::Ip(tracker)]);
+        let clock = Clock::system();
+        let membership = join::join(&ticket, &identity, "loud".parse().ok(), &clock).await;
+        let tls = MemberTls::new(&identity, &membership.unwrap(), clock).unwrap();
+        Self { tls }
+    }
+
+    /// Shouts for a second, or until it is hung up on. Says how many bytes were
+    /// taken. What is answered is read and thrown away: whoever does not read is
+    /// cut off sooner.
+    async fn shout(&self, at: SocketAddr, expected: Expected, bytes: &[u8]) -> usize {
+        let connected = dial::dial(&[at], expected, &self.tls, None).await.unwrap();
+        let (mut read, mut write) = tokio::io::split(connected.stream);
+        let mut hello = Vec::new();
+        Frame::plain(Hello {
+            oldest: VERSION,
+            newest: VERSION,
+            port: Some(1),
+            claimed: Vec::new(),
+            epoch: 7,
+            applied: None,
+            neighbour: true,
+            visitor: false,
+            interval: 60_000,
+        })
+        .encode(&mut hello)
+        .unwrap();
+        let mut shouted = 0;
+        let writing = async {
+            write.write_all(&hello).await?;
+            loop {
+                shouted += write.write(&bytes[shouted % bytes.len()..]).await?;
+            }
+        };
+        let reading = async {
+            let mut buffer = vec![0; 64 * 1024];
+            while matches!(read.read(&mut buffer).await, Ok(1..)) {}
+        };
+        tokio::select! {
+            ended = writing => {
+                // It never ends but by being hung up on.
+                let _: std::io::Result<()> = ended;
+            }
+            () = reading => {}
+            () = tokio::time::sleep(Duration::from_secs(1)) => {}
+        }
+        shouted
+    }
+}
