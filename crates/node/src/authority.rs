@@ -45,7 +45,7 @@ const POLICY_FILE: &str = "policy.json";
 /// How long a certificate is valid.
 pub const VALIDITY: Duration = Duration::from_hours(30 * 24);
 /// How far it is backdated, for clocks that are a little behind.
-const BACKDATED: Duration = Duration::from_hours(1);
+pub(crate) const BACKDATED: Duration = Duration::from_hours(1);
 /// How long an invite is good for, unless told otherwise.
 pub const INVITE_VALIDITY: Duration = Duration::from_hours(24);
 /// How long an invite that has ended is remembered, to say what became of it.
@@ -294,6 +294,19 @@ impl Authority {
             None => return Err(AuthorityError::NotInvited(InviteError::None)),
         };
         self.sign(id, &name, false, now)
+    }
+
+    /// The tracker's own certificate as of now, without a look at the disk.
+    pub fn tracker_certificate_again(
+        &self,
+        tracker: PeerId,
+        now: SystemTime,
+    ) -> Result<Vec<u8>, AuthorityError> {
+        let name = match self.tables().members.get(&tracker) {
+            Some(row) => row.name.clone(),
+            None => return Err(AuthorityError::NotInvited(InviteError::None)),
+        };
+        self.sign(tracker, &name, true, now)
     }
 
     /// The tracker's own certificate, the only one for `tracker.thorp`.

@@ -18,8 +18,12 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer;
 use x509_parser::x509::{AlgorithmIdentifier, SubjectPublicKeyInfo};
 
+use crate::clock::{span, utc};
+
 /// The name that only a tracker's certificate has.
 pub const TRACKER_NAME: &str = "tracker.thorp";
+
+const BY_ITS_CLOCK: &str = "by its clock the certificate has expired or is not valid yet; compare the two clocks, or join again";
 
 /// The object identifier 1.3.101.112, Ed25519.
 const ED25519: &[u8] = b"\x2b\x65\x70";
@@ -82,6 +86,12 @@ pub fn member_of(certificate: &CertificateDer<'_>) -> Result<Member, Certificate
         tracker,
         ends: ends.ok_or_else(|| odd("it ends beyond all time"))?,
     })
+}
+
+/// When a certificate begins, in seconds since 1970, whatever else it says.
+pub(crate) fn begins(certificate: &CertificateDer<'_>) -> Option<u64> {
+    let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
+    u64::try_from(certificate.validity().not_before.timestamp()).ok()
 }
 
 /// A CA's raw Ed25519 public key: what a group *is*. Written like a peer id.
@@ -190,6 +200,15 @@ impl CertificateError {
         Self::from_rustls(error.get_ref()?.downcast_ref::<rustls::Error>()?)
     }
 
+    /// Whether a clock that is wrong could be the reason.
+    pub fn is_about_time(&self) -> bool {
+        match self {
+            Self::Expired { .. } | Self::NotYetValid { .. } => true,
+            Self::OursRefused(why) => *why == BY_ITS_CLOCK,
+            _ => false,
+        }
+    }
+
     /// What a TLS error says about a certificate, if anything.
     pub fn from_rustls(error: &rustls::Error) -> Option<Self> {
         let cause = match error {
@@ -226,9 +245,7 @@ impl CertificateError {
 
     fn from_alert(alert: AlertDescription) -> Option<Self> {
         Some(Self::OursRefused(match alert {
-            AlertDescription::CertificateExpired => {
-                "by its clock the certificate has expired or is not valid yet; compare the two clocks, or join again"
-            }
+            AlertDescription::CertificateExpired => BY_ITS_CLOCK,
             AlertDescription::UnknownCA | AlertDescription::DecryptError => {
                 "it belongs to another group"
             }
@@ -246,28 +263,6 @@ fn apart(later: UnixTime, earlier: UnixTime) -> Duration {
     Duration::from_secs(later.as_secs().saturating_sub(earlier.as_secs()))
 }
 
-/// A span of time, roughly, for a person.
-fn span(time: Duration) -> String {
-    let seconds = time.as_secs();
-    let (number, unit) = match seconds {
-        0..120 => (seconds, "second"),
-        120..7200 => (seconds / 60, "minute"),
-        7200..172_800 => (seconds / 3600, "hour"),
-        _ => (seconds / 86_400, "day"),
-    };
-    format!("{number} {unit}{}", if number == 1 { "" } else { "s" })
-}
-
-/// A date and time in UTC, for a person.
-fn utc(seconds: u64) -> String {
-    let fits = i64::try_from(seconds).ok();
-    let time = fits.and_then(|s| x509_parser::time::ASN1Time::from_timestamp(s).ok());
-    time.map_or_else(
-        || format!("{seconds} s after 1970"),
-        |time| time.to_string(),
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use rcgen::{CertificateParams, KeyPair, PKCS_ED25519};
@@ -275,18 +270,6 @@ mod tests {
     use super::*;
     use crate::identity::Identity;
     use crate::village::Group;
-
-    #[test]
-    fn spans_are_said_the_way_people_say_them() {
-        for (seconds, says) in [
-            (1, "1 second"),
-            (119, "119 seconds"),
-            (3600, "60 minutes"),
-            (3 * 86_400 + 5, "3 days"),
-        ] {
-            assert_eq!(span(Duration::from_secs(seconds)), says);
-        }
-    }
 
     #[test]
     fn a_certificate_that_is_not_whole_is_nobody() {
@@ -336,11 +319,5 @@ mod tests {
                 "{names:?}"
             );
         }
-    }
-
-    #[test]
-    fn the_clock_is_named_in_utc() {
-        let text = utc(1_700_000_000);
-        assert!(text.contains("2023") && text.contains("14"), "{text}");
     }
 }

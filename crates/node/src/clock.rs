@@ -3,6 +3,7 @@
 //! The one place that reads a clock for certificates, invites and the machines.
 //! A test turns its own clock with [`Clock::turn`]; nothing else changes.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -10,6 +11,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rustls::pki_types::UnixTime;
 use rustls::time_provider::TimeProvider;
 use tokio::time::Instant;
+
+/// Clocks that differ by less, in seconds, are taken to agree.
+const TOLERATED: u64 = 300;
 
 /// A monotonic clock and a wall clock. Clones are the same clock.
 #[derive(Clone, Debug)]
@@ -60,10 +64,63 @@ impl TimeProvider for Clock {
     }
 }
 
+/// Two clocks that do not agree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Apart {
+    /// This machine's, in seconds since 1970.
+    pub here: u64,
+    /// The tracker's.
+    pub there: u64,
+}
+
+impl Apart {
+    /// Nothing, where they differ by less than what nobody need notice.
+    pub fn of(here: SystemTime, there: u64) -> Option<Self> {
+        let here = unix_seconds(here);
+        (here.abs_diff(there) >= TOLERATED).then_some(Self { here, there })
+    }
+}
+
+impl fmt::Display for Apart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { here, there } = *self;
+        let by = span(Duration::from_secs(here.abs_diff(there)));
+        let way = if here > there { "ahead of" } else { "behind" };
+        write!(
+            f,
+            "this machine's clock is {by} {way} the tracker's (here it is {}, there it is {}): set the one that is wrong, then try again",
+            utc(here),
+            utc(there)
+        )
+    }
+}
+
 /// Seconds since 1970; a time before it counts as 1970.
 pub fn unix_seconds(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH)
         .map_or(0, |since| since.as_secs())
+}
+
+/// A span of time, roughly, for a person.
+pub(crate) fn span(time: Duration) -> String {
+    let seconds = time.as_secs();
+    let (number, unit) = match seconds {
+        0..120 => (seconds, "second"),
+        120..7200 => (seconds / 60, "minute"),
+        7200..172_800 => (seconds / 3600, "hour"),
+        _ => (seconds / 86_400, "day"),
+    };
+    format!("{number} {unit}{}", if number == 1 { "" } else { "s" })
+}
+
+/// A date and time in UTC, for a person.
+pub(crate) fn utc(seconds: u64) -> String {
+    let fits = i64::try_from(seconds).ok();
+    let time = fits.and_then(|s| x509_parser::time::ASN1Time::from_timestamp(s).ok());
+    time.map_or_else(
+        || format!("{seconds} s after 1970"),
+        |time| time.to_string(),
+    )
 }
 
 #[cfg(test)]
@@ -80,5 +137,43 @@ mod tests {
         assert!(off.expect("ahead") > Duration::from_hours(39 * 24));
         clock.turn(-40 * day);
         assert!(other.wall() < SystemTime::now());
+    }
+
+    #[test]
+    fn spans_are_said_the_way_people_say_them() {
+        for (seconds, says) in [
+            (1, "1 second"),
+            (119, "119 seconds"),
+            (3600, "60 minutes"),
+            (3 * 86_400 + 5, "3 days"),
+        ] {
+            assert_eq!(span(Duration::from_secs(seconds)), says);
+        }
+    }
+
+    #[test]
+    fn the_clock_is_named_in_utc() {
+        let text = utc(1_700_000_000);
+        assert!(text.contains("2023") && text.contains("14"), "{text}");
+    }
+
+    #[test]
+    fn clocks_that_are_apart_are_told_by_how_much_and_which_is_ahead() {
+        let start = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+        let forty = Duration::from_hours(40 * 24);
+        let told = |here| Apart::of(here, 1_700_000_000).map(|apart| apart.to_string());
+        assert_eq!(told(start), None);
+        assert_eq!(told(start + Duration::from_secs(299)), None);
+        for (here, says) in [
+            (start + forty, "40 days ahead of"),
+            (start - forty, "40 days behind"),
+        ] {
+            let text = told(here).expect("is far off");
+            assert!(
+                text.contains(&format!("this machine's clock is {says} the tracker's")),
+                "{text}"
+            );
+            assert!(text.contains("there it is Nov 14"), "{text}");
+        }
     }
 }

@@ -18,8 +18,10 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_rustls::{TlsConnector, TlsStream};
 
-use crate::certificate::{self, CertificateError, Member};
-use crate::tls::MemberTls;
+use crate::authority::BACKDATED;
+use crate::certificate::{self, CaKey, CertificateError, Member};
+use crate::clock::{Apart, Clock};
+use crate::tls::{self, MemberTls};
 
 /// After how long the next address is tried too.
 const STAGGER: Duration = Duration::from_millis(200);
@@ -73,6 +75,43 @@ pub async fn dial(
         member,
         address,
     })
+}
+
+/// Where a tracker and this machine do not agree on what time it is, says so.
+///
+/// A certificate that has expired, or has not begun, by one of the two clocks
+/// leaves open which clock is wrong and by how much. So the tracker is asked for
+/// its time: it is in the certificate that it shows to newcomers (see
+/// [`JoinService`](crate::join::JoinService)).
+pub(crate) async fn compare_clocks(why: DialError, ca: Option<CaKey>, clock: &Clock) -> DialError {
+    let DialError::Certificate {
+        address,
+        why: cause,
+    } = &why
+    else {
+        return why;
+    };
+    if !cause.is_about_time() {
+        return why;
+    }
+    match clock_at(*address, ca, clock).await {
+        Some(apart) => DialError::Clock(apart),
+        None => why,
+    }
+}
+
+/// How far the clock of the tracker at this address is off ours, if it is.
+pub(crate) async fn clock_at(
+    address: SocketAddr,
+    ca: Option<CaKey>,
+    clock: &Clock,
+) -> Option<Apart> {
+    let config = tls::clock_client(ca, clock).ok()?;
+    let reached = reach(&[address], certificate::TRACKER_NAME, config, None).await;
+    let (stream, _) = reached.ok()?;
+    let shown = stream.get_ref().1.peer_certificates()?.first()?;
+    let there = certificate::begins(shown)? + BACKDATED.as_secs();
+    Apart::of(clock.wall(), there)
 }
 
 /// Connects to whoever shows a certificate for `name`.
@@ -268,6 +307,9 @@ pub enum DialError {
         /// What it did instead.
         why: String,
     },
+    /// Set one of the two clocks.
+    #[error("{0}")]
+    Clock(Apart),
     /// It is not who it should be, or no longer.
     #[error("{address} is not trusted: {why}")]
     Certificate {
@@ -296,7 +338,6 @@ mod tests {
     use crate::authority::VALIDITY;
     use crate::clock::Clock;
     use crate::identity::Identity;
-    use crate::tls;
     use crate::village::Group;
 
     /// Dials a node that we trust, and says why it does not trust us.

@@ -10,18 +10,19 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
 use rustls::ServerConfig;
+use rustls::pki_types::PrivateKeyDer;
 use thiserror::Error;
 use thorp_wire::frame::{
     Join, Joined, MAX_JOIN_FRAME, PREFIX, Reason, Refused, Token, announced_length,
 };
-use thorp_wire::{Body, Frame, FrameError, MemberName, RequestId};
+use thorp_wire::{Body, Frame, FrameError, MemberName, PeerId, RequestId};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
 use crate::addresses::NetAddress;
 use crate::authority::Authority;
 use crate::certificate::{self, CaKey, CertificateError, TRACKER_NAME};
-use crate::clock::{Clock, unix_seconds};
+use crate::clock::{Apart, Clock, unix_seconds};
 use crate::dial::{self, DialError};
 use crate::identity::{Identity, IdentityError, Membership};
 use crate::invite::Invite;
@@ -85,7 +86,11 @@ pub async fn join(
         .await
         .map_err(|e| JoinError::Address(e.to_string()))?;
     let config = tls::join_client(ticket.ca, clock)?;
-    let (mut stream, address) = dial::reach(&addresses, TRACKER_NAME, config, None).await?;
+    let reached = dial::reach(&addresses, TRACKER_NAME, config, None).await;
+    let (mut stream, address) = match reached {
+        Ok(reached) => reached,
+        Err(why) => return Err(dial::compare_clocks(why, ticket.ca, clock).await.into()),
+    };
     let ca = match ticket.ca {
         Some(ca) => ca,
         None => tls::ca_of(stream.get_ref().1).ok_or_else(|| {
@@ -127,10 +132,7 @@ fn accept(
     let here = clock.wall();
     let member = tls::verify_member(&joined.certificate, ca, here).map_err(|why| {
         let there = u64::try_from(joined.time).unwrap_or(0);
-        match unix_seconds(here).abs_diff(there) {
-            0..300 => JoinError::Certificate(why),
-            seconds => JoinError::Clock { seconds },
-        }
+        Apart::of(here, there).map_or(JoinError::Certificate(why), JoinError::Clock)
     })?;
     if member.id != identity.id() {
         return Err(JoinError::Certificate(CertificateError::WrongPeer {
@@ -146,41 +148,79 @@ fn accept(
 }
 
 /// A tracker's joining service. Clones share its certificate.
+///
+/// The certificate is never older than a minute, so that everybody can read the
+/// tracker's time from it, and be told which clock is wrong, before any is trusted.
 #[derive(Clone, Debug)]
 pub struct JoinService {
     authority: Arc<Authority>,
     clock: Clock,
-    config: Arc<RwLock<Arc<ServerConfig>>>,
+    tracker: PeerId,
+    key: Arc<PrivateKeyDer<'static>>,
+    shown: Arc<RwLock<Shown>>,
 }
 
+/// A certificate in use, and when it was made.
+#[derive(Debug)]
+struct Shown {
+    config: Arc<ServerConfig>,
+    made: u64,
+}
+
+/// A certificate of this age is replaced, in seconds.
+const STALE: u64 = 60;
+
 impl JoinService {
-    /// Lets this CA's group be joined. `membership` is the tracker's own.
+    /// Lets this CA's group be joined. `identity` is the tracker's own.
     pub fn new(
         identity: &Identity,
         membership: &Membership,
         authority: Arc<Authority>,
         clock: Clock,
     ) -> Result<Self, TlsError> {
+        let key = identity.private_key();
+        let certificate = membership.certificate.clone();
         let ca = authority.ca_certificate();
-        let config = tls::join_server(identity, membership, ca, &clock)?;
+        let shown = Shown {
+            config: tls::join_server(key.clone_key(), certificate, ca, &clock)?,
+            made: 0,
+        };
         Ok(Self {
             authority,
             clock,
-            config: Arc::new(RwLock::new(config)),
+            tracker: identity.id(),
+            key: Arc::new(key),
+            shown: Arc::new(RwLock::new(shown)),
         })
     }
 
-    /// From now on, presents this membership's certificate.
-    pub fn renew(&self, identity: &Identity, membership: &Membership) -> Result<(), TlsError> {
-        let ca = self.authority.ca_certificate();
-        let renewed = tls::join_server(identity, membership, ca, &self.clock)?;
-        *self.config.write().unwrap_or_else(PoisonError::into_inner) = renewed;
-        Ok(())
-    }
-
     pub(crate) fn config(&self) -> Arc<ServerConfig> {
-        let config = self.config.read().unwrap_or_else(PoisonError::into_inner);
-        config.clone()
+        let now = self.clock.wall();
+        let seconds = unix_seconds(now);
+        let shown = self.shown.read().unwrap_or_else(PoisonError::into_inner);
+        let (config, made) = (shown.config.clone(), shown.made);
+        drop(shown);
+        if seconds.abs_diff(made) < STALE {
+            return config;
+        }
+        let fresh = self.authority.tracker_certificate_again(self.tracker, now);
+        let fresh = fresh.map_err(|error| error.to_string()).and_then(|der| {
+            let (key, ca) = (self.key.clone_key(), self.authority.ca_certificate());
+            tls::join_server(key, der, ca, &self.clock).map_err(|error| error.to_string())
+        });
+        match fresh {
+            Ok(config) => {
+                *self.shown.write().unwrap_or_else(PoisonError::into_inner) = Shown {
+                    config: config.clone(),
+                    made: seconds,
+                };
+                config
+            }
+            Err(error) => {
+                tracing::error!(%error, "newcomers are shown an old certificate");
+                config
+            }
+        }
     }
 
     /// Answers one question on an established connection, and hangs up.
@@ -271,11 +311,8 @@ pub enum JoinError {
     #[error(transparent)]
     Dial(#[from] DialError),
     /// Set the clock.
-    #[error("this machine's clock and the tracker's are {} apart; set the clock and join again", hours(*seconds))]
-    Clock {
-        /// How far.
-        seconds: u64,
-    },
+    #[error("{0}")]
+    Clock(Apart),
     /// The tracker's host name leads nowhere.
     #[error("{0}")]
     Address(String),
@@ -304,14 +341,6 @@ impl JoinError {
             Broken::Io(error) => Self::Broken(address, error),
             Broken::Frame(error) => Self::Odd(address, error.to_string()),
         }
-    }
-}
-
-fn hours(seconds: u64) -> String {
-    match seconds {
-        0..7200 => format!("{} minutes", seconds / 60),
-        7200..172_800 => format!("{} hours", seconds / 3600),
-        _ => format!("{} days", seconds / 86_400),
     }
 }
 
@@ -431,7 +460,8 @@ mod tests {
         let membership = group.admit(&mallory, "mallory");
         let clock = Clock::system();
         let ca = group.authority.ca_certificate();
-        let config = tls::join_server(&mallory, &membership, ca, &clock).expect("fits");
+        let config = tls::join_server(mallory.private_key(), membership.certificate, ca, &clock)
+            .expect("fits");
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
             .await
             .expect("binds");
@@ -454,18 +484,72 @@ mod tests {
         }
     }
 
+    /// Clocks that are so many days off, and what the newcomer is told.
+    async fn told_with_clocks(here: i64, there: i64) -> String {
+        const DAY: i64 = 24 * 3600;
+        let group = Group::new();
+        let (clock, tracker) = (Clock::system(), Clock::system());
+        let hall = group.tracker(tracker.clone()).await;
+        let ticket = invite(&group, &hall);
+        clock.turn(here * DAY);
+        tracker.turn(there * DAY);
+        let error = join(&ticket, &key(), None, &clock).await;
+        error.expect_err("the clocks are apart").to_string()
+    }
+
     #[tokio::test]
-    async fn clocks_far_apart_are_named() {
+    async fn clocks_far_apart_are_named_with_how_far_and_whose() {
+        for (here, there, says) in [
+            (
+                40,
+                0,
+                "this machine's clock is 40 days ahead of the tracker's",
+            ),
+            (
+                -40,
+                0,
+                "this machine's clock is 40 days behind the tracker's",
+            ),
+            (
+                0,
+                40,
+                "this machine's clock is 40 days behind the tracker's",
+            ),
+            (
+                0,
+                -40,
+                "this machine's clock is 40 days ahead of the tracker's",
+            ),
+        ] {
+            let text = told_with_clocks(here, there).await;
+            assert!(text.starts_with(says), "{here} {there}: {text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_clock_that_is_only_a_few_days_off_does_not_matter() {
         let group = Group::new();
         let hall = group.tracker(Clock::system()).await;
         let clock = Clock::system();
-        clock.turn(40 * 24 * 3600);
-        let error = join(&invite(&group, &hall), &key(), None, &clock).await;
-        let text = error.expect_err("is expired by our clock").to_string();
-        assert!(
-            text.contains("expired 10 days ago") && text.contains("clock"),
-            "{text}"
-        );
+        clock.turn(3 * 24 * 3600);
+        let ticket = invite(&group, &hall);
+        join(&ticket, &key(), None, &clock).await.expect("joins");
+    }
+
+    #[tokio::test]
+    async fn nobody_but_the_tracker_is_asked_for_the_time() {
+        // Another group's tracker, with another time, in the place of ours.
+        let (group, other) = (Group::new(), Group::new());
+        let tracker = Clock::system();
+        let castle = other.tracker(tracker.clone()).await;
+        tracker.turn(40 * 24 * 3600);
+        let ticket = Ticket {
+            ca: Some(group.authority.ca()),
+            ..Ticket::open(castle.at())
+        };
+        let error = join(&ticket, &key(), None, &Clock::system()).await;
+        let text = error.expect_err("is another group").to_string();
+        assert!(!text.contains("this machine's clock"), "{text}");
     }
 
     #[tokio::test]

@@ -15,7 +15,7 @@ use std::time::{Duration, SystemTime};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::pki_types::{CertificateDer, Der, ServerName, TrustAnchor, UnixTime};
+use rustls::pki_types::{CertificateDer, Der, PrivateKeyDer, ServerName, TrustAnchor, UnixTime};
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{
     CertificateError as Cause, ClientConfig, CommonState, DigitallySignedStruct, OtherError,
@@ -25,7 +25,7 @@ use thiserror::Error;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
 
-use crate::certificate::{CaKey, CertificateError, Member, ed25519_key, member_of};
+use crate::certificate::{self, CaKey, CertificateError, Member, ed25519_key, member_of};
 use crate::clock::{Clock, unix_seconds};
 use crate::identity::{Identity, Membership};
 use crate::record::Records;
@@ -179,15 +179,14 @@ impl Current {
 /// What a tracker shows to those who are no members yet: its own certificate,
 /// and the CA's behind it so that a first contact can read the CA's key.
 pub fn join_server(
-    identity: &Identity,
-    membership: &Membership,
+    key: PrivateKeyDer<'static>,
+    certificate: Vec<u8>,
     ca_certificate: CertificateDer<'static>,
     clock: &Clock,
 ) -> Result<Arc<ServerConfig>, TlsError> {
-    let own = CertificateDer::from(membership.certificate.clone());
     let config = server_builder(clock)?
         .with_no_client_auth()
-        .with_single_cert(vec![own, ca_certificate], identity.private_key())
+        .with_single_cert(vec![certificate.into(), ca_certificate], key)
         .map_err(|e| TlsError::setup(&e))?;
     Ok(finish_server(config, ALPN_JOIN))
 }
@@ -197,7 +196,26 @@ pub fn join_server(
 pub fn join_client(ca: Option<CaKey>, clock: &Clock) -> Result<Arc<ClientConfig>, TlsError> {
     let config = client_builder(clock)?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(FirstContact { pinned: ca }))
+        .with_custom_certificate_verifier(Arc::new(FirstContact {
+            pinned: ca,
+            by_its_own_time: false,
+        }))
+        .with_no_client_auth();
+    Ok(finish_client(config, ALPN_JOIN))
+}
+
+/// Reaches the same tracker as [`join_client`], whatever the time: fit for
+/// reading its clock, and for nothing that must be kept from anybody.
+pub(crate) fn clock_client(
+    ca: Option<CaKey>,
+    clock: &Clock,
+) -> Result<Arc<ClientConfig>, TlsError> {
+    let config = client_builder(clock)?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(FirstContact {
+            pinned: ca,
+            by_its_own_time: true,
+        }))
         .with_no_client_auth();
     Ok(finish_client(config, ALPN_JOIN))
 }
@@ -279,6 +297,8 @@ fn shown_ca(chain: &[CertificateDer<'_>]) -> Option<CaKey> {
 #[derive(Debug)]
 struct FirstContact {
     pinned: Option<CaKey>,
+    /// Whether the certificate is judged by the time at which it begins.
+    by_its_own_time: bool,
 }
 
 impl FirstContact {
@@ -306,6 +326,12 @@ impl ServerCertVerifier for FirstContact {
             }
             (Some(ca), _) | (None, Some(ca)) => ca,
             (None, None) => return Err(Cause::UnknownIssuer.into()),
+        };
+        let now = match certificate::begins(end_entity) {
+            Some(begins) if self.by_its_own_time => {
+                UnixTime::since_unix_epoch(Duration::from_secs(begins))
+            }
+            _ => now,
         };
         Self::verifier(ca)?.verify_server_cert(end_entity, &[], server_name, ocsp_response, now)
     }

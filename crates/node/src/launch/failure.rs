@@ -54,13 +54,14 @@ impl From<JoinError> for Failure {
             JoinError::Dial(DialError::Certificate { .. }) | JoinError::Certificate(_) => {
                 ErrorKind::NotAMember
             }
+            JoinError::Dial(DialError::Clock(_))
+            | JoinError::Clock(_)
+            | JoinError::Identity(_)
+            | JoinError::Tls(_) => ErrorKind::Other,
             JoinError::Dial(_)
             | JoinError::Address(_)
             | JoinError::Broken(..)
             | JoinError::Odd(..) => ErrorKind::Network,
-            JoinError::Clock { .. } | JoinError::Identity(_) | JoinError::Tls(_) => {
-                ErrorKind::Other
-            }
         };
         let message = match &error {
             JoinError::Refused { text, .. } => {

@@ -21,7 +21,7 @@ use crate::addresses::{self, NetAddress};
 use crate::api::{Lookups, Notice, PeerView, Status};
 use crate::clock::{Clock, unix_seconds};
 use crate::dial::{self, Connected, Expected};
-use crate::link::{self, Arrival, Arrivals, Inbox, LinkEvent, LinkSender, Term};
+use crate::link::{self, Arrival, Arrivals, Inbox, LinkEnd, LinkEvent, LinkSender, Term};
 use crate::listener::Incoming;
 use crate::share::{Share, ShareEvent};
 use crate::store::{StoreError, Stored};
@@ -63,6 +63,8 @@ pub(crate) struct Task {
     notices: mpsc::Sender<Notice>,
     /// Whether somebody knows that the tracker is being dialled.
     announced: bool,
+    /// Whether somebody knows that the tracker's clock is another.
+    clocks_compared: bool,
     changed: bool,
 }
 
@@ -166,6 +168,7 @@ impl Task {
             view,
             notices,
             announced,
+            clocks_compared: false,
             changed: true,
         }
     }
@@ -265,6 +268,7 @@ impl Task {
             Output::Notice(notice) => {
                 let notice = rows::notice(notice);
                 if notice == Notice::Connected {
+                    self.clocks_compared = false;
                     self.announced = false;
                 }
                 self.notify(notice);
@@ -294,6 +298,30 @@ impl Task {
             let result = reach(&target, &trackers, &tls, source).await;
             // Nobody to tell: the peer is gone.
             let _ = events.send(Event::Dialled(target, result)).await;
+        });
+    }
+
+    /// Somebody has another time than we have. If it is the tracker, that is said
+    /// once, until it lets us in again.
+    fn compare_clocks(&mut self) {
+        if std::mem::replace(&mut self.clocks_compared, true) {
+            return;
+        }
+        let (trackers, tls, notices) = (
+            self.trackers.clone(),
+            self.tls.clone(),
+            self.notices.clone(),
+        );
+        tokio::spawn(async move {
+            let addresses = NetAddress::resolve(&trackers).await.unwrap_or_default();
+            for address in addresses {
+                if let Some(apart) = dial::clock_at(address, Some(tls.ca()), tls.clock()).await {
+                    let message = apart.to_string();
+                    // Whoever does not read its notices misses some.
+                    let _ = notices.try_send(Notice::Warning { message });
+                    return;
+                }
+            }
         });
     }
 
@@ -335,6 +363,9 @@ impl Task {
             }
             LinkEvent::Heard => self.handle(Input::Heard { link }),
             LinkEvent::Closed(end) => {
+                if matches!(&end, LinkEnd::Certificate(why) if why.is_about_time()) {
+                    self.compare_clocks();
+                }
                 let reason = end.to_string();
                 self.links.remove(&link);
                 if let Some(server) = &mut self.server {
@@ -607,8 +638,14 @@ async fn reach(
         }
         Target::Member { id, addresses } => (addresses.clone(), Expected::Peer(*id)),
     };
-    let connected = dial::dial(&addresses, expected, tls, source).await;
-    connected.map(Box::new).map_err(|e| e.to_string())
+    match dial::dial(&addresses, expected, tls, source).await {
+        Ok(connected) => Ok(Box::new(connected)),
+        Err(why) if *target == Target::Tracker => {
+            let why = dial::compare_clocks(why, Some(tls.ca()), tls.clock()).await;
+            Err(why.to_string())
+        }
+        Err(why) => Err(why.to_string()),
+    }
 }
 
 /// The next of what may not be there at all.

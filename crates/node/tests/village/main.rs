@@ -7,6 +7,7 @@
 //! works     what people do, and what they get
 //! counting  how many messages it takes
 //! bad       members that lie, flood, stall or talk nonsense
+//! clocks    what is said where two clocks do not agree
 //! comings   starting, stopping, being killed, falling silent
 //! ```
 //!
@@ -14,6 +15,7 @@
 //! is far beyond what it takes.
 
 mod bad;
+mod clocks;
 mod comings;
 mod counting;
 mod mallory;
