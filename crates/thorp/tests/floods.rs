@@ -293,6 +293,7 @@ impl Loud {
             neighbour: true,
             visitor: false,
             interval: 60_000,
+            record: None,
         })
         .encode(&mut hello)
         .unwrap();
