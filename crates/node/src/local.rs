@@ -8,12 +8,14 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use thiserror::Error;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use crate::api::{Command, ErrorKind, Event, Failure};
 
@@ -24,12 +26,29 @@ const LONGEST_PATH: usize = 100;
 const LONGEST_COMMAND: u64 = 4 * 1024 * 1024;
 /// Events that wait to be read by a client.
 const EVENTS: usize = 256;
+/// How long answers may take that are still to be written when a node has ended.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// A socket that is being answered, until this is dropped.
 #[derive(Debug)]
 pub struct Answering {
     task: JoinHandle<()>,
     path: PathBuf,
+    /// Held by everybody who is being answered.
+    answers: mpsc::Sender<()>,
+    answered: mpsc::Receiver<()>,
+}
+
+impl Answering {
+    /// Answers nobody new, and waits until those who have asked have their
+    /// answer: the node has ended, so there is little left to say.
+    pub async fn finish(mut self) {
+        self.task.abort();
+        let (gone, _) = mpsc::channel(1);
+        drop(std::mem::replace(&mut self.answers, gone));
+        // Whoever does not read it in time has had its chance.
+        let _ = timeout(LAST_WORDS, self.answered.recv()).await;
+    }
 }
 
 impl Drop for Answering {
@@ -66,8 +85,14 @@ where
     let short = Short::of(state).map_err(failed)?;
     let listener = UnixListener::bind(short.path()).map_err(failed)?;
     std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).map_err(failed)?;
-    let task = tokio::spawn(accept(listener, command));
-    Ok(Answering { task, path })
+    let (answers, answered) = mpsc::channel(1);
+    let task = tokio::spawn(accept(listener, command, answers.clone()));
+    Ok(Answering {
+        task,
+        path,
+        answers,
+        answered,
+    })
 }
 
 /// Sends a command to the node that runs on a state directory; nothing, if none does.
@@ -111,15 +136,16 @@ fn ended(how: &str) -> Event {
     })
 }
 
-async fn accept<F>(listener: UnixListener, command: F)
+async fn accept<F>(listener: UnixListener, command: F, answers: mpsc::Sender<()>)
 where
     F: Fn(Command) -> mpsc::Receiver<Event> + Clone + Send + 'static,
 {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                let command = command.clone();
+                let (command, answers) = (command.clone(), answers.clone());
                 tokio::spawn(async move {
+                    let _until_answered = answers;
                     if let Err(error) = serve(stream, command).await {
                         tracing::debug!(%error, "a local client went away");
                     }
@@ -127,7 +153,7 @@ where
             }
             Err(error) => {
                 tracing::warn!(%error, "the local socket cannot accept");
-                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
     }

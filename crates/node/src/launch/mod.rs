@@ -122,6 +122,16 @@ struct Held {
     states: Vec<Arc<StateDir>>,
 }
 
+impl Held {
+    /// Gives everything back, once those who have asked this node something
+    /// (such as to stop) have their answer.
+    async fn end(mut self) {
+        for socket in self.sockets.drain(..) {
+            socket.finish().await;
+        }
+    }
+}
+
 impl RunningPeer {
     /// Says goodbye to everybody, and waits until that is said.
     pub async fn stop(self, reason: &str) {
@@ -151,7 +161,7 @@ impl RunningPeer {
         for task in tasks {
             let _ = task.await;
         }
-        drop(held);
+        held.end().await;
     }
 }
 
@@ -167,7 +177,7 @@ impl RunningTracker {
         let Self { task, held, .. } = self;
         // A task that was cancelled has ended too.
         let _ = task.await;
-        drop(held);
+        held.end().await;
     }
 }
 

@@ -1,0 +1,238 @@
+//! What is kept on disk survives everything: a kill at any moment, a second
+//! process, an older program after a newer one. Played with the real program.
+
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use support::village::sharing;
+use support::{Node, PATIENCE, Running, Village};
+
+/// At how many moments a run is killed, from its beginning to its end.
+const MOMENTS: u32 = 6;
+
+/// Kills a run `moment` parts of [`MOMENTS`] into the time that a whole one takes.
+/// When that is does not matter: it must turn out well whenever it is.
+fn kill_at(moment: u32, whole: Duration, running: Running) {
+    thread::sleep(whole * moment / MOMENTS);
+    running.signal("KILL");
+    running.finish(PATIENCE);
+}
+
+fn start_sharing(node: &Node) -> (Running, String) {
+    let peer = node.start(&["share", "--lines", "--listen", "127.0.0.1:0"]);
+    let at = sharing(&peer);
+    (peer, at)
+}
+
+fn stop(node: &Node, running: Running) {
+    node.run(&["stop"]).exits(0);
+    running.finish(PATIENCE).exits(0);
+}
+
+fn invite(home: &Node) -> String {
+    home.run(&["invite"]).exits(0).stdout
+}
+
+/// Puts an invite where `join` can read it.
+fn hand_over(invite: &str, to: &Node) -> String {
+    let file = to.state().with_file_name("invite");
+    fs::write(&file, invite).unwrap();
+    file.to_str().unwrap().to_owned()
+}
+
+/// Every file beneath a directory, with its bytes.
+fn contents(dir: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut contents = BTreeMap::new();
+    for entry in fs::read_dir(dir).unwrap() {
+        let entry = entry.unwrap();
+        let path = entry.path();
+        if entry.file_type().unwrap().is_dir() {
+            contents.extend(self::contents(&path));
+        } else if entry.file_type().unwrap().is_file() {
+            contents.insert(path.display().to_string(), fs::read(&path).unwrap());
+        }
+    }
+    contents
+}
+
+#[test]
+fn a_first_start_that_is_killed_is_begun_again() {
+    let village = Village::new();
+    let whole = {
+        let node = village.node("whole");
+        let begun = Instant::now();
+        let (running, _) = start_sharing(&node);
+        let whole = begun.elapsed();
+        stop(&node, running);
+        whole
+    };
+    for moment in 0..MOMENTS {
+        let node = village.node(&format!("node-{moment}"));
+        kill_at(
+            moment,
+            whole,
+            node.start(&["share", "--lines", "--listen", "127.0.0.1:0"]),
+        );
+        let (running, _) = start_sharing(&node);
+        invite(&node);
+        stop(&node, running);
+    }
+}
+
+#[test]
+fn a_join_that_is_killed_on_either_side_is_begun_again_with_the_same_invite() {
+    let village = Village::new();
+    let home = village.node("home");
+    let (mut running, at) = start_sharing(&home);
+    // Invites name the port, so it has to be there again after a restart.
+    let start_again = || {
+        let peer = home.start(&["share", "--lines", "--listen", &at]);
+        sharing(&peer);
+        peer
+    };
+    let whole = {
+        let guest = village.node("whole");
+        let file = hand_over(&invite(&home), &guest);
+        let begun = Instant::now();
+        guest.run(&["join", &file]).exits(0);
+        begun.elapsed()
+    };
+    for moment in 0..MOMENTS {
+        // The guest is killed.
+        let guest = village.node(&format!("guest-{moment}"));
+        let file = hand_over(&invite(&home), &guest);
+        kill_at(moment, whole, guest.start(&["join", &file]));
+        guest.run(&["join", &file]).exits(0);
+        // The tracker is killed, whatever it is writing just now.
+        let guest = village.node(&format!("other-{moment}"));
+        let file = hand_over(&invite(&home), &guest);
+        let joining = guest.start(&["join", &file]);
+        let inviting = home.start(&["invite"]);
+        kill_at(moment, whole, running);
+        joining.finish(PATIENCE);
+        inviting.finish(PATIENCE);
+        running = start_again();
+        guest.run(&["join", &file]).exits(0);
+        // Nobody else gets in by it.
+        let late = village.node(&format!("late-{moment}"));
+        late.run(&["join", &file]).exits(9).says("used already");
+    }
+    stop(&home, running);
+}
+
+#[test]
+fn a_fetch_or_a_stop_that_is_killed_leaves_whole_files_only() {
+    const FILES: usize = 40;
+    let village = Village::new();
+    let home = village.node("home");
+    for number in 0..FILES {
+        let byte = u8::try_from(number).unwrap();
+        home.file(&format!("files/{number}"), vec![byte; 200_000]);
+    }
+    let (holder, _) = start_sharing(&home);
+    let guest = village.node("guest");
+    let file = hand_over(&invite(&home), &guest);
+    guest.run(&["join", &file]).exits(0);
+    let share = || guest.start(&["share", "--lines", "--listen", "127.0.0.1:0"]);
+    let fetch = ["get", "files/*"];
+    let whole = {
+        let peer = share();
+        sharing(&peer);
+        let begun = Instant::now();
+        guest.run(&fetch).exits(0);
+        let whole = begun.elapsed();
+        stop(&guest, peer);
+        whole
+    };
+    let is_whole_or_hidden = || {
+        for (path, bytes) in contents(&guest.share()) {
+            let name = Path::new(&path).file_name().unwrap().to_str().unwrap();
+            if name.starts_with(".thorp-") {
+                continue;
+            }
+            let byte = name.parse::<u8>().unwrap();
+            assert!(bytes == vec![byte; 200_000], "{path} is not whole");
+        }
+    };
+    for moment in 0..MOMENTS {
+        _ = fs::remove_dir_all(guest.share().join("files"));
+        let peer = share();
+        sharing(&peer);
+        let get = guest.start(&fetch);
+        if moment % 2 == 0 {
+            kill_at(moment, whole, peer);
+        } else {
+            let stopping = guest.start(&["stop"]);
+            kill_at(moment, whole / 4, peer);
+            stopping.finish(PATIENCE);
+        }
+        get.finish(PATIENCE);
+        is_whole_or_hidden();
+        // It goes on where it was, and nothing is left over.
+        let peer = share();
+        sharing(&peer);
+        guest.run(&fetch);
+        stop(&guest, peer);
+        is_whole_or_hidden();
+        let names = contents(&guest.share());
+        assert_eq!(names.len(), FILES, "{:?}", names.keys());
+    }
+    stop(&home, holder);
+}
+
+#[test]
+fn newer_state_is_refused_unharmed() {
+    let village = Village::new();
+    let node = village.node("node");
+    let (running, _) = start_sharing(&node);
+    stop(&node, running);
+    fs::write(node.state().join("thorp-state"), "99\n").unwrap();
+    // The lock is everybody's, and says who has it.
+    let kept = || {
+        let mut kept = contents(&node.state());
+        kept.retain(|path, _| !path.ends_with("/lock"));
+        kept
+    };
+    let before = kept();
+    for verb in [&["share"][..], &["tracker"], &["get", "a"]] {
+        let end = node.run(verb);
+        assert_ne!(end.code, Some(0), "{verb:?}");
+        end.says("written by a newer thorp")
+            .says("nothing was changed");
+        assert!(kept() == before, "{verb:?}");
+    }
+}
+
+#[test]
+fn a_second_process_is_told_which_one_has_the_state_directory() {
+    let village = Village::new();
+    let node = village.node("node");
+    let (running, _) = start_sharing(&node);
+    let owner = format!("in use by process {};", running.id());
+    node.run(&["share"]).exits(1).says(&owner);
+    node.run(&[
+        "tracker",
+        "--state",
+        &node.state().join("tracker").display().to_string(),
+    ])
+    .exits(1)
+    .says(&owner);
+    // The first one does not notice.
+    stop(&node, running);
+    // And nobody is told of a process that has gone.
+    let (running, _) = start_sharing(&node);
+    let owner = format!("in use by process {};", running.id());
+    running.signal("KILL");
+    running.finish(PATIENCE);
+    let (running, _) = start_sharing(&node);
+    let end = node.run(&["share"]).exits(1);
+    assert!(!end.stderr.contains(&owner), "{end}");
+    stop(&node, running);
+}
