@@ -40,6 +40,15 @@ pub enum Command {
         /// How long it is good for.
         seconds: u64,
     },
+    /// List the members of the group. Whoever keeps the group's CA does.
+    Members,
+    /// Remove a member. Whoever keeps the group's CA does.
+    Remove {
+        /// Its key: 52 characters of base32.
+        id: String,
+    },
+    /// Copy the group's hard state. Whoever keeps the group's CA does.
+    Backup,
 }
 
 /// Which files to fetch, and where to.
@@ -87,6 +96,13 @@ pub enum Event {
     Invite {
         /// A line to paste on another machine. Whoever has it can join.
         invite: String,
+    },
+    /// A member of the group, in answer to `members` and `remove`.
+    Member(GroupMember),
+    /// The group's hard state, in answer to [`Command::Backup`].
+    Backup {
+        /// The text of a file for `--restore`. Whoever has it is the group.
+        backup: String,
     },
     /// How far a fetch has come.
     Progress(Progress),
@@ -151,6 +167,35 @@ pub struct PeerRow {
     pub bytes: u64,
     /// The addresses (or ids, where unknown) of its neighbours.
     pub neighbours: Vec<String>,
+}
+
+/// A member of the group, present or not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupMember {
+    /// 52 characters of base32.
+    pub id: String,
+    /// Its human name.
+    pub name: String,
+    /// What it is to the group.
+    pub role: MemberRole,
+    /// When it joined, in seconds since 1970.
+    pub since: u64,
+    /// Whether it has been removed.
+    pub removed: bool,
+    /// Whether it is there now; unknown while the tracker does not run.
+    pub present: Option<bool>,
+}
+
+/// What a member is to the group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MemberRole {
+    /// The tracker itself.
+    Tracker,
+    /// The peer that the tracker is inside of.
+    Host,
+    /// Any other machine.
+    Member,
 }
 
 /// How a peer is.

@@ -37,10 +37,14 @@ use crate::identity::{self, Identity};
 use crate::record::{REMOVED, RecordError, Records};
 use crate::state::{StateDir, StateError};
 
-const KEY_FILE: &str = "ca.p8";
+/// Where there is one, there is a group's CA.
+pub(crate) const KEY_FILE: &str = "ca.p8";
 const MEMBERS_FILE: &str = "members.json";
 const INVITES_FILE: &str = "invites.json";
 const POLICY_FILE: &str = "policy.json";
+/// A group's hard state. In this order they are put back: without the key, and
+/// with members, nothing takes a directory for a group's or makes it one.
+pub(crate) const FILES: [&str; 4] = [MEMBERS_FILE, INVITES_FILE, POLICY_FILE, KEY_FILE];
 
 /// How long a certificate is valid.
 pub const VALIDITY: Duration = Duration::from_hours(30 * 24);
@@ -101,6 +105,8 @@ pub struct MemberRow {
     pub name: MemberName,
     /// When it became one, in seconds since 1970.
     pub since: u64,
+    /// Whether it is one no longer.
+    pub removed: bool,
 }
 
 impl Authority {
@@ -186,17 +192,29 @@ impl Authority {
         })
     }
 
-    /// All members, in the order of their keys.
+    /// All members, and those that were removed, in the order of their keys.
     pub fn members(&self) -> Vec<MemberRow> {
         let tables = self.tables();
-        let present = tables.members.iter().filter(|(_, row)| !row.removed);
-        present
-            .map(|(id, row)| MemberRow {
-                id: *id,
-                name: row.name.clone(),
-                since: row.since,
-            })
-            .collect()
+        let rows = tables.members.iter();
+        rows.map(|(id, row)| MemberRow {
+            id: *id,
+            name: row.name.clone(),
+            since: row.since,
+            removed: row.removed,
+        })
+        .collect()
+    }
+
+    /// Reads all of its files while nothing changes in them: names and bytes.
+    pub fn files(&self) -> Result<Vec<(&'static str, Vec<u8>)>, AuthorityError> {
+        let _no_change = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut files = Vec::new();
+        for name in FILES {
+            if let Some(bytes) = self.state.read(name)? {
+                files.push((name, bytes));
+            }
+        }
+        Ok(files)
     }
 
     /// Whether this key has been removed.
@@ -828,7 +846,9 @@ mod tests {
         assert_eq!(authority.ca(), ca);
         assert!(authority.is_open());
         assert_eq!(name_of(&authority, &keys[1]), "oak-2");
-        assert_eq!(authority.members().len(), 2);
+        let removed: Vec<_> = authority.members().iter().map(|row| row.removed).collect();
+        assert_eq!(removed.iter().filter(|removed| **removed).count(), 1);
+        assert_eq!(removed.len(), 3);
         assert!(authority.is_removed(keys[2].id()));
         let back = authority.admit(&join(&keys[2], Some(&token)), now);
         assert!(matches!(back, Err(AuthorityError::Removed)));

@@ -5,7 +5,8 @@
 //! and where the tracker is. Who may become a member is decided in
 //! [`authority`](crate::authority).
 
-use std::fmt;
+use std::path::Path;
+use std::{fmt, fs};
 
 use rcgen::{CertificateParams, DistinguishedName, KeyPair, PKCS_ED25519, PublicKeyData as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -17,8 +18,8 @@ use crate::addresses::NetAddress;
 use crate::certificate::{self, CaKey, Member};
 use crate::state::{StateDir, StateError};
 
-const KEY_FILE: &str = "key.p8";
-const MEMBERSHIP_FILE: &str = "membership.json";
+pub(crate) const KEY_FILE: &str = "key.p8";
+pub(crate) const MEMBERSHIP_FILE: &str = "membership.json";
 
 /// This machine's key.
 pub struct Identity {
@@ -79,11 +80,20 @@ pub(crate) fn load_key(
     let Some(bytes) = state.read(name)? else {
         return Ok(None);
     };
-    let damaged = || state.corrupt(name, "it holds no Ed25519 key");
-    let der = PrivatePkcs8KeyDer::from(bytes);
-    let key = KeyPair::from_pkcs8_der_and_sign_algo(&der, &PKCS_ED25519).map_err(|_| damaged())?;
-    let id = public_key(&key).ok_or_else(damaged)?;
-    Ok(Some((key, id)))
+    let key = read_key(bytes).ok_or_else(|| state.corrupt(name, "it holds no Ed25519 key"))?;
+    Ok(Some(key))
+}
+
+/// Whose key a file is, in a state directory that another process may have.
+pub(crate) fn peek_key(path: &Path) -> Option<PeerId> {
+    read_key(fs::read(path).ok()?).map(|(_, id)| id)
+}
+
+fn read_key(der: Vec<u8>) -> Option<(KeyPair, PeerId)> {
+    let der = PrivatePkcs8KeyDer::from(der);
+    let key = KeyPair::from_pkcs8_der_and_sign_algo(&der, &PKCS_ED25519).ok()?;
+    let id = public_key(&key)?;
+    Some((key, id))
 }
 
 pub(crate) fn public_key(key: &KeyPair) -> Option<PeerId> {
@@ -138,6 +148,15 @@ impl Membership {
             return Err(damaged("`certificate` is for another key than key.p8").into());
         }
         Ok(Some(membership))
+    }
+
+    /// Whose group it is and where its tracker is, from a state directory that
+    /// another process may have.
+    pub(crate) fn peek(state: &Path) -> Option<(CaKey, Vec<NetAddress>)> {
+        let bytes = fs::read(state.join(MEMBERSHIP_FILE)).ok()?;
+        let stored: Stored = serde_json::from_slice(&bytes).ok()?;
+        let trackers = stored.trackers.iter().filter_map(|text| text.parse().ok());
+        Some((stored.ca.parse().ok()?, trackers.collect()))
     }
 
     /// Keeps it in a state directory.

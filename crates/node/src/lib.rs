@@ -20,6 +20,7 @@
 //!
 //! identity   this machine's key, and its membership in a group
 //! authority  the group's own CA: who is a member, and under which name
+//! backup     the group's hard state in one file
 //! invite     a line to paste: where the tracker is, whose CA, which token
 //! certificate  what one says once it is verified, and why one is not
 //! record     who is no member any more: the newest record of the group
@@ -35,6 +36,7 @@
 pub mod addresses;
 pub mod api;
 pub mod authority;
+pub mod backup;
 pub mod certificate;
 pub mod clock;
 pub mod config;

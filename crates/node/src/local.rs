@@ -19,7 +19,7 @@ use tokio::time::timeout;
 
 use crate::api::{Command, ErrorKind, Event, Failure};
 
-const SOCKET: &str = "socket";
+pub(crate) const SOCKET: &str = "socket";
 /// The longest path that a Unix socket can have nearly everywhere, in bytes.
 const LONGEST_PATH: usize = 100;
 /// The longest command, in bytes.

@@ -18,11 +18,11 @@ use serde::de::DeserializeOwned;
 use thiserror::Error;
 
 /// The version of the state that this program writes.
-const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 1;
 /// The version of what is in a state directory; and by this file others know
 /// one, so that it is never shared.
 pub const VERSION_FILE: &str = "thorp-state";
-const LOCK_FILE: &str = "lock";
+pub(crate) const LOCK_FILE: &str = "lock";
 /// What people may put there before the first start.
 const CONFIG_FILE: &str = "config.toml";
 /// The longest file that is read.
@@ -127,6 +127,25 @@ impl StateDir {
         }
     }
 
+    /// Gives the directory up and removes it, if its owner has removed what
+    /// there was and nobody has put anything else there.
+    pub fn end(self) -> Result<(), StateError> {
+        self.remove(&Self::temporary(VERSION_FILE))?;
+        self.remove(VERSION_FILE)?;
+        self.remove(LOCK_FILE)?;
+        match fs::remove_dir(&self.path) {
+            Err(e) if e.kind() != io::ErrorKind::DirectoryNotEmpty => {
+                Err(StateError::io("remove", &self.path, e))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What a file is called until it is whole.
+    pub fn temporary(name: &str) -> String {
+        format!(".{name}.new")
+    }
+
     /// The error for a file that does not hold what it should.
     pub fn corrupt(&self, name: &str, why: impl fmt::Display) -> StateError {
         StateError::Corrupt {
@@ -138,7 +157,7 @@ impl StateDir {
     fn replace(&self, name: &str, bytes: &[u8], mode: u32) -> Result<(), StateError> {
         let path = self.file(name);
         // One process owns the directory, so this name is free or left over.
-        let temporary = self.path.join(format!(".{name}.new"));
+        let temporary = self.path.join(Self::temporary(name));
         write_whole(&temporary, bytes, mode)
             .and_then(|()| fs::rename(&temporary, &path))
             .and_then(|()| File::open(&self.path)?.sync_all())
@@ -194,7 +213,7 @@ fn refuse_foreign(path: &Path) -> Result<(), StateError> {
     let failed = |e| StateError::io("read", path, e);
     for entry in fs::read_dir(path).map_err(failed)? {
         let name = entry.map_err(failed)?.file_name();
-        let left_over = format!(".{VERSION_FILE}.new");
+        let left_over = StateDir::temporary(VERSION_FILE);
         if ![CONFIG_FILE, LOCK_FILE, &left_over]
             .iter()
             .any(|known| name == *known)

@@ -109,9 +109,15 @@ impl<O: Write, T: Write> Renderer<O, T> {
                     self.data(&text)?;
                 }
             }
+            Event::Member(row) => {
+                if let Some(text) = self.listing.group_member(row) {
+                    self.data(&text)?;
+                }
+            }
             Event::Status(status) => self.data(&listing::status(status, now()))?,
             Event::Tracker(status) => self.data(&listing::tracker_status(status))?,
             Event::Invite { invite } => self.data(invite)?,
+            Event::Backup { backup } => self.data(backup.trim_end())?,
             Event::Choice { name, variants } => {
                 if !self.manner.asked {
                     self.say(&format!("{} could be:", quoted(name)));

@@ -7,7 +7,7 @@
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, Width};
 use std::fmt::Write as _;
-use thorp_node::api::{FileRow, Member, PeerRow, Status, TrackerStatus};
+use thorp_node::api::{FileRow, GroupMember, Member, MemberRole, PeerRow, Status, TrackerStatus};
 
 use crate::units;
 use thorp_node::printable::printable;
@@ -22,6 +22,7 @@ pub const ROOT_DIGITS: usize = 12;
 const CERTIFICATE_DAYS: i64 = 10;
 
 const FILE_HEAD: [&str; 5] = ["Name", "Size", "Modified (UTC)", "Root", "Held by"];
+const MEMBER_HEAD: [&str; 5] = ["Member", "Since (UTC)", "Now", "Role", "Id"];
 const PEER_HEAD: [&str; 6] = ["Peer", "Address", "Files", "Size", "Neighbours", "Id"];
 
 /// Rows of one kind on their way to standard output.
@@ -57,6 +58,29 @@ impl Listing {
             units::size(row.bytes),
             cut(row.neighbours.iter().map(|n| printable(n).to_string()), " "),
             row.member.id.chars().take(8).collect(),
+        ])
+    }
+
+    /// Adds a member of the group; the text of a full batch comes back.
+    pub fn group_member(&mut self, row: &GroupMember) -> Option<String> {
+        self.start(&MEMBER_HEAD, &[]);
+        let now = match (row.removed, row.present) {
+            (true, _) => "removed",
+            (false, Some(true)) => "here",
+            (false, Some(false)) => "away",
+            (false, None) => "-",
+        };
+        let role = match row.role {
+            MemberRole::Tracker => "tracker",
+            MemberRole::Host => "peer with the tracker",
+            MemberRole::Member => "",
+        };
+        self.push(vec![
+            printable(&row.name).to_string(),
+            units::time(i64::try_from(row.since).unwrap_or(i64::MAX)),
+            now.to_owned(),
+            role.to_owned(),
+            row.id.chars().take(8).collect(),
         ])
     }
 
@@ -266,6 +290,33 @@ a longer name.pdf  1.2 KiB  2026-11-23 04:44  not hashed    oak (192.168.198.138
         let expected = "\
 Peer  Address               Files     Size  Neighbours       Id
 oak   192.168.198.138:3334      4  1.2 MiB  192.168.198.139  aaaaaaaa";
+        assert_eq!(listing.finish().expect("rows"), expected);
+    }
+
+    #[test]
+    fn members_are_aligned() {
+        let mut listing = Listing::default();
+        let oak = samples::group_member();
+        listing.group_member(&oak);
+        listing.group_member(&GroupMember {
+            name: "hall-tracker".into(),
+            role: MemberRole::Tracker,
+            ..oak.clone()
+        });
+        listing.group_member(&GroupMember {
+            removed: true,
+            ..oak.clone()
+        });
+        listing.group_member(&GroupMember {
+            present: None,
+            ..oak
+        });
+        let expected = "\
+Member        Since (UTC)       Now      Role     Id
+oak           2026-11-23 04:44  here              aaaaaaaa
+hall-tracker  2026-11-23 04:44  here     tracker  aaaaaaaa
+oak           2026-11-23 04:44  removed           aaaaaaaa
+oak           2026-11-23 04:44  -                 aaaaaaaa";
         assert_eq!(listing.finish().expect("rows"), expected);
     }
 

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use thorp_node::api::{
-    AnswerSource, Done, ErrorKind, Event, Failure, Fetched, FileRow, Lookups, Member, Notice,
-    PeerRow, Progress, Provenance, Status, TrackerStatus,
+    AnswerSource, Done, ErrorKind, Event, Failure, Fetched, FileRow, GroupMember, Lookups, Member,
+    MemberRole, Notice, PeerRow, Progress, Provenance, Status, TrackerStatus,
 };
 
 pub fn oak() -> Member {
@@ -45,6 +45,17 @@ pub fn peer() -> PeerRow {
         files: 4,
         bytes: 1_258_291,
         neighbours: vec!["192.168.198.139".into()],
+    }
+}
+
+pub fn group_member() -> GroupMember {
+    GroupMember {
+        id: "a".repeat(52),
+        name: "oak".into(),
+        role: MemberRole::Member,
+        since: 1_795_409_040,
+        removed: false,
+        present: Some(true),
     }
 }
 
@@ -137,6 +148,10 @@ pub fn events() -> Vec<Event> {
         },
         Event::Invite {
             invite: "thorp1abc".into(),
+        },
+        Event::Member(group_member()),
+        Event::Backup {
+            backup: "{}".into(),
         },
         Event::Done(Done {
             count: 1,

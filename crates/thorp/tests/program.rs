@@ -26,11 +26,13 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).expect("UTF-8")
 }
 
-const VERBS: [&str; 13] = [
+const VERBS: [&str; 16] = [
     "share",
     "tracker",
     "invite",
     "join",
+    "members",
+    "remove",
     "get",
     "find",
     "ls",
@@ -38,6 +40,7 @@ const VERBS: [&str; 13] = [
     "neighbours",
     "status",
     "stop",
+    "leave",
     "demo",
     "completions",
 ];

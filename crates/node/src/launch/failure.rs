@@ -1,6 +1,7 @@
 //! What a person is told when a node cannot be started, and which exit code it is.
 
 use crate::api::{ErrorKind, Failure};
+use crate::backup::BackupError;
 use crate::config::ConfigError;
 use crate::dial::DialError;
 use crate::identity::IdentityError;
@@ -37,6 +38,23 @@ other_failures!(
     StoreError,
     TlsError
 );
+
+impl From<BackupError> for Failure {
+    fn from(error: BackupError) -> Self {
+        let kind = match &error {
+            BackupError::Exists(_) | BackupError::NotEmpty { .. } => ErrorKind::Exists,
+            BackupError::Newer(_)
+            | BackupError::Damaged(_)
+            | BackupError::Authority(_)
+            | BackupError::State(_)
+            | BackupError::File { .. } => ErrorKind::Other,
+        };
+        Self {
+            kind,
+            message: error.to_string(),
+        }
+    }
+}
 
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {

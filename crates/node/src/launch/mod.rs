@@ -4,15 +4,19 @@
 //! mod       a peer or a tracker that stays
 //! visit     a peer for the moment, where none is running
 //! joining   how this machine becomes a member
-//! office    a tracker's own: the group's CA, and who may ask it for invites
+//! office    a tracker's own: the group's CA, its certificate, its socket
+//! desk      what a person asks where the CA is: members, invites, a backup
+//! leaving   how a state directory forgets its group, or everything
 //! failure   what a person is told when a part of it cannot be
 //! ```
 //!
 //! Owns the order in which things are put together. Each part is a module of
 //! its own.
 
+mod desk;
 mod failure;
 mod joining;
+mod leaving;
 mod office;
 mod visit;
 
@@ -27,6 +31,7 @@ use tokio::task::JoinHandle;
 use crate::addresses::{self, ListenAddress, NetAddress, PEER_PORT, TRACKER_PORT};
 use crate::api::{Failure, Notice};
 use crate::authority::INVITE_VALIDITY;
+use crate::backup::Backup;
 use crate::clock::Clock;
 use crate::config::{self, Config, Setting};
 use crate::identity::{Identity, Membership};
@@ -42,10 +47,12 @@ use crate::tls::MemberTls;
 use crate::tracker::Tracker;
 use crate::{peer, tracker};
 
+pub use desk::{ask_keeper, invite, meant, removable};
 use failure::other;
 use joining::join_group;
+pub use leaving::{Left, Standing, leave, standing};
+pub use office::EMBEDDED;
 use office::Office;
-pub use office::{EMBEDDED, invite};
 pub use visit::ask;
 
 /// Members that have dialled and wait for the node.
@@ -379,6 +386,14 @@ pub async fn tracker(
             sockets: vec![socket],
         },
     })
+}
+
+/// Puts a backup into the state directory of a tracker, and says how many
+/// members its group has.
+pub async fn restore(state: PathBuf, backup: Backup) -> Result<usize, Failure> {
+    // It waits for the disk.
+    let work = tokio::task::spawn_blocking(move || backup.restore(&state));
+    work.await.map_err(other)?.map_err(Failure::from)
 }
 
 /// Becomes a member by an invite. Says as whom.

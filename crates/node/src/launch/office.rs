@@ -9,9 +9,10 @@ use thorp_wire::MemberName;
 use tokio::sync::mpsc;
 
 use super::INCOMING;
+use super::desk::{Desk, stopping, tell};
 use super::failure::other;
 use crate::addresses::{self, NetAddress};
-use crate::api::{Command, Done, ErrorKind, Event, Failure};
+use crate::api::{Command, Done, Event, Failure};
 use crate::authority::Authority;
 use crate::clock::Clock;
 use crate::identity::{Identity, Membership};
@@ -25,36 +26,6 @@ use crate::tracker::Tracker;
 
 /// The state directory of a tracker inside a peer, within the peer's own.
 pub const EMBEDDED: &str = "tracker";
-/// Makes an invite, in the first of these state directories that has a CA.
-pub async fn invite(states: &[PathBuf], uses: u32, validity: Duration) -> Result<String, Failure> {
-    let command = Command::Invite {
-        uses,
-        seconds: validity.as_secs(),
-    };
-    for state in states {
-        let Some(mut events) = local::ask(state, &command).await else {
-            continue;
-        };
-        while let Some(event) = events.recv().await {
-            match event {
-                Event::Invite { invite } => return Ok(invite),
-                Event::Error(failure) => return Err(failure),
-                _ => {}
-            }
-        }
-    }
-    let places: Vec<_> = states
-        .iter()
-        .map(|state| state.display().to_string())
-        .collect();
-    Err(Failure {
-        kind: ErrorKind::Other,
-        message: format!(
-            "No tracker is running on {}. Invites are made on the tracker's machine while it runs: thorp tracker, or thorp share where the group was made",
-            places.join(" or ")
-        ),
-    })
-}
 
 /// A tracker's state: the group's CA, and its own certificate.
 pub(super) struct Office {
@@ -126,55 +97,47 @@ impl Office {
     ) -> Result<Answering, LocalError> {
         let (tracker, clock) = (tracker.clone(), clock.clone());
         let authority = Arc::clone(&self.authority);
+        let desk = Desk::new(Arc::clone(&self.state), Arc::clone(&authority));
         local::answer(self.state.path(), move |command| {
             let (events, receiver) = mpsc::channel(4);
-            let (tracker, clock, authority) =
-                (tracker.clone(), clock.clone(), Arc::clone(&authority));
+            let (tracker, clock, authority, desk) = (
+                tracker.clone(),
+                clock.clone(),
+                Arc::clone(&authority),
+                desk.clone(),
+            );
             tokio::spawn(async move {
-                let end = match command {
-                    Command::Status => tracker.status().await.map(Event::Tracker).ok_or_else(stopping),
-                    Command::Invite { uses, seconds } => {
-                        let validity = Duration::from_secs(seconds);
-                        // It waits for the disk.
-                        let made = tokio::task::spawn_blocking(move || {
-                            invite_line(&authority, uses, validity, listen, &clock)
-                        });
-                        let made = made.await.unwrap_or_else(|_| Err(stopping()));
-                        made.map(|invite| Event::Invite { invite })
-                    }
+                let answer = match command {
+                    Command::Status => tracker
+                        .status()
+                        .await
+                        .map(|status| vec![Event::Tracker(status)])
+                        .ok_or_else(stopping),
                     Command::Stop => {
                         tracker.stop("stopped by its user").await;
-                        Ok(Event::Done(Done::default()))
+                        Ok(vec![Event::Done(Done::default())])
                     }
-                    _ => Err(Failure {
-                        kind: ErrorKind::Usage,
-                        message: "A tracker runs on this state directory; it shares and fetches nothing. \
-                                  Ask a peer: leave out --state, or name the peer's"
-                            .to_owned(),
-                    }),
+                    command => {
+                        let present = match command {
+                            Command::Members | Command::Remove { .. } => tracker.present().await,
+                            _ => None,
+                        };
+                        // It waits for the disk.
+                        let work = tokio::task::spawn_blocking(move || match command {
+                            Command::Invite { uses, seconds } => {
+                                let validity = Duration::from_secs(seconds);
+                                invite_line(&authority, uses, validity, listen, &clock)
+                                    .map(|invite| vec![Event::Invite { invite }])
+                            }
+                            command => desk.answer(&command, present.as_ref()),
+                        });
+                        work.await.unwrap_or_else(|_| Err(stopping()))
+                    }
                 };
-                for event in with_end(end) {
-                    // Whoever asked may be gone.
-                    let _ = events.send(event).await;
-                }
+                tell(answer, &events).await;
             });
             receiver
         })
-    }
-}
-
-/// An answer of one event, with the end that every answer has.
-fn with_end(answer: Result<Event, Failure>) -> Vec<Event> {
-    match answer {
-        Ok(end @ Event::Done(_)) => vec![end],
-        Ok(event) => vec![
-            event,
-            Event::Done(Done {
-                count: 1,
-                ..Done::default()
-            }),
-        ],
-        Err(failure) => vec![Event::Error(failure)],
     }
 }
 
@@ -196,11 +159,4 @@ fn invite_line(
             .map_err(other)?,
     };
     Ok(invite.to_string())
-}
-
-fn stopping() -> Failure {
-    Failure {
-        kind: ErrorKind::Unfinished,
-        message: "The tracker is stopping. Start it again: thorp tracker".to_owned(),
-    }
 }

@@ -33,7 +33,13 @@ pub async fn ask(
     };
     if matches!(
         command,
-        Command::Neighbours | Command::Status | Command::Stop | Command::Invite { .. }
+        Command::Neighbours
+            | Command::Status
+            | Command::Stop
+            | Command::Invite { .. }
+            | Command::Members
+            | Command::Remove { .. }
+            | Command::Backup
     ) {
         return Err(Failure {
             kind: ErrorKind::Other,
@@ -65,7 +71,7 @@ pub async fn ask(
 }
 
 /// The answer of the node that runs on a state directory, or else the directory.
-async fn running_or_state(
+pub(super) async fn running_or_state(
     path: &Path,
     command: &Command,
 ) -> Result<Result<mpsc::Receiver<Event>, StateDir>, Failure> {

@@ -25,10 +25,13 @@ pub(super) async fn run(peer: &Peer, command: Command, events: Events) {
             peer.stop("stopped by its user").await;
             Ok(Done::default())
         }
-        Command::Invite { .. } => Err(Failure {
-            kind: ErrorKind::Usage,
-            message: "A peer makes no invites. Ask where the tracker is: thorp invite".to_owned(),
-        }),
+        Command::Invite { .. } | Command::Members | Command::Remove { .. } | Command::Backup => {
+            Err(Failure {
+                kind: ErrorKind::Usage,
+                message: "A peer does not keep the group's CA. Ask on the tracker's machine"
+                    .to_owned(),
+            })
+        }
     };
     let end = match end {
         Ok(done) => Event::Done(Done {

@@ -2,15 +2,15 @@
 
 mod view;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use thorp_core::links::{LinkId, Me};
 use thorp_core::tracker::{self as machine, Input, Output};
-use thorp_wire::Frame;
 use thorp_wire::frame::{Reason, Refused};
+use thorp_wire::{Frame, PeerId};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -55,6 +55,7 @@ pub struct Tracker {
 
 enum Request {
     Status(oneshot::Sender<TrackerStatus>),
+    Present(oneshot::Sender<BTreeSet<PeerId>>),
     Stop(String),
 }
 
@@ -81,6 +82,13 @@ impl Tracker {
     pub async fn status(&self) -> Option<TrackerStatus> {
         let (reply, answer) = oneshot::channel();
         self.requests.send(Request::Status(reply)).await.ok()?;
+        answer.await.ok()
+    }
+
+    /// Who is present; nothing, if it is stopping.
+    pub async fn present(&self) -> Option<BTreeSet<PeerId>> {
+        let (reply, answer) = oneshot::channel();
+        self.requests.send(Request::Present(reply)).await.ok()?;
         answer.await.ok()
     }
 
@@ -155,6 +163,10 @@ impl Task {
                 Some(incoming) = self.incoming.recv() => self.connected(incoming),
                 request = requests.recv() => match request {
                     Some(Request::Status(reply)) => drop(reply.send(self.status())),
+                    Some(Request::Present(reply)) => {
+                        let present = self.machine.peers().map(|link| link.member.id);
+                        drop(reply.send(present.collect()));
+                    }
                     Some(Request::Stop(reason)) => return self.stop(reason).await,
                     None => return self.stop("the program ends".to_owned()).await,
                 },

@@ -92,6 +92,11 @@ pub enum Verb {
     Tracker(Tracker),
     Invite(Invite),
     Join(Join),
+    /// List the group's members, present or not
+    ///
+    /// Runs where the group's CA is: on the tracker's machine.
+    Members,
+    Remove(Remove),
     Get(Get),
     Find(Find),
     Ls(Ls),
@@ -103,6 +108,7 @@ pub enum Verb {
     Status,
     /// End the running peer with a goodbye
     Stop,
+    Leave(Leave),
     /// Play a whole village on loopback, told step by step
     Demo,
     Completions(Completions),
@@ -156,6 +162,16 @@ pub struct Tracker {
     #[arg(long, value_name = "ADDR:PORT", env = "THORP_LISTEN")]
     pub listen: Option<ListenAddress>,
 
+    /// Save the group to FILE, or to standard output (-), and end: CA, members,
+    /// invites; of the tracker inside a peer as well, running or not
+    #[arg(long, value_name = "FILE|-", env = "THORP_BACKUP")]
+    pub backup: Option<PathBuf>,
+
+    /// Put a saved group into this machine's tracker state, which has none yet,
+    /// and end
+    #[arg(long, value_name = "FILE|-", env = "THORP_RESTORE")]
+    pub restore: Option<PathBuf>,
+
     /// Let in whoever knows the address, without an invite
     #[arg(long, env = "THORP_OPEN", value_parser = FalseyValueParser::new())]
     pub open: bool,
@@ -201,6 +217,39 @@ pub struct Join {
     /// its host name]
     #[arg(long, env = "THORP_NAME")]
     pub name: Option<MemberName>,
+}
+
+/// Remove a member from the group
+///
+/// Runs where the group's CA is: on the tracker's machine, whether the tracker
+/// runs or not. That machine's key is not let in any more, by anybody who has
+/// heard of it. In an open group it can come back with another key.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = REMOVE_EXAMPLES)]
+pub struct Remove {
+    /// Its name, or at least the first 8 characters of its id
+    #[arg(value_name = "NAME")]
+    pub member: String,
+
+    /// Do it without asking
+    #[arg(long, short, env = "THORP_YES", value_parser = FalseyValueParser::new())]
+    pub yes: bool,
+}
+
+/// Forget the group that this machine is in
+///
+/// A running peer is stopped first, with a goodbye. The machine's key stays.
+/// Where the group's own CA is, only --purge does it, and that ends the group.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = LEAVE_EXAMPLES)]
+pub struct Leave {
+    /// Remove everything that thorp keeps in the state directory, keys as well
+    #[arg(long, env = "THORP_PURGE", value_parser = FalseyValueParser::new())]
+    pub purge: bool,
+
+    /// Do it without asking
+    #[arg(long, short, env = "THORP_YES", value_parser = FalseyValueParser::new())]
+    pub yes: bool,
 }
 
 /// Fetch files by name
@@ -324,6 +373,14 @@ impl Args {
                     }
                 }
             }
+            Verb::Tracker(tracker) => {
+                if tracker.backup.is_some() && tracker.restore.is_some() {
+                    return Err((
+                        ErrorKind::ArgumentConflict,
+                        "--backup saves and --restore puts back: give one of them".into(),
+                    ));
+                }
+            }
             Verb::Get(get) if get.rename.is_some() && get.names.len() > 1 => {
                 return Err((
                     ErrorKind::ArgumentConflict,
@@ -367,7 +424,9 @@ const TRACKER_EXAMPLES: &str = "\
 Examples:
   thorp tracker                          by invitation only
   thorp tracker --open                   typing the address is enough to join
-  thorp tracker --listen 10.0.0.7:3333   on one address only";
+  thorp tracker --listen 10.0.0.7:3333   on one address only
+  thorp tracker --backup group.backup    save the group, and end
+  thorp tracker --restore group.backup   put it back, here or elsewhere, and end";
 
 const INVITE_EXAMPLES: &str = "\
 Examples:
@@ -379,6 +438,18 @@ Examples:
   thorp join                  asks for the invite
   thorp join invite.txt       reads it from a file
   thorp join - < invite.txt   reads it from standard input";
+
+const REMOVE_EXAMPLES: &str = "\
+Examples:
+  thorp remove elm              asks first
+  thorp remove k3v9qz2a --yes   by the start of its id, without asking";
+
+const LEAVE_EXAMPLES: &str = "\
+Examples:
+  thorp leave                   the key stays; thorp join joins another group
+  thorp leave --purge           nothing stays, not even the key
+  thorp leave --purge --state ~/.local/state/thorp/tracker
+                                the same for a tracker alone: ends its group";
 
 const GET_EXAMPLES: &str = "\
 Examples:

@@ -121,6 +121,26 @@ fn tracker_invite_join() {
 }
 
 #[test]
+fn members_remove_leave_backup_restore() {
+    assert!(matches!(verb(&["members"]), Verb::Members));
+    let Verb::Remove(remove) = verb(&["remove", "elm"]) else {
+        panic!()
+    };
+    assert!(remove.member == "elm" && !remove.yes);
+    assert!(matches!(verb(&["remove", "elm", "-y"]), Verb::Remove(remove) if remove.yes));
+    let leave = |line: &[&str]| match verb(line) {
+        Verb::Leave(leave) => (leave.purge, leave.yes),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(leave(&["leave"]), (false, false));
+    assert_eq!(leave(&["leave", "--purge", "--yes"]), (true, true));
+    let Verb::Tracker(tracker) = verb(&["tracker", "--backup", "-"]) else {
+        panic!()
+    };
+    assert_eq!((tracker.backup, tracker.restore), (Some("-".into()), None));
+}
+
+#[test]
 fn get() {
     let Verb::Get(get) = verb(&[
         "get",
@@ -222,7 +242,7 @@ fn a_flag_wins_over_a_variable() {
 
 #[test]
 fn what_is_refused_as_usage() {
-    let lines: [&[&str]; 14] = [
+    let lines: [&[&str]; 16] = [
         &[],
         &["dance"],
         &["get"],
@@ -233,6 +253,8 @@ fn what_is_refused_as_usage() {
         &["share", "--tracker", "oak", "--join", "f"],
         &["share", "--name", "Oak Tree"],
         &["share", "--listen", "oak"],
+        &["remove"],
+        &["tracker", "--backup", "a", "--restore", "b"],
         &["invite", "--uses", "0"],
         &["invite", "--expires", "soon"],
         &["peers", "--set", "lookup.hops=9"],

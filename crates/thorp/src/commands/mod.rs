@@ -8,9 +8,13 @@ mod get;
 mod invitation;
 mod invite;
 mod join;
+mod keeping;
+mod leave;
 mod ls;
+mod members;
 mod neighbours;
 mod peers;
+mod remove;
 mod share;
 mod status;
 mod stop;
@@ -21,7 +25,7 @@ use std::path::PathBuf;
 
 use thorp_node::api::{Command, ErrorKind, Event, Failure};
 use thorp_node::config::Setting;
-use thorp_node::launch::Common;
+use thorp_node::launch::{Common, EMBEDDED};
 
 use crate::answer::{Manner, Renderer};
 use crate::args::{Args, Global, Verb};
@@ -32,6 +36,7 @@ use crate::out::{self, Flow, Streams};
 use crate::progress::Bar;
 use crate::signals::Signals;
 use crate::state::{self, Role};
+use crate::{choose, prompt};
 use thorp_node::addresses::NetAddress;
 
 /// What every verb may look at.
@@ -53,6 +58,8 @@ pub async fn run(args: Args) -> Result {
         Verb::Tracker(tracker) => tracker::run(context, tracker).await,
         Verb::Invite(invite) => invite::run(&context, &invite).await,
         Verb::Join(join) => join::run(&context, &join).await,
+        Verb::Members => members::run(&context).await,
+        Verb::Remove(remove) => remove::run(&context, &remove).await,
         Verb::Get(get) => get::run(&context, get).await,
         Verb::Find(find) => find::run(&context, find).await,
         Verb::Ls(ls) => ls::run(&context, ls).await,
@@ -60,6 +67,7 @@ pub async fn run(args: Args) -> Result {
         Verb::Neighbours => neighbours::run(&context).await,
         Verb::Status => status::run(&context).await,
         Verb::Stop => stop::run(&context).await,
+        Verb::Leave(leave) => leave::run(&context, &leave).await,
         Verb::Demo => demo::run(&context).await,
         Verb::Completions(completions) => Ok(completions::run(&completions)),
     }
@@ -94,6 +102,31 @@ fn interrupted() -> Failure {
 impl Context {
     fn state(&self, role: Role) -> Result<PathBuf> {
         state::directory(self.global.state.as_deref(), role)
+    }
+
+    /// Where the CA of a group may be: with the tracker inside a peer, or with a
+    /// tracker alone. With `--state`, the latter may be a peer's too, which has
+    /// none but knows where it is.
+    fn keepers(&self) -> Result<[PathBuf; 2]> {
+        let peer = self.state(Role::Peer)?;
+        Ok([peer.join(EMBEDDED), self.state(Role::Tracker)?])
+    }
+
+    /// Goes on after a yes: typed beforehand, or to a question in a terminal.
+    async fn confirm(&self, question: &str, yes: &str, given: bool) -> Result<()> {
+        if given {
+            return Ok(());
+        }
+        if self.streams.can_ask() {
+            let question = format!("{question}\n1. {yes}\n2. Cancel.");
+            let answer = prompt::line(&question).await?.unwrap_or_default();
+            if choose::pick(&answer, 2) == choose::Pick::At(0) {
+                return Ok(());
+            }
+            return Err(failure(ErrorKind::Other, "cancelled: nothing was changed"));
+        }
+        let why = format!("{question} That needs a yes: --yes, or a terminal to ask in");
+        Err(failure(ErrorKind::Usage, why))
     }
 
     /// What a visitor is started with, where no peer is running.
@@ -165,7 +198,13 @@ fn nothing(command: &Command) -> Option<&'static str> {
         Command::Neighbours => {
             Some("No neighbours yet: fetching from a peer makes both of you neighbours.")
         }
-        Command::Get(_) | Command::Status | Command::Stop | Command::Invite { .. } => None,
+        Command::Get(_)
+        | Command::Status
+        | Command::Stop
+        | Command::Invite { .. }
+        | Command::Members
+        | Command::Remove { .. }
+        | Command::Backup => None,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use thorp_node::api::ErrorKind;
 
-use super::Context;
+use super::{Context, keeping};
 use crate::args;
 use crate::exit::Result;
 use crate::lines;
@@ -12,6 +12,11 @@ use crate::signals::Signals;
 use crate::state::Role;
 
 pub async fn run(context: Context, args: args::Tracker) -> Result {
+    match (&args.backup, &args.restore) {
+        (Some(file), _) => return keeping::back_up(&context, file).await,
+        (_, Some(file)) => return keeping::restore(&context, file).await,
+        (None, None) => {}
+    }
     let state = context.state(Role::Tracker)?;
     let common = node::common(state, context.settings.clone(), args.name, args.listen);
     let mut signals = Signals::listen()?;

@@ -77,6 +77,11 @@ impl Node {
         self
     }
 
+    /// What it is called.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// What it offers.
     pub fn share(&self) -> PathBuf {
         self.home.join("share")

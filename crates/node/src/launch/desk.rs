@@ -1,0 +1,347 @@
+//! What a person asks where the group's CA is: who is a member, that one no
+//! longer is, an invite, a copy of it all.
+//!
+//! The CA is in the state directory of a tracker alone, or of one inside a
+//! peer. Where that tracker runs, it is asked over its socket, and the answer
+//! takes effect at once; where it does not, its tables are read and changed
+//! directly, all but invites: only a tracker that runs knows its addresses.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use thorp_wire::PeerId;
+use tokio::sync::mpsc;
+
+use super::EMBEDDED;
+use super::failure::other;
+use super::visit::running_or_state;
+use crate::api::{Command, Done, ErrorKind, Event, Failure, GroupMember, MemberRole};
+use crate::authority::{self, Authority};
+use crate::backup::Backup;
+use crate::identity::{self, Membership};
+use crate::local;
+use crate::state::StateDir;
+
+/// Events that wait to be read.
+const EVENTS: usize = 64;
+/// Of an id, this many characters are enough to mean a member.
+const SHORTEST_ID: usize = 8;
+
+/// Makes an invite, in the first of these state directories whose tracker runs.
+pub async fn invite(states: &[PathBuf], uses: u32, validity: Duration) -> Result<String, Failure> {
+    let command = Command::Invite {
+        uses,
+        seconds: validity.as_secs(),
+    };
+    let Some(mut events) = running(states, &command).await else {
+        let kept = kept(states).next().ok_or_else(|| elsewhere(states))?;
+        return Err(Failure {
+            kind: ErrorKind::Other,
+            message: format!(
+                "No tracker is running on {}. Invites are made while it runs: thorp tracker, or thorp share where the group was made",
+                kept.display()
+            ),
+        });
+    };
+    while let Some(event) = events.recv().await {
+        match event {
+            Event::Invite { invite } => return Ok(invite),
+            Event::Error(failure) => return Err(failure),
+            _ => {}
+        }
+    }
+    Err(stopping())
+}
+
+/// Asks whoever keeps the CA of the group in one of these state directories:
+/// the first whose tracker runs, or else the first that has one.
+pub async fn ask_keeper(
+    states: &[PathBuf],
+    command: Command,
+) -> Result<mpsc::Receiver<Event>, Failure> {
+    if let Some(events) = running(states, &command).await {
+        return Ok(events);
+    }
+    let kept = kept(states).next().ok_or_else(|| elsewhere(states))?;
+    let state = match running_or_state(kept, &command).await? {
+        Ok(events) => return Ok(events),
+        Err(state) => state,
+    };
+    let (events, receiver) = mpsc::channel(EVENTS);
+    tokio::spawn(async move {
+        // It waits for the disk, and holds the directory until it is done.
+        let work = tokio::task::spawn_blocking(move || {
+            let desk = Desk::open(Arc::new(state))?;
+            desk.answer(&command, None)
+        });
+        let answer = work.await.unwrap_or_else(|_| Err(stopping()));
+        tell(answer, &events).await;
+    });
+    Ok(receiver)
+}
+
+/// The member that a person means by a name, or by the start of an id.
+pub fn meant<'a>(members: &'a [GroupMember], who: &str) -> Result<&'a GroupMember, Failure> {
+    let by_id = |row: &GroupMember| who.len() >= SHORTEST_ID && row.id.starts_with(who);
+    let mut fits = members.iter().filter(|row| row.name == who || by_id(row));
+    match (fits.next(), fits.next()) {
+        (Some(row), None) => Ok(row),
+        (Some(_), Some(_)) => Err(Failure {
+            kind: ErrorKind::Ambiguous,
+            message: format!(
+                "{who} could be several members. Type more of the id: thorp members --json has it whole"
+            ),
+        }),
+        (None, _) => Err(Failure {
+            kind: ErrorKind::NotFound,
+            message: format!(
+                "No member is called {who}. See who there is: thorp members \
+                 (an id's first {SHORTEST_ID} characters will do)"
+            ),
+        }),
+    }
+}
+
+/// Whether a state directory has a group's CA.
+pub(super) fn has_ca(state: &Path) -> bool {
+    state.join(authority::KEY_FILE).exists()
+}
+
+/// Those who ask are answered here, whether the tracker runs or not.
+#[derive(Clone)]
+pub(super) struct Desk {
+    authority: Arc<Authority>,
+    tracker: Option<PeerId>,
+    /// The peer that the tracker is inside of.
+    host: Option<PeerId>,
+    state: Arc<StateDir>,
+}
+
+impl Desk {
+    fn open(state: Arc<StateDir>) -> Result<Self, Failure> {
+        let authority = Authority::load_or_create(Arc::clone(&state)).map_err(other)?;
+        Ok(Self::new(state, Arc::new(authority)))
+    }
+
+    pub(super) fn new(state: Arc<StateDir>, authority: Arc<Authority>) -> Self {
+        let path = state.path();
+        let outer = path.parent().filter(|_| path.ends_with(EMBEDDED));
+        Self {
+            authority,
+            tracker: identity::peek_key(&path.join(identity::KEY_FILE)),
+            host: outer.and_then(|outer| identity::peek_key(&outer.join(identity::KEY_FILE))),
+            state,
+        }
+    }
+
+    /// Waits for the disk. Whoever is `present` is known while the tracker runs.
+    pub(super) fn answer(
+        &self,
+        command: &Command,
+        present: Option<&BTreeSet<PeerId>>,
+    ) -> Result<Vec<Event>, Failure> {
+        match command {
+            Command::Members => Ok(self.members(present)),
+            Command::Remove { id } => self.remove(id, present),
+            Command::Backup => {
+                let backup = Backup::of(&self.state, &self.authority).map_err(Failure::from)?;
+                let backup = backup.to_text();
+                Ok(vec![Event::Backup { backup }])
+            }
+            _ => Err(Failure {
+                kind: ErrorKind::Usage,
+                message: "A tracker runs on this state directory; it shares and fetches nothing. \
+                          Ask a peer: leave out --state, or name the peer's"
+                    .to_owned(),
+            }),
+        }
+    }
+
+    fn members(&self, present: Option<&BTreeSet<PeerId>>) -> Vec<Event> {
+        let mut rows: Vec<_> = self.rows(present).collect();
+        rows.sort_by(|a, b| a.name.cmp(&b.name));
+        let mut events = Vec::with_capacity(rows.len() + 1);
+        if self.authority.is_open() {
+            events.push(Event::Note {
+                message: OPEN.to_owned(),
+            });
+        }
+        events.extend(rows.into_iter().map(Event::Member));
+        events
+    }
+
+    fn remove(&self, id: &str, present: Option<&BTreeSet<PeerId>>) -> Result<Vec<Event>, Failure> {
+        let row = self.rows(None).find(|row| row.id == id);
+        let row = row.ok_or_else(|| Failure {
+            kind: ErrorKind::NotFound,
+            message: format!("No member has the id {id}. See who there is: thorp members"),
+        })?;
+        removable(&row)?;
+        let id: PeerId = id.parse().map_err(other)?;
+        self.authority.remove(id).map_err(other)?;
+        let row = self.rows(present).find(|row| row.id == id.to_string());
+        Ok(row.into_iter().map(Event::Member).collect())
+    }
+
+    fn rows(&self, present: Option<&BTreeSet<PeerId>>) -> impl Iterator<Item = GroupMember> {
+        let role = |id| match Some(id) {
+            id if id == self.tracker => MemberRole::Tracker,
+            id if id == self.host => MemberRole::Host,
+            _ => MemberRole::Member,
+        };
+        self.authority.members().into_iter().map(move |row| {
+            let role = role(row.id);
+            GroupMember {
+                id: row.id.to_string(),
+                name: row.name.to_string(),
+                role,
+                since: row.since,
+                removed: row.removed,
+                present: present
+                    .map(|present| role == MemberRole::Tracker || present.contains(&row.id)),
+            }
+        })
+    }
+}
+
+const OPEN: &str = "This group is open: whoever knows the tracker's address is let in. \
+     Removing a member keeps nobody out, for it can join again with another key.";
+
+/// Says no to what would end the group rather than keep somebody out of it.
+pub fn removable(row: &GroupMember) -> Result<(), Failure> {
+    let why = match row.role {
+        MemberRole::Member => return Ok(()),
+        MemberRole::Tracker => {
+            "is the group's tracker: without it there is no group. To move it to another machine: \
+             thorp tracker --backup; to end the group: thorp leave --purge"
+        }
+        MemberRole::Host => {
+            "is the peer on this machine, which keeps the group's CA. To stop it: thorp stop; \
+             to end the group: thorp leave --purge"
+        }
+    };
+    Err(Failure {
+        kind: ErrorKind::Other,
+        message: format!("{} {why}", row.name),
+    })
+}
+
+/// An answer, with the end that every answer has.
+pub(super) async fn tell(answer: Result<Vec<Event>, Failure>, events: &mpsc::Sender<Event>) {
+    let answer = match answer {
+        Ok(mut answer) => {
+            if !matches!(answer.last(), Some(Event::Done(_))) {
+                let rows = answer.iter().filter(|e| !matches!(e, Event::Note { .. }));
+                let count = rows.count() as u64;
+                answer.push(Event::Done(Done {
+                    count,
+                    ..Done::default()
+                }));
+            }
+            answer
+        }
+        Err(failure) => vec![Event::Error(failure)],
+    };
+    for event in answer {
+        // Whoever asked may be gone.
+        if events.send(event).await.is_err() {
+            return;
+        }
+    }
+}
+
+pub(super) fn stopping() -> Failure {
+    Failure {
+        kind: ErrorKind::Unfinished,
+        message: "The tracker is stopping. Start it again: thorp tracker".to_owned(),
+    }
+}
+
+fn kept(states: &[PathBuf]) -> impl Iterator<Item = &PathBuf> {
+    states.iter().filter(|state| has_ca(state))
+}
+
+async fn running(states: &[PathBuf], command: &Command) -> Option<mpsc::Receiver<Event>> {
+    for state in kept(states) {
+        if let Some(events) = local::ask(state, command).await {
+            return Some(events);
+        }
+    }
+    None
+}
+
+/// Where the CA is, if it is not here.
+fn elsewhere(states: &[PathBuf]) -> Failure {
+    let places = states
+        .iter()
+        .flat_map(|state| [Some(state.as_path()), state.parent()]);
+    let Some((_, trackers)) = places.flatten().find_map(Membership::peek) else {
+        return Failure {
+            kind: ErrorKind::NotAMember,
+            message: "This machine is not a member of a group, and keeps none. \
+                      Make one: thorp share DIR, or thorp tracker; or join one: thorp join"
+                .to_owned(),
+        };
+    };
+    let trackers: Vec<_> = trackers.iter().map(ToString::to_string).collect();
+    let place = match trackers.as_slice() {
+        [] => String::new(),
+        trackers => format!(", {}", trackers.join(" or ")),
+    };
+    Failure {
+        kind: ErrorKind::Other,
+        message: format!(
+            "The group's CA is not on this machine but on its tracker's{place}: type this there"
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(name: &str, id: char) -> GroupMember {
+        GroupMember {
+            id: id.to_string().repeat(52),
+            name: name.into(),
+            role: MemberRole::Member,
+            since: 1,
+            removed: false,
+            present: None,
+        }
+    }
+
+    #[test]
+    fn a_member_is_meant_by_its_name_or_by_enough_of_its_id() {
+        let members = [row("oak", 'a'), row("elm", 'b'), row("bbbbbbbb", 'c')];
+        let named = |who| meant(&members, who).map(|row| row.name.clone());
+        assert_eq!(named("oak"), Ok("oak".into()));
+        assert_eq!(named("aaaaaaaa"), Ok("oak".into()));
+        let whole = "b".repeat(52);
+        assert_eq!(named(&whole), Ok("elm".into()));
+        for (who, kind) in [
+            // Whoever takes the start of another's id for a name is not hidden behind it.
+            ("bbbbbbbb", ErrorKind::Ambiguous),
+            ("aaaaaaa", ErrorKind::NotFound),
+            ("", ErrorKind::NotFound),
+            ("ash", ErrorKind::NotFound),
+        ] {
+            assert_eq!(named(who).expect_err("refused").kind, kind, "{who}");
+        }
+    }
+
+    #[test]
+    fn neither_the_tracker_nor_its_host_can_be_removed() {
+        for role in [MemberRole::Tracker, MemberRole::Host] {
+            let own = GroupMember {
+                role,
+                ..row("oak", 'a')
+            };
+            let message = removable(&own).expect_err("refused").message;
+            assert!(message.contains("thorp leave --purge"), "{message}");
+        }
+        removable(&row("oak", 'a')).expect("can be");
+    }
+}

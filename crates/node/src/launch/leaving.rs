@@ -1,0 +1,166 @@
+//! How a state directory forgets its group, or everything.
+//!
+//! Whoever runs on the directory is stopped first, with a goodbye. Only files
+//! that thorp has made are ever removed, by their names.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::EMBEDDED;
+use super::desk::has_ca;
+use super::failure::other;
+use super::visit::running_or_state;
+use crate::api::{Command, ErrorKind, Failure};
+use crate::identity::{self, Membership};
+use crate::state::{StateDir, VERSION_FILE};
+use crate::{authority, backup, local};
+
+/// What makes a peer a member, and what it remembers of its group.
+const GROUP: [&str; 1] = [identity::MEMBERSHIP_FILE];
+/// How often to look whether whoever was stopped has gone.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// How long a goodbye may take.
+const GOODBYE_WITHIN: Duration = Duration::from_secs(10);
+
+/// What leaving would mean for a state directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// There is no state directory.
+    Nothing,
+    /// There is one, and it is in no group.
+    Alone,
+    /// A member of a group that another machine keeps.
+    Member,
+    /// It keeps the CA of the group that it is in: without it the group ends.
+    Keeper,
+    /// A member of another machine's group that keeps the CA of a group as well.
+    MemberAndKeeper,
+}
+
+/// What was left behind.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Left {
+    /// In the state directory, after all of it was to be removed: what thorp
+    /// has not made.
+    pub stays: Vec<PathBuf>,
+}
+
+/// Looks what leaving would mean.
+pub fn standing(path: &Path) -> Standing {
+    if !path.join(VERSION_FILE).exists() {
+        return Standing::Nothing;
+    }
+    let embedded = path.join(EMBEDDED);
+    let own = [path, &embedded].into_iter().find(|path| has_ca(path));
+    let is_member = path.join(identity::MEMBERSHIP_FILE).exists();
+    match own {
+        None if is_member => Standing::Member,
+        None => Standing::Alone,
+        Some(own) => {
+            let key = identity::peek_key(&own.join(authority::KEY_FILE));
+            let ca = Membership::peek(path).map(|(ca, _)| ca);
+            match (key, ca) {
+                (Some(key), Some(ca)) if ca.0 != *key.as_bytes() => Standing::MemberAndKeeper,
+                _ => Standing::Keeper,
+            }
+        }
+    }
+}
+
+/// Stops whoever runs on a state directory, and forgets its group; with `purge`
+/// everything, and with it every group that is kept there.
+pub async fn leave(path: &Path, purge: bool) -> Result<Left, Failure> {
+    match standing(path) {
+        Standing::Nothing if purge => return Ok(Left::default()),
+        Standing::Nothing | Standing::Alone if !purge => {
+            return Err(Failure {
+                kind: ErrorKind::NotAMember,
+                message: format!(
+                    "This machine is not a member of a group: there is nothing to leave in {}",
+                    path.display()
+                ),
+            });
+        }
+        Standing::Keeper if !purge => {
+            return Err(Failure {
+                kind: ErrorKind::Other,
+                message: format!(
+                    "This machine keeps the CA of its own group, in {}: without it the group ends. \
+                     Save it first: thorp tracker --backup FILE; then end it: thorp leave --purge",
+                    path.display()
+                ),
+            });
+        }
+        _ => {}
+    }
+    let mut states = vec![stopped(path).await?];
+    let embedded = path.join(EMBEDDED);
+    if purge && embedded.join(VERSION_FILE).exists() {
+        states.push(stopped(&embedded).await?);
+    }
+    let path = path.to_owned();
+    // It waits for the disk.
+    let work = tokio::task::spawn_blocking(move || {
+        if !purge {
+            for name in GROUP {
+                states[0].remove(name)?;
+            }
+            return Ok(Left::default());
+        }
+        // The inner one first.
+        while let Some(state) = states.pop() {
+            clear(state)?;
+        }
+        Ok(Left {
+            stays: left_in(&path),
+        })
+    });
+    work.await.map_err(other)?
+}
+
+/// The state directory, once nobody runs on it any more.
+async fn stopped(path: &Path) -> Result<StateDir, Failure> {
+    let deadline = tokio::time::Instant::now() + GOODBYE_WITHIN;
+    loop {
+        match running_or_state(path, &Command::Stop).await? {
+            Err(state) => return Ok(state),
+            Ok(_) if tokio::time::Instant::now() >= deadline => {
+                // Says who still has it.
+                return StateDir::open(path).map_err(Failure::from);
+            }
+            Ok(mut answer) => while answer.recv().await.is_some() {},
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// Removes what thorp has made in a directory, and the directory if it is empty then.
+fn clear(state: StateDir) -> Result<(), Failure> {
+    for name in made() {
+        state.remove(name)?;
+        state.remove(&StateDir::temporary(name))?;
+    }
+    let staging = state.file(backup::STAGING);
+    if let Err(error) = fs::remove_dir_all(&staging)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        return Err(other(error));
+    }
+    Ok(state.end()?)
+}
+
+/// Every file that thorp makes in a state directory, but those of the directory
+/// itself. What is missing here outlives `leave --purge`.
+fn made() -> impl Iterator<Item = &'static str> {
+    let others = [identity::KEY_FILE, local::SOCKET];
+    GROUP.into_iter().chain(authority::FILES).chain(others)
+}
+
+fn left_in(path: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(path).into_iter().flatten();
+    let mut left: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
+    left.sort();
+    left
+}

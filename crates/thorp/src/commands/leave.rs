@@ -1,0 +1,57 @@
+//! `thorp leave`: forget the group, or everything.
+
+use std::path::Path;
+
+use serde_json::json;
+use thorp_node::launch::{self, Standing};
+
+use super::Context;
+use crate::args::Leave;
+use crate::exit::{Exit, Result};
+use crate::out;
+use crate::state::Role;
+
+pub async fn run(context: &Context, args: &Leave) -> Result {
+    let state = context.state(Role::Peer)?;
+    let standing = launch::standing(&state);
+    let keeps = matches!(standing, Standing::Keeper | Standing::MemberAndKeeper);
+    if args.purge && keeps {
+        let question = format!(
+            "{} holds the CA of a group: without it the group ends, for everybody in it. \
+             Saved before, it can come back: thorp tracker --backup FILE",
+            state.display()
+        );
+        let yes = "Remove it, and end the group.";
+        context.confirm(&question, yes, args.yes).await?;
+    }
+    let left = launch::leave(&state, args.purge).await?;
+    let mut message = farewell(standing, args.purge, &state);
+    if !left.stays.is_empty() {
+        let stays = left.stays.iter().map(|path| path.display().to_string());
+        let stays: Vec<_> = stays.collect();
+        message.push_str(" thorp has not made, and leaves alone: ");
+        message.push_str(&stays.join(", "));
+    }
+    if context.global.json {
+        let object = json!({ "event": "left", "message": message });
+        let _ = out::data(&object.to_string());
+    } else {
+        context.say(&message);
+    }
+    Ok(Exit::DONE)
+}
+
+fn farewell(standing: Standing, purge: bool, state: &Path) -> String {
+    let state = state.display();
+    match (standing, purge) {
+        (Standing::Nothing, _) => format!("There is no state in {state}: nothing to remove."),
+        (_, true) => format!("All that thorp kept in {state} is removed."),
+        (Standing::MemberAndKeeper, false) => format!(
+            "This machine has left its group. The CA of another group is still in {state}: \
+             thorp share uses that one from now on."
+        ),
+        (_, false) => "This machine has left its group. Its key stays, and so does its row in the \
+             group's table, until it is removed there: thorp remove NAME. To join a group: thorp join"
+            .to_owned(),
+    }
+}

@@ -1,0 +1,339 @@
+//! Who is in a group and who no longer is, how one leaves it, and how it moves
+//! to another machine: each verb with real nodes on 127.0.0.x.
+
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use serde_json::Value;
+use support::village::{assert_ends_once, listening, named, sharing};
+use support::{Node, PATIENCE, Running, Village};
+
+/// Starts the tracker of a members-only group, and says where it listens.
+fn tracker(node: &Node, listen: &str) -> (Running, String) {
+    let tracker = node.start(&["tracker", "--lines", "--listen", listen]);
+    let address = listening(&tracker);
+    (tracker, address)
+}
+
+/// Makes `node` a member, by an invite from where the CA is.
+fn join(node: &Node, keeper: &Node) {
+    let invite = keeper.run(&["invite"]).exits(0).stdout;
+    fs::write(node.share().join(".invite"), invite).unwrap();
+    node.run(&["join", ".invite", "--name", node.name()])
+        .exits(0);
+}
+
+/// Starts sharing as the member that this node is, and waits for the tracker.
+fn share(node: &Node, listen: &str) -> Running {
+    let peer = node.start(&["share", "--lines", "--listen", listen]);
+    peer.wait_for_line("Connection Established!", |line| {
+        line == "Connection Established!"
+    });
+    peer
+}
+
+fn members(keeper: &Node) -> Vec<Value> {
+    let (code, events) = keeper.json(&["members"]);
+    assert_eq!(code, Some(0), "{events:#?}");
+    assert_ends_once(&events, "done");
+    named(&events, "member").cloned().collect()
+}
+
+fn member(keeper: &Node, name: &str) -> Value {
+    let rows = members(keeper);
+    let row = rows.iter().find(|row| row["name"] == name);
+    row.unwrap_or_else(|| panic!("{name} is not in {rows:#?}"))
+        .clone()
+}
+
+#[test]
+fn members_are_listed_where_the_ca_is_and_elsewhere_one_is_told_where() {
+    let village = Village::new();
+    let (hall, oak, elm) = (
+        village.node("hall"),
+        village.node("oak"),
+        village.node("elm"),
+    );
+    let (tracker, address) = tracker(&hall, "127.0.0.1:0");
+    join(&oak, &hall);
+    join(&elm, &hall);
+    let _sharing = share(&oak, "127.0.0.2:0");
+
+    let oaks = member(&hall, "oak");
+    assert_eq!(
+        (&oaks["present"], &oaks["role"]),
+        (&true.into(), &"member".into())
+    );
+    assert_eq!(member(&hall, "elm")["present"], false);
+    let rows = members(&hall);
+    assert_eq!(rows.len(), 3, "{rows:#?}");
+    let own = rows.iter().find(|row| row["role"] == "tracker").unwrap();
+    assert_eq!(own["present"], true);
+    let table = hall.run(&["members"]).exits(0).stdout;
+    assert!(
+        table.starts_with("Member") && table.contains("away"),
+        "{table}"
+    );
+
+    let told = elm.run(&["members"]).exits(1);
+    assert!(told.stderr.contains(&address), "{told}");
+    elm.run(&["remove", "oak", "--yes"]).exits(1).says(&address);
+    elm.run(&["tracker", "--backup", "-"])
+        .exits(1)
+        .says(&address);
+    let stranger = village.node("stranger");
+    for line in [
+        &["members"][..],
+        &["remove", "oak"],
+        &["invite"],
+        &["leave"],
+    ] {
+        stranger.run(line).exits(9).says("not a member");
+    }
+
+    hall.run(&["stop"]).exits(0);
+    tracker.finish(PATIENCE).exits(0);
+    assert_eq!(member(&hall, "oak")["present"], Value::Null);
+}
+
+#[test]
+fn removing_asks_and_never_removes_what_would_end_the_group() {
+    let village = Village::new();
+    let (oak, elm) = (village.node("oak"), village.node("elm"));
+    oak.file("1.txt", "one");
+    let keeper = oak.start(&[
+        "share",
+        "--lines",
+        "--listen",
+        "127.0.0.1:0",
+        "--name",
+        "oak",
+    ]);
+    sharing(&keeper);
+    join(&elm, &oak);
+
+    oak.run(&["remove", "elm"]).exits(2).says("--yes");
+    assert_eq!(member(&oak, "elm")["removed"], false);
+    oak.run(&["remove", "ash", "--yes"])
+        .exits(3)
+        .says("thorp members");
+    let id = member(&oak, "elm")["id"].as_str().unwrap().to_owned();
+    oak.run(&["remove", &id[..7], "--yes"]).exits(3);
+    oak.run(&["remove", "oak", "--yes"])
+        .exits(1)
+        .says("thorp stop");
+    oak.run(&["remove", "oak-tracker", "--yes"])
+        .exits(1)
+        .says("thorp leave --purge");
+    assert!(members(&oak).iter().all(|row| row["removed"] == false));
+
+    let (code, events) = oak.json(&["remove", &id[..8], "--yes"]);
+    assert_eq!(code, Some(0), "{events:#?}");
+    assert_ends_once(&events, "done");
+    let row = named(&events, "member").next().unwrap();
+    assert_eq!(
+        (&row["name"], &row["removed"]),
+        (&"elm".into(), &true.into())
+    );
+    oak.run(&["remove", "elm"])
+        .exits(0)
+        .says("was removed before");
+}
+
+#[test]
+fn an_open_group_says_that_removing_keeps_nobody_out() {
+    let village = Village::new();
+    let (_tracker, address) = village.tracker();
+    let (hall, elm) = (village.node("tracker"), village.node("elm"));
+    elm.run(&["get", "x", "--tracker", &address]).exits(3);
+    let rows = members(&hall);
+    let id = rows.iter().find(|row| row["role"] == "member").unwrap()["id"].clone();
+    hall.run(&["remove", id.as_str().unwrap(), "--yes"])
+        .exits(0)
+        .says("keeps nobody out");
+}
+
+#[test]
+fn whoever_is_removed_while_the_tracker_is_down_is_refused_when_it_is_up_again() {
+    let village = Village::new();
+    let (hall, elm) = (village.node("hall"), village.node("elm"));
+    let (first, address) = tracker(&hall, "127.0.0.1:0");
+    join(&elm, &hall);
+    hall.run(&["stop"]).exits(0);
+    first.finish(PATIENCE).exits(0);
+    hall.run(&["remove", "elm", "--yes"])
+        .exits(0)
+        .says("once the tracker runs");
+
+    let (_second, _) = tracker(&hall, &address);
+    assert_eq!(member(&hall, "elm")["removed"], true);
+    let invite = hall.run(&["invite"]).exits(0).stdout;
+    fs::write(elm.share().join(".invite"), invite).unwrap();
+    elm.run(&["join", ".invite"])
+        .exits(9)
+        .says("removed from the group");
+}
+
+#[test]
+fn leaving_stops_the_peer_and_keeps_the_key() {
+    let village = Village::new();
+    let (hall, oak) = (village.node("hall"), village.node("oak"));
+    let (_tracker, _) = tracker(&hall, "127.0.0.1:0");
+    join(&oak, &hall);
+    let id = member(&hall, "oak")["id"].clone();
+    let running = share(&oak, "127.0.0.2:0");
+
+    oak.run(&["leave"]).exits(0).says("has left its group");
+    running.finish(PATIENCE).exits(0);
+    assert_eq!(member(&hall, "oak")["present"], false);
+    oak.run(&["get", "1.txt"]).exits(9);
+    oak.run(&["leave"]).exits(9);
+
+    join(&oak, &hall);
+    assert_eq!(member(&hall, "oak")["id"], id);
+    assert_eq!(members(&hall).len(), 2);
+}
+
+#[test]
+fn purging_removes_what_thorp_has_made_and_nothing_else() {
+    let village = Village::new();
+    let (hall, oak) = (village.node("hall"), village.node("oak"));
+    let (_tracker, _) = tracker(&hall, "127.0.0.1:0");
+    hall.file("1.txt", "one");
+    oak.configure("");
+    join(&oak, &hall);
+    let running = share(&oak, "127.0.0.2:0");
+
+    let told = oak.run(&["leave", "--purge"]).exits(0);
+    assert!(told.stderr.contains("config.toml"), "{told}");
+    running.finish(PATIENCE).exits(0);
+    let left: Vec<_> = fs::read_dir(oak.state())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    assert_eq!(left, ["config.toml"]);
+    fs::remove_file(oak.state().join("config.toml")).unwrap();
+
+    fs::write(oak.state().join("thesis.tex"), "mine").unwrap();
+    oak.run(&["leave", "--purge"]).exits(0);
+    assert!(oak.state().join("thesis.tex").exists());
+}
+
+#[test]
+fn a_group_of_ones_own_is_ended_only_by_purging_it_with_a_yes() {
+    let village = Village::new();
+    let oak = village.node("oak");
+    let running = oak.start(&["share", "--lines", "--listen", "127.0.0.1:0"]);
+    sharing(&running);
+    oak.run(&["leave"]).exits(1).says("thorp tracker --backup");
+    oak.run(&["leave", "--purge"]).exits(2).says("--yes");
+    // It is still there.
+    oak.run(&["status"]).exits(0);
+    let (code, events) = oak.json(&["leave", "--purge", "--yes"]);
+    assert_eq!(code, Some(0), "{events:#?}");
+    assert_eq!(events[0]["event"], "left");
+    running.finish(PATIENCE).exits(0);
+    assert!(!oak.state().exists());
+}
+
+#[test]
+fn a_second_process_is_told_who_has_the_state() {
+    let village = Village::new();
+    let hall = village.node("hall");
+    let (tracker, _) = tracker(&hall, "127.0.0.1:0");
+    let pid = tracker.id();
+    hall.run(&["tracker", "--listen", "127.0.0.1:0"])
+        .exits(1)
+        .says(&format!("in use by process {pid}"));
+    fs::write(hall.share().join("not-a-backup"), "{}").unwrap();
+    let backup = hall.share().join("group.backup");
+    hall.run(&["tracker", "--backup", backup.to_str().unwrap()])
+        .exits(0);
+    hall.run(&["tracker", "--restore", "group.backup"])
+        .exits(1)
+        .says(&format!("in use by process {pid}"));
+}
+
+#[test]
+fn a_group_moves_to_another_machine_and_its_members_follow_without_an_invite() {
+    let village = Village::new();
+    let (old, new) = (village.node("old"), village.node("new"));
+    let (oak, elm) = (village.node("oak"), village.node("elm"));
+    oak.file("1.txt", "one");
+    // The group is made by sharing, and then kept by a tracker alone.
+    let first = old.start(&["share", "--lines", "--listen", "127.0.0.1:0"]);
+    sharing(&first);
+    join(&oak, &old);
+    join(&elm, &old);
+    let unused = old.run(&["invite"]).exits(0).stdout;
+    let before = members(&old);
+
+    // While it runs, and when it does not, it is the same group.
+    old.run(&["tracker", "--backup", "group.backup"])
+        .exits(0)
+        .says("Saved");
+    let backup = old.share().join("group.backup");
+    let mode = fs::metadata(&backup).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    old.run(&["tracker", "--backup", "group.backup"])
+        .exits(4)
+        .says("group.backup is there already");
+    old.run(&["stop"]).exits(0);
+    first.finish(PATIENCE).exits(0);
+    let again = old.run(&["tracker", "--backup", "-"]).exits(0).stdout;
+    assert_eq!(again, fs::read_to_string(&backup).unwrap());
+    old.run(&["leave", "--purge", "--yes"]).exits(0);
+    assert!(!old.state().exists());
+
+    let backup = backup.to_str().unwrap();
+    let (code, events) = new.json(&["tracker", "--restore", backup]);
+    assert_eq!(code, Some(0), "{events:#?}");
+    assert_eq!(events[0]["event"], "restored");
+    assert_eq!(events[0]["members"], before.len());
+    new.run(&["tracker", "--restore", backup])
+        .exits(4)
+        .says("nothing is overwritten");
+    let (_tracker, address) = tracker(&new, "127.0.0.9:0");
+    assert_eq!(members(&new).len(), before.len());
+
+    let _oak = oak.start_sharing(&address, "127.0.0.2:0");
+    elm.run(&["get", "1.txt", "--tracker", &address]).exits(0);
+    assert_eq!(elm.bytes("1.txt"), b"one");
+    // From now on both know.
+    elm.run(&["ls"]).exits(0);
+    assert_eq!(member(&new, "oak")["present"], true);
+
+    // The invite that nobody had used came along; it knows the old address only.
+    assert!(unused.starts_with("thorp1"));
+    let told = village.node("late");
+    fs::write(told.share().join(".invite"), unused).unwrap();
+    told.run(&["join", ".invite"]).exits(6);
+}
+
+#[test]
+fn what_is_no_backup_changes_nothing() {
+    let village = Village::new();
+    let (hall, other) = (village.node("hall"), village.node("other"));
+    let (_tracker, _) = tracker(&hall, "127.0.0.1:0");
+    let text = hall.run(&["tracker", "--backup", "-"]).exits(0).stdout;
+    let middle = text.len() / 2;
+    let newer = text.replacen("\"thorp-backup\": 1", "\"thorp-backup\": 1000", 1);
+    for (bad, why) in [
+        (&text[..middle], "damaged"),
+        ("", "damaged"),
+        ("thorp1abc", "damaged"),
+        (&newer, "newer thorp"),
+    ] {
+        fs::write(other.share().join("bad"), bad).unwrap();
+        other
+            .run(&["tracker", "--restore", "bad"])
+            .exits(1)
+            .says(why);
+        assert_eq!(fs::read_dir(other.state()).unwrap().count(), 0);
+    }
+    other.run(&["tracker", "--restore", "none"]).exits(1);
+}
