@@ -34,7 +34,7 @@ use x509_parser::prelude::FromDer;
 use crate::certificate::{self, CaKey};
 use crate::clock::unix_seconds;
 use crate::identity::{self, Identity};
-use crate::record::{REMOVED, RecordError, Records};
+use crate::record::{self, REMOVED, RecordError, Records};
 use crate::state::{StateDir, StateError};
 
 /// Where there is one, there is a group's CA.
@@ -44,7 +44,13 @@ const INVITES_FILE: &str = "invites.json";
 const POLICY_FILE: &str = "policy.json";
 /// A group's hard state. In this order they are put back: without the key, and
 /// with members, nothing takes a directory for a group's or makes it one.
-pub(crate) const FILES: [&str; 4] = [MEMBERS_FILE, INVITES_FILE, POLICY_FILE, KEY_FILE];
+pub(crate) const FILES: [&str; 5] = [
+    MEMBERS_FILE,
+    INVITES_FILE,
+    POLICY_FILE,
+    record::FILE,
+    KEY_FILE,
+];
 
 /// How long a certificate is valid.
 pub const VALIDITY: Duration = Duration::from_hours(30 * 24);

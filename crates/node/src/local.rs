@@ -270,6 +270,32 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn whoever_has_asked_hears_the_end_before_the_socket_goes() {
+        let state = tempfile::tempdir().expect("a directory");
+        let (go, gone) = tokio::sync::watch::channel(false);
+        let (taken, mut taken_up) = mpsc::channel(1);
+        let answering = answer(state.path(), move |_| {
+            let (events, receiver) = mpsc::channel(1);
+            taken.try_send(()).expect("one command");
+            let mut gone = gone.clone();
+            tokio::spawn(async move {
+                let _ = gone.wait_for(|gone| *gone).await;
+                let _ = events.send(Event::Done(Done::default())).await;
+            });
+            receiver
+        });
+        let answering = answering.expect("a socket");
+        let mut events = ask(state.path(), &Command::Stop).await.expect("a node");
+        taken_up.recv().await.expect("it is taken up");
+        let finished = tokio::spawn(answering.finish());
+        go.send(true).expect("somebody waits");
+        assert_eq!(events.recv().await, Some(Event::Done(Done::default())));
+        finished.await.expect("ends");
+        assert!(ask(state.path(), &Command::Peers).await.is_none());
+        assert!(!state.path().join(SOCKET).exists());
+    }
+
+    #[tokio::test]
     async fn what_is_no_command_is_answered_with_an_error() {
         let state = tempfile::tempdir().expect("a directory");
         let _answering = answer(state.path(), echo).expect("a socket");

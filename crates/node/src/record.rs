@@ -21,7 +21,7 @@ use crate::certificate::CaKey;
 use crate::state::{StateDir, StateError};
 
 /// The signed bytes, as they came.
-const FILE: &str = "group-record";
+pub(crate) const FILE: &str = "group-record";
 
 /// What is said to a removed member, by everybody who knows.
 pub const REMOVED: &str = "this machine was removed from the group. To come back it needs a new key and a new invite: \

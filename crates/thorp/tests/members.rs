@@ -163,6 +163,7 @@ fn whoever_is_removed_while_the_tracker_is_down_is_refused_when_it_is_up_again()
     let (hall, elm) = (village.node("hall"), village.node("elm"));
     let (first, address) = tracker(&hall, "127.0.0.1:0");
     join(&elm, &hall);
+    elm.run(&["get", "1.txt"]).exits(3);
     hall.run(&["stop"]).exits(0);
     first.finish(PATIENCE).exits(0);
     hall.run(&["remove", "elm", "--yes"])

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::{Common, Group, member_tls, own_name};
+use super::{Common, Group, keep, member_tls, own_name};
 use crate::addresses::NetAddress;
 use crate::api::{ErrorKind, Failure, Notice};
 use crate::clock::Clock;
@@ -65,7 +65,7 @@ pub(super) async fn join_group(
         }
         (Err(error), _) => return Err(error.into()),
     };
-    membership.save(state)?;
+    keep(&membership, state)?;
     Ok((membership, true))
 }
 

@@ -284,7 +284,7 @@ async fn share_with_tracker(
         trackers: vec![NetAddress::Ip(nearby(listen))],
     };
     let state = held.states[0].clone();
-    membership.save(&state)?;
+    keep(&membership, &state)?;
     let tls = member_tls(&state, &identity, &membership, &common.clock)?;
     let (peer_sink, peer_incoming) = mpsc::channel(INCOMING);
     let (tracker_service, tracker_incoming) = office.service(&common.clock)?;
@@ -402,7 +402,7 @@ pub async fn join(common: Common, invite: Invite) -> Result<MemberName, Failure>
     let identity = Identity::load_or_create(&state)?;
     let wanted = Some(own_name(&common));
     let membership = join::join(&Ticket::from(invite), &identity, wanted, &common.clock).await?;
-    membership.save(&state)?;
+    keep(&membership, &state)?;
     let member = membership.member();
     Ok(member
         .and_then(|member| member.name)
@@ -418,6 +418,15 @@ fn own_office(common: &Common, remembered: Option<&Membership>) -> Result<Option
     let office = Office::open(path, &own_name(common), &common.clock)?;
     let is_own = remembered.is_none_or(|group| group.ca == office.authority.ca());
     Ok(is_own.then_some(office))
+}
+
+/// Keeps a membership, and nothing of another group.
+fn keep(membership: &Membership, state: &StateDir) -> Result<(), Failure> {
+    let before = Membership::peek(state.path());
+    if before.is_none_or(|(ca, _)| ca != membership.ca) {
+        Records::forget(state)?;
+    }
+    Ok(membership.save(state)?)
 }
 
 /// What a member shows, and whom it lets in.
