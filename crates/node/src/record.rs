@@ -368,7 +368,7 @@ mod tests {
         for id in [ash, elm] {
             assert!(restored.is_removed(id));
         }
-        assert!(restored.members().is_empty());
+        assert!(restored.members().iter().all(|row| row.removed));
         let ticket = std::time::SystemTime::now() + Duration::from_secs(1);
         assert!(restored.renew(ash, ticket).is_err());
     }

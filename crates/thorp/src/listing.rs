@@ -75,9 +75,13 @@ impl Listing {
             MemberRole::Host => "peer with the tracker",
             MemberRole::Member => "",
         };
+        let since = match row.since {
+            0 => "-".to_owned(),
+            since => units::time(i64::try_from(since).unwrap_or(i64::MAX)),
+        };
         self.push(vec![
             printable(&row.name).to_string(),
-            units::time(i64::try_from(row.since).unwrap_or(i64::MAX)),
+            since,
             now.to_owned(),
             role.to_owned(),
             row.id.chars().take(8).collect(),
@@ -309,6 +313,7 @@ oak   192.168.198.138:3334      4  1.2 MiB  192.168.198.139  aaaaaaaa";
         });
         listing.group_member(&GroupMember {
             present: None,
+            since: 0,
             ..oak
         });
         let expected = "\
@@ -316,7 +321,7 @@ Member        Since (UTC)       Now      Role     Id
 oak           2026-11-23 04:44  here              aaaaaaaa
 hall-tracker  2026-11-23 04:44  here     tracker  aaaaaaaa
 oak           2026-11-23 04:44  removed           aaaaaaaa
-oak           2026-11-23 04:44  -                 aaaaaaaa";
+oak           -                 -                 aaaaaaaa";
         assert_eq!(listing.finish().expect("rows"), expected);
     }
 

@@ -373,13 +373,11 @@ impl Args {
                     }
                 }
             }
-            Verb::Tracker(tracker) => {
-                if tracker.backup.is_some() && tracker.restore.is_some() {
-                    return Err((
-                        ErrorKind::ArgumentConflict,
-                        "--backup saves and --restore puts back: give one of them".into(),
-                    ));
-                }
+            Verb::Tracker(tracker) if tracker.backup.is_some() && tracker.restore.is_some() => {
+                return Err((
+                    ErrorKind::ArgumentConflict,
+                    "--backup saves and --restore puts back: give one of them".into(),
+                ));
             }
             Verb::Get(get) if get.rename.is_some() && get.names.len() > 1 => {
                 return Err((
