@@ -9,6 +9,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use serde_json::Value;
+use support::process::poll;
 use support::village::{assert_ends_once, listening, named, sharing};
 use support::{Node, PATIENCE, Running, Village};
 
@@ -203,11 +204,21 @@ fn leaving_stops_the_peer_and_keeps_the_key() {
 fn purging_removes_what_thorp_has_made_and_nothing_else() {
     let village = Village::new();
     let (hall, oak) = (village.node("hall"), village.node("oak"));
+    let elm = village.node("elm");
     let (_tracker, _) = tracker(&hall, "127.0.0.1:0");
-    hall.file("1.txt", "one");
+    elm.file("1.txt", "one");
+    oak.file("2.txt", "two");
     oak.configure("");
     join(&oak, &hall);
+    join(&elm, &hall);
+    let _elm = share(&elm, "127.0.0.3:0");
     let running = share(&oak, "127.0.0.2:0");
+    poll("1.txt", PATIENCE, || {
+        (oak.run(&["get", "1.txt"]).code == Some(0)).then_some(())
+    });
+    poll("a neighbour that is remembered", PATIENCE, || {
+        oak.state().join("neighbours.json").exists().then_some(())
+    });
 
     let told = oak.run(&["leave", "--purge"]).exits(0);
     assert!(told.stderr.contains("config.toml"), "{told}");

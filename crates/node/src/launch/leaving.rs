@@ -14,11 +14,17 @@ use super::failure::other;
 use super::visit::running_or_state;
 use crate::api::{Command, ErrorKind, Failure};
 use crate::identity::{self, Membership};
+use crate::peer::Memory;
 use crate::state::{StateDir, VERSION_FILE};
 use crate::{authority, backup, local, record};
 
 /// What makes a peer a member, and what it remembers of its group.
-const GROUP: [&str; 2] = [identity::MEMBERSHIP_FILE, record::FILE];
+const GROUP: [&str; 4] = [
+    identity::MEMBERSHIP_FILE,
+    record::FILE,
+    Memory::FILES[0],
+    Memory::FILES[1],
+];
 /// How often to look whether whoever was stopped has gone.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// How long a goodbye may take.

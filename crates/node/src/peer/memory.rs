@@ -49,6 +49,9 @@ struct Neighbour {
 }
 
 impl Memory {
+    /// What it makes in a state directory.
+    pub(crate) const FILES: [&str; 2] = [FILE, DAMAGED];
+
     /// The neighbours from earlier in this group. What is wrong with the file
     /// is said in `notices`.
     pub fn open(state: Arc<StateDir>, ca: CaKey, notices: &mpsc::Sender<Notice>) -> Self {
