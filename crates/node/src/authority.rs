@@ -277,6 +277,7 @@ impl Authority {
     /// Answers somebody who asks to become a member.
     pub fn admit(&self, join: &Join, now: SystemTime) -> Result<Vec<u8>, AuthorityError> {
         let id = requested_key(&join.request)?;
+        self.look_up(id, join, now)?;
         let name = self.change(|tables| {
             if let Some(row) = tables.members.get(&id) {
                 return row.name_unless_removed();
@@ -287,6 +288,23 @@ impl Authority {
             tables.add(id, join.name.as_ref(), now)
         })?;
         self.sign(id, &name, false, now)
+    }
+
+    /// Turns away whom [`admit`](Self::admit) would, before tables are copied for it.
+    fn look_up(&self, id: PeerId, join: &Join, now: SystemTime) -> Result<(), AuthorityError> {
+        let tables = self.tables();
+        if let Some(row) = tables.members.get(&id) {
+            row.name_unless_removed()?;
+        } else if !tables.policy.open {
+            tables.invite_for(join.token.as_ref(), id, unix_seconds(now))?;
+        }
+        Ok(())
+    }
+
+    /// Whether somebody asks to become a member whose key is none's yet.
+    pub fn is_newcomer(&self, join: &Join) -> bool {
+        let id = requested_key(&join.request);
+        id.is_ok_and(|id| !self.tables().members.contains_key(&id))
     }
 
     /// Answers a member that is known by its link and asks for a new certificate.
@@ -607,13 +625,27 @@ impl Tables {
 
     /// Uses an invite up by one, unless this key has used it before.
     fn redeem(&mut self, token: Option<&Token>, id: PeerId, now: u64) -> Result<(), InviteError> {
+        let (at, used_before) = self.invite_for(token, id, now)?;
+        if !used_before {
+            self.invites[at].used_by.push(id.to_string());
+        }
+        Ok(())
+    }
+
+    /// The invite that lets this key in, and whether it has done so before.
+    fn invite_for(
+        &self,
+        token: Option<&Token>,
+        id: PeerId,
+        now: u64,
+    ) -> Result<(usize, bool), InviteError> {
         let hash = hash(token.ok_or(InviteError::None)?);
         // Of a secret's hash, how long a comparison takes gives nothing away.
-        let row = self.invites.iter_mut().find(|row| row.hash == hash);
-        let row = row.ok_or(InviteError::Wrong)?;
-        let key = id.to_string();
-        if row.used_by.contains(&key) {
-            return Ok(());
+        let at = self.invites.iter().position(|row| row.hash == hash);
+        let at = at.ok_or(InviteError::Wrong)?;
+        let row = &self.invites[at];
+        if row.used_by.contains(&id.to_string()) {
+            return Ok((at, true));
         }
         if now >= row.ends {
             return Err(InviteError::Expired);
@@ -621,8 +653,7 @@ impl Tables {
         if row.used_by.len() >= row.uses as usize {
             return Err(InviteError::Used);
         }
-        row.used_by.push(key);
-        Ok(())
+        Ok((at, false))
     }
 }
 

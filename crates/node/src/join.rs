@@ -6,7 +6,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
 use rustls::ServerConfig;
@@ -26,6 +26,7 @@ use crate::clock::{Apart, Clock, unix_seconds};
 use crate::dial::{self, DialError};
 use crate::identity::{Identity, IdentityError, Membership};
 use crate::invite::Invite;
+use crate::newcomers::Newcomers;
 use crate::tls::{self, TlsError};
 
 /// How long joining may take once the connection is there.
@@ -158,6 +159,7 @@ pub struct JoinService {
     tracker: PeerId,
     key: Arc<PrivateKeyDer<'static>>,
     shown: Arc<RwLock<Shown>>,
+    newcomers: Arc<Mutex<Newcomers>>,
 }
 
 /// A certificate in use, and when it was made.
@@ -191,6 +193,7 @@ impl JoinService {
             tracker: identity.id(),
             key: Arc::new(key),
             shown: Arc::new(RwLock::new(shown)),
+            newcomers: Arc::default(),
         })
     }
 
@@ -252,6 +255,9 @@ impl JoinService {
     }
 
     async fn answer(&self, join: Join, from: SocketAddr) -> Body {
+        if let Err(refused) = self.pace(&join, from) {
+            return refused.into();
+        }
         let now: SystemTime = self.clock.wall();
         let authority = self.authority.clone();
         let admitted = tokio::task::spawn_blocking(move || authority.admit(&join, now)).await;
@@ -269,6 +275,27 @@ impl JoinService {
                 })
             }
         }
+    }
+}
+
+impl JoinService {
+    /// Without an invite, newcomers have to queue.
+    fn pace(&self, join: &Join, from: SocketAddr) -> Result<(), Refused> {
+        if !self.authority.is_open() || !self.authority.is_newcomer(join) {
+            return Ok(());
+        }
+        let mut newcomers = self
+            .newcomers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let admitted = newcomers.admit(self.clock.elapsed(), from.ip());
+        admitted.map_err(|wait| Refused {
+            reason: Reason::Busy,
+            text: format!(
+                "too many new machines at once; try again in {} s",
+                wait.as_secs() + 1
+            ),
+        })
     }
 }
 
@@ -550,6 +577,49 @@ mod tests {
         let error = join(&ticket, &key(), None, &Clock::system()).await;
         let text = error.expect_err("is another group").to_string();
         assert!(!text.contains("this machine's clock"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn a_crowd_of_newcomers_is_told_to_wait_and_members_are_not() {
+        let group = Group::new();
+        group.authority.set_open(true).expect("opens");
+        let clock = Clock::system();
+        let hall = group.tracker(clock.clone()).await;
+        let ticket = Ticket::open(hall.at());
+        let (elm, member) = (key(), key());
+        join(&ticket, &member, None, &clock).await.expect("joins");
+        let identity = key();
+        let membership = group.admit(&identity, "hall");
+        let authority = group.authority.clone();
+        let service = JoinService::new(&identity, &membership, authority, clock.clone());
+        let service = service.expect("fits");
+        let from: SocketAddr = "192.0.2.1:5".parse().expect("an address");
+        let ask = |identity: &Identity| Join {
+            token: None,
+            request: identity.certificate_request().expect("a request"),
+            name: None,
+        };
+        while service.pace(&ask(&elm), from).is_ok() {}
+        let Body::Refused(refused) = service.answer(ask(&elm), from).await else {
+            panic!("too many have come");
+        };
+        assert_eq!(refused.reason, Reason::Busy);
+        assert!(refused.text.contains("try again in"), "{}", refused.text);
+        assert!(group.authority.is_newcomer(&ask(&elm)), "nothing was kept");
+        let answer = service.answer(ask(&member), from).await;
+        assert!(matches!(answer, Body::Joined(_)), "{answer:?}");
+        // An invite is somebody's word for it.
+        group.authority.set_open(false).expect("closes");
+        let token = group
+            .authority
+            .invite(1, INVITE_VALIDITY, SystemTime::now())
+            .expect("a token");
+        let invited = Join {
+            token: Some(token),
+            ..ask(&elm)
+        };
+        let answer = service.answer(invited, from).await;
+        assert!(matches!(answer, Body::Joined(_)), "{answer:?}");
     }
 
     #[tokio::test]

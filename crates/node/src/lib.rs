@@ -14,6 +14,7 @@
 //! listener   one port: what arrives, and which service it is for
 //! dial       the same from the other end
 //! join       how a key becomes a member
+//! newcomers  how fast strangers may become members of an open group
 //! link       an authenticated stream as a queue of frames, both ways
 //! addresses  where a machine can be reached
 //! descriptors  how many connections and files may be open
@@ -49,6 +50,7 @@ pub mod launch;
 pub mod link;
 pub mod listener;
 pub mod local;
+mod newcomers;
 pub mod peer;
 pub mod record;
 pub mod share;

@@ -1,5 +1,7 @@
 //! What a person is told when a node cannot be started, and which exit code it is.
 
+use thorp_wire::frame::Reason;
+
 use crate::api::{ErrorKind, Failure};
 use crate::backup::BackupError;
 use crate::config::ConfigError;
@@ -68,6 +70,11 @@ impl From<ConfigError> for Failure {
 impl From<JoinError> for Failure {
     fn from(error: JoinError) -> Self {
         let kind = match &error {
+            // In a while it will be let in.
+            JoinError::Refused {
+                reason: Reason::Busy,
+                ..
+            } => ErrorKind::Network,
             JoinError::Refused { .. } => ErrorKind::NotAMember,
             JoinError::Dial(DialError::Certificate { .. }) | JoinError::Certificate(_) => {
                 ErrorKind::NotAMember
