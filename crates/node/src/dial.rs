@@ -488,6 +488,36 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn whoever_would_resume_an_old_connection_has_to_show_its_certificate_again() {
+        let group = Group::new();
+        let mut oak = group.node("oak").await;
+        let elm = group.member("elm");
+        let mut config = (*elm.client()).clone();
+        config.resumption = rustls::client::Resumption::in_memory_sessions(8);
+        config.enable_early_data = true;
+        let config = Arc::new(config);
+        let name = certificate::id_name(oak.tls.member().id);
+        for _ in 0..3 {
+            let reached = reach(&[oak.address], &name, config.clone(), None).await;
+            let (mut to_oak, _) = reached.expect("reaches oak");
+            let mut from_elm = oak.incoming.recv().await.expect("is delivered");
+            from_elm.stream.write_all(b"x").await.expect("writes");
+            from_elm.stream.flush().await.expect("flushes");
+            to_oak.read_exact(&mut [0]).await.expect("reads");
+            let TlsStream::Client(client) = &to_oak else {
+                panic!("we have dialled");
+            };
+            let connection = client.get_ref().1;
+            assert_eq!(connection.tls13_tickets_received(), 0);
+            assert_eq!(
+                connection.handshake_kind(),
+                Some(rustls::HandshakeKind::Full)
+            );
+            assert!(!connection.is_early_data_accepted());
+        }
+    }
+
+    #[tokio::test]
     async fn strangers_are_refused_with_a_reason() {
         let group = Group::new();
         let mut oak = group.node("oak").await;

@@ -373,6 +373,10 @@ impl JoinError {
 
 #[cfg(test)]
 mod tests {
+    use rcgen::{
+        BasicConstraints, CertificateParams, IsCa, KeyPair, KeyUsagePurpose, PKCS_ED25519,
+    };
+
     use super::*;
     use crate::authority::INVITE_VALIDITY;
     use crate::dial::{Expected, dial};
@@ -577,6 +581,87 @@ mod tests {
         let error = join(&ticket, &key(), None, &Clock::system()).await;
         let text = error.expect_err("is another group").to_string();
         assert!(!text.contains("this machine's clock"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn every_bad_token_is_refused_with_its_reason() {
+        let group = Group::new();
+        let tracker = Clock::system();
+        let hall = group.tracker(tracker.clone()).await;
+        let clock = Clock::system();
+        let why = async |ticket: &Ticket| {
+            let error = join(ticket, &key(), None, &clock).await;
+            error.expect_err("is refused").to_string()
+        };
+        let mut ticket = invite(&group, &hall);
+        // Two days later, by both clocks.
+        tracker.turn(2 * 24 * 3600);
+        clock.turn(2 * 24 * 3600);
+        let text = why(&ticket).await;
+        assert!(
+            text.contains("has expired") && text.contains("thorp invite"),
+            "{text}"
+        );
+        tracker.turn(0);
+        clock.turn(0);
+        join(&ticket, &key(), None, &clock).await.expect("joins");
+        let text = why(&ticket).await;
+        assert!(
+            text.contains("used already") && text.contains("thorp invite"),
+            "{text}"
+        );
+        ticket.token = Some(Token([7; 16]));
+        let text = why(&ticket).await;
+        assert!(
+            text.contains("not known") && text.contains("thorp invite"),
+            "{text}"
+        );
+        ticket.token = None;
+        let text = why(&ticket).await;
+        assert!(text.contains("by invitation"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn a_request_for_more_than_a_membership_gets_a_membership() {
+        let group = Group::new();
+        let hall = group.tracker(Clock::system()).await;
+        group.authority.set_open(true).expect("opens");
+        let clock = Clock::system();
+        let greedy = KeyPair::generate_for(&PKCS_ED25519).expect("a key");
+        let names = [TRACKER_NAME, "oak.name.thorp", "*.thorp"].map(String::from);
+        let mut params = CertificateParams::new(names).expect("are names");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        let request = params.serialize_request(&greedy).expect("a request");
+        let config = tls::join_client(Some(group.authority.ca()), &clock).expect("fits");
+        let reached = dial::reach(&[hall.address], TRACKER_NAME, config, None).await;
+        let (mut stream, _) = reached.expect("reaches it");
+        let question = Join {
+            token: None,
+            request: request.der().to_vec(),
+            name: None,
+        };
+        write(&mut stream, &Frame::with_request(RequestId(1), question))
+            .await
+            .expect("writes");
+        let Body::Joined(joined) = read(&mut stream).await.expect("reads").body else {
+            panic!("the group is open");
+        };
+        let member = tls::verify_member(&joined.certificate, group.authority.ca(), clock.wall());
+        let member = member.expect("is a member");
+        assert!(!member.tracker && member.name != "oak".parse().ok());
+        let (_, parsed) = x509_parser::parse_x509_certificate(&joined.certificate).expect("parses");
+        assert!(!parsed.is_ca());
+
+        // What it signs with that is nobody's.
+        let issuer = rcgen::Issuer::new(CertificateParams::default(), &greedy);
+        let child = KeyPair::generate_for(&PKCS_ED25519).expect("a key");
+        let id = PeerId::new(child.public_key_raw().try_into().expect("32 bytes"));
+        let names = vec![certificate::id_name(id), TRACKER_NAME.into()];
+        let params = CertificateParams::new(names).expect("are names");
+        let forged = params.signed_by(&child, &issuer).expect("is signed");
+        let verified = tls::verify_member(forged.der(), group.authority.ca(), clock.wall());
+        verified.expect_err("is signed by no CA");
     }
 
     #[tokio::test]
