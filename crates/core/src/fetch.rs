@@ -175,6 +175,11 @@ impl Fetches {
         self.wait_again(id);
     }
 
+    /// Somebody sent something else than it listed: it is asked last from now on.
+    pub fn lied(&mut self, liar: PeerId) {
+        self.liars.insert(liar);
+    }
+
     /// Whether somebody once sent something else than it listed.
     pub fn is_liar(&self, id: PeerId) -> bool {
         self.liars.contains(&id)

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! machines   peer, tracker       one `handle`, one `poll_output`; they route
-//! rules      lookup survey fetch neighbours remembered publisher links
-//!            liveness            small machines, each testable alone
+//! rules      lookup survey fetch sources neighbours remembered publisher
+//!            links liveness      small machines, each testable alone
 //! memory     catalogue gather answer matching
 //!                                who has what, and how it is asked for
 //! time                           a number handed in
@@ -26,6 +26,7 @@ pub mod neighbours;
 pub mod peer;
 pub mod publisher;
 pub mod remembered;
+pub mod sources;
 pub mod survey;
 pub mod swarm;
 #[cfg(test)]

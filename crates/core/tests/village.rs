@@ -389,6 +389,34 @@ fn holders_that_came_up_later_are_found_by_asking_the_tracker_again() {
 }
 
 #[test]
+fn who_has_a_file_in_pieces_is_told_from_listings_and_by_the_tracker_and_the_best_is_met() {
+    let mut village = Village::new();
+    let big = content("a large one");
+    let one = village.peer(ONE, &[]);
+    let two = village.peer(TWO, &[("small", "s")]);
+    let three = village.peer(THREE, &[("big", "a large one")]);
+    village.run(SECOND);
+    village.get(one, "small");
+    village.run(2 * SECOND);
+    let fetch = village.seek(one, big, Vec::new());
+    assert_eq!(village.named(one, fetch), []);
+    village.give(one, Input::Widen { fetch });
+    village.run(SECOND);
+    assert_eq!(village.named(one, fetch), [id(three)]);
+    // A neighbour gets it too, and nobody needs to ask.
+    village.share(two, &[("copy", "a large one")]);
+    village.run(SECOND);
+    assert_eq!(village.named(one, fetch), [id(three), id(two)]);
+    assert_eq!(village.neighbours(one), [id(two)]);
+    let sources = village.host(one).holders[&fetch].clone();
+    village.give(one, Input::Gathered { fetch, sources });
+    village.run(SECOND);
+    let mut both = [id(two), id(three)];
+    both.sort();
+    assert_eq!(village.neighbours(one), both);
+}
+
+#[test]
 fn a_file_that_nobody_has_hashed_is_hashed_when_it_is_asked_for() {
     let mut village = Village::new();
     let one = village.peer(ONE, &[CLIENT]);

@@ -104,6 +104,15 @@ pub enum Event {
         /// The text of a file for `--restore`. Whoever has it is the group.
         backup: String,
     },
+    /// Much of a large file is there from an earlier fetch; only the rest travels.
+    Resumed {
+        /// As it is listed.
+        name: String,
+        /// Bytes that are there, but for what turns out not to be of the file.
+        bytes: u64,
+        /// Bytes in the file.
+        of_bytes: u64,
+    },
     /// How far a fetch has come.
     Progress(Progress),
     /// A file has arrived, verified, under its name.
@@ -223,6 +232,10 @@ pub struct Status {
     pub skipped: u64,
     /// Number of neighbours.
     pub neighbours: u64,
+    /// Bytes of large files that were sent since the start.
+    pub sent: u64,
+    /// Bytes of large files that were received since the start.
+    pub received: u64,
     /// Lookups so far, by who answered.
     pub lookups: Lookups,
     /// When its certificate ends, in seconds since 1970.
@@ -270,10 +283,16 @@ pub struct Progress {
     pub files: u64,
     /// Files wanted.
     pub of_files: u64,
-    /// Bytes that have arrived.
+    /// Bytes that are there and verified.
     pub bytes: u64,
     /// Bytes wanted.
     pub of_bytes: u64,
+    /// Bytes a second, over the last seconds.
+    pub rate: u64,
+    /// Seconds that the rest takes at this rate; nothing where nothing comes.
+    pub eta: Option<u64>,
+    /// Members that pieces of large files are coming from.
+    pub sources: u32,
 }
 
 /// A file that has arrived.
@@ -287,8 +306,14 @@ pub struct Fetched {
     pub length: u64,
     /// 64 hexadecimal digits.
     pub root: String,
-    /// Who sent it; nobody for an empty file or one that was there already.
+    /// Who sent it, or most of it; nobody for an empty file or one that was
+    /// there already.
     pub from: Option<Member>,
+    /// Everybody who sent some of it, whoever sent most first.
+    pub sources: Vec<Member>,
+    /// Bytes of it that came over the network: fewer than its length where some
+    /// were there before, more where some came twice.
+    pub received: u64,
     /// Who said where it is.
     pub answer: Provenance,
     /// From asking to having it, in milliseconds.

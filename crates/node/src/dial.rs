@@ -21,6 +21,7 @@ use tokio_rustls::{TlsConnector, TlsStream};
 use crate::authority::BACKDATED;
 use crate::certificate::{self, CaKey, CertificateError, Member};
 use crate::clock::{Apart, Clock};
+use crate::listener::Purpose;
 use crate::tls::{self, MemberTls};
 
 /// After how long the next address is tried too.
@@ -51,7 +52,7 @@ impl Expected {
 /// An authenticated connection to a member.
 #[derive(Debug)]
 pub struct Connected {
-    /// Ready for a link.
+    /// Ready for what it was dialled for.
     pub stream: TlsStream<TcpStream>,
     /// Who it is.
     pub member: Member,
@@ -59,14 +60,38 @@ pub struct Connected {
     pub address: SocketAddr,
 }
 
-/// Connects to a member. With `source`, from that address of this machine.
+/// Connects to a member, for a link. With `source`, from that address of this machine.
 pub async fn dial(
     addresses: &[SocketAddr],
     expected: Expected,
     tls: &MemberTls,
     source: Option<IpAddr>,
 ) -> Result<Connected, DialError> {
-    let (stream, address) = reach(addresses, &expected.name(), tls.client(), source).await?;
+    connect(addresses, expected, tls, Purpose::Link, source).await
+}
+
+/// The same, for a session.
+pub async fn dial_session(
+    addresses: &[SocketAddr],
+    expected: Expected,
+    tls: &MemberTls,
+    source: Option<IpAddr>,
+) -> Result<Connected, DialError> {
+    connect(addresses, expected, tls, Purpose::Session, source).await
+}
+
+async fn connect(
+    addresses: &[SocketAddr],
+    expected: Expected,
+    tls: &MemberTls,
+    purpose: Purpose,
+    source: Option<IpAddr>,
+) -> Result<Connected, DialError> {
+    let config = match purpose {
+        Purpose::Link => tls.client(),
+        Purpose::Session => tls.session_client(),
+    };
+    let (stream, address) = reach(addresses, &expected.name(), config, source).await?;
     let member = tls
         .peer_of(stream.get_ref().1)
         .map_err(|why| DialError::Certificate { address, why })?;
@@ -173,7 +198,7 @@ async fn attempt(
     config: Arc<ClientConfig>,
     source: Option<IpAddr>,
 ) -> Result<(TlsStream<TcpStream>, SocketAddr), Failure> {
-    let stream = connect(address, source).await.map_err(Failure::Os)?;
+    let stream = open(address, source).await.map_err(Failure::Os)?;
     let name = ServerName::try_from(name)
         .map_err(|_| Failure::NotThorp(address, "no name to expect".into()))?;
     let wanted = config.alpn_protocols.first().cloned();
@@ -190,7 +215,7 @@ async fn attempt(
     Ok((stream.into(), address))
 }
 
-async fn connect(address: SocketAddr, source: Option<IpAddr>) -> io::Result<TcpStream> {
+async fn open(address: SocketAddr, source: Option<IpAddr>) -> io::Result<TcpStream> {
     let socket = match address {
         SocketAddr::V4(_) => TcpSocket::new_v4()?,
         SocketAddr::V6(_) => TcpSocket::new_v6()?,

@@ -9,6 +9,7 @@
 //!
 //! share      the directory a peer offers: scanned, watched, hashed, served
 //! store      where fetched files arrive
+//! swarm      large files: sessions, and the transfers they are about
 //! stamp      how a file is told from what it was before
 //!
 //! listener   one port: what arrives, and which service it is for
@@ -57,6 +58,7 @@ pub mod share;
 pub mod stamp;
 pub mod state;
 pub mod store;
+mod swarm;
 pub mod tls;
 pub mod tracker;
 

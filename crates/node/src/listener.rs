@@ -35,7 +35,7 @@ use crate::certificate::{CertificateError, Member, TRACKER_NAME};
 use crate::descriptors;
 use crate::join::JoinService;
 use crate::record::{REMOVED, Records};
-use crate::tls::{ALPN_JOIN, ALPN_LINK, MemberTls};
+use crate::tls::{ALPN_JOIN, ALPN_LINK, ALPN_SESSION, MemberTls};
 
 /// The first byte of a TLS handshake record.
 const TLS_HANDSHAKE: u8 = 0x16;
@@ -81,19 +81,30 @@ pub struct Service {
     pub tls: MemberTls,
     /// A tracker lets others join.
     pub join: Option<JoinService>,
-    /// Where its links go.
+    /// Where its links go; and sessions, but not to a tracker, which has no files.
     pub sink: mpsc::Sender<Incoming>,
 }
 
 /// An authenticated connection that somebody else has dialled.
 #[derive(Debug)]
 pub struct Incoming {
-    /// Ready for a link.
+    /// What it is to be.
+    pub purpose: Purpose,
+    /// Ready for it.
     pub stream: TlsStream<TcpStream>,
     /// Who it is.
     pub member: Member,
     /// Where it comes from. Its port is not the one it listens on.
     pub remote: SocketAddr,
+}
+
+/// What a member wants with a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// A link: frames.
+    Link,
+    /// A session: a large file.
+    Session,
 }
 
 /// What strangers may cost.
@@ -257,7 +268,7 @@ struct Door {
 
 /// Whom a connection is for.
 enum Chosen<'a> {
-    Link(&'a Service),
+    Member(&'a Service),
     Join(&'a JoinService),
 }
 
@@ -279,7 +290,7 @@ impl Door {
         }
     }
 
-    /// Delivers a link; hands back a connection that wants to join.
+    /// Delivers a member's connection; hands back a connection that wants to join.
     async fn handshake(
         &self,
         stream: TcpStream,
@@ -300,18 +311,23 @@ impl Door {
                 let stream = start.into_stream(join.config()).await?;
                 Ok(Some((stream, join)))
             }
-            Chosen::Link(service) => {
+            Chosen::Member(service) => {
                 let mut stream = start.into_stream(service.tls.server()).await?;
+                let purpose = match stream.get_ref().1.alpn_protocol() {
+                    Some(ALPN_SESSION) => Purpose::Session,
+                    _ => Purpose::Link,
+                };
                 let member = match service.tls.peer_of(stream.get_ref().1) {
                     Ok(member) => member,
                     Err(why) => {
-                        if why == CertificateError::Removed {
+                        if why == CertificateError::Removed && purpose == Purpose::Link {
                             part(&mut stream, service.tls.records()).await?;
                         }
                         return Err(why.into());
                     }
                 };
                 let incoming = Incoming {
+                    purpose,
                     member,
                     stream: stream.into(),
                     remote,
@@ -331,7 +347,8 @@ impl Door {
             .iter()
             .find(|service| service.answers_to(name))?;
         protocols.find_map(|protocol| match protocol {
-            ALPN_LINK => Some(Chosen::Link(service)),
+            ALPN_LINK => Some(Chosen::Member(service)),
+            ALPN_SESSION if service.join.is_none() => Some(Chosen::Member(service)),
             ALPN_JOIN => service.join.as_ref().map(Chosen::Join),
             _ => None,
         })

@@ -5,24 +5,37 @@
 //! final name that is not the file's. Decides nothing about where to fetch
 //! from, nor what to do when something is there already.
 //!
-//! Nothing is synced to disk. Small files come by the thousand, and a sync for
+//! A large file arrives in a [`Partial`], which is kept for a week when it is
+//! interrupted; of a small one nothing is.
+//!
+//! Small files are not synced to disk. They come by the thousand, and a sync for
 //! each would cost more than fetching it again after a power cut; what is in
 //! the share then is hashed as it is, so a damaged file is never offered as the
 //! whole one.
 
+mod partial;
+
 use std::ffi::OsStr;
 use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use cap_std::ambient_authority;
-use cap_std::fs::{Dir, File, MetadataExt, OpenOptions};
+use cap_std::fs::{Dir, File, Metadata, MetadataExt, OpenOptions};
 use rustix::fs::{AtFlags, FlockOperation, RenameFlags, Timespec, Timestamps, UTIME_OMIT};
 use rustix::io::Errno;
 use thiserror::Error;
+use thorp_wire::frame::MAX_INLINE;
 use thorp_wire::merkle::{self, Hasher};
 use thorp_wire::{Content, Name};
 
 use crate::stamp::Stamp;
+
+pub use partial::Partial;
+
+/// How long what is there of a large file is kept for whoever fetches it again.
+const KEPT: Duration = Duration::from_hours(7 * 24);
 
 /// A directory to put files into, and nothing outside it.
 pub struct Store {
@@ -277,7 +290,8 @@ impl Store {
         rename_new(&folder, name.base(), other.base()).map_err(|error| self.failed(&other, error))
     }
 
-    /// Removes what interrupted fetches have left in the directory itself. Not
+    /// Removes what interrupted fetches have left in the directory itself; of
+    /// large files, only what nobody has come back for in a week. Not
     /// beneath it: it may be somebody's home. A share finds those of its folders
     /// while it is scanned.
     pub fn sweep(&self) {
@@ -387,28 +401,35 @@ fn write_file(
 ) -> io::Result<Stamp> {
     let mut part = Part::create(folder, content)?;
     part.file.write_all(bytes)?;
-    if let Some(tv_sec) = mtime {
-        let keep = Timespec {
-            tv_sec: 0,
-            tv_nsec: UTIME_OMIT,
-        };
-        let times = Timestamps {
-            last_access: keep,
-            last_modification: Timespec { tv_sec, tv_nsec: 0 },
-        };
-        // A file system that has no such time loses nothing but the time.
-        let _ = rustix::fs::futimens(&part.file, &times);
-    }
-    match replace {
-        Replace::No => rename_new(folder, &part.name, base)?,
-        Replace::Yes => folder.rename(&part.name, folder, base)?,
-    }
+    set_mtime(&part.file, mtime);
+    give_name(folder, &part.name, base, replace)?;
     part.renamed = true;
     // After the rename, which changes the time of change.
     Stamp::of(&part.file)
 }
 
-/// A file on its way, under its temporary name; gone when it is given up.
+fn set_mtime(file: impl AsFd, mtime: Option<i64>) {
+    let Some(tv_sec) = mtime else { return };
+    let keep = Timespec {
+        tv_sec: 0,
+        tv_nsec: UTIME_OMIT,
+    };
+    let times = Timestamps {
+        last_access: keep,
+        last_modification: Timespec { tv_sec, tv_nsec: 0 },
+    };
+    // A file system that has no such time loses nothing but the time.
+    let _ = rustix::fs::futimens(file, &times);
+}
+
+fn give_name(folder: &Dir, part: &str, base: &str, replace: Replace) -> io::Result<()> {
+    match replace {
+        Replace::No => rename_new(folder, part, base),
+        Replace::Yes => folder.rename(part, folder, base),
+    }
+}
+
+/// A small file on its way, under its temporary name; gone when it is given up.
 struct Part<'a> {
     folder: &'a Dir,
     name: String,
@@ -467,11 +488,15 @@ pub(crate) fn is_part(base: &OsStr) -> bool {
     base.starts_with(b".thorp-") && base.ends_with(b".part")
 }
 
-/// Removes a temporary file that nobody holds; an error where somebody does.
+/// Removes a temporary file that nobody holds; an error where somebody does, or
+/// where it is much of a large file and young.
 fn sweep_part(dir: &Dir, part: &Path) -> io::Result<()> {
     let meta = dir.symlink_metadata(part)?;
     if !meta.is_file() {
         return Err(io::ErrorKind::InvalidInput.into());
+    }
+    if meta.len() > MAX_INLINE && is_young(&meta) {
+        return Err(io::ErrorKind::ResourceBusy.into());
     }
     let file = dir.open_with(part, OpenOptions::new().write(true))?;
     rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)?;
@@ -481,6 +506,13 @@ fn sweep_part(dir: &Dir, part: &Path) -> io::Result<()> {
         return Err(io::ErrorKind::NotFound.into());
     }
     dir.remove_file(part)
+}
+
+fn is_young(meta: &Metadata) -> bool {
+    let written = meta.modified().map(cap_std::time::SystemTime::into_std);
+    let age = written.map(|written| SystemTime::now().duration_since(written));
+    // Written in the future: young.
+    !matches!(age, Ok(Ok(age)) if age > KEPT)
 }
 
 /// Renames within a folder; an error where the new name is taken.

@@ -54,8 +54,8 @@ static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| {
     })
 });
 
-/// A member's configurations for links, and whom it lets in. Clones share them,
-/// so that a renewed certificate counts for every later connection, and a newer
+/// A member's configurations for links and sessions, and whom it lets in. Clones
+/// share them, so that a renewed certificate counts for every later connection, and a newer
 /// group record for everybody at once.
 #[derive(Clone)]
 pub struct MemberTls {
@@ -69,6 +69,7 @@ struct Current {
     ca: CaKey,
     server: Arc<ServerConfig>,
     client: Arc<ClientConfig>,
+    session_client: Arc<ClientConfig>,
 }
 
 impl MemberTls {
@@ -130,7 +131,7 @@ impl MemberTls {
         &self.clock
     }
 
-    /// Demands a member's certificate, ALPN [`ALPN_LINK`].
+    /// Demands a member's certificate, ALPN [`ALPN_LINK`] or [`ALPN_SESSION`].
     pub fn server(&self) -> Arc<ServerConfig> {
         self.with(|current| current.server.clone())
     }
@@ -138,6 +139,11 @@ impl MemberTls {
     /// Presents ours, ALPN [`ALPN_LINK`].
     pub fn client(&self) -> Arc<ClientConfig> {
         self.with(|current| current.client.clone())
+    }
+
+    /// Presents ours, ALPN [`ALPN_SESSION`].
+    pub fn session_client(&self) -> Arc<ClientConfig> {
+        self.with(|current| current.session_client.clone())
     }
 
     fn with<T>(&self, read: impl FnOnce(&Current) -> T) -> T {
@@ -170,8 +176,9 @@ impl Current {
         Ok(Self {
             member,
             ca: membership.ca,
-            server: finish_server(server, ALPN_LINK),
-            client: finish_client(client, ALPN_LINK),
+            server: finish_server(server, &[ALPN_LINK, ALPN_SESSION]),
+            client: finish_client(client.clone(), ALPN_LINK),
+            session_client: finish_client(client, ALPN_SESSION),
         })
     }
 }
@@ -188,7 +195,7 @@ pub fn join_server(
         .with_no_client_auth()
         .with_single_cert(vec![certificate.into(), ca_certificate], key)
         .map_err(|e| TlsError::setup(&e))?;
-    Ok(finish_server(config, ALPN_JOIN))
+    Ok(finish_server(config, &[ALPN_JOIN]))
 }
 
 /// Reaches the tracker of the group with this CA key or, without one, of
@@ -257,8 +264,8 @@ fn client_builder(clock: &Clock) -> Result<Builder<ClientConfig>, TlsError> {
         .map_err(|e| TlsError::setup(&e))
 }
 
-fn finish_server(mut config: ServerConfig, alpn: &[u8]) -> Arc<ServerConfig> {
-    config.alpn_protocols = vec![alpn.to_vec()];
+fn finish_server(mut config: ServerConfig, alpn: &[&[u8]]) -> Arc<ServerConfig> {
+    config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     Arc::new(config)

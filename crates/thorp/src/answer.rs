@@ -126,6 +126,15 @@ impl<O: Write, T: Write> Renderer<O, T> {
                     }
                 }
             }
+            Event::Resumed {
+                name,
+                bytes,
+                of_bytes,
+            } => {
+                if !self.manner.quiet {
+                    self.say(&resumed(name, *bytes, *of_bytes));
+                }
+            }
             Event::Progress(progress) => self.bar.update(progress),
             Event::Fetched(fetched) => self.data(&arrival(fetched))?,
             Event::Failed { name, failure } => self.say(&missed(name, failure)),
@@ -194,6 +203,16 @@ pub fn arrival(fetched: &Fetched) -> String {
     line
 }
 
+/// A large file of which much is there from before, in one line.
+pub fn resumed(name: &str, bytes: u64, of_bytes: u64) -> String {
+    format!(
+        "{}: {} of {} were here already",
+        printable(name),
+        units::size(bytes),
+        units::size(of_bytes)
+    )
+}
+
 /// One of several files that could not be fetched.
 pub fn missed(name: &str, failure: &Failure) -> String {
     let complaint = out::complaint(failure);
@@ -219,7 +238,12 @@ fn origin(fetched: &Fetched) -> String {
         // Nothing to send in an empty file; somebody said that it exists.
         return format!("empty, made here, {ms}, tracker {asked}");
     };
-    let from_whom = listing::member(from);
+    let others = match fetched.sources.len() {
+        0 | 1 => String::new(),
+        2 => " and another".to_owned(),
+        sources => format!(" and {} others", sources - 1),
+    };
+    let from_whom = listing::member(from) + &others;
     let how = match (answer.source, &answer.via) {
         (AnswerSource::Memory, _) => format!("from neighbour {from_whom}"),
         (AnswerSource::Neighbour, Some(via)) if via.id != from.id => {

@@ -214,6 +214,14 @@ pub fn status(status: &Status, now: i64) -> String {
         ("Tracker", tracker),
         ("Neighbours", status.neighbours.to_string()),
         (
+            "Large files",
+            format!(
+                "{} sent, {} received",
+                units::size(status.sent),
+                units::size(status.received)
+            ),
+        ),
+        (
             "Lookups",
             format!(
                 "{} answered by neighbours, {} by the tracker, {} by nobody",
@@ -351,6 +359,7 @@ Offers      4 files, 1.2 MiB, 1 still to be hashed, 2 left out
 Listens     [::]:3334
 Tracker     192.168.198.138:3333, connected
 Neighbours  2
+Large files 700.0 MiB sent, 4.0 KiB received
 Lookups     7 answered by neighbours, 2 by the tracker, 1 by nobody
 Certificate until 2026-12-23 04:44 UTC
 Version     0.1.0";

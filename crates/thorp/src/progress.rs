@@ -1,4 +1,4 @@
-//! A bar for what takes a while: bytes, rate, time left, files.
+//! A bar for what takes a while: bytes, rate, time left, files, sources.
 //!
 //! On standard error, and only where a person watches; otherwise nothing at
 //! all. It appears when a fetch has gone on for a moment, so that what is quick
@@ -6,10 +6,11 @@
 
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use thorp_node::api::Progress;
 
 use crate::out::Streams;
+use crate::units;
 
 /// What is over by then needs no bar.
 const QUICK: Duration = Duration::from_millis(250);
@@ -58,7 +59,7 @@ impl Bar {
         });
         bar.set_length(progress.of_bytes);
         bar.set_position(progress.bytes);
-        bar.set_message(format!("{}/{} files", progress.files, progress.of_files));
+        bar.set_message(message(progress));
     }
 
     /// Runs `write`, whose lines appear above the bar.
@@ -84,15 +85,36 @@ impl Drop for Bar {
     }
 }
 
+/// What the bar does not draw by itself: the rate and the time left are the
+/// node's, which knows what was there before.
+fn message(progress: &Progress) -> String {
+    let rate = units::size(progress.rate);
+    let left = match progress.eta {
+        Some(seconds) => HumanDuration(Duration::from_secs(seconds)).to_string(),
+        None => "?".to_owned(),
+    };
+    let mut text = format!(
+        "{rate}/s  {left} left  {}/{} files",
+        progress.files, progress.of_files
+    );
+    if progress.sources > 0 {
+        let sources = units::count(progress.sources.into(), "source");
+        text.push_str(&format!("  {sources}"));
+    }
+    text
+}
+
 fn style(colour: bool) -> ProgressStyle {
     let bar = if colour {
         "{wide_bar:.cyan/dim}"
     } else {
         "{wide_bar}"
     };
-    let template =
-        format!("{bar} {{bytes}}/{{total_bytes}}  {{bytes_per_sec}}  {{eta}} left  {{msg}}");
-    ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar())
+    ProgressStyle::with_template(&template(bar)).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+fn template(bar: &str) -> String {
+    format!("{bar} {{binary_bytes}}/{{binary_total_bytes}}  {{msg}}")
 }
 
 #[cfg(test)]
@@ -102,10 +124,27 @@ mod tests {
     #[test]
     fn the_template_is_one() {
         for colour in ["{wide_bar:.cyan/dim}", "{wide_bar}"] {
-            let template =
-                format!("{colour} {{bytes}}/{{total_bytes}} {{bytes_per_sec}} {{eta}} {{msg}}");
-            assert!(ProgressStyle::with_template(&template).is_ok());
+            assert!(ProgressStyle::with_template(&template(colour)).is_ok());
         }
+    }
+
+    #[test]
+    fn it_says_how_fast_how_long_yet_and_from_how_many() {
+        let progress = Progress {
+            files: 1,
+            of_files: 2,
+            rate: 3 << 20,
+            eta: Some(61),
+            sources: 3,
+            ..Progress::default()
+        };
+        let text = message(&progress);
+        assert_eq!(text, "3.0 MiB/s  61 seconds left  1/2 files  3 sources");
+        let small = Progress {
+            of_files: 1,
+            ..Progress::default()
+        };
+        assert_eq!(message(&small), "0 B/s  ? left  0/1 files");
     }
 
     #[test]

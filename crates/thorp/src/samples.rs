@@ -72,6 +72,8 @@ pub fn status() -> Status {
         unhashed: 1,
         skipped: 2,
         neighbours: 2,
+        sent: 734_003_200,
+        received: 4096,
         lookups: Lookups {
             neighbours: 7,
             tracker: 2,
@@ -102,6 +104,8 @@ pub fn fetched(source: AnswerSource) -> Fetched {
         length: 1229,
         root: root(),
         from: Some(oak()),
+        sources: vec![oak()],
+        received: 1229,
         answer: Provenance {
             source,
             via: None,
@@ -122,6 +126,7 @@ pub fn failure(kind: ErrorKind, message: &str) -> Failure {
 pub fn events() -> Vec<Event> {
     let mut via = fetched(AnswerSource::Neighbour);
     via.from = Some(elm());
+    via.sources = vec![elm()];
     via.answer.via = Some(oak());
     vec![
         Event::File(file("2.txt")),
@@ -132,11 +137,19 @@ pub fn events() -> Vec<Event> {
             name: "2.txt".into(),
             variants: vec![file("2.txt")],
         },
+        Event::Resumed {
+            name: "1.iso".into(),
+            bytes: 1_258_291,
+            of_bytes: 734_003_200,
+        },
         Event::Progress(Progress {
             files: 1,
             of_files: 2,
             bytes: 1229,
             of_bytes: 4096,
+            rate: 1024,
+            eta: Some(2),
+            sources: 3,
         }),
         Event::Fetched(via),
         Event::Failed {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use thorp_wire::frame::{Find, Found, Frame, Refused, RequestId, Variant};
 use thorp_wire::{Content, PeerId};
 
-use super::{AskId, Notice, Output, Peer};
+use super::{AskId, Output, Peer};
 use crate::fetch::{self, Failure, FetchId};
 use crate::links::LinkId;
 use crate::lookup::{self, Only, Source, Surroundings, Tracker, TrackerUse};
@@ -18,13 +18,15 @@ use crate::survey::{self, Subject, Survey};
 use crate::time::Instant;
 
 /// How many neighbours are asked about a name that memory does not have.
-const ASKED_NEIGHBOURS: usize = 8;
+pub(super) const ASKED_NEIGHBOURS: usize = 8;
 
 /// What a link is wanted for.
 #[derive(Debug)]
 pub(super) enum Errand {
     Ask(Asker, Find),
     Get(FetchId, Content),
+    /// Nothing but the link itself.
+    Meet,
 }
 
 /// For whom something is asked.
@@ -34,6 +36,8 @@ pub(super) enum Asker {
     Survey(AskId),
     Widening(FetchId),
     Fetch(FetchId),
+    Sources(FetchId),
+    Nobody,
 }
 
 /// Something asked on a link, without an answer yet.
@@ -52,8 +56,12 @@ impl Peer {
         if !self.is_wanted(&errand, who) {
             return;
         }
+        if matches!(errand, Errand::Meet) {
+            return;
+        }
         let request = self.links.next_request(link);
         match &errand {
+            Errand::Meet => {}
             Errand::Ask(_, find) => {
                 self.send(now, link, Frame::with_request(request, find.clone()));
             }
@@ -117,7 +125,11 @@ impl Peer {
                 self.fetches.widened(fetch, Some(found));
                 None
             }
-            Asker::Fetch(_) => None,
+            Asker::Sources(fetch) => {
+                self.named(fetch, found);
+                None
+            }
+            Asker::Fetch(_) | Asker::Nobody => None,
         };
         if let Some(find) = more {
             self.run(now, id, Errand::Ask(asker, find));
@@ -152,6 +164,8 @@ impl Peer {
             }
             Asker::Widening(fetch) => self.fetches.widened(fetch, None),
             Asker::Fetch(fetch) => self.fetches.failed(fetch, who, failure),
+            // The swarm asks again in its time.
+            Asker::Sources(_) | Asker::Nobody => {}
         }
     }
     pub(super) fn survey(&mut self, now: Instant, ask: AskId, subject: Subject, only: Only) {
@@ -191,9 +205,7 @@ impl Peer {
         if !verified {
             self.fetches
                 .failed(fetch, holder.id, Failure::Mismatch(holder.id));
-            self.remembered.forget(now, holder.id);
-            self.out.push_back(Output::Notice(Notice::Liar(holder)));
-            self.close(now, id, "what it sent is not what it listed");
+            self.lied(now, holder);
             return;
         }
         link.answered_in(now - question.asked);
@@ -210,6 +222,7 @@ impl Peer {
     /// Nobody waits for a file any more, nor for an answer about it.
     pub(super) fn abandon(&mut self, fetch: FetchId) {
         self.fetches.drop(fetch);
+        self.sources.drop(fetch);
         self.questions
             .retain(|_, question| !matches!(question.errand, Errand::Get(id, _) if id == fetch));
     }
@@ -248,7 +261,8 @@ impl Peer {
                 .get(&ask)
                 .is_some_and(|lookup| lookup.round() == round),
             Asker::Survey(ask) => self.surveys.contains_key(&ask),
-            Asker::Widening(_) => true,
+            Asker::Widening(_) | Asker::Nobody => true,
+            Asker::Sources(fetch) => self.sources.is_open(fetch),
             Asker::Fetch(fetch) => self.fetches.asked_of(fetch) == Some(who),
         }
     }
@@ -383,6 +397,7 @@ impl Errand {
         match self {
             Self::Ask(asker, _) => *asker,
             Self::Get(fetch, _) => Asker::Fetch(*fetch),
+            Self::Meet => Asker::Nobody,
         }
     }
 }

@@ -28,6 +28,7 @@ impl Peer {
         self.advance_lookups(now);
         self.advance_surveys(now);
         self.advance_fetches(now);
+        self.look_for_sources();
         self.answer_hashed(now, share_changed);
     }
 

@@ -127,6 +127,29 @@ pub enum Input {
         /// Whether they were what they should be.
         verified: bool,
     },
+    /// Somebody fetches a file in pieces, and wants to know who has it.
+    Seek {
+        /// Its number from now on.
+        fetch: FetchId,
+        /// Which, and who is known to have it.
+        wanted: Wanted,
+    },
+    /// Those named for it are not enough.
+    Widen {
+        /// For which fetch.
+        fetch: FetchId,
+    },
+    /// A file has arrived in pieces: the end of an [`Input::Seek`].
+    Gathered {
+        /// For which fetch.
+        fetch: FetchId,
+        /// Who sent some of it, whoever sent most first.
+        sources: Vec<Holder>,
+    },
+    /// A member sent pieces that are not of the file it lists.
+    Lied(Holder),
+    /// Pieces of a file go to this member, or come from it.
+    InUse(PeerId),
     /// Nobody waits for this fetch any more.
     Abandon {
         /// Which.
@@ -173,6 +196,8 @@ pub enum Output {
     Surveyed(AskId, Findings),
     /// A file was fetched from this member.
     Fetched(FetchId, Holder),
+    /// These have the file that is sought, wholly or in part.
+    Holders(FetchId, Vec<Holder>),
     /// A file cannot be fetched.
     FetchFailed(FetchId, Failure),
     /// Write these down, for the next start.

@@ -17,6 +17,7 @@ use crate::fetch::{Failure, Fetches};
 use crate::links::{Greeted, LinkId, Member, Opening};
 use crate::lookup::Tracker;
 use crate::neighbours::Room;
+use crate::sources::Sources;
 use crate::time::Instant;
 
 /// Members that a link is wanted to, and what for.
@@ -256,6 +257,7 @@ impl Peer {
         self.lookups.clear();
         self.surveys.clear();
         self.fetches = Fetches::default();
+        self.sources = Sources::default();
         self.wanted = Wanted::default();
         if !self.config.me.visitor {
             let known = self.remembered.stop(now);

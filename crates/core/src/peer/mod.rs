@@ -11,6 +11,7 @@
 //! frames      a frame has arrived: where it goes; updates and their answers
 //! answering   others' questions
 //! asking      own questions, and what becomes of the answers
+//! seeking     who has what is fetched in pieces, and what they were worth
 //! due         what is done at the end of every input, in which order
 //! home        the way to the tracker: when to dial it
 //! publishing  who reads the own listing, and how far each has come
@@ -26,7 +27,8 @@
 //! catalogue   what the neighbours have, and oneself
 //! lookup      names: memory, neighbours, tracker
 //! survey      patterns and members: the tracker, page by page
-//! fetch       from whom next
+//! fetch       small files: from whom next
+//! sources     large files: who has what is sought
 //! ```
 
 mod answering;
@@ -37,6 +39,7 @@ mod home;
 mod io;
 mod linking;
 mod publishing;
+mod seeking;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -51,6 +54,7 @@ use crate::lookup::{Lookup, Tracker};
 use crate::neighbours::Neighbours;
 use crate::publisher::Publisher;
 use crate::remembered::Remembered;
+use crate::sources::Sources;
 use crate::survey::Survey;
 use crate::time::Instant;
 
@@ -74,6 +78,7 @@ pub struct Peer {
     lookups: BTreeMap<AskId, Lookup>,
     surveys: BTreeMap<AskId, Survey>,
     fetches: Fetches,
+    sources: Sources,
     /// Members that a link is wanted to, and what for.
     wanted: linking::Wanted,
     /// Questions without an answer yet.
@@ -112,6 +117,7 @@ impl Peer {
             lookups: BTreeMap::new(),
             surveys: BTreeMap::new(),
             fetches: Fetches::default(),
+            sources: Sources::default(),
             wanted: linking::Wanted::default(),
             questions: BTreeMap::new(),
             hashing: Vec::new(),
@@ -158,6 +164,11 @@ impl Peer {
                 request,
                 verified,
             } => self.received(now, fetch, link, request, verified),
+            Input::Seek { fetch, wanted } => self.seek(fetch, wanted),
+            Input::Widen { fetch } => self.widen(now, fetch),
+            Input::Gathered { fetch, sources } => self.gathered(now, fetch, sources),
+            Input::Lied(holder) => self.lied(now, holder),
+            Input::InUse(member) => self.neighbours.was_used(now, member),
             Input::Abandon { fetch } => {
                 self.abandon(fetch);
             }

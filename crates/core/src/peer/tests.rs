@@ -76,6 +76,13 @@ fn holder(n: u8) -> Holder {
     }
 }
 
+fn reachable(n: u8) -> Holder {
+    Holder {
+        addresses: vec![(remote(), 1).into()],
+        ..holder(n)
+    }
+}
+
 fn names() -> impl Strategy<Value = Name> {
     proptest::sample::select(&["a", "b", "d/a", "\u{fc}", "u\u{308}"][..])
         .prop_map(|name| name.parse().expect("a name"))
@@ -206,6 +213,10 @@ enum Op {
     Received(u64, u64, u32, bool),
     Abandon(u64),
     Readdress(u8),
+    Seek(u64, Vec<u8>, bool),
+    Widen(u64),
+    Gathered(u64, Vec<u8>),
+    Lied(u8),
     Wait(u64),
     Tick,
 }
@@ -225,6 +236,10 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
         3 => (0..9u64, link(), 0..9u32, any::<bool>()).prop_map(|(f, l, r, v)| Op::Received(f, l, r, v)),
         1 => (0..9u64).prop_map(Op::Abandon),
         1 => (0..3u8).prop_map(Op::Readdress),
+        2 => (0..9u64, vec(members(), 0..4), any::<bool>()).prop_map(|(f, h, w)| Op::Seek(f, h, w)),
+        2 => (0..9u64).prop_map(Op::Widen),
+        1 => (0..9u64, vec(members(), 0..4)).prop_map(|(f, h)| Op::Gathered(f, h)),
+        1 => members().prop_map(Op::Lied),
         4 => (0..12_000u64).prop_map(Op::Wait),
         4 => Just(Op::Tick),
     ];
@@ -312,6 +327,22 @@ fn inputs(op: Op, taken: &mut BTreeMap<u64, u64>) -> Vec<Input> {
         Op::Readdress(n) => vec![Input::Readdressed {
             claimed: vec![(Ipv4Addr::new(10, 0, 0, n), 3334).into()],
         }],
+        Op::Seek(fetch, holders, widen) => vec![Input::Seek {
+            fetch: FetchId(fetch),
+            wanted: Wanted {
+                content: Content::EMPTY,
+                holders: holders.into_iter().map(holder).collect(),
+                widen,
+            },
+        }],
+        Op::Widen(fetch) => vec![Input::Widen {
+            fetch: FetchId(fetch),
+        }],
+        Op::Gathered(fetch, sources) => vec![Input::Gathered {
+            fetch: FetchId(fetch),
+            sources: sources.into_iter().map(reachable).collect(),
+        }],
+        Op::Lied(who) => vec![Input::Lied(holder(who))],
         Op::Tick | Op::Wait(_) => vec![Input::Tick],
     }
 }

@@ -89,6 +89,8 @@ pub struct PeerHost {
     pub outcomes: BTreeMap<AskId, Outcome>,
     pub findings: BTreeMap<AskId, Findings>,
     pub fetched: BTreeMap<FetchId, Holder>,
+    /// Who was named for files in pieces, in order.
+    pub holders: BTreeMap<FetchId, Vec<Holder>>,
     pub failed: BTreeMap<FetchId, Failure>,
     pub notices: Vec<Notice>,
     pub closed: Vec<String>,
@@ -412,6 +414,24 @@ impl Village {
         };
         self.give(node, peer::Input::Fetch { fetch, wanted });
         fetch
+    }
+
+    /// Wants to know who has a file that is fetched in pieces.
+    pub fn seek(&mut self, node: Node, content: Content, holders: Vec<Holder>) -> FetchId {
+        let fetch = FetchId(self.number());
+        let wanted = Wanted {
+            content,
+            holders,
+            widen: true,
+        };
+        self.give(node, peer::Input::Seek { fetch, wanted });
+        fetch
+    }
+
+    /// Who was named for it so far, in order.
+    pub fn named(&mut self, node: Node, fetch: FetchId) -> Vec<PeerId> {
+        let named = self.host(node).holders.get(&fetch).into_iter().flatten();
+        named.map(|holder| holder.id).collect()
     }
 
     pub fn fetch_done(&mut self, node: Node, fetch: FetchId) -> Result<Holder, Failure> {
@@ -787,6 +807,10 @@ impl Village {
             peer::Output::Fetched(fetch, holder) => {
                 self.host(node).fetched.insert(fetch, holder);
             }
+            peer::Output::Holders(fetch, holders) => {
+                let known = self.host(node).holders.entry(fetch).or_default();
+                known.extend(holders);
+            }
             peer::Output::FetchFailed(fetch, failure) => {
                 self.host(node).failed.insert(fetch, failure);
             }
@@ -900,6 +924,7 @@ impl PeerHost {
             outcomes: BTreeMap::new(),
             findings: BTreeMap::new(),
             fetched: BTreeMap::new(),
+            holders: BTreeMap::new(),
             failed: BTreeMap::new(),
             notices: Vec::new(),
             closed: Vec::new(),

@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use thorp_core::fetch::{Failure as FetchFailure, Wanted};
@@ -17,6 +17,7 @@ use thorp_core::survey::Subject;
 use thorp_wire::frame::{Holder, MAX_INLINE, Variant};
 use thorp_wire::{Content, Name};
 use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval};
 
 use crate::api::{
     AnswerSource, Done, ErrorKind, Event, Failure, Fetched, Get, Progress, Provenance,
@@ -24,6 +25,8 @@ use crate::api::{
 use crate::share::IGNORE_FILE;
 use crate::store::{Replace, Store, StoreError, Target};
 
+use super::large::{self, Missed};
+use super::pace::{Meter, Pace, TOLD_EVERY};
 use super::telling::{Events, milliseconds, say_if_partial, stopping, tell};
 use super::{Delivery, FetchError, Peer, Place, rows};
 
@@ -292,16 +295,6 @@ impl Job {
     }
 
     fn fits(&self, planned: Planned) -> Result<Planned, Failure> {
-        let length = planned.content.length;
-        if length > MAX_INLINE {
-            return Err(Failure {
-                kind: ErrorKind::Other,
-                message: format!(
-                    "{} has {length} bytes. This version fetches files of up to {MAX_INLINE} bytes.",
-                    planned.listed
-                ),
-            });
-        }
         let there =
             |target: &Name| matches!(self.place.store().check(target), Ok(Target::Exists { .. }));
         let keeps_it = self.replace == Replace::No && self.set_aside.is_none();
@@ -357,13 +350,16 @@ impl Job {
         let mut progress = Progress {
             files: failed_before,
             of_files: failed_before + planned.len() as u64,
-            bytes: 0,
             of_bytes: planned.iter().map(|file| file.content.length).sum(),
+            ..Progress::default()
         };
         let mut done = Done::default();
         let mut under_way = JoinSet::new();
+        let mut tally = Tally::default();
         for planned in planned {
             let one = One {
+                events: events.clone(),
+                meter: tally.meter(&planned),
                 peer: peer.clone(),
                 place: self.place.clone(),
                 replace: self.replace,
@@ -374,13 +370,25 @@ impl Job {
             };
             under_way.spawn(one.fetch());
         }
-        while let Some(joined) = under_way.join_next().await {
+        let mut ticks = interval(TOLD_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let joined = tokio::select! {
+                joined = under_way.join_next() => joined,
+                _ = ticks.tick() => {
+                    if tally.count(&mut progress) {
+                        tell(events, Event::Progress(progress)).await;
+                    }
+                    continue;
+                }
+            };
+            let Some(joined) = joined else { break };
             let Ok((name, length, result)) = joined else {
                 self.failures.push(stopping());
                 continue;
             };
             progress.files += 1;
-            progress.bytes += length;
+            tally.over += length;
             match result {
                 Ok(fetched) => {
                     done.count += 1;
@@ -389,6 +397,7 @@ impl Job {
                 }
                 Err(failure) => self.fail(name.as_str(), failure, events).await,
             }
+            tally.count(&mut progress);
             tell(events, Event::Progress(progress)).await;
         }
         self.end(done, progress.of_files)
@@ -420,8 +429,47 @@ impl Job {
     }
 }
 
+/// How far all files of a request are.
+#[derive(Default)]
+struct Tally {
+    /// Bytes of files that have arrived or failed.
+    over: u64,
+    /// Large files, for as long as they are on their way.
+    meters: Vec<Weak<Meter>>,
+    pace: Pace,
+}
+
+impl Tally {
+    /// What a file says how far it is with.
+    fn meter(&mut self, planned: &Planned) -> Arc<Meter> {
+        let meter = Arc::new(Meter::default());
+        if planned.content.length > MAX_INLINE {
+            self.meters.push(Arc::downgrade(&meter));
+        }
+        meter
+    }
+
+    /// Brings the figures up to date; whether they have changed.
+    fn count(&mut self, progress: &mut Progress) -> bool {
+        self.meters.retain(|meter| meter.strong_count() > 0);
+        let meters: Vec<_> = self.meters.iter().filter_map(Weak::upgrade).collect();
+        let under_way: u64 = meters.iter().map(|meter| meter.bytes()).sum();
+        let bytes = self.over + under_way;
+        self.pace.see(Instant::now(), bytes);
+        let before = *progress;
+        progress.bytes = bytes;
+        progress.sources = meters.iter().map(|meter| meter.sources()).sum();
+        progress.rate = self.pace.rate();
+        let missing = progress.of_bytes.saturating_sub(bytes);
+        progress.eta = missing.checked_div(progress.rate);
+        before != *progress
+    }
+}
+
 /// One file on its way.
 struct One {
+    events: Events,
+    meter: Arc<Meter>,
     peer: Peer,
     place: Place,
     replace: Replace,
@@ -446,7 +494,7 @@ impl One {
                 source: AnswerSource::Local,
                 ..planned.answer.clone()
             };
-            return Ok(self.fetched(None, path, answer));
+            return Ok(self.fetched(&[], 0, path, answer));
         }
         let delivery = Delivery {
             place: self.place.clone(),
@@ -460,26 +508,73 @@ impl One {
             let stored = made
                 .map_err(|_| stopping())?
                 .map_err(|error| store_failure(&error))?;
-            return Ok(self.fetched(None, stored.path, planned.answer.clone()));
+            return Ok(self.fetched(&[], 0, stored.path, planned.answer.clone()));
         }
         let wanted = Wanted {
             content: planned.content,
             holders: planned.holders.clone(),
             widen: planned.widen,
         };
+        if planned.content.length > MAX_INLINE {
+            return self.large(wanted, delivery).await;
+        }
         match peer.fetch(wanted, delivery).await {
-            Ok((holder, stored)) => {
-                Ok(self.fetched(Some(&holder), stored.path, planned.answer.clone()))
-            }
+            Ok((holder, stored)) => Ok(self.fetched(
+                &[holder],
+                planned.content.length,
+                stored.path,
+                planned.answer.clone(),
+            )),
             Err(FetchError::Failure(failure)) => Err(self.failure(&failure)),
             Err(FetchError::Store(error)) => Err(store_failure(&error)),
             Err(FetchError::Stopping) => Err(stopping()),
         }
     }
 
+    async fn large(&self, wanted: Wanted, delivery: Delivery) -> Result<Fetched, Failure> {
+        let resumed = async |bytes| {
+            let event = Event::Resumed {
+                name: self.planned.listed.to_string(),
+                bytes,
+                of_bytes: self.planned.content.length,
+            };
+            tell(&self.events, event).await;
+        };
+        match large::fetch(&self.peer, wanted, delivery, &self.meter, resumed).await {
+            Ok(large::Arrived {
+                stored,
+                sources,
+                received,
+            }) => Ok(self.fetched(&sources, received, stored.path, self.planned.answer.clone())),
+            Err(missed) => Err(self.missed(missed)),
+        }
+    }
+
+    fn missed(&self, missed: Missed) -> Failure {
+        let name = &self.planned.listed;
+        match missed {
+            Missed::Store(error) => store_failure(&error),
+            Missed::Stopping => stopping(),
+            Missed::NotHere => self.failure(&FetchFailure::NotHere),
+            Missed::Unreachable(why) => self.failure(&FetchFailure::Unreachable(why)),
+            Missed::Lies(who) => self.failure(&FetchFailure::Mismatch(who)),
+            Missed::Unfinished { reason, there } => Failure {
+                kind: ErrorKind::Unfinished,
+                message: format!(
+                    "Nobody is left to send the rest of {name} ({reason}). What there is of it ({there} bytes) is kept: ask for it again when somebody shares it."
+                ),
+            },
+            Missed::Unfit(why) => Failure {
+                kind: ErrorKind::Other,
+                message: format!("{name} cannot be fetched: {why}."),
+            },
+        }
+    }
+
     fn fetched(
         &self,
-        from: Option<&Holder>,
+        sources: &[Holder],
+        received: u64,
         path: std::path::PathBuf,
         answer: Provenance,
     ) -> Fetched {
@@ -488,7 +583,9 @@ impl One {
             path,
             length: self.planned.content.length,
             root: self.planned.content.root.to_string(),
-            from: from.map(rows::holder),
+            from: sources.first().map(rows::holder),
+            sources: sources.iter().map(rows::holder).collect(),
+            received,
             answer,
             ms: milliseconds(self.begun),
         }

@@ -6,6 +6,8 @@
 //! memory    the neighbours that were, on disk
 //! commands  what a person asks, answered event by event
 //! get       the longest of these: look up, choose, fetch, store
+//! large     one large file: from many, in pieces, taken up where it was left
+//! pace      how far, how fast, how long yet
 //! rows      the machine's values in the words of the interface
 //! telling   what every answer is told with
 //! ```
@@ -15,7 +17,9 @@
 
 mod commands;
 mod get;
+mod large;
 mod memory;
+mod pace;
 pub(crate) mod rows;
 mod serve;
 pub(crate) mod task;
@@ -40,7 +44,8 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::listener::Incoming;
 use crate::share::{Share, ShareEvent};
-use crate::store::{Replace, Store, StoreError, Stored};
+use crate::store::{Partial, Replace, Store, StoreError, Stored, Target};
+use crate::swarm::{self, Swarms};
 use crate::tls::MemberTls;
 
 pub use memory::Memory;
@@ -95,6 +100,7 @@ pub struct Peer {
     abandoned: mpsc::UnboundedSender<FetchId>,
     view: watch::Receiver<Arc<PeerView>>,
     home: Place,
+    swarms: Swarms,
     last_fetch: Arc<AtomicU64>,
     itself: Arc<Option<Holder>>,
 }
@@ -119,6 +125,22 @@ enum Request {
         delivery: Delivery,
         reply: oneshot::Sender<Result<(Holder, Stored), FetchError>>,
     },
+    /// Who has a large file?
+    Seek {
+        fetch: FetchId,
+        wanted: Wanted,
+        /// Told whenever there are more. As many as are asked for, so the
+        /// channel needs no bound of its own.
+        holders: mpsc::UnboundedSender<Vec<Holder>>,
+    },
+    /// Those named so far are not enough.
+    Widen(FetchId),
+    /// It has come, from these.
+    Gathered(FetchId, Vec<Holder>),
+    /// It sent what is not of the file it lists.
+    Lied(Holder),
+    /// Pieces come from it.
+    InUse(PeerId),
     Member(PeerId, oneshot::Sender<Option<Holder>>),
     Neighbours(oneshot::Sender<Vec<MemberRow>>),
     Status(oneshot::Sender<Status>),
@@ -166,14 +188,17 @@ impl Peer {
             Role::Visiting(store) => Place::Directory(store.clone()),
         };
         let itself = itself(&setup);
-        let task = tokio::spawn(
-            Task::new(setup, itself.clone(), view, notices).run(requests_in, abandoned_in),
-        );
+        let (fed, fed_in) = mpsc::channel(EVENTS);
+        let swarms = Swarms::new(sessions(&setup, fed));
+        let sessions = (swarms.clone(), fed_in);
+        let task = Task::new(setup, itself.clone(), sessions, view, notices);
+        let task = tokio::spawn(task.run(requests_in, abandoned_in));
         let peer = Self {
             requests,
             abandoned,
             view: view_in,
             home,
+            swarms,
             last_fetch: Arc::default(),
             itself: Arc::new(itself),
         };
@@ -241,12 +266,21 @@ impl Peer {
         Some(findings)
     }
 
+    fn next_fetch(&self) -> FetchId {
+        FetchId(self.last_fetch.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Says something to the task. If that is gone, there is nobody to tell.
+    async fn tell(&self, request: Request) {
+        let _ = self.requests.send(request).await;
+    }
+
     async fn fetch(
         &self,
         wanted: Wanted,
         delivery: Delivery,
     ) -> Result<(Holder, Stored), FetchError> {
-        let fetch = FetchId(self.last_fetch.fetch_add(1, Ordering::Relaxed));
+        let fetch = self.next_fetch();
         let mut waiting = Waiting {
             abandoned: &self.abandoned,
             fetch: Some(fetch),
@@ -336,6 +370,33 @@ impl Delivery {
     }
 }
 
+impl Delivery {
+    /// The file in which a large one arrives. Blocks on the disk.
+    fn partial(&self, content: Content) -> Result<Partial, StoreError> {
+        match &self.place {
+            Place::Share(share) => share.partial(&self.name, content),
+            Place::Directory(store) => store.partial(&self.name, content),
+        }
+    }
+
+    /// Puts it where it belongs, now that it is verified. Blocks on the disk.
+    fn finish(&self, partial: &Partial) -> Result<Stored, StoreError> {
+        let (mtime, aside) = (Some(self.mtime), self.set_aside.as_deref());
+        match &self.place {
+            Place::Share(share) => share.finish(&self.name, partial, mtime, self.replace, aside),
+            Place::Directory(store) => store.finish(partial, mtime, self.replace, aside),
+        }
+    }
+
+    /// Whether something is in the way that is to stay where it is.
+    fn is_blocked(&self) -> bool {
+        let there = self.place.store().check(&self.name);
+        self.replace == Replace::No
+            && self.set_aside.is_none()
+            && matches!(there, Ok(Target::Exists { .. }))
+    }
+}
+
 fn itself(setup: &Setup) -> Option<Holder> {
     let Role::Sharing { listen, .. } = &setup.role else {
         return None;
@@ -347,6 +408,22 @@ fn itself(setup: &Setup) -> Option<Holder> {
         addresses: addresses::own(*listen),
         partial: false,
     })
+}
+
+/// What its sessions stand on.
+fn sessions(setup: &Setup, fed: mpsc::Sender<PeerId>) -> swarm::Setup {
+    let (share, listen) = match &setup.role {
+        Role::Sharing { share, listen, .. } => (Some(share.clone()), Some(*listen)),
+        Role::Visiting(_) => (None, None),
+    };
+    swarm::Setup {
+        tls: setup.tls.clone(),
+        clock: setup.clock.clone(),
+        source: source(listen),
+        port: listen.map(|listen| listen.port()),
+        share,
+        fed,
+    }
 }
 
 /// The address to dial from: a node that listens on one address uses that one.

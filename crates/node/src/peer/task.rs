@@ -13,8 +13,8 @@ use thorp_core::lookup::{Outcome, is_called, merge};
 use thorp_core::peer::{self as machine, AskId, Input, Output, Target};
 use thorp_core::survey::{Findings, Subject};
 use thorp_core::time::Instant;
-use thorp_wire::Content;
 use thorp_wire::frame::{Body, Bytes, Frame, Get, Holder, Reason, Refused, RequestId, Variant};
+use thorp_wire::{Content, PeerId};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::addresses::{self, NetAddress};
@@ -22,9 +22,10 @@ use crate::api::{Lookups, Notice, PeerView, Status};
 use crate::clock::{Clock, unix_seconds};
 use crate::dial::{self, Connected, Expected};
 use crate::link::{self, Arrival, Arrivals, Inbox, LinkEnd, LinkEvent, LinkSender, Term};
-use crate::listener::Incoming;
+use crate::listener::{Incoming, Purpose};
 use crate::share::{Share, ShareEvent};
 use crate::store::{StoreError, Stored};
+use crate::swarm::Swarms;
 use crate::tls::MemberTls;
 
 use super::memory::Writer;
@@ -49,6 +50,11 @@ pub(crate) struct Task {
     server: Option<Server>,
     /// Links over which a file was sent.
     served: mpsc::Receiver<LinkId>,
+    swarms: Swarms,
+    /// Members that pieces of a file were sent to.
+    fed: mpsc::Receiver<PeerId>,
+    /// Who wants to know who has a large file.
+    sought: HashMap<FetchId, mpsc::UnboundedSender<Vec<Holder>>>,
     links: HashMap<LinkId, LinkSender>,
     last_number: u64,
     lookups: HashMap<AskId, oneshot::Sender<Outcome>>,
@@ -93,6 +99,7 @@ impl Task {
     pub(super) fn new(
         setup: Setup,
         itself: Option<Holder>,
+        (swarms, fed): (Swarms, mpsc::Receiver<PeerId>),
         view: watch::Sender<Arc<PeerView>>,
         notices: mpsc::Sender<Notice>,
     ) -> Self {
@@ -151,6 +158,9 @@ impl Task {
                 .clone()
                 .map(|share| Server::new(share, served.0.clone())),
             served: served.1,
+            swarms,
+            fed,
+            sought: HashMap::new(),
             itself,
             memory: memory.map(|memory| memory.start(notices.clone())),
             share,
@@ -185,9 +195,8 @@ impl Task {
                 Some(arrival) = self.arrivals.recv() => self.arrived(arrival),
                 Some(event) = self.events.1.recv() => self.event(event),
                 Some(link) = self.served.recv() => self.handle(Input::Served { link }),
-                Some(Incoming { stream, member, remote }) = next(&mut self.incoming) => {
-                    self.connected(Connected { stream, member, address: remote }, false);
-                }
+                Some(member) = self.fed.recv() => self.handle(Input::InUse(member)),
+                Some(incoming) = next(&mut self.incoming) => self.called(incoming),
                 Some(change) = next(&mut self.changes) => self.share_event(change),
                 Some(fetch) = abandoned.recv() => self.abandon(fetch),
                 request = requests.recv() => match request {
@@ -204,6 +213,7 @@ impl Task {
     }
 
     async fn stop(mut self, reason: String) {
+        self.swarms.close();
         self.handle(Input::Stop { reason });
         link::farewell(self.links.len(), &mut self.arrivals).await;
         if let Some(memory) = self.memory {
@@ -254,6 +264,12 @@ impl Task {
                 if let Some(Pending { reply, stored, .. }) = self.fetches.remove(&fetch) {
                     let result = stored.map(|stored| (holder, stored));
                     answer(Some(reply), result.ok_or(FetchError::Stopping));
+                }
+            }
+            Output::Holders(fetch, holders) => {
+                if let Some(sought) = self.sought.get(&fetch) {
+                    // Whoever wanted to know will say that it does no more.
+                    let _ = sought.send(holders);
                 }
             }
             Output::FetchFailed(fetch, failure) => {
@@ -323,6 +339,18 @@ impl Task {
                 }
             }
         });
+    }
+
+    fn called(&mut self, incoming: Incoming) {
+        if incoming.purpose == Purpose::Session {
+            return self.swarms.called(incoming);
+        }
+        let connected = Connected {
+            stream: incoming.stream,
+            member: incoming.member,
+            address: incoming.remote,
+        };
+        self.connected(connected, false);
     }
 
     fn connected(&mut self, connected: Connected, dialled: bool) {
@@ -536,6 +564,21 @@ impl Task {
                 self.fetches.insert(fetch, pending);
                 self.handle(Input::Fetch { fetch, wanted });
             }
+            Request::Seek {
+                fetch,
+                wanted,
+                holders,
+            } => {
+                self.sought.insert(fetch, holders);
+                self.handle(Input::Seek { fetch, wanted });
+            }
+            Request::Widen(fetch) => self.handle(Input::Widen { fetch }),
+            Request::Gathered(fetch, sources) => {
+                self.sought.remove(&fetch);
+                self.handle(Input::Gathered { fetch, sources });
+            }
+            Request::Lied(holder) => self.handle(Input::Lied(holder)),
+            Request::InUse(member) => self.handle(Input::InUse(member)),
             Request::Member(id, reply) => answer(Some(reply), self.machine.member(id)),
             Request::Neighbours(reply) => answer(Some(reply), self.machine.neighbours().collect()),
             Request::Status(reply) => answer(Some(reply), self.status()),
@@ -546,6 +589,7 @@ impl Task {
 
     fn abandon(&mut self, fetch: FetchId) {
         self.fetches.remove(&fetch);
+        self.sought.remove(&fetch);
         self.handle(Input::Abandon { fetch });
     }
 
@@ -570,6 +614,7 @@ impl Task {
         let member = self.tls.member();
         let totals = self.share.as_ref().map(Share::totals).unwrap_or_default();
         let tally = self.machine.tally();
+        let (sent, received) = self.swarms.tally();
         Status {
             id: member.id.to_string(),
             name: member.name.map(|name| name.to_string()),
@@ -582,6 +627,8 @@ impl Task {
             unhashed: totals.unhashed,
             skipped: totals.skipped.total(),
             neighbours: self.machine.neighbours().count() as u64,
+            sent,
+            received,
             lookups: Lookups {
                 neighbours: tally.neighbours,
                 tracker: tally.tracker,

@@ -22,6 +22,7 @@
 mod hash;
 mod index;
 mod keeper;
+mod pieces;
 mod serve;
 #[cfg(test)]
 mod tests;
@@ -38,15 +39,16 @@ use std::time::Duration;
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use thiserror::Error;
-use thorp_wire::{Content, Entry, Name};
+use thorp_wire::{Content, Entry, Name, Root};
 use tokio::sync::mpsc;
 
 pub use hash::HashError;
+pub use pieces::Opened;
 pub use serve::ReadError;
 pub(crate) use walk::IGNORE_FILE;
 pub use walk::Skipped;
 
-use crate::store::{Replace, Store, StoreError, Stored};
+use crate::store::{Partial, Replace, Store, StoreError, Stored};
 use hash::Queue;
 use index::Index;
 use keeper::Keeper;
@@ -306,16 +308,57 @@ impl Share {
         bytes: &[u8],
         replace: Replace,
     ) -> Result<Stored, StoreError> {
+        self.arrives(name, content.root, || {
+            let store = &self.shared.store;
+            store.put(name, content, mtime, bytes, replace)
+        })
+    }
+}
+
+impl Share {
+    /// The file in which a large one arrives, as [`Store::partial`] has it.
+    pub fn partial(&self, name: &Name, content: Content) -> Result<Partial, StoreError> {
+        let shared = &*self.shared;
+        if !shared.is_in_place() {
+            let path = shared.path.clone();
+            return Err(StoreError::Moved { path });
+        }
+        shared.store.partial(name, content)
+    }
+
+    /// Gives a large file its name, as [`Store::finish`] does, and lists it with
+    /// its root at once. Blocks on the disk.
+    pub fn finish(
+        &self,
+        name: &Name,
+        partial: &Partial,
+        mtime: Option<i64>,
+        replace: Replace,
+        set_aside: Option<&str>,
+    ) -> Result<Stored, StoreError> {
+        let root = partial.content().root;
+        self.arrives(name, root, || {
+            self.shared.store.finish(partial, mtime, replace, set_aside)
+        })
+    }
+
+    /// Lists a file with its root as soon as `put` has put it there.
+    fn arrives(
+        &self,
+        name: &Name,
+        root: Root,
+        put: impl FnOnce() -> Result<Stored, StoreError>,
+    ) -> Result<Stored, StoreError> {
         let shared = &*self.shared;
         if !shared.is_in_place() {
             let path = shared.path.clone();
             return Err(StoreError::Moved { path });
         }
         let first = write(&shared.index).expect(name);
-        let stored = shared.store.put(name, content, mtime, bytes, replace);
+        let stored = put();
         match &stored {
             Ok(stored) if shared.lists(name) => {
-                write(&shared.index).arrived(name, stored.stamp, content.root);
+                write(&shared.index).arrived(name, stored.stamp, root);
                 shared.inbox.poke();
             }
             _ if first => {

@@ -6,6 +6,7 @@
 //!
 //! works     what people do, and what they get
 //! counting  how many messages it takes
+//! large     files in pieces: from one, from many, after an interruption
 //! bad       members that lie, flood, stall or talk nonsense
 //! clocks    what is said where two clocks do not agree
 //! comings   starting, stopping, being killed, falling silent
@@ -18,6 +19,7 @@ mod bad;
 mod clocks;
 mod comings;
 mod counting;
+mod large;
 mod mallory;
 mod support;
 mod works;

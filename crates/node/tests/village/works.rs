@@ -71,16 +71,6 @@ async fn files_of_every_length_and_every_name_travel_byte_identical() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_too_large_for_this_version_is_said_to_be() {
-    let village = Village::new().await;
-    let _oak = village.peer("oak", &[("large", &bytes(1, 262_145))]).await;
-    let elm = village.peer("elm", &[]).await;
-    let answer = elm.get_name("large").await;
-    assert!(answer.failed(ErrorKind::Other).message.contains("262145"));
-    assert!(files_in(&elm.dir).is_empty());
-}
-
-#[tokio::test]
 async fn a_thousand_files_come_with_one_glob() {
     let village = Village::new().await;
     let dir = village.share_of("oak");

@@ -166,6 +166,11 @@ fn shown(event: &Event) -> Option<String> {
         Event::Fetched(fetched) => Some(answer::arrival(fetched)),
         Event::Failed { name, failure } => Some(format!("{}: {}", quoted(name), said(failure))),
         Event::Note { message } => Some(printable_lines(message)),
+        Event::Resumed {
+            name,
+            bytes,
+            of_bytes,
+        } => Some(answer::resumed(name, *bytes, *of_bytes)),
         _ => None,
     }
 }

@@ -1,0 +1,94 @@
+//! Who has what is fetched in pieces, and what they were worth.
+//!
+//! Which files are sought, and who was named for each, is in
+//! [`sources`](crate::sources).
+
+use thorp_wire::PeerId;
+use thorp_wire::frame::{Found, Holder};
+
+use super::asking::{ASKED_NEIGHBOURS, Asker, Errand};
+use super::{Notice, Output, Peer};
+use crate::fetch::{FetchId, Wanted};
+use crate::lookup::Tracker;
+use crate::time::Instant;
+
+impl Peer {
+    pub(super) fn seek(&mut self, fetch: FetchId, wanted: Wanted) {
+        let known = self.sources.seek(fetch, wanted);
+        self.name_holders(fetch, known);
+    }
+
+    /// Asks the tracker who else has it; the neighbours, where it is not there.
+    pub(super) fn widen(&mut self, now: Instant, fetch: FetchId) {
+        let Some(find) = self.sources.question(fetch) else {
+            return;
+        };
+        let errand = || Errand::Ask(Asker::Sources(fetch), find.clone());
+        if let (Tracker::Up(_), Some(tracker)) = (self.home.tracker(), self.home.link()) {
+            self.run(now, tracker, errand());
+            return;
+        }
+        let best = self.neighbours.best(now).into_iter().take(ASKED_NEIGHBOURS);
+        let links: Vec<_> = best.filter_map(|id| Some(self.links.to(id)?.0)).collect();
+        for link in links {
+            self.run(now, link, errand());
+        }
+    }
+
+    /// Somebody has answered who has a file.
+    pub(super) fn named(&mut self, fetch: FetchId, found: Found) {
+        let named = self.sources.found(fetch, found);
+        self.name_holders(fetch, named);
+    }
+
+    pub(super) fn look_for_sources(&mut self) {
+        let (catalogue, me) = (&self.catalogue, self.config.me.id);
+        let listing = |content| {
+            let holders = catalogue.holders_of(content).map(|(peer, _)| peer);
+            holders.filter(|peer| *peer != me).collect()
+        };
+        for (fetch, new) in self.sources.look(listing) {
+            let holder = |id: PeerId| Some(self.links.to(id)?.1.holder());
+            let new = new.into_iter().filter_map(holder).collect();
+            self.name_holders(fetch, new);
+        }
+    }
+
+    /// A file has arrived in pieces. Whoever sent most of it is to be a neighbour.
+    pub(super) fn gathered(&mut self, now: Instant, fetch: FetchId, sources: Vec<Holder>) {
+        self.sources.drop(fetch);
+        for source in &sources {
+            let rtt = self.links.to(source.id).and_then(|(_, link)| link.rtt);
+            self.neighbours.was_useful(now, source.id, rtt);
+            self.neighbours.was_used(now, source.id);
+        }
+        let best = sources.into_iter().next();
+        let worth_meeting =
+            |best: &Holder| !best.addresses.is_empty() && !self.fetches.is_liar(best.id);
+        if let Some(best) = best.filter(worth_meeting)
+            && !self.config.me.visitor
+            && self.links.to(best.id).is_none()
+        {
+            self.send_to(now, best, Errand::Meet);
+        }
+    }
+
+    /// A member sent something else than it listed: whoever it is, not again.
+    pub(super) fn lied(&mut self, now: Instant, liar: Holder) {
+        self.fetches.lied(liar.id);
+        self.remembered.forget(now, liar.id);
+        let link = self.links.to(liar.id).map(|(link, _)| link);
+        self.out.push_back(Output::Notice(Notice::Liar(liar)));
+        if let Some(link) = link {
+            self.close(now, link, "what it sent is not what it listed");
+        }
+    }
+
+    fn name_holders(&mut self, fetch: FetchId, mut holders: Vec<Holder>) {
+        let me = self.config.me.id;
+        holders.retain(|holder| holder.id != me);
+        if !holders.is_empty() {
+            self.out.push_back(Output::Holders(fetch, holders));
+        }
+    }
+}

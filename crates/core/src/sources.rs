@@ -1,0 +1,182 @@
+//! Who has what is being fetched in pieces.
+//!
+//! Owns which files are sought and who was named for each; from whom to take
+//! which piece is the business of that file's [`swarm`](crate::swarm). Holders
+//! come from the lookup, from the neighbours' listings as they change, and
+//! from whoever is asked when a swarm wants more of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use thorp_wire::frame::{Find, Found, Holder, Query};
+use thorp_wire::{Content, PeerId};
+
+use crate::fetch::{FetchId, Wanted};
+
+/// All files that holders are sought of.
+#[derive(Debug, Default)]
+pub struct Sources {
+    sought: BTreeMap<FetchId, Sought>,
+}
+
+#[derive(Debug)]
+struct Sought {
+    content: Content,
+    /// Whether others than those of the lookup may be asked too.
+    widen: bool,
+    /// Who of the neighbours listed it when they were last looked through.
+    listed: BTreeSet<PeerId>,
+}
+
+impl Sources {
+    /// Holders of a file are sought from now on. Returns those known already.
+    pub fn seek(&mut self, id: FetchId, wanted: Wanted) -> Vec<Holder> {
+        let sought = Sought {
+            content: wanted.content,
+            widen: wanted.widen,
+            listed: BTreeSet::new(),
+        };
+        self.sought.insert(id, sought);
+        wanted.holders
+    }
+
+    /// They are not sought any more.
+    pub fn drop(&mut self, id: FetchId) {
+        self.sought.remove(&id);
+    }
+
+    /// Whether holders are sought for this fetch, whoever they are.
+    pub fn is_open(&self, id: FetchId) -> bool {
+        self.sought.get(&id).is_some_and(|sought| sought.widen)
+    }
+
+    /// What to ask when more holders are wanted; nothing where nobody else is.
+    pub fn question(&self, id: FetchId) -> Option<Find> {
+        let sought = self.sought.get(&id).filter(|sought| sought.widen)?;
+        Some(Find {
+            query: Query::Content(sought.content),
+            hops: 1,
+            hash_now: false,
+            after: None,
+        })
+    }
+
+    /// Somebody has answered that question. Returns whom it names.
+    pub fn found(&self, id: FetchId, found: Found) -> Vec<Holder> {
+        let Some(sought) = self.sought.get(&id) else {
+            return Vec::new();
+        };
+        let meant = found
+            .variants
+            .into_iter()
+            .filter(|variant| variant.entry.content() == Some(sought.content));
+        let mut named = BTreeSet::new();
+        meant
+            .flat_map(|variant| variant.holders)
+            .filter(|holder| named.insert(holder.id))
+            .collect()
+    }
+
+    /// Looks through the neighbours' listings. Returns, for each fetch, those
+    /// who have come to list its file since the last time.
+    pub fn look(
+        &mut self,
+        listing: impl Fn(Content) -> Vec<PeerId>,
+    ) -> Vec<(FetchId, Vec<PeerId>)> {
+        let mut news = Vec::new();
+        for (id, sought) in self.sought.iter_mut().filter(|(_, sought)| sought.widen) {
+            let now: BTreeSet<PeerId> = listing(sought.content).into_iter().collect();
+            let new: Vec<PeerId> = now.difference(&sought.listed).copied().collect();
+            sought.listed = now;
+            if !new.is_empty() {
+                news.push((*id, new));
+            }
+        }
+        news
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use thorp_wire::frame::Variant;
+    use thorp_wire::{Entry, Root};
+
+    use super::*;
+
+    const CONTENT: Content = Content {
+        length: 1_000_000,
+        root: Root::new([7; 32]),
+    };
+
+    fn id(n: u8) -> PeerId {
+        PeerId::new([n; 32])
+    }
+
+    fn holder(n: u8) -> Holder {
+        Holder {
+            id: id(n),
+            name: None,
+            addresses: Vec::new(),
+            partial: false,
+        }
+    }
+
+    fn wanted(widen: bool) -> Wanted {
+        Wanted {
+            content: CONTENT,
+            holders: vec![holder(1)],
+            widen,
+        }
+    }
+
+    fn variant(root: u8, holders: &[u8]) -> Variant {
+        Variant {
+            entry: Entry {
+                name: "f".parse().expect("a name"),
+                length: CONTENT.length,
+                mtime: 0,
+                root: Some(Root::new([root; 32])),
+            },
+            holders: holders.iter().copied().map(holder).collect(),
+            hashed: None,
+        }
+    }
+
+    #[test]
+    fn a_neighbour_is_named_when_it_comes_to_list_the_file_and_once_only() {
+        let mut sources = Sources::default();
+        let fetch = FetchId(1);
+        assert_eq!(sources.seek(fetch, wanted(true)), [holder(1)]);
+        assert_eq!(sources.look(|_| vec![id(2)]), [(fetch, vec![id(2)])]);
+        assert!(sources.look(|_| vec![id(2)]).is_empty());
+        let news = sources.look(|_| vec![id(2), id(3)]);
+        assert_eq!(news, [(fetch, vec![id(3)])]);
+        // Whoever had lost it and has it again is news.
+        assert!(sources.look(|_| vec![id(3)]).is_empty());
+        let news = sources.look(|_| vec![id(2), id(3)]);
+        assert_eq!(news, [(fetch, vec![id(2)])]);
+        sources.drop(fetch);
+        assert!(sources.look(|_| vec![id(4)]).is_empty());
+    }
+
+    #[test]
+    fn with_one_peer_asked_for_nobody_else_is_looked_for() {
+        let mut sources = Sources::default();
+        let fetch = FetchId(1);
+        sources.seek(fetch, wanted(false));
+        assert!(sources.look(|_| vec![id(2)]).is_empty());
+        assert_eq!(sources.question(fetch), None);
+    }
+
+    #[test]
+    fn an_answer_about_another_content_names_nobody() {
+        let mut sources = Sources::default();
+        let fetch = FetchId(1);
+        sources.seek(fetch, wanted(true));
+        let found = Found {
+            variants: vec![variant(7, &[2, 3]), variant(8, &[4]), variant(7, &[3, 5])],
+            ..Found::default()
+        };
+        let named = sources.found(fetch, found);
+        assert_eq!(named, [holder(2), holder(3), holder(5)]);
+    }
+}

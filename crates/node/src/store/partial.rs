@@ -1,0 +1,421 @@
+//! A large file on its way: written in any order, kept when it is interrupted.
+//!
+//! Owns the file beside the target, `.thorp-<16 hex of the root>.part`: sparse,
+//! locked as long as somebody writes it, and still there for whoever fetches
+//! the same content next. What is in it is not believed: it is hashed when it
+//! is taken up again, and gets its final name only from somebody who says that
+//! all of it has been verified.
+//!
+//! It is synced to disk before it gets that name, unlike small files: one sync
+//! is little beside fetching it, and who remembers hashes by a file's stamp
+//! would believe in bytes that a power cut has taken.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use cap_std::fs::{Dir, MetadataExt as _, OpenOptions};
+use rustix::fs::{FlockOperation, SeekFrom};
+use rustix::io::Errno;
+use thorp_wire::layout::{Layout, Piece};
+use thorp_wire::merkle::LEAF;
+use thorp_wire::{Content, Name};
+
+use super::{Replace, Store, StoreError, Stored, failed, give_name, set_mtime};
+use crate::stamp::Stamp;
+
+/// How many that are fetched at once may have the same content, in one folder.
+const MOST_AT_ONCE: u32 = 16;
+
+/// See the module. Read and written from several threads.
+#[derive(Debug)]
+pub struct Partial {
+    folder: Dir,
+    part: String,
+    file: File,
+    target: Name,
+    content: Content,
+    /// For messages.
+    path: PathBuf,
+    /// Whether there is something in it that is worth keeping.
+    worth_keeping: AtomicBool,
+    named: AtomicBool,
+}
+
+impl Store {
+    /// The file in which this content arrives before it is called `name`: a new
+    /// one, or what an earlier fetch has left. Blocks on the disk.
+    pub fn partial(&self, name: &Name, content: Content) -> Result<Partial, StoreError> {
+        let folder = self.folder(name)?;
+        let (part, file) =
+            take(&folder, content).map_err(|error| failed(self.path_of(name), error))?;
+        let partial = Partial {
+            folder,
+            part,
+            file,
+            target: name.clone(),
+            content,
+            path: self.path_of(name),
+            worth_keeping: AtomicBool::new(false),
+            named: AtomicBool::new(false),
+        };
+        partial.make_room()?;
+        Ok(partial)
+    }
+
+    /// Gives a file its name, now that all of it has been verified; with
+    /// `set_aside`, what is in the way is renamed first. Blocks until it is on
+    /// the disk.
+    pub fn finish(
+        &self,
+        partial: &Partial,
+        mtime: Option<i64>,
+        replace: Replace,
+        set_aside: Option<&str>,
+    ) -> Result<Stored, StoreError> {
+        let io = |error| partial.failed(error);
+        set_mtime(&partial.file, mtime);
+        partial.file.sync_all().map_err(io)?;
+        if let Some(other) = set_aside {
+            self.set_aside(&partial.target, other)?;
+        }
+        if !partial.is_in_place().map_err(io)? {
+            return Err(io(io::ErrorKind::NotFound.into()));
+        }
+        give_name(
+            &partial.folder,
+            &partial.part,
+            partial.target.base(),
+            replace,
+        )
+        .map_err(io)?;
+        partial.named.store(true, Ordering::Relaxed);
+        Ok(Stored {
+            path: partial.path.clone(),
+            // After the rename, which changes the time of change.
+            stamp: partial.stamp().map_err(io)?,
+        })
+    }
+}
+
+impl Partial {
+    /// What it is to become.
+    pub fn content(&self) -> Content {
+        self.content
+    }
+
+    /// Its state now.
+    pub fn stamp(&self) -> io::Result<Stamp> {
+        let file = self.file.try_clone()?;
+        Stamp::of(&cap_std::fs::File::from_std(file))
+    }
+
+    /// Reads bytes that were written before.
+    pub fn read(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+        self.file.read_exact_at(bytes, offset)
+    }
+
+    /// Puts bytes where they belong.
+    pub fn write(&self, bytes: &[u8], offset: u64) -> Result<(), StoreError> {
+        let written = self.file.write_all_at(bytes, offset);
+        self.worth_keeping.store(true, Ordering::Relaxed);
+        written.map_err(|error| self.failed(error))
+    }
+
+    /// Hashes what an earlier fetch has left, piece by piece, until `each`
+    /// answers that it is enough. Pieces of which nothing was written are
+    /// passed over. `each` gets a piece and the hashes of its leaves.
+    pub fn left(&self, mut each: impl FnMut(Piece, Vec<[u8; 32]>) -> bool) -> io::Result<()> {
+        let layout = Layout::of(self.content.length);
+        let mut bytes = vec![0; layout.piece_length() as usize];
+        let mut next = 0;
+        while let Some(data) = self.data_from(next)? {
+            let number = data / u64::from(layout.piece_length());
+            let Some(piece) = u32::try_from(number).ok().and_then(|n| layout.piece(n)) else {
+                break;
+            };
+            let bytes = &mut bytes[..layout.length_of(piece) as usize];
+            let begin = layout.begin_of(piece);
+            self.read(bytes, begin)?;
+            self.worth_keeping.store(true, Ordering::Relaxed);
+            let leaves = bytes
+                .chunks(LEAF)
+                .map(thorp_wire::merkle::leaf_hash)
+                .collect();
+            if !each(piece, leaves) {
+                break;
+            }
+            next = begin + bytes.len() as u64;
+        }
+        Ok(())
+    }
+
+    /// What an error of this file means.
+    pub fn failed(&self, error: io::Error) -> StoreError {
+        failed(self.path.clone(), error)
+    }
+
+    /// Where the next byte is that was ever written, at or behind this offset.
+    fn data_from(&self, offset: u64) -> io::Result<Option<u64>> {
+        if offset >= self.content.length {
+            return Ok(None);
+        }
+        match rustix::fs::seek(&self.file, SeekFrom::Data(offset)) {
+            Ok(data) => Ok(Some(data)),
+            Err(Errno::NXIO) => Ok(None),
+            // A file system that does not tell: all of it may be.
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => Ok(Some(offset)),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Makes the file as long as it will be, without taking the space yet:
+    /// `fallocate` writes zeros where a file system cannot reserve. A disk that
+    /// is too full for it is said to be before anything is fetched.
+    fn make_room(&self) -> Result<(), StoreError> {
+        let io = |error| self.failed(error);
+        let there = self.file.metadata().map_err(io)?;
+        let taken = there.blocks().saturating_mul(512);
+        let missing = self.content.length.saturating_sub(taken);
+        // Where a file system does not say how large it is, writing will tell.
+        if let Ok(disk) = rustix::fs::fstatvfs(&self.file)
+            && disk.f_blocks > 0
+            && disk.f_bavail.saturating_mul(disk.f_frsize) < missing
+        {
+            return Err(StoreError::Full {
+                path: self.path.clone(),
+            });
+        }
+        if there.len() != self.content.length {
+            self.file.set_len(self.content.length).map_err(io)?;
+        }
+        Ok(())
+    }
+
+    /// Whether its temporary name still means this file.
+    fn is_in_place(&self) -> io::Result<bool> {
+        let named = self.folder.symlink_metadata(&self.part)?;
+        let open = self.file.metadata()?;
+        Ok(named.is_file() && named.ino() == open.ino() && named.dev() == open.dev())
+    }
+}
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        let worthless = !self.worth_keeping.load(Ordering::Relaxed);
+        let named = self.named.load(Ordering::Relaxed);
+        if worthless && !named && self.holds_nothing() {
+            // If it cannot be removed it is swept one day.
+            let _ = self.folder.remove_file(&self.part);
+        }
+    }
+}
+
+impl Partial {
+    fn holds_nothing(&self) -> bool {
+        matches!(self.data_from(0), Ok(None)) && self.is_in_place().unwrap_or(false)
+    }
+}
+
+/// Makes the file, or takes the one that is there and that nobody holds.
+fn take(folder: &Dir, content: Content) -> io::Result<(String, File)> {
+    let root = &content.root.to_string()[..16];
+    for number in 0..MOST_AT_ONCE {
+        let part = match number {
+            0 => format!(".thorp-{root}.part"),
+            number => format!(".thorp-{root}.{number}.part"),
+        };
+        if let Some(file) = take_one(folder, Path::new(&part))? {
+            return Ok((part, file));
+        }
+    }
+    Err(io::ErrorKind::ResourceBusy.into())
+}
+
+/// Nothing, where somebody else holds it or it is no file.
+fn take_one(folder: &Dir, part: &Path) -> io::Result<Option<File>> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true);
+    // What a sweep takes away in between is made again.
+    loop {
+        match folder.symlink_metadata(part) {
+            Ok(meta) if !meta.is_file() => return Ok(None),
+            _ => {}
+        }
+        let file = folder.open_with(part, &options)?;
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::WOULDBLOCK) => return Ok(None),
+            // Or a file system without locks, where nothing is swept either.
+            Ok(()) | Err(_) => {}
+        }
+        let open = file.metadata()?;
+        match folder.symlink_metadata(part) {
+            Ok(named) if named.is_file() && named.ino() == open.ino() => {
+                return Ok(Some(file.into_std()));
+            }
+            Ok(named) if !named.is_file() => return Ok(None),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use tempfile::TempDir;
+    use thorp_wire::merkle::content_of;
+
+    use super::*;
+
+    const LENGTH: usize = 3 * 256 * 1024 + 1;
+
+    fn store() -> (TempDir, Store) {
+        let dir = tempfile::tempdir().expect("a directory");
+        let store = Store::open(dir.path()).expect("a store");
+        (dir, store)
+    }
+
+    fn name() -> Name {
+        "folder/f".parse().expect("a name")
+    }
+
+    fn bytes() -> Vec<u8> {
+        (0..=250).cycle().take(LENGTH).collect()
+    }
+
+    fn left(partial: &Partial) -> Vec<(u32, usize)> {
+        let mut left = Vec::new();
+        let all = partial.left(|piece, leaves| {
+            left.push((piece.number(), leaves.len()));
+            true
+        });
+        all.expect("reads");
+        left
+    }
+
+    fn parts(dir: &TempDir) -> usize {
+        let folder = fs::read_dir(dir.path().join("folder")).expect("lists");
+        folder.count()
+    }
+
+    #[test]
+    fn what_was_written_before_an_interruption_is_found_again_and_the_rest_passed_over() {
+        let (_dir, store) = store();
+        let (bytes, content) = (bytes(), content_of(&bytes()));
+        let partial = store.partial(&name(), content).expect("a file");
+        assert!(left(&partial).is_empty());
+        let piece = 256 * 1024;
+        let last = 3 * piece;
+        for at in [piece, last] {
+            let end = (at + piece).min(LENGTH);
+            partial
+                .write(&bytes[at..end], at as u64)
+                .expect("is written");
+        }
+        drop(partial);
+        let again = store.partial(&name(), content).expect("a file");
+        assert_eq!(left(&again), [(1, 16), (3, 1)]);
+    }
+
+    #[test]
+    fn a_file_has_its_name_and_its_time_when_it_is_finished_and_its_part_is_gone() {
+        let (dir, store) = store();
+        let (bytes, content) = (bytes(), content_of(&bytes()));
+        let partial = store.partial(&name(), content).expect("a file");
+        partial.write(&bytes, 0).expect("is written");
+        let stored = store
+            .finish(&partial, Some(1_000_000), Replace::No, None)
+            .expect("is there");
+        assert_eq!(fs::read(&stored.path).expect("reads"), bytes);
+        assert_eq!(stored.stamp.mtime_seconds(), 1_000_000);
+        drop(partial);
+        assert_eq!(parts(&dir), 1);
+    }
+
+    #[test]
+    fn what_came_to_be_in_the_way_is_not_replaced_and_the_part_stays() {
+        let (dir, store) = store();
+        let (bytes, content) = (bytes(), content_of(&bytes()));
+        let partial = store.partial(&name(), content).expect("a file");
+        partial.write(&bytes, 0).expect("is written");
+        fs::write(dir.path().join("folder/f"), b"mine").expect("is written");
+        let refused = store.finish(&partial, None, Replace::No, None);
+        assert!(matches!(refused, Err(StoreError::Exists { .. })));
+        assert_eq!(
+            fs::read(dir.path().join("folder/f")).expect("reads"),
+            b"mine"
+        );
+        store
+            .finish(&partial, None, Replace::No, Some("old"))
+            .expect("is there");
+        assert_eq!(
+            fs::read(dir.path().join("folder/old")).expect("reads"),
+            b"mine"
+        );
+        assert_eq!(fs::read(dir.path().join("folder/f")).expect("reads"), bytes);
+    }
+
+    #[test]
+    fn two_who_fetch_the_same_write_to_two_files() {
+        let (dir, store) = store();
+        let content = content_of(&bytes());
+        let one = store.partial(&name(), content).expect("a file");
+        let two = store.partial(&name(), content).expect("a file");
+        one.write(b"one", 0).expect("is written");
+        two.write(b"two", 0).expect("is written");
+        let mut there = [0; 3];
+        one.read(&mut there, 0).expect("reads");
+        assert_eq!(&there, b"one");
+        assert_eq!(parts(&dir), 2);
+    }
+
+    #[test]
+    fn a_fetch_that_never_began_leaves_nothing() {
+        let (dir, store) = store();
+        drop(
+            store
+                .partial(&name(), content_of(&bytes()))
+                .expect("a file"),
+        );
+        assert_eq!(parts(&dir), 0);
+    }
+
+    #[test]
+    fn a_young_part_is_kept_when_the_directory_is_swept_and_an_old_one_is_not() {
+        let (dir, store) = store();
+        let name: Name = "f".parse().expect("a name");
+        let content = content_of(&bytes());
+        let partial = store.partial(&name, content).expect("a file");
+        partial.write(b"something", 0).expect("is written");
+        drop(partial);
+        store.sweep();
+        let count = || fs::read_dir(dir.path()).expect("lists").count();
+        assert_eq!(count(), 1);
+        let part = fs::read_dir(dir.path()).expect("lists").next();
+        let part = part.expect("one").expect("reads").path();
+        let file = File::options().write(true).open(part).expect("opens");
+        let week = std::time::Duration::from_hours(7 * 24 + 1);
+        file.set_modified(std::time::SystemTime::now() - week)
+            .expect("is old now");
+        store.sweep();
+        assert_eq!(count(), 0);
+    }
+
+    #[test]
+    fn a_link_in_the_place_of_a_part_is_not_followed() {
+        let (dir, store) = store();
+        let content = content_of(&bytes());
+        fs::write(dir.path().join("mine"), b"mine").expect("is written");
+        let part = format!(".thorp-{}.part", &content.root.to_string()[..16]);
+        std::os::unix::fs::symlink("mine", dir.path().join(part)).expect("links");
+        let name: Name = "f".parse().expect("a name");
+        let partial = store.partial(&name, content).expect("a file");
+        partial.write(b"else", 0).expect("is written");
+        assert_eq!(fs::read(dir.path().join("mine")).expect("reads"), b"mine");
+    }
+}

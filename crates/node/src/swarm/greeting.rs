@@ -1,0 +1,119 @@
+//! The words that a session begins with: two handshakes from both ends.
+//!
+//! Whoever dials says first which file is meant: by the first twenty bytes of
+//! its root and, in the extension handshake, its length. Whoever was dialled
+//! answers once it knows that file.
+
+use std::time::Duration;
+
+use thiserror::Error;
+use thorp_core::swarm::Offer;
+use thorp_wire::layout::Layout;
+use thorp_wire::session::extended::ExtendedError;
+use thorp_wire::session::message::{LONGEST_REQUEST, ORDINARY_REQUEST};
+use thorp_wire::session::{ExtendedHandshake, Handshake, Head, Limits, Message};
+use thorp_wire::{Content, PeerId};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::line::{Broken, Inward, Outward};
+
+/// How long it may take, from the first word to the last.
+pub(super) const GREETING: Duration = Duration::from_secs(10);
+/// Requests of one session that are kept waiting here, at most.
+const MOST_REQUESTS: u32 = 256;
+
+/// What the other end has said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Greeting {
+    /// Which file it means.
+    pub name: [u8; 20],
+    /// How long that is.
+    pub length: Option<u64>,
+    pub offer: Offer,
+}
+
+/// Why there is no session.
+#[derive(Debug, Error)]
+pub(super) enum GreetingError {
+    #[error("{0}")]
+    Broken(#[from] Broken),
+    #[error("{0}")]
+    Extended(#[from] ExtendedError),
+    #[error("it does not say what it can do")]
+    NotExtended,
+    #[error("it speaks of another file")]
+    OtherFile,
+}
+
+/// Says which file is meant, and what this end can do.
+pub(super) async fn say<W: AsyncWrite + Unpin>(
+    outward: &mut Outward<W>,
+    content: Content,
+    me: PeerId,
+    port: Option<u16>,
+) -> Result<(), Broken> {
+    let extended = ExtendedHandshake {
+        requests: Some(MOST_REQUESTS),
+        client: Some(format!("thorp {}", env!("CARGO_PKG_VERSION"))),
+        port,
+        longest_request: Some(thorp_core::swarm::Limits::default().longest_request),
+        length: Some(content.length),
+    };
+    let mut words = Handshake::of_member(&content.root, &me).encode().to_vec();
+    extended.message().encode(&mut words);
+    outward.send(&words).await?;
+    outward.flush().await
+}
+
+/// What the other end says first. What it has still said of an earlier file is
+/// passed over.
+pub(super) async fn hear<R: AsyncRead + Unpin>(
+    inward: &mut Inward<R>,
+    earlier: Option<Layout>,
+) -> Result<Greeting, GreetingError> {
+    let limits = limits(earlier);
+    if earlier.is_some() {
+        loop {
+            match inward.head(limits).await? {
+                Head::Handshake => break,
+                head @ Head::Piece(span) => inward.begin_block(head, span.length),
+                head @ (Head::KeepAlive | Head::Message(_)) => {
+                    inward.message(head).await?;
+                }
+            }
+        }
+    }
+    let handshake = inward.handshake().await?;
+    if !handshake.extensions.extended {
+        return Err(GreetingError::NotExtended);
+    }
+    let head = inward.head(limits).await?;
+    let Head::Message(_) = head else {
+        return Err(GreetingError::NotExtended);
+    };
+    let Some(Message::Extended { number, payload }) = inward.message(head).await? else {
+        return Err(GreetingError::NotExtended);
+    };
+    if number != ExtendedHandshake::NUMBER {
+        return Err(GreetingError::NotExtended);
+    }
+    let extended = ExtendedHandshake::decode(&payload)?;
+    let longest = extended.longest_request.unwrap_or(ORDINARY_REQUEST);
+    Ok(Greeting {
+        name: handshake.name,
+        length: extended.length,
+        offer: Offer {
+            fast: handshake.extensions.fast,
+            longest_request: longest.clamp(ORDINARY_REQUEST, LONGEST_REQUEST),
+            most_requests: extended.requests,
+            member: true,
+        },
+    })
+}
+
+fn limits(layout: Option<Layout>) -> Limits {
+    layout
+        .and_then(|layout| Limits::of(layout, LONGEST_REQUEST))
+        .or_else(|| Limits::of(Layout::of(1), LONGEST_REQUEST))
+        .expect("a short file has few pieces")
+}

@@ -1,0 +1,345 @@
+//! A connection, for as long as it is about one file.
+//!
+//! A reader and a writer take turns on one task. Blocks that come are read
+//! into buffers that are used again, hashed leaf by leaf while they are in the
+//! processor's cache, and written by a blocking thread, a few at a time. Blocks
+//! that go are read by a blocking thread while the one before them is sent.
+//!
+//! Bounds: [`WRITES`] blocks in, two out, and what [`Outbox`] lets wait.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use thorp_core::swarm::{Offer, SessionId};
+use thorp_wire::PeerId;
+use thorp_wire::layout::Block;
+use thorp_wire::merkle::{LEAF, leaf_hash};
+use thorp_wire::session::message::{LONGEST_REQUEST, PIECE_HEAD};
+use thorp_wire::session::{Head, Limits, Message, Span};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::line::{Broken, Inward, Outward};
+use super::outbox::{Ending, Next, Outbox};
+use super::transfer::Transfer;
+
+/// Blocks of one session that have arrived, or are arriving, and are not on
+/// disk yet.
+const WRITES: u32 = 5;
+/// How often the swarm hears of a block that takes long to arrive.
+const FLOWING: Duration = Duration::from_secs(1);
+/// Whoever wants something of the other end says so after this long in silence.
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
+/// Where nothing is wanted of the other end, it is let go after this long in silence.
+pub(super) const IDLE: Duration = Duration::from_secs(30);
+
+/// What is known of both ends.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Opening {
+    pub session: SessionId,
+    pub peer: PeerId,
+    pub dialled: bool,
+    pub offer: Offer,
+}
+
+/// How a session has ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// The connection is good for another file.
+    Kept,
+    /// It is of no use any more.
+    Gone,
+}
+
+/// Does what the swarm wants on this connection, until it wants nothing more, or
+/// until `cut` says why it must end.
+pub(super) async fn run<R, W>(
+    inward: &mut Inward<R>,
+    outward: &mut Outward<W>,
+    transfer: &Arc<Transfer>,
+    opening: Opening,
+    cut: impl Future<Output = String>,
+) -> Ended
+where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
+{
+    let session = opening.session;
+    let Some(limits) = Limits::of(transfer.layout(), LONGEST_REQUEST) else {
+        return Ended::Gone;
+    };
+    let outbox = Arc::new(Outbox::default());
+    let Opening {
+        peer,
+        dialled,
+        offer,
+        ..
+    } = opening;
+    transfer.opened(session, peer, dialled, offer, Arc::clone(&outbox));
+    let writes = Writes::default();
+    let (ended, reason) = {
+        let reader = Reader {
+            inward,
+            transfer,
+            session,
+            outbox: &outbox,
+            writes: &writes,
+            limits,
+        };
+        let writer = Writer {
+            outward,
+            transfer,
+            session,
+            outbox: &outbox,
+        };
+        let mut writing = std::pin::pin!(writer.run());
+        tokio::select! {
+            end = reader.run() => match end {
+                // The other end has come to the next file.
+                Ok(()) => {
+                    outbox.close(None);
+                    end_of(writing.await)
+                }
+                Err(broken) => (Ended::Gone, broken.to_string()),
+            },
+            end = &mut writing => end_of(end),
+            reason = cut => (Ended::Gone, reason),
+            // What is being sent may take long, to somebody who does not read.
+            reason = outbox.dropped() => (Ended::Gone, reason),
+        }
+    };
+    // So that nobody else writes what is being written still.
+    writes.done().await;
+    tracing::debug!(session = session.0, %reason, "a session ends");
+    transfer.closed(session, reason);
+    if ended == Ended::Gone {
+        outward.shut_down().await;
+    }
+    ended
+}
+
+fn end_of(end: Result<Ending, Broken>) -> (Ended, String) {
+    match end {
+        Ok(Ending::Kept) => (Ended::Kept, "there is nothing more to do".to_owned()),
+        Ok(Ending::Dropped(reason)) => (Ended::Gone, reason),
+        Err(broken) => (Ended::Gone, broken.to_string()),
+    }
+}
+
+struct Reader<'a, R> {
+    inward: &'a mut Inward<R>,
+    transfer: &'a Arc<Transfer>,
+    session: SessionId,
+    outbox: &'a Outbox,
+    writes: &'a Writes,
+    limits: Limits,
+}
+
+impl<R: AsyncRead + Unpin> Reader<'_, R> {
+    /// Until the other end begins with another file.
+    async fn run(mut self) -> Result<(), Broken> {
+        loop {
+            self.outbox.room().await;
+            match self.next_head().await? {
+                Head::Handshake => return Ok(()),
+                head @ Head::Piece(span) => self.block(head, span).await?,
+                head @ (Head::KeepAlive | Head::Message(_)) => {
+                    if let Some(message) = self.inward.message(head).await? {
+                        self.transfer.message(self.session, message);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whoever fetches leaves it to the swarm how long to wait.
+    async fn next_head(&mut self) -> Result<Head, Broken> {
+        loop {
+            match timeout(IDLE, self.inward.head(self.limits)).await {
+                Ok(head) => return head,
+                Err(_) if self.transfer.wants_something() => {}
+                Err(_) => return Err(Broken::Idle),
+            }
+        }
+    }
+
+    async fn block(&mut self, head: Head, span: Span) -> Result<(), Broken> {
+        self.inward.begin_block(head, span.length);
+        let Some(block) = self.transfer.expects(self.session, span) else {
+            return Ok(());
+        };
+        let length = block.length() as usize;
+        let mut buffer = self.writes.begin(length).await;
+        let mut leaves = Vec::with_capacity(length.div_ceil(LEAF));
+        let (mut filled, mut told, mut since) = (0, 0, Instant::now());
+        while filled < length {
+            filled += self
+                .inward
+                .some_of_block(&mut buffer.bytes[filled..length])
+                .await?;
+            while leaves.len() < filled / LEAF {
+                let begin = leaves.len() * LEAF;
+                leaves.push(leaf_hash(&buffer.bytes[begin..begin + LEAF]));
+            }
+            if since.elapsed() >= FLOWING {
+                #[expect(clippy::cast_possible_truncation, reason = "less than a block")]
+                self.transfer.flowing(self.session, (filled - told) as u32);
+                (told, since) = (filled, Instant::now());
+            }
+        }
+        if leaves.len() * LEAF < length {
+            leaves.push(leaf_hash(&buffer.bytes[leaves.len() * LEAF..length]));
+        }
+        if self.transfer.claim(self.session, block) {
+            let (transfer, session) = (Arc::clone(self.transfer), self.session);
+            tokio::task::spawn_blocking(move || {
+                transfer.write(session, block, &buffer.bytes[..length], leaves);
+                drop(buffer);
+            });
+        }
+        Ok(())
+    }
+}
+
+/// Buffers for blocks that arrive, and the bound on their number.
+#[derive(Debug)]
+struct Writes {
+    places: Arc<Semaphore>,
+    spare: Arc<Mutex<Vec<Vec<u8>>>>,
+}
+
+/// Goes back to be used again when it is dropped.
+struct Buffer {
+    bytes: Vec<u8>,
+    spare: Arc<Mutex<Vec<Vec<u8>>>>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Default for Writes {
+    fn default() -> Self {
+        Self {
+            places: Arc::new(Semaphore::new(WRITES as usize)),
+            spare: Arc::default(),
+        }
+    }
+}
+
+impl Writes {
+    /// Waits for a buffer that holds as many bytes, at least.
+    async fn begin(&self, length: usize) -> Buffer {
+        let place = Arc::clone(&self.places).acquire_owned().await;
+        let mut bytes = spare(&self.spare).pop().unwrap_or_default();
+        if bytes.len() < length {
+            bytes.resize(length, 0);
+        }
+        Buffer {
+            bytes,
+            spare: Arc::clone(&self.spare),
+            _place: place.expect("is never closed"),
+        }
+    }
+
+    /// Waits until nothing is being written.
+    async fn done(&self) {
+        let _all = self.places.acquire_many(WRITES).await;
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        spare(&self.spare).push(std::mem::take(&mut self.bytes));
+    }
+}
+
+fn spare(spare: &Mutex<Vec<Vec<u8>>>) -> std::sync::MutexGuard<'_, Vec<Vec<u8>>> {
+    spare.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+struct Writer<'a, W> {
+    outward: &'a mut Outward<W>,
+    transfer: &'a Arc<Transfer>,
+    session: SessionId,
+    outbox: &'a Outbox,
+}
+
+/// A block that is being read, or was.
+struct Ahead {
+    block: Block,
+    bytes: JoinHandle<std::io::Result<Vec<u8>>>,
+}
+
+impl<W: AsyncWrite + Unpin> Writer<'_, W> {
+    /// Until this end wants the session to end. What is sent is whole messages.
+    async fn run(self) -> Result<Ending, Broken> {
+        let mut spare = Vec::new();
+        let mut ahead: Option<Ahead> = None;
+        loop {
+            match self.outbox.next() {
+                Next::Messages(bytes) => {
+                    self.outward.send(&bytes).await?;
+                    self.outward.flush().await?;
+                    continue;
+                }
+                Next::End(ending) => return Ok(ending),
+                Next::Nothing => {}
+            }
+            if ahead.is_none() {
+                ahead = self.read_next(&mut spare);
+            }
+            let Some(reading) = &mut ahead else {
+                tokio::select! {
+                    () = self.outbox.more() => {}
+                    () = sleep(KEEP_ALIVE) => {
+                        if self.transfer.wants_something() {
+                            self.outbox.say(&Message::KeepAlive);
+                        }
+                    }
+                }
+                continue;
+            };
+            let block = reading.block;
+            let read = tokio::select! {
+                read = &mut reading.bytes => read,
+                () = self.outbox.more() => continue,
+            };
+            ahead = self.read_next(&mut spare);
+            match read.unwrap_or_else(|error| Err(std::io::Error::other(error))) {
+                Ok(mut bytes) => {
+                    head(block, &mut bytes);
+                    self.outward.send(&bytes).await?;
+                    if ahead.is_none() {
+                        self.outward.flush().await?;
+                    }
+                    self.transfer.served(self.session, block, true);
+                    spare = bytes;
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "a block cannot be read");
+                    self.transfer.served(self.session, block, false);
+                }
+            }
+        }
+    }
+
+    fn read_next(&self, spare: &mut Vec<u8>) -> Option<Ahead> {
+        let block = self.outbox.next_upload()?;
+        let transfer = Arc::clone(self.transfer);
+        let buffer = std::mem::take(spare);
+        let bytes = tokio::task::spawn_blocking(move || transfer.read(block, PIECE_HEAD, buffer));
+        Some(Ahead { block, bytes })
+    }
+}
+
+/// Puts the head of a `piece` message into the room in front of its bytes.
+fn head(block: Block, bytes: &mut [u8]) {
+    let mut head = Vec::with_capacity(PIECE_HEAD);
+    let span = Span {
+        piece: block.piece().number(),
+        begin: block.begin(),
+        length: block.length(),
+    };
+    Message::Piece(span).encode(&mut head);
+    bytes[..PIECE_HEAD].copy_from_slice(&head);
+}

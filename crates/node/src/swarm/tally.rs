@@ -1,0 +1,51 @@
+//! How many bytes of large files have gone, and to whom some go now.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use thorp_wire::PeerId;
+use tokio::sync::mpsc;
+
+/// How often it is said that bytes go to somebody.
+const TOLD_EVERY: Duration = Duration::from_secs(20);
+
+/// See the module: since the start, of all transfers.
+#[derive(Debug)]
+pub(super) struct Tally {
+    sent: AtomicU64,
+    received: AtomicU64,
+    fed: mpsc::Sender<PeerId>,
+}
+
+/// When it was last said of one session that bytes go there.
+#[derive(Debug, Default)]
+pub(super) struct Told(Option<Instant>);
+
+impl Tally {
+    pub fn new(fed: mpsc::Sender<PeerId>) -> Self {
+        Self {
+            sent: AtomicU64::new(0),
+            received: AtomicU64::new(0),
+            fed,
+        }
+    }
+
+    /// Bytes that were sent, and that were received.
+    pub fn bytes(&self) -> (u64, u64) {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        (read(&self.sent), read(&self.received))
+    }
+
+    pub fn received(&self, bytes: u64) {
+        self.received.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub fn sent(&self, bytes: u64, member: PeerId, told: &mut Told) {
+        self.sent.fetch_add(bytes, Ordering::Relaxed);
+        if told.0.is_none_or(|told| told.elapsed() >= TOLD_EVERY) {
+            told.0 = Some(Instant::now());
+            // If the peer has too much to do to hear it, it will hear it later.
+            let _ = self.fed.try_send(member);
+        }
+    }
+}
