@@ -106,9 +106,9 @@ pub(crate) fn span(time: Duration) -> String {
     let seconds = time.as_secs();
     let (number, unit) = match seconds {
         0..120 => (seconds, "second"),
-        120..7200 => (seconds / 60, "minute"),
-        7200..172_800 => (seconds / 3600, "hour"),
-        _ => (seconds / 86_400, "day"),
+        120..7200 => (seconds.saturating_add(30) / 60, "minute"),
+        7200..172_800 => (seconds.saturating_add(1800) / 3600, "hour"),
+        _ => (seconds.saturating_add(43_200) / 86_400, "day"),
     };
     format!("{number} {unit}{}", if number == 1 { "" } else { "s" })
 }
@@ -146,6 +146,7 @@ mod tests {
             (119, "119 seconds"),
             (3600, "60 minutes"),
             (3 * 86_400 + 5, "3 days"),
+            (40 * 86_400 - 1, "40 days"),
         ] {
             assert_eq!(span(Duration::from_secs(seconds)), says);
         }

@@ -685,7 +685,7 @@ mod tests {
         clock.turn(-40 * day);
         let text = untrusted(oak.address, expected, &elm).await;
         assert!(
-            text.contains("only valid in 39 days") && text.contains("clock"),
+            text.contains("only valid in 40 days") && text.contains("clock"),
             "{text}"
         );
     }
