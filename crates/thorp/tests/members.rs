@@ -5,8 +5,11 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
+use std::process::Stdio;
 
 use serde_json::Value;
 use support::process::poll;
@@ -41,7 +44,26 @@ fn members(keeper: &Node) -> Vec<Value> {
     let (code, events) = keeper.json(&["members"]);
     assert_eq!(code, Some(0), "{events:#?}");
     assert_ends_once(&events, "done");
-    named(&events, "member").cloned().collect()
+    let rows: Vec<_> = named(&events, "member").cloned().collect();
+    rows.iter().for_each(assert_documented);
+    rows
+}
+
+/// Asserts that an event has just the fields that its sample in the
+/// documentation has.
+#[track_caller]
+fn assert_documented(event: &Value) {
+    let fields = |value: &Value| -> BTreeSet<String> {
+        value.as_object().unwrap().keys().cloned().collect()
+    };
+    let mut samples = include_str!("../../../docs/json.md")
+        .lines()
+        .filter(|line| line.starts_with('{'))
+        .map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let sample = samples
+        .find(|sample| sample["event"] == event["event"])
+        .unwrap_or_else(|| panic!("{event} is not documented"));
+    assert_eq!(fields(event), fields(&sample), "{event}");
 }
 
 fn member(keeper: &Node, name: &str) -> Value {
@@ -143,6 +165,55 @@ fn removing_asks_and_never_removes_what_would_end_the_group() {
     oak.run(&["remove", "elm"])
         .exits(0)
         .says("was removed before");
+}
+
+#[test]
+fn a_person_is_asked_before_a_member_is_removed() {
+    let village = Village::new();
+    let (hall, elm) = (village.node("hall"), village.node("elm"));
+    let (_tracker, _) = tracker(&hall, "127.0.0.1:0");
+    join(&elm, &hall);
+    for (answer, code, removed) in [("2\n", 1, false), ("\n", 1, false), ("1\n", 0, true)] {
+        let (ended, shown) = in_terminal(&hall, &["remove", "elm"], answer);
+        assert!(shown.contains("1. Remove it."), "{shown}");
+        assert_eq!(ended, Some(code), "{shown}");
+        assert_eq!(member(&hall, "elm")["removed"], removed, "{answer:?}");
+    }
+}
+
+/// Runs the program in a terminal in which `answer` is typed: its exit code, and
+/// what is on the terminal then.
+fn in_terminal(node: &Node, args: &[&str], answer: &str) -> (Option<i32>, String) {
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+    let controller = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&controller).unwrap();
+    unlockpt(&controller).unwrap();
+    let name = ptsname(&controller, Vec::new()).unwrap();
+    let open = || {
+        fs::File::options()
+            .read(true)
+            .write(true)
+            .open(name.to_str().unwrap())
+    };
+    let terminal = open().unwrap();
+    let mut typed = fs::File::from(controller);
+    typed.write_all(answer.as_bytes()).unwrap();
+    let mut command = node.thorp(args);
+    command
+        .stdin(terminal.try_clone().unwrap())
+        .stderr(terminal.try_clone().unwrap())
+        .stdout(Stdio::null());
+    let status = command.status().unwrap();
+    // Something to read for certain, so that this does not wait.
+    let mut end = &terminal;
+    end.write_all(b"\x04").unwrap();
+    let mut shown = Vec::new();
+    while !shown.contains(&4) {
+        let mut some = [0; 512];
+        let count = typed.read(&mut some).unwrap();
+        shown.extend_from_slice(&some[..count]);
+    }
+    (status.code(), String::from_utf8_lossy(&shown).into_owned())
 }
 
 #[test]
@@ -248,8 +319,20 @@ fn a_group_of_ones_own_is_ended_only_by_purging_it_with_a_yes() {
     let (code, events) = oak.json(&["leave", "--purge", "--yes"]);
     assert_eq!(code, Some(0), "{events:#?}");
     assert_eq!(events[0]["event"], "left");
+    assert_documented(&events[0]);
     running.finish(PATIENCE).exits(0);
     assert!(!oak.state().exists());
+    oak.run(&["leave", "--purge"])
+        .exits(0)
+        .says("nothing to remove");
+
+    // A tracker alone is no different.
+    let hall = village.node("hall");
+    let (tracker, _) = tracker(&hall, "127.0.0.1:0");
+    hall.run(&["leave"]).exits(1).says("thorp tracker --backup");
+    hall.run(&["leave", "--purge", "--yes"]).exits(0);
+    tracker.finish(PATIENCE).exits(0);
+    assert!(!hall.state().exists());
 }
 
 #[test]
@@ -284,14 +367,20 @@ fn a_group_moves_to_another_machine_and_its_members_follow_without_an_invite() {
     let unused = old.run(&["invite"]).exits(0).stdout;
     let before = members(&old);
 
-    // While it runs, and when it does not, it is the same group.
+    // Where the members would see it, it is not written.
     old.run(&["tracker", "--backup", "group.backup"])
-        .exits(0)
-        .says("Saved");
-    let backup = old.share().join("group.backup");
+        .exits(2)
+        .says("is shared");
+    assert!(!old.share().join("group.backup").exists());
+    // While it runs, and when it does not, it is the same group.
+    let backup = old.share().join("../group.backup");
+    let (code, events) = old.json(&["tracker", "--backup", "../group.backup"]);
+    assert_eq!(code, Some(0), "{events:#?}");
+    assert_eq!(events[0]["event"], "saved");
+    assert_documented(&events[0]);
     let mode = fs::metadata(&backup).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
-    old.run(&["tracker", "--backup", "group.backup"])
+    old.run(&["tracker", "--backup", "../group.backup"])
         .exits(4)
         .says("group.backup is there already");
     old.run(&["stop"]).exits(0);
@@ -305,6 +394,7 @@ fn a_group_moves_to_another_machine_and_its_members_follow_without_an_invite() {
     let (code, events) = new.json(&["tracker", "--restore", backup]);
     assert_eq!(code, Some(0), "{events:#?}");
     assert_eq!(events[0]["event"], "restored");
+    assert_documented(&events[0]);
     assert_eq!(events[0]["members"], before.len());
     new.run(&["tracker", "--restore", backup])
         .exits(4)

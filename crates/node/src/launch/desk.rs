@@ -82,6 +82,17 @@ pub async fn ask_keeper(
     Ok(receiver)
 }
 
+/// What the peer that runs on a state directory shares, if one does.
+pub async fn shared_by(state: &Path) -> Option<PathBuf> {
+    let mut events = local::ask(state, &Command::Status).await?;
+    while let Some(event) = events.recv().await {
+        if let Event::Status(status) = event {
+            return status.share;
+        }
+    }
+    None
+}
+
 /// The member that a person means by a name, or by the start of an id.
 pub fn meant<'a>(members: &'a [GroupMember], who: &str) -> Result<&'a GroupMember, Failure> {
     let by_id = |row: &GroupMember| who.len() >= SHORTEST_ID && row.id.starts_with(who);

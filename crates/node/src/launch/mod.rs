@@ -47,7 +47,7 @@ use crate::tls::MemberTls;
 use crate::tracker::Tracker;
 use crate::{peer, tracker};
 
-pub use desk::{ask_keeper, invite, meant, removable};
+pub use desk::{ask_keeper, invite, meant, removable, shared_by};
 use failure::other;
 use joining::join_group;
 pub use leaving::{Left, Standing, leave, standing};

@@ -1,5 +1,6 @@
 //! `thorp tracker --backup` and `--restore`: a group in a file, and back.
 
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
@@ -19,6 +20,10 @@ const DASH: &str = "-";
 /// Saves the group whose CA is on this machine.
 pub async fn back_up(context: &Context, file: &Path) -> Result {
     let states = context.keepers()?;
+    let place = match file {
+        file if file == Path::new(DASH) => None,
+        file => Some(unshared(context, file).await?),
+    };
     let mut answers = launch::ask_keeper(&states, Command::Backup).await?;
     let mut text = None;
     loop {
@@ -31,18 +36,15 @@ pub async fn back_up(context: &Context, file: &Path) -> Result {
         }
     }
     let text = text.ok_or_else(broken_off)?;
-    if file == Path::new(DASH) {
-        if out::data(text.trim_end()) == Flow::Closed {
-            let why = "nobody has read the backup to its end: it is not saved";
-            return Err(failure(ErrorKind::Unfinished, why));
-        }
-    } else {
-        let path = absolute(file)?;
+    if let Some(path) = place {
         backup::write_new(&path, &text)?;
         if context.global.json {
             let object = json!({ "event": "saved", "file": path });
             let _ = out::data(&object.to_string());
         }
+    } else if out::data(text.trim_end()) == Flow::Closed {
+        let why = "nobody has read the backup to its end: it is not saved";
+        return Err(failure(ErrorKind::Unfinished, why));
     }
     context.say(
         "Saved. Whoever has this backup has the group: keep it as you would a key, \
@@ -73,9 +75,23 @@ pub async fn restore(context: &Context, file: &Path) -> Result {
     Ok(Exit::DONE)
 }
 
-fn absolute(file: &Path) -> Result<PathBuf> {
-    std::path::absolute(file).map_err(|e| {
-        let why = format!("{}: {e}: name another file", file.display());
+/// Where it is to be: not where this machine's own peer would offer it to all.
+async fn unshared(context: &Context, file: &Path) -> Result<PathBuf> {
+    let refuse = |why: &dyn Display| {
+        let why = format!("{}: {why}: name another file", file.display());
         failure(ErrorKind::Usage, why)
-    })
+    };
+    let path = std::path::absolute(file).map_err(|e| refuse(&e))?;
+    let (Some(name), Some(parent)) = (path.file_name(), path.parent()) else {
+        return Err(refuse(&"that is a directory"));
+    };
+    // The directory as it is: dots and links lead where they like.
+    let parent = parent.canonicalize().map_err(|e| refuse(&e))?;
+    let share = launch::shared_by(&context.state(Role::Peer)?).await;
+    match share.and_then(|share| share.canonicalize().ok()) {
+        Some(share) if parent.starts_with(&share) => {
+            Err(refuse(&"that directory is shared, and a backup is a key"))
+        }
+        _ => Ok(parent.join(name)),
+    }
 }
