@@ -73,6 +73,7 @@ impl Library<'_> {
                     length: content.length,
                     mtime: 0,
                     root: Some(content.root),
+                    partial: false,
                 };
                 let files = names.into_iter().map(|(name, holders)| File {
                     entry: entry(name),
@@ -85,15 +86,23 @@ impl Library<'_> {
         (found, work)
     }
 
-    /// One file as a variant with everybody who holds it.
+    /// One file as a variant with everybody who holds it, those first who have
+    /// all of it.
     pub fn variant(&self, file: File) -> Variant {
-        let holders = file
-            .holders
-            .into_iter()
-            .filter_map(|peer| self.holder(peer));
+        let has_a_part = |peer: &PeerId| self.catalogue.has_a_part(*peer, &file.entry.name);
+        let (parts, wholes): (Vec<PeerId>, Vec<PeerId>) =
+            file.holders.iter().copied().partition(has_a_part);
+        let wholes = wholes.into_iter().filter_map(|peer| self.holder(peer));
+        let parts = parts.into_iter().filter_map(|peer| {
+            Some(Holder {
+                partial: true,
+                ..self.holder(peer)?
+            })
+        });
+        let holders = wholes.chain(parts).take(Variant::MAX_HOLDERS).collect();
         Variant {
             entry: file.entry,
-            holders: holders.take(Variant::MAX_HOLDERS).collect(),
+            holders,
             hashed: None,
         }
     }

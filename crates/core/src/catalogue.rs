@@ -62,12 +62,14 @@ struct Facts {
     length: u64,
     mtime: i64,
     root: Option<Root>,
+    partial: bool,
 }
 
 /// A file in the catalogue: one content under one name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct File {
-    /// As its first holder lists it.
+    /// As its first holder lists it. Who has only a part of it is no matter
+    /// here: see [`Catalogue::has_a_part`].
     pub entry: Entry,
     /// Everybody who lists it so, in the order of their arrival.
     pub holders: Vec<PeerId>,
@@ -248,6 +250,12 @@ impl Catalogue {
             .filter_map(|(_, name, slot)| Some((self.slots.peer(*slot), name.as_ref()?)))
     }
 
+    /// Whether this peer lists that name as a file of which it has only a part.
+    pub fn has_a_part(&self, peer: PeerId, name: &Name) -> bool {
+        let facts = |listing: &Listing| listing.entries.get(name).is_some_and(|f| f.partial);
+        self.listings.get(&peer).is_some_and(facts)
+    }
+
     /// An estimate of the memory it takes, in bytes.
     pub fn cost(&self) -> u64 {
         self.cost
@@ -278,6 +286,7 @@ impl Catalogue {
             length: entry.length,
             mtime: entry.mtime,
             root: entry.root,
+            partial: entry.partial,
         };
         let cost = cost_of(&name);
         listing.entries.insert(name.clone(), facts);
@@ -370,7 +379,10 @@ impl Catalogue {
                 .or_insert(files.len());
             if at == files.len() {
                 files.push(File {
-                    entry: facts.entry(name),
+                    entry: Entry {
+                        partial: false,
+                        ..facts.entry(name)
+                    },
                     holders: Vec::new(),
                 });
             }
@@ -484,6 +496,7 @@ impl Facts {
             length: self.length,
             mtime: self.mtime,
             root: self.root,
+            partial: self.partial,
         }
     }
 }

@@ -130,7 +130,7 @@ impl Fetches {
         self.drop(id);
         let fetch = Fetch {
             content: wanted.content,
-            untried: wanted.holders,
+            untried: wanted.holders.into_iter().filter(has_all).collect(),
             tried: BTreeSet::new(),
             state: State::Waiting,
             widen: wanted.widen,
@@ -194,7 +194,8 @@ impl Fetches {
             return;
         }
         let variants = found.unwrap_or_default().variants;
-        for holder in variants.into_iter().flat_map(|variant| variant.holders) {
+        let holders = variants.into_iter().flat_map(|variant| variant.holders);
+        for holder in holders.filter(has_all) {
             if !fetch.tried.contains(&holder.id) && !fetch.untried.iter().any(|h| h.id == holder.id)
             {
                 fetch.untried.push(holder);
@@ -379,6 +380,11 @@ enum Started {
     Crowded(Vec<PeerId>),
     /// It is not wanted any more, or is under way already.
     Gone,
+}
+
+/// Whoever has a part of a file cannot send it whole.
+fn has_all(holder: &Holder) -> bool {
+    !holder.partial
 }
 
 /// A holder is waited for as long as bytes keep coming from it, up to a limit:

@@ -117,6 +117,7 @@ mod tests {
                 length: 0,
                 mtime: 0,
                 root: None,
+                partial: false,
             }],
             ..Update::heartbeat(seq)
         }

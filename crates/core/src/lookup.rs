@@ -601,11 +601,13 @@ pub fn merge(known: &mut Vec<Variant>, variant: Variant) {
     }
 }
 
-/// Adds those holders that are not known yet.
+/// Adds those holders that are not known yet. Whom somebody knows to have all
+/// of it has all of it: a file grows and does not shrink.
 pub fn add_holders(variant: &mut Variant, holders: Vec<Holder>) {
     for holder in holders {
-        if !variant.holders.iter().any(|known| known.id == holder.id) {
-            variant.holders.push(holder);
+        match variant.holders.iter_mut().find(|h| h.id == holder.id) {
+            Some(known) => known.partial &= holder.partial,
+            None => variant.holders.push(holder),
         }
     }
 }

@@ -135,6 +135,7 @@ mod tests {
                 length: CONTENT.length,
                 mtime: 0,
                 root: Some(Root::new([root; 32])),
+                partial: false,
             },
             holders: holders.iter().copied().map(holder).collect(),
             hashed: None,

@@ -148,7 +148,18 @@ pub struct FileRow {
     /// 64 hexadecimal digits, once it has been hashed.
     pub root: Option<String>,
     /// Who has it.
-    pub holders: Vec<Member>,
+    pub holders: Vec<Holder>,
+}
+
+/// Somebody who has a file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    /// Who.
+    #[serde(flatten)]
+    pub member: Member,
+    /// It is fetching the file, and has a part of it so far.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub partial: bool,
 }
 
 /// Somebody in the group.

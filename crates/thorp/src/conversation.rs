@@ -118,7 +118,7 @@ impl Conversation {
                 let row = &variants[n];
                 // What is not hashed yet is named by who has it.
                 let from = match (&row.root, row.holders.first()) {
-                    (None, Some(holder)) => Some(holder.id.clone()),
+                    (None, Some(holder)) => Some(holder.member.id.clone()),
                     _ => self.get.from.clone(),
                 };
                 self.get = Get {

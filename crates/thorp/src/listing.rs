@@ -7,7 +7,9 @@
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, Width};
 use std::fmt::Write as _;
-use thorp_node::api::{FileRow, GroupMember, Member, MemberRole, PeerRow, Status, TrackerStatus};
+use thorp_node::api::{
+    FileRow, GroupMember, Holder, Member, MemberRole, PeerRow, Status, TrackerStatus,
+};
 
 use crate::units;
 use thorp_node::printable::printable;
@@ -260,8 +262,12 @@ fn root(row: &FileRow) -> &str {
     }
 }
 
-fn holders(holders: &[Member]) -> String {
-    cut(holders.iter().map(member), ", ")
+fn holders(holders: &[Holder]) -> String {
+    let holder = |holder: &Holder| {
+        let part = if holder.partial { ", a part" } else { "" };
+        format!("{}{part}", member(&holder.member))
+    };
+    cut(holders.iter().map(holder), ", ")
 }
 
 fn cut(names: impl ExactSizeIterator<Item = String>, separator: &str) -> String {
@@ -285,12 +291,15 @@ mod tests {
         assert!(listing.file(&samples::file("2.txt")).is_none());
         let mut long = samples::file("a longer name.pdf");
         long.root = None;
-        long.holders.push(samples::elm());
+        long.holders.push(Holder {
+            member: samples::elm(),
+            partial: true,
+        });
         assert!(listing.file(&long).is_none());
         let expected = "\
 Name                  Size  Modified (UTC)    Root          Held by
 2.txt              1.2 KiB  2026-11-23 04:44  3f2a9c01d2e4  oak (192.168.198.138)
-a longer name.pdf  1.2 KiB  2026-11-23 04:44  not hashed    oak (192.168.198.138), 192.168.198.139";
+a longer name.pdf  1.2 KiB  2026-11-23 04:44  not hashed    oak (192.168.198.138), 192.168.198.139, a part";
         assert_eq!(listing.finish().expect("rows"), expected);
         assert!(listing.finish().is_none());
     }

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use thorp_node::api::{
-    AnswerSource, Done, ErrorKind, Event, Failure, Fetched, FileRow, GroupMember, Lookups, Member,
-    MemberRole, Notice, PeerRow, Progress, Provenance, Status, TrackerStatus,
+    AnswerSource, Done, ErrorKind, Event, Failure, Fetched, FileRow, GroupMember, Holder, Lookups,
+    Member, MemberRole, Notice, PeerRow, Progress, Provenance, Status, TrackerStatus,
 };
 
 pub fn oak() -> Member {
@@ -35,7 +35,10 @@ pub fn file(name: &str) -> FileRow {
         length: 1229,
         mtime: 1_795_409_040,
         root: Some(root()),
-        holders: vec![oak()],
+        holders: vec![Holder {
+            member: oak(),
+            partial: false,
+        }],
     }
 }
 

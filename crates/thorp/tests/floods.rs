@@ -199,6 +199,7 @@ fn shouts() -> [(&'static str, Vec<u8>); 5] {
         length: 1,
         mtime: 0,
         root: Some(Root::new([7; 32])),
+        partial: false,
     };
     // Whole listings, one after another, as long as a frame may be.
     let listing = Update {

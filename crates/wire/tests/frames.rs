@@ -166,6 +166,7 @@ fn unknown_keys_inside_a_frame_s_values_are_skipped() {
         length: 1,
         mtime: 0,
         root: None,
+        partial: false,
     };
     let known = Update {
         added: vec![entry],
@@ -748,6 +749,23 @@ fn name(text: &str) -> Name {
     text.parse().expect("a name")
 }
 
+#[test]
+fn a_part_of_a_file_that_nobody_could_name_is_malformed() {
+    for (root, possible) in [(None, false), (Some(content(1).root), true)] {
+        let entry = Entry {
+            root,
+            partial: true,
+            ..entry(1)
+        };
+        let variant = Variant {
+            entry: entry.clone(),
+            ..variant(0)
+        };
+        refused_unless(possible, 3, added(vec![entry]));
+        refused_unless(possible, 6, found(vec![variant]));
+    }
+}
+
 fn address() -> SocketAddr {
     "192.0.2.1:3334".parse().expect("an address")
 }
@@ -763,6 +781,7 @@ fn entry(length: u64) -> Entry {
         length,
         mtime: 0,
         root: None,
+        partial: false,
     }
 }
 
@@ -1082,14 +1101,16 @@ fn any_holder() -> impl Strategy<Value = Holder> {
 }
 
 fn any_entry() -> impl Strategy<Value = Entry> {
-    let hashed = any_content().prop_map(|content| (content.length, Some(content.root)));
-    let unhashed = any::<u64>().prop_map(|length| (length, None));
+    let hashed = (any_content(), any::<bool>())
+        .prop_map(|(content, partial)| (content.length, Some(content.root), partial));
+    let unhashed = any::<u64>().prop_map(|length| (length, None, false));
     let file = prop_oneof![hashed, unhashed];
-    (any_name(), file, any::<i64>()).prop_map(|(name, (length, root), mtime)| Entry {
+    (any_name(), file, any::<i64>()).prop_map(|(name, (length, root, partial), mtime)| Entry {
         name,
         length,
         mtime,
         root,
+        partial,
     })
 }
 

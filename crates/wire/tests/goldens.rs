@@ -147,12 +147,21 @@ fn update_in_bytes() {
                 length: 1000,
                 mtime: -1,
                 root: Some(ROOT),
+                partial: false,
             },
             Entry {
                 name: name("new"),
                 length: 0,
                 mtime: 1_700_000_000,
                 root: None,
+                partial: false,
+            },
+            Entry {
+                name: name("part"),
+                length: 5,
+                mtime: 0,
+                root: Some(ROOT),
+                partial: true,
             },
         ],
         removed: vec![name("old")],
@@ -162,14 +171,14 @@ fn update_in_bytes() {
     golden(
         Frame::plain(update),
         "
-        00 00 00 7a                   # 122 bytes follow
+        00 00 00 aa                   # 170 bytes follow
         a9                            # a map of 9
            00 03                      # type: Update
            02 0c                      # seq: 12
            03 0b                      # since: 11
            04 f5                      # first: true
            05 f5                      # last: true
-           06 82                      # added: 2 entries
+           06 83                      # added: 3 entries
               a4                      #   a map of 4
                  00 67 612f622e747874 #     name: a/b.txt
                  01 19 03e8           #     length: 1000
@@ -179,6 +188,12 @@ fn update_in_bytes() {
                  00 63 6e6577         #     name: new
                  01 00                #     length: 0
                  02 1a 6553f100       #     mtime: 1,700,000,000
+              a5                      #   a map of 5
+                 00 64 70617274       #     name: part
+                 01 05                #     length: 5
+                 02 00                #     mtime: 0
+                 03 58 20 11x32       #     root
+                 04 f5                #     partial: true
            07 81                      # removed: 1 name
               63 6f6c64               #   old
            08 81                      # neighbours: 1 id
@@ -374,6 +389,7 @@ fn found_variants_in_bytes() {
                 length: 1000,
                 mtime: 0,
                 root: None,
+                partial: false,
             },
             holders: vec![Holder {
                 id: OAK,

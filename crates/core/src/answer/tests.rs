@@ -62,6 +62,7 @@ fn village(names: &[String]) -> (Catalogue, Links) {
             length: u64::MAX,
             mtime: i64::MIN,
             root: Some(Root::new([255; 32])),
+            partial: false,
         };
         let full = Update {
             since: None,
@@ -143,6 +144,50 @@ fn the_longest_names_with_the_most_holders_come_in_pages_that_fit() {
 }
 
 #[test]
+fn who_has_a_part_is_named_last_and_as_such() {
+    let (mut catalogue, links) = village(&["a".to_owned()]);
+    let whole = catalogue
+        .listing(id(1))
+        .and_then(|listing| listing.entries().next());
+    let part = Entry {
+        partial: true,
+        ..whole.expect("listed")
+    };
+    for n in 1..=40 {
+        let delta = Update {
+            since: Some(1),
+            added: vec![part.clone()],
+            ..Update::heartbeat(2)
+        };
+        catalogue.apply(id(n), 7, delta);
+    }
+    let library = Library {
+        catalogue: &catalogue,
+        links: &links,
+        among: &|_| true,
+    };
+    let content = part.content().expect("it has a root");
+    for query in [
+        Query::Names(vec!["a".to_owned()]),
+        Query::Content(content),
+        Query::Pattern("*".to_owned()),
+    ] {
+        let found = library.files(&find(query, None)).0.expect("an answer");
+        let [variant] = &found.variants[..] else {
+            panic!("parts and wholes are one file");
+        };
+        assert!(!variant.entry.partial);
+        let named = variant.holders.iter().map(|h| (h.id, h.partial));
+        let wholes = (41..=EVERYBODY).map(|n| (id(n), false));
+        let parts = (1..=12).map(|n| (id(n), true));
+        assert_eq!(
+            named.collect::<Vec<_>>(),
+            wholes.chain(parts).collect::<Vec<_>>()
+        );
+    }
+}
+
+#[test]
 fn a_page_of_members_with_all_their_neighbours_fits() {
     let (catalogue, links) = village(&[]);
     let present: Vec<&Link> = links.up().map(|(_, link)| link).collect();
@@ -166,6 +211,7 @@ fn files_of_one_name_are_not_torn_apart() {
             length: n.into(),
             mtime: 0,
             root: None,
+            partial: false,
         };
         let delta = Update {
             since: Some(1),

@@ -71,6 +71,7 @@ fn entry((i, content): (usize, u8)) -> Entry {
         length: u64::from(content / 2),
         mtime: 0,
         root: (content > 0).then(|| Root::new([content; 32])),
+        partial: false,
     }
 }
 
@@ -256,6 +257,40 @@ fn a_listing_over_a_bound_is_not_kept_but_the_own_one_always_is() {
         assert_eq!(catalogue.entries(), 100);
         catalogue.check();
     }
+}
+
+#[test]
+fn parts_and_wholes_of_a_content_are_one_file() {
+    let mut catalogue = Catalogue::new(generous(), None);
+    let whole = entry((0, 2));
+    let part = Entry {
+        partial: true,
+        ..whole.clone()
+    };
+    catalogue.apply(id(1), 7, full(vec![part.clone()]));
+    catalogue.apply(id(2), 7, full(vec![whole.clone()]));
+    catalogue.check();
+    let (_, files) = catalogue.named("a", &|_| true).expect("it is there");
+    let expected = File {
+        entry: whole.clone(),
+        holders: vec![id(1), id(2)],
+    };
+    assert_eq!(files, [expected]);
+    assert_eq!(catalogue.rows(), 1);
+    assert!(catalogue.has_a_part(id(1), &part.name));
+    assert!(!catalogue.has_a_part(id(2), &part.name));
+    assert_eq!(
+        catalogue.listing(id(1)).and_then(|l| l.entry(&part.name)),
+        Some(part)
+    );
+    let arrived = Update {
+        since: Some(1),
+        added: vec![whole.clone()],
+        ..Update::heartbeat(2)
+    };
+    catalogue.apply(id(1), 7, arrived);
+    catalogue.check();
+    assert!(!catalogue.has_a_part(id(1), &whole.name));
 }
 
 #[test]

@@ -47,6 +47,7 @@ fn found(holders: &[u8]) -> Found {
             length: 7,
             mtime: 0,
             root: Some(content().root),
+            partial: false,
         },
         holders: holders.iter().copied().map(holder).collect(),
         hashed: None,
@@ -55,6 +56,21 @@ fn found(holders: &[u8]) -> Found {
         variants: vec![variant],
         ..Found::default()
     }
+}
+
+#[test]
+fn whoever_has_only_a_part_is_not_asked_for_the_whole() {
+    let mut fetches = Fetches::default();
+    let mut only_parts = wanted(&[1], true);
+    only_parts.holders[0].partial = true;
+    fetches.want(FetchId(1), only_parts);
+    let widened = advance(&mut fetches, at(0));
+    assert!(matches!(widened[..], [Action::Widen(FetchId(1), _)]));
+    let mut answer = found(&[1, 2]);
+    answer.variants[0].holders[0].partial = true;
+    fetches.widened(FetchId(1), Some(answer));
+    let expected = Action::Get(FetchId(1), holder(2), content());
+    assert_eq!(advance(&mut fetches, at(1)), [expected]);
 }
 
 /// Everything to be done now, nobody linked, nobody heard.

@@ -51,6 +51,7 @@ fn variant(name: &str, content: u8, holders: &[u8]) -> Variant {
             length: 7,
             mtime: 0,
             root: (content > 0).then(|| Root::new([content; 32])),
+            partial: false,
         },
         holders: holders.iter().map(|n| someone(id(*n))).collect(),
         hashed: None,

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use thorp_wire::frame::{Find, Found, Frame, Refused, RequestId, Variant};
+use thorp_wire::frame::{Find, Found, Frame, Holder, Refused, RequestId, Variant};
 use thorp_wire::{Content, PeerId};
 
 use super::{AskId, Output, Peer};
@@ -100,7 +100,10 @@ impl Peer {
             .flat_map(|variant| &mut variant.holders)
         {
             if holder.id == who {
-                *holder = itself.clone();
+                *holder = Holder {
+                    partial: holder.partial,
+                    ..itself.clone()
+                };
             }
         }
         let me = self.config.me.id;

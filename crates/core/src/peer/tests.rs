@@ -100,6 +100,7 @@ fn entries() -> impl Strategy<Value = Entry> {
         mtime: 0,
         // What else a member might say does not get past the codec.
         root: root.filter(|root| (*root == Root::EMPTY) == (length == 0)),
+        partial: false,
     })
 }
 

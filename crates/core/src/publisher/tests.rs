@@ -47,6 +47,7 @@ fn entry(n: u8, length: u8) -> Entry {
         length: length.into(),
         mtime: 0,
         root: None,
+        partial: false,
     }
 }
 
@@ -169,6 +170,7 @@ fn frames_stay_far_below_the_limit_however_long_the_names() {
         length: u64::MAX,
         mtime: i64::MIN,
         root: Some(thorp_wire::Root::new([255; 32])),
+        partial: false,
     });
     let start = Instant::default();
     publisher.share_changed(start, &mut catalogue, added.collect(), Vec::new());

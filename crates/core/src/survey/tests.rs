@@ -31,6 +31,7 @@ fn page(names: &[&str], more: bool) -> Found {
             length: 7,
             mtime: 0,
             root: None,
+            partial: false,
         },
         holders: vec![holder(1)],
         hashed: None,

@@ -964,6 +964,7 @@ pub fn entry(name: &str, text: &str) -> Entry {
         length: text.len() as u64,
         mtime: 0,
         root: Some(content(text).root),
+        partial: false,
     }
 }
 

@@ -80,6 +80,8 @@ pub(super) async fn fetch(
     if there > 0 {
         resumed(there).await;
     }
+    let place = delivery.clone();
+    let listed = blocking(move || place.arriving(content)).await?;
     let mut errand = Errand {
         peer,
         meter,
@@ -89,6 +91,7 @@ pub(super) async fn fetch(
     errand.gather(&mut fetching, wanted).await?;
     let stored = blocking(move || delivery.finish(&partial)).await?;
     let stored = stored.map_err(Missed::Store)?;
+    drop(listed);
     let transfer = Arc::clone(&fetching.transfer);
     let received = transfer.progress().received;
     let sources = errand.sources(&transfer.sources());

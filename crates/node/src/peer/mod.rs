@@ -43,7 +43,7 @@ use crate::api::{Command, Event, Notice, PeerView, Status};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::listener::Incoming;
-use crate::share::{Share, ShareEvent};
+use crate::share::{Arriving, Share, ShareEvent};
 use crate::store::{Partial, Replace, Store, StoreError, Stored, Target};
 use crate::swarm::{self, Swarms};
 use crate::tls::MemberTls;
@@ -376,6 +376,15 @@ impl Delivery {
         match &self.place {
             Place::Share(share) => share.partial(&self.name, content),
             Place::Directory(store) => store.partial(&self.name, content),
+        }
+    }
+
+    /// Lists what there is of it, for as long as that is held, where it arrives
+    /// in the share. Blocks on the disk.
+    fn arriving(&self, content: Content) -> Option<Arriving> {
+        match &self.place {
+            Place::Share(share) => Some(share.arriving(&self.name, content, self.mtime)),
+            Place::Directory(_) => None,
         }
     }
 

@@ -9,7 +9,7 @@ use thorp_wire::PeerId;
 use thorp_wire::frame::{Holder, MemberRow, Variant};
 
 use crate::addresses::NetAddress;
-use crate::api::{AnswerSource, FileRow, Member, Notice, PeerRow, Provenance};
+use crate::api::{self, AnswerSource, FileRow, Member, Notice, PeerRow, Provenance};
 use crate::certificate;
 
 pub(crate) fn member(member: certificate::Member) -> links::Member {
@@ -39,7 +39,13 @@ pub(super) fn file(variant: &Variant) -> FileRow {
         length: variant.entry.length,
         mtime: variant.entry.mtime,
         root: variant.entry.root.map(|root| root.to_string()),
-        holders: holders.into_iter().map(holder).collect(),
+        holders: holders
+            .into_iter()
+            .map(|has| api::Holder {
+                member: holder(has),
+                partial: has.partial,
+            })
+            .collect(),
     }
 }
 

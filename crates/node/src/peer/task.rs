@@ -602,9 +602,14 @@ impl Task {
         }
         let own = |peer| peer == itself.id;
         let files = self.machine.catalogue().matching(pattern, None, &own);
+        let has_a_part =
+            |name: &thorp_wire::Name| self.machine.catalogue().has_a_part(itself.id, name);
         let variant = |file: File| Variant {
+            holders: vec![Holder {
+                partial: has_a_part(&file.entry.name),
+                ..itself.clone()
+            }],
             entry: file.entry,
-            holders: vec![itself.clone()],
             hashed: None,
         };
         files.map(variant).collect()

@@ -6,7 +6,8 @@
 //!
 //! Invariants: `contents` holds exactly the (content, name) of the records with
 //! a root; the totals are those of the records; `touched` holds, for each name
-//! changed since the last [`Index::take_delta`], its entry as it was then.
+//! changed since the last [`Index::take_delta`], its entry as it was then. A
+//! part of a file is listed where no whole one goes by its name.
 //!
 //! A file costs its name and some 250 bytes: two B-tree slots (about 90 and 60
 //! bytes, two thirds full on average) and the name's shared allocation.
@@ -22,8 +23,11 @@ use crate::stamp::Stamp;
 #[derive(Default)]
 pub(super) struct Index {
     files: BTreeMap<Name, Record>,
-    /// `None` sorts first and is never in it: it marks where a content begins.
-    contents: BTreeSet<(Content, Option<Name>)>,
+    /// By root first, because sessions name a file by the start of that. `None`
+    /// sorts first and is never in it: it marks where a content begins.
+    contents: BTreeSet<(Root, u64, Option<Name>)>,
+    /// Files on their way here, of which there is a part.
+    parts: BTreeMap<Name, Part>,
     touched: BTreeMap<Name, Option<Entry>>,
     /// Files that could not be opened when they were to be hashed. They come
     /// back when their stamp changes: `chmod` changes it.
@@ -40,6 +44,14 @@ pub(super) struct Index {
 pub(super) struct Record {
     pub stamp: Stamp,
     pub root: Option<Root>,
+}
+
+/// A file on its way here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Part {
+    content: Content,
+    /// As whoever has it lists it.
+    mtime: i64,
 }
 
 /// A listing's change since it was last told.
@@ -104,10 +116,29 @@ impl Index {
         if self.arriving.contains(name) {
             return;
         }
+        if self.files.contains_key(name) {
+            self.touch(name);
+        }
         if let Some(record) = self.files.remove(name) {
-            self.touch(name, Some(record));
             self.forget(name, record);
         }
+    }
+
+    /// There is a part of a file that is to go by this name, and it can be
+    /// served. Answers whether no other is on its way there.
+    pub fn part(&mut self, name: &Name, content: Content, mtime: i64) -> bool {
+        if self.parts.contains_key(name) {
+            return false;
+        }
+        self.touch(name);
+        self.parts.insert(name.clone(), Part { content, mtime });
+        true
+    }
+
+    /// It is served no more.
+    pub fn part_gone(&mut self, name: &Name) {
+        self.touch(name);
+        self.parts.remove(name);
     }
 
     /// A file is about to arrive under this name: until [`Index::arrived`] or
@@ -137,15 +168,33 @@ impl Index {
 
     /// The listed entry of that name.
     pub fn entry(&self, name: &Name) -> Option<Entry> {
-        Some(entry(name, *self.files.get(name)?))
+        let whole = self.files.get(name).map(|record| entry(name, *record));
+        whole.or_else(|| Some(part_entry(name, *self.parts.get(name)?)))
     }
 
     /// The names of this content, in order.
     pub fn names(&self, content: Content) -> impl Iterator<Item = &Name> {
         self.contents
-            .range((content, None)..)
-            .take_while(move |(c, _)| *c == content)
-            .filter_map(|(_, name)| name.as_ref())
+            .range((content.root, content.length, None)..)
+            .take_while(move |(root, length, _)| (*root, *length) == (content.root, content.length))
+            .filter_map(|(_, _, name)| name.as_ref())
+    }
+
+    /// The contents whose root begins with these bytes.
+    pub fn contents_named(&self, start: &[u8; 20]) -> Vec<Content> {
+        let mut first = [0; 32];
+        first[..start.len()].copy_from_slice(start);
+        let mut contents: Vec<Content> = self
+            .contents
+            .range((Root::new(first), 0, None)..)
+            .take_while(|(root, _, _)| root.as_bytes().starts_with(start))
+            .map(|(root, length, _)| Content {
+                length: *length,
+                root: *root,
+            })
+            .collect();
+        contents.dedup();
+        contents
     }
 
     /// The names beneath a folder; all of them for none.
@@ -164,10 +213,12 @@ impl Index {
 
     /// Every listed entry, names in order.
     pub fn entries(&self) -> Vec<Entry> {
-        self.files
-            .iter()
-            .map(|(name, record)| entry(name, *record))
-            .collect()
+        let wholes = self.files.iter();
+        let wholes = wholes.map(|(name, record)| (name, entry(name, *record)));
+        let parts = self.parts.iter();
+        let parts = parts.map(|(name, part)| (name, part_entry(name, *part)));
+        let listed: BTreeMap<&Name, Entry> = parts.chain(wholes).collect();
+        listed.into_values().collect()
     }
 
     pub fn files(&self) -> u64 {
@@ -213,8 +264,8 @@ impl Index {
         };
         let record = Record { stamp, root };
         self.unreadable.remove(name);
+        self.touch(name);
         let before = self.files.insert(name.clone(), record);
-        self.touch(name, before);
         if let Some(before) = before {
             self.forget(name, before);
         }
@@ -238,9 +289,10 @@ impl Index {
         }
     }
 
-    fn touch(&mut self, name: &Name, before: Option<Record>) {
+    /// Before each change of what is listed under a name.
+    fn touch(&mut self, name: &Name) {
         if !self.touched.contains_key(name) {
-            let before = before.map(|record| entry(name, record));
+            let before = self.entry(name);
             self.touched.insert(name.clone(), before);
         }
     }
@@ -252,15 +304,22 @@ fn entry(name: &Name, record: Record) -> Entry {
         length: record.stamp.length,
         mtime: record.stamp.mtime_seconds(),
         root: record.root,
+        partial: false,
     }
 }
 
-fn key(name: &Name, stamp: Stamp, root: Root) -> (Content, Option<Name>) {
-    let content = Content {
-        length: stamp.length,
-        root,
-    };
-    (content, Some(name.clone()))
+fn part_entry(name: &Name, part: Part) -> Entry {
+    Entry {
+        name: name.clone(),
+        length: part.content.length,
+        mtime: part.mtime,
+        root: Some(part.content.root),
+        partial: true,
+    }
+}
+
+fn key(name: &Name, stamp: Stamp, root: Root) -> (Root, u64, Option<Name>) {
+    (root, stamp.length, Some(name.clone()))
 }
 
 #[cfg(test)]
@@ -340,6 +399,49 @@ mod tests {
     }
 
     #[test]
+    fn a_part_is_listed_until_it_is_whole_and_never_instead_of_a_whole_file() {
+        let mut index = Index::default();
+        let content = Content {
+            length: 9,
+            root: ROOT,
+        };
+        let listed = |index: &Index| index.entry(&name("a")).map(|e| (e.length, e.partial));
+        assert!(index.part(&name("a"), content, 5));
+        assert!(!index.part(&name("a"), content, 5), "only one at a time");
+        assert_eq!(listed(&index), Some((9, true)));
+        assert_eq!(index.names(content).count(), 0, "nobody gets it whole");
+        assert_eq!((index.files(), index.bytes()), (0, 0));
+        index.seen(&name("a"), stamp(3, 1));
+        assert_eq!(listed(&index), Some((3, false)));
+        index.gone(&name("a"));
+        assert_eq!(listed(&index), Some((9, true)));
+        index.arrived(&name("a"), stamp(9, 2), ROOT);
+        index.part_gone(&name("a"));
+        assert_eq!(listed(&index), Some((9, false)));
+    }
+
+    #[test]
+    fn contents_are_found_by_the_first_twenty_bytes_of_their_root() {
+        let mut index = Index::default();
+        let mut root = [7; 32];
+        let mut hashed = |text: &str, length, root| {
+            index.seen(&name(text), stamp(length, 1));
+            index.hashed(&name(text), stamp(length, 1), Root::new(root));
+        };
+        hashed("a", 1, root);
+        hashed("same", 1, root);
+        hashed("longer", 2, root);
+        root[20] = 8;
+        hashed("other end", 1, root);
+        root[19] = 8;
+        hashed("other start", 1, root);
+        let named = index.contents_named(&[7; 20]);
+        let seen = named.iter().map(|c| (c.length, c.root.as_bytes()[20]));
+        assert_eq!(seen.collect::<Vec<_>>(), [(1, 7), (2, 7), (1, 8)]);
+        assert_eq!(index.contents_named(&[9; 20]), []);
+    }
+
+    #[test]
     fn an_unreadable_file_comes_back_when_it_changes() {
         let mut index = Index::default();
         index.seen(&name("a"), stamp(3, 1));
@@ -362,7 +464,7 @@ mod tests {
     #[test]
     fn a_file_costs_less_than_its_name_and_300_bytes() {
         // B-trees are at least half full, and two thirds on average.
-        let slots = size_of::<(Name, Record)>() + size_of::<(Content, Option<Name>)>();
+        let slots = size_of::<(Name, Record)>() + size_of::<(Root, u64, Option<Name>)>();
         let name = 2 * size_of::<usize>();
         assert!(slots * 3 / 2 + name < 300, "{slots}");
     }
@@ -372,7 +474,7 @@ mod tests {
         /// with a root, and a listener that applies the deltas knows it all.
         #[test]
         fn deltas_add_up_to_the_listing(
-            steps in prop::collection::vec((0u8..6, 0u8..4, 0u64..3, 0i64..3), 1..60)
+            steps in prop::collection::vec((0u8..8, 0u8..4, 0u64..3, 0i64..3), 1..60)
         ) {
             let mut index = Index::default();
             let mut told = BTreeMap::new();
@@ -386,6 +488,8 @@ mod tests {
                     2 => index.gone(&name),
                     3 => index.doubt(&name),
                     4 => index.unreadable(&name),
+                    5 => { index.part(&name, Content { length: 9, root: ROOT }, ctime); }
+                    6 => index.part_gone(&name),
                     _ => {
                         let delta = index.take_delta();
                         for entry in delta.added {
@@ -398,7 +502,11 @@ mod tests {
                         prop_assert_eq!(told.values().cloned().collect::<Vec<_>>(), index.entries());
                     }
                 }
-                let entries = index.entries();
+                let mut entries = index.entries();
+                for entry in &entries {
+                    prop_assert_eq!(&index.entry(&entry.name), &Some(entry.clone()));
+                }
+                entries.retain(|entry| !entry.partial);
                 let unhashed = entries.iter().filter(|e| e.root.is_none());
                 prop_assert_eq!(index.files(), entries.len() as u64);
                 prop_assert_eq!(index.bytes(), entries.iter().map(|e| e.length).sum::<u64>());

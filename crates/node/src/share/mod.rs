@@ -7,6 +7,7 @@
 //! watch    what the file system reports, gathered
 //! keeper   the thread that keeps the listing true and tells its changes
 //! serve    small files, read for others
+//! pieces   large files, read in pieces for others; parts of files on their way
 //! ```
 //!
 //! Every path is opened beneath the share's own handle, for reading and for
@@ -43,7 +44,7 @@ use thorp_wire::{Content, Entry, Name, Root};
 use tokio::sync::mpsc;
 
 pub use hash::HashError;
-pub use pieces::Opened;
+pub use pieces::{Arriving, Opened};
 pub use serve::ReadError;
 pub(crate) use walk::IGNORE_FILE;
 pub use walk::Skipped;
@@ -262,6 +263,12 @@ impl Share {
     /// A name of this content, if it is on offer.
     pub fn find(&self, content: Content) -> Option<Name> {
         read(&self.shared.index).names(content).next().cloned()
+    }
+
+    /// The contents on offer whose root begins with these bytes: what a session
+    /// may be about.
+    pub fn contents_named(&self, start: &[u8; 20]) -> Vec<Content> {
+        read(&self.shared.index).contents_named(start)
     }
 
     /// Whether a file of that name is on offer.

@@ -1,101 +1,193 @@
-//! Large files, read in pieces for others.
+//! Large files, read in pieces for others; and parts of files on their way here.
+//!
+//! Owns the same promise as `serve`: what is handed out is the file that was
+//! hashed. Its stamp is compared after each read, so that nothing goes out which
+//! was written meanwhile.
 
 use std::io;
-use std::os::unix::fs::FileExt;
 
-use cap_std::fs::File;
+use cap_std::fs::{File, FileExt};
 use thorp_wire::merkle::{LEAF, LayerHasher};
-use thorp_wire::session::handshake::name_of;
 use thorp_wire::{Content, Name};
 
 use super::hash::open;
 use super::serve::ReadError;
-use super::{Share, read};
+use super::{Share, Shared, read, write};
 use crate::stamp::Stamp;
+
+/// How much is read at once to be hashed.
+const BUFFER: usize = 16 * LEAF;
 
 /// A file of the share, open to be read in pieces.
 pub struct Opened {
     share: Share,
     name: Name,
-    file: std::fs::File,
+    file: File,
     stamp: Stamp,
+    content: Content,
     layer: Vec<[u8; 32]>,
 }
 
+/// Lists a file of which there is a part, for as long as it is held.
+pub struct Arriving {
+    share: Share,
+    name: Name,
+    /// Another one that is on its way to the same name is listed already.
+    listed: bool,
+}
+
 impl Share {
-    /// The contents whose root begins so.
-    pub fn contents_named(&self, name: &[u8; 20]) -> Vec<Content> {
-        let entries = self.entries().into_iter();
-        entries
-            .filter_map(|entry| entry.content())
-            .filter(|content| name_of(&content.root) == *name)
-            .collect()
+    /// Opens a file with this content, under any name that has it. Blocks on the
+    /// disk; where the hashes of its pieces are not at hand, for as long as it
+    /// takes to read it all.
+    pub fn open_content(&self, content: Content) -> Result<Opened, ReadError> {
+        let shared = &*self.shared;
+        if !shared.is_in_place() {
+            shared.inbox.poke();
+            return Err(ReadError::NotHere);
+        }
+        let names: Vec<Name> = read(&shared.index).names(content).cloned().collect();
+        let mut why = ReadError::NotHere;
+        for name in names {
+            match self.open_named(&name, content) {
+                Ok(opened) => return Ok(opened),
+                Err(error) => {
+                    shared.distrust(&name);
+                    why = error;
+                }
+            }
+        }
+        Err(why)
     }
 
-    /// Opens a file with this content.
-    pub fn open_content(&self, content: Content) -> Result<Opened, ReadError> {
-        let names: Vec<Name> = read(&self.shared.index).names(content).cloned().collect();
-        let name = names.first().ok_or(ReadError::NotHere)?.clone();
-        let record = read(&self.shared.index).record(&name);
-        let record = record.ok_or(ReadError::NotHere)?;
-        let failed = |source| ReadError::Io {
-            name: name.clone(),
-            source,
-        };
-        let file = open(&self.shared.dir, &name).map_err(failed)?;
-        if Stamp::of(&file).map_err(failed)? != record.stamp {
-            self.shared.distrust(&name);
-            return Err(ReadError::Changed { name });
-        }
-        let file = file.into_std();
-        let layer = layer(&file, content.length).map_err(failed)?;
-        Ok(Opened {
+    /// Lists a file that is being fetched into the share: others may ask for the
+    /// part of it that is there. What arrives under its name in the end is listed
+    /// as ever.
+    ///
+    /// A name that the share's rules leave out is not listed.
+    pub fn arriving(&self, name: &Name, content: Content, mtime: i64) -> Arriving {
+        let shared = &*self.shared;
+        let listed = shared.lists(name) && write(&shared.index).part(name, content, mtime);
+        shared.inbox.poke();
+        Arriving {
             share: self.clone(),
-            name,
+            name: name.clone(),
+            listed,
+        }
+    }
+
+    fn open_named(&self, name: &Name, content: Content) -> Result<Opened, ReadError> {
+        let shared = &*self.shared;
+        let (file, stamp) = shared.open_as_hashed(name, content)?;
+        let layer = layer(&file, content).map_err(|error| shared.refusal(name, error))?;
+        let opened = Opened {
+            share: self.clone(),
+            name: name.clone(),
             file,
-            stamp: record.stamp,
+            stamp,
+            content,
             layer,
-        })
+        };
+        opened.check()?;
+        Ok(opened)
     }
 }
 
 impl Opened {
-    /// The hashes of its pieces; none for a file of one piece.
+    /// What it is.
+    pub fn content(&self) -> Content {
+        self.content
+    }
+
+    /// The hash of each of its pieces, in order: of a file of one piece, its root.
     pub fn layer(&self) -> &[[u8; 32]] {
         &self.layer
     }
 
-    /// Reads bytes of the file that was hashed.
+    /// Reads bytes of the file that was hashed. Blocks on the disk.
+    ///
+    /// After an error the file is listed no more, until it has been looked at
+    /// anew; open it again, perhaps by another name, or not at all.
     pub fn read(&self, bytes: &mut [u8], offset: u64) -> Result<(), ReadError> {
         let read = self.file.read_exact_at(bytes, offset);
-        let stamp = self
-            .file
-            .try_clone()
-            .map(File::from_std)
-            .and_then(|file| Stamp::of(&file));
-        if stamp.is_ok_and(|stamp| stamp == self.stamp) && read.is_ok() {
+        let read = read.map_err(|error| self.share.shared.refusal(&self.name, error));
+        read.and_then(|()| self.check()).inspect_err(|_| {
+            self.share.shared.distrust(&self.name);
+        })
+    }
+
+    /// Whether it is, and was until now, the file that is listed.
+    fn check(&self) -> Result<(), ReadError> {
+        let shared = &*self.share.shared;
+        let listed = read(&shared.index).record(&self.name);
+        let is_listed = listed.is_some_and(|record| {
+            record.stamp == self.stamp && record.root == Some(self.content.root)
+        });
+        let now = Stamp::of(&self.file).map_err(|error| shared.refusal(&self.name, error))?;
+        if is_listed && now == self.stamp {
             return Ok(());
         }
-        self.share.shared.distrust(&self.name);
         Err(ReadError::Changed {
             name: self.name.clone(),
         })
     }
 }
 
-fn layer(file: &std::fs::File, length: u64) -> io::Result<Vec<[u8; 32]>> {
-    let mut hasher = LayerHasher::new(length);
-    let mut bytes = vec![0; 16 * LEAF];
-    let mut offset = 0;
-    while offset < length {
-        let some = usize::try_from(length - offset).unwrap_or(usize::MAX);
-        let some = &mut bytes[..some.min(16 * LEAF)];
-        file.read_exact_at(some, offset)?;
-        if !hasher.update(some) {
-            return Err(io::ErrorKind::InvalidData.into());
+impl Drop for Arriving {
+    fn drop(&mut self) {
+        if self.listed {
+            let shared = &*self.share.shared;
+            write(&shared.index).part_gone(&self.name);
+            shared.inbox.poke();
         }
-        offset += some.len() as u64;
     }
-    let (_, layer) = hasher.finish().ok_or(io::ErrorKind::InvalidData)?;
-    Ok(layer)
+}
+
+impl Shared {
+    /// Opens the file of that name, if it still is the one that was hashed.
+    pub(super) fn open_as_hashed(
+        &self,
+        name: &Name,
+        content: Content,
+    ) -> Result<(File, Stamp), ReadError> {
+        let refused = |error| self.refusal(name, error);
+        let Some(record) = read(&self.index).record(name) else {
+            return Err(ReadError::NotHere);
+        };
+        let file = open(&self.dir, name).map_err(refused)?;
+        let same = Stamp::of(&file).map_err(refused)? == record.stamp;
+        if !same || record.root != Some(content.root) {
+            return Err(ReadError::Changed { name: name.clone() });
+        }
+        Ok((file, record.stamp))
+    }
+
+    /// What an error on the way to a file that was hashed means.
+    pub(super) fn refusal(&self, name: &Name, source: io::Error) -> ReadError {
+        let name = name.clone();
+        match source.kind() {
+            io::ErrorKind::NotFound
+            | io::ErrorKind::NotADirectory
+            | io::ErrorKind::UnexpectedEof => ReadError::Changed { name },
+            _ => ReadError::Io { name, source },
+        }
+    }
+}
+
+/// The hash of each piece, out of the bytes.
+fn layer(file: &File, content: Content) -> io::Result<Vec<[u8; 32]>> {
+    let mut hasher = LayerHasher::new(content.length);
+    let mut bytes = vec![0; BUFFER];
+    while hasher.length() < content.length {
+        let left = usize::try_from(content.length - hasher.length()).unwrap_or(BUFFER);
+        let some = &mut bytes[..left.min(BUFFER)];
+        file.read_exact_at(some, hasher.length())?;
+        if !hasher.update(some) {
+            break;
+        }
+    }
+    match hasher.finish() {
+        Some((found, layer)) if found == content => Ok(layer),
+        _ => Err(io::ErrorKind::UnexpectedEof.into()),
+    }
 }

@@ -11,7 +11,6 @@ use thiserror::Error;
 use thorp_wire::frame::MAX_INLINE;
 use thorp_wire::{Content, Name};
 
-use super::hash::open;
 use super::{Share, Shared, read, write};
 use crate::stamp::Stamp;
 
@@ -78,29 +77,13 @@ impl Share {
 
 impl Shared {
     fn read_as_hashed(&self, name: &Name, content: Content) -> Result<Vec<u8>, ReadError> {
+        let (mut file, stamp) = self.open_as_hashed(name, content)?;
+        let refused = |error| self.refusal(name, error);
         let changed = || ReadError::Changed { name: name.clone() };
-        let failed = |source: io::Error| match source.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => changed(),
-            _ => ReadError::Io {
-                name: name.clone(),
-                source,
-            },
-        };
-        let Some(record) = read(&self.index).record(name) else {
-            return Err(ReadError::NotHere);
-        };
-        let mut file = open(&self.dir, name).map_err(failed)?;
-        if Stamp::of(&file).map_err(failed)? != record.stamp {
-            return Err(changed());
-        }
         let length = usize::try_from(content.length).map_err(|_| changed())?;
         let mut bytes = vec![0; length];
-        file.read_exact(&mut bytes)
-            .map_err(|error| match error.kind() {
-                io::ErrorKind::UnexpectedEof => changed(),
-                _ => failed(error),
-            })?;
-        if Stamp::of(&file).map_err(failed)? != record.stamp {
+        file.read_exact(&mut bytes).map_err(refused)?;
+        if Stamp::of(&file).map_err(refused)? != stamp {
             return Err(changed());
         }
         Ok(bytes)

@@ -784,3 +784,119 @@ async fn a_directory_that_is_moved_away_is_no_longer_shared_nor_written_to() {
         .await;
     assert!(!base.path().join("private/new").exists());
 }
+
+/// Bytes that differ from piece to piece.
+fn large(length: usize) -> Vec<u8> {
+    let mut number = 0u32;
+    let next = std::iter::repeat_with(|| {
+        number = number.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        number.to_le_bytes()[3]
+    });
+    next.take(length).collect()
+}
+
+#[tokio::test]
+async fn a_large_file_is_read_in_pieces_as_long_as_it_is_what_was_hashed() {
+    const PIECE: usize = 256 * 1024;
+    let dir = tempdir();
+    let bytes = large(3 * PIECE + 1);
+    put(&dir, "a", &bytes);
+    put(&dir, "b", &bytes);
+    put(&dir, "one piece", &bytes[..PIECE]);
+    let mut follower = Follower::of(&dir).await;
+    follower.until_hashed().await;
+    let one = content_of(&bytes[..PIECE]);
+    let opened = follower.share.open_content(one).expect("here");
+    assert_eq!(opened.layer(), [*one.root.as_bytes()]);
+
+    let content = content_of(&bytes);
+    let opened = follower.share.open_content(content).expect("here");
+    let layer: Vec<[u8; 32]> = bytes
+        .chunks(PIECE)
+        .map(|piece| {
+            // A short piece is padded to the height of a whole one.
+            let mut leaves: Vec<_> = piece
+                .chunks(16_384)
+                .map(thorp_wire::merkle::leaf_hash)
+                .collect();
+            leaves.resize(16, [0; 32]);
+            let layout = thorp_wire::layout::Layout::of(PIECE as u64 * 4);
+            let piece = layout.piece(0).expect("the first");
+            thorp_wire::merkle::piece_hash(layout, piece, &leaves).expect("all leaves")
+        })
+        .collect();
+    assert_eq!(opened.layer(), layer);
+    for offset in [0, 1, PIECE - 1, 3 * PIECE - 10] {
+        let mut read = [0; 11];
+        opened.read(&mut read, offset as u64).expect("unchanged");
+        assert_eq!(read, bytes[offset..offset + 11]);
+    }
+    assert_eq!(
+        follower
+            .share
+            .contents_named(&content.root.as_bytes()[..20].try_into().expect("20")),
+        [content]
+    );
+
+    // Not a byte of what is written over it, even in the same second and length.
+    put(&dir, "a", large(3 * PIECE + 2).split_off(1));
+    assert!(matches!(
+        opened.read(&mut [0; 16], 0),
+        Err(ReadError::Changed { .. })
+    ));
+    // Its other name will do.
+    let other = follower.share.open_content(content).expect("b is the same");
+    other.read(&mut [0; 16], 0).expect("unchanged");
+    fs::remove_file(dir.path().join("b")).expect("removed");
+    follower.until(|f| !f.listing.contains_key("b")).await;
+    assert!(matches!(
+        other.read(&mut [0; 16], 0),
+        Err(ReadError::Changed { .. })
+    ));
+    assert!(follower.share.open_content(content).is_err());
+    follower.until_hashed().await;
+    assert!(
+        follower.has("a", &large(3 * PIECE + 2)[1..]),
+        "looked at anew"
+    );
+}
+
+#[tokio::test]
+async fn a_file_on_its_way_is_listed_as_a_part_and_then_whole_or_not_at_all() {
+    let dir = tempdir();
+    put(&dir, ".thorpignore", "*.log");
+    let mut follower = Follower::of(&dir).await;
+    let content = content_of(b"whole");
+    let part = |f: &Follower| {
+        f.listing
+            .get("x")
+            .map(|entry| (entry.partial, entry.content()))
+    };
+
+    let arriving = follower.share.arriving(&name("x"), content, 7);
+    follower
+        .until(|f| part(f) == Some((true, Some(content))))
+        .await;
+    assert_eq!(
+        follower.share.find(content),
+        None,
+        "not for those who want all"
+    );
+    drop(arriving);
+    follower.until(|f| f.listing.is_empty()).await;
+
+    let arriving = follower.share.arriving(&name("x"), content, 7);
+    let unlisted = follower.share.arriving(&name("x.log"), content, 7);
+    follower.until(|f| part(f).is_some()).await;
+    let store = |follower: &Follower| {
+        let share = &follower.share;
+        share.store(&name("x"), content, Some(7), b"whole", Replace::No)
+    };
+    store(&follower).expect("stored");
+    drop((arriving, unlisted));
+    follower
+        .until(|f| part(f) == Some((false, Some(content))))
+        .await;
+    assert_eq!(follower.names(), ["x"]);
+    assert!(!follower.history.iter().any(|(_, has_root)| !has_root));
+}

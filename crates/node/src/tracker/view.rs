@@ -40,10 +40,14 @@ pub(super) fn of(tracker: &Tracker) -> TrackerView {
                 .root
                 .map(|root| root.to_string()[..ROOT_PREFIX].to_owned()),
         );
+        // Who is fetching it is no holder in anybody's table.
+        let has_a_part = |peer: &PeerId| tracker.catalogue().has_a_part(*peer, &file.entry.name);
+        let holders = file.holders.iter().copied();
+        let wholes: Vec<PeerId> = holders.filter(|peer| !has_a_part(peer)).collect();
         files.push(TrackedFile {
             name: file.entry.name.to_string(),
             root_prefix: None,
-            holders: labels.all(&file.holders),
+            holders: labels.all(&wholes),
         });
     }
     for i in 0..files.len() {

@@ -737,6 +737,7 @@ async fn send_many(wire: &mut Wire, files: usize) -> bool {
                 length: 0,
                 mtime: 0,
                 root: None,
+                partial: false,
             }
         });
         let update = Update {

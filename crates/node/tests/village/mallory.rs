@@ -250,5 +250,6 @@ pub fn entry(name: &str, bytes: &[u8]) -> Entry {
         length: content.length,
         mtime: 1_700_000_000,
         root: Some(content.root),
+        partial: false,
     }
 }

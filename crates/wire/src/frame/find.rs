@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use minicbor::{Decode, Decoder, Encode};
 
-use super::{FrameError, addresses, at_most, at_most_bytes, possible};
+use super::{FrameError, addresses, at_most, at_most_bytes, possible, possible_entry};
 use crate::{Content, Entry, MemberName, Name, PeerId};
 
 /// A question about files or members, answered from memory, never forwarded.
@@ -99,7 +99,7 @@ impl Found {
     pub(super) fn check(&self) -> Result<(), FrameError> {
         at_most(Self::MAX_VARIANTS, &self.variants, "variants")?;
         for variant in &self.variants {
-            variant.entry.content().map_or(Ok(()), possible)?;
+            possible_entry(&variant.entry)?;
             at_most(Variant::MAX_HOLDERS, &variant.holders, "holders")?;
             for holder in &variant.holders {
                 at_most(Holder::MAX_ADDRESSES, &holder.addresses, "addresses")?;
@@ -118,7 +118,8 @@ impl Found {
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Variant {
-    /// The file. The time is that of its first holder.
+    /// The file. The time is that of its first holder; who has only a part of
+    /// it is said of each holder.
     #[n(0)]
     pub entry: Entry,
     /// Its holders.

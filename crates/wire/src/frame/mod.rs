@@ -31,6 +31,7 @@ pub use record::{GroupRecord, Record, SignedRecord};
 pub use update::{Ack, Update};
 
 use crate::content::{Content, Root};
+use crate::entry::Entry;
 
 /// The longest frame, in bytes, without its length prefix.
 pub const MAX_FRAME: usize = 1024 * 1024;
@@ -244,6 +245,14 @@ fn at_most_bytes(limit: usize, text: &str, what: &str) -> Result<(), FrameError>
         )));
     }
     Ok(())
+}
+
+/// Refuses an entry that no file can have.
+fn possible_entry(entry: &Entry) -> Result<(), FrameError> {
+    if entry.partial && entry.root.is_none() {
+        return Err(FrameError::malformed("a part of a file without its root"));
+    }
+    entry.content().map_or(Ok(()), possible)
 }
 
 /// Refuses a content that no file can have.

@@ -2,7 +2,7 @@
 
 use minicbor::{Decode, Encode};
 
-use super::{FrameError, at_most, possible};
+use super::{FrameError, at_most, possible_entry};
 use crate::{Entry, Name, PeerId};
 
 /// A change of the sender's share, the whole of it, or only a sign of life.
@@ -72,10 +72,7 @@ impl Update {
                 "a change of the listing without a new seq",
             ));
         }
-        self.added
-            .iter()
-            .filter_map(Entry::content)
-            .try_for_each(possible)?;
+        self.added.iter().try_for_each(possible_entry)?;
         at_most(
             Self::MAX_NEIGHBOURS,
             self.neighbours.as_deref().unwrap_or_default(),
