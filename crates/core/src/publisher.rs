@@ -142,7 +142,15 @@ impl Publisher {
 
     /// The frames that bring a copy at state `since` (nothing: no copy) to the
     /// published state. None when it is there already.
-    pub fn update_since(&self, since: Option<u64>, catalogue: &Catalogue) -> Vec<Update> {
+    ///
+    /// Whoever keeps no more than `most` entries of a peer learns of one more,
+    /// and so that they are too many: the rest would be thrown away.
+    pub fn update_since(
+        &self,
+        since: Option<u64>,
+        most: usize,
+        catalogue: &Catalogue,
+    ) -> Vec<Update> {
         let since = since.filter(|since| (self.oldest..=self.seq).contains(since));
         if since == Some(self.seq) {
             return Vec::new();
@@ -151,7 +159,10 @@ impl Publisher {
             return Vec::new();
         };
         let (added, removed) = match since {
-            None => (own.entries().collect(), Vec::new()),
+            None => (
+                own.entries().take(most.saturating_add(1)).collect(),
+                Vec::new(),
+            ),
             Some(since) => {
                 let names: BTreeSet<&Name> = self
                     .history

@@ -19,7 +19,7 @@ use crate::links::{Greeted, Link, LinkId, Links, Me, Member, Opening, millis};
 use crate::time::Instant;
 
 /// What one peer's listing, and all of them together, may come to.
-const BOUNDS: Bounds = Bounds {
+pub(crate) const BOUNDS: Bounds = Bounds {
     entries: 1_000_000,
     bytes: 4 * 1024 * 1024 * 1024,
 };

@@ -5,9 +5,11 @@
 
 use thorp_wire::frame::{Frame, Update};
 
+use super::frames::NEIGHBOUR_BOUNDS;
 use super::{Output, Peer, Target};
 use crate::links::LinkId;
 use crate::time::Instant;
+use crate::tracker;
 
 impl Peer {
     pub(super) fn advance(&mut self, now: Instant, share_changed: bool) {
@@ -50,7 +52,11 @@ impl Peer {
             self.out.push_back(Output::Changed);
         }
         for (link, since) in self.publishing.due(now, self.publisher.seq()) {
-            for update in self.publisher.update_since(since, &self.catalogue) {
+            let most = match self.links.get(link) {
+                Some(link) if link.member.tracker => tracker::BOUNDS.entries,
+                _ => NEIGHBOUR_BOUNDS.entries,
+            };
+            for update in self.publisher.update_since(since, most, &self.catalogue) {
                 self.send(now, link, Frame::plain(update));
             }
             self.publishing.sent(link, self.publisher.seq());

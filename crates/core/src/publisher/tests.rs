@@ -62,7 +62,7 @@ impl Reader {
     fn read(&mut self, publisher: &Publisher, catalogue: &Catalogue) {
         let at = self.0.position(me()).map(|position| position.seq);
         let mut gathering = Gathering::default();
-        for frame in publisher.update_since(at, catalogue) {
+        for frame in publisher.update_since(at, BOUNDS.entries, catalogue) {
             if let Some(whole) = gathering.push(frame, BOUNDS).expect("frames in order") {
                 assert_eq!(self.0.apply(me(), EPOCH, whole.update), Applied::Yes);
             }
@@ -114,7 +114,7 @@ proptest! {
         for reader in &mut readers {
             reader.read(&publisher, &catalogue);
             same(&reader.0, &catalogue);
-            prop_assert!(publisher.update_since(Some(publisher.seq()), &catalogue).is_empty());
+            prop_assert!(publisher.update_since(Some(publisher.seq()), BOUNDS.entries, &catalogue).is_empty());
         }
         catalogue.check();
     }
@@ -133,7 +133,7 @@ fn changes_within_a_tenth_of_a_second_are_one_state() {
     assert_eq!(publisher.publish_at(), Some(start + GATHER));
     assert!(publisher.publish(start + GATHER, &mut catalogue));
     assert_eq!(publisher.seq(), 1);
-    let frames = publisher.update_since(Some(0), &catalogue);
+    let frames = publisher.update_since(Some(0), BOUNDS.entries, &catalogue);
     assert_eq!(
         frames.iter().map(|frame| frame.added.len()).sum::<usize>(),
         10
@@ -151,12 +151,16 @@ fn a_copy_from_before_the_history_gets_the_whole_listing() {
         publisher.publish(now, &mut catalogue);
     }
     assert!(publisher.history_names <= HISTORY);
-    assert_eq!(publisher.update_since(Some(0), &catalogue)[0].since, None);
     assert_eq!(
-        publisher.update_since(Some(1), &catalogue)[0].since,
+        publisher.update_since(Some(0), BOUNDS.entries, &catalogue)[0].since,
+        None
+    );
+    assert_eq!(
+        publisher.update_since(Some(1), BOUNDS.entries, &catalogue)[0].since,
         Some(1)
     );
-    let from_the_future = publisher.update_since(Some(publisher.seq() + 1), &catalogue);
+    let from_the_future =
+        publisher.update_since(Some(publisher.seq() + 1), BOUNDS.entries, &catalogue);
     assert_eq!(from_the_future[0].since, None);
 }
 
@@ -177,7 +181,7 @@ fn frames_stay_far_below_the_limit_however_long_the_names() {
     let ids = (0..2000u16).map(|n| PeerId::new([n.to_be_bytes()[1]; 32]));
     publisher.neighbours_changed(start, ids.collect());
     publisher.publish(start + GATHER, &mut catalogue);
-    let frames = publisher.update_since(None, &catalogue);
+    let frames = publisher.update_since(None, BOUNDS.entries, &catalogue);
     assert!(frames.len() > 10);
     for (i, update) in frames.iter().enumerate() {
         assert_eq!((update.first, update.last), (i == 0, i == frames.len() - 1));
@@ -186,5 +190,34 @@ fn frames_stay_far_below_the_limit_however_long_the_names() {
         frame.encode(&mut bytes).expect("it fits");
         assert!(bytes.len() < MAX_FRAME / 4, "{}", bytes.len());
         assert_eq!(Frame::decode(&bytes[PREFIX..]), Ok(frame));
+    }
+}
+
+#[test]
+fn a_reader_that_keeps_fewer_entries_is_sent_one_too_many_and_no_more() {
+    let mut catalogue = Catalogue::new(BOUNDS, Some(me()));
+    let mut publisher = Publisher::new(me(), EPOCH, &mut catalogue);
+    let start = Instant::default();
+    let added = (0..20).map(|n| entry(n, 1)).collect();
+    publisher.share_changed(start, &mut catalogue, added, Vec::new());
+    publisher.publish(start + GATHER, &mut catalogue);
+    for (most, sent) in [(5, 6), (19, 20), (20, 20), (1000, 20)] {
+        let frames = publisher.update_since(None, most, &catalogue);
+        let added: usize = frames.iter().map(|update| update.added.len()).sum();
+        assert_eq!(added, sent);
+        // So the reader knows that they are too many, and keeps none.
+        let bounds = Bounds {
+            entries: most,
+            ..BOUNDS
+        };
+        let mut copy = Catalogue::new(bounds, None);
+        let mut gathering = Gathering::default();
+        let gathered = frames.into_iter().filter_map(|frame| {
+            let whole = gathering.push(frame, bounds);
+            whole.expect("frames in order")
+        });
+        let whole = gathered.last().expect("is whole");
+        let listed = !whole.too_long && copy.apply(me(), EPOCH, whole.update) == Applied::Yes;
+        assert_eq!(listed, most >= 20);
     }
 }
