@@ -2,4 +2,5 @@
 
 mod crowd;
 mod invariants;
+mod trouble;
 mod world;

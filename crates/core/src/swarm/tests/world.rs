@@ -11,12 +11,12 @@ use std::time::Duration;
 use thorp_wire::frame::Holder;
 use thorp_wire::layout::{Block, Layout, Piece};
 use thorp_wire::merkle::{self, Hash};
-use thorp_wire::session::{Message, Span};
+use thorp_wire::session::Message;
 use thorp_wire::{Content, PeerId};
 
 use crate::swarm::pieces::LEAF_LENGTH;
 use crate::swarm::session::span_of;
-use crate::swarm::{Config, Have, Input, Limits, Offer, Output, SessionId, Swarm};
+use crate::swarm::{Config, Have, Input, Limits, Offer, Output, Progress, SessionId, Swarm};
 use crate::time::Instant;
 
 /// Bytes of one connection that may be under way.
@@ -59,6 +59,8 @@ pub struct Node {
     pub swarm: Swarm,
     pub manner: Manner,
     pub alive: bool,
+    /// An ordinary client: no fast extension, short requests, choked at first.
+    pub plain: bool,
     /// Bytes a second.
     up: u64,
     down: u64,
@@ -193,6 +195,7 @@ impl World {
             swarm: Swarm::new(self.instant(), config).unwrap(),
             manner,
             alive: true,
+            plain: false,
             up: rate,
             down: rate,
             sending: false,
@@ -236,8 +239,7 @@ impl World {
     /// A node is gone, without a word.
     pub fn kill(&mut self, node: usize) {
         self.nodes[node].alive = false;
-        for (id, link) in std::mem::take(&mut self.nodes[node].links) {
-            _ = id;
+        for link in std::mem::take(&mut self.nodes[node].links).into_values() {
             let reason = "the connection broke".into();
             let session = link.there;
             self.later(
@@ -245,6 +247,35 @@ impl World {
                 Event::Input(link.node, Input::Closed { session, reason }),
             );
         }
+    }
+
+    /// A node that was killed is back, with what it has on disk.
+    pub fn restart(&mut self, node: usize) {
+        let layer = self.file.layer.clone();
+        let config = Config {
+            content: self.file.content,
+            me: self.nodes[node].id,
+            seed: 1,
+            have: Have::Everything { layer },
+            limits: Limits::default(),
+        };
+        let swarm = Swarm::new(self.instant(), config).unwrap();
+        self.nodes[node].swarm = swarm;
+        self.nodes[node].alive = true;
+    }
+
+    pub fn progress(&mut self, node: usize) -> Progress {
+        let now = self.instant();
+        self.nodes[node].swarm.progress(now)
+    }
+
+    /// How many connections each of two thinks there are between them.
+    pub fn links_between(&self, a: usize, b: usize) -> (usize, usize) {
+        let count = |from: usize, to: usize| {
+            let links = self.nodes[from].links.values();
+            links.filter(|link| link.node == to).count()
+        };
+        (count(a, b), count(b, a))
     }
 
     pub fn instant(&self) -> Instant {
@@ -436,11 +467,12 @@ impl World {
         for (end, session, far, dialled) in [(other, there, node, false), (node, here, other, true)]
         {
             let peer = self.nodes[far].id;
+            let plain = [end, far].iter().any(|end| self.nodes[*end].plain);
             let offer = Offer {
-                fast: true,
-                longest_request: 256 * 1024,
-                most_requests: None,
-                member: true,
+                fast: !plain,
+                longest_request: if plain { 16 } else { 256 } * 1024,
+                most_requests: plain.then_some(50),
+                member: !plain,
             };
             let opened = Input::Opened {
                 session,
@@ -597,13 +629,3 @@ impl World {
 
 /// Whether to print everything that happens, where output is shown.
 const TRACE: bool = false;
-
-/// What a message names, for tests that speak for a peer.
-#[allow(dead_code)]
-pub fn span(piece: u32, begin: u32, length: u32) -> Span {
-    Span {
-        piece,
-        begin,
-        length,
-    }
-}

@@ -1,0 +1,279 @@
+//! Sources that are slow, silent, lying, or gone.
+
+use std::time::Duration;
+
+use thorp_wire::frame::Holder;
+
+use super::world::{Manner, World};
+use crate::swarm::{Input, Limits};
+
+const MIB: u64 = 1024 * 1024;
+/// 100 Mb/s.
+const LINK: u64 = 12_500_000;
+const DELAY: Duration = Duration::from_millis(1);
+
+/// One who fetches a file of so many bytes from these. The fetcher is the last.
+fn fetch(length: u64, sources: &[(u64, Manner)]) -> (World, usize) {
+    let mut world = World::new(length, DELAY);
+    world.careful = true;
+    for (rate, manner) in sources {
+        world.add(*rate, *manner != Manner::Boasts, *manner);
+    }
+    let fetcher = world.add(LINK, false, Manner::Honest);
+    world.tell_holders(fetcher);
+    (world, fetcher)
+}
+
+fn seconds(world: &mut World, node: usize, most: u64) -> f64 {
+    world.run(Duration::from_secs(most), |world| {
+        world.nodes[node].complete.is_some()
+    });
+    let done = world.nodes[node].complete;
+    done.map_or(f64::INFINITY, |micros| micros as f64 / 1e6)
+}
+
+#[test]
+fn a_holder_that_is_killed_in_mid_fetch_leaves_the_rest_to_the_others() {
+    let (mut world, fetcher) = fetch(
+        40 * MIB,
+        &[(LINK, Manner::Honest), (LINK / 4, Manner::Honest)],
+    );
+    world.run(Duration::from_secs(1), |_| false);
+    world.kill(0);
+    assert!(seconds(&mut world, fetcher, 60) < 12.0);
+    assert_eq!(world.nodes[fetcher].stuck, Vec::<String>::new());
+}
+
+#[test]
+fn with_all_holders_gone_it_is_stuck_and_goes_on_where_it_was_when_one_returns() {
+    let (mut world, fetcher) = fetch(40 * MIB, &[(LINK, Manner::Honest)]);
+    world.run(Duration::from_secs(2), |_| false);
+    world.kill(0);
+    world.run(Duration::from_secs(20), |world| {
+        !world.nodes[fetcher].stuck.is_empty()
+    });
+    assert!(
+        (11..=16).contains(&(world.now / 1_000_000)),
+        "{}",
+        world.now
+    );
+    assert!(world.nodes[fetcher].stuck[0].contains("nobody answers there"));
+    world.restart(0);
+    seconds(&mut world, fetcher, 60);
+    let progress = world.progress(fetcher);
+    assert_eq!(progress.verified, 40 * MIB);
+    // What was under way when it broke may travel again, and nothing else.
+    assert!(progress.received < 43 * MIB, "{}", progress.received);
+}
+
+#[test]
+fn what_an_earlier_fetch_has_left_on_disk_is_not_fetched_again() {
+    let (mut world, fetcher) = fetch(40 * MIB, &[(LINK, Manner::Honest)]);
+    for number in 0..100 {
+        let piece = world.file.layout.piece(number).unwrap();
+        let mut leaves = world.file.leaves_of(number);
+        if number == 7 {
+            leaves[3][0] ^= 1;
+        }
+        world.input(fetcher, Input::Left { piece, leaves });
+    }
+    seconds(&mut world, fetcher, 60);
+    assert_eq!(world.progress(fetcher).received, 40 * MIB - 99 * 256 * 1024);
+}
+
+#[test]
+fn who_sends_wrong_blocks_is_found_and_dropped_and_no_wrong_byte_is_taken() {
+    let honest = (LINK / 2, Manner::Honest);
+    let (mut world, fetcher) = fetch(
+        40 * MIB,
+        &[honest, (LINK / 2, Manner::WrongLeaves(40)), honest],
+    );
+    assert!(seconds(&mut world, fetcher, 60) < 10.0);
+    let liar = world.nodes[1].id;
+    assert_eq!(world.nodes[fetcher].blamed, [liar].into());
+}
+
+#[test]
+fn two_who_send_wrong_blocks_of_the_same_pieces_are_both_found() {
+    let sources = [
+        (LINK / 2, Manner::WrongLeaves(16)),
+        (LINK / 9, Manner::Honest),
+        (LINK / 2, Manner::WrongLeaves(5)),
+    ];
+    let (mut world, fetcher) = fetch(20 * MIB, &sources);
+    assert!(seconds(&mut world, fetcher, 60) < 20.0);
+    let liars = [world.nodes[0].id, world.nodes[2].id];
+    assert_eq!(world.nodes[fetcher].blamed, liars.into());
+}
+
+#[test]
+fn from_a_liar_alone_nothing_is_had() {
+    let (mut world, fetcher) = fetch(20 * MIB, &[(LINK, Manner::WrongLeaves(1))]);
+    seconds(&mut world, fetcher, 60);
+    assert_eq!(world.nodes[fetcher].complete, None);
+    assert_eq!(world.progress(fetcher).verified, 0);
+    assert_eq!(world.nodes[fetcher].stuck.len(), 1);
+}
+
+#[test]
+fn who_sends_wrong_hashes_is_dropped_and_the_next_is_asked() {
+    let (mut world, fetcher) = fetch(
+        20 * MIB,
+        &[(LINK, Manner::WrongHashes), (LINK, Manner::Honest)],
+    );
+    assert!(seconds(&mut world, fetcher, 60) < 10.0);
+    assert!(world.nodes[fetcher].blamed.len() <= 1);
+    let (mut world, fetcher) = fetch(20 * MIB, &[(LINK, Manner::WrongHashes)]);
+    seconds(&mut world, fetcher, 60);
+    assert_eq!(world.nodes[fetcher].blamed, [world.nodes[0].id].into());
+    assert_eq!(world.nodes[fetcher].stuck.len(), 1);
+}
+
+#[test]
+fn who_says_nothing_or_sends_nothing_is_not_waited_for() {
+    for manner in [Manner::Mute, Manner::Idle, Manner::Boasts] {
+        let (mut world, fetcher) = fetch(40 * MIB, &[(LINK, manner), (LINK, Manner::Honest)]);
+        let took = seconds(&mut world, fetcher, 60);
+        println!("{took} {manner:?}");
+        assert!(took < 10.5, "{took} s beside one who is {manner:?}");
+        let (mut world, fetcher) = fetch(40 * MIB, &[(LINK, manner)]);
+        seconds(&mut world, fetcher, 90);
+        assert_eq!(
+            world.nodes[fetcher].stuck.len(),
+            1,
+            "with one who is {manner:?}"
+        );
+    }
+}
+
+#[test]
+fn one_at_ten_bytes_a_second_is_not_waited_for() {
+    let (mut world, fetcher) = fetch(40 * MIB, &[(10, Manner::Honest), (LINK, Manner::Honest)]);
+    let took = seconds(&mut world, fetcher, 60);
+    assert!(took < 4.5, "{took} s");
+}
+
+#[test]
+fn three_holders_give_three_times_as_much() {
+    let third = (LINK / 3, Manner::Honest);
+    let (mut world, fetcher) = fetch(40 * MIB, &[third, third, third]);
+    let took = seconds(&mut world, fetcher, 60);
+    assert!(took < 3.7, "{took} s");
+}
+
+#[test]
+fn every_length_around_a_boundary_is_fetched_to_the_last_byte() {
+    let piece = 256 * 1024;
+    for length in [
+        1,
+        16 * 1024,
+        16 * 1024 + 1,
+        piece - 1,
+        piece,
+        piece + 1,
+        2 * piece,
+        5 * MIB + 1,
+    ] {
+        let honest = (LINK, Manner::Honest);
+        let (mut world, fetcher) = fetch(length, &[honest, honest, honest]);
+        seconds(&mut world, fetcher, 60);
+        assert_eq!(world.progress(fetcher).verified, length);
+    }
+}
+
+#[test]
+fn more_than_are_served_at_a_time_all_come_round() {
+    let mut world = World::new(20 * MIB, DELAY);
+    let limits = Limits {
+        uploads: 2,
+        ..Limits::default()
+    };
+    world.add_limited(LINK, true, Manner::Honest, limits);
+    for _ in 0..6 {
+        let node = world.add_limited(LINK, false, Manner::Honest, limits);
+        world.tell_holders(node);
+    }
+    world.run(Duration::from_secs(300), |world| {
+        world.nodes[1..].iter().all(|node| node.complete.is_some())
+    });
+    assert!(world.nodes[1..].iter().all(|node| node.complete.is_some()));
+    assert!(world.nodes[1..].iter().all(|node| node.stuck.is_empty()));
+}
+
+#[test]
+fn two_who_dial_each_other_at_once_keep_one_connection() {
+    let (mut world, fetcher) = fetch(20 * MIB, &[]);
+    let other = world.add(LINK, false, Manner::Honest);
+    let holder = |world: &World, node: usize| Holder {
+        id: world.nodes[node].id,
+        name: None,
+        addresses: Vec::new(),
+        partial: true,
+    };
+    let holders = [holder(&world, fetcher), holder(&world, other)].to_vec();
+    for node in [fetcher, other] {
+        world.input(node, Input::Holders(holders.clone()));
+    }
+    world.run(Duration::from_millis(500), |_| false);
+    assert_eq!(world.links_between(fetcher, other), (1, 1));
+}
+
+#[test]
+fn whatever_is_wrong_with_the_others_one_honest_source_is_enough() {
+    let worlds = std::env::var("WORLDS").ok().and_then(|n| n.parse().ok());
+    for seed in 0..worlds.unwrap_or(60) {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let length = rng.u64(1..6 * MIB);
+        let mut world = World::new(length, Duration::from_millis(rng.u64(1..60)));
+        world.careful = true;
+        let honest = world.add(rng.u64(200_000..LINK), true, Manner::Honest);
+        let mut leavers = Vec::new();
+        for _ in 0..rng.usize(0..6) {
+            let manner = match rng.u32(0..8) {
+                0 => Manner::Mute,
+                1 => Manner::Idle,
+                2 => Manner::WrongLeaves(rng.u32(1..30)),
+                3 => Manner::WrongHashes,
+                4 => Manner::Boasts,
+                _ => Manner::Honest,
+            };
+            let whole = manner != Manner::Boasts && rng.bool();
+            let rate = if rng.u32(0..4) == 0 {
+                10
+            } else {
+                rng.u64(50_000..LINK)
+            };
+            let node = world.add(rate, whole, manner);
+            world.nodes[node].plain = rng.u32(0..4) == 0;
+            if rng.u32(0..3) == 0 {
+                leavers.push(node);
+            }
+        }
+        let fetcher = world.add(LINK, false, Manner::Honest);
+        for node in 0..world.nodes.len() {
+            if node != honest && world.nodes[node].manner == Manner::Honest {
+                world.tell_holders(node);
+            }
+        }
+        for node in leavers {
+            world.run(Duration::from_millis(rng.u64(0..3000)), |_| false);
+            world.kill(node);
+        }
+        let took = seconds(&mut world, fetcher, 600);
+        if std::env::var("SHOW").is_ok() {
+            let best = length as f64 / LINK as f64;
+            println!(
+                "{seed}: {took:.1} s, {:.1} x best, wasted {}",
+                took / best,
+                world.nodes[fetcher].wasted / 1024
+            );
+        }
+        assert!(took < 200.0, "seed {seed}: {took} s for {length} bytes");
+        let liars = &world.nodes[fetcher].blamed;
+        let wrong = world.nodes.iter().filter(|node| liars.contains(&node.id));
+        for node in wrong {
+            let lies = matches!(node.manner, Manner::WrongLeaves(_) | Manner::WrongHashes);
+            assert!(lies, "seed {seed}: an honest one was blamed");
+        }
+    }
+}
