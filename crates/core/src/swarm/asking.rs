@@ -1,5 +1,7 @@
 //! Asking for what is wanted, and taking what comes.
 
+use std::time::Duration;
+
 use thorp_wire::layout::{Block, Piece};
 use thorp_wire::merkle;
 use thorp_wire::session::{HashRange, Message};
@@ -22,8 +24,11 @@ const FIRST_PIECES: u32 = 2;
 /// A source that would take longer than this for a piece helps with those that
 /// are begun rather than begin another, in seconds.
 const LONG_PIECE: f64 = 10.0;
-/// Of so many the same bytes are asked at the most, near the end.
+/// Of so many the same bytes are asked at the most, near the end; and of so many
+/// if one of them would take longer than this.
 const TWICE: u8 = 2;
+const OFTEN: u8 = 8;
+const TOO_LONG: Duration = Duration::from_secs(2);
 
 impl Swarm {
     /// Asks a session for as much as it should be asked for.
@@ -152,18 +157,21 @@ impl Swarm {
             .filter(|(there, _)| *there > 2 * here)
             .collect();
         slower.sort_by_key(|(there, _)| std::cmp::Reverse(*there));
-        let again = |block: Block| {
+        let again = |(most, block): (u8, Block)| {
             let piece = block.piece().number();
             let length = block.length().min(longest / LEAF_LENGTH * LEAF_LENGTH);
             let block = self.layout.block(piece, block.begin(), length)?;
             let may = session.offers(piece)
                 && self.pieces.may_share(piece, id)
                 && self.pieces.wants(block)
-                && self.pieces.asked_of(block) < TWICE
+                && self.pieces.asked_of(block) < most
                 && !session.touches(block);
             may.then_some(block)
         };
-        let mut blocks = slower.iter().flat_map(|(_, other)| other.asked());
+        let mut blocks = slower.iter().flat_map(|(there, other)| {
+            let most = if *there > TOO_LONG { OFTEN } else { TWICE };
+            other.asked().map(move |block| (most, block))
+        });
         let block = blocks.find_map(again)?;
         self.pieces.ask(block);
         Some(block)

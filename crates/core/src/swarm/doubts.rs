@@ -13,8 +13,8 @@ use crate::time::Instant;
 
 use super::io::SessionId;
 
-/// Who does not answer for this long is passed over.
-const SILENT: Duration = Duration::from_secs(5);
+/// Who does not answer for this long is passed over. Its answer is good later, too.
+const SILENT: Duration = Duration::from_secs(3);
 /// So many are asked about one piece.
 const TRIED: usize = 5;
 
@@ -27,7 +27,8 @@ pub struct Doubts {
 #[derive(Debug, Default)]
 struct Doubt {
     tried: BTreeSet<PeerId>,
-    asked: Option<(SessionId, Instant)>,
+    asked: BTreeSet<SessionId>,
+    last: Option<(SessionId, Instant)>,
 }
 
 /// What to do about a piece in doubt.
@@ -53,7 +54,7 @@ impl Doubts {
     ) -> Vec<Next> {
         let mut next = Vec::new();
         for (piece, doubt) in &mut self.pieces {
-            if doubt.asked.is_some_and(|(_, at)| now < at + SILENT) {
+            if doubt.last.is_some_and(|(_, at)| now < at + SILENT) {
                 continue;
             }
             let enough = doubt.tried.len() >= TRIED;
@@ -62,7 +63,8 @@ impl Doubts {
             match untried.next() {
                 Some((session, peer)) => {
                     doubt.tried.insert(peer);
-                    doubt.asked = Some((session, now));
+                    doubt.asked.insert(session);
+                    doubt.last = Some((session, now));
                     next.push(Next::Ask(session, *piece));
                 }
                 None => next.push(Next::Alone(*piece)),
@@ -78,8 +80,8 @@ impl Doubts {
 
     /// Whether its leaves are awaited from there.
     pub fn awaits(&self, session: SessionId, piece: u32) -> bool {
-        let asked = self.pieces.get(&piece).and_then(|doubt| doubt.asked);
-        asked.is_some_and(|(asked, _)| asked == session)
+        let doubt = self.pieces.get(&piece);
+        doubt.is_some_and(|doubt| doubt.asked.contains(&session))
     }
 
     /// It is in doubt no more.
@@ -89,18 +91,23 @@ impl Doubts {
 
     /// It will not tell about that piece: the next one's turn.
     pub fn refused(&mut self, session: SessionId, piece: u32) {
-        if self.awaits(session, piece)
-            && let Some(doubt) = self.pieces.get_mut(&piece)
-        {
-            doubt.asked = None;
+        if let Some(doubt) = self.pieces.get_mut(&piece) {
+            doubt.gone(session);
         }
     }
 
     /// It cannot be asked any more.
     pub fn closed(&mut self, session: SessionId) {
         for doubt in self.pieces.values_mut() {
-            doubt.asked = doubt.asked.filter(|(asked, _)| *asked != session);
+            doubt.gone(session);
         }
+    }
+}
+
+impl Doubt {
+    fn gone(&mut self, session: SessionId) {
+        self.asked.remove(&session);
+        self.last = self.last.filter(|(asked, _)| *asked != session);
     }
 }
 
@@ -124,8 +131,9 @@ mod tests {
         let mut doubts = Doubts::default();
         doubts.add(7);
         assert_eq!(doubts.advance(at(0), two), [Next::Ask(SessionId(1), 7)]);
-        assert_eq!(doubts.advance(at(4), two), []);
-        assert_eq!(doubts.advance(at(5), two), [Next::Ask(SessionId(2), 7)]);
+        assert_eq!(doubts.advance(at(2), two), []);
+        assert_eq!(doubts.advance(at(3), two), [Next::Ask(SessionId(2), 7)]);
+        assert!(doubts.awaits(SessionId(1), 7));
         doubts.refused(SessionId(2), 7);
         assert_eq!(doubts.advance(at(5), two), [Next::Alone(7)]);
         assert_eq!(doubts.advance(at(9), two), []);

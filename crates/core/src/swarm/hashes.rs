@@ -15,8 +15,8 @@ use crate::time::Instant;
 
 use super::io::SessionId;
 
-/// Who does not answer for this long is passed over.
-const SILENT: Duration = Duration::from_secs(5);
+/// Who does not answer for this long is passed over. Its answer is good later, too.
+const SILENT: Duration = Duration::from_secs(2);
 /// Who was passed over or has refused is asked again after this long.
 const AGAIN: Duration = Duration::from_secs(5);
 /// How many are asked at a time, and for how many runs each.
@@ -131,10 +131,11 @@ impl Hashes {
     /// An answer has come.
     pub fn answered(&mut self, session: SessionId, range: &HashRange, answer: &[Hash]) -> Answer {
         let run = self.missing.get(&range.index);
-        let asked = run.is_some_and(|run| {
-            run.range == *range && run.asked.is_some_and(|(asked, _)| asked == session)
-        });
-        if !asked {
+        let asked = |run: &Run| {
+            let now = run.asked.is_some_and(|(asked, _)| asked == session);
+            now || self.passed_over.contains_key(&session)
+        };
+        if !run.is_some_and(|run| run.range == *range && asked(run)) {
             return Answer::NoNews;
         }
         let Ok(hashes) = merkle::verify(self.content, range, answer) else {
@@ -268,13 +269,22 @@ mod tests {
     }
 
     #[test]
-    fn who_is_silent_is_passed_over_for_the_next() {
+    fn who_is_silent_is_passed_over_for_the_next_and_may_answer_later() {
         let (mut unknown, known) = of(3);
         let (_, range) = unknown.ask(at(0), &[SESSION, OTHER])[0];
-        assert_eq!(unknown.ask(at(4), &[SESSION, OTHER]), []);
-        assert_eq!(unknown.ask(at(5), &[SESSION, OTHER]), [(OTHER, range)]);
+        assert_eq!(unknown.ask(at(1), &[SESSION, OTHER]), []);
+        assert_eq!(unknown.ask(at(2), &[SESSION, OTHER]), [(OTHER, range)]);
         let late = answer_of(&known, &range);
-        assert_eq!(unknown.answered(SESSION, &range, &late), Answer::NoNews);
+        assert_eq!(unknown.answered(SESSION, &range, &late), Answer::Complete);
+        assert_eq!(unknown.answered(OTHER, &range, &late), Answer::NoNews);
+    }
+
+    #[test]
+    fn who_was_not_asked_is_not_listened_to() {
+        let (mut unknown, known) = of(3);
+        let (_, range) = unknown.ask(at(0), &[SESSION])[0];
+        let answer = answer_of(&known, &range);
+        assert_eq!(unknown.answered(OTHER, &range, &answer), Answer::NoNews);
     }
 
     #[test]

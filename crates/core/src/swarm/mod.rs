@@ -205,7 +205,7 @@ impl Swarm {
         } else if !self.pieces.is_complete() {
             Some(self.next_look)
         } else if self.is_crowded() {
-            Some(self.next_choke)
+            Some(self.next_choke.max(self.next_look))
         } else {
             None
         }

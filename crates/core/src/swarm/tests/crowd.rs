@@ -50,3 +50,10 @@ fn eight_who_fetch_at_once_are_done_within_1_3_times_the_time_of_one() {
     assert!(copies < 1.5);
     assert!(wasted < 8 * 2 * MIB);
 }
+
+#[test]
+fn figures() {
+    for (length, n, delay) in [(200, 16, 1), (50, 30, 5)] {
+        crowd(length * MIB, n, Duration::from_millis(delay));
+    }
+}
