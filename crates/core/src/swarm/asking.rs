@@ -150,11 +150,12 @@ impl Swarm {
     fn ask_again(&mut self, now: Instant, id: SessionId, longest: u32) -> Option<Block> {
         let session = self.sessions.get(&id)?;
         let here = session.pipeline.awaited(now, longest);
+        let at_the_end = self.picker.is_exhausted();
         let others = self.sessions.iter().filter(|(other, _)| **other != id);
         let mut slower: Vec<_> = others
             .filter(|(_, other)| other.asked_number() > 0)
             .map(|(_, other)| (other.pipeline.awaited(now, 0), other))
-            .filter(|(there, _)| *there > 2 * here)
+            .filter(|(there, _)| *there > 2 * here && (at_the_end || *there > TOO_LONG))
             .collect();
         slower.sort_by_key(|(there, _)| std::cmp::Reverse(*there));
         let again = |(most, block): (u8, Block)| {

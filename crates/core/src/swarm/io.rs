@@ -72,7 +72,7 @@ impl Default for Limits {
         Self {
             dialled: 24,
             sessions: 48,
-            uploads: 12,
+            uploads: 32,
             longest_request: 256 * 1024,
         }
     }

@@ -86,6 +86,11 @@ impl Picker {
         self.change(piece, None, |copies| copies.out = true);
     }
 
+    /// Whether every piece is begun, or had.
+    pub fn is_exhausted(&self) -> bool {
+        self.starts[OUT] == 0
+    }
+
     /// Whether it is still to be begun.
     pub fn is_wanted(&self, piece: u32) -> bool {
         let copies = self.pieces.get(piece as usize);

@@ -15,6 +15,7 @@ use super::bits::Bits;
 use super::io::SessionId;
 
 /// Bytes in a leaf, as lengths on the wire are counted.
+#[expect(clippy::cast_possible_truncation, reason = "16 KiB")]
 pub const LEAF_LENGTH: u32 = LEAF as u32;
 
 /// The pieces of a file.
@@ -152,18 +153,16 @@ impl Pieces {
         let Some(begun) = self.begun.get_mut(&piece) else {
             return false;
         };
-        match begun.owner {
-            Some(owner) => !begun.alone || owner == by,
-            None => {
-                begun.owner = Some(by);
-                if begun.alone {
-                    // What the one before has sent is not to be mixed with.
-                    begun.forget_all();
-                    self.settle(piece);
-                }
-                true
-            }
+        if let Some(owner) = begun.owner {
+            return !begun.alone || owner == by;
         }
+        begun.owner = Some(by);
+        if begun.alone {
+            // What the one before has sent is not to be mixed with.
+            begun.forget_all();
+            self.settle(piece);
+        }
+        true
     }
 
     /// Whether somebody who works on a piece lets another help.
@@ -454,25 +453,4 @@ fn leaves_of(block: Block) -> Range<usize> {
 }
 
 #[cfg(test)]
-impl Pieces {
-    /// What must be so, given of how many each leaf is asked.
-    pub fn check(&self, asked: &BTreeMap<(u32, u32), u8>) {
-        for (piece, begun) in &self.begun {
-            assert!(!self.had.has(*piece), "a piece is both had and begun");
-            let open = begun.leaves.iter().filter(|leaf| leaf.is_open()).count();
-            assert_eq!(open, begun.open, "open leaves are miscounted");
-            assert_eq!(
-                self.open.contains(piece),
-                open > 0 && !begun.doubted,
-                "piece {piece} is wrongly open or not"
-            );
-            for (at, leaf) in (0..).zip(&begun.leaves) {
-                let asked = asked.get(&(*piece, at)).copied().unwrap_or(0);
-                assert_eq!(
-                    leaf.asked, asked,
-                    "leaf {at} of piece {piece} is miscounted"
-                );
-            }
-        }
-    }
-}
+mod tests;

@@ -284,6 +284,6 @@ mod tests {
         let (pipeline, _) = over(12_500_000, 200, 2);
         assert!(pipeline.rate(at(2_100_000)) > 12_000_000.0);
         assert!(pipeline.rate(at(12_000_000)) < 2_000.0);
-        assert!(pipeline.awaited(at(12_000_000), 0) > Duration::from_secs(60));
+        assert!(pipeline.awaited(at(12_000_000), 0) > Duration::from_mins(1));
     }
 }

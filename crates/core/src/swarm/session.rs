@@ -23,7 +23,7 @@ use super::pipeline::{Mark, Pipeline};
 pub const MOST_REQUESTS: usize = 512;
 const MOST_BYTES: u64 = 16 * 1024 * 1024;
 /// Requests refused one after the other, none served in between, that are taken for an attack.
-const MOST_REFUSED: u32 = 4 * MOST_REQUESTS as u32;
+const MOST_REFUSED: u32 = 2048;
 /// Requests for what it says it has that the other end may refuse one after the other.
 const MOST_DENIALS: u32 = 32;
 /// Who says nothing for this long with requests outstanding is silent.
@@ -36,6 +36,7 @@ type Place = (u32, u32);
 
 /// One connection.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "BEP 3 has four of them")]
 pub struct Session {
     /// Who is at the other end.
     pub peer: PeerId,
@@ -497,3 +498,6 @@ pub fn longest_of(offer: &Offer) -> u32 {
 fn place_of(block: Block) -> Place {
     (block.piece().number(), block.begin())
 }
+
+#[cfg(test)]
+mod tests;

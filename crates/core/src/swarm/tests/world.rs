@@ -49,7 +49,8 @@ pub struct World {
     events: BinaryHeap<Reverse<(u64, u64)>>,
     what: BTreeMap<u64, Event>,
     next: u64,
-    trace: bool,
+    /// Everything that happens is printed.
+    pub trace: bool,
     /// The invariants are looked at after every input.
     pub careful: bool,
 }
@@ -111,7 +112,7 @@ enum Event {
 impl File {
     pub fn of(length: u64) -> Self {
         let layout = Layout::of(length);
-        let pieces = (0..layout.pieces().unwrap()).map(|piece| layout.piece(piece).unwrap());
+        let pieces = pieces_of(layout);
         let leaf = |piece: Piece, leaf: u32| {
             let mut hash = [1; 32];
             hash[..4].copy_from_slice(&piece.number().to_be_bytes());
@@ -139,6 +140,10 @@ impl File {
         }
     }
 
+    fn pieces(&self) -> impl Iterator<Item = Piece> + Clone {
+        pieces_of(self.layout)
+    }
+
     pub fn leaves_of(&self, piece: u32) -> Vec<Hash> {
         self.leaves[piece as usize].clone()
     }
@@ -148,6 +153,10 @@ impl File {
         let end = (block.begin() + block.length()).div_ceil(LEAF_LENGTH) as usize;
         self.leaves[block.piece().number() as usize][first..end].to_vec()
     }
+}
+
+fn pieces_of(layout: Layout) -> impl Iterator<Item = Piece> + Clone {
+    (0..layout.pieces().unwrap()).map(move |piece| layout.piece(piece).unwrap())
 }
 
 impl World {
@@ -161,7 +170,7 @@ impl World {
             what: BTreeMap::new(),
             next: 0,
             careful: false,
-            trace: std::env::args().any(|arg| arg == "--nocapture") && TRACE,
+            trace: false,
         }
     }
 
@@ -222,9 +231,7 @@ impl World {
     fn holders(&self) -> Vec<Holder> {
         let all = self.nodes.iter().filter(|node| node.alive);
         let some = |node: &&Node| {
-            node.manner != Manner::Honest
-                || (0..self.file.layer.len() as u32)
-                    .any(|piece| node.swarm.has(self.file.layout.piece(piece).unwrap()))
+            node.manner != Manner::Honest || self.file.pieces().any(|piece| node.swarm.has(piece))
         };
         all.filter(some)
             .map(|node| Holder {
@@ -604,9 +611,9 @@ impl World {
         self.drain(to);
         let mut leaves = self.file.leaves_in(block);
         if let Manner::WrongLeaves(one_in) = self.nodes[from].manner {
-            for (at, leaf) in leaves.iter_mut().enumerate() {
-                let place = block.begin() / LEAF_LENGTH + at as u32 + block.piece().number() * 7;
-                if place % one_in == 0 {
+            for (at, leaf) in (0..).zip(&mut leaves) {
+                let place = block.begin() / LEAF_LENGTH + at + block.piece().number() * 7;
+                if place.is_multiple_of(one_in) {
                     leaf[31] ^= 0x55;
                 }
             }
@@ -626,6 +633,3 @@ impl World {
         );
     }
 }
-
-/// Whether to print everything that happens, where output is shown.
-const TRACE: bool = false;

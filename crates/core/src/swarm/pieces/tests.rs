@@ -1,0 +1,192 @@
+use super::*;
+
+const A: SessionId = SessionId(1);
+const B: SessionId = SessionId(2);
+const LONG: u32 = 128 * 1024;
+
+impl Pieces {
+    /// What must be so, given of how many each leaf is asked.
+    pub fn check(&self, asked: &BTreeMap<(u32, u32), u8>) {
+        for (piece, begun) in &self.begun {
+            assert!(!self.had.has(*piece), "a piece is both had and begun");
+            let open = begun.leaves.iter().filter(|leaf| leaf.is_open()).count();
+            assert_eq!(open, begun.open, "open leaves are miscounted");
+            assert_eq!(
+                self.open.contains(piece),
+                open > 0 && !begun.doubted,
+                "piece {piece} is wrongly open or not"
+            );
+            for (at, leaf) in (0..).zip(&begun.leaves) {
+                let asked = asked.get(&(*piece, at)).copied().unwrap_or(0);
+                assert_eq!(
+                    leaf.asked, asked,
+                    "leaf {at} of piece {piece} is miscounted"
+                );
+            }
+        }
+    }
+}
+
+fn peer(number: u8) -> PeerId {
+    PeerId::new([number; 32])
+}
+
+fn leaf(number: u8) -> [u8; 32] {
+    [number; 32]
+}
+
+/// A file of two pieces, the second one leaf and a byte long.
+fn pieces() -> Pieces {
+    let layout = Layout::of(256 * 1024 + u64::from(LEAF_LENGTH) + 1);
+    Pieces::new(layout, 2, false)
+}
+
+fn begin(pieces: &mut Pieces, piece: u32) -> Piece {
+    let piece = pieces.layout.piece(piece).unwrap();
+    pieces.begin(piece, A);
+    piece
+}
+
+/// Everything that is asked of a piece comes, the leaves of `wrong` from B.
+fn come(pieces: &mut Pieces, piece: u32, wrong: &[u8]) {
+    while let Some(block) = pieces.ask_next(piece, LEAF_LENGTH) {
+        let number = u8::try_from(block.begin() / LEAF_LENGTH).unwrap();
+        let (from, hash) = if wrong.contains(&number) {
+            (peer(2), leaf(200 + number))
+        } else {
+            (peer(1), leaf(number))
+        };
+        assert!(pieces.claim(block));
+        pieces.release(block);
+        pieces.arrived(block, &[hash], from);
+    }
+}
+
+#[test]
+fn no_byte_of_a_piece_is_asked_for_twice_and_none_is_left_out() {
+    let mut pieces = pieces();
+    begin(&mut pieces, 0);
+    let blocks: Vec<Block> = std::iter::from_fn(|| pieces.ask_next(0, LONG)).collect();
+    let places: Vec<_> = blocks
+        .iter()
+        .map(|block| (block.begin(), block.length()))
+        .collect();
+    assert_eq!(places, [(0, LONG), (LONG, LONG)]);
+}
+
+#[test]
+fn the_last_block_of_a_file_is_as_short_as_the_file() {
+    let mut pieces = pieces();
+    begin(&mut pieces, 1);
+    let block = pieces.ask_next(1, LONG).unwrap();
+    assert_eq!(block.length(), LEAF_LENGTH + 1);
+    assert_eq!(pieces.ask_next(1, LONG), None);
+}
+
+#[test]
+fn what_is_released_is_asked_for_again_unless_another_is_asked_too() {
+    let mut pieces = pieces();
+    begin(&mut pieces, 1);
+    let block = pieces.ask_next(1, LONG).unwrap();
+    pieces.ask(block);
+    pieces.release(block);
+    assert_eq!(pieces.ask_next(1, LONG), None);
+    pieces.release(block);
+    assert_eq!(pieces.ask_next(1, LONG), Some(block));
+}
+
+#[test]
+fn of_two_who_bring_the_same_bytes_one_writes_them() {
+    let mut pieces = pieces();
+    begin(&mut pieces, 1);
+    let block = pieces.ask_next(1, LONG).unwrap();
+    assert!(pieces.claim(block));
+    assert!(!pieces.claim(block), "the first is still writing");
+    assert!(pieces.arrived(block, &[leaf(0), leaf(1)], peer(1)));
+    assert!(!pieces.claim(block), "they are there");
+}
+
+#[test]
+fn bytes_that_were_claimed_and_not_written_are_wanted_again() {
+    let mut pieces = pieces();
+    begin(&mut pieces, 1);
+    let block = pieces.ask_next(1, LONG).unwrap();
+    pieces.claim(block);
+    pieces.release(block);
+    assert_eq!(pieces.ask_next(1, LONG), None);
+    pieces.unclaim(block);
+    assert_eq!(pieces.ask_next(1, LONG), Some(block));
+}
+
+#[test]
+fn a_block_with_another_number_of_leaves_than_it_has_is_not_taken() {
+    let mut pieces = pieces();
+    begin(&mut pieces, 1);
+    let block = pieces.ask_next(1, LONG).unwrap();
+    pieces.claim(block);
+    pieces.release(block);
+    assert!(!pieces.arrived(block, &[leaf(0)], peer(1)));
+    assert_eq!(pieces.ask_next(1, LONG), Some(block));
+}
+
+#[test]
+fn a_piece_that_is_right_is_had_and_counts() {
+    let mut pieces = pieces();
+    let piece = begin(&mut pieces, 1);
+    come(&mut pieces, 1, &[]);
+    assert_eq!(pieces.hashes(1), Some(vec![leaf(0), leaf(1)]));
+    assert_eq!(pieces.judge(piece, true), Verdict::Good);
+    assert!(pieces.had().has(1) && !pieces.is_complete());
+    assert_eq!(pieces.verified(), u64::from(LEAF_LENGTH) + 1);
+}
+
+#[test]
+fn a_wrong_piece_from_one_alone_is_asked_for_again_as_a_whole() {
+    let mut pieces = pieces();
+    let piece = begin(&mut pieces, 1);
+    come(&mut pieces, 1, &[0, 1]);
+    assert_eq!(pieces.judge(piece, false), Verdict::Bad(vec![peer(2)]));
+    assert!(pieces.ask_next(1, LONG).is_some());
+}
+
+#[test]
+fn of_a_wrong_piece_from_several_the_good_leaves_stay_and_the_liar_is_known() {
+    let mut pieces = pieces();
+    let piece = begin(&mut pieces, 0);
+    come(&mut pieces, 0, &[3, 9]);
+    assert_eq!(
+        pieces.judge(piece, false),
+        Verdict::Bad(vec![peer(1), peer(2)])
+    );
+    assert_eq!(pieces.ask_next(0, LONG), None, "it is being found out");
+    let right: Vec<_> = (0..16).map(leaf).collect();
+    assert_eq!(pieces.sort_out(0, &right), [peer(2)].into());
+    let again: Vec<Block> = std::iter::from_fn(|| pieces.ask_next(0, LONG)).collect();
+    let leaves: Vec<_> = again
+        .iter()
+        .map(|block| block.begin() / LEAF_LENGTH)
+        .collect();
+    assert_eq!(leaves, [3, 9]);
+}
+
+#[test]
+fn a_piece_that_is_fetched_from_one_alone_is_nobody_else_s() {
+    let mut pieces = pieces();
+    let piece = begin(&mut pieces, 0);
+    come(&mut pieces, 0, &[3]);
+    pieces.judge(piece, false);
+    pieces.start_alone(0);
+    assert!(pieces.adopt(0, A));
+    assert!(!pieces.adopt(0, B) && !pieces.may_share(0, B));
+    let block = pieces.ask_next(0, LONG).unwrap();
+    pieces.claim(block);
+    pieces.release(block);
+    pieces.arrived(block, &[leaf(0); 8], peer(1));
+    pieces.abandon_all(A);
+    assert!(pieces.adopt(0, B));
+    assert_eq!(
+        pieces.ask_next(0, LONG),
+        Some(block),
+        "what A sent is dropped"
+    );
+}

@@ -1,0 +1,254 @@
+use super::*;
+
+const PIECES: u32 = 10;
+
+fn at(seconds: u64) -> Instant {
+    Instant::after_start(Duration::from_secs(seconds))
+}
+
+fn layout() -> Layout {
+    Layout::of(u64::from(PIECES) * 256 * 1024)
+}
+
+fn offer(fast: bool, member: bool) -> Offer {
+    Offer {
+        fast,
+        longest_request: 128 * 1024,
+        most_requests: None,
+        member,
+    }
+}
+
+fn session(fast: bool, member: bool) -> Session {
+    Session::new(
+        at(0),
+        PeerId::new([1; 32]),
+        true,
+        offer(fast, member),
+        PIECES,
+    )
+}
+
+fn span(piece: u32, begin: u32, length: u32) -> Span {
+    Span {
+        piece,
+        begin,
+        length,
+    }
+}
+
+fn block(piece: u32, leaf: u32, leaves: u32) -> Block {
+    let (begin, length) = (leaf * LEAF_LENGTH, leaves * LEAF_LENGTH);
+    layout().block(piece, begin, length).unwrap()
+}
+
+/// What comes of a message at one who has the even pieces.
+fn take(session: &mut Session, message: Message) -> Result<Told, String> {
+    let layout = layout();
+    let mut had = Bits::none(PIECES);
+    for piece in (0..PIECES).step_by(2) {
+        had.insert(piece);
+    }
+    let serving = Serving {
+        layout: &layout,
+        pieces: PIECES,
+        had: &had,
+        longest_request: 128 * 1024,
+    };
+    session.take(at(1), message, &serving)
+}
+
+fn rejected(span: Span) -> Told {
+    Told::Answer(Message::Reject(span))
+}
+
+#[test]
+fn members_are_unchoked_from_the_start_and_others_are_not() {
+    let asked = span(0, 0, 16384);
+    let request = Message::Request(asked);
+    let upload = Told::Upload(block(0, 0, 1));
+    assert_eq!(take(&mut session(true, true), request.clone()), Ok(upload));
+    assert_eq!(
+        take(&mut session(true, false), request.clone()),
+        Ok(rejected(asked))
+    );
+    assert_eq!(take(&mut session(false, false), request), Ok(Told::Nothing));
+    assert!(session(true, true).may_ask() && !session(true, false).may_ask());
+}
+
+#[test]
+fn what_it_has_is_said_once() {
+    let mut session = session(true, true);
+    assert_eq!(
+        take(&mut session, Message::Bitfield(vec![0b0100_0000, 0])),
+        Ok(Told::Has(vec![1]))
+    );
+    assert!(take(&mut session, Message::Bitfield(vec![0, 0])).is_err());
+    assert!(take(&mut session, Message::HaveAll).is_err());
+}
+
+#[test]
+fn what_it_has_is_said_before_what_it_has_come_to_have() {
+    let mut session = session(true, true);
+    assert_eq!(take(&mut session, Message::Have(3)), Ok(Told::Has(vec![3])));
+    assert_eq!(take(&mut session, Message::Have(3)), Ok(Told::Nothing));
+    assert!(take(&mut session, Message::HaveAll).is_err());
+}
+
+#[test]
+fn pieces_beyond_the_end_are_a_fault_wherever_they_are_named() {
+    for message in [
+        Message::Have(PIECES),
+        Message::Bitfield(vec![0xff, 0xff]),
+        Message::Bitfield(vec![0]),
+        Message::Request(span(PIECES, 0, 1)),
+        Message::Request(span(0, 256 * 1024, 1)),
+        Message::Request(span(0, u32::MAX, u32::MAX)),
+        Message::Request(span(0, 0, 0)),
+    ] {
+        assert!(
+            take(&mut session(true, true), message.clone()).is_err(),
+            "{message:?}"
+        );
+    }
+}
+
+#[test]
+fn a_request_for_what_is_not_had_or_too_long_is_refused() {
+    for asked in [span(1, 0, 16384), span(0, 0, 256 * 1024)] {
+        let told = take(&mut session(true, true), Message::Request(asked));
+        assert_eq!(told, Ok(rejected(asked)));
+    }
+}
+
+#[test]
+fn who_asks_on_and_on_for_what_it_is_refused_is_dropped() {
+    let mut session = session(true, true);
+    let asked = Message::Request(span(1, 0, 16384));
+    let fault = (0..10_000).position(|_| take(&mut session, asked.clone()).is_err());
+    assert_eq!(fault, Some(MOST_REFUSED as usize));
+}
+
+#[test]
+fn no_more_requests_wait_than_there_is_room_for() {
+    let mut session = session(true, true);
+    let asked = |at: u32| Message::Request(span(0, at, 128 * 1024));
+    let waiting =
+        (0..1000).take_while(|at| matches!(take(&mut session, asked(*at)), Ok(Told::Upload(_))));
+    assert_eq!(waiting.count(), 128);
+    let mut session = self::session(true, true);
+    let asked = |at: u32| Message::Request(span(0, at, 16));
+    let waiting =
+        (0..1000).take_while(|at| matches!(take(&mut session, asked(*at)), Ok(Told::Upload(_))));
+    assert_eq!(waiting.count(), MOST_REQUESTS);
+}
+
+#[test]
+fn a_request_is_answered_once_served_or_rejected() {
+    let mut session = session(true, true);
+    let (asked, wanted) = (span(0, 0, 16384), block(0, 0, 1));
+    take(&mut session, Message::Request(asked)).unwrap();
+    assert_eq!(
+        take(&mut session, Message::Cancel(asked)),
+        Ok(Told::Withdraw(wanted))
+    );
+    assert_eq!(
+        take(&mut session, Message::Cancel(asked)),
+        Ok(Told::Nothing)
+    );
+    assert_eq!(session.not_served(wanted), rejected(asked));
+    assert_eq!(session.not_served(wanted), Told::Nothing);
+    take(&mut session, Message::Request(asked)).unwrap();
+    session.served(wanted);
+    assert_eq!(session.taken, 16384);
+    assert_eq!(session.not_served(wanted), Told::Nothing);
+}
+
+#[test]
+fn a_choke_takes_all_that_was_asked_unless_each_is_to_be_rejected() {
+    let mut plain = session(false, true);
+    plain.ask(at(0), block(0, 0, 2));
+    let gone = Told::Choked(vec![block(0, 0, 2)]);
+    assert_eq!(take(&mut plain, Message::Choke), Ok(gone));
+    assert_eq!(plain.asked_number(), 0);
+
+    let mut fast = session(true, true);
+    fast.ask(at(0), block(0, 0, 2));
+    assert_eq!(
+        take(&mut fast, Message::Choke),
+        Ok(Told::Choked(Vec::new()))
+    );
+    let told = take(&mut fast, Message::Reject(span(0, 0, 32768)));
+    assert_eq!(told, Ok(Told::Rejected(block(0, 0, 2))));
+    assert!(
+        fast.denied.is_empty(),
+        "to be choked says nothing of the piece"
+    );
+}
+
+#[test]
+fn what_it_refuses_though_it_has_it_is_not_asked_of_it_again() {
+    let mut session = session(true, true);
+    take(&mut session, Message::HaveAll).unwrap();
+    session.ask(at(0), block(4, 0, 2));
+    take(&mut session, Message::Reject(span(4, 0, 32768))).unwrap();
+    assert!(!session.offers(4) && session.offers(5));
+}
+
+#[test]
+fn a_reject_of_what_was_not_asked_is_no_news() {
+    let mut session = session(true, true);
+    session.ask(at(0), block(4, 0, 2));
+    let told = take(&mut session, Message::Reject(span(4, 0, 16384)));
+    assert_eq!(told, Ok(Told::Nothing));
+    assert_eq!(session.asked_number(), 1);
+}
+
+#[test]
+fn only_what_was_asked_is_expected() {
+    let mut session = session(true, true);
+    session.ask(at(0), block(4, 0, 2));
+    assert_eq!(session.expects(span(4, 0, 32768)), Some(block(4, 0, 2)));
+    assert_eq!(session.expects(span(4, 0, 16384)), None);
+    assert_eq!(session.expects(span(3, 0, 32768)), None);
+    assert_eq!(session.came(at(1), block(4, 0, 2)), Some(32768));
+    assert_eq!(session.came(at(1), block(4, 0, 2)), None);
+}
+
+#[test]
+fn bytes_that_were_told_as_flowing_are_not_counted_twice() {
+    let mut session = session(true, true);
+    session.ask(at(0), block(4, 0, 2));
+    session.pipeline.flowing(10_000);
+    assert_eq!(session.came(at(1), block(4, 0, 2)), Some(32768 - 10_000));
+}
+
+#[test]
+fn requests_that_overlap_are_seen_and_so_are_those_taken_back_of_late() {
+    let mut session = session(true, true);
+    session.ask(at(0), block(4, 2, 4));
+    assert!(session.touches(block(4, 5, 1)) && session.touches(block(4, 0, 3)));
+    assert!(!session.touches(block(4, 0, 2)) && !session.touches(block(4, 6, 2)));
+    session.take_back(at(0), block(4, 2, 4));
+    assert_eq!(session.asked_number(), 0);
+    assert!(session.touches(block(4, 5, 1)));
+    session.sweep(at(60));
+    assert!(!session.touches(block(4, 5, 1)));
+}
+
+#[test]
+fn hashes_can_be_asked_for_as_often_as_a_file_needs_it_and_not_for_ever() {
+    let mut session = session(true, true);
+    let range = HashRange {
+        root: thorp_wire::Root::EMPTY,
+        base: 0,
+        index: 0,
+        length: 2,
+        proofs: 0,
+    };
+    let answered = (0..1000).take_while(|_| {
+        let told = take(&mut session, Message::HashRequest(range));
+        told == Ok(Told::HashRequest(range))
+    });
+    assert_eq!(answered.count(), 66);
+}
