@@ -238,9 +238,58 @@ pub struct ResolveError {
 /// other machines can use first; loopback only where there is nothing else.
 /// Link-local addresses are left out: they mean nothing without an interface.
 pub fn own(listen: SocketAddr) -> Vec<SocketAddr> {
-    let found = if_addrs::get_if_addrs().unwrap_or_default();
-    let found = found.into_iter().map(|interface| interface.ip());
-    reachable(listen, found)
+    Whereabouts::new(listen).own()
+}
+
+/// Where this machine is while it goes from network to network.
+#[derive(Debug)]
+pub(crate) struct Whereabouts {
+    listen: SocketAddr,
+    /// Every address of every interface.
+    ips: Vec<IpAddr>,
+}
+
+impl Whereabouts {
+    /// Where it is now.
+    pub(crate) fn new(listen: SocketAddr) -> Self {
+        Self {
+            listen,
+            ips: interfaces().unwrap_or_default(),
+        }
+    }
+
+    /// Where it can be reached, as [`own`] says.
+    pub(crate) fn own(&self) -> Vec<SocketAddr> {
+        reachable(self.listen, self.ips.iter().copied())
+    }
+
+    /// Looks again. Whether anything has changed.
+    pub(crate) fn look(&mut self) -> bool {
+        self.are(interfaces())
+    }
+
+    /// Whether an address is still this machine's.
+    pub(crate) fn has(&self, ip: IpAddr) -> bool {
+        let ip = ip.to_canonical();
+        // The interface names one of the many loopback addresses that there are.
+        ip.is_loopback() || self.ips.iter().any(|own| own.to_canonical() == ip)
+    }
+
+    /// What cannot be found out has not changed.
+    fn are(&mut self, ips: Option<Vec<IpAddr>>) -> bool {
+        match ips {
+            Some(ips) if ips != self.ips => {
+                self.ips = ips;
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+fn interfaces() -> Option<Vec<IpAddr>> {
+    let found = if_addrs::get_if_addrs().ok()?;
+    Some(found.into_iter().map(|interface| interface.ip()).collect())
 }
 
 fn reachable(listen: SocketAddr, own: impl Iterator<Item = IpAddr>) -> Vec<SocketAddr> {
@@ -361,6 +410,24 @@ mod tests {
         );
         let mixed = NetAddress::resolve(&["1.2.3.4:5".parse().expect("an address")]).await;
         assert_eq!(mixed.expect("is there").len(), 1);
+    }
+
+    #[test]
+    fn a_machine_that_moves_knows_where_it_is_and_where_it_is_no_more() {
+        let ip = |text: &str| text.parse::<IpAddr>().expect("an IP address");
+        let mut here = Whereabouts {
+            listen: "[::]:3334".parse().expect("an address"),
+            ips: ips(&["127.0.0.1", "10.0.0.1"]),
+        };
+        assert!(!here.are(None), "what cannot be found out has not changed");
+        assert!(!here.are(Some(ips(&["127.0.0.1", "10.0.0.1"]))));
+        assert!(here.are(Some(ips(&["127.0.0.1", "192.168.7.1"]))));
+        assert_eq!(
+            here.own(),
+            ["192.168.7.1:3334".parse().expect("an address")]
+        );
+        assert!(here.has(ip("::ffff:192.168.7.1")) && here.has(ip("127.0.0.9")));
+        assert!(!here.has(ip("10.0.0.1")));
     }
 
     #[test]

@@ -94,12 +94,16 @@ async fn peers(peer: &Peer, events: &Events) -> Result<Done, Failure> {
         .await
         .ok_or_else(stopping)?;
     say_if_partial(peer, &findings, events).await?;
-    Ok(list(rows::peers(findings.members, peer.itself()), events).await)
+    Ok(list(
+        rows::peers(findings.members, peer.itself().as_ref()),
+        events,
+    )
+    .await)
 }
 
 async fn neighbours(peer: &Peer, events: &Events) -> Result<Done, Failure> {
     let neighbours = peer.neighbours().await.ok_or_else(stopping)?;
-    Ok(list(rows::peers(neighbours, peer.itself()), events).await)
+    Ok(list(rows::peers(neighbours, peer.itself().as_ref()), events).await)
 }
 
 async fn list(peers: Vec<PeerRow>, events: &Events) -> Done {

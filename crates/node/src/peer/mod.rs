@@ -102,7 +102,7 @@ pub struct Peer {
     home: Place,
     swarms: Swarms,
     last_fetch: Arc<AtomicU64>,
-    itself: Arc<Option<Holder>>,
+    itself: watch::Receiver<Option<Holder>>,
 }
 
 /// What the handle asks of the task.
@@ -187,11 +187,11 @@ impl Peer {
             Role::Sharing { share, .. } => Place::Share(share.clone()),
             Role::Visiting(store) => Place::Directory(store.clone()),
         };
-        let itself = itself(&setup);
+        let (itself, itself_in) = watch::channel(itself(&setup));
         let (fed, fed_in) = mpsc::channel(EVENTS);
         let swarms = Swarms::new(sessions(&setup, fed));
         let sessions = (swarms.clone(), fed_in);
-        let task = Task::new(setup, itself.clone(), sessions, view, notices);
+        let task = Task::new(setup, itself, sessions, view, notices);
         let task = tokio::spawn(task.run(requests_in, abandoned_in));
         let peer = Self {
             requests,
@@ -200,14 +200,14 @@ impl Peer {
             home,
             swarms,
             last_fetch: Arc::default(),
-            itself: Arc::new(itself),
+            itself: itself_in,
         };
         (peer, task)
     }
 
     /// This peer, as others see it; `None` for a visitor, whom nobody sees.
-    fn itself(&self) -> Option<&Holder> {
-        self.itself.as_ref().as_ref()
+    fn itself(&self) -> Option<Holder> {
+        self.itself.borrow().clone()
     }
 
     /// What its screen shows, now and after every change.

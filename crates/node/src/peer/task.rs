@@ -16,8 +16,9 @@ use thorp_core::time::Instant;
 use thorp_wire::frame::{Body, Bytes, Frame, Get, Holder, Reason, Refused, RequestId, Variant};
 use thorp_wire::{Content, PeerId};
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::MissedTickBehavior;
 
-use crate::addresses::{self, NetAddress};
+use crate::addresses::{self, NetAddress, Whereabouts};
 use crate::api::{Lookups, Notice, PeerView, Status};
 use crate::clock::{Clock, unix_seconds};
 use crate::dial::{self, Connected, Expected};
@@ -35,6 +36,9 @@ use super::{Delivery, FetchError, Request, Role, Setup, rows, source};
 /// Events of dials and disk that wait for the task.
 const EVENTS: usize = 256;
 
+/// How often this machine's addresses are compared with those it has told.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
 pub(crate) struct Task {
     machine: machine::Peer,
     clock: Clock,
@@ -42,7 +46,9 @@ pub(crate) struct Task {
     trackers: Vec<NetAddress>,
     listen: Option<SocketAddr>,
     /// This peer as others see it; nothing for a visitor.
-    itself: Option<Holder>,
+    itself: watch::Sender<Option<Holder>>,
+    /// Where this machine is, unless it listens at one address whatever happens.
+    whereabouts: Option<Whereabouts>,
     memory: Option<Writer>,
     share: Option<Share>,
     changes: Option<mpsc::Receiver<ShareEvent>>,
@@ -56,6 +62,8 @@ pub(crate) struct Task {
     /// Who wants to know who has a large file.
     sought: HashMap<FetchId, mpsc::UnboundedSender<Vec<Holder>>>,
     links: HashMap<LinkId, LinkSender>,
+    /// This machine's address at this end of each.
+    local: HashMap<LinkId, IpAddr>,
     last_number: u64,
     lookups: HashMap<AskId, oneshot::Sender<Outcome>>,
     surveys: HashMap<AskId, (oneshot::Sender<Findings>, Vec<Variant>)>,
@@ -98,7 +106,7 @@ enum Event {
 impl Task {
     pub(super) fn new(
         setup: Setup,
-        itself: Option<Holder>,
+        itself: watch::Sender<Option<Holder>>,
         (swarms, fed): (Swarms, mpsc::Receiver<PeerId>),
         view: watch::Sender<Arc<PeerView>>,
         notices: mpsc::Sender<Notice>,
@@ -162,11 +170,15 @@ impl Task {
             fed,
             sought: HashMap::new(),
             itself,
+            whereabouts: listen
+                .filter(|listen| listen.ip().is_unspecified())
+                .map(Whereabouts::new),
             memory: memory.map(|memory| memory.start(notices.clone())),
             share,
             changes,
             incoming,
             links: HashMap::new(),
+            local: HashMap::new(),
             last_number: 0,
             lookups: HashMap::new(),
             surveys: HashMap::new(),
@@ -188,6 +200,8 @@ impl Task {
         mut requests: mpsc::Receiver<Request>,
         mut abandoned: mpsc::UnboundedReceiver<FetchId>,
     ) {
+        let mut look = tokio::time::interval(LOOK_EVERY);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         self.handle(Input::Tick);
         loop {
             let deadline = self.machine.next_deadline().map(|at| at - now(&self.clock));
@@ -204,6 +218,7 @@ impl Task {
                     Some(request) => self.request(request),
                     None => return self.stop("the program ends".to_owned()).await,
                 },
+                _ = look.tick(), if self.whereabouts.is_some() => self.look_around(),
                 () = sleep(deadline) => self.handle(Input::Tick),
             }
             if std::mem::take(&mut self.changed) {
@@ -360,6 +375,9 @@ impl Task {
             address,
         } = connected;
         let link = LinkId(self.number());
+        if let Ok(local) = stream.get_ref().0.local_addr() {
+            self.local.insert(link, local.ip());
+        }
         let term = Term {
             clock: self.clock.clone(),
             ends: member.ends,
@@ -372,6 +390,38 @@ impl Task {
             dialled,
             remote: address.ip(),
         });
+    }
+
+    /// Tells the machine when this one has other addresses. A connection from
+    /// an address that is gone is dead, though nobody will ever say so.
+    fn look_around(&mut self) {
+        let Some(here) = &mut self.whereabouts else {
+            return;
+        };
+        if !here.look() {
+            return;
+        }
+        let own = here.own();
+        let gone = self.local.iter().filter(|(_, ip)| !here.has(**ip));
+        let gone: Vec<(LinkId, IpAddr)> = gone.map(|(link, ip)| (*link, *ip)).collect();
+        for (link, ip) in gone {
+            self.local.remove(&link);
+            if let Some(sender) = self.links.get(&link) {
+                sender.close();
+            }
+            let reason = format!("this machine has left the address {}", ip.to_canonical());
+            self.handle(Input::Disconnected { link, reason });
+        }
+        self.itself.send_if_modified(|itself| {
+            let Some(itself) = itself.as_mut() else {
+                return false;
+            };
+            let moved = itself.addresses != own;
+            itself.addresses.clone_from(&own);
+            moved
+        });
+        self.handle(Input::Readdressed { claimed: own });
+        self.changed = true;
     }
 
     fn arrived(&mut self, arrival: Arrival) {
@@ -396,6 +446,7 @@ impl Task {
                 }
                 let reason = end.to_string();
                 self.links.remove(&link);
+                self.local.remove(&link);
                 if let Some(server) = &mut self.server {
                     server.forget(link);
                 }
@@ -594,7 +645,8 @@ impl Task {
     }
 
     fn own_files(&self, subject: &Subject, from: Option<&str>) -> Vec<Variant> {
-        let (Subject::Files(pattern), Some(itself)) = (subject, &self.itself) else {
+        let itself = self.itself.borrow();
+        let (Subject::Files(pattern), Some(itself)) = (subject, itself.as_ref()) else {
             return Vec::new();
         };
         if from.is_some_and(|from| !is_called(itself, from)) {
@@ -647,7 +699,10 @@ impl Task {
     fn show(&self) {
         let totals = self.share.as_ref().map(Share::totals).unwrap_or_default();
         let view = PeerView {
-            neighbours: rows::peers(self.machine.neighbours().collect(), self.itself.as_ref()),
+            neighbours: rows::peers(
+                self.machine.neighbours().collect(),
+                self.itself.borrow().as_ref(),
+            ),
             tracker_connected: self.tracker_is_up(),
             files: totals.files,
             unhashed: totals.unhashed,

@@ -94,6 +94,26 @@ impl Host {
         command
     }
 
+    /// Gives it another address instead of the one it has, as when it comes to
+    /// another network. Its connections are dead, and nobody is told.
+    pub fn move_to(&self, address: Ipv4Addr) {
+        let change = |verb, address: Ipv4Addr| {
+            let address = &format!("{address}/24");
+            must(&[
+                "-n",
+                &self.namespace,
+                "address",
+                verb,
+                address,
+                "dev",
+                "eth0",
+            ]);
+        };
+        // In this order: with the first address of a network go the others.
+        change("delete", self.address);
+        change("add", address);
+    }
+
     /// Sets its link to the network up or down. Nothing is said to anybody.
     pub fn link(&self, state: &str) {
         must(&["-n", &self.namespace, "link", "set", "eth0", state]);
