@@ -2,11 +2,14 @@
 //! machine's own.
 
 use std::fmt;
+use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
+use std::time::Duration;
 
 use thiserror::Error;
 use thorp_wire::frame::Hello;
+use tokio::time::{Instant, timeout_at};
 
 /// The port of a node with a tracker in it, unless another was asked for.
 pub const TRACKER_PORT: u16 = 3333;
@@ -15,6 +18,9 @@ pub const PEER_PORT: u16 = 3334;
 
 /// The most addresses that a host name is followed to.
 const MAX_RESOLVED: usize = 16;
+
+/// How long looking up all names of a list may take.
+const RESOLVED_WITHIN: Duration = Duration::from_secs(3);
 
 /// Where a tracker is: a socket address, or a host's name and a port.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -103,18 +109,25 @@ impl NetAddress {
 
     /// All socket addresses behind some of these, in their order, names looked up.
     ///
-    /// Names that cannot be looked up are left out; with nothing left, the last
-    /// error says why.
+    /// Names that cannot be looked up within seconds are left out; with nothing
+    /// left, the last error says why. They share one limit, so that a name
+    /// service that is down does not keep the addresses from being tried.
     pub async fn resolve(list: &[Self]) -> Result<Vec<SocketAddr>, ResolveError> {
+        let deadline = Instant::now() + RESOLVED_WITHIN;
         let mut found = Vec::new();
         let mut failed = None;
         for address in list {
             match address {
                 Self::Ip(address) => found.push(*address),
                 Self::Host(host, port) => {
-                    match tokio::net::lookup_host((host.as_str(), *port)).await {
-                        Ok(addresses) => found.extend(addresses.take(MAX_RESOLVED)),
-                        Err(error) => {
+                    let looked_up = tokio::net::lookup_host((host.as_str(), *port));
+                    match timeout_at(deadline, looked_up).await {
+                        Ok(Ok(addresses)) => found.extend(addresses.take(MAX_RESOLVED)),
+                        late_or_failed => {
+                            let error = match late_or_failed {
+                                Ok(Err(error)) => error,
+                                _ => io::ErrorKind::TimedOut.into(),
+                            };
                             failed = Some(ResolveError {
                                 host: host.clone(),
                                 error,
@@ -229,7 +242,7 @@ impl AddressError {
 #[error("cannot find the host {host}: {error}; check the name, or use its IP address")]
 pub struct ResolveError {
     host: String,
-    error: std::io::Error,
+    error: io::Error,
 }
 
 /// The addresses this machine can be reached at when it listens on `listen`.
