@@ -518,8 +518,13 @@ async fn a_second_hello_no_hello_and_a_hello_of_another_version_close_the_link()
         };
         let mut twice = dial().await;
         twice.greet(mallory.hello()).await;
-        twice.send(Frame::plain(mallory.hello())).await;
-        twice.closed().await;
+        let other = Hello {
+            epoch: mallory.hello().epoch.wrapping_add(1),
+            ..mallory.hello()
+        };
+        twice.send(Frame::plain(other)).await;
+        let reason = twice.closed().await.expect("a reason");
+        assert!(reason.contains("a second hello"), "{reason}");
         let mut rude = dial().await;
         rude.send(listing(vec![entry("rude", b"rude")])).await;
         rude.closed().await;
