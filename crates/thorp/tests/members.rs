@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 use support::process::poll;
@@ -414,6 +414,26 @@ fn a_group_moves_to_another_machine_and_its_members_follow_without_an_invite() {
     let told = village.node("late");
     fs::write(told.share().join(".invite"), unused).unwrap();
     told.run(&["join", ".invite"]).exits(6);
+}
+
+#[test]
+fn whoever_leaves_beside_a_tracker_is_told_that_it_stays() {
+    let village = Village::new();
+    let (hall, home) = (village.node("hall"), village.node("home"));
+    let (_tracker, _) = tracker(&hall, "127.0.0.1:0");
+    let backup = hall.share().join("group.backup");
+    hall.run(&["tracker", "--backup", "group.backup"]).exits(0);
+    let run = |args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_thorp"));
+        command.args(args).env_clear().env("HOME", home.share());
+        Running::start(args[0], command).finish(PATIENCE)
+    };
+    run(&["tracker", "--restore", backup.to_str().unwrap()]).exits(0);
+    let state = home.share().join(".local/state/thorp/tracker");
+    let hint = format!("thorp leave --purge --state {}", state.display());
+    run(&["leave"]).exits(9).says(&hint);
+    run(&["leave", "--purge"]).exits(0).says(&hint);
+    run(&["members"]).exits(0);
 }
 
 #[test]

@@ -226,7 +226,8 @@ pub fn removable(row: &GroupMember) -> Result<(), Failure> {
         MemberRole::Member => return Ok(()),
         MemberRole::Tracker => {
             "is the group's tracker: without it there is no group. To move it to another machine: \
-             thorp tracker --backup; to end the group: thorp leave --purge"
+             thorp tracker --backup; to end the group: thorp leave --purge, with --state DIR for a \
+             tracker alone"
         }
         MemberRole::Host => {
             "is the peer on this machine, which keeps the group's CA. To stop it: thorp stop; \

@@ -84,7 +84,7 @@ pub async fn leave(path: &Path, purge: bool) -> Result<Left, Failure> {
             return Err(Failure {
                 kind: ErrorKind::NotAMember,
                 message: format!(
-                    "This machine is not a member of a group: there is nothing to leave in {}",
+                    "This machine is not a member of a group: there is nothing to leave in {}.",
                     path.display()
                 ),
             });
@@ -94,7 +94,7 @@ pub async fn leave(path: &Path, purge: bool) -> Result<Left, Failure> {
                 kind: ErrorKind::Other,
                 message: format!(
                     "This machine keeps the CA of its own group, in {}: without it the group ends. \
-                     Save it first: thorp tracker --backup FILE; then end it: thorp leave --purge",
+                     Save it first: thorp tracker --backup FILE; then end it: thorp leave --purge.",
                     path.display()
                 ),
             });

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use serde_json::json;
+use thorp_node::api::Failure;
 use thorp_node::launch::{self, Standing};
 
 use super::Context;
@@ -24,8 +25,14 @@ pub async fn run(context: &Context, args: &Leave) -> Result {
         let yes = "Remove it, and end the group.";
         context.confirm(&question, yes, args.yes).await?;
     }
-    let left = launch::leave(&state, args.purge).await?;
+    let hint = tracker_alone(context)?;
+    let left = launch::leave(&state, args.purge).await;
+    let left = left.map_err(|failure| Failure {
+        message: format!("{}{hint}", failure.message),
+        ..failure
+    })?;
     let mut message = farewell(standing, args.purge, &state);
+    message.push_str(&hint);
     if !left.stays.is_empty() {
         let stays = left.stays.iter().map(|path| path.display().to_string());
         let stays: Vec<_> = stays.collect();
@@ -39,6 +46,23 @@ pub async fn run(context: &Context, args: &Leave) -> Result {
         context.say(&message);
     }
     Ok(Exit::DONE)
+}
+
+/// A tracker alone has a state of its own, which is not left by accident.
+fn tracker_alone(context: &Context) -> Result<String> {
+    let state = context.state(Role::Tracker)?;
+    let is_other = state != context.state(Role::Peer)?;
+    Ok(
+        if is_other && launch::standing(&state) == Standing::Keeper {
+            let shown = state.display();
+            format!(
+                " The group that the tracker keeps in {shown} stays; to end it: \
+             thorp leave --purge --state {shown}"
+            )
+        } else {
+            String::new()
+        },
+    )
 }
 
 fn farewell(standing: Standing, purge: bool, state: &Path) -> String {
