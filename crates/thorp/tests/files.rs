@@ -420,15 +420,6 @@ fn who_is_no_member_is_told_what_to_do() {
 }
 
 #[test]
-fn a_state_directory_has_one_process() {
-    let pair = Pair::new(|_| ());
-    let end = pair.has.run(&["share", "--tracker", &pair.at]);
-    assert_ne!(end.code, Some(0), "{end}");
-    assert_is_clear(&end, "state");
-    sharing(&pair.sharing[0]);
-}
-
-#[test]
 fn strangers_do_not_disturb() {
     let pair = Pair::new(|has| has.file("a.txt", "a"));
     let noise = noise(1, 4096);

@@ -128,6 +128,76 @@ fn a_join_that_is_killed_on_either_side_is_begun_again_with_the_same_invite() {
 }
 
 #[test]
+fn a_removal_that_is_killed_on_either_side_is_made_up_for() {
+    let village = Village::new();
+    let home = village.node("home");
+    let (mut running, at) = start_sharing(&home);
+    let join = |name: &str| {
+        let guest = village.node(name);
+        let file = hand_over(&invite(&home), &guest);
+        guest.run(&["join", &file, "--name", name]).exits(0);
+        (guest, file)
+    };
+    let remove = |name: &str| home.start(&["remove", name, "--yes"]);
+    let whole = {
+        join("whole");
+        let begun = Instant::now();
+        remove("whole").finish(PATIENCE).exits(0);
+        begun.elapsed()
+    };
+    for moment in 0..MOMENTS {
+        let name = format!("guest-{moment}");
+        let (guest, file) = join(&name);
+        if moment % 2 == 0 {
+            kill_at(moment, whole, remove(&name));
+        } else {
+            let removing = remove(&name);
+            kill_at(moment, whole, running);
+            removing.finish(PATIENCE);
+            running = home.start(&["share", "--lines", "--listen", &at]);
+            sharing(&running);
+        }
+        remove(&name).finish(PATIENCE).exits(0);
+        guest
+            .run(&["join", &file])
+            .exits(9)
+            .says("this machine was removed from the group");
+        join(&format!("next-{moment}"));
+    }
+    stop(&home, running);
+}
+
+#[test]
+fn a_restore_that_is_killed_is_begun_again_or_was_done() {
+    let village = Village::new();
+    let home = village.node("home");
+    let (running, _) = start_sharing(&home);
+    let guest = village.node("guest");
+    let file = hand_over(&invite(&home), &guest);
+    guest.run(&["join", &file]).exits(0);
+    let backup = home.state().with_file_name("backup");
+    let backup = backup.to_str().unwrap();
+    home.run(&["tracker", "--backup", backup]).exits(0);
+    stop(&home, running);
+    let restore = ["tracker", "--restore", backup];
+    let whole = {
+        let begun = Instant::now();
+        village.node("whole").run(&restore).exits(0);
+        begun.elapsed()
+    };
+    for moment in 0..MOMENTS {
+        let node = village.node(&format!("node-{moment}"));
+        kill_at(moment, whole, node.start(&restore));
+        let end = node.run(&restore);
+        assert!(matches!(end.code, Some(0 | 4)), "{end}");
+        let tracker = node.start(&["tracker", "--lines", "--listen", "127.0.0.1:0"]);
+        let at = support::village::listening(&tracker);
+        // A member of that group is one here.
+        drop(guest.start_sharing(&at, "127.0.0.1:0"));
+    }
+}
+
+#[test]
 fn a_fetch_or_a_stop_that_is_killed_leaves_whole_files_only() {
     const FILES: usize = 40;
     let village = Village::new();
