@@ -1,8 +1,18 @@
-//! Files in pieces: from one, from many, after an interruption.
+//! Files in pieces: from one, from many, after an interruption, from liars.
 
-use super::support::{Village, bytes, files_in, read};
+use std::fs;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use thorp_node::api::{Command, ErrorKind, Event};
+use thorp_wire::session::{Message, Span};
+
+use super::mallory::Mallory;
+use super::support::{Village, bytes, files_in, named, read, within};
+use super::teller::{File, Holder, Manner, Said, Teller, honestly};
 
 const PIECE: usize = 256 * 1024;
+const LONG: usize = 5 * 1024 * 1024 + 1;
 
 /// Around every boundary: the longest small file and the first large one, a
 /// piece, several, and many.
@@ -13,8 +23,8 @@ const LENGTHS: [usize; 8] = [
     2 * PIECE,
     2 * PIECE + 1,
     3 * PIECE - 16_384,
-    5 * 1024 * 1024,
-    5 * 1024 * 1024 + 1,
+    LONG - 1,
+    LONG,
 ];
 
 fn files() -> Vec<(String, Vec<u8>)> {
@@ -27,6 +37,10 @@ fn slices(files: &[(String, Vec<u8>)]) -> Vec<(&str, &[u8])> {
         .iter()
         .map(|(name, bytes)| (&**name, &**bytes))
         .collect()
+}
+
+fn long() -> File {
+    File::new(bytes(7, LONG))
 }
 
 #[tokio::test]
@@ -46,4 +60,312 @@ async fn files_of_every_length_around_the_boundaries_come_from_one_holder() {
     assert!(files_in(&elm.dir) == files_in(&oak.dir), "and nothing else");
     village.lists("elm", files.len()).await;
     elm.has_neighbour("oak").await;
+}
+
+#[tokio::test]
+async fn files_come_from_three_holders_to_a_visitor_and_to_a_peer() {
+    let village = Village::new().await;
+    let files = files();
+    let oak = village.peer("oak", &slices(&files)).await;
+    let _ash = village.peer("ash", &slices(&files)).await;
+    let _yew = village.peer("yew", &slices(&files)).await;
+    let dir = village.dir("visit");
+    let get = Command::Get(named("**"));
+    let answer = village.visit("guest", &dir, get.clone()).await.done();
+    assert_eq!(answer.fetched().len(), files.len());
+    assert!(files_in(&dir) == files_in(&oak.dir), "and nothing else");
+    let elm = village.peer("elm", &[]).await;
+    let answer = elm.ask(get).await.done();
+    assert_eq!(answer.fetched().len(), files.len());
+    assert!(files_in(&elm.dir) == files_in(&oak.dir), "and nothing else");
+}
+
+#[tokio::test]
+async fn what_was_there_when_all_holders_went_is_not_sent_again() {
+    let village = Village::new().await;
+    let file = long();
+    let sent = Arc::new(AtomicUsize::new(0));
+    let (served, whole) = (Arc::clone(&sent), file.clone());
+    let dying = Holder::of(&village, "mallory", &file, move || {
+        let (sent, file) = (Arc::clone(&served), whole.clone());
+        let mut honest = honestly(&file);
+        Manner {
+            // Two megabytes, then it dies.
+            blocks: move |span: Span| {
+                let before = sent.fetch_add(span.length as usize, Ordering::Relaxed);
+                if before + span.length as usize > 2 * 1024 * 1024 {
+                    sent.fetch_sub(span.length as usize, Ordering::Relaxed);
+                    return Said::Goodbye;
+                }
+                (honest.blocks)(span)
+            },
+            hashes: |_, hashes| hashes,
+        }
+    })
+    .await;
+    let elm = village.peer("elm", &[]).await;
+    let answer = elm.get_name("f").await;
+    answer.failed(ErrorKind::Unfinished);
+    let names: Vec<String> = files_in(&elm.dir).into_keys().collect();
+    assert!(
+        names.len() == 1 && names[0].ends_with(".part"),
+        "the partial file alone: {names:?}"
+    );
+    drop(dying);
+    let oak = village.peer("oak", &[("f", &file.bytes)]).await;
+    let answer = elm.get_name("f").await;
+    let there = answer.events.iter().find_map(|event| match event {
+        Event::Resumed { bytes, .. } => Some(*bytes),
+        _ => None,
+    });
+    let there = there.expect("is told what there was");
+    let fetched = answer.only_fetched();
+    // What was verified does not travel twice: at most the pieces that were begun.
+    let missing = (LONG - sent.load(Ordering::Relaxed)) as u64;
+    assert!(there > 0 && fetched.received >= missing);
+    assert!(
+        fetched.received < missing + 8 * PIECE as u64,
+        "{} of {missing}",
+        fetched.received
+    );
+    assert!(read(&elm.dir, "f") == *file.bytes);
+    assert!(files_in(&elm.dir) == files_in(&oak.dir), "no part is left");
+}
+
+#[tokio::test]
+async fn a_holder_that_dies_in_the_middle_is_replaced_by_the_others() {
+    let village = Village::new().await;
+    let file = long();
+    let whole = file.clone();
+    let _dying = Holder::of(&village, "mallory", &file, move || {
+        let mut honest = honestly(&whole);
+        let mut blocks = 0;
+        Manner {
+            blocks: move |span: Span| {
+                blocks += 1;
+                if blocks > 3 {
+                    return Said::Goodbye;
+                }
+                (honest.blocks)(span)
+            },
+            hashes: |_, hashes| hashes,
+        }
+    })
+    .await;
+    let _oak = village.peer("oak", &[("f", &file.bytes)]).await;
+    let elm = village.peer("elm", &[]).await;
+    elm.get_name("f").await.only_fetched();
+    assert!(read(&elm.dir, "f") == *file.bytes);
+}
+
+#[tokio::test]
+async fn whoever_sends_wrong_blocks_is_named_and_the_file_is_right() {
+    let village = Village::new().await;
+    let file = long();
+    let whole = file.clone();
+    let _liar = Holder::of(&village, "mallory", &file, move || {
+        let file = whole.clone();
+        Manner {
+            blocks: move |span: Span| {
+                let mut bytes = file.span(span);
+                bytes[0] ^= 1;
+                Said::Bytes(bytes)
+            },
+            hashes: |_, hashes| hashes,
+        }
+    })
+    .await;
+    let _oak = village.peer("oak", &[("f", &file.bytes)]).await;
+    let mut elm = village.peer("elm", &[]).await;
+    let answer = elm.get_name("f").await;
+    let fetched = answer.only_fetched();
+    let sources: Vec<_> = fetched.sources.iter().map(|who| who.name.clone()).collect();
+    assert_eq!(sources, [Some("oak".to_owned())]);
+    assert!(read(&elm.dir, "f") == *file.bytes);
+    elm.hears("mallory").await;
+}
+
+#[tokio::test]
+async fn where_only_a_liar_has_it_nothing_is_kept_under_its_name_and_the_failure_says_so() {
+    let village = Village::new().await;
+    let file = long();
+    let whole = file.clone();
+    let _liar = Holder::of(&village, "mallory", &file, move || {
+        let file = whole.clone();
+        Manner {
+            blocks: move |span: Span| {
+                let mut bytes = file.span(span);
+                bytes[0] ^= 1;
+                Said::Bytes(bytes)
+            },
+            hashes: |_, hashes| hashes,
+        }
+    })
+    .await;
+    let elm = village.peer("elm", &[]).await;
+    let answer = elm.get_name("f").await;
+    answer.failed(ErrorKind::Verification);
+    assert!(!elm.dir.join("f").exists());
+}
+
+#[tokio::test]
+async fn wrong_hashes_are_found_out_and_the_true_ones_asked_of_others() {
+    let village = Village::new().await;
+    let file = long();
+    let whole = file.clone();
+    let _liar = Holder::of(&village, "mallory", &file, move || {
+        let honest = honestly(&whole);
+        Manner {
+            blocks: honest.blocks,
+            hashes: |_, mut hashes: Vec<[u8; 32]>| {
+                hashes[0][0] ^= 1;
+                hashes
+            },
+        }
+    })
+    .await;
+    let _oak = village.peer("oak", &[("f", &file.bytes)]).await;
+    let elm = village.peer("elm", &[]).await;
+    elm.get_name("f").await.only_fetched();
+    assert!(read(&elm.dir, "f") == *file.bytes);
+}
+
+#[tokio::test]
+async fn whoever_says_nothing_after_its_handshake_is_not_waited_for() {
+    let village = Village::new().await;
+    let file = long();
+    let _silent = Holder::of(&village, "mallory", &file, move || Manner {
+        blocks: |_| Said::Nothing,
+        hashes: |_, hashes| hashes,
+    })
+    .await;
+    let _oak = village.peer("oak", &[("f", &file.bytes)]).await;
+    let elm = village.peer("elm", &[]).await;
+    let answer = elm.get_name("f").await;
+    assert_eq!(answer.only_fetched().sources.len(), 1);
+    assert!(read(&elm.dir, "f") == *file.bytes);
+}
+
+#[tokio::test]
+async fn a_file_that_changes_while_it_is_served_gives_no_wrong_byte_and_is_listed_anew() {
+    let village = Village::new().await;
+    let file = long();
+    let oak = village.peer("oak", &[("f", &file.bytes)]).await;
+    let mallory = Mallory::join(&village, "mallory").await;
+    let teller = Teller::dial(&mallory, &oak, file.content()).await;
+    let mut teller = teller.expect("the file is there");
+    teller.say(&Message::HaveNone).await;
+    teller.say(&Message::Interested).await;
+    let span = |piece| Span {
+        piece,
+        begin: 0,
+        length: 16_384,
+    };
+    teller.say(&Message::Request(span(0))).await;
+    let first = loop {
+        match teller.next().await.expect("is open") {
+            (Message::Piece(of), bytes) => break (of, bytes),
+            _ => {}
+        }
+    };
+    assert_eq!(first, (span(0), file.span(span(0))));
+    // It is written to where it lies, and looks as long and as old as before.
+    let path = oak.dir.join("f");
+    let old = fs::metadata(&path).expect("is there").modified();
+    let changed = bytes(8, LONG);
+    fs::write(&path, &changed).expect("is written");
+    let opened = fs::File::options().write(true).open(&path).expect("opens");
+    opened.set_modified(old.expect("has a time")).expect("sets");
+    teller.say(&Message::Request(span(1))).await;
+    while let Some((message, bytes)) = teller.next().await {
+        match message {
+            Message::Piece(of) => panic!("{of:?}: {} bytes of another file", bytes.len()),
+            Message::Reject(of) => {
+                assert_eq!(of, span(1));
+                break;
+            }
+            _ => {}
+        }
+    }
+    // The listing is right again, and nobody is blamed.
+    let elm = village.peer("elm", &[]).await;
+    let root = File::new(changed.clone()).content().root.to_string();
+    within("the new content to be listed", async {
+        loop {
+            let found = elm
+                .ask(Command::Find {
+                    pattern: "f".into(),
+                })
+                .await
+                .done();
+            if found
+                .files()
+                .iter()
+                .any(|row| row.root.as_ref() == Some(&root))
+            {
+                return;
+            }
+        }
+    })
+    .await;
+    elm.get_name("f").await.only_fetched();
+    assert!(read(&elm.dir, "f") == changed);
+}
+
+#[tokio::test]
+async fn a_disk_that_is_too_full_is_said_to_be_before_anything_is_fetched() {
+    let village = Village::new().await;
+    let mut mallory = Mallory::join(&village, "mallory").await;
+    let mut entry = long().entry();
+    entry.length = 15 << 40;
+    let _wire = mallory.list(&village, vec![entry]).await;
+    let elm = village.peer("elm", &[("mine", b"mine")]).await;
+    let answer = elm.get_name("f").await;
+    let failure = answer.failed(ErrorKind::Other);
+    assert!(failure.message.contains("disk is full"), "{failure:?}");
+    assert!(mallory.nobody_called());
+    assert_eq!(files_in(&elm.dir).len(), 1, "nothing is left");
+    // The peer lives on.
+    let small = elm.ask(Command::Ls { peer: None }).await.done();
+    assert_eq!(small.files().len(), 2);
+}
+
+#[tokio::test]
+async fn a_request_that_is_given_up_leaves_its_part_and_the_next_one_takes_it_up() {
+    let village = Village::new().await;
+    let file = long();
+    let sent = Arc::new(Mutex::new(0));
+    let (halted, mut halting) = tokio::sync::watch::channel(false);
+    let (whole, count) = (file.clone(), Arc::clone(&sent));
+    let half = Holder::of(&village, "mallory", &file, move || {
+        let (count, halted) = (Arc::clone(&count), halted.clone());
+        let mut honest = honestly(&whole);
+        Manner {
+            // Two megabytes, and then nothing.
+            blocks: move |span: Span| {
+                let mut sent = count.lock().expect("counts");
+                if *sent + span.length > 2 * 1024 * 1024 {
+                    halted.send_replace(true);
+                    return Said::Nothing;
+                }
+                *sent += span.length;
+                (honest.blocks)(span)
+            },
+            hashes: |_, hashes| hashes,
+        }
+    })
+    .await;
+    let elm = village.peer("elm", &[]).await;
+    let request = elm.running.peer.command(Command::Get(named("f")));
+    let halt = halting.wait_for(|halted| *halted);
+    within("half of it to be sent", halt)
+        .await
+        .expect("is sent");
+    drop(request);
+    drop(half);
+    let _oak = village.peer("oak", &[("f", &file.bytes)]).await;
+    let answer = elm.get_name("f").await;
+    let fetched = answer.only_fetched();
+    assert!(fetched.received < LONG as u64, "{}", fetched.received);
+    assert!(read(&elm.dir, "f") == *file.bytes);
 }

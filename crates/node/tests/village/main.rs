@@ -3,6 +3,7 @@
 //! ```text
 //! support   a village to test with: its tracker, its peers, and waiting for things
 //! mallory   a member that says whatever a test wants it to say
+//! teller    its end of a session
 //!
 //! works     what people do, and what they get
 //! counting  how many messages it takes
@@ -22,4 +23,5 @@ mod counting;
 mod large;
 mod mallory;
 mod support;
+mod teller;
 mod works;

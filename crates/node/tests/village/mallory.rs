@@ -118,6 +118,11 @@ impl Mallory {
         self.incoming.try_recv().is_err()
     }
 
+    /// The next member that dials, for whatever it may be.
+    pub async fn next_call(&mut self) -> Option<Incoming> {
+        self.incoming.recv().await
+    }
+
     /// The next member that dials, greeted.
     pub async fn called(&mut self) -> Wire {
         let incoming = within("a call", self.incoming.recv())
