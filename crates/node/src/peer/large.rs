@@ -18,7 +18,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use super::pace::{Meter, TOLD_EVERY};
 use super::{Delivery, Peer, Request, Waiting};
 use crate::store::{Partial, StoreError, Stored};
-use crate::swarm::{Fetching, Happening};
+use crate::swarm::{Contact, Fetching, Happening};
 
 /// How often members are said to be in use.
 const IN_USE_EVERY: Duration = Duration::from_secs(20);
@@ -194,12 +194,13 @@ impl Errand<'_> {
     fn stuck(&self, fetching: &Fetching, reason: String) -> Missed {
         let transfer = &fetching.transfer;
         let there = transfer.progress().verified;
-        match self.liars.first() {
+        match (self.liars.first(), transfer.contact()) {
             _ if there > 0 => Missed::Unfinished { reason, there },
-            Some(liar) => Missed::Lies(*liar),
-            None if transfer.had_sessions() => Missed::Unfinished { reason, there },
-            None if transfer.reached() || self.known.is_empty() => Missed::NotHere,
-            None => Missed::Unreachable(reason),
+            (Some(liar), _) => Missed::Lies(*liar),
+            (None, Contact::Session) => Missed::Unfinished { reason, there },
+            (None, Contact::Reached) => Missed::NotHere,
+            (None, Contact::None) if self.known.is_empty() => Missed::NotHere,
+            (None, Contact::None) => Missed::Unreachable(reason),
         }
     }
 

@@ -245,10 +245,10 @@ fn take_one(folder: &Dir, part: &Path) -> io::Result<Option<File>> {
             _ => {}
         }
         let file = folder.open_with(part, &options)?;
-        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Err(Errno::WOULDBLOCK) => return Ok(None),
-            // Or a file system without locks, where nothing is swept either.
-            Ok(()) | Err(_) => {}
+        let lock = FlockOperation::NonBlockingLockExclusive;
+        // Where a file system has no locks, nothing is swept either.
+        if rustix::fs::flock(&file, lock) == Err(Errno::WOULDBLOCK) {
+            return Ok(None);
         }
         let open = file.metadata()?;
         match folder.symlink_metadata(part) {

@@ -48,7 +48,7 @@ use crate::tls::MemberTls;
 use calls::Idle;
 use files::Bytes;
 use tally::Tally;
-pub(crate) use transfer::{Happening, Transfer};
+pub(crate) use transfer::{Contact, Happening, Transfer};
 
 /// Files that are fetched at once, at most; others wait for their turn.
 const FETCHED_AT_ONCE: usize = 8;

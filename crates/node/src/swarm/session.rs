@@ -78,14 +78,14 @@ where
         ..
     } = opening;
     transfer.opened(session, peer, dialled, offer, Arc::clone(&outbox));
-    let writes = Writes::default();
+    let disk = Writes::default();
     let (ended, reason) = {
         let reader = Reader {
             inward,
             transfer,
             session,
             outbox: &outbox,
-            writes: &writes,
+            writes: &disk,
             limits,
         };
         let writer = Writer {
@@ -111,7 +111,7 @@ where
         }
     };
     // So that nobody else writes what is being written still.
-    writes.done().await;
+    disk.done().await;
     tracing::debug!(session = session.0, %reason, "a session ends");
     transfer.closed(session, reason);
     if ended == Ended::Gone {

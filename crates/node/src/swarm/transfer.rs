@@ -43,13 +43,29 @@ struct State {
     /// Who sent how many bytes that were kept.
     received: BTreeMap<PeerId, u64>,
     deadline: Option<Instant>,
-    /// Whether something is still to be fetched.
-    wants: bool,
-    /// Whether somebody who has it was reached at all.
-    reached: bool,
-    /// Whether there ever was a session.
-    met: bool,
-    over: bool,
+    stage: Stage,
+    contact: Contact,
+}
+
+/// What it is for at the moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Something is still to be fetched.
+    Fetching,
+    /// All is there, for others.
+    Serving,
+    Over,
+}
+
+/// How far anybody who should have the file was got hold of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Contact {
+    /// Nobody has answered.
+    None,
+    /// Somebody has, and does not have the file (any more).
+    Reached,
+    /// There was a session.
+    Session,
 }
 
 struct Attached {
@@ -99,10 +115,12 @@ impl Transfer {
                 sessions: BTreeMap::new(),
                 received: BTreeMap::new(),
                 deadline: None,
-                wants: !complete,
-                reached: false,
-                met: false,
-                over: false,
+                stage: if complete {
+                    Stage::Serving
+                } else {
+                    Stage::Fetching
+                },
+                contact: Contact::None,
             }),
             sooner: Arc::clone(&sooner),
             tally,
@@ -129,7 +147,7 @@ impl Transfer {
     pub(super) fn arrived(&self, bytes: Bytes) {
         *self.bytes.write().unwrap_or_else(PoisonError::into_inner) = bytes;
         *self.alone.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        self.lock().wants = false;
+        self.lock().stage = Stage::Serving;
     }
 
     pub fn progress(&self) -> Progress {
@@ -157,27 +175,23 @@ impl Transfer {
 
     /// Nobody waits for it and nobody is served: whoever comes is turned away.
     pub fn is_over(&self) -> bool {
-        self.lock().over
+        self.lock().stage == Stage::Over
     }
 
     /// Whether anything is still to be fetched.
     pub fn wants_something(&self) -> bool {
-        self.lock().wants
+        self.lock().stage == Stage::Fetching
     }
 
     /// Somebody who should have it has answered.
     pub fn was_reached(&self) {
-        self.lock().reached = true;
+        let contact = &mut self.lock().contact;
+        *contact = Contact::Reached.max(*contact);
     }
 
-    /// Whether somebody who should have it has ever answered.
-    pub fn reached(&self) -> bool {
-        self.lock().reached
-    }
-
-    /// Whether there ever was a session.
-    pub fn had_sessions(&self) -> bool {
-        self.lock().met
+    /// Whether anybody who should have it was got hold of.
+    pub fn contact(&self) -> Contact {
+        self.lock().contact
     }
 
     /// Ends everything, unless it has [`arrived`](Self::arrived); whether it had not.
@@ -206,8 +220,7 @@ impl Transfer {
     /// Ends everything.
     pub fn stop(&self, reason: &str) {
         let mut state = self.lock();
-        state.over = true;
-        state.wants = false;
+        state.stage = Stage::Over;
         let reason = reason.to_owned();
         self.drive(&mut state, Input::Stop { reason });
     }
@@ -229,7 +242,7 @@ impl Transfer {
             told: Told::default(),
         };
         state.sessions.insert(session, attached);
-        state.met = true;
+        state.contact = Contact::Session;
         let opened = Input::Opened {
             session,
             peer,
