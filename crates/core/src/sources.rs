@@ -23,8 +23,9 @@ struct Sought {
     content: Content,
     /// Whether others than those of the lookup may be asked too.
     widen: bool,
-    /// Who of the neighbours listed it when they were last looked through.
-    listed: BTreeSet<PeerId>,
+    /// Who of the neighbours listed it when they were last looked through, and
+    /// whether as a part.
+    listed: BTreeSet<(PeerId, bool)>,
 }
 
 impl Sources {
@@ -77,15 +78,16 @@ impl Sources {
     }
 
     /// Looks through the neighbours' listings. Returns, for each fetch, those
-    /// who have come to list its file since the last time.
+    /// who have come to list its file, or all of it, since the last time; `true`
+    /// stands for a part.
     pub fn look(
         &mut self,
-        listing: impl Fn(Content) -> Vec<PeerId>,
-    ) -> Vec<(FetchId, Vec<PeerId>)> {
+        listing: impl Fn(Content) -> Vec<(PeerId, bool)>,
+    ) -> Vec<(FetchId, Vec<(PeerId, bool)>)> {
         let mut news = Vec::new();
         for (id, sought) in self.sought.iter_mut().filter(|(_, sought)| sought.widen) {
-            let now: BTreeSet<PeerId> = listing(sought.content).into_iter().collect();
-            let new: Vec<PeerId> = now.difference(&sought.listed).copied().collect();
+            let now: BTreeSet<(PeerId, bool)> = listing(sought.content).into_iter().collect();
+            let new: Vec<_> = now.difference(&sought.listed).copied().collect();
             sought.listed = now;
             if !new.is_empty() {
                 news.push((*id, new));
@@ -143,20 +145,21 @@ mod tests {
     }
 
     #[test]
-    fn a_neighbour_is_named_when_it_comes_to_list_the_file_and_once_only() {
+    fn a_neighbour_is_named_when_it_comes_to_list_the_file_and_when_it_has_all_of_it() {
         let mut sources = Sources::default();
         let fetch = FetchId(1);
+        let (part, all) = (|n| (id(n), true), |n| (id(n), false));
         assert_eq!(sources.seek(fetch, wanted(true)), [holder(1)]);
-        assert_eq!(sources.look(|_| vec![id(2)]), [(fetch, vec![id(2)])]);
-        assert!(sources.look(|_| vec![id(2)]).is_empty());
-        let news = sources.look(|_| vec![id(2), id(3)]);
-        assert_eq!(news, [(fetch, vec![id(3)])]);
+        assert_eq!(sources.look(|_| vec![part(2)]), [(fetch, vec![part(2)])]);
+        assert!(sources.look(|_| vec![part(2)]).is_empty());
+        let news = sources.look(|_| vec![all(2), all(3)]);
+        assert_eq!(news, [(fetch, vec![all(2), all(3)])]);
         // Whoever had lost it and has it again is news.
-        assert!(sources.look(|_| vec![id(3)]).is_empty());
-        let news = sources.look(|_| vec![id(2), id(3)]);
-        assert_eq!(news, [(fetch, vec![id(2)])]);
+        assert!(sources.look(|_| vec![all(3)]).is_empty());
+        let news = sources.look(|_| vec![all(2), all(3)]);
+        assert_eq!(news, [(fetch, vec![all(2)])]);
         sources.drop(fetch);
-        assert!(sources.look(|_| vec![id(4)]).is_empty());
+        assert!(sources.look(|_| vec![all(4)]).is_empty());
     }
 
     #[test]
@@ -164,7 +167,7 @@ mod tests {
         let mut sources = Sources::default();
         let fetch = FetchId(1);
         sources.seek(fetch, wanted(false));
-        assert!(sources.look(|_| vec![id(2)]).is_empty());
+        assert!(sources.look(|_| vec![(id(2), false)]).is_empty());
         assert_eq!(sources.question(fetch), None);
     }
 

@@ -44,11 +44,17 @@ impl Peer {
     pub(super) fn look_for_sources(&mut self) {
         let (catalogue, me) = (&self.catalogue, self.config.me.id);
         let listing = |content| {
-            let holders = catalogue.holders_of(content).map(|(peer, _)| peer);
-            holders.filter(|peer| *peer != me).collect()
+            let holders = catalogue.holders_of(content);
+            holders
+                .filter(|(peer, _)| *peer != me)
+                .map(|(peer, name)| (peer, catalogue.has_a_part(peer, name)))
+                .collect()
         };
         for (fetch, new) in self.sources.look(listing) {
-            let holder = |id: PeerId| Some(self.links.to(id)?.1.holder());
+            let holder = |(id, partial): (PeerId, bool)| {
+                let known = self.links.to(id)?.1.holder();
+                Some(Holder { partial, ..known })
+            };
             let new = new.into_iter().filter_map(holder).collect();
             self.name_holders(fetch, new);
         }

@@ -105,13 +105,16 @@ impl Swarms {
             });
             meant.find_map(|content| Some((content, Bytes::open(&share, content)?)))
         });
-        let (content, (bytes, layer)) = opened.await.ok().flatten()?;
+        let (content, opened) = opened.await.ok().flatten()?;
         // Somebody else may have been as fast.
         if let Some(transfer) = self.under_way(name, Some(content.length)) {
             return Some(transfer);
         }
         let (nobody, _) = mpsc::unbounded_channel();
-        let have = Have::Everything { layer };
+        let have = Have::Everything {
+            layer: opened.layer().to_vec(),
+        };
+        let bytes = Bytes::Shared(opened);
         let transfer = self.start(content, bytes, have, nobody).ok()?;
         let mut table = self.table();
         let there = table.transfers.entry(content);

@@ -23,14 +23,11 @@ pub(super) enum Bytes {
 }
 
 impl Bytes {
-    /// The file of the share that has this content, and the hashes of its
-    /// pieces; nothing, if there is none (any more). Blocks on the disk.
-    pub fn open(share: &Share, content: Content) -> Option<(Self, Vec<[u8; 32]>)> {
+    /// The file of the share that has this content; nothing, if there is none
+    /// (any more). Blocks on the disk.
+    pub fn open(share: &Share, content: Content) -> Option<Arc<Opened>> {
         match share.open_content(content) {
-            Ok(opened) => {
-                let layer = opened.layer().to_vec();
-                Some((Self::Shared(Arc::new(opened)), layer))
-            }
+            Ok(opened) => Some(Arc::new(opened)),
             Err(error) => {
                 tracing::debug!(%error, "a file cannot be opened");
                 None

@@ -261,13 +261,16 @@ impl Fetching {
     /// on it is served from the share, or not at all. Blocks on the disk.
     pub fn arrived(self) {
         let transfer = &self.transfer;
-        let shared = self.swarms.0.share.as_ref();
-        match shared.and_then(|share| Bytes::open(share, transfer.content())) {
-            Some((bytes, _)) => {
-                transfer.arrived(bytes);
+        let share = self.swarms.0.share.as_ref();
+        // With nobody to serve, it is opened when somebody asks for it.
+        let open = |share| Bytes::open(share, transfer.content());
+        match share.filter(|_| !transfer.is_idle()).and_then(open) {
+            Some(opened) => {
+                transfer.arrived(Bytes::Shared(opened));
                 self.swarms.left(transfer);
             }
-            None => transfer.stop("it is not shared from here"),
+            // The rest is for its drop to do.
+            None => transfer.stop("whoever has served it so far does so no more"),
         }
     }
 }
@@ -275,7 +278,8 @@ impl Fetching {
 impl Drop for Fetching {
     fn drop(&mut self) {
         // One that has arrived may go on, for others.
-        if self.transfer.give_up("it is not wanted any more") {
+        self.transfer.give_up("it is not wanted any more");
+        if self.transfer.is_over() {
             self.swarms.remove(&self.transfer);
         }
     }

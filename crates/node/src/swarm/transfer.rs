@@ -194,13 +194,11 @@ impl Transfer {
         self.lock().contact
     }
 
-    /// Ends everything, unless it has [`arrived`](Self::arrived); whether it had not.
-    pub fn give_up(&self, reason: &str) -> bool {
-        let wants = self.wants_something();
-        if wants {
+    /// Ends everything, unless it has [`arrived`](Self::arrived).
+    pub fn give_up(&self, reason: &str) {
+        if self.wants_something() {
             self.stop(reason);
         }
-        wants
     }
 
     /// These may have the file.

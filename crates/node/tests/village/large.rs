@@ -1,5 +1,6 @@
 //! Files in pieces: from one, from many, after an interruption, from liars.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -7,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use thorp_node::api::{Command, ErrorKind, Event};
 use thorp_wire::session::{Message, Span};
 
-use super::mallory::Mallory;
+use super::mallory::{Mallory, entry};
 use super::support::{Village, bytes, files_in, named, read, within};
 use super::teller::{File, Holder, Manner, Said, Teller, honestly};
 
@@ -316,7 +317,7 @@ async fn a_file_that_changes_while_it_is_served_gives_no_wrong_byte_and_is_liste
 async fn a_disk_that_is_too_full_is_said_to_be_before_anything_is_fetched() {
     let village = Village::new().await;
     let mut mallory = Mallory::join(&village, "mallory").await;
-    let mut entry = long().entry();
+    let mut entry = entry("f", b"much of it");
     entry.length = 15 << 40;
     let _wire = mallory.list(&village, vec![entry]).await;
     let elm = village.peer("elm", &[("mine", b"mine")]).await;
@@ -368,4 +369,54 @@ async fn a_request_that_is_given_up_leaves_its_part_and_the_next_one_takes_it_up
     let fetched = answer.only_fetched();
     assert!(fetched.received < LONG as u64, "{}", fetched.received);
     assert!(read(&elm.dir, "f") == *file.bytes);
+}
+
+#[tokio::test]
+async fn a_hundred_files_of_one_member_come_over_a_few_connections() {
+    let village = Village::new().await;
+    let file = |number: u64| {
+        let bytes = bytes(number + 1, PIECE + 50_000);
+        (format!("dir/{number}"), File::new(bytes))
+    };
+    let files: Vec<_> = (0..100).map(file).collect();
+    let holder = Holder::of_several(&village, "mallory", files.clone(), honestly).await;
+    let elm = village.peer("elm", &[]).await;
+    let answer = elm.get_name("dir/**").await.done();
+    assert_eq!(answer.fetched().len(), files.len());
+    for (name, file) in &files {
+        assert!(read(&elm.dir, name) == *file.bytes, "{name}");
+    }
+    let calls = holder.calls.load(Ordering::Relaxed);
+    assert!(calls <= 16, "{calls} connections");
+}
+
+#[tokio::test]
+async fn two_that_fetch_the_same_file_help_each_other() {
+    let village = Village::new().await;
+    let file = long();
+    let sent = Arc::new(Mutex::new(BTreeSet::new()));
+    let (whole, once) = (file.clone(), Arc::clone(&sent));
+    let _seed = Holder::of(&village, "mallory", &file, move || {
+        let once = Arc::clone(&once);
+        let mut honest = honestly(&whole);
+        Manner {
+            // No byte twice, whoever asks.
+            blocks: move |span: Span| {
+                if once.lock().expect("remembers").insert(span) {
+                    (honest.blocks)(span)
+                } else {
+                    Said::Rejected
+                }
+            },
+            hashes: |_, hashes| hashes,
+        }
+    })
+    .await;
+    let elm = village.peer("elm", &[]).await;
+    let fir = village.peer("fir", &[]).await;
+    let (one, other) = tokio::join!(elm.get_name("f"), fir.get_name("f"));
+    for (villager, answer) in [(&elm, one), (&fir, other)] {
+        answer.only_fetched();
+        assert!(read(&villager.dir, "f") == *file.bytes);
+    }
 }

@@ -1,15 +1,16 @@
 //! A member's end of a session, that says what a test wants it to say.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use thorp_node::dial::{self, Expected};
 use thorp_node::listener::Purpose;
 use thorp_wire::layout::Layout;
 use thorp_wire::merkle::{Answer, LayerHasher, Tree};
-use thorp_wire::session::handshake::HANDSHAKE;
+use thorp_wire::session::handshake::{HANDSHAKE, name_of};
 use thorp_wire::session::message::LONGEST_REQUEST;
 use thorp_wire::session::{ExtendedHandshake, Handshake, HashRange, Head, Limits, Message, Span};
-use thorp_wire::{Content, Entry, PeerId};
+use thorp_wire::{Content, PeerId};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
@@ -39,11 +40,6 @@ impl File {
         self.tree.content()
     }
 
-    /// As it is listed, under the name `f`.
-    pub fn entry(&self) -> Entry {
-        entry("f", &self.bytes)
-    }
-
     fn layout(&self) -> Layout {
         Layout::of(self.content().length)
     }
@@ -60,6 +56,8 @@ impl File {
 /// A member that lists a file and serves it in some manner, to whoever dials it
 /// for a session.
 pub struct Holder {
+    /// Connections that were made to it, for sessions.
+    pub calls: Arc<AtomicUsize>,
     _link: Wire,
     serving: tokio::task::JoinHandle<()>,
 }
@@ -76,16 +74,34 @@ impl Holder {
         village: &Village,
         name: &str,
         file: &File,
-        manner: impl Fn() -> Manner<S, H> + Send + 'static,
+        manner: impl Fn() -> Manner<S, H> + Send + Sync + 'static,
+    ) -> Self
+    where
+        S: FnMut(Span) -> Said + Send + 'static,
+        H: FnMut(HashRange, Vec<[u8; 32]>) -> Vec<[u8; 32]> + Send + 'static,
+    {
+        let files = vec![("f".to_owned(), file.clone())];
+        Self::of_several(village, name, files, move |_| manner()).await
+    }
+
+    /// The same with several files, under these names.
+    pub async fn of_several<S, H>(
+        village: &Village,
+        name: &str,
+        files: Vec<(String, File)>,
+        manner: impl Fn(&File) -> Manner<S, H> + Send + Sync + 'static,
     ) -> Self
     where
         S: FnMut(Span) -> Said + Send + 'static,
         H: FnMut(HashRange, Vec<[u8; 32]>) -> Vec<[u8; 32]> + Send + 'static,
     {
         let mut mallory = Mallory::join(village, name).await;
-        let link = mallory.list(village, vec![file.entry()]).await;
+        let entries = files.iter().map(|(name, file)| entry(name, &file.bytes));
+        let link = mallory.list(village, entries.collect()).await;
         let me = mallory.id();
-        let file = file.clone();
+        let (files, manner) = (Arc::new(files), Arc::new(manner));
+        let calls = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&calls);
         let serving = tokio::spawn(async move {
             let mut sessions = tokio::task::JoinSet::new();
             while let Some(incoming) = mallory.next_call().await {
@@ -97,17 +113,26 @@ impl Holder {
                     });
                     continue;
                 }
-                let (file, manner) = (file.clone(), manner());
+                counted.fetch_add(1, Ordering::Relaxed);
+                let (files, manner) = (Arc::clone(&files), Arc::clone(&manner));
                 sessions.spawn(async move {
                     let mut teller = Teller::new(incoming.stream);
-                    if teller.greeted().await.is_some() {
+                    // One file after the other.
+                    while let Some(handshake) = teller.greeted().await {
+                        let meant = |(_, file): &&(String, File)| {
+                            name_of(&file.content().root) == handshake.name
+                        };
+                        let (_, file) = files.iter().find(meant).expect("is listed");
                         teller.greet(me, file.content()).await;
-                        teller.serve(&file, manner).await;
+                        if !teller.serve(file, manner(file)).await {
+                            return;
+                        }
                     }
                 });
             }
         });
         Self {
+            calls,
             _link: link,
             serving,
         }
@@ -132,6 +157,7 @@ pub fn honestly(
 pub enum Said {
     Bytes(Vec<u8>),
     Nothing,
+    Rejected,
     /// The connection is closed.
     Goodbye,
 }
@@ -245,8 +271,9 @@ impl Teller {
         }
     }
 
-    /// Serves a file as a holder of all of it, in this manner.
-    pub async fn serve<S, H>(mut self, file: &File, mut manner: Manner<S, H>)
+    /// Serves a file as a holder of all of it, in this manner. Whether the
+    /// connection may be about another one next.
+    pub async fn serve<S, H>(&mut self, file: &File, mut manner: Manner<S, H>) -> bool
     where
         S: FnMut(Span) -> Said,
         H: FnMut(HashRange, Vec<[u8; 32]>) -> Vec<[u8; 32]>,
@@ -263,7 +290,10 @@ impl Teller {
                         self.write(&whole).await;
                     }
                     Said::Nothing => {}
-                    Said::Goodbye => return,
+                    Said::Rejected => {
+                        self.say(&Message::Reject(span)).await;
+                    }
+                    Said::Goodbye => return false,
                 },
                 Message::HashRequest(range) => {
                     let hashes = hashes(file, &range);
@@ -273,6 +303,7 @@ impl Teller {
                 _ => {}
             }
         }
+        !self.buffer.is_empty()
     }
 }
 
