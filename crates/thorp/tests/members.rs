@@ -336,6 +336,31 @@ fn a_group_of_ones_own_is_ended_only_by_purging_it_with_a_yes() {
 }
 
 #[test]
+fn a_member_of_anothers_group_leaves_that_one_and_keeps_its_own() {
+    let village = Village::new();
+    let (hall, oak) = (village.node("hall"), village.node("oak"));
+    let (_tracker, _) = tracker(&hall, "127.0.0.1:0");
+    let own = ["share", "--lines", "--listen", "127.0.0.2:0"];
+    let first = oak.start(&own);
+    sharing(&first);
+    oak.run(&["stop"]).exits(0);
+    first.finish(PATIENCE).exits(0);
+    let before = members(&oak);
+    join(&oak, &hall);
+    let other = share(&oak, "127.0.0.2:0");
+    assert_eq!(member(&hall, "oak")["present"], true);
+
+    oak.run(&["leave"])
+        .exits(0)
+        .says("another group is still in");
+    other.finish(PATIENCE).exits(0);
+    assert_eq!(members(&oak), before);
+    let again = oak.start(&own);
+    sharing(&again);
+    assert_eq!(members(&oak).len(), before.len());
+}
+
+#[test]
 fn a_second_process_is_told_who_has_the_state() {
     let village = Village::new();
     let hall = village.node("hall");
