@@ -1,7 +1,7 @@
 //! Who has what, whom to ask, what to fetch next.
 //!
 //! ```text
-//! machines   peer, tracker       one `handle`, one `poll_output`; they route
+//! machines   peer tracker swarm  one `handle`, one `poll_output`; they route
 //! rules      lookup survey fetch sources neighbours remembered publisher
 //!            links liveness      small machines, each testable alone
 //! memory     catalogue gather answer matching

@@ -2,18 +2,15 @@
 
 use std::time::Duration;
 
-use thorp_wire::layout::{Block, Piece};
-use thorp_wire::merkle;
-use thorp_wire::session::{HashRange, Message};
+use thorp_wire::layout::Block;
+use thorp_wire::session::Message;
 
 use crate::time::Instant;
 
 use super::Swarm;
-use super::doubts::Next;
-use super::hashes::Answer;
 use super::io::{SessionId, Why};
 use super::picker::Turn;
-use super::pieces::{LEAF_LENGTH, Verdict};
+use super::pieces::LEAF_LENGTH;
 use super::session::{Session, longest_of, span_of};
 
 /// So many pieces are begun at the most, and so many more for each session.
@@ -83,15 +80,14 @@ impl Swarm {
             return orphan;
         }
         let few = self.pieces.begun() < BEGUN + BEGUN_EACH * self.sessions.len();
-        if few
-            && !slow
-            && let Some(block) = self.ask_new(id, longest)
-        {
-            return Some(block);
-        }
-        self.ask_begun(id, longest, |_| true)
-            .or_else(|| self.ask_new(id, longest))
-            .or_else(|| self.ask_again(now, id, longest))
+        let block = if few && !slow {
+            let block = self.ask_new(id, longest);
+            block.or_else(|| self.ask_begun(id, longest, |_| true))
+        } else {
+            let block = self.ask_begun(id, longest, |_| true);
+            block.or_else(|| self.ask_new(id, longest))
+        };
+        block.or_else(|| self.ask_again(now, id, longest))
     }
 
     /// The next bytes of a piece, for this session.
@@ -285,62 +281,6 @@ impl Swarm {
         }
     }
 
-    /// All leaves of a piece are there.
-    fn judge(&mut self, now: Instant, piece: Piece) {
-        let number = piece.number();
-        let (Some(leaves), Some(hash)) = (self.pieces.hashes(number), self.hashes.of(number))
-        else {
-            return;
-        };
-        let good = merkle::piece_hash(self.layout, piece, &leaves) == Some(hash);
-        match self.pieces.judge(piece, good) {
-            Verdict::Good => {
-                self.doubts.resolved(number);
-                self.tell_verified(piece);
-            }
-            Verdict::Bad(senders) => {
-                if let [liar] = senders.as_slice() {
-                    self.blame(now, *liar);
-                } else {
-                    self.doubts.add(number);
-                }
-                self.wake = true;
-            }
-        }
-    }
-
-    /// Pieces in doubt: asks who was wrong, or fetches them anew.
-    pub(super) fn resolve_doubts(&mut self, now: Instant) {
-        let sessions = &self.sessions;
-        let having = |piece: u32| {
-            let having = sessions
-                .iter()
-                .filter(|(_, session)| session.has.has(piece));
-            let mut having: Vec<_> = having.collect();
-            having.sort_by_key(|(_, session)| (session.silent, !session.is_whole()));
-            having
-                .into_iter()
-                .map(|(id, session)| (*id, session.peer))
-                .collect()
-        };
-        for next in self.doubts.advance(now, having) {
-            match next {
-                Next::Ask(id, piece) => match self.leaf_range(piece) {
-                    Some(range) => self.send(id, Message::HashRequest(range)),
-                    None => self.doubts.refused(id, piece),
-                },
-                Next::Alone(piece) => {
-                    self.pieces.start_alone(piece);
-                    self.wake = true;
-                }
-            }
-        }
-    }
-
-    fn leaf_range(&self, piece: u32) -> Option<HashRange> {
-        merkle::leaf_range(self.content, self.layout.piece(piece)?)
-    }
-
     /// A block was refused.
     pub(super) fn rejected(&mut self, now: Instant, id: SessionId, block: Block) {
         self.not_coming(id, &[block]);
@@ -381,101 +321,6 @@ impl Swarm {
                 self.pieces.ask(block);
             }
             self.wake = true;
-        }
-    }
-
-    /// A piece was found on disk.
-    pub(super) fn left(&mut self, now: Instant, piece: Piece, leaves: &[[u8; 32]]) {
-        if let Some(hash) = merkle::piece_hash(self.layout, piece, leaves) {
-            self.left.insert(piece.number(), hash);
-        }
-        self.take_up_left(now);
-    }
-
-    /// Sees which of the pieces found on disk are right, once that can be known.
-    fn take_up_left(&mut self, _now: Instant) {
-        if !self.hashes.are_known() {
-            return;
-        }
-        for (number, hash) in std::mem::take(&mut self.left) {
-            let free = self.picker.is_wanted(number);
-            if let Some(piece) = self.layout.piece(number)
-                && free
-                && self.hashes.of(number) == Some(hash)
-            {
-                self.picker.take(number);
-                self.pieces.verify(piece);
-                self.tell_verified(piece);
-            }
-        }
-    }
-
-    /// Asks for the hashes of the pieces, as long as they are not known.
-    pub(super) fn ask_for_hashes(&mut self, now: Instant) {
-        if self.hashes.are_known() {
-            return;
-        }
-        let having = self.sessions.iter();
-        let mut having: Vec<_> = having
-            .filter(|(_, session)| session.has.count() > 0)
-            .collect();
-        having.sort_by_key(|(_, session)| !session.is_whole());
-        let having: Vec<SessionId> = having.into_iter().map(|(id, _)| *id).collect();
-        for (id, range) in self.hashes.ask(now, &having) {
-            self.send(id, Message::HashRequest(range));
-        }
-    }
-
-    pub(super) fn hashes_came(
-        &mut self,
-        now: Instant,
-        id: SessionId,
-        range: HashRange,
-        hashes: &[[u8; 32]],
-    ) {
-        if range.base == 0 {
-            return self.leaves_came(now, id, range, hashes);
-        }
-        match self.hashes.answered(id, &range, hashes) {
-            Answer::NoNews | Answer::True => {}
-            Answer::Complete => {
-                self.take_up_left(now);
-                self.wake = true;
-            }
-            Answer::False => self.blame_session(now, id),
-        }
-    }
-
-    /// The leaves of a piece in doubt.
-    fn leaves_came(&mut self, now: Instant, id: SessionId, range: HashRange, hashes: &[[u8; 32]]) {
-        let piece = range.index / self.layout.leaves_per_piece();
-        if self.leaf_range(piece) != Some(range) || !self.doubts.awaits(id, piece) {
-            return;
-        }
-        let Some(hash) = self.hashes.of(piece) else {
-            return;
-        };
-        let Ok(leaves) = merkle::verify_leaves(self.content, &range, &hash, hashes) else {
-            self.doubts.refused(id, piece);
-            return self.blame_session(now, id);
-        };
-        self.doubts.resolved(piece);
-        for liar in self.pieces.sort_out(piece, leaves) {
-            self.blame(now, liar);
-        }
-        self.wake = true;
-    }
-
-    pub(super) fn hashes_refused(&mut self, now: Instant, id: SessionId, range: HashRange) {
-        self.hashes.refused(now, id, &range);
-        self.doubts
-            .refused(id, range.index / self.layout.leaves_per_piece());
-        self.wake = true;
-    }
-
-    fn blame_session(&mut self, now: Instant, id: SessionId) {
-        if let Some(session) = self.sessions.get(&id) {
-            self.blame(now, session.peer);
         }
     }
 

@@ -37,6 +37,9 @@ impl Swarm {
         if now >= self.next_swap {
             self.next_swap = now + SWAP_EVERY;
             self.leave_the_slowest(now);
+            for session in self.sessions.values_mut() {
+                session.forgive();
+            }
         }
         self.dial(now);
         if self.sources.widens(now) {
@@ -65,8 +68,7 @@ impl Swarm {
             .choked_since
             .is_some_and(|since| now - since >= CHOKED_FOR_LONG);
         let proven = session.given > 0 || self.sources.failures(session.peer) == 0;
-        let young = now - session.since < SILENT;
-        (session.wanted > 0 || young) && !session.silent && !choked_for_long && proven
+        session.gives_hope(now) && !session.silent && !choked_for_long && proven
     }
 
     fn see_who_is_silent(&mut self, now: Instant) {

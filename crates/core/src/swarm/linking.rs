@@ -202,7 +202,7 @@ impl Swarm {
                 continue;
             };
             if session.has.has(number) {
-                session.wanted = session.wanted.saturating_sub(1);
+                session.wants_less(number);
                 self.show_interest(id);
             } else {
                 self.send(id, Message::Have(number));

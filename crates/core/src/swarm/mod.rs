@@ -18,8 +18,8 @@
 //! ```
 //!
 //! [`Swarm`] only routes between them: `linking` when connections come and go,
-//! `asking` for what it wants, `answering` for what others want, `keeping` for
-//! what comes with time.
+//! `asking` for what it wants, `proving` what has come, `answering` for what others
+//! want, `keeping` for what comes with time.
 
 mod answering;
 mod asking;
@@ -34,6 +34,7 @@ mod meter;
 mod picker;
 mod pieces;
 mod pipeline;
+mod proving;
 mod session;
 mod sources;
 

@@ -166,6 +166,24 @@ impl Session {
         self.has.has(piece) && !self.denied.contains(&piece)
     }
 
+    /// Whether it has what is missing here and was not refused, or may say yet
+    /// that it has.
+    pub fn gives_hope(&self, now: Instant) -> bool {
+        let may_tell = !self.told && now - self.since < SILENT;
+        may_tell || self.wanted as usize > self.denied.len()
+    }
+
+    /// A piece that it has is not missing here any more.
+    pub fn wants_less(&mut self, piece: u32) {
+        self.wanted = self.wanted.saturating_sub(1);
+        self.denied.remove(&piece);
+    }
+
+    /// It may be asked again for what it has refused.
+    pub fn forgive(&mut self) {
+        self.denied.clear();
+    }
+
     /// Whether it refuses, again and again, what it says it has.
     pub fn is_mocking(&self) -> bool {
         self.denials > MOST_DENIALS

@@ -52,6 +52,12 @@ fn eight_who_fetch_at_once_are_done_within_1_3_times_the_time_of_one() {
 }
 
 #[test]
+fn the_same_seeds_lead_to_the_same_end_to_the_last_byte() {
+    let run = || crowd(10 * MIB, 4, Duration::from_millis(3));
+    assert_eq!(run(), run());
+}
+
+#[test]
 fn sixteen_who_fetch_at_once_are_done_nearly_as_soon() {
     let (time, copies, _) = crowd(100 * MIB, 16, Duration::from_millis(5));
     assert!(time < 1.3);

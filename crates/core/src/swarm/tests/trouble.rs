@@ -133,12 +133,13 @@ fn who_sends_wrong_hashes_is_dropped_and_the_next_is_asked() {
 
 #[test]
 fn who_says_nothing_or_sends_nothing_is_not_waited_for() {
-    for manner in [Manner::Mute, Manner::Idle, Manner::Boasts] {
+    for manner in [Manner::Mute, Manner::Idle, Manner::Boasts, Manner::Refuses] {
         let (mut world, fetcher) = fetch(40 * MIB, &[(LINK, manner), (LINK, Manner::Honest)]);
         let took = seconds(&mut world, fetcher, 60);
         assert!(took < 10.5, "{took} s beside one who is {manner:?}");
         let (mut world, fetcher) = fetch(40 * MIB, &[(LINK, manner)]);
         seconds(&mut world, fetcher, 90);
+        assert!(world.nodes[fetcher].blamed.is_empty());
         assert_eq!(
             world.nodes[fetcher].stuck.len(),
             1,
@@ -202,6 +203,13 @@ fn more_than_are_served_at_a_time_all_come_round() {
 }
 
 #[test]
+fn one_who_refuses_the_last_pieces_leaves_it_stuck_and_not_waiting_for_ever() {
+    let (mut world, fetcher) = fetch(MIB, &[(LINK, Manner::Refuses)]);
+    seconds(&mut world, fetcher, 20);
+    assert_eq!(world.nodes[fetcher].stuck.len(), 1);
+}
+
+#[test]
 fn two_who_dial_each_other_at_once_keep_one_connection() {
     let (mut world, fetcher) = fetch(20 * MIB, &[]);
     let other = world.add(LINK, false, Manner::Honest);
@@ -237,12 +245,13 @@ fn one_of_many_worlds(seed: u64) {
     let honest = world.add(rng.u64(200_000..LINK), true, Manner::Honest);
     let mut leavers = Vec::new();
     for _ in 0..rng.usize(0..6) {
-        let manner = match rng.u32(0..8) {
+        let manner = match rng.u32(0..9) {
             0 => Manner::Mute,
             1 => Manner::Idle,
             2 => Manner::WrongLeaves(rng.u32(1..30)),
             3 => Manner::WrongHashes,
             4 => Manner::Boasts,
+            5 => Manner::Refuses,
             _ => Manner::Honest,
         };
         let whole = manner != Manner::Boasts && rng.bool();

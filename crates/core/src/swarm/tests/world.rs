@@ -38,6 +38,8 @@ pub enum Manner {
     WrongHashes,
     /// Claims to have everything.
     Boasts,
+    /// Has everything and refuses each request: its file has changed.
+    Refuses,
 }
 
 pub struct World {
@@ -515,6 +517,9 @@ impl World {
     fn upload(&mut self, node: usize, session: SessionId, block: Block) {
         if matches!(self.nodes[node].manner, Manner::Idle | Manner::Mute) {
             return;
+        }
+        if self.nodes[node].manner == Manner::Refuses {
+            return self.later(100, Event::Input(node, Input::NotServed { session, block }));
         }
         if let Some(link) = self.nodes[node].links.get_mut(&session) {
             link.uploads.push_back((block, 0));
