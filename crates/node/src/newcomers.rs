@@ -67,10 +67,10 @@ impl Count {
     fn taken(self, now: Duration, pace: Pace) -> Result<Self, Duration> {
         let even_at = self.even_at.max(now) + pace.every;
         let most = now + pace.every * pace.at_once;
-        if even_at > most {
-            return Err(even_at - most);
+        match even_at.saturating_sub(most) {
+            Duration::ZERO => Ok(Self { even_at }),
+            wait => Err(wait),
         }
-        Ok(Self { even_at })
     }
 }
 

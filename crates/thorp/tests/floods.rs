@@ -15,7 +15,7 @@ use std::time::Duration;
 use support::{Node, PATIENCE, Running, Village, skip};
 use thorp_node::addresses::NetAddress;
 use thorp_node::clock::Clock;
-use thorp_node::dial::{self, Expected};
+use thorp_node::dial::{self, Connected, Expected};
 use thorp_node::identity::Identity;
 use thorp_node::join::{self, Ticket};
 use thorp_node::tls::MemberTls;
@@ -244,8 +244,8 @@ fn a_member_that_sends_as_fast_as_it_can_is_one_among_many() {
                 let to_tracker = loud.shout(tracker, Expected::Tracker, &bytes);
                 let to_oak = loud.shout(oak, Expected::Peer(oak_id), &bytes);
                 let (one, other) = tokio::join!(to_tracker, to_oak);
-                eprintln!("{kind}: {one} bytes to the tracker, {other} to oak");
-                assert!(one > 0 && other > 0, "{kind}");
+                eprintln!("{kind}: {one:?} to the tracker, {other:?} to oak");
+                assert!(one.bytes > 0 && other.bytes > 0, "{kind}");
             }
         }
     });
@@ -277,46 +277,65 @@ impl Loud {
         Self { tls }
     }
 
-    /// Shouts for a second, or until it is hung up on. Says how many bytes were
-    /// taken. What is answered is read and thrown away: whoever does not read is
-    /// cut off sooner.
-    async fn shout(&self, at: SocketAddr, expected: Expected, bytes: &[u8]) -> usize {
-        let connected = dial::dial(&[at], expected, &self.tls, None).await.unwrap();
-        let (mut read, mut write) = tokio::io::split(connected.stream);
-        let mut hello = Vec::new();
-        Frame::plain(Hello {
-            oldest: VERSION,
-            newest: VERSION,
-            port: Some(1),
-            claimed: Vec::new(),
-            epoch: 7,
-            applied: None,
-            neighbour: true,
-            visitor: false,
-            interval: 60_000,
-            record: None,
-        })
-        .encode(&mut hello)
-        .unwrap();
-        let mut shouted = 0;
-        let writing = async {
-            write.write_all(&hello).await?;
+    /// Shouts for a second, and comes back whenever it is hung up on. What is
+    /// answered is read and thrown away: whoever does not read is cut off sooner.
+    async fn shout(&self, at: SocketAddr, expected: Expected, bytes: &[u8]) -> Shouted {
+        let mut shouted = Shouted::default();
+        let again_and_again = async {
             loop {
-                shouted += write.write(&bytes[shouted % bytes.len()..]).await?;
+                // A door that is shut for the moment is tried again.
+                if let Ok(connected) = dial::dial(&[at], expected, &self.tls, None).await {
+                    shouted.links += 1;
+                    // It ends by being hung up on.
+                    let _ = shout_on(connected, bytes, &mut shouted.bytes).await;
+                }
             }
         };
-        let reading = async {
-            let mut buffer = vec![0; 64 * 1024];
-            while matches!(read.read(&mut buffer).await, Ok(1..)) {}
-        };
-        tokio::select! {
-            ended = writing => {
-                // It never ends but by being hung up on.
-                let _: std::io::Result<()> = ended;
-            }
-            () = reading => {}
-            () = tokio::time::sleep(Duration::from_secs(1)) => {}
-        }
+        let _ = tokio::time::timeout(Duration::from_secs(1), again_and_again).await;
         shouted
+    }
+}
+
+/// What got out.
+#[derive(Debug, Default)]
+struct Shouted {
+    links: usize,
+    bytes: usize,
+}
+
+async fn shout_on(connected: Connected, bytes: &[u8], shouted: &mut usize) -> std::io::Result<()> {
+    let (mut read, mut write) = tokio::io::split(connected.stream);
+    let mut hello = Vec::new();
+    Frame::plain(Hello {
+        oldest: VERSION,
+        newest: VERSION,
+        port: Some(1),
+        claimed: Vec::new(),
+        epoch: 7,
+        applied: None,
+        neighbour: true,
+        visitor: false,
+        interval: 60_000,
+        record: None,
+    })
+    .encode(&mut hello)
+    .unwrap();
+    let writing = async {
+        write.write_all(&hello).await?;
+        let mut at = 0;
+        loop {
+            let written = write.write(&bytes[at..]).await?;
+            *shouted += written;
+            at = (at + written) % bytes.len();
+        }
+    };
+    let reading = async {
+        let mut buffer = vec![0; 64 * 1024];
+        while read.read(&mut buffer).await? > 0 {}
+        Ok(())
+    };
+    tokio::select! {
+        ended = writing => ended,
+        ended = reading => ended,
     }
 }
