@@ -241,6 +241,9 @@ pub struct Status {
     pub unhashed: u64,
     /// Files and folders that were left out of the share.
     pub skipped: u64,
+    /// Files of the share that were opened since it started, to be hashed or
+    /// sent. What is remembered from an earlier start is not hashed again.
+    pub opened: u64,
     /// Number of neighbours.
     pub neighbours: u64,
     /// Bytes of large files that were sent since the start.

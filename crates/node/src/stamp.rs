@@ -3,6 +3,7 @@
 //! Owns the comparison, not the decision what to do about a difference.
 
 use std::io;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use cap_std::fs::{File, Metadata, MetadataExt};
 
@@ -24,6 +25,9 @@ pub struct Stamp {
     pub device: u64,
 }
 
+/// Two changes within one tick of the kernel's clock can bear the same time.
+pub const TICK: Duration = Duration::from_millis(20);
+
 impl Stamp {
     /// The stamp of what this metadata describes.
     pub fn new(meta: &Metadata) -> Self {
@@ -39,6 +43,17 @@ impl Stamp {
     /// The stamp of an open file, wherever it lies by now.
     pub fn of(file: &File) -> io::Result<Self> {
         Ok(Self::new(&file.metadata()?))
+    }
+
+    /// Whether every later change will show in the stamp: either a tick has
+    /// passed since the last one; or that one was no write, which sets both
+    /// times, but a rename, of a file last written long before.
+    pub fn is_settled(&self, now: SystemTime) -> bool {
+        let tick = i64::try_from(TICK.as_nanos()).unwrap_or(i64::MAX);
+        let now = now.duration_since(UNIX_EPOCH).map(|now| now.as_nanos());
+        let now = now.map_or(i64::MIN, |now| i64::try_from(now).unwrap_or(i64::MAX));
+        self.ctime.saturating_add(tick) <= now
+            || (self.ctime <= now && self.mtime.saturating_add(tick) <= self.ctime)
     }
 
     /// The modification time as an entry has it: whole seconds since 1970.

@@ -74,6 +74,7 @@ pub fn status() -> Status {
         bytes: 1_258_291,
         unhashed: 1,
         skipped: 2,
+        opened: 3,
         neighbours: 2,
         sent: 734_003_200,
         received: 4096,

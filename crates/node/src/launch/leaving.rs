@@ -16,7 +16,7 @@ use crate::api::{Command, ErrorKind, Failure};
 use crate::identity::{self, Membership};
 use crate::peer::Memory;
 use crate::state::{StateDir, VERSION_FILE};
-use crate::{authority, backup, local, record};
+use crate::{authority, backup, local, record, share};
 
 /// What makes a peer a member, and what it remembers of its group.
 const GROUP: [&str; 4] = [
@@ -148,11 +148,12 @@ fn clear(state: StateDir) -> Result<(), Failure> {
         state.remove(name)?;
         state.remove(&StateDir::temporary(name))?;
     }
-    let staging = state.file(backup::STAGING);
-    if let Err(error) = fs::remove_dir_all(&staging)
-        && error.kind() != io::ErrorKind::NotFound
-    {
-        return Err(other(error));
+    for folder in [backup::STAGING, share::CACHE] {
+        if let Err(error) = fs::remove_dir_all(state.file(folder))
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            return Err(other(error));
+        }
     }
     Ok(state.end()?)
 }

@@ -202,8 +202,13 @@ pub async fn share(
         hidden: options.hidden || config.share_hidden,
         ..options
     };
-    let (share, changes) = Share::open(dir, options).map_err(Failure::from)?;
+    Share::check(dir, &options).map_err(Failure::from)?;
     let state = Arc::new(StateDir::open(&common.state)?);
+    let options = share::Options {
+        cache: Some(state.file(share::CACHE)),
+        ..options
+    };
+    let (share, changes) = Share::open(dir, options).map_err(Failure::from)?;
     let identity = Identity::load_or_create(&state)?;
     let remembered = Membership::load(&state, &identity)?;
     let mut held = Held::default();

@@ -89,7 +89,8 @@ pub(super) async fn fetch(
         liars: Vec::new(),
     };
     errand.gather(&mut fetching, wanted).await?;
-    let stored = blocking(move || delivery.finish(&partial)).await?;
+    let layer = fetching.transfer.layer();
+    let stored = blocking(move || delivery.finish(&partial, &layer)).await?;
     let stored = stored.map_err(Missed::Store)?;
     drop(listed);
     let transfer = Arc::clone(&fetching.transfer);

@@ -34,6 +34,7 @@ use thorp_core::fetch::{Failure, FetchId, Wanted};
 use thorp_core::lookup::{Only, Outcome};
 use thorp_core::survey::{Findings, Subject};
 use thorp_wire::frame::{Holder, MemberRow, Variant};
+use thorp_wire::merkle::Hash;
 use thorp_wire::{Content, Name, PeerId, merkle};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
@@ -389,10 +390,12 @@ impl Delivery {
     }
 
     /// Puts it where it belongs, now that it is verified. Blocks on the disk.
-    fn finish(&self, partial: &Partial) -> Result<Stored, StoreError> {
+    fn finish(&self, partial: &Partial, layer: &[Hash]) -> Result<Stored, StoreError> {
         let (mtime, aside) = (Some(self.mtime), self.set_aside.as_deref());
         match &self.place {
-            Place::Share(share) => share.finish(&self.name, partial, mtime, self.replace, aside),
+            Place::Share(share) => {
+                share.finish(&self.name, partial, layer, mtime, self.replace, aside)
+            }
             Place::Directory(store) => store.finish(partial, mtime, self.replace, aside),
         }
     }

@@ -234,6 +234,10 @@ impl Task {
         if let Some(memory) = self.memory {
             memory.finish().await;
         }
+        if let Some(share) = self.share {
+            // The disk may take its time; there is nothing else left to do.
+            let _ = tokio::task::spawn_blocking(move || share.save()).await;
+        }
     }
 
     fn handle(&mut self, input: Input) {
@@ -683,6 +687,7 @@ impl Task {
             bytes: totals.bytes,
             unhashed: totals.unhashed,
             skipped: totals.skipped.total(),
+            opened: totals.opened,
             neighbours: self.machine.neighbours().count() as u64,
             sent,
             received,

@@ -9,8 +9,8 @@
 //! before all others, even in the middle of one: a thread that reads a large
 //! file looks up between two reads.
 //!
-//! A cache of roots on disk, once there is one, is asked in [`hash_one`], with
-//! the name and the stamp at hand, and told there as well.
+//! What was hashed before comes here only if `cache` does not know it; what is
+//! hashed is told there.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::{self, Read};
@@ -23,19 +23,16 @@ use cap_std::fs::{Dir, File, OpenOptions, OpenOptionsExt};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use thiserror::Error;
-use thorp_wire::merkle::Hasher;
+use thorp_wire::merkle::{Hash, LayerHasher};
 use thorp_wire::{Content, Entry, Name};
 use tokio::sync::oneshot;
 
 use super::{Shared, lock, read, write};
-use crate::stamp::Stamp;
+use crate::stamp::{Stamp, TICK};
 
 /// Large enough that a read costs nothing beside its hash, small enough to
 /// stay in the processor's cache.
 const BUFFER: usize = 256 * 1024;
-
-/// Two changes within one tick of the kernel's clock can bear the same time.
-const TICK: Duration = Duration::from_millis(20);
 
 /// Why a file that was asked for has no root.
 #[derive(Debug, Error)]
@@ -234,6 +231,7 @@ fn hash_one(shared: &Shared, name: &Name, buffer: &mut [u8], go_on: &mut dyn FnM
     };
     if record.root.is_none() {
         let mut counted = 0;
+        shared.opened.fetch_add(1, Ordering::Relaxed);
         let read = hash_file(&shared.dir, name, buffer, &mut |bytes| {
             shared
                 .queue
@@ -257,8 +255,9 @@ impl Shared {
     /// Puts the outcome of reading a file where it belongs.
     fn take_hashed(&self, name: &Name, outcome: Outcome) -> Result<(), HashError> {
         match outcome {
-            Outcome::Read(stamp, content) => {
+            Outcome::Read(stamp, content, layer) => {
                 if write(&self.index).hashed(name, stamp, content.root) {
+                    self.remembered(self.cache.keep(name, &stamp, content.root, &layer));
                     self.inbox.poke();
                     return Ok(());
                 }
@@ -320,8 +319,8 @@ fn passes(error: &io::Error) -> bool {
 /// What came of reading a file from end to end.
 #[derive(Debug)]
 enum Outcome {
-    /// Its content, while it had this stamp.
-    Read(Stamp, Content),
+    /// Its content and the hashes of its pieces, while it had this stamp.
+    Read(Stamp, Content, Vec<Hash>),
     Changed,
     Gone,
     Failed(io::Error),
@@ -339,7 +338,7 @@ fn hash_file(
     let outcome = open(dir, name).and_then(|mut file| {
         let stamp = Stamp::of(&file)?;
         let_the_clock_tick(&stamp);
-        let mut hasher = Hasher::default();
+        let mut hasher = LayerHasher::new(stamp.length);
         loop {
             let read = match file.read(buffer) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -348,7 +347,9 @@ fn hash_file(
             if read == 0 {
                 break;
             }
-            hasher.update(&buffer[..read]);
+            if !hasher.update(&buffer[..read]) {
+                return Ok(Outcome::Changed);
+            }
             if !go_on(hasher.length()) {
                 return Ok(Outcome::Stopped);
             }
@@ -358,11 +359,12 @@ fn hash_file(
                 return Ok(Outcome::Changed);
             }
         }
-        let content = hasher.finish();
-        if Stamp::of(&file)? != stamp || content.length != stamp.length {
-            return Ok(Outcome::Changed);
+        match hasher.finish() {
+            Some((content, layer)) if Stamp::of(&file)? == stamp => {
+                Ok(Outcome::Read(stamp, content, layer))
+            }
+            _ => Ok(Outcome::Changed),
         }
-        Ok(Outcome::Read(stamp, content))
     });
     outcome.unwrap_or_else(|error| match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Outcome::Gone,
@@ -418,7 +420,7 @@ mod tests {
             let bytes: Vec<u8> = (0..=250).cycle().take(length).collect();
             fs::write(temp.path().join("f"), &bytes).expect("written");
             match hash(&dir, &mut |_| true) {
-                Outcome::Read(stamp, content) => {
+                Outcome::Read(stamp, content, _) => {
                     assert_eq!(content, merkle::content_of(&bytes));
                     assert_eq!(stamp.length, content.length);
                 }

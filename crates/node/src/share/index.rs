@@ -78,12 +78,14 @@ impl Index {
     }
 
     /// A file's root is no longer to be believed, whatever its stamp says.
-    pub fn doubt(&mut self, name: &Name) {
-        if let Some(record) = self.files.get(name).copied()
-            && record.stamp.length > 0
-            && record.root.is_some()
-        {
-            self.put(name, record.stamp, None);
+    /// Answers whether it was.
+    pub fn doubt(&mut self, name: &Name) -> bool {
+        match self.files.get(name).copied() {
+            Some(record) if record.stamp.length > 0 && record.root.is_some() => {
+                self.put(name, record.stamp, None);
+                true
+            }
+            _ => false,
         }
     }
 
@@ -486,7 +488,7 @@ mod tests {
                     0 => { index.seen(&name, stamp); }
                     1 => { index.hashed(&name, stamp, root); }
                     2 => index.gone(&name),
-                    3 => index.doubt(&name),
+                    3 => { index.doubt(&name); }
                     4 => index.unreadable(&name),
                     5 => { index.part(&name, Content { length: 9, root: ROOT }, ctime); }
                     6 => index.part_gone(&name),

@@ -99,6 +99,13 @@ impl Keeper {
     }
 
     fn keep(&mut self) -> Result<(), Closed> {
+        let opened = self
+            .shared
+            .cache
+            .open(self.shared.options.cache.as_deref(), &self.shared.path);
+        if let Err(warning) = opened {
+            self.warn(warning)?;
+        }
         // First the watcher, then the scan: what happens in between is seen twice
         // rather than never.
         self.watch()?;
@@ -125,6 +132,18 @@ impl Keeper {
             }
             self.tell_changes()?;
             self.tell_progress()?;
+            self.remember()?;
+        }
+    }
+
+    fn remember(&mut self) -> Result<(), Closed> {
+        let cache = &self.shared.cache;
+        if cache.due().is_none_or(|due| due > Instant::now()) {
+            return Ok(());
+        }
+        match cache.commit() {
+            Err(warning) => self.warn(warning),
+            Ok(()) => Ok(()),
         }
     }
 
@@ -206,7 +225,8 @@ impl Keeper {
             .map(|(at, _)| at + PROGRESS)
             .filter(|_| busy);
         let moved = self.moved.map(|(_, at)| at);
-        [settled, progress, moved, self.next_scan]
+        let unsaved = self.shared.cache.due();
+        [settled, progress, moved, unsaved, self.next_scan]
             .into_iter()
             .flatten()
             .min()
@@ -215,6 +235,9 @@ impl Keeper {
     fn look_at(&mut self, pending: &Pending) -> Result<(), Closed> {
         if let Some(why) = &pending.blind {
             self.blind(why)?;
+        }
+        for warning in &pending.warnings {
+            self.warn(warning.clone())?;
         }
         if let Some((name, reason)) = &pending.unreadable {
             let more = read(&self.shared.index)
@@ -353,10 +376,24 @@ impl Keeper {
         };
         let new = self.reconcile(None, &found, mark);
         *lock(&self.shared.skipped) = found.skipped;
+        self.prune()?;
         // Names first, then the work on them.
         self.tell_changes()?;
         self.hash_when_complete(new, mark);
         self.tell_scanned(&found)
+    }
+
+    /// Forgets what was hashed of files that are gone.
+    fn prune(&mut self) -> Result<(), Closed> {
+        let files = read(&self.shared.index).files();
+        let is_there = |name: &str| {
+            let name = name.parse::<Name>();
+            name.is_ok_and(|name| read(&self.shared.index).record(&name).is_some())
+        };
+        match self.shared.cache.prune(files, is_there) {
+            Err(warning) => self.warn(warning),
+            Ok(()) => Ok(()),
+        }
     }
 
     /// The rules are read again when they are needed next.
@@ -376,13 +413,25 @@ impl Keeper {
         };
         let (mut new, mut differ) = (Vec::new(), Vec::new());
         for files in found.files.chunks(LOCKED) {
+            let mut unhashed = Vec::new();
             let mut index = write(&self.shared.index);
             for (name, stamp) in files {
                 match index.record(name) {
                     Some(record) if record.stamp == *stamp => {}
                     Some(_) => differ.push(name.clone()),
-                    None if index.seen(name, *stamp) => new.push((name.clone(), stamp.length)),
+                    None if index.seen(name, *stamp) => unhashed.push((name.clone(), *stamp)),
                     None => {}
+                }
+            }
+            drop(index);
+            let known = self.shared.cache.roots(&unhashed);
+            let mut index = write(&self.shared.index);
+            for ((name, stamp), root) in unhashed.into_iter().zip(known) {
+                match root {
+                    Some(root) => {
+                        index.hashed(&name, stamp, root);
+                    }
+                    None => new.push((name, stamp.length)),
                 }
             }
         }
@@ -422,11 +471,11 @@ impl Keeper {
         if !mark.complete && self.still_growing(name, stamp) {
             return;
         }
-        let mut index = write(&self.shared.index);
-        let before = index.record(name);
+        let before = read(&self.shared.index).record(name);
         if mark.written {
-            index.doubt(name);
+            self.shared.doubt(name);
         }
+        let mut index = write(&self.shared.index);
         let unhashed = index.seen(name, stamp);
         drop(index);
         if let Some(before) = before

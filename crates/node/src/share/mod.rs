@@ -4,6 +4,7 @@
 //! walk     what of a directory belongs to the share
 //! index    what is on offer, in memory, and what has changed in it
 //! hash     roots, in the background, those asked for first
+//! cache    what was hashed before, on disk
 //! watch    what the file system reports, gathered
 //! keeper   the thread that keeps the listing true and tells its changes
 //! serve    small files, read for others
@@ -20,6 +21,7 @@
 //! time and holds no file open but its directory and the watcher; its threads
 //! sleep.
 
+mod cache;
 mod hash;
 mod index;
 mod keeper;
@@ -33,6 +35,7 @@ mod watch;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::thread;
 use std::time::Duration;
@@ -40,6 +43,7 @@ use std::time::Duration;
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use thiserror::Error;
+use thorp_wire::merkle::Hash;
 use thorp_wire::{Content, Entry, Name, Root};
 use tokio::sync::mpsc;
 
@@ -50,11 +54,15 @@ pub(crate) use walk::IGNORE_FILE;
 pub use walk::Skipped;
 
 use crate::store::{Partial, Replace, Store, StoreError, Stored};
+use cache::Cache;
 use hash::Queue;
 use index::Index;
 use keeper::Keeper;
 use walk::Rules;
 use watch::Inbox;
+
+/// The folder of a state directory in which is remembered what was hashed.
+pub const CACHE: &str = "hashes";
 
 /// Events that wait to be taken before the keeper waits too.
 const EVENTS: usize = 64;
@@ -73,6 +81,9 @@ pub struct Options {
     pub quiet: Duration,
     /// How often the share is scanned where it cannot be watched.
     pub poll: Duration,
+    /// A folder to remember in what was hashed. Without, every file is hashed at
+    /// every start.
+    pub cache: Option<PathBuf>,
 }
 
 impl Default for Options {
@@ -83,6 +94,7 @@ impl Default for Options {
             watch: true,
             quiet: Duration::from_secs(2),
             poll: Duration::from_mins(1),
+            cache: None,
         }
     }
 }
@@ -179,6 +191,8 @@ pub struct Totals {
     pub unhashed: u64,
     /// What was left out, as of the last scan.
     pub skipped: Skipped,
+    /// Files opened since the start: to be hashed or handed out.
+    pub opened: u64,
 }
 
 /// A directory on offer. Clones are the same share; it closes with the last one.
@@ -197,6 +211,8 @@ struct Shared {
     index: RwLock<Index>,
     skipped: Mutex<Skipped>,
     queue: Queue,
+    cache: Cache,
+    opened: AtomicU64,
     inbox: Arc<Inbox>,
     store: Store,
     /// The keeper has its own, which it holds through a whole walk; these are
@@ -205,20 +221,17 @@ struct Shared {
 }
 
 impl Share {
+    /// Whether a directory can be shared. Changes nothing.
+    pub fn check(dir: &Path, options: &Options) -> Result<(), ShareError> {
+        open_shareable(dir, options).map(drop)
+    }
+
     /// Opens a directory and starts to scan it. Blocks only to open it.
     pub fn open(
         dir: &Path,
         options: Options,
     ) -> Result<(Self, mpsc::Receiver<ShareEvent>), ShareError> {
-        let (handle, path) = open_dir(dir)?;
-        if path.ancestors().any(walk::is_state_directory) {
-            return Err(ShareError::Keys { path });
-        }
-        if !options.broad
-            && let Some(what) = too_broad(&path, std::env::home_dir().as_deref())
-        {
-            return Err(ShareError::TooBroad { path, what });
-        }
+        let (handle, path) = open_shareable(dir, &options)?;
         let for_store = handle
             .try_clone()
             .map_err(|source| unreadable(dir, source))?;
@@ -231,6 +244,8 @@ impl Share {
             index: RwLock::default(),
             skipped: Mutex::default(),
             queue: Queue::default(),
+            cache: Cache::default(),
+            opened: AtomicU64::new(0),
             inbox: Arc::default(),
         });
         let life = Arc::new(Life(Arc::clone(&shared)));
@@ -291,6 +306,12 @@ impl Share {
         self.shared.totals()
     }
 
+    /// Writes down what is not yet, so that it is not hashed again at the next
+    /// start. Blocks on the disk.
+    pub fn save(&self) {
+        self.shared.remembered(self.shared.cache.commit());
+    }
+
     /// The entry of that name with its root, which is computed now where it is
     /// not known, before all that waits in the background.
     pub async fn hash_now(&self, name: &Name) -> Result<Entry, HashError> {
@@ -315,7 +336,8 @@ impl Share {
         bytes: &[u8],
         replace: Replace,
     ) -> Result<Stored, StoreError> {
-        self.arrives(name, content.root, || {
+        // A file of one piece, whose hash is the root.
+        self.arrives(name, content.root, &[], || {
             let store = &self.shared.store;
             store.put(name, content, mtime, bytes, replace)
         })
@@ -334,17 +356,18 @@ impl Share {
     }
 
     /// Gives a large file its name, as [`Store::finish`] does, and lists it with
-    /// its root at once. Blocks on the disk.
+    /// its root at once; `layer` are the hashes of its pieces. Blocks on the disk.
     pub fn finish(
         &self,
         name: &Name,
         partial: &Partial,
+        layer: &[Hash],
         mtime: Option<i64>,
         replace: Replace,
         set_aside: Option<&str>,
     ) -> Result<Stored, StoreError> {
         let root = partial.content().root;
-        self.arrives(name, root, || {
+        self.arrives(name, root, layer, || {
             self.shared.store.finish(partial, mtime, replace, set_aside)
         })
     }
@@ -354,6 +377,7 @@ impl Share {
         &self,
         name: &Name,
         root: Root,
+        layer: &[Hash],
         put: impl FnOnce() -> Result<Stored, StoreError>,
     ) -> Result<Stored, StoreError> {
         let shared = &*self.shared;
@@ -366,6 +390,7 @@ impl Share {
         match &stored {
             Ok(stored) if shared.lists(name) => {
                 write(&shared.index).arrived(name, stored.stamp, root);
+                shared.remembered(shared.cache.keep(name, &stored.stamp, root, layer));
                 shared.inbox.poke();
             }
             _ if first => {
@@ -389,6 +414,14 @@ impl Shared {
             bytes: index.bytes(),
             unhashed: index.unhashed(),
             skipped,
+            opened: self.opened.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Where it cannot be remembered what was hashed, a person is told.
+    fn remembered(&self, result: Result<(), cache::Warning>) {
+        if let Err(warning) = result {
+            self.inbox.warn(warning);
         }
     }
 
@@ -414,6 +447,7 @@ impl Shared {
     fn close(&self) {
         self.queue.stop();
         self.inbox.stop();
+        self.cache.close();
     }
 }
 
@@ -424,6 +458,19 @@ impl Drop for Life {
     fn drop(&mut self) {
         self.0.close();
     }
+}
+
+fn open_shareable(dir: &Path, options: &Options) -> Result<(Dir, PathBuf), ShareError> {
+    let (handle, path) = open_dir(dir)?;
+    if path.ancestors().any(walk::is_state_directory) {
+        return Err(ShareError::Keys { path });
+    }
+    if !options.broad
+        && let Some(what) = too_broad(&path, std::env::home_dir().as_deref())
+    {
+        return Err(ShareError::TooBroad { path, what });
+    }
+    Ok((handle, path))
 }
 
 fn open_dir(dir: &Path) -> Result<(Dir, PathBuf), ShareError> {

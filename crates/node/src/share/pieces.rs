@@ -5,6 +5,7 @@
 //! was written meanwhile.
 
 use std::io;
+use std::sync::atomic::Ordering;
 
 use cap_std::fs::{File, FileExt};
 use thorp_wire::merkle::{LEAF, LayerHasher};
@@ -79,7 +80,10 @@ impl Share {
     fn open_named(&self, name: &Name, content: Content) -> Result<Opened, ReadError> {
         let shared = &*self.shared;
         let (file, stamp) = shared.open_as_hashed(name, content)?;
-        let layer = layer(&file, content).map_err(|error| shared.refusal(name, error))?;
+        let layer = match shared.cache.layer(name, &stamp, content.root) {
+            Some(layer) => layer,
+            None => layer(&file, content).map_err(|error| shared.refusal(name, error))?,
+        };
         let opened = Opened {
             share: self.clone(),
             name: name.clone(),
@@ -154,6 +158,7 @@ impl Shared {
         let Some(record) = read(&self.index).record(name) else {
             return Err(ReadError::NotHere);
         };
+        self.opened.fetch_add(1, Ordering::Relaxed);
         let file = open(&self.dir, name).map_err(refused)?;
         let same = Stamp::of(&file).map_err(refused)? == record.stamp;
         if !same || record.root != Some(content.root) {

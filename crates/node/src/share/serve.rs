@@ -89,9 +89,16 @@ impl Shared {
         Ok(bytes)
     }
 
+    /// A file's root is no longer to be believed.
+    pub(super) fn doubt(&self, name: &Name) {
+        if write(&self.index).doubt(name) {
+            self.remembered(self.cache.forget(name));
+        }
+    }
+
     /// Takes a file's root from the listing and has it looked at anew.
     pub(super) fn distrust(&self, name: &Name) {
-        write(&self.index).doubt(name);
+        self.doubt(name);
         self.inbox.look(Path::new(name.as_str()));
     }
 }

@@ -900,3 +900,107 @@ async fn a_file_on_its_way_is_listed_as_a_part_and_then_whole_or_not_at_all() {
     assert_eq!(follower.names(), ["x"]);
     assert!(!follower.history.iter().any(|(_, has_root)| !has_root));
 }
+
+/// Where it is remembered what was hashed.
+fn remembering(folder: &TempDir) -> Options {
+    Options {
+        cache: Some(folder.path().join("hashes")),
+        ..Options::default()
+    }
+}
+
+#[tokio::test]
+async fn after_a_restart_only_what_has_changed_is_read_again() {
+    let (dir, state) = (tempdir(), tempdir());
+    let bytes = large(300_000);
+    put(&dir, "large", &bytes);
+    for n in 0..100 {
+        put(&dir, &format!("{n}/file"), n.to_string());
+    }
+    let mut follower = Follower::with(&dir, remembering(&state)).await;
+    follower.until_hashed().await;
+    assert_eq!(follower.share.totals().opened, 101);
+    let before = follower.listing.clone();
+    follower.share.save();
+    drop(follower);
+
+    let mut follower = Follower::with(&dir, remembering(&state)).await;
+    assert_eq!(follower.listing, before, "with all roots, at once");
+    assert_eq!(follower.share.totals().opened, 0);
+    let content = content_of(&bytes);
+    assert_eq!(
+        follower
+            .share
+            .open_content(content)
+            .expect("here")
+            .layer()
+            .len(),
+        2
+    );
+    assert_eq!(follower.share.totals().opened, 1, "to be handed out");
+    put(&dir, "7/file", "changed");
+    follower.until(|f| f.has("7/file", b"changed")).await;
+    drop(follower);
+
+    fs::remove_file(dir.path().join("8/file")).expect("removed");
+    put(&dir, "9/file", "while nobody looked");
+    put(&dir, "new", "new");
+    let mut follower = Follower::with(&dir, remembering(&state)).await;
+    follower.until_hashed().await;
+    assert!(follower.has("9/file", b"while nobody looked") && follower.has("7/file", b"changed"));
+    assert!(!follower.listing.contains_key("8/file"));
+    assert_eq!(follower.share.totals().opened, 2);
+}
+
+#[tokio::test]
+async fn a_fetched_file_is_not_read_after_a_restart_either() {
+    let (dir, state) = (tempdir(), tempdir());
+    let follower = Follower::with(&dir, remembering(&state)).await;
+    let content = content_of(b"fetched");
+    let share = &follower.share;
+    share
+        .store(&name("a"), content, Some(7), b"fetched", Replace::No)
+        .expect("stored");
+    drop(follower);
+    let follower = Follower::with(&dir, remembering(&state)).await;
+    assert!(follower.has("a", b"fetched"));
+    assert_eq!(follower.share.totals().opened, 0);
+}
+
+#[tokio::test]
+async fn what_was_written_to_is_forgotten_even_where_its_stamp_is_the_same() {
+    let (dir, state) = (tempdir(), tempdir());
+    put(&dir, "a", "1");
+    let options = Options {
+        quiet: Duration::from_mins(1),
+        ..remembering(&state)
+    };
+    let mut follower = Follower::with(&dir, options).await;
+    follower.until_hashed().await;
+    let shared = Arc::clone(&follower.share.shared);
+    let stamp = read(&shared.index)
+        .record(&name("a"))
+        .expect("listed")
+        .stamp;
+    let remembered = || shared.cache.roots(&[(name("a"), stamp)])[0];
+    assert_eq!(remembered(), Some(content_of(b"1").root));
+    shared.inbox.written(&shared.path, &shared.path.join("a"));
+    follower.until(|f| f.listing["a"].root.is_none()).await;
+    assert_eq!(remembered(), None);
+}
+
+#[tokio::test]
+async fn where_nothing_can_be_remembered_a_person_is_told_and_all_goes_on() {
+    let (dir, state) = (tempdir(), tempdir());
+    put(&dir, "a", "1");
+    put(&state, "hashes", "a file where the folder should be");
+    let mut follower = Follower::with(&dir, remembering(&state)).await;
+    follower.until(|f| !f.warnings.is_empty()).await;
+    assert!(
+        follower.warnings[0].contains("cannot be remembered"),
+        "{:?}",
+        follower.warnings
+    );
+    follower.until_hashed().await;
+    assert!(follower.has("a", b"1"));
+}

@@ -56,6 +56,8 @@ pub(super) struct Pending {
     pub blind: Option<String>,
     /// A file that could not be read and why; one of perhaps many.
     pub unreadable: Option<(Name, String)>,
+    /// What a person is to be told.
+    pub warnings: Vec<String>,
     /// The listing has changed by itself: a root has come.
     poked: bool,
     stopped: bool,
@@ -95,6 +97,11 @@ impl Inbox {
                 .unreadable
                 .get_or_insert_with(|| (name.clone(), reason.to_owned()));
         });
+    }
+
+    /// Tell a person.
+    pub fn warn(&self, warning: String) {
+        self.add(|pending| pending.warnings.push(warning));
     }
 
     /// The listing has changed: tell it.

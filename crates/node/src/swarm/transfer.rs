@@ -12,6 +12,7 @@ use thorp_core::swarm::{Input, Offer, Output, Progress, SessionId, Swarm};
 use thorp_core::time::Instant;
 use thorp_wire::frame::Holder;
 use thorp_wire::layout::{Block, Layout, Piece};
+use thorp_wire::merkle::Hash;
 use thorp_wire::session::{HashRange, Message, Span};
 use thorp_wire::{Content, PeerId};
 use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc};
@@ -148,6 +149,11 @@ impl Transfer {
         *self.bytes.write().unwrap_or_else(PoisonError::into_inner) = bytes;
         *self.alone.lock().unwrap_or_else(PoisonError::into_inner) = None;
         self.lock().stage = Stage::Serving;
+    }
+
+    /// The hashes of its pieces, as far as they are known: all or none.
+    pub fn layer(&self) -> Vec<Hash> {
+        self.lock().swarm.layer().unwrap_or_default().to_vec()
     }
 
     pub fn progress(&self) -> Progress {

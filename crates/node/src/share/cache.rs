@@ -1,0 +1,667 @@
+//! What was hashed before, on disk: roots and piece layers across restarts.
+//!
+//! Owns one file for each share (redb: a B-tree with atomic commits) and what is
+//! to be written to it next. A name stands for a root only together with the
+//! stamp that the file had; whether that is still so is for whoever asks to see.
+//!
+//! Nothing depends on it: where it is damaged, full or not there, files are
+//! hashed again. What is not committed when the machine loses power is, too.
+//! Commits are for many files at once, because each waits for the disk.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::{Duration, Instant, SystemTime};
+
+use aws_lc_rs::digest::{SHA256, digest};
+use data_encoding::HEXLOWER;
+use redb::{
+    Builder, Database, DatabaseError, ReadableDatabase, ReadableTableMetadata, StorageError,
+    TableDefinition,
+};
+use thorp_wire::layout::Layout;
+use thorp_wire::merkle::{Hash, root_of_layer};
+use thorp_wire::{Name, Root};
+
+use super::lock;
+use crate::stamp::Stamp;
+
+/// Names to values as [`value`] makes them. Another form gets another name.
+const FILES: TableDefinition<&str, &[u8]> = TableDefinition::new("files-1");
+
+/// More than this is not kept waiting, in files and in bytes.
+const FILES_AT_ONCE: usize = 4096;
+const BYTES_AT_ONCE: usize = 1024 * 1024;
+/// Nor for longer than this.
+const COMMIT_AFTER: Duration = Duration::from_secs(2);
+
+/// Pages in memory, in bytes.
+const PAGES: usize = 4 * 1024 * 1024;
+
+/// A share that was not offered for so long is forgotten.
+const FORGOTTEN_AFTER: Duration = Duration::from_hours(90 * 24);
+
+/// Fewer rows of files that are gone are not worth the work.
+const STALE: u64 = 1024;
+
+/// See the module.
+#[derive(Default)]
+pub(super) struct Cache(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    file: File,
+    /// Rows to write, and rows to remove.
+    pending: BTreeMap<Name, Option<Vec<u8>>>,
+    pending_bytes: usize,
+    since: Option<Instant>,
+}
+
+#[derive(Default)]
+enum File {
+    /// Not opened yet: what comes waits.
+    #[default]
+    Closed,
+    Open(Database),
+    /// There is none. Nothing is kept.
+    None,
+}
+
+/// What is to be told to a person. All goes on without the cache.
+pub(super) type Warning = String;
+
+impl Cache {
+    /// Opens the file for the share with this path, in a folder for such files,
+    /// or makes one. Without a folder nothing is kept.
+    pub fn open(&self, folder: Option<&Path>, share: &Path) -> Result<(), Warning> {
+        let Some(folder) = folder else {
+            lock(&self.0).file = File::None;
+            return Ok(());
+        };
+        let path = file_of(folder, share);
+        let (file, warning) = match make(folder)
+            .map_err(Failed::from)
+            .and_then(|()| database(&path))
+        {
+            Ok(database) => (File::Open(database), None),
+            Err(Failed::Damaged(why)) => set_aside(&path, &why),
+            Err(Failed::Unusable(why)) => (File::None, Some(unusable(&path, &why))),
+        };
+        sweep(folder, &path);
+        let mut state = lock(&self.0);
+        if matches!(file, File::None) {
+            state.forget_pending();
+        }
+        state.file = file;
+        warning.map_or(Ok(()), Err)
+    }
+
+    /// The roots of those files that were hashed when they had these stamps, in
+    /// order.
+    pub fn roots(&self, files: &[(Name, Stamp)]) -> Vec<Option<Root>> {
+        let state = lock(&self.0);
+        let mut roots = vec![None; files.len()];
+        // What cannot be read is hashed anew.
+        let _ = state.read(files.iter().map(|(name, _)| name), |number, row| {
+            let (_, stamp) = &files[number];
+            roots[number] = fits(row, stamp).map(|(root, _)| root);
+        });
+        roots
+    }
+
+    /// The hash of each piece of a file that was hashed when it had this stamp.
+    pub fn layer(&self, name: &Name, stamp: &Stamp, root: Root) -> Option<Vec<Hash>> {
+        let state = lock(&self.0);
+        let mut layer = None;
+        let read = state.read(std::iter::once(name), |_, row| {
+            layer = fits(row, stamp).map(|(_, layer)| layer);
+        });
+        read.ok()?;
+        let layer = layer?;
+        let is_its = root_of_layer(Layout::of(stamp.length), &layer) == Some(root);
+        is_its.then_some(layer)
+    }
+
+    /// A file was hashed while it had this stamp. Where the stamp does not settle
+    /// what is in the file (see [`Stamp::is_settled`]) nothing is kept.
+    pub fn keep(
+        &self,
+        name: &Name,
+        stamp: &Stamp,
+        root: Root,
+        layer: &[Hash],
+    ) -> Result<(), Warning> {
+        if stamp.length == 0 || !stamp.is_settled(SystemTime::now()) {
+            return Ok(());
+        }
+        self.change(name, Some(value(stamp, root, layer)))
+    }
+
+    /// A file is not what it was, though its stamp is the same.
+    pub fn forget(&self, name: &Name) -> Result<(), Warning> {
+        self.change(name, None)
+    }
+
+    /// When to [`commit`](Self::commit).
+    pub fn due(&self) -> Option<Instant> {
+        let state = lock(&self.0);
+        let is_open = matches!(state.file, File::Open(_));
+        state
+            .since
+            .filter(|_| is_open)
+            .map(|since| since + COMMIT_AFTER)
+    }
+
+    /// Writes what waits. Blocks until it is on disk.
+    pub fn commit(&self) -> Result<(), Warning> {
+        lock(&self.0).commit()
+    }
+
+    /// Removes the rows of files that are gone, where there are many of them.
+    pub fn prune(&self, files: u64, is_there: impl Fn(&str) -> bool) -> Result<(), Warning> {
+        let mut state = lock(&self.0);
+        state.commit()?;
+        let File::Open(database) = &mut state.file else {
+            return Ok(());
+        };
+        let pruned = rows(database).and_then(|rows| {
+            if rows <= files + files / 4 + STALE {
+                return Ok(());
+            }
+            let transaction = database.begin_write()?;
+            transaction
+                .open_table(FILES)?
+                .retain(|name, _| is_there(name))?;
+            transaction.commit()?;
+            database.compact()?;
+            Ok(())
+        });
+        state.or_give_up(pruned)
+    }
+
+    /// Writes what waits, and lets go of the file.
+    pub fn close(&self) {
+        let mut state = lock(&self.0);
+        // Nobody is left to be told.
+        let _ = state.commit();
+        state.file = File::None;
+        state.forget_pending();
+    }
+
+    fn change(&self, name: &Name, row: Option<Vec<u8>>) -> Result<(), Warning> {
+        let mut state = lock(&self.0);
+        if matches!(state.file, File::None) {
+            return Ok(());
+        }
+        state.since.get_or_insert_with(Instant::now);
+        state.pending_bytes += row.as_ref().map_or(0, Vec::len);
+        state.pending.insert(name.clone(), row);
+        if state.pending.len() < FILES_AT_ONCE && state.pending_bytes < BYTES_AT_ONCE {
+            return Ok(());
+        }
+        state.commit()
+    }
+}
+
+impl State {
+    /// Calls `each` for those that have a row, with their number.
+    fn read<'a>(
+        &self,
+        names: impl Iterator<Item = &'a Name>,
+        mut each: impl FnMut(usize, &[u8]),
+    ) -> Result<(), redb::Error> {
+        let table = match &self.file {
+            File::Open(database) => Some(database.begin_read()?.open_table(FILES)?),
+            File::Closed | File::None => None,
+        };
+        for (number, name) in names.enumerate() {
+            match (self.pending.get(name), &table) {
+                (Some(row), _) => {
+                    if let Some(row) = row {
+                        each(number, row);
+                    }
+                }
+                (None, Some(table)) => {
+                    if let Some(row) = table.get(name.as_str())? {
+                        each(number, row.value());
+                    }
+                }
+                (None, None) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self) -> Result<(), Warning> {
+        let File::Open(database) = &self.file else {
+            return Ok(());
+        };
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        let written = write(database, &self.pending);
+        self.forget_pending();
+        self.or_give_up(written)
+    }
+
+    fn forget_pending(&mut self) {
+        self.pending.clear();
+        self.pending_bytes = 0;
+        self.since = None;
+    }
+
+    fn or_give_up(&mut self, result: Result<(), redb::Error>) -> Result<(), Warning> {
+        result.map_err(|error| {
+            self.file = File::None;
+            format!(
+                "what was hashed cannot be remembered any more ({error}); make room on the disk of \
+                 the state directory, then restart: until then files are hashed at each start"
+            )
+        })
+    }
+}
+
+/// Why there is no database.
+enum Failed {
+    /// What is in the file is none.
+    Damaged(String),
+    /// The file cannot be used, whatever is in it.
+    Unusable(String),
+}
+
+impl From<io::Error> for Failed {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
+                Self::Damaged(error.to_string())
+            }
+            _ => Self::Unusable(error.to_string()),
+        }
+    }
+}
+
+impl From<DatabaseError> for Failed {
+    fn from(error: DatabaseError) -> Self {
+        match error {
+            DatabaseError::Storage(StorageError::Io(error)) => error.into(),
+            DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => {
+                Self::Unusable(error.to_string())
+            }
+            error => Self::Damaged(error.to_string()),
+        }
+    }
+}
+
+fn make(folder: &Path) -> io::Result<()> {
+    match fs::create_dir(folder) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Opens a file and checks every page of it: what is damaged is never trusted.
+fn database(path: &Path) -> Result<Database, Failed> {
+    let mut builder = Builder::new();
+    builder
+        .set_cache_size(PAGES)
+        .set_check_integrity_on_open(true);
+    let database = builder.create(path)?;
+    let table = || {
+        let transaction = database.begin_write()?;
+        transaction.open_table(FILES)?;
+        transaction.commit()?;
+        Ok(())
+    };
+    match table() {
+        Ok(()) => Ok(database),
+        Err(redb::Error::Io(error)) => Err(error.into()),
+        Err(error) => Err(Failed::Damaged(error.to_string())),
+    }
+}
+
+/// Makes a new file in place of one that is damaged.
+fn set_aside(path: &Path, why: &str) -> (File, Option<Warning>) {
+    let aside = path.with_extension("damaged");
+    if let Err(error) = fs::rename(path, &aside) {
+        return (File::None, Some(unusable(path, &error.to_string())));
+    }
+    match database(path) {
+        Ok(database) => {
+            let warning = format!(
+                "{} was damaged ({why}) and set aside as {}: all files are hashed again; delete it, \
+                 and check the disk if this comes again",
+                path.display(),
+                aside.display()
+            );
+            (File::Open(database), Some(warning))
+        }
+        Err(Failed::Damaged(why) | Failed::Unusable(why)) => {
+            (File::None, Some(unusable(path, &why)))
+        }
+    }
+}
+
+fn unusable(path: &Path, why: &str) -> Warning {
+    format!(
+        "what is hashed cannot be remembered in {} ({why}): files are hashed at each start until \
+         that can be written",
+        path.display()
+    )
+}
+
+/// Removes the files of shares that nobody has offered for long.
+fn sweep(folder: &Path, own: &Path) {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let path = entry.path();
+        let age = entry.metadata().and_then(|meta| meta.modified());
+        let age = age.ok().and_then(|time| time.elapsed().ok());
+        if path != own && age.is_some_and(|age| age > FORGOTTEN_AFTER) {
+            // What cannot be removed now is tried again at the next start.
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+fn file_of(folder: &Path, share: &Path) -> PathBuf {
+    let hash = digest(&SHA256, share.as_os_str().as_encoded_bytes());
+    let name = HEXLOWER.encode(&hash.as_ref()[..8]);
+    folder.join(format!("{name}.redb"))
+}
+
+fn rows(database: &Database) -> Result<u64, redb::Error> {
+    Ok(database.begin_read()?.open_table(FILES)?.len()?)
+}
+
+fn write(database: &Database, rows: &BTreeMap<Name, Option<Vec<u8>>>) -> Result<(), redb::Error> {
+    let transaction = database.begin_write()?;
+    {
+        let mut table = transaction.open_table(FILES)?;
+        for (name, row) in rows {
+            match row {
+                Some(row) => table.insert(name.as_str(), &row[..])?,
+                None => table.remove(name.as_str())?,
+            };
+        }
+    }
+    transaction.commit()?;
+    Ok(())
+}
+
+/// Length, mtime, ctime and inode, 8 bytes each; the root; the piece layer,
+/// where there are two pieces or more. Not the device: it may have another
+/// number after a restart.
+fn value(stamp: &Stamp, root: Root, layer: &[Hash]) -> Vec<u8> {
+    let layer = if layer.len() > 1 { layer } else { &[] };
+    let mut value = Vec::with_capacity(64 + 32 * layer.len());
+    value.extend(stamp.length.to_be_bytes());
+    value.extend(stamp.mtime.to_be_bytes());
+    value.extend(stamp.ctime.to_be_bytes());
+    value.extend(stamp.inode.to_be_bytes());
+    value.extend(root.as_bytes());
+    value.extend(layer.as_flattened());
+    value
+}
+
+/// The root and the piece layer, if the file had this stamp.
+fn fits(value: &[u8], stamp: &Stamp) -> Option<(Root, Vec<Hash>)> {
+    let (length, rest) = value.split_first_chunk()?;
+    let (mtime, rest) = rest.split_first_chunk()?;
+    let (ctime, rest) = rest.split_first_chunk()?;
+    let (inode, rest) = rest.split_first_chunk()?;
+    let (root, rest) = rest.split_first_chunk()?;
+    let kept = Stamp {
+        length: u64::from_be_bytes(*length),
+        mtime: i64::from_be_bytes(*mtime),
+        ctime: i64::from_be_bytes(*ctime),
+        inode: u64::from_be_bytes(*inode),
+        device: stamp.device,
+    };
+    let (layer, odd) = rest.as_chunks();
+    let pieces = Layout::of(kept.length).pieces()? as usize;
+    let all = match pieces {
+        0 | 1 => layer.is_empty(),
+        pieces => layer.len() == pieces,
+    };
+    if kept != *stamp || !odd.is_empty() || !all {
+        return None;
+    }
+    let layer = if pieces == 1 {
+        vec![*root]
+    } else {
+        layer.to_vec()
+    };
+    Some((Root::new(*root), layer))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use tempfile::TempDir;
+
+    const LONG_AGO: i64 = 1_000_000_000_000_000_000;
+    const ROOT: Root = Root::new([7; 32]);
+
+    fn stamp(length: u64) -> Stamp {
+        Stamp {
+            length,
+            mtime: LONG_AGO,
+            ctime: LONG_AGO,
+            inode: 5,
+            device: 1,
+        }
+    }
+
+    fn name(text: &str) -> Name {
+        text.parse().expect("a name")
+    }
+
+    fn open(dir: &TempDir, share: &str) -> Cache {
+        let cache = Cache::default();
+        cache
+            .open(Some(dir.path()), Path::new(share))
+            .expect("no warning");
+        cache
+    }
+
+    fn root(cache: &Cache, text: &str, stamp: Stamp) -> Option<Root> {
+        cache.roots(&[(name(text), stamp)])[0]
+    }
+
+    #[test]
+    fn what_is_kept_is_there_at_once_and_after_a_restart() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let cache = open(&dir, "/share");
+        let layer = [[1; 32], [2; 32], [3; 32]];
+        let length = 3 * 256 * 1024;
+        let large = root_of_layer(Layout::of(length), &layer).expect("three pieces");
+        cache
+            .keep(&name("a"), &stamp(9), ROOT, &[*ROOT.as_bytes()])
+            .expect("kept");
+        cache
+            .keep(&name("large"), &stamp(length), large, &layer)
+            .expect("kept");
+        let check = |cache: &Cache| {
+            assert_eq!(root(cache, "a", stamp(9)), Some(ROOT));
+            assert_eq!(
+                cache.layer(&name("a"), &stamp(9), ROOT),
+                Some(vec![[7; 32]])
+            );
+            let kept = cache.layer(&name("large"), &stamp(length), large);
+            assert_eq!(kept.as_deref(), Some(&layer[..]));
+            assert_eq!(cache.layer(&name("large"), &stamp(length), ROOT), None);
+        };
+        check(&cache);
+        cache.close();
+        check(&open(&dir, "/share"));
+        assert_eq!(
+            root(&open(&dir, "/other"), "a", stamp(9)),
+            None,
+            "another share"
+        );
+    }
+
+    #[test]
+    fn another_stamp_is_another_file_but_another_device_number_is_not() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let cache = open(&dir, "/share");
+        cache.keep(&name("a"), &stamp(9), ROOT, &[]).expect("kept");
+        let others = [
+            Stamp {
+                length: 8,
+                ..stamp(9)
+            },
+            Stamp {
+                mtime: 0,
+                ..stamp(9)
+            },
+            Stamp {
+                ctime: 0,
+                ..stamp(9)
+            },
+            Stamp {
+                inode: 6,
+                ..stamp(9)
+            },
+        ];
+        for other in others {
+            assert_eq!(root(&cache, "a", other), None, "{other:?}");
+        }
+        let device = Stamp {
+            device: 2,
+            ..stamp(9)
+        };
+        assert_eq!(root(&cache, "a", device), Some(ROOT));
+        cache.forget(&name("a")).expect("forgotten");
+        assert_eq!(root(&cache, "a", stamp(9)), None);
+        cache.commit().expect("committed");
+        assert_eq!(root(&cache, "a", stamp(9)), None);
+    }
+
+    #[test]
+    fn a_stamp_that_a_change_could_still_bear_is_not_kept() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let cache = open(&dir, "/share");
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let now = i64::try_from(now.expect("after 1970").as_nanos()).expect("before 2262");
+        let hour = 3_600_000_000_000;
+        let fresh = Stamp {
+            mtime: now + hour,
+            ctime: now + hour,
+            ..stamp(9)
+        };
+        cache
+            .keep(&name("a"), &fresh, ROOT, &[])
+            .expect("no warning");
+        assert_eq!(root(&cache, "a", fresh), None);
+        // A write would have set this one's mtime to now.
+        let moved = Stamp {
+            ctime: now,
+            ..stamp(9)
+        };
+        cache.keep(&name("a"), &moved, ROOT, &[]).expect("kept");
+        assert_eq!(root(&cache, "a", moved), Some(ROOT));
+    }
+
+    #[test]
+    fn a_damaged_file_is_set_aside_with_a_warning_and_made_anew() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = file_of(dir.path(), Path::new("/share"));
+        let fill = |cache: &Cache| {
+            for n in 0..5000 {
+                let name = name(&format!("{n}"));
+                cache.keep(&name, &stamp(9), ROOT, &[]).expect("kept");
+            }
+            cache.close();
+        };
+        fill(&open(&dir, "/share"));
+        let whole = fs::read(&path).expect("read");
+        let damages: [&dyn Fn(&mut Vec<u8>); 4] = [
+            &|bytes| bytes[..64].fill(b'x'),
+            &|bytes| bytes.truncate(100),
+            &|bytes| bytes.truncate(bytes.len() / 2),
+            &|bytes| {
+                let keys = bytes.windows(4).position(|four| four == b"1234");
+                let at = keys.expect("a key");
+                bytes[at - 64..at + 64].fill(0xee);
+            },
+        ];
+        for damage in damages {
+            let mut bytes = whole.clone();
+            damage(&mut bytes);
+            fs::write(&path, &bytes).expect("written");
+            let cache = Cache::default();
+            let warning = cache.open(Some(dir.path()), Path::new("/share"));
+            assert!(warning.expect_err("a warning").contains("set aside"));
+            assert_eq!(
+                fs::read(path.with_extension("damaged")).expect("kept"),
+                bytes
+            );
+            assert_eq!(root(&cache, "1", stamp(9)), None);
+            fill(&cache);
+            assert_eq!(root(&open(&dir, "/share"), "1", stamp(9)), Some(ROOT));
+        }
+    }
+
+    #[test]
+    fn a_file_that_another_process_has_is_left_alone() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let first = open(&dir, "/share");
+        let second = Cache::default();
+        second
+            .open(Some(dir.path()), Path::new("/share"))
+            .expect_err("a warning");
+        second
+            .keep(&name("a"), &stamp(9), ROOT, &[])
+            .expect("nothing to say");
+        assert_eq!(root(&second, "a", stamp(9)), None);
+        first.keep(&name("a"), &stamp(9), ROOT, &[]).expect("kept");
+        assert_eq!(root(&first, "a", stamp(9)), Some(ROOT));
+    }
+
+    #[test]
+    fn rows_of_files_that_are_gone_go_when_there_are_many() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let cache = open(&dir, "/share");
+        for n in 0..5000 {
+            cache
+                .keep(&name(&format!("{n}")), &stamp(9), ROOT, &[])
+                .expect("kept");
+        }
+        cache.commit().expect("committed");
+        let size = || {
+            fs::metadata(file_of(dir.path(), Path::new("/share")))
+                .expect("there")
+                .len()
+        };
+        let before = size();
+        cache.prune(4000, |_| false).expect("nothing to do");
+        assert_eq!(
+            root(&cache, "4999", stamp(9)),
+            Some(ROOT),
+            "few are left alone"
+        );
+        cache.prune(1, |name| name == "77").expect("pruned");
+        assert_eq!(root(&cache, "77", stamp(9)), Some(ROOT));
+        assert_eq!(root(&cache, "4999", stamp(9)), None);
+        assert!(size() < before, "{} {before}", size());
+    }
+
+    proptest! {
+        #[test]
+        fn no_row_is_taken_for_another(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let row = value(&stamp(9), ROOT, &[]);
+            if let Some((root, layer)) = fits(&bytes, &stamp(9)) {
+                prop_assert_eq!(value(&stamp(9), root, &layer), bytes);
+            }
+            for end in 0..row.len() {
+                prop_assert_eq!(fits(&row[..end], &stamp(9)), None);
+            }
+        }
+    }
+}
