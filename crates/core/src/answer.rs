@@ -21,6 +21,8 @@ pub struct Work(pub u64);
 impl Work {
     /// A question of any kind.
     pub const QUESTION: Self = Self(20);
+    /// A certificate that is written.
+    pub const CERTIFICATE: Self = Self(500);
     /// A name that is looked up.
     const NAME: u64 = 5;
     /// A pattern that is made ready, by its length in bytes.

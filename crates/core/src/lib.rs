@@ -3,7 +3,8 @@
 //! ```text
 //! machines   peer tracker swarm  one `handle`, one `poll_output`; they route
 //! rules      lookup survey fetch sources neighbours remembered publisher
-//!            links liveness      small machines, each testable alone
+//!            links liveness relay
+//!                                small machines, each testable alone
 //! memory     catalogue gather answer matching
 //!                                who has what, and how it is asked for
 //! time                           a number handed in
@@ -25,6 +26,7 @@ pub mod matching;
 pub mod neighbours;
 pub mod peer;
 pub mod publisher;
+pub mod relay;
 pub mod remembered;
 pub mod sources;
 pub mod survey;

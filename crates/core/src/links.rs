@@ -72,6 +72,8 @@ pub struct Link {
     pub willing: bool,
     /// Its signs of life and ours.
     pub liveness: Liveness,
+    /// The highest number of a group record that the other end is known to have.
+    pub record: u64,
     /// How long answers take, smoothed.
     pub rtt: Option<Duration>,
     /// An update that is arriving.
@@ -156,7 +158,7 @@ impl Links {
     /// What to say on a link to those who know this node by an earlier hello.
     pub fn hello_again(&self, id: LinkId) -> Option<Hello> {
         let link = self.all.get(&id)?;
-        Some(self.hello(link, None))
+        Some(self.hello(link, None, None))
     }
 
     /// Whether a member has so many links open that are not up that it may
@@ -176,6 +178,7 @@ impl Links {
             willing,
             interval,
             applied,
+            record,
         } = opening;
         let link = Link {
             member,
@@ -184,6 +187,7 @@ impl Links {
             hello: None,
             willing,
             liveness: Liveness::new(now, interval, interval),
+            record: 0,
             rtt: None,
             gathering: Gathering::default(),
             allowance: Allowance::new(now),
@@ -191,14 +195,14 @@ impl Links {
             next_request: 0,
             watched: now,
         };
-        let hello = self.hello(&link, applied);
+        let hello = self.hello(&link, applied, record);
         *self.opening.entry(link.member.id).or_default() += 1;
         self.all.insert(id, link);
         self.watch(now, id);
         hello
     }
 
-    fn hello(&self, link: &Link, applied: Option<Position>) -> Hello {
+    fn hello(&self, link: &Link, applied: Option<Position>, record: Option<u64>) -> Hello {
         Hello {
             oldest: VERSION,
             newest: VERSION,
@@ -209,7 +213,7 @@ impl Links {
             neighbour: link.willing,
             visitor: self.me.visitor,
             interval: millis(link.liveness.ours()),
-            record: None,
+            record,
         }
     }
 
@@ -456,6 +460,8 @@ pub struct Opening {
     pub interval: Duration,
     /// What we know of their listing.
     pub applied: Option<Position>,
+    /// The number of our group record.
+    pub record: Option<u64>,
 }
 
 impl Link {

@@ -9,13 +9,15 @@ use std::time::Duration;
 
 use thorp_wire::PeerId;
 use thorp_wire::frame::{
-    Ack, Body, Find, Frame, Hello, Holder, Leave, Query, Reason, Refused, RequestId, Update,
+    Ack, Body, Find, Frame, Hello, Holder, Join, Leave, Query, Reason, Refused, RequestId,
+    SignedRecord, Update,
 };
 
-use crate::answer::{Library, members, too_busy};
+use crate::answer::{Library, Work, members, too_busy};
 use crate::catalogue::{Applied, Bounds, Catalogue};
 use crate::gather::Gathered;
 use crate::links::{Greeted, Link, LinkId, Links, Me, Member, Opening, millis};
+use crate::relay::{FORGED, REMOVED, Relay};
 use crate::time::Instant;
 
 /// What one peer's listing, and all of them together, may come to.
@@ -66,6 +68,17 @@ pub enum Input {
         /// On this link.
         link: LinkId,
     },
+    /// A group record was verified and is in force: one that came on a link, or
+    /// the authority's own.
+    Adopted {
+        /// The record.
+        record: SignedRecord,
+    },
+    /// The group record that came on this link is not the group's.
+    Forged {
+        /// Which link.
+        link: LinkId,
+    },
     /// Say goodbye to everybody.
     Stop {
         /// Why, for a person.
@@ -82,6 +95,20 @@ pub enum Output {
     Close(LinkId, String),
     /// A peer's listing is over the bounds and is not kept.
     Unlisted(Holder),
+    /// A group record has come on this link that is newer than the own. Verify it,
+    /// then say [`Input::Adopted`] or [`Input::Forged`].
+    Verify(LinkId, SignedRecord),
+    /// A member asks for a new certificate. The answer goes to it as it is.
+    Renew {
+        /// On this link.
+        link: LinkId,
+        /// With this number.
+        request: RequestId,
+        /// Who asks.
+        member: PeerId,
+        /// What it asks.
+        join: Join,
+    },
     /// What is shown of this tracker has changed.
     Changed,
 }
@@ -93,6 +120,7 @@ pub struct Tracker {
     links: Links,
     catalogue: Catalogue,
     unlisted: BTreeSet<PeerId>,
+    relay: Relay,
     finds: u64,
     out: VecDeque<Output>,
 }
@@ -105,6 +133,7 @@ impl Tracker {
             links: Links::new(config.me),
             catalogue: Catalogue::new(BOUNDS, None),
             unlisted: BTreeSet::new(),
+            relay: Relay::default(),
             finds: 0,
             out: VecDeque::new(),
         }
@@ -122,6 +151,8 @@ impl Tracker {
             Input::Disconnected { link } => self.disconnected(link),
             Input::Frame { link, frame } => self.frame(now, link, frame),
             Input::Heard { link } => self.links.heard(now, link),
+            Input::Adopted { record } => self.adopt(now, record),
+            Input::Forged { link } => self.close(link, FORGED),
             Input::Stop { reason } => self.stop(&reason),
         }
         // Every update is acknowledged, so members hear enough: the silent links
@@ -160,6 +191,7 @@ impl Tracker {
     fn connected(&mut self, now: Instant, link: LinkId, member: Member, remote: IpAddr) {
         let refuse = match member.id {
             id if id == self.links.me().id => Some("that is this tracker itself"),
+            id if self.relay.removes(id) => Some(REMOVED),
             id if self.links.is_crowding(id) => Some("too many links that say no hello"),
             _ => None,
         };
@@ -175,6 +207,7 @@ impl Tracker {
             willing: false,
             interval: self.interval,
             applied,
+            record: self.relay.number(),
         };
         let hello = self.links.opened(now, link, opening);
         self.send(now, link, Frame::plain(hello));
@@ -194,7 +227,11 @@ impl Tracker {
         let Some(link) = self.links.get(id) else {
             return;
         };
-        if link.hello.is_none() && !matches!(frame.body, Body::Hello(_) | Body::Leave(_)) {
+        let greets = matches!(
+            frame.body,
+            Body::Hello(_) | Body::Leave(_) | Body::Record(_)
+        );
+        if link.hello.is_none() && !greets {
             self.close(id, "no hello first");
             return;
         }
@@ -202,6 +239,8 @@ impl Tracker {
             (Body::Hello(hello), _) => self.greeted(now, id, hello),
             (Body::Update(update), _) => self.update(now, id, update),
             (Body::Find(find), Some(request)) => self.asked(now, id, request, &find),
+            (Body::Record(record), _) => self.told_of_record(now, id, record.record),
+            (Body::Join(join), Some(request)) => self.asked_to_renew(now, id, request, join),
             (Body::Get(_), Some(request)) => {
                 let refused = Refused {
                     reason: Reason::NotServed,
@@ -216,8 +255,10 @@ impl Tracker {
 
     fn greeted(&mut self, now: Instant, id: LinkId, hello: Hello) {
         let epoch = hello.epoch;
+        let record = hello.record;
         match self.links.greeted(now, id, hello) {
             Greeted::Up { replaces } => {
+                self.heard_of_record(now, id, record);
                 self.links.agree(now, id, self.interval);
                 self.begin(id, epoch);
                 if let Some(old) = replaces {
@@ -295,7 +336,7 @@ impl Tracker {
             seq: (applied == Applied::Yes).then_some(seq),
             interval: Some(millis(self.interval)),
             unlisted: self.unlisted.contains(&peer),
-            record: None,
+            record: self.relay.number(),
         };
         self.send(now, id, Frame::plain(ack));
         if changes {
@@ -336,6 +377,49 @@ impl Tracker {
             .into(),
         };
         self.send(now, id, Frame::with_request(request, answer));
+    }
+
+    fn asked_to_renew(&mut self, now: Instant, id: LinkId, request: RequestId, join: Join) {
+        let Some(link) = self.links.get_mut(id) else {
+            return;
+        };
+        if !link.allowance.is_left(now) {
+            self.send(now, id, Frame::with_request(request, too_busy()));
+            return;
+        }
+        link.allowance.charge(Work::CERTIFICATE);
+        self.out.push_back(Output::Renew {
+            link: id,
+            request,
+            member: link.member.id,
+            join,
+        });
+    }
+
+    fn told_of_record(&mut self, now: Instant, id: LinkId, record: SignedRecord) {
+        self.heard_of_record(now, id, Some(record.record().number));
+        if self.relay.is_news(&record) {
+            self.out.push_back(Output::Verify(id, record));
+        }
+    }
+
+    fn heard_of_record(&mut self, now: Instant, id: LinkId, number: Option<u64>) {
+        let Some(link) = self.links.get_mut(id) else {
+            return;
+        };
+        if let Some(frame) = self.relay.heard(link, number) {
+            self.send(now, id, frame);
+        }
+    }
+
+    fn adopt(&mut self, now: Instant, record: SignedRecord) {
+        let spread = self.relay.adopt(&mut self.links, record);
+        for (link, frame) in spread.tell {
+            self.send(now, link, frame);
+        }
+        for link in spread.part {
+            self.close(link, REMOVED);
+        }
     }
 
     fn stop(&mut self, reason: &str) {

@@ -2,18 +2,21 @@
 
 mod support;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use support::{
-    Manner, NEIGHBOUR_INTERVAL, TRACKER, TRACKER_INTERVAL, Village, content, entry, id, name_of,
+    GENUINE, Manner, NEIGHBOUR_INTERVAL, TRACKER, TRACKER_INTERVAL, Village, content, entry, id,
+    name_of, record,
 };
 use thorp_core::fetch::Failure;
+use thorp_core::links::LinkId;
 use thorp_core::lookup::{Answer, Source, Tracker, TrackerUse};
 use thorp_core::matching::Pattern;
 use thorp_core::peer::{Input, Notice};
 use thorp_core::survey::Subject;
-use thorp_wire::frame::Holder;
+use thorp_wire::Frame;
+use thorp_wire::frame::{Holder, Record};
 
 const ONE: [u8; 4] = [192, 168, 198, 138];
 const TWO: [u8; 4] = [192, 168, 198, 139];
@@ -801,6 +804,146 @@ fn a_removed_file_is_gone_from_every_memory_within_a_second() {
             .files_table()
             .contains(&("5.txt".into(), "192.168.198.138".into()))
     );
+}
+
+/// Three peers that know one another, and the tracker.
+fn friends(village: &mut Village) -> [usize; 3] {
+    let peers = [ONE, TWO, THREE].map(|ip| village.peer(ip, &[]));
+    village.share(peers[0], &[("1.txt", "one"), ("4.txt", "four")]);
+    village.share(peers[1], &[("2.txt", "two")]);
+    village.run(SECOND);
+    village.get(peers[1], "1.txt");
+    village.get(peers[2], "2.txt");
+    village.get(peers[2], "4.txt");
+    for peer in peers {
+        assert_eq!(village.neighbours(peer).len(), 2);
+    }
+    peers
+}
+
+fn was_removed(village: &mut Village, peer: usize) -> bool {
+    village.host(peer).removed
+}
+
+#[test]
+fn a_removed_member_is_out_of_every_link_at_once_and_calls_nobody_any_more() {
+    let mut village = Village::new();
+    let [one, two, three] = friends(&mut village);
+    village.remove(TRACKER, 1, &[three]);
+    village.run(SECOND);
+    assert!(was_removed(&mut village, three));
+    assert_eq!(village.links_of(three), []);
+    for peer in [one, two] {
+        assert!(!was_removed(&mut village, peer));
+        assert_eq!(village.neighbours(peer).len(), 1);
+    }
+    assert_eq!(village.peers_table().len(), 2);
+    village.run(TRACKER_INTERVAL * 20);
+    assert_eq!(village.links_of(three), []);
+    let told = [one, two, three].map(|peer| village.received(peer, "Record"));
+    assert!(
+        told.iter().all(|records| (1..=3).contains(records)),
+        "{told:?}"
+    );
+    assert_eq!(village.links_between(one, two), 1, "the others go on");
+}
+
+#[test]
+fn members_tell_one_another_while_the_tracker_is_down() {
+    let mut village = Village::new();
+    let [one, two, three] = friends(&mut village);
+    village.kill(TRACKER);
+    village.run(SECOND);
+    village.remove(one, 4, &[three]);
+    village.run(SECOND);
+    assert!(was_removed(&mut village, three));
+    assert_eq!(village.links_of(three), []);
+    assert_eq!(village.received(two, "Record"), 1);
+    // Who comes later learns it from whomever it meets, the tracker as well.
+    village.start_tracker();
+    let four = village.peer([192, 168, 198, 142], &[]);
+    village.run(TRACKER_INTERVAL + SECOND);
+    // Two that come back at once both tell it.
+    assert!((1..=2).contains(&village.received(TRACKER, "Record")));
+    assert_eq!(village.received(four, "Record"), 1);
+    let before = [one, two, four, TRACKER].map(|node| village.received(node, "Record"));
+    village.run(TRACKER_INTERVAL * 20);
+    let after = [one, two, four, TRACKER].map(|node| village.received(node, "Record"));
+    assert_eq!(before, after, "everybody is told once");
+}
+
+#[test]
+fn older_records_change_nothing_and_forged_ones_end_the_link() {
+    let mut village = Village::new();
+    let [one, two, three] = friends(&mut village);
+    village.remove(TRACKER, 5, &[]);
+    village.run(SECOND);
+    let tell = |number, signature| {
+        let record = record(number, &[one], signature);
+        Frame::plain(Record { record })
+    };
+    for number in [1, 5] {
+        village.say(two, one, &tell(number, GENUINE));
+        village.say(two, TRACKER, &tell(number, GENUINE));
+    }
+    village.run(SECOND);
+    assert!(!was_removed(&mut village, one));
+    assert_eq!(village.links_between(one, two), 1);
+    for victim in [one, TRACKER] {
+        village.say(three, victim, &tell(6, [8; 64]));
+    }
+    village.run(Duration::from_millis(100));
+    assert_eq!(village.links_between(one, three), 0);
+    assert!(!was_removed(&mut village, one));
+    assert!(
+        village
+            .host(one)
+            .closed
+            .iter()
+            .any(|why| why.contains("not signed"))
+    );
+    village.run(SECOND * 2);
+    assert_eq!(village.links_between(TRACKER, three), 1, "it may come back");
+}
+
+#[test]
+fn a_link_that_will_end_is_replaced_and_nobody_notices() {
+    let mut village = Village::new();
+    let [one, two, three] = friends(&mut village);
+    for peer in [one, two, three] {
+        village.host(peer).notices.clear();
+        village.host(peer).closed.clear();
+    }
+    let before: BTreeSet<u64> = [one, two, three]
+        .iter()
+        .flat_map(|peer| village.links_of(*peer))
+        .collect();
+    for (node, link) in [one, two, three]
+        .iter()
+        .flat_map(|node| before.iter().map(move |link| (*node, LinkId(*link))))
+    {
+        village.give(node, Input::Expiring { link });
+    }
+    let everybody_is_there = |village: &mut Village| {
+        village.peers_table().len() == 3
+            && [one, two, three].iter().all(|peer| {
+                village.neighbours(*peer).len() == 2
+                    && matches!(village.host(*peer).peer.tracker(), Tracker::Up(_))
+            })
+    };
+    for _ in 0..200 {
+        village.run(Duration::from_millis(1));
+        assert!(everybody_is_there(&mut village));
+    }
+    for peer in [one, two, three] {
+        let links = village.links_of(peer);
+        assert_eq!(links.len(), 3, "one to each");
+        assert!(links.iter().all(|link| !before.contains(link)));
+        assert_eq!(village.host(peer).notices, []);
+    }
+    village.share(one, &[("5.txt", "five")]);
+    village.run(SECOND);
+    village.get(three, "5.txt");
 }
 
 fn holders_of(answer: &Answer) -> Vec<Holder> {

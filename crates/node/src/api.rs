@@ -254,6 +254,8 @@ pub struct Status {
     pub lookups: Lookups,
     /// When its certificate ends, in seconds since 1970.
     pub certificate_ends: i64,
+    /// Whether that is in less than ten days, though it is renewed daily.
+    pub certificate_ends_soon: bool,
     /// The program's version.
     pub version: String,
 }

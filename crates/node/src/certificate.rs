@@ -37,6 +37,8 @@ pub struct Member {
     pub name: Option<MemberName>,
     /// Whether it is the group's tracker.
     pub tracker: bool,
+    /// When its certificate begins.
+    pub begins: SystemTime,
     /// When its certificate ends, and a connection with it.
     pub ends: SystemTime,
 }
@@ -78,12 +80,16 @@ pub fn member_of(certificate: &CertificateDer<'_>) -> Result<Member, Certificate
     if id != Some(PeerId::new(key)) {
         return Err(odd("its name is not its key's"));
     }
-    let ends = u64::try_from(certificate.validity().not_after.timestamp()).unwrap_or(0);
-    let ends = UNIX_EPOCH.checked_add(Duration::from_secs(ends));
+    let validity = certificate.validity();
+    let [begins, ends] = [validity.not_before, validity.not_after].map(|time| {
+        let seconds = u64::try_from(time.timestamp()).unwrap_or(0);
+        UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
+    });
     Ok(Member {
         id: PeerId::new(key),
         name,
         tracker,
+        begins: begins.ok_or_else(|| odd("it begins beyond all time"))?,
         ends: ends.ok_or_else(|| odd("it ends beyond all time"))?,
     })
 }

@@ -4,13 +4,14 @@
 //! A test turns its own clock with [`Clock::turn`]; nothing else changes.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustls::pki_types::UnixTime;
 use rustls::time_provider::TimeProvider;
-use tokio::time::Instant;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
 
 /// Clocks that differ by less, in seconds, are taken to agree.
 const TOLERATED: u64 = 300;
@@ -20,15 +21,19 @@ const TOLERATED: u64 = 300;
 pub struct Clock {
     start: Instant,
     /// Seconds that the wall clock is off the system's.
-    skew: Arc<AtomicI64>,
+    skew: Arc<watch::Sender<i64>>,
 }
+
+/// How often a clock is looked at by whoever waits for a time of day: timers
+/// stand still while a machine sleeps, and people set clocks.
+const LOOK_EVERY: Duration = Duration::from_mins(1);
 
 impl Clock {
     /// The system's clocks. The monotonic one starts now, at zero.
     pub fn system() -> Self {
         Self {
             start: Instant::now(),
-            skew: Arc::default(),
+            skew: Arc::new(watch::Sender::new(0)),
         }
     }
 
@@ -40,7 +45,7 @@ impl Clock {
     /// The date and time, as far as this machine knows it.
     pub fn wall(&self) -> SystemTime {
         let now = SystemTime::now();
-        let skew = self.skew.load(Ordering::Relaxed);
+        let skew = *self.skew.borrow();
         let by = Duration::from_secs(skew.unsigned_abs());
         let turned = if skew < 0 {
             now.checked_sub(by)
@@ -52,7 +57,35 @@ impl Clock {
 
     /// Turns the wall clock this many seconds off the system's.
     pub fn turn(&self, seconds: i64) {
-        self.skew.store(seconds, Ordering::Relaxed);
+        self.skew.send_replace(seconds);
+    }
+
+    /// Waits until the wall clock says this time, or a later one.
+    pub async fn reaches(&self, time: SystemTime) {
+        self.waits_while(time, |now| now < time).await;
+    }
+
+    /// Waits until the wall clock says a time that is not within these: later,
+    /// or earlier because somebody has set it back.
+    pub async fn leaves(&self, times: Range<SystemTime>) {
+        self.waits_while(times.end, |now| times.contains(&now))
+            .await;
+    }
+
+    async fn waits_while(&self, end: SystemTime, so: impl Fn(SystemTime) -> bool) {
+        let mut turned = self.skew.subscribe();
+        loop {
+            let now = self.wall();
+            if !so(now) {
+                return;
+            }
+            let left = end.duration_since(now).unwrap_or_default();
+            tokio::select! {
+                () = sleep(left.min(LOOK_EVERY)) => {}
+                // The sender is ours.
+                _ = turned.changed() => {}
+            }
+        }
     }
 }
 

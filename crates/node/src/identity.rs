@@ -16,6 +16,7 @@ use thorp_wire::PeerId;
 
 use crate::addresses::NetAddress;
 use crate::certificate::{self, CaKey, Member};
+use crate::record::Records;
 use crate::state::{StateDir, StateError};
 
 pub(crate) const KEY_FILE: &str = "key.p8";
@@ -171,7 +172,8 @@ impl Membership {
 
     /// Forgets the group that a state directory belongs to. The key stays.
     pub fn forget(state: &StateDir) -> Result<(), StateError> {
-        state.remove(MEMBERSHIP_FILE)
+        state.remove(MEMBERSHIP_FILE)?;
+        Records::forget(state)
     }
 
     /// What the certificate says: name, and when it ends.

@@ -13,7 +13,8 @@ use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
 use thiserror::Error;
 use thorp_wire::frame::{
-    Join, Joined, MAX_JOIN_FRAME, PREFIX, Reason, Refused, Token, announced_length,
+    Join, Joined, MAX_FRAME, MAX_JOIN_FRAME, PREFIX, Reason, Refused, SignedRecord, Token,
+    announced_length,
 };
 use thorp_wire::{Body, Frame, FrameError, MemberName, PeerId, RequestId};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -27,6 +28,7 @@ use crate::dial::{self, DialError};
 use crate::identity::{Identity, IdentityError, Membership};
 use crate::invite::Invite;
 use crate::newcomers::Newcomers;
+use crate::record::{RecordError, Records};
 use crate::tls::{self, TlsError};
 
 /// How long joining may take once the connection is there.
@@ -75,14 +77,23 @@ impl From<&Membership> for Ticket {
     }
 }
 
+/// What a tracker gives to whoever joins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admitted {
+    /// What makes this machine a member.
+    pub membership: Membership,
+    /// What the group has decided, verified.
+    pub record: Option<SignedRecord>,
+}
+
 /// Asks a tracker to make this machine's key a member. Nothing is kept yet:
-/// [`Membership::save`] does that.
+/// that is the caller's.
 pub async fn join(
     ticket: &Ticket,
     identity: &Identity,
     wanted: Option<MemberName>,
     clock: &Clock,
-) -> Result<Membership, JoinError> {
+) -> Result<Admitted, JoinError> {
     let addresses = NetAddress::resolve(&ticket.trackers)
         .await
         .map_err(|e| JoinError::Address(e.to_string()))?;
@@ -106,14 +117,18 @@ pub async fn join(
     let id = RequestId(1);
     let talk = async {
         write(&mut stream, &Frame::with_request(id, question)).await?;
-        read(&mut stream).await
+        // A tracker may say more than a newcomer: it has a record to tell.
+        read(&mut stream, MAX_FRAME).await
     };
     let answer = timeout(LIMIT, talk)
         .await
         .map_err(|_| JoinError::Broken(address, io::ErrorKind::TimedOut.into()))?
         .map_err(|e| JoinError::broken(address, e))?;
     match answer.body {
-        Body::Joined(joined) => accept(ticket, identity, ca, &joined, clock),
+        Body::Joined(joined) => {
+            let trackers = ticket.trackers.clone();
+            accept(identity, ca, trackers, &joined, clock)
+        }
         Body::Refused(Refused { reason, text }) => Err(JoinError::Refused { reason, text }),
         _ => Err(JoinError::Odd(
             address,
@@ -123,13 +138,13 @@ pub async fn join(
 }
 
 /// Checks that what the tracker gave makes us a member.
-fn accept(
-    ticket: &Ticket,
+pub(crate) fn accept(
     identity: &Identity,
     ca: CaKey,
+    trackers: Vec<NetAddress>,
     joined: &Joined,
     clock: &Clock,
-) -> Result<Membership, JoinError> {
+) -> Result<Admitted, JoinError> {
     let here = clock.wall();
     let member = tls::verify_member(&joined.certificate, ca, here).map_err(|why| {
         let there = u64::try_from(joined.time).unwrap_or(0);
@@ -141,10 +156,16 @@ fn accept(
             found: vec![certificate::id_name(member.id)],
         }));
     }
-    Ok(Membership {
-        certificate: joined.certificate.clone(),
-        ca,
-        trackers: ticket.trackers.clone(),
+    if let Some(record) = &joined.record {
+        Records::new(ca).verify(record)?;
+    }
+    Ok(Admitted {
+        membership: Membership {
+            certificate: joined.certificate.clone(),
+            ca,
+            trackers,
+        },
+        record: joined.record.clone(),
     })
 }
 
@@ -232,7 +253,7 @@ impl JoinService {
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let talk = async {
-            let question = read(&mut stream).await?;
+            let question = read(&mut stream, MAX_JOIN_FRAME).await?;
             let body = match question.body {
                 Body::Join(join) => self.answer(join, from).await,
                 _ => Body::Refused(Refused {
@@ -307,10 +328,10 @@ async fn write<S: AsyncWrite + Unpin>(stream: &mut S, frame: &Frame) -> Result<(
     Ok(())
 }
 
-async fn read<S: AsyncRead + Unpin>(stream: &mut S) -> Result<Frame, Broken> {
+async fn read<S: AsyncRead + Unpin>(stream: &mut S, limit: usize) -> Result<Frame, Broken> {
     let mut prefix = [0; PREFIX];
     stream.read_exact(&mut prefix).await?;
-    let mut bytes = vec![0; announced_length(prefix, MAX_JOIN_FRAME)?];
+    let mut bytes = vec![0; announced_length(prefix, limit)?];
     stream.read_exact(&mut bytes).await?;
     Ok(Frame::decode(&bytes)?)
 }
@@ -354,6 +375,9 @@ pub enum JoinError {
         "the tracker at {0} does not speak thorp as this program does: {1}; upgrade the older one"
     )]
     Odd(SocketAddr, String),
+    /// What the tracker says of the group is made up.
+    #[error("the tracker is not trusted: {0}")]
+    Record(#[from] RecordError),
     /// This machine's own files.
     #[error(transparent)]
     Identity(#[from] IdentityError),
@@ -411,7 +435,8 @@ mod tests {
         let name: MemberName = "elm".parse().expect("a name");
         let membership = join(&ticket, &elm, Some(name.clone()), &clock)
             .await
-            .expect("joins");
+            .expect("joins")
+            .membership;
         assert_eq!(membership.ca, group.authority.ca());
         let member = membership.member().expect("is one");
         assert_eq!((member.id, member.name), (elm.id(), Some(name)));
@@ -431,7 +456,8 @@ mod tests {
         // To renew, being a member is enough.
         let renewed = join(&(&membership).into(), &elm, None, &clock)
             .await
-            .expect("renews");
+            .expect("renews")
+            .membership;
         assert_eq!(
             renewed.member().expect("is one").name,
             membership.member().expect("is one").name
@@ -461,7 +487,10 @@ mod tests {
             .expect_err("is not open");
         assert!(error.to_string().contains("by invitation"), "{error}");
         group.authority.set_open(true).expect("opens");
-        let membership = join(&ticket, &elm, None, &clock).await.expect("joins");
+        let admitted = join(&ticket, &elm, None, &clock).await.expect("joins");
+        let record = admitted.record.expect("the group has one");
+        assert!(record.record().open);
+        let membership = admitted.membership;
         assert_eq!(membership.ca, group.authority.ca());
 
         let usurper = Group::new();
@@ -644,7 +673,7 @@ mod tests {
         write(&mut stream, &Frame::with_request(RequestId(1), question))
             .await
             .expect("writes");
-        let Body::Joined(joined) = read(&mut stream).await.expect("reads").body else {
+        let Body::Joined(joined) = read(&mut stream, MAX_FRAME).await.expect("reads").body else {
             panic!("the group is open");
         };
         let member = tls::verify_member(&joined.certificate, group.authority.ca(), clock.wall());

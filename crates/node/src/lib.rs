@@ -25,6 +25,7 @@
 //! backup     the group's hard state in one file
 //! invite     a line to paste: where the tracker is, whose CA, which token
 //! certificate  what one says once it is verified, and why one is not
+//! renewal    certificates that are renewed while a node runs
 //! record     who is no member any more: the newest record of the group
 //! tls        certificates into rustls configurations
 //!
@@ -54,6 +55,7 @@ pub mod local;
 mod newcomers;
 pub mod peer;
 pub mod record;
+pub mod renewal;
 pub mod share;
 pub mod stamp;
 pub mod state;

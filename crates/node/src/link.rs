@@ -39,6 +39,8 @@ pub enum LinkEvent {
         /// Its question.
         request: Option<RequestId>,
     },
+    /// It will end before long, with a certificate that it was made with.
+    Expiring,
     /// Bytes, but not a whole frame yet: a sign of life, at most once a second.
     Heard,
     /// The end, and why. The last event of a link.
@@ -95,8 +97,8 @@ const STUCK: Duration = Duration::from_secs(30);
 const GOODBYE: Duration = Duration::from_secs(1);
 /// How often `Heard` may be said.
 const HEARD: Duration = Duration::from_secs(1);
-/// How often the clock is compared with the certificate's end.
-const CHECK_EXPIRY: Duration = Duration::from_mins(1);
+/// How long before the end of a link it is said that it is near.
+const EXPIRING: Duration = Duration::from_hours(1);
 /// After how long without traffic a link gives its buffers back.
 const IDLE: Duration = Duration::from_secs(1);
 /// The read buffer's size while nothing large arrives.
@@ -109,7 +111,7 @@ const STEP: usize = 64 * 1024;
 pub struct Term {
     /// By this clock.
     pub clock: Clock,
-    /// The end of the other side's certificate.
+    /// The end of the one certificate or the other, whichever comes first.
     pub ends: SystemTime,
 }
 
@@ -530,10 +532,10 @@ struct Reader<S> {
 impl<S: AsyncRead + AsyncWrite> Reader<S> {
     async fn run(mut self) {
         let shared = self.shared.clone();
-        let term = self.term.clone();
+        let expiry = expiry(self.id, self.term.clone(), self.inbox.events.clone());
         tokio::select! {
             why = self.read_all() => shared.end(why),
-            why = expiry(term) => shared.end(why),
+            why = expiry => shared.end(why),
             _ = shared.ended() => {}
         }
         let end = LinkEvent::Closed(shared.ended().await);
@@ -638,15 +640,22 @@ impl Inbox {
     }
 }
 
-/// Ends with the certificate. A machine may sleep in between, so the wall clock
-/// is looked at again and again.
-async fn expiry(term: Term) -> LinkEnd {
-    loop {
-        match term.ends.duration_since(term.clock.wall()) {
-            Ok(left) if !left.is_zero() => sleep(left.min(CHECK_EXPIRY)).await,
-            _ => return LinkEnd::Expired,
-        }
+/// Ends with the certificate, and says before that the end is near. A link that
+/// is made within its last hour says nothing: one more would not last longer.
+async fn expiry(link: LinkId, term: Term, events: mpsc::Sender<Arrival>) -> LinkEnd {
+    let near = term.ends.checked_sub(EXPIRING);
+    if let Some(near) = near.filter(|near| term.clock.wall() < *near) {
+        term.clock.reaches(near).await;
+        // With nobody there any more, the reader ends the link.
+        let expiring = Arrival {
+            link,
+            event: LinkEvent::Expiring,
+            _room: None,
+        };
+        let _ = events.send(expiring).await;
     }
+    term.clock.reaches(term.ends).await;
+    LinkEnd::Expired
 }
 
 fn broken(error: &io::Error) -> LinkEnd {

@@ -20,8 +20,6 @@ const BATCH: usize = 1000;
 const CELL_MEMBERS: usize = 8;
 /// Digits of a root that are shown, and enough for `--root`.
 pub const ROOT_DIGITS: usize = 12;
-/// Days before a certificate's end from which it is worth a remark.
-const CERTIFICATE_DAYS: i64 = 10;
 
 const FILE_HEAD: [&str; 5] = ["Name", "Size", "Modified (UTC)", "Root", "Held by"];
 const MEMBER_HEAD: [&str; 5] = ["Member", "Since (UTC)", "Now", "Role", "Id"];
@@ -198,7 +196,7 @@ pub fn status(status: &Status, now: i64) -> String {
     let mut certificate = format!("until {} UTC", units::time(ends));
     if ends <= now {
         certificate.push_str(": it has ended; join again");
-    } else if ends - now < CERTIFICATE_DAYS * 86_400 {
+    } else if status.certificate_ends_soon {
         certificate.push_str(": it ends soon, and is renewed once the tracker can be reached");
     }
     let share = status.share.as_ref().map_or_else(
@@ -373,10 +371,11 @@ Lookups     7 answered by neighbours, 2 by the tracker, 1 by nobody
 Certificate until 2026-12-23 04:44 UTC
 Version     0.1.0";
         assert_eq!(text, expected);
-        let soon = status(
-            &samples::status(),
-            samples::status().certificate_ends - 86_400,
-        );
+        let soon = Status {
+            certificate_ends_soon: true,
+            ..samples::status()
+        };
+        let soon = status(&soon, soon.certificate_ends - 86_400);
         assert!(soon.contains("it ends soon"), "{soon}");
     }
 }

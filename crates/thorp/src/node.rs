@@ -59,6 +59,8 @@ pub struct Peer {
     pub stop: Stop,
     /// How to get into the group, where this process is its tracker.
     pub door: Option<Door>,
+    /// Whether it has ended because its group does not want it any more.
+    pub was_removed: Box<dyn Fn() -> bool + Send>,
 }
 
 /// A tracker that runs in this process. It has ended once `view`'s sender is gone.
@@ -132,6 +134,10 @@ pub async fn share(
         notices,
         request: Box::new(move |command| asked.command(command)),
         door: running.door.as_ref().map(Door::from),
+        was_removed: {
+            let peer = running.peer.clone();
+            Box::new(move || peer.was_removed())
+        },
         stop: Box::pin(running.stop(LEAVING)),
     })
 }

@@ -84,6 +84,7 @@ pub fn status() -> Status {
             nobody: 1,
         },
         certificate_ends: 1_798_001_040,
+        certificate_ends_soon: false,
         version: "0.1.0".into(),
     }
 }

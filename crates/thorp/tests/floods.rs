@@ -273,7 +273,7 @@ impl Loud {
         let ticket = Ticket::open(vec![NetAddress::Ip(tracker)]);
         let clock = Clock::system();
         let membership = join::join(&ticket, &identity, "loud".parse().ok(), &clock).await;
-        let tls = MemberTls::new(&identity, &membership.unwrap(), clock).unwrap();
+        let tls = MemberTls::new(&identity, &membership.unwrap().membership, clock).unwrap();
         Self { tls }
     }
 

@@ -41,6 +41,7 @@ fn opening(them: u8) -> Opening {
         willing: false,
         interval: Duration::from_secs(5),
         applied: None,
+        record: None,
     }
 }
 

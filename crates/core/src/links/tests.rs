@@ -37,6 +37,7 @@ fn opening(them: u8, dialled: bool) -> Opening {
         willing: true,
         interval: INTERVAL,
         applied: None,
+        record: None,
     }
 }
 

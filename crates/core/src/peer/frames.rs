@@ -27,11 +27,21 @@ impl Peer {
         let Some(link) = self.links.get(id) else {
             return;
         };
-        if link.hello.is_none() && !matches!(frame.body, Body::Hello(_) | Body::Leave(_)) {
+        let greets = matches!(
+            frame.body,
+            Body::Hello(_) | Body::Leave(_) | Body::Record(_)
+        );
+        if link.hello.is_none() && !greets {
             self.close(now, id, "no hello first");
             return;
         }
+        if let Some(request) = frame.request
+            && self.renewed(id, request, &frame.body)
+        {
+            return;
+        }
         match (frame.body, frame.request) {
+            (Body::Record(record), _) => self.told_of_record(now, id, record.record),
             (Body::Hello(hello), _) => self.greeted(now, id, hello),
             (Body::Update(update), _) => self.update(now, id, update),
             (Body::Ack(ack), _) => self.acknowledged(now, id, &ack),
@@ -93,7 +103,7 @@ impl Peer {
                 seq: None,
                 interval: None,
                 unlisted: applied == Applied::OverBounds,
-                record: None,
+                record: self.relay.number(),
             };
             self.send(now, id, Frame::plain(ack));
         }
@@ -107,6 +117,10 @@ impl Peer {
             return;
         };
         let holder = link.holder();
+        self.heard_of_record(now, id, ack.record);
+        let Some(link) = self.links.get(id) else {
+            return;
+        };
         if let (true, Some(interval)) = (link.member.tracker, ack.interval) {
             self.links
                 .agree(now, id, Duration::from_millis(interval.into()));

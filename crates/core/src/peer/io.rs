@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use thorp_wire::frame::{Frame, Holder, RequestId};
+use thorp_wire::frame::{Frame, Holder, Join, Joined, RequestId, SignedRecord};
 use thorp_wire::{Content, Entry, Name, PeerId};
 
 use crate::fetch::{Failure, FetchId, Wanted};
@@ -160,6 +160,27 @@ pub enum Input {
         /// Where it may be reached, besides where it is seen.
         claimed: Vec<SocketAddr>,
     },
+    /// A group record was verified and is in force: one that came on a link, or
+    /// the one that was kept.
+    Adopted {
+        /// The record.
+        record: SignedRecord,
+    },
+    /// The group record that came on this link is not the group's.
+    Forged {
+        /// Which link.
+        link: LinkId,
+    },
+    /// It is time for a new certificate. [`Output::Renewed`] is the answer.
+    Renew {
+        /// The request.
+        join: Join,
+    },
+    /// A link will end before long, with one of the certificates it was made with.
+    Expiring {
+        /// Which.
+        link: LinkId,
+    },
     /// Say goodbye to everybody.
     Stop {
         /// Why, for a person.
@@ -202,6 +223,13 @@ pub enum Output {
     FetchFailed(FetchId, Failure),
     /// Write these down, for the next start.
     Remember(Vec<Known>),
+    /// A group record has come on this link that is newer than the own. Verify it,
+    /// then say [`Input::Adopted`] or [`Input::Forged`].
+    Verify(LinkId, SignedRecord),
+    /// The tracker's answer to [`Input::Renew`], or why there is none.
+    Renewed(Result<Joined, String>),
+    /// This peer was removed from the group. It says goodbye to everybody.
+    Removed,
     /// Something happened that a person may want to know.
     Notice(Notice),
     /// What is shown of this peer has changed.

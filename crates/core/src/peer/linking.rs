@@ -17,6 +17,7 @@ use crate::fetch::{Failure, Fetches};
 use crate::links::{Greeted, LinkId, Member, Opening};
 use crate::lookup::Tracker;
 use crate::neighbours::Room;
+use crate::relay::REMOVED;
 use crate::sources::Sources;
 use crate::time::Instant;
 
@@ -49,6 +50,7 @@ impl Peer {
         }
         let refuse = match id {
             id if id == self.config.me.id => Some("that is this peer itself"),
+            id if self.relay.removes(id) => Some(REMOVED),
             id if self.links.is_crowding(id) => Some("too many links that say no hello"),
             _ => None,
         };
@@ -75,6 +77,7 @@ impl Peer {
             willing,
             interval,
             applied: self.catalogue.position(id),
+            record: self.relay.number(),
         };
         let hello = self.links.opened(now, link, opening);
         self.send(now, link, Frame::plain(hello));
@@ -85,8 +88,10 @@ impl Peer {
             .applied
             .filter(|position| position.epoch == self.config.me.epoch);
         let epoch = hello.epoch;
+        let record = hello.record;
         match self.links.greeted(now, link, hello) {
             Greeted::Up { replaces } => {
+                self.heard_of_record(now, link, record);
                 self.up(now, link, epoch, position.map(|position| position.seq));
                 if let Some(old) = replaces {
                     self.close(now, old, "replaced by a newer link");
@@ -107,11 +112,14 @@ impl Peer {
         let granted = link.liveness.theirs();
         if link.member.tracker {
             self.links.agree(now, id, granted);
+            // A link that replaces another one is nobody's news.
+            if self.home.link().is_none() {
+                self.out.push_back(Output::Notice(Notice::TrackerUp));
+                self.out.push_back(Output::Changed);
+            }
             self.home.up(now, id, peer);
             self.remembered.hurry(now);
             self.remembered.forget(now, peer);
-            self.out.push_back(Output::Notice(Notice::TrackerUp));
-            self.out.push_back(Output::Changed);
             if !self.config.me.visitor {
                 self.publishing.begin(id, their_copy, None);
             }
@@ -160,6 +168,7 @@ impl Peer {
         if lost || (not_reached && self.home.dial_failed(now)) {
             self.tracker_lost(reason);
         }
+        self.not_renewed(id, reason);
         self.ask_elsewhere(now, id, peer, reason);
         if !came_up {
             self.remembered.failed(now, peer);
@@ -212,7 +221,7 @@ impl Peer {
     }
 
     /// Makes a link to a member, unless one is coming.
-    fn reach(&mut self, whom: Holder) {
+    pub(super) fn reach(&mut self, whom: Holder) {
         if self.links.is_opening(whom.id) {
             return;
         }

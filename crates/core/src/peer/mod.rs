@@ -14,6 +14,7 @@
 //! seeking     who has what is fetched in pieces, and what they were worth
 //! due         what is done at the end of every input, in which order
 //! home        the way to the tracker: when to dial it
+//! standing    being a member: group records, renewed certificates
 //! publishing  who reads the own listing, and how far each has come
 //! ```
 //!
@@ -29,6 +30,7 @@
 //! survey      patterns and members: the tracker, page by page
 //! fetch       small files: from whom next
 //! sources     large files: who has what is sought
+//! relay       who is to be told of a group record
 //! ```
 
 mod answering;
@@ -40,6 +42,7 @@ mod io;
 mod linking;
 mod publishing;
 mod seeking;
+mod standing;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -53,6 +56,7 @@ use crate::links::{LinkId, Links};
 use crate::lookup::{Lookup, Tracker};
 use crate::neighbours::Neighbours;
 use crate::publisher::Publisher;
+use crate::relay::Relay;
 use crate::remembered::Remembered;
 use crate::sources::Sources;
 use crate::survey::Survey;
@@ -81,6 +85,9 @@ pub struct Peer {
     sources: Sources,
     /// Members that a link is wanted to, and what for.
     wanted: linking::Wanted,
+    relay: Relay,
+    /// The question for a new certificate, while it has no answer.
+    renewing: Option<(LinkId, RequestId)>,
     /// Questions without an answer yet.
     questions: BTreeMap<(LinkId, RequestId), Question>,
     /// Others' questions that wait for a file to be hashed.
@@ -119,6 +126,8 @@ impl Peer {
             fetches: Fetches::default(),
             sources: Sources::default(),
             wanted: linking::Wanted::default(),
+            relay: Relay::default(),
+            renewing: None,
             questions: BTreeMap::new(),
             hashing: Vec::new(),
             tally: Tally::default(),
@@ -173,6 +182,10 @@ impl Peer {
                 self.abandon(fetch);
             }
             Input::Readdressed { claimed } => self.readdressed(now, claimed),
+            Input::Adopted { record } => self.adopt(now, record),
+            Input::Forged { link } => self.forged(now, link),
+            Input::Renew { join } => self.renew(now, join),
+            Input::Expiring { link } => self.remake(link),
             Input::Stop { reason } => self.stop(now, &reason),
         }
         self.advance(now, share_changed);

@@ -8,7 +8,8 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use thorp_wire::frame::{
-    Ack, Body, Find, Found, Hello, Leave, Position, Query, Reason, Refused, Update, Variant,
+    Ack, Body, Find, Found, GroupRecord, Hello, Join, Joined, Leave, Position, Query, Reason,
+    Record, Refused, SignedRecord, Update, Variant,
 };
 use thorp_wire::{Content, Frame, Root};
 
@@ -181,6 +182,21 @@ fn founds() -> impl Strategy<Value = Found> {
     })
 }
 
+fn records() -> impl Strategy<Value = SignedRecord> {
+    let removed = proptest::sample::subsequence(vec![1, 2, ME, 4, 5], 0..3);
+    (1..6u64, removed).prop_map(|(number, removed)| {
+        let record = GroupRecord {
+            number,
+            open: false,
+            bittorrent: false,
+            removed: removed.into_iter().map(id).collect(),
+        };
+        SignedRecord::sign(record, |_| Some([0; 64]))
+            .expect("is within bounds")
+            .expect("is signed")
+    })
+}
+
 fn frames() -> impl Strategy<Value = Frame> {
     let body = prop_oneof![
         3 => hellos().prop_map(Body::Hello),
@@ -192,6 +208,9 @@ fn frames() -> impl Strategy<Value = Frame> {
         4 => founds().prop_map(Body::Found),
         2 => Just(Body::Refused(Refused { reason: Reason::NotHere, text: String::new() })),
         1 => Just(Body::Leave(Leave { reason: String::new() })),
+        2 => records().prop_map(|record| Body::Record(Record { record })),
+        1 => Just(Body::Joined(Joined { certificate: Vec::new(), record: None, time: 0 })),
+        1 => Just(Body::Join(Join { token: None, request: Vec::new(), name: None })),
     ];
     (option::of(0..6u32), body).prop_map(|(request, body)| Frame {
         request: request.map(RequestId),
@@ -218,6 +237,10 @@ enum Op {
     Widen(u64),
     Gathered(u64, Vec<u8>),
     Lied(u8),
+    Adopt(SignedRecord),
+    Forged(u64),
+    Expiring(u64),
+    Renew,
     Wait(u64),
     Tick,
 }
@@ -241,6 +264,10 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
         2 => (0..9u64).prop_map(Op::Widen),
         1 => (0..9u64, vec(members(), 0..4)).prop_map(|(f, h)| Op::Gathered(f, h)),
         1 => members().prop_map(Op::Lied),
+        1 => records().prop_map(Op::Adopt),
+        1 => link().prop_map(Op::Forged),
+        2 => link().prop_map(Op::Expiring),
+        1 => Just(Op::Renew),
         4 => (0..12_000u64).prop_map(Op::Wait),
         4 => Just(Op::Tick),
     ];
@@ -344,6 +371,20 @@ fn inputs(op: Op, taken: &mut BTreeMap<u64, u64>) -> Vec<Input> {
             sources: sources.into_iter().map(reachable).collect(),
         }],
         Op::Lied(who) => vec![Input::Lied(holder(who))],
+        Op::Adopt(record) => vec![Input::Adopted { record }],
+        Op::Forged(n) => vec![Input::Forged {
+            link: link(n, false),
+        }],
+        Op::Expiring(n) => vec![Input::Expiring {
+            link: link(n, false),
+        }],
+        Op::Renew => vec![Input::Renew {
+            join: Join {
+                token: None,
+                request: Vec::new(),
+                name: None,
+            },
+        }],
         Op::Tick | Op::Wait(_) => vec![Input::Tick],
     }
 }
@@ -363,6 +404,8 @@ fn to_tracker(input: Input) -> Option<tracker::Input> {
         },
         Input::Disconnected { link, .. } => tracker::Input::Disconnected { link },
         Input::Frame { link, frame } => tracker::Input::Frame { link, frame },
+        Input::Adopted { record } => tracker::Input::Adopted { record },
+        Input::Forged { link } => tracker::Input::Forged { link },
         _ => return None,
     })
 }
@@ -388,6 +431,12 @@ impl Peer {
         }
         for (link, _) in self.questions.keys() {
             assert!(self.links.get(*link).is_some(), "nobody will answer");
+        }
+        if let Some((link, _)) = self.renewing {
+            assert!(self.links.get(link).is_some(), "nobody will answer");
+        }
+        for (_, link) in self.links.all() {
+            assert!(!self.relay.removes(link.member.id), "it is no member");
         }
         if let Some(home) = self.home.link() {
             assert!(self.links.get(home).is_some_and(|link| link.member.tracker));

@@ -20,7 +20,9 @@ use thorp_core::remembered::Known;
 use thorp_core::survey::{Findings, Subject};
 use thorp_core::time::Instant;
 use thorp_core::tracker::{self, Tracker};
-use thorp_wire::frame::{Body, Bytes, Get, Holder, PREFIX, Reason, Refused, RequestId};
+use thorp_wire::frame::{
+    Body, Bytes, Get, GroupRecord, Holder, PREFIX, Reason, Refused, RequestId, SignedRecord,
+};
 use thorp_wire::{Content, Entry, Frame, MemberName, Name, PeerId, merkle};
 
 pub const TRACKER_INTERVAL: Duration = Duration::from_secs(5);
@@ -93,6 +95,7 @@ pub struct PeerHost {
     pub holders: BTreeMap<FetchId, Vec<Holder>>,
     pub failed: BTreeMap<FetchId, Failure>,
     pub notices: Vec<Notice>,
+    pub removed: bool,
     pub closed: Vec<String>,
 }
 
@@ -354,6 +357,38 @@ impl Village {
         let now = self.now;
         self.host(node).peer.handle(now, input);
         self.drain(node);
+    }
+
+    /// The group decides that these nodes are no members any more, and one node
+    /// hears of it.
+    pub fn remove(&mut self, teller: Node, number: u64, removed: &[Node]) {
+        let record = record(number, removed, GENUINE);
+        self.standing(teller, peer::Input::Adopted { record });
+    }
+
+    /// Tells a machine what became of a record. Peer and tracker hear the same.
+    fn standing(&mut self, node: Node, input: peer::Input) {
+        let now = self.now;
+        match (&mut self.nodes[node].machine, input) {
+            (Machine::Peer(host), input) => host.peer.handle(now, input),
+            (Machine::Tracker(tracker), peer::Input::Adopted { record }) => {
+                tracker.handle(now, tracker::Input::Adopted { record });
+            }
+            (Machine::Tracker(tracker), peer::Input::Forged { link }) => {
+                tracker.handle(now, tracker::Input::Forged { link });
+            }
+            (Machine::Tracker(_), other) => panic!("a tracker is not told {other:?}"),
+            (Machine::Off, _) => {}
+        }
+        self.drain(node);
+    }
+
+    /// Whatever somebody wants to say on the one link between two nodes.
+    pub fn say(&mut self, from: Node, to: Node, frame: &Frame) {
+        let of = self.links_of(to);
+        let links = self.links_of(from);
+        let link = links.iter().find(|link| of.contains(link));
+        self.transmit(from, *link.expect("there is a link"), frame);
     }
 
     /// Looks names up and waits for the answer.
@@ -757,7 +792,14 @@ impl Village {
                 Machine::Tracker(tracker) => match tracker.poll_output() {
                     Some(tracker::Output::Send(link, frame)) => peer::Output::Send(link, frame),
                     Some(tracker::Output::Close(link, reason)) => peer::Output::Close(link, reason),
-                    Some(tracker::Output::Unlisted(_) | tracker::Output::Changed) => continue,
+                    Some(tracker::Output::Verify(link, record)) => {
+                        peer::Output::Verify(link, record)
+                    }
+                    Some(
+                        tracker::Output::Renew { .. }
+                        | tracker::Output::Unlisted(_)
+                        | tracker::Output::Changed,
+                    ) => continue,
                     None => return,
                 },
                 Machine::Off => return,
@@ -814,6 +856,18 @@ impl Village {
             peer::Output::FetchFailed(fetch, failure) => {
                 self.host(node).failed.insert(fetch, failure);
             }
+            peer::Output::Verify(link, record) => {
+                let is_genuine = record.signature_and_message().0 == GENUINE;
+                let verified = if is_genuine {
+                    peer::Input::Adopted { record }
+                } else {
+                    peer::Input::Forged { link }
+                };
+                self.standing(node, verified);
+            }
+            // No clock is turned here.
+            peer::Output::Renewed(_) => {}
+            peer::Output::Removed => self.host(node).removed = true,
             peer::Output::Notice(notice) => self.host(node).notices.push(notice),
             peer::Output::Remember(known) => self.nodes[node].disk = known,
             peer::Output::Changed => {}
@@ -927,6 +981,7 @@ impl PeerHost {
             holders: BTreeMap::new(),
             failed: BTreeMap::new(),
             notices: Vec::new(),
+            removed: false,
             closed: Vec::new(),
         }
     }
@@ -948,6 +1003,22 @@ pub fn id(node: Node) -> PeerId {
     let mut key = [0; 32];
     key[30..].copy_from_slice(&u16::try_from(node).expect("few nodes").to_be_bytes());
     PeerId::new(key)
+}
+
+/// The signature of a record that this village takes for its own.
+pub const GENUINE: [u8; 64] = [7; 64];
+
+pub fn record(number: u64, removed: &[Node], signature: [u8; 64]) -> SignedRecord {
+    let removed: BTreeSet<PeerId> = removed.iter().map(|node| id(*node)).collect();
+    let record = GroupRecord {
+        number,
+        open: false,
+        bittorrent: false,
+        removed: removed.into_iter().collect(),
+    };
+    SignedRecord::sign(record, |_| Some(signature))
+        .expect("is within bounds")
+        .expect("is signed")
 }
 
 pub fn content(text: &str) -> Content {

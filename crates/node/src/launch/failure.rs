@@ -76,9 +76,9 @@ impl From<JoinError> for Failure {
                 ..
             } => ErrorKind::Network,
             JoinError::Refused { .. } => ErrorKind::NotAMember,
-            JoinError::Dial(DialError::Certificate { .. }) | JoinError::Certificate(_) => {
-                ErrorKind::NotAMember
-            }
+            JoinError::Dial(DialError::Certificate { .. })
+            | JoinError::Certificate(_)
+            | JoinError::Record(_) => ErrorKind::NotAMember,
             JoinError::Dial(DialError::Clock(_))
             | JoinError::Clock(_)
             | JoinError::Identity(_)

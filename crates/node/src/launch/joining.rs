@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::{Common, Group, keep, member_tls, own_name};
+use super::{Common, Group, keep_admitted, member_tls, own_name, removed};
 use crate::addresses::NetAddress;
 use crate::api::{ErrorKind, Failure, Notice};
 use crate::clock::Clock;
@@ -12,6 +12,7 @@ use crate::dial::{self, DialError, Expected};
 use crate::identity::{Identity, Membership};
 use crate::join::{self, Ticket};
 use crate::peer::rows;
+use crate::record::Records;
 use crate::state::StateDir;
 use crate::tls;
 
@@ -28,6 +29,12 @@ pub(super) async fn join_group(
     group: Group,
     notices: &mpsc::Sender<Notice>,
 ) -> Result<(Membership, bool), Failure> {
+    if let Some(known) = &remembered
+        && !matches!(group, Group::Invited(_))
+        && !Records::load(state, known.ca)?.allows(&identity.id())
+    {
+        return Err(removed());
+    }
     let ticket = match (group, &remembered) {
         (Group::Remembered, Some(known)) => {
             if is_good(known, &common.clock) && !ends_soon(known, &common.clock) {
@@ -57,16 +64,16 @@ pub(super) async fn join_group(
         let _ = notices.try_send(rows::connecting(tracker));
     }
     let joined = join::join(&ticket, identity, Some(own_name(common)), &common.clock).await;
-    let membership = match (joined, remembered) {
-        (Ok(membership), _) => membership,
+    let admitted = match (joined, remembered) {
+        (Ok(admitted), _) => admitted,
         // It was only to be renewed, and there is still time for that.
         (Err(_), Some(known)) if ticket.token.is_none() && is_good(&known, &common.clock) => {
             return Ok((known, true));
         }
         (Err(error), _) => return Err(error.into()),
     };
-    keep(&membership, state)?;
-    Ok((membership, true))
+    keep_admitted(&admitted, state)?;
+    Ok((admitted.membership, true))
 }
 
 /// Whether it is time to renew a certificate.

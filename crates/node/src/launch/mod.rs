@@ -29,18 +29,19 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::addresses::{self, ListenAddress, NetAddress, PEER_PORT, TRACKER_PORT};
-use crate::api::{Failure, Notice};
+use crate::api::{ErrorKind, Failure, Notice};
 use crate::authority::INVITE_VALIDITY;
 use crate::backup::Backup;
 use crate::clock::Clock;
 use crate::config::{self, Config, Setting};
 use crate::identity::{Identity, Membership};
 use crate::invite::Invite;
-use crate::join::{self, Ticket};
+use crate::join::{self, Admitted, Ticket};
 use crate::listener::{Listen, ListenError, Listener, Running, Service};
 use crate::local::{self, Answering, LocalError};
 use crate::peer::{Memory, Peer, Role};
-use crate::record::Records;
+use crate::record::{self, Records};
+use crate::renewal::Renewal;
 use crate::share::{self, Share};
 use crate::state::StateDir;
 use crate::tls::MemberTls;
@@ -224,6 +225,7 @@ pub async fn share(
     let listener = listener(&common, Listen::PortOrNext(PEER_PORT)).await?;
     let listen = listener.address();
     let tls = member_tls(&state, &identity, &membership, &common.clock)?;
+    let renewal = Renewal::new(identity, membership.clone(), &state, tls.clone());
     let called = tls.member().name;
     if let (Some(wanted), Some(called)) = (&common.name, called)
         && *wanted != called
@@ -253,6 +255,7 @@ pub async fn share(
             memory: Memory::open(state.clone(), membership.ca, &notices),
         },
         announced,
+        renewal,
     };
     let (peer, task) = Peer::start(setup, notices);
     held.sockets.push(answer_for(&state, &peer)?);
@@ -291,6 +294,7 @@ async fn share_with_tracker(
     let state = held.states[0].clone();
     keep(&membership, &state)?;
     let tls = member_tls(&state, &identity, &membership, &common.clock)?;
+    let renewal = Renewal::new(identity, membership.clone(), &state, tls.clone());
     let (peer_sink, peer_incoming) = mpsc::channel(INCOMING);
     let (tracker_service, tracker_incoming) = office.service(&common.clock)?;
     let peer_service = Service {
@@ -307,6 +311,7 @@ async fn share_with_tracker(
         listen,
         incoming: tracker_incoming,
         open,
+        renewal: office.renewal(),
     };
     let (tracker, tracker_task) = Tracker::start(setup, notices.clone());
     let setup = peer::Setup {
@@ -322,6 +327,7 @@ async fn share_with_tracker(
             memory: Memory::open(state.clone(), membership.ca, &notices),
         },
         announced: true,
+        renewal,
     };
     let (peer, peer_task) = Peer::start(setup, notices);
     // A new group needs one. Later they are made when somebody asks for one: an
@@ -373,6 +379,7 @@ pub async fn tracker(
         listen,
         incoming,
         open,
+        renewal: office.renewal(),
     };
     let (tracker, task) = Tracker::start(setup, notices);
     let socket = office.answer(&tracker, listen, &common.clock)?;
@@ -406,9 +413,9 @@ pub async fn join(common: Common, invite: Invite) -> Result<MemberName, Failure>
     let state = StateDir::open(&common.state)?;
     let identity = Identity::load_or_create(&state)?;
     let wanted = Some(own_name(&common));
-    let membership = join::join(&Ticket::from(invite), &identity, wanted, &common.clock).await?;
-    keep(&membership, &state)?;
-    let member = membership.member();
+    let admitted = join::join(&Ticket::from(invite), &identity, wanted, &common.clock).await?;
+    keep_admitted(&admitted, &state)?;
+    let member = admitted.membership.member();
     Ok(member
         .and_then(|member| member.name)
         .unwrap_or_else(|| own_name(&common)))
@@ -423,6 +430,17 @@ fn own_office(common: &Common, remembered: Option<&Membership>) -> Result<Option
     let office = Office::open(path, &own_name(common), &common.clock)?;
     let is_own = remembered.is_none_or(|group| group.ca == office.authority.ca());
     Ok(is_own.then_some(office))
+}
+
+/// Keeps what a tracker gave.
+fn keep_admitted(admitted: &Admitted, state: &StateDir) -> Result<(), Failure> {
+    keep(&admitted.membership, state)?;
+    let records = Records::load(state, admitted.membership.ca)?;
+    if let Some(record) = admitted.record.clone() {
+        // It was verified when it came.
+        let _ = records.adopt(record);
+    }
+    Ok(records.save(state)?)
 }
 
 /// Keeps a membership, and nothing of another group.
@@ -444,6 +462,14 @@ fn member_tls(
     let records = Records::load(state, membership.ca)?;
     let tls = MemberTls::new(identity, membership, clock.clone())?;
     Ok(tls.with_records(records))
+}
+
+/// Nothing can be done with this key in this group any more.
+fn removed() -> Failure {
+    Failure {
+        kind: ErrorKind::NotAMember,
+        message: record::REMOVED.to_owned(),
+    }
 }
 
 fn answer_for(state: &StateDir, peer: &Peer) -> Result<Answering, LocalError> {

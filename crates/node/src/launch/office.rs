@@ -20,6 +20,7 @@ use crate::invite::Invite;
 use crate::join::JoinService;
 use crate::listener::{Incoming, Service};
 use crate::local::{self, Answering, LocalError};
+use crate::renewal::OwnRenewal;
 use crate::state::StateDir;
 use crate::tls::MemberTls;
 use crate::tracker::Tracker;
@@ -30,7 +31,7 @@ pub const EMBEDDED: &str = "tracker";
 /// A tracker's state: the group's CA, and its own certificate.
 pub(super) struct Office {
     pub(super) state: Arc<StateDir>,
-    identity: Identity,
+    identity: Arc<Identity>,
     membership: Membership,
     pub(super) authority: Arc<Authority>,
     /// Whether it was made just now.
@@ -55,12 +56,21 @@ impl Office {
             .with_records(authority.records().clone());
         Ok(Self {
             state,
-            identity,
+            identity: Arc::new(identity),
             membership,
             authority,
             is_new,
             tls,
         })
+    }
+
+    /// How the tracker renews its own certificate.
+    pub(super) fn renewal(&self) -> OwnRenewal {
+        OwnRenewal {
+            authority: Arc::clone(&self.authority),
+            identity: Arc::clone(&self.identity),
+            tls: self.tls.clone(),
+        }
     }
 
     pub(super) fn service(

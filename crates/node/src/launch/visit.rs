@@ -13,6 +13,7 @@ use crate::api::{Command, ErrorKind, Event, Failure};
 use crate::identity::{Identity, Membership};
 use crate::local;
 use crate::peer::{self, Peer, Role};
+use crate::renewal::Renewal;
 use crate::state::{StateDir, StateError};
 use crate::store::Store;
 
@@ -55,6 +56,12 @@ pub async fn ask(
     tokio::spawn(async move {
         while let Some(event) = answer.recv().await {
             let last = matches!(event, Event::Done(_) | Event::Error(_));
+            let removed = matches!(event, Event::Error(_)) && visitor.peer.was_removed();
+            let event = if removed {
+                Event::Error(super::removed())
+            } else {
+                event
+            };
             if last {
                 // The goodbye first: once the last word is out, the program ends.
                 visitor.stop("its visit is over").await;
@@ -118,8 +125,10 @@ async fn visit(
         join_group(&common, &state, &identity, remembered, group, &notices).await?;
     let store = Store::open(directory)?;
     store.sweep();
+    let tls = member_tls(&state, &identity, &membership, &common.clock)?;
     let setup = peer::Setup {
-        tls: member_tls(&state, &identity, &membership, &common.clock)?,
+        renewal: Renewal::new(identity, membership.clone(), &state, tls.clone()),
+        tls,
         trackers: membership.trackers,
         config,
         clock: common.clock,

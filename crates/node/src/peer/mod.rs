@@ -8,6 +8,7 @@
 //! get       the longest of these: look up, choose, fetch, store
 //! large     one large file: from many, in pieces, taken up where it was left
 //! pace      how far, how fast, how long yet
+//! standing  group records and the own certificate, while the peer runs
 //! rows      the machine's values in the words of the interface
 //! telling   what every answer is told with
 //! ```
@@ -22,6 +23,7 @@ mod memory;
 mod pace;
 pub(crate) mod rows;
 mod serve;
+mod standing;
 pub(crate) mod task;
 mod telling;
 
@@ -44,6 +46,7 @@ use crate::api::{Command, Event, Notice, PeerView, Status};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::listener::Incoming;
+use crate::renewal::Renewal;
 use crate::share::{Arriving, Share, ShareEvent};
 use crate::store::{Partial, Replace, Store, StoreError, Stored, Target};
 use crate::swarm::{self, Swarms};
@@ -71,6 +74,8 @@ pub struct Setup {
     pub role: Role,
     /// Whether somebody was told already that the tracker is being dialled.
     pub announced: bool,
+    /// How its certificate is renewed.
+    pub renewal: Renewal,
 }
 
 /// What a peer does with files.
@@ -104,6 +109,7 @@ pub struct Peer {
     swarms: Swarms,
     last_fetch: Arc<AtomicU64>,
     itself: watch::Receiver<Option<Holder>>,
+    tls: MemberTls,
 }
 
 /// What the handle asks of the task.
@@ -189,6 +195,7 @@ impl Peer {
             Role::Visiting(store) => Place::Directory(store.clone()),
         };
         let (itself, itself_in) = watch::channel(itself(&setup));
+        let tls = setup.tls.clone();
         let (fed, fed_in) = mpsc::channel(EVENTS);
         let swarms = Swarms::new(sessions(&setup, fed));
         let sessions = (swarms.clone(), fed_in);
@@ -202,6 +209,7 @@ impl Peer {
             swarms,
             last_fetch: Arc::default(),
             itself: itself_in,
+            tls,
         };
         (peer, task)
     }
@@ -235,6 +243,11 @@ impl Peer {
     pub async fn stop(&self, reason: &str) {
         // If the task is gone, so is what it had to say.
         let _ = self.requests.send(Request::Stop(reason.to_owned())).await;
+    }
+
+    /// Whether it was removed from its group. Then it ends by itself.
+    pub fn was_removed(&self) -> bool {
+        !self.tls.records().allows(&self.tls.member().id)
     }
 
     /// The directory it shares.

@@ -24,6 +24,8 @@ use crate::clock::{Clock, unix_seconds};
 use crate::dial::{self, Connected, Expected};
 use crate::link::{self, Arrival, Arrivals, Inbox, LinkEnd, LinkEvent, LinkSender, Term};
 use crate::listener::{Incoming, Purpose};
+use crate::record::REMOVED;
+use crate::renewal;
 use crate::share::{Share, ShareEvent};
 use crate::store::{StoreError, Stored};
 use crate::swarm::Swarms;
@@ -31,6 +33,7 @@ use crate::tls::MemberTls;
 
 use super::memory::Writer;
 use super::serve::Server;
+use super::standing::{Change, Standing};
 use super::{Delivery, FetchError, Request, Role, Setup, rows, source};
 
 /// Events of dials and disk that wait for the task.
@@ -41,6 +44,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 pub(crate) struct Task {
     machine: machine::Peer,
+    standing: Standing,
+    /// Whether this peer is no member any more, and so has to end.
+    removed: bool,
     clock: Clock,
     tls: MemberTls,
     trackers: Vec<NetAddress>,
@@ -118,6 +124,7 @@ impl Task {
             clock,
             role,
             announced,
+            renewal,
         } = setup;
         let (share, changes, listen, incoming, memory) = match role {
             Role::Sharing {
@@ -158,6 +165,8 @@ impl Task {
         };
         Self {
             machine: machine::Peer::new(now(&clock), config),
+            standing: Standing::new(tls.clone(), clock.clone(), renewal),
+            removed: false,
             clock,
             tls,
             trackers,
@@ -202,8 +211,15 @@ impl Task {
     ) {
         let mut look = tokio::time::interval(LOOK_EVERY);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        if let Some(record) = self.standing.kept() {
+            self.handle(Input::Adopted { record });
+        }
         self.handle(Input::Tick);
         loop {
+            if self.removed {
+                return self.stop(REMOVED.to_owned()).await;
+            }
+            let tracker_is_up = self.tracker_is_up();
             let deadline = self.machine.next_deadline().map(|at| at - now(&self.clock));
             tokio::select! {
                 Some(arrival) = self.arrivals.recv() => self.arrived(arrival),
@@ -211,6 +227,7 @@ impl Task {
                 Some(link) = self.served.recv() => self.handle(Input::Served { link }),
                 Some(member) = self.fed.recv() => self.handle(Input::InUse(member)),
                 Some(incoming) = next(&mut self.incoming) => self.called(incoming),
+                change = self.standing.change(tracker_is_up) => self.standing_changed(change),
                 Some(change) = next(&mut self.changes) => self.share_event(change),
                 Some(fetch) = abandoned.recv() => self.abandon(fetch),
                 request = requests.recv() => match request {
@@ -234,6 +251,7 @@ impl Task {
         if let Some(memory) = self.memory {
             memory.finish().await;
         }
+        self.standing.finish().await;
         if let Some(share) = self.share {
             // The disk may take its time; there is nothing else left to do.
             let _ = tokio::task::spawn_blocking(move || share.save()).await;
@@ -308,7 +326,25 @@ impl Task {
                 }
                 self.notify(notice);
             }
+            Output::Verify(link, record) => {
+                if self.standing.verify(record).is_err() {
+                    self.handle(Input::Forged { link });
+                }
+            }
+            Output::Renewed(answer) => self.standing.answered(answer),
+            Output::Removed => self.removed = true,
             Output::Changed => self.changed = true,
+        }
+    }
+
+    fn standing_changed(&mut self, change: Change) {
+        match change {
+            Change::Adopted(record) => self.handle(Input::Adopted { record }),
+            Change::RenewalDue => {
+                if let Some(join) = self.standing.ask() {
+                    self.handle(Input::Renew { join });
+                }
+            }
         }
     }
 
@@ -384,7 +420,7 @@ impl Task {
         }
         let term = Term {
             clock: self.clock.clone(),
-            ends: member.ends,
+            ends: member.ends.min(self.tls.member().ends),
         };
         let sender = link::start(link, stream, term, self.inbox.clone());
         self.links.insert(link, sender);
@@ -444,6 +480,7 @@ impl Task {
                 self.handle(Input::Heard { link });
             }
             LinkEvent::Heard => self.handle(Input::Heard { link }),
+            LinkEvent::Expiring => self.handle(Input::Expiring { link }),
             LinkEvent::Closed(end) => {
                 if matches!(&end, LinkEnd::Certificate(why) if why.is_about_time()) {
                     self.compare_clocks();
@@ -673,6 +710,7 @@ impl Task {
 
     fn status(&self) -> Status {
         let member = self.tls.member();
+        let certificate_ends_soon = renewal::ends_soon(&member, &self.clock);
         let totals = self.share.as_ref().map(Share::totals).unwrap_or_default();
         let tally = self.machine.tally();
         let (sent, received) = self.swarms.tally();
@@ -697,6 +735,7 @@ impl Task {
                 nobody: tally.nobody,
             },
             certificate_ends: i64::try_from(unix_seconds(member.ends)).unwrap_or(i64::MAX),
+            certificate_ends_soon,
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }
     }

@@ -4,13 +4,14 @@ mod view;
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use thorp_core::links::{LinkId, Me};
 use thorp_core::tracker::{self as machine, Input, Output};
-use thorp_wire::frame::{Reason, Refused};
-use thorp_wire::{Frame, PeerId};
+use thorp_wire::frame::{Join, Reason, Refused, SignedRecord};
+use thorp_wire::{Body, Frame, PeerId, RequestId};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -23,6 +24,7 @@ use crate::link::{self, Arrival, Arrivals, Inbox, LinkEvent, LinkSender, Term};
 use crate::listener::Incoming;
 use crate::peer::rows;
 use crate::peer::task::{now, random, sleep};
+use crate::renewal::{OwnRenewal, RETRY};
 use crate::tls::MemberTls;
 
 /// Requests that wait for it.
@@ -44,6 +46,8 @@ pub struct Setup {
     pub incoming: mpsc::Receiver<Incoming>,
     /// Whether whoever asks is let in.
     pub open: bool,
+    /// Its certificate's renewal, and its group's authority.
+    pub renewal: OwnRenewal,
 }
 
 /// A running tracker: a handle, cheap to clone.
@@ -106,6 +110,10 @@ struct Task {
     tls: MemberTls,
     listen: SocketAddr,
     open: bool,
+    renewal: OwnRenewal,
+    /// Outside of these times the own certificate is renewed.
+    fresh: Range<SystemTime>,
+    newest: watch::Receiver<Option<SignedRecord>>,
     incoming: mpsc::Receiver<Incoming>,
     links: HashMap<LinkId, LinkSender>,
     last_link: u64,
@@ -135,12 +143,17 @@ impl Task {
             interval: setup.config.tracker_interval,
         });
         let (inbox, arrivals) = link::inbox();
+        let mut newest = setup.tls.records().changes();
+        newest.mark_changed();
         Self {
             machine,
             clock: setup.clock,
             tls: setup.tls,
             listen: setup.listen,
             open: setup.open,
+            newest,
+            fresh: setup.renewal.is_fresh(),
+            renewal: setup.renewal,
             incoming: setup.incoming,
             links: HashMap::new(),
             last_link: 0,
@@ -161,6 +174,9 @@ impl Task {
             tokio::select! {
                 Some(arrival) = self.arrivals.recv() => self.arrived(arrival),
                 Some(incoming) = self.incoming.recv() => self.connected(incoming),
+                // The sender is in `tls`, which we hold.
+                _ = self.newest.changed() => self.adopt(),
+                () = self.clock.leaves(self.fresh.clone()) => self.renew(),
                 request = requests.recv() => match request {
                     Some(Request::Status(reply)) => drop(reply.send(self.status())),
                     Some(Request::Present(reply)) => {
@@ -203,6 +219,13 @@ impl Task {
                     // Whoever does not read its notices misses some.
                     let _ = self.notices.try_send(Notice::Warning { message });
                 }
+                Output::Verify(link, record) => self.verify(link, record),
+                Output::Renew {
+                    link,
+                    request,
+                    member,
+                    join,
+                } => self.renew_for(link, request, member, &join),
                 Output::Changed => {
                     self.draw_at
                         .get_or_insert_with(|| Instant::now() + VIEW_EVERY);
@@ -211,12 +234,62 @@ impl Task {
         }
     }
 
+    /// Makes the newest group record count, and spreads it.
+    fn adopt(&mut self) {
+        let newest = self.newest.borrow_and_update().clone();
+        if let Some(record) = newest {
+            self.handle(Input::Adopted { record });
+        }
+    }
+
+    fn verify(&mut self, link: LinkId, record: SignedRecord) {
+        if self.tls.records().verify(&record).is_err() {
+            self.handle(Input::Forged { link });
+            return;
+        }
+        let authority = Arc::clone(&self.renewal.authority);
+        // It waits for the disk. What it has learned comes back as the newest.
+        tokio::task::spawn_blocking(move || {
+            if let Err(error) = authority.learn(record) {
+                tracing::error!(%error, "a newer group record is not taken over");
+            }
+        });
+    }
+
+    fn renew(&mut self) {
+        let now = self.clock.wall();
+        if let Err(error) = self.renewal.renew(now) {
+            tracing::error!(%error, "the tracker's own certificate is not renewed yet");
+        }
+        let fresh = self.renewal.is_fresh();
+        // What could not be done now is tried again, but not at once.
+        self.fresh = fresh.start.min(now)..fresh.end.max(now + RETRY);
+    }
+
+    /// A member gets a new certificate, if it still is one.
+    fn renew_for(&mut self, link: LinkId, request: RequestId, member: PeerId, join: &Join) {
+        let answer = self
+            .renewal
+            .authority
+            .renew_for(member, join, self.clock.wall());
+        let answer = match answer {
+            Ok(joined) => Body::Joined(joined),
+            Err(why) => {
+                tracing::info!(%member, %why, "no new certificate");
+                Body::Refused(why.refusal())
+            }
+        };
+        if let Some(link) = self.links.get(&link) {
+            link.send(Frame::with_request(request, answer));
+        }
+    }
+
     fn connected(&mut self, incoming: Incoming) {
         self.last_link += 1;
         let link = LinkId(self.last_link);
         let term = Term {
             clock: self.clock.clone(),
-            ends: incoming.member.ends,
+            ends: incoming.member.ends.min(self.tls.member().ends),
         };
         let sender = link::start(link, incoming.stream, term, self.inbox.clone());
         self.links.insert(link, sender);
@@ -243,6 +316,8 @@ impl Task {
                 self.handle(Input::Heard { link });
             }
             LinkEvent::Heard => self.handle(Input::Heard { link }),
+            // Whoever dialled makes a new one.
+            LinkEvent::Expiring => {}
             LinkEvent::Closed(end) => {
                 tracing::debug!(link = link.0, %end, "closed");
                 self.links.remove(&link);

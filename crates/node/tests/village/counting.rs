@@ -91,7 +91,8 @@ impl Hall {
             neighbour: false,
             visitor: false,
             interval: millis(interval),
-            record: None,
+            // It needs to be told of none.
+            record: Some(u64::MAX),
         };
         wire.greet(hello).await;
         wire

@@ -10,6 +10,7 @@
 //! large     files in pieces: from one, from many, after an interruption
 //! bad       members that lie, flood, stall or talk nonsense
 //! clocks    what is said where two clocks do not agree
+//! standing  being a member, and being one no longer
 //! comings   starting, stopping, being killed, falling silent
 //! ```
 //!
@@ -22,6 +23,7 @@ mod comings;
 mod counting;
 mod large;
 mod mallory;
+mod standing;
 mod support;
 mod teller;
 mod works;

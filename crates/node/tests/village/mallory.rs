@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 
 use thorp_node::addresses::NetAddress;
-use thorp_node::clock::Clock;
 use thorp_node::dial::{self, Expected};
 use thorp_node::identity::Identity;
 use thorp_node::join::{self, Ticket};
@@ -20,6 +19,7 @@ use super::support::{Village, Villager, within};
 
 /// A member with a real certificate and a port, and no program behind them.
 pub struct Mallory {
+    pub identity: Identity,
     pub tls: MemberTls,
     pub listen: SocketAddr,
     incoming: mpsc::Receiver<Incoming>,
@@ -30,14 +30,15 @@ impl Mallory {
     pub async fn join(village: &Village, name: &str) -> Self {
         let identity = Identity::generate().expect("a key");
         let ticket = Ticket::open(vec![NetAddress::Ip(village.address())]);
-        let clock = Clock::system();
+        let clock = village.clock.clone();
         let wanted = name.parse().ok();
         let membership = within("joining", join::join(&ticket, &identity, wanted, &clock)).await;
-        let tls = MemberTls::new(&identity, &membership.expect("joins"), clock).expect("fits");
-        Self::listening(tls).await
+        let tls =
+            MemberTls::new(&identity, &membership.expect("joins").membership, clock).expect("fits");
+        Self::listening(identity, tls).await
     }
 
-    async fn listening(tls: MemberTls) -> Self {
+    async fn listening(identity: Identity, tls: MemberTls) -> Self {
         let any = Listen::Exactly("127.0.0.1:0".parse().expect("an address"));
         let listener = Listener::bind(any).await.expect("binds");
         let listen = listener.address();
@@ -48,6 +49,7 @@ impl Mallory {
             sink,
         };
         Self {
+            identity,
             tls,
             listen,
             incoming,

@@ -33,6 +33,8 @@ pub async fn within<T>(what: &str, event: impl Future<Output = T>) -> T {
 /// An open group with its tracker.
 pub struct Village {
     dir: TempDir,
+    /// Everybody's.
+    pub clock: Clock,
     pub tracker: RunningTracker,
     pub notices: mpsc::Receiver<Notice>,
 }
@@ -54,12 +56,17 @@ impl Village {
     pub async fn with(settings: &[(&str, &str)]) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let (notices, received) = mpsc::channel(1024);
-        let common = common(dir.path(), "hall", settings);
+        let clock = Clock::system();
+        let common = Common {
+            clock: clock.clone(),
+            ..common(dir.path(), "hall", settings)
+        };
         let tracker = launch::tracker(common, true, notices)
             .await
             .expect("a tracker");
         Self {
             dir,
+            clock,
             tracker,
             notices: received,
         }
@@ -85,7 +92,10 @@ impl Village {
     }
 
     pub fn common(&self, name: &str, settings: &[(&str, &str)]) -> Common {
-        common(self.dir.path(), name, settings)
+        Common {
+            clock: self.clock.clone(),
+            ..common(self.dir.path(), name, settings)
+        }
     }
 
     /// Where a peer of this name keeps its files.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use thorp_node::addresses::{AddressError, NetAddress};
 use thorp_node::api::{ErrorKind, Failure, Notice};
 use thorp_node::launch::Group;
+use thorp_node::record::REMOVED;
 use thorp_node::share;
 
 use super::{Context, invitation};
@@ -49,6 +50,10 @@ pub async fn run(context: Context, args: Share) -> Result {
         ended = attend(&context, &mut peer, args.lines) => ended,
         () = signals.next() => End::Left,
     };
+    if ended == End::Ended && (peer.was_removed)() {
+        peer.stop.await;
+        return Err(failure(ErrorKind::NotAMember, REMOVED));
+    }
     if ended == End::Ended {
         context.say("This peer was stopped.");
     }

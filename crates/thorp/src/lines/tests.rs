@@ -18,6 +18,7 @@ fn peer() -> (Peer, watch::Sender<Arc<PeerView>>, mpsc::Sender<Notice>) {
         request: Box::new(|_| mpsc::channel(1).1),
         stop: Box::pin(async {}),
         door: None,
+        was_removed: Box::new(|| false),
     };
     (peer, view_in, notice_in)
 }

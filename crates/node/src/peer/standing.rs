@@ -1,0 +1,122 @@
+//! This peer as a member, for as long as it runs: which group record counts,
+//! when its certificate is renewed, and that both are on disk.
+//!
+//! Who is told of a record and who is asked for a certificate is decided in
+//! [`thorp_core::peer`].
+
+use thorp_wire::frame::{Join, Joined, SignedRecord};
+use tokio::sync::watch;
+use tokio::task::{JoinSet, spawn_blocking};
+
+use crate::clock::Clock;
+use crate::record::RecordError;
+use crate::renewal::{Kept, Renewal};
+use crate::state::StateError;
+use crate::tls::MemberTls;
+
+pub(super) struct Standing {
+    tls: MemberTls,
+    clock: Clock,
+    renewal: Renewal,
+    newest: watch::Receiver<Option<SignedRecord>>,
+    /// What is on its way to the disk.
+    keeping: JoinSet<()>,
+}
+
+/// What is to be told to the machine.
+pub(super) enum Change {
+    /// There is a newer group record.
+    Adopted(SignedRecord),
+    /// The certificate is to be renewed.
+    RenewalDue,
+}
+
+impl Standing {
+    pub(super) fn new(tls: MemberTls, clock: Clock, renewal: Renewal) -> Self {
+        Self {
+            newest: tls.records().changes(),
+            tls,
+            clock,
+            renewal,
+            keeping: JoinSet::new(),
+        }
+    }
+
+    /// The record that was kept, to start with.
+    pub(super) fn kept(&mut self) -> Option<SignedRecord> {
+        self.newest.borrow_and_update().clone()
+    }
+
+    /// Waits for the next change. Only with a tracker there is somebody to renew.
+    pub(super) async fn change(&mut self, tracker_is_up: bool) -> Change {
+        let due = self.renewal.due().filter(|_| tracker_is_up);
+        let clock = self.clock.clone();
+        let renewal = async move {
+            match due {
+                Some(due) => clock.reaches(due).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::pin!(renewal);
+        loop {
+            tokio::select! {
+                // The sender is in `tls`, which we hold.
+                _ = self.newest.changed() => {
+                    let newest = self.newest.borrow_and_update().clone();
+                    if let Some(record) = newest {
+                        self.keep(Kept::save_record);
+                        return Change::Adopted(record);
+                    }
+                }
+                () = &mut renewal => return Change::RenewalDue,
+            }
+        }
+    }
+
+    /// Makes a record that somebody has sent the newest, unless it is made up.
+    /// It comes back as a [`Change`].
+    pub(super) fn verify(&self, record: SignedRecord) -> Result<(), RecordError> {
+        self.tls.records().adopt(record).map(drop)
+    }
+
+    /// The question for a new certificate.
+    pub(super) fn ask(&mut self) -> Option<Join> {
+        let asked = self.renewal.ask();
+        asked
+            .inspect_err(|error| tracing::error!(%error, "the certificate is not renewed"))
+            .ok()
+    }
+
+    /// What the tracker has answered, or why it has not.
+    pub(super) fn answered(&mut self, answer: Result<Joined, String>) {
+        let joined = answer
+            .inspect_err(|error| tracing::warn!(%error, "the certificate is not renewed yet"))
+            .ok();
+        match self.renewal.answered(joined.as_ref()) {
+            Ok(true) => self.keep(Kept::save),
+            Ok(false) => {}
+            Err(error) => tracing::warn!(%error, "the certificate is not renewed yet"),
+        }
+        if let Some(record) = joined.and_then(|joined| joined.record) {
+            // It was verified with the certificate, or that was no good either.
+            let _ = self.verify(record);
+        }
+    }
+
+    /// Waits until all is on disk.
+    pub(super) async fn finish(mut self) {
+        while self.keeping.join_next().await.is_some() {}
+    }
+
+    fn keep(&mut self, save: fn(&Kept) -> Result<(), StateError>) {
+        while self.keeping.try_join_next().is_some() {}
+        let kept = self.renewal.kept();
+        self.keeping.spawn(async move {
+            let saved = spawn_blocking(move || save(&kept)).await;
+            if let Ok(Err(error)) = saved {
+                // It is in force; only the next start will not know it.
+                tracing::error!(%error, "what the group has decided is not kept");
+            }
+        });
+    }
+}
