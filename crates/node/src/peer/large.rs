@@ -65,8 +65,8 @@ pub(super) async fn fetch(
     resumed: impl AsyncFnOnce(u64),
 ) -> Result<Arrived, Missed> {
     let content = wanted.content;
-    let _turn = peer.swarms.turn().await.ok_or(Missed::Stopping)?;
     let alone = peer.swarms.alone(content).await.ok_or(Missed::Stopping)?;
+    let _turn = peer.swarms.turn().await.ok_or(Missed::Stopping)?;
     if delivery.is_blocked() {
         let path = delivery.place.path_of(&delivery.name);
         return Err(Missed::Store(StoreError::Exists { path }));

@@ -2,6 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command as Process;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -245,6 +248,96 @@ async fn whoever_says_nothing_after_its_handshake_is_not_waited_for() {
     let answer = elm.get_name("f").await;
     assert_eq!(answer.only_fetched().sources.len(), 1);
     assert!(read(&elm.dir, "f") == *file.bytes);
+}
+
+#[tokio::test]
+async fn whoever_sends_ten_bytes_a_second_is_not_waited_for() {
+    let village = Village::new().await;
+    let file = long();
+    let whole = file.clone();
+    let _slow = Holder::of(&village, "mallory", &file, move || {
+        let file = whole.clone();
+        Manner {
+            blocks: move |span: Span| Said::Dribble(file.span(span)),
+            hashes: |_, hashes| hashes,
+        }
+    })
+    .await;
+    let _oak = village.peer("oak", &[("f", &file.bytes)]).await;
+    let elm = village.peer("elm", &[]).await;
+    let answer = elm.get_name("f").await;
+    let from = answer.only_fetched().from.as_ref();
+    assert_eq!(from.and_then(|from| from.name.as_deref()), Some("oak"));
+    assert!(read(&elm.dir, "f") == *file.bytes);
+}
+
+#[tokio::test]
+async fn a_disk_that_runs_full_ends_the_fetch_and_what_there_is_is_taken_up_when_there_is_room() {
+    let village = Village::new().await;
+    let files = [("f", bytes(1, LONG)), ("g", bytes(2, LONG))];
+    let slices: Vec<(&str, &[u8])> = files
+        .iter()
+        .map(|(name, bytes)| (*name, &**bytes))
+        .collect();
+    let _oak = village.peer("oak", &slices).await;
+    let share = village.share_of("elm");
+    // Each of them fits, and both do not.
+    let Some(disk) = Disk::new(&share, "size=8m") else {
+        return;
+    };
+    let elm = village.peer("elm", &[]).await;
+    let answer = elm.get_name("*").await;
+    assert!(answer.end.is_err(), "{:?}", answer.end);
+    let full = answer.events.iter().any(|event| {
+        matches!(event, Event::Failed { failure, .. } if failure.message.contains("disk is full"))
+    });
+    assert!(full, "{:?}", answer.events);
+    disk.remount("size=32m");
+    let again = elm.get_name("*").await.done();
+    assert_eq!(again.fetched().len(), 2);
+    let received: u64 = again.fetched().iter().map(|file| file.received).sum();
+    assert!(received < 2 * LONG as u64, "{received}");
+    for (name, bytes) in &files {
+        assert!(read(&elm.dir, name) == *bytes, "{name}");
+    }
+    elm.stop().await;
+}
+
+/// A disk of its own, where this process may mount one.
+struct Disk(PathBuf);
+
+impl Disk {
+    fn new(at: &Path, size: &str) -> Option<Self> {
+        let mounted = Process::new("mount")
+            .args(["-t", "tmpfs", "-o", size, "thorp-test"])
+            .arg(at)
+            .output();
+        if mounted.is_ok_and(|mount| mount.status.success()) {
+            return Some(Self(at.to_owned()));
+        }
+        let all = std::env::var_os("THORP_REQUIRE_ALL").is_some_and(|value| value == "1");
+        assert!(!all, "THORP_REQUIRE_ALL=1, but no disk can be mounted");
+        // Past the test runner's capture, so that it is seen when all is well.
+        let line = "skipped: a_disk_that_runs_full: needs root, to mount a disk\n";
+        let _ = std::io::stderr().write_all(line.as_bytes());
+        None
+    }
+
+    fn remount(&self, size: &str) {
+        let options = format!("remount,{size}");
+        let mount = Process::new("mount")
+            .args(["-o", &options])
+            .arg(&self.0)
+            .status();
+        assert!(mount.expect("runs").success());
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        // Lazily: whoever shares it may not have ended yet.
+        let _ = Process::new("umount").arg("-l").arg(&self.0).status();
+    }
 }
 
 #[tokio::test]

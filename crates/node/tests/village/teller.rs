@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use thorp_node::dial::{self, Expected};
 use thorp_node::listener::Purpose;
@@ -157,6 +158,8 @@ pub fn honestly(
 pub enum Said {
     Bytes(Vec<u8>),
     Nothing,
+    /// Ten bytes of it a second.
+    Dribble(Vec<u8>),
     Rejected,
     /// The connection is closed.
     Goodbye,
@@ -183,13 +186,14 @@ impl Teller {
         }
     }
 
-    /// A session with a peer about a file, greeted on both sides.
+    /// A session with a peer about a file, greeted on both sides; nothing, where
+    /// it hangs up.
     pub async fn dial(mallory: &Mallory, villager: &Villager, content: Content) -> Option<Self> {
         let status = villager.ask(thorp_node::api::Command::Status).await.done();
         let id: PeerId = status.status().id.parse().expect("an id");
         let address = [villager.address()];
         let dialled = dial::dial_session(&address, Expected::Peer(id), &mallory.tls, None);
-        let connected = within("a connection", dialled).await.expect("connects");
+        let connected = within("a connection", dialled).await.ok()?;
         let mut teller = Self::new(connected.stream);
         teller.greet(mallory.id(), content).await;
         teller.greeted().await.map(|_| teller)
@@ -290,6 +294,18 @@ impl Teller {
                         self.write(&whole).await;
                     }
                     Said::Nothing => {}
+                    Said::Dribble(bytes) => {
+                        let mut head = Vec::new();
+                        Message::Piece(span).encode(&mut head);
+                        self.write(&head).await;
+                        let mut second = tokio::time::interval(Duration::from_secs(1));
+                        for few in bytes.chunks(10) {
+                            second.tick().await;
+                            if !self.write(few).await {
+                                return false;
+                            }
+                        }
+                    }
                     Said::Rejected => {
                         self.say(&Message::Reject(span)).await;
                     }
