@@ -179,7 +179,9 @@ impl Authority {
                     let name = MemberName::nearest(&id.short());
                     tables.add(*id, Some(&name), SystemTime::UNIX_EPOCH)?;
                 }
-                tables.members.get_mut(id).map(|row| row.removed = true);
+                if let Some(row) = tables.members.get_mut(id) {
+                    row.removed = true;
+                }
             }
             Ok(())
         })

@@ -75,8 +75,8 @@ impl From<JoinError> for Failure {
                 reason: Reason::Busy,
                 ..
             } => ErrorKind::Network,
-            JoinError::Refused { .. } => ErrorKind::NotAMember,
-            JoinError::Dial(DialError::Certificate { .. })
+            JoinError::Refused { .. }
+            | JoinError::Dial(DialError::Certificate { .. })
             | JoinError::Certificate(_)
             | JoinError::Record(_) => ErrorKind::NotAMember,
             JoinError::Dial(DialError::Clock(_))

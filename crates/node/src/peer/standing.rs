@@ -15,6 +15,8 @@ use crate::state::StateError;
 use crate::tls::MemberTls;
 
 pub(super) struct Standing {
+    /// Whether this peer is no member any more, and so has to end.
+    pub(super) removed: bool,
     tls: MemberTls,
     clock: Clock,
     renewal: Renewal,
@@ -34,6 +36,7 @@ pub(super) enum Change {
 impl Standing {
     pub(super) fn new(tls: MemberTls, clock: Clock, renewal: Renewal) -> Self {
         Self {
+            removed: false,
             newest: tls.records().changes(),
             tls,
             clock,

@@ -45,8 +45,6 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 pub(crate) struct Task {
     machine: machine::Peer,
     standing: Standing,
-    /// Whether this peer is no member any more, and so has to end.
-    removed: bool,
     clock: Clock,
     tls: MemberTls,
     trackers: Vec<NetAddress>,
@@ -166,7 +164,6 @@ impl Task {
         Self {
             machine: machine::Peer::new(now(&clock), config),
             standing: Standing::new(tls.clone(), clock.clone(), renewal),
-            removed: false,
             clock,
             tls,
             trackers,
@@ -216,7 +213,7 @@ impl Task {
         }
         self.handle(Input::Tick);
         loop {
-            if self.removed {
+            if self.standing.removed {
                 return self.stop(REMOVED.to_owned()).await;
             }
             let tracker_is_up = self.tracker_is_up();
@@ -332,7 +329,7 @@ impl Task {
                 }
             }
             Output::Renewed(answer) => self.standing.answered(answer),
-            Output::Removed => self.removed = true,
+            Output::Removed => self.standing.removed = true,
             Output::Changed => self.changed = true,
         }
     }
