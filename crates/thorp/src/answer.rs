@@ -235,6 +235,9 @@ fn origin(fetched: &Fetched) -> String {
     };
     let ms = units::duration(fetched.ms);
     let Some(from) = fetched.from.as_ref() else {
+        if fetched.length > 0 {
+            return format!("all of it was here already, {ms}");
+        }
         // Nothing to send in an empty file; somebody said that it exists.
         return format!("empty, made here, {ms}, tracker {asked}");
     };

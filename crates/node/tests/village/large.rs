@@ -9,10 +9,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use thorp_node::api::{Command, ErrorKind, Event};
+use thorp_node::local;
 use thorp_wire::session::{Message, Span};
 
 use super::mallory::{Mallory, entry};
-use super::support::{Village, bytes, files_in, named, read, within};
+use super::support::{Village, answer, bytes, files_in, named, read, within};
 use super::teller::{File, Holder, Manner, Said, Teller, honestly};
 
 const PIECE: usize = 256 * 1024;
@@ -269,6 +270,23 @@ async fn whoever_sends_ten_bytes_a_second_is_not_waited_for() {
     let from = answer.only_fetched().from.as_ref();
     assert_eq!(from.and_then(|from| from.name.as_deref()), Some("oak"));
     assert!(read(&elm.dir, "f") == *file.bytes);
+}
+
+#[tokio::test]
+async fn a_member_that_is_removed_is_out_of_its_session_and_gets_no_other() {
+    let village = Village::new().await;
+    let file = long();
+    let oak = village.peer("oak", &[("f", &file.bytes)]).await;
+    let mallory = Mallory::join(&village, "mallory").await;
+    let teller = Teller::dial(&mallory, &oak, file.content()).await;
+    let mut teller = teller.expect("the file is there");
+    let id = mallory.id().to_string();
+    let tracker = village.common("hall", &[]).state;
+    let removed = local::ask(&tracker, &Command::Remove { id }).await;
+    answer(removed.expect("a tracker runs there")).await.done();
+    while teller.next().await.is_some() {}
+    let again = Teller::dial(&mallory, &oak, file.content()).await;
+    assert!(again.is_none(), "a removed member was served");
 }
 
 #[tokio::test]
