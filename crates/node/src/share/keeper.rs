@@ -13,12 +13,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use notify::RecommendedWatcher;
 use thorp_wire::Name;
 use tokio::sync::mpsc;
 
 use super::walk::{Found, IGNORE_FILE, Rules, walk};
-use super::watch::{self, Mark, Pending};
+use super::watch::{Mark, Pending, Watch};
 use super::{Progress, ShareEvent, Shared, lock, read, write};
 use crate::stamp::Stamp;
 
@@ -34,15 +33,11 @@ pub(super) struct Keeper {
     events: mpsc::Sender<ShareEvent>,
     rules: Rules,
     /// Kept for as long as it is to report.
-    watcher: Option<RecommendedWatcher>,
+    watcher: Option<Watch>,
     /// Paths that may still be written to.
     settling: BTreeMap<PathBuf, Settling>,
     /// When to look at everything again, where the watcher cannot be relied on.
     next_scan: Option<Instant>,
-    /// Folders that were made or moved here one after the other, and when that
-    /// has ended; see [`Keeper::watch_anew`].
-    moved: Option<(u32, Instant)>,
-    last_move: Option<Instant>,
     /// The directory is not where it was.
     is_away: bool,
     told_progress: Option<(Instant, Progress)>,
@@ -51,9 +46,6 @@ pub(super) struct Keeper {
 
 /// More warnings than this tell nobody anything.
 const WARNINGS: usize = 1000;
-
-/// Folders moved within this time were moved in quick succession.
-const SUCCESSION: Duration = Duration::from_mins(1);
 
 /// Files up to this length are hashed whenever they are closed: it takes no time.
 const LARGE: u64 = 1024 * 1024;
@@ -83,9 +75,7 @@ impl Keeper {
             watcher: None,
             settling: BTreeMap::new(),
             next_scan: None,
-            moved: None,
             is_away: false,
-            last_move: None,
             told_progress: None,
             warned: BTreeSet::new(),
         }
@@ -106,8 +96,8 @@ impl Keeper {
         if let Err(warning) = opened {
             self.warn(warning)?;
         }
-        // First the watcher, then the scan: what happens in between is seen twice
-        // rather than never.
+        // The scan has each folder watched before it is read: what happens in
+        // between is seen twice rather than never.
         self.watch()?;
         self.scan()?;
         loop {
@@ -126,7 +116,6 @@ impl Keeper {
             }
             self.look_at(&pending)?;
             self.look_at_settled();
-            self.watch_anew()?;
             if self.next_scan.is_some_and(|at| at <= Instant::now()) {
                 self.scan()?;
             }
@@ -172,30 +161,13 @@ impl Keeper {
             self.poll();
             return Ok(());
         }
-        match watch::start(&self.shared) {
+        match Watch::new(&self.shared) {
             Ok(watcher) => {
                 self.watcher = Some(watcher);
                 Ok(())
             }
             Err(error) => self.blind(&error),
         }
-    }
-
-    /// Folders moved in quick succession can confuse the watcher: it knows them
-    /// by path, and by the time it has heard of one move the path may lead to
-    /// another folder. So when that has ended, it starts over.
-    fn watch_anew(&mut self) -> Result<(), Closed> {
-        match self.moved {
-            Some((folders, at)) if at <= Instant::now() => {
-                self.moved = None;
-                if folders < 2 || self.watcher.take().is_none() {
-                    return Ok(());
-                }
-            }
-            _ => return Ok(()),
-        }
-        self.watch()?;
-        self.scan()
     }
 
     /// The watcher misses changes from now on.
@@ -206,8 +178,7 @@ impl Keeper {
         self.poll();
         self.warn(format!(
             "changes in {} cannot be watched ({why}): it is looked through every {} s instead; \
-             raising fs.inotify.max_user_watches helps where a limit was reached, and making every \
-             folder readable where one is not; then restart",
+             raising fs.inotify.max_user_watches helps where a limit was reached; then restart",
             escaped(&self.shared.path),
             self.shared.options.poll.as_secs_f32()
         ))
@@ -224,9 +195,8 @@ impl Keeper {
             .told_progress
             .map(|(at, _)| at + PROGRESS)
             .filter(|_| busy);
-        let moved = self.moved.map(|(_, at)| at);
         let unsaved = self.shared.cache.due();
-        [settled, progress, moved, unsaved, self.next_scan]
+        [settled, progress, unsaved, self.next_scan]
             .into_iter()
             .flatten()
             .min()
@@ -342,17 +312,7 @@ impl Keeper {
             // Another folder may have gone by this name, with rules of its own.
             self.forget_rules();
         }
-        let found = walk(&self.shared.dir, folder, &mut self.rules);
-        if mark.new {
-            // What was put into a new folder before it was watched is found
-            // then, if it was too late for this walk.
-            self.settle(folder, None);
-            let now = Instant::now();
-            let lately = self.last_move.is_some_and(|at| now < at + SUCCESSION);
-            let folders = self.moved.map_or(u32::from(lately), |(folders, _)| folders);
-            self.moved = Some((folders + 1, now + self.shared.options.quiet));
-            self.last_move = Some(now);
-        }
+        let found = self.walk(folder);
         let new = self.reconcile(Some(folder), &found, mark);
         self.hash_when_complete(new, mark);
     }
@@ -363,7 +323,7 @@ impl Keeper {
             self.poll();
         }
         self.forget_rules();
-        let found = walk(&self.shared.dir, Path::new(""), &mut self.rules);
+        let found = self.walk(Path::new(""));
         // They remember every folder they have seen; while idle, nothing should.
         self.forget_rules();
         for part in &found.parts {
@@ -394,6 +354,26 @@ impl Keeper {
             Err(warning) => self.warn(warning),
             Ok(()) => Ok(()),
         }
+    }
+
+    /// Watches each folder, then reads it.
+    fn walk(&mut self, folder: &Path) -> Found {
+        let Self {
+            shared,
+            rules,
+            watcher,
+            ..
+        } = self;
+        let mut blind = None;
+        let found = walk(&shared.dir, folder, rules, &mut |folder| {
+            if let (Some(watcher), None) = (watcher.as_mut(), &blind) {
+                blind = watcher.folder(folder).err();
+            }
+        });
+        if let Some(error) = blind {
+            shared.inbox.blind(&error);
+        }
+        found
     }
 
     /// The rules are read again when they are needed next.

@@ -1004,3 +1004,33 @@ async fn where_nothing_can_be_remembered_a_person_is_told_and_all_goes_on() {
     follower.until_hashed().await;
     assert!(follower.has("a", b"1"));
 }
+
+#[tokio::test]
+async fn one_folder_that_may_not_be_read_does_not_blind_the_watcher() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempdir();
+    put(&dir, "closed/in", "1");
+    put(&dir, "open/in", "2");
+    let path = dir.path().join("closed");
+    let mode = |mode| fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("set");
+    mode(0o000);
+    if fs::read_dir(&path).is_ok() {
+        mode(0o755);
+        return; // Root reads everything.
+    }
+    let mut follower = Follower::of(&dir).await;
+    assert_eq!(follower.share.totals().skipped.unreadable, 1);
+    put(&dir, "open/new", "3");
+    follower.until(|f| f.has("open/new", b"3")).await;
+    mode(0o755);
+    follower.until(|f| f.has("closed/in", b"1")).await;
+    put(&dir, "closed/new", "4");
+    follower.until(|f| f.has("closed/new", b"4")).await;
+    assert_eq!(follower.scans, 1, "looked through once only");
+    let blind = |warning: &String| warning.contains("cannot be watched");
+    assert!(
+        !follower.warnings.iter().any(blind),
+        "{:?}",
+        follower.warnings
+    );
+}

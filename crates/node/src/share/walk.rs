@@ -157,10 +157,17 @@ pub(super) fn is_state_directory(path: &Path) -> bool {
 }
 
 /// All that is shared beneath a folder (the empty path is the share itself).
-pub(super) fn walk(dir: &Dir, folder: &Path, rules: &mut Rules) -> Found {
+/// `before` is called for each folder before it is read.
+pub(super) fn walk(
+    dir: &Dir,
+    folder: &Path,
+    rules: &mut Rules,
+    before: &mut dyn FnMut(&Path),
+) -> Found {
     let mut found = Found::default();
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
+        before(&folder);
         if let Err(error) = walk_folder(dir, &folder, rules, &mut found, &mut folders)
             && error.kind() != io::ErrorKind::NotFound
         {

@@ -20,20 +20,67 @@ use crate::store::is_part;
 /// More paths than this at once, and walking the share is cheaper.
 const PATHS: usize = 50_000;
 
-/// Starts to watch the share. What happens from now on reaches the inbox.
-pub(super) fn start(shared: &Arc<Shared>) -> notify::Result<RecommendedWatcher> {
-    let (root, inbox) = (shared.path.clone(), Arc::clone(&shared.inbox));
-    // A link is not part of the share, so what is behind it is not watched.
-    let config = Config::default().with_follow_symlinks(false);
-    let mut watcher = RecommendedWatcher::new(
-        move |event| match event {
-            Ok(event) => inbox.report(&root, &event),
-            Err(error) => inbox.blind(&error),
-        },
-        config,
-    )?;
-    watcher.watch(&shared.path, RecursiveMode::Recursive)?;
-    Ok(watcher)
+/// Whether folders are watched one by one, as inotify has it. Elsewhere the
+/// system watches all that is beneath one.
+const ONE_BY_ONE: bool = cfg!(target_os = "linux");
+
+/// Reports what happens in folders, for as long as it is held.
+///
+/// Folder by folder and not recursively: a folder that may not be read, or is
+/// left out, would otherwise cost the whole watch, or watches that others need.
+/// And whoever walks a folder has it watched first, so nothing is missed between,
+/// wherever it was moved in the meantime: for each path, the last thing that
+/// happened to it is followed by a walk of what is there.
+pub(super) struct Watch {
+    watcher: RecommendedWatcher,
+    root: PathBuf,
+}
+
+impl Watch {
+    /// What happens in folders of this share will reach its inbox.
+    pub fn new(shared: &Arc<Shared>) -> notify::Result<Self> {
+        let (root, inbox) = (shared.path.clone(), Arc::clone(&shared.inbox));
+        // A link is not part of the share, so what is behind it is not watched.
+        let config = Config::default().with_follow_symlinks(false);
+        let mut watcher = RecommendedWatcher::new(
+            move |event| match event {
+                Ok(event) => inbox.report(&root, &event),
+                Err(error) => inbox.blind(&error),
+            },
+            config,
+        )?;
+        if !ONE_BY_ONE {
+            watcher.watch(&shared.path, RecursiveMode::Recursive)?;
+        }
+        Ok(Self {
+            watcher,
+            root: shared.path.clone(),
+        })
+    }
+
+    /// From now on, what happens in this folder (not beneath) is reported. One
+    /// that is gone or may not be read has nothing to report.
+    pub fn folder(&mut self, folder: &Path) -> notify::Result<()> {
+        if !ONE_BY_ONE {
+            return Ok(());
+        }
+        let path = self.root.join(folder);
+        match self.watcher.watch(&path, RecursiveMode::NonRecursive) {
+            Err(error) if !has_nothing_to_report(&error) => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn has_nothing_to_report(error: &notify::Error) -> bool {
+    use std::io::ErrorKind::{NotADirectory, NotFound, PermissionDenied};
+    match &error.kind {
+        notify::ErrorKind::PathNotFound => true,
+        notify::ErrorKind::Io(error) => {
+            matches!(error.kind(), NotADirectory | NotFound | PermissionDenied)
+        }
+        _ => false,
+    }
 }
 
 /// Where everybody leaves word for the keeper.
