@@ -641,7 +641,7 @@ mod tests {
         let group = Group::new();
         let oak = group.node("oak").await;
         let name = certificate::id_name(oak.tls.member().id);
-        let asked: [&[&[u8]]; 4] = [&[], &[b"h2"], &[tls::ALPN_JOIN], &[tls::ALPN_SESSION]];
+        let asked: [&[&[u8]]; 3] = [&[], &[b"h2"], &[tls::ALPN_JOIN]];
         for protocols in asked {
             let config = client(&group, None, protocols);
             let answer = reach(&[oak.address], &name, config, None).await;
