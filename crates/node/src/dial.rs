@@ -363,7 +363,7 @@ mod tests {
     use crate::authority::VALIDITY;
     use crate::clock::Clock;
     use crate::identity::Identity;
-    use crate::village::Group;
+    use crate::village::{Group, Node};
 
     /// Dials a node that we trust, and says why it does not trust us.
     async fn refused_by(
@@ -640,11 +640,18 @@ mod tests {
     async fn whoever_asks_for_no_protocol_or_another_is_hung_up_on() {
         let group = Group::new();
         let oak = group.node("oak").await;
-        let name = certificate::id_name(oak.tls.member().id);
-        let asked: [&[&[u8]]; 3] = [&[], &[b"h2"], &[tls::ALPN_JOIN]];
-        for protocols in asked {
+        // A peer lets nobody join, and a tracker has no files.
+        let hall = group.tracker(Clock::system()).await;
+        let asked: [(&Node, &[&[u8]]); 4] = [
+            (&oak, &[]),
+            (&oak, &[b"h2"]),
+            (&oak, &[tls::ALPN_JOIN]),
+            (&hall, &[tls::ALPN_SESSION]),
+        ];
+        for (node, protocols) in asked {
+            let name = certificate::id_name(node.tls.member().id);
             let config = client(&group, None, protocols);
-            let answer = reach(&[oak.address], &name, config, None).await;
+            let answer = reach(&[node.address], &name, config, None).await;
             assert!(
                 matches!(answer, Err(DialError::HungUp { .. })),
                 "{answer:?}"

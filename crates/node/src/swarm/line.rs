@@ -224,3 +224,77 @@ impl<W: AsyncWrite + Unpin> Outward<W> {
         let _ = timeout(Duration::from_secs(1), self.stream.shutdown()).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use thorp_wire::layout::Layout;
+    use thorp_wire::session::Span;
+    use thorp_wire::session::message::LONGEST_REQUEST;
+    use thorp_wire::{PeerId, Root};
+    use tokio::io::duplex;
+
+    use super::*;
+
+    fn limits() -> Limits {
+        Limits::of(Layout::of(1 << 20), LONGEST_REQUEST).expect("is short")
+    }
+
+    fn bytes_of(message: &Message) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        message.encode(&mut bytes);
+        bytes
+    }
+
+    #[tokio::test]
+    async fn a_block_that_was_given_up_is_passed_over_and_the_next_file_begins_behind_it() {
+        let (mut there, here) = duplex(1024);
+        let mut inward = Inward::new(here);
+        let span = Span {
+            piece: 0,
+            begin: 0,
+            length: 100_000,
+        };
+        let handshake = Handshake::of_member(&Root::new([7; 32]), &PeerId::new([1; 32]));
+        let mut words = bytes_of(&Message::Have(3));
+        words.extend(bytes_of(&Message::Piece(span)));
+        words.extend(vec![9; 100_000]);
+        words.extend(bytes_of(&Message::KeepAlive));
+        words.extend(handshake.encode());
+        let says = tokio::spawn(async move { there.write_all(&words).await });
+
+        let head = inward.head(limits()).await.expect("a head");
+        let message = inward.message(head).await.expect("a message");
+        assert_eq!(message, Some(Message::Have(3)));
+        let head = inward.head(limits()).await.expect("a head");
+        assert_eq!(head, Head::Piece(span));
+        inward.begin_block(head, span.length);
+        let mut some = [0; 2000];
+        let read = inward.some_of_block(&mut some).await.expect("some");
+        assert!(read > 0 && some[..read].iter().all(|byte| *byte == 9));
+        // Whoever was reading it has gone.
+        let head = inward.head(limits()).await.expect("a head");
+        assert_eq!(head, Head::KeepAlive);
+        inward.message(head).await.expect("a message");
+        assert_eq!(inward.head(limits()).await.expect("it"), Head::Handshake);
+        assert_eq!(inward.handshake().await.expect("it"), handshake);
+        says.await.expect("ends").expect("is read");
+        let end = inward.head(limits()).await;
+        assert!(matches!(end, Err(Broken::Closed)), "{end:?}");
+    }
+
+    #[tokio::test]
+    async fn what_is_announced_is_not_made_room_for_before_it_comes() {
+        let (mut there, here) = duplex(1024);
+        let mut inward = Inward::new(here);
+        // A bitfield as long as one may be here, and nothing of it.
+        there.write_all(&[0, 0, 0x40, 1, 5]).await.expect("is read");
+        let head = inward.head(limits()).await.expect("a head");
+        let waits = timeout(Duration::ZERO, inward.message(head)).await;
+        assert!(waits.is_err() && inward.bytes.capacity() <= USUAL);
+        // Beyond what may be, it is refused as soon as it is announced.
+        let (mut there, here) = duplex(1024);
+        there.write_all(&[0, 0xff, 0, 0, 5]).await.expect("is read");
+        let refused = Inward::new(here).head(limits()).await;
+        assert!(matches!(refused, Err(Broken::Message(_))), "{refused:?}");
+    }
+}

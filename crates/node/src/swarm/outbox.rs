@@ -211,7 +211,7 @@ mod tests {
     async fn whoever_does_not_read_is_not_read_from() {
         let outbox = Outbox::default();
         let bitfield = Message::Bitfield(vec![0; 64 * 1024]);
-        while futures_ready(outbox.room()).await {
+        while is_ready(outbox.room()).await {
             outbox.say(&bitfield);
         }
         assert!(
@@ -221,7 +221,7 @@ mod tests {
     }
 
     /// Whether it need not wait.
-    async fn futures_ready(waiting: impl Future<Output = ()>) -> bool {
+    async fn is_ready(waiting: impl Future<Output = ()>) -> bool {
         let mut waiting = std::pin::pin!(waiting);
         std::future::poll_fn(|context| {
             std::task::Poll::Ready(waiting.as_mut().poll(context).is_ready())
