@@ -60,13 +60,43 @@ impl Net {
         &self.hosts[&address]
     }
 
+    /// Limits what a host sends and what it receives to this rate, each.
+    pub fn limit(&self, address: Ipv4Addr, rate: &str) {
+        let (namespace, device) = self.port(address);
+        let host = &self.hosts[&address].namespace;
+        for (namespace, device) in [(&namespace, &*device), (host, "eth0")] {
+            let bucket = ["tbf", "rate", rate, "burst", "64kb", "latency", "50ms"];
+            let place = ["-n", namespace, "qdisc", "add", "dev", device, "root"];
+            let words: Vec<&str> = place.into_iter().chain(bucket).collect();
+            let status = Command::new("tc").args(&words).status().expect("tc runs");
+            assert!(status.success(), "tc {}", words.join(" "));
+        }
+    }
+
+    /// How many bytes a host has sent so far, headers and all.
+    pub fn sent(&self, address: Ipv4Addr) -> u64 {
+        let (namespace, device) = self.port(address);
+        let place = ["-n", &namespace, "-s", "-j", "link", "show", &device];
+        let shown = ip(&place).unwrap_or_else(|why| panic!("ip: {why}"));
+        let shown: serde_json::Value = serde_json::from_str(&shown).expect("JSON");
+        // What the host sends is what its port on the bridge receives.
+        shown[0]["stats64"]["rx"]["bytes"]
+            .as_u64()
+            .unwrap_or_else(|| panic!("no count in {shown}"))
+    }
+
+    /// A host's end on the bridge: its namespace and its device.
+    fn port(&self, address: Ipv4Addr) -> (String, String) {
+        (self.switch(), format!("port{}", address.octets()[3]))
+    }
+
     fn switch(&self) -> String {
         format!("{}-switch", self.prefix)
     }
 
     fn plug_in(&self, address: Ipv4Addr) {
-        let (switch, host) = (&self.switch(), &self.hosts[&address].namespace);
-        let port = &format!("port{}", address.octets()[3]);
+        let (switch, port) = &self.port(address);
+        let host = &self.hosts[&address].namespace;
         let address = &format!("{address}/24");
         let peer = ["type", "veth", "peer", "name", "eth0", "netns", host];
         must(&[&["-n", switch, "link", "add", port], &peer[..]].concat());

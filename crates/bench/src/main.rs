@@ -1,0 +1,156 @@
+//! How fast thorp is, beside what this machine could do at best.
+//!
+//! ```text
+//! cargo build --release --workspace && target/release/thorp-bench
+//! ```
+//!
+//! Everything is measured in the same run, ours and the ceilings in turn, so
+//! that a busy machine is unfair to nobody; what is printed are medians. The
+//! program is run as a person would run it: time counts from `thorp get` to its
+//! end.
+//!
+//! ```text
+//! village   a tracker and two members on loopback, each a process
+//! ceilings  the same bytes without a protocol: a TLS stream, a copy
+//! report    medians and ratios
+//! ```
+
+mod ceilings;
+mod report;
+mod village;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use clap::Parser;
+
+use report::Report;
+use village::Village;
+
+const MIB: u64 = 1024 * 1024;
+
+/// Measures thorp on this machine.
+#[derive(Parser)]
+struct Args {
+    /// How often each is measured.
+    #[arg(long, default_value_t = 3)]
+    rounds: u32,
+    /// Size of the large file, in MiB.
+    #[arg(long, default_value_t = 1024)]
+    large: u64,
+    /// How many small files, of 10 KiB each.
+    #[arg(long, default_value_t = 10_000)]
+    small: u32,
+    /// Where to work: needs room for four large files. Best a tmpfs.
+    #[arg(long, default_value = "/dev/shm")]
+    scratch: PathBuf,
+}
+
+fn main() -> Result<()> {
+    let args = Args::parse();
+    let scratch = tempfile::Builder::new()
+        .prefix("thorp-bench-")
+        .tempdir_in(&args.scratch)
+        .with_context(|| format!("cannot work in {}", args.scratch.display()))?;
+    let mut village = Village::start(scratch.path())?;
+    let mut report = Report::default();
+    for round in 0..args.rounds {
+        eprintln!("round {} of {}", round + 1, args.rounds);
+        large(&mut village, &mut report, round, args.large * MIB)?;
+        small(&mut village, &mut report, round, args.small)?;
+    }
+    println!("{report}");
+    Ok(())
+}
+
+/// One large file, from one member to another.
+fn large(village: &mut Village, report: &mut Report, round: u32, length: u64) -> Result<()> {
+    let case = format!("1 file of {} MiB", length / MIB);
+    let name = format!("large-{round}.bin");
+    let source = village.holder_share().join(&name);
+    write_random(&source, length, u64::from(round))?;
+    village.wait_until_hashed()?;
+    report.took(&case, "thorp get", length, village.get(&name)?);
+    let fetched = village.asker_share().join(&name);
+    report.took(
+        &case,
+        "thorp get -o (2nd)",
+        length,
+        village.get_elsewhere(&name)?,
+    );
+    same(&source, &fetched)?;
+    report.took(
+        &case,
+        "TLS 1.3 stream",
+        length,
+        ceilings::tls_stream(length)?,
+    );
+    let copy = village.elsewhere().join("copy.bin");
+    report.took(&case, "cp", length, ceilings::copy(&source, &copy)?);
+    for path in [&source, &fetched, &copy] {
+        fs::remove_file(path)?;
+    }
+    village.clear_elsewhere()
+}
+
+/// Many small ones.
+fn small(village: &mut Village, report: &mut Report, round: u32, count: u32) -> Result<()> {
+    const EACH: u64 = 10 * 1024;
+    let case = format!("{count} files of 10 KiB");
+    let folder = format!("small-{round}");
+    let source = village.holder_share().join(&folder);
+    fs::create_dir_all(&source)?;
+    for number in 0..count {
+        let seed = u64::from(round) << 32 | u64::from(number);
+        write_random(&source.join(number.to_string()), EACH, seed)?;
+    }
+    village.wait_until_hashed()?;
+    let length = EACH * u64::from(count);
+    let took = village.get(&format!("{folder}/**"))?;
+    report.took(&case, "thorp get", length, took);
+    let fetched = village.asker_share().join(&folder);
+    let arrived = fs::read_dir(&fetched)?.count();
+    anyhow::ensure!(arrived == count as usize, "{arrived} of {count} arrived");
+    let copy = village.elsewhere().join("copy");
+    report.took(&case, "cp -r", length, ceilings::copy(&source, &copy)?);
+    for path in [&source, &fetched, &copy] {
+        fs::remove_dir_all(path)?;
+    }
+    Ok(())
+}
+
+fn write_random(path: &Path, length: u64, seed: u64) -> Result<()> {
+    use std::io::Write as _;
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut file = std::io::BufWriter::with_capacity(1 << 20, fs::File::create(path)?);
+    let mut left = length;
+    let mut buffer = vec![0; 1 << 16];
+    while left > 0 {
+        let now = usize::try_from(left).map_or(buffer.len(), |left| left.min(buffer.len()));
+        random.fill(&mut buffer[..now]);
+        file.write_all(&buffer[..now])?;
+        left -= now as u64;
+    }
+    file.flush()?;
+    Ok(())
+}
+
+fn same(one: &Path, other: &Path) -> Result<()> {
+    let equal = std::process::Command::new("cmp")
+        .args([one, other])
+        .status()?;
+    anyhow::ensure!(equal.success(), "{} differs", other.display());
+    Ok(())
+}
+
+/// What took so long for so many bytes.
+fn rate(bytes: u64, took: Duration) -> f64 {
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a figure to be read by a person"
+    )]
+    let bytes = bytes as f64;
+    bytes / took.as_secs_f64()
+}

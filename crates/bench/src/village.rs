@@ -1,0 +1,169 @@
+//! A tracker and two members on loopback, each a process of its own.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use serde_json::Value;
+
+/// How long a holder may take to hash what it was given.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// One holds, the other asks. They end with this.
+pub struct Village {
+    dir: PathBuf,
+    program: PathBuf,
+    running: Vec<Child>,
+}
+
+impl Village {
+    /// Starts them, and waits until they are members.
+    pub fn start(dir: &Path) -> Result<Self> {
+        let program = std::env::current_exe()?.with_file_name("thorp");
+        ensure!(
+            program.exists(),
+            "{} is not there: build everything first, cargo build --release --workspace",
+            program.display()
+        );
+        let mut village = Self {
+            dir: dir.to_owned(),
+            program,
+            running: Vec::new(),
+        };
+        for folder in ["holder/share", "asker/share", "elsewhere"] {
+            std::fs::create_dir_all(dir.join(folder))?;
+        }
+        let tracker = village.begin(
+            "tracker",
+            &["tracker", "--open", "--lines", "--listen", "127.0.0.1:0"],
+            "Listening on ",
+        )?;
+        for member in ["holder", "asker"] {
+            let share = dir.join(member).join("share");
+            let share = share.to_str().context("a path that is not UTF-8")?;
+            let args = ["share", share, "--lines", "--tracker", &tracker, "--listen"];
+            village.begin(member, &[&args[..], &["127.0.0.1:0"]].concat(), "Sharing ")?;
+        }
+        Ok(village)
+    }
+
+    /// What the holder offers.
+    pub fn holder_share(&self) -> PathBuf {
+        self.dir.join("holder/share")
+    }
+
+    /// Where what was asked for arrives.
+    pub fn asker_share(&self) -> PathBuf {
+        self.dir.join("asker/share")
+    }
+
+    /// A directory that nobody shares.
+    pub fn elsewhere(&self) -> PathBuf {
+        self.dir.join("elsewhere")
+    }
+
+    /// Empties it.
+    pub fn clear_elsewhere(&self) -> Result<()> {
+        std::fs::remove_dir_all(self.elsewhere())?;
+        Ok(std::fs::create_dir(self.elsewhere())?)
+    }
+
+    /// Fetches what goes by that name into the asker's share.
+    pub fn get(&mut self, name: &str) -> Result<Duration> {
+        self.timed(&["get", "--quiet", "--", name])
+    }
+
+    /// Fetches it into a directory that is not shared.
+    pub fn get_elsewhere(&mut self, name: &str) -> Result<Duration> {
+        let elsewhere = self.elsewhere();
+        let elsewhere = elsewhere.to_str().context("a path that is not UTF-8")?;
+        self.timed(&["get", "--quiet", "-o", elsewhere, "--", name])
+    }
+
+    /// Waits until the holder has listed and hashed everything there is.
+    pub fn wait_until_hashed(&self) -> Result<()> {
+        let files = count(&self.holder_share())?;
+        let until = Instant::now() + PATIENCE;
+        while Instant::now() < until {
+            let status = self.command("holder", &["--json", "status"]).output()?;
+            let status: Value = serde_json::from_slice(
+                status
+                    .stdout
+                    .split(|byte| *byte == b'\n')
+                    .next()
+                    .unwrap_or_default(),
+            )?;
+            if status["files"] == files && status["unhashed"] == 0 {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        bail!("the holder does not come to an end with hashing")
+    }
+
+    fn timed(&self, args: &[&str]) -> Result<Duration> {
+        let begun = Instant::now();
+        let output = self.command("asker", args).output()?;
+        let took = begun.elapsed();
+        ensure!(
+            output.status.success(),
+            "thorp {}: {}",
+            args.join(" "),
+            String::from_utf8_lossy(&output.stderr)
+        );
+        Ok(took)
+    }
+
+    /// Starts a process, and returns the last word of the line that says it is ready.
+    fn begin(&mut self, who: &str, args: &[&str], ready: &str) -> Result<String> {
+        let mut command = self.command(who, args);
+        command.stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn()?;
+        let lines = child.stdout.take().context("stdout is piped")?;
+        self.running.push(child);
+        let mut lines = BufReader::new(lines).lines();
+        while let Some(line) = lines.next().transpose()? {
+            if line.starts_with(ready) {
+                let address = line.rsplit(' ').next().unwrap_or_default().to_owned();
+                // Somebody has to read the rest.
+                std::thread::spawn(move || lines.count());
+                return Ok(address);
+            }
+        }
+        bail!("thorp {} ended before it was ready", args.join(" "))
+    }
+
+    fn command(&self, who: &str, args: &[&str]) -> Command {
+        let mut command = Command::new(&self.program);
+        command
+            .arg("--state")
+            .arg(self.dir.join(who).join("state"))
+            .args(args)
+            .stdin(Stdio::null());
+        command
+    }
+}
+
+impl Drop for Village {
+    fn drop(&mut self) {
+        for child in &mut self.running {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+fn count(dir: &Path) -> Result<u64> {
+    let mut files = 0;
+    for entry in std::fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            files += count(&entry.path())?;
+        } else {
+            files += 1;
+        }
+    }
+    Ok(files)
+}
