@@ -71,7 +71,7 @@ fn large(village: &mut Village, report: &mut Report, round: u32, length: u64) ->
     let name = format!("large-{round}.bin");
     let source = village.holder_share().join(&name);
     write_random(&source, length, u64::from(round))?;
-    village.wait_until_hashed()?;
+    village.wait_until_listed(&name, 1)?;
     report.took(&case, "thorp get", length, village.get(&name)?);
     let fetched = village.asker_share().join(&name);
     report.took(
@@ -106,9 +106,10 @@ fn small(village: &mut Village, report: &mut Report, round: u32, count: u32) -> 
         let seed = u64::from(round) << 32 | u64::from(number);
         write_random(&source.join(number.to_string()), EACH, seed)?;
     }
-    village.wait_until_hashed()?;
+    let files = format!("{folder}/**");
+    village.wait_until_listed(&files, count as usize)?;
     let length = EACH * u64::from(count);
-    let took = village.get(&format!("{folder}/**"))?;
+    let took = village.get(&files)?;
     report.took(&case, "thorp get", length, took);
     let fetched = village.asker_share().join(&folder);
     let arrived = fs::read_dir(&fetched)?.count();

@@ -82,25 +82,21 @@ impl Village {
         self.timed(&["get", "--quiet", "-o", elsewhere, "--", name])
     }
 
-    /// Waits until the holder has listed and hashed everything there is.
-    pub fn wait_until_hashed(&self) -> Result<()> {
-        let files = count(&self.holder_share())?;
+    /// Waits until the asker can see so many files that match, all of them hashed.
+    pub fn wait_until_listed(&self, pattern: &str, files: usize) -> Result<()> {
         let until = Instant::now() + PATIENCE;
         while Instant::now() < until {
-            let status = self.command("holder", &["--json", "status"]).output()?;
-            let status: Value = serde_json::from_slice(
-                status
-                    .stdout
-                    .split(|byte| *byte == b'\n')
-                    .next()
-                    .unwrap_or_default(),
-            )?;
-            if status["files"] == files && status["unhashed"] == 0 {
+            let found = self
+                .command("asker", &["--json", "find", pattern])
+                .output()?;
+            let rows = serde_json::Deserializer::from_slice(&found.stdout).into_iter::<Value>();
+            let hashed = rows.filter(|row| row.as_ref().is_ok_and(|row| row["root"].is_string()));
+            if hashed.count() == files {
                 return Ok(());
             }
-            std::thread::sleep(Duration::from_millis(50));
+            std::thread::sleep(Duration::from_millis(100));
         }
-        bail!("the holder does not come to an end with hashing")
+        bail!("{files} files that match {pattern} do not come to be listed")
     }
 
     fn timed(&self, args: &[&str]) -> Result<Duration> {
@@ -153,17 +149,4 @@ impl Drop for Village {
             let _ = child.wait();
         }
     }
-}
-
-fn count(dir: &Path) -> Result<u64> {
-    let mut files = 0;
-    for entry in std::fs::read_dir(dir)? {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            files += count(&entry.path())?;
-        } else {
-            files += 1;
-        }
-    }
-    Ok(files)
 }
