@@ -1,9 +1,14 @@
 //! Large files, with the real program: any size, from everyone who has them,
 //! whatever happens on the way.
 //!
-//! These move gigabytes, so they are for a release build, one at a time:
-//! `cargo test --release -p thorp --test large -- --ignored --test-threads=1`,
-//! as `.ci/run` does.
+//! These move gigabytes, so they are for a release build, one at a time, as
+//! `.ci/run` does it:
+//!
+//! ```text
+//! cargo build --release
+//! THORP_PROGRAM=$PWD/target/release/thorp \
+//!     cargo test -p thorp --test large -- --ignored --test-threads=1
+//! ```
 
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 

@@ -113,7 +113,9 @@ impl Node {
     /// The program, in the share, with no environment but what it needs.
     pub fn thorp(&self, args: &[&str]) -> Command {
         let mut words: Vec<&str> = self.wrapper.iter().map(String::as_str).collect();
-        words.push(env!("CARGO_BIN_EXE_thorp"));
+        // Another build of it, where one is named: a release build for large files.
+        let program = std::env::var("THORP_PROGRAM");
+        words.push(program.as_deref().unwrap_or(env!("CARGO_BIN_EXE_thorp")));
         let mut command = match &self.host {
             Some(host) => host.command(words[0]),
             None => Command::new(words[0]),
