@@ -383,16 +383,16 @@ impl Job {
                 }
             };
             let Some(joined) = joined else { break };
-            let Ok((name, length, result)) = joined else {
+            let Ok((name, there, result)) = joined else {
                 self.failures.push(stopping());
                 continue;
             };
             progress.files += 1;
-            tally.over += length;
+            tally.over += there;
             match result {
                 Ok(fetched) => {
                     done.count += 1;
-                    done.bytes += length;
+                    done.bytes += there;
                     tell(events, Event::Fetched(fetched)).await;
                 }
                 Err(failure) => self.fail(name.as_str(), failure, events).await,
@@ -432,7 +432,7 @@ impl Job {
 /// How far all files of a request are.
 #[derive(Default)]
 struct Tally {
-    /// Bytes of files that have arrived or failed.
+    /// Bytes of files that have arrived, and what there is of those that failed.
     over: u64,
     /// Large files, for as long as they are on their way.
     meters: Vec<Weak<Meter>>,
@@ -482,8 +482,11 @@ struct One {
 impl One {
     async fn fetch(self) -> (Name, u64, Result<Fetched, Failure>) {
         let (name, length) = (self.planned.listed.clone(), self.planned.content.length);
+        let meter = Arc::clone(&self.meter);
         let result = self.deliver().await;
-        (name, length, result)
+        // What there is of a file that failed stays for the next time.
+        let there = result.as_ref().map_or(meter.bytes(), |_| length);
+        (name, there, result)
     }
 
     async fn deliver(self) -> Result<Fetched, Failure> {
