@@ -480,15 +480,20 @@ impl Named {
         let Some(known) = &mut self.answer else {
             return;
         };
-        if variant.entry.root.is_none() {
-            return;
-        }
         let had_none =
             |old: &Variant| old.entry.root.is_none() && old.entry.name == variant.entry.name;
         if !known.variants.iter().any(had_none) {
             return;
         }
         let answered = |holder: &Holder| variant.holders.iter().any(|new| new.id == holder.id);
+        if variant.entry.root.is_none() {
+            // Not yet: it says how far it is.
+            let asked = |old: &&mut Variant| had_none(old) && old.holders.iter().any(answered);
+            for old in known.variants.iter_mut().filter(asked) {
+                old.hashed = old.hashed.max(variant.hashed);
+            }
+            return;
+        }
         for old in known.variants.iter_mut().filter(|old| had_none(old)) {
             old.holders.retain(|holder| !answered(holder));
         }

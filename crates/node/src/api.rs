@@ -113,6 +113,8 @@ pub enum Event {
         /// Bytes in the file.
         of_bytes: u64,
     },
+    /// A wanted file is still being hashed by whoever has it, and is waited for.
+    Hashing(Hashing),
     /// How far a fetch has come.
     Progress(Progress),
     /// A file has arrived, verified, under its name.
@@ -290,6 +292,19 @@ pub struct Lookups {
     pub tracker: u64,
     /// Nobody.
     pub nobody: u64,
+}
+
+/// How far the hashing of a wanted file has come.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hashing {
+    /// As it was asked for.
+    pub name: String,
+    /// Bytes in it.
+    pub length: u64,
+    /// Bytes that were hashed.
+    pub hashed: u64,
+    /// Who is at it.
+    pub by: Option<Member>,
 }
 
 /// How far a fetch has come.

@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use std::io::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use thorp_node::api::{AnswerSource, ErrorKind, Event, Failure, Fetched};
+use thorp_node::api::{AnswerSource, ErrorKind, Event, Failure, Fetched, Hashing};
 
 use crate::exit::{Exit, Result, failure};
 use crate::listing::{self, Listing};
@@ -135,6 +135,11 @@ impl<O: Write, T: Write> Renderer<O, T> {
                     self.say(&resumed(name, *bytes, *of_bytes));
                 }
             }
+            Event::Hashing(hashing) => {
+                if !self.manner.quiet {
+                    self.say(&being_hashed(hashing));
+                }
+            }
             Event::Progress(progress) => self.bar.update(progress),
             Event::Fetched(fetched) => self.data(&arrival(fetched))?,
             Event::Failed { name, failure } => self.say(&missed(name, failure)),
@@ -201,6 +206,20 @@ pub fn arrival(fetched: &Fetched) -> String {
         let _ = write!(line, ", saved as {}", printable(&path));
     }
     line
+}
+
+/// A file that is waited for until it has been hashed, in one line.
+pub fn being_hashed(hashing: &Hashing) -> String {
+    let by = hashing
+        .by
+        .as_ref()
+        .map_or_else(|| "its holder".to_owned(), listing::member);
+    format!(
+        "{} is being hashed by {by}: {} of {}",
+        quoted(&hashing.name),
+        units::size(hashing.hashed),
+        units::size(hashing.length)
+    )
 }
 
 /// A large file of which much is there from before, in one line.

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use thorp_node::api::{
-    AnswerSource, Done, ErrorKind, Event, Failure, Fetched, FileRow, GroupMember, Holder, Lookups,
-    Member, MemberRole, Notice, PeerRow, Progress, Provenance, Status, TrackerStatus,
+    AnswerSource, Done, ErrorKind, Event, Failure, Fetched, FileRow, GroupMember, Hashing, Holder,
+    Lookups, Member, MemberRole, Notice, PeerRow, Progress, Provenance, Status, TrackerStatus,
 };
 
 pub fn oak() -> Member {
@@ -147,6 +147,12 @@ pub fn events() -> Vec<Event> {
             bytes: 1_258_291,
             of_bytes: 734_003_200,
         },
+        Event::Hashing(Hashing {
+            name: "1.iso".into(),
+            length: 734_003_200,
+            hashed: 1_258_291,
+            by: Some(oak()),
+        }),
         Event::Progress(Progress {
             files: 1,
             of_files: 2,

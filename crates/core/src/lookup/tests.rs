@@ -339,6 +339,21 @@ fn holders_of_files_without_a_root_are_asked_to_hash_them_and_not_waited_for_for
 }
 
 #[test]
+fn whoever_is_not_done_with_hashing_says_how_far_it_is() {
+    let village = Village {
+        memory: vec![variant("a", 0, &[1])],
+        ..Village::default()
+    };
+    let mut lookup = lookup(&["a"]);
+    let find = asked(lookup.advance(at(0), &village), &[id(1)]);
+    let mut halfway = variant("a", 0, &[1]);
+    halfway.hashed = Some(5);
+    lookup.found(at(1), id(1), false, &find, found(&[halfway.clone()]));
+    let (_, variants) = answer(&finished(&lookup.advance(at(1), &village)));
+    assert_eq!(variants, [halfway]);
+}
+
+#[test]
 fn nobody_is_asked_to_hash_where_another_has_done_it() {
     let village = Village {
         memory: vec![variant("a", 0, &[1]), variant("a", 3, &[2])],

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use thorp_wire::frame::{Body, Find, Frame, Query, Reason, Refused, RequestId};
+use thorp_wire::frame::{Body, Find, Found, Frame, Query, Reason, Refused, RequestId};
 use thorp_wire::{Name, PeerId};
 
 use super::{Output, Peer};
@@ -13,8 +13,9 @@ use crate::answer::{Library, members, too_busy};
 use crate::links::LinkId;
 use crate::time::Instant;
 
-/// How long somebody who asked for a file's root waits for it.
-const HASHING_WITHIN: Duration = Duration::from_secs(8);
+/// How long somebody who asked for a file's root waits for it; then the answer
+/// says how much was read, and it may ask again.
+const HASHING_WITHIN: Duration = Duration::from_secs(3);
 /// Questions of one member that may wait for a hash.
 const HASHING_EACH: usize = 64;
 
@@ -85,7 +86,11 @@ impl Peer {
         } else {
             let me = self.config.me.id;
             let among = |peer| peer == me || (find.hops > 0 && peer != asker);
-            self.library(&among).files(find)
+            let (mut found, work) = self.library(&among).files(find);
+            if let Ok(found) = &mut found {
+                self.tell_how_far(found);
+            }
+            (found, work)
         };
         if let Some(link) = self.links.get_mut(id) {
             link.allowance.charge(work);
@@ -99,6 +104,26 @@ impl Peer {
             .into(),
         };
         self.send(now, id, Frame::with_request(request, answer));
+    }
+
+    /// Of files that are being hashed here, how much was read.
+    fn tell_how_far(&self, found: &mut Found) {
+        let me = self.config.me.id;
+        for variant in &mut found.variants {
+            let is_ours = variant.holders.iter().any(|holder| holder.id == me);
+            if variant.entry.root.is_none() && is_ours {
+                variant.hashed = self.hashed.get(&variant.entry.name).copied();
+            }
+        }
+    }
+
+    /// So much was read of a file that was to be hashed now; nothing, where that
+    /// has ended.
+    pub(super) fn hashed_so_far(&mut self, name: Name, bytes: Option<u64>) {
+        match bytes {
+            Some(bytes) => self.hashed.insert(name, bytes),
+            None => self.hashed.remove(&name),
+        };
     }
 
     fn own_unhashed(&self, find: &Find) -> Vec<Name> {

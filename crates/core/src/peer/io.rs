@@ -91,6 +91,13 @@ pub enum Input {
         /// Gone.
         removed: Vec<Name>,
     },
+    /// What has become of an [`Output::HashNow`] so far.
+    Hashed {
+        /// Which file.
+        name: Name,
+        /// How much of it was read; nothing, once it has a root or can have none.
+        bytes: Option<u64>,
+    },
     /// Somebody wants to know where these names are.
     LookUp {
         /// Its number from now on.

@@ -92,6 +92,8 @@ pub struct Peer {
     questions: BTreeMap<(LinkId, RequestId), Question>,
     /// Others' questions that wait for a file to be hashed.
     hashing: Vec<Hashing>,
+    /// How much was read of files that are to be hashed now.
+    hashed: BTreeMap<Name, u64>,
     tally: Tally,
     out: VecDeque<Output>,
 }
@@ -130,6 +132,7 @@ impl Peer {
             renewing: None,
             questions: BTreeMap::new(),
             hashing: Vec::new(),
+            hashed: BTreeMap::new(),
             tally: Tally::default(),
             out: VecDeque::new(),
         }
@@ -162,6 +165,7 @@ impl Peer {
                     .share_changed(now, &mut self.catalogue, added, removed);
                 self.out.push_back(Output::Changed);
             }
+            Input::Hashed { name, bytes } => self.hashed_so_far(name, bytes),
             Input::LookUp { ask, names, only } => {
                 self.lookups.insert(ask, Lookup::new(now, names, only));
             }

@@ -25,6 +25,7 @@ use crate::api::{
 use crate::share::IGNORE_FILE;
 use crate::store::{Replace, Store, StoreError, Target};
 
+use super::hashing;
 use super::large::{self, Missed};
 use super::pace::{Meter, Pace, TOLD_EVERY};
 use super::telling::{Events, milliseconds, say_if_partial, stopping, tell};
@@ -136,7 +137,8 @@ impl Job {
         if wanted.is_empty() {
             return Ok(());
         }
-        let outcome = peer.look_up(wanted, only(get)).await.ok_or_else(stopping)?;
+        let outcome = hashing::look_up(peer, wanted, only(get), events).await;
+        let outcome = outcome.ok_or_else(stopping)?;
         for (name, answer) in outcome.names {
             let planned = match answer {
                 Answer::Found(source, variants) => {
@@ -192,7 +194,12 @@ impl Job {
                 .or_default()
                 .push(variant);
         }
+        let mut unhashed = Vec::new();
         for (name, variants) in by_name {
+            if variants.iter().all(|variant| variant.entry.root.is_none()) {
+                unhashed.push(name.to_string());
+                continue;
+            }
             if name.base() == IGNORE_FILE {
                 let message = format!(
                     "{name} would change what is shared from here, and is left out. Ask for it by its name if you want it."
@@ -205,7 +212,8 @@ impl Job {
                 .await;
             self.plan(name.as_str(), planned, events).await;
         }
-        Ok(())
+        // Asked for by name they are hashed first.
+        self.find_named(peer, get, unhashed, events).await
     }
 
     /// The one content that goes by a name, or the choice between several.

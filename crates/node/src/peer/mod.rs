@@ -6,6 +6,7 @@
 //! memory    the neighbours that were, on disk
 //! commands  what a person asks, answered event by event
 //! get       the longest of these: look up, choose, fetch, store
+//! hashing   looking up what is still being hashed
 //! large     one large file: from many, in pieces, taken up where it was left
 //! pace      how far, how fast, how long yet
 //! standing  group records and the own certificate, while the peer runs
@@ -18,6 +19,7 @@
 
 mod commands;
 mod get;
+mod hashing;
 mod large;
 mod memory;
 mod pace;

@@ -1,7 +1,7 @@
 //! The shell around the peer's machine: it turns what happens into inputs, and
 //! outputs into what is to happen. It decides nothing.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use thorp_core::peer::{self as machine, AskId, Input, Output, Target};
 use thorp_core::survey::{Findings, Subject};
 use thorp_core::time::Instant;
 use thorp_wire::frame::{Body, Bytes, Frame, Get, Holder, Reason, Refused, RequestId, Variant};
-use thorp_wire::{Content, PeerId};
+use thorp_wire::{Content, Name, PeerId};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::MissedTickBehavior;
 
@@ -41,6 +41,9 @@ const EVENTS: usize = 256;
 
 /// How often this machine's addresses are compared with those it has told.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// How often it is told how far a file is that is hashed for somebody.
+const HASHED_EVERY: Duration = Duration::from_millis(500);
 
 pub(crate) struct Task {
     machine: machine::Peer,
@@ -72,6 +75,8 @@ pub(crate) struct Task {
     lookups: HashMap<AskId, oneshot::Sender<Outcome>>,
     surveys: HashMap<AskId, (oneshot::Sender<Findings>, Vec<Variant>)>,
     fetches: HashMap<FetchId, Pending>,
+    /// Files that are hashed for somebody.
+    hashing: HashSet<Name>,
     /// Questions that are answered with a file.
     expected: HashMap<(LinkId, RequestId), (FetchId, Content)>,
     inbox: Inbox,
@@ -98,6 +103,8 @@ struct Pending {
 
 /// Something that was going on elsewhere has come to an end.
 enum Event {
+    /// So much was read of a file that is hashed for somebody; nothing, at the end.
+    Hashed(Name, Option<u64>),
     Dialled(Target, Result<Box<Connected>, String>),
     Stored {
         fetch: FetchId,
@@ -189,6 +196,7 @@ impl Task {
             lookups: HashMap::new(),
             surveys: HashMap::new(),
             fetches: HashMap::new(),
+            hashing: HashSet::new(),
             expected: HashMap::new(),
             inbox,
             arrivals,
@@ -554,6 +562,12 @@ impl Task {
 
     fn event(&mut self, event: Event) {
         match event {
+            Event::Hashed(name, bytes) => {
+                if bytes.is_none() {
+                    self.hashing.remove(&name);
+                }
+                self.handle(Input::Hashed { name, bytes });
+            }
             Event::Dialled(_, Ok(connected)) => self.connected(*connected, true),
             Event::Dialled(target, Err(reason)) => {
                 self.handle(Input::DialFailed { target, reason });
@@ -607,13 +621,28 @@ impl Task {
         }
     }
 
-    fn hash_now(&self, name: thorp_wire::Name) {
+    fn hash_now(&mut self, name: Name) {
         let Some(share) = self.share.clone() else {
             return;
         };
-        // The root comes as a change of the share.
+        if !self.hashing.insert(name.clone()) {
+            return;
+        }
+        let events = self.events.0.clone();
         tokio::spawn(async move {
-            let _ = share.hash_now(&name).await;
+            // The root comes as a change of the share.
+            let mut hashed = std::pin::pin!(share.hash_now(&name));
+            let mut ticks = tokio::time::interval(HASHED_EVERY);
+            loop {
+                let bytes = tokio::select! {
+                    _ = &mut hashed => None,
+                    _ = ticks.tick() => Some(share.hashed_so_far(&name)),
+                };
+                let told = events.send(Event::Hashed(name.clone(), bytes)).await;
+                if bytes.is_none() || told.is_err() {
+                    return;
+                }
+            }
         });
     }
 
@@ -692,8 +721,7 @@ impl Task {
         }
         let own = |peer| peer == itself.id;
         let files = self.machine.catalogue().matching(pattern, None, &own);
-        let has_a_part =
-            |name: &thorp_wire::Name| self.machine.catalogue().has_a_part(itself.id, name);
+        let has_a_part = |name: &Name| self.machine.catalogue().has_a_part(itself.id, name);
         let variant = |file: File| Variant {
             holders: vec![Holder {
                 partial: has_a_part(&file.entry.name),

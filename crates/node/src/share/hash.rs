@@ -76,8 +76,8 @@ struct State {
     urgent: VecDeque<Name>,
     /// By length, then name.
     waiting: BTreeSet<(u64, Name)>,
-    /// Being read by one of the threads.
-    busy: BTreeSet<Name>,
+    /// Being read by one of the threads, and how far it is.
+    busy: BTreeMap<Name, u64>,
     asked: BTreeMap<Name, Vec<Answer>>,
     stopped: bool,
 }
@@ -110,7 +110,7 @@ impl Queue {
         if !state.stopped {
             let asked = state.asked.entry(name.clone()).or_default();
             asked.push(answer);
-            if asked.len() == 1 && !state.busy.contains(name) {
+            if asked.len() == 1 && !state.busy.contains_key(name) {
                 state.urgent.push_back(name.clone());
             }
         }
@@ -130,6 +130,17 @@ impl Queue {
     /// Bytes read so far of the files that are being read now.
     pub fn under_way(&self) -> u64 {
         self.under_way.load(Ordering::Relaxed)
+    }
+
+    /// Bytes read so far of this file: none, while it waits.
+    pub fn read_of(&self, name: &Name) -> u64 {
+        lock(&self.state).busy.get(name).copied().unwrap_or(0)
+    }
+
+    fn has_read(&self, name: &Name, bytes: u64) {
+        if let Some(read) = lock(&self.state).busy.get_mut(name) {
+            *read = bytes;
+        }
     }
 
     fn stopped(&self) -> bool {
@@ -173,7 +184,7 @@ impl Queue {
 impl State {
     fn take_urgent(&mut self) -> Option<Name> {
         while let Some(name) = self.urgent.pop_front() {
-            if self.busy.insert(name.clone()) {
+            if self.busy.insert(name.clone(), 0).is_none() {
                 return Some(name);
             }
         }
@@ -185,10 +196,10 @@ impl State {
         let next = self
             .waiting
             .iter()
-            .find(|(_, name)| !self.busy.contains(name))?
+            .find(|(_, name)| !self.busy.contains_key(name))?
             .clone();
         self.waiting.remove(&next);
-        self.busy.insert(next.1.clone());
+        self.busy.insert(next.1.clone(), 0);
         Some(next.1)
     }
 }
@@ -238,6 +249,7 @@ fn hash_one(shared: &Shared, name: &Name, buffer: &mut [u8], go_on: &mut dyn FnM
                 .under_way
                 .fetch_add(bytes - counted, Ordering::Relaxed);
             counted = bytes;
+            shared.queue.has_read(name, bytes);
             go_on(bytes)
         });
         shared.queue.under_way.fetch_sub(counted, Ordering::Relaxed);

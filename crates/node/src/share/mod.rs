@@ -324,6 +324,11 @@ impl Share {
         answer.await.unwrap_or(Err(HashError::Closed))
     }
 
+    /// Bytes read so far of a file that is being hashed.
+    pub fn hashed_so_far(&self, name: &Name) -> u64 {
+        self.shared.queue.read_of(name)
+    }
+
     /// Puts a fetched file into the share, as [`Store::put`] does, and lists it
     /// with its root at once: nobody reads it again. Blocks on the disk.
     ///

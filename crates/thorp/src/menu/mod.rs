@@ -166,6 +166,7 @@ fn shown(event: &Event) -> Option<String> {
         Event::Fetched(fetched) => Some(answer::arrival(fetched)),
         Event::Failed { name, failure } => Some(format!("{}: {}", quoted(name), said(failure))),
         Event::Note { message } => Some(printable_lines(message)),
+        Event::Hashing(hashing) => Some(answer::being_hashed(hashing)),
         Event::Resumed {
             name,
             bytes,

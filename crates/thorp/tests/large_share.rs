@@ -1,0 +1,136 @@
+//! A share of 200,000 files: listed at once, hashed in the background, not read
+//! again, and small in memory.
+
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use support::process::poll;
+use support::village::named;
+use support::{Node, Running, Village};
+use tempfile::TempDir;
+
+const FILES: u64 = 200_000;
+
+/// At most, in bytes for each file, for the whole peer: its share, what it
+/// publishes, and what it remembers.
+const EACH: u64 = 1024;
+
+/// The same after all have been hashed, which leaves holes in the heap.
+const EACH_AFTER_HASHING: u64 = 1280;
+
+/// Long, because it is given to whoever has two slow cores and seven neighbours.
+const PATIENCE: Duration = Duration::from_mins(5);
+
+#[test]
+fn two_hundred_thousand_files_are_listed_and_hashed_once_and_take_a_kilobyte_each() {
+    let village = Village::new();
+    let (tracker, at) = village.tracker();
+    let (empty, full) = (village.node("empty"), village.node("full"));
+    let peer = empty.start_sharing(&at, "127.0.0.2:0");
+    let baseline = memory(&peer);
+    drop(peer);
+
+    let begun = Instant::now();
+    let _kept = in_memory(&full);
+    fill(&full);
+    eprintln!("{FILES} files made in {:?}", begun.elapsed());
+
+    let begun = Instant::now();
+    let peer = full.start_sharing(&at, "127.0.0.3:0");
+    until(&full, |status| status["files"] == FILES);
+    eprintln!("listed after {:?}", begun.elapsed());
+    until(&full, |status| status["unhashed"] == 0);
+    eprintln!("hashed after {:?}", begun.elapsed());
+    assert_eq!(status(&full)["opened"], FILES, "each of them once");
+    assert_eq!(
+        open_in(&full, &peer),
+        Vec::<String>::new(),
+        "held while idle"
+    );
+    let each = memory(&peer).saturating_sub(baseline) / FILES;
+    eprintln!("{each} bytes of memory a file after hashing");
+    assert!(each <= EACH_AFTER_HASHING, "{each} bytes a file");
+    stop(&full, peer);
+
+    let begun = Instant::now();
+    let peer = full.start_sharing(&at, "127.0.0.3:0");
+    let again = until(&full, |status| {
+        status["files"] == FILES && status["unhashed"] == 0
+    });
+    eprintln!("listed again after {:?}", begun.elapsed());
+    assert_eq!(again["opened"], 0, "nothing is read again");
+    let each = memory(&peer).saturating_sub(baseline) / FILES;
+    eprintln!("{each} bytes of memory a file after a restart");
+    assert!(each <= EACH, "{each} bytes a file");
+    stop(&full, peer);
+    drop(tracker);
+}
+
+/// Lets a node's share be on a file system in memory, where there is one: this
+/// is not about the disk. The directory goes when what is returned does.
+fn in_memory(node: &Node) -> Option<TempDir> {
+    let dir = TempDir::new_in("/dev/shm").ok()?;
+    fs::remove_dir(node.share()).expect("it is empty");
+    symlink(dir.path(), node.share()).expect("linked");
+    Some(dir)
+}
+
+/// In folders in folders, a hundred files in each, all different.
+fn fill(node: &Node) {
+    for folder in 0..FILES / 100 {
+        let path = node
+            .share()
+            .join(format!("{}/{}", folder / 50, folder % 50));
+        fs::create_dir_all(&path).expect("a folder");
+        for file in 0..100 {
+            let text = format!("{folder}/{file}");
+            fs::write(path.join(format!("file {file}.txt")), text).expect("written");
+        }
+    }
+}
+
+fn status(node: &Node) -> Value {
+    let (code, events) = node.json(&["status"]);
+    assert_eq!(code, Some(0), "{events:#?}");
+    named(&events, "status").next().expect("a status").clone()
+}
+
+#[track_caller]
+fn until(node: &Node, there: impl Fn(&Value) -> bool) -> Value {
+    poll("the share's status", PATIENCE, || {
+        Some(status(node)).filter(|status| there(status))
+    })
+}
+
+fn stop(node: &Node, peer: Running) {
+    assert_eq!(node.json(&["stop"]).0, Some(0));
+    peer.finish(PATIENCE).exits(0);
+}
+
+/// Bytes of memory that are its own.
+fn memory(peer: &Running) -> u64 {
+    let path = format!("/proc/{}/status", peer.id());
+    let text = fs::read_to_string(path).expect("it runs");
+    let line = text.lines().find_map(|line| line.strip_prefix("RssAnon:"));
+    let kilobytes = line.and_then(|line| line.split_whitespace().next());
+    let kilobytes: u64 = kilobytes.and_then(|n| n.parse().ok()).expect("a number");
+    kilobytes * 1024
+}
+
+/// What it holds open in its share, but for the share itself.
+fn open_in(node: &Node, peer: &Running) -> Vec<String> {
+    let share = node.share().canonicalize().expect("it is there");
+    let held = fs::read_dir(format!("/proc/{}/fd", peer.id())).expect("it runs");
+    let held = held
+        .flatten()
+        .filter_map(|fd| fs::read_link(fd.path()).ok());
+    held.filter(|path| path.starts_with(&share) && *path != share)
+        .map(|path| path.display().to_string())
+        .collect()
+}
