@@ -865,12 +865,11 @@ impl Village {
                 };
                 self.standing(node, verified);
             }
-            // No clock is turned here.
-            peer::Output::Renewed(_) => {}
             peer::Output::Removed => self.host(node).removed = true,
             peer::Output::Notice(notice) => self.host(node).notices.push(notice),
             peer::Output::Remember(known) => self.nodes[node].disk = known,
-            peer::Output::Changed => {}
+            // No clock is turned here, and nothing is shown.
+            peer::Output::Renewed(_) | peer::Output::Changed => {}
         }
     }
 

@@ -82,7 +82,7 @@ impl Share {
         let (file, stamp) = shared.open_as_hashed(name, content)?;
         let layer = match shared.cache.layer(name, &stamp, content.root) {
             Some(layer) => layer,
-            None => layer(&file, content).map_err(|error| shared.refusal(name, error))?,
+            None => layer(&file, content).map_err(|error| refusal(name, error))?,
         };
         let opened = Opened {
             share: self.clone(),
@@ -114,7 +114,7 @@ impl Opened {
     /// anew; open it again, perhaps by another name, or not at all.
     pub fn read(&self, bytes: &mut [u8], offset: u64) -> Result<(), ReadError> {
         let read = self.file.read_exact_at(bytes, offset);
-        let read = read.map_err(|error| self.share.shared.refusal(&self.name, error));
+        let read = read.map_err(|error| refusal(&self.name, error));
         read.and_then(|()| self.check()).inspect_err(|_| {
             self.share.shared.distrust(&self.name);
         })
@@ -127,7 +127,7 @@ impl Opened {
         let is_listed = listed.is_some_and(|record| {
             record.stamp == self.stamp && record.root == Some(self.content.root)
         });
-        let now = Stamp::of(&self.file).map_err(|error| shared.refusal(&self.name, error))?;
+        let now = Stamp::of(&self.file).map_err(|error| refusal(&self.name, error))?;
         if is_listed && now == self.stamp {
             return Ok(());
         }
@@ -154,7 +154,7 @@ impl Shared {
         name: &Name,
         content: Content,
     ) -> Result<(File, Stamp), ReadError> {
-        let refused = |error| self.refusal(name, error);
+        let refused = |error| refusal(name, error);
         let Some(record) = read(&self.index).record(name) else {
             return Err(ReadError::NotHere);
         };
@@ -166,16 +166,16 @@ impl Shared {
         }
         Ok((file, record.stamp))
     }
+}
 
-    /// What an error on the way to a file that was hashed means.
-    pub(super) fn refusal(&self, name: &Name, source: io::Error) -> ReadError {
-        let name = name.clone();
-        match source.kind() {
-            io::ErrorKind::NotFound
-            | io::ErrorKind::NotADirectory
-            | io::ErrorKind::UnexpectedEof => ReadError::Changed { name },
-            _ => ReadError::Io { name, source },
+/// What an error on the way to a file that was hashed means.
+pub(super) fn refusal(name: &Name, source: io::Error) -> ReadError {
+    let name = name.clone();
+    match source.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::UnexpectedEof => {
+            ReadError::Changed { name }
         }
+        _ => ReadError::Io { name, source },
     }
 }
 

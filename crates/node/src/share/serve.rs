@@ -11,6 +11,7 @@ use thiserror::Error;
 use thorp_wire::frame::MAX_INLINE;
 use thorp_wire::{Content, Name};
 
+use super::pieces::refusal;
 use super::{Share, Shared, read, write};
 use crate::stamp::Stamp;
 
@@ -78,7 +79,7 @@ impl Share {
 impl Shared {
     fn read_as_hashed(&self, name: &Name, content: Content) -> Result<Vec<u8>, ReadError> {
         let (mut file, stamp) = self.open_as_hashed(name, content)?;
-        let refused = |error| self.refusal(name, error);
+        let refused = |error| refusal(name, error);
         let changed = || ReadError::Changed { name: name.clone() };
         let length = usize::try_from(content.length).map_err(|_| changed())?;
         let mut bytes = vec![0; length];
