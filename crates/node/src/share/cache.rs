@@ -570,6 +570,7 @@ mod tests {
 
     #[test]
     fn a_damaged_file_is_set_aside_with_a_warning_and_made_anew() {
+        type Damage = fn(&mut Vec<u8>);
         let dir = tempfile::tempdir().expect("a directory");
         let path = file_of(dir.path(), Path::new("/share"));
         let fill = |cache: &Cache| {
@@ -581,11 +582,11 @@ mod tests {
         };
         fill(&open(&dir, "/share"));
         let whole = fs::read(&path).expect("read");
-        let damages: [&dyn Fn(&mut Vec<u8>); 4] = [
-            &|bytes| bytes[..64].fill(b'x'),
-            &|bytes| bytes.truncate(100),
-            &|bytes| bytes.truncate(bytes.len() / 2),
-            &|bytes| {
+        let damages: [Damage; 4] = [
+            |bytes| bytes[..64].fill(b'x'),
+            |bytes| bytes.truncate(100),
+            |bytes| bytes.truncate(bytes.len() / 2),
+            |bytes| {
                 let keys = bytes.windows(4).position(|four| four == b"1234");
                 let at = keys.expect("a key");
                 bytes[at - 64..at + 64].fill(0xee);
