@@ -366,11 +366,7 @@ mod tests {
     use crate::village::{Group, Node};
 
     /// Dials a node that we trust, and says why it does not trust us.
-    async fn refused_by(
-        node: &mut crate::village::Node,
-        tls: &MemberTls,
-        address: SocketAddr,
-    ) -> CertificateError {
+    async fn refused_by(node: &mut Node, tls: &MemberTls, address: SocketAddr) -> CertificateError {
         let expected = Expected::Peer(node.tls.member().id);
         let error = match dial(&[address], expected, tls, None).await {
             // In TLS 1.3 the client is done before it is refused.

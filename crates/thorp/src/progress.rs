@@ -99,7 +99,8 @@ fn message(progress: &Progress) -> String {
     );
     if progress.sources > 0 {
         let sources = units::count(progress.sources.into(), "source");
-        text.push_str(&format!("  {sources}"));
+        text.push_str("  ");
+        text.push_str(&sources);
     }
     text
 }

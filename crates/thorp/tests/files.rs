@@ -11,7 +11,8 @@ use std::net::{TcpListener, TcpStream};
 use std::process::Command;
 use std::time::Duration;
 
-use support::village::{assert_ends_once, assert_same_files, named, sharing};
+use support::process::poll;
+use support::village::{assert_ends_once, assert_same_files, named};
 use support::{Finished, Node, PATIENCE, Picture, Running, Village, skip};
 
 /// A tracker, a peer that has files, and one that wants them.
@@ -67,6 +68,15 @@ fn lists(tracker: &Running, address: &str, node: &Node) {
         let (_, last) = Picture::all(lines).pop()?;
         let row = last.peers.into_iter().find(|row| row[0] == address)?;
         (empty || !row[1].is_empty()).then_some(())
+    });
+}
+
+/// Waits until `node` can see two contents under one name.
+fn two_contents(node: &Node, name: &str) {
+    poll("two contents, both of them hashed", PATIENCE, || {
+        let (_, events) = node.json(&["find", name]);
+        let hashed = named(&events, "file").filter(|row| row["root"].is_string());
+        (hashed.count() == 2).then_some(())
     });
 }
 
@@ -220,6 +230,7 @@ fn several_contents_under_one_name_are_a_choice() {
     third.file("notes.txt", "another");
     let _third = third.start_sharing(&pair.at, "127.0.0.4:0");
     lists(&pair.tracker, "127.0.0.4", &third);
+    two_contents(&pair.wants, "notes.txt");
 
     let (code, events) = pair.wants.json(&["get", "notes.txt"]);
     assert_eq!(code, Some(5), "{events:#?}");
@@ -248,6 +259,7 @@ fn a_root_is_looked_for_beyond_the_neighbours() {
     third.file("notes.txt", "another");
     let _third = third.start_sharing(&pair.at, "127.0.0.4:0");
     lists(&pair.tracker, "127.0.0.4", &third);
+    two_contents(&pair.wants, "notes.txt");
     let (_, events) = pair.wants.json(&["get", "notes.txt"]);
     let choice = named(&events, "choice").next().unwrap();
     for row in choice["variants"].as_array().unwrap() {

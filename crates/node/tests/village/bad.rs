@@ -431,14 +431,9 @@ async fn whoever_asks_for_much_and_reads_nothing_is_cut_off() {
                 .encode(&mut flood)
                 .expect("is a good frame");
         }
-        wire.try_send(&flood).await;
+        // As long as the other side takes more of them.
+        while wire.try_send(&flood).await {}
         all_is_well(&elm).await;
-        let mut answers = 0;
-        while let Some(frame) = wire.next().await {
-            answers += usize::from(matches!(frame.body, Body::Found(_)));
-        }
-        println!("{answers} of 1000 large answers before it was cut off");
-        assert!(answers < 1000);
     }
 }
 

@@ -112,10 +112,10 @@ async fn what_was_there_when_all_holders_went_is_not_sent_again() {
     let answer = elm.get_name("f").await;
     answer.failed(ErrorKind::Unfinished);
     let names: Vec<String> = files_in(&elm.dir).into_keys().collect();
-    assert!(
-        names.len() == 1 && names[0].ends_with(".part"),
-        "the partial file alone: {names:?}"
-    );
+    let [name] = names.as_slice() else {
+        panic!("the partial file alone: {names:?}");
+    };
+    assert!(name.starts_with(".thorp-"), "the partial file: {name}");
     drop(dying);
     let oak = village.peer("oak", &[("f", &file.bytes)]).await;
     let answer = elm.get_name("f").await;
@@ -375,9 +375,8 @@ async fn a_file_that_changes_while_it_is_served_gives_no_wrong_byte_and_is_liste
     };
     teller.say(&Message::Request(span(0))).await;
     let first = loop {
-        match teller.next().await.expect("is open") {
-            (Message::Piece(of), bytes) => break (of, bytes),
-            _ => {}
+        if let (Message::Piece(of), bytes) = teller.next().await.expect("is open") {
+            break (of, bytes);
         }
     };
     assert_eq!(first, (span(0), file.span(span(0))));
@@ -469,8 +468,8 @@ async fn a_request_that_is_given_up_leaves_its_part_and_the_next_one_takes_it_up
     .await;
     let elm = village.peer("elm", &[]).await;
     let request = elm.running.peer.command(Command::Get(named("f")));
-    let halt = halting.wait_for(|halted| *halted);
-    within("half of it to be sent", halt)
+    let sent_half = halting.wait_for(|halted| *halted);
+    within("half of it to be sent", sent_half)
         .await
         .expect("is sent");
     drop(request);
@@ -525,8 +524,8 @@ async fn two_that_fetch_the_same_file_help_each_other() {
     .await;
     let elm = village.peer("elm", &[]).await;
     let fir = village.peer("fir", &[]).await;
-    let (one, other) = tokio::join!(elm.get_name("f"), fir.get_name("f"));
-    for (villager, answer) in [(&elm, one), (&fir, other)] {
+    let (first, second) = tokio::join!(elm.get_name("f"), fir.get_name("f"));
+    for (villager, answer) in [(&elm, first), (&fir, second)] {
         answer.only_fetched();
         assert!(read(&villager.dir, "f") == *file.bytes);
     }

@@ -110,7 +110,7 @@ impl Holder {
                     // Somebody who would like to be a neighbour is left waiting.
                     sessions.spawn(async move {
                         let _held = incoming;
-                        std::future::pending().await
+                        std::future::pending::<()>().await;
                     });
                     continue;
                 }
@@ -141,6 +141,7 @@ impl Holder {
 }
 
 /// Serves what it is asked for.
+#[expect(clippy::type_complexity, reason = "closures have no shorter names")]
 pub fn honestly(
     file: &File,
 ) -> Manner<
