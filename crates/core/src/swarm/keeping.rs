@@ -42,9 +42,6 @@ impl Swarm {
             }
         }
         self.dial(now);
-        if self.sources.widens(now) {
-            self.outputs.push_back(Output::Widen);
-        }
         let mut sessions = self.sessions.iter();
         let hope = sessions
             .any(|(id, session)| self.is_hopeful(now, session) && !self.hashes.has_failed(*id));

@@ -204,7 +204,7 @@ impl Swarm {
         if self.stopped {
             None
         } else if !self.pieces.is_complete() {
-            Some(self.next_look)
+            Some(self.next_look.min(self.sources.widen_at()))
         } else if self.is_crowded() {
             Some(self.next_choke.max(self.next_look))
         } else {
@@ -309,6 +309,9 @@ impl Swarm {
         self.ask_for_hashes(now);
         if now >= self.next_look {
             self.look_around(now);
+        }
+        if !self.pieces.is_complete() && self.sources.widens(now) {
+            self.outputs.push_back(Output::Widen);
         }
         if std::mem::take(&mut self.wake) {
             self.resolve_doubts(now);

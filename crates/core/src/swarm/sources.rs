@@ -20,6 +20,10 @@ const KNOWN: usize = 1024;
 /// as long, up to the longest.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// It is asked who else has the file after so long, and then after twice as
+/// long, up to the longest: those who fetch it at once have pieces for one another
+/// from the first moment on, and the tracker knows of them as soon.
+const FIRST_WIDEN: Duration = Duration::from_millis(125);
 /// Who broke the protocol, or was of little use, is left alone for this long.
 const LEFT_ALONE: Duration = Duration::from_mins(5);
 /// After so long without hope it is said that there is none.
@@ -74,8 +78,8 @@ impl Sources {
         Self {
             me,
             known: BTreeMap::new(),
-            widen_at: now + FIRST_WAIT,
-            widen_gap: FIRST_WAIT,
+            widen_at: now + FIRST_WIDEN,
+            widen_gap: FIRST_WIDEN,
             hopeless_since: None,
             stuck: false,
             last_failure: None,
@@ -200,6 +204,11 @@ impl Sources {
         self.widen_gap = (self.widen_gap * 2).min(LONGEST_WAIT);
         self.widen_at = now + self.widen_gap;
         true
+    }
+
+    /// When [`widens`](Self::widens) is to be asked next.
+    pub fn widen_at(&self) -> Instant {
+        self.widen_at
     }
 
     /// Told at every look whether any connection lets hope for what is missing.
@@ -355,9 +364,18 @@ mod tests {
     }
 
     #[test]
-    fn it_is_asked_who_else_has_it_after_1_2_4_and_so_on_up_to_30_seconds() {
+    fn it_is_asked_who_else_has_it_after_an_eighth_of_a_second_and_ever_more_seldom() {
         let mut sources = sources(Vec::new());
-        let asked: Vec<u64> = (0..100).filter(|now| sources.widens(at(*now))).collect();
-        assert_eq!(asked, [1, 3, 7, 15, 31, 61, 91]);
+        let mut asked = Vec::new();
+        while asked.len() < 11 {
+            let now = sources.widen_at();
+            assert!(sources.widens(now));
+            assert!(!sources.widens(now), "once each time");
+            asked.push((now - at(0)).as_millis());
+        }
+        let expected = [
+            125, 375, 875, 1875, 3875, 7875, 15_875, 31_875, 61_875, 91_875, 121_875,
+        ];
+        assert_eq!(asked, expected);
     }
 }

@@ -63,3 +63,12 @@ fn sixteen_who_fetch_at_once_are_done_nearly_as_soon() {
     assert!(time < 1.3);
     assert!(copies < 1.5);
 }
+
+#[test]
+fn those_who_fetch_a_short_file_at_once_find_one_another_before_it_is_over() {
+    for (length, fetchers) in [(20 * MIB, 8), (10 * MIB, 4)] {
+        let (time, copies, _) = crowd(length, fetchers, Duration::from_millis(1));
+        assert!(time < 1.4);
+        assert!(copies < 1.5);
+    }
+}
