@@ -95,7 +95,8 @@ where
     })
 }
 
-/// Sends a command to the node that runs on a state directory; nothing, if none does.
+/// Sends a command to the node that runs on a state directory; nothing, if none
+/// does. There is no event at all if it ends before it begins to answer.
 pub async fn ask(state: &Path, command: &Command) -> Option<mpsc::Receiver<Event>> {
     let short = Short::of(state).ok()?;
     let mut stream = UnixStream::connect(short.path()).await.ok()?;
@@ -109,6 +110,7 @@ pub async fn ask(state: &Path, command: &Command) -> Option<mpsc::Receiver<Event
 
 async fn read_events(stream: UnixStream, events: mpsc::Sender<Event>) {
     let mut lines = BufReader::new(stream).lines();
+    let mut has_begun = false;
     loop {
         let line = tokio::select! {
             line = lines.next_line() => line,
@@ -118,8 +120,10 @@ async fn read_events(stream: UnixStream, events: mpsc::Sender<Event>) {
             Ok(Some(line)) => {
                 serde_json::from_str(&line).unwrap_or_else(|_| ended("an answer that is none"))
             }
+            Ok(None) | Err(_) if !has_begun => return,
             Ok(None) | Err(_) => ended("no end to its answer"),
         };
+        has_begun = true;
         let last = matches!(event, Event::Done(_) | Event::Error(_));
         if events.send(event).await.is_err() || last {
             return;

@@ -244,11 +244,46 @@ fn whoever_is_removed_while_the_tracker_is_down_is_refused_when_it_is_up_again()
 
     let (_second, _) = tracker(&hall, &address);
     assert_eq!(member(&hall, "elm")["removed"], true);
+    elm.run(&["get", "1.txt"])
+        .exits(9)
+        .says("removed from the group");
     let invite = hall.run(&["invite"]).exits(0).stdout;
     fs::write(elm.share().join(".invite"), invite).unwrap();
     elm.run(&["join", ".invite"])
         .exits(9)
         .says("removed from the group");
+}
+
+#[test]
+fn a_removed_machine_is_told_so_whatever_it_asks_and_its_peer_ends_with_9() {
+    const SAYS: &str = "this machine was removed from the group";
+    let village = Village::new();
+    let hall = village.node("hall");
+    let (_tracker, _) = tracker(&hall, "127.0.0.1:0");
+    let asked: [&[&str]; 4] = [&["get", "1.txt"], &["find", "*"], &["ls"], &["peers"]];
+    for (at, line) in asked.into_iter().enumerate() {
+        let visitor = village.node(&format!("elm{at}"));
+        join(&visitor, &hall);
+        hall.run(&["remove", visitor.name(), "--yes"]).exits(0);
+        // It hears of it, and then it knows.
+        for _ in 0..2 {
+            visitor.run(line).exits(9).says(SAYS);
+            let (code, events) = visitor.json(line);
+            assert_eq!(code, Some(9), "{events:#?}");
+            assert_ends_once(&events, "error");
+        }
+        visitor.run(&["share", "--lines"]).exits(9).says(SAYS);
+    }
+
+    let oak = village.node("oak");
+    join(&oak, &hall);
+    let running = share(&oak, "127.0.0.2:0");
+    hall.run(&["remove", "oak", "--yes"]).exits(0);
+    // Whether it reaches the peer that is about to end or comes after it.
+    for line in asked {
+        oak.run(line).exits(9).says(SAYS);
+    }
+    running.finish(PATIENCE).exits(9).says(SAYS);
 }
 
 #[test]

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::{Common, Group, keep_admitted, member_tls, own_name, removed};
+use super::{Common, Group, keep_admitted, member_tls, own_name};
 use crate::addresses::NetAddress;
 use crate::api::{ErrorKind, Failure, Notice};
 use crate::clock::Clock;
 use crate::dial::{self, DialError, Expected};
 use crate::identity::{Identity, Membership};
 use crate::join::{self, Ticket};
-use crate::peer::rows;
+use crate::peer::{removed, rows};
 use crate::record::Records;
 use crate::state::StateDir;
 use crate::tls;

@@ -29,7 +29,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::addresses::{self, ListenAddress, NetAddress, PEER_PORT, TRACKER_PORT};
-use crate::api::{ErrorKind, Failure, Notice};
+use crate::api::{Failure, Notice};
 use crate::authority::INVITE_VALIDITY;
 use crate::backup::Backup;
 use crate::clock::Clock;
@@ -40,7 +40,7 @@ use crate::join::{self, Admitted, Ticket};
 use crate::listener::{Listen, ListenError, Listener, Running, Service};
 use crate::local::{self, Answering, LocalError};
 use crate::peer::{Memory, Peer, Role};
-use crate::record::{self, Records};
+use crate::record::Records;
 use crate::renewal::Renewal;
 use crate::share::{self, Share};
 use crate::state::StateDir;
@@ -462,14 +462,6 @@ fn member_tls(
     let records = Records::load(state, membership.ca)?;
     let tls = MemberTls::new(identity, membership, clock.clone())?;
     Ok(tls.with_records(records))
-}
-
-/// Nothing can be done with this key in this group any more.
-fn removed() -> Failure {
-    Failure {
-        kind: ErrorKind::NotAMember,
-        message: record::REMOVED.to_owned(),
-    }
 }
 
 fn answer_for(state: &StateDir, peer: &Peer) -> Result<Answering, LocalError> {

@@ -28,7 +28,15 @@ pub async fn ask(
     directory: &Path,
     command: Command,
 ) -> Result<mpsc::Receiver<Event>, Failure> {
-    let state = match running_or_state(&common.state, &command).await? {
+    let mut asked = running_or_state(&common.state, &command).await?;
+    if let Ok(events) = asked {
+        match begun(events).await {
+            Some(events) => return Ok(events),
+            // It was about to end, and left no answer behind.
+            None => asked = running_or_state(&common.state, &command).await?,
+        }
+    }
+    let state = match asked {
         Ok(events) => return Ok(events),
         Err(state) => Arc::new(state),
     };
@@ -56,12 +64,6 @@ pub async fn ask(
     tokio::spawn(async move {
         while let Some(event) = answer.recv().await {
             let last = matches!(event, Event::Done(_) | Event::Error(_));
-            let removed = matches!(event, Event::Error(_)) && visitor.peer.was_removed();
-            let event = if removed {
-                Event::Error(super::removed())
-            } else {
-                event
-            };
             if last {
                 // The goodbye first: once the last word is out, the program ends.
                 visitor.stop("its visit is over").await;
@@ -75,6 +77,25 @@ pub async fn ask(
         visitor.stop("its visit is over").await;
     });
     Ok(receiver)
+}
+
+/// The same answer once it has begun; nothing if it ends before.
+async fn begun(mut events: mpsc::Receiver<Event>) -> Option<mpsc::Receiver<Event>> {
+    let first = events.recv().await?;
+    let (sender, receiver) = mpsc::channel(256);
+    tokio::spawn(async move {
+        let mut next = Some(first);
+        while let Some(event) = next {
+            if sender.send(event).await.is_err() {
+                return;
+            }
+            next = tokio::select! {
+                event = events.recv() => event,
+                () = sender.closed() => return,
+            };
+        }
+    });
+    Some(receiver)
 }
 
 /// The answer of the node that runs on a state directory, or else the directory.

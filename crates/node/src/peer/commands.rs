@@ -9,11 +9,12 @@ use thorp_wire::frame::MemberRow;
 
 use crate::api::{Command, Done, ErrorKind, Event, Failure, PeerRow};
 
-use super::telling::{Events, milliseconds, say_if_partial, stopping, tell};
+use super::telling::{Events, milliseconds, removed, say_if_partial, stopping, tell};
 use super::{Peer, get, rows};
 
 pub(super) async fn run(peer: &Peer, command: Command, events: Events) {
     let begun = Instant::now();
+    let asks_others = !matches!(command, Command::Stop | Command::Status);
     let end = match command {
         Command::Get(get) => get::run(peer, get, &events).await,
         Command::Find { pattern } => files(peer, &pattern, None, &events).await,
@@ -34,6 +35,10 @@ pub(super) async fn run(peer: &Peer, command: Command, events: Events) {
         }
     };
     let end = match end {
+        // Whatever came in between, that is why there is nothing.
+        Err(_) | Ok(Done { count: 0, .. }) if asks_others && peer.was_removed() => {
+            Event::Error(removed())
+        }
         Ok(done) => Event::Done(Done {
             ms: milliseconds(begun),
             ..done

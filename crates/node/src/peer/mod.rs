@@ -56,6 +56,7 @@ use crate::tls::MemberTls;
 
 pub use memory::Memory;
 use task::Task;
+pub(crate) use telling::removed;
 
 /// Requests that wait for the peer's task.
 const REQUESTS: usize = 256;

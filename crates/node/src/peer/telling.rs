@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 
 use super::Peer;
 use crate::api::{ErrorKind, Event, Failure};
+use crate::record::REMOVED;
 
 /// Whoever asked, and what they are told.
 pub(super) type Events = mpsc::Sender<Event>;
@@ -24,6 +25,14 @@ pub(super) fn stopping() -> Failure {
     Failure {
         kind: ErrorKind::Unfinished,
         message: "The peer is stopping. Start it again: thorp share".to_owned(),
+    }
+}
+
+/// Nothing can be done with this key in this group any more.
+pub(crate) fn removed() -> Failure {
+    Failure {
+        kind: ErrorKind::NotAMember,
+        message: REMOVED.to_owned(),
     }
 }
 
