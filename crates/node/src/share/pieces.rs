@@ -80,7 +80,9 @@ impl Share {
     fn open_named(&self, name: &Name, content: Content) -> Result<Opened, ReadError> {
         let shared = &*self.shared;
         let (file, stamp) = shared.open_as_hashed(name, content)?;
-        let layer = match shared.cache.layer(name, &stamp, content.root) {
+        let remembered = shared.cache.layer(name, &stamp, content.root);
+        let is_new = remembered.is_none();
+        let layer = match remembered {
             Some(layer) => layer,
             None => layer(&file, content).map_err(|error| refusal(name, error))?,
         };
@@ -93,6 +95,14 @@ impl Share {
             layer,
         };
         opened.check()?;
+        if is_new {
+            // Its stamp may not have been settled when it was hashed: without
+            // this it would be read whole for whoever comes next.
+            let kept = shared
+                .cache
+                .keep(name, &stamp, content.root, opened.layer());
+            shared.remembered(kept);
+        }
         Ok(opened)
     }
 }

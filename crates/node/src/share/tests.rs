@@ -953,6 +953,25 @@ async fn after_a_restart_only_what_has_changed_is_read_again() {
 }
 
 #[tokio::test]
+async fn the_pieces_of_a_file_that_says_it_is_from_the_future_are_hashed_once_and_remembered() {
+    let (dir, state) = (tempdir(), tempdir());
+    let follower = Follower::with(&dir, remembering(&state)).await;
+    let bytes = large(300_000);
+    let (content, far) = (content_of(&bytes), 10_000_000_000 - 1);
+    let share = &follower.share;
+    let stored = share.store(&name("x"), content, Some(far), &bytes, Replace::No);
+    let stamp = stored.expect("stored").stamp;
+    let cache = &share.shared.cache;
+    let remembered = || cache.layer(&name("x"), &stamp, content.root);
+    assert_eq!(remembered(), None, "it could be changed still");
+    while !stamp.is_settled(std::time::SystemTime::now()) {
+        tokio::task::yield_now().await;
+    }
+    let opened = share.open_content(content).expect("here");
+    assert_eq!(remembered().as_deref(), Some(opened.layer()));
+}
+
+#[tokio::test]
 async fn a_fetched_file_is_not_read_after_a_restart_either() {
     let (dir, state) = (tempdir(), tempdir());
     let follower = Follower::with(&dir, remembering(&state)).await;

@@ -18,7 +18,7 @@ use super::files::Bytes;
 use super::greeting::{self, GREETING, Greeting};
 use super::line::{Inward, Outward};
 use super::session::{self, Ended, IDLE, Opening};
-use super::{Swarms, Transfer};
+use super::{Swarms, Transfer, alone};
 use crate::listener::Incoming;
 
 /// Connections of one member, and of all.
@@ -68,7 +68,11 @@ impl Swarms {
                 Ok(Err(why)) => return tracing::debug!(%why, "no session"),
                 Err(_) => return tracing::debug!("no session: nothing was said for too long"),
             };
-            let Some(transfer) = self.meant(&greeting).await else {
+            let meant = tokio::select! {
+                meant = self.meant(&greeting) => meant,
+                why = &mut cut => return tracing::debug!(%why, "no session"),
+            };
+            let Some(transfer) = meant else {
                 return tracing::debug!("no session: the file is not here");
             };
             let said = greeting::say(&mut outward, transfer.content(), self.me(), self.0.port);
@@ -98,6 +102,12 @@ impl Swarms {
             return Some(transfer);
         }
         let share = self.0.share.clone()?;
+        // To open it may be to read it all: not once for each who asks.
+        let lock = alone(&mut self.table().opened, name);
+        let _alone = lock.acquire_owned().await.ok()?;
+        if let Some(transfer) = self.under_way(name, length) {
+            return Some(transfer);
+        }
         let opened = tokio::task::spawn_blocking(move || {
             let contents = share.contents_named(&name).into_iter();
             let mut meant = contents.filter(|content| {
@@ -106,7 +116,7 @@ impl Swarms {
             meant.find_map(|content| Some((content, Bytes::open(&share, content)?)))
         });
         let (content, opened) = opened.await.ok().flatten()?;
-        // Somebody else may have been as fast.
+        // It may be on its way here by now.
         if let Some(transfer) = self.under_way(name, Some(content.length)) {
             return Some(transfer);
         }
@@ -148,5 +158,58 @@ impl Drop for Place {
                 table.callers.remove(&self.member);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use thorp_core::swarm::Offer;
+    use thorp_wire::merkle::content_of;
+    use thorp_wire::session::handshake::name_of;
+    use tokio::task::JoinSet;
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::share::{Options, Share};
+    use crate::swarm::Setup;
+    use crate::village::Group;
+
+    #[tokio::test]
+    async fn a_file_that_many_ask_for_at_once_is_opened_once() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let bytes: Vec<u8> = (0..=250).cycle().take(300_000).collect();
+        std::fs::write(dir.path().join("f"), &bytes).expect("is written");
+        let content = content_of(&bytes);
+        let (share, mut events) = Share::open(dir.path(), Options::default()).expect("a share");
+        while share.find(content).is_none() {
+            events.recv().await.expect("the share is open");
+        }
+        let group = Group::new();
+        let swarms = Swarms::new(Setup {
+            tls: group.member("oak"),
+            clock: Clock::system(),
+            source: None,
+            port: None,
+            share: Some(share.clone()),
+            fed: mpsc::channel(1).0,
+        });
+        let greeting = Greeting {
+            name: name_of(&content.root),
+            length: Some(content.length),
+            offer: Offer {
+                fast: true,
+                longest_request: 16_384,
+                most_requests: None,
+                member: true,
+            },
+        };
+        let before = share.totals().opened;
+        let mut asking = JoinSet::new();
+        for _ in 0..8 {
+            let (swarms, greeting) = (swarms.clone(), greeting.clone());
+            asking.spawn(async move { swarms.meant(&greeting).await.is_some() });
+        }
+        assert_eq!(asking.join_all().await, [true; 8]);
+        assert_eq!(share.totals().opened - before, 1);
     }
 }

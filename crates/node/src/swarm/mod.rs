@@ -79,6 +79,9 @@ struct Table {
     transfers: BTreeMap<Content, Arc<Transfer>>,
     /// Who fetches what; those that nobody does any more go with the next one.
     fetched: BTreeMap<Content, Arc<Semaphore>>,
+    /// Who opens what of the share, by the name in a handshake; those that nobody
+    /// does any more go with the next one.
+    opened: BTreeMap<[u8; 20], Arc<Semaphore>>,
     /// Connections that others have made, by member.
     callers: BTreeMap<PeerId, usize>,
     idle: BTreeMap<PeerId, Vec<Idle>>,
@@ -126,15 +129,7 @@ impl Swarms {
     /// Waits until nobody here fetches this content any more: what one has left
     /// is the other's beginning.
     pub async fn alone(&self, content: Content) -> Option<OwnedSemaphorePermit> {
-        self.table()
-            .fetched
-            .retain(|_, lock| Arc::strong_count(lock) > 1);
-        let lock = Arc::clone(
-            self.table()
-                .fetched
-                .entry(content)
-                .or_insert_with(|| Arc::new(Semaphore::new(1))),
-        );
+        let lock = alone(&mut self.table().fetched, content);
         lock.acquire_owned().await.ok()
     }
 
@@ -254,6 +249,13 @@ impl Swarms {
         // Every locked step is short and leaves the table whole.
         self.0.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What lets one at a time at something.
+fn alone<K: Ord>(locks: &mut BTreeMap<K, Arc<Semaphore>>, at: K) -> Arc<Semaphore> {
+    locks.retain(|_, lock| Arc::strong_count(lock) > 1);
+    let lock = locks.entry(at);
+    Arc::clone(lock.or_insert_with(|| Arc::new(Semaphore::new(1))))
 }
 
 impl Fetching {
