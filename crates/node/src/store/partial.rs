@@ -1,7 +1,7 @@
 //! A large file on its way: written in any order, kept when it is interrupted.
 //!
-//! Owns the file beside the target, `.thorp-<16 hex of the root>.part`: sparse,
-//! locked as long as somebody writes it, and still there for whoever fetches
+//! Owns the file beside the target, `.thorp-<16 hex of the root>-<length>.part`:
+//! sparse, locked as long as somebody writes it, and still there for whoever fetches
 //! the same content next. What is in it is not believed: it is hashed when it
 //! is taken up again, and gets its final name only from somebody who says that
 //! all of it has been verified.
@@ -221,17 +221,24 @@ impl Partial {
 
 /// Makes the file, or takes the one that is there and that nobody holds.
 fn take(folder: &Dir, content: Content) -> io::Result<(String, File)> {
-    let root = &content.root.to_string()[..16];
     for number in 0..MOST_AT_ONCE {
-        let part = match number {
-            0 => format!(".thorp-{root}.part"),
-            number => format!(".thorp-{root}.{number}.part"),
-        };
+        let part = part_of(content, number);
         if let Some(file) = take_one(folder, Path::new(&part))? {
             return Ok((part, file));
         }
     }
     Err(io::ErrorKind::ResourceBusy.into())
+}
+
+/// With the length: anybody can list another one with the same root, which must
+/// not shorten what is there.
+fn part_of(content: Content, number: u32) -> String {
+    let Content { length, root } = content;
+    let root = &root.to_string()[..16];
+    match number {
+        0 => format!(".thorp-{root}-{length}.part"),
+        number => format!(".thorp-{root}-{length}.{number}.part"),
+    }
 }
 
 /// Nothing, where somebody else holds it or it is no file.
@@ -375,6 +382,24 @@ mod tests {
     }
 
     #[test]
+    fn another_length_listed_with_the_same_root_takes_nothing_from_what_is_there() {
+        let (_dir, store) = store();
+        let (bytes, content) = (bytes(), content_of(&bytes()));
+        let partial = store.partial(&name(), content).expect("a file");
+        partial.write(&bytes, 0).expect("is written");
+        drop(partial);
+        for length in [content.length / 2, content.length + 1] {
+            let lie = Content { length, ..content };
+            drop(store.partial(&name(), lie).expect("a file"));
+        }
+        let again = store.partial(&name(), content).expect("a file");
+        assert_eq!(left(&again), [(0, 16), (1, 16), (2, 16), (3, 1)]);
+        let mut there = vec![0; LENGTH];
+        again.read(&mut there, 0).expect("reads");
+        assert!(there == bytes);
+    }
+
+    #[test]
     fn a_fetch_that_never_began_leaves_nothing() {
         let (dir, store) = store();
         drop(
@@ -411,7 +436,7 @@ mod tests {
         let (dir, store) = store();
         let content = content_of(&bytes());
         fs::write(dir.path().join("mine"), b"mine").expect("is written");
-        let part = format!(".thorp-{}.part", &content.root.to_string()[..16]);
+        let part = part_of(content, 0);
         std::os::unix::fs::symlink("mine", dir.path().join(part)).expect("links");
         let name: Name = "f".parse().expect("a name");
         let partial = store.partial(&name, content).expect("a file");
