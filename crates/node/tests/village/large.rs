@@ -530,3 +530,33 @@ async fn two_that_fetch_the_same_file_help_each_other() {
         assert!(read(&villager.dir, "f") == *file.bytes);
     }
 }
+
+#[tokio::test]
+async fn a_wrong_length_with_an_honest_root_brings_nothing_and_the_true_file_comes_all_the_same() {
+    let village = Village::new().await;
+    let file = long();
+    let _oak = village.peer("oak", &[("f", &file.bytes)]).await;
+    let mut mallory = Mallory::join(&village, "mallory").await;
+    // A byte more or less, and those of which other nodes of the tree would be leaves.
+    let lengths = [LONG + 1, LONG - 1, LONG * 2, LONG / 2, PIECE + 1, 64];
+    let lies = lengths.into_iter().map(|length| {
+        let mut lie = entry(&format!("{length}"), &file.bytes);
+        lie.length = length as u64;
+        lie
+    });
+    let _listed = mallory.list(&village, lies.collect()).await;
+    let hangs_up = tokio::spawn(async move { while mallory.next_call().await.is_some() {} });
+    let elm = village.peer("elm", &[]).await;
+    let asked = lengths.map(|length| {
+        let get = Command::Get(named(&format!("{length}")));
+        elm.running.peer.command(get)
+    });
+    for asked in asked {
+        let told = answer(asked).await;
+        assert!(told.end.is_err() && told.fetched().is_empty(), "{told:?}");
+    }
+    hangs_up.abort();
+    elm.get_name("f").await.only_fetched();
+    assert!(read(&elm.dir, "f") == *file.bytes);
+    assert_eq!(files_in(&elm.dir).len(), 1);
+}
