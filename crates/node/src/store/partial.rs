@@ -78,11 +78,16 @@ impl Store {
         let io = |error| partial.failed(error);
         set_mtime(&partial.file, mtime);
         partial.file.sync_all().map_err(io)?;
-        if let Some(other) = set_aside {
-            self.set_aside(&partial.target, other)?;
-        }
         if !partial.is_in_place().map_err(io)? {
             return Err(io(io::ErrorKind::NotFound.into()));
+        }
+        if partial.file.metadata().map_err(io)?.len() != partial.content.length {
+            return Err(io(io::Error::other(
+                "another program has changed its length while it was fetched; get it again",
+            )));
+        }
+        if let Some(other) = set_aside {
+            self.set_aside(&partial.target, other)?;
         }
         give_name(
             &partial.folder,
@@ -397,6 +402,21 @@ mod tests {
         let mut there = vec![0; LENGTH];
         again.read(&mut there, 0).expect("reads");
         assert!(there == bytes);
+    }
+
+    #[test]
+    fn a_part_that_another_program_has_cut_gets_no_name() {
+        let (dir, store) = store();
+        let (bytes, content) = (bytes(), content_of(&bytes()));
+        let partial = store.partial(&name(), content).expect("a file");
+        partial.write(&bytes, 0).expect("is written");
+        let part = dir.path().join("folder").join(part_of(content, 0));
+        let cut = File::options().write(true).open(part).expect("opens");
+        cut.set_len(1).expect("is cut");
+        let refused = store.finish(&partial, None, Replace::No, None);
+        let why = refused.expect_err("is not the file").to_string();
+        assert!(why.contains("another program"), "{why}");
+        assert!(!dir.path().join("folder/f").exists());
     }
 
     #[test]
