@@ -1,7 +1,7 @@
 //! Certificates that are renewed while a node runs: daily, by the wall clock.
 //!
-//! A member asks its tracker over their link ([`Renewal`]); the tracker writes
-//! its own ([`OwnRenewal`]). Either way the new one counts for every later
+//! A member asks its tracker over their link ([`Renewal`]) and, where its
+//! certificate has ended meanwhile, as when it joined; the tracker writes its own ([`OwnRenewal`]). Either way the new one counts for every later
 //! connection, and links that stand on the old one are made anew in time. What
 //! a member gets is checked as when it joined; who gets one is decided in
 //! [`authority`](crate::authority).
@@ -16,7 +16,7 @@ use crate::authority::{Authority, AuthorityError};
 use crate::certificate::Member;
 use crate::clock::Clock;
 use crate::identity::{Identity, IdentityError, Membership};
-use crate::join::{self, JoinError};
+use crate::join::{self, Admitted, JoinError, Ticket};
 use crate::state::{StateDir, StateError};
 use crate::tls::{MemberTls, TlsError};
 
@@ -24,6 +24,9 @@ use crate::tls::{MemberTls, TlsError};
 const DAILY: Duration = Duration::from_hours(24);
 /// How long to wait after a question that brought no better one.
 pub(crate) const RETRY: Duration = Duration::from_mins(10);
+/// How long to wait before a member whose certificate has ended asks to be let in
+/// again, when its tracker was out of reach: at first, and at most.
+const REJOIN_AFTER: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
 /// From so long before a certificate's end a person is warned: by then it should
 /// have been renewed twenty times.
 pub const WARN_BEFORE: Duration = Duration::from_hours(10 * 24);
@@ -43,7 +46,7 @@ pub fn ends_soon(member: &Member, clock: &Clock) -> bool {
 /// A member's certificate, and how it gets a new one.
 #[derive(Debug)]
 pub struct Renewal {
-    identity: Identity,
+    identity: Arc<Identity>,
     membership: Membership,
     /// The directory is free again when its node has ended, whoever still
     /// has something to write.
@@ -52,6 +55,11 @@ pub struct Renewal {
     /// Not before this.
     next: Option<SystemTime>,
     asking: bool,
+    rejoining: bool,
+    /// How long to wait after the next attempt to come in again that fails.
+    patience: Duration,
+    /// Not before this.
+    rejoin_next: Option<SystemTime>,
 }
 
 impl Renewal {
@@ -63,12 +71,15 @@ impl Renewal {
         tls: MemberTls,
     ) -> Self {
         Self {
-            identity,
+            identity: Arc::new(identity),
             membership,
             state: Arc::downgrade(state),
             tls,
             next: None,
             asking: false,
+            rejoining: false,
+            patience: REJOIN_AFTER.0,
+            rejoin_next: None,
         }
     }
 
@@ -100,6 +111,45 @@ impl Renewal {
         };
         let Membership { ca, trackers, .. } = self.membership.clone();
         let new = join::accept(&self.identity, ca, trackers, joined, clock)?.membership;
+        self.replace(new)
+    }
+
+    /// When to come in by the tracker's other door, since the certificate is good
+    /// for no link any more; nothing while an answer is awaited.
+    pub fn rejoin_due(&self) -> Option<SystemTime> {
+        let ends = self.tls.member().ends;
+        (!self.rejoining).then(|| self.rejoin_next.map_or(ends, |next| next.max(ends)))
+    }
+
+    /// Asks to be let in again, as a member that the tracker has in its tables.
+    /// What comes of it is to be told to [`rejoined`](Self::rejoined).
+    pub fn rejoin(&mut self) -> impl Future<Output = Result<Admitted, JoinError>> + Send + 'static {
+        self.rejoining = true;
+        let ticket = Ticket::from(&self.membership);
+        let (identity, clock) = (self.identity.clone(), self.tls.clock().clone());
+        async move { join::join(&ticket, &identity, None, &clock).await }
+    }
+
+    /// What came of it. Says whether there is something to be [kept](Self::kept).
+    pub fn rejoined(
+        &mut self,
+        admitted: Result<Membership, JoinError>,
+    ) -> Result<bool, RenewalError> {
+        self.rejoining = false;
+        let wait = match &admitted {
+            // Only a person can change that.
+            Err(JoinError::Refused { .. }) => RETRY,
+            Ok(_) | Err(_) => self.patience,
+        };
+        self.rejoin_next = Some(self.tls.clock().wall() + wait);
+        self.patience = match &admitted {
+            Ok(_) => REJOIN_AFTER.0,
+            Err(_) => (self.patience * 2).min(REJOIN_AFTER.1),
+        };
+        self.replace(admitted?)
+    }
+
+    fn replace(&mut self, new: Membership) -> Result<bool, RenewalError> {
         let is_better = |member: Member| member.ends > self.tls.member().ends;
         if !new.member().is_some_and(is_better) {
             return Ok(false);

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinSet, spawn_blocking};
 
 use crate::clock::Clock;
+use crate::join::{Admitted, JoinError};
 use crate::record::RecordError;
 use crate::renewal::{Kept, Renewal};
 use crate::state::StateError;
@@ -31,6 +32,8 @@ pub(super) enum Change {
     Adopted(SignedRecord),
     /// The certificate is to be renewed.
     RenewalDue,
+    /// It has ended: without it there is no link by which to renew it.
+    Ended,
 }
 
 impl Standing {
@@ -50,9 +53,14 @@ impl Standing {
         self.newest.borrow_and_update().clone()
     }
 
-    /// Waits for the next change. Only with a tracker there is somebody to renew.
+    /// Waits for the next change. A certificate is renewed over the link to the
+    /// tracker, or without one when it has ended.
     pub(super) async fn change(&mut self, tracker_is_up: bool) -> Change {
-        let due = self.renewal.due().filter(|_| tracker_is_up);
+        let due = if tracker_is_up {
+            self.renewal.due()
+        } else {
+            self.renewal.rejoin_due()
+        };
         let clock = self.clock.clone();
         let renewal = async move {
             match due {
@@ -71,7 +79,14 @@ impl Standing {
                         return Change::Adopted(record);
                     }
                 }
-                () = &mut renewal => return Change::RenewalDue,
+                () = &mut renewal => {
+                    let due = if tracker_is_up {
+                        Change::RenewalDue
+                    } else {
+                        Change::Ended
+                    };
+                    return due;
+                }
             }
         }
     }
@@ -102,6 +117,32 @@ impl Standing {
         }
         if let Some(record) = joined.and_then(|joined| joined.record) {
             // It was verified with the certificate, or that was no good either.
+            let _ = self.verify(record);
+        }
+    }
+
+    /// Asks to be let in again; what comes of it goes to [`rejoined`](Self::rejoined).
+    pub(super) fn rejoin(
+        &mut self,
+    ) -> impl Future<Output = Result<Admitted, JoinError>> + Send + 'static {
+        self.renewal.rejoin()
+    }
+
+    /// The tracker has let this machine in again, or why it has not.
+    pub(super) fn rejoined(&mut self, answer: Result<Admitted, JoinError>) {
+        let (answer, record) = match answer {
+            Ok(admitted) => (Ok(admitted.membership), admitted.record),
+            Err(error) => (Err(error), None),
+        };
+        match self.renewal.rejoined(answer) {
+            Ok(true) => self.keep(Kept::save),
+            Ok(false) => {}
+            Err(error) => {
+                tracing::warn!(%error, "the certificate has ended, and there is no new one yet")
+            }
+        }
+        if let Some(record) = record {
+            // It was verified when it came.
             let _ = self.verify(record);
         }
     }

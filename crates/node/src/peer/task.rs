@@ -22,6 +22,7 @@ use crate::addresses::{self, NetAddress, Whereabouts};
 use crate::api::{Lookups, Notice, PeerView, Status};
 use crate::clock::{Clock, unix_seconds};
 use crate::dial::{self, Connected, Expected};
+use crate::join::{Admitted, JoinError};
 use crate::link::{self, Arrival, Arrivals, Inbox, LinkEnd, LinkEvent, LinkSender, Term};
 use crate::listener::{Incoming, Purpose};
 use crate::record::REMOVED;
@@ -106,6 +107,7 @@ enum Event {
     /// So much was read of a file that is hashed for somebody; nothing, at the end.
     Hashed(Name, Option<u64>),
     Dialled(Target, Result<Box<Connected>, String>),
+    Rejoined(Result<Admitted, JoinError>),
     Stored {
         fetch: FetchId,
         link: LinkId,
@@ -350,6 +352,14 @@ impl Task {
                     self.handle(Input::Renew { join });
                 }
             }
+            Change::Ended => {
+                let rejoined = self.standing.rejoin();
+                let events = self.events.0.clone();
+                tokio::spawn(async move {
+                    // Nobody to tell: the peer is gone.
+                    let _ = events.send(Event::Rejoined(rejoined.await)).await;
+                });
+            }
         }
     }
 
@@ -572,6 +582,7 @@ impl Task {
             Event::Dialled(target, Err(reason)) => {
                 self.handle(Input::DialFailed { target, reason });
             }
+            Event::Rejoined(answer) => self.standing.rejoined(answer),
             Event::Stored {
                 fetch,
                 link,

@@ -319,6 +319,35 @@ async fn whoever_was_off_for_long_is_a_member_again_at_its_start() {
 }
 
 #[tokio::test]
+async fn a_certificate_that_ended_while_the_tracker_was_away_is_replaced_while_running() {
+    let mut village = Village::new().await;
+    let oak = village.peer("oak", &[("file", b"some")]).await;
+    let address = village.address();
+    village.lose_tracker().await;
+    oak.sees("the tracker to be gone", |view| !view.tracker_connected)
+        .await;
+    village.clock.turn(60 * DAY);
+    let ended = status(&oak).await.certificate_ends;
+    let (notices, _) = mpsc::channel(1);
+    let hall = launch::Common {
+        listen: Some(address.to_string().parse().expect("an address")),
+        ..village.common("hall", &[])
+    };
+    drop(authority(&village).await);
+    let tracker = launch::tracker(hall, true, notices).await;
+    let _tracker = tracker.unwrap_or_else(|failure| panic!("{failure:?}"));
+    let new = renewed(&oak, ended).await;
+    assert!(new - ended >= 59 * DAY, "{}", new - ended);
+    oak.sees("the tracker again", |view| view.tracker_connected)
+        .await;
+    oak.stop().await;
+    let (common, dir) = (village.common("oak", &[]), village.share_of("oak"));
+    let options = share::Options::default();
+    let oak = start(common, &dir, options, Group::Remembered).await;
+    assert_eq!(status(&oak).await.certificate_ends, new, "it was kept");
+}
+
+#[tokio::test]
 async fn a_link_is_made_anew_before_the_certificates_it_stands_on_end() {
     let village = Village::new().await;
     let mut mallory = Mallory::join(&village, "mallory").await;
