@@ -348,6 +348,19 @@ async fn a_certificate_that_ended_while_the_tracker_was_away_is_replaced_while_r
 }
 
 #[tokio::test]
+async fn a_certificate_that_could_not_be_renewed_is_warned_of_ten_days_before_its_end() {
+    let mut village = Village::new().await;
+    let oak = village.peer("oak", &[]).await;
+    village.lose_tracker().await;
+    oak.sees("the tracker to be gone", |view| !view.tracker_connected)
+        .await;
+    for (days, warned) in [(19, false), (21, true), (0, false)] {
+        village.clock.turn(days * DAY);
+        assert_eq!(status(&oak).await.certificate_ends_soon, warned, "{days}");
+    }
+}
+
+#[tokio::test]
 async fn a_link_is_made_anew_before_the_certificates_it_stands_on_end() {
     let village = Village::new().await;
     let mut mallory = Mallory::join(&village, "mallory").await;
