@@ -138,7 +138,7 @@ impl Standing {
             Ok(true) => self.keep(Kept::save),
             Ok(false) => {}
             Err(error) => {
-                tracing::warn!(%error, "the certificate has ended, and there is no new one yet")
+                tracing::warn!(%error, "the certificate has ended, and there is no new one yet");
             }
         }
         if let Some(record) = record {
