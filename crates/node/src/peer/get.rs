@@ -391,16 +391,17 @@ impl Job {
                 }
             };
             let Some(joined) = joined else { break };
-            let Ok((name, there, result)) = joined else {
+            let Ok((name, bytes, result)) = joined else {
                 self.failures.push(stopping());
                 continue;
             };
             progress.files += 1;
-            tally.over += there;
+            tally.over.there += bytes.there;
+            tally.over.received += bytes.received;
             match result {
                 Ok(fetched) => {
                     done.count += 1;
-                    done.bytes += there;
+                    done.bytes += bytes.there;
                     tell(events, Event::Fetched(fetched)).await;
                 }
                 Err(failure) => self.fail(name.as_str(), failure, events).await,
@@ -440,11 +441,18 @@ impl Job {
 /// How far all files of a request are.
 #[derive(Default)]
 struct Tally {
-    /// Bytes of files that have arrived, and what there is of those that failed.
-    over: u64,
+    /// Files that have arrived, and what there is of those that failed.
+    over: Bytes,
     /// Large files, for as long as they are on their way.
     meters: Vec<Weak<Meter>>,
     pace: Pace,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Bytes {
+    there: u64,
+    /// Over the network: what was there before is not how fast it comes.
+    received: u64,
 }
 
 impl Tally {
@@ -462,8 +470,9 @@ impl Tally {
         self.meters.retain(|meter| meter.strong_count() > 0);
         let meters: Vec<_> = self.meters.iter().filter_map(Weak::upgrade).collect();
         let under_way: u64 = meters.iter().map(|meter| meter.bytes()).sum();
-        let bytes = self.over + under_way;
-        self.pace.see(Instant::now(), bytes);
+        let coming: u64 = meters.iter().map(|meter| meter.received()).sum();
+        let bytes = self.over.there + under_way;
+        self.pace.see(Instant::now(), self.over.received + coming);
         let before = *progress;
         progress.bytes = bytes;
         progress.sources = meters.iter().map(|meter| meter.sources()).sum();
@@ -488,13 +497,22 @@ struct One {
 }
 
 impl One {
-    async fn fetch(self) -> (Name, u64, Result<Fetched, Failure>) {
+    async fn fetch(self) -> (Name, Bytes, Result<Fetched, Failure>) {
         let (name, length) = (self.planned.listed.clone(), self.planned.content.length);
         let meter = Arc::clone(&self.meter);
         let result = self.deliver().await;
-        // What there is of a file that failed stays for the next time.
-        let there = result.as_ref().map_or(meter.bytes(), |_| length);
-        (name, there, result)
+        let bytes = match &result {
+            Ok(fetched) => Bytes {
+                there: length,
+                received: fetched.received,
+            },
+            // What there is of it stays for the next time.
+            Err(_) => Bytes {
+                there: meter.bytes(),
+                received: meter.received(),
+            },
+        };
+        (name, bytes, result)
     }
 
     async fn deliver(self) -> Result<Fetched, Failure> {

@@ -170,7 +170,7 @@ impl Errand<'_> {
                 },
                 _ = ticks.tick() => {
                     let progress = transfer.progress();
-                    self.meter.set(progress.verified, progress.sources);
+                    self.meter.set(&progress);
                     if used.elapsed() >= IN_USE_EVERY {
                         used = Instant::now();
                         for member in transfer.members() {

@@ -7,6 +7,8 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use thorp_core::swarm::Progress;
+
 /// How often it is told.
 pub(super) const TOLD_EVERY: Duration = Duration::from_millis(250);
 /// What the rate is taken over.
@@ -16,17 +18,25 @@ const WINDOW: Duration = Duration::from_secs(5);
 #[derive(Debug, Default)]
 pub(super) struct Meter {
     bytes: AtomicU64,
+    received: AtomicU64,
     sources: AtomicU32,
 }
 
 impl Meter {
-    pub fn set(&self, bytes: u64, sources: u32) {
-        self.bytes.store(bytes, Ordering::Relaxed);
-        self.sources.store(sources, Ordering::Relaxed);
+    pub fn set(&self, progress: &Progress) {
+        self.bytes.store(progress.verified, Ordering::Relaxed);
+        self.received.store(progress.received, Ordering::Relaxed);
+        self.sources.store(progress.sources, Ordering::Relaxed);
     }
 
+    /// Bytes that are there and verified, those from an earlier fetch too.
     pub fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that have come over the network.
+    pub fn received(&self) -> u64 {
+        self.received.load(Ordering::Relaxed)
     }
 
     pub fn sources(&self) -> u32 {

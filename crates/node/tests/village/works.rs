@@ -5,7 +5,7 @@ use std::fs;
 use std::io::Write as _;
 use std::time::Duration;
 
-use thorp_node::api::{AnswerSource, Command, ErrorKind, Event, Get};
+use thorp_node::api::{AnswerSource, Command, ErrorKind, Event, Get, TrackerView};
 use thorp_node::share;
 
 use super::mallory::{Mallory, entry};
@@ -250,6 +250,12 @@ async fn several_contents_under_one_name_are_a_choice_that_root_and_from_make() 
     let _ash = village.peer("ash", &[("a", b"common")]).await;
     let _elm = village.peer("elm", &[("a", b"rare")]).await;
     let fir = village.peer("fir", &[]).await;
+    // What is not hashed yet is no choice.
+    let hashed = |view: &TrackerView| {
+        let rows = view.files.iter().filter(|row| row.name == "a");
+        rows.filter(|row| row.root_prefix.is_some()).count() == 2
+    };
+    village.sees("two contents, both hashed", hashed).await;
     let answer = fir.get_name("a").await;
     answer.failed(ErrorKind::Ambiguous);
     let [common, rare] = answer.choice() else {
