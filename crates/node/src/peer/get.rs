@@ -590,7 +590,8 @@ impl One {
             Missed::Unfinished { reason, there } => Failure {
                 kind: ErrorKind::Unfinished,
                 message: format!(
-                    "Nobody is left to send the rest of {name} ({reason}). What there is of it ({there} bytes) is kept: ask for it again when somebody shares it."
+                    "Nobody is left to send the rest of {name} ({reason}). What has come ({there} of {} bytes) is kept: ask for it again when somebody shares it.",
+                    self.planned.content.length
                 ),
             },
             Missed::Unfit(why) => Failure {

@@ -53,6 +53,10 @@ pub(crate) use transfer::{Contact, Happening, Transfer};
 /// Files that are fetched at once, at most; others wait for their turn.
 const FETCHED_AT_ONCE: usize = 8;
 
+/// Ranges of leaves that are hashed for others at once: each may cost reading a
+/// whole piece, on threads that writing files needs too.
+const HASHED_AT_ONCE: usize = 2;
+
 /// All transfers of a peer. Clones are the same.
 #[derive(Clone)]
 pub(crate) struct Swarms(Arc<Shared>);
@@ -67,6 +71,7 @@ struct Shared {
     share: Option<Share>,
     table: Mutex<Table>,
     turns: Arc<Semaphore>,
+    hashers: Arc<Semaphore>,
     last_session: AtomicU64,
     tally: Arc<Tally>,
     /// Ends all connections once it says so.
@@ -115,6 +120,7 @@ impl Swarms {
             share: setup.share,
             table: Mutex::default(),
             turns: Arc::new(Semaphore::new(FETCHED_AT_ONCE)),
+            hashers: Arc::new(Semaphore::new(HASHED_AT_ONCE)),
             last_session: AtomicU64::new(0),
             tally: Arc::new(Tally::new(setup.fed)),
             closing: watch::channel(false).0,
@@ -193,8 +199,9 @@ impl Swarms {
         let swarm = Swarm::new(Instant::after_start(clock.elapsed()), config)?;
         let swarm = (swarm, complete);
         let tally = Arc::clone(&self.0.tally);
+        let hashers = Arc::clone(&self.0.hashers);
         Ok(Transfer::start(
-            content, bytes, swarm, clock, tally, happenings,
+            content, bytes, swarm, clock, tally, hashers, happenings,
         ))
     }
 

@@ -15,7 +15,7 @@ use thorp_wire::layout::{Block, Layout, Piece};
 use thorp_wire::merkle::Hash;
 use thorp_wire::session::{HashRange, Message, Span};
 use thorp_wire::{Content, PeerId};
-use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::files::Bytes;
 use super::outbox::Outbox;
@@ -35,6 +35,8 @@ pub(crate) struct Transfer {
     /// Told when the next deadline is nearer than it was, and at the end.
     sooner: Arc<Notify>,
     tally: Arc<Tally>,
+    /// Places for those that hash leaves for others.
+    hashers: Arc<Semaphore>,
     happenings: mpsc::UnboundedSender<Happening>,
 }
 
@@ -102,6 +104,7 @@ impl Transfer {
         (swarm, complete): (Swarm, bool),
         clock: Clock,
         tally: Arc<Tally>,
+        hashers: Arc<Semaphore>,
         happenings: mpsc::UnboundedSender<Happening>,
     ) -> Arc<Self> {
         let sooner = Arc::new(Notify::new());
@@ -125,6 +128,7 @@ impl Transfer {
             }),
             sooner: Arc::clone(&sooner),
             tally,
+            hashers,
             happenings,
         });
         tokio::spawn(keep_time(Arc::downgrade(&transfer), sooner));
@@ -397,17 +401,25 @@ impl Transfer {
             return;
         };
         outbox.hashing();
-        tokio::task::spawn_blocking(move || {
-            let leaves = transfer.bytes().leaves(transfer.layout(), &pieces);
-            if let Err(error) = &leaves {
-                tracing::debug!(%error, "leaves cannot be hashed");
-            }
-            transfer.handle(Input::LeavesHashed {
-                session,
-                range,
-                leaves: leaves.ok(),
+        tokio::spawn(async move {
+            // Closed by nobody.
+            let Ok(_place) = Arc::clone(&transfer.hashers).acquire_owned().await else {
+                return;
+            };
+            let hashing = tokio::task::spawn_blocking(move || {
+                let leaves = transfer.bytes().leaves(transfer.layout(), &pieces);
+                if let Err(error) = &leaves {
+                    tracing::debug!(%error, "leaves cannot be hashed");
+                }
+                transfer.handle(Input::LeavesHashed {
+                    session,
+                    range,
+                    leaves: leaves.ok(),
+                });
+                outbox.hashed();
             });
-            outbox.hashed();
+            // The place is taken until it is done; the runtime ends with the peer.
+            let _ = hashing.await;
         });
     }
 

@@ -253,7 +253,9 @@ async fn several_contents_under_one_name_are_a_choice_that_root_and_from_make() 
     // What is not hashed yet is no choice.
     let hashed = |view: &TrackerView| {
         let rows = view.files.iter().filter(|row| row.name == "a");
-        rows.filter(|row| row.root_prefix.is_some()).count() == 2
+        let prefixes = rows.filter_map(|row| row.root_prefix.as_deref());
+        let hashed = prefixes.filter(|prefix| *prefix != "not hashed yet");
+        hashed.count() == 2
     };
     village.sees("two contents, both hashed", hashed).await;
     let answer = fir.get_name("a").await;

@@ -264,7 +264,7 @@ pub struct Get {
     #[arg(required = true, value_name = "NAME")]
     pub names: Vec<String>,
 
-    /// Write to DIR instead (not shared then)
+    /// Write to DIR instead, which must be there (not shared then)
     #[arg(long, short, value_name = "DIR", env = "THORP_OUT")]
     pub out: Option<PathBuf>,
 
@@ -452,7 +452,7 @@ Examples:
 const GET_EXAMPLES: &str = "\
 Examples:
   thorp get 2.txt                    into the share, or into this folder
-  thorp get 'slides/**' -o /tmp/s    a whole folder, elsewhere
+  thorp get 'slides/**' -o /tmp      a whole folder, elsewhere
   thorp get 2.txt --as 2-oak.txt --from oak
   thorp get -- -rf                   a name that starts with a dash";
 
