@@ -2,7 +2,8 @@
 //!
 //! [`Fetches`] owns which holders of each wanted file have been tried, how many
 //! are asked at once, and how long each is waited for. The bytes never come by
-//! here: the shell sends them from link to disk and says what became of them.
+//! here: the shell says that it has them, is told whether to store them, and
+//! says what became of them.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -17,7 +18,7 @@ const SILENT: Duration = Duration::from_secs(10);
 /// A holder that has not sent the file after this long is passed over.
 const SLOW: Duration = Duration::from_mins(1);
 /// Files under way at once, in all (those whose holders the tracker is asked
-/// for among them) and from one holder.
+/// for among them, and those that are being stored) and from one holder.
 const AT_ONCE: usize = 128;
 const AT_ONCE_FROM_ONE: usize = 32;
 
@@ -38,11 +39,11 @@ pub struct Wanted {
 
 /// All files that are wanted.
 ///
-/// Invariant: a fetch is in `under_way`, or in `waiting`, or in the crowds of
-/// all its holders that may be asked next; `busy` counts those under way that
-/// are asked of each holder. After [`advance`](Self::advance) nobody with a
-/// crowd has room for it. (Queues may also hold numbers of fetches that have
-/// started elsewhere or were dropped; they are passed over.)
+/// Invariant: a fetch is in `under_way`, or being stored, or in `waiting`, or in
+/// the crowds of all its holders that may be asked next; `busy` counts those
+/// under way that are asked of each holder. After [`advance`](Self::advance)
+/// nobody with a crowd has room for it. (Queues may also hold numbers of fetches
+/// that have started elsewhere or were dropped; they are passed over.)
 #[derive(Debug, Default)]
 pub struct Fetches {
     wanted: BTreeMap<FetchId, Fetch>,
@@ -53,6 +54,8 @@ pub struct Fetches {
     /// Those that somebody was asked for, and when to look at them.
     under_way: BTreeSet<(Instant, FetchId)>,
     busy: BTreeMap<PeerId, usize>,
+    /// How many are being stored.
+    storing: usize,
     /// Who sent something else than it listed. They are asked last.
     liars: BTreeSet<PeerId>,
 }
@@ -77,6 +80,11 @@ enum State {
     },
     Widening {
         until: Instant,
+    },
+    /// Its bytes are here. Whatever becomes of the link they came on, nobody is
+    /// asked for them again unless they turn out to be wrong.
+    Storing {
+        from: Holder,
     },
 }
 
@@ -154,23 +162,55 @@ impl Fetches {
     pub fn asked_of(&self, id: FetchId) -> Option<PeerId> {
         match self.wanted.get(&id)?.state {
             State::Asking { holder, .. } => Some(holder),
-            State::Waiting | State::Widening { .. } => None,
+            State::Waiting | State::Widening { .. } | State::Storing { .. } => None,
         }
+    }
+
+    /// Bytes for a file have come. Whether to store them: late ones from a holder
+    /// that was passed over are as good as any, but one file is stored once.
+    pub fn arrived(&mut self, id: FetchId, from: Holder) -> bool {
+        let Some(fetch) = self.wanted.get_mut(&id) else {
+            return false;
+        };
+        if matches!(fetch.state, State::Storing { .. }) {
+            // Should those that came first be wrong, it can be asked again.
+            if fetch.tried.remove(&from.id) {
+                fetch.untried.push(from);
+            }
+            return false;
+        }
+        let before = std::mem::replace(&mut fetch.state, State::Storing { from });
+        self.storing += 1;
+        self.stopped(id, &before);
+        true
+    }
+
+    /// What was stored was what it should be (or there was no place for it), and
+    /// the fetch is over; or it was not, and the next holder's turn has come.
+    /// Returns who sent it, if it was still wanted.
+    pub fn stored(&mut self, id: FetchId, verified: bool) -> Option<Holder> {
+        let fetch = self.wanted.get_mut(&id)?;
+        let State::Storing { from } = &fetch.state else {
+            return None;
+        };
+        let from = from.clone();
+        if verified {
+            self.drop(id);
+        } else {
+            fetch.failed(Failure::Mismatch(from.id));
+            self.wait_again(id);
+        }
+        Some(from)
     }
 
     /// This holder did not deliver: the next one's turn. From a holder that is
     /// not awaited any more, that is no news.
     pub fn failed(&mut self, id: FetchId, holder: PeerId, failure: Failure) {
-        if let Failure::Mismatch(liar) = failure {
-            self.liars.insert(liar);
-        }
         if self.asked_of(id) != Some(holder) {
             return;
         }
-        if let Some(fetch) = self.wanted.get_mut(&id)
-            && fetch.failure.as_ref().is_none_or(|known| *known < failure)
-        {
-            fetch.failure = Some(failure);
+        if let Some(fetch) = self.wanted.get_mut(&id) {
+            fetch.failed(failure);
         }
         self.wait_again(id);
     }
@@ -214,7 +254,7 @@ impl Fetches {
     ) -> Vec<Action> {
         self.pass_over_the_silent(now, heard);
         let mut actions = Vec::new();
-        while self.under_way.len() < AT_ONCE {
+        while self.under_way.len() + self.storing < AT_ONCE {
             let Some(id) = self.waiting.pop_front().or_else(|| self.next_of_a_crowd()) else {
                 break;
             };
@@ -336,7 +376,7 @@ impl Fetches {
                     }
                 }
                 State::Widening { .. } => self.widened(id, None),
-                State::Waiting => {
+                State::Waiting | State::Storing { .. } => {
                     self.under_way.pop_first();
                 }
             }
@@ -355,6 +395,10 @@ impl Fetches {
     fn stopped(&mut self, id: FetchId, state: &State) {
         let (look_at, holder) = match state {
             State::Waiting => return,
+            State::Storing { .. } => {
+                self.storing -= 1;
+                return;
+            }
             State::Asking {
                 holder, look_at, ..
             } => (*look_at, Some(*holder)),
@@ -369,6 +413,15 @@ impl Fetches {
             if *busy == 0 {
                 self.busy.remove(&holder);
             }
+        }
+    }
+}
+
+impl Fetch {
+    /// Of several failures the one that says most is kept.
+    fn failed(&mut self, failure: Failure) {
+        if self.failure.as_ref().is_none_or(|known| *known < failure) {
+            self.failure = Some(failure);
         }
     }
 }

@@ -198,16 +198,9 @@ fn two_peers_that_dial_each_other_at_once_keep_one_link_and_lose_no_question() {
     let one = village.peer(ONE, &[("1.txt", "one"), CLIENT]);
     let two = village.peer(TWO, &[("2.txt", "two"), CLIENT]);
     village.run(SECOND);
-    let holder_of = |village: &Village, node| {
-        let peer = village
-            .tracker()
-            .peers()
-            .find(|link| link.member.id == id(node));
-        vec![peer.expect("present").holder()]
-    };
-    let holders = holder_of(&village, two);
+    let holders = vec![village.holder(two)];
     let from_two = village.fetch(one, "2.txt", content("two"), holders);
-    let holders = holder_of(&village, one);
+    let holders = vec![village.holder(one)];
     let from_one = village.fetch(two, "1.txt", content("one"), holders);
     assert_eq!(
         village.fetch_done(one, from_two).expect("fetched").id,
@@ -233,6 +226,26 @@ fn two_peers_that_dial_each_other_at_once_keep_one_link_and_lose_no_question() {
         let copy = catalogue.listing(id(writer)).expect("it follows the file");
         assert!(copy.names().map(ToString::to_string).eq(shared));
     }
+}
+
+#[test]
+fn a_link_that_is_lost_while_a_file_is_stored_makes_nobody_send_it_again() {
+    let mut village = Village::new();
+    let one = village.peer(ONE, &[CLIENT]);
+    let two = village.peer(TWO, &[("2.txt", "two"), CLIENT]);
+    let three = village.peer(THREE, &[("2.txt", "two"), CLIENT]);
+    village.run(SECOND);
+    village.host(one).slow_disk = true;
+    let holders = [two, three].map(|node| village.holder(node)).into();
+    let fetch = village.fetch(one, "2.txt", content("two"), holders);
+    village.run(SECOND);
+    village.break_links_of(one);
+    // Longer than anybody is waited for.
+    village.run(SECOND * 100);
+    assert_eq!(village.disk_is_done(one), 1, "it is stored once");
+    assert!(village.fetch_done(one, fetch).is_ok());
+    let sent = |node| village.frames.get(&(node, "Get")).copied().unwrap_or(0);
+    assert_eq!(sent(two) + sent(three), 1);
 }
 
 #[test]

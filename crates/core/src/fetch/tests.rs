@@ -79,7 +79,7 @@ fn advance(fetches: &mut Fetches, now: Instant) -> Vec<Action> {
     fetches.check();
     let full = |holder| fetches.busy.get(holder) == Some(&AT_ONCE_FROM_ONE);
     assert!(
-        fetches.under_way.len() == AT_ONCE || fetches.crowding.keys().all(full),
+        fetches.under_way.len() + fetches.storing == AT_ONCE || fetches.crowding.keys().all(full),
         "somebody waits for a holder that has room"
     );
     actions
@@ -99,24 +99,26 @@ impl Fetches {
         let mut busy: BTreeMap<PeerId, usize> = BTreeMap::new();
         let all = self.crowding.values().chain([&self.waiting]).flatten();
         let queued: BTreeSet<FetchId> = all.copied().collect();
-        let mut under_way = BTreeSet::new();
+        let (mut under_way, mut storing) = (BTreeSet::new(), 0);
         for (id, fetch) in &self.wanted {
-            match fetch.state {
+            match &fetch.state {
                 State::Waiting => assert!(queued.contains(id), "{id:?} is forgotten"),
                 State::Asking {
                     holder, look_at, ..
                 } => {
-                    *busy.entry(holder).or_default() += 1;
-                    under_way.insert((look_at, *id));
+                    *busy.entry(*holder).or_default() += 1;
+                    under_way.insert((*look_at, *id));
                 }
                 State::Widening { until } => {
-                    under_way.insert((until, *id));
+                    under_way.insert((*until, *id));
                 }
+                State::Storing { .. } => storing += 1,
             }
         }
+        assert_eq!(self.storing, storing);
         assert_eq!(self.under_way, under_way);
         assert_eq!(self.busy, busy);
-        assert!(self.under_way.len() <= AT_ONCE);
+        assert!(self.under_way.len() + self.storing <= AT_ONCE);
         assert!(busy.values().all(|files| *files <= AT_ONCE_FROM_ONE));
     }
 }
@@ -287,11 +289,46 @@ fn a_tracker_that_does_not_say_who_else_has_it_ends_the_fetch() {
 }
 
 #[test]
+fn what_has_arrived_is_stored_once_and_nobody_else_is_asked_meanwhile() {
+    let mut fetches = Fetches::default();
+    fetches.want(FetchId(1), wanted(&[1, 2], true));
+    advance(&mut fetches, at(0));
+    assert!(fetches.arrived(FetchId(1), holder(1)));
+    // The link it came on is gone, and the disk takes its time.
+    fetches.failed(FetchId(1), id(1), Failure::Unreachable("gone".into()));
+    assert_eq!(advance(&mut fetches, at(100_000)), []);
+    // The same from elsewhere comes too late.
+    assert!(!fetches.arrived(FetchId(1), holder(2)));
+    assert_eq!(fetches.stored(FetchId(1), true), Some(holder(1)));
+    assert_eq!(fetches.stored(FetchId(1), true), None);
+    assert!(fetches.wanted.is_empty());
+    fetches.check();
+}
+
+#[test]
+fn late_bytes_are_taken_and_if_they_are_wrong_the_others_are_asked_again() {
+    let mut fetches = Fetches::default();
+    fetches.want(FetchId(1), wanted(&[1, 2], false));
+    assert_eq!(gets(&advance(&mut fetches, at(0))), [id(1)]);
+    assert_eq!(gets(&advance(&mut fetches, at(10_000))), [id(2)]);
+    assert!(fetches.arrived(FetchId(1), holder(1)));
+    // What the second sends is not looked at, as there is something already.
+    assert!(!fetches.arrived(FetchId(1), holder(2)));
+    assert_eq!(fetches.stored(FetchId(1), false), Some(holder(1)));
+    assert_eq!(gets(&advance(&mut fetches, at(10_001))), [id(2)]);
+    fetches.failed(FetchId(1), id(2), Failure::NotHere);
+    let failed = Action::Fail(FetchId(1), Failure::Mismatch(id(1)));
+    assert_eq!(advance(&mut fetches, at(10_002)), [failed]);
+}
+
+#[test]
 fn a_liar_is_asked_only_where_nobody_else_is_left() {
     let mut fetches = Fetches::default();
     fetches.want(FetchId(1), wanted(&[1], false));
     advance(&mut fetches, at(0));
-    fetches.failed(FetchId(1), id(1), Failure::Mismatch(id(1)));
+    assert!(fetches.arrived(FetchId(1), holder(1)));
+    assert_eq!(fetches.stored(FetchId(1), false), Some(holder(1)));
+    fetches.lied(id(1));
     assert!(fetches.is_liar(id(1)));
     fetches.want(FetchId(2), wanted(&[1, 2], false));
     let actions = fetches.advance(at(1), &|peer| peer == id(1), &|_| None);
@@ -309,6 +346,8 @@ enum Op {
     Want(u64, Vec<u8>, bool),
     Drop(u64),
     Failed(u64, u8),
+    Arrived(u64, u8),
+    Stored(u64, bool),
     Widened(u64, Vec<u8>),
     Wait(u64),
 }
@@ -319,6 +358,8 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
             .prop_map(|(id, holders, widen)| Op::Want(id, holders, widen)),
         1 => (0..300u64).prop_map(Op::Drop),
         3 => (0..300u64, 0..5u8).prop_map(|(id, holder)| Op::Failed(id, holder)),
+        2 => (0..300u64, 0..5u8).prop_map(|(id, holder)| Op::Arrived(id, holder)),
+        2 => (0..300u64, any::<bool>()).prop_map(|(id, verified)| Op::Stored(id, verified)),
         1 => (0..300u64, vec(0..5u8, 0..4)).prop_map(|(id, holders)| Op::Widened(id, holders)),
         2 => (0..15_000u64).prop_map(Op::Wait),
     ];
@@ -331,7 +372,7 @@ proptest! {
     #[test]
     fn the_books_are_right_whatever_happens_and_every_fetch_ends(ops in ops()) {
         let mut fetches = Fetches::default();
-        let mut open = BTreeSet::new();
+        let (mut open, mut stored) = (BTreeSet::new(), BTreeSet::new());
         let mut now = 0;
         let settle = |fetches: &mut Fetches, open: &mut BTreeSet<FetchId>, now| {
             loop {
@@ -351,16 +392,35 @@ proptest! {
             match op {
                 Op::Want(id, holders, widen) => {
                     fetches.want(FetchId(id), wanted(&holders, widen));
+                    stored.remove(&FetchId(id));
                     open.insert(FetchId(id));
                 }
                 Op::Drop(id) => {
+                    stored.remove(&FetchId(id));
                     prop_assert_eq!(fetches.drop(FetchId(id)), open.remove(&FetchId(id)));
                 }
                 Op::Failed(fetch, holder) => fetches.failed(FetchId(fetch), id(holder), Failure::NotHere),
+                Op::Arrived(fetch, from) => {
+                    if fetches.arrived(FetchId(fetch), holder(from)) {
+                        prop_assert!(open.contains(&FetchId(fetch)) && stored.insert(FetchId(fetch)));
+                    }
+                }
+                Op::Stored(id, verified) => {
+                    let from = fetches.stored(FetchId(id), verified);
+                    prop_assert_eq!(from.is_some(), stored.remove(&FetchId(id)));
+                    if from.is_some() && verified {
+                        open.remove(&FetchId(id));
+                    }
+                }
                 Op::Widened(id, holders) => fetches.widened(FetchId(id), Some(found(&holders))),
                 Op::Wait(millis) => now += millis,
             }
             fetches.check();
+            settle(&mut fetches, &mut open, now);
+        }
+        for id in stored {
+            fetches.stored(id, true);
+            open.remove(&id);
             settle(&mut fetches, &mut open, now);
         }
         // With nobody ever answering, all of them come to an end.

@@ -65,10 +65,9 @@ impl Peer {
             Errand::Ask(_, find) => {
                 self.send(now, link, Frame::with_request(request, find.clone()));
             }
-            Errand::Get(fetch, content) => {
+            Errand::Get(_, content) => {
                 self.links.said(now, link);
                 self.out.push_back(Output::Get {
-                    fetch: *fetch,
                     link,
                     request,
                     content: *content,
@@ -171,6 +170,7 @@ impl Peer {
             Asker::Sources(_) | Asker::Nobody => {}
         }
     }
+
     pub(super) fn survey(&mut self, now: Instant, ask: AskId, subject: Subject, only: Only) {
         let me = self.config.me.id;
         let remembered = match &subject {
@@ -192,34 +192,34 @@ impl Peer {
             .insert(ask, Survey::new(now, subject, only, remembered));
     }
 
-    pub(super) fn received(
-        &mut self,
-        now: Instant,
-        fetch: FetchId,
-        id: LinkId,
-        request: RequestId,
-        verified: bool,
-    ) {
+    pub(super) fn arrived(&mut self, now: Instant, id: LinkId, request: RequestId) {
         let question = self.questions.remove(&(id, request));
         let (Some(link), Some(question)) = (self.links.get_mut(id), question) else {
             return;
         };
-        let holder = link.holder();
-        if !verified {
-            self.fetches
-                .failed(fetch, holder.id, Failure::Mismatch(holder.id));
-            self.lied(now, holder);
-            return;
-        }
+        let Errand::Get(fetch, _) = question.errand else {
+            let who = link.member.id;
+            return self.no_answer(question.errand.asker(), who, Failure::NotHere);
+        };
         link.answered_in(now - question.asked);
-        let rtt = link.rtt;
+        let holder = link.holder();
+        self.publishing.release(id);
+        if self.fetches.arrived(fetch, holder) {
+            self.out.push_back(Output::Store(fetch));
+        }
+    }
+
+    pub(super) fn stored(&mut self, now: Instant, fetch: FetchId, verified: bool) {
+        let Some(holder) = self.fetches.stored(fetch, verified) else {
+            return;
+        };
+        if !verified {
+            return self.lied(now, holder);
+        }
+        let rtt = self.links.to(holder.id).and_then(|(_, link)| link.rtt);
         self.neighbours.was_useful(now, holder.id, rtt);
         self.neighbours.was_used(now, holder.id);
-        self.publishing.release(id);
-        // Late bytes from a holder that was passed over are as good as any.
-        if self.fetches.drop(fetch) {
-            self.out.push_back(Output::Fetched(fetch, holder));
-        }
+        self.out.push_back(Output::Fetched(fetch, holder));
     }
 
     /// Nobody waits for a file any more, nor for an answer about it.

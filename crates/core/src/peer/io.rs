@@ -123,15 +123,19 @@ pub enum Input {
         /// Which, and who has it.
         wanted: Wanted,
     },
-    /// What became of the bytes that came for a fetch.
-    Received {
-        /// Which fetch.
-        fetch: FetchId,
+    /// The bytes of a file have come; the shell has them in its hands until
+    /// [`Output::Store`] says that they are wanted, which is at once or never.
+    Arrived {
         /// On this link.
         link: LinkId,
         /// In answer to this question.
         request: RequestId,
-        /// Whether they were what they should be.
+    },
+    /// What became of [`Output::Store`].
+    Stored {
+        /// For which fetch.
+        fetch: FetchId,
+        /// Whether the bytes were what they should be.
         verified: bool,
     },
     /// Somebody fetches a file in pieces, and wants to know who has it.
@@ -204,11 +208,8 @@ pub enum Output {
     Send(LinkId, Frame),
     /// Close a connection once what was sent before is on its way.
     Close(LinkId, String),
-    /// Ask for a file on this link; what comes back is checked and kept by the
-    /// shell, which then says [`Input::Received`].
+    /// Ask for a file on this link; when it comes, say [`Input::Arrived`].
     Get {
-        /// For which fetch.
-        fetch: FetchId,
         /// On this link.
         link: LinkId,
         /// With this number.
@@ -216,6 +217,9 @@ pub enum Output {
         /// The file.
         content: Content,
     },
+    /// Check and store the bytes that have just arrived for this fetch, then say
+    /// [`Input::Stored`].
+    Store(FetchId),
     /// Hash this file before others.
     HashNow(Name),
     /// A lookup is done.

@@ -171,12 +171,8 @@ impl Peer {
             }
             Input::Survey { ask, subject, only } => self.survey(now, ask, subject, only),
             Input::Fetch { fetch, wanted } => self.fetches.want(fetch, wanted),
-            Input::Received {
-                fetch,
-                link,
-                request,
-                verified,
-            } => self.received(now, fetch, link, request, verified),
+            Input::Arrived { link, request } => self.arrived(now, link, request),
+            Input::Stored { fetch, verified } => self.stored(now, fetch, verified),
             Input::Seek { fetch, wanted } => self.seek(fetch, wanted),
             Input::Widen { fetch } => self.widen(now, fetch),
             Input::Gathered { fetch, sources } => self.gathered(now, fetch, sources),

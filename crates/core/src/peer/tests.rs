@@ -230,7 +230,8 @@ enum Op {
     LookUp(u64, Vec<Name>),
     Survey(u64, bool),
     Fetch(u64, Vec<u8>, bool),
-    Received(u64, u64, u32, bool),
+    Arrived(u64, u32),
+    Stored(u64, bool),
     Abandon(u64),
     Readdress(u8),
     Seek(u64, Vec<u8>, bool),
@@ -257,7 +258,8 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
         3 => (0..4u64, vec(names(), 0..4)).prop_map(|(ask, names)| Op::LookUp(ask, names)),
         1 => (4..8u64, any::<bool>()).prop_map(|(ask, files)| Op::Survey(ask, files)),
         4 => (0..9u64, vec(members(), 0..4), any::<bool>()).prop_map(|(f, h, w)| Op::Fetch(f, h, w)),
-        3 => (0..9u64, link(), 0..9u32, any::<bool>()).prop_map(|(f, l, r, v)| Op::Received(f, l, r, v)),
+        3 => (link(), 0..9u32).prop_map(|(l, r)| Op::Arrived(l, r)),
+        2 => (0..9u64, any::<bool>()).prop_map(|(f, v)| Op::Stored(f, v)),
         1 => (0..9u64).prop_map(Op::Abandon),
         1 => (0..3u8).prop_map(Op::Readdress),
         2 => (0..9u64, vec(members(), 0..4), any::<bool>()).prop_map(|(f, h, w)| Op::Seek(f, h, w)),
@@ -343,10 +345,12 @@ fn inputs(op: Op, taken: &mut BTreeMap<u64, u64>) -> Vec<Input> {
                 widen,
             },
         }],
-        Op::Received(fetch, n, request, verified) => vec![Input::Received {
-            fetch: FetchId(fetch),
+        Op::Arrived(n, request) => vec![Input::Arrived {
             link: link(n, false),
             request: RequestId(request),
+        }],
+        Op::Stored(fetch, verified) => vec![Input::Stored {
+            fetch: FetchId(fetch),
             verified,
         }],
         Op::Abandon(fetch) => vec![Input::Abandon {

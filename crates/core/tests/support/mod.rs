@@ -86,7 +86,13 @@ pub struct PeerHost {
     pub manner: Manner,
     store: BTreeMap<Content, Vec<u8>>,
     unhashed: BTreeMap<Name, Entry>,
-    asked: BTreeMap<(LinkId, RequestId), (FetchId, Content)>,
+    asked: BTreeMap<(LinkId, RequestId), Content>,
+    /// What has come and is to be stored, or at once dropped.
+    in_hand: Option<(Content, String)>,
+    /// Whether its disk takes its time, until [`Village::disk_is_done`].
+    pub slow_disk: bool,
+    /// What its disk is busy with.
+    storing: Vec<(FetchId, Content, String)>,
     names: BTreeMap<FetchId, Name>,
     pub outcomes: BTreeMap<AskId, Outcome>,
     pub findings: BTreeMap<AskId, Findings>,
@@ -156,10 +162,7 @@ impl Village {
     /// The process dies; its connections close.
     pub fn kill(&mut self, node: Node) {
         self.nodes[node].machine = Machine::Off;
-        let links: Vec<u64> = self.links_of(node);
-        for link in links {
-            self.hang_up(link);
-        }
+        self.break_links_of(node);
     }
 
     /// A peer at this address, sharing these (name, text), with these settings.
@@ -530,6 +533,20 @@ impl Village {
         links.map(|(link, _)| *link).collect()
     }
 
+    /// All connections of a node break, and both ends notice.
+    pub fn break_links_of(&mut self, node: Node) {
+        for link in self.links_of(node) {
+            self.hang_up(link);
+        }
+    }
+
+    /// A peer as the tracker names it.
+    pub fn holder(&self, node: Node) -> Holder {
+        let mut peers = self.tracker().peers();
+        let peer = peers.find(|link| link.member.id == id(node));
+        peer.expect("the tracker knows it").holder()
+    }
+
     /// How many connections there are between two nodes.
     pub fn links_between(&self, a: Node, b: Node) -> usize {
         let links = self.links_of(a);
@@ -758,21 +775,15 @@ impl Village {
             }
             (Body::Content(bytes), Some(request)) => {
                 host.peer.handle(now, peer::Input::Heard { link: id });
-                let Some((fetch, wanted)) = host.asked.remove(&(id, request)) else {
+                let Some(wanted) = host.asked.remove(&(id, request)) else {
                     return;
                 };
                 let text = String::from_utf8(bytes.bytes).expect("texts only");
-                let verified = content(&text) == wanted;
-                let input = peer::Input::Received {
-                    fetch,
-                    link: id,
-                    request,
-                    verified,
-                };
-                host.peer.handle(now, input);
-                if verified && let Some(name) = host.names.remove(&fetch) {
-                    self.share(node, &[(name.as_str(), &text)]);
-                }
+                host.in_hand = Some((wanted, text));
+                host.peer
+                    .handle(now, peer::Input::Arrived { link: id, request });
+                self.drain(node);
+                self.host(node).in_hand = None;
             }
             (body, request) => {
                 let frame = Frame { request, body };
@@ -780,6 +791,20 @@ impl Village {
                     .handle(now, peer::Input::Frame { link: id, frame });
             }
         }
+    }
+
+    /// What was to be stored has been. Returns how many files that were.
+    pub fn disk_is_done(&mut self, node: Node) -> usize {
+        let storing = std::mem::take(&mut self.host(node).storing);
+        for (fetch, wanted, text) in &storing {
+            let verified = content(text) == *wanted;
+            let fetch = *fetch;
+            self.give(node, peer::Input::Stored { fetch, verified });
+            if verified && let Some(name) = self.host(node).names.remove(&fetch) {
+                self.share(node, &[(name.as_str(), text)]);
+            }
+        }
+        storing.len()
     }
 
     fn drain(&mut self, node: Node) {
@@ -819,15 +844,20 @@ impl Village {
                 self.hang_up(link.0);
             }
             peer::Output::Get {
-                fetch,
                 link,
                 request,
                 content,
             } => {
-                self.host(node)
-                    .asked
-                    .insert((link, request), (fetch, content));
+                self.host(node).asked.insert((link, request), content);
                 self.transmit(node, link.0, &Frame::with_request(request, Get { content }));
+            }
+            peer::Output::Store(fetch) => {
+                let host = self.host(node);
+                let (wanted, text) = host.in_hand.take().expect("it has just come");
+                host.storing.push((fetch, wanted, text));
+                if !host.slow_disk {
+                    self.disk_is_done(node);
+                }
             }
             peer::Output::HashNow(name) => {
                 if let Some(entry) = self.host(node).unhashed.remove(&name) {
@@ -973,6 +1003,9 @@ impl PeerHost {
             store: BTreeMap::new(),
             unhashed: BTreeMap::new(),
             asked: BTreeMap::new(),
+            in_hand: None,
+            slow_disk: false,
+            storing: Vec::new(),
             names: BTreeMap::new(),
             outcomes: BTreeMap::new(),
             findings: BTreeMap::new(),

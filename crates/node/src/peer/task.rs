@@ -79,7 +79,9 @@ pub(crate) struct Task {
     /// Files that are hashed for somebody.
     hashing: HashSet<Name>,
     /// Questions that are answered with a file.
-    expected: HashMap<(LinkId, RequestId), (FetchId, Content)>,
+    expected: HashMap<(LinkId, RequestId), Content>,
+    /// The file that has just come, while the machine is asked what of it.
+    in_hand: Option<(Content, Bytes)>,
     inbox: Inbox,
     arrivals: Arrivals,
     events: Channel<Event>,
@@ -110,8 +112,6 @@ enum Event {
     Rejoined(Result<Admitted, JoinError>),
     Stored {
         fetch: FetchId,
-        link: LinkId,
-        request: RequestId,
         result: Result<Stored, StoreError>,
     },
 }
@@ -200,6 +200,7 @@ impl Task {
             fetches: HashMap::new(),
             hashing: HashSet::new(),
             expected: HashMap::new(),
+            in_hand: None,
             inbox,
             arrivals,
             events,
@@ -283,14 +284,14 @@ impl Task {
                 }
             }
             Output::Get {
-                fetch,
                 link,
                 request,
                 content,
             } => {
-                self.expected.insert((link, request), (fetch, content));
+                self.expected.insert((link, request), content);
                 self.send(link, Frame::with_request(request, Get { content }));
             }
+            Output::Store(fetch) => self.store(fetch),
             Output::HashNow(name) => self.hash_now(name),
             Output::LookedUp(ask, outcome) => answer(self.lookups.remove(&ask), outcome),
             Output::Surveyed(ask, mut findings) => {
@@ -545,9 +546,14 @@ impl Task {
     /// Bytes of a file have come. What nobody asked for is dropped.
     fn content(&mut self, link: LinkId, request: RequestId, bytes: Bytes) {
         self.handle(Input::Heard { link });
-        let Some((fetch, content)) = self.expected.remove(&(link, request)) else {
-            return;
-        };
+        if let Some(content) = self.expected.remove(&(link, request)) {
+            self.in_hand = Some((content, bytes));
+            self.handle(Input::Arrived { link, request });
+            self.in_hand = None;
+        }
+    }
+
+    fn store(&mut self, fetch: FetchId) {
         let wanted = self
             .fetches
             .get(&fetch)
@@ -556,17 +562,14 @@ impl Task {
             // Whoever wanted it has gone.
             return self.abandon(fetch);
         };
+        let Some((content, bytes)) = self.in_hand.take() else {
+            return;
+        };
         let events = self.events.0.clone();
         tokio::task::spawn_blocking(move || {
             let result = delivery.put(content, &bytes.bytes);
-            let stored = Event::Stored {
-                fetch,
-                link,
-                request,
-                result,
-            };
             // Nobody to tell: the peer is gone, the file is there.
-            let _ = events.blocking_send(stored);
+            let _ = events.blocking_send(Event::Stored { fetch, result });
         });
     }
 
@@ -583,22 +586,11 @@ impl Task {
                 self.handle(Input::DialFailed { target, reason });
             }
             Event::Rejoined(answer) => self.standing.rejoined(answer),
-            Event::Stored {
-                fetch,
-                link,
-                request,
-                result,
-            } => self.stored(fetch, link, request, result),
+            Event::Stored { fetch, result } => self.stored(fetch, result),
         }
     }
 
-    fn stored(
-        &mut self,
-        fetch: FetchId,
-        link: LinkId,
-        request: RequestId,
-        result: Result<Stored, StoreError>,
-    ) {
+    fn stored(&mut self, fetch: FetchId, result: Result<Stored, StoreError>) {
         let verified = !matches!(result, Err(StoreError::Mismatch { .. }));
         match result {
             Ok(stored) => {
@@ -614,12 +606,7 @@ impl Task {
                 answer(reply, Err(FetchError::Store(error)));
             }
         }
-        self.handle(Input::Received {
-            fetch,
-            link,
-            request,
-            verified,
-        });
+        self.handle(Input::Stored { fetch, verified });
     }
 
     fn share_event(&mut self, event: ShareEvent) {
