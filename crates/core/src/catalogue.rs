@@ -274,31 +274,32 @@ impl Catalogue {
     }
 
     fn insert(&mut self, peer: PeerId, entry: Entry) {
-        self.remove(peer, &entry.name);
-        let listing = self.listings.get_mut(&peer).expect("the peer is listed");
-        let slot = listing.slot;
-        // One allocation a name, however many list it.
-        let name = match self.by_name.range((entry.name.clone(), 0)..).next() {
-            Some((known, _)) if *known == entry.name => known.clone(),
-            _ => entry.name,
-        };
         let facts = Facts {
             length: entry.length,
             mtime: entry.mtime,
             root: entry.root,
             partial: entry.partial,
         };
+        let listing = self.listings.get_mut(&peer).expect("the peer is listed");
+        let slot = listing.slot;
+        listing.bytes += u128::from(facts.length);
+        if let Some(known) = listing.entries.get_mut(&entry.name) {
+            let before = std::mem::replace(known, facts);
+            listing.bytes -= u128::from(before.length);
+            self.unindex_content(slot, &entry.name, &before);
+            self.index_content(slot, &entry.name, &facts);
+            return;
+        }
+        // One allocation a name, however many list it.
+        let name = match self.by_name.range((entry.name.clone(), 0)..).next() {
+            Some((known, _)) if *known == entry.name => known.clone(),
+            _ => entry.name,
+        };
         let cost = cost_of(&name);
         listing.entries.insert(name.clone(), facts);
-        listing.bytes += u128::from(facts.length);
         listing.cost += cost;
         self.cost += cost;
-        if !self.is_listed(&name, &facts) {
-            self.rows += 1;
-        }
-        if let Some(content) = facts.content() {
-            self.by_content.insert((content, Some(name.clone()), slot));
-        }
+        self.index_content(slot, &name, &facts);
         if let Some(base) = base_key(&name) {
             self.by_base.insert((base, Some(name.clone()), slot));
         }
@@ -323,17 +324,30 @@ impl Catalogue {
 
     fn unindex(&mut self, slot: Slot, name: &Name, facts: &Facts) {
         self.by_name.remove(&(name.clone(), slot));
-        if let Some(content) = facts.content() {
-            self.by_content.remove(&(content, Some(name.clone()), slot));
-        }
-        if !self.is_listed(name, facts) {
-            self.rows -= 1;
-        }
+        self.unindex_content(slot, name, facts);
         if let Some(base) = base_key(name) {
             self.by_base.remove(&(base, Some(name.clone()), slot));
         }
         for normal in nfc_keys(name) {
             self.by_nfc.remove(&(normal, Some(name.clone()), slot));
+        }
+    }
+
+    fn index_content(&mut self, slot: Slot, name: &Name, facts: &Facts) {
+        if !self.is_listed(name, facts) {
+            self.rows += 1;
+        }
+        if let Some(content) = facts.content() {
+            self.by_content.insert((content, Some(name.clone()), slot));
+        }
+    }
+
+    fn unindex_content(&mut self, slot: Slot, name: &Name, facts: &Facts) {
+        if let Some(content) = facts.content() {
+            self.by_content.remove(&(content, Some(name.clone()), slot));
+        }
+        if !self.is_listed(name, facts) {
+            self.rows -= 1;
         }
     }
 

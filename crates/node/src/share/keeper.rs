@@ -53,6 +53,10 @@ const LARGE: u64 = 1024 * 1024;
 /// How many files are listed in one step, during which nobody else is served.
 const LOCKED: usize = 1024;
 
+/// How many new files are told of at once. Of a large share the first are known
+/// to others soonest, and what is not told yet takes little memory.
+const TOLD: usize = 16 * LOCKED;
+
 /// A file that may still be written to, or a folder that may still be filled.
 struct Settling {
     /// When it has been quiet for long enough.
@@ -115,7 +119,7 @@ impl Keeper {
                 self.scan()?;
             }
             self.look_at(&pending)?;
-            self.look_at_settled();
+            self.look_at_settled()?;
             if self.next_scan.is_some_and(|at| at <= Instant::now()) {
                 self.scan()?;
             }
@@ -228,7 +232,7 @@ impl Keeper {
             self.scan()?;
         }
         for (path, mark) in &pending.paths {
-            self.look(path, self.patient(path, *mark));
+            self.look(path, self.patient(path, *mark))?;
         }
         for name in &pending.changed {
             self.look(
@@ -237,7 +241,7 @@ impl Keeper {
                     written: true,
                     ..Mark::default()
                 },
-            );
+            )?;
         }
         Ok(())
     }
@@ -255,7 +259,7 @@ impl Keeper {
 
     /// What has been quiet for long enough is looked at once more, and hashed
     /// unless that look finds it changed after all.
-    fn look_at_settled(&mut self) {
+    fn look_at_settled(&mut self) -> Result<(), Closed> {
         let now = Instant::now();
         let settled: Vec<PathBuf> = self
             .settling
@@ -281,40 +285,45 @@ impl Keeper {
                     complete: quiet,
                     ..Mark::default()
                 },
-            );
+            )?;
         }
+        Ok(())
     }
 
     /// Makes the listing true for one path and what is beneath it.
-    fn look(&mut self, path: &Path, mark: Mark) {
+    fn look(&mut self, path: &Path, mark: Mark) -> Result<(), Closed> {
         let meta = match self.shared.dir.symlink_metadata(path) {
             Ok(meta) if self.rules.leave_out(path, meta.is_dir()).is_none() => Some(meta),
             _ => None,
         };
         let is_dir = meta.as_ref().is_some_and(cap_std::fs::Metadata::is_dir);
         if is_dir {
-            self.look_beneath(path, mark);
+            self.look_beneath(path, mark)?;
         } else if let Some(folder) = path.to_str() {
             let gone = read(&self.shared.index).beneath(Some(folder));
             for name in &gone {
                 self.gone(name);
             }
         }
-        let Some(name) = name_of(path) else { return };
+        let Some(name) = name_of(path) else {
+            return Ok(());
+        };
         match meta {
             Some(meta) if meta.is_file() => self.seen(&name, Stamp::new(&meta), mark),
             _ => self.gone(&name),
         }
+        Ok(())
     }
 
-    fn look_beneath(&mut self, folder: &Path, mark: Mark) {
+    fn look_beneath(&mut self, folder: &Path, mark: Mark) -> Result<(), Closed> {
         if mark.new {
             // Another folder may have gone by this name, with rules of its own.
             self.forget_rules();
         }
         let found = self.walk(folder);
-        let new = self.reconcile(Some(folder), &found, mark);
+        let new = self.reconcile(Some(folder), &found, mark)?;
         self.hash_when_complete(new, mark);
+        Ok(())
     }
 
     /// Makes the whole listing true.
@@ -334,7 +343,7 @@ impl Keeper {
             complete: true,
             ..Mark::default()
         };
-        let new = self.reconcile(None, &found, mark);
+        let new = self.reconcile(None, &found, mark)?;
         *lock(&self.shared.skipped) = found.skipped;
         self.prune()?;
         // Names first, then the work on them.
@@ -385,14 +394,22 @@ impl Keeper {
     /// Makes the listing beneath a folder that of a walk. The walk is older than
     /// what happened meanwhile, so whatever it contradicts is looked at again.
     /// Answers which files are new and to be hashed, and their lengths.
-    fn reconcile(&mut self, folder: Option<&Path>, found: &Found, mark: Mark) -> Vec<(Name, u64)> {
+    fn reconcile(
+        &mut self,
+        folder: Option<&Path>,
+        found: &Found,
+        mark: Mark,
+    ) -> Result<Vec<(Name, u64)>, Closed> {
         let folder = match folder.map(Path::to_str) {
             None => None,
             Some(Some(folder)) => Some(folder),
-            Some(None) => return Vec::new(),
+            Some(None) => return Ok(Vec::new()),
         };
         let (mut new, mut differ) = (Vec::new(), Vec::new());
-        for files in found.files.chunks(LOCKED) {
+        for (number, files) in found.files.chunks(LOCKED).enumerate() {
+            if number > 0 && number % (TOLD / LOCKED) == 0 {
+                self.tell_changes()?;
+            }
             let mut unhashed = Vec::new();
             let mut index = write(&self.shared.index);
             for (name, stamp) in files {
@@ -423,7 +440,7 @@ impl Keeper {
         for name in differ {
             self.look_again(&name, mark);
         }
-        new
+        Ok(new)
     }
 
     fn hash_when_complete(&mut self, files: Vec<(Name, u64)>, mark: Mark) {
