@@ -9,6 +9,7 @@
 //!
 //! share      the directory a peer offers: scanned, watched, hashed, served
 //! store      where fetched files arrive
+//! disk       small pieces of work for it, done by few threads
 //! swarm      large files: sessions, and the transfers they are about
 //! stamp      how a file is told from what it was before
 //!
@@ -45,6 +46,7 @@ pub mod clock;
 pub mod config;
 pub mod descriptors;
 pub mod dial;
+mod disk;
 pub mod identity;
 pub mod invite;
 pub mod join;

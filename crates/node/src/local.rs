@@ -184,16 +184,21 @@ where
         }
     };
     let mut rest = [0; 1];
+    let mut gathered = Vec::new();
     loop {
-        let event = tokio::select! {
-            event = events.recv() => event,
+        let count = tokio::select! {
+            count = events.recv_many(&mut gathered, EVENTS) => count,
             // A client says nothing more; if it hangs up, nobody wants the answer.
             _ = read.read(&mut rest) => return Ok(()),
         };
-        let Some(event) = event else {
+        if count == 0 {
             return Ok(());
-        };
-        write.write_all(&json_line(&event)?).await?;
+        }
+        let mut lines = Vec::new();
+        for event in gathered.drain(..) {
+            lines.extend(json_line(&event)?);
+        }
+        write.write_all(&lines).await?;
     }
 }
 

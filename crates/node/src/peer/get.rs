@@ -406,9 +406,9 @@ impl Job {
                 }
                 Err(failure) => self.fail(name.as_str(), failure, events).await,
             }
-            tally.count(&mut progress);
-            tell(events, Event::Progress(progress)).await;
         }
+        tally.count(&mut progress);
+        tell(events, Event::Progress(progress)).await;
         self.end(done, progress.of_files)
     }
 

@@ -6,30 +6,30 @@ use std::sync::Arc;
 use thorp_core::links::LinkId;
 use thorp_wire::Content;
 use thorp_wire::frame::{Bytes, Frame, Reason, Refused, RequestId};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
+use crate::disk::Disk;
 use crate::link::LinkSender;
 use crate::share::{ReadError, Share};
 
 /// Files of one member that may be on their way to it at once.
 const EACH: usize = 64;
-/// Files that are read at once.
-const READS: usize = 16;
 
 pub(super) struct Server {
     share: Share,
+    disk: Disk,
     /// Told of each file that was sent, by the link it went over.
     served: mpsc::Sender<LinkId>,
-    reads: Arc<Semaphore>,
     places: HashMap<LinkId, Arc<Semaphore>>,
 }
 
 impl Server {
-    pub(super) fn new(share: Share, served: mpsc::Sender<LinkId>) -> Self {
+    pub(super) fn new(share: Share, disk: Disk, served: mpsc::Sender<LinkId>) -> Self {
         Self {
             share,
+            disk,
             served,
-            reads: Arc::new(Semaphore::new(READS)),
             places: HashMap::new(),
         }
     }
@@ -54,33 +54,46 @@ impl Server {
             link.send(Frame::with_request(request, busy));
             return;
         };
-        let (share, link) = (self.share.clone(), link.clone());
-        let (reads, served) = (Arc::clone(&self.reads), self.served.clone());
-        tokio::spawn(async move {
-            let _place = place;
-            let Ok(turn) = reads.acquire().await else {
-                return;
-            };
-            let Ok(read) = tokio::task::spawn_blocking(move || share.read(content)).await else {
-                return;
-            };
+        let share = self.share.clone();
+        let reply = Reply {
+            link: link.clone(),
+            request,
+            served: self.served.clone(),
+            _place: place,
+        };
+        let runtime = Handle::current();
+        self.disk.run(move || match share.read(content) {
             // Whoever takes its time to receive is not to keep others from reading.
-            drop(turn);
-            match read {
-                Ok(bytes) => {
-                    link.content(Frame::with_request(request, Bytes { bytes }))
-                        .await;
-                    // Nobody to tell: the peer is gone.
-                    let _ = served.send(id).await;
-                }
-                Err(error) => link.send(Frame::with_request(request, refusal(&error))),
-            }
+            Ok(bytes) => drop(runtime.spawn(reply.content(bytes))),
+            Err(error) => reply.refuse(&error),
         });
     }
 
     /// A link is gone.
     pub(super) fn forget(&mut self, link: LinkId) {
         self.places.remove(&link);
+    }
+}
+
+/// The way back for one file.
+struct Reply {
+    link: LinkSender,
+    request: RequestId,
+    served: mpsc::Sender<LinkId>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Reply {
+    async fn content(self, bytes: Vec<u8>) {
+        let frame = Frame::with_request(self.request, Bytes { bytes });
+        self.link.content(frame).await;
+        // Nobody to tell: the peer is gone.
+        let _ = self.served.send(self.link.id()).await;
+    }
+
+    fn refuse(self, error: &ReadError) {
+        self.link
+            .send(Frame::with_request(self.request, refusal(error)));
     }
 }
 

@@ -22,6 +22,7 @@ use crate::addresses::{self, NetAddress, Whereabouts};
 use crate::api::{Lookups, Notice, PeerView, Status};
 use crate::clock::{Clock, unix_seconds};
 use crate::dial::{self, Connected, Expected};
+use crate::disk::Disk;
 use crate::join::{Admitted, JoinError};
 use crate::link::{self, Arrival, Arrivals, Inbox, LinkEnd, LinkEvent, LinkSender, Term};
 use crate::listener::{Incoming, Purpose};
@@ -62,6 +63,8 @@ pub(crate) struct Task {
     changes: Option<mpsc::Receiver<ShareEvent>>,
     incoming: Option<mpsc::Receiver<Incoming>>,
     server: Option<Server>,
+    /// Where small files are read and stored.
+    disk: Disk,
     /// Links over which a file was sent.
     served: mpsc::Receiver<LinkId>,
     swarms: Swarms,
@@ -152,6 +155,7 @@ impl Task {
         let remembered = memory.as_ref().map(|memory| memory.known.clone());
         let events = mpsc::channel(EVENTS);
         let served = mpsc::channel(EVENTS);
+        let disk = Disk::default();
         let (inbox, arrivals) = link::inbox();
         let me = Me {
             id: tls.member().id,
@@ -179,7 +183,8 @@ impl Task {
             listen,
             server: share
                 .clone()
-                .map(|share| Server::new(share, served.0.clone())),
+                .map(|share| Server::new(share, disk.clone(), served.0.clone())),
+            disk,
             served: served.1,
             swarms,
             fed,
@@ -566,7 +571,7 @@ impl Task {
             return;
         };
         let events = self.events.0.clone();
-        tokio::task::spawn_blocking(move || {
+        self.disk.run(move || {
             let result = delivery.put(content, &bytes.bytes);
             // Nobody to tell: the peer is gone, the file is there.
             let _ = events.blocking_send(Event::Stored { fetch, result });
