@@ -22,7 +22,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::api::{
     AnswerSource, Done, ErrorKind, Event, Failure, Fetched, Get, Progress, Provenance,
 };
-use crate::share::IGNORE_FILE;
+use crate::share::{IGNORE_FILE, is_reserved};
 use crate::store::{Replace, Store, StoreError, Target};
 
 use super::hashing;
@@ -196,15 +196,16 @@ impl Job {
         }
         let mut unhashed = Vec::new();
         for (name, variants) in by_name {
-            if variants.iter().all(|variant| variant.entry.root.is_none()) {
-                unhashed.push(name.to_string());
-                continue;
-            }
-            if name.base() == IGNORE_FILE {
+            if name.base() == IGNORE_FILE || is_reserved(&name) {
                 let message = format!(
-                    "{name} would change what is shared from here, and is left out. Ask for it by its name if you want it."
+                    "{} would change what is shared from here, and is left out. Ask for it by its name if you want it.",
+                    name.as_str().escape_debug()
                 );
                 tell(events, Event::Note { message }).await;
+                continue;
+            }
+            if variants.iter().all(|variant| variant.entry.root.is_none()) {
+                unhashed.push(name.to_string());
                 continue;
             }
             let planned = self
@@ -305,6 +306,9 @@ impl Job {
     fn fits(&self, planned: Planned) -> Result<Planned, Failure> {
         let there =
             |target: &Name| matches!(self.place.store().check(target), Ok(Target::Exists { .. }));
+        if is_reserved(&planned.target) {
+            return Err(reserved(&planned.target));
+        }
         let keeps_it = self.replace == Replace::No && self.set_aside.is_none();
         if keeps_it && there(&planned.target) && !self.has(&planned) {
             return Err(exists());
@@ -742,6 +746,17 @@ fn exists() -> Failure {
     Failure {
         kind: ErrorKind::Exists,
         message: EXISTS.to_owned(),
+    }
+}
+
+/// Whoever lists such a name would have it be more than a file here.
+fn reserved(name: &Name) -> Failure {
+    Failure {
+        kind: ErrorKind::Other,
+        message: format!(
+            "{} is a name that thorp keeps for its own files, so it is not fetched. Give it another one: --as NEWNAME",
+            name.as_str().escape_debug()
+        ),
     }
 }
 

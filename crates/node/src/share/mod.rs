@@ -50,8 +50,8 @@ use tokio::sync::mpsc;
 pub use hash::HashError;
 pub use pieces::{Arriving, Opened};
 pub use serve::ReadError;
-pub(crate) use walk::IGNORE_FILE;
 pub use walk::Skipped;
+pub(crate) use walk::{IGNORE_FILE, is_reserved};
 
 use crate::store::{Partial, Replace, Store, StoreError, Stored};
 use cache::Cache;

@@ -151,6 +151,13 @@ impl Rules {
     }
 }
 
+/// Whether a file of this name would mean something to thorp itself: it would
+/// make a state directory of a folder, or be taken for one that is on its way.
+pub(crate) fn is_reserved(name: &Name) -> bool {
+    let mut parts = name.as_str().split('/');
+    parts.any(|part| part == VERSION_FILE || is_part(part.as_ref()))
+}
+
 /// Whether thorp keeps its keys in this directory.
 pub(super) fn is_state_directory(path: &Path) -> bool {
     path.join(VERSION_FILE).symlink_metadata().is_ok()

@@ -384,13 +384,23 @@ async fn a_pattern_brings_nothing_that_it_does_not_match_and_no_rules() {
     let names = [
         ".bashrc",
         ".thorpignore",
+        "dir/.thorp-0123456789abcdef.part",
         "dir/.thorpignore",
         "dir/a/b",
         "dir/good",
+        "dir/thorp-state",
         "other",
     ];
+    let mut variants: Vec<Variant> = names.into_iter().map(variant).collect();
+    // Rules that nobody has hashed yet are rules all the same.
+    for rules in variants
+        .iter_mut()
+        .filter(|variant| variant.entry.name.base() == ".thorpignore")
+    {
+        rules.entry.root = None;
+    }
     let found = Found {
-        variants: names.into_iter().map(variant).collect(),
+        variants,
         ..Found::default()
     };
     wire.answer(request, found).await;
@@ -398,12 +408,34 @@ async fn a_pattern_brings_nothing_that_it_does_not_match_and_no_rules() {
     wire.deliver(request, b"bytes").await;
     let answer = super::support::answer(answer).await.done();
     assert_eq!(answer.only_fetched().name, "dir/good");
-    let noted = |event: &Event| matches!(event, Event::Note { message } if message.contains(".thorpignore"));
-    assert!(answer.events.iter().any(noted), "{answer:?}");
+    for special in [".thorpignore", "thorp-state", ".part"] {
+        let noted =
+            |event: &Event| matches!(event, Event::Note { message } if message.contains(special));
+        assert!(answer.events.iter().any(noted), "{answer:?}");
+    }
     assert_eq!(
         files_in(&elm.dir).into_keys().collect::<Vec<_>>(),
         ["dir/good"]
     );
+}
+
+#[tokio::test]
+async fn what_would_make_a_state_directory_of_a_share_is_not_fetched_by_its_base_name() {
+    let (village, _oak, elm, mut mallory) = scene().await;
+    let _listed = mallory
+        .list(&village, vec![entry("thorp-state/5.txt", b"1\n")])
+        .await;
+    let answer = elm.get_name("5.txt").await;
+    let failure = answer.failed(ErrorKind::Other);
+    assert!(failure.message.contains("thorp-state/5.txt"), "{failure:?}");
+    assert!(mallory.nobody_called());
+    assert!(files_in(&elm.dir).is_empty());
+    let elsewhere = Get {
+        rename: Some("thorp-state".to_owned()),
+        ..named("honest")
+    };
+    elm.get(elsewhere).await.failed(ErrorKind::Other);
+    all_is_well(&elm).await;
 }
 
 #[tokio::test]
