@@ -74,6 +74,8 @@ pub struct Link {
     pub liveness: Liveness,
     /// The highest number of a group record that the other end is known to have.
     pub record: u64,
+    /// Whether the other end was told that its record leaves somebody out.
+    pub objected: bool,
     /// How long answers take, smoothed.
     pub rtt: Option<Duration>,
     /// An update that is arriving.
@@ -188,6 +190,7 @@ impl Links {
             willing,
             liveness: Liveness::new(now, interval, interval),
             record: 0,
+            objected: false,
             rtt: None,
             gathering: Gathering::default(),
             allowance: Allowance::new(now),

@@ -4,6 +4,10 @@
 //! wherever links go, with or without a tracker; and as each end knows what the
 //! other one has, it goes over each link once. Whether a record is genuine is
 //! the shell's to find out: only then it is [adopted](Relay::adopt).
+//!
+//! Removed keys only become more. A newer record that leaves one out was signed
+//! by a tracker that does not know of it, as it was restored from a backup: it is
+//! not adopted, and whoever sent it is told of ours, so that the tracker can learn.
 
 use thorp_wire::PeerId;
 use thorp_wire::frame::{Frame, Record, SignedRecord};
@@ -50,10 +54,36 @@ impl Relay {
         self.offer(link)
     }
 
-    /// Whether a record that has arrived is worth being verified. An older one
-    /// is dropped.
+    /// Whether a record that has arrived is worth being verified: a newer one,
+    /// that lets nobody in again. Others are dropped.
     pub fn is_news(&self, record: &SignedRecord) -> bool {
-        self.number().unwrap_or(0) < record.record().number
+        let record = record.record();
+        self.newest.as_ref().is_none_or(|newest| {
+            let newest = newest.record();
+            newest.number < record.number && record.removes_all_of(newest)
+        })
+    }
+
+    /// Whether a record, new or old, removes somebody whom ours does not. If it
+    /// is genuine, the tracker has to say so to everybody.
+    pub fn teaches(&self, record: &SignedRecord) -> bool {
+        let record = record.record();
+        match &self.newest {
+            Some(newest) => !newest.record().removes_all_of(record),
+            None => !record.removed.is_empty(),
+        }
+    }
+
+    /// What to send back on a link that brought a newer record than ours, if that
+    /// would let somebody in again. Once on each link.
+    pub fn objection(&self, link: &mut Link, record: &SignedRecord) -> Option<Frame> {
+        let newest = self.newest.as_ref()?;
+        let lets_in_again = !record.record().removes_all_of(newest.record());
+        if !lets_in_again || std::mem::replace(&mut link.objected, true) {
+            return None;
+        }
+        let record = newest.clone();
+        Some(Frame::plain(Record { record }))
     }
 
     /// A record has been verified. Nothing happens if it is no news.

@@ -398,7 +398,7 @@ impl Tracker {
 
     fn told_of_record(&mut self, now: Instant, id: LinkId, record: SignedRecord) {
         self.heard_of_record(now, id, Some(record.record().number));
-        if self.relay.is_news(&record) {
+        if self.relay.is_news(&record) || self.relay.teaches(&record) {
             self.out.push_back(Output::Verify(id, record));
         }
     }

@@ -920,6 +920,40 @@ fn older_records_change_nothing_and_forged_ones_end_the_link() {
 }
 
 #[test]
+fn a_record_that_lets_somebody_in_again_is_answered_with_what_the_members_know() {
+    let mut village = Village::new();
+    let [one, two, three] = friends(&mut village);
+    village.remove(one, 2, &[three]);
+    village.run(SECOND);
+    assert!(was_removed(&mut village, three));
+    // A tracker that does not know of it tells of a newer one.
+    let count = |village: &Village| {
+        village
+            .frames
+            .get(&(TRACKER, "Record"))
+            .copied()
+            .unwrap_or(0)
+    };
+    let before = count(&village);
+    for number in 5..9 {
+        let ignorant = Frame::plain(Record {
+            record: record(number, &[], GENUINE),
+        });
+        village.say(TRACKER, two, &ignorant);
+    }
+    village.run(SECOND);
+    assert_eq!(count(&village), before + 1, "it is told once");
+    village.start(three, &[]);
+    village.run(SECOND);
+    assert_eq!(village.links_between(two, three), 0, "it stays removed");
+    // Once it has learnt, all agree.
+    village.remove(TRACKER, 10, &[one, three]);
+    village.run(SECOND);
+    assert!(was_removed(&mut village, one));
+    assert_eq!(village.links_between(one, two), 0);
+}
+
+#[test]
 fn a_link_that_will_end_is_replaced_and_nobody_notices() {
     let mut village = Village::new();
     let [one, two, three] = friends(&mut village);

@@ -166,15 +166,16 @@ impl Authority {
         &self.records
     }
 
-    /// Takes over who was removed by a newer record than the own: after an older
-    /// state was restored, the members know better. What the group allows is for
-    /// its owner to say again.
+    /// Takes over who was removed by a record of the members: after an older state
+    /// was restored, they know better, whichever number theirs has. What the group
+    /// allows is for its owner to say again.
     pub fn learn(&self, record: SignedRecord) -> Result<(), AuthorityError> {
-        let Some(newer) = self.records.adopt(record)? else {
-            return Ok(());
-        };
-        self.change(|tables| {
-            for id in &newer.record().removed {
+        self.records.verify(&record)?;
+        let above = record.record().number;
+        // If that is all there is to it, nothing has to be signed.
+        self.records.adopt(record.clone())?;
+        self.change_above(above, |tables| {
+            for id in &record.record().removed {
                 if !tables.members.contains_key(id) {
                     let name = MemberName::nearest(&id.short());
                     tables.add(*id, Some(&name), SystemTime::UNIX_EPOCH)?;
@@ -198,6 +199,15 @@ impl Authority {
             tables.policy = Policy { open };
             Ok(())
         })
+    }
+
+    /// The tables are of an earlier time, and members may have records that were
+    /// signed since: from now on numbers are above theirs, so that what they know is
+    /// brought up wherever they meet a record of this one's.
+    pub fn begin_anew(&self, now: SystemTime) -> Result<(), AuthorityError> {
+        /// More than a group changes in a second.
+        const A_SECOND: u64 = 1 << 24;
+        self.change_above(unix_seconds(now).saturating_mul(A_SECOND), |_| Ok(()))
     }
 
     /// All members, and those that were removed, in the order of their keys.
@@ -436,36 +446,51 @@ impl Authority {
         &self,
         change: impl FnOnce(&mut Tables) -> Result<T, AuthorityError>,
     ) -> Result<T, AuthorityError> {
+        self.change_above(0, change)
+    }
+
+    /// The same, where members may have records up to this number.
+    fn change_above<T>(
+        &self,
+        above: u64,
+        change: impl FnOnce(&mut Tables) -> Result<T, AuthorityError>,
+    ) -> Result<T, AuthorityError> {
         let _one_at_a_time = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.tables().clone();
         let mut after = before.clone();
         let answer = change(&mut after)?;
         after.save(&before, &self.state)?;
         *self.tables() = after;
-        self.tell()?;
+        self.tell(above)?;
         Ok(answer)
     }
 
-    /// Makes a new record, if the newest does not say what the tables do. So it
-    /// makes up for one that was lost, too.
-    fn tell(&self) -> Result<(), AuthorityError> {
+    /// Makes a new record, if the newest does not say what the tables do, or is not
+    /// above this number. So it makes up for one that was lost, too.
+    fn tell(&self, above: u64) -> Result<(), AuthorityError> {
         let newest = self.records.newest();
         let newest = newest.as_ref().map(SignedRecord::record);
+        let number = newest.map_or(0, |newest| newest.number);
         let record = {
             let tables = self.tables();
+            // Whom an earlier one removed stays removed, whatever the tables had
+            // room for.
+            let before = newest.map_or(&[][..], |newest| &newest.removed);
+            let removed: BTreeSet<PeerId> =
+                tables.removed().chain(before.iter().copied()).collect();
             GroupRecord {
-                number: newest.map_or(0, |newest| newest.number) + 1,
+                number: number.max(above).saturating_add(1),
                 open: tables.policy.open,
                 bittorrent: false,
-                removed: tables.removed().collect(),
+                removed: removed.into_iter().collect(),
             }
         };
         let is_news = newest.is_none_or(|newest| {
             GroupRecord {
-                number: newest.number,
+                number,
                 ..record.clone()
             } != *newest
-        });
+        }) || above > number;
         if is_news {
             let sign = |message: &[u8]| self.key.sign(message).ok()?.try_into().ok();
             let signed = SignedRecord::sign(record, sign)

@@ -11,6 +11,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use aws_lc_rs::digest::{Context, SHA256};
 use data_encoding::{BASE64, HEXLOWER};
@@ -193,6 +194,7 @@ impl Backup {
             }
             error => error.into(),
         })?;
+        authority.begin_anew(SystemTime::now())?;
         let members = authority.members().into_iter();
         Ok(members.filter(|row| !row.removed).count())
     }
@@ -296,10 +298,10 @@ mod tests {
     use super::*;
     use crate::authority::INVITE_VALIDITY;
     use crate::identity::Identity;
+    use crate::record;
     use crate::state::VERSION_FILE;
     use std::os::unix::fs::PermissionsExt;
-    use std::time::SystemTime;
-    use thorp_wire::frame::Join;
+    use thorp_wire::frame::{Join, SignedRecord};
 
     /// A group with its tracker, a member, and an invite.
     fn group() -> (tempfile::TempDir, Arc<StateDir>, Authority) {
@@ -341,7 +343,17 @@ mod tests {
         let again = Authority::load_or_create(Arc::clone(&state)).expect("is there");
         assert_eq!(again.ca(), authority.ca());
         assert_eq!(again.members(), authority.members());
-        assert_eq!(Backup::of(&state, &again).expect("copied"), backup);
+        // The same but for its record, which comes after all that was signed since.
+        let mut copy = Backup::of(&state, &again).expect("copied");
+        let mut original = backup.clone();
+        let [restored, saved] = [&mut copy, &mut original].map(|backup| {
+            let record = backup.files.remove(record::FILE);
+            let record = SignedRecord::read(&record.expect("every group has one"));
+            record.expect("is one").record().clone()
+        });
+        assert!(restored.number > saved.number + 1_000_000);
+        assert_eq!(restored.removed, saved.removed);
+        assert_eq!(copy, original);
         let key = fs::metadata(state.file(identity::KEY_FILE)).expect("is there");
         assert_eq!(key.permissions().mode() & 0o777, 0o600);
         assert!(!state.file(STAGING).exists());

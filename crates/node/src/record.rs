@@ -6,7 +6,8 @@
 //! of a record is decided in `thorp-core`, and the CA's own are made in
 //! [`authority`](crate::authority).
 //!
-//! Invariant: the number only grows, here and on the disk.
+//! Invariant: the number only grows, and so do the removed keys, here and on the
+//! disk.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -83,8 +84,8 @@ impl Records {
         self.newest.subscribe()
     }
 
-    /// Makes a record the newest, if it is newer and signed by the group's CA.
-    /// Returns it, or nothing if it is no news. It is in force at once;
+    /// Makes a record the newest, if it is newer, lets nobody in again and is signed
+    /// by the group's CA. Returns it, or nothing if it is no news. It is in force at once;
     /// [`save`](Self::save) keeps it.
     pub fn adopt(&self, record: SignedRecord) -> Result<Option<SignedRecord>, RecordError> {
         if !self.is_news(&record) {
@@ -92,11 +93,11 @@ impl Records {
         }
         self.verify(&record)?;
         let adopted = self.newest.send_if_modified(|newest| {
-            let is_newer = number(newest.as_ref()) < record.record().number;
-            if is_newer {
+            let follows = follows(newest.as_ref(), &record);
+            if follows {
                 *newest = Some(record.clone());
             }
-            is_newer
+            follows
         });
         Ok(adopted.then_some(record))
     }
@@ -123,9 +124,9 @@ impl Records {
             .map_err(|_| RecordError::Forged)
     }
 
-    /// Whether it is newer than ours.
-    pub fn is_news(&self, record: &SignedRecord) -> bool {
-        record.record().number > number(self.newest.borrow().as_ref())
+    /// Whether it is newer than ours, and removes whom ours does.
+    fn is_news(&self, record: &SignedRecord) -> bool {
+        follows(self.newest.borrow().as_ref(), record)
     }
 
     fn on_disk(&self) -> std::sync::MutexGuard<'_, u64> {
@@ -139,8 +140,12 @@ impl fmt::Debug for Records {
     }
 }
 
-fn number(record: Option<&SignedRecord>) -> u64 {
-    record.map_or(0, |record| record.record().number)
+/// Whether the one takes the place of the other.
+fn follows(newest: Option<&SignedRecord>, record: &SignedRecord) -> bool {
+    newest.is_none_or(|newest| {
+        let (newest, record) = (newest.record(), record.record());
+        newest.number < record.number && record.removes_all_of(newest)
+    })
 }
 
 /// A record that is none. Close the link that it came by.
@@ -160,6 +165,7 @@ mod tests {
     use tokio::io::AsyncReadExt;
 
     use super::*;
+    use crate::authority::Authority;
     use crate::certificate::CertificateError;
     use crate::dial::{DialError, Expected, dial};
     use crate::identity::Identity;
@@ -170,6 +176,17 @@ mod tests {
         assert!(group.authority.remove(id).expect("removes"));
         let record = group.authority.records().newest().expect("is made");
         (id, record)
+    }
+
+    /// The same CA before it knew of anybody.
+    fn before_all(group: &Group) -> Authority {
+        let (temporary, dir) = state();
+        let key = group.state().read("ca.p8").expect("reads");
+        let key = key.expect("is there");
+        dir.write_secret("ca.p8", &key).expect("writes");
+        // What it writes later may be lost.
+        let _ = temporary.keep();
+        Authority::load_or_create(Arc::new(dir)).expect("a CA")
     }
 
     #[test]
@@ -313,9 +330,9 @@ mod tests {
     #[test]
     fn the_authority_tells_what_it_decides_and_makes_up_for_a_lost_record() {
         let (temporary, dir) = state();
-        let load = |dir| crate::authority::Authority::load_or_create(Arc::new(dir)).expect("a CA");
+        let load = |dir| Authority::load_or_create(Arc::new(dir)).expect("a CA");
         let authority = load(dir);
-        let said = |authority: &crate::authority::Authority| {
+        let said = |authority: &Authority| {
             let newest = authority.records().newest().expect("is made");
             newest.record().clone()
         };
@@ -353,15 +370,7 @@ mod tests {
         let group = Group::new();
         let (ash, _) = removal(&group, "ash");
         let (elm, newer) = removal(&group, "elm");
-        // The same CA before it knew of anybody.
-        let (_temporary, dir) = state();
-        let key = group
-            .state()
-            .read("ca.p8")
-            .expect("reads")
-            .expect("is there");
-        dir.write_secret("ca.p8", &key).expect("writes");
-        let restored = crate::authority::Authority::load_or_create(Arc::new(dir)).expect("a CA");
+        let restored = before_all(&group);
         assert_eq!(restored.ca(), group.authority.ca());
         restored.learn(newer.clone()).expect("is signed");
         assert_eq!(restored.records().newest(), Some(newer));
@@ -371,6 +380,27 @@ mod tests {
         assert!(restored.members().iter().all(|row| row.removed));
         let ticket = std::time::SystemTime::now() + Duration::from_secs(1);
         assert!(restored.renew(ash, ticket).is_err());
+    }
+
+    #[test]
+    fn a_record_that_would_let_somebody_in_again_is_not_adopted() {
+        let group = Group::new();
+        let (ash, known) = removal(&group, "ash");
+        let restored = before_all(&group);
+        for turn in 0..=known.record().number {
+            restored.set_open(turn % 2 == 0).expect("is told");
+        }
+        let ignorant = restored.records().newest().expect("is made");
+        assert!(known.record().number < ignorant.record().number);
+        let records = Records::new(group.authority.ca());
+        records.adopt(known.clone()).expect("is signed");
+        assert_eq!(records.adopt(ignorant.clone()), Ok(None));
+        assert!(!records.allows(&ash));
+        // Told of what the members know, it says all of it.
+        restored.learn(known).expect("is signed");
+        let merged = restored.records().newest().expect("is made");
+        assert!(merged.record().removes(&ash) && merged.record().removes_all_of(ignorant.record()));
+        assert_eq!(records.adopt(merged.clone()), Ok(Some(merged)));
     }
 
     #[test]

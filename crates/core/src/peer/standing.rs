@@ -16,6 +16,10 @@ impl Peer {
         self.heard_of_record(now, id, Some(record.record().number));
         if self.relay.is_news(&record) {
             self.out.push_back(Output::Verify(id, record));
+        } else if let Some(link) = self.links.get_mut(id)
+            && let Some(objection) = self.relay.objection(link, &record)
+        {
+            self.send(now, id, objection);
         }
     }
 

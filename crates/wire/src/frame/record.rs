@@ -42,6 +42,11 @@ impl GroupRecord {
         self.removed.binary_search(id).is_ok()
     }
 
+    /// Whether whoever is removed by another record is removed by this one, too.
+    pub fn removes_all_of(&self, other: &Self) -> bool {
+        other.removed.iter().all(|id| self.removes(id))
+    }
+
     fn check(&self) -> Result<(), FrameError> {
         if self.number == 0 {
             return Err(FrameError::malformed("a group record with the number 0"));
