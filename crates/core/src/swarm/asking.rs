@@ -35,7 +35,8 @@ impl Swarm {
         }
         while let Some(session) = self.sessions.get(&id) {
             let room = session.pipeline.room();
-            if room == 0 || session.wanted == 0 || session.silent || !session.may_ask() {
+            let gives = session.has_more_to_give() && !session.silent && session.may_ask();
+            if room == 0 || !gives {
                 return;
             }
             let longest = session.pipeline.request_length(longest_of(&session.offer));
@@ -75,16 +76,18 @@ impl Swarm {
             self.pieces.all_asked(piece, id);
             self.sessions.get_mut(&id)?.current = None;
         }
-        let orphan = self.ask_begun(id, longest, |owner| owner.is_none_or(|owner| owner == id));
+        let orphan = self.ask_begun(now, id, longest, |owner| {
+            owner.is_none_or(|owner| owner == id)
+        });
         if orphan.is_some() {
             return orphan;
         }
         let few = self.pieces.begun() < BEGUN + BEGUN_EACH * self.sessions.len();
         let block = if few && !slow {
             let block = self.ask_new(id, longest);
-            block.or_else(|| self.ask_begun(id, longest, |_| true))
+            block.or_else(|| self.ask_begun(now, id, longest, |_| true))
         } else {
-            let block = self.ask_begun(id, longest, |_| true);
+            let block = self.ask_begun(now, id, longest, |_| true);
             block.or_else(|| self.ask_new(id, longest))
         };
         block.or_else(|| self.ask_again(now, id, longest))
@@ -103,6 +106,7 @@ impl Swarm {
     /// Bytes of a piece that is begun, by one that `by` allows.
     fn ask_begun(
         &mut self,
+        now: Instant,
         id: SessionId,
         longest: u32,
         by: impl Fn(Option<SessionId>) -> bool,
@@ -114,7 +118,7 @@ impl Swarm {
             .map(|(piece, _)| piece)
             .collect();
         for piece in pieces {
-            if self.pieces.adopt(piece, id)
+            if self.pieces.adopt(now, piece, id)
                 && let Some(block) = self.ask_there(id, piece, longest)
             {
                 self.sessions.get_mut(&id)?.current = Some(piece);
@@ -301,6 +305,36 @@ impl Swarm {
             }
         }
         self.wake |= !blocks.is_empty();
+    }
+
+    /// A piece is not awaited from this session any more, and asked of it again only
+    /// if it was taken from all who have it.
+    pub(super) fn take_away(&mut self, now: Instant, piece: u32, id: SessionId) {
+        self.pieces.abandon(piece, id);
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return;
+        };
+        session.bar(piece, true);
+        session.current = session.current.filter(|current| *current != piece);
+        let owed = session.asked();
+        let owed: Vec<Block> = owed
+            .filter(|block| block.piece().number() == piece)
+            .collect();
+        let silent = session.silent;
+        for block in owed {
+            session.take_back(now, block);
+            self.outputs
+                .push_back(super::Output::Send(id, Message::Cancel(span_of(block))));
+            if !silent {
+                self.pieces.release(block);
+            }
+        }
+        if !self.sessions.values().any(|session| session.offers(piece)) {
+            for session in self.sessions.values_mut() {
+                session.bar(piece, false);
+            }
+        }
+        self.wake = true;
     }
 
     /// Others may work on what a session works on.

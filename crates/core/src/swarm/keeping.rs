@@ -19,6 +19,10 @@ const CHOKED_FOR_LONG: Duration = Duration::from_mins(2);
 const IDLE: Duration = Duration::from_secs(30);
 /// How often the slowest source is exchanged for one that was not tried.
 pub const SWAP_EVERY: Duration = Duration::from_secs(30);
+/// What is to come from one alone may take this long, or so many times what it
+/// would take the best source.
+const ALONE: Duration = Duration::from_secs(10);
+const SLOWER: f64 = 4.0;
 /// A source is slow at this part of what all give on the average.
 const SLOW_PART: u64 = 8;
 
@@ -34,6 +38,7 @@ impl Swarm {
             return;
         }
         self.see_who_is_silent(now);
+        self.see_who_drips(now);
         if now >= self.next_swap {
             self.next_swap = now + SWAP_EVERY;
             self.leave_the_slowest(now);
@@ -92,6 +97,27 @@ impl Swarm {
                 SILENT_FOR_LONG.as_secs()
             );
             self.drop_session(now, id, Why::Useless(why));
+        }
+    }
+
+    /// What is to come from one alone is asked of another, if that one is far
+    /// slower than the best: otherwise whoever it is could hold it up for ever.
+    fn see_who_drips(&mut self, now: Instant) {
+        let best = self
+            .sessions
+            .values()
+            .map(|session| session.pipeline.rate(now));
+        let best = best.fold(1.0, f64::max);
+        let enough = ALONE.max(Duration::from_secs_f64(
+            SLOWER * f64::from(self.layout.piece_length()) / best,
+        ));
+        let alone = self.pieces.alone();
+        let late: Vec<(u32, SessionId)> = alone
+            .filter(|(_, _, since)| now - *since > enough)
+            .map(|(piece, owner, _)| (piece, owner))
+            .collect();
+        for (piece, owner) in late {
+            self.take_away(now, piece, owner);
         }
     }
 

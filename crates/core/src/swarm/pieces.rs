@@ -11,6 +11,8 @@ use thorp_wire::PeerId;
 use thorp_wire::layout::{Block, Layout, Piece};
 use thorp_wire::merkle::LEAF;
 
+use crate::time::Instant;
+
 use super::bits::Bits;
 use super::io::SessionId;
 
@@ -44,6 +46,8 @@ struct Begun {
     senders: Vec<PeerId>,
     /// The session that works on it first of all.
     owner: Option<SessionId>,
+    /// Since when, where it was taken on.
+    since: Option<Instant>,
     /// Nobody else may.
     alone: bool,
     /// All leaves are there and do not make the piece: it is found out which.
@@ -141,6 +145,7 @@ impl Pieces {
             absent: leaves,
             senders: Vec::new(),
             owner: Some(owner),
+            since: None,
             alone: false,
             doubted: false,
         };
@@ -149,7 +154,7 @@ impl Pieces {
     }
 
     /// Takes on a piece that nobody works on. Whether it may be asked for there.
-    pub fn adopt(&mut self, piece: u32, by: SessionId) -> bool {
+    pub fn adopt(&mut self, now: Instant, piece: u32, by: SessionId) -> bool {
         let Some(begun) = self.begun.get_mut(&piece) else {
             return false;
         };
@@ -157,12 +162,28 @@ impl Pieces {
             return !begun.alone || owner == by;
         }
         begun.owner = Some(by);
+        begun.since = Some(now);
         if begun.alone {
             // What the one before has sent is not to be mixed with.
             begun.forget_all();
             self.settle(piece);
         }
         true
+    }
+
+    /// The pieces that may come from one alone, from whom, and since when.
+    pub fn alone(&self) -> impl Iterator<Item = (u32, SessionId, Instant)> + '_ {
+        let alone = self.begun.iter().filter(|(_, begun)| begun.alone);
+        alone.filter_map(|(piece, begun)| Some((*piece, begun.owner?, begun.since?)))
+    }
+
+    /// A session does not work on a piece any more.
+    pub fn abandon(&mut self, piece: u32, by: SessionId) {
+        if let Some(begun) = self.begun.get_mut(&piece)
+            && begun.owner == Some(by)
+        {
+            begun.owner = None;
+        }
     }
 
     /// Whether somebody who works on a piece lets another help.

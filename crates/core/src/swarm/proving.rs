@@ -96,10 +96,10 @@ impl Swarm {
     }
 
     pub(super) fn hashes_refused(&mut self, now: Instant, id: SessionId, range: HashRange) {
+        let piece = range.index / self.layout.leaves_per_piece();
         self.hashes.refused(now, id, &range);
-        self.doubts
-            .refused(id, range.index / self.layout.leaves_per_piece());
-        self.wake = true;
+        self.wake |= self.doubts.awaits(id, piece);
+        self.doubts.refused(id, piece);
     }
 
     fn blame_session(&mut self, now: Instant, id: SessionId) {

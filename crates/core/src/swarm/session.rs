@@ -86,6 +86,9 @@ pub struct Session {
     /// since a block last came.
     denied: BTreeSet<u32>,
     denials: u32,
+    /// What was to come from it alone and took too long. It is not asked for that
+    /// again while others may have it.
+    barred: BTreeSet<u32>,
     /// How many hash requests it may still make.
     hash_requests: u32,
     /// Leaves that are being hashed for it.
@@ -155,6 +158,7 @@ impl Session {
             refused: 0,
             denied: BTreeSet::new(),
             denials: 0,
+            barred: BTreeSet::new(),
             // The whole layer twice over, and some leaves.
             hash_requests: 64 + 2 * pieces.div_ceil(512),
             leaf_requests: BTreeSet::new(),
@@ -163,20 +167,36 @@ impl Session {
 
     /// Whether it can be asked for a piece.
     pub fn offers(&self, piece: u32) -> bool {
-        self.has.has(piece) && !self.denied.contains(&piece)
+        self.has.has(piece) && !self.denied.contains(&piece) && !self.barred.contains(&piece)
     }
 
     /// Whether it has what is missing here and was not refused, or may say yet
     /// that it has.
     pub fn gives_hope(&self, now: Instant) -> bool {
         let may_tell = !self.told && now - self.since < SILENT;
-        may_tell || self.wanted as usize > self.denied.len()
+        may_tell || self.has_more_to_give()
+    }
+
+    /// Whether it has something that is missing here and can be asked for it.
+    pub fn has_more_to_give(&self) -> bool {
+        let denied = self.denied.union(&self.barred).count();
+        self.wanted as usize > denied
+    }
+
+    /// It is not to be asked for that piece any more, or may be again.
+    pub fn bar(&mut self, piece: u32, barred: bool) {
+        if barred {
+            self.barred.insert(piece);
+        } else {
+            self.barred.remove(&piece);
+        }
     }
 
     /// A piece that it has is not missing here any more.
     pub fn wants_less(&mut self, piece: u32) {
         self.wanted = self.wanted.saturating_sub(1);
         self.denied.remove(&piece);
+        self.barred.remove(&piece);
     }
 
     /// It may be asked again for what it has refused.
@@ -209,6 +229,8 @@ impl Session {
             // Its bytes are moved by the shell, which asks first.
             | Message::Piece(_) => Told::Nothing,
             Message::Choke => self.is_choked(now),
+            // What is no change costs nothing, however often it is said.
+            Message::Unchoke if !self.choked => Told::Nothing,
             Message::Unchoke => {
                 self.choked = false;
                 self.choked_since = None;
@@ -226,7 +248,7 @@ impl Session {
             Message::HaveNone => self.has_these(Bits::none(at.pieces))?,
             Message::Request(span) => self.request(span, at)?,
             Message::Cancel(span) => self.cancel(span, at.layout),
-            Message::Reject(span) => self.is_rejected(span),
+            Message::Reject(span) => self.is_rejected(span, at.had),
             Message::HashRequest(range) => match self.hash_requests.checked_sub(1) {
                 Some(left) => {
                     self.hash_requests = left;
@@ -252,7 +274,9 @@ impl Session {
     }
 
     fn wants(&mut self, wants: bool) -> Told {
-        self.wants = wants;
+        if std::mem::replace(&mut self.wants, wants) == wants {
+            return Told::Nothing;
+        }
         Told::Wants
     }
 
@@ -320,7 +344,7 @@ impl Session {
         }
     }
 
-    fn is_rejected(&mut self, span: Span) -> Told {
+    fn is_rejected(&mut self, span: Span, had: &Bits) -> Told {
         let place = (span.piece, span.begin);
         if self.taken_back.remove(&place).is_some() {
             return Told::Nothing;
@@ -330,7 +354,7 @@ impl Session {
             Some(block) if span_of(block) == span => {
                 self.forget(block);
                 // Whoever chokes rejects what is outstanding; that says nothing of the piece.
-                if !self.choked {
+                if !self.choked && !had.has(span.piece) {
                     self.denied.insert(span.piece);
                     self.denials += 1;
                 }

@@ -176,14 +176,14 @@ fn a_piece_that_is_fetched_from_one_alone_is_nobody_else_s() {
     come(&mut pieces, 0, &[3]);
     pieces.judge(piece, false);
     pieces.start_alone(0);
-    assert!(pieces.adopt(0, A));
-    assert!(!pieces.adopt(0, B) && !pieces.may_share(0, B));
+    assert!(pieces.adopt(Instant::default(), 0, A));
+    assert!(!pieces.adopt(Instant::default(), 0, B) && !pieces.may_share(0, B));
     let block = pieces.ask_next(0, LONG).unwrap();
     pieces.claim(block);
     pieces.release(block);
     pieces.arrived(block, &[leaf(0); 8], peer(1));
     pieces.abandon_all(A);
-    assert!(pieces.adopt(0, B));
+    assert!(pieces.adopt(Instant::default(), 0, B));
     assert_eq!(
         pieces.ask_next(0, LONG),
         Some(block),

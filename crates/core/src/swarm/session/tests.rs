@@ -190,9 +190,26 @@ fn a_choke_takes_all_that_was_asked_unless_each_is_to_be_rejected() {
 fn what_it_refuses_though_it_has_it_is_not_asked_of_it_again() {
     let mut session = session(true, true);
     take(&mut session, Message::HaveAll).unwrap();
+    session.ask(at(0), block(5, 0, 2));
+    take(&mut session, Message::Reject(span(5, 0, 32768))).unwrap();
+    assert!(!session.offers(5) && session.offers(7));
+    // What is here by now would not have been asked for anyway.
     session.ask(at(0), block(4, 0, 2));
     take(&mut session, Message::Reject(span(4, 0, 32768))).unwrap();
-    assert!(!session.offers(4) && session.offers(5));
+    assert!(session.offers(4));
+}
+
+#[test]
+fn what_is_said_again_is_no_news() {
+    let mut session = session(true, false);
+    for (message, told) in [
+        (Message::Unchoke, Told::Unchoked),
+        (Message::Interested, Told::Wants),
+        (Message::NotInterested, Told::Wants),
+    ] {
+        assert_eq!(take(&mut session, message.clone()), Ok(told));
+        assert_eq!(take(&mut session, message), Ok(Told::Nothing));
+    }
 }
 
 #[test]

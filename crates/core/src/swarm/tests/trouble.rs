@@ -47,6 +47,17 @@ fn a_holder_that_is_killed_in_mid_fetch_leaves_the_rest_to_the_others() {
 }
 
 #[test]
+fn what_is_to_come_from_one_alone_is_not_held_up_by_those_who_drip() {
+    let (mut world, fetcher) = fetch(MIB / 2, &[(LINK, Manner::Conspires); 6]);
+    world.run(Duration::from_secs(20), |world| world.suspicion);
+    assert!(world.suspicion, "several have sent a piece that is wrong");
+    world.run(Duration::from_secs(5), |_| false);
+    world.add(LINK, true, Manner::Honest);
+    world.tell_holders(fetcher);
+    assert!(seconds(&mut world, fetcher, 300) < 120.0);
+}
+
+#[test]
 fn with_all_holders_gone_it_is_stuck_and_goes_on_where_it_was_when_one_returns() {
     let (mut world, fetcher) = fetch(40 * MIB, &[(LINK, Manner::Honest)]);
     world.run(Duration::from_secs(2), |_| false);

@@ -40,6 +40,9 @@ pub enum Manner {
     Boasts,
     /// Has everything and refuses each request: its file has changed.
     Refuses,
+    /// Sends wrong leaves, does not say which are right, and when the piece is
+    /// fetched anew sends a byte a second.
+    Conspires,
 }
 
 pub struct World {
@@ -51,6 +54,8 @@ pub struct World {
     events: BinaryHeap<Reverse<(u64, u64)>>,
     what: BTreeMap<u64, Event>,
     next: u64,
+    /// Who conspires has been asked which leaves are right.
+    pub suspicion: bool,
     /// Everything that happens is printed.
     pub trace: bool,
     /// The invariants are looked at after every input.
@@ -171,6 +176,7 @@ impl World {
             events: BinaryHeap::new(),
             what: BTreeMap::new(),
             next: 0,
+            suspicion: false,
             careful: false,
             trace: false,
         }
@@ -440,6 +446,10 @@ impl World {
                 hashes[0][0] ^= 0xff;
                 Message::Hashes(range, hashes)
             }
+            (Manner::Conspires, Message::Hashes(range, _)) if range.base == 0 => {
+                self.suspicion = true;
+                Message::HashReject(range)
+            }
             (_, message) => message,
         };
         if let Some(link) = self.nodes[node].links.get(&session) {
@@ -521,9 +531,24 @@ impl World {
         if self.nodes[node].manner == Manner::Refuses {
             return self.later(100, Event::Input(node, Input::NotServed { session, block }));
         }
+        if self.nodes[node].manner == Manner::Conspires && self.suspicion {
+            return self.drip(node, session);
+        }
         if let Some(link) = self.nodes[node].links.get_mut(&session) {
             link.uploads.push_back((block, 0));
             self.send_next(node);
+        }
+    }
+
+    /// A byte a second, for ten minutes.
+    fn drip(&mut self, node: usize, session: SessionId) {
+        let Some(link) = self.nodes[node].links.get(&session) else {
+            return;
+        };
+        let (to, session) = (link.node, link.there);
+        for second in 0..600 {
+            let byte = Input::Flowing { session, bytes: 1 };
+            self.later(second * 1_000_000, Event::Input(to, byte));
         }
     }
 
@@ -615,7 +640,12 @@ impl World {
         }
         self.drain(to);
         let mut leaves = self.file.leaves_in(block);
-        if let Manner::WrongLeaves(one_in) = self.nodes[from].manner {
+        let one_in = match self.nodes[from].manner {
+            Manner::WrongLeaves(one_in) => Some(one_in),
+            Manner::Conspires => Some(1),
+            _ => None,
+        };
+        if let Some(one_in) = one_in {
             for (at, leaf) in (0..).zip(&mut leaves) {
                 let place = block.begin() / LEAF_LENGTH + at + block.piece().number() * 7;
                 if place.is_multiple_of(one_in) {
