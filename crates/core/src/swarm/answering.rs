@@ -4,6 +4,8 @@ use thorp_wire::layout::Block;
 use thorp_wire::merkle::Answer;
 use thorp_wire::session::{HashRange, Message};
 
+use crate::time::Instant;
+
 use super::Swarm;
 use super::choke::{self, Wanting};
 use super::io::{Output, SessionId};
@@ -63,21 +65,21 @@ impl Swarm {
 
     /// Somebody has begun or ceased to want something, or is gone: places that
     /// are free are given away, and nobody loses one but who has just come.
-    pub(super) fn rechoke(&mut self, came: Option<SessionId>) {
+    pub(super) fn rechoke(&mut self, now: Instant, came: Option<SessionId>) {
         let mut wanting = self.wanting();
         for one in &mut wanting {
             one.unchoked &= came != Some(one.session);
         }
         let chosen = choke::fill(&wanting, self.limits.uploads);
-        self.choke_all_but(&chosen);
+        self.choke_all_but(now, &chosen);
     }
 
     /// Decides anew who is served.
-    pub(super) fn choke_anew(&mut self) {
+    pub(super) fn choke_anew(&mut self, now: Instant) {
         let wanting = self.wanting();
         let (places, complete) = (self.limits.uploads, self.pieces.is_complete());
         let chosen = choke::choose(&wanting, places, complete, &mut self.rng);
-        self.choke_all_but(&chosen);
+        self.choke_all_but(now, &chosen);
         for session in self.sessions.values_mut() {
             session.given_before = session.given;
         }
@@ -95,7 +97,7 @@ impl Swarm {
             .collect()
     }
 
-    fn choke_all_but(&mut self, chosen: &std::collections::BTreeSet<SessionId>) {
+    fn choke_all_but(&mut self, now: Instant, chosen: &std::collections::BTreeSet<SessionId>) {
         for (id, session) in self
             .sessions
             .iter_mut()
@@ -106,6 +108,7 @@ impl Swarm {
                 continue;
             }
             session.choking = choke;
+            session.worked = now;
             let message = if choke {
                 Message::Choke
             } else {

@@ -32,7 +32,7 @@ impl Swarm {
         self.next_look = now + LOOK_EVERY;
         if now >= self.next_choke {
             self.next_choke = now + choke::EVERY;
-            self.choke_anew();
+            self.choke_anew(now);
         }
         if self.pieces.is_complete() {
             return;
@@ -140,16 +140,17 @@ impl Swarm {
         }
     }
 
-    /// Ends a connection that is of no use to either end. Whether there was one.
-    pub(super) fn make_room(&mut self, now: Instant) -> bool {
+    /// Ends a connection that is of no use to either end, where others wait for a
+    /// place. Whether there was one. Drain [`poll_output`](Swarm::poll_output) after it.
+    pub fn make_room(&mut self, now: Instant) -> bool {
         let mut idle = self.sessions.iter().filter(|(_, session)| {
             let nothing_to_do = !session.wants && !session.interested;
-            nothing_to_do && now - session.since >= IDLE
+            nothing_to_do && now - session.since >= IDLE || session.dawdles(now, IDLE)
         });
         let Some(id) = idle.next().map(|(id, _)| *id) else {
             return false;
         };
-        let why = "neither end wants anything, and others wait";
+        let why = "nothing is asked for, and others wait";
         self.drop_session(now, id, Why::Useless(why.into()));
         true
     }

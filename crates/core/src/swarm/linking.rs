@@ -135,7 +135,7 @@ impl Swarm {
         self.turn = None;
         self.wake = true;
         if session.wants && !session.choking {
-            self.rechoke(None);
+            self.rechoke(now, None);
         }
         true
     }

@@ -286,7 +286,7 @@ impl Swarm {
                 self.abandon(id);
             }
             Told::Unchoked => self.fill(now, id),
-            Told::Wants => self.rechoke(Some(id)),
+            Told::Wants => self.rechoke(now, Some(id)),
             Told::Upload(block) => self.outputs.push_back(Output::Upload(id, block)),
             Told::Withdraw(block) => self.outputs.push_back(Output::Withdraw(id, block)),
             Told::Answer(message) => self.send(id, message),

@@ -68,6 +68,8 @@ pub struct Session {
     pub heard: Instant,
     /// When this connection was made.
     pub since: Instant,
+    /// When it last asked for bytes, or was last told that it may.
+    pub worked: Instant,
     /// Since when the other end has refused to answer, if it does.
     pub choked_since: Option<Instant>,
     /// Bytes of blocks that came from there, and that went there.
@@ -146,6 +148,7 @@ impl Session {
             silent: false,
             heard: now,
             since: now,
+            worked: now,
             choked_since: (!offer.member).then_some(now),
             given: 0,
             taken: 0,
@@ -209,6 +212,13 @@ impl Session {
         self.denials > MOST_DENIALS
     }
 
+    /// Whether it holds a place and makes nothing of it: it wants bytes and may ask
+    /// for them, and has not for so long.
+    pub fn dawdles(&self, now: Instant, for_long: Duration) -> bool {
+        let may_ask = self.wants && !self.choking && self.uploads.is_empty();
+        may_ask && !self.interested && now - self.worked >= for_long
+    }
+
     /// Whether it has the whole file.
     pub fn is_whole(&self) -> bool {
         self.has.is_full()
@@ -246,7 +256,10 @@ impl Session {
             }
             Message::HaveAll => self.has_these(Bits::all(at.pieces))?,
             Message::HaveNone => self.has_these(Bits::none(at.pieces))?,
-            Message::Request(span) => self.request(span, at)?,
+            Message::Request(span) => {
+                self.worked = now;
+                self.request(span, at)?
+            }
             Message::Cancel(span) => self.cancel(span, at.layout),
             Message::Reject(span) => self.is_rejected(span, at.had),
             Message::HashRequest(range) => match self.hash_requests.checked_sub(1) {

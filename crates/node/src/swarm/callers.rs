@@ -132,20 +132,27 @@ impl Swarms {
     }
 
     fn place(&self, member: PeerId) -> Option<Place> {
-        let mut table = self.table();
-        let all: usize = table.callers.values().sum();
-        let each = table.callers.entry(member).or_default();
-        if *each >= EACH || all >= ALL {
-            if *each == 0 {
-                table.callers.remove(&member);
-            }
+        let (each, all) = {
+            let callers = &self.table().callers;
+            let each = callers.get(&member).copied().unwrap_or(0);
+            (each, callers.values().sum::<usize>())
+        };
+        // Whoever is asked to go for this one gives its place back soon.
+        if each >= EACH || (all >= ALL && !self.make_room()) {
             return None;
         }
-        *each += 1;
+        *self.table().callers.entry(member).or_default() += 1;
         Some(Place {
             swarms: self.clone(),
             member,
         })
+    }
+}
+
+impl Swarms {
+    fn make_room(&self) -> bool {
+        let transfers: Vec<_> = self.table().transfers.values().cloned().collect();
+        transfers.iter().any(|transfer| transfer.make_room())
     }
 }
 

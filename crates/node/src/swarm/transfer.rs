@@ -288,6 +288,14 @@ impl Transfer {
         claimed
     }
 
+    /// Ends a session whose member makes nothing of it. Whether there was one.
+    pub fn make_room(&self) -> bool {
+        let mut state = self.lock();
+        let made = state.swarm.make_room(self.now());
+        self.drain(&mut state);
+        made
+    }
+
     /// Writes a block that was claimed. Blocks on the disk.
     pub fn write(&self, session: SessionId, block: Block, bytes: &[u8], leaves: Vec<[u8; 32]>) {
         let offset = self.layout().offset_of(block);

@@ -3,11 +3,14 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
+use thorp_wire::PeerId;
 use thorp_wire::frame::Holder;
+use thorp_wire::session::{Message, Span};
 
-use super::world::{Manner, World};
-use crate::swarm::{Input, Limits};
+use super::world::{File, Manner, World};
+use crate::swarm::{Config, Have, Input, Limits, Offer, Output, SessionId, Swarm};
 use crate::testing::cases;
+use crate::time::Instant;
 
 const MIB: u64 = 1024 * 1024;
 /// 100 Mb/s.
@@ -55,6 +58,63 @@ fn what_is_to_come_from_one_alone_is_not_held_up_by_those_who_drip() {
     world.add(LINK, true, Manner::Honest);
     world.tell_holders(fetcher);
     assert!(seconds(&mut world, fetcher, 300) < 120.0);
+}
+
+#[test]
+fn whoever_wants_bytes_and_asks_for_none_makes_room_for_whoever_comes() {
+    let file = File::of(MIB);
+    let at = |seconds| Instant::after_start(Duration::from_secs(seconds));
+    let config = Config {
+        content: file.content,
+        me: PeerId::new([0; 32]),
+        seed: 1,
+        have: Have::Everything { layer: file.layer },
+        limits: Limits {
+            sessions: 2,
+            ..Limits::default()
+        },
+    };
+    let mut swarm = Swarm::new(at(0), config).unwrap();
+    let offer = Offer {
+        fast: true,
+        longest_request: 16 * 1024,
+        most_requests: None,
+        member: true,
+    };
+    let come = |swarm: &mut Swarm, second, number: u8| {
+        let opened = Input::Opened {
+            session: SessionId(number.into()),
+            peer: PeerId::new([number; 32]),
+            dialled: false,
+            offer,
+        };
+        swarm.handle(at(second), opened);
+        let mut closed = None;
+        while let Some(output) = swarm.poll_output() {
+            if let Output::Close(session, _) = output {
+                closed = Some(session);
+            }
+        }
+        closed
+    };
+    let say = |swarm: &mut Swarm, second, session, message| {
+        let session = SessionId(session);
+        swarm.handle(at(second), Input::Message { session, message });
+    };
+    for number in [1, 2] {
+        assert_eq!(come(&mut swarm, 0, number), None);
+        say(&mut swarm, 0, number.into(), Message::Interested);
+    }
+    let span = Span {
+        piece: 0,
+        begin: 0,
+        length: 16 * 1024,
+    };
+    say(&mut swarm, 20, 1, Message::Request(span));
+    say(&mut swarm, 40, 2, Message::KeepAlive);
+    assert_eq!(come(&mut swarm, 29, 3), Some(SessionId(3)), "both are new");
+    assert_eq!(come(&mut swarm, 41, 4), Some(SessionId(2)));
+    assert_eq!(come(&mut swarm, 42, 5), Some(SessionId(5)));
 }
 
 #[test]
