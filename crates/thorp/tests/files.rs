@@ -5,6 +5,7 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -352,6 +353,41 @@ fn a_visitors_fetch_that_is_interrupted_is_taken_up_where_it_was() {
     );
     assert_eq!(names_in(&visitor), ["film"]);
     assert!(visitor.bytes("film") == has.bytes("film"));
+}
+
+#[test]
+fn a_file_of_a_few_pieces_comes_from_all_three_who_have_it() {
+    let test = "a_file_of_a_few_pieces_comes_from_all_three_who_have_it";
+    let hosts = [1, 2, 3, 4].map(|last| Ipv4Addr::new(192, 168, 198, last));
+    let Some(net) = Net::new(test, &hosts) else {
+        return;
+    };
+    let village = Village::new();
+    let tracker = village.node("tracker").on(net.host(hosts[0]));
+    let tracker = tracker.start(&["tracker", "--open", "--lines"]);
+    let at = listening(&tracker);
+    let holders = [1, 2, 3].map(|number| {
+        // So slow that there is time to dial all of them.
+        net.limit(hosts[number], "20mbit");
+        let node = village
+            .node(&format!("has-{number}"))
+            .on(net.host(hosts[number]));
+        marked(&node, "film", 5 * 1024 * 1024 + 1);
+        let running = node.start_sharing(&at, "[::]:3334");
+        hashed(&node);
+        (node, running)
+    });
+    let asker = village.node("wants").on(net.host(hosts[0]));
+    let (code, events) = asker.json(&["get", "film", "--tracker", &at]);
+    assert_eq!(code, Some(0), "{events:#?}");
+    let fetched = named(&events, "fetched").next().unwrap();
+    let sources = fetched["sources"].as_array().unwrap();
+    let from: BTreeSet<_> = sources.iter().map(|row| row["address"].as_str()).collect();
+    let addresses = hosts[1..].iter().map(Ipv4Addr::to_string);
+    let addresses: Vec<_> = addresses.collect();
+    let all = addresses.iter().map(|address| Some(&**address)).collect();
+    assert_eq!(from, all, "{fetched:#}");
+    assert!(asker.bytes("film") == holders[0].0.bytes("film"));
 }
 
 /// What is in a node's share, hidden or not.
