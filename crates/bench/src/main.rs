@@ -115,6 +115,12 @@ fn small(village: &mut Village, report: &mut Report, round: u32, count: u32) -> 
     let arrived = fs::read_dir(&fetched)?.count();
     anyhow::ensure!(arrived == count as usize, "{arrived} of {count} arrived");
     let copy = village.elsewhere().join("copy");
+    report.took(
+        &case,
+        "TLS 1.3 stream",
+        length,
+        ceilings::tls_stream(length)?,
+    );
     report.took(&case, "cp -r", length, ceilings::copy(&source, &copy)?);
     for path in [&source, &fetched, &copy] {
         fs::remove_dir_all(path)?;

@@ -1,19 +1,22 @@
-//! Files of every shape between real nodes on 127.0.0.x, and what goes wrong,
-//! each with a message on standard error and its exit code.
+//! Files of every shape between real nodes on 127.0.0.x, or on a slow line, and
+//! what goes wrong, each with a message on standard error and its exit code.
 
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::fs;
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::os::unix::fs::FileExt as _;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use support::picture::assert_in_time;
 use support::process::poll;
-use support::village::{assert_ends_once, assert_same_files, named};
-use support::{Finished, Node, PATIENCE, Picture, Running, Village, skip};
+use support::village::{assert_ends_once, assert_same_files, listening, named};
+use support::{Finished, Net, Node, PATIENCE, Picture, Running, Village, skip};
 
 /// A tracker, a peer that has files, and one that wants them.
 struct Pair {
@@ -290,6 +293,155 @@ fn a_visitor_needs_no_share() {
 }
 
 #[test]
+fn a_visitors_fetch_that_is_interrupted_is_taken_up_where_it_was() {
+    const LENGTH: u64 = 64 * 1024 * 1024;
+    let test = "a_visitors_fetch_that_is_interrupted_is_taken_up_where_it_was";
+    let address = |last| Ipv4Addr::new(192, 168, 198, last);
+    let Some(net) = Net::new(test, &[address(1), address(2)]) else {
+        return;
+    };
+    // So slow that it is interrupted in its middle.
+    net.limit(address(1), "160mbit");
+    let village = Village::new();
+    let has = village.node("has").on(net.host(address(1)));
+    marked(&has, "film", LENGTH);
+    let tracker = village.node("tracker").on(net.host(address(1)));
+    let tracker = tracker.start(&["tracker", "--open", "--lines"]);
+    let at = listening(&tracker);
+    let _sharing = has.start_sharing(&at, "[::]:3334");
+    hashed(&has);
+
+    let visitor = village.node("visitor").on(net.host(address(2)));
+    let get = ["--json", "get", "film", "--tracker", &at];
+    let mut there = 0;
+    for signal in ["INT", "KILL"] {
+        let fetch = visitor.start(&get);
+        there = fetch.wait_until("more of it to arrive", PATIENCE, |lines| {
+            let last = lines.iter().filter_map(|line| verified(&line.text)).max()?;
+            (last > there).then_some(last)
+        });
+        fetch.signal(signal);
+        let end = fetch.finish(PATIENCE);
+        if signal == "INT" {
+            let why = "interrupted: what has arrived so far is there, \
+                       the rest can be asked for again";
+            assert!(end.stdout.contains(why), "{end}");
+            assert_eq!(end.code, Some(7), "{end}");
+        } else {
+            assert_eq!(end.code, None, "{end}");
+        }
+        assert!(there < LENGTH, "too late to interrupt it");
+        let left = names_in(&visitor);
+        assert!(
+            left.len() == 1 && left[0].starts_with(".thorp-"),
+            "{left:?}"
+        );
+    }
+
+    let (code, events) = visitor.json(&get[1..]);
+    assert_eq!(code, Some(0), "{events:#?}");
+    let resumed = named(&events, "resumed").next().unwrap()["bytes"].as_u64();
+    assert!(
+        resumed >= Some(there),
+        "{there} bytes were there: {events:#?}"
+    );
+    let fetched = named(&events, "fetched").next().unwrap();
+    let received = fetched["received"].as_u64();
+    assert!(
+        received <= Some(LENGTH - there),
+        "{there} bytes were there: {fetched:#}"
+    );
+    assert_eq!(names_in(&visitor), ["film"]);
+    assert!(visitor.bytes("film") == has.bytes("film"));
+}
+
+#[test]
+fn a_file_of_a_few_pieces_comes_from_all_three_who_have_it() {
+    let test = "a_file_of_a_few_pieces_comes_from_all_three_who_have_it";
+    let hosts = [1, 2, 3, 4].map(|last| Ipv4Addr::new(192, 168, 198, last));
+    let Some(net) = Net::new(test, &hosts) else {
+        return;
+    };
+    let village = Village::new();
+    let tracker = village.node("tracker").on(net.host(hosts[0]));
+    let tracker = tracker.start(&["tracker", "--open", "--lines"]);
+    let at = listening(&tracker);
+    let holders = [1, 2, 3].map(|number| {
+        // So slow that there is time to dial all of them.
+        net.limit(hosts[number], "20mbit");
+        let node = village
+            .node(&format!("has-{number}"))
+            .on(net.host(hosts[number]));
+        marked(&node, "film", 5 * 1024 * 1024 + 1);
+        let running = node.start_sharing(&at, "[::]:3334");
+        hashed(&node);
+        (node, running)
+    });
+    let asker = village.node("wants").on(net.host(hosts[0]));
+    let (code, events) = asker.json(&["get", "film", "--tracker", &at]);
+    assert_eq!(code, Some(0), "{events:#?}");
+    let fetched = named(&events, "fetched").next().unwrap();
+    let sources = fetched["sources"].as_array().unwrap();
+    let from: BTreeSet<_> = sources.iter().map(|row| row["address"].as_str()).collect();
+    let addresses = hosts[1..].iter().map(Ipv4Addr::to_string);
+    let addresses: Vec<_> = addresses.collect();
+    let all = addresses.iter().map(|address| Some(&**address)).collect();
+    assert_eq!(from, all, "{fetched:#}");
+    assert!(asker.bytes("film") == holders[0].0.bytes("film"));
+}
+
+/// What is in a node's share, hidden or not.
+fn names_in(node: &Node) -> Vec<String> {
+    let entries = fs::read_dir(node.share()).unwrap();
+    let name = |entry: io::Result<fs::DirEntry>| entry.unwrap().file_name().into_string().unwrap();
+    entries.map(name).collect()
+}
+
+fn hashed(node: &Node) {
+    poll("everything to be hashed", PATIENCE, || {
+        let (_, events) = node.json(&["status"]);
+        (named(&events, "status").next()?["unhashed"] == 0).then_some(())
+    });
+}
+
+/// A sparse file in which every block is another one.
+fn marked(node: &Node, name: &str, length: u64) {
+    let file = fs::File::create(node.share().join(name)).unwrap();
+    file.set_len(length).unwrap();
+    for offset in (0..length).step_by(16 * 1024) {
+        file.write_all_at(&offset.to_be_bytes(), offset).unwrap();
+    }
+}
+
+/// How many bytes a `progress` event says are verified.
+fn verified(line: &str) -> Option<u64> {
+    let event: serde_json::Value = serde_json::from_str(line).ok()?;
+    (event["event"] == "progress").then(|| event["bytes"].as_u64())?
+}
+
+#[test]
+fn each_signal_that_ends_a_peer_or_a_tracker_is_a_goodbye() {
+    for signal in ["INT", "TERM", "HUP"] {
+        let pair = Pair::new(|has| has.file("a.txt", "a"));
+        let tracker = pair.tracker;
+        let [has, wants] = pair.sharing;
+        let leaves = Instant::now();
+        has.signal(signal);
+        has.finish(PATIENCE).exits(0);
+        let gone = tracker.wait_until("the row to go", PATIENCE, |lines| {
+            let (at, last) = Picture::all(lines).pop()?;
+            let peers = last.peers.iter().map(|row| &*row[0]);
+            (peers.eq(["127.0.0.3"]) && last.files.is_empty()).then_some(at)
+        });
+        assert_in_time("the row to go", gone, leaves, Duration::from_secs(1));
+
+        tracker.signal(signal);
+        tracker.finish(PATIENCE).exits(0);
+        wants.wait_for_line("its goodbye", |line| line.contains("stopped by its user"));
+    }
+}
+
+#[test]
 fn stop_says_goodbye() {
     let pair = Pair::new(|has| has.file("a.txt", "a"));
     pair.has.run(&["stop"]).exits(0);
@@ -456,7 +608,7 @@ fn strangers_do_not_disturb() {
             .unwrap();
         let mut answer = Vec::new();
         if let Err(why) = stream.read_to_end(&mut answer) {
-            assert_eq!(why.kind(), std::io::ErrorKind::ConnectionReset, "{why}");
+            assert_eq!(why.kind(), io::ErrorKind::ConnectionReset, "{why}");
         }
         assert!(answer.is_empty(), "{answer:?}");
     }

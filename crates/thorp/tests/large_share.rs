@@ -6,7 +6,9 @@
 mod support;
 
 use std::fs;
+use std::io;
 use std::os::unix::fs::symlink;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -20,6 +22,12 @@ const FILES: u64 = 200_000;
 /// At most, in bytes for each file, for the whole peer: its share, what it
 /// publishes, and what it remembers.
 const EACH: u64 = 1024;
+
+/// Listing takes at most so many times what a plain walk of the same tree takes.
+const LISTED: u32 = 60;
+
+/// At most so many files and folders are held open while others are hashed.
+const OPEN: usize = 8;
 
 /// Long, because it is given to whoever has two slow cores and seven neighbours.
 const PATIENCE: Duration = Duration::from_mins(5);
@@ -39,11 +47,26 @@ fn two_hundred_thousand_files_are_listed_and_hashed_once_and_take_a_kilobyte_eac
     eprintln!("{FILES} files made in {:?}", begun.elapsed());
 
     let begun = Instant::now();
+    assert_eq!(walk(&full.share()), FILES);
+    let walked = begun.elapsed();
+    eprintln!("walked in {walked:?}");
+
+    let begun = Instant::now();
     let peer = full.start_sharing(&at, "127.0.0.3:0");
     until(&full, |status| status["files"] == FILES);
-    eprintln!("listed after {:?}", begun.elapsed());
-    until(&full, |status| status["unhashed"] == 0);
-    eprintln!("hashed after {:?}", begun.elapsed());
+    let listed = begun.elapsed();
+    eprintln!("listed after {listed:?}");
+    assert!(listed <= LISTED * walked, "{listed:?} beside {walked:?}");
+    let mut most = 0;
+    until(&full, |status| {
+        most = (0..10).fold(most, |most, _| most.max(open_in(&full, &peer).len()));
+        status["unhashed"] == 0
+    });
+    eprintln!(
+        "hashed after {:?}, {most} files open at most",
+        begun.elapsed()
+    );
+    assert!((1..=OPEN).contains(&most), "{most} files open at once");
     assert_eq!(status(&full)["opened"], FILES, "each of them once");
     assert_eq!(
         open_in(&full, &peer),
@@ -92,6 +115,21 @@ fn fill(node: &Node) {
     }
 }
 
+/// How many files a plain walk of the tree comes by, looking at each as one must.
+fn walk(folder: &Path) -> u64 {
+    let entries = fs::read_dir(folder).expect("a folder");
+    let count = |entry: io::Result<fs::DirEntry>| {
+        let entry = entry.expect("an entry");
+        let meta = entry.metadata().expect("it is there");
+        if meta.is_dir() {
+            walk(&entry.path())
+        } else {
+            1
+        }
+    };
+    entries.map(count).sum()
+}
+
 fn status(node: &Node) -> Value {
     let (code, events) = node.json(&["status"]);
     assert_eq!(code, Some(0), "{events:#?}");
@@ -99,7 +137,7 @@ fn status(node: &Node) -> Value {
 }
 
 #[track_caller]
-fn until(node: &Node, there: impl Fn(&Value) -> bool) -> Value {
+fn until(node: &Node, mut there: impl FnMut(&Value) -> bool) -> Value {
     poll("the share's status", PATIENCE, || {
         Some(status(node)).filter(|status| there(status))
     })

@@ -74,6 +74,86 @@ fn member(keeper: &Node, name: &str) -> Value {
 }
 
 #[test]
+fn an_invite_lets_in_as_many_as_it_says_and_for_as_long() {
+    let village = Village::new();
+    let hall = village.node("hall");
+    let (_tracker, _) = tracker(&hall, "127.0.0.1:0");
+    let join = |name: &str, invite: &str| {
+        let joining = village
+            .node(name)
+            .start_reading(invite, &["join", "-", "--name", name]);
+        joining.finish(PATIENCE)
+    };
+
+    let invite = hall.run(&["invite", "--uses", "2"]).exits(0).stdout;
+    for name in ["oak", "elm"] {
+        join(name, &invite).exits(0).says("is a member now");
+        assert_eq!(member(&hall, name)["role"], "member");
+    }
+    join("fir", &invite)
+        .exits(9)
+        .says("this invite has been used already; ask for a new one (`thorp invite`)");
+    assert_eq!(members(&hall).len(), 3);
+
+    let brief = ["invite", "--uses", "1000", "--expires", "1s"];
+    let invite = hall.run(&brief).exits(0).stdout;
+    let mut guests = 0..;
+    let refused = poll("the invite to expire", PATIENCE, || {
+        let end = join(&format!("guest-{}", guests.next()?), &invite);
+        (end.code != Some(0)).then_some(end)
+    });
+    refused
+        .exits(9)
+        .says("this invite has expired; ask for a new one (`thorp invite`)");
+}
+
+#[test]
+fn an_invite_is_taken_from_a_file_from_standard_input_and_in_a_terminal() {
+    let village = Village::new();
+    let hall = village.node("hall");
+    let (_tracker, _) = tracker(&hall, "127.0.0.1:0");
+    let invite = hall.run(&["invite", "--uses", "5"]).exits(0).stdout;
+
+    let (ash, elm) = (village.node("ash"), village.node("elm"));
+    fs::write(ash.share().join(".invite"), &invite).unwrap();
+    let share = |place| {
+        let listen = ["--listen", "127.0.0.2:0"];
+        [&["share", "--lines", "--join", place][..], &listen].concat()
+    };
+    let sharing = [
+        (
+            &ash,
+            ash.start(&[&share(".invite")[..], &["--name", "ash"]].concat()),
+        ),
+        (
+            &elm,
+            elm.start_reading(&invite, &[&share("-")[..], &["--name", "elm"]].concat()),
+        ),
+    ];
+    for (node, running) in &sharing {
+        running.wait_for_line("Connection Established!", |line| {
+            line == "Connection Established!"
+        });
+        assert_eq!(member(&hall, node.name())["present"], true);
+    }
+
+    // In a terminal one is asked until it is an invite.
+    let fir = village.node("fir");
+    let typed = format!("junk\n\n{}\n{invite}", &invite[..40]);
+    let (code, shown) = in_terminal(&fir, &["join", "--name", "fir"], &typed);
+    assert_eq!(code, Some(0), "{shown}");
+    assert_eq!(shown.matches("Please paste the invite.").count(), 4);
+    assert_eq!(shown.matches("thorp: this is not an invite").count(), 2);
+    assert!(shown.contains("thorp: this invite is garbled"), "{shown}");
+    assert_eq!(member(&hall, "fir")["present"], false);
+    // The end of the input is an answer too.
+    let (code, shown) = in_terminal(&village.node("oak"), &["join"], "junk\n\x04");
+    assert_eq!(code, Some(2), "{shown}");
+    assert!(shown.contains("there is no invite in it"), "{shown}");
+    assert_eq!(members(&hall).len(), 4);
+}
+
+#[test]
 fn members_are_listed_where_the_ca_is_and_elsewhere_one_is_told_where() {
     let village = Village::new();
     let (hall, oak, elm) = (

@@ -7,11 +7,14 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use support::village::sharing;
+use support::process::poll;
+use support::village::{named, sharing};
 use support::{Node, PATIENCE, Running, Village};
 
 /// At how many moments a run is killed, from its beginning to its end.
@@ -255,6 +258,104 @@ fn a_fetch_or_a_stop_that_is_killed_leaves_whole_files_only() {
         assert_eq!(names.len(), FILES, "{:?}", names.keys());
     }
     stop(&home, holder);
+}
+
+#[test]
+fn a_share_that_is_killed_while_it_writes_hashes_down_is_hashed_to_the_end() {
+    // So many that what was hashed is written down before all of it is.
+    const FILES: usize = 4500;
+    let village = Village::new();
+    let node = village.node("node");
+    let hashes = node.state().join("hashes");
+    let written = || -> Vec<_> {
+        let entries = fs::read_dir(&hashes).into_iter().flatten();
+        let written = |entry: io::Result<fs::DirEntry>| {
+            let entry = entry.unwrap();
+            (
+                entry.file_name(),
+                entry.metadata().unwrap().modified().unwrap(),
+            )
+        };
+        entries.map(written).collect()
+    };
+    let status = || {
+        let (_, events) = node.json(&["status"]);
+        named(&events, "status").next().cloned()
+    };
+    let all_hashed = || {
+        poll("all to be listed and hashed", PATIENCE, || {
+            let status = status()?;
+            (status["files"] == FILES && status["unhashed"] == 0).then_some(status)
+        })
+    };
+    let undamaged = |running: &Running| {
+        let told = running.transcript();
+        assert!(!told.contains("Warning"), "{told}");
+        let names: Vec<_> = written().into_iter().map(|(name, _)| name).collect();
+        assert!(names.len() <= 1, "something was set aside: {names:?}");
+    };
+    for number in 0..FILES {
+        node.file(&format!("{}/{number}", number / 100), number.to_string());
+    }
+    let (running, _) = start_sharing(&node);
+    stop(&node, running);
+    for moment in 0..MOMENTS {
+        // Whatever was written down before: all are to be hashed.
+        for path in contents(&node.share()).keys() {
+            fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+        }
+        let mut before = written();
+        let running = node.start(&["share", "--lines", "--listen", "127.0.0.1:0"]);
+        // While the file is opened, or later, while what was hashed is put into it.
+        if moment % 2 == 1 {
+            sharing(&running);
+            before = written();
+        }
+        poll("something to be written down", PATIENCE, || {
+            (written() != before).then_some(())
+        });
+        running.signal("KILL");
+        undamaged(&running);
+        running.finish(PATIENCE);
+    }
+    let (running, _) = start_sharing(&node);
+    all_hashed();
+    undamaged(&running);
+    stop(&node, running);
+    let (running, _) = start_sharing(&node);
+    assert_eq!(all_hashed()["opened"], 0, "all was written down");
+    undamaged(&running);
+    stop(&node, running);
+}
+
+#[test]
+fn a_leave_that_is_killed_is_begun_again_or_was_done() {
+    let village = Village::new();
+    let home = village.node("home");
+    let (running, _) = start_sharing(&home);
+    for leave in [&["leave"][..], &["leave", "--purge"]] {
+        let mut whole = Duration::ZERO;
+        // The first one is not killed.
+        for moment in 0..=MOMENTS {
+            let guest = village.node("guest");
+            let file = hand_over(&invite(&home), &guest);
+            guest.run(&["join", &file]).exits(0);
+            let (peer, _) = start_sharing(&guest);
+            let begun = Instant::now();
+            let leaving = guest.start(leave);
+            if moment == 0 {
+                leaving.finish(PATIENCE).exits(0);
+                whole = begun.elapsed();
+            } else {
+                kill_at(moment - 1, whole, leaving);
+                let end = guest.run(leave);
+                assert!(matches!(end.code, Some(0 | 9)), "{end}");
+            }
+            peer.finish(PATIENCE).exits(0);
+            guest.run(&["get", "a.txt"]).exits(9);
+        }
+    }
+    stop(&home, running);
 }
 
 #[test]

@@ -6,15 +6,19 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use thorp_node::api::ErrorKind;
+use thorp_node::invite::Invite;
 
 use super::Context;
 use crate::exit::{Result, failure};
-use crate::prompt;
+use crate::{node, out, prompt};
 
 /// An invite is far shorter.
 const MOST: u64 = 16 * 1024;
 
-pub async fn read(context: &Context, place: Option<&Path>) -> Result<String> {
+/// What is said where an invite should be and nothing is.
+const NOTHING: &str = "there is no invite in it: `thorp invite` on the tracker's machine makes one";
+
+pub async fn read(context: &Context, place: Option<&Path>) -> Result<Invite> {
     let text = match place {
         Some(path) if path == Path::new("-") => from("standard input", io::stdin().lock())?,
         Some(path) => {
@@ -27,20 +31,27 @@ pub async fn read(context: &Context, place: Option<&Path>) -> Result<String> {
             })?;
             from(&name, file)?
         }
-        None if context.streams.can_ask() => prompt::line("Please paste the invite.")
-            .await?
-            .unwrap_or_default(),
+        None if context.streams.can_ask() => return pasted().await,
         None => {
             let why = "say where the invite is: a FILE, or - for standard input";
             return Err(failure(ErrorKind::Usage, why));
         }
     };
-    let text = text.trim();
-    if text.is_empty() {
-        let why = "there is no invite in it: `thorp invite` on the tracker's machine makes one";
-        return Err(failure(ErrorKind::Usage, why));
+    if text.trim().is_empty() {
+        return Err(failure(ErrorKind::Usage, NOTHING));
     }
-    Ok(text.to_owned())
+    node::invite(&text)
+}
+
+/// Asks until an invite is pasted, or the input ends.
+async fn pasted() -> Result<Invite> {
+    while let Some(line) = prompt::line("Please paste the invite.").await? {
+        match node::invite(&line) {
+            Ok(invite) => return Ok(invite),
+            Err(why) => out::complain(&why),
+        }
+    }
+    Err(failure(ErrorKind::Usage, NOTHING))
 }
 
 fn from(name: &str, source: impl Read) -> Result<String> {

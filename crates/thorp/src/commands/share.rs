@@ -85,10 +85,7 @@ async fn group(context: &Context, args: &Share) -> Result<Option<Group>> {
             Some(address) => Group::Open(address),
             None => return Ok(None),
         },
-        (None, Some(file)) => {
-            let text = invitation::read(context, Some(file)).await?;
-            Group::Invited(node::invite(&text)?)
-        }
+        (None, Some(file)) => Group::Invited(invitation::read(context, Some(file)).await?),
         (None, None) => Group::Remembered,
     }))
 }

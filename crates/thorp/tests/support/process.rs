@@ -1,7 +1,7 @@
 //! A program that runs: its lines as they come, and its end.
 
 use std::fmt::Write as _;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write as _};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
@@ -66,10 +66,22 @@ pub struct Finished {
 impl Running {
     /// Starts `command`, with nothing to read on its standard input.
     pub fn start(name: &str, mut command: Command) -> Self {
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+        command.stdin(Stdio::null());
+        Self::spawn(name, command)
+    }
+
+    /// Starts `command`, with this to read on its standard input.
+    pub fn start_reading(name: &str, mut command: Command, input: &str) -> Self {
+        command.stdin(Stdio::piped());
+        let mut running = Self::spawn(name, command);
+        let mut stdin = running.child.stdin.take().expect("stdin is piped");
+        // Whoever ends before it has read everything has not wanted it.
+        _ = stdin.write_all(input.as_bytes());
+        running
+    }
+
+    fn spawn(name: &str, mut command: Command) -> Self {
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command
             .spawn()
             .unwrap_or_else(|why| panic!("{name}: {command:?}: {why}"));

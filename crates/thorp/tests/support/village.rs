@@ -140,6 +140,12 @@ impl Node {
         Running::start(&format!("{} {}", self.name, args[0]), self.thorp(args))
     }
 
+    /// Starts the program, with this on its standard input.
+    pub fn start_reading(&self, input: &str, args: &[&str]) -> Running {
+        let name = format!("{} {}", self.name, args[0]);
+        Running::start_reading(&name, self.thorp(args), input)
+    }
+
     /// Starts sharing, and waits until it is a member and ready.
     pub fn start_sharing(&self, tracker: &str, listen: &str) -> Running {
         let peer = self.start(&["share", "--lines", "--tracker", tracker, "--listen", listen]);
