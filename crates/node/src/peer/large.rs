@@ -88,7 +88,10 @@ pub(super) async fn fetch(
         known: BTreeMap::new(),
         liars: Vec::new(),
     };
-    errand.gather(&mut fetching, wanted).await?;
+    tokio::select! {
+        gathered = errand.gather(&mut fetching, wanted) => gathered?,
+        error = delivery.closed() => return Err(Missed::Store(error)),
+    }
     let layer = fetching.transfer.layer();
     let stored = blocking(move || delivery.finish(&partial, &layer)).await?;
     let stored = stored.map_err(Missed::Store)?;

@@ -46,6 +46,7 @@ use thiserror::Error;
 use thorp_wire::merkle::Hash;
 use thorp_wire::{Content, Entry, Name, Root};
 use tokio::sync::mpsc;
+use tokio::time::sleep;
 
 pub use hash::HashError;
 pub use pieces::{Arriving, Opened};
@@ -66,6 +67,10 @@ pub const CACHE: &str = "hashes";
 
 /// Events that wait to be taken before the keeper waits too.
 const EVENTS: usize = 64;
+
+/// How often it is looked whether the directory is in its place, while a large
+/// file is written to it.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// How a directory is shared.
 #[derive(Clone, Debug)]
@@ -354,6 +359,21 @@ impl Share {
     pub fn partial(&self, name: &Name, content: Content) -> Result<Partial, StoreError> {
         self.shared.must_be_in_place()?;
         self.shared.store.partial(name, content)
+    }
+
+    /// Waits until the directory is not where it was: nothing may be written
+    /// to it then. Whoever writes for long waits for this meanwhile, since a
+    /// directory above it that is moved is reported to nobody.
+    pub async fn moved(&self) -> StoreError {
+        loop {
+            sleep(LOOK_EVERY).await;
+            let shared = Arc::clone(&self.shared);
+            let looked = tokio::task::spawn_blocking(move || shared.must_be_in_place()).await;
+            if let Ok(Err(moved)) = looked {
+                self.shared.inbox.poke();
+                return moved;
+            }
+        }
     }
 
     /// Gives a large file its name, as [`Store::finish`] does, and lists it with
