@@ -6,8 +6,8 @@
 use thorp_node::api::{Command, ErrorKind};
 
 use super::mallory::{Mallory, entry};
-use super::support::{Answer, Village, Villager, answer, files_in, named, read};
-use super::teller::{Holder, LONG, Manner, PIECE, Said, Seen, long};
+use super::support::{Answer, Village, Villager, answer, bytes, files_in, named, read};
+use super::teller::{File, Holder, LONG, Manner, PIECE, Said, Seen, long};
 
 /// What becomes of a file that mallory has in this manner, and oak as well, who
 /// is heard only after mallory has seen that.
@@ -22,7 +22,8 @@ struct Scene {
 impl Scene {
     async fn of(manner: Manner, has_seen: fn(&Seen) -> bool) -> Self {
         let village = Village::new().await;
-        let file = long();
+        // Of whole pieces: a last one of a byte would soon be there from anybody.
+        let file = File::new(bytes(7, LONG - 1));
         let mallory = Holder::of(&village, "mallory", &file, manner).await;
         let honest = Manner::honest().after(&mallory, has_seen);
         let oak = Holder::of(&village, "oak", &file, honest).await;
