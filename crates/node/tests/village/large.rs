@@ -7,7 +7,7 @@ use thorp_node::api::{Command, ErrorKind};
 use thorp_node::local;
 
 use super::mallory::Mallory;
-use super::support::{Village, answer, bytes, files_in, named, part_in, read};
+use super::support::{Village, Villager, answer, bytes, files_in, named, part_in, read};
 use super::teller::{File, Holder, LONG, Manner, PIECE, Said, Teller, long};
 
 const MIB: usize = 1024 * 1024;
@@ -81,13 +81,15 @@ async fn files_come_from_three_holders_to_a_visitor_and_to_a_peer() {
 async fn what_was_there_when_all_holders_went_is_not_sent_again() {
     let village = Village::new().await;
     let file = long();
-    let manner = Manner::honest_for(2 * MIB, |_, _| Said::Goodbye);
+    let manner = Manner::honest_for(2 * MIB, |_, _| Said::Nothing);
     let dying = Holder::of(&village, "mallory", &file, manner).await;
     let elm = village.peer("elm", &[]).await;
-    elm.get_name("f").await.failed(ErrorKind::Unfinished);
-    part_in(&elm.dir);
-    let missing = (LONG - dying.seen().sent) as u64;
+    let asked = elm.running.peer.command(Command::Get(named("f")));
+    let sent = sent_by(&dying, &elm).await;
     drop(dying);
+    answer(asked).await.failed(ErrorKind::Unfinished);
+    part_in(&elm.dir);
+    let missing = (LONG - sent) as u64;
     let oak = village.peer("oak", &[("f", &file.bytes)]).await;
     let answer = elm.get_name("f").await;
     let fetched = answer.only_fetched();
@@ -106,17 +108,31 @@ async fn what_was_there_when_all_holders_went_is_not_sent_again() {
 async fn a_holder_that_dies_in_the_middle_is_replaced_by_the_others() {
     let village = Village::new().await;
     let file = long();
-    let manner = Manner::honest_for(MIB, |_, _| Said::Goodbye);
+    let manner = Manner::honest_for(MIB, |_, _| Said::Nothing);
     let dying = Holder::of(&village, "mallory", &file, manner).await;
     let manner = Manner::honest().after(&dying, |seen| seen.ended > 0);
-    let _oak = Holder::of(&village, "oak", &file, manner).await;
+    let oak = Holder::of(&village, "oak", &file, manner).await;
     let elm = village.peer("elm", &[]).await;
-    let answer = elm.get_name("f").await;
+    let asked = elm.running.peer.command(Command::Get(named("f")));
+    let sent = sent_by(&dying, &elm).await;
+    assert!(sent > 0 && oak.seen().sent == 0, "{sent}");
+    drop(dying);
+    let answer = answer(asked).await;
     assert!(read(&elm.dir, "f") == *file.bytes);
-    assert!(dying.seen().sent > 0, "{:?}", dying.seen());
     // What the dying one has sent is good.
     assert_eq!(answer.sources(), ["mallory", "oak"].into());
-    assert!(answer.only_fetched().received < (LONG + MIB) as u64);
+    assert!(oak.seen().sent < LONG, "{:?}", oak.seen());
+}
+
+/// Waits until somebody sends no more, and all it has sent is on the other's
+/// disk. How much that is.
+async fn sent_by(holder: &Holder, to: &Villager) -> usize {
+    holder
+        .sees("the first unserved request", |seen| seen.unserved > 0)
+        .await;
+    let sent = holder.seen().sent;
+    to.has_received(sent).await;
+    sent
 }
 
 #[tokio::test]
@@ -127,8 +143,7 @@ async fn a_holder_that_comes_in_the_middle_is_asked_too() {
     let slow = Holder::of(&village, "mallory", &file, Manner::slow(64 * 1024)).await;
     let elm = village.peer("elm", &[]).await;
     let asked = elm.running.peer.command(Command::Get(named("f")));
-    slow.sees("a first block to be sent", |seen| seen.sent > 32 * 1024)
-        .await;
+    elm.has_received(16 * 1024).await;
     let _oak = village.peer("oak", &[("f", &file.bytes)]).await;
     let answer = answer(asked).await;
     assert_eq!(answer.sources(), ["mallory", "oak"].into());
@@ -174,8 +189,7 @@ async fn a_request_that_is_given_up_leaves_its_part_and_the_next_one_takes_it_up
     let half = Holder::of(&village, "mallory", &file, manner).await;
     let elm = village.peer("elm", &[]).await;
     let request = elm.running.peer.command(Command::Get(named("f")));
-    half.sees("half of it to be sent", |seen| seen.unserved > 0)
-        .await;
+    sent_by(&half, &elm).await;
     drop(request);
     drop(half);
     let _oak = village.peer("oak", &[("f", &file.bytes)]).await;

@@ -182,8 +182,6 @@ pub enum Said {
     Slowly(Vec<u8>, usize),
     Nothing,
     Rejected,
-    /// The connection is closed.
-    Goodbye,
 }
 
 type Blocks = dyn Fn(&File, Span, &Seen) -> Said + Send + Sync;
@@ -197,8 +195,14 @@ pub struct Manner {
     mute: bool,
     /// The length that it speaks of in its handshake is that much too large.
     longer: u64,
-    /// Greets nobody before another holder has seen that.
-    after: Option<(watch::Receiver<Seen>, fn(&Seen) -> bool)>,
+    /// Greets nobody before that.
+    after: Option<Turn>,
+}
+
+/// When another holder has seen that, or is gone.
+struct Turn {
+    of: watch::Receiver<Seen>,
+    has_seen: fn(&Seen) -> bool,
 }
 
 impl Manner {
@@ -279,10 +283,11 @@ impl Manner {
         }
     }
 
-    /// The same, but nobody is greeted before another holder has seen that: so
-    /// the other one comes first, however fast this one is.
+    /// The same, but nobody is greeted before another holder has seen that, or is
+    /// gone: so the other one comes first, however slow it is.
     pub fn after(mut self, other: &Holder, has_seen: fn(&Seen) -> bool) -> Self {
-        self.after = Some((other.seen.clone(), has_seen));
+        let of = other.seen.clone();
+        self.after = Some(Turn { of, has_seen });
         self
     }
 }
@@ -400,12 +405,10 @@ impl Teller {
         seeing: &watch::Sender<Seen>,
     ) {
         while let Some(handshake) = self.greeted().await {
-            if let Some((seen, has_seen)) = &manner.after {
-                let mut seen = seen.clone();
-                let seen = seen.wait_for(|seen| has_seen(seen));
-                if within("the other holder's turn", seen).await.is_err() {
-                    return;
-                }
+            if let Some(turn) = &manner.after {
+                let mut seen = turn.of.clone();
+                // An error is that it is gone.
+                let _ = within("another holder's turn", seen.wait_for(turn.has_seen)).await;
             }
             let meant =
                 |(_, file): &&(String, File)| name_of(&file.content().root) == handshake.name;
@@ -463,12 +466,10 @@ impl Teller {
                 return self.write(&head).await;
             }
             Said::Slowly(bytes, rate) => (bytes, rate),
-            Said::Nothing | Said::Rejected | Said::Goodbye => {
+            Said::Nothing | Said::Rejected => {
                 seeing.send_modify(|seen| seen.unserved += 1);
-                if matches!(said, Said::Rejected) {
-                    return self.say(&Message::Reject(span)).await;
-                }
-                return matches!(said, Said::Nothing);
+                let is_told = matches!(said, Said::Rejected);
+                return !is_told || self.say(&Message::Reject(span)).await;
             }
         };
         let mut ticks = tokio::time::interval(Duration::from_millis(100));
