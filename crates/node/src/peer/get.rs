@@ -665,7 +665,7 @@ impl One {
             FetchFailure::Mismatch(who) => (
                 ErrorKind::Verification,
                 format!(
-                    "What {} sent is not the {name} it lists. Nothing was kept; nobody else has it.",
+                    "What {} sent is not the {name} it lists, and nobody else has it. Try again when somebody else shares it.",
                     called(who)
                 ),
             ),

@@ -41,7 +41,7 @@ pub(super) enum Missed {
     Unreachable(String),
     /// Nobody has it any more.
     NotHere,
-    /// What was sent is not what was listed, and nobody else has it.
+    /// What was sent is not what was listed, and nobody else has sent any of it.
     Lies(PeerId),
     /// Nobody is left who has the rest of it.
     Unfinished {
@@ -88,7 +88,10 @@ pub(super) async fn fetch(
         known: BTreeMap::new(),
         liars: Vec::new(),
     };
-    errand.gather(&mut fetching, wanted).await?;
+    tokio::select! {
+        gathered = errand.gather(&mut fetching, wanted) => gathered?,
+        error = delivery.closed() => return Err(Missed::Store(error)),
+    }
     let layer = fetching.transfer.layer();
     let stored = blocking(move || delivery.finish(&partial, &layer)).await?;
     let stored = stored.map_err(Missed::Store)?;
@@ -195,7 +198,9 @@ impl Errand<'_> {
     fn stuck(&self, fetching: &Fetching, reason: String) -> Missed {
         let transfer = &fetching.transfer;
         let there = transfer.progress().verified;
+        let only_liars = self.sources(&transfer.sources()).is_empty();
         match (self.liars.first(), transfer.contact()) {
+            (Some(liar), _) if only_liars => Missed::Lies(*liar),
             _ if there > 0 => Missed::Unfinished { reason, there },
             (Some(liar), _) => Missed::Lies(*liar),
             (None, Contact::Session) => Missed::Unfinished { reason, there },

@@ -396,6 +396,14 @@ impl Delivery {
         }
     }
 
+    /// Waits until nothing more may be written there.
+    async fn closed(&self) -> StoreError {
+        match &self.place {
+            Place::Share(share) => share.moved().await,
+            Place::Directory(_) => std::future::pending().await,
+        }
+    }
+
     /// Lists what there is of it, for as long as that is held, where it arrives
     /// in the share. Blocks on the disk.
     fn arriving(&self, content: Content) -> Option<Arriving> {

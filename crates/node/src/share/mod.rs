@@ -46,6 +46,7 @@ use thiserror::Error;
 use thorp_wire::merkle::Hash;
 use thorp_wire::{Content, Entry, Name, Root};
 use tokio::sync::mpsc;
+use tokio::time::sleep;
 
 pub use hash::HashError;
 pub use pieces::{Arriving, Opened};
@@ -66,6 +67,10 @@ pub const CACHE: &str = "hashes";
 
 /// Events that wait to be taken before the keeper waits too.
 const EVENTS: usize = 64;
+
+/// How often it is looked whether the directory is in its place, while a large
+/// file is written to it.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// How a directory is shared.
 #[derive(Clone, Debug)]
@@ -352,12 +357,23 @@ impl Share {
 impl Share {
     /// The file in which a large one arrives, as [`Store::partial`] has it.
     pub fn partial(&self, name: &Name, content: Content) -> Result<Partial, StoreError> {
-        let shared = &*self.shared;
-        if !shared.is_in_place() {
-            let path = shared.path.clone();
-            return Err(StoreError::Moved { path });
+        self.shared.must_be_in_place()?;
+        self.shared.store.partial(name, content)
+    }
+
+    /// Waits until the directory is not where it was: nothing may be written
+    /// to it then. Whoever writes for long waits for this meanwhile, since a
+    /// directory above it that is moved is reported to nobody.
+    pub async fn moved(&self) -> StoreError {
+        loop {
+            sleep(LOOK_EVERY).await;
+            let shared = Arc::clone(&self.shared);
+            let looked = tokio::task::spawn_blocking(move || shared.must_be_in_place()).await;
+            if let Ok(Err(moved)) = looked {
+                self.shared.inbox.poke();
+                return moved;
+            }
         }
-        shared.store.partial(name, content)
     }
 
     /// Gives a large file its name, as [`Store::finish`] does, and lists it with
@@ -386,10 +402,7 @@ impl Share {
         put: impl FnOnce() -> Result<Stored, StoreError>,
     ) -> Result<Stored, StoreError> {
         let shared = &*self.shared;
-        if !shared.is_in_place() {
-            let path = shared.path.clone();
-            return Err(StoreError::Moved { path });
-        }
+        shared.must_be_in_place()?;
         let first = write(&shared.index).expect(name);
         let stored = put();
         match &stored {
@@ -430,6 +443,31 @@ impl Shared {
         }
     }
 
+    /// What `take` makes of a file with this content: of the first one of which it
+    /// makes something. Those of which it does not are looked at anew.
+    fn any_with<T>(
+        &self,
+        content: Content,
+        mut take: impl FnMut(&Name) -> Result<T, ReadError>,
+    ) -> Result<T, ReadError> {
+        if !self.is_in_place() {
+            self.inbox.poke();
+            return Err(ReadError::NotHere);
+        }
+        let names: Vec<Name> = read(&self.index).names(content).cloned().collect();
+        let mut why = ReadError::NotHere;
+        for name in names {
+            match take(&name) {
+                Ok(taken) => return Ok(taken),
+                Err(error) => {
+                    self.distrust(&name);
+                    why = error;
+                }
+            }
+        }
+        Err(why)
+    }
+
     /// Whether the directory's path still leads to the directory that is open.
     /// Otherwise somebody has moved it, perhaps so that it is no longer shared.
     fn is_in_place(&self) -> bool {
@@ -438,6 +476,14 @@ impl Shared {
         matches!((there, open), (Ok(there), Ok(open))
             if there.ino() == cap_std::fs::MetadataExt::ino(&open)
                 && there.dev() == cap_std::fs::MetadataExt::dev(&open))
+    }
+
+    fn must_be_in_place(&self) -> Result<(), StoreError> {
+        if self.is_in_place() {
+            return Ok(());
+        }
+        let path = self.path.clone();
+        Err(StoreError::Moved { path })
     }
 
     fn new_rules(&self) -> Rules {

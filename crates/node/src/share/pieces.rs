@@ -42,23 +42,8 @@ impl Share {
     /// disk; where the hashes of its pieces are not at hand, for as long as it
     /// takes to read it all.
     pub fn open_content(&self, content: Content) -> Result<Opened, ReadError> {
-        let shared = &*self.shared;
-        if !shared.is_in_place() {
-            shared.inbox.poke();
-            return Err(ReadError::NotHere);
-        }
-        let names: Vec<Name> = read(&shared.index).names(content).cloned().collect();
-        let mut why = ReadError::NotHere;
-        for name in names {
-            match self.open_named(&name, content) {
-                Ok(opened) => return Ok(opened),
-                Err(error) => {
-                    shared.distrust(&name);
-                    why = error;
-                }
-            }
-        }
-        Err(why)
+        let open = |name: &Name| self.open_named(name, content);
+        self.shared.any_with(content, open)
     }
 
     /// Lists a file that is being fetched into the share: others may ask for the

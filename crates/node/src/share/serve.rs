@@ -12,7 +12,7 @@ use thorp_wire::frame::MAX_INLINE;
 use thorp_wire::{Content, Name};
 
 use super::pieces::refusal;
-use super::{Share, Shared, read, write};
+use super::{Share, Shared, write};
 use crate::stamp::Stamp;
 
 /// Why a file cannot be handed out.
@@ -56,23 +56,8 @@ impl Share {
         if content == Content::EMPTY {
             return Ok(Vec::new());
         }
-        let shared = &*self.shared;
-        if !shared.is_in_place() {
-            shared.inbox.poke();
-            return Err(ReadError::NotHere);
-        }
-        let names: Vec<Name> = read(&shared.index).names(content).cloned().collect();
-        let mut why = ReadError::NotHere;
-        for name in names {
-            match shared.read_as_hashed(&name, content) {
-                Ok(bytes) => return Ok(bytes),
-                Err(error) => {
-                    shared.distrust(&name);
-                    why = error;
-                }
-            }
-        }
-        Err(why)
+        let read = |name: &Name| self.shared.read_as_hashed(name, content);
+        self.shared.any_with(content, read)
     }
 }
 

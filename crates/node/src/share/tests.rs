@@ -785,6 +785,22 @@ async fn a_directory_that_is_moved_away_is_no_longer_shared_nor_written_to() {
     assert!(!base.path().join("private/new").exists());
 }
 
+#[tokio::test]
+async fn whoever_writes_for_long_is_told_when_a_directory_above_is_moved() {
+    let base = tempdir();
+    let above = base.path().join("above");
+    let dir = above.join("share");
+    fs::create_dir_all(&dir).expect("made");
+    let mut follower = Follower::at(&dir, Options::default()).await;
+    fs::rename(&above, base.path().join("elsewhere")).expect("moved");
+    let moved = timeout(Duration::from_secs(30), follower.share.moved()).await;
+    assert!(matches!(moved, Ok(StoreError::Moved { .. })), "{moved:?}");
+    // And so is everybody else.
+    follower
+        .until(|f| f.warnings.iter().any(|warning| warning.contains("moved")))
+        .await;
+}
+
 /// Bytes that differ from piece to piece.
 fn large(length: usize) -> Vec<u8> {
     let mut number = 0u32;

@@ -8,6 +8,8 @@
 //! works     what people do, and what they get
 //! counting  how many messages it takes
 //! large     files in pieces: from one, from many, after an interruption
+//! liars     the same from members that lie, stall or say nothing
+//! disk      what becomes of them when the disk under them changes
 //! bad       members that lie, flood, stall or talk nonsense
 //! clocks    what is said where two clocks do not agree
 //! standing  being a member, and being one no longer
@@ -21,7 +23,9 @@ mod bad;
 mod clocks;
 mod comings;
 mod counting;
+mod disk;
 mod large;
+mod liars;
 mod mallory;
 mod standing;
 mod support;

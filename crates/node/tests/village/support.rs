@@ -1,6 +1,6 @@
 //! A village to test with.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::future::Future;
 use std::net::SocketAddr;
@@ -203,6 +203,23 @@ impl Villager {
         self.get(named(name)).await
     }
 
+    /// Waits until it has sent so many bytes of large files.
+    pub async fn has_sent(&self, bytes: usize) {
+        self.is_so("bytes to be sent", |status| status.sent >= bytes as u64)
+            .await;
+    }
+
+    /// Waits until so many bytes of large files have reached its disk.
+    pub async fn has_received(&self, bytes: usize) {
+        let enough = |status: &Status| status.received >= bytes as u64;
+        self.is_so("bytes to be received", enough).await;
+    }
+
+    async fn is_so(&self, what: &str, is_so: impl Fn(&Status) -> bool) {
+        let asked = async { while !is_so(self.ask(Command::Status).await.done().status()) {} };
+        within(what, asked).await;
+    }
+
     pub fn address(&self) -> SocketAddr {
         self.running.listen.expect("it listens")
     }
@@ -325,6 +342,22 @@ impl Answer {
         fetched[0]
     }
 
+    /// The names of all who have sent some of the one file that was fetched.
+    #[track_caller]
+    pub fn sources(&self) -> BTreeSet<&str> {
+        let sources = self.only_fetched().sources.iter();
+        sources.filter_map(|who| who.name.as_deref()).collect()
+    }
+
+    /// How many bytes of the file were there from before, as it was told.
+    pub fn resumed(&self) -> u64 {
+        let resumed = self.events.iter().find_map(|event| match event {
+            Event::Resumed { bytes, .. } => Some(*bytes),
+            _ => None,
+        });
+        resumed.unwrap_or(0)
+    }
+
     pub fn files(&self) -> Vec<&FileRow> {
         let files = self.events.iter().filter_map(|event| match event {
             Event::File(file) => Some(file),
@@ -391,6 +424,16 @@ pub fn write(dir: &Path, name: &str, bytes: &[u8]) {
 
 pub fn read(dir: &Path, name: &str) -> Vec<u8> {
     fs::read(dir.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+/// The only file of a directory, which is a part of one.
+#[track_caller]
+pub fn part_in(dir: &Path) -> PathBuf {
+    let names: Vec<String> = files_in(dir).into_keys().collect();
+    match names.as_slice() {
+        [part] if part.starts_with(".thorp-") => dir.join(part),
+        other => panic!("the part alone, and not {other:?}"),
+    }
 }
 
 /// Every file beneath a directory, hidden and temporary ones too.

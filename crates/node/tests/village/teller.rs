@@ -1,23 +1,33 @@
 //! A member's end of a session, that says what a test wants it to say.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use thorp_node::dial::{self, Expected};
 use thorp_node::listener::Purpose;
 use thorp_wire::layout::Layout;
-use thorp_wire::merkle::{Answer, LayerHasher, Tree};
+use thorp_wire::merkle::{Answer, Hash, LayerHasher, Tree};
 use thorp_wire::session::handshake::{HANDSHAKE, name_of};
 use thorp_wire::session::message::LONGEST_REQUEST;
 use thorp_wire::session::{ExtendedHandshake, Handshake, HashRange, Head, Limits, Message, Span};
-use thorp_wire::{Content, PeerId};
+use thorp_wire::{Content, Entry, PeerId};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsStream;
 
 use super::mallory::{Mallory, Wire, entry};
-use super::support::{Village, Villager, within};
+use super::support::{Village, Villager, bytes, within};
+
+pub const PIECE: usize = 256 * 1024;
+/// Many pieces, the last of one byte.
+pub const LONG: usize = 5 * 1024 * 1024 + 1;
+
+/// A file of that length.
+pub fn long() -> File {
+    File::new(bytes(7, LONG))
+}
 
 /// A file as whoever serves it knows it.
 #[derive(Clone)]
@@ -41,6 +51,20 @@ impl File {
         self.tree.content()
     }
 
+    /// The same as a liar has it who says that it is a byte longer, and whose
+    /// hashes lead to the same root.
+    pub fn a_byte_longer(&self) -> Self {
+        let content = Content {
+            length: self.content().length + 1,
+            ..self.content()
+        };
+        let layer = self.tree.layer().to_vec();
+        Self {
+            bytes: Arc::new([&**self.bytes, &[0]].concat()),
+            tree: Arc::new(Tree::of(content, layer).expect("is as many pieces")),
+        }
+    }
+
     fn layout(&self) -> Layout {
         Layout::of(self.content().length)
     }
@@ -57,10 +81,26 @@ impl File {
 /// A member that lists a file and serves it in some manner, to whoever dials it
 /// for a session.
 pub struct Holder {
-    /// Connections that were made to it, for sessions.
-    pub calls: Arc<AtomicUsize>,
+    seen: watch::Receiver<Seen>,
     _link: Wire,
-    serving: tokio::task::JoinHandle<()>,
+    serving: JoinHandle<()>,
+}
+
+/// What a holder has seen so far of those who dial it for sessions.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    pub calls: usize,
+    /// Sessions that have ended.
+    pub ended: usize,
+    /// Messages after the handshakes, of all kinds.
+    pub messages: usize,
+    pub hash_requests: usize,
+    pub requests: usize,
+    pub longest_request: u32,
+    /// Requests for which nothing was sent.
+    pub unserved: usize,
+    /// Bytes of blocks that it has sent.
+    pub sent: usize,
 }
 
 impl Drop for Holder {
@@ -70,41 +110,32 @@ impl Drop for Holder {
 }
 
 impl Holder {
-    /// The tracker lists it when this is done.
-    pub async fn of<S, H>(
-        village: &Village,
-        name: &str,
-        file: &File,
-        manner: impl Fn() -> Manner<S, H> + Send + Sync + 'static,
-    ) -> Self
-    where
-        S: FnMut(Span) -> Said + Send + 'static,
-        H: FnMut(HashRange, Vec<[u8; 32]>) -> Vec<[u8; 32]> + Send + 'static,
-    {
+    /// The tracker lists it with this file, as `f`, when this is done.
+    pub async fn of(village: &Village, name: &str, file: &File, manner: Manner) -> Self {
         let files = vec![("f".to_owned(), file.clone())];
-        Self::of_several(village, name, files, move |_| manner()).await
+        Self::of_several(village, name, files, manner).await
     }
 
     /// The same with several files, under these names.
-    pub async fn of_several<S, H>(
+    pub async fn of_several(
         village: &Village,
         name: &str,
         files: Vec<(String, File)>,
-        manner: impl Fn(&File) -> Manner<S, H> + Send + Sync + 'static,
-    ) -> Self
-    where
-        S: FnMut(Span) -> Said + Send + 'static,
-        H: FnMut(HashRange, Vec<[u8; 32]>) -> Vec<[u8; 32]> + Send + 'static,
-    {
+        manner: Manner,
+    ) -> Self {
         let mut mallory = Mallory::join(village, name).await;
-        let entries = files.iter().map(|(name, file)| entry(name, &file.bytes));
+        let entries = files.iter().map(|(name, file)| Entry {
+            root: Some(file.content().root),
+            length: file.content().length,
+            ..entry(name, b"")
+        });
         let link = mallory.list(village, entries.collect()).await;
         let me = mallory.id();
-        let (files, manner) = (Arc::new(files), Arc::new(manner));
-        let calls = Arc::new(AtomicUsize::new(0));
-        let counted = Arc::clone(&calls);
+        let serves = Arc::new((files, manner));
+        let (seeing, seen) = watch::channel(Seen::default());
+        let seeing = Arc::new(seeing);
         let serving = tokio::spawn(async move {
-            let mut sessions = tokio::task::JoinSet::new();
+            let mut sessions = JoinSet::new();
             while let Some(incoming) = mallory.next_call().await {
                 if incoming.purpose == Purpose::Link {
                     // Somebody who would like to be a neighbour is left waiting.
@@ -114,62 +145,151 @@ impl Holder {
                     });
                     continue;
                 }
-                counted.fetch_add(1, Ordering::Relaxed);
-                let (files, manner) = (Arc::clone(&files), Arc::clone(&manner));
+                let (serves, seeing) = (Arc::clone(&serves), Arc::clone(&seeing));
                 sessions.spawn(async move {
-                    let mut teller = Teller::new(incoming.stream);
-                    // One file after the other.
-                    while let Some(handshake) = teller.greeted().await {
-                        let meant = |(_, file): &&(String, File)| {
-                            name_of(&file.content().root) == handshake.name
-                        };
-                        let (_, file) = files.iter().find(meant).expect("is listed");
-                        teller.greet(me, file.content()).await;
-                        if !teller.serve(file, manner(file)).await {
-                            return;
-                        }
-                    }
+                    let (files, manner) = &*serves;
+                    seeing.send_modify(|seen| seen.calls += 1);
+                    Teller::new(incoming.stream)
+                        .attend(me, files, manner, &seeing)
+                        .await;
+                    seeing.send_modify(|seen| seen.ended += 1);
                 });
             }
         });
         Self {
-            calls,
+            seen,
             _link: link,
             serving,
         }
     }
-}
 
-/// Serves what it is asked for.
-#[expect(clippy::type_complexity, reason = "closures have no shorter names")]
-pub fn honestly(
-    file: &File,
-) -> Manner<
-    impl FnMut(Span) -> Said + Send + use<>,
-    impl FnMut(HashRange, Vec<[u8; 32]>) -> Vec<[u8; 32]> + Send + use<>,
-> {
-    let file = file.clone();
-    Manner {
-        blocks: move |span| Said::Bytes(file.span(span)),
-        hashes: |_, hashes| hashes,
+    pub fn seen(&self) -> Seen {
+        self.seen.borrow().clone()
+    }
+
+    /// Waits until it has seen that.
+    pub async fn sees(&self, what: &str, is_so: impl Fn(&Seen) -> bool) {
+        let mut seen = self.seen.clone();
+        let seen = within(what, seen.wait_for(|seen| is_so(seen))).await;
+        seen.expect("it serves");
     }
 }
 
 /// What is said to a request.
 pub enum Said {
     Bytes(Vec<u8>),
+    /// So many of them a second.
+    Slowly(Vec<u8>, usize),
     Nothing,
-    /// Ten bytes of it a second.
-    Dribble(Vec<u8>),
     Rejected,
-    /// The connection is closed.
-    Goodbye,
 }
 
-/// How somebody serves.
-pub struct Manner<S, H> {
-    pub blocks: S,
-    pub hashes: H,
+type Blocks = dyn Fn(&File, Span, &Seen) -> Said + Send + Sync;
+type Hashes = dyn Fn(Vec<Hash>) -> Vec<Hash> + Send + Sync;
+
+/// How somebody serves, as whoever has all of a file.
+pub struct Manner {
+    blocks: Box<Blocks>,
+    hashes: Box<Hashes>,
+    /// Says nothing after the handshakes.
+    mute: bool,
+    /// The length that it speaks of in its handshake is that much too large.
+    longer: u64,
+    /// Greets nobody before that.
+    after: Option<Turn>,
+}
+
+/// When another holder has seen that, or is gone.
+struct Turn {
+    of: watch::Receiver<Seen>,
+    has_seen: fn(&Seen) -> bool,
+}
+
+impl Manner {
+    pub fn honest() -> Self {
+        Self::of_blocks(|file, span, _| Said::Bytes(file.span(span)))
+    }
+
+    /// Honest, but for what it says to requests.
+    pub fn of_blocks(blocks: impl Fn(&File, Span, &Seen) -> Said + Send + Sync + 'static) -> Self {
+        Self {
+            blocks: Box::new(blocks),
+            hashes: Box::new(|hashes| hashes),
+            mute: false,
+            longer: 0,
+            after: None,
+        }
+    }
+
+    /// Honest for so many bytes of blocks.
+    pub fn honest_for(
+        bytes: usize,
+        then: impl Fn(&File, Span) -> Said + Send + Sync + 'static,
+    ) -> Self {
+        Self::of_blocks(move |file, span, seen| {
+            if seen.sent + span.length as usize > bytes {
+                return then(file, span);
+            }
+            Said::Bytes(file.span(span))
+        })
+    }
+
+    /// Honest, and after a megabyte at so many bytes a second.
+    pub fn soon_slow(rate: usize) -> Self {
+        Self::honest_for(1024 * 1024, move |file, span| {
+            Said::Slowly(file.span(span), rate)
+        })
+    }
+
+    /// Honest, at so many bytes a second.
+    pub fn slow(rate: usize) -> Self {
+        Self::of_blocks(move |file, span, _| Said::Slowly(file.span(span), rate))
+    }
+
+    /// The first byte of each block is wrong.
+    pub fn wrong_blocks() -> Self {
+        Self::of_blocks(|file, span, _| {
+            let mut bytes = file.span(span);
+            bytes[0] ^= 1;
+            Said::Bytes(bytes)
+        })
+    }
+
+    /// The first of the hashes is wrong whenever some are asked for.
+    pub fn wrong_hashes() -> Self {
+        let hashes = |mut hashes: Vec<Hash>| {
+            hashes[0][0] ^= 1;
+            hashes
+        };
+        Self {
+            hashes: Box::new(hashes),
+            ..Self::honest()
+        }
+    }
+
+    /// Greets, and never says anything else.
+    pub fn mute() -> Self {
+        Self {
+            mute: true,
+            ..Self::honest()
+        }
+    }
+
+    /// Speaks of a longer file than it was asked for, in its greeting.
+    pub fn of_another_length() -> Self {
+        Self {
+            longer: 1,
+            ..Self::honest()
+        }
+    }
+
+    /// The same, but nobody is greeted before another holder has seen that, or is
+    /// gone: so the other one comes first, however slow it is.
+    pub fn after(mut self, other: &Holder, has_seen: fn(&Seen) -> bool) -> Self {
+        let of = other.seen.clone();
+        self.after = Some(Turn { of, has_seen });
+        self
+    }
 }
 
 pub struct Teller {
@@ -276,55 +396,97 @@ impl Teller {
         }
     }
 
+    /// Serves one file after the other, to whoever has dialled.
+    async fn attend(
+        &mut self,
+        me: PeerId,
+        files: &[(String, File)],
+        manner: &Manner,
+        seeing: &watch::Sender<Seen>,
+    ) {
+        while let Some(handshake) = self.greeted().await {
+            if let Some(turn) = &manner.after {
+                let mut seen = turn.of.clone();
+                // An error is that it is gone.
+                let _ = within("another holder's turn", seen.wait_for(turn.has_seen)).await;
+            }
+            let meant =
+                |(_, file): &&(String, File)| name_of(&file.content().root) == handshake.name;
+            let (_, file) = files.iter().find(meant).expect("is listed");
+            let mut content = file.content();
+            content.length += manner.longer;
+            self.greet(me, content).await;
+            if !self.serve(file, manner, seeing).await {
+                return;
+            }
+        }
+    }
+
     /// Serves a file as a holder of all of it, in this manner. Whether the
     /// connection may be about another one next.
-    pub async fn serve<S, H>(&mut self, file: &File, mut manner: Manner<S, H>) -> bool
-    where
-        S: FnMut(Span) -> Said,
-        H: FnMut(HashRange, Vec<[u8; 32]>) -> Vec<[u8; 32]>,
-    {
-        self.say(&Message::HaveAll).await;
-        self.say(&Message::Unchoke).await;
+    async fn serve(&mut self, file: &File, manner: &Manner, seeing: &watch::Sender<Seen>) -> bool {
+        if !manner.mute {
+            self.say(&Message::HaveAll).await;
+            self.say(&Message::Unchoke).await;
+        }
         while let Some((message, _)) = self.next().await {
+            seeing.send_modify(|seen| seen.messages += 1);
             match message {
-                Message::Request(span) => match (manner.blocks)(span) {
-                    Said::Bytes(bytes) => {
-                        let mut whole = Vec::new();
-                        Message::Piece(span).encode(&mut whole);
-                        whole.extend(bytes);
-                        self.write(&whole).await;
+                Message::Request(span) => {
+                    let said = (manner.blocks)(file, span, &seeing.borrow());
+                    seeing.send_modify(|seen| {
+                        seen.requests += 1;
+                        seen.longest_request = seen.longest_request.max(span.length);
+                    });
+                    if !self.answer(span, said, seeing).await {
+                        return false;
                     }
-                    Said::Nothing => {}
-                    Said::Dribble(bytes) => {
-                        let mut head = Vec::new();
-                        Message::Piece(span).encode(&mut head);
-                        self.write(&head).await;
-                        let mut second = tokio::time::interval(Duration::from_secs(1));
-                        for few in bytes.chunks(10) {
-                            second.tick().await;
-                            if !self.write(few).await {
-                                return false;
-                            }
-                        }
-                    }
-                    Said::Rejected => {
-                        self.say(&Message::Reject(span)).await;
-                    }
-                    Said::Goodbye => return false,
-                },
+                }
                 Message::HashRequest(range) => {
-                    let hashes = hashes(file, &range);
-                    let hashes = (manner.hashes)(range, hashes);
-                    self.say(&Message::Hashes(range, hashes)).await;
+                    seeing.send_modify(|seen| seen.hash_requests += 1);
+                    if !manner.mute {
+                        let hashes = (manner.hashes)(hashes(file, &range));
+                        self.say(&Message::Hashes(range, hashes)).await;
+                    }
                 }
                 _ => {}
             }
         }
         !self.buffer.is_empty()
     }
+
+    /// Whether the connection is still of use.
+    async fn answer(&mut self, span: Span, said: Said, seeing: &watch::Sender<Seen>) -> bool {
+        let mut head = Vec::new();
+        Message::Piece(span).encode(&mut head);
+        let (bytes, rate) = match said {
+            Said::Bytes(bytes) => {
+                seeing.send_modify(|seen| seen.sent += bytes.len());
+                head.extend(bytes);
+                return self.write(&head).await;
+            }
+            Said::Slowly(bytes, rate) => (bytes, rate),
+            Said::Nothing | Said::Rejected => {
+                seeing.send_modify(|seen| seen.unserved += 1);
+                let is_told = matches!(said, Said::Rejected);
+                return !is_told || self.say(&Message::Reject(span)).await;
+            }
+        };
+        let mut ticks = tokio::time::interval(Duration::from_millis(100));
+        let mut there = self.write(&head).await;
+        for few in bytes.chunks(rate.div_ceil(10)) {
+            ticks.tick().await;
+            there = there && self.write(few).await;
+            if !there {
+                break;
+            }
+            seeing.send_modify(|seen| seen.sent += few.len());
+        }
+        there
+    }
 }
 
-fn hashes(file: &File, range: &HashRange) -> Vec<[u8; 32]> {
+fn hashes(file: &File, range: &HashRange) -> Vec<Hash> {
     match file.tree.answer(range).expect("a range of the file") {
         Answer::Hashes(hashes) => hashes,
         Answer::AfterHashing(pieces) => {

@@ -83,6 +83,8 @@ pub struct Node {
     pub complete: Option<u64>,
     pub stuck: Vec<String>,
     pub blamed: BTreeSet<PeerId>,
+    /// Who has answered with wrong hashes while the true ones were not known.
+    pub lied_to_by: BTreeSet<PeerId>,
     /// Bytes of blocks that came and were not taken.
     pub wasted: u64,
 }
@@ -225,6 +227,7 @@ impl World {
             complete: None,
             stuck: Vec::new(),
             blamed: BTreeSet::new(),
+            lied_to_by: BTreeSet::new(),
             wasted: 0,
         });
         number
@@ -362,9 +365,27 @@ impl World {
         if self.nodes[node].manner == Manner::Mute && matches!(input, Input::Message { .. }) {
             return;
         }
+        if let Some(liar) = self.lies(node, &input) {
+            self.nodes[node].lied_to_by.insert(liar);
+        }
         let now = self.instant();
         self.nodes[node].swarm.handle(now, input);
         self.drain(node);
+    }
+
+    /// Who answers with wrong hashes here, to a node that needs them still.
+    fn lies(&self, node: usize, input: &Input) -> Option<PeerId> {
+        let Input::Message { session, message } = input else {
+            return None;
+        };
+        let Message::Hashes(..) = message else {
+            return None;
+        };
+        let swarm = &self.nodes[node].swarm;
+        let from = swarm.sessions.get(session)?.peer;
+        let lies = |other: &Node| other.id == from && other.manner == Manner::WrongHashes;
+        let needed = swarm.layer().is_none();
+        (needed && self.nodes.iter().any(lies)).then_some(from)
     }
 
     fn drain(&mut self, node: usize) {
