@@ -169,8 +169,8 @@ impl Authority {
     /// Takes over who was removed by a record of the members: after an older state
     /// was restored, they know better, whichever number theirs has. What the group
     /// allows is for its owner to say again.
-    pub fn learn(&self, record: SignedRecord) -> Result<(), AuthorityError> {
-        self.records.verify(&record)?;
+    pub fn learn(&self, record: &SignedRecord) -> Result<(), AuthorityError> {
+        self.records.verify(record)?;
         let above = record.record().number;
         // If that is all there is to it, nothing has to be signed.
         self.records.adopt(record.clone())?;

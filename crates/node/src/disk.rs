@@ -62,6 +62,7 @@ impl Disk {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::OnceLock;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use tokio::sync::mpsc;
@@ -92,14 +93,13 @@ mod tests {
     async fn a_slow_disk_is_asked_for_many_things_at_once_but_not_without_end() {
         let disk = Disk::default();
         let begun = Arc::new(AtomicUsize::new(0));
-        let gate = Arc::new(Mutex::new(()));
-        let shut = gate.lock().expect("nobody else has it");
+        let gate = Arc::new(OnceLock::new());
         let (done, mut ended) = mpsc::unbounded_channel::<()>();
         for _ in 0..10 * THREADS * WAITING_FOR_EACH {
             let (begun, gate, done) = (Arc::clone(&begun), Arc::clone(&gate), done.clone());
             disk.run(move || {
                 begun.fetch_add(1, Ordering::Relaxed);
-                drop(gate.lock());
+                gate.wait();
                 drop(done);
             });
         }
@@ -107,7 +107,8 @@ mod tests {
         while begun.load(Ordering::Relaxed) < THREADS {
             tokio::task::yield_now().await;
         }
-        drop((shut, done));
+        gate.set(()).expect("nobody else has opened it");
+        drop(done);
         assert_eq!(ended.recv().await, None, "all of it is done");
     }
 }

@@ -372,7 +372,7 @@ mod tests {
         let (elm, newer) = removal(&group, "elm");
         let restored = before_all(&group);
         assert_eq!(restored.ca(), group.authority.ca());
-        restored.learn(newer.clone()).expect("is signed");
+        restored.learn(&newer).expect("is signed");
         assert_eq!(restored.records().newest(), Some(newer));
         for id in [ash, elm] {
             assert!(restored.is_removed(id));
@@ -397,7 +397,7 @@ mod tests {
         assert_eq!(records.adopt(ignorant.clone()), Ok(None));
         assert!(!records.allows(&ash));
         // Told of what the members know, it says all of it.
-        restored.learn(known).expect("is signed");
+        restored.learn(&known).expect("is signed");
         let merged = restored.records().newest().expect("is made");
         assert!(merged.record().removes(&ash) && merged.record().removes_all_of(ignorant.record()));
         assert_eq!(records.adopt(merged.clone()), Ok(Some(merged)));

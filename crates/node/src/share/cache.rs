@@ -307,7 +307,19 @@ fn database(path: &Path) -> Result<Database, Failed> {
     builder
         .set_cache_size(PAGES)
         .set_check_integrity_on_open(true);
-    let database = builder.create(path)?;
+    let database = if path.exists() {
+        builder.create(path)?
+    } else {
+        // Whoever is killed while it makes one leaves none that is half made.
+        let fresh = path.with_extension("new");
+        match fs::remove_file(&fresh) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+            _ => {}
+        }
+        let database = builder.create(&fresh)?;
+        fs::rename(&fresh, path)?;
+        database
+    };
     let table = || {
         let transaction = database.begin_write()?;
         transaction.open_table(FILES)?;

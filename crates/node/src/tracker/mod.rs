@@ -250,7 +250,7 @@ impl Task {
         let authority = Arc::clone(&self.renewal.authority);
         // It waits for the disk. What it has learned comes back as the newest.
         tokio::task::spawn_blocking(move || {
-            if let Err(error) = authority.learn(record) {
+            if let Err(error) = authority.learn(&record) {
                 tracing::error!(%error, "a newer group record is not taken over");
             }
         });
