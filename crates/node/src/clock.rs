@@ -60,6 +60,12 @@ impl Clock {
         self.skew.send_replace(seconds);
     }
 
+    /// Waits until so much time has passed since this clock was made, whatever
+    /// the time of day.
+    pub async fn has_run(&self, time: Duration) {
+        sleep(time.saturating_sub(self.elapsed())).await;
+    }
+
     /// Waits until the wall clock says this time, or a later one.
     pub async fn reaches(&self, time: SystemTime) {
         self.waits_while(time, |now| now < time).await;

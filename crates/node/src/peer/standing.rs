@@ -59,12 +59,13 @@ impl Standing {
         let due = if tracker_is_up {
             self.renewal.due()
         } else {
+            self.renewal.is_cut_off();
             self.renewal.rejoin_due()
         };
         let clock = self.clock.clone();
         let renewal = async move {
             match due {
-                Some(due) => clock.reaches(due).await,
+                Some(due) => due.comes(&clock).await,
                 None => std::future::pending().await,
             }
         };

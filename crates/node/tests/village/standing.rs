@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use thorp_node::addresses::NetAddress;
 use thorp_node::api::{Command, ErrorKind};
 use thorp_node::authority::Authority;
+use thorp_node::clock::Clock;
 use thorp_node::dial::{self, Expected};
 use thorp_node::launch::{self, Group};
 use thorp_node::share;
@@ -345,6 +346,84 @@ async fn a_certificate_that_ended_while_the_tracker_was_away_is_replaced_while_r
     let options = share::Options::default();
     let oak = start(common, &dir, options, Group::Remembered).await;
     assert_eq!(status(&oak).await.certificate_ends, new, "it was kept");
+}
+
+/// A peer with a clock of its own, that dials its tracker every second.
+async fn with_its_own_clock(village: &Village, name: &str) -> (Villager, Clock) {
+    let clock = Clock::system();
+    let common = launch::Common {
+        clock: clock.clone(),
+        ..village.common(name, &[("interval.tracker_ms", "1000")])
+    };
+    let group = Group::Open(NetAddress::Ip(village.address()));
+    let options = share::Options::default();
+    let villager = start(common, &village.share_of(name), options, group).await;
+    (villager, clock)
+}
+
+#[tokio::test]
+async fn a_clock_that_was_far_off_for_a_while_delays_no_renewal() {
+    let village = Village::with(&[("interval.tracker_ms", "1000")]).await;
+    let (oak, clock) = with_its_own_clock(&village, "oak").await;
+    let is_connected = async |so: bool| {
+        oak.sees("the tracker to come or go", |view| {
+            view.tracker_connected == so
+        })
+        .await;
+    };
+    is_connected(true).await;
+    let first = status(&oak).await.certificate_ends;
+    // What comes first, the end of the link or a question on it, is left to chance.
+    for _ in 0..3 {
+        clock.turn(40 * DAY);
+        is_connected(false).await;
+        clock.turn(0);
+        is_connected(true).await;
+    }
+    assert_eq!(status(&oak).await.certificate_ends, first);
+    clock.turn(2 * DAY);
+    renewed(&oak, first).await;
+}
+
+#[tokio::test]
+async fn clocks_that_were_all_far_ahead_leave_nobody_with_a_certificate_of_the_future() {
+    let village = Village::with(&[("interval.tracker_ms", "1000")]).await;
+    let oak = village.peer("oak", &[]).await;
+    let first = status(&oak).await.certificate_ends;
+    village.clock.turn(40 * DAY);
+    let ahead = renewed(&oak, first + 39 * DAY).await;
+    village.clock.turn(0);
+    let set_right = async {
+        while status(&oak).await.certificate_ends >= ahead {
+            tokio::task::yield_now().await;
+        }
+    };
+    within("a certificate that is good today", set_right).await;
+    oak.sees("the tracker", |view| view.tracker_connected).await;
+    let ends = status(&oak).await.certificate_ends;
+    assert!((first..first + DAY).contains(&ends), "{}", ends - first);
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_back_ends_no_link() {
+    let village = Village::new().await;
+    let [mut oak, elm, ash] = friends(&village).await;
+    for days in [-40, 0, -2, 1] {
+        village.clock.turn(days * DAY);
+        // Over the links that are up; for a name that nobody has, to the tracker's too.
+        let answer = elm.get_name("of nobody").await;
+        answer.failed(ErrorKind::NotFound);
+        for (peer, name) in [(&oak, "elm"), (&elm, "ash"), (&ash, "oak")] {
+            peer.has_neighbour(name).await;
+        }
+    }
+    let ends = status(&oak).await.certificate_ends;
+    village.clock.turn(2 * DAY);
+    renewed(&oak, ends).await;
+    while let Ok(notice) = oak.notices.try_recv() {
+        let lost = format!("{notice:?}").contains("Lost");
+        assert!(!lost, "nobody notices: {notice:?}");
+    }
 }
 
 #[tokio::test]
