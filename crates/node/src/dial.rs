@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_rustls::{TlsConnector, TlsStream};
 
+use crate::api::ErrorKind;
 use crate::authority::BACKDATED;
 use crate::certificate::{self, CaKey, CertificateError, Member};
 use crate::clock::{Apart, Clock};
@@ -102,13 +103,13 @@ async fn connect(
     })
 }
 
-/// Where a tracker and this machine do not agree on what time it is, says so.
+/// Says more of why a tracker is not trusted, where it is ours to find out.
 ///
 /// A certificate that has expired, or has not begun, by one of the two clocks
-/// leaves open which clock is wrong and by how much. So the tracker is asked for
-/// its time: it is in the certificate that it shows to newcomers (see
-/// [`JoinService`](crate::join::JoinService)).
-pub(crate) async fn compare_clocks(why: DialError, ca: Option<CaKey>, clock: &Clock) -> DialError {
+/// leaves open which clock is wrong and by how much; one that another CA has
+/// signed, which one. So the tracker is asked: its time and its CA are in what it
+/// shows to newcomers (see [`JoinService`](crate::join::JoinService)).
+pub(crate) async fn explain(why: DialError, ca: Option<CaKey>, clock: &Clock) -> DialError {
     let DialError::Certificate {
         address,
         why: cause,
@@ -116,27 +117,46 @@ pub(crate) async fn compare_clocks(why: DialError, ca: Option<CaKey>, clock: &Cl
     else {
         return why;
     };
-    if !cause.is_about_time() {
-        return why;
+    let address = *address;
+    if cause.is_about_time() {
+        return match clock_at(address, ca, clock).await {
+            Some(apart) => DialError::Clock(apart),
+            None => why,
+        };
     }
-    match clock_at(*address, ca, clock).await {
-        Some(apart) => DialError::Clock(apart),
-        None => why,
+    if let (CertificateError::OtherGroup, Some(pinned)) = (cause, ca)
+        && let Some(shown) = ca_at(address, clock).await
+        && shown != pinned
+    {
+        let why = CertificateError::ChangedCa { pinned, shown };
+        return DialError::Certificate { address, why };
     }
+    why
 }
 
 /// How far the clock of the tracker at this address is off ours, if it is.
-pub(crate) async fn clock_at(
+async fn clock_at(address: SocketAddr, ca: Option<CaKey>, clock: &Clock) -> Option<Apart> {
+    let shown = shown_at(address, ca, clock).await?;
+    let shown = shown.get_ref().1.peer_certificates()?.first()?;
+    let there = certificate::begins(shown)? + BACKDATED.as_secs();
+    Apart::of(clock.wall(), there)
+}
+
+/// The CA of whichever group's tracker is at this address.
+async fn ca_at(address: SocketAddr, clock: &Clock) -> Option<CaKey> {
+    let shown = shown_at(address, None, clock).await?;
+    tls::ca_of(shown.get_ref().1)
+}
+
+/// What a tracker shows to newcomers, whatever the time.
+async fn shown_at(
     address: SocketAddr,
     ca: Option<CaKey>,
     clock: &Clock,
-) -> Option<Apart> {
+) -> Option<TlsStream<TcpStream>> {
     let config = tls::clock_client(ca, clock).ok()?;
     let reached = reach(&[address], certificate::TRACKER_NAME, config, None).await;
-    let (stream, _) = reached.ok()?;
-    let shown = stream.get_ref().1.peer_certificates()?.first()?;
-    let there = certificate::begins(shown)? + BACKDATED.as_secs();
-    Apart::of(clock.wall(), there)
+    reached.ok().map(|(stream, _)| stream)
 }
 
 /// Connects to whoever shows a certificate for `name`.
@@ -343,6 +363,20 @@ pub enum DialError {
         /// What is wrong with its certificate.
         why: CertificateError,
     },
+}
+
+impl DialError {
+    /// For whoever waited for it.
+    pub(crate) fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Certificate { .. } => ErrorKind::NotAMember,
+            Self::Clock(_) => ErrorKind::Other,
+            Self::NoAddress
+            | Self::Unreachable { .. }
+            | Self::HungUp { .. }
+            | Self::NotThorp { .. } => ErrorKind::Network,
+        }
+    }
 }
 
 fn list(addresses: &[SocketAddr]) -> String {

@@ -101,7 +101,7 @@ pub async fn join(
     let reached = dial::reach(&addresses, TRACKER_NAME, config, None).await;
     let (mut stream, address) = match reached {
         Ok(reached) => reached,
-        Err(why) => return Err(dial::compare_clocks(why, ticket.ca, clock).await.into()),
+        Err(why) => return Err(dial::explain(why, ticket.ca, clock).await.into()),
     };
     let ca = match ticket.ca {
         Some(ca) => ca,
