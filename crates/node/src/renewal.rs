@@ -123,7 +123,13 @@ impl Renewal {
         })
     }
 
-    /// The answer, or none. A certificate that is no better than the one there
+    /// There will be no answer to this question.
+    pub fn unanswered(&mut self) {
+        self.asking = false;
+        self.next = self.tls.clock().elapsed() + REJOIN_AFTER.0;
+    }
+
+    /// The answer; nothing, where it was no. A certificate that is no better than the one there
     /// is changes nothing. Says whether there is something to be [kept](Self::kept).
     pub fn answered(&mut self, joined: Option<&Joined>) -> Result<bool, RenewalError> {
         let clock = self.tls.clock();

@@ -106,8 +106,11 @@ impl Standing {
             .ok()
     }
 
-    /// What the tracker has answered, or why it has not.
-    pub(super) fn answered(&mut self, answer: Result<Joined, String>) {
+    /// What the tracker has answered; nothing, if the link was gone before it has.
+    pub(super) fn answered(&mut self, answer: Option<Result<Joined, String>>) {
+        let Some(answer) = answer else {
+            return self.renewal.unanswered();
+        };
         let joined = answer
             .inspect_err(|error| tracing::warn!(%error, "the certificate is not renewed yet"))
             .ok();
