@@ -14,12 +14,17 @@ use thorp_node::launch::{self, Group};
 use thorp_node::share;
 use thorp_node::state::{StateDir, StateError};
 use thorp_wire::frame::{Find, Query, Record, SignedRecord};
+use thorp_wire::session::{Message, Span};
 use thorp_wire::{Body, Frame, PeerId, RequestId};
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 use super::mallory::{Mallory, entry};
-use super::support::{Village, Villager, answer, named, start, within};
+use super::support::{Village, Villager, answer, bytes, named, start, within};
+use super::teller::{File, Teller};
 
+/// The shipped one: within it, everybody who can be reached has done its part.
+const INTERVAL: Duration = Duration::from_secs(5);
 const HOUR: i64 = 3600;
 const DAY: i64 = 24 * HOUR;
 
@@ -83,6 +88,33 @@ async fn loses(villager: &Villager, name: &str) {
         .await;
 }
 
+const BLOCK: Message = Message::Request(Span {
+    piece: 0,
+    begin: 0,
+    length: 16 * 1024,
+});
+
+/// A session that is served; a block of it has come.
+async fn session(mallory: &Mallory, villager: &Villager, file: &File) -> Teller {
+    let teller = Teller::dial(mallory, villager, file.content()).await;
+    let mut teller = teller.expect("the file is there");
+    teller.say(&Message::HaveNone).await;
+    teller.say(&Message::Interested).await;
+    is_served(&mut teller).await;
+    teller
+}
+
+/// Waits until a block has come.
+async fn is_served(teller: &mut Teller) {
+    teller.say(&BLOCK).await;
+    while !matches!(teller.next().await.expect("goes on").0, Message::Piece(_)) {}
+}
+
+/// Asks for a block, again and again, for as long as the other side goes on.
+async fn keeps_asking(teller: &mut Teller) {
+    while teller.say(&BLOCK).await && teller.next().await.is_some() {}
+}
+
 /// Waits until a removed peer has ended by itself.
 async fn ends_as_removed(villager: Villager) {
     let peer = villager.running.peer.clone();
@@ -112,6 +144,32 @@ async fn a_removed_member_is_out_of_every_link_and_cannot_come_back() {
     }
     // The others go on.
     elm.get_name("more").await.only_fetched();
+}
+
+#[tokio::test]
+async fn whoever_is_removed_and_does_not_go_is_out_of_everything_within_an_interval() {
+    let village = Village::new().await;
+    let file = File::new(bytes(7, 1024 * 1024));
+    let oak = village.peer("oak", &[("f", &file.bytes)]).await;
+    let elm = village.peer("elm", &[]).await;
+    let mallory = Mallory::join(&village, "mallory").await;
+    let mut at_tracker = mallory.list(&village, vec![entry("bait", b"some")]).await;
+    let mut at_oak = mallory.befriend(&oak).await;
+    let mut at_elm = mallory.befriend(&elm).await;
+    let mut teller = session(&mallory, &oak, &file).await;
+    let all_closed = async {
+        tokio::join!(
+            at_tracker.closed(),
+            at_oak.closed(),
+            at_elm.closed(),
+            keeps_asking(&mut teller),
+            remove(&village, mallory.id()),
+        );
+    };
+    let closed = timeout(INTERVAL, all_closed).await;
+    closed.expect("everything is closed within an interval");
+    let again = Teller::dial(&mallory, &oak, file.content()).await;
+    assert!(again.is_none(), "a removed member was served");
 }
 
 #[tokio::test]
@@ -464,4 +522,27 @@ async fn a_link_is_made_anew_before_the_certificates_it_stands_on_end() {
     let reason = old.closed().await.expect("a reason");
     assert!(reason.contains("replaced"), "{reason}");
     elm.has_neighbour("mallory").await;
+}
+
+#[tokio::test]
+async fn a_session_ends_when_the_first_of_its_two_certificates_does() {
+    // Of whoever serves, and of whoever asks.
+    for (joins_later, renews) in [(20 * HOUR, false), (0, true)] {
+        let village = Village::new().await;
+        let file = File::new(bytes(7, 1024 * 1024));
+        let oak = village.peer("oak", &[("f", &file.bytes)]).await;
+        let first = status(&oak).await.certificate_ends;
+        village.clock.turn(joins_later);
+        let mallory = Mallory::join(&village, "mallory").await;
+        if renews {
+            village.clock.turn(25 * HOUR);
+            renewed(&oak, first).await;
+        }
+        let mut teller = session(&mallory, &oak, &file).await;
+        village.clock.turn(30 * DAY - 2 * HOUR);
+        is_served(&mut teller).await;
+        village.clock.turn(30 * DAY);
+        let ended = timeout(INTERVAL, keeps_asking(&mut teller)).await;
+        ended.expect("the session ends with a certificate");
+    }
 }
