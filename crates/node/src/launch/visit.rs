@@ -60,19 +60,19 @@ pub async fn ask(
             ),
         });
     }
-    let (notices, mut noticed) = mpsc::channel(NOTICES);
+    let (notices, mut told) = mpsc::channel(NOTICES);
     let visitor = visit(common, state, tracker, directory, notices).await?;
     let mut answer = visitor.peer.command(command);
     let (events, receiver) = mpsc::channel(256);
     tokio::spawn(async move {
         // Of what happens, a visitor's user is told what is about the group; why
         // there is no answer, the answer says.
-        while let Ok(notice) = noticed.try_recv() {
+        while let Ok(notice) = told.try_recv() {
             if let Notice::Note { message } = notice {
                 let _ = events.send(Event::Note { message }).await;
             }
         }
-        drop(noticed);
+        drop(told);
         while let Some(event) = answer.recv().await {
             let last = matches!(event, Event::Done(_) | Event::Error(_));
             if last {
