@@ -626,6 +626,65 @@ mod tests {
         assert!(oak.incoming.try_recv().is_err(), "nobody was let in");
     }
 
+    #[tokio::test]
+    async fn strangers_get_nothing_by_any_door() {
+        let group = Group::new();
+        let (oak, hall) = (
+            group.node("oak").await,
+            group.tracker(Clock::system()).await,
+        );
+        let (now, month) = (SystemTime::now(), VALIDITY);
+        let doors = [
+            (oak, vec![tls::ALPN_LINK, tls::ALPN_SESSION]),
+            (hall, vec![tls::ALPN_LINK]),
+        ];
+        for (mut node, protocols) in doors {
+            let name = certificate::id_name(node.tls.member().id);
+            for protocol in protocols {
+                let shown = [
+                    None,
+                    Some(certificate_at(&Group::new(), now, true)),
+                    Some(certificate_at(&group, now - month - month, true)),
+                    Some(certificate_at(&group, now + month, true)),
+                    // The group's CA has signed it, for another key than its own.
+                    Some(certificate_at(&group, now, false)),
+                ];
+                for (number, shown) in shown.into_iter().enumerate() {
+                    let config = client(&group, shown, &[protocol]);
+                    let reached = reach(&[node.address], &name, config, None).await;
+                    if let Ok((mut stream, _)) = reached {
+                        let heard = timeout_at(Instant::now() + TOTAL, stream.read(&mut [0])).await;
+                        let heard = heard.unwrap_or_else(|_| panic!("{number} is not hung up on"));
+                        assert!(!matches!(heard, Ok(1..)), "{number}: {heard:?}");
+                    }
+                    assert!(node.incoming.try_recv().is_err(), "{number} was let in");
+                }
+                // It is not the door that is closed.
+                let config = client(&group, Some(certificate_at(&group, now, true)), &[protocol]);
+                let reached = reach(&[node.address], &name, config, None).await;
+                let _held = reached.expect("is a member");
+                node.incoming.recv().await.expect("is let in");
+            }
+        }
+    }
+
+    /// A key and a certificate by this group's CA, with the name of the key or
+    /// of another one.
+    fn certificate_at(
+        group: &Group,
+        when: SystemTime,
+        fits: bool,
+    ) -> (CertificateDer<'static>, KeyPair) {
+        let key = KeyPair::generate_for(&PKCS_ED25519).expect("a key");
+        let own = PeerId::new(key.public_key_raw().try_into().expect("32 bytes"));
+        let id = if fits { own } else { PeerId::new([7; 32]) };
+        let mut params = CertificateParams::new(vec![certificate::id_name(id)]).expect("a name");
+        params.not_before = when.into();
+        params.not_after = (when + VALIDITY).into();
+        let signed = params.signed_by(&key, &group.authority.issuer());
+        (signed.expect("is signed").der().clone(), key)
+    }
+
     /// A client that believes in the group, and presents anything or nothing.
     fn client(
         group: &Group,
