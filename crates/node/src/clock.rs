@@ -63,7 +63,11 @@ impl Clock {
     /// Waits until so much time has passed since this clock was made, whatever
     /// the time of day.
     pub async fn has_run(&self, time: Duration) {
-        sleep(time.saturating_sub(self.elapsed())).await;
+        let left = time.saturating_sub(self.elapsed());
+        // Not even a tick, where there is nothing to wait for.
+        if !left.is_zero() {
+            sleep(left).await;
+        }
     }
 
     /// Waits until the wall clock says this time, or a later one.
