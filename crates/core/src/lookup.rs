@@ -26,6 +26,9 @@ const NEIGHBOURS_WITHIN: (Duration, Duration) =
     (Duration::from_millis(50), Duration::from_millis(250));
 /// How long the tracker is waited for, to be there and to answer.
 const TRACKER_WITHIN: Duration = Duration::from_secs(5);
+/// How long neighbours are waited for that are being dialled, where there is no
+/// tracker to ask.
+const BACK_WITHIN: Duration = Duration::from_secs(2);
 /// How long holders may take to hash a file.
 const HASHED_WITHIN: Duration = Duration::from_secs(10);
 /// Holders that are asked to hash one file.
@@ -41,6 +44,8 @@ pub trait Surroundings {
     fn hops(&self) -> u8;
     /// How it is with the tracker.
     fn tracker(&self) -> Tracker;
+    /// Whether neighbours from earlier may be here in a moment.
+    fn expects_neighbours(&self) -> bool;
 }
 
 /// How it is with the tracker.
@@ -66,6 +71,10 @@ pub struct Lookup {
     /// earlier one is known for what it is.
     round: u32,
     tracker: TrackerUse,
+    /// When to go on without a tracker or neighbours that may still come.
+    patience_ends: Instant,
+    /// Whether neighbours may have come since memory was looked at.
+    waited: bool,
 }
 
 #[derive(Debug)]
@@ -200,6 +209,8 @@ impl Lookup {
             stage: Stage::Memory,
             round: 0,
             tracker: TrackerUse::Spared,
+            patience_ends: now + TRACKER_WITHIN,
+            waited: false,
         }
     }
 
@@ -240,7 +251,18 @@ impl Lookup {
                             now + TRACKER_WITHIN,
                         );
                     }
-                    Tracker::Trying if now < self.started + TRACKER_WITHIN => return Vec::new(),
+                    Tracker::Trying if now < self.started + TRACKER_WITHIN => {
+                        return self.wait_until(self.started + TRACKER_WITHIN);
+                    }
+                    Tracker::Trying | Tracker::Down
+                        if around.expects_neighbours() && now < self.started + BACK_WITHIN =>
+                    {
+                        return self.wait_until(self.started + BACK_WITHIN);
+                    }
+                    // Whoever has come meanwhile may know.
+                    Tracker::Trying | Tracker::Down if std::mem::take(&mut self.waited) => {
+                        self.stage = Stage::Memory;
+                    }
                     Tracker::Trying | Tracker::Down => {
                         self.tracker = TrackerUse::Unreachable;
                         self.stage = Stage::BeforeHashing;
@@ -289,7 +311,7 @@ impl Lookup {
             Stage::Neighbours(waiting) | Stage::Tracker(waiting) | Stage::Hashing(waiting) => {
                 Some(waiting.until)
             }
-            Stage::BeforeTracker => Some(self.started + TRACKER_WITHIN),
+            Stage::BeforeTracker => Some(self.patience_ends),
             Stage::Memory | Stage::BeforeHashing | Stage::Done => None,
         }
     }
@@ -355,6 +377,12 @@ impl Lookup {
         if owed && matches!(self.stage, Stage::Tracker(_)) {
             self.tracker = TrackerUse::Unreachable;
         }
+    }
+
+    fn wait_until(&mut self, time: Instant) -> Vec<Action> {
+        self.patience_ends = time;
+        self.waited = true;
+        Vec::new()
     }
 
     fn remember(&mut self, around: &dyn Surroundings) {

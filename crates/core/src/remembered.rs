@@ -226,6 +226,13 @@ impl Remembered {
         dialled
     }
 
+    /// Whether somebody is being dialled for the first time since it was here, or
+    /// since the start.
+    pub fn is_dialling_first(&self) -> bool {
+        let first = |place: &Place| place.state == State::Dialling && place.attempts <= 1;
+        self.all.values().any(first)
+    }
+
     /// What to write to disk now.
     pub fn keep(&mut self, now: Instant) -> Option<Vec<Known>> {
         self.keep_at.filter(|at| *at <= now)?;

@@ -6,7 +6,7 @@ mod support;
 use std::time::Duration;
 
 use support::{NEIGHBOUR_INTERVAL, Node, TRACKER, TRACKER_INTERVAL, Village, id};
-use thorp_core::lookup::{Source, Tracker, TrackerUse};
+use thorp_core::lookup::{Answer, Source, Tracker, TrackerUse};
 use thorp_wire::PeerId;
 
 const ONE: [u8; 4] = [192, 168, 198, 138];
@@ -95,6 +95,35 @@ fn all_three_restarted_with_the_tracker_dead_find_each_other_and_all_they_have()
         assert_eq!(village.peers_table().len(), 3);
         assert_eq!(village.files_table().len(), 6);
     }
+}
+
+#[test]
+fn whoever_asks_right_after_the_start_waits_for_the_neighbours_that_are_being_dialled() {
+    let mut village = Village::new();
+    let [one, two, three] = three_neighbours(&mut village);
+    village.kill(TRACKER);
+    village.run(SECOND * 20);
+    village.stop(one);
+    village.run(SECOND);
+    village.start(one, &FILES[0]);
+    let outcome = village.look_up(one, &["second.txt", "third.txt"], None);
+    for ((_, answer), holder) in outcome.names.iter().zip([two, three]) {
+        let Answer::Found(_, variants) = answer else {
+            panic!("{outcome:?}");
+        };
+        assert_eq!(variants[0].holders[0].id, id(holder));
+    }
+
+    // Nobody is waited for without end.
+    village.stop(one);
+    village.cut_off(two, true);
+    village.cut_off(three, true);
+    village.start(one, &FILES[0]);
+    let start = village.now;
+    let outcome = village.look_up(one, &["second.txt"], None);
+    assert_eq!(outcome.names[0].1, Answer::Nobody);
+    assert_eq!(outcome.tracker, TrackerUse::Unreachable);
+    assert!(village.now - start <= SECOND * 5, "{outcome:?}");
 }
 
 #[test]

@@ -235,6 +235,8 @@ pub struct Status {
     pub tracker: Option<String>,
     /// Whether there is a link to the tracker now.
     pub tracker_connected: bool,
+    /// The key of the group's CA.
+    pub ca: String,
     /// Files it lists.
     pub files: u64,
     /// Bytes in them.
@@ -502,6 +504,11 @@ pub enum Notice {
     TrackerLost {
         /// Why, for a person.
         reason: String,
+    },
+    /// Something to know, with nothing to do.
+    Note {
+        /// For a person.
+        message: String,
     },
     /// A warning: what, with which thing, and what to do.
     Warning {

@@ -434,11 +434,15 @@ impl Authority {
             ExtendedKeyUsagePurpose::ClientAuth,
             ExtendedKeyUsagePurpose::ServerAuth,
         ];
-        let issuer = Issuer::new(ca_params(), &self.key);
         let certificate = params
-            .signed_by(&MemberKey(id), &issuer)
+            .signed_by(&MemberKey(id), &self.issuer())
             .map_err(|_| AuthorityError::Signing)?;
         Ok(certificate.der().to_vec())
+    }
+
+    /// What signs. A test signs with it what no authority would.
+    pub(crate) fn issuer(&self) -> Issuer<'_, &KeyPair> {
+        Issuer::new(ca_params(), &self.key)
     }
 
     /// Changes a copy of the tables, and makes it the truth once it is on disk.

@@ -60,6 +60,16 @@ impl Clock {
         self.skew.send_replace(seconds);
     }
 
+    /// Waits until so much time has passed since this clock was made, whatever
+    /// the time of day.
+    pub async fn has_run(&self, time: Duration) {
+        let left = time.saturating_sub(self.elapsed());
+        // Not even a tick, where there is nothing to wait for.
+        if !left.is_zero() {
+            sleep(left).await;
+        }
+    }
+
     /// Waits until the wall clock says this time, or a later one.
     pub async fn reaches(&self, time: SystemTime) {
         self.waits_while(time, |now| now < time).await;

@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_rustls::{TlsConnector, TlsStream};
 
+use crate::api::ErrorKind;
 use crate::authority::BACKDATED;
 use crate::certificate::{self, CaKey, CertificateError, Member};
 use crate::clock::{Apart, Clock};
@@ -102,13 +103,13 @@ async fn connect(
     })
 }
 
-/// Where a tracker and this machine do not agree on what time it is, says so.
+/// Says more of why a tracker is not trusted, where it is ours to find out.
 ///
 /// A certificate that has expired, or has not begun, by one of the two clocks
-/// leaves open which clock is wrong and by how much. So the tracker is asked for
-/// its time: it is in the certificate that it shows to newcomers (see
-/// [`JoinService`](crate::join::JoinService)).
-pub(crate) async fn compare_clocks(why: DialError, ca: Option<CaKey>, clock: &Clock) -> DialError {
+/// leaves open which clock is wrong and by how much; one that another CA has
+/// signed, which one. So the tracker is asked: its time and its CA are in what it
+/// shows to newcomers (see [`JoinService`](crate::join::JoinService)).
+pub(crate) async fn explain(why: DialError, ca: Option<CaKey>, clock: &Clock) -> DialError {
     let DialError::Certificate {
         address,
         why: cause,
@@ -116,27 +117,46 @@ pub(crate) async fn compare_clocks(why: DialError, ca: Option<CaKey>, clock: &Cl
     else {
         return why;
     };
-    if !cause.is_about_time() {
-        return why;
+    let address = *address;
+    if cause.is_about_time() {
+        return match clock_at(address, ca, clock).await {
+            Some(apart) => DialError::Clock(apart),
+            None => why,
+        };
     }
-    match clock_at(*address, ca, clock).await {
-        Some(apart) => DialError::Clock(apart),
-        None => why,
+    if let (CertificateError::OtherGroup, Some(pinned)) = (cause, ca)
+        && let Some(shown) = ca_at(address, clock).await
+        && shown != pinned
+    {
+        let why = CertificateError::ChangedCa { pinned, shown };
+        return DialError::Certificate { address, why };
     }
+    why
 }
 
 /// How far the clock of the tracker at this address is off ours, if it is.
-pub(crate) async fn clock_at(
+async fn clock_at(address: SocketAddr, ca: Option<CaKey>, clock: &Clock) -> Option<Apart> {
+    let shown = shown_at(address, ca, clock).await?;
+    let shown = shown.get_ref().1.peer_certificates()?.first()?;
+    let there = certificate::begins(shown)? + BACKDATED.as_secs();
+    Apart::of(clock.wall(), there)
+}
+
+/// The CA of whichever group's tracker is at this address.
+async fn ca_at(address: SocketAddr, clock: &Clock) -> Option<CaKey> {
+    let shown = shown_at(address, None, clock).await?;
+    tls::ca_of(shown.get_ref().1)
+}
+
+/// What a tracker shows to newcomers, whatever the time.
+async fn shown_at(
     address: SocketAddr,
     ca: Option<CaKey>,
     clock: &Clock,
-) -> Option<Apart> {
+) -> Option<TlsStream<TcpStream>> {
     let config = tls::clock_client(ca, clock).ok()?;
     let reached = reach(&[address], certificate::TRACKER_NAME, config, None).await;
-    let (stream, _) = reached.ok()?;
-    let shown = stream.get_ref().1.peer_certificates()?.first()?;
-    let there = certificate::begins(shown)? + BACKDATED.as_secs();
-    Apart::of(clock.wall(), there)
+    reached.ok().map(|(stream, _)| stream)
 }
 
 /// Connects to whoever shows a certificate for `name`.
@@ -343,6 +363,20 @@ pub enum DialError {
         /// What is wrong with its certificate.
         why: CertificateError,
     },
+}
+
+impl DialError {
+    /// For whoever waited for it.
+    pub(crate) fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Certificate { .. } => ErrorKind::NotAMember,
+            Self::Clock(_) => ErrorKind::Other,
+            Self::NoAddress
+            | Self::Unreachable { .. }
+            | Self::HungUp { .. }
+            | Self::NotThorp { .. } => ErrorKind::Network,
+        }
+    }
 }
 
 fn list(addresses: &[SocketAddr]) -> String {
@@ -590,6 +624,65 @@ mod tests {
         let why = refusal(address, &name, config).await;
         assert_eq!(why, Some(CertificateError::OursRefused("none was shown")));
         assert!(oak.incoming.try_recv().is_err(), "nobody was let in");
+    }
+
+    #[tokio::test]
+    async fn strangers_get_nothing_by_any_door() {
+        let group = Group::new();
+        let (oak, hall) = (
+            group.node("oak").await,
+            group.tracker(Clock::system()).await,
+        );
+        let (now, month) = (SystemTime::now(), VALIDITY);
+        let doors = [
+            (oak, vec![tls::ALPN_LINK, tls::ALPN_SESSION]),
+            (hall, vec![tls::ALPN_LINK]),
+        ];
+        for (mut node, protocols) in doors {
+            let name = certificate::id_name(node.tls.member().id);
+            for protocol in protocols {
+                let shown = [
+                    None,
+                    Some(certificate_at(&Group::new(), now, true)),
+                    Some(certificate_at(&group, now - month - month, true)),
+                    Some(certificate_at(&group, now + month, true)),
+                    // The group's CA has signed it, for another key than its own.
+                    Some(certificate_at(&group, now, false)),
+                ];
+                for (number, shown) in shown.into_iter().enumerate() {
+                    let config = client(&group, shown, &[protocol]);
+                    let reached = reach(&[node.address], &name, config, None).await;
+                    if let Ok((mut stream, _)) = reached {
+                        let heard = timeout_at(Instant::now() + TOTAL, stream.read(&mut [0])).await;
+                        let heard = heard.unwrap_or_else(|_| panic!("{number} is not hung up on"));
+                        assert!(!matches!(heard, Ok(1..)), "{number}: {heard:?}");
+                    }
+                    assert!(node.incoming.try_recv().is_err(), "{number} was let in");
+                }
+                // It is not the door that is closed.
+                let config = client(&group, Some(certificate_at(&group, now, true)), &[protocol]);
+                let reached = reach(&[node.address], &name, config, None).await;
+                let _held = reached.expect("is a member");
+                node.incoming.recv().await.expect("is let in");
+            }
+        }
+    }
+
+    /// A key and a certificate by this group's CA, with the name of the key or
+    /// of another one.
+    fn certificate_at(
+        group: &Group,
+        when: SystemTime,
+        fits: bool,
+    ) -> (CertificateDer<'static>, KeyPair) {
+        let key = KeyPair::generate_for(&PKCS_ED25519).expect("a key");
+        let own = PeerId::new(key.public_key_raw().try_into().expect("32 bytes"));
+        let id = if fits { own } else { PeerId::new([7; 32]) };
+        let mut params = CertificateParams::new(vec![certificate::id_name(id)]).expect("a name");
+        params.not_before = when.into();
+        params.not_after = (when + VALIDITY).into();
+        let signed = params.signed_by(&key, &group.authority.issuer());
+        (signed.expect("is signed").der().clone(), key)
     }
 
     /// A client that believes in the group, and presents anything or nothing.

@@ -212,7 +212,7 @@ pub fn join_client(ca: Option<CaKey>, clock: &Clock) -> Result<Arc<ClientConfig>
 }
 
 /// Reaches the same tracker as [`join_client`], whatever the time: fit for
-/// reading its clock, and for nothing that must be kept from anybody.
+/// reading what it shows, and for nothing that must be kept from anybody.
 pub(crate) fn clock_client(
     ca: Option<CaKey>,
     clock: &Clock,

@@ -183,6 +183,7 @@ pub fn notice(notice: &Notice) -> String {
             "The tracker is out of reach ({}). Neighbours go on without it; trying again.",
             printable(reason)
         ),
+        Notice::Note { message } => printable_lines(message),
         Notice::Warning { message } => format!("Warning: {}", printable_lines(message)),
     }
 }
@@ -194,7 +195,9 @@ pub fn door(door: &Door) -> String {
         _ if door.open => format!(
             "On another machine:\n  \
                thorp share DIR --tracker {tracker}    to share a directory as well\n  \
-               thorp get NAME --tracker {tracker}     to fetch a file"
+               thorp get NAME --tracker {tracker}     to fetch a file\n\
+             The key of this group, for comparison with what is said there: {}",
+            door.ca
         ),
         Some(invite) => format!(
             "On another machine: thorp join    and paste this line (one machine, 24 hours):\n\
@@ -221,6 +224,7 @@ fn tell_door(told: &Door, streams: &mut Streams<impl Write, impl Write>, manner:
             "event": "door",
             "tracker": told.tracker,
             "open": told.open,
+            "ca": told.ca,
             "invite": told.invite,
         });
         let _ = write(&mut streams.out, &value.to_string());
@@ -242,7 +246,8 @@ pub fn tell_notice(
         };
     }
     match told {
-        Notice::Warning { .. } | Notice::TrackerLost { .. } => {
+        Notice::Note { .. } if manner.quiet => Flow::Open,
+        Notice::Note { .. } | Notice::Warning { .. } | Notice::TrackerLost { .. } => {
             let _ = write(&mut streams.talk, &notice(told));
             Flow::Open
         }

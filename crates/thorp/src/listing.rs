@@ -212,6 +212,7 @@ pub fn status(status: &Status, now: i64) -> String {
             status.listen.clone().unwrap_or_else(|| "nowhere".into()),
         ),
         ("Tracker", tracker),
+        ("Group", status.ca.clone()),
         ("Neighbours", status.neighbours.to_string()),
         (
             "Large files",
@@ -365,6 +366,7 @@ Share       /home/oak/papers
 Offers      4 files, 1.2 MiB, 1 still to be hashed, 2 left out
 Listens     [::]:3334
 Tracker     192.168.198.138:3333, connected
+Group       dddddddddddddddddddddddddddddddddddddddddddddddddddd
 Neighbours  2
 Large files 700.0 MiB sent, 4.0 KiB received
 Lookups     7 answered by neighbours, 2 by the tracker, 1 by nobody

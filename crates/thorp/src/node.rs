@@ -39,6 +39,8 @@ pub struct Door {
     pub tracker: String,
     /// Whether that address is enough.
     pub open: bool,
+    /// The key of the group's CA.
+    pub ca: String,
     /// Where it is not, an invite for one machine, if one was made.
     pub invite: Option<String>,
 }
@@ -179,6 +181,7 @@ impl From<&launch::Door> for Door {
         Self {
             tracker: tracker.unwrap_or_default(),
             open: door.open,
+            ca: door.ca.to_string(),
             invite: door.invite.clone(),
         }
     }

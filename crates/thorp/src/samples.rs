@@ -70,6 +70,7 @@ pub fn status() -> Status {
         listen: Some("[::]:3334".into()),
         tracker: Some("192.168.198.138:3333".into()),
         tracker_connected: true,
+        ca: "d".repeat(52),
         files: 4,
         bytes: 1_258_291,
         unhashed: 1,
@@ -196,6 +197,9 @@ pub fn notices() -> Vec<Notice> {
         Notice::Connected,
         Notice::TrackerLost {
             reason: "the connection was closed".into(),
+        },
+        Notice::Note {
+            message: "a remark".into(),
         },
         Notice::Warning {
             message: "a remark".into(),

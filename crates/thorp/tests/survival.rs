@@ -7,6 +7,7 @@
 mod support;
 
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use serde_json::Value;
 use support::process::poll;
@@ -24,6 +25,13 @@ const ELSEWHERE: Ipv4Addr = Ipv4Addr::new(192, 168, 198, 77);
 /// A second between signs of life, so that silence is not long; and no hops, so
 /// that whoever answers is a neighbour itself.
 const SETTINGS: &str = "[interval]\ntracker_ms = 1000\nneighbour_ms = 1000\n\n[lookup]\nhops = 0\n";
+
+/// A second, as in [`SETTINGS`].
+const INTERVAL: Duration = Duration::from_secs(1);
+/// So much later the peers dial, lest they all come at once.
+const JITTER: Duration = Duration::from_secs(1);
+/// For a machine that has other things to do.
+const SLACK: Duration = Duration::from_secs(2);
 
 /// A tracker and three peers that are all neighbours of one another.
 struct Played {
@@ -155,7 +163,7 @@ fn without_its_tracker_a_village_finds_and_fetches_and_even_starts_again() {
     let (node, _) = &played.tracker;
     let again = node.start(&["tracker", "--lines"]);
     listening(&again);
-    again.wait_until("all that there is", PATIENCE, |lines| {
+    again.wait_until("all that there is", INTERVAL + JITTER + SLACK, |lines| {
         let (_, picture) = Picture::all(lines).pop()?;
         let peers = PEERS.map(|peer| peer.to_string());
         let all_held = picture.files.iter().filter(|row| row[1] == peers.join(" "));
@@ -200,4 +208,36 @@ fn a_machine_that_gets_another_address_is_reachable_again() {
     let (moved, _) = &played.peers[2];
     moved.fetch(&file(0, 1));
     moved.fetch(&file(1, 1));
+}
+
+#[test]
+fn a_village_that_was_suspended_is_all_there_again_by_itself() {
+    let Some(played) = play("a_village_that_was_suspended_is_all_there_again_by_itself") else {
+        return;
+    };
+    let (sleeper, running) = &played.peers[2];
+    let sleeping = PEERS[2].to_string();
+    running.signal("STOP");
+    // Longer than three intervals: everybody has given it up.
+    for (peer, _) in &played.peers[..2] {
+        poll("the sleeper to be given up", PATIENCE, || {
+            let rows = peer.neighbours();
+            (rows.iter().all(|row| row["address"] != *sleeping)).then_some(())
+        });
+    }
+    let tracker = &played.tracker.1;
+    tracker.wait_until("a table without it", PATIENCE, |lines| {
+        let (_, picture) = Picture::all(lines).pop()?;
+        (picture.peers.iter().all(|row| row[0] != sleeping)).then_some(())
+    });
+    running.signal("CONT");
+    played.all_are_neighbours();
+    tracker.wait_until("all of it again", PATIENCE, |lines| {
+        let (_, picture) = Picture::all(lines).pop()?;
+        let row = picture.peers.iter().find(|row| row[0] == sleeping)?;
+        // Its four, and the one that it has fetched.
+        (row[1].split(' ').count() == 5 && row[2].split(' ').count() == 2).then_some(())
+    });
+    let fetched = sleeper.fetch(&file(0, 3));
+    assert_eq!(fetched["answer"]["tracker_asked"], false, "{fetched:#}");
 }

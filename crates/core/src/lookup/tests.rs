@@ -31,6 +31,10 @@ impl Surroundings for Village {
     fn tracker(&self) -> Tracker {
         self.tracker.unwrap_or(Tracker::Up(TRACKER))
     }
+
+    fn expects_neighbours(&self) -> bool {
+        false
+    }
 }
 
 const TRACKER: PeerId = PeerId::new([99; 32]);

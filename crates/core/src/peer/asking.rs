@@ -393,6 +393,10 @@ impl Surroundings for Around<'_> {
     fn tracker(&self) -> Tracker {
         self.peer.home.tracker()
     }
+
+    fn expects_neighbours(&self) -> bool {
+        self.peer.remembered.is_dialling_first()
+    }
 }
 
 impl Errand {

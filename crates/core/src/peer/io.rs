@@ -237,8 +237,9 @@ pub enum Output {
     /// A group record has come on this link that is newer than the own. Verify it,
     /// then say [`Input::Adopted`] or [`Input::Forged`].
     Verify(LinkId, SignedRecord),
-    /// The tracker's answer to [`Input::Renew`], or why there is none.
-    Renewed(Result<Joined, String>),
+    /// The tracker's answer to [`Input::Renew`], which may be no; nothing where its
+    /// link is gone and another one may do better.
+    Renewed(Option<Result<Joined, String>>),
     /// This peer was removed from the group. It says goodbye to everybody.
     Removed,
     /// Something happened that a person may want to know.

@@ -168,7 +168,7 @@ impl Peer {
         if lost || (not_reached && self.home.dial_failed(now)) {
             self.tracker_lost(reason);
         }
-        self.not_renewed(id, reason);
+        self.not_renewed(id);
         self.ask_elsewhere(now, id, peer, reason);
         if !came_up {
             self.remembered.failed(now, peer);

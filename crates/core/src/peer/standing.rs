@@ -60,8 +60,7 @@ impl Peer {
     /// Asks the tracker for a new certificate. One question at a time.
     pub(super) fn renew(&mut self, now: Instant, join: Join) {
         let Some(link) = self.home.link() else {
-            let reason = "there is no link to the tracker".to_owned();
-            self.out.push_back(Output::Renewed(Err(reason)));
+            self.out.push_back(Output::Renewed(None));
             return;
         };
         let request = self.links.next_request(link);
@@ -79,14 +78,14 @@ impl Peer {
         };
         if is_it {
             self.renewing = None;
-            self.out.push_back(Output::Renewed(answer));
+            self.out.push_back(Output::Renewed(Some(answer)));
         }
         is_it
     }
 
-    pub(super) fn not_renewed(&mut self, id: LinkId, reason: &str) {
+    pub(super) fn not_renewed(&mut self, id: LinkId) {
         if self.renewing.take_if(|(link, _)| *link == id).is_some() {
-            self.out.push_back(Output::Renewed(Err(reason.to_owned())));
+            self.out.push_back(Output::Renewed(None));
         }
     }
 

@@ -75,18 +75,14 @@ impl From<JoinError> for Failure {
                 reason: Reason::Busy,
                 ..
             } => ErrorKind::Network,
-            JoinError::Refused { .. }
-            | JoinError::Dial(DialError::Certificate { .. })
-            | JoinError::Certificate(_)
-            | JoinError::Record(_) => ErrorKind::NotAMember,
-            JoinError::Dial(DialError::Clock(_))
-            | JoinError::Clock(_)
-            | JoinError::Identity(_)
-            | JoinError::Tls(_) => ErrorKind::Other,
-            JoinError::Dial(_)
-            | JoinError::Address(_)
-            | JoinError::Broken(..)
-            | JoinError::Odd(..) => ErrorKind::Network,
+            JoinError::Refused { .. } | JoinError::Certificate(_) | JoinError::Record(_) => {
+                ErrorKind::NotAMember
+            }
+            JoinError::Clock(_) | JoinError::Identity(_) | JoinError::Tls(_) => ErrorKind::Other,
+            JoinError::Dial(why) => why.kind(),
+            JoinError::Address(_) | JoinError::Broken(..) | JoinError::Odd(..) => {
+                ErrorKind::Network
+            }
         };
         let message = match &error {
             JoinError::Refused { text, .. } => {

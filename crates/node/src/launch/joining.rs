@@ -10,7 +10,7 @@ use crate::api::{ErrorKind, Failure, Notice};
 use crate::clock::Clock;
 use crate::dial::{self, DialError, Expected};
 use crate::identity::{Identity, Membership};
-use crate::join::{self, Ticket};
+use crate::join::{self, JoinError, Ticket};
 use crate::peer::{removed, rows};
 use crate::record::Records;
 use crate::state::StateDir;
@@ -64,6 +64,7 @@ pub(super) async fn join_group(
         let _ = notices.try_send(rows::connecting(tracker));
     }
     let joined = join::join(&ticket, identity, Some(own_name(common)), &common.clock).await;
+    let is_first_contact = ticket.ca.is_none();
     let admitted = match (joined, remembered) {
         (Ok(admitted), _) => admitted,
         // It was only to be renewed, and there is still time for that.
@@ -73,6 +74,14 @@ pub(super) async fn join_group(
         (Err(error), _) => return Err(error.into()),
     };
     keep_admitted(&admitted, state)?;
+    if is_first_contact {
+        let message = format!(
+            "The key of this group is {}. It was taken on trust: compare it with what thorp status \
+             says on the tracker's machine.",
+            admitted.membership.ca
+        );
+        let _ = notices.try_send(Notice::Note { message });
+    }
     Ok((admitted.membership, true))
 }
 
@@ -107,19 +116,23 @@ async fn follow(
     let addresses = NetAddress::resolve(&moved.trackers)
         .await
         .unwrap_or_default();
-    match dial::dial(&addresses, Expected::Tracker, &tls, None).await {
-        Ok(_) => moved.save(state)?,
-        Err(DialError::Certificate { why, .. }) => {
-            return Err(Failure {
-                kind: ErrorKind::NotAMember,
-                message: format!(
-                    "{tracker} is not the tracker of the group that this machine is a member of: {why}. \
-                     To be in another group as well, use another state directory: --state DIR"
-                ),
-            });
+    let why = match dial::dial(&addresses, Expected::Tracker, &tls, None).await {
+        Ok(_) => {
+            moved.save(state)?;
+            return Ok(moved);
         }
+        Err(why) => dial::explain(why, Some(known.ca), clock).await,
+    };
+    match why {
+        DialError::Certificate { why, .. } => Err(Failure {
+            kind: ErrorKind::NotAMember,
+            message: format!(
+                "{tracker} is not the tracker of the group that this machine is a member of: {why}. \
+                     To be in another group as well, use another state directory: --state DIR"
+            ),
+        }),
+        DialError::Clock(_) => Err(JoinError::Dial(why).into()),
         // It may be away for a while. Trying goes on.
-        Err(_) => {}
+        _ => Ok(moved),
     }
-    Ok(moved)
 }

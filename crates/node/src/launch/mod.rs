@@ -32,6 +32,7 @@ use crate::addresses::{self, ListenAddress, NetAddress, PEER_PORT, TRACKER_PORT}
 use crate::api::{Failure, Notice};
 use crate::authority::INVITE_VALIDITY;
 use crate::backup::Backup;
+use crate::certificate::CaKey;
 use crate::clock::Clock;
 use crate::config::{self, Config, Setting};
 use crate::identity::{Identity, Membership};
@@ -117,6 +118,8 @@ pub struct Door {
     pub trackers: Vec<SocketAddr>,
     /// Whether an address is enough.
     pub open: bool,
+    /// The key of the group's CA, for people to compare where it is.
+    pub ca: CaKey,
     /// An invite for one machine, where an address is not enough and one was made.
     pub invite: Option<String>,
 }
@@ -347,6 +350,7 @@ async fn share_with_tracker(
         door: Some(Door {
             trackers: addresses::own(listen),
             open,
+            ca: membership.ca,
             invite,
         }),
         tasks: vec![peer_task, tracker_task],
@@ -389,6 +393,7 @@ pub async fn tracker(
         door: Door {
             trackers: addresses::own(listen),
             open,
+            ca: office.authority.ca(),
             invite: None,
         },
         task,

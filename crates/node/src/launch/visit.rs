@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use super::joining::join_group;
 use super::{Common, Group, Held, RunningPeer, member_tls, settings};
 use crate::addresses::NetAddress;
-use crate::api::{Command, ErrorKind, Event, Failure};
+use crate::api::{Command, ErrorKind, Event, Failure, Notice};
 use crate::identity::{Identity, Membership};
 use crate::local;
 use crate::peer::{self, Peer, Role};
@@ -17,6 +17,8 @@ use crate::renewal::Renewal;
 use crate::state::{StateDir, StateError};
 use crate::store::Store;
 
+/// Things that happen while a visitor joins.
+const NOTICES: usize = 16;
 /// How long to wait for a state directory that another process is about to leave.
 const STATE_WITHIN: Duration = Duration::from_secs(10);
 
@@ -58,10 +60,19 @@ pub async fn ask(
             ),
         });
     }
-    let visitor = visit(common, state, tracker, directory).await?;
+    let (notices, mut told) = mpsc::channel(NOTICES);
+    let visitor = visit(common, state, tracker, directory, notices).await?;
     let mut answer = visitor.peer.command(command);
     let (events, receiver) = mpsc::channel(256);
     tokio::spawn(async move {
+        // Of what happens, a visitor's user is told what is about the group; why
+        // there is no answer, the answer says.
+        while let Ok(notice) = told.try_recv() {
+            if let Notice::Note { message } = notice {
+                let _ = events.send(Event::Note { message }).await;
+            }
+        }
+        drop(told);
         while let Some(event) = answer.recv().await {
             let last = matches!(event, Event::Done(_) | Event::Error(_));
             if last {
@@ -124,6 +135,7 @@ async fn visit(
     state: Arc<StateDir>,
     tracker: Option<NetAddress>,
     directory: &Path,
+    notices: mpsc::Sender<Notice>,
 ) -> Result<RunningPeer, Failure> {
     let config = settings(&common)?;
     let identity = Identity::load_or_create(&state)?;
@@ -140,8 +152,6 @@ async fn visit(
             });
         }
     };
-    // A visitor's user waits for an answer and is told nothing else.
-    let (notices, _) = mpsc::channel(1);
     let (membership, announced) =
         join_group(&common, &state, &identity, remembered, group, &notices).await?;
     let store = Store::open(directory)?;

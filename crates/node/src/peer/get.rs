@@ -28,7 +28,7 @@ use crate::store::{Replace, Store, StoreError, Target};
 use super::hashing;
 use super::large::{self, Missed};
 use super::pace::{Meter, Pace, TOLD_EVERY};
-use super::telling::{Events, milliseconds, say_if_partial, stopping, tell};
+use super::telling::{Events, milliseconds, no_tracker, say_if_partial, stopping, tell};
 use super::{Delivery, FetchError, Peer, Place, rows};
 
 /// What `thorp` says when the name is taken already.
@@ -153,7 +153,7 @@ impl Job {
                     self.alike(&name, variants, get, outcome.tracker, events)
                         .await
                 }
-                Answer::Nobody => Err(nobody(outcome.tracker, get, peer.share().is_some())),
+                Answer::Nobody => Err(nobody(peer, outcome.tracker, get)),
             };
             self.plan(&name, planned, events).await;
         }
@@ -179,7 +179,7 @@ impl Job {
         };
         say_if_partial(peer, &findings, events).await?;
         if findings.files.is_empty() {
-            let failure = nobody(tracker, get, peer.share().is_some());
+            let failure = nobody(peer, tracker, get);
             self.fail(pattern, failure, events).await;
         }
         let answer = Provenance {
@@ -707,20 +707,13 @@ async fn ambiguous(asked: &str, variants: Vec<Variant>, events: &Events, why: &s
     }
 }
 
-/// `stays`: this peer goes on when the request has ended.
-fn nobody(tracker: TrackerUse, get: &Get, stays: bool) -> Failure {
+fn nobody(peer: &Peer, tracker: TrackerUse, get: &Get) -> Failure {
     if tracker == TrackerUse::Unreachable {
-        let message = if stays {
-            "No neighbour knows this file, and the tracker cannot be reached to ask. \
-             Check that the tracker runs, and the network. Trying to reach it goes on."
-        } else {
-            "The tracker cannot be reached to ask who has this file. \
-             Check that it runs, and the network, and try again."
+        let asked = match peer.share() {
+            Some(_) => "No neighbour knows this file, and the tracker cannot be asked",
+            None => "The tracker cannot be asked who has this file",
         };
-        return Failure {
-            kind: ErrorKind::Network,
-            message: message.to_owned(),
-        };
+        return no_tracker(peer, asked);
     }
     let message = match (&get.from, &get.root) {
         (None, None) => NOBODY.to_owned(),

@@ -44,7 +44,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::addresses::{self, NetAddress};
-use crate::api::{Command, Event, Notice, PeerView, Status};
+use crate::api::{self, Command, Event, Notice, PeerView, Status};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::listener::Incoming;
@@ -55,7 +55,7 @@ use crate::swarm::{self, Swarms};
 use crate::tls::MemberTls;
 
 pub use memory::Memory;
-use task::Task;
+use task::{Shown, Task};
 pub(crate) use telling::removed;
 
 /// Requests that wait for the peer's task.
@@ -112,6 +112,7 @@ pub struct Peer {
     swarms: Swarms,
     last_fetch: Arc<AtomicU64>,
     itself: watch::Receiver<Option<Holder>>,
+    trouble: watch::Receiver<Option<api::Failure>>,
     tls: MemberTls,
 }
 
@@ -202,7 +203,13 @@ impl Peer {
         let (fed, fed_in) = mpsc::channel(EVENTS);
         let swarms = Swarms::new(sessions(&setup, fed));
         let sessions = (swarms.clone(), fed_in);
-        let task = Task::new(setup, itself, sessions, view, notices);
+        let (trouble, trouble_in) = watch::channel(None);
+        let shown = Shown {
+            itself,
+            view,
+            trouble,
+        };
+        let task = Task::new(setup, sessions, shown, notices);
         let task = tokio::spawn(task.run(requests_in, abandoned_in));
         let peer = Self {
             requests,
@@ -212,6 +219,7 @@ impl Peer {
             swarms,
             last_fetch: Arc::default(),
             itself: itself_in,
+            trouble: trouble_in,
             tls,
         };
         (peer, task)
@@ -220,6 +228,11 @@ impl Peer {
     /// This peer, as others see it; `None` for a visitor, whom nobody sees.
     fn itself(&self) -> Option<Holder> {
         self.itself.borrow().clone()
+    }
+
+    /// Why there is no link to the tracker, where there was an attempt to make one.
+    fn trouble(&self) -> Option<api::Failure> {
+        self.trouble.borrow().clone()
     }
 
     /// What its screen shows, now and after every change.

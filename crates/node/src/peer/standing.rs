@@ -59,12 +59,13 @@ impl Standing {
         let due = if tracker_is_up {
             self.renewal.due()
         } else {
+            self.renewal.is_cut_off();
             self.renewal.rejoin_due()
         };
         let clock = self.clock.clone();
         let renewal = async move {
             match due {
-                Some(due) => clock.reaches(due).await,
+                Some(due) => due.comes(&clock).await,
                 None => std::future::pending().await,
             }
         };
@@ -105,8 +106,11 @@ impl Standing {
             .ok()
     }
 
-    /// What the tracker has answered, or why it has not.
-    pub(super) fn answered(&mut self, answer: Result<Joined, String>) {
+    /// What the tracker has answered; nothing, if the link was gone before it has.
+    pub(super) fn answered(&mut self, answer: Option<Result<Joined, String>>) {
+        let Some(answer) = answer else {
+            return self.renewal.unanswered();
+        };
         let joined = answer
             .inspect_err(|error| tracing::warn!(%error, "the certificate is not renewed yet"))
             .ok();

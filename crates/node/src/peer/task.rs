@@ -19,9 +19,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::MissedTickBehavior;
 
 use crate::addresses::{self, NetAddress, Whereabouts};
-use crate::api::{Lookups, Notice, PeerView, Status};
+use crate::api::{ErrorKind, Failure, Lookups, Notice, PeerView, Status};
+use crate::certificate::CertificateError;
 use crate::clock::{Clock, unix_seconds};
-use crate::dial::{self, Connected, Expected};
+use crate::dial::{self, Connected, DialError, Expected};
 use crate::disk::Disk;
 use crate::join::{Admitted, JoinError};
 use crate::link::{self, Arrival, Arrivals, Inbox, LinkEnd, LinkEvent, LinkSender, Term};
@@ -92,9 +93,20 @@ pub(crate) struct Task {
     notices: mpsc::Sender<Notice>,
     /// Whether somebody knows that the tracker is being dialled.
     announced: bool,
-    /// Whether somebody knows that the tracker's clock is another.
-    clocks_compared: bool,
+    /// Why there is no link to the tracker, as far as that is known.
+    trouble: watch::Sender<Option<Failure>>,
+    /// Links that this peer has dialled to its tracker.
+    to_tracker: HashMap<LinkId, SocketAddr>,
+    /// Whether a person was told just now that the tracker is lost.
+    lost_was_told: bool,
     changed: bool,
+}
+
+/// Where the task shows how things are.
+pub(super) struct Shown {
+    pub itself: watch::Sender<Option<Holder>>,
+    pub view: watch::Sender<Arc<PeerView>>,
+    pub trouble: watch::Sender<Option<Failure>>,
 }
 
 /// Both ends of one.
@@ -111,7 +123,9 @@ struct Pending {
 enum Event {
     /// So much was read of a file that is hashed for somebody; nothing, at the end.
     Hashed(Name, Option<u64>),
-    Dialled(Target, Result<Box<Connected>, String>),
+    Dialled(Target, Result<Box<Connected>, Failure>),
+    /// The tracker has ended this link over a certificate, and this is why.
+    TurnedAway(LinkId, Failure),
     Rejoined(Result<Admitted, JoinError>),
     Stored {
         fetch: FetchId,
@@ -122,9 +136,12 @@ enum Event {
 impl Task {
     pub(super) fn new(
         setup: Setup,
-        itself: watch::Sender<Option<Holder>>,
         (swarms, fed): (Swarms, mpsc::Receiver<PeerId>),
-        view: watch::Sender<Arc<PeerView>>,
+        Shown {
+            itself,
+            view,
+            trouble,
+        }: Shown,
         notices: mpsc::Sender<Notice>,
     ) -> Self {
         let Setup {
@@ -212,7 +229,9 @@ impl Task {
             view,
             notices,
             announced,
-            clocks_compared: false,
+            trouble,
+            to_tracker: HashMap::new(),
+            lost_was_told: false,
             changed: true,
         }
     }
@@ -333,9 +352,25 @@ impl Task {
             }
             Output::Notice(notice) => {
                 let notice = rows::notice(notice);
-                if notice == Notice::Connected {
-                    self.clocks_compared = false;
-                    self.announced = false;
+                match &notice {
+                    Notice::Connected => {
+                        self.trouble.send_replace(None);
+                        self.announced = false;
+                    }
+                    Notice::TrackerLost { reason } => {
+                        // What is known better already stays.
+                        let lost = Failure {
+                            kind: ErrorKind::Network,
+                            message: reason.clone(),
+                        };
+                        self.trouble.send_if_modified(|trouble| {
+                            let is_news = trouble.is_none();
+                            trouble.get_or_insert(lost);
+                            is_news
+                        });
+                        self.lost_was_told = true;
+                    }
+                    _ => {}
                 }
                 self.notify(notice);
             }
@@ -393,27 +428,29 @@ impl Task {
         });
     }
 
-    /// Somebody has another time than we have. If it is the tracker, that is said
-    /// once, until it lets us in again.
-    fn compare_clocks(&mut self) {
-        if std::mem::replace(&mut self.clocks_compared, true) {
-            return;
+    /// There is no link to the tracker, and why. Of another kind of reason than
+    /// before a person is told, though it is no news that there is none.
+    fn no_tracker(&mut self, failure: Failure, input: Input) {
+        let kind = failure.kind;
+        let message = failure.message.clone();
+        let before = self.trouble.send_replace(Some(failure));
+        self.lost_was_told = false;
+        self.handle(input);
+        let is_new = before.is_none_or(|before| before.kind != kind);
+        if is_new && !self.lost_was_told && kind != ErrorKind::Network {
+            self.notify(Notice::Warning { message });
         }
-        let (trackers, tls, notices) = (
-            self.trackers.clone(),
-            self.tls.clone(),
-            self.notices.clone(),
-        );
+    }
+
+    /// The tracker does not trust this machine's certificate. It is asked what it
+    /// shows to newcomers, which may say why.
+    fn turned_away(&self, link: LinkId, address: SocketAddr, why: CertificateError) {
+        let (tls, events) = (self.tls.clone(), self.events.0.clone());
         tokio::spawn(async move {
-            let addresses = NetAddress::resolve(&trackers).await.unwrap_or_default();
-            for address in addresses {
-                if let Some(apart) = dial::clock_at(address, Some(tls.ca()), tls.clock()).await {
-                    let message = apart.to_string();
-                    // Whoever does not read its notices misses some.
-                    let _ = notices.try_send(Notice::Warning { message });
-                    return;
-                }
-            }
+            let why = DialError::Certificate { address, why };
+            let why = dial::explain(why, Some(tls.ca()), tls.clock()).await;
+            // Nobody to tell: the peer is gone.
+            let _ = events.send(Event::TurnedAway(link, failure(&why))).await;
         });
     }
 
@@ -436,6 +473,9 @@ impl Task {
             address,
         } = connected;
         let link = LinkId(self.number());
+        if dialled && member.tracker {
+            self.to_tracker.insert(link, address);
+        }
         if let Ok(local) = stream.get_ref().0.local_addr() {
             self.local.insert(link, local.ip());
         }
@@ -503,9 +543,6 @@ impl Task {
             LinkEvent::Heard => self.handle(Input::Heard { link }),
             LinkEvent::Expiring => self.handle(Input::Expiring { link }),
             LinkEvent::Closed(end) => {
-                if matches!(&end, LinkEnd::Certificate(why) if why.is_about_time()) {
-                    self.compare_clocks();
-                }
                 let reason = end.to_string();
                 self.links.remove(&link);
                 self.local.remove(&link);
@@ -513,7 +550,12 @@ impl Task {
                     server.forget(link);
                 }
                 self.expected.retain(|(on, _), _| *on != link);
-                self.handle(Input::Disconnected { link, reason });
+                match (self.to_tracker.remove(&link), end) {
+                    (Some(address), LinkEnd::Certificate(why)) => {
+                        self.turned_away(link, address, why);
+                    }
+                    _ => self.handle(Input::Disconnected { link, reason }),
+                }
             }
         }
     }
@@ -587,8 +629,19 @@ impl Task {
                 self.handle(Input::Hashed { name, bytes });
             }
             Event::Dialled(_, Ok(connected)) => self.connected(*connected, true),
-            Event::Dialled(target, Err(reason)) => {
-                self.handle(Input::DialFailed { target, reason });
+            Event::Dialled(target, Err(failure)) => {
+                let reason = failure.message.clone();
+                let is_tracker = target == Target::Tracker;
+                let input = Input::DialFailed { target, reason };
+                if is_tracker && !self.tracker_is_up() {
+                    self.no_tracker(failure, input);
+                } else {
+                    self.handle(input);
+                }
+            }
+            Event::TurnedAway(link, failure) => {
+                let reason = failure.message.clone();
+                self.no_tracker(failure, Input::Disconnected { link, reason });
             }
             Event::Rejoined(answer) => self.standing.rejoined(answer),
             Event::Stored { fetch, result } => self.stored(fetch, result),
@@ -749,6 +802,7 @@ impl Task {
             listen: self.listen.map(|listen| listen.to_string()),
             tracker: self.trackers.first().map(ToString::to_string),
             tracker_connected: self.tracker_is_up(),
+            ca: self.tls.ca().to_string(),
             files: totals.files,
             bytes: totals.bytes,
             unhashed: totals.unhashed,
@@ -809,21 +863,32 @@ async fn reach(
     trackers: &[NetAddress],
     tls: &MemberTls,
     source: Option<IpAddr>,
-) -> Result<Box<Connected>, String> {
+) -> Result<Box<Connected>, Failure> {
     let (addresses, expected) = match target {
         Target::Tracker => {
             let addresses = NetAddress::resolve(trackers).await;
-            (addresses.map_err(|e| e.to_string())?, Expected::Tracker)
+            let addresses = addresses.map_err(|error| Failure {
+                kind: ErrorKind::Network,
+                message: error.to_string(),
+            });
+            (addresses?, Expected::Tracker)
         }
         Target::Member { id, addresses } => (addresses.clone(), Expected::Peer(*id)),
     };
     match dial::dial(&addresses, expected, tls, source).await {
         Ok(connected) => Ok(Box::new(connected)),
         Err(why) if *target == Target::Tracker => {
-            let why = dial::compare_clocks(why, Some(tls.ca()), tls.clock()).await;
-            Err(why.to_string())
+            let why = dial::explain(why, Some(tls.ca()), tls.clock()).await;
+            Err(failure(&why))
         }
-        Err(why) => Err(why.to_string()),
+        Err(why) => Err(failure(&why)),
+    }
+}
+
+fn failure(why: &DialError) -> Failure {
+    Failure {
+        kind: why.kind(),
+        message: why.to_string(),
     }
 }
 

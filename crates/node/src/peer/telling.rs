@@ -36,6 +36,28 @@ pub(crate) fn removed() -> Failure {
     }
 }
 
+/// Why the tracker cannot be asked, and what to do about it.
+pub(super) fn no_tracker(peer: &Peer, asked: &str) -> Failure {
+    let (kind, message) = match peer.trouble() {
+        None => (
+            ErrorKind::Network,
+            format!("{asked}. Check that the tracker runs, and the network, and try again."),
+        ),
+        Some(Failure {
+            kind: ErrorKind::Network,
+            message,
+        }) => (
+            ErrorKind::Network,
+            format!(
+                "{asked}: {message}. Check that the tracker runs, and the network, and try again."
+            ),
+        ),
+        // It says what to do itself.
+        Some(Failure { kind, message }) => (kind, format!("{asked}: {message}.")),
+    };
+    Failure { kind, message }
+}
+
 /// Says that what was found is not all there is, where that is so. To a
 /// visitor, who knows nobody else, no tracker is no answer.
 pub(super) async fn say_if_partial(
@@ -47,17 +69,14 @@ pub(super) async fn say_if_partial(
         return Ok(());
     }
     let message = match (findings.asked_tracker, peer.share()) {
-        (true, _) => "The tracker did not answer in full: there may be more than this.",
-        (false, Some(_)) => "The tracker cannot be asked now: this is what the neighbours know.",
-        (false, None) => {
-            return Err(Failure {
-                kind: ErrorKind::Network,
-                message: "The tracker cannot be reached. Check that it runs, and the network, and try again."
-                    .to_owned(),
-            });
+        (true, _) => "The tracker did not answer in full: there may be more than this.".to_owned(),
+        (false, Some(_)) => {
+            let why = peer.trouble().map(|failure| failure.message);
+            let why = why.map(|why| format!(" ({why})")).unwrap_or_default();
+            format!("The tracker cannot be asked now{why}: this is what the neighbours know.")
         }
+        (false, None) => return Err(no_tracker(peer, "The tracker cannot be asked")),
     };
-    let message = message.to_owned();
     tell(events, Event::Note { message }).await;
     Ok(())
 }

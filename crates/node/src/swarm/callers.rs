@@ -41,7 +41,8 @@ impl Swarms {
         };
         let swarms = self.clone();
         tokio::spawn(async move {
-            let cut = swarms.cut(member, incoming.member.ends);
+            let ends = swarms.first_to_end(&incoming.member);
+            let cut = swarms.cut(member, ends);
             swarms.attend(member, incoming.stream, cut).await;
             drop(place);
         });

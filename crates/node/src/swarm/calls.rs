@@ -20,7 +20,7 @@ use super::greeting::{self, GREETING, GreetingError};
 use super::line::{Inward, Outward};
 use super::session::{self, Ended, Opening};
 use super::{Swarms, Transfer};
-use crate::clock::unix_seconds;
+use crate::certificate::Member;
 use crate::dial::{self, Expected};
 
 /// How long a connection waits for the next file: the other end lets it go a
@@ -29,8 +29,6 @@ const KEPT: Duration = Duration::from_secs(20);
 /// How many wait for one member, and in all.
 const KEPT_EACH: usize = 8;
 const KEPT_ALL: usize = 32;
-/// How often the clock is compared with a certificate's end.
-const CHECK_ENDS: Duration = Duration::from_mins(1);
 
 /// A connection that is about no file at the moment.
 pub(super) struct Idle {
@@ -38,7 +36,7 @@ pub(super) struct Idle {
     outward: Outward<WriteHalf<TlsStream<TcpStream>>>,
     /// The file it was about.
     earlier: Option<Layout>,
-    /// When the other end's certificate ends.
+    /// When the first of the certificates ends that it was made with.
     ends: SystemTime,
     number: u64,
 }
@@ -96,13 +94,14 @@ impl Swarms {
         let dialled =
             dial::dial_session(&holder.addresses, expected, &shared.tls, shared.source).await;
         let connected = dialled.map_err(|error| error.to_string())?;
+        let ends = self.first_to_end(&connected.member);
         transfer.was_reached();
         let (read, write) = split(connected.stream);
         let mut line = Idle {
             inward: Inward::new(read),
             outward: Outward::new(write),
             earlier: None,
-            ends: connected.member.ends,
+            ends,
             number: 0,
         };
         let offer = self.greet(&mut line, transfer).await?;
@@ -178,9 +177,14 @@ impl Swarms {
         }
     }
 
-    /// Waits until a connection must end, and says why: this peer stops, the
-    /// other end's certificate has ended (by this peer's own clock), or it is no
-    /// member any more.
+    /// When the first certificate ends of a connection that is made now.
+    pub(super) fn first_to_end(&self, other: &Member) -> SystemTime {
+        other.ends.min(self.0.tls.member().ends)
+    }
+
+    /// Waits until a connection must end, and says why: this peer stops, one of the
+    /// certificates it was made with has ended (by this peer's own clock), or the
+    /// other end is no member any more.
     pub(super) fn cut(
         &self,
         member: PeerId,
@@ -190,16 +194,11 @@ impl Swarms {
         let mut closing = self.0.closing.subscribe();
         let records = self.0.tls.records().clone();
         async move {
-            let ended = async {
-                while unix_seconds(clock.wall()) < unix_seconds(ends) {
-                    sleep(CHECK_ENDS).await;
-                }
-            };
             let mut changes = records.changes();
             let removed =
                 async { while records.allows(&member) && changes.changed().await.is_ok() {} };
             tokio::select! {
-                () = ended => "its certificate has ended".to_owned(),
+                () = clock.reaches(ends) => "the certificate it stood on has ended".to_owned(),
                 () = removed => "it was removed from the group".to_owned(),
                 _ = closing.wait_for(|closing| *closing) => "this peer stops".to_owned(),
             }

@@ -4,9 +4,8 @@ mod view;
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
-use std::ops::Range;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use thorp_core::links::{LinkId, Me};
 use thorp_core::tracker::{self as machine, Input, Output};
@@ -24,7 +23,7 @@ use crate::link::{self, Arrival, Arrivals, Inbox, LinkEvent, LinkSender, Term};
 use crate::listener::Incoming;
 use crate::peer::rows;
 use crate::peer::task::{now, random, sleep};
-use crate::renewal::{OwnRenewal, RETRY};
+use crate::renewal::{Due, OwnRenewal};
 use crate::tls::MemberTls;
 
 /// Requests that wait for it.
@@ -111,8 +110,8 @@ struct Task {
     listen: SocketAddr,
     open: bool,
     renewal: OwnRenewal,
-    /// Outside of these times the own certificate is renewed.
-    fresh: Range<SystemTime>,
+    /// When the own certificate is renewed.
+    renewal_due: Due,
     newest: watch::Receiver<Option<SignedRecord>>,
     incoming: mpsc::Receiver<Incoming>,
     links: HashMap<LinkId, LinkSender>,
@@ -152,7 +151,7 @@ impl Task {
             listen: setup.listen,
             open: setup.open,
             newest,
-            fresh: setup.renewal.is_fresh(),
+            renewal_due: setup.renewal.due(),
             renewal: setup.renewal,
             incoming: setup.incoming,
             links: HashMap::new(),
@@ -176,7 +175,7 @@ impl Task {
                 Some(incoming) = self.incoming.recv() => self.connected(incoming),
                 // The sender is in `tls`, which we hold.
                 _ = self.newest.changed() => self.adopt(),
-                () = self.clock.leaves(self.fresh.clone()) => self.renew(),
+                () = self.renewal_due.clone().comes(&self.clock) => self.renew(),
                 request = requests.recv() => match request {
                     Some(Request::Status(reply)) => drop(reply.send(self.status())),
                     Some(Request::Present(reply)) => {
@@ -257,13 +256,13 @@ impl Task {
     }
 
     fn renew(&mut self) {
-        let now = self.clock.wall();
-        if let Err(error) = self.renewal.renew(now) {
-            tracing::error!(%error, "the tracker's own certificate is not renewed yet");
-        }
-        let fresh = self.renewal.is_fresh();
-        // What could not be done now is tried again, but not at once.
-        self.fresh = fresh.start.min(now)..fresh.end.max(now + RETRY);
+        self.renewal_due = match self.renewal.renew() {
+            Ok(()) => self.renewal.due(),
+            Err(error) => {
+                tracing::error!(%error, "the tracker's own certificate is not renewed yet");
+                self.renewal.due_again()
+            }
+        };
     }
 
     /// A member gets a new certificate, if it still is one.

@@ -8,17 +8,23 @@ use std::time::{Duration, SystemTime};
 use thorp_node::addresses::NetAddress;
 use thorp_node::api::{Command, ErrorKind};
 use thorp_node::authority::Authority;
+use thorp_node::clock::Clock;
 use thorp_node::dial::{self, Expected};
 use thorp_node::launch::{self, Group};
 use thorp_node::share;
 use thorp_node::state::{StateDir, StateError};
 use thorp_wire::frame::{Find, Query, Record, SignedRecord};
+use thorp_wire::session::{Message, Span};
 use thorp_wire::{Body, Frame, PeerId, RequestId};
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 use super::mallory::{Mallory, entry};
-use super::support::{Village, Villager, answer, named, start, within};
+use super::support::{Village, Villager, answer, bytes, named, start, within};
+use super::teller::{File, Teller};
 
+/// The shipped one: within it, everybody who can be reached has done its part.
+const INTERVAL: Duration = Duration::from_secs(5);
 const HOUR: i64 = 3600;
 const DAY: i64 = 24 * HOUR;
 
@@ -82,6 +88,33 @@ async fn loses(villager: &Villager, name: &str) {
         .await;
 }
 
+const BLOCK: Message = Message::Request(Span {
+    piece: 0,
+    begin: 0,
+    length: 16 * 1024,
+});
+
+/// A session that is served; a block of it has come.
+async fn session(mallory: &Mallory, villager: &Villager, file: &File) -> Teller {
+    let teller = Teller::dial(mallory, villager, file.content()).await;
+    let mut teller = teller.expect("the file is there");
+    teller.say(&Message::HaveNone).await;
+    teller.say(&Message::Interested).await;
+    is_served(&mut teller).await;
+    teller
+}
+
+/// Waits until a block has come.
+async fn is_served(teller: &mut Teller) {
+    teller.say(&BLOCK).await;
+    while !matches!(teller.next().await.expect("goes on").0, Message::Piece(_)) {}
+}
+
+/// Asks for a block, again and again, for as long as the other side goes on.
+async fn keeps_asking(teller: &mut Teller) {
+    while teller.say(&BLOCK).await && teller.next().await.is_some() {}
+}
+
 /// Waits until a removed peer has ended by itself.
 async fn ends_as_removed(villager: Villager) {
     let peer = villager.running.peer.clone();
@@ -111,6 +144,32 @@ async fn a_removed_member_is_out_of_every_link_and_cannot_come_back() {
     }
     // The others go on.
     elm.get_name("more").await.only_fetched();
+}
+
+#[tokio::test]
+async fn whoever_is_removed_and_does_not_go_is_out_of_everything_within_an_interval() {
+    let village = Village::new().await;
+    let file = File::new(bytes(7, 1024 * 1024));
+    let oak = village.peer("oak", &[("f", &file.bytes)]).await;
+    let elm = village.peer("elm", &[]).await;
+    let mallory = Mallory::join(&village, "mallory").await;
+    let mut at_tracker = mallory.list(&village, vec![entry("bait", b"some")]).await;
+    let mut at_oak = mallory.befriend(&oak).await;
+    let mut at_elm = mallory.befriend(&elm).await;
+    let mut teller = session(&mallory, &oak, &file).await;
+    let all_closed = async {
+        tokio::join!(
+            at_tracker.closed(),
+            at_oak.closed(),
+            at_elm.closed(),
+            keeps_asking(&mut teller),
+            remove(&village, mallory.id()),
+        );
+    };
+    let closed = timeout(INTERVAL, all_closed).await;
+    closed.expect("everything is closed within an interval");
+    let again = Teller::dial(&mallory, &oak, file.content()).await;
+    assert!(again.is_none(), "a removed member was served");
 }
 
 #[tokio::test]
@@ -347,6 +406,93 @@ async fn a_certificate_that_ended_while_the_tracker_was_away_is_replaced_while_r
     assert_eq!(status(&oak).await.certificate_ends, new, "it was kept");
 }
 
+/// Waits until a peer's certificate is as if it was made now.
+async fn has_a_certificate_of_today(village: &Village, villager: &Villager) {
+    let now = village.clock.wall().duration_since(SystemTime::UNIX_EPOCH);
+    let now = i64::try_from(now.expect("is after it").as_secs()).expect("is not far");
+    let today = now + 29 * DAY..now + 30 * DAY + HOUR;
+    let renewed = async {
+        while !today.contains(&status(villager).await.certificate_ends) {
+            tokio::task::yield_now().await;
+        }
+    };
+    within("a certificate of today", renewed).await;
+}
+
+/// A peer with a clock of its own, that dials its tracker every second.
+async fn with_its_own_clock(village: &Village, name: &str) -> (Villager, Clock) {
+    let clock = Clock::system();
+    let common = launch::Common {
+        clock: clock.clone(),
+        ..village.common(name, &[("interval.tracker_ms", "1000")])
+    };
+    let group = Group::Open(NetAddress::Ip(village.address()));
+    let options = share::Options::default();
+    let villager = start(common, &village.share_of(name), options, group).await;
+    (villager, clock)
+}
+
+#[tokio::test]
+async fn a_clock_that_was_far_off_for_a_while_delays_no_renewal() {
+    let village = Village::with(&[("interval.tracker_ms", "1000")]).await;
+    let (oak, clock) = with_its_own_clock(&village, "oak").await;
+    let is_connected = async |so: bool| {
+        oak.sees("the tracker to come or go", |view| {
+            view.tracker_connected == so
+        })
+        .await;
+    };
+    is_connected(true).await;
+    let first = status(&oak).await.certificate_ends;
+    // What comes first, the end of the link or a question on it, is left to chance.
+    for _ in 0..3 {
+        clock.turn(40 * DAY);
+        is_connected(false).await;
+        clock.turn(0);
+        is_connected(true).await;
+    }
+    let first = status(&oak).await.certificate_ends.max(first);
+    village.clock.turn(2 * DAY);
+    clock.turn(2 * DAY);
+    renewed(&oak, first).await;
+}
+
+#[tokio::test]
+async fn clocks_that_were_all_far_ahead_leave_nobody_with_a_certificate_of_the_future() {
+    let village = Village::with(&[("interval.tracker_ms", "1000")]).await;
+    let oak = village.peer("oak", &[]).await;
+    let first = status(&oak).await.certificate_ends;
+    village.clock.turn(40 * DAY);
+    renewed(&oak, first + 39 * DAY).await;
+    village.clock.turn(0);
+    has_a_certificate_of_today(&village, &oak).await;
+    oak.sees("the tracker", |view| view.tracker_connected).await;
+    let ends = status(&oak).await.certificate_ends;
+    assert!((first..first + DAY).contains(&ends), "{}", ends - first);
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_back_ends_no_link() {
+    let village = Village::new().await;
+    let [mut oak, elm, ash] = friends(&village).await;
+    for days in [-40, 0, -2, 1, 3] {
+        village.clock.turn(days * DAY);
+        for peer in [&oak, &elm, &ash] {
+            has_a_certificate_of_today(&village, peer).await;
+        }
+        // Over the links that are up; for a name that nobody has, to the tracker's too.
+        let answer = elm.get_name("of nobody").await;
+        answer.failed(ErrorKind::NotFound);
+        for (peer, name) in [(&oak, "elm"), (&elm, "ash"), (&ash, "oak")] {
+            peer.has_neighbour(name).await;
+        }
+    }
+    while let Ok(notice) = oak.notices.try_recv() {
+        let lost = format!("{notice:?}").contains("Lost");
+        assert!(!lost, "nobody notices: {notice:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_certificate_that_could_not_be_renewed_is_warned_of_ten_days_before_its_end() {
     let mut village = Village::new().await;
@@ -384,4 +530,27 @@ async fn a_link_is_made_anew_before_the_certificates_it_stands_on_end() {
     let reason = old.closed().await.expect("a reason");
     assert!(reason.contains("replaced"), "{reason}");
     elm.has_neighbour("mallory").await;
+}
+
+#[tokio::test]
+async fn a_session_ends_when_the_first_of_its_two_certificates_does() {
+    // Of whoever serves, and of whoever asks.
+    for (joins_later, renews) in [(20 * HOUR, false), (0, true)] {
+        let village = Village::new().await;
+        let file = File::new(bytes(7, 1024 * 1024));
+        let oak = village.peer("oak", &[("f", &file.bytes)]).await;
+        let first = status(&oak).await.certificate_ends;
+        village.clock.turn(joins_later);
+        let mallory = Mallory::join(&village, "mallory").await;
+        if renews {
+            village.clock.turn(25 * HOUR);
+            renewed(&oak, first).await;
+        }
+        let mut teller = session(&mallory, &oak, &file).await;
+        village.clock.turn(30 * DAY - 2 * HOUR);
+        is_served(&mut teller).await;
+        village.clock.turn(30 * DAY);
+        let ended = timeout(INTERVAL, keeps_asking(&mut teller)).await;
+        ended.expect("the session ends with a certificate");
+    }
 }

@@ -33,6 +33,7 @@ fn tracker() -> (Tracker, watch::Sender<Arc<TrackerView>>) {
         door: Door {
             tracker: "192.168.198.138".into(),
             open: true,
+            ca: "d".repeat(52),
             invite: None,
         },
     };
@@ -166,6 +167,7 @@ fn two_neighbours_on_one_address_carry_their_ports() {
 #[test]
 fn a_closed_group_is_joined_by_invite() {
     let closed = Door {
+        ca: "d".repeat(52),
         tracker: "10.0.0.7".into(),
         open: false,
         invite: Some("thorp1abc".into()),

@@ -10,6 +10,7 @@ fn screen(view: TrackerView) -> Screen {
     let door = Door {
         tracker: "192.168.198.138".into(),
         open: true,
+        ca: "d".repeat(52),
         invite: None,
     };
     let mut screen = Screen::new(door, false);
