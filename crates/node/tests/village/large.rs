@@ -4,11 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Mutex;
 
 use thorp_node::api::{Command, ErrorKind};
-use thorp_node::local;
 
-use super::mallory::Mallory;
 use super::support::{Village, Villager, answer, bytes, files_in, named, part_in, read};
-use super::teller::{File, Holder, LONG, Manner, PIECE, Said, Teller, long};
+use super::teller::{File, Holder, LONG, Manner, PIECE, Said, long};
 
 const MIB: usize = 1024 * 1024;
 
@@ -162,23 +160,6 @@ async fn members_ask_each_other_for_more_at_once_than_ordinary_clients_allow() {
     assert!(seen.longest_request > 16 * 1024, "{seen:?}");
     assert!(seen.requests < LONG / (16 * 1024), "{seen:?}");
     assert!(read(&elm.dir, "f") == *file.bytes);
-}
-
-#[tokio::test]
-async fn a_member_that_is_removed_is_out_of_its_session_and_gets_no_other() {
-    let village = Village::new().await;
-    let file = long();
-    let oak = village.peer("oak", &[("f", &file.bytes)]).await;
-    let mallory = Mallory::join(&village, "mallory").await;
-    let teller = Teller::dial(&mallory, &oak, file.content()).await;
-    let mut teller = teller.expect("the file is there");
-    let id = mallory.id().to_string();
-    let tracker = village.common("hall", &[]).state;
-    let removed = local::ask(&tracker, &Command::Remove { id }).await;
-    answer(removed.expect("a tracker runs there")).await.done();
-    while teller.next().await.is_some() {}
-    let again = Teller::dial(&mallory, &oak, file.content()).await;
-    assert!(again.is_none(), "a removed member was served");
 }
 
 #[tokio::test]
