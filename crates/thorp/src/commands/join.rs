@@ -14,7 +14,7 @@ pub async fn run(context: &Context, args: &Join) -> Result {
         name: args.name.clone(),
         ..context.visitor()?
     };
-    let joined = node::join(common, node::invite(&invite)?).await?;
+    let joined = node::join(common, invite).await?;
     if context.global.json {
         let object = serde_json::json!({ "event": "joined", "message": joined });
         let _ = out::data(&object.to_string());

@@ -86,8 +86,7 @@ async fn group(context: &Context, args: &Share) -> Result<Option<Group>> {
             None => return Ok(None),
         },
         (None, Some(file)) => {
-            let text = invitation::read(context, Some(file)).await?;
-            Group::Invited(node::invite(&text)?)
+            Group::Invited(invitation::read(context, Some(file)).await?)
         }
         (None, None) => Group::Remembered,
     }))
