@@ -54,14 +54,14 @@ pub struct Left {
 }
 
 /// Looks what leaving would mean.
-pub fn standing(path: &Path) -> Standing {
-    if !path.join(VERSION_FILE).exists() {
-        return Standing::Nothing;
+pub fn standing(path: &Path) -> Result<Standing, Failure> {
+    if !StateDir::is_there(path)? {
+        return Ok(Standing::Nothing);
     }
     let embedded = path.join(EMBEDDED);
     let own = [path, &embedded].into_iter().find(|path| has_ca(path));
     let is_member = path.join(identity::MEMBERSHIP_FILE).exists();
-    match own {
+    Ok(match own {
         None if is_member => Standing::Member,
         None => Standing::Alone,
         Some(own) => {
@@ -72,13 +72,13 @@ pub fn standing(path: &Path) -> Standing {
                 _ => Standing::Keeper,
             }
         }
-    }
+    })
 }
 
 /// Stops whoever runs on a state directory, and forgets its group; with `purge`
 /// everything, and with it every group that is kept there.
 pub async fn leave(path: &Path, purge: bool) -> Result<Left, Failure> {
-    match standing(path) {
+    match standing(path)? {
         Standing::Nothing if purge => return Ok(Left::default()),
         Standing::Nothing | Standing::Alone if !purge => {
             return Err(Failure {

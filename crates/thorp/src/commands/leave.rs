@@ -14,7 +14,7 @@ use crate::state::Role;
 
 pub async fn run(context: &Context, args: &Leave) -> Result {
     let state = context.state(Role::Peer)?;
-    let standing = launch::standing(&state);
+    let standing = launch::standing(&state)?;
     let keeps = matches!(standing, Standing::Keeper | Standing::MemberAndKeeper);
     if args.purge && keeps {
         let question = format!(
@@ -53,7 +53,7 @@ fn tracker_alone(context: &Context) -> Result<String> {
     let state = context.state(Role::Tracker)?;
     let is_other = state != context.state(Role::Peer)?;
     Ok(
-        if is_other && launch::standing(&state) == Standing::Keeper {
+        if is_other && launch::standing(&state) == Ok(Standing::Keeper) {
             let shown = state.display();
             format!(
                 " The group that the tracker keeps in {shown} stays; to end it: \
