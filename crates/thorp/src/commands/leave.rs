@@ -31,7 +31,11 @@ pub async fn run(context: &Context, args: &Leave) -> Result {
         message: format!("{}{hint}", failure.message),
         ..failure
     })?;
-    let mut message = farewell(standing, args.purge, &state);
+    let mut message = if left.was_removed {
+        REMOVED.to_owned()
+    } else {
+        farewell(standing, args.purge, &state)
+    };
     message.push_str(&hint);
     if !left.stays.is_empty() {
         let stays = left.stays.iter().map(|path| path.display().to_string());
@@ -47,6 +51,10 @@ pub async fn run(context: &Context, args: &Leave) -> Result {
     }
     Ok(Exit::DONE)
 }
+
+const REMOVED: &str = "This machine has left its group, which had removed it: its key is let in there no \
+     more. To come back it needs a new key and a new invite: thorp leave --purge, then thorp join. \
+     To join another group: thorp join";
 
 /// A tracker alone has a state of its own, which is not left by accident.
 fn tracker_alone(context: &Context) -> Result<String> {
