@@ -117,16 +117,27 @@ impl Context {
         if given {
             return Ok(());
         }
-        if self.streams.can_ask() {
-            let question = format!("{question}\n1. {yes}\n2. Cancel.");
-            let answer = prompt::line(&question).await?.unwrap_or_default();
-            if choose::pick(&answer, 2) == choose::Pick::At(0) {
-                return Ok(());
-            }
-            return Err(failure(ErrorKind::Other, "cancelled: nothing was changed"));
+        if !self.streams.can_ask() {
+            let why = format!("{question}. This needs a yes: --yes, or a terminal to ask in");
+            return Err(failure(ErrorKind::Usage, why));
         }
-        let why = format!("{question} That needs a yes: --yes, or a terminal to ask in");
-        Err(failure(ErrorKind::Usage, why))
+        match self.asked(question, yes).await? {
+            true => Ok(()),
+            false => Err(failure(ErrorKind::Other, "cancelled: nothing was changed")),
+        }
+    }
+
+    /// Asks in a terminal until the answer is one.
+    async fn asked(&self, question: &str, yes: &str) -> Result<bool> {
+        let mut question = format!("{question}\n1. {yes}\n2. Cancel.");
+        while let Some(line) = prompt::line(&question).await? {
+            match choose::pick(&line, 2) {
+                choose::Pick::At(0) => return Ok(true),
+                choose::Pick::At(_) | choose::Pick::Cancel => return Ok(false),
+                choose::Pick::Nonsense => "Please type 1 or 2.".clone_into(&mut question),
+            }
+        }
+        Ok(false)
     }
 
     /// What a visitor is started with, where no peer is running.

@@ -18,7 +18,7 @@ use crate::node::{self, Peer};
 use crate::out::Flow;
 use crate::signals::Signals;
 use crate::state::Role;
-use crate::{choose, out, prompt, words};
+use crate::{out, prompt, words};
 
 pub async fn run(context: Context, args: Share) -> Result {
     let dir = directory(&args.dir)?;
@@ -137,11 +137,8 @@ fn is_wide(share: &Path) -> bool {
 async fn confirm(context: &Context, share: &Path) -> Result<()> {
     let shown = share.display();
     if context.streams.can_ask() {
-        let question = format!(
-            "This shares everything in {shown} with the whole group.\n1. Share it.\n2. Cancel."
-        );
-        let answer = prompt::line(&question).await?.unwrap_or_default();
-        if choose::pick(&answer, 2) == choose::Pick::At(0) {
+        let question = format!("This shares everything in {shown} with the whole group.");
+        if context.asked(&question, "Share it.").await? {
             return Ok(());
         }
     }
