@@ -115,6 +115,14 @@ pub struct MemberRow {
     pub removed: bool,
 }
 
+/// Whether a state directory, which another process may have, keeps a group
+/// that is entered by invitation.
+pub fn is_by_invitation(state: &Path) -> bool {
+    let policy = fs::read(state.join(POLICY_FILE)).ok();
+    let policy = policy.and_then(|bytes| serde_json::from_slice::<Policy>(&bytes).ok());
+    state.join(KEY_FILE).exists() && !policy.unwrap_or_default().open
+}
+
 impl Authority {
     /// The CA in a state directory, made where there is none.
     pub fn load_or_create(state: Arc<StateDir>) -> Result<Self, AuthorityError> {

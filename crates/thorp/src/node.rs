@@ -142,8 +142,8 @@ pub async fn share(
     })
 }
 
-/// Starts a tracker.
-pub async fn tracker(common: Common, open: bool) -> Result<Tracker> {
+/// Starts a tracker, with its door as it was where nothing is said of it.
+pub async fn tracker(common: Common, open: Option<bool>) -> Result<Tracker> {
     let (sender, notices) = mpsc::channel(NOTICES);
     let running = launch::tracker(common, open, sender).await?;
     Ok(Tracker {

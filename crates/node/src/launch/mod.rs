@@ -31,7 +31,7 @@ use tokio::task::JoinHandle;
 use crate::addresses::{self, ListenAddress, NetAddress, PEER_PORT, TRACKER_PORT};
 use crate::api::{Failure, Notice};
 use crate::authority::INVITE_VALIDITY;
-use crate::backup::Backup;
+use crate::backup::{Backup, BackupError};
 use crate::clock::Clock;
 use crate::config::{self, Config, Setting};
 use crate::identity::{Identity, Membership};
@@ -49,6 +49,7 @@ use crate::tracker::Tracker;
 use crate::{peer, tracker};
 
 pub use desk::{ask_keeper, invite, meant, removable, shared_by};
+pub use crate::authority::is_by_invitation;
 use failure::other;
 use joining::join_group;
 pub use leaving::{Left, Standing, leave, standing};
@@ -355,17 +356,18 @@ async fn share_with_tracker(
     })
 }
 
-/// Starts a tracker alone. With `open`, whoever asks is let in from now on.
+/// Starts a tracker alone. With `open` said, whoever asks is let in from now on,
+/// or only who is invited; without, it is as it was.
 pub async fn tracker(
     common: Common,
-    open: bool,
+    open: Option<bool>,
     notices: mpsc::Sender<Notice>,
 ) -> Result<RunningTracker, Failure> {
     let config = settings(&common)?;
     let name = own_name(&common);
     let office = Office::open(common.state.clone(), &name, &common.clock)?;
-    if open {
-        office.authority.set_open(true).map_err(other)?;
+    if let Some(open) = open {
+        office.authority.set_open(open).map_err(other)?;
     }
     let open = office.authority.is_open();
     let listener = listener(&common, Listen::Port(TRACKER_PORT)).await?;
@@ -401,8 +403,15 @@ pub async fn tracker(
 }
 
 /// Puts a backup into the state directory of a tracker, and says how many
-/// members its group has.
-pub async fn restore(state: PathBuf, backup: Backup) -> Result<usize, Failure> {
+/// members its group has. None of the `others` may keep that group.
+pub async fn restore(
+    state: PathBuf,
+    backup: Backup,
+    others: &[PathBuf],
+) -> Result<usize, Failure> {
+    if let Some(path) = backup.kept_in(others) {
+        return Err(BackupError::Twice { path: path.clone() }.into());
+    }
     // It waits for the disk.
     let work = tokio::task::spawn_blocking(move || backup.restore(&state));
     work.await.map_err(other)?.map_err(Failure::from)
