@@ -138,8 +138,7 @@ pub async fn leave(path: &Path, purge: bool) -> Result<Left, Failure> {
 /// keep anybody from leaving.
 fn is_removed(state: &StateDir) -> bool {
     let id = identity::peek_key(&state.file(identity::KEY_FILE));
-    let records =
-        Membership::peek(state.path()).and_then(|(ca, _)| Records::load(state, ca).ok());
+    let records = Membership::peek(state.path()).and_then(|(ca, _)| Records::load(state, ca).ok());
     id.zip(records)
         .is_some_and(|(id, records)| !records.allows(&id))
 }

@@ -48,8 +48,8 @@ use crate::tls::MemberTls;
 use crate::tracker::Tracker;
 use crate::{peer, tracker};
 
-pub use desk::{ask_keeper, invite, meant, removable, shared_by};
 pub use crate::authority::is_by_invitation;
+pub use desk::{ask_keeper, invite, meant, removable, shared_by};
 use failure::other;
 use joining::join_group;
 pub use leaving::{Left, Standing, leave, standing};
@@ -404,11 +404,7 @@ pub async fn tracker(
 
 /// Puts a backup into the state directory of a tracker, and says how many
 /// members its group has. None of the `others` may keep that group.
-pub async fn restore(
-    state: PathBuf,
-    backup: Backup,
-    others: &[PathBuf],
-) -> Result<usize, Failure> {
+pub async fn restore(state: PathBuf, backup: Backup, others: &[PathBuf]) -> Result<usize, Failure> {
     if let Some(path) = backup.kept_in(others) {
         return Err(BackupError::Twice { path: path.clone() }.into());
     }

@@ -85,9 +85,7 @@ async fn group(context: &Context, args: &Share) -> Result<Option<Group>> {
             Some(address) => Group::Open(address),
             None => return Ok(None),
         },
-        (None, Some(file)) => {
-            Group::Invited(invitation::read(context, Some(file)).await?)
-        }
+        (None, Some(file)) => Group::Invited(invitation::read(context, Some(file)).await?),
         (None, None) => Group::Remembered,
     }))
 }

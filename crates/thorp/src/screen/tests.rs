@@ -98,7 +98,10 @@ fn a_low_screen_shows_the_chosen_table_with_a_row_in_it() {
     }
     press(&mut screen, KeyCode::Tab);
     let text = drawn(&mut screen, 80, 10);
-    assert!(text.contains("│x.txt ") && !text.contains("Peer "), "{text}");
+    assert!(
+        text.contains("│x.txt ") && !text.contains("Peer "),
+        "{text}"
+    );
     // With room for no row at all, nothing is said of rows.
     for height in 1..5 {
         let text = drawn(&mut screen, 80, height);
@@ -112,7 +115,10 @@ fn a_row_of_several_lines_is_cut_to_the_room() {
     let names: Vec<_> = names.iter().map(String::as_str).collect();
     let view = story::view(&[("10.0.0.1", &names, &[]), ("10.0.0.2", &names, &[])]);
     let text = drawn(&mut screen(view), 80, 7);
-    assert!(text.contains("│10.0.0.1 ") && text.contains(" more"), "{text}");
+    assert!(
+        text.contains("│10.0.0.1 ") && text.contains(" more"),
+        "{text}"
+    );
 }
 
 #[test]
