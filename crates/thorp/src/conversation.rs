@@ -64,6 +64,11 @@ impl Conversation {
         (conversation, step)
     }
 
+    /// What is being fetched now.
+    pub fn wanted(&self) -> &Get {
+        &self.get
+    }
+
     /// Part of the answer; its end leads on.
     pub fn event(&mut self, event: &Event) -> Option<Step> {
         match event {

@@ -23,7 +23,7 @@ mod tracker;
 use std::io;
 use std::path::PathBuf;
 
-use thorp_node::api::{Command, ErrorKind, Event, Failure};
+use thorp_node::api::{Command, ErrorKind, Event, Failure, Get};
 use thorp_node::config::Setting;
 use thorp_node::launch::{Common, EMBEDDED};
 
@@ -34,6 +34,7 @@ use crate::lines;
 use crate::node::{self, Answers};
 use crate::out::{self, Flow, Streams};
 use crate::progress::Bar;
+use crate::quoting::for_shell;
 use crate::signals::Signals;
 use crate::state::{self, Role};
 use crate::{choose, prompt};
@@ -91,12 +92,29 @@ pub fn broken_off() -> Failure {
     failure(ErrorKind::Unfinished, why)
 }
 
-/// A person did not want to wait.
-fn interrupted() -> Failure {
-    failure(
-        ErrorKind::Unfinished,
-        "interrupted: what has arrived so far is there, the rest can be asked for again",
-    )
+/// A person did not want to wait for an answer, perhaps of a fetch.
+pub fn interrupted(fetch: Option<&Get>) -> Failure {
+    let Some(get) = fetch else {
+        return failure(ErrorKind::Unfinished, "interrupted");
+    };
+    let mut again = String::from("thorp get");
+    let out = get.dir.as_ref().map(|dir| dir.display().to_string());
+    for (flag, value) in [(" -o", &out), (" --as", &get.rename)] {
+        if let Some(value) = value {
+            again.push_str(flag);
+            again.push(' ');
+            again.push_str(&for_shell(value));
+        }
+    }
+    if get.names.iter().any(|name| name.starts_with('-')) {
+        again.push_str(" --");
+    }
+    for name in &get.names {
+        again.push(' ');
+        again.push_str(&for_shell(name));
+    }
+    let why = format!("interrupted: what has arrived is kept, and {again} goes on from there");
+    failure(ErrorKind::Unfinished, why)
 }
 
 impl Context {
@@ -189,13 +207,17 @@ impl Context {
         });
         // A listing that nobody reads has no purpose; a fetch has.
         let listing = !matches!(command, Command::Get(_) | Command::Stop);
+        let fetch = match &command {
+            Command::Get(get) => Some(get.clone()),
+            _ => None,
+        };
         let work = async {
             let mut answers = node::ask(visitor, tracker, command).await?;
             show(&mut answers, &mut renderer, listing).await
         };
         tokio::select! {
             exit = work => exit,
-            () = signals.next() => Err(interrupted()),
+            () = signals.next() => Err(interrupted(fetch.as_ref())),
         }
     }
 }

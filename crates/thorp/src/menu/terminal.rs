@@ -20,6 +20,7 @@ use super::{Effect, Menu};
 use crate::node::{Answers, Peer};
 use crate::out::{self, Streams};
 use crate::progress::Bar;
+use crate::signals::{Means, Signals};
 
 /// Why the menu is no longer shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,11 +32,12 @@ pub enum End {
 }
 
 /// Shows the menu until the person leaves or the peer ends. `welcome` is shown
-/// first.
+/// first. An interrupt ends what is being fetched, or else the menu.
 pub async fn run(
     peer: &mut Peer,
     welcome: Vec<String>,
     streams: Streams,
+    signals: &mut Signals,
 ) -> Result<End, ReadlineError> {
     let _mode = KeepMode::new();
     let mut terminal = Terminal::open()?;
@@ -61,6 +63,15 @@ pub async fn run(
         }
         tokio::select! {
             biased;
+            means = signals.which() => {
+                // Dropping an answer gives the request up.
+                let is_fetching = answers.take().is_some();
+                if means == Means::End || !is_fetching {
+                    return Ok(End::Left);
+                }
+                bar.finish();
+                effects = menu.interrupted();
+            }
             notice = peer.notices.recv(), if notices => match notice {
                 Some(notice) => effects.push(Menu::notice(&notice)),
                 None => notices = false,
