@@ -96,11 +96,21 @@ pub fn common(
 /// Sends `command` to the peer running on the state directory, or else to a
 /// visitor that joins for the moment.
 pub async fn ask(common: Common, tracker: Option<NetAddress>, command: Command) -> Result<Answers> {
+    if tracker.is_none() && is_new(&common.state) {
+        let why = "This machine is not a member of a group yet. Join one with an invite: thorp join; \
+                   or, where the group is open, name its tracker: --tracker ADDR";
+        return Err(failure(ErrorKind::NotAMember, why));
+    }
     let here = std::env::current_dir().map_err(|error| {
         let why = format!("the current directory cannot be used ({error}): go to another");
         failure(ErrorKind::Other, why)
     })?;
     launch::ask(common, tracker, &here, command).await
+}
+
+/// Whether nothing has ever run on a state directory; asking leaves it so.
+pub fn is_new(state: &Path) -> bool {
+    matches!(state.try_exists(), Ok(false))
 }
 
 /// Starts a peer. Joining may take a while: `show` is given what happens until

@@ -49,7 +49,7 @@ use crate::tracker::Tracker;
 use crate::{peer, tracker};
 
 pub use crate::authority::is_by_invitation;
-pub use desk::{ask_keeper, invite, meant, removable, shared_by};
+pub use desk::{ask_keeper, ask_running, has_ca, invite, meant, removable, shared_by};
 use failure::other;
 use joining::join_group;
 pub use leaving::{Left, Standing, leave, standing};

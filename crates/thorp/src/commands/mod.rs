@@ -25,7 +25,7 @@ use std::path::PathBuf;
 
 use thorp_node::api::{Command, ErrorKind, Event, Failure, Get};
 use thorp_node::config::Setting;
-use thorp_node::launch::{Common, EMBEDDED};
+use thorp_node::launch::{self, Common, EMBEDDED, Standing};
 
 use crate::answer::{Manner, Renderer};
 use crate::args::{Args, Global, Verb};
@@ -195,6 +195,44 @@ impl Context {
     fn renderer(&self, manner: Manner) -> Renderer<io::Stdout, io::Stderr> {
         let bar = Bar::new(self.streams, !manner.json && !manner.quiet);
         Renderer::new(io::stdout(), io::stderr(), manner, bar)
+    }
+
+    /// Sends `command` to the peer that runs here, or else to the tracker, shows
+    /// the answer, and says which state directory that one runs on.
+    async fn answer_of_running(&self, command: Command) -> Result<(PathBuf, Exit)> {
+        let (peer, tracker) = (self.state(Role::Peer)?, self.state(Role::Tracker)?);
+        let states = [peer, tracker];
+        if let Some((state, mut answers)) = launch::ask_running(&states, &command).await {
+            let mut renderer = self.renderer(self.manner());
+            // One that was about to end leaves no answer behind.
+            if let Some(first) = answers.recv().await {
+                let exit = match renderer.event(&first)? {
+                    Some(exit) => exit,
+                    None => show(&mut answers, &mut renderer, false).await?,
+                };
+                return Ok((state.to_owned(), exit));
+            }
+        }
+        let [peer, tracker] = states;
+        let here = peer.display();
+        if peer != tracker && launch::has_ca(&tracker) && node::is_new(&peer) {
+            let why = format!(
+                "No tracker is running on the state directory {}, and no peer on {here}. \
+                 Start the tracker: thorp tracker",
+                tracker.display()
+            );
+            return Err(failure(ErrorKind::Other, why));
+        }
+        if node::is_new(&peer) || launch::standing(&peer)? == Standing::Alone {
+            let why = format!(
+                "No peer is running on {here}, and this machine is in no group. \
+                 Join one: thorp join; or make a new one: thorp share"
+            );
+            return Err(failure(ErrorKind::Other, why));
+        }
+        // One that is about to start or to end is waited for.
+        let exit = self.answer(None, command).await?;
+        Ok((peer, exit))
     }
 
     /// Sends `command` and shows the answer.
