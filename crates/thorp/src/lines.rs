@@ -73,13 +73,17 @@ pub async fn follow_peer(
         let flow = tokio::select! {
             biased;
             notice = peer.notices.recv(), if notices => if let Some(notice) = notice {
+                if (peer.was_removed)() {
+                    continue;
+                }
                 tell_notice(&notice, streams, manner)
             } else {
                 notices = false;
                 Flow::Open
             },
             changed = peer.view.changed() => {
-                if changed.is_err() {
+                // That it was removed is said first, by whoever ends the program.
+                if changed.is_err() || (peer.was_removed)() {
                     return Flow::Open;
                 }
                 let view = peer.view.borrow_and_update().clone();

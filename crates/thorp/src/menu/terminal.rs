@@ -73,6 +73,7 @@ pub async fn run(
                 effects = menu.interrupted();
             }
             notice = peer.notices.recv(), if notices => match notice {
+                Some(_) if (peer.was_removed)() => {}
                 Some(notice) => effects.push(Menu::notice(&notice)),
                 None => notices = false,
             },
@@ -89,6 +90,8 @@ pub async fn run(
                     effects = menu.broken_off();
             },
             changed = peer.view.changed() => match changed {
+                // That is said first, by whoever ends the program, and once.
+                _ if (peer.was_removed)() => return Ok(End::Ended),
                 Ok(()) => effects.extend(menu.changed(&current(peer))),
                 Err(_) => return Ok(End::Ended),
             },
