@@ -74,7 +74,7 @@ impl Screen {
         let widget = Table::new(rows, peers.widths())
             .header(head_row(&table::PEERS_HEAD))
             .column_spacing(GAP)
-            .block(self.block(table::PEERS, Focus::Peers, scroll, total));
+            .block(self.block((table::PEERS, Focus::Peers), area.width, scroll, total));
         frame.render_widget(widget, area);
         self.peers = scroll;
         if self.view.peers.is_empty() {
@@ -91,7 +91,12 @@ impl Screen {
         let widget = Table::new(rows, files.widths())
             .header(head_row(&table::FILES_HEAD))
             .column_spacing(GAP)
-            .block(self.block(table::FILES, Focus::Files, scroll, self.view.files_total));
+            .block(self.block(
+                (table::FILES, Focus::Files),
+                area.width,
+                scroll,
+                self.view.files_total,
+            ));
         frame.render_widget(widget, area);
         self.files = scroll;
     }
@@ -116,14 +121,18 @@ impl Screen {
         }
     }
 
-    fn block(&self, title: &str, focus: Focus, at: Scroll, total: u64) -> Block<'static> {
+    fn block(&self, table: (&str, Focus), width: u16, at: Scroll, total: u64) -> Block<'static> {
+        let (title, focus) = table;
         let mut block = Block::bordered().title(format!(" {title} "));
         if self.focus == focus {
             block = block.border_style(self.accent());
         }
         if at.shown > 0 && (at.shown as u64) < total {
             let text = format!(" {}-{} of {total} ", at.first + 1, at.first + at.shown);
-            block = block.title_bottom(Line::from(text).right_aligned());
+            // Half of it would be another number.
+            if columns(&text) + 2 <= usize::from(width) {
+                block = block.title_bottom(Line::from(text).right_aligned());
+            }
         }
         block
     }
