@@ -6,11 +6,13 @@ use rustix::termios::QueueSelector;
 use thorp_node::api::ErrorKind;
 
 use crate::exit::{Result, failure};
+use crate::wrap;
 
 /// Asks; nothing comes back at the end of the input.
 pub async fn line(question: &str) -> Result<Option<String>> {
     {
         let mut talk = io::stderr().lock();
+        let question = wrap::fitted(question, &talk);
         let _ = write!(talk, "{question}\n> ");
         let _ = talk.flush();
     }

@@ -37,7 +37,7 @@ use crate::progress::Bar;
 use crate::quoting::for_shell;
 use crate::signals::Signals;
 use crate::state::{self, Role};
-use crate::{choose, prompt};
+use crate::{choose, prompt, wrap};
 use thorp_node::addresses::NetAddress;
 
 /// What every verb may look at.
@@ -195,6 +195,7 @@ impl Context {
     fn renderer(&self, manner: Manner) -> Renderer<io::Stdout, io::Stderr> {
         let bar = Bar::new(self.streams, !manner.json && !manner.quiet);
         Renderer::new(io::stdout(), io::stderr(), manner, bar)
+            .fitting(wrap::width(io::stdout()), wrap::width(io::stderr()))
     }
 
     /// Sends `command` to the peer that runs here, or else to the tracker, shows

@@ -21,6 +21,7 @@ use crate::node::{Answers, Peer};
 use crate::out::{self, Streams};
 use crate::progress::Bar;
 use crate::signals::{Means, Signals};
+use crate::wrap;
 
 /// Why the menu is no longer shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,10 +53,10 @@ pub async fn run(
     loop {
         for effect in effects.drain(..) {
             match effect {
-                Effect::Say(text) => terminal.say(text, &bar),
+                Effect::Say(text) => terminal.say(&text, &bar),
                 Effect::Ask(text) => {
                     bar.finish();
-                    terminal.ask(text);
+                    terminal.ask(&text);
                 }
                 Effect::Request(get) => answers = Some((peer.request)(Command::Get(*get))),
                 Effect::Leave => return Ok(End::Left),
@@ -160,13 +161,16 @@ impl Terminal {
         })
     }
 
-    fn ask(&mut self, question: String) {
+    fn ask(&mut self, question: &str) {
         self.asking = true;
         // A reader that has gone shows as the end of `lines`.
-        let _ = self.questions.send(question);
+        let _ = self
+            .questions
+            .send(wrap::fitted(question, std::io::stdout()));
     }
 
-    fn say(&mut self, text: String, bar: &Bar) {
+    fn say(&mut self, text: &str, bar: &Bar) {
+        let text = wrap::fitted(text, std::io::stdout());
         if self.asking {
             let _ = self.said.send(text);
         } else {
