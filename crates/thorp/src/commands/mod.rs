@@ -224,7 +224,10 @@ impl Context {
             );
             return Err(failure(ErrorKind::Other, why));
         }
-        if node::is_new(&peer) || launch::standing(&peer)? == Standing::Alone {
+        if matches!(
+            launch::standing(&peer)?,
+            Standing::Nothing | Standing::Alone
+        ) {
             let why = format!(
                 "No peer is running on {here}, and this machine is in no group. \
                  Join one: thorp join; or make a new one: thorp share"
