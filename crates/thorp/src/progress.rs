@@ -21,8 +21,8 @@ const USUAL_WIDTH: usize = 80;
 
 /// A bar, or nothing.
 pub struct Bar {
-    /// The template of one that is drawn; nothing where nobody watches.
-    template: Option<&'static str>,
+    /// Whether in colour; nothing where nobody watches.
+    colour: Option<bool>,
     /// When the first progress was made.
     since: Option<Instant>,
     /// Once that is a while ago.
@@ -34,7 +34,7 @@ impl Bar {
     pub fn new(streams: Streams, wanted: bool) -> Self {
         let drawn = wanted && streams.stderr && streams.able;
         Self {
-            template: drawn.then(|| with_bar(streams.colour)),
+            colour: drawn.then_some(streams.colour),
             since: None,
             shown: None,
         }
@@ -44,7 +44,7 @@ impl Bar {
     #[cfg(test)]
     pub const fn none() -> Self {
         Self {
-            template: None,
+            colour: None,
             since: None,
             shown: None,
         }
@@ -52,7 +52,7 @@ impl Bar {
 
     /// Shows how far a fetch has come.
     pub fn update(&mut self, progress: &Progress) {
-        let Some(template) = self.template else {
+        let Some(colour) = self.colour else {
             return;
         };
         if self.since.get_or_insert_with(Instant::now).elapsed() < QUICK {
@@ -62,8 +62,8 @@ impl Bar {
             ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr())
         });
         let width = wrap::width(std::io::stderr()).unwrap_or(USUAL_WIDTH);
-        let (message, is_drawn) = message(progress, width);
-        bar.set_style(style(if is_drawn { template } else { WITHOUT_BAR }));
+        let (message, columns) = message(progress, width);
+        bar.set_style(style(columns, colour));
         bar.set_length(progress.of_bytes);
         bar.set_position(progress.bytes);
         bar.set_message(message);
@@ -95,10 +95,15 @@ impl Drop for Bar {
 /// The least of a bar that shows anything.
 const LEAST_BAR: usize = 8;
 
-/// What is said beside the bar in so many columns, and whether there is room for
-/// a bar: always one line, for nobody can take back what a terminal has broken.
+/// Columns that stay free: a terminal shows `^C` there, and breaks the line where
+/// it does not fit.
+const FREE: usize = 3;
+
+/// What is said beside the bar in so many columns, and how many are left for the
+/// bar: always one line, for nobody can take back what a terminal has broken.
 /// The rate and the time left are the node's, which knows what was there before.
-fn message(progress: &Progress, width: usize) -> (String, bool) {
+fn message(progress: &Progress, width: usize) -> (String, usize) {
+    let width = width.saturating_sub(FREE);
     let all = parts(progress);
     let [bytes, rate, left, short_left, files, sources] = all.each_ref().map(String::as_str);
     let one = if progress.of_files == 1 { "" } else { files };
@@ -122,15 +127,17 @@ fn message(progress: &Progress, width: usize) -> (String, bool) {
             .collect();
         parts.join("  ")
     });
-    // The last column stays free: some terminals break the line there.
     let fits = |beside: usize| {
-        let fitting = texts.iter().find(|text| text.len() + beside < width);
+        let fitting = texts.iter().find(|text| text.len() + beside <= width);
         fitting.cloned()
     };
     let with_bar = fits(1 + LEAST_BAR).filter(|text| *text != percent);
     match with_bar {
-        Some(text) => (text, true),
-        None => (fits(0).unwrap_or_default(), false),
+        Some(text) => {
+            let bar = width - text.len() - 1;
+            (text, bar)
+        }
+        None => (fits(0).unwrap_or_default(), 0),
     }
 }
 
@@ -161,19 +168,19 @@ fn percent(progress: &Progress) -> String {
     format!("{}%", u128::from(progress.bytes) * 100 / of)
 }
 
-fn style(template: &str) -> ProgressStyle {
-    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+/// How a bar of so many columns is drawn.
+fn style(columns: usize, colour: bool) -> ProgressStyle {
+    let template = template(columns, colour);
+    ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
-fn with_bar(colour: bool) -> &'static str {
-    if colour {
-        "{wide_bar:.cyan/dim} {msg}"
-    } else {
-        "{wide_bar} {msg}"
+fn template(columns: usize, colour: bool) -> String {
+    match (columns, colour) {
+        (0, _) => "{msg}".to_owned(),
+        (columns, true) => format!("{{bar:{columns}.cyan/dim}} {{msg}}"),
+        (columns, false) => format!("{{bar:{columns}}} {{msg}}"),
     }
 }
-
-const WITHOUT_BAR: &str = "{msg}";
 
 #[cfg(test)]
 mod tests {
@@ -181,8 +188,8 @@ mod tests {
 
     #[test]
     fn the_template_is_one() {
-        for template in [with_bar(true), with_bar(false), WITHOUT_BAR] {
-            assert!(ProgressStyle::with_template(template).is_ok());
+        for (columns, colour) in [(0, true), (20, true), (20, false)] {
+            assert!(ProgressStyle::with_template(&template(columns, colour)).is_ok());
         }
     }
 
@@ -224,21 +231,20 @@ mod tests {
             (
                 75,
                 "12.0 MiB/20.0 MiB  3.0 MiB/s  61 seconds left  3 sources",
-                true,
             ),
-            (
-                60,
-                "12.0 MiB/20.0 MiB  3.0 MiB/s  61s left  3 sources",
-                true,
-            ),
-            (50, "12.0 MiB/20.0 MiB  3.0 MiB/s  61s left", true),
-            (40, "12.0 MiB/20.0 MiB  3.0 MiB/s", true),
-            (20, "12.0 MiB/20.0 MiB", false),
-            (10, "60%", false),
-            (2, "", false),
+            (62, "12.0 MiB/20.0 MiB  3.0 MiB/s  61s left  3 sources"),
+            (50, "12.0 MiB/20.0 MiB  3.0 MiB/s  61s left"),
+            (40, "12.0 MiB/20.0 MiB  3.0 MiB/s"),
+            (20, "12.0 MiB/20.0 MiB"),
+            (10, "60%"),
+            (2, ""),
         ];
-        for (width, text, is_drawn) in said {
-            assert_eq!(message(&progress, width), (text.to_owned(), is_drawn));
+        for (width, expected) in said {
+            let (text, bar) = message(&progress, width);
+            assert_eq!(text, expected, "{width}");
+            let has_bar = bar > 0;
+            assert_eq!(has_bar, width >= 40, "{width}");
+            assert!(text.len() + bar < width, "{width}");
         }
     }
 
