@@ -167,9 +167,14 @@ pub async fn tracker(common: Common, open: Option<bool>) -> Result<Tracker> {
 
 /// Becomes a member by an invite; answers with a sentence about the group.
 pub async fn join(common: Common, invite: Invite) -> Result<String> {
-    let name = launch::join(common, invite).await?;
+    let (name, was_member) = launch::join(common, invite).await?;
+    let since = if was_member {
+        "was a member of that group already"
+    } else {
+        "is a member now"
+    };
     Ok(format!(
-        "This machine is a member now, called {name}. \
+        "This machine {since}, called {name}. \
          Share a directory: thorp share DIR; fetch a file: thorp get NAME"
     ))
 }

@@ -199,6 +199,30 @@ fn the_same_group_is_not_restored_beside_itself() {
 }
 
 #[test]
+fn a_member_that_joins_again_is_told_that_it_is_one() {
+    let village = Village::new();
+    let (hall, elm) = (village.node("hall"), village.node("elm"));
+    let running = tracker(&hall);
+    let invite = hall.run(&["invite"]).exits(0).stdout;
+    fs::write(elm.share().join(".invite"), invite).unwrap();
+    elm.run(&["join", ".invite"])
+        .exits(0)
+        .says("is a member now");
+    elm.run(&["join", ".invite"])
+        .exits(0)
+        .says("was a member of that group already");
+    end(&hall, running);
+}
+
+#[test]
+fn an_invite_to_an_open_group_is_not_needed() {
+    let village = Village::new();
+    let (_tracker, _) = village.tracker();
+    let hall = village.node("tracker");
+    hall.run(&["invite"]).exits(0).says("This group is open");
+}
+
+#[test]
 fn whoever_leaves_after_being_removed_is_told_that_the_key_is_of_no_use() {
     let village = Village::new();
     let (hall, elm) = (village.node("hall"), village.node("elm"));

@@ -413,17 +413,18 @@ pub async fn restore(state: PathBuf, backup: Backup, others: &[PathBuf]) -> Resu
     work.await.map_err(other)?.map_err(Failure::from)
 }
 
-/// Becomes a member by an invite. Says as whom.
-pub async fn join(common: Common, invite: Invite) -> Result<MemberName, Failure> {
+/// Becomes a member by an invite. Says as whom, and whether this machine was one
+/// of that group before.
+pub async fn join(common: Common, invite: Invite) -> Result<(MemberName, bool), Failure> {
     let state = StateDir::open(&common.state)?;
     let identity = Identity::load_or_create(&state)?;
     let wanted = Some(own_name(&common));
+    let was_member = Membership::peek(state.path()).is_some_and(|(ca, _)| ca == invite.ca);
     let admitted = join::join(&Ticket::from(invite), &identity, wanted, &common.clock).await?;
     keep_admitted(&admitted, &state)?;
     let member = admitted.membership.member();
-    Ok(member
-        .and_then(|member| member.name)
-        .unwrap_or_else(|| own_name(&common)))
+    let name = member.and_then(|member| member.name);
+    Ok((name.unwrap_or_else(|| own_name(&common)), was_member))
 }
 
 /// The tracker inside this peer: where the group is its own, or there is none yet.
