@@ -43,6 +43,7 @@ fn streams() -> Streams<Vec<u8>, Vec<u8>> {
     Streams {
         out: Vec::new(),
         talk: Vec::new(),
+        talk_width: None,
     }
 }
 
