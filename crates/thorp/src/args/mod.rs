@@ -157,6 +157,7 @@ pub struct Share {
 /// follow every change.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = TRACKER_EXAMPLES)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub struct Tracker {
     /// Listen here [default: [::]:3333]
     #[arg(long, value_name = "ADDR:PORT", env = "THORP_LISTEN")]

@@ -139,10 +139,10 @@ impl Context {
             let why = format!("{question}. This needs a yes: --yes, or a terminal to ask in");
             return Err(failure(ErrorKind::Usage, why));
         }
-        match self.asked(question, yes).await? {
-            true => Ok(()),
-            false => Err(failure(ErrorKind::Other, "cancelled: nothing was changed")),
+        if self.asked(question, yes).await? {
+            return Ok(());
         }
+        Err(failure(ErrorKind::Other, "cancelled: nothing was changed"))
     }
 
     /// Asks in a terminal until the answer is one.
