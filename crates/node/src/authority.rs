@@ -12,6 +12,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::fs;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -113,6 +115,14 @@ pub struct MemberRow {
     pub since: u64,
     /// Whether it is one no longer.
     pub removed: bool,
+}
+
+/// Whether a state directory, which another process may have, keeps a group
+/// that is entered by invitation.
+pub fn is_by_invitation(state: &Path) -> bool {
+    let policy = fs::read(state.join(POLICY_FILE)).ok();
+    let policy = policy.and_then(|bytes| serde_json::from_slice::<Policy>(&bytes).ok());
+    state.join(KEY_FILE).exists() && !policy.unwrap_or_default().open
 }
 
 impl Authority {

@@ -20,6 +20,7 @@ use thiserror::Error;
 
 use crate::authority::{self, Authority, AuthorityError};
 use crate::identity;
+use crate::launch::EMBEDDED;
 use crate::state::{self, StateDir, StateError};
 
 /// The longest file that is read.
@@ -137,6 +138,15 @@ impl Backup {
         Self::parse(&text)
     }
 
+    /// The first of these state directories that keeps the same group.
+    pub fn kept_in<'a>(&self, states: &'a [PathBuf]) -> Option<&'a PathBuf> {
+        let key = self.files.get(authority::KEY_FILE).cloned();
+        let id = key.and_then(identity::key_id)?;
+        states
+            .iter()
+            .find(|state| identity::peek_key(&state.join(authority::KEY_FILE)) == Some(id))
+    }
+
     /// Puts it into a state directory that has no group's state yet, and says
     /// how many members the group has. Everything is checked before the first
     /// file has its name there; blocks on the disk.
@@ -212,6 +222,16 @@ impl Backup {
     }
 }
 
+/// The state directory that a tracker's belongs to: of one inside a peer, the peer's.
+fn owner(state: &Path) -> &Path {
+    match state.parent() {
+        Some(parent) if state.ends_with(EMBEDDED) && parent.join(state::VERSION_FILE).exists() => {
+            parent
+        }
+        _ => state,
+    }
+}
+
 /// Writes a new file that only its owner may read; blocks on the disk.
 pub fn write_new(path: &Path, text: &str) -> Result<(), BackupError> {
     let mut options = OpenOptions::new();
@@ -258,6 +278,15 @@ pub enum BackupError {
         path: PathBuf,
         /// One of the files in it.
         holds: &'static str,
+    },
+    /// Use the one that is there, or end it.
+    #[error(
+        "{} keeps this group already, and of two trackers of one group each would know half: use that one, or first end it there: thorp leave --purge --state {}",
+        path.display(), owner(path).display()
+    )]
+    Twice {
+        /// The state directory that keeps it.
+        path: PathBuf,
     },
     /// Use the program that made it.
     #[error("the backup was made by a newer thorp (state version {0}, this program knows {known}); nothing was changed: use the newer program", known = state::VERSION)]
@@ -380,6 +409,22 @@ mod tests {
             error.to_string().contains("members.json is there"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn where_a_group_is_kept_already_is_known() {
+        let (temporary, backup, _) = backup();
+        let (_other_temporary, other, _) = self::backup();
+        let (peer, empty) = (temporary.path().join("peer"), temporary.path().join("none"));
+        drop(StateDir::open(&peer).expect("made"));
+        let inside = peer.join(EMBEDDED);
+        backup.restore(&inside).expect("restored");
+        let states = [empty, inside.clone()];
+        assert_eq!(backup.kept_in(&states), Some(&inside));
+        assert_eq!(other.kept_in(&states), None);
+        let message = BackupError::Twice { path: inside }.to_string();
+        let hint = format!("thorp leave --purge --state {}", peer.display());
+        assert!(message.ends_with(&hint), "{message}");
     }
 
     #[test]

@@ -87,7 +87,12 @@ pub(crate) fn load_key(
 
 /// Whose key a file is, in a state directory that another process may have.
 pub(crate) fn peek_key(path: &Path) -> Option<PeerId> {
-    read_key(fs::read(path).ok()?).map(|(_, id)| id)
+    key_id(fs::read(path).ok()?)
+}
+
+/// Whose key this is, as a state directory keeps it.
+pub(crate) fn key_id(der: Vec<u8>) -> Option<PeerId> {
+    read_key(der).map(|(_, id)| id)
 }
 
 fn read_key(der: Vec<u8>) -> Option<(KeyPair, PeerId)> {

@@ -36,6 +36,17 @@ pub struct Invite {
 impl Invite {
     /// The most addresses in an invite; more are left out.
     pub const MAX_TRACKERS: usize = 8;
+
+    /// Whether a text may be the beginning of an invite, whose rest is in the
+    /// lines that follow.
+    pub fn may_go_on(text: &str) -> bool {
+        let text = joined(text);
+        let is_base32 = |c: u8| matches!(c, b'a'..=b'z' | b'2'..=b'7');
+        match text.strip_prefix(PREFIX) {
+            Some(rest) => text.len() < MAX_TEXT && rest.bytes().all(is_base32),
+            None => !text.is_empty() && PREFIX.starts_with(&text),
+        }
+    }
 }
 
 impl fmt::Display for Invite {
@@ -59,11 +70,7 @@ impl FromStr for Invite {
         if text.len() > MAX_TEXT {
             return Err(InviteError::NotAnInvite);
         }
-        let line: String = text
-            .chars()
-            .filter(|c| !c.is_whitespace())
-            .map(|c| c.to_ascii_lowercase())
-            .collect();
+        let line = joined(text);
         let Some(encoded) = line.strip_prefix(PREFIX) else {
             return Err(match line.strip_prefix("thorp") {
                 Some(rest) if rest.starts_with(|c: char| c.is_ascii_digit()) => InviteError::Newer,
@@ -95,6 +102,12 @@ impl FromStr for Invite {
             token: Token(token),
         })
     }
+}
+
+/// Without blanks and line breaks, in small letters.
+fn joined(text: &str) -> String {
+    let letters = text.chars().filter(|c| !c.is_whitespace());
+    letters.map(|c| c.to_ascii_lowercase()).collect()
 }
 
 fn put_address(address: &NetAddress, out: &mut Vec<u8>) {
@@ -220,6 +233,24 @@ mod tests {
             prop_assert!(text.parse::<Invite>().is_err());
             let behind_prefix = format!("{PREFIX}{text}").parse::<Invite>();
             prop_assert!(behind_prefix.is_err());
+        }
+    }
+
+    #[test]
+    fn every_beginning_of_an_invite_may_go_on() {
+        let invite = Invite {
+            trackers: vec!["192.168.1.2:3333".parse().expect("an address")],
+            ca: CaKey([7; 32]),
+            token: Token([9; 16]),
+        };
+        let line = invite.to_string();
+        for end in 1..line.len() {
+            let begun = format!(" {}\n", line[..end].to_uppercase());
+            assert!(Invite::may_go_on(&begun), "{begun}");
+            assert!(begun.parse::<Invite>().is_err(), "{begun}");
+        }
+        for other in ["", "\n", "thorp join", "thorp2abc", "thorp1abc!", "elm"] {
+            assert!(!Invite::may_go_on(other), "{other}");
         }
     }
 

@@ -33,6 +33,7 @@
 //! state      a directory that one process at a time owns
 //! config     what may be tuned, and where a value came from
 //! clock      what time it is
+//! units      bytes as people read them
 //! ```
 //!
 //! Nothing here decides what to say to whom: that is `thorp-core`.
@@ -65,6 +66,7 @@ pub mod store;
 mod swarm;
 pub mod tls;
 pub mod tracker;
+pub mod units;
 
 pub use thorp_wire::{MemberName, printable};
 

@@ -59,6 +59,12 @@ impl StateDir {
         Ok(state)
     }
 
+    /// Whether there is one, in use or not.
+    pub fn is_there(path: &Path) -> Result<bool, StateError> {
+        let version = path.join(VERSION_FILE).try_exists();
+        version.map_err(|e| StateError::io("read", path, e))
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
@@ -194,8 +200,12 @@ fn write_whole(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
 
 /// Whether the directory was not there before.
 fn make(path: &Path) -> Result<bool, StateError> {
-    if path.is_dir() {
-        return Ok(false);
+    match fs::metadata(path) {
+        Ok(meta) if meta.is_dir() => return Ok(false),
+        Err(e) if e.kind() != io::ErrorKind::NotFound => {
+            return Err(StateError::io("open", path, e));
+        }
+        _ => {}
     }
     DirBuilder::new()
         .recursive(true)

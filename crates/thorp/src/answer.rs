@@ -17,6 +17,7 @@ use crate::out::{self, Flow};
 use crate::progress::Bar;
 use crate::quoting::{printable_lines, quoted};
 use crate::units;
+use crate::wrap::wrapped;
 use thorp_node::printable::printable;
 
 /// How to render.
@@ -42,6 +43,8 @@ pub struct Renderer<O, T> {
     listing: Listing,
     tally: Tally,
     flow: Flow,
+    /// Columns of the terminal that talk goes to, if it does.
+    talk_width: Option<usize>,
 }
 
 /// Who answered, over one fetch of many files.
@@ -64,7 +67,15 @@ impl<O: Write, T: Write> Renderer<O, T> {
             listing: Listing::default(),
             tally: Tally::default(),
             flow: Flow::Open,
+            talk_width: None,
         }
+    }
+
+    /// Makes both fit the terminals they go to.
+    pub fn fitting(mut self, data: Option<usize>, talk: Option<usize>) -> Self {
+        self.listing = Listing::within(data);
+        self.talk_width = talk;
+        self
     }
 
     /// Renders `event`; the last one of an answer says how it ended.
@@ -91,8 +102,12 @@ impl<O: Write, T: Write> Renderer<O, T> {
     /// Talk that is not an event.
     pub fn say(&mut self, text: &str) {
         let talk = &mut self.talk;
+        let text = match self.talk_width {
+            Some(width) => wrapped(text, width, "", ""),
+            None => text.to_owned(),
+        };
         self.bar.above(|| {
-            let _ = out::line(talk, text);
+            let _ = out::line(talk, &text);
         });
     }
 

@@ -11,7 +11,7 @@ use thorp_node::api::{ErrorKind, Event, Failure, FileRow, Get};
 
 use crate::choose::{self, Pick};
 use crate::exit::failure;
-use crate::quoting::{quoted, unquoted};
+use crate::quoting::{printable_lines, quoted, unquoted};
 use crate::words;
 
 /// What to do next.
@@ -35,6 +35,8 @@ pub struct Conversation {
     /// The first failure, told at the end.
     failed: Option<Failure>,
     state: State,
+    /// What the name is for that was typed last.
+    named: Option<State>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,8 +59,14 @@ impl Conversation {
             choices: VecDeque::new(),
             failed: None,
             state: State::Fetching,
+            named: None,
         };
         (conversation, step)
+    }
+
+    /// What is being fetched now.
+    pub fn wanted(&self) -> &Get {
+        &self.get
     }
 
     /// Part of the answer; its end leads on.
@@ -88,9 +96,25 @@ impl Conversation {
     fn failure(&mut self, failure: &Failure) -> Step {
         match failure.kind {
             ErrorKind::Ambiguous if !self.choices.is_empty() => self.next(),
+            ErrorKind::Exists if let Some(taken) = &self.get.set_aside => {
+                let text = format!("{} exists as well. {ANOTHER}", quoted(taken));
+                self.state = State::Aside;
+                Step::Ask(text)
+            }
             ErrorKind::Exists if self.one_name() => {
                 self.state = State::InTheWay;
-                Step::Ask(format!("{}\n{WAYS_OUT}", words::SAME_NAME))
+                let what = match &self.get.rename {
+                    Some(taken) if self.named.is_some() => {
+                        format!("{} exists as well.", quoted(taken))
+                    }
+                    _ => words::SAME_NAME.to_owned(),
+                };
+                Step::Ask(format!("{what}\n{WAYS_OUT}"))
+            }
+            // A name that cannot be one.
+            ErrorKind::Usage if let Some(state) = self.named => {
+                self.state = state;
+                Step::Ask(format!("{}\n{ANOTHER}", printable_lines(&failure.message)))
             }
             _ => {
                 self.failed.get_or_insert_with(|| failure.clone());
@@ -167,6 +191,12 @@ impl Conversation {
         if self.get.names.first() == Some(&name) {
             return Step::Ask("That is the name it has now. Please type another one.".into());
         }
+        if self.state == State::Aside && name.contains('/') {
+            return Step::Ask(format!(
+                "The existing file stays in its folder, so its new name has no / in it. {ANOTHER}"
+            ));
+        }
+        self.named = Some(self.state);
         if self.state == State::Aside {
             self.get.set_aside = Some(name);
         } else {
@@ -194,6 +224,7 @@ impl Conversation {
     }
 }
 
+const ANOTHER: &str = "Please type another name, or nothing to cancel.";
 const WAYS_OUT: &str =
     "1. Rename the existing file.\n2. Save the requested file under another name.\n3. Cancel.";
 
@@ -319,6 +350,36 @@ mod tests {
         assert_eq!(again.rename.as_deref(), Some("3 new.txt"));
         // And that may be taken as well.
         asked(talk.event(&error(ErrorKind::Exists)));
+        let over = talk.line("3");
+        assert!(matches!(over, Step::Over(Some(f)) if f.kind == ErrorKind::Exists));
+    }
+
+    #[test]
+    fn a_new_name_that_is_taken_too_is_asked_for_again() {
+        let (mut talk, _) = Conversation::new(get(&["3.txt"]));
+        asked(talk.event(&error(ErrorKind::Exists)));
+        asked(Some(talk.line("1")));
+        let folder = asked(Some(talk.line("old/3.txt")));
+        assert!(folder.contains("no / in it"), "{folder}");
+        request(talk.line("4.txt"));
+        let text = asked(talk.event(&error(ErrorKind::Exists)));
+        assert!(text.starts_with("4.txt exists as well."), "{text}");
+        let again = request(talk.line("5.txt"));
+        assert_eq!(again.set_aside.as_deref(), Some("5.txt"));
+        assert_eq!(talk.event(&DONE), Some(Step::Over(None)));
+    }
+
+    #[test]
+    fn a_name_that_cannot_be_one_is_asked_for_again() {
+        let (mut talk, _) = Conversation::new(get(&["3.txt"]));
+        talk.event(&error(ErrorKind::Exists));
+        talk.line("2");
+        request(talk.line("../3.txt"));
+        let text = asked(talk.event(&error(ErrorKind::Usage)));
+        assert!(text.starts_with("why\n"), "{text}");
+        assert_eq!(request(talk.line("4.txt")).rename.as_deref(), Some("4.txt"));
+        let text = asked(talk.event(&error(ErrorKind::Exists)));
+        assert!(text.starts_with("4.txt exists as well.\n1. "), "{text}");
         let over = talk.line("3");
         assert!(matches!(over, Step::Over(Some(f)) if f.kind == ErrorKind::Exists));
     }

@@ -15,6 +15,7 @@ use thorp_node::api::{Notice, PeerRow, PeerView};
 use crate::node::{Door, Peer, Tracker};
 use crate::out::{self, Flow};
 use crate::quoting::printable_lines;
+use crate::wrap::{self, wrapped};
 use crate::{table, words};
 use thorp_node::printable::printable;
 
@@ -33,6 +34,17 @@ pub struct Streams<O, T> {
     pub out: O,
     /// Standard error.
     pub talk: T,
+    /// Columns of the terminal that talk goes to, if it does.
+    pub talk_width: Option<usize>,
+}
+
+impl<O, T: Write> Streams<O, T> {
+    fn say(&mut self, text: &str) {
+        let _ = match self.talk_width {
+            Some(width) => write(&mut self.talk, &wrapped(text, width, "", "")),
+            None => write(&mut self.talk, text),
+        };
+    }
 }
 
 impl Streams<io::Stdout, io::Stderr> {
@@ -41,6 +53,7 @@ impl Streams<io::Stdout, io::Stderr> {
         Self {
             out: io::stdout(),
             talk: io::stderr(),
+            talk_width: wrap::width(io::stderr()),
         }
     }
 }
@@ -73,13 +86,17 @@ pub async fn follow_peer(
         let flow = tokio::select! {
             biased;
             notice = peer.notices.recv(), if notices => if let Some(notice) = notice {
+                if (peer.was_removed)() {
+                    continue;
+                }
                 tell_notice(&notice, streams, manner)
             } else {
                 notices = false;
                 Flow::Open
             },
             changed = peer.view.changed() => {
-                if changed.is_err() {
+                // That it was removed is said first, by whoever ends the program.
+                if changed.is_err() || (peer.was_removed)() {
                     return Flow::Open;
                 }
                 let view = peer.view.borrow_and_update().clone();
@@ -229,7 +246,7 @@ fn tell_door(told: &Door, streams: &mut Streams<impl Write, impl Write>, manner:
         });
         let _ = write(&mut streams.out, &value.to_string());
     } else if !manner.quiet {
-        let _ = write(&mut streams.talk, &door(told));
+        streams.say(&door(told));
     }
 }
 
@@ -248,7 +265,7 @@ pub fn tell_notice(
     match told {
         Notice::Note { .. } if manner.quiet => Flow::Open,
         Notice::Note { .. } | Notice::Warning { .. } | Notice::TrackerLost { .. } => {
-            let _ = write(&mut streams.talk, &notice(told));
+            streams.say(&notice(told));
             Flow::Open
         }
         _ if manner.quiet => Flow::Open,

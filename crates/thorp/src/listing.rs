@@ -11,9 +11,15 @@ use thorp_node::api::{
     FileRow, GroupMember, Holder, Member, MemberRole, PeerRow, Status, TrackerStatus,
 };
 
+use crate::screen::fit::{clip, columns};
 use crate::units;
 use thorp_node::printable::printable;
 
+/// Between two columns.
+const GAP_WIDTH: u16 = 2;
+const GAP: usize = GAP_WIDTH as usize;
+/// A name is never shortened to less.
+const NAME: usize = 24;
 /// Rows that are laid out together.
 const BATCH: usize = 1000;
 /// The most holders or neighbours in a row.
@@ -32,9 +38,20 @@ pub struct Listing {
     right: &'static [usize],
     rows: Vec<Vec<String>>,
     widths: Vec<u16>,
+    /// Columns of the terminal that shows them, if one does.
+    terminal: Option<usize>,
 }
 
 impl Listing {
+    /// For a terminal of so many columns: one long name does not push the other
+    /// columns of every row out of it.
+    pub fn within(terminal: Option<usize>) -> Self {
+        Self {
+            terminal,
+            ..Self::default()
+        }
+    }
+
     /// Adds a file; the text of a full batch comes back.
     pub fn file(&mut self, row: &FileRow) -> Option<String> {
         self.start(&FILE_HEAD, &[1]);
@@ -105,7 +122,35 @@ impl Listing {
         (self.rows.len() >= BATCH).then(|| self.flush())
     }
 
+    /// Shortens the names to what the other columns leave of a terminal.
+    fn shorten(&mut self) {
+        let Some(terminal) = self.terminal else {
+            return;
+        };
+        let widest = |column: usize| {
+            let cells = self.rows.iter().filter_map(|row| row.get(column));
+            let head = self.head.get(column).map_or(0, |head| columns(head));
+            let batch = cells.map(|cell| columns(cell)).max().unwrap_or(0).max(head);
+            let before = self
+                .widths
+                .get(column)
+                .map_or(0, |width| usize::from(*width) - GAP);
+            batch.max(before)
+        };
+        let last = self.rows.first().map_or(0, Vec::len).saturating_sub(1);
+        // The last column may go on in the next line.
+        let others: usize = (1..last).map(|column| widest(column) + GAP).sum();
+        let others = others + GAP + widest(last).min(NAME);
+        let room = terminal.saturating_sub(others).max(NAME);
+        for row in &mut self.rows {
+            if let Some(name) = row.first_mut() {
+                *name = clip(name, room);
+            }
+        }
+    }
+
     fn flush(&mut self) -> String {
+        self.shorten();
         let mut table = Table::new();
         table
             .load_style(NOTHING)
@@ -118,7 +163,7 @@ impl Listing {
             column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(*width)));
         }
         for column in table.column_iter_mut() {
-            column.set_padding((0, 2));
+            column.set_padding((0, GAP_WIDTH));
         }
         for index in self.right {
             if let Some(column) = table.column_mut(*index) {
@@ -127,7 +172,7 @@ impl Listing {
         }
         if self.widths.is_empty() {
             let widths = table.column_max_content_widths();
-            self.widths = widths.into_iter().map(|width| width + 2).collect();
+            self.widths = widths.into_iter().map(|width| width + GAP_WIDTH).collect();
         }
         table.trim_fmt()
     }
@@ -301,6 +346,24 @@ Name                  Size  Modified (UTC)    Root          Held by
 a longer name.pdf  1.2 KiB  2026-11-23 04:44  not hashed    oak (192.168.198.138), 192.168.198.139, a part";
         assert_eq!(listing.finish().expect("rows"), expected);
         assert!(listing.finish().is_none());
+    }
+
+    #[test]
+    fn in_a_terminal_one_long_name_does_not_widen_every_row() {
+        let long = "a very long name indeed ".repeat(8);
+        let listed = |terminal| {
+            let mut listing = Listing::within(terminal);
+            listing.file(&samples::file("2.txt"));
+            listing.file(&samples::file(&long));
+            listing.finish().expect("rows")
+        };
+        let text = listed(Some(100));
+        assert!(text.lines().all(|line| columns(line) <= 100), "{text}");
+        assert!(
+            text.contains("a very long name indeed a very long…  "),
+            "{text}"
+        );
+        assert!(listed(None).contains(long.trim_end()));
     }
 
     #[test]

@@ -36,6 +36,7 @@ mod story;
 mod table;
 mod units;
 mod words;
+mod wrap;
 
 use std::process::ExitCode;
 

@@ -98,11 +98,21 @@ pub fn common(
 /// Sends `command` to the peer running on the state directory, or else to a
 /// visitor that joins for the moment.
 pub async fn ask(common: Common, tracker: Option<NetAddress>, command: Command) -> Result<Answers> {
+    if tracker.is_none() && is_new(&common.state) {
+        let why = "This machine is not a member of a group yet. Join one with an invite: thorp join; \
+                   or, where the group is open, name its tracker: --tracker ADDR";
+        return Err(failure(ErrorKind::NotAMember, why));
+    }
     let here = std::env::current_dir().map_err(|error| {
         let why = format!("the current directory cannot be used ({error}): go to another");
         failure(ErrorKind::Other, why)
     })?;
     launch::ask(common, tracker, &here, command).await
+}
+
+/// Whether nothing has ever run on a state directory; asking leaves it so.
+pub fn is_new(state: &Path) -> bool {
+    matches!(state.try_exists(), Ok(false))
 }
 
 /// Starts a peer. Joining may take a while: `show` is given what happens until
@@ -144,8 +154,8 @@ pub async fn share(
     })
 }
 
-/// Starts a tracker.
-pub async fn tracker(common: Common, open: bool) -> Result<Tracker> {
+/// Starts a tracker, with its door as it was where nothing is said of it.
+pub async fn tracker(common: Common, open: Option<bool>) -> Result<Tracker> {
     let (sender, notices) = mpsc::channel(NOTICES);
     let running = launch::tracker(common, open, sender).await?;
     Ok(Tracker {
@@ -159,9 +169,14 @@ pub async fn tracker(common: Common, open: bool) -> Result<Tracker> {
 
 /// Becomes a member by an invite; answers with a sentence about the group.
 pub async fn join(common: Common, invite: Invite) -> Result<String> {
-    let name = launch::join(common, invite).await?;
+    let (name, was_member) = launch::join(common, invite).await?;
+    let since = if was_member {
+        "was a member of that group already"
+    } else {
+        "is a member now"
+    };
     Ok(format!(
-        "This machine is a member now, called {name}. \
+        "This machine {since}, called {name}. \
          Share a directory: thorp share DIR; fetch a file: thorp get NAME"
     ))
 }

@@ -10,6 +10,7 @@ use std::io::{self, ErrorKind, IsTerminal, Write};
 use thorp_node::api::Failure;
 
 use crate::quoting::printable_lines;
+use crate::wrap;
 
 /// What standard output does with a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,9 +40,11 @@ pub fn data(text: &str) -> Flow {
     line(&mut io::stdout().lock(), text).unwrap_or(Flow::Closed)
 }
 
-/// A line of talk.
+/// A line of talk; in a terminal as many as it takes.
 pub fn talk(text: &str) {
-    let _ = line(&mut io::stderr().lock(), text);
+    let mut talk = io::stderr().lock();
+    let text = wrap::fitted(text, &talk);
+    let _ = line(&mut talk, &text);
 }
 
 /// An error, the way every error is shown.

@@ -11,14 +11,18 @@ use thorp_node::api::Progress;
 
 use crate::out::Streams;
 use crate::units;
+use crate::wrap;
 
 /// What is over by then needs no bar.
 const QUICK: Duration = Duration::from_millis(250);
 
+/// Of a terminal that does not say how wide it is.
+const USUAL_WIDTH: usize = 80;
+
 /// A bar, or nothing.
 pub struct Bar {
-    /// Nothing where nobody watches.
-    style: Option<ProgressStyle>,
+    /// Whether in colour; nothing where nobody watches.
+    colour: Option<bool>,
     /// When the first progress was made.
     since: Option<Instant>,
     /// Once that is a while ago.
@@ -30,7 +34,7 @@ impl Bar {
     pub fn new(streams: Streams, wanted: bool) -> Self {
         let drawn = wanted && streams.stderr && streams.able;
         Self {
-            style: drawn.then(|| style(streams.colour)),
+            colour: drawn.then_some(streams.colour),
             since: None,
             shown: None,
         }
@@ -40,7 +44,7 @@ impl Bar {
     #[cfg(test)]
     pub const fn none() -> Self {
         Self {
-            style: None,
+            colour: None,
             since: None,
             shown: None,
         }
@@ -48,18 +52,21 @@ impl Bar {
 
     /// Shows how far a fetch has come.
     pub fn update(&mut self, progress: &Progress) {
-        let Some(style) = &self.style else { return };
+        let Some(colour) = self.colour else {
+            return;
+        };
         if self.since.get_or_insert_with(Instant::now).elapsed() < QUICK {
             return;
         }
         let bar = self.shown.get_or_insert_with(|| {
-            let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
-            bar.set_style(style.clone());
-            bar
+            ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr())
         });
+        let width = wrap::width(std::io::stderr()).unwrap_or(USUAL_WIDTH);
+        let (message, columns) = message(progress, width);
+        bar.set_style(style(columns, colour));
         bar.set_length(progress.of_bytes);
         bar.set_position(progress.bytes);
-        bar.set_message(message(progress));
+        bar.set_message(message);
     }
 
     /// Runs `write`, whose lines appear above the bar.
@@ -85,37 +92,94 @@ impl Drop for Bar {
     }
 }
 
-/// What the bar does not draw by itself: the rate and the time left are the
-/// node's, which knows what was there before.
-fn message(progress: &Progress) -> String {
-    let rate = units::size(progress.rate);
-    let left = match progress.eta {
-        Some(seconds) => HumanDuration(Duration::from_secs(seconds)).to_string(),
-        None => "?".to_owned(),
+/// The least of a bar that shows anything.
+const LEAST_BAR: usize = 8;
+
+/// Columns that stay free: a terminal shows `^C` there, and breaks the line where
+/// it does not fit.
+const FREE: usize = 3;
+
+/// What is said beside the bar in so many columns, and how many are left for the
+/// bar: always one line, for nobody can take back what a terminal has broken.
+/// The rate and the time left are the node's, which knows what was there before.
+fn message(progress: &Progress, width: usize) -> (String, usize) {
+    let width = width.saturating_sub(FREE);
+    let all = parts(progress);
+    let [bytes, rate, left, short_left, files, sources] = all.each_ref().map(String::as_str);
+    let one = if progress.of_files == 1 { "" } else { files };
+    let percent = percent(progress);
+    // What can be done without goes first.
+    let choices: [&[&str]; 8] = [
+        &[bytes, rate, left, files, sources],
+        &[bytes, rate, left, one, sources],
+        &[bytes, rate, short_left, one, sources],
+        &[bytes, rate, short_left, one],
+        &[bytes, rate, short_left],
+        &[bytes, rate],
+        &[bytes],
+        &[&percent],
+    ];
+    let texts = choices.map(|parts| {
+        let parts: Vec<_> = parts
+            .iter()
+            .copied()
+            .filter(|part| !part.is_empty())
+            .collect();
+        parts.join("  ")
+    });
+    let fits = |beside: usize| {
+        let fitting = texts.iter().find(|text| text.len() + beside <= width);
+        fitting.cloned()
     };
-    let mut text = format!(
-        "{rate}/s  {left} left  {}/{} files",
-        progress.files, progress.of_files
-    );
-    if progress.sources > 0 {
-        let sources = units::count(progress.sources.into(), "source");
-        text.push_str("  ");
-        text.push_str(&sources);
+    let with_bar = fits(1 + LEAST_BAR).filter(|text| *text != percent);
+    match with_bar {
+        Some(text) => {
+            let bar = width - text.len() - 1;
+            (text, bar)
+        }
+        None => (fits(0).unwrap_or_default(), 0),
     }
-    text
 }
 
-fn style(colour: bool) -> ProgressStyle {
-    let bar = if colour {
-        "{wide_bar:.cyan/dim}"
-    } else {
-        "{wide_bar}"
+/// Bytes, rate, time left, the same in short, files, sources.
+fn parts(progress: &Progress) -> [String; 6] {
+    let of = units::size(progress.of_bytes);
+    let left = progress.eta.map(Duration::from_secs).map(HumanDuration);
+    let (left, short) = match left {
+        Some(left) => (format!("{left} left"), format!("{left:#} left")),
+        None => ("? left".to_owned(), "? left".to_owned()),
     };
-    ProgressStyle::with_template(&template(bar)).unwrap_or_else(|_| ProgressStyle::default_bar())
+    let sources = match progress.sources {
+        0 => String::new(),
+        sources => units::count(sources.into(), "source"),
+    };
+    [
+        format!("{}/{of}", units::size(progress.bytes)),
+        format!("{}/s", units::size(progress.rate)),
+        left,
+        short,
+        format!("{}/{} files", progress.files, progress.of_files),
+        sources,
+    ]
 }
 
-fn template(bar: &str) -> String {
-    format!("{bar} {{binary_bytes}}/{{binary_total_bytes}}  {{msg}}")
+fn percent(progress: &Progress) -> String {
+    let of = u128::from(progress.of_bytes.max(1));
+    format!("{}%", u128::from(progress.bytes) * 100 / of)
+}
+
+/// How a bar of so many columns is drawn.
+fn style(columns: usize, colour: bool) -> ProgressStyle {
+    let template = template(columns, colour);
+    ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+fn template(columns: usize, colour: bool) -> String {
+    match (columns, colour) {
+        (0, _) => "{msg}".to_owned(),
+        (columns, true) => format!("{{bar:{columns}.cyan/dim}} {{msg}}"),
+        (columns, false) => format!("{{bar:{columns}}} {{msg}}"),
+    }
 }
 
 #[cfg(test)]
@@ -124,8 +188,8 @@ mod tests {
 
     #[test]
     fn the_template_is_one() {
-        for colour in ["{wide_bar:.cyan/dim}", "{wide_bar}"] {
-            assert!(ProgressStyle::with_template(&template(colour)).is_ok());
+        for (columns, colour) in [(0, true), (20, true), (20, false)] {
+            assert!(ProgressStyle::with_template(&template(columns, colour)).is_ok());
         }
     }
 
@@ -139,13 +203,49 @@ mod tests {
             sources: 3,
             ..Progress::default()
         };
-        let text = message(&progress);
-        assert_eq!(text, "3.0 MiB/s  61 seconds left  1/2 files  3 sources");
+        let (text, _) = message(&progress, 200);
+        assert!(
+            text.ends_with("  3.0 MiB/s  61 seconds left  1/2 files  3 sources"),
+            "{text}"
+        );
         let small = Progress {
             of_files: 1,
             ..Progress::default()
         };
-        assert_eq!(message(&small), "0 B/s  ? left  0/1 files");
+        let (text, _) = message(&small, 200);
+        assert!(text.ends_with("  0 B/s  ? left  0/1 files"), "{text}");
+    }
+
+    #[test]
+    fn a_narrow_terminal_gets_one_line_all_the_same() {
+        let progress = Progress {
+            bytes: 12 << 20,
+            of_bytes: 20 << 20,
+            of_files: 1,
+            rate: 3 << 20,
+            eta: Some(61),
+            sources: 3,
+            ..Progress::default()
+        };
+        let said = [
+            (
+                75,
+                "12.0 MiB/20.0 MiB  3.0 MiB/s  61 seconds left  3 sources",
+            ),
+            (62, "12.0 MiB/20.0 MiB  3.0 MiB/s  61s left  3 sources"),
+            (50, "12.0 MiB/20.0 MiB  3.0 MiB/s  61s left"),
+            (40, "12.0 MiB/20.0 MiB  3.0 MiB/s"),
+            (20, "12.0 MiB/20.0 MiB"),
+            (10, "60%"),
+            (2, ""),
+        ];
+        for (width, expected) in said {
+            let (text, bar) = message(&progress, width);
+            assert_eq!(text, expected, "{width}");
+            let has_bar = bar > 0;
+            assert_eq!(has_bar, width >= 40, "{width}");
+            assert!(text.len() + bar < width, "{width}");
+        }
     }
 
     #[test]

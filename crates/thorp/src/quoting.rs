@@ -40,6 +40,15 @@ pub fn quoted(name: &str) -> String {
     quoted
 }
 
+/// A name as it is typed in a shell.
+pub fn for_shell(name: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "._-/+,:@%=".contains(c);
+    if !name.is_empty() && name.chars().all(plain) {
+        return name.to_owned();
+    }
+    format!("'{}'", name.replace('\'', r"'\''"))
+}
+
 /// What a person typed: a name as it is, or as [`quoted`] shows it.
 pub fn unquoted(typed: &str) -> String {
     let typed = typed.trim();
@@ -90,6 +99,19 @@ mod tests {
         assert_eq!(quoted(""), "\"\"");
         assert_eq!(quoted("3.txt"), "3.txt");
         assert_eq!(quoted("a\n\x1b"), "\"a\\n\\x1b\"");
+    }
+
+    #[test]
+    fn a_shell_takes_a_name_for_one_word() {
+        for (name, typed) in [
+            ("2.txt", "2.txt"),
+            ("a b", "'a b'"),
+            ("slides/**", "'slides/**'"),
+            ("it's", r"'it'\''s'"),
+            ("", "''"),
+        ] {
+            assert_eq!(for_shell(name), typed);
+        }
     }
 
     #[test]

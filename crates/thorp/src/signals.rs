@@ -6,6 +6,15 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::exit::{Exit, Result, failure};
 use crate::node::Stop;
 
+/// What a signal means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Means {
+    /// End what is under way; where nothing is, the program.
+    Interrupt,
+    /// End the program.
+    End,
+}
+
 /// Listens from its making on; until then a signal ends the process at once.
 pub struct Signals {
     interrupt: Signal,
@@ -29,10 +38,15 @@ impl Signals {
 
     /// The next one.
     pub async fn next(&mut self) {
+        self.which().await;
+    }
+
+    /// The same, and which it is.
+    pub async fn which(&mut self) -> Means {
         tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-            _ = self.hangup.recv() => {}
+            _ = self.interrupt.recv() => Means::Interrupt,
+            _ = self.terminate.recv() => Means::End,
+            _ = self.hangup.recv() => Means::End,
         }
     }
 

@@ -82,6 +82,20 @@ pub async fn ask_keeper(
     Ok(receiver)
 }
 
+/// Asks the node that runs on the first of these state directories where one
+/// does, and says which that is.
+pub async fn ask_running<'a>(
+    states: &'a [PathBuf],
+    command: &Command,
+) -> Option<(&'a Path, mpsc::Receiver<Event>)> {
+    for state in states {
+        if let Some(events) = local::ask(state, command).await {
+            return Some((state, events));
+        }
+    }
+    None
+}
+
 /// What the peer that runs on a state directory shares, if one does.
 pub async fn shared_by(state: &Path) -> Option<PathBuf> {
     let mut events = local::ask(state, &Command::Status).await?;
@@ -116,7 +130,7 @@ pub fn meant<'a>(members: &'a [GroupMember], who: &str) -> Result<&'a GroupMembe
 }
 
 /// Whether a state directory has a group's CA.
-pub(super) fn has_ca(state: &Path) -> bool {
+pub fn has_ca(state: &Path) -> bool {
     state.join(authority::KEY_FILE).exists()
 }
 

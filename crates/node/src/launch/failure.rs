@@ -44,7 +44,9 @@ other_failures!(
 impl From<BackupError> for Failure {
     fn from(error: BackupError) -> Self {
         let kind = match &error {
-            BackupError::Exists(_) | BackupError::NotEmpty { .. } => ErrorKind::Exists,
+            BackupError::Exists(_) | BackupError::NotEmpty { .. } | BackupError::Twice { .. } => {
+                ErrorKind::Exists
+            }
             BackupError::Newer(_)
             | BackupError::Damaged(_)
             | BackupError::Authority(_)

@@ -15,6 +15,7 @@ use super::visit::running_or_state;
 use crate::api::{Command, ErrorKind, Failure};
 use crate::identity::{self, Membership};
 use crate::peer::Memory;
+use crate::record::Records;
 use crate::state::{StateDir, VERSION_FILE};
 use crate::{authority, backup, local, record, share};
 
@@ -51,17 +52,19 @@ pub struct Left {
     /// In the state directory, after all of it was to be removed: what thorp
     /// has not made.
     pub stays: Vec<PathBuf>,
+    /// The group had removed this machine's key, which is still here.
+    pub was_removed: bool,
 }
 
 /// Looks what leaving would mean.
-pub fn standing(path: &Path) -> Standing {
-    if !path.join(VERSION_FILE).exists() {
-        return Standing::Nothing;
+pub fn standing(path: &Path) -> Result<Standing, Failure> {
+    if !StateDir::is_there(path)? {
+        return Ok(Standing::Nothing);
     }
     let embedded = path.join(EMBEDDED);
     let own = [path, &embedded].into_iter().find(|path| has_ca(path));
     let is_member = path.join(identity::MEMBERSHIP_FILE).exists();
-    match own {
+    Ok(match own {
         None if is_member => Standing::Member,
         None => Standing::Alone,
         Some(own) => {
@@ -72,13 +75,13 @@ pub fn standing(path: &Path) -> Standing {
                 _ => Standing::Keeper,
             }
         }
-    }
+    })
 }
 
 /// Stops whoever runs on a state directory, and forgets its group; with `purge`
 /// everything, and with it every group that is kept there.
 pub async fn leave(path: &Path, purge: bool) -> Result<Left, Failure> {
-    match standing(path) {
+    match standing(path)? {
         Standing::Nothing if purge => return Ok(Left::default()),
         Standing::Nothing | Standing::Alone if !purge => {
             return Err(Failure {
@@ -110,10 +113,14 @@ pub async fn leave(path: &Path, purge: bool) -> Result<Left, Failure> {
     // It waits for the disk.
     let work = tokio::task::spawn_blocking(move || {
         if !purge {
+            let was_removed = is_removed(&states[0]);
             for name in GROUP {
                 states[0].remove(name)?;
             }
-            return Ok(Left::default());
+            return Ok(Left {
+                was_removed,
+                ..Left::default()
+            });
         }
         // The inner one first.
         while let Some(state) = states.pop() {
@@ -121,9 +128,19 @@ pub async fn leave(path: &Path, purge: bool) -> Result<Left, Failure> {
         }
         Ok(Left {
             stays: left_in(&path),
+            ..Left::default()
         })
     });
     work.await.map_err(other)?
+}
+
+/// Whether the group's record is known to say so. What cannot be read does not
+/// keep anybody from leaving.
+fn is_removed(state: &StateDir) -> bool {
+    let id = identity::peek_key(&state.file(identity::KEY_FILE));
+    let records = Membership::peek(state.path()).and_then(|(ca, _)| Records::load(state, ca).ok());
+    id.zip(records)
+        .is_some_and(|(id, records)| !records.allows(&id))
 }
 
 /// The state directory, once nobody runs on it any more.

@@ -31,7 +31,7 @@ use tokio::task::JoinHandle;
 use crate::addresses::{self, ListenAddress, NetAddress, PEER_PORT, TRACKER_PORT};
 use crate::api::{Failure, Notice};
 use crate::authority::INVITE_VALIDITY;
-use crate::backup::Backup;
+use crate::backup::{Backup, BackupError};
 use crate::certificate::CaKey;
 use crate::clock::Clock;
 use crate::config::{self, Config, Setting};
@@ -49,7 +49,8 @@ use crate::tls::MemberTls;
 use crate::tracker::Tracker;
 use crate::{peer, tracker};
 
-pub use desk::{ask_keeper, invite, meant, removable, shared_by};
+pub use crate::authority::is_by_invitation;
+pub use desk::{ask_keeper, ask_running, has_ca, invite, meant, removable, shared_by};
 use failure::other;
 use joining::join_group;
 pub use leaving::{Left, Standing, leave, standing};
@@ -359,17 +360,18 @@ async fn share_with_tracker(
     })
 }
 
-/// Starts a tracker alone. With `open`, whoever asks is let in from now on.
+/// Starts a tracker alone. With `open` said, whoever asks is let in from now on,
+/// or only who is invited; without, it is as it was.
 pub async fn tracker(
     common: Common,
-    open: bool,
+    open: Option<bool>,
     notices: mpsc::Sender<Notice>,
 ) -> Result<RunningTracker, Failure> {
     let config = settings(&common)?;
     let name = own_name(&common);
     let office = Office::open(common.state.clone(), &name, &common.clock)?;
-    if open {
-        office.authority.set_open(true).map_err(other)?;
+    if let Some(open) = open {
+        office.authority.set_open(open).map_err(other)?;
     }
     let open = office.authority.is_open();
     let listener = listener(&common, Listen::Port(TRACKER_PORT)).await?;
@@ -406,24 +408,28 @@ pub async fn tracker(
 }
 
 /// Puts a backup into the state directory of a tracker, and says how many
-/// members its group has.
-pub async fn restore(state: PathBuf, backup: Backup) -> Result<usize, Failure> {
+/// members its group has. None of the `others` may keep that group.
+pub async fn restore(state: PathBuf, backup: Backup, others: &[PathBuf]) -> Result<usize, Failure> {
+    if let Some(path) = backup.kept_in(others) {
+        return Err(BackupError::Twice { path: path.clone() }.into());
+    }
     // It waits for the disk.
     let work = tokio::task::spawn_blocking(move || backup.restore(&state));
     work.await.map_err(other)?.map_err(Failure::from)
 }
 
-/// Becomes a member by an invite. Says as whom.
-pub async fn join(common: Common, invite: Invite) -> Result<MemberName, Failure> {
+/// Becomes a member by an invite. Says as whom, and whether this machine was one
+/// of that group before.
+pub async fn join(common: Common, invite: Invite) -> Result<(MemberName, bool), Failure> {
     let state = StateDir::open(&common.state)?;
     let identity = Identity::load_or_create(&state)?;
     let wanted = Some(own_name(&common));
+    let was_member = Membership::peek(state.path()).is_some_and(|(ca, _)| ca == invite.ca);
     let admitted = join::join(&Ticket::from(invite), &identity, wanted, &common.clock).await?;
     keep_admitted(&admitted, &state)?;
     let member = admitted.membership.member();
-    Ok(member
-        .and_then(|member| member.name)
-        .unwrap_or_else(|| own_name(&common)))
+    let name = member.and_then(|member| member.name);
+    Ok((name.unwrap_or_else(|| own_name(&common)), was_member))
 }
 
 /// The tracker inside this peer: where the group is its own, or there is none yet.

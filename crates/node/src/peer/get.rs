@@ -24,6 +24,7 @@ use crate::api::{
 };
 use crate::share::{IGNORE_FILE, is_reserved};
 use crate::store::{Replace, Store, StoreError, Target};
+use crate::units;
 
 use super::hashing;
 use super::large::{self, Missed};
@@ -594,8 +595,9 @@ impl One {
             Missed::Unfinished { reason, there } => Failure {
                 kind: ErrorKind::Unfinished,
                 message: format!(
-                    "Nobody is left to send the rest of {name} ({reason}). What has come ({there} of {} bytes) is kept: ask for it again when somebody shares it.",
-                    self.planned.content.length
+                    "Nobody is left to send the rest of {name} ({reason}). What has come ({} of {}) is kept: ask for it again when somebody shares it.",
+                    units::size(there),
+                    units::size(self.planned.content.length)
                 ),
             },
             Missed::Unfit(why) => Failure {

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use thorp_wire::Name;
 use tokio::sync::mpsc;
 
-use super::walk::{Found, IGNORE_FILE, Rules, walk};
+use super::walk::{Cause, Found, IGNORE_FILE, Ruled, Rules, walk};
 use super::watch::{Mark, Pending, Watch};
 use super::{Progress, ShareEvent, Shared, lock, read, write};
 use crate::stamp::Stamp;
@@ -42,6 +42,8 @@ pub(super) struct Keeper {
     is_away: bool,
     told_progress: Option<(Instant, Progress)>,
     warned: BTreeSet<String>,
+    /// A name that cannot be told to others, for a person to see.
+    unnameable: Option<PathBuf>,
 }
 
 /// More warnings than this tell nobody anything.
@@ -82,6 +84,7 @@ impl Keeper {
             is_away: false,
             told_progress: None,
             warned: BTreeSet::new(),
+            unnameable: None,
         }
     }
 
@@ -124,6 +127,7 @@ impl Keeper {
                 self.scan()?;
             }
             self.tell_changes()?;
+            self.tell_unnameable()?;
             self.tell_progress()?;
             self.remember()?;
         }
@@ -152,6 +156,7 @@ impl Keeper {
             self.gone(name);
         }
         self.settling.clear();
+        lock(&self.shared.left_out).replace(Path::new(""), None);
         self.tell_changes()?;
         self.warn(format!(
             "{} was moved, replaced or removed: nothing of it is shared any more. Share the directory \
@@ -297,6 +302,9 @@ impl Keeper {
             _ => None,
         };
         let is_dir = meta.as_ref().is_some_and(cap_std::fs::Metadata::is_dir);
+        if !is_dir {
+            self.leave_out(path);
+        }
         if is_dir {
             self.look_beneath(path, mark)?;
         } else if let Some(folder) = path.to_str() {
@@ -315,14 +323,58 @@ impl Keeper {
         Ok(())
     }
 
+    /// Makes the count of what is left out true for a path that is no folder of
+    /// the share.
+    fn leave_out(&mut self, path: &Path) {
+        let left_out = self.left_out_at(path);
+        let place = left_out
+            .as_ref()
+            .map_or(path, |(place, _)| place)
+            .to_owned();
+        let is_unnameable = matches!(left_out, Some((_, Cause::Unnameable)));
+        let is_news = lock(&self.shared.left_out).replace(&place, left_out);
+        if is_news && is_unnameable {
+            self.unnameable.get_or_insert(place);
+        }
+    }
+
+    /// What is left out where this path is: the path, or a folder it is in.
+    fn left_out_at(&mut self, path: &Path) -> Option<(PathBuf, Cause)> {
+        let meta = self.shared.dir.symlink_metadata(path).ok()?;
+        let cause = match self.rules.leave_out(path, meta.is_dir()) {
+            Some(Ruled::Part) => return None,
+            Some(Ruled::Out(cause)) => cause,
+            None if meta.is_symlink() => Cause::Symlink,
+            None if meta.is_file() && name_of(path).is_some() => return None,
+            None if meta.is_file() => Cause::Unnameable,
+            None => Cause::Special,
+        };
+        let mut folders: Vec<_> = path.ancestors().skip(1).collect();
+        // Nothing is above the share itself.
+        folders.pop();
+        for folder in folders.into_iter().rev() {
+            match self.rules.leave_out(folder, true) {
+                Some(Ruled::Out(cause)) => return Some((folder.to_owned(), cause)),
+                Some(Ruled::Part) => return None,
+                None => {}
+            }
+        }
+        Some((path.to_owned(), cause))
+    }
+
     fn look_beneath(&mut self, folder: &Path, mark: Mark) -> Result<(), Closed> {
         if mark.new {
             // Another folder may have gone by this name, with rules of its own.
             self.forget_rules();
         }
-        let found = self.walk(folder);
+        let mut found = self.walk(folder);
         let new = self.reconcile(Some(folder), &found, mark)?;
+        let left_out = std::mem::take(&mut found.left_out);
+        let is_news = lock(&self.shared.left_out).replace(folder, left_out);
         self.hash_when_complete(new, mark);
+        if is_news {
+            self.tell_left_out(&found)?;
+        }
         Ok(())
     }
 
@@ -332,7 +384,7 @@ impl Keeper {
             self.poll();
         }
         self.forget_rules();
-        let found = self.walk(Path::new(""));
+        let mut found = self.walk(Path::new(""));
         // They remember every folder they have seen; while idle, nothing should.
         self.forget_rules();
         for part in &found.parts {
@@ -344,7 +396,8 @@ impl Keeper {
             ..Mark::default()
         };
         let new = self.reconcile(None, &found, mark)?;
-        *lock(&self.shared.skipped) = found.skipped;
+        let left_out = std::mem::take(&mut found.left_out);
+        lock(&self.shared.left_out).replace(Path::new(""), left_out);
         self.prune()?;
         // Names first, then the work on them.
         self.tell_changes()?;
@@ -540,22 +593,43 @@ impl Keeper {
             bytes: totals.bytes,
             skipped: totals.skipped,
         })?;
+        self.tell_left_out(found)
+    }
+
+    /// What a person can do something about.
+    fn tell_left_out(&mut self, found: &Found) -> Result<(), Closed> {
         if let Some(path) = &found.unnameable {
-            self.warn(format!(
-                "{} names are not UTF-8 or too long and are not shared, such as {}: rename them",
-                found.skipped.unnameable,
-                escaped(path)
-            ))?;
+            self.unnameable = Some(path.clone());
+            self.tell_unnameable()?;
         }
-        if let Some((path, error)) = &found.unreadable {
-            self.warn(format!(
-                "{} files or folders cannot be read and are not shared, such as {} ({error}): \
-                 check their permissions",
-                found.skipped.unreadable,
-                escaped(path)
-            ))?;
-        }
-        Ok(())
+        let Some((path, error)) = &found.unreadable else {
+            return Ok(());
+        };
+        let such_as = escaped(path);
+        let what = match lock(&self.shared.left_out).counted().unreadable {
+            0 | 1 => format!("{such_as} cannot be read and is not shared"),
+            n => {
+                format!("{n} files or folders cannot be read and are not shared, such as {such_as}")
+            }
+        };
+        self.warn(format!("{what} ({error}): check the permissions"))
+    }
+
+    fn tell_unnameable(&mut self) -> Result<(), Closed> {
+        let Some(path) = self.unnameable.take() else {
+            return Ok(());
+        };
+        let such_as = escaped(&path);
+        let counted = lock(&self.shared.left_out).counted().unnameable;
+        self.warn(match counted {
+            0 | 1 => {
+                format!("the name {such_as} is not UTF-8 or too long and is not shared: rename it")
+            }
+            n => format!(
+                "{n} names are not UTF-8 or too long and are not shared, such as {such_as}: \
+                 rename them"
+            ),
+        })
     }
 
     /// At most every second while there is something to hash, and once at the end.

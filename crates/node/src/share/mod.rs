@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! walk     what of a directory belongs to the share
+//! left_out what does not, so that it can be counted
 //! index    what is on offer, in memory, and what has changed in it
 //! hash     roots, in the background, those asked for first
 //! cache    what was hashed before, on disk
@@ -25,6 +26,7 @@ mod cache;
 mod hash;
 mod index;
 mod keeper;
+mod left_out;
 mod pieces;
 mod serve;
 #[cfg(test)]
@@ -59,6 +61,7 @@ use cache::Cache;
 use hash::Queue;
 use index::Index;
 use keeper::Keeper;
+use left_out::LeftOut;
 use walk::Rules;
 use watch::Inbox;
 
@@ -214,7 +217,7 @@ struct Shared {
     path: PathBuf,
     options: Options,
     index: RwLock<Index>,
-    skipped: Mutex<Skipped>,
+    left_out: Mutex<LeftOut>,
     queue: Queue,
     cache: Cache,
     opened: AtomicU64,
@@ -247,7 +250,7 @@ impl Share {
             path,
             options,
             index: RwLock::default(),
-            skipped: Mutex::default(),
+            left_out: Mutex::default(),
             queue: Queue::default(),
             cache: Cache::default(),
             opened: AtomicU64::new(0),
@@ -424,7 +427,7 @@ impl Share {
 
 impl Shared {
     fn totals(&self) -> Totals {
-        let mut skipped = *lock(&self.skipped);
+        let mut skipped = lock(&self.left_out).counted();
         let index = read(&self.index);
         skipped.unreadable += index.unreadable_files();
         Totals {

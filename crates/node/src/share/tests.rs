@@ -1041,6 +1041,58 @@ async fn where_nothing_can_be_remembered_a_person_is_told_and_all_goes_on() {
 }
 
 #[tokio::test]
+async fn what_is_left_out_is_counted_as_it_comes_and_goes() {
+    use std::os::unix::ffi::OsStrExt;
+    let dir = tempdir();
+    put(&dir, "a", "1");
+    let mut follower = Follower::of(&dir).await;
+    assert_eq!(follower.share.totals().skipped, Skipped::default());
+    put(&dir, ".hidden", "2");
+    put(&dir, "papers/.hidden", "3");
+    put(&dir, "papers/.git/object", "4");
+    symlink("/etc/passwd", dir.path().join("papers/link")).expect("linked");
+    let latin1 = dir.path().join(OsStr::from_bytes(b"caf\xe9"));
+    fs::write(&latin1, "5").expect("written");
+    put(&dir, "seen", "6");
+    follower
+        .until(|f| f.has("seen", b"6") && !f.warnings.is_empty())
+        .await;
+    let expected = Skipped {
+        hidden: 3,
+        symlinks: 1,
+        unnameable: 1,
+        ..Skipped::default()
+    };
+    assert_eq!(follower.share.totals().skipped, expected);
+    let warning = &follower.warnings[0];
+    assert!(
+        warning.contains("the name caf\u{fffd} is not UTF-8"),
+        "{warning}"
+    );
+    put(&dir, "papers/.git/another", "7");
+    put(&dir, ".thorpignore", "*.o\n");
+    put(&dir, "b.o", "8");
+    put(&dir, "more", "9");
+    follower.until(|f| f.has("more", b"9")).await;
+    let expected = Skipped {
+        hidden: 4,
+        ignored: 1,
+        ..expected
+    };
+    assert_eq!(follower.share.totals().skipped, expected);
+    fs::remove_dir_all(dir.path().join("papers")).expect("removed");
+    fs::remove_file(&latin1).expect("removed");
+    put(&dir, "last", "10");
+    follower.until(|f| f.has("last", b"10")).await;
+    let expected = Skipped {
+        hidden: 2,
+        ignored: 1,
+        ..Skipped::default()
+    };
+    assert_eq!(follower.share.totals().skipped, expected);
+}
+
+#[tokio::test]
 async fn one_folder_that_may_not_be_read_does_not_blind_the_watcher() {
     use std::os::unix::fs::PermissionsExt;
     let dir = tempdir();

@@ -56,16 +56,37 @@ impl Skipped {
             + self.special
             + self.keys
     }
+
+    /// The number that a cause is counted in.
+    pub(super) fn of(&mut self, cause: Cause) -> &mut u64 {
+        match cause {
+            Cause::Hidden => &mut self.hidden,
+            Cause::Ignored => &mut self.ignored,
+            Cause::Unnameable => &mut self.unnameable,
+            Cause::Unreadable => &mut self.unreadable,
+            Cause::Symlink => &mut self.symlinks,
+            Cause::Special => &mut self.special,
+            Cause::Keys => &mut self.keys,
+        }
+    }
 }
 
-/// Why something is not shared.
+/// Why something is not shared, as [`Skipped`] counts it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Cause {
     Hidden,
     Ignored,
     Unnameable,
-    /// In a state directory of thorp.
+    Unreadable,
+    Symlink,
+    Special,
     Keys,
+}
+
+/// What the rules say of a path that is not shared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ruled {
+    Out(Cause),
     /// Temporary, of our own making: nothing to tell a person.
     Part,
 }
@@ -77,7 +98,7 @@ pub(super) struct Found {
     pub files: Vec<(Name, Stamp)>,
     /// Temporary files of fetches, perhaps of one that is running.
     pub parts: Vec<PathBuf>,
-    pub skipped: Skipped,
+    pub left_out: Vec<(PathBuf, Cause)>,
     /// A name that cannot be told to others, for a person to see.
     pub unnameable: Option<PathBuf>,
     /// A folder that could not be read, and why.
@@ -116,38 +137,40 @@ impl Rules {
 
     /// Why this path, relative to the share, is left out; it and all its
     /// folders are looked at.
-    pub fn leave_out(&mut self, path: &Path, is_dir: bool) -> Option<Cause> {
+    pub fn leave_out(&mut self, path: &Path, is_dir: bool) -> Option<Ruled> {
         let in_keys = path
             .ancestors()
             .skip(1)
             .any(|folder| self.holds_keys(folder));
         if in_keys {
-            return Some(Cause::Keys);
+            return Some(Ruled::Out(Cause::Keys));
         }
         self.leave_out_of(path, is_dir)
     }
 
     /// The same for something in a folder that is known to be shared.
-    fn leave_out_of(&mut self, path: &Path, is_dir: bool) -> Option<Cause> {
+    fn leave_out_of(&mut self, path: &Path, is_dir: bool) -> Option<Ruled> {
         if is_dir && self.holds_keys(path) {
-            return Some(Cause::Keys);
+            return Some(Ruled::Out(Cause::Keys));
         }
         if path.file_name().is_some_and(is_part) {
-            return Some(Cause::Part);
+            return Some(Ruled::Part);
         }
         if !self.hidden
             && path
                 .iter()
                 .any(|part| part.as_encoded_bytes().starts_with(b"."))
         {
-            return Some(Cause::Hidden);
+            return Some(Ruled::Out(Cause::Hidden));
         }
         if let Some(ignore) = &mut self.ignore
             && ignore.matched(path, is_dir).is_ignore()
         {
-            return Some(Cause::Ignored);
+            return Some(Ruled::Out(Cause::Ignored));
         }
-        path.to_str().is_none().then_some(Cause::Unnameable)
+        path.to_str()
+            .is_none()
+            .then_some(Ruled::Out(Cause::Unnameable))
     }
 }
 
@@ -178,8 +201,7 @@ pub(super) fn walk(
         if let Err(error) = walk_folder(dir, &folder, rules, &mut found, &mut folders)
             && error.kind() != io::ErrorKind::NotFound
         {
-            found.skipped.unreadable += 1;
-            found.unreadable.get_or_insert((folder, error));
+            found.not_readable(folder, error);
         }
     }
     found.files.sort_unstable_by(|a, b| a.0.cmp(&b.0));
@@ -203,15 +225,13 @@ fn walk_folder(
         let path = folder.join(entry.file_name());
         let kind = entry.file_type()?;
         match rules.leave_out_of(&path, kind.is_dir()) {
-            Some(Cause::Keys) => found.skipped.keys += 1,
-            Some(Cause::Hidden) => found.skipped.hidden += 1,
-            Some(Cause::Ignored) => found.skipped.ignored += 1,
-            Some(Cause::Part) => found.parts.push(path),
-            Some(Cause::Unnameable) => found.not_nameable(path),
+            Some(Ruled::Out(Cause::Unnameable)) => found.not_nameable(path),
+            Some(Ruled::Out(cause)) => found.left_out.push((path, cause)),
+            Some(Ruled::Part) => found.parts.push(path),
             None if kind.is_dir() => folders.push(path),
             None if kind.is_file() => found.file(path, &entry),
-            None if kind.is_symlink() => found.skipped.symlinks += 1,
-            None => found.skipped.special += 1,
+            None if kind.is_symlink() => found.left_out.push((path, Cause::Symlink)),
+            None => found.left_out.push((path, Cause::Special)),
         }
     }
     Ok(())
@@ -228,15 +248,17 @@ impl Found {
             // event will tell.
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => {
-                self.skipped.unreadable += 1;
-                self.unreadable.get_or_insert((path, error));
-            }
+            Err(error) => self.not_readable(path, error),
         }
     }
 
     fn not_nameable(&mut self, path: PathBuf) {
-        self.skipped.unnameable += 1;
-        self.unnameable.get_or_insert(path);
+        self.unnameable.get_or_insert_with(|| path.clone());
+        self.left_out.push((path, Cause::Unnameable));
+    }
+
+    fn not_readable(&mut self, path: PathBuf, error: io::Error) {
+        self.left_out.push((path.clone(), Cause::Unreadable));
+        self.unreadable.get_or_insert((path, error));
     }
 }

@@ -157,6 +157,7 @@ pub struct Share {
 /// follow every change.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = TRACKER_EXAMPLES)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub struct Tracker {
     /// Listen here [default: [::]:3333]
     #[arg(long, value_name = "ADDR:PORT", env = "THORP_LISTEN")]
@@ -172,9 +173,17 @@ pub struct Tracker {
     #[arg(long, value_name = "FILE|-", env = "THORP_RESTORE")]
     pub restore: Option<PathBuf>,
 
-    /// Let in whoever knows the address, without an invite
+    /// Let in whoever knows the address, without an invite, from now on
     #[arg(long, env = "THORP_OPEN", value_parser = FalseyValueParser::new())]
     pub open: bool,
+
+    /// Let in only who is invited, from now on; members stay
+    #[arg(long, env = "THORP_CLOSED", value_parser = FalseyValueParser::new())]
+    pub closed: bool,
+
+    /// Open a group that was by invitation without asking
+    #[arg(long, short, env = "THORP_YES", value_parser = FalseyValueParser::new())]
+    pub yes: bool,
 
     /// Plain lines instead of a screen (the default outside a terminal)
     #[arg(long, env = "THORP_LINES", value_parser = FalseyValueParser::new())]
@@ -373,6 +382,12 @@ impl Args {
                     }
                 }
             }
+            Verb::Tracker(tracker) if tracker.open && tracker.closed => {
+                return Err((
+                    ErrorKind::ArgumentConflict,
+                    "--open and --closed are two doors: give one of them".into(),
+                ));
+            }
             Verb::Tracker(tracker) if tracker.backup.is_some() && tracker.restore.is_some() => {
                 return Err((
                     ErrorKind::ArgumentConflict,
@@ -422,6 +437,7 @@ const TRACKER_EXAMPLES: &str = "\
 Examples:
   thorp tracker                          by invitation only
   thorp tracker --open                   typing the address is enough to join
+  thorp tracker --closed                 by invitation again
   thorp tracker --listen 10.0.0.7:3333   on one address only
   thorp tracker --backup group.backup    save the group, and end
   thorp tracker --restore group.backup   put it back, here or elsewhere, and end";

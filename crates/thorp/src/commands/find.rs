@@ -1,13 +1,17 @@
 //! `thorp find`: who has what, by a pattern.
 
-use thorp_node::api::Command;
+use thorp_node::api::{Command, ErrorKind};
 
 use super::Context;
 use crate::args::Find;
-use crate::exit::Result;
+use crate::exit::{Result, failure};
 
 pub async fn run(context: &Context, args: Find) -> Result {
     let pattern = args.pattern;
+    if pattern.is_empty() {
+        let why = "an empty pattern matches nothing: name a file, or a pattern such as '*.txt'";
+        return Err(failure(ErrorKind::Usage, why));
+    }
     let command = Command::Find { pattern };
     context.answer(args.visiting.tracker, command).await
 }

@@ -26,9 +26,10 @@ pub async fn run(context: &Context, args: args::Get) -> Result {
         return context.answer(tracker, Command::Get(get)).await;
     }
     let mut signals = Signals::listen()?;
+    let asked = get.clone();
     tokio::select! {
         exit = converse(context, tracker, get) => exit,
-        () = signals.next() => Err(interrupted()),
+        () = signals.next() => Err(interrupted(Some(&asked))),
     }
 }
 

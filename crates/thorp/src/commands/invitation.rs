@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-use thorp_node::api::ErrorKind;
+use thorp_node::api::{ErrorKind, Failure};
 use thorp_node::invite::Invite;
 
 use super::Context;
@@ -14,9 +14,6 @@ use crate::{node, out, prompt};
 
 /// An invite is far shorter.
 const MOST: u64 = 16 * 1024;
-
-/// What is said where an invite should be and nothing is.
-const NOTHING: &str = "there is no invite in it: `thorp invite` on the tracker's machine makes one";
 
 pub async fn read(context: &Context, place: Option<&Path>) -> Result<Invite> {
     let text = match place {
@@ -31,27 +28,51 @@ pub async fn read(context: &Context, place: Option<&Path>) -> Result<Invite> {
             })?;
             from(&name, file)?
         }
-        None if context.streams.can_ask() => return pasted().await,
+        None if context.streams.can_ask() => return ask().await,
         None => {
             let why = "say where the invite is: a FILE, or - for standard input";
             return Err(failure(ErrorKind::Usage, why));
         }
     };
     if text.trim().is_empty() {
-        return Err(failure(ErrorKind::Usage, NOTHING));
+        return Err(none());
     }
     node::invite(&text)
 }
 
-/// Asks until an invite is pasted, or the input ends.
-async fn pasted() -> Result<Invite> {
-    while let Some(line) = prompt::line("Please paste the invite.").await? {
-        match node::invite(&line) {
-            Ok(invite) => return Ok(invite),
-            Err(why) => out::complain(&why),
+/// Asks until there is an invite, or no more input.
+async fn ask() -> Result<Invite> {
+    let mut text = String::new();
+    let mut question = "Please paste the invite.";
+    loop {
+        let Some(line) = prompt::line(question).await? else {
+            break;
+        };
+        let is_end = line.trim().is_empty();
+        text.push_str(&line);
+        match node::invite(&text) {
+            Ok(invite) => {
+                // What was pasted after it is not for the shell.
+                prompt::drop_pending();
+                return Ok(invite);
+            }
+            // A message or a window has broken it into lines.
+            Err(_) if !is_end && Invite::may_go_on(&text) => {
+                question = "This is the beginning of an invite: paste the rest, or nothing to start again.";
+                continue;
+            }
+            Err(_) if text.trim().is_empty() => {}
+            Err(failure) => out::complain(&failure),
         }
+        text.clear();
+        question = "Please paste the invite.";
     }
-    Err(failure(ErrorKind::Usage, NOTHING))
+    Err(none())
+}
+
+fn none() -> Failure {
+    let why = "there is no invite in it: `thorp invite` on the tracker's machine makes one";
+    failure(ErrorKind::Usage, why)
 }
 
 fn from(name: &str, source: impl Read) -> Result<String> {

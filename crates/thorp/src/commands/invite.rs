@@ -9,13 +9,19 @@ use crate::exit::{Exit, Result};
 use crate::out;
 
 pub async fn run(context: &Context, args: &Invite) -> Result {
-    let invite = launch::invite(&context.keepers()?, args.uses, args.expires).await?;
+    let states = context.keepers()?;
+    let mut kept = states.iter().filter(|state| launch::has_ca(state));
+    let is_open = kept.all(|state| !launch::is_by_invitation(state));
+    let invite = launch::invite(&states, args.uses, args.expires).await?;
     let text = if context.global.json {
         serde_json::to_string(&Event::Invite { invite }).unwrap_or_default()
     } else {
         invite
     };
     let _ = out::data(&text);
+    if is_open {
+        context.say("This group is open: thorp share --tracker ADDR is enough there, with the tracker's address.");
+    }
     context.say("On the other machine: thorp join   (it asks for the line above)");
     Ok(Exit::DONE)
 }

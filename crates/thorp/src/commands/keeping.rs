@@ -61,7 +61,9 @@ pub async fn restore(context: &Context, file: &Path) -> Result {
     } else {
         Backup::read(file)?
     };
-    let members = launch::restore(state.clone(), backup).await?;
+    let others = context.keepers()?;
+    let others: Vec<_> = others.into_iter().filter(|other| *other != state).collect();
+    let members = launch::restore(state.clone(), backup, &others).await?;
     if context.global.json {
         let object = json!({ "event": "restored", "state": state, "members": members });
         let _ = out::data(&object.to_string());

@@ -14,7 +14,7 @@ use crate::state::Role;
 
 pub async fn run(context: &Context, args: &Leave) -> Result {
     let state = context.state(Role::Peer)?;
-    let standing = launch::standing(&state);
+    let standing = launch::standing(&state)?;
     let keeps = matches!(standing, Standing::Keeper | Standing::MemberAndKeeper);
     if args.purge && keeps {
         let question = format!(
@@ -31,7 +31,11 @@ pub async fn run(context: &Context, args: &Leave) -> Result {
         message: format!("{}{hint}", failure.message),
         ..failure
     })?;
-    let mut message = farewell(standing, args.purge, &state);
+    let mut message = if left.was_removed {
+        REMOVED.to_owned()
+    } else {
+        farewell(standing, args.purge, &state)
+    };
     message.push_str(&hint);
     if !left.stays.is_empty() {
         let stays = left.stays.iter().map(|path| path.display().to_string());
@@ -48,12 +52,16 @@ pub async fn run(context: &Context, args: &Leave) -> Result {
     Ok(Exit::DONE)
 }
 
+const REMOVED: &str = "This machine has left its group, which had removed it: its key is let in there no \
+     more. To come back it needs a new key and a new invite: thorp leave --purge, then thorp join. \
+     To join another group: thorp join";
+
 /// A tracker alone has a state of its own, which is not left by accident.
 fn tracker_alone(context: &Context) -> Result<String> {
     let state = context.state(Role::Tracker)?;
     let is_other = state != context.state(Role::Peer)?;
     Ok(
-        if is_other && launch::standing(&state) == Standing::Keeper {
+        if is_other && launch::standing(&state) == Ok(Standing::Keeper) {
             let shown = state.display();
             format!(
                 " The group that the tracker keeps in {shown} stays; to end it: \

@@ -23,9 +23,9 @@ mod tracker;
 use std::io;
 use std::path::PathBuf;
 
-use thorp_node::api::{Command, ErrorKind, Event, Failure};
+use thorp_node::api::{Command, ErrorKind, Event, Failure, Get};
 use thorp_node::config::Setting;
-use thorp_node::launch::{Common, EMBEDDED};
+use thorp_node::launch::{self, Common, EMBEDDED, Standing};
 
 use crate::answer::{Manner, Renderer};
 use crate::args::{Args, Global, Verb};
@@ -34,9 +34,10 @@ use crate::lines;
 use crate::node::{self, Answers};
 use crate::out::{self, Flow, Streams};
 use crate::progress::Bar;
+use crate::quoting::for_shell;
 use crate::signals::Signals;
 use crate::state::{self, Role};
-use crate::{choose, prompt};
+use crate::{choose, prompt, wrap};
 use thorp_node::addresses::NetAddress;
 
 /// What every verb may look at.
@@ -91,12 +92,29 @@ pub fn broken_off() -> Failure {
     failure(ErrorKind::Unfinished, why)
 }
 
-/// A person did not want to wait.
-fn interrupted() -> Failure {
-    failure(
-        ErrorKind::Unfinished,
-        "interrupted: what has arrived so far is there, the rest can be asked for again",
-    )
+/// A person did not want to wait for an answer, perhaps of a fetch.
+pub fn interrupted(fetch: Option<&Get>) -> Failure {
+    let Some(get) = fetch else {
+        return failure(ErrorKind::Unfinished, "interrupted");
+    };
+    let mut again = String::from("thorp get");
+    let out = get.dir.as_ref().map(|dir| dir.display().to_string());
+    for (flag, value) in [(" -o", &out), (" --as", &get.rename)] {
+        if let Some(value) = value {
+            again.push_str(flag);
+            again.push(' ');
+            again.push_str(&for_shell(value));
+        }
+    }
+    if get.names.iter().any(|name| name.starts_with('-')) {
+        again.push_str(" --");
+    }
+    for name in &get.names {
+        again.push(' ');
+        again.push_str(&for_shell(name));
+    }
+    let why = format!("interrupted: what has arrived is kept, and {again} goes on from there");
+    failure(ErrorKind::Unfinished, why)
 }
 
 impl Context {
@@ -117,16 +135,27 @@ impl Context {
         if given {
             return Ok(());
         }
-        if self.streams.can_ask() {
-            let question = format!("{question}\n1. {yes}\n2. Cancel.");
-            let answer = prompt::line(&question).await?.unwrap_or_default();
-            if choose::pick(&answer, 2) == choose::Pick::At(0) {
-                return Ok(());
-            }
-            return Err(failure(ErrorKind::Other, "cancelled: nothing was changed"));
+        if !self.streams.can_ask() {
+            let why = format!("{question}. This needs a yes: --yes, or a terminal to ask in");
+            return Err(failure(ErrorKind::Usage, why));
         }
-        let why = format!("{question} That needs a yes: --yes, or a terminal to ask in");
-        Err(failure(ErrorKind::Usage, why))
+        if self.asked(question, yes).await? {
+            return Ok(());
+        }
+        Err(failure(ErrorKind::Other, "cancelled: nothing was changed"))
+    }
+
+    /// Asks in a terminal until the answer is one.
+    async fn asked(&self, question: &str, yes: &str) -> Result<bool> {
+        let mut question = format!("{question}\n1. {yes}\n2. Cancel.");
+        while let Some(line) = prompt::line(&question).await? {
+            match choose::pick(&line, 2) {
+                choose::Pick::At(0) => return Ok(true),
+                choose::Pick::At(_) | choose::Pick::Cancel => return Ok(false),
+                choose::Pick::Nonsense => "Please type 1 or 2.".clone_into(&mut question),
+            }
+        }
+        Ok(false)
     }
 
     /// What a visitor is started with, where no peer is running.
@@ -166,6 +195,48 @@ impl Context {
     fn renderer(&self, manner: Manner) -> Renderer<io::Stdout, io::Stderr> {
         let bar = Bar::new(self.streams, !manner.json && !manner.quiet);
         Renderer::new(io::stdout(), io::stderr(), manner, bar)
+            .fitting(wrap::width(io::stdout()), wrap::width(io::stderr()))
+    }
+
+    /// Sends `command` to the peer that runs here, or else to the tracker, shows
+    /// the answer, and says which state directory that one runs on.
+    async fn answer_of_running(&self, command: Command) -> Result<(PathBuf, Exit)> {
+        let (peer, tracker) = (self.state(Role::Peer)?, self.state(Role::Tracker)?);
+        let states = [peer, tracker];
+        if let Some((state, mut answers)) = launch::ask_running(&states, &command).await {
+            let mut renderer = self.renderer(self.manner());
+            // One that was about to end leaves no answer behind.
+            if let Some(first) = answers.recv().await {
+                let exit = match renderer.event(&first)? {
+                    Some(exit) => exit,
+                    None => show(&mut answers, &mut renderer, false).await?,
+                };
+                return Ok((state.to_owned(), exit));
+            }
+        }
+        let [peer, tracker] = states;
+        let here = peer.display();
+        if peer != tracker && launch::has_ca(&tracker) && node::is_new(&peer) {
+            let why = format!(
+                "No tracker is running on the state directory {}, and no peer on {here}. \
+                 Start the tracker: thorp tracker",
+                tracker.display()
+            );
+            return Err(failure(ErrorKind::Other, why));
+        }
+        if matches!(
+            launch::standing(&peer)?,
+            Standing::Nothing | Standing::Alone
+        ) {
+            let why = format!(
+                "No peer is running on {here}, and this machine is in no group. \
+                 Join one: thorp join; or make a new one: thorp share"
+            );
+            return Err(failure(ErrorKind::Other, why));
+        }
+        // One that is about to start or to end is waited for.
+        let exit = self.answer(None, command).await?;
+        Ok((peer, exit))
     }
 
     /// Sends `command` and shows the answer.
@@ -178,13 +249,17 @@ impl Context {
         });
         // A listing that nobody reads has no purpose; a fetch has.
         let listing = !matches!(command, Command::Get(_) | Command::Stop);
+        let fetch = match &command {
+            Command::Get(get) => Some(get.clone()),
+            _ => None,
+        };
         let work = async {
             let mut answers = node::ask(visitor, tracker, command).await?;
             show(&mut answers, &mut renderer, listing).await
         };
         tokio::select! {
             exit = work => exit,
-            () = signals.next() => Err(interrupted()),
+            () = signals.next() => Err(interrupted(fetch.as_ref())),
         }
     }
 }

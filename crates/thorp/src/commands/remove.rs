@@ -26,7 +26,7 @@ pub async fn run(context: &Context, args: &Remove) -> Result {
         let id = member.id.get(..8).unwrap_or(&member.id);
         let question = format!(
             "This removes {called} ({id}) from the group. It cannot be taken back: to come back, \
-             that machine needs a new key."
+             that machine needs a new key"
         );
         context.confirm(&question, "Remove it.", args.yes).await?;
     }

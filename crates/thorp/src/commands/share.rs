@@ -18,7 +18,7 @@ use crate::node::{self, Peer};
 use crate::out::Flow;
 use crate::signals::Signals;
 use crate::state::Role;
-use crate::{choose, out, prompt, words};
+use crate::{out, prompt, words};
 
 pub async fn run(context: Context, args: Share) -> Result {
     let dir = directory(&args.dir)?;
@@ -46,10 +46,7 @@ pub async fn run(context: Context, args: Share) -> Result {
         peer = node::share(common, &dir, options, group, show) => peer?,
         () = signals.next() => return Err(not_started()),
     };
-    let ended = tokio::select! {
-        ended = attend(&context, &mut peer, args.lines) => ended,
-        () = signals.next() => End::Left,
-    };
+    let ended = attend(&context, &mut peer, args.lines, &mut signals).await;
     if ended == End::Ended && (peer.was_removed)() {
         peer.stop.await;
         return Err(failure(ErrorKind::NotAMember, REMOVED));
@@ -60,20 +57,24 @@ pub async fn run(context: Context, args: Share) -> Result {
     Ok(signals.goodbye(peer.stop).await)
 }
 
-/// The menu where there is a terminal for it, lines elsewhere.
-async fn attend(context: &Context, peer: &mut Peer, lines: bool) -> End {
+/// The menu where there is a terminal for it, lines elsewhere; until the end, or
+/// a signal.
+async fn attend(context: &Context, peer: &mut Peer, lines: bool, signals: &mut Signals) -> End {
     if context.draws(lines) {
         let mut welcome = vec![words::sharing(&peer.directory, peer.listen)];
         welcome.extend(peer.door.as_ref().map(lines::door));
         // A terminal that cannot do it gets lines.
-        if let Ok(end) = terminal::run(peer, welcome, context.streams).await {
+        if let Ok(end) = terminal::run(peer, welcome, context.streams, signals).await {
             return end;
         }
     }
     let mut streams = Streams::standard();
-    match lines::follow_peer(peer, &mut streams, context.lines()).await {
-        Flow::Open => End::Ended,
-        Flow::Closed => End::Left,
+    tokio::select! {
+        flow = lines::follow_peer(peer, &mut streams, context.lines()) => match flow {
+            Flow::Open => End::Ended,
+            Flow::Closed => End::Left,
+        },
+        () = signals.next() => End::Left,
     }
 }
 
@@ -135,11 +136,8 @@ fn is_wide(share: &Path) -> bool {
 async fn confirm(context: &Context, share: &Path) -> Result<()> {
     let shown = share.display();
     if context.streams.can_ask() {
-        let question = format!(
-            "This shares everything in {shown} with the whole group.\n1. Share it.\n2. Cancel."
-        );
-        let answer = prompt::line(&question).await?.unwrap_or_default();
-        if choose::pick(&answer, 2) == choose::Pick::At(0) {
+        let question = format!("This shares everything in {shown} with the whole group.");
+        if context.asked(&question, "Share it.").await? {
             return Ok(());
         }
     }

@@ -1,4 +1,4 @@
-//! `thorp status`: how this peer is.
+//! `thorp status`: how this machine's peer is, or else its tracker.
 
 use thorp_node::api::Command;
 
@@ -6,5 +6,6 @@ use super::Context;
 use crate::exit::Result;
 
 pub async fn run(context: &Context) -> Result {
-    context.answer(None, Command::Status).await
+    let (_, exit) = context.answer_of_running(Command::Status).await?;
+    Ok(exit)
 }

@@ -1,14 +1,20 @@
-//! `thorp stop`: end the running peer with a goodbye.
+//! `thorp stop`: end the running peer, or else the tracker, with a goodbye.
 
 use thorp_node::api::Command;
+use thorp_node::launch;
 
 use super::Context;
 use crate::exit::{Exit, Result};
 
 pub async fn run(context: &Context) -> Result {
-    let exit = context.answer(None, Command::Stop).await?;
+    let (state, exit) = context.answer_of_running(Command::Stop).await?;
     if exit == Exit::DONE {
-        context.say("The peer has said goodbye and ended.");
+        let who = if launch::has_ca(&state) {
+            "tracker"
+        } else {
+            "peer"
+        };
+        context.say(&format!("The {who} has said goodbye and ended."));
     }
     Ok(exit)
 }

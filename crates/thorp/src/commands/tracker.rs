@@ -1,6 +1,7 @@
 //! `thorp tracker`: know who is there and who has what, and show it.
 
 use thorp_node::api::ErrorKind;
+use thorp_node::launch;
 
 use super::{Context, keeping};
 use crate::args;
@@ -18,10 +19,21 @@ pub async fn run(context: Context, args: args::Tracker) -> Result {
         (None, None) => {}
     }
     let state = context.state(Role::Tracker)?;
+    let door = match (args.open, args.closed) {
+        (true, _) => Some(true),
+        (_, true) => Some(false),
+        _ => None,
+    };
+    if door == Some(true) && launch::is_by_invitation(&state) {
+        context.confirm(OPENED, "Open it.", args.yes).await?;
+        if args.yes {
+            context.say(OPENED);
+        }
+    }
     let common = node::common(state, context.settings.clone(), args.name, args.listen);
     let mut signals = Signals::listen()?;
     let mut tracker = tokio::select! {
-        tracker = node::tracker(common, args.open) => tracker?,
+        tracker = node::tracker(common, door) => tracker?,
         () = signals.next() => return Ok(ErrorKind::Unfinished.into()),
     };
     tokio::select! {
@@ -30,6 +42,9 @@ pub async fn run(context: Context, args: args::Tracker) -> Result {
     }
     Ok(signals.goodbye(tracker.stop).await)
 }
+
+const OPENED: &str = "This group was by invitation; whoever reaches its tracker is let in from now on. \
+     The way back: thorp tracker --closed";
 
 /// The screen where there is a terminal for it, lines elsewhere.
 async fn attend(context: &Context, tracker: &mut Tracker, lines: bool) {

@@ -44,6 +44,7 @@ fn streams() -> Streams<Vec<u8>, Vec<u8>> {
     Streams {
         out: Vec::new(),
         talk: Vec::new(),
+        talk_width: None,
     }
 }
 
@@ -193,7 +194,11 @@ async fn nobody_reads_any_more() {
     let (mut peer, _view, notices) = peer();
     notices.send(Notice::Connected).await.expect("room");
     let (out, talk) = (Gone, Vec::new());
-    let mut streams = Streams { out, talk };
+    let mut streams = Streams {
+        out,
+        talk,
+        talk_width: None,
+    };
     let flow = follow_peer(&mut peer, &mut streams, Manner::default()).await;
     assert_eq!(flow, Flow::Closed);
 }

@@ -96,6 +96,17 @@ impl Menu {
         }
     }
 
+    /// A person did not want to wait for the answer.
+    pub fn interrupted(&mut self) -> Vec<Effect> {
+        match &self.state {
+            State::Fetching(conversation) => {
+                let why = crate::commands::interrupted(Some(conversation.wanted()));
+                self.step(Step::Over(Some(why)))
+            }
+            _ => Vec::new(),
+        }
+    }
+
     /// The view has changed; the neighbours are shown when they have.
     pub fn changed(&mut self, view: &PeerView) -> Option<Effect> {
         let line = lines::neighbours(view);

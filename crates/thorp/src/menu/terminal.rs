@@ -20,6 +20,8 @@ use super::{Effect, Menu};
 use crate::node::{Answers, Peer};
 use crate::out::{self, Streams};
 use crate::progress::Bar;
+use crate::signals::{Means, Signals};
+use crate::wrap;
 
 /// Why the menu is no longer shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,11 +33,12 @@ pub enum End {
 }
 
 /// Shows the menu until the person leaves or the peer ends. `welcome` is shown
-/// first.
+/// first. An interrupt ends what is being fetched, or else the menu.
 pub async fn run(
     peer: &mut Peer,
     welcome: Vec<String>,
     streams: Streams,
+    signals: &mut Signals,
 ) -> Result<End, ReadlineError> {
     let _mode = KeepMode::new();
     let mut terminal = Terminal::open()?;
@@ -50,10 +53,10 @@ pub async fn run(
     loop {
         for effect in effects.drain(..) {
             match effect {
-                Effect::Say(text) => terminal.say(text, &bar),
+                Effect::Say(text) => terminal.say(&text, &bar),
                 Effect::Ask(text) => {
                     bar.finish();
-                    terminal.ask(text);
+                    terminal.ask(&text);
                 }
                 Effect::Request(get) => answers = Some((peer.request)(Command::Get(*get))),
                 Effect::Leave => return Ok(End::Left),
@@ -61,7 +64,17 @@ pub async fn run(
         }
         tokio::select! {
             biased;
+            means = signals.which() => {
+                // Dropping an answer gives the request up.
+                let is_fetching = answers.take().is_some();
+                if means == Means::End || !is_fetching {
+                    return Ok(End::Left);
+                }
+                bar.finish();
+                effects = menu.interrupted();
+            }
             notice = peer.notices.recv(), if notices => match notice {
+                Some(_) if (peer.was_removed)() => {}
                 Some(notice) => effects.push(Menu::notice(&notice)),
                 None => notices = false,
             },
@@ -78,6 +91,8 @@ pub async fn run(
                     effects = menu.broken_off();
             },
             changed = peer.view.changed() => match changed {
+                // That is said first, by whoever ends the program, and once.
+                _ if (peer.was_removed)() => return Ok(End::Ended),
                 Ok(()) => effects.extend(menu.changed(&current(peer))),
                 Err(_) => return Ok(End::Ended),
             },
@@ -146,13 +161,16 @@ impl Terminal {
         })
     }
 
-    fn ask(&mut self, question: String) {
+    fn ask(&mut self, question: &str) {
         self.asking = true;
         // A reader that has gone shows as the end of `lines`.
-        let _ = self.questions.send(question);
+        let _ = self
+            .questions
+            .send(wrap::fitted(question, std::io::stdout()));
     }
 
-    fn say(&mut self, text: String, bar: &Bar) {
+    fn say(&mut self, text: &str, bar: &Bar) {
+        let text = wrap::fitted(text, std::io::stdout());
         if self.asking {
             let _ = self.said.send(text);
         } else {

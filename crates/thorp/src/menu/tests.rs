@@ -105,6 +105,19 @@ fn other_failures_are_told_as_they_came() {
 }
 
 #[test]
+fn an_interrupt_ends_the_fetch_and_asks_what_next() {
+    let mut menu = requested();
+    assert_eq!(
+        menu.interrupted(),
+        [
+            say("interrupted: what has arrived is kept, and thorp get 3.txt goes on from there"),
+            ask(TOP)
+        ]
+    );
+    assert_eq!(menu.interrupted(), []);
+}
+
+#[test]
 fn nonsense_gets_a_helpful_answer() {
     let mut menu = Menu::default();
     menu.start();

@@ -16,6 +16,8 @@ use thorp_node::printable::printable;
 const ROW_LINES: usize = 3;
 /// Borders and the head of a table.
 const FRAME_LINES: u16 = 3;
+/// A table with room for one row.
+const ONE_ROW: u16 = FRAME_LINES + 1;
 /// An IPv4 address.
 const ADDRESS: usize = 15;
 /// Between two columns.
@@ -27,11 +29,13 @@ impl Screen {
     /// Draws everything, and settles where the tables are scrolled to.
     pub(super) fn draw(&mut self, frame: &mut Frame<'_>) {
         let area = frame.area();
+        // Where there is hardly room for a row, it is worth more than the hints.
+        let hints = u16::from(area.height > 3 + FRAME_LINES);
         let [head, hint, body, foot] = Layout::vertical([
             Constraint::Length(1),
-            Constraint::Length(1),
+            Constraint::Length(hints),
             Constraint::Fill(1),
-            Constraint::Length(1),
+            Constraint::Length(hints),
         ])
         .areas(area);
         let width = usize::from(area.width);
@@ -43,34 +47,57 @@ impl Screen {
         frame.render_widget(Paragraph::new(clip(&hint_text, width)), hint);
         frame.render_widget(Paragraph::new(clip(KEYS, width)).style(self.dim()), foot);
 
+        if body.height < 2 * ONE_ROW {
+            match self.focus {
+                Focus::Peers => self.draw_peers(frame, body),
+                Focus::Files => self.draw_files(frame, body),
+            }
+            return;
+        }
         let peers = Peers::new(body.width, self);
         let files = Files::new(body.width, self);
-        let wanted = height(&self.view.peers, body.height, |peer| peers.row(peer).1);
+        let (limit, lines) = (body.height, ROW_LINES);
         let (upper, lower) = split(
             body,
-            wanted,
-            height(&self.view.files, body.height, |file| files.row(file).1),
+            height(&self.view.peers, limit, |peer| peers.row(peer, lines).1),
+            height(&self.view.files, limit, |file| files.row(file, lines).1),
         );
-        let (rows, scroll) = window(&self.view.peers, upper, self.peers, |peer| peers.row(peer));
+        self.draw_peers(frame, upper);
+        self.draw_files(frame, lower);
+    }
+
+    fn draw_peers(&mut self, frame: &mut Frame<'_>, area: Rect) {
+        let peers = Peers::new(area.width, self);
+        let row = |peer: &_, lines| peers.row(peer, lines);
+        let (rows, scroll) = window(&self.view.peers, area, self.peers, row);
         let total = self.view.peers.len() as u64;
         let widget = Table::new(rows, peers.widths())
             .header(head_row(&table::PEERS_HEAD))
             .column_spacing(GAP)
-            .block(self.block(table::PEERS, Focus::Peers, scroll, total));
-        frame.render_widget(widget, upper);
+            .block(self.block((table::PEERS, Focus::Peers), area.width, scroll, total));
+        frame.render_widget(widget, area);
         self.peers = scroll;
         if self.view.peers.is_empty() {
-            let width = upper.width.saturating_sub(2);
-            let first_row = Rect::new(upper.x + 1, upper.y + 2, width, 1).intersection(upper);
+            let width = area.width.saturating_sub(2);
+            let first_row = Rect::new(area.x + 1, area.y + 2, width, 1).intersection(area);
             frame.render_widget(Paragraph::new(words::WAITING), first_row);
         }
+    }
 
-        let (rows, scroll) = window(&self.view.files, lower, self.files, |file| files.row(file));
+    fn draw_files(&mut self, frame: &mut Frame<'_>, area: Rect) {
+        let files = Files::new(area.width, self);
+        let row = |file: &_, lines| files.row(file, lines);
+        let (rows, scroll) = window(&self.view.files, area, self.files, row);
         let widget = Table::new(rows, files.widths())
             .header(head_row(&table::FILES_HEAD))
             .column_spacing(GAP)
-            .block(self.block(table::FILES, Focus::Files, scroll, self.view.files_total));
-        frame.render_widget(widget, lower);
+            .block(self.block(
+                (table::FILES, Focus::Files),
+                area.width,
+                scroll,
+                self.view.files_total,
+            ));
+        frame.render_widget(widget, area);
         self.files = scroll;
     }
 
@@ -94,14 +121,18 @@ impl Screen {
         }
     }
 
-    fn block(&self, title: &str, focus: Focus, at: Scroll, total: u64) -> Block<'static> {
+    fn block(&self, table: (&str, Focus), width: u16, at: Scroll, total: u64) -> Block<'static> {
+        let (title, focus) = table;
         let mut block = Block::bordered().title(format!(" {title} "));
         if self.focus == focus {
             block = block.border_style(self.accent());
         }
-        if (at.shown as u64) < total {
+        if at.shown > 0 && (at.shown as u64) < total {
             let text = format!(" {}-{} of {total} ", at.first + 1, at.first + at.shown);
-            block = block.title_bottom(Line::from(text).right_aligned());
+            // Half of it would be another number.
+            if columns(&text) + 2 <= usize::from(width) {
+                block = block.title_bottom(Line::from(text).right_aligned());
+            }
         }
         block
     }
@@ -145,22 +176,22 @@ impl Peers {
         self.columns.map(length)
     }
 
-    fn cells(&self, peer: &TrackedPeer) -> [Vec<String>; 3] {
+    fn cells(&self, peer: &TrackedPeer, lines: usize) -> [Vec<String>; 3] {
         let [first, files, neighbours] = self.columns;
         [
             vec![clip(&label(peer), first)],
-            fit::names(&peer.files, peer.files_total, files, ROW_LINES),
+            fit::names(&peer.files, peer.files_total, files, lines),
             fit::names(
                 &peer.neighbours,
                 peer.neighbours.len() as u64,
                 neighbours,
-                ROW_LINES,
+                lines,
             ),
         ]
     }
 
-    fn row(&self, peer: &TrackedPeer) -> (Row<'static>, u16) {
-        row(self.cells(peer))
+    fn row(&self, peer: &TrackedPeer, lines: usize) -> (Row<'static>, u16) {
+        row(self.cells(peer, lines))
     }
 }
 
@@ -184,11 +215,11 @@ impl Files {
         self.columns.map(length)
     }
 
-    fn row(&self, file: &TrackedFile) -> (Row<'static>, u16) {
+    fn row(&self, file: &TrackedFile, lines: usize) -> (Row<'static>, u16) {
         let [first, holders] = self.columns;
         row([
             vec![clip(&table::file_name(file), first)],
-            fit::names(&file.holders, file.holders.len() as u64, holders, ROW_LINES),
+            fit::names(&file.holders, file.holders.len() as u64, holders, lines),
         ])
     }
 }
@@ -215,9 +246,11 @@ fn window<T>(
     items: &[T],
     area: Rect,
     scroll: Scroll,
-    row: impl Fn(&T) -> (Row<'static>, u16),
+    row: impl Fn(&T, usize) -> (Row<'static>, u16),
 ) -> (Vec<Row<'static>>, Scroll) {
     let room = area.height.saturating_sub(FRAME_LINES);
+    // A row that is higher than the table would not be shown at all.
+    let row = |item: &T| row(item, ROW_LINES.min(usize::from(room)));
     // As many rows as fit from the end are the furthest there is to scroll.
     let mut last = items.len();
     let mut used = 0;
@@ -253,7 +286,7 @@ fn height<T>(items: &[T], limit: u16, row: impl Fn(&T) -> u16) -> u16 {
         }
     }
     // Room for a row, even where there is none yet.
-    lines.max(FRAME_LINES + 1)
+    lines.max(ONE_ROW)
 }
 
 /// Room for the two tables: what the peers want and the rest for the files; or,

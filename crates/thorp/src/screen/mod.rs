@@ -5,7 +5,7 @@
 //! names fit a cell in `fit`.
 
 mod draw;
-mod fit;
+pub mod fit;
 
 use std::io;
 use std::sync::Arc;

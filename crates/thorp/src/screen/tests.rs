@@ -89,6 +89,41 @@ fn narrow_and_tiny_screens_are_drawn() {
 }
 
 #[test]
+fn a_low_screen_shows_the_chosen_table_with_a_row_in_it() {
+    let mut screen = screen(many(3));
+    for (width, height) in [(80, 10), (10, 5), (80, 7), (80, 9)] {
+        let text = drawn(&mut screen, width, height);
+        assert!(text.contains("│1"), "{text}");
+        assert!(!text.contains("-0 of") && !text.contains("└-"), "{text}");
+        assert!(!text.contains("Held by"), "{text}");
+    }
+    press(&mut screen, KeyCode::Tab);
+    let text = drawn(&mut screen, 80, 10);
+    assert!(
+        text.contains("│x.txt ") && !text.contains("Peer "),
+        "{text}"
+    );
+    // With room for no row at all, nothing is said of rows.
+    press(&mut screen, KeyCode::Tab);
+    for height in 1..5 {
+        let text = drawn(&mut screen, 80, height);
+        assert!(!text.contains(" of 3"), "{text}");
+    }
+}
+
+#[test]
+fn a_row_of_several_lines_is_cut_to_the_room() {
+    let names: Vec<_> = (0..30).map(|n| format!("a longer name {n}")).collect();
+    let names: Vec<_> = names.iter().map(String::as_str).collect();
+    let view = story::view(&[("10.0.0.1", &names, &[]), ("10.0.0.2", &names, &[])]);
+    let text = drawn(&mut screen(view), 80, 7);
+    assert!(
+        text.contains("│10.0.0.1 ") && text.contains(" more"),
+        "{text}"
+    );
+}
+
+#[test]
 fn scrolling_stops_at_both_ends() {
     let mut screen = screen(many(40));
     let text = drawn(&mut screen, 80, 20);

@@ -19,7 +19,7 @@ use thorp_node::api::{Done, ErrorKind, Event, Failure};
 use super::Context;
 use crate::exit::{Exit, Result, failure};
 use crate::signals::Signals;
-use crate::{units, words};
+use crate::{units, words, wrap};
 
 use telling::{Cut, Played, Step, Teller};
 use village::{Got, Village};
@@ -33,7 +33,7 @@ pub type Rows<'a> = &'a [(&'a str, &'a [&'a str], &'a [&'a str])];
 
 pub async fn run(context: &Context) -> Result {
     let mut signals = Signals::listen()?;
-    let mut teller = Teller::new(io::stdout(), context.global.json);
+    let mut teller = Teller::new(io::stdout(), context.global.json, wrap::width(io::stdout()));
     // Whatever ends the play drops the village.
     let played = tokio::select! {
         played = play(context, &mut teller) => played,

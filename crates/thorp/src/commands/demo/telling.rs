@@ -1,6 +1,5 @@
 //! What is told of a step: a paragraph for people, an object for scripts.
 
-use std::fmt::Write as _;
 use std::io::Write;
 
 use serde::Serialize;
@@ -9,9 +8,10 @@ use thorp_node::api::{AnswerSource, ErrorKind, Event, Failure, Fetched, Notice, 
 use super::Got;
 use crate::exit::{Result, failure};
 use crate::out::{self, Flow};
+use crate::wrap::wrapped;
 use crate::{answer, lines, listing, table};
 
-/// Columns of a paragraph.
+/// Columns of a paragraph, where the terminal has as many.
 const WIDTH: usize = 80;
 const INDENT: &str = "    ";
 
@@ -107,14 +107,25 @@ impl Step {
 pub struct Teller<O> {
     out: O,
     json: bool,
+    /// Of the terminal, if it is told to one.
+    width: Option<usize>,
     steps: u64,
 }
 
 impl<O: Write> Teller<O> {
     /// Tells `out`.
-    pub fn new(out: O, json: bool) -> Self {
+    pub fn new(out: O, json: bool, width: Option<usize>) -> Self {
         let steps = 0;
-        Self { out, json, steps }
+        Self {
+            out,
+            json,
+            width,
+            steps,
+        }
+    }
+
+    fn prose(&self, text: &str) -> String {
+        prose(text, self.width, "")
     }
 
     /// Steps told so far.
@@ -127,7 +138,7 @@ impl<O: Write> Teller<O> {
         if self.json {
             return Ok(());
         }
-        self.write(&wrapped(text, ""))
+        self.write(&self.prose(text))
     }
 
     /// The next step.
@@ -137,7 +148,7 @@ impl<O: Write> Teller<O> {
         let text = if self.json {
             json(&step)?
         } else {
-            paragraph(&step)
+            paragraph(&step, self.width)
         };
         self.write(&text)
     }
@@ -147,7 +158,7 @@ impl<O: Write> Teller<O> {
         let text = if self.json {
             json(done)?
         } else {
-            format!("\n{}", wrapped(text, ""))
+            format!("\n{}", self.prose(text))
         };
         self.write(&text)
     }
@@ -169,15 +180,18 @@ fn json(value: &impl Serialize) -> Result<String> {
         .map_err(|error| failure(ErrorKind::Other, format!("writing JSON: {error}")))
 }
 
-fn paragraph(step: &Step) -> String {
+fn paragraph(step: &Step, width: Option<usize>) -> String {
     let head = format!("{:>2}. ", step.number);
-    let mut text = format!("\n{head}{}", wrapped(&step.what, INDENT).trim_start());
+    let mut text = format!("\n{head}{}", prose(&step.what, width, INDENT).trim_start());
     for line in step.says.iter().flat_map(|said| said.lines()) {
-        let _ = write!(text, "\n{INDENT}> {line}");
+        text.push('\n');
+        let (first, rest) = (format!("{INDENT}> "), format!("{INDENT}  "));
+        // What a node shows is quoted as it is, but for a terminal's own breaks.
+        text.push_str(&wrapped(line, width.unwrap_or(usize::MAX), &first, &rest));
     }
     if let Some(because) = &step.because {
         text.push('\n');
-        text.push_str(&wrapped(because, INDENT));
+        text.push_str(&prose(because, width, INDENT));
     }
     if let Some(view) = &step.tables {
         text.push('\n');
@@ -190,6 +204,15 @@ fn paragraph(step: &Step) -> String {
         }
     }
     text
+}
+
+fn prose(text: &str, width: Option<usize>, indent: &str) -> String {
+    wrapped(
+        text,
+        width.map_or(WIDTH, |width| width.min(WIDTH)),
+        indent,
+        indent,
+    )
 }
 
 /// Who said where the file is.
@@ -216,26 +239,6 @@ fn who_was_asked(fetched: &Fetched) -> String {
     }
 }
 
-/// `text` in lines that are not too wide; its own line breaks stay.
-fn wrapped(text: &str, indent: &str) -> String {
-    let mut lines = Vec::new();
-    for paragraph in text.lines() {
-        let mut line = indent.to_owned();
-        for word in paragraph.split(' ') {
-            let room = WIDTH.saturating_sub(word.chars().count());
-            if line.chars().count() >= room && line.len() > indent.len() {
-                lines.push(std::mem::replace(&mut line, indent.to_owned()));
-            }
-            if line.len() > indent.len() {
-                line.push(' ');
-            }
-            line.push_str(word);
-        }
-        lines.push(line);
-    }
-    lines.join("\n")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -250,7 +253,11 @@ mod tests {
  7. Peer 1 asks for 2.txt.
     > 2.txt  1.2 KiB  from neighbour oak (192.168.198.138), 1.8 ms, tracker not asked
     Nobody was asked: it knew from oak (192.168.198.138) itself what it has.";
-        assert_eq!(paragraph(&step), expected);
+        assert_eq!(paragraph(&step, None), expected);
+        let narrow = paragraph(&step, Some(40));
+        let quote =
+            "    > 2.txt  1.2 KiB  from neighbour oak\n      (192.168.198.138), 1.8 ms, tracker";
+        assert!(narrow.contains(quote), "{narrow}");
     }
 
     #[test]
@@ -264,15 +271,5 @@ mod tests {
         let line = json(&step).expect("JSON");
         let page = include_str!("../../../../../docs/json.md");
         assert!(page.contains(&line), "docs/json.md lacks: {line}");
-    }
-
-    #[test]
-    fn no_line_is_too_wide() {
-        let text = wrapped(&"word ".repeat(50), INDENT);
-        assert!(
-            text.lines()
-                .all(|line| line.len() <= WIDTH && line.starts_with(INDENT))
-        );
-        assert_eq!(wrapped("one\ntwo", ""), "one\ntwo");
     }
 }

@@ -76,7 +76,7 @@ impl Village {
         let common = common(directory.path(), "hall", super::PEER_1, &settings)?;
         // The screen of a tracker shows what happens; here the steps tell it.
         let (notices, _) = mpsc::channel(1);
-        let tracker = launch::tracker(common, true, notices).await?;
+        let tracker = launch::tracker(common, Some(true), notices).await?;
         Ok(Self {
             files: 0,
             bytes: 0,

@@ -1,0 +1,77 @@
+//! What is left out of the share, path by path, so that the count of it stays
+//! true while files come and go.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::path::{Path, PathBuf};
+
+use super::walk::{Cause, Skipped};
+
+/// Files and folders that are left out, each with its cause. What is beneath one
+/// of them is not looked at, and is not here.
+#[derive(Default)]
+pub(super) struct LeftOut {
+    paths: BTreeMap<PathBuf, Cause>,
+    counted: Skipped,
+}
+
+impl LeftOut {
+    /// How many, by cause.
+    pub fn counted(&self) -> Skipped {
+        self.counted
+    }
+
+    /// What is left out at a path and beneath it now, and nothing else. Answers
+    /// whether any of it is news.
+    pub fn replace(
+        &mut self,
+        path: &Path,
+        now: impl IntoIterator<Item = (PathBuf, Cause)>,
+    ) -> bool {
+        let from = (Bound::Included(path), Bound::Unbounded);
+        let beneath = self.paths.range::<Path, _>(from);
+        let beneath = beneath.take_while(|(other, _)| other.starts_with(path));
+        let before: Vec<_> = beneath.map(|(path, _)| path.clone()).collect();
+        let mut gone = BTreeMap::new();
+        for path in before {
+            if let Some(cause) = self.paths.remove(&path) {
+                *self.counted.of(cause) -= 1;
+                gone.insert(path, cause);
+            }
+        }
+        let mut is_news = false;
+        for (path, cause) in now {
+            is_news |= gone.get(&path) != Some(&cause);
+            *self.counted.of(cause) += 1;
+            if let Some(twice) = self.paths.insert(path, cause) {
+                *self.counted.of(twice) -= 1;
+            }
+        }
+        is_news
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hidden(paths: &[&str]) -> Vec<(PathBuf, Cause)> {
+        let hidden = |path: &&str| (PathBuf::from(path), Cause::Hidden);
+        paths.iter().map(hidden).collect()
+    }
+
+    #[test]
+    fn what_is_beneath_a_path_is_replaced_and_nothing_beside_it() {
+        let mut left_out = LeftOut::default();
+        let all = hidden(&["a/.x", "a/b/.y", "a.b/.z", "ab/.z"]);
+        assert!(left_out.replace(Path::new(""), all));
+        assert_eq!(left_out.counted().hidden, 4);
+        assert!(!left_out.replace(Path::new("a"), hidden(&["a/b/.y"])));
+        assert_eq!(left_out.counted().hidden, 3);
+        let other = [(PathBuf::from("a/b/.y"), Cause::Symlink)];
+        assert!(left_out.replace(Path::new("a/b/.y"), other));
+        assert_eq!(left_out.counted().symlinks, 1);
+        left_out.replace(Path::new(""), None);
+        assert_eq!(left_out.counted(), Skipped::default());
+    }
+}

@@ -1,0 +1,76 @@
+//! Lines that fit a terminal: broken between words, so that the terminal does
+//! not break them within one.
+//!
+//! Only where there is a terminal: what a program or a log reads stays whole.
+
+use std::os::fd::AsFd;
+
+use rustix::termios;
+
+use crate::screen::fit::columns;
+
+/// How many columns a stream shows, if it is a terminal.
+pub fn width(stream: impl AsFd) -> Option<usize> {
+    let size = termios::tcgetwinsize(stream).ok()?;
+    (size.ws_col > 0).then_some(usize::from(size.ws_col))
+}
+
+/// A text for a stream, wrapped if that is a terminal.
+pub fn fitted(text: &str, stream: impl AsFd) -> String {
+    match width(stream) {
+        Some(width) => wrapped(text, width, "", ""),
+        None => text.to_owned(),
+    }
+}
+
+/// `text` in lines of at most `width` columns, where its words allow that; its
+/// own line breaks and spaces stay. Each of its lines begins with `first`, and
+/// what is broken off it with `rest`, both followed by its own indentation.
+pub fn wrapped(text: &str, width: usize, first: &str, rest: &str) -> String {
+    let mut lines = Vec::new();
+    for whole in text.lines() {
+        let own = whole.len() - whole.trim_start_matches(' ').len();
+        let (own, whole) = whole.split_at(own);
+        let mut begin = format!("{first}{own}");
+        let mut line = begin.clone();
+        for word in whole.split(' ') {
+            let is_begun = line.len() > begin.len();
+            if is_begun && columns(&line) + 1 + columns(word) > width {
+                begin = format!("{rest}{own}");
+                let full = std::mem::replace(&mut line, begin.clone());
+                lines.push(full.trim_end().to_owned());
+            } else if is_begun {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+        lines.push(line);
+    }
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_line_is_too_wide_but_for_a_word_that_is() {
+        let text = wrapped(&"word ".repeat(50), 80, "    ", "    ");
+        assert!(
+            text.lines()
+                .all(|line| line.len() <= 80 && line.starts_with("    "))
+        );
+        assert_eq!(wrapped("one\ntwo", 80, "", ""), "one\ntwo");
+        assert_eq!(wrapped("a thorp1abcdef b", 8, "", ""), "a\nthorp1abcdef\nb");
+    }
+
+    #[test]
+    fn own_spaces_and_indentation_stay() {
+        let text = "Here:\n  thorp get NAME    to fetch it";
+        assert_eq!(wrapped(text, 80, "", ""), text);
+        assert_eq!(
+            wrapped(text, 24, "> ", "  "),
+            "> Here:\n>   thorp get NAME    to\n    fetch it"
+        );
+    }
+}

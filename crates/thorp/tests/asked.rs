@@ -1,0 +1,240 @@
+//! What a person is asked in a terminal, and what becomes of the answers.
+
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
+
+mod support;
+
+use std::fs;
+use std::io::{Read, Write};
+use std::process::{Command, Stdio};
+
+use support::village::listening;
+use support::{Node, PATIENCE, Running, Village};
+
+/// A terminal, and what is typed in it.
+struct Terminal {
+    typed: fs::File,
+    shown: fs::File,
+}
+
+impl Terminal {
+    fn new(typed: &str) -> Self {
+        use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+        let controller = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        grantpt(&controller).unwrap();
+        unlockpt(&controller).unwrap();
+        let name = ptsname(&controller, Vec::new()).unwrap();
+        let mut options = fs::File::options();
+        let shown = options.read(true).write(true);
+        let shown = shown.open(name.to_str().unwrap()).unwrap();
+        let mut controller = fs::File::from(controller);
+        controller.write_all(typed.as_bytes()).unwrap();
+        Self {
+            typed: controller,
+            shown,
+        }
+    }
+
+    /// Runs the program in it: its exit code, and what is shown then.
+    fn run(&mut self, node: &Node, args: &[&str]) -> (Option<i32>, String) {
+        let mut command = node.thorp(args);
+        command
+            .stdin(self.shown.try_clone().unwrap())
+            .stderr(self.shown.try_clone().unwrap())
+            .stdout(Stdio::null());
+        let status = command.status().unwrap();
+        // Something to read for certain, so that this does not wait.
+        self.shown.write_all(b"\x04").unwrap();
+        let mut shown = Vec::new();
+        while !shown.contains(&4) {
+            let mut some = [0; 512];
+            let count = self.typed.read(&mut some).unwrap();
+            shown.extend_from_slice(&some[..count]);
+        }
+        (
+            status.code(),
+            String::from_utf8_lossy(&shown).replace("\r\n", "\n"),
+        )
+    }
+
+    /// What is left to be read by whoever has the terminal next.
+    fn pending(&self) -> u64 {
+        rustix::io::ioctl_fionread(&self.shown).unwrap()
+    }
+}
+
+fn in_terminal(node: &Node, args: &[&str], typed: &str) -> (Option<i32>, String) {
+    Terminal::new(typed).run(node, args)
+}
+
+/// Starts the tracker of a group that is by invitation.
+fn tracker(node: &Node) -> Running {
+    let tracker = node.start(&["tracker", "--lines", "--listen", "127.0.0.1:0"]);
+    listening(&tracker);
+    tracker
+}
+
+fn end(node: &Node, running: Running) {
+    node.run(&["stop"]).exits(0);
+    running.finish(PATIENCE).exits(0);
+}
+
+#[test]
+fn an_invite_in_two_lines_is_read_after_junk_and_nothing_of_it_is_left_for_the_shell() {
+    let village = Village::new();
+    let (hall, elm) = (village.node("hall"), village.node("elm"));
+    let running = tracker(&hall);
+    let invite = hall.run(&["invite"]).exits(0).stdout;
+    let (first, second) = invite.trim().split_at(40);
+    let typed = format!("On the other machine:\n{first}\n  {second}\nAfter that\n");
+    let mut terminal = Terminal::new(&typed);
+    let (code, shown) = terminal.run(&elm, &["join"]);
+    assert_eq!(code, Some(0), "{shown}");
+    assert!(shown.contains("beginning of an invite"), "{shown}");
+    assert_eq!(terminal.pending(), 0, "{shown}");
+    end(&hall, running);
+}
+
+#[test]
+fn a_beginning_without_an_end_is_begun_again_after_an_empty_line() {
+    let village = Village::new();
+    let (code, shown) = in_terminal(&village.node("elm"), &["join"], "thorp1abc\n\n\x04");
+    assert_eq!(code, Some(2), "{shown}");
+    let asked = shown.matches("Please paste the invite.").count();
+    assert_eq!(asked, 2, "{shown}");
+    assert!(shown.contains("\nthorp: there is no invite"), "{shown}");
+}
+
+#[test]
+fn a_group_by_invitation_is_opened_after_a_yes_and_closed_again() {
+    let village = Village::new();
+    let hall = village.node("hall");
+    let running = tracker(&hall);
+    end(&hall, running);
+    let open = ["tracker", "--open", "--lines", "--listen", "127.0.0.1:0"];
+    hall.run(&open)
+        .exits(2)
+        .says("This group was by invitation")
+        .says("--yes");
+    let (code, shown) = in_terminal(&hall, &open, "y\n2\n");
+    assert_eq!(code, Some(1), "{shown}");
+    assert!(shown.contains("Please type 1 or 2."), "{shown}");
+
+    let is_open = |args: &[&str]| {
+        let running = hall.start(&[args, &["--lines", "--listen", "127.0.0.1:0"]].concat());
+        listening(&running);
+        let open = hall.tracker_status()["open"].as_bool().unwrap();
+        end(&hall, running);
+        open
+    };
+    assert!(!is_open(&["tracker"]), "nothing was changed");
+    assert!(is_open(&["tracker", "--open", "--yes"]));
+    assert!(is_open(&["tracker", "--open"]), "it was open already");
+    assert!(!is_open(&["tracker", "--closed"]));
+    assert!(!is_open(&["tracker"]));
+}
+
+#[test]
+fn nothing_is_made_to_say_that_there_is_no_group() {
+    let village = Village::new();
+    let node = village.node("new");
+    for verb in ["status", "stop"] {
+        node.run(&[verb, "--state", "fresh"])
+            .exits(1)
+            .says("this machine is in no group");
+    }
+    node.run(&["ls", "--state", "fresh"])
+        .exits(9)
+        .says("not a member of a group yet");
+    assert!(!node.share().join("fresh").exists());
+}
+
+#[test]
+fn status_and_stop_find_a_tracker_alone_where_it_is_by_itself() {
+    let village = Village::new();
+    let home = village.node("home").share();
+    let start = |args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_thorp"));
+        command.args(args).env_clear().env("HOME", &home);
+        Running::start(args[0], command)
+    };
+    let run = |args: &[&str]| start(args).finish(PATIENCE);
+    let tracker = start(&["tracker", "--lines", "--listen", "127.0.0.1:0"]);
+    listening(&tracker);
+    let status = run(&["status"]).exits(0).stdout;
+    assert!(status.starts_with("Tracker "), "{status}");
+    run(&["stop"]).exits(0).says("The tracker has said goodbye");
+    tracker.finish(PATIENCE).exits(0);
+    run(&["status"])
+        .exits(1)
+        .says("Start the tracker: thorp tracker");
+    assert!(!home.join(".local/state/thorp/peer").exists());
+}
+
+#[test]
+fn a_state_that_cannot_be_read_is_not_taken_for_none() {
+    let village = Village::new();
+    let node = village.node("elm");
+    node.file("file", "in the way");
+    for args in [&["leave", "--purge"][..], &["ls"]] {
+        let args = [args, &["--state", "file/state"]].concat();
+        node.run(&args).exits(1).says("file/state").says("cannot ");
+    }
+}
+
+#[test]
+fn the_same_group_is_not_restored_beside_itself() {
+    let village = Village::new();
+    let hall = village.node("hall");
+    let peer = hall.start(&["share", "--lines", "--listen", "127.0.0.1:0"]);
+    peer.wait_for_line("Sharing", |line| line.starts_with("Sharing"));
+    hall.run(&["tracker", "--backup", "../group.backup"])
+        .exits(0);
+    end(&hall, peer);
+    let hint = format!("thorp leave --purge --state {}", hall.state().display());
+    hall.run(&["tracker", "--restore", "../group.backup"])
+        .exits(4)
+        .says("keeps this group already")
+        .says(&hint);
+}
+
+#[test]
+fn a_member_that_joins_again_is_told_that_it_is_one() {
+    let village = Village::new();
+    let (hall, elm) = (village.node("hall"), village.node("elm"));
+    let running = tracker(&hall);
+    let invite = hall.run(&["invite"]).exits(0).stdout;
+    fs::write(elm.share().join(".invite"), invite).unwrap();
+    elm.run(&["join", ".invite"])
+        .exits(0)
+        .says("is a member now");
+    elm.run(&["join", ".invite"])
+        .exits(0)
+        .says("was a member of that group already");
+    end(&hall, running);
+}
+
+#[test]
+fn an_invite_to_an_open_group_is_not_needed() {
+    let village = Village::new();
+    let (_tracker, _) = village.tracker();
+    let hall = village.node("tracker");
+    hall.run(&["invite"]).exits(0).says("This group is open");
+}
+
+#[test]
+fn whoever_leaves_after_being_removed_is_told_that_the_key_is_of_no_use() {
+    let village = Village::new();
+    let (hall, elm) = (village.node("hall"), village.node("elm"));
+    let running = tracker(&hall);
+    let invite = hall.run(&["invite"]).exits(0).stdout;
+    fs::write(elm.share().join(".invite"), invite).unwrap();
+    elm.run(&["join", ".invite", "--name", "elm"]).exits(0);
+    hall.run(&["remove", "elm", "--yes"]).exits(0);
+    elm.run(&["ls"]).exits(9);
+    elm.run(&["leave"])
+        .exits(0)
+        .says("had removed it")
+        .says("thorp leave --purge");
+    end(&hall, running);
+}
