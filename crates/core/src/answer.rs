@@ -1,6 +1,6 @@
 //! Answers to `Find`, from a catalogue. The same for tracker and peer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use thorp_wire::frame::{
     Find, Found, Holder, MAX_FRAME, MemberRow, Query, Reason, Refused, Variant,
@@ -9,7 +9,7 @@ use thorp_wire::{Entry, Name, PeerId};
 
 use crate::catalogue::{Among, Catalogue, File, Listing};
 use crate::links::{Link, Links};
-use crate::matching::{Pattern, PatternError};
+use crate::matching::{Fit, Pattern, PatternError};
 
 /// Bytes of variants in one answer: with their frame they stay below its limit.
 const ROOM: usize = MAX_FRAME - 64 * 1024;
@@ -23,8 +23,13 @@ impl Work {
     pub const QUESTION: Self = Self(20);
     /// A certificate that is written.
     pub const CERTIFICATE: Self = Self(500);
+    /// After so much an answer stops and says that there is more: nobody waits
+    /// long for anybody's question.
+    pub(crate) const ENOUGH: u64 = if cfg!(test) { 20_000 } else { 50_000 };
     /// A name that is looked up.
     const NAME: u64 = 5;
+    /// So many rows of an index are looked at for a name in one unit.
+    const ROWS: u64 = 2;
     /// A pattern that is made ready, by its length in bytes.
     const PATTERN: u64 = 10;
     /// So many entries of a listing are compared with a pattern in one unit.
@@ -32,6 +37,11 @@ impl Work {
 
     fn of(self, more: u64) -> Self {
         Self(self.0.saturating_add(more))
+    }
+
+    /// What may still be done for this answer.
+    fn left(self) -> u64 {
+        Self::ENOUGH.saturating_sub(self.0)
     }
 }
 
@@ -50,7 +60,7 @@ impl Library<'_> {
     pub fn files(&self, find: &Find) -> (Result<Found, PatternError>, Work) {
         let mut work = Work::QUESTION;
         let found = match &find.query {
-            Query::Names(names) => Ok(self.names(names, &mut work)),
+            Query::Names(names) => Ok(self.names(names, find.after.as_ref(), &mut work)),
             Query::Pattern(text) => {
                 // Whether or not it turns out to be one.
                 work = work.of(Work::PATTERN * text.len() as u64);
@@ -122,16 +132,26 @@ impl Library<'_> {
         Some(self.links.to(peer)?.1.holder())
     }
 
-    /// Names are answered in the order of the question. Where there is more
-    /// than fits, those left out are to be asked again.
-    fn names(&self, names: &[String], work: &mut Work) -> Found {
+    /// Names are answered in the order of the question, each of them once.
+    /// Where there is more than fits, or than is looked at for one question,
+    /// those left out are to be asked again.
+    fn names(&self, names: &[String], after: Option<&Name>, work: &mut Work) -> Found {
         let mut found = Found::default();
         let mut room = ROOM;
-        for name in names {
-            *work = work.of(Work::NAME);
-            let Some((_, files)) = self.catalogue.named(name, self.among) else {
+        let mut seen = BTreeSet::new();
+        for (at, name) in (0..).zip(names) {
+            if !seen.insert(name) {
                 continue;
-            };
+            }
+            if at > 0 && work.left() == 0 {
+                return cut(found, at, None);
+            }
+            *work = work.of(Work::NAME);
+            let after = after.filter(|_| at == 0);
+            let most = work.left() * Work::ROWS;
+            let named = self.catalogue.named_within(name, after, most, self.among);
+            *work = work.of(named.looked_at / Work::ROWS);
+            let (_, files) = named.found.unwrap_or((Fit::Path, Vec::new()));
             *work = work.of(files.iter().map(cost_of).sum());
             let start = found.variants.len();
             for file in files.into_iter().take(Found::MAX_VARIANTS) {
@@ -141,13 +161,15 @@ impl Library<'_> {
                     // The files of one name come together, unless they alone are too many.
                     if start > 0 {
                         found.variants.truncate(start);
-                        found.more = true;
-                        return found;
+                        return cut(found, at, None);
                     }
                     break;
                 }
                 room -= size;
                 found.variants.push(variant);
+            }
+            if named.behind.is_some() {
+                return cut(found, at, named.behind);
             }
         }
         found
@@ -178,6 +200,17 @@ impl Library<'_> {
             found.variants.push(variant);
         }
         found
+    }
+}
+
+/// An answer that ends before the end of the question: with so many names of it
+/// answered, and the next one as far as `behind`.
+fn cut(found: Found, answered: u32, behind: Option<Name>) -> Found {
+    Found {
+        more: true,
+        answered: Some(answered),
+        behind,
+        ..found
     }
 }
 

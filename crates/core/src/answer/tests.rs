@@ -7,7 +7,7 @@ use thorp_wire::frame::{Hello, PREFIX, RequestId, Update};
 use thorp_wire::{Frame, Root};
 
 use super::*;
-use crate::catalogue::Bounds;
+use crate::catalogue::{Applied, Bounds};
 use crate::links::{LinkId, Me, Member, Opening};
 use crate::time::Instant;
 
@@ -232,6 +232,75 @@ fn files_of_one_name_are_not_torn_apart() {
         assert!(found.variants.iter().all(|v| v.entry.name.as_str() == "0"));
         assert!(found.more);
     }
+}
+
+/// Lists these names for a member that is in the village.
+fn list(catalogue: &mut Catalogue, n: u8, names: impl Iterator<Item = String>) {
+    let entry = |name: String| Entry {
+        name: name.parse().expect("a name"),
+        length: 1,
+        mtime: 0,
+        root: Some(Root::new([1; 32])),
+        partial: false,
+    };
+    let full = Update {
+        since: None,
+        added: names.map(entry).collect(),
+        ..Update::heartbeat(1)
+    };
+    assert_eq!(catalogue.apply(id(n), 7, full), Applied::Yes);
+}
+
+/// Asks until there is no more. Says what was found, and what each answer cost.
+fn ask(library: &Library<'_>, mut question: Find) -> (Vec<Variant>, Vec<u64>) {
+    let (mut variants, mut costs) = (Vec::new(), Vec::new());
+    loop {
+        let (found, work) = library.files(&question);
+        let found = sent(found.expect("an answer"));
+        variants.extend(found.variants);
+        costs.push(work.0);
+        if !found.more {
+            return (variants, costs);
+        }
+        let stopped_at = found.behind.expect("it stopped at a name");
+        assert!(question.after.replace(stopped_at) < question.after);
+        if let Query::Names(names) = &mut question.query {
+            names.drain(..found.answered.expect("of names") as usize);
+        }
+    }
+}
+
+#[test]
+fn a_name_that_the_asker_lists_itself_a_thousandfold_is_paid_for_and_hides_nobody_else() {
+    const OWN: u64 = 3 * Work::ROWS * Work::ENOUGH / 2;
+    let (mut catalogue, links) = village(&[]);
+    list(&mut catalogue, 1, (0..OWN).map(|n| format!("{n:x}/x")));
+    list(&mut catalogue, 2, std::iter::once("y/x".to_owned()));
+    let library = Library {
+        catalogue: &catalogue,
+        links: &links,
+        among: &|peer| peer != id(1),
+    };
+    let (variants, costs) = ask(&library, find(Query::Names(vec!["x".to_owned()]), None));
+    let [variant] = &variants[..] else {
+        panic!("{variants:?}");
+    };
+    assert_eq!(variant.entry.name.as_str(), "y/x");
+    assert_eq!(costs.len(), 2, "{costs:?}");
+    assert!(costs.iter().sum::<u64>() > OWN / Work::ROWS, "{costs:?}");
+
+    // The same name again and again is one name.
+    let (_, again) = ask(
+        &library,
+        find(Query::Names(vec!["x".to_owned(); 256]), None),
+    );
+    assert_eq!(again, costs);
+    // Others are answered when their turn comes.
+    let two = vec!["absent".to_owned(), "x".to_owned(), "y/x".to_owned()];
+    let (variants, costs) = ask(&library, find(Query::Names(two), None));
+    assert_eq!(variants.len(), 2);
+    let most = Work::ENOUGH + Work::QUESTION.0 + 3 * Work::NAME;
+    assert!(costs.iter().all(|cost| *cost <= most), "{costs:?}");
 }
 
 #[test]

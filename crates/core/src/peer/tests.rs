@@ -175,10 +175,15 @@ fn founds() -> impl Strategy<Value = Found> {
             holders,
             hashed: None,
         });
-    (vec(variant, 0..4), any::<bool>()).prop_map(|(variants, more)| Found {
-        variants,
-        more,
-        members: Vec::new(),
+    let come_to = (option::of(names()), option::of(0..4u32));
+    (vec(variant, 0..4), any::<bool>(), come_to).prop_map(|(variants, more, (behind, answered))| {
+        Found {
+            variants,
+            more,
+            members: Vec::new(),
+            behind,
+            answered,
+        }
     })
 }
 
