@@ -102,10 +102,11 @@ impl Remembered {
         }
     }
 
-    /// Somebody is a neighbour, and can be reached so.
+    /// Somebody is a neighbour, and can be reached so. Whoever says that it
+    /// listens nowhere cannot be dialled, whatever is known from earlier.
     pub fn met(&mut self, now: Instant, member: Holder) {
         if member.addresses.is_empty() {
-            return;
+            return self.forget(now, member.id);
         }
         let before = self.all.remove(&member.id);
         let is_news = before.as_ref().is_none_or(|before| before.member != member);
