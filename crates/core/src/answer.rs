@@ -32,8 +32,10 @@ impl Work {
     const ROWS: u64 = 2;
     /// A pattern that is made ready, by its length in bytes.
     const PATTERN: u64 = 10;
-    /// So many entries of a listing are compared with a pattern in one unit.
-    const ENTRIES: u64 = 8;
+    /// So many links are passed over in one unit.
+    const LINKS: u64 = 8;
+    /// So many steps of comparing with a pattern are one unit.
+    pub(crate) const STEPS: u64 = 256;
 
     fn of(self, more: u64) -> Self {
         Self(self.0.saturating_add(more))
@@ -66,9 +68,15 @@ impl Library<'_> {
                 work = work.of(Work::PATTERN * text.len() as u64);
                 Pattern::new(text).map(|pattern| {
                     let after = find.after.as_ref();
-                    let mut files = self.catalogue.matching(&pattern, after, self.among);
-                    let found = self.page(&mut files, &mut work);
-                    work = work.of(files.looked_at() / Work::ENTRIES);
+                    work = work.of(pattern.steps_to_make() / Work::STEPS);
+                    let files = self.catalogue.matching(&pattern, after, self.among);
+                    let mut files = files.taking(work.left() * Work::STEPS);
+                    let mut found = self.page(&mut files, &mut work);
+                    work = work.of(files.steps() / Work::STEPS);
+                    if !found.more {
+                        found.behind = files.behind();
+                        found.more = found.behind.is_some();
+                    }
                     found
                 })
             }
@@ -149,9 +157,9 @@ impl Library<'_> {
             *work = work.of(Work::NAME);
             let after = after.filter(|_| at == 0);
             let most = work.left() * Work::ROWS;
-            let named = self.catalogue.named_within(name, after, most, self.among);
-            *work = work.of(named.looked_at / Work::ROWS);
-            let (_, files) = named.found.unwrap_or((Fit::Path, Vec::new()));
+            let part = self.catalogue.named_within(name, after, most, self.among);
+            *work = work.of(part.looked_at / Work::ROWS);
+            let (_, files) = part.found.unwrap_or((Fit::Path, Vec::new()));
             *work = work.of(files.iter().map(cost_of).sum());
             let start = found.variants.len();
             for file in files.into_iter().take(Found::MAX_VARIANTS) {
@@ -168,8 +176,8 @@ impl Library<'_> {
                 room -= size;
                 found.variants.push(variant);
             }
-            if named.behind.is_some() {
-                return cut(found, at, named.behind);
+            if part.behind.is_some() {
+                return cut(found, at, part.behind);
             }
         }
         found
@@ -248,7 +256,7 @@ pub fn members<'a>(
         found.members.push(member_row(link, catalogue));
     }
     let named = found.members.len() as u64;
-    let work = Work::QUESTION.of(named).of(looked_at / Work::ENTRIES);
+    let work = Work::QUESTION.of(named).of(looked_at / Work::LINKS);
     (found, work)
 }
 

@@ -263,8 +263,10 @@ impl Catalogue {
             next: Some(start),
             pattern: Some(pattern),
             among,
+            steps: 0,
+            most: u64::MAX,
+            behind: None,
             ready: Vec::new(),
-            looked_at: 0,
         }
     }
 
@@ -601,24 +603,43 @@ pub struct Files<'a> {
     among: Among<'a>,
     /// Files of the current name, last first.
     ready: Vec<File>,
-    looked_at: u64,
+    /// What the search took so far, and what it may take.
+    steps: u64,
+    most: u64,
+    behind: Option<Name>,
 }
 
 impl<'a> Files<'a> {
+    /// Steps for a row of the index.
+    const ROW: u64 = 32;
+
     fn none(catalogue: &'a Catalogue) -> Self {
         Self {
             catalogue,
             next: None,
             pattern: None,
             among: &|_| true,
+            steps: 0,
+            most: u64::MAX,
+            behind: None,
             ready: Vec::new(),
-            looked_at: 0,
         }
     }
 
-    /// How many entries were looked at so far, wanted or not.
-    pub fn looked_at(&self) -> u64 {
-        self.looked_at
+    /// The same, up to the name with which it has taken so many steps.
+    #[must_use]
+    pub fn taking(self, most: u64) -> Self {
+        Self { most, ..self }
+    }
+
+    /// What it took so far, in the steps of [`Pattern::steps`].
+    pub fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    /// The name behind which to continue, if it stopped before the end.
+    pub fn behind(self) -> Option<Name> {
+        self.behind
     }
 
     /// Readies the files of the next name that is wanted; nothing when there is none.
@@ -628,18 +649,25 @@ impl<'a> Files<'a> {
         let wanted = |name: &Name| self.pattern.is_none_or(|pattern| pattern.matches(name));
         let mut last: Option<&Name> = None;
         for (name, _) in self.catalogue.by_name.range(start..) {
-            self.looked_at += 1;
+            if self.steps >= self.most && last.is_some_and(|last| last != name) {
+                self.behind = last.cloned();
+                return None;
+            }
+            self.steps += Self::ROW;
             if !name.as_str().starts_with(prefix) {
                 if name.as_str() < prefix {
                     continue;
                 }
                 return None;
             }
-            if last == Some(name) || !wanted(name) {
-                last = Some(name);
+            if last == Some(name) {
                 continue;
             }
             last = Some(name);
+            self.steps += self.pattern.map_or(0, |pattern| pattern.steps(name));
+            if !wanted(name) {
+                continue;
+            }
             self.ready = self.catalogue.spelt(name, self.among);
             if !self.ready.is_empty() {
                 self.ready.reverse();
@@ -718,7 +746,7 @@ fn rows_under<'a>(
 }
 
 /// All of these rows, in the order of their names.
-fn merged<'a>(sources: Vec<Rows<'a>>) -> impl Iterator<Item = (&'a Name, Slot)> {
+fn merged(sources: Vec<Rows<'_>>) -> impl Iterator<Item = (&Name, Slot)> {
     let mut sources: Vec<_> = sources.into_iter().map(Iterator::peekable).collect();
     std::iter::from_fn(move || {
         let first = sources
