@@ -220,6 +220,18 @@ fn whoever_answers_that_it_listens_nowhere_holds_up_nobody() {
 }
 
 #[test]
+fn whoever_was_away_for_ages_is_dialled_once_and_forgotten() {
+    let ages = Known {
+        away: Duration::from_secs(u64::MAX),
+        ..known(1)
+    };
+    let mut remembered = remembering(vec![ages]);
+    assert_eq!(ids(&remembered.dial(at(1), 32)), [id(1)]);
+    remembered.failed(at(2), id(1));
+    assert_eq!(remembered.stop(at(3)), []);
+}
+
+#[test]
 fn the_number_is_bounded_and_whoever_was_away_for_longest_goes() {
     let away = |n: u8| Known {
         away: DAY * n.into(),
