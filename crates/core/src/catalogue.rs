@@ -784,10 +784,17 @@ fn first_name(prefix: &str) -> Option<Name> {
     format!("{folder}{FIRST}").parse().ok()
 }
 
-/// An estimate of what an entry takes: its rows in the maps, and its text.
-pub(crate) fn cost_of(name: &Name) -> u64 {
-    const ROWS: u64 = 240;
-    ROWS + name.as_str().len() as u64
+/// An estimate of what every entry takes besides its text: its rows in the maps.
+pub(crate) const ROWS: u64 = 256;
+/// The same for each key under which it is found besides.
+const KEY: u64 = 112;
+
+/// An estimate of what an entry takes: its rows in the maps, its other keys,
+/// and the texts.
+fn cost_of(name: &Name) -> u64 {
+    let keys = base_key(name).into_iter().chain(nfc_keys(name));
+    let keys = keys.map(|key| KEY + key.as_str().len() as u64);
+    ROWS + name.as_str().len() as u64 + keys.sum::<u64>()
 }
 
 #[cfg(test)]

@@ -281,6 +281,27 @@ fn a_listing_over_a_bound_is_not_kept_but_the_own_one_always_is() {
 }
 
 #[test]
+fn an_entry_is_thought_to_cost_at_least_what_its_rows_and_keys_take() {
+    // B-trees are at least half full, and two thirds on average.
+    let in_trees = |slots: usize| (slots * 3 / 2 + 2 * size_of::<usize>()) as u64;
+    let slots = size_of::<(Name, Slot)>()
+        + size_of::<(Name, Facts)>()
+        + size_of::<(Content, Option<Name>, Slot)>();
+    assert!(in_trees(slots) <= ROWS, "{slots}");
+    let key = size_of::<(Name, Option<Name>, Slot)>();
+    assert!(in_trees(key) <= KEY, "{key}");
+
+    let cost = |text: &str| cost_of(&text.parse().expect("a name")) - text.len() as u64;
+    let long = "u\u{308}".repeat(60);
+    let composed = "\u{fc}".repeat(60);
+    assert_eq!(cost("abc"), ROWS);
+    assert_eq!(cost("d/abc"), ROWS + KEY + 3);
+    // Found under its base, and under the composed forms of both.
+    let keys = long.len() + composed.len() + 2 + composed.len();
+    assert_eq!(cost(&format!("d/{long}")), ROWS + 3 * KEY + keys as u64);
+}
+
+#[test]
 fn parts_and_wholes_of_a_content_are_one_file() {
     let mut catalogue = Catalogue::new(generous(), None);
     let whole = entry((0, 2));
