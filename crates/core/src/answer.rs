@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use thorp_wire::frame::{
     Find, Found, Holder, MAX_FRAME, MemberRow, Query, Reason, Refused, Variant,
 };
-use thorp_wire::{Entry, Name, PeerId};
+use thorp_wire::{Entry, Name, PeerId, Root};
 
 use crate::catalogue::{Among, Catalogue, File, Listing};
 use crate::links::{Link, Links};
@@ -55,6 +55,8 @@ pub struct Library<'a> {
     pub links: &'a Links,
     /// Whose files may be named.
     pub among: Among<'a>,
+    /// Who asks.
+    pub asker: PeerId,
 }
 
 impl Library<'_> {
@@ -107,11 +109,18 @@ impl Library<'_> {
     }
 
     /// One file as a variant with everybody who holds it, those first who have
-    /// all of it.
+    /// all of it. Where they are too many, each asker is told of others of them.
     pub fn variant(&self, file: File) -> Variant {
         let has_a_part = |peer: &PeerId| self.catalogue.has_a_part(*peer, &file.entry.name);
-        let (parts, wholes): (Vec<PeerId>, Vec<PeerId>) =
+        let (mut parts, mut wholes): (Vec<PeerId>, Vec<PeerId>) =
             file.holders.iter().copied().partition(has_a_part);
+        if file.holders.len() > Variant::MAX_HOLDERS {
+            let turn = self.turn(file.entry.root);
+            for holders in [&mut wholes, &mut parts] {
+                let first = turn.checked_rem(holders.len()).unwrap_or(0);
+                holders.rotate_left(first);
+            }
+        }
         let wholes = wholes.into_iter().filter_map(|peer| self.holder(peer));
         let parts = parts.into_iter().filter_map(|peer| {
             Some(Holder {
@@ -125,6 +134,14 @@ impl Library<'_> {
             holders,
             hashed: None,
         }
+    }
+
+    /// With which holder of a content this asker begins: keys and roots are as
+    /// good as drawn by lot.
+    fn turn(&self, root: Option<Root>) -> usize {
+        let (id, root) = (self.asker.as_bytes(), root.unwrap_or(Root::EMPTY));
+        let pairs = id.iter().zip(root.as_bytes()).take(4);
+        pairs.fold(0, |turn, (id, root)| turn << 8 | usize::from(id ^ root))
     }
 
     /// Oneself is named without an address: whoever asks knows it already.

@@ -3,8 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
+use thorp_wire::Frame;
 use thorp_wire::frame::{Hello, PREFIX, RequestId, Update};
-use thorp_wire::{Frame, Root};
 
 use super::*;
 use crate::catalogue::{Applied, Bounds};
@@ -12,6 +12,8 @@ use crate::links::{LinkId, Me, Member, Opening};
 use crate::time::Instant;
 
 const EVERYBODY: u8 = 60;
+/// For it the holders of the village's files begin with the first.
+const ASKER: PeerId = PeerId::new([255; 32]);
 
 fn id(n: u8) -> PeerId {
     PeerId::new([n; 32])
@@ -106,6 +108,7 @@ fn the_longest_names_with_the_most_holders_come_in_pages_that_fit() {
         catalogue: &catalogue,
         links: &links,
         among: &|_| true,
+        asker: ASKER,
     };
     let mut after = None;
     let mut paged = Vec::new();
@@ -166,6 +169,7 @@ fn who_has_a_part_is_named_last_and_as_such() {
         catalogue: &catalogue,
         links: &links,
         among: &|_| true,
+        asker: ASKER,
     };
     let content = part.content().expect("it has a root");
     for query in [
@@ -186,6 +190,34 @@ fn who_has_a_part_is_named_last_and_as_such() {
             wholes.chain(parts).collect::<Vec<_>>()
         );
     }
+}
+
+#[test]
+fn of_too_many_holders_each_asker_is_told_of_others_and_of_all_together() {
+    let (catalogue, links) = village(&["a".to_owned()]);
+    let named_to = |asker: PeerId| {
+        let library = Library {
+            catalogue: &catalogue,
+            links: &links,
+            among: &|peer| peer != asker,
+            asker,
+        };
+        let question = find(Query::Names(vec!["a".to_owned()]), None);
+        let found = library.files(&question).0.expect("an answer");
+        let [variant] = &found.variants[..] else {
+            panic!("one file");
+        };
+        let ids = variant.holders.iter().map(|holder| holder.id);
+        ids.collect::<BTreeSet<PeerId>>()
+    };
+    let mut all = BTreeSet::new();
+    for n in 1..=EVERYBODY {
+        let told = named_to(id(n));
+        assert_eq!(told.len(), Variant::MAX_HOLDERS);
+        assert_eq!(told, named_to(id(n)), "the same whenever it asks");
+        all.extend(told);
+    }
+    assert_eq!(all, (1..=EVERYBODY).map(id).collect());
 }
 
 #[test]
@@ -225,6 +257,7 @@ fn files_of_one_name_are_not_torn_apart() {
         catalogue: &catalogue,
         links: &links,
         among: &|_| true,
+        asker: ASKER,
     };
     for query in [Query::Names(names.clone()), Query::Pattern("*".to_owned())] {
         let found = library.files(&find(query, None)).0.expect("an answer");
@@ -281,6 +314,7 @@ fn a_name_that_the_asker_lists_itself_a_thousandfold_is_paid_for_and_hides_nobod
         catalogue: &catalogue,
         links: &links,
         among: &|peer| peer != id(1),
+        asker: ASKER,
     };
     let (variants, costs) = ask(&library, find(Query::Names(vec!["x".to_owned()]), None));
     let [variant] = &variants[..] else {
@@ -320,6 +354,7 @@ fn a_pattern_that_is_hard_to_compare_is_paid_for_and_comes_in_parts_that_end_soo
         catalogue: &catalogue,
         links: &links,
         among: &|_| true,
+        asker: ASKER,
     };
     let hard = format!("*a{}z", "?".repeat(230));
     let (variants, costs) = ask(&library, find(Query::Pattern(hard), None));
@@ -345,6 +380,7 @@ fn an_answer_costs_what_it_took_and_a_rare_pattern_as_much_as_looking_everywhere
         catalogue: &catalogue,
         links: &links,
         among: &|_| true,
+        asker: ASKER,
     };
     let cost = |query| library.files(&find(query, None)).1.0;
     let name = |name: &str| Query::Names(vec![name.to_owned()]);
