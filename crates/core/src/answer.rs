@@ -1,15 +1,15 @@
 //! Answers to `Find`, from a catalogue. The same for tracker and peer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use thorp_wire::frame::{
     Find, Found, Holder, MAX_FRAME, MemberRow, Query, Reason, Refused, Variant,
 };
-use thorp_wire::{Entry, Name, PeerId};
+use thorp_wire::{Entry, Name, PeerId, Root};
 
 use crate::catalogue::{Among, Catalogue, File, Listing};
 use crate::links::{Link, Links};
-use crate::matching::{Pattern, PatternError};
+use crate::matching::{Fit, Pattern, PatternError};
 
 /// Bytes of variants in one answer: with their frame they stay below its limit.
 const ROOM: usize = MAX_FRAME - 64 * 1024;
@@ -23,15 +23,27 @@ impl Work {
     pub const QUESTION: Self = Self(20);
     /// A certificate that is written.
     pub const CERTIFICATE: Self = Self(500);
+    /// After so much an answer stops and says that there is more: nobody waits
+    /// long for anybody's question.
+    pub(crate) const ENOUGH: u64 = if cfg!(test) { 20_000 } else { 50_000 };
     /// A name that is looked up.
     const NAME: u64 = 5;
+    /// So many rows of an index are looked at for a name in one unit.
+    const ROWS: u64 = 2;
     /// A pattern that is made ready, by its length in bytes.
     const PATTERN: u64 = 10;
-    /// So many entries of a listing are compared with a pattern in one unit.
-    const ENTRIES: u64 = 8;
+    /// So many links are passed over in one unit.
+    const LINKS: u64 = 8;
+    /// So many steps of comparing with a pattern are one unit.
+    pub(crate) const STEPS: u64 = 256;
 
     fn of(self, more: u64) -> Self {
         Self(self.0.saturating_add(more))
+    }
+
+    /// What may still be done for this answer.
+    fn left(self) -> u64 {
+        Self::ENOUGH.saturating_sub(self.0)
     }
 }
 
@@ -43,6 +55,8 @@ pub struct Library<'a> {
     pub links: &'a Links,
     /// Whose files may be named.
     pub among: Among<'a>,
+    /// Who asks.
+    pub asker: PeerId,
 }
 
 impl Library<'_> {
@@ -50,15 +64,21 @@ impl Library<'_> {
     pub fn files(&self, find: &Find) -> (Result<Found, PatternError>, Work) {
         let mut work = Work::QUESTION;
         let found = match &find.query {
-            Query::Names(names) => Ok(self.names(names, &mut work)),
+            Query::Names(names) => Ok(self.names(names, find.after.as_ref(), &mut work)),
             Query::Pattern(text) => {
                 // Whether or not it turns out to be one.
                 work = work.of(Work::PATTERN * text.len() as u64);
                 Pattern::new(text).map(|pattern| {
                     let after = find.after.as_ref();
-                    let mut files = self.catalogue.matching(&pattern, after, self.among);
-                    let found = self.page(&mut files, &mut work);
-                    work = work.of(files.looked_at() / Work::ENTRIES);
+                    work = work.of(pattern.steps_to_make() / Work::STEPS);
+                    let files = self.catalogue.matching(&pattern, after, self.among);
+                    let mut files = files.taking(work.left() * Work::STEPS);
+                    let mut found = self.page(&mut files, &mut work);
+                    work = work.of(files.steps() / Work::STEPS);
+                    if !found.more {
+                        found.behind = files.behind();
+                        found.more = found.behind.is_some();
+                    }
                     found
                 })
             }
@@ -89,11 +109,18 @@ impl Library<'_> {
     }
 
     /// One file as a variant with everybody who holds it, those first who have
-    /// all of it.
+    /// all of it. Where they are too many, each asker is told of others of them.
     pub fn variant(&self, file: File) -> Variant {
         let has_a_part = |peer: &PeerId| self.catalogue.has_a_part(*peer, &file.entry.name);
-        let (parts, wholes): (Vec<PeerId>, Vec<PeerId>) =
+        let (mut parts, mut wholes): (Vec<PeerId>, Vec<PeerId>) =
             file.holders.iter().copied().partition(has_a_part);
+        if file.holders.len() > Variant::MAX_HOLDERS {
+            let turn = self.turn(file.entry.root);
+            for holders in [&mut wholes, &mut parts] {
+                let first = turn.checked_rem(holders.len()).unwrap_or(0);
+                holders.rotate_left(first);
+            }
+        }
         let wholes = wholes.into_iter().filter_map(|peer| self.holder(peer));
         let parts = parts.into_iter().filter_map(|peer| {
             Some(Holder {
@@ -109,6 +136,14 @@ impl Library<'_> {
         }
     }
 
+    /// With which holder of a content this asker begins: keys and roots are as
+    /// good as drawn by lot.
+    fn turn(&self, root: Option<Root>) -> usize {
+        let (id, root) = (self.asker.as_bytes(), root.unwrap_or(Root::EMPTY));
+        let pairs = id.iter().zip(root.as_bytes()).take(4);
+        pairs.fold(0, |turn, (id, root)| turn << 8 | usize::from(id ^ root))
+    }
+
     /// Oneself is named without an address: whoever asks knows it already.
     fn holder(&self, peer: PeerId) -> Option<Holder> {
         if peer == self.links.me().id {
@@ -122,16 +157,26 @@ impl Library<'_> {
         Some(self.links.to(peer)?.1.holder())
     }
 
-    /// Names are answered in the order of the question. Where there is more
-    /// than fits, those left out are to be asked again.
-    fn names(&self, names: &[String], work: &mut Work) -> Found {
+    /// Names are answered in the order of the question, each of them once.
+    /// Where there is more than fits, or than is looked at for one question,
+    /// those left out are to be asked again.
+    fn names(&self, names: &[String], after: Option<&Name>, work: &mut Work) -> Found {
         let mut found = Found::default();
         let mut room = ROOM;
-        for name in names {
-            *work = work.of(Work::NAME);
-            let Some((_, files)) = self.catalogue.named(name, self.among) else {
+        let mut seen = BTreeSet::new();
+        for (at, name) in (0..).zip(names) {
+            if !seen.insert(name) {
                 continue;
-            };
+            }
+            if at > 0 && work.left() == 0 {
+                return cut(found, at, None);
+            }
+            *work = work.of(Work::NAME);
+            let after = after.filter(|_| at == 0);
+            let most = work.left() * Work::ROWS;
+            let part = self.catalogue.named_within(name, after, most, self.among);
+            *work = work.of(part.looked_at / Work::ROWS);
+            let (_, files) = part.found.unwrap_or((Fit::Path, Vec::new()));
             *work = work.of(files.iter().map(cost_of).sum());
             let start = found.variants.len();
             for file in files.into_iter().take(Found::MAX_VARIANTS) {
@@ -141,13 +186,15 @@ impl Library<'_> {
                     // The files of one name come together, unless they alone are too many.
                     if start > 0 {
                         found.variants.truncate(start);
-                        found.more = true;
-                        return found;
+                        return cut(found, at, None);
                     }
                     break;
                 }
                 room -= size;
                 found.variants.push(variant);
+            }
+            if part.behind.is_some() {
+                return cut(found, at, part.behind);
             }
         }
         found
@@ -178,6 +225,17 @@ impl Library<'_> {
             found.variants.push(variant);
         }
         found
+    }
+}
+
+/// An answer that ends before the end of the question: with so many names of it
+/// answered, and the next one as far as `behind`.
+fn cut(found: Found, answered: u32, behind: Option<Name>) -> Found {
+    Found {
+        more: true,
+        answered: Some(answered),
+        behind,
+        ..found
     }
 }
 
@@ -215,7 +273,7 @@ pub fn members<'a>(
         found.members.push(member_row(link, catalogue));
     }
     let named = found.members.len() as u64;
-    let work = Work::QUESTION.of(named).of(looked_at / Work::ENTRIES);
+    let work = Work::QUESTION.of(named).of(looked_at / Work::LINKS);
     (found, work)
 }
 

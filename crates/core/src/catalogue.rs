@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use thorp_wire::frame::{Position, Update};
 use thorp_wire::{Content, Entry, Name, PeerId, Root};
 
-use crate::matching::{Fit, Pattern, is_nfc, nfc};
+use crate::matching::{Fit, Pattern, fit, is_nfc, nfc};
 
 /// What a catalogue may grow to.
 #[derive(Clone, Copy, Debug)]
@@ -73,6 +73,17 @@ pub struct File {
     pub entry: Entry,
     /// Everybody who lists it so, in the order of their arrival.
     pub holders: Vec<PeerId>,
+}
+
+/// What was found for a name somebody typed, and how far the search came.
+#[derive(Debug, Default)]
+pub struct Named {
+    /// What fits best of what was looked at.
+    pub found: Option<(Fit, Vec<File>)>,
+    /// How many rows of the indices were looked at, wanted or not.
+    pub looked_at: u64,
+    /// It stopped here before the end: there may be more behind this name.
+    pub behind: Option<Name>,
 }
 
 /// What came of an update.
@@ -179,23 +190,57 @@ impl Catalogue {
     /// What best fits a name somebody typed: files that all fit it equally
     /// well, held by those peers that `among` allows.
     pub fn named(&self, typed: &str, among: Among<'_>) -> Option<(Fit, Vec<File>)> {
-        let typed: Name = typed.parse().ok()?;
-        let exact = self.spellings(std::iter::once(typed.clone()), among);
-        if !exact.is_empty() {
-            return Some((Fit::Path, exact));
+        self.named_within(typed, None, u64::MAX, among).found
+    }
+
+    /// The same, behind `after`, looking at about `most` rows of the indices.
+    pub fn named_within(
+        &self,
+        typed: &str,
+        after: Option<&Name>,
+        most: u64,
+        among: Among<'_>,
+    ) -> Named {
+        let mut named = Named::default();
+        let Ok(typed) = typed.parse::<Name>() else {
+            return named;
+        };
+        if after.is_none() {
+            let exact = rows_of(&self.by_name, &typed);
+            if self.gather_named(Fit::Path, exact, most, among, &|_| false, &mut named) {
+                return named;
+            }
         }
-        let based = self.spellings(names_under(&self.by_base, &typed), among);
-        if !based.is_empty() {
-            return Some((Fit::Base, based));
+        // How well a name fits says how far the search had come with it.
+        let come_to = after.and_then(|after| fit(after, typed.as_str()));
+        if come_to != Some(Fit::Normalised) {
+            let based = rows_under(&self.by_base, &typed, after);
+            if self.gather_named(Fit::Base, based, most, among, &|_| false, &mut named) {
+                return named;
+            }
         }
-        let normal: Name = nfc(typed.as_str()).parse().ok()?;
-        let mut alike: BTreeSet<Name> = names_under(&self.by_nfc, &normal).collect();
+        let after = after.filter(|_| come_to == Some(Fit::Normalised));
+        let Ok(normal) = nfc(typed.as_str()).parse::<Name>() else {
+            return named;
+        };
+        let mut alike: Vec<Rows<'_>> = vec![rows_under(&self.by_nfc, &normal, after)];
         if normal != typed {
-            alike.extend(names_under(&self.by_base, &normal));
-            alike.insert(normal);
+            alike.push(rows_under(&self.by_base, &normal, after));
+            if after.is_none_or(|after| *after < normal) {
+                alike.push(rows_of(&self.by_name, &normal));
+            }
         }
-        let alike = self.spellings(alike.into_iter(), among);
-        (!alike.is_empty()).then_some((Fit::Normalised, alike))
+        let was_looked_at = |name: &Name| *name == typed || name.base() == typed.as_str();
+        let alike = merged(alike);
+        self.gather_named(
+            Fit::Normalised,
+            alike,
+            most,
+            among,
+            &was_looked_at,
+            &mut named,
+        );
+        named
     }
 
     /// Files whose names match a pattern, in the order of their names, behind
@@ -218,8 +263,10 @@ impl Catalogue {
             next: Some(start),
             pattern: Some(pattern),
             among,
+            steps: 0,
+            most: u64::MAX,
+            behind: None,
             ready: Vec::new(),
-            looked_at: 0,
         }
     }
 
@@ -361,19 +408,52 @@ impl Catalogue {
         self.by_content.range(first..=last).next().is_some()
     }
 
-    /// The files that go by these names exactly, up to [`MOST_NAMED`] and those of one name.
-    fn spellings(&self, names: impl Iterator<Item = Name>, among: Among<'_>) -> Vec<File> {
+    /// Gathers files that fit equally well. Whether that was all there is to do.
+    ///
+    /// All rows of one name are looked at together, so the search gets ahead
+    /// with whatever it may look at.
+    fn gather_named<'a>(
+        &self,
+        fit: Fit,
+        rows: impl Iterator<Item = (&'a Name, Slot)>,
+        most: u64,
+        among: Among<'_>,
+        leave_out: &dyn Fn(&Name) -> bool,
+        named: &mut Named,
+    ) -> bool {
         let mut files = Vec::new();
-        for name in names {
-            let holders = self
-                .by_name
-                .range((name.clone(), 0)..=(name.clone(), Slot::MAX));
-            let holders = holders.map(|(_, slot)| self.slots.peer(*slot));
-            self.group(&name, holders.filter(|peer| among(*peer)), &mut files);
+        let mut rows = rows.peekable();
+        while let Some((name, slot)) = rows.next() {
+            let mut slots = vec![slot];
+            while let Some((_, slot)) = rows.next_if(|(next, _)| *next == name) {
+                slots.push(slot);
+            }
+            named.looked_at += slots.len() as u64;
+            // Nor does the search stop there: the name would tell of a better fit.
+            if leave_out(name) {
+                continue;
+            }
+            let holders = slots.into_iter().map(|slot| self.slots.peer(slot));
+            self.group(name, holders.filter(|peer| among(*peer)), &mut files);
             if files.len() >= MOST_NAMED {
                 break;
             }
+            if named.looked_at >= most && rows.peek().is_some() {
+                named.behind = Some(name.clone());
+                break;
+            }
         }
+        if !files.is_empty() {
+            named.found = Some((fit, files));
+        }
+        named.found.is_some() || named.behind.is_some()
+    }
+
+    /// The files that go by just this name.
+    fn spelt(&self, name: &Name, among: Among<'_>) -> Vec<File> {
+        let mut files = Vec::new();
+        let holders = rows_of(&self.by_name, name).map(|(_, slot)| self.slots.peer(slot));
+        self.group(name, holders.filter(|peer| among(*peer)), &mut files);
         files
     }
 
@@ -523,24 +603,43 @@ pub struct Files<'a> {
     among: Among<'a>,
     /// Files of the current name, last first.
     ready: Vec<File>,
-    looked_at: u64,
+    /// What the search took so far, and what it may take.
+    steps: u64,
+    most: u64,
+    behind: Option<Name>,
 }
 
 impl<'a> Files<'a> {
+    /// Steps for a row of the index.
+    const ROW: u64 = 32;
+
     fn none(catalogue: &'a Catalogue) -> Self {
         Self {
             catalogue,
             next: None,
             pattern: None,
             among: &|_| true,
+            steps: 0,
+            most: u64::MAX,
+            behind: None,
             ready: Vec::new(),
-            looked_at: 0,
         }
     }
 
-    /// How many entries were looked at so far, wanted or not.
-    pub fn looked_at(&self) -> u64 {
-        self.looked_at
+    /// The same, up to the name with which it has taken so many steps.
+    #[must_use]
+    pub fn taking(self, most: u64) -> Self {
+        Self { most, ..self }
+    }
+
+    /// What it took so far, in the steps of [`Pattern::steps`].
+    pub fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    /// The name behind which to continue, if it stopped before the end.
+    pub fn behind(self) -> Option<Name> {
+        self.behind
     }
 
     /// Readies the files of the next name that is wanted; nothing when there is none.
@@ -550,21 +649,26 @@ impl<'a> Files<'a> {
         let wanted = |name: &Name| self.pattern.is_none_or(|pattern| pattern.matches(name));
         let mut last: Option<&Name> = None;
         for (name, _) in self.catalogue.by_name.range(start..) {
-            self.looked_at += 1;
+            if self.steps >= self.most && last.is_some_and(|last| last != name) {
+                self.behind = last.cloned();
+                return None;
+            }
+            self.steps += Self::ROW;
             if !name.as_str().starts_with(prefix) {
                 if name.as_str() < prefix {
                     continue;
                 }
                 return None;
             }
-            if last == Some(name) || !wanted(name) {
-                last = Some(name);
+            if last == Some(name) {
                 continue;
             }
             last = Some(name);
-            self.ready = self
-                .catalogue
-                .spellings(std::iter::once(name.clone()), self.among);
+            self.steps += self.pattern.map_or(0, |pattern| pattern.steps(name));
+            if !wanted(name) {
+                continue;
+            }
+            self.ready = self.catalogue.spelt(name, self.among);
             if !self.ready.is_empty() {
                 self.ready.reverse();
                 self.next = Some((name.clone(), Slot::MAX));
@@ -614,21 +718,43 @@ impl Slots {
     }
 }
 
-fn names_under<'a>(
+/// Rows of an index: who lists a name, in the order of the names.
+type Rows<'a> = Box<dyn Iterator<Item = (&'a Name, Slot)> + 'a>;
+
+/// Who lists just this name.
+fn rows_of<'a>(index: &'a BTreeSet<(Name, Slot)>, name: &Name) -> Rows<'a> {
+    let rows = index.range((name.clone(), 0)..=(name.clone(), Slot::MAX));
+    Box::new(rows.map(|(name, slot)| (name, *slot)))
+}
+
+/// Who lists the names under this key, behind `after`.
+fn rows_under<'a>(
     index: &'a BTreeSet<(Name, Option<Name>, Slot)>,
     key: &Name,
-) -> impl Iterator<Item = Name> + use<'a> {
+    after: Option<&Name>,
+) -> Rows<'a> {
     let key = key.clone();
-    let mut last = None;
-    index
-        .range((key.clone(), None, 0)..)
+    let start = match after {
+        Some(after) => (key.clone(), Some(after.clone()), Slot::MAX),
+        None => (key.clone(), None, 0),
+    };
+    let rows = index
+        .range(start..)
         .take_while(move |(found, _, _)| *found == key)
-        .filter_map(|(_, name, _)| name.clone())
-        .filter(move |name| {
-            let new = last.as_ref() != Some(name);
-            last = Some(name.clone());
-            new
-        })
+        .filter_map(|(_, name, slot)| Some((name.as_ref()?, *slot)));
+    Box::new(rows)
+}
+
+/// All of these rows, in the order of their names.
+fn merged(sources: Vec<Rows<'_>>) -> impl Iterator<Item = (&Name, Slot)> {
+    let mut sources: Vec<_> = sources.into_iter().map(Iterator::peekable).collect();
+    std::iter::from_fn(move || {
+        let first = sources
+            .iter_mut()
+            .filter_map(|source| Some((*source.peek()?, source)))
+            .min_by_key(|(row, _)| *row);
+        first.and_then(|(_, source)| source.next())
+    })
 }
 
 /// The key of `by_base`, for names that have a folder.
@@ -658,10 +784,17 @@ fn first_name(prefix: &str) -> Option<Name> {
     format!("{folder}{FIRST}").parse().ok()
 }
 
-/// An estimate of what an entry takes: its rows in the maps, and its text.
-pub(crate) fn cost_of(name: &Name) -> u64 {
-    const ROWS: u64 = 240;
-    ROWS + name.as_str().len() as u64
+/// An estimate of what every entry takes besides its text: its rows in the maps.
+pub(crate) const ROWS: u64 = 256;
+/// The same for each key under which it is found besides.
+const KEY: u64 = 112;
+
+/// An estimate of what an entry takes: its rows in the maps, its other keys,
+/// and the texts.
+fn cost_of(name: &Name) -> u64 {
+    let keys = base_key(name).into_iter().chain(nfc_keys(name));
+    let keys = keys.map(|key| KEY + key.as_str().len() as u64);
+    ROWS + name.as_str().len() as u64 + keys.sum::<u64>()
 }
 
 #[cfg(test)]

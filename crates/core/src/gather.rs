@@ -1,9 +1,10 @@
 //! Puts an update that was cut into several frames together again.
 
 use thiserror::Error;
+use thorp_wire::Name;
 use thorp_wire::frame::Update;
 
-use crate::catalogue::{Bounds, cost_of};
+use crate::catalogue::{Bounds, ROWS};
 
 /// The update that is arriving on one link.
 #[derive(Debug, Default)]
@@ -89,6 +90,11 @@ impl Gathered {
         self.update.removed = Vec::new();
         std::mem::take(&mut self.cost)
     }
+}
+
+/// An estimate of the memory that a name takes with what is said of it.
+pub(crate) fn cost_of(name: &Name) -> u64 {
+    ROWS + name.as_str().len() as u64
 }
 
 /// The frames of an update do not fit together. Drop the peer.

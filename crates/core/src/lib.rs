@@ -5,7 +5,7 @@
 //! rules      lookup survey fetch sources neighbours remembered publisher
 //!            links liveness relay
 //!                                small machines, each testable alone
-//! memory     catalogue gather answer matching
+//! memory     catalogue gather answer matching glob
 //!                                who has what, and how it is asked for
 //! time                           a number handed in
 //! ```
@@ -19,6 +19,7 @@ pub mod answer;
 pub mod catalogue;
 pub mod fetch;
 pub mod gather;
+mod glob;
 pub mod links;
 pub mod liveness;
 pub mod lookup;

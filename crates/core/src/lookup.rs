@@ -31,6 +31,8 @@ const TRACKER_WITHIN: Duration = Duration::from_secs(5);
 const BACK_WITHIN: Duration = Duration::from_secs(2);
 /// How long holders may take to hash a file.
 const HASHED_WITHIN: Duration = Duration::from_secs(10);
+/// Answers after which nobody is asked for the rest: nobody is asked for ever.
+const MOST_PAGES: usize = 4000;
 /// Holders that are asked to hash one file.
 const HASHERS: usize = 4;
 
@@ -70,6 +72,8 @@ pub struct Lookup {
     /// Counts the stages that asked somebody, so that a late answer to an
     /// earlier one is known for what it is.
     round: u32,
+    /// How many answers came.
+    pages: usize,
     tracker: TrackerUse,
     /// When to go on without a tracker or neighbours that may still come.
     patience_ends: Instant,
@@ -208,6 +212,7 @@ impl Lookup {
             names: names.into_iter().map(unanswered).collect(),
             stage: Stage::Memory,
             round: 0,
+            pages: 0,
             tracker: TrackerUse::Spared,
             patience_ends: now + TRACKER_WITHIN,
             waited: false,
@@ -334,7 +339,9 @@ impl Lookup {
         if !self.stage.waiting()?.answered(who) {
             return None;
         }
-        let rest = found.more.then(|| rest(asked, &found)).flatten();
+        self.pages += 1;
+        let more = found.more && self.pages < MOST_PAGES;
+        let rest = more.then(|| rest(asked, &found)).flatten();
         let hashing = matches!(self.stage, Stage::Hashing(_));
         let source = if tracker {
             Source::Tracker
@@ -604,8 +611,8 @@ impl Waiting {
     }
 }
 
-/// The part of a question that a cut answer left out: the names behind the
-/// last one that it knows.
+/// The part of a question that a cut answer left out: the names behind those
+/// that it answers or, where it does not say, behind the last one that it knows.
 fn rest(asked: &Find, found: &Found) -> Option<Find> {
     let Query::Names(names) = &asked.query else {
         return None;
@@ -614,9 +621,19 @@ fn rest(asked: &Find, found: &Found) -> Option<Find> {
         let fits = |variant: &Variant| fit(&variant.entry.name, name).is_some();
         found.variants.iter().any(fits)
     };
-    let rest = &names[names.iter().rposition(known)? + 1..];
-    (!rest.is_empty()).then(|| Find {
+    let answered = match found.answered {
+        Some(answered) => usize::try_from(answered).ok()?,
+        None => names.iter().rposition(known)? + 1,
+    };
+    let rest = names.get(answered..)?;
+    let first = rest.first()?;
+    // Whoever does not get ahead would be asked for ever.
+    let come_to = |name: &Name| Some((fit(name, first)?, name.clone()));
+    let behind = found.behind.as_ref().and_then(come_to);
+    let ahead = answered > 0 || behind > asked.after.as_ref().and_then(come_to);
+    ahead.then(|| Find {
         query: Query::Names(rest.to_vec()),
+        after: behind.map(|(_, name)| name),
         ..asked.clone()
     })
 }

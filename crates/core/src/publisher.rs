@@ -17,8 +17,8 @@ use crate::time::Instant;
 /// Changes are gathered for this long before they are told.
 pub const GATHER: Duration = Duration::from_millis(100);
 
-/// Names in the history beyond which the oldest part of it is dropped. Whoever
-/// stands before that gets a full update.
+/// Names in the history, and states, beyond which the oldest part of it is
+/// dropped. Whoever stands before that gets a full update.
 const HISTORY: usize = if cfg!(test) { 40 } else { 200_000 };
 
 /// Bytes of entries that go into one frame: far below the limit, so that
@@ -130,7 +130,7 @@ impl Publisher {
         }
         self.history_names += names.len();
         self.history.insert(self.seq, names.into_iter().collect());
-        while self.history_names > HISTORY {
+        while self.history_names.max(self.history.len()) > HISTORY {
             let Some((seq, names)) = self.history.pop_first() else {
                 break;
             };

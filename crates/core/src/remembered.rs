@@ -23,7 +23,7 @@ use crate::time::Instant;
 /// However often nobody answered, the next attempt comes after this long.
 const LONGEST_WAIT: Duration = Duration::from_mins(10);
 /// Whoever was away for longer than this is not dialled any more.
-const FORGOTTEN_AFTER: Duration = Duration::from_hours(30 * 24);
+pub const FORGOTTEN_AFTER: Duration = Duration::from_hours(30 * 24);
 /// Changes are gathered for this long before they go to disk.
 const GATHERED_FOR: Duration = Duration::from_secs(5);
 /// Dials that may be under way at once.
@@ -102,10 +102,11 @@ impl Remembered {
         }
     }
 
-    /// Somebody is a neighbour, and can be reached so.
+    /// Somebody is a neighbour, and can be reached so. Whoever says that it
+    /// listens nowhere cannot be dialled, whatever is known from earlier.
     pub fn met(&mut self, now: Instant, member: Holder) {
         if member.addresses.is_empty() {
-            return;
+            return self.forget(now, member.id);
         }
         let before = self.all.remove(&member.id);
         let is_news = before.as_ref().is_none_or(|before| before.member != member);
@@ -317,7 +318,7 @@ impl Place {
     fn away(&self, now: Instant) -> Duration {
         match self.state {
             State::Here { .. } => Duration::ZERO,
-            _ => self.away_before + (now - self.away_since),
+            _ => self.away_before.saturating_add(now - self.away_since),
         }
     }
 }

@@ -158,10 +158,9 @@ impl Survey {
     /// Somebody answered this page. Returns what else to ask it.
     pub fn found(&mut self, now: Instant, who: PeerId, asked: &Find, found: Found) -> Option<Find> {
         self.owed.remove(&who)?;
-        let last_name = found
-            .variants
-            .last()
-            .map(|variant| variant.entry.name.clone());
+        let last_variant = found.variants.last();
+        let last_variant = last_variant.map(|variant| variant.entry.name.clone());
+        let last_name = found.behind.clone().or(last_variant);
         let last_member = found.members.last().map(|row| row.member.id);
         // Whoever does not get ahead would be asked for ever.
         let ahead = match asked.query {

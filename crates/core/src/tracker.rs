@@ -362,6 +362,7 @@ impl Tracker {
                 catalogue: &self.catalogue,
                 links: &self.links,
                 among: &|peer| peer != asker,
+                asker,
             };
             library.files(find)
         };

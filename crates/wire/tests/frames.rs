@@ -1064,13 +1064,20 @@ fn any_found() -> impl Strategy<Value = Found> {
             neighbours,
         },
     );
-    (vec(variant, 0..3), any::<bool>(), vec(member, 0..3)).prop_map(|(variants, more, members)| {
-        Found {
+    let come_to = (option::of(any_name()), any::<Option<u32>>());
+    (
+        vec(variant, 0..3),
+        any::<bool>(),
+        vec(member, 0..3),
+        come_to,
+    )
+        .prop_map(|(variants, more, members, (behind, answered))| Found {
             variants,
             more,
             members,
-        }
-    })
+            behind,
+            answered,
+        })
 }
 
 fn any_reason() -> impl Strategy<Value = Reason> {

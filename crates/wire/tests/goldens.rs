@@ -400,7 +400,7 @@ fn found_variants_in_bytes() {
             hashed: Some(500),
         }],
         more: true,
-        members: Vec::new(),
+        ..Found::default()
     };
     golden(
         Frame::with_request(QUESTION, found),
@@ -429,10 +429,30 @@ fn found_variants_in_bytes() {
 }
 
 #[test]
+fn found_a_part_of_the_way_in_bytes() {
+    let found = Found {
+        more: true,
+        behind: Some(name("a.txt")),
+        answered: Some(2),
+        ..Found::default()
+    };
+    golden(
+        Frame::with_request(QUESTION, found),
+        "
+        00 00 00 10                # 16 bytes follow
+        a5                         # a map of 5
+           00 06                   # type: Found
+           01 07                   # request: 7
+           03 f5                   # more: true
+           05 65 612e747874        # behind: a.txt
+           06 02                   # answered: 2
+        ",
+    );
+}
+
+#[test]
 fn found_members_in_bytes() {
     let found = Found {
-        variants: Vec::new(),
-        more: false,
         members: vec![MemberRow {
             member: Holder {
                 id: OAK,
@@ -444,6 +464,7 @@ fn found_members_in_bytes() {
             bytes: 1000,
             neighbours: vec![PeerId::new([0x33; 32])],
         }],
+        ..Found::default()
     };
     golden(
         Frame::with_request(QUESTION, found),

@@ -3,15 +3,17 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
+use thorp_wire::Frame;
 use thorp_wire::frame::{Hello, PREFIX, RequestId, Update};
-use thorp_wire::{Frame, Root};
 
 use super::*;
-use crate::catalogue::Bounds;
+use crate::catalogue::{Applied, Bounds};
 use crate::links::{LinkId, Me, Member, Opening};
 use crate::time::Instant;
 
 const EVERYBODY: u8 = 60;
+/// For it the holders of the village's files begin with the first.
+const ASKER: PeerId = PeerId::new([255; 32]);
 
 fn id(n: u8) -> PeerId {
     PeerId::new([n; 32])
@@ -106,6 +108,7 @@ fn the_longest_names_with_the_most_holders_come_in_pages_that_fit() {
         catalogue: &catalogue,
         links: &links,
         among: &|_| true,
+        asker: ASKER,
     };
     let mut after = None;
     let mut paged = Vec::new();
@@ -166,6 +169,7 @@ fn who_has_a_part_is_named_last_and_as_such() {
         catalogue: &catalogue,
         links: &links,
         among: &|_| true,
+        asker: ASKER,
     };
     let content = part.content().expect("it has a root");
     for query in [
@@ -186,6 +190,34 @@ fn who_has_a_part_is_named_last_and_as_such() {
             wholes.chain(parts).collect::<Vec<_>>()
         );
     }
+}
+
+#[test]
+fn of_too_many_holders_each_asker_is_told_of_others_and_of_all_together() {
+    let (catalogue, links) = village(&["a".to_owned()]);
+    let named_to = |asker: PeerId| {
+        let library = Library {
+            catalogue: &catalogue,
+            links: &links,
+            among: &|peer| peer != asker,
+            asker,
+        };
+        let question = find(Query::Names(vec!["a".to_owned()]), None);
+        let found = library.files(&question).0.expect("an answer");
+        let [variant] = &found.variants[..] else {
+            panic!("one file");
+        };
+        let ids = variant.holders.iter().map(|holder| holder.id);
+        ids.collect::<BTreeSet<PeerId>>()
+    };
+    let mut all = BTreeSet::new();
+    for n in 1..=EVERYBODY {
+        let told = named_to(id(n));
+        assert_eq!(told.len(), Variant::MAX_HOLDERS);
+        assert_eq!(told, named_to(id(n)), "the same whenever it asks");
+        all.extend(told);
+    }
+    assert_eq!(all, (1..=EVERYBODY).map(id).collect());
 }
 
 #[test]
@@ -225,6 +257,7 @@ fn files_of_one_name_are_not_torn_apart() {
         catalogue: &catalogue,
         links: &links,
         among: &|_| true,
+        asker: ASKER,
     };
     for query in [Query::Names(names.clone()), Query::Pattern("*".to_owned())] {
         let found = library.files(&find(query, None)).0.expect("an answer");
@@ -232,6 +265,111 @@ fn files_of_one_name_are_not_torn_apart() {
         assert!(found.variants.iter().all(|v| v.entry.name.as_str() == "0"));
         assert!(found.more);
     }
+}
+
+/// Lists these names for a member that is in the village.
+fn list(catalogue: &mut Catalogue, n: u8, names: impl Iterator<Item = String>) {
+    let entry = |name: String| Entry {
+        name: name.parse().expect("a name"),
+        length: 1,
+        mtime: 0,
+        root: Some(Root::new([1; 32])),
+        partial: false,
+    };
+    let full = Update {
+        since: None,
+        added: names.map(entry).collect(),
+        ..Update::heartbeat(1)
+    };
+    assert_eq!(catalogue.apply(id(n), 7, full), Applied::Yes);
+}
+
+/// Asks until there is no more. Says what was found, and what each answer cost.
+fn ask(library: &Library<'_>, mut question: Find) -> (Vec<Variant>, Vec<u64>) {
+    let (mut variants, mut costs) = (Vec::new(), Vec::new());
+    loop {
+        let (found, work) = library.files(&question);
+        let found = sent(found.expect("an answer"));
+        let last = found.variants.last().map(|last| last.entry.name.clone());
+        variants.extend(found.variants);
+        costs.push(work.0);
+        if !found.more {
+            return (variants, costs);
+        }
+        let stopped_at = found.behind.or(last).expect("it stopped at a name");
+        assert!(question.after.replace(stopped_at) < question.after);
+        if let Query::Names(names) = &mut question.query {
+            names.drain(..found.answered.expect("of names") as usize);
+        }
+    }
+}
+
+#[test]
+fn a_name_that_the_asker_lists_itself_a_thousandfold_is_paid_for_and_hides_nobody_else() {
+    const OWN: u64 = 3 * Work::ROWS * Work::ENOUGH / 2;
+    let (mut catalogue, links) = village(&[]);
+    list(&mut catalogue, 1, (0..OWN).map(|n| format!("{n:x}/x")));
+    list(&mut catalogue, 2, std::iter::once("y/x".to_owned()));
+    let library = Library {
+        catalogue: &catalogue,
+        links: &links,
+        among: &|peer| peer != id(1),
+        asker: ASKER,
+    };
+    let (variants, costs) = ask(&library, find(Query::Names(vec!["x".to_owned()]), None));
+    let [variant] = &variants[..] else {
+        panic!("{variants:?}");
+    };
+    assert_eq!(variant.entry.name.as_str(), "y/x");
+    assert_eq!(costs.len(), 2, "{costs:?}");
+    assert!(costs.iter().sum::<u64>() > OWN / Work::ROWS, "{costs:?}");
+
+    // The same name again and again is one name.
+    let (_, again) = ask(
+        &library,
+        find(Query::Names(vec!["x".to_owned(); 256]), None),
+    );
+    assert_eq!(again, costs);
+    // Others are answered when their turn comes.
+    let two = vec!["absent".to_owned(), "x".to_owned(), "y/x".to_owned()];
+    let (variants, costs) = ask(&library, find(Query::Names(two), None));
+    assert_eq!(variants.len(), 2);
+    let most = Work::ENOUGH + Work::QUESTION.0 + 3 * Work::NAME;
+    assert!(costs.iter().all(|cost| *cost <= most), "{costs:?}");
+}
+
+#[test]
+fn a_pattern_that_is_hard_to_compare_is_paid_for_and_comes_in_parts_that_end_soon() {
+    let (mut catalogue, links) = village(&[]);
+    let mut random = fastrand::Rng::with_seed(1);
+    let mut either = || if random.bool() { 'a' } else { 'b' };
+    let mut name = |n| format!("{n:04}{}", (0..200).map(|_| either()).collect::<String>());
+    list(&mut catalogue, 1, (0..8000).map(&mut name));
+    list(
+        &mut catalogue,
+        2,
+        std::iter::once(format!("9a{}z", "b".repeat(230))),
+    );
+    let library = Library {
+        catalogue: &catalogue,
+        links: &links,
+        among: &|_| true,
+        asker: ASKER,
+    };
+    let hard = format!("*a{}z", "?".repeat(230));
+    let (variants, costs) = ask(&library, find(Query::Pattern(hard), None));
+    assert_eq!(variants.len(), 1);
+    assert!(costs.len() > 1, "{costs:?}");
+    // Four words of states for each of 204 characters.
+    assert!(
+        costs.iter().sum::<u64>() > 8000 * 4 * 204 / Work::STEPS,
+        "{costs:?}"
+    );
+    let most = Work::ENOUGH + Work::NAME;
+    assert!(costs.iter().all(|cost| *cost <= most), "{costs:?}");
+    // What people ask for costs little more than to look at each name.
+    let (_, easy) = ask(&library, find(Query::Pattern("*.pdf".to_owned()), None));
+    assert!(easy.iter().sum::<u64>() < 8000, "{easy:?}");
 }
 
 #[test]
@@ -242,12 +380,13 @@ fn an_answer_costs_what_it_took_and_a_rare_pattern_as_much_as_looking_everywhere
         catalogue: &catalogue,
         links: &links,
         among: &|_| true,
+        asker: ASKER,
     };
     let cost = |query| library.files(&find(query, None)).1.0;
     let name = |name: &str| Query::Names(vec![name.to_owned()]);
     let entries = names.len() as u64 * u64::from(EVERYBODY);
     let nothing = cost(Query::Pattern("*.rare".to_owned()));
-    assert!(nothing >= entries / Work::ENTRIES, "{nothing}");
+    assert!(nothing >= entries / 8, "{nothing}");
     let (absent, present) = (cost(name("absent")), cost(name("7")));
     assert!(absent < present && 100 * absent < nothing, "{absent}");
     let many = cost(Query::Names(names[..256].to_vec()));

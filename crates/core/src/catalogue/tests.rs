@@ -159,6 +159,26 @@ fn expected(model: &Model, among: Among<'_>, wanted: impl Fn(&Name) -> bool) -> 
     files.into_iter().map(row).collect()
 }
 
+/// What is found for a name by looking at one name at a time.
+fn bit_by_bit(catalogue: &Catalogue, typed: &str, among: Among<'_>) -> Option<(Fit, Seen)> {
+    let mut best: Option<(Fit, Seen)> = None;
+    let mut after = None;
+    loop {
+        let named = catalogue.named_within(typed, after.as_ref(), 1, among);
+        if let Some((fit, files)) = named.found {
+            match &mut best {
+                Some((known, seen_so_far)) if *known == fit => seen_so_far.extend(seen(files)),
+                Some((known, _)) if *known < fit => {}
+                _ => best = Some((fit, seen(files))),
+            }
+        }
+        match named.behind {
+            Some(behind) => after = Some(behind),
+            None => return best,
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(crate::testing::cases(96))]
 
@@ -186,7 +206,8 @@ proptest! {
                 (best, expected(&model, &among, |name| fit(name, typed) == Some(best)))
             });
             let found = catalogue.named(typed, &among).map(|(fit, files)| (fit, seen(files)));
-            prop_assert_eq!(found, files, "{}", typed);
+            prop_assert_eq!(bit_by_bit(&catalogue, typed, &among), files, "{}", typed);
+            prop_assert_eq!(found, bit_by_bit(&catalogue, typed, &among), "{}", typed);
         }
         for content in 1..4 {
             let content = entry((0, content)).content().expect("it has a root");
@@ -257,6 +278,27 @@ fn a_listing_over_a_bound_is_not_kept_but_the_own_one_always_is() {
         assert_eq!(catalogue.entries(), 100);
         catalogue.check();
     }
+}
+
+#[test]
+fn an_entry_is_thought_to_cost_at_least_what_its_rows_and_keys_take() {
+    // B-trees are at least half full, and two thirds on average.
+    let in_trees = |slots: usize| (slots * 3 / 2 + 2 * size_of::<usize>()) as u64;
+    let slots = size_of::<(Name, Slot)>()
+        + size_of::<(Name, Facts)>()
+        + size_of::<(Content, Option<Name>, Slot)>();
+    assert!(in_trees(slots) <= ROWS, "{slots}");
+    let key = size_of::<(Name, Option<Name>, Slot)>();
+    assert!(in_trees(key) <= KEY, "{key}");
+
+    let cost = |text: &str| cost_of(&text.parse().expect("a name")) - text.len() as u64;
+    let long = "u\u{308}".repeat(60);
+    let composed = "\u{fc}".repeat(60);
+    assert_eq!(cost("abc"), ROWS);
+    assert_eq!(cost("d/abc"), ROWS + KEY + 3);
+    // Found under its base, and under the composed forms of both.
+    let keys = long.len() + composed.len() + 2 + composed.len();
+    assert_eq!(cost(&format!("d/{long}")), ROWS + 3 * KEY + keys as u64);
 }
 
 #[test]
@@ -340,4 +382,21 @@ fn one_name_never_yields_more_files_than_an_answer_could_ever_use() {
     catalogue.apply(id(1), 7, full(entries.collect()));
     let (fit, files) = catalogue.named("same", &|_| true).expect("there are many");
     assert_eq!((fit, files.len()), (Fit::Base, MOST_NAMED));
+}
+
+#[test]
+fn no_more_names_are_looked_at_than_can_be_told_whether_they_are_it_or_only_alike() {
+    let mut catalogue = Catalogue::new(generous(), None);
+    catalogue.bounds.entries = 1 << 20;
+    let entries = (0..MOST_NAMED * 3).map(|i| Entry {
+        name: format!("{i}/u\u{308}").parse().expect("a name"),
+        ..entry((0, 1))
+    });
+    catalogue.apply(id(1), 7, full(entries.collect()));
+    for (typed, expected) in [("u\u{308}", Fit::Base), ("\u{fc}", Fit::Normalised)] {
+        let named = catalogue.named_within(typed, None, u64::MAX, &|_| true);
+        let (fit, files) = named.found.expect("there are many");
+        assert_eq!((fit, files.len()), (expected, MOST_NAMED));
+        assert_eq!(named.looked_at, MOST_NAMED as u64);
+    }
 }

@@ -311,7 +311,7 @@ fn what_arrives_on_all_links_is_bounded_and_the_largest_makes_room() {
         entries: 1000,
         bytes: 1 << 20,
     };
-    let each = crate::catalogue::cost_of(&"a".parse().expect("a name"));
+    let each = crate::gather::cost_of(&"a".parse().expect("a name"));
     let in_all = 100 * each;
     let [small, large, late] = [1, 2, 3].map(LinkId);
     for (link, them) in [(small, 2), (large, 3), (late, 4)] {

@@ -320,6 +320,32 @@ fn a_cut_answer_is_continued_behind_its_last_name() {
 }
 
 #[test]
+fn a_search_that_stopped_on_its_way_is_continued_there() {
+    let mut lookup = lookup(&["a", "b", "c"]);
+    let village = Village::default();
+    let find = asked(lookup.advance(at(0), &village), &[TRACKER]);
+    let stopped = |answered, behind: &str| Found {
+        more: true,
+        answered: Some(answered),
+        behind: Some(behind.parse().expect("a name")),
+        ..Found::default()
+    };
+    let rest = lookup.found(at(1), TRACKER, true, &find, stopped(1, "m/b"));
+    let rest = rest.expect("there is more");
+    assert_eq!(rest.query, Query::Names(vec!["b".into(), "c".into()]));
+    assert_eq!(rest.after, Some("m/b".parse().expect("a name")));
+    let rest = lookup.found(at(2), TRACKER, true, &rest, stopped(0, "n/b"));
+    let rest = rest.expect("it gets ahead");
+    assert_eq!(rest.after, Some("n/b".parse().expect("a name")));
+    // Whoever does not get ahead is not asked for ever.
+    assert_eq!(
+        lookup.found(at(3), TRACKER, true, &rest, stopped(0, "n/b")),
+        None
+    );
+    finished(&lookup.advance(at(3), &village));
+}
+
+#[test]
 fn holders_of_files_without_a_root_are_asked_to_hash_them_and_not_waited_for_for_ever() {
     let village = Village {
         memory: vec![variant("a", 0, &[1, 2])],

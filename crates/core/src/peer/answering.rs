@@ -66,11 +66,16 @@ impl Peer {
         }
     }
 
-    pub(super) fn library<'a>(&'a self, among: &'a dyn Fn(PeerId) -> bool) -> Library<'a> {
+    pub(super) fn library<'a>(
+        &'a self,
+        asker: PeerId,
+        among: &'a dyn Fn(PeerId) -> bool,
+    ) -> Library<'a> {
         Library {
             catalogue: &self.catalogue,
             links: &self.links,
             among,
+            asker,
         }
     }
 
@@ -86,7 +91,7 @@ impl Peer {
         } else {
             let me = self.config.me.id;
             let among = |peer| peer == me || (find.hops > 0 && peer != asker);
-            let (mut found, work) = self.library(&among).files(find);
+            let (mut found, work) = self.library(asker, &among).files(find);
             if let Ok(found) = &mut found {
                 self.tell_how_far(found);
             }

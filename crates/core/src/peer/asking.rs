@@ -176,7 +176,7 @@ impl Peer {
         let remembered = match &subject {
             Subject::Files(pattern) => {
                 let among = |peer| peer != me;
-                let library = self.library(&among);
+                let library = self.library(me, &among);
                 let files = self.catalogue.matching(pattern, None, &among);
                 Found {
                     variants: files.map(|file| library.variant(file)).collect(),
@@ -357,7 +357,7 @@ impl Surroundings for Around<'_> {
     fn remembered(&self, typed: &str) -> Vec<Variant> {
         let me = self.peer.config.me.id;
         let among = |peer| peer != me;
-        let library = self.peer.library(&among);
+        let library = self.peer.library(me, &among);
         let files = self
             .peer
             .catalogue

@@ -112,11 +112,11 @@ fn members() -> impl Strategy<Value = u8> {
 fn hellos() -> impl Strategy<Value = Hello> {
     let applied = option::of((6..9u64, 0..4u64).prop_map(|(epoch, seq)| Position { epoch, seq }));
     let mostly = || prop_oneof![5 => Just(true), 1 => Just(false)];
-    (0..3u64, applied, mostly(), mostly(), any::<u16>()).prop_map(
-        |(epoch, applied, neighbour, stays, interval)| Hello {
+    (0..3u64, applied, mostly(), mostly(), mostly(), any::<u16>()).prop_map(
+        |(epoch, applied, neighbour, stays, listens, interval)| Hello {
             oldest: 1,
             newest: 1,
-            port: Some(1),
+            port: listens.then_some(1),
             claimed: Vec::new(),
             epoch,
             applied,
@@ -175,10 +175,15 @@ fn founds() -> impl Strategy<Value = Found> {
             holders,
             hashed: None,
         });
-    (vec(variant, 0..4), any::<bool>()).prop_map(|(variants, more)| Found {
-        variants,
-        more,
-        members: Vec::new(),
+    let come_to = (option::of(names()), option::of(0..4u32));
+    (vec(variant, 0..4), any::<bool>(), come_to).prop_map(|(variants, more, (behind, answered))| {
+        Found {
+            variants,
+            more,
+            members: Vec::new(),
+            behind,
+            answered,
+        }
     })
 }
 

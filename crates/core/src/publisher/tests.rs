@@ -51,6 +51,21 @@ fn entry(n: u8, length: u8) -> Entry {
     }
 }
 
+#[test]
+fn neighbours_that_come_and_go_without_end_leave_a_bounded_history() {
+    let mut catalogue = Catalogue::new(BOUNDS, Some(me()));
+    let mut publisher = Publisher::new(me(), EPOCH, &mut catalogue);
+    let mut now = Instant::default();
+    for n in (0..=u8::MAX).take(3 * HISTORY) {
+        publisher.neighbours_changed(now, vec![PeerId::new([n; 32])]);
+        now = now + GATHER;
+        assert!(publisher.publish(now, &mut catalogue));
+        assert!(publisher.history.len() <= HISTORY);
+    }
+    let mut reader = Reader::new();
+    reader.read(&publisher, &catalogue);
+}
+
 /// A peer that keeps a copy.
 struct Reader(Catalogue);
 

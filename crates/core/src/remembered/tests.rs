@@ -205,6 +205,33 @@ fn when_the_way_is_open_again_all_are_tried_soon() {
 }
 
 #[test]
+fn whoever_answers_that_it_listens_nowhere_holds_up_nobody() {
+    let mut remembered = remembering((1..=20).map(known).collect());
+    for holder in remembered.dial(at(0), 32) {
+        let nowhere = Holder {
+            addresses: Vec::new(),
+            ..holder
+        };
+        remembered.met(at(1), nowhere);
+    }
+    remembered.check(|_| false);
+    assert_eq!(remembered.dial(at(1), 32).len(), AT_ONCE);
+    assert_eq!(remembered.stop(at(2)).len(), 20 - AT_ONCE);
+}
+
+#[test]
+fn whoever_was_away_for_ages_is_dialled_once_and_forgotten() {
+    let ages = Known {
+        away: Duration::from_secs(u64::MAX),
+        ..known(1)
+    };
+    let mut remembered = remembering(vec![ages]);
+    assert_eq!(ids(&remembered.dial(at(1), 32)), [id(1)]);
+    remembered.failed(at(2), id(1));
+    assert_eq!(remembered.stop(at(3)), []);
+}
+
+#[test]
 fn the_number_is_bounded_and_whoever_was_away_for_longest_goes() {
     let away = |n: u8| Known {
         away: DAY * n.into(),

@@ -48,6 +48,22 @@ fn files() -> Survey {
     Survey::new(at(0), subject, Only::default(), Found::default())
 }
 
+#[test]
+fn a_page_that_found_nothing_is_continued_where_the_search_stopped() {
+    let mut survey = files();
+    let first = asked(survey.advance(at(0), Tracker::Up(TRACKER), &[]), &[TRACKER]);
+    let stopped = Found {
+        behind: Some("m".parse().expect("a name")),
+        ..page(&[], true)
+    };
+    let second = survey.found(at(1), TRACKER, &first, stopped.clone());
+    let second = second.expect("there is more");
+    assert_eq!(second.after, stopped.behind);
+    // The same again is no progress.
+    assert_eq!(survey.found(at(2), TRACKER, &second, stopped), None);
+    assert!(!finished(&survey.advance(at(2), Tracker::Up(TRACKER), &[])).0);
+}
+
 fn asked(actions: Vec<Action>, whom: &[PeerId]) -> Find {
     let mut finds = Vec::new();
     let mut asked = Vec::new();

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use thorp_core::remembered::Known;
+use thorp_core::remembered::{FORGOTTEN_AFTER, Known};
 use thorp_wire::PeerId;
 use thorp_wire::frame::Holder;
 use tokio::sync::{mpsc, watch};
@@ -145,6 +145,10 @@ fn save(state: &StateDir, ca: CaKey, known: &[Known]) -> Result<(), StateError> 
 /// Nothing where it is none: a person may have been at the file.
 fn known(neighbour: Neighbour) -> Option<Known> {
     let id: PeerId = neighbour.id.parse().ok()?;
+    let away = Duration::from_secs(neighbour.away_seconds);
+    if away > FORGOTTEN_AFTER {
+        return None;
+    }
     let mut addresses = neighbour.addresses;
     addresses.truncate(Holder::MAX_ADDRESSES);
     Some(Known {
@@ -154,7 +158,7 @@ fn known(neighbour: Neighbour) -> Option<Known> {
             addresses,
             partial: false,
         },
-        away: Duration::from_secs(neighbour.away_seconds),
+        away,
     })
 }
 
@@ -215,6 +219,10 @@ mod tests {
         state
             .write(FILE, text.replacen(&id, "nobody", 1).as_bytes())
             .expect("writes");
+        assert_eq!(opened(&state, ca), (vec![oak()], None));
+
+        let ages = text.replacen("3600", &u64::MAX.to_string(), 1);
+        state.write(FILE, ages.as_bytes()).expect("writes");
         assert_eq!(opened(&state, ca), (vec![oak()], None));
 
         let half = &text.as_bytes()[..text.len() / 2];

@@ -24,7 +24,8 @@ pub struct Find {
     #[n(4)]
     #[cbor(default)]
     pub hash_now: bool,
-    /// Continue behind this name (an answer with `more` ended there).
+    /// Continue behind this name (an answer with `more` ended there). Of names,
+    /// it is about the first one.
     #[n(5)]
     pub after: Option<Name>,
 }
@@ -88,6 +89,14 @@ pub struct Found {
     #[n(4)]
     #[cbor(default, skip_if = "Vec::is_empty")]
     pub members: Vec<MemberRow>,
+    /// With `more`: the search has come to this name. Where it is missing, to
+    /// the last variant's.
+    #[n(5)]
+    pub behind: Option<Name>,
+    /// With `more`, for [`Query::Names`]: so many names of the question are
+    /// answered. The next one is continued behind `behind`, if that is there.
+    #[n(6)]
+    pub answered: Option<u32>,
 }
 
 impl Found {
