@@ -3,11 +3,11 @@
 //!
 //! Only where there is a terminal: what a program or a log reads stays whole.
 
+use std::borrow::Cow;
 use std::os::fd::AsFd;
 
 use rustix::termios;
-
-use crate::screen::fit::columns;
+use textwrap::{WordSeparator, WordSplitter, WrapAlgorithm};
 
 /// How many columns a stream shows, if it is a terminal.
 pub fn width(stream: impl AsFd) -> Option<usize> {
@@ -29,22 +29,21 @@ pub fn fitted(text: &str, stream: impl AsFd) -> String {
 pub fn wrapped(text: &str, width: usize, first: &str, rest: &str) -> String {
     let mut lines = Vec::new();
     for whole in text.lines() {
-        let own = whole.len() - whole.trim_start_matches(' ').len();
-        let (own, whole) = whole.split_at(own);
-        let mut begin = format!("{first}{own}");
-        let mut line = begin.clone();
-        for word in whole.split(' ') {
-            let is_begun = line.len() > begin.len();
-            if is_begun && columns(&line) + 1 + columns(word) > width {
-                begin = format!("{rest}{own}");
-                let full = std::mem::replace(&mut line, begin.clone());
-                lines.push(full.trim_end().to_owned());
-            } else if is_begun {
-                line.push(' ');
-            }
-            line.push_str(word);
-        }
-        lines.push(line);
+        let (own, words) = whole.split_at(whole.len() - whole.trim_start_matches(' ').len());
+        let (first, rest) = (format!("{first}{own}"), format!("{rest}{own}"));
+        // What is longer than a line is a path or a command: it stays whole, to be copied.
+        let options = textwrap::Options::new(width)
+            .initial_indent(&first)
+            .subsequent_indent(&rest)
+            .break_words(false)
+            .word_separator(WordSeparator::AsciiSpace)
+            .word_splitter(WordSplitter::NoHyphenation)
+            .wrap_algorithm(WrapAlgorithm::FirstFit);
+        lines.extend(
+            textwrap::wrap(words, options)
+                .into_iter()
+                .map(Cow::into_owned),
+        );
     }
     lines.join("\n")
 }
