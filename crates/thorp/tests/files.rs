@@ -323,8 +323,8 @@ fn a_visitors_fetch_that_is_interrupted_is_taken_up_where_it_was() {
         fetch.signal(signal);
         let end = fetch.finish(PATIENCE);
         if signal == "INT" {
-            let why = "interrupted: what has arrived so far is there, \
-                       the rest can be asked for again";
+            let why =
+                "interrupted: what has arrived is kept, and thorp get film goes on from there";
             assert!(end.stdout.contains(why), "{end}");
             assert_eq!(end.code, Some(7), "{end}");
         } else {
