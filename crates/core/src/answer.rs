@@ -21,6 +21,8 @@ pub struct Work(pub u64);
 impl Work {
     /// A question of any kind.
     pub const QUESTION: Self = Self(20);
+    /// A member that is to be found elsewhere: others are told, and disks.
+    pub const MOVE: Self = Self(50_000);
     /// A certificate that is written.
     pub const CERTIFICATE: Self = Self(500);
     /// After so much an answer stops and says that there is more: nobody waits

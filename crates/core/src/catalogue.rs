@@ -42,6 +42,8 @@ pub struct Catalogue {
     /// Different (name, content) pairs; a file without a root counts for each who lists it.
     rows: u64,
     cost: u64,
+    /// Entries that were put in, changed or taken out by updates so far.
+    moved: u64,
 }
 
 /// One peer's entries.
@@ -121,13 +123,18 @@ impl Catalogue {
             by_content: BTreeSet::new(),
             rows: 0,
             cost: 0,
+            moved: 0,
         }
     }
 
     /// Takes a whole update (see [`gather`](crate::gather)) of `peer`'s listing.
-    pub fn apply(&mut self, peer: PeerId, epoch: u64, update: Update) -> Applied {
+    pub fn apply(&mut self, peer: PeerId, epoch: u64, mut update: Update) -> Applied {
         match update.since {
-            None => self.forget(peer),
+            None => {
+                // What is listed again stays where it is.
+                update.removed = self.not_among(peer, &update.added);
+                update.neighbours.get_or_insert_default();
+            }
             Some(since) => {
                 if self.position(peer) != Some(Position { epoch, seq: since }) {
                     return Applied::NeedsFull;
@@ -308,6 +315,22 @@ impl Catalogue {
         self.cost
     }
 
+    /// The names that a peer lists, without those that are among these.
+    fn not_among(&self, peer: PeerId, entries: &[Entry]) -> Vec<Name> {
+        let Some(listing) = self.listings.get(&peer) else {
+            return Vec::new();
+        };
+        let mut among: Vec<&Name> = entries.iter().map(|entry| &entry.name).collect();
+        // They come in order, as a rule.
+        among.sort();
+        let mut among = among.into_iter().peekable();
+        let is_gone = |name: &&Name| {
+            while among.next_if(|before| before < name).is_some() {}
+            among.peek() != Some(name)
+        };
+        listing.names().filter(is_gone).cloned().collect()
+    }
+
     fn is_over_bounds(&self, peer: PeerId) -> bool {
         let own_cost = self
             .own
@@ -329,8 +352,12 @@ impl Catalogue {
         };
         let listing = self.listings.get_mut(&peer).expect("the peer is listed");
         let slot = listing.slot;
-        listing.bytes += u128::from(facts.length);
         if let Some(known) = listing.entries.get_mut(&entry.name) {
+            if *known == facts {
+                return;
+            }
+            self.moved += 1;
+            listing.bytes += u128::from(facts.length);
             let before = std::mem::replace(known, facts);
             listing.bytes -= u128::from(before.length);
             self.unindex_content(slot, &entry.name, &before);
@@ -342,6 +369,8 @@ impl Catalogue {
             Some((known, _)) if *known == entry.name => known.clone(),
             _ => entry.name,
         };
+        self.moved += 1;
+        listing.bytes += u128::from(facts.length);
         let cost = cost_of(&name);
         listing.entries.insert(name.clone(), facts);
         listing.cost += cost;
@@ -361,6 +390,7 @@ impl Catalogue {
         let Some(facts) = listing.entries.remove(name) else {
             return;
         };
+        self.moved += 1;
         let cost = cost_of(name);
         listing.bytes -= u128::from(facts.length);
         listing.cost -= cost;

@@ -27,6 +27,9 @@ const AWAY: Duration = Duration::from_millis(100);
 /// Links to one member that may be open at once and not up yet.
 const MOST_OPENING: usize = 8;
 
+/// Why a link to whoever moves all the time is closed.
+pub(crate) const RESTLESS: &str = "it says too often that its addresses have changed";
+
 /// Names one connection between two members, for as long as the process runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LinkId(pub u64);
@@ -82,6 +85,8 @@ pub struct Link {
     gathering: Gathering,
     /// What the other end's questions may still cost at this moment.
     pub allowance: Allowance,
+    /// The same for saying that it has moved: who asks a lot may still do that.
+    moves: Allowance,
     opened: Instant,
     next_request: u32,
     /// Where this link stands in [`Links::watch`].
@@ -107,6 +112,10 @@ pub enum Greeted {
     },
     /// Its member is to be found elsewhere from now on.
     Readdressed,
+    /// It says what is known already.
+    Again,
+    /// Its member says that it has moved all the time: close this one.
+    Restless,
     /// There is a better link to this member: close this one.
     Redundant,
     /// No version that both speak: close this one.
@@ -194,6 +203,7 @@ impl Links {
             rtt: None,
             gathering: Gathering::default(),
             allowance: Allowance::new(now),
+            moves: Allowance::new(now),
             opened: now,
             next_request: 0,
             watched: now,
@@ -227,7 +237,7 @@ impl Links {
             return Greeted::Redundant;
         };
         if link.hello.is_some() {
-            return self.greeted_again(id, hello);
+            return self.greeted_again(now, id, hello);
         }
         if hello.common_version().is_none() {
             return Greeted::NoCommonVersion;
@@ -262,17 +272,28 @@ impl Links {
         Greeted::Up { replaces }
     }
 
-    fn greeted_again(&mut self, id: LinkId, hello: Hello) -> Greeted {
-        let first = self.all.get_mut(&id).and_then(|link| link.hello.as_mut());
-        match first.filter(|first| first.epoch == hello.epoch) {
-            // All but its addresses was agreed once and for all.
-            Some(first) => {
-                first.port = hello.port;
-                first.claimed = hello.claimed;
-                Greeted::Readdressed
-            }
-            None => Greeted::Twice,
+    fn greeted_again(&mut self, now: Instant, id: LinkId, hello: Hello) -> Greeted {
+        let Some(link) = self.all.get_mut(&id) else {
+            return Greeted::Redundant;
+        };
+        let Some(first) = link
+            .hello
+            .as_mut()
+            .filter(|first| first.epoch == hello.epoch)
+        else {
+            return Greeted::Twice;
+        };
+        if (first.port, &first.claimed) == (hello.port, &hello.claimed) {
+            return Greeted::Again;
         }
+        if !link.moves.is_left(now) {
+            return Greeted::Restless;
+        }
+        link.moves.charge(Work::MOVE);
+        // All but its addresses was agreed once and for all.
+        first.port = hello.port;
+        first.claimed = hello.claimed;
+        Greeted::Readdressed
     }
 
     /// A connection is gone. Returns it, and whether it was the one in use for its member.

@@ -16,7 +16,7 @@ use thorp_wire::frame::{
 use crate::answer::{Library, Work, members, too_busy};
 use crate::catalogue::{Applied, Bounds, Catalogue};
 use crate::gather::Gathered;
-use crate::links::{Greeted, Link, LinkId, Links, Me, Member, Opening, millis};
+use crate::links::{Greeted, Link, LinkId, Links, Me, Member, Opening, RESTLESS, millis};
 use crate::relay::{FORGED, REMOVED, Relay};
 use crate::time::Instant;
 
@@ -267,6 +267,8 @@ impl Tracker {
                 self.out.push_back(Output::Changed);
             }
             Greeted::Readdressed => self.out.push_back(Output::Changed),
+            Greeted::Again => {}
+            Greeted::Restless => self.close(id, RESTLESS),
             Greeted::Redundant => self.close(id, "there is another link already"),
             Greeted::NoCommonVersion => self.close(id, "no common version of the protocol"),
             Greeted::Twice => self.close(id, "a second hello"),

@@ -302,6 +302,35 @@ fn an_entry_is_thought_to_cost_at_least_what_its_rows_and_keys_take() {
 }
 
 #[test]
+fn a_full_listing_moves_only_what_differs_from_the_one_before() {
+    let mut catalogue = Catalogue::new(generous(), None);
+    let neighbours = Some(vec![id(5)]);
+    let first = Update {
+        neighbours,
+        ..full(numbered(100))
+    };
+    catalogue.apply(id(1), 7, first);
+    assert_eq!(catalogue.moved, 100);
+    let mut changed = numbered(101);
+    changed.remove(7);
+    changed[0].length += 1;
+    changed.reverse();
+    catalogue.apply(id(1), 7, full(changed.clone()));
+    catalogue.check();
+    assert_eq!(catalogue.moved, 103, "one gone, one changed, one new");
+    let listing = catalogue.listing(id(1)).expect("listed");
+    changed.sort_by(|a, b| a.name.cmp(&b.name));
+    assert!(listing.entries().eq(changed));
+    assert!(
+        listing.neighbours().is_empty(),
+        "nobody was named this time"
+    );
+    catalogue.apply(id(1), 7, full(Vec::new()));
+    catalogue.check();
+    assert_eq!(catalogue.entries(), 0);
+}
+
+#[test]
 fn parts_and_wholes_of_a_content_are_one_file() {
     let mut catalogue = Catalogue::new(generous(), None);
     let whole = entry((0, 2));

@@ -165,6 +165,37 @@ fn a_second_hello_and_a_foreign_version_are_told_apart() {
 }
 
 #[test]
+fn whoever_says_the_same_again_is_no_news_and_whoever_moves_all_the_time_is_let_go() {
+    let mut links = Links::new(me(1, 1));
+    let mut now = Instant::default();
+    links.opened(now, LinkId(1), opening(2, true));
+    links.greeted(now, LinkId(1), hello(7));
+    let moved_to = |port: u16| Hello {
+        port: Some(port),
+        ..hello(7)
+    };
+    // A machine that changes networks at every look stays.
+    for port in 1..100 {
+        now = now + Duration::from_secs(5);
+        let greeted = links.greeted(now, LinkId(1), moved_to(port));
+        assert_eq!(greeted, Greeted::Readdressed);
+    }
+    for _ in 0..1000 {
+        assert_eq!(links.greeted(now, LinkId(1), moved_to(99)), Greeted::Again);
+    }
+    now = now + Duration::from_secs(5);
+    let greeted: Vec<Greeted> = (0..100)
+        .map(|n| links.greeted(now, LinkId(1), moved_to(1000 + n)))
+        .collect();
+    let taken = greeted
+        .iter()
+        .filter(|g| **g == Greeted::Readdressed)
+        .count();
+    assert_eq!(taken, 20);
+    assert_eq!(greeted.last(), Some(&Greeted::Restless));
+}
+
+#[test]
 fn a_second_hello_says_where_else_its_member_is_and_changes_nothing_else() {
     let mut links = Links::new(me(1, 1));
     let now = Instant::default();

@@ -14,7 +14,7 @@ use thorp_wire::frame::{Frame, Hello, Holder, Leave, RequestId};
 use super::asking::Errand;
 use super::{Notice, Output, Peer, Target};
 use crate::fetch::{Failure, Fetches};
-use crate::links::{Greeted, LinkId, Member, Opening};
+use crate::links::{Greeted, LinkId, Member, Opening, RESTLESS};
 use crate::lookup::Tracker;
 use crate::neighbours::Room;
 use crate::relay::REMOVED;
@@ -98,6 +98,8 @@ impl Peer {
                 }
             }
             Greeted::Readdressed => self.is_elsewhere(now, link),
+            Greeted::Again => {}
+            Greeted::Restless => self.close(now, link, RESTLESS),
             Greeted::Redundant => self.close(now, link, "there is another link already"),
             Greeted::NoCommonVersion => self.close(now, link, "no common version of the protocol"),
             Greeted::Twice => self.close(now, link, "a second hello"),
