@@ -333,6 +333,16 @@ pub fn canonical(address: SocketAddr) -> SocketAddr {
     }
 }
 
+/// What counts as one address: of IPv6, whoever has one has 2^64.
+pub(crate) fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(ip) if !ip.is_loopback() => {
+            Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX)).into()
+        }
+        other => other,
+    }
+}
+
 fn is_link_local(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => ip.is_link_local(),

@@ -20,8 +20,7 @@ use thiserror::Error;
 
 use crate::authority::{self, Authority, AuthorityError};
 use crate::identity;
-use crate::launch::EMBEDDED;
-use crate::state::{self, StateDir, StateError};
+use crate::state::{self, EMBEDDED, StateDir, StateError};
 
 /// The longest file that is read.
 const MAX_FILE: u64 = 512 * 1024 * 1024;

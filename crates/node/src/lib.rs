@@ -6,6 +6,7 @@
 //! tracker    a running tracker: the machine's shell, and its two tables
 //! local      the socket by which other processes of this machine ask a node
 //! api        what a person can ask of a running node
+//! rows       the machines' values in the words of the interface
 //!
 //! share      the directory a peer offers: scanned, watched, hashed, served
 //! store      where fetched files arrive
@@ -33,6 +34,7 @@
 //! state      a directory that one process at a time owns
 //! config     what may be tuned, and where a value came from
 //! clock      what time it is
+//! system     the time, a wait and a seed, as a machine is handed them
 //! units      bytes as people read them
 //! ```
 //!
@@ -59,11 +61,13 @@ mod newcomers;
 pub mod peer;
 pub mod record;
 pub mod renewal;
+mod rows;
 pub mod share;
 pub mod stamp;
 pub mod state;
 pub mod store;
 mod swarm;
+mod system;
 pub mod tls;
 pub mod tracker;
 pub mod units;

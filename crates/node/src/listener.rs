@@ -30,7 +30,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::{LazyConfigAcceptor, TlsStream};
 
-use crate::addresses::{ListenAddress, canonical};
+use crate::addresses::{ListenAddress, canonical, network};
 use crate::certificate::{CertificateError, Member, TRACKER_NAME};
 use crate::descriptors;
 use crate::join::JoinService;
@@ -484,16 +484,6 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         self.gate.places().leave(self.address, self.number);
-    }
-}
-
-/// What counts as one address: of IPv6, whoever has one has 2^64.
-pub(crate) fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(ip) if !ip.is_loopback() => {
-            Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX)).into()
-        }
-        other => other,
     }
 }
 

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::listener::network;
+use crate::addresses::network;
 
 /// At first, and one more each `every`.
 #[derive(Clone, Copy)]

@@ -22,6 +22,8 @@ pub(crate) const VERSION: u32 = 1;
 /// The version of what is in a state directory; and by this file others know
 /// one, so that it is never shared.
 pub const VERSION_FILE: &str = "thorp-state";
+/// The state directory of a tracker inside a peer, within the peer's own.
+pub const EMBEDDED: &str = "tracker";
 pub(crate) const LOCK_FILE: &str = "lock";
 /// What people may put there before the first start.
 const CONFIG_FILE: &str = "config.toml";

@@ -14,7 +14,6 @@ use std::time::Duration;
 use thorp_wire::PeerId;
 use tokio::sync::mpsc;
 
-use super::EMBEDDED;
 use super::failure::other;
 use super::visit::running_or_state;
 use crate::api::{Command, Done, ErrorKind, Event, Failure, GroupMember, MemberRole};
@@ -22,7 +21,7 @@ use crate::authority::{self, Authority};
 use crate::backup::Backup;
 use crate::identity::{self, Membership};
 use crate::local;
-use crate::state::StateDir;
+use crate::state::{EMBEDDED, StateDir};
 
 /// Events that wait to be read.
 const EVENTS: usize = 64;

@@ -11,8 +11,9 @@ use crate::clock::Clock;
 use crate::dial::{self, DialError, Expected};
 use crate::identity::{Identity, Membership};
 use crate::join::{self, JoinError, Ticket};
-use crate::peer::{removed, rows};
+use crate::peer::removed;
 use crate::record::Records;
+use crate::rows;
 use crate::state::StateDir;
 use crate::tls;
 

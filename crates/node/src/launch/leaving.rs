@@ -8,7 +8,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::EMBEDDED;
 use super::desk::has_ca;
 use super::failure::other;
 use super::visit::running_or_state;
@@ -16,7 +15,7 @@ use crate::api::{Command, ErrorKind, Failure};
 use crate::identity::{self, Membership};
 use crate::peer::Memory;
 use crate::record::Records;
-use crate::state::{StateDir, VERSION_FILE};
+use crate::state::{EMBEDDED, StateDir, VERSION_FILE};
 use crate::{authority, backup, local, record, share};
 
 /// What makes a peer a member, and what it remembers of its group.

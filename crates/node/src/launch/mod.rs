@@ -50,11 +50,11 @@ use crate::tracker::Tracker;
 use crate::{peer, tracker};
 
 pub use crate::authority::is_by_invitation;
+pub use crate::state::EMBEDDED;
 pub use desk::{ask_keeper, ask_running, has_ca, invite, meant, removable, shared_by};
 use failure::other;
 use joining::join_group;
 pub use leaving::{Left, Standing, leave, standing};
-pub use office::EMBEDDED;
 use office::Office;
 pub use visit::ask;
 

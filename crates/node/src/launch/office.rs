@@ -25,9 +25,6 @@ use crate::state::StateDir;
 use crate::tls::MemberTls;
 use crate::tracker::Tracker;
 
-/// The state directory of a tracker inside a peer, within the peer's own.
-pub const EMBEDDED: &str = "tracker";
-
 /// A tracker's state: the group's CA, and its own certificate.
 pub(super) struct Office {
     pub(super) state: Arc<StateDir>,

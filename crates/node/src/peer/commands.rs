@@ -8,9 +8,10 @@ use thorp_core::survey::Subject;
 use thorp_wire::frame::MemberRow;
 
 use crate::api::{Command, Done, ErrorKind, Event, Failure, PeerRow};
+use crate::rows;
 
 use super::telling::{Events, milliseconds, removed, say_if_partial, stopping, tell};
-use super::{Peer, get, rows};
+use super::{Peer, get};
 
 pub(super) async fn run(peer: &Peer, command: Command, events: Events) {
     let begun = Instant::now();

@@ -24,13 +24,13 @@ use crate::api::{
 };
 use crate::share::{IGNORE_FILE, is_reserved};
 use crate::store::{Replace, Store, StoreError, Target};
-use crate::units;
+use crate::{rows, units};
 
 use super::hashing;
 use super::large::{self, Missed};
 use super::pace::{Meter, Pace, TOLD_EVERY};
 use super::telling::{Events, milliseconds, no_tracker, say_if_partial, stopping, tell};
-use super::{Delivery, FetchError, Peer, Place, rows};
+use super::{Delivery, FetchError, Peer, Place};
 
 /// What `thorp` says when the name is taken already.
 const EXISTS: &str = "File with same name exists in the same directory! Please rename it if you want to request this file.";

@@ -11,9 +11,10 @@ use thorp_wire::frame::Variant;
 use tokio::time::{Instant, sleep_until};
 
 use crate::api::{Event, Hashing};
+use crate::rows;
 
+use super::Peer;
 use super::telling::{Events, tell};
-use super::{Peer, rows};
 
 /// Whoever has read nothing more for this long is not waited for.
 const STALLED: Duration = Duration::from_secs(30);

@@ -10,7 +10,6 @@
 //! large     one large file: from many, in pieces, taken up where it was left
 //! pace      how far, how fast, how long yet
 //! standing  group records and the own certificate, while the peer runs
-//! rows      the machine's values in the words of the interface
 //! telling   what every answer is told with
 //! ```
 //!
@@ -23,10 +22,9 @@ mod hashing;
 mod large;
 mod memory;
 mod pace;
-pub(crate) mod rows;
 mod serve;
 mod standing;
-pub(crate) mod task;
+mod task;
 mod telling;
 
 use std::net::{IpAddr, SocketAddr};

@@ -12,7 +12,6 @@ use thorp_core::links::{LinkId, Me};
 use thorp_core::lookup::{Outcome, is_called, merge};
 use thorp_core::peer::{self as machine, AskId, Input, Output, Target};
 use thorp_core::survey::{Findings, Subject};
-use thorp_core::time::Instant;
 use thorp_wire::frame::{Body, Bytes, Frame, Get, Holder, Reason, Refused, RequestId, Variant};
 use thorp_wire::{Content, Name, PeerId};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -29,15 +28,17 @@ use crate::link::{self, Arrival, Arrivals, Inbox, LinkEnd, LinkEvent, LinkSender
 use crate::listener::{Incoming, Purpose};
 use crate::record::REMOVED;
 use crate::renewal;
+use crate::rows;
 use crate::share::{Share, ShareEvent};
 use crate::store::{StoreError, Stored};
 use crate::swarm::Swarms;
+use crate::system::{now, random, sleep};
 use crate::tls::MemberTls;
 
 use super::memory::Writer;
 use super::serve::Server;
 use super::standing::{Change, Standing};
-use super::{Delivery, FetchError, Request, Role, Setup, rows, source};
+use super::{Delivery, FetchError, Request, Role, Setup, source};
 
 /// Events of dials and disk that wait for the task.
 const EVENTS: usize = 256;
@@ -906,26 +907,9 @@ async fn next<T>(channel: &mut Option<mpsc::Receiver<T>>) -> Option<T> {
     }
 }
 
-/// Waits this long, or forever.
-pub(crate) async fn sleep(duration: Option<Duration>) {
-    match duration {
-        Some(duration) => tokio::time::sleep(duration).await,
-        None => std::future::pending().await,
-    }
-}
-
 /// Tells whoever asked, if they still wait.
 fn answer<T>(reply: Option<oneshot::Sender<T>>, value: T) {
     if let Some(reply) = reply {
         let _ = reply.send(value);
     }
-}
-
-pub(crate) fn now(clock: &Clock) -> Instant {
-    Instant::after_start(clock.elapsed())
-}
-
-pub(crate) fn random() -> u64 {
-    // Without the system's randomness no key could have been made either.
-    getrandom::u64().unwrap_or_default()
 }

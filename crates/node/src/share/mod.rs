@@ -8,6 +8,7 @@
 //! cache    what was hashed before, on disk
 //! watch    what the file system reports, gathered
 //! keeper   the thread that keeps the listing true and tells its changes
+//! holding  what was hashed, opened again: is it still that?
 //! serve    small files, read for others
 //! pieces   large files, read in pieces for others; parts of files on their way
 //! ```
@@ -24,6 +25,7 @@
 
 mod cache;
 mod hash;
+mod holding;
 mod index;
 mod keeper;
 mod left_out;
@@ -51,8 +53,9 @@ use tokio::sync::mpsc;
 use tokio::time::sleep;
 
 pub use hash::HashError;
+pub use holding::ReadError;
 pub use pieces::{Arriving, Opened};
-pub use serve::ReadError;
+
 pub use walk::Skipped;
 pub(crate) use walk::{IGNORE_FILE, is_reserved};
 
@@ -444,31 +447,6 @@ impl Shared {
         if let Err(warning) = result {
             self.inbox.warn(warning);
         }
-    }
-
-    /// What `take` makes of a file with this content: of the first one of which it
-    /// makes something. Those of which it does not are looked at anew.
-    fn any_with<T>(
-        &self,
-        content: Content,
-        mut take: impl FnMut(&Name) -> Result<T, ReadError>,
-    ) -> Result<T, ReadError> {
-        if !self.is_in_place() {
-            self.inbox.poke();
-            return Err(ReadError::NotHere);
-        }
-        let names: Vec<Name> = read(&self.index).names(content).cloned().collect();
-        let mut why = ReadError::NotHere;
-        for name in names {
-            match take(&name) {
-                Ok(taken) => return Ok(taken),
-                Err(error) => {
-                    self.distrust(&name);
-                    why = error;
-                }
-            }
-        }
-        Err(why)
     }
 
     /// Whether the directory's path still leads to the directory that is open.

@@ -5,15 +5,13 @@
 //! was written meanwhile.
 
 use std::io;
-use std::sync::atomic::Ordering;
 
 use cap_std::fs::{File, FileExt};
 use thorp_wire::merkle::{LEAF, LayerHasher};
 use thorp_wire::{Content, Name};
 
-use super::hash::open;
-use super::serve::ReadError;
-use super::{Share, Shared, read, write};
+use super::holding::{ReadError, refusal};
+use super::{Share, read, write};
 use crate::stamp::Stamp;
 
 /// How much is read at once to be hashed.
@@ -139,38 +137,6 @@ impl Drop for Arriving {
             write(&shared.index).part_gone(&self.name);
             shared.inbox.poke();
         }
-    }
-}
-
-impl Shared {
-    /// Opens the file of that name, if it still is the one that was hashed.
-    pub(super) fn open_as_hashed(
-        &self,
-        name: &Name,
-        content: Content,
-    ) -> Result<(File, Stamp), ReadError> {
-        let refused = |error| refusal(name, error);
-        let Some(record) = read(&self.index).record(name) else {
-            return Err(ReadError::NotHere);
-        };
-        self.opened.fetch_add(1, Ordering::Relaxed);
-        let file = open(&self.dir, name).map_err(refused)?;
-        let same = Stamp::of(&file).map_err(refused)? == record.stamp;
-        if !same || record.root != Some(content.root) {
-            return Err(ReadError::Changed { name: name.clone() });
-        }
-        Ok((file, record.stamp))
-    }
-}
-
-/// What an error on the way to a file that was hashed means.
-pub(super) fn refusal(name: &Name, source: io::Error) -> ReadError {
-    let name = name.clone();
-    match source.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::UnexpectedEof => {
-            ReadError::Changed { name }
-        }
-        _ => ReadError::Io { name, source },
     }
 }
 

@@ -192,7 +192,7 @@ impl Swarms {
         let config = Config {
             content,
             me: self.me(),
-            seed: crate::peer::task::random(),
+            seed: crate::system::random(),
             have,
             limits: Limits::default(),
         };

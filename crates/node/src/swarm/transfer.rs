@@ -464,7 +464,7 @@ async fn keep_time(transfer: Weak<Transfer>, sooner: Arc<Notify>) {
         };
         tokio::select! {
             () = sooner.notified() => {}
-            () = crate::peer::task::sleep(left) => {
+            () = crate::system::sleep(left) => {
                 if let Some(transfer) = transfer.upgrade() {
                     transfer.handle(Input::Tick);
                 }

@@ -21,9 +21,9 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::link::{self, Arrival, Arrivals, Inbox, LinkEvent, LinkSender, Term};
 use crate::listener::Incoming;
-use crate::peer::rows;
-use crate::peer::task::{now, random, sleep};
 use crate::renewal::{Due, OwnRenewal};
+use crate::rows;
+use crate::system::{now, random, sleep};
 use crate::tls::MemberTls;
 
 /// Requests that wait for it.

@@ -31,7 +31,7 @@ pub(crate) fn holder(holder: &Holder) -> Member {
     }
 }
 
-pub(super) fn file(variant: &Variant) -> FileRow {
+pub(crate) fn file(variant: &Variant) -> FileRow {
     let mut holders: Vec<&Holder> = variant.holders.iter().collect();
     holders.sort_by_key(|holder| holder.addresses.first().copied());
     FileRow {
@@ -51,7 +51,7 @@ pub(super) fn file(variant: &Variant) -> FileRow {
 
 /// Members with their neighbours' addresses, in the order of their own. Of the
 /// neighbours, those are known that have a row, and `itself`.
-pub(super) fn peers(mut rows: Vec<MemberRow>, itself: Option<&Holder>) -> Vec<PeerRow> {
+pub(crate) fn peers(mut rows: Vec<MemberRow>, itself: Option<&Holder>) -> Vec<PeerRow> {
     rows.sort_by_key(|row| row.member.addresses.first().copied());
     let address = |id: &PeerId| {
         let known = rows.iter().map(|row| &row.member).chain(itself);
@@ -79,7 +79,7 @@ pub(super) fn peers(mut rows: Vec<MemberRow>, itself: Option<&Holder>) -> Vec<Pe
         .collect()
 }
 
-pub(super) fn provenance(source: Source, tracker: TrackerUse, via: Option<&Holder>) -> Provenance {
+pub(crate) fn provenance(source: Source, tracker: TrackerUse, via: Option<&Holder>) -> Provenance {
     Provenance {
         source: match source {
             Source::Memory => AnswerSource::Memory,
@@ -98,7 +98,7 @@ pub(crate) fn connecting(tracker: &NetAddress) -> Notice {
     }
 }
 
-pub(super) fn notice(notice: peer::Notice) -> Notice {
+pub(crate) fn notice(notice: peer::Notice) -> Notice {
     match notice {
         peer::Notice::TrackerUp => Notice::Connected,
         peer::Notice::TrackerLost(reason) => Notice::TrackerLost { reason },

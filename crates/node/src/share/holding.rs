@@ -1,0 +1,115 @@
+//! What was hashed, opened again for others: is it still that?
+//!
+//! Owns why a file cannot be handed out, and that a name which was no good is
+//! looked at anew.
+
+use std::io;
+use std::path::Path;
+use std::sync::atomic::Ordering;
+
+use cap_std::fs::File;
+use thiserror::Error;
+use thorp_wire::frame::MAX_INLINE;
+use thorp_wire::{Content, Name};
+
+use super::hash::open;
+use super::{Shared, read, write};
+use crate::stamp::Stamp;
+
+/// Why a file cannot be handed out.
+#[derive(Debug, Error)]
+pub enum ReadError {
+    /// It is not in the share (any more).
+    #[error("the file is not here any more: ask another holder")]
+    NotHere,
+    /// It does not fit into one answer.
+    #[error("the file has {length} bytes, at most {MAX_INLINE} go inline: open a session")]
+    TooLarge {
+        /// Its length.
+        length: u64,
+    },
+    /// It is not what was hashed any more; it is being looked at anew.
+    #[error("{} has changed since it was listed: ask another holder", name.as_str().escape_debug())]
+    Changed {
+        /// The file that was meant.
+        name: Name,
+    },
+    /// The file system does not give it.
+    #[error("{} cannot be read ({source}): ask another holder", name.as_str().escape_debug())]
+    Io {
+        /// The file that was meant.
+        name: Name,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+impl Shared {
+    /// What `take` makes of a file with this content: of the first one of which it
+    /// makes something. Those of which it does not are looked at anew.
+    pub(super) fn any_with<T>(
+        &self,
+        content: Content,
+        mut take: impl FnMut(&Name) -> Result<T, ReadError>,
+    ) -> Result<T, ReadError> {
+        if !self.is_in_place() {
+            self.inbox.poke();
+            return Err(ReadError::NotHere);
+        }
+        let names: Vec<Name> = read(&self.index).names(content).cloned().collect();
+        let mut why = ReadError::NotHere;
+        for name in names {
+            match take(&name) {
+                Ok(taken) => return Ok(taken),
+                Err(error) => {
+                    self.distrust(&name);
+                    why = error;
+                }
+            }
+        }
+        Err(why)
+    }
+
+    /// Opens the file of that name, if it still is the one that was hashed.
+    pub(super) fn open_as_hashed(
+        &self,
+        name: &Name,
+        content: Content,
+    ) -> Result<(File, Stamp), ReadError> {
+        let refused = |error| refusal(name, error);
+        let Some(record) = read(&self.index).record(name) else {
+            return Err(ReadError::NotHere);
+        };
+        self.opened.fetch_add(1, Ordering::Relaxed);
+        let file = open(&self.dir, name).map_err(refused)?;
+        let same = Stamp::of(&file).map_err(refused)? == record.stamp;
+        if !same || record.root != Some(content.root) {
+            return Err(ReadError::Changed { name: name.clone() });
+        }
+        Ok((file, record.stamp))
+    }
+
+    /// A file's root is no longer to be believed.
+    pub(super) fn doubt(&self, name: &Name) {
+        if write(&self.index).doubt(name) {
+            self.remembered(self.cache.forget(name));
+        }
+    }
+
+    /// Takes a file's root from the listing and has it looked at anew.
+    pub(super) fn distrust(&self, name: &Name) {
+        self.doubt(name);
+        self.inbox.look(Path::new(name.as_str()));
+    }
+}
+
+/// What an error on the way to a file that was hashed means.
+pub(super) fn refusal(name: &Name, source: io::Error) -> ReadError {
+    let name = name.clone();
+    match source.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::UnexpectedEof => {
+            ReadError::Changed { name }
+        }
+        _ => ReadError::Io { name, source },
+    }
+}
