@@ -5,12 +5,12 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use thorp_core::links;
 use thorp_core::lookup::{Source, TrackerUse};
 use thorp_core::peer;
+use thorp_group::address::NetAddress;
+use thorp_group::certificate;
 use thorp_wire::PeerId;
 use thorp_wire::frame::{Holder, MemberRow, Variant};
 
-use crate::addresses::NetAddress;
 use crate::api::{self, AnswerSource, FileRow, Member, Notice, PeerRow, Provenance};
-use crate::certificate;
 
 pub(crate) fn member(member: certificate::Member) -> links::Member {
     links::Member {

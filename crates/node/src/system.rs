@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use thorp_core::time::Instant;
 
-use crate::clock::Clock;
+use thorp_group::clock::Clock;
 
 /// What time it is to a machine that lives by this clock.
 pub(crate) fn now(clock: &Clock) -> Instant {

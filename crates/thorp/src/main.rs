@@ -66,7 +66,7 @@ fn main() -> ExitCode {
 }
 
 fn start(args: Args) -> Result {
-    thorp_node::descriptors::raise();
+    thorp_node::net::descriptors::raise();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -84,9 +84,16 @@ fn log(verbose: u8) {
         2 => "debug",
         _ => "trace",
     };
-    let filter = ["thorp", "thorp_node", "thorp_core", "thorp_wire"]
-        .map(|name| format!("{name}={level}"))
-        .join(",");
+    let filter = [
+        "thorp",
+        "thorp_node",
+        "thorp_group",
+        "thorp_files",
+        "thorp_core",
+        "thorp_wire",
+    ]
+    .map(|name| format!("{name}={level}"))
+    .join(",");
     tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(filter))
         .with_ansi(out::Streams::look().colour_on_stderr())

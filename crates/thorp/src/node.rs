@@ -10,12 +10,13 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 
 use thorp_node::MemberName;
-use thorp_node::addresses::{self, ListenAddress, NetAddress, TRACKER_PORT};
+use thorp_node::address::{ListenAddress, NetAddress, TRACKER_PORT};
 use thorp_node::api::{Command, ErrorKind, Event, Notice, PeerView, TrackerView};
 use thorp_node::clock::Clock;
 use thorp_node::config::Setting;
 use thorp_node::invite::{Invite, InviteError};
 use thorp_node::launch::{self, Common, Group};
+use thorp_node::net::addresses;
 use thorp_node::share;
 use tokio::sync::{mpsc, watch};
 

@@ -13,12 +13,13 @@ use std::thread;
 use std::time::Duration;
 
 use support::{Node, PATIENCE, Running, Village, skip};
-use thorp_node::addresses::NetAddress;
+use thorp_group::identity::Identity;
+use thorp_group::join::Ticket;
+use thorp_group::tls::MemberTls;
+use thorp_node::address::NetAddress;
 use thorp_node::clock::Clock;
-use thorp_node::dial::{self, Connected, Expected};
-use thorp_node::identity::Identity;
-use thorp_node::join::{self, Ticket};
-use thorp_node::tls::MemberTls;
+use thorp_node::net::dial::{self, Connected, Expected};
+use thorp_node::net::join;
 use thorp_wire::frame::{Find, Get, Hello, PREFIX, Query, Update, VERSION};
 use thorp_wire::{Content, Entry, Frame, RequestId, Root};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -106,7 +107,7 @@ fn hung_up(stream: &mut TcpStream) {
 fn ten_thousand_that_say_nothing_are_cut_off_and_members_get_in() {
     const SILENT: u64 = 10_000;
     const BOUND: u64 = 48 * MIB;
-    thorp_node::descriptors::raise();
+    thorp_node::net::descriptors::raise();
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
     if limit.current.is_some_and(|limit| limit < SILENT + 500) {
         let test = "ten_thousand_that_say_nothing_are_cut_off_and_members_get_in";

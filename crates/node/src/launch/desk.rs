@@ -11,17 +11,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use thorp_group::authority::{self, Authority};
+use thorp_group::backup::Backup;
+use thorp_group::identity::{self, Membership};
+use thorp_group::state::{EMBEDDED, StateDir};
 use thorp_wire::PeerId;
 use tokio::sync::mpsc;
 
 use super::failure::other;
 use super::visit::running_or_state;
 use crate::api::{Command, Done, ErrorKind, Event, Failure, GroupMember, MemberRole};
-use crate::authority::{self, Authority};
-use crate::backup::Backup;
-use crate::identity::{self, Membership};
 use crate::local;
-use crate::state::{EMBEDDED, StateDir};
 
 /// Events that wait to be read.
 const EVENTS: usize = 64;
@@ -326,6 +326,14 @@ fn elsewhere(states: &[PathBuf]) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_share_knows_a_state_directory_when_it_sees_one() {
+        assert_eq!(
+            thorp_files::share::STATE_FILE,
+            thorp_group::state::VERSION_FILE
+        );
+    }
 
     fn row(name: &str, id: char) -> GroupMember {
         GroupMember {

@@ -1,19 +1,20 @@
 //! What a person is told when a node cannot be started, and which exit code it is.
 
+use thorp_files::share::ShareError;
+use thorp_files::store::StoreError;
+use thorp_group::backup::BackupError;
+use thorp_group::identity::IdentityError;
+use thorp_group::join::JoinError;
+use thorp_group::state::StateError;
+use thorp_group::tls::TlsError;
 use thorp_wire::frame::Reason;
 
 use crate::api::{ErrorKind, Failure};
-use crate::backup::BackupError;
 use crate::config::ConfigError;
-use crate::dial::DialError;
-use crate::identity::IdentityError;
-use crate::join::JoinError;
-use crate::listener::ListenError;
 use crate::local::LocalError;
-use crate::share::ShareError;
-use crate::state::StateError;
-use crate::store::StoreError;
-use crate::tls::TlsError;
+use crate::net::dial::DialError;
+use crate::net::join::NotJoined;
+use crate::net::listener::ListenError;
 
 pub(super) fn other(error: impl std::error::Error) -> Failure {
     Failure {
@@ -69,22 +70,37 @@ impl From<ConfigError> for Failure {
     }
 }
 
+impl From<NotJoined> for Failure {
+    fn from(error: NotJoined) -> Self {
+        let kind = match error {
+            NotJoined::Join(error) => return error.into(),
+            NotJoined::Dial(ref why) => why.kind(),
+            NotJoined::Address(_) => ErrorKind::Network,
+        };
+        let message = match error {
+            NotJoined::Dial(DialError::Unreachable { .. }) => format!(
+                "the tracker is out of reach: {error}. Check its address and port, and that it is running there (thorp tracker, or thorp share where the group was made)"
+            ),
+            _ => error.to_string(),
+        };
+        Self { kind, message }
+    }
+}
+
 impl From<JoinError> for Failure {
     fn from(error: JoinError) -> Self {
         let kind = match &error {
-            // In a while it will be let in.
+            // In a while it will be let in, or can ask again.
             JoinError::Refused {
                 reason: Reason::Busy,
                 ..
-            } => ErrorKind::Network,
+            }
+            | JoinError::Broken(..)
+            | JoinError::Odd(..) => ErrorKind::Network,
             JoinError::Refused { .. } | JoinError::Certificate(_) | JoinError::Record(_) => {
                 ErrorKind::NotAMember
             }
             JoinError::Clock(_) | JoinError::Identity(_) | JoinError::Tls(_) => ErrorKind::Other,
-            JoinError::Dial(why) => why.kind(),
-            JoinError::Address(_) | JoinError::Broken(..) | JoinError::Odd(..) => {
-                ErrorKind::Network
-            }
         };
         let message = match &error {
             JoinError::Refused { text, .. } => {
@@ -93,9 +109,6 @@ impl From<JoinError> for Failure {
                     thorp_wire::printable::printable(text)
                 )
             }
-            JoinError::Dial(DialError::Unreachable { .. }) => format!(
-                "the tracker is out of reach: {error}. Check its address and port, and that it is running there (thorp tracker, or thorp share where the group was made)"
-            ),
             _ => error.to_string(),
         };
         Self { kind, message }

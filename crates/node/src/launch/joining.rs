@@ -2,20 +2,22 @@
 
 use std::time::Duration;
 
+use thorp_group::address::NetAddress;
+use thorp_group::clock::Clock;
+use thorp_group::identity::{Identity, Membership};
+use thorp_group::join::Ticket;
+use thorp_group::record::Records;
+use thorp_group::state::StateDir;
+use thorp_group::tls;
 use tokio::sync::mpsc;
 
 use super::{Common, Group, keep_admitted, member_tls, own_name};
-use crate::addresses::NetAddress;
 use crate::api::{ErrorKind, Failure, Notice};
-use crate::clock::Clock;
-use crate::dial::{self, DialError, Expected};
-use crate::identity::{Identity, Membership};
-use crate::join::{self, JoinError, Ticket};
+use crate::net::addresses;
+use crate::net::dial::{self, DialError, Expected};
+use crate::net::join::{self, NotJoined};
 use crate::peer::removed;
-use crate::record::Records;
 use crate::rows;
-use crate::state::StateDir;
-use crate::tls;
 
 /// A certificate is renewed at a start this long before its end.
 const RENEW_BEFORE: Duration = Duration::from_hours(20 * 24);
@@ -114,7 +116,7 @@ async fn follow(
         return Ok(moved);
     }
     let tls = member_tls(state, identity, known, clock)?;
-    let addresses = NetAddress::resolve(&moved.trackers)
+    let addresses = addresses::resolve(&moved.trackers)
         .await
         .unwrap_or_default();
     let why = match dial::dial(&addresses, Expected::Tracker, &tls, None).await {
@@ -132,7 +134,7 @@ async fn follow(
                      To be in another group as well, use another state directory: --state DIR"
             ),
         }),
-        DialError::Clock(_) => Err(JoinError::Dial(why).into()),
+        DialError::Clock(_) => Err(NotJoined::Dial(why).into()),
         // It may be away for a while. Trying goes on.
         _ => Ok(moved),
     }

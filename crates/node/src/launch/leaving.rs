@@ -8,15 +8,18 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use thorp_files::share;
+use thorp_group::identity::{self, Membership};
+use thorp_group::record::Records;
+use thorp_group::state::{EMBEDDED, StateDir, VERSION_FILE};
+use thorp_group::{authority, backup, record};
+
 use super::desk::has_ca;
 use super::failure::other;
 use super::visit::running_or_state;
 use crate::api::{Command, ErrorKind, Failure};
-use crate::identity::{self, Membership};
+use crate::local;
 use crate::peer::Memory;
-use crate::record::Records;
-use crate::state::{EMBEDDED, StateDir, VERSION_FILE};
-use crate::{authority, backup, local, record, share};
 
 /// What makes a peer a member, and what it remembers of its group.
 const GROUP: [&str; 4] = [

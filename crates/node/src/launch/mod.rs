@@ -24,38 +24,40 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use thorp_files::share::{self, Share};
+use thorp_group::address::{ListenAddress, NetAddress, PEER_PORT, TRACKER_PORT};
+use thorp_group::authority::INVITE_VALIDITY;
+use thorp_group::backup::{Backup, BackupError};
+use thorp_group::certificate::CaKey;
+use thorp_group::clock::Clock;
+use thorp_group::identity::{Identity, Membership};
+use thorp_group::invite::Invite;
+use thorp_group::join::{Admitted, Ticket};
+use thorp_group::record::Records;
+use thorp_group::renewal::Renewal;
+use thorp_group::state::StateDir;
+use thorp_group::tls::MemberTls;
 use thorp_wire::MemberName;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use crate::addresses::{self, ListenAddress, NetAddress, PEER_PORT, TRACKER_PORT};
 use crate::api::{Failure, Notice};
-use crate::authority::INVITE_VALIDITY;
-use crate::backup::{Backup, BackupError};
-use crate::certificate::CaKey;
-use crate::clock::Clock;
 use crate::config::{self, Config, Setting};
-use crate::identity::{Identity, Membership};
-use crate::invite::Invite;
-use crate::join::{self, Admitted, Ticket};
-use crate::listener::{Listen, ListenError, Listener, Running, Service};
 use crate::local::{self, Answering, LocalError};
+use crate::net::addresses;
+use crate::net::join;
+use crate::net::listener::{Listen, ListenError, Listener, Running, Service};
 use crate::peer::{Memory, Peer, Role};
-use crate::record::Records;
-use crate::renewal::Renewal;
-use crate::share::{self, Share};
-use crate::state::StateDir;
-use crate::tls::MemberTls;
 use crate::tracker::Tracker;
 use crate::{peer, tracker};
 
-pub use crate::authority::is_by_invitation;
-pub use crate::state::EMBEDDED;
 pub use desk::{ask_keeper, ask_running, has_ca, invite, meant, removable, shared_by};
 use failure::other;
 use joining::join_group;
 pub use leaving::{Left, Standing, leave, standing};
 use office::Office;
+pub use thorp_group::authority::is_by_invitation;
+pub use thorp_group::state::EMBEDDED;
 pub use visit::ask;
 
 /// Members that have dialled and wait for the node.

@@ -5,24 +5,25 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use thorp_group::address::NetAddress;
+use thorp_group::authority::Authority;
+use thorp_group::clock::Clock;
+use thorp_group::identity::{Identity, Membership};
+use thorp_group::invite::Invite;
+use thorp_group::join::JoinService;
+use thorp_group::renewal::OwnRenewal;
+use thorp_group::state::StateDir;
+use thorp_group::tls::MemberTls;
 use thorp_wire::MemberName;
 use tokio::sync::mpsc;
 
 use super::INCOMING;
 use super::desk::{Desk, stopping, tell};
 use super::failure::other;
-use crate::addresses::{self, NetAddress};
 use crate::api::{Command, Done, Event, Failure};
-use crate::authority::Authority;
-use crate::clock::Clock;
-use crate::identity::{Identity, Membership};
-use crate::invite::Invite;
-use crate::join::JoinService;
-use crate::listener::{Incoming, Service};
 use crate::local::{self, Answering, LocalError};
-use crate::renewal::OwnRenewal;
-use crate::state::StateDir;
-use crate::tls::MemberTls;
+use crate::net::addresses;
+use crate::net::listener::{Incoming, Service};
 use crate::tracker::Tracker;
 
 /// A tracker's state: the group's CA, and its own certificate.

@@ -4,18 +4,18 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use thorp_files::store::Store;
+use thorp_group::address::NetAddress;
+use thorp_group::identity::{Identity, Membership};
+use thorp_group::renewal::Renewal;
+use thorp_group::state::{StateDir, StateError};
 use tokio::sync::mpsc;
 
 use super::joining::join_group;
 use super::{Common, Group, Held, RunningPeer, member_tls, settings};
-use crate::addresses::NetAddress;
 use crate::api::{Command, ErrorKind, Event, Failure, Notice};
-use crate::identity::{Identity, Membership};
 use crate::local;
 use crate::peer::{self, Peer, Role};
-use crate::renewal::Renewal;
-use crate::state::{StateDir, StateError};
-use crate::store::Store;
 
 /// Things that happen while a visitor joins.
 const NOTICES: usize = 16;

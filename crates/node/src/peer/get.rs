@@ -14,6 +14,8 @@ use thorp_core::fetch::{Failure as FetchFailure, Wanted};
 use thorp_core::lookup::{Answer, Only, TrackerUse};
 use thorp_core::matching::{Pattern, looks_like_a_pattern};
 use thorp_core::survey::Subject;
+use thorp_files::share::{IGNORE_FILE, is_reserved};
+use thorp_files::store::{Replace, Store, StoreError, Target};
 use thorp_wire::frame::{Holder, MAX_INLINE, Variant};
 use thorp_wire::{Content, Name};
 use tokio::task::JoinSet;
@@ -22,8 +24,6 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::api::{
     AnswerSource, Done, ErrorKind, Event, Failure, Fetched, Get, Progress, Provenance,
 };
-use crate::share::{IGNORE_FILE, is_reserved};
-use crate::store::{Replace, Store, StoreError, Target};
 use crate::{rows, units};
 
 use super::hashing;

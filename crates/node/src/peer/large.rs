@@ -2,14 +2,15 @@
 //!
 //! Owns the order of the steps. Which piece to ask of whom is decided in
 //! [`thorp_core::swarm`], who has the file in [`thorp_core::sources`]; the bytes
-//! are moved by [`swarm`](crate::swarm), and become a file in
-//! [`store`](crate::store). Whoever drops it stops it; what is there stays.
+//! are moved by [`swarm`](crate::sessions), and become a file in
+//! [`store`](thorp_files::store). Whoever drops it stops it; what is there stays.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use thorp_core::fetch::Wanted;
+use thorp_files::store::{Partial, StoreError, Stored};
 use thorp_wire::PeerId;
 use thorp_wire::frame::Holder;
 use tokio::sync::mpsc;
@@ -17,8 +18,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::pace::{Meter, TOLD_EVERY};
 use super::{Delivery, Peer, Request, Waiting};
-use crate::store::{Partial, StoreError, Stored};
-use crate::swarm::{Contact, Fetching, Happening};
+use crate::sessions::{Contact, Fetching, Happening};
 
 /// How often members are said to be in use.
 const IN_USE_EVERY: Duration = Duration::from_secs(20);

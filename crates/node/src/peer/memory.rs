@@ -12,14 +12,14 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use thorp_core::remembered::{FORGOTTEN_AFTER, Known};
+use thorp_group::certificate::CaKey;
+use thorp_group::state::{StateDir, StateError};
 use thorp_wire::PeerId;
 use thorp_wire::frame::Holder;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::api::Notice;
-use crate::certificate::CaKey;
-use crate::state::{StateDir, StateError};
 
 const FILE: &str = "neighbours.json";
 const DAMAGED: &str = "neighbours.json.damaged";
@@ -164,8 +164,9 @@ fn known(neighbour: Neighbour) -> Option<Known> {
 
 #[cfg(test)]
 mod tests {
+    use thorp_group::testing::{Group, state};
+
     use super::*;
-    use crate::village::{Group, state};
 
     fn oak() -> Known {
         Known {

@@ -35,22 +35,23 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use thorp_core::fetch::{Failure, FetchId, Wanted};
 use thorp_core::lookup::{Only, Outcome};
 use thorp_core::survey::{Findings, Subject};
+use thorp_files::share::{Arriving, Share, ShareEvent};
+use thorp_files::store::{Partial, Replace, Store, StoreError, Stored, Target};
+use thorp_group::address::NetAddress;
+use thorp_group::clock::Clock;
+use thorp_group::renewal::Renewal;
+use thorp_group::tls::MemberTls;
 use thorp_wire::frame::{Holder, MemberRow, Variant};
 use thorp_wire::merkle::Hash;
 use thorp_wire::{Content, Name, PeerId, merkle};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
-use crate::addresses::{self, NetAddress};
 use crate::api::{self, Command, Event, Notice, PeerView, Status};
-use crate::clock::Clock;
 use crate::config::Config;
-use crate::listener::Incoming;
-use crate::renewal::Renewal;
-use crate::share::{Arriving, Share, ShareEvent};
-use crate::store::{Partial, Replace, Store, StoreError, Stored, Target};
-use crate::swarm::{self, Swarms};
-use crate::tls::MemberTls;
+use crate::net::addresses;
+use crate::net::listener::Incoming;
+use crate::sessions::{self, Swarms};
 
 pub use memory::Memory;
 use task::{Shown, Task};
@@ -199,7 +200,7 @@ impl Peer {
         let (itself, itself_in) = watch::channel(itself(&setup));
         let tls = setup.tls.clone();
         let (fed, fed_in) = mpsc::channel(EVENTS);
-        let swarms = Swarms::new(sessions(&setup, fed));
+        let swarms = Swarms::new(for_sessions(&setup, fed));
         let sessions = (swarms.clone(), fed_in);
         let (trouble, trouble_in) = watch::channel(None);
         let shown = Shown {
@@ -458,12 +459,12 @@ fn itself(setup: &Setup) -> Option<Holder> {
 }
 
 /// What its sessions stand on.
-fn sessions(setup: &Setup, fed: mpsc::Sender<PeerId>) -> swarm::Setup {
+fn for_sessions(setup: &Setup, fed: mpsc::Sender<PeerId>) -> sessions::Setup {
     let (share, listen) = match &setup.role {
         Role::Sharing { share, listen, .. } => (Some(share.clone()), Some(*listen)),
         Role::Visiting(_) => (None, None),
     };
-    swarm::Setup {
+    sessions::Setup {
         tls: setup.tls.clone(),
         clock: setup.clock.clone(),
         source: source(listen),

@@ -4,14 +4,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use thorp_core::links::LinkId;
+use thorp_files::disk::Disk;
+use thorp_files::share::{ReadError, Share};
 use thorp_wire::Content;
 use thorp_wire::frame::{Bytes, Frame, Reason, Refused, RequestId};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-use crate::disk::Disk;
-use crate::link::LinkSender;
-use crate::share::{ReadError, Share};
+use crate::net::link::LinkSender;
 
 /// Files of one member that may be on their way to it at once.
 const EACH: usize = 64;

@@ -4,16 +4,17 @@
 //! Who is told of a record and who is asked for a certificate is decided in
 //! [`thorp_core::peer`].
 
+use thorp_group::clock::Clock;
+use thorp_group::join::Admitted;
+use thorp_group::record::RecordError;
+use thorp_group::renewal::{Kept, Renewal};
+use thorp_group::state::StateError;
+use thorp_group::tls::MemberTls;
 use thorp_wire::frame::{Join, Joined, SignedRecord};
 use tokio::sync::watch;
 use tokio::task::{JoinSet, spawn_blocking};
 
-use crate::clock::Clock;
-use crate::join::{Admitted, JoinError};
-use crate::record::RecordError;
-use crate::renewal::{Kept, Renewal};
-use crate::state::StateError;
-use crate::tls::MemberTls;
+use crate::net::join::{self, NotJoined};
 
 pub(super) struct Standing {
     /// Whether this peer is no member any more, and so has to end.
@@ -128,15 +129,21 @@ impl Standing {
     /// Asks to be let in again; what comes of it goes to [`rejoined`](Self::rejoined).
     pub(super) fn rejoin(
         &mut self,
-    ) -> impl Future<Output = Result<Admitted, JoinError>> + Send + 'static {
-        self.renewal.rejoin()
+    ) -> impl Future<Output = Result<Admitted, NotJoined>> + Send + 'static {
+        let (ticket, identity) = self.renewal.rejoin();
+        let clock = self.tls.clock().clone();
+        async move { join::join(&ticket, &identity, None, &clock).await }
     }
 
     /// The tracker has let this machine in again, or why it has not.
-    pub(super) fn rejoined(&mut self, answer: Result<Admitted, JoinError>) {
+    pub(super) fn rejoined(&mut self, answer: Result<Admitted, NotJoined>) {
         let (answer, record) = match answer {
             Ok(admitted) => (Ok(admitted.membership), admitted.record),
-            Err(error) => (Err(error), None),
+            Err(NotJoined::Join(error)) => (Err(error), None),
+            Err(error) => {
+                tracing::warn!(%error, "the certificate has ended, and there is no new one yet");
+                return self.renewal.unreached();
+            }
         };
         match self.renewal.rejoined(answer) {
             Ok(true) => self.keep(Kept::save),

@@ -12,28 +12,31 @@ use thorp_core::links::{LinkId, Me};
 use thorp_core::lookup::{Outcome, is_called, merge};
 use thorp_core::peer::{self as machine, AskId, Input, Output, Target};
 use thorp_core::survey::{Findings, Subject};
+use thorp_files::disk::Disk;
+use thorp_files::share::{Share, ShareEvent};
+use thorp_files::store::{StoreError, Stored};
+use thorp_group::address::NetAddress;
+use thorp_group::certificate::CertificateError;
+use thorp_group::clock::{Clock, unix_seconds};
+use thorp_group::join::Admitted;
+use thorp_group::record::REMOVED;
+use thorp_group::renewal;
+use thorp_group::tls::MemberTls;
 use thorp_wire::frame::{Body, Bytes, Frame, Get, Holder, Reason, Refused, RequestId, Variant};
 use thorp_wire::{Content, Name, PeerId};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::MissedTickBehavior;
 
-use crate::addresses::{self, NetAddress, Whereabouts};
 use crate::api::{ErrorKind, Failure, Lookups, Notice, PeerView, Status};
-use crate::certificate::CertificateError;
-use crate::clock::{Clock, unix_seconds};
-use crate::dial::{self, Connected, DialError, Expected};
-use crate::disk::Disk;
-use crate::join::{Admitted, JoinError};
-use crate::link::{self, Arrival, Arrivals, Inbox, LinkEnd, LinkEvent, LinkSender, Term};
-use crate::listener::{Incoming, Purpose};
-use crate::record::REMOVED;
-use crate::renewal;
+use crate::net::Purpose;
+use crate::net::addresses::{self, Whereabouts};
+use crate::net::dial::{self, Connected, DialError, Expected};
+use crate::net::join::NotJoined;
+use crate::net::link::{self, Arrival, Arrivals, Inbox, LinkEnd, LinkEvent, LinkSender, Term};
+use crate::net::listener::Incoming;
 use crate::rows;
-use crate::share::{Share, ShareEvent};
-use crate::store::{StoreError, Stored};
-use crate::swarm::Swarms;
+use crate::sessions::Swarms;
 use crate::system::{now, random, sleep};
-use crate::tls::MemberTls;
 
 use super::memory::Writer;
 use super::serve::Server;
@@ -127,7 +130,7 @@ enum Event {
     Dialled(Target, Result<Box<Connected>, Failure>),
     /// The tracker has ended this link over a certificate, and this is why.
     TurnedAway(LinkId, Failure),
-    Rejoined(Result<Admitted, JoinError>),
+    Rejoined(Result<Admitted, NotJoined>),
     Stored {
         fetch: FetchId,
         result: Result<Stored, StoreError>,
@@ -867,7 +870,7 @@ async fn reach(
 ) -> Result<Box<Connected>, Failure> {
     let (addresses, expected) = match target {
         Target::Tracker => {
-            let addresses = NetAddress::resolve(trackers).await;
+            let addresses = addresses::resolve(trackers).await;
             let addresses = addresses.map_err(|error| Failure {
                 kind: ErrorKind::Network,
                 message: error.to_string(),

@@ -3,11 +3,11 @@
 use std::time::Instant;
 
 use thorp_core::survey::Findings;
+use thorp_group::record::REMOVED;
 use tokio::sync::mpsc;
 
 use super::Peer;
 use crate::api::{ErrorKind, Event, Failure};
-use crate::record::REMOVED;
 
 /// Whoever asked, and what they are told.
 pub(super) type Events = mpsc::Sender<Event>;

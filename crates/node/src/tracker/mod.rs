@@ -9,22 +9,22 @@ use std::time::Duration;
 
 use thorp_core::links::{LinkId, Me};
 use thorp_core::tracker::{self as machine, Input, Output};
+use thorp_group::clock::Clock;
+use thorp_group::renewal::{Due, OwnRenewal};
+use thorp_group::tls::MemberTls;
 use thorp_wire::frame::{Join, Reason, Refused, SignedRecord};
 use thorp_wire::{Body, Frame, PeerId, RequestId};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use crate::addresses;
 use crate::api::{Notice, TrackerStatus, TrackerView};
-use crate::clock::Clock;
 use crate::config::Config;
-use crate::link::{self, Arrival, Arrivals, Inbox, LinkEvent, LinkSender, Term};
-use crate::listener::Incoming;
-use crate::renewal::{Due, OwnRenewal};
+use crate::net::addresses;
+use crate::net::link::{self, Arrival, Arrivals, Inbox, LinkEvent, LinkSender, Term};
+use crate::net::listener::Incoming;
 use crate::rows;
 use crate::system::{now, random, sleep};
-use crate::tls::MemberTls;
 
 /// Requests that wait for it.
 const REQUESTS: usize = 64;

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use thorp_core::links::HELLO_WITHIN;
 use thorp_node::api::{Command, ErrorKind, Event, Get};
-use thorp_node::dial::Expected;
+use thorp_node::net::dial::Expected;
 use thorp_wire::frame::{
     Bytes, Find, Found, Hello, Holder, MAX_FRAME, Query, Reason, Refused, Update, Variant,
 };
@@ -825,6 +825,6 @@ async fn only_the_tracker_is_taken_for_the_tracker() {
     let (village, _oak, _elm, mallory) = scene().await;
     let other = Mallory::join(&village, "other").await;
     let expected = Expected::Tracker;
-    let dialled = thorp_node::dial::dial(&[other.listen], expected, &mallory.tls, None).await;
+    let dialled = thorp_node::net::dial::dial(&[other.listen], expected, &mallory.tls, None).await;
     assert!(dialled.is_err());
 }

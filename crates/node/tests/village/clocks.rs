@@ -1,7 +1,7 @@
 //! A tracker and its peers that do not agree on what day it is: whoever is shut
 //! out for it is told whose clock is off, and by how much.
 
-use thorp_node::addresses::NetAddress;
+use thorp_node::address::NetAddress;
 use thorp_node::api::Failure;
 use thorp_node::clock::Clock;
 use thorp_node::launch::{self, Common, Group};

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use thorp_node::addresses::NetAddress;
+use thorp_node::address::NetAddress;
 use thorp_node::api::{AnswerSource, Command, ErrorKind, Get};
 use thorp_node::launch::{self, Common, Group};
 use thorp_node::share;

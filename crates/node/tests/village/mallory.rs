@@ -2,12 +2,13 @@
 
 use std::net::SocketAddr;
 
-use thorp_node::addresses::NetAddress;
-use thorp_node::dial::{self, Expected};
-use thorp_node::identity::Identity;
-use thorp_node::join::{self, Ticket};
-use thorp_node::listener::{Incoming, Listen, Listener, Running, Service};
-use thorp_node::tls::MemberTls;
+use thorp_group::identity::Identity;
+use thorp_group::join::Ticket;
+use thorp_group::tls::MemberTls;
+use thorp_node::address::NetAddress;
+use thorp_node::net::dial::{self, Expected};
+use thorp_node::net::join;
+use thorp_node::net::listener::{Incoming, Listen, Listener, Running, Service};
 use thorp_wire::frame::{Bytes, Get, Hello, MAX_FRAME, PREFIX, Update, VERSION, announced_length};
 use thorp_wire::{Body, Content, Entry, Frame, PeerId, RequestId};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -5,14 +5,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use thorp_node::addresses::NetAddress;
+use thorp_group::authority::Authority;
+use thorp_group::state::{StateDir, StateError};
+use thorp_node::address::NetAddress;
 use thorp_node::api::{Command, ErrorKind};
-use thorp_node::authority::Authority;
 use thorp_node::clock::Clock;
-use thorp_node::dial::{self, Expected};
 use thorp_node::launch::{self, Group};
+use thorp_node::net::dial::{self, Expected};
 use thorp_node::share;
-use thorp_node::state::{StateDir, StateError};
 use thorp_wire::frame::{Find, Query, Record, SignedRecord};
 use thorp_wire::session::{Message, Span};
 use thorp_wire::{Body, Frame, PeerId, RequestId};
@@ -304,7 +304,7 @@ async fn a_removed_member_gets_no_new_certificate() {
     let mallory = Mallory::join(&village, "mallory").await;
     let mut wire = mallory.dial_tracker(&village).await;
     wire.greet(mallory.hello()).await;
-    let ask = |request: u32, key: &thorp_node::identity::Identity| {
+    let ask = |request: u32, key: &thorp_group::identity::Identity| {
         let join = thorp_wire::frame::Join {
             token: None,
             request: key.certificate_request().expect("a request"),
@@ -322,7 +322,7 @@ async fn a_removed_member_gets_no_new_certificate() {
     let body = wire.until("a certificate", answer(1)).await;
     assert!(matches!(body, Body::Joined(_)), "{body:?}");
     // Nobody gets one for somebody else's key.
-    let other = thorp_node::identity::Identity::generate().expect("a key");
+    let other = thorp_group::identity::Identity::generate().expect("a key");
     wire.send(ask(2, &other)).await;
     let body = wire.until("a refusal", answer(2)).await;
     assert!(matches!(body, Body::Refused(_)), "{body:?}");

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tempfile::TempDir;
-use thorp_node::addresses::NetAddress;
+use thorp_node::address::NetAddress;
 use thorp_node::api::{
     Command, Done, ErrorKind, Event, Failure, Fetched, FileRow, Get, Notice, PeerRow, PeerView,
     Status, TrackerView,

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use thorp_node::dial::{self, Expected};
-use thorp_node::listener::Purpose;
+use thorp_node::net::Purpose;
+use thorp_node::net::dial::{self, Expected};
 use thorp_wire::layout::Layout;
 use thorp_wire::merkle::{Answer, Hash, LayerHasher, Tree};
 use thorp_wire::session::handshake::{HANDSHAKE, name_of};

@@ -19,7 +19,7 @@ use clap::{ArgAction, ArgMatches, CommandFactory, FromArgMatches, Parser, Subcom
 use clap_complete::Shell;
 
 use thorp_node::MemberName;
-use thorp_node::addresses::{ListenAddress, NetAddress};
+use thorp_node::address::{ListenAddress, NetAddress};
 use thorp_node::config::Setting;
 
 use values::{TrackerArg, expiry, root_prefix, setting};

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use thorp_node::addresses::{AddressError, NetAddress};
+use thorp_node::address::{AddressError, NetAddress};
 use thorp_node::config::{ConfigError, Setting};
 
 /// What follows `share --tracker`.

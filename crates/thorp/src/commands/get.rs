@@ -9,7 +9,7 @@ use crate::conversation::{Conversation, Step};
 use crate::exit::{Exit, Result};
 use crate::signals::Signals;
 use crate::{node, out, prompt};
-use thorp_node::addresses::NetAddress;
+use thorp_node::address::NetAddress;
 
 pub async fn run(context: &Context, args: args::Get) -> Result {
     let get = Get {

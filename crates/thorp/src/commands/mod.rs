@@ -38,7 +38,7 @@ use crate::quoting::for_shell;
 use crate::signals::Signals;
 use crate::state::{self, Role};
 use crate::{choose, prompt, wrap};
-use thorp_node::addresses::NetAddress;
+use thorp_node::address::NetAddress;
 
 /// What every verb may look at.
 pub struct Context {

@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use thorp_node::addresses::{AddressError, NetAddress};
+use thorp_node::REMOVED;
+use thorp_node::address::{AddressError, NetAddress};
 use thorp_node::api::{ErrorKind, Failure, Notice};
 use thorp_node::launch::Group;
-use thorp_node::record::REMOVED;
 use thorp_node::share;
 
 use super::{Context, invitation};

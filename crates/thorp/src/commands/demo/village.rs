@@ -13,7 +13,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use tempfile::TempDir;
-use thorp_node::addresses::{ListenAddress, NetAddress};
+use thorp_node::address::{ListenAddress, NetAddress};
 use thorp_node::api::{Command, ErrorKind, Event, Failure, Fetched, Get, Notice, TrackerView};
 use thorp_node::config::Setting;
 use thorp_node::launch::{self, Common, Group, RunningPeer, RunningTracker};

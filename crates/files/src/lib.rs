@@ -1,0 +1,15 @@
+//! Files on this machine's disk: those on offer, and those that arrive.
+//!
+//! ```text
+//! share  the directory a peer offers: scanned, watched, hashed, served
+//! store  where fetched files arrive
+//! stamp  how a file is told from what it was before
+//! disk   small pieces of work for it, done by few threads
+//! ```
+//!
+//! Nothing here has a socket, and nothing knows who asks for a file.
+
+pub mod disk;
+pub mod share;
+pub mod stamp;
+pub mod store;

@@ -1,0 +1,568 @@
+//! The directory a peer offers: scanned, watched, hashed, served.
+//!
+//! ```text
+//! walk     what of a directory belongs to the share
+//! left_out what does not, so that it can be counted
+//! index    what is on offer, in memory, and what has changed in it
+//! hash     roots, in the background, those asked for first
+//! cache    what was hashed before, on disk
+//! watch    what the file system reports, gathered
+//! keeper   the thread that keeps the listing true and tells its changes
+//! holding  what was hashed, opened again: is it still that?
+//! serve    small files, read for others
+//! pieces   large files, read in pieces for others; parts of files on their way
+//! ```
+//!
+//! Every path is opened beneath the share's own handle, for reading and for
+//! writing: nothing outside can be reached by any name, link or race. The share
+//! is written to by fetches only, through [`Share::store`].
+//!
+//! Serving looks things up in the shared index and reads on the caller's
+//! thread; it waits for no task and no queue. The index is locked for single
+//! steps, never while a file is looked at. An idle share costs no processor
+//! time and holds no file open but its directory and the watcher; its threads
+//! sleep.
+
+mod cache;
+mod hash;
+mod holding;
+mod index;
+mod keeper;
+mod left_out;
+mod pieces;
+mod serve;
+#[cfg(test)]
+mod tests;
+mod walk;
+mod watch;
+
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::thread;
+use std::time::Duration;
+
+use cap_std::ambient_authority;
+use cap_std::fs::Dir;
+use thiserror::Error;
+use thorp_wire::merkle::Hash;
+use thorp_wire::{Content, Entry, Name, Root};
+use tokio::sync::mpsc;
+use tokio::time::sleep;
+
+pub use hash::HashError;
+pub use holding::ReadError;
+pub use pieces::{Arriving, Opened};
+
+pub use walk::Skipped;
+pub use walk::{IGNORE_FILE, STATE_FILE, is_reserved};
+
+use crate::store::{Partial, Replace, Store, StoreError, Stored};
+use cache::Cache;
+use hash::Queue;
+use index::Index;
+use keeper::Keeper;
+use left_out::LeftOut;
+use walk::Rules;
+use watch::Inbox;
+
+/// The folder of a state directory in which is remembered what was hashed.
+pub const CACHE: &str = "hashes";
+
+/// Events that wait to be taken before the keeper waits too.
+const EVENTS: usize = 64;
+
+/// How often it is looked whether the directory is in its place, while a large
+/// file is written to it.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// How a directory is shared.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Hidden files too.
+    pub hidden: bool,
+    /// Even where the directory is `/` or somebody's home.
+    pub broad: bool,
+    /// Follow changes as the system reports them. Network file systems do not
+    /// report what other machines do; without, the share is scanned every `poll`.
+    pub watch: bool,
+    /// How long a file must have been left alone before it is hashed.
+    pub quiet: Duration,
+    /// How often the share is scanned where it cannot be watched.
+    pub poll: Duration,
+    /// A folder to remember in what was hashed. Without, every file is hashed at
+    /// every start.
+    pub cache: Option<PathBuf>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            hidden: false,
+            broad: false,
+            watch: true,
+            quiet: Duration::from_secs(2),
+            poll: Duration::from_mins(1),
+            cache: None,
+        }
+    }
+}
+
+/// Why a directory cannot be shared.
+#[derive(Debug, Error)]
+pub enum ShareError {
+    /// It is not there.
+    #[error("there is no directory {}: create it or name another", shown(path))]
+    NotFound {
+        /// As it was given.
+        path: PathBuf,
+    },
+    /// It is a file, or something else.
+    #[error("{} is not a directory: name the directory to share", shown(path))]
+    NotADirectory {
+        /// As it was given.
+        path: PathBuf,
+    },
+    /// It cannot be opened or listed.
+    #[error("{} cannot be read ({source}): check its permissions", shown(path))]
+    Unreadable {
+        /// As it was given.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// Sharing it would offer far more than most people mean to. Asks to be
+    /// overridden with [`Options::broad`].
+    #[error("{} is {what}: share a directory inside it", shown(path))]
+    TooBroad {
+        /// Its full path.
+        path: PathBuf,
+        /// What it is: a few words.
+        what: &'static str,
+    },
+    /// It is, or is in, a state directory of thorp.
+    #[error(
+        "{} is where thorp keeps its keys, which are never shared: share another directory",
+        shown(path)
+    )]
+    Keys {
+        /// Its full path.
+        path: PathBuf,
+    },
+    /// The system has no threads left.
+    #[error("a thread cannot be started ({0}): end other programs and try again")]
+    Threads(#[source] io::Error),
+}
+
+/// What has happened in the share.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ShareEvent {
+    /// The least that turns the listing told so far into that of now. The first
+    /// one is everything; an empty share has none.
+    Delta {
+        /// New or changed; names in order.
+        added: Vec<Entry>,
+        /// No longer there; names in order.
+        removed: Vec<Name>,
+    },
+    /// The whole share has been looked through. Its changes were told before.
+    Scanned {
+        /// Files listed.
+        files: u64,
+        /// Bytes in them.
+        bytes: u64,
+        /// What was left out.
+        skipped: Skipped,
+    },
+    /// How much is still to be hashed; about every second, and at the end.
+    Progress(Progress),
+    /// For a person: what, with which thing, and what to do. Already escaped.
+    Warning(String),
+}
+
+/// How much is still to be hashed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Files.
+    pub unhashed: u64,
+    /// Bytes in them that were not read yet.
+    pub bytes: u64,
+}
+
+/// The share in numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Files listed.
+    pub files: u64,
+    /// Bytes in them.
+    pub bytes: u64,
+    /// Of these files, still to be hashed.
+    pub unhashed: u64,
+    /// What was left out, as of the last scan.
+    pub skipped: Skipped,
+    /// Files opened since the start: to be hashed or handed out.
+    pub opened: u64,
+}
+
+/// A directory on offer. Clones are the same share; it closes with the last one.
+#[derive(Clone)]
+pub struct Share {
+    shared: Arc<Shared>,
+    _life: Arc<Life>,
+}
+
+/// What the share's threads and its users have in common.
+struct Shared {
+    dir: Dir,
+    /// The directory's full path: for the watcher, for rules and for messages.
+    path: PathBuf,
+    options: Options,
+    index: RwLock<Index>,
+    left_out: Mutex<LeftOut>,
+    queue: Queue,
+    cache: Cache,
+    opened: AtomicU64,
+    inbox: Arc<Inbox>,
+    store: Store,
+    /// The keeper has its own, which it holds through a whole walk; these are
+    /// for files that arrive meanwhile.
+    rules: Mutex<Rules>,
+}
+
+impl Share {
+    /// Whether a directory can be shared. Changes nothing.
+    pub fn check(dir: &Path, options: &Options) -> Result<(), ShareError> {
+        open_shareable(dir, options).map(drop)
+    }
+
+    /// Opens a directory and starts to scan it. Blocks only to open it.
+    pub fn open(
+        dir: &Path,
+        options: Options,
+    ) -> Result<(Self, mpsc::Receiver<ShareEvent>), ShareError> {
+        let (handle, path) = open_shareable(dir, &options)?;
+        let for_store = handle
+            .try_clone()
+            .map_err(|source| unreadable(dir, source))?;
+        let shared = Arc::new(Shared {
+            dir: handle,
+            store: Store::new(for_store, path.clone()),
+            rules: Mutex::new(Rules::new(&path, options.hidden)),
+            path,
+            options,
+            index: RwLock::default(),
+            left_out: Mutex::default(),
+            queue: Queue::default(),
+            cache: Cache::default(),
+            opened: AtomicU64::new(0),
+            inbox: Arc::default(),
+        });
+        let life = Arc::new(Life(Arc::clone(&shared)));
+        let (events, receiver) = mpsc::channel(EVENTS);
+        hash::start(&shared).map_err(ShareError::Threads)?;
+        let keeper = Keeper::new(Arc::clone(&shared), events);
+        thread::Builder::new()
+            .name("thorp-share".into())
+            .spawn(move || keeper.run())
+            .map_err(ShareError::Threads)?;
+        Ok((
+            Self {
+                shared,
+                _life: life,
+            },
+            receiver,
+        ))
+    }
+
+    /// The directory's full path.
+    pub fn path(&self) -> &Path {
+        &self.shared.path
+    }
+
+    /// Where fetched files go. Use [`Share::store`] to put one.
+    pub fn as_store(&self) -> &Store {
+        &self.shared.store
+    }
+
+    /// A name of this content, if it is on offer.
+    pub fn find(&self, content: Content) -> Option<Name> {
+        read(&self.shared.index).names(content).next().cloned()
+    }
+
+    /// The contents on offer whose root begins with these bytes: what a session
+    /// may be about.
+    pub fn contents_named(&self, start: &[u8; 20]) -> Vec<Content> {
+        read(&self.shared.index).contents_named(start)
+    }
+
+    /// Whether a file of that name is on offer.
+    pub fn contains(&self, name: &Name) -> bool {
+        read(&self.shared.index).record(name).is_some()
+    }
+
+    /// The listed entry of that name.
+    pub fn entry(&self, name: &Name) -> Option<Entry> {
+        read(&self.shared.index).entry(name)
+    }
+
+    /// All that is on offer, names in order.
+    pub fn entries(&self) -> Vec<Entry> {
+        read(&self.shared.index).entries()
+    }
+
+    /// The share in numbers.
+    pub fn totals(&self) -> Totals {
+        self.shared.totals()
+    }
+
+    /// Writes down what is not yet, so that it is not hashed again at the next
+    /// start. Blocks on the disk.
+    pub fn save(&self) {
+        self.shared.remembered(self.shared.cache.commit());
+    }
+
+    /// The entry of that name with its root, which is computed now where it is
+    /// not known, before all that waits in the background.
+    pub async fn hash_now(&self, name: &Name) -> Result<Entry, HashError> {
+        match self.entry(name) {
+            None => return Err(HashError::Gone { name: name.clone() }),
+            Some(entry) if entry.root.is_some() => return Ok(entry),
+            Some(_) => {}
+        }
+        let answer = self.shared.queue.ask(name);
+        answer.await.unwrap_or(Err(HashError::Closed))
+    }
+
+    /// Bytes read so far of a file that is being hashed.
+    pub fn hashed_so_far(&self, name: &Name) -> u64 {
+        self.shared.queue.read_of(name)
+    }
+
+    /// Puts a fetched file into the share, as [`Store::put`] does, and lists it
+    /// with its root at once: nobody reads it again. Blocks on the disk.
+    ///
+    /// A name that the share's rules leave out is stored and not listed.
+    pub fn store(
+        &self,
+        name: &Name,
+        content: Content,
+        mtime: Option<i64>,
+        bytes: &[u8],
+        replace: Replace,
+    ) -> Result<Stored, StoreError> {
+        // A file of one piece, whose hash is the root.
+        self.arrives(name, content.root, &[], || {
+            let store = &self.shared.store;
+            store.put(name, content, mtime, bytes, replace)
+        })
+    }
+}
+
+impl Share {
+    /// The file in which a large one arrives, as [`Store::partial`] has it.
+    pub fn partial(&self, name: &Name, content: Content) -> Result<Partial, StoreError> {
+        self.shared.must_be_in_place()?;
+        self.shared.store.partial(name, content)
+    }
+
+    /// Waits until the directory is not where it was: nothing may be written
+    /// to it then. Whoever writes for long waits for this meanwhile, since a
+    /// directory above it that is moved is reported to nobody.
+    pub async fn moved(&self) -> StoreError {
+        loop {
+            sleep(LOOK_EVERY).await;
+            let shared = Arc::clone(&self.shared);
+            let looked = tokio::task::spawn_blocking(move || shared.must_be_in_place()).await;
+            if let Ok(Err(moved)) = looked {
+                self.shared.inbox.poke();
+                return moved;
+            }
+        }
+    }
+
+    /// Gives a large file its name, as [`Store::finish`] does, and lists it with
+    /// its root at once; `layer` are the hashes of its pieces. Blocks on the disk.
+    pub fn finish(
+        &self,
+        name: &Name,
+        partial: &Partial,
+        layer: &[Hash],
+        mtime: Option<i64>,
+        replace: Replace,
+        set_aside: Option<&str>,
+    ) -> Result<Stored, StoreError> {
+        let root = partial.content().root;
+        self.arrives(name, root, layer, || {
+            self.shared.store.finish(partial, mtime, replace, set_aside)
+        })
+    }
+
+    /// Lists a file with its root as soon as `put` has put it there.
+    fn arrives(
+        &self,
+        name: &Name,
+        root: Root,
+        layer: &[Hash],
+        put: impl FnOnce() -> Result<Stored, StoreError>,
+    ) -> Result<Stored, StoreError> {
+        let shared = &*self.shared;
+        shared.must_be_in_place()?;
+        let first = write(&shared.index).expect(name);
+        let stored = put();
+        match &stored {
+            Ok(stored) if shared.lists(name) => {
+                write(&shared.index).arrived(name, stored.stamp, root);
+                shared.remembered(shared.cache.keep(name, &stored.stamp, root, layer));
+                shared.inbox.poke();
+            }
+            _ if first => {
+                write(&shared.index).expect_no_more(name);
+                // What was reported in the meantime did not count.
+                shared.inbox.look(Path::new(name.as_str()));
+            }
+            _ => {}
+        }
+        stored
+    }
+}
+
+impl Shared {
+    fn totals(&self) -> Totals {
+        let mut skipped = lock(&self.left_out).counted();
+        let index = read(&self.index);
+        skipped.unreadable += index.unreadable_files();
+        Totals {
+            files: index.files(),
+            bytes: index.bytes(),
+            unhashed: index.unhashed(),
+            skipped,
+            opened: self.opened.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Where it cannot be remembered what was hashed, a person is told.
+    fn remembered(&self, result: Result<(), cache::Warning>) {
+        if let Err(warning) = result {
+            self.inbox.warn(warning);
+        }
+    }
+
+    /// Whether the directory's path still leads to the directory that is open.
+    /// Otherwise somebody has moved it, perhaps so that it is no longer shared.
+    fn is_in_place(&self) -> bool {
+        let there = std::fs::metadata(&self.path);
+        let open = self.dir.dir_metadata();
+        matches!((there, open), (Ok(there), Ok(open))
+            if there.ino() == cap_std::fs::MetadataExt::ino(&open)
+                && there.dev() == cap_std::fs::MetadataExt::dev(&open))
+    }
+
+    fn must_be_in_place(&self) -> Result<(), StoreError> {
+        if self.is_in_place() {
+            return Ok(());
+        }
+        let path = self.path.clone();
+        Err(StoreError::Moved { path })
+    }
+
+    fn new_rules(&self) -> Rules {
+        Rules::new(&self.path, self.options.hidden)
+    }
+
+    fn lists(&self, name: &Name) -> bool {
+        let mut rules = lock(&self.rules);
+        rules.leave_out(Path::new(name.as_str()), false).is_none()
+    }
+
+    fn close(&self) {
+        self.queue.stop();
+        self.inbox.stop();
+        self.cache.close();
+    }
+}
+
+/// Closes the share when nobody holds it any more.
+struct Life(Arc<Shared>);
+
+impl Drop for Life {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+fn open_shareable(dir: &Path, options: &Options) -> Result<(Dir, PathBuf), ShareError> {
+    let (handle, path) = open_dir(dir)?;
+    if path.ancestors().any(walk::is_state_directory) {
+        return Err(ShareError::Keys { path });
+    }
+    if !options.broad
+        && let Some(what) = too_broad(&path, std::env::home_dir().as_deref())
+    {
+        return Err(ShareError::TooBroad { path, what });
+    }
+    Ok((handle, path))
+}
+
+fn open_dir(dir: &Path) -> Result<(Dir, PathBuf), ShareError> {
+    let failed = |source: io::Error| match source.kind() {
+        io::ErrorKind::NotFound => ShareError::NotFound {
+            path: dir.to_owned(),
+        },
+        io::ErrorKind::NotADirectory => ShareError::NotADirectory {
+            path: dir.to_owned(),
+        },
+        _ => unreadable(dir, source),
+    };
+    let path = dir.canonicalize().map_err(failed)?;
+    let handle = Dir::open_ambient_dir(&path, ambient_authority()).map_err(failed)?;
+    // A directory may be entered that may not be listed.
+    handle.entries().map_err(failed)?;
+    Ok((handle, path))
+}
+
+fn unreadable(dir: &Path, source: io::Error) -> ShareError {
+    ShareError::Unreadable {
+        path: dir.to_owned(),
+        source,
+    }
+}
+
+/// Why a directory (its full path) is more than most people mean to share.
+fn too_broad(path: &Path, home: Option<&Path>) -> Option<&'static str> {
+    let home = home.and_then(|home| home.canonicalize().ok());
+    let parent = path.parent();
+    if parent.is_none() {
+        return Some("the whole machine");
+    }
+    if home.as_deref() == Some(path) {
+        return Some("your home directory");
+    }
+    if home.is_some_and(|home| home.starts_with(path)) || path == "/home" || path == "/Users" {
+        return Some("where home directories are");
+    }
+    if path == "/root" || parent.is_some_and(|p| p == "/home" || p == "/Users") {
+        return Some("somebody's home directory");
+    }
+    None
+}
+
+fn shown(path: &Path) -> String {
+    path.to_string_lossy().escape_debug().to_string()
+}
+
+// A thread that panicked has left nothing half done worth dying for: every
+// locked step is short and leaves the state whole.
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
+    lock.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
+    lock.write().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,275 @@
+//! Addresses as people write them, and what counts as one.
+//!
+//! Values only: names are looked up, and this machine's own addresses found out,
+//! where the sockets are.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::str::FromStr;
+
+use thiserror::Error;
+
+/// The port of a node with a tracker in it, unless another was asked for.
+pub const TRACKER_PORT: u16 = 3333;
+/// The port of any other node, unless another was asked for.
+pub const PEER_PORT: u16 = 3334;
+
+/// Where a tracker is: a socket address, or a host's name and a port.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum NetAddress {
+    /// An IP address.
+    Ip(SocketAddr),
+    /// A host name: [`NetAddress::host`] checks it.
+    Host(String, u16),
+}
+
+/// Where to listen, as people write it: `ip:port`, `ip`, `:port` or `port`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListenAddress {
+    /// Nothing: everywhere, IPv6 and IPv4.
+    pub ip: Option<IpAddr>,
+    /// Nothing: the port that a node of its kind usually has.
+    pub port: Option<u16>,
+}
+
+impl NetAddress {
+    /// Reads `address` or `address:port`, in whichever way people write them.
+    pub fn parse(text: &str, default_port: u16) -> Result<Self, AddressError> {
+        let text = text.trim();
+        let wrong = |why| AddressError::new(text, why);
+        if text.is_empty() {
+            return Err(wrong("it is empty"));
+        }
+        if text.contains("//") {
+            return Err(wrong("leave out what is before the host"));
+        }
+        // A bare IPv6 address is full of colons; none of them starts a port.
+        if let Ok(ip) = text.parse::<Ipv6Addr>() {
+            return Ok(Self::Ip((ip, default_port).into()));
+        }
+        if let Some(rest) = text.strip_prefix('[') {
+            let (ip, port) = rest
+                .split_once(']')
+                .ok_or_else(|| wrong("the bracket is not closed"))?;
+            let ip: Ipv6Addr = ip
+                .parse()
+                .map_err(|_| wrong("what is in the brackets is not an IPv6 address"))?;
+            let port = match port.strip_prefix(':') {
+                Some(port) => parse_port(port).ok_or_else(|| wrong(WRONG_PORT))?,
+                None if port.is_empty() => default_port,
+                None => return Err(wrong("only a colon and a port may follow the bracket")),
+            };
+            return Ok(Self::Ip((ip, port).into()));
+        }
+        let (host, port) = match text.rsplit_once(':') {
+            Some((host, port)) => (host, parse_port(port).ok_or_else(|| wrong(WRONG_PORT))?),
+            None => (text, default_port),
+        };
+        match host.parse::<IpAddr>() {
+            Ok(ip) => Ok(Self::Ip((ip, port).into())),
+            Err(_) => Self::host(host, port)
+                .map_err(|_| wrong("it is neither an IP address nor a host name")),
+        }
+    }
+
+    /// A host's name, checked for its form.
+    pub fn host(host: &str, port: u16) -> Result<Self, AddressError> {
+        let numeric = host.bytes().all(|c| c.is_ascii_digit() || c == b'.');
+        // A dot at the end says that the name is complete.
+        let labels = host.strip_suffix('.').unwrap_or(host);
+        if numeric || host.len() > 253 || !labels.split('.').all(is_label) {
+            return Err(AddressError::new(host, "it is not a host name"));
+        }
+        Ok(Self::Host(host.to_ascii_lowercase(), port))
+    }
+
+    /// The IP address or the host's name, without the port.
+    pub fn host_text(&self) -> String {
+        match self {
+            Self::Ip(address) => address.ip().to_string(),
+            Self::Host(host, _) => host.clone(),
+        }
+    }
+
+    /// The port.
+    pub fn port(&self) -> u16 {
+        match self {
+            Self::Ip(address) => address.port(),
+            Self::Host(_, port) => *port,
+        }
+    }
+}
+
+impl fmt::Display for NetAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ip(address) => address.fmt(f),
+            Self::Host(host, port) => write!(f, "{host}:{port}"),
+        }
+    }
+}
+
+impl FromStr for NetAddress {
+    type Err = AddressError;
+
+    /// Without a port, a tracker's is meant.
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        Self::parse(text, TRACKER_PORT)
+    }
+}
+
+impl From<SocketAddr> for NetAddress {
+    fn from(address: SocketAddr) -> Self {
+        Self::Ip(address)
+    }
+}
+
+impl FromStr for ListenAddress {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        let text = text.trim();
+        let everywhere = |ip: IpAddr| ip == IpAddr::from(Ipv6Addr::UNSPECIFIED);
+        let at = |ip, port| Self {
+            ip: Some(ip).filter(|ip| !everywhere(*ip)),
+            port,
+        };
+        if let Ok(both) = text.parse::<SocketAddr>() {
+            return Ok(at(both.ip(), Some(both.port())));
+        }
+        let bare = text
+            .strip_prefix('[')
+            .and_then(|text| text.strip_suffix(']'));
+        if let Ok(ip) = bare.unwrap_or(text).parse() {
+            return Ok(at(ip, None));
+        }
+        match text.strip_prefix(':').unwrap_or(text).parse() {
+            Ok(port) => Ok(Self {
+                ip: None,
+                port: Some(port),
+            }),
+            Err(_) => Err(AddressError::new(
+                text,
+                "ADDR:PORT is wanted, such as 0.0.0.0:3333 or [::]:3333",
+            )),
+        }
+    }
+}
+
+impl From<SocketAddr> for ListenAddress {
+    fn from(address: SocketAddr) -> Self {
+        Self {
+            ip: Some(address.ip()),
+            port: Some(address.port()),
+        }
+    }
+}
+
+const WRONG_PORT: &str = "what follows the colon is not a port (1 to 65535)";
+
+fn parse_port(text: &str) -> Option<u16> {
+    text.parse().ok().filter(|port| *port != 0)
+}
+
+fn is_label(label: &str) -> bool {
+    let allowed = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_');
+    (1..=63).contains(&label.len()) && !label.starts_with('-') && label.bytes().all(allowed)
+}
+
+/// A text that is no address, and what is wrong with it.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{text:?} is not an address: {why}")]
+pub struct AddressError {
+    text: String,
+    why: &'static str,
+}
+
+impl AddressError {
+    fn new(text: &str, why: &'static str) -> Self {
+        Self {
+            text: text.into(),
+            why,
+        }
+    }
+}
+
+/// The same address, with an IPv4 one in IPv6 clothes undressed.
+pub fn canonical(address: SocketAddr) -> SocketAddr {
+    match address.ip().to_canonical() {
+        IpAddr::V4(ip) => (ip, address.port()).into(),
+        IpAddr::V6(_) => address,
+    }
+}
+
+/// What counts as one address: of IPv6, whoever has one has 2^64.
+pub fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(ip) if !ip.is_loopback() => {
+            Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX)).into()
+        }
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_read_as_people_write_them() {
+        for (text, reads) in [
+            ("192.168.1.2", "192.168.1.2:3333"),
+            ("192.168.1.2:99", "192.168.1.2:99"),
+            ("::1", "[::1]:3333"),
+            ("[::1]", "[::1]:3333"),
+            ("[fd00::7]:65535", "[fd00::7]:65535"),
+            ("localhost", "localhost:3333"),
+            (" Oak.lan:99\n", "oak.lan:99"),
+            ("oak.home.arpa.", "oak.home.arpa.:3333"),
+        ] {
+            let read: NetAddress = text.parse().expect(text);
+            assert_eq!(read.to_string(), reads, "{text:?}");
+            assert_eq!(reads.parse(), Ok(read));
+        }
+    }
+
+    #[test]
+    fn what_is_no_address_is_told_why() {
+        for (text, why) in [
+            ("", "it is empty"),
+            ("http://oak", "leave out what is before the host"),
+            ("oak:", "not a port"),
+            ("oak:0", "not a port"),
+            ("oak:99999", "not a port"),
+            ("[::1", "bracket is not closed"),
+            ("[::1]x", "may follow the bracket"),
+            ("[oak]:1", "not an IPv6 address"),
+            ("300.1.1.1", "neither"),
+            ("1.2.3", "neither"),
+            ("a b", "neither"),
+            ("-oak", "neither"),
+            ("a..b", "neither"),
+            ("::1:3333:zz", "not a port"),
+        ] {
+            let error = text.parse::<NetAddress>().expect_err(text).to_string();
+            assert!(error.contains(why), "{text:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn where_to_listen() {
+        for (text, ip, port) in [
+            ("0.0.0.0:3333", Some("0.0.0.0"), Some(3333)),
+            ("[::]:0", None, Some(0)),
+            ("[::]", None, None),
+            ("127.0.0.1", Some("127.0.0.1"), None),
+            ("[::1]", Some("::1"), None),
+            (":4000", None, Some(4000)),
+            ("4000", None, Some(4000)),
+        ] {
+            let ip = ip.map(|ip| ip.parse().expect("an IP address"));
+            assert_eq!(text.parse(), Ok(ListenAddress { ip, port }), "{text}");
+        }
+        assert!("oak:1".parse::<ListenAddress>().is_err());
+    }
+}

@@ -1,0 +1,503 @@
+//! A group's hard state in one file: its CA, its tracker's key, its tables.
+//!
+//! Owns the file's format and how it is written and put back. The format is a
+//! JSON object: the version of the state it was taken from, the files of that
+//! state in base64, and a checksum over all of it. The checksum is against
+//! damage, not against whoever has the file: that one has the group.
+
+use std::collections::BTreeMap;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use aws_lc_rs::digest::{Context, SHA256};
+use data_encoding::{BASE64, HEXLOWER};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::authority::{self, Authority, AuthorityError};
+use crate::identity;
+use crate::state::{self, EMBEDDED, StateDir, StateError};
+
+/// The longest file that is read.
+const MAX_FILE: u64 = 512 * 1024 * 1024;
+/// Within a state directory, what is about to be put back.
+pub const STAGING: &str = ".restoring";
+
+/// A group's hard state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Backup {
+    /// Of the state that the files are from.
+    version: u32,
+    files: BTreeMap<String, Vec<u8>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    #[serde(rename = "thorp-backup")]
+    version: u32,
+    sha256: String,
+    files: BTreeMap<String, String>,
+}
+
+/// What every version of the format has.
+#[derive(Deserialize)]
+struct Marker {
+    #[serde(rename = "thorp-backup")]
+    version: u32,
+}
+
+impl Backup {
+    /// Copies the state of a tracker, which may be running in this process.
+    pub fn of(state: &StateDir, authority: &Authority) -> Result<Self, BackupError> {
+        let files = authority.files()?.into_iter();
+        let mut files: BTreeMap<_, _> = files
+            .map(|(name, bytes)| (name.to_owned(), bytes))
+            .collect();
+        if let Some(key) = state.read(identity::KEY_FILE)? {
+            files.insert(identity::KEY_FILE.to_owned(), key);
+        }
+        Ok(Self {
+            version: state::VERSION,
+            files,
+        })
+    }
+
+    /// What a file holds.
+    pub fn to_text(&self) -> String {
+        let files = self.files.iter();
+        let stored = Stored {
+            version: self.version,
+            sha256: self.checksum(),
+            files: files
+                .map(|(name, bytes)| (name.clone(), BASE64.encode(bytes)))
+                .collect(),
+        };
+        // Strings and numbers can always be written.
+        let mut text = serde_json::to_string_pretty(&stored).unwrap_or_default();
+        text.push('\n');
+        text
+    }
+
+    /// Reads what a file holds.
+    pub fn parse(text: &[u8]) -> Result<Self, BackupError> {
+        let marker: Marker = serde_json::from_slice(text).map_err(|error| {
+            if error.is_eof() {
+                BackupError::Damaged("it ends too early")
+            } else {
+                BackupError::Damaged("it is no backup that thorp made")
+            }
+        })?;
+        if marker.version > state::VERSION {
+            return Err(BackupError::Newer(marker.version));
+        }
+        let damaged = BackupError::Damaged;
+        let stored: Stored =
+            serde_json::from_slice(text).map_err(|_| damaged("a part of it is missing"))?;
+        let mut files = BTreeMap::new();
+        for (name, bytes) in stored.files {
+            let bytes = BASE64.decode(bytes.as_bytes());
+            let bytes = bytes.map_err(|_| damaged("a file in it is not base64"))?;
+            files.insert(name, bytes);
+        }
+        let backup = Self {
+            version: stored.version,
+            files,
+        };
+        if backup.checksum() != stored.sha256 {
+            return Err(damaged("its checksum does not fit"));
+        }
+        let known = |name: &String| names().any(|known| known == name);
+        if !backup.files.keys().all(known) {
+            return Err(damaged("it holds a file that is none of a group's"));
+        }
+        let whole = [authority::KEY_FILE, identity::KEY_FILE];
+        if !whole.iter().all(|name| backup.files.contains_key(*name)) {
+            return Err(damaged("a key is not in it"));
+        }
+        Ok(backup)
+    }
+
+    /// Reads a file; blocks on the disk.
+    pub fn read(path: &Path) -> Result<Self, BackupError> {
+        let file = File::open(path).map_err(|error| BackupError::file("read", path, error))?;
+        Self::read_from(file, path)
+    }
+
+    /// Reads what is called `path` in messages; blocks on it.
+    pub fn read_from(source: impl Read, path: &Path) -> Result<Self, BackupError> {
+        let mut text = Vec::new();
+        source
+            .take(MAX_FILE)
+            .read_to_end(&mut text)
+            .map_err(|error| BackupError::file("read", path, error))?;
+        Self::parse(&text)
+    }
+
+    /// The first of these state directories that keeps the same group.
+    pub fn kept_in<'a>(&self, states: &'a [PathBuf]) -> Option<&'a PathBuf> {
+        let key = self.files.get(authority::KEY_FILE).cloned();
+        let id = key.and_then(identity::key_id)?;
+        states
+            .iter()
+            .find(|state| identity::peek_key(&state.join(authority::KEY_FILE)) == Some(id))
+    }
+
+    /// Puts it into a state directory that has no group's state yet, and says
+    /// how many members the group has. Everything is checked before the first
+    /// file has its name there; blocks on the disk.
+    pub fn restore(&self, path: &Path) -> Result<usize, BackupError> {
+        let target = StateDir::open(path)?;
+        let staging = target.file(STAGING);
+        let is_broken_off = staging.exists() && !target.file(authority::KEY_FILE).exists();
+        if !is_broken_off && let Some(holds) = names().find(|name| target.file(name).exists()) {
+            return Err(BackupError::NotEmpty {
+                path: path.into(),
+                holds,
+            });
+        }
+        let failed = |error| BackupError::file("write", &staging, error);
+        remove_dir(&staging).map_err(failed)?;
+        let members = self.stage(&staging).inspect_err(|_| {
+            // What is wrong with it is the thing to be told.
+            let _ = remove_dir(&staging);
+        })?;
+        for name in names() {
+            match fs::rename(staging.join(name), target.file(name)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(BackupError::file("write", &target.file(name), error));
+                }
+                _ => {}
+            }
+        }
+        remove_dir(&staging)
+            .and_then(|()| File::open(path)?.sync_all())
+            .map_err(failed)?;
+        Ok(members)
+    }
+
+    /// A state directory of its own, in which the files have to make sense.
+    fn stage(&self, staging: &Path) -> Result<usize, BackupError> {
+        let failed = |error| BackupError::file("write", staging, error);
+        let mut builder = DirBuilder::new();
+        builder.mode(0o700).create(staging).map_err(failed)?;
+        fs::write(
+            staging.join(state::VERSION_FILE),
+            format!("{}\n", self.version),
+        )
+        .map_err(failed)?;
+        let state = Arc::new(StateDir::open(staging)?);
+        for (name, bytes) in &self.files {
+            state.write_secret(name, bytes)?;
+        }
+        for name in [authority::KEY_FILE, identity::KEY_FILE] {
+            identity::load_key(&state, name)
+                .map_err(|_| BackupError::Damaged("a key in it is none"))?;
+        }
+        let authority = Authority::load_or_create(state).map_err(|error| match error {
+            AuthorityError::State(StateError::Corrupt { .. }) => {
+                BackupError::Damaged("its tables make no sense")
+            }
+            error => error.into(),
+        })?;
+        authority.begin_anew(SystemTime::now())?;
+        let members = authority.members().into_iter();
+        Ok(members.filter(|row| !row.removed).count())
+    }
+
+    fn checksum(&self) -> String {
+        let mut context = Context::new(&SHA256);
+        context.update(&self.version.to_be_bytes());
+        for (name, bytes) in &self.files {
+            for part in [name.as_bytes(), bytes] {
+                context.update(&(part.len() as u64).to_be_bytes());
+                context.update(part);
+            }
+        }
+        HEXLOWER.encode(context.finish().as_ref())
+    }
+}
+
+/// The state directory that a tracker's belongs to: of one inside a peer, the peer's.
+fn owner(state: &Path) -> &Path {
+    match state.parent() {
+        Some(parent) if state.ends_with(EMBEDDED) && parent.join(state::VERSION_FILE).exists() => {
+            parent
+        }
+        _ => state,
+    }
+}
+
+/// Writes a new file that only its owner may read; blocks on the disk.
+pub fn write_new(path: &Path, text: &str) -> Result<(), BackupError> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true).mode(0o600);
+    let mut file = options.open(path).map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => BackupError::Exists(path.into()),
+        _ => BackupError::file("write", path, error),
+    })?;
+    let written = file
+        .write_all(text.as_bytes())
+        .and_then(|()| file.sync_all());
+    written.map_err(|error| {
+        // Half a backup is none.
+        let _ = fs::remove_file(path);
+        BackupError::file("write", path, error)
+    })
+}
+
+/// In the order in which they are put back: the CA's key comes last.
+fn names() -> impl Iterator<Item = &'static str> {
+    std::iter::once(identity::KEY_FILE).chain(authority::FILES)
+}
+
+fn remove_dir(path: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Why there is no backup, or why it cannot be put back; sorted by what to do next.
+#[derive(Debug, Error)]
+pub enum BackupError {
+    /// Choose another name.
+    #[error("{} is there already, and a backup overwrites nothing: name another file", .0.display())]
+    Exists(PathBuf),
+    /// Use another directory, or end the group that is there.
+    #[error(
+        "{} keeps a group already ({holds} is there), and nothing is overwritten: choose another directory with --state, or end that group first (thorp leave --purge)",
+        path.display()
+    )]
+    NotEmpty {
+        /// The state directory.
+        path: PathBuf,
+        /// One of the files in it.
+        holds: &'static str,
+    },
+    /// Use the one that is there, or end it.
+    #[error(
+        "{} keeps this group already, and of two trackers of one group each would know half: use that one, or first end it there: thorp leave --purge --state {}",
+        path.display(), owner(path).display()
+    )]
+    Twice {
+        /// The state directory that keeps it.
+        path: PathBuf,
+    },
+    /// Use the program that made it.
+    #[error("the backup was made by a newer thorp (state version {0}, this program knows {known}); nothing was changed: use the newer program", known = state::VERSION)]
+    Newer(u32),
+    /// Use another one.
+    #[error("the backup is damaged: {0}; nothing was changed: try another copy of it")]
+    Damaged(&'static str),
+    /// What is in it is not what it should be, or the tracker's disk fails.
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
+    /// The state directory cannot be used.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The disk said no.
+    #[error("cannot {action} {}: {error}", path.display())]
+    File {
+        /// What was tried.
+        action: &'static str,
+        /// With which file.
+        path: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+}
+
+impl BackupError {
+    fn file(action: &'static str, path: &Path, error: io::Error) -> Self {
+        Self::File {
+            action,
+            path: path.into(),
+            error,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::authority::INVITE_VALIDITY;
+    use crate::identity::Identity;
+    use crate::record;
+    use crate::state::VERSION_FILE;
+    use std::os::unix::fs::PermissionsExt;
+    use thorp_wire::frame::{Join, SignedRecord};
+
+    /// A group with its tracker, a member, and an invite.
+    fn group() -> (tempfile::TempDir, Arc<StateDir>, Authority) {
+        let (temporary, state) = crate::testing::state();
+        let state = Arc::new(state);
+        let tracker = Identity::load_or_create(&state).expect("a key");
+        let authority = Authority::load_or_create(Arc::clone(&state)).expect("a CA");
+        let now = SystemTime::now();
+        let name = "hall".parse().expect("a name");
+        authority
+            .tracker_certificate(&tracker, &name, now)
+            .expect("is signed");
+        let token = authority.invite(2, INVITE_VALIDITY, now).expect("made");
+        let join = Join {
+            token: Some(token),
+            request: Identity::generate()
+                .and_then(|key| key.certificate_request())
+                .expect("a request"),
+            name: "oak".parse().ok(),
+        };
+        authority.admit(&join, now).expect("is invited");
+        (temporary, state, authority)
+    }
+
+    fn backup() -> (tempfile::TempDir, Backup, Authority) {
+        let (temporary, state, authority) = group();
+        let backup = Backup::of(&state, &authority).expect("copied");
+        (temporary, backup, authority)
+    }
+
+    #[test]
+    fn a_group_comes_back_as_it_was_in_a_directory_of_its_own() {
+        let (temporary, backup, authority) = backup();
+        let read = Backup::parse(backup.to_text().as_bytes()).expect("whole");
+        assert_eq!(read, backup);
+        let path = temporary.path().join("other");
+        assert_eq!(read.restore(&path).expect("restored"), 2);
+        let state = Arc::new(StateDir::open(&path).expect("opens"));
+        let again = Authority::load_or_create(Arc::clone(&state)).expect("is there");
+        assert_eq!(again.ca(), authority.ca());
+        assert_eq!(again.members(), authority.members());
+        // The same but for its record, which comes after all that was signed since.
+        let mut copy = Backup::of(&state, &again).expect("copied");
+        let mut original = backup.clone();
+        let [restored, saved] = [&mut copy, &mut original].map(|backup| {
+            let record = backup.files.remove(record::FILE);
+            let record = SignedRecord::read(&record.expect("every group has one"));
+            record.expect("is one").record().clone()
+        });
+        assert!(restored.number > saved.number + 1_000_000);
+        assert_eq!(restored.removed, saved.removed);
+        assert_eq!(copy, original);
+        let key = fs::metadata(state.file(identity::KEY_FILE)).expect("is there");
+        assert_eq!(key.permissions().mode() & 0o777, 0o600);
+        assert!(!state.file(STAGING).exists());
+    }
+
+    #[test]
+    fn nothing_is_put_over_another_group() {
+        let (temporary, backup, _) = backup();
+        let other = temporary.path().join("other");
+        backup.restore(&other).expect("restored");
+        let before = fs::read(other.join("members.json")).expect("is there");
+        let error = backup.restore(&other).expect_err("is taken");
+        assert!(matches!(error, BackupError::NotEmpty { .. }), "{error}");
+        assert_eq!(
+            fs::read(other.join("members.json")).expect("is there"),
+            before
+        );
+        // Members without a key are somebody's too.
+        let half = temporary.path().join("half");
+        drop(StateDir::open(&half).expect("made"));
+        fs::write(half.join("members.json"), "[]").expect("written");
+        let error = backup.restore(&half).expect_err("is taken");
+        assert!(
+            error.to_string().contains("members.json is there"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn where_a_group_is_kept_already_is_known() {
+        let (temporary, backup, _) = backup();
+        let (_other_temporary, other, _) = self::backup();
+        let (peer, empty) = (temporary.path().join("peer"), temporary.path().join("none"));
+        drop(StateDir::open(&peer).expect("made"));
+        let inside = peer.join(EMBEDDED);
+        backup.restore(&inside).expect("restored");
+        let states = [empty, inside.clone()];
+        assert_eq!(backup.kept_in(&states), Some(&inside));
+        assert_eq!(other.kept_in(&states), None);
+        let message = BackupError::Twice { path: inside }.to_string();
+        let hint = format!("thorp leave --purge --state {}", peer.display());
+        assert!(message.ends_with(&hint), "{message}");
+    }
+
+    #[test]
+    fn what_was_broken_off_is_done_again() {
+        let (temporary, backup, authority) = backup();
+        for kept in 0..names().count() - 1 {
+            let path = temporary.path().join(format!("{kept}"));
+            backup.restore(&path).expect("restored");
+            for name in names().skip(kept) {
+                let _ = fs::remove_file(path.join(name));
+            }
+            DirBuilder::new().create(path.join(STAGING)).expect("made");
+            backup.restore(&path).expect("restored again");
+            let state = Arc::new(StateDir::open(&path).expect("opens"));
+            let again = Authority::load_or_create(state).expect("is there");
+            assert_eq!(again.members(), authority.members());
+        }
+    }
+
+    #[test]
+    fn a_damaged_backup_is_refused_and_nothing_written() {
+        let (temporary, backup, _) = backup();
+        let text = backup.to_text();
+        for end in 0..text.len() - 1 {
+            Backup::parse(&text.as_bytes()[..end]).expect_err("is cut");
+        }
+        for at in (0..text.len() - 1).step_by(7) {
+            let mut bad = text.clone().into_bytes();
+            bad[at] ^= 1;
+            if let Ok(read) = Backup::parse(&bad) {
+                assert_eq!(read, backup, "byte {at}: a blank says nothing");
+            }
+        }
+        // A checksum that fits makes no sense of what is in it.
+        let mut nonsense = backup.clone();
+        nonsense.files.insert("members.json".into(), b"{".to_vec());
+        let target = temporary.path().join("target");
+        let nonsense = Backup::parse(nonsense.to_text().as_bytes()).expect("whole");
+        nonsense.restore(&target).expect_err("is damaged");
+        let mut left: Vec<_> = fs::read_dir(&target)
+            .expect("lists")
+            .map(|entry| entry.expect("an entry").file_name())
+            .collect();
+        left.sort();
+        assert_eq!(left, ["lock", VERSION_FILE]);
+        let mut climbing = backup.clone();
+        climbing.files.insert("../oops".into(), Vec::new());
+        let error = Backup::parse(climbing.to_text().as_bytes()).expect_err("is none of ours");
+        assert!(matches!(error, BackupError::Damaged(_)), "{error}");
+        let mut keyless = backup;
+        keyless.files.remove(authority::KEY_FILE);
+        Backup::parse(keyless.to_text().as_bytes()).expect_err("no key");
+    }
+
+    #[test]
+    fn a_newer_backup_is_refused() {
+        let (_temporary, mut backup, _) = backup();
+        backup.version = state::VERSION + 1;
+        let error = Backup::parse(backup.to_text().as_bytes()).expect_err("is newer");
+        assert!(matches!(error, BackupError::Newer(_)), "{error}");
+        let other = format!("{{\"thorp-backup\":{},\"rest\":1}}", state::VERSION + 1);
+        let error = Backup::parse(other.as_bytes()).expect_err("is newer");
+        assert!(matches!(error, BackupError::Newer(_)), "{error}");
+    }
+
+    #[test]
+    fn a_backup_is_secret_and_overwrites_nothing() {
+        let (temporary, backup, _) = backup();
+        let path = temporary.path().join("group.backup");
+        write_new(&path, &backup.to_text()).expect("written");
+        let mode = fs::metadata(&path).expect("is there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let error = write_new(&path, "other").expect_err("is there");
+        assert!(matches!(error, BackupError::Exists(_)), "{error}");
+        assert_eq!(Backup::read(&path).expect("whole"), backup);
+    }
+}

@@ -1,0 +1,329 @@
+//! What a certificate says, once it has been verified, and why one is not.
+//!
+//! Who somebody is comes from here and from nowhere else. How certificates are
+//! verified is [`tls`](crate::tls)'s business, who gets one
+//! [`authority`](crate::authority)'s.
+
+use std::fmt;
+use std::io;
+use std::str::FromStr;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::{AlertDescription, CertificateError as Cause, OtherError};
+use thiserror::Error;
+use thorp_wire::{MemberName, PeerId};
+use x509_parser::certificate::X509Certificate;
+use x509_parser::extensions::GeneralName;
+use x509_parser::prelude::FromDer;
+use x509_parser::x509::{AlgorithmIdentifier, SubjectPublicKeyInfo};
+
+use crate::clock::{span, utc};
+
+/// The name that only a tracker's certificate has.
+pub const TRACKER_NAME: &str = "tracker.thorp";
+
+const BY_ITS_CLOCK: &str = "by its clock the certificate has expired or is not valid yet; compare the two clocks, or join again";
+
+/// The object identifier 1.3.101.112, Ed25519.
+const ED25519: &[u8] = b"\x2b\x65\x70";
+
+/// Somebody whose certificate the group's CA has signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Its key.
+    pub id: PeerId,
+    /// Its human name.
+    pub name: Option<MemberName>,
+    /// Whether it is the group's tracker.
+    pub tracker: bool,
+    /// When its certificate begins.
+    pub begins: SystemTime,
+    /// When its certificate ends, and a connection with it.
+    pub ends: SystemTime,
+}
+
+/// What a certificate says. It must have been verified, or be our own.
+pub fn member_of(certificate: &CertificateDer<'_>) -> Result<Member, CertificateError> {
+    let odd = |what: &str| CertificateError::NotThorp(what.into());
+    let (rest, certificate) =
+        X509Certificate::from_der(certificate).map_err(|_| odd("it cannot be read"))?;
+    if !rest.is_empty() {
+        return Err(odd("there is something behind it"));
+    }
+    let key = ed25519_key(certificate.public_key()).ok_or_else(|| odd("its key is not Ed25519"))?;
+    let names = certificate
+        .subject_alternative_name()
+        .ok()
+        .flatten()
+        .ok_or_else(|| odd("it has no names"))?;
+    let (mut id, mut name, mut tracker) = (None, None, false);
+    for general in &names.value.general_names {
+        let GeneralName::DNSName(text) = general else {
+            return Err(odd("it has a name that is not a DNS name"));
+        };
+        let label = text.strip_suffix(".thorp");
+        let slot_was_taken = if *text == TRACKER_NAME {
+            std::mem::replace(&mut tracker, true)
+        } else if let Some(human) = label.and_then(|label| label.strip_suffix(".name")) {
+            let human = human.parse().map_err(|_| odd("its human name is none"))?;
+            name.replace(human).is_some()
+        } else {
+            let peer = label.and_then(|label| label.parse::<PeerId>().ok());
+            id.replace(peer.ok_or_else(|| odd("it has a foreign name"))?)
+                .is_some()
+        };
+        if slot_was_taken {
+            return Err(odd("it has two names of a kind"));
+        }
+    }
+    if id != Some(PeerId::new(key)) {
+        return Err(odd("its name is not its key's"));
+    }
+    let validity = certificate.validity();
+    let [begins, ends] = [validity.not_before, validity.not_after].map(|time| {
+        let seconds = u64::try_from(time.timestamp()).unwrap_or(0);
+        UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
+    });
+    Ok(Member {
+        id: PeerId::new(key),
+        name,
+        tracker,
+        begins: begins.ok_or_else(|| odd("it begins beyond all time"))?,
+        ends: ends.ok_or_else(|| odd("it ends beyond all time"))?,
+    })
+}
+
+/// When a certificate begins, in seconds since 1970, whatever else it says.
+pub fn begins(certificate: &CertificateDer<'_>) -> Option<u64> {
+    let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
+    u64::try_from(certificate.validity().not_before.timestamp()).ok()
+}
+
+/// A CA's raw Ed25519 public key: what a group *is*. Written like a peer id.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct CaKey(pub [u8; 32]);
+
+impl fmt::Display for CaKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        PeerId::new(self.0).fmt(f)
+    }
+}
+
+impl fmt::Debug for CaKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CaKey({self})")
+    }
+}
+
+impl FromStr for CaKey {
+    type Err = thorp_wire::id::IdError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self(*text.parse::<PeerId>()?.as_bytes()))
+    }
+}
+
+/// The DNS name that a member's certificate has for its key.
+pub fn id_name(id: PeerId) -> String {
+    format!("{id}.thorp")
+}
+
+/// The DNS name that a member's certificate has for its human name.
+pub(crate) fn human_name(name: &MemberName) -> String {
+    format!("{name}.name.thorp")
+}
+
+/// The key in a public key info, if it is an Ed25519 key.
+pub(crate) fn ed25519_key(info: &SubjectPublicKeyInfo<'_>) -> Option<[u8; 32]> {
+    let plain = is_ed25519(&info.algorithm) && info.subject_public_key.unused_bits == 0;
+    plain.then_some(())?;
+    info.subject_public_key.data.as_ref().try_into().ok()
+}
+
+/// Whether this names Ed25519, which has no parameters (RFC 8410).
+pub(crate) fn is_ed25519(algorithm: &AlgorithmIdentifier<'_>) -> bool {
+    algorithm.algorithm.as_bytes() == ED25519 && algorithm.parameters.is_none()
+}
+
+/// Why a certificate is not believed, as a person can be told.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum CertificateError {
+    /// It has ended.
+    #[error("its certificate expired {} ago; it has to join again, unless one of the two clocks is wrong (here it is {})", span(*ago), utc(*now))]
+    Expired {
+        /// How long ago.
+        ago: Duration,
+        /// What our clock says, in seconds since 1970.
+        now: u64,
+    },
+    /// It has not begun.
+    #[error("its certificate is only valid in {}: one of the two clocks is wrong (here it is {})", span(*ahead), utc(*now))]
+    NotYetValid {
+        /// How far ahead.
+        ahead: Duration,
+        /// What our clock says, in seconds since 1970.
+        now: u64,
+    },
+    /// Another CA has signed it.
+    #[error("it belongs to another group: its certificate is signed by another CA")]
+    OtherGroup,
+    /// The group at that address is not the one that was there before.
+    #[error(
+        "the group's CA has changed: it was {pinned}, and is now {shown}; either the tracker was set up anew (then `thorp leave` and join again), or somebody stands in its place"
+    )]
+    ChangedCa {
+        /// The one we know.
+        pinned: CaKey,
+        /// The one that was shown.
+        shown: CaKey,
+    },
+    /// Somebody else of the group.
+    #[error("it is somebody else: {expected} was expected, its certificate is for {}", found.join(" and "))]
+    WrongPeer {
+        /// The name that was asked for.
+        expected: String,
+        /// The names it has.
+        found: Vec<String>,
+    },
+    /// The group does not want it any more.
+    #[error("it was removed from the group")]
+    Removed,
+    /// None was shown.
+    #[error("it shows no certificate")]
+    Missing,
+    /// Ours is not believed by the other side.
+    #[error("it does not accept this machine's certificate: {0}")]
+    OursRefused(&'static str),
+    /// Not a certificate of the kind that thorp makes.
+    #[error("its certificate is not thorp's: {0}")]
+    NotThorp(String),
+}
+
+impl CertificateError {
+    /// What an I/O error on a TLS stream says about a certificate, if anything.
+    pub fn from_io(error: &io::Error) -> Option<Self> {
+        Self::from_rustls(error.get_ref()?.downcast_ref::<rustls::Error>()?)
+    }
+
+    /// Whether a clock that is wrong could be the reason.
+    pub fn is_about_time(&self) -> bool {
+        match self {
+            Self::Expired { .. } | Self::NotYetValid { .. } => true,
+            Self::OursRefused(why) => *why == BY_ITS_CLOCK,
+            _ => false,
+        }
+    }
+
+    /// What a TLS error says about a certificate, if anything.
+    pub fn from_rustls(error: &rustls::Error) -> Option<Self> {
+        let cause = match error {
+            rustls::Error::InvalidCertificate(cause) => cause,
+            rustls::Error::NoCertificatesPresented => return Some(Self::Missing),
+            rustls::Error::AlertReceived(alert) => return Self::from_alert(*alert),
+            _ => return None,
+        };
+        Some(match cause {
+            Cause::ExpiredContext { time, not_after } => Self::Expired {
+                ago: apart(*time, *not_after),
+                now: time.as_secs(),
+            },
+            Cause::NotValidYetContext { time, not_before } => Self::NotYetValid {
+                ahead: apart(*not_before, *time),
+                now: time.as_secs(),
+            },
+            // Every CA is called the same: another one shows in its signature.
+            Cause::BadSignature => Self::OtherGroup,
+            Cause::NotValidForNameContext {
+                expected,
+                presented,
+            } => Self::WrongPeer {
+                expected: expected.to_str().into_owned(),
+                found: presented.clone(),
+            },
+            Cause::Other(OtherError(ours)) => ours
+                .downcast_ref::<Self>()
+                .cloned()
+                .unwrap_or_else(|| Self::NotThorp(ours.to_string())),
+            other => Self::NotThorp(other.to_string()),
+        })
+    }
+
+    fn from_alert(alert: AlertDescription) -> Option<Self> {
+        Some(Self::OursRefused(match alert {
+            AlertDescription::CertificateExpired => BY_ITS_CLOCK,
+            AlertDescription::UnknownCA | AlertDescription::DecryptError => {
+                "it belongs to another group"
+            }
+            AlertDescription::CertificateRequired => "none was shown",
+            AlertDescription::BadCertificate
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::UnsupportedCertificate
+            | AlertDescription::AccessDenied => "it is not the kind it expects",
+            _ => return None,
+        }))
+    }
+}
+
+fn apart(later: UnixTime, earlier: UnixTime) -> Duration {
+    Duration::from_secs(later.as_secs().saturating_sub(earlier.as_secs()))
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertificateParams, KeyPair, PKCS_ED25519};
+
+    use super::*;
+    use crate::identity::Identity;
+    use crate::testing::Group;
+
+    #[test]
+    fn a_certificate_that_is_not_whole_is_nobody() {
+        let identity = Identity::generate().expect("a key");
+        let good = Group::new().admit(&identity, "oak").certificate;
+        let member = |der: &[u8]| member_of(&CertificateDer::from(der));
+        assert_eq!(member(&good).expect("is whole").id, identity.id());
+        for end in 0..good.len() {
+            assert!(member(&good[..end]).is_err(), "cut at {end}");
+        }
+        for at in 0..good.len() {
+            let mut bad = good.clone();
+            bad[at] ^= 0x55;
+            // Verification is rustls's; here, it must only not be read amiss.
+            if let Ok(member) = member(&bad) {
+                assert_eq!(member.id, identity.id(), "byte {at}");
+            }
+        }
+    }
+
+    #[test]
+    fn names_that_do_not_go_together_are_nobody() {
+        let key = KeyPair::generate_for(&PKCS_ED25519).expect("a key");
+        let id = PeerId::new(key.public_key_raw().try_into().expect("32 bytes"));
+        let other = PeerId::new([7; 32]);
+        let member = |names: &[String]| {
+            let params = CertificateParams::new(names).expect("are names");
+            member_of(params.self_signed(&key).expect("is signed").der())
+        };
+        let [id, other] = [id, other].map(id_name);
+        let human = "oak.name.thorp".to_owned();
+        let oak = member(&[id.clone(), human.clone()]).expect("go together");
+        assert_eq!((oak.name, oak.tracker), ("oak".parse().ok(), false));
+        for names in [
+            vec![],
+            vec![human.clone()],
+            vec![other.clone()],
+            vec![id.clone(), other],
+            vec![id.clone(), "example.org".into()],
+            vec![id.clone(), human.clone(), human],
+            vec![id, "-.name.thorp".into()],
+            vec!["127.0.0.1".into()],
+        ] {
+            let answer = member(&names);
+            assert!(
+                matches!(answer, Err(CertificateError::NotThorp(_))),
+                "{names:?}"
+            );
+        }
+    }
+}

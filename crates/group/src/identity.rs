@@ -1,0 +1,237 @@
+//! Who this machine is: its key, and its membership in a group.
+//!
+//! The key is made once and never leaves the state directory. A membership is
+//! what a tracker made of it: a certificate, the CA key that vouches for it,
+//! and where the tracker is. Who may become a member is decided in
+//! [`authority`](crate::authority).
+
+use std::path::Path;
+use std::{fmt, fs};
+
+use rcgen::{CertificateParams, DistinguishedName, KeyPair, PKCS_ED25519, PublicKeyData as _};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use thorp_wire::PeerId;
+
+use crate::address::NetAddress;
+use crate::certificate::{self, CaKey, Member};
+use crate::record::Records;
+use crate::state::{StateDir, StateError};
+
+/// Where a state directory has its key.
+pub const KEY_FILE: &str = "key.p8";
+/// Where a state directory has its membership.
+pub const MEMBERSHIP_FILE: &str = "membership.json";
+
+/// This machine's key.
+pub struct Identity {
+    key: KeyPair,
+    id: PeerId,
+}
+
+impl Identity {
+    /// A new key, kept nowhere.
+    pub fn generate() -> Result<Self, IdentityError> {
+        let key = KeyPair::generate_for(&PKCS_ED25519).map_err(|_| IdentityError::NoKey)?;
+        let id = public_key(&key).ok_or(IdentityError::NoKey)?;
+        Ok(Self { key, id })
+    }
+
+    /// The key in a state directory, made where there is none.
+    pub fn load_or_create(state: &StateDir) -> Result<Self, IdentityError> {
+        if let Some((key, id)) = load_key(state, KEY_FILE)? {
+            return Ok(Self { key, id });
+        }
+        let new = Self::generate()?;
+        state.write_secret(KEY_FILE, new.key.serialized_der())?;
+        Ok(new)
+    }
+
+    /// The public key.
+    pub fn id(&self) -> PeerId {
+        self.id
+    }
+
+    /// A request for a certificate, PKCS #10. It asks for no name: names are
+    /// the CA's to give.
+    pub fn certificate_request(&self) -> Result<Vec<u8>, IdentityError> {
+        let mut params = CertificateParams::default();
+        params.distinguished_name = DistinguishedName::new();
+        let request = params
+            .serialize_request(&self.key)
+            .map_err(|_| IdentityError::NoKey)?;
+        Ok(request.der().to_vec())
+    }
+
+    pub(crate) fn private_key(&self) -> PrivateKeyDer<'static> {
+        PrivatePkcs8KeyDer::from(self.key.serialize_der()).into()
+    }
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Identity({})", self.id)
+    }
+}
+
+/// Reads an Ed25519 key, if its file is there.
+pub(crate) fn load_key(
+    state: &StateDir,
+    name: &str,
+) -> Result<Option<(KeyPair, PeerId)>, StateError> {
+    let Some(bytes) = state.read(name)? else {
+        return Ok(None);
+    };
+    let key = read_key(bytes).ok_or_else(|| state.corrupt(name, "it holds no Ed25519 key"))?;
+    Ok(Some(key))
+}
+
+/// Whose key a file is, in a state directory that another process may have.
+pub fn peek_key(path: &Path) -> Option<PeerId> {
+    key_id(fs::read(path).ok()?)
+}
+
+/// Whose key this is, as a state directory keeps it.
+pub(crate) fn key_id(der: Vec<u8>) -> Option<PeerId> {
+    read_key(der).map(|(_, id)| id)
+}
+
+fn read_key(der: Vec<u8>) -> Option<(KeyPair, PeerId)> {
+    let der = PrivatePkcs8KeyDer::from(der);
+    let key = KeyPair::from_pkcs8_der_and_sign_algo(&der, &PKCS_ED25519).ok()?;
+    let id = public_key(&key)?;
+    Some((key, id))
+}
+
+pub(crate) fn public_key(key: &KeyPair) -> Option<PeerId> {
+    key.der_bytes().try_into().ok().map(PeerId::new)
+}
+
+/// What makes this machine a member of a group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Membership {
+    /// The member's certificate, DER.
+    pub certificate: Vec<u8>,
+    /// Whose certificates to believe.
+    pub ca: CaKey,
+    /// Where the tracker is.
+    pub trackers: Vec<NetAddress>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stored {
+    ca: String,
+    trackers: Vec<String>,
+    certificate: String,
+}
+
+impl Membership {
+    /// The membership in a state directory, if there is one.
+    pub fn load(state: &StateDir, identity: &Identity) -> Result<Option<Self>, IdentityError> {
+        let Some(stored) = state.read_json::<Stored>(MEMBERSHIP_FILE)? else {
+            return Ok(None);
+        };
+        let damaged = |why: &str| state.corrupt(MEMBERSHIP_FILE, why);
+        let ca = stored.ca.parse().map_err(|_| damaged("`ca` is no key"))?;
+        let trackers = stored
+            .trackers
+            .iter()
+            .map(|text| text.parse())
+            .collect::<Result<_, _>>()
+            .map_err(|_| damaged("`trackers` holds what is no address"))?;
+        let certificate = data_encoding::BASE64
+            .decode(stored.certificate.as_bytes())
+            .map_err(|_| damaged("`certificate` is not base64"))?;
+        let membership = Self {
+            certificate,
+            ca,
+            trackers,
+        };
+        let member = membership
+            .member()
+            .ok_or_else(|| damaged("`certificate` is not a member's"))?;
+        if member.id != identity.id {
+            return Err(damaged("`certificate` is for another key than key.p8").into());
+        }
+        Ok(Some(membership))
+    }
+
+    /// Whose group it is and where its tracker is, from a state directory that
+    /// another process may have.
+    pub fn peek(state: &Path) -> Option<(CaKey, Vec<NetAddress>)> {
+        let bytes = fs::read(state.join(MEMBERSHIP_FILE)).ok()?;
+        let stored: Stored = serde_json::from_slice(&bytes).ok()?;
+        let trackers = stored.trackers.iter().filter_map(|text| text.parse().ok());
+        Some((stored.ca.parse().ok()?, trackers.collect()))
+    }
+
+    /// Keeps it in a state directory.
+    pub fn save(&self, state: &StateDir) -> Result<(), StateError> {
+        let stored = Stored {
+            ca: self.ca.to_string(),
+            trackers: self.trackers.iter().map(ToString::to_string).collect(),
+            certificate: data_encoding::BASE64.encode(&self.certificate),
+        };
+        state.write_json(MEMBERSHIP_FILE, &stored)
+    }
+
+    /// Forgets the group that a state directory belongs to. The key stays.
+    pub fn forget(state: &StateDir) -> Result<(), StateError> {
+        state.remove(MEMBERSHIP_FILE)?;
+        Records::forget(state)
+    }
+
+    /// What the certificate says: name, and when it ends.
+    pub fn member(&self) -> Option<Member> {
+        certificate::member_of(&CertificateDer::from(&*self.certificate)).ok()
+    }
+}
+
+/// Why this machine has no identity.
+#[derive(Debug, Error)]
+pub enum IdentityError {
+    /// The state directory cannot be used.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The system gave no randomness.
+    #[error("cannot make a key: the system's random generator does not answer")]
+    NoKey,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Group, state};
+
+    #[test]
+    fn a_key_is_made_once_and_kept() {
+        let (_temporary, state) = state();
+        let first = Identity::load_or_create(&state).expect("is made");
+        let second = Identity::load_or_create(&state).expect("is there");
+        assert_eq!(first.id(), second.id());
+        state.write_secret(KEY_FILE, b"oops").expect("writes");
+        let error = Identity::load_or_create(&state).expect_err("is damaged");
+        assert!(error.to_string().contains("key.p8 is damaged"), "{error}");
+    }
+
+    #[test]
+    fn a_membership_is_kept_and_belongs_to_its_key() {
+        let (_temporary, state) = state();
+        let identity = Identity::load_or_create(&state).expect("is made");
+        assert_eq!(Membership::load(&state, &identity).expect("loads"), None);
+        let membership = Group::new().admit(&identity, "oak");
+        membership.save(&state).expect("saves");
+        let loaded = Membership::load(&state, &identity).expect("loads");
+        assert_eq!(loaded.as_ref(), Some(&membership));
+        let other = Identity::generate().expect("a key");
+        let error = Membership::load(&state, &other).expect_err("is another's");
+        assert!(
+            error.to_string().contains("membership.json is damaged"),
+            "{error}"
+        );
+        Membership::forget(&state).expect("forgets");
+        assert_eq!(Membership::load(&state, &identity).expect("loads"), None);
+    }
+}

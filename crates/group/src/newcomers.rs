@@ -1,0 +1,125 @@
+//! How fast machines that nobody knows may become members of an open group.
+//!
+//! Each newcomer stays in the member table and makes the tracker write it whole:
+//! at most [`MAX_MEMBERS`](crate::authority::MAX_MEMBERS) rows, some 15 MB, so
+//! that is also what strangers can make it write in a second in the long run.
+//! Members that come again are none of this module's business.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use crate::address::network;
+
+/// At first, and one more each `every`.
+#[derive(Clone, Copy)]
+struct Pace {
+    at_once: u32,
+    every: Duration,
+}
+
+/// All together: a class may come in at once, a crowd has to queue.
+const ALL: Pace = Pace {
+    at_once: 200,
+    every: Duration::from_secs(1),
+};
+/// From one address (IPv6: one /64). This machine itself is exempt.
+const EACH: Pace = Pace {
+    at_once: 40,
+    every: Duration::from_secs(10),
+};
+
+/// Who has come lately.
+#[derive(Debug, Default)]
+pub(crate) struct Newcomers {
+    all: Count,
+    /// Those whose pace has not been made up for: as many as [`ALL`] lets in
+    /// meanwhile.
+    each: HashMap<IpAddr, Count>,
+}
+
+/// When all that has been taken is made up for.
+#[derive(Clone, Copy, Debug, Default)]
+struct Count {
+    even_at: Duration,
+}
+
+impl Newcomers {
+    /// Lets one more in, or says how long to wait. `now` never runs backwards.
+    pub(crate) fn admit(&mut self, now: Duration, from: IpAddr) -> Result<(), Duration> {
+        self.each.retain(|_, count| count.even_at > now);
+        let address = network(from);
+        let here = self.each.get(&address).copied().unwrap_or_default();
+        let here = if address.is_loopback() {
+            Count::default()
+        } else {
+            here.taken(now, EACH)?
+        };
+        self.all = self.all.taken(now, ALL)?;
+        if here.even_at > now {
+            self.each.insert(address, here);
+        }
+        Ok(())
+    }
+}
+
+impl Count {
+    fn taken(self, now: Duration, pace: Pace) -> Result<Self, Duration> {
+        let even_at = self.even_at.max(now) + pace.every;
+        let most = now + pace.every * pace.at_once;
+        match even_at.saturating_sub(most) {
+            Duration::ZERO => Ok(Self { even_at }),
+            wait => Err(wait),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn let_in(newcomers: &mut Newcomers, now: Duration, from: &[IpAddr]) -> usize {
+        let from = from.iter().cycle().take(1000);
+        from.filter(|from| newcomers.admit(now, **from).is_ok())
+            .count()
+    }
+
+    #[test]
+    fn one_address_has_a_burst_and_then_a_pace_and_leaves_room_for_others() {
+        let mut newcomers = Newcomers::default();
+        let start = Duration::from_secs(5);
+        let one = ["192.0.2.1".parse().expect("an address")];
+        let other = ["192.0.2.2".parse().expect("an address")];
+        assert_eq!(let_in(&mut newcomers, start, &one), 40);
+        let wait = newcomers.admit(start, one[0]).expect_err("has to wait");
+        assert_eq!(wait, EACH.every);
+        assert_eq!(let_in(&mut newcomers, start, &other), 40);
+        let later = start + Duration::from_secs(30);
+        assert_eq!(let_in(&mut newcomers, later, &one), 3);
+        let much_later = start + Duration::from_hours(1);
+        assert_eq!(let_in(&mut newcomers, much_later, &one), 40);
+        assert_eq!(
+            newcomers.each.len(),
+            1,
+            "who has made up for it is forgotten"
+        );
+    }
+
+    #[test]
+    fn a_crowd_from_everywhere_has_to_queue_and_the_count_of_it_is_bounded() {
+        let mut newcomers = Newcomers::default();
+        let start = Duration::from_secs(5);
+        let crowd: Vec<IpAddr> = (0..1000_u16)
+            .map(|n| IpAddr::from([10, 0, n.to_be_bytes()[0], n.to_be_bytes()[1]]))
+            .collect();
+        assert_eq!(let_in(&mut newcomers, start, &crowd), 200);
+        assert_eq!(newcomers.each.len(), 200);
+        let later = start + Duration::from_secs(7);
+        assert_eq!(let_in(&mut newcomers, later, &crowd), 7);
+        // This machine itself waits with the crowd, but has no pace of its own.
+        let home = ["127.0.0.1".parse().expect("an address")];
+        let much_later = start + Duration::from_hours(1);
+        assert_eq!(let_in(&mut newcomers, much_later, &home), 200);
+        assert!(newcomers.each.is_empty());
+    }
+}

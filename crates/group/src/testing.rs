@@ -1,0 +1,114 @@
+//! A group to test with: its CA and its members.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use rcgen::{Issuer, KeyPair};
+use rustls::pki_types::PrivateKeyDer;
+use tempfile::TempDir;
+use thorp_wire::frame::Join;
+
+use crate::authority::Authority;
+use crate::clock::Clock;
+use crate::identity::{Identity, Membership};
+use crate::join::JoinService;
+use crate::state::StateDir;
+use crate::tls::MemberTls;
+
+/// A state directory that goes away again.
+pub fn state() -> (TempDir, StateDir) {
+    let temporary = tempfile::tempdir().expect("a directory");
+    let state = StateDir::open(temporary.path().join("state")).expect("a state directory");
+    (temporary, state)
+}
+
+/// A member's key, to do with it what no member would.
+pub fn key_of(identity: &Identity) -> PrivateKeyDer<'static> {
+    identity.private_key()
+}
+
+/// A group with nobody in it.
+pub struct Group {
+    /// Its authority, closed.
+    pub authority: Arc<Authority>,
+    state: Arc<StateDir>,
+    _temporary: TempDir,
+}
+
+#[allow(
+    clippy::new_without_default,
+    reason = "a group is made, with keys and files"
+)]
+impl Group {
+    /// A new one, with a CA of its own.
+    pub fn new() -> Self {
+        let (temporary, state) = state();
+        let state = Arc::new(state);
+        let authority = Authority::load_or_create(state.clone()).expect("a CA");
+        Self {
+            authority: Arc::new(authority),
+            state,
+            _temporary: temporary,
+        }
+    }
+
+    /// Where its authority keeps what it knows.
+    pub fn state(&self) -> &StateDir {
+        &self.state
+    }
+
+    /// Makes a member, whatever the policy.
+    pub fn admit(&self, identity: &Identity, name: &str) -> Membership {
+        self.admit_at(identity, name, SystemTime::now())
+    }
+
+    /// The same, by another clock.
+    pub fn admit_at(&self, identity: &Identity, name: &str, now: SystemTime) -> Membership {
+        let was_open = self.authority.is_open();
+        self.authority.set_open(true).expect("opens");
+        let join = Join {
+            token: None,
+            request: identity.certificate_request().expect("a request"),
+            name: name.parse().ok(),
+        };
+        let certificate = self.authority.admit(&join, now).expect("is open");
+        self.authority.set_open(was_open).expect("is as before");
+        self.membership(certificate)
+    }
+
+    /// What a certificate of this group makes of a key.
+    pub fn membership(&self, certificate: Vec<u8>) -> Membership {
+        Membership {
+            certificate,
+            ca: self.authority.ca(),
+            trackers: Vec::new(),
+        }
+    }
+
+    /// A new member.
+    pub fn member(&self, name: &str) -> MemberTls {
+        let identity = Identity::generate().expect("a key");
+        let membership = self.admit(&identity, name);
+        MemberTls::new(&identity, &membership, Clock::system()).expect("fits")
+    }
+
+    /// A tracker's certificates, and its service for those who want to join.
+    pub fn tracker_tls(&self, clock: Clock) -> (MemberTls, JoinService) {
+        let identity = Identity::generate().expect("a key");
+        let name = "hall".parse().expect("a name");
+        let certificate = self
+            .authority
+            .tracker_certificate(&identity, &name, clock.wall())
+            .expect("is signed");
+        let membership = self.membership(certificate);
+        let tls = MemberTls::new(&identity, &membership, clock.clone()).expect("fits");
+        let authority = self.authority.clone();
+        let join = JoinService::new(&identity, &membership, authority, clock).expect("fits");
+        (tls, join)
+    }
+
+    /// What signs, to sign what the authority would not.
+    pub fn issuer(&self) -> Issuer<'_, &KeyPair> {
+        self.authority.issuer()
+    }
+}

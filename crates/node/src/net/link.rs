@@ -1,0 +1,1109 @@
+//! An authenticated stream as a queue of frames, both ways.
+//!
+//! A reader task makes bytes into [`LinkEvent`]s and puts them into an
+//! [`Inbox`], bounded in number and in bytes, for each link and for all of a
+//! node: who does not take them slows the sender down. A writer task takes
+//! frames out of three queues: control before `Content` before `Update`s, and
+//! each in its order. [`LinkSender`] is the handle on it.
+//!
+//! Invariant: of every link exactly one [`LinkEvent::Closed`] arrives, and
+//! nothing after it. What the frames mean is none of this module's business.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use thiserror::Error;
+use thorp_core::links::LinkId;
+use thorp_wire::frame::{Holder, Leave, MAX_FRAME, PREFIX, Query, announced_length};
+use thorp_wire::{Body, Frame, FrameError, RequestId};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+
+use thorp_group::certificate::CertificateError;
+use thorp_group::clock::Clock;
+
+/// What comes out of a link.
+#[derive(Debug)]
+pub enum LinkEvent {
+    /// A frame.
+    Frame(Frame),
+    /// A frame of a type this version does not know: to be refused if it asked
+    /// something, ignored otherwise.
+    Unknown {
+        /// Its type.
+        kind: u16,
+        /// Its question.
+        request: Option<RequestId>,
+    },
+    /// It will end before long, with a certificate that it was made with.
+    Expiring,
+    /// Bytes, but not a whole frame yet: a sign of life, at most once a second.
+    Heard,
+    /// The end, and why. The last event of a link.
+    Closed(LinkEnd),
+}
+
+/// Why a link has ended, sorted by what it says about the other side.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum LinkEnd {
+    /// We have closed it.
+    #[error("closed by this side")]
+    Here,
+    /// The other side has closed it.
+    #[error("closed by the other side")]
+    There,
+    /// The connection broke.
+    #[error("the connection broke: {0}")]
+    Broken(String),
+    /// One side does not trust the other's certificate (any more).
+    #[error("{0}")]
+    Certificate(CertificateError),
+    /// A certificate has ended while the link was up.
+    #[error("the certificate it stood on has ended")]
+    Expired,
+    /// The other side sent what is no frame.
+    #[error("{0}")]
+    Malformed(FrameError),
+    /// The other side does not read.
+    #[error("the other side has read nothing for {} s", STUCK.as_secs())]
+    Stuck,
+    /// The other side does not read fast enough.
+    #[error("too much is queued for the other side")]
+    Overflow,
+}
+
+/// Events of all links that wait for the task.
+const MAX_EVENTS: usize = 256;
+/// How much memory frames may take that wait for the task: those of one link,
+/// and those of all. A longer frame waits until it is alone.
+const MAX_WAITING: usize = 4 * 1024 * 1024;
+const MAX_WAITING_IN_ALL: usize = 64 * 1024 * 1024;
+/// How much an unread queue may hold before the link is closed.
+const MAX_QUEUED_BYTES: usize = 4 * 1024 * 1024;
+const MAX_QUEUED_FRAMES: usize = 4096;
+/// The same for updates: the whole listing of a share may wait there.
+const MAX_QUEUED_UPDATES: usize = 256 * 1024 * 1024;
+/// How much [`LinkSender::content`] lets wait.
+const MAX_CONTENT: usize = 1024 * 1024;
+/// How much is written at once, about.
+const BATCH: usize = 64 * 1024;
+/// How long the other side may read nothing.
+const STUCK: Duration = Duration::from_secs(30);
+/// How long saying goodbye may take.
+const GOODBYE: Duration = Duration::from_secs(1);
+/// How often `Heard` may be said.
+const HEARD: Duration = Duration::from_secs(1);
+/// How long before the end of a link it is said that it is near.
+const EXPIRING: Duration = Duration::from_hours(1);
+/// After how long without traffic a link gives its buffers back.
+const IDLE: Duration = Duration::from_secs(1);
+/// The read buffer's size while nothing large arrives.
+const SMALL: usize = 4 * 1024;
+/// By how much it grows at least, as bytes arrive.
+const STEP: usize = 64 * 1024;
+
+/// Until when a link may last.
+#[derive(Clone, Debug)]
+pub struct Term {
+    /// By this clock.
+    pub clock: Clock,
+    /// The end of the one certificate or the other, whichever comes first.
+    pub ends: SystemTime,
+}
+
+/// Where all links of a node put what happens on them. Clones are the same one.
+///
+/// Whoever waits for room gets it in the order of asking, so that a link that
+/// always has more to say is one among many.
+#[derive(Clone)]
+pub struct Inbox {
+    events: mpsc::Sender<Arrival>,
+    /// Bytes that may still wait.
+    room: Arc<Semaphore>,
+}
+
+/// What happens on the links of a node, in the order of its arrival.
+pub type Arrivals = mpsc::Receiver<Arrival>;
+
+/// Something that has happened on a link. As long as this lives, it takes up
+/// room that other events wait for.
+#[derive(Debug)]
+pub struct Arrival {
+    /// On which link.
+    pub link: LinkId,
+    /// What.
+    pub event: LinkEvent,
+    _room: Option<[OwnedSemaphorePermit; 2]>,
+}
+
+/// An inbox, and its other end.
+pub fn inbox() -> (Inbox, Arrivals) {
+    let (events, arrivals) = mpsc::channel(MAX_EVENTS);
+    let room = Arc::new(Semaphore::new(MAX_WAITING_IN_ALL));
+    (Inbox { events, room }, arrivals)
+}
+
+/// Makes a stream into a link. Its events go to `inbox`.
+pub fn start<S>(id: LinkId, stream: S, term: Term, inbox: Inbox) -> LinkSender
+where
+    S: AsyncRead + AsyncWrite + Send + 'static,
+{
+    let (read, write) = tokio::io::split(stream);
+    let (end, _) = watch::channel(None);
+    let (finished, _) = watch::channel(false);
+    let shared = Arc::new(Shared {
+        queues: Mutex::default(),
+        wake: Notify::new(),
+        room: Arc::new(Semaphore::new(MAX_CONTENT)),
+        end,
+        finished,
+    });
+    let reader = Reader {
+        id,
+        stream: read,
+        shared: shared.clone(),
+        inbox,
+        room: Arc::new(Semaphore::new(MAX_WAITING)),
+        term,
+        buffer: Vec::with_capacity(SMALL),
+        heard: None,
+    };
+    let writer = Writer {
+        stream: write,
+        shared: shared.clone(),
+        buffer: Vec::new(),
+        permits: Vec::new(),
+    };
+    tokio::spawn(reader.run());
+    tokio::spawn(writer.run());
+    LinkSender { id, shared }
+}
+
+/// Waits until so many links, all of which were closed from here, have ended.
+/// Whoever does not take the goodbye in time notices that we are gone.
+pub async fn farewell(mut links: usize, arrivals: &mut Arrivals) {
+    let ended = async {
+        while links > 0 {
+            match arrivals.recv().await.map(|arrival| arrival.event) {
+                Some(LinkEvent::Closed(_)) => links -= 1,
+                Some(_) => {}
+                None => return,
+            }
+        }
+    };
+    let _ = timeout(2 * GOODBYE, ended).await;
+}
+
+/// Sends frames over a link. Clones send over the same one; it stays up when
+/// all of them are gone, until it is closed.
+#[derive(Clone)]
+pub struct LinkSender {
+    id: LinkId,
+    shared: Arc<Shared>,
+}
+
+impl LinkSender {
+    /// Which link.
+    pub fn id(&self) -> LinkId {
+        self.id
+    }
+
+    /// Queues a frame, behind others of its priority. Never waits: a queue that
+    /// grows too long closes the link. On a closed link nothing happens.
+    pub fn send(&self, frame: Frame) {
+        self.shared.push(frame, None);
+    }
+
+    /// Queues a `Content` frame once there is room for it. The answer is whether
+    /// the link was still up.
+    pub async fn content(&self, frame: Frame) -> bool {
+        let size = u32::try_from(size(&frame).min(MAX_CONTENT)).unwrap_or(u32::MAX);
+        let room = self.shared.room.clone().acquire_many_owned(size).await;
+        match room {
+            Ok(room) => self.shared.push(frame, Some(room)),
+            Err(_) => false,
+        }
+    }
+
+    /// Ends the link: control frames that are queued still go out, within a
+    /// second, then it is closed.
+    pub fn close(&self) {
+        self.shared.end(LinkEnd::Here);
+    }
+
+    /// Whether it has ended, or is about to.
+    #[cfg(test)]
+    pub fn is_closed(&self) -> bool {
+        self.shared.has_ended()
+    }
+
+    /// Waits until nothing more will be written: the goodbye is out, or given up.
+    #[cfg(test)]
+    pub async fn finished(&self) {
+        let mut finished = self.shared.finished.subscribe();
+        // The sender is in `shared`, which we hold.
+        let _ = finished.wait_for(|finished| *finished).await;
+    }
+}
+
+impl fmt::Debug for LinkSender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "LinkSender({})", self.id.0)
+    }
+}
+
+struct Shared {
+    queues: Mutex<Queues>,
+    /// There is something for the writer.
+    wake: Notify,
+    /// Bytes of content that may still be queued; closed with the link.
+    room: Arc<Semaphore>,
+    /// The first reason counts.
+    end: watch::Sender<Option<LinkEnd>>,
+    finished: watch::Sender<bool>,
+}
+
+impl Shared {
+    fn push(&self, frame: Frame, room: Option<OwnedSemaphorePermit>) -> bool {
+        if self.has_ended() {
+            return false;
+        }
+        let fits = self.queues().push(frame, room);
+        if fits {
+            self.wake.notify_one();
+        } else {
+            self.end(LinkEnd::Overflow);
+        }
+        fits
+    }
+
+    fn end(&self, why: LinkEnd) {
+        let first = self.end.send_if_modified(|end| {
+            let first = end.is_none();
+            end.get_or_insert(why);
+            first
+        });
+        if first {
+            self.room.close();
+            self.wake.notify_one();
+        }
+    }
+
+    fn has_ended(&self) -> bool {
+        self.end.borrow().is_some()
+    }
+
+    /// Waits for the end, and says why.
+    async fn ended(&self) -> LinkEnd {
+        let mut end = self.end.subscribe();
+        let why = end.wait_for(Option::is_some).await;
+        why.ok()
+            .and_then(|why| why.clone())
+            .unwrap_or(LinkEnd::There)
+    }
+
+    fn queues(&self) -> MutexGuard<'_, Queues> {
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The three queues, the first one first.
+#[derive(Default)]
+struct Queues {
+    control: Queue,
+    content: Queue,
+    updates: Queue,
+}
+
+#[derive(Default)]
+struct Queue {
+    frames: VecDeque<Queued>,
+    bytes: usize,
+}
+
+struct Queued {
+    frame: Frame,
+    size: usize,
+    room: Option<OwnedSemaphorePermit>,
+}
+
+impl Queues {
+    /// Whether it is within the bounds.
+    fn push(&mut self, frame: Frame, room: Option<OwnedSemaphorePermit>) -> bool {
+        let (queue, frames, bytes) = match frame.body {
+            // All of them, so that they stay in order.
+            Body::Update(_) => (&mut self.updates, usize::MAX, MAX_QUEUED_UPDATES),
+            Body::Content(_) => (&mut self.content, MAX_QUEUED_FRAMES, MAX_QUEUED_BYTES),
+            _ => (&mut self.control, MAX_QUEUED_FRAMES, MAX_QUEUED_BYTES),
+        };
+        let size = size(&frame);
+        queue.bytes += size;
+        queue.frames.push_back(Queued { frame, size, room });
+        queue.frames.len() <= frames && queue.bytes <= bytes
+    }
+
+    fn pop(&mut self) -> Option<Queued> {
+        let queues = [&mut self.control, &mut self.content, &mut self.updates];
+        queues.into_iter().find_map(Queue::pop)
+    }
+}
+
+impl Queue {
+    fn pop(&mut self) -> Option<Queued> {
+        let queued = self.frames.pop_front()?;
+        self.bytes -= queued.size;
+        Some(queued)
+    }
+}
+
+/// About how many bytes a frame takes, here and on the wire. Whatever a
+/// frame's maker can make long is counted.
+fn size(frame: &Frame) -> usize {
+    /// A frame, or a thing in it, without its texts.
+    const THING: usize = 64;
+    let things = |texts: usize| THING + texts;
+    THING
+        + match &frame.body {
+            Body::Content(content) => content.bytes.len(),
+            Body::Update(update) => {
+                let added = update.added.iter().map(|entry| &entry.name);
+                let names = added.chain(&update.removed);
+                let names: usize = names.map(|name| things(name.as_str().len())).sum();
+                names + THING * update.neighbours.as_deref().map_or(0, <[_]>::len)
+            }
+            Body::Find(find) => match &find.query {
+                Query::Names(names) => names.iter().map(|name| things(name.len())).sum(),
+                Query::Pattern(pattern) => pattern.len(),
+                Query::Content(_) | Query::Members(_) => 0,
+            },
+            Body::Found(found) => {
+                let holder = |holder: &Holder| THING * (2 + holder.addresses.len());
+                let variants = found.variants.iter().map(|variant| {
+                    let holders: usize = variant.holders.iter().map(holder).sum();
+                    things(variant.entry.name.as_str().len()) + holders
+                });
+                let members = found.members.iter();
+                let members = members.map(|row| holder(&row.member) + THING * row.neighbours.len());
+                variants.chain(members).sum()
+            }
+            Body::Refused(refused) => refused.text.len(),
+            Body::Leave(leave) => leave.reason.len(),
+            Body::Record(record) => record.record.as_bytes().len(),
+            Body::Join(_) | Body::Joined(_) | Body::Hello(_) | Body::Ack(_) | Body::Get(_) => THING,
+        }
+}
+
+struct Writer<S> {
+    stream: WriteHalf<S>,
+    shared: Arc<Shared>,
+    buffer: Vec<u8>,
+    /// Room that is given back once the buffer is written.
+    permits: Vec<OwnedSemaphorePermit>,
+}
+
+impl<S: AsyncRead + AsyncWrite> Writer<S> {
+    async fn run(mut self) {
+        let shared = self.shared.clone();
+        while !shared.has_ended() {
+            if !self.fill() {
+                self.wait().await;
+                continue;
+            }
+            let too_late = async {
+                shared.ended().await;
+                sleep(GOODBYE).await;
+            };
+            tokio::select! {
+                written = self.write() => if let Err(why) = written {
+                    shared.end(why);
+                },
+                () = too_late => {}
+            }
+        }
+        let why = shared.ended().await;
+        self.goodbye(&why).await;
+        // Handles may live on; what was not sent need not.
+        *shared.queues() = Queues::default();
+        self.shared.finished.send_replace(true);
+    }
+
+    /// Waits for something to do; an idle link keeps no buffer.
+    async fn wait(&mut self) {
+        let wake = self.shared.wake.notified();
+        tokio::pin!(wake);
+        if timeout(IDLE, wake.as_mut()).await.is_err() {
+            self.buffer = Vec::new();
+            wake.await;
+        }
+    }
+
+    /// Moves a batch of frames into the buffer. Says whether there was one.
+    fn fill(&mut self) -> bool {
+        // Nothing is encoded under the lock.
+        let mut batch = Vec::new();
+        let mut bytes = 0;
+        let mut queues = self.shared.queues();
+        while bytes < BATCH
+            && let Some(queued) = queues.pop()
+        {
+            bytes += queued.size;
+            batch.push(queued);
+        }
+        drop(queues);
+        self.buffer.reserve(bytes);
+        for queued in batch {
+            self.encode(&queued.frame);
+            self.permits.extend(queued.room);
+        }
+        !self.buffer.is_empty()
+    }
+
+    fn encode(&mut self, frame: &Frame) {
+        if let Err(error) = frame.encode(&mut self.buffer) {
+            // A bug on this side: whoever made the frame has to cut it. The
+            // other side would wait for it in vain, so the link ends.
+            tracing::error!(%error, "a frame cannot be sent");
+            self.shared.end(LinkEnd::Malformed(error));
+        }
+    }
+
+    /// Writes the buffer. As long as some of it goes out, the other side lives.
+    async fn write(&mut self) -> Result<(), LinkEnd> {
+        let mut rest = &self.buffer[..];
+        while !rest.is_empty() {
+            let written = timeout(STUCK, self.stream.write(rest)).await;
+            let written = written
+                .map_err(|_| LinkEnd::Stuck)?
+                .map_err(|e| broken(&e))?;
+            if written == 0 {
+                return Err(LinkEnd::There);
+            }
+            rest = rest.get(written..).unwrap_or_default();
+        }
+        let flushed = timeout(STUCK, self.stream.flush()).await;
+        flushed
+            .map_err(|_| LinkEnd::Stuck)?
+            .map_err(|e| broken(&e))?;
+        self.permits.clear();
+        self.buffer.clear();
+        Ok(())
+    }
+
+    /// Best effort: control frames and TLS's own goodbye.
+    async fn goodbye(&mut self, why: &LinkEnd) {
+        let deadline = Instant::now() + GOODBYE;
+        let mut bytes = Vec::new();
+        let words = match why {
+            LinkEnd::Here | LinkEnd::Expired => true,
+            LinkEnd::Malformed(_) => {
+                let leave = Leave {
+                    reason: why.to_string(),
+                };
+                let _ = Frame::plain(leave).encode(&mut bytes);
+                true
+            }
+            _ => false,
+        };
+        // What is half written would turn the goodbye into nonsense.
+        if words && self.buffer.is_empty() {
+            while let Some(queued) = { self.shared.queues().control.pop() } {
+                let _ = queued.frame.encode(&mut bytes);
+            }
+            let _ = timeout_at(deadline, self.stream.write_all(&bytes)).await;
+        }
+        let _ = timeout_at(deadline, self.stream.shutdown()).await;
+    }
+}
+
+struct Reader<S> {
+    id: LinkId,
+    stream: ReadHalf<S>,
+    shared: Arc<Shared>,
+    inbox: Inbox,
+    /// Bytes of this link's frames that may still wait.
+    room: Arc<Semaphore>,
+    term: Term,
+    buffer: Vec<u8>,
+    heard: Option<Instant>,
+}
+
+impl<S: AsyncRead + AsyncWrite> Reader<S> {
+    async fn run(mut self) {
+        let shared = self.shared.clone();
+        let expiry = expiry(self.id, self.term.clone(), self.inbox.events.clone());
+        tokio::select! {
+            why = self.read_all() => shared.end(why),
+            why = expiry => shared.end(why),
+            _ = shared.ended() => {}
+        }
+        let end = LinkEvent::Closed(shared.ended().await);
+        let _ = self.tell(end, None).await;
+    }
+
+    async fn read_all(&mut self) -> LinkEnd {
+        loop {
+            let needed = match self.deliver().await {
+                Ok(needed) => needed,
+                Err(why) => return why,
+            };
+            // Memory follows what has arrived, not what was announced.
+            let missing = needed.saturating_sub(self.buffer.len());
+            self.buffer
+                .reserve(missing.min(self.buffer.len().max(STEP)).max(SMALL));
+            match self.read_some().await {
+                Ok(0) => return LinkEnd::There,
+                Ok(_) => {}
+                Err(error) => return broken(&error),
+            }
+        }
+    }
+
+    async fn read_some(&mut self) -> io::Result<usize> {
+        if self.buffer.is_empty() && self.buffer.capacity() > 2 * SMALL {
+            // An idle link keeps no buffer. The timer starts only where the
+            // read has to wait.
+            tokio::select! {
+                biased;
+                read = self.stream.read_buf(&mut self.buffer) => return read,
+                () = sleep(IDLE) => {}
+            }
+            self.buffer = Vec::with_capacity(SMALL);
+        }
+        self.stream.read_buf(&mut self.buffer).await
+    }
+
+    /// Delivers every whole frame in the buffer. Says how many bytes the next
+    /// one takes, as far as that is known.
+    async fn deliver(&mut self) -> Result<usize, LinkEnd> {
+        let mut start = 0;
+        let needed = loop {
+            let rest = &self.buffer[start..];
+            let Some((&prefix, body)) = rest.split_first_chunk::<PREFIX>() else {
+                break PREFIX;
+            };
+            let length = announced_length(prefix, MAX_FRAME).map_err(LinkEnd::Malformed)?;
+            let Some(body) = body.get(..length) else {
+                break PREFIX + length;
+            };
+            let room = self.inbox.room_for(&self.room, Frame::memory(body)).await?;
+            let event = match Frame::decode(body) {
+                Ok(frame) => LinkEvent::Frame(frame),
+                Err(FrameError::Unknown { kind, request }) => LinkEvent::Unknown { kind, request },
+                Err(error) => return Err(LinkEnd::Malformed(error)),
+            };
+            start += PREFIX + length;
+            self.tell(event, Some(room)).await?;
+        };
+        self.buffer.drain(..start);
+        if !self.buffer.is_empty() {
+            let now = Instant::now();
+            if self.heard.is_none_or(|heard| now - heard >= HEARD) {
+                self.heard = Some(now);
+                self.tell(LinkEvent::Heard, None).await?;
+            }
+        }
+        Ok(needed)
+    }
+
+    async fn tell(
+        &mut self,
+        event: LinkEvent,
+        room: Option<[OwnedSemaphorePermit; 2]>,
+    ) -> Result<(), LinkEnd> {
+        let arrival = Arrival {
+            link: self.id,
+            event,
+            _room: room,
+        };
+        let told = self.inbox.events.send(arrival).await;
+        told.map_err(|_| LinkEnd::Here)
+    }
+}
+
+impl Inbox {
+    /// Waits for so much room: first the link's own, so that whoever has filled
+    /// that does not stand in the others' way.
+    async fn room_for(
+        &self,
+        own: &Arc<Semaphore>,
+        bytes: usize,
+    ) -> Result<[OwnedSemaphorePermit; 2], LinkEnd> {
+        let take = async |room: &Arc<Semaphore>, most: usize| {
+            let bytes = u32::try_from(bytes.min(most)).unwrap_or(u32::MAX);
+            let taken = room.clone().acquire_many_owned(bytes).await;
+            taken.map_err(|_| LinkEnd::Here)
+        };
+        let own = take(own, MAX_WAITING).await?;
+        Ok([own, take(&self.room, MAX_WAITING_IN_ALL).await?])
+    }
+}
+
+/// Ends with the certificate, and says before that the end is near. A link that
+/// is made within its last hour says nothing: one more would not last longer.
+async fn expiry(link: LinkId, term: Term, events: mpsc::Sender<Arrival>) -> LinkEnd {
+    let near = term.ends.checked_sub(EXPIRING);
+    if let Some(near) = near.filter(|near| term.clock.wall() < *near) {
+        term.clock.reaches(near).await;
+        // With nobody there any more, the reader ends the link.
+        let expiring = Arrival {
+            link,
+            event: LinkEvent::Expiring,
+            _room: None,
+        };
+        let _ = events.send(expiring).await;
+    }
+    term.clock.reaches(term.ends).await;
+    LinkEnd::Expired
+}
+
+fn broken(error: &io::Error) -> LinkEnd {
+    if let Some(why) = CertificateError::from_io(error) {
+        return LinkEnd::Certificate(why);
+    }
+    match error.kind() {
+        // Gone without TLS's goodbye: a process that was killed, mostly.
+        io::ErrorKind::UnexpectedEof => LinkEnd::There,
+        _ => LinkEnd::Broken(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use thorp_group::testing::Group;
+    use thorp_wire::frame::{Bytes, Get, Update};
+    use thorp_wire::{Content, Root};
+    use tokio::io::{DuplexStream, duplex};
+
+    use super::*;
+    use crate::net::dial::{Expected, dial};
+    use crate::net::testing::Listening;
+
+    impl Shared {
+        /// Waits until everything that is queued has been taken up.
+        async fn drained(&self) {
+            while {
+                let queues = self.queues();
+                [&queues.control, &queues.content, &queues.updates]
+                    .iter()
+                    .any(|queue| !queue.frames.is_empty())
+            } {
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    type Events = Arrivals;
+
+    fn long_term() -> Term {
+        Term {
+            clock: Clock::system(),
+            ends: SystemTime::now() + Duration::from_hours(24),
+        }
+    }
+
+    fn link(stream: DuplexStream) -> (LinkSender, Events) {
+        let (inbox, arrivals) = inbox();
+        (start(LinkId(1), stream, long_term(), inbox), arrivals)
+    }
+
+    fn get(id: u32) -> Frame {
+        let content = Content {
+            length: 7,
+            root: Root::new([7; 32]),
+        };
+        Frame::with_request(RequestId(id), Get { content })
+    }
+
+    fn content(id: u32, length: usize) -> Frame {
+        let bytes = vec![7; length];
+        Frame::with_request(RequestId(id), Bytes { bytes })
+    }
+
+    fn update(seq: u64) -> Frame {
+        Frame::plain(Update::heartbeat(seq))
+    }
+
+    fn leave() -> Frame {
+        let reason = "supper".into();
+        Frame::plain(Leave { reason })
+    }
+
+    async fn next(events: &mut Events) -> LinkEvent {
+        let Arrival { link, event, .. } = events.recv().await.expect("one more event");
+        assert_eq!(link, LinkId(1));
+        event
+    }
+
+    /// The next frame, signs of life left out.
+    async fn frame(events: &mut Events) -> Frame {
+        loop {
+            match next(events).await {
+                LinkEvent::Frame(frame) => return frame,
+                LinkEvent::Heard => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    async fn end(events: &mut Events) -> LinkEnd {
+        loop {
+            if let LinkEvent::Closed(why) = next(events).await {
+                assert!(events.recv().await.is_none(), "nothing after it");
+                return why;
+            }
+        }
+    }
+
+    /// Everything that a link sends until it closes.
+    async fn sent(mut stream: DuplexStream) -> Vec<Frame> {
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes).await.expect("reads");
+        let mut rest = &bytes[..];
+        let mut frames = Vec::new();
+        while let Some((&prefix, body)) = rest.split_first_chunk() {
+            let length = announced_length(prefix, MAX_FRAME).expect("is short enough");
+            frames.push(Frame::decode(&body[..length]).expect("is a frame"));
+            rest = &body[length..];
+        }
+        frames
+    }
+
+    #[tokio::test]
+    async fn two_members_link_up_and_frames_flow_both_ways() {
+        let group = Group::new();
+        let mut oak = group.node("oak").await;
+        let elm = group.member("elm");
+        let expected = Expected::Peer(oak.tls.member().id);
+        let dialled = dial(&[oak.address], expected, &elm, None)
+            .await
+            .expect("reaches oak");
+        let accepted = oak.incoming.recv().await.expect("arrives");
+        let start = |stream, ends| {
+            let (inbox, arrivals) = inbox();
+            let clock = Clock::system();
+            (
+                start(LinkId(1), stream, Term { clock, ends }, inbox),
+                arrivals,
+            )
+        };
+        let (to_oak, mut from_oak) = start(dialled.stream, dialled.member.ends);
+        let (to_elm, mut from_elm) = start(accepted.stream, accepted.member.ends);
+        for id in 0..100 {
+            to_oak.send(get(id));
+        }
+        for id in 0..100 {
+            assert_eq!(frame(&mut from_elm).await, get(id));
+            assert!(to_elm.content(content(id, 100_000)).await);
+            assert_eq!(frame(&mut from_oak).await, content(id, 100_000));
+        }
+        to_oak.send(leave());
+        to_oak.close();
+        to_oak.finished().await;
+        assert_eq!(frame(&mut from_elm).await, leave());
+        assert_eq!(end(&mut from_elm).await, LinkEnd::There);
+        assert_eq!(end(&mut from_oak).await, LinkEnd::Here);
+        assert!(!to_elm.content(content(0, 1)).await, "it is closed");
+    }
+
+    #[tokio::test]
+    async fn control_goes_before_content_and_content_before_updates() {
+        // So narrow that the first frame occupies the writer.
+        let (ours, theirs) = duplex(16);
+        let (link, mut events) = link(ours);
+        link.send(content(0, 2 * BATCH));
+        tokio::task::yield_now().await;
+        link.send(update(1));
+        link.send(content(1, 10));
+        link.send(get(2));
+        link.send(update(3));
+        link.send(content(4, 10));
+        link.send(leave());
+        let reads = tokio::spawn(sent(theirs));
+        link.shared.drained().await;
+        link.close();
+        let order = [
+            content(0, 2 * BATCH),
+            get(2),
+            leave(),
+            content(1, 10),
+            content(4, 10),
+            update(1),
+            update(3),
+        ];
+        assert_eq!(reads.await.expect("reads"), order);
+        assert_eq!(end(&mut events).await, LinkEnd::Here);
+    }
+
+    #[tokio::test]
+    async fn content_waits_for_room_and_control_does_not() {
+        let (ours, theirs) = duplex(16);
+        let (link, _events) = link(ours);
+        let quarter = MAX_CONTENT / 4;
+        for id in 0..3 {
+            assert!(link.content(content(id, quarter)).await);
+        }
+        let fourth = link.content(content(3, quarter));
+        let waited = timeout(Duration::from_millis(20), fourth).await;
+        assert!(waited.is_err(), "there was room");
+        link.send(get(4));
+        let reads = tokio::spawn(sent(theirs));
+        assert!(link.content(content(5, quarter)).await);
+        link.shared.drained().await;
+        link.close();
+        let asked: Vec<_> = reads
+            .await
+            .expect("reads")
+            .iter()
+            .map(|f| f.request)
+            .collect();
+        let order = [0, 4, 1, 2, 5].map(|id| Some(RequestId(id)));
+        assert_eq!(asked, order);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_does_not_read_is_given_up_on() {
+        let (ours, _theirs) = duplex(16);
+        let (link, mut events) = link(ours);
+        let before = Instant::now();
+        link.send(content(0, 100));
+        assert_eq!(end(&mut events).await, LinkEnd::Stuck);
+        assert_eq!(before.elapsed(), STUCK);
+        link.finished().await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_queue_that_grows_too_long_closes_the_link() {
+        let (ours, _theirs) = duplex(16);
+        let (link, mut events) = link(ours);
+        let mut queued = 0;
+        while !link.is_closed() {
+            link.send(get(queued));
+            queued += 1;
+            if queued % 100 == 0 {
+                tokio::task::yield_now().await;
+            }
+        }
+        assert!((MAX_QUEUED_FRAMES..2 * MAX_QUEUED_FRAMES).contains(&(queued as usize)));
+        assert_eq!(end(&mut events).await, LinkEnd::Overflow);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_goodbye_to_somebody_who_does_not_read_is_short() {
+        let (ours, _theirs) = duplex(16);
+        let (link, mut events) = link(ours);
+        let before = Instant::now();
+        link.send(content(0, 100));
+        tokio::task::yield_now().await;
+        link.send(leave());
+        link.close();
+        link.finished().await;
+        assert!(before.elapsed() <= 2 * GOODBYE);
+        assert_eq!(end(&mut events).await, LinkEnd::Here);
+    }
+
+    #[tokio::test]
+    async fn nonsense_closes_the_link_with_a_reason_that_both_sides_see() {
+        for (nonsense, says) in [
+            (&[0x7f, 0xff, 0xff, 0xff][..], "over the limit"),
+            (&[0, 0, 0, 1, 0xff], "malformed frame"),
+        ] {
+            let (ours, mut theirs) = duplex(1024);
+            let (_link, mut events) = link(ours);
+            theirs.write_all(nonsense).await.expect("writes");
+            let why = end(&mut events).await;
+            assert!(matches!(why, LinkEnd::Malformed(_)), "{why}");
+            let words = sent(theirs).await;
+            let [
+                Frame {
+                    body: Body::Leave(leave),
+                    ..
+                },
+            ] = &words[..]
+            else {
+                panic!("{words:?}");
+            };
+            assert!(leave.reason.contains(says), "{}", leave.reason);
+        }
+    }
+
+    #[tokio::test]
+    async fn frames_arrive_whole_however_they_are_cut() {
+        let mut bytes = Vec::new();
+        for id in 0..20 {
+            content(id, 1000 * id as usize)
+                .encode(&mut bytes)
+                .expect("encodes");
+        }
+        // A frame of a later version: a map with the type 999 and the request 5.
+        bytes.extend_from_slice(&[0, 0, 0, 7, 0xa2, 0, 0x19, 0x03, 0xe7, 1, 5]);
+        for step in [1, 3, 4096, bytes.len()] {
+            let (ours, mut theirs) = duplex(64 * 1024);
+            let (_link, mut events) = link(ours);
+            let bytes = bytes.clone();
+            tokio::spawn(async move {
+                for part in bytes.chunks(step) {
+                    theirs.write_all(part).await.expect("writes");
+                }
+            });
+            for id in 0..20 {
+                assert_eq!(frame(&mut events).await, content(id, 1000 * id as usize));
+            }
+            let unknown = loop {
+                match next(&mut events).await {
+                    LinkEvent::Heard => {}
+                    other => break other,
+                }
+            };
+            let request = Some(RequestId(5));
+            assert!(
+                matches!(unknown, LinkEvent::Unknown { kind: 999, request: r } if r == request),
+                "{unknown:?}"
+            );
+            assert_eq!(end(&mut events).await, LinkEnd::There);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn bytes_of_a_long_frame_are_a_sign_of_life_once_a_second() {
+        let (ours, mut theirs) = duplex(64);
+        let (_link, mut events) = link(ours);
+        let mut bytes = Vec::new();
+        content(1, 300).encode(&mut bytes).expect("encodes");
+        let writes = tokio::spawn(async move {
+            for part in bytes.chunks(10) {
+                theirs.write_all(part).await.expect("writes");
+                sleep(Duration::from_millis(100)).await;
+            }
+            theirs
+        });
+        let mut heard = 0;
+        while let LinkEvent::Heard = next(&mut events).await {
+            heard += 1;
+        }
+        // About 31 parts, ten a second.
+        assert!((3..=4).contains(&heard), "{heard}");
+        writes.await.expect("writes");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_link_works_on_after_it_has_been_idle() {
+        let (ours, theirs) = duplex(1024);
+        let (here, mut events) = link(ours);
+        let (there, mut arrived) = link(theirs);
+        for id in 0..3 {
+            here.send(content(id, 200_000));
+            assert_eq!(frame(&mut arrived).await, content(id, 200_000));
+            there.send(get(id));
+            assert_eq!(frame(&mut events).await, get(id));
+            sleep(3 * IDLE).await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_link_ends_with_its_certificate() {
+        let (ours, theirs) = duplex(64);
+        let (inbox, mut received) = inbox();
+        let clock = Clock::system();
+        let term = Term {
+            clock: clock.clone(),
+            ends: clock.wall() + Duration::from_hours(1),
+        };
+        let link = start(LinkId(1), ours, term, inbox);
+        // As after a night asleep.
+        clock.turn(3600);
+        assert_eq!(end(&mut received).await, LinkEnd::Expired);
+        link.finished().await;
+        drop(theirs);
+    }
+
+    /// The events of a link on which somebody writes without end.
+    async fn until_nothing_more_is_taken(stream: &mut DuplexStream, bytes: &[u8]) -> usize {
+        let mut taken = 0;
+        // Time is paused: it passes only where nobody can do anything else.
+        while timeout(Duration::from_millis(1), stream.write_all(bytes))
+            .await
+            .is_ok()
+        {
+            taken += 1;
+        }
+        taken
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_waits_is_bounded_in_bytes_and_a_flood_leaves_room_for_others() {
+        let (inbox, mut arrivals) = inbox();
+        let mut large = Vec::new();
+        content(1, 250_000).encode(&mut large).expect("encodes");
+        let open = |id| {
+            let (ours, theirs) = duplex(1024);
+            start(LinkId(id), ours, long_term(), inbox.clone());
+            theirs
+        };
+        let mut flooder = open(1);
+        let taken = until_nothing_more_is_taken(&mut flooder, &large).await;
+        // One more may have been read and wait for its room.
+        let most = MAX_WAITING / large.len();
+        assert!((most..most + 2).contains(&taken), "{taken} were taken");
+
+        // Somebody else gets through all the same, right behind.
+        let mut honest = open(2);
+        honest.write_all(&large).await.expect("is taken");
+        tokio::task::yield_now().await;
+        let mut from = Vec::new();
+        while let Ok(Some(arrival)) = timeout(Duration::from_millis(1), arrivals.recv()).await {
+            from.push(arrival.link.0);
+        }
+        let at = from.iter().position(|link| *link == 2).expect("arrives");
+        assert!(at <= 17, "behind {at} others");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_waits_is_bounded_over_all_links_of_a_node() {
+        let (inbox, mut arrivals) = inbox();
+        // Small on the wire, large once it is read.
+        let names = Update {
+            removed: ["a", "b", "c", "d"]
+                .iter()
+                .cycle()
+                .take(50_000)
+                .map(|name| name.parse().expect("a name"))
+                .collect(),
+            since: None,
+            ..Update::heartbeat(1)
+        };
+        let mut bytes = Vec::new();
+        Frame::plain(names).encode(&mut bytes).expect("encodes");
+        let each = Frame::memory(&bytes[PREFIX..]);
+        let mut streams: Vec<_> = (0..100)
+            .map(|id| {
+                let (ours, theirs) = duplex(1024);
+                start(LinkId(id), ours, long_term(), inbox.clone());
+                theirs
+            })
+            .collect();
+        for stream in &mut streams {
+            until_nothing_more_is_taken(stream, &bytes).await;
+        }
+        let frames = |arrivals: &mut Arrivals| {
+            let mut held = Vec::new();
+            while let Ok(arrival) = arrivals.try_recv() {
+                if matches!(arrival.event, LinkEvent::Frame(_)) {
+                    held.push(arrival);
+                }
+            }
+            held
+        };
+        let held = frames(&mut arrivals);
+        assert!(!held.is_empty() && held.len() * each <= MAX_WAITING_IN_ALL);
+        // Whoever holds on to an event holds on to its room.
+        sleep(Duration::from_millis(1)).await;
+        assert!(frames(&mut arrivals).is_empty());
+        drop(held);
+        sleep(Duration::from_millis(1)).await;
+        assert!(!frames(&mut arrivals).is_empty());
+    }
+}

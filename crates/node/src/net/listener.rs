@@ -1,0 +1,779 @@
+//! One port: what arrives, and which service it is for.
+//!
+//! The first byte tells TLS from everything else; inside TLS, protocol (ALPN)
+//! and name (SNI) choose the service before any certificate is shown. What is
+//! for nobody here is closed at once. A service receives connections whose
+//! other end is known to be a member; what they say is read elsewhere.
+//!
+//! Strangers cost at most [`Limits`]: so many handshakes in all and from one
+//! address, and ten seconds for each. Where there are more, the oldest gives
+//! way: a member is through in a few round trips, so that whoever has been at
+//! it longest is the least likely to be one, and silence cannot hold the door.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::AsRawFd;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rustls::server::{Acceptor, ClientHello};
+use socket2::{Domain, Protocol, Socket, Type};
+use thiserror::Error;
+use thorp_group::address::{ListenAddress, canonical, network};
+use thorp_group::certificate::{CertificateError, Member, TRACKER_NAME};
+use thorp_group::join::JoinService;
+use thorp_group::record::{REMOVED, Records};
+use thorp_group::tls::{ALPN_JOIN, ALPN_LINK, ALPN_SESSION, MemberTls};
+use thorp_wire::frame::{Leave, Record};
+use thorp_wire::{Frame, PeerId};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+use tokio_rustls::{LazyConfigAcceptor, TlsStream};
+
+use super::{Purpose, descriptors};
+
+/// The first byte of a TLS handshake record.
+const TLS_HANDSHAKE: u8 = 0x16;
+/// How many connections the system keeps for us before we accept them.
+const BACKLOG: i32 = 1024;
+/// How many ports behind the default one are tried.
+const NEXT_PORTS: u16 = 64;
+
+/// What somebody may have sent by the time it is turned away, in bytes.
+const MAX_UNREAD: u64 = 64 * 1024;
+
+/// Where to listen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listen {
+    /// On every address, IPv6 and IPv4, at this port and no other.
+    Port(u16),
+    /// On every address, at this port or one of the 64 behind it.
+    PortOrNext(u16),
+    /// At this address and no other.
+    Exactly(SocketAddr),
+}
+
+impl Listen {
+    /// Where somebody said, at this port if they said nothing of one.
+    #[must_use]
+    pub fn unless(self, asked: ListenAddress) -> Self {
+        let usual = match self {
+            Self::Port(port) | Self::PortOrNext(port) => port,
+            Self::Exactly(address) => address.port(),
+        };
+        match (asked.ip, asked.port) {
+            (None, Some(port)) => Self::Port(port),
+            (None, None) => self,
+            (Some(ip), port) => Self::Exactly((ip, port.unwrap_or(usual)).into()),
+        }
+    }
+}
+
+/// What a node answers to. One node may hold a tracker and a peer.
+#[derive(Clone, Debug)]
+pub struct Service {
+    /// Who it is: it answers to `<peerid>.thorp` and, a tracker, to `tracker.thorp`.
+    pub tls: MemberTls,
+    /// A tracker lets others join.
+    pub join: Option<JoinService>,
+    /// Where its links go; and sessions, but not to a tracker, which has no files.
+    pub sink: mpsc::Sender<Incoming>,
+}
+
+/// An authenticated connection that somebody else has dialled.
+#[derive(Debug)]
+pub struct Incoming {
+    /// What it is to be.
+    pub purpose: Purpose,
+    /// Ready for it.
+    pub stream: TlsStream<TcpStream>,
+    /// Who it is.
+    pub member: Member,
+    /// Where it comes from. Its port is not the one it listens on.
+    pub remote: SocketAddr,
+}
+
+/// What strangers may cost.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Handshakes at a time.
+    pub handshakes: usize,
+    /// Of these, from one address (IPv6: from one /64). Loopback is exempt.
+    pub per_address: usize,
+    /// From the first byte to the last of a handshake.
+    pub handshake: Duration,
+    /// Descriptors with this number or a higher one are not for strangers.
+    pub descriptors: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            handshakes: 512,
+            per_address: 32,
+            handshake: Duration::from_secs(10),
+            descriptors: descriptors::most_for_connections(),
+        }
+    }
+}
+
+/// A bound port that nobody answers yet.
+#[derive(Debug)]
+pub struct Listener {
+    socket: TcpListener,
+    address: SocketAddr,
+}
+
+/// A port that is being answered, until this is dropped.
+#[derive(Debug)]
+pub struct Running(JoinHandle<()>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Listener {
+    /// Takes a port.
+    #[expect(clippy::unused_async, reason = "must run inside the runtime")]
+    pub async fn bind(listen: Listen) -> Result<Self, ListenError> {
+        let (first, last) = match listen {
+            Listen::Exactly(address) => {
+                return Self::at(address).map_err(|error| ListenError::new(address, error));
+            }
+            Listen::Port(port) => (port, port),
+            Listen::PortOrNext(port) => (port, port.saturating_add(NEXT_PORTS)),
+        };
+        for port in first..last {
+            match Self::everywhere(port) {
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
+                other => return other.map_err(|error| ListenError::new(any(port), error)),
+            }
+        }
+        Self::everywhere(last).map_err(|error| match error.kind() {
+            io::ErrorKind::AddrInUse if first < last => ListenError::AllTaken { first, last },
+            _ => ListenError::new(any(last), error),
+        })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Answers for these services.
+    pub fn serve(self, services: Vec<Service>) -> Running {
+        self.serve_within(services, Limits::default())
+    }
+
+    /// Answers for these services, within other limits than usual.
+    pub fn serve_within(self, services: Vec<Service>, limits: Limits) -> Running {
+        let door = Arc::new(Door {
+            services,
+            limits,
+            gate: Gate::default(),
+        });
+        Running(tokio::spawn(accept_all(self.socket, door)))
+    }
+
+    fn everywhere(port: u16) -> io::Result<Self> {
+        match Self::at(any(port)) {
+            Err(error) if error.kind() != io::ErrorKind::AddrInUse => {
+                // A system without IPv6.
+                Self::at((Ipv4Addr::UNSPECIFIED, port).into()).map_err(|_| error)
+            }
+            other => other,
+        }
+    }
+
+    fn at(address: SocketAddr) -> io::Result<Self> {
+        let socket = Socket::new(
+            Domain::for_address(address),
+            Type::STREAM,
+            Some(Protocol::TCP),
+        )?;
+        if address.is_ipv6() {
+            socket.set_only_v6(!address.ip().is_unspecified())?;
+        }
+        // Connections of an earlier run that linger do not keep the port.
+        socket.set_reuse_address(true)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        let socket = TcpListener::from_std(socket.into())?;
+        let address = socket.local_addr()?;
+        Ok(Self { socket, address })
+    }
+}
+
+fn any(port: u16) -> SocketAddr {
+    (Ipv6Addr::UNSPECIFIED, port).into()
+}
+
+async fn accept_all(socket: TcpListener, door: Arc<Door>) {
+    // What is in here ends with this task, and so with the `Running`.
+    let mut guests = tokio::task::JoinSet::new();
+    loop {
+        while guests.try_join_next().is_some() {}
+        match socket.accept().await {
+            Ok((stream, remote)) => {
+                let remote = canonical(remote);
+                if u64::try_from(stream.as_raw_fd()).is_ok_and(|fd| fd >= door.limits.descriptors) {
+                    tracing::debug!(%remote, "too many connections are open: closed");
+                    continue;
+                }
+                let place = door.gate.enter(remote.ip(), door.limits);
+                guests.spawn(door.clone().receive(stream, remote, place));
+            }
+            Err(error) if is_about_one_connection(&error) => {}
+            Err(error) => {
+                // Out of descriptors or memory: what is open has to end first.
+                tracing::warn!(%error, "cannot accept connections now");
+                sleep(Duration::from_millis(200)).await;
+            }
+        }
+    }
+}
+
+fn is_about_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::Interrupted
+    )
+}
+
+struct Door {
+    services: Vec<Service>,
+    limits: Limits,
+    gate: Gate,
+}
+
+/// Whom a connection is for.
+enum Chosen<'a> {
+    Member(&'a Service),
+    Join(&'a JoinService),
+}
+
+impl Door {
+    async fn receive(self: Arc<Self>, stream: TcpStream, remote: SocketAddr, place: Place) {
+        tokio::select! {
+            () = self.welcome(stream, remote) => {}
+            () = place.wanted() => tracing::debug!(%remote, "turned away: others are waiting"),
+        }
+    }
+
+    async fn welcome(&self, stream: TcpStream, remote: SocketAddr) {
+        let handshake = self.limits.handshake;
+        match timeout(handshake, self.handshake(stream, remote)).await {
+            Ok(Ok(Some((stream, join)))) => join.serve(stream, remote).await,
+            Ok(Ok(None)) => {}
+            Ok(Err(why)) => tracing::debug!(%remote, %why, "turned away"),
+            Err(_) => tracing::debug!(%remote, "turned away: the handshake took too long"),
+        }
+    }
+
+    /// Delivers a member's connection; hands back a connection that wants to join.
+    async fn handshake(
+        &self,
+        stream: TcpStream,
+        remote: SocketAddr,
+    ) -> Result<Option<(tokio_rustls::server::TlsStream<TcpStream>, &JoinService)>, TurnedAway>
+    {
+        stream.set_nodelay(true)?;
+        let mut first = [0];
+        if stream.peek(&mut first).await? == 0 || first[0] != TLS_HANDSHAKE {
+            return Err(TurnedAway::NotTls);
+        }
+        let start = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
+        match self
+            .choose(&start.client_hello())
+            .ok_or(TurnedAway::ForNobody)?
+        {
+            Chosen::Join(join) => {
+                let stream = start.into_stream(join.config()).await?;
+                Ok(Some((stream, join)))
+            }
+            Chosen::Member(service) => {
+                let mut stream = start.into_stream(service.tls.server()).await?;
+                let purpose = match stream.get_ref().1.alpn_protocol() {
+                    Some(ALPN_SESSION) => Purpose::Session,
+                    _ => Purpose::Link,
+                };
+                let member = match service.tls.peer_of(stream.get_ref().1) {
+                    Ok(member) => member,
+                    Err(why) => {
+                        if why == CertificateError::Removed && purpose == Purpose::Link {
+                            part(&mut stream, service.tls.records()).await?;
+                        }
+                        return Err(why.into());
+                    }
+                };
+                let incoming = Incoming {
+                    purpose,
+                    member,
+                    stream: stream.into(),
+                    remote,
+                };
+                // With nobody there any more, it is dropped and so closed.
+                let _ = service.sink.send(incoming).await;
+                Ok(None)
+            }
+        }
+    }
+
+    fn choose(&self, hello: &ClientHello<'_>) -> Option<Chosen<'_>> {
+        let name = hello.server_name()?;
+        let mut protocols = hello.alpn()?;
+        let service = self
+            .services
+            .iter()
+            .find(|service| service.answers_to(name))?;
+        protocols.find_map(|protocol| match protocol {
+            ALPN_LINK => Some(Chosen::Member(service)),
+            ALPN_SESSION if service.join.is_none() => Some(Chosen::Member(service)),
+            ALPN_JOIN => service.join.as_ref().map(Chosen::Join),
+            _ => None,
+        })
+    }
+}
+
+/// Tells a removed member that it is one, and proves it: so that it stops calling.
+async fn part<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: &mut S,
+    records: &Records,
+) -> Result<(), io::Error> {
+    let mut words = Vec::new();
+    let record = records.newest().map(|record| Record { record });
+    let leave = Leave {
+        reason: REMOVED.to_owned(),
+    };
+    for frame in record
+        .map(Frame::plain)
+        .into_iter()
+        .chain([Frame::plain(leave)])
+    {
+        // Both are within their bounds.
+        let _ = frame.encode(&mut words);
+    }
+    stream.write_all(&words).await?;
+    stream.shutdown().await?;
+    // What it has sent is read first: the system would take a connection with
+    // unread bytes for a broken one, and might throw our words away.
+    let mut rest = stream.take(MAX_UNREAD);
+    tokio::io::copy(&mut rest, &mut tokio::io::sink())
+        .await
+        .map(drop)
+}
+
+impl Service {
+    fn answers_to(&self, name: &str) -> bool {
+        let member = self.tls.member();
+        if name == TRACKER_NAME {
+            return member.tracker;
+        }
+        let id = name.strip_suffix(".thorp").map(str::parse::<PeerId>);
+        id == Some(Ok(member.id))
+    }
+}
+
+/// The handshakes under way, by address.
+#[derive(Clone, Default)]
+struct Gate(Arc<Mutex<Places>>);
+
+#[derive(Default)]
+struct Places {
+    /// The oldest first.
+    taken: HashMap<IpAddr, BTreeMap<u64, Arc<Notify>>>,
+    /// How many were ever taken.
+    last: u64,
+}
+
+/// A place in the [`Gate`], given back when it is dropped.
+struct Place {
+    gate: Gate,
+    address: IpAddr,
+    number: u64,
+    wanted: Arc<Notify>,
+}
+
+impl Gate {
+    /// Takes a place: where there is none, the oldest one's of this address or,
+    /// when all are taken, of the address that has the most.
+    fn enter(&self, address: IpAddr, limits: Limits) -> Place {
+        let address = network(address);
+        let mut places = self.places();
+        let here = places.taken.get(&address).map_or(0, BTreeMap::len);
+        if here >= limits.per_address && !address.is_loopback() {
+            places.give_way(address);
+        } else if places.count() >= limits.handshakes {
+            let rows = places.taken.iter();
+            let crowd =
+                rows.max_by_key(|(_, row)| (row.len(), Reverse(row.keys().next().copied())));
+            if let Some(crowd) = crowd.map(|(address, _)| *address) {
+                places.give_way(crowd);
+            }
+        }
+        places.last += 1;
+        let (number, wanted) = (places.last, Arc::<Notify>::default());
+        let row = places.taken.entry(address).or_default();
+        row.insert(number, Arc::clone(&wanted));
+        drop(places);
+        Place {
+            gate: self.clone(),
+            address,
+            number,
+            wanted,
+        }
+    }
+
+    fn places(&self) -> MutexGuard<'_, Places> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Places {
+    /// At most as many rows as there are handshakes, which are few.
+    fn count(&self) -> usize {
+        self.taken.values().map(BTreeMap::len).sum()
+    }
+
+    /// The oldest of this address is told to go, and does not count any more.
+    fn give_way(&mut self, address: IpAddr) {
+        let row = self.taken.get_mut(&address);
+        if let Some((number, wanted)) = row.and_then(BTreeMap::pop_first) {
+            wanted.notify_one();
+            self.leave(address, number);
+        }
+    }
+
+    fn leave(&mut self, address: IpAddr, number: u64) {
+        if let Some(row) = self.taken.get_mut(&address) {
+            row.remove(&number);
+            if row.is_empty() {
+                self.taken.remove(&address);
+            }
+        }
+    }
+}
+
+impl Place {
+    /// Waits until somebody else is to have it.
+    async fn wanted(&self) {
+        self.wanted.notified().await;
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.gate.places().leave(self.address, self.number);
+    }
+}
+
+/// Why a connection was closed before it became anything. Only the log sees it.
+#[derive(Debug, Error)]
+enum TurnedAway {
+    #[error("it does not speak TLS")]
+    NotTls,
+    #[error("it asks for a protocol or a name that is not here")]
+    ForNobody,
+    #[error("{0}")]
+    Certificate(#[from] CertificateError),
+    #[error("{0}")]
+    Io(io::Error),
+}
+
+impl From<io::Error> for TurnedAway {
+    fn from(error: io::Error) -> Self {
+        CertificateError::from_io(&error).map_or(Self::Io(error), Self::Certificate)
+    }
+}
+
+/// Why a port cannot be had, sorted by what to do next.
+#[derive(Debug, Error)]
+pub enum ListenError {
+    /// Somebody has it.
+    #[error("port {} is taken (at {}); stop the program that listens there, or choose another with --listen", address.port(), address.ip())]
+    Taken {
+        /// What was asked for.
+        address: SocketAddr,
+    },
+    /// Everybody has them.
+    #[error("all ports from {first} to {last} are taken; choose another with --listen")]
+    AllTaken {
+        /// The default.
+        first: u16,
+        /// The last that was tried.
+        last: u16,
+    },
+    /// No such address here, or no permission.
+    #[error("cannot listen at {address}: {error}; choose another address or port with --listen")]
+    Other {
+        /// What was asked for.
+        address: SocketAddr,
+        /// What the system says.
+        error: io::Error,
+    },
+}
+
+impl ListenError {
+    fn new(address: SocketAddr, error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::AddrInUse => Self::Taken { address },
+            _ => Self::Other { address, error },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use thorp_group::testing::Group;
+
+    use super::*;
+    use crate::net::dial::{Expected, dial};
+    use crate::net::testing::Listening;
+
+    fn local() -> Listen {
+        Listen::Exactly("127.0.0.1:0".parse().expect("an address"))
+    }
+
+    #[tokio::test]
+    async fn what_is_not_thorp_is_closed_at_once() {
+        let group = Group::new();
+        let mut oak = group.node("oak").await;
+        let mut handshake = b"\x13BitTorrent protocol".to_vec();
+        handshake.resize(68, 0);
+        let requests: [&[u8]; 5] = [
+            b"GET / HTTP/1.1\r\nHost: oak\r\n\r\n",
+            &handshake,
+            &[0xde, 0xad, 0xbe, 0xef],
+            &[0x16, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff],
+            &[0x16, 3, 1, 0, 5, 1, 0, 0, 1, 0],
+        ];
+        for request in requests {
+            let mut stream = TcpStream::connect(oak.address).await.expect("connects");
+            stream.write_all(request).await.expect("writes");
+            let mut answer = Vec::new();
+            // Closed, or reset because we had sent more than was read.
+            let _ = stream.read_to_end(&mut answer).await;
+            // To what looked like TLS, the answer is an alert.
+            let alert = [0x15, 3, 3];
+            assert!(
+                answer.is_empty() || answer.starts_with(&alert),
+                "{answer:?}"
+            );
+        }
+        assert!(oak.incoming.try_recv().is_err());
+    }
+
+    #[tokio::test]
+    async fn two_services_share_a_port() {
+        let group = Group::new();
+        let (oak, ash, elm) = (
+            group.member("oak"),
+            group.member("ash"),
+            group.member("elm"),
+        );
+        let listener = Listener::bind(local()).await.expect("binds");
+        let address = listener.address();
+        let (oak_sink, mut to_oak) = mpsc::channel(1);
+        let (ash_sink, mut to_ash) = mpsc::channel(1);
+        let service = |tls: &MemberTls, sink| Service {
+            tls: tls.clone(),
+            join: None,
+            sink,
+        };
+        let services = vec![service(&oak, oak_sink), service(&ash, ash_sink)];
+        let _running = listener.serve(services);
+        for (tls, sink) in [(&oak, &mut to_oak), (&ash, &mut to_ash)] {
+            let expected = Expected::Peer(tls.member().id);
+            dial(&[address], expected, &elm, None)
+                .await
+                .expect("reaches it");
+            assert_eq!(
+                sink.recv().await.expect("arrives").member.id,
+                elm.member().id
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn a_slow_handshake_is_cut_off() {
+        let group = Group::new();
+        let listener = Listener::bind(local()).await.expect("binds");
+        let address = listener.address();
+        let (sink, _incoming) = mpsc::channel(1);
+        let service = Service {
+            tls: group.member("oak"),
+            join: None,
+            sink,
+        };
+        let limits = Limits {
+            handshake: Duration::from_millis(20),
+            ..Limits::default()
+        };
+        let _running = listener.serve_within(vec![service], limits);
+        for beginning in [&b""[..], b"\x16", b"\x16\x03\x01\x02\x00\x01"] {
+            let mut stream = TcpStream::connect(address).await.expect("connects");
+            stream.write_all(beginning).await.expect("writes");
+            let ended = stream.read(&mut [0]).await;
+            assert!(matches!(ended, Ok(0) | Err(_)), "{ended:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_taken_port_is_said_or_stepped_over() {
+        let first = Listener::bind(Listen::PortOrNext(23_456))
+            .await
+            .expect("binds");
+        let port = first.address().port();
+        let error = Listener::bind(Listen::Port(port))
+            .await
+            .expect_err("is taken");
+        let text = error.to_string();
+        assert!(text.starts_with(&format!("port {port} is taken")), "{text}");
+        let second = Listener::bind(Listen::PortOrNext(port))
+            .await
+            .expect("finds one");
+        assert!(second.address().port() > port);
+        let exactly = Listen::Exactly(([127, 0, 0, 1], port).into());
+        let error = Listener::bind(exactly).await.expect_err("is taken");
+        assert!(matches!(error, ListenError::Taken { .. }), "{error}");
+        let elsewhere = Listen::Exactly(([192, 0, 2, 1], 0).into());
+        let error = Listener::bind(elsewhere).await.expect_err("is not ours");
+        assert!(error.to_string().contains("192.0.2.1"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn listening_everywhere_is_reached_over_ipv4_too() {
+        let group = Group::new();
+        let listener = Listener::bind(Listen::PortOrNext(24_456))
+            .await
+            .expect("binds");
+        let port = listener.address().port();
+        let (sink, mut incoming) = mpsc::channel(1);
+        let oak = group.member("oak");
+        let service = Service {
+            tls: oak.clone(),
+            join: None,
+            sink,
+        };
+        let _running = listener.serve(vec![service]);
+        let address = ([127, 0, 0, 1], port).into();
+        let expected = Expected::Peer(oak.member().id);
+        dial(&[address], expected, &group.member("elm"), None)
+            .await
+            .expect("reaches it");
+        let remote = incoming.recv().await.expect("arrives").remote;
+        assert!(remote.is_ipv4(), "{remote}");
+    }
+
+    #[tokio::test]
+    async fn at_a_full_gate_the_oldest_of_the_crowd_gives_way() {
+        let limits = Limits {
+            handshakes: 5,
+            per_address: 2,
+            ..Limits::default()
+        };
+        let gate = Gate::default();
+        let enter = |ip: &str| gate.enter(ip.parse().expect("an address"), limits);
+        // Told once, and it stays told.
+        let is_wanted = async |place: &Place| {
+            let told = timeout(Duration::ZERO, place.wanted()).await.is_ok();
+            if told {
+                place.wanted.notify_one();
+            }
+            told
+        };
+        let one = enter("10.0.0.1");
+        let two = enter("::ffff:10.0.0.1");
+        assert!(!is_wanted(&one).await);
+        let three = enter("10.0.0.1");
+        assert!(is_wanted(&one).await && !is_wanted(&two).await);
+        let six = [enter("2001:db8::1"), enter("2001:db8::2:3")];
+        let other = enter("2001:db8:0:1::4");
+        assert!(!is_wanted(&six[0]).await);
+        // Whoever was told to go does not count, however long it takes.
+        drop(one);
+        assert_eq!(gate.places().count(), 5);
+        // All are taken: somebody of those who have two goes, not the one.
+        let home = [enter("127.0.0.1"), enter("127.0.0.1"), enter("127.0.0.1")];
+        assert_eq!(gate.places().count(), 5);
+        let told = [&two, &three, &six[0], &six[1], &other, &home[0]];
+        let told = [
+            is_wanted(told[0]).await,
+            is_wanted(told[1]).await,
+            is_wanted(told[2]).await,
+            is_wanted(told[3]).await,
+            is_wanted(told[4]).await,
+            is_wanted(told[5]).await,
+        ];
+        assert_eq!(told.iter().filter(|told| **told).count(), 3);
+        assert!(!told[4] && told[0] && told[2], "{told:?}");
+        drop((two, three, six, other, home));
+        assert!(gate.places().taken.is_empty());
+    }
+
+    #[tokio::test]
+    async fn silence_does_not_hold_the_door() {
+        let group = Group::new();
+        let (oak, elm) = (group.member("oak"), group.member("elm"));
+        let listener = Listener::bind(local()).await.expect("binds");
+        let address = listener.address();
+        let (sink, mut incoming) = mpsc::channel(1);
+        let service = Service {
+            tls: oak.clone(),
+            join: None,
+            sink,
+        };
+        let limits = Limits {
+            handshakes: 4,
+            ..Limits::default()
+        };
+        let _running = listener.serve_within(vec![service], limits);
+        let mut silent = Vec::new();
+        for _ in 0..20 {
+            silent.push(TcpStream::connect(address).await.expect("connects"));
+        }
+        let expected = Expected::Peer(oak.member().id);
+        dial(&[address], expected, &elm, None)
+            .await
+            .expect("gets in");
+        incoming.recv().await.expect("arrives");
+        // The oldest have had to go, long before their time was up.
+        for stream in &mut silent[..16] {
+            let ended = stream.read(&mut [0]).await;
+            assert!(matches!(ended, Ok(0) | Err(_)), "{ended:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn strangers_leave_some_descriptors() {
+        let group = Group::new();
+        let listener = Listener::bind(local()).await.expect("binds");
+        let address = listener.address();
+        let (sink, _incoming) = mpsc::channel(1);
+        let service = Service {
+            tls: group.member("oak"),
+            join: None,
+            sink,
+        };
+        let limits = Limits {
+            // As if all were in use.
+            descriptors: 3,
+            ..Limits::default()
+        };
+        let _running = listener.serve_within(vec![service], limits);
+        let mut stream = TcpStream::connect(address).await.expect("connects");
+        let ended = stream.read(&mut [0]).await;
+        assert!(matches!(ended, Ok(0) | Err(_)), "{ended:?}");
+    }
+}

@@ -1,0 +1,207 @@
+//! Connections that this end makes, and those kept for the next file.
+//!
+//! A thousand files of one member do not cost a thousand TLS handshakes: when
+//! a file is done, its connection waits a while for another.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use thorp_core::swarm::Offer;
+use thorp_group::certificate::Member;
+use thorp_wire::PeerId;
+use thorp_wire::frame::Holder;
+use thorp_wire::layout::Layout;
+use thorp_wire::session::handshake::name_of;
+use tokio::io::{ReadHalf, WriteHalf, split};
+use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsStream;
+
+use super::greeting::{self, GREETING, GreetingError};
+use super::line::{Inward, Outward};
+use super::session::{self, Ended, Opening};
+use super::{Swarms, Transfer};
+use crate::net::dial::{self, Expected};
+
+/// How long a connection waits for the next file: the other end lets it go a
+/// little later.
+const KEPT: Duration = Duration::from_secs(20);
+/// How many wait for one member, and in all.
+const KEPT_EACH: usize = 8;
+const KEPT_ALL: usize = 32;
+
+/// A connection that is about no file at the moment.
+pub(super) struct Idle {
+    inward: Inward<ReadHalf<TlsStream<TcpStream>>>,
+    outward: Outward<WriteHalf<TlsStream<TcpStream>>>,
+    /// The file it was about.
+    earlier: Option<Layout>,
+    /// When the first of the certificates ends that it was made with.
+    ends: SystemTime,
+    number: u64,
+}
+
+impl Swarms {
+    /// Connects to somebody for this file, and stays until it is done.
+    pub fn call(&self, transfer: &Arc<Transfer>, holder: Holder) {
+        let (swarms, transfer) = (self.clone(), Arc::clone(transfer));
+        tokio::spawn(async move { swarms.visit(&transfer, holder).await });
+    }
+
+    async fn visit(&self, transfer: &Arc<Transfer>, holder: Holder) {
+        let (mut line, offer) = match self.reach(transfer, &holder).await {
+            Ok(reached) => reached,
+            Err(reason) => {
+                tracing::debug!(%reason, "no session");
+                return transfer.dial_failed(holder.id, reason);
+            }
+        };
+        if transfer.is_over() {
+            return;
+        }
+        let opening = Opening {
+            session: self.next_session(),
+            peer: holder.id,
+            dialled: true,
+            offer,
+        };
+        let (inward, outward) = (&mut line.inward, &mut line.outward);
+        let cut = self.cut(holder.id, line.ends);
+        let ended = session::run(inward, outward, transfer, opening, cut).await;
+        self.left(transfer);
+        if ended == Ended::Kept {
+            line.earlier = Some(transfer.layout());
+            self.keep(holder.id, line);
+        }
+    }
+
+    /// A connection on which both have said that it is about this file.
+    async fn reach(
+        &self,
+        transfer: &Arc<Transfer>,
+        holder: &Holder,
+    ) -> Result<(Idle, Offer), String> {
+        // The other end may have let go of it at this very moment.
+        while let Some(mut kept) = self.kept(holder.id) {
+            transfer.was_reached();
+            match self.greet(&mut kept, transfer).await {
+                Ok(offer) => return Ok((kept, offer)),
+                Err(why) => tracing::debug!(%why, "a kept connection was of no use"),
+            }
+        }
+        let expected = Expected::Peer(holder.id);
+        let Swarms(shared) = self;
+        let dialled =
+            dial::dial_session(&holder.addresses, expected, &shared.tls, shared.source).await;
+        let connected = dialled.map_err(|error| error.to_string())?;
+        let ends = self.first_to_end(&connected.member);
+        transfer.was_reached();
+        let (read, write) = split(connected.stream);
+        let mut line = Idle {
+            inward: Inward::new(read),
+            outward: Outward::new(write),
+            earlier: None,
+            ends,
+            number: 0,
+        };
+        let offer = self.greet(&mut line, transfer).await?;
+        Ok((line, offer))
+    }
+
+    async fn greet(&self, line: &mut Idle, transfer: &Transfer) -> Result<Offer, String> {
+        let content = transfer.content();
+        let words = async {
+            greeting::say(&mut line.outward, content, self.me(), self.0.port).await?;
+            let greeting = greeting::hear(&mut line.inward, line.earlier).await?;
+            let same = greeting.name == name_of(&content.root)
+                && greeting
+                    .length
+                    .is_none_or(|length| length == content.length);
+            if same {
+                Ok(greeting.offer)
+            } else {
+                Err(GreetingError::OtherFile)
+            }
+        };
+        match timeout(GREETING, words).await {
+            Ok(Ok(offer)) => Ok(offer),
+            Ok(Err(why)) => Err(why.to_string()),
+            Err(_) => Err(format!("it has said nothing for {} s", GREETING.as_secs())),
+        }
+    }
+
+    /// Keeps a connection for the next file, if there is room.
+    fn keep(&self, member: PeerId, mut line: Idle) {
+        line.number = self.next_session().0;
+        let number = line.number;
+        let mut table = self.table();
+        let all: usize = table.idle.values().map(Vec::len).sum();
+        let each = table.idle.entry(member).or_default();
+        if each.len() >= KEPT_EACH || all >= KEPT_ALL {
+            return;
+        }
+        each.push(line);
+        drop(table);
+        let (swarms, mut closing) = (self.clone(), self.0.closing.subscribe());
+        tokio::spawn(async move {
+            tokio::select! {
+                () = sleep(KEPT) => {}
+                _ = closing.wait_for(|closing| *closing) => {}
+            }
+            swarms.let_go(member, number);
+        });
+    }
+
+    /// A connection to a member that waits for the next file. It may not have
+    /// been one of a member's for some time.
+    fn kept(&self, member: PeerId) -> Option<Idle> {
+        if !self.0.tls.records().allows(&member) {
+            self.table().idle.remove(&member);
+            return None;
+        }
+        let mut table = self.table();
+        let line = table.idle.get_mut(&member)?.pop();
+        if table.idle.get(&member).is_some_and(Vec::is_empty) {
+            table.idle.remove(&member);
+        }
+        line
+    }
+
+    fn let_go(&self, member: PeerId, number: u64) {
+        let mut table = self.table();
+        if let Some(lines) = table.idle.get_mut(&member) {
+            lines.retain(|line| line.number != number);
+            if lines.is_empty() {
+                table.idle.remove(&member);
+            }
+        }
+    }
+
+    /// When the first certificate ends of a connection that is made now.
+    pub(super) fn first_to_end(&self, other: &Member) -> SystemTime {
+        other.ends.min(self.0.tls.member().ends)
+    }
+
+    /// Waits until a connection must end, and says why: this peer stops, one of the
+    /// certificates it was made with has ended (by this peer's own clock), or the
+    /// other end is no member any more.
+    pub(super) fn cut(
+        &self,
+        member: PeerId,
+        ends: SystemTime,
+    ) -> impl Future<Output = String> + Send + use<> {
+        let clock = self.0.clock.clone();
+        let mut closing = self.0.closing.subscribe();
+        let records = self.0.tls.records().clone();
+        async move {
+            let mut changes = records.changes();
+            let removed =
+                async { while records.allows(&member) && changes.changed().await.is_ok() {} };
+            tokio::select! {
+                () = clock.reaches(ends) => "the certificate it stood on has ended".to_owned(),
+                () = removed => "it was removed from the group".to_owned(),
+                _ = closing.wait_for(|closing| *closing) => "this peer stops".to_owned(),
+            }
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! Where a file's bytes are: in a partial file, or in the share.
+
+use std::io;
+use std::sync::Arc;
+
+use thorp_wire::Content;
+use thorp_wire::layout::{Layout, Piece};
+use thorp_wire::merkle::{LEAF, leaf_hash};
+
+use thorp_files::share::{Opened, Share};
+use thorp_files::store::{Partial, StoreError};
+
+/// How much is read at once to be hashed.
+const READ: usize = 16 * LEAF;
+
+/// See the module. Clones are the same bytes.
+#[derive(Clone)]
+pub(super) enum Bytes {
+    /// On their way here.
+    Partial(Arc<Partial>),
+    /// On offer.
+    Shared(Arc<Opened>),
+}
+
+impl Bytes {
+    /// The file of the share that has this content; nothing, if there is none
+    /// (any more). Blocks on the disk.
+    pub fn open(share: &Share, content: Content) -> Option<Arc<Opened>> {
+        match share.open_content(content) {
+            Ok(opened) => Some(Arc::new(opened)),
+            Err(error) => {
+                tracing::debug!(%error, "a file cannot be opened");
+                None
+            }
+        }
+    }
+
+    /// Writes what has arrived. Blocks on the disk.
+    pub fn write(&self, bytes: &[u8], offset: u64) -> Result<(), StoreError> {
+        match self {
+            Self::Partial(partial) => partial.write(bytes, offset),
+            // All of it is there: nothing was claimed.
+            Self::Shared(_) => Ok(()),
+        }
+    }
+
+    /// Reads what is there. Blocks on the disk.
+    pub fn read(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+        match self {
+            Self::Partial(partial) => partial.read(bytes, offset),
+            Self::Shared(opened) => opened.read(bytes, offset).map_err(io::Error::other),
+        }
+    }
+
+    /// The hashes of all leaves of these pieces, in order. Blocks on the disk.
+    pub fn leaves(&self, layout: Layout, pieces: &[Piece]) -> io::Result<Vec<[u8; 32]>> {
+        let mut leaves = Vec::new();
+        let mut bytes = vec![0; READ];
+        for piece in pieces {
+            let mut offset = layout.begin_of(*piece);
+            let mut left = layout.length_of(*piece) as usize;
+            while left > 0 {
+                let some = &mut bytes[..left.min(READ)];
+                self.read(some, offset)?;
+                leaves.extend(some.chunks(LEAF).map(leaf_hash));
+                offset += some.len() as u64;
+                left -= some.len();
+            }
+        }
+        Ok(leaves)
+    }
+}

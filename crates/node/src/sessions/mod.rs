@@ -1,0 +1,295 @@
+//! Large files: sessions, and the transfers that they are about.
+//!
+//! ```text
+//! transfer  one file: the lock around its swarm, outputs routed to sessions
+//! session   one connection, for as long as it is about one file
+//! line      one connection, whatever it is about: bytes into messages and back
+//! outbox    what is still to be sent on one session
+//! greeting  the words that a session begins with
+//! calls     connections that this end makes, and those kept for the next file
+//! callers   connections that others make, and which file they mean
+//! files     where a file's bytes are
+//! tally     how many bytes have gone, and to whom some go now
+//! ```
+//!
+//! What to ask of whom is decided in [`thorp_core::swarm`], one machine a file;
+//! here bytes are moved, between TLS and disk, past it.
+//!
+//! A [`Swarms`] holds a row for each file that is being fetched or served at
+//! this moment, and nothing for any other: the first session opens a file, the
+//! last one closes it.
+
+mod callers;
+mod calls;
+mod files;
+mod greeting;
+mod line;
+mod outbox;
+mod session;
+mod tally;
+mod transfer;
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use thorp_core::swarm::{Config, Have, Limits, SessionId, Swarm, Unfit};
+use thorp_core::time::Instant;
+use thorp_wire::session::handshake::name_of;
+use thorp_wire::{Content, PeerId};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+
+use thorp_files::share::Share;
+use thorp_files::store::Partial;
+use thorp_group::clock::Clock;
+use thorp_group::tls::MemberTls;
+
+use calls::Idle;
+use files::Bytes;
+use tally::Tally;
+pub(crate) use transfer::{Contact, Happening, Transfer};
+
+/// Files that are fetched at once, at most; others wait for their turn.
+const FETCHED_AT_ONCE: usize = 8;
+
+/// Ranges of leaves that are hashed for others at once: each may cost reading a
+/// whole piece, on threads that writing files needs too.
+const HASHED_AT_ONCE: usize = 2;
+
+/// All transfers of a peer. Clones are the same.
+#[derive(Clone)]
+pub(crate) struct Swarms(Arc<Shared>);
+
+struct Shared {
+    tls: MemberTls,
+    clock: Clock,
+    /// Where to dial from.
+    source: Option<IpAddr>,
+    /// Where this peer listens.
+    port: Option<u16>,
+    share: Option<Share>,
+    table: Mutex<Table>,
+    turns: Arc<Semaphore>,
+    hashers: Arc<Semaphore>,
+    last_session: AtomicU64,
+    tally: Arc<Tally>,
+    /// Ends all connections once it says so.
+    closing: watch::Sender<bool>,
+}
+
+/// What there is at this moment.
+#[derive(Default)]
+struct Table {
+    transfers: BTreeMap<Content, Arc<Transfer>>,
+    /// Who fetches what; those that nobody does any more go with the next one.
+    fetched: BTreeMap<Content, Arc<Semaphore>>,
+    /// Who opens what of the share, by the name in a handshake; those that nobody
+    /// does any more go with the next one.
+    opened: BTreeMap<[u8; 20], Arc<Semaphore>>,
+    /// Connections that others have made, by member.
+    callers: BTreeMap<PeerId, usize>,
+    idle: BTreeMap<PeerId, Vec<Idle>>,
+}
+
+/// What a peer's sessions stand on.
+pub(crate) struct Setup {
+    pub tls: MemberTls,
+    pub clock: Clock,
+    pub source: Option<IpAddr>,
+    pub port: Option<u16>,
+    pub share: Option<Share>,
+    /// Told now and then of each member that bytes of a file go to.
+    pub fed: mpsc::Sender<PeerId>,
+}
+
+/// A file that is being fetched. Given up when it is dropped.
+pub(crate) struct Fetching {
+    swarms: Swarms,
+    pub transfer: Arc<Transfer>,
+    pub happenings: mpsc::UnboundedReceiver<Happening>,
+}
+
+impl Swarms {
+    pub fn new(setup: Setup) -> Self {
+        Self(Arc::new(Shared {
+            tls: setup.tls,
+            clock: setup.clock,
+            source: setup.source,
+            port: setup.port,
+            share: setup.share,
+            table: Mutex::default(),
+            turns: Arc::new(Semaphore::new(FETCHED_AT_ONCE)),
+            hashers: Arc::new(Semaphore::new(HASHED_AT_ONCE)),
+            last_session: AtomicU64::new(0),
+            tally: Arc::new(Tally::new(setup.fed)),
+            closing: watch::channel(false).0,
+        }))
+    }
+
+    /// Waits until another file may be fetched.
+    pub async fn turn(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.0.turns).acquire_owned().await.ok()
+    }
+
+    /// Waits until nobody here fetches this content any more: what one has left
+    /// is the other's beginning.
+    pub async fn alone(&self, content: Content) -> Option<OwnedSemaphorePermit> {
+        let lock = alone(&mut self.table().fetched, content);
+        lock.acquire_owned().await.ok()
+    }
+
+    /// Begins to fetch a file into `partial`. Whoever asks for it is served
+    /// from what is there already, from now on.
+    pub fn fetch(
+        &self,
+        partial: &Arc<Partial>,
+        alone: OwnedSemaphorePermit,
+    ) -> Result<Fetching, Unfit> {
+        let content = partial.content();
+        let (sender, happenings) = mpsc::unbounded_channel();
+        let bytes = Bytes::Partial(Arc::clone(partial));
+        let transfer = self.start(content, bytes, Have::Nothing, sender)?;
+        transfer.keep(alone);
+        // Where another copy of it is being served, that goes on beside this.
+        self.table()
+            .transfers
+            .entry(content)
+            .or_insert_with(|| Arc::clone(&transfer));
+        Ok(Fetching {
+            swarms: self.clone(),
+            transfer,
+            happenings,
+        })
+    }
+
+    /// Bytes of files that went over sessions since the start: sent, received.
+    pub fn tally(&self) -> (u64, u64) {
+        self.0.tally.bytes()
+    }
+
+    /// Ends all transfers and all connections.
+    pub fn close(&self) {
+        self.0.closing.send_replace(true);
+        let mut table = self.table();
+        table.idle.clear();
+        let transfers = std::mem::take(&mut table.transfers);
+        drop(table);
+        for transfer in transfers.into_values() {
+            transfer.stop("this peer stops");
+        }
+    }
+
+    fn start(
+        &self,
+        content: Content,
+        bytes: Bytes,
+        have: Have,
+        happenings: mpsc::UnboundedSender<Happening>,
+    ) -> Result<Arc<Transfer>, Unfit> {
+        let clock = self.0.clock.clone();
+        let complete = matches!(have, Have::Everything { .. });
+        let config = Config {
+            content,
+            me: self.me(),
+            seed: crate::system::random(),
+            have,
+            limits: Limits::default(),
+        };
+        let swarm = Swarm::new(Instant::after_start(clock.elapsed()), config)?;
+        let swarm = (swarm, complete);
+        let tally = Arc::clone(&self.0.tally);
+        let hashers = Arc::clone(&self.0.hashers);
+        Ok(Transfer::start(
+            content, bytes, swarm, clock, tally, hashers, happenings,
+        ))
+    }
+
+    /// A transfer of which a handshake gives the name and the length.
+    fn under_way(&self, name: [u8; 20], length: Option<u64>) -> Option<Arc<Transfer>> {
+        let table = self.table();
+        let mut meant = table.transfers.iter().filter(|(content, transfer)| {
+            name_of(&content.root) == name
+                && length.is_none_or(|length| length == content.length)
+                && !transfer.is_over()
+        });
+        meant.next().map(|(_, transfer)| Arc::clone(transfer))
+    }
+
+    /// A session of this transfer has ended: with the last one the file is
+    /// closed, unless it is still being fetched.
+    fn left(&self, transfer: &Arc<Transfer>) {
+        if transfer.wants_something() || !transfer.is_idle() {
+            return;
+        }
+        let mut table = self.table();
+        let content = transfer.content();
+        if table
+            .transfers
+            .get(&content)
+            .is_some_and(|there| Arc::ptr_eq(there, transfer))
+            // Somebody may have come in between.
+            && transfer.is_idle()
+        {
+            table.transfers.remove(&content);
+        }
+    }
+
+    fn remove(&self, transfer: &Arc<Transfer>) {
+        let mut table = self.table();
+        let content = transfer.content();
+        let there = table.transfers.get(&content);
+        if there.is_some_and(|there| Arc::ptr_eq(there, transfer)) {
+            table.transfers.remove(&content);
+        }
+    }
+
+    fn me(&self) -> PeerId {
+        self.0.tls.member().id
+    }
+
+    fn next_session(&self) -> SessionId {
+        SessionId(self.0.last_session.fetch_add(1, Ordering::Relaxed))
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        // Every locked step is short and leaves the table whole.
+        self.0.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What lets one at a time at something.
+fn alone<K: Ord>(locks: &mut BTreeMap<K, Arc<Semaphore>>, at: K) -> Arc<Semaphore> {
+    locks.retain(|_, lock| Arc::strong_count(lock) > 1);
+    let lock = locks.entry(at);
+    Arc::clone(lock.or_insert_with(|| Arc::new(Semaphore::new(1))))
+}
+
+impl Fetching {
+    /// All of it is there, under its name in the share or elsewhere: from now
+    /// on it is served from the share, or not at all. Blocks on the disk.
+    pub fn arrived(self) {
+        let transfer = &self.transfer;
+        let share = self.swarms.0.share.as_ref();
+        // With nobody to serve, it is opened when somebody asks for it.
+        let open = |share| Bytes::open(share, transfer.content());
+        match share.filter(|_| !transfer.is_idle()).and_then(open) {
+            Some(opened) => {
+                transfer.arrived(Bytes::Shared(opened));
+                self.swarms.left(transfer);
+            }
+            // The rest is for its drop to do.
+            None => transfer.stop("whoever has served it so far does so no more"),
+        }
+    }
+}
+
+impl Drop for Fetching {
+    fn drop(&mut self) {
+        // One that has arrived may go on, for others.
+        self.transfer.give_up("it is not wanted any more");
+        if self.transfer.is_over() {
+            self.swarms.remove(&self.transfer);
+        }
+    }
+}

@@ -1,0 +1,474 @@
+//! One file on its way, in or out: the shell around its swarm.
+//!
+//! Owns the swarm's lock and what is done with its outputs: they are routed to
+//! the sessions' outboxes while the lock is held, which takes no disk and no
+//! network. Bytes go by it, between the sessions and the file.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
+
+use thorp_core::swarm::{Input, Offer, Output, Progress, SessionId, Swarm};
+use thorp_core::time::Instant;
+use thorp_files::store::StoreError;
+use thorp_group::clock::Clock;
+use thorp_wire::frame::Holder;
+use thorp_wire::layout::{Block, Layout, Piece};
+use thorp_wire::merkle::Hash;
+use thorp_wire::session::{HashRange, Message, Span};
+use thorp_wire::{Content, PeerId};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
+
+use super::files::Bytes;
+use super::outbox::Outbox;
+use super::tally::{Tally, Told};
+
+/// See the module.
+pub(crate) struct Transfer {
+    itself: Weak<Self>,
+    content: Content,
+    clock: Clock,
+    bytes: RwLock<Bytes>,
+    /// Nobody else fetches it meanwhile.
+    alone: Mutex<Option<OwnedSemaphorePermit>>,
+    state: Mutex<State>,
+    /// Told when the next deadline is nearer than it was, and at the end.
+    sooner: Arc<Notify>,
+    tally: Arc<Tally>,
+    /// Places for those that hash leaves for others.
+    hashers: Arc<Semaphore>,
+    happenings: mpsc::UnboundedSender<Happening>,
+}
+
+struct State {
+    swarm: Swarm,
+    sessions: BTreeMap<SessionId, Attached>,
+    /// Who sent how many bytes that were kept.
+    received: BTreeMap<PeerId, u64>,
+    deadline: Option<Instant>,
+    stage: Stage,
+    contact: Contact,
+}
+
+/// What it is for at the moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Something is still to be fetched.
+    Fetching,
+    /// All is there, for others.
+    Serving,
+    Over,
+}
+
+/// How far anybody who should have the file was got hold of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Contact {
+    /// Nobody has answered.
+    None,
+    /// Somebody has, and does not have the file (any more).
+    Reached,
+    /// There was a session.
+    Session,
+}
+
+struct Attached {
+    peer: PeerId,
+    outbox: Arc<Outbox>,
+    /// When it was last told that bytes go there.
+    told: Told,
+}
+
+/// What whoever fetches the file has to see to.
+#[derive(Debug)]
+pub(crate) enum Happening {
+    /// Connect to somebody, for this file.
+    Dial(Holder),
+    /// More holders are wanted.
+    Widen,
+    /// Who sent what is not of this file.
+    Blame(PeerId),
+    /// Everything is verified.
+    Complete,
+    /// It cannot be had now, and why.
+    Stuck(String),
+    /// The disk does not take it.
+    Failed(StoreError),
+}
+
+impl Transfer {
+    /// Starts its timer too, which ends with it. `happenings` come as they
+    /// happen, no more of them than the swarm bounds.
+    pub(super) fn start(
+        content: Content,
+        bytes: Bytes,
+        (swarm, complete): (Swarm, bool),
+        clock: Clock,
+        tally: Arc<Tally>,
+        hashers: Arc<Semaphore>,
+        happenings: mpsc::UnboundedSender<Happening>,
+    ) -> Arc<Self> {
+        let sooner = Arc::new(Notify::new());
+        let transfer = Arc::new_cyclic(|itself| Self {
+            itself: itself.clone(),
+            content,
+            clock,
+            bytes: RwLock::new(bytes),
+            alone: Mutex::new(None),
+            state: Mutex::new(State {
+                swarm,
+                sessions: BTreeMap::new(),
+                received: BTreeMap::new(),
+                deadline: None,
+                stage: if complete {
+                    Stage::Serving
+                } else {
+                    Stage::Fetching
+                },
+                contact: Contact::None,
+            }),
+            sooner: Arc::clone(&sooner),
+            tally,
+            hashers,
+            happenings,
+        });
+        tokio::spawn(keep_time(Arc::downgrade(&transfer), sooner));
+        transfer
+    }
+
+    pub fn content(&self) -> Content {
+        self.content
+    }
+
+    pub fn layout(&self) -> Layout {
+        Layout::of(self.content.length)
+    }
+
+    /// Keeps this as long as the file is being written to.
+    pub fn keep(&self, alone: OwnedSemaphorePermit) {
+        *self.alone.lock().unwrap_or_else(PoisonError::into_inner) = Some(alone);
+    }
+
+    /// All of it is there: from now on its bytes are read from there, for others.
+    pub(super) fn arrived(&self, bytes: Bytes) {
+        *self.bytes.write().unwrap_or_else(PoisonError::into_inner) = bytes;
+        *self.alone.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.lock().stage = Stage::Serving;
+    }
+
+    /// The hashes of its pieces, as far as they are known: all or none.
+    pub fn layer(&self) -> Vec<Hash> {
+        self.lock().swarm.layer().unwrap_or_default().to_vec()
+    }
+
+    pub fn progress(&self) -> Progress {
+        let now = self.now();
+        self.lock().swarm.progress(now)
+    }
+
+    /// Who sent how much that was kept, whoever sent most first.
+    pub fn sources(&self) -> Vec<(PeerId, u64)> {
+        let received = &self.lock().received;
+        let mut sources: Vec<_> = received.iter().map(|(peer, n)| (*peer, *n)).collect();
+        sources.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
+        sources
+    }
+
+    /// Whom there are sessions with.
+    pub fn members(&self) -> Vec<PeerId> {
+        let sessions = &self.lock().sessions;
+        sessions.values().map(|session| session.peer).collect()
+    }
+
+    pub fn is_idle(&self) -> bool {
+        self.lock().sessions.is_empty()
+    }
+
+    /// Nobody waits for it and nobody is served: whoever comes is turned away.
+    pub fn is_over(&self) -> bool {
+        self.lock().stage == Stage::Over
+    }
+
+    /// Whether anything is still to be fetched.
+    pub fn wants_something(&self) -> bool {
+        self.lock().stage == Stage::Fetching
+    }
+
+    /// Somebody who should have it has answered.
+    pub fn was_reached(&self) {
+        let contact = &mut self.lock().contact;
+        *contact = Contact::Reached.max(*contact);
+    }
+
+    /// Whether anybody who should have it was got hold of.
+    pub fn contact(&self) -> Contact {
+        self.lock().contact
+    }
+
+    /// Ends everything, unless it has [`arrived`](Self::arrived).
+    pub fn give_up(&self, reason: &str) {
+        if self.wants_something() {
+            self.stop(reason);
+        }
+    }
+
+    /// These may have the file.
+    pub fn holders(&self, holders: Vec<Holder>) {
+        self.handle(Input::Holders(holders));
+    }
+
+    pub fn dial_failed(&self, peer: PeerId, reason: String) {
+        self.handle(Input::DialFailed { peer, reason });
+    }
+
+    /// An earlier fetch has left this piece.
+    pub fn left(&self, piece: Piece, leaves: Vec<[u8; 32]>) {
+        self.handle(Input::Left { piece, leaves });
+    }
+
+    /// Ends everything.
+    pub fn stop(&self, reason: &str) {
+        let mut state = self.lock();
+        state.stage = Stage::Over;
+        let reason = reason.to_owned();
+        self.drive(&mut state, Input::Stop { reason });
+    }
+
+    /// A connection is about this file from now on. What is to be sent on it is
+    /// put into `outbox`.
+    pub(super) fn opened(
+        &self,
+        session: SessionId,
+        peer: PeerId,
+        dialled: bool,
+        offer: Offer,
+        outbox: Arc<Outbox>,
+    ) {
+        let mut state = self.lock();
+        let attached = Attached {
+            peer,
+            outbox,
+            told: Told::default(),
+        };
+        state.sessions.insert(session, attached);
+        state.contact = Contact::Session;
+        let opened = Input::Opened {
+            session,
+            peer,
+            dialled,
+            offer,
+        };
+        self.drive(&mut state, opened);
+    }
+
+    /// It is not any more, and no write for it is under way.
+    pub fn closed(&self, session: SessionId, reason: String) {
+        let mut state = self.lock();
+        state.sessions.remove(&session);
+        self.drive(&mut state, Input::Closed { session, reason });
+    }
+
+    pub fn message(&self, session: SessionId, message: Message) {
+        self.handle(Input::Message { session, message });
+    }
+
+    /// Whether these bytes are wanted from there; they are read then.
+    pub fn expects(&self, session: SessionId, span: Span) -> Option<Block> {
+        self.lock().swarm.expects(session, span)
+    }
+
+    pub fn flowing(&self, session: SessionId, bytes: u32) {
+        self.handle(Input::Flowing { session, bytes });
+    }
+
+    /// Whether a block that is there and hashed is to be written.
+    pub fn claim(&self, session: SessionId, block: Block) -> bool {
+        let mut state = self.lock();
+        let claimed = state.swarm.claim(self.now(), session, block);
+        self.drain(&mut state);
+        claimed
+    }
+
+    /// Ends a session whose member makes nothing of it. Whether there was one.
+    pub fn make_room(&self) -> bool {
+        let mut state = self.lock();
+        let made = state.swarm.make_room(self.now());
+        self.drain(&mut state);
+        made
+    }
+
+    /// Writes a block that was claimed. Blocks on the disk.
+    pub fn write(&self, session: SessionId, block: Block, bytes: &[u8], leaves: Vec<[u8; 32]>) {
+        let offset = self.layout().offset_of(block);
+        let written = self.bytes().write(bytes, offset);
+        if let Err(error) = written {
+            let reason = error.to_string();
+            // Whoever fetched it is gone: no need to tell.
+            let _ = self.happenings.send(Happening::Failed(error));
+            return self.stop(&reason);
+        }
+        let mut state = self.lock();
+        if let Some(peer) = state.sessions.get(&session).map(|session| session.peer) {
+            *state.received.entry(peer).or_default() += bytes.len() as u64;
+            self.tally.received(bytes.len() as u64);
+        }
+        let arrived = Input::Arrived {
+            session,
+            block,
+            leaves,
+        };
+        self.drive(&mut state, arrived);
+    }
+
+    /// Reads a block to be sent, behind `head` bytes that are left free, into a
+    /// buffer that may have been used before. Blocks on the disk.
+    pub fn read(&self, block: Block, head: usize, mut bytes: Vec<u8>) -> io::Result<Vec<u8>> {
+        bytes.resize(head + block.length() as usize, 0);
+        let offset = self.layout().offset_of(block);
+        self.bytes().read(&mut bytes[head..], offset)?;
+        Ok(bytes)
+    }
+
+    /// What became of an upload.
+    pub fn served(&self, session: SessionId, block: Block, well: bool) {
+        let mut state = self.lock();
+        if well && let Some(there) = state.sessions.get_mut(&session) {
+            let bytes = block.length().into();
+            self.tally.sent(bytes, there.peer, &mut there.told);
+        }
+        let input = if well {
+            Input::Served { session, block }
+        } else {
+            Input::NotServed { session, block }
+        };
+        self.drive(&mut state, input);
+    }
+
+    fn bytes(&self) -> Bytes {
+        let bytes = self.bytes.read().unwrap_or_else(PoisonError::into_inner);
+        bytes.clone()
+    }
+
+    fn handle(&self, input: Input) {
+        self.drive(&mut self.lock(), input);
+    }
+
+    fn drive(&self, state: &mut State, input: Input) {
+        state.swarm.handle(self.now(), input);
+        self.drain(state);
+    }
+
+    fn drain(&self, state: &mut State) {
+        while let Some(output) = state.swarm.poll_output() {
+            if let Some(answer) = self.route(state, output) {
+                state.swarm.handle(self.now(), answer);
+            }
+        }
+        let deadline = state.swarm.next_deadline();
+        let sooner = deadline.is_some_and(|at| state.deadline.is_none_or(|known| at < known));
+        state.deadline = deadline;
+        if sooner {
+            self.sooner.notify_one();
+        }
+    }
+
+    /// Does what the swarm wants; what there is to be said to it at once comes back.
+    fn route(&self, state: &mut State, output: Output) -> Option<Input> {
+        let outbox = |session| state.sessions.get(&session).map(|there| &there.outbox);
+        match output {
+            Output::Send(session, message) => outbox(session)?.say(&message),
+            Output::Upload(session, block) => outbox(session)?.upload(block),
+            Output::Withdraw(session, block) => {
+                if outbox(session)?.withdraw(block) {
+                    return Some(Input::NotServed { session, block });
+                }
+            }
+            Output::HashLeaves(session, range, pieces) => {
+                self.hash_leaves((session, range), pieces, Arc::clone(outbox(session)?));
+            }
+            Output::Close(session, why) => outbox(session)?.close(why),
+            Output::Dial(holder) => self.tell(Happening::Dial(holder)),
+            Output::Complete => self.tell(Happening::Complete),
+            Output::Stuck { reason } => self.tell(Happening::Stuck(reason)),
+            Output::Blame(peer) => {
+                state.received.remove(&peer);
+                self.tell(Happening::Blame(peer));
+            }
+            Output::Widen => self.tell(Happening::Widen),
+            Output::Verified(_) => {}
+        }
+        None
+    }
+
+    fn hash_leaves(
+        &self,
+        (session, range): (SessionId, HashRange),
+        pieces: Vec<Piece>,
+        outbox: Arc<Outbox>,
+    ) {
+        let Some(transfer) = self.itself.upgrade() else {
+            return;
+        };
+        outbox.hashing();
+        tokio::spawn(async move {
+            // Closed by nobody.
+            let Ok(_place) = Arc::clone(&transfer.hashers).acquire_owned().await else {
+                return;
+            };
+            let hashing = tokio::task::spawn_blocking(move || {
+                let leaves = transfer.bytes().leaves(transfer.layout(), &pieces);
+                if let Err(error) = &leaves {
+                    tracing::debug!(%error, "leaves cannot be hashed");
+                }
+                transfer.handle(Input::LeavesHashed {
+                    session,
+                    range,
+                    leaves: leaves.ok(),
+                });
+                outbox.hashed();
+            });
+            // The place is taken until it is done; the runtime ends with the peer.
+            let _ = hashing.await;
+        });
+    }
+
+    fn tell(&self, happening: Happening) {
+        // A file that is only served is nobody's fetch.
+        let _ = self.happenings.send(happening);
+    }
+
+    fn now(&self) -> Instant {
+        Instant::after_start(self.clock.elapsed())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A swarm that panicked is as good as its next answer.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Transfer {
+    fn drop(&mut self) {
+        self.sooner.notify_one();
+    }
+}
+
+/// Ticks when the swarm's time has come, as long as there is one.
+async fn keep_time(transfer: Weak<Transfer>, sooner: Arc<Notify>) {
+    loop {
+        let left = match transfer.upgrade() {
+            Some(transfer) => {
+                let deadline = transfer.lock().deadline;
+                deadline.map(|at| at - transfer.now())
+            }
+            None => return,
+        };
+        tokio::select! {
+            () = sooner.notified() => {}
+            () = crate::system::sleep(left) => {
+                if let Some(transfer) = transfer.upgrade() {
+                    transfer.handle(Input::Tick);
+                }
+            }
+        }
+    }
+}
