@@ -7,47 +7,13 @@ use thorp_wire::frame::{
 };
 use thorp_wire::{Entry, Name, PeerId, Root};
 
+use crate::budget::Work;
 use crate::catalogue::{Among, Catalogue, File, Listing};
 use crate::links::{Link, Links};
 use crate::matching::{Fit, Pattern, PatternError};
 
 /// Bytes of variants in one answer: with their frame they stay below its limit.
 const ROOM: usize = MAX_FRAME - 64 * 1024;
-
-/// What an answer has cost whoever gave it, in units of about a microsecond.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Work(pub u64);
-
-impl Work {
-    /// A question of any kind.
-    pub const QUESTION: Self = Self(20);
-    /// A member that is to be found elsewhere: others are told, and disks.
-    pub const MOVE: Self = Self(50_000);
-    /// A certificate that is written.
-    pub const CERTIFICATE: Self = Self(500);
-    /// After so much an answer stops and says that there is more: nobody waits
-    /// long for anybody's question.
-    pub(crate) const ENOUGH: u64 = if cfg!(test) { 20_000 } else { 50_000 };
-    /// A name that is looked up.
-    const NAME: u64 = 5;
-    /// So many rows of an index are looked at for a name in one unit.
-    const ROWS: u64 = 2;
-    /// A pattern that is made ready, by its length in bytes.
-    const PATTERN: u64 = 10;
-    /// So many links are passed over in one unit.
-    const LINKS: u64 = 8;
-    /// So many steps of comparing with a pattern are one unit.
-    pub(crate) const STEPS: u64 = 256;
-
-    fn of(self, more: u64) -> Self {
-        Self(self.0.saturating_add(more))
-    }
-
-    /// What may still be done for this answer.
-    fn left(self) -> u64 {
-        Self::ENOUGH.saturating_sub(self.0)
-    }
-}
 
 /// Where the answers come from.
 pub struct Library<'a> {
@@ -74,7 +40,7 @@ impl Library<'_> {
                     let after = find.after.as_ref();
                     work = work.of(pattern.steps_to_make() / Work::STEPS);
                     let files = self.catalogue.matching(&pattern, after, self.among);
-                    let mut files = files.taking(work.left() * Work::STEPS);
+                    let mut files = files.taking(work.remaining() * Work::STEPS);
                     let mut found = self.page(&mut files, &mut work);
                     work = work.of(files.steps() / Work::STEPS);
                     if !found.more {
@@ -170,12 +136,12 @@ impl Library<'_> {
             if !seen.insert(name) {
                 continue;
             }
-            if at > 0 && work.left() == 0 {
+            if at > 0 && work.remaining() == 0 {
                 return cut(found, at, None);
             }
             *work = work.of(Work::NAME);
             let after = after.filter(|_| at == 0);
-            let most = work.left() * Work::ROWS;
+            let most = work.remaining() * Work::ROWS;
             let part = self.catalogue.named_within(name, after, most, self.among);
             *work = work.of(part.looked_at / Work::ROWS);
             let (_, files) = part.found.unwrap_or((Fit::Path, Vec::new()));

@@ -16,6 +16,7 @@
 //! is `thorp-node`.
 
 pub mod answer;
+mod budget;
 pub mod catalogue;
 pub mod fetch;
 pub mod gather;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use thorp_wire::frame::{Hello, Holder, Position, RequestId, Update, VERSION};
 use thorp_wire::{MemberName, PeerId};
 
-use crate::answer::Work;
+use crate::budget::{Allowance, Work};
 use crate::catalogue::Bounds;
 use crate::gather::{GatherError, Gathered, Gathering};
 use crate::liveness::Liveness;
@@ -286,7 +286,7 @@ impl Links {
         if (first.port, &first.claimed) == (hello.port, &hello.claimed) {
             return Greeted::Again;
         }
-        if !link.moves.is_left(now) {
+        if link.moves.is_spent(now) {
             return Greeted::Restless;
         }
         link.moves.charge(Work::MOVE);
@@ -567,45 +567,6 @@ impl Link {
             Some(_) => format!("nothing heard for {silence} s"),
             None => "no hello".to_owned(),
         }
-    }
-}
-
-/// What a member's questions may cost: a burst at first, then so much a second.
-///
-/// Work is counted in units of about a microsecond of today's processors (see
-/// [`Work`]): a member may keep a node busy for a second at once, and for a
-/// twentieth of the time in the long run. What a question costs is known when
-/// it is answered, so the last one may leave a debt.
-#[derive(Clone, Copy, Debug)]
-pub struct Allowance {
-    left: i64,
-    refilled: Instant,
-}
-
-impl Allowance {
-    const BURST: i64 = 1_000_000;
-    const UNIT_EVERY: Duration = Duration::from_micros(20);
-
-    fn new(now: Instant) -> Self {
-        Self {
-            left: Self::BURST,
-            refilled: now,
-        }
-    }
-
-    /// Whether anything is left, and so whether a question is answered.
-    pub fn is_left(&mut self, now: Instant) -> bool {
-        let units = (now - self.refilled).as_micros() / Self::UNIT_EVERY.as_micros();
-        let units = u32::try_from(units).unwrap_or(u32::MAX);
-        self.refilled = self.refilled + Self::UNIT_EVERY * units;
-        self.left = self.left.saturating_add(units.into()).min(Self::BURST);
-        self.left > 0
-    }
-
-    /// Takes what an answer has cost.
-    pub fn charge(&mut self, work: Work) {
-        let work = i64::try_from(work.0).unwrap_or(i64::MAX);
-        self.left = self.left.saturating_sub(work);
     }
 }
 

@@ -13,7 +13,8 @@ use thorp_wire::frame::{
     SignedRecord, Update,
 };
 
-use crate::answer::{Library, Work, members, too_busy};
+use crate::answer::{Library, members, too_busy};
+use crate::budget::Work;
 use crate::catalogue::{Applied, Bounds, Catalogue};
 use crate::gather::Gathered;
 use crate::links::{Greeted, Link, LinkId, Links, Me, Member, Opening, RESTLESS, millis};
@@ -351,7 +352,7 @@ impl Tracker {
             return;
         };
         let asker = link.member.id;
-        if !link.allowance.is_left(now) {
+        if link.allowance.is_spent(now) {
             self.send(now, id, Frame::with_request(request, too_busy()));
             return;
         }
@@ -386,7 +387,7 @@ impl Tracker {
         let Some(link) = self.links.get_mut(id) else {
             return;
         };
-        if !link.allowance.is_left(now) {
+        if link.allowance.is_spent(now) {
             self.send(now, id, Frame::with_request(request, too_busy()));
             return;
         }

@@ -299,29 +299,6 @@ fn where_a_member_can_be_reached_is_where_it_is_seen_and_never_loopback_for_othe
     assert!(address(lan, &claimed, None).is_empty());
 }
 
-#[test]
-fn questions_are_limited_by_what_they_cost_to_a_burst_and_then_a_rate() {
-    let start = Instant::default();
-    let mut allowance = Allowance::new(start);
-    let mut taken = |now, each| {
-        let mut taken = 0;
-        while allowance.is_left(now) {
-            allowance.charge(Work(each));
-            taken += 1;
-        }
-        taken
-    };
-    assert_eq!(taken(start, 1000), 1000);
-    assert_eq!(taken(start + Duration::from_micros(19), 1000), 0);
-    assert_eq!(taken(start + Duration::from_secs(1), 1000), 50);
-    // One that costs more than there is is answered, and paid for afterwards.
-    assert_eq!(taken(start + Duration::from_hours(1), 3_000_000), 1);
-    let paid = start + Duration::from_hours(1) + Duration::from_secs(40);
-    assert_eq!(taken(paid, 1), 0);
-    assert_eq!(taken(paid + Duration::from_micros(20), 1), 1);
-    assert_eq!(taken(paid + Duration::from_hours(2), u64::MAX), 1);
-}
-
 /// One frame of an update with so many names of one letter.
 fn part(names: usize, first: bool, last: bool) -> Update {
     let name: thorp_wire::Name = "a".parse().expect("a name");

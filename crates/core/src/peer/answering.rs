@@ -33,7 +33,7 @@ impl Peer {
         let Some(link) = self.links.get_mut(id) else {
             return;
         };
-        if !link.allowance.is_left(now) {
+        if link.allowance.is_spent(now) {
             self.send(now, id, Frame::with_request(request, too_busy()));
             return;
         }
