@@ -9,8 +9,8 @@ use thorp_wire::{Entry, Name, PeerId, Root};
 
 use crate::budget::Work;
 use crate::catalogue::{Among, Catalogue, File, Listing};
-use crate::links::{Link, Links};
 use crate::matching::{Fit, Pattern, PatternError};
+use crate::presence::{Presence, Presences};
 
 /// Bytes of variants in one answer: with their frame they stay below its limit.
 const ROOM: usize = MAX_FRAME - 64 * 1024;
@@ -20,7 +20,9 @@ pub struct Library<'a> {
     /// Who has what.
     pub catalogue: &'a Catalogue,
     /// Who they are and where.
-    pub links: &'a Links,
+    pub present: &'a Presences,
+    /// Who answers.
+    pub me: PeerId,
     /// Whose files may be named.
     pub among: Among<'a>,
     /// Who asks.
@@ -114,7 +116,7 @@ impl Library<'_> {
 
     /// Oneself is named without an address: whoever asks knows it already.
     fn holder(&self, peer: PeerId) -> Option<Holder> {
-        if peer == self.links.me().id {
+        if peer == self.me {
             return Some(Holder {
                 id: peer,
                 name: None,
@@ -122,7 +124,7 @@ impl Library<'_> {
                 partial: false,
             });
         }
-        Some(self.links.to(peer)?.1.holder())
+        Some(self.present.get(peer)?.holder())
     }
 
     /// Names are answered in the order of the question, each of them once.
@@ -223,22 +225,22 @@ fn size_of(variant: &Variant) -> usize {
 
 /// A page of the members that are present, behind `after`, and what it has cost.
 pub fn members<'a>(
-    present: impl Iterator<Item = &'a Link>,
+    present: impl Iterator<Item = &'a Presence>,
     after: Option<PeerId>,
     catalogue: &Catalogue,
 ) -> (Found, Work) {
     let mut found = Found::default();
     let mut looked_at = 0;
-    for link in present {
+    for presence in present {
         looked_at += 1;
-        if after.is_some_and(|after| link.member.id <= after) {
+        if after.is_some_and(|after| presence.id <= after) {
             continue;
         }
         if found.members.len() == Found::MAX_MEMBERS {
             found.more = true;
             break;
         }
-        found.members.push(member_row(link, catalogue));
+        found.members.push(member_row(presence, catalogue));
     }
     let named = found.members.len() as u64;
     let work = Work::QUESTION.of(named).of(looked_at / Work::LINKS);
@@ -254,11 +256,11 @@ pub fn too_busy() -> Refused {
 }
 
 /// One member that is present.
-pub fn member_row(link: &Link, catalogue: &Catalogue) -> MemberRow {
-    let listing = catalogue.listing(link.member.id);
+pub fn member_row(presence: &Presence, catalogue: &Catalogue) -> MemberRow {
+    let listing = catalogue.listing(presence.id);
     let neighbours = listing.map_or(&[][..], |listing| listing.neighbours());
     MemberRow {
-        member: link.holder(),
+        member: presence.holder(),
         files: listing.map_or(0, |listing| listing.len() as u64),
         bytes: listing.map_or(0, Listing::bytes),
         neighbours: neighbours[..neighbours.len().min(MemberRow::MAX_NEIGHBOURS)].to_vec(),

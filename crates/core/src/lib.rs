@@ -2,11 +2,11 @@
 //!
 //! ```text
 //! machines   peer tracker swarm  one `handle`, one `poll_output`; they route
+//! links      links               who is connected: once, for tracker and peer
 //! rules      lookup survey fetch sources neighbours remembered publisher
-//!            links liveness relay
-//!                                small machines, each testable alone
-//! memory     catalogue gather answer matching glob
-//!                                who has what, and how it is asked for
+//!            liveness budget     small machines, each testable alone
+//! memory     catalogue presence gather answer matching glob
+//!                                who has what, who is there, how both are asked for
 //! time                           a number handed in
 //! ```
 //!
@@ -27,8 +27,8 @@ pub mod lookup;
 pub mod matching;
 pub mod neighbours;
 pub mod peer;
+pub mod presence;
 pub mod publisher;
-pub mod relay;
 pub mod remembered;
 pub mod sources;
 pub mod survey;

@@ -149,8 +149,8 @@ impl Remembered {
         place.state = State::Waiting { until: now + wait };
     }
 
-    /// Somebody has said goodbye, or was told to go.
-    pub fn left(&mut self, now: Instant, id: PeerId) {
+    /// A member has said goodbye, or was told to go: it is not dialled again soon.
+    pub fn parted(&mut self, now: Instant, id: PeerId) {
         if let Some(place) = self.all.get_mut(&id) {
             if matches!(place.state, State::Here { .. }) {
                 place.away_since = now;

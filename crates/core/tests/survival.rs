@@ -306,7 +306,7 @@ fn other_addresses_of_a_peer_are_known_at_once_on_the_links_there_are() {
     let tracker = village
         .tracker()
         .peers()
-        .map(thorp_core::links::Link::holder);
+        .map(thorp_core::presence::Presence::holder);
     assert_eq!(addresses(id(two), tracker.collect()), both);
 }
 

@@ -10,7 +10,7 @@ use support::{
     name_of, record,
 };
 use thorp_core::fetch::Failure;
-use thorp_core::links::LinkId;
+use thorp_core::links::{self, LinkId};
 use thorp_core::lookup::{Answer, Source, Tracker, TrackerUse};
 use thorp_core::matching::Pattern;
 use thorp_core::peer::{Input, Notice};
@@ -127,7 +127,7 @@ fn the_story_is_played_from_its_first_step_to_its_last() {
         // Peer 1 says goodbye: gone from every display within a second.
         village.give(
             one,
-            Input::Stop {
+            links::Input::Stop {
                 reason: "done".into(),
             },
         );
@@ -969,7 +969,7 @@ fn a_link_that_will_end_is_replaced_and_nobody_notices() {
         .iter()
         .flat_map(|node| before.iter().map(move |link| (*node, LinkId(*link))))
     {
-        village.give(node, Input::Expiring { link });
+        village.give(node, links::Input::Expiring { link });
     }
     let everybody_is_there = |village: &mut Village| {
         village.peers_table().len() == 3

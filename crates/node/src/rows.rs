@@ -12,8 +12,8 @@ use thorp_wire::frame::{Holder, MemberRow, Variant};
 
 use crate::api::{self, AnswerSource, FileRow, Member, Notice, PeerRow, Provenance};
 
-pub(crate) fn member(member: certificate::Member) -> links::Member {
-    links::Member {
+pub(crate) fn member(member: certificate::Member) -> links::Party {
+    links::Party {
         id: member.id,
         name: member.name,
         tracker: member.tracker,

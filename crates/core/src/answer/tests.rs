@@ -1,14 +1,13 @@
 //! However much there is to say, an answer fits in a frame and loses nothing.
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::time::Duration;
 
 use thorp_wire::Frame;
-use thorp_wire::frame::{Hello, PREFIX, RequestId, Update};
+use thorp_wire::frame::{PREFIX, RequestId, Update};
 
 use super::*;
 use crate::catalogue::{Applied, Bounds};
-use crate::links::{LinkId, Me, Member, Opening};
+use crate::presence;
 use crate::time::Instant;
 
 const EVERYBODY: u8 = 60;
@@ -19,47 +18,34 @@ fn id(n: u8) -> PeerId {
     PeerId::new([n; 32])
 }
 
-fn me(n: u8) -> Me {
-    Me {
+/// A member with a long name and as many addresses as there can be.
+fn present(n: u8) -> Presence {
+    let claimed: Vec<_> = (0..8)
+        .map(|i| (IpAddr::from([0xfd, n.into(), 0, 0, 0, 0, 0, i]), 3334).into())
+        .collect();
+    let seen_at = Ipv4Addr::new(192, 0, 2, n).into();
+    Presence {
         id: id(n),
+        name: Some("a234567890123456789012345678901x".parse().expect("a name")),
+        seen_at,
+        addresses: presence::addresses(seen_at, Some(3334), &claimed),
         epoch: 7,
-        port: Some(3334),
-        claimed: (0..8)
-            .map(|i| (IpAddr::from([0xfd, n.into(), 0, 0, 0, 0, 0, i]), 3334).into())
-            .collect(),
-        visitor: false,
-    }
-}
-
-fn opening(them: u8) -> Opening {
-    Opening {
-        member: Member {
-            id: id(them),
-            name: Some("a234567890123456789012345678901x".parse().expect("a name")),
-            tracker: false,
-        },
-        dialled: false,
-        remote: Ipv4Addr::new(192, 0, 2, them).into(),
-        willing: false,
-        interval: Duration::from_secs(5),
-        applied: None,
-        record: None,
+        position: Some(1),
+        is_listed: true,
+        until: Instant::default(),
     }
 }
 
 /// Everybody, each with as many addresses as there can be, lists these names.
-fn village(names: &[String]) -> (Catalogue, Links) {
-    let now = Instant::default();
+fn village(names: &[String]) -> (Catalogue, Presences) {
     let bounds = Bounds {
         entries: 1 << 20,
         bytes: 1 << 40,
     };
     let mut catalogue = Catalogue::new(bounds, None);
-    let mut links = Links::new(me(0));
+    let mut there = Presences::default();
     for n in 1..=EVERYBODY {
-        links.opened(now, LinkId(n.into()), opening(n));
-        let hello: Hello = Links::new(me(n)).opened(now, LinkId(0), opening(0));
-        links.greeted(now, LinkId(n.into()), hello);
+        there.insert(present(n));
         let entry = |name: &String| Entry {
             name: name.parse().expect("a name"),
             length: u64::MAX,
@@ -75,7 +61,7 @@ fn village(names: &[String]) -> (Catalogue, Links) {
         };
         catalogue.apply(id(n), 7, full);
     }
-    (catalogue, links)
+    (catalogue, there)
 }
 
 fn long_names(count: usize) -> Vec<String> {
@@ -103,10 +89,11 @@ fn find(query: Query, after: Option<Name>) -> Find {
 #[test]
 fn the_longest_names_with_the_most_holders_come_in_pages_that_fit() {
     let names = long_names(150);
-    let (catalogue, links) = village(&names);
+    let (catalogue, there) = village(&names);
     let library = Library {
         catalogue: &catalogue,
-        links: &links,
+        present: &there,
+        me: id(0),
         among: &|_| true,
         asker: ASKER,
     };
@@ -149,7 +136,7 @@ fn the_longest_names_with_the_most_holders_come_in_pages_that_fit() {
 
 #[test]
 fn who_has_a_part_is_named_last_and_as_such() {
-    let (mut catalogue, links) = village(&["a".to_owned()]);
+    let (mut catalogue, there) = village(&["a".to_owned()]);
     let whole = catalogue
         .listing(id(1))
         .and_then(|listing| listing.entries().next());
@@ -167,7 +154,8 @@ fn who_has_a_part_is_named_last_and_as_such() {
     }
     let library = Library {
         catalogue: &catalogue,
-        links: &links,
+        present: &there,
+        me: id(0),
         among: &|_| true,
         asker: ASKER,
     };
@@ -194,11 +182,12 @@ fn who_has_a_part_is_named_last_and_as_such() {
 
 #[test]
 fn of_too_many_holders_each_asker_is_told_of_others_and_of_all_together() {
-    let (catalogue, links) = village(&["a".to_owned()]);
+    let (catalogue, there) = village(&["a".to_owned()]);
     let named_to = |asker: PeerId| {
         let library = Library {
             catalogue: &catalogue,
-            links: &links,
+            present: &there,
+            me: id(0),
             among: &|peer| peer != asker,
             asker,
         };
@@ -222,8 +211,8 @@ fn of_too_many_holders_each_asker_is_told_of_others_and_of_all_together() {
 
 #[test]
 fn a_page_of_members_with_all_their_neighbours_fits() {
-    let (catalogue, links) = village(&[]);
-    let present: Vec<&Link> = links.up().map(|(_, link)| link).collect();
+    let (catalogue, there) = village(&[]);
+    let present: Vec<&Presence> = there.listed().collect();
     // More members than there are here: each of them several times.
     let crowd = present.iter().copied().cycle().take(Found::MAX_MEMBERS + 1);
     let found = sent(members(crowd, None, &catalogue).0);
@@ -236,7 +225,7 @@ fn a_page_of_members_with_all_their_neighbours_fits() {
 #[test]
 fn files_of_one_name_are_not_torn_apart() {
     let names: Vec<String> = (0..3).map(|n| format!("{n}")).collect();
-    let (mut catalogue, links) = village(&names);
+    let (mut catalogue, there) = village(&names);
     for n in 1..=EVERYBODY {
         // Everybody has another content under each name: 180 files.
         let entry = |name: &String| Entry {
@@ -255,7 +244,8 @@ fn files_of_one_name_are_not_torn_apart() {
     }
     let library = Library {
         catalogue: &catalogue,
-        links: &links,
+        present: &there,
+        me: id(0),
         among: &|_| true,
         asker: ASKER,
     };
@@ -307,12 +297,13 @@ fn ask(library: &Library<'_>, mut question: Find) -> (Vec<Variant>, Vec<u64>) {
 #[test]
 fn a_name_that_the_asker_lists_itself_a_thousandfold_is_paid_for_and_hides_nobody_else() {
     const OWN: u64 = 3 * Work::ROWS * Work::ENOUGH / 2;
-    let (mut catalogue, links) = village(&[]);
+    let (mut catalogue, there) = village(&[]);
     list(&mut catalogue, 1, (0..OWN).map(|n| format!("{n:x}/x")));
     list(&mut catalogue, 2, std::iter::once("y/x".to_owned()));
     let library = Library {
         catalogue: &catalogue,
-        links: &links,
+        present: &there,
+        me: id(0),
         among: &|peer| peer != id(1),
         asker: ASKER,
     };
@@ -340,7 +331,7 @@ fn a_name_that_the_asker_lists_itself_a_thousandfold_is_paid_for_and_hides_nobod
 
 #[test]
 fn a_pattern_that_is_hard_to_compare_is_paid_for_and_comes_in_parts_that_end_soon() {
-    let (mut catalogue, links) = village(&[]);
+    let (mut catalogue, there) = village(&[]);
     let mut random = fastrand::Rng::with_seed(1);
     let mut either = || if random.bool() { 'a' } else { 'b' };
     let mut name = |n| format!("{n:04}{}", (0..200).map(|_| either()).collect::<String>());
@@ -352,7 +343,8 @@ fn a_pattern_that_is_hard_to_compare_is_paid_for_and_comes_in_parts_that_end_soo
     );
     let library = Library {
         catalogue: &catalogue,
-        links: &links,
+        present: &there,
+        me: id(0),
         among: &|_| true,
         asker: ASKER,
     };
@@ -375,10 +367,11 @@ fn a_pattern_that_is_hard_to_compare_is_paid_for_and_comes_in_parts_that_end_soo
 #[test]
 fn an_answer_costs_what_it_took_and_a_rare_pattern_as_much_as_looking_everywhere() {
     let names: Vec<String> = (0..1000).map(|n| format!("{n}")).collect();
-    let (catalogue, links) = village(&names);
+    let (catalogue, there) = village(&names);
     let library = Library {
         catalogue: &catalogue,
-        links: &links,
+        present: &there,
+        me: id(0),
         among: &|_| true,
         asker: ASKER,
     };

@@ -1,435 +1,674 @@
-//! Two ends of the same links come to the same one; nobody is lost too soon or
-//! kept too long.
+//! Links as tracker and peer both have them: each step once, and where the two
+//! differ, that they do.
 
-use std::collections::VecDeque;
 use std::net::Ipv4Addr;
 
-use proptest::collection::vec;
-use proptest::prelude::*;
+use thorp_wire::frame::{Get, GroupRecord, Record, VERSION};
+use thorp_wire::{Content, Entry};
 
 use super::*;
+use crate::liveness::INTERVALS_TO_LOSS;
 
 const INTERVAL: Duration = Duration::from_secs(5);
+const TRACKER: Role = Role::Tracker { interval: INTERVAL };
+const ME: u8 = 1;
 
 fn id(n: u8) -> PeerId {
     PeerId::new([n; 32])
 }
 
-fn me(n: u8, epoch: u64) -> Me {
-    Me {
+fn party(n: u8) -> Party {
+    Party {
         id: id(n),
-        epoch,
-        port: Some(3334),
-        claimed: Vec::new(),
-        visitor: false,
-    }
-}
-
-fn opening(them: u8, dialled: bool) -> Opening {
-    Opening {
-        member: Member {
-            id: id(them),
-            name: None,
-            tracker: false,
-        },
-        dialled,
-        remote: Ipv4Addr::new(192, 0, 2, them).into(),
-        willing: true,
-        interval: INTERVAL,
-        applied: None,
-        record: None,
+        name: None,
+        tracker: false,
     }
 }
 
 fn hello(epoch: u64) -> Hello {
-    Links::new(me(9, epoch)).opened(Instant::default(), LinkId(0), opening(1, true))
-}
-
-enum Said {
-    Hello(Hello),
-    Closed,
-}
-
-/// Plays two links between members 1 and 2, dialled by these, with what is
-/// said arriving in the order that `choices` tells; returns how many choices
-/// there were at each turn, and the links in use at both ends.
-fn play(dialled_by_one: [bool; 2], choices: &[usize]) -> (Vec<usize>, [Option<LinkId>; 2]) {
-    let now = Instant::default();
-    let mut ends = [Links::new(me(1, 1)), Links::new(me(2, 2))];
-    let mut in_flight: BTreeMap<(usize, LinkId), VecDeque<Said>> = BTreeMap::new();
-    for (link, by_one) in [
-        (LinkId(0), dialled_by_one[0]),
-        (LinkId(1), dialled_by_one[1]),
-    ] {
-        for (end, them) in [(0, 2), (1, 1)] {
-            let opening = opening(them, by_one == (end == 0));
-            let hello = ends[end].opened(now, link, opening);
-            in_flight.insert((1 - end, link), VecDeque::from([Said::Hello(hello)]));
-        }
-    }
-    let mut options = Vec::new();
-    loop {
-        let ready = in_flight.iter().filter(|(_, queue)| !queue.is_empty());
-        let ready: Vec<_> = ready.map(|(at, _)| *at).collect();
-        if ready.is_empty() {
-            break;
-        }
-        let choice = choices.get(options.len()).copied().unwrap_or(0);
-        options.push(ready.len());
-        let (end, link) = ready[choice];
-        let said = in_flight
-            .get_mut(&(end, link))
-            .and_then(VecDeque::pop_front);
-        let closes = match said.expect("it is ready") {
-            Said::Closed => {
-                ends[end].closed(link);
-                None
-            }
-            Said::Hello(_) if ends[end].get(link).is_none() => None,
-            Said::Hello(hello) => match ends[end].greeted(now, link, hello) {
-                Greeted::Up { replaces } => replaces,
-                Greeted::Redundant => Some(link),
-                other => panic!("{other:?}"),
-            },
-        };
-        if let Some(closed) = closes {
-            ends[end].closed(closed);
-            let far = in_flight.entry((1 - end, closed)).or_default();
-            far.push_back(Said::Closed);
-        }
-    }
-    let in_use = [(0, 2), (1, 1)].map(|(end, them)| ends[end].to(id(them)).map(|(link, _)| link));
-    (options, in_use)
-}
-
-#[test]
-fn of_two_links_both_ends_keep_that_of_the_lower_id_in_every_order_of_arrival() {
-    for (dialled_by_one, kept) in [([true, false], LinkId(0)), ([false, true], LinkId(1))] {
-        let mut choices = Vec::new();
-        let mut plays = 0;
-        loop {
-            let (options, in_use) = play(dialled_by_one, &choices);
-            assert_eq!(in_use, [Some(kept); 2], "{choices:?}");
-            plays += 1;
-            // The next sequence of choices, as an odometer counts.
-            choices.resize(options.len(), 0);
-            while choices
-                .last()
-                .is_some_and(|last| last + 1 == options[choices.len() - 1])
-            {
-                choices.pop();
-            }
-            match choices.last_mut() {
-                Some(last) => *last += 1,
-                None => break,
-            }
-        }
-        assert!(plays > 24, "all orders were played: {plays}");
+    Hello {
+        oldest: VERSION,
+        newest: VERSION,
+        port: Some(3334),
+        claimed: Vec::new(),
+        epoch,
+        applied: None,
+        neighbour: true,
+        visitor: false,
+        interval: millis(INTERVAL),
+        record: None,
     }
 }
 
-#[test]
-fn a_new_epoch_replaces_the_old_link_whoever_dialled() {
-    for dialled in [true, false] {
-        let mut links = Links::new(me(1, 1));
-        let now = Instant::default();
-        links.opened(now, LinkId(1), opening(2, !dialled));
-        links.greeted(now, LinkId(1), hello(7));
-        links.opened(now, LinkId(2), opening(2, dialled));
-        let greeted = links.greeted(now, LinkId(2), hello(8));
-        let replaces = Some(LinkId(1));
-        assert_eq!(greeted, Greeted::Up { replaces });
-        assert_eq!(links.to(id(2)).map(|(link, _)| link), Some(LinkId(2)));
-        let (_, in_use) = links.closed(LinkId(1)).expect("it was there");
-        assert!(!in_use);
+fn entry(name: &str) -> Entry {
+    Entry {
+        name: name.parse().expect("a name"),
+        length: 3,
+        mtime: 0,
+        root: None,
+        partial: false,
     }
 }
 
-#[test]
-fn a_second_hello_and_a_foreign_version_are_told_apart() {
-    let mut links = Links::new(me(1, 1));
-    let now = Instant::default();
-    links.opened(now, LinkId(1), opening(2, true));
-    let newer = Hello {
-        oldest: VERSION + 1,
-        newest: VERSION + 2,
-        ..hello(7)
-    };
-    assert_eq!(
-        links.greeted(now, LinkId(1), newer),
-        Greeted::NoCommonVersion
-    );
-    let up = Greeted::Up { replaces: None };
-    assert_eq!(links.greeted(now, LinkId(1), hello(7)), up);
-    assert_eq!(links.greeted(now, LinkId(1), hello(8)), Greeted::Twice);
-}
-
-#[test]
-fn whoever_says_the_same_again_is_no_news_and_whoever_moves_all_the_time_is_let_go() {
-    let mut links = Links::new(me(1, 1));
-    let mut now = Instant::default();
-    links.opened(now, LinkId(1), opening(2, true));
-    links.greeted(now, LinkId(1), hello(7));
-    let moved_to = |port: u16| Hello {
-        port: Some(port),
-        ..hello(7)
-    };
-    // A machine that changes networks at every look stays.
-    for port in 1..100 {
-        now = now + Duration::from_secs(5);
-        let greeted = links.greeted(now, LinkId(1), moved_to(port));
-        assert_eq!(greeted, Greeted::Readdressed);
-    }
-    for _ in 0..1000 {
-        assert_eq!(links.greeted(now, LinkId(1), moved_to(99)), Greeted::Again);
-    }
-    now = now + Duration::from_secs(5);
-    let greeted: Vec<Greeted> = (0..100)
-        .map(|n| links.greeted(now, LinkId(1), moved_to(1000 + n)))
-        .collect();
-    let taken = greeted
-        .iter()
-        .filter(|g| **g == Greeted::Readdressed)
-        .count();
-    assert_eq!(taken, 20);
-    assert_eq!(greeted.last(), Some(&Greeted::Restless));
-}
-
-#[test]
-fn a_second_hello_says_where_else_its_member_is_and_changes_nothing_else() {
-    let mut links = Links::new(me(1, 1));
-    let now = Instant::default();
-    links.opened(now, LinkId(1), opening(2, true));
-    links.greeted(now, LinkId(1), hello(7));
-    let moved = Hello {
-        port: Some(99),
-        claimed: vec!["10.0.0.9:99".parse().expect("an address")],
-        neighbour: false,
-        visitor: true,
-        interval: 1,
-        ..hello(7)
-    };
-    assert_eq!(links.greeted(now, LinkId(1), moved), Greeted::Readdressed);
-    let link = links.get(LinkId(1)).expect("it is there");
-    let addresses: Vec<_> = link.addresses().iter().map(ToString::to_string).collect();
-    assert_eq!(addresses, ["192.0.2.2:99", "10.0.0.9:99"]);
-    assert!(link.is_neighbour() && !link.is_visitor());
-    assert_eq!(link.liveness.theirs(), INTERVAL);
-}
-
-#[test]
-fn a_link_that_comes_long_after_another_one_means_that_its_dialler_has_lost_that() {
-    // The lower id dialled the first: were both dialled at once, it would stay.
-    for (later, kept) in [(HELLO_WITHIN, 2), (Duration::ZERO, 1)] {
-        let mut links = Links::new(me(1, 1));
-        let now = Instant::default();
-        links.opened(now, LinkId(1), opening(2, true));
-        links.greeted(now, LinkId(1), hello(7));
-        links.opened(now + later, LinkId(2), opening(2, false));
-        links.greeted(now + later, LinkId(2), hello(7));
-        assert_eq!(links.to(id(2)).map(|(link, _)| link), Some(LinkId(kept)));
-    }
-}
-
-#[test]
-fn a_link_without_a_hello_is_given_up() {
-    let mut links = Links::new(me(1, 1));
-    let now = Instant::default();
-    links.opened(now, LinkId(1), opening(2, true));
-    assert_eq!(links.next_deadline(), Some(now + HELLO_WITHIN));
-    links.heard(now + Duration::from_secs(9), LinkId(1));
-    let due = links.due(now + HELLO_WITHIN);
-    assert_eq!(due.lost, [(LinkId(1), "no hello".to_owned())]);
-}
-
-#[test]
-fn a_machine_that_slept_gives_the_others_their_time_again() {
-    let mut links = Links::new(me(1, 1));
-    let now = Instant::default();
-    links.opened(now, LinkId(1), opening(2, true));
-    links.greeted(now, LinkId(1), hello(7));
-    let awake = now + Duration::from_hours(8);
-    assert!(links.due(awake).lost.is_empty());
-    let lost_after = loop {
-        let at = links.next_deadline().expect("one link");
-        if !links.due(at).lost.is_empty() {
-            break at - awake;
-        }
-    };
-    assert!(
-        lost_after > Duration::ZERO && lost_after <= INTERVAL * 3,
-        "{lost_after:?}"
-    );
-}
-
-#[test]
-fn where_a_member_can_be_reached_is_where_it_is_seen_and_never_loopback_for_others() {
-    let claimed = vec!["10.0.0.9:3334".parse().expect("an address")];
-    let address = |remote: [u8; 4], claimed: &[SocketAddr], port| {
-        let mut links = Links::new(me(1, 1));
-        let opening = Opening {
-            remote: Ipv4Addr::from(remote).to_ipv6_mapped().into(),
-            ..opening(2, false)
-        };
-        links.opened(Instant::default(), LinkId(1), opening);
-        let hello = Hello {
-            port,
-            claimed: claimed.to_vec(),
-            ..hello(7)
-        };
-        links.greeted(Instant::default(), LinkId(1), hello);
-        let (_, link) = links.to(id(2)).expect("up");
-        link.addresses()
-            .iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>()
-    };
-    let lan = [192, 0, 2, 7];
-    assert_eq!(
-        address(lan, &claimed, Some(1)),
-        ["192.0.2.7:1", "10.0.0.9:3334"]
-    );
-    assert_eq!(
-        address([127, 0, 0, 1], &claimed, Some(1)),
-        ["10.0.0.9:3334"]
-    );
-    assert_eq!(address([127, 0, 0, 1], &[], Some(1)), ["127.0.0.1:1"]);
-    let local = ["127.0.0.1:5".parse().expect("an address")];
-    assert_eq!(address(lan, &local, Some(1)), ["192.0.2.7:1"]);
-    assert!(address(lan, &claimed, None).is_empty());
-}
-
-/// One frame of an update with so many names of one letter.
-fn part(names: usize, first: bool, last: bool) -> Update {
-    let name: thorp_wire::Name = "a".parse().expect("a name");
+fn listing(names: &[&str]) -> Update {
     Update {
         since: None,
-        removed: vec![name; names],
-        first,
-        last,
+        added: names.iter().map(|name| entry(name)).collect(),
         ..Update::heartbeat(1)
     }
 }
 
-#[test]
-fn what_arrives_on_all_links_is_bounded_and_the_largest_makes_room() {
-    let now = Instant::default();
-    let mut links = Links::new(me(1, 1));
-    let bounds = Bounds {
-        entries: 1000,
-        bytes: 1 << 20,
-    };
-    let each = crate::gather::cost_of(&"a".parse().expect("a name"));
-    let in_all = 100 * each;
-    let [small, large, late] = [1, 2, 3].map(LinkId);
-    for (link, them) in [(small, 2), (large, 3), (late, 4)] {
-        links.opened(now, link, opening(them, false));
+/// A listing that is longer than a peer keeps of a neighbour.
+fn endless() -> Update {
+    let name = "a".parse().expect("a name");
+    Update {
+        since: None,
+        removed: vec![name; NEIGHBOUR_BOUNDS.entries + 1],
+        ..Update::heartbeat(1)
     }
-    let push = |links: &mut Links, link, names, first, last| {
-        let gathered = links.gather(link, part(names, first, last), bounds, in_all);
-        assert!(links.gathered <= in_all);
-        gathered.expect("fits together")
-    };
-    for (link, names) in [(small, 30), (large, 60), (late, 20)] {
-        assert_eq!(push(&mut links, link, names, true, false), None);
-    }
-    let whole = push(&mut links, small, 1, false, true).expect("is whole");
-    assert!(!whole.crowded_out && whole.update.removed.len() == 31);
-    let whole = push(&mut links, large, 40, false, true).expect("is whole");
-    assert!(whole.crowded_out && whole.update.removed.is_empty());
-    // It has room once the others are through, or gone.
-    links.closed(late);
-    assert_eq!(links.gathered, 0);
-    let whole = push(&mut links, large, 100, true, true).expect("is whole");
-    assert!(!whole.crowded_out && whole.update.removed.len() == 100);
 }
 
-#[derive(Clone, Debug)]
-enum Op {
-    Open(u8),
-    Greet(usize),
-    Heard(usize),
-    Said(usize),
-    Agree(usize, u64),
-    Close(usize),
-    Wait(u64),
+fn record(number: u64, removed: &[u8]) -> SignedRecord {
+    let record = GroupRecord {
+        number,
+        open: false,
+        bittorrent: false,
+        removed: removed.iter().map(|n| id(*n)).collect(),
+    };
+    SignedRecord::sign(record, |_| Some([0; 64]))
+        .expect("is within bounds")
+        .expect("is signed")
 }
 
-fn ops() -> impl Strategy<Value = Vec<Op>> {
-    let op = prop_oneof![
-        (2..8u8).prop_map(Op::Open),
-        (0..12usize).prop_map(Op::Greet),
-        (0..12usize).prop_map(Op::Heard),
-        (0..12usize).prop_map(Op::Said),
-        (0..12usize, 100..20_000u64).prop_map(|(link, millis)| Op::Agree(link, millis)),
-        (0..12usize).prop_map(Op::Close),
-        (1..9000u64).prop_map(Op::Wait),
+/// What happens on a node's links, and what came of it.
+struct Node {
+    links: Links,
+    now: Instant,
+}
+
+impl Node {
+    fn new(role: Role) -> Self {
+        let me = Me {
+            id: id(ME),
+            epoch: 7,
+            port: Some(3334),
+            claimed: Vec::new(),
+            visitor: false,
+        };
+        Self {
+            links: Links::new(me, role),
+            now: Instant::default(),
+        }
+    }
+
+    fn both() -> [Self; 2] {
+        [TRACKER, Role::Peer].map(Self::new)
+    }
+
+    fn is_tracker(&self) -> bool {
+        self.links.role == TRACKER
+    }
+
+    fn handle(&mut self, input: Input) -> Vec<Event> {
+        let willing = !self.is_tracker();
+        let offer = |_: &Table, _: &Party| Terms {
+            willing,
+            interval: INTERVAL,
+        };
+        let events = self.links.handle(self.now, input, &offer);
+        self.links.check();
+        events
+    }
+
+    fn connect(&mut self, link: u64, member: Party) -> Vec<Event> {
+        self.handle(Input::Connected {
+            link: LinkId(link),
+            member,
+            dialled: false,
+            remote: Ipv4Addr::new(192, 0, 2, 9).into(),
+        })
+    }
+
+    fn hear(&mut self, link: u64, body: impl Into<Body>) -> Vec<Event> {
+        self.handle(Input::Frame {
+            link: LinkId(link),
+            frame: Frame::plain(body),
+        })
+    }
+
+    fn ask(&mut self, link: u64, body: impl Into<Body>) -> Vec<Event> {
+        self.handle(Input::Frame {
+            link: LinkId(link),
+            frame: Frame::with_request(RequestId(1), body),
+        })
+    }
+
+    /// A link with this member is up from now on, and all was said that is said then.
+    fn up(&mut self, link: u64, member: u8, hello: Hello) -> Vec<Event> {
+        self.connect(link, party(member));
+        let events = self.hear(link, hello);
+        self.said();
+        events
+    }
+
+    /// What was to be done since last asked.
+    fn said(&mut self) -> Vec<Output> {
+        std::iter::from_fn(|| self.links.poll_output()).collect()
+    }
+
+    /// The one frame that was sent since last asked.
+    fn answer(&mut self) -> Body {
+        let said = self.said();
+        let [Output::Send(_, frame)] = &said[..] else {
+            panic!("{said:?}");
+        };
+        frame.body.clone()
+    }
+
+    fn lists(&self, member: u8) -> Option<usize> {
+        let listing = self.links.catalogue().listing(id(member))?;
+        Some(listing.len())
+    }
+}
+
+/// That a link was closed for this reason, after its other end was told.
+fn assert_closed(said: &[Output], link: u64, reason: &str) {
+    let leave = Leave {
+        reason: reason.to_owned(),
+    };
+    let link = LinkId(link);
+    let expected = [
+        Output::Send(link, Frame::plain(leave)),
+        Output::Close(link, reason.to_owned()),
     ];
-    vec(op, 1..60)
+    assert!(
+        said.windows(2).any(|two| two == expected),
+        "{reason}: {said:?}"
+    );
 }
 
-proptest! {
-    #![proptest_config(crate::testing::cases(128))]
+fn downs(events: &[Event]) -> Vec<(u64, bool, bool)> {
+    let downs = events.iter().filter_map(|event| match event {
+        Event::Down(down) => Some((down.link.0, down.was_in_use, down.on_purpose)),
+        _ => None,
+    });
+    downs.collect()
+}
 
-    #[test]
-    fn what_is_due_is_named_at_its_time_and_only_then(ops in ops()) {
-        let mut links = Links::new(me(1, 1));
-        let mut now = Instant::default();
-        let mut opened = 0;
-        for op in ops {
-            match op {
-                Op::Open(them) => {
-                    links.opened(now, LinkId(opened), opening(them, true));
-                    opened += 1;
-                }
-                Op::Greet(link) => {
-                    if let Greeted::Up { replaces: Some(old) } = links.greeted(now, LinkId(link as u64), hello(7)) {
-                        links.closed(old);
-                    }
-                }
-                Op::Heard(link) => links.heard(now, LinkId(link as u64)),
-                Op::Said(link) => links.said(now, LinkId(link as u64)),
-                Op::Agree(link, millis) => links.agree(now, LinkId(link as u64), Duration::from_millis(millis)),
-                Op::Close(link) => { links.closed(LinkId(link as u64)); }
-                Op::Wait(millis) => {
-                    let end = now + Duration::from_millis(millis);
-                    while let Some(at) = links.next_deadline().filter(|at| *at <= end) {
-                        now = now.max(at);
-                        let must_go: Vec<_> = links.all().filter(|(_, link)| link.lost_at() <= now).map(|(id, _)| id).collect();
-                        let must_say = links.all().filter(|(_, link)| link.lost_at() > now && link.speak_at().is_some_and(|at| at <= now));
-                        let must_say: Vec<_> = must_say.map(|(id, _)| id).collect();
-                        let mut due = links.due(now);
-                        due.silent.sort();
-                        let mut lost: Vec<_> = due.lost.into_iter().map(|(id, _)| id).collect();
-                        lost.sort();
-                        prop_assert_eq!(&lost, &must_go);
-                        prop_assert_eq!(due.silent, must_say);
-                        for link in lost {
-                            links.closed(link);
-                        }
-                        prop_assert!(links.next_deadline().is_none_or(|at| at > now));
-                    }
-                    now = end;
-                    prop_assert!(links.all().all(|(_, link)| link.lost_at() > now));
-                }
-            }
+#[test]
+fn itself_a_removed_member_and_a_crowd_are_turned_away_without_a_word() {
+    for mut node in Node::both() {
+        node.handle(Input::Adopted {
+            record: record(1, &[3]),
+        });
+        for link in 0..8 {
+            node.connect(link, party(4));
+        }
+        node.said();
+        let itself = node.links.role.is_itself();
+        let crowd = "too many links that say no hello";
+        for (member, expected) in [(ME, itself), (3, REMOVED), (4, crowd)] {
+            let events = node.connect(100, party(member));
+            assert!(
+                matches!(&events[..], [Event::TurnedAway { member: who, reason }]
+                    if *who == id(member) && *reason == expected),
+                "{events:?}"
+            );
+            let close = Output::Close(LinkId(100), expected.to_owned());
+            assert_eq!(node.said(), [close]);
         }
     }
 }
 
 #[test]
-fn a_member_opens_only_so_many_links_without_a_hello() {
-    let mut links = Links::new(me(1, 1));
-    let now = Instant::default();
-    for n in 0..MOST_OPENING as u64 {
-        assert!(!links.is_crowding(id(2)), "{n}");
-        links.opened(now, LinkId(n), opening(2, false));
+fn a_member_greets_before_it_says_anything_but_a_record_or_goodbye() {
+    for mut node in Node::both() {
+        node.connect(1, party(2));
+        assert!(matches!(node.answer(), Body::Hello(_)));
+        let record = record(1, &[]);
+        node.hear(1, Record { record });
+        assert!(matches!(node.said()[..], [Output::Verify(LinkId(1), _)]));
+        let events = node.hear(1, Update::heartbeat(0));
+        assert_eq!(downs(&events), [(1, false, true)]);
+        assert_closed(&node.said(), 1, "no hello first");
+        assert!(node.hear(1, hello(1)).is_empty(), "it is gone");
+        node.connect(2, party(2));
+        let reason = "enough".to_owned();
+        assert_eq!(downs(&node.hear(2, Leave { reason })), [(2, false, true)]);
     }
-    assert!(links.is_crowding(id(2)));
-    assert!(!links.is_crowding(id(3)));
-    links.greeted(now, LinkId(0), hello(7));
-    assert!(!links.is_crowding(id(2)), "one of them is up");
-    links.opened(now, LinkId(100), opening(2, false));
-    links.closed(LinkId(1));
-    assert!(!links.is_crowding(id(2)), "one of them is gone");
+}
+
+#[test]
+fn an_update_is_acknowledged_by_a_tracker_always_and_by_a_peer_if_it_was_not_taken() {
+    for mut node in Node::both() {
+        node.up(1, 2, hello(1));
+        let events = node.hear(1, listing(&["a", "b"]));
+        assert!(matches!(events[..], [Event::ListingChanged]));
+        assert_eq!(node.lists(2), Some(2));
+        let position = |node: &Node| node.links.present().get(id(2)).expect("there").position;
+        assert_eq!(position(&node), Some(1));
+        if node.is_tracker() {
+            let ack = Ack {
+                seq: Some(1),
+                interval: Some(millis(INTERVAL)),
+                unlisted: false,
+                record: None,
+            };
+            assert_eq!(node.answer(), ack.into());
+        } else {
+            assert_eq!(node.said(), []);
+        }
+        assert!(node.hear(1, Update::heartbeat(1)).is_empty(), "no change");
+        node.said();
+        // A change of a state that is not known here.
+        let change = Update {
+            since: Some(5),
+            ..Update::heartbeat(6)
+        };
+        node.hear(1, change);
+        assert!(matches!(node.answer(), Body::Ack(ack) if ack.seq.is_none() && !ack.unlisted));
+        assert_eq!(position(&node), Some(1), "as it was");
+    }
+}
+
+#[test]
+fn a_listing_that_is_too_long_is_not_kept_until_its_member_comes_again() {
+    let mut node = Node::new(Role::Peer);
+    node.up(1, 2, hello(1));
+    node.hear(1, listing(&["a"]));
+    let events = node.hear(1, endless());
+    assert!(
+        matches!(&events[..], [Event::Unlisted(who), Event::ListingChanged] if who.id == id(2)),
+        "{events:?}"
+    );
+    assert!(matches!(node.answer(), Body::Ack(ack) if ack.unlisted && ack.seq.is_none()));
+    assert_eq!(node.lists(2), None);
+    assert!(node.hear(1, listing(&["a"])).is_empty());
+    assert_eq!((node.lists(2), node.said()), (None, Vec::new()));
+    node.up(2, 2, hello(1));
+    node.hear(2, listing(&["a"]));
+    assert_eq!(node.lists(2), Some(1));
+}
+
+#[test]
+fn frames_of_an_update_that_do_not_fit_together_end_the_link() {
+    for mut node in Node::both() {
+        node.up(1, 2, hello(1));
+        let later = Update {
+            first: false,
+            ..listing(&["a"])
+        };
+        let events = node.hear(1, later);
+        assert_eq!(downs(&events), [(1, true, true)]);
+        assert_closed(&node.said(), 1, "an update without its beginning");
+    }
+}
+
+#[test]
+fn a_tracker_keeps_every_listing_but_a_visitors_and_a_peer_its_neighbours() {
+    let visitor = || Hello {
+        visitor: true,
+        ..hello(1)
+    };
+    let distant = || Hello {
+        neighbour: false,
+        ..hello(1)
+    };
+    for mut node in Node::both() {
+        let is_tracker = node.is_tracker();
+        let whose = [(2, hello(1)), (3, distant()), (4, visitor())];
+        for (member, hello) in whose {
+            node.up(member.into(), member, hello);
+            node.hear(member.into(), listing(&["a"]));
+        }
+        let kept = [2, 3, 4].map(|member| node.lists(member).is_some());
+        assert_eq!(kept, [true, is_tracker, false]);
+        let listed = node.links.present().listed();
+        let listed: Vec<PeerId> = listed.map(|presence| presence.id).collect();
+        let expected = if is_tracker {
+            vec![id(2), id(3)]
+        } else {
+            vec![id(2)]
+        };
+        assert_eq!(listed, expected);
+    }
+}
+
+#[test]
+fn a_new_link_replaces_the_old_one_and_a_listing_outlives_it_but_not_a_restart() {
+    for mut node in Node::both() {
+        node.up(1, 2, hello(1));
+        node.hear(1, listing(&["a"]));
+        for (link, epoch, kept) in [(2, 1, Some(1)), (3, 2, None)] {
+            node.now = node.now + HELLO_WITHIN;
+            node.connect(link, party(2));
+            node.said();
+            let events = node.hear(link, hello(epoch));
+            let [Event::Up { link: up, .. }, Event::Down(old)] = &events[..] else {
+                panic!("{events:?}");
+            };
+            assert_eq!((up.0, old.link.0, old.was_in_use), (link, link - 1, false));
+            assert_closed(&node.said(), link - 1, "replaced by a newer link");
+            assert_eq!(node.lists(2), kept);
+        }
+    }
+}
+
+#[test]
+fn a_member_is_present_from_its_hello_until_its_link_is_gone() {
+    for mut node in Node::both() {
+        node.connect(1, party(2));
+        assert!(node.links.present().get(id(2)).is_none());
+        node.hear(1, hello(4));
+        node.hear(1, listing(&["a"]));
+        node.now = node.now + Duration::from_secs(2);
+        node.handle(Input::Heard { link: LinkId(1) });
+        let presence = node.links.present().get(id(2)).expect("is there");
+        assert_eq!((presence.epoch, presence.position), (4, Some(1)));
+        assert_eq!(presence.until, node.now + INTERVAL * INTERVALS_TO_LOSS);
+        let claimed = vec!["10.0.0.9:3334".parse().expect("an address")];
+        let moved = Hello {
+            claimed,
+            ..hello(4)
+        };
+        let events = node.hear(1, moved);
+        assert!(matches!(events[..], [Event::Moved { link: LinkId(1) }]));
+        let addresses = |node: &Node| {
+            let presence = node.links.present().get(id(2)).expect("is there");
+            presence.holder().addresses
+        };
+        assert_eq!(addresses(&node).len(), 2);
+        let reason = "a broken cable".to_owned();
+        let events = node.handle(Input::Disconnected {
+            link: LinkId(1),
+            reason,
+        });
+        assert_eq!(downs(&events), [(1, true, false)]);
+        assert!(node.links.present().get(id(2)).is_none());
+        assert_eq!(node.lists(2), None);
+    }
+}
+
+#[test]
+fn a_member_whose_questions_cost_too_much_is_told_so_and_costs_no_more() {
+    for mut node in Node::both() {
+        node.up(1, 2, hello(1));
+        let find = || Find {
+            query: Query::Members(None),
+            hops: 0,
+            hash_now: false,
+            after: None,
+        };
+        let events = node.ask(1, find());
+        assert!(matches!(events[..], [Event::Asked { .. }]));
+        let link = node.links.get_mut(LinkId(1)).expect("is up");
+        link.allowance.charge(Work(2_000_000));
+        assert!(node.ask(1, find()).is_empty());
+        assert!(matches!(node.answer(), Body::Refused(no) if no.reason == Reason::Busy));
+        node.now = node.now + Duration::from_mins(1);
+        assert_eq!(node.ask(1, find()).len(), 1);
+    }
+}
+
+#[test]
+fn who_asks_for_members_is_told_of_itself_by_a_tracker_and_of_others_by_a_peer() {
+    for mut node in Node::both() {
+        for member in [2, 3] {
+            node.up(member.into(), member, hello(1));
+        }
+        let find = Find {
+            query: Query::Members(None),
+            hops: 0,
+            hash_now: false,
+            after: None,
+        };
+        let now = node.now;
+        node.links
+            .answer(now, LinkId(2), RequestId(1), &find, |_| {});
+        let Body::Found(found) = node.answer() else {
+            panic!("no answer");
+        };
+        let told: Vec<PeerId> = found.members.iter().map(|row| row.member.id).collect();
+        let expected = if node.is_tracker() {
+            vec![id(2), id(3)]
+        } else {
+            vec![id(3)]
+        };
+        assert_eq!(told, expected);
+    }
+}
+
+#[test]
+fn a_question_that_is_none_is_refused_and_paid_for() {
+    for mut node in Node::both() {
+        node.up(1, 2, hello(1));
+        let find = Find {
+            query: Query::Pattern("[".to_owned()),
+            hops: 0,
+            hash_now: false,
+            after: None,
+        };
+        let now = node.now;
+        let link = node.links.get_mut(LinkId(1)).expect("is up");
+        link.allowance.charge(Work(1_000_000 - Work::QUESTION.0));
+        assert!(!link.allowance.is_spent(now));
+        node.links
+            .answer(now, LinkId(1), RequestId(1), &find, |_| {});
+        assert!(matches!(node.answer(), Body::Refused(no) if no.reason == Reason::NotServed));
+        let link = node.links.get_mut(LinkId(1)).expect("is up");
+        assert!(link.allowance.is_spent(now));
+    }
+}
+
+#[test]
+fn a_tracker_has_no_files_and_writes_certificates_and_a_peer_leaves_both_alone() {
+    for mut node in Node::both() {
+        node.up(1, 2, hello(1));
+        let content = Content::EMPTY;
+        let join = Join {
+            token: None,
+            request: Vec::new(),
+            name: None,
+        };
+        assert!(node.ask(1, Get { content }).is_empty());
+        if node.is_tracker() {
+            assert!(matches!(node.answer(), Body::Refused(no) if no.reason == Reason::NotServed));
+            let events = node.ask(1, join);
+            assert!(
+                matches!(&events[..], [Event::RenewalAsked { member, .. }] if *member == id(2))
+            );
+        } else {
+            assert!(node.ask(1, join).is_empty());
+            assert_eq!(node.said(), []);
+        }
+    }
+}
+
+#[test]
+fn a_record_goes_over_each_link_once_and_those_it_removes_are_told_and_parted_with() {
+    for mut node in Node::both() {
+        for member in [2, 3, 4] {
+            let hello = Hello {
+                record: (member == 4).then_some(9),
+                ..hello(1)
+            };
+            node.up(member.into(), member, hello);
+        }
+        let events = node.handle(Input::Adopted {
+            record: record(2, &[3]),
+        });
+        assert!(matches!(&events[0], Event::Adopted { removed } if removed == &[id(3)]));
+        assert_eq!(downs(&events), [(3, true, true)]);
+        let said = node.said();
+        let told = |link: u64| {
+            let is_record = |output: &&Output| {
+                matches!(output, Output::Send(to, frame)
+                    if to.0 == link && matches!(frame.body, Body::Record(_)))
+            };
+            said.iter().filter(is_record).count()
+        };
+        assert_eq!([2, 3, 4].map(told), [1, 1, 0], "one has a newer one");
+        assert_closed(&said, 3, REMOVED);
+        let again = Input::Adopted {
+            record: record(2, &[3]),
+        };
+        assert!(node.handle(again).is_empty());
+        assert_eq!(node.said(), []);
+    }
+}
+
+#[test]
+fn a_node_that_is_removed_itself_hears_of_it_last() {
+    for mut node in Node::both() {
+        node.up(1, 3, hello(1));
+        let record = record(1, &[ME, 3]);
+        let events = node.handle(Input::Adopted { record });
+        let [Event::Adopted { .. }, Event::Down(_), Event::Expelled] = &events[..] else {
+            panic!("{events:?}");
+        };
+    }
+}
+
+#[test]
+fn a_record_that_lets_a_member_in_again_is_learned_from_by_a_tracker_and_objected_to_by_a_peer() {
+    for mut node in Node::both() {
+        node.up(1, 2, hello(1));
+        node.handle(Input::Adopted {
+            record: record(2, &[5]),
+        });
+        node.said();
+        for is_first in [true, false] {
+            let record = record(3, &[6]);
+            node.hear(1, Record { record });
+            let said = node.said();
+            if node.is_tracker() {
+                assert!(matches!(said[..], [Output::Verify(LinkId(1), _)]));
+            } else if is_first {
+                let [Output::Send(_, frame)] = &said[..] else {
+                    panic!("{said:?}");
+                };
+                assert!(
+                    matches!(&frame.body, Body::Record(told) if told.record.record().number == 2)
+                );
+            } else {
+                assert_eq!(said, [], "it was told once");
+            }
+        }
+        let events = node.handle(Input::Forged { link: LinkId(1) });
+        assert_eq!(downs(&events), [(1, true, true)]);
+        let forged = "its group record is not signed by this group's CA";
+        assert_closed(&node.said(), 1, forged);
+    }
+}
+
+#[test]
+fn a_silent_member_is_given_up_though_not_for_good_and_a_sign_of_life_is_due_before() {
+    for mut node in Node::both() {
+        node.up(1, 2, hello(1));
+        let mut silences = 0;
+        let lost = loop {
+            node.now = node.links.next_deadline().expect("one link");
+            let events = node.links.advance(node.now);
+            node.links.check();
+            silences += events
+                .iter()
+                .filter(|e| matches!(e, Event::Silent { .. }))
+                .count();
+            if let Some(down) = downs(&events).pop() {
+                break down;
+            }
+        };
+        assert_eq!((lost, silences), ((1, true, false), 2));
+        assert_closed(&node.said(), 1, "nothing heard for 15 s");
+        assert_eq!(node.links.next_deadline(), None);
+    }
+}
+
+#[test]
+fn a_node_that_slept_takes_its_members_for_present_again() {
+    for mut node in Node::both() {
+        node.up(1, 2, hello(1));
+        node.now = node.now + Duration::from_hours(8);
+        let events = node.links.advance(node.now);
+        assert_eq!(downs(&events), []);
+        node.links.check();
+        let presence = node.links.present().get(id(2)).expect("is there");
+        assert!(presence.until > node.now);
+    }
+}
+
+#[test]
+fn at_the_end_every_member_is_told_why() {
+    for mut node in Node::both() {
+        node.up(1, 2, hello(1));
+        node.connect(2, party(3));
+        node.said();
+        let reason = "its user stopped it".to_owned();
+        let events = node.handle(Input::Stop { reason });
+        assert_eq!(downs(&events), [(1, true, true), (2, false, true)]);
+        let said = node.said();
+        for link in [1, 2] {
+            assert_closed(&said, link, "its user stopped it");
+        }
+        assert_eq!(node.links.len(), 0);
+    }
+}
+
+#[test]
+fn the_end_that_dialled_hears_that_a_link_expires() {
+    for mut node in Node::both() {
+        for (link, dialled) in [(1, true), (2, false)] {
+            node.handle(Input::Connected {
+                link: LinkId(link),
+                member: party(2),
+                dialled,
+                remote: Ipv4Addr::new(192, 0, 2, 9).into(),
+            });
+            let expiring = Input::Expiring { link: LinkId(link) };
+            assert_eq!(node.handle(expiring).len(), usize::from(dialled));
+        }
+    }
+}
+
+#[test]
+fn a_trackers_word_on_the_interval_is_kept_by_both_ends() {
+    let mut node = Node::new(Role::Peer);
+    let tracker = Party {
+        tracker: true,
+        ..party(9)
+    };
+    node.connect(1, tracker);
+    node.hear(1, hello(1));
+    let ack = |interval| Ack {
+        seq: Some(1),
+        interval,
+        unlisted: false,
+        record: None,
+    };
+    node.hear(1, ack(Some(2000)));
+    let liveness = |node: &Node| node.links.get(LinkId(1)).expect("is up").liveness;
+    let two = Duration::from_secs(2);
+    assert_eq!(
+        (liveness(&node).ours(), liveness(&node).theirs()),
+        (two, two)
+    );
+    // A neighbour grants nothing.
+    node.up(2, 3, hello(1));
+    node.hear(2, ack(Some(2000)));
+    let link = node.links.get(LinkId(2)).expect("is up");
+    assert_eq!(link.liveness.theirs(), INTERVAL);
+}
+
+#[test]
+fn a_node_that_moves_tells_all_members_once() {
+    for mut node in Node::both() {
+        node.up(1, 2, hello(1));
+        node.up(2, 3, hello(1));
+        let claimed = || vec!["10.0.0.1:3334".parse().expect("an address")];
+        let now = node.now;
+        assert!(node.links.readdress(now, claimed()));
+        assert_eq!(node.said().len(), 2);
+        assert!(!node.links.readdress(now, claimed()));
+        assert_eq!(node.said(), []);
+    }
 }

@@ -1,19 +1,20 @@
 //! Others' questions: answered from memory, at once, unless a file is to be
 //! hashed first.
 //!
-//! What an answer looks like is decided in [`answer`](crate::answer).
+//! What an answer looks like is decided in [`answer`](crate::answer), what a
+//! member may ask for in [`links`](crate::links).
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use thorp_wire::frame::{Body, Find, Found, Frame, Query, Reason, Refused, RequestId};
+use thorp_wire::frame::{Find, Found, Query, RequestId};
 use thorp_wire::{Name, PeerId};
 
 use super::{Output, Peer};
-use crate::answer::{Library, members, too_busy};
 use crate::links::LinkId;
 use crate::time::Instant;
 
-/// How long somebody who asked for a file's root waits for it; then the answer
+/// How long a member that asked for a file's root waits for it; then the answer
 /// says how much was read, and it may ask again.
 const HASHING_WITHIN: Duration = Duration::from_secs(3);
 /// Questions of one member that may wait for a hash.
@@ -29,14 +30,7 @@ pub(super) struct Hashing {
 }
 
 impl Peer {
-    pub(super) fn asked(&mut self, now: Instant, id: LinkId, request: RequestId, find: Find) {
-        let Some(link) = self.links.get_mut(id) else {
-            return;
-        };
-        if link.allowance.is_spent(now) {
-            self.send(now, id, Frame::with_request(request, too_busy()));
-            return;
-        }
+    pub(super) fn on_asked(&mut self, now: Instant, id: LinkId, request: RequestId, find: Find) {
         let unhashed = self.own_unhashed(&find);
         let on_this_link = |hashing: &&Hashing| hashing.link == id;
         let waiting = self.hashing.iter().filter(on_this_link).count();
@@ -66,60 +60,11 @@ impl Peer {
         }
     }
 
-    pub(super) fn library<'a>(
-        &'a self,
-        asker: PeerId,
-        among: &'a dyn Fn(PeerId) -> bool,
-    ) -> Library<'a> {
-        Library {
-            catalogue: &self.catalogue,
-            links: &self.links,
-            among,
-            asker,
-        }
-    }
-
     fn answer(&mut self, now: Instant, id: LinkId, request: RequestId, find: &Find) {
-        let Some(asker) = self.links.get(id).map(|link| link.member.id) else {
-            return;
-        };
-        let (found, work) = if let Query::Members(after) = find.query {
-            let neighbours = self.neighbours.ids().filter(|peer| *peer != asker);
-            let links = neighbours.filter_map(|peer| Some(self.links.to(peer)?.1));
-            let (found, work) = members(links, after, &self.catalogue);
-            (Ok(found), work)
-        } else {
-            let me = self.config.me.id;
-            let among = |peer| peer == me || (find.hops > 0 && peer != asker);
-            let (mut found, work) = self.library(asker, &among).files(find);
-            if let Ok(found) = &mut found {
-                self.tell_how_far(found);
-            }
-            (found, work)
-        };
-        if let Some(link) = self.links.get_mut(id) {
-            link.allowance.charge(work);
-        }
-        let answer: Body = match found {
-            Ok(found) => found.into(),
-            Err(error) => Refused {
-                reason: Reason::NotServed,
-                text: error.to_string(),
-            }
-            .into(),
-        };
-        self.send(now, id, Frame::with_request(request, answer));
-    }
-
-    /// Of files that are being hashed here, how much was read.
-    fn tell_how_far(&self, found: &mut Found) {
-        let me = self.config.me.id;
-        for variant in &mut found.variants {
-            let is_ours = variant.holders.iter().any(|holder| holder.id == me);
-            if variant.entry.root.is_none() && is_ours {
-                variant.hashed = self.hashed.get(&variant.entry.name).copied();
-            }
-        }
+        let (me, hashed) = (self.config.me.id, &self.hashed);
+        let finish = |found: &mut Found| tell_how_far(found, me, hashed);
+        self.links.answer(now, id, request, find, finish);
+        self.pass_on();
     }
 
     /// So much was read of a file that was to be hashed now; nothing, where that
@@ -141,5 +86,15 @@ impl Peer {
             Some(name)
         });
         unhashed.collect()
+    }
+}
+
+/// Of files that are being hashed here, how much was read.
+fn tell_how_far(found: &mut Found, me: PeerId, hashed: &BTreeMap<Name, u64>) {
+    for variant in &mut found.variants {
+        let is_ours = variant.holders.iter().any(|holder| holder.id == me);
+        if variant.entry.root.is_none() && is_ours {
+            variant.hashed = hashed.get(&variant.entry.name).copied();
+        }
     }
 }

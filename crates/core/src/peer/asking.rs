@@ -176,8 +176,8 @@ impl Peer {
         let remembered = match &subject {
             Subject::Files(pattern) => {
                 let among = |peer| peer != me;
-                let library = self.library(me, &among);
-                let files = self.catalogue.matching(pattern, None, &among);
+                let library = self.links.library(me, &among);
+                let files = self.links.catalogue().matching(pattern, None, &among);
                 Found {
                     variants: files.map(|file| library.variant(file)).collect(),
                     ..Found::default()
@@ -357,10 +357,11 @@ impl Surroundings for Around<'_> {
     fn remembered(&self, typed: &str) -> Vec<Variant> {
         let me = self.peer.config.me.id;
         let among = |peer| peer != me;
-        let library = self.peer.library(me, &among);
+        let library = self.peer.links.library(me, &among);
         let files = self
             .peer
-            .catalogue
+            .links
+            .catalogue()
             .named(typed, &among)
             .map(|(_, files)| files);
         files
@@ -375,7 +376,7 @@ impl Surroundings for Around<'_> {
         let best = peer.neighbours.best(self.now);
         let (listed, unlisted): (Vec<_>, Vec<_>) = best
             .into_iter()
-            .partition(|id| peer.catalogue.position(*id).is_some());
+            .partition(|id| peer.links.catalogue().position(*id).is_some());
         let listed = listed.into_iter().filter(|_| peer.config.hops > 0);
         let rtt = |id: PeerId| peer.links.to(id).map(|(_, link)| (id, link.rtt));
         unlisted

@@ -5,23 +5,16 @@
 
 use thorp_wire::frame::{Frame, Update};
 
-use super::frames::NEIGHBOUR_BOUNDS;
 use super::{Output, Peer, Target};
-use crate::links::LinkId;
+use crate::links::{LinkId, NEIGHBOUR_BOUNDS, TRACKER_BOUNDS};
 use crate::time::Instant;
-use crate::tracker;
 
 impl Peer {
     pub(super) fn advance(&mut self, now: Instant, share_changed: bool) {
         // First, so that an update serves as the sign of life.
         self.publish(now);
-        let due = self.links.due(now);
-        for (link, reason) in due.lost {
-            self.give_up_on(now, link, &reason);
-        }
-        for link in due.silent {
-            self.give_sign_of_life(now, link);
-        }
+        let events = self.links.advance(now);
+        self.on_events(now, events);
         // Neighbours first: a group whose tracker is down comes up anyway.
         self.dial_remembered(now);
         if self.home.dial(now) {
@@ -36,7 +29,7 @@ impl Peer {
 
     /// A link that is neither the tracker's nor a neighbour's is left to fall
     /// silent when it is no longer needed, and so to end.
-    fn give_sign_of_life(&mut self, now: Instant, id: LinkId) {
+    pub(super) fn on_silent(&mut self, now: Instant, id: LinkId) {
         let is_kept = self
             .links
             .get(id)
@@ -48,15 +41,18 @@ impl Peer {
     }
 
     fn publish(&mut self, now: Instant) {
-        if self.publisher.publish(now, &mut self.catalogue) {
+        if self.publisher.publish(now, self.links.catalogue_mut()) {
             self.out.push_back(Output::Changed);
         }
         for (link, since) in self.publishing.due(now, self.publisher.seq()) {
             let most = match self.links.get(link) {
-                Some(link) if link.member.tracker => tracker::BOUNDS.entries,
+                Some(link) if link.member.tracker => TRACKER_BOUNDS.entries,
                 _ => NEIGHBOUR_BOUNDS.entries,
             };
-            for update in self.publisher.update_since(since, most, &self.catalogue) {
+            let updates = self
+                .publisher
+                .update_since(since, most, self.links.catalogue());
+            for update in updates {
                 self.send(now, link, Frame::plain(update));
             }
             self.publishing.sent(link, self.publisher.seq());

@@ -1,13 +1,13 @@
 //! What goes into a peer, and what comes out.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use thorp_wire::frame::{Frame, Holder, Join, Joined, RequestId, SignedRecord};
+use thorp_wire::frame::{Holder, Join, Joined, RequestId};
 use thorp_wire::{Content, Entry, Name, PeerId};
 
 use crate::fetch::{Failure, FetchId, Wanted};
-use crate::links::{LinkId, Me, Member};
+use crate::links::{self, LinkId, Me};
 use crate::lookup::{self, Only};
 use crate::remembered::Known;
 use crate::survey::{Findings, Subject};
@@ -40,44 +40,14 @@ pub struct AskId(pub u64);
 /// What a peer is told.
 #[derive(Debug)]
 pub enum Input {
-    /// Time has passed.
-    Tick,
-    /// A connection to a member is there, encrypted and authenticated.
-    Connected {
-        /// Its number from now on.
-        link: LinkId,
-        /// Who is at the other end.
-        member: Member,
-        /// Whether this end dialled.
-        dialled: bool,
-        /// The address the other end is seen at.
-        remote: IpAddr,
-    },
-    /// A connection is gone.
-    Disconnected {
-        /// Which.
-        link: LinkId,
-        /// Why, for a person.
-        reason: String,
-    },
+    /// What happens on links.
+    Link(links::Input),
     /// A [`Output::Dial`] came to nothing.
     DialFailed {
         /// Whom it was for.
         target: Target,
         /// Why, for a person.
         reason: String,
-    },
-    /// A frame has arrived (any but `Content`, which the shell keeps).
-    Frame {
-        /// On this link.
-        link: LinkId,
-        /// The frame.
-        frame: Frame,
-    },
-    /// Bytes have arrived that are no whole frame yet, or no business of the core's.
-    Heard {
-        /// On this link.
-        link: LinkId,
     },
     /// A file was sent to somebody.
     Served {
@@ -171,43 +141,20 @@ pub enum Input {
         /// Where it may be reached, besides where it is seen.
         claimed: Vec<SocketAddr>,
     },
-    /// A group record was verified and is in force: one that came on a link, or
-    /// the one that was kept.
-    Adopted {
-        /// The record.
-        record: SignedRecord,
-    },
-    /// The group record that came on this link is not the group's.
-    Forged {
-        /// Which link.
-        link: LinkId,
-    },
     /// It is time for a new certificate. [`Output::Renewed`] is the answer.
     Renew {
         /// The request.
         join: Join,
-    },
-    /// A link will end before long, with one of the certificates it was made with.
-    Expiring {
-        /// Which.
-        link: LinkId,
-    },
-    /// Say goodbye to everybody.
-    Stop {
-        /// Why, for a person.
-        reason: String,
     },
 }
 
 /// What a peer wants done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
-    /// Connect to somebody.
+    /// What is to be done on links.
+    Link(links::Output),
+    /// Connect to a node.
     Dial(Target),
-    /// Send a frame.
-    Send(LinkId, Frame),
-    /// Close a connection once what was sent before is on its way.
-    Close(LinkId, String),
     /// Ask for a file on this link; when it comes, say [`Input::Arrived`].
     Get {
         /// On this link.
@@ -234,9 +181,6 @@ pub enum Output {
     FetchFailed(FetchId, Failure),
     /// Write these down, for the next start.
     Remember(Vec<Known>),
-    /// A group record has come on this link that is newer than the own. Verify it,
-    /// then say [`Input::Adopted`] or [`Input::Forged`].
-    Verify(LinkId, SignedRecord),
     /// The tracker's answer to [`Input::Renew`], which may be no; nothing where its
     /// link is gone and another one may do better.
     Renewed(Option<Result<Joined, String>>),
@@ -286,4 +230,10 @@ pub struct Tally {
     pub tracker: u64,
     /// Nobody.
     pub nobody: u64,
+}
+
+impl From<links::Input> for Input {
+    fn from(input: links::Input) -> Self {
+        Self::Link(input)
+    }
 }

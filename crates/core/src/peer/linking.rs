@@ -1,23 +1,22 @@
 //! Links come and go: whom to dial, who becomes a neighbour and who ceases to
 //! be one, and what is left to be done when a link is lost.
 //!
-//! The table of links and the rule for two links to one member are in
+//! What is done on a link once it is there is decided in
 //! [`links`](crate::links), the way to the tracker in [`home`](super::home),
 //! the worth of neighbours in [`neighbours`](crate::neighbours).
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use thorp_wire::PeerId;
-use thorp_wire::frame::{Frame, Hello, Holder, Leave, RequestId};
+use thorp_wire::frame::{Frame, Holder, RequestId};
 
 use super::asking::Errand;
-use super::{Notice, Output, Peer, Target};
+use super::{Config, Notice, Output, Peer, Target};
 use crate::fetch::{Failure, Fetches};
-use crate::links::{Greeted, LinkId, Member, Opening, RESTLESS};
+use crate::links::{Down, LinkId, Party, Table, Terms};
 use crate::lookup::Tracker;
-use crate::neighbours::Room;
-use crate::relay::REMOVED;
+use crate::neighbours::{Neighbours, Room};
 use crate::sources::Sources;
 use crate::time::Instant;
 
@@ -35,86 +34,50 @@ struct WantedLink {
     errands: Vec<Errand>,
 }
 
-impl Peer {
-    pub(super) fn connected(
-        &mut self,
-        now: Instant,
-        link: LinkId,
-        member: Member,
-        dialled: bool,
-        remote: IpAddr,
-    ) {
-        let id = member.id;
-        if dialled {
-            self.wanted.dialled(id);
+/// What a member is offered with whom a connection is there.
+pub(super) fn terms(
+    now: Instant,
+    config: &Config,
+    neighbours: &Neighbours,
+    fetches: &Fetches,
+    links: &Table,
+    member: &Party,
+) -> Terms {
+    // A place counts as taken from the moment it was promised in a hello.
+    let has_room = || {
+        let promised = links.all().filter(|(_, link)| {
+            link.willing && link.hello.is_none() && link.member.id != member.id
+        });
+        match neighbours.room(now) {
+            _ if neighbours.contains(member.id) => true,
+            Room::Free => neighbours.len() + promised.count() < config.max_neighbours,
+            Room::Replacing(_) => promised.count() == 0,
+            Room::Full => false,
         }
-        let refuse = match id {
-            id if id == self.config.me.id => Some("that is this peer itself"),
-            id if self.relay.removes(id) => Some(REMOVED),
-            id if self.links.is_crowding(id) => Some("too many links that say no hello"),
-            _ => None,
-        };
-        if let Some(reason) = refuse {
-            let reason = reason.to_owned();
-            self.remembered.failed(now, id);
-            self.give_up(id, &reason);
-            self.out.push_back(Output::Close(link, reason));
-            return;
-        }
-        let willing = !member.tracker
-            && !self.config.me.visitor
-            && !self.fetches.is_liar(id)
-            && self.has_room_for(now, id);
-        let interval = if member.tracker {
-            self.config.tracker_interval
+    };
+    Terms {
+        willing: !member.tracker && !config.me.visitor && !fetches.is_liar(member.id) && has_room(),
+        interval: if member.tracker {
+            config.tracker_interval
         } else {
-            self.config.neighbour_interval
-        };
-        let opening = Opening {
-            member,
-            dialled,
-            remote,
-            willing,
-            interval,
-            applied: self.catalogue.position(id),
-            record: self.relay.number(),
-        };
-        let hello = self.links.opened(now, link, opening);
-        self.send(now, link, Frame::plain(hello));
+            config.neighbour_interval
+        },
+    }
+}
+
+impl Peer {
+    pub(super) fn on_turned_away(&mut self, now: Instant, member: PeerId, reason: &str) {
+        self.remembered.failed(now, member);
+        self.give_up(member, reason);
     }
 
-    pub(super) fn greeted(&mut self, now: Instant, link: LinkId, hello: Hello) {
-        let position = hello
-            .applied
-            .filter(|position| position.epoch == self.config.me.epoch);
-        let epoch = hello.epoch;
-        let record = hello.record;
-        match self.links.greeted(now, link, hello) {
-            Greeted::Up { replaces } => {
-                self.heard_of_record(now, link, record);
-                self.up(now, link, epoch, position.map(|position| position.seq));
-                if let Some(old) = replaces {
-                    self.close(now, old, "replaced by a newer link");
-                }
-            }
-            Greeted::Readdressed => self.is_elsewhere(now, link),
-            Greeted::Again => {}
-            Greeted::Restless => self.close(now, link, RESTLESS),
-            Greeted::Redundant => self.close(now, link, "there is another link already"),
-            Greeted::NoCommonVersion => self.close(now, link, "no common version of the protocol"),
-            Greeted::Twice => self.close(now, link, "a second hello"),
-        }
-    }
-
-    fn up(&mut self, now: Instant, id: LinkId, epoch: u64, their_copy: Option<u64>) {
+    pub(super) fn on_up(&mut self, now: Instant, id: LinkId, their_copy: Option<u64>) {
         let Some(link) = self.links.get(id) else {
             return;
         };
         let peer = link.member.id;
-        let granted = link.liveness.theirs();
         if link.member.tracker {
-            self.links.agree(now, id, granted);
-            // A link that replaces another one is nobody's news.
+            // A link that replaces another one is no news.
             if self.home.link().is_none() {
                 self.out.push_back(Output::Notice(Notice::TrackerUp));
                 self.out.push_back(Output::Changed);
@@ -127,11 +90,6 @@ impl Peer {
             }
         } else if link.is_neighbour() {
             self.remembered.met(now, link.holder());
-            let restarted = |known: thorp_wire::frame::Position| known.epoch != epoch;
-            if self.catalogue.position(peer).is_some_and(restarted) {
-                self.catalogue.forget(peer);
-            }
-            self.publishing.relist(peer);
             self.make_room(now, peer);
             self.neighbours.add(now, peer);
             self.publishing.begin(id, their_copy, Some(now));
@@ -140,11 +98,11 @@ impl Peer {
             match link {
                 link if link.is_visitor() => self.remembered.failed(now, peer),
                 link if link.willing => self.remembered.forget(now, peer),
-                _ => self.remembered.left(now, peer),
+                _ => self.remembered.parted(now, peer),
             }
             self.no_neighbour_any_more(now, peer);
         }
-        if self.links.up().count() == 1 {
+        if self.links.present().len() == 1 {
             // Perhaps the network is back.
             self.remembered.hurry(now);
         }
@@ -153,32 +111,40 @@ impl Peer {
         }
     }
 
-    pub(super) fn disconnected(&mut self, now: Instant, id: LinkId, reason: &str) {
-        let Some((link, in_use)) = self.links.closed(id) else {
-            return;
-        };
-        let peer = link.member.id;
-        let came_up = link.hello.is_some();
+    pub(super) fn on_down(&mut self, now: Instant, down: Down) {
+        let Down {
+            link: id,
+            was,
+            was_in_use,
+            on_purpose,
+            reason,
+        } = down;
+        let peer = was.member.id;
+        let came_up = was.hello.is_some();
+        if was_in_use && on_purpose {
+            // Neither end is to come back at once.
+            self.remembered.parted(now, peer);
+        }
         self.publishing.end(id);
         self.hashing.retain(|hashing| hashing.link != id);
-        if in_use && !link.member.tracker {
+        if was_in_use && !was.member.tracker {
             self.remembered.lost(now, peer);
             self.no_neighbour_any_more(now, peer);
         }
         let lost = self.home.lost(now, id);
-        let not_reached = !came_up && link.member.tracker && link.dialled;
+        let not_reached = !came_up && was.member.tracker && was.dialled;
         if lost || (not_reached && self.home.dial_failed(now)) {
-            self.tracker_lost(reason);
+            self.tracker_lost(&reason);
         }
         self.not_renewed(id);
-        self.ask_elsewhere(now, id, peer, reason);
+        self.ask_elsewhere(now, id, peer, &reason);
         if !came_up {
             self.remembered.failed(now, peer);
-            self.give_up(peer, reason);
+            self.give_up(peer, &reason);
         }
     }
 
-    pub(super) fn dial_failed(&mut self, now: Instant, target: &Target, reason: &str) {
+    pub(super) fn on_dial_failed(&mut self, now: Instant, target: &Target, reason: &str) {
         match target {
             Target::Tracker => {
                 if self.home.dial_failed(now) {
@@ -239,22 +205,17 @@ impl Peer {
 
     /// This machine has other addresses: everybody it has a link with is told,
     /// and whom it has lost on the way is dialled.
-    pub(super) fn readdressed(&mut self, now: Instant, claimed: Vec<SocketAddr>) {
-        if !self.links.readdress(claimed) {
+    pub(super) fn on_readdressed(&mut self, now: Instant, claimed: Vec<SocketAddr>) {
+        if !self.links.readdress(now, claimed) {
             return;
         }
-        let all: Vec<LinkId> = self.links.all().map(|(id, _)| id).collect();
-        for link in all {
-            if let Some(hello) = self.links.hello_again(link) {
-                self.send(now, link, Frame::plain(hello));
-            }
-        }
+        self.pass_on();
         self.remembered.hurry(now);
         self.home.hurry(now);
     }
 
     /// A member has other addresses now.
-    fn is_elsewhere(&mut self, now: Instant, id: LinkId) {
+    pub(super) fn on_moved(&mut self, now: Instant, id: LinkId) {
         if let Some(link) = self.links.get(id)
             && self.neighbours.contains(link.member.id)
         {
@@ -263,7 +224,8 @@ impl Peer {
         }
     }
 
-    pub(super) fn stop(&mut self, now: Instant, reason: &str) {
+    /// All links are about to be closed: nothing is asked, dialled or fetched any more.
+    pub(super) fn on_stop(&mut self, now: Instant) {
         self.home.stop();
         self.lookups.clear();
         self.surveys.clear();
@@ -274,59 +236,26 @@ impl Peer {
             let known = self.remembered.stop(now);
             self.out.push_back(Output::Remember(known));
         }
-        let all: Vec<LinkId> = self.links.all().map(|(id, _)| id).collect();
-        for link in all {
-            self.close(now, link, reason);
-        }
     }
 
     /// Ends a link from this side for good, and says why.
     pub(super) fn close(&mut self, now: Instant, link: LinkId, reason: &str) {
-        self.goodbye(now, link);
-        self.give_up_on(now, link, reason);
-    }
-
-    /// A link is ended on purpose, by one side or the other: nobody is to come
-    /// back at once.
-    pub(super) fn goodbye(&mut self, now: Instant, id: LinkId) {
-        let in_use = |peer| self.links.to(peer).is_some_and(|(used, _)| used == id);
-        let peer = self.links.get(id).map(|link| link.member.id);
-        if let Some(peer) = peer.filter(|peer| in_use(*peer)) {
-            self.remembered.left(now, peer);
+        let down = self.links.close(now, link, reason);
+        self.pass_on();
+        if let Some(down) = down {
+            self.on_down(now, down);
         }
     }
 
-    /// Ends a link on which nobody is heard any more.
-    pub(super) fn give_up_on(&mut self, now: Instant, link: LinkId, reason: &str) {
-        let leave = Leave {
-            reason: reason.to_owned(),
-        };
-        self.send(now, link, Frame::plain(leave));
-        self.left(now, link, reason);
-    }
-
-    /// Ends a link whose other side has left.
-    pub(super) fn left(&mut self, now: Instant, link: LinkId, reason: &str) {
-        self.out.push_back(Output::Close(link, reason.to_owned()));
-        self.disconnected(now, link, reason);
-    }
-
     pub(super) fn send(&mut self, now: Instant, link: LinkId, frame: Frame) {
-        self.links.said(now, link);
-        self.out.push_back(Output::Send(link, frame));
+        self.links.send(now, link, frame);
+        self.pass_on();
     }
 
-    /// A place counts as taken from the moment it was promised in a hello.
-    fn has_room_for(&self, now: Instant, id: PeerId) -> bool {
-        let promised = self
-            .links
-            .all()
-            .filter(|(_, link)| link.willing && link.hello.is_none() && link.member.id != id);
-        match self.neighbours.room(now) {
-            _ if self.neighbours.contains(id) => true,
-            Room::Free => self.neighbours.len() + promised.count() < self.config.max_neighbours,
-            Room::Replacing(_) => promised.count() == 0,
-            Room::Full => false,
+    /// What is to be done on links keeps its place among all that is to be done.
+    pub(super) fn pass_on(&mut self) {
+        while let Some(output) = self.links.poll_output() {
+            self.out.push_back(Output::Link(output));
         }
     }
 
@@ -345,8 +274,6 @@ impl Peer {
     }
 
     fn no_neighbour_any_more(&mut self, now: Instant, peer: PeerId) {
-        self.catalogue.forget(peer);
-        self.publishing.relist(peer);
         if self.neighbours.remove(peer) {
             self.neighbours_changed(now);
         }
@@ -416,7 +343,7 @@ impl Wanted {
     }
 
     /// The shell is done with dialling this member.
-    fn dialled(&mut self, id: PeerId) {
+    pub(super) fn dialled(&mut self, id: PeerId) {
         if let Some(wanted) = self.links.get_mut(&id) {
             wanted.dialling = false;
             if wanted.errands.is_empty() {

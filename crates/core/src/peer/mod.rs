@@ -7,36 +7,35 @@
 //!
 //! ```text
 //! io          what goes in and comes out, and the settings
+//! events      what has happened on the links: where it goes
 //! linking     links come and go: dials, neighbours, what a lost link leaves
-//! frames      a frame has arrived: where it goes; updates and their answers
 //! answering   others' questions
 //! asking      own questions, and what becomes of the answers
 //! seeking     who has what is fetched in pieces, and what they were worth
 //! due         what is done at the end of every input, in which order
 //! home        the way to the tracker: when to dial it
-//! standing    being a member: group records, renewed certificates
+//! standing    being a member: renewed certificates
 //! publishing  who reads the own listing, and how far each has come
 //! ```
 //!
 //! And the machines that decide:
 //!
 //! ```text
-//! links       who is connected, and who is to be given up
+//! links       who is connected: hellos, updates, answers, records, goodbyes;
+//!             what the neighbours have, and oneself
 //! neighbours  which links are worth keeping
 //! remembered  whom to dial again when its link is gone
 //! publisher   what to tell others of the own share
-//! catalogue   what the neighbours have, and oneself
 //! lookup      names: memory, neighbours, tracker
 //! survey      patterns and members: the tracker, page by page
 //! fetch       small files: from whom next
 //! sources     large files: who has what is sought
-//! relay       who is to be told of a group record
 //! ```
 
 mod answering;
 mod asking;
 mod due;
-mod frames;
+mod events;
 mod home;
 mod io;
 mod linking;
@@ -52,11 +51,10 @@ use thorp_wire::{Entry, Name, PeerId};
 use crate::answer::member_row;
 use crate::catalogue::Catalogue;
 use crate::fetch::Fetches;
-use crate::links::{LinkId, Links};
+use crate::links::{LinkId, Links, Role};
 use crate::lookup::{Lookup, Tracker};
 use crate::neighbours::Neighbours;
 use crate::publisher::Publisher;
-use crate::relay::Relay;
 use crate::remembered::Remembered;
 use crate::sources::Sources;
 use crate::survey::Survey;
@@ -78,14 +76,12 @@ pub struct Peer {
     remembered: Remembered,
     publisher: Publisher,
     publishing: Publishing,
-    catalogue: Catalogue,
     lookups: BTreeMap<AskId, Lookup>,
     surveys: BTreeMap<AskId, Survey>,
     fetches: Fetches,
     sources: Sources,
     /// Members that a link is wanted to, and what for.
     wanted: linking::Wanted,
-    relay: Relay,
     /// The question for a new certificate, while it has no answer.
     renewing: Option<(LinkId, RequestId)>,
     /// Questions without an answer yet.
@@ -102,7 +98,8 @@ impl Peer {
     /// A peer with an empty share.
     pub fn new(now: Instant, mut config: Config) -> Self {
         let me = config.me.clone();
-        let mut catalogue = Catalogue::new(frames::NEIGHBOUR_BOUNDS, Some(me.id));
+        let (id, epoch) = (me.id, me.epoch);
+        let mut links = Links::new(me, Role::Peer);
         Self {
             home: Home::new(
                 now,
@@ -118,17 +115,15 @@ impl Peer {
                 config.neighbour_interval,
                 config.seed,
             ),
-            publisher: Publisher::new(me.id, me.epoch, &mut catalogue),
+            publisher: Publisher::new(id, epoch, links.catalogue_mut()),
             publishing: Publishing::default(),
-            catalogue,
-            links: Links::new(me),
+            links,
             config,
             lookups: BTreeMap::new(),
             surveys: BTreeMap::new(),
             fetches: Fetches::default(),
             sources: Sources::default(),
             wanted: linking::Wanted::default(),
-            relay: Relay::default(),
             renewing: None,
             questions: BTreeMap::new(),
             hashing: Vec::new(),
@@ -142,17 +137,8 @@ impl Peer {
     pub fn handle(&mut self, now: Instant, input: Input) {
         let share_changed = matches!(input, Input::ShareChanged { .. });
         match input {
-            Input::Tick => {}
-            Input::Connected {
-                link,
-                member,
-                dialled,
-                remote,
-            } => self.connected(now, link, member, dialled, remote),
-            Input::Disconnected { link, reason } => self.disconnected(now, link, &reason),
-            Input::DialFailed { target, reason } => self.dial_failed(now, &target, &reason),
-            Input::Frame { link, frame } => self.frame(now, link, frame),
-            Input::Heard { link } => self.links.heard(now, link),
+            Input::Link(input) => self.on_link_input(now, input),
+            Input::DialFailed { target, reason } => self.on_dial_failed(now, &target, &reason),
             Input::Served { link } => {
                 self.links.said(now, link);
                 self.publishing.release(link);
@@ -162,7 +148,7 @@ impl Peer {
             }
             Input::ShareChanged { added, removed } => {
                 self.publisher
-                    .share_changed(now, &mut self.catalogue, added, removed);
+                    .share_changed(now, self.links.catalogue_mut(), added, removed);
                 self.out.push_back(Output::Changed);
             }
             Input::Hashed { name, bytes } => self.hashed_so_far(name, bytes),
@@ -181,12 +167,8 @@ impl Peer {
             Input::Abandon { fetch } => {
                 self.abandon(fetch);
             }
-            Input::Readdressed { claimed } => self.readdressed(now, claimed),
-            Input::Adopted { record } => self.adopt(now, record),
-            Input::Forged { link } => self.forged(now, link),
+            Input::Readdressed { claimed } => self.on_readdressed(now, claimed),
             Input::Renew { join } => self.renew(now, join),
-            Input::Expiring { link } => self.remake(link),
-            Input::Stop { reason } => self.stop(now, &reason),
         }
         self.advance(now, share_changed);
     }
@@ -196,7 +178,7 @@ impl Peer {
         self.out.pop_front()
     }
 
-    /// When to come back with [`Input::Tick`], if nothing happens before.
+    /// When to come back with [`Tick`](crate::links::Input::Tick), if nothing happens before.
     pub fn next_deadline(&self) -> Option<Instant> {
         let hashing = self.hashing.iter().map(|hashing| hashing.until);
         self.lookups
@@ -215,19 +197,18 @@ impl Peer {
 
     /// The neighbours, in the order of their ids.
     pub fn neighbours(&self) -> impl Iterator<Item = MemberRow> + '_ {
-        self.neighbours
-            .ids()
-            .filter_map(|id| Some(member_row(self.links.to(id)?.1, &self.catalogue)))
+        let listed = self.links.present().listed();
+        listed.map(|presence| member_row(presence, self.links.catalogue()))
     }
 
     /// The member with this id, if there is a link to it.
     pub fn member(&self, id: PeerId) -> Option<Holder> {
-        Some(self.links.to(id)?.1.holder())
+        Some(self.links.present().get(id)?.holder())
     }
 
     /// The own listing and the neighbours'.
     pub fn catalogue(&self) -> &Catalogue {
-        &self.catalogue
+        self.links.catalogue()
     }
 
     /// How it is with the tracker.
@@ -241,7 +222,10 @@ impl Peer {
     }
 
     fn own_entry(&self, name: &Name) -> Option<Entry> {
-        self.catalogue.listing(self.config.me.id)?.entry(name)
+        self.links
+            .catalogue()
+            .listing(self.config.me.id)?
+            .entry(name)
     }
 }
 

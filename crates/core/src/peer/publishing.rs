@@ -1,9 +1,7 @@
 //! Who gets updates of the own share, and how far each has come.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
-
-use thorp_wire::PeerId;
 
 use crate::links::LinkId;
 use crate::time::Instant;
@@ -17,8 +15,6 @@ const WHOLE_AGAIN: Duration = Duration::from_secs(1);
 #[derive(Debug, Default)]
 pub(super) struct Publishing {
     readers: BTreeMap<LinkId, Reader>,
-    /// Neighbours whose own listing is over the bounds: known, but not listed.
-    unlisted: BTreeSet<PeerId>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -101,18 +97,5 @@ impl Publishing {
     pub(super) fn stop(&mut self, link: LinkId) -> bool {
         let reader = self.readers.get_mut(&link);
         reader.is_some_and(|reader| !std::mem::replace(&mut reader.stopped, true))
-    }
-
-    pub(super) fn unlist(&mut self, peer: PeerId) {
-        self.unlisted.insert(peer);
-    }
-
-    /// They are gone; when they come back they may list again.
-    pub(super) fn relist(&mut self, peer: PeerId) {
-        self.unlisted.remove(&peer);
-    }
-
-    pub(super) fn is_unlisted(&self, peer: PeerId) -> bool {
-        self.unlisted.contains(&peer)
     }
 }

@@ -42,7 +42,7 @@ impl Peer {
     }
 
     pub(super) fn look_for_sources(&mut self) {
-        let (catalogue, me) = (&self.catalogue, self.config.me.id);
+        let (catalogue, me) = (self.links.catalogue(), self.config.me.id);
         let listing = |content| {
             let holders = catalogue.holders_of(content);
             holders

@@ -15,7 +15,7 @@ use thorp_wire::{Content, Frame, Root};
 
 use super::*;
 use crate::fetch::{FetchId, Wanted};
-use crate::links::{Me, Member};
+use crate::links::{self, Me, Party};
 use crate::lookup::Only;
 use crate::matching::Pattern;
 use crate::remembered::Known;
@@ -60,8 +60,8 @@ fn known(n: u8) -> Known {
     }
 }
 
-fn member(n: u8) -> Member {
-    Member {
+fn member(n: u8) -> Party {
+    Party {
         id: id(n),
         name: None,
         tracker: n == TRACKER,
@@ -286,12 +286,12 @@ fn remote() -> IpAddr {
 }
 
 fn connected(n: u64, who: u8, dialled: bool) -> Input {
-    Input::Connected {
+    Input::Link(links::Input::Connected {
         link: LinkId(n),
         member: member(who),
         dialled,
         remote: remote(),
-    }
+    })
 }
 
 fn inputs(op: Op, taken: &mut BTreeMap<u64, u64>) -> Vec<Input> {
@@ -306,16 +306,23 @@ fn inputs(op: Op, taken: &mut BTreeMap<u64, u64>) -> Vec<Input> {
         Op::Up(n, who, hello) => {
             let link = link(n, true);
             let frame = Frame::plain(hello);
-            vec![connected(link.0, who, false), Input::Frame { link, frame }]
+            let frame = links::Input::Frame { link, frame };
+            vec![connected(link.0, who, false), frame.into()]
         }
-        Op::Disconnect(n) => vec![Input::Disconnected {
-            link: link(n, false),
-            reason: String::new(),
-        }],
-        Op::Frame(n, frame) => vec![Input::Frame {
-            link: link(n, false),
-            frame,
-        }],
+        Op::Disconnect(n) => vec![
+            links::Input::Disconnected {
+                link: link(n, false),
+                reason: String::new(),
+            }
+            .into(),
+        ],
+        Op::Frame(n, frame) => vec![
+            links::Input::Frame {
+                link: link(n, false),
+                frame,
+            }
+            .into(),
+        ],
         Op::DialFailed(TRACKER) => vec![Input::DialFailed {
             target: Target::Tracker,
             reason: String::new(),
@@ -380,13 +387,19 @@ fn inputs(op: Op, taken: &mut BTreeMap<u64, u64>) -> Vec<Input> {
             sources: sources.into_iter().map(reachable).collect(),
         }],
         Op::Lied(who) => vec![Input::Lied(holder(who))],
-        Op::Adopt(record) => vec![Input::Adopted { record }],
-        Op::Forged(n) => vec![Input::Forged {
-            link: link(n, false),
-        }],
-        Op::Expiring(n) => vec![Input::Expiring {
-            link: link(n, false),
-        }],
+        Op::Adopt(record) => vec![links::Input::Adopted { record }.into()],
+        Op::Forged(n) => vec![
+            links::Input::Forged {
+                link: link(n, false),
+            }
+            .into(),
+        ],
+        Op::Expiring(n) => vec![
+            links::Input::Expiring {
+                link: link(n, false),
+            }
+            .into(),
+        ],
         Op::Renew => vec![Input::Renew {
             join: Join {
                 token: None,
@@ -394,42 +407,33 @@ fn inputs(op: Op, taken: &mut BTreeMap<u64, u64>) -> Vec<Input> {
                 name: None,
             },
         }],
-        Op::Tick | Op::Wait(_) => vec![Input::Tick],
+        Op::Tick | Op::Wait(_) => vec![links::Input::Tick.into()],
     }
 }
 
 fn to_tracker(input: Input) -> Option<tracker::Input> {
-    Some(match input {
-        Input::Tick => tracker::Input::Tick,
-        Input::Connected {
-            link,
-            member,
-            remote,
-            ..
-        } => tracker::Input::Connected {
-            link,
-            member,
-            remote,
-        },
-        Input::Disconnected { link, .. } => tracker::Input::Disconnected { link },
-        Input::Frame { link, frame } => tracker::Input::Frame { link, frame },
-        Input::Adopted { record } => tracker::Input::Adopted { record },
-        Input::Forged { link } => tracker::Input::Forged { link },
-        _ => return None,
-    })
+    match input {
+        Input::Link(input) => Some(input.into()),
+        _ => None,
+    }
 }
 
 impl Peer {
     /// What is true whatever happens.
     fn check(&self) {
-        self.catalogue.check();
+        self.links.check();
         self.wanted.check(&self.links);
         let coming = |id| self.wanted.is_dialling(id) || self.links.is_opening(id);
         self.remembered.check(coming);
         assert!(self.neighbours.len() <= self.config.max_neighbours);
-        for (peer, _) in self.catalogue.listings() {
+        for (peer, _) in self.links.catalogue().listings() {
             assert!(peer == id(ME) || self.neighbours.contains(peer));
         }
+        let listed = self.links.present().listed().map(|presence| presence.id);
+        assert!(
+            listed.eq(self.neighbours.ids()),
+            "who may list is a neighbour"
+        );
         for neighbour in self.neighbours.ids() {
             let (_, link) = self.links.to(neighbour).expect("a neighbour has a link");
             assert!(link.is_neighbour());
@@ -444,18 +448,8 @@ impl Peer {
         if let Some((link, _)) = self.renewing {
             assert!(self.links.get(link).is_some(), "nobody will answer");
         }
-        for (_, link) in self.links.all() {
-            assert!(!self.relay.removes(link.member.id), "it is no member");
-        }
         if let Some(home) = self.home.link() {
             assert!(self.links.get(home).is_some_and(|link| link.member.tracker));
-        }
-        let up: Vec<LinkId> = self.links.up().map(|(id, _)| id).collect();
-        for (id, link) in self.links.all() {
-            assert!(
-                link.hello.is_none() || up.contains(&id),
-                "one link a member"
-            );
         }
     }
 }
@@ -476,7 +470,7 @@ proptest! {
                 peer.handle(now, input);
                 peer.check();
                 while let Some(output) = peer.poll_output() {
-                    if let Output::Send(_, frame) = output {
+                    if let Output::Link(links::Output::Send(_, frame)) = output {
                         frame.encode(&mut Vec::new()).expect("it fits");
                     }
                 }
@@ -488,7 +482,7 @@ proptest! {
             let Some(at) = peer.next_deadline() else {
                 break;
             };
-            peer.handle(at, Input::Tick);
+            peer.handle(at, links::Input::Tick.into());
             let dials: Vec<_> = std::iter::from_fn(|| peer.poll_output())
                 .filter_map(|output| match output {
                     Output::Dial(target) => Some(target),
@@ -504,7 +498,7 @@ proptest! {
         peer.check();
         prop_assert!(peer.lookups.is_empty() && peer.surveys.is_empty());
         prop_assert!(peer.questions.is_empty() && peer.hashing.is_empty());
-        prop_assert_eq!(peer.links.all().count(), 0);
+        prop_assert_eq!(peer.links.len(), 0);
     }
 
     #[test]
@@ -519,17 +513,17 @@ proptest! {
             }
             for input in inputs(op, &mut taken).into_iter().filter_map(to_tracker) {
                 tracker.handle(now, input);
-                tracker.catalogue().check();
+                tracker.check();
                 while tracker.poll_output().is_some() {}
                 prop_assert!(tracker.next_deadline().is_none_or(|at| at > now));
-                let present: Vec<PeerId> = tracker.peers().map(|link| link.member.id).collect();
+                let present: Vec<PeerId> = tracker.peers().map(|presence| presence.id).collect();
                 for (peer, _) in tracker.catalogue().listings() {
                     prop_assert!(present.contains(&peer));
                 }
             }
         }
         while let Some(at) = tracker.next_deadline() {
-            tracker.handle(at, tracker::Input::Tick);
+            tracker.handle(at, links::Input::Tick.into());
         }
         prop_assert_eq!(tracker.peers().count(), 0);
         prop_assert_eq!(tracker.catalogue().entries(), 0);

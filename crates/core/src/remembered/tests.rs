@@ -132,7 +132,7 @@ fn a_goodbye_is_not_answered_with_a_dial_and_the_leaver_is_still_known() {
     let mut remembered = remembering(Vec::new());
     remembered.met(at(0), member(1));
     remembered.keep(at(5)).expect("is new");
-    remembered.left(at(10), id(1));
+    remembered.parted(at(10), id(1));
     // The link closes after it.
     remembered.lost(at(10), id(1));
     assert_eq!(remembered.next_deadline(), None);

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use thorp_core::catalogue::Catalogue;
 use thorp_core::fetch::{Failure, FetchId, Wanted};
-use thorp_core::links::{LinkId, Me, Member};
+use thorp_core::links::{self, LinkId, Me, Party};
 use thorp_core::lookup::{Answer, Only, Outcome, Source};
 use thorp_core::peer::{self, AskId, Notice, Peer, Target};
 use thorp_core::remembered::Known;
@@ -112,7 +112,7 @@ struct Cable {
 enum Event {
     Connected {
         link: u64,
-        member: Member,
+        member: Party,
         dialled: bool,
         remote: IpAddr,
     },
@@ -197,7 +197,7 @@ impl Village {
         self.nodes[node].config = Some(config.clone());
         self.nodes[node].machine = Machine::Peer(PeerHost::new(self.now, config));
         self.share(node, files);
-        self.give(node, peer::Input::Tick);
+        self.give(node, links::Input::Tick);
         node
     }
 
@@ -214,14 +214,14 @@ impl Village {
     /// The program says goodbye and ends.
     pub fn stop(&mut self, node: Node) {
         let reason = "stopped by its user".to_owned();
-        self.give(node, peer::Input::Stop { reason });
+        self.give(node, links::Input::Stop { reason });
         self.nodes[node].machine = Machine::Off;
     }
 
     /// The program is started (again), with what it has written down.
     pub fn start(&mut self, node: Node, files: &[(&str, &str)]) {
         self.set_up(node, files);
-        self.give(node, peer::Input::Tick);
+        self.give(node, links::Input::Tick);
     }
 
     /// The programs of all these are started at the same instant.
@@ -230,7 +230,7 @@ impl Village {
             self.set_up(*node, &[]);
         }
         for node in nodes {
-            self.give(*node, peer::Input::Tick);
+            self.give(*node, links::Input::Tick);
         }
     }
 
@@ -254,7 +254,7 @@ impl Village {
         for link in links {
             let link = LinkId(link);
             let reason = "its address is gone".to_owned();
-            self.give(node, peer::Input::Disconnected { link, reason });
+            self.give(node, links::Input::Disconnected { link, reason });
         }
         self.give(node, peer::Input::Readdressed { claimed });
     }
@@ -356,9 +356,9 @@ impl Village {
     }
 
     /// Gives one input to a peer.
-    pub fn give(&mut self, node: Node, input: peer::Input) {
+    pub fn give(&mut self, node: Node, input: impl Into<peer::Input>) {
         let now = self.now;
-        self.host(node).peer.handle(now, input);
+        self.host(node).peer.handle(now, input.into());
         self.drain(node);
     }
 
@@ -366,24 +366,18 @@ impl Village {
     /// hears of it.
     pub fn remove(&mut self, teller: Node, number: u64, removed: &[Node]) {
         let record = record(number, removed, GENUINE);
-        self.standing(teller, peer::Input::Adopted { record });
+        self.on_link(teller, links::Input::Adopted { record });
+        self.drain(teller);
     }
 
-    /// Tells a machine what became of a record. Peer and tracker hear the same.
-    fn standing(&mut self, node: Node, input: peer::Input) {
+    /// Tells a machine what has happened on a link. Peer and tracker hear the same.
+    fn on_link(&mut self, node: Node, input: links::Input) {
         let now = self.now;
-        match (&mut self.nodes[node].machine, input) {
-            (Machine::Peer(host), input) => host.peer.handle(now, input),
-            (Machine::Tracker(tracker), peer::Input::Adopted { record }) => {
-                tracker.handle(now, tracker::Input::Adopted { record });
-            }
-            (Machine::Tracker(tracker), peer::Input::Forged { link }) => {
-                tracker.handle(now, tracker::Input::Forged { link });
-            }
-            (Machine::Tracker(_), other) => panic!("a tracker is not told {other:?}"),
-            (Machine::Off, _) => {}
+        match &mut self.nodes[node].machine {
+            Machine::Peer(host) => host.peer.handle(now, input.into()),
+            Machine::Tracker(tracker) => tracker.handle(now, input.into()),
+            Machine::Off => {}
         }
-        self.drain(node);
     }
 
     /// Whatever somebody wants to say on the one link between two nodes.
@@ -543,7 +537,7 @@ impl Village {
     /// A peer as the tracker names it.
     pub fn holder(&self, node: Node) -> Holder {
         let mut peers = self.tracker().peers();
-        let peer = peers.find(|link| link.member.id == id(node));
+        let peer = peers.find(|peer| peer.id == id(node));
         peer.expect("the tracker knows it").holder()
     }
 
@@ -561,12 +555,12 @@ impl Village {
         let tracker = self.tracker();
         let address: BTreeMap<PeerId, IpAddr> = tracker
             .peers()
-            .map(|link| (link.member.id, link.remote))
+            .map(|peer| (peer.id, peer.seen_at))
             .collect();
         let mut rows: Vec<_> = tracker
             .peers()
-            .map(|link| {
-                let listing = tracker.catalogue().listing(link.member.id);
+            .map(|peer| {
+                let listing = tracker.catalogue().listing(peer.id);
                 let names = listing.map_or(String::new(), |listing| {
                     joined(&listing.names().map(ToString::to_string).collect::<Vec<_>>())
                 });
@@ -577,7 +571,7 @@ impl Village {
                     .collect();
                 near.sort();
                 (
-                    link.remote,
+                    peer.seen_at,
                     names,
                     joined(&near.iter().map(ToString::to_string).collect::<Vec<_>>()),
                 )
@@ -593,7 +587,7 @@ impl Village {
         let tracker = self.tracker();
         let address: BTreeMap<PeerId, IpAddr> = tracker
             .peers()
-            .map(|link| (link.member.id, link.remote))
+            .map(|peer| (peer.id, peer.seen_at))
             .collect();
         let rows = tracker.catalogue().files().map(|file| {
             let mut held: Vec<IpAddr> = file.holders.iter().map(|id| address[id]).collect();
@@ -658,13 +652,13 @@ impl Village {
             let now = self.now;
             let deadline = match &mut self.nodes[node].machine {
                 Machine::Peer(host) if host.peer.next_deadline().is_some_and(|at| at <= now) => {
-                    host.peer.handle(now, peer::Input::Tick);
+                    host.peer.handle(now, links::Input::Tick.into());
                     host.peer.next_deadline()
                 }
                 Machine::Tracker(tracker)
                     if tracker.next_deadline().is_some_and(|at| at <= now) =>
                 {
-                    tracker.handle(now, tracker::Input::Tick);
+                    tracker.handle(now, links::Input::Tick.into());
                     tracker.next_deadline()
                 }
                 _ => continue,
@@ -687,28 +681,13 @@ impl Village {
                     return;
                 }
                 let link = LinkId(link);
-                match &mut self.nodes[node].machine {
-                    Machine::Peer(host) => host.peer.handle(
-                        now,
-                        peer::Input::Connected {
-                            link,
-                            member,
-                            dialled,
-                            remote,
-                        },
-                    ),
-                    Machine::Tracker(tracker) => {
-                        tracker.handle(
-                            now,
-                            tracker::Input::Connected {
-                                link,
-                                member,
-                                remote,
-                            },
-                        );
-                    }
-                    Machine::Off => {}
-                }
+                let connected = links::Input::Connected {
+                    link,
+                    member,
+                    dialled,
+                    remote,
+                };
+                self.on_link(node, connected);
             }
             Event::DialFailed(target) => {
                 if let Machine::Peer(host) = &mut self.nodes[node].machine {
@@ -720,18 +699,11 @@ impl Village {
             Event::Bytes { link, bytes } => self.bytes(node, link, &bytes),
             Event::Disconnected { link } => {
                 let link = LinkId(link);
-                match &mut self.nodes[node].machine {
-                    Machine::Peer(host) => {
-                        let reason = "connection closed".to_owned();
-                        host.closed.push(reason.clone());
-                        host.peer
-                            .handle(now, peer::Input::Disconnected { link, reason });
-                    }
-                    Machine::Tracker(tracker) => {
-                        tracker.handle(now, tracker::Input::Disconnected { link });
-                    }
-                    Machine::Off => {}
+                let reason = "connection closed".to_owned();
+                if let Machine::Peer(host) = &mut self.nodes[node].machine {
+                    host.closed.push(reason.clone());
                 }
+                self.on_link(node, links::Input::Disconnected { link, reason });
             }
         }
         self.drain(node);
@@ -745,7 +717,7 @@ impl Village {
         let id = LinkId(link);
         let host = match &mut self.nodes[node].machine {
             Machine::Tracker(tracker) => {
-                tracker.handle(now, tracker::Input::Frame { link: id, frame });
+                tracker.handle(now, links::Input::Frame { link: id, frame }.into());
                 return;
             }
             Machine::Off => return,
@@ -753,7 +725,8 @@ impl Village {
         };
         match (frame.body, frame.request) {
             (Body::Get(get), Some(request)) => {
-                host.peer.handle(now, peer::Input::Heard { link: id });
+                host.peer
+                    .handle(now, links::Input::Heard { link: id }.into());
                 let answer: Body = match (host.manner, host.store.get(&get.content)) {
                     (Manner::Mute, _) => return,
                     (Manner::Lying, _) => Bytes {
@@ -774,7 +747,8 @@ impl Village {
                 self.transmit(node, link, &Frame::with_request(request, answer));
             }
             (Body::Content(bytes), Some(request)) => {
-                host.peer.handle(now, peer::Input::Heard { link: id });
+                host.peer
+                    .handle(now, links::Input::Heard { link: id }.into());
                 let Some(wanted) = host.asked.remove(&(id, request)) else {
                     return;
                 };
@@ -788,7 +762,7 @@ impl Village {
             (body, request) => {
                 let frame = Frame { request, body };
                 host.peer
-                    .handle(now, peer::Input::Frame { link: id, frame });
+                    .handle(now, links::Input::Frame { link: id, frame }.into());
             }
         }
     }
@@ -815,11 +789,7 @@ impl Village {
                     None => return,
                 },
                 Machine::Tracker(tracker) => match tracker.poll_output() {
-                    Some(tracker::Output::Send(link, frame)) => peer::Output::Send(link, frame),
-                    Some(tracker::Output::Close(link, reason)) => peer::Output::Close(link, reason),
-                    Some(tracker::Output::Verify(link, record)) => {
-                        peer::Output::Verify(link, record)
-                    }
+                    Some(tracker::Output::Link(output)) => peer::Output::Link(output),
                     Some(
                         tracker::Output::Renew { .. }
                         | tracker::Output::Unlisted(_)
@@ -836,13 +806,7 @@ impl Village {
     fn carry_out(&mut self, node: Node, output: peer::Output) {
         match output {
             peer::Output::Dial(target) => self.dial(node, target),
-            peer::Output::Send(link, frame) => self.transmit(node, link.0, &frame),
-            peer::Output::Close(link, reason) => {
-                if let Machine::Peer(host) = &mut self.nodes[node].machine {
-                    host.closed.push(reason);
-                }
-                self.hang_up(link.0);
-            }
+            peer::Output::Link(output) => self.carry_out_on_link(node, output),
             peer::Output::Get {
                 link,
                 request,
@@ -886,20 +850,33 @@ impl Village {
             peer::Output::FetchFailed(fetch, failure) => {
                 self.host(node).failed.insert(fetch, failure);
             }
-            peer::Output::Verify(link, record) => {
-                let is_genuine = record.signature_and_message().0 == GENUINE;
-                let verified = if is_genuine {
-                    peer::Input::Adopted { record }
-                } else {
-                    peer::Input::Forged { link }
-                };
-                self.standing(node, verified);
-            }
             peer::Output::Removed => self.host(node).removed = true,
             peer::Output::Notice(notice) => self.host(node).notices.push(notice),
             peer::Output::Remember(known) => self.nodes[node].disk = known,
             // No clock is turned here, and nothing is shown.
             peer::Output::Renewed(_) | peer::Output::Changed => {}
+        }
+    }
+
+    fn carry_out_on_link(&mut self, node: Node, output: links::Output) {
+        match output {
+            links::Output::Send(link, frame) => self.transmit(node, link.0, &frame),
+            links::Output::Close(link, reason) => {
+                if let Machine::Peer(host) = &mut self.nodes[node].machine {
+                    host.closed.push(reason);
+                }
+                self.hang_up(link.0);
+            }
+            links::Output::Verify(link, record) => {
+                let is_genuine = record.signature_and_message().0 == GENUINE;
+                let verified = if is_genuine {
+                    links::Input::Adopted { record }
+                } else {
+                    links::Input::Forged { link }
+                };
+                self.on_link(node, verified);
+                self.drain(node);
+            }
         }
     }
 
@@ -937,7 +914,7 @@ impl Village {
             },
         );
         for (end, other, dialled) in [(node, callee, true), (callee, node, false)] {
-            let member = Member {
+            let member = Party {
                 id: id(other),
                 name: Some(MemberName::nearest(&format!("peer-{other}"))),
                 tracker: other == TRACKER,

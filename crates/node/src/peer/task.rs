@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use thorp_core::catalogue::File;
 use thorp_core::fetch::FetchId;
-use thorp_core::links::{LinkId, Me};
+use thorp_core::links::{self, LinkId, Me};
 use thorp_core::lookup::{Outcome, is_called, merge};
 use thorp_core::peer::{self as machine, AskId, Input, Output, Target};
 use thorp_core::survey::{Findings, Subject};
@@ -248,9 +248,9 @@ impl Task {
         let mut look = tokio::time::interval(LOOK_EVERY);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         if let Some(record) = self.standing.kept() {
-            self.handle(Input::Adopted { record });
+            self.handle(links::Input::Adopted { record });
         }
-        self.handle(Input::Tick);
+        self.handle(links::Input::Tick);
         loop {
             if self.standing.removed {
                 return self.stop(REMOVED.to_owned()).await;
@@ -272,7 +272,7 @@ impl Task {
                     None => return self.stop("the program ends".to_owned()).await,
                 },
                 _ = look.tick(), if self.whereabouts.is_some() => self.look_around(),
-                () = sleep(deadline) => self.handle(Input::Tick),
+                () = sleep(deadline) => self.handle(links::Input::Tick),
             }
             if std::mem::take(&mut self.changed) {
                 self.show();
@@ -282,7 +282,7 @@ impl Task {
 
     async fn stop(mut self, reason: String) {
         self.swarms.close();
-        self.handle(Input::Stop { reason });
+        self.handle(links::Input::Stop { reason });
         link::farewell(self.links.len(), &mut self.arrivals).await;
         if let Some(memory) = self.memory {
             memory.finish().await;
@@ -294,8 +294,8 @@ impl Task {
         }
     }
 
-    fn handle(&mut self, input: Input) {
-        self.machine.handle(now(&self.clock), input);
+    fn handle(&mut self, input: impl Into<Input>) {
+        self.machine.handle(now(&self.clock), input.into());
         while let Some(output) = self.machine.poll_output() {
             self.output(output);
         }
@@ -304,8 +304,8 @@ impl Task {
     fn output(&mut self, output: Output) {
         match output {
             Output::Dial(target) => self.dial(target),
-            Output::Send(link, frame) => self.send(link, frame),
-            Output::Close(link, reason) => {
+            Output::Link(links::Output::Send(link, frame)) => self.send(link, frame),
+            Output::Link(links::Output::Close(link, reason)) => {
                 if let Some(sender) = self.links.get(&link) {
                     tracing::debug!(link = link.0, %reason, "closing");
                     sender.close();
@@ -378,9 +378,9 @@ impl Task {
                 }
                 self.notify(notice);
             }
-            Output::Verify(link, record) => {
+            Output::Link(links::Output::Verify(link, record)) => {
                 if self.standing.verify(record).is_err() {
-                    self.handle(Input::Forged { link });
+                    self.handle(links::Input::Forged { link });
                 }
             }
             Output::Renewed(answer) => self.standing.answered(answer),
@@ -391,7 +391,7 @@ impl Task {
 
     fn standing_changed(&mut self, change: Change) {
         match change {
-            Change::Adopted(record) => self.handle(Input::Adopted { record }),
+            Change::Adopted(record) => self.handle(links::Input::Adopted { record }),
             Change::RenewalDue => {
                 if let Some(join) = self.standing.ask() {
                     self.handle(Input::Renew { join });
@@ -489,7 +489,7 @@ impl Task {
         };
         let sender = link::start(link, stream, term, self.inbox.clone());
         self.links.insert(link, sender);
-        self.handle(Input::Connected {
+        self.handle(links::Input::Connected {
             link,
             member: rows::member(member),
             dialled,
@@ -515,7 +515,7 @@ impl Task {
                 sender.close();
             }
             let reason = format!("this machine has left the address {}", ip.to_canonical());
-            self.handle(Input::Disconnected { link, reason });
+            self.handle(links::Input::Disconnected { link, reason });
         }
         self.itself.send_if_modified(|itself| {
             let Some(itself) = itself.as_mut() else {
@@ -542,10 +542,10 @@ impl Task {
                     };
                     self.send(link, Frame::with_request(request, refused));
                 }
-                self.handle(Input::Heard { link });
+                self.handle(links::Input::Heard { link });
             }
-            LinkEvent::Heard => self.handle(Input::Heard { link }),
-            LinkEvent::Expiring => self.handle(Input::Expiring { link }),
+            LinkEvent::Heard => self.handle(links::Input::Heard { link }),
+            LinkEvent::Expiring => self.handle(links::Input::Expiring { link }),
             LinkEvent::Closed(end) => {
                 let reason = end.to_string();
                 self.links.remove(&link);
@@ -558,7 +558,7 @@ impl Task {
                     (Some(address), LinkEnd::Certificate(why)) => {
                         self.turned_away(link, address, why);
                     }
-                    _ => self.handle(Input::Disconnected { link, reason }),
+                    _ => self.handle(links::Input::Disconnected { link, reason }),
                 }
             }
         }
@@ -579,14 +579,14 @@ impl Task {
                         )),
                     }
                 }
-                self.handle(Input::Heard { link });
+                self.handle(links::Input::Heard { link });
             }
             (Body::Content(bytes), Some(request)) => self.content(link, request, bytes),
             (body, request) => {
                 if let (Body::Refused(_), Some(request)) = (&body, request) {
                     self.expected.remove(&(link, request));
                 }
-                self.handle(Input::Frame {
+                self.handle(links::Input::Frame {
                     link,
                     frame: Frame { request, body },
                 });
@@ -596,7 +596,7 @@ impl Task {
 
     /// Bytes of a file have come. What nobody asked for is dropped.
     fn content(&mut self, link: LinkId, request: RequestId, bytes: Bytes) {
-        self.handle(Input::Heard { link });
+        self.handle(links::Input::Heard { link });
         if let Some(content) = self.expected.remove(&(link, request)) {
             self.in_hand = Some((content, bytes));
             self.handle(Input::Arrived { link, request });
@@ -645,7 +645,7 @@ impl Task {
             }
             Event::TurnedAway(link, failure) => {
                 let reason = failure.message.clone();
-                self.no_tracker(failure, Input::Disconnected { link, reason });
+                self.no_tracker(failure, links::Input::Disconnected { link, reason }.into());
             }
             Event::Rejoined(answer) => self.standing.rejoined(answer),
             Event::Stored { fetch, result } => self.stored(fetch, result),

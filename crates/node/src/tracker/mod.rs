@@ -7,8 +7,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use thorp_core::links::{LinkId, Me};
-use thorp_core::tracker::{self as machine, Input, Output};
+use thorp_core::links::{self, LinkId, Me};
+use thorp_core::tracker::{self as machine, Output};
 use thorp_group::clock::Clock;
 use thorp_group::renewal::{Due, OwnRenewal};
 use thorp_group::tls::MemberTls;
@@ -179,33 +179,33 @@ impl Task {
                 request = requests.recv() => match request {
                     Some(Request::Status(reply)) => drop(reply.send(self.status())),
                     Some(Request::Present(reply)) => {
-                        let present = self.machine.peers().map(|link| link.member.id);
+                        let present = self.machine.peers().map(|peer| peer.id);
                         drop(reply.send(present.collect()));
                     }
                     Some(Request::Stop(reason)) => return self.stop(reason).await,
                     None => return self.stop("the program ends".to_owned()).await,
                 },
                 () = sleep(draw) => self.draw(),
-                () = sleep(deadline) => self.handle(Input::Tick),
+                () = sleep(deadline) => self.handle(links::Input::Tick),
             }
         }
     }
 
     async fn stop(mut self, reason: String) {
-        self.handle(Input::Stop { reason });
+        self.handle(links::Input::Stop { reason });
         link::farewell(self.links.len(), &mut self.arrivals).await;
     }
 
-    fn handle(&mut self, input: Input) {
-        self.machine.handle(now(&self.clock), input);
+    fn handle(&mut self, input: links::Input) {
+        self.machine.handle(now(&self.clock), input.into());
         while let Some(output) = self.machine.poll_output() {
             match output {
-                Output::Send(link, frame) => {
+                Output::Link(links::Output::Send(link, frame)) => {
                     if let Some(link) = self.links.get(&link) {
                         link.send(frame);
                     }
                 }
-                Output::Close(link, reason) => {
+                Output::Link(links::Output::Close(link, reason)) => {
                     if let Some(sender) = self.links.get(&link) {
                         tracing::debug!(link = link.0, %reason, "closing");
                         sender.close();
@@ -218,7 +218,7 @@ impl Task {
                     // Whoever does not read its notices misses some.
                     let _ = self.notices.try_send(Notice::Warning { message });
                 }
-                Output::Verify(link, record) => self.verify(link, record),
+                Output::Link(links::Output::Verify(link, record)) => self.verify(link, record),
                 Output::Renew {
                     link,
                     request,
@@ -237,13 +237,13 @@ impl Task {
     fn adopt(&mut self) {
         let newest = self.newest.borrow_and_update().clone();
         if let Some(record) = newest {
-            self.handle(Input::Adopted { record });
+            self.handle(links::Input::Adopted { record });
         }
     }
 
     fn verify(&mut self, link: LinkId, record: SignedRecord) {
         if self.tls.records().verify(&record).is_err() {
-            self.handle(Input::Forged { link });
+            self.handle(links::Input::Forged { link });
             return;
         }
         let authority = Arc::clone(&self.renewal.authority);
@@ -292,9 +292,10 @@ impl Task {
         };
         let sender = link::start(link, incoming.stream, term, self.inbox.clone());
         self.links.insert(link, sender);
-        self.handle(Input::Connected {
+        self.handle(links::Input::Connected {
             link,
             member: rows::member(incoming.member),
+            dialled: false,
             remote: incoming.remote.ip(),
         });
     }
@@ -303,7 +304,7 @@ impl Task {
         // Its room is given back when it has been dealt with.
         let Arrival { link, event, .. } = arrival;
         match event {
-            LinkEvent::Frame(frame) => self.handle(Input::Frame { link, frame }),
+            LinkEvent::Frame(frame) => self.handle(links::Input::Frame { link, frame }),
             LinkEvent::Unknown { kind, request } => {
                 if let (Some(request), Some(sender)) = (request, self.links.get(&link)) {
                     let refused = Refused {
@@ -312,15 +313,15 @@ impl Task {
                     };
                     sender.send(Frame::with_request(request, refused));
                 }
-                self.handle(Input::Heard { link });
+                self.handle(links::Input::Heard { link });
             }
-            LinkEvent::Heard => self.handle(Input::Heard { link }),
-            // Whoever dialled makes a new one.
-            LinkEvent::Expiring => {}
+            LinkEvent::Heard => self.handle(links::Input::Heard { link }),
+            LinkEvent::Expiring => self.handle(links::Input::Expiring { link }),
             LinkEvent::Closed(end) => {
                 tracing::debug!(link = link.0, %end, "closed");
                 self.links.remove(&link);
-                self.handle(Input::Disconnected { link });
+                let reason = end.to_string();
+                self.handle(links::Input::Disconnected { link, reason });
             }
         }
     }

@@ -14,15 +14,15 @@ const ROOT_PREFIX: usize = 8;
 pub(super) fn of(tracker: &Tracker) -> TrackerView {
     let labels = Labels::of(tracker);
     let mut peers: Vec<_> = tracker.peers().collect();
-    peers.sort_by_key(|link| labels.place(link.member.id));
-    let peers = peers.into_iter().map(|link| {
-        let listing = tracker.catalogue().listing(link.member.id);
+    peers.sort_by_key(|peer| labels.place(peer.id));
+    let peers = peers.into_iter().map(|peer| {
+        let listing = tracker.catalogue().listing(peer.id);
         let files = listing
             .into_iter()
             .flat_map(thorp_core::catalogue::Listing::names);
         TrackedPeer {
-            address: labels.label(link.member.id).unwrap_or_default(),
-            name: link.member.name.as_ref().map(ToString::to_string),
+            address: labels.label(peer.id).unwrap_or_default(),
+            name: peer.name.as_ref().map(ToString::to_string),
             files: files
                 .take(TrackerView::MAX_ROWS)
                 .map(ToString::to_string)
@@ -81,12 +81,10 @@ struct Labels {
 
 impl Labels {
     fn of(tracker: &Tracker) -> Self {
-        let address = |link: &thorp_core::links::Link| {
-            let unreachable = SocketAddr::new(link.remote, 0);
-            (
-                link.member.id,
-                link.addresses().first().copied().unwrap_or(unreachable),
-            )
+        let address = |peer: &thorp_core::presence::Presence| {
+            let unreachable = SocketAddr::new(peer.seen_at, 0);
+            let best = peer.addresses.first().copied();
+            (peer.id, best.unwrap_or(unreachable))
         };
         let addresses: BTreeMap<_, _> = tracker.peers().map(address).collect();
         let (mut seen, mut shared) = (BTreeSet::new(), BTreeSet::new());

@@ -3,7 +3,7 @@
 //! The same in tracker and peer. Any member tells any other, so a record goes
 //! wherever links go, with or without a tracker; and as each end knows what the
 //! other one has, it goes over each link once. Whether a record is genuine is
-//! the shell's to find out: only then it is [adopted](Relay::adopt).
+//! the shell's to find out: only then it is [adopted](Records::adopt).
 //!
 //! Removed keys only become more. A newer record that leaves one out was signed
 //! by a tracker that does not know of it, as it was restored from a backup: it is
@@ -12,16 +12,11 @@
 use thorp_wire::PeerId;
 use thorp_wire::frame::{Frame, Record, SignedRecord};
 
-use crate::links::{Link, LinkId, Links};
-
-/// What is said on a link that is closed because its member was removed.
-pub const REMOVED: &str = "this machine was removed from the group";
-/// What is said on a link that brought a record of somebody else's making.
-pub const FORGED: &str = "its group record is not signed by this group's CA";
+use super::table::{Link, LinkId, Table};
 
 /// The newest record that this node has.
 #[derive(Debug, Default)]
-pub struct Relay {
+pub struct Records {
     newest: Option<SignedRecord>,
 }
 
@@ -34,7 +29,7 @@ pub struct Spread {
     pub part: Vec<LinkId>,
 }
 
-impl Relay {
+impl Records {
     /// The number of the newest record, if there is one.
     pub fn number(&self) -> Option<u64> {
         Some(self.newest.as_ref()?.record().number)
@@ -87,7 +82,7 @@ impl Relay {
     }
 
     /// A record has been verified. Nothing happens if it is no news.
-    pub fn adopt(&mut self, links: &mut Links, record: SignedRecord) -> Spread {
+    pub fn adopt(&mut self, links: &mut Table, record: SignedRecord) -> Spread {
         let mut spread = Spread::default();
         if !self.is_news(&record) {
             return spread;

@@ -1,8 +1,8 @@
-//! Who is connected: links, the hellos on them, and when they are given up.
+//! The links of a node, the hellos on them, and when they are given up.
 //!
-//! The same table serves tracker and peer. It owns what is true of any link;
-//! what is said on it besides `Hello`, and whether its member is a neighbour,
-//! is the machines' business.
+//! Owns what is true of any link, whatever else is said on it: the rule for two
+//! links to one member, the signs of life, the updates that are arriving. What
+//! frames lead to is decided in [`links`](super).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
@@ -15,28 +15,26 @@ use crate::budget::{Allowance, Work};
 use crate::catalogue::Bounds;
 use crate::gather::{GatherError, Gathered, Gathering};
 use crate::liveness::Liveness;
+use crate::presence::{self, Presence};
 use crate::time::Instant;
 
 /// A link must be up this long after it was opened.
 pub const HELLO_WITHIN: Duration = Duration::from_secs(10);
 
-/// Whoever looks at the links this much too late has been away (the machine
+/// A node that looks at its links this much too late has been away (the machine
 /// slept), and cannot blame others for not having been heard.
 const AWAY: Duration = Duration::from_millis(100);
 
 /// Links to one member that may be open at once and not up yet.
 const MOST_OPENING: usize = 8;
 
-/// Why a link to whoever moves all the time is closed.
-pub(crate) const RESTLESS: &str = "it says too often that its addresses have changed";
-
 /// Names one connection between two members, for as long as the process runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LinkId(pub u64);
 
-/// Who is at the other end, as its certificate says.
+/// The member at the other end, as its certificate says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Member {
+pub struct Party {
     /// Its key.
     pub id: PeerId,
     /// Its human name.
@@ -64,7 +62,7 @@ pub struct Me {
 #[derive(Debug)]
 pub struct Link {
     /// Who is at the other end.
-    pub member: Member,
+    pub member: Party,
     /// Whether this end dialled.
     pub dialled: bool,
     /// The address the other end is seen at.
@@ -89,7 +87,7 @@ pub struct Link {
     moves: Allowance,
     opened: Instant,
     next_request: u32,
-    /// Where this link stands in [`Links::watch`].
+    /// Where this link stands in [`Table::watch`].
     watched: Instant,
 }
 
@@ -100,6 +98,8 @@ pub struct Due {
     pub lost: Vec<(LinkId, String)>,
     /// On these a sign of life is to be given now.
     pub silent: Vec<LinkId>,
+    /// This node was away, so every other one has got more time.
+    pub was_away: bool,
 }
 
 /// What a hello has led to.
@@ -126,7 +126,7 @@ pub enum Greeted {
 
 /// All links of a node.
 #[derive(Debug)]
-pub struct Links {
+pub struct Table {
     me: Me,
     all: BTreeMap<LinkId, Link>,
     /// What all updates that are arriving take together, in bytes.
@@ -141,7 +141,7 @@ pub struct Links {
     watch: BTreeSet<(Instant, LinkId)>,
 }
 
-impl Links {
+impl Table {
     /// No links yet.
     pub fn new(me: Me) -> Self {
         Self {
@@ -416,8 +416,10 @@ impl Links {
     /// What is due. Each lost link is to be closed, and on each silent one
     /// something is to be said: both are named only once.
     pub fn due(&mut self, now: Instant) -> Due {
-        self.excuse_if_away(now);
-        let mut due = Due::default();
+        let mut due = Due {
+            was_away: self.excuse_if_away(now),
+            ..Due::default()
+        };
         while let Some(&(at, id)) = self.watch.first() {
             if at > now {
                 break;
@@ -455,9 +457,9 @@ impl Links {
         }
     }
 
-    fn excuse_if_away(&mut self, now: Instant) {
+    fn excuse_if_away(&mut self, now: Instant) -> bool {
         let Some(due) = self.next_deadline() else {
-            return;
+            return false;
         };
         let away = now - due;
         if away > AWAY {
@@ -466,6 +468,7 @@ impl Links {
                 link.liveness.excuse(now, away);
             }
         }
+        away > AWAY
     }
 }
 
@@ -473,7 +476,7 @@ impl Links {
 #[derive(Debug)]
 pub struct Opening {
     /// Who is at the other end.
-    pub member: Member,
+    pub member: Party,
     /// Whether this end dialled.
     pub dialled: bool,
     /// The address the other end is seen at.
@@ -490,41 +493,29 @@ pub struct Opening {
 
 impl Link {
     /// Where its member can be reached, the best address first: nowhere, if it does not listen.
-    ///
-    /// A member that is seen on loopback is on this machine; for the others it
-    /// is where it says it is.
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        let Some(hello) = &self.hello else {
-            return Vec::new();
-        };
-        let Some(port) = hello.port else {
-            return Vec::new();
-        };
-        let seen = SocketAddr::new(self.remote, port);
-        let claimed: Vec<SocketAddr> = hello
-            .claimed
-            .iter()
-            .map(|address| SocketAddr::new(address.ip().to_canonical(), address.port()))
-            .filter(|address| {
-                *address != seen && !address.ip().is_loopback() && !address.ip().is_unspecified()
-            })
-            .collect();
-        if seen.ip().is_loopback() && !claimed.is_empty() {
-            return claimed;
-        }
-        std::iter::once(seen).chain(claimed).collect()
+        self.hello.as_ref().map_or_else(Vec::new, |hello| {
+            presence::addresses(self.remote, hello.port, &hello.claimed)
+        })
     }
 
-    /// Its member as somebody who holds a file.
+    /// Its member as a holder of files.
     pub fn holder(&self) -> Holder {
-        let mut addresses = self.addresses();
-        addresses.truncate(Holder::MAX_ADDRESSES);
-        Holder {
+        presence::holder(self.member.id, self.member.name.clone(), self.addresses())
+    }
+
+    /// Its member as one that is there, once the link is up.
+    pub fn presence(&self, position: Option<u64>, is_listed: bool) -> Option<Presence> {
+        Some(Presence {
             id: self.member.id,
             name: self.member.name.clone(),
-            addresses,
-            partial: false,
-        }
+            seen_at: self.remote,
+            addresses: self.addresses(),
+            epoch: self.hello.as_ref()?.epoch,
+            position,
+            is_listed,
+            until: self.lost_at(),
+        })
     }
 
     /// Whether both ends agreed to be neighbours.
@@ -549,7 +540,8 @@ impl Link {
         });
     }
 
-    fn lost_at(&self) -> Instant {
+    /// When it is given up, if nothing is heard on it before.
+    pub fn lost_at(&self) -> Instant {
         match self.hello {
             Some(_) => self.liveness.lost_at(),
             None => self.opened + HELLO_WITHIN,

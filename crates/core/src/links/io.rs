@@ -1,0 +1,172 @@
+//! What a node's links are told, what they want done, and what they leave to
+//! the machine that has them.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use thorp_wire::PeerId;
+use thorp_wire::frame::{
+    Ack, Find, Found, Frame, Holder, Join, Joined, Refused, RequestId, SignedRecord,
+};
+
+use super::table::{Link, LinkId, Party};
+
+/// What happens on links, and what is made of it elsewhere. The same for a
+/// tracker and a peer.
+#[derive(Debug)]
+pub enum Input {
+    /// Time has passed.
+    Tick,
+    /// A connection to a member is there, encrypted and authenticated.
+    Connected {
+        /// Its number from now on.
+        link: LinkId,
+        /// Who is at the other end.
+        member: Party,
+        /// Whether this end dialled. A tracker never does.
+        dialled: bool,
+        /// The address the other end is seen at.
+        remote: IpAddr,
+    },
+    /// A connection is gone.
+    Disconnected {
+        /// Which.
+        link: LinkId,
+        /// Why, for a person.
+        reason: String,
+    },
+    /// A frame has arrived (any but `Content`, which the shell keeps).
+    Frame {
+        /// On this link.
+        link: LinkId,
+        /// The frame.
+        frame: Frame,
+    },
+    /// Bytes have arrived that are no whole frame yet, or no business of the core's.
+    Heard {
+        /// On this link.
+        link: LinkId,
+    },
+    /// A link will end before long, with one of the certificates it was made with.
+    Expiring {
+        /// Which.
+        link: LinkId,
+    },
+    /// A group record was verified and is in force: one that came on a link, the
+    /// one that was kept, or the authority's own.
+    Adopted {
+        /// The record.
+        record: SignedRecord,
+    },
+    /// The group record that came on this link is not the group's.
+    Forged {
+        /// Which link.
+        link: LinkId,
+    },
+    /// Say goodbye to all members.
+    Stop {
+        /// Why, for a person.
+        reason: String,
+    },
+}
+
+/// What is to be done on links. The same for a tracker and a peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Send a frame.
+    Send(LinkId, Frame),
+    /// Close a connection once what was sent before is on its way.
+    Close(LinkId, String),
+    /// A group record has come on this link that is newer than the own. Verify it,
+    /// then say [`Input::Adopted`] or [`Input::Forged`].
+    Verify(LinkId, SignedRecord),
+}
+
+/// What is offered to a member in the first hello.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Terms {
+    /// Whether to be neighbours.
+    pub willing: bool,
+    /// What this node promises until another interval is granted.
+    pub interval: Duration,
+}
+
+/// What has happened on the links that the machine which has them may care about.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// A connection to this member was closed at once.
+    TurnedAway {
+        member: PeerId,
+        reason: &'static str,
+    },
+    /// A link is up. `their_copy` is the state of the own listing that the
+    /// other end has.
+    Up {
+        link: LinkId,
+        their_copy: Option<u64>,
+    },
+    /// A member has other addresses.
+    Moved { link: LinkId },
+    /// A link is gone, whatever ended it.
+    Down(Down),
+    /// A member's listing has changed, or there was no place for its change.
+    ListingChanged,
+    /// A member's listing is over the bounds and is not kept.
+    Unlisted(Holder),
+    /// A member has this question. Answer it with [`super::Links::answer`].
+    Asked {
+        link: LinkId,
+        request: RequestId,
+        find: Find,
+    },
+    /// An answer.
+    Found {
+        link: LinkId,
+        request: RequestId,
+        found: Found,
+    },
+    /// An answer that is none.
+    Refused {
+        link: LinkId,
+        request: RequestId,
+        refused: Refused,
+    },
+    /// A member asks for a new certificate.
+    RenewalAsked {
+        link: LinkId,
+        request: RequestId,
+        member: PeerId,
+        join: Join,
+    },
+    /// The answer to such a question.
+    Joined {
+        link: LinkId,
+        request: RequestId,
+        joined: Joined,
+    },
+    /// A member says what became of the own updates.
+    Acknowledged { link: LinkId, ack: Ack },
+    /// A newer group record is in force, by which these are no members. Comes
+    /// before the links to them go down.
+    Adopted { removed: Vec<PeerId> },
+    /// This node is no member itself. Comes after all that.
+    Expelled,
+    /// A link that this end has dialled will end with its certificate.
+    Expiring { link: LinkId },
+    /// A sign of life is due on this link.
+    Silent { link: LinkId },
+}
+
+/// A link that is gone.
+#[derive(Debug)]
+pub(crate) struct Down {
+    pub link: LinkId,
+    /// As it was.
+    pub was: Link,
+    /// Whether it was the one in use for its member, which is gone then, too.
+    pub was_in_use: bool,
+    /// Whether one of both ends has ended it for good, as against broken or silent.
+    pub on_purpose: bool,
+    /// Why, for a person.
+    pub reason: String,
+}

@@ -1,0 +1,697 @@
+//! With whom this node is connected: connect, greet, update, answer, record,
+//! close. Once, for tracker and peer.
+//!
+//! ```text
+//! io        what goes in, what comes out, what is left to tracker and peer
+//! role      what differs between them here, as values
+//! table     the links themselves, the hellos on them, when each is given up
+//! records   the group record, and who is to be told of it
+//! ```
+//!
+//! Owns the links, the listings that members send over them, who is unlisted,
+//! and who is [present](crate::presence). Does not own whom to dial, which
+//! links are worth keeping, what becomes of answers: that is left to the
+//! machine that has the links, as [`Event`]s in their order. What is to be sent
+//! and closed is taken from [`Links::poll_output`].
+
+mod io;
+mod records;
+mod role;
+mod table;
+
+use std::collections::{BTreeSet, VecDeque};
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use thorp_wire::PeerId;
+use thorp_wire::frame::{
+    Ack, Body, Find, Found, Frame, Hello, Join, Leave, Query, Reason, Refused, RequestId,
+    SignedRecord, Update,
+};
+
+use crate::answer::{Library, members, too_busy};
+use crate::budget::Work;
+use crate::catalogue::{Among, Applied, Catalogue};
+use crate::presence::Presences;
+use crate::time::Instant;
+
+pub(crate) use io::{Down, Event, Terms};
+pub use io::{Input, Output};
+use records::Records;
+pub(crate) use role::{NEIGHBOUR_BOUNDS, Role, TRACKER_BOUNDS};
+use table::{Greeted, Opening, millis};
+pub use table::{HELLO_WITHIN, LinkId, Me, Party};
+pub(crate) use table::{Link, Table};
+
+/// What is said on a link that is closed because its member was removed.
+const REMOVED: &str = "this machine was removed from the group";
+
+/// What a member is offered with whom a connection is there.
+pub(crate) type Offer<'a> = &'a dyn Fn(&Table, &Party) -> Terms;
+
+/// A node's links, and what it knows by them.
+#[derive(Debug)]
+pub(crate) struct Links {
+    role: Role,
+    table: Table,
+    /// The listings of the others; and of this node, where it is a peer.
+    catalogue: Catalogue,
+    /// Members whose listing is over the bounds: present, but not in the catalogue.
+    unlisted: BTreeSet<PeerId>,
+    present: Presences,
+    records: Records,
+    events: Vec<Event>,
+    out: VecDeque<Output>,
+}
+
+impl Links {
+    /// No links yet.
+    pub(crate) fn new(me: Me, role: Role) -> Self {
+        let own = match role {
+            Role::Tracker { .. } => None,
+            Role::Peer => Some(me.id),
+        };
+        Self {
+            role,
+            catalogue: Catalogue::new(role.bounds(), own),
+            table: Table::new(me),
+            unlisted: BTreeSet::new(),
+            present: Presences::default(),
+            records: Records::default(),
+            events: Vec::new(),
+            out: VecDeque::new(),
+        }
+    }
+
+    /// Takes one input. Returns what it has led to, in this order.
+    pub(crate) fn handle(&mut self, now: Instant, input: Input, offer: Offer<'_>) -> Vec<Event> {
+        match input {
+            Input::Tick => {}
+            Input::Connected {
+                link,
+                member,
+                dialled,
+                remote,
+            } => self.on_connected(now, link, member, dialled, remote, offer),
+            Input::Disconnected { link, reason } => self.gone(link, &reason, false),
+            Input::Frame { link, frame } => self.on_frame(now, link, frame),
+            Input::Heard { link } => self.on_heard(now, link),
+            Input::Expiring { link } => {
+                if self.table.get(link).is_some_and(|link| link.dialled) {
+                    self.events.push(Event::Expiring { link });
+                }
+            }
+            Input::Adopted { record } => self.on_adopted(now, record),
+            Input::Forged { link } => {
+                self.shut(
+                    now,
+                    link,
+                    "its group record is not signed by this group's CA",
+                );
+            }
+            Input::Stop { reason } => {
+                let all: Vec<LinkId> = self.table.all().map(|(id, _)| id).collect();
+                for link in all {
+                    self.shut(now, link, &reason);
+                }
+            }
+        }
+        std::mem::take(&mut self.events)
+    }
+
+    /// What time has made due: silent members are given up, and where this node
+    /// was silent itself a sign of life is due.
+    pub(crate) fn advance(&mut self, now: Instant) -> Vec<Event> {
+        let due = self.table.due(now);
+        if due.was_away {
+            let up: Vec<LinkId> = self.table.up().map(|(id, _)| id).collect();
+            for link in up {
+                self.renew_presence(link);
+            }
+        }
+        for (link, reason) in due.lost {
+            self.say_goodbye(now, link, &reason);
+            self.gone(link, &reason, false);
+        }
+        let silent = due.silent.into_iter();
+        self.events
+            .extend(silent.map(|link| Event::Silent { link }));
+        std::mem::take(&mut self.events)
+    }
+
+    /// The next thing to do, until there is none.
+    pub(crate) fn poll_output(&mut self) -> Option<Output> {
+        self.out.pop_front()
+    }
+
+    /// When [`advance`](Self::advance) may next have something to say.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        self.table.next_deadline()
+    }
+
+    /// Sends a frame.
+    pub(crate) fn send(&mut self, now: Instant, link: LinkId, frame: Frame) {
+        self.table.said(now, link);
+        self.out.push_back(Output::Send(link, frame));
+    }
+
+    /// Ends a link from this side for good, and says why.
+    pub(crate) fn close(&mut self, now: Instant, link: LinkId, reason: &str) -> Option<Down> {
+        self.table.get(link)?;
+        self.say_goodbye(now, link, reason);
+        self.take_down(link, reason, true)
+    }
+
+    /// Answers a question that a member has asked; `finish` adds what only the
+    /// asked node knows of the files that were found.
+    pub(crate) fn answer(
+        &mut self,
+        now: Instant,
+        id: LinkId,
+        request: RequestId,
+        find: &Find,
+        finish: impl FnOnce(&mut Found),
+    ) {
+        let Some(asker) = self.table.get(id).map(|link| link.member.id) else {
+            return;
+        };
+        let (answer, work) = if let Query::Members(after) = find.query {
+            let is_told = |member: PeerId| match self.role {
+                Role::Tracker { .. } => true,
+                Role::Peer => member != asker,
+            };
+            let listed = self.present.listed();
+            let told = listed.filter(|presence| is_told(presence.id));
+            let (found, work) = members(told, after, &self.catalogue);
+            (Ok(found), work)
+        } else {
+            let me = self.me().id;
+            let among = |peer| match self.role {
+                Role::Tracker { .. } => peer != asker,
+                Role::Peer => peer == me || (find.hops > 0 && peer != asker),
+            };
+            self.library(asker, &among).files(find)
+        };
+        if let Some(link) = self.table.get_mut(id) {
+            link.allowance.charge(work);
+        }
+        let answer: Body = match answer {
+            Ok(mut found) => {
+                finish(&mut found);
+                found.into()
+            }
+            Err(error) => Refused {
+                reason: Reason::NotServed,
+                text: error.to_string(),
+            }
+            .into(),
+        };
+        self.send(now, id, Frame::with_request(request, answer));
+    }
+
+    /// What is known here, for an answer.
+    pub(crate) fn library<'a>(&'a self, asker: PeerId, among: Among<'a>) -> Library<'a> {
+        Library {
+            catalogue: &self.catalogue,
+            present: &self.present,
+            me: self.me().id,
+            among,
+            asker,
+        }
+    }
+
+    /// From now on this node may be reached there, too: all members it has a
+    /// link with are told. Whether that is news.
+    pub(crate) fn readdress(&mut self, now: Instant, claimed: Vec<SocketAddr>) -> bool {
+        if !self.table.readdress(claimed) {
+            return false;
+        }
+        let all: Vec<LinkId> = self.table.all().map(|(id, _)| id).collect();
+        for link in all {
+            if let Some(hello) = self.table.hello_again(link) {
+                self.send(now, link, Frame::plain(hello));
+            }
+        }
+        true
+    }
+
+    fn on_connected(
+        &mut self,
+        now: Instant,
+        link: LinkId,
+        member: Party,
+        dialled: bool,
+        remote: IpAddr,
+        offer: Offer<'_>,
+    ) {
+        let id = member.id;
+        let refuse = match id {
+            id if id == self.me().id => Some(self.role.is_itself()),
+            id if self.records.removes(id) => Some(REMOVED),
+            id if self.table.is_crowding(id) => Some("too many links that say no hello"),
+            _ => None,
+        };
+        if let Some(reason) = refuse {
+            self.out.push_back(Output::Close(link, reason.to_owned()));
+            self.events.push(Event::TurnedAway { member: id, reason });
+            return;
+        }
+        let Terms { willing, interval } = offer(&self.table, &member);
+        let opening = Opening {
+            member,
+            dialled,
+            remote,
+            willing,
+            interval,
+            applied: self.catalogue.position(id),
+            record: self.records.number(),
+        };
+        let hello = self.table.opened(now, link, opening);
+        self.send(now, link, Frame::plain(hello));
+    }
+
+    fn on_frame(&mut self, now: Instant, id: LinkId, frame: Frame) {
+        self.on_heard(now, id);
+        let Some(link) = self.table.get(id) else {
+            return;
+        };
+        let may_come_first = matches!(
+            frame.body,
+            Body::Hello(_) | Body::Leave(_) | Body::Record(_)
+        );
+        if link.hello.is_none() && !may_come_first {
+            self.shut(now, id, "no hello first");
+            return;
+        }
+        match (frame.body, frame.request) {
+            (Body::Hello(hello), _) => self.on_hello(now, id, hello),
+            (Body::Update(update), _) => self.on_update(now, id, update),
+            (Body::Ack(ack), _) => self.on_ack(now, id, ack),
+            (Body::Record(record), _) => self.on_record(now, id, record.record),
+            (Body::Leave(leave), _) => self.on_leave(id, &leave),
+            (Body::Find(find), Some(request)) => self.on_find(now, id, request, find),
+            (Body::Join(join), Some(request)) => self.on_join(now, id, request, join),
+            (Body::Get(_), Some(request)) => self.on_get(now, id, request),
+            (Body::Found(found), Some(request)) => self.events.push(Event::Found {
+                link: id,
+                request,
+                found,
+            }),
+            (Body::Refused(refused), Some(request)) => self.events.push(Event::Refused {
+                link: id,
+                request,
+                refused,
+            }),
+            (Body::Joined(joined), Some(request)) => self.events.push(Event::Joined {
+                link: id,
+                request,
+                joined,
+            }),
+            // Questions without a number cannot be answered, nor answers without
+            // one be understood. Content is the shell's.
+            _ => {}
+        }
+    }
+
+    fn on_hello(&mut self, now: Instant, id: LinkId, hello: Hello) {
+        let (epoch, record, applied) = (hello.epoch, hello.record, hello.applied);
+        match self.table.greeted(now, id, hello) {
+            Greeted::Up { replaces } => {
+                self.on_record_number(now, id, record);
+                self.on_up(now, id, epoch);
+                let own_epoch = self.me().epoch;
+                let their_copy = applied.filter(|position| position.epoch == own_epoch);
+                self.events.push(Event::Up {
+                    link: id,
+                    their_copy: their_copy.map(|position| position.seq),
+                });
+                if let Some(old) = replaces {
+                    self.shut(now, old, "replaced by a newer link");
+                }
+            }
+            Greeted::Readdressed => {
+                self.renew_presence(id);
+                self.events.push(Event::Moved { link: id });
+            }
+            Greeted::Again => {}
+            Greeted::Restless => {
+                self.shut(now, id, "it says too often that its addresses have changed");
+            }
+            Greeted::Redundant => self.shut(now, id, "there is another link already"),
+            Greeted::NoCommonVersion => self.shut(now, id, "no common version of the protocol"),
+            Greeted::Twice => self.shut(now, id, "a second hello"),
+        }
+    }
+
+    /// A member that comes with a new link gets a new chance to be listed. After
+    /// a restart it begins with nothing.
+    fn on_up(&mut self, now: Instant, id: LinkId, epoch: u64) {
+        let Some(link) = self.table.get(id) else {
+            return;
+        };
+        let peer = link.member.id;
+        let theirs = link.member.tracker.then(|| link.liveness.theirs());
+        let is_listed = self.role.keeps_listing_of(link);
+        self.unlisted.remove(&peer);
+        let known = self.catalogue.position(peer);
+        if !is_listed || known.is_some_and(|position| position.epoch != epoch) {
+            self.catalogue.forget(peer);
+        }
+        if let Some(interval) = self.role.grants().or(theirs) {
+            self.table.agree(now, id, interval);
+        }
+        let position = self.catalogue.position(peer).map(|position| position.seq);
+        let link = self.table.get(id);
+        if let Some(presence) = link.and_then(|link| link.presence(position, is_listed)) {
+            self.present.insert(presence);
+        }
+    }
+
+    fn on_update(&mut self, now: Instant, id: LinkId, mut frame: Update) {
+        let Some(link) = self.table.get(id) else {
+            return;
+        };
+        let peer = link.member.id;
+        let Some(epoch) = link.hello.as_ref().map(|hello| hello.epoch) else {
+            return;
+        };
+        let is_kept = self.role.keeps_listing_of(link) && !self.unlisted.contains(&peer);
+        let granted = self.role.grants();
+        if !is_kept {
+            if granted.is_none() {
+                return;
+            }
+            frame.added.clear();
+            frame.removed.clear();
+        }
+        let (bounds, arriving) = (self.role.bounds(), self.role.arriving());
+        let gathered = match self.table.gather(id, frame, bounds, arriving) {
+            Ok(Some(gathered)) => gathered,
+            Ok(None) => return,
+            Err(error) => {
+                self.shut(now, id, &error.to_string());
+                return;
+            }
+        };
+        let update = gathered.update;
+        let seq = update.seq;
+        let is_change = update.since != Some(seq);
+        let applied = if !is_kept {
+            Applied::Yes
+        } else if gathered.too_long {
+            self.catalogue.forget(peer);
+            Applied::OverBounds
+        } else if gathered.crowded_out {
+            Applied::NeedsFull
+        } else {
+            self.catalogue.apply(peer, epoch, update)
+        };
+        if applied == Applied::OverBounds {
+            self.unlisted.insert(peer);
+            if let Some(presence) = self.present.get(peer) {
+                self.events.push(Event::Unlisted(presence.holder()));
+            }
+        }
+        if let Some(presence) = self.present.get_mut(peer) {
+            let position = self.catalogue.position(peer);
+            presence.position = position.map(|position| position.seq);
+        }
+        if applied != Applied::Yes || granted.is_some() {
+            let ack = Ack {
+                seq: (applied == Applied::Yes).then_some(seq),
+                interval: granted.map(millis),
+                unlisted: self.unlisted.contains(&peer),
+                record: self.records.number(),
+            };
+            self.send(now, id, Frame::plain(ack));
+        }
+        if is_change {
+            self.events.push(Event::ListingChanged);
+        }
+    }
+
+    fn on_ack(&mut self, now: Instant, id: LinkId, ack: Ack) {
+        self.on_record_number(now, id, ack.record);
+        let is_tracker = |link: &Link| link.member.tracker;
+        if self.table.get(id).is_some_and(is_tracker)
+            && let Some(interval) = ack.interval
+        {
+            let interval = Duration::from_millis(interval.into());
+            self.table.agree(now, id, interval);
+            self.renew_presence(id);
+        }
+        self.events.push(Event::Acknowledged { link: id, ack });
+    }
+
+    fn on_find(&mut self, now: Instant, id: LinkId, request: RequestId, find: Find) {
+        if self.has_credit(now, id, request) {
+            self.events.push(Event::Asked {
+                link: id,
+                request,
+                find,
+            });
+        }
+    }
+
+    /// Certificates are asked for at the tracker; a peer does not answer.
+    fn on_join(&mut self, now: Instant, id: LinkId, request: RequestId, join: Join) {
+        if self.role == Role::Peer || !self.has_credit(now, id, request) {
+            return;
+        }
+        if let Some(link) = self.table.get_mut(id) {
+            link.allowance.charge(Work::CERTIFICATE);
+            self.events.push(Event::RenewalAsked {
+                link: id,
+                request,
+                member: link.member.id,
+                join,
+            });
+        }
+    }
+
+    /// At a peer, files are the shell's.
+    fn on_get(&mut self, now: Instant, id: LinkId, request: RequestId) {
+        if self.role == Role::Peer {
+            return;
+        }
+        let refused = Refused {
+            reason: Reason::NotServed,
+            text: "a tracker has no files".to_owned(),
+        };
+        self.send(now, id, Frame::with_request(request, refused));
+    }
+
+    /// Whether a member's question is answered; it is told where not.
+    fn has_credit(&mut self, now: Instant, id: LinkId, request: RequestId) -> bool {
+        let Some(link) = self.table.get_mut(id) else {
+            return false;
+        };
+        let is_spent = link.allowance.is_spent(now);
+        if is_spent {
+            self.send(now, id, Frame::with_request(request, too_busy()));
+        }
+        !is_spent
+    }
+
+    /// A member tells of a group record. A tracker has to learn even from an old
+    /// one whom it has to leave out; a peer tells what the tracker has to learn.
+    fn on_record(&mut self, now: Instant, id: LinkId, record: SignedRecord) {
+        self.on_record_number(now, id, Some(record.record().number));
+        let is_tracker = self.role != Role::Peer;
+        if self.records.is_news(&record) || (is_tracker && self.records.teaches(&record)) {
+            self.out.push_back(Output::Verify(id, record));
+        } else if !is_tracker
+            && let Some(link) = self.table.get_mut(id)
+            && let Some(objection) = self.records.objection(link, &record)
+        {
+            self.send(now, id, objection);
+        }
+    }
+
+    /// A member says which group record it has.
+    fn on_record_number(&mut self, now: Instant, id: LinkId, number: Option<u64>) {
+        let Some(link) = self.table.get_mut(id) else {
+            return;
+        };
+        if let Some(frame) = self.records.heard(link, number) {
+            self.send(now, id, frame);
+        }
+    }
+
+    fn on_adopted(&mut self, now: Instant, record: SignedRecord) {
+        if !self.records.is_news(&record) {
+            return;
+        }
+        let removed = record.record().removed.clone();
+        let is_expelled = record.record().removes(&self.me().id);
+        self.events.push(Event::Adopted { removed });
+        let spread = self.records.adopt(&mut self.table, record);
+        for (link, frame) in spread.tell {
+            self.send(now, link, frame);
+        }
+        for link in spread.part {
+            self.shut(now, link, REMOVED);
+        }
+        if is_expelled {
+            self.events.push(Event::Expelled);
+        }
+    }
+
+    fn on_leave(&mut self, id: LinkId, leave: &Leave) {
+        let reason = format!("it left: {}", leave.reason);
+        self.out.push_back(Output::Close(id, reason.clone()));
+        self.gone(id, &reason, true);
+    }
+
+    fn on_heard(&mut self, now: Instant, id: LinkId) {
+        self.table.heard(now, id);
+        if let Some(link) = self.table.get(id).filter(|link| link.hello.is_some())
+            && let Some(presence) = self.present.get_mut(link.member.id)
+        {
+            presence.until = link.lost_at();
+        }
+    }
+
+    /// Closes a link from this side for good.
+    fn shut(&mut self, now: Instant, link: LinkId, reason: &str) {
+        let down = self.close(now, link, reason);
+        self.events.extend(down.map(Event::Down));
+    }
+
+    fn gone(&mut self, link: LinkId, reason: &str, on_purpose: bool) {
+        let down = self.take_down(link, reason, on_purpose);
+        self.events.extend(down.map(Event::Down));
+    }
+
+    fn say_goodbye(&mut self, now: Instant, link: LinkId, reason: &str) {
+        let leave = Leave {
+            reason: reason.to_owned(),
+        };
+        self.send(now, link, Frame::plain(leave));
+        self.out.push_back(Output::Close(link, reason.to_owned()));
+    }
+
+    /// Takes a link out, and its member with all it listed, if that had no other.
+    fn take_down(&mut self, link: LinkId, reason: &str, on_purpose: bool) -> Option<Down> {
+        let (was, was_in_use) = self.table.closed(link)?;
+        if was_in_use {
+            let member = was.member.id;
+            self.catalogue.forget(member);
+            self.unlisted.remove(&member);
+            self.present.remove(member);
+        }
+        Some(Down {
+            link,
+            was,
+            was_in_use,
+            on_purpose,
+            reason: reason.to_owned(),
+        })
+    }
+
+    /// What was agreed on a link, or said of addresses, is true of its member.
+    fn renew_presence(&mut self, id: LinkId) {
+        if let Some(link) = self.table.get(id).filter(|link| link.hello.is_some())
+            && let Some(presence) = self.present.get_mut(link.member.id)
+        {
+            presence.addresses = link.addresses();
+            presence.until = link.lost_at();
+        }
+    }
+}
+
+/// What tracker and peer see of it.
+impl Links {
+    /// What this node says of itself.
+    pub(crate) fn me(&self) -> &Me {
+        self.table.me()
+    }
+
+    /// Who is there.
+    pub(crate) fn present(&self) -> &Presences {
+        &self.present
+    }
+
+    /// Who has what.
+    pub(crate) fn catalogue(&self) -> &Catalogue {
+        &self.catalogue
+    }
+
+    /// The same, for the own listing to be kept in it.
+    pub(crate) fn catalogue_mut(&mut self) -> &mut Catalogue {
+        &mut self.catalogue
+    }
+
+    /// A link, up or not.
+    pub(crate) fn get(&self, id: LinkId) -> Option<&Link> {
+        self.table.get(id)
+    }
+
+    /// A link, to change what is known of it.
+    pub(crate) fn get_mut(&mut self, id: LinkId) -> Option<&mut Link> {
+        self.table.get_mut(id)
+    }
+
+    /// The link that is in use for a member.
+    pub(crate) fn to(&self, member: PeerId) -> Option<(LinkId, &Link)> {
+        self.table.to(member)
+    }
+
+    /// Whether a link to this member is open on which it has not said hello yet.
+    pub(crate) fn is_opening(&self, member: PeerId) -> bool {
+        self.table.is_opening(member)
+    }
+
+    /// A number for a question on this link.
+    pub(crate) fn next_request(&mut self, id: LinkId) -> RequestId {
+        self.table.next_request(id)
+    }
+
+    /// Bytes were sent that did not go through here.
+    pub(crate) fn said(&mut self, now: Instant, id: LinkId) {
+        self.table.said(now, id);
+    }
+}
+
+#[cfg(test)]
+impl Links {
+    /// How many links there are, up or not.
+    pub(crate) fn len(&self) -> usize {
+        self.table.all().count()
+    }
+
+    /// What is true whatever happens.
+    pub(crate) fn check(&self) {
+        self.catalogue.check();
+        let up: Vec<LinkId> = self.table.up().map(|(id, _)| id).collect();
+        for (id, link) in self.table.all() {
+            assert!(
+                !self.records.removes(link.member.id),
+                "it is no member any more"
+            );
+            assert!(
+                link.hello.is_none() || up.contains(&id),
+                "one link a member"
+            );
+        }
+        assert_eq!(self.present.len(), up.len());
+        for (_, link) in self.table.up() {
+            let id = link.member.id;
+            let position = self.catalogue.position(id).map(|position| position.seq);
+            let is_listed = self.role.keeps_listing_of(link);
+            assert_eq!(
+                self.present.get(id),
+                link.presence(position, is_listed).as_ref(),
+                "a presence says what its link says"
+            );
+            assert!(is_listed || position.is_none());
+            assert!(!self.unlisted.contains(&id) || position.is_none());
+        }
+        for id in &self.unlisted {
+            assert!(self.present.get(*id).is_some(), "it is gone");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

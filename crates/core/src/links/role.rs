@@ -1,0 +1,73 @@
+//! What differs on links between a tracker and a peer, as values.
+
+use std::time::Duration;
+
+use super::table::Link;
+use crate::catalogue::Bounds;
+
+/// What one peer's listing, and all of them together, may come to at a tracker.
+pub(crate) const TRACKER_BOUNDS: Bounds = Bounds {
+    entries: 1_000_000,
+    bytes: 4 * 1024 * 1024 * 1024,
+};
+/// What one neighbour's listing, and all of them together, may come to at a peer.
+pub(crate) const NEIGHBOUR_BOUNDS: Bounds = Bounds {
+    entries: 100_000,
+    bytes: 256 * 1024 * 1024,
+};
+
+/// As which kind of node this one has its links.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// It keeps the listing of every member but visitors, and acknowledges
+    /// every update.
+    Tracker {
+        /// The interval it grants.
+        interval: Duration,
+    },
+    /// It keeps its neighbours' listings, and says only where one is not kept.
+    Peer,
+}
+
+impl Role {
+    /// What is kept of the others' listings.
+    pub(crate) fn bounds(self) -> Bounds {
+        match self {
+            Self::Tracker { .. } => TRACKER_BOUNDS,
+            Self::Peer => NEIGHBOUR_BOUNDS,
+        }
+    }
+
+    /// What all updates that are arriving may come to, in bytes, besides.
+    pub(crate) fn arriving(self) -> u64 {
+        match self {
+            Self::Tracker { .. } => 1024 * 1024 * 1024,
+            Self::Peer => 64 * 1024 * 1024,
+        }
+    }
+
+    /// The interval that both ends are to keep, where this end says so. An
+    /// update is always acknowledged then: it is how that is said.
+    pub(crate) fn grants(self) -> Option<Duration> {
+        match self {
+            Self::Tracker { interval } => Some(interval),
+            Self::Peer => None,
+        }
+    }
+
+    /// Whether the listing of the member at the other end is kept.
+    pub(crate) fn keeps_listing_of(self, link: &Link) -> bool {
+        match self {
+            Self::Tracker { .. } => !link.is_visitor(),
+            Self::Peer => link.is_neighbour(),
+        }
+    }
+
+    /// Why a link of this node to itself is closed.
+    pub(crate) fn is_itself(self) -> &'static str {
+        match self {
+            Self::Tracker { .. } => "that is this tracker itself",
+            Self::Peer => "that is this peer itself",
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! What has happened on the links: where it goes.
+//!
+//! What frames lead to on a link itself is decided in [`links`](crate::links).
+//! Questions of others are answered in [`answering`](super::answering),
+//! answers to our own go to [`asking`](super::asking).
+
+use thorp_wire::frame::Ack;
+
+use super::{Notice, Output, Peer};
+use crate::links::{self, Event, LinkId, Party, Table};
+use crate::time::Instant;
+
+impl Peer {
+    /// Something has happened on a link, or is to happen on all of them.
+    pub(super) fn on_link_input(&mut self, now: Instant, input: links::Input) {
+        match &input {
+            links::Input::Connected {
+                member, dialled, ..
+            } if *dialled => self.wanted.dialled(member.id),
+            links::Input::Stop { .. } => self.on_stop(now),
+            _ => {}
+        }
+        let (config, neighbours, fetches) = (&self.config, &self.neighbours, &self.fetches);
+        let offer = |table: &Table, member: &Party| {
+            super::linking::terms(now, config, neighbours, fetches, table, member)
+        };
+        let events = self.links.handle(now, input, &offer);
+        self.on_events(now, events);
+    }
+
+    pub(super) fn on_events(&mut self, now: Instant, events: Vec<Event>) {
+        self.pass_on();
+        for event in events {
+            self.on_event(now, event);
+        }
+    }
+
+    fn on_event(&mut self, now: Instant, event: Event) {
+        match event {
+            Event::TurnedAway { member, reason } => self.on_turned_away(now, member, reason),
+            Event::Up { link, their_copy } => self.on_up(now, link, their_copy),
+            Event::Moved { link } => self.on_moved(now, link),
+            Event::Down(down) => self.on_down(now, down),
+            Event::ListingChanged => self.out.push_back(Output::Changed),
+            Event::Unlisted(holder) => {
+                let notice = Notice::ListingTooLarge(holder);
+                self.out.push_back(Output::Notice(notice));
+            }
+            Event::Asked {
+                link,
+                request,
+                find,
+            } => self.on_asked(now, link, request, find),
+            Event::Found {
+                link,
+                request,
+                found,
+            } => self.found(now, link, request, found),
+            Event::Refused {
+                link,
+                request,
+                refused,
+            } => {
+                if self.is_about_renewal(link, request) {
+                    self.on_renewed(Err(refused.text));
+                } else {
+                    self.refused(link, request, &refused);
+                }
+            }
+            Event::Joined {
+                link,
+                request,
+                joined,
+            } => {
+                if self.is_about_renewal(link, request) {
+                    self.on_renewed(Ok(joined));
+                }
+            }
+            Event::Acknowledged { link, ack } => self.on_acknowledged(now, link, &ack),
+            Event::Adopted { removed } => {
+                for member in removed {
+                    self.remembered.forget(now, member);
+                }
+            }
+            Event::Expelled => {
+                self.out.push_back(Output::Removed);
+                let reason = "it was removed from the group".to_owned();
+                self.on_link_input(now, links::Input::Stop { reason });
+            }
+            Event::Expiring { link } => self.on_expiring(link),
+            Event::Silent { link } => self.on_silent(now, link),
+            // Certificates are asked for at a tracker.
+            Event::RenewalAsked { .. } => {}
+        }
+    }
+
+    fn on_acknowledged(&mut self, now: Instant, id: LinkId, ack: &Ack) {
+        if ack.unlisted {
+            if self.publishing.stop(id)
+                && let Some(link) = self.links.get(id)
+            {
+                let notice = Notice::Unlisted(link.holder());
+                self.out.push_back(Output::Notice(notice));
+            }
+        } else if ack.seq.is_none() {
+            self.publishing.start_over(now, id);
+        }
+    }
+}
