@@ -61,7 +61,7 @@ impl Presences {
     }
 
     /// How many members are there, whatever they may do.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.all.len()
     }
 

@@ -162,7 +162,7 @@ pub(crate) enum Event {
 pub(crate) struct Down {
     pub link: LinkId,
     /// As it was.
-    pub was: Link,
+    pub was: Box<Link>,
     /// Whether it was the one in use for its member, which is gone then, too.
     pub was_in_use: bool,
     /// Whether one of both ends has ended it for good, as against broken or silent.

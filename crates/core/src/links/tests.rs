@@ -2,11 +2,14 @@
 //! differ, that they do.
 
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
-use thorp_wire::frame::{Get, GroupRecord, Record, VERSION};
+use thorp_wire::frame::{Ack, Get, GroupRecord, Hello, Join, Record, Update, VERSION};
 use thorp_wire::{Content, Entry};
 
+use super::table::millis;
 use super::*;
+use crate::budget::Work;
 use crate::liveness::INTERVALS_TO_LOSS;
 
 const INTERVAL: Duration = Duration::from_secs(5);

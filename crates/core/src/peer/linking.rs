@@ -102,7 +102,7 @@ impl Peer {
             }
             self.no_neighbour_any_more(now, peer);
         }
-        if self.links.present().len() == 1 {
+        if self.links.present().count() == 1 {
             // Perhaps the network is back.
             self.remembered.hurry(now);
         }

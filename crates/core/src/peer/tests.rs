@@ -294,6 +294,24 @@ fn connected(n: u64, who: u8, dialled: bool) -> Input {
     })
 }
 
+fn wanted(holders: Vec<u8>, widen: bool) -> Wanted {
+    Wanted {
+        content: Content::EMPTY,
+        holders: holders.into_iter().map(holder).collect(),
+        widen,
+    }
+}
+
+fn target(who: u8) -> Target {
+    match who {
+        TRACKER => Target::Tracker,
+        who => Target::Member {
+            id: id(who),
+            addresses: Vec::new(),
+        },
+    }
+}
+
 fn inputs(op: Op, taken: &mut BTreeMap<u64, u64>) -> Vec<Input> {
     // A number names one connection only, as the shell promises.
     let mut link = |n: u64, fresh: bool| {
@@ -323,15 +341,8 @@ fn inputs(op: Op, taken: &mut BTreeMap<u64, u64>) -> Vec<Input> {
             }
             .into(),
         ],
-        Op::DialFailed(TRACKER) => vec![Input::DialFailed {
-            target: Target::Tracker,
-            reason: String::new(),
-        }],
         Op::DialFailed(who) => vec![Input::DialFailed {
-            target: Target::Member {
-                id: id(who),
-                addresses: Vec::new(),
-            },
+            target: target(who),
             reason: String::new(),
         }],
         Op::Change(added, removed) => vec![Input::ShareChanged { added, removed }],
@@ -351,11 +362,7 @@ fn inputs(op: Op, taken: &mut BTreeMap<u64, u64>) -> Vec<Input> {
         }],
         Op::Fetch(fetch, holders, widen) => vec![Input::Fetch {
             fetch: FetchId(fetch),
-            wanted: Wanted {
-                content: Content::EMPTY,
-                holders: holders.into_iter().map(holder).collect(),
-                widen,
-            },
+            wanted: wanted(holders, widen),
         }],
         Op::Arrived(n, request) => vec![Input::Arrived {
             link: link(n, false),
@@ -373,11 +380,7 @@ fn inputs(op: Op, taken: &mut BTreeMap<u64, u64>) -> Vec<Input> {
         }],
         Op::Seek(fetch, holders, widen) => vec![Input::Seek {
             fetch: FetchId(fetch),
-            wanted: Wanted {
-                content: Content::EMPTY,
-                holders: holders.into_iter().map(holder).collect(),
-                widen,
-            },
+            wanted: wanted(holders, widen),
         }],
         Op::Widen(fetch) => vec![Input::Widen {
             fetch: FetchId(fetch),

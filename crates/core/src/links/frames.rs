@@ -1,0 +1,271 @@
+//! A frame has arrived on a link: what it leads to there, and what is left to the
+//! machine that has the links.
+
+use std::time::Duration;
+
+use thorp_wire::frame::{
+    Ack, Body, Find, Frame, Hello, Join, Leave, Reason, Refused, RequestId, SignedRecord, Update,
+};
+
+use super::table::{Greeted, Link, LinkId, millis};
+use super::{Event, Links, Output, Role};
+use crate::answer::too_busy;
+use crate::budget::Work;
+use crate::catalogue::Applied;
+use crate::time::Instant;
+
+impl Links {
+    pub(super) fn on_frame(&mut self, now: Instant, id: LinkId, frame: Frame) {
+        self.on_heard(now, id);
+        let Some(link) = self.table.get(id) else {
+            return;
+        };
+        let may_come_first = matches!(
+            frame.body,
+            Body::Hello(_) | Body::Leave(_) | Body::Record(_)
+        );
+        if link.hello.is_none() && !may_come_first {
+            self.shut(now, id, "no hello first");
+            return;
+        }
+        match (frame.body, frame.request) {
+            (Body::Hello(hello), _) => self.on_hello(now, id, hello),
+            (Body::Update(update), _) => self.on_update(now, id, update),
+            (Body::Ack(ack), _) => self.on_ack(now, id, ack),
+            (Body::Record(record), _) => self.on_record(now, id, record.record),
+            (Body::Leave(leave), _) => self.on_leave(id, &leave),
+            (Body::Find(find), Some(request)) => self.on_find(now, id, request, find),
+            (Body::Join(join), Some(request)) => self.on_join(now, id, request, join),
+            (Body::Get(_), Some(request)) => self.on_get(now, id, request),
+            (Body::Found(found), Some(request)) => self.events.push(Event::Found {
+                link: id,
+                request,
+                found,
+            }),
+            (Body::Refused(refused), Some(request)) => self.events.push(Event::Refused {
+                link: id,
+                request,
+                refused,
+            }),
+            (Body::Joined(joined), Some(request)) => self.events.push(Event::Joined {
+                link: id,
+                request,
+                joined,
+            }),
+            // Questions without a number cannot be answered, nor answers without
+            // one be understood. Content is the shell's.
+            _ => {}
+        }
+    }
+
+    fn on_hello(&mut self, now: Instant, id: LinkId, hello: Hello) {
+        let (epoch, record, applied) = (hello.epoch, hello.record, hello.applied);
+        match self.table.greeted(now, id, hello) {
+            Greeted::Up { replaces } => {
+                self.on_record_number(now, id, record);
+                self.on_up(now, id, epoch);
+                let own_epoch = self.me().epoch;
+                let their_copy = applied.filter(|position| position.epoch == own_epoch);
+                self.events.push(Event::Up {
+                    link: id,
+                    their_copy: their_copy.map(|position| position.seq),
+                });
+                if let Some(old) = replaces {
+                    self.shut(now, old, "replaced by a newer link");
+                }
+            }
+            Greeted::Readdressed => {
+                self.renew_presence(id);
+                self.events.push(Event::Moved { link: id });
+            }
+            Greeted::Again => {}
+            Greeted::Restless => {
+                self.shut(now, id, "it says too often that its addresses have changed");
+            }
+            Greeted::Redundant => self.shut(now, id, "there is another link already"),
+            Greeted::NoCommonVersion => self.shut(now, id, "no common version of the protocol"),
+            Greeted::Twice => self.shut(now, id, "a second hello"),
+        }
+    }
+
+    /// A member that comes with a new link gets a new chance to be listed. After
+    /// a restart it begins with nothing.
+    fn on_up(&mut self, now: Instant, id: LinkId, epoch: u64) {
+        let Some(link) = self.table.get(id) else {
+            return;
+        };
+        let peer = link.member.id;
+        let theirs = link.member.tracker.then(|| link.liveness.theirs());
+        let is_listed = self.role.keeps_listing_of(link);
+        self.unlisted.remove(&peer);
+        let known = self.catalogue.position(peer);
+        if !is_listed || known.is_some_and(|position| position.epoch != epoch) {
+            self.catalogue.forget(peer);
+        }
+        if let Some(interval) = self.role.grants().or(theirs) {
+            self.table.agree(now, id, interval);
+        }
+        let position = self.catalogue.position(peer).map(|position| position.seq);
+        let link = self.table.get(id);
+        if let Some(presence) = link.and_then(|link| link.presence(position, is_listed)) {
+            self.present.insert(presence);
+        }
+    }
+
+    fn on_update(&mut self, now: Instant, id: LinkId, mut frame: Update) {
+        let Some(link) = self.table.get(id) else {
+            return;
+        };
+        let peer = link.member.id;
+        let Some(epoch) = link.hello.as_ref().map(|hello| hello.epoch) else {
+            return;
+        };
+        let is_kept = self.role.keeps_listing_of(link) && !self.unlisted.contains(&peer);
+        let granted = self.role.grants();
+        if !is_kept {
+            if granted.is_none() {
+                return;
+            }
+            frame.added.clear();
+            frame.removed.clear();
+        }
+        let (bounds, arriving) = (self.role.bounds(), self.role.arriving());
+        let gathered = match self.table.gather(id, frame, bounds, arriving) {
+            Ok(Some(gathered)) => gathered,
+            Ok(None) => return,
+            Err(error) => {
+                self.shut(now, id, &error.to_string());
+                return;
+            }
+        };
+        let update = gathered.update;
+        let seq = update.seq;
+        let is_change = update.since != Some(seq);
+        let applied = if !is_kept {
+            Applied::Yes
+        } else if gathered.too_long {
+            self.catalogue.forget(peer);
+            Applied::OverBounds
+        } else if gathered.crowded_out {
+            Applied::NeedsFull
+        } else {
+            self.catalogue.apply(peer, epoch, update)
+        };
+        if applied == Applied::OverBounds {
+            self.unlisted.insert(peer);
+            if let Some(presence) = self.present.get(peer) {
+                self.events.push(Event::Unlisted(presence.holder()));
+            }
+        }
+        if let Some(presence) = self.present.get_mut(peer) {
+            let position = self.catalogue.position(peer);
+            presence.position = position.map(|position| position.seq);
+        }
+        if applied != Applied::Yes || granted.is_some() {
+            let ack = Ack {
+                seq: (applied == Applied::Yes).then_some(seq),
+                interval: granted.map(millis),
+                unlisted: self.unlisted.contains(&peer),
+                record: self.records.number(),
+            };
+            self.send(now, id, Frame::plain(ack));
+        }
+        if is_change {
+            self.events.push(Event::ListingChanged);
+        }
+    }
+
+    fn on_ack(&mut self, now: Instant, id: LinkId, ack: Ack) {
+        self.on_record_number(now, id, ack.record);
+        let is_tracker = |link: &Link| link.member.tracker;
+        if self.table.get(id).is_some_and(is_tracker)
+            && let Some(interval) = ack.interval
+        {
+            let interval = Duration::from_millis(interval.into());
+            self.table.agree(now, id, interval);
+            self.renew_presence(id);
+        }
+        self.events.push(Event::Acknowledged { link: id, ack });
+    }
+
+    fn on_find(&mut self, now: Instant, id: LinkId, request: RequestId, find: Find) {
+        if self.has_credit(now, id, request) {
+            self.events.push(Event::Asked {
+                link: id,
+                request,
+                find,
+            });
+        }
+    }
+
+    /// Certificates are asked for at the tracker; a peer does not answer.
+    fn on_join(&mut self, now: Instant, id: LinkId, request: RequestId, join: Join) {
+        if self.role == Role::Peer || !self.has_credit(now, id, request) {
+            return;
+        }
+        if let Some(link) = self.table.get_mut(id) {
+            link.allowance.charge(Work::CERTIFICATE);
+            self.events.push(Event::RenewalAsked {
+                link: id,
+                request,
+                member: link.member.id,
+                join,
+            });
+        }
+    }
+
+    /// At a peer, files are the shell's.
+    fn on_get(&mut self, now: Instant, id: LinkId, request: RequestId) {
+        if self.role == Role::Peer {
+            return;
+        }
+        let refused = Refused {
+            reason: Reason::NotServed,
+            text: "a tracker has no files".to_owned(),
+        };
+        self.send(now, id, Frame::with_request(request, refused));
+    }
+
+    /// Whether a member's question is answered; it is told where not.
+    fn has_credit(&mut self, now: Instant, id: LinkId, request: RequestId) -> bool {
+        let Some(link) = self.table.get_mut(id) else {
+            return false;
+        };
+        let is_spent = link.allowance.is_spent(now);
+        if is_spent {
+            self.send(now, id, Frame::with_request(request, too_busy()));
+        }
+        !is_spent
+    }
+
+    /// A member tells of a group record. A tracker has to learn even from an old
+    /// one whom it has to leave out; a peer tells what the tracker has to learn.
+    fn on_record(&mut self, now: Instant, id: LinkId, record: SignedRecord) {
+        self.on_record_number(now, id, Some(record.record().number));
+        let is_tracker = self.role != Role::Peer;
+        if self.records.is_news(&record) || (is_tracker && self.records.teaches(&record)) {
+            self.out.push_back(Output::Verify(id, record));
+        } else if !is_tracker
+            && let Some(link) = self.table.get_mut(id)
+            && let Some(objection) = self.records.objection(link, &record)
+        {
+            self.send(now, id, objection);
+        }
+    }
+
+    /// A member says which group record it has.
+    fn on_record_number(&mut self, now: Instant, id: LinkId, number: Option<u64>) {
+        let Some(link) = self.table.get_mut(id) else {
+            return;
+        };
+        if let Some(frame) = self.records.heard(link, number) {
+            self.send(now, id, frame);
+        }
+    }
+
+    fn on_leave(&mut self, id: LinkId, leave: &Leave) {
+        let reason = format!("it left: {}", leave.reason);
+        self.out.push_back(Output::Close(id, reason.clone()));
+        self.gone(id, &reason, true);
+    }
+}
