@@ -15,14 +15,14 @@
 //! is iterated in an order that changes from run to run. The shell around it
 //! is `thorp-node`.
 
-pub mod answer;
+mod answer;
 mod budget;
 pub mod catalogue;
 pub mod fetch;
-pub mod gather;
+mod gather;
 mod glob;
 pub mod links;
-pub mod liveness;
+mod liveness;
 pub mod lookup;
 pub mod matching;
 pub mod neighbours;

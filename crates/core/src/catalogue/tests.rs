@@ -6,6 +6,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
+use super::keys::KEY;
 use super::*;
 use crate::matching::fit;
 

@@ -5,16 +5,35 @@
 //! neighbours in it. Both are fed by the same updates. Who may be in it, and
 //! for how long, is decided elsewhere (`links`, `liveness`).
 //!
+//! ```text
+//! listing   one peer's entries
+//! slots     small numbers for peers, which the indices name them by
+//! keys      under which names an entry is found, and what that takes
+//! files     the walk over all files, or those that match a pattern
+//! ```
+//!
 //! Invariant: every index holds exactly the entries of the listings, and a
 //! [`Slot`] in an index belongs to a peer that is present.
 //! [`Catalogue::check`] asserts it in tests.
+
+mod files;
+mod keys;
+mod listing;
+mod slots;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use thorp_wire::frame::{Position, Update};
 use thorp_wire::{Content, Entry, Name, PeerId, Root};
 
-use crate::matching::{Fit, Pattern, fit, is_nfc, nfc};
+use crate::matching::{Fit, Pattern, fit, nfc};
+
+pub use files::Files;
+pub(crate) use keys::ROWS;
+use keys::{Rows, base_key, cost_of, first_name, merged, nfc_keys, rows_of, rows_under};
+use listing::Facts;
+pub use listing::Listing;
+use slots::{Slot, Slots};
 
 /// What a catalogue may grow to.
 #[derive(Clone, Copy, Debug)]
@@ -44,27 +63,6 @@ pub struct Catalogue {
     cost: u64,
     /// Entries that were put in, changed or taken out by updates so far.
     moved: u64,
-}
-
-/// One peer's entries.
-#[derive(Debug)]
-pub struct Listing {
-    slot: Slot,
-    position: Position,
-    entries: BTreeMap<Name, Facts>,
-    neighbours: Vec<PeerId>,
-    /// Wide enough for any lengths that somebody may claim.
-    bytes: u128,
-    cost: u64,
-}
-
-/// What is known of a file, besides its name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Facts {
-    length: u64,
-    mtime: i64,
-    root: Option<Root>,
-    partial: bool,
 }
 
 /// A file in the catalogue: one content under one name.
@@ -105,9 +103,6 @@ pub const MOST_NAMED: usize = 1000;
 
 /// Which peers count, where not all do.
 pub type Among<'a> = &'a dyn Fn(PeerId) -> bool;
-
-/// Names one peer within the indices.
-type Slot = u32;
 
 impl Catalogue {
     /// An empty catalogue, kept by `own` if it is a peer's.
@@ -548,54 +543,6 @@ impl Catalogue {
     }
 }
 
-impl Listing {
-    fn new(slot: Slot) -> Self {
-        Self {
-            slot,
-            position: Position { epoch: 0, seq: 0 },
-            entries: BTreeMap::new(),
-            neighbours: Vec::new(),
-            bytes: 0,
-            cost: 0,
-        }
-    }
-
-    /// Its entries, in the order of their names.
-    pub fn entries(&self) -> impl Iterator<Item = Entry> {
-        self.entries.iter().map(|(name, facts)| facts.entry(name))
-    }
-
-    /// Its names, in order.
-    pub fn names(&self) -> impl Iterator<Item = &Name> {
-        self.entries.keys()
-    }
-
-    /// One entry.
-    pub fn entry(&self, name: &Name) -> Option<Entry> {
-        self.entries.get(name).map(|facts| facts.entry(name))
-    }
-
-    /// How many entries it has.
-    pub fn len(&self) -> usize {
-        self.entries.len()
-    }
-
-    /// Whether it has none.
-    pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
-
-    /// The sum of its files' lengths.
-    pub fn bytes(&self) -> u64 {
-        u64::try_from(self.bytes).unwrap_or(u64::MAX)
-    }
-
-    /// The neighbours its peer names.
-    pub fn neighbours(&self) -> &[PeerId] {
-        &self.neighbours
-    }
-}
-
 impl File {
     fn rows(&self) -> u64 {
         match self.entry.root {
@@ -603,228 +550,6 @@ impl File {
             None => self.holders.len() as u64,
         }
     }
-}
-
-impl Facts {
-    fn content(&self) -> Option<Content> {
-        let root = self.root?;
-        Some(Content {
-            length: self.length,
-            root,
-        })
-    }
-
-    fn entry(&self, name: &Name) -> Entry {
-        Entry {
-            name: name.clone(),
-            length: self.length,
-            mtime: self.mtime,
-            root: self.root,
-            partial: self.partial,
-        }
-    }
-}
-
-/// Files of a catalogue in the order of their names.
-pub struct Files<'a> {
-    catalogue: &'a Catalogue,
-    next: Option<(Name, Slot)>,
-    pattern: Option<&'a Pattern>,
-    among: Among<'a>,
-    /// Files of the current name, last first.
-    ready: Vec<File>,
-    /// What the search took so far, and what it may take.
-    steps: u64,
-    most: u64,
-    behind: Option<Name>,
-}
-
-impl<'a> Files<'a> {
-    /// Steps for a row of the index.
-    const ROW: u64 = 32;
-
-    fn none(catalogue: &'a Catalogue) -> Self {
-        Self {
-            catalogue,
-            next: None,
-            pattern: None,
-            among: &|_| true,
-            steps: 0,
-            most: u64::MAX,
-            behind: None,
-            ready: Vec::new(),
-        }
-    }
-
-    /// The same, up to the name with which it has taken so many steps.
-    #[must_use]
-    pub fn taking(self, most: u64) -> Self {
-        Self { most, ..self }
-    }
-
-    /// What it took so far, in the steps of [`Pattern::steps`].
-    pub fn steps(&self) -> u64 {
-        self.steps
-    }
-
-    /// The name behind which to continue, if it stopped before the end.
-    pub fn behind(self) -> Option<Name> {
-        self.behind
-    }
-
-    /// Readies the files of the next name that is wanted; nothing when there is none.
-    fn advance(&mut self) -> Option<()> {
-        let start = self.next.take()?;
-        let prefix = self.pattern.map_or("", Pattern::prefix);
-        let wanted = |name: &Name| self.pattern.is_none_or(|pattern| pattern.matches(name));
-        let mut last: Option<&Name> = None;
-        for (name, _) in self.catalogue.by_name.range(start..) {
-            if self.steps >= self.most && last.is_some_and(|last| last != name) {
-                self.behind = last.cloned();
-                return None;
-            }
-            self.steps += Self::ROW;
-            if !name.as_str().starts_with(prefix) {
-                if name.as_str() < prefix {
-                    continue;
-                }
-                return None;
-            }
-            if last == Some(name) {
-                continue;
-            }
-            last = Some(name);
-            self.steps += self.pattern.map_or(0, |pattern| pattern.steps(name));
-            if !wanted(name) {
-                continue;
-            }
-            self.ready = self.catalogue.spelt(name, self.among);
-            if !self.ready.is_empty() {
-                self.ready.reverse();
-                self.next = Some((name.clone(), Slot::MAX));
-                return Some(());
-            }
-        }
-        None
-    }
-}
-
-impl Iterator for Files<'_> {
-    type Item = File;
-
-    fn next(&mut self) -> Option<File> {
-        loop {
-            if let Some(file) = self.ready.pop() {
-                return Some(file);
-            }
-            self.advance()?;
-        }
-    }
-}
-
-/// Gives out small numbers for peers, the lowest free one first.
-#[derive(Debug, Default)]
-struct Slots {
-    peers: Vec<PeerId>,
-    free: BTreeSet<Slot>,
-}
-
-impl Slots {
-    fn take(&mut self, peer: PeerId) -> Slot {
-        if let Some(slot) = self.free.pop_first() {
-            self.peers[slot as usize] = peer;
-            return slot;
-        }
-        self.peers.push(peer);
-        Slot::try_from(self.peers.len() - 1).expect("fewer peers than 2^32")
-    }
-
-    fn release(&mut self, slot: Slot) {
-        self.free.insert(slot);
-    }
-
-    fn peer(&self, slot: Slot) -> PeerId {
-        self.peers[slot as usize]
-    }
-}
-
-/// Rows of an index: who lists a name, in the order of the names.
-type Rows<'a> = Box<dyn Iterator<Item = (&'a Name, Slot)> + 'a>;
-
-/// Who lists just this name.
-fn rows_of<'a>(index: &'a BTreeSet<(Name, Slot)>, name: &Name) -> Rows<'a> {
-    let rows = index.range((name.clone(), 0)..=(name.clone(), Slot::MAX));
-    Box::new(rows.map(|(name, slot)| (name, *slot)))
-}
-
-/// Who lists the names under this key, behind `after`.
-fn rows_under<'a>(
-    index: &'a BTreeSet<(Name, Option<Name>, Slot)>,
-    key: &Name,
-    after: Option<&Name>,
-) -> Rows<'a> {
-    let key = key.clone();
-    let start = match after {
-        Some(after) => (key.clone(), Some(after.clone()), Slot::MAX),
-        None => (key.clone(), None, 0),
-    };
-    let rows = index
-        .range(start..)
-        .take_while(move |(found, _, _)| *found == key)
-        .filter_map(|(_, name, slot)| Some((name.as_ref()?, *slot)));
-    Box::new(rows)
-}
-
-/// All of these rows, in the order of their names.
-fn merged(sources: Vec<Rows<'_>>) -> impl Iterator<Item = (&Name, Slot)> {
-    let mut sources: Vec<_> = sources.into_iter().map(Iterator::peekable).collect();
-    std::iter::from_fn(move || {
-        let first = sources
-            .iter_mut()
-            .filter_map(|source| Some((*source.peek()?, source)))
-            .min_by_key(|(row, _)| *row);
-        first.and_then(|(_, source)| source.next())
-    })
-}
-
-/// The key of `by_base`, for names that have a folder.
-fn base_key(name: &Name) -> Option<Name> {
-    name.folder()?;
-    name.base().parse().ok()
-}
-
-/// The keys of `by_nfc`: none for a name in form C, as nearly all are.
-fn nfc_keys(name: &Name) -> impl Iterator<Item = Name> {
-    let path = (!is_nfc(name.as_str())).then(|| nfc(name.as_str()));
-    let base = (name.folder().is_some() && !is_nfc(name.base())).then(|| nfc(name.base()));
-    path.into_iter()
-        .chain(base)
-        .filter_map(|key| key.parse().ok())
-}
-
-/// A name that is not behind any with this prefix, and not far before the first.
-fn first_name(prefix: &str) -> Option<Name> {
-    // No character of a name sorts before this one.
-    const FIRST: char = '\u{1}';
-    if let Ok(name) = prefix.parse() {
-        return Some(name);
-    }
-    // `dir/` and `dir/.` are no names, yet names can start so.
-    let folder = prefix.rfind('/').map_or("", |slash| &prefix[..=slash]);
-    format!("{folder}{FIRST}").parse().ok()
-}
-
-/// An estimate of what every entry takes besides its text: its rows in the maps.
-pub(crate) const ROWS: u64 = 256;
-/// The same for each key under which it is found besides.
-const KEY: u64 = 112;
-
-/// An estimate of what an entry takes: its rows in the maps, its other keys,
-/// and the texts.
-fn cost_of(name: &Name) -> u64 {
-    let keys = base_key(name).into_iter().chain(nfc_keys(name));
-    let keys = keys.map(|key| KEY + key.as_str().len() as u64);
-    ROWS + name.as_str().len() as u64 + keys.sum::<u64>()
 }
 
 #[cfg(test)]

@@ -1,0 +1,105 @@
+//! The walk over files in the order of their names: all of them, or those that
+//! match a pattern, as far as it may take.
+
+use thorp_wire::Name;
+
+use super::slots::Slot;
+use super::{Among, Catalogue, File};
+use crate::matching::Pattern;
+
+/// Files of a catalogue in the order of their names.
+pub struct Files<'a> {
+    pub(super) catalogue: &'a Catalogue,
+    pub(super) next: Option<(Name, Slot)>,
+    pub(super) pattern: Option<&'a Pattern>,
+    pub(super) among: Among<'a>,
+    /// Files of the current name, last first.
+    pub(super) ready: Vec<File>,
+    /// What the search took so far, and what it may take.
+    pub(super) steps: u64,
+    pub(super) most: u64,
+    pub(super) behind: Option<Name>,
+}
+
+impl<'a> Files<'a> {
+    /// Steps for a row of the index.
+    const ROW: u64 = 32;
+
+    pub(super) fn none(catalogue: &'a Catalogue) -> Self {
+        Self {
+            catalogue,
+            next: None,
+            pattern: None,
+            among: &|_| true,
+            steps: 0,
+            most: u64::MAX,
+            behind: None,
+            ready: Vec::new(),
+        }
+    }
+
+    /// The same, up to the name with which it has taken so many steps.
+    #[must_use]
+    pub fn taking(self, most: u64) -> Self {
+        Self { most, ..self }
+    }
+
+    /// What it took so far, in the steps of [`Pattern::steps`].
+    pub fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    /// The name behind which to continue, if it stopped before the end.
+    pub fn behind(self) -> Option<Name> {
+        self.behind
+    }
+
+    /// Readies the files of the next name that is wanted; nothing when there is none.
+    fn advance(&mut self) -> Option<()> {
+        let start = self.next.take()?;
+        let prefix = self.pattern.map_or("", Pattern::prefix);
+        let wanted = |name: &Name| self.pattern.is_none_or(|pattern| pattern.matches(name));
+        let mut last: Option<&Name> = None;
+        for (name, _) in self.catalogue.by_name.range(start..) {
+            if self.steps >= self.most && last.is_some_and(|last| last != name) {
+                self.behind = last.cloned();
+                return None;
+            }
+            self.steps += Self::ROW;
+            if !name.as_str().starts_with(prefix) {
+                if name.as_str() < prefix {
+                    continue;
+                }
+                return None;
+            }
+            if last == Some(name) {
+                continue;
+            }
+            last = Some(name);
+            self.steps += self.pattern.map_or(0, |pattern| pattern.steps(name));
+            if !wanted(name) {
+                continue;
+            }
+            self.ready = self.catalogue.spelt(name, self.among);
+            if !self.ready.is_empty() {
+                self.ready.reverse();
+                self.next = Some((name.clone(), Slot::MAX));
+                return Some(());
+            }
+        }
+        None
+    }
+}
+
+impl Iterator for Files<'_> {
+    type Item = File;
+
+    fn next(&mut self) -> Option<File> {
+        loop {
+            if let Some(file) = self.ready.pop() {
+                return Some(file);
+            }
+            self.advance()?;
+        }
+    }
+}
