@@ -78,7 +78,7 @@ impl Library<'_> {
         (found, work)
     }
 
-    /// One file as a variant with everybody who holds it, those first who have
+    /// One file as a variant with all its holders, those first that have
     /// all of it. Where they are too many, each asker is told of others of them.
     pub fn variant(&self, file: File) -> Variant {
         let has_a_part = |peer: &PeerId| self.catalogue.has_a_part(*peer, &file.entry.name);
@@ -114,7 +114,7 @@ impl Library<'_> {
         pairs.fold(0, |turn, (id, root)| turn << 8 | usize::from(id ^ root))
     }
 
-    /// Oneself is named without an address: whoever asks knows it already.
+    /// This node itself is named without an address: the asker knows it already.
     fn holder(&self, peer: PeerId) -> Option<Holder> {
         if peer == self.me {
             return Some(Holder {

@@ -1,7 +1,7 @@
-//! When to give a sign of life, and when to give somebody up.
+//! When to give a sign of life, and when to give a member up.
 //!
-//! One rule for everybody, tracker and neighbours alike: each side promises to
-//! let no more than an interval pass without a byte; whoever has broken that
+//! One rule for tracker and neighbours alike: each side promises to
+//! let no more than an interval pass without a byte; a member that has broken that
 //! promise three times over is gone. Closed connections and goodbyes are
 //! noticed elsewhere, at once.
 
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::time::Instant;
 
-/// Intervals without a byte after which somebody is given up.
+/// Intervals without a byte after which a member is given up.
 pub const INTERVALS_TO_LOSS: u32 = 3;
 
 /// The first attempt after a loss comes after at most this long, so that
@@ -18,7 +18,7 @@ pub const JITTER: Duration = Duration::from_secs(1);
 
 /// No promise is taken to be shorter than this: a byte needs time to travel.
 const SHORTEST: Duration = Duration::from_millis(100);
-/// No promise is taken to be longer: nobody is to be immortal by promising little.
+/// No promise is taken to be longer: no member is to stay for ever by promising little.
 const LONGEST: Duration = Duration::from_mins(10);
 
 /// The two promises on one link, and how well they are kept.

@@ -14,7 +14,7 @@ pub struct Listing {
     pub(super) position: Position,
     pub(super) entries: BTreeMap<Name, Facts>,
     pub(super) neighbours: Vec<PeerId>,
-    /// Wide enough for any lengths that somebody may claim.
+    /// Wide enough for any lengths that a peer may claim.
     pub(super) bytes: u128,
     pub(super) cost: u64,
 }

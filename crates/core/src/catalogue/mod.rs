@@ -71,11 +71,11 @@ pub struct File {
     /// As its first holder lists it. Who has only a part of it is no matter
     /// here: see [`Catalogue::has_a_part`].
     pub entry: Entry,
-    /// Everybody who lists it so, in the order of their arrival.
+    /// All peers that list it so, in the order in which their listings came.
     pub holders: Vec<PeerId>,
 }
 
-/// What was found for a name somebody typed, and how far the search came.
+/// What was found for a name as a person typed it, and how far the search came.
 #[derive(Debug, Default)]
 pub struct Named {
     /// What fits best of what was looked at.
@@ -189,7 +189,7 @@ impl Catalogue {
         self.listings.iter().map(|(peer, listing)| (*peer, listing))
     }
 
-    /// What best fits a name somebody typed: files that all fit it equally
+    /// What best fits a name as a person typed it: files that all fit it equally
     /// well, held by those peers that `among` allows.
     pub fn named(&self, typed: &str, among: Among<'_>) -> Option<(Fit, Vec<File>)> {
         self.named_within(typed, None, u64::MAX, among).found
@@ -423,7 +423,7 @@ impl Catalogue {
         }
     }
 
-    /// Whether somebody lists just this content under just this name.
+    /// Whether any peer lists just this content under just this name.
     fn is_listed(&self, name: &Name, facts: &Facts) -> bool {
         let Some(content) = facts.content() else {
             return false;

@@ -189,7 +189,7 @@ impl Links {
     }
 
     fn on_find(&mut self, now: Instant, id: LinkId, request: RequestId, find: Find) {
-        if self.has_credit(now, id, request) {
+        if self.may_ask(now, id, request) {
             self.events.push(Event::Asked {
                 link: id,
                 request,
@@ -200,7 +200,7 @@ impl Links {
 
     /// Certificates are asked for at the tracker; a peer does not answer.
     fn on_join(&mut self, now: Instant, id: LinkId, request: RequestId, join: Join) {
-        if self.role == Role::Peer || !self.has_credit(now, id, request) {
+        if self.role == Role::Peer || !self.may_ask(now, id, request) {
             return;
         }
         if let Some(link) = self.table.get_mut(id) {
@@ -226,8 +226,8 @@ impl Links {
         self.send(now, id, Frame::with_request(request, refused));
     }
 
-    /// Whether a member's question is answered; it is told where not.
-    fn has_credit(&mut self, now: Instant, id: LinkId, request: RequestId) -> bool {
+    /// Whether a member may ask at this moment; it is told where not.
+    fn may_ask(&mut self, now: Instant, id: LinkId, request: RequestId) -> bool {
         let Some(link) = self.table.get_mut(id) else {
             return false;
         };
@@ -238,8 +238,9 @@ impl Links {
         !is_spent
     }
 
-    /// A member tells of a group record. A tracker has to learn even from an old
-    /// one whom it has to leave out; a peer tells what the tracker has to learn.
+    /// A member tells of a group record. A tracker learns even from an old one
+    /// which members it has to leave out; a peer sends its own back where a newer one
+    /// would let a removed member in again.
     fn on_record(&mut self, now: Instant, id: LinkId, record: SignedRecord) {
         self.on_record_number(now, id, Some(record.record().number));
         let is_tracker = self.role != Role::Peer;

@@ -1,5 +1,5 @@
-//! With whom this node is connected: connect, greet, update, answer, record,
-//! close. Once, for tracker and peer.
+//! The members that this node is connected with: connect, greet, update, answer,
+//! record, close. Once, for tracker and peer.
 //!
 //! ```text
 //! frames    a frame has arrived: what it leads to on its link
@@ -10,9 +10,9 @@
 //! ```
 //!
 //! Owns the links, the listings that members send over them, who is unlisted,
-//! and who is [present](crate::presence). Does not own whom to dial, which
-//! links are worth keeping, what becomes of answers: that is left to the
-//! machine that has the links, as [`Event`]s in their order. What is to be sent
+//! and who is [present](crate::presence). Which members to dial, which links are
+//! worth keeping and what becomes of answers is left to the machine that has the
+//! links, as [`Event`]s in their order. What is to be sent
 //! and closed is taken from [`Links::poll_output`].
 
 mod frames;
@@ -45,7 +45,7 @@ pub(crate) use table::{Link, Table};
 /// What is said on a link that is closed because its member was removed.
 const REMOVED: &str = "this machine was removed from the group";
 
-/// What a member is offered with whom a connection is there.
+/// What the member at the other end of a new connection is offered.
 pub(crate) type Offer<'a> = &'a dyn Fn(&Table, &Party) -> Terms;
 
 /// A node's links, and what it knows by them.
@@ -245,7 +245,7 @@ impl Links {
     ) {
         let id = member.id;
         let refuse = match id {
-            id if id == self.me().id => Some(self.role.is_itself()),
+            id if id == self.me().id => Some(self.role.itself()),
             id if self.records.removes(id) => Some(REMOVED),
             id if self.table.is_crowding(id) => Some("too many links that say no hello"),
             _ => None,

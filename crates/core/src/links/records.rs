@@ -7,7 +7,7 @@
 //!
 //! Removed keys only become more. A newer record that leaves one out was signed
 //! by a tracker that does not know of it, as it was restored from a backup: it is
-//! not adopted, and whoever sent it is told of ours, so that the tracker can learn.
+//! not adopted, and its sender is told of ours, so that the tracker can learn.
 
 use thorp_wire::PeerId;
 use thorp_wire::frame::{Frame, Record, SignedRecord};
@@ -50,7 +50,7 @@ impl Records {
     }
 
     /// Whether a record that has arrived is worth being verified: a newer one,
-    /// that lets nobody in again. Others are dropped.
+    /// that lets no removed member in again. Others are dropped.
     pub fn is_news(&self, record: &SignedRecord) -> bool {
         let record = record.record();
         self.newest.as_ref().is_none_or(|newest| {
@@ -59,8 +59,8 @@ impl Records {
         })
     }
 
-    /// Whether a record, new or old, removes somebody whom ours does not. If it
-    /// is genuine, the tracker has to say so to everybody.
+    /// Whether a record, new or old, removes a member that ours does not. If it
+    /// is genuine, the tracker has to say so to all members.
     pub fn teaches(&self, record: &SignedRecord) -> bool {
         let record = record.record();
         match &self.newest {
@@ -70,7 +70,7 @@ impl Records {
     }
 
     /// What to send back on a link that brought a newer record than ours, if that
-    /// would let somebody in again. Once on each link.
+    /// would let a removed member in again. Once on each link.
     pub fn objection(&self, link: &mut Link, record: &SignedRecord) -> Option<Frame> {
         let newest = self.newest.as_ref()?;
         let lets_in_again = !record.record().removes_all_of(newest.record());
@@ -94,7 +94,7 @@ impl Records {
                 continue;
             };
             let removed = self.removes(link.member.id);
-            // Whoever is removed is told so at once. The others say first which
+            // A removed member is told so at once. The others say first which
             // one they have.
             if removed || link.hello.is_some() {
                 let offer = self.offer(link);

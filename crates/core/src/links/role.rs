@@ -64,7 +64,7 @@ impl Role {
     }
 
     /// Why a link of this node to itself is closed.
-    pub(crate) fn is_itself(self) -> &'static str {
+    pub(crate) fn itself(self) -> &'static str {
         match self {
             Self::Tracker { .. } => "that is this tracker itself",
             Self::Peer => "that is this peer itself",

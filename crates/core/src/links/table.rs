@@ -75,7 +75,7 @@ pub struct Link {
     pub liveness: Liveness,
     /// The highest number of a group record that the other end is known to have.
     pub record: u64,
-    /// Whether the other end was told that its record leaves somebody out.
+    /// Whether the other end was told that its record leaves a removed member out.
     pub objected: bool,
     /// How long answers take, smoothed.
     pub rtt: Option<Duration>,
@@ -249,7 +249,7 @@ impl Table {
                 .hello
                 .as_ref()
                 .is_none_or(|old| old.epoch != hello.epoch);
-            // Nobody dials whom they have a link with. So two that come together
+            // No node dials a member it has a link with. So two that come together
             // were dialled at once, and one that comes later means that its
             // dialler has lost the other.
             let at_once = link.opened - other.opened < HELLO_WITHIN;

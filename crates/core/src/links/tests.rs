@@ -208,7 +208,7 @@ fn itself_a_removed_member_and_a_crowd_are_turned_away_without_a_word() {
             node.connect(link, party(4));
         }
         node.said();
-        let itself = node.links.role.is_itself();
+        let itself = node.links.role.itself();
         let crowd = "too many links that say no hello";
         for (member, expected) in [(ME, itself), (3, REMOVED), (4, crowd)] {
             let events = node.connect(100, party(member));

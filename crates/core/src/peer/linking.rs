@@ -1,5 +1,5 @@
-//! Links come and go: whom to dial, who becomes a neighbour and who ceases to
-//! be one, and what is left to be done when a link is lost.
+//! Links come and go: which members to dial, which become neighbours or cease to
+//! be, and what is left to be done when a link is lost.
 //!
 //! What is done on a link once it is there is decided in
 //! [`links`](crate::links), the way to the tracker in [`home`](super::home),
@@ -28,13 +28,13 @@ pub(super) struct Wanted {
 
 #[derive(Debug, Default)]
 struct WantedLink {
-    /// The shell is dialling and has not said yet what came of it. Nobody is
+    /// The shell is dialling and has not said yet what came of it. No member is
     /// dialled twice at once.
     dialling: bool,
     errands: Vec<Errand>,
 }
 
-/// What a member is offered with whom a connection is there.
+/// What the member at the other end of a new connection is offered.
 pub(super) fn terms(
     now: Instant,
     config: &Config,
@@ -203,8 +203,8 @@ impl Peer {
         }
     }
 
-    /// This machine has other addresses: everybody it has a link with is told,
-    /// and whom it has lost on the way is dialled.
+    /// This machine has other addresses: all members it has a link with are told,
+    /// and those it has lost on the way are dialled.
     pub(super) fn on_readdressed(&mut self, now: Instant, claimed: Vec<SocketAddr>) {
         if !self.links.readdress(now, claimed) {
             return;
@@ -334,7 +334,7 @@ impl Peer {
 }
 
 impl Wanted {
-    /// Asserts that nothing waits for a link that nobody is making.
+    /// Asserts that nothing waits for a link that is not being made.
     #[cfg(test)]
     pub(super) fn check(&self, links: &crate::links::Links) {
         for (id, wanted) in &self.links {

@@ -8,7 +8,7 @@ use crate::time::Instant;
 
 /// A new neighbour came for a file: the listing follows it, or comes after this long.
 const FILE_FIRST: Duration = Duration::from_secs(1);
-/// Whoever asks for the whole listing again has to wait this long for it: it may be large.
+/// A member that asks for the whole listing again waits this long for it: it may be large.
 const WHOLE_AGAIN: Duration = Duration::from_secs(1);
 
 /// The links on which the own share is published.
@@ -29,7 +29,7 @@ struct Reader {
 }
 
 impl Publishing {
-    /// Somebody reads from now on; where `file_first` is given, a file goes first.
+    /// The other end of this link reads from now on; where `file_first` is given, a file goes first.
     pub(super) fn begin(&mut self, link: LinkId, at: Option<u64>, file_first: Option<Instant>) {
         let reader = Reader {
             at,
