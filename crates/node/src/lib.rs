@@ -2,8 +2,7 @@
 //!
 //! ```text
 //! launch     a node put together from its state directory
-//! peer       a running peer: the machine's shell, and what a person asks of it
-//! tracker    a running tracker: the machine's shell, and its two tables
+//! drive      the shell around the machines of a running peer or tracker
 //! sessions   large files: sessions, and the transfers they are about
 //! net        who listens, who dials, and what a connection becomes
 //!
@@ -21,16 +20,16 @@
 
 pub mod api;
 pub mod config;
+mod drive;
 pub mod launch;
 pub mod local;
 pub mod net;
-pub mod peer;
 mod rows;
 mod sessions;
 mod system;
-pub mod tracker;
 pub mod units;
 
+pub use drive::{peer, tracker};
 // What the program needs from below.
 pub use thorp_files::share;
 pub use thorp_group::record::REMOVED;
