@@ -713,7 +713,7 @@ impl Village {
     fn bytes(&mut self, node: Node, link: u64, bytes: &[u8]) {
         let now = self.now;
         let frame = Frame::decode(&bytes[PREFIX..]).expect("what was encoded decodes");
-        *self.frames.entry((node, kind(&frame.body))).or_default() += 1;
+        *self.frames.entry((node, frame.body.name())).or_default() += 1;
         let id = LinkId(link);
         let host = match &mut self.nodes[node].machine {
             Machine::Tracker(tracker) => {
@@ -1050,20 +1050,4 @@ pub fn entry(name: &str, text: &str) -> Entry {
 
 fn joined(parts: &[String]) -> String {
     parts.join(" ")
-}
-
-fn kind(body: &Body) -> &'static str {
-    match body {
-        Body::Hello(_) => "Hello",
-        Body::Update(_) => "Update",
-        Body::Ack(_) => "Ack",
-        Body::Find(_) => "Find",
-        Body::Found(_) => "Found",
-        Body::Get(_) => "Get",
-        Body::Content(_) => "Content",
-        Body::Refused(_) => "Refused",
-        Body::Leave(_) => "Leave",
-        Body::Join(_) | Body::Joined(_) => "Join",
-        Body::Record(_) => "Record",
-    }
 }

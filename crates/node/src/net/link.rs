@@ -17,7 +17,7 @@ use std::time::{Duration, SystemTime};
 
 use thiserror::Error;
 use thorp_core::links::LinkId;
-use thorp_wire::frame::{Holder, Leave, MAX_FRAME, PREFIX, Query, announced_length};
+use thorp_wire::frame::{Leave, MAX_FRAME, PREFIX, announced_length};
 use thorp_wire::{Body, Frame, FrameError, RequestId};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
@@ -221,7 +221,7 @@ impl LinkSender {
     /// Queues a `Content` frame once there is room for it. The answer is whether
     /// the link was still up.
     pub async fn content(&self, frame: Frame) -> bool {
-        let size = u32::try_from(size(&frame).min(MAX_CONTENT)).unwrap_or(u32::MAX);
+        let size = u32::try_from(frame.size().min(MAX_CONTENT)).unwrap_or(u32::MAX);
         let room = self.shared.room.clone().acquire_many_owned(size).await;
         match room {
             Ok(room) => self.shared.push(frame, Some(room)),
@@ -340,7 +340,7 @@ impl Queues {
             Body::Content(_) => (&mut self.content, MAX_QUEUED_FRAMES, MAX_QUEUED_BYTES),
             _ => (&mut self.control, MAX_QUEUED_FRAMES, MAX_QUEUED_BYTES),
         };
-        let size = size(&frame);
+        let size = frame.size();
         queue.bytes += size;
         queue.frames.push_back(Queued { frame, size, room });
         queue.frames.len() <= frames && queue.bytes <= bytes
@@ -358,43 +358,6 @@ impl Queue {
         self.bytes -= queued.size;
         Some(queued)
     }
-}
-
-/// About how many bytes a frame takes, here and on the wire. Whatever a
-/// frame's maker can make long is counted.
-fn size(frame: &Frame) -> usize {
-    /// A frame, or a thing in it, without its texts.
-    const THING: usize = 64;
-    let things = |texts: usize| THING + texts;
-    THING
-        + match &frame.body {
-            Body::Content(content) => content.bytes.len(),
-            Body::Update(update) => {
-                let added = update.added.iter().map(|entry| &entry.name);
-                let names = added.chain(&update.removed);
-                let names: usize = names.map(|name| things(name.as_str().len())).sum();
-                names + THING * update.neighbours.as_deref().map_or(0, <[_]>::len)
-            }
-            Body::Find(find) => match &find.query {
-                Query::Names(names) => names.iter().map(|name| things(name.len())).sum(),
-                Query::Pattern(pattern) => pattern.len(),
-                Query::Content(_) | Query::Members(_) => 0,
-            },
-            Body::Found(found) => {
-                let holder = |holder: &Holder| THING * (2 + holder.addresses.len());
-                let variants = found.variants.iter().map(|variant| {
-                    let holders: usize = variant.holders.iter().map(holder).sum();
-                    things(variant.entry.name.as_str().len()) + holders
-                });
-                let members = found.members.iter();
-                let members = members.map(|row| holder(&row.member) + THING * row.neighbours.len());
-                variants.chain(members).sum()
-            }
-            Body::Refused(refused) => refused.text.len(),
-            Body::Leave(leave) => leave.reason.len(),
-            Body::Record(record) => record.record.as_bytes().len(),
-            Body::Join(_) | Body::Joined(_) | Body::Hello(_) | Body::Ack(_) | Body::Get(_) => THING,
-        }
 }
 
 struct Writer<S> {

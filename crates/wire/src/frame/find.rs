@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use minicbor::{Decode, Decoder, Encode};
 
+use super::body::{FrameBody, THING};
 use super::{FrameError, addresses, at_most, at_most_bytes, possible, possible_entry};
 use crate::{Content, Entry, MemberName, Name, PeerId};
 
@@ -35,8 +36,10 @@ impl Find {
     pub const MAX_NAMES: usize = 256;
     /// The longest name or pattern, in bytes.
     pub const MAX_TEXT: usize = Name::MAX;
+}
 
-    pub(super) fn check(&self) -> Result<(), FrameError> {
+impl FrameBody for Find {
+    fn check(&self) -> Result<(), FrameError> {
         match &self.query {
             Query::Names(names) => {
                 at_most(Self::MAX_NAMES, names, "names")?;
@@ -47,6 +50,14 @@ impl Find {
             Query::Pattern(pattern) => at_most_bytes(Self::MAX_TEXT, pattern, "a pattern"),
             Query::Content(content) => possible(*content),
             Query::Members(_) => Ok(()),
+        }
+    }
+
+    fn size(&self) -> usize {
+        match &self.query {
+            Query::Names(names) => names.iter().map(|name| THING + name.len()).sum(),
+            Query::Pattern(pattern) => pattern.len(),
+            Query::Content(_) | Query::Members(_) => 0,
         }
     }
 }
@@ -104,8 +115,10 @@ impl Found {
     pub const MAX_VARIANTS: usize = 100;
     /// The most members in one answer.
     pub const MAX_MEMBERS: usize = 300;
+}
 
-    pub(super) fn check(&self) -> Result<(), FrameError> {
+impl FrameBody for Found {
+    fn check(&self) -> Result<(), FrameError> {
         at_most(Self::MAX_VARIANTS, &self.variants, "variants")?;
         for variant in &self.variants {
             possible_entry(&variant.entry)?;
@@ -120,6 +133,17 @@ impl Found {
             at_most(MemberRow::MAX_NEIGHBOURS, &row.neighbours, "neighbours")?;
         }
         Ok(())
+    }
+
+    fn size(&self) -> usize {
+        let holder = |holder: &Holder| THING * (2 + holder.addresses.len());
+        let variants = self.variants.iter().map(|variant| {
+            let holders: usize = variant.holders.iter().map(holder).sum();
+            THING + variant.entry.name.as_str().len() + holders
+        });
+        let members = self.members.iter();
+        let members = members.map(|row| holder(&row.member) + THING * row.neighbours.len());
+        variants.chain(members).sum()
     }
 }
 

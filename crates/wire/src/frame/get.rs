@@ -4,6 +4,7 @@ use std::fmt;
 
 use minicbor::{Decode, Decoder, Encode};
 
+use super::body::{FrameBody, THING};
 use super::{FrameError, MAX_INLINE, at_most_bytes, possible};
 use crate::Content;
 
@@ -16,11 +17,18 @@ pub struct Get {
     pub content: Content,
 }
 
-impl Get {
+impl FrameBody for Get {
+    // Nothing in it can be made long.
+    const GROWS: usize = 1;
+
     /// A longer file than [`MAX_INLINE`] may be asked for: the answer says
     /// [`Reason::TooLarge`], and the link goes on.
-    pub(super) fn check(self) -> Result<(), FrameError> {
+    fn check(&self) -> Result<(), FrameError> {
         possible(self.content)
+    }
+
+    fn size(&self) -> usize {
+        THING
     }
 }
 
@@ -34,8 +42,11 @@ pub struct Bytes {
     pub bytes: Vec<u8>,
 }
 
-impl Bytes {
-    pub(super) fn check(&self) -> Result<(), FrameError> {
+impl FrameBody for Bytes {
+    // As long in memory as on the wire; so are the texts below.
+    const GROWS: usize = 1;
+
+    fn check(&self) -> Result<(), FrameError> {
         if self.bytes.len() as u64 > MAX_INLINE {
             return Err(FrameError::malformed(format_args!(
                 "{} bytes of a file, at most {MAX_INLINE} are allowed",
@@ -43,6 +54,10 @@ impl Bytes {
             )));
         }
         Ok(())
+    }
+
+    fn size(&self) -> usize {
+        self.bytes.len()
     }
 }
 
@@ -68,9 +83,17 @@ pub struct Refused {
 impl Refused {
     /// The longest text, in bytes: room for a path and a sentence about it.
     pub const MAX_TEXT: usize = 8192;
+}
 
-    pub(super) fn check(&self) -> Result<(), FrameError> {
+impl FrameBody for Refused {
+    const GROWS: usize = 1;
+
+    fn check(&self) -> Result<(), FrameError> {
         at_most_bytes(Self::MAX_TEXT, &self.text, "a text")
+    }
+
+    fn size(&self) -> usize {
+        self.text.len()
     }
 }
 
@@ -128,8 +151,16 @@ pub struct Leave {
 impl Leave {
     /// The longest reason, in bytes.
     pub const MAX_TEXT: usize = Refused::MAX_TEXT;
+}
 
-    pub(super) fn check(&self) -> Result<(), FrameError> {
+impl FrameBody for Leave {
+    const GROWS: usize = 1;
+
+    fn check(&self) -> Result<(), FrameError> {
         at_most_bytes(Self::MAX_TEXT, &self.reason, "a reason")
+    }
+
+    fn size(&self) -> usize {
+        self.reason.len()
     }
 }

@@ -1,67 +1,27 @@
 //! The envelope: one flat map made of two head fields and the body's own.
 
 use minicbor::encode::Write;
-use minicbor::{Decoder, Encode, Encoder};
+use minicbor::{Decoder, Encoder};
 
+use super::body::GROWS;
 use super::{Body, Frame, FrameError, RequestId, shape};
-
-macro_rules! kinds {
-    ($($kind:literal $body:ident),* $(,)?) => {
-        fn kind(body: &Body) -> u16 {
-            match body {
-                $(Body::$body(_) => $kind,)*
-            }
-        }
-
-        fn encode_body(body: &Body, out: HeadFirst<'_>) {
-            let mut encoder = Encoder::new(out);
-            match body {
-                // Writing to memory cannot fail.
-                $(Body::$body(body) => { let _ = body.encode(&mut encoder, &mut ()); })*
-            }
-        }
-
-        fn decode_body(kind: u16, bytes: &[u8]) -> Option<Result<Body, minicbor::decode::Error>> {
-            Some(match kind {
-                $($kind => minicbor::decode(bytes).map(Body::$body),)*
-                _ => return None,
-            })
-        }
-    };
-}
-kinds!(
-    0 Hello,
-    1 Join,
-    2 Joined,
-    3 Update,
-    4 Ack,
-    5 Find,
-    6 Found,
-    7 Get,
-    8 Content,
-    9 Refused,
-    10 Leave,
-    11 Record,
-);
-
-/// A list of one-letter names takes this many times its length in memory.
-const GROWS: usize = 25;
 
 pub(super) fn encode(frame: &Frame, out: &mut Vec<u8>) {
     let head = HeadFirst {
-        kind: kind(&frame.body),
+        kind: frame.body.kind(),
         request: frame.request,
         written: false,
         out,
     };
-    encode_body(&frame.body, head);
+    // Writing to memory cannot fail.
+    let _ = frame.body.encode(&mut Encoder::new(head));
 }
 
 pub(super) fn decode(bytes: &[u8]) -> Result<Frame, FrameError> {
     shape::check(bytes)?;
     let Head { kind, request } = Head::decode(bytes).map_err(FrameError::malformed)?;
     let unknown = FrameError::Unknown { kind, request };
-    match decode_body(kind, bytes) {
+    match Body::decode(kind, bytes) {
         Some(Ok(body)) => Ok(Frame { request, body }),
         // The one enum in a frame that refuses what it does not know is `Query`.
         Some(Err(error)) if error.is_unknown_variant() => Err(unknown),
@@ -72,11 +32,8 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Frame, FrameError> {
 
 /// See [`Frame::memory`].
 pub(super) fn memory(bytes: &[u8]) -> usize {
-    match Head::decode(bytes).map(|head| head.kind) {
-        // A byte string or a text, as long in memory as on the wire.
-        Ok(7..=10) => bytes.len(),
-        _ => bytes.len().saturating_mul(GROWS),
-    }
+    let grows = Head::decode(bytes).map_or(GROWS, |head| Body::grows(head.kind));
+    bytes.len().saturating_mul(grows)
 }
 
 /// The two fields every frame has. Keys ascend, so they come first.

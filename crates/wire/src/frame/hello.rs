@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use minicbor::{Decode, Encode};
 
+use super::body::{FrameBody, THING};
 use super::{FrameError, addresses, at_most};
 
 /// The version of the link protocol that this code speaks.
@@ -54,16 +55,22 @@ impl Hello {
     /// The most addresses a member may claim.
     pub const MAX_CLAIMED: usize = 8;
 
-    pub(super) fn check(&self) -> Result<(), FrameError> {
+    /// The newest version both ends speak. Without one the receiver closes the link.
+    pub fn common_version(&self) -> Option<u16> {
+        (self.oldest <= VERSION && VERSION <= self.newest).then_some(VERSION)
+    }
+}
+
+impl FrameBody for Hello {
+    fn check(&self) -> Result<(), FrameError> {
         if self.oldest > self.newest {
             return Err(FrameError::malformed("an oldest version over the newest"));
         }
         at_most(Self::MAX_CLAIMED, &self.claimed, "claimed addresses")
     }
 
-    /// The newest version both ends speak. Without one the receiver closes the link.
-    pub fn common_version(&self) -> Option<u16> {
-        (self.oldest <= VERSION && VERSION <= self.newest).then_some(VERSION)
+    fn size(&self) -> usize {
+        THING
     }
 }
 

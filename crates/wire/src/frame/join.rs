@@ -5,7 +5,8 @@ use std::fmt;
 
 use minicbor::{Decode, Encode};
 
-use super::SignedRecord;
+use super::body::{FrameBody, THING};
+use super::{FrameError, MAX_JOIN_FRAME, SignedRecord};
 use crate::MemberName;
 
 /// Asks a tracker for a certificate.
@@ -24,6 +25,18 @@ pub struct Join {
     pub name: Option<MemberName>,
 }
 
+impl FrameBody for Join {
+    const MAX_LENGTH: usize = MAX_JOIN_FRAME;
+
+    fn check(&self) -> Result<(), FrameError> {
+        Ok(())
+    }
+
+    fn size(&self) -> usize {
+        THING
+    }
+}
+
 /// Makes its key a member.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
@@ -38,6 +51,16 @@ pub struct Joined {
     /// The tracker's clock, in seconds since 1970 (UTC).
     #[n(4)]
     pub time: i64,
+}
+
+impl FrameBody for Joined {
+    fn check(&self) -> Result<(), FrameError> {
+        Ok(())
+    }
+
+    fn size(&self) -> usize {
+        THING
+    }
 }
 
 /// The secret in an invite.

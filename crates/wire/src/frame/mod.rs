@@ -5,10 +5,12 @@
 //! 2; `frames.md` beside this crate's manifest is the table of all of them.
 //! Unknown keys are skipped, so that fields can be added.
 //!
-//! This module owns the envelope; each body has a module of its own. When a
-//! frame may be sent, and what follows from one, is decided in `thorp-core`.
+//! This module owns the envelope and the list of frames; each body has a module
+//! of its own. When a frame may be sent, and what follows from one, is decided in
+//! `thorp-core`.
 
 mod addresses;
+mod body;
 mod find;
 mod get;
 mod head;
@@ -20,7 +22,8 @@ mod update;
 
 use std::fmt;
 
-use minicbor::{Decode, Encode};
+use minicbor::encode::Write;
+use minicbor::{Decode, Encode, Encoder};
 use thiserror::Error;
 
 pub use find::{Find, Found, Holder, MemberRow, Query, Variant};
@@ -32,6 +35,7 @@ pub use update::{Ack, Update};
 
 use crate::content::{Content, Root};
 use crate::entry::Entry;
+use body::{FrameBody, THING};
 
 /// The longest frame, in bytes, without its length prefix.
 pub const MAX_FRAME: usize = 1024 * 1024;
@@ -57,23 +61,21 @@ pub struct Frame {
     pub body: Body,
 }
 
-/// What a frame can say.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "each variant is documented where its type is")]
-pub enum Body {
-    Hello(Hello),
-    Join(Join),
-    Joined(Joined),
-    Update(Update),
-    Ack(Ack),
-    Find(Find),
-    Found(Found),
-    Get(Get),
-    Content(Bytes),
-    Refused(Refused),
-    Leave(Leave),
-    Record(Record),
-}
+// Every frame, once: its type, its name, what it says.
+body::frames!(
+    0 Hello(Hello),
+    1 Join(Join),
+    2 Joined(Joined),
+    3 Update(Update),
+    4 Ack(Ack),
+    5 Find(Find),
+    6 Found(Found),
+    7 Get(Get),
+    8 Content(Bytes),
+    9 Refused(Refused),
+    10 Leave(Leave),
+    11 Record(Record),
+);
 
 impl Frame {
     /// A frame that asks or answers nothing.
@@ -102,7 +104,7 @@ impl Frame {
         out.extend_from_slice(&[0; PREFIX]);
         head::encode(self, out);
         let length = out.len() - start - PREFIX;
-        if let Err(too_long) = self.body.check_length(length) {
+        if let Err(too_long) = within(length as u64, self.body.max_length()) {
             out.truncate(start);
             return Err(too_long);
         }
@@ -117,43 +119,18 @@ impl Frame {
         head::memory(bytes)
     }
 
+    /// About how many bytes a frame takes, here and on the wire.
+    pub fn size(&self) -> usize {
+        THING + self.body.size()
+    }
+
     /// Reads one frame, given without its length prefix.
     pub fn decode(bytes: &[u8]) -> Result<Self, FrameError> {
         within(bytes.len() as u64, MAX_FRAME)?;
         let frame = head::decode(bytes)?;
-        frame.body.check_length(bytes.len())?;
+        within(bytes.len() as u64, frame.body.max_length())?;
         frame.body.check()?;
         Ok(frame)
-    }
-}
-
-impl Body {
-    /// Refuses what is out of bounds or contradicts itself.
-    ///
-    /// After decoding, so that a bound is written once for both directions. What
-    /// a frame can make a receiver allocate before that is bounded by its length:
-    /// some 25 bytes for each of its own, where it is nothing but one-letter names.
-    fn check(&self) -> Result<(), FrameError> {
-        match self {
-            Self::Hello(hello) => hello.check(),
-            Self::Update(update) => update.check(),
-            Self::Find(find) => find.check(),
-            Self::Found(found) => found.check(),
-            Self::Get(get) => get.check(),
-            Self::Content(bytes) => bytes.check(),
-            Self::Refused(refused) => refused.check(),
-            Self::Leave(leave) => leave.check(),
-            // A record is checked where it is made or read.
-            Self::Join(_) | Self::Joined(_) | Self::Ack(_) | Self::Record(_) => Ok(()),
-        }
-    }
-
-    fn check_length(&self, length: usize) -> Result<(), FrameError> {
-        let limit = match self {
-            Self::Join(_) => MAX_JOIN_FRAME,
-            _ => MAX_FRAME,
-        };
-        within(length as u64, limit).map(drop)
     }
 }
 
@@ -201,30 +178,6 @@ impl FrameError {
     }
 }
 
-macro_rules! bodies {
-    ($($body:ident($type:ty)),* $(,)?) => {
-        $(impl From<$type> for Body {
-            fn from(body: $type) -> Self {
-                Self::$body(body)
-            }
-        })*
-    };
-}
-bodies!(
-    Hello(Hello),
-    Join(Join),
-    Joined(Joined),
-    Update(Update),
-    Ack(Ack),
-    Find(Find),
-    Found(Found),
-    Get(Get),
-    Content(Bytes),
-    Refused(Refused),
-    Leave(Leave),
-    Record(Record),
-);
-
 /// Refuses a list over `limit`.
 fn at_most<T>(limit: usize, list: &[T], what: &str) -> Result<(), FrameError> {
     if list.len() > limit {
@@ -263,4 +216,30 @@ fn possible(content: Content) -> Result<(), FrameError> {
         ));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Body;
+
+    #[test]
+    fn the_page_lists_the_frames_there_are() {
+        let page = include_str!("../../frames.md");
+        let (_, types) = page.split_once("## The types").expect("the list of types");
+        let rows = types.lines().filter_map(|line| line.strip_prefix("| "));
+        let listed: Vec<(u16, &str)> = rows
+            .filter_map(|row| {
+                let (kind, rest) = row.split_once(" | ")?;
+                Some((kind.parse().ok()?, rest.split(" |").next()?))
+            })
+            .take(Body::TYPES.len())
+            .collect();
+        assert_eq!(listed, Body::TYPES);
+        for (kind, name) in Body::TYPES {
+            assert!(
+                page.contains(&format!("\n### {kind} {name}\n")),
+                "{name} has no table"
+            );
+        }
+    }
 }

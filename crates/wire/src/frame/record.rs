@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use minicbor::{Decode, Decoder, Encode, Encoder, encode};
 
+use super::body::FrameBody;
 use super::{FrameError, at_most, shape};
 use crate::PeerId;
 
@@ -170,4 +171,15 @@ pub struct Record {
     /// The record, to be verified.
     #[n(2)]
     pub record: SignedRecord,
+}
+
+impl FrameBody for Record {
+    /// A record is checked where it is made or read.
+    fn check(&self) -> Result<(), FrameError> {
+        Ok(())
+    }
+
+    fn size(&self) -> usize {
+        self.record.as_bytes().len()
+    }
 }

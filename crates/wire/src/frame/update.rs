@@ -2,6 +2,7 @@
 
 use minicbor::{Decode, Encode};
 
+use super::body::{FrameBody, THING};
 use super::{FrameError, at_most, possible_entry};
 use crate::{Entry, Name, PeerId};
 
@@ -59,8 +60,10 @@ impl Update {
             load: 0,
         }
     }
+}
 
-    pub(super) fn check(&self) -> Result<(), FrameError> {
+impl FrameBody for Update {
+    fn check(&self) -> Result<(), FrameError> {
         if self.since > Some(self.seq) {
             return Err(FrameError::malformed(
                 "an update from a later state to an earlier one",
@@ -78,6 +81,13 @@ impl Update {
             self.neighbours.as_deref().unwrap_or_default(),
             "neighbours",
         )
+    }
+
+    fn size(&self) -> usize {
+        let added = self.added.iter().map(|entry| &entry.name);
+        let names = added.chain(&self.removed);
+        let names: usize = names.map(|name| THING + name.as_str().len()).sum();
+        names + THING * self.neighbours.as_deref().map_or(0, <[_]>::len)
     }
 }
 
@@ -99,4 +109,14 @@ pub struct Ack {
     /// The number of the sender's group record.
     #[n(5)]
     pub record: Option<u64>,
+}
+
+impl FrameBody for Ack {
+    fn check(&self) -> Result<(), FrameError> {
+        Ok(())
+    }
+
+    fn size(&self) -> usize {
+        THING
+    }
 }
