@@ -9,6 +9,7 @@
 //! entry      one file on offer: name, length, mtime, root
 //! frame      what two members say over a link, one module a frame
 //! session    what two ends of a BitTorrent connection say
+//! reserved   names that mean something to thorp itself
 //! printable  any text, made safe to show on a terminal
 //! ```
 //!
@@ -25,6 +26,7 @@ pub mod layout;
 pub mod merkle;
 pub mod name;
 pub mod printable;
+pub mod reserved;
 pub mod session;
 
 pub use content::{Content, Root};

@@ -1,0 +1,146 @@
+//! Names that mean something to thorp itself, and what hides a file.
+//!
+//! Whoever walks a share, writes into one, or plans what to fetch asks here, so
+//! that they never disagree. Owns the names; what is in such files, and who may
+//! write them, is decided elsewhere.
+
+use std::ffi::OsStr;
+use std::path::Path;
+
+use crate::{Content, Name};
+
+/// The version of what is in a state directory. By this file others know one,
+/// so that the keys in it are never shared.
+pub const VERSION_FILE: &str = "thorp-state";
+/// The file in which a person lists what not to share, as for git.
+pub const IGNORE_FILE: &str = ".thorpignore";
+
+const PART_PREFIX: &str = ".thorp-";
+const PART_SUFFIX: &str = ".part";
+
+/// Whether a file of this name would mean something to thorp: it would make a
+/// state directory of a folder, or be taken for a file on its way.
+pub fn is_reserved(name: &Name) -> bool {
+    let mut parts = name.as_str().split('/');
+    parts.any(|part| part == VERSION_FILE || is_part(part.as_ref()))
+}
+
+/// Whether a file of this name would change what is shared from around it.
+/// A person may ask for it by its name; no pattern brings it.
+pub fn changes_what_is_shared(name: &Name) -> bool {
+    name.base() == IGNORE_FILE || is_reserved(name)
+}
+
+/// Whether this is the name of a file on its way.
+pub fn is_part(base: &OsStr) -> bool {
+    let base = base.as_encoded_bytes();
+    base.starts_with(PART_PREFIX.as_bytes()) && base.ends_with(PART_SUFFIX.as_bytes())
+}
+
+/// What a small file is called while it is on its way. The same content may be
+/// on its way several times: each has its number.
+pub fn part_of(content: Content, number: u32) -> String {
+    part(&root_of(content), number)
+}
+
+/// What a large file is called while it is on its way. With its length: another
+/// file that claims the same root must not shorten what is there.
+pub fn large_part_of(content: Content, number: u32) -> String {
+    part(&format!("{}-{}", root_of(content), content.length), number)
+}
+
+/// Whether a path within a share, or one of its folders, starts with a dot.
+pub fn is_hidden(path: &Path) -> bool {
+    path.iter()
+        .any(|part| part.as_encoded_bytes().starts_with(b"."))
+}
+
+fn root_of(content: Content) -> String {
+    let mut root = content.root.to_string();
+    root.truncate(16);
+    root
+}
+
+fn part(of: &str, number: u32) -> String {
+    match number {
+        0 => format!("{PART_PREFIX}{of}{PART_SUFFIX}"),
+        number => format!("{PART_PREFIX}{of}.{number}{PART_SUFFIX}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Root;
+
+    fn name(text: &str) -> Name {
+        text.parse().expect("a name")
+    }
+
+    #[test]
+    fn thorps_own_names_are_reserved_wherever_they_stand_in_a_path() {
+        for (text, reserved) in [
+            ("thorp-state", true),
+            ("a/thorp-state/b", true),
+            ("a/.thorp-0123456789abcdef.part", true),
+            (".thorp-x.part/a", true),
+            ("thorp-state.txt", false),
+            ("Thorp-state", false),
+            (".thorp-x.part.txt", false),
+            ("thorp-0123456789abcdef.part", false),
+            (".thorpignore", false),
+        ] {
+            assert_eq!(is_reserved(&name(text)), reserved, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_would_change_a_share_is_more_than_what_is_reserved() {
+        for (text, changes) in [
+            (".thorpignore", true),
+            ("a/.thorpignore", true),
+            ("a/thorp-state", true),
+            (".thorpignore/a", false),
+            ("a/.gitignore", false),
+        ] {
+            assert_eq!(changes_what_is_shared(&name(text)), changes, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_names_of_parts_are_told_apart_and_all_reserved() {
+        let content = Content {
+            length: 300_000,
+            root: Root::new([0xab; 32]),
+        };
+        let parts = [
+            (part_of(content, 0), ".thorp-abababababababab.part"),
+            (part_of(content, 2), ".thorp-abababababababab.2.part"),
+            (
+                large_part_of(content, 0),
+                ".thorp-abababababababab-300000.part",
+            ),
+            (
+                large_part_of(content, 1),
+                ".thorp-abababababababab-300000.1.part",
+            ),
+        ];
+        for (part, expected) in parts {
+            assert_eq!(part, expected);
+            assert!(is_part(part.as_ref()) && is_reserved(&name(&part)));
+        }
+    }
+
+    #[test]
+    fn a_dot_in_front_of_any_part_hides_the_path() {
+        for (path, hidden) in [
+            (".a", true),
+            ("a/.b/c", true),
+            ("a/b.c", false),
+            ("a", false),
+            ("", false),
+        ] {
+            assert_eq!(is_hidden(Path::new(path)), hidden, "{path}");
+        }
+    }
+}
