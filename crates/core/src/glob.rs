@@ -9,7 +9,12 @@
 //! goes over any number of parts, `{a,b}` stands for either, and `\` takes the
 //! next character as it is.
 
-use crate::matching::{Pattern, PatternError};
+/// The most patterns without braces that one may stand for.
+pub const MAX_ALTERNATIVES: usize = 256;
+
+/// Why a text is no glob.
+#[derive(Debug)]
+pub struct NotAGlob(pub &'static str);
 
 /// A compiled glob.
 #[derive(Clone)]
@@ -56,7 +61,7 @@ enum One {
 }
 
 impl Glob {
-    pub fn new(text: &str) -> Result<Self, PatternError> {
+    pub fn new(text: &str) -> Result<Self, NotAGlob> {
         let mut plain = Vec::new();
         expand(text, &mut plain)?;
         let mut states = Vec::new();
@@ -171,7 +176,7 @@ fn set(mask: &mut [u64], at: usize) {
 }
 
 /// The patterns without braces that one with braces stands for.
-fn expand(text: &str, plain: &mut Vec<String>) -> Result<(), PatternError> {
+fn expand(text: &str, plain: &mut Vec<String>) -> Result<(), NotAGlob> {
     let mut depth = 0;
     let mut open = 0;
     let mut cuts = Vec::new();
@@ -199,7 +204,7 @@ fn expand(text: &str, plain: &mut Vec<String>) -> Result<(), PatternError> {
                 depth += 1;
             }
             ',' if depth == 1 => cuts.push(at),
-            '}' if depth == 0 => return Err(nonsense("a } without its {")),
+            '}' if depth == 0 => return Err(NotAGlob("a } without its {")),
             '}' => {
                 depth -= 1;
                 if depth == 0 {
@@ -216,17 +221,17 @@ fn expand(text: &str, plain: &mut Vec<String>) -> Result<(), PatternError> {
         }
     }
     if depth > 0 {
-        return Err(nonsense("a { without its }"));
+        return Err(NotAGlob("a { without its }"));
     }
-    if plain.len() == Pattern::MAX_ALTERNATIVES {
-        return Err(nonsense("its braces stand for too many patterns"));
+    if plain.len() == MAX_ALTERNATIVES {
+        return Err(NotAGlob("its braces stand for too many patterns"));
     }
     plain.push(text.to_owned());
     Ok(())
 }
 
 /// The states of a pattern without braces.
-fn parse(text: &str) -> Result<Vec<State>, PatternError> {
+fn parse(text: &str) -> Result<Vec<State>, NotAGlob> {
     let mut states = vec![State::default()];
     let mut rest = text;
     // Whether a part of the path begins here.
@@ -269,7 +274,7 @@ fn parse(text: &str) -> Result<Vec<State>, PatternError> {
             }
             '\\' => {
                 let Some(c) = rest.chars().next() else {
-                    return Err(nonsense("nothing behind its last \\"));
+                    return Err(NotAGlob("nothing behind its last \\"));
                 };
                 rest = &rest[c.len_utf8()..];
                 One::Just(c)
@@ -284,8 +289,8 @@ fn parse(text: &str) -> Result<Vec<State>, PatternError> {
 }
 
 /// What is in brackets, without the first; and how long that is with the last.
-fn class(text: &str) -> Result<(One, usize), PatternError> {
-    let unclosed = || nonsense("a [ without its ]");
+fn class(text: &str) -> Result<(One, usize), NotAGlob> {
+    let unclosed = || NotAGlob("a [ without its ]");
     let inside = text.strip_prefix(['!', '^']);
     let negated = inside.is_some();
     let mut rest = inside.unwrap_or(text);
@@ -305,15 +310,11 @@ fn class(text: &str) -> Result<(One, usize), PatternError> {
         }
         let last = last.unwrap_or(first);
         if last < first {
-            return Err(nonsense("a range in [ ] that ends before it begins"));
+            return Err(NotAGlob("a range in [ ] that ends before it begins"));
         }
         ranges.push((first, last));
     }
     Ok((One::Of { ranges, negated }, text.len() - rest.len()))
-}
-
-fn nonsense(why: &str) -> PatternError {
-    PatternError::NotAGlob(why.to_owned())
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use thiserror::Error;
 use thorp_wire::Name;
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
 
-use crate::glob::Glob;
+use crate::glob::{self, Glob, NotAGlob};
 
 /// How well a name fits what was typed, the best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -75,7 +75,7 @@ impl Pattern {
     /// The most opening braces in a pattern.
     pub const MAX_BRACES: usize = 16;
     /// The most patterns without braces that one may stand for.
-    pub const MAX_ALTERNATIVES: usize = 256;
+    pub const MAX_ALTERNATIVES: usize = glob::MAX_ALTERNATIVES;
 
     /// Compiles a glob.
     pub fn new(text: &str) -> Result<Self, PatternError> {
@@ -83,7 +83,7 @@ impl Pattern {
             return Err(PatternError::TooLong);
         }
         if text.matches('{').count() > Self::MAX_BRACES {
-            return Err(PatternError::NotAGlob("too many braces".to_owned()));
+            return Err(NotAGlob("too many braces").into());
         }
         Ok(Self {
             text: text.to_owned(),
@@ -132,6 +132,12 @@ impl Pattern {
 impl fmt::Debug for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Pattern({:?})", self.text)
+    }
+}
+
+impl From<NotAGlob> for PatternError {
+    fn from(NotAGlob(why): NotAGlob) -> Self {
+        Self::NotAGlob(why.to_owned())
     }
 }
 
