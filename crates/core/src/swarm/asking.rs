@@ -201,7 +201,6 @@ impl Swarm {
             session.heard = now;
             session.pipeline.flowing(bytes);
             self.received += u64::from(bytes);
-            self.meter.add(now, bytes.into());
             self.revive(id);
         }
     }
@@ -216,7 +215,6 @@ impl Swarm {
             return false;
         };
         self.received += untold;
-        self.meter.add(now, untold);
         self.pieces.release(block);
         let claimed = self.pieces.claim(block);
         if claimed {

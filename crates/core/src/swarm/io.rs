@@ -19,8 +19,6 @@
 //! disk and sent in their own order, beside them. Who does not read what is sent
 //! to it is not read from either: that bounds what waits to be sent.
 
-use std::time::Duration;
-
 use thorp_wire::frame::Holder;
 use thorp_wire::layout::{Block, Piece};
 use thorp_wire::session::{HashRange, Message};
@@ -208,8 +206,6 @@ pub enum Output {
     /// Hash all leaves of these pieces, from disk (8 MiB at most): they are asked
     /// for by this range.
     HashLeaves(SessionId, HashRange, Vec<Piece>),
-    /// A piece is verified: it can be served from now on, and survives a crash.
-    Verified(Piece),
     /// Everything is verified. Sessions may go on, to serve others.
     Complete,
     /// It cannot be had now: nobody is left who has what is missing.
@@ -242,10 +238,6 @@ pub struct Progress {
     pub verified: u64,
     /// Bytes that have come over the network for it.
     pub received: u64,
-    /// Bytes a second that arrive, over the last seconds.
-    pub rate: u64,
     /// Sources that something is asked of.
     pub sources: u32,
-    /// How long it will take at this rate.
-    pub left: Option<Duration>,
 }

@@ -194,7 +194,6 @@ impl Swarm {
 
     /// A piece is there for everybody who wants it.
     pub(super) fn tell_verified(&mut self, piece: Piece) {
-        self.outputs.push_back(Output::Verified(piece));
         let number = piece.number();
         let ids: Vec<SessionId> = self.sessions.keys().copied().collect();
         for id in ids {

@@ -30,7 +30,6 @@ mod hashes;
 mod io;
 mod keeping;
 mod linking;
-mod meter;
 mod picker;
 mod pieces;
 mod pipeline;
@@ -39,7 +38,6 @@ mod session;
 mod sources;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::time::Duration;
 
 use thiserror::Error;
 use thorp_wire::layout::{Block, Layout, Piece};
@@ -52,7 +50,6 @@ pub use io::{Config, Have, Input, Limits, Offer, Output, Progress, SessionId, Wh
 
 use doubts::Doubts;
 use hashes::Hashes;
-use meter::Meter;
 use picker::{Picker, Turn};
 use pieces::Pieces;
 use session::{Serving, Session, Told};
@@ -97,7 +94,6 @@ pub struct Swarm {
     /// Something can be asked for that could not be before.
     wake: bool,
     received: u64,
-    meter: Meter,
     next_look: Instant,
     next_choke: Instant,
     next_swap: Instant,
@@ -141,7 +137,6 @@ impl Swarm {
             turn: None,
             wake: false,
             received: 0,
-            meter: Meter::new(now),
             next_look: now,
             next_choke: now + choke::EVERY,
             next_swap: now + keeping::SWAP_EVERY,
@@ -177,7 +172,7 @@ impl Swarm {
                 block,
                 leaves,
             } => self.arrived(now, session, block, &leaves),
-            Input::Left { piece, leaves } => self.left(now, piece, &leaves),
+            Input::Left { piece, leaves } => self.left(piece, &leaves),
             Input::Served { session, block } => {
                 if let Some(session) = self.sessions.get_mut(&session) {
                     session.served(block);
@@ -228,21 +223,15 @@ impl Swarm {
     }
 
     /// How far the fetch is.
-    pub fn progress(&mut self, now: Instant) -> Progress {
-        let verified = self.pieces.verified();
-        let rate = self.meter.rate(now);
-        let missing = self.content.length - verified;
-        let left = missing.checked_div(rate).map(Duration::from_secs);
+    pub fn progress(&self) -> Progress {
         let asked = self
             .sessions
             .values()
             .filter(|session| session.asked_number() > 0 && !session.silent);
         Progress {
-            verified,
+            verified: self.pieces.verified(),
             received: self.received,
-            rate,
             sources: u32::try_from(asked.count()).unwrap_or(u32::MAX),
-            left,
         }
     }
 

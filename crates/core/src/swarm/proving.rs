@@ -14,15 +14,15 @@ use super::pieces::Verdict;
 
 impl Swarm {
     /// A piece was found on disk.
-    pub(super) fn left(&mut self, now: Instant, piece: Piece, leaves: &[[u8; 32]]) {
+    pub(super) fn left(&mut self, piece: Piece, leaves: &[[u8; 32]]) {
         if let Some(hash) = merkle::piece_hash(self.layout, piece, leaves) {
             self.left.insert(piece.number(), hash);
         }
-        self.take_up_left(now);
+        self.take_up_left();
     }
 
     /// Sees which of the pieces found on disk are right, once that can be known.
-    fn take_up_left(&mut self, _now: Instant) {
+    fn take_up_left(&mut self) {
         if !self.hashes.are_known() {
             return;
         }
@@ -68,7 +68,7 @@ impl Swarm {
         match self.hashes.answered(id, &range, hashes) {
             Answer::NoNews | Answer::True => {}
             Answer::Complete => {
-                self.take_up_left(now);
+                self.take_up_left();
                 self.wake = true;
             }
             Answer::False => self.blame_session(now, id),

@@ -161,8 +161,7 @@ impl Transfer {
     }
 
     pub fn progress(&self) -> Progress {
-        let now = self.now();
-        self.lock().swarm.progress(now)
+        self.lock().swarm.progress()
     }
 
     /// Who sent how much that was kept, whoever sent most first.
@@ -394,7 +393,6 @@ impl Transfer {
                 self.tell(Happening::Blame(peer));
             }
             Output::Widen => self.tell(Happening::Widen),
-            Output::Verified(_) => {}
         }
         None
     }

@@ -78,6 +78,8 @@ pub struct Node {
     turn: SessionId,
     tick: Option<u64>,
     disk: BTreeMap<(u32, usize), Hash>,
+    /// Bytes that had been verified when they were last held against the disk.
+    verified: u64,
     /// Bytes of blocks sent.
     pub sent: u64,
     pub complete: Option<u64>,
@@ -223,6 +225,7 @@ impl World {
             turn: SessionId(0),
             tick: None,
             disk: BTreeMap::new(),
+            verified: 0,
             sent: 0,
             complete: None,
             stuck: Vec::new(),
@@ -282,9 +285,8 @@ impl World {
         self.nodes[node].alive = true;
     }
 
-    pub fn progress(&mut self, node: usize) -> Progress {
-        let now = self.instant();
-        self.nodes[node].swarm.progress(now)
+    pub fn progress(&self, node: usize) -> Progress {
+        self.nodes[node].swarm.progress()
     }
 
     /// How many connections each of two thinks there are between them.
@@ -388,6 +390,22 @@ impl World {
         (needed && self.nodes.iter().any(lies)).then_some(from)
     }
 
+    /// What a node has verified since the last time is what is on its disk.
+    fn hold_verified_against_disk(&mut self, node: usize) {
+        let node = &mut self.nodes[node];
+        let verified = node.swarm.progress().verified;
+        if std::mem::replace(&mut node.verified, verified) == verified {
+            return;
+        }
+        for piece in self.file.pieces().filter(|piece| node.swarm.has(*piece)) {
+            for (at, leaf) in self.file.leaves_of(piece.number()).iter().enumerate() {
+                if let Some(there) = node.disk.get(&(piece.number(), at)) {
+                    assert_eq!(there, leaf, "a wrong byte was taken for a right one");
+                }
+            }
+        }
+    }
+
     fn drain(&mut self, node: usize) {
         while let Some(output) = self.nodes[node].swarm.poll_output() {
             if self.trace {
@@ -395,6 +413,7 @@ impl World {
             }
             self.act(node, output);
         }
+        self.hold_verified_against_disk(node);
         if self.careful {
             super::invariants::hold(&self.nodes[node].swarm);
         }
@@ -438,14 +457,6 @@ impl World {
                     leaves,
                 };
                 self.later(1000, Event::Input(node, input));
-            }
-            Output::Verified(piece) => {
-                let disk = &self.nodes[node].disk;
-                for (at, leaf) in self.file.leaves_of(piece.number()).iter().enumerate() {
-                    if let Some(there) = disk.get(&(piece.number(), at)) {
-                        assert_eq!(there, leaf, "a wrong byte was taken for a right one");
-                    }
-                }
             }
             Output::Complete => self.nodes[node].complete = Some(self.now),
             Output::Stuck { reason } => self.nodes[node].stuck.push(reason),
