@@ -1,151 +1,94 @@
-//! What may be tuned, and the one place that knows each key's range.
+//! What may be tuned, and the one place that knows each key's default and range.
 //!
 //! `config.toml` in the state directory first, then [`Setting`]s in the order
 //! that whoever starts the node gives them: the environment, then flags. A key
-//! that is not in the table below is an error, so that a slip of the pen is
+//! that is not in the list below is an error, so that a slip of the pen is
 //! noticed, wherever it was made.
+//!
+//! The keys are a list, and not fields that serde reads: a derived reader knows
+//! no ranges, and `--help` and README could not be held against it.
 
 use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
 use thiserror::Error;
+use toml::Value;
+
+use Takes::{Number, Switch};
 
 /// The file's name in the state directory.
 pub const FILE: &str = "config.toml";
 
-/// How a node behaves.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Config {
-    /// `lookup.hops`: 1 asks neighbours for their neighbours' files too, 0 does not.
-    pub hops: u8,
-    /// `interval.tracker_ms`: the silence promised to the tracker, and the one a tracker grants.
-    pub tracker_interval: Duration,
-    /// `interval.neighbour_ms`: the silence promised to neighbours.
-    pub neighbour_interval: Duration,
-    /// `neighbours.max`: how many neighbours to keep.
-    pub max_neighbours: usize,
-    /// `share.hidden`: whether hidden files are shared.
-    pub share_hidden: bool,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            hops: 1,
-            tracker_interval: Duration::from_secs(5),
-            neighbour_interval: Duration::from_secs(15),
-            max_neighbours: 32,
-            share_hidden: false,
+/// Makes [`Config`] and its keys of the list below.
+macro_rules! settings {
+    ($(
+        #[doc = $meaning:literal]
+        $name:literal => $field:ident: $type:ty = $default:literal, $takes:expr;
+    )*) => {
+        /// How a node behaves.
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub struct Config {
+            $(#[doc = $meaning] pub $field: $type,)*
         }
-    }
+
+        impl Default for Config {
+            #[expect(clippy::cast_lossless, reason = "a number or a switch")]
+            fn default() -> Self {
+                Self { $($field: Plain::of($default as u64),)* }
+            }
+        }
+
+        static KEYS: &[Key] = &[$(Key {
+            name: $name,
+            meaning: $meaning,
+            default: stringify!($default),
+            takes: $takes,
+            put: |config, value| config.$field = Plain::of(value),
+        },)*];
+    };
 }
 
-/// One key set elsewhere than in the file. It is right: making it checked it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Setting {
-    key: &'static Key,
-    value: u64,
+// Every setting, once: what README says of it; its key, field and type; its
+// default; what it takes.
+settings! {
+    /// 1: neighbours that are asked answer for their neighbours too; 0: only for themselves
+    "lookup.hops" => hops: u8 = 1, Number(0, 1);
+    /// a sign of life to the tracker at least this often; a tracker grants its own value
+    "interval.tracker_ms" => tracker_interval: Duration = 5000, Number(100, 3_600_000);
+    /// the same between neighbours
+    "interval.neighbour_ms" => neighbour_interval: Duration = 15000, Number(100, 3_600_000);
+    /// how many neighbours are kept
+    "neighbours.max" => max_neighbours: usize = 32, Number(0, 1024);
+    /// share hidden files
+    "share.hidden" => share_hidden: bool = false, Switch;
 }
-
-/// A value as it was written.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Value {
-    Number(i64),
-    Switch(bool),
-    Other(String),
-}
-
-/// A key: its name, what it takes, and where it goes.
-#[derive(Debug)]
-struct Key {
-    name: &'static str,
-    takes: Takes,
-    put: fn(&mut Config, u64),
-}
-
-impl PartialEq for Key {
-    fn eq(&self, other: &Self) -> bool {
-        self.name == other.name
-    }
-}
-
-impl Eq for Key {}
-
-#[derive(Clone, Copy, Debug)]
-enum Takes {
-    Number { least: u64, most: u64 },
-    Switch,
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "within the range beside it"
-)]
-static KEYS: [Key; 5] = [
-    Key {
-        name: "lookup.hops",
-        takes: Takes::Number { least: 0, most: 1 },
-        put: |config, value| config.hops = value as u8,
-    },
-    Key {
-        name: "interval.tracker_ms",
-        takes: Takes::Number {
-            least: 100,
-            most: 3_600_000,
-        },
-        put: |config, value| config.tracker_interval = Duration::from_millis(value),
-    },
-    Key {
-        name: "interval.neighbour_ms",
-        takes: Takes::Number {
-            least: 100,
-            most: 3_600_000,
-        },
-        put: |config, value| config.neighbour_interval = Duration::from_millis(value),
-    },
-    Key {
-        name: "neighbours.max",
-        takes: Takes::Number {
-            least: 0,
-            most: 1024,
-        },
-        put: |config, value| config.max_neighbours = value as usize,
-    },
-    Key {
-        name: "share.hidden",
-        takes: Takes::Switch,
-        put: |config, value| config.share_hidden = value != 0,
-    },
-];
 
 impl Config {
     /// Reads a configuration file; one that is not there changes nothing.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text = match std::fs::read_to_string(path) {
-            Ok(text) => text,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Self::default()),
+        let file = path.display().to_string();
+        match std::fs::read_to_string(path) {
+            Ok(text) => Self::parse(&text, &file),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
             Err(error) => {
-                return Err(ConfigError::Unreadable {
-                    file: path.display().to_string(),
-                    why: error.to_string(),
-                });
+                let why = error.to_string();
+                Err(ConfigError::Unreadable { file, why })
             }
-        };
-        Self::parse(&text, &path.display().to_string())
+        }
     }
 
     /// Reads the text of a configuration file; errors call it `origin`.
     pub fn parse(text: &str, origin: &str) -> Result<Self, ConfigError> {
         let table: toml::Table =
             text.parse()
-                .map_err(|e: toml::de::Error| ConfigError::Unreadable {
+                .map_err(|error: toml::de::Error| ConfigError::Unreadable {
                     file: origin.into(),
-                    why: e.to_string().trim_end().into(),
+                    why: error.to_string().trim_end().into(),
                 })?;
         let mut config = Self::default();
         for (name, value) in flatten("", table) {
-            config.set(&Setting::checked(&name, &value, origin)?);
+            config.set(&Key::find(&name, origin)?.checked(&value, origin)?);
         }
         Ok(config)
     }
@@ -154,33 +97,97 @@ impl Config {
     pub fn set(&mut self, setting: &Setting) {
         (setting.key.put)(self, setting.value);
     }
+}
 
-    /// All keys.
-    pub fn keys() -> impl Iterator<Item = &'static str> {
-        KEYS.iter().map(|key| key.name)
+/// A key of the configuration, as a person writes it.
+#[derive(Debug)]
+pub struct Key {
+    /// Its name, with a dot.
+    pub name: &'static str,
+    /// What it is when nothing is set.
+    pub default: &'static str,
+    meaning: &'static str,
+    takes: Takes,
+    put: fn(&mut Config, u64),
+}
+
+impl Key {
+    /// All of them.
+    pub fn all() -> &'static [Self] {
+        KEYS
     }
 
-    /// The environment variable of a key.
-    pub fn variable(key: &str) -> String {
-        format!("THORP_{}", key.replace('.', "_").to_ascii_uppercase())
+    /// What it does.
+    pub fn meaning(&self) -> &'static str {
+        self.meaning.trim_start()
     }
+
+    /// Its environment variable, such as `THORP_LOOKUP_HOPS`.
+    pub fn variable(&self) -> String {
+        format!("THORP_{}", self.name.replace('.', "_").to_ascii_uppercase())
+    }
+
+    /// What it takes, for a person.
+    pub fn allowed(&self) -> String {
+        match self.takes {
+            Switch => "true or false".into(),
+            Number(0, 1) => "0 or 1".into(),
+            Number(least, most) => format!("a number from {least} to {most}"),
+        }
+    }
+
+    fn find(name: &str, origin: &str) -> Result<&'static Self, ConfigError> {
+        let known = KEYS.iter().find(|key| key.name == name);
+        known.ok_or_else(|| ConfigError::Unknown {
+            origin: origin.into(),
+            key: name.into(),
+        })
+    }
+
+    fn checked(&'static self, value: &Value, origin: &str) -> Result<Setting, ConfigError> {
+        let plain = match (self.takes, value) {
+            (Number(least, most), Value::Integer(number)) => u64::try_from(*number)
+                .ok()
+                .filter(|number| (least..=most).contains(number)),
+            (Switch, Value::Boolean(switch)) => Some(u64::from(*switch)),
+            _ => None,
+        };
+        let value = plain.ok_or_else(|| ConfigError::Value {
+            origin: origin.into(),
+            key: self.name.into(),
+            value: written(value),
+            allowed: self.allowed(),
+        })?;
+        Ok(Setting { key: self, value })
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Takes {
+    /// From the least to the most.
+    Number(u64, u64),
+    Switch,
+}
+
+/// One key set elsewhere than in the file. It is right: making it checked it.
+#[derive(Clone)]
+pub struct Setting {
+    key: &'static Key,
+    value: u64,
 }
 
 impl Setting {
     /// A key as a flag or a variable sets it, which errors call `origin`.
     /// A switch can also be `yes` or `no`, `1` or `0` here.
-    pub fn new(name: &str, value: &str, origin: &str) -> Result<Self, ConfigError> {
-        let switch = match value {
-            "true" | "yes" | "1" => Some(true),
-            "false" | "no" | "0" => Some(false),
-            _ => None,
+    pub fn new(name: &str, text: &str, origin: &str) -> Result<Self, ConfigError> {
+        let key = Key::find(name, origin)?;
+        let value = match (key.takes, text) {
+            (Switch, "true" | "yes" | "1") => Value::Boolean(true),
+            (Switch, "false" | "no" | "0") => Value::Boolean(false),
+            (Number(..), number) if let Ok(number) = number.parse() => Value::Integer(number),
+            _ => Value::String(text.into()),
         };
-        let value = match (Key::find(name, origin)?.takes, switch, value.parse()) {
-            (Takes::Switch, Some(switch), _) => Value::Switch(switch),
-            (Takes::Number { .. }, _, Ok(number)) => Value::Number(number),
-            _ => Value::Other(format!("{value:?}")),
-        };
-        Self::checked(name, &value, origin)
+        key.checked(&value, origin)
     }
 
     /// Every key that has a variable, such as `THORP_LOOKUP_HOPS`. An empty one
@@ -190,62 +197,47 @@ impl Setting {
     pub fn from_environment(
         variable: impl Fn(&str) -> Option<String>,
     ) -> Result<Vec<Self>, ConfigError> {
-        let mut settings = Vec::new();
-        for name in Config::keys() {
-            let origin = Config::variable(name);
-            if let Some(value) = variable(&origin).filter(|value| !value.is_empty()) {
-                settings.push(Self::new(name, &value, &origin)?);
-            }
-        }
-        Ok(settings)
-    }
-
-    fn checked(name: &str, value: &Value, origin: &str) -> Result<Self, ConfigError> {
-        let key = Key::find(name, origin)?;
-        let plain = match (key.takes, value) {
-            (Takes::Number { least, most }, Value::Number(number)) => u64::try_from(*number)
-                .ok()
-                .filter(|number| (least..=most).contains(number)),
-            (Takes::Switch, Value::Switch(switch)) => Some((*switch).into()),
-            _ => None,
-        };
-        let value = plain.ok_or_else(|| ConfigError::Value {
-            origin: origin.into(),
-            key: name.into(),
-            value: value.to_string(),
-            allowed: key.takes.to_string(),
-        })?;
-        Ok(Self { key, value })
+        let set = KEYS.iter().filter_map(|key| {
+            let origin = key.variable();
+            let value = variable(&origin).filter(|value| !value.is_empty())?;
+            Some(Self::new(key.name, &value, &origin))
+        });
+        set.collect()
     }
 }
 
-impl Key {
-    fn find(name: &str, origin: &str) -> Result<&'static Self, ConfigError> {
-        let known = KEYS.iter().find(|key| key.name == name);
-        known.ok_or_else(|| ConfigError::Unknown {
-            origin: origin.into(),
-            key: name.into(),
-        })
-    }
-}
-
-impl fmt::Display for Value {
+impl fmt::Debug for Setting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Number(number) => number.fmt(f),
-            Self::Switch(switch) => switch.fmt(f),
-            Self::Other(text) => f.write_str(text),
-        }
+        write!(f, "{}={}", self.key.name, self.value)
     }
 }
 
-impl fmt::Display for Takes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Number { least: 0, most: 1 } => f.write_str("0 or 1"),
-            Self::Number { least, most } => write!(f, "a number from {least} to {most}"),
-            Self::Switch => f.write_str("true or false"),
-        }
+/// What a field is made of, within its key's range.
+trait Plain {
+    fn of(value: u64) -> Self;
+}
+
+impl Plain for u8 {
+    fn of(value: u64) -> Self {
+        Self::try_from(value).unwrap_or(Self::MAX)
+    }
+}
+
+impl Plain for usize {
+    fn of(value: u64) -> Self {
+        Self::try_from(value).unwrap_or(Self::MAX)
+    }
+}
+
+impl Plain for bool {
+    fn of(value: u64) -> Self {
+        value != 0
+    }
+}
+
+impl Plain for Duration {
+    fn of(value: u64) -> Self {
+        Self::from_millis(value)
     }
 }
 
@@ -255,16 +247,23 @@ fn flatten(prefix: &str, table: toml::Table) -> Vec<(String, Value)> {
     for (key, value) in table {
         let name = format!("{prefix}{key}");
         match value {
-            toml::Value::Table(table) if KEYS.iter().all(|key| key.name != name) => {
+            Value::Table(table) if KEYS.iter().all(|key| key.name != name) => {
                 flat.extend(flatten(&format!("{name}."), table));
             }
-            toml::Value::Integer(number) => flat.push((name, Value::Number(number))),
-            toml::Value::Boolean(switch) => flat.push((name, Value::Switch(switch))),
-            toml::Value::String(text) => flat.push((name, Value::Other(format!("{text:?}")))),
-            other => flat.push((name, Value::Other(format!("of type {}", other.type_str())))),
+            value => flat.push((name, value)),
         }
     }
     flat
+}
+
+/// A value as a person has written it, about.
+fn written(value: &Value) -> String {
+    match value {
+        Value::Integer(number) => number.to_string(),
+        Value::Boolean(switch) => switch.to_string(),
+        Value::String(text) => format!("{text:?}"),
+        other => format!("of type {}", other.type_str()),
+    }
 }
 
 /// What is wrong with a setting.
@@ -279,7 +278,7 @@ pub enum ConfigError {
         why: String,
     },
     /// No such key.
-    #[error("{origin}: there is no setting `{key}`; the settings are {}", Config::keys().collect::<Vec<_>>().join(", "))]
+    #[error("{origin}: there is no setting `{key}`; the settings are {}", KEYS.iter().map(|key| key.name).collect::<Vec<_>>().join(", "))]
     Unknown {
         /// The file, flag or variable.
         origin: String,
@@ -388,5 +387,27 @@ mod tests {
         ] {
             assert!(Setting::new(key, value, "--set").is_err(), "{key}={value}");
         }
+    }
+
+    #[test]
+    fn readme_lists_the_settings_there_are() {
+        let readme = include_str!("../../../README.md");
+        let (_, table) = readme
+            .split_once("| key | default | meaning |\n|---|---|---|\n")
+            .expect("the table");
+        let rows = table.lines().take_while(|line| line.starts_with('|'));
+        let wanted = KEYS
+            .iter()
+            .map(|key| format!("| `{}` | {} | {} |", key.name, key.default, key.meaning()));
+        assert_eq!(rows.collect::<Vec<_>>(), wanted.collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn every_default_is_one_that_its_key_takes() {
+        let mut config = Config::default();
+        for key in Key::all() {
+            config.set(&Setting::new(key.name, key.default, "default").expect(key.name));
+        }
+        assert_eq!(config, Config::default());
     }
 }

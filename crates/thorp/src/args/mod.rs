@@ -15,12 +15,14 @@ use std::time::Duration;
 use clap::builder::FalseyValueParser;
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
-use clap::{ArgAction, ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{
+    Arg, ArgAction, ArgMatches, Command, CommandFactory, FromArgMatches, Parser, Subcommand,
+};
 use clap_complete::Shell;
 
 use thorp_node::MemberName;
 use thorp_node::address::{ListenAddress, NetAddress};
-use thorp_node::config::Setting;
+use thorp_node::config::{Key, Setting};
 
 use values::{TrackerArg, expiry, root_prefix, setting};
 
@@ -30,7 +32,7 @@ use values::{TrackerArg, expiry, root_prefix, setting};
     name = "thorp",
     version,
     arg_required_else_help = true,
-    after_long_help = EXAMPLES,
+    after_long_help = explanation(),
     max_term_width = 100
 )]
 pub struct Args {
@@ -411,18 +413,29 @@ Examples:
   thorp share ~/papers              share a folder; shows what to type elsewhere
   thorp share --tracker 10.0.0.7    share this folder in the group of that tracker
   thorp get 2.txt                   fetch a file by its name
-  thorp find '*.pdf'                who has what
+  thorp find '*.pdf'                who has what";
 
-Settings, for --set or config.toml in the state directory, and their variables:
-  lookup.hops            THORP_LOOKUP_HOPS            0 or 1 [default: 1]
-  interval.tracker_ms    THORP_INTERVAL_TRACKER_MS    [default: 5000]
-  interval.neighbour_ms  THORP_INTERVAL_NEIGHBOUR_MS  [default: 15000]
-  neighbours.max         THORP_NEIGHBOURS_MAX         [default: 32]
-  share.hidden           THORP_SHARE_HIDDEN           true or false [default: false]
-
+const EXIT_CODES: &str = "\
 Exit codes: 0 done, 1 other, 2 usage, 3 nobody shares it, 4 exists already,
 5 ambiguous, 6 network or tracker unreachable, 7 interrupted or unfinished,
 8 verification failed, 9 not a member.";
+
+/// What stands behind the flags in the program's help.
+fn explanation() -> String {
+    let settings = Key::all().iter().map(|key| {
+        format!(
+            "\n  {:21}  {:27}  {} [default: {}]",
+            key.name,
+            key.variable(),
+            key.allowed(),
+            key.default
+        )
+    });
+    let settings: String = settings.collect();
+    format!(
+        "{EXAMPLES}\n\nSettings, for --set or config.toml in the state directory, and their variables:{settings}\n\n{EXIT_CODES}"
+    )
+}
 
 const SHARE_EXAMPLES: &str = "\
 Examples:

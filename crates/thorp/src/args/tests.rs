@@ -1,7 +1,7 @@
 //! Every verb as it is typed, and what is refused.
 
 use super::*;
-use thorp_node::config::Config;
+use thorp_node::config::{Config, Key};
 
 fn read(line: &[&str]) -> Result<Args, clap::Error> {
     let line = std::iter::once("thorp").chain(line.iter().copied());
@@ -45,12 +45,13 @@ fn every_flag_has_its_variable() {
 
 #[test]
 fn every_setting_is_explained() {
-    for key in Config::keys() {
-        let variable = Config::variable(key);
-        assert!(
-            EXAMPLES.contains(key) && EXAMPLES.contains(&variable),
-            "{key}"
-        );
+    let explanation = explanation();
+    for key in Key::all() {
+        let line = explanation.lines().find(|line| line.contains(key.name));
+        let line = line.expect(key.name);
+        for said in [key.variable(), key.allowed(), key.default.to_owned()] {
+            assert!(line.contains(&said), "{line}");
+        }
     }
 }
 
