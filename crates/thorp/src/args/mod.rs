@@ -346,12 +346,31 @@ impl Args {
         arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
         env: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, clap::Error> {
-        let mut command = Self::command();
+        let mut command = Self::with_short_help();
         let matches = command.try_get_matches_from_mut(arguments)?;
         let mut args = Self::from_arg_matches(&matches).map_err(|e| e.format(&mut command))?;
         args.settle(&matches, env)
             .map_err(|(kind, why)| command.error(kind, why))?;
         Ok(args)
+    }
+
+    /// What is to be typed, where the flags that every verb takes are explained
+    /// once: a verb's help only names them.
+    fn with_short_help() -> Command {
+        let command = Self::command();
+        let global = command.get_arguments().filter(|arg| arg.is_global_set());
+        let global: Vec<Arg> = global.cloned().collect();
+        let flags = global.iter().filter_map(Arg::get_long);
+        let flags: Vec<String> = flags.map(|long| format!("--{long}")).collect();
+        let named = format!("Everywhere: {}; see thorp --help.", flags.join(", "));
+        command.mut_subcommands(|verb| {
+            let examples = verb.get_after_long_help();
+            let long = examples.map(|examples| format!("{examples}\n\n{named}"));
+            // A verb that has a flag does not inherit it a second time.
+            verb.args(global.iter().map(|arg| arg.clone().hide(true)))
+                .after_help(named.clone())
+                .after_long_help(long.unwrap_or_else(|| named.clone()))
+        })
     }
 
     /// What clap's own rules do not express.

@@ -25,7 +25,7 @@ fn clap_finds_no_contradiction() {
 
 #[test]
 fn every_flag_has_its_variable() {
-    fn check(command: &clap::Command) {
+    fn check(command: &Command) {
         for arg in command.get_arguments().filter(|arg| !arg.is_positional()) {
             if matches!(arg.get_id().as_str(), "help" | "version") {
                 continue;
@@ -41,6 +41,33 @@ fn every_flag_has_its_variable() {
         command.get_subcommands().for_each(check);
     }
     check(&Args::command());
+}
+
+#[test]
+fn a_verbs_help_names_the_flags_of_all_verbs_and_explains_its_own() {
+    let mut command = Args::with_short_help();
+    command.build();
+    command.clone().debug_assert();
+    let whole = command.render_long_help().to_string();
+    assert!(whole.contains("--state <DIR>") && whole.contains("THORP_SET"));
+    for verb in command.get_subcommands_mut() {
+        let own: Vec<String> = verb
+            .get_arguments()
+            .filter(|arg| !arg.is_global_set())
+            .filter_map(|arg| Some(format!("--{}", arg.get_long()?)))
+            .collect();
+        for help in [verb.render_help(), verb.render_long_help()] {
+            let help = help.to_string();
+            if verb.get_name() == "help" {
+                continue;
+            }
+            assert!(own.iter().all(|flag| help.contains(flag)), "{help}");
+            let named = help.lines().filter(|line| line.contains("--set"));
+            assert_eq!(named.count(), 1, "{help}");
+            assert!(help.contains("Everywhere: --state, --json, --quiet, --verbose, --set;"));
+            assert!(!help.contains("THORP_STATE"), "{help}");
+        }
+    }
 }
 
 #[test]
