@@ -1,6 +1,7 @@
 //! Bytes, durations and times as people read them. Nothing else.
 
 pub use thorp_node::units::size;
+use time::OffsetDateTime;
 
 /// `1.8 ms`, `12.3 s`, `4 min 5 s`.
 pub fn duration(ms: f64) -> String {
@@ -22,12 +23,19 @@ pub fn duration(ms: f64) -> String {
 
 /// `2026-11-23 04:44` in UTC, from seconds since 1970.
 pub fn time(seconds: i64) -> String {
-    let (days, rest) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
-    let (year, month, day) = civil(days);
+    const DAY: i64 = 86_400;
+    // From March of the year 0 to the last day of 9999: a year has four digits,
+    // and no file is older or newer.
+    let day = seconds.div_euclid(DAY).clamp(-719_468, 2_932_896);
+    let within = day * DAY + seconds.rem_euclid(DAY);
+    let time = OffsetDateTime::from_unix_timestamp(within).unwrap_or(OffsetDateTime::UNIX_EPOCH);
     format!(
-        "{year:04}-{month:02}-{day:02} {:02}:{:02}",
-        rest / 3600,
-        rest % 3600 / 60
+        "{:04}-{:02}-{:02} {:02}:{:02}",
+        time.year(),
+        u8::from(time.month()),
+        time.day(),
+        time.hour(),
+        time.minute()
     )
 }
 
@@ -35,23 +43,6 @@ pub fn time(seconds: i64) -> String {
 pub fn count(n: u64, thing: &str) -> String {
     let s = if n == 1 { "" } else { "s" };
     format!("{n} {thing}{s}")
-}
-
-/// A day since 1970 in the Gregorian calendar (Howard Hinnant's algorithm: the
-/// year starts in March, so that the leap day comes last).
-fn civil(days: i64) -> (i64, i64, i64) {
-    // Beyond this a year has more than four digits; no file is that old or new.
-    let z = days.clamp(-719_468, 2_932_896) + 719_468;
-    let era = z.div_euclid(146_097);
-    let day_of_era = z.rem_euclid(146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    (year, month, day)
 }
 
 #[cfg(test)]
@@ -71,8 +62,10 @@ mod tests {
         assert_eq!(time(0), "1970-01-01 00:00");
         assert_eq!(time(951_827_640), "2000-02-29 12:34");
         assert_eq!(time(-1), "1969-12-31 23:59");
-        assert_eq!(time(i64::MAX).len(), 16);
-        assert_eq!(time(i64::MIN).len(), 16);
+        assert_eq!(time(-62_162_208_000), "0000-03-01 00:00");
+        assert_eq!(time(253_402_300_799), "9999-12-31 23:59");
+        assert_eq!(time(i64::MAX), "9999-12-31 15:30");
+        assert_eq!(time(i64::MIN), "0000-03-01 08:29");
     }
 
     #[test]
