@@ -374,8 +374,6 @@ pub enum AnswerSource {
     Neighbour,
     /// The tracker.
     Tracker,
-    /// The person named the peer (`--from`), and that peer was asked.
-    Peer,
     /// It was there already.
     Local,
 }

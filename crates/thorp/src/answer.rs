@@ -291,7 +291,6 @@ fn origin(fetched: &Fetched) -> String {
         }
         (AnswerSource::Neighbour, _) => format!("from neighbour {from_whom} when asked"),
         (AnswerSource::Tracker, _) => format!("from {from_whom}, known to the tracker"),
-        (AnswerSource::Peer, _) => format!("from {from_whom} as you said"),
         (AnswerSource::Local, _) => return "there already".into(),
     };
     format!("{how}, {ms}, tracker {asked}")
@@ -315,7 +314,7 @@ impl Tally {
         match fetched.answer.source {
             AnswerSource::Memory | AnswerSource::Neighbour => self.neighbours += 1,
             AnswerSource::Tracker => self.tracker += 1,
-            AnswerSource::Peer | AnswerSource::Local => {}
+            AnswerSource::Local => {}
         }
     }
 
