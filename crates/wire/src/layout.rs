@@ -3,8 +3,8 @@
 //! A position that exists is inside its file: [`Layout`] makes them, and refuses
 //! what is not. (BEP 3 for pieces and blocks, BEP 52 for the alignment.)
 
-use crate::merkle::LEAF;
-
+/// Bytes in a leaf of the tree that a file's root is made of (BEP 52).
+pub const LEAF: usize = 16 * 1024;
 /// The smallest piece, in bytes.
 pub const SMALLEST_PIECE: u32 = 256 * 1024;
 /// The largest piece, in bytes.

@@ -4,6 +4,7 @@
 //! ```text
 //! hasher   bytes in order -> leaf hashes, root, piece layer
 //! levels   hashes of one layer -> all above them, padded
+//! place    where a range of hashes is in the tree, if it can be
 //! tree     answers what others ask: a file's piece layer and all above it
 //! request  what to ask others for, and whether what they answer is true
 //! ```
@@ -15,6 +16,7 @@
 
 mod hasher;
 mod levels;
+mod place;
 mod request;
 mod tree;
 
@@ -23,15 +25,14 @@ use std::sync::LazyLock;
 use sha2::{Digest, Sha256};
 
 pub use hasher::{Hasher, LayerHasher, Leaves};
+pub use place::NoHashes;
 pub use request::{Lie, layer_ranges, leaf_range, verify, verify_leaves};
-pub use tree::{Answer, NoHashes, Tree};
+pub use tree::{Answer, Tree};
 
 use crate::content::{Content, Root};
+pub use crate::layout::LEAF;
 use crate::layout::{Layout, Piece};
 use levels::Peaks;
-
-/// Bytes in a leaf.
-pub const LEAF: usize = 16 * 1024;
 
 /// A SHA-256 hash: of a leaf, of two hashes, or 32 zero bytes for a leaf that is
 /// behind the end.

@@ -3,7 +3,7 @@
 use thiserror::Error;
 
 use super::levels::Peaks;
-use super::tree::NoHashes;
+use super::place::{NoHashes, Place};
 use super::{Hash, parent};
 use crate::content::Content;
 use crate::layout::{Layout, Piece};
@@ -83,72 +83,7 @@ pub fn verify_leaves<'a>(
     Ok(place.of_file(answer))
 }
 
-/// Where a range is in the tree of a file. One that exists is in it.
-pub(super) struct Place {
-    /// The height of the hashes.
-    base: u32,
-    /// The height of the one hash that they make.
-    joined: u32,
-    /// That hash, counted in its layer.
-    index: u64,
-    /// How many uncles prove it.
-    uncles: u32,
-    /// How many of the hashes are of the file.
-    of_file: usize,
-}
-
 impl Place {
-    pub(super) fn of(content: Content, range: &HashRange) -> Result<Self, NoHashes> {
-        let layout = Layout::of(content.length);
-        let HashRange {
-            root,
-            base,
-            index,
-            length,
-            proofs,
-        } = *range;
-        if root != content.root {
-            return Err(NoHashes::OtherFile);
-        }
-        if base != 0 && base != layout.piece_height() {
-            return Err(NoHashes::OtherLayer);
-        }
-        let aligned = length.is_power_of_two() && index.is_multiple_of(length);
-        if !aligned || length > MOST_HASHES {
-            return Err(NoHashes::NotAligned);
-        }
-        let above = layout.height() - base;
-        let there = layout.leaves().div_ceil(1 << base);
-        if u64::from(index) >= there || u64::from(length) > 1 << above {
-            return Err(NoHashes::BehindTheEnd);
-        }
-        if proofs > above.saturating_sub(1) {
-            return Err(NoHashes::TooManyProofs);
-        }
-        let joins = length.trailing_zeros();
-        let of_file = (there - u64::from(index)).min(length.into());
-        Ok(Self {
-            base,
-            joined: base + joins,
-            index: u64::from(index) >> joins,
-            // BEP 52: "the first log2(length)-1 proof layers are omitted". With a
-            // length of 1, that is one uncle more than there are proof layers.
-            uncles: (proofs + 1).saturating_sub(joins).min(above - joins),
-            of_file: usize::try_from(of_file).unwrap_or(usize::MAX),
-        })
-    }
-
-    /// Height and index of each uncle, from below.
-    pub(super) fn uncles(&self) -> impl Iterator<Item = (u32, u64)> {
-        let (joined, index) = (self.joined, self.index);
-        (0..self.uncles).map(move |up| (joined + up, (index >> up) ^ 1))
-    }
-
-    /// The height of the hash that hashes and uncles make.
-    fn top(&self) -> u32 {
-        self.joined + self.uncles
-    }
-
     /// The hash that hashes and uncles make.
     fn climb(&self, range: &HashRange, answer: &[Hash]) -> Result<Hash, Lie> {
         let expected = range.length as usize + self.uncles as usize;
@@ -167,10 +102,6 @@ impl Place {
             }
         };
         Ok(uncles.iter().zip(self.uncles()).fold(joined, step))
-    }
-
-    fn of_file<'a>(&self, answer: &'a [Hash]) -> &'a [Hash] {
-        &answer[..self.of_file.min(answer.len())]
     }
 }
 

@@ -2,10 +2,8 @@
 
 use std::ops::Range;
 
-use thiserror::Error;
-
 use super::levels::Levels;
-use super::request::Place;
+use super::place::{NoHashes, Place};
 use super::{Hash, root_of_layer};
 use crate::content::Content;
 use crate::layout::{Layout, Piece};
@@ -124,27 +122,4 @@ fn run(levels: &Levels, range: &HashRange) -> Vec<Hash> {
     (from..from + u64::from(range.length))
         .map(|index| levels.at(range.base, index))
         .collect()
-}
-
-/// Why hashes are not given out. Answer `HashReject`; the session goes on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub enum NoHashes {
-    /// They are of another file.
-    #[error("hashes of another file")]
-    OtherFile,
-    /// Of a layer that is neither that of the leaves nor that of the pieces.
-    #[error("hashes of a layer that nobody has to keep")]
-    OtherLayer,
-    /// Not a power of two up to 512, or not beginning at a multiple of it.
-    #[error("a number of hashes that is no power of two up to 512, or begins beside one")]
-    NotAligned,
-    /// Behind the end of the layer.
-    #[error("hashes behind the end of the file")]
-    BehindTheEnd,
-    /// Proved up to the root or beyond: it has no uncle.
-    #[error("more proof layers than the tree has")]
-    TooManyProofs,
-    /// The leaves do not make the hashes of their pieces.
-    #[error("the file has changed since it was hashed")]
-    Changed,
 }
