@@ -1,11 +1,13 @@
 //! How the process ends: the exit codes people's scripts rely on.
 //!
-//! Owns the mapping from outcomes to numbers, nothing else. The numbers of
-//! failures are [`ErrorKind`]'s own.
+//! Owns the mapping from outcomes to numbers, and the failures of an answer that
+//! was cut short. The numbers of failures are [`ErrorKind`]'s own.
 
 use std::process::ExitCode;
 
-use thorp_node::api::{ErrorKind, Failure};
+use thorp_node::api::{ErrorKind, Failure, Get};
+
+use crate::quoting::for_shell;
 
 /// What `main` hands to the system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +45,37 @@ pub fn failure(kind: ErrorKind, message: impl Into<String>) -> Failure {
         kind,
         message: message.into(),
     }
+}
+
+/// An answer that ended without an end.
+pub fn broken_off() -> Failure {
+    let why = "the answer broke off: the peer has ended; see whether it still runs (thorp status)";
+    failure(ErrorKind::Unfinished, why)
+}
+
+/// A person did not want to wait for an answer, perhaps of a fetch.
+pub fn interrupted(fetch: Option<&Get>) -> Failure {
+    let Some(get) = fetch else {
+        return failure(ErrorKind::Unfinished, "interrupted");
+    };
+    let mut again = String::from("thorp get");
+    let out = get.dir.as_ref().map(|dir| dir.display().to_string());
+    for (flag, value) in [(" -o", &out), (" --as", &get.rename)] {
+        if let Some(value) = value {
+            again.push_str(flag);
+            again.push(' ');
+            again.push_str(&for_shell(value));
+        }
+    }
+    if get.names.iter().any(|name| name.starts_with('-')) {
+        again.push_str(" --");
+    }
+    for name in &get.names {
+        again.push(' ');
+        again.push_str(&for_shell(name));
+    }
+    let why = format!("interrupted: what has arrived is kept, and {again} goes on from there");
+    failure(ErrorKind::Unfinished, why)
 }
 
 #[cfg(test)]

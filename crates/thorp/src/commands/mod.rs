@@ -23,18 +23,17 @@ mod tracker;
 use std::io;
 use std::path::PathBuf;
 
-use thorp_node::api::{Command, ErrorKind, Event, Failure, Get};
+use thorp_node::api::{Command, ErrorKind, Event, Failure};
 use thorp_node::config::Setting;
 use thorp_node::launch::{self, Common, EMBEDDED, Standing};
 
 use crate::answer::{Manner, Renderer};
 use crate::args::{Args, Global, Verb};
-use crate::exit::{Exit, Result, failure};
+use crate::exit::{Exit, Result, broken_off, failure, interrupted};
 use crate::lines;
 use crate::node::{self, Answers};
 use crate::out::{self, Flow, Streams};
 use crate::progress::Bar;
-use crate::quoting::for_shell;
 use crate::signals::Signals;
 use crate::state::{self, Role};
 use crate::{choose, prompt, wrap};
@@ -84,37 +83,6 @@ pub fn tell(failure: &Failure, json: bool) {
         }
     }
     out::complain(failure);
-}
-
-/// An answer that ended without an end.
-pub fn broken_off() -> Failure {
-    let why = "the answer broke off: the peer has ended; see whether it still runs (thorp status)";
-    failure(ErrorKind::Unfinished, why)
-}
-
-/// A person did not want to wait for an answer, perhaps of a fetch.
-pub fn interrupted(fetch: Option<&Get>) -> Failure {
-    let Some(get) = fetch else {
-        return failure(ErrorKind::Unfinished, "interrupted");
-    };
-    let mut again = String::from("thorp get");
-    let out = get.dir.as_ref().map(|dir| dir.display().to_string());
-    for (flag, value) in [(" -o", &out), (" --as", &get.rename)] {
-        if let Some(value) = value {
-            again.push_str(flag);
-            again.push(' ');
-            again.push_str(&for_shell(value));
-        }
-    }
-    if get.names.iter().any(|name| name.starts_with('-')) {
-        again.push_str(" --");
-    }
-    for name in &get.names {
-        again.push(' ');
-        again.push_str(&for_shell(name));
-    }
-    let why = format!("interrupted: what has arrived is kept, and {again} goes on from there");
-    failure(ErrorKind::Unfinished, why)
 }
 
 impl Context {

@@ -90,7 +90,7 @@ impl Menu {
     /// The answer broke off.
     pub fn broken_off(&mut self) -> Vec<Effect> {
         if matches!(self.state, State::Fetching(_)) {
-            self.step(Step::Over(Some(crate::commands::broken_off())))
+            self.step(Step::Over(Some(crate::exit::broken_off())))
         } else {
             Vec::new()
         }
@@ -100,7 +100,7 @@ impl Menu {
     pub fn interrupted(&mut self) -> Vec<Effect> {
         match &self.state {
             State::Fetching(conversation) => {
-                let why = crate::commands::interrupted(Some(conversation.wanted()));
+                let why = crate::exit::interrupted(Some(conversation.wanted()));
                 self.step(Step::Over(Some(why)))
             }
             _ => Vec::new(),
