@@ -2,6 +2,7 @@
 //!
 //! How the frames look in bytes is in `goldens.rs`.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use minicbor::Encode;
@@ -9,6 +10,8 @@ use minicbor::bytes::ByteVec;
 use proptest::collection::{btree_set, vec};
 use proptest::option;
 use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
 use thorp_wire::frame::{
     Ack, Bytes, Find, Found, Get, GroupRecord, Hello, Holder, Join, Joined, Leave, MAX_FRAME,
     MAX_INLINE, MAX_JOIN_FRAME, MemberRow, PREFIX, Position, Query, Reason, Record, Refused,
@@ -903,6 +906,15 @@ fn leave(reason: &str) -> Leave {
 fn frame() -> impl Strategy<Value = Frame> {
     let request = option::of(any::<u32>().prop_map(RequestId));
     (request, any_body()).prop_map(|(request, body)| Frame { request, body })
+}
+
+#[test]
+fn a_body_of_every_type_is_made_for_these_tests() {
+    let mut runner = TestRunner::deterministic();
+    let made = (0..500).map(|_| any_body().new_tree(&mut runner).expect("a body"));
+    let made: BTreeSet<&str> = made.map(|body| body.current().name()).collect();
+    let types = Body::TYPES.iter().map(|(_, name)| *name);
+    assert_eq!(made, types.collect());
 }
 
 fn any_body() -> impl Strategy<Value = Body> {
