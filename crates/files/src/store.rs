@@ -15,7 +15,6 @@
 
 mod partial;
 
-use std::ffi::OsStr;
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
@@ -28,6 +27,7 @@ use rustix::io::Errno;
 use thiserror::Error;
 use thorp_wire::frame::MAX_INLINE;
 use thorp_wire::merkle::{self, Hasher};
+use thorp_wire::reserved::{is_part, part_of};
 use thorp_wire::{Content, Name};
 
 use crate::stamp::Stamp;
@@ -440,14 +440,10 @@ struct Part<'a> {
 
 impl<'a> Part<'a> {
     fn create(folder: &'a Dir, content: Content) -> io::Result<Self> {
-        let root = &content.root.to_string()[..16];
         let mut number = 0;
         loop {
             // The same content may be on its way twice.
-            let name = match number {
-                0 => format!(".thorp-{root}.part"),
-                number => format!(".thorp-{root}.{number}.part"),
-            };
+            let name = part_of(content, number);
             let mut options = OpenOptions::new();
             match folder.open_with(&name, options.write(true).create_new(true)) {
                 Ok(file) => {
@@ -480,12 +476,6 @@ impl Drop for Part<'_> {
             let _ = self.folder.remove_file(&self.name);
         }
     }
-}
-
-/// Whether this is the name of a file on its way.
-pub(crate) fn is_part(base: &OsStr) -> bool {
-    let base = base.as_encoded_bytes();
-    base.starts_with(b".thorp-") && base.ends_with(b".part")
 }
 
 /// Removes a temporary file that nobody holds; an error where somebody does, or

@@ -17,6 +17,7 @@ use aws_lc_rs::digest::{Context, SHA256};
 use data_encoding::{BASE64, HEXLOWER};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+use thorp_wire::reserved::VERSION_FILE;
 
 use crate::authority::{self, Authority, AuthorityError};
 use crate::identity;
@@ -184,11 +185,7 @@ impl Backup {
         let failed = |error| BackupError::file("write", staging, error);
         let mut builder = DirBuilder::new();
         builder.mode(0o700).create(staging).map_err(failed)?;
-        fs::write(
-            staging.join(state::VERSION_FILE),
-            format!("{}\n", self.version),
-        )
-        .map_err(failed)?;
+        fs::write(staging.join(VERSION_FILE), format!("{}\n", self.version)).map_err(failed)?;
         let state = Arc::new(StateDir::open(staging)?);
         for (name, bytes) in &self.files {
             state.write_secret(name, bytes)?;
@@ -224,9 +221,7 @@ impl Backup {
 /// The state directory that a tracker's belongs to: of one inside a peer, the peer's.
 fn owner(state: &Path) -> &Path {
     match state.parent() {
-        Some(parent) if state.ends_with(EMBEDDED) && parent.join(state::VERSION_FILE).exists() => {
-            parent
-        }
+        Some(parent) if state.ends_with(EMBEDDED) && parent.join(VERSION_FILE).exists() => parent,
         _ => state,
     }
 }
@@ -327,7 +322,6 @@ mod tests {
     use crate::authority::INVITE_VALIDITY;
     use crate::identity::Identity;
     use crate::record;
-    use crate::state::VERSION_FILE;
     use std::os::unix::fs::PermissionsExt;
     use thorp_wire::frame::{Join, SignedRecord};
 

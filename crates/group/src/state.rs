@@ -16,12 +16,10 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
+use thorp_wire::reserved::VERSION_FILE;
 
 /// The version of the state that this program writes.
 pub(crate) const VERSION: u32 = 1;
-/// The version of what is in a state directory; and by this file others know
-/// one, so that it is never shared.
-pub const VERSION_FILE: &str = "thorp-state";
 /// The state directory of a tracker inside a peer, within the peer's own.
 pub const EMBEDDED: &str = "tracker";
 pub(crate) const LOCK_FILE: &str = "lock";

@@ -14,9 +14,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use thorp_wire::Name;
+use thorp_wire::reserved::IGNORE_FILE;
 use tokio::sync::mpsc;
 
-use super::walk::{Cause, Found, IGNORE_FILE, Ruled, Rules, walk};
+use super::walk::{Cause, Found, Ruled, Rules, walk};
 use super::watch::{Mark, Pending, Watch};
 use super::{Progress, ShareEvent, Shared, lock, read, write};
 use crate::stamp::Stamp;

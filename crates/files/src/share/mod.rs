@@ -57,7 +57,6 @@ pub use holding::ReadError;
 pub use pieces::{Arriving, Opened};
 
 pub use walk::Skipped;
-pub use walk::{IGNORE_FILE, STATE_FILE, is_reserved};
 
 use crate::store::{Partial, Replace, Store, StoreError, Stored};
 use cache::Cache;

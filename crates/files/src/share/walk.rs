@@ -16,15 +16,9 @@ use std::path::{Path, PathBuf};
 use cap_std::fs::{Dir, DirEntry};
 use ignore::{IncrementalIgnore, WalkBuilder};
 use thorp_wire::Name;
+use thorp_wire::reserved::{IGNORE_FILE, VERSION_FILE, is_hidden, is_part};
 
 use crate::stamp::Stamp;
-use crate::store::is_part;
-
-/// The file in which a person lists what not to share, as for git.
-/// By this file a state directory of thorp is known, which holds keys.
-pub const STATE_FILE: &str = "thorp-state";
-/// What people write there is left out.
-pub const IGNORE_FILE: &str = ".thorpignore";
 
 /// How many files and folders were left out, by cause. What is beneath a
 /// folder that was left out is not counted.
@@ -158,11 +152,7 @@ impl Rules {
         if path.file_name().is_some_and(is_part) {
             return Some(Ruled::Part);
         }
-        if !self.hidden
-            && path
-                .iter()
-                .any(|part| part.as_encoded_bytes().starts_with(b"."))
-        {
+        if !self.hidden && is_hidden(path) {
             return Some(Ruled::Out(Cause::Hidden));
         }
         if let Some(ignore) = &mut self.ignore
@@ -176,16 +166,9 @@ impl Rules {
     }
 }
 
-/// Whether a file of this name would mean something to thorp itself: it would
-/// make a state directory of a folder, or be taken for one that is on its way.
-pub fn is_reserved(name: &Name) -> bool {
-    let mut parts = name.as_str().split('/');
-    parts.any(|part| part == STATE_FILE || is_part(part.as_ref()))
-}
-
 /// Whether thorp keeps its keys in this directory.
 pub(super) fn is_state_directory(path: &Path) -> bool {
-    path.join(STATE_FILE).symlink_metadata().is_ok()
+    path.join(VERSION_FILE).symlink_metadata().is_ok()
 }
 
 /// All that is shared beneath a folder (the empty path is the share itself).

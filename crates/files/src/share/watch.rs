@@ -13,9 +13,9 @@ use std::time::{Duration, Instant};
 use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind, RenameMode};
 use notify::{Config, Event, RecommendedWatcher, RecursiveMode, Watcher};
 use thorp_wire::Name;
+use thorp_wire::reserved::is_part;
 
 use super::{Shared, lock};
-use crate::store::is_part;
 
 /// More paths than this at once, and walking the share is cheaper.
 const PATHS: usize = 50_000;

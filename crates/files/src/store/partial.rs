@@ -21,6 +21,7 @@ use rustix::fs::{FlockOperation, SeekFrom};
 use rustix::io::Errno;
 use thorp_wire::layout::{Layout, Piece};
 use thorp_wire::merkle::LEAF;
+use thorp_wire::reserved::large_part_of;
 use thorp_wire::{Content, Name};
 
 use super::{Replace, Store, StoreError, Stored, failed, give_name, set_mtime};
@@ -227,23 +228,12 @@ impl Partial {
 /// Makes the file, or takes the one that is there and that nobody holds.
 fn take(folder: &Dir, content: Content) -> io::Result<(String, File)> {
     for number in 0..MOST_AT_ONCE {
-        let part = part_of(content, number);
+        let part = large_part_of(content, number);
         if let Some(file) = take_one(folder, Path::new(&part))? {
             return Ok((part, file));
         }
     }
     Err(io::ErrorKind::ResourceBusy.into())
-}
-
-/// With the length: anybody can list another one with the same root, which must
-/// not shorten what is there.
-fn part_of(content: Content, number: u32) -> String {
-    let Content { length, root } = content;
-    let root = &root.to_string()[..16];
-    match number {
-        0 => format!(".thorp-{root}-{length}.part"),
-        number => format!(".thorp-{root}-{length}.{number}.part"),
-    }
 }
 
 /// Nothing, where somebody else holds it or it is no file.
@@ -410,7 +400,7 @@ mod tests {
         let (bytes, content) = (bytes(), content_of(&bytes()));
         let partial = store.partial(&name(), content).expect("a file");
         partial.write(&bytes, 0).expect("is written");
-        let part = dir.path().join("folder").join(part_of(content, 0));
+        let part = dir.path().join("folder").join(large_part_of(content, 0));
         let cut = File::options().write(true).open(part).expect("opens");
         cut.set_len(1).expect("is cut");
         let refused = store.finish(&partial, None, Replace::No, None);
@@ -456,7 +446,7 @@ mod tests {
         let (dir, store) = store();
         let content = content_of(&bytes());
         fs::write(dir.path().join("mine"), b"mine").expect("is written");
-        let part = part_of(content, 0);
+        let part = large_part_of(content, 0);
         std::os::unix::fs::symlink("mine", dir.path().join(part)).expect("links");
         let name: Name = "f".parse().expect("a name");
         let partial = store.partial(&name, content).expect("a file");

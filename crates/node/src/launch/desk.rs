@@ -327,14 +327,6 @@ fn elsewhere(states: &[PathBuf]) -> Failure {
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_share_knows_a_state_directory_when_it_sees_one() {
-        assert_eq!(
-            thorp_files::share::STATE_FILE,
-            thorp_group::state::VERSION_FILE
-        );
-    }
-
     fn row(name: &str, id: char) -> GroupMember {
         GroupMember {
             id: id.to_string().repeat(52),

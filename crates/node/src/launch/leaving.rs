@@ -11,8 +11,9 @@ use std::time::Duration;
 use thorp_files::share;
 use thorp_group::identity::{self, Membership};
 use thorp_group::record::Records;
-use thorp_group::state::{EMBEDDED, StateDir, VERSION_FILE};
+use thorp_group::state::{EMBEDDED, StateDir};
 use thorp_group::{authority, backup, record};
+use thorp_wire::reserved::VERSION_FILE;
 
 use super::desk::has_ca;
 use super::failure::other;

@@ -14,9 +14,9 @@ use thorp_core::fetch::{Failure as FetchFailure, Wanted};
 use thorp_core::lookup::{Answer, Only, TrackerUse};
 use thorp_core::matching::{Pattern, looks_like_a_pattern};
 use thorp_core::survey::Subject;
-use thorp_files::share::{IGNORE_FILE, is_reserved};
 use thorp_files::store::{Replace, Store, StoreError, Target};
 use thorp_wire::frame::{Holder, MAX_INLINE, Variant};
+use thorp_wire::reserved::{changes_what_is_shared, is_reserved};
 use thorp_wire::{Content, Name};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
@@ -197,7 +197,7 @@ impl Job {
         }
         let mut unhashed = Vec::new();
         for (name, variants) in by_name {
-            if name.base() == IGNORE_FILE || is_reserved(&name) {
+            if changes_what_is_shared(&name) {
                 let message = format!(
                     "{} would change what is shared from here, and is left out. Ask for it by its name if you want it.",
                     name.as_str().escape_debug()
