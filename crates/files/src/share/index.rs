@@ -213,16 +213,6 @@ impl Index {
             .collect()
     }
 
-    /// Every listed entry, names in order.
-    pub fn entries(&self) -> Vec<Entry> {
-        let wholes = self.files.iter();
-        let wholes = wholes.map(|(name, record)| (name, entry(name, *record)));
-        let parts = self.parts.iter();
-        let parts = parts.map(|(name, part)| (name, part_entry(name, *part)));
-        let listed: BTreeMap<&Name, Entry> = parts.chain(wholes).collect();
-        listed.into_values().collect()
-    }
-
     pub fn files(&self) -> u64 {
         self.files.len() as u64
     }
@@ -328,6 +318,18 @@ fn key(name: &Name, stamp: Stamp, root: Root) -> (Root, u64, Option<Name>) {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    impl Index {
+        /// Every listed entry, names in order.
+        fn entries(&self) -> Vec<Entry> {
+            let wholes = self.files.iter();
+            let wholes = wholes.map(|(name, record)| (name, entry(name, *record)));
+            let parts = self.parts.iter();
+            let parts = parts.map(|(name, part)| (name, part_entry(name, *part)));
+            let listed: BTreeMap<&Name, Entry> = parts.chain(wholes).collect();
+            listed.into_values().collect()
+        }
+    }
 
     fn stamp(length: u64, ctime: i64) -> Stamp {
         Stamp {

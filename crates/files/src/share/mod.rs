@@ -285,30 +285,10 @@ impl Share {
         &self.shared.store
     }
 
-    /// A name of this content, if it is on offer.
-    pub fn find(&self, content: Content) -> Option<Name> {
-        read(&self.shared.index).names(content).next().cloned()
-    }
-
     /// The contents on offer whose root begins with these bytes: what a session
     /// may be about.
     pub fn contents_named(&self, start: &[u8; 20]) -> Vec<Content> {
         read(&self.shared.index).contents_named(start)
-    }
-
-    /// Whether a file of that name is on offer.
-    pub fn contains(&self, name: &Name) -> bool {
-        read(&self.shared.index).record(name).is_some()
-    }
-
-    /// The listed entry of that name.
-    pub fn entry(&self, name: &Name) -> Option<Entry> {
-        read(&self.shared.index).entry(name)
-    }
-
-    /// All that is on offer, names in order.
-    pub fn entries(&self) -> Vec<Entry> {
-        read(&self.shared.index).entries()
     }
 
     /// The share in numbers.
@@ -325,7 +305,8 @@ impl Share {
     /// The entry of that name with its root, which is computed now where it is
     /// not known, before all that waits in the background.
     pub async fn hash_now(&self, name: &Name) -> Result<Entry, HashError> {
-        match self.entry(name) {
+        let entry = read(&self.shared.index).entry(name);
+        match entry {
             None => return Err(HashError::Gone { name: name.clone() }),
             Some(entry) if entry.root.is_some() => return Ok(entry),
             Some(_) => {}

@@ -13,6 +13,17 @@ use tokio::time::timeout;
 
 use super::*;
 
+/// What only tests ask a share.
+impl Share {
+    fn find(&self, content: Content) -> Option<Name> {
+        read(&self.shared.index).names(content).next().cloned()
+    }
+
+    fn contains(&self, name: &Name) -> bool {
+        read(&self.shared.index).record(name).is_some()
+    }
+}
+
 /// A share, and its listing as the events tell it.
 struct Follower {
     share: Share,

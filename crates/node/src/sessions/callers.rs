@@ -189,7 +189,7 @@ mod tests {
         std::fs::write(dir.path().join("f"), &bytes).expect("is written");
         let content = content_of(&bytes);
         let (share, mut events) = Share::open(dir.path(), Options::default()).expect("a share");
-        while share.find(content).is_none() {
+        while share.contents_named(&name_of(&content.root)).is_empty() {
             events.recv().await.expect("the share is open");
         }
         let group = Group::new();
