@@ -1,0 +1,96 @@
+use super::*;
+use cap_std::ambient_authority;
+use std::fs;
+use thorp_wire::merkle;
+
+fn dir() -> (tempfile::TempDir, Dir) {
+    let temp = tempfile::tempdir().expect("a directory");
+    let dir = Dir::open_ambient_dir(temp.path(), ambient_authority()).expect("its handle");
+    (temp, dir)
+}
+
+fn hash(dir: &Dir, go_on: &mut dyn FnMut(u64) -> bool) -> Outcome {
+    hash_file(dir, &"f".parse().expect("a name"), &mut [0; 16], go_on)
+}
+
+#[test]
+fn a_file_at_rest_gets_the_root_of_its_bytes() {
+    let (temp, dir) = dir();
+    for length in [0, 1, 15, 16, 17, 16_383, 16_384, 16_385] {
+        let bytes: Vec<u8> = (0..=250).cycle().take(length).collect();
+        fs::write(temp.path().join("f"), &bytes).expect("written");
+        match hash(&dir, &mut |_| true) {
+            Outcome::Read(stamp, content, _) => {
+                assert_eq!(content, merkle::content_of(&bytes));
+                assert_eq!(stamp.length, content.length);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_file_that_changes_while_it_is_read_gets_no_root() {
+    type Change = fn(&std::path::Path);
+    let changes: [(&str, Change); 4] = [
+        ("overwritten in place", |path| {
+            let time = fs::metadata(path)
+                .and_then(|m| m.modified())
+                .expect("a time");
+            fs::write(path, [1; 64]).expect("written");
+            // Even where somebody hides it.
+            let file = fs::File::options().write(true).open(path).expect("opened");
+            file.set_modified(time).expect("set back");
+        }),
+        ("longer", |path| fs::write(path, [0; 65]).expect("written")),
+        ("shorter", |path| fs::write(path, [0; 20]).expect("written")),
+        ("gone", |path| fs::remove_file(path).expect("removed")),
+    ];
+    for (how, change) in changes {
+        let (temp, dir) = dir();
+        let path = temp.path().join("f");
+        fs::write(&path, [0; 64]).expect("written");
+        let outcome = hash(&dir, &mut |read| {
+            if read == 32 {
+                change(&path);
+            }
+            true
+        });
+        assert!(matches!(outcome, Outcome::Changed), "{how}: {outcome:?}");
+    }
+}
+
+#[test]
+fn what_is_no_regular_file_is_not_read() {
+    let (temp, dir) = dir();
+    assert!(
+        matches!(hash(&dir, &mut |_| true), Outcome::Gone),
+        "nothing"
+    );
+    fs::create_dir(temp.path().join("f")).expect("made");
+    assert!(
+        matches!(hash(&dir, &mut |_| true), Outcome::Gone),
+        "a folder"
+    );
+}
+
+#[test]
+fn whoever_closes_the_share_need_not_wait_for_a_large_file() {
+    let (temp, dir) = dir();
+    fs::write(temp.path().join("f"), [0; 64]).expect("written");
+    assert!(matches!(hash(&dir, &mut |_| false), Outcome::Stopped));
+}
+
+#[test]
+fn small_files_come_first_and_those_asked_for_before_them() {
+    let queue = Queue::default();
+    for (name, length) in [("large", 9), ("small", 1), ("asked", 5)] {
+        queue.push(name.parse().expect("a name"), length);
+    }
+    let _answer = queue.ask(&"asked".parse().expect("a name"));
+    let order: Vec<_> = (0..3)
+        .filter_map(|_| queue.next())
+        .map(|n| n.to_string())
+        .collect();
+    assert_eq!(order, ["asked", "small", "large"]);
+}

@@ -1,0 +1,205 @@
+use super::*;
+use proptest::prelude::*;
+
+impl Index {
+    /// Every listed entry, names in order.
+    fn entries(&self) -> Vec<Entry> {
+        let wholes = self.files.iter();
+        let wholes = wholes.map(|(name, record)| (name, entry(name, *record)));
+        let parts = self.parts.iter();
+        let parts = parts.map(|(name, part)| (name, part_entry(name, *part)));
+        let listed: BTreeMap<&Name, Entry> = parts.chain(wholes).collect();
+        listed.into_values().collect()
+    }
+}
+
+fn stamp(length: u64, ctime: i64) -> Stamp {
+    Stamp {
+        length,
+        mtime: 0,
+        ctime,
+        inode: 1,
+        device: 1,
+    }
+}
+
+fn name(text: &str) -> Name {
+    text.parse().expect("a name")
+}
+
+const ROOT: Root = Root::new([7; 32]);
+
+#[test]
+fn what_came_and_went_between_two_deltas_is_not_told() {
+    let mut index = Index::default();
+    index.seen(&name("stays"), stamp(1, 1));
+    index.take_delta();
+    index.seen(&name("passes"), stamp(1, 1));
+    index.gone(&name("passes"));
+    index.gone(&name("stays"));
+    index.seen(&name("stays"), stamp(1, 1));
+    assert_eq!(index.take_delta(), Delta::default());
+}
+
+#[test]
+fn a_changed_file_loses_its_root_and_an_unchanged_one_keeps_it() {
+    let mut index = Index::default();
+    assert!(index.seen(&name("a"), stamp(3, 1)), "to be hashed");
+    assert!(index.hashed(&name("a"), stamp(3, 1), ROOT));
+    assert!(!index.seen(&name("a"), stamp(3, 1)), "known");
+    assert!(
+        index.seen(&name("a"), stamp(3, 2)),
+        "the same length at another time"
+    );
+    assert!(
+        !index.hashed(&name("a"), stamp(3, 1), ROOT),
+        "the root of what it was"
+    );
+    assert_eq!(index.entry(&name("a")).and_then(|e| e.root), None);
+}
+
+#[test]
+fn the_empty_file_needs_no_hashing() {
+    let mut index = Index::default();
+    assert!(!index.seen(&name("empty"), stamp(0, 1)));
+    index.doubt(&name("empty"));
+    assert_eq!(index.unhashed(), 0);
+    assert_eq!(
+        index.names(Content::EMPTY).collect::<Vec<_>>(),
+        [&name("empty")]
+    );
+}
+
+#[test]
+fn a_file_that_arrives_is_never_seen_without_its_root() {
+    let mut index = Index::default();
+    index.expect(&name("a"));
+    index.seen(&name("a"), stamp(3, 1));
+    assert_eq!(index.take_delta(), Delta::default());
+    index.arrived(&name("a"), stamp(3, 1), ROOT);
+    let told = index.take_delta().added;
+    assert_eq!(
+        told.iter().map(|e| e.root).collect::<Vec<_>>(),
+        [Some(ROOT)]
+    );
+}
+
+#[test]
+fn a_part_is_listed_until_it_is_whole_and_never_instead_of_a_whole_file() {
+    let mut index = Index::default();
+    let content = Content {
+        length: 9,
+        root: ROOT,
+    };
+    let listed = |index: &Index| index.entry(&name("a")).map(|e| (e.length, e.partial));
+    assert!(index.part(&name("a"), content, 5));
+    assert!(!index.part(&name("a"), content, 5), "only one at a time");
+    assert_eq!(listed(&index), Some((9, true)));
+    assert_eq!(index.names(content).count(), 0, "nobody gets it whole");
+    assert_eq!((index.files(), index.bytes()), (0, 0));
+    index.seen(&name("a"), stamp(3, 1));
+    assert_eq!(listed(&index), Some((3, false)));
+    index.gone(&name("a"));
+    assert_eq!(listed(&index), Some((9, true)));
+    index.arrived(&name("a"), stamp(9, 2), ROOT);
+    index.part_gone(&name("a"));
+    assert_eq!(listed(&index), Some((9, false)));
+}
+
+#[test]
+fn contents_are_found_by_the_first_twenty_bytes_of_their_root() {
+    let mut index = Index::default();
+    let mut root = [7; 32];
+    let mut hashed = |text: &str, length, root| {
+        index.seen(&name(text), stamp(length, 1));
+        index.hashed(&name(text), stamp(length, 1), Root::new(root));
+    };
+    hashed("a", 1, root);
+    hashed("same", 1, root);
+    hashed("longer", 2, root);
+    root[20] = 8;
+    hashed("other end", 1, root);
+    root[19] = 8;
+    hashed("other start", 1, root);
+    let named = index.contents_named(&[7; 20]);
+    let seen = named.iter().map(|c| (c.length, c.root.as_bytes()[20]));
+    assert_eq!(seen.collect::<Vec<_>>(), [(1, 7), (2, 7), (1, 8)]);
+    assert_eq!(index.contents_named(&[9; 20]), []);
+}
+
+#[test]
+fn an_unreadable_file_comes_back_when_it_changes() {
+    let mut index = Index::default();
+    index.seen(&name("a"), stamp(3, 1));
+    index.unreadable(&name("a"));
+    assert!(!index.seen(&name("a"), stamp(3, 1)));
+    assert_eq!((index.files(), index.unreadable_files()), (0, 1));
+    assert!(index.seen(&name("a"), stamp(3, 2)));
+    assert_eq!((index.files(), index.unreadable_files()), (1, 0));
+}
+
+#[test]
+fn beneath_a_folder_is_not_beside_it() {
+    let mut index = Index::default();
+    for text in ["a", "a-b", "a/x", "a/y/z", "a0", "b"] {
+        index.seen(&name(text), stamp(1, 1));
+    }
+    assert_eq!(index.beneath(Some("a")), [name("a/x"), name("a/y/z")]);
+}
+
+#[test]
+fn a_file_costs_less_than_its_name_and_300_bytes() {
+    // B-trees are at least half full, and two thirds on average.
+    let slots = size_of::<(Name, Record)>() + size_of::<(Root, u64, Option<Name>)>();
+    let name = 2 * size_of::<usize>();
+    assert!(slots * 3 / 2 + name < 300, "{slots}");
+}
+
+proptest! {
+    /// Whatever happens, the totals are those of the files, contents those
+    /// with a root, and a listener that applies the deltas knows it all.
+    #[test]
+    fn deltas_add_up_to_the_listing(
+        steps in prop::collection::vec((0u8..8, 0u8..4, 0u64..3, 0i64..3), 1..60)
+    ) {
+        let mut index = Index::default();
+        let mut told = BTreeMap::new();
+        for (what, which, length, ctime) in steps {
+            let name = name(&format!("f{which}"));
+            let stamp = stamp(length, ctime);
+            let root = if length == 0 { Root::EMPTY } else { ROOT };
+            match what {
+                0 => { index.seen(&name, stamp); }
+                1 => { index.hashed(&name, stamp, root); }
+                2 => index.gone(&name),
+                3 => { index.doubt(&name); }
+                4 => index.unreadable(&name),
+                5 => { index.part(&name, Content { length: 9, root: ROOT }, ctime); }
+                6 => index.part_gone(&name),
+                _ => {
+                    let delta = index.take_delta();
+                    for entry in delta.added {
+                        let before = told.insert(entry.name.clone(), entry.clone());
+                        prop_assert_ne!(before, Some(entry), "nothing new");
+                    }
+                    for name in delta.removed {
+                        prop_assert!(told.remove(&name).is_some(), "was not told");
+                    }
+                    prop_assert_eq!(told.values().cloned().collect::<Vec<_>>(), index.entries());
+                }
+            }
+            let mut entries = index.entries();
+            for entry in &entries {
+                prop_assert_eq!(&index.entry(&entry.name), &Some(entry.clone()));
+            }
+            entries.retain(|entry| !entry.partial);
+            let unhashed = entries.iter().filter(|e| e.root.is_none());
+            prop_assert_eq!(index.files(), entries.len() as u64);
+            prop_assert_eq!(index.bytes(), entries.iter().map(|e| e.length).sum::<u64>());
+            prop_assert_eq!(index.unhashed(), unhashed.clone().count() as u64);
+            prop_assert_eq!(index.unhashed_bytes(), unhashed.map(|e| e.length).sum::<u64>());
+            let hashed = entries.iter().filter(|e| e.root.is_some()).count();
+            prop_assert_eq!(index.contents.len(), hashed);
+        }
+    }
+}

@@ -1,0 +1,107 @@
+use super::*;
+use notify::event::{CreateKind, DataChange};
+
+const GATHER: Duration = Duration::ZERO;
+
+fn event(kind: EventKind, path: &str) -> Event {
+    Event::new(kind).add_path(Path::new("/share").join(path))
+}
+
+fn report(inbox: &Inbox, kind: EventKind, path: &str) {
+    inbox.report(Path::new("/share"), &event(kind, path));
+}
+
+fn take(inbox: &Inbox) -> Pending {
+    inbox
+        .take(Some(Instant::now()), GATHER)
+        .expect("not stopped")
+}
+
+#[test]
+fn a_file_written_and_closed_is_complete_until_it_is_written_again() {
+    let inbox = Inbox::default();
+    let path = Path::new("a");
+    report(&inbox, EventKind::Create(CreateKind::File), "a");
+    report(
+        &inbox,
+        EventKind::Modify(ModifyKind::Data(DataChange::Any)),
+        "a",
+    );
+    report(
+        &inbox,
+        EventKind::Access(AccessKind::Close(AccessMode::Write)),
+        "a",
+    );
+    let mark = take(&inbox).paths[path];
+    assert!(mark.complete && mark.written && mark.new);
+    report(
+        &inbox,
+        EventKind::Access(AccessKind::Close(AccessMode::Write)),
+        "a",
+    );
+    report(
+        &inbox,
+        EventKind::Modify(ModifyKind::Data(DataChange::Any)),
+        "a",
+    );
+    assert!(!take(&inbox).paths[path].complete);
+}
+
+#[test]
+fn a_file_moved_here_is_another_than_the_one_that_was_written_to() {
+    let inbox = Inbox::default();
+    report(
+        &inbox,
+        EventKind::Modify(ModifyKind::Data(DataChange::Any)),
+        "a",
+    );
+    report(
+        &inbox,
+        EventKind::Modify(ModifyKind::Name(RenameMode::To)),
+        "a",
+    );
+    let mark = take(&inbox).paths[Path::new("a")];
+    assert!(mark.complete && !mark.written);
+}
+
+#[test]
+fn reading_and_the_directory_itself_are_no_news() {
+    let inbox = Inbox::default();
+    report(
+        &inbox,
+        EventKind::Access(AccessKind::Open(AccessMode::Any)),
+        "a",
+    );
+    report(
+        &inbox,
+        EventKind::Access(AccessKind::Close(AccessMode::Read)),
+        "a",
+    );
+    report(&inbox, EventKind::Modify(ModifyKind::Any), "");
+    assert!(take(&inbox).paths.is_empty());
+}
+
+#[test]
+fn too_much_at_once_and_an_overflow_become_one_look_at_everything() {
+    let inbox = Inbox::default();
+    for number in 0..=PATHS {
+        report(
+            &inbox,
+            EventKind::Create(CreateKind::File),
+            &number.to_string(),
+        );
+    }
+    let pending = take(&inbox);
+    assert!(pending.rescan && pending.paths.is_empty());
+
+    inbox.overflow();
+    assert!(take(&inbox).rescan);
+}
+
+#[test]
+fn nothing_is_taken_after_the_end() {
+    let inbox = Inbox::default();
+    inbox.poke();
+    inbox.stop();
+    assert!(inbox.take(None, GATHER).is_none());
+}

@@ -1,0 +1,299 @@
+use super::*;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::sync::Barrier;
+use tempfile::TempDir;
+use thorp_wire::merkle::content_of;
+
+fn store() -> (TempDir, Store) {
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = Store::open(dir.path()).expect("a store");
+    (dir, store)
+}
+
+fn name(text: &str) -> Name {
+    text.parse().expect("a name")
+}
+
+fn put(store: &Store, to: &str, bytes: &[u8], replace: Replace) -> Result<Stored, StoreError> {
+    store.put(&name(to), content_of(bytes), None, bytes, replace)
+}
+
+/// Every file and folder beneath, names in order.
+fn everything(dir: &Path) -> Vec<String> {
+    let walk = ignore::WalkBuilder::new(dir)
+        .standard_filters(false)
+        .build();
+    let paths = walk.filter_map(Result::ok).map(ignore::DirEntry::into_path);
+    let mut paths: Vec<_> = paths
+        .filter_map(|path| Some(path.strip_prefix(dir).ok()?.to_string_lossy().into_owned()))
+        .filter(|path| !path.is_empty())
+        .collect();
+    paths.sort();
+    paths
+}
+
+#[test]
+fn files_of_every_size_and_name_arrive_whole() {
+    let (dir, store) = store();
+    let longest = "x".repeat(255);
+    let names = [
+        "a b",
+        "-rf",
+        "ü",
+        "u\u{308}",
+        "line\nbreak",
+        &longest,
+        "deep/er/and deeper",
+    ];
+    let sizes = [0, 1, 16_383, 16_384, 16_385, 262_144, 262_145];
+    for (to, size) in names.iter().zip(sizes) {
+        let bytes: Vec<u8> = (0..=250).cycle().take(size).collect();
+        let content = content_of(&bytes);
+        let stored = store.put(&name(to), content, Some(-7), &bytes, Replace::No);
+        let stored = stored.expect("stored");
+        assert_eq!(fs::read(&stored.path).expect("there"), bytes);
+        assert_eq!(stored.stamp.mtime_seconds(), -7, "the holder's time");
+        let now = store.dir.metadata(to).expect("there");
+        assert_eq!(
+            stored.stamp,
+            Stamp::new(&now),
+            "nothing changes it afterwards"
+        );
+        assert!(store.holds(&name(to), content).expect("read"));
+        assert!(!store.holds(&name(to), content_of(b"no")).expect("read"));
+    }
+    assert_eq!(
+        everything(dir.path()).len(),
+        names.len() + 2,
+        "no temporary file is left"
+    );
+}
+
+#[test]
+fn bytes_that_are_not_the_content_leave_no_trace() {
+    let (dir, store) = store();
+    let wrong = store.put(
+        &name("a/b"),
+        content_of(b"right"),
+        None,
+        b"wrong",
+        Replace::Yes,
+    );
+    assert!(
+        matches!(wrong, Err(StoreError::Mismatch { .. })),
+        "{wrong:?}"
+    );
+    // A root alone is not enough: the length is part of what was promised.
+    let mut longer = content_of(b"right");
+    longer.length += 1;
+    let wrong = store.put(&name("a/b"), longer, None, b"right", Replace::Yes);
+    assert!(
+        matches!(wrong, Err(StoreError::Mismatch { .. })),
+        "{wrong:?}"
+    );
+    assert_eq!(everything(dir.path()), [""; 0]);
+}
+
+#[test]
+fn nothing_is_replaced_unless_asked() {
+    let (dir, store) = store();
+    fs::write(dir.path().join("a"), "mine").expect("written");
+    symlink("nowhere", dir.path().join("dangling")).expect("linked");
+    for taken in ["a", "dangling"] {
+        assert!(matches!(
+            store.check(&name(taken)),
+            Ok(Target::Exists { .. })
+        ));
+        let kept = put(&store, taken, b"theirs", Replace::No);
+        assert!(matches!(kept, Err(StoreError::Exists { .. })), "{kept:?}");
+    }
+    assert_eq!(fs::read(dir.path().join("a")).expect("there"), b"mine");
+    assert_eq!(store.check(&name("free/b")).expect("free"), Target::Free);
+    put(&store, "a", b"theirs", Replace::Yes).expect("replaced");
+    put(&store, "dangling", b"theirs", Replace::Yes).expect("replaced");
+    assert_eq!(fs::read(dir.path().join("a")).expect("there"), b"theirs");
+    assert_eq!(everything(dir.path()), ["a", "dangling"]);
+}
+
+#[test]
+fn of_many_that_store_at_once_one_wins_and_the_others_are_told() {
+    let (dir, store) = store();
+    for round in 0..20 {
+        let to = format!("{round}");
+        let start = Barrier::new(4);
+        // Two of them with equal content, and so with equal temporary names.
+        let results: Vec<_> = std::thread::scope(|scope| {
+            let put = |bytes: &'static [u8]| {
+                let (store, to, start) = (&store, &to, &start);
+                scope.spawn(move || {
+                    start.wait();
+                    put(store, to, bytes, Replace::No).map(|_| bytes)
+                })
+            };
+            let threads = [put(b"same"), put(b"same"), put(b"another"), put(b"third")];
+            threads
+                .map(|thread| thread.join().expect("no panic"))
+                .into_iter()
+                .collect()
+        });
+        let (won, lost): (Vec<_>, Vec<_>) = results.into_iter().partition(Result::is_ok);
+        assert_eq!(won.len(), 1, "{won:?} {lost:?}");
+        for error in lost {
+            assert!(matches!(error, Err(StoreError::Exists { .. })), "{error:?}");
+        }
+        let bytes = fs::read(dir.path().join(&to)).expect("there");
+        assert_eq!(won[0].as_ref().ok(), Some(&&*bytes));
+    }
+    assert_eq!(everything(dir.path()).len(), 20);
+}
+
+#[test]
+fn no_link_leads_out_of_the_directory() {
+    let (dir, store) = store();
+    let outside = tempfile::tempdir().expect("a directory");
+    fs::create_dir(dir.path().join("inside")).expect("made");
+    symlink(outside.path(), dir.path().join("absolute")).expect("linked");
+    symlink("../..", dir.path().join("relative")).expect("linked");
+    symlink("inside", dir.path().join("fine")).expect("linked");
+    for to in ["absolute/a", "absolute/b/c", "relative/a", "relative/tmp/a"] {
+        for replace in [Replace::No, Replace::Yes] {
+            let refused = put(&store, to, b"x", replace);
+            assert!(
+                matches!(refused, Err(StoreError::LeadsOutside { .. })),
+                "{to}: {refused:?}"
+            );
+        }
+    }
+    assert_eq!(everything(outside.path()), [""; 0]);
+    put(&store, "fine/a", b"x", Replace::No).expect("stays inside");
+    assert!(dir.path().join("inside/a").exists());
+}
+
+#[test]
+fn what_is_in_the_way_is_named() {
+    let (dir, store) = store();
+    fs::write(dir.path().join("file"), "").expect("written");
+    fs::create_dir_all(dir.path().join("folder/below")).expect("made");
+    for to in ["file/a", "file/a/b"] {
+        for error in [
+            put(&store, to, b"x", Replace::Yes).err(),
+            store.check(&name(to)).err(),
+        ] {
+            let Some(StoreError::FileInTheWay { path }) = error else {
+                panic!("{error:?}")
+            };
+            assert!(path.ends_with("file"), "{}", path.display());
+        }
+    }
+    for replace in [Replace::No, Replace::Yes] {
+        let error = put(&store, "folder/below", b"x", replace);
+        assert!(
+            matches!(error, Err(StoreError::FolderInTheWay { .. })),
+            "{error:?}"
+        );
+    }
+    assert_eq!(everything(dir.path()), ["file", "folder", "folder/below"]);
+}
+
+#[test]
+fn the_system_s_refusals_become_advice() {
+    let advice = |errno: Errno| failed(PathBuf::from("a\u{1b}b"), errno.into()).to_string();
+    assert!(advice(Errno::NOSPC).contains("disk is full"));
+    assert!(advice(Errno::DQUOT).contains("disk is full"));
+    assert!(advice(Errno::ROFS).contains("read-only"));
+    assert!(advice(Errno::ACCESS).contains("permissions"));
+    assert!(advice(Errno::PERM).contains("permissions"));
+    assert!(advice(Errno::NAMETOOLONG).contains("shorter"));
+    assert!(advice(Errno::IO).starts_with("a\\u{1b}b cannot be written"));
+}
+
+#[test]
+fn a_path_too_long_for_the_system_is_said_to_be_so() {
+    let (_dir, store) = store();
+    // A name of its own right, but for the directory before it.
+    let long = format!(
+        "{}/{}",
+        vec!["d".repeat(255); 15].join("/"),
+        "f".repeat(255)
+    );
+    let stored = put(&store, &long, b"x", Replace::No);
+    assert!(
+        matches!(stored, Ok(_) | Err(StoreError::NameTooLong { .. })),
+        "{stored:?}"
+    );
+}
+
+#[test]
+fn leftovers_are_swept_and_running_fetches_are_not() {
+    let (dir, store) = store();
+    let content = content_of(b"x");
+    fs::write(dir.path().join(".thorp-0000000000000000.part"), "old").expect("written");
+    fs::write(dir.path().join("thorp-0.part"), "mine").expect("written");
+    let running = Part::create(&store.dir, content).expect("made");
+    store.sweep();
+    assert_eq!(
+        everything(dir.path()),
+        [running.name.clone(), "thorp-0.part".into()]
+    );
+
+    let second = Part::create(&store.dir, content).expect("made");
+    assert_ne!(running.name, second.name);
+    let name = running.name.clone();
+    drop((running, second));
+    assert_eq!(everything(dir.path()), ["thorp-0.part"]);
+
+    // What a crash left under that very name is taken over.
+    fs::write(dir.path().join(&name), "old").expect("written");
+    assert_eq!(Part::create(&store.dir, content).expect("made").name, name);
+}
+
+#[test]
+fn what_is_set_aside_takes_the_other_name_and_replaces_nothing() {
+    let (dir, store) = store();
+    for existing in ["a.txt", "deep/b", "taken"] {
+        put(&store, existing, existing.as_bytes(), Replace::No).expect("stored");
+    }
+    for (from, base, to) in [("a.txt", "old.txt", "old.txt"), ("deep/b", "c", "deep/c")] {
+        store.set_aside(&name(from), base).expect("set aside");
+        assert_eq!(store.check(&name(from)).expect("free"), Target::Free);
+        let there = fs::read(dir.path().join(to)).expect("there");
+        assert_eq!(there, from.as_bytes());
+    }
+    let refused = store.set_aside(&name("old.txt"), "taken");
+    assert!(
+        matches!(refused, Err(StoreError::Exists { .. })),
+        "{refused:?}"
+    );
+    assert!(store.set_aside(&name("old.txt"), "../out").is_err());
+    assert!(store.set_aside(&name("old.txt"), "deep/in").is_err());
+    let kept = fs::read(dir.path().join("old.txt")).expect("still there");
+    assert_eq!(kept, b"a.txt");
+    store
+        .set_aside(&name("missing"), "x")
+        .expect("nothing in the way");
+}
+
+#[test]
+fn where_renaming_cannot_refuse_to_replace_linking_does() {
+    let (dir, store) = store();
+    fs::write(dir.path().join("from"), "new").expect("written");
+    fs::write(dir.path().join("taken"), "old").expect("written");
+    let taken = link_new(&store.dir, "from", "taken").map_err(|error| error.kind());
+    assert_eq!(taken, Err(io::ErrorKind::AlreadyExists));
+    link_new(&store.dir, "from", "free").expect("renamed");
+    assert_eq!(everything(dir.path()), ["free", "taken"]);
+    assert_eq!(fs::read(dir.path().join("taken")).expect("there"), b"old");
+}
+
+#[test]
+fn a_store_needs_a_directory() {
+    let (dir, _) = store();
+    let open = |path: &str| Store::open(&dir.path().join(path)).map(|_| ());
+    fs::write(dir.path().join("file"), "").expect("written");
+    assert!(matches!(
+        open("missing"),
+        Err(StoreError::NoDirectory { .. })
+    ));
+    assert!(matches!(open("file"), Err(StoreError::FileInTheWay { .. })));
+}

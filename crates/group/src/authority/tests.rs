@@ -1,0 +1,180 @@
+use super::*;
+use crate::testing::state;
+
+fn request(identity: &Identity) -> Vec<u8> {
+    identity.certificate_request().expect("a request")
+}
+
+fn join(identity: &Identity, token: Option<&Token>) -> Join {
+    Join {
+        token: token.cloned(),
+        request: request(identity),
+        name: "oak".parse().ok(),
+    }
+}
+
+fn authority() -> (tempfile::TempDir, Authority) {
+    let (temporary, state) = state();
+    let authority = Authority::load_or_create(Arc::new(state)).expect("a CA");
+    (temporary, authority)
+}
+
+fn key() -> Identity {
+    Identity::generate().expect("a key")
+}
+
+fn refused(authority: &Authority, join: &Join, now: SystemTime) -> InviteError {
+    match authority.admit(join, now) {
+        Err(AuthorityError::NotInvited(why)) => why,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn an_invite_lets_its_first_key_in_and_again_and_no_other() {
+    let (_temporary, authority) = authority();
+    let now = SystemTime::now();
+    let token = authority.invite(1, INVITE_VALIDITY, now).expect("a token");
+    let (first, second) = (key(), key());
+    assert_eq!(
+        refused(&authority, &join(&first, None), now),
+        InviteError::None
+    );
+    let wrong = Token([0; 16]);
+    assert_eq!(
+        refused(&authority, &join(&first, Some(&wrong)), now),
+        InviteError::Wrong
+    );
+    for _ in 0..2 {
+        authority
+            .admit(&join(&first, Some(&token)), now)
+            .expect("is invited");
+    }
+    let why = refused(&authority, &join(&second, Some(&token)), now);
+    assert_eq!(why, InviteError::Used);
+    // A member needs no token, and an expired one does not hurt it.
+    authority
+        .admit(&join(&first, None), now)
+        .expect("is a member");
+    let late = now + INVITE_VALIDITY;
+    authority
+        .admit(&join(&first, Some(&token)), late)
+        .expect("is a member");
+}
+
+#[test]
+fn an_invite_ends() {
+    let (_temporary, authority) = authority();
+    let now = SystemTime::now();
+    let token = authority
+        .invite(2, Duration::from_mins(1), now)
+        .expect("a token");
+    let late = now + Duration::from_mins(1);
+    let why = refused(&authority, &join(&key(), Some(&token)), late);
+    assert_eq!(why, InviteError::Expired);
+    let refusal = AuthorityError::from(why).refusal();
+    assert_eq!(refusal.reason, Reason::NotInvited);
+    assert!(refusal.text.contains("expired"));
+}
+
+#[test]
+fn names_are_unique_kept_and_survive_a_restart() {
+    let (temporary, state) = state();
+    let authority = Authority::load_or_create(Arc::new(state)).expect("a CA");
+    let now = SystemTime::now();
+    authority.set_open(true).expect("opens");
+    let keys = [key(), key(), key()];
+    let name_of = |authority: &Authority, key: &Identity| {
+        let der = authority.admit(&join(key, None), now).expect("is open");
+        let member = crate::tls::verify_member(&der, authority.ca(), now).expect("verifies");
+        assert!(!member.tracker);
+        assert_eq!(member.id, key.id());
+        member.name.expect("has one").to_string()
+    };
+    for (key, name) in keys.iter().zip(["oak", "oak-2", "oak-3"]) {
+        assert_eq!(name_of(&authority, key), name);
+    }
+    authority.remove(keys[2].id()).expect("removes");
+    let token = authority.invite(1, INVITE_VALIDITY, now).expect("a token");
+    let ca = authority.ca();
+    drop(authority);
+
+    let state = StateDir::open(temporary.path().join("state")).expect("opens again");
+    let authority = Authority::load_or_create(Arc::new(state)).expect("is there");
+    assert_eq!(authority.ca(), ca);
+    assert!(authority.is_open());
+    assert_eq!(name_of(&authority, &keys[1]), "oak-2");
+    let removed: Vec<_> = authority.members().iter().map(|row| row.removed).collect();
+    assert_eq!(removed.iter().filter(|removed| **removed).count(), 1);
+    assert_eq!(removed.len(), 3);
+    assert!(authority.is_removed(keys[2].id()));
+    let back = authority.admit(&join(&keys[2], Some(&token)), now);
+    assert!(matches!(back, Err(AuthorityError::Removed)));
+    authority.set_open(false).expect("closes");
+    authority
+        .admit(&join(&key(), Some(&token)), now)
+        .expect("is invited");
+}
+
+#[test]
+fn only_the_key_is_taken_from_a_request() {
+    let (_temporary, authority) = authority();
+    authority.set_open(true).expect("opens");
+    let now = SystemTime::now();
+    let greedy = KeyPair::generate_for(&PKCS_ED25519).expect("a key");
+    let mut params =
+        CertificateParams::new(vec!["tracker.thorp".into(), "x.thorp".into()]).expect("are names");
+    params.distinguished_name = common_name("thorp");
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+    let asked = params.serialize_request(&greedy).expect("a request");
+    let join = Join {
+        token: None,
+        request: asked.der().to_vec(),
+        name: None,
+    };
+    let der = authority.admit(&join, now).expect("is open");
+    let member = crate::tls::verify_member(&der, authority.ca(), now).expect("verifies");
+    assert!(!member.tracker);
+    assert_eq!(member.name, "peer".parse().ok());
+    let (_, parsed) = x509_parser::parse_x509_certificate(&der).expect("parses");
+    assert!(!parsed.is_ca());
+    assert_ne!(parsed.subject(), parsed.issuer());
+}
+
+#[test]
+fn a_request_that_is_not_signed_by_its_key_is_refused() {
+    let asker = key();
+    let good = request(&asker);
+    for (at, _) in good.iter().enumerate() {
+        for bit in 0..8 {
+            let mut bad = good.clone();
+            bad[at] ^= 1 << bit;
+            // Where a bit says nothing, the key must still be the signer's.
+            if let Ok(id) = requested_key(&bad) {
+                assert_eq!(id, asker.id(), "byte {at}");
+            }
+        }
+    }
+    let other = request(&key());
+    let half = good.len() / 2;
+    assert!(requested_key(&[&good[..half], &other[half..]].concat()).is_err());
+    for end in 0..good.len() {
+        assert!(requested_key(&good[..end]).is_err());
+    }
+    assert!(requested_key(&[&good[..], &[0]].concat()).is_err());
+}
+
+#[test]
+fn a_lost_ca_key_is_not_replaced_silently() {
+    let (temporary, authority) = authority();
+    authority.set_open(true).expect("opens");
+    authority
+        .admit(&join(&key(), None), SystemTime::now())
+        .expect("is open");
+    drop(authority);
+    let state = StateDir::open(temporary.path().join("state")).expect("opens");
+    state.remove(KEY_FILE).expect("removes");
+    let error = Authority::load_or_create(Arc::new(state)).expect_err("has members");
+    assert!(matches!(error, AuthorityError::KeyMissing));
+}

@@ -1,0 +1,206 @@
+use std::time::Duration;
+
+use thorp_wire::FrameError;
+use thorp_wire::frame::GroupRecord;
+
+use super::*;
+use crate::authority::Authority;
+use crate::identity::Identity;
+use crate::testing::{Group, state};
+
+fn removal(group: &Group, name: &str) -> (PeerId, SignedRecord) {
+    let id = group.member(name).member().id;
+    assert!(group.authority.remove(id).expect("removes"));
+    let record = group.authority.records().newest().expect("is made");
+    (id, record)
+}
+
+/// The same CA before it knew of anybody.
+fn before_all(group: &Group) -> Authority {
+    let (temporary, dir) = state();
+    let key = group.state().read("ca.p8").expect("reads");
+    let key = key.expect("is there");
+    dir.write_secret("ca.p8", &key).expect("writes");
+    // What it writes later may be lost.
+    let _ = temporary.keep();
+    Authority::load_or_create(Arc::new(dir)).expect("a CA")
+}
+
+#[test]
+fn the_highest_number_counts_and_older_ones_change_nothing() {
+    let group = Group::new();
+    let (ash, first) = removal(&group, "ash");
+    let (elm, second) = removal(&group, "elm");
+    assert!(first.record().number < second.record().number);
+    let records = Records::new(group.authority.ca());
+    let changes = records.changes();
+    for (record, is_news) in [(&first, true), (&second, true), (&first, false)] {
+        let adopted = records.adopt(record.clone()).expect("is signed");
+        assert_eq!(adopted.is_some(), is_news);
+    }
+    assert!(!records.allows(&ash) && !records.allows(&elm));
+    assert!(records.allows(&PeerId::new([7; 32])));
+    assert_eq!(changes.borrow().as_ref(), Some(&second));
+}
+
+#[test]
+fn a_record_of_somebody_else_is_forged() {
+    let group = Group::new();
+    let (_, good) = removal(&group, "ash");
+    let (_, other) = removal(&Group::new(), "elm");
+    let records = Records::new(group.authority.ca());
+    assert_eq!(records.adopt(other), Err(RecordError::Forged));
+    let bytes = good.as_bytes();
+    for at in 0..bytes.len() {
+        let mut bad = bytes.to_vec();
+        bad[at] ^= 1;
+        // Where it can still be read at all, it is not what was signed.
+        if let Ok(bad) = SignedRecord::read(&bad) {
+            let answer = records.adopt(bad);
+            assert!(
+                matches!(answer, Err(RecordError::Forged) | Ok(None)),
+                "{at}"
+            );
+        }
+    }
+    assert_eq!(records.newest(), None);
+}
+
+#[test]
+fn it_is_kept_and_a_damaged_one_is_said() {
+    let group = Group::new();
+    let ca = group.authority.ca();
+    let (ash, record) = removal(&group, "ash");
+    let (_temporary, state) = state();
+    let records = Records::load(&state, ca).expect("there is none");
+    records.save(&state).expect("there is nothing to save");
+    assert_eq!(records.newest(), None);
+    records.adopt(record.clone()).expect("is signed");
+    for _ in 0..2 {
+        records.save(&state).expect("saves");
+    }
+    let again = Records::load(&state, ca).expect("is there");
+    assert_eq!(again.newest(), Some(record.clone()));
+    assert!(!again.allows(&ash));
+
+    let mut bytes = record.as_bytes().to_vec();
+    bytes[0] ^= 1;
+    state.write(FILE, &bytes).expect("writes");
+    let error = Records::load(&state, ca)
+        .expect_err("is damaged")
+        .to_string();
+    assert!(error.contains("group-record is damaged"), "{error}");
+    assert!(error.contains("not signed"), "{error}");
+    Records::forget(&state).expect("forgets");
+    assert!(Records::load(&state, ca).expect("is gone").allows(&ash));
+}
+
+#[test]
+fn a_record_with_too_many_keys_is_not_made() {
+    let removed = (0..=GroupRecord::MAX_REMOVED)
+        .map(|n| {
+            let mut id = [0; 32];
+            id[..8].copy_from_slice(&(n as u64).to_be_bytes());
+            PeerId::new(id)
+        })
+        .collect();
+    let record = GroupRecord {
+        number: 1,
+        open: false,
+        bittorrent: false,
+        removed,
+    };
+    let made = SignedRecord::sign(record, |_| Some([0; 64]));
+    assert!(matches!(made, Err(FrameError::Malformed(_))));
+}
+
+#[test]
+fn the_authority_tells_what_it_decides_and_makes_up_for_a_lost_record() {
+    let (temporary, dir) = state();
+    let load = |dir| Authority::load_or_create(Arc::new(dir)).expect("a CA");
+    let authority = load(dir);
+    let said = |authority: &Authority| {
+        let newest = authority.records().newest().expect("is made");
+        newest.record().clone()
+    };
+    assert_eq!((said(&authority).number, said(&authority).open), (1, false));
+    authority.set_open(true).expect("opens");
+    assert_eq!((said(&authority).number, said(&authority).open), (2, true));
+    authority.set_open(true).expect("is open");
+    assert_eq!(said(&authority).number, 2, "nothing has changed");
+    let ash = Identity::generate().expect("a key");
+    let now = std::time::SystemTime::now();
+    let join = thorp_wire::frame::Join {
+        token: None,
+        request: ash.certificate_request().expect("a request"),
+        name: None,
+    };
+    authority.admit(&join, now).expect("is open");
+    assert_eq!(said(&authority).number, 2, "who is in is nobody's business");
+    authority.remove(ash.id()).expect("removes");
+    let decided = said(&authority);
+    assert_eq!((decided.number, &decided.removed[..]), (3, &[ash.id()][..]));
+    drop(authority);
+
+    let open = || StateDir::open(temporary.path().join("state")).expect("opens");
+    let authority = load(open());
+    assert_eq!(said(&authority), decided);
+    drop(authority);
+    let dir = open();
+    Records::forget(&dir).expect("is lost");
+    let authority = load(dir);
+    assert_eq!(said(&authority).removed, decided.removed);
+}
+
+#[test]
+fn a_restored_authority_learns_from_its_members_who_was_removed() {
+    let group = Group::new();
+    let (ash, _) = removal(&group, "ash");
+    let (elm, newer) = removal(&group, "elm");
+    let restored = before_all(&group);
+    assert_eq!(restored.ca(), group.authority.ca());
+    restored.learn(&newer).expect("is signed");
+    assert_eq!(restored.records().newest(), Some(newer));
+    for id in [ash, elm] {
+        assert!(restored.is_removed(id));
+    }
+    assert!(restored.members().iter().all(|row| row.removed));
+    let ticket = std::time::SystemTime::now() + Duration::from_secs(1);
+    assert!(restored.renew(ash, ticket).is_err());
+}
+
+#[test]
+fn a_record_that_would_let_somebody_in_again_is_not_adopted() {
+    let group = Group::new();
+    let (ash, known) = removal(&group, "ash");
+    let restored = before_all(&group);
+    for turn in 0..=known.record().number {
+        restored.set_open(turn % 2 == 0).expect("is told");
+    }
+    let ignorant = restored.records().newest().expect("is made");
+    assert!(known.record().number < ignorant.record().number);
+    let records = Records::new(group.authority.ca());
+    records.adopt(known.clone()).expect("is signed");
+    assert_eq!(records.adopt(ignorant.clone()), Ok(None));
+    assert!(!records.allows(&ash));
+    // Told of what the members know, it says all of it.
+    restored.learn(&known).expect("is signed");
+    let merged = restored.records().newest().expect("is made");
+    assert!(merged.record().removes(&ash) && merged.record().removes_all_of(ignorant.record()));
+    assert_eq!(records.adopt(merged.clone()), Ok(Some(merged)));
+}
+
+#[test]
+fn the_machine_that_keeps_the_group_cannot_be_removed() {
+    let group = Group::new();
+    let own = Identity::generate().expect("a key");
+    let now = std::time::SystemTime::now();
+    let name = "hall".parse().expect("a name");
+    let certificate = group.authority.tracker_certificate(&own, &name, now);
+    certificate.expect("is signed");
+    let error = group
+        .authority
+        .remove(own.id())
+        .expect_err("is the tracker");
+    assert!(error.to_string().contains("keeps the group"), "{error}");
+}
