@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use thorp_core::time::Instant;
-
 use thorp_group::clock::Clock;
 
 /// What time it is to a machine that lives by this clock.

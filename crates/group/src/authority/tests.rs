@@ -1,3 +1,6 @@
+use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyUsagePurpose};
+use thorp_wire::frame::Reason;
+
 use super::*;
 use crate::testing::state;
 
@@ -23,7 +26,7 @@ fn key() -> Identity {
     Identity::generate().expect("a key")
 }
 
-fn refused(authority: &Authority, join: &Join, now: SystemTime) -> InviteError {
+fn refused(authority: &Authority, join: &Join, now: SystemTime) -> NotInvited {
     match authority.admit(join, now) {
         Err(AuthorityError::NotInvited(why)) => why,
         other => panic!("{other:?}"),
@@ -38,12 +41,12 @@ fn an_invite_lets_its_first_key_in_and_again_and_no_other() {
     let (first, second) = (key(), key());
     assert_eq!(
         refused(&authority, &join(&first, None), now),
-        InviteError::None
+        NotInvited::None
     );
     let wrong = Token([0; 16]);
     assert_eq!(
         refused(&authority, &join(&first, Some(&wrong)), now),
-        InviteError::Wrong
+        NotInvited::Wrong
     );
     for _ in 0..2 {
         authority
@@ -51,7 +54,7 @@ fn an_invite_lets_its_first_key_in_and_again_and_no_other() {
             .expect("is invited");
     }
     let why = refused(&authority, &join(&second, Some(&token)), now);
-    assert_eq!(why, InviteError::Used);
+    assert_eq!(why, NotInvited::Used);
     // A member needs no token, and an expired one does not hurt it.
     authority
         .admit(&join(&first, None), now)
@@ -71,7 +74,7 @@ fn an_invite_ends() {
         .expect("a token");
     let late = now + Duration::from_mins(1);
     let why = refused(&authority, &join(&key(), Some(&token)), late);
-    assert_eq!(why, InviteError::Expired);
+    assert_eq!(why, NotInvited::Expired);
     let refusal = AuthorityError::from(why).refusal();
     assert_eq!(refusal.reason, Reason::NotInvited);
     assert!(refusal.text.contains("expired"));
@@ -124,7 +127,7 @@ fn only_the_key_is_taken_from_a_request() {
     let greedy = KeyPair::generate_for(&PKCS_ED25519).expect("a key");
     let mut params =
         CertificateParams::new(vec!["tracker.thorp".into(), "x.thorp".into()]).expect("are names");
-    params.distinguished_name = common_name("thorp");
+    params.distinguished_name = signing::common_name("thorp");
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
     let asked = params.serialize_request(&greedy).expect("a request");
@@ -151,18 +154,18 @@ fn a_request_that_is_not_signed_by_its_key_is_refused() {
             let mut bad = good.clone();
             bad[at] ^= 1 << bit;
             // Where a bit says nothing, the key must still be the signer's.
-            if let Ok(id) = requested_key(&bad) {
+            if let Ok(id) = signing::requested_key(&bad) {
                 assert_eq!(id, asker.id(), "byte {at}");
             }
         }
     }
     let other = request(&key());
     let half = good.len() / 2;
-    assert!(requested_key(&[&good[..half], &other[half..]].concat()).is_err());
+    assert!(signing::requested_key(&[&good[..half], &other[half..]].concat()).is_err());
     for end in 0..good.len() {
-        assert!(requested_key(&good[..end]).is_err());
+        assert!(signing::requested_key(&good[..end]).is_err());
     }
-    assert!(requested_key(&[&good[..], &[0]].concat()).is_err());
+    assert!(signing::requested_key(&[&good[..], &[0]].concat()).is_err());
 }
 
 #[test]

@@ -3,12 +3,11 @@
 use std::io;
 use std::sync::Arc;
 
+use thorp_files::share::{Opened, Share};
+use thorp_files::store::{Partial, StoreError};
 use thorp_wire::Content;
 use thorp_wire::layout::{Layout, Piece};
 use thorp_wire::merkle::{LEAF, leaf_hash};
-
-use thorp_files::share::{Opened, Share};
-use thorp_files::store::{Partial, StoreError};
 
 /// How much is read at once to be hashed.
 const READ: usize = 16 * LEAF;

@@ -9,12 +9,11 @@ use std::io;
 use std::time::Duration;
 
 use thiserror::Error;
+use thorp_group::certificate::CertificateError;
 use thorp_wire::session::handshake::{HANDSHAKE, NotBitTorrent};
 use thorp_wire::session::{Handshake, Head, Limits, Message, MessageError};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
-
-use thorp_group::certificate::CertificateError;
 
 /// How much is read at once where it is not known what comes.
 const CHUNK: usize = 16 * 1024;

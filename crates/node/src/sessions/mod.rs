@@ -36,14 +36,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use thorp_core::swarm::{Config, Have, Limits, SessionId, Swarm, Unfit};
 use thorp_core::time::Instant;
-use thorp_wire::session::handshake::name_of;
-use thorp_wire::{Content, PeerId};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
-
 use thorp_files::share::Share;
 use thorp_files::store::Partial;
 use thorp_group::clock::Clock;
 use thorp_group::tls::MemberTls;
+use thorp_wire::session::handshake::name_of;
+use thorp_wire::{Content, PeerId};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 use calls::Idle;
 use files::Bytes;

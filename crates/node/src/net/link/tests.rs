@@ -1,8 +1,16 @@
+use std::time::{Duration, SystemTime};
+use thorp_group::clock::Clock;
 use thorp_group::testing::Group;
-use thorp_wire::frame::{Bytes, Get, Update};
-use thorp_wire::{Content, Root};
+use thorp_wire::frame::{Bytes, Get, Leave, MAX_FRAME, PREFIX, Update, announced_length};
+use thorp_wire::{Body, Content, RequestId, Root};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::io::{DuplexStream, duplex};
+use tokio::time::{Instant, sleep};
 
+use super::event::STUCK;
+use super::inbox::MAX_WAITING_IN_ALL;
+use super::queues::{IDLE, MAX_QUEUED_FRAMES};
+use super::writer::BATCH;
 use super::*;
 use crate::net::dial::{Expected, dial};
 use crate::net::testing::Listening;

@@ -1,0 +1,89 @@
+//! Why a certificate is not given.
+
+use thiserror::Error;
+use thorp_wire::frame::{GroupRecord, Reason, Refused};
+
+use crate::record::{REMOVED, RecordError};
+use crate::state::StateError;
+
+use super::limits::{MAX_INVITES, MAX_MEMBERS};
+
+/// Why a certificate is not given, sorted by what to do next.
+#[derive(Debug, Error)]
+pub enum AuthorityError {
+    /// Ask the group's owner for an invite.
+    #[error(transparent)]
+    NotInvited(#[from] NotInvited),
+    /// The group's owner does not want this machine.
+    #[error("{REMOVED}")]
+    Removed,
+    /// Remove another one, or stop the tracker for good.
+    #[error("that is the machine that keeps the group: without it there is no group")]
+    Own,
+    /// Make a new group.
+    #[error(
+        "{} machines were removed already, and no more can be told of; make a new group and invite the others",
+        GroupRecord::MAX_REMOVED
+    )]
+    TooManyRemoved,
+    /// A record that was made up.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// The asker's program is at fault.
+    #[error("the certificate request is not one: {0}")]
+    Request(&'static str),
+    /// Remove some members first.
+    #[error("the group is full: it has {MAX_MEMBERS} members; the others have to be removed first")]
+    Full,
+    /// Wait until some of them have ended.
+    #[error(
+        "there are {MAX_INVITES} invites already; wait until some have expired, or make one for several machines"
+    )]
+    TooManyInvites,
+    /// The tables are there, but the key is not.
+    #[error(
+        "the group's key (ca.p8) is missing though it has members; restore it from a backup, or move members.json away to make a new group"
+    )]
+    KeyMissing,
+    /// The tracker's disk.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The tracker's random generator, or its library.
+    #[error("the tracker could not sign the certificate; see its log")]
+    Signing,
+}
+
+impl AuthorityError {
+    /// What the asker is told. The state of the tracker's disk is not its business.
+    pub fn refusal(&self) -> Refused {
+        let (reason, text) = match self {
+            Self::NotInvited(_) | Self::Removed => (Reason::NotInvited, self.to_string()),
+            Self::Request(_) => (Reason::NotServed, self.to_string()),
+            Self::Full | Self::TooManyInvites => (Reason::Busy, self.to_string()),
+            Self::KeyMissing
+            | Self::State(_)
+            | Self::Signing
+            | Self::Own
+            | Self::TooManyRemoved
+            | Self::Record(_) => (Reason::NotServed, Self::Signing.to_string()),
+        };
+        Refused { reason, text }
+    }
+}
+
+/// Why an invite does not let somebody in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum NotInvited {
+    /// No token came with the request.
+    #[error("this group is by invitation: ask its owner for an invite (`thorp invite`)")]
+    None,
+    /// Nobody knows this token.
+    #[error("this invite is not known (any more); ask for a new one (`thorp invite`)")]
+    Wrong,
+    /// Others have used it.
+    #[error("this invite has been used already; ask for a new one (`thorp invite`)")]
+    Used,
+    /// Too late.
+    #[error("this invite has expired; ask for a new one (`thorp invite`)")]
+    Expired,
+}

@@ -1,0 +1,198 @@
+//! The tables of a group: members, invites and policy, in memory and as they are kept.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::SystemTime;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use data_encoding::HEXLOWER;
+use serde::{Deserialize, Serialize};
+use thorp_wire::frame::Token;
+use thorp_wire::{MemberName, PeerId};
+
+use crate::clock::unix_seconds;
+use crate::state::{StateDir, StateError};
+
+use super::error::{AuthorityError, NotInvited};
+use super::limits::MAX_MEMBERS;
+
+pub(super) const MEMBERS_FILE: &str = "members.json";
+pub(super) const INVITES_FILE: &str = "invites.json";
+pub(super) const POLICY_FILE: &str = "policy.json";
+
+/// Everything that changes.
+#[derive(Clone, Default)]
+pub(super) struct Tables {
+    pub(super) members: BTreeMap<PeerId, Row>,
+    names: BTreeSet<MemberName>,
+    pub(super) invites: Vec<InviteRow>,
+    pub(super) policy: Policy,
+}
+
+#[derive(Clone)]
+pub(super) struct Row {
+    pub(super) name: MemberName,
+    pub(super) since: u64,
+    pub(super) removed: bool,
+}
+
+impl Row {
+    pub(super) fn name_unless_removed(&self) -> Result<MemberName, AuthorityError> {
+        if self.removed {
+            return Err(AuthorityError::Removed);
+        }
+        Ok(self.name.clone())
+    }
+}
+
+impl Tables {
+    pub(super) fn load(state: &StateDir) -> Result<Self, AuthorityError> {
+        let mut tables = Self {
+            invites: state.read_json(INVITES_FILE)?.unwrap_or_default(),
+            policy: state.read_json(POLICY_FILE)?.unwrap_or_default(),
+            ..Self::default()
+        };
+        let stored: Vec<StoredMember> = state.read_json(MEMBERS_FILE)?.unwrap_or_default();
+        for member in stored {
+            let damaged = |why: &str| state.corrupt(MEMBERS_FILE, why);
+            let id = member.id.parse().map_err(|_| damaged("an `id` is none"))?;
+            let name: MemberName = member
+                .name
+                .parse()
+                .map_err(|_| damaged("a `name` is none"))?;
+            let row = Row {
+                name: name.clone(),
+                since: member.since,
+                removed: member.removed,
+            };
+            if tables.members.insert(id, row).is_some() || !tables.names.insert(name) {
+                return Err(damaged("a member is there twice").into());
+            }
+        }
+        Ok(tables)
+    }
+
+    /// Writes what is different from `before`.
+    pub(super) fn save(&self, before: &Self, state: &StateDir) -> Result<(), StateError> {
+        // A token that is written as used without its member can be used again
+        // by the same key; the other way round it would be used twice.
+        if self.invites != before.invites {
+            state.write_json(INVITES_FILE, &self.invites)?;
+        }
+        if self.policy != before.policy {
+            state.write_json(POLICY_FILE, &self.policy)?;
+        }
+        let removed = |tables: &Self| tables.removed().count();
+        if self.members.len() != before.members.len() || removed(self) != removed(before) {
+            let stored: Vec<_> = self.members.iter().map(StoredMember::new).collect();
+            state.write_json(MEMBERS_FILE, &stored)?;
+        }
+        Ok(())
+    }
+
+    /// Keys that are no members any more, ascending.
+    pub(super) fn removed(&self) -> impl Iterator<Item = PeerId> {
+        let removed = self.members.iter().filter(|(_, row)| row.removed);
+        removed.map(|(id, _)| *id)
+    }
+
+    pub(super) fn add(
+        &mut self,
+        id: PeerId,
+        wanted: Option<&MemberName>,
+        now: SystemTime,
+    ) -> Result<MemberName, AuthorityError> {
+        if self.members.len() >= MAX_MEMBERS {
+            return Err(AuthorityError::Full);
+        }
+        let wanted = wanted.cloned().unwrap_or_else(|| MemberName::nearest(""));
+        let mut name = wanted.clone();
+        let mut number = 1;
+        while !self.names.insert(name.clone()) {
+            number += 1;
+            name = wanted.numbered(number);
+        }
+        let row = Row {
+            name: name.clone(),
+            since: unix_seconds(now),
+            removed: false,
+        };
+        self.members.insert(id, row);
+        Ok(name)
+    }
+
+    /// Uses an invite up by one, unless this key has used it before.
+    pub(super) fn redeem(
+        &mut self,
+        token: Option<&Token>,
+        id: PeerId,
+        now: u64,
+    ) -> Result<(), NotInvited> {
+        let (at, used_before) = self.invite_for(token, id, now)?;
+        if !used_before {
+            self.invites[at].used_by.push(id.to_string());
+        }
+        Ok(())
+    }
+
+    /// The invite that lets this key in, and whether it has done so before.
+    pub(super) fn invite_for(
+        &self,
+        token: Option<&Token>,
+        id: PeerId,
+        now: u64,
+    ) -> Result<(usize, bool), NotInvited> {
+        let hash = hash(token.ok_or(NotInvited::None)?);
+        // Of a secret's hash, how long a comparison takes gives nothing away.
+        let at = self.invites.iter().position(|row| row.hash == hash);
+        let at = at.ok_or(NotInvited::Wrong)?;
+        let row = &self.invites[at];
+        if row.used_by.contains(&id.to_string()) {
+            return Ok((at, true));
+        }
+        if now >= row.ends {
+            return Err(NotInvited::Expired);
+        }
+        if row.used_by.len() >= row.uses as usize {
+            return Err(NotInvited::Used);
+        }
+        Ok((at, false))
+    }
+}
+
+pub(super) fn hash(token: &Token) -> String {
+    HEXLOWER.encode(digest(&SHA256, &token.0).as_ref())
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredMember {
+    id: String,
+    name: String,
+    since: u64,
+    #[serde(default)]
+    removed: bool,
+}
+
+impl StoredMember {
+    fn new((id, row): (&PeerId, &Row)) -> Self {
+        Self {
+            id: id.to_string(),
+            name: row.name.to_string(),
+            since: row.since,
+            removed: row.removed,
+        }
+    }
+}
+
+/// An invite as it is remembered: without its secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct InviteRow {
+    pub(super) hash: String,
+    pub(super) uses: u32,
+    pub(super) ends: u64,
+    pub(super) used_by: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Policy {
+    pub(super) open: bool,
+}

@@ -1,0 +1,158 @@
+//! The task that makes bytes into events, and ends a link with its certificate.
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use thorp_core::links::LinkId;
+use thorp_group::clock::Clock;
+use thorp_wire::frame::{MAX_FRAME, PREFIX, announced_length};
+use thorp_wire::{Frame, FrameError};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadHalf};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::{Instant, sleep};
+
+use super::event::{LinkEnd, LinkEvent, broken};
+use super::inbox::{Arrival, Inbox};
+use super::queues::{IDLE, Shared};
+
+/// How often `Heard` may be said.
+const HEARD: Duration = Duration::from_secs(1);
+/// How long before the end of a link it is said that it is near.
+const EXPIRING: Duration = Duration::from_hours(1);
+/// The read buffer's size while nothing large arrives.
+pub(super) const SMALL: usize = 4 * 1024;
+/// By how much it grows at least, as bytes arrive.
+const STEP: usize = 64 * 1024;
+
+/// Until when a link may last.
+#[derive(Clone, Debug)]
+pub struct Term {
+    /// By this clock.
+    pub clock: Clock,
+    /// The end of the one certificate or the other, whichever comes first.
+    pub ends: SystemTime,
+}
+
+pub(super) struct Reader<S> {
+    pub(super) id: LinkId,
+    pub(super) stream: ReadHalf<S>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) inbox: Inbox,
+    /// Bytes of this link's frames that may still wait.
+    pub(super) room: Arc<Semaphore>,
+    pub(super) term: Term,
+    pub(super) buffer: Vec<u8>,
+    pub(super) heard: Option<Instant>,
+}
+
+impl<S: AsyncRead + AsyncWrite> Reader<S> {
+    pub(super) async fn run(mut self) {
+        let shared = self.shared.clone();
+        let expiry = expiry(self.id, self.term.clone(), self.inbox.events.clone());
+        tokio::select! {
+            why = self.read_all() => shared.end(why),
+            why = expiry => shared.end(why),
+            _ = shared.ended() => {}
+        }
+        let end = LinkEvent::Closed(shared.ended().await);
+        let _ = self.tell(end, None).await;
+    }
+
+    async fn read_all(&mut self) -> LinkEnd {
+        loop {
+            let needed = match self.deliver().await {
+                Ok(needed) => needed,
+                Err(why) => return why,
+            };
+            // Memory follows what has arrived, not what was announced.
+            let missing = needed.saturating_sub(self.buffer.len());
+            self.buffer
+                .reserve(missing.min(self.buffer.len().max(STEP)).max(SMALL));
+            match self.read_some().await {
+                Ok(0) => return LinkEnd::There,
+                Ok(_) => {}
+                Err(error) => return broken(&error),
+            }
+        }
+    }
+
+    async fn read_some(&mut self) -> io::Result<usize> {
+        if self.buffer.is_empty() && self.buffer.capacity() > 2 * SMALL {
+            // An idle link keeps no buffer. The timer starts only where the
+            // read has to wait.
+            tokio::select! {
+                biased;
+                read = self.stream.read_buf(&mut self.buffer) => return read,
+                () = sleep(IDLE) => {}
+            }
+            self.buffer = Vec::with_capacity(SMALL);
+        }
+        self.stream.read_buf(&mut self.buffer).await
+    }
+
+    /// Delivers every whole frame in the buffer. Says how many bytes the next
+    /// one takes, as far as that is known.
+    async fn deliver(&mut self) -> Result<usize, LinkEnd> {
+        let mut start = 0;
+        let needed = loop {
+            let rest = &self.buffer[start..];
+            let Some((&prefix, body)) = rest.split_first_chunk::<PREFIX>() else {
+                break PREFIX;
+            };
+            let length = announced_length(prefix, MAX_FRAME).map_err(LinkEnd::Malformed)?;
+            let Some(body) = body.get(..length) else {
+                break PREFIX + length;
+            };
+            let room = self.inbox.room_for(&self.room, Frame::memory(body)).await?;
+            let event = match Frame::decode(body) {
+                Ok(frame) => LinkEvent::Frame(frame),
+                Err(FrameError::Unknown { kind, request }) => LinkEvent::Unknown { kind, request },
+                Err(error) => return Err(LinkEnd::Malformed(error)),
+            };
+            start += PREFIX + length;
+            self.tell(event, Some(room)).await?;
+        };
+        self.buffer.drain(..start);
+        if !self.buffer.is_empty() {
+            let now = Instant::now();
+            if self.heard.is_none_or(|heard| now - heard >= HEARD) {
+                self.heard = Some(now);
+                self.tell(LinkEvent::Heard, None).await?;
+            }
+        }
+        Ok(needed)
+    }
+
+    async fn tell(
+        &mut self,
+        event: LinkEvent,
+        room: Option<[OwnedSemaphorePermit; 2]>,
+    ) -> Result<(), LinkEnd> {
+        let arrival = Arrival {
+            link: self.id,
+            event,
+            _room: room,
+        };
+        let told = self.inbox.events.send(arrival).await;
+        told.map_err(|_| LinkEnd::Here)
+    }
+}
+
+/// Ends with the certificate, and says before that the end is near. A link that
+/// is made within its last hour says nothing: one more would not last longer.
+async fn expiry(link: LinkId, term: Term, events: mpsc::Sender<Arrival>) -> LinkEnd {
+    let near = term.ends.checked_sub(EXPIRING);
+    if let Some(near) = near.filter(|near| term.clock.wall() < *near) {
+        term.clock.reaches(near).await;
+        // With nobody there any more, the reader ends the link.
+        let expiring = Arrival {
+            link,
+            event: LinkEvent::Expiring,
+            _room: None,
+        };
+        let _ = events.send(expiring).await;
+    }
+    term.clock.reaches(term.ends).await;
+    LinkEnd::Expired
+}

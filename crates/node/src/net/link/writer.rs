@@ -1,0 +1,140 @@
+//! The task that writes what waits in the queues, and says goodbye.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use thorp_wire::Frame;
+use thorp_wire::frame::Leave;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, WriteHalf};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+
+use super::event::{LinkEnd, STUCK, broken};
+use super::queues::{IDLE, Queues, Shared};
+
+/// How much is written at once, about.
+pub(super) const BATCH: usize = 64 * 1024;
+/// How long saying goodbye may take.
+pub(super) const GOODBYE: Duration = Duration::from_secs(1);
+
+pub(super) struct Writer<S> {
+    pub(super) stream: WriteHalf<S>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) buffer: Vec<u8>,
+    /// Room that is given back once the buffer is written.
+    pub(super) permits: Vec<OwnedSemaphorePermit>,
+}
+
+impl<S: AsyncRead + AsyncWrite> Writer<S> {
+    pub(super) async fn run(mut self) {
+        let shared = self.shared.clone();
+        while !shared.has_ended() {
+            if !self.fill() {
+                self.wait().await;
+                continue;
+            }
+            let too_late = async {
+                shared.ended().await;
+                sleep(GOODBYE).await;
+            };
+            tokio::select! {
+                written = self.write() => if let Err(why) = written {
+                    shared.end(why);
+                },
+                () = too_late => {}
+            }
+        }
+        let why = shared.ended().await;
+        self.goodbye(&why).await;
+        // Handles may live on; what was not sent need not.
+        *shared.queues() = Queues::default();
+        self.shared.finished.send_replace(true);
+    }
+
+    /// Waits for something to do; an idle link keeps no buffer.
+    async fn wait(&mut self) {
+        let wake = self.shared.wake.notified();
+        tokio::pin!(wake);
+        if timeout(IDLE, wake.as_mut()).await.is_err() {
+            self.buffer = Vec::new();
+            wake.await;
+        }
+    }
+
+    /// Moves a batch of frames into the buffer. Says whether there was one.
+    fn fill(&mut self) -> bool {
+        // Nothing is encoded under the lock.
+        let mut batch = Vec::new();
+        let mut bytes = 0;
+        let mut queues = self.shared.queues();
+        while bytes < BATCH
+            && let Some(queued) = queues.pop()
+        {
+            bytes += queued.size;
+            batch.push(queued);
+        }
+        drop(queues);
+        self.buffer.reserve(bytes);
+        for queued in batch {
+            self.encode(&queued.frame);
+            self.permits.extend(queued.room);
+        }
+        !self.buffer.is_empty()
+    }
+
+    fn encode(&mut self, frame: &Frame) {
+        if let Err(error) = frame.encode(&mut self.buffer) {
+            // A bug on this side: whoever made the frame has to cut it. The
+            // other side would wait for it in vain, so the link ends.
+            tracing::error!(%error, "a frame cannot be sent");
+            self.shared.end(LinkEnd::Malformed(error));
+        }
+    }
+
+    /// Writes the buffer. As long as some of it goes out, the other side lives.
+    async fn write(&mut self) -> Result<(), LinkEnd> {
+        let mut rest = &self.buffer[..];
+        while !rest.is_empty() {
+            let written = timeout(STUCK, self.stream.write(rest)).await;
+            let written = written
+                .map_err(|_| LinkEnd::Stuck)?
+                .map_err(|e| broken(&e))?;
+            if written == 0 {
+                return Err(LinkEnd::There);
+            }
+            rest = rest.get(written..).unwrap_or_default();
+        }
+        let flushed = timeout(STUCK, self.stream.flush()).await;
+        flushed
+            .map_err(|_| LinkEnd::Stuck)?
+            .map_err(|e| broken(&e))?;
+        self.permits.clear();
+        self.buffer.clear();
+        Ok(())
+    }
+
+    /// Best effort: control frames and TLS's own goodbye.
+    async fn goodbye(&mut self, why: &LinkEnd) {
+        let deadline = Instant::now() + GOODBYE;
+        let mut bytes = Vec::new();
+        let words = match why {
+            LinkEnd::Here | LinkEnd::Expired => true,
+            LinkEnd::Malformed(_) => {
+                let leave = Leave {
+                    reason: why.to_string(),
+                };
+                let _ = Frame::plain(leave).encode(&mut bytes);
+                true
+            }
+            _ => false,
+        };
+        // What is half written would turn the goodbye into nonsense.
+        if words && self.buffer.is_empty() {
+            while let Some(queued) = { self.shared.queues().control.pop() } {
+                let _ = queued.frame.encode(&mut bytes);
+            }
+            let _ = timeout_at(deadline, self.stream.write_all(&bytes)).await;
+        }
+        let _ = timeout_at(deadline, self.stream.shutdown()).await;
+    }
+}
