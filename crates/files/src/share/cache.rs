@@ -25,7 +25,7 @@ use thorp_wire::layout::Layout;
 use thorp_wire::merkle::{Hash, root_of_layer};
 use thorp_wire::{Name, Root};
 
-use super::lock;
+use super::locks::lock;
 use crate::stamp::Stamp;
 
 /// Names to values as [`value`] makes them. Another form gets another name.

@@ -1,208 +1,32 @@
-//! Roots: computed in the background, those asked for first.
+//! Roots, computed in the background.
 //!
-//! Owns the queue of files to hash, the threads that work on it, and the rule
-//! that a file which changes under the reader's eyes gets no root. What a
-//! change leads to is decided in `keeper`.
-//!
-//! Small files come first: most names get their roots soonest, and one film
-//! does not hold up ten thousand letters. A file somebody waits for comes
-//! before all others, even in the middle of one: a thread that reads a large
-//! file looks up between two reads.
+//! Owns the threads that work on the queue, and the rule that a file which
+//! changes under the reader's eyes gets no root. What a change leads to is
+//! decided in `keeper`.
 //!
 //! What was hashed before comes here only if `cache` does not know it; what is
 //! hashed is told there.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::{self, Read};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use cap_std::fs::{Dir, File, OpenOptions, OpenOptionsExt};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
-use thiserror::Error;
 use thorp_wire::merkle::{Hash, LayerHasher};
-use thorp_wire::{Content, Entry, Name};
-use tokio::sync::oneshot;
+use thorp_wire::{Content, Name};
 
-use super::{Shared, lock, read, write};
+use super::locks::{read, write};
+use super::queue::HashError;
+use super::shared::Shared;
 use crate::stamp::{Stamp, TICK};
 
 /// Large enough that a read costs nothing beside its hash, small enough to
 /// stay in the processor's cache.
 const BUFFER: usize = 256 * 1024;
-
-/// Why a file that was asked for has no root.
-#[derive(Debug, Error)]
-pub enum HashError {
-    /// There is no such file in the share.
-    #[error("{} is no longer in the share", name.as_str().escape_debug())]
-    Gone {
-        /// Which one.
-        name: Name,
-    },
-    /// It changed while it was read; it is hashed again once it is at rest.
-    #[error("{} is being written to: try again when that has ended", name.as_str().escape_debug())]
-    Changed {
-        /// Which one.
-        name: Name,
-    },
-    /// It cannot be read.
-    #[error("{} cannot be read ({reason}): check its permissions", name.as_str().escape_debug())]
-    Unreadable {
-        /// Which one.
-        name: Name,
-        /// What the system says.
-        reason: String,
-    },
-    /// The share was closed meanwhile.
-    #[error("the share has been closed")]
-    Closed,
-}
-
-/// The files to be hashed.
-#[derive(Default)]
-pub(super) struct Queue {
-    state: Mutex<State>,
-    bell: Condvar,
-    /// Bytes read so far of the files that are being read now.
-    under_way: AtomicU64,
-}
-
-#[derive(Default)]
-struct State {
-    urgent: VecDeque<Name>,
-    /// By length, then name.
-    waiting: BTreeSet<(u64, Name)>,
-    /// Being read by one of the threads, and how far it is.
-    busy: BTreeMap<Name, u64>,
-    asked: BTreeMap<Name, Vec<Answer>>,
-    stopped: bool,
-}
-
-type Answer = oneshot::Sender<Result<Entry, HashError>>;
-
-impl Queue {
-    /// To be hashed when its turn comes.
-    pub fn push(&self, name: Name, length: u64) {
-        lock(&self.state).waiting.insert((length, name));
-        self.bell.notify_one();
-    }
-
-    /// Many of them.
-    pub fn extend(&self, files: Vec<(Name, u64)>) {
-        let files = files.into_iter().map(|(name, length)| (length, name));
-        lock(&self.state).waiting.extend(files);
-        self.bell.notify_all();
-    }
-
-    /// Not to be hashed for now: it is being written to.
-    pub fn withdraw(&self, name: &Name, length: u64) {
-        lock(&self.state).waiting.remove(&(length, name.clone()));
-    }
-
-    /// To be hashed at once.
-    pub fn ask(&self, name: &Name) -> oneshot::Receiver<Result<Entry, HashError>> {
-        let (answer, receiver) = oneshot::channel();
-        let mut state = lock(&self.state);
-        if !state.stopped {
-            let asked = state.asked.entry(name.clone()).or_default();
-            asked.push(answer);
-            if asked.len() == 1 && !state.busy.contains_key(name) {
-                state.urgent.push_back(name.clone());
-            }
-        }
-        drop(state);
-        self.bell.notify_one();
-        receiver
-    }
-
-    /// Lets the threads end, after at most one more read each.
-    pub fn stop(&self) {
-        let mut state = lock(&self.state);
-        state.stopped = true;
-        state.asked.clear();
-        self.bell.notify_all();
-    }
-
-    /// Bytes read so far of the files that are being read now.
-    pub fn under_way(&self) -> u64 {
-        self.under_way.load(Ordering::Relaxed)
-    }
-
-    /// Bytes read so far of this file: none, while it waits.
-    pub fn read_of(&self, name: &Name) -> u64 {
-        lock(&self.state).busy.get(name).copied().unwrap_or(0)
-    }
-
-    fn has_read(&self, name: &Name, bytes: u64) {
-        if let Some(read) = lock(&self.state).busy.get_mut(name) {
-            *read = bytes;
-        }
-    }
-
-    fn stopped(&self) -> bool {
-        lock(&self.state).stopped
-    }
-
-    /// The next file; waits for one. `None` means stop.
-    fn next(&self) -> Option<Name> {
-        let mut state = lock(&self.state);
-        loop {
-            if state.stopped {
-                return None;
-            }
-            if let Some(name) = state.take_urgent().or_else(|| state.take_waiting()) {
-                return Some(name);
-            }
-            state = self
-                .bell
-                .wait(state)
-                .unwrap_or_else(std::sync::PoisonError::into_inner);
-        }
-    }
-
-    fn next_urgent(&self) -> Option<Name> {
-        lock(&self.state).take_urgent()
-    }
-
-    fn done(&self, name: &Name, mut answer: impl FnMut() -> Result<Entry, HashError>) {
-        let mut state = lock(&self.state);
-        state.busy.remove(name);
-        let asked = state.asked.remove(name).unwrap_or_default();
-        drop(state);
-        self.bell.notify_one();
-        for waiting in asked {
-            // Whoever asked may have gone; the root is known all the same.
-            let _ = waiting.send(answer());
-        }
-    }
-}
-
-impl State {
-    fn take_urgent(&mut self) -> Option<Name> {
-        while let Some(name) = self.urgent.pop_front() {
-            if self.busy.insert(name.clone(), 0).is_none() {
-                return Some(name);
-            }
-        }
-        None
-    }
-
-    /// What is being read and waits again has changed meanwhile: it stays.
-    fn take_waiting(&mut self) -> Option<Name> {
-        let next = self
-            .waiting
-            .iter()
-            .find(|(_, name)| !self.busy.contains_key(name))?
-            .clone();
-        self.waiting.remove(&next);
-        self.busy.insert(next.1.clone(), 0);
-        Some(next.1)
-    }
-}
 
 /// Starts the threads: two, or one where there is one core. More would only
 /// take the disk and the processor from those who are fetching.

@@ -13,7 +13,8 @@ use thorp_wire::frame::MAX_INLINE;
 use thorp_wire::{Content, Name};
 
 use super::hash::open;
-use super::{Shared, read, write};
+use super::locks::{read, write};
+use super::shared::Shared;
 use crate::stamp::Stamp;
 
 /// Why a file cannot be handed out.

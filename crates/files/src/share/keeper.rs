@@ -17,9 +17,11 @@ use thorp_wire::Name;
 use thorp_wire::reserved::IGNORE_FILE;
 use tokio::sync::mpsc;
 
+use super::inbox::{Mark, Pending};
+use super::locks::{lock, read, write};
+use super::shared::{Progress, ShareEvent, Shared};
 use super::walk::{Cause, Found, Ruled, Rules, walk};
-use super::watch::{Mark, Pending, Watch};
-use super::{Progress, ShareEvent, Shared, lock, read, write};
+use super::watch::Watch;
 use crate::stamp::Stamp;
 
 /// How long changes are gathered before they are told.
@@ -171,7 +173,7 @@ impl Keeper {
             self.poll();
             return Ok(());
         }
-        match Watch::new(&self.shared) {
+        match Watch::new(&self.shared.path, Arc::clone(&self.shared.inbox)) {
             Ok(watcher) => {
                 self.watcher = Some(watcher);
                 Ok(())

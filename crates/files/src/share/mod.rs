@@ -4,9 +4,12 @@
 //! walk     what of a directory belongs to the share
 //! left_out what does not, so that it can be counted
 //! index    what is on offer, in memory, and what has changed in it
-//! hash     roots, in the background, those asked for first
+//! queue    the files to be hashed, those asked for first
+//! hash     roots, in the background
 //! cache    what was hashed before, on disk
-//! watch    what the file system reports, gathered
+//! inbox    what the keeper is to look at, gathered
+//! watch    what the file system reports
+//! shared   a share as its threads and its users have it in common
 //! keeper   the thread that keeps the listing true and tells its changes
 //! holding  what was hashed, opened again: is it still that?
 //! serve    small files, read for others
@@ -26,21 +29,24 @@
 mod cache;
 mod hash;
 mod holding;
+mod inbox;
 mod index;
 mod keeper;
 mod left_out;
+mod locks;
 mod pieces;
+mod queue;
 mod serve;
+mod shared;
 #[cfg(test)]
 mod tests;
 mod walk;
 mod watch;
 
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, RwLock};
 use std::thread;
 use std::time::Duration;
 
@@ -52,20 +58,20 @@ use thorp_wire::{Content, Entry, Name, Root};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
-pub use hash::HashError;
 pub use holding::ReadError;
 pub use pieces::{Arriving, Opened};
+pub use queue::HashError;
+pub use shared::{Options, Progress, Share, ShareEvent, Totals};
 
 pub use walk::Skipped;
 
 use crate::store::{Partial, Replace, Store, StoreError, Stored};
 use cache::Cache;
-use hash::Queue;
-use index::Index;
 use keeper::Keeper;
-use left_out::LeftOut;
+use locks::{read, write};
+use queue::Queue;
+use shared::{Life, Shared};
 use walk::Rules;
-use watch::Inbox;
 
 /// The folder of a state directory in which is remembered what was hashed.
 pub const CACHE: &str = "hashes";
@@ -76,38 +82,6 @@ const EVENTS: usize = 64;
 /// How often it is looked whether the directory is in its place, while a large
 /// file is written to it.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
-
-/// How a directory is shared.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// Hidden files too.
-    pub hidden: bool,
-    /// Even where the directory is `/` or somebody's home.
-    pub broad: bool,
-    /// Follow changes as the system reports them. Network file systems do not
-    /// report what other machines do; without, the share is scanned every `poll`.
-    pub watch: bool,
-    /// How long a file must have been left alone before it is hashed.
-    pub quiet: Duration,
-    /// How often the share is scanned where it cannot be watched.
-    pub poll: Duration,
-    /// A folder to remember in what was hashed. Without, every file is hashed at
-    /// every start.
-    pub cache: Option<PathBuf>,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            hidden: false,
-            broad: false,
-            watch: true,
-            quiet: Duration::from_secs(2),
-            poll: Duration::from_mins(1),
-            cache: None,
-        }
-    }
-}
 
 /// Why a directory cannot be shared.
 #[derive(Debug, Error)]
@@ -153,81 +127,6 @@ pub enum ShareError {
     /// The system has no threads left.
     #[error("a thread cannot be started ({0}): end other programs and try again")]
     Threads(#[source] io::Error),
-}
-
-/// What has happened in the share.
-#[derive(Clone, Debug, PartialEq)]
-pub enum ShareEvent {
-    /// The least that turns the listing told so far into that of now. The first
-    /// one is everything; an empty share has none.
-    Delta {
-        /// New or changed; names in order.
-        added: Vec<Entry>,
-        /// No longer there; names in order.
-        removed: Vec<Name>,
-    },
-    /// The whole share has been looked through. Its changes were told before.
-    Scanned {
-        /// Files listed.
-        files: u64,
-        /// Bytes in them.
-        bytes: u64,
-        /// What was left out.
-        skipped: Skipped,
-    },
-    /// How much is still to be hashed; about every second, and at the end.
-    Progress(Progress),
-    /// For a person: what, with which thing, and what to do. Already escaped.
-    Warning(String),
-}
-
-/// How much is still to be hashed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Progress {
-    /// Files.
-    pub unhashed: u64,
-    /// Bytes in them that were not read yet.
-    pub bytes: u64,
-}
-
-/// The share in numbers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Totals {
-    /// Files listed.
-    pub files: u64,
-    /// Bytes in them.
-    pub bytes: u64,
-    /// Of these files, still to be hashed.
-    pub unhashed: u64,
-    /// What was left out, as of the last scan.
-    pub skipped: Skipped,
-    /// Files opened since the start: to be hashed or handed out.
-    pub opened: u64,
-}
-
-/// A directory on offer. Clones are the same share; it closes with the last one.
-#[derive(Clone)]
-pub struct Share {
-    shared: Arc<Shared>,
-    _life: Arc<Life>,
-}
-
-/// What the share's threads and its users have in common.
-struct Shared {
-    dir: Dir,
-    /// The directory's full path: for the watcher, for rules and for messages.
-    path: PathBuf,
-    options: Options,
-    index: RwLock<Index>,
-    left_out: Mutex<LeftOut>,
-    queue: Queue,
-    cache: Cache,
-    opened: AtomicU64,
-    inbox: Arc<Inbox>,
-    store: Store,
-    /// The keeper has its own, which it holds through a whole walk; these are
-    /// for files that arrive meanwhile.
-    rules: Mutex<Rules>,
 }
 
 impl Share {
@@ -408,70 +307,6 @@ impl Share {
     }
 }
 
-impl Shared {
-    fn totals(&self) -> Totals {
-        let mut skipped = lock(&self.left_out).counted();
-        let index = read(&self.index);
-        skipped.unreadable += index.unreadable_files();
-        Totals {
-            files: index.files(),
-            bytes: index.bytes(),
-            unhashed: index.unhashed(),
-            skipped,
-            opened: self.opened.load(Ordering::Relaxed),
-        }
-    }
-
-    /// Where it cannot be remembered what was hashed, a person is told.
-    fn remembered(&self, result: Result<(), cache::Warning>) {
-        if let Err(warning) = result {
-            self.inbox.warn(warning);
-        }
-    }
-
-    /// Whether the directory's path still leads to the directory that is open.
-    /// Otherwise somebody has moved it, perhaps so that it is no longer shared.
-    fn is_in_place(&self) -> bool {
-        let there = std::fs::metadata(&self.path);
-        let open = self.dir.dir_metadata();
-        matches!((there, open), (Ok(there), Ok(open))
-            if there.ino() == cap_std::fs::MetadataExt::ino(&open)
-                && there.dev() == cap_std::fs::MetadataExt::dev(&open))
-    }
-
-    fn must_be_in_place(&self) -> Result<(), StoreError> {
-        if self.is_in_place() {
-            return Ok(());
-        }
-        let path = self.path.clone();
-        Err(StoreError::Moved { path })
-    }
-
-    fn new_rules(&self) -> Rules {
-        Rules::new(&self.path, self.options.hidden)
-    }
-
-    fn lists(&self, name: &Name) -> bool {
-        let mut rules = lock(&self.rules);
-        rules.leave_out(Path::new(name.as_str()), false).is_none()
-    }
-
-    fn close(&self) {
-        self.queue.stop();
-        self.inbox.stop();
-        self.cache.close();
-    }
-}
-
-/// Closes the share when nobody holds it any more.
-struct Life(Arc<Shared>);
-
-impl Drop for Life {
-    fn drop(&mut self) {
-        self.0.close();
-    }
-}
-
 fn open_shareable(dir: &Path, options: &Options) -> Result<(Dir, PathBuf), ShareError> {
     let (handle, path) = open_dir(dir)?;
     if path.ancestors().any(walk::is_state_directory) {
@@ -530,19 +365,4 @@ fn too_broad(path: &Path, home: Option<&Path>) -> Option<&'static str> {
 
 fn shown(path: &Path) -> String {
     path.to_string_lossy().escape_debug().to_string()
-}
-
-// A thread that panicked has left nothing half done worth dying for: every
-// locked step is short and leaves the state whole.
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
-    lock.read().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
-    lock.write().unwrap_or_else(PoisonError::into_inner)
 }

@@ -11,7 +11,8 @@ use thorp_wire::merkle::{LEAF, LayerHasher};
 use thorp_wire::{Content, Name};
 
 use super::holding::{ReadError, refusal};
-use super::{Share, read, write};
+use super::locks::{read, write};
+use super::shared::Share;
 use crate::stamp::Stamp;
 
 /// How much is read at once to be hashed.

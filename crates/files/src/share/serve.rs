@@ -10,7 +10,7 @@ use thorp_wire::frame::MAX_INLINE;
 use thorp_wire::{Content, Name};
 
 use super::holding::{ReadError, refusal};
-use super::{Share, Shared};
+use super::shared::{Share, Shared};
 use crate::stamp::Stamp;
 
 impl Share {

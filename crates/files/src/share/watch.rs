@@ -1,24 +1,13 @@
-//! What the file system reports, and what else the keeper is to look at.
+//! What the file system reports, into the [`Inbox`].
 //!
-//! Owns the watcher and the [`Inbox`], where reports are merged until the
-//! keeper takes them: one mark a path, however often it was reported. Bounded:
-//! beyond some number of paths the whole share is looked at instead. Never
-//! touches a file and never decides what a report means for the listing.
+//! Never touches a file and never decides what a report means for the listing.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
 
-use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind, RenameMode};
-use notify::{Config, Event, RecommendedWatcher, RecursiveMode, Watcher};
-use thorp_wire::Name;
-use thorp_wire::reserved::is_part;
+use notify::{Config, RecommendedWatcher, RecursiveMode, Watcher};
 
-use super::{Shared, lock};
-
-/// More paths than this at once, and walking the share is cheaper.
-const PATHS: usize = 50_000;
+use super::inbox::Inbox;
 
 /// Whether folders are watched one by one, as inotify has it. Elsewhere the
 /// system watches all that is beneath one.
@@ -37,9 +26,9 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// What happens in folders of this share will reach its inbox.
-    pub fn new(shared: &Arc<Shared>) -> notify::Result<Self> {
-        let (root, inbox) = (shared.path.clone(), Arc::clone(&shared.inbox));
+    /// What happens in folders of the share at this path will reach the inbox.
+    pub fn new(path: &Path, inbox: Arc<Inbox>) -> notify::Result<Self> {
+        let root = path.to_owned();
         // A link is not part of the share, so what is behind it is not watched.
         let config = Config::default().with_follow_symlinks(false);
         let mut watcher = RecommendedWatcher::new(
@@ -50,11 +39,11 @@ impl Watch {
             config,
         )?;
         if !ONE_BY_ONE {
-            watcher.watch(&shared.path, RecursiveMode::Recursive)?;
+            watcher.watch(path, RecursiveMode::Recursive)?;
         }
         Ok(Self {
             watcher,
-            root: shared.path.clone(),
+            root: path.to_owned(),
         })
     }
 
@@ -82,234 +71,3 @@ fn has_nothing_to_report(error: &notify::Error) -> bool {
         _ => false,
     }
 }
-
-/// Where everybody leaves word for the keeper.
-#[derive(Default)]
-pub(super) struct Inbox {
-    pending: Mutex<Pending>,
-    bell: Condvar,
-}
-
-/// What there is to look at.
-#[derive(Default)]
-pub(super) struct Pending {
-    /// Paths relative to the share.
-    pub paths: BTreeMap<PathBuf, Mark>,
-    /// Files that changed while they were read.
-    pub changed: BTreeSet<Name>,
-    /// The whole share.
-    pub rescan: bool,
-    /// The watcher misses things from now on, and why.
-    pub blind: Option<String>,
-    /// A file that could not be read and why; one of perhaps many.
-    pub unreadable: Option<(Name, String)>,
-    /// What a person is to be told.
-    pub warnings: Vec<String>,
-    /// The listing has changed by itself: a root has come.
-    poked: bool,
-    stopped: bool,
-}
-
-/// What was reported about a path.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Mark {
-    /// Bytes were written: an old root is wrong, even where two changes within
-    /// one tick of the clock leave the same stamp.
-    pub written: bool,
-    /// Nobody is writing to it any more: it was closed or moved here whole.
-    pub complete: bool,
-    /// It may be a folder that was just made: more can be in it than was reported.
-    pub new: bool,
-}
-
-impl Inbox {
-    /// Look at this path again.
-    pub fn look(&self, path: &Path) {
-        self.add(|pending| {
-            pending.paths.entry(path.to_owned()).or_default();
-        });
-    }
-
-    /// This file changed while it was read.
-    pub fn changed(&self, name: &Name) {
-        self.add(|pending| {
-            pending.changed.insert(name.clone());
-        });
-    }
-
-    /// This file could not be read.
-    pub fn unreadable(&self, name: &Name, reason: &str) {
-        self.add(|pending| {
-            pending
-                .unreadable
-                .get_or_insert_with(|| (name.clone(), reason.to_owned()));
-        });
-    }
-
-    /// Tell a person.
-    pub fn warn(&self, warning: String) {
-        self.add(|pending| pending.warnings.push(warning));
-    }
-
-    /// The listing has changed: tell it.
-    pub fn poke(&self) {
-        self.add(|_| ());
-    }
-
-    /// Lets the keeper end.
-    pub fn stop(&self) {
-        self.add(|pending| pending.stopped = true);
-        self.bell.notify_all();
-    }
-
-    /// Waits until there is something to look at or `deadline` has come, and
-    /// then for `gather` more, so that what happens together is told together.
-    /// `None` means stop.
-    pub fn take(&self, deadline: Option<Instant>, gather: Duration) -> Option<Pending> {
-        let mut pending = lock(&self.pending);
-        let mut until = deadline;
-        let mut gathering = false;
-        loop {
-            if pending.stopped {
-                return None;
-            }
-            let now = Instant::now();
-            if pending.poked && !gathering {
-                gathering = true;
-                until = Some(now + gather);
-            }
-            pending = match until {
-                Some(until) if until <= now => return Some(std::mem::take(&mut *pending)),
-                Some(until) => {
-                    let waited = self.bell.wait_timeout(pending, until - now);
-                    waited.unwrap_or_else(PoisonError::into_inner).0
-                }
-                None => self
-                    .bell
-                    .wait(pending)
-                    .unwrap_or_else(PoisonError::into_inner),
-            };
-        }
-    }
-
-    fn report(&self, root: &Path, event: &Event) {
-        if event.need_rescan() {
-            return self.add(|pending| pending.rescan = true);
-        }
-        let Some(kind) = Report::new(event.kind) else {
-            return;
-        };
-        self.add(|pending| {
-            for path in &event.paths {
-                let Ok(path) = path.strip_prefix(root) else {
-                    continue;
-                };
-                // Neither the share itself nor a fetch on its way is an entry.
-                if path.file_name().is_none_or(is_part) {
-                    continue;
-                }
-                if pending.paths.len() >= PATHS {
-                    pending.paths.clear();
-                    pending.rescan = true;
-                }
-                if !pending.rescan {
-                    pending
-                        .paths
-                        .entry(path.to_owned())
-                        .or_default()
-                        .merge(kind);
-                }
-            }
-        });
-    }
-
-    /// The watcher cannot see everything from now on.
-    pub fn blind(&self, error: &notify::Error) {
-        self.add(|pending| {
-            pending.blind.get_or_insert_with(|| error.to_string());
-        });
-    }
-
-    #[cfg(test)]
-    pub fn overflow(&self) {
-        let overflow = Event::new(EventKind::Other).set_flag(notify::event::Flag::Rescan);
-        self.report(Path::new("/"), &overflow);
-    }
-
-    #[cfg(test)]
-    pub fn written(&self, root: &Path, path: &Path) {
-        let kind = EventKind::Modify(ModifyKind::Data(notify::event::DataChange::Any));
-        self.report(root, &Event::new(kind).add_path(path.to_owned()));
-    }
-
-    fn add(&self, change: impl FnOnce(&mut Pending)) {
-        let mut pending = lock(&self.pending);
-        change(&mut pending);
-        // Once a batch: whoever gathers wakes by itself.
-        if !std::mem::replace(&mut pending.poked, true) {
-            self.bell.notify_all();
-        }
-    }
-}
-
-/// The reports that say something about a file or folder.
-#[derive(Clone, Copy)]
-enum Report {
-    Made,
-    Written,
-    Closed,
-    MovedHere,
-    /// Removed, moved away, other permissions: looking tells.
-    Other,
-}
-
-impl Report {
-    /// Nothing for those that follow from mere reading, nor for the one that
-    /// repeats the two halves of a rename.
-    fn new(kind: EventKind) -> Option<Self> {
-        Some(match kind {
-            EventKind::Access(AccessKind::Close(AccessMode::Write)) => Self::Closed,
-            EventKind::Access(_) | EventKind::Modify(ModifyKind::Name(RenameMode::Both)) => {
-                return None;
-            }
-            EventKind::Modify(ModifyKind::Name(RenameMode::To)) => Self::MovedHere,
-            EventKind::Modify(ModifyKind::Data(_) | ModifyKind::Any) => Self::Written,
-            EventKind::Create(_) => Self::Made,
-            _ => Self::Other,
-        })
-    }
-}
-
-impl Mark {
-    fn merge(&mut self, report: Report) {
-        match report {
-            Report::Made => {
-                *self = Self {
-                    complete: false,
-                    new: true,
-                    ..*self
-                }
-            }
-            Report::Written => {
-                *self = Self {
-                    complete: false,
-                    written: true,
-                    ..*self
-                }
-            }
-            Report::Closed => self.complete = true,
-            // Another file than the one that may have been written to: its stamp tells.
-            Report::MovedHere => {
-                *self = Self {
-                    complete: true,
-                    written: false,
-                    new: true,
-                }
-            }
-            Report::Other => {}
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests;

@@ -1,0 +1,190 @@
+//! A share as its threads and its users have it in common, and what is said of it.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, RwLock};
+use std::time::Duration;
+
+use cap_std::fs::Dir;
+use thorp_wire::{Entry, Name};
+
+use super::cache::{self, Cache};
+use super::inbox::Inbox;
+use super::index::Index;
+use super::left_out::LeftOut;
+use super::locks::{lock, read};
+use super::queue::Queue;
+use super::walk::{Rules, Skipped};
+use crate::store::{Store, StoreError};
+
+/// How a directory is shared.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Hidden files too.
+    pub hidden: bool,
+    /// Even where the directory is `/` or somebody's home.
+    pub broad: bool,
+    /// Follow changes as the system reports them. Network file systems do not
+    /// report what other machines do; without, the share is scanned every `poll`.
+    pub watch: bool,
+    /// How long a file must have been left alone before it is hashed.
+    pub quiet: Duration,
+    /// How often the share is scanned where it cannot be watched.
+    pub poll: Duration,
+    /// A folder to remember in what was hashed. Without, every file is hashed at
+    /// every start.
+    pub cache: Option<PathBuf>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            hidden: false,
+            broad: false,
+            watch: true,
+            quiet: Duration::from_secs(2),
+            poll: Duration::from_mins(1),
+            cache: None,
+        }
+    }
+}
+
+/// What has happened in the share.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ShareEvent {
+    /// The least that turns the listing told so far into that of now. The first
+    /// one is everything; an empty share has none.
+    Delta {
+        /// New or changed; names in order.
+        added: Vec<Entry>,
+        /// No longer there; names in order.
+        removed: Vec<Name>,
+    },
+    /// The whole share has been looked through. Its changes were told before.
+    Scanned {
+        /// Files listed.
+        files: u64,
+        /// Bytes in them.
+        bytes: u64,
+        /// What was left out.
+        skipped: Skipped,
+    },
+    /// How much is still to be hashed; about every second, and at the end.
+    Progress(Progress),
+    /// For a person: what, with which thing, and what to do. Already escaped.
+    Warning(String),
+}
+
+/// How much is still to be hashed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Files.
+    pub unhashed: u64,
+    /// Bytes in them that were not read yet.
+    pub bytes: u64,
+}
+
+/// The share in numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Files listed.
+    pub files: u64,
+    /// Bytes in them.
+    pub bytes: u64,
+    /// Of these files, still to be hashed.
+    pub unhashed: u64,
+    /// What was left out, as of the last scan.
+    pub skipped: Skipped,
+    /// Files opened since the start: to be hashed or handed out.
+    pub opened: u64,
+}
+
+/// A directory on offer. Clones are the same share; it closes with the last one.
+#[derive(Clone)]
+pub struct Share {
+    pub(super) shared: Arc<Shared>,
+    pub(super) _life: Arc<Life>,
+}
+
+/// What the share's threads and its users have in common.
+pub(super) struct Shared {
+    pub(super) dir: Dir,
+    /// The directory's full path: for the watcher, for rules and for messages.
+    pub(super) path: PathBuf,
+    pub(super) options: Options,
+    pub(super) index: RwLock<Index>,
+    pub(super) left_out: Mutex<LeftOut>,
+    pub(super) queue: Queue,
+    pub(super) cache: Cache,
+    pub(super) opened: AtomicU64,
+    pub(super) inbox: Arc<Inbox>,
+    pub(super) store: Store,
+    /// The keeper has its own, which it holds through a whole walk; these are
+    /// for files that arrive meanwhile.
+    pub(super) rules: Mutex<Rules>,
+}
+
+/// Closes the share when nobody holds it any more.
+pub(super) struct Life(pub(super) Arc<Shared>);
+
+impl Drop for Life {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+impl Shared {
+    pub(super) fn totals(&self) -> Totals {
+        let mut skipped = lock(&self.left_out).counted();
+        let index = read(&self.index);
+        skipped.unreadable += index.unreadable_files();
+        Totals {
+            files: index.files(),
+            bytes: index.bytes(),
+            unhashed: index.unhashed(),
+            skipped,
+            opened: self.opened.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Where it cannot be remembered what was hashed, a person is told.
+    pub(super) fn remembered(&self, result: Result<(), cache::Warning>) {
+        if let Err(warning) = result {
+            self.inbox.warn(warning);
+        }
+    }
+
+    /// Whether the directory's path still leads to the directory that is open.
+    /// Otherwise somebody has moved it, perhaps so that it is no longer shared.
+    pub(super) fn is_in_place(&self) -> bool {
+        let there = std::fs::metadata(&self.path);
+        let open = self.dir.dir_metadata();
+        matches!((there, open), (Ok(there), Ok(open))
+            if there.ino() == cap_std::fs::MetadataExt::ino(&open)
+                && there.dev() == cap_std::fs::MetadataExt::dev(&open))
+    }
+
+    pub(super) fn must_be_in_place(&self) -> Result<(), StoreError> {
+        if self.is_in_place() {
+            return Ok(());
+        }
+        let path = self.path.clone();
+        Err(StoreError::Moved { path })
+    }
+
+    pub(super) fn new_rules(&self) -> Rules {
+        Rules::new(&self.path, self.options.hidden)
+    }
+
+    pub(super) fn lists(&self, name: &Name) -> bool {
+        let mut rules = lock(&self.rules);
+        rules.leave_out(Path::new(name.as_str()), false).is_none()
+    }
+
+    pub(super) fn close(&self) {
+        self.queue.stop();
+        self.inbox.stop();
+        self.cache.close();
+    }
+}
