@@ -80,91 +80,67 @@ pub struct Stored {
 #[derive(Debug, Error)]
 pub enum StoreError {
     /// Something goes by that name already.
-    #[error("{} exists already: rename it, or choose another name", shown(path))]
+    #[error("{} exists already", shown(path))]
     Exists {
         /// Its path.
         path: PathBuf,
     },
     /// The bytes are not those that were promised.
-    #[error(
-        "what arrived for {} is not what was listed: fetch it from another peer",
-        shown(path)
-    )]
+    #[error("what arrived for {} is not what was listed", shown(path))]
     Mismatch {
         /// Where they were to go.
         path: PathBuf,
     },
     /// A file goes by the name of a folder that is needed.
-    #[error(
-        "{} is a file, and a folder is needed there: rename it, or choose another name",
-        shown(path)
-    )]
+    #[error("{} is a file, and a folder is needed there", shown(path))]
     FileInTheWay {
         /// Its path.
         path: PathBuf,
     },
     /// The directory itself is no longer where it was.
-    #[error(
-        "{} was moved, replaced or removed: share the directory again where it is now",
-        shown(path)
-    )]
+    #[error("{} was moved, replaced or removed", shown(path))]
     Moved {
         /// Where it was.
         path: PathBuf,
     },
     /// A folder goes by the name of the file.
-    #[error(
-        "{} is a folder: rename it, or choose another name for the file",
-        shown(path)
-    )]
+    #[error("{} is a folder", shown(path))]
     FolderInTheWay {
         /// Its path.
         path: PathBuf,
     },
     /// A symbolic link on the way leads out of the directory.
-    #[error(
-        "{} leads out of the directory through a link: choose another name",
-        shown(path)
-    )]
+    #[error("{} leads out of the directory through a link", shown(path))]
     LeadsOutside {
         /// The path that was asked for.
         path: PathBuf,
     },
     /// The file system has no names that long.
-    #[error(
-        "{} is too long a name for this file system: choose a shorter one",
-        shown(path)
-    )]
+    #[error("{} is too long a name for this file system", shown(path))]
     NameTooLong {
         /// The path that was asked for.
         path: PathBuf,
     },
     /// Mounted read-only.
-    #[error(
-        "{} cannot be written, the file system is read-only: choose another directory",
-        shown(path)
-    )]
+    #[error("{} cannot be written, the file system is read-only", shown(path))]
     ReadOnly {
         /// The path that was asked for.
         path: PathBuf,
     },
     /// No permission.
-    #[error("{} cannot be written: check the directory's permissions", shown(path))]
+    #[error("{} cannot be written", shown(path))]
     Denied {
         /// The path that was asked for.
         path: PathBuf,
     },
     /// No space, or the quota is used up.
-    #[error(
-        "{} does not fit, the disk is full: make room and try again",
-        shown(path)
-    )]
+    #[error("{} does not fit, the disk is full", shown(path))]
     Full {
         /// The path that was asked for.
         path: PathBuf,
     },
     /// There is no such directory.
-    #[error("there is no directory {}: create it or name another", shown(path))]
+    #[error("there is no directory {}", shown(path))]
     NoDirectory {
         /// The path that was asked for.
         path: PathBuf,

@@ -264,7 +264,7 @@ pub enum BackupError {
     Exists(PathBuf),
     /// Use another directory, or end the group that is there.
     #[error(
-        "{} keeps a group already ({holds} is there), and nothing is overwritten: choose another directory with --state, or end that group first (thorp leave --purge)",
+        "{} keeps a group already ({holds} is there), and nothing is overwritten",
         path.display()
     )]
     NotEmpty {
@@ -275,12 +275,14 @@ pub enum BackupError {
     },
     /// Use the one that is there, or end it.
     #[error(
-        "{} keeps this group already, and of two trackers of one group each would know half: use that one, or first end it there: thorp leave --purge --state {}",
-        path.display(), owner(path).display()
+        "{} keeps this group already, and of two trackers of one group each would know half",
+        path.display()
     )]
     Twice {
         /// The state directory that keeps it.
         path: PathBuf,
+        /// The one that this belongs to: of a tracker inside a peer, the peer's.
+        owner: PathBuf,
     },
     /// Use the program that made it.
     #[error("the backup was made by a newer thorp (state version {0}, this program knows {known}); nothing was changed: use the newer program", known = state::VERSION)]
@@ -307,6 +309,14 @@ pub enum BackupError {
 }
 
 impl BackupError {
+    /// A state directory keeps the group already.
+    pub fn twice(path: &Path) -> Self {
+        Self::Twice {
+            path: path.into(),
+            owner: owner(path).into(),
+        }
+    }
+
     fn file(action: &'static str, path: &Path, error: io::Error) -> Self {
         Self::File {
             action,

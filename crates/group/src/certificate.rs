@@ -170,7 +170,7 @@ pub enum CertificateError {
     OtherGroup,
     /// The group at that address is not the one that was there before.
     #[error(
-        "the group's CA has changed: it was {pinned}, and is now {shown}; either the tracker was set up anew (then `thorp leave` and join again), or somebody stands in its place"
+        "the group's CA has changed: it was {pinned}, and is now {shown}; either the tracker was set up anew, or somebody stands in its place"
     )]
     ChangedCa {
         /// The one we know.

@@ -172,9 +172,7 @@ fn checksum(body: &[u8]) -> [u8; CHECKSUM] {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum InviteError {
     /// Something else altogether.
-    #[error(
-        "this is not an invite: an invite is one line that starts with thorp1, as `thorp invite` prints it"
-    )]
+    #[error("this is not an invite: an invite is one line that starts with thorp1")]
     NotAnInvite,
     /// An invite once, but a character is wrong or missing.
     #[error(

@@ -280,7 +280,7 @@ fn lock(directory: &Path) -> Result<File, StateError> {
 #[derive(Debug, Error)]
 pub enum StateError {
     /// Another process has it: stop that one, or use another directory.
-    #[error("state directory {} is in use by {}; stop it first, or choose another with --state", path.display(), process(*by))]
+    #[error("state directory {} is in use by {}", path.display(), process(*by))]
     InUse {
         /// The directory.
         path: PathBuf,
@@ -288,7 +288,7 @@ pub enum StateError {
         by: Option<u32>,
     },
     /// A newer program has been here: use that one.
-    #[error("state directory {} was written by a newer thorp (state version {found}, this program knows {VERSION}); nothing was changed: use the newer program, or choose another directory with --state", path.display())]
+    #[error("state directory {} was written by a newer thorp (state version {found}, this program knows {VERSION}); nothing was changed", path.display())]
     Newer {
         /// The directory.
         path: PathBuf,
@@ -296,7 +296,7 @@ pub enum StateError {
         found: u32,
     },
     /// Other things live there: use another directory.
-    #[error("{} is not a state directory: it holds {holds:?}; name an empty or new directory with --state", path.display())]
+    #[error("{} is not a state directory: it holds {holds:?}", path.display())]
     Foreign {
         /// The directory.
         path: PathBuf,
@@ -304,7 +304,7 @@ pub enum StateError {
         holds: String,
     },
     /// A file does not hold what it should: restore it, or start anew without it.
-    #[error("{} is damaged: {why}; restore it from a backup, or move it away to start without it", path.display())]
+    #[error("{} is damaged: {why}", path.display())]
     Corrupt {
         /// The file.
         path: PathBuf,

@@ -8,17 +8,18 @@
 //!
 //! local      the socket by which other processes of this machine ask a node
 //! api        what a person can ask of a running node
+//! codes      what its parts could not do, as codes of the api
 //! rows       the machines' values in the words of the interface
 //!
 //! config     what may be tuned, and where a value came from
 //! system     the time, a wait and a seed, as a machine is handed them
-//! units      bytes as people read them
 //! ```
 //!
 //! Nothing here decides what to say to whom: that is `thorp-core`. Who is a member
 //! is `thorp-group`'s, what is on the disk `thorp-files`'.
 
 pub mod api;
+mod codes;
 pub mod config;
 mod drive;
 pub mod launch;
@@ -27,11 +28,9 @@ pub mod net;
 mod rows;
 mod sessions;
 mod system;
-pub mod units;
 
 pub use drive::{peer, tracker};
 // What the program needs from below.
 pub use thorp_files::share;
-pub use thorp_group::record::REMOVED;
-pub use thorp_group::{address, backup, clock, invite};
+pub use thorp_group::{address, backup, certificate, clock, identity, invite, join, state};
 pub use thorp_wire::{MemberName, printable};

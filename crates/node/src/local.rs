@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::api::{Command, ErrorKind, Event, Failure};
+use crate::api::{Command, Event, Failure};
 
 pub(crate) const SOCKET: &str = "socket";
 /// The longest path that a Unix socket can have nearly everywhere, in bytes.
@@ -59,9 +59,9 @@ impl Drop for Answering {
     }
 }
 
-/// The socket of a node cannot be made. Tell the user.
+/// The socket of a node cannot be made: check the directory's permissions, or use another.
 #[derive(Debug, Error)]
-#[error("the socket {} cannot be made ({error}); check the directory's permissions, or choose another with --state", path.display())]
+#[error("the socket {} cannot be made ({error})", path.display())]
 pub struct LocalError {
     path: PathBuf,
     error: io::Error,
@@ -118,10 +118,10 @@ async fn read_events(stream: UnixStream, events: mpsc::Sender<Event>) {
         };
         let event = match line {
             Ok(Some(line)) => {
-                serde_json::from_str(&line).unwrap_or_else(|_| ended("an answer that is none"))
+                serde_json::from_str(&line).unwrap_or(Event::Error(Failure::AnswerGarbled))
             }
             Ok(None) | Err(_) if !has_begun => return,
-            Ok(None) | Err(_) => ended("no end to its answer"),
+            Ok(None) | Err(_) => Event::Error(Failure::AnswerCutShort),
         };
         has_begun = true;
         let last = matches!(event, Event::Done(_) | Event::Error(_));
@@ -129,15 +129,6 @@ async fn read_events(stream: UnixStream, events: mpsc::Sender<Event>) {
             return;
         }
     }
-}
-
-fn ended(how: &str) -> Event {
-    Event::Error(Failure {
-        kind: ErrorKind::Unfinished,
-        message: format!(
-            "The running peer gave {how}; it may have been stopped, or be another version. Try again."
-        ),
-    })
 }
 
 async fn accept<F>(listener: UnixListener, command: F, answers: mpsc::Sender<()>)
@@ -174,11 +165,8 @@ where
     let mut events = match serde_json::from_str(&line) {
         Ok(asked) => command(asked),
         Err(error) => {
-            let failure = Event::Error(Failure {
-                kind: ErrorKind::Usage,
-                message: format!(
-                    "The running node does not know this command ({error}). Restart it with the same version."
-                ),
+            let failure = Event::Error(Failure::UnknownCommand {
+                why: error.to_string(),
             });
             return write.write_all(&json_line(&failure)?).await;
         }
@@ -236,13 +224,13 @@ impl Short {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::Done;
+    use crate::api::{Done, Note};
 
     fn echo(command: Command) -> mpsc::Receiver<Event> {
         let (events, receiver) = mpsc::channel(4);
         tokio::spawn(async move {
-            let message = format!("{command:?}");
-            let _ = events.send(Event::Note { message }).await;
+            let name = format!("{command:?}");
+            let _ = events.send(Event::Note(Note::LeftOut { name })).await;
             let _ = events.send(Event::Done(Done::default())).await;
         });
         receiver
@@ -258,9 +246,9 @@ mod tests {
             let mut events = ask(&state, &Command::Peers).await.expect("a node");
             assert_eq!(
                 events.recv().await,
-                Some(Event::Note {
-                    message: "Peers".to_owned()
-                })
+                Some(Event::Note(Note::LeftOut {
+                    name: "Peers".to_owned()
+                }))
             );
             assert_eq!(events.recv().await, Some(Event::Done(Done::default())));
             assert_eq!(events.recv().await, None);
@@ -319,13 +307,7 @@ mod tests {
         stream.read_to_string(&mut answer).await.expect("read");
         let event: Event = serde_json::from_str(&answer).expect("an event");
         assert!(
-            matches!(
-                event,
-                Event::Error(Failure {
-                    kind: ErrorKind::Usage,
-                    ..
-                })
-            ),
+            matches!(event, Event::Error(Failure::UnknownCommand { .. })),
             "{event:?}"
         );
     }

@@ -10,7 +10,7 @@ use thorp_group::certificate;
 use thorp_wire::PeerId;
 use thorp_wire::frame::{Holder, MemberRow, Variant};
 
-use crate::api::{self, AnswerSource, FileRow, Member, Notice, PeerRow, Provenance};
+use crate::api::{self, AnswerSource, FileRow, Member, Notice, PeerRow, Provenance, Warning};
 
 pub(crate) fn member(member: certificate::Member) -> links::Party {
     links::Party {
@@ -31,7 +31,17 @@ pub(crate) fn holder(holder: &Holder) -> Member {
     }
 }
 
-pub(crate) fn file(variant: &Variant) -> FileRow {
+/// A member of whom only the id is known.
+pub(super) fn stranger(id: PeerId) -> Member {
+    holder(&Holder {
+        id,
+        name: None,
+        addresses: Vec::new(),
+        partial: false,
+    })
+}
+
+pub(super) fn file(variant: &Variant) -> FileRow {
     let mut holders: Vec<&Holder> = variant.holders.iter().collect();
     holders.sort_by_key(|holder| holder.addresses.first().copied());
     FileRow {
@@ -98,42 +108,16 @@ pub(crate) fn connecting(tracker: &NetAddress) -> Notice {
     }
 }
 
-pub(crate) fn notice(notice: peer::Notice) -> Notice {
-    match notice {
-        peer::Notice::TrackerUp => Notice::Connected,
-        peer::Notice::TrackerLost(reason) => Notice::TrackerLost { reason },
-        peer::Notice::Unlisted(holder) => Notice::Warning {
-            message: format!(
-                "{} does not keep this peer's list of files, because it is too long; \
-                 it will be asked for single files instead. Share fewer files to be listed again",
-                called(&holder)
-            ),
+/// What the machine says of a member.
+pub(super) fn warning(notice: &peer::Notice) -> Option<Warning> {
+    Some(match notice {
+        peer::Notice::TrackerUp | peer::Notice::TrackerLost(_) => return None,
+        peer::Notice::Unlisted(by) => Warning::NotListed { by: holder(by) },
+        peer::Notice::ListingTooLarge(who) => Warning::ListsTooMuch {
+            member: holder(who),
         },
-        peer::Notice::ListingTooLarge(holder) => Notice::Warning {
-            message: format!(
-                "{} lists more files than this peer keeps; it will be asked for single files instead",
-                called(&holder)
-            ),
+        peer::Notice::Liar(who) => Warning::Liar {
+            member: holder(who),
         },
-        peer::Notice::Liar(holder) => Notice::Warning {
-            message: format!(
-                "{} sent something else than the file it lists; its link was closed and nothing was kept",
-                called(&holder)
-            ),
-        },
-    }
-}
-
-/// A member as a person knows it: `oak (192.168.1.5)`.
-pub(crate) fn called(holder: &Holder) -> String {
-    let address = holder
-        .addresses
-        .first()
-        .map(|address| address.ip().to_string());
-    match (&holder.name, address) {
-        (Some(name), Some(address)) => format!("{name} ({address})"),
-        (Some(name), None) => name.to_string(),
-        (None, Some(address)) => address,
-        (None, None) => holder.id.short(),
-    }
+    })
 }

@@ -9,15 +9,15 @@ use std::fmt::Write as _;
 use std::io::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use thorp_node::api::{AnswerSource, ErrorKind, Event, Failure, Fetched, Hashing};
+use thorp_node::api::{AnswerSource, ErrorKind, Event, Fetched, Hashing};
 
-use crate::exit::{Exit, Result, failure};
+use crate::exit::{Exit, Failure, Result, failure};
 use crate::listing::{self, Listing};
 use crate::out::{self, Flow};
 use crate::progress::Bar;
 use crate::quoting::{printable_lines, quoted};
-use crate::units;
 use crate::wrap::wrapped;
+use crate::{json, units, words};
 use thorp_node::printable::printable;
 
 /// How to render.
@@ -81,7 +81,7 @@ impl<O: Write, T: Write> Renderer<O, T> {
     /// Renders `event`; the last one of an answer says how it ended.
     pub fn event(&mut self, event: &Event) -> Result<Option<Exit>> {
         if self.manner.json {
-            let line = serde_json::to_string(event)
+            let line = json::event(event)
                 .map_err(|e| failure(ErrorKind::Other, format!("writing JSON: {e}")))?;
             self.data(&line)?;
         } else {
@@ -89,7 +89,7 @@ impl<O: Write, T: Write> Renderer<O, T> {
         }
         Ok(match event {
             Event::Done(_) => Some(Exit::DONE),
-            Event::Error(failure) => Some(failure.kind.into()),
+            Event::Error(failure) => Some(failure.kind().into()),
             _ => None,
         })
     }
@@ -157,10 +157,10 @@ impl<O: Write, T: Write> Renderer<O, T> {
             }
             Event::Progress(progress) => self.bar.update(progress),
             Event::Fetched(fetched) => self.data(&arrival(fetched))?,
-            Event::Failed { name, failure } => self.say(&missed(name, failure)),
-            Event::Note { message } => {
+            Event::Failed { name, failure } => self.say(&missed(name, &failure.into())),
+            Event::Note(note) => {
                 if !self.manner.quiet {
-                    self.say(&printable_lines(message));
+                    self.say(&printable_lines(&words::note(note)));
                 }
             }
             Event::Done(done) => {
@@ -186,7 +186,7 @@ impl<O: Write, T: Write> Renderer<O, T> {
                     self.data(&text)?;
                 }
                 if !self.manner.asked {
-                    self.say(&out::complaint(failure));
+                    self.say(&out::complaint(&failure.into()));
                 }
             }
         }

@@ -7,10 +7,10 @@
 
 use std::collections::VecDeque;
 
-use thorp_node::api::{ErrorKind, Event, Failure, FileRow, Get};
+use thorp_node::api::{ErrorKind, Event, FileRow, Get};
 
 use crate::choose::{self, Pick};
-use crate::exit::failure;
+use crate::exit::{Failure, failure};
 use crate::quoting::{printable_lines, quoted, unquoted};
 use crate::words;
 
@@ -77,7 +77,7 @@ impl Conversation {
                 None
             }
             Event::Done(_) => Some(self.next()),
-            Event::Error(failure) => Some(self.failure(failure)),
+            Event::Error(failure) => Some(self.failure(&failure.into())),
             _ => None,
         }
     }

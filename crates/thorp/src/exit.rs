@@ -5,9 +5,13 @@
 
 use std::process::ExitCode;
 
-use thorp_node::api::{ErrorKind, Failure, Get};
+use serde::Serialize;
+use thorp_node::api::{self, ErrorKind, Get};
+use thorp_node::backup::BackupError;
+use thorp_node::launch::LaunchError;
 
 use crate::quoting::for_shell;
+use crate::words;
 
 /// What `main` hands to the system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +37,46 @@ impl From<ErrorKind> for Exit {
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(exit.0)
+    }
+}
+
+/// What went wrong, in a sentence. Its fields are part of the interface
+/// (`docs/json.md`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Failure {
+    /// For programs.
+    pub kind: ErrorKind,
+    /// For people: what, with which thing, and what to do now.
+    pub message: String,
+}
+
+impl From<&api::Failure> for Failure {
+    fn from(failure: &api::Failure) -> Self {
+        Self {
+            kind: failure.kind(),
+            message: words::failure(failure),
+        }
+    }
+}
+
+impl From<api::Failure> for Failure {
+    fn from(failure: api::Failure) -> Self {
+        Self::from(&failure)
+    }
+}
+
+impl From<LaunchError> for Failure {
+    fn from(error: LaunchError) -> Self {
+        Self {
+            kind: error.kind(),
+            message: words::launch(&error),
+        }
+    }
+}
+
+impl From<BackupError> for Failure {
+    fn from(error: BackupError) -> Self {
+        LaunchError::from(error).into()
     }
 }
 

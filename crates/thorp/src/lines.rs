@@ -16,7 +16,7 @@ use crate::node::{Door, Peer, Tracker};
 use crate::out::{self, Flow};
 use crate::quoting::printable_lines;
 use crate::wrap::{self, wrapped};
-use crate::{table, words};
+use crate::{json, table, words};
 use thorp_node::printable::printable;
 
 /// How to follow.
@@ -196,12 +196,14 @@ pub fn notice(notice: &Notice) -> String {
     match notice {
         Notice::Connecting { address, port } => words::connecting(address, *port),
         Notice::Connected => words::ESTABLISHED.into(),
-        Notice::TrackerLost { reason } => format!(
+        Notice::TrackerLost(trouble) => format!(
             "The tracker is out of reach ({}). Neighbours go on without it; trying again.",
-            printable(reason)
+            printable(&words::trouble(trouble))
         ),
-        Notice::Note { message } => printable_lines(message),
-        Notice::Warning { message } => format!("Warning: {}", printable_lines(message)),
+        Notice::Note(note) => printable_lines(&words::note(note)),
+        Notice::Warning(warning) => {
+            format!("Warning: {}", printable_lines(&words::warning(warning)))
+        }
     }
 }
 
@@ -257,14 +259,14 @@ pub fn tell_notice(
     manner: Manner,
 ) -> Flow {
     if manner.json {
-        return match serde_json::to_string(told) {
+        return match json::notice(told) {
             Ok(text) => write(&mut streams.out, &text),
             Err(_) => Flow::Open,
         };
     }
     match told {
-        Notice::Note { .. } if manner.quiet => Flow::Open,
-        Notice::Note { .. } | Notice::Warning { .. } | Notice::TrackerLost { .. } => {
+        Notice::Note(_) if manner.quiet => Flow::Open,
+        Notice::Note(_) | Notice::Warning(_) | Notice::TrackerLost(_) => {
             streams.say(&notice(told));
             Flow::Open
         }

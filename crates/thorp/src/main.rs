@@ -4,6 +4,7 @@
 //! args          what can be typed            commands      one verb a file
 //! node          a running node for a verb    quoting       names on one line with others
 //! answer        events for people, scripts   listing       rows on standard output
+//! words         codes into sentences         json          the same for --json
 //! lines, table  plain-lines form             screen        the tracker's live screen
 //! menu          share's menu                 conversation  asking back during a fetch
 //! out, prompt, progress, signals             standard streams, questions, bars, goodbyes
@@ -18,6 +19,7 @@ mod choose;
 mod commands;
 mod conversation;
 mod exit;
+mod json;
 mod lines;
 mod listing;
 mod menu;

@@ -15,12 +15,13 @@ use thorp_node::api::{Command, ErrorKind, Event, Notice, PeerView, TrackerView};
 use thorp_node::clock::Clock;
 use thorp_node::config::Setting;
 use thorp_node::invite::{Invite, InviteError};
-use thorp_node::launch::{self, Common, Group};
+use thorp_node::launch::{self, Common, Group, LaunchError};
 use thorp_node::net::addresses;
 use thorp_node::share;
 use tokio::sync::{mpsc, watch};
 
 use crate::exit::{Result, failure};
+use crate::words;
 
 /// An answer, event by event; dropping it gives the request up.
 pub type Answers = mpsc::Receiver<Event>;
@@ -100,15 +101,13 @@ pub fn common(
 /// visitor that joins for the moment.
 pub async fn ask(common: Common, tracker: Option<NetAddress>, command: Command) -> Result<Answers> {
     if tracker.is_none() && is_new(&common.state) {
-        let why = "This machine is not a member of a group yet. Join one with an invite: thorp join; \
-                   or, where the group is open, name its tracker: --tracker ADDR";
-        return Err(failure(ErrorKind::NotAMember, why));
+        return Err(LaunchError::NotAMember.into());
     }
     let here = std::env::current_dir().map_err(|error| {
         let why = format!("the current directory cannot be used ({error}): go to another");
         failure(ErrorKind::Other, why)
     })?;
-    launch::ask(common, tracker, &here, command).await
+    Ok(launch::ask(common, tracker, &here, command).await?)
 }
 
 /// Whether nothing has ever run on a state directory; asking leaves it so.
@@ -184,7 +183,7 @@ pub async fn join(common: Common, invite: Invite) -> Result<String> {
 
 /// What was pasted, read.
 pub fn invite(text: &str) -> Result<Invite> {
-    let wrong = |error: InviteError| failure(ErrorKind::Usage, error.to_string());
+    let wrong = |error: InviteError| failure(ErrorKind::Usage, words::invite(error));
     text.trim().parse().map_err(wrong)
 }
 

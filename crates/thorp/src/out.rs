@@ -7,8 +7,7 @@
 
 use std::io::{self, ErrorKind, IsTerminal, Write};
 
-use thorp_node::api::Failure;
-
+use crate::exit::Failure;
 use crate::quoting::printable_lines;
 use crate::wrap;
 

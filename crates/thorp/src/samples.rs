@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use thorp_node::api::{
     AnswerSource, Done, ErrorKind, Event, Failure, Fetched, FileRow, GroupMember, Hashing, Holder,
-    Lookups, Member, MemberRole, Notice, PeerRow, Progress, Provenance, Status, TrackerStatus,
+    Lookups, Member, MemberRole, Note, Notice, PeerRow, Progress, Provenance, Status,
+    TrackerStatus, Trouble, Warning,
 };
 
 pub fn oak() -> Member {
@@ -121,10 +122,18 @@ pub fn fetched(source: AnswerSource) -> Fetched {
     }
 }
 
+/// A failure of some kind, with some text.
 pub fn failure(kind: ErrorKind, message: &str) -> Failure {
-    Failure {
+    Failure::Library {
         kind,
-        message: message.into(),
+        text: message.into(),
+    }
+}
+
+pub fn nobody() -> Failure {
+    Failure::NobodyShares {
+        from: None,
+        root: None,
     }
 }
 
@@ -166,11 +175,9 @@ pub fn events() -> Vec<Event> {
         Event::Fetched(via),
         Event::Failed {
             name: "3.txt".into(),
-            failure: failure(ErrorKind::NotFound, crate::words::NOBODY),
+            failure: nobody(),
         },
-        Event::Note {
-            message: "a remark".into(),
-        },
+        Event::Note(Note::TrackerInPart),
         Event::Invite {
             invite: "thorp1abc".into(),
         },
@@ -183,7 +190,7 @@ pub fn events() -> Vec<Event> {
             bytes: 1229,
             ms: 1.8,
         }),
-        Event::Error(failure(ErrorKind::NotFound, crate::words::NOBODY)),
+        Event::Error(nobody()),
     ]
 }
 
@@ -195,14 +202,10 @@ pub fn notices() -> Vec<Notice> {
             port: 3333,
         },
         Notice::Connected,
-        Notice::TrackerLost {
-            reason: "the connection was closed".into(),
-        },
-        Notice::Note {
-            message: "a remark".into(),
-        },
-        Notice::Warning {
-            message: "a remark".into(),
-        },
+        Notice::TrackerLost(Trouble::Lost {
+            why: "the connection was closed".into(),
+        }),
+        Notice::Note(Note::TakenOnTrust { ca: "d".repeat(52) }),
+        Notice::Warning(Warning::Liar { member: oak() }),
     ]
 }

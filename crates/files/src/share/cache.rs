@@ -26,6 +26,7 @@ use thorp_wire::merkle::{Hash, root_of_layer};
 use thorp_wire::{Name, Root};
 
 use super::locks::lock;
+use super::warning::Warning;
 use crate::stamp::Stamp;
 
 /// Names to values as [`value`] makes them. Another form gets another name.
@@ -68,9 +69,6 @@ enum File {
     /// There is none. Nothing is kept.
     None,
 }
-
-/// What is to be told to a person. All goes on without the cache.
-pub(super) type Warning = String;
 
 impl Cache {
     /// Opens the file for the share with this path, in a folder for such files,
@@ -255,10 +253,9 @@ impl State {
     fn or_give_up(&mut self, result: Result<(), redb::Error>) -> Result<(), Warning> {
         result.map_err(|error| {
             self.file = File::None;
-            format!(
-                "what was hashed cannot be remembered any more ({error}); make room on the disk of \
-                 the state directory, then restart: until then files are hashed at each start"
-            )
+            Warning::HashesUnsaved {
+                why: error.to_string(),
+            }
         })
     }
 }
@@ -341,12 +338,11 @@ fn set_aside(path: &Path, why: &str) -> (File, Option<Warning>) {
     }
     match database(path) {
         Ok(database) => {
-            let warning = format!(
-                "{} was damaged ({why}) and set aside as {}: all files are hashed again; delete it, \
-                 and check the disk if this comes again",
-                path.display(),
-                aside.display()
-            );
+            let warning = Warning::HashesDamaged {
+                path: path.to_owned(),
+                why: why.to_owned(),
+                set_aside: aside,
+            };
             (File::Open(database), Some(warning))
         }
         Err(Failed::Damaged(why) | Failed::Unusable(why)) => {
@@ -356,11 +352,10 @@ fn set_aside(path: &Path, why: &str) -> (File, Option<Warning>) {
 }
 
 fn unusable(path: &Path, why: &str) -> Warning {
-    format!(
-        "what is hashed cannot be remembered in {} ({why}): files are hashed at each start until \
-         that can be written",
-        path.display()
-    )
+    Warning::HashesUnusable {
+        path: path.to_owned(),
+        why: why.to_owned(),
+    }
 }
 
 /// Removes the files of shares that nobody has offered for long.

@@ -8,7 +8,6 @@
 //! rest is to ask the file system, which would hold up a task.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,6 +20,7 @@ use super::inbox::{Mark, Pending};
 use super::locks::{lock, read, write};
 use super::shared::{Progress, ShareEvent, Shared};
 use super::walk::{Cause, Found, Ruled, Rules, walk};
+use super::warning::Warning;
 use super::watch::Watch;
 use crate::stamp::Stamp;
 
@@ -44,7 +44,7 @@ pub(super) struct Keeper {
     /// The directory is not where it was.
     is_away: bool,
     told_progress: Option<(Instant, Progress)>,
-    warned: BTreeSet<String>,
+    warned: BTreeSet<Warning>,
     /// A name that cannot be told to others, for a person to see.
     unnameable: Option<PathBuf>,
 }
@@ -161,11 +161,9 @@ impl Keeper {
         self.settling.clear();
         lock(&self.shared.left_out).replace(Path::new(""), None);
         self.tell_changes()?;
-        self.warn(format!(
-            "{} was moved, replaced or removed: nothing of it is shared any more. Share the directory \
-             again where it is now",
-            escaped(&self.shared.path)
-        ))
+        self.warn(Warning::Moved {
+            path: self.shared.path.clone(),
+        })
     }
 
     fn watch(&mut self) -> Result<(), Closed> {
@@ -178,22 +176,21 @@ impl Keeper {
                 self.watcher = Some(watcher);
                 Ok(())
             }
-            Err(error) => self.blind(&error),
+            Err(error) => self.blind(&error.to_string()),
         }
     }
 
     /// The watcher misses changes from now on.
-    fn blind(&mut self, why: &dyn Display) -> Result<(), Closed> {
+    fn blind(&mut self, why: &str) -> Result<(), Closed> {
         if self.next_scan.is_some() {
             return Ok(());
         }
         self.poll();
-        self.warn(format!(
-            "changes in {} cannot be watched ({why}): it is looked through every {} s instead; \
-             raising fs.inotify.max_user_watches helps where a limit was reached; then restart",
-            escaped(&self.shared.path),
-            self.shared.options.poll.as_secs_f32()
-        ))
+        self.warn(Warning::Unwatched {
+            path: self.shared.path.clone(),
+            why: why.to_owned(),
+            every: self.shared.options.poll,
+        })
     }
 
     fn poll(&mut self) {
@@ -225,15 +222,11 @@ impl Keeper {
             let more = read(&self.shared.index)
                 .unreadable_files()
                 .saturating_sub(1);
-            let more = if more > 0 {
-                format!(" (and {more} more)")
-            } else {
-                String::new()
-            };
-            self.warn(format!(
-                "{}{more} cannot be read and is not shared ({reason}): check its permissions",
-                name.as_str().escape_debug()
-            ))?;
+            self.warn(Warning::FileUnread {
+                name: name.clone(),
+                more,
+                why: reason.clone(),
+            })?;
         }
         let rules_changed = |path: &PathBuf| path.file_name().is_some_and(|n| n == IGNORE_FILE);
         if pending.rescan || pending.paths.keys().any(rules_changed) {
@@ -608,31 +601,20 @@ impl Keeper {
         let Some((path, error)) = &found.unreadable else {
             return Ok(());
         };
-        let such_as = escaped(path);
-        let what = match lock(&self.shared.left_out).counted().unreadable {
-            0 | 1 => format!("{such_as} cannot be read and is not shared"),
-            n => {
-                format!("{n} files or folders cannot be read and are not shared, such as {such_as}")
-            }
-        };
-        self.warn(format!("{what} ({error}): check the permissions"))
+        let count = lock(&self.shared.left_out).counted().unreadable;
+        self.warn(Warning::Unread {
+            path: path.clone(),
+            count,
+            why: error.to_string(),
+        })
     }
 
     fn tell_unnameable(&mut self) -> Result<(), Closed> {
         let Some(path) = self.unnameable.take() else {
             return Ok(());
         };
-        let such_as = escaped(&path);
-        let counted = lock(&self.shared.left_out).counted().unnameable;
-        self.warn(match counted {
-            0 | 1 => {
-                format!("the name {such_as} is not UTF-8 or too long and is not shared: rename it")
-            }
-            n => format!(
-                "{n} names are not UTF-8 or too long and are not shared, such as {such_as}: \
-                 rename them"
-            ),
-        })
+        let count = lock(&self.shared.left_out).counted().unnameable;
+        self.warn(Warning::Unnameable { path, count })
     }
 
     /// At most every second while there is something to hash, and once at the end.
@@ -667,11 +649,11 @@ impl Keeper {
     }
 
     /// Tells a person, once.
-    fn warn(&mut self, message: String) -> Result<(), Closed> {
-        if self.warned.len() >= WARNINGS || !self.warned.insert(message.clone()) {
+    fn warn(&mut self, warning: Warning) -> Result<(), Closed> {
+        if self.warned.len() >= WARNINGS || !self.warned.insert(warning.clone()) {
             return Ok(());
         }
-        self.tell(ShareEvent::Warning(message))
+        self.tell(ShareEvent::Warning(warning))
     }
 
     /// Waits while nobody takes what was told: changes merge in the meantime.
@@ -682,10 +664,6 @@ impl Keeper {
 
 fn name_of(path: &Path) -> Option<Name> {
     path.to_str()?.parse().ok()
-}
-
-fn escaped(path: &Path) -> String {
-    path.to_string_lossy().escape_debug().to_string()
 }
 
 #[cfg(test)]

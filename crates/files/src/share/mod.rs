@@ -14,6 +14,7 @@
 //! holding  what was hashed, opened again: is it still that?
 //! serve    small files, read for others
 //! pieces   large files, read in pieces for others; parts of files on their way
+//! warning  what a person can do something about
 //! ```
 //!
 //! Every path is opened beneath the share's own handle, for reading and for
@@ -41,6 +42,7 @@ mod shared;
 #[cfg(test)]
 mod tests;
 mod walk;
+mod warning;
 mod watch;
 
 use std::io;
@@ -64,6 +66,7 @@ pub use queue::HashError;
 pub use shared::{Options, Progress, Share, ShareEvent, Totals};
 
 pub use walk::Skipped;
+pub use warning::Warning;
 
 use crate::store::{Partial, Replace, Store, StoreError, Stored};
 use cache::Cache;

@@ -9,13 +9,14 @@ use std::time::Duration;
 use cap_std::fs::Dir;
 use thorp_wire::{Entry, Name};
 
-use super::cache::{self, Cache};
+use super::cache::Cache;
 use super::inbox::Inbox;
 use super::index::Index;
 use super::left_out::LeftOut;
 use super::locks::{lock, read};
 use super::queue::Queue;
 use super::walk::{Rules, Skipped};
+use super::warning::Warning;
 use crate::store::{Store, StoreError};
 
 /// How a directory is shared.
@@ -72,8 +73,8 @@ pub enum ShareEvent {
     },
     /// How much is still to be hashed; about every second, and at the end.
     Progress(Progress),
-    /// For a person: what, with which thing, and what to do. Already escaped.
-    Warning(String),
+    /// Something that a person can do something about.
+    Warning(Warning),
 }
 
 /// How much is still to be hashed.
@@ -149,7 +150,7 @@ impl Shared {
     }
 
     /// Where it cannot be remembered what was hashed, a person is told.
-    pub(super) fn remembered(&self, result: Result<(), cache::Warning>) {
+    pub(super) fn remembered(&self, result: Result<(), Warning>) {
         if let Err(warning) = result {
             self.inbox.warn(warning);
         }

@@ -31,7 +31,7 @@ struct Follower {
     listing: BTreeMap<String, Entry>,
     deltas: Vec<(usize, usize)>,
     scans: usize,
-    warnings: Vec<String>,
+    warnings: Vec<Warning>,
     /// Every root ever told for a name, and every time without one.
     history: Vec<(String, bool)>,
 }
@@ -105,7 +105,7 @@ impl Follower {
             }
             ShareEvent::Scanned { .. } => self.scans += 1,
             ShareEvent::Progress(_) => {}
-            ShareEvent::Warning(text) => self.warnings.push(text),
+            ShareEvent::Warning(warning) => self.warnings.push(warning),
         }
     }
 
@@ -213,8 +213,8 @@ async fn what_does_not_belong_to_the_share_is_counted_and_not_listed() {
         reason = "it is a file that is none, and speaks with nobody"
     )]
     let _socket = std::os::unix::net::UnixListener::bind(dir.path().join("socket")).expect("bound");
-    let latin1 = dir.path().join(OsStr::from_bytes(b"caf\xe9"));
-    fs::write(latin1, "8").expect("written");
+    let latin1 = PathBuf::from(OsStr::from_bytes(b"caf\xe9"));
+    fs::write(dir.path().join(&latin1), "8").expect("written");
 
     let mut follower = Follower::of(&dir).await;
     follower.until(|f| !f.warnings.is_empty()).await;
@@ -230,7 +230,7 @@ async fn what_does_not_belong_to_the_share_is_counted_and_not_listed() {
     };
     assert_eq!(follower.share.totals().skipped, expected);
     assert!(
-        follower.warnings[0].contains("caf\u{fffd}"),
+        matches!(&follower.warnings[0], Warning::Unnameable { path, count: 1 } if *path == latin1),
         "{:?}",
         follower.warnings
     );
@@ -428,7 +428,8 @@ async fn where_the_watcher_gives_up_the_share_is_looked_through_instead() {
         .until(|f| !f.warnings.is_empty() && f.scans > 3)
         .await;
     assert!(
-        follower.warnings[0].contains("max_user_watches"),
+        matches!(&follower.warnings[0], Warning::Unwatched { why, every, .. }
+            if *why == limit.to_string() && *every == poll),
         "{:?}",
         follower.warnings
     );
@@ -794,9 +795,7 @@ async fn a_directory_that_is_moved_away_is_no_longer_shared_nor_written_to() {
         "{stored:?}"
     );
     follower.until(|f| f.names().is_empty()).await;
-    follower
-        .until(|f| f.warnings.iter().any(|warning| warning.contains("moved")))
-        .await;
+    follower.until(|f| f.warnings.iter().any(is_moved)).await;
     assert!(!base.path().join("private/new").exists());
 }
 
@@ -811,9 +810,11 @@ async fn whoever_writes_for_long_is_told_when_a_directory_above_is_moved() {
     let moved = timeout(Duration::from_secs(30), follower.share.moved()).await;
     assert!(matches!(moved, Ok(StoreError::Moved { .. })), "{moved:?}");
     // And so is everybody else.
-    follower
-        .until(|f| f.warnings.iter().any(|warning| warning.contains("moved")))
-        .await;
+    follower.until(|f| f.warnings.iter().any(is_moved)).await;
+}
+
+fn is_moved(warning: &Warning) -> bool {
+    matches!(warning, Warning::Moved { .. })
 }
 
 /// Bytes that differ from piece to piece.
@@ -1047,7 +1048,7 @@ async fn where_nothing_can_be_remembered_a_person_is_told_and_all_goes_on() {
     let mut follower = Follower::with(&dir, remembering(&state)).await;
     follower.until(|f| !f.warnings.is_empty()).await;
     assert!(
-        follower.warnings[0].contains("cannot be remembered"),
+        matches!(follower.warnings[0], Warning::HashesUnusable { .. }),
         "{:?}",
         follower.warnings
     );
@@ -1081,8 +1082,8 @@ async fn what_is_left_out_is_counted_as_it_comes_and_goes() {
     assert_eq!(follower.share.totals().skipped, expected);
     let warning = &follower.warnings[0];
     assert!(
-        warning.contains("the name caf\u{fffd} is not UTF-8"),
-        "{warning}"
+        matches!(warning, Warning::Unnameable { path, count: 1 } if latin1.ends_with(path)),
+        "{warning:?}"
     );
     put(&dir, "papers/.git/another", "7");
     put(&dir, ".thorpignore", "*.o\n");
@@ -1129,7 +1130,7 @@ async fn one_folder_that_may_not_be_read_does_not_blind_the_watcher() {
     put(&dir, "closed/new", "4");
     follower.until(|f| f.has("closed/new", b"4")).await;
     assert_eq!(follower.scans, 1, "looked through once only");
-    let blind = |warning: &String| warning.contains("cannot be watched");
+    let blind = |warning: &Warning| matches!(warning, Warning::Unwatched { .. });
     assert!(
         !follower.warnings.iter().any(blind),
         "{:?}",

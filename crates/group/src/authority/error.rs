@@ -22,7 +22,7 @@ pub enum AuthorityError {
     Own,
     /// Make a new group.
     #[error(
-        "{} machines were removed already, and no more can be told of; make a new group and invite the others",
+        "{} machines were removed already, and no more can be told of",
         GroupRecord::MAX_REMOVED
     )]
     TooManyRemoved,
@@ -36,14 +36,10 @@ pub enum AuthorityError {
     #[error("the group is full: it has {MAX_MEMBERS} members; the others have to be removed first")]
     Full,
     /// Wait until some of them have ended.
-    #[error(
-        "there are {MAX_INVITES} invites already; wait until some have expired, or make one for several machines"
-    )]
+    #[error("there are {MAX_INVITES} invites already")]
     TooManyInvites,
     /// The tables are there, but the key is not.
-    #[error(
-        "the group's key (ca.p8) is missing though it has members; restore it from a backup, or move members.json away to make a new group"
-    )]
+    #[error("the group's key (ca.p8) is missing though it has members")]
     KeyMissing,
     /// The tracker's disk.
     #[error(transparent)]

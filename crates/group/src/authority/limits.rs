@@ -3,6 +3,6 @@
 /// The most members of a group.
 pub const MAX_MEMBERS: usize = 100_000;
 /// The most invites that are remembered.
-pub(super) const MAX_INVITES: usize = 1_000;
+pub const MAX_INVITES: usize = 1_000;
 /// The most uses of an invite.
 pub(super) const MAX_USES: u32 = 10_000;

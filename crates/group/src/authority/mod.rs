@@ -42,7 +42,8 @@ use crate::identity::{self, Identity};
 use crate::record::{self, Records};
 use crate::state::StateDir;
 
-use limits::{MAX_INVITES, MAX_USES};
+pub use limits::MAX_INVITES;
+use limits::MAX_USES;
 use tables::{INVITES_FILE, InviteRow, MEMBERS_FILE, POLICY_FILE, Policy, Tables};
 
 pub use error::{AuthorityError, NotInvited};

@@ -95,9 +95,11 @@ fn where_a_group_is_kept_already_is_known() {
     let states = [empty, inside.clone()];
     assert_eq!(backup.kept_in(&states), Some(&inside));
     assert_eq!(other.kept_in(&states), None);
-    let message = BackupError::Twice { path: inside }.to_string();
-    let hint = format!("thorp leave --purge --state {}", peer.display());
-    assert!(message.ends_with(&hint), "{message}");
+    let twice = BackupError::twice(&inside);
+    assert!(
+        matches!(&twice, BackupError::Twice { path, owner } if *path == inside && *owner == peer),
+        "{twice:?}"
+    );
 }
 
 #[test]

@@ -18,9 +18,10 @@ use thorp_group::state::{EMBEDDED, StateDir};
 use thorp_wire::PeerId;
 use tokio::sync::mpsc;
 
-use super::failure::other;
+use super::LaunchError;
 use super::visit::running_or_state;
-use crate::api::{Command, Done, ErrorKind, Event, Failure, GroupMember, MemberRole};
+use crate::api::{Command, Done, Event, Failure, GroupMember, MemberRole, Note};
+use crate::codes::library;
 use crate::local;
 
 /// Events that wait to be read.
@@ -29,29 +30,29 @@ const EVENTS: usize = 64;
 const SHORTEST_ID: usize = 8;
 
 /// Makes an invite, in the first of these state directories whose tracker runs.
-pub async fn invite(states: &[PathBuf], uses: u32, validity: Duration) -> Result<String, Failure> {
+pub async fn invite(
+    states: &[PathBuf],
+    uses: u32,
+    validity: Duration,
+) -> Result<String, LaunchError> {
     let command = Command::Invite {
         uses,
         seconds: validity.as_secs(),
     };
     let Some(mut events) = running(states, &command).await else {
         let kept = kept(states).next().ok_or_else(|| elsewhere(states))?;
-        return Err(Failure {
-            kind: ErrorKind::Other,
-            message: format!(
-                "No tracker is running on {}. Invites are made while it runs: thorp tracker, or thorp share where the group was made",
-                kept.display()
-            ),
+        return Err(LaunchError::NoTrackerRuns {
+            state: kept.clone(),
         });
     };
     while let Some(event) = events.recv().await {
         match event {
             Event::Invite { invite } => return Ok(invite),
-            Event::Error(failure) => return Err(failure),
+            Event::Error(failure) => return Err(failure.into()),
             _ => {}
         }
     }
-    Err(stopping())
+    Err(Failure::TrackerStopping.into())
 }
 
 /// Asks whoever keeps the CA of the group in one of these state directories:
@@ -59,7 +60,7 @@ pub async fn invite(states: &[PathBuf], uses: u32, validity: Duration) -> Result
 pub async fn ask_keeper(
     states: &[PathBuf],
     command: Command,
-) -> Result<mpsc::Receiver<Event>, Failure> {
+) -> Result<mpsc::Receiver<Event>, LaunchError> {
     if let Some(events) = running(states, &command).await {
         return Ok(events);
     }
@@ -75,7 +76,7 @@ pub async fn ask_keeper(
             let desk = Desk::open(Arc::new(state))?;
             desk.answer(&command, None)
         });
-        let answer = work.await.unwrap_or_else(|_| Err(stopping()));
+        let answer = work.await.unwrap_or(Err(Failure::TrackerStopping));
         tell(answer, &events).await;
     });
     Ok(receiver)
@@ -112,18 +113,12 @@ pub fn meant<'a>(members: &'a [GroupMember], who: &str) -> Result<&'a GroupMembe
     let mut fits = members.iter().filter(|row| row.name == who || by_id(row));
     match (fits.next(), fits.next()) {
         (Some(row), None) => Ok(row),
-        (Some(_), Some(_)) => Err(Failure {
-            kind: ErrorKind::Ambiguous,
-            message: format!(
-                "{who} could be several members. Type more of the id: thorp members --json has it whole"
-            ),
+        (Some(_), Some(_)) => Err(Failure::SeveralMembers {
+            who: who.to_owned(),
         }),
-        (None, _) => Err(Failure {
-            kind: ErrorKind::NotFound,
-            message: format!(
-                "No member is called {who}. See who there is: thorp members \
-                 (an id's first {SHORTEST_ID} characters will do)"
-            ),
+        (None, _) => Err(Failure::NoMemberCalled {
+            who: who.to_owned(),
+            least: SHORTEST_ID,
         }),
     }
 }
@@ -145,7 +140,7 @@ pub(super) struct Desk {
 
 impl Desk {
     fn open(state: Arc<StateDir>) -> Result<Self, Failure> {
-        let authority = Authority::load_or_create(Arc::clone(&state)).map_err(other)?;
+        let authority = Authority::load_or_create(Arc::clone(&state))?;
         Ok(Self::new(state, Arc::new(authority)))
     }
 
@@ -170,16 +165,11 @@ impl Desk {
             Command::Members => Ok(self.members(present)),
             Command::Remove { id } => self.remove(id, present),
             Command::Backup => {
-                let backup = Backup::of(&self.state, &self.authority).map_err(Failure::from)?;
+                let backup = Backup::of(&self.state, &self.authority)?;
                 let backup = backup.to_text();
                 Ok(vec![Event::Backup { backup }])
             }
-            _ => Err(Failure {
-                kind: ErrorKind::Usage,
-                message: "A tracker runs on this state directory; it shares and fetches nothing. \
-                          Ask a peer: leave out --state, or name the peer's"
-                    .to_owned(),
-            }),
+            _ => Err(Failure::NotAPeer),
         }
     }
 
@@ -188,9 +178,7 @@ impl Desk {
         rows.sort_by(|a, b| a.name.cmp(&b.name));
         let mut events = Vec::with_capacity(rows.len() + 1);
         if self.authority.is_open() {
-            events.push(Event::Note {
-                message: OPEN.to_owned(),
-            });
+            events.push(Event::Note(Note::OpenGroup));
         }
         events.extend(rows.into_iter().map(Event::Member));
         events
@@ -198,13 +186,10 @@ impl Desk {
 
     fn remove(&self, id: &str, present: Option<&BTreeSet<PeerId>>) -> Result<Vec<Event>, Failure> {
         let row = self.rows(None).find(|row| row.id == id);
-        let row = row.ok_or_else(|| Failure {
-            kind: ErrorKind::NotFound,
-            message: format!("No member has the id {id}. See who there is: thorp members"),
-        })?;
+        let row = row.ok_or_else(|| Failure::NoMemberWithId { id: id.to_owned() })?;
         removable(&row)?;
-        let id: PeerId = id.parse().map_err(other)?;
-        self.authority.remove(id).map_err(other)?;
+        let id: PeerId = id.parse().map_err(|error| library(&error))?;
+        self.authority.remove(id)?;
         let row = self.rows(present).find(|row| row.id == id.to_string());
         Ok(row.into_iter().map(Event::Member).collect())
     }
@@ -230,27 +215,15 @@ impl Desk {
     }
 }
 
-const OPEN: &str = "This group is open: whoever knows the tracker's address is let in. \
-     Removing a member keeps nobody out, for it can join again with another key.";
-
 /// Says no to what would end the group rather than keep somebody out of it.
 pub fn removable(row: &GroupMember) -> Result<(), Failure> {
-    let why = match row.role {
-        MemberRole::Member => return Ok(()),
-        MemberRole::Tracker => {
-            "is the group's tracker: without it there is no group. To move it to another machine: \
-             thorp tracker --backup; to end the group: thorp leave --purge, with --state DIR for a \
-             tracker alone"
-        }
-        MemberRole::Host => {
-            "is the peer on this machine, which keeps the group's CA. To stop it: thorp stop; \
-             to end the group: thorp leave --purge"
-        }
-    };
-    Err(Failure {
-        kind: ErrorKind::Other,
-        message: format!("{} {why}", row.name),
-    })
+    match row.role {
+        MemberRole::Member => Ok(()),
+        role @ (MemberRole::Tracker | MemberRole::Host) => Err(Failure::KeepsTheGroup {
+            name: row.name.clone(),
+            role,
+        }),
+    }
 }
 
 /// An answer, with the end that every answer has.
@@ -258,7 +231,7 @@ pub(super) async fn tell(answer: Result<Vec<Event>, Failure>, events: &mpsc::Sen
     let answer = match answer {
         Ok(mut answer) => {
             if !matches!(answer.last(), Some(Event::Done(_))) {
-                let rows = answer.iter().filter(|e| !matches!(e, Event::Note { .. }));
+                let rows = answer.iter().filter(|e| !matches!(e, Event::Note(_)));
                 let count = rows.count() as u64;
                 answer.push(Event::Done(Done {
                     count,
@@ -277,13 +250,6 @@ pub(super) async fn tell(answer: Result<Vec<Event>, Failure>, events: &mpsc::Sen
     }
 }
 
-pub(super) fn stopping() -> Failure {
-    Failure {
-        kind: ErrorKind::Unfinished,
-        message: "The tracker is stopping. Start it again: thorp tracker".to_owned(),
-    }
-}
-
 fn kept(states: &[PathBuf]) -> impl Iterator<Item = &PathBuf> {
     states.iter().filter(|state| has_ca(state))
 }
@@ -298,34 +264,20 @@ async fn running(states: &[PathBuf], command: &Command) -> Option<mpsc::Receiver
 }
 
 /// Where the CA is, if it is not here.
-fn elsewhere(states: &[PathBuf]) -> Failure {
+fn elsewhere(states: &[PathBuf]) -> LaunchError {
     let places = states
         .iter()
         .flat_map(|state| [Some(state.as_path()), state.parent()]);
-    let Some((_, trackers)) = places.flatten().find_map(Membership::peek) else {
-        return Failure {
-            kind: ErrorKind::NotAMember,
-            message: "This machine is not a member of a group, and keeps none. \
-                      Make one: thorp share DIR, or thorp tracker; or join one: thorp join"
-                .to_owned(),
-        };
-    };
-    let trackers: Vec<_> = trackers.iter().map(ToString::to_string).collect();
-    let place = match trackers.as_slice() {
-        [] => String::new(),
-        trackers => format!(", {}", trackers.join(" or ")),
-    };
-    Failure {
-        kind: ErrorKind::Other,
-        message: format!(
-            "The group's CA is not on this machine but on its tracker's{place}: type this there"
-        ),
+    match places.flatten().find_map(Membership::peek) {
+        Some((_, trackers)) => LaunchError::CaElsewhere { trackers },
+        None => LaunchError::NoGroupHere,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::ErrorKind;
 
     fn row(name: &str, id: char) -> GroupMember {
         GroupMember {
@@ -353,7 +305,7 @@ mod tests {
             ("", ErrorKind::NotFound),
             ("ash", ErrorKind::NotFound),
         ] {
-            assert_eq!(named(who).expect_err("refused").kind, kind, "{who}");
+            assert_eq!(named(who).expect_err("refused").kind(), kind, "{who}");
         }
     }
 
@@ -364,8 +316,8 @@ mod tests {
                 role,
                 ..row("oak", 'a')
             };
-            let message = removable(&own).expect_err("refused").message;
-            assert!(message.contains("thorp leave --purge"), "{message}");
+            let name = own.name.clone();
+            assert_eq!(removable(&own), Err(Failure::KeepsTheGroup { name, role }));
         }
         removable(&row("oak", 'a')).expect("can be");
     }

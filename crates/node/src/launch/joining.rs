@@ -11,12 +11,11 @@ use thorp_group::state::StateDir;
 use thorp_group::tls;
 use tokio::sync::mpsc;
 
-use super::{Common, Group, keep_admitted, member_tls, own_name};
-use crate::api::{ErrorKind, Failure, Notice};
+use super::{Common, Group, LaunchError, keep_admitted, member_tls, own_name};
+use crate::api::{Note, Notice};
 use crate::net::addresses;
 use crate::net::dial::{self, DialError, Expected};
 use crate::net::join::{self, NotJoined};
-use crate::peer::removed;
 use crate::rows;
 
 /// A certificate is renewed at a start this long before its end.
@@ -31,12 +30,12 @@ pub(super) async fn join_group(
     remembered: Option<Membership>,
     group: Group,
     notices: &mpsc::Sender<Notice>,
-) -> Result<(Membership, bool), Failure> {
+) -> Result<(Membership, bool), LaunchError> {
     if let Some(known) = &remembered
         && !matches!(group, Group::Invited(_))
         && !Records::load(state, known.ca)?.allows(&identity.id())
     {
-        return Err(removed());
+        return Err(LaunchError::Removed);
     }
     let ticket = match (group, &remembered) {
         (Group::Remembered, Some(known)) => {
@@ -46,11 +45,7 @@ pub(super) async fn join_group(
             Ticket::from(known)
         }
         (Group::Remembered, None) => {
-            return Err(Failure {
-                kind: ErrorKind::NotAMember,
-                message: "This machine is not a member of a group yet. Join one: thorp join"
-                    .to_owned(),
-            });
+            return Err(LaunchError::NotAMember);
         }
         (Group::Invited(invite), _) => Ticket::from(invite),
         (Group::Open(tracker), Some(known)) if is_good(known, &common.clock) => {
@@ -78,12 +73,8 @@ pub(super) async fn join_group(
     };
     keep_admitted(&admitted, state)?;
     if is_first_contact {
-        let message = format!(
-            "The key of this group is {}. It was taken on trust: compare it with what thorp status \
-             says on the tracker's machine.",
-            admitted.membership.ca
-        );
-        let _ = notices.try_send(Notice::Note { message });
+        let ca = admitted.membership.ca.to_string();
+        let _ = notices.try_send(Notice::Note(Note::TakenOnTrust { ca }));
     }
     Ok((admitted.membership, true))
 }
@@ -107,7 +98,7 @@ async fn follow(
     state: &StateDir,
     identity: &Identity,
     clock: &Clock,
-) -> Result<Membership, Failure> {
+) -> Result<Membership, LaunchError> {
     let moved = Membership {
         trackers: vec![tracker.clone()],
         ..known.clone()
@@ -127,13 +118,7 @@ async fn follow(
         Err(why) => dial::explain(why, Some(known.ca), clock).await,
     };
     match why {
-        DialError::Certificate { why, .. } => Err(Failure {
-            kind: ErrorKind::NotAMember,
-            message: format!(
-                "{tracker} is not the tracker of the group that this machine is a member of: {why}. \
-                     To be in another group as well, use another state directory: --state DIR"
-            ),
-        }),
+        DialError::Certificate { why, .. } => Err(LaunchError::OtherTracker { tracker, why }),
         DialError::Clock(_) => Err(NotJoined::Dial(why).into()),
         // It may be away for a while. Trying goes on.
         _ => Ok(moved),

@@ -15,10 +15,10 @@ use thorp_group::state::{EMBEDDED, StateDir};
 use thorp_group::{authority, backup, record};
 use thorp_wire::reserved::VERSION_FILE;
 
+use super::LaunchError;
 use super::desk::has_ca;
-use super::failure::other;
 use super::visit::running_or_state;
-use crate::api::{Command, ErrorKind, Failure};
+use crate::api::Command;
 use crate::local;
 use crate::peer::Memory;
 
@@ -60,7 +60,7 @@ pub struct Left {
 }
 
 /// Looks what leaving would mean.
-pub fn standing(path: &Path) -> Result<Standing, Failure> {
+pub fn standing(path: &Path) -> Result<Standing, LaunchError> {
     if !StateDir::is_there(path)? {
         return Ok(Standing::Nothing);
     }
@@ -83,27 +83,14 @@ pub fn standing(path: &Path) -> Result<Standing, Failure> {
 
 /// Stops whoever runs on a state directory, and forgets its group; with `purge`
 /// everything, and with it every group that is kept there.
-pub async fn leave(path: &Path, purge: bool) -> Result<Left, Failure> {
+pub async fn leave(path: &Path, purge: bool) -> Result<Left, LaunchError> {
     match standing(path)? {
         Standing::Nothing if purge => return Ok(Left::default()),
         Standing::Nothing | Standing::Alone if !purge => {
-            return Err(Failure {
-                kind: ErrorKind::NotAMember,
-                message: format!(
-                    "This machine is not a member of a group: there is nothing to leave in {}.",
-                    path.display()
-                ),
-            });
+            return Err(LaunchError::NothingToLeave { state: path.into() });
         }
         Standing::Keeper if !purge => {
-            return Err(Failure {
-                kind: ErrorKind::Other,
-                message: format!(
-                    "This machine keeps the CA of its own group, in {}: without it the group ends. \
-                     Save it first: thorp tracker --backup FILE; then end it: thorp leave --purge.",
-                    path.display()
-                ),
-            });
+            return Err(LaunchError::KeepsTheGroup { state: path.into() });
         }
         _ => {}
     }
@@ -134,7 +121,7 @@ pub async fn leave(path: &Path, purge: bool) -> Result<Left, Failure> {
             ..Left::default()
         })
     });
-    work.await.map_err(other)?
+    work.await?
 }
 
 /// Whether the group's record is known to say so. What cannot be read does not
@@ -147,14 +134,14 @@ fn is_removed(state: &StateDir) -> bool {
 }
 
 /// The state directory, once nobody runs on it any more.
-async fn stopped(path: &Path) -> Result<StateDir, Failure> {
+async fn stopped(path: &Path) -> Result<StateDir, LaunchError> {
     let deadline = tokio::time::Instant::now() + GOODBYE_WITHIN;
     loop {
         match running_or_state(path, &Command::Stop).await? {
             Err(state) => return Ok(state),
             Ok(_) if tokio::time::Instant::now() >= deadline => {
                 // Says who still has it.
-                return StateDir::open(path).map_err(Failure::from);
+                return Ok(StateDir::open(path)?);
             }
             Ok(mut answer) => while answer.recv().await.is_some() {},
         }
@@ -163,7 +150,7 @@ async fn stopped(path: &Path) -> Result<StateDir, Failure> {
 }
 
 /// Removes what thorp has made in a directory, and the directory if it is empty then.
-fn clear(state: StateDir) -> Result<(), Failure> {
+fn clear(state: StateDir) -> Result<(), LaunchError> {
     for name in made() {
         state.remove(name)?;
         state.remove(&StateDir::temporary(name))?;
@@ -172,7 +159,7 @@ fn clear(state: StateDir) -> Result<(), Failure> {
         if let Err(error) = fs::remove_dir_all(state.file(folder))
             && error.kind() != io::ErrorKind::NotFound
         {
-            return Err(other(error));
+            return Err(error.into());
         }
     }
     Ok(state.end()?)

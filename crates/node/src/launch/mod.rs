@@ -7,7 +7,7 @@
 //! office    a tracker's own: the group's CA, its certificate, its socket
 //! desk      what a person asks where the CA is: members, invites, a backup
 //! leaving   how a state directory forgets its group, or everything
-//! failure   what a person is told when a part of it cannot be
+//! failure   why a node cannot be started, or a group not be left
 //! ```
 //!
 //! Owns the order in which things are put together. Each part is a module of
@@ -41,7 +41,7 @@ use thorp_wire::MemberName;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use crate::api::{Failure, Notice};
+use crate::api::{Notice, Warning};
 use crate::config::{self, Config, Setting};
 use crate::local::{self, Answering, LocalError};
 use crate::net::addresses;
@@ -52,7 +52,7 @@ use crate::tracker::Tracker;
 use crate::{peer, tracker};
 
 pub use desk::{ask_keeper, ask_running, has_ca, invite, meant, removable, shared_by};
-use failure::other;
+pub use failure::LaunchError;
 use joining::join_group;
 pub use leaving::{Left, Standing, leave, standing};
 use office::Office;
@@ -202,20 +202,20 @@ pub async fn share(
     options: share::Options,
     group: Group,
     notices: mpsc::Sender<Notice>,
-) -> Result<RunningPeer, Failure> {
+) -> Result<RunningPeer, LaunchError> {
     let config = settings(&common)?;
     // Before anything is joined or made: a wrong directory is the usual mistake.
     let options = share::Options {
         hidden: options.hidden || config.share_hidden,
         ..options
     };
-    Share::check(dir, &options).map_err(Failure::from)?;
+    Share::check(dir, &options)?;
     let state = Arc::new(StateDir::open(&common.state)?);
     let options = share::Options {
         cache: Some(state.file(share::CACHE)),
         ..options
     };
-    let (share, changes) = Share::open(dir, options).map_err(Failure::from)?;
+    let (share, changes) = Share::open(dir, options)?;
     let identity = Identity::load_or_create(&state)?;
     let remembered = Membership::load(&state, &identity)?;
     let mut held = Held::default();
@@ -236,11 +236,10 @@ pub async fn share(
     if let (Some(wanted), Some(called)) = (&common.name, called)
         && *wanted != called
     {
-        let message = format!(
-            "this machine is called {called} in its group, not {wanted}: a name is given when a machine joins"
-        );
+        let wanted = wanted.clone();
+        let warning = Warning::CalledOtherwise { called, wanted };
         // Whoever does not read its notices misses some.
-        let _ = notices.try_send(Notice::Warning { message });
+        let _ = notices.try_send(Notice::Warning(warning));
     }
     let (sink, incoming) = mpsc::channel(INCOMING);
     held.port = Some(listener.serve(vec![Service {
@@ -284,16 +283,13 @@ async fn share_with_tracker(
     (share, changes): (Share, mpsc::Receiver<share::ShareEvent>),
     mut held: Held,
     notices: mpsc::Sender<Notice>,
-) -> Result<RunningPeer, Failure> {
+) -> Result<RunningPeer, LaunchError> {
     let name = own_name(&common);
     let listener = listener(&common, Listen::PortOrNext(TRACKER_PORT)).await?;
     let listen = listener.address();
     let now = common.clock.wall();
     let membership = Membership {
-        certificate: office
-            .authority
-            .local_certificate(&identity, &name, now)
-            .map_err(other)?,
+        certificate: office.authority.local_certificate(&identity, &name, now)?,
         ca: office.authority.ca(),
         trackers: vec![NetAddress::Ip(nearby(listen))],
     };
@@ -368,12 +364,12 @@ pub async fn tracker(
     common: Common,
     open: Option<bool>,
     notices: mpsc::Sender<Notice>,
-) -> Result<RunningTracker, Failure> {
+) -> Result<RunningTracker, LaunchError> {
     let config = settings(&common)?;
     let name = own_name(&common);
     let office = Office::open(common.state.clone(), &name, &common.clock)?;
     if let Some(open) = open {
-        office.authority.set_open(open).map_err(other)?;
+        office.authority.set_open(open)?;
     }
     let open = office.authority.is_open();
     let listener = listener(&common, Listen::Port(TRACKER_PORT)).await?;
@@ -411,18 +407,22 @@ pub async fn tracker(
 
 /// Puts a backup into the state directory of a tracker, and says how many
 /// members its group has. None of the `others` may keep that group.
-pub async fn restore(state: PathBuf, backup: Backup, others: &[PathBuf]) -> Result<usize, Failure> {
+pub async fn restore(
+    state: PathBuf,
+    backup: Backup,
+    others: &[PathBuf],
+) -> Result<usize, LaunchError> {
     if let Some(path) = backup.kept_in(others) {
-        return Err(BackupError::Twice { path: path.clone() }.into());
+        return Err(BackupError::twice(path).into());
     }
     // It waits for the disk.
     let work = tokio::task::spawn_blocking(move || backup.restore(&state));
-    work.await.map_err(other)?.map_err(Failure::from)
+    Ok(work.await??)
 }
 
 /// Becomes a member by an invite. Says as whom, and whether this machine was one
 /// of that group before.
-pub async fn join(common: Common, invite: Invite) -> Result<(MemberName, bool), Failure> {
+pub async fn join(common: Common, invite: Invite) -> Result<(MemberName, bool), LaunchError> {
     let state = StateDir::open(&common.state)?;
     let identity = Identity::load_or_create(&state)?;
     let wanted = Some(own_name(&common));
@@ -435,7 +435,10 @@ pub async fn join(common: Common, invite: Invite) -> Result<(MemberName, bool), 
 }
 
 /// The tracker inside this peer: where the group is its own, or there is none yet.
-fn own_office(common: &Common, remembered: Option<&Membership>) -> Result<Option<Office>, Failure> {
+fn own_office(
+    common: &Common,
+    remembered: Option<&Membership>,
+) -> Result<Option<Office>, LaunchError> {
     let path = common.state.join(EMBEDDED);
     if remembered.is_some() && !path.exists() {
         return Ok(None);
@@ -446,7 +449,7 @@ fn own_office(common: &Common, remembered: Option<&Membership>) -> Result<Option
 }
 
 /// Keeps what a tracker gave.
-fn keep_admitted(admitted: &Admitted, state: &StateDir) -> Result<(), Failure> {
+fn keep_admitted(admitted: &Admitted, state: &StateDir) -> Result<(), LaunchError> {
     keep(&admitted.membership, state)?;
     let records = Records::load(state, admitted.membership.ca)?;
     if let Some(record) = admitted.record.clone() {
@@ -457,7 +460,7 @@ fn keep_admitted(admitted: &Admitted, state: &StateDir) -> Result<(), Failure> {
 }
 
 /// Keeps a membership, and nothing of another group.
-fn keep(membership: &Membership, state: &StateDir) -> Result<(), Failure> {
+fn keep(membership: &Membership, state: &StateDir) -> Result<(), LaunchError> {
     let before = Membership::peek(state.path());
     if before.is_none_or(|(ca, _)| ca != membership.ca) {
         Records::forget(state)?;
@@ -471,7 +474,7 @@ fn member_tls(
     identity: &Identity,
     membership: &Membership,
     clock: &Clock,
-) -> Result<MemberTls, Failure> {
+) -> Result<MemberTls, LaunchError> {
     let records = Records::load(state, membership.ca)?;
     let tls = MemberTls::new(identity, membership, clock.clone())?;
     Ok(tls.with_records(records))
@@ -482,7 +485,7 @@ fn answer_for(state: &StateDir, peer: &Peer) -> Result<Answering, LocalError> {
     local::answer(state.path(), move |command| peer.command(command))
 }
 
-fn settings(common: &Common) -> Result<Config, Failure> {
+fn settings(common: &Common) -> Result<Config, LaunchError> {
     let mut config = Config::load(&common.state.join(config::FILE))?;
     common
         .settings

@@ -17,9 +17,8 @@ use thorp_group::tls::MemberTls;
 use thorp_wire::MemberName;
 use tokio::sync::mpsc;
 
-use super::INCOMING;
-use super::desk::{Desk, stopping, tell};
-use super::failure::other;
+use super::desk::{Desk, tell};
+use super::{INCOMING, LaunchError};
 use crate::api::{Command, Done, Event, Failure};
 use crate::local::{self, Answering, LocalError};
 use crate::net::addresses;
@@ -38,15 +37,19 @@ pub(super) struct Office {
 }
 
 impl Office {
-    pub(super) fn open(path: PathBuf, name: &MemberName, clock: &Clock) -> Result<Self, Failure> {
+    pub(super) fn open(
+        path: PathBuf,
+        name: &MemberName,
+        clock: &Clock,
+    ) -> Result<Self, LaunchError> {
         let is_new = !path.exists();
         let state = Arc::new(StateDir::open(path)?);
         let identity = Identity::load_or_create(&state)?;
-        let authority = Arc::new(Authority::load_or_create(Arc::clone(&state)).map_err(other)?);
+        let authority = Arc::new(Authority::load_or_create(Arc::clone(&state))?);
         let tracker_name = MemberName::nearest(&format!("{name}-tracker"));
         let certificate = authority.tracker_certificate(&identity, &tracker_name, clock.wall());
         let membership = Membership {
-            certificate: certificate.map_err(other)?,
+            certificate: certificate?,
             ca: authority.ca(),
             trackers: Vec::new(),
         };
@@ -74,7 +77,7 @@ impl Office {
     pub(super) fn service(
         &self,
         clock: &Clock,
-    ) -> Result<(Service, mpsc::Receiver<Incoming>), Failure> {
+    ) -> Result<(Service, mpsc::Receiver<Incoming>), LaunchError> {
         let authority = Arc::clone(&self.authority);
         let join = JoinService::new(&self.identity, &self.membership, authority, clock.clone())?;
         let (sink, incoming) = mpsc::channel(INCOMING);
@@ -120,7 +123,7 @@ impl Office {
                         .status()
                         .await
                         .map(|status| vec![Event::Tracker(status)])
-                        .ok_or_else(stopping),
+                        .ok_or(Failure::TrackerStopping),
                     Command::Stop => {
                         tracker.stop("stopped by its user").await;
                         Ok(vec![Event::Done(Done::default())])
@@ -139,7 +142,7 @@ impl Office {
                             }
                             command => desk.answer(&command, present.as_ref()),
                         });
-                        work.await.unwrap_or_else(|_| Err(stopping()))
+                        work.await.unwrap_or(Err(Failure::TrackerStopping))
                     }
                 };
                 tell(answer, &events).await;
@@ -162,9 +165,7 @@ fn invite_line(
             .map(NetAddress::Ip)
             .collect(),
         ca: authority.ca(),
-        token: authority
-            .invite(uses, validity, clock.wall())
-            .map_err(other)?,
+        token: authority.invite(uses, validity, clock.wall())?,
     };
     Ok(invite.to_string())
 }

@@ -12,8 +12,8 @@ use thorp_group::state::{StateDir, StateError};
 use tokio::sync::mpsc;
 
 use super::joining::join_group;
-use super::{Common, Group, Held, RunningPeer, member_tls, settings};
-use crate::api::{Command, ErrorKind, Event, Failure, Notice};
+use super::{Common, Group, Held, LaunchError, RunningPeer, member_tls, settings};
+use crate::api::{AskedOf, Command, Event, Failure, Notice};
 use crate::local;
 use crate::peer::{self, Peer, Role};
 
@@ -29,7 +29,7 @@ pub async fn ask(
     tracker: Option<NetAddress>,
     directory: &Path,
     command: Command,
-) -> Result<mpsc::Receiver<Event>, Failure> {
+) -> Result<mpsc::Receiver<Event>, LaunchError> {
     let mut asked = running_or_state(&common.state, &command).await?;
     if let Ok(events) = asked {
         match begun(events).await {
@@ -42,22 +42,9 @@ pub async fn ask(
         Ok(events) => return Ok(events),
         Err(state) => Arc::new(state),
     };
-    if matches!(
-        command,
-        Command::Neighbours
-            | Command::Status
-            | Command::Stop
-            | Command::Invite { .. }
-            | Command::Members
-            | Command::Remove { .. }
-            | Command::Backup
-    ) {
-        return Err(Failure {
-            kind: ErrorKind::Other,
-            message: format!(
-                "No peer is running on the state directory {}. Start one: thorp share",
-                common.state.display()
-            ),
+    if command.asked_of() != AskedOf::Peer {
+        return Err(LaunchError::NoPeerRuns {
+            state: common.state,
         });
     }
     let (notices, mut told) = mpsc::channel(NOTICES);
@@ -68,8 +55,8 @@ pub async fn ask(
         // Of what happens, a visitor's user is told what is about the group; why
         // there is no answer, the answer says.
         while let Ok(notice) = told.try_recv() {
-            if let Notice::Note { message } = notice {
-                let _ = events.send(Event::Note { message }).await;
+            if let Notice::Note(note) = notice {
+                let _ = events.send(Event::Note(note)).await;
             }
         }
         drop(told);
@@ -113,7 +100,7 @@ async fn begun(mut events: mpsc::Receiver<Event>) -> Option<mpsc::Receiver<Event
 pub(super) async fn running_or_state(
     path: &Path,
     command: &Command,
-) -> Result<Result<mpsc::Receiver<Event>, StateDir>, Failure> {
+) -> Result<Result<mpsc::Receiver<Event>, StateDir>, LaunchError> {
     let deadline = tokio::time::Instant::now() + STATE_WITHIN;
     loop {
         if let Some(events) = local::ask(path, command).await {
@@ -136,7 +123,7 @@ async fn visit(
     tracker: Option<NetAddress>,
     directory: &Path,
     notices: mpsc::Sender<Notice>,
-) -> Result<RunningPeer, Failure> {
+) -> Result<RunningPeer, LaunchError> {
     let config = settings(&common)?;
     let identity = Identity::load_or_create(&state)?;
     let remembered = Membership::load(&state, &identity)?;
@@ -144,17 +131,12 @@ async fn visit(
         Some(tracker) => Group::Open(tracker),
         None if remembered.is_some() => Group::Remembered,
         None => {
-            return Err(Failure {
-                kind: ErrorKind::NotAMember,
-                message: "This machine is not a member of a group yet. Join one with an invite: thorp join; \
-                          or, where the group is open, name its tracker: --tracker ADDR"
-                    .to_owned(),
-            });
+            return Err(LaunchError::NotAMember);
         }
     };
     let (membership, announced) =
         join_group(&common, &state, &identity, remembered, group, &notices).await?;
-    let store = Store::open(directory)?;
+    let store = Store::open(directory).map_err(Failure::from)?;
     store.sweep();
     let tls = member_tls(&state, &identity, &membership, &common.clock)?;
     let setup = peer::Setup {

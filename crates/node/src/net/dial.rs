@@ -23,7 +23,6 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_rustls::{TlsConnector, TlsStream};
 
 use super::Purpose;
-use crate::api::ErrorKind;
 
 /// After how long the next address is tried too.
 const STAGGER: Duration = Duration::from_millis(200);
@@ -363,20 +362,6 @@ pub enum DialError {
         /// What is wrong with its certificate.
         why: CertificateError,
     },
-}
-
-impl DialError {
-    /// For whoever waited for it.
-    pub(crate) fn kind(&self) -> ErrorKind {
-        match self {
-            Self::Certificate { .. } => ErrorKind::NotAMember,
-            Self::Clock(_) => ErrorKind::Other,
-            Self::NoAddress
-            | Self::Unreachable { .. }
-            | Self::HungUp { .. }
-            | Self::NotThorp { .. } => ErrorKind::Network,
-        }
-    }
 }
 
 fn list(addresses: &[SocketAddr]) -> String {

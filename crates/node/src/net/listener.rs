@@ -500,14 +500,14 @@ impl From<io::Error> for TurnedAway {
 /// Why a port cannot be had, sorted by what to do next.
 #[derive(Debug, Error)]
 pub enum ListenError {
-    /// Somebody has it.
-    #[error("port {} is taken (at {}); stop the program that listens there, or choose another with --listen", address.port(), address.ip())]
+    /// Stop the program that has it, or choose another port.
+    #[error("port {} is taken (at {})", address.port(), address.ip())]
     Taken {
         /// What was asked for.
         address: SocketAddr,
     },
-    /// Everybody has them.
-    #[error("all ports from {first} to {last} are taken; choose another with --listen")]
+    /// Other programs have them: choose another port.
+    #[error("all ports from {first} to {last} are taken")]
     AllTaken {
         /// The default.
         first: u16,
@@ -515,7 +515,7 @@ pub enum ListenError {
         last: u16,
     },
     /// No such address here, or no permission.
-    #[error("cannot listen at {address}: {error}; choose another address or port with --listen")]
+    #[error("cannot listen at {address}: {error}")]
     Other {
         /// What was asked for.
         address: SocketAddr,

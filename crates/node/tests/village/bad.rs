@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use thorp_core::links::HELLO_WITHIN;
-use thorp_node::api::{Command, ErrorKind, Event, Get};
+use thorp_node::api::{Command, ErrorKind, Event, Failure, Get, Member, Miss, Note};
 use thorp_node::net::dial::Expected;
 use thorp_wire::frame::{
     Bytes, Find, Found, Hello, Holder, MAX_FRAME, Query, Reason, Refused, Update, Variant,
@@ -231,7 +231,10 @@ async fn where_only_a_liar_has_it_nothing_is_kept_and_nothing_is_moved() {
             wire.deliver(request, lie).await;
             let answer = super::support::answer(answer).await;
             let failure = answer.failed(ErrorKind::Verification);
-            assert!(failure.message.contains("mallory"), "{failure:?}");
+            assert!(
+                matches!(failure, Failure::Missed { miss: Miss::Mismatch { by }, .. } if is_mallory(by)),
+                "{failure:?}"
+            );
             wire.closed().await;
             elm.hears("mallory").await;
             assert_eq!(
@@ -409,8 +412,7 @@ async fn a_pattern_brings_nothing_that_it_does_not_match_and_no_rules() {
     let answer = super::support::answer(answer).await.done();
     assert_eq!(answer.only_fetched().name, "dir/good");
     for special in [".thorpignore", "thorp-state", ".part"] {
-        let noted =
-            |event: &Event| matches!(event, Event::Note { message } if message.contains(special));
+        let noted = |event: &Event| matches!(event, Event::Note(Note::LeftOut { name }) if name.contains(special));
         assert!(answer.events.iter().any(noted), "{answer:?}");
     }
     assert_eq!(
@@ -427,7 +429,8 @@ async fn what_would_make_a_state_directory_of_a_share_is_not_fetched_by_its_base
         .await;
     let answer = elm.get_name("5.txt").await;
     let failure = answer.failed(ErrorKind::Other);
-    assert!(failure.message.contains("thorp-state/5.txt"), "{failure:?}");
+    let name = "thorp-state/5.txt".to_owned();
+    assert_eq!(*failure, Failure::Reserved { name });
     assert!(mallory.nobody_called());
     assert!(files_in(&elm.dir).is_empty());
     let elsewhere = Get {
@@ -809,7 +812,16 @@ async fn a_holder_that_answers_nothing_is_passed_over() {
     // Nobody but the silent one has the first; the other one, oak has too.
     let (alone, shared) = tokio::join!(elm.get_name("a"), elm.get_name("b"));
     let failure = alone.failed(ErrorKind::Network);
-    assert!(failure.message.contains("did not answer"), "{failure:?}");
+    assert!(
+        matches!(
+            failure,
+            Failure::Missed {
+                miss: Miss::Silent { .. },
+                ..
+            }
+        ),
+        "{failure:?}"
+    );
     let from = shared
         .only_fetched()
         .from
@@ -827,4 +839,8 @@ async fn only_the_tracker_is_taken_for_the_tracker() {
     let expected = Expected::Tracker;
     let dialled = thorp_node::net::dial::dial(&[other.listen], expected, &mallory.tls, None).await;
     assert!(dialled.is_err());
+}
+
+fn is_mallory(member: &Member) -> bool {
+    member.name.as_deref() == Some("mallory")
 }

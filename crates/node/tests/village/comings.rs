@@ -291,9 +291,10 @@ async fn a_state_directory_in_use_names_the_process_and_a_taken_port_the_port() 
     .await;
     let failure = again.err().expect("is in use");
     let process = std::process::id().to_string();
+    let text = failure.to_string();
     assert!(
-        failure.message.contains(&process) && failure.message.contains("oak-state"),
-        "{failure:?}"
+        text.contains(&process) && text.contains("oak-state"),
+        "{text}"
     );
     let taken = Common {
         listen: Some(oak.address().into()),
@@ -304,10 +305,8 @@ async fn a_state_directory_in_use_names_the_process_and_a_taken_port_the_port() 
         .err()
         .expect("is taken");
     let port = oak.address().port().to_string();
-    assert!(
-        failure.message.contains(&format!("port {port} is taken")),
-        "{failure:?}"
-    );
+    let text = failure.to_string();
+    assert!(text.contains(&format!("port {port} is taken")), "{text}");
     let taken = Common {
         listen: Some(oak.address().into()),
         ..village.common("other-hall", &[])
@@ -316,7 +315,7 @@ async fn a_state_directory_in_use_names_the_process_and_a_taken_port_the_port() 
         .await
         .err()
         .expect("is taken");
-    assert!(failure.message.contains(&port), "{failure:?}");
+    assert!(failure.to_string().contains(&port), "{failure}");
     let nowhere: PathBuf = village.dir("x").join("not there");
     let failure = launch::share(
         village.common("elm", &[]),
@@ -330,7 +329,7 @@ async fn a_state_directory_in_use_names_the_process_and_a_taken_port_the_port() 
         failure
             .err()
             .expect("is not there")
-            .message
+            .to_string()
             .contains("not there")
     );
     // And the one that runs does not mind.
@@ -362,8 +361,11 @@ async fn nobody_at_the_tracker_s_address_is_a_network_failure() {
     )
     .await;
     let failure = failure.err().expect("nobody is there");
-    assert_eq!(failure.kind, ErrorKind::Network);
-    assert!(failure.message.contains(&nobody.to_string()), "{failure:?}");
+    assert_eq!(failure.kind(), ErrorKind::Network);
+    assert!(
+        failure.to_string().contains(&nobody.to_string()),
+        "{failure}"
+    );
 }
 
 #[tokio::test]
@@ -394,7 +396,7 @@ async fn a_peer_with_its_own_tracker_lets_others_in_by_invitation() {
     )
     .await;
     assert_eq!(
-        refused.err().expect("is not open").kind,
+        refused.err().expect("is not open").kind(),
         ErrorKind::NotAMember
     );
     let invite = door.invite.expect("one").parse().expect("an invite");

@@ -8,9 +8,9 @@ use std::time::{Duration, SystemTime};
 use thorp_group::authority::Authority;
 use thorp_group::state::{StateDir, StateError};
 use thorp_node::address::NetAddress;
-use thorp_node::api::{Command, ErrorKind};
+use thorp_node::api::{Command, ErrorKind, Failure};
 use thorp_node::clock::Clock;
-use thorp_node::launch::{self, Group};
+use thorp_node::launch::{self, Group, LaunchError};
 use thorp_node::net::dial::{self, Expected};
 use thorp_node::share;
 use thorp_wire::frame::{Find, Query, Record, SignedRecord};
@@ -139,8 +139,8 @@ async fn a_removed_member_is_out_of_every_link_and_cannot_come_back() {
         let options = share::Options::default();
         let again = launch::share(common, &dir, options, group, notices).await;
         let failure = again.err().expect("is no member");
-        assert_eq!(failure.kind, ErrorKind::NotAMember);
-        assert!(failure.message.contains("removed"), "{}", failure.message);
+        assert_eq!(failure.kind(), ErrorKind::NotAMember);
+        assert!(matches!(failure, LaunchError::Removed), "{failure}");
     }
     // The others go on.
     elm.get_name("more").await.only_fetched();
@@ -185,7 +185,7 @@ async fn a_removed_visitor_is_told_so() {
         .visit("ash", &dir, Command::Get(named("file")))
         .await;
     let failure = answer.failed(ErrorKind::NotAMember);
-    assert!(failure.message.contains("removed"), "{}", failure.message);
+    assert_eq!(*failure, Failure::Removed);
 }
 
 #[tokio::test]

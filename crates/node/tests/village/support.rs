@@ -321,7 +321,7 @@ impl Answer {
     #[track_caller]
     pub fn failed(&self, kind: ErrorKind) -> &Failure {
         match &self.end {
-            Err(failure) if failure.kind == kind => failure,
+            Err(failure) if failure.kind() == kind => failure,
             other => panic!("{other:?} after {:?}", self.events),
         }
     }

@@ -5,7 +5,7 @@ use std::fs;
 use std::io::Write as _;
 use std::time::Duration;
 
-use thorp_node::api::{AnswerSource, Command, ErrorKind, Event, Get, TrackerView};
+use thorp_node::api::{AnswerSource, Command, ErrorKind, Event, Failure, Get, TrackerView};
 use thorp_node::share;
 
 use super::mallory::{Mallory, entry};
@@ -300,13 +300,11 @@ async fn several_contents_under_one_name_are_a_choice_that_root_and_from_make() 
         rename: Some("b".to_owned()),
         ..named("a")
     });
-    assert!(
-        nobody
-            .await
-            .failed(ErrorKind::NotFound)
-            .message
-            .contains("elder")
-    );
+    let elder = Failure::NobodyShares {
+        from: Some("elder".to_owned()),
+        root: None,
+    };
+    assert_eq!(*nobody.await.failed(ErrorKind::NotFound), elder);
 }
 
 #[tokio::test]

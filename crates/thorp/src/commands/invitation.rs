@@ -5,11 +5,11 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-use thorp_node::api::{ErrorKind, Failure};
+use thorp_node::api::ErrorKind;
 use thorp_node::invite::Invite;
 
 use super::Context;
-use crate::exit::{Result, failure};
+use crate::exit::{Failure, Result, failure};
 use crate::{node, out, prompt};
 
 /// An invite is far shorter.

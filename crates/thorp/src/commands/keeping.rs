@@ -29,7 +29,7 @@ pub async fn back_up(context: &Context, file: &Path) -> Result {
     loop {
         match answers.recv().await {
             Some(Event::Backup { backup }) => text = Some(backup),
-            Some(Event::Error(failure)) => return Err(failure),
+            Some(Event::Error(failure)) => return Err(failure.into()),
             Some(Event::Done(_)) => break,
             Some(_) => {}
             None => return Err(broken_off()),

@@ -3,12 +3,11 @@
 use std::path::Path;
 
 use serde_json::json;
-use thorp_node::api::Failure;
 use thorp_node::launch::{self, Standing};
 
 use super::Context;
 use crate::args::Leave;
-use crate::exit::{Exit, Result};
+use crate::exit::{Exit, Failure, Result};
 use crate::out;
 use crate::state::Role;
 
@@ -27,9 +26,10 @@ pub async fn run(context: &Context, args: &Leave) -> Result {
     }
     let hint = tracker_alone(context)?;
     let left = launch::leave(&state, args.purge).await;
-    let left = left.map_err(|failure| Failure {
-        message: format!("{}{hint}", failure.message),
-        ..failure
+    let left = left.map_err(|error| {
+        let mut failure = Failure::from(error);
+        failure.message.push_str(&hint);
+        failure
     })?;
     let mut message = if left.was_removed {
         REMOVED.to_owned()
@@ -61,7 +61,7 @@ fn tracker_alone(context: &Context) -> Result<String> {
     let state = context.state(Role::Tracker)?;
     let is_other = state != context.state(Role::Peer)?;
     Ok(
-        if is_other && launch::standing(&state) == Ok(Standing::Keeper) {
+        if is_other && matches!(launch::standing(&state), Ok(Standing::Keeper)) {
             let shown = state.display();
             format!(
                 " The group that the tracker keeps in {shown} stays; to end it: \

@@ -23,20 +23,20 @@ mod tracker;
 use std::io;
 use std::path::PathBuf;
 
-use thorp_node::api::{Command, ErrorKind, Event, Failure};
+use thorp_node::api::{Command, ErrorKind};
 use thorp_node::config::Setting;
 use thorp_node::launch::{self, Common, EMBEDDED, Standing};
 
 use crate::answer::{Manner, Renderer};
 use crate::args::{Args, Global, Verb};
-use crate::exit::{Exit, Result, broken_off, failure, interrupted};
+use crate::exit::{Exit, Failure, Result, broken_off, failure, interrupted};
 use crate::lines;
 use crate::node::{self, Answers};
 use crate::out::{self, Flow, Streams};
 use crate::progress::Bar;
 use crate::signals::Signals;
 use crate::state::{self, Role};
-use crate::{choose, prompt, wrap};
+use crate::{choose, json, prompt, wrap};
 use thorp_node::address::NetAddress;
 
 /// What every verb may look at.
@@ -75,12 +75,9 @@ pub async fn run(args: Args) -> Result {
 
 /// A failure that nobody has told yet: the last line, whichever form.
 pub fn tell(failure: &Failure, json: bool) {
-    if json {
-        let event = Event::Error(failure.clone());
-        if let Ok(line) = serde_json::to_string(&event) {
-            let _ = out::data(&line);
-            return;
-        }
+    if json && let Ok(line) = json::failure(failure) {
+        let _ = out::data(&line);
+        return;
     }
     out::complain(failure);
 }
@@ -272,6 +269,7 @@ async fn show<O: io::Write, T: io::Write>(
 mod tests {
     use super::*;
     use crate::samples;
+    use thorp_node::api::Event;
     use tokio::sync::mpsc;
 
     async fn answer_of(events: Vec<Event>) -> (Result, String) {

@@ -1,6 +1,6 @@
 //! `thorp remove`: let a machine in no longer.
 
-use thorp_node::api::{Command, Event, GroupMember};
+use thorp_node::api::{Command, Event, GroupMember, Note};
 use thorp_node::launch;
 
 use super::{Context, broken_off, show};
@@ -16,8 +16,8 @@ pub async fn run(context: &Context, args: &Remove) -> Result {
     let member = launch::meant(&members, &args.member)?;
     launch::removable(member)?;
     let mut renderer = context.renderer(context.manner());
-    for message in notes {
-        renderer.event(&Event::Note { message })?;
+    for note in notes {
+        renderer.event(&Event::Note(note))?;
     }
     let called = quoted(&member.name);
     if member.removed {
@@ -49,14 +49,14 @@ pub async fn run(context: &Context, args: &Remove) -> Result {
 }
 
 /// An answer's rows and remarks, once it has come to a good end.
-async fn gather(mut answers: Answers) -> Result<(Vec<GroupMember>, Vec<String>)> {
+async fn gather(mut answers: Answers) -> Result<(Vec<GroupMember>, Vec<Note>)> {
     let (mut members, mut notes) = (Vec::new(), Vec::new());
     while let Some(event) = answers.recv().await {
         match event {
             Event::Member(row) => members.push(row),
-            Event::Note { message } => notes.push(message),
+            Event::Note(note) => notes.push(note),
             Event::Done(_) => return Ok((members, notes)),
-            Event::Error(failure) => return Err(failure),
+            Event::Error(failure) => return Err(failure.into()),
             _ => {}
         }
     }

@@ -2,16 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use thorp_node::REMOVED;
 use thorp_node::address::{AddressError, NetAddress};
-use thorp_node::api::{ErrorKind, Failure, Notice};
+use thorp_node::api::{ErrorKind, Notice};
 use thorp_node::launch::Group;
 use thorp_node::share;
 
 use super::{Context, invitation};
 use crate::args::Share;
 use crate::args::values::TrackerArg;
-use crate::exit::{Result, failure};
+use crate::exit::{Failure, Result, failure};
 use crate::lines::{self, Streams};
 use crate::menu::terminal::{self, End};
 use crate::node::{self, Peer};
@@ -49,7 +48,7 @@ pub async fn run(context: Context, args: Share) -> Result {
     let ended = attend(&context, &mut peer, args.lines, &mut signals).await;
     if ended == End::Ended && (peer.was_removed)() {
         peer.stop.await;
-        return Err(failure(ErrorKind::NotAMember, REMOVED));
+        return Err(failure(ErrorKind::NotAMember, words::REMOVED));
     }
     if ended == End::Ended {
         context.say("This peer was stopped.");

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::{samples, story};
-use thorp_node::api::TrackerView;
+use thorp_node::api::{TrackerView, Warning};
 use tokio::sync::{mpsc, watch};
 
 fn peer() -> (Peer, watch::Sender<Arc<PeerView>>, mpsc::Sender<Notice>) {
@@ -64,9 +64,10 @@ async fn a_peer_tells_its_story() {
         };
         notices.send(connecting).await.expect("followed");
         notices.send(Notice::Connected).await.expect("followed");
-        let message = "a file cannot be read".into();
+        let why = "the disk is full".into();
+        let warning = Warning::NeighboursUnsaved { why };
         notices
-            .send(Notice::Warning { message })
+            .send(Notice::Warning(warning))
             .await
             .expect("followed");
         tokio::task::yield_now().await;
@@ -97,7 +98,10 @@ async fn a_peer_tells_its_story() {
          Connection Established!\n\
          Neighbours: 192.168.198.138\nNeighbours: none\n"
     );
-    assert_eq!(text(streams.talk), "Warning: a file cannot be read\n");
+    assert_eq!(
+        text(streams.talk),
+        "Warning: the disk is full. Neighbours are not remembered for the next start\n"
+    );
 }
 
 #[tokio::test]

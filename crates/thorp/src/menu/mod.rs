@@ -5,10 +5,11 @@
 
 pub mod terminal;
 
-use thorp_node::api::{ErrorKind, Event, Failure, Get, Notice, PeerView};
+use thorp_node::api::{ErrorKind, Event, Get, Notice, PeerView};
 
 use crate::answer::{self, Tally};
 use crate::conversation::{Conversation, Step};
+use crate::exit::Failure;
 use crate::lines;
 use crate::quoting::{printable_lines, quoted, unquoted};
 use crate::words;
@@ -175,8 +176,10 @@ fn top() -> String {
 fn shown(event: &Event) -> Option<String> {
     match event {
         Event::Fetched(fetched) => Some(answer::arrival(fetched)),
-        Event::Failed { name, failure } => Some(format!("{}: {}", quoted(name), said(failure))),
-        Event::Note { message } => Some(printable_lines(message)),
+        Event::Failed { name, failure } => {
+            Some(format!("{}: {}", quoted(name), said(&failure.into())))
+        }
+        Event::Note(note) => Some(printable_lines(&words::note(note))),
         Event::Hashing(hashing) => Some(answer::being_hashed(hashing)),
         Event::Resumed {
             name,

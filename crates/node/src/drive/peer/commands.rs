@@ -7,15 +7,15 @@ use thorp_core::matching::Pattern;
 use thorp_core::survey::Subject;
 use thorp_wire::frame::MemberRow;
 
-use crate::api::{Command, Done, ErrorKind, Event, Failure, PeerRow};
+use crate::api::{AskedOf, Command, Done, Event, Failure, PeerRow};
 use crate::rows;
 
-use super::telling::{Events, milliseconds, removed, say_if_partial, stopping, tell};
+use super::telling::{Events, milliseconds, say_if_partial, tell};
 use super::{Peer, get};
 
 pub(super) async fn run(peer: &Peer, command: Command, events: Events) {
     let begun = Instant::now();
-    let asks_others = !matches!(command, Command::Stop | Command::Status);
+    let asks_others = command.asked_of() != AskedOf::RunningNode;
     let end = match command {
         Command::Get(get) => get::run(peer, get, &events).await,
         Command::Find { pattern } => files(peer, &pattern, None, &events).await,
@@ -27,18 +27,15 @@ pub(super) async fn run(peer: &Peer, command: Command, events: Events) {
             peer.stop("stopped by its user").await;
             Ok(Done::default())
         }
+        // The keeper of the group's CA is asked these.
         Command::Invite { .. } | Command::Members | Command::Remove { .. } | Command::Backup => {
-            Err(Failure {
-                kind: ErrorKind::Usage,
-                message: "A peer does not keep the group's CA. Ask on the tracker's machine"
-                    .to_owned(),
-            })
+            Err(Failure::NotTheKeeper)
         }
     };
     let end = match end {
         // Whatever came in between, that is why there is nothing.
         Err(_) | Ok(Done { count: 0, .. }) if asks_others && peer.was_removed() => {
-            Event::Error(removed())
+            Event::Error(Failure::Removed)
         }
         Ok(done) => Event::Done(Done {
             ms: milliseconds(begun),
@@ -57,16 +54,13 @@ async fn ls(peer: &Peer, whose: Option<String>, events: &Events) -> Result<Done,
     let findings = peer
         .survey(Subject::Members, Only::default(), false)
         .await
-        .ok_or_else(stopping)?;
+        .ok_or(Failure::PeerStopping)?;
     let present = findings.members.iter();
     let here = |row: &MemberRow| thorp_core::lookup::is_called(&row.member, &whose);
     if present.into_iter().any(here) {
         return Ok(done);
     }
-    Err(Failure {
-        kind: ErrorKind::NotFound,
-        message: format!("No peer called {whose} is here. See who is: thorp peers"),
-    })
+    Err(Failure::NoPeerCalled { who: whose })
 }
 
 async fn files(
@@ -75,15 +69,15 @@ async fn files(
     from: Option<String>,
     events: &Events,
 ) -> Result<Done, Failure> {
-    let pattern = Pattern::new(pattern).map_err(|error| Failure {
-        kind: ErrorKind::Usage,
-        message: format!("{pattern}: {error}"),
+    let pattern = Pattern::new(pattern).map_err(|error| Failure::NotAPattern {
+        pattern: pattern.to_owned(),
+        why: error.to_string(),
     })?;
     let only = Only { from, root: None };
     let findings = peer
         .survey(Subject::Files(pattern), only, true)
         .await
-        .ok_or_else(stopping)?;
+        .ok_or(Failure::PeerStopping)?;
     say_if_partial(peer, &findings, events).await?;
     let mut done = Done::default();
     for variant in &findings.files {
@@ -98,7 +92,7 @@ async fn peers(peer: &Peer, events: &Events) -> Result<Done, Failure> {
     let findings = peer
         .survey(Subject::Members, Only::default(), false)
         .await
-        .ok_or_else(stopping)?;
+        .ok_or(Failure::PeerStopping)?;
     say_if_partial(peer, &findings, events).await?;
     Ok(list(
         rows::peers(findings.members, peer.itself().as_ref()),
@@ -108,7 +102,7 @@ async fn peers(peer: &Peer, events: &Events) -> Result<Done, Failure> {
 }
 
 async fn neighbours(peer: &Peer, events: &Events) -> Result<Done, Failure> {
-    let neighbours = peer.neighbours().await.ok_or_else(stopping)?;
+    let neighbours = peer.neighbours().await.ok_or(Failure::PeerStopping)?;
     Ok(list(rows::peers(neighbours, peer.itself().as_ref()), events).await)
 }
 
@@ -124,7 +118,7 @@ async fn list(peers: Vec<PeerRow>, events: &Events) -> Done {
 }
 
 async fn status(peer: &Peer, events: &Events) -> Result<Done, Failure> {
-    let status = peer.status().await.ok_or_else(stopping)?;
+    let status = peer.status().await.ok_or(Failure::PeerStopping)?;
     tell(events, Event::Status(status)).await;
     Ok(Done::default())
 }

@@ -14,28 +14,24 @@ use thorp_core::fetch::{Failure as FetchFailure, Wanted};
 use thorp_core::lookup::{Answer, Only, TrackerUse};
 use thorp_core::matching::{Pattern, looks_like_a_pattern};
 use thorp_core::survey::Subject;
-use thorp_files::store::{Replace, Store, StoreError, Target};
+use thorp_files::store::{Replace, Store, Target};
 use thorp_wire::frame::{Holder, MAX_INLINE, Variant};
 use thorp_wire::reserved::{changes_what_is_shared, is_reserved};
-use thorp_wire::{Content, Name};
+use thorp_wire::{Content, Name, PeerId};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::api::{
-    AnswerSource, Done, ErrorKind, Event, Failure, Fetched, Get, Progress, Provenance,
+    AnswerSource, Done, ErrorKind, Event, Failure, Fetched, Get, Inquiry, Member, Miss, Note,
+    Progress, Provenance,
 };
-use crate::{rows, units};
+use crate::rows;
 
 use super::hashing;
 use super::large::{self, Missed};
 use super::pace::{Meter, Pace, TOLD_EVERY};
-use super::telling::{Events, milliseconds, no_tracker, say_if_partial, stopping, tell};
+use super::telling::{Events, milliseconds, no_tracker, say_if_partial, tell};
 use super::{Delivery, FetchError, Peer, Place};
-
-/// What `thorp` says when the name is taken already.
-const EXISTS: &str = "File with same name exists in the same directory! Please rename it if you want to request this file.";
-/// What it says when nobody has the file.
-const NOBODY: &str = "No peer is sharing this file now. Try again later.";
 
 pub(super) async fn run(peer: &Peer, get: Get, events: &Events) -> Result<Done, Failure> {
     let mut job = Job::new(peer, &get)?;
@@ -89,18 +85,15 @@ impl Job {
         };
         let single = get.names.len() == 1 && !is_a_pattern(&get.names[0]);
         if (get.rename.is_some() || get.set_aside.is_some()) && !single {
-            return Err(usage(
-                "Another name can be given to one file only. Ask for one file by its name.",
-            ));
+            return Err(Failure::NotOneFile);
         }
         if get.names.is_empty() {
-            return Err(usage("Which file? Name one: thorp get NAME"));
+            return Err(Failure::NothingNamed);
         }
         let rename = get.rename.as_deref().map(|text| {
-            text.parse::<Name>().map_err(|error| {
-                usage(&format!(
-                    "{text} is no name for a file: {error}. Choose another."
-                ))
+            text.parse::<Name>().map_err(|error| Failure::NotAName {
+                name: text.to_owned(),
+                why: error.to_string(),
             })
         });
         Ok(Self {
@@ -139,7 +132,7 @@ impl Job {
             return Ok(());
         }
         let outcome = hashing::look_up(peer, wanted, only(get), events).await;
-        let outcome = outcome.ok_or_else(stopping)?;
+        let outcome = outcome.ok_or(Failure::PeerStopping)?;
         for (name, answer) in outcome.names {
             let planned = match answer {
                 Answer::Found(source, variants) => {
@@ -169,10 +162,12 @@ impl Job {
         pattern: &str,
         events: &Events,
     ) -> Result<(), Failure> {
-        let subject =
-            Pattern::new(pattern).map_err(|error| usage(&format!("{pattern}: {error}")))?;
+        let subject = Pattern::new(pattern).map_err(|error| Failure::NotAPattern {
+            pattern: pattern.to_owned(),
+            why: error.to_string(),
+        })?;
         let findings = peer.survey(Subject::Files(subject), only(get), false).await;
-        let findings = findings.ok_or_else(stopping)?;
+        let findings = findings.ok_or(Failure::PeerStopping)?;
         let (source, tracker) = if findings.asked_tracker {
             (AnswerSource::Tracker, TrackerUse::Asked)
         } else {
@@ -198,11 +193,8 @@ impl Job {
         let mut unhashed = Vec::new();
         for (name, variants) in by_name {
             if changes_what_is_shared(&name) {
-                let message = format!(
-                    "{} would change what is shared from here, and is left out. Ask for it by its name if you want it.",
-                    name.as_str().escape_debug()
-                );
-                tell(events, Event::Note { message }).await;
+                let name = name.to_string();
+                tell(events, Event::Note(Note::LeftOut { name })).await;
                 continue;
             }
             if variants.iter().all(|variant| variant.entry.root.is_none()) {
@@ -236,25 +228,21 @@ impl Job {
             .iter()
             .min_by_key(|variant| variant.entry.name.clone())
         else {
-            let who = variants
-                .iter()
-                .flat_map(|v| &v.holders)
-                .map(rows::called)
-                .next()
-                .unwrap_or_default();
-            return Err(Failure {
-                kind: ErrorKind::Unfinished,
-                message: format!("{asked} is still being hashed by {who}. Try again in a while."),
+            let mut holders = variants.iter().flat_map(|v| &v.holders);
+            let by = holders.next().map(rows::holder);
+            return Err(Failure::Missed {
+                name: asked.to_owned(),
+                miss: Miss::StillHashing { by },
             });
         };
         let Some(content) = first.entry.content() else {
-            return Err(stopping());
+            return Err(Failure::PeerStopping);
         };
         if hashed
             .iter()
             .any(|variant| variant.entry.content() != Some(content))
         {
-            return Err(ambiguous(asked, hashed, events, "Several files go by this name").await);
+            return Err(ambiguous(asked, hashed, events, false).await);
         }
         let mut holders: Vec<Holder> = Vec::new();
         for holder in hashed.iter().flat_map(|variant| &variant.holders) {
@@ -292,8 +280,7 @@ impl Job {
             };
             return self.choose(asked, variants, get, answer, events).await;
         }
-        let why = "No file is called exactly so, but this looks the same (it is written with other Unicode characters)";
-        Err(ambiguous(asked, variants, events, why).await)
+        Err(ambiguous(asked, variants, events, true).await)
     }
 
     async fn plan(&mut self, asked: &str, planned: Result<Planned, Failure>, events: &Events) {
@@ -308,11 +295,13 @@ impl Job {
         let there =
             |target: &Name| matches!(self.place.store().check(target), Ok(Target::Exists { .. }));
         if is_reserved(&planned.target) {
-            return Err(reserved(&planned.target));
+            return Err(Failure::Reserved {
+                name: planned.target.to_string(),
+            });
         }
         let keeps_it = self.replace == Replace::No && self.set_aside.is_none();
         if keeps_it && there(&planned.target) && !self.has(&planned) {
-            return Err(exists());
+            return Err(Failure::Exists);
         }
         Ok(planned)
     }
@@ -340,8 +329,8 @@ impl Job {
         }
         match self.place.store().check(&target?) {
             Ok(Target::Free) => None,
-            Ok(Target::Exists { .. }) => Some(exists()),
-            Err(error) => Some(store_failure(&error)),
+            Ok(Target::Exists { .. }) => Some(Failure::Exists),
+            Err(error) => Some(error.into()),
         }
     }
 
@@ -397,7 +386,7 @@ impl Job {
             };
             let Some(joined) = joined else { break };
             let Ok((name, bytes, result)) = joined else {
-                self.failures.push(stopping());
+                self.failures.push(Failure::PeerStopping);
                 continue;
             };
             progress.files += 1;
@@ -427,18 +416,16 @@ impl Job {
         let kind = if self
             .failures
             .iter()
-            .all(|failure| failure.kind == first.kind)
+            .all(|failure| failure.kind() == first.kind())
         {
-            first.kind
+            first.kind()
         } else {
             ErrorKind::Unfinished
         };
-        Err(Failure {
+        Err(Failure::Several {
+            failed: self.failures.len() as u64,
+            of,
             kind,
-            message: format!(
-                "{} of {of} files could not be fetched; the reasons are above.",
-                self.failures.len()
-            ),
         })
     }
 }
@@ -539,9 +526,7 @@ impl One {
         };
         if planned.content == Content::EMPTY {
             let made = tokio::task::spawn_blocking(move || delivery.put(Content::EMPTY, &[])).await;
-            let stored = made
-                .map_err(|_| stopping())?
-                .map_err(|error| store_failure(&error))?;
+            let stored = made.map_err(|_| Failure::PeerStopping)??;
             return Ok(self.fetched(&[], 0, stored.path, planned.answer.clone()));
         }
         let wanted = Wanted {
@@ -560,8 +545,8 @@ impl One {
                 planned.answer.clone(),
             )),
             Err(FetchError::Failure(failure)) => Err(self.failure(&failure)),
-            Err(FetchError::Store(error)) => Err(store_failure(&error)),
-            Err(FetchError::Stopping) => Err(stopping()),
+            Err(FetchError::Store(error)) => Err(error.into()),
+            Err(FetchError::Stopping) => Err(Failure::PeerStopping),
         }
     }
 
@@ -585,26 +570,21 @@ impl One {
     }
 
     fn missed(&self, missed: Missed) -> Failure {
-        let name = &self.planned.listed;
-        match missed {
-            Missed::Store(error) => store_failure(&error),
-            Missed::Stopping => stopping(),
-            Missed::NotHere => self.failure(&FetchFailure::NotHere),
-            Missed::Unreachable(why) => self.failure(&FetchFailure::Unreachable(why)),
-            Missed::Lies(who) => self.failure(&FetchFailure::Mismatch(who)),
-            Missed::Unfinished { reason, there } => Failure {
-                kind: ErrorKind::Unfinished,
-                message: format!(
-                    "Nobody is left to send the rest of {name} ({reason}). What has come ({} of {}) is kept: ask for it again when somebody shares it.",
-                    units::size(there),
-                    units::size(self.planned.content.length)
-                ),
+        let miss = match missed {
+            Missed::Store(error) => return error.into(),
+            Missed::Stopping => return Failure::PeerStopping,
+            Missed::NotHere => return self.failure(&FetchFailure::NotHere),
+            Missed::Unreachable(why) => Miss::Unreachable { why },
+            Missed::Lies(who) => Miss::Mismatch { by: self.by(who) },
+            Missed::Unfinished { reason, there } => Miss::Unfinished {
+                why: reason,
+                there,
+                of: self.planned.content.length,
             },
-            Missed::Unfit(why) => Failure {
-                kind: ErrorKind::Other,
-                message: format!("{name} cannot be fetched: {why}."),
-            },
-        }
+            Missed::Unfit(why) => Miss::Unfit { why },
+        };
+        let name = self.planned.listed.to_string();
+        Failure::Missed { name, miss }
     }
 
     fn fetched(
@@ -628,51 +608,28 @@ impl One {
     }
 
     fn failure(&self, failure: &FetchFailure) -> Failure {
-        let name = &self.planned.listed;
-        let called = |id: &thorp_wire::PeerId| {
-            let holder = self.planned.holders.iter().find(|holder| holder.id == *id);
-            holder.map_or_else(|| id.short(), rows::called)
+        let miss = match failure {
+            FetchFailure::NotHere => {
+                return Failure::NobodyShares {
+                    from: None,
+                    root: None,
+                };
+            }
+            FetchFailure::Busy => Miss::Busy,
+            FetchFailure::Unreadable => Miss::Unreadable,
+            FetchFailure::TooLarge => Miss::TooLarge,
+            FetchFailure::Unreachable(why) => Miss::Unreachable { why: why.clone() },
+            FetchFailure::Silent(who) => Miss::Silent { by: self.by(*who) },
+            FetchFailure::Mismatch(who) => Miss::Mismatch { by: self.by(*who) },
         };
-        let (kind, message) = match failure {
-            FetchFailure::NotHere => (ErrorKind::NotFound, NOBODY.to_owned()),
-            FetchFailure::Busy => (
-                ErrorKind::Unfinished,
-                format!("Whoever shares {name} has too much to do. Try again in a while."),
-            ),
-            FetchFailure::Unreadable => (
-                ErrorKind::Other,
-                format!(
-                    "Whoever shares {name} cannot read it. Ask its owner to check the file's permissions."
-                ),
-            ),
-            FetchFailure::TooLarge => (
-                ErrorKind::Other,
-                format!(
-                    "{name} is too large for whoever shares it to send. Upgrade the older program."
-                ),
-            ),
-            FetchFailure::Unreachable(why) => (
-                ErrorKind::Network,
-                format!(
-                    "Nobody who shares {name} can be reached: {why}. Check that their machines are on and no firewall is between."
-                ),
-            ),
-            FetchFailure::Silent(who) => (
-                ErrorKind::Network,
-                format!(
-                    "{} shares {name} but did not answer. Try again later.",
-                    called(who)
-                ),
-            ),
-            FetchFailure::Mismatch(who) => (
-                ErrorKind::Verification,
-                format!(
-                    "What {} sent is not the {name} it lists, and nobody else has it. Try again when somebody else shares it.",
-                    called(who)
-                ),
-            ),
-        };
-        Failure { kind, message }
+        let name = self.planned.listed.to_string();
+        Failure::Missed { name, miss }
+    }
+
+    fn by(&self, who: PeerId) -> Member {
+        let mut holders = self.planned.holders.iter();
+        let holder = holders.find(|holder| holder.id == who);
+        holder.map_or_else(|| rows::stranger(who), rows::holder)
     }
 }
 
@@ -690,10 +647,15 @@ fn is_a_pattern(text: &str) -> bool {
 }
 
 fn directory(path: &Path) -> Result<Store, Failure> {
-    Store::open(path).map_err(|error| store_failure(&error))
+    Ok(Store::open(path)?)
 }
 
-async fn ambiguous(asked: &str, variants: Vec<Variant>, events: &Events, why: &str) -> Failure {
+async fn ambiguous(
+    asked: &str,
+    variants: Vec<Variant>,
+    events: &Events,
+    look_alike: bool,
+) -> Failure {
     let mut variants: Vec<_> = variants.iter().map(rows::file).collect();
     variants.sort_by_key(|variant| std::cmp::Reverse(variant.holders.len()));
     let choice = Event::Choice {
@@ -701,81 +663,22 @@ async fn ambiguous(asked: &str, variants: Vec<Variant>, events: &Events, why: &s
         variants,
     };
     tell(events, choice).await;
-    Failure {
-        kind: ErrorKind::Ambiguous,
-        message: format!(
-            "{why}: {asked}. Say which: --root PREFIX picks the content, --from PEER the peer."
-        ),
+    Failure::Ambiguous {
+        name: asked.to_owned(),
+        look_alike,
     }
 }
 
 fn nobody(peer: &Peer, tracker: TrackerUse, get: &Get) -> Failure {
     if tracker == TrackerUse::Unreachable {
-        let asked = match peer.share() {
-            Some(_) => "No neighbour knows this file, and the tracker cannot be asked",
-            None => "The tracker cannot be asked who has this file",
+        let inquiry = match peer.share() {
+            Some(_) => Inquiry::Beyond,
+            None => Inquiry::File,
         };
-        return no_tracker(peer, asked);
+        return no_tracker(peer, inquiry);
     }
-    let message = match (&get.from, &get.root) {
-        (None, None) => NOBODY.to_owned(),
-        (Some(from), None) => {
-            format!("{from} is not sharing this file now. See who does: thorp find")
-        }
-        (None, Some(root)) => {
-            format!(
-                "No peer is sharing this file with a root that starts with {root}. See which there are: thorp find"
-            )
-        }
-        (Some(from), Some(root)) => format!(
-            "{from} is not sharing this file with a root that starts with {root}. See which there are: thorp find"
-        ),
-    };
-    Failure {
-        kind: ErrorKind::NotFound,
-        message,
-    }
-}
-
-fn exists() -> Failure {
-    Failure {
-        kind: ErrorKind::Exists,
-        message: EXISTS.to_owned(),
-    }
-}
-
-/// Whoever lists such a name would have it be more than a file here.
-fn reserved(name: &Name) -> Failure {
-    Failure {
-        kind: ErrorKind::Other,
-        message: format!(
-            "{} is a name that thorp keeps for its own files, so it is not fetched. Give it another one: --as NEWNAME",
-            name.as_str().escape_debug()
-        ),
-    }
-}
-
-fn store_failure(error: &StoreError) -> Failure {
-    match error {
-        StoreError::Exists { .. } => exists(),
-        StoreError::FileInTheWay { .. } | StoreError::FolderInTheWay { .. } => Failure {
-            kind: ErrorKind::Exists,
-            message: error.to_string(),
-        },
-        StoreError::Mismatch { .. } => Failure {
-            kind: ErrorKind::Verification,
-            message: error.to_string(),
-        },
-        _ => Failure {
-            kind: ErrorKind::Other,
-            message: error.to_string(),
-        },
-    }
-}
-
-fn usage(message: &str) -> Failure {
-    Failure {
-        kind: ErrorKind::Usage,
-        message: message.to_owned(),
+    Failure::NobodyShares {
+        from: get.from.clone(),
+        root: get.root.clone(),
     }
 }

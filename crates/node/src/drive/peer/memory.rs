@@ -19,7 +19,7 @@ use thorp_wire::frame::Holder;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, spawn_blocking};
 
-use crate::api::Notice;
+use crate::api::{Notice, Warning};
 
 const FILE: &str = "neighbours.json";
 const DAMAGED: &str = "neighbours.json.damaged";
@@ -61,19 +61,23 @@ impl Memory {
             }
             Ok(_) => Vec::new(),
             Err(error) => {
-                let why = match &error {
+                let warning = match error {
                     StateError::Corrupt { path, why } => {
                         // Where it cannot be moved, it will be written over.
-                        let _ = fs::rename(path, state.file(DAMAGED));
-                        let path = path.display();
-                        format!("{path} is damaged ({why}) and was set aside as {DAMAGED}")
+                        let _ = fs::rename(&path, state.file(DAMAGED));
+                        let set_aside = DAMAGED.to_owned();
+                        Warning::NeighboursDamaged {
+                            path,
+                            why,
+                            set_aside,
+                        }
                     }
-                    other => other.to_string(),
+                    other => Warning::NeighboursUnread {
+                        why: other.to_string(),
+                    },
                 };
-                let message =
-                    format!("{why}; neighbours from earlier are found through the tracker only");
                 // Whoever does not read its notices misses some.
-                let _ = notices.try_send(Notice::Warning { message });
+                let _ = notices.try_send(Notice::Warning(warning));
                 Vec::new()
             }
         };
@@ -121,9 +125,11 @@ async fn write(
         if let Ok(Err(error)) = written
             && !std::mem::replace(&mut failed, true)
         {
-            let message = format!("{error}. Neighbours are not remembered for the next start");
+            let warning = Warning::NeighboursUnsaved {
+                why: error.to_string(),
+            };
             // Whoever does not read its notices misses some.
-            let _ = notices.try_send(Notice::Warning { message });
+            let _ = notices.try_send(Notice::Warning(warning));
         }
     }
 }
@@ -230,11 +236,13 @@ mod tests {
         state.write(FILE, half).expect("writes");
         let (known, notice) = opened(&state, ca);
         assert_eq!(known, []);
-        let Some(Notice::Warning { message }) = notice else {
+        let Some(Notice::Warning(Warning::NeighboursDamaged {
+            path, set_aside, ..
+        })) = notice
+        else {
             panic!("{notice:?}");
         };
-        assert!(message.contains("neighbours.json is damaged"), "{message}");
-        assert!(message.contains(DAMAGED), "{message}");
+        assert_eq!((path, &*set_aside), (state.file(FILE), DAMAGED));
         assert_eq!(fs::read(state.file(DAMAGED)).expect("is there"), half);
         assert_eq!(opened(&state, ca), (Vec::new(), None));
     }

@@ -47,7 +47,7 @@ use thorp_wire::{Content, Name, PeerId, merkle};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
-use crate::api::{self, Command, Event, Notice, PeerView, Status};
+use crate::api::{Command, Event, Notice, PeerView, Status, Trouble};
 use crate::config::Config;
 use crate::net::addresses;
 use crate::net::listener::Incoming;
@@ -55,7 +55,6 @@ use crate::sessions::{self, Swarms};
 
 pub use memory::Memory;
 use task::{Shown, Task};
-pub(crate) use telling::removed;
 
 /// Requests that wait for the peer's task.
 const REQUESTS: usize = 256;
@@ -111,7 +110,7 @@ pub struct Peer {
     swarms: Swarms,
     last_fetch: Arc<AtomicU64>,
     itself: watch::Receiver<Option<Holder>>,
-    trouble: watch::Receiver<Option<api::Failure>>,
+    trouble: watch::Receiver<Option<Trouble>>,
     tls: MemberTls,
 }
 
@@ -230,7 +229,7 @@ impl Peer {
     }
 
     /// Why there is no link to the tracker, where there was an attempt to make one.
-    fn trouble(&self) -> Option<api::Failure> {
+    fn trouble(&self) -> Option<Trouble> {
         self.trouble.borrow().clone()
     }
 

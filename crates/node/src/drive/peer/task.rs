@@ -27,7 +27,7 @@ use thorp_wire::{Content, Name, PeerId};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::MissedTickBehavior;
 
-use crate::api::{ErrorKind, Failure, Lookups, Notice, PeerView, Status};
+use crate::api::{ErrorKind, Lookups, Notice, PeerView, Status, Trouble, Warning};
 use crate::net::Purpose;
 use crate::net::addresses::{self, Whereabouts};
 use crate::net::dial::{self, Connected, DialError, Expected};
@@ -98,7 +98,7 @@ pub(crate) struct Task {
     /// Whether somebody knows that the tracker is being dialled.
     announced: bool,
     /// Why there is no link to the tracker, as far as that is known.
-    trouble: watch::Sender<Option<Failure>>,
+    trouble: watch::Sender<Option<Trouble>>,
     /// Links that this peer has dialled to its tracker.
     to_tracker: HashMap<LinkId, SocketAddr>,
     /// Whether a person was told just now that the tracker is lost.
@@ -110,7 +110,7 @@ pub(crate) struct Task {
 pub(super) struct Shown {
     pub itself: watch::Sender<Option<Holder>>,
     pub view: watch::Sender<Arc<PeerView>>,
-    pub trouble: watch::Sender<Option<Failure>>,
+    pub trouble: watch::Sender<Option<Trouble>>,
 }
 
 /// Both ends of one.
@@ -127,9 +127,9 @@ struct Pending {
 enum Event {
     /// So much was read of a file that is hashed for somebody; nothing, at the end.
     Hashed(Name, Option<u64>),
-    Dialled(Target, Result<Box<Connected>, Failure>),
+    Dialled(Target, Result<Box<Connected>, Trouble>),
     /// The tracker has ended this link over a certificate, and this is why.
-    TurnedAway(LinkId, Failure),
+    TurnedAway(LinkId, Trouble),
     Rejoined(Result<Admitted, NotJoined>),
     Stored {
         fetch: FetchId,
@@ -354,29 +354,16 @@ impl Task {
                     memory.write(known);
                 }
             }
+            Output::Notice(machine::Notice::TrackerUp) => {
+                self.trouble.send_replace(None);
+                self.announced = false;
+                self.notify(Notice::Connected);
+            }
+            Output::Notice(machine::Notice::TrackerLost(why)) => self.tracker_lost(&why),
             Output::Notice(notice) => {
-                let notice = rows::notice(notice);
-                match &notice {
-                    Notice::Connected => {
-                        self.trouble.send_replace(None);
-                        self.announced = false;
-                    }
-                    Notice::TrackerLost { reason } => {
-                        // What is known better already stays.
-                        let lost = Failure {
-                            kind: ErrorKind::Network,
-                            message: reason.clone(),
-                        };
-                        self.trouble.send_if_modified(|trouble| {
-                            let is_news = trouble.is_none();
-                            trouble.get_or_insert(lost);
-                            is_news
-                        });
-                        self.lost_was_told = true;
-                    }
-                    _ => {}
+                if let Some(warning) = rows::warning(&notice) {
+                    self.notify(Notice::Warning(warning));
                 }
-                self.notify(notice);
             }
             Output::Link(links::Output::Verify(link, record)) => {
                 if self.standing.verify(record).is_err() {
@@ -434,16 +421,30 @@ impl Task {
 
     /// There is no link to the tracker, and why. Of another kind of reason than
     /// before a person is told, though it is no news that there is none.
-    fn no_tracker(&mut self, failure: Failure, input: Input) {
-        let kind = failure.kind;
-        let message = failure.message.clone();
-        let before = self.trouble.send_replace(Some(failure));
+    fn no_tracker(&mut self, trouble: Trouble, input: Input) {
+        let kind = trouble.kind();
+        let before = self.trouble.send_replace(Some(trouble.clone()));
         self.lost_was_told = false;
         self.handle(input);
-        let is_new = before.is_none_or(|before| before.kind != kind);
+        let is_new = before.is_none_or(|before| before.kind() != kind);
         if is_new && !self.lost_was_told && kind != ErrorKind::Network {
-            self.notify(Notice::Warning { message });
+            self.notify(Notice::Warning(Warning::Tracker(trouble)));
         }
+    }
+
+    /// The machine says that the tracker is lost. What is known better of the
+    /// reason than its text stays.
+    fn tracker_lost(&mut self, why: &str) {
+        let known = self.trouble.borrow().clone();
+        let lost = Trouble::Lost {
+            why: why.to_owned(),
+        };
+        if known.is_none() {
+            self.trouble.send_replace(Some(lost.clone()));
+        }
+        let told = known.filter(|known| known.to_string() == why);
+        self.lost_was_told = true;
+        self.notify(Notice::TrackerLost(told.unwrap_or(lost)));
     }
 
     /// The tracker does not trust this machine's certificate. It is asked what it
@@ -454,7 +455,9 @@ impl Task {
             let why = DialError::Certificate { address, why };
             let why = dial::explain(why, Some(tls.ca()), tls.clock()).await;
             // Nobody to tell: the peer is gone.
-            let _ = events.send(Event::TurnedAway(link, failure(&why))).await;
+            let _ = events
+                .send(Event::TurnedAway(link, Trouble::from(&why)))
+                .await;
         });
     }
 
@@ -633,19 +636,19 @@ impl Task {
                 self.handle(Input::Hashed { name, bytes });
             }
             Event::Dialled(_, Ok(connected)) => self.connected(*connected, true),
-            Event::Dialled(target, Err(failure)) => {
-                let reason = failure.message.clone();
+            Event::Dialled(target, Err(trouble)) => {
+                let reason = trouble.to_string();
                 let is_tracker = target == Target::Tracker;
                 let input = Input::DialFailed { target, reason };
                 if is_tracker && !self.tracker_is_up() {
-                    self.no_tracker(failure, input);
+                    self.no_tracker(trouble, input);
                 } else {
                     self.handle(input);
                 }
             }
-            Event::TurnedAway(link, failure) => {
-                let reason = failure.message.clone();
-                self.no_tracker(failure, links::Input::Disconnected { link, reason }.into());
+            Event::TurnedAway(link, trouble) => {
+                let reason = trouble.to_string();
+                self.no_tracker(trouble, links::Input::Disconnected { link, reason }.into());
             }
             Event::Rejoined(answer) => self.standing.rejoined(answer),
             Event::Stored { fetch, result } => self.stored(fetch, result),
@@ -677,7 +680,9 @@ impl Task {
                 self.handle(Input::ShareChanged { added, removed });
             }
             ShareEvent::Scanned { .. } | ShareEvent::Progress(_) => self.changed = true,
-            ShareEvent::Warning(message) => self.notify(Notice::Warning { message }),
+            ShareEvent::Warning(warning) => {
+                self.notify(Notice::Warning(Warning::Share(warning)));
+            }
         }
     }
 
@@ -867,13 +872,12 @@ async fn reach(
     trackers: &[NetAddress],
     tls: &MemberTls,
     source: Option<IpAddr>,
-) -> Result<Box<Connected>, Failure> {
+) -> Result<Box<Connected>, Trouble> {
     let (addresses, expected) = match target {
         Target::Tracker => {
             let addresses = addresses::resolve(trackers).await;
-            let addresses = addresses.map_err(|error| Failure {
-                kind: ErrorKind::Network,
-                message: error.to_string(),
+            let addresses = addresses.map_err(|error| Trouble::Unreachable {
+                why: error.to_string(),
             });
             (addresses?, Expected::Tracker)
         }
@@ -883,16 +887,9 @@ async fn reach(
         Ok(connected) => Ok(Box::new(connected)),
         Err(why) if *target == Target::Tracker => {
             let why = dial::explain(why, Some(tls.ca()), tls.clock()).await;
-            Err(failure(&why))
+            Err(Trouble::from(&why))
         }
-        Err(why) => Err(failure(&why)),
-    }
-}
-
-fn failure(why: &DialError) -> Failure {
-    Failure {
-        kind: why.kind(),
-        message: why.to_string(),
+        Err(why) => Err(Trouble::from(&why)),
     }
 }
 

@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use crate::api::{Notice, TrackerStatus, TrackerView};
+use crate::api::{Notice, TrackerStatus, TrackerView, Warning};
 use crate::config::Config;
 use crate::net::addresses;
 use crate::net::link::{self, Arrival, Arrivals, Inbox, LinkEvent, LinkSender, Term};
@@ -212,11 +212,10 @@ impl Task {
                     }
                 }
                 Output::Unlisted(holder) => {
-                    let who = rows::called(&holder);
-                    let message =
-                        format!("{who} lists more files than this tracker keeps; it is not listed");
+                    let member = rows::holder(&holder);
+                    let warning = Warning::TooMuchForTracker { member };
                     // Whoever does not read its notices misses some.
-                    let _ = self.notices.try_send(Notice::Warning { message });
+                    let _ = self.notices.try_send(Notice::Warning(warning));
                 }
                 Output::Link(links::Output::Verify(link, record)) => self.verify(link, record),
                 Output::Renew {

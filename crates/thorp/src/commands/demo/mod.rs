@@ -14,10 +14,10 @@ mod village;
 use std::io;
 use std::time::Instant;
 
-use thorp_node::api::{Done, ErrorKind, Event, Failure};
+use thorp_node::api::{Done, ErrorKind, Event};
 
 use super::Context;
-use crate::exit::{Exit, Result, failure};
+use crate::exit::{Exit, Failure, Result, failure};
 use crate::signals::Signals;
 use crate::{units, words, wrap};
 

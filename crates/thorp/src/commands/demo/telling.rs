@@ -3,10 +3,10 @@
 use std::io::Write;
 
 use serde::Serialize;
-use thorp_node::api::{AnswerSource, ErrorKind, Event, Failure, Fetched, Notice, TrackerView};
+use thorp_node::api::{AnswerSource, ErrorKind, Event, Fetched, Notice, TrackerView};
 
 use super::Got;
-use crate::exit::{Result, failure};
+use crate::exit::{Failure, Result, failure};
 use crate::out::{self, Flow};
 use crate::wrap::wrapped;
 use crate::{answer, lines, listing, table};
@@ -42,9 +42,9 @@ pub enum Cut {
     Short(Failure),
 }
 
-impl From<Failure> for Cut {
-    fn from(failure: Failure) -> Self {
-        Self::Short(failure)
+impl<F: Into<Failure>> From<F> for Cut {
+    fn from(failure: F) -> Self {
+        Self::Short(failure.into())
     }
 }
 
@@ -264,10 +264,7 @@ mod tests {
     fn a_step_for_scripts() {
         let mut step = Step::new("Peer 2 asks for 7.txt.");
         step.number = 10;
-        step.got(Err(samples::failure(
-            ErrorKind::NotFound,
-            crate::words::NOBODY,
-        )));
+        step.got(Err(samples::nobody().into()));
         let line = json(&step).expect("JSON");
         let page = include_str!("../../../../../docs/json.md");
         assert!(page.contains(&line), "docs/json.md lacks: {line}");

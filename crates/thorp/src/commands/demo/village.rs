@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use thorp_node::address::{ListenAddress, NetAddress};
-use thorp_node::api::{Command, ErrorKind, Event, Failure, Fetched, Get, Notice, TrackerView};
+use thorp_node::api::{Command, ErrorKind, Event, Fetched, Get, Notice, TrackerView};
 use thorp_node::config::Setting;
 use thorp_node::launch::{self, Common, Group, RunningPeer, RunningTracker};
 use thorp_node::share;
@@ -22,7 +22,7 @@ use tokio::runtime::{self, Handle};
 use tokio::sync::{mpsc, watch};
 
 use super::Rows;
-use crate::exit::{Result, failure};
+use crate::exit::{Failure, Result, failure};
 use crate::node;
 
 /// Silence after which a sign of life is sent, here.
@@ -164,7 +164,7 @@ impl Village {
                 match event {
                     Event::Fetched(file) => fetched = Some(file),
                     Event::Done(_) => return fetched.map(Ok),
-                    Event::Error(failure) => return Some(Err(failure)),
+                    Event::Error(failure) => return Some(Err(failure.into())),
                     _ => {}
                 }
             }

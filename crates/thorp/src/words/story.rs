@@ -1,7 +1,4 @@
-//! The sentences that are part of the behaviour, in one place.
-//!
-//! People and scripts know them by heart; changing one is a change of the
-//! interface.
+//! The sentences that are part of the behaviour.
 
 use thorp_node::printable::printable;
 
@@ -27,6 +24,10 @@ pub const SAME_NAME: &str = "File with same name exists in the same directory! \
      Please rename it if you want to request this file.";
 /// Nobody has it.
 pub const NOBODY: &str = "No peer is sharing this file now. Try again later.";
+
+/// The group wants this machine no more.
+pub const REMOVED: &str = "this machine was removed from the group. To come back it needs a new key \
+     and a new invite: thorp leave --purge, then thorp join";
 
 /// A peer is ready.
 pub fn sharing(directory: &Path, listen: Option<SocketAddr>) -> String {

@@ -1,142 +1,10 @@
-//! What a person can ask of a running node, and what it answers.
+//! What an answer and a screen are made of: files, members, peers, figures.
 //!
-//! The same values travel as JSON lines over the local socket and out of
-//! `--json`: their field names are part of the interface, documented in
-//! `docs/json.md`. Nothing here talks to a person; texts for people are made in
-//! the program, from these.
+//! Their field names are those of `--json`.
 
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-
-/// A request to a running peer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "command", rename_all = "kebab-case")]
-pub enum Command {
-    /// Fetch files.
-    Get(Get),
-    /// List the files that match a pattern, wherever they are.
-    Find {
-        /// A glob, on the full path or, without `/`, on the base name.
-        pattern: String,
-    },
-    /// List one peer's files, or everybody's.
-    Ls {
-        /// A name, an address, or the start of an id.
-        peer: Option<String>,
-    },
-    /// List the peers that are present.
-    Peers,
-    /// List this peer's neighbours.
-    Neighbours,
-    /// Say how this peer is.
-    Status,
-    /// Say goodbye to everybody and end.
-    Stop,
-    /// Make an invite. A tracker does.
-    Invite {
-        /// How many machines may join with it.
-        uses: u32,
-        /// How long it is good for.
-        seconds: u64,
-    },
-    /// List the members of the group. Whoever keeps the group's CA does.
-    Members,
-    /// Remove a member. Whoever keeps the group's CA does.
-    Remove {
-        /// Its key: 52 characters of base32.
-        id: String,
-    },
-    /// Copy the group's hard state. Whoever keeps the group's CA does.
-    Backup,
-}
-
-/// Which files to fetch, and where to.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Get {
-    /// File names or globs.
-    pub names: Vec<String>,
-    /// An absolute directory to write to, instead of the share.
-    pub dir: Option<PathBuf>,
-    /// Another name for the file (with one name only).
-    pub rename: Option<String>,
-    /// Replace what is there.
-    pub overwrite: bool,
-    /// What is in the way gets this name, beside where it was, once the wanted
-    /// file has arrived (with one name only).
-    pub set_aside: Option<String>,
-    /// Only from this peer: a name, an address, or the start of an id.
-    pub from: Option<String>,
-    /// Only the content whose root starts so.
-    pub root: Option<String>,
-}
-
-/// Part of an answer. Every answer ends with one [`Event::Done`] or one
-/// [`Event::Error`], and nothing follows it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "event", rename_all = "kebab-case")]
-pub enum Event {
-    /// A file, in answer to `find` and `ls`.
-    File(FileRow),
-    /// A peer, in answer to `peers` and `neighbours`.
-    Peer(PeerRow),
-    /// The answer to `status`.
-    Status(Status),
-    /// Several contents go by this name: an error with [`ErrorKind::Ambiguous`] follows.
-    Choice {
-        /// As it was asked for.
-        name: String,
-        /// What it could be, most holders first.
-        variants: Vec<FileRow>,
-    },
-    /// The answer to `status` from a tracker.
-    Tracker(TrackerStatus),
-    /// The answer to `invite`.
-    Invite {
-        /// A line to paste on another machine. Whoever has it can join.
-        invite: String,
-    },
-    /// A member of the group, in answer to `members` and `remove`.
-    Member(GroupMember),
-    /// The group's hard state, in answer to [`Command::Backup`].
-    Backup {
-        /// The text of a file for `--restore`. Whoever has it is the group.
-        backup: String,
-    },
-    /// Much of a large file is there from an earlier fetch; only the rest travels.
-    Resumed {
-        /// As it is listed.
-        name: String,
-        /// Bytes that are there, but for what turns out not to be of the file.
-        bytes: u64,
-        /// Bytes in the file.
-        of_bytes: u64,
-    },
-    /// A wanted file is still being hashed by whoever has it, and is waited for.
-    Hashing(Hashing),
-    /// How far a fetch has come.
-    Progress(Progress),
-    /// A file has arrived, verified, under its name.
-    Fetched(Fetched),
-    /// One of several files could not be fetched; the others go on.
-    Failed {
-        /// As it was asked for, or as it is listed.
-        name: String,
-        /// Why.
-        #[serde(flatten)]
-        failure: Failure,
-    },
-    /// A remark that changes nothing.
-    Note {
-        /// For a person.
-        message: String,
-    },
-    /// All went well.
-    Done(Done),
-    /// It did not go well.
-    Error(Failure),
-}
 
 /// A file somebody has: one row for each (name, content).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -173,7 +41,7 @@ pub struct Member {
     pub name: Option<String>,
     /// Its IP address.
     pub address: String,
-    /// Its port.
+    /// Its port; 0 where its address is not known.
     pub port: u16,
 }
 
@@ -389,46 +257,6 @@ pub struct Done {
     pub ms: f64,
 }
 
-/// What went wrong.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Failure {
-    /// For programs.
-    pub kind: ErrorKind,
-    /// For people: what, with which thing, and what to do now.
-    pub message: String,
-}
-
-/// Kinds of failure; each is an exit code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ErrorKind {
-    /// Anything else.
-    Other = 1,
-    /// The command was not well-formed.
-    Usage = 2,
-    /// Nobody shares it now.
-    NotFound = 3,
-    /// Something is in the way at the target.
-    Exists = 4,
-    /// Several contents go by that name.
-    Ambiguous = 5,
-    /// The tracker, or every holder, is out of reach.
-    Network = 6,
-    /// Interrupted, or not finished.
-    Unfinished = 7,
-    /// What arrived was not what was listed.
-    Verification = 8,
-    /// This machine is not a member of a group.
-    NotAMember = 9,
-}
-
-impl ErrorKind {
-    /// The process's exit code.
-    pub fn exit_code(self) -> u8 {
-        self as u8
-    }
-}
-
 /// What a peer's screen shows. A new one is published after every change.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct PeerView {
@@ -483,34 +311,4 @@ pub struct TrackedFile {
     pub root_prefix: Option<String>,
     /// Who has it, as their rows are called, in the rows' order.
     pub holders: Vec<String>,
-}
-
-/// Something that happened, worth a line for whoever watches.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(tag = "event", rename_all = "kebab-case")]
-pub enum Notice {
-    /// Dialling the tracker.
-    Connecting {
-        /// Its address.
-        address: String,
-        /// Its port.
-        port: u16,
-    },
-    /// The tracker has accepted this peer.
-    Connected,
-    /// The tracker is out of reach or gone; trying goes on.
-    TrackerLost {
-        /// Why, for a person.
-        reason: String,
-    },
-    /// Something to know, with nothing to do.
-    Note {
-        /// For a person.
-        message: String,
-    },
-    /// A warning: what, with which thing, and what to do.
-    Warning {
-        /// For a person.
-        message: String,
-    },
 }

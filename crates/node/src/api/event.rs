@@ -1,0 +1,71 @@
+//! Answers, a piece at a time.
+
+use serde::{Deserialize, Serialize};
+
+use super::failure::Failure;
+use super::notice::Note;
+use super::rows::{
+    Done, Fetched, FileRow, GroupMember, Hashing, PeerRow, Progress, Status, TrackerStatus,
+};
+
+/// Part of an answer. Every answer ends with one [`Event::Done`] or one
+/// [`Event::Error`], and nothing follows it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum Event {
+    /// A file, in answer to `find` and `ls`.
+    File(FileRow),
+    /// A peer, in answer to `peers` and `neighbours`.
+    Peer(PeerRow),
+    /// The answer to `status`.
+    Status(Status),
+    /// Several contents go by this name: [`Failure::Ambiguous`] follows.
+    Choice {
+        /// As it was asked for.
+        name: String,
+        /// What it could be, most holders first.
+        variants: Vec<FileRow>,
+    },
+    /// The answer to `status` from a tracker.
+    Tracker(TrackerStatus),
+    /// The answer to `invite`.
+    Invite {
+        /// A line to paste on another machine. Whoever has it can join.
+        invite: String,
+    },
+    /// A member of the group, in answer to `members` and `remove`.
+    Member(GroupMember),
+    /// The group's hard state, in answer to [`Command::Backup`].
+    Backup {
+        /// The text of a file for `--restore`. Whoever has it is the group.
+        backup: String,
+    },
+    /// Much of a large file is there from an earlier fetch; only the rest travels.
+    Resumed {
+        /// As it is listed.
+        name: String,
+        /// Bytes that are there, but for what turns out not to be of the file.
+        bytes: u64,
+        /// Bytes in the file.
+        of_bytes: u64,
+    },
+    /// A wanted file is still being hashed by whoever has it, and is waited for.
+    Hashing(Hashing),
+    /// How far a fetch has come.
+    Progress(Progress),
+    /// A file has arrived, verified, under its name.
+    Fetched(Fetched),
+    /// One of several files could not be fetched; the others go on.
+    Failed {
+        /// As it was asked for, or as it is listed.
+        name: String,
+        /// Why.
+        failure: Failure,
+    },
+    /// A remark that changes nothing.
+    Note(Note),
+    /// All went well.
+    Done(Done),
+    /// It did not go well.
+    Error(Failure),
+}

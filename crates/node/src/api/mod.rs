@@ -1,0 +1,123 @@
+//! What a person can ask of a running node, and what it answers.
+//!
+//! ```text
+//! mod      commands, and who answers which
+//! event    answers, a piece at a time
+//! rows     what answers and screens are made of
+//! notice   what happens without being asked for
+//! failure  what went wrong, and which exit code that is
+//! ```
+//!
+//! These values travel as JSON lines over the local socket. Nothing here is a
+//! sentence: what went wrong and what is remarked are codes with their values,
+//! and the program says it in its own words. `--json` prints the same rows, with
+//! the fields that `docs/json.md` has, and the program's sentences.
+
+mod event;
+mod failure;
+mod notice;
+mod rows;
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+pub use event::Event;
+pub use failure::{ErrorKind, Failure, Inquiry, Miss, Obstacle, Trouble};
+pub use notice::{Note, Notice, Warning};
+pub use rows::{
+    AnswerSource, Done, Fetched, FileRow, GroupMember, Hashing, Holder, Lookups, Member,
+    MemberRole, PeerRow, PeerView, Progress, Provenance, Status, TrackedFile, TrackedPeer,
+    TrackerStatus, TrackerView,
+};
+
+/// A request to a node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "kebab-case")]
+pub enum Command {
+    /// Fetch files.
+    Get(Get),
+    /// List the files that match a pattern, wherever they are.
+    Find {
+        /// A glob, on the full path or, without `/`, on the base name.
+        pattern: String,
+    },
+    /// List one peer's files, or everybody's.
+    Ls {
+        /// A name, an address, or the start of an id.
+        peer: Option<String>,
+    },
+    /// List the peers that are present.
+    Peers,
+    /// List this peer's neighbours.
+    Neighbours,
+    /// Say how this peer is.
+    Status,
+    /// Say goodbye to everybody and end.
+    Stop,
+    /// Make an invite.
+    Invite {
+        /// How many machines may join with it.
+        uses: u32,
+        /// How long it is good for.
+        seconds: u64,
+    },
+    /// List the members of the group.
+    Members,
+    /// Remove a member.
+    Remove {
+        /// Its key: 52 characters of base32.
+        id: String,
+    },
+    /// Copy the group's hard state.
+    Backup,
+}
+
+/// Which files to fetch, and where to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Get {
+    /// File names or globs.
+    pub names: Vec<String>,
+    /// An absolute directory to write to, instead of the share.
+    pub dir: Option<PathBuf>,
+    /// Another name for the file (with one name only).
+    pub rename: Option<String>,
+    /// Replace what is there.
+    pub overwrite: bool,
+    /// What is in the way gets this name, beside where it was, once the wanted
+    /// file has arrived (with one name only).
+    pub set_aside: Option<String>,
+    /// Only from this peer: a name, an address, or the start of an id.
+    pub from: Option<String>,
+    /// Only the content whose root starts so.
+    pub root: Option<String>,
+}
+
+/// Who answers a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AskedOf {
+    /// A peer: the one that runs, or a visitor in its place.
+    Peer,
+    /// The peer that runs: a visitor knows nothing of it.
+    RunningPeer,
+    /// The node that runs, peer or tracker.
+    RunningNode,
+    /// The machine that keeps the group's CA, while its tracker runs.
+    RunningTracker,
+    /// The machine that keeps the group's CA, whether its tracker runs or not.
+    Keeper,
+}
+
+impl Command {
+    /// Who answers it.
+    pub fn asked_of(&self) -> AskedOf {
+        match self {
+            Self::Get(_) | Self::Find { .. } | Self::Ls { .. } | Self::Peers => AskedOf::Peer,
+            Self::Neighbours => AskedOf::RunningPeer,
+            Self::Status | Self::Stop => AskedOf::RunningNode,
+            Self::Invite { .. } => AskedOf::RunningTracker,
+            Self::Members | Self::Remove { .. } | Self::Backup => AskedOf::Keeper,
+        }
+    }
+}

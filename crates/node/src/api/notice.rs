@@ -1,0 +1,113 @@
+//! What happens without being asked for, worth a line for a person who watches.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use thorp_files::share;
+use thorp_wire::MemberName;
+
+use super::failure::Trouble;
+use super::rows::Member;
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// Dialling the tracker.
+    Connecting {
+        /// Its address.
+        address: String,
+        /// Its port.
+        port: u16,
+    },
+    /// The tracker has accepted this peer.
+    Connected,
+    /// The tracker is out of reach or gone; trying goes on.
+    TrackerLost(Trouble),
+    /// Something to know, with nothing to do.
+    Note(Note),
+    /// Something to know, and perhaps to mend.
+    Warning(Warning),
+}
+
+/// A remark that changes nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "note", rename_all = "kebab-case")]
+pub enum Note {
+    /// The key of a group that this machine has just come to know. Nothing but
+    /// the tracker's word says that it is the right one.
+    TakenOnTrust {
+        /// The key of the group's CA.
+        ca: String,
+    },
+    /// The group lets in whoever asks: a member that is removed can come back
+    /// with another key.
+    OpenGroup,
+    /// A file that a pattern matches is not fetched: under this name it would
+    /// change what is shared.
+    LeftOut {
+        /// Its name.
+        name: String,
+    },
+    /// The tracker has not answered in full: there may be more.
+    TrackerInPart,
+    /// The tracker cannot be asked: this is what the neighbours know.
+    NeighboursOnly {
+        /// Why, if that is known.
+        trouble: Option<Trouble>,
+    },
+}
+
+/// Something that does not go as it should.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Warning {
+    /// There is no link to the tracker, and waiting will not bring one.
+    Tracker(Trouble),
+    /// This machine has another name in its group than the one it was given now.
+    CalledOtherwise {
+        /// In the group.
+        called: MemberName,
+        /// Now.
+        wanted: MemberName,
+    },
+    /// A member does not keep this peer's listing: it is too long.
+    NotListed {
+        /// Who.
+        by: Member,
+    },
+    /// A neighbour's listing is too long for this peer.
+    ListsTooMuch {
+        /// Who.
+        member: Member,
+    },
+    /// A peer's listing is too long for this tracker.
+    TooMuchForTracker {
+        /// Who.
+        member: Member,
+    },
+    /// A member has sent something else than the file it lists.
+    Liar {
+        /// Who.
+        member: Member,
+    },
+    /// The file with the neighbours from earlier is damaged.
+    NeighboursDamaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+        /// What it is called now, beside where it was.
+        set_aside: String,
+    },
+    /// The neighbours from earlier cannot be read.
+    NeighboursUnread {
+        /// What the system says.
+        why: String,
+    },
+    /// Neighbours cannot be written down for the next start.
+    NeighboursUnsaved {
+        /// What the system says.
+        why: String,
+    },
+    /// About the share.
+    Share(share::Warning),
+}

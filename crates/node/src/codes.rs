@@ -1,0 +1,103 @@
+//! What the parts of a node could not do, as codes of the interface.
+//!
+//! Only for what may go over the local socket. What keeps a node from starting
+//! stays as it is: see [`LaunchError`](crate::launch::LaunchError).
+
+use std::error::Error;
+
+use thorp_files::store::StoreError;
+use thorp_group::authority::{AuthorityError, MAX_INVITES};
+use thorp_group::backup::BackupError;
+use thorp_group::certificate::CertificateError;
+use thorp_group::state::StateError;
+use thorp_wire::frame::GroupRecord;
+
+use crate::api::{ErrorKind, Failure, Obstacle, Trouble};
+use crate::net::dial::DialError;
+
+/// What a library says, where there is nothing to add to it.
+pub(crate) fn library(error: &dyn Error) -> Failure {
+    Failure::Library {
+        kind: ErrorKind::Other,
+        text: error.to_string(),
+    }
+}
+
+impl From<&DialError> for Trouble {
+    fn from(error: &DialError) -> Self {
+        match error {
+            DialError::NoAddress
+            | DialError::Unreachable { .. }
+            | DialError::HungUp { .. }
+            | DialError::NotThorp { .. } => Self::Unreachable {
+                why: error.to_string(),
+            },
+            DialError::Clock(apart) => Self::ClocksApart(*apart),
+            DialError::Certificate {
+                address,
+                why: CertificateError::ChangedCa { pinned, shown },
+            } => Self::ChangedCa {
+                address: *address,
+                pinned: pinned.to_string(),
+                shown: shown.to_string(),
+            },
+            DialError::Certificate { address, why } => Self::Untrusted {
+                address: *address,
+                why: why.to_string(),
+            },
+        }
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        let (path, obstacle) = match error {
+            StoreError::Exists { .. } => return Self::Exists,
+            StoreError::Mismatch { path } => (path, Obstacle::Mismatch),
+            StoreError::FileInTheWay { path } => (path, Obstacle::File),
+            StoreError::FolderInTheWay { path } => (path, Obstacle::Folder),
+            StoreError::Moved { path } => (path, Obstacle::Moved),
+            StoreError::LeadsOutside { path } => (path, Obstacle::LeadsOutside),
+            StoreError::NameTooLong { path } => (path, Obstacle::NameTooLong),
+            StoreError::ReadOnly { path } => (path, Obstacle::ReadOnly),
+            StoreError::Denied { path } => (path, Obstacle::Denied),
+            StoreError::Full { path } => (path, Obstacle::Full),
+            StoreError::NoDirectory { path } => (path, Obstacle::NoDirectory),
+            StoreError::Io { path, source } => (path, Obstacle::Other(source.to_string())),
+        };
+        Self::Unstorable { path, obstacle }
+    }
+}
+
+impl From<AuthorityError> for Failure {
+    fn from(error: AuthorityError) -> Self {
+        match error {
+            AuthorityError::State(error) => error.into(),
+            AuthorityError::TooManyRemoved => Self::TooManyRemoved {
+                most: GroupRecord::MAX_REMOVED,
+            },
+            AuthorityError::TooManyInvites => Self::TooManyInvites { most: MAX_INVITES },
+            AuthorityError::KeyMissing => Self::CaKeyMissing,
+            other => library(&other),
+        }
+    }
+}
+
+impl From<StateError> for Failure {
+    fn from(error: StateError) -> Self {
+        match error {
+            StateError::Corrupt { path, why } => Self::Damaged { path, why },
+            other => library(&other),
+        }
+    }
+}
+
+impl From<BackupError> for Failure {
+    fn from(error: BackupError) -> Self {
+        match error {
+            BackupError::State(error) => error.into(),
+            BackupError::Authority(error) => error.into(),
+            other => library(&other),
+        }
+    }
+}

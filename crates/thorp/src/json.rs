@@ -1,0 +1,76 @@
+//! What `--json` prints of a node's answers and of what happens.
+//!
+//! Rows and figures are printed as they are. What a node says in codes gets the
+//! fields that `docs/json.md` has for it, with the sentence that a person reads.
+
+use serde::Serialize;
+use thorp_node::api::{Event, Notice};
+
+use crate::exit::Failure;
+use crate::words;
+
+/// Part of an answer, in a line.
+pub fn event(event: &Event) -> serde_json::Result<String> {
+    let said = match event {
+        Event::Failed { name, failure } => Said::Failed {
+            name,
+            failure: failure.into(),
+        },
+        Event::Note(note) => Said::Note {
+            message: words::note(note),
+        },
+        Event::Error(failure) => Said::Error(failure.into()),
+        other => return serde_json::to_string(other),
+    };
+    serde_json::to_string(&said)
+}
+
+/// Something that happened, in a line.
+pub fn notice(notice: &Notice) -> serde_json::Result<String> {
+    serde_json::to_string(&match notice {
+        Notice::Connecting { address, port } => Said::Connecting {
+            address,
+            port: *port,
+        },
+        Notice::Connected => Said::Connected,
+        Notice::TrackerLost(trouble) => Said::TrackerLost {
+            reason: words::trouble(trouble),
+        },
+        Notice::Note(note) => Said::Note {
+            message: words::note(note),
+        },
+        Notice::Warning(warning) => Said::Warning {
+            message: words::warning(warning),
+        },
+    })
+}
+
+/// A failure that ends everything, in a line.
+pub fn failure(failure: &Failure) -> serde_json::Result<String> {
+    serde_json::to_string(&Said::Error(failure.clone()))
+}
+
+#[derive(Serialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+enum Said<'a> {
+    Failed {
+        name: &'a str,
+        #[serde(flatten)]
+        failure: Failure,
+    },
+    Error(Failure),
+    Note {
+        message: String,
+    },
+    Warning {
+        message: String,
+    },
+    Connecting {
+        address: &'a str,
+        port: u16,
+    },
+    Connected,
+    TrackerLost {
+        reason: String,
+    },
+}

@@ -1,0 +1,235 @@
+//! What went wrong: what, with which thing, and what to do now.
+
+use thorp_node::api::{ErrorKind, Failure, Inquiry, MemberRole, Miss, Obstacle, Trouble};
+
+use super::{NOBODY, REMOVED, SAME_NAME, called, escaped};
+use crate::units::size;
+
+/// A failure in a sentence.
+pub fn failure(failure: &Failure) -> String {
+    match failure {
+        Failure::NothingNamed => "Which file? Name one: thorp get NAME".into(),
+        Failure::NotOneFile => {
+            "Another name can be given to one file only. Ask for one file by its name.".into()
+        }
+        Failure::NotAName { name, why } => {
+            format!("{name} is no name for a file: {why}. Choose another.")
+        }
+        Failure::NotAPattern { pattern, why } => format!("{pattern}: {why}"),
+        Failure::UnknownCommand { why } => format!(
+            "The running node does not know this command ({why}). Restart it with the same version."
+        ),
+        Failure::NotTheKeeper => {
+            "A peer does not keep the group's CA. Ask on the tracker's machine".into()
+        }
+        Failure::NotAPeer => {
+            "A tracker runs on this state directory; it shares and fetches nothing. \
+             Ask a peer: leave out --state, or name the peer's"
+                .into()
+        }
+        Failure::NobodyShares { from, root } => nobody(from.as_deref(), root.as_deref()),
+        Failure::NoPeerCalled { who } => {
+            format!("No peer called {who} is here. See who is: thorp peers")
+        }
+        Failure::NoMemberCalled { who, least } => format!(
+            "No member is called {who}. See who there is: thorp members \
+             (an id's first {least} characters will do)"
+        ),
+        Failure::NoMemberWithId { id } => {
+            format!("No member has the id {id}. See who there is: thorp members")
+        }
+        Failure::SeveralMembers { who } => format!(
+            "{who} could be several members. Type more of the id: thorp members --json has it whole"
+        ),
+        Failure::KeepsTheGroup { name, role } => format!("{name} {}", keeps_the_group(*role)),
+        Failure::Ambiguous { name, look_alike } => {
+            let why = if *look_alike {
+                "No file is called exactly so, but this looks the same (it is written with other Unicode characters)"
+            } else {
+                "Several files go by this name"
+            };
+            format!(
+                "{why}: {name}. Say which: --root PREFIX picks the content, --from PEER the peer."
+            )
+        }
+        Failure::Exists => SAME_NAME.into(),
+        Failure::Reserved { name } => format!(
+            "{} is a name that thorp keeps for its own files, so it is not fetched. \
+             Give it another one: --as NEWNAME",
+            name.escape_debug()
+        ),
+        Failure::Unstorable { path, obstacle } => unstorable(&escaped(path), obstacle),
+        Failure::NoTracker { inquiry, trouble } => no_tracker(*inquiry, trouble.as_ref()),
+        Failure::PeerStopping => "The peer is stopping. Start it again: thorp share".into(),
+        Failure::TrackerStopping => "The tracker is stopping. Start it again: thorp tracker".into(),
+        Failure::Removed => REMOVED.into(),
+        Failure::AnswerGarbled => broken_off("an answer that is none"),
+        Failure::AnswerCutShort => broken_off("no end to its answer"),
+        Failure::TooManyRemoved { most } => format!(
+            "{most} machines were removed already, and no more can be told of; \
+             make a new group and invite the others"
+        ),
+        Failure::TooManyInvites { most } => format!(
+            "there are {most} invites already; wait until some have expired, or make one for \
+             several machines"
+        ),
+        Failure::CaKeyMissing => "the group's key (ca.p8) is missing though it has members; \
+             restore it from a backup, or move members.json away to make a new group"
+            .into(),
+        Failure::Damaged { path, why } => format!(
+            "{} is damaged: {why}; restore it from a backup, or move it away to start without it",
+            path.display()
+        ),
+        Failure::Library { text, .. } => text.clone(),
+        Failure::Missed { name, miss } => missed(name, miss),
+        Failure::Several { failed, of, .. } => {
+            format!("{failed} of {of} files could not be fetched; the reasons are above.")
+        }
+    }
+}
+
+fn missed(name: &str, miss: &Miss) -> String {
+    match miss {
+        Miss::StillHashing { by } => {
+            let by = by.as_ref().map(called).unwrap_or_default();
+            format!("{name} is still being hashed by {by}. Try again in a while.")
+        }
+        Miss::Busy => format!("Whoever shares {name} has too much to do. Try again in a while."),
+        Miss::Unreadable => format!(
+            "Whoever shares {name} cannot read it. Ask its owner to check the file's permissions."
+        ),
+        Miss::TooLarge => {
+            format!("{name} is too large for whoever shares it to send. Upgrade the older program.")
+        }
+        Miss::Unreachable { why } => format!(
+            "Nobody who shares {name} can be reached: {why}. Check that their machines are on and \
+             no firewall is between."
+        ),
+        Miss::Silent { by } => format!(
+            "{} shares {name} but did not answer. Try again later.",
+            called(by)
+        ),
+        Miss::Mismatch { by } => format!(
+            "What {} sent is not the {name} it lists, and nobody else has it. \
+             Try again when somebody else shares it.",
+            called(by)
+        ),
+        Miss::Unfinished { why, there, of } => format!(
+            "Nobody is left to send the rest of {name} ({why}). What has come ({} of {}) is kept: \
+             ask for it again when somebody shares it.",
+            size(*there),
+            size(*of)
+        ),
+        Miss::Unfit { why } => format!("{name} cannot be fetched: {why}."),
+    }
+}
+
+/// Why there is no link to the tracker.
+pub fn trouble(trouble: &Trouble) -> String {
+    match trouble {
+        Trouble::ChangedCa {
+            address,
+            pinned,
+            shown,
+        } => format!("{address} is not trusted: {}", changed_ca(pinned, shown)),
+        other => other.to_string(),
+    }
+}
+
+/// The group at an address has another CA than the one that was there.
+pub(super) fn changed_ca(pinned: &str, shown: &str) -> String {
+    format!(
+        "the group's CA has changed: it was {pinned}, and is now {shown}; either the tracker was \
+         set up anew (then `thorp leave` and join again), or somebody stands in its place"
+    )
+}
+
+fn nobody(from: Option<&str>, root: Option<&str>) -> String {
+    match (from, root) {
+        (None, None) => NOBODY.into(),
+        (Some(from), None) => {
+            format!("{from} is not sharing this file now. See who does: thorp find")
+        }
+        (None, Some(root)) => format!(
+            "No peer is sharing this file with a root that starts with {root}. \
+             See which there are: thorp find"
+        ),
+        (Some(from), Some(root)) => format!(
+            "{from} is not sharing this file with a root that starts with {root}. \
+             See which there are: thorp find"
+        ),
+    }
+}
+
+fn keeps_the_group(role: MemberRole) -> &'static str {
+    match role {
+        MemberRole::Host => {
+            "is the peer on this machine, which keeps the group's CA. To stop it: thorp stop; \
+             to end the group: thorp leave --purge"
+        }
+        MemberRole::Tracker | MemberRole::Member => {
+            "is the group's tracker: without it there is no group. To move it to another machine: \
+             thorp tracker --backup; to end the group: thorp leave --purge, with --state DIR for a \
+             tracker alone"
+        }
+    }
+}
+
+fn unstorable(path: &str, obstacle: &Obstacle) -> String {
+    match obstacle {
+        Obstacle::Mismatch => {
+            format!("what arrived for {path} is not what was listed: fetch it from another peer")
+        }
+        Obstacle::File => format!(
+            "{path} is a file, and a folder is needed there: rename it, or choose another name"
+        ),
+        Obstacle::Folder => {
+            format!("{path} is a folder: rename it, or choose another name for the file")
+        }
+        Obstacle::Moved => format!(
+            "{path} was moved, replaced or removed: share the directory again where it is now"
+        ),
+        Obstacle::LeadsOutside => {
+            format!("{path} leads out of the directory through a link: choose another name")
+        }
+        Obstacle::NameTooLong => {
+            format!("{path} is too long a name for this file system: choose a shorter one")
+        }
+        Obstacle::ReadOnly => format!(
+            "{path} cannot be written, the file system is read-only: choose another directory"
+        ),
+        Obstacle::Denied => {
+            format!("{path} cannot be written: check the directory's permissions")
+        }
+        Obstacle::Full => {
+            format!("{path} does not fit, the disk is full: make room and try again")
+        }
+        Obstacle::NoDirectory => {
+            format!("there is no directory {path}: create it or name another")
+        }
+        Obstacle::Other(why) => format!("{path} cannot be written ({why})"),
+    }
+}
+
+fn no_tracker(inquiry: Inquiry, why: Option<&Trouble>) -> String {
+    const CHECK: &str = "Check that the tracker runs, and the network, and try again.";
+    let asked = match inquiry {
+        Inquiry::Beyond => "No neighbour knows this file, and the tracker cannot be asked",
+        Inquiry::File => "The tracker cannot be asked who has this file",
+        Inquiry::Group => "The tracker cannot be asked",
+    };
+    match why {
+        None => format!("{asked}. {CHECK}"),
+        Some(why) if why.kind() == ErrorKind::Network => {
+            format!("{asked}: {}. {CHECK}", trouble(why))
+        }
+        // It says what to do itself.
+        Some(why) => format!("{asked}: {}.", trouble(why)),
+    }
+}
+
+fn broken_off(how: &str) -> String {
+    format!(
+        "The running peer gave {how}; it may have been stopped, or be another version. Try again."
+    )
+}

@@ -1,0 +1,33 @@
+//! Remarks that change nothing.
+
+use thorp_node::api::Note;
+
+use super::trouble;
+
+/// A remark in a sentence.
+pub fn note(note: &Note) -> String {
+    match note {
+        Note::TakenOnTrust { ca } => format!(
+            "The key of this group is {ca}. It was taken on trust: compare it with what thorp status \
+             says on the tracker's machine."
+        ),
+        Note::OpenGroup => "This group is open: whoever knows the tracker's address is let in. \
+             Removing a member keeps nobody out, for it can join again with another key."
+            .into(),
+        Note::LeftOut { name } => format!(
+            "{} would change what is shared from here, and is left out. \
+             Ask for it by its name if you want it.",
+            name.escape_debug()
+        ),
+        Note::TrackerInPart => {
+            "The tracker did not answer in full: there may be more than this.".into()
+        }
+        Note::NeighboursOnly { trouble: why } => {
+            let why = why.as_ref().map(|why| format!(" ({})", trouble(why)));
+            format!(
+                "The tracker cannot be asked now{}: this is what the neighbours know.",
+                why.unwrap_or_default()
+            )
+        }
+    }
+}

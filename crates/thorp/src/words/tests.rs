@@ -1,0 +1,609 @@
+//! Every code has its sentence, and the sentences are those that people know.
+
+use std::path::PathBuf;
+
+use thorp_node::address::NetAddress;
+use thorp_node::api::{
+    ErrorKind, Failure, Inquiry, MemberRole, Miss, Note, Obstacle, Trouble, Warning,
+};
+use thorp_node::backup::BackupError;
+use thorp_node::clock::Apart;
+use thorp_node::invite::InviteError;
+use thorp_node::launch::LaunchError;
+use thorp_node::net::listener::ListenError;
+use thorp_node::share;
+use thorp_node::state::StateError;
+
+use super::*;
+use crate::samples::{nobody, oak};
+
+const NOBODY_BEYOND: &str = "No neighbour knows this file, and the tracker cannot be asked";
+
+fn texts<const N: usize>(texts: [&str; N]) -> [String; N] {
+    texts.map(str::to_owned)
+}
+
+fn path() -> PathBuf {
+    "/home/oak/f".into()
+}
+
+/// One of each code, in the order in which they are declared.
+#[expect(clippy::too_many_lines, reason = "one of each code")]
+fn failures() -> Vec<(Failure, &'static str)> {
+    let [name, why, who, id] = texts(["f", "it is none", "oak", "aaaa"]);
+    vec![
+        (
+            Failure::NothingNamed,
+            "Which file? Name one: thorp get NAME",
+        ),
+        (
+            Failure::NotOneFile,
+            "Another name can be given to one file only. Ask for one file by its name.",
+        ),
+        (
+            Failure::NotAName {
+                name: name.clone(),
+                why: why.clone(),
+            },
+            "f is no name for a file: it is none. Choose another.",
+        ),
+        (
+            Failure::NotAPattern {
+                pattern: name.clone(),
+                why: why.clone(),
+            },
+            "f: it is none",
+        ),
+        (
+            Failure::UnknownCommand { why: why.clone() },
+            "The running node does not know this command (it is none). \
+             Restart it with the same version.",
+        ),
+        (
+            Failure::NotTheKeeper,
+            "A peer does not keep the group's CA. Ask on the tracker's machine",
+        ),
+        (
+            Failure::NotAPeer,
+            "A tracker runs on this state directory; it shares and fetches nothing. \
+             Ask a peer: leave out --state, or name the peer's",
+        ),
+        (nobody(), NOBODY),
+        (
+            Failure::NoPeerCalled { who: who.clone() },
+            "No peer called oak is here. See who is: thorp peers",
+        ),
+        (
+            Failure::NoMemberCalled {
+                who: who.clone(),
+                least: 8,
+            },
+            "No member is called oak. See who there is: thorp members \
+             (an id's first 8 characters will do)",
+        ),
+        (
+            Failure::NoMemberWithId { id },
+            "No member has the id aaaa. See who there is: thorp members",
+        ),
+        (
+            Failure::SeveralMembers { who: who.clone() },
+            "oak could be several members. Type more of the id: thorp members --json has it whole",
+        ),
+        (
+            Failure::KeepsTheGroup {
+                name: who,
+                role: MemberRole::Host,
+            },
+            "oak is the peer on this machine, which keeps the group's CA. To stop it: thorp stop; \
+             to end the group: thorp leave --purge",
+        ),
+        (
+            Failure::Ambiguous {
+                name: name.clone(),
+                look_alike: false,
+            },
+            "Several files go by this name: f. Say which: --root PREFIX picks the content, \
+             --from PEER the peer.",
+        ),
+        (Failure::Exists, SAME_NAME),
+        (
+            Failure::Reserved { name: name.clone() },
+            "f is a name that thorp keeps for its own files, so it is not fetched. \
+             Give it another one: --as NEWNAME",
+        ),
+        (
+            Failure::Unstorable {
+                path: path(),
+                obstacle: Obstacle::Denied,
+            },
+            "/home/oak/f cannot be written: check the directory's permissions",
+        ),
+        (
+            Failure::NoTracker {
+                inquiry: Inquiry::Beyond,
+                trouble: None,
+            },
+            "No neighbour knows this file, and the tracker cannot be asked. \
+             Check that the tracker runs, and the network, and try again.",
+        ),
+        (
+            Failure::Missed {
+                name,
+                miss: Miss::Busy,
+            },
+            "Whoever shares f has too much to do. Try again in a while.",
+        ),
+        (
+            Failure::Several {
+                failed: 1,
+                of: 2,
+                kind: ErrorKind::Network,
+            },
+            "1 of 2 files could not be fetched; the reasons are above.",
+        ),
+        (
+            Failure::PeerStopping,
+            "The peer is stopping. Start it again: thorp share",
+        ),
+        (
+            Failure::TrackerStopping,
+            "The tracker is stopping. Start it again: thorp tracker",
+        ),
+        (
+            Failure::Removed,
+            "this machine was removed from the group. To come back it needs a new key and a new \
+             invite: thorp leave --purge, then thorp join",
+        ),
+        (
+            Failure::AnswerGarbled,
+            "The running peer gave an answer that is none; it may have been stopped, or be another \
+             version. Try again.",
+        ),
+        (
+            Failure::AnswerCutShort,
+            "The running peer gave no end to its answer; it may have been stopped, or be another \
+             version. Try again.",
+        ),
+        (
+            Failure::TooManyRemoved { most: 7 },
+            "7 machines were removed already, and no more can be told of; make a new group and \
+             invite the others",
+        ),
+        (
+            Failure::TooManyInvites { most: 7 },
+            "there are 7 invites already; wait until some have expired, or make one for several \
+             machines",
+        ),
+        (
+            Failure::CaKeyMissing,
+            "the group's key (ca.p8) is missing though it has members; restore it from a backup, \
+             or move members.json away to make a new group",
+        ),
+        (
+            Failure::Damaged {
+                path: path(),
+                why: why.clone(),
+            },
+            "/home/oak/f is damaged: it is none; restore it from a backup, or move it away to \
+             start without it",
+        ),
+        (
+            Failure::Library {
+                kind: ErrorKind::Other,
+                text: why,
+            },
+            "it is none",
+        ),
+    ]
+}
+
+/// A new code is not compiled before it has a number here, and so a sample.
+fn number(failure: &Failure) -> usize {
+    match failure {
+        Failure::NothingNamed => 0,
+        Failure::NotOneFile => 1,
+        Failure::NotAName { .. } => 2,
+        Failure::NotAPattern { .. } => 3,
+        Failure::UnknownCommand { .. } => 4,
+        Failure::NotTheKeeper => 5,
+        Failure::NotAPeer => 6,
+        Failure::NobodyShares { .. } => 7,
+        Failure::NoPeerCalled { .. } => 8,
+        Failure::NoMemberCalled { .. } => 9,
+        Failure::NoMemberWithId { .. } => 10,
+        Failure::SeveralMembers { .. } => 11,
+        Failure::KeepsTheGroup { .. } => 12,
+        Failure::Ambiguous { .. } => 13,
+        Failure::Exists => 14,
+        Failure::Reserved { .. } => 15,
+        Failure::Unstorable { .. } => 16,
+        Failure::NoTracker { .. } => 17,
+        Failure::Missed { .. } => 18,
+        Failure::Several { .. } => 19,
+        Failure::PeerStopping => 20,
+        Failure::TrackerStopping => 21,
+        Failure::Removed => 22,
+        Failure::AnswerGarbled => 23,
+        Failure::AnswerCutShort => 24,
+        Failure::TooManyRemoved { .. } => 25,
+        Failure::TooManyInvites { .. } => 26,
+        Failure::CaKeyMissing => 27,
+        Failure::Damaged { .. } => 28,
+        Failure::Library { .. } => 29,
+    }
+}
+
+#[test]
+fn every_failure_has_its_sentence() {
+    let failures = failures();
+    let numbers: Vec<_> = failures.iter().map(|(code, _)| number(code)).collect();
+    assert_eq!(numbers, (0..30).collect::<Vec<_>>());
+    for (code, sentence) in failures {
+        assert_eq!(failure(&code), sentence);
+    }
+}
+
+#[test]
+fn a_failure_is_the_same_behind_the_local_socket() {
+    for (code, _) in failures() {
+        let line = serde_json::to_string(&code).expect("JSON");
+        assert_eq!(serde_json::from_str::<Failure>(&line).ok(), Some(code));
+    }
+}
+
+#[test]
+fn where_a_file_cannot_be_put_is_said_with_the_way_out() {
+    for (obstacle, sentence) in [
+        (
+            Obstacle::Mismatch,
+            "what arrived for /home/oak/f is not what was listed: fetch it from another peer",
+        ),
+        (
+            Obstacle::File,
+            "/home/oak/f is a file, and a folder is needed there: rename it, or choose another name",
+        ),
+        (
+            Obstacle::Folder,
+            "/home/oak/f is a folder: rename it, or choose another name for the file",
+        ),
+        (
+            Obstacle::Moved,
+            "/home/oak/f was moved, replaced or removed: share the directory again where it is now",
+        ),
+        (
+            Obstacle::LeadsOutside,
+            "/home/oak/f leads out of the directory through a link: choose another name",
+        ),
+        (
+            Obstacle::NameTooLong,
+            "/home/oak/f is too long a name for this file system: choose a shorter one",
+        ),
+        (
+            Obstacle::ReadOnly,
+            "/home/oak/f cannot be written, the file system is read-only: choose another directory",
+        ),
+        (
+            Obstacle::Full,
+            "/home/oak/f does not fit, the disk is full: make room and try again",
+        ),
+        (
+            Obstacle::NoDirectory,
+            "there is no directory /home/oak/f: create it or name another",
+        ),
+        (
+            Obstacle::Other("it burns".into()),
+            "/home/oak/f cannot be written (it burns)",
+        ),
+    ] {
+        let path = path();
+        assert_eq!(failure(&Failure::Unstorable { path, obstacle }), sentence);
+    }
+}
+
+#[test]
+fn a_file_that_does_not_come_is_named_with_who_and_what_to_do() {
+    let why = || "it is off".to_owned();
+    for (miss, sentence) in [
+        (
+            Miss::StillHashing { by: Some(oak()) },
+            "f is still being hashed by oak (192.168.198.138). Try again in a while.",
+        ),
+        (
+            Miss::Unreadable,
+            "Whoever shares f cannot read it. Ask its owner to check the file's permissions.",
+        ),
+        (
+            Miss::TooLarge,
+            "f is too large for whoever shares it to send. Upgrade the older program.",
+        ),
+        (
+            Miss::Unreachable { why: why() },
+            "Nobody who shares f can be reached: it is off. Check that their machines are on and \
+             no firewall is between.",
+        ),
+        (
+            Miss::Silent { by: oak() },
+            "oak (192.168.198.138) shares f but did not answer. Try again later.",
+        ),
+        (
+            Miss::Mismatch { by: oak() },
+            "What oak (192.168.198.138) sent is not the f it lists, and nobody else has it. \
+             Try again when somebody else shares it.",
+        ),
+        (
+            Miss::Unfinished {
+                why: why(),
+                there: 1024,
+                of: 2048,
+            },
+            "Nobody is left to send the rest of f (it is off). What has come (1.0 KiB of 2.0 KiB) \
+             is kept: ask for it again when somebody shares it.",
+        ),
+        (
+            Miss::Unfit { why: why() },
+            "f cannot be fetched: it is off.",
+        ),
+    ] {
+        let name = "f".to_owned();
+        assert_eq!(failure(&Failure::Missed { name, miss }), sentence);
+    }
+}
+
+fn troubles() -> [(Trouble, &'static str); 5] {
+    let address = "10.0.0.7:3333".parse().expect("an address");
+    let [why, pinned, shown] = texts(["it is off", "abc", "xyz"]);
+    let lost = Trouble::Lost { why: why.clone() };
+    let unreachable = Trouble::Unreachable { why: why.clone() };
+    let changed = Trouble::ChangedCa {
+        address,
+        pinned,
+        shown,
+    };
+    let apart = Trouble::ClocksApart(Apart {
+        here: 1_700_000_000,
+        there: 1_700_000_600,
+    });
+    [
+        (lost, "it is off"),
+        (unreachable, "it is off"),
+        (
+            changed,
+            "10.0.0.7:3333 is not trusted: the group's CA has changed: it was abc, and is now xyz; \
+             either the tracker was set up anew (then `thorp leave` and join again), or somebody \
+             stands in its place",
+        ),
+        (
+            Trouble::Untrusted { address, why },
+            "10.0.0.7:3333 is not trusted: it is off",
+        ),
+        (
+            apart,
+            "this machine's clock is 10 minutes behind the tracker's \
+             (here it is Nov 14 22:13:20 2023 +00:00, there it is Nov 14 22:23:20 2023 +00:00): \
+             set the one that is wrong, then try again",
+        ),
+    ]
+}
+
+#[test]
+fn why_the_tracker_cannot_be_asked_goes_with_what_to_do_about_it() {
+    for (why, sentence) in troubles() {
+        assert_eq!(trouble(&why), sentence);
+        let advice = match why.kind() {
+            ErrorKind::Network => " Check that the tracker runs, and the network, and try again.",
+            _ => "",
+        };
+        let said = failure(&Failure::NoTracker {
+            inquiry: Inquiry::Beyond,
+            trouble: Some(why.clone()),
+        });
+        assert_eq!(said, format!("{NOBODY_BEYOND}: {sentence}.{advice}"));
+        assert_eq!(
+            note(&Note::NeighboursOnly { trouble: Some(why) }),
+            format!(
+                "The tracker cannot be asked now ({sentence}): this is what the neighbours know."
+            )
+        );
+    }
+}
+
+#[test]
+fn who_is_asked_for_in_vain_is_named() {
+    let [from, root] = texts(["oak", "3f2a"]);
+    for (from, root, sentence) in [
+        (
+            Some(&from),
+            None,
+            "oak is not sharing this file now. See who does: thorp find",
+        ),
+        (
+            None,
+            Some(&root),
+            "No peer is sharing this file with a root that starts with 3f2a. \
+             See which there are: thorp find",
+        ),
+        (
+            Some(&from),
+            Some(&root),
+            "oak is not sharing this file with a root that starts with 3f2a. \
+             See which there are: thorp find",
+        ),
+    ] {
+        let code = Failure::NobodyShares {
+            from: from.cloned(),
+            root: root.cloned(),
+        };
+        assert_eq!(failure(&code), sentence);
+    }
+}
+
+#[test]
+fn a_member_is_called_by_what_is_known_of_it() {
+    let mut member = oak();
+    assert_eq!(called(&member), "oak (192.168.198.138)");
+    member.name = None;
+    assert_eq!(called(&member), "192.168.198.138");
+    member.port = 0;
+    assert_eq!(called(&member), "aaaaaaaa");
+    member.name = Some("oak".into());
+    assert_eq!(called(&member), "oak");
+}
+
+#[test]
+fn every_note_and_warning_is_a_sentence() {
+    let why = "it is none".to_owned();
+    let notes = [
+        Note::TakenOnTrust { ca: why.clone() },
+        Note::OpenGroup,
+        Note::LeftOut { name: why.clone() },
+        Note::TrackerInPart,
+        Note::NeighboursOnly { trouble: None },
+    ];
+    let about_share = [
+        share::Warning::Moved { path: path() },
+        share::Warning::Unwatched {
+            path: path(),
+            why: why.clone(),
+            every: std::time::Duration::from_mins(1),
+        },
+        share::Warning::FileUnread {
+            name: "f".parse().expect("a name"),
+            more: 2,
+            why: why.clone(),
+        },
+        share::Warning::Unread {
+            path: path(),
+            count: 2,
+            why: why.clone(),
+        },
+        share::Warning::Unnameable {
+            path: path(),
+            count: 1,
+        },
+        share::Warning::HashesDamaged {
+            path: path(),
+            why: why.clone(),
+            set_aside: path(),
+        },
+        share::Warning::HashesUnusable {
+            path: path(),
+            why: why.clone(),
+        },
+        share::Warning::HashesUnsaved { why: why.clone() },
+    ];
+    let name = |text: &str| text.parse().expect("a name");
+    let warnings = [
+        Warning::Tracker(Trouble::Lost { why: why.clone() }),
+        Warning::CalledOtherwise {
+            called: name("oak"),
+            wanted: name("elm"),
+        },
+        Warning::NotListed { by: oak() },
+        Warning::ListsTooMuch { member: oak() },
+        Warning::TooMuchForTracker { member: oak() },
+        Warning::Liar { member: oak() },
+        Warning::NeighboursDamaged {
+            path: path(),
+            why: why.clone(),
+            set_aside: why.clone(),
+        },
+        Warning::NeighboursUnread { why: why.clone() },
+        Warning::NeighboursUnsaved { why },
+    ];
+    let about_share = about_share.into_iter().map(Warning::Share);
+    let warned: Vec<_> = warnings.into_iter().chain(about_share).collect();
+    let remarks = notes.iter().map(note);
+    for sentence in remarks.chain(warned.iter().map(warning)) {
+        assert!(
+            sentence.len() > 9 && !sentence.contains(['{', '}']),
+            "{sentence}"
+        );
+    }
+    // A limit of the system is named, and what raises it.
+    assert!(warned.iter().map(warning).any(|sentence| {
+        sentence.contains("every 60 s") && sentence.contains("fs.inotify.max_user_watches")
+    }));
+    assert!(warned.iter().map(warning).any(|sentence| {
+        sentence.starts_with("/home/oak/f was moved, replaced or removed: nothing of it is shared")
+    }));
+}
+
+#[test]
+fn what_keeps_a_node_from_starting_comes_with_what_to_type() {
+    let state = || PathBuf::from("/s");
+    let listen = "10.0.0.7:3333".parse().expect("an address");
+    let trackers = vec![NetAddress::Ip(listen)];
+    for (error, sentence) in [
+        (
+            LaunchError::CaElsewhere { trackers },
+            "The group's CA is not on this machine but on its tracker's, 10.0.0.7:3333: type this there",
+        ),
+        (
+            LaunchError::NoTrackerRuns { state: state() },
+            "No tracker is running on /s. Invites are made while it runs: thorp tracker, \
+             or thorp share where the group was made",
+        ),
+        (
+            LaunchError::NoPeerRuns { state: state() },
+            "No peer is running on the state directory /s. Start one: thorp share",
+        ),
+        (
+            StateError::InUse {
+                path: state(),
+                by: Some(7),
+            }
+            .into(),
+            "state directory /s is in use by process 7; stop it first, or choose another with --state",
+        ),
+        (
+            StateError::Foreign {
+                path: state(),
+                holds: "x".into(),
+            }
+            .into(),
+            "/s is not a state directory: it holds \"x\"; name an empty or new directory with --state",
+        ),
+        (
+            StateError::Corrupt {
+                path: state(),
+                why: "it is none".into(),
+            }
+            .into(),
+            "/s is damaged: it is none; restore it from a backup, or move it away to start without it",
+        ),
+        (
+            ListenError::Taken { address: listen }.into(),
+            "port 3333 is taken (at 10.0.0.7); stop the program that listens there, or choose \
+             another with --listen",
+        ),
+        (
+            ListenError::AllTaken { first: 1, last: 2 }.into(),
+            "all ports from 1 to 2 are taken; choose another with --listen",
+        ),
+        (
+            BackupError::NotEmpty {
+                path: state(),
+                holds: "ca.p8",
+            }
+            .into(),
+            "/s keeps a group already (ca.p8 is there), and nothing is overwritten: choose another \
+             directory with --state, or end that group first (thorp leave --purge)",
+        ),
+        (
+            BackupError::Twice {
+                path: "/s/tracker".into(),
+                owner: state(),
+            }
+            .into(),
+            "/s/tracker keeps this group already, and of two trackers of one group each would know \
+             half: use that one, or first end it there: thorp leave --purge --state /s",
+        ),
+    ] {
+        assert_eq!(launch(&error), sentence);
+    }
+    assert_eq!(
+        invite(InviteError::NotAnInvite),
+        "this is not an invite: an invite is one line that starts with thorp1, \
+         as `thorp invite` prints it"
+    );
+}

@@ -1,0 +1,117 @@
+//! Warnings: what, with which thing, and what to do.
+
+use thorp_node::api::Warning;
+use thorp_node::share;
+
+use super::{called, escaped, trouble};
+
+/// A warning in a sentence.
+pub fn warning(warning: &Warning) -> String {
+    match warning {
+        Warning::Tracker(why) => trouble(why),
+        Warning::CalledOtherwise { called, wanted } => format!(
+            "this machine is called {called} in its group, not {wanted}: \
+             a name is given when a machine joins"
+        ),
+        Warning::NotListed { by } => format!(
+            "{} does not keep this peer's list of files, because it is too long; \
+             it will be asked for single files instead. Share fewer files to be listed again",
+            called(by)
+        ),
+        Warning::ListsTooMuch { member } => format!(
+            "{} lists more files than this peer keeps; it will be asked for single files instead",
+            called(member)
+        ),
+        Warning::TooMuchForTracker { member } => format!(
+            "{} lists more files than this tracker keeps; it is not listed",
+            called(member)
+        ),
+        Warning::Liar { member } => format!(
+            "{} sent something else than the file it lists; \
+             its link was closed and nothing was kept",
+            called(member)
+        ),
+        Warning::NeighboursDamaged {
+            path,
+            why,
+            set_aside,
+        } => format!(
+            "{} is damaged ({why}) and was set aside as {set_aside}; {FROM_EARLIER}",
+            path.display()
+        ),
+        Warning::NeighboursUnread { why } => format!("{why}; {FROM_EARLIER}"),
+        Warning::NeighboursUnsaved { why } => {
+            format!("{why}. Neighbours are not remembered for the next start")
+        }
+        Warning::Share(warning) => about_share(warning),
+    }
+}
+
+const FROM_EARLIER: &str = "neighbours from earlier are found through the tracker only";
+
+fn about_share(warning: &share::Warning) -> String {
+    match warning {
+        share::Warning::Moved { path } => format!(
+            "{} was moved, replaced or removed: nothing of it is shared any more. \
+             Share the directory again where it is now",
+            escaped(path)
+        ),
+        share::Warning::Unwatched { path, why, every } => format!(
+            "changes in {} cannot be watched ({why}): it is looked through every {} s instead; \
+             raising fs.inotify.max_user_watches helps where a limit was reached; then restart",
+            escaped(path),
+            every.as_secs_f32()
+        ),
+        share::Warning::FileUnread { name, more, why } => {
+            let more = match more {
+                0 => String::new(),
+                more => format!(" (and {more} more)"),
+            };
+            format!(
+                "{}{more} cannot be read and is not shared ({why}): check its permissions",
+                name.as_str().escape_debug()
+            )
+        }
+        share::Warning::Unread { path, count, why } => {
+            let such_as = escaped(path);
+            let what = match count {
+                0 | 1 => format!("{such_as} cannot be read and is not shared"),
+                n => format!(
+                    "{n} files or folders cannot be read and are not shared, such as {such_as}"
+                ),
+            };
+            format!("{what} ({why}): check the permissions")
+        }
+        share::Warning::Unnameable { path, count } => {
+            let such_as = escaped(path);
+            match count {
+                0 | 1 => format!(
+                    "the name {such_as} is not UTF-8 or too long and is not shared: rename it"
+                ),
+                n => format!(
+                    "{n} names are not UTF-8 or too long and are not shared, such as {such_as}: \
+                     rename them"
+                ),
+            }
+        }
+        share::Warning::HashesDamaged {
+            path,
+            why,
+            set_aside,
+        } => format!(
+            "{} was damaged ({why}) and set aside as {}: all files are hashed again; delete it, \
+             and check the disk if this comes again",
+            path.display(),
+            set_aside.display()
+        ),
+        share::Warning::HashesUnusable { path, why } => format!(
+            "what is hashed cannot be remembered in {} ({why}): files are hashed at each start \
+             until that can be written",
+            path.display()
+        ),
+        share::Warning::HashesUnsaved { why } => format!(
+            "what was hashed cannot be remembered any more ({why}); make room on the disk of \
+             the state directory, then restart: until then files are hashed at each start"
+        ),
+    }
+}
