@@ -3,7 +3,8 @@
 //!
 //! What the verb is for (tables, neighbours, connecting) goes to standard
 //! output, warnings and hints to standard error. With `--json` the same, as
-//! objects. Owns the sentences; whoever calls owns signals and the end.
+//! objects. Owns what is said of doors and neighbours; the caller owns signals and
+//! the end.
 
 use std::collections::HashSet;
 use std::io::{self, Write};

@@ -197,15 +197,19 @@ fn what_is_in_the_way_is_named() {
 }
 
 #[test]
-fn the_system_s_refusals_become_advice() {
-    let advice = |errno: Errno| failed(PathBuf::from("a\u{1b}b"), errno.into()).to_string();
-    assert!(advice(Errno::NOSPC).contains("disk is full"));
-    assert!(advice(Errno::DQUOT).contains("disk is full"));
-    assert!(advice(Errno::ROFS).contains("read-only"));
-    assert!(advice(Errno::ACCESS).contains("permissions"));
-    assert!(advice(Errno::PERM).contains("permissions"));
-    assert!(advice(Errno::NAMETOOLONG).contains("shorter"));
-    assert!(advice(Errno::IO).starts_with("a\\u{1b}b cannot be written"));
+fn the_system_s_refusals_are_told_apart() {
+    let error = |errno: Errno| failed(PathBuf::from("a\u{1b}b"), errno.into());
+    for errno in [Errno::NOSPC, Errno::DQUOT] {
+        assert!(matches!(error(errno), StoreError::Full { .. }));
+    }
+    assert!(matches!(error(Errno::ROFS), StoreError::ReadOnly { .. }));
+    for errno in [Errno::ACCESS, Errno::PERM] {
+        assert!(matches!(error(errno), StoreError::Denied { .. }));
+    }
+    let too_long = error(Errno::NAMETOOLONG);
+    assert!(matches!(too_long, StoreError::NameTooLong { .. }));
+    let other = error(Errno::IO).to_string();
+    assert!(other.starts_with("a\\u{1b}b cannot be written"), "{other}");
 }
 
 #[test]

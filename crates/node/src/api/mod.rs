@@ -121,3 +121,42 @@ impl Command {
         }
     }
 }
+
+/// Commands of each kind.
+#[cfg(test)]
+pub(crate) fn one_of_each() -> Vec<Command> {
+    let text = String::new;
+    let all = vec![
+        Command::Get(Get::default()),
+        Command::Find { pattern: text() },
+        Command::Ls { peer: None },
+        Command::Peers,
+        Command::Neighbours,
+        Command::Status,
+        Command::Stop,
+        Command::Invite {
+            uses: 1,
+            seconds: 1,
+        },
+        Command::Members,
+        Command::Remove { id: text() },
+        Command::Backup,
+    ];
+    // A new one is not compiled before it stands above.
+    for command in &all {
+        match command {
+            Command::Get(_)
+            | Command::Find { .. }
+            | Command::Ls { .. }
+            | Command::Peers
+            | Command::Neighbours
+            | Command::Status
+            | Command::Stop
+            | Command::Invite { .. }
+            | Command::Members
+            | Command::Remove { .. }
+            | Command::Backup => {}
+        }
+    }
+    all
+}

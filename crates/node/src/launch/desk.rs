@@ -277,7 +277,9 @@ fn elsewhere(states: &[PathBuf]) -> LaunchError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::ErrorKind;
+    use thorp_group::testing::state;
+
+    use crate::api::{AskedOf, ErrorKind, one_of_each};
 
     fn row(name: &str, id: char) -> GroupMember {
         GroupMember {
@@ -306,6 +308,17 @@ mod tests {
             ("ash", ErrorKind::NotFound),
         ] {
             assert_eq!(named(who).expect_err("refused").kind(), kind, "{who}");
+        }
+    }
+
+    #[test]
+    fn what_is_asked_of_others_is_not_answered_here() {
+        let (_temporary, state) = state();
+        let desk = Desk::open(Arc::new(state)).expect("opens");
+        for command in one_of_each() {
+            let is_refused = desk.answer(&command, None) == Err(Failure::NotAPeer);
+            let is_asked = command.asked_of() == AskedOf::Keeper;
+            assert_eq!(is_refused, !is_asked, "{command:?}");
         }
     }
 
