@@ -11,7 +11,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use thorp_node::api::{AnswerSource, ErrorKind, Event, Fetched, Hashing};
 
-use crate::exit::{Exit, Failure, Result, failure};
+use crate::exit::{Complaint, Exit, Result, failure};
 use crate::listing::{self, Listing};
 use crate::out::{self, Flow};
 use crate::progress::Bar;
@@ -248,7 +248,7 @@ pub fn resumed(name: &str, bytes: u64, of_bytes: u64) -> String {
 }
 
 /// One of several files that could not be fetched.
-pub fn missed(name: &str, failure: &Failure) -> String {
+pub fn missed(name: &str, failure: &Complaint) -> String {
     let complaint = out::complaint(failure);
     // Some messages name it themselves.
     match complaint.strip_prefix("thorp: ") {

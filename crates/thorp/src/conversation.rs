@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use thorp_node::api::{ErrorKind, Event, FileRow, Get};
 
 use crate::choose::{self, Pick};
-use crate::exit::{Failure, failure};
+use crate::exit::{Complaint, failure};
 use crate::quoting::{printable_lines, quoted, unquoted};
 use crate::words;
 
@@ -22,7 +22,7 @@ pub enum Step {
     /// Show this and hand the line that is typed to [`Conversation::line`].
     Ask(String),
     /// It is over; with a failure that has not been shown yet.
-    Over(Option<Failure>),
+    Over(Option<Complaint>),
 }
 
 /// One fetch.
@@ -33,7 +33,7 @@ pub struct Conversation {
     /// Names still to be settled.
     choices: VecDeque<(String, Vec<FileRow>)>,
     /// The first failure, told at the end.
-    failed: Option<Failure>,
+    failed: Option<Complaint>,
     state: State,
     /// What the name is for that was typed last.
     named: Option<State>,
@@ -93,7 +93,7 @@ impl Conversation {
         }
     }
 
-    fn failure(&mut self, failure: &Failure) -> Step {
+    fn failure(&mut self, failure: &Complaint) -> Step {
         match failure.kind {
             ErrorKind::Ambiguous if !self.choices.is_empty() => self.next(),
             ErrorKind::Exists if let Some(taken) = &self.get.set_aside => {

@@ -43,14 +43,14 @@ impl From<Exit> for ExitCode {
 /// What went wrong, in a sentence. Its fields are part of the interface
 /// (`docs/json.md`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Failure {
+pub struct Complaint {
     /// For programs.
     pub kind: ErrorKind,
     /// For people: what, with which thing, and what to do now.
     pub message: String,
 }
 
-impl From<&api::Failure> for Failure {
+impl From<&api::Failure> for Complaint {
     fn from(failure: &api::Failure) -> Self {
         Self {
             kind: failure.kind(),
@@ -59,13 +59,13 @@ impl From<&api::Failure> for Failure {
     }
 }
 
-impl From<api::Failure> for Failure {
+impl From<api::Failure> for Complaint {
     fn from(failure: api::Failure) -> Self {
         Self::from(&failure)
     }
 }
 
-impl From<LaunchError> for Failure {
+impl From<LaunchError> for Complaint {
     fn from(error: LaunchError) -> Self {
         Self {
             kind: error.kind(),
@@ -74,31 +74,31 @@ impl From<LaunchError> for Failure {
     }
 }
 
-impl From<BackupError> for Failure {
+impl From<BackupError> for Complaint {
     fn from(error: BackupError) -> Self {
         LaunchError::from(error).into()
     }
 }
 
 /// What a verb returns: how it ended, or a failure still to be told.
-pub type Result<T = Exit> = std::result::Result<T, Failure>;
+pub type Result<T = Exit> = std::result::Result<T, Complaint>;
 
 /// A failure in one line.
-pub fn failure(kind: ErrorKind, message: impl Into<String>) -> Failure {
-    Failure {
+pub fn failure(kind: ErrorKind, message: impl Into<String>) -> Complaint {
+    Complaint {
         kind,
         message: message.into(),
     }
 }
 
 /// An answer that ended without an end.
-pub fn broken_off() -> Failure {
+pub fn broken_off() -> Complaint {
     let why = "the answer broke off: the peer has ended; see whether it still runs (thorp status)";
     failure(ErrorKind::Unfinished, why)
 }
 
 /// A person did not want to wait for an answer, perhaps of a fetch.
-pub fn interrupted(fetch: Option<&Get>) -> Failure {
+pub fn interrupted(fetch: Option<&Get>) -> Complaint {
     let Some(get) = fetch else {
         return failure(ErrorKind::Unfinished, "interrupted");
     };

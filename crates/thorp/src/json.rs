@@ -6,7 +6,7 @@
 use serde::Serialize;
 use thorp_node::api::{Event, Notice};
 
-use crate::exit::Failure;
+use crate::exit::Complaint;
 use crate::words;
 
 /// Part of an answer, in a line.
@@ -46,7 +46,7 @@ pub fn notice(notice: &Notice) -> serde_json::Result<String> {
 }
 
 /// A failure that ends everything, in a line.
-pub fn failure(failure: &Failure) -> serde_json::Result<String> {
+pub fn failure(failure: &Complaint) -> serde_json::Result<String> {
     serde_json::to_string(&Said::Error(failure.clone()))
 }
 
@@ -56,9 +56,9 @@ enum Said<'a> {
     Failed {
         name: &'a str,
         #[serde(flatten)]
-        failure: Failure,
+        failure: Complaint,
     },
-    Error(Failure),
+    Error(Complaint),
     Note {
         message: String,
     },

@@ -7,7 +7,7 @@
 
 use std::io::{self, ErrorKind, IsTerminal, Write};
 
-use crate::exit::Failure;
+use crate::exit::Complaint;
 use crate::quoting::printable_lines;
 use crate::wrap;
 
@@ -47,12 +47,12 @@ pub fn talk(text: &str) {
 }
 
 /// An error, the way every error is shown.
-pub fn complain(failure: &Failure) {
+pub fn complain(failure: &Complaint) {
     talk(&complaint(failure));
 }
 
 /// What [`complain`] shows.
-pub fn complaint(failure: &Failure) -> String {
+pub fn complaint(failure: &Complaint) -> String {
     format!("thorp: {}", printable_lines(&failure.message))
 }
 

@@ -26,7 +26,7 @@ use thorp_wire::merkle::{Hash, root_of_layer};
 use thorp_wire::{Name, Root};
 
 use super::locks::lock;
-use super::warning::Warning;
+use super::warning::ShareWarning;
 use crate::stamp::Stamp;
 
 /// Names to values as [`value`] makes them. Another form gets another name.
@@ -73,7 +73,7 @@ enum File {
 impl Cache {
     /// Opens the file for the share with this path, in a folder for such files,
     /// or makes one. Without a folder nothing is kept.
-    pub fn open(&self, folder: Option<&Path>, share: &Path) -> Result<(), Warning> {
+    pub fn open(&self, folder: Option<&Path>, share: &Path) -> Result<(), ShareWarning> {
         let Some(folder) = folder else {
             lock(&self.0).file = File::None;
             return Ok(());
@@ -130,7 +130,7 @@ impl Cache {
         stamp: &Stamp,
         root: Root,
         layer: &[Hash],
-    ) -> Result<(), Warning> {
+    ) -> Result<(), ShareWarning> {
         if stamp.length == 0 || !stamp.is_settled(SystemTime::now()) {
             return Ok(());
         }
@@ -138,7 +138,7 @@ impl Cache {
     }
 
     /// A file is not what it was, though its stamp is the same.
-    pub fn forget(&self, name: &Name) -> Result<(), Warning> {
+    pub fn forget(&self, name: &Name) -> Result<(), ShareWarning> {
         self.change(name, None)
     }
 
@@ -153,12 +153,12 @@ impl Cache {
     }
 
     /// Writes what waits. Blocks until it is on disk.
-    pub fn commit(&self) -> Result<(), Warning> {
+    pub fn commit(&self) -> Result<(), ShareWarning> {
         lock(&self.0).commit()
     }
 
     /// Removes the rows of files that are gone, where there are many of them.
-    pub fn prune(&self, files: u64, is_there: impl Fn(&str) -> bool) -> Result<(), Warning> {
+    pub fn prune(&self, files: u64, is_there: impl Fn(&str) -> bool) -> Result<(), ShareWarning> {
         let mut state = lock(&self.0);
         state.commit()?;
         let File::Open(database) = &mut state.file else {
@@ -188,7 +188,7 @@ impl Cache {
         state.forget_pending();
     }
 
-    fn change(&self, name: &Name, row: Option<Vec<u8>>) -> Result<(), Warning> {
+    fn change(&self, name: &Name, row: Option<Vec<u8>>) -> Result<(), ShareWarning> {
         let mut state = lock(&self.0);
         if matches!(state.file, File::None) {
             return Ok(());
@@ -232,7 +232,7 @@ impl State {
         Ok(())
     }
 
-    fn commit(&mut self) -> Result<(), Warning> {
+    fn commit(&mut self) -> Result<(), ShareWarning> {
         let File::Open(database) = &self.file else {
             return Ok(());
         };
@@ -250,10 +250,10 @@ impl State {
         self.since = None;
     }
 
-    fn or_give_up(&mut self, result: Result<(), redb::Error>) -> Result<(), Warning> {
+    fn or_give_up(&mut self, result: Result<(), redb::Error>) -> Result<(), ShareWarning> {
         result.map_err(|error| {
             self.file = File::None;
-            Warning::HashesUnsaved {
+            ShareWarning::HashesUnsaved {
                 why: error.to_string(),
             }
         })
@@ -331,14 +331,14 @@ fn database(path: &Path) -> Result<Database, Failed> {
 }
 
 /// Makes a new file in place of one that is damaged.
-fn set_aside(path: &Path, why: &str) -> (File, Option<Warning>) {
+fn set_aside(path: &Path, why: &str) -> (File, Option<ShareWarning>) {
     let aside = path.with_extension("damaged");
     if let Err(error) = fs::rename(path, &aside) {
         return (File::None, Some(unusable(path, &error.to_string())));
     }
     match database(path) {
         Ok(database) => {
-            let warning = Warning::HashesDamaged {
+            let warning = ShareWarning::HashesDamaged {
                 path: path.to_owned(),
                 why: why.to_owned(),
                 set_aside: aside,
@@ -351,8 +351,8 @@ fn set_aside(path: &Path, why: &str) -> (File, Option<Warning>) {
     }
 }
 
-fn unusable(path: &Path, why: &str) -> Warning {
-    Warning::HashesUnusable {
+fn unusable(path: &Path, why: &str) -> ShareWarning {
+    ShareWarning::HashesUnusable {
         path: path.to_owned(),
         why: why.to_owned(),
     }

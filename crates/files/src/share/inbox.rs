@@ -15,7 +15,7 @@ use thorp_wire::Name;
 use thorp_wire::reserved::is_part;
 
 use super::locks::lock;
-use super::warning::Warning;
+use super::warning::ShareWarning;
 
 /// More paths than this at once, and walking the share is cheaper.
 const PATHS: usize = 50_000;
@@ -41,7 +41,7 @@ pub(super) struct Pending {
     /// A file that could not be read and why; one of perhaps many.
     pub unreadable: Option<(Name, String)>,
     /// What a person is to be told.
-    pub warnings: Vec<Warning>,
+    pub warnings: Vec<ShareWarning>,
     /// The listing has changed by itself: a root has come.
     poked: bool,
     stopped: bool,
@@ -84,7 +84,7 @@ impl Inbox {
     }
 
     /// Tell a person.
-    pub fn warn(&self, warning: Warning) {
+    pub fn warn(&self, warning: ShareWarning) {
         self.add(|pending| pending.warnings.push(warning));
     }
 

@@ -20,7 +20,7 @@ use super::inbox::{Mark, Pending};
 use super::locks::{lock, read, write};
 use super::shared::{Progress, ShareEvent, Shared};
 use super::walk::{Cause, Found, Ruled, Rules, walk};
-use super::warning::Warning;
+use super::warning::ShareWarning;
 use super::watch::Watch;
 use crate::stamp::Stamp;
 
@@ -44,7 +44,7 @@ pub(super) struct Keeper {
     /// The directory is not where it was.
     is_away: bool,
     told_progress: Option<(Instant, Progress)>,
-    warned: BTreeSet<Warning>,
+    warned: BTreeSet<ShareWarning>,
     /// A name that cannot be told to others, for a person to see.
     unnameable: Option<PathBuf>,
 }
@@ -161,7 +161,7 @@ impl Keeper {
         self.settling.clear();
         lock(&self.shared.left_out).replace(Path::new(""), None);
         self.tell_changes()?;
-        self.warn(Warning::Moved {
+        self.warn(ShareWarning::Moved {
             path: self.shared.path.clone(),
         })
     }
@@ -186,7 +186,7 @@ impl Keeper {
             return Ok(());
         }
         self.poll();
-        self.warn(Warning::Unwatched {
+        self.warn(ShareWarning::Unwatched {
             path: self.shared.path.clone(),
             why: why.to_owned(),
             every: self.shared.options.poll,
@@ -222,7 +222,7 @@ impl Keeper {
             let more = read(&self.shared.index)
                 .unreadable_files()
                 .saturating_sub(1);
-            self.warn(Warning::FileUnread {
+            self.warn(ShareWarning::FileUnread {
                 name: name.clone(),
                 more,
                 why: reason.clone(),
@@ -602,7 +602,7 @@ impl Keeper {
             return Ok(());
         };
         let count = lock(&self.shared.left_out).counted().unreadable;
-        self.warn(Warning::Unread {
+        self.warn(ShareWarning::Unread {
             path: path.clone(),
             count,
             why: error.to_string(),
@@ -614,7 +614,7 @@ impl Keeper {
             return Ok(());
         };
         let count = lock(&self.shared.left_out).counted().unnameable;
-        self.warn(Warning::Unnameable { path, count })
+        self.warn(ShareWarning::Unnameable { path, count })
     }
 
     /// At most every second while there is something to hash, and once at the end.
@@ -649,7 +649,7 @@ impl Keeper {
     }
 
     /// Tells a person, once.
-    fn warn(&mut self, warning: Warning) -> Result<(), Closed> {
+    fn warn(&mut self, warning: ShareWarning) -> Result<(), Closed> {
         if self.warned.len() >= WARNINGS || !self.warned.insert(warning.clone()) {
             return Ok(());
         }

@@ -66,7 +66,7 @@ pub use queue::HashError;
 pub use shared::{Options, Progress, Share, ShareEvent, Totals};
 
 pub use walk::Skipped;
-pub use warning::Warning;
+pub use warning::ShareWarning;
 
 use crate::store::{Partial, Replace, Store, StoreError, Stored};
 use cache::Cache;

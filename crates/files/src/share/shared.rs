@@ -16,7 +16,7 @@ use super::left_out::LeftOut;
 use super::locks::{lock, read};
 use super::queue::Queue;
 use super::walk::{Rules, Skipped};
-use super::warning::Warning;
+use super::warning::ShareWarning;
 use crate::store::{Store, StoreError};
 
 /// How a directory is shared.
@@ -74,7 +74,7 @@ pub enum ShareEvent {
     /// How much is still to be hashed; about every second, and at the end.
     Progress(Progress),
     /// Something that a person can do something about.
-    Warning(Warning),
+    Warning(ShareWarning),
 }
 
 /// How much is still to be hashed.
@@ -150,7 +150,7 @@ impl Shared {
     }
 
     /// Where it cannot be remembered what was hashed, a person is told.
-    pub(super) fn remembered(&self, result: Result<(), Warning>) {
+    pub(super) fn remembered(&self, result: Result<(), ShareWarning>) {
         if let Err(warning) = result {
             self.inbox.warn(warning);
         }

@@ -31,7 +31,7 @@ struct Follower {
     listing: BTreeMap<String, Entry>,
     deltas: Vec<(usize, usize)>,
     scans: usize,
-    warnings: Vec<Warning>,
+    warnings: Vec<ShareWarning>,
     /// Every root ever told for a name, and every time without one.
     history: Vec<(String, bool)>,
 }
@@ -230,7 +230,7 @@ async fn what_does_not_belong_to_the_share_is_counted_and_not_listed() {
     };
     assert_eq!(follower.share.totals().skipped, expected);
     assert!(
-        matches!(&follower.warnings[0], Warning::Unnameable { path, count: 1 } if *path == latin1),
+        matches!(&follower.warnings[0], ShareWarning::Unnameable { path, count: 1 } if *path == latin1),
         "{:?}",
         follower.warnings
     );
@@ -428,7 +428,7 @@ async fn where_the_watcher_gives_up_the_share_is_looked_through_instead() {
         .until(|f| !f.warnings.is_empty() && f.scans > 3)
         .await;
     assert!(
-        matches!(&follower.warnings[0], Warning::Unwatched { why, every, .. }
+        matches!(&follower.warnings[0], ShareWarning::Unwatched { why, every, .. }
             if *why == limit.to_string() && *every == poll),
         "{:?}",
         follower.warnings
@@ -813,8 +813,8 @@ async fn whoever_writes_for_long_is_told_when_a_directory_above_is_moved() {
     follower.until(|f| f.warnings.iter().any(is_moved)).await;
 }
 
-fn is_moved(warning: &Warning) -> bool {
-    matches!(warning, Warning::Moved { .. })
+fn is_moved(warning: &ShareWarning) -> bool {
+    matches!(warning, ShareWarning::Moved { .. })
 }
 
 /// Bytes that differ from piece to piece.
@@ -1048,7 +1048,7 @@ async fn where_nothing_can_be_remembered_a_person_is_told_and_all_goes_on() {
     let mut follower = Follower::with(&dir, remembering(&state)).await;
     follower.until(|f| !f.warnings.is_empty()).await;
     assert!(
-        matches!(follower.warnings[0], Warning::HashesUnusable { .. }),
+        matches!(follower.warnings[0], ShareWarning::HashesUnusable { .. }),
         "{:?}",
         follower.warnings
     );
@@ -1082,7 +1082,7 @@ async fn what_is_left_out_is_counted_as_it_comes_and_goes() {
     assert_eq!(follower.share.totals().skipped, expected);
     let warning = &follower.warnings[0];
     assert!(
-        matches!(warning, Warning::Unnameable { path, count: 1 } if latin1.ends_with(path)),
+        matches!(warning, ShareWarning::Unnameable { path, count: 1 } if latin1.ends_with(path)),
         "{warning:?}"
     );
     put(&dir, "papers/.git/another", "7");
@@ -1130,7 +1130,7 @@ async fn one_folder_that_may_not_be_read_does_not_blind_the_watcher() {
     put(&dir, "closed/new", "4");
     follower.until(|f| f.has("closed/new", b"4")).await;
     assert_eq!(follower.scans, 1, "looked through once only");
-    let blind = |warning: &Warning| matches!(warning, Warning::Unwatched { .. });
+    let blind = |warning: &ShareWarning| matches!(warning, ShareWarning::Unwatched { .. });
     assert!(
         !follower.warnings.iter().any(blind),
         "{:?}",

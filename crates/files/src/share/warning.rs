@@ -7,7 +7,7 @@ use thorp_wire::Name;
 
 /// Something about the share that is not as it should be. Told once.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Warning {
+pub enum ShareWarning {
     /// The directory is not where it was: nothing of it is shared any more.
     Moved {
         /// Where it was.

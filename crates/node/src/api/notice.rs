@@ -109,5 +109,5 @@ pub enum Warning {
         why: String,
     },
     /// About the share.
-    Share(share::Warning),
+    Share(share::ShareWarning),
 }

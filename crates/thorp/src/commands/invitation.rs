@@ -9,7 +9,7 @@ use thorp_node::api::ErrorKind;
 use thorp_node::invite::Invite;
 
 use super::Context;
-use crate::exit::{Failure, Result, failure};
+use crate::exit::{Complaint, Result, failure};
 use crate::{node, out, prompt};
 
 /// An invite is far shorter.
@@ -70,7 +70,7 @@ async fn ask() -> Result<Invite> {
     Err(none())
 }
 
-fn none() -> Failure {
+fn none() -> Complaint {
     let why = "there is no invite in it: `thorp invite` on the tracker's machine makes one";
     failure(ErrorKind::Usage, why)
 }

@@ -7,7 +7,7 @@ use thorp_node::launch::{self, Standing};
 
 use super::Context;
 use crate::args::Leave;
-use crate::exit::{Exit, Failure, Result};
+use crate::exit::{Complaint, Exit, Result};
 use crate::out;
 use crate::state::Role;
 
@@ -27,7 +27,7 @@ pub async fn run(context: &Context, args: &Leave) -> Result {
     let hint = tracker_alone(context)?;
     let left = launch::leave(&state, args.purge).await;
     let left = left.map_err(|error| {
-        let mut failure = Failure::from(error);
+        let mut failure = Complaint::from(error);
         failure.message.push_str(&hint);
         failure
     })?;

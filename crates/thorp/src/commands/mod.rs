@@ -29,7 +29,7 @@ use thorp_node::launch::{self, Common, EMBEDDED, Standing};
 
 use crate::answer::{Manner, Renderer};
 use crate::args::{Args, Global, Verb};
-use crate::exit::{Exit, Failure, Result, broken_off, failure, interrupted};
+use crate::exit::{Complaint, Exit, Result, broken_off, failure, interrupted};
 use crate::lines;
 use crate::node::{self, Answers};
 use crate::out::{self, Flow, Streams};
@@ -74,7 +74,7 @@ pub async fn run(args: Args) -> Result {
 }
 
 /// A failure that nobody has told yet: the last line, whichever form.
-pub fn tell(failure: &Failure, json: bool) {
+pub fn tell(failure: &Complaint, json: bool) {
     if json && let Ok(line) = json::failure(failure) {
         let _ = out::data(&line);
         return;

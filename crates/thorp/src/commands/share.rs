@@ -10,7 +10,7 @@ use thorp_node::share;
 use super::{Context, invitation};
 use crate::args::Share;
 use crate::args::values::TrackerArg;
-use crate::exit::{Failure, Result, failure};
+use crate::exit::{Complaint, Result, failure};
 use crate::lines::{self, Streams};
 use crate::menu::terminal::{self, End};
 use crate::node::{self, Peer};
@@ -105,7 +105,7 @@ async fn ask_tracker(context: &Context) -> Result<Option<NetAddress>> {
 }
 
 /// A person did not want to wait.
-fn not_started() -> Failure {
+fn not_started() -> Complaint {
     failure(ErrorKind::Unfinished, "interrupted: nothing is shared")
 }
 

@@ -9,7 +9,7 @@ use thorp_node::api::{ErrorKind, Event, Get, Notice, PeerView};
 
 use crate::answer::{self, Tally};
 use crate::conversation::{Conversation, Step};
-use crate::exit::Failure;
+use crate::exit::Complaint;
 use crate::lines;
 use crate::quoting::{printable_lines, quoted, unquoted};
 use crate::words;
@@ -190,7 +190,7 @@ fn shown(event: &Event) -> Option<String> {
     }
 }
 
-fn said(failure: &Failure) -> String {
+fn said(failure: &Complaint) -> String {
     match failure.kind {
         ErrorKind::NotFound => words::NOBODY.into(),
         _ => printable_lines(&failure.message),

@@ -460,36 +460,36 @@ fn every_note_and_warning_is_a_sentence() {
         Note::NeighboursOnly { trouble: None },
     ];
     let about_share = [
-        share::Warning::Moved { path: path() },
-        share::Warning::Unwatched {
+        share::ShareWarning::Moved { path: path() },
+        share::ShareWarning::Unwatched {
             path: path(),
             why: why.clone(),
             every: std::time::Duration::from_mins(1),
         },
-        share::Warning::FileUnread {
+        share::ShareWarning::FileUnread {
             name: "f".parse().expect("a name"),
             more: 2,
             why: why.clone(),
         },
-        share::Warning::Unread {
+        share::ShareWarning::Unread {
             path: path(),
             count: 2,
             why: why.clone(),
         },
-        share::Warning::Unnameable {
+        share::ShareWarning::Unnameable {
             path: path(),
             count: 1,
         },
-        share::Warning::HashesDamaged {
+        share::ShareWarning::HashesDamaged {
             path: path(),
             why: why.clone(),
             set_aside: path(),
         },
-        share::Warning::HashesUnusable {
+        share::ShareWarning::HashesUnusable {
             path: path(),
             why: why.clone(),
         },
-        share::Warning::HashesUnsaved { why: why.clone() },
+        share::ShareWarning::HashesUnsaved { why: why.clone() },
     ];
     let name = |text: &str| text.parse().expect("a name");
     let warnings = [

@@ -49,20 +49,20 @@ pub fn warning(warning: &Warning) -> String {
 
 const FROM_EARLIER: &str = "neighbours from earlier are found through the tracker only";
 
-fn about_share(warning: &share::Warning) -> String {
+fn about_share(warning: &share::ShareWarning) -> String {
     match warning {
-        share::Warning::Moved { path } => format!(
+        share::ShareWarning::Moved { path } => format!(
             "{} was moved, replaced or removed: nothing of it is shared any more. \
              Share the directory again where it is now",
             escaped(path)
         ),
-        share::Warning::Unwatched { path, why, every } => format!(
+        share::ShareWarning::Unwatched { path, why, every } => format!(
             "changes in {} cannot be watched ({why}): it is looked through every {} s instead; \
              raising fs.inotify.max_user_watches helps where a limit was reached; then restart",
             escaped(path),
             every.as_secs_f32()
         ),
-        share::Warning::FileUnread { name, more, why } => {
+        share::ShareWarning::FileUnread { name, more, why } => {
             let more = match more {
                 0 => String::new(),
                 more => format!(" (and {more} more)"),
@@ -72,7 +72,7 @@ fn about_share(warning: &share::Warning) -> String {
                 name.as_str().escape_debug()
             )
         }
-        share::Warning::Unread { path, count, why } => {
+        share::ShareWarning::Unread { path, count, why } => {
             let such_as = escaped(path);
             let what = match count {
                 0 | 1 => format!("{such_as} cannot be read and is not shared"),
@@ -82,7 +82,7 @@ fn about_share(warning: &share::Warning) -> String {
             };
             format!("{what} ({why}): check the permissions")
         }
-        share::Warning::Unnameable { path, count } => {
+        share::ShareWarning::Unnameable { path, count } => {
             let such_as = escaped(path);
             match count {
                 0 | 1 => format!(
@@ -94,7 +94,7 @@ fn about_share(warning: &share::Warning) -> String {
                 ),
             }
         }
-        share::Warning::HashesDamaged {
+        share::ShareWarning::HashesDamaged {
             path,
             why,
             set_aside,
@@ -104,12 +104,12 @@ fn about_share(warning: &share::Warning) -> String {
             path.display(),
             set_aside.display()
         ),
-        share::Warning::HashesUnusable { path, why } => format!(
+        share::ShareWarning::HashesUnusable { path, why } => format!(
             "what is hashed cannot be remembered in {} ({why}): files are hashed at each start \
              until that can be written",
             path.display()
         ),
-        share::Warning::HashesUnsaved { why } => format!(
+        share::ShareWarning::HashesUnsaved { why } => format!(
             "what was hashed cannot be remembered any more ({why}); make room on the disk of \
              the state directory, then restart: until then files are hashed at each start"
         ),

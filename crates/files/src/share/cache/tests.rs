@@ -159,7 +159,7 @@ fn a_damaged_file_is_set_aside_with_a_warning_and_made_anew() {
         let warning = warning.expect_err("a warning");
         let aside = path.with_extension("damaged");
         assert!(
-            matches!(&warning, Warning::HashesDamaged { set_aside, .. } if *set_aside == aside),
+            matches!(&warning, ShareWarning::HashesDamaged { set_aside, .. } if *set_aside == aside),
             "{warning:?}"
         );
         assert_eq!(

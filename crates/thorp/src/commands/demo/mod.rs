@@ -17,7 +17,7 @@ use std::time::Instant;
 use thorp_node::api::{Done, ErrorKind, Event};
 
 use super::Context;
-use crate::exit::{Exit, Failure, Result, failure};
+use crate::exit::{Complaint, Exit, Result, failure};
 use crate::signals::Signals;
 use crate::{units, words, wrap};
 
@@ -221,7 +221,7 @@ async fn part(village: &mut Village, teller: &mut Teller<impl io::Write>) -> Pla
 }
 
 /// A person did not want to wait.
-fn interrupted() -> Failure {
+fn interrupted() -> Complaint {
     let why = "interrupted: the village is taken down, nothing is left of it";
     failure(ErrorKind::Unfinished, why)
 }

@@ -6,7 +6,7 @@ use serde::Serialize;
 use thorp_node::api::{AnswerSource, ErrorKind, Event, Fetched, Notice, TrackerView};
 
 use super::Got;
-use crate::exit::{Failure, Result, failure};
+use crate::exit::{Complaint, Result, failure};
 use crate::out::{self, Flow};
 use crate::wrap::wrapped;
 use crate::{answer, lines, listing, table};
@@ -26,7 +26,7 @@ pub struct Step {
     /// How that came about.
     because: Option<String>,
     fetched: Option<Fetched>,
-    error: Option<Failure>,
+    error: Option<Complaint>,
     tables: Option<TrackerView>,
 }
 
@@ -39,10 +39,10 @@ pub enum Cut {
     /// Nobody reads any more.
     Unheard,
     /// Something went wrong.
-    Short(Failure),
+    Short(Complaint),
 }
 
-impl<F: Into<Failure>> From<F> for Cut {
+impl<F: Into<Complaint>> From<F> for Cut {
     fn from(failure: F) -> Self {
         Self::Short(failure.into())
     }

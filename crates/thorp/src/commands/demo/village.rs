@@ -22,7 +22,7 @@ use tokio::runtime::{self, Handle};
 use tokio::sync::{mpsc, watch};
 
 use super::Rows;
-use crate::exit::{Failure, Result, failure};
+use crate::exit::{Complaint, Result, failure};
 use crate::node;
 
 /// Silence after which a sign of life is sent, here.
@@ -31,7 +31,7 @@ const INTERVAL: &str = "500";
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What came of asking for a file.
-pub type Got = std::result::Result<Fetched, Failure>;
+pub type Got = std::result::Result<Fetched, Complaint>;
 
 /// The tracker and its peers. Dropping it ends them and removes their files.
 pub struct Village {
@@ -342,10 +342,10 @@ async fn within<T>(what: &str, work: impl Future<Output = T>) -> Result<T> {
     })
 }
 
-fn ended(what: &str) -> Failure {
+fn ended(what: &str) -> Complaint {
     other(format!("the demo broke off: {what}"))
 }
 
-fn other(why: String) -> Failure {
+fn other(why: String) -> Complaint {
     failure(ErrorKind::Other, why)
 }
