@@ -266,7 +266,7 @@ pub enum Miss {
         /// The holder.
         by: Member,
     },
-    /// What a holder sent is not the file, and nobody else has it.
+    /// What a holder sent is not the file, and no other holder is left.
     Mismatch {
         /// The holder.
         by: Member,

@@ -39,7 +39,7 @@ pub enum Note {
         /// The key of the group's CA.
         ca: String,
     },
-    /// The group lets in whoever asks: a member that is removed can come back
+    /// The group lets in any machine that asks: a removed member can come back
     /// with another key.
     OpenGroup,
     /// A file that a pattern matches is not fetched: under this name it would

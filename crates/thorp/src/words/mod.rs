@@ -9,8 +9,8 @@
 //! ```
 //!
 //! People and scripts know them by heart: `--json` prints them too. Changing one
-//! is a change of the interface. Nothing here is escaped: whoever shows a
-//! sentence does that.
+//! is a change of the interface. A sentence is escaped by the caller, for the
+//! place where it is shown.
 
 mod failure;
 mod launch;
