@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! task      the machine's shell: links, dials, share and requests in and out
+//! fetching  callers' lookups, surveys and files, until they are answered
 //! serve     small files for others
 //! memory    the neighbours that were, on disk
 //! commands  what a person asks, answered event by event
@@ -17,6 +18,7 @@
 //! clone, usable from any task.
 
 mod commands;
+mod fetching;
 mod get;
 mod hashing;
 mod large;

@@ -9,9 +9,9 @@ use std::time::Duration;
 use thorp_core::catalogue::File;
 use thorp_core::fetch::FetchId;
 use thorp_core::links::{self, LinkId, Me};
-use thorp_core::lookup::{Outcome, is_called, merge};
-use thorp_core::peer::{self as machine, AskId, Input, Output, Target};
-use thorp_core::survey::{Findings, Subject};
+use thorp_core::lookup::is_called;
+use thorp_core::peer::{self as machine, Input, Output, Target};
+use thorp_core::survey::Subject;
 use thorp_files::disk::Disk;
 use thorp_files::share::{Share, ShareEvent};
 use thorp_files::store::{StoreError, Stored};
@@ -22,9 +22,9 @@ use thorp_group::join::Admitted;
 use thorp_group::record::REMOVED;
 use thorp_group::renewal;
 use thorp_group::tls::MemberTls;
-use thorp_wire::frame::{Body, Bytes, Frame, Get, Holder, Reason, Refused, RequestId, Variant};
-use thorp_wire::{Content, Name, PeerId};
-use tokio::sync::{mpsc, oneshot, watch};
+use thorp_wire::frame::{Body, Frame, Get, Holder, Reason, Refused, Variant};
+use thorp_wire::{Name, PeerId};
+use tokio::sync::{mpsc, watch};
 use tokio::time::MissedTickBehavior;
 
 use crate::api::{ErrorKind, Lookups, Notice, PeerView, Status, Trouble, Warning};
@@ -38,10 +38,11 @@ use crate::rows;
 use crate::sessions::Swarms;
 use crate::system::{now, random, sleep};
 
+use super::fetching::{Fetching, answer};
 use super::memory::Writer;
 use super::serve::Server;
 use super::standing::{Change, Standing};
-use super::{Delivery, FetchError, Request, Role, Setup, source};
+use super::{Request, Role, Setup, source};
 
 /// Events of dials and disk that wait for the task.
 const EVENTS: usize = 256;
@@ -68,28 +69,19 @@ pub(crate) struct Task {
     changes: Option<mpsc::Receiver<ShareEvent>>,
     incoming: Option<mpsc::Receiver<Incoming>>,
     server: Option<Server>,
-    /// Where small files are read and stored.
-    disk: Disk,
     /// Links over which a file was sent.
     served: mpsc::Receiver<LinkId>,
     swarms: Swarms,
     /// Members that pieces of a file were sent to.
     fed: mpsc::Receiver<PeerId>,
-    /// Who wants to know who has a large file.
-    sought: HashMap<FetchId, mpsc::UnboundedSender<Vec<Holder>>>,
+    /// What callers of this peer ask for and fetch.
+    fetching: Fetching,
     links: HashMap<LinkId, LinkSender>,
     /// This machine's address at this end of each.
     local: HashMap<LinkId, IpAddr>,
-    last_number: u64,
-    lookups: HashMap<AskId, oneshot::Sender<Outcome>>,
-    surveys: HashMap<AskId, (oneshot::Sender<Findings>, Vec<Variant>)>,
-    fetches: HashMap<FetchId, Pending>,
+    last_link: u64,
     /// Files that are hashed for somebody.
     hashing: HashSet<Name>,
-    /// Questions that are answered with a file.
-    expected: HashMap<(LinkId, RequestId), Content>,
-    /// The file that has just come, while the machine is asked what of it.
-    in_hand: Option<(Content, Bytes)>,
     inbox: Inbox,
     arrivals: Arrivals,
     events: Channel<Event>,
@@ -116,15 +108,8 @@ pub(super) struct Shown {
 /// Both ends of one.
 pub(crate) type Channel<T> = (mpsc::Sender<T>, mpsc::Receiver<T>);
 
-/// A file that somebody waits for.
-struct Pending {
-    delivery: Delivery,
-    reply: oneshot::Sender<Result<(Holder, Stored), FetchError>>,
-    stored: Option<Stored>,
-}
-
 /// Something that was going on elsewhere has come to an end.
-enum Event {
+pub(super) enum Event {
     /// So much was read of a file that is hashed for somebody; nothing, at the end.
     Hashed(Name, Option<u64>),
     Dialled(Target, Result<Box<Connected>, Trouble>),
@@ -205,11 +190,10 @@ impl Task {
             server: share
                 .clone()
                 .map(|share| Server::new(share, disk.clone(), served.0.clone())),
-            disk,
             served: served.1,
             swarms,
             fed,
-            sought: HashMap::new(),
+            fetching: Fetching::new(disk, events.0.clone()),
             itself,
             whereabouts: listen
                 .filter(|listen| listen.ip().is_unspecified())
@@ -220,13 +204,8 @@ impl Task {
             incoming,
             links: HashMap::new(),
             local: HashMap::new(),
-            last_number: 0,
-            lookups: HashMap::new(),
-            surveys: HashMap::new(),
-            fetches: HashMap::new(),
+            last_link: 0,
             hashing: HashSet::new(),
-            expected: HashMap::new(),
-            in_hand: None,
             inbox,
             arrivals,
             events,
@@ -265,7 +244,10 @@ impl Task {
                 Some(incoming) = next(&mut self.incoming) => self.called(incoming),
                 change = self.standing.change(tracker_is_up) => self.standing_changed(change),
                 Some(change) = next(&mut self.changes) => self.share_event(change),
-                Some(fetch) = abandoned.recv() => self.abandon(fetch),
+                Some(fetch) = abandoned.recv() => {
+                    let input = self.fetching.abandon(fetch);
+                    self.handle(input);
+                }
                 request = requests.recv() => match request {
                     Some(Request::Stop(reason)) => return self.stop(reason).await,
                     Some(request) => self.request(request),
@@ -316,39 +298,20 @@ impl Task {
                 request,
                 content,
             } => {
-                self.expected.insert((link, request), content);
+                self.fetching.on_asked(link, request, content);
                 self.send(link, Frame::with_request(request, Get { content }));
             }
-            Output::Store(fetch) => self.store(fetch),
+            Output::Store(fetch) => {
+                if let Some(input) = self.fetching.store(fetch) {
+                    self.handle(input);
+                }
+            }
             Output::HashNow(name) => self.hash_now(name),
-            Output::LookedUp(ask, outcome) => answer(self.lookups.remove(&ask), outcome),
-            Output::Surveyed(ask, mut findings) => {
-                if let Some((reply, own)) = self.surveys.remove(&ask) {
-                    for variant in own {
-                        merge(&mut findings.files, variant);
-                    }
-                    findings
-                        .files
-                        .sort_by(|a, b| a.entry.name.cmp(&b.entry.name));
-                    answer(Some(reply), findings);
-                }
-            }
-            Output::Fetched(fetch, holder) => {
-                if let Some(Pending { reply, stored, .. }) = self.fetches.remove(&fetch) {
-                    let result = stored.map(|stored| (holder, stored));
-                    answer(Some(reply), result.ok_or(FetchError::Stopping));
-                }
-            }
-            Output::Holders(fetch, holders) => {
-                if let Some(sought) = self.sought.get(&fetch) {
-                    // Whoever wanted to know will say that it does no more.
-                    let _ = sought.send(holders);
-                }
-            }
-            Output::FetchFailed(fetch, failure) => {
-                let reply = self.fetches.remove(&fetch).map(|pending| pending.reply);
-                answer(reply, Err(FetchError::Failure(failure)));
-            }
+            Output::LookedUp(ask, outcome) => self.fetching.on_looked_up(ask, outcome),
+            Output::Surveyed(ask, findings) => self.fetching.on_surveyed(ask, findings),
+            Output::Fetched(fetch, holder) => self.fetching.on_fetched(fetch, holder),
+            Output::Holders(fetch, holders) => self.fetching.on_holders(fetch, holders),
+            Output::FetchFailed(fetch, failure) => self.fetching.on_fetch_failed(fetch, failure),
             Output::Remember(known) => {
                 if let Some(memory) = &self.memory {
                     memory.write(known);
@@ -479,7 +442,7 @@ impl Task {
             member,
             address,
         } = connected;
-        let link = LinkId(self.number());
+        let link = self.next_link();
         if dialled && member.tracker {
             self.to_tracker.insert(link, address);
         }
@@ -556,7 +519,7 @@ impl Task {
                 if let Some(server) = &mut self.server {
                     server.forget(link);
                 }
-                self.expected.retain(|(on, _), _| *on != link);
+                self.fetching.on_link_closed(link);
                 match (self.to_tracker.remove(&link), end) {
                     (Some(address), LinkEnd::Certificate(why)) => {
                         self.turned_away(link, address, why);
@@ -584,10 +547,16 @@ impl Task {
                 }
                 self.handle(links::Input::Heard { link });
             }
-            (Body::Content(bytes), Some(request)) => self.content(link, request, bytes),
+            (Body::Content(bytes), Some(request)) => {
+                self.handle(links::Input::Heard { link });
+                if let Some(input) = self.fetching.on_content(link, request, bytes) {
+                    self.handle(input);
+                    self.fetching.drop_content();
+                }
+            }
             (body, request) => {
                 if let (Body::Refused(_), Some(request)) = (&body, request) {
-                    self.expected.remove(&(link, request));
+                    self.fetching.on_refused(link, request);
                 }
                 self.handle(links::Input::Frame {
                     link,
@@ -595,36 +564,6 @@ impl Task {
                 });
             }
         }
-    }
-
-    /// Bytes of a file have come. What nobody asked for is dropped.
-    fn content(&mut self, link: LinkId, request: RequestId, bytes: Bytes) {
-        self.handle(links::Input::Heard { link });
-        if let Some(content) = self.expected.remove(&(link, request)) {
-            self.in_hand = Some((content, bytes));
-            self.handle(Input::Arrived { link, request });
-            self.in_hand = None;
-        }
-    }
-
-    fn store(&mut self, fetch: FetchId) {
-        let wanted = self
-            .fetches
-            .get(&fetch)
-            .filter(|pending| !pending.reply.is_closed());
-        let Some(delivery) = wanted.map(|pending| pending.delivery.clone()) else {
-            // Whoever wanted it has gone.
-            return self.abandon(fetch);
-        };
-        let Some((content, bytes)) = self.in_hand.take() else {
-            return;
-        };
-        let events = self.events.0.clone();
-        self.disk.run(move || {
-            let result = delivery.put(content, &bytes.bytes);
-            // Nobody to tell: the peer is gone, the file is there.
-            let _ = events.blocking_send(Event::Stored { fetch, result });
-        });
     }
 
     fn event(&mut self, event: Event) {
@@ -651,27 +590,11 @@ impl Task {
                 self.no_tracker(trouble, links::Input::Disconnected { link, reason }.into());
             }
             Event::Rejoined(answer) => self.standing.rejoined(answer),
-            Event::Stored { fetch, result } => self.stored(fetch, result),
-        }
-    }
-
-    fn stored(&mut self, fetch: FetchId, result: Result<Stored, StoreError>) {
-        let verified = !matches!(result, Err(StoreError::Mismatch { .. }));
-        match result {
-            Ok(stored) => {
-                if let Some(pending) = self.fetches.get_mut(&fetch) {
-                    pending.stored = Some(stored);
-                }
-            }
-            // The next holder may send the right thing.
-            Err(StoreError::Mismatch { .. }) => {}
-            // The bytes were right; the place for them is not.
-            Err(error) => {
-                let reply = self.fetches.remove(&fetch).map(|pending| pending.reply);
-                answer(reply, Err(FetchError::Store(error)));
+            Event::Stored { fetch, result } => {
+                let input = self.fetching.on_stored(fetch, result);
+                self.handle(input);
             }
         }
-        self.handle(Input::Stored { fetch, verified });
     }
 
     fn share_event(&mut self, event: ShareEvent) {
@@ -713,67 +636,31 @@ impl Task {
 
     fn request(&mut self, request: Request) {
         match request {
-            Request::LookUp { names, only, reply } => {
-                let ask = AskId(self.number());
-                self.lookups.insert(ask, reply);
-                self.handle(Input::LookUp { ask, names, only });
-            }
             Request::Survey {
                 subject,
                 only,
                 own_too,
                 reply,
             } => {
-                let ask = AskId(self.number());
                 let own = if own_too {
                     self.own_files(&subject, only.from.as_deref())
                 } else {
                     Vec::new()
                 };
-                self.surveys.insert(ask, (reply, own));
-                self.handle(Input::Survey { ask, subject, only });
+                let input = self.fetching.on_survey(subject, only, own, reply);
+                self.handle(input);
             }
-            Request::Fetch {
-                fetch,
-                wanted,
-                delivery,
-                reply,
-            } => {
-                let pending = Pending {
-                    delivery,
-                    reply,
-                    stored: None,
-                };
-                self.fetches.insert(fetch, pending);
-                self.handle(Input::Fetch { fetch, wanted });
-            }
-            Request::Seek {
-                fetch,
-                wanted,
-                holders,
-            } => {
-                self.sought.insert(fetch, holders);
-                self.handle(Input::Seek { fetch, wanted });
-            }
-            Request::Widen(fetch) => self.handle(Input::Widen { fetch }),
-            Request::Gathered(fetch, sources) => {
-                self.sought.remove(&fetch);
-                self.handle(Input::Gathered { fetch, sources });
-            }
-            Request::Lied(holder) => self.handle(Input::Lied(holder)),
-            Request::InUse(member) => self.handle(Input::InUse(member)),
             Request::Member(id, reply) => answer(Some(reply), self.machine.member(id)),
             Request::Neighbours(reply) => answer(Some(reply), self.machine.neighbours().collect()),
             Request::Status(reply) => answer(Some(reply), self.status()),
             // Handled where the task can end.
             Request::Stop(_) => {}
+            request => {
+                if let Some(input) = self.fetching.on_request(request) {
+                    self.handle(input);
+                }
+            }
         }
-    }
-
-    fn abandon(&mut self, fetch: FetchId) {
-        self.fetches.remove(&fetch);
-        self.sought.remove(&fetch);
-        self.handle(Input::Abandon { fetch });
     }
 
     fn own_files(&self, subject: &Subject, from: Option<&str>) -> Vec<Variant> {
@@ -861,9 +748,9 @@ impl Task {
     }
 
     /// A number that was not used before.
-    fn number(&mut self) -> u64 {
-        self.last_number += 1;
-        self.last_number
+    fn next_link(&mut self) -> LinkId {
+        self.last_link += 1;
+        LinkId(self.last_link)
     }
 }
 
@@ -904,12 +791,5 @@ async fn next<T>(channel: &mut Option<mpsc::Receiver<T>>) -> Option<T> {
             item
         }
         None => std::future::pending().await,
-    }
-}
-
-/// Tells whoever asked, if they still wait.
-fn answer<T>(reply: Option<oneshot::Sender<T>>, value: T) {
-    if let Some(reply) = reply {
-        let _ = reply.send(value);
     }
 }
