@@ -111,7 +111,9 @@ pub(crate) fn connecting(tracker: &NetAddress) -> Notice {
 /// What the machine says of a member.
 pub(super) fn warning(notice: &peer::Notice) -> Option<Warning> {
     Some(match notice {
-        peer::Notice::TrackerUp | peer::Notice::TrackerLost(_) => return None,
+        peer::Notice::TrackerUp
+        | peer::Notice::TrackerLost(_)
+        | peer::Notice::TrackerTrouble(_) => return None,
         peer::Notice::Unlisted(by) => Warning::NotListed { by: holder(by) },
         peer::Notice::ListingTooLarge(who) => Warning::ListsTooMuch {
             member: holder(who),

@@ -1,4 +1,5 @@
-//! The way to the tracker: when to dial it, and how it is with it now.
+//! The way to the tracker: when to dial it, how it is with it now, and what a
+//! person is told of that.
 
 use std::time::Duration;
 
@@ -8,6 +9,8 @@ use crate::links::LinkId;
 use crate::liveness::JITTER;
 use crate::lookup::Tracker;
 use crate::time::Instant;
+
+use super::io::{Cause, Notice, Unreached};
 
 /// However long an attempt took, the next one does not follow it sooner.
 const SHORTEST: Duration = Duration::from_millis(100);
@@ -20,6 +23,10 @@ pub(super) struct Home {
     state: State,
     /// Whether the last attempt failed, or none was made because there is no tracker.
     failed: bool,
+    /// Why there is no link, as far as that is known.
+    trouble: Option<Unreached>,
+    /// What the tracker shows of why it ends the link that is about to go down.
+    explanation: Option<Unreached>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -50,6 +57,8 @@ impl Home {
                 State::Nowhere
             },
             failed: !has_tracker,
+            trouble: None,
+            explanation: None,
         }
     }
 
@@ -98,6 +107,7 @@ impl Home {
 
     pub(super) fn up(&mut self, now: Instant, link: LinkId, tracker: PeerId) {
         self.failed = false;
+        self.trouble = None;
         self.state = State::Up {
             link,
             tracker,
@@ -124,6 +134,44 @@ impl Home {
         up == link
     }
 
+    /// There is no link, and this is why. What a person is told: that the tracker
+    /// is lost, and afterwards every other kind of reason. When the network fails
+    /// once more there is nothing to be done but to wait.
+    pub(super) fn on_trouble(&mut self, trouble: Unreached, is_lost: bool) -> Option<Notice> {
+        let before = self.trouble.replace(trouble.clone());
+        let is_another = before.is_none_or(|before| before.cause != trouble.cause);
+        if is_lost {
+            Some(Notice::TrackerLost(trouble))
+        } else if is_another && trouble.cause != Cause::Network {
+            Some(Notice::TrackerTrouble(trouble))
+        } else {
+            None
+        }
+    }
+
+    /// The link has broken, and that is all there is to say of it. What a person
+    /// is told, and why there is no link now, unless a better reason is known.
+    pub(super) fn on_broken(&mut self, reason: &str) -> (Notice, Option<Unreached>) {
+        let broken = Unreached {
+            cause: Cause::Network,
+            reason: reason.to_owned(),
+        };
+        let is_news = self.trouble.is_none();
+        self.trouble.get_or_insert_with(|| broken.clone());
+        let news = is_news.then(|| broken.clone());
+        (Notice::TrackerLost(broken), news)
+    }
+
+    /// The tracker has shown why it ends a link that is about to go down.
+    pub(super) fn explain(&mut self, trouble: Unreached) {
+        self.explanation = Some(trouble);
+    }
+
+    /// What was shown of that, once.
+    pub(super) fn explanation(&mut self) -> Option<Unreached> {
+        self.explanation.take()
+    }
+
     pub(super) fn link(&self) -> Option<LinkId> {
         match self.state {
             State::Up { link, .. } => Some(link),
@@ -137,5 +185,51 @@ impl Home {
             _ if self.failed => Tracker::Down,
             _ => Tracker::Trying,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn trouble(cause: Cause) -> Unreached {
+        Unreached {
+            cause,
+            reason: format!("{cause:?}"),
+        }
+    }
+
+    fn home() -> Home {
+        Home::new(Instant::default(), true, Duration::from_secs(1), 1)
+    }
+
+    #[test]
+    fn a_person_is_told_that_it_is_lost_and_then_only_of_what_is_theirs_to_mend() {
+        use Cause::{Certificate, Clocks, Network};
+        let mut home = home();
+        let mut told = |cause, is_lost| home.on_trouble(trouble(cause), is_lost);
+        let lost = |cause| Some(Notice::TrackerLost(trouble(cause)));
+        let other = |cause| Some(Notice::TrackerTrouble(trouble(cause)));
+        assert_eq!(told(Network, true), lost(Network));
+        assert_eq!(told(Network, false), None);
+        assert_eq!(told(Clocks, false), other(Clocks));
+        assert_eq!(told(Clocks, false), None, "the same once more");
+        assert_eq!(told(Certificate, false), other(Certificate));
+        assert_eq!(told(Network, false), None, "there is nothing to be done");
+        assert_eq!(told(Certificate, false), other(Certificate));
+    }
+
+    #[test]
+    fn a_link_that_breaks_does_not_hide_a_better_reason() {
+        let mut home = home();
+        let (told, news) = home.on_broken("gone");
+        let Notice::TrackerLost(broken) = told else {
+            panic!("{told:?}");
+        };
+        assert_eq!(news, Some(broken), "nothing else is known");
+        home.on_trouble(trouble(Cause::Clocks), false);
+        assert_eq!(home.on_broken("gone").1, None);
+        home.up(Instant::default(), LinkId(1), PeerId::new([1; 32]));
+        assert!(home.on_broken("gone").1.is_some(), "it was up since");
     }
 }

@@ -46,8 +46,15 @@ pub enum Input {
     DialFailed {
         /// Whom it was for.
         target: Target,
-        /// Why, for a person.
-        reason: String,
+        /// Why.
+        trouble: Unreached,
+    },
+    /// A link that this end has dialled to the tracker is gone, over a certificate.
+    TurnedAway {
+        /// Which.
+        link: LinkId,
+        /// What the tracker shows of the reason.
+        trouble: Unreached,
     },
     /// A file was sent to somebody.
     Served {
@@ -184,6 +191,9 @@ pub enum Output {
     /// The tracker's answer to [`Input::Renew`], which may be no; nothing where its
     /// link is gone and another one may do better.
     Renewed(Option<Result<Joined, String>>),
+    /// There is no link to the tracker, and this is why, as far as that is known.
+    /// It holds until [`Notice::TrackerUp`].
+    NoTracker(Unreached),
     /// This peer was removed from the group. It says goodbye to everybody.
     Removed,
     /// Something happened that a person may want to know.
@@ -206,13 +216,35 @@ pub enum Target {
     },
 }
 
+/// Why a member was not reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreached {
+    /// Of which kind it is.
+    pub cause: Cause,
+    /// What it is, for a person.
+    pub reason: String,
+}
+
+/// Why members are not reached, by what a person does about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// It does not answer, or not as a member does. It may come back by itself.
+    Network,
+    /// One of two clocks is to be set.
+    Clocks,
+    /// One of both does not trust the other's certificate.
+    Certificate,
+}
+
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notice {
     /// The tracker has accepted this peer.
     TrackerUp,
     /// The tracker is gone or cannot be reached.
-    TrackerLost(String),
+    TrackerLost(Unreached),
+    /// It is still lost, and by now for a reason that a person has to see to.
+    TrackerTrouble(Unreached),
     /// A member does not keep this peer's listing, because it is too large.
     Unlisted(Holder),
     /// A neighbour's listing is too large to be kept here: it is asked instead.

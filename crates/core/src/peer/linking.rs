@@ -12,9 +12,9 @@ use thorp_wire::PeerId;
 use thorp_wire::frame::{Frame, Holder, RequestId};
 
 use super::asking::Errand;
-use super::{Config, Notice, Output, Peer, Target};
+use super::{Config, Notice, Output, Peer, Target, Unreached};
 use crate::fetch::{Failure, Fetches};
-use crate::links::{Down, LinkId, Party, Table, Terms};
+use crate::links::{self, Down, LinkId, Party, Table, Terms};
 use crate::lookup::Tracker;
 use crate::neighbours::{Neighbours, Room};
 use crate::sources::Sources;
@@ -133,8 +133,11 @@ impl Peer {
         }
         let lost = self.home.lost(now, id);
         let not_reached = !came_up && was.member.tracker && was.dialled;
-        if lost || (not_reached && self.home.dial_failed(now)) {
-            self.tracker_lost(&reason);
+        let is_lost = lost || (not_reached && self.home.dial_failed(now));
+        match self.home.explanation() {
+            Some(trouble) => self.no_tracker(trouble, is_lost),
+            None if is_lost => self.tracker_broken(&reason),
+            None => {}
         }
         self.not_renewed(id);
         self.ask_elsewhere(now, id, peer, &reason);
@@ -144,18 +147,33 @@ impl Peer {
         }
     }
 
-    pub(super) fn on_dial_failed(&mut self, now: Instant, target: &Target, reason: &str) {
+    pub(super) fn on_dial_failed(&mut self, now: Instant, target: &Target, trouble: Unreached) {
         match target {
             Target::Tracker => {
-                if self.home.dial_failed(now) {
-                    self.tracker_lost(reason);
-                }
+                let is_lost = self.home.dial_failed(now);
+                self.no_tracker(trouble, is_lost);
             }
             Target::Member { id, .. } => {
                 self.wanted.dialled(*id);
                 self.remembered.failed(now, *id);
-                self.give_up(*id, reason);
+                self.give_up(*id, &trouble.reason);
             }
+        }
+    }
+
+    /// The tracker has ended a link over a certificate, and has said more of it since.
+    pub(super) fn on_turned_away_by_tracker(
+        &mut self,
+        now: Instant,
+        link: LinkId,
+        trouble: Unreached,
+    ) {
+        let reason = trouble.reason.clone();
+        self.home.explain(trouble);
+        self.on_link_input(now, links::Input::Disconnected { link, reason });
+        // A link that was given up before does not go down once more.
+        if let Some(trouble) = self.home.explanation() {
+            self.no_tracker(trouble, false);
         }
     }
 
@@ -285,8 +303,24 @@ impl Peer {
         self.out.push_back(Output::Changed);
     }
 
-    fn tracker_lost(&mut self, reason: &str) {
-        let notice = Notice::TrackerLost(reason.to_owned());
+    /// There is no link to the tracker, and this is why: unless there is another one.
+    fn no_tracker(&mut self, trouble: Unreached, is_lost: bool) {
+        if self.home.link().is_some() {
+            return;
+        }
+        self.out.push_back(Output::NoTracker(trouble.clone()));
+        if let Some(notice) = self.home.on_trouble(trouble, is_lost) {
+            self.out.push_back(Output::Notice(notice));
+        }
+        if is_lost {
+            self.out.push_back(Output::Changed);
+        }
+    }
+
+    /// The link to the tracker has broken.
+    fn tracker_broken(&mut self, reason: &str) {
+        let (notice, trouble) = self.home.on_broken(reason);
+        self.out.extend(trouble.map(Output::NoTracker));
         self.out.push_back(Output::Notice(notice));
         self.out.push_back(Output::Changed);
         debug_assert!(!matches!(self.home.tracker(), Tracker::Up(_)));
@@ -336,7 +370,7 @@ impl Peer {
 impl Wanted {
     /// Asserts that nothing waits for a link that is not being made.
     #[cfg(test)]
-    pub(super) fn check(&self, links: &crate::links::Links) {
+    pub(super) fn check(&self, links: &links::Links) {
         for (id, wanted) in &self.links {
             assert!(wanted.dialling || links.is_opening(*id), "no way there");
         }

@@ -63,7 +63,7 @@ use crate::time::Instant;
 use answering::Hashing;
 use asking::Question;
 use home::Home;
-pub use io::{AskId, Config, Input, Notice, Output, Tally, Target};
+pub use io::{AskId, Cause, Config, Input, Notice, Output, Tally, Target, Unreached};
 use publishing::Publishing;
 
 /// A peer.
@@ -138,7 +138,10 @@ impl Peer {
         let share_changed = matches!(input, Input::ShareChanged { .. });
         match input {
             Input::Link(input) => self.on_link_input(now, input),
-            Input::DialFailed { target, reason } => self.on_dial_failed(now, &target, &reason),
+            Input::DialFailed { target, trouble } => self.on_dial_failed(now, &target, trouble),
+            Input::TurnedAway { link, trouble } => {
+                self.on_turned_away_by_tracker(now, link, trouble);
+            }
             Input::Served { link } => {
                 self.links.said(now, link);
                 self.publishing.release(link);

@@ -53,6 +53,13 @@ fn peer() -> Peer {
     Peer::new(Instant::default(), config)
 }
 
+fn trouble() -> Unreached {
+    Unreached {
+        cause: Cause::Certificate,
+        reason: String::new(),
+    }
+}
+
 fn known(n: u8) -> Known {
     Known {
         member: holder(n),
@@ -231,6 +238,7 @@ enum Op {
     /// A link that comes up as it should.
     Up(u64, u8, Hello),
     DialFailed(u8),
+    TurnedAway(u64),
     Change(Vec<Entry>, Vec<Name>),
     LookUp(u64, Vec<Name>),
     Survey(u64, bool),
@@ -259,6 +267,7 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
         2 => link().prop_map(Op::Disconnect),
         16 => (link(), frames()).prop_map(|(l, f)| Op::Frame(l, f)),
         2 => members().prop_map(Op::DialFailed),
+        1 => link().prop_map(Op::TurnedAway),
         2 => (vec(entries(), 0..3), vec(names(), 0..2)).prop_map(|(a, r)| Op::Change(a, r)),
         3 => (0..4u64, vec(names(), 0..4)).prop_map(|(ask, names)| Op::LookUp(ask, names)),
         1 => (4..8u64, any::<bool>()).prop_map(|(ask, files)| Op::Survey(ask, files)),
@@ -334,16 +343,17 @@ fn inputs(op: Op, taken: &mut BTreeMap<u64, u64>) -> Vec<Input> {
             }
             .into(),
         ],
-        Op::Frame(n, frame) => vec![
-            links::Input::Frame {
-                link: link(n, false),
-                frame,
-            }
-            .into(),
-        ],
+        Op::Frame(n, frame) => {
+            let link = link(n, false);
+            vec![links::Input::Frame { link, frame }.into()]
+        }
         Op::DialFailed(who) => vec![Input::DialFailed {
             target: target(who),
-            reason: String::new(),
+            trouble: trouble(),
+        }],
+        Op::TurnedAway(n) => vec![Input::TurnedAway {
+            link: link(n, false),
+            trouble: trouble(),
         }],
         Op::Change(added, removed) => vec![Input::ShareChanged { added, removed }],
         Op::LookUp(ask, names) => vec![Input::LookUp {
@@ -493,8 +503,8 @@ proptest! {
                 })
                 .collect();
             for target in dials {
-                let reason = String::new();
-                peer.handle(at, Input::DialFailed { target, reason });
+                let trouble = trouble();
+                peer.handle(at, Input::DialFailed { target, trouble });
             }
             prop_assert!(peer.next_deadline().is_none_or(|next| next > at));
         }

@@ -15,7 +15,7 @@ use thorp_core::catalogue::Catalogue;
 use thorp_core::fetch::{Failure, FetchId, Wanted};
 use thorp_core::links::{self, LinkId, Me, Party};
 use thorp_core::lookup::{Answer, Only, Outcome, Source};
-use thorp_core::peer::{self, AskId, Notice, Peer, Target};
+use thorp_core::peer::{self, AskId, Cause, Notice, Peer, Target, Unreached};
 use thorp_core::remembered::Known;
 use thorp_core::survey::{Findings, Subject};
 use thorp_core::time::Instant;
@@ -691,9 +691,12 @@ impl Village {
             }
             Event::DialFailed(target) => {
                 if let Machine::Peer(host) = &mut self.nodes[node].machine {
-                    let reason = "no answer".to_owned();
+                    let trouble = Unreached {
+                        cause: Cause::Network,
+                        reason: "no answer".to_owned(),
+                    };
                     host.peer
-                        .handle(now, peer::Input::DialFailed { target, reason });
+                        .handle(now, peer::Input::DialFailed { target, trouble });
                 }
             }
             Event::Bytes { link, bytes } => self.bytes(node, link, &bytes),
@@ -854,7 +857,7 @@ impl Village {
             peer::Output::Notice(notice) => self.host(node).notices.push(notice),
             peer::Output::Remember(known) => self.nodes[node].disk = known,
             // No clock is turned here, and nothing is shown.
-            peer::Output::Renewed(_) | peer::Output::Changed => {}
+            peer::Output::Renewed(_) | peer::Output::NoTracker(_) | peer::Output::Changed => {}
         }
     }
 

@@ -2,11 +2,120 @@
 //! their outputs become what is to happen.
 //!
 //! ```text
-//! peer       a running peer, and what a person asks of it
-//! tracker    a running tracker, and its two tables
+//! mod        the loop that drives a node, whichever it is
+//! engine     a machine, its time, and what it wants done
+//! wires      the links of a node: frames out, arrivals in, the goodbye
+//! peer       what only a peer does, and what a person asks of it
+//! tracker    what only a tracker does, and its two tables
 //! ```
 //!
 //! Decides nothing: that is `thorp-core`.
 
+mod engine;
 pub mod peer;
 pub mod tracker;
+mod wires;
+
+use thorp_core::links::{self, LinkId};
+use thorp_wire::Frame;
+
+use crate::net::link::{Arrival, LinkEnd, LinkEvent};
+use crate::system::sleep;
+
+use engine::{Engine, Machine};
+use wires::Wires;
+
+/// What differs between the nodes that are driven.
+trait Node: Send + Sized {
+    type Machine: Machine;
+    /// What happens here besides links and time.
+    type Event: Send;
+
+    /// The node has started.
+    fn on_start(&mut self, _: &mut Engine<Self::Machine>) {}
+
+    /// Waits for the next event. It is dropped and called again as often as
+    /// something else happens before, and loses nothing by that.
+    fn next_event(&mut self, machine: &Self::Machine) -> impl Future<Output = Self::Event> + Send;
+
+    fn on_event(&mut self, engine: &mut Engine<Self::Machine>, event: Self::Event);
+
+    fn on_frame(&mut self, engine: &mut Engine<Self::Machine>, link: LinkId, frame: Frame) {
+        engine.handle(links::Input::Frame { link, frame });
+    }
+
+    /// A link has ended. The machine is told here.
+    fn on_closed(&mut self, engine: &mut Engine<Self::Machine>, link: LinkId, end: LinkEnd) {
+        let reason = end.to_string();
+        engine.handle(links::Input::Disconnected { link, reason });
+    }
+
+    /// The machine wants something done.
+    fn on_output(
+        &mut self,
+        engine: &mut Engine<Self::Machine>,
+        output: <Self::Machine as Machine>::Output,
+    );
+
+    /// All that the machine wanted done for now is done.
+    fn on_settled(&mut self, _: &Self::Machine) {}
+
+    /// The goodbyes are about to be said.
+    fn on_stop(&mut self) {}
+
+    /// They are said: what is to be kept is kept.
+    fn finish(self) -> impl Future<Output = ()> + Send {
+        async {}
+    }
+}
+
+/// Drives a node until it is stopped.
+async fn run<N: Node>(mut node: N, mut engine: Engine<N::Machine>) {
+    node.on_start(&mut engine);
+    let reason = loop {
+        settle(&mut node, &mut engine);
+        if let Some(reason) = engine.is_to_stop() {
+            break reason;
+        }
+        let deadline = engine.until_deadline();
+        tokio::select! {
+            arrival = engine.wires.arrival() => on_arrival(&mut node, &mut engine, arrival),
+            event = node.next_event(&engine.machine) => node.on_event(&mut engine, event),
+            () = sleep(deadline) => engine.handle(links::Input::Tick),
+        }
+    };
+    node.on_stop();
+    engine.handle(links::Input::Stop { reason });
+    settle(&mut node, &mut engine);
+    engine.wires.farewell().await;
+    node.finish().await;
+}
+
+/// Does what the machine wants done.
+fn settle<N: Node>(node: &mut N, engine: &mut Engine<N::Machine>) {
+    while let Some(output) = engine.next_output() {
+        node.on_output(engine, output);
+    }
+    node.on_settled(&engine.machine);
+}
+
+fn on_arrival<N: Node>(node: &mut N, engine: &mut Engine<N::Machine>, arrival: Arrival) {
+    // Its room is given back when it has been dealt with.
+    let Arrival { link, event, .. } = arrival;
+    match event {
+        LinkEvent::Frame(frame) => node.on_frame(engine, link, frame),
+        LinkEvent::Unknown { kind, request } => {
+            if let Some(request) = request {
+                engine.wires.refuse(link, kind, request);
+            }
+            engine.handle(links::Input::Heard { link });
+        }
+        LinkEvent::Heard => engine.handle(links::Input::Heard { link }),
+        LinkEvent::Expiring => engine.handle(links::Input::Expiring { link }),
+        LinkEvent::Closed(end) => {
+            tracing::debug!(link = link.0, %end, "closed");
+            engine.wires.on_closed(link);
+            node.on_closed(engine, link, end);
+        }
+    }
+}

@@ -17,7 +17,7 @@ use thorp_wire::Content;
 use thorp_wire::frame::{Bytes, Holder, RequestId, Variant};
 use tokio::sync::{mpsc, oneshot};
 
-use super::task::Event;
+use super::event::Event;
 use super::{Delivery, FetchError, Request};
 
 pub(super) struct Fetching {

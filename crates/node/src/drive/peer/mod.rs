@@ -1,7 +1,12 @@
 //! A running peer.
 //!
 //! ```text
-//! task      the machine's shell: links, dials, share and requests in and out
+//! task      events and outputs, each brought to the part that it is for
+//! event     what happens to a peer besides links and time
+//! dialling  reaching members and the tracker
+//! sharing   what a visitor has not: a share, and members that call
+//! hash_now  files that callers wait for, hashed before others
+//! surroundings  where this machine is, and when that changes
 //! fetching  callers' lookups, surveys and files, until they are answered
 //! serve     small files for others
 //! memory    the neighbours that were, on disk
@@ -18,14 +23,19 @@
 //! clone, usable from any task.
 
 mod commands;
+mod dialling;
+mod event;
 mod fetching;
 mod get;
+mod hash_now;
 mod hashing;
 mod large;
 mod memory;
 mod pace;
 mod serve;
+mod sharing;
 mod standing;
+mod surroundings;
 mod task;
 mod telling;
 
@@ -56,7 +66,7 @@ use crate::net::listener::Incoming;
 use crate::sessions::{self, Swarms};
 
 pub use memory::Memory;
-use task::{Shown, Task};
+use task::{Asked, Shown, Task};
 
 /// Requests that wait for the peer's task.
 const REQUESTS: usize = 256;
@@ -202,15 +212,19 @@ impl Peer {
         let tls = setup.tls.clone();
         let (fed, fed_in) = mpsc::channel(EVENTS);
         let swarms = Swarms::new(for_sessions(&setup, fed));
-        let sessions = (swarms.clone(), fed_in);
+        let asked = Asked {
+            requests: requests_in,
+            abandoned: abandoned_in,
+            fed: fed_in,
+        };
         let (trouble, trouble_in) = watch::channel(None);
         let shown = Shown {
             itself,
             view,
             trouble,
         };
-        let task = Task::new(setup, sessions, shown, notices);
-        let task = tokio::spawn(task.run(requests_in, abandoned_in));
+        let (task, engine) = Task::new(setup, swarms.clone(), asked, shown, notices);
+        let task = tokio::spawn(super::run(task, engine));
         let peer = Self {
             requests,
             abandoned,

@@ -17,8 +17,6 @@ use tokio::task::{JoinSet, spawn_blocking};
 use crate::net::join::{self, NotJoined};
 
 pub(super) struct Standing {
-    /// Whether this peer is no member any more, and so has to end.
-    pub(super) removed: bool,
     tls: MemberTls,
     clock: Clock,
     renewal: Renewal,
@@ -40,7 +38,6 @@ pub(super) enum Change {
 impl Standing {
     pub(super) fn new(tls: MemberTls, clock: Clock, renewal: Renewal) -> Self {
         Self {
-            removed: false,
             newest: tls.records().changes(),
             tls,
             clock,

@@ -1,10 +1,8 @@
-//! The shell around the peer's machine: it turns what happens into inputs, and
-//! outputs into what is to happen. It decides nothing.
+//! What only a peer does: its events and its machine's outputs, each brought to
+//! the part that it is for. It decides nothing.
 
-use std::collections::{HashMap, HashSet};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use thorp_core::catalogue::File;
 use thorp_core::fetch::FetchId;
@@ -14,125 +12,246 @@ use thorp_core::peer::{self as machine, Input, Output, Target};
 use thorp_core::survey::Subject;
 use thorp_files::disk::Disk;
 use thorp_files::share::{Share, ShareEvent};
-use thorp_files::store::{StoreError, Stored};
-use thorp_group::address::NetAddress;
-use thorp_group::certificate::CertificateError;
 use thorp_group::clock::{Clock, unix_seconds};
-use thorp_group::join::Admitted;
 use thorp_group::record::REMOVED;
 use thorp_group::renewal;
 use thorp_group::tls::MemberTls;
-use thorp_wire::frame::{Body, Frame, Get, Holder, Reason, Refused, Variant};
-use thorp_wire::{Name, PeerId};
+use thorp_wire::frame::{Body, Frame, Get, Holder, Reason, Refused, RequestId, Variant};
+use thorp_wire::{Content, Name, PeerId};
 use tokio::sync::{mpsc, watch};
-use tokio::time::MissedTickBehavior;
 
-use crate::api::{ErrorKind, Lookups, Notice, PeerView, Status, Trouble, Warning};
+use crate::api::{Lookups, Notice, PeerView, Status, Trouble, Warning};
+use crate::drive::engine::Engine;
+use crate::drive::{Node, Wires};
 use crate::net::Purpose;
-use crate::net::addresses::{self, Whereabouts};
-use crate::net::dial::{self, Connected, DialError, Expected};
-use crate::net::join::NotJoined;
-use crate::net::link::{self, Arrival, Arrivals, Inbox, LinkEnd, LinkEvent, LinkSender, Term};
-use crate::net::listener::Incoming;
+use crate::net::addresses;
+use crate::net::dial::Connected;
+use crate::net::link::LinkEnd;
 use crate::rows;
 use crate::sessions::Swarms;
-use crate::system::{now, random, sleep};
+use crate::system::{now, random};
 
+use super::dialling::Dialling;
+use super::event::{EVENTS, Event};
 use super::fetching::{Fetching, answer};
-use super::memory::Writer;
-use super::serve::Server;
+use super::sharing::Sharing;
 use super::standing::{Change, Standing};
+use super::surroundings::Surroundings;
 use super::{Request, Role, Setup, source};
 
-/// Events of dials and disk that wait for the task.
-const EVENTS: usize = 256;
-
-/// How often this machine's addresses are compared with those it has told.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
-
-/// How often it is told how far a file is that is hashed for somebody.
-const HASHED_EVERY: Duration = Duration::from_millis(500);
-
-pub(crate) struct Task {
-    machine: machine::Peer,
-    standing: Standing,
-    clock: Clock,
+/// What only a peer does.
+pub(super) struct Task {
     tls: MemberTls,
-    trackers: Vec<NetAddress>,
+    clock: Clock,
     listen: Option<SocketAddr>,
-    /// This peer as others see it; nothing for a visitor.
-    itself: watch::Sender<Option<Holder>>,
-    /// Where this machine is, unless it listens at one address whatever happens.
-    whereabouts: Option<Whereabouts>,
-    memory: Option<Writer>,
-    share: Option<Share>,
-    changes: Option<mpsc::Receiver<ShareEvent>>,
-    incoming: Option<mpsc::Receiver<Incoming>>,
-    server: Option<Server>,
-    /// Links over which a file was sent.
-    served: mpsc::Receiver<LinkId>,
-    swarms: Swarms,
-    /// Members that pieces of a file were sent to.
-    fed: mpsc::Receiver<PeerId>,
-    /// What callers of this peer ask for and fetch.
+    standing: Standing,
+    dialling: Dialling,
+    surroundings: Surroundings,
+    /// Nothing for a visitor.
+    sharing: Option<Sharing>,
     fetching: Fetching,
-    links: HashMap<LinkId, LinkSender>,
-    /// This machine's address at this end of each.
-    local: HashMap<LinkId, IpAddr>,
-    last_link: u64,
-    /// Files that are hashed for somebody.
-    hashing: HashSet<Name>,
-    inbox: Inbox,
-    arrivals: Arrivals,
+    swarms: Swarms,
+    asked: Asked,
     events: Channel<Event>,
-    view: watch::Sender<Arc<PeerView>>,
+    shown: Shown,
     notices: mpsc::Sender<Notice>,
-    /// Whether somebody knows that the tracker is being dialled.
-    announced: bool,
-    /// Why there is no link to the tracker, as far as that is known.
-    trouble: watch::Sender<Option<Trouble>>,
-    /// Links that this peer has dialled to its tracker.
-    to_tracker: HashMap<LinkId, SocketAddr>,
-    /// Whether a person was told just now that the tracker is lost.
-    lost_was_told: bool,
+    /// Whether what is shown may have changed.
     changed: bool,
+}
+
+/// What the handles ask, and what comes of their transfers.
+pub(super) struct Asked {
+    pub requests: mpsc::Receiver<Request>,
+    pub abandoned: mpsc::UnboundedReceiver<FetchId>,
+    /// Members that pieces of a file were sent to.
+    pub fed: mpsc::Receiver<PeerId>,
 }
 
 /// Where the task shows how things are.
 pub(super) struct Shown {
+    /// This peer as others see it; nothing for a visitor.
     pub itself: watch::Sender<Option<Holder>>,
     pub view: watch::Sender<Arc<PeerView>>,
+    /// Why there is no link to the tracker, as far as that is known.
     pub trouble: watch::Sender<Option<Trouble>>,
 }
 
 /// Both ends of one.
-pub(crate) type Channel<T> = (mpsc::Sender<T>, mpsc::Receiver<T>);
+type Channel<T> = (mpsc::Sender<T>, mpsc::Receiver<T>);
 
-/// Something that was going on elsewhere has come to an end.
-pub(super) enum Event {
-    /// So much was read of a file that is hashed for somebody; nothing, at the end.
-    Hashed(Name, Option<u64>),
-    Dialled(Target, Result<Box<Connected>, Trouble>),
-    /// The tracker has ended this link over a certificate, and this is why.
-    TurnedAway(LinkId, Trouble),
-    Rejoined(Result<Admitted, NotJoined>),
-    Stored {
-        fetch: FetchId,
-        result: Result<Stored, StoreError>,
-    },
+impl Node for Task {
+    type Machine = machine::Peer;
+    type Event = Event;
+
+    fn on_start(&mut self, engine: &mut Engine<machine::Peer>) {
+        if let Some(record) = self.standing.kept() {
+            engine.handle(links::Input::Adopted { record });
+        }
+        engine.handle(links::Input::Tick);
+    }
+
+    async fn next_event(&mut self, machine: &machine::Peer) -> Event {
+        let tracker_is_up = tracker_is_up(machine);
+        tokio::select! {
+            Some(event) = self.events.1.recv() => event,
+            Some(member) = self.asked.fed.recv() => Event::Fed(member),
+            Some(fetch) = self.asked.abandoned.recv() => Event::Abandoned(fetch),
+            request = self.asked.requests.recv() => request.map_or(Event::Forgotten, Event::Request),
+            event = next_of(&mut self.sharing) => event,
+            change = self.standing.change(tracker_is_up) => Event::Standing(change),
+            addresses = self.surroundings.change() => Event::Moved(addresses),
+        }
+    }
+
+    fn on_event(&mut self, engine: &mut Engine<machine::Peer>, event: Event) {
+        match event {
+            Event::Request(request) => self.on_request(engine, request),
+            Event::Forgotten => engine.stop("the program ends"),
+            Event::Abandoned(fetch) => engine.handle(self.fetching.abandon(fetch)),
+            Event::Called(incoming) if incoming.purpose == Purpose::Session => {
+                self.swarms.called(*incoming);
+            }
+            Event::Called(incoming) => engine.on_called(*incoming),
+            Event::Dialled(_, Ok(connected)) => self.on_dialled(engine, *connected),
+            Event::Dialled(target, Err(trouble)) => {
+                let trouble = self.dialling.on_failed(&target, trouble);
+                engine.handle(Input::DialFailed { target, trouble });
+            }
+            Event::TurnedAway(link, trouble) => {
+                let trouble = self.dialling.on_failed(&Target::Tracker, trouble);
+                engine.handle(Input::TurnedAway { link, trouble });
+            }
+            Event::Standing(change) => self.on_standing(engine, change),
+            Event::Rejoined(answer) => self.standing.rejoined(answer),
+            Event::Moved(addresses) => self.on_moved(engine, addresses),
+            Event::Share(change) => self.on_share(engine, change),
+            Event::Hashed(name, bytes) => {
+                if let (Some(sharing), None) = (&mut self.sharing, bytes) {
+                    sharing.on_hashed(&name);
+                }
+                engine.handle(Input::Hashed { name, bytes });
+            }
+            Event::Served(link) => engine.handle(Input::Served { link }),
+            Event::Fed(member) => engine.handle(Input::InUse(member)),
+            Event::Stored { fetch, result } => {
+                engine.handle(self.fetching.on_stored(fetch, result));
+            }
+        }
+    }
+
+    fn on_frame(&mut self, engine: &mut Engine<machine::Peer>, link: LinkId, frame: Frame) {
+        match (frame.body, frame.request) {
+            (Body::Get(get), Some(request)) => {
+                self.serve(engine, link, request, get.content);
+                engine.handle(links::Input::Heard { link });
+            }
+            (Body::Content(bytes), Some(request)) => {
+                engine.handle(links::Input::Heard { link });
+                if let Some(input) = self.fetching.on_content(link, request, bytes) {
+                    engine.handle(input);
+                }
+            }
+            (body, request) => {
+                if let (Body::Refused(_), Some(request)) = (&body, request) {
+                    self.fetching.on_refused(link, request);
+                }
+                engine.handle(links::Input::Frame {
+                    link,
+                    frame: Frame { request, body },
+                });
+            }
+        }
+    }
+
+    fn on_closed(&mut self, engine: &mut Engine<machine::Peer>, link: LinkId, end: LinkEnd) {
+        if let Some(sharing) = &mut self.sharing {
+            sharing.on_closed(link);
+        }
+        self.fetching.on_link_closed(link);
+        if !self.dialling.on_closed(link, &end) {
+            let reason = end.to_string();
+            engine.handle(links::Input::Disconnected { link, reason });
+        }
+    }
+
+    fn on_output(&mut self, engine: &mut Engine<machine::Peer>, output: Output) {
+        match output {
+            Output::Link(output) => {
+                engine.carry_out(output, |record| self.standing.verify(record).is_ok());
+            }
+            Output::Dial(target) => self.dial(target),
+            Output::Get {
+                link,
+                request,
+                content,
+            } => {
+                self.fetching.on_asked(link, request, content);
+                let get = Frame::with_request(request, Get { content });
+                engine.wires.send(link, get);
+            }
+            Output::Store(fetch) => {
+                if let Some(input) = self.fetching.store(fetch) {
+                    engine.handle(input);
+                }
+            }
+            Output::HashNow(name) => {
+                if let Some(sharing) = &mut self.sharing {
+                    sharing.hash_now(name);
+                }
+            }
+            Output::LookedUp(ask, outcome) => self.fetching.on_looked_up(ask, outcome),
+            Output::Surveyed(ask, findings) => self.fetching.on_surveyed(ask, findings),
+            Output::Fetched(fetch, holder) => self.fetching.on_fetched(fetch, holder),
+            Output::Holders(fetch, holders) => self.fetching.on_holders(fetch, holders),
+            Output::FetchFailed(fetch, failure) => self.fetching.on_fetch_failed(fetch, failure),
+            Output::Remember(known) => {
+                if let Some(sharing) = &self.sharing {
+                    sharing.remember(known);
+                }
+            }
+            Output::NoTracker(why) => {
+                let trouble = self.dialling.meant(why);
+                self.shown.trouble.send_replace(Some(trouble));
+            }
+            Output::Notice(notice) => self.on_notice(notice),
+            Output::Renewed(answer) => self.standing.answered(answer),
+            Output::Removed => engine.stop(REMOVED),
+            Output::Changed => self.changed = true,
+        }
+    }
+
+    fn on_settled(&mut self, machine: &machine::Peer) {
+        self.fetching.drop_content();
+        if std::mem::take(&mut self.changed) {
+            self.show(machine);
+        }
+    }
+
+    fn on_stop(&mut self) {
+        self.swarms.close();
+    }
+
+    async fn finish(self) {
+        let share = match self.sharing {
+            Some(sharing) => Some(sharing.finish().await),
+            None => None,
+        };
+        self.standing.finish().await;
+        if let Some(share) = share {
+            // The disk may take its time; there is nothing else left to do.
+            let _ = tokio::task::spawn_blocking(move || share.save()).await;
+        }
+    }
 }
 
 impl Task {
     pub(super) fn new(
         setup: Setup,
-        (swarms, fed): (Swarms, mpsc::Receiver<PeerId>),
-        Shown {
-            itself,
-            view,
-            trouble,
-        }: Shown,
+        swarms: Swarms,
+        asked: Asked,
+        shown: Shown,
         notices: mpsc::Sender<Notice>,
-    ) -> Self {
+    ) -> (Self, Engine<machine::Peer>) {
         let Setup {
             tls,
             trackers,
@@ -142,33 +261,19 @@ impl Task {
             announced,
             renewal,
         } = setup;
-        let (share, changes, listen, incoming, memory) = match role {
-            Role::Sharing {
-                share,
-                changes,
-                listen,
-                incoming,
-                memory,
-            } => (
-                Some(share),
-                Some(changes),
-                Some(listen),
-                Some(incoming),
-                Some(memory),
-            ),
-            Role::Visiting(_) => (None, None, None, None, None),
+        let listen = match &role {
+            Role::Sharing { listen, .. } => Some(*listen),
+            Role::Visiting(_) => None,
         };
-        let remembered = memory.as_ref().map(|memory| memory.known.clone());
         let events = mpsc::channel(EVENTS);
-        let served = mpsc::channel(EVENTS);
         let disk = Disk::default();
-        let (inbox, arrivals) = link::inbox();
+        let (sharing, remembered) = Sharing::new(role, &disk, &events.0, &notices).unzip();
         let me = Me {
             id: tls.member().id,
             epoch: random(),
             port: listen.map(|listen| listen.port()),
             claimed: listen.map(addresses::own).unwrap_or_default(),
-            visitor: share.is_none(),
+            visitor: sharing.is_none(),
         };
         let config = machine::Config {
             me,
@@ -180,171 +285,80 @@ impl Task {
             remembered: remembered.unwrap_or_default(),
             seed: random(),
         };
-        Self {
-            machine: machine::Peer::new(now(&clock), config),
+        let machine = machine::Peer::new(now(&clock), config);
+        let wires = Wires::new(tls.clone(), clock.clone());
+        let engine = Engine::new(machine, wires, clock.clone());
+        let (to, source) = (events.0.clone(), source(listen));
+        let task = Self {
             standing: Standing::new(tls.clone(), clock.clone(), renewal),
-            clock,
-            tls,
-            trackers,
-            listen,
-            server: share
-                .clone()
-                .map(|share| Server::new(share, disk.clone(), served.0.clone())),
-            served: served.1,
-            swarms,
-            fed,
+            dialling: Dialling::new(tls.clone(), trackers, source, announced, to),
+            surroundings: Surroundings::new(listen),
+            sharing,
             fetching: Fetching::new(disk, events.0.clone()),
-            itself,
-            whereabouts: listen
-                .filter(|listen| listen.ip().is_unspecified())
-                .map(Whereabouts::new),
-            memory: memory.map(|memory| memory.start(notices.clone())),
-            share,
-            changes,
-            incoming,
-            links: HashMap::new(),
-            local: HashMap::new(),
-            last_link: 0,
-            hashing: HashSet::new(),
-            inbox,
-            arrivals,
+            swarms,
+            asked,
             events,
-            view,
+            shown,
             notices,
-            announced,
-            trouble,
-            to_tracker: HashMap::new(),
-            lost_was_told: false,
             changed: true,
-        }
+            tls,
+            clock,
+            listen,
+        };
+        (task, engine)
     }
 
-    pub(super) async fn run(
-        mut self,
-        mut requests: mpsc::Receiver<Request>,
-        mut abandoned: mpsc::UnboundedReceiver<FetchId>,
-    ) {
-        let mut look = tokio::time::interval(LOOK_EVERY);
-        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        if let Some(record) = self.standing.kept() {
-            self.handle(links::Input::Adopted { record });
-        }
-        self.handle(links::Input::Tick);
-        loop {
-            if self.standing.removed {
-                return self.stop(REMOVED.to_owned()).await;
-            }
-            let tracker_is_up = self.tracker_is_up();
-            let deadline = self.machine.next_deadline().map(|at| at - now(&self.clock));
-            tokio::select! {
-                Some(arrival) = self.arrivals.recv() => self.arrived(arrival),
-                Some(event) = self.events.1.recv() => self.event(event),
-                Some(link) = self.served.recv() => self.handle(Input::Served { link }),
-                Some(member) = self.fed.recv() => self.handle(Input::InUse(member)),
-                Some(incoming) = next(&mut self.incoming) => self.called(incoming),
-                change = self.standing.change(tracker_is_up) => self.standing_changed(change),
-                Some(change) = next(&mut self.changes) => self.share_event(change),
-                Some(fetch) = abandoned.recv() => {
-                    let input = self.fetching.abandon(fetch);
-                    self.handle(input);
-                }
-                request = requests.recv() => match request {
-                    Some(Request::Stop(reason)) => return self.stop(reason).await,
-                    Some(request) => self.request(request),
-                    None => return self.stop("the program ends".to_owned()).await,
-                },
-                _ = look.tick(), if self.whereabouts.is_some() => self.look_around(),
-                () = sleep(deadline) => self.handle(links::Input::Tick),
-            }
-            if std::mem::take(&mut self.changed) {
-                self.show();
-            }
-        }
-    }
-
-    async fn stop(mut self, reason: String) {
-        self.swarms.close();
-        self.handle(links::Input::Stop { reason });
-        link::farewell(self.links.len(), &mut self.arrivals).await;
-        if let Some(memory) = self.memory {
-            memory.finish().await;
-        }
-        self.standing.finish().await;
-        if let Some(share) = self.share {
-            // The disk may take its time; there is nothing else left to do.
-            let _ = tokio::task::spawn_blocking(move || share.save()).await;
-        }
-    }
-
-    fn handle(&mut self, input: impl Into<Input>) {
-        self.machine.handle(now(&self.clock), input.into());
-        while let Some(output) = self.machine.poll_output() {
-            self.output(output);
-        }
-    }
-
-    fn output(&mut self, output: Output) {
-        match output {
-            Output::Dial(target) => self.dial(target),
-            Output::Link(links::Output::Send(link, frame)) => self.send(link, frame),
-            Output::Link(links::Output::Close(link, reason)) => {
-                if let Some(sender) = self.links.get(&link) {
-                    tracing::debug!(link = link.0, %reason, "closing");
-                    sender.close();
-                }
-            }
-            Output::Get {
-                link,
-                request,
-                content,
+    fn on_request(&mut self, engine: &mut Engine<machine::Peer>, request: Request) {
+        match request {
+            Request::Survey {
+                subject,
+                only,
+                own_too,
+                reply,
             } => {
-                self.fetching.on_asked(link, request, content);
-                self.send(link, Frame::with_request(request, Get { content }));
+                let own = if own_too {
+                    self.own_files(&engine.machine, &subject, only.from.as_deref())
+                } else {
+                    Vec::new()
+                };
+                engine.handle(self.fetching.on_survey(subject, only, own, reply));
             }
-            Output::Store(fetch) => {
-                if let Some(input) = self.fetching.store(fetch) {
-                    self.handle(input);
+            Request::Member(id, reply) => answer(Some(reply), engine.machine.member(id)),
+            Request::Neighbours(reply) => {
+                answer(Some(reply), engine.machine.neighbours().collect());
+            }
+            Request::Status(reply) => answer(Some(reply), self.status(&engine.machine)),
+            Request::Stop(reason) => engine.stop(reason),
+            request => {
+                if let Some(input) = self.fetching.on_request(request) {
+                    engine.handle(input);
                 }
             }
-            Output::HashNow(name) => self.hash_now(name),
-            Output::LookedUp(ask, outcome) => self.fetching.on_looked_up(ask, outcome),
-            Output::Surveyed(ask, findings) => self.fetching.on_surveyed(ask, findings),
-            Output::Fetched(fetch, holder) => self.fetching.on_fetched(fetch, holder),
-            Output::Holders(fetch, holders) => self.fetching.on_holders(fetch, holders),
-            Output::FetchFailed(fetch, failure) => self.fetching.on_fetch_failed(fetch, failure),
-            Output::Remember(known) => {
-                if let Some(memory) = &self.memory {
-                    memory.write(known);
-                }
-            }
-            Output::Notice(machine::Notice::TrackerUp) => {
-                self.trouble.send_replace(None);
-                self.announced = false;
-                self.notify(Notice::Connected);
-            }
-            Output::Notice(machine::Notice::TrackerLost(why)) => self.tracker_lost(&why),
-            Output::Notice(notice) => {
-                if let Some(warning) = rows::warning(&notice) {
-                    self.notify(Notice::Warning(warning));
-                }
-            }
-            Output::Link(links::Output::Verify(link, record)) => {
-                if self.standing.verify(record).is_err() {
-                    self.handle(links::Input::Forged { link });
-                }
-            }
-            Output::Renewed(answer) => self.standing.answered(answer),
-            Output::Removed => self.standing.removed = true,
-            Output::Changed => self.changed = true,
         }
     }
 
-    fn standing_changed(&mut self, change: Change) {
+    fn dial(&mut self, target: Target) {
+        for tracker in self.dialling.announce(&target) {
+            // Whoever does not read its notices misses some.
+            let _ = self.notices.try_send(rows::connecting(tracker));
+        }
+        self.dialling.dial(target);
+    }
+
+    fn on_dialled(&mut self, engine: &mut Engine<machine::Peer>, connected: Connected) {
+        let tracker = connected.member.tracker.then_some(connected.address);
+        let link = engine.on_dialled(connected);
+        if let Some(address) = tracker {
+            self.dialling.on_tracker_reached(link, address);
+        }
+    }
+
+    fn on_standing(&mut self, engine: &mut Engine<machine::Peer>, change: Change) {
         match change {
-            Change::Adopted(record) => self.handle(links::Input::Adopted { record }),
+            Change::Adopted(record) => engine.handle(links::Input::Adopted { record }),
             Change::RenewalDue => {
                 if let Some(join) = self.standing.ask() {
-                    self.handle(Input::Renew { join });
+                    engine.handle(Input::Renew { join });
                 }
             }
             Change::Ended => {
@@ -358,132 +372,32 @@ impl Task {
         }
     }
 
-    fn send(&self, link: LinkId, frame: Frame) {
-        if let Some(link) = self.links.get(&link) {
-            link.send(frame);
-        }
-    }
-
-    fn dial(&mut self, target: Target) {
-        // Trying again is not news.
-        if target == Target::Tracker && !std::mem::replace(&mut self.announced, true) {
-            for tracker in &self.trackers {
-                self.notify(rows::connecting(tracker));
+    fn on_notice(&mut self, notice: machine::Notice) {
+        let notice = match notice {
+            machine::Notice::TrackerUp => {
+                self.shown.trouble.send_replace(None);
+                self.dialling.on_tracker_up();
+                Notice::Connected
             }
-        }
-        let tls = self.tls.clone();
-        let trackers = self.trackers.clone();
-        let source = source(self.listen);
-        let events = self.events.0.clone();
-        tokio::spawn(async move {
-            let result = reach(&target, &trackers, &tls, source).await;
-            // Nobody to tell: the peer is gone.
-            let _ = events.send(Event::Dialled(target, result)).await;
-        });
-    }
-
-    /// There is no link to the tracker, and why. Of another kind of reason than
-    /// before a person is told, though it is no news that there is none.
-    fn no_tracker(&mut self, trouble: Trouble, input: Input) {
-        let kind = trouble.kind();
-        let before = self.trouble.send_replace(Some(trouble.clone()));
-        self.lost_was_told = false;
-        self.handle(input);
-        let is_new = before.is_none_or(|before| before.kind() != kind);
-        if is_new && !self.lost_was_told && kind != ErrorKind::Network {
-            self.notify(Notice::Warning(Warning::Tracker(trouble)));
-        }
-    }
-
-    /// The machine says that the tracker is lost. What is known better of the
-    /// reason than its text stays.
-    fn tracker_lost(&mut self, why: &str) {
-        let known = self.trouble.borrow().clone();
-        let lost = Trouble::Lost {
-            why: why.to_owned(),
-        };
-        if known.is_none() {
-            self.trouble.send_replace(Some(lost.clone()));
-        }
-        let told = known.filter(|known| known.to_string() == why);
-        self.lost_was_told = true;
-        self.notify(Notice::TrackerLost(told.unwrap_or(lost)));
-    }
-
-    /// The tracker does not trust this machine's certificate. It is asked what it
-    /// shows to newcomers, which may say why.
-    fn turned_away(&self, link: LinkId, address: SocketAddr, why: CertificateError) {
-        let (tls, events) = (self.tls.clone(), self.events.0.clone());
-        tokio::spawn(async move {
-            let why = DialError::Certificate { address, why };
-            let why = dial::explain(why, Some(tls.ca()), tls.clock()).await;
-            // Nobody to tell: the peer is gone.
-            let _ = events
-                .send(Event::TurnedAway(link, Trouble::from(&why)))
-                .await;
-        });
-    }
-
-    fn called(&mut self, incoming: Incoming) {
-        if incoming.purpose == Purpose::Session {
-            return self.swarms.called(incoming);
-        }
-        let connected = Connected {
-            stream: incoming.stream,
-            member: incoming.member,
-            address: incoming.remote,
-        };
-        self.connected(connected, false);
-    }
-
-    fn connected(&mut self, connected: Connected, dialled: bool) {
-        let Connected {
-            stream,
-            member,
-            address,
-        } = connected;
-        let link = self.next_link();
-        if dialled && member.tracker {
-            self.to_tracker.insert(link, address);
-        }
-        if let Ok(local) = stream.get_ref().0.local_addr() {
-            self.local.insert(link, local.ip());
-        }
-        let term = Term {
-            clock: self.clock.clone(),
-            ends: member.ends.min(self.tls.member().ends),
-        };
-        let sender = link::start(link, stream, term, self.inbox.clone());
-        self.links.insert(link, sender);
-        self.handle(links::Input::Connected {
-            link,
-            member: rows::member(member),
-            dialled,
-            remote: address.ip(),
-        });
-    }
-
-    /// Tells the machine when this one has other addresses. A connection from
-    /// an address that is gone is dead, though nobody will ever say so.
-    fn look_around(&mut self) {
-        let Some(here) = &mut self.whereabouts else {
-            return;
-        };
-        if !here.look() {
-            return;
-        }
-        let own = here.own();
-        let gone = self.local.iter().filter(|(_, ip)| !here.has(**ip));
-        let gone: Vec<(LinkId, IpAddr)> = gone.map(|(link, ip)| (*link, *ip)).collect();
-        for (link, ip) in gone {
-            self.local.remove(&link);
-            if let Some(sender) = self.links.get(&link) {
-                sender.close();
+            machine::Notice::TrackerLost(why) => Notice::TrackerLost(self.dialling.meant(why)),
+            machine::Notice::TrackerTrouble(why) => {
+                Notice::Warning(Warning::Tracker(self.dialling.meant(why)))
             }
+            of_a_member => match rows::warning(&of_a_member) {
+                Some(warning) => Notice::Warning(warning),
+                None => return,
+            },
+        };
+        self.notify(notice);
+    }
+
+    /// This machine has other addresses. A link from one that is gone is dead.
+    fn on_moved(&mut self, engine: &mut Engine<machine::Peer>, own: Vec<SocketAddr>) {
+        for (link, ip) in engine.wires.leave(|ip| self.surroundings.has(ip)) {
             let reason = format!("this machine has left the address {}", ip.to_canonical());
-            self.handle(links::Input::Disconnected { link, reason });
+            engine.handle(links::Input::Disconnected { link, reason });
         }
-        self.itself.send_if_modified(|itself| {
+        self.shown.itself.send_if_modified(|itself| {
             let Some(itself) = itself.as_mut() else {
                 return false;
             };
@@ -491,116 +405,14 @@ impl Task {
             itself.addresses.clone_from(&own);
             moved
         });
-        self.handle(Input::Readdressed { claimed: own });
+        engine.handle(Input::Readdressed { claimed: own });
         self.changed = true;
     }
 
-    fn arrived(&mut self, arrival: Arrival) {
-        // Its room is given back when it has been dealt with.
-        let Arrival { link, event, .. } = arrival;
-        match event {
-            LinkEvent::Frame(frame) => self.frame(link, frame),
-            LinkEvent::Unknown { request, kind } => {
-                if let Some(request) = request {
-                    let refused = Refused {
-                        reason: Reason::Unknown,
-                        text: format!("frames of type {kind} are not known here"),
-                    };
-                    self.send(link, Frame::with_request(request, refused));
-                }
-                self.handle(links::Input::Heard { link });
-            }
-            LinkEvent::Heard => self.handle(links::Input::Heard { link }),
-            LinkEvent::Expiring => self.handle(links::Input::Expiring { link }),
-            LinkEvent::Closed(end) => {
-                let reason = end.to_string();
-                self.links.remove(&link);
-                self.local.remove(&link);
-                if let Some(server) = &mut self.server {
-                    server.forget(link);
-                }
-                self.fetching.on_link_closed(link);
-                match (self.to_tracker.remove(&link), end) {
-                    (Some(address), LinkEnd::Certificate(why)) => {
-                        self.turned_away(link, address, why);
-                    }
-                    _ => self.handle(links::Input::Disconnected { link, reason }),
-                }
-            }
-        }
-    }
-
-    fn frame(&mut self, link: LinkId, frame: Frame) {
-        match (frame.body, frame.request) {
-            (Body::Get(get), Some(request)) => {
-                if let Some(sender) = self.links.get(&link) {
-                    match &mut self.server {
-                        Some(server) => server.serve(link, sender, request, get.content),
-                        None => sender.send(Frame::with_request(
-                            request,
-                            Refused {
-                                reason: Reason::NotServed,
-                                text: "a visitor shares nothing".to_owned(),
-                            },
-                        )),
-                    }
-                }
-                self.handle(links::Input::Heard { link });
-            }
-            (Body::Content(bytes), Some(request)) => {
-                self.handle(links::Input::Heard { link });
-                if let Some(input) = self.fetching.on_content(link, request, bytes) {
-                    self.handle(input);
-                    self.fetching.drop_content();
-                }
-            }
-            (body, request) => {
-                if let (Body::Refused(_), Some(request)) = (&body, request) {
-                    self.fetching.on_refused(link, request);
-                }
-                self.handle(links::Input::Frame {
-                    link,
-                    frame: Frame { request, body },
-                });
-            }
-        }
-    }
-
-    fn event(&mut self, event: Event) {
-        match event {
-            Event::Hashed(name, bytes) => {
-                if bytes.is_none() {
-                    self.hashing.remove(&name);
-                }
-                self.handle(Input::Hashed { name, bytes });
-            }
-            Event::Dialled(_, Ok(connected)) => self.connected(*connected, true),
-            Event::Dialled(target, Err(trouble)) => {
-                let reason = trouble.to_string();
-                let is_tracker = target == Target::Tracker;
-                let input = Input::DialFailed { target, reason };
-                if is_tracker && !self.tracker_is_up() {
-                    self.no_tracker(trouble, input);
-                } else {
-                    self.handle(input);
-                }
-            }
-            Event::TurnedAway(link, trouble) => {
-                let reason = trouble.to_string();
-                self.no_tracker(trouble, links::Input::Disconnected { link, reason }.into());
-            }
-            Event::Rejoined(answer) => self.standing.rejoined(answer),
-            Event::Stored { fetch, result } => {
-                let input = self.fetching.on_stored(fetch, result);
-                self.handle(input);
-            }
-        }
-    }
-
-    fn share_event(&mut self, event: ShareEvent) {
+    fn on_share(&mut self, engine: &mut Engine<machine::Peer>, event: ShareEvent) {
         match event {
             ShareEvent::Delta { added, removed } => {
-                self.handle(Input::ShareChanged { added, removed });
+                engine.handle(Input::ShareChanged { added, removed });
             }
             ShareEvent::Scanned { .. } | ShareEvent::Progress(_) => self.changed = true,
             ShareEvent::Warning(warning) => {
@@ -609,62 +421,39 @@ impl Task {
         }
     }
 
-    fn hash_now(&mut self, name: Name) {
-        let Some(share) = self.share.clone() else {
+    fn serve(
+        &mut self,
+        engine: &Engine<machine::Peer>,
+        link: LinkId,
+        request: RequestId,
+        content: Content,
+    ) {
+        let Some(sender) = engine.wires.get(link) else {
             return;
         };
-        if !self.hashing.insert(name.clone()) {
-            return;
-        }
-        let events = self.events.0.clone();
-        tokio::spawn(async move {
-            // The root comes as a change of the share.
-            let mut hashed = std::pin::pin!(share.hash_now(&name));
-            let mut ticks = tokio::time::interval(HASHED_EVERY);
-            loop {
-                let bytes = tokio::select! {
-                    _ = &mut hashed => None,
-                    _ = ticks.tick() => Some(share.hashed_so_far(&name)),
-                };
-                let told = events.send(Event::Hashed(name.clone(), bytes)).await;
-                if bytes.is_none() || told.is_err() {
-                    return;
-                }
-            }
-        });
-    }
-
-    fn request(&mut self, request: Request) {
-        match request {
-            Request::Survey {
-                subject,
-                only,
-                own_too,
-                reply,
-            } => {
-                let own = if own_too {
-                    self.own_files(&subject, only.from.as_deref())
-                } else {
-                    Vec::new()
-                };
-                let input = self.fetching.on_survey(subject, only, own, reply);
-                self.handle(input);
-            }
-            Request::Member(id, reply) => answer(Some(reply), self.machine.member(id)),
-            Request::Neighbours(reply) => answer(Some(reply), self.machine.neighbours().collect()),
-            Request::Status(reply) => answer(Some(reply), self.status()),
-            // Handled where the task can end.
-            Request::Stop(_) => {}
-            request => {
-                if let Some(input) = self.fetching.on_request(request) {
-                    self.handle(input);
-                }
-            }
+        match &mut self.sharing {
+            Some(sharing) => sharing.serve(sender, request, content),
+            None => sender.send(Frame::with_request(
+                request,
+                Refused {
+                    reason: Reason::NotServed,
+                    text: "a visitor shares nothing".to_owned(),
+                },
+            )),
         }
     }
 
-    fn own_files(&self, subject: &Subject, from: Option<&str>) -> Vec<Variant> {
-        let itself = self.itself.borrow();
+    fn share(&self) -> Option<&Share> {
+        self.sharing.as_ref().map(Sharing::share)
+    }
+
+    fn own_files(
+        &self,
+        machine: &machine::Peer,
+        subject: &Subject,
+        from: Option<&str>,
+    ) -> Vec<Variant> {
+        let itself = self.shown.itself.borrow();
         let (Subject::Files(pattern), Some(itself)) = (subject, itself.as_ref()) else {
             return Vec::new();
         };
@@ -672,8 +461,8 @@ impl Task {
             return Vec::new();
         }
         let own = |peer| peer == itself.id;
-        let files = self.machine.catalogue().matching(pattern, None, &own);
-        let has_a_part = |name: &Name| self.machine.catalogue().has_a_part(itself.id, name);
+        let files = machine.catalogue().matching(pattern, None, &own);
+        let has_a_part = |name: &Name| machine.catalogue().has_a_part(itself.id, name);
         let variant = |file: File| Variant {
             holders: vec![Holder {
                 partial: has_a_part(&file.entry.name),
@@ -685,26 +474,26 @@ impl Task {
         files.map(variant).collect()
     }
 
-    fn status(&self) -> Status {
+    fn status(&self, machine: &machine::Peer) -> Status {
         let member = self.tls.member();
         let certificate_ends_soon = renewal::ends_soon(&member, &self.clock);
-        let totals = self.share.as_ref().map(Share::totals).unwrap_or_default();
-        let tally = self.machine.tally();
+        let totals = self.share().map(Share::totals).unwrap_or_default();
+        let tally = machine.tally();
         let (sent, received) = self.swarms.tally();
         Status {
             id: member.id.to_string(),
             name: member.name.map(|name| name.to_string()),
-            share: self.share.as_ref().map(|share| share.path().to_owned()),
+            share: self.share().map(|share| share.path().to_owned()),
             listen: self.listen.map(|listen| listen.to_string()),
-            tracker: self.trackers.first().map(ToString::to_string),
-            tracker_connected: self.tracker_is_up(),
+            tracker: self.dialling.tracker().map(ToString::to_string),
+            tracker_connected: tracker_is_up(machine),
             ca: self.tls.ca().to_string(),
             files: totals.files,
             bytes: totals.bytes,
             unhashed: totals.unhashed,
             skipped: totals.skipped.total(),
             opened: totals.opened,
-            neighbours: self.machine.neighbours().count() as u64,
+            neighbours: machine.neighbours().count() as u64,
             sent,
             received,
             lookups: Lookups {
@@ -718,18 +507,18 @@ impl Task {
         }
     }
 
-    fn show(&self) {
-        let totals = self.share.as_ref().map(Share::totals).unwrap_or_default();
+    fn show(&self, machine: &machine::Peer) {
+        let totals = self.share().map(Share::totals).unwrap_or_default();
         let view = PeerView {
             neighbours: rows::peers(
-                self.machine.neighbours().collect(),
-                self.itself.borrow().as_ref(),
+                machine.neighbours().collect(),
+                self.shown.itself.borrow().as_ref(),
             ),
-            tracker_connected: self.tracker_is_up(),
+            tracker_connected: tracker_is_up(machine),
             files: totals.files,
             unhashed: totals.unhashed,
         };
-        self.view.send_if_modified(|shown| {
+        self.shown.view.send_if_modified(|shown| {
             let changed = **shown != view;
             if changed {
                 *shown = Arc::new(view);
@@ -738,58 +527,20 @@ impl Task {
         });
     }
 
-    fn tracker_is_up(&self) -> bool {
-        matches!(self.machine.tracker(), thorp_core::lookup::Tracker::Up(_))
-    }
-
     fn notify(&self, notice: Notice) {
         // Whoever does not read its notices misses some.
         let _ = self.notices.try_send(notice);
     }
-
-    /// A number that was not used before.
-    fn next_link(&mut self) -> LinkId {
-        self.last_link += 1;
-        LinkId(self.last_link)
-    }
 }
 
-async fn reach(
-    target: &Target,
-    trackers: &[NetAddress],
-    tls: &MemberTls,
-    source: Option<IpAddr>,
-) -> Result<Box<Connected>, Trouble> {
-    let (addresses, expected) = match target {
-        Target::Tracker => {
-            let addresses = addresses::resolve(trackers).await;
-            let addresses = addresses.map_err(|error| Trouble::Unreachable {
-                why: error.to_string(),
-            });
-            (addresses?, Expected::Tracker)
-        }
-        Target::Member { id, addresses } => (addresses.clone(), Expected::Peer(*id)),
-    };
-    match dial::dial(&addresses, expected, tls, source).await {
-        Ok(connected) => Ok(Box::new(connected)),
-        Err(why) if *target == Target::Tracker => {
-            let why = dial::explain(why, Some(tls.ca()), tls.clock()).await;
-            Err(Trouble::from(&why))
-        }
-        Err(why) => Err(Trouble::from(&why)),
-    }
+fn tracker_is_up(machine: &machine::Peer) -> bool {
+    matches!(machine.tracker(), thorp_core::lookup::Tracker::Up(_))
 }
 
-/// The next of what may not be there at all.
-async fn next<T>(channel: &mut Option<mpsc::Receiver<T>>) -> Option<T> {
-    match channel {
-        Some(open) => {
-            let item = open.recv().await;
-            if item.is_none() {
-                *channel = None;
-            }
-            item
-        }
+/// Nothing happens to the share of a visitor.
+async fn next_of(sharing: &mut Option<Sharing>) -> Event {
+    match sharing {
+        Some(sharing) => sharing.next_event().await,
         None => std::future::pending().await,
     }
 }

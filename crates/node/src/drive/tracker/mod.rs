@@ -1,19 +1,19 @@
-//! A running tracker: the shell around its machine, and what its screen shows.
+//! A running tracker: what only a tracker does, and what its screen shows.
 
 mod view;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use thorp_core::links::{self, LinkId, Me};
+use thorp_core::links::{self, Me};
 use thorp_core::tracker::{self as machine, Output};
 use thorp_group::clock::Clock;
 use thorp_group::renewal::{Due, OwnRenewal};
 use thorp_group::tls::MemberTls;
-use thorp_wire::frame::{Join, Reason, Refused, SignedRecord};
-use thorp_wire::{Body, Frame, PeerId, RequestId};
+use thorp_wire::frame::{Join, SignedRecord};
+use thorp_wire::{Body, Frame, PeerId};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -21,10 +21,12 @@ use tokio::time::Instant;
 use crate::api::{Notice, TrackerStatus, TrackerView, Warning};
 use crate::config::Config;
 use crate::net::addresses;
-use crate::net::link::{self, Arrival, Arrivals, Inbox, LinkEvent, LinkSender, Term};
 use crate::net::listener::Incoming;
 use crate::rows;
-use crate::system::{now, random, sleep};
+use crate::system::{random, sleep};
+
+use super::engine::Engine;
+use super::{Node, Wires};
 
 /// Requests that wait for it.
 const REQUESTS: usize = 64;
@@ -68,7 +70,8 @@ impl Tracker {
     pub fn start(setup: Setup, notices: mpsc::Sender<Notice>) -> (Self, JoinHandle<()>) {
         let (requests, requests_in) = mpsc::channel(REQUESTS);
         let (view, view_in) = watch::channel(Arc::default());
-        let task = tokio::spawn(Task::new(setup, view, notices).run(requests_in));
+        let (task, engine) = Task::new(setup, requests_in, view, notices);
+        let task = tokio::spawn(super::run(task, engine));
         let tracker = Self {
             requests,
             view: view_in,
@@ -102,9 +105,8 @@ impl Tracker {
     }
 }
 
-/// The shell around the machine. It decides nothing.
+/// What only a tracker does.
 struct Task {
-    machine: machine::Tracker,
     clock: Clock,
     tls: MemberTls,
     listen: SocketAddr,
@@ -114,22 +116,100 @@ struct Task {
     renewal_due: Due,
     newest: watch::Receiver<Option<SignedRecord>>,
     incoming: mpsc::Receiver<Incoming>,
-    links: HashMap<LinkId, LinkSender>,
-    last_link: u64,
-    inbox: Inbox,
-    arrivals: Arrivals,
+    requests: mpsc::Receiver<Request>,
     view: watch::Sender<Arc<TrackerView>>,
     notices: mpsc::Sender<Notice>,
     /// When to draw the tables, if they have changed.
     draw_at: Option<Instant>,
 }
 
+enum Event {
+    Incoming(Box<Incoming>),
+    /// There is a newer group record.
+    NewRecord,
+    RenewalDue,
+    Request(Request),
+    /// The last handle is gone.
+    Forgotten,
+    DrawingDue,
+}
+
+impl Node for Task {
+    type Machine = machine::Tracker;
+    type Event = Event;
+
+    async fn next_event(&mut self, _: &machine::Tracker) -> Event {
+        let draw = self
+            .draw_at
+            .map(|at| at.saturating_duration_since(Instant::now()));
+        tokio::select! {
+            Some(incoming) = self.incoming.recv() => Event::Incoming(Box::new(incoming)),
+            // The sender is in `tls`, which we hold.
+            _ = self.newest.changed() => Event::NewRecord,
+            () = self.renewal_due.clone().comes(&self.clock) => Event::RenewalDue,
+            request = self.requests.recv() => request.map_or(Event::Forgotten, Event::Request),
+            () = sleep(draw) => Event::DrawingDue,
+        }
+    }
+
+    fn on_event(&mut self, engine: &mut Engine<machine::Tracker>, event: Event) {
+        match event {
+            Event::Incoming(incoming) => engine.on_called(*incoming),
+            Event::NewRecord => {
+                let newest = self.newest.borrow_and_update().clone();
+                if let Some(record) = newest {
+                    engine.handle(links::Input::Adopted { record });
+                }
+            }
+            Event::RenewalDue => self.renew(),
+            Event::Request(Request::Status(reply)) => {
+                drop(reply.send(self.status(&engine.machine)));
+            }
+            Event::Request(Request::Present(reply)) => {
+                let present = engine.machine.peers().map(|peer| peer.id);
+                drop(reply.send(present.collect()));
+            }
+            Event::Request(Request::Stop(reason)) => engine.stop(reason),
+            Event::Forgotten => engine.stop("the program ends"),
+            Event::DrawingDue => self.draw(&engine.machine),
+        }
+    }
+
+    fn on_output(&mut self, engine: &mut Engine<machine::Tracker>, output: Output) {
+        match output {
+            Output::Link(output) => engine.carry_out(output, |record| self.verify(record)),
+            Output::Unlisted(holder) => {
+                let member = rows::holder(&holder);
+                let warning = Warning::TooMuchForTracker { member };
+                // Whoever does not read its notices misses some.
+                let _ = self.notices.try_send(Notice::Warning(warning));
+            }
+            Output::Renew {
+                link,
+                request,
+                member,
+                join,
+            } => {
+                let answer = self.renew_for(member, &join);
+                engine
+                    .wires
+                    .send(link, Frame::with_request(request, answer));
+            }
+            Output::Changed => {
+                self.draw_at
+                    .get_or_insert_with(|| Instant::now() + VIEW_EVERY);
+            }
+        }
+    }
+}
+
 impl Task {
     fn new(
         setup: Setup,
+        requests: mpsc::Receiver<Request>,
         view: watch::Sender<Arc<TrackerView>>,
         notices: mpsc::Sender<Notice>,
-    ) -> Self {
+    ) -> (Self, Engine<machine::Tracker>) {
         let me = Me {
             id: setup.tls.member().id,
             epoch: random(),
@@ -141,117 +221,41 @@ impl Task {
             me,
             interval: setup.config.tracker_interval,
         });
-        let (inbox, arrivals) = link::inbox();
+        let wires = Wires::new(setup.tls.clone(), setup.clock.clone());
+        let engine = Engine::new(machine, wires, setup.clock.clone());
         let mut newest = setup.tls.records().changes();
         newest.mark_changed();
-        Self {
-            machine,
+        let task = Self {
             clock: setup.clock,
             tls: setup.tls,
             listen: setup.listen,
             open: setup.open,
-            newest,
             renewal_due: setup.renewal.due(),
             renewal: setup.renewal,
+            newest,
             incoming: setup.incoming,
-            links: HashMap::new(),
-            last_link: 0,
-            inbox,
-            arrivals,
+            requests,
             view,
             notices,
             draw_at: None,
-        }
+        };
+        (task, engine)
     }
 
-    async fn run(mut self, mut requests: mpsc::Receiver<Request>) {
-        loop {
-            let deadline = self.machine.next_deadline().map(|at| at - now(&self.clock));
-            let draw = self
-                .draw_at
-                .map(|at| at.saturating_duration_since(Instant::now()));
-            tokio::select! {
-                Some(arrival) = self.arrivals.recv() => self.arrived(arrival),
-                Some(incoming) = self.incoming.recv() => self.connected(incoming),
-                // The sender is in `tls`, which we hold.
-                _ = self.newest.changed() => self.adopt(),
-                () = self.renewal_due.clone().comes(&self.clock) => self.renew(),
-                request = requests.recv() => match request {
-                    Some(Request::Status(reply)) => drop(reply.send(self.status())),
-                    Some(Request::Present(reply)) => {
-                        let present = self.machine.peers().map(|peer| peer.id);
-                        drop(reply.send(present.collect()));
-                    }
-                    Some(Request::Stop(reason)) => return self.stop(reason).await,
-                    None => return self.stop("the program ends".to_owned()).await,
-                },
-                () = sleep(draw) => self.draw(),
-                () = sleep(deadline) => self.handle(links::Input::Tick),
-            }
-        }
-    }
-
-    async fn stop(mut self, reason: String) {
-        self.handle(links::Input::Stop { reason });
-        link::farewell(self.links.len(), &mut self.arrivals).await;
-    }
-
-    fn handle(&mut self, input: links::Input) {
-        self.machine.handle(now(&self.clock), input.into());
-        while let Some(output) = self.machine.poll_output() {
-            match output {
-                Output::Link(links::Output::Send(link, frame)) => {
-                    if let Some(link) = self.links.get(&link) {
-                        link.send(frame);
-                    }
-                }
-                Output::Link(links::Output::Close(link, reason)) => {
-                    if let Some(sender) = self.links.get(&link) {
-                        tracing::debug!(link = link.0, %reason, "closing");
-                        sender.close();
-                    }
-                }
-                Output::Unlisted(holder) => {
-                    let member = rows::holder(&holder);
-                    let warning = Warning::TooMuchForTracker { member };
-                    // Whoever does not read its notices misses some.
-                    let _ = self.notices.try_send(Notice::Warning(warning));
-                }
-                Output::Link(links::Output::Verify(link, record)) => self.verify(link, record),
-                Output::Renew {
-                    link,
-                    request,
-                    member,
-                    join,
-                } => self.renew_for(link, request, member, &join),
-                Output::Changed => {
-                    self.draw_at
-                        .get_or_insert_with(|| Instant::now() + VIEW_EVERY);
-                }
-            }
-        }
-    }
-
-    /// Makes the newest group record count, and spreads it.
-    fn adopt(&mut self) {
-        let newest = self.newest.borrow_and_update().clone();
-        if let Some(record) = newest {
-            self.handle(links::Input::Adopted { record });
-        }
-    }
-
-    fn verify(&mut self, link: LinkId, record: SignedRecord) {
+    /// Whether a record is the group's. What the authority learns from it comes
+    /// back as the newest.
+    fn verify(&self, record: SignedRecord) -> bool {
         if self.tls.records().verify(&record).is_err() {
-            self.handle(links::Input::Forged { link });
-            return;
+            return false;
         }
         let authority = Arc::clone(&self.renewal.authority);
-        // It waits for the disk. What it has learned comes back as the newest.
+        // It waits for the disk.
         tokio::task::spawn_blocking(move || {
             if let Err(error) = authority.learn(&record) {
                 tracing::error!(%error, "a newer group record is not taken over");
             }
         });
+        true
     }
 
     fn renew(&mut self) {
@@ -265,80 +269,34 @@ impl Task {
     }
 
     /// A member gets a new certificate, if it still is one.
-    fn renew_for(&mut self, link: LinkId, request: RequestId, member: PeerId, join: &Join) {
+    fn renew_for(&self, member: PeerId, join: &Join) -> Body {
         let answer = self
             .renewal
             .authority
             .renew_for(member, join, self.clock.wall());
-        let answer = match answer {
+        match answer {
             Ok(joined) => Body::Joined(joined),
             Err(why) => {
                 tracing::info!(%member, %why, "no new certificate");
                 Body::Refused(why.refusal())
             }
-        };
-        if let Some(link) = self.links.get(&link) {
-            link.send(Frame::with_request(request, answer));
         }
     }
 
-    fn connected(&mut self, incoming: Incoming) {
-        self.last_link += 1;
-        let link = LinkId(self.last_link);
-        let term = Term {
-            clock: self.clock.clone(),
-            ends: incoming.member.ends.min(self.tls.member().ends),
-        };
-        let sender = link::start(link, incoming.stream, term, self.inbox.clone());
-        self.links.insert(link, sender);
-        self.handle(links::Input::Connected {
-            link,
-            member: rows::member(incoming.member),
-            dialled: false,
-            remote: incoming.remote.ip(),
-        });
-    }
-
-    fn arrived(&mut self, arrival: Arrival) {
-        // Its room is given back when it has been dealt with.
-        let Arrival { link, event, .. } = arrival;
-        match event {
-            LinkEvent::Frame(frame) => self.handle(links::Input::Frame { link, frame }),
-            LinkEvent::Unknown { kind, request } => {
-                if let (Some(request), Some(sender)) = (request, self.links.get(&link)) {
-                    let refused = Refused {
-                        reason: Reason::Unknown,
-                        text: format!("frames of type {kind} are not known here"),
-                    };
-                    sender.send(Frame::with_request(request, refused));
-                }
-                self.handle(links::Input::Heard { link });
-            }
-            LinkEvent::Heard => self.handle(links::Input::Heard { link }),
-            LinkEvent::Expiring => self.handle(links::Input::Expiring { link }),
-            LinkEvent::Closed(end) => {
-                tracing::debug!(link = link.0, %end, "closed");
-                self.links.remove(&link);
-                let reason = end.to_string();
-                self.handle(links::Input::Disconnected { link, reason });
-            }
-        }
-    }
-
-    fn draw(&mut self) {
+    fn draw(&mut self, machine: &machine::Tracker) {
         self.draw_at = None;
-        self.view.send_replace(Arc::new(view::of(&self.machine)));
+        self.view.send_replace(Arc::new(view::of(machine)));
     }
 
-    fn status(&self) -> TrackerStatus {
+    fn status(&self, machine: &machine::Tracker) -> TrackerStatus {
         TrackerStatus {
             id: self.tls.member().id.to_string(),
             listen: self.listen.to_string(),
             ca: self.tls.ca().to_string(),
             open: self.open,
-            peers: self.machine.peers().count() as u64,
-            entries: self.machine.catalogue().entries() as u64,
-            finds: self.machine.finds(),
+            peers: machine.peers().count() as u64,
+            entries: machine.catalogue().entries() as u64,
+            finds: machine.finds(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }
     }

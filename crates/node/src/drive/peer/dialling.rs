@@ -1,0 +1,171 @@
+//! Reaching members and the tracker, and finding out why the tracker is not
+//! reached.
+//!
+//! When to dial which, and what a person is told of the trouble with it, is
+//! decided in [`thorp_core::peer`].
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+
+use thorp_core::links::LinkId;
+use thorp_core::peer::{Cause, Target, Unreached};
+use thorp_group::address::NetAddress;
+use thorp_group::tls::MemberTls;
+use tokio::sync::mpsc;
+
+use crate::api::Trouble;
+use crate::net::addresses;
+use crate::net::dial::{self, Connected, DialError, Expected};
+use crate::net::link::LinkEnd;
+
+use super::event::Event;
+
+pub(super) struct Dialling {
+    tls: MemberTls,
+    /// Where the tracker is; nowhere, if there is none.
+    trackers: Vec<NetAddress>,
+    /// The address to dial from.
+    source: Option<IpAddr>,
+    /// Whether a person knows that the tracker is being dialled.
+    announced: bool,
+    /// Links that this peer has dialled to its tracker.
+    to_tracker: HashMap<LinkId, SocketAddr>,
+    /// What the last attempt to reach the tracker came to, since it was reached.
+    trouble: Option<Trouble>,
+    events: mpsc::Sender<Event>,
+}
+
+impl Dialling {
+    /// What comes of each attempt is told to `events`.
+    pub(super) fn new(
+        tls: MemberTls,
+        trackers: Vec<NetAddress>,
+        source: Option<IpAddr>,
+        announced: bool,
+        events: mpsc::Sender<Event>,
+    ) -> Self {
+        Self {
+            tls,
+            trackers,
+            source,
+            announced,
+            to_tracker: HashMap::new(),
+            trouble: None,
+            events,
+        }
+    }
+
+    pub(super) fn tracker(&self) -> Option<&NetAddress> {
+        self.trackers.first()
+    }
+
+    /// Where the tracker is about to be dialled, if that is news: trying again is not.
+    pub(super) fn announce(&mut self, target: &Target) -> &[NetAddress] {
+        if *target != Target::Tracker || std::mem::replace(&mut self.announced, true) {
+            return &[];
+        }
+        &self.trackers
+    }
+
+    pub(super) fn dial(&self, target: Target) {
+        let tls = self.tls.clone();
+        let trackers = self.trackers.clone();
+        let source = self.source;
+        let events = self.events.clone();
+        tokio::spawn(async move {
+            let result = reach(&target, &trackers, &tls, source).await;
+            // Nobody to tell: the peer is gone.
+            let _ = events.send(Event::Dialled(target, result)).await;
+        });
+    }
+
+    /// This link to the tracker was made.
+    pub(super) fn on_tracker_reached(&mut self, link: LinkId, address: SocketAddr) {
+        self.to_tracker.insert(link, address);
+    }
+
+    /// The tracker has accepted this peer.
+    pub(super) fn on_tracker_up(&mut self) {
+        self.announced = false;
+        self.trouble = None;
+    }
+
+    /// An attempt has come to nothing. What the machine is told of it.
+    pub(super) fn on_failed(&mut self, target: &Target, trouble: Trouble) -> Unreached {
+        let told = unreached(&trouble);
+        if *target == Target::Tracker {
+            self.trouble = Some(trouble);
+        }
+        told
+    }
+
+    /// What the machine says of the tracker, in full: an attempt at it has come to
+    /// that, or its link has broken.
+    pub(super) fn meant(&self, why: Unreached) -> Trouble {
+        let attempt = self.trouble.as_ref();
+        let meant = attempt.filter(|trouble| unreached(trouble) == why);
+        meant.cloned().unwrap_or(Trouble::Lost { why: why.reason })
+    }
+
+    /// A link has ended. Whether it is still to be found out why: where the tracker
+    /// does not trust this machine's certificate, it is asked what it shows to
+    /// newcomers, which may say more.
+    pub(super) fn on_closed(&mut self, link: LinkId, end: &LinkEnd) -> bool {
+        let (Some(address), LinkEnd::Certificate(why)) = (self.to_tracker.remove(&link), end)
+        else {
+            return false;
+        };
+        let why = DialError::Certificate {
+            address,
+            why: why.clone(),
+        };
+        let (tls, events) = (self.tls.clone(), self.events.clone());
+        tokio::spawn(async move {
+            let why = dial::explain(why, Some(tls.ca()), tls.clock()).await;
+            // Nobody to tell: the peer is gone.
+            let _ = events
+                .send(Event::TurnedAway(link, Trouble::from(&why)))
+                .await;
+        });
+        true
+    }
+}
+
+async fn reach(
+    target: &Target,
+    trackers: &[NetAddress],
+    tls: &MemberTls,
+    source: Option<IpAddr>,
+) -> Result<Box<Connected>, Trouble> {
+    let (addresses, expected) = match target {
+        Target::Tracker => {
+            let addresses = addresses::resolve(trackers).await;
+            let addresses = addresses.map_err(|error| Trouble::Unreachable {
+                why: error.to_string(),
+            });
+            (addresses?, Expected::Tracker)
+        }
+        Target::Member { id, addresses } => (addresses.clone(), Expected::Peer(*id)),
+    };
+    match dial::dial(&addresses, expected, tls, source).await {
+        Ok(connected) => Ok(Box::new(connected)),
+        Err(why) if *target == Target::Tracker => {
+            let why = dial::explain(why, Some(tls.ca()), tls.clock()).await;
+            Err(Trouble::from(&why))
+        }
+        Err(why) => Err(Trouble::from(&why)),
+    }
+}
+
+/// What the machine is told of it.
+fn unreached(trouble: &Trouble) -> Unreached {
+    let cause = match trouble {
+        Trouble::Lost { .. } | Trouble::Unreachable { .. } => Cause::Network,
+        Trouble::ClocksApart(_) => Cause::Clocks,
+        Trouble::ChangedCa { .. } | Trouble::Untrusted { .. } => Cause::Certificate,
+    };
+    Unreached {
+        cause,
+        reason: trouble.to_string(),
+    }
+}

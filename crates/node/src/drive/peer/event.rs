@@ -1,0 +1,51 @@
+//! What happens to a peer besides links and time.
+
+use std::net::SocketAddr;
+
+use thorp_core::fetch::FetchId;
+use thorp_core::links::LinkId;
+use thorp_core::peer::Target;
+use thorp_files::share::ShareEvent;
+use thorp_files::store::{StoreError, Stored};
+use thorp_group::join::Admitted;
+use thorp_wire::{Name, PeerId};
+
+use crate::api::Trouble;
+use crate::net::dial::Connected;
+use crate::net::join::NotJoined;
+use crate::net::listener::Incoming;
+
+use super::Request;
+use super::standing::Change;
+
+/// Events of one kind that wait for the peer.
+pub(super) const EVENTS: usize = 256;
+
+/// Something that happens to a peer, or that was going on elsewhere and has come
+/// to an end.
+pub(super) enum Event {
+    Request(Request),
+    /// The last handle is gone.
+    Forgotten,
+    /// No caller waits for this any more.
+    Abandoned(FetchId),
+    Called(Box<Incoming>),
+    Dialled(Target, Result<Box<Connected>, Trouble>),
+    /// The tracker has ended this link over a certificate, and this is why.
+    TurnedAway(LinkId, Trouble),
+    Standing(Change),
+    Rejoined(Result<Admitted, NotJoined>),
+    /// This machine is at these addresses now.
+    Moved(Vec<SocketAddr>),
+    Share(ShareEvent),
+    /// So much was read of a file that is hashed for a caller; nothing, at the end.
+    Hashed(Name, Option<u64>),
+    /// A file was sent over this link.
+    Served(LinkId),
+    /// Pieces of a file were sent to this member.
+    Fed(PeerId),
+    Stored {
+        fetch: FetchId,
+        result: Result<Stored, StoreError>,
+    },
+}

@@ -1,0 +1,122 @@
+//! The links of a running node: frames go out over them, and what happens on
+//! them comes in.
+//!
+//! Who is at the other end and what to say to them is decided in
+//! [`thorp_core::links`]; how a stream becomes a queue of frames is
+//! [`link`](crate::net::link)'s.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use thorp_core::links::LinkId;
+use thorp_group::clock::Clock;
+use thorp_group::tls::MemberTls;
+use thorp_wire::frame::{Frame, Reason, Refused, RequestId};
+
+use crate::net::dial::Connected;
+use crate::net::link::{self, Arrival, Arrivals, Inbox, LinkSender, Term};
+
+pub(super) struct Wires {
+    tls: MemberTls,
+    clock: Clock,
+    all: HashMap<LinkId, Wire>,
+    last: u64,
+    inbox: Inbox,
+    arrivals: Arrivals,
+}
+
+struct Wire {
+    sender: LinkSender,
+    /// This machine's address at this end, as long as it has that.
+    local: Option<IpAddr>,
+}
+
+impl Wires {
+    pub(super) fn new(tls: MemberTls, clock: Clock) -> Self {
+        let (inbox, arrivals) = link::inbox();
+        Self {
+            tls,
+            clock,
+            all: HashMap::new(),
+            last: 0,
+            inbox,
+            arrivals,
+        }
+    }
+
+    /// Makes a connection into a link. It lasts no longer than both certificates.
+    pub(super) fn open(&mut self, connected: Connected) -> LinkId {
+        let Connected { stream, member, .. } = connected;
+        self.last += 1;
+        let link = LinkId(self.last);
+        let local = stream.get_ref().0.local_addr();
+        let term = Term {
+            clock: self.clock.clone(),
+            ends: member.ends.min(self.tls.member().ends),
+        };
+        let wire = Wire {
+            sender: link::start(link, stream, term, self.inbox.clone()),
+            local: local.ok().map(|local| local.ip()),
+        };
+        self.all.insert(link, wire);
+        link
+    }
+
+    /// Waits for what happens next on any link.
+    pub(super) async fn arrival(&mut self) -> Arrival {
+        match self.arrivals.recv().await {
+            Some(arrival) => arrival,
+            // The inbox is here, so there is always one that may still say something.
+            None => std::future::pending().await,
+        }
+    }
+
+    pub(super) fn get(&self, link: LinkId) -> Option<&LinkSender> {
+        self.all.get(&link).map(|wire| &wire.sender)
+    }
+
+    pub(super) fn send(&self, link: LinkId, frame: Frame) {
+        if let Some(sender) = self.get(link) {
+            sender.send(frame);
+        }
+    }
+
+    /// Refuses a question of a type that this version does not know.
+    pub(super) fn refuse(&self, link: LinkId, kind: u16, request: RequestId) {
+        let refused = Refused {
+            reason: Reason::Unknown,
+            text: format!("frames of type {kind} are not known here"),
+        };
+        self.send(link, Frame::with_request(request, refused));
+    }
+
+    pub(super) fn close(&self, link: LinkId, reason: &str) {
+        if let Some(sender) = self.get(link) {
+            tracing::debug!(link = link.0, %reason, "closing");
+            sender.close();
+        }
+    }
+
+    /// Closes those from an address that this machine does not have any more: they
+    /// are dead, though the other ends will never say so.
+    pub(super) fn leave(&mut self, is_here: impl Fn(IpAddr) -> bool) -> Vec<(LinkId, IpAddr)> {
+        let mut left = Vec::new();
+        for (link, wire) in &mut self.all {
+            if let Some(ip) = wire.local.take_if(|ip| !is_here(*ip)) {
+                wire.sender.close();
+                left.push((*link, ip));
+            }
+        }
+        left
+    }
+
+    /// One has ended.
+    pub(super) fn on_closed(&mut self, link: LinkId) {
+        self.all.remove(&link);
+    }
+
+    /// Waits until the goodbyes are said on all links, which are being closed.
+    pub(super) async fn farewell(mut self) {
+        link::farewell(self.all.len(), &mut self.arrivals).await;
+    }
+}
