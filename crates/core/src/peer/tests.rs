@@ -40,7 +40,11 @@ fn me() -> Me {
 }
 
 fn peer() -> Peer {
-    let config = Config {
+    Peer::new(Instant::default(), config())
+}
+
+fn config() -> Config {
+    Config {
         me: me(),
         has_tracker: true,
         hops: 1,
@@ -49,8 +53,7 @@ fn peer() -> Peer {
         max_neighbours: 2,
         remembered: (1..6).map(known).collect(),
         seed: 1,
-    };
-    Peer::new(Instant::default(), config)
+    }
 }
 
 fn trouble() -> Unreached {
@@ -465,6 +468,39 @@ impl Peer {
             assert!(self.links.get(home).is_some_and(|link| link.member.tracker));
         }
     }
+}
+
+#[test]
+fn a_tracker_that_turns_this_end_away_shows_why_and_a_person_is_told_once() {
+    let mut peer = Peer::new(
+        Instant::default(),
+        Config {
+            remembered: Vec::new(),
+            ..config()
+        },
+    );
+    let (mut lost, mut reasons, mut link) = (0, 0, 0);
+    while link < 3 {
+        let now = peer.next_deadline().expect("it is tried for ever");
+        peer.handle(now, links::Input::Tick.into());
+        while let Some(output) = peer.poll_output() {
+            match output {
+                Output::Dial(Target::Tracker) => {
+                    link += 1;
+                    peer.handle(now, connected(link, TRACKER, true));
+                    let link = LinkId(link);
+                    let trouble = trouble();
+                    peer.handle(now, Input::TurnedAway { link, trouble });
+                }
+                Output::NoTracker(why) if why == trouble() => reasons += 1,
+                Output::Notice(Notice::TrackerLost(why)) if why == trouble() => lost += 1,
+                Output::Notice(other) => panic!("{other:?}"),
+                _ => {}
+            }
+        }
+    }
+    assert_eq!((lost, reasons), (1, 3));
+    assert_eq!(peer.tracker(), Tracker::Down);
 }
 
 proptest! {

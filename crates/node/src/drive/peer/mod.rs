@@ -1,22 +1,23 @@
 //! A running peer.
 //!
 //! ```text
-//! task      events and outputs, each brought to the part that it is for
-//! event     what happens to a peer besides links and time
-//! dialling  reaching members and the tracker
-//! sharing   what a visitor has not: a share, and members that call
-//! hash_now  files that callers wait for, hashed before others
+//! task          what only a peer does: events and outputs, each to its part
+//! event         what happens to a peer besides links and time
+//! dialling      reaching members and the tracker
 //! surroundings  where this machine is, and when that changes
-//! fetching  callers' lookups, surveys and files, until they are answered
-//! serve     small files for others
-//! memory    the neighbours that were, on disk
-//! commands  what a person asks, answered event by event
-//! get       the longest of these: look up, choose, fetch, store
-//! hashing   looking up what is still being hashed
-//! large     one large file: from many, in pieces, taken up where it was left
-//! pace      how far, how fast, how long yet
-//! standing  group records and the own certificate, while the peer runs
-//! telling   what every answer is told with
+//! standing      group records and the own certificate, while the peer runs
+//! sharing       what a visitor has not: a share, and members that call
+//! serve         small files for others
+//! hash_now      files that callers wait for, hashed before others
+//! memory        the neighbours that were, on disk
+//! fetching      callers' lookups, surveys and files, until they are answered
+//!
+//! commands      what a person asks, answered event by event
+//! get           the longest of these: look up, choose, fetch, store
+//! hashing       looking up what is still being hashed
+//! large         one large file: from many, in pieces, taken up where it was left
+//! pace          how far, how fast, how long yet
+//! telling       what every answer is told with
 //! ```
 //!
 //! Everything that decides is in `thorp-core`. A [`Peer`] is a handle: cheap to
