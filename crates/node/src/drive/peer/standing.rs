@@ -12,7 +12,7 @@ use thorp_group::state::StateError;
 use thorp_group::tls::MemberTls;
 use thorp_wire::frame::{Join, Joined, SignedRecord};
 use tokio::sync::watch;
-use tokio::task::{JoinSet, spawn_blocking};
+use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::net::join::{self, NotJoined};
 
@@ -21,8 +21,8 @@ pub(super) struct Standing {
     clock: Clock,
     renewal: Renewal,
     newest: watch::Receiver<Option<SignedRecord>>,
-    /// What is on its way to the disk.
-    keeping: JoinSet<()>,
+    /// The last of what is on its way to the disk; each waits for the one before.
+    keeping: Option<JoinHandle<()>>,
 }
 
 /// What is to be told to the machine.
@@ -42,7 +42,7 @@ impl Standing {
             tls,
             clock,
             renewal,
-            keeping: JoinSet::new(),
+            keeping: None,
         }
     }
 
@@ -156,19 +156,26 @@ impl Standing {
     }
 
     /// Waits until all is on disk.
-    pub(super) async fn finish(mut self) {
-        while self.keeping.join_next().await.is_some() {}
+    pub(super) async fn finish(self) {
+        if let Some(last) = self.keeping {
+            // A write that was cancelled has ended too.
+            let _ = last.await;
+        }
     }
 
+    /// In the order of the changes: an older certificate must not overwrite a newer one.
     fn keep(&mut self, save: fn(&Kept) -> Result<(), StateError>) {
-        while self.keeping.try_join_next().is_some() {}
         let kept = self.renewal.kept();
-        self.keeping.spawn(async move {
+        let before = self.keeping.take();
+        self.keeping = Some(tokio::spawn(async move {
+            if let Some(before) = before {
+                let _ = before.await;
+            }
             let saved = spawn_blocking(move || save(&kept)).await;
             if let Ok(Err(error)) = saved {
                 // It is in force; only the next start will not know it.
                 tracing::error!(%error, "what the group has decided is not kept");
             }
-        });
+        }));
     }
 }
