@@ -1,7 +1,7 @@
 //! A tracker: a catalogue with everyone in it.
 //!
-//! It only listens. Everything it knows comes with updates and goes with the
-//! links they came on, so it can be restarted at any time.
+//! It only listens. Everything it knows came with updates, and is forgotten
+//! with the links they came on. So it can be restarted at any time.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -37,7 +37,8 @@ pub enum Output {
     Link(links::Output),
     /// A peer's listing is over the bounds and is not kept.
     Unlisted(Holder),
-    /// A member asks for a new certificate. The answer goes to it as it is.
+    /// A member asks for a new certificate. The shell's answer is sent to it
+    /// unchanged.
     Renew {
         /// On this link.
         link: LinkId,
@@ -139,8 +140,8 @@ impl Tracker {
                 member,
                 join,
             }),
-            // Every update is acknowledged, so members hear enough: a silent link
-            // needs no sign of life. A tracker dials no member and asks none.
+            // The tracker acknowledges every update, which is a sign of life, so a
+            // silent link needs no other. A tracker dials no member and asks none.
             Event::Down(_)
             | Event::Silent { .. }
             | Event::TurnedAway { .. }

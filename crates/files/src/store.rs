@@ -55,7 +55,7 @@ pub enum Replace {
 
 /// What is where a file is to go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Target {
+pub enum Destination {
     /// Nothing.
     Free,
     /// Something.
@@ -183,19 +183,19 @@ impl Store {
     }
 
     /// What is where this file would go. Writes nothing.
-    pub fn check(&self, name: &Name) -> Result<Target, StoreError> {
+    pub fn check(&self, name: &Name) -> Result<Destination, StoreError> {
         match self.dir.symlink_metadata(name.as_str()) {
             Ok(meta) if meta.is_dir() => Err(StoreError::FolderInTheWay {
                 path: self.path_of(name),
             }),
             Ok(meta) => {
                 let stamp = Stamp::new(&meta);
-                Ok(Target::Exists {
+                Ok(Destination::Exists {
                     length: stamp.length,
                     mtime: stamp.mtime_seconds(),
                 })
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Target::Free),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Destination::Free),
             Err(error) => Err(self.failed(name, error)),
         }
     }
@@ -204,7 +204,7 @@ impl Store {
     /// length is right.
     pub fn holds(&self, name: &Name, content: Content) -> Result<bool, StoreError> {
         match self.check(name)? {
-            Target::Exists { length, .. } if length == content.length => {}
+            Destination::Exists { length, .. } if length == content.length => {}
             _ => return Ok(false),
         }
         self.content(name)
@@ -230,7 +230,7 @@ impl Store {
                 path: self.path_of(name),
             });
         }
-        if replace == Replace::No && self.check(name)? != Target::Free {
+        if replace == Replace::No && self.check(name)? != Destination::Free {
             return Err(StoreError::Exists {
                 path: self.path_of(name),
             });
@@ -255,7 +255,7 @@ impl Store {
                 });
             }
         };
-        if self.check(name)? == Target::Free {
+        if self.check(name)? == Destination::Free {
             return Ok(());
         }
         let folder = match name.folder() {

@@ -45,13 +45,13 @@ fn fresh(member: &Member) -> Range<SystemTime> {
 
 /// When something is to be done: as soon as the time of day is not within `idle`.
 #[derive(Clone, Debug)]
-pub struct Due {
+pub struct RenewalTime {
     idle: Range<SystemTime>,
     /// Not before the clock has run for so long.
     not_before: Duration,
 }
 
-impl Due {
+impl RenewalTime {
     /// Waits for it.
     pub async fn comes(self, clock: &Clock) {
         clock.has_run(self.not_before).await;
@@ -105,8 +105,8 @@ impl Renewal {
     }
 
     /// When to ask next; nothing while an answer is awaited.
-    pub fn due(&self) -> Option<Due> {
-        (!self.asking).then(|| Due {
+    pub fn due(&self) -> Option<RenewalTime> {
+        (!self.asking).then(|| RenewalTime {
             idle: fresh(&self.tls.member()),
             not_before: self.next,
         })
@@ -156,9 +156,9 @@ impl Renewal {
 
     /// When to come in by the tracker's other door, since the certificate is good
     /// for no link; nothing while an answer is awaited.
-    pub fn rejoin_due(&self) -> Option<Due> {
+    pub fn rejoin_due(&self) -> Option<RenewalTime> {
         let member = self.tls.member();
-        (!self.rejoining).then_some(Due {
+        (!self.rejoining).then_some(RenewalTime {
             idle: member.begins..member.ends,
             not_before: self.rejoin_next,
         })
@@ -259,16 +259,16 @@ pub struct OwnRenewal {
 
 impl OwnRenewal {
     /// When a new one is to be written.
-    pub fn due(&self) -> Due {
-        Due {
+    pub fn due(&self) -> RenewalTime {
+        RenewalTime {
             idle: fresh(&self.tls.member()),
             not_before: Duration::ZERO,
         }
     }
 
     /// When to try again, after an attempt that failed.
-    pub fn due_again(&self) -> Due {
-        Due {
+    pub fn due_again(&self) -> RenewalTime {
+        RenewalTime {
             not_before: self.tls.clock().elapsed() + RETRY,
             ..self.due()
         }

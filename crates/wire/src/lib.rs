@@ -14,9 +14,9 @@
 //! ```
 //!
 //! Everything here is pure: no sockets, files, clocks or randomness. A value
-//! that exists is valid; whatever came from outside is checked while it is
+//! that exists is valid; everything from outside is checked while it is
 //! decoded, and an error says what was wrong with it. What the values *mean*,
-//! and what to do about them, is decided in `thorp-core`.
+//! and what follows from them, is decided in `thorp-core`.
 
 pub mod content;
 pub mod entry;

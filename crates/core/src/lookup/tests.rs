@@ -74,24 +74,24 @@ fn lookup(names: &[&str]) -> Lookup {
     Lookup::new(at(0), names, Only::default())
 }
 
-fn asks(actions: Vec<Action>) -> Vec<(PeerId, Find)> {
+fn asks(actions: Vec<LookupAction>) -> Vec<(PeerId, Find)> {
     let ask = |action| match action {
-        Action::Ask(holder, find) => (holder.id, find),
-        Action::Finish(outcome) => panic!("finished: {outcome:?}"),
+        LookupAction::Ask(holder, find) => (holder.id, find),
+        LookupAction::Finish(outcome) => panic!("finished: {outcome:?}"),
     };
     actions.into_iter().map(ask).collect()
 }
 
 /// The question to one member, all of them the same.
-fn asked(actions: Vec<Action>, whom: &[PeerId]) -> Find {
+fn asked(actions: Vec<LookupAction>, whom: &[PeerId]) -> Find {
     let asks = asks(actions);
     assert_eq!(asks.iter().map(|(id, _)| *id).collect::<Vec<_>>(), whom);
     asks[0].1.clone()
 }
 
-fn finished(actions: &[Action]) -> Outcome {
+fn finished(actions: &[LookupAction]) -> Outcome {
     match actions {
-        [Action::Finish(outcome)] => outcome.clone(),
+        [LookupAction::Finish(outcome)] => outcome.clone(),
         other => panic!("not finished: {other:?}"),
     }
 }
@@ -431,8 +431,8 @@ proptest! {
                 }
                 for action in actions {
                     match action {
-                        Action::Ask(holder, find) => open.push((holder.id, find)),
-                        Action::Finish(outcome) => {
+                        LookupAction::Ask(holder, find) => open.push((holder.id, find)),
+                        LookupAction::Finish(outcome) => {
                             prop_assert_eq!(outcome.names.len(), names.len());
                             done = true;
                         }

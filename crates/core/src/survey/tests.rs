@@ -64,16 +64,16 @@ fn a_page_that_found_nothing_is_continued_where_the_search_stopped() {
     assert!(!finished(&survey.advance(at(2), Tracker::Up(TRACKER), &[])).0);
 }
 
-fn asked(actions: Vec<Action>, whom: &[PeerId]) -> Find {
+fn asked(actions: Vec<SurveyAction>, whom: &[PeerId]) -> Find {
     let mut finds = Vec::new();
     let mut asked = Vec::new();
     for action in actions {
         match action {
-            Action::Ask(peer, find) => {
+            SurveyAction::Ask(peer, find) => {
                 asked.push(peer);
                 finds.push(find);
             }
-            Action::Finish(findings) => panic!("finished: {findings:?}"),
+            SurveyAction::Finish(findings) => panic!("finished: {findings:?}"),
         }
     }
     assert_eq!(asked, whom);
@@ -81,9 +81,9 @@ fn asked(actions: Vec<Action>, whom: &[PeerId]) -> Find {
 }
 
 /// Whether it is complete, and the names found.
-fn finished(actions: &[Action]) -> (bool, Vec<String>) {
+fn finished(actions: &[SurveyAction]) -> (bool, Vec<String>) {
     match actions {
-        [Action::Finish(findings)] => {
+        [SurveyAction::Finish(findings)] => {
             let names = findings.files.iter().map(|v| v.entry.name.to_string());
             (findings.complete, names.collect())
         }

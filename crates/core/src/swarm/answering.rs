@@ -1,7 +1,7 @@
 //! Giving others what they ask for.
 
 use thorp_wire::layout::Block;
-use thorp_wire::merkle::Answer;
+use thorp_wire::merkle::HashReply;
 use thorp_wire::session::{HashRange, Message};
 
 use crate::time::Instant;
@@ -25,8 +25,10 @@ impl Swarm {
 
     pub(super) fn hash_request(&mut self, id: SessionId, range: HashRange) {
         match self.hashes.answer(&range) {
-            Some(Answer::Hashes(hashes)) => return self.send(id, Message::Hashes(range, hashes)),
-            Some(Answer::AfterHashing(pieces)) => {
+            Some(HashReply::Hashes(hashes)) => {
+                return self.send(id, Message::Hashes(range, hashes));
+            }
+            Some(HashReply::AfterHashing(pieces)) => {
                 let had = self.pieces.had();
                 if pieces.iter().all(|piece| had.has(piece.number()))
                     && let Some(session) = self.sessions.get_mut(&id)

@@ -254,7 +254,7 @@ impl Swarm {
     }
 
     /// A block is on disk.
-    pub(super) fn arrived(
+    pub(super) fn on_block_written(
         &mut self,
         now: Instant,
         id: SessionId,
@@ -278,7 +278,7 @@ impl Swarm {
         {
             self.ended.remove(&id);
         }
-        if self.pieces.arrived(block, leaves, peer) {
+        if self.pieces.on_block_written(block, leaves, peer) {
             self.judge(now, block.piece());
         }
     }

@@ -92,20 +92,20 @@ impl Doubts {
     /// It will not tell about that piece: the next one's turn.
     pub fn refused(&mut self, session: SessionId, piece: u32) {
         if let Some(doubt) = self.pieces.get_mut(&piece) {
-            doubt.gone(session);
+            doubt.forget(session);
         }
     }
 
     /// It cannot be asked any more.
     pub fn closed(&mut self, session: SessionId) {
         for doubt in self.pieces.values_mut() {
-            doubt.gone(session);
+            doubt.forget(session);
         }
     }
 }
 
 impl Doubt {
-    fn gone(&mut self, session: SessionId) {
+    fn forget(&mut self, session: SessionId) {
         self.asked.remove(&session);
         self.last = self.last.filter(|(asked, _)| *asked != session);
     }

@@ -46,7 +46,7 @@ struct Run {
 
 /// What an answer was worth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub enum Worth {
     /// It was not asked for, or comes too late.
     NoNews,
     /// It is true.
@@ -129,27 +129,27 @@ impl Hashes {
     }
 
     /// An answer has come.
-    pub fn answered(&mut self, session: SessionId, range: &HashRange, answer: &[Hash]) -> Answer {
+    pub fn answered(&mut self, session: SessionId, range: &HashRange, answer: &[Hash]) -> Worth {
         let run = self.missing.get(&range.index);
         let asked = |run: &Run| {
             let now = run.asked.is_some_and(|(asked, _)| asked == session);
             now || self.passed_over.contains_key(&session)
         };
         if !run.is_some_and(|run| run.range == *range && asked(run)) {
-            return Answer::NoNews;
+            return Worth::NoNews;
         }
         let Ok(hashes) = merkle::verify(self.content, range, answer) else {
-            return Answer::False;
+            return Worth::False;
         };
         self.runs.insert(range.index, hashes.to_vec());
         self.missing.remove(&range.index);
         if !self.missing.is_empty() {
-            return Answer::True;
+            return Worth::True;
         }
         let layer = std::mem::take(&mut self.runs).into_values().flatten();
         self.tree = Tree::of(self.content, layer.collect());
         self.passed_over.clear();
-        Answer::Complete
+        Worth::Complete
     }
 
     /// It does not answer this.
@@ -171,7 +171,7 @@ impl Hashes {
     }
 
     /// What is said to somebody who asks for hashes; nothing, if they are not known.
-    pub fn answer(&self, range: &HashRange) -> Option<merkle::Answer> {
+    pub fn answer(&self, range: &HashRange) -> Option<merkle::HashReply> {
         self.tree.as_ref()?.answer(range).ok()
     }
 
@@ -227,7 +227,7 @@ mod tests {
 
     fn answer_of(known: &Hashes, range: &HashRange) -> Vec<Hash> {
         match known.answer(range) {
-            Some(merkle::Answer::Hashes(hashes)) => hashes,
+            Some(merkle::HashReply::Hashes(hashes)) => hashes,
             other => panic!("{other:?}"),
         }
     }
@@ -236,15 +236,15 @@ mod tests {
     fn the_layer_is_known_once_every_run_of_it_was_proven() {
         for pieces in [2, 3, 512, 1024, 1300] {
             let (mut unknown, known) = of(pieces);
-            let mut last = Answer::NoNews;
+            let mut last = Worth::NoNews;
             while !unknown.are_known() {
                 for (session, range) in unknown.ask(at(0), &[SESSION, OTHER]) {
                     let answer = answer_of(&known, &range);
                     last = unknown.answered(session, &range, &answer);
-                    assert!(matches!(last, Answer::True | Answer::Complete));
+                    assert!(matches!(last, Worth::True | Worth::Complete));
                 }
             }
-            assert_eq!(last, Answer::Complete);
+            assert_eq!(last, Worth::Complete);
             assert_eq!(unknown.layer(), known.layer());
         }
     }
@@ -255,7 +255,7 @@ mod tests {
         let (session, range) = unknown.ask(at(0), &[SESSION])[0];
         let mut answer = answer_of(&known, &range);
         answer[3][0] ^= 1;
-        assert_eq!(unknown.answered(session, &range, &answer), Answer::False);
+        assert_eq!(unknown.answered(session, &range, &answer), Worth::False);
         assert!(!unknown.are_known());
     }
 
@@ -275,8 +275,8 @@ mod tests {
         assert_eq!(unknown.ask(at(1), &[SESSION, OTHER]), []);
         assert_eq!(unknown.ask(at(2), &[SESSION, OTHER]), [(OTHER, range)]);
         let late = answer_of(&known, &range);
-        assert_eq!(unknown.answered(SESSION, &range, &late), Answer::Complete);
-        assert_eq!(unknown.answered(OTHER, &range, &late), Answer::NoNews);
+        assert_eq!(unknown.answered(SESSION, &range, &late), Worth::Complete);
+        assert_eq!(unknown.answered(OTHER, &range, &late), Worth::NoNews);
     }
 
     #[test]
@@ -284,7 +284,7 @@ mod tests {
         let (mut unknown, known) = of(3);
         let (_, range) = unknown.ask(at(0), &[SESSION])[0];
         let answer = answer_of(&known, &range);
-        assert_eq!(unknown.answered(OTHER, &range, &answer), Answer::NoNews);
+        assert_eq!(unknown.answered(OTHER, &range, &answer), Worth::NoNews);
     }
 
     #[test]

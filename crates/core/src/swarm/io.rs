@@ -9,7 +9,7 @@
 //! 2. bytes come, and it takes long: [`Input::Flowing`] about once a second;
 //! 3. all are there and hashed: [`Swarm::claim`](super::Swarm::claim). If not,
 //!    they are dropped: somebody else was faster;
-//! 4. they are on disk: [`Input::Arrived`].
+//! 4. they are on disk: [`Input::Written`].
 //!
 //! From claim to arrival nobody else writes these bytes. So [`Input::Closed`] is
 //! said of a connection when no write for it is under way any more; after an
@@ -37,7 +37,7 @@ pub struct Config {
     /// What there is of the file.
     pub have: Have,
     /// How much at once.
-    pub limits: Limits,
+    pub limits: SwarmLimits,
 }
 
 /// What there is of a file at the beginning.
@@ -54,7 +54,7 @@ pub enum Have {
 
 /// How much at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct SwarmLimits {
     /// Connections made by this end.
     pub dialled: usize,
     /// Connections, whoever made them.
@@ -65,7 +65,7 @@ pub struct Limits {
     pub longest_request: u32,
 }
 
-impl Default for Limits {
+impl Default for SwarmLimits {
     fn default() -> Self {
         Self {
             dialled: 24,
@@ -140,7 +140,7 @@ pub enum Input {
         bytes: u32,
     },
     /// A block that was claimed is on disk.
-    Arrived {
+    Written {
         /// On this connection.
         session: SessionId,
         /// Which.
@@ -151,7 +151,7 @@ pub enum Input {
     },
     /// What an earlier fetch has left on disk was hashed: these are the leaves of a
     /// piece. Comes before the first [`Input::Holders`].
-    Left {
+    Rechecked {
         /// Which piece.
         piece: Piece,
         /// The hashes of all its leaves, in order.
@@ -233,7 +233,7 @@ pub enum Why {
 
 /// How far a fetch is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Progress {
+pub struct SwarmProgress {
     /// Bytes verified.
     pub verified: u64,
     /// Bytes that have come over the network for it.

@@ -46,7 +46,7 @@ use thorp_wire::{Content, PeerId};
 
 use crate::time::Instant;
 
-pub use io::{Config, Have, Input, Limits, Offer, Output, Progress, SessionId, Why};
+pub use io::{Config, Have, Input, Offer, Output, SessionId, SwarmLimits, SwarmProgress, Why};
 
 use doubts::Doubts;
 use hashes::Hashes;
@@ -76,7 +76,7 @@ pub struct Swarm {
     me: PeerId,
     content: Content,
     layout: Layout,
-    limits: Limits,
+    limits: SwarmLimits,
     rng: fastrand::Rng,
     pieces: Pieces,
     picker: Picker,
@@ -88,7 +88,7 @@ pub struct Swarm {
     /// What sessions that have ended are still writing, and who sent it.
     ended: BTreeMap<SessionId, (PeerId, BTreeSet<Block>)>,
     /// The hashes of pieces found on disk, until it is known what they must be.
-    left: BTreeMap<u32, [u8; 32]>,
+    rechecked: BTreeMap<u32, [u8; 32]>,
     /// This end's share in what a crowd wants, until the crowd changes.
     turn: Option<Turn>,
     /// Something can be asked for that could not be before.
@@ -133,7 +133,7 @@ impl Swarm {
             sessions: BTreeMap::new(),
             by_peer: BTreeMap::new(),
             ended: BTreeMap::new(),
-            left: BTreeMap::new(),
+            rechecked: BTreeMap::new(),
             turn: None,
             wake: false,
             received: 0,
@@ -167,12 +167,12 @@ impl Swarm {
             Input::Closed { session, reason } => self.closed(now, session, &reason),
             Input::Message { session, message } => self.message(now, session, message),
             Input::Flowing { session, bytes } => self.flowing(now, session, bytes),
-            Input::Arrived {
+            Input::Written {
                 session,
                 block,
                 leaves,
-            } => self.arrived(now, session, block, &leaves),
-            Input::Left { piece, leaves } => self.left(piece, &leaves),
+            } => self.on_block_written(now, session, block, &leaves),
+            Input::Rechecked { piece, leaves } => self.on_piece_rechecked(piece, &leaves),
             Input::Served { session, block } => {
                 if let Some(session) = self.sessions.get_mut(&session) {
                     session.served(block);
@@ -214,7 +214,7 @@ impl Swarm {
     }
 
     /// All bytes of an expected block have come. Whether they are to be written;
-    /// if so, nobody else's are until [`Input::Arrived`]. Otherwise drop them.
+    /// if so, nobody else's are until [`Input::Written`]. Otherwise drop them.
     /// Drain [`poll_output`](Self::poll_output) after it, too.
     pub fn claim(&mut self, now: Instant, session: SessionId, block: Block) -> bool {
         let claimed = !self.stopped && self.claimed(now, session, block);
@@ -223,12 +223,12 @@ impl Swarm {
     }
 
     /// How far the fetch is.
-    pub fn progress(&self) -> Progress {
+    pub fn progress(&self) -> SwarmProgress {
         let asked = self
             .sessions
             .values()
             .filter(|session| session.asked_number() > 0 && !session.silent);
-        Progress {
+        SwarmProgress {
             verified: self.pieces.verified(),
             received: self.received,
             sources: u32::try_from(asked.count()).unwrap_or(u32::MAX),

@@ -248,7 +248,7 @@ impl Pieces {
     }
 
     /// Whether these bytes may be written. From now on until they have
-    /// [`arrived`](Self::arrived), or are [`unclaimed`](Self::unclaim), nobody else's are.
+    /// [written](Self::on_block_written), or are [`unclaimed`](Self::unclaim), nobody else's are.
     pub fn claim(&mut self, block: Block) -> bool {
         let Some(leaves) = self.leaves(block) else {
             return false;
@@ -271,7 +271,7 @@ impl Pieces {
     }
 
     /// Claimed bytes are there. Whether the piece is, with them.
-    pub fn arrived(&mut self, block: Block, hashes: &[[u8; 32]], from: PeerId) -> bool {
+    pub fn on_block_written(&mut self, block: Block, hashes: &[[u8; 32]], from: PeerId) -> bool {
         let number = block.piece().number();
         let Some(begun) = self.begun.get_mut(&number) else {
             return false;

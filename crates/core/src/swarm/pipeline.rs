@@ -120,7 +120,7 @@ impl Pipeline {
 
     /// A block is there that was asked for at that mark. How many of its bytes
     /// were not told as flowing.
-    pub fn arrived(&mut self, now: Instant, mark: Mark, bytes: u32) -> u64 {
+    pub fn on_block_received(&mut self, now: Instant, mark: Mark, bytes: u32) -> u64 {
         let untold = u64::from(bytes).saturating_sub(self.flowed);
         self.flowed = 0;
         self.released(bytes);
@@ -237,7 +237,7 @@ mod tests {
             if now > seconds * 1_000_000 {
                 return (pipeline, came);
             }
-            came += pipeline.arrived(at(now), mark, length);
+            came += pipeline.on_block_received(at(now), mark, length);
         }
     }
 

@@ -476,7 +476,7 @@ impl Session {
         self.denials = 0;
         let length = block.length();
         self.given += u64::from(length);
-        Some(self.pipeline.arrived(now, asked.mark, length))
+        Some(self.pipeline.on_block_received(now, asked.mark, length))
     }
 
     /// A block that came is being written.

@@ -12,7 +12,7 @@ use thorp_wire::frame::Holder;
 
 use crate::time::Instant;
 
-use super::io::Limits;
+use super::io::SwarmLimits;
 
 /// More are not remembered.
 const KNOWN: usize = 1024;
@@ -105,7 +105,7 @@ impl Sources {
     }
 
     /// Whom to dial now: whole holders first, then those who failed least.
-    pub fn dial(&mut self, now: Instant, limits: &Limits) -> Vec<Holder> {
+    pub fn dial(&mut self, now: Instant, limits: &SwarmLimits) -> Vec<Holder> {
         let state = |state: State| {
             self.known
                 .values()
@@ -290,9 +290,9 @@ mod tests {
     }
 
     fn dialled(sources: &mut Sources, now: Instant, most: usize) -> Vec<PeerId> {
-        let limits = Limits {
+        let limits = SwarmLimits {
             dialled: most,
-            ..Limits::default()
+            ..SwarmLimits::default()
         };
         let holders = sources.dial(now, &limits);
         holders.into_iter().map(|holder| holder.id).collect()

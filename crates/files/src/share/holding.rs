@@ -100,7 +100,7 @@ impl Shared {
     /// Takes a file's root from the listing and has it looked at anew.
     pub(super) fn distrust(&self, name: &Name) {
         self.doubt(name);
-        self.inbox.look(Path::new(name.as_str()));
+        self.inbox.examine(Path::new(name.as_str()));
     }
 }
 

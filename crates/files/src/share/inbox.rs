@@ -61,7 +61,7 @@ pub(super) struct Mark {
 
 impl Inbox {
     /// Look at this path again.
-    pub fn look(&self, path: &Path) {
+    pub fn examine(&self, path: &Path) {
         self.add(|pending| {
             pending.paths.entry(path.to_owned()).or_default();
         });

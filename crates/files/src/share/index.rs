@@ -64,7 +64,7 @@ pub(super) struct Delta {
 impl Index {
     /// A file is there and looks like this. Keeps its root only where nothing
     /// has changed; answers whether it needs to be hashed.
-    pub fn seen(&mut self, name: &Name, stamp: Stamp) -> bool {
+    pub fn on_file_found(&mut self, name: &Name, stamp: Stamp) -> bool {
         if self.arriving.contains(name) || self.unreadable.get(name) == Some(&stamp) {
             return false;
         }
@@ -107,13 +107,13 @@ impl Index {
     pub fn unreadable(&mut self, name: &Name) {
         if let Some(record) = self.files.get(name) {
             let stamp = record.stamp;
-            self.gone(name);
+            self.on_file_missing(name);
             self.unreadable.insert(name.clone(), stamp);
         }
     }
 
     /// A file of that name is not there (any more).
-    pub fn gone(&mut self, name: &Name) {
+    pub fn on_file_missing(&mut self, name: &Name) {
         self.unreadable.remove(name);
         if self.arriving.contains(name) {
             return;
@@ -143,7 +143,7 @@ impl Index {
         self.parts.remove(name);
     }
 
-    /// A file is about to arrive under this name: until [`Index::arrived`] or
+    /// A file is about to arrive under this name: until [`Index::on_file_stored`] or
     /// [`Index::expect_no_more`], what is seen on disk does not count, so that
     /// a file whose root is known is never listed without it. Answers whether
     /// nothing else is arriving there.
@@ -157,7 +157,7 @@ impl Index {
     }
 
     /// It did, and nobody needs to read it again.
-    pub fn arrived(&mut self, name: &Name, stamp: Stamp, root: Root) {
+    pub fn on_file_stored(&mut self, name: &Name, stamp: Stamp, root: Root) {
         self.arriving.remove(name);
         self.unreadable.remove(name);
         self.put(name, stamp, Some(root));

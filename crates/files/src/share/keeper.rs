@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 
 use super::inbox::{Mark, Pending};
 use super::locks::{lock, read, write};
-use super::shared::{Progress, ShareEvent, Shared};
+use super::shared::{HashingProgress, ShareEvent, Shared};
 use super::walk::{Cause, Found, Ruled, Rules, walk};
 use super::warning::ShareWarning;
 use super::watch::Watch;
@@ -43,7 +43,7 @@ pub(super) struct Keeper {
     next_scan: Option<Instant>,
     /// The directory is not where it was.
     is_away: bool,
-    told_progress: Option<(Instant, Progress)>,
+    told_progress: Option<(Instant, HashingProgress)>,
     warned: BTreeSet<ShareWarning>,
     /// A name that cannot be told to others, for a person to see.
     unnameable: Option<PathBuf>,
@@ -125,7 +125,7 @@ impl Keeper {
                 self.scan()?;
             }
             self.look_at(&pending)?;
-            self.look_at_settled()?;
+            self.examine_settled()?;
             if self.next_scan.is_some_and(|at| at <= Instant::now()) {
                 self.scan()?;
             }
@@ -156,7 +156,7 @@ impl Keeper {
         }
         let names = read(&self.shared.index).beneath(None);
         for name in &names {
-            self.gone(name);
+            self.on_file_missing(name);
         }
         self.settling.clear();
         lock(&self.shared.left_out).replace(Path::new(""), None);
@@ -233,10 +233,10 @@ impl Keeper {
             self.scan()?;
         }
         for (path, mark) in &pending.paths {
-            self.look(path, self.patient(path, *mark))?;
+            self.examine(path, self.patient(path, *mark))?;
         }
         for name in &pending.changed {
-            self.look(
+            self.examine(
                 Path::new(name.as_str()),
                 Mark {
                     written: true,
@@ -260,7 +260,7 @@ impl Keeper {
 
     /// What has been quiet for long enough is looked at once more, and hashed
     /// unless that look finds it changed after all.
-    fn look_at_settled(&mut self) -> Result<(), Closed> {
+    fn examine_settled(&mut self) -> Result<(), Closed> {
         let now = Instant::now();
         let settled: Vec<PathBuf> = self
             .settling
@@ -280,7 +280,7 @@ impl Keeper {
                 .ok()
                 .map(|meta| Stamp::new(&meta));
             let quiet = before.is_some() && before == stamp;
-            self.look(
+            self.examine(
                 &path,
                 Mark {
                     complete: quiet,
@@ -292,7 +292,7 @@ impl Keeper {
     }
 
     /// Makes the listing true for one path and what is beneath it.
-    fn look(&mut self, path: &Path, mark: Mark) -> Result<(), Closed> {
+    fn examine(&mut self, path: &Path, mark: Mark) -> Result<(), Closed> {
         let meta = match self.shared.dir.symlink_metadata(path) {
             Ok(meta) if self.rules.leave_out(path, meta.is_dir()).is_none() => Some(meta),
             _ => None,
@@ -302,19 +302,19 @@ impl Keeper {
             self.leave_out(path);
         }
         if is_dir {
-            self.look_beneath(path, mark)?;
+            self.examine_beneath(path, mark)?;
         } else if let Some(folder) = path.to_str() {
             let gone = read(&self.shared.index).beneath(Some(folder));
             for name in &gone {
-                self.gone(name);
+                self.on_file_missing(name);
             }
         }
         let Some(name) = name_of(path) else {
             return Ok(());
         };
         match meta {
-            Some(meta) if meta.is_file() => self.seen(&name, Stamp::new(&meta), mark),
-            _ => self.gone(&name),
+            Some(meta) if meta.is_file() => self.on_file_found(&name, Stamp::new(&meta), mark),
+            _ => self.on_file_missing(&name),
         }
         Ok(())
     }
@@ -358,7 +358,7 @@ impl Keeper {
         Some((path.to_owned(), cause))
     }
 
-    fn look_beneath(&mut self, folder: &Path, mark: Mark) -> Result<(), Closed> {
+    fn examine_beneath(&mut self, folder: &Path, mark: Mark) -> Result<(), Closed> {
         if mark.new {
             // Another folder may have gone by this name, with rules of its own.
             self.forget_rules();
@@ -465,7 +465,9 @@ impl Keeper {
                 match index.record(name) {
                     Some(record) if record.stamp == *stamp => {}
                     Some(_) => differ.push(name.clone()),
-                    None if index.seen(name, *stamp) => unhashed.push((name.clone(), *stamp)),
+                    None if index.on_file_found(name, *stamp) => {
+                        unhashed.push((name.clone(), *stamp))
+                    }
                     None => {}
                 }
             }
@@ -507,13 +509,15 @@ impl Keeper {
         let path = Path::new(name.as_str());
         let shared = self.rules.leave_out(path, false).is_none();
         match self.shared.dir.symlink_metadata(path) {
-            Ok(meta) if shared && meta.is_file() => self.seen(name, Stamp::new(&meta), mark),
-            _ => self.gone(name),
+            Ok(meta) if shared && meta.is_file() => {
+                self.on_file_found(name, Stamp::new(&meta), mark)
+            }
+            _ => self.on_file_missing(name),
         }
     }
 
     /// There is such a file.
-    fn seen(&mut self, name: &Name, stamp: Stamp, mark: Mark) {
+    fn on_file_found(&mut self, name: &Name, stamp: Stamp, mark: Mark) {
         if !mark.complete && self.still_growing(name, stamp) {
             return;
         }
@@ -522,7 +526,7 @@ impl Keeper {
             self.shared.doubt(name);
         }
         let mut index = write(&self.shared.index);
-        let unhashed = index.seen(name, stamp);
+        let unhashed = index.on_file_found(name, stamp);
         drop(index);
         if let Some(before) = before
             && unhashed
@@ -555,13 +559,13 @@ impl Keeper {
         }
     }
 
-    fn gone(&mut self, name: &Name) {
+    fn on_file_missing(&mut self, name: &Name) {
         self.settling.remove(Path::new(name.as_str()));
         let mut index = write(&self.shared.index);
         if let Some(record) = index.record(name) {
             self.shared.queue.withdraw(name, record.stamp.length);
         }
-        index.gone(name);
+        index.on_file_missing(name);
     }
 
     fn settle(&mut self, path: &Path, seen: Option<Stamp>) {
@@ -621,7 +625,7 @@ impl Keeper {
     fn tell_progress(&mut self) -> Result<(), Closed> {
         let now = Instant::now();
         let index = read(&self.shared.index);
-        let progress = Progress {
+        let progress = HashingProgress {
             unhashed: index.unhashed(),
             bytes: index
                 .unhashed_bytes()

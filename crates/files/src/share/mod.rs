@@ -63,7 +63,7 @@ use tokio::time::sleep;
 pub use holding::ReadError;
 pub use pieces::{Arriving, Opened};
 pub use queue::HashError;
-pub use shared::{Options, Progress, Share, ShareEvent, Totals};
+pub use shared::{HashingProgress, Options, Share, ShareEvent, Totals};
 
 pub use walk::Skipped;
 pub use warning::ShareWarning;
@@ -295,14 +295,14 @@ impl Share {
         let stored = put();
         match &stored {
             Ok(stored) if shared.lists(name) => {
-                write(&shared.index).arrived(name, stored.stamp, root);
+                write(&shared.index).on_file_stored(name, stored.stamp, root);
                 shared.remembered(shared.cache.keep(name, &stored.stamp, root, layer));
                 shared.inbox.poke();
             }
             _ if first => {
                 write(&shared.index).expect_no_more(name);
                 // What was reported in the meantime did not count.
-                shared.inbox.look(Path::new(name.as_str()));
+                shared.inbox.examine(Path::new(name.as_str()));
             }
             _ => {}
         }

@@ -72,14 +72,14 @@ pub enum ShareEvent {
         skipped: Skipped,
     },
     /// How much is still to be hashed; about every second, and at the end.
-    Progress(Progress),
+    Progress(HashingProgress),
     /// Something that a person can do something about.
     Warning(ShareWarning),
 }
 
 /// How much is still to be hashed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Progress {
+pub struct HashingProgress {
     /// Files.
     pub unhashed: u64,
     /// Bytes in them that were not read yet.

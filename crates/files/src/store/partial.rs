@@ -133,7 +133,7 @@ impl Partial {
     /// Hashes what an earlier fetch has left, piece by piece, until `each`
     /// answers that it is enough. Pieces of which nothing was written are
     /// passed over. `each` gets a piece and the hashes of its leaves.
-    pub fn left(&self, mut each: impl FnMut(Piece, Vec<[u8; 32]>) -> bool) -> io::Result<()> {
+    pub fn recheck(&self, mut each: impl FnMut(Piece, Vec<[u8; 32]>) -> bool) -> io::Result<()> {
         let layout = Layout::of(self.content.length);
         let mut bytes = vec![0; layout.piece_length() as usize];
         let mut next = 0;

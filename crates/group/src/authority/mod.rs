@@ -85,7 +85,7 @@ pub struct Authority {
 
 /// A member as the table has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MemberRow {
+pub struct Enrolment {
     /// Its key.
     pub id: PeerId,
     /// Its human name.
@@ -207,10 +207,10 @@ impl Authority {
     }
 
     /// All members, and those that were removed, in the order of their keys.
-    pub fn members(&self) -> Vec<MemberRow> {
+    pub fn members(&self) -> Vec<Enrolment> {
         let tables = self.tables();
         let rows = tables.members.iter();
-        rows.map(|(id, row)| MemberRow {
+        rows.map(|(id, row)| Enrolment {
             id: *id,
             name: row.name.clone(),
             since: row.since,

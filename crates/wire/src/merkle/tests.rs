@@ -74,8 +74,8 @@ impl File {
     /// What is answered in the end, leaves hashed again where they are needed.
     fn answer(&self, range: &HashRange) -> Result<Vec<Hash>, NoHashes> {
         match self.tree().answer(range)? {
-            Answer::Hashes(hashes) => Ok(hashes),
-            Answer::AfterHashing(pieces) => {
+            HashReply::Hashes(hashes) => Ok(hashes),
+            HashReply::AfterHashing(pieces) => {
                 let leaves = pieces.iter().flat_map(|piece| self.leaves_of(*piece));
                 self.tree().answer_with(range, leaves.copied().collect())
             }
@@ -339,7 +339,7 @@ fn what_a_fetcher_asks_of_a_piece_is_all_its_leaves() {
                 continue;
             };
             let asked = file.tree().answer(&range);
-            assert_eq!(asked, Ok(Answer::AfterHashing(vec![piece])));
+            assert_eq!(asked, Ok(HashReply::AfterHashing(vec![piece])));
             let answer = file.answer(&range).expect("an answer");
             let hash = layer[piece.number() as usize];
             let leaves = verify_leaves(file.content, &range, &hash, &answer);

@@ -16,7 +16,9 @@ use thorp_wire::{Content, PeerId};
 
 use crate::swarm::pieces::LEAF_LENGTH;
 use crate::swarm::session::span_of;
-use crate::swarm::{Config, Have, Input, Limits, Offer, Output, Progress, SessionId, Swarm};
+use crate::swarm::{
+    Config, Have, Input, Offer, Output, SessionId, Swarm, SwarmLimits, SwarmProgress,
+};
 use crate::time::Instant;
 
 /// Bytes of one connection that may be under way.
@@ -189,10 +191,16 @@ impl World {
     /// A node with a link of that many bytes a second either way. It has the
     /// whole file, or nothing and wants it.
     pub fn add(&mut self, rate: u64, whole: bool, manner: Manner) -> usize {
-        self.add_limited(rate, whole, manner, Limits::default())
+        self.add_limited(rate, whole, manner, SwarmLimits::default())
     }
 
-    pub fn add_limited(&mut self, rate: u64, whole: bool, manner: Manner, limits: Limits) -> usize {
+    pub fn add_limited(
+        &mut self,
+        rate: u64,
+        whole: bool,
+        manner: Manner,
+        limits: SwarmLimits,
+    ) -> usize {
         let number = self.nodes.len();
         let mut id = [0; 32];
         id[0] = u8::try_from(number * 37 % 251).unwrap();
@@ -278,14 +286,14 @@ impl World {
             me: self.nodes[node].id,
             seed: 1,
             have: Have::Everything { layer },
-            limits: Limits::default(),
+            limits: SwarmLimits::default(),
         };
         let swarm = Swarm::new(self.instant(), config).unwrap();
         self.nodes[node].swarm = swarm;
         self.nodes[node].alive = true;
     }
 
-    pub fn progress(&self, node: usize) -> Progress {
+    pub fn progress(&self, node: usize) -> SwarmProgress {
         self.nodes[node].swarm.progress()
     }
 
@@ -692,7 +700,7 @@ impl World {
         }
         self.input(
             to,
-            Input::Arrived {
+            Input::Written {
                 session,
                 block,
                 leaves,

@@ -23,7 +23,7 @@ fn bytes() -> Vec<u8> {
 
 fn left(partial: &Partial) -> Vec<(u32, usize)> {
     let mut left = Vec::new();
-    let all = partial.left(|piece, leaves| {
+    let all = partial.recheck(|piece, leaves| {
         left.push((piece.number(), leaves.len()));
         true
     });
