@@ -201,7 +201,7 @@ impl Library<'_> {
 }
 
 /// An answer that ends before the end of the question: it covers the first
-/// `names` names, and the next one up to `behind`.
+/// `answered` names, and the next one up to `behind`.
 fn cut(found: Found, answered: u32, behind: Option<Name>) -> Found {
     Found {
         more: true,

@@ -46,14 +46,14 @@ pub trait Surroundings {
     /// Whether neighbours should answer for their neighbours too.
     fn hops(&self) -> u8;
     /// How it is with the tracker.
-    fn tracker(&self) -> Tracker;
+    fn tracker(&self) -> TrackerState;
     /// Whether neighbours from earlier may be here in a moment.
     fn expects_neighbours(&self) -> bool;
 }
 
 /// How it is with the tracker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tracker {
+pub enum TrackerState {
     /// There is a link.
     Up(PeerId),
     /// There may be one soon.
@@ -241,9 +241,9 @@ impl Lookup {
                         continue;
                     }
                     let until = now + patience(&ask);
-                    let whom: Vec<_> = ask.iter().map(|(peer, _)| someone(*peer)).collect();
+                    let members: Vec<_> = ask.iter().map(|(peer, _)| linked(*peer)).collect();
                     let finds = self.finds(around.hops());
-                    return self.ask(Stage::Neighbours, whom, &finds, until);
+                    return self.ask(Stage::Neighbours, members, &finds, until);
                 }
                 Stage::Neighbours(waiting) if waiting.goes_on(now) && !self.all_answered() => {
                     return Vec::new();
@@ -251,29 +251,31 @@ impl Lookup {
                 Stage::Neighbours(_) => self.stage = Stage::BeforeTracker,
                 Stage::BeforeTracker if self.all_answered() => self.stage = Stage::BeforeHashing,
                 Stage::BeforeTracker => match around.tracker() {
-                    Tracker::Up(tracker) => {
+                    TrackerState::Up(tracker) => {
                         self.tracker = TrackerUse::Asked;
                         let finds = self.finds(0);
                         return self.ask(
                             Stage::Tracker,
-                            vec![someone(tracker)],
+                            vec![linked(tracker)],
                             &finds,
                             now + TRACKER_WITHIN,
                         );
                     }
-                    Tracker::Trying if now < self.started + TRACKER_WITHIN => {
+                    TrackerState::Trying if now < self.started + TRACKER_WITHIN => {
                         return self.wait_until(self.started + TRACKER_WITHIN);
                     }
-                    Tracker::Trying | Tracker::Down
+                    TrackerState::Trying | TrackerState::Down
                         if around.expects_neighbours() && now < self.started + BACK_WITHIN =>
                     {
                         return self.wait_until(self.started + BACK_WITHIN);
                     }
                     // A neighbour that has come meanwhile may know.
-                    Tracker::Trying | Tracker::Down if std::mem::take(&mut self.waited) => {
+                    TrackerState::Trying | TrackerState::Down
+                        if std::mem::take(&mut self.waited) =>
+                    {
                         self.stage = Stage::Memory;
                     }
-                    Tracker::Trying | Tracker::Down => {
+                    TrackerState::Trying | TrackerState::Down => {
                         self.tracker = TrackerUse::Unreachable;
                         self.stage = Stage::BeforeHashing;
                     }
@@ -414,14 +416,18 @@ impl Lookup {
     fn ask(
         &mut self,
         stage: fn(Waiting) -> Stage,
-        whom: Vec<Holder>,
+        members: Vec<Holder>,
         finds: &[Find],
         until: Instant,
     ) -> Vec<LookupAction> {
-        let owed = whom.iter().map(|holder| (holder.id, finds.len())).collect();
+        let owed = members
+            .iter()
+            .map(|holder| (holder.id, finds.len()))
+            .collect();
         self.round += 1;
         self.stage = stage(Waiting { owed, until });
-        whom.into_iter()
+        members
+            .into_iter()
             .flat_map(|holder| {
                 finds
                     .iter()
@@ -698,8 +704,8 @@ fn patience(asked: &[(PeerId, Option<Duration>)]) -> Duration {
     (slowest * 2).clamp(least, most)
 }
 
-/// A member that this node has a link to: its address is not needed.
-fn someone(id: PeerId) -> Holder {
+/// A member with a link to this node: its address is not needed.
+fn linked(id: PeerId) -> Holder {
     Holder {
         id,
         name: None,

@@ -11,7 +11,7 @@ use std::time::Duration;
 use thorp_wire::frame::{Find, Found, MemberRow, Query, Variant};
 use thorp_wire::{Name, PeerId, Root};
 
-use crate::lookup::{Only, Tracker, add_holders};
+use crate::lookup::{Only, TrackerState, add_holders};
 use crate::matching::Pattern;
 use crate::time::Instant;
 
@@ -103,27 +103,32 @@ impl Survey {
     pub fn advance(
         &mut self,
         now: Instant,
-        tracker: Tracker,
+        tracker: TrackerState,
         neighbours: &[PeerId],
     ) -> Vec<SurveyAction> {
         if self.stage == Stage::Beginning {
-            let whom = match tracker {
-                Tracker::Up(tracker) => {
+            let members = match tracker {
+                TrackerState::Up(tracker) => {
                     self.complete = true;
                     self.asked_tracker = true;
                     vec![tracker]
                 }
-                Tracker::Trying if now < self.started + PAGE_WITHIN => return Vec::new(),
+                TrackerState::Trying if now < self.started + PAGE_WITHIN => return Vec::new(),
                 // Who the neighbours are is known without asking them.
-                Tracker::Trying | Tracker::Down if matches!(self.subject, Subject::Members) => {
+                TrackerState::Trying | TrackerState::Down
+                    if matches!(self.subject, Subject::Members) =>
+                {
                     Vec::new()
                 }
-                Tracker::Trying | Tracker::Down => neighbours.to_vec(),
+                TrackerState::Trying | TrackerState::Down => neighbours.to_vec(),
             };
             self.stage = Stage::Asking;
-            self.owed = whom.iter().map(|peer| (*peer, now + PAGE_WITHIN)).collect();
+            self.owed = members
+                .iter()
+                .map(|peer| (*peer, now + PAGE_WITHIN))
+                .collect();
             let find = self.page(None, None);
-            let asks: Vec<_> = whom
+            let asks: Vec<_> = members
                 .into_iter()
                 .map(|peer| SurveyAction::Ask(peer, find.clone()))
                 .collect();

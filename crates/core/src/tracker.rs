@@ -1,4 +1,4 @@
-//! A tracker: a catalogue with everyone in it.
+//! A tracker: a catalogue of all members.
 //!
 //! It only listens. Everything it knows came with updates, and is forgotten
 //! with the links they came on. So it can be restarted at any time.

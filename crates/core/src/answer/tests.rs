@@ -36,7 +36,7 @@ fn present(n: u8) -> Presence {
     }
 }
 
-/// Everybody, each with as many addresses as there can be, lists these names.
+/// All members, each with as many addresses as there can be, list these names.
 fn village(names: &[String]) -> (Catalogue, Presences) {
     let bounds = Bounds {
         entries: 1 << 20,
@@ -227,7 +227,7 @@ fn files_of_one_name_are_not_torn_apart() {
     let names: Vec<String> = (0..3).map(|n| format!("{n}")).collect();
     let (mut catalogue, there) = village(&names);
     for n in 1..=EVERYBODY {
-        // Everybody has another content under each name: 180 files.
+        // Each member has another content under each name: 180 files.
         let entry = |name: &String| Entry {
             name: name.parse().expect("a name"),
             length: n.into(),

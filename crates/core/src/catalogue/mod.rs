@@ -439,7 +439,7 @@ impl Catalogue {
     /// Gathers files that fit equally well. Returns whether the search is over.
     ///
     /// All rows of one name are looked at together, so the search makes
-    /// progress however little it may cost.
+    /// progress however small `most` is.
     fn gather_named<'a>(
         &self,
         fit: Fit,

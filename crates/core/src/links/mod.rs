@@ -334,7 +334,8 @@ impl Links {
         })
     }
 
-    /// Notes for the member what its link says: the agreement, the addresses.
+    /// Brings the member's presence up to date with its link: its addresses,
+    /// and when it will be given up.
     fn renew_presence(&mut self, id: LinkId) {
         if let Some(link) = self.table.get(id).filter(|link| link.hello.is_some())
             && let Some(presence) = self.present.get_mut(link.member.id)

@@ -13,7 +13,7 @@ use thorp_wire::{Content, PeerId};
 use super::{AskId, Output, Peer};
 use crate::fetch::{self, Failure, FetchId};
 use crate::links::LinkId;
-use crate::lookup::{self, LookupAction, Only, Source, Surroundings, Tracker, TrackerUse};
+use crate::lookup::{self, LookupAction, Only, Source, Surroundings, TrackerState, TrackerUse};
 use crate::survey::{Subject, Survey, SurveyAction};
 use crate::time::Instant;
 
@@ -391,7 +391,7 @@ impl Surroundings for Around<'_> {
         self.peer.config.hops
     }
 
-    fn tracker(&self) -> Tracker {
+    fn tracker(&self) -> TrackerState {
         self.peer.home.tracker()
     }
 

@@ -1,4 +1,4 @@
-//! Giving others what they ask for.
+//! Serving blocks and hashes to other peers.
 
 use thorp_wire::layout::Block;
 use thorp_wire::merkle::HashReply;
@@ -59,14 +59,14 @@ impl Swarm {
         }
     }
 
-    /// Whether more want bytes than are served at a time.
+    /// Whether more peers want bytes than are served at a time.
     pub(super) fn is_crowded(&self) -> bool {
         let wanting = self.sessions.values().filter(|session| session.wants);
         wanting.count() > self.limits.uploads
     }
 
-    /// Somebody has begun or ceased to want something, or is gone: places that
-    /// are free are given away, and nobody loses one but who has just come.
+    /// A peer has begun or ceased to want bytes, or is gone: free places are
+    /// given away, and no peer loses its place but one that has just come.
     pub(super) fn rechoke(&mut self, now: Instant, came: Option<SessionId>) {
         let mut wanting = self.wanting();
         for one in &mut wanting {
@@ -76,7 +76,7 @@ impl Swarm {
         self.choke_all_but(now, &chosen);
     }
 
-    /// Decides anew who is served.
+    /// Chooses anew which peers are served.
     pub(super) fn choke_anew(&mut self, now: Instant) {
         let wanting = self.wanting();
         let (places, complete) = (self.limits.uploads, self.pieces.is_complete());

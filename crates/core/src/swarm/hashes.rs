@@ -1,8 +1,9 @@
-//! The hashes of the pieces: from whom, and whether they are true.
+//! The hashes of the pieces: which session to ask for them, and whether they
+//! are true.
 //!
-//! Owns the piece layer (BEP 52) and what was asked of it from whom. No byte of
-//! a file is asked for before the hashes of its pieces are known. A file of one
-//! piece has no layer: the piece's hash is the root.
+//! Owns the piece layer (BEP 52), and which session was asked for which part of
+//! it. No byte of a file is asked for before the hashes of its pieces are
+//! known. A file of one piece has no layer: the piece's hash is the root.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,18 +16,20 @@ use crate::time::Instant;
 
 use super::io::SessionId;
 
-/// Who does not answer for this long is passed over. Its answer is good later, too.
+/// A session that does not answer for this long is passed over. Its answer is
+/// still good later.
 const SILENT: Duration = Duration::from_secs(2);
-/// Who was passed over or has refused is asked again after this long.
+/// A session that was passed over or has refused is asked again after this
+/// long.
 const AGAIN: Duration = Duration::from_secs(5);
-/// How many are asked at a time, and for how many runs each.
+/// How many sessions are asked at a time, and for how many runs each.
 const ASKED: usize = 2;
 const RUNS: usize = 4;
 
 /// The piece layer of a file.
 ///
-/// Invariant: there is a tree, or something is missing, or what came could make
-/// none, which no run that was proven can lead to.
+/// Invariant: there is a tree or a run is missing, since proven runs always
+/// make a tree.
 #[derive(Debug)]
 pub struct Hashes {
     content: Content,
@@ -34,7 +37,7 @@ pub struct Hashes {
     /// The runs that have come, and those that have not, by their first piece.
     runs: BTreeMap<u32, Vec<Hash>>,
     missing: BTreeMap<u32, Run>,
-    /// Who has once not answered, and is not asked before then.
+    /// Sessions that did not answer once, and are not asked before then.
     passed_over: BTreeMap<SessionId, Instant>,
 }
 
@@ -97,7 +100,7 @@ impl Hashes {
         self.layer()?.get(piece as usize).copied()
     }
 
-    /// What to ask of whom, where these can be asked, the best first.
+    /// Which runs to ask of which of these sessions, the best first.
     pub fn ask(&mut self, now: Instant, of: &[SessionId]) -> Vec<(SessionId, HashRange)> {
         self.give_up(now);
         let mut requests = Vec::new();
@@ -123,7 +126,8 @@ impl Hashes {
         requests
     }
 
-    /// Whether it has once not answered, while they are not known.
+    /// Whether this session did not answer once, while the hashes are not
+    /// known.
     pub fn has_failed(&self, session: SessionId) -> bool {
         !self.are_known() && self.passed_over.contains_key(&session)
     }
@@ -152,7 +156,7 @@ impl Hashes {
         Worth::Complete
     }
 
-    /// It does not answer this.
+    /// This session refuses this range.
     pub fn refused(&mut self, now: Instant, session: SessionId, range: &HashRange) {
         if let Some(run) = self.missing.get_mut(&range.index)
             && run.asked.is_some_and(|(asked, _)| asked == session)
@@ -162,7 +166,7 @@ impl Hashes {
         }
     }
 
-    /// It cannot be asked any more.
+    /// This session is closed.
     pub fn closed(&mut self, session: SessionId) {
         self.passed_over.remove(&session);
         for run in self.missing.values_mut() {
@@ -170,7 +174,7 @@ impl Hashes {
         }
     }
 
-    /// What is said to somebody who asks for hashes; nothing, if they are not known.
+    /// The answer to a peer that asks for hashes; `None` if they are not known.
     pub fn answer(&self, range: &HashRange) -> Option<merkle::HashReply> {
         self.tree.as_ref()?.answer(range).ok()
     }

@@ -9,21 +9,22 @@ use super::choke;
 use super::io::{Output, SessionId, Why};
 use super::session::{SILENT, Session};
 
-/// How often it is looked around while something is missing.
+/// How often the sessions are looked at while something is missing.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// Who has been silent for this long is left.
+/// A source that was silent for this long is dropped.
 const SILENT_FOR_LONG: Duration = Duration::from_secs(30);
-/// Who does not answer for this long gives no hope.
+/// A source that did not answer for this long gives no hope.
 const CHOKED_FOR_LONG: Duration = Duration::from_mins(2);
-/// Who neither wants nor gives anything makes room after this long.
+/// A peer that neither wants nor gives anything makes room after this long.
 const IDLE: Duration = Duration::from_secs(30);
-/// How often the slowest source is exchanged for one that was not tried.
+/// How often the slowest source is exchanged for a holder that was not tried
+/// yet.
 pub const SWAP_EVERY: Duration = Duration::from_secs(30);
-/// What is to come from one alone may take this long, or so many times what it
-/// would take the best source.
+/// A piece that must come from one session alone may take this long, or this
+/// many times as long as from the best source.
 const ALONE: Duration = Duration::from_secs(10);
 const SLOWER: f64 = 4.0;
-/// A source is slow at this part of what all give on the average.
+/// A source is slow if it gives less than this part of the average.
 const SLOW_PART: u64 = 8;
 
 impl Swarm {
@@ -100,8 +101,9 @@ impl Swarm {
         }
     }
 
-    /// What is to come from one alone is asked of another, if that one is far
-    /// slower than the best: otherwise whoever it is could hold it up for ever.
+    /// A piece that must come from one session alone is asked of another one,
+    /// if that session is far slower than the best. Otherwise it could hold the
+    /// piece up for ever.
     fn see_who_drips(&mut self, now: Instant) {
         let best = self
             .sessions
@@ -121,8 +123,8 @@ impl Swarm {
         }
     }
 
-    /// Exchanges the slowest of those dialled for one not tried, if there are no
-    /// more to be dialled otherwise and it is far slower than the others.
+    /// Drops the slowest dialled source in favour of an untried holder, if no
+    /// more may be dialled otherwise and it is far slower than the others.
     fn leave_the_slowest(&mut self, now: Instant) {
         let dialled = self.sessions.iter().filter(|(_, session)| session.dialled);
         let rates: Vec<(u64, SessionId)> = dialled
@@ -140,8 +142,9 @@ impl Swarm {
         }
     }
 
-    /// Ends a connection that is of no use to either end, where others wait for a
-    /// place. Whether there was one. Drain [`poll_output`](Swarm::poll_output) after it.
+    /// Ends a connection that is of no use to either end, because others wait
+    /// for its place. Returns whether there was one. Drain
+    /// [`poll_output`](Swarm::poll_output) after it.
     pub fn make_room(&mut self, now: Instant) -> bool {
         let mut idle = self.sessions.iter().filter(|(_, session)| {
             let nothing_to_do = !session.wants && !session.interested;

@@ -93,7 +93,8 @@ impl Swarm {
         }
     }
 
-    /// Gives what one was to send to others, and keeps the books.
+    /// Releases what this session was asked for, so that others can be asked,
+    /// and takes it out of all tables.
     pub(super) fn forget_session(
         &mut self,
         now: Instant,
@@ -140,7 +141,7 @@ impl Swarm {
         true
     }
 
-    /// Somebody sent what is not of this file.
+    /// A peer sent bytes or hashes that are not of this file.
     pub(super) fn blame(&mut self, now: Instant, peer: PeerId) {
         self.sources.lied(now, peer);
         self.outputs.push_back(Output::Blame(peer));
@@ -161,7 +162,8 @@ impl Swarm {
         if session.is_whole() {
             self.turn = None;
         }
-        // Who had everything from the start makes no piece more common than another.
+        // A peer that had everything from the start makes no piece more common than
+        // another.
         session.counted |= !session.is_whole();
         if session.counted {
             for piece in pieces {
@@ -192,7 +194,7 @@ impl Swarm {
         }
     }
 
-    /// A piece is there for everybody who wants it.
+    /// A piece is verified: all peers that may want it are told.
     pub(super) fn tell_verified(&mut self, piece: Piece) {
         let number = piece.number();
         let ids: Vec<SessionId> = self.sessions.keys().copied().collect();

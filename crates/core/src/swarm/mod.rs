@@ -1,9 +1,9 @@
-//! One file and everybody who has it or wants it.
+//! One file, and the peers that have it or want it.
 //!
-//! Owns what is had of the file and from whom to ask which bytes next; one
-//! machine for whoever fetches, whoever serves, and whoever does both. The bytes
-//! never come by here: the shell moves them between connection and disk, and
-//! says which have arrived and how they hashed.
+//! Owns which pieces of the file are had, and which bytes to ask of which peer
+//! next. The same machine fetches, serves, or does both. The bytes never come
+//! by here: the shell moves them between connection and disk, and says which
+//! have arrived and what their hashes are.
 //!
 //! ```text
 //! io         what goes in and what comes out
@@ -13,8 +13,8 @@
 //! doubts     which leaf of a wrong piece is wrong
 //! pipeline   how much to ask of one source at once
 //! session    the state of one connection
-//! choke      who gets bytes when many want some
-//! sources    whom to dial, and when there is nobody left
+//! choke      which peers are served when many want bytes
+//! sources    which holders to dial, and when none is left
 //! ```
 //!
 //! [`Swarm`] only routes between them: `linking` when connections come and go,
@@ -85,7 +85,8 @@ pub struct Swarm {
     sources: Sources,
     sessions: BTreeMap<SessionId, Session>,
     by_peer: BTreeMap<PeerId, SessionId>,
-    /// What sessions that have ended are still writing, and who sent it.
+    /// Blocks of ended sessions that are still being written, and which peer
+    /// sent them.
     ended: BTreeMap<SessionId, (PeerId, BTreeSet<Block>)>,
     /// The hashes of pieces found on disk, until it is known what they must be.
     rechecked: BTreeMap<u32, [u8; 32]>,
@@ -213,9 +214,10 @@ impl Swarm {
         self.sessions.get(&session)?.expects(span)
     }
 
-    /// All bytes of an expected block have come. Whether they are to be written;
-    /// if so, nobody else's are until [`Input::Written`]. Otherwise drop them.
-    /// Drain [`poll_output`](Self::poll_output) after it, too.
+    /// All bytes of an expected block have come. Returns whether to write them;
+    /// until [`Input::Written`] no other session may write these bytes.
+    /// Otherwise drop them. Drain [`poll_output`](Self::poll_output) after it,
+    /// too.
     pub fn claim(&mut self, now: Instant, session: SessionId, block: Block) -> bool {
         let claimed = !self.stopped && self.claimed(now, session, block);
         self.settle(now);

@@ -1,4 +1,4 @@
-//! What comes and is found, held against the hashes it must have.
+//! Checks what comes, and what was found on disk, against the hashes.
 
 use thorp_wire::layout::Piece;
 use thorp_wire::merkle;
@@ -13,7 +13,7 @@ use super::io::SessionId;
 use super::pieces::Verdict;
 
 impl Swarm {
-    /// A piece was found on disk.
+    /// A piece that an earlier fetch left on disk was hashed.
     pub(super) fn on_piece_rechecked(&mut self, piece: Piece, leaves: &[[u8; 32]]) {
         if let Some(hash) = merkle::piece_hash(self.layout, piece, leaves) {
             self.rechecked.insert(piece.number(), hash);
@@ -21,7 +21,8 @@ impl Swarm {
         self.take_rechecked();
     }
 
-    /// Sees which of the pieces found on disk are right, once that can be known.
+    /// Takes the right ones of the pieces found on disk, once the hashes are
+    /// known.
     fn take_rechecked(&mut self) {
         if !self.hashes.are_known() {
             return;
@@ -108,7 +109,7 @@ impl Swarm {
         }
     }
 
-    /// All leaves of a piece are there.
+    /// All leaves of a piece are written.
     pub(super) fn judge(&mut self, now: Instant, piece: Piece) {
         let number = piece.number();
         let (Some(leaves), Some(hash)) = (self.pieces.hashes(number), self.hashes.of(number))
@@ -132,7 +133,7 @@ impl Swarm {
         }
     }
 
-    /// Pieces in doubt: asks who was wrong, or fetches them anew.
+    /// Pieces in doubt: asks for their leaf hashes, or fetches them anew.
     pub(super) fn resolve_doubts(&mut self, now: Instant) {
         let sessions = &self.sessions;
         let having = |piece: u32| {

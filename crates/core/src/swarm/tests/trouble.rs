@@ -17,7 +17,8 @@ const MIB: u64 = 1024 * 1024;
 const LINK: u64 = 12_500_000;
 const DELAY: Duration = Duration::from_millis(1);
 
-/// One who fetches a file of so many bytes from these. The fetcher is the last.
+/// A fetcher of a file of this many bytes, and its sources. The fetcher is the
+/// last node.
 fn fetch(length: u64, sources: &[(u64, Manner)]) -> (World, usize) {
     let mut world = World::new(length, DELAY);
     world.careful = true;
@@ -310,7 +311,7 @@ proptest! {
     }
 }
 
-/// One honest holder, one who fetches, and others of any kind, some of whom leave.
+/// One honest holder, one fetcher, and others of any kind, some of which leave.
 fn one_of_many_worlds(seed: u64) {
     let mut rng = fastrand::Rng::with_seed(seed);
     let length = rng.u64(1..6 * MIB);

@@ -56,7 +56,7 @@ pub struct World {
     events: BinaryHeap<Reverse<(u64, u64)>>,
     what: BTreeMap<u64, Event>,
     next: u64,
-    /// Who conspires has been asked which leaves are right.
+    /// A conspirator has been asked which leaves are right.
     pub suspicion: bool,
     /// Everything that happens is printed.
     pub trace: bool,
@@ -87,7 +87,8 @@ pub struct Node {
     pub complete: Option<u64>,
     pub stuck: Vec<String>,
     pub blamed: BTreeSet<PeerId>,
-    /// Who has answered with wrong hashes while the true ones were not known.
+    /// The nodes that answered with wrong hashes while the true ones were not
+    /// known.
     pub lied_to_by: BTreeSet<PeerId>,
     /// Bytes of blocks that came and were not taken.
     pub wasted: u64,
@@ -188,8 +189,8 @@ impl World {
         }
     }
 
-    /// A node with a link of that many bytes a second either way. It has the
-    /// whole file, or nothing and wants it.
+    /// A node with a link of that many bytes a second each way. It has the
+    /// whole file, or wants it and has nothing.
     pub fn add(&mut self, rate: u64, whole: bool, manner: Manner) -> usize {
         self.add_limited(rate, whole, manner, SwarmLimits::default())
     }
@@ -383,7 +384,8 @@ impl World {
         self.drain(node);
     }
 
-    /// Who answers with wrong hashes here, to a node that needs them still.
+    /// The nodes that answer with wrong hashes, to a node that still needs
+    /// them.
     fn lies(&self, node: usize, input: &Input) -> Option<PeerId> {
         let Input::Message { session, message } = input else {
             return None;
