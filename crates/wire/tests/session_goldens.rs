@@ -43,7 +43,8 @@ fn each_extension_has_its_bit() {
         ("00x5 10 00 00", true, false, false),
         ("00x7 04", false, true, false),
         ("00x7 10", false, false, true),
-        // As sent by others: bits that nobody knows here (DHT, and all the rest).
+        // As other clients send it: with bits that are unknown here (DHT, and all the
+        // rest).
         ("00x7 01", false, false, false),
         ("ffx5 ef ff eb", false, false, false),
         ("ffx8", true, true, true),

@@ -318,7 +318,7 @@ fn the_ranges_of_a_layer_are_aligned_runs_of_at_most_512() {
     assert_eq!(runs(1000), [(4, 0, 512, 9), (4, 512, 512, 9)]);
     // Pieces of 512 KiB.
     assert_eq!(runs(1025), [(5, 0, 512, 9), (5, 512, 2, 9)]);
-    // 16 TiB: 2^21 pieces of 8 MiB. Nobody is asked about more.
+    // 16 TiB: 2^21 pieces of 8 MiB. Longer files have no sessions.
     assert_eq!(runs(1 << 26).len(), 1 << 12);
     assert_eq!(runs((1 << 26) + 1), []);
 }
