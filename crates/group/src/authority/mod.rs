@@ -1,4 +1,4 @@
-//! The group's certificate authority: who is a member, and under which name.
+//! The group's certificate authority: which keys are members, and their names.
 //!
 //! ```text
 //! tables   members, invites and policy, in memory and as they are kept
@@ -9,13 +9,14 @@
 //!
 //! Its key, the member table and the invites are the only hard state of a
 //! group. It writes every certificate itself: of a request it takes the key and
-//! nothing else, once the request's signature has proved that the key is the
-//! asker's. A key is signed if it is a member's already, if an invite lets it
-//! in, or if the group is open.
+//! nothing else, once the request's signature has proved that the asking
+//! machine has the key. A key is signed if it is a member's already, if an
+//! invite lets it in, or if the group is open.
 //!
-//! What has been decided is on disk before anybody is told. Calls that change
-//! something wait for the disk: from async code, use a blocking thread for
-//! them. The others ([`Authority::renew`], [`Authority::is_removed`], ...) do not.
+//! Every decision is on disk before any machine is told of it. Calls that
+//! change something wait for the disk: from async code, use a blocking thread
+//! for them. The others ([`Authority::renew`], [`Authority::is_removed`], ...)
+//! do not.
 
 mod error;
 mod limits;
@@ -75,11 +76,12 @@ pub struct Authority {
     certificate: CertificateDer<'static>,
     /// Held for a moment only, never over the disk.
     tables: Mutex<Tables>,
-    /// What everybody is to know of the tables.
+    /// What all members are to know of the tables.
     records: Records,
-    /// Keys that are this machine's: without them there would be no group.
+    /// Keys of this machine, which cannot be removed: without them there would
+    /// be no group.
     own: Mutex<BTreeSet<PeerId>>,
-    /// Held over a change and its way to the disk.
+    /// Held during a change until it is on disk.
     changing: Mutex<()>,
 }
 
@@ -149,23 +151,24 @@ impl Authority {
         self.certificate.clone()
     }
 
-    /// The group's records: each change of what the group allows or of who was
-    /// removed makes a new one. Whoever follows them can tell everybody at once.
+    /// The group's records. Each change of the policy or of the removed members
+    /// makes a new one. A node that follows them can tell all members at once.
     pub fn records(&self) -> &Records {
         &self.records
     }
 
-    /// Takes over who was removed, from a record that a member has shown.
+    /// Takes over the removed members from a record that a member has sent.
     ///
-    /// After a restore from an old backup, members may hold a newer record than this
-    /// authority: whom they know to be removed stays removed. Whether the group is
-    /// open is not taken over, since its owner decides that again. The next record
-    /// that is signed here has a higher number than theirs, and so replaces it.
+    /// After a restore from an old backup, members may have a newer record than
+    /// this authority. A member that it removes stays removed. Whether the
+    /// group is open is not taken over, since its owner decides that again. The
+    /// next record that is signed here has a higher number than theirs, and so
+    /// replaces it.
     pub fn learn(&self, record: &SignedRecord) -> Result<(), AuthorityError> {
         self.records.verify(record)?;
         let above = record.record().number;
-        // Where it says what the tables say, it is ours from now on, and no other
-        // one has to be signed.
+        // If it says the same as the tables, it is adopted as it is, and no new one has
+        // to be signed.
         self.records.adopt(record.clone())?;
         self.change_above(above, |tables| {
             for id in &record.record().removed {
@@ -181,12 +184,12 @@ impl Authority {
         })
     }
 
-    /// Whether whoever asks is let in.
+    /// Whether any machine that asks becomes a member.
     pub fn is_open(&self) -> bool {
         self.tables().policy.open
     }
 
-    /// Lets whoever asks in from now on, or no longer.
+    /// Lets any machine that asks become a member from now on, or no longer.
     pub fn set_open(&self, open: bool) -> Result<(), AuthorityError> {
         self.change(|tables| {
             tables.policy = Policy { open };
@@ -196,10 +199,11 @@ impl Authority {
 
     /// To be called once after a restore from a backup.
     ///
-    /// Members may hold records that were signed after the backup was made. The next
-    /// number would be one that such a record has already, and members ignore a record
-    /// whose number is not higher than their own's. So the next number follows from
-    /// the time of day instead, which makes it higher than every one before.
+    /// Members may hold records that were signed after the backup was made. The
+    /// next number could be one that such a record already has, and members
+    /// ignore a record whose number is not higher than that of their own. So
+    /// the next number is made from the time of day instead, which makes it
+    /// higher than all earlier ones.
     pub fn begin_anew(&self, now: SystemTime) -> Result<(), AuthorityError> {
         /// Numbers for each second: a group does not change so often.
         const A_SECOND: u64 = 1 << 24;
@@ -240,7 +244,7 @@ impl Authority {
     }
 
     /// Gives this key no certificate any more, invited or not, and has a record
-    /// say so to everybody. Its name stays taken. Says whether it was a member.
+    /// tell all members. Its name stays taken. Returns whether it was a member.
     pub fn remove(&self, id: PeerId) -> Result<bool, AuthorityError> {
         if self.own().contains(&id) {
             return Err(AuthorityError::Own);
@@ -282,10 +286,10 @@ impl Authority {
         Ok(token)
     }
 
-    /// Answers somebody who asks to become a member.
+    /// Answers a machine that asks to become a member.
     pub fn admit(&self, join: &Join, now: SystemTime) -> Result<Vec<u8>, AuthorityError> {
         let id = signing::requested_key(&join.request)?;
-        self.look_up(id, join, now)?;
+        self.check(id, join, now)?;
         let name = self.change(|tables| {
             if let Some(row) = tables.members.get(&id) {
                 return row.name_unless_removed();
@@ -298,8 +302,9 @@ impl Authority {
         self.sign(id, &name, false, now)
     }
 
-    /// Turns away whom [`admit`](Self::admit) would, before tables are copied for it.
-    fn look_up(&self, id: PeerId, join: &Join, now: SystemTime) -> Result<(), AuthorityError> {
+    /// Refuses a machine that [`admit`](Self::admit) would refuse, before the
+    /// tables are copied for it.
+    fn check(&self, id: PeerId, join: &Join, now: SystemTime) -> Result<(), AuthorityError> {
         let tables = self.tables();
         if let Some(row) = tables.members.get(&id) {
             row.name_unless_removed()?;
@@ -309,7 +314,7 @@ impl Authority {
         Ok(())
     }
 
-    /// Whether somebody asks to become a member whose key is none's yet.
+    /// Whether the asking machine is a newcomer: its key is not in the tables.
     pub fn is_newcomer(&self, join: &Join) -> bool {
         let id = signing::requested_key(&join.request);
         id.is_ok_and(|id| !self.tables().members.contains_key(&id))
@@ -328,7 +333,7 @@ impl Authority {
         Ok(self.joined(self.renew(id, now)?, now))
     }
 
-    /// What is said to somebody who gets this certificate.
+    /// The answer to a machine that gets this certificate.
     pub fn joined(&self, certificate: Vec<u8>, now: SystemTime) -> Joined {
         Joined {
             certificate,
@@ -432,21 +437,21 @@ impl Authority {
         let answer = change(&mut after)?;
         after.save(&before, &self.state)?;
         *self.tables() = after;
-        self.tell(above)?;
+        self.sign_record(above)?;
         Ok(answer)
     }
 
     /// Signs a new record if there is none (its file was lost), if the newest one says
     /// something else than the tables, or if its number is lower than `above`. The new
     /// number is higher than both.
-    fn tell(&self, above: u64) -> Result<(), AuthorityError> {
+    fn sign_record(&self, above: u64) -> Result<(), AuthorityError> {
         let newest = self.records.newest();
         let newest = newest.as_ref().map(SignedRecord::record);
         let number = newest.map_or(0, |newest| newest.number);
         let record = {
             let tables = self.tables();
-            // Whom an earlier record removed stays removed, even if the table was
-            // full and has no row for that key.
+            // A key that an earlier record removes stays removed, even if the table was
+            // full and has no row for it.
             let before = newest.map_or(&[][..], |newest| &newest.removed);
             let removed: BTreeSet<PeerId> =
                 tables.removed().chain(before.iter().copied()).collect();
