@@ -7,7 +7,7 @@
 //! disk   small pieces of work for it, done by few threads
 //! ```
 //!
-//! Nothing here has a socket, and nothing knows who asks for a file.
+//! Nothing here has a socket, or knows which peer asks for a file.
 
 pub mod disk;
 pub mod share;

@@ -1,11 +1,12 @@
-//! Keeps the listing true: the one thread that looks at the disk and speaks.
+//! Keeps the listing true: the one thread that looks at the disk and sends
+//! events.
 //!
-//! Owns when to look at what (a report, a file at rest, the whole share) and
-//! what is told about it. What belongs to the share is decided in `walk`, what
-//! differs from before in `index`, and roots come from `hash`.
+//! Owns when to look at what (a reported path, a file at rest, the whole share)
+//! and which events follow. `walk` decides what belongs to the share, `index`
+//! what differs from before, and roots come from `hash`.
 //!
-//! A thread of its own and not a task: nearly all it does is to wait, and the
-//! rest is to ask the file system, which would hold up a task.
+//! It is a thread of its own and not a task: it waits nearly all the time, and
+//! asking the file system, which is the rest, would block a task.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -24,10 +25,10 @@ use super::warning::ShareWarning;
 use super::watch::Watch;
 use crate::stamp::Stamp;
 
-/// How long changes are gathered before they are told.
+/// How long changes are gathered before an event is sent.
 const GATHER: Duration = Duration::from_millis(100);
 
-/// How often progress is told.
+/// How often progress is reported.
 const PROGRESS: Duration = Duration::from_secs(1);
 
 /// See the module.
@@ -35,11 +36,11 @@ pub(super) struct Keeper {
     shared: Arc<Shared>,
     events: mpsc::Sender<ShareEvent>,
     rules: Rules,
-    /// Kept for as long as it is to report.
+    /// Dropping it ends its reports.
     watcher: Option<Watch>,
     /// Paths that may still be written to.
     settling: BTreeMap<PathBuf, Settling>,
-    /// When to look at everything again, where the watcher cannot be relied on.
+    /// When to scan the share again, if the watcher cannot be relied on.
     next_scan: Option<Instant>,
     /// The directory is not where it was.
     is_away: bool,
@@ -49,17 +50,17 @@ pub(super) struct Keeper {
     unnameable: Option<PathBuf>,
 }
 
-/// More warnings than this tell nobody anything.
+/// The most warnings: more would not help the user.
 const WARNINGS: usize = 1000;
 
 /// Files up to this length are hashed whenever they are closed: it takes no time.
 const LARGE: u64 = 1024 * 1024;
 
-/// How many files are listed in one step, during which nobody else is served.
+/// How many files are listed in one step, during which no peer is served.
 const LOCKED: usize = 1024;
 
-/// How many new files are told of at once. Of a large share the first are known
-/// to others soonest, and what is not told yet takes little memory.
+/// How many new files one event has. So the first files of a large share are
+/// published soon, and the events take little memory.
 const TOLD: usize = 16 * LOCKED;
 
 /// A file that may still be written to, or a folder that may still be filled.
@@ -68,11 +69,11 @@ struct Settling {
     at: Instant,
     /// What it was when it was last seen.
     seen: Option<Stamp>,
-    /// When the listing was last made true for it.
+    /// When the listing was last updated for it.
     listed: Instant,
 }
 
-/// Nobody listens any more.
+/// No listener is left.
 struct Closed;
 
 impl Keeper {
@@ -93,7 +94,7 @@ impl Keeper {
 
     /// Until the share is closed.
     pub fn run(mut self) {
-        // A closed channel is how the program says that it is done.
+        // The program closes the channel when it is done.
         let _ = self.keep();
         self.shared.close();
     }
@@ -148,7 +149,7 @@ impl Keeper {
     }
 
     /// The directory was moved or removed: nothing of it is shared until it is
-    /// back in its place, which is looked at every now and then.
+    /// back in its place. The keeper looks from time to time.
     fn away(&mut self) -> Result<(), Closed> {
         self.poll();
         if std::mem::replace(&mut self.is_away, true) {
@@ -258,8 +259,8 @@ impl Keeper {
         }
     }
 
-    /// What has been quiet for long enough is looked at once more, and hashed
-    /// unless that look finds it changed after all.
+    /// Examines files that have been quiet for long enough once more, and has
+    /// them hashed unless they have changed after all.
     fn examine_settled(&mut self) -> Result<(), Closed> {
         let now = Instant::now();
         let settled: Vec<PathBuf> = self
@@ -291,7 +292,7 @@ impl Keeper {
         Ok(())
     }
 
-    /// Makes the listing true for one path and what is beneath it.
+    /// Updates the listing for one path and what is beneath it.
     fn examine(&mut self, path: &Path, mark: Mark) -> Result<(), Closed> {
         let meta = match self.shared.dir.symlink_metadata(path) {
             Ok(meta) if self.rules.leave_out(path, meta.is_dir()).is_none() => Some(meta),
@@ -319,7 +320,7 @@ impl Keeper {
         Ok(())
     }
 
-    /// Makes the count of what is left out true for a path that is no folder of
+    /// Updates the count of what is left out, for a path that is no folder of
     /// the share.
     fn leave_out(&mut self, path: &Path) {
         let left_out = self.left_out_at(path);
@@ -334,7 +335,8 @@ impl Keeper {
         }
     }
 
-    /// What is left out where this path is: the path, or a folder it is in.
+    /// What is left out here, and why: the path itself, or a folder that it is
+    /// in.
     fn left_out_at(&mut self, path: &Path) -> Option<(PathBuf, Cause)> {
         let meta = self.shared.dir.symlink_metadata(path).ok()?;
         let cause = match self.rules.leave_out(path, meta.is_dir()) {
@@ -374,19 +376,20 @@ impl Keeper {
         Ok(())
     }
 
-    /// Makes the whole listing true.
+    /// Updates the whole listing.
     fn scan(&mut self) -> Result<(), Closed> {
         if self.next_scan.is_some() {
             self.poll();
         }
         self.forget_rules();
         let mut found = self.walk(Path::new(""));
-        // They remember every folder they have seen; while idle, nothing should.
+        // The rules remember every folder they have seen, which should not take memory
+        // in an idle share.
         self.forget_rules();
         for part in &found.parts {
             self.shared.store.sweep_part(part);
         }
-        // Whatever is found is taken to be complete: if not, reading it will show.
+        // Every file found is taken to be complete: if it is not, hashing will notice.
         let mark = Mark {
             complete: true,
             ..Mark::default()
@@ -401,7 +404,7 @@ impl Keeper {
         self.tell_scanned(&found)
     }
 
-    /// Forgets what was hashed of files that are gone.
+    /// Removes the cache's rows of files that are gone.
     fn prune(&mut self) -> Result<(), Closed> {
         let files = read(&self.shared.index).files();
         let is_there = |name: &str| {
@@ -434,15 +437,15 @@ impl Keeper {
         found
     }
 
-    /// The rules are read again when they are needed next.
+    /// Drops the rules, so that they are read again when they are needed next.
     fn forget_rules(&mut self) {
         self.rules = self.shared.new_rules();
         *lock(&self.shared.rules) = self.shared.new_rules();
     }
 
-    /// Makes the listing beneath a folder that of a walk. The walk is older than
-    /// what happened meanwhile, so whatever it contradicts is looked at again.
-    /// Answers which files are new and to be hashed, and their lengths.
+    /// Takes the result of a walk as the listing beneath a folder. Events may
+    /// have come since the walk, so every difference is checked on the disk.
+    /// Returns the files that are to be hashed, with their lengths.
     fn reconcile(
         &mut self,
         folder: Option<&Path>,
@@ -466,7 +469,7 @@ impl Keeper {
                     Some(record) if record.stamp == *stamp => {}
                     Some(_) => differ.push(name.clone()),
                     None if index.on_file_found(name, *stamp) => {
-                        unhashed.push((name.clone(), *stamp))
+                        unhashed.push((name.clone(), *stamp));
                     }
                     None => {}
                 }
@@ -510,13 +513,13 @@ impl Keeper {
         let shared = self.rules.leave_out(path, false).is_none();
         match self.shared.dir.symlink_metadata(path) {
             Ok(meta) if shared && meta.is_file() => {
-                self.on_file_found(name, Stamp::new(&meta), mark)
+                self.on_file_found(name, Stamp::new(&meta), mark);
             }
             _ => self.on_file_missing(name),
         }
     }
 
-    /// There is such a file.
+    /// A file was found on the disk.
     fn on_file_found(&mut self, name: &Name, stamp: Stamp, mark: Mark) {
         if !mark.complete && self.still_growing(name, stamp) {
             return;
@@ -542,8 +545,9 @@ impl Keeper {
         }
     }
 
-    /// Whether this is only the next step of a change that was told just now. A
-    /// file that grows for an hour is not worth ten messages a second to all.
+    /// Whether this is only the next step of a change that was published just
+    /// now. A file that grows for an hour is not worth ten updates a second to
+    /// all members.
     fn still_growing(&mut self, name: &Name, stamp: Stamp) -> bool {
         let (now, quiet) = (Instant::now(), self.shared.options.quiet);
         let record = read(&self.shared.index).record(name);
@@ -596,7 +600,7 @@ impl Keeper {
         self.tell_left_out(found)
     }
 
-    /// What a person can do something about.
+    /// Warns the user of what the user can mend.
     fn tell_left_out(&mut self, found: &Found) -> Result<(), Closed> {
         if let Some(path) = &found.unnameable {
             self.unnameable = Some(path.clone());
@@ -635,7 +639,7 @@ impl Keeper {
         if let Some((at, told)) = &mut self.told_progress
             && *told == progress
         {
-            // Looked at again when something may be told again, not at once.
+            // The keeper wakes when it may report again, not at once.
             if *at + PROGRESS <= now {
                 *at = now;
             }
@@ -660,7 +664,7 @@ impl Keeper {
         self.tell(ShareEvent::Warning(warning))
     }
 
-    /// Waits while nobody takes what was told: changes merge in the meantime.
+    /// Waits while the listener is busy: changes merge meanwhile.
     fn tell(&mut self, event: ShareEvent) -> Result<(), Closed> {
         self.events.blocking_send(event).map_err(|_| Closed)
     }

@@ -1,13 +1,13 @@
 //! The directory a peer offers: scanned, watched, hashed, served.
 //!
 //! ```text
-//! walk     what of a directory belongs to the share
+//! walk     what in a directory belongs to the share
 //! left_out what does not, so that it can be counted
 //! index    what is on offer, in memory, and what has changed in it
 //! queue    the files to be hashed, those asked for first
 //! hash     roots, in the background
 //! cache    what was hashed before, on disk
-//! inbox    what the keeper is to look at, gathered
+//! inbox    gathers what the keeper has to look at
 //! watch    what the file system reports
 //! shared   a share as its threads and its users have it in common
 //! keeper   the thread that keeps the listing true and tells its changes
@@ -198,8 +198,8 @@ impl Share {
         self.shared.totals()
     }
 
-    /// Writes down what is not yet, so that it is not hashed again at the next
-    /// start. Blocks on the disk.
+    /// Writes new roots to the cache, so that their files are not hashed again
+    /// at the next start. Blocks on the disk.
     pub fn save(&self) {
         self.shared.remembered(self.shared.cache.commit());
     }
@@ -223,7 +223,7 @@ impl Share {
     }
 
     /// Puts a fetched file into the share, as [`Store::put`] does, and lists it
-    /// with its root at once: nobody reads it again. Blocks on the disk.
+    /// with its root at once and need not be read again. Blocks on the disk.
     ///
     /// A name that the share's rules leave out is stored and not listed.
     pub fn store(
@@ -249,9 +249,9 @@ impl Share {
         self.shared.store.partial(name, content)
     }
 
-    /// Waits until the directory is not where it was: nothing may be written
-    /// to it then. Whoever writes for long waits for this meanwhile, since a
-    /// directory above it that is moved is reported to nobody.
+    /// Waits until the directory is not where it was: nothing may be written to
+    /// it then. A fetch that takes long waits for this meanwhile: if a
+    /// directory above the share is moved, the watcher does not report it.
     pub async fn moved(&self) -> StoreError {
         loop {
             sleep(LOOK_EVERY).await;
