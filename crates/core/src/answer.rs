@@ -17,15 +17,15 @@ const ROOM: usize = MAX_FRAME - 64 * 1024;
 
 /// Where the answers come from.
 pub struct Library<'a> {
-    /// Who has what.
+    /// The listings.
     pub catalogue: &'a Catalogue,
-    /// Who they are and where.
+    /// The members that are present.
     pub present: &'a Presences,
-    /// Who answers.
+    /// The node that answers.
     pub me: PeerId,
     /// The peers whose files may be named.
     pub among: Among<'a>,
-    /// Who asks.
+    /// The member that asks.
     pub asker: PeerId,
 }
 
@@ -36,7 +36,7 @@ impl Library<'_> {
         let found = match &find.query {
             Query::Names(names) => Ok(self.names(names, find.after.as_ref(), &mut work)),
             Query::Pattern(text) => {
-                // Whether or not it turns out to be one.
+                // It costs this also if it turns out to be no pattern.
                 work = work.of(Work::PATTERN * text.len() as u64);
                 Pattern::new(text).map(|pattern| {
                     let after = find.after.as_ref();

@@ -16,7 +16,8 @@ pub struct Work(pub u64);
 impl Work {
     /// A question of any kind.
     pub const QUESTION: Self = Self(20);
-    /// A member that has moved: others are told, and disks are written.
+    /// A member that has new addresses: all others are told, and write to their
+    /// disks.
     pub const MOVE: Self = Self(50_000);
     /// A certificate that is written.
     pub const CERTIFICATE: Self = Self(500);

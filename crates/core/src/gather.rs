@@ -92,7 +92,7 @@ impl Gathered {
     }
 }
 
-/// An estimate of the memory that a name takes with what is said of it.
+/// An estimate of the memory that a name takes, with its entry.
 pub(crate) fn cost_of(name: &Name) -> u64 {
     ROWS + name.as_str().len() as u64
 }

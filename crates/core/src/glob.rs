@@ -335,9 +335,10 @@ mod tests {
             pattern in r"(a|b|\*|\*\*/|/\*\*/|/|\?|\[ab\]|\[b-c-\]|\{a,b/\*,\?\}|\\\*|c){0,7}(/\*\*)?",
             names in proptest::collection::vec("[abc*]{1,3}(/[abc-]{1,3}){0,3}", 8),
         ) {
-            // No name ends in a slash, yet theirs takes `**/` for `**`.
+            // No name ends in a slash, yet `globset` takes `**/` for `**`.
             prop_assume!(!pattern.ends_with('/'));
-            // Ours is what stands there with each choice in place, as in a shell.
+            // Here a pattern with braces means the pattern with each choice in their
+            // place, as in a shell.
             prop_assume!(!pattern.contains("}*") && !pattern.contains("*{"));
             let theirs = GlobBuilder::new(&pattern)
                 .literal_separator(true)

@@ -6,7 +6,7 @@
 //! rules      lookup survey fetch sources neighbours remembered publisher
 //!            liveness budget     small machines, each testable alone
 //! memory     catalogue presence gather answer matching glob
-//!                                who has what, who is there, how both are asked for
+//!                                which peer has what, who is present, how both are found
 //! time                           a number handed in
 //! ```
 //!

@@ -180,7 +180,7 @@ pub enum Answer {
     Nobody,
 }
 
-/// Who answered.
+/// Where an answer came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
     /// The neighbours' listings in memory.

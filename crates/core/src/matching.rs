@@ -1,4 +1,4 @@
-//! How what people type matches what files are called.
+//! How typed text matches the names of files.
 //!
 //! A name matches a full path first, then a base name; a name that differs
 //! only in Unicode normalisation is a suggestion, never a match. Patterns are
@@ -57,7 +57,7 @@ pub fn is_nfc(text: &str) -> bool {
         }
 }
 
-/// Whether people mean a pattern by this text.
+/// Whether a user means a pattern by this text.
 pub fn looks_like_a_pattern(text: &str) -> bool {
     text.contains(['*', '?', '[', '{'])
 }

@@ -32,7 +32,7 @@ const AT_ONCE: usize = 8;
 /// A neighbour from earlier, as it is kept from one run to the next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Known {
-    /// Who it is, and where it was last.
+    /// Its key, name and last addresses.
     pub member: Holder,
     /// How long it has not been a neighbour, in time that this node was
     /// running.
@@ -325,7 +325,7 @@ impl Place {
     }
 }
 
-/// How long to wait after so many attempts in a row.
+/// How long to wait after this many failed attempts in a row.
 fn waiting(every: Duration, attempts: u32) -> Duration {
     let doubled = attempts.saturating_sub(1).min(16);
     every

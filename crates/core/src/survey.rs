@@ -114,7 +114,7 @@ impl Survey {
                     vec![tracker]
                 }
                 TrackerState::Trying if now < self.started + PAGE_WITHIN => return Vec::new(),
-                // Who the neighbours are is known without asking them.
+                // This node knows its neighbours without asking them.
                 TrackerState::Trying | TrackerState::Down
                     if matches!(self.subject, Subject::Members) =>
                 {

@@ -14,7 +14,7 @@ use crate::links::{self, Event, LinkId, Links, Me, Role, Terms};
 use crate::presence::Presence;
 use crate::time::Instant;
 
-/// What a tracker is told at its start.
+/// The configuration of a tracker.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// What it says of itself.
@@ -23,7 +23,7 @@ pub struct Config {
     pub interval: Duration,
 }
 
-/// What a tracker is told: what happens on its links, and nothing else.
+/// The inputs of a tracker: what happens on its links, and nothing else.
 #[derive(Debug)]
 pub enum Input {
     /// What happens on links.
@@ -44,7 +44,7 @@ pub enum Output {
         link: LinkId,
         /// With this number.
         request: RequestId,
-        /// Who asks.
+        /// The member that asks.
         member: PeerId,
         /// What it asks.
         join: Join,
@@ -106,7 +106,7 @@ impl Tracker {
         self.links.present().listed()
     }
 
-    /// Who has what.
+    /// The catalogue of all listings.
     pub fn catalogue(&self) -> &Catalogue {
         self.links.catalogue()
     }

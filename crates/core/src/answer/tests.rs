@@ -359,7 +359,7 @@ fn a_pattern_that_is_hard_to_compare_is_paid_for_and_comes_in_parts_that_end_soo
     );
     let most = Work::ENOUGH + Work::NAME;
     assert!(costs.iter().all(|cost| *cost <= most), "{costs:?}");
-    // What people ask for costs little more than to look at each name.
+    // An ordinary pattern costs little more than a look at each name.
     let (_, easy) = ask(&library, find(Query::Pattern("*.pdf".to_owned()), None));
     assert!(easy.iter().sum::<u64>() < 8000, "{easy:?}");
 }

@@ -1,4 +1,4 @@
-//! Who has what: many peers' listings, indexed by name and by content.
+//! Which peer has what: many peers' listings, indexed by name and by content.
 //!
 //! This is the one idea of thorp, used twice: a tracker keeps a catalogue of
 //! all members, a peer keeps the same catalogue of itself and its neighbours.

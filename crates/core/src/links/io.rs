@@ -11,8 +11,8 @@ use thorp_wire::frame::{
 
 use super::table::{Link, LinkId, Party};
 
-/// What happens on links, and what is made of it elsewhere. The same for a
-/// tracker and a peer.
+/// What happens on links, and what the shell has found out for them. The same
+/// for a tracker and a peer.
 #[derive(Debug)]
 pub enum Input {
     /// Time has passed.
@@ -21,7 +21,7 @@ pub enum Input {
     Connected {
         /// Its number from now on.
         link: LinkId,
-        /// Who is at the other end.
+        /// The member at the other end.
         member: Party,
         /// Whether this end dialled. A tracker never does.
         dialled: bool,
@@ -42,7 +42,8 @@ pub enum Input {
         /// The frame.
         frame: Frame,
     },
-    /// Bytes have arrived that are no whole frame yet, or no business of the core's.
+    /// Bytes have arrived that are no whole frame yet, or that the core does
+    /// not see.
     Heard {
         /// On this link.
         link: LinkId,
@@ -75,10 +76,10 @@ pub enum Input {
 pub enum Output {
     /// Send a frame.
     Send(LinkId, Frame),
-    /// Close a connection once what was sent before is on its way.
+    /// Close a connection, after everything sent before.
     Close(LinkId, String),
-    /// A group record has come on this link that is newer than the own. Verify it,
-    /// then say [`Input::Adopted`] or [`Input::Forged`].
+    /// A group record that is newer than this node's has come on this link.
+    /// Verify it, then say [`Input::Adopted`] or [`Input::Forged`].
     Verify(LinkId, SignedRecord),
 }
 
@@ -125,7 +126,7 @@ pub(crate) enum Event {
         request: RequestId,
         found: Found,
     },
-    /// An answer that is none.
+    /// A refusal instead of an answer.
     Refused {
         link: LinkId,
         request: RequestId,

@@ -10,10 +10,10 @@
 //! ```
 //!
 //! Owns the links, the listings that members send over them, which members are
-//! unlisted and which are [present](crate::presence). Which members to dial,
-//! which links are worth keeping and what becomes of answers is left to the
-//! machine that has the links, as [`Event`]s in their order. What is to be sent
-//! and closed is taken from [`Links::poll_output`].
+//! unlisted and which are [present](crate::presence). The machine that has the
+//! links decides which members to dial, which links to keep and what to do with
+//! answers: it gets [`Event`]s, in order. What to send and what to close comes
+//! from [`Links::poll_output`].
 
 mod frames;
 mod io;
@@ -45,7 +45,7 @@ pub(crate) use table::{Link, Table};
 /// The reason that a removed member is given when its link is closed.
 const REMOVED: &str = "this machine was removed from the group";
 
-/// What the member at the other end of a new connection is offered.
+/// What this node offers the member at the other end of a new connection.
 pub(crate) type Offer<'a> = &'a dyn Fn(&Table, &Party) -> Terms;
 
 /// A node's links, and what it knows by them.
@@ -161,8 +161,8 @@ impl Links {
         self.take_down(link, reason, true)
     }
 
-    /// Answers a question that a member has asked; `finish` adds what only the
-    /// asked node knows of the files that were found.
+    /// Answers a member's question. `finish` adds what only the caller knows of
+    /// the files that were found: how far they are hashed.
     pub(crate) fn answer(
         &mut self,
         now: Instant,
@@ -219,8 +219,8 @@ impl Links {
         }
     }
 
-    /// From now on this node may be reached there, too: all members it has a
-    /// link with are told. Whether that is news.
+    /// This node may also be reached at these addresses from now on, and tells
+    /// all members that it has a link with. Returns whether they are new.
     pub(crate) fn readdress(&mut self, now: Instant, claimed: Vec<SocketAddr>) -> bool {
         if !self.table.readdress(claimed) {
             return false;
@@ -353,12 +353,12 @@ impl Links {
         self.table.me()
     }
 
-    /// Who is there.
+    /// The members that are present.
     pub(crate) fn present(&self) -> &Presences {
         &self.present
     }
 
-    /// Who has what.
+    /// The catalogue of their listings.
     pub(crate) fn catalogue(&self) -> &Catalogue {
         &self.catalogue
     }

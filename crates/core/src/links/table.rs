@@ -61,7 +61,7 @@ pub struct Me {
 /// One connection to a member.
 #[derive(Debug)]
 pub struct Link {
-    /// Who is at the other end.
+    /// The member at the other end.
     pub member: Party,
     /// Whether this end dialled.
     pub dialled: bool,
@@ -71,7 +71,7 @@ pub struct Link {
     pub hello: Option<Hello>,
     /// Whether this end offered to be a neighbour.
     pub willing: bool,
-    /// Its signs of life and ours.
+    /// The signs of life of both ends.
     pub liveness: Liveness,
     /// The number of the newest group record that the other end is known to
     /// have.
@@ -478,7 +478,7 @@ impl Table {
 /// What is known of a connection when it opens.
 #[derive(Debug)]
 pub struct Opening {
-    /// Who is at the other end.
+    /// The member at the other end.
     pub member: Party,
     /// Whether this end dialled.
     pub dialled: bool,

@@ -9,7 +9,7 @@ use crate::time::Instant;
 use super::Swarm;
 use super::choke::{self, Wanting};
 use super::io::{Output, SessionId};
-use super::session::Told;
+use super::session::Consequence;
 
 /// Requests for leaves that are hashed for one at a time.
 const LEAF_REQUESTS: usize = 4;
@@ -17,7 +17,7 @@ const LEAF_REQUESTS: usize = 4;
 impl Swarm {
     pub(super) fn not_served(&mut self, id: SessionId, block: Block) {
         if let Some(session) = self.sessions.get_mut(&id)
-            && let Told::Answer(message) = session.not_served(block)
+            && let Consequence::Answer(message) = session.not_served(block)
         {
             self.send(id, message);
         }

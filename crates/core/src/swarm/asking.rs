@@ -105,7 +105,7 @@ impl Swarm {
         Some(block)
     }
 
-    /// Bytes of a piece that is begun, by one that `by` allows.
+    /// Bytes of a begun piece, if `by` allows the session that works on it.
     fn ask_begun(
         &mut self,
         now: Instant,
@@ -292,13 +292,13 @@ impl Swarm {
         self.not_coming(id, &[block]);
         self.abandon(id);
         let session = self.sessions.get(&id);
-        if session.is_some_and(Session::is_mocking) {
+        if session.is_some_and(Session::refuses_too_often) {
             let why = "it refuses what it says it has";
             self.drop_session(now, id, Why::Useless(why.into()));
         }
     }
 
-    /// What was asked of a session will not come from there.
+    /// These blocks, which were asked of this session, will not come from it.
     pub(super) fn not_coming(&mut self, id: SessionId, blocks: &[Block]) {
         let silent = self.sessions.get(&id).is_some_and(|session| session.silent);
         if !silent {
@@ -339,7 +339,7 @@ impl Swarm {
         self.wake = true;
     }
 
-    /// Others may work on what a session works on.
+    /// Lets other sessions work on this session's piece.
     pub(super) fn abandon(&mut self, id: SessionId) {
         self.pieces.abandon_all(id);
         if let Some(session) = self.sessions.get_mut(&id) {

@@ -18,7 +18,7 @@ pub const EVERY: Duration = Duration::from_secs(10);
 /// A peer that wants bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wanting {
-    /// Who.
+    /// Its session.
     pub session: SessionId,
     /// Bytes it has given since the last choice.
     pub given: u64,

@@ -210,7 +210,7 @@ mod tests {
         Instant::after_start(Duration::from_secs(seconds))
     }
 
-    /// A file of so many pieces of 8 MiB: both ends' view of its layer.
+    /// A file of this many pieces of 8 MiB: its layer, as known and as unknown.
     fn of(pieces: u32) -> (Hashes, Hashes) {
         let layout = Layout::of(u64::from(pieces) * 8 * 1024 * 1024);
         let number = layout.pieces().unwrap();

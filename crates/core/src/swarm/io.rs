@@ -33,8 +33,8 @@ use thorp_wire::{Content, PeerId};
 pub struct Config {
     /// The file. Not the empty one, which is never fetched.
     pub content: Content,
-    /// Who this end is: of two connections between the same two, both ends keep
-    /// the one that the lower id has dialled.
+    /// This end's id. Of two connections between the same two peers, both ends
+    /// keep the one that the lower id has dialled.
     pub me: PeerId,
     /// What chance is drawn from.
     pub seed: u64,
@@ -97,7 +97,7 @@ pub struct Offer {
     pub member: bool,
 }
 
-/// What a swarm is told.
+/// The inputs of a swarm.
 #[derive(Clone, Debug)]
 pub enum Input {
     /// Time has passed.
@@ -115,7 +115,7 @@ pub enum Input {
     Opened {
         /// Its number from now on.
         session: SessionId,
-        /// Who is at the other end.
+        /// The peer at the other end.
         peer: PeerId,
         /// Whether this end dialled.
         dialled: bool,

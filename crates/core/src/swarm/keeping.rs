@@ -1,4 +1,4 @@
-//! What comes with time: the silent, the slow, the next to dial.
+//! What is due by time: silent sessions, slow ones, the next holders to dial.
 
 use std::time::Duration;
 
@@ -38,11 +38,11 @@ impl Swarm {
         if self.pieces.is_complete() {
             return;
         }
-        self.see_who_is_silent(now);
-        self.see_who_drips(now);
+        self.mark_silent(now);
+        self.reassign_slow_pieces(now);
         if now >= self.next_swap {
             self.next_swap = now + SWAP_EVERY;
-            self.leave_the_slowest(now);
+            self.drop_slowest(now);
             for session in self.sessions.values_mut() {
                 session.forgive();
             }
@@ -51,7 +51,7 @@ impl Swarm {
         let mut sessions = self.sessions.iter();
         let hope = sessions
             .any(|(id, session)| self.is_hopeful(now, session) && !self.hashes.has_failed(*id));
-        if let Some(reason) = self.sources.despair(now, hope) {
+        if let Some(reason) = self.sources.why_stuck(now, hope) {
             self.outputs.push_back(Output::Stuck { reason });
         }
         self.wake = true;
@@ -65,7 +65,7 @@ impl Swarm {
         self.outputs.extend(holders.into_iter().map(Output::Dial));
     }
 
-    /// Whether something that is missing may come from there.
+    /// Whether missing bytes may come from this session.
     fn is_hopeful(&self, now: Instant, session: &Session) -> bool {
         let choked_for_long = session
             .choked_since
@@ -74,7 +74,7 @@ impl Swarm {
         session.gives_hope(now) && !session.silent && !choked_for_long && proven
     }
 
-    fn see_who_is_silent(&mut self, now: Instant) {
+    fn mark_silent(&mut self, now: Instant) {
         let mut gone = Vec::new();
         for (id, session) in &mut self.sessions {
             session.sweep(now);
@@ -104,7 +104,7 @@ impl Swarm {
     /// A piece that must come from one session alone is asked of another one,
     /// if that session is far slower than the best. Otherwise it could hold the
     /// piece up for ever.
-    fn see_who_drips(&mut self, now: Instant) {
+    fn reassign_slow_pieces(&mut self, now: Instant) {
         let best = self
             .sessions
             .values()
@@ -125,7 +125,7 @@ impl Swarm {
 
     /// Drops the slowest dialled source in favour of an untried holder, if no
     /// more may be dialled otherwise and it is far slower than the others.
-    fn leave_the_slowest(&mut self, now: Instant) {
+    fn drop_slowest(&mut self, now: Instant) {
         let dialled = self.sessions.iter().filter(|(_, session)| session.dialled);
         let rates: Vec<(u64, SessionId)> = dialled
             .map(|(id, session)| (rate_of(now, session), *id))
@@ -148,7 +148,7 @@ impl Swarm {
     pub fn make_room(&mut self, now: Instant) -> bool {
         let mut idle = self.sessions.iter().filter(|(_, session)| {
             let nothing_to_do = !session.wants && !session.interested;
-            nothing_to_do && now - session.since >= IDLE || session.dawdles(now, IDLE)
+            nothing_to_do && now - session.since >= IDLE || session.is_idle_for(now, IDLE)
         });
         let Some(id) = idle.next().map(|(id, _)| *id) else {
             return false;

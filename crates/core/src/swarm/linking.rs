@@ -48,9 +48,10 @@ impl Swarm {
         }
     }
 
-    /// Whether a connection that stands is kept beside a new one to the same
-    /// peer. Both ends keep the one that the lower id has dialled; of two
-    /// dialled by the same, the new one: the old one is broken there.
+    /// Whether a standing connection is kept instead of a new one to the same
+    /// peer. Both ends keep the one that the peer with the lower id has
+    /// dialled. Of two that the same end dialled they keep the new one: that
+    /// end has lost the old one.
     fn is_better(&self, standing: SessionId, new_dialled: bool) -> bool {
         let Some(standing) = self.sessions.get(&standing) else {
             return false;
@@ -78,7 +79,10 @@ impl Swarm {
         let reason = match &why {
             Why::Fault(reason) | Why::Useless(reason) | Why::Stopping(reason) => reason.clone(),
         };
-        let mocking = self.sessions.get(&id).is_some_and(Session::is_mocking);
+        let mocking = self
+            .sessions
+            .get(&id)
+            .is_some_and(Session::refuses_too_often);
         let bad = mocking || matches!(why, Why::Fault(_));
         let was = bad.then_some(Was::Bad);
         if self.forget_session(now, id, was, &reason) {
@@ -177,7 +181,7 @@ impl Swarm {
         self.fill(now, id);
     }
 
-    /// Says whether there is something to ask for, if that has changed.
+    /// Tells the other end whether this end is interested, if that has changed.
     pub(super) fn show_interest(&mut self, id: SessionId) {
         let Some(session) = self.sessions.get_mut(&id) else {
             return;

@@ -18,8 +18,8 @@
 //! ```
 //!
 //! [`Swarm`] only routes between them: `linking` when connections come and go,
-//! `asking` for what it wants, `proving` what has come, `answering` for what others
-//! want, `keeping` for what comes with time.
+//! `asking` for what it wants, `proving` what has come, `answering` what others
+//! ask for, `keeping` for what is due by time.
 
 mod answering;
 mod asking;
@@ -52,7 +52,7 @@ use doubts::Doubts;
 use hashes::Hashes;
 use picker::{Picker, Turn};
 use pieces::Pieces;
-use session::{Serving, Session, Told};
+use session::{Consequence, Serving, Session};
 use sources::Sources;
 
 /// Why there can be no swarm for a file.
@@ -61,10 +61,10 @@ pub enum Unfit {
     /// Nothing is fetched of the empty file.
     #[error("the file is empty")]
     Empty,
-    /// It has more pieces than can be kept in mind.
+    /// It has more pieces than are kept in memory.
     #[error("the file is longer than 16 TiB")]
     TooLong,
-    /// What was given as the hashes of its pieces is not: hash the file again.
+    /// The given hashes are not those of its pieces: hash the file again.
     #[error("the hashes of the pieces do not make the root of the file")]
     Layer,
 }
@@ -92,7 +92,7 @@ pub struct Swarm {
     rechecked: BTreeMap<u32, [u8; 32]>,
     /// This end's share in what a crowd wants, until the crowd changes.
     turn: Option<Turn>,
-    /// Something can be asked for that could not be before.
+    /// Something became possible to ask for: all sessions have to be looked at.
     wake: bool,
     received: u64,
     next_look: Instant,
@@ -209,7 +209,7 @@ impl Swarm {
     }
 
     /// The block that a `Piece` of this span brings, if it is asked for there.
-    /// Otherwise its bytes are to be dropped, and nothing is said of them.
+    /// Otherwise the shell drops its bytes, and says nothing of them.
     pub fn expects(&self, session: SessionId, span: Span) -> Option<Block> {
         self.sessions.get(&session)?.expects(span)
     }
@@ -268,23 +268,23 @@ impl Swarm {
         }
     }
 
-    fn route(&mut self, now: Instant, id: SessionId, told: Told) {
+    fn route(&mut self, now: Instant, id: SessionId, told: Consequence) {
         match told {
-            Told::Nothing => {}
-            Told::Has(pieces) => self.has_more(now, id, &pieces),
-            Told::Choked(blocks) => {
+            Consequence::Nothing => {}
+            Consequence::Has(pieces) => self.has_more(now, id, &pieces),
+            Consequence::Choked(blocks) => {
                 self.not_coming(id, &blocks);
                 self.abandon(id);
             }
-            Told::Unchoked => self.fill(now, id),
-            Told::Wants => self.rechoke(now, Some(id)),
-            Told::Upload(block) => self.outputs.push_back(Output::Upload(id, block)),
-            Told::Withdraw(block) => self.outputs.push_back(Output::Withdraw(id, block)),
-            Told::Answer(message) => self.send(id, message),
-            Told::Rejected(block) => self.rejected(now, id, block),
-            Told::HashRequest(range) => self.hash_request(id, range),
-            Told::Hashes(range, hashes) => self.hashes_came(now, id, range, &hashes),
-            Told::HashReject(range) => self.hashes_refused(now, id, range),
+            Consequence::Unchoked => self.fill(now, id),
+            Consequence::Wants => self.rechoke(now, Some(id)),
+            Consequence::Upload(block) => self.outputs.push_back(Output::Upload(id, block)),
+            Consequence::Withdraw(block) => self.outputs.push_back(Output::Withdraw(id, block)),
+            Consequence::Answer(message) => self.send(id, message),
+            Consequence::Rejected(block) => self.rejected(now, id, block),
+            Consequence::HashRequest(range) => self.hash_request(id, range),
+            Consequence::Hashes(range, hashes) => self.hashes_came(now, id, range, &hashes),
+            Consequence::HashReject(range) => self.hashes_refused(now, id, range),
         }
     }
 
@@ -292,7 +292,7 @@ impl Swarm {
         self.outputs.push_back(Output::Send(id, message));
     }
 
-    /// What follows from what has just happened, and from the time.
+    /// Does what follows from the last input, and from the time.
     fn settle(&mut self, now: Instant) {
         if self.stopped {
             return;

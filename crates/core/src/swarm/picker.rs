@@ -172,7 +172,8 @@ impl Turn {
     #[cfg(test)]
     const ALONE: Self = Self { mine: 0, of: 1 };
 
-    /// Whether it falls to this end. The same answer at all who count alike.
+    /// Whether this piece falls to this end. All members that know the same
+    /// crowd agree on it.
     fn is_for(self, piece: u32) -> bool {
         // Neighbouring pieces to different members, but not in step with anything.
         let mixed = piece.wrapping_mul(0x9e37_79b1);

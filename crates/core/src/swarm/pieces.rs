@@ -34,7 +34,7 @@ pub struct Pieces {
     open: BTreeSet<u32>,
 }
 
-/// A piece of which something was asked.
+/// A begun piece: some of its leaves were asked for.
 #[derive(Debug)]
 struct Begun {
     leaves: Vec<Leaf>,
@@ -47,7 +47,7 @@ struct Begun {
     senders: Vec<PeerId>,
     /// The session that works on it first of all.
     owner: Option<SessionId>,
-    /// Since when, where it was taken on.
+    /// Since when, if it was taken on from another session.
     since: Option<Instant>,
     /// No other session may.
     alone: bool,
@@ -252,9 +252,9 @@ impl Pieces {
         leaves.iter().map(|leaf| leaf.asked).max().unwrap_or(0)
     }
 
-    /// Whether these bytes may be written. From now on until they have
-    /// [written](Self::on_block_written), or are [`unclaimed`](Self::unclaim),
-    /// no other session may write them.
+    /// Claims these bytes for one session to write. Returns whether it may. No
+    /// other session may until they are [written](Self::on_block_written) or
+    /// [unclaimed](Self::unclaim).
     pub fn claim(&mut self, block: Block) -> bool {
         let Some(leaves) = self.leaves(block) else {
             return false;

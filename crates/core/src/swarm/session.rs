@@ -1,9 +1,9 @@
 //! The state of one connection: what each end may do, has, and owes the other.
 //!
 //! Owns the flags (BEP 3), what the other end has, what was asked of it and
-//! what it has asked for, and the rules of who may say what when (BEP 3, BEP
-//! 6). It takes a message and returns what is to be done about it. Doing that
-//! needs more than one session, and is not done here.
+//! what it has asked for, and the rules for each end's messages (BEP 3, BEP 6).
+//! It takes a message and returns what is to be done about it. Doing that needs
+//! more than one session, and is not done here.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -41,7 +41,7 @@ type Place = (u32, u32);
 #[derive(Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "BEP 3 has four of them")]
 pub struct Session {
-    /// Who is at the other end.
+    /// The peer at the other end.
     pub peer: PeerId,
     /// Whether this end dialled.
     pub dialled: bool,
@@ -50,7 +50,7 @@ pub struct Session {
     /// What the other end has, and how many of those this end lacks.
     pub has: Bits,
     pub wanted: u32,
-    /// What it has counts towards how rare each piece is.
+    /// Its pieces count towards the rarity of each.
     pub counted: bool,
     /// Whether the other end has said which pieces it has.
     told: bool,
@@ -87,8 +87,8 @@ pub struct Session {
     uploads: BTreeMap<Block, bool>,
     upload_bytes: u64,
     refused: u32,
-    /// What it has refused though it says that it has it, and how many requests
-    /// since a block last came.
+    /// Pieces of which it refused blocks although it says that it has them, and
+    /// how many refusals since a block last came.
     denied: BTreeSet<u32>,
     denials: u32,
     /// Pieces that had to come from it alone and took too long. It is not asked
@@ -108,22 +108,22 @@ struct Asked {
 
 /// What is to be done about a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Told {
+pub enum Consequence {
     Nothing,
     /// It has these new pieces.
     Has(Vec<u32>),
-    /// It answers no more. These will not come.
+    /// It chokes this end: these blocks will not come.
     Choked(Vec<Block>),
     Unchoked,
     /// It has begun or ceased to be interested.
     Wants,
-    /// This is to be sent to it.
+    /// Send it this block.
     Upload(Block),
-    /// This is not to be sent to it, if it was not begun.
+    /// Do not send it this block, unless that was begun.
     Withdraw(Block),
     /// Send it this message.
     Answer(Message),
-    /// This will not come from it.
+    /// This block will not come from it.
     Rejected(Block),
     /// It asks for hashes.
     HashRequest(HashRange),
@@ -211,13 +211,13 @@ impl Session {
     }
 
     /// Whether it refuses, again and again, pieces that it says it has.
-    pub fn is_mocking(&self) -> bool {
+    pub fn refuses_too_often(&self) -> bool {
         self.denials > MOST_DENIALS
     }
 
     /// Whether it holds a place for nothing: it is interested and may ask for
     /// bytes, and has not for this long.
-    pub fn dawdles(&self, now: Instant, for_long: Duration) -> bool {
+    pub fn is_idle_for(&self, now: Instant, for_long: Duration) -> bool {
         let may_ask = self.wants && !self.choking && self.uploads.is_empty();
         may_ask && !self.interested && now - self.worked >= for_long
     }
@@ -234,21 +234,21 @@ impl Session {
         now: Instant,
         message: Message,
         at: &Serving<'_>,
-    ) -> Result<Told, String> {
+    ) -> Result<Consequence, String> {
         Ok(match message {
             Message::KeepAlive
             | Message::Extended { .. }
             | Message::Suggest(_)
             | Message::AllowedFast(_)
             // Its bytes are moved by the shell, which asks first.
-            | Message::Piece(_) => Told::Nothing,
+            | Message::Piece(_) => Consequence::Nothing,
             Message::Choke => self.on_choke(now),
             // A message that changes nothing costs nothing, however often it comes.
-            Message::Unchoke if !self.choked => Told::Nothing,
+            Message::Unchoke if !self.choked => Consequence::Nothing,
             Message::Unchoke => {
                 self.choked = false;
                 self.choked_since = None;
-                Told::Unchoked
+                Consequence::Unchoked
             }
             Message::Interested => self.on_interest(true),
             Message::NotInterested => self.on_interest(false),
@@ -269,57 +269,57 @@ impl Session {
             Message::HashRequest(range) => match self.hash_requests.checked_sub(1) {
                 Some(left) => {
                     self.hash_requests = left;
-                    Told::HashRequest(range)
+                    Consequence::HashRequest(range)
                 }
-                None => Told::Answer(Message::HashReject(range)),
+                None => Consequence::Answer(Message::HashReject(range)),
             },
-            Message::Hashes(range, hashes) => Told::Hashes(range, hashes),
-            Message::HashReject(range) => Told::HashReject(range),
+            Message::Hashes(range, hashes) => Consequence::Hashes(range, hashes),
+            Message::HashReject(range) => Consequence::HashReject(range),
         })
     }
 
-    fn on_choke(&mut self, now: Instant) -> Told {
+    fn on_choke(&mut self, now: Instant) -> Consequence {
         self.choked = true;
         self.choked_since.get_or_insert(now);
-        // By the fast extension each is rejected by itself.
+        // With the fast extension it rejects each request by itself.
         let gone = if self.offer.fast {
             Vec::new()
         } else {
             self.forget_asked()
         };
-        Told::Choked(gone)
+        Consequence::Choked(gone)
     }
 
-    fn on_interest(&mut self, wants: bool) -> Told {
+    fn on_interest(&mut self, wants: bool) -> Consequence {
         if std::mem::replace(&mut self.wants, wants) == wants {
-            return Told::Nothing;
+            return Consequence::Nothing;
         }
-        Told::Wants
+        Consequence::Wants
     }
 
-    fn on_have(&mut self, piece: u32) -> Result<Told, String> {
+    fn on_have(&mut self, piece: u32) -> Result<Consequence, String> {
         self.told = true;
         if self.has.insert(piece) {
-            return Ok(Told::Has(vec![piece]));
+            return Ok(Consequence::Has(vec![piece]));
         }
         if self.has.has(piece) {
-            return Ok(Told::Nothing);
+            return Ok(Consequence::Nothing);
         }
         Err(format!(
             "it has piece {piece}, which is beyond the end of the file"
         ))
     }
 
-    fn on_bitfield(&mut self, has: Bits) -> Result<Told, String> {
+    fn on_bitfield(&mut self, has: Bits) -> Result<Consequence, String> {
         if std::mem::replace(&mut self.told, true) {
             return Err("it says what it has for a second time".into());
         }
         let pieces = has.iter().collect();
         self.has = has;
-        Ok(Told::Has(pieces))
+        Ok(Consequence::Has(pieces))
     }
 
-    fn on_request(&mut self, span: Span, at: &Serving<'_>) -> Result<Told, String> {
+    fn on_request(&mut self, span: Span, at: &Serving<'_>) -> Result<Consequence, String> {
         let block = at.layout.block(span.piece, span.begin, span.length);
         let waiting = self.upload_bytes + u64::from(span.length);
         match block {
@@ -333,7 +333,7 @@ impl Session {
             {
                 self.uploads.insert(block, false);
                 self.upload_bytes = waiting;
-                Ok(Told::Upload(block))
+                Ok(Consequence::Upload(block))
             }
             Some(_) => {
                 self.refused += 1;
@@ -349,22 +349,22 @@ impl Session {
         }
     }
 
-    fn on_cancel(&mut self, span: Span, layout: &Layout) -> Told {
+    fn on_cancel(&mut self, span: Span, layout: &Layout) -> Consequence {
         let block = layout.block(span.piece, span.begin, span.length);
         let upload = block.and_then(|block| Some((block, self.uploads.get_mut(&block)?)));
         match upload {
             Some((block, taken_back)) if !*taken_back => {
                 *taken_back = true;
-                Told::Withdraw(block)
+                Consequence::Withdraw(block)
             }
-            _ => Told::Nothing,
+            _ => Consequence::Nothing,
         }
     }
 
-    fn on_reject(&mut self, span: Span, had: &Bits) -> Told {
+    fn on_reject(&mut self, span: Span, had: &Bits) -> Consequence {
         let place = (span.piece, span.begin);
         if self.taken_back.remove(&place).is_some() {
-            return Told::Nothing;
+            return Consequence::Nothing;
         }
         let asked = self.asked.get(&place);
         match asked.map(|asked| asked.block) {
@@ -376,19 +376,19 @@ impl Session {
                     self.denied.insert(span.piece);
                     self.denials += 1;
                 }
-                Told::Rejected(block)
+                Consequence::Rejected(block)
             }
-            _ => Told::Nothing,
+            _ => Consequence::Nothing,
         }
     }
 
     /// The answer to a request that is not served: none, without the fast
     /// extension.
-    fn refuse(&self, span: Span) -> Told {
+    fn refuse(&self, span: Span) -> Consequence {
         if self.offer.fast {
-            Told::Answer(Message::Reject(span))
+            Consequence::Answer(Message::Reject(span))
         } else {
-            Told::Nothing
+            Consequence::Nothing
         }
     }
 
@@ -402,9 +402,9 @@ impl Session {
     }
 
     /// An upload was not done. Returns the answer to its request.
-    pub fn not_served(&mut self, block: Block) -> Told {
+    pub fn not_served(&mut self, block: Block) -> Consequence {
         if self.uploads.remove(&block).is_none() {
-            return Told::Nothing;
+            return Consequence::Nothing;
         }
         self.upload_bytes -= u64::from(block.length());
         self.refuse(span_of(block))
@@ -424,7 +424,8 @@ impl Session {
             .collect()
     }
 
-    /// How many requests more may be made here, whatever their length.
+    /// How many more requests may be made on this session, whatever their
+    /// length.
     pub fn may_ask(&self) -> bool {
         let most = self
             .offer

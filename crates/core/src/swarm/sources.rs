@@ -214,10 +214,10 @@ impl Sources {
         self.widen_at
     }
 
-    /// Told again and again whether any connection may bring what is missing.
+    /// Effect again and again whether any connection may bring what is missing.
     /// Returns why not, for a person, once there has been no hope for long
     /// enough.
-    pub fn despair(&mut self, now: Instant, hope: bool) -> Option<String> {
+    pub fn why_stuck(&mut self, now: Instant, hope: bool) -> Option<String> {
         let dialling = |source: &Source| source.state == State::Dialling && source.failures == 0;
         if hope || self.known.values().any(dialling) {
             self.hopeless_since = None;
@@ -355,16 +355,16 @@ mod tests {
     #[test]
     fn without_hope_for_ten_seconds_it_is_said_once_why() {
         let mut sources = sources(vec![holder(1, false)]);
-        assert_eq!(sources.despair(at(0), true), None);
+        assert_eq!(sources.why_stuck(at(0), true), None);
         dialled(&mut sources, at(0), 9);
         sources.dial_failed(at(1), peer(1), "refused");
-        assert_eq!(sources.despair(at(1), false), None);
-        let reason = sources.despair(at(11), false).expect("there is no hope");
+        assert_eq!(sources.why_stuck(at(1), false), None);
+        let reason = sources.why_stuck(at(11), false).expect("there is no hope");
         assert!(reason.contains("refused"), "{reason}");
-        assert_eq!(sources.despair(at(30), false), None);
-        assert_eq!(sources.despair(at(31), true), None);
-        assert_eq!(sources.despair(at(32), false), None);
-        assert!(sources.despair(at(42), false).is_some());
+        assert_eq!(sources.why_stuck(at(30), false), None);
+        assert_eq!(sources.why_stuck(at(31), true), None);
+        assert_eq!(sources.why_stuck(at(32), false), None);
+        assert!(sources.why_stuck(at(42), false).is_some());
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! A network in virtual time: nodes with a link each, and what they do wrong.
 //!
 //! A link has a rate up and a rate down. Up, its connections take turns, 16 KiB
-//! each; down, what arrives waits its turn. A connection has so many bytes under
-//! way at the most, as TCP would. Messages take the delay and nothing else.
+//! each; down, what arrives waits its turn. A connection has a limited number
+//! of bytes under way, as with TCP. Messages take the delay and nothing else.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
@@ -34,7 +34,7 @@ pub enum Manner {
     Mute,
     /// Says what it has and answers hashes, but sends no block.
     Idle,
-    /// One leaf in so many that it sends is wrong.
+    /// One in this many leaves that it sends is wrong.
     WrongLeaves(u32),
     /// The hashes that it sends are wrong.
     WrongHashes,
@@ -245,7 +245,7 @@ impl World {
         number
     }
 
-    /// A node is told of all others that have something, now.
+    /// Tells a node of all others that have something now.
     pub fn tell_holders(&mut self, node: usize) {
         let holders = self.holders();
         self.input(node, Input::Holders(holders));
