@@ -1,4 +1,4 @@
-//! Who: a member's key and its human name.
+//! A member's key and its human name.
 //!
 //! Certificates prove that a member *is* who it says: see `thorp-group`.
 
@@ -67,7 +67,7 @@ static BASE32: LazyLock<Encoding> = LazyLock::new(|| {
     spec.encoding().unwrap_or(data_encoding::BASE32_NOPAD)
 });
 
-/// What people call a machine: `[a-z0-9-]`, 1 to 32 characters, unique in a group.
+/// A machine's human name: `[a-z0-9-]`, 1 to 32 characters, unique in a group.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MemberName(Arc<str>);
 

@@ -1,9 +1,9 @@
 //! Bytes to values and back.
 //!
 //! ```text
-//! id         who: a member's public key, written in base32
-//! name       what it is called: a relative path that cannot leave a share
-//! content    what it is: a length and a Merkle root (BEP 52)
+//! id         a member's public key, written in base32, and its human name
+//! name       a file's name: a relative path that cannot leave a share
+//! content    what a file is: a length and a Merkle root (BEP 52)
 //! merkle     how that root is computed, asked for and proved
 //! layout     how a file is cut into pieces and blocks
 //! entry      one file on offer: name, length, mtime, root

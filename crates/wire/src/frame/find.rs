@@ -1,4 +1,4 @@
-//! `Find` and `Found`: who has it?
+//! `Find` and `Found`: a question about files or members, and its answer.
 
 use std::net::SocketAddr;
 
@@ -79,7 +79,8 @@ pub enum Query {
     /// All holders of this content, whatever they call it.
     #[n(2)]
     Content(#[n(0)] Content),
-    /// Who is here, in the order of their ids; continued behind an id.
+    /// The members that are present, in the order of their ids; continued
+    /// behind an id.
     #[n(3)]
     Members(#[n(0)] Option<PeerId>),
 }
@@ -96,7 +97,7 @@ pub struct Found {
     #[n(3)]
     #[cbor(default)]
     pub more: bool,
-    /// Who is here, for [`Query::Members`], visitors left out.
+    /// The members that are present, for [`Query::Members`], without visitors.
     #[n(4)]
     #[cbor(default, skip_if = "Vec::is_empty")]
     pub members: Vec<MemberRow>,
@@ -148,7 +149,7 @@ impl FrameBody for Found {
     }
 }
 
-/// One content under one name, and who holds it.
+/// One content under one name, with its holders.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Variant {
@@ -198,7 +199,7 @@ impl Holder {
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct MemberRow {
-    /// Who it is and where.
+    /// The member: its key, name and addresses.
     #[n(0)]
     pub member: Holder,
     /// How many files it lists.

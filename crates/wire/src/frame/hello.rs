@@ -12,7 +12,8 @@ pub const VERSION: u16 = 1;
 
 /// The first frame on a link. The link is up when it has arrived.
 ///
-/// Who speaks, and whether it is a tracker, is in its certificate, not here.
+/// The sender's key, and whether it is a tracker, are in its certificate, not
+/// here.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Hello {

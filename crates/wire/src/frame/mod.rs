@@ -58,7 +58,7 @@ pub struct RequestId(pub u32);
 pub struct Frame {
     /// Present on questions and on their answers.
     pub request: Option<RequestId>,
-    /// What is said.
+    /// The body: the frame's own fields.
     pub body: Body,
 }
 

@@ -20,7 +20,7 @@ pub const HANDSHAKE: usize = 68;
 /// How a handshake begins, and no other message on a session.
 pub const PROTOCOL: [u8; 20] = *b"\x13BitTorrent protocol";
 
-/// What is said first.
+/// The first message on a session, from both ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Handshake {
     /// What the sender understands beyond BEP 3.
