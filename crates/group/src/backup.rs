@@ -148,9 +148,9 @@ impl Backup {
             .find(|state| identity::peek_key(&state.join(authority::KEY_FILE)) == Some(id))
     }
 
-    /// Puts it into a state directory that has no group's state yet, and says
-    /// how many members the group has. Everything is checked before the first
-    /// file has its name there; blocks on the disk.
+    /// Puts it into a state directory that has no group's state yet, and
+    /// returns how many members the group has. Everything is checked before the
+    /// first file has its name there; blocks on the disk.
     pub fn restore(&self, path: &Path) -> Result<usize, BackupError> {
         let target = StateDir::open(path)?;
         let staging = target.file(STAGING);
@@ -181,7 +181,8 @@ impl Backup {
         Ok(members)
     }
 
-    /// A state directory of its own, in which the files have to make sense.
+    /// Writes the files into a state directory of their own, and checks that
+    /// they can be used there.
     fn stage(&self, staging: &Path) -> Result<usize, BackupError> {
         let failed = |error| BackupError::file("write", staging, error);
         let mut builder = DirBuilder::new();
@@ -219,7 +220,8 @@ impl Backup {
     }
 }
 
-/// The state directory that a tracker's belongs to: of one inside a peer, the peer's.
+/// The state directory that contains a tracker's: for a tracker inside a peer
+/// it is the peer's, otherwise the tracker's own.
 fn owner(state: &Path) -> &Path {
     match state.parent() {
         Some(parent) if state.ends_with(EMBEDDED) && parent.join(VERSION_FILE).exists() => parent,
@@ -239,7 +241,7 @@ pub fn write_new(path: &Path, text: &str) -> Result<(), BackupError> {
         .write_all(text.as_bytes())
         .and_then(|()| file.sync_all());
     written.map_err(|error| {
-        // Half a backup is none.
+        // An incomplete backup is removed.
         let _ = fs::remove_file(path);
         BackupError::file("write", path, error)
     })

@@ -154,7 +154,7 @@ pub enum CertificateError {
     Expired {
         /// How long ago.
         ago: Duration,
-        /// What our clock says, in seconds since 1970.
+        /// What this machine's clock says, in seconds since 1970.
         now: u64,
     },
     /// It has not begun.
@@ -162,7 +162,7 @@ pub enum CertificateError {
     NotYetValid {
         /// How far ahead.
         ahead: Duration,
-        /// What our clock says, in seconds since 1970.
+        /// What this machine's clock says, in seconds since 1970.
         now: u64,
     },
     /// Another CA has signed it.

@@ -1,4 +1,4 @@
-//! Who this machine is: its key, and its membership in a group.
+//! This machine's key, and its membership in a group.
 //!
 //! The key is made once and never leaves the state directory. A membership is
 //! what a tracker gave for it: a certificate, the CA key that proves it, and

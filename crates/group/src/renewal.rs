@@ -48,7 +48,7 @@ fn fresh(member: &Member) -> Range<SystemTime> {
 #[derive(Clone, Debug)]
 pub struct RenewalTime {
     idle: Range<SystemTime>,
-    /// Not before the clock has run for so long.
+    /// Not before the clock has run for this long.
     not_before: Duration,
 }
 
@@ -74,13 +74,13 @@ pub struct Renewal {
     /// if a task still has something to write.
     state: Weak<StateDir>,
     tls: MemberTls,
-    /// Not before the clock has run for so long.
+    /// Not before the clock has run for this long.
     next: Duration,
     asking: bool,
     rejoining: bool,
     /// How long to wait after the next failed attempt to join again.
     patience: Duration,
-    /// Not before the clock has run for so long.
+    /// Not before the clock has run for this long.
     rejoin_next: Duration,
 }
 
@@ -106,7 +106,7 @@ impl Renewal {
         }
     }
 
-    /// When to ask next; nothing while an answer is awaited.
+    /// When to ask next; `None` while an answer is awaited.
     pub fn due(&self) -> Option<RenewalTime> {
         (!self.asking).then(|| RenewalTime {
             idle: fresh(&self.tls.member()),
@@ -153,7 +153,8 @@ impl Renewal {
         Ok(is_new)
     }
 
-    /// There is no link to the tracker: over the next one it may be asked at once.
+    /// There is no link to the tracker any more. Over the next one it may be
+    /// asked at once.
     pub fn is_cut_off(&mut self) {
         self.next = Duration::ZERO;
     }

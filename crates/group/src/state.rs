@@ -152,7 +152,7 @@ impl StateDir {
         format!(".{name}.new")
     }
 
-    /// The error for a file that does not hold what it should.
+    /// The error for a file with wrong content.
     pub fn corrupt(&self, name: &str, why: impl fmt::Display) -> StateError {
         StateError::Corrupt {
             path: self.file(name),
@@ -162,7 +162,7 @@ impl StateDir {
 
     fn replace(&self, name: &str, bytes: &[u8], mode: u32) -> Result<(), StateError> {
         let path = self.file(name);
-        // One process owns the directory, so this name is free or left over.
+        // Only one process owns the directory, so a file of this name is a leftover.
         let temporary = self.path.join(Self::temporary(name));
         write_whole(&temporary, bytes, mode)
             .and_then(|()| fs::rename(&temporary, &path))
@@ -192,7 +192,7 @@ fn write_whole(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true).mode(mode);
     let mut file = options.open(path)?;
-    // The mode above counts for a new file only.
+    // The mode above applies to new files only.
     file.set_permissions(fs::Permissions::from_mode(mode))?;
     file.write_all(bytes)?;
     file.sync_all()
@@ -284,7 +284,7 @@ pub enum StateError {
     InUse {
         /// The directory.
         path: PathBuf,
-        /// The process, where it has said so.
+        /// The number of the process, if it has written it there.
         by: Option<u32>,
     },
     /// A newer program has been here: use that one.

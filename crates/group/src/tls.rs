@@ -38,8 +38,8 @@ pub const ALPN_SESSION: &[u8] = b"bittorrent";
 pub const ALPN_JOIN: &[u8] = b"thorp-join/1";
 /// `CN=thorp`: the subject of every group's CA, DER, without its outer tag.
 const CA_SUBJECT: &[u8] = b"\x31\x0e\x30\x0c\x06\x03\x55\x04\x03\x0c\x05thorp";
-/// What stands in front of the 32 bytes of an Ed25519 key in a public key
-/// info, without its outer tag (RFC 8410).
+/// The bytes before the 32 bytes of an Ed25519 key in a public key info,
+/// without its outer tag (RFC 8410).
 const ED25519_INFO: &[u8] = b"\x30\x05\x06\x03\x2b\x65\x70\x03\x21\x00";
 /// aws-lc with the ciphers in the order of their speed on today's processors.
 static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| {
@@ -137,12 +137,12 @@ impl MemberTls {
         self.with(|current| current.server.clone())
     }
 
-    /// Presents ours, ALPN [`ALPN_LINK`].
+    /// Presents this machine's certificate, ALPN [`ALPN_LINK`].
     pub fn client(&self) -> Arc<ClientConfig> {
         self.with(|current| current.client.clone())
     }
 
-    /// Presents ours, ALPN [`ALPN_SESSION`].
+    /// Presents this machine's certificate, ALPN [`ALPN_SESSION`].
     pub fn session_client(&self) -> Arc<ClientConfig> {
         self.with(|current| current.session_client.clone())
     }

@@ -51,10 +51,11 @@ pub use error::{AuthorityError, NotInvited};
 pub use limits::MAX_MEMBERS;
 pub use signing::{BACKDATED, VALIDITY};
 
-/// Where there is one, there is a group's CA.
+/// A state directory with this file has a group's CA.
 pub const KEY_FILE: &str = "ca.p8";
-/// A group's hard state. In this order they are put back: without the key, and
-/// with members, nothing takes a directory for a group's or makes it one.
+/// The files of a group's hard state, in the order in which they are put back.
+/// The key is last: a directory with members and without a key is never used as
+/// a group's, and no new key is made in it.
 pub const FILES: [&str; 5] = [
     MEMBERS_FILE,
     INVITES_FILE,
@@ -63,9 +64,10 @@ pub const FILES: [&str; 5] = [
     KEY_FILE,
 ];
 
-/// How long an invite is good for, unless told otherwise.
+/// How long an invite is valid, unless the user says otherwise.
 pub const INVITE_VALIDITY: Duration = Duration::from_hours(24);
-/// How long an invite that has ended is remembered, to say what became of it.
+/// How long an expired invite is remembered, to tell its user that it has
+/// expired.
 const INVITE_MEMORY: u64 = 30 * 24 * 3600;
 
 /// A group's CA and its tables.
@@ -74,7 +76,7 @@ pub struct Authority {
     key: KeyPair,
     public: CaKey,
     certificate: CertificateDer<'static>,
-    /// Held for a moment only, never over the disk.
+    /// Locked for a moment only, never while the disk is written.
     tables: Mutex<Tables>,
     /// What all members are to know of the tables.
     records: Records,
@@ -94,7 +96,7 @@ pub struct Enrolment {
     pub name: MemberName,
     /// When it became one, in seconds since 1970.
     pub since: u64,
-    /// Whether it is one no longer.
+    /// Whether it was removed.
     pub removed: bool,
 }
 
@@ -136,12 +138,12 @@ impl Authority {
             tables: Mutex::new(tables),
             changing: Mutex::default(),
         };
-        // Whatever was decided before a crash is told now.
+        // If a crash came between a decision and its record, the record is made now.
         authority.change(|_| Ok(()))?;
         Ok(authority)
     }
 
-    /// The key that the group is known by.
+    /// The CA's key, which identifies the group.
     pub fn ca(&self) -> CaKey {
         self.public
     }
@@ -243,8 +245,9 @@ impl Authority {
             .is_some_and(|row| row.removed)
     }
 
-    /// Gives this key no certificate any more, invited or not, and has a record
-    /// tell all members. Its name stays taken. Returns whether it was a member.
+    /// Removes a member: its key gets no certificate any more, invited or not,
+    /// and a new record tells all members. Its name stays taken. Returns
+    /// whether it was a member.
     pub fn remove(&self, id: PeerId) -> Result<bool, AuthorityError> {
         if self.own().contains(&id) {
             return Err(AuthorityError::Own);
@@ -258,7 +261,8 @@ impl Authority {
         })
     }
 
-    /// Makes an invite's secret, good for `uses` machines until `validity` is over.
+    /// Makes an invite for `uses` machines, valid for `validity`, and returns
+    /// its secret.
     pub fn invite(
         &self,
         uses: u32,
@@ -411,12 +415,12 @@ impl Authority {
         signing::certificate(id, name, tracker, now, &self.issuer())
     }
 
-    /// What signs. A test signs with it what no authority would.
+    /// The signing key, with which tests sign what no authority would.
     pub(crate) fn issuer(&self) -> Issuer<'_, &KeyPair> {
         Issuer::new(signing::ca_params(), &self.key)
     }
 
-    /// Changes a copy of the tables, and makes it the truth once it is on disk.
+    /// Changes a copy of the tables, which replaces them once it is on disk.
     fn change<T>(
         &self,
         change: impl FnOnce(&mut Tables) -> Result<T, AuthorityError>,
@@ -424,8 +428,8 @@ impl Authority {
         self.change_above(0, change)
     }
 
-    /// The same, where members may hold a record with the number `above`: afterwards
-    /// the newest record's number is at least that.
+    /// The same, if members may have a record with the number `above`:
+    /// afterwards the newest record's number is at least that.
     fn change_above<T>(
         &self,
         above: u64,
