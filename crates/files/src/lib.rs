@@ -3,7 +3,7 @@
 //! ```text
 //! share  the directory a peer offers: scanned, watched, hashed, served
 //! store  where fetched files arrive
-//! stamp  how a file is told from what it was before
+//! stamp  how a change of a file is noticed
 //! disk   small pieces of work for it, done by few threads
 //! ```
 //!

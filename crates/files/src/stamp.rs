@@ -1,4 +1,4 @@
-//! How a file is told from what it was before.
+//! How a change of a file is noticed.
 //!
 //! Owns the comparison, not the decision what to do about a difference.
 

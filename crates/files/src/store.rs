@@ -178,7 +178,7 @@ impl Store {
         })
     }
 
-    /// The full path of a name, for people.
+    /// The full path of a name, for messages.
     pub fn path_of(&self, name: &Name) -> PathBuf {
         self.path.join(name.as_str())
     }

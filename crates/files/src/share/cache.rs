@@ -43,7 +43,7 @@ const COMMIT_AFTER: Duration = Duration::from_secs(2);
 /// Pages in memory, in bytes.
 const PAGES: usize = 4 * 1024 * 1024;
 
-/// A share that was not offered for so long is forgotten.
+/// A share that was not offered for this long is forgotten.
 const FORGOTTEN_AFTER: Duration = Duration::from_hours(90 * 24);
 
 /// Rows of files that are gone are removed only if there are this many.

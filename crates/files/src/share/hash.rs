@@ -163,8 +163,8 @@ enum Outcome {
     Stopped,
 }
 
-/// Reads a file from end to end; `go_on` is told after each read how many bytes
-/// that were so far.
+/// Reads a file from end to end. After each read `go_on` gets the number of
+/// bytes so far, and returns whether to go on.
 fn hash_file(
     dir: &Dir,
     name: &Name,

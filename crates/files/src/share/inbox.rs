@@ -100,8 +100,8 @@ impl Inbox {
     }
 
     /// Waits until there is something to look at or `deadline` has come, and
-    /// then for `gather` more, so that what happens together is told together.
-    /// `None` means stop.
+    /// then for `gather` more, so that changes that come together are reported
+    /// together. `None` means stop.
     pub fn take(&self, deadline: Option<Instant>, gather: Duration) -> Option<Pending> {
         let mut pending = lock(&self.pending);
         let mut until = deadline;

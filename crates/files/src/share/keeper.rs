@@ -53,7 +53,8 @@ pub(super) struct Keeper {
 /// The most warnings: more would not help the user.
 const WARNINGS: usize = 1000;
 
-/// Files up to this length are hashed whenever they are closed: it takes no time.
+/// Files up to this length are hashed whenever they are closed: that takes no
+/// time.
 const LARGE: u64 = 1024 * 1024;
 
 /// How many files are listed in one step, during which no peer is served.
@@ -67,7 +68,7 @@ const TOLD: usize = 16 * LOCKED;
 struct Settling {
     /// When it has been quiet for long enough.
     at: Instant,
-    /// What it was when it was last seen.
+    /// Its stamp when it was last examined.
     seen: Option<Stamp>,
     /// When the listing was last updated for it.
     listed: Instant,
@@ -107,8 +108,8 @@ impl Keeper {
         if let Err(warning) = opened {
             self.warn(warning)?;
         }
-        // The scan has each folder watched before it is read: what happens in
-        // between is seen twice rather than never.
+        // The scan watches each folder before it reads it: so a change in between is
+        // seen twice rather than never.
         self.watch()?;
         self.scan()?;
         loop {

@@ -76,14 +76,14 @@ use queue::Queue;
 use shared::{Life, Shared};
 use walk::Rules;
 
-/// The folder of a state directory in which is remembered what was hashed.
+/// The folder of a state directory with the caches of roots.
 pub const CACHE: &str = "hashes";
 
-/// Events that wait to be taken before the keeper waits too.
+/// How many events may wait to be taken before the keeper waits.
 const EVENTS: usize = 64;
 
-/// How often it is looked whether the directory is in its place, while a large
-/// file is written to it.
+/// How often to check that the directory is in its place, while a large file is
+/// written to it.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// Why a directory cannot be shared.
@@ -109,7 +109,7 @@ pub enum ShareError {
         /// What the system says.
         source: io::Error,
     },
-    /// Sharing it would offer far more than most people mean to. Asks to be
+    /// Sharing it would offer far more than most users mean to. Asks to be
     /// overridden with [`Options::broad`].
     #[error("{} is {what}: share a directory inside it", shown(path))]
     TooBroad {
@@ -204,8 +204,8 @@ impl Share {
         self.shared.remembered(self.shared.cache.commit());
     }
 
-    /// The entry of that name with its root, which is computed now where it is
-    /// not known, before all that waits in the background.
+    /// The entry of that name with its root. If the root is not known, the file
+    /// is hashed now, before all files that wait in the background.
     pub async fn hash_now(&self, name: &Name) -> Result<Entry, HashError> {
         let entry = read(&self.shared.index).entry(name);
         match entry {
@@ -223,7 +223,7 @@ impl Share {
     }
 
     /// Puts a fetched file into the share, as [`Store::put`] does, and lists it
-    /// with its root at once and need not be read again. Blocks on the disk.
+    /// with its root at once: it is not read again. Blocks on the disk.
     ///
     /// A name that the share's rules leave out is stored and not listed.
     pub fn store(
@@ -301,7 +301,7 @@ impl Share {
             }
             _ if first => {
                 write(&shared.index).expect_no_more(name);
-                // What was reported in the meantime did not count.
+                // Reports that came meanwhile were ignored.
                 shared.inbox.examine(Path::new(name.as_str()));
             }
             _ => {}
@@ -335,7 +335,7 @@ fn open_dir(dir: &Path) -> Result<(Dir, PathBuf), ShareError> {
     };
     let path = dir.canonicalize().map_err(failed)?;
     let handle = Dir::open_ambient_dir(&path, ambient_authority()).map_err(failed)?;
-    // A directory may be entered that may not be listed.
+    // There are directories that may be entered but not listed.
     handle.entries().map_err(failed)?;
     Ok((handle, path))
 }
@@ -347,7 +347,7 @@ fn unreadable(dir: &Path, source: io::Error) -> ShareError {
     }
 }
 
-/// Why a directory (its full path) is more than most people mean to share.
+/// Why a directory (its full path) is more than most users mean to share.
 fn too_broad(path: &Path, home: Option<&Path>) -> Option<&'static str> {
     let home = home.and_then(|home| home.canonicalize().ok());
     let parent = path.parent();
