@@ -171,7 +171,7 @@ fn checksum(body: &[u8]) -> [u8; CHECKSUM] {
 /// What is wrong with a pasted line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum InviteError {
-    /// Something else altogether.
+    /// It is no invite at all.
     #[error("this is not an invite: an invite is one line that starts with thorp1")]
     NotAnInvite,
     /// It is an invite in which a character is wrong or missing.

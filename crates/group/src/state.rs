@@ -303,7 +303,7 @@ pub enum StateError {
         /// One of the things in it.
         holds: String,
     },
-    /// A file does not hold what it should: restore it, or start anew without it.
+    /// A file has wrong content: restore it, or start anew without it.
     #[error("{} is damaged: {why}", path.display())]
     Corrupt {
         /// The file.

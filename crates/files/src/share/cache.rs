@@ -139,7 +139,7 @@ impl Cache {
         self.change(name, Some(value(stamp, root, layer)))
     }
 
-    /// A file is not what it was, though its stamp is the same.
+    /// A file has changed, though its stamp is the same.
     pub fn forget(&self, name: &Name) -> Result<(), ShareWarning> {
         self.change(name, None)
     }

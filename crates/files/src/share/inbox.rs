@@ -40,9 +40,9 @@ pub(super) struct Pending {
     pub blind: Option<String>,
     /// A file that could not be read and why; one of perhaps many.
     pub unreadable: Option<(Name, String)>,
-    /// What a person is to be told.
+    /// What the user is to be told.
     pub warnings: Vec<ShareWarning>,
-    /// The listing has changed by itself: a root has come.
+    /// The listing has changed without a look at the disk: a root has come.
     poked: bool,
     stopped: bool,
 }
@@ -83,7 +83,7 @@ impl Inbox {
         });
     }
 
-    /// Tell a person.
+    /// Tells the user.
     pub fn warn(&self, warning: ShareWarning) {
         self.add(|pending| pending.warnings.push(warning));
     }

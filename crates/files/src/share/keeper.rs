@@ -46,7 +46,7 @@ pub(super) struct Keeper {
     is_away: bool,
     told_progress: Option<(Instant, HashingProgress)>,
     warned: BTreeSet<ShareWarning>,
-    /// A name that cannot be told to others, for a person to see.
+    /// A name that cannot be listed, to show to the user.
     unnameable: Option<PathBuf>,
 }
 
@@ -657,7 +657,7 @@ impl Keeper {
         self.tell(ShareEvent::Progress(progress))
     }
 
-    /// Tells a person, once.
+    /// Warns the user, once.
     fn warn(&mut self, warning: ShareWarning) -> Result<(), Closed> {
         if self.warned.len() >= WARNINGS || !self.warned.insert(warning.clone()) {
             return Ok(());

@@ -9,12 +9,12 @@
 //! cache    what was hashed before, on disk
 //! inbox    gathers what the keeper has to look at
 //! watch    what the file system reports
-//! shared   a share as its threads and its users have it in common
-//! keeper   the thread that keeps the listing true and tells its changes
-//! holding  what was hashed, opened again: is it still that?
-//! serve    small files, read for others
-//! pieces   large files, read in pieces for others; parts of files on their way
-//! warning  what a person can do something about
+//! shared   the state that a share's threads and callers have in common
+//! keeper   the thread that keeps the listing true and reports its changes
+//! holding  opens hashed files, if they are still what was hashed
+//! serve    small files, read for other peers
+//! pieces   large files, read in pieces for other peers; parts of files that are being fetched
+//! warning  what the user can mend, while the share goes on
 //! ```
 //!
 //! Every path is opened beneath the share's own handle, for reading and for

@@ -74,7 +74,7 @@ pub enum ShareEvent {
     },
     /// How much is still to be hashed; about every second, and at the end.
     Progress(HashingProgress),
-    /// Something that a person can do something about.
+    /// Something is wrong with the share, and the user can mend it.
     Warning(ShareWarning),
 }
 
@@ -150,7 +150,7 @@ impl Shared {
         }
     }
 
-    /// Where it cannot be remembered what was hashed, a person is told.
+    /// If roots cannot be cached, the user is told.
     pub(super) fn remembered(&self, result: Result<(), ShareWarning>) {
         if let Err(warning) = result {
             self.inbox.warn(warning);

@@ -810,7 +810,7 @@ async fn whoever_writes_for_long_is_told_when_a_directory_above_is_moved() {
     fs::rename(&above, base.path().join("elsewhere")).expect("moved");
     let moved = timeout(Duration::from_secs(30), follower.share.moved()).await;
     assert!(matches!(moved, Ok(StoreError::Moved { .. })), "{moved:?}");
-    // And so is everybody else.
+    // And so are all other callers.
     follower.until(|f| f.warnings.iter().any(is_moved)).await;
 }
 
