@@ -585,7 +585,7 @@ impl Keeper {
         if delta.added.is_empty() && delta.removed.is_empty() {
             return Ok(());
         }
-        self.tell(ShareEvent::Delta {
+        self.send(ShareEvent::Delta {
             added: delta.added,
             removed: delta.removed,
         })
@@ -593,7 +593,7 @@ impl Keeper {
 
     fn tell_scanned(&mut self, found: &Found) -> Result<(), Closed> {
         let totals = self.shared.totals();
-        self.tell(ShareEvent::Scanned {
+        self.send(ShareEvent::Scanned {
             files: totals.files,
             bytes: totals.bytes,
             skipped: totals.skipped,
@@ -654,7 +654,7 @@ impl Keeper {
             return Ok(());
         }
         self.told_progress = Some((now, progress));
-        self.tell(ShareEvent::Progress(progress))
+        self.send(ShareEvent::Progress(progress))
     }
 
     /// Warns the user, once.
@@ -662,11 +662,11 @@ impl Keeper {
         if self.warned.len() >= WARNINGS || !self.warned.insert(warning.clone()) {
             return Ok(());
         }
-        self.tell(ShareEvent::Warning(warning))
+        self.send(ShareEvent::Warning(warning))
     }
 
     /// Waits while the listener is busy: changes merge meanwhile.
-    fn tell(&mut self, event: ShareEvent) -> Result<(), Closed> {
+    fn send(&mut self, event: ShareEvent) -> Result<(), Closed> {
         self.events.blocking_send(event).map_err(|_| Closed)
     }
 }
