@@ -27,7 +27,8 @@ pub fn copy(from: &Path, to: &Path) -> Result<Duration> {
     Ok(begun.elapsed())
 }
 
-/// Sends zeros from memory over TLS 1.3 on loopback, to one who throws them away.
+/// Sends zeros from memory over TLS 1.3 on loopback, to a receiver that throws
+/// them away.
 pub fn tls_stream(length: u64) -> Result<Duration> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_io()

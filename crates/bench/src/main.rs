@@ -4,20 +4,19 @@
 //! cargo build --release --workspace && target/release/thorp-bench
 //! ```
 //!
-//! Everything is measured in the same run, ours and the ceilings in turn, so
-//! that a busy machine is unfair to nobody; what is printed are medians. The
-//! program is run as a person would run it: time counts from `thorp get` to its
-//! end.
+//! Everything is measured in the same run, thorp and the ceilings in turn, so
+//! that a busy machine slows all of them alike. Medians are printed. The
+//! program is run as a user runs it: time counts from `thorp get` to its end.
 //!
 //! ```text
-//! village   a tracker and two members on loopback, each a process
+//! trio      a tracker and two members on loopback, each a process
 //! ceilings  the same bytes without a protocol: a TLS stream, a copy
 //! report    medians and ratios
 //! ```
 
 mod ceilings;
 mod report;
-mod village;
+mod trio;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -27,7 +26,7 @@ use anyhow::{Context as _, Result};
 use clap::Parser;
 
 use report::Report;
-use village::Village;
+use trio::Trio;
 
 const MIB: u64 = 1024 * 1024;
 
@@ -54,31 +53,31 @@ fn main() -> Result<()> {
         .prefix("thorp-bench-")
         .tempdir_in(&args.scratch)
         .with_context(|| format!("cannot work in {}", args.scratch.display()))?;
-    let mut village = Village::start(scratch.path())?;
+    let mut trio = Trio::start(scratch.path())?;
     let mut report = Report::default();
     for round in 0..args.rounds {
         eprintln!("round {} of {}", round + 1, args.rounds);
-        large(&mut village, &mut report, round, args.large * MIB)?;
-        small(&mut village, &mut report, round, args.small)?;
+        large(&mut trio, &mut report, round, args.large * MIB)?;
+        small(&mut trio, &mut report, round, args.small)?;
     }
     println!("{report}");
     Ok(())
 }
 
 /// One large file, from one member to another.
-fn large(village: &mut Village, report: &mut Report, round: u32, length: u64) -> Result<()> {
+fn large(trio: &mut Trio, report: &mut Report, round: u32, length: u64) -> Result<()> {
     let case = format!("1 file of {} MiB", length / MIB);
     let name = format!("large-{round}.bin");
-    let source = village.holder_share().join(&name);
+    let source = trio.holder_share().join(&name);
     write_random(&source, length, u64::from(round))?;
-    village.wait_until_listed(&name, 1)?;
-    report.took(&case, "thorp get", length, village.get(&name)?);
-    let fetched = village.asker_share().join(&name);
+    trio.wait_until_listed(&name, 1)?;
+    report.took(&case, "thorp get", length, trio.get(&name)?);
+    let fetched = trio.asker_share().join(&name);
     report.took(
         &case,
         "thorp get -o (2nd)",
         length,
-        village.get_elsewhere(&name)?,
+        trio.get_elsewhere(&name)?,
     );
     same(&source, &fetched)?;
     report.took(
@@ -87,34 +86,34 @@ fn large(village: &mut Village, report: &mut Report, round: u32, length: u64) ->
         length,
         ceilings::tls_stream(length)?,
     );
-    let copy = village.elsewhere().join("copy.bin");
+    let copy = trio.elsewhere().join("copy.bin");
     report.took(&case, "cp", length, ceilings::copy(&source, &copy)?);
     for path in [&source, &fetched, &copy] {
         fs::remove_file(path)?;
     }
-    village.clear_elsewhere()
+    trio.clear_elsewhere()
 }
 
 /// Many small ones.
-fn small(village: &mut Village, report: &mut Report, round: u32, count: u32) -> Result<()> {
+fn small(trio: &mut Trio, report: &mut Report, round: u32, count: u32) -> Result<()> {
     const EACH: u64 = 10 * 1024;
     let case = format!("{count} files of 10 KiB");
     let folder = format!("small-{round}");
-    let source = village.holder_share().join(&folder);
+    let source = trio.holder_share().join(&folder);
     fs::create_dir_all(&source)?;
     for number in 0..count {
         let seed = u64::from(round) << 32 | u64::from(number);
         write_random(&source.join(number.to_string()), EACH, seed)?;
     }
     let files = format!("{folder}/**");
-    village.wait_until_listed(&files, count as usize)?;
+    trio.wait_until_listed(&files, count as usize)?;
     let length = EACH * u64::from(count);
-    let took = village.get(&files)?;
+    let took = trio.get(&files)?;
     report.took(&case, "thorp get", length, took);
-    let fetched = village.asker_share().join(&folder);
+    let fetched = trio.asker_share().join(&folder);
     let arrived = fs::read_dir(&fetched)?.count();
     anyhow::ensure!(arrived == count as usize, "{arrived} of {count} arrived");
-    let copy = village.elsewhere().join("copy");
+    let copy = trio.elsewhere().join("copy");
     report.took(
         &case,
         "TLS 1.3 stream",
@@ -152,7 +151,7 @@ fn same(one: &Path, other: &Path) -> Result<()> {
     Ok(())
 }
 
-/// What took so long for so many bytes.
+/// Bytes a second.
 fn rate(bytes: u64, took: Duration) -> f64 {
     #[expect(
         clippy::cast_precision_loss,

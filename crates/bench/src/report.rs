@@ -1,4 +1,4 @@
-//! What was measured: medians, and how far each is from ours.
+//! The results: medians, and how each compares with thorp's.
 
 use std::fmt;
 use std::time::Duration;
@@ -19,7 +19,8 @@ struct Row {
 }
 
 impl Report {
-    /// One more measurement. The first of a case is what the others are compared with.
+    /// Adds a measurement. The others of its case are compared with the first
+    /// one.
     pub fn took(&mut self, case: &str, what: &'static str, bytes: u64, took: Duration) {
         eprintln!("  {case}, {what}: {:.3} s", took.as_secs_f64());
         let known = self

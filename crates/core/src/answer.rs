@@ -17,15 +17,15 @@ const ROOM: usize = MAX_FRAME - 64 * 1024;
 
 /// Where the answers come from.
 pub struct Library<'a> {
-    /// Who has what.
+    /// The listings.
     pub catalogue: &'a Catalogue,
-    /// Who they are and where.
+    /// The members that are present.
     pub present: &'a Presences,
-    /// Who answers.
+    /// The node that answers.
     pub me: PeerId,
-    /// Whose files may be named.
+    /// The peers whose files may be named.
     pub among: Among<'a>,
-    /// Who asks.
+    /// The member that asks.
     pub asker: PeerId,
 }
 
@@ -36,7 +36,7 @@ impl Library<'_> {
         let found = match &find.query {
             Query::Names(names) => Ok(self.names(names, find.after.as_ref(), &mut work)),
             Query::Pattern(text) => {
-                // Whether or not it turns out to be one.
+                // It costs this also if it turns out to be no pattern.
                 work = work.of(Work::PATTERN * text.len() as u64);
                 Pattern::new(text).map(|pattern| {
                     let after = find.after.as_ref();
@@ -78,8 +78,9 @@ impl Library<'_> {
         (found, work)
     }
 
-    /// One file as a variant with all its holders, those first that have
-    /// all of it. Where they are too many, each asker is told of others of them.
+    /// One file as a variant with all its holders, those first that have all of
+    /// it. If there are too many holders, different askers are told of
+    /// different ones.
     pub fn variant(&self, file: File) -> Variant {
         let has_a_part = |peer: &PeerId| self.catalogue.has_a_part(*peer, &file.entry.name);
         let (mut parts, mut wholes): (Vec<PeerId>, Vec<PeerId>) =
@@ -106,8 +107,8 @@ impl Library<'_> {
         }
     }
 
-    /// With which holder of a content this asker begins: keys and roots are as
-    /// good as drawn by lot.
+    /// With which holder of a content the answer to this asker begins. Keys and
+    /// roots are as good as random numbers.
     fn turn(&self, root: Option<Root>) -> usize {
         let (id, root) = (self.asker.as_bytes(), root.unwrap_or(Root::EMPTY));
         let pairs = id.iter().zip(root.as_bytes()).take(4);
@@ -127,9 +128,9 @@ impl Library<'_> {
         Some(self.present.get(peer)?.holder())
     }
 
-    /// Names are answered in the order of the question, each of them once.
-    /// Where there is more than fits, or than is looked at for one question,
-    /// those left out are to be asked again.
+    /// Names are answered in the order of the question, each of them once. If
+    /// there is more than fits, or more than one question may cost, the asker
+    /// has to ask again for those left out.
     fn names(&self, names: &[String], after: Option<&Name>, work: &mut Work) -> Found {
         let mut found = Found::default();
         let mut room = ROOM;
@@ -153,7 +154,8 @@ impl Library<'_> {
                 let variant = self.variant(file);
                 let size = size_of(&variant);
                 if found.variants.len() == Found::MAX_VARIANTS || size > room {
-                    // The files of one name come together, unless they alone are too many.
+                    // The files of one name come in one answer, unless they alone are
+                    // too many.
                     if start > 0 {
                         found.variants.truncate(start);
                         return cut(found, at, None);
@@ -198,8 +200,8 @@ impl Library<'_> {
     }
 }
 
-/// An answer that ends before the end of the question: with so many names of it
-/// answered, and the next one as far as `behind`.
+/// An answer that ends before the end of the question: it covers the first
+/// `answered` names, and the next one up to `behind`.
 fn cut(found: Found, answered: u32, behind: Option<Name>) -> Found {
     Found {
         more: true,

@@ -16,35 +16,37 @@ pub struct Work(pub u64);
 impl Work {
     /// A question of any kind.
     pub const QUESTION: Self = Self(20);
-    /// A member that has moved: others are told, and disks are written.
+    /// A member that has new addresses: all others are told, and write to their
+    /// disks.
     pub const MOVE: Self = Self(50_000);
     /// A certificate that is written.
     pub const CERTIFICATE: Self = Self(500);
-    /// After so much an answer stops and says that there is more: no member waits
-    /// long for another member's question.
+    /// An answer that has cost this much stops and says that there is more, so
+    /// that no member waits long for another member's question.
     pub(crate) const ENOUGH: u64 = if cfg!(test) { 20_000 } else { 50_000 };
     /// A name that is looked up.
     pub(crate) const NAME: u64 = 5;
-    /// So many rows of an index are looked at for a name in one unit.
+    /// Rows of an index that are looked at for a name in one unit.
     pub(crate) const ROWS: u64 = 2;
     /// A pattern that is made ready, by its length in bytes.
     pub(crate) const PATTERN: u64 = 10;
-    /// So many links are passed over in one unit.
+    /// Links that are passed over in one unit.
     pub(crate) const LINKS: u64 = 8;
-    /// So many steps of comparing with a pattern are one unit.
+    /// Steps of comparing names with a pattern in one unit.
     pub(crate) const STEPS: u64 = 256;
 
     pub(crate) fn of(self, more: u64) -> Self {
         Self(self.0.saturating_add(more))
     }
 
-    /// What may still be done for this answer.
+    /// How much this answer may still cost.
     pub(crate) fn remaining(self) -> u64 {
         Self::ENOUGH.saturating_sub(self.0)
     }
 }
 
-/// What a member's questions may cost: a burst at first, then so much a second.
+/// What a member's questions may cost: a burst at first, then a fixed amount a
+/// second.
 ///
 /// A member may keep a node busy for a second at once, and for a
 /// twentieth of the time in the long run. What a question costs is known when

@@ -1,4 +1,4 @@
-//! Puts an update that was cut into several frames together again.
+//! Puts an update together again that its sender has cut into several frames.
 
 use thiserror::Error;
 use thorp_wire::Name;
@@ -17,10 +17,10 @@ pub struct Gathering {
 pub struct Gathered {
     /// What it says.
     pub update: Update,
-    /// It was longer than allowed; what it added and removed was thrown away.
+    /// It was longer than allowed; its entries and names were thrown away.
     pub too_long: bool,
-    /// There was no room for it among all that arrives; what had come was
-    /// thrown away. It is to be asked for again.
+    /// There was no room for it beside the updates on other links; what had
+    /// come was thrown away. The receiver has to ask for it again.
     pub crowded_out: bool,
     /// An estimate of the memory it takes, in bytes.
     cost: u64,
@@ -74,7 +74,7 @@ impl Gathering {
         self.begun.as_ref().map_or(0, |begun| begun.cost)
     }
 
-    /// Throws away what has come of an update, to make room for others. Says
+    /// Throws away what has come of an update, to make room for others. Returns
     /// how many bytes that were.
     pub fn throw_away(&mut self) -> u64 {
         self.begun.as_mut().map_or(0, |begun| {
@@ -92,7 +92,7 @@ impl Gathered {
     }
 }
 
-/// An estimate of the memory that a name takes with what is said of it.
+/// An estimate of the memory that a name takes, with its entry.
 pub(crate) fn cost_of(name: &Name) -> u64 {
     ROWS + name.as_str().len() as u64
 }

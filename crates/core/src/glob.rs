@@ -1,9 +1,10 @@
 //! Globs, compared in a time that is known beforehand.
 //!
 //! A member may ask for any pattern, and it is compared with every name there
-//! is. So a glob is a set of states, a bit each, and all of them go on together
-//! with each character: whatever the pattern and whatever the name, that takes
-//! as many steps as the pattern has words of 64 states and the name characters.
+//! is. So a glob is a set of states, one bit each, and each character moves all
+//! of them at once. That takes a known number of steps, whatever the pattern
+//! and the name: the words of 64 states in the pattern, times the characters in
+//! the name.
 //!
 //! `*`, `?` and `[...]` stay within a part of the path, `**` as a whole part
 //! goes over any number of parts, `{a,b}` stands for either, and `\` takes the
@@ -37,7 +38,8 @@ pub struct State {
     /// What leads on to the next state; nothing at the end.
     next: Option<One>,
     stays: Stays,
-    /// Whoever comes here is in the next state, too. No two of these follow one another.
+    /// A match that comes to this state is in the next one, too. No two such
+    /// states follow one another.
     skips: bool,
 }
 
@@ -118,7 +120,8 @@ impl Glob {
             for (word, active) in active.iter_mut().enumerate() {
                 let moved = *active & taken[word];
                 let entered = moved << 1 | moved_on;
-                // Only whoever comes to a state skips it, not who stays there.
+                // A match skips a state only when it comes to it, not while it stays
+                // there.
                 let skipped = entered & self.skips[word];
                 *active = *active & stays[word] | entered | skipped << 1 | skipped_on;
                 moved_on = moved >> 63;
@@ -332,9 +335,10 @@ mod tests {
             pattern in r"(a|b|\*|\*\*/|/\*\*/|/|\?|\[ab\]|\[b-c-\]|\{a,b/\*,\?\}|\\\*|c){0,7}(/\*\*)?",
             names in proptest::collection::vec("[abc*]{1,3}(/[abc-]{1,3}){0,3}", 8),
         ) {
-            // No name ends in a slash, yet theirs takes `**/` for `**`.
+            // No name ends in a slash, yet `globset` takes `**/` for `**`.
             prop_assume!(!pattern.ends_with('/'));
-            // Ours is what stands there with each choice in place, as in a shell.
+            // Here a pattern with braces means the pattern with each choice in their
+            // place, as in a shell.
             prop_assume!(!pattern.contains("}*") && !pattern.contains("*{"));
             let theirs = GlobBuilder::new(&pattern)
                 .literal_separator(true)

@@ -1,19 +1,19 @@
-//! Who has what, whom to ask, what to fetch next.
+//! Which peer has what, which member to ask, what to fetch next.
 //!
 //! ```text
 //! machines   peer tracker swarm  one `handle`, one `poll_output`; they route
-//! links      links               who is connected: once, for tracker and peer
+//! links      links               which members are connected: once, for tracker and peer
 //! rules      lookup survey fetch sources neighbours remembered publisher
 //!            liveness budget     small machines, each testable alone
 //! memory     catalogue presence gather answer matching glob
-//!                                who has what, who is there, how both are asked for
+//!                                which peer has what, who is present, how both are found
 //! time                           a number handed in
 //! ```
 //!
 //! Everything here is pure: no sockets, files, clocks, randomness or threads.
-//! Time and seeds come in as arguments, bytes of files never do, and nothing
-//! is iterated in an order that changes from run to run. The shell around it
-//! is `thorp-node`.
+//! Time and seeds come in as arguments, bytes of files never do, and nothing is
+//! iterated in an order that changes from run to run. The shell around it, with
+//! sockets and the clock, is `thorp-node`.
 
 mod answer;
 mod budget;

@@ -1,24 +1,25 @@
 //! When to give a sign of life, and when to give a member up.
 //!
-//! One rule for tracker and neighbours alike: each side promises to
-//! let no more than an interval pass without a byte; a member that has broken that
-//! promise three times over is gone. Closed connections and goodbyes are
-//! noticed elsewhere, at once.
+//! One rule for tracker and neighbours alike: each end of a link promises to
+//! send something at least once an interval. A member that was silent for three
+//! intervals is gone. Closed connections and goodbyes are noticed elsewhere, at
+//! once.
 
 use std::time::Duration;
 
 use crate::time::Instant;
 
-/// Intervals without a byte after which a member is given up.
+/// How many silent intervals it takes to give a member up.
 pub const INTERVALS_TO_LOSS: u32 = 3;
 
-/// The first attempt after a loss comes after at most this long, so that
-/// those who lost the same member do not all come back at once.
+/// The first dial after a loss comes at a random moment within this time, so
+/// that the peers that lost the same member do not all come back at once.
 pub const JITTER: Duration = Duration::from_secs(1);
 
 /// No promise is taken to be shorter than this: a byte needs time to travel.
 const SHORTEST: Duration = Duration::from_millis(100);
-/// No promise is taken to be longer: no member is to stay for ever by promising little.
+/// No promise is taken to be longer: a member could stay for ever by promising
+/// little.
 const LONGEST: Duration = Duration::from_mins(10);
 
 /// The two promises on one link, and how well they are kept.
@@ -31,7 +32,8 @@ pub struct Liveness {
 }
 
 impl Liveness {
-    /// A link that came up now. `ours` is what we promise, `theirs` what they do.
+    /// A link that came up now. `ours` is this end's promise, `theirs` the
+    /// other end's.
     pub fn new(now: Instant, ours: Duration, theirs: Duration) -> Self {
         Self {
             ours: within_reason(ours),
@@ -51,28 +53,30 @@ impl Liveness {
         self.said = self.said.max(now);
     }
 
-    /// From now on we promise another interval, because the other side granted it.
+    /// This end promises another interval from now on, because the other end
+    /// granted it.
     pub fn promise(&mut self, ours: Duration) {
         self.ours = within_reason(ours);
     }
 
-    /// From now on they promise another interval, because we granted it.
+    /// The other end promises another interval from now on, because this end
+    /// granted it.
     pub fn expect(&mut self, theirs: Duration) {
         self.theirs = within_reason(theirs);
     }
 
-    /// We were away for this long (the machine slept): what they said in the
-    /// meantime is not lost, only unread.
+    /// This node was away for this long (the machine slept): what the other end
+    /// sent in the meantime is not lost, only unread.
     pub fn excuse(&mut self, now: Instant, away: Duration) {
         self.heard = (self.heard + away).min(now);
     }
 
-    /// What we promise.
+    /// What this end promises.
     pub fn ours(&self) -> Duration {
         self.ours
     }
 
-    /// What they promise.
+    /// What the other end promises.
     pub fn theirs(&self) -> Duration {
         self.theirs
     }
@@ -82,12 +86,12 @@ impl Liveness {
         self.heard
     }
 
-    /// When to give a sign of life, unless something else is said before.
+    /// When to give a sign of life, unless something else is sent before.
     pub fn speak_at(&self) -> Instant {
         self.said + self.ours
     }
 
-    /// When to give them up, unless something is heard before.
+    /// When to give the other end up, unless a byte arrives before.
     pub fn lost_at(&self) -> Instant {
         self.heard + self.theirs * INTERVALS_TO_LOSS
     }

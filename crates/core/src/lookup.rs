@@ -6,11 +6,11 @@
 //! 1. memory: the neighbours' listings, no message at all;
 //! 2. neighbours: some are asked, all at once, and not waited for long;
 //! 3. the tracker;
-//! 4. where only files are found that nobody has hashed yet, their holders are
-//!    asked to do it now.
+//! 4. if only files are found that are not hashed yet, their holders are asked
+//!    to hash them now.
 //!
-//! It owns the order and the waiting. Whom there is to ask, and what memory
-//! holds, it is told by its [`Surroundings`].
+//! It owns the order and the waiting. Which members can be asked, and what
+//! memory holds, it learns from its [`Surroundings`].
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -26,17 +26,18 @@ const NEIGHBOURS_WITHIN: (Duration, Duration) =
     (Duration::from_millis(50), Duration::from_millis(250));
 /// How long the tracker is waited for, to be there and to answer.
 const TRACKER_WITHIN: Duration = Duration::from_secs(5);
-/// How long neighbours are waited for that are being dialled, where there is no
+/// How long to wait for neighbours that are being dialled, if there is no
 /// tracker to ask.
 const BACK_WITHIN: Duration = Duration::from_secs(2);
 /// How long holders may take to hash a file.
 const HASHED_WITHIN: Duration = Duration::from_secs(10);
-/// Answers after which nobody is asked for the rest: nobody is asked for ever.
+/// How many answers a lookup takes before it stops asking for the rest: so no
+/// member is asked for ever.
 const MOST_PAGES: usize = 4000;
 /// Holders that are asked to hash one file.
 const HASHERS: usize = 4;
 
-/// What a lookup needs to know of where it is.
+/// What a lookup needs to know of its node.
 pub trait Surroundings {
     /// What the neighbours' listings have for a typed name.
     fn remembered(&self, typed: &str) -> Vec<Variant>;
@@ -45,14 +46,14 @@ pub trait Surroundings {
     /// Whether neighbours should answer for their neighbours too.
     fn hops(&self) -> u8;
     /// How it is with the tracker.
-    fn tracker(&self) -> Tracker;
+    fn tracker(&self) -> TrackerState;
     /// Whether neighbours from earlier may be here in a moment.
     fn expects_neighbours(&self) -> bool;
 }
 
 /// How it is with the tracker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tracker {
+pub enum TrackerState {
     /// There is a link.
     Up(PeerId),
     /// There may be one soon.
@@ -61,7 +62,7 @@ pub enum Tracker {
     Down,
 }
 
-/// Some names on their way to an answer.
+/// A lookup of some names, in progress.
 #[derive(Debug)]
 pub struct Lookup {
     started: Instant,
@@ -69,13 +70,14 @@ pub struct Lookup {
     names: Vec<Named>,
     index: Index,
     stage: Stage,
-    /// Counts the stages that asked somebody, so that a late answer to an
-    /// earlier one is known for what it is.
+    /// Counts the stages that asked members, so that a late answer to an
+    /// earlier stage is recognised.
     round: u32,
     /// How many answers came.
     pages: usize,
     tracker: TrackerUse,
-    /// When to go on without a tracker or neighbours that may still come.
+    /// When to stop waiting for the tracker, or for neighbours that are being
+    /// dialled.
     patience_ends: Instant,
     /// Whether neighbours may have come since memory was looked at.
     waited: bool,
@@ -115,33 +117,35 @@ enum Stage {
     Done,
 }
 
-/// Who still owes how many answers, and until when they are waited for.
+/// How many answers each asked member still owes, and until when they are
+/// waited for.
 #[derive(Debug)]
 struct Waiting {
     owed: BTreeMap<PeerId, usize>,
     until: Instant,
 }
 
-/// What to do for a lookup.
+/// What the machine that runs a lookup has to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Action {
+pub enum LookupAction {
     /// Ask this member. Where there is no link to it, make one.
     Ask(Holder, Find),
-    /// All is answered that will be.
+    /// The lookup is over.
     Finish(Outcome),
 }
 
-/// What somebody is interested in, where it is not everything.
+/// What a caller limits its question to, if anything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Only {
     /// Only holders called so (see [`is_called`]).
     pub from: Option<String>,
-    /// Only contents whose root's hexadecimal form starts so.
+    /// Only contents with a root whose hexadecimal form starts like this.
     pub root: Option<String>,
 }
 
 impl Only {
-    /// Drops the holders that do not count: all, where the content does not.
+    /// Drops the holders that do not count: all of them, if the content does
+    /// not.
     pub fn keep(&self, variant: &mut Variant) {
         if let Some(from) = &self.from {
             variant.holders.retain(|holder| is_called(holder, from));
@@ -167,15 +171,16 @@ pub struct Outcome {
 /// What was found for one name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// These, according to that one. Several contents are the person's choice.
+    /// These variants, as this source says. If they are of several contents,
+    /// the user chooses.
     Found(Source, Vec<Variant>),
     /// Nothing by that name, but these differ in Unicode normalisation only.
     Alike(Vec<Variant>),
-    /// Nobody knows.
+    /// No member that was asked knows the name.
     Nobody,
 }
 
-/// Who answered.
+/// Where an answer came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
     /// The neighbours' listings in memory.
@@ -186,7 +191,7 @@ pub enum Source {
     Tracker,
 }
 
-/// What part the tracker had.
+/// Whether the tracker was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TrackerUse {
     /// It was not needed.
@@ -198,7 +203,7 @@ pub enum TrackerUse {
 }
 
 impl Lookup {
-    /// Starts to look these names up, as far as somebody is interested.
+    /// Starts to look these names up, limited to what the caller wants.
     pub fn new(now: Instant, names: Vec<String>, only: Only) -> Self {
         let unanswered = |typed: String| Named {
             typed,
@@ -219,9 +224,9 @@ impl Lookup {
         }
     }
 
-    /// What is to be done now. To be called until it returns nothing, after
-    /// every answer, at every deadline, and when the surroundings change.
-    pub fn advance(&mut self, now: Instant, around: &dyn Surroundings) -> Vec<Action> {
+    /// What is to be done now. The caller repeats it until it returns nothing:
+    /// after every answer, at every deadline, and when the surroundings change.
+    pub fn advance(&mut self, now: Instant, around: &dyn Surroundings) -> Vec<LookupAction> {
         loop {
             match &self.stage {
                 Stage::Memory => {
@@ -236,9 +241,9 @@ impl Lookup {
                         continue;
                     }
                     let until = now + patience(&ask);
-                    let whom: Vec<_> = ask.iter().map(|(peer, _)| someone(*peer)).collect();
+                    let members: Vec<_> = ask.iter().map(|(peer, _)| linked(*peer)).collect();
                     let finds = self.finds(around.hops());
-                    return self.ask(Stage::Neighbours, whom, &finds, until);
+                    return self.ask(Stage::Neighbours, members, &finds, until);
                 }
                 Stage::Neighbours(waiting) if waiting.goes_on(now) && !self.all_answered() => {
                     return Vec::new();
@@ -246,29 +251,31 @@ impl Lookup {
                 Stage::Neighbours(_) => self.stage = Stage::BeforeTracker,
                 Stage::BeforeTracker if self.all_answered() => self.stage = Stage::BeforeHashing,
                 Stage::BeforeTracker => match around.tracker() {
-                    Tracker::Up(tracker) => {
+                    TrackerState::Up(tracker) => {
                         self.tracker = TrackerUse::Asked;
                         let finds = self.finds(0);
                         return self.ask(
                             Stage::Tracker,
-                            vec![someone(tracker)],
+                            vec![linked(tracker)],
                             &finds,
                             now + TRACKER_WITHIN,
                         );
                     }
-                    Tracker::Trying if now < self.started + TRACKER_WITHIN => {
+                    TrackerState::Trying if now < self.started + TRACKER_WITHIN => {
                         return self.wait_until(self.started + TRACKER_WITHIN);
                     }
-                    Tracker::Trying | Tracker::Down
+                    TrackerState::Trying | TrackerState::Down
                         if around.expects_neighbours() && now < self.started + BACK_WITHIN =>
                     {
                         return self.wait_until(self.started + BACK_WITHIN);
                     }
-                    // Whoever has come meanwhile may know.
-                    Tracker::Trying | Tracker::Down if std::mem::take(&mut self.waited) => {
+                    // A neighbour that has come meanwhile may know.
+                    TrackerState::Trying | TrackerState::Down
+                        if std::mem::take(&mut self.waited) =>
+                    {
                         self.stage = Stage::Memory;
                     }
-                    Tracker::Trying | Tracker::Down => {
+                    TrackerState::Trying | TrackerState::Down => {
                         self.tracker = TrackerUse::Unreachable;
                         self.stage = Stage::BeforeHashing;
                     }
@@ -284,7 +291,7 @@ impl Lookup {
                     let asks = self.hash_requests();
                     if asks.is_empty() {
                         self.stage = Stage::Done;
-                        return vec![Action::Finish(self.outcome())];
+                        return vec![LookupAction::Finish(self.outcome())];
                     }
                     self.round += 1;
                     let mut owed = BTreeMap::new();
@@ -297,13 +304,13 @@ impl Lookup {
                     });
                     return asks
                         .into_iter()
-                        .map(|(holder, find)| Action::Ask(holder, find))
+                        .map(|(holder, find)| LookupAction::Ask(holder, find))
                         .collect();
                 }
                 Stage::Hashing(waiting) if waiting.goes_on(now) => return Vec::new(),
                 Stage::Hashing(_) => {
                     self.stage = Stage::Done;
-                    return vec![Action::Finish(self.outcome())];
+                    return vec![LookupAction::Finish(self.outcome())];
                 }
                 Stage::Done => return Vec::new(),
             }
@@ -321,13 +328,14 @@ impl Lookup {
         }
     }
 
-    /// Which round of questions is open. An answer to another one is of no interest.
+    /// The number of the current round of questions. An answer to another round
+    /// is ignored.
     pub fn round(&self) -> u32 {
         self.round
     }
 
-    /// Somebody answered this question. Returns what else to ask it. `tracker`
-    /// tells whether it is one.
+    /// A member has answered this question. Returns what else to ask it.
+    /// `tracker` tells whether the member is a tracker.
     pub fn found(
         &mut self,
         now: Instant,
@@ -368,14 +376,15 @@ impl Lookup {
             _ => None,
         };
         let waiting = self.stage.waiting()?;
-        // Whoever keeps answering is waited for; but nobody waits for neighbours.
+        // Tracker and holders are waited for as long as they go on answering;
+        // neighbours are not.
         waiting.until = longer.unwrap_or(waiting.until);
         let rest = rest?;
         *waiting.owed.entry(who).or_default() += 1;
         Some(rest)
     }
 
-    /// Somebody will not answer.
+    /// A member will not answer.
     pub fn no_answer(&mut self, who: PeerId) {
         let owed = self
             .stage
@@ -386,7 +395,7 @@ impl Lookup {
         }
     }
 
-    fn wait_until(&mut self, time: Instant) -> Vec<Action> {
+    fn wait_until(&mut self, time: Instant) -> Vec<LookupAction> {
         self.patience_ends = time;
         self.waited = true;
         Vec::new()
@@ -407,18 +416,22 @@ impl Lookup {
     fn ask(
         &mut self,
         stage: fn(Waiting) -> Stage,
-        whom: Vec<Holder>,
+        members: Vec<Holder>,
         finds: &[Find],
         until: Instant,
-    ) -> Vec<Action> {
-        let owed = whom.iter().map(|holder| (holder.id, finds.len())).collect();
+    ) -> Vec<LookupAction> {
+        let owed = members
+            .iter()
+            .map(|holder| (holder.id, finds.len()))
+            .collect();
         self.round += 1;
         self.stage = stage(Waiting { owed, until });
-        whom.into_iter()
+        members
+            .into_iter()
             .flat_map(|holder| {
                 finds
                     .iter()
-                    .map(move |find| Action::Ask(holder.clone(), find.clone()))
+                    .map(move |find| LookupAction::Ask(holder.clone(), find.clone()))
             })
             .collect()
     }
@@ -434,7 +447,8 @@ impl Lookup {
         names.chunks(Find::MAX_NAMES).map(find).collect()
     }
 
-    /// Whom to ask to hash what, for names that have only files without a root.
+    /// Which holders to ask to hash which files, for names that have only files
+    /// without a root.
     fn hash_requests(&self) -> Vec<(Holder, Find)> {
         let mut requests: BTreeMap<PeerId, (Holder, Vec<String>)> = BTreeMap::new();
         for named in &self.names {
@@ -510,7 +524,8 @@ impl Named {
         }
     }
 
-    /// Takes what a holder made of a file that had no root: its old entry goes.
+    /// Takes a holder's answer about a file that had no root: the file's old
+    /// entry goes.
     fn hashed(&mut self, variant: Variant) {
         let Some(known) = &mut self.answer else {
             return;
@@ -522,7 +537,7 @@ impl Named {
         }
         let answered = |holder: &Holder| variant.holders.iter().any(|new| new.id == holder.id);
         if variant.entry.root.is_none() {
-            // Not yet: it says how far it is.
+            // Not hashed yet: the holder says how far it is.
             let asked = |old: &&mut Variant| had_none(old) && old.holders.iter().any(answered);
             for old in known.variants.iter_mut().filter(asked) {
                 old.hashed = old.hashed.max(variant.hashed);
@@ -598,7 +613,7 @@ impl Waiting {
         !self.owed.is_empty()
     }
 
-    /// Whether this answer was owed.
+    /// Whether the member owed this answer.
     fn answered(&mut self, who: PeerId) -> bool {
         let Some(owed) = self.owed.get_mut(&who) else {
             return false;
@@ -611,8 +626,9 @@ impl Waiting {
     }
 }
 
-/// The part of a question that a cut answer left out: the names behind those
-/// that it answers or, where it does not say, behind the last one that it knows.
+/// The part of a question that an incomplete answer left out: the names behind
+/// those that it says it answers or, if it does not say, behind the last one
+/// that it has files for.
 fn rest(asked: &Find, found: &Found) -> Option<Find> {
     let Query::Names(names) = &asked.query else {
         return None;
@@ -627,7 +643,7 @@ fn rest(asked: &Find, found: &Found) -> Option<Find> {
     };
     let rest = names.get(answered..)?;
     let first = rest.first()?;
-    // Whoever does not get ahead would be asked for ever.
+    // A member whose answers make no progress would be asked for ever.
     let come_to = |name: &Name| Some((fit(name, first)?, name.clone()));
     let behind = found.behind.as_ref().and_then(come_to);
     let ahead = answered > 0 || behind > asked.after.as_ref().and_then(come_to);
@@ -651,8 +667,9 @@ pub fn merge(known: &mut Vec<Variant>, variant: Variant) {
     }
 }
 
-/// Adds those holders that are not known yet. Whom somebody knows to have all
-/// of it has all of it: a file grows and does not shrink.
+/// Adds those holders that are not known yet. If one member says that a holder
+/// has all of the file, it has all of it: a file that is being fetched only
+/// grows.
 pub fn add_holders(variant: &mut Variant, holders: Vec<Holder>) {
     for holder in holders {
         match variant.holders.iter_mut().find(|h| h.id == holder.id) {
@@ -662,8 +679,8 @@ pub fn add_holders(variant: &mut Variant, holders: Vec<Holder>) {
     }
 }
 
-/// Whether a person may mean this member by `text`: its name, its address
-/// (with or without the port), its id or the start of that.
+/// Whether a user may mean this member by `text`: its name, its address (with
+/// or without the port), its id or the start of that.
 pub fn is_called(holder: &Holder, text: &str) -> bool {
     const ENOUGH_OF_AN_ID: usize = 4;
     holder
@@ -687,8 +704,8 @@ fn patience(asked: &[(PeerId, Option<Duration>)]) -> Duration {
     (slowest * 2).clamp(least, most)
 }
 
-/// A member to whom there is a link already.
-fn someone(id: PeerId) -> Holder {
+/// A member with a link to this node: its address is not needed.
+fn linked(id: PeerId) -> Holder {
     Holder {
         id,
         name: None,

@@ -1,4 +1,4 @@
-//! How what people type matches what files are called.
+//! How typed text matches the names of files.
 //!
 //! A name matches a full path first, then a base name; a name that differs
 //! only in Unicode normalisation is a suggestion, never a match. Patterns are
@@ -19,7 +19,8 @@ pub enum Fit {
     Path,
     /// The base name is what was typed.
     Base,
-    /// Either would be, were both normalised: to be offered, not taken.
+    /// They would match if both were normalised. This is offered to the user,
+    /// not taken.
     Normalised,
 }
 
@@ -56,7 +57,7 @@ pub fn is_nfc(text: &str) -> bool {
         }
 }
 
-/// Whether people mean a pattern by this text.
+/// Whether a user means a pattern by this text.
 pub fn looks_like_a_pattern(text: &str) -> bool {
     text.contains(['*', '?', '[', '{'])
 }
@@ -96,12 +97,12 @@ impl Pattern {
         self.glob.matches(self.compared(name)) || name.as_str() == self.text
     }
 
-    /// What it takes to compare it with a name, in steps of a few nanoseconds.
+    /// What it costs to compare it with a name, in steps of a few nanoseconds.
     pub fn steps(&self, name: &Name) -> u64 {
         self.glob.steps(self.compared(name))
     }
 
-    /// What it took to make it ready, in the same steps.
+    /// What it cost to compile it, in the same steps.
     pub fn steps_to_make(&self) -> u64 {
         64 * self.glob.states.len() as u64
     }

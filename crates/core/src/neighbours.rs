@@ -1,8 +1,9 @@
 //! Which peers are worth keeping a link with.
 //!
 //! Owns the scores and the rule of replacement; the links themselves are in
-//! `links`. A neighbour's score is how many useful answers it gave, each
-//! counting half as much after ten minutes, over how long its answers take.
+//! `links`. A neighbour's score is the number of its useful answers, each
+//! counting half as much after ten minutes, divided by the time its answers
+//! take.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,11 +17,11 @@ const HALF_LIFE: Duration = Duration::from_mins(10);
 /// How many neighbours are kept whatever their score, so that the village
 /// does not fall into cliques.
 const KEPT_AT_RANDOM: usize = 2;
-/// How much better a newcomer must be than the one it replaces.
+/// How much better a new neighbour must be than the one it replaces.
 const CLEARLY: f64 = 2.0;
 /// A neighbour that was in use this recently is not let go for another.
 const IN_USE: Duration = Duration::from_mins(1);
-/// What an answer takes where it has not been measured.
+/// How long an answer is taken to need as long as none was measured.
 const USUAL_RTT: Duration = Duration::from_millis(25);
 /// No answer counts as quicker: below this it does not matter to a person.
 const QUICK: Duration = Duration::from_millis(1);
@@ -64,7 +65,8 @@ impl Neighbours {
         }
     }
 
-    /// Whether there is room for a newcomer that is about to be useful once.
+    /// Whether there is room for a new neighbour that is about to be useful
+    /// once.
     pub fn room(&self, now: Instant) -> Room {
         if self.scores.len() < self.max {
             return Room::Free;
@@ -81,7 +83,8 @@ impl Neighbours {
         }
     }
 
-    /// Who is to go when one more must come in; nobody, while there is room.
+    /// Which neighbour goes when one more must come in; `None` while there is
+    /// room.
     pub fn surplus(&self, now: Instant) -> Option<PeerId> {
         if self.scores.len() < self.max {
             return None;
@@ -89,11 +92,12 @@ impl Neighbours {
         Some(*self.worst(now)?.0)
     }
 
-    /// Somebody has become a neighbour.
+    /// A peer has become a neighbour.
     pub fn add(&mut self, now: Instant, id: PeerId) {
         self.scores.entry(id).or_insert(Score::fresh(now));
         let protected = self.scores.values().filter(|score| score.protected).count();
-        // Each newcomer is as likely as any other to be one of those kept at random.
+        // Each new neighbour is as likely as any other to be one of those kept at
+        // random.
         let chance = self.random.usize(..self.scores.len()) < KEPT_AT_RANDOM;
         if protected < KEPT_AT_RANDOM.min(self.max / 2)
             && chance
@@ -103,17 +107,17 @@ impl Neighbours {
         }
     }
 
-    /// Somebody is no neighbour any more. Whether it was one.
+    /// A peer is no neighbour any more. Returns whether it was one.
     pub fn remove(&mut self, id: PeerId) -> bool {
         self.scores.remove(&id).is_some()
     }
 
-    /// Whether somebody is a neighbour.
+    /// Whether a peer is a neighbour.
     pub fn contains(&self, id: PeerId) -> bool {
         self.scores.contains_key(&id)
     }
 
-    /// Everybody who is a neighbour, in the order of their ids.
+    /// All neighbours, in the order of their ids.
     pub fn ids(&self) -> impl Iterator<Item = PeerId> + '_ {
         self.scores.keys().copied()
     }

@@ -1,8 +1,8 @@
-//! What to tell others of one's own share, and since when.
+//! What to tell other members of this peer's share.
 //!
 //! Owns the history of the own listing: a number that grows with each batch of
 //! changes, and which names changed at which number. From it an update can be
-//! made for anybody, wherever their copy stands. The listing itself is in the
+//! made for any copy, whatever its state. The listing itself is in the
 //! catalogue; which links want updates is decided in the peer machine.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,11 +14,11 @@ use thorp_wire::{Entry, Name, PeerId};
 use crate::catalogue::Catalogue;
 use crate::time::Instant;
 
-/// Changes are gathered for this long before they are told.
+/// Changes are gathered for this long before they are published.
 pub const GATHER: Duration = Duration::from_millis(100);
 
-/// Names in the history, and states, beyond which the oldest part of it is
-/// dropped. Whoever stands before that gets a full update.
+/// How many names and states the history keeps. Beyond that its oldest part is
+/// dropped, and a copy that is older gets a full update.
 const HISTORY: usize = if cfg!(test) { 40 } else { 200_000 };
 
 /// Bytes of entries that go into one frame: far below the limit, so that
@@ -40,7 +40,7 @@ pub struct Publisher {
     unpublished: Unpublished,
 }
 
-/// Changes that nobody has been told of.
+/// Changes that are not published yet.
 #[derive(Debug, Default)]
 struct Unpublished {
     names: BTreeSet<Name>,
@@ -110,7 +110,8 @@ impl Publisher {
         Some(self.unpublished.since? + GATHER)
     }
 
-    /// Makes what has gathered the next state. Whether there was anything.
+    /// Publishes the gathered changes as the next state. Returns whether there
+    /// were any.
     pub fn publish(&mut self, now: Instant, catalogue: &mut Catalogue) -> bool {
         if self.publish_at().is_none_or(|due| now < due) {
             return false;
@@ -143,8 +144,9 @@ impl Publisher {
     /// The frames that bring a copy at state `since` (nothing: no copy) to the
     /// published state. None when it is there already.
     ///
-    /// Whoever keeps no more than `most` entries of a peer learns of one more,
-    /// and so that they are too many: the rest would be thrown away.
+    /// A receiver that keeps at most `most` entries of a peer gets one more
+    /// than that, so that it knows that they are too many. It would throw the
+    /// rest away.
     pub fn update_since(
         &self,
         since: Option<u64>,

@@ -1,15 +1,15 @@
-//! Neighbours to come back to: whom to dial again, and when.
+//! Neighbours to come back to: which ones to dial again, and when.
 //!
 //! Owns what is kept of a neighbour beyond its link, and the rule of dialling:
-//! at the start everybody is dialled; whoever was lost in silence is dialled
-//! within a second, then after an interval, then less and less often; whoever
-//! has said goodbye is left alone until the next start. Links are made and
-//! judged elsewhere, and so is who becomes a neighbour; the shell keeps the
-//! list on disk.
+//! at the start all are dialled. A neighbour that was lost in silence is
+//! dialled within a second, then after an interval, then less and less often.
+//! One that has said goodbye is left alone until the next start. Links are made
+//! elsewhere, and elsewhere it is decided which peer becomes a neighbour. The
+//! shell keeps the list on disk.
 //!
-//! How long somebody has been away is counted in time that this node was
-//! running, by no calendar: a wrong date makes nobody be forgotten, and neither
-//! does a summer in which the machines were off.
+//! How long a neighbour has been away is counted in time that this node was
+//! running, not by the calendar. So neither a wrong date nor a summer with the
+//! machines off makes this node forget a neighbour.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -20,9 +20,9 @@ use thorp_wire::frame::Holder;
 use crate::liveness::JITTER;
 use crate::time::Instant;
 
-/// However often nobody answered, the next attempt comes after this long.
+/// The longest time between two attempts, however often no answer came.
 const LONGEST_WAIT: Duration = Duration::from_mins(10);
-/// Whoever was away for longer than this is not dialled any more.
+/// A neighbour that was away for longer than this is not dialled any more.
 pub const FORGOTTEN_AFTER: Duration = Duration::from_hours(30 * 24);
 /// Changes are gathered for this long before they go to disk.
 const GATHERED_FOR: Duration = Duration::from_secs(5);
@@ -32,19 +32,20 @@ const AT_ONCE: usize = 8;
 /// A neighbour from earlier, as it is kept from one run to the next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Known {
-    /// Who it is, and where it was last.
+    /// Its key, name and last addresses.
     pub member: Holder,
-    /// For how long of this node's running it has not been a neighbour.
+    /// How long it has not been a neighbour, in time that this node was
+    /// running.
     pub away: Duration,
 }
 
-/// The neighbours that were, and those that are.
+/// The neighbours of earlier, and those of now.
 #[derive(Debug)]
 pub struct Remembered {
     all: BTreeMap<PeerId, Place>,
     /// The most that are remembered.
     most: usize,
-    /// How long to wait after a first attempt came to nothing.
+    /// How long to wait after the first failed attempt.
     every: Duration,
     random: fastrand::Rng,
     /// When what has changed goes to disk.
@@ -57,7 +58,7 @@ struct Place {
     state: State,
     /// How often it was dialled since it was last a neighbour for any time.
     attempts: u32,
-    /// What it had been away already at `away_since`.
+    /// How long it had been away already at `away_since`.
     away_before: Duration,
     away_since: Instant,
 }
@@ -77,8 +78,8 @@ enum State {
 }
 
 impl Remembered {
-    /// These, to be dialled now. At most `most` are remembered; `every` is how
-    /// long to wait after a first attempt came to nothing.
+    /// Remembers these, to be dialled now. At most `most` are remembered;
+    /// `every` is how long to wait after the first failed attempt.
     pub fn new(now: Instant, known: Vec<Known>, most: usize, every: Duration, seed: u64) -> Self {
         let place = |known: Known| Place {
             member: known.member,
@@ -102,8 +103,8 @@ impl Remembered {
         }
     }
 
-    /// Somebody is a neighbour, and can be reached so. Whoever says that it
-    /// listens nowhere cannot be dialled, whatever is known from earlier.
+    /// A peer is a neighbour, and can be reached like this. If it says that it
+    /// listens nowhere, it cannot be dialled, whatever is known from earlier.
     pub fn met(&mut self, now: Instant, member: Holder) {
         if member.addresses.is_empty() {
             return self.forget(now, member.id);
@@ -128,7 +129,7 @@ impl Remembered {
         }
     }
 
-    /// A neighbour's link is gone, and nobody said why.
+    /// A neighbour's link broke without a goodbye.
     pub fn lost(&mut self, now: Instant, id: PeerId) {
         let jitter = self.jitter();
         let Some(place) = self.all.get_mut(&id) else {
@@ -138,7 +139,7 @@ impl Remembered {
             return;
         };
         place.away_since = now;
-        // Whoever comes and goes all the time is not run after.
+        // A peer that comes and goes all the time is not dialled each time at once.
         if now - since >= self.every {
             place.attempts = 0;
         }
@@ -159,14 +160,14 @@ impl Remembered {
         }
     }
 
-    /// Somebody does not want to be a neighbour, or is none that one wants.
+    /// A peer declines to be a neighbour, or this node declines it.
     pub fn forget(&mut self, now: Instant, id: PeerId) {
         if self.all.remove(&id).is_some() {
             self.has_changed(now);
         }
     }
 
-    /// An attempt to reach somebody came to nothing.
+    /// An attempt to reach a peer failed.
     pub fn failed(&mut self, now: Instant, id: PeerId) {
         let Some(place) = self.all.get_mut(&id) else {
             return;
@@ -182,7 +183,7 @@ impl Remembered {
         };
     }
 
-    /// The way to others may be open again: they are all tried anew, soon.
+    /// Other peers may be reachable again: all are dialled anew, soon.
     pub fn hurry(&mut self, now: Instant) {
         for place in self.all.values_mut() {
             if let State::Waiting { until } = place.state {
@@ -195,9 +196,9 @@ impl Remembered {
         }
     }
 
-    /// Whom to dial now, while there is room for so many neighbours more.
-    /// [`met`](Self::met), [`failed`](Self::failed) or another of these says
-    /// what came of it.
+    /// Which peers to dial now, if there is room for `room` more neighbours.
+    /// The caller reports the result with [`met`](Self::met),
+    /// [`failed`](Self::failed) or a similar function.
     pub fn dial(&mut self, now: Instant, room: usize) -> Vec<Holder> {
         let under_way = self.under_way();
         let room = room.saturating_sub(under_way);
@@ -214,7 +215,7 @@ impl Remembered {
                 continue;
             };
             if place_in_line >= room {
-                // Nobody knows when there will be room.
+                // It is not known when there will be room.
                 place.state = State::Waiting {
                     until: now + self.every,
                 };
@@ -227,7 +228,7 @@ impl Remembered {
         dialled
     }
 
-    /// Whether somebody is being dialled for the first time since it was here, or
+    /// Whether a peer is being dialled for the first time since it was here, or
     /// since the start.
     pub fn is_dialling_first(&self) -> bool {
         let first = |place: &Place| place.state == State::Dialling && place.attempts <= 1;
@@ -241,7 +242,8 @@ impl Remembered {
         Some(self.known(now))
     }
 
-    /// Nobody is dialled any more. What to write to disk at the end.
+    /// From now on no peer is dialled. Returns what to write to disk at the
+    /// end.
     pub fn stop(&mut self, now: Instant) -> Vec<Known> {
         let known = self.known(now);
         self.all.clear();
@@ -262,7 +264,7 @@ impl Remembered {
             .min()
     }
 
-    /// Asserts that it waits for nothing that nobody is about to say.
+    /// Asserts that every peer it waits for will be reported on.
     #[cfg(test)]
     pub(crate) fn check(&self, is_being_reached: impl Fn(PeerId) -> bool) {
         assert!(self.all.len() <= self.most);
@@ -271,7 +273,7 @@ impl Remembered {
         }
     }
 
-    /// Whether somebody is counted as a neighbour.
+    /// Whether a peer is counted as a neighbour.
     #[cfg(test)]
     pub(crate) fn is_here(&self, id: PeerId) -> bool {
         let place = self.all.get(&id);
@@ -291,7 +293,7 @@ impl Remembered {
         self.all.values().filter(dialling).count()
     }
 
-    /// Whoever has been away for longest goes first.
+    /// The peer that has been away for longest is forgotten first.
     fn forget_surplus(&mut self, now: Instant) {
         while self.all.len() > self.most {
             let away = self.all.values().map(|place| {
@@ -323,7 +325,7 @@ impl Place {
     }
 }
 
-/// How long to wait after so many attempts in a row.
+/// How long to wait after this many failed attempts in a row.
 fn waiting(every: Duration, attempts: u32) -> Duration {
     let doubled = attempts.saturating_sub(1).min(16);
     every

@@ -11,18 +11,19 @@ use std::time::Duration;
 use thorp_wire::frame::{Find, Found, MemberRow, Query, Variant};
 use thorp_wire::{Name, PeerId, Root};
 
-use crate::lookup::{Only, Tracker, add_holders};
+use crate::lookup::{Only, TrackerState, add_holders};
 use crate::matching::Pattern;
 use crate::time::Instant;
 
 /// How long a page is waited for.
 const PAGE_WITHIN: Duration = Duration::from_secs(5);
-/// How long all of it may take, and how many pages: nobody is asked for ever.
+/// How long all of it may take, and how many pages: so no member is asked for
+/// ever.
 const ALL_WITHIN: Duration = Duration::from_mins(1);
 const MOST_PAGES: usize = 4000;
-/// Files beyond which a survey stops and says that there is more.
+/// How many files a survey finds before it stops and says that there is more.
 const MOST_FILES: usize = 200_000;
-/// Members beyond which it does.
+/// The same for members.
 const MOST_MEMBERS: usize = 100_000;
 
 /// What to survey.
@@ -34,7 +35,7 @@ pub enum Subject {
     Members,
 }
 
-/// A survey on its way.
+/// A survey in progress.
 #[derive(Debug)]
 pub struct Survey {
     subject: Subject,
@@ -69,17 +70,17 @@ pub struct Findings {
     pub complete: bool,
 }
 
-/// What to do for a survey.
+/// What the machine that runs a survey has to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Action {
+pub enum SurveyAction {
     /// Ask this member, to which there is a link.
     Ask(PeerId, Find),
-    /// That is all.
+    /// The survey is over.
     Finish(Findings),
 }
 
 impl Survey {
-    /// Starts a survey, as far as somebody is interested, with what memory has.
+    /// Starts a survey with what memory has, limited to what the caller wants.
     pub fn new(now: Instant, subject: Subject, only: Only, remembered: Found) -> Self {
         let mut survey = Self {
             subject,
@@ -97,34 +98,39 @@ impl Survey {
         survey
     }
 
-    /// What is to be done now. To be called until it returns nothing, after
-    /// every answer, at every deadline, and when the surroundings change.
+    /// What is to be done now. The caller repeats it until it returns nothing:
+    /// after every answer, at every deadline, and when the surroundings change.
     pub fn advance(
         &mut self,
         now: Instant,
-        tracker: Tracker,
+        tracker: TrackerState,
         neighbours: &[PeerId],
-    ) -> Vec<Action> {
+    ) -> Vec<SurveyAction> {
         if self.stage == Stage::Beginning {
-            let whom = match tracker {
-                Tracker::Up(tracker) => {
+            let members = match tracker {
+                TrackerState::Up(tracker) => {
                     self.complete = true;
                     self.asked_tracker = true;
                     vec![tracker]
                 }
-                Tracker::Trying if now < self.started + PAGE_WITHIN => return Vec::new(),
-                // Who the neighbours are is known without asking them.
-                Tracker::Trying | Tracker::Down if matches!(self.subject, Subject::Members) => {
+                TrackerState::Trying if now < self.started + PAGE_WITHIN => return Vec::new(),
+                // This node knows its neighbours without asking them.
+                TrackerState::Trying | TrackerState::Down
+                    if matches!(self.subject, Subject::Members) =>
+                {
                     Vec::new()
                 }
-                Tracker::Trying | Tracker::Down => neighbours.to_vec(),
+                TrackerState::Trying | TrackerState::Down => neighbours.to_vec(),
             };
             self.stage = Stage::Asking;
-            self.owed = whom.iter().map(|peer| (*peer, now + PAGE_WITHIN)).collect();
+            self.owed = members
+                .iter()
+                .map(|peer| (*peer, now + PAGE_WITHIN))
+                .collect();
             let find = self.page(None, None);
-            let asks: Vec<_> = whom
+            let asks: Vec<_> = members
                 .into_iter()
-                .map(|peer| Action::Ask(peer, find.clone()))
+                .map(|peer| SurveyAction::Ask(peer, find.clone()))
                 .collect();
             if !asks.is_empty() {
                 return asks;
@@ -136,7 +142,7 @@ impl Survey {
         }
         if self.stage == Stage::Asking && self.owed.is_empty() {
             self.stage = Stage::Done;
-            return vec![Action::Finish(Findings {
+            return vec![SurveyAction::Finish(Findings {
                 files: std::mem::take(&mut self.files).into_values().collect(),
                 members: std::mem::take(&mut self.members).into_values().collect(),
                 asked_tracker: self.asked_tracker,
@@ -155,14 +161,15 @@ impl Survey {
         }
     }
 
-    /// Somebody answered this page. Returns what else to ask it.
+    /// A member has answered this question. Returns the question for its next
+    /// page.
     pub fn found(&mut self, now: Instant, who: PeerId, asked: &Find, found: Found) -> Option<Find> {
         self.owed.remove(&who)?;
         let last_variant = found.variants.last();
         let last_variant = last_variant.map(|variant| variant.entry.name.clone());
         let last_name = found.behind.clone().or(last_variant);
         let last_member = found.members.last().map(|row| row.member.id);
-        // Whoever does not get ahead would be asked for ever.
+        // A member whose pages make no progress would be asked for ever.
         let ahead = match asked.query {
             Query::Members(after) => last_member > after,
             _ => last_name > asked.after,
@@ -183,7 +190,7 @@ impl Survey {
         Some(self.page(last_name, last_member))
     }
 
-    /// Somebody will not answer.
+    /// A member will not answer.
     pub fn no_answer(&mut self, who: PeerId) {
         if self.owed.remove(&who).is_some() {
             self.complete = false;

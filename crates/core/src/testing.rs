@@ -3,7 +3,7 @@
 use proptest::prelude::ProptestConfig;
 use proptest::test_runner::RngSeed;
 
-/// How many cases proptest runs where nobody says how many.
+/// How many cases proptest runs if `PROPTEST_CASES` is not set.
 const UNASKED: u32 = 256;
 
 /// This many cases, the same ones each time; others with `PROPTEST_RNG_SEED`

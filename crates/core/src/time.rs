@@ -5,8 +5,8 @@ use std::time::Duration;
 
 /// A moment, counted from an arbitrary start that is the same for one machine.
 ///
-/// `std`'s own `Instant` cannot be made, only read from a clock; here a test
-/// or a simulator says what time it is.
+/// `std`'s own `Instant` can only be read from a clock; this one can be made by
+/// a test or a simulator.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Instant(Duration);
 

@@ -1,7 +1,7 @@
-//! A tracker: a catalogue with everyone in it.
+//! A tracker: a catalogue of all members.
 //!
-//! It only listens. Everything it knows comes with updates and goes with the
-//! links they came on, so it can be restarted at any time.
+//! It only listens. Everything it knows came with updates, and is forgotten
+//! with the links they came on. So it can be restarted at any time.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::links::{self, Event, LinkId, Links, Me, Role, Terms};
 use crate::presence::Presence;
 use crate::time::Instant;
 
-/// What a tracker is told at its start.
+/// The configuration of a tracker.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// What it says of itself.
@@ -23,7 +23,7 @@ pub struct Config {
     pub interval: Duration,
 }
 
-/// What a tracker is told: what happens on its links, and nothing else.
+/// The inputs of a tracker: what happens on its links, and nothing else.
 #[derive(Debug)]
 pub enum Input {
     /// What happens on links.
@@ -37,13 +37,14 @@ pub enum Output {
     Link(links::Output),
     /// A peer's listing is over the bounds and is not kept.
     Unlisted(Holder),
-    /// A member asks for a new certificate. The answer goes to it as it is.
+    /// A member asks for a new certificate. The shell's answer is sent to it
+    /// unchanged.
     Renew {
         /// On this link.
         link: LinkId,
         /// With this number.
         request: RequestId,
-        /// Who asks.
+        /// The member that asks.
         member: PeerId,
         /// What it asks.
         join: Join,
@@ -105,7 +106,7 @@ impl Tracker {
         self.links.present().listed()
     }
 
-    /// Who has what.
+    /// The catalogue of all listings.
     pub fn catalogue(&self) -> &Catalogue {
         self.links.catalogue()
     }
@@ -139,8 +140,8 @@ impl Tracker {
                 member,
                 join,
             }),
-            // Every update is acknowledged, so members hear enough: a silent link
-            // needs no sign of life. A tracker dials no member and asks none.
+            // The tracker acknowledges every update, which is a sign of life, so a
+            // silent link needs no other. A tracker dials no member and asks none.
             Event::Down(_)
             | Event::Silent { .. }
             | Event::TurnedAway { .. }

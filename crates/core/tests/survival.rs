@@ -6,7 +6,7 @@ mod support;
 use std::time::Duration;
 
 use support::{NEIGHBOUR_INTERVAL, Node, TRACKER, TRACKER_INTERVAL, Village, id};
-use thorp_core::lookup::{Answer, Source, Tracker, TrackerUse};
+use thorp_core::lookup::{Answer, Source, TrackerState, TrackerUse};
 use thorp_wire::PeerId;
 
 const ONE: [u8; 4] = [192, 168, 198, 138];
@@ -54,7 +54,7 @@ fn with_the_tracker_dead_every_file_of_a_neighbour_is_found_and_fetched() {
         (two, "third.txt", three),
         (three, "first.txt", one),
     ] {
-        assert_eq!(village.host(node).peer.tracker(), Tracker::Down);
+        assert_eq!(village.host(node).peer.tracker(), TrackerState::Down);
         assert_eq!(village.get(node, name), (Source::Memory, id(holder)));
     }
 }
@@ -352,7 +352,7 @@ fn a_tracker_that_comes_and_goes_is_not_run_after() {
         // Until that is noticed.
         village.run(Duration::from_millis(10));
         village.until(TRACKER_INTERVAL * 2, |village| {
-            matches!(village.host(one).peer.tracker(), Tracker::Up(_))
+            matches!(village.host(one).peer.tracker(), TrackerState::Up(_))
         });
     }
     assert!(village.now - start >= TRACKER_INTERVAL * 9);

@@ -11,7 +11,7 @@ use support::{
 };
 use thorp_core::fetch::Failure;
 use thorp_core::links::{self, LinkId};
-use thorp_core::lookup::{Answer, Source, Tracker, TrackerUse};
+use thorp_core::lookup::{Answer, Source, TrackerState, TrackerUse};
 use thorp_core::matching::Pattern;
 use thorp_core::peer::{Input, Notice};
 use thorp_core::survey::Subject;
@@ -255,7 +255,7 @@ fn a_tracker_that_restarts_knows_everything_again_within_a_second_or_two() {
     let (peers, files) = (village.peers_table(), village.files_table());
     village.kill(TRACKER);
     village.run(SECOND * 20);
-    assert_eq!(village.host(one).peer.tracker(), Tracker::Down);
+    assert_eq!(village.host(one).peer.tracker(), TrackerState::Down);
     assert_eq!(
         village.neighbours(one).len(),
         2,
@@ -771,7 +771,7 @@ fn a_visitor_asks_and_fetches_and_is_seen_by_nobody() {
     assert_eq!(village.neighbours(one), []);
     village.run(TRACKER_INTERVAL * 5);
     assert!(
-        matches!(village.host(visitor).peer.tracker(), Tracker::Up(_)),
+        matches!(village.host(visitor).peer.tracker(), TrackerState::Up(_)),
         "it stays connected"
     );
     let findings = village.survey(one, Subject::Members);
@@ -975,7 +975,7 @@ fn a_link_that_will_end_is_replaced_and_nobody_notices() {
         village.peers_table().len() == 3
             && [one, two, three].iter().all(|peer| {
                 village.neighbours(*peer).len() == 2
-                    && matches!(village.host(*peer).peer.tracker(), Tracker::Up(_))
+                    && matches!(village.host(*peer).peer.tracker(), TrackerState::Up(_))
             })
     };
     for _ in 0..200 {

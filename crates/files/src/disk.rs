@@ -1,19 +1,19 @@
 //! Small pieces of work for the disk, done by few threads.
 //!
-//! To hand a small file to a blocking thread and to be woken when it is done
-//! takes longer than to read it. So work is left here, and a thread that is at it
-//! goes on with what has gathered in the meantime: a fast disk keeps one or two
-//! busy. Where much is waiting the disk is a slow one, which likes to be asked
-//! for many things at once, and more of them are started.
+//! Handing a small file to a blocking thread, and being woken when it is done,
+//! takes longer than reading it. So work is queued here, and a running thread
+//! goes on with what has gathered meanwhile: a fast disk keeps one or two
+//! threads busy. If much is waiting, the disk is a slow one, which works best
+//! with many requests at once, and more threads are started.
 //!
-//! For work that is long, a thread of its own is right: `spawn_blocking`.
+//! Long work needs a thread of its own: `spawn_blocking`.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The most threads.
 const THREADS: usize = 16;
-/// One more is started when this much is waiting for each that runs.
+/// One more is started when this many jobs wait for each running thread.
 const WAITING_FOR_EACH: usize = 4;
 
 type Work = Box<dyn FnOnce() + Send>;
@@ -29,8 +29,8 @@ struct State {
 }
 
 impl Disk {
-    /// Does this soon, in the order of asking. Who wants to know when it is done
-    /// has it say so.
+    /// Runs this job soon, in the order of the calls. A caller that wants to
+    /// know when it is done has the job say so.
     pub fn run(&self, work: impl FnOnce() + Send + 'static) {
         let mut state = self.state();
         state.waiting.push_back(Box::new(work));

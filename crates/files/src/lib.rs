@@ -3,11 +3,11 @@
 //! ```text
 //! share  the directory a peer offers: scanned, watched, hashed, served
 //! store  where fetched files arrive
-//! stamp  how a file is told from what it was before
+//! stamp  how a change of a file is noticed
 //! disk   small pieces of work for it, done by few threads
 //! ```
 //!
-//! Nothing here has a socket, and nothing knows who asks for a file.
+//! Nothing here has a socket, or knows which peer asks for a file.
 
 pub mod disk;
 pub mod share;

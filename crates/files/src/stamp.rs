@@ -1,4 +1,4 @@
-//! How a file is told from what it was before.
+//! How a change of a file is noticed.
 //!
 //! Owns the comparison, not the decision what to do about a difference.
 
@@ -25,7 +25,7 @@ pub struct Stamp {
     pub device: u64,
 }
 
-/// Two changes within one tick of the kernel's clock can bear the same time.
+/// Two changes within one tick of the kernel's clock can have the same time.
 pub const TICK: Duration = Duration::from_millis(20);
 
 impl Stamp {
@@ -40,14 +40,14 @@ impl Stamp {
         }
     }
 
-    /// The stamp of an open file, wherever it lies by now.
+    /// The stamp of an open file, even if it was moved meanwhile.
     pub fn of(file: &File) -> io::Result<Self> {
         Ok(Self::new(&file.metadata()?))
     }
 
-    /// Whether every later change will show in the stamp: either a tick has
-    /// passed since the last one; or that one was no write, which sets both
-    /// times, but a rename, of a file last written long before.
+    /// Whether every later change will show in the stamp. It will if a tick has
+    /// passed since the last change, or if that was a rename of a file written
+    /// long before (a write would have set both times).
     pub fn is_settled(&self, now: SystemTime) -> bool {
         let tick = i64::try_from(TICK.as_nanos()).unwrap_or(i64::MAX);
         let now = now.duration_since(UNIX_EPOCH).map(|now| now.as_nanos());

@@ -1,12 +1,12 @@
 //! Where fetched files arrive: a share, or any other directory.
 //!
 //! Owns how bytes become a file: verified first, written under a temporary
-//! name, then renamed without replacing. Nobody ever sees a byte under the
+//! name, then renamed without replacing. No reader ever sees a byte under the
 //! final name that is not the file's. Decides nothing about where to fetch
 //! from, nor what to do when something is there already.
 //!
-//! A large file arrives in a [`Partial`], which is kept for a week when it is
-//! interrupted; of a small one nothing is.
+//! A large file arrives in a [`Partial`], which is kept for a week if the fetch
+//! is interrupted. Of a small file nothing is kept.
 //!
 //! Small files are not synced to disk. They come by the thousand, and a sync for
 //! each would cost more than fetching it again after a power cut; what is in
@@ -34,7 +34,8 @@ use crate::stamp::Stamp;
 
 pub use partial::Partial;
 
-/// How long what is there of a large file is kept for whoever fetches it again.
+/// How long the part of a large file is kept, for the next fetch of the same
+/// content.
 const KEPT: Duration = Duration::from_hours(7 * 24);
 
 /// A directory to put files into, and nothing outside it.
@@ -49,13 +50,13 @@ pub struct Store {
 pub enum Replace {
     /// Never.
     No,
-    /// Because the person said so.
+    /// Because the user said so.
     Yes,
 }
 
-/// What is where a file is to go.
+/// What is at the place where a file is to go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Target {
+pub enum Destination {
     /// Nothing.
     Free,
     /// Something.
@@ -177,25 +178,25 @@ impl Store {
         })
     }
 
-    /// The full path of a name, for people.
+    /// The full path of a name, for messages.
     pub fn path_of(&self, name: &Name) -> PathBuf {
         self.path.join(name.as_str())
     }
 
-    /// What is where this file would go. Writes nothing.
-    pub fn check(&self, name: &Name) -> Result<Target, StoreError> {
+    /// What is at the place of this file. Writes nothing.
+    pub fn check(&self, name: &Name) -> Result<Destination, StoreError> {
         match self.dir.symlink_metadata(name.as_str()) {
             Ok(meta) if meta.is_dir() => Err(StoreError::FolderInTheWay {
                 path: self.path_of(name),
             }),
             Ok(meta) => {
                 let stamp = Stamp::new(&meta);
-                Ok(Target::Exists {
+                Ok(Destination::Exists {
                     length: stamp.length,
                     mtime: stamp.mtime_seconds(),
                 })
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Target::Free),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Destination::Free),
             Err(error) => Err(self.failed(name, error)),
         }
     }
@@ -204,7 +205,7 @@ impl Store {
     /// length is right.
     pub fn holds(&self, name: &Name, content: Content) -> Result<bool, StoreError> {
         match self.check(name)? {
-            Target::Exists { length, .. } if length == content.length => {}
+            Destination::Exists { length, .. } if length == content.length => {}
             _ => return Ok(false),
         }
         self.content(name)
@@ -230,7 +231,7 @@ impl Store {
                 path: self.path_of(name),
             });
         }
-        if replace == Replace::No && self.check(name)? != Target::Free {
+        if replace == Replace::No && self.check(name)? != Destination::Free {
             return Err(StoreError::Exists {
                 path: self.path_of(name),
             });
@@ -244,8 +245,8 @@ impl Store {
         })
     }
 
-    /// Gives what goes by `name`, if anything does, another last part. Nothing
-    /// is replaced.
+    /// Renames the file `name`, if there is one: gives it another last part.
+    /// Nothing is replaced.
     pub fn set_aside(&self, name: &Name, base: &str) -> Result<(), StoreError> {
         let other = match name.with_base(base) {
             Ok(other) if !base.contains('/') => other,
@@ -255,7 +256,7 @@ impl Store {
                 });
             }
         };
-        if self.check(name)? == Target::Free {
+        if self.check(name)? == Destination::Free {
             return Ok(());
         }
         let folder = match name.folder() {
@@ -266,10 +267,10 @@ impl Store {
         rename_new(&folder, name.base(), other.base()).map_err(|error| self.failed(&other, error))
     }
 
-    /// Removes what interrupted fetches have left in the directory itself; of
-    /// large files, only what nobody has come back for in a week. Not
-    /// beneath it: it may be somebody's home. A share finds those of its folders
-    /// while it is scanned.
+    /// Removes the temporary files of interrupted fetches from the directory
+    /// itself; those of large files only after a week. Does not look beneath
+    /// it: it may be a user's home. A share finds those in its folders while it
+    /// is scanned.
     pub fn sweep(&self) {
         let Ok(entries) = self.dir.entries() else {
             return;
@@ -405,11 +406,12 @@ fn give_name(folder: &Dir, part: &str, base: &str, replace: Replace) -> io::Resu
     }
 }
 
-/// A small file on its way, under its temporary name; gone when it is given up.
+/// A small file that is being fetched, under its temporary name. Dropping it
+/// removes the file.
 struct Part<'a> {
     folder: &'a Dir,
     name: String,
-    /// Locked, so that nobody takes it for a leftover.
+    /// Locked, so that no sweep takes it for a leftover.
     file: File,
     renamed: bool,
 }
@@ -418,14 +420,14 @@ impl<'a> Part<'a> {
     fn create(folder: &'a Dir, content: Content) -> io::Result<Self> {
         let mut number = 0;
         loop {
-            // The same content may be on its way twice.
+            // The same content may be fetched twice at once.
             let name = part_of(content, number);
             let mut options = OpenOptions::new();
             match folder.open_with(&name, options.write(true).create_new(true)) {
                 Ok(file) => {
                     // Where the file system has no locks, nothing is swept either.
                     let _ = rustix::fs::flock(&file, FlockOperation::LockExclusive);
-                    // Between these two steps a sweep may have come by.
+                    // A sweep may have removed it between these two steps.
                     if file.metadata()?.nlink() > 0 {
                         return Ok(Self {
                             folder,
@@ -454,8 +456,8 @@ impl Drop for Part<'_> {
     }
 }
 
-/// Removes a temporary file that nobody holds; an error where somebody does, or
-/// where it is much of a large file and young.
+/// Removes a temporary file that no fetch holds. An error if a fetch holds it,
+/// or if it is a young part of a large file.
 fn sweep_part(dir: &Dir, part: &Path) -> io::Result<()> {
     let meta = dir.symlink_metadata(part)?;
     if !meta.is_file() {
@@ -466,7 +468,7 @@ fn sweep_part(dir: &Dir, part: &Path) -> io::Result<()> {
     }
     let file = dir.open_with(part, OpenOptions::new().write(true))?;
     rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)?;
-    // Renamed since it was opened: that was the end of a fetch.
+    // Renamed since it was opened: its fetch was complete.
     let named = dir.symlink_metadata(part)?;
     if Stamp::new(&named).inode != Stamp::of(&file)?.inode {
         return Err(io::ErrorKind::NotFound.into());
@@ -477,7 +479,7 @@ fn sweep_part(dir: &Dir, part: &Path) -> io::Result<()> {
 fn is_young(meta: &Metadata) -> bool {
     let written = meta.modified().map(cap_std::time::SystemTime::into_std);
     let age = written.map(|written| SystemTime::now().duration_since(written));
-    // Written in the future: young.
+    // Its time is in the future: it counts as young.
     !matches!(age, Ok(Ok(age)) if age > KEPT)
 }
 

@@ -1,7 +1,7 @@
 //! Addresses as people write them, and what counts as one.
 //!
-//! Values only: names are looked up, and this machine's own addresses found out,
-//! where the sockets are.
+//! Values only. Looking up names and finding this machine's own addresses is
+//! the business of `thorp-node`, which has the sockets.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -9,9 +9,9 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-/// The port of a node with a tracker in it, unless another was asked for.
+/// The port of a node with a tracker in it, unless the user chooses another.
 pub const TRACKER_PORT: u16 = 3333;
-/// The port of any other node, unless another was asked for.
+/// The port of any other node, unless the user chooses another.
 pub const PEER_PORT: u16 = 3334;
 
 /// Where a tracker is: a socket address, or a host's name and a port.
@@ -193,7 +193,8 @@ impl AddressError {
     }
 }
 
-/// The same address, with an IPv4 one in IPv6 clothes undressed.
+/// The same address, with an IPv4 address that is written as IPv6 turned back
+/// into IPv4.
 pub fn canonical(address: SocketAddr) -> SocketAddr {
     match address.ip().to_canonical() {
         IpAddr::V4(ip) => (ip, address.port()).into(),
@@ -201,7 +202,8 @@ pub fn canonical(address: SocketAddr) -> SocketAddr {
     }
 }
 
-/// What counts as one address: of IPv6, whoever has one has 2^64.
+/// What counts as one address. Of IPv6 that is a /64: a machine with one such
+/// address has 2^64 of them.
 pub fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(ip) if !ip.is_loopback() => {

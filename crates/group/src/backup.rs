@@ -2,8 +2,8 @@
 //!
 //! Owns the file's format and how it is written and put back. The format is a
 //! JSON object: the version of the state it was taken from, the files of that
-//! state in base64, and a checksum over all of it. The checksum is against
-//! damage, not against whoever has the file: that one has the group.
+//! state in base64, and a checksum over all of it. The checksum detects damage.
+//! It protects from no attacker: a person with the file has the group anyway.
 
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -25,13 +25,14 @@ use crate::state::{self, EMBEDDED, StateDir, StateError};
 
 /// The longest file that is read.
 const MAX_FILE: u64 = 512 * 1024 * 1024;
-/// Within a state directory, what is about to be put back.
+/// The directory, within a state directory, for files that are about to be put
+/// back.
 pub const STAGING: &str = ".restoring";
 
 /// A group's hard state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Backup {
-    /// Of the state that the files are from.
+    /// The version of the state that the files are from.
     version: u32,
     files: BTreeMap<String, Vec<u8>>,
 }
@@ -44,7 +45,7 @@ struct Stored {
     files: BTreeMap<String, String>,
 }
 
-/// What every version of the format has.
+/// The part that all versions of the format have.
 #[derive(Deserialize)]
 struct Marker {
     #[serde(rename = "thorp-backup")]
@@ -128,7 +129,7 @@ impl Backup {
         Self::read_from(file, path)
     }
 
-    /// Reads what is called `path` in messages; blocks on it.
+    /// Reads a stream that messages call `path`; blocks on it.
     pub fn read_from(source: impl Read, path: &Path) -> Result<Self, BackupError> {
         let mut text = Vec::new();
         source
@@ -147,9 +148,9 @@ impl Backup {
             .find(|state| identity::peek_key(&state.join(authority::KEY_FILE)) == Some(id))
     }
 
-    /// Puts it into a state directory that has no group's state yet, and says
-    /// how many members the group has. Everything is checked before the first
-    /// file has its name there; blocks on the disk.
+    /// Puts it into a state directory that has no group's state yet, and
+    /// returns how many members the group has. Everything is checked before the
+    /// first file has its name there; blocks on the disk.
     pub fn restore(&self, path: &Path) -> Result<usize, BackupError> {
         let target = StateDir::open(path)?;
         let staging = target.file(STAGING);
@@ -163,7 +164,7 @@ impl Backup {
         let failed = |error| BackupError::file("write", &staging, error);
         remove_dir(&staging).map_err(failed)?;
         let members = self.stage(&staging).inspect_err(|_| {
-            // What is wrong with it is the thing to be told.
+            // The error that matters is what is wrong with the backup.
             let _ = remove_dir(&staging);
         })?;
         for name in names() {
@@ -180,7 +181,8 @@ impl Backup {
         Ok(members)
     }
 
-    /// A state directory of its own, in which the files have to make sense.
+    /// Writes the files into a state directory of their own, and checks that
+    /// they can be used there.
     fn stage(&self, staging: &Path) -> Result<usize, BackupError> {
         let failed = |error| BackupError::file("write", staging, error);
         let mut builder = DirBuilder::new();
@@ -218,7 +220,8 @@ impl Backup {
     }
 }
 
-/// The state directory that a tracker's belongs to: of one inside a peer, the peer's.
+/// The state directory that contains a tracker's: for a tracker inside a peer
+/// it is the peer's, otherwise the tracker's own.
 fn owner(state: &Path) -> &Path {
     match state.parent() {
         Some(parent) if state.ends_with(EMBEDDED) && parent.join(VERSION_FILE).exists() => parent,
@@ -238,7 +241,7 @@ pub fn write_new(path: &Path, text: &str) -> Result<(), BackupError> {
         .write_all(text.as_bytes())
         .and_then(|()| file.sync_all());
     written.map_err(|error| {
-        // Half a backup is none.
+        // An incomplete backup is removed.
         let _ = fs::remove_file(path);
         BackupError::file("write", path, error)
     })
@@ -290,7 +293,7 @@ pub enum BackupError {
     /// Use another one.
     #[error("the backup is damaged: {0}; nothing was changed: try another copy of it")]
     Damaged(&'static str),
-    /// What is in it is not what it should be, or the tracker's disk fails.
+    /// The backup's content is wrong, or the tracker's disk fails.
     #[error(transparent)]
     Authority(#[from] AuthorityError),
     /// The state directory cannot be used.

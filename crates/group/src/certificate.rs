@@ -1,8 +1,8 @@
-//! What a certificate says, once it has been verified, and why one is not.
+//! What a verified certificate says, and why a certificate is not believed.
 //!
-//! Who somebody is comes from here and from nowhere else. How certificates are
-//! verified is [`tls`](crate::tls)'s business, who gets one
-//! [`authority`](crate::authority)'s.
+//! A member's identity is read here and nowhere else. [`tls`](crate::tls)
+//! verifies certificates, and [`authority`](crate::authority) decides which
+//! machine gets one.
 
 use std::fmt;
 use std::io;
@@ -28,7 +28,7 @@ const BY_ITS_CLOCK: &str = "by its clock the certificate has expired or is not v
 /// The object identifier 1.3.101.112, Ed25519.
 const ED25519: &[u8] = b"\x2b\x65\x70";
 
-/// Somebody whose certificate the group's CA has signed.
+/// A machine whose certificate the group's CA has signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
     /// Its key.
@@ -43,7 +43,7 @@ pub struct Member {
     pub ends: SystemTime,
 }
 
-/// What a certificate says. It must have been verified, or be our own.
+/// Reads a certificate, which must be verified or this machine's own.
 pub fn member_of(certificate: &CertificateDer<'_>) -> Result<Member, CertificateError> {
     let odd = |what: &str| CertificateError::NotThorp(what.into());
     let (rest, certificate) =
@@ -154,7 +154,7 @@ pub enum CertificateError {
     Expired {
         /// How long ago.
         ago: Duration,
-        /// What our clock says, in seconds since 1970.
+        /// What this machine's clock says, in seconds since 1970.
         now: u64,
     },
     /// It has not begun.
@@ -162,7 +162,7 @@ pub enum CertificateError {
     NotYetValid {
         /// How far ahead.
         ahead: Duration,
-        /// What our clock says, in seconds since 1970.
+        /// What this machine's clock says, in seconds since 1970.
         now: u64,
     },
     /// Another CA has signed it.
@@ -173,12 +173,12 @@ pub enum CertificateError {
         "the group's CA has changed: it was {pinned}, and is now {shown}; either the tracker was set up anew, or somebody stands in its place"
     )]
     ChangedCa {
-        /// The one we know.
+        /// The CA key that this machine knows.
         pinned: CaKey,
-        /// The one that was shown.
+        /// The CA key that was shown.
         shown: CaKey,
     },
-    /// Somebody else of the group.
+    /// Another member of the group.
     #[error("it is somebody else: {expected} was expected, its certificate is for {}", found.join(" and "))]
     WrongPeer {
         /// The name that was asked for.
@@ -186,13 +186,13 @@ pub enum CertificateError {
         /// The names it has.
         found: Vec<String>,
     },
-    /// The group does not want it any more.
+    /// The group has removed this member.
     #[error("it was removed from the group")]
     Removed,
     /// None was shown.
     #[error("it shows no certificate")]
     Missing,
-    /// Ours is not believed by the other side.
+    /// The other end does not believe this machine's certificate.
     #[error("it does not accept this machine's certificate: {0}")]
     OursRefused(&'static str),
     /// Not a certificate of the kind that thorp makes.
@@ -232,7 +232,7 @@ impl CertificateError {
                 ahead: apart(*not_before, *time),
                 now: time.as_secs(),
             },
-            // Every CA is called the same: another one shows in its signature.
+            // All CAs have the same name, so a wrong one shows only in the signature.
             Cause::BadSignature => Self::OtherGroup,
             Cause::NotValidForNameContext {
                 expected,

@@ -25,7 +25,7 @@ pub struct Clock {
     skew: Arc<watch::Sender<i64>>,
 }
 
-/// How often a clock is looked at by whoever waits for a time of day: timers
+/// How often a task that waits for a time of day looks at the clock: timers
 /// stand still while a machine sleeps, and people set clocks.
 const LOOK_EVERY: Duration = Duration::from_mins(1);
 
@@ -56,16 +56,16 @@ impl Clock {
         turned.unwrap_or(now)
     }
 
-    /// Turns the wall clock this many seconds off the system's.
+    /// Sets the wall clock this many seconds off the system's.
     pub fn turn(&self, seconds: i64) {
         self.skew.send_replace(seconds);
     }
 
-    /// Waits until so much time has passed since this clock was made, whatever
-    /// the time of day.
+    /// Waits until this much time has passed since this clock was made,
+    /// whatever the time of day.
     pub async fn has_run(&self, time: Duration) {
         let left = time.saturating_sub(self.elapsed());
-        // Not even a tick, where there is nothing to wait for.
+        // If there is nothing to wait for, not even one tick of the timer.
         if !left.is_zero() {
             sleep(left).await;
         }
@@ -76,8 +76,8 @@ impl Clock {
         self.waits_while(time, |now| now < time).await;
     }
 
-    /// Waits until the wall clock says a time that is not within these: later,
-    /// or earlier because somebody has set it back.
+    /// Waits until the wall clock is outside this range: later, or earlier
+    /// because it was set back.
     pub async fn leaves(&self, times: Range<SystemTime>) {
         self.waits_while(times.end, |now| times.contains(&now))
             .await;
@@ -93,7 +93,7 @@ impl Clock {
             let left = end.duration_since(now).unwrap_or_default();
             tokio::select! {
                 () = sleep(left.min(LOOK_EVERY)) => {}
-                // The sender is ours.
+                // This clock holds the sender, so the channel is never closed.
                 _ = turned.changed() => {}
             }
         }
@@ -118,7 +118,7 @@ pub struct Apart {
 }
 
 impl Apart {
-    /// Nothing, where they differ by less than what nobody need notice.
+    /// `None` if they differ by too little to matter.
     pub fn of(here: SystemTime, there: u64) -> Option<Self> {
         let here = unix_seconds(here);
         (here.abs_diff(there) >= TOLERATED).then_some(Self { here, there })

@@ -1,8 +1,8 @@
-//! Who this machine is: its key, and its membership in a group.
+//! This machine's key, and its membership in a group.
 //!
 //! The key is made once and never leaves the state directory. A membership is
-//! what a tracker made of it: a certificate, the CA key that vouches for it,
-//! and where the tracker is. Who may become a member is decided in
+//! what a tracker gave for it: a certificate, the CA key that proves it, and
+//! where the tracker is. Which machine may become a member is decided in
 //! [`authority`](crate::authority).
 
 use std::path::Path;
@@ -53,8 +53,8 @@ impl Identity {
         self.id
     }
 
-    /// A request for a certificate, PKCS #10. It asks for no name: names are
-    /// the CA's to give.
+    /// A request for a certificate, PKCS #10. It asks for no name: the CA gives
+    /// names.
     pub fn certificate_request(&self) -> Result<Vec<u8>, IdentityError> {
         let mut params = CertificateParams::default();
         params.distinguished_name = DistinguishedName::new();
@@ -87,12 +87,12 @@ pub(crate) fn load_key(
     Ok(Some(key))
 }
 
-/// Whose key a file is, in a state directory that another process may have.
+/// The public key in a key file that another process may have.
 pub fn peek_key(path: &Path) -> Option<PeerId> {
     key_id(fs::read(path).ok()?)
 }
 
-/// Whose key this is, as a state directory keeps it.
+/// The public key of a key file's content.
 pub(crate) fn key_id(der: Vec<u8>) -> Option<PeerId> {
     read_key(der).map(|(_, id)| id)
 }
@@ -113,7 +113,7 @@ pub(crate) fn public_key(key: &KeyPair) -> Option<PeerId> {
 pub struct Membership {
     /// The member's certificate, DER.
     pub certificate: Vec<u8>,
-    /// Whose certificates to believe.
+    /// The CA whose certificates to believe.
     pub ca: CaKey,
     /// Where the tracker is.
     pub trackers: Vec<NetAddress>,
@@ -158,7 +158,7 @@ impl Membership {
         Ok(Some(membership))
     }
 
-    /// Whose group it is and where its tracker is, from a state directory that
+    /// The group's CA and where its tracker is, from a state directory that
     /// another process may have.
     pub fn peek(state: &Path) -> Option<(CaKey, Vec<NetAddress>)> {
         let bytes = fs::read(state.join(MEMBERSHIP_FILE)).ok()?;

@@ -27,9 +27,9 @@ const MAX_TEXT: usize = 8 * 1024;
 pub struct Invite {
     /// Where the tracker is, the best address first.
     pub trackers: Vec<NetAddress>,
-    /// The group's CA: nobody else is believed to be its tracker.
+    /// The group's CA: only a tracker with its certificate is believed.
     pub ca: CaKey,
-    /// The secret that opens the door.
+    /// The secret that lets the machine in.
     pub token: Token,
 }
 
@@ -37,8 +37,8 @@ impl Invite {
     /// The most addresses in an invite; more are left out.
     pub const MAX_TRACKERS: usize = 8;
 
-    /// Whether a text may be the beginning of an invite, whose rest is in the
-    /// lines that follow.
+    /// Whether a text may be the beginning of an invite that goes on in the
+    /// next lines.
     pub fn may_go_on(text: &str) -> bool {
         let text = joined(text);
         let is_base32 = |c: u8| matches!(c, b'a'..=b'z' | b'2'..=b'7');
@@ -86,7 +86,7 @@ impl FromStr for Invite {
         if checksum(body) != *check {
             return Err(InviteError::Garbled);
         }
-        // From here on it is what somebody's thorp wrote.
+        // The checksum fits, so from here on it is what a thorp wrote.
         let (&ca, body) = body.split_first_chunk().ok_or(InviteError::Newer)?;
         let (&token, mut body) = body.split_first_chunk().ok_or(InviteError::Newer)?;
         let mut trackers = Vec::new();
@@ -171,15 +171,15 @@ fn checksum(body: &[u8]) -> [u8; CHECKSUM] {
 /// What is wrong with a pasted line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum InviteError {
-    /// Something else altogether.
+    /// It is no invite at all.
     #[error("this is not an invite: an invite is one line that starts with thorp1")]
     NotAnInvite,
-    /// An invite once, but a character is wrong or missing.
+    /// It is an invite in which a character is wrong or missing.
     #[error(
         "this invite is garbled: a character is wrong, or a part is missing; copy the whole line again"
     )]
     Garbled,
-    /// Whole, but not of this version.
+    /// It is a complete invite, but not of this version.
     #[error("this invite was made by a newer thorp; upgrade this machine's first")]
     Newer,
 }

@@ -1,8 +1,9 @@
-//! How a key becomes a member: what both ends of ALPN `thorp-join/1` say.
+//! How a machine becomes a member: the conversation of both ends of ALPN
+//! `thorp-join/1`.
 //!
-//! One question, one answer, 16 KiB and ten seconds, over a stream that this
-//! module is handed: whoever asks is nobody yet. Whether it becomes somebody is
-//! decided in [`authority`](crate::authority).
+//! One question and one answer, over a stream that this module is handed. It is
+//! limited to 16 KiB and ten seconds, since the newcomer is not a member yet.
+//! [`authority`](crate::authority) decides whether it becomes one.
 
 use std::io;
 use std::net::SocketAddr;
@@ -33,7 +34,7 @@ use crate::tls::{self, TlsError};
 /// How long joining may take once the connection is there.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// What somebody has who wants to join.
+/// What a machine needs to join.
 #[derive(Clone, Debug)]
 pub struct Ticket {
     /// Where the tracker is.
@@ -76,31 +77,32 @@ impl From<&Membership> for Ticket {
     }
 }
 
-/// What a tracker gives to whoever joins.
+/// What a tracker gives to a new member.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Admitted {
     /// What makes this machine a member.
     pub membership: Membership,
-    /// What the group has decided, verified.
+    /// The group's record, verified.
     pub record: Option<SignedRecord>,
 }
 
-/// Who wants to join, and by which name.
+/// A machine that wants to join.
 #[derive(Clone, Debug)]
 pub struct Newcomer<'a> {
-    /// What it has.
+    /// What it needs for that.
     pub ticket: &'a Ticket,
     /// Its key.
     pub identity: &'a Identity,
     /// The name it would like to have.
     pub wanted: Option<MemberName>,
-    /// What the tracker's answer is judged by.
+    /// The clock by which to check the tracker's answer.
     pub clock: &'a Clock,
 }
 
 impl Newcomer<'_> {
-    /// Asks the tracker at the other end, in whose certificate this CA was believed,
-    /// to make the key a member. Nothing is kept yet: that is the caller's.
+    /// Asks the tracker at the other end to make the key a member. `ca` is the
+    /// CA of the certificate that the tracker has shown. The caller has to keep
+    /// the result.
     pub async fn ask<S>(
         self,
         mut stream: S,
@@ -118,7 +120,8 @@ impl Newcomer<'_> {
         let id = RequestId(1);
         let talk = async {
             write(&mut stream, &Frame::with_request(id, question)).await?;
-            // A tracker may say more than a newcomer: it has a record to tell.
+            // A tracker's frame may be longer than a newcomer's: it carries the group
+            // record.
             read(&mut stream, MAX_FRAME).await
         };
         let answer = timeout(LIMIT, talk)
@@ -139,7 +142,7 @@ impl Newcomer<'_> {
     }
 }
 
-/// Checks that what the tracker gave makes us a member.
+/// Checks that the tracker's answer makes this machine a member.
 pub(crate) fn accept(
     identity: &Identity,
     ca: CaKey,
@@ -173,8 +176,9 @@ pub(crate) fn accept(
 
 /// A tracker's joining service. Clones share its certificate.
 ///
-/// The certificate is never older than a minute, so that everybody can read the
-/// tracker's time from it, and be told which clock is wrong, before any is trusted.
+/// The certificate is never older than a minute, so that a newcomer can read
+/// the tracker's time from it, and learn which clock is wrong, before it trusts
+/// the certificate.
 #[derive(Clone, Debug)]
 pub struct JoinService {
     authority: Arc<Authority>,
@@ -220,7 +224,7 @@ impl JoinService {
         })
     }
 
-    /// What newcomers are shown now.
+    /// The configuration with the certificate that newcomers are shown now.
     pub fn config(&self) -> Arc<ServerConfig> {
         let now = self.clock.wall();
         let seconds = unix_seconds(now);
@@ -301,7 +305,7 @@ impl JoinService {
         }
     }
 
-    /// Without an invite, newcomers have to queue.
+    /// Newcomers without an invite have to queue.
     fn pace(&self, join: &Join, from: SocketAddr) -> Result<(), Refused> {
         if !self.authority.is_open() || !self.authority.is_newcomer(join) {
             return Ok(());
@@ -359,7 +363,7 @@ pub enum JoinError {
     /// Set the clock.
     #[error("{0}")]
     Clock(Apart),
-    /// What came back does not make us a member.
+    /// The answer does not make this machine a member.
     #[error("the tracker is not trusted: {0}")]
     Certificate(CertificateError),
     /// The tracker went away in the middle: ask again, a token is not lost.
@@ -370,7 +374,7 @@ pub enum JoinError {
         "the tracker at {0} does not speak thorp as this program does: {1}; upgrade the older one"
     )]
     Odd(SocketAddr, String),
-    /// What the tracker says of the group is made up.
+    /// The group record from the tracker is forged.
     #[error("the tracker is not trusted: {0}")]
     Record(#[from] RecordError),
     /// This machine's own files.

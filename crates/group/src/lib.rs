@@ -1,17 +1,17 @@
-//! Who is a member of a group, and how a key becomes one.
+//! Which machine is a member of a group, and how it becomes one.
 //!
 //! ```text
 //! identity     this machine's key, and its membership in a group
-//! authority    the group's own CA: who is a member, and under which name
-//! record       who is no member any more: the newest record of the group
+//! authority    the group's own CA: which keys are members, and their names
+//! record       the newest record of the group: which members were removed
 //! backup       the group's hard state in one file
 //!
-//! join         what both ends say when a key becomes a member
+//! join         the conversation in which a machine becomes a member
 //! invite       a line to paste: where the tracker is, whose CA, which token
 //! newcomers    how fast strangers may become members of an open group
 //! renewal      certificates that are renewed while a node runs
 //!
-//! certificate  what one says once it is verified, and why one is not
+//! certificate  what a verified one says, and why one is not believed
 //! tls          certificates into rustls configurations
 //!
 //! state        a directory that one process at a time owns

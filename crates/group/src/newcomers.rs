@@ -1,9 +1,9 @@
-//! How fast machines that nobody knows may become members of an open group.
+//! How fast unknown machines may become members of an open group.
 //!
-//! Each newcomer stays in the member table and makes the tracker write it whole:
-//! at most [`MAX_MEMBERS`](crate::authority::MAX_MEMBERS) rows, some 15 MB, so
-//! that is also what strangers can make it write in a second in the long run.
-//! Members that come again are none of this module's business.
+//! Each newcomer stays in the member table and makes the tracker write it
+//! whole: at most [`MAX_MEMBERS`](crate::authority::MAX_MEMBERS) rows, some 15
+//! MB, so that is also what strangers can make it write in a second in the long
+//! run. Members that renew their certificate are not limited here.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -11,34 +11,35 @@ use std::time::Duration;
 
 use crate::address::network;
 
-/// At first, and one more each `every`.
+/// How many may come at once; one more may come each `every`.
 #[derive(Clone, Copy)]
 struct Pace {
     at_once: u32,
     every: Duration,
 }
 
-/// All together: a class may come in at once, a crowd has to queue.
+/// The limit for all newcomers together: a class may come in at once, a crowd
+/// has to queue.
 const ALL: Pace = Pace {
     at_once: 200,
     every: Duration::from_secs(1),
 };
-/// From one address (IPv6: one /64). This machine itself is exempt.
+/// The limit for one address (IPv6: one /64). This machine itself is exempt.
 const EACH: Pace = Pace {
     at_once: 40,
     every: Duration::from_secs(10),
 };
 
-/// Who has come lately.
+/// The newcomers of late.
 #[derive(Debug, Default)]
 pub(crate) struct Newcomers {
     all: Count,
-    /// Those whose pace has not been made up for: as many as [`ALL`] lets in
-    /// meanwhile.
+    /// The addresses that are still limited. There are at most as many as
+    /// [`ALL`] lets in meanwhile.
     each: HashMap<IpAddr, Count>,
 }
 
-/// When all that has been taken is made up for.
+/// When the limit is fully available again.
 #[derive(Clone, Copy, Debug, Default)]
 struct Count {
     even_at: Duration,

@@ -1,10 +1,10 @@
-//! The newest group record that this node has: who is no member any more.
+//! The newest group record that this node has: which members were removed.
 //!
-//! A [`Records`] is made once for a group and cloned to whoever lets members
-//! in or keeps them: what is adopted through one clone counts for all of them
-//! at once. It owns the check of a record's signature and its file; who is told
-//! of a record is decided in `thorp-core`, and the CA's own are made in
-//! [`authority`](crate::authority).
+//! A [`Records`] is made once for a group and cloned for everything that lets
+//! members in or keeps links with them: a record that one clone adopts counts
+//! for all at once. It owns the check of a record's signature and its file.
+//! `thorp-core` decides which members a record is sent to, and
+//! [`authority`](crate::authority) makes the records.
 //!
 //! Invariant: the number only grows, and so do the removed keys, here and on the
 //! disk.
@@ -21,11 +21,10 @@ use tokio::sync::watch;
 use crate::certificate::CaKey;
 use crate::state::{StateDir, StateError};
 
-/// The signed bytes, as they came.
 /// Where a state directory has it.
 pub const FILE: &str = "group-record";
 
-/// What is said to a removed member, by everybody who knows.
+/// What a removed member is told, by any member that knows.
 pub const REMOVED: &str = "this machine was removed from the group. To come back it needs a new key and a new invite: \
      thorp leave --purge, then thorp join";
 
@@ -34,7 +33,8 @@ pub const REMOVED: &str = "this machine was removed from the group. To come back
 pub struct Records {
     ca: CaKey,
     newest: Arc<watch::Sender<Option<SignedRecord>>>,
-    /// The number of the one on disk. Held over a write, so that they come in order.
+    /// The number of the one on disk. Locked during a write, so that records
+    /// are written in order.
     on_disk: Arc<Mutex<u64>>,
 }
 
@@ -60,13 +60,13 @@ impl Records {
         Ok(records)
     }
 
-    /// Forgets the one in a state directory: it leaves its group.
+    /// Removes the one in a state directory, as its machine leaves the group.
     pub fn forget(state: &StateDir) -> Result<(), StateError> {
         state.remove(FILE)
     }
 
-    /// Whether this key may be a member. Cheap: to be asked wherever somebody
-    /// comes in.
+    /// Whether this key may be a member. Cheap, so that it can be asked for
+    /// every connection.
     pub fn allows(&self, id: &PeerId) -> bool {
         self.newest
             .borrow()
@@ -79,15 +79,15 @@ impl Records {
         self.newest.borrow().clone()
     }
 
-    /// The newest, now and whenever it has changed: then whoever has connections
-    /// to members asks again whether they are allowed.
+    /// The newest, now and whenever it changes. An owner of connections to
+    /// members has to ask then whether these are still allowed.
     pub fn changes(&self) -> watch::Receiver<Option<SignedRecord>> {
         self.newest.subscribe()
     }
 
-    /// Makes a record the newest, if it is newer, lets nobody in again and is signed
-    /// by the group's CA. Returns it, or nothing if it is no news. It is in force at once;
-    /// [`save`](Self::save) keeps it.
+    /// Makes a record the newest, if it is newer, lets no removed member in
+    /// again and is signed by the group's CA. Returns it, or `None` if it is no
+    /// news. It is in force at once; [`save`](Self::save) keeps it.
     pub fn adopt(&self, record: SignedRecord) -> Result<Option<SignedRecord>, RecordError> {
         if !self.is_news(&record) {
             return Ok(None);
@@ -125,7 +125,8 @@ impl Records {
             .map_err(|_| RecordError::Forged)
     }
 
-    /// Whether it is newer than ours, and removes whom ours does.
+    /// Whether it is newer than the newest one here, and removes all members
+    /// that this one removes.
     fn is_news(&self, record: &SignedRecord) -> bool {
         follows(self.newest.borrow().as_ref(), record)
     }
@@ -141,7 +142,7 @@ impl fmt::Debug for Records {
     }
 }
 
-/// Whether the one takes the place of the other.
+/// Whether a record may take the place of the newest one.
 fn follows(newest: Option<&SignedRecord>, record: &SignedRecord) -> bool {
     newest.is_none_or(|newest| {
         let (newest, record) = (newest.record(), record.record());
@@ -149,10 +150,10 @@ fn follows(newest: Option<&SignedRecord>, record: &SignedRecord) -> bool {
     })
 }
 
-/// A record that is none. Close the link that it came by.
+/// A record that is not the group's. Close the link that it came by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum RecordError {
-    /// Whoever has sent it made it up, or belongs to another group.
+    /// Its sender forged it, or belongs to another group.
     #[error("the group record is not signed by this group's CA")]
     Forged,
 }

@@ -1,14 +1,15 @@
 //! Certificates that are renewed while a node runs: daily, by the wall clock.
 //!
-//! A member asks its tracker over their link ([`Renewal`]) and, where its
-//! certificate has ended meanwhile, as when it joined; the tracker writes its own
-//! ([`OwnRenewal`]). Either way the new one counts for every later connection, and
-//! links that stand on the old one are made anew in time. What a member gets is
-//! checked as when it joined; who gets one is decided in
-//! [`authority`](crate::authority).
+//! A member asks its tracker over their link ([`Renewal`]). If its certificate
+//! has ended meanwhile, no link is possible, and it asks over the ALPN of
+//! joining. The tracker writes its own certificate ([`OwnRenewal`]). Either way
+//! the new one is used for every later connection, and links with the old one
+//! are made anew in time. A member checks its new certificate as when it
+//! joined. [`authority`](crate::authority) decides which member gets one.
 //!
-//! Only certificates are judged by the wall clock. Waits between attempts go by
-//! the other one: by a clock that is set back later they would last until then.
+//! Only certificates go by the wall clock. Waits between attempts go by the
+//! monotonic one: if the wall clock were set back, they would last until it
+//! caught up.
 
 use std::ops::Range;
 use std::sync::{Arc, Weak};
@@ -26,40 +27,40 @@ use crate::tls::{MemberTls, TlsError};
 
 /// How old a certificate is when it is renewed.
 const DAILY: Duration = Duration::from_hours(24);
-/// How long to wait after a question that brought no better one.
+/// How long to wait after a request that brought no better certificate.
 const RETRY: Duration = Duration::from_mins(10);
-/// How long to wait before a member whose certificate has ended asks to be let in
-/// again, when its tracker was out of reach: at first, and at most.
+/// How long a member whose certificate has ended waits before it asks again, if
+/// its tracker was out of reach: at first, and at most.
 const REJOIN_AFTER: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
-/// From so long before a certificate's end a person is warned: by then it should
+/// How long before a certificate's end the user is warned: by then it should
 /// have been renewed twenty times.
 pub const WARN_BEFORE: Duration = Duration::from_hours(10 * 24);
 
-/// While a certificate need not be renewed: for a day, or until the middle of a
-/// shorter life. And not before it begins, as when it was written by a clock that
-/// was ahead.
+/// The times at which a certificate need not be renewed: a day from its
+/// beginning, or half its life if that is shorter. Before its beginning it has
+/// to be renewed, too: a clock that was ahead has written it.
 fn fresh(member: &Member) -> Range<SystemTime> {
     let life = member.ends.duration_since(member.begins);
     member.begins..member.begins + DAILY.min(life.unwrap_or_default() / 2)
 }
 
-/// When something is to be done: as soon as the time of day is not within `idle`.
+/// When to renew: as soon as the time of day is outside `idle`.
 #[derive(Clone, Debug)]
-pub struct Due {
+pub struct RenewalTime {
     idle: Range<SystemTime>,
-    /// Not before the clock has run for so long.
+    /// Not before the clock has run for this long.
     not_before: Duration,
 }
 
-impl Due {
-    /// Waits for it.
+impl RenewalTime {
+    /// Waits until then.
     pub async fn comes(self, clock: &Clock) {
         clock.has_run(self.not_before).await;
         clock.leaves(self.idle).await;
     }
 }
 
-/// Whether a person is to be warned that a certificate has not been renewed.
+/// Whether the user is to be warned that a certificate has not been renewed.
 pub fn ends_soon(member: &Member, clock: &Clock) -> bool {
     member.ends < clock.wall() + WARN_BEFORE
 }
@@ -69,22 +70,23 @@ pub fn ends_soon(member: &Member, clock: &Clock) -> bool {
 pub struct Renewal {
     identity: Arc<Identity>,
     membership: Membership,
-    /// The directory is free again when its node has ended, whoever still
-    /// has something to write.
+    /// Weak, so that the directory is free again when its node has ended, even
+    /// if a task still has something to write.
     state: Weak<StateDir>,
     tls: MemberTls,
-    /// Not before the clock has run for so long.
+    /// Not before the clock has run for this long.
     next: Duration,
     asking: bool,
     rejoining: bool,
-    /// How long to wait after the next attempt to come in again that fails.
+    /// How long to wait after the next failed attempt to join again.
     patience: Duration,
-    /// Not before the clock has run for so long.
+    /// Not before the clock has run for this long.
     rejoin_next: Duration,
 }
 
 impl Renewal {
-    /// Of the member that `tls` shows. What is new is kept in `state`.
+    /// The renewal of the member that `tls` presents. A new certificate is kept
+    /// in `state`.
     pub fn new(
         identity: Identity,
         membership: Membership,
@@ -104,15 +106,15 @@ impl Renewal {
         }
     }
 
-    /// When to ask next; nothing while an answer is awaited.
-    pub fn due(&self) -> Option<Due> {
-        (!self.asking).then(|| Due {
+    /// When to ask next; `None` while an answer is awaited.
+    pub fn due(&self) -> Option<RenewalTime> {
+        (!self.asking).then(|| RenewalTime {
             idle: fresh(&self.tls.member()),
             not_before: self.next,
         })
     }
 
-    /// The question. There is to be one answer to it.
+    /// The request, to which exactly one answer must come.
     pub fn ask(&mut self) -> Result<Join, IdentityError> {
         let request = self.identity.certificate_request()?;
         self.asking = true;
@@ -123,14 +125,15 @@ impl Renewal {
         })
     }
 
-    /// There will be no answer to this question.
+    /// There will be no answer to this request.
     pub fn unanswered(&mut self) {
         self.asking = false;
         self.next = self.tls.clock().elapsed() + REJOIN_AFTER.0;
     }
 
-    /// The answer; nothing, where it was no. A certificate that is no better than the one there
-    /// is changes nothing. Says whether there is something to be [kept](Self::kept).
+    /// The answer, or `None` if it was a refusal. A certificate that does not
+    /// last longer than the present one changes nothing. Returns whether there
+    /// is something to be [kept](Self::kept).
     pub fn answered(&mut self, joined: Option<&Joined>) -> Result<bool, RenewalError> {
         let clock = self.tls.clock();
         self.asking = false;
@@ -141,7 +144,8 @@ impl Renewal {
         let Membership { ca, trackers, .. } = self.membership.clone();
         let new = join::accept(&self.identity, ca, trackers, joined, clock)?.membership;
         let is_new = self.replace(new)?;
-        // One that is old already, by this clock, is no reason to ask again at once.
+        // If the new certificate is already old by this clock, that is no reason to ask
+        // again at once.
         let member = self.tls.member();
         if is_new && fresh(&member).contains(&self.tls.clock().wall()) {
             self.next = Duration::ZERO;
@@ -149,24 +153,25 @@ impl Renewal {
         Ok(is_new)
     }
 
-    /// There is no link to the tracker: over the next one it may be asked at once.
+    /// There is no link to the tracker any more. Over the next one it may be
+    /// asked at once.
     pub fn is_cut_off(&mut self) {
         self.next = Duration::ZERO;
     }
 
-    /// When to come in by the tracker's other door, since the certificate is good
-    /// for no link; nothing while an answer is awaited.
-    pub fn rejoin_due(&self) -> Option<Due> {
+    /// When to ask over the ALPN of joining, since the certificate allows no
+    /// link; `None` while an answer is awaited.
+    pub fn rejoin_due(&self) -> Option<RenewalTime> {
         let member = self.tls.member();
-        (!self.rejoining).then_some(Due {
+        (!self.rejoining).then_some(RenewalTime {
             idle: member.begins..member.ends,
             not_before: self.rejoin_next,
         })
     }
 
-    /// With what to ask to be let in again, as a member that the tracker has in its
-    /// tables. What comes of it is to be told to [`rejoined`](Self::rejoined), or to
-    /// [`unreached`](Self::unreached).
+    /// What to ask with over the ALPN of joining, as a member that is in the
+    /// tracker's tables. The caller reports the result to
+    /// [`rejoined`](Self::rejoined) or [`unreached`](Self::unreached).
     pub fn rejoin(&mut self) -> (Ticket, Arc<Identity>) {
         self.rejoining = true;
         (Ticket::from(&self.membership), self.identity.clone())
@@ -179,14 +184,15 @@ impl Renewal {
         self.patience = (self.patience * 2).min(REJOIN_AFTER.1);
     }
 
-    /// What the tracker said. Says whether there is something to be [kept](Self::kept).
+    /// The tracker has answered. Returns whether there is something to be
+    /// [kept](Self::kept).
     pub fn rejoined(
         &mut self,
         admitted: Result<Membership, JoinError>,
     ) -> Result<bool, RenewalError> {
         self.rejoining = false;
         let wait = match &admitted {
-            // Only a person can change that.
+            // Only the user can change that.
             Err(JoinError::Refused { .. }) => RETRY,
             Ok(_) | Err(_) => self.patience,
         };
@@ -249,7 +255,7 @@ impl Kept {
 /// The tracker's certificate, which it writes itself.
 #[derive(Debug)]
 pub struct OwnRenewal {
-    /// Who writes it.
+    /// The authority that writes it.
     pub authority: Arc<Authority>,
     /// The tracker's key.
     pub identity: Arc<Identity>,
@@ -259,22 +265,22 @@ pub struct OwnRenewal {
 
 impl OwnRenewal {
     /// When a new one is to be written.
-    pub fn due(&self) -> Due {
-        Due {
+    pub fn due(&self) -> RenewalTime {
+        RenewalTime {
             idle: fresh(&self.tls.member()),
             not_before: Duration::ZERO,
         }
     }
 
     /// When to try again, after an attempt that failed.
-    pub fn due_again(&self) -> Due {
-        Due {
+    pub fn due_again(&self) -> RenewalTime {
+        RenewalTime {
             not_before: self.tls.clock().elapsed() + RETRY,
             ..self.due()
         }
     }
 
-    /// Writes a new one. From now on it is shown to everybody.
+    /// Writes a new one, which is presented on every connection from now on.
     pub fn renew(&self) -> Result<(), RenewalError> {
         let now = self.tls.clock().wall();
         let certificate = self
@@ -298,7 +304,7 @@ pub enum RenewalError {
     /// The tracker cannot write its own.
     #[error(transparent)]
     Authority(#[from] AuthorityError),
-    /// It cannot be used.
+    /// The new certificate cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
 }

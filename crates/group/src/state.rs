@@ -1,8 +1,8 @@
 //! A state directory, owned by one process at a time.
 //!
 //! This module owns the directory, its version, its lock and how a small file
-//! is read and written whole. What the files mean is the business of whoever
-//! writes them.
+//! is read and written whole. The modules that write the files own their
+//! meaning.
 //!
 //! A file is replaced by renaming a complete, synced one over it: after a crash
 //! there is the old one or the new one, never half of either.
@@ -23,12 +23,12 @@ pub(crate) const VERSION: u32 = 1;
 /// The state directory of a tracker inside a peer, within the peer's own.
 pub const EMBEDDED: &str = "tracker";
 pub(crate) const LOCK_FILE: &str = "lock";
-/// What people may put there before the first start.
+/// What users may put there before the first start.
 const CONFIG_FILE: &str = "config.toml";
 /// The longest file that is read.
 const MAX_FILE: u64 = 64 * 1024 * 1024;
 
-/// A locked state directory. The lock goes when this is dropped.
+/// A locked state directory. Dropping it unlocks the directory.
 #[derive(Debug)]
 pub struct StateDir {
     path: PathBuf,
@@ -50,7 +50,7 @@ impl StateDir {
             None => state.write(VERSION_FILE, format!("{VERSION}\n").as_bytes())?,
             Some(bytes) => state.check_version(&bytes)?,
         }
-        // Only now is it certain that the directory is ours to change.
+        // Only now is it certain that this process may change the directory.
         restrict(&state.path)?;
         let pid = format!("{}\n", std::process::id());
         (&state.lock)
@@ -109,12 +109,12 @@ impl StateDir {
         self.replace(name, bytes, 0o644)
     }
 
-    /// Replaces a file, in one step; nobody else may read it.
+    /// Replaces a file, in one step; only its owner may read it.
     pub fn write_secret(&self, name: &str, bytes: &[u8]) -> Result<(), StateError> {
         self.replace(name, bytes, 0o600)
     }
 
-    /// Replaces a file with JSON, in one step; nobody else may read it.
+    /// Replaces a file with JSON, in one step; only its owner may read it.
     pub fn write_json<T: Serialize>(&self, name: &str, value: &T) -> Result<(), StateError> {
         let mut bytes = serde_json::to_vec_pretty(value)
             .map_err(|e| StateError::io("write", &self.file(name), e.into()))?;
@@ -133,8 +133,8 @@ impl StateDir {
         }
     }
 
-    /// Gives the directory up and removes it, if its owner has removed what
-    /// there was and nobody has put anything else there.
+    /// Unlocks the directory and removes it, if it is empty: the caller has
+    /// removed its files, and there are no others.
     pub fn end(self) -> Result<(), StateError> {
         self.remove(&Self::temporary(VERSION_FILE))?;
         self.remove(VERSION_FILE)?;
@@ -152,7 +152,7 @@ impl StateDir {
         format!(".{name}.new")
     }
 
-    /// The error for a file that does not hold what it should.
+    /// The error for a file with wrong content.
     pub fn corrupt(&self, name: &str, why: impl fmt::Display) -> StateError {
         StateError::Corrupt {
             path: self.file(name),
@@ -162,7 +162,7 @@ impl StateDir {
 
     fn replace(&self, name: &str, bytes: &[u8], mode: u32) -> Result<(), StateError> {
         let path = self.file(name);
-        // One process owns the directory, so this name is free or left over.
+        // Only one process owns the directory, so a file of this name is a leftover.
         let temporary = self.path.join(Self::temporary(name));
         write_whole(&temporary, bytes, mode)
             .and_then(|()| fs::rename(&temporary, &path))
@@ -192,7 +192,7 @@ fn write_whole(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true).mode(mode);
     let mut file = options.open(path)?;
-    // The mode above counts for a new file only.
+    // The mode above applies to new files only.
     file.set_permissions(fs::Permissions::from_mode(mode))?;
     file.write_all(bytes)?;
     file.sync_all()
@@ -215,7 +215,7 @@ fn make(path: &Path) -> Result<bool, StateError> {
         .map_err(|e| StateError::io("make", path, e))
 }
 
-/// Refuses a directory that holds other things, such as somebody's home.
+/// Refuses a directory that holds other things, such as a user's home.
 fn refuse_foreign(path: &Path) -> Result<(), StateError> {
     if path.join(VERSION_FILE).exists() {
         return Ok(());
@@ -260,7 +260,7 @@ fn lock(directory: &Path) -> Result<File, StateError> {
         .map_err(|e| StateError::io("open", &path, e))?;
     match file.try_lock() {
         Ok(()) => {
-            // Nobody shall be told the number of an earlier owner.
+            // So that no message names the process number of an earlier owner.
             let _ = file.set_len(0);
             Ok(file)
         }
@@ -284,7 +284,7 @@ pub enum StateError {
     InUse {
         /// The directory.
         path: PathBuf,
-        /// The process, where it has said so.
+        /// The number of the process, if it has written it there.
         by: Option<u32>,
     },
     /// A newer program has been here: use that one.
@@ -303,7 +303,7 @@ pub enum StateError {
         /// One of the things in it.
         holds: String,
     },
-    /// A file does not hold what it should: restore it, or start anew without it.
+    /// A file has wrong content: restore it, or start anew without it.
     #[error("{} is damaged: {why}", path.display())]
     Corrupt {
         /// The file.

@@ -22,12 +22,12 @@ pub fn state() -> (TempDir, StateDir) {
     (temporary, state)
 }
 
-/// A member's key, to do with it what no member would.
+/// A member's key, for tests that misuse it.
 pub fn key_of(identity: &Identity) -> PrivateKeyDer<'static> {
     identity.private_key()
 }
 
-/// A group with nobody in it.
+/// A group without members.
 pub struct Group {
     /// Its authority, closed.
     pub authority: Arc<Authority>,
@@ -92,7 +92,7 @@ impl Group {
         MemberTls::new(&identity, &membership, Clock::system()).expect("fits")
     }
 
-    /// A tracker's certificates, and its service for those who want to join.
+    /// A tracker's certificates, and its service for newcomers.
     pub fn tracker_tls(&self, clock: Clock) -> (MemberTls, JoinService) {
         let identity = Identity::generate().expect("a key");
         let name = "hall".parse().expect("a name");

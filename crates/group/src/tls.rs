@@ -1,4 +1,5 @@
-//! Certificates into rustls configurations, and who is at the other end.
+//! Makes rustls configurations of certificates, and tells which member is at
+//! the other end.
 //!
 //! A [`Member`] is made of a certificate that rustls has verified against the
 //! group's CA. TLS 1.3 only, and no resumption: a resumed connection would
@@ -37,8 +38,8 @@ pub const ALPN_SESSION: &[u8] = b"bittorrent";
 pub const ALPN_JOIN: &[u8] = b"thorp-join/1";
 /// `CN=thorp`: the subject of every group's CA, DER, without its outer tag.
 const CA_SUBJECT: &[u8] = b"\x31\x0e\x30\x0c\x06\x03\x55\x04\x03\x0c\x05thorp";
-/// What stands in front of the 32 bytes of an Ed25519 key in a public key
-/// info, without its outer tag (RFC 8410).
+/// The bytes before the 32 bytes of an Ed25519 key in a public key info,
+/// without its outer tag (RFC 8410).
 const ED25519_INFO: &[u8] = b"\x30\x05\x06\x03\x2b\x65\x70\x03\x21\x00";
 /// aws-lc with the ciphers in the order of their speed on today's processors.
 static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| {
@@ -53,9 +54,9 @@ static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| {
     })
 });
 
-/// A member's configurations for links and sessions, and whom it lets in. Clones
-/// share them, so that a renewed certificate counts for every later connection, and a newer
-/// group record for everybody at once.
+/// A member's configurations for links and sessions, and which members it lets
+/// in. Clones share them, so that a renewed certificate is used for every later
+/// connection, and a newer group record counts for all connections at once.
 #[derive(Clone)]
 pub struct MemberTls {
     clock: Clock,
@@ -72,7 +73,7 @@ struct Current {
 }
 
 impl MemberTls {
-    /// The configurations of a member that knows of nobody who was removed.
+    /// The configurations of a member that has no group record yet.
     pub fn new(
         identity: &Identity,
         membership: &Membership,
@@ -92,13 +93,14 @@ impl MemberTls {
         Self { records, ..self }
     }
 
-    /// Who is no member any more.
+    /// The records that say which members were removed.
     pub fn records(&self) -> &Records {
         &self.records
     }
 
-    /// Who is at the other end of an established connection, if it is a member
-    /// still: to be asked right after every handshake, before anything is served.
+    /// The member at the other end of an established connection, if it was not
+    /// removed. The caller asks right after every handshake, before it serves
+    /// anything.
     pub fn peer_of(&self, connection: &CommonState) -> Result<Member, CertificateError> {
         let chain = connection.peer_certificates().unwrap_or_default();
         let member = member_of(chain.first().ok_or(CertificateError::Missing)?)?;
@@ -115,7 +117,7 @@ impl MemberTls {
         Ok(())
     }
 
-    /// Ourselves, as our certificate has it.
+    /// This machine, as its certificate describes it.
     pub fn member(&self) -> Member {
         self.with(|current| current.member.clone())
     }
@@ -135,12 +137,12 @@ impl MemberTls {
         self.with(|current| current.server.clone())
     }
 
-    /// Presents ours, ALPN [`ALPN_LINK`].
+    /// Presents this machine's certificate, ALPN [`ALPN_LINK`].
     pub fn client(&self) -> Arc<ClientConfig> {
         self.with(|current| current.client.clone())
     }
 
-    /// Presents ours, ALPN [`ALPN_SESSION`].
+    /// Presents this machine's certificate, ALPN [`ALPN_SESSION`].
     pub fn session_client(&self) -> Arc<ClientConfig> {
         self.with(|current| current.session_client.clone())
     }
@@ -182,8 +184,8 @@ impl Current {
     }
 }
 
-/// What a tracker shows to those who are no members yet: its own certificate,
-/// and the CA's behind it so that a first contact can read the CA's key.
+/// What a tracker shows to newcomers: its own certificate and the CA's, so that
+/// a newcomer can read the CA's key.
 pub fn join_server(
     key: PrivateKeyDer<'static>,
     certificate: Vec<u8>,
@@ -197,8 +199,8 @@ pub fn join_server(
     Ok(finish_server(config, &[ALPN_JOIN]))
 }
 
-/// Reaches the tracker of the group with this CA key or, without one, of
-/// whichever group is there: then [`ca_of`] says which.
+/// Connects to the tracker of the group with this CA key or, without one, of
+/// any group: then [`ca_of`] says which.
 pub fn join_client(ca: Option<CaKey>, clock: &Clock) -> Result<Arc<ClientConfig>, TlsError> {
     let config = client_builder(clock)?
         .dangerous()
@@ -210,8 +212,8 @@ pub fn join_client(ca: Option<CaKey>, clock: &Clock) -> Result<Arc<ClientConfig>
     Ok(finish_client(config, ALPN_JOIN))
 }
 
-/// Reaches the same tracker as [`join_client`], whatever the time: fit for
-/// reading what it shows, and for nothing that must be kept from anybody.
+/// Connects to the same tracker as [`join_client`], whatever the time. Fit only
+/// for reading the certificate that it shows: the connection keeps no secret.
 pub fn clock_client(ca: Option<CaKey>, clock: &Clock) -> Result<Arc<ClientConfig>, TlsError> {
     let config = client_builder(clock)?
         .dangerous()
@@ -273,7 +275,7 @@ fn finish_client(mut config: ClientConfig, alpn: &[u8]) -> Arc<ClientConfig> {
     Arc::new(config)
 }
 
-/// Nothing but this CA is believed.
+/// Only this CA is believed.
 pub fn roots(ca: CaKey) -> Arc<RootCertStore> {
     let anchor = TrustAnchor {
         subject: Der::from_slice(CA_SUBJECT),
@@ -301,7 +303,8 @@ fn shown_ca(chain: &[CertificateDer<'_>]) -> Option<CaKey> {
 #[derive(Debug)]
 struct FirstContact {
     pinned: Option<CaKey>,
-    /// Whether the certificate is judged by the time at which it begins.
+    /// Whether the certificate is checked at the time of its beginning, instead
+    /// of now.
     by_its_own_time: bool,
 }
 
@@ -364,10 +367,11 @@ impl ServerCertVerifier for FirstContact {
     }
 }
 
-/// A configuration that cannot be made: something is wrong with our own files.
+/// A configuration that cannot be made: something is wrong with this machine's
+/// own files.
 #[derive(Debug, Error)]
 pub enum TlsError {
-    /// Our certificate.
+    /// This machine's certificate.
     #[error("this machine's own certificate cannot be used: {0}; join the group again")]
     Certificate(CertificateError),
     /// Key and certificate do not fit, or the like.

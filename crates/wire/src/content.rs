@@ -46,8 +46,8 @@ impl fmt::Debug for Root {
 
 /// A length and a root. Two files with equal contents are the same file.
 ///
-/// Never the root alone: BEP 52 does not tell leaves from inner nodes, so a
-/// short file can be made that has the root of a long one.
+/// The root alone is not enough: BEP 52 does not tell leaves from inner nodes,
+/// so a short file can be made that has the root of a long one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 #[cbor(array)]
 pub struct Content {

@@ -21,8 +21,8 @@ pub struct Entry {
     /// Its Merkle root, once it has been hashed.
     #[n(3)]
     pub root: Option<Root>,
-    /// It is on its way: its holder has a part of it, and serves that. Only
-    /// where the root is known.
+    /// Its holder is still fetching it, has a part of it and serves that. Only
+    /// if the root is known.
     #[n(4)]
     #[cbor(default, skip_if = "core::ops::Not::not")]
     pub partial: bool,

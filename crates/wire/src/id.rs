@@ -1,6 +1,6 @@
-//! Who: a member's key and its human name.
+//! A member's key and its human name.
 //!
-//! Whether a member *is* who it says is settled by certificates, in the shell.
+//! Certificates prove that a member *is* who it says: see `thorp-group`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -67,7 +67,7 @@ static BASE32: LazyLock<Encoding> = LazyLock::new(|| {
     spec.encoding().unwrap_or(data_encoding::BASE32_NOPAD)
 });
 
-/// What people call a machine: `[a-z0-9-]`, 1 to 32 characters, unique in a group.
+/// A machine's human name: `[a-z0-9-]`, 1 to 32 characters, unique in a group.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MemberName(Arc<str>);
 
@@ -75,10 +75,10 @@ impl MemberName {
     /// The longest name, in characters.
     pub const MAX: usize = 32;
 
-    /// The nearest valid name to what somebody typed or a host is called.
+    /// The nearest valid name to a typed text or a host's name.
     ///
-    /// Upper case is lowered, whatever else is not allowed becomes a dash,
-    /// and an empty result becomes `peer`.
+    /// Upper case is lowered, every other character that is not allowed becomes
+    /// a dash, and an empty result becomes `peer`.
     pub fn nearest(text: &str) -> Self {
         let mut name = String::new();
         for c in text.chars() {
@@ -158,7 +158,7 @@ impl<'b, C> Decode<'b, C> for MemberName {
     }
 }
 
-/// Why a text names nobody.
+/// Why a text is no id and no name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum IdError {
     /// Not 52 characters of lower-case base32.

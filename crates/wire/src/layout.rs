@@ -1,7 +1,8 @@
-//! How a file is cut: pieces, and the blocks they are asked for by.
+//! How a file is cut into pieces, and these into the blocks that peers ask for.
 //!
-//! A position that exists is inside its file: [`Layout`] makes them, and refuses
-//! what is not. (BEP 3 for pieces and blocks, BEP 52 for the alignment.)
+//! A [`Piece`] or [`Block`] that exists is inside its file: only [`Layout`]
+//! makes them, and it refuses any other. (BEP 3 for pieces and blocks, BEP 52
+//! for the alignment.)
 
 /// Bytes in a leaf of the tree that a file's root is made of (BEP 52).
 pub const LEAF: usize = 16 * 1024;
@@ -9,14 +10,15 @@ pub const LEAF: usize = 16 * 1024;
 pub const SMALLEST_PIECE: u32 = 256 * 1024;
 /// The largest piece, in bytes.
 pub const LARGEST_PIECE: u32 = 8 * 1024 * 1024;
-/// Files of more pieces are not fetched: what is kept of each would be too much.
-/// At 8 MiB a piece they are of more than 16 TiB.
+/// Files of more pieces are not fetched: they would take too much memory. With
+/// pieces of 8 MiB, that is beyond 16 TiB.
 pub const MOST_PIECES: u32 = 1 << 21;
-/// A file is cut into about this many pieces, where the bounds allow it.
+/// A file is cut into about this many pieces, if the bounds on a piece allow
+/// it.
 const PIECES: u64 = 1024;
 
-/// How a file of a certain length is cut. A function of the length alone, so
-/// that everybody cuts the same file alike.
+/// How a file of a certain length is cut. It follows from the length alone, so
+/// that all peers cut the same file alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {
     length: u64,
@@ -72,8 +74,8 @@ impl Layout {
         self.length.div_ceil(LEAF as u64)
     }
 
-    /// How high the root of the file is above the leaves (BEP 52): 0, if it is
-    /// the hash of the only leaf.
+    /// How high the root of the file is above the leaves (BEP 52): 0 if the
+    /// file has one leaf.
     pub fn height(&self) -> u32 {
         self.leaves().next_power_of_two().trailing_zeros()
     }

@@ -1,9 +1,9 @@
 //! Bytes to values and back.
 //!
 //! ```text
-//! id         who: a member's public key, written in base32
-//! name       what it is called: a relative path that cannot leave a share
-//! content    what it is: a length and a Merkle root (BEP 52)
+//! id         a member's public key, written in base32, and its human name
+//! name       a file's name: a relative path that cannot leave a share
+//! content    what a file is: a length and a Merkle root (BEP 52)
 //! merkle     how that root is computed, asked for and proved
 //! layout     how a file is cut into pieces and blocks
 //! entry      one file on offer: name, length, mtime, root
@@ -14,9 +14,9 @@
 //! ```
 //!
 //! Everything here is pure: no sockets, files, clocks or randomness. A value
-//! that exists is valid; whatever came from outside is checked while it is
+//! that exists is valid; everything from outside is checked while it is
 //! decoded, and an error says what was wrong with it. What the values *mean*,
-//! and what to do about them, is decided in `thorp-core`.
+//! and what follows from them, is decided in `thorp-core`.
 
 pub mod content;
 pub mod entry;

@@ -8,10 +8,11 @@
 
 use std::fmt::{self, Write};
 
-/// `text` with everything escaped that could deceive or disturb.
+/// `text` with every character escaped that could deceive a reader or disturb a
+/// terminal.
 ///
 /// - Control characters, as `\n`, `\r`, `\t`, `\x1b`, above ASCII as `\u{9b}`.
-/// - Line and paragraph separators, marks of direction, and whatever else
+/// - Line and paragraph separators, marks of direction, and all else that
 ///   Unicode wants ignored where it cannot be shown, as `\u{202e}`.
 /// - A backslash, as `\\`, but only where it would be taken for the start of an
 ///   escape. So `C:\doc` stays as it is, and yet no two texts are shown as the

@@ -1,16 +1,16 @@
 //! Names that mean something to thorp itself, and what hides a file.
 //!
-//! Whoever walks a share, writes into one, or plans what to fetch asks here, so
-//! that they never disagree. Owns the names; what is in such files, and who may
-//! write them, is decided elsewhere.
+//! The walk over a share, the store, the state directory and the plan of a
+//! fetch all ask here, so that they never disagree. Owns the names. What is in
+//! such files, and what may write them, is decided elsewhere.
 
 use std::ffi::OsStr;
 use std::path::Path;
 
 use crate::{Content, Name};
 
-/// The version of what is in a state directory. By this file others know one,
-/// so that the keys in it are never shared.
+/// The version of a state directory's content. A directory with this file in it
+/// is a state directory: it is never shared, since it holds keys.
 pub const VERSION_FILE: &str = "thorp-state";
 /// The file in which a person lists what not to share, as for git.
 pub const IGNORE_FILE: &str = ".thorpignore";
@@ -18,33 +18,34 @@ pub const IGNORE_FILE: &str = ".thorpignore";
 const PART_PREFIX: &str = ".thorp-";
 const PART_SUFFIX: &str = ".part";
 
-/// Whether a file of this name would mean something to thorp: it would make a
-/// state directory of a folder, or be taken for a file on its way.
+/// Whether thorp would misread a file of this name: it would make its folder a
+/// state directory, or pass for a file that is still being fetched.
 pub fn is_reserved(name: &Name) -> bool {
     let mut parts = name.as_str().split('/');
     parts.any(|part| part == VERSION_FILE || is_part(part.as_ref()))
 }
 
-/// Whether a file of this name would change what is shared from around it.
-/// A person may ask for it by its name; no pattern brings it.
+/// Whether a file of this name would change which files around it are shared.
+/// It is fetched only when it is asked for by its name, never by a pattern.
 pub fn changes_what_is_shared(name: &Name) -> bool {
     name.base() == IGNORE_FILE || is_reserved(name)
 }
 
-/// Whether this is the name of a file on its way.
+/// Whether this is the name of a file that is still being fetched.
 pub fn is_part(base: &OsStr) -> bool {
     let base = base.as_encoded_bytes();
     base.starts_with(PART_PREFIX.as_bytes()) && base.ends_with(PART_SUFFIX.as_bytes())
 }
 
-/// What a small file is called while it is on its way. The same content may be
-/// on its way several times: each has its number.
+/// What a small file is called while it is being fetched. The same content may
+/// be fetched several times at once: each fetch has its number.
 pub fn part_of(content: Content, number: u32) -> String {
     part(&root_of(content), number)
 }
 
-/// What a large file is called while it is on its way. With its length: another
-/// file that claims the same root must not shorten what is there.
+/// What a large file is called while it is being fetched. The length is in it,
+/// so that a file with the same root and another length does not cut this one
+/// short.
 pub fn large_part_of(content: Content, number: u32) -> String {
     part(&format!("{}-{}", root_of(content), content.length), number)
 }

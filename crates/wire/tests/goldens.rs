@@ -619,7 +619,7 @@ fn name(text: &str) -> Name {
 }
 
 /// The frame is written as these bytes and read from them; none of them can be
-/// spared and none be added; and a field that nobody knows changes nothing.
+/// spared and none be added; and an unknown field changes nothing.
 #[track_caller]
 fn golden(frame: Frame, commented_hex: &str) {
     let bytes = parse(commented_hex);

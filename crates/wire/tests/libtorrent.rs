@@ -6,7 +6,7 @@
 
 use data_encoding::HEXLOWER;
 use thorp_wire::layout::Layout;
-use thorp_wire::merkle::{Answer, Hash, LEAF, LayerHasher, Tree, content_of, leaf_hash};
+use thorp_wire::merkle::{Hash, HashReply, LEAF, LayerHasher, Tree, content_of, leaf_hash};
 use thorp_wire::session::HashRange;
 
 #[test]
@@ -56,8 +56,8 @@ fn hashes_are_answered_as_libtorrent_answers_them() {
             proofs,
         };
         let hashes = match tree.answer(&range).expect("an answer") {
-            Answer::Hashes(hashes) => hashes,
-            Answer::AfterHashing(pieces) => {
+            HashReply::Hashes(hashes) => hashes,
+            HashReply::AfterHashing(pieces) => {
                 let layout = Layout::of(size);
                 let leaves = pieces.into_iter().flat_map(|piece| {
                     let from = layout.begin_of(piece);

@@ -11,7 +11,7 @@ use thorp_wire::layout::Layout;
 use thorp_wire::session::handshake::{Extensions, Handshake, NotBitTorrent};
 use thorp_wire::session::message::{LONGEST_REQUEST, PREFIX};
 use thorp_wire::session::{
-    ExtendedHandshake, HashRange, Head, Limits, Message, MessageError, Span,
+    ExtendedHandshake, HashRange, Head, Message, MessageError, MessageLimits, Span,
 };
 use thorp_wire::{PeerId, Root};
 
@@ -43,7 +43,8 @@ fn each_extension_has_its_bit() {
         ("00x5 10 00 00", true, false, false),
         ("00x7 04", false, true, false),
         ("00x7 10", false, false, true),
-        // As sent by others: bits that nobody knows here (DHT, and all the rest).
+        // As other clients send it: with bits that are unknown here (DHT, and all the
+        // rest).
         ("00x7 01", false, false, false),
         ("ffx5 ef ff eb", false, false, false),
         ("ffx8", true, true, true),
@@ -254,8 +255,8 @@ fn the_extension_handshakes_of_others_are_read() {
     assert_eq!(read.requests, Some(2000));
 }
 
-fn limits() -> Limits {
-    Limits::of(Layout::of(5 * 1024 * 1024), LONGEST_REQUEST).expect("a file of few pieces")
+fn limits() -> MessageLimits {
+    MessageLimits::of(Layout::of(5 * 1024 * 1024), LONGEST_REQUEST).expect("a file of few pieces")
 }
 
 /// The message is written as these bytes and read from them, head first; none of

@@ -11,7 +11,7 @@ use thorp_wire::session::extended::ExtendedError;
 use thorp_wire::session::handshake::{Extensions, HANDSHAKE};
 use thorp_wire::session::message::{LONGEST_EXTENDED, LONGEST_REQUEST, PIECE_HEAD, PREFIX};
 use thorp_wire::session::{
-    ExtendedHandshake, Handshake, HashRange, Head, Limits, Message, MessageError, Span,
+    ExtendedHandshake, Handshake, HashRange, Head, Message, MessageError, MessageLimits, Span,
 };
 
 proptest! {
@@ -137,7 +137,7 @@ fn the_handshake_for_the_next_file_is_no_message() {
 #[test]
 fn no_message_is_as_long_as_a_handshake_would_make_it() {
     let largest = Layout::of(u64::from(LARGEST_PIECE) * u64::from(MOST_PIECES));
-    let limits = Limits::of(largest, u32::MAX).expect("as many pieces as can be");
+    let limits = MessageLimits::of(largest, u32::MAX).expect("as many pieces as can be");
     let bytes = [0x13, b'B', b'i', b'u', 5];
     assert!(matches!(
         Head::parse(&bytes, limits),
@@ -148,15 +148,15 @@ fn no_message_is_as_long_as_a_handshake_would_make_it() {
 #[test]
 fn a_file_of_too_many_pieces_has_no_sessions() {
     let longest = u64::from(LARGEST_PIECE) * u64::from(MOST_PIECES);
-    assert!(Limits::of(Layout::of(longest), LONGEST_REQUEST).is_some());
-    assert!(Limits::of(Layout::of(longest + 1), LONGEST_REQUEST).is_none());
-    assert!(Limits::of(Layout::of(u64::MAX), LONGEST_REQUEST).is_none());
+    assert!(MessageLimits::of(Layout::of(longest), LONGEST_REQUEST).is_some());
+    assert!(MessageLimits::of(Layout::of(longest + 1), LONGEST_REQUEST).is_none());
+    assert!(MessageLimits::of(Layout::of(u64::MAX), LONGEST_REQUEST).is_none());
 }
 
 #[test]
 fn a_bitfield_is_as_long_as_the_file_has_pieces_or_as_other_messages_are() {
     // 2^20 pieces of 8 MiB: 131,072 bytes of bits, and the type.
-    let limits = Limits::of(Layout::of(8 << 40), LONGEST_REQUEST).expect("few pieces");
+    let limits = MessageLimits::of(Layout::of(8 << 40), LONGEST_REQUEST).expect("few pieces");
     assert_eq!(
         announced(131_073, 5, limits),
         Ok(Some(Head::Message(131_073)))
@@ -178,7 +178,7 @@ fn a_bitfield_is_as_long_as_the_file_has_pieces_or_as_other_messages_are() {
 #[test]
 fn a_block_is_as_long_as_the_longest_request() {
     for request in [16 * 1024, LONGEST_REQUEST] {
-        let limits = Limits::of(Layout::of(1), request).expect("one piece");
+        let limits = MessageLimits::of(Layout::of(1), request).expect("one piece");
         let span = Span {
             piece: 0x0707_0707,
             begin: 0x0707_0707,
@@ -292,19 +292,19 @@ fn the_name_of_a_program_is_cut_to_its_longest_both_ways() {
 
 /// What is said to a message of this length and type, of which no more has come
 /// than a head (of sevens).
-fn announced(length: u32, kind: u8, limits: Limits) -> Result<Option<Head>, MessageError> {
+fn announced(length: u32, kind: u8, limits: MessageLimits) -> Result<Option<Head>, MessageError> {
     let mut bytes = length.to_be_bytes().to_vec();
     bytes.push(kind);
     bytes.extend([7; 8]);
     Head::parse(&bytes, limits)
 }
 
-fn narrow() -> Limits {
-    Limits::of(Layout::of(1), 16 * 1024).expect("one piece")
+fn narrow() -> MessageLimits {
+    MessageLimits::of(Layout::of(1), 16 * 1024).expect("one piece")
 }
 
-fn wide() -> Limits {
-    Limits::of(Layout::of(5 << 20), LONGEST_REQUEST).expect("few pieces")
+fn wide() -> MessageLimits {
+    MessageLimits::of(Layout::of(5 << 20), LONGEST_REQUEST).expect("few pieces")
 }
 
 fn message() -> impl Strategy<Value = Message> {

@@ -36,7 +36,7 @@ fn present(n: u8) -> Presence {
     }
 }
 
-/// Everybody, each with as many addresses as there can be, lists these names.
+/// All members, each with as many addresses as there can be, list these names.
 fn village(names: &[String]) -> (Catalogue, Presences) {
     let bounds = Bounds {
         entries: 1 << 20,
@@ -227,7 +227,7 @@ fn files_of_one_name_are_not_torn_apart() {
     let names: Vec<String> = (0..3).map(|n| format!("{n}")).collect();
     let (mut catalogue, there) = village(&names);
     for n in 1..=EVERYBODY {
-        // Everybody has another content under each name: 180 files.
+        // Each member has another content under each name: 180 files.
         let entry = |name: &String| Entry {
             name: name.parse().expect("a name"),
             length: n.into(),
@@ -359,7 +359,7 @@ fn a_pattern_that_is_hard_to_compare_is_paid_for_and_comes_in_parts_that_end_soo
     );
     let most = Work::ENOUGH + Work::NAME;
     assert!(costs.iter().all(|cost| *cost <= most), "{costs:?}");
-    // What people ask for costs little more than to look at each name.
+    // An ordinary pattern costs little more than a look at each name.
     let (_, easy) = ask(&library, find(Query::Pattern("*.pdf".to_owned()), None));
     assert!(easy.iter().sum::<u64>() < 8000, "{easy:?}");
 }

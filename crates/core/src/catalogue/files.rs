@@ -1,5 +1,5 @@
 //! The walk over files in the order of their names: all of them, or those that
-//! match a pattern, as far as it may take.
+//! match a pattern, until it has cost as much as it may.
 
 use thorp_wire::Name;
 
@@ -15,7 +15,7 @@ pub struct Files<'a> {
     pub(super) among: Among<'a>,
     /// Files of the current name, last first.
     pub(super) ready: Vec<File>,
-    /// What the search took so far, and what it may take.
+    /// What the search has cost so far, and what it may cost.
     pub(super) steps: u64,
     pub(super) most: u64,
     pub(super) behind: Option<Name>,
@@ -38,13 +38,13 @@ impl<'a> Files<'a> {
         }
     }
 
-    /// The same, up to the name with which it has taken so many steps.
+    /// The same, up to the name at which it has taken this many steps.
     #[must_use]
     pub fn taking(self, most: u64) -> Self {
         Self { most, ..self }
     }
 
-    /// What it took so far, in the steps of [`Pattern::steps`].
+    /// What it has cost so far, in the steps of [`Pattern::steps`].
     pub fn steps(&self) -> u64 {
         self.steps
     }
@@ -54,7 +54,8 @@ impl<'a> Files<'a> {
         self.behind
     }
 
-    /// Readies the files of the next name that is wanted; nothing when there is none.
+    /// Gathers the files of the next name that is wanted; `None` if there is
+    /// none.
     fn advance(&mut self) -> Option<()> {
         let start = self.next.take()?;
         let prefix = self.pattern.map_or("", Pattern::prefix);

@@ -8,16 +8,16 @@ use thorp_wire::Name;
 use super::slots::Slot;
 use crate::matching::{is_nfc, nfc};
 
-/// Rows of an index: who lists a name, in the order of the names.
+/// Rows of an index: which peers list a name, in the order of the names.
 pub(super) type Rows<'a> = Box<dyn Iterator<Item = (&'a Name, Slot)> + 'a>;
 
-/// Who lists just this name.
+/// Which peers list exactly this name.
 pub(super) fn rows_of<'a>(index: &'a BTreeSet<(Name, Slot)>, name: &Name) -> Rows<'a> {
     let rows = index.range((name.clone(), 0)..=(name.clone(), Slot::MAX));
     Box::new(rows.map(|(name, slot)| (name, *slot)))
 }
 
-/// Who lists the names under this key, behind `after`.
+/// Which peers list the names under this key, behind `after`.
 pub(super) fn rows_under<'a>(
     index: &'a BTreeSet<(Name, Option<Name>, Slot)>,
     key: &Name,
@@ -62,7 +62,8 @@ pub(super) fn nfc_keys(name: &Name) -> impl Iterator<Item = Name> {
         .filter_map(|key| key.parse().ok())
 }
 
-/// A name that is not behind any with this prefix, and not far before the first.
+/// A name that does not sort behind any name with this prefix, and sorts close
+/// before the first.
 pub(super) fn first_name(prefix: &str) -> Option<Name> {
     // No character of a name sorts before this one.
     const FIRST: char = '\u{1}';
@@ -74,9 +75,10 @@ pub(super) fn first_name(prefix: &str) -> Option<Name> {
     format!("{folder}{FIRST}").parse().ok()
 }
 
-/// An estimate of what every entry takes besides its text: its rows in the maps.
+/// An estimate of the memory that every entry takes besides its text, for its
+/// rows in the maps.
 pub(crate) const ROWS: u64 = 256;
-/// The same for each key under which it is found besides.
+/// The same for each further key under which it is found.
 pub(super) const KEY: u64 = 112;
 
 /// An estimate of what an entry takes: its rows in the maps, its other keys,

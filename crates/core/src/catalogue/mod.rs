@@ -1,9 +1,9 @@
-//! Who has what: many peers' listings, indexed by name and by content.
+//! Which peer has what: many peers' listings, indexed by name and by content.
 //!
-//! The one idea of thorp lives here twice: a tracker keeps a catalogue with
-//! everyone in it, a peer keeps the same catalogue with itself and its
-//! neighbours in it. Both are fed by the same updates. Who may be in it, and
-//! for how long, is decided elsewhere (`links`, `liveness`).
+//! This is the one idea of thorp, used twice: a tracker keeps a catalogue of
+//! all members, a peer keeps the same catalogue of itself and its neighbours.
+//! Both are fed by the same updates. Which peers are in it, and for how long,
+//! is decided elsewhere (`links`, `liveness`).
 //!
 //! ```text
 //! listing   one peer's entries
@@ -55,10 +55,11 @@ pub struct Catalogue {
     by_name: BTreeSet<(Name, Slot)>,
     /// Names that have a folder, by their base.
     by_base: BTreeSet<(Name, Option<Name>, Slot)>,
-    /// Names whose path or base is not in form C, by what it would be there.
+    /// Names whose path or base is not in form C, by their form C.
     by_nfc: BTreeSet<(Name, Option<Name>, Slot)>,
     by_content: BTreeSet<(Content, Option<Name>, Slot)>,
-    /// Different (name, content) pairs; a file without a root counts for each who lists it.
+    /// Different (name, content) pairs; a file without a root counts once for
+    /// each peer that lists it.
     rows: u64,
     cost: u64,
     /// Entries that were put in, changed or taken out by updates so far.
@@ -68,8 +69,8 @@ pub struct Catalogue {
 /// A file in the catalogue: one content under one name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct File {
-    /// As its first holder lists it. Who has only a part of it is no matter
-    /// here: see [`Catalogue::has_a_part`].
+    /// As its first holder lists it. Which holders have only a part of it is
+    /// not said here: see [`Catalogue::has_a_part`].
     pub entry: Entry,
     /// All peers that list it so, in the order in which their listings came.
     pub holders: Vec<PeerId>,
@@ -78,11 +79,12 @@ pub struct File {
 /// What was found for a name as a person typed it, and how far the search came.
 #[derive(Debug, Default)]
 pub struct Named {
-    /// What fits best of what was looked at.
+    /// The best fits among the rows that were looked at.
     pub found: Option<(Fit, Vec<File>)>,
-    /// How many rows of the indices were looked at, wanted or not.
+    /// How many rows of the indices were looked at, whether they fit or not.
     pub looked_at: u64,
-    /// It stopped here before the end: there may be more behind this name.
+    /// The search stopped here before the end: there may be more behind this
+    /// name.
     pub behind: Option<Name>,
 }
 
@@ -91,17 +93,18 @@ pub struct Named {
 pub enum Applied {
     /// It is in the catalogue.
     Yes,
-    /// It is a change of a state that the catalogue does not have: ask for a full one.
+    /// It changes a state that the catalogue does not have: ask for a full
+    /// listing.
     NeedsFull,
     /// It is over the bounds. The peer's listing is no longer kept.
     OverBounds,
 }
 
-/// More files than this are not told apart by one name: there is no answer
-/// long enough for them, and one question is not to cost seconds.
+/// A question with one name finds at most this many files: more would not fit
+/// into an answer, and one question must not cost seconds.
 pub const MOST_NAMED: usize = 1000;
 
-/// Which peers count, where not all do.
+/// Which peers count, if not all do.
 pub type Among<'a> = &'a dyn Fn(PeerId) -> bool;
 
 impl Catalogue {
@@ -213,7 +216,7 @@ impl Catalogue {
                 return named;
             }
         }
-        // How well a name fits says how far the search had come with it.
+        // How well the name fits tells in which index the search had stopped.
         let come_to = after.and_then(|after| fit(after, typed.as_str()));
         if come_to != Some(Fit::Normalised) {
             let based = rows_under(&self.by_base, &typed, after);
@@ -285,13 +288,13 @@ impl Catalogue {
         self.by_name.len()
     }
 
-    /// How many files there are: different (name, content) pairs, where a file
-    /// without a root counts for each who lists it.
+    /// How many files there are: different (name, content) pairs. A file
+    /// without a root counts once for each peer that lists it.
     pub fn rows(&self) -> u64 {
         self.rows
     }
 
-    /// Who lists this content, under which name.
+    /// Which peers list this content, under which names.
     pub fn holders_of(&self, content: Content) -> impl Iterator<Item = (PeerId, &Name)> {
         self.by_content
             .range((content, None, 0)..)
@@ -310,13 +313,13 @@ impl Catalogue {
         self.cost
     }
 
-    /// The names that a peer lists, without those that are among these.
+    /// The names that a peer lists, except these.
     fn not_among(&self, peer: PeerId, entries: &[Entry]) -> Vec<Name> {
         let Some(listing) = self.listings.get(&peer) else {
             return Vec::new();
         };
         let mut among: Vec<&Name> = entries.iter().map(|entry| &entry.name).collect();
-        // They come in order, as a rule.
+        // They usually come in order.
         among.sort();
         let mut among = among.into_iter().peekable();
         let is_gone = |name: &&Name| {
@@ -359,7 +362,7 @@ impl Catalogue {
             self.index_content(slot, &entry.name, &facts);
             return;
         }
-        // One allocation a name, however many list it.
+        // One allocation for each name, however many peers list it.
         let name = match self.by_name.range((entry.name.clone(), 0)..).next() {
             Some((known, _)) if *known == entry.name => known.clone(),
             _ => entry.name,
@@ -433,10 +436,10 @@ impl Catalogue {
         self.by_content.range(first..=last).next().is_some()
     }
 
-    /// Gathers files that fit equally well. Whether that was all there is to do.
+    /// Gathers files that fit equally well. Returns whether the search is over.
     ///
-    /// All rows of one name are looked at together, so the search gets ahead
-    /// with whatever it may look at.
+    /// All rows of one name are looked at together, so the search makes
+    /// progress however small `most` is.
     fn gather_named<'a>(
         &self,
         fit: Fit,
@@ -454,7 +457,8 @@ impl Catalogue {
                 slots.push(slot);
             }
             named.looked_at += slots.len() as u64;
-            // Nor does the search stop there: the name would tell of a better fit.
+            // The search does not stop there either: a question that continues behind
+            // this name would take it for a better fit.
             if leave_out(name) {
                 continue;
             }

@@ -65,7 +65,7 @@ fn id(n: u8) -> PeerId {
     PeerId::new([n; 32])
 }
 
-/// Content 0 is one that nobody has hashed.
+/// Content 0 stands for a file that is not hashed.
 fn entry((i, content): (usize, u8)) -> Entry {
     Entry {
         name: name(i),

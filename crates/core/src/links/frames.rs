@@ -52,8 +52,8 @@ impl Links {
                 request,
                 joined,
             }),
-            // Questions without a number cannot be answered, nor answers without
-            // one be understood. Content is the shell's.
+            // A question without a number cannot be answered, and an answer without one
+            // belongs to no question. The shell takes `Content` itself.
             _ => {}
         }
     }
@@ -88,8 +88,8 @@ impl Links {
         }
     }
 
-    /// A member that comes with a new link gets a new chance to be listed. After
-    /// a restart it begins with nothing.
+    /// A member with a new link gets a new chance to be listed. If it was
+    /// restarted, its listing begins empty.
     fn on_up(&mut self, now: Instant, id: LinkId, epoch: u64) {
         let Some(link) = self.table.get(id) else {
             return;
@@ -198,7 +198,7 @@ impl Links {
         }
     }
 
-    /// Certificates are asked for at the tracker; a peer does not answer.
+    /// Only a tracker gives certificates; a peer does not answer.
     fn on_join(&mut self, now: Instant, id: LinkId, request: RequestId, join: Join) {
         if self.role == Role::Peer || !self.may_ask(now, id, request) {
             return;
@@ -214,7 +214,7 @@ impl Links {
         }
     }
 
-    /// At a peer, files are the shell's.
+    /// At a peer, the shell answers `Get`.
     fn on_get(&mut self, now: Instant, id: LinkId, request: RequestId) {
         if self.role == Role::Peer {
             return;
@@ -226,7 +226,7 @@ impl Links {
         self.send(now, id, Frame::with_request(request, refused));
     }
 
-    /// Whether a member may ask at this moment; it is told where not.
+    /// Whether a member may ask at this moment. If not, it is told so.
     fn may_ask(&mut self, now: Instant, id: LinkId, request: RequestId) -> bool {
         let Some(link) = self.table.get_mut(id) else {
             return false;
@@ -238,9 +238,9 @@ impl Links {
         !is_spent
     }
 
-    /// A member tells of a group record. A tracker learns even from an old one
-    /// which members it has to leave out; a peer sends its own back where a newer one
-    /// would let a removed member in again.
+    /// A member sends a group record. A tracker learns even from an old one
+    /// which members were removed. A peer sends its own record back if a newer
+    /// one would let a removed member in again.
     fn on_record(&mut self, now: Instant, id: LinkId, record: SignedRecord) {
         self.on_record_number(now, id, Some(record.record().number));
         let is_tracker = self.role != Role::Peer;
@@ -259,7 +259,7 @@ impl Links {
         let Some(link) = self.table.get_mut(id) else {
             return;
         };
-        if let Some(frame) = self.records.heard(link, number) {
+        if let Some(frame) = self.records.on_record_number(link, number) {
             self.send(now, id, frame);
         }
     }
@@ -267,6 +267,6 @@ impl Links {
     fn on_leave(&mut self, id: LinkId, leave: &Leave) {
         let reason = format!("it left: {}", leave.reason);
         self.out.push_back(Output::Close(id, reason.clone()));
-        self.gone(id, &reason, true);
+        self.on_link_down(id, &reason, true);
     }
 }

@@ -1,5 +1,5 @@
-//! What a node's links are told, what they want done, and what they leave to
-//! the machine that has them.
+//! The inputs of a node's links, their outputs, and the events that they leave
+//! to the machine that has them.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -11,17 +11,17 @@ use thorp_wire::frame::{
 
 use super::table::{Link, LinkId, Party};
 
-/// What happens on links, and what is made of it elsewhere. The same for a
-/// tracker and a peer.
+/// What happens on links, and what the shell has found out for them. The same
+/// for a tracker and a peer.
 #[derive(Debug)]
 pub enum Input {
     /// Time has passed.
     Tick,
-    /// A connection to a member is there, encrypted and authenticated.
+    /// A connection to a member is open, encrypted and authenticated.
     Connected {
         /// Its number from now on.
         link: LinkId,
-        /// Who is at the other end.
+        /// The member at the other end.
         member: Party,
         /// Whether this end dialled. A tracker never does.
         dialled: bool,
@@ -42,12 +42,13 @@ pub enum Input {
         /// The frame.
         frame: Frame,
     },
-    /// Bytes have arrived that are no whole frame yet, or no business of the core's.
+    /// Bytes have arrived that are no whole frame yet, or that the core does
+    /// not see.
     Heard {
         /// On this link.
         link: LinkId,
     },
-    /// A link will end before long, with one of the certificates it was made with.
+    /// A link will end soon, since a certificate that it was made with ends.
     Expiring {
         /// Which.
         link: LinkId,
@@ -75,10 +76,10 @@ pub enum Input {
 pub enum Output {
     /// Send a frame.
     Send(LinkId, Frame),
-    /// Close a connection once what was sent before is on its way.
+    /// Close a connection, after everything sent before.
     Close(LinkId, String),
-    /// A group record has come on this link that is newer than the own. Verify it,
-    /// then say [`Input::Adopted`] or [`Input::Forged`].
+    /// A group record that is newer than this node's has come on this link.
+    /// Verify it, then say [`Input::Adopted`] or [`Input::Forged`].
     Verify(LinkId, SignedRecord),
 }
 
@@ -91,7 +92,7 @@ pub(crate) struct Terms {
     pub interval: Duration,
 }
 
-/// What has happened on the links that the machine which has them may care about.
+/// What has happened on the links that concerns the machine that has them.
 #[derive(Debug)]
 pub(crate) enum Event {
     /// A connection to this member was closed at once.
@@ -109,7 +110,7 @@ pub(crate) enum Event {
     Moved { link: LinkId },
     /// A link is gone, whatever ended it.
     Down(Down),
-    /// A member's listing has changed, or there was no place for its change.
+    /// A member's listing has changed, or there was no room for its change.
     ListingChanged,
     /// A member's listing is over the bounds and is not kept.
     Unlisted(Holder),
@@ -125,7 +126,7 @@ pub(crate) enum Event {
         request: RequestId,
         found: Found,
     },
-    /// An answer that is none.
+    /// A refusal instead of an answer.
     Refused {
         link: LinkId,
         request: RequestId,
@@ -138,18 +139,18 @@ pub(crate) enum Event {
         member: PeerId,
         join: Join,
     },
-    /// The answer to such a question.
+    /// The tracker's answer to such a request.
     Joined {
         link: LinkId,
         request: RequestId,
         joined: Joined,
     },
-    /// A member says what became of the own updates.
+    /// A member says what it made of this node's updates.
     Acknowledged { link: LinkId, ack: Ack },
-    /// A newer group record is in force, by which these are no members. Comes
+    /// A newer group record is in force, which removes these members. Comes
     /// before the links to them go down.
     Adopted { removed: Vec<PeerId> },
-    /// This node is no member itself. Comes after all that.
+    /// This node itself was removed. Comes after all that.
     Expelled,
     /// A link that this end has dialled will end with its certificate.
     Expiring { link: LinkId },
@@ -165,7 +166,8 @@ pub(crate) struct Down {
     pub was: Box<Link>,
     /// Whether it was the one in use for its member, which is gone then, too.
     pub was_in_use: bool,
-    /// Whether one of both ends has ended it for good, as against broken or silent.
+    /// Whether one end has closed it on purpose; otherwise it broke or was
+    /// silent.
     pub on_purpose: bool,
     /// Why, for a person.
     pub reason: String,

@@ -5,15 +5,15 @@
 //! frames    a frame has arrived: what it leads to on its link
 //! io        what goes in, what comes out, what is left to tracker and peer
 //! role      what differs between them here, as values
-//! table     the links themselves, the hellos on them, when each is given up
-//! records   the group record, and who is to be told of it
+//! table     the links themselves, the hellos on them, when a link is given up
+//! records   the group record, and which members to send it to
 //! ```
 //!
-//! Owns the links, the listings that members send over them, who is unlisted,
-//! and who is [present](crate::presence). Which members to dial, which links are
-//! worth keeping and what becomes of answers is left to the machine that has the
-//! links, as [`Event`]s in their order. What is to be sent
-//! and closed is taken from [`Links::poll_output`].
+//! Owns the links, the listings that members send over them, which members are
+//! unlisted and which are [present](crate::presence). The machine that has the
+//! links decides which members to dial, which links to keep and what to do with
+//! answers: it gets [`Event`]s, in order. What to send and what to close comes
+//! from [`Links::poll_output`].
 
 mod frames;
 mod io;
@@ -36,16 +36,16 @@ use crate::time::Instant;
 
 pub(crate) use io::{Down, Event, Terms};
 pub use io::{Input, Output};
-use records::Records;
+use records::RecordRelay;
 pub(crate) use role::{NEIGHBOUR_BOUNDS, Role, TRACKER_BOUNDS};
 use table::Opening;
 pub use table::{HELLO_WITHIN, LinkId, Me, Party};
 pub(crate) use table::{Link, Table};
 
-/// What is said on a link that is closed because its member was removed.
+/// The reason that a removed member is given when its link is closed.
 const REMOVED: &str = "this machine was removed from the group";
 
-/// What the member at the other end of a new connection is offered.
+/// What this node offers the member at the other end of a new connection.
 pub(crate) type Offer<'a> = &'a dyn Fn(&Table, &Party) -> Terms;
 
 /// A node's links, and what it knows by them.
@@ -53,12 +53,12 @@ pub(crate) type Offer<'a> = &'a dyn Fn(&Table, &Party) -> Terms;
 pub(crate) struct Links {
     role: Role,
     table: Table,
-    /// The listings of the others; and of this node, where it is a peer.
+    /// The listings of the other members, and of this node if it is a peer.
     catalogue: Catalogue,
     /// Members whose listing is over the bounds: present, but not in the catalogue.
     unlisted: BTreeSet<PeerId>,
     present: Presences,
-    records: Records,
+    records: RecordRelay,
     events: Vec<Event>,
     out: VecDeque<Output>,
 }
@@ -76,7 +76,7 @@ impl Links {
             table: Table::new(me),
             unlisted: BTreeSet::new(),
             present: Presences::default(),
-            records: Records::default(),
+            records: RecordRelay::default(),
             events: Vec::new(),
             out: VecDeque::new(),
         }
@@ -92,7 +92,7 @@ impl Links {
                 dialled,
                 remote,
             } => self.on_connected(now, link, member, dialled, remote, offer),
-            Input::Disconnected { link, reason } => self.gone(link, &reason, false),
+            Input::Disconnected { link, reason } => self.on_link_down(link, &reason, false),
             Input::Frame { link, frame } => self.on_frame(now, link, frame),
             Input::Heard { link } => self.on_heard(now, link),
             Input::Expiring { link } => {
@@ -118,8 +118,8 @@ impl Links {
         std::mem::take(&mut self.events)
     }
 
-    /// What time has made due: silent members are given up, and where this node
-    /// was silent itself a sign of life is due.
+    /// Does what is due by now: gives silent members up, and gives signs of
+    /// life on the links on which this node was silent.
     pub(crate) fn advance(&mut self, now: Instant) -> Vec<Event> {
         let due = self.table.due(now);
         if due.was_away {
@@ -130,7 +130,7 @@ impl Links {
         }
         for (link, reason) in due.lost {
             self.say_goodbye(now, link, &reason);
-            self.gone(link, &reason, false);
+            self.on_link_down(link, &reason, false);
         }
         let silent = due.silent.into_iter();
         self.events
@@ -161,8 +161,8 @@ impl Links {
         self.take_down(link, reason, true)
     }
 
-    /// Answers a question that a member has asked; `finish` adds what only the
-    /// asked node knows of the files that were found.
+    /// Answers a member's question. `finish` adds what only the caller knows of
+    /// the files that were found: how far they are hashed.
     pub(crate) fn answer(
         &mut self,
         now: Instant,
@@ -208,7 +208,7 @@ impl Links {
         self.send(now, id, Frame::with_request(request, answer));
     }
 
-    /// What is known here, for an answer.
+    /// What this node knows, for an answer.
     pub(crate) fn library<'a>(&'a self, asker: PeerId, among: Among<'a>) -> Library<'a> {
         Library {
             catalogue: &self.catalogue,
@@ -219,8 +219,8 @@ impl Links {
         }
     }
 
-    /// From now on this node may be reached there, too: all members it has a
-    /// link with are told. Whether that is news.
+    /// This node may also be reached at these addresses from now on, and tells
+    /// all members that it has a link with. Returns whether they are new.
     pub(crate) fn readdress(&mut self, now: Instant, claimed: Vec<SocketAddr>) -> bool {
         if !self.table.readdress(claimed) {
             return false;
@@ -303,7 +303,7 @@ impl Links {
         self.events.extend(down.map(Event::Down));
     }
 
-    fn gone(&mut self, link: LinkId, reason: &str, on_purpose: bool) {
+    fn on_link_down(&mut self, link: LinkId, reason: &str, on_purpose: bool) {
         let down = self.take_down(link, reason, on_purpose);
         self.events.extend(down.map(Event::Down));
     }
@@ -334,7 +334,8 @@ impl Links {
         })
     }
 
-    /// What was agreed on a link, or said of addresses, is true of its member.
+    /// Brings the member's presence up to date with its link: its addresses,
+    /// and when it will be given up.
     fn renew_presence(&mut self, id: LinkId) {
         if let Some(link) = self.table.get(id).filter(|link| link.hello.is_some())
             && let Some(presence) = self.present.get_mut(link.member.id)
@@ -345,19 +346,19 @@ impl Links {
     }
 }
 
-/// What tracker and peer see of it.
+/// What tracker and peer read of their links.
 impl Links {
     /// What this node says of itself.
     pub(crate) fn me(&self) -> &Me {
         self.table.me()
     }
 
-    /// Who is there.
+    /// The members that are present.
     pub(crate) fn present(&self) -> &Presences {
         &self.present
     }
 
-    /// Who has what.
+    /// The catalogue of their listings.
     pub(crate) fn catalogue(&self) -> &Catalogue {
         &self.catalogue
     }

@@ -1,13 +1,15 @@
-//! The group record: which one this node has, and who is to be told of it.
+//! The group record: which one this node has, and which members to send it to.
 //!
-//! The same in tracker and peer. Any member tells any other, so a record goes
-//! wherever links go, with or without a tracker; and as each end knows what the
-//! other one has, it goes over each link once. Whether a record is genuine is
-//! the shell's to find out: only then it is [adopted](Records::adopt).
+//! The same in tracker and peer. Any member passes a record on to any other, so
+//! it reaches every linked member, with or without a tracker. Each end knows
+//! which record the other one has, so a record crosses each link once. The
+//! shell verifies a record's signature before it is
+//! [adopted](RecordRelay::adopt).
 //!
-//! Removed keys only become more. A newer record that leaves one out was signed
-//! by a tracker that does not know of it, as it was restored from a backup: it is
-//! not adopted, and its sender is told of ours, so that the tracker can learn.
+//! A removed key stays removed. A newer record without it comes from a tracker
+//! that was restored from an older backup: this node does not adopt such a
+//! record, and sends its own back, so that the tracker learns of the removed
+//! key.
 
 use thorp_wire::PeerId;
 use thorp_wire::frame::{Frame, Record, SignedRecord};
@@ -16,41 +18,41 @@ use super::table::{Link, LinkId, Table};
 
 /// The newest record that this node has.
 #[derive(Debug, Default)]
-pub struct Records {
+pub struct RecordRelay {
     newest: Option<SignedRecord>,
 }
 
-/// What a newly adopted record leads to, to be done in this order.
+/// What follows from a newly adopted record, in this order.
 #[derive(Debug, Default)]
 pub struct Spread {
-    /// Send these.
+    /// Frames to send.
     pub tell: Vec<(LinkId, Frame)>,
-    /// Close these: their members are none any more.
+    /// Links to close: their members were removed.
     pub part: Vec<LinkId>,
 }
 
-impl Records {
+impl RecordRelay {
     /// The number of the newest record, if there is one.
     pub fn number(&self) -> Option<u64> {
         Some(self.newest.as_ref()?.record().number)
     }
 
-    /// Whether this key is no member any more.
+    /// Whether the newest record removes this key.
     pub fn removes(&self, id: PeerId) -> bool {
         self.newest
             .as_ref()
             .is_some_and(|newest| newest.record().removes(&id))
     }
 
-    /// The other end says which record it has. Returns what to send it, if that
-    /// is an older one.
-    pub fn heard(&self, link: &mut Link, number: Option<u64>) -> Option<Frame> {
+    /// The other end has said which record it has. Returns the newest record
+    /// for it, if its own is older.
+    pub fn on_record_number(&self, link: &mut Link, number: Option<u64>) -> Option<Frame> {
         link.record = link.record.max(number.unwrap_or(0));
         self.offer(link)
     }
 
-    /// Whether a record that has arrived is worth being verified: a newer one,
-    /// that lets no removed member in again. Others are dropped.
+    /// Whether a record that has arrived is worth verifying: it is newer and
+    /// lets no removed member in again. Others are dropped.
     pub fn is_news(&self, record: &SignedRecord) -> bool {
         let record = record.record();
         self.newest.as_ref().is_none_or(|newest| {
@@ -59,8 +61,9 @@ impl Records {
         })
     }
 
-    /// Whether a record, new or old, removes a member that ours does not. If it
-    /// is genuine, the tracker has to say so to all members.
+    /// Whether a record, new or old, removes a member that the newest one does
+    /// not. If it is genuine, the tracker has to make a record with that member
+    /// removed, too.
     pub fn teaches(&self, record: &SignedRecord) -> bool {
         let record = record.record();
         match &self.newest {
@@ -69,8 +72,9 @@ impl Records {
         }
     }
 
-    /// What to send back on a link that brought a newer record than ours, if that
-    /// would let a removed member in again. Once on each link.
+    /// What to send back on a link that brought a newer record which would let
+    /// a removed member in again: the record that removes it. Once on each
+    /// link.
     pub fn objection(&self, link: &mut Link, record: &SignedRecord) -> Option<Frame> {
         let newest = self.newest.as_ref()?;
         let lets_in_again = !record.record().removes_all_of(newest.record());
@@ -81,7 +85,7 @@ impl Records {
         Some(Frame::plain(Record { record }))
     }
 
-    /// A record has been verified. Nothing happens if it is no news.
+    /// A record has been verified. It is dropped if it is not news.
     pub fn adopt(&mut self, links: &mut Table, record: SignedRecord) -> Spread {
         let mut spread = Spread::default();
         if !self.is_news(&record) {
@@ -94,8 +98,8 @@ impl Records {
                 continue;
             };
             let removed = self.removes(link.member.id);
-            // A removed member is told so at once. The others say first which
-            // one they have.
+            // A removed member gets the record at once. The other members first say
+            // which one they have.
             if removed || link.hello.is_some() {
                 let offer = self.offer(link);
                 spread.tell.extend(offer.map(|frame| (id, frame)));

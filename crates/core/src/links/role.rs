@@ -5,18 +5,18 @@ use std::time::Duration;
 use super::table::Link;
 use crate::catalogue::Bounds;
 
-/// What one peer's listing, and all of them together, may come to at a tracker.
+/// The bounds on one listing, and on all together, at a tracker.
 pub(crate) const TRACKER_BOUNDS: Bounds = Bounds {
     entries: 1_000_000,
     bytes: 4 * 1024 * 1024 * 1024,
 };
-/// What one neighbour's listing, and all of them together, may come to at a peer.
+/// The bounds on one neighbour's listing, and on all together, at a peer.
 pub(crate) const NEIGHBOUR_BOUNDS: Bounds = Bounds {
     entries: 100_000,
     bytes: 256 * 1024 * 1024,
 };
 
-/// As which kind of node this one has its links.
+/// Which kind of node this is, as far as its links are concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
     /// It keeps the listing of every member but visitors, and acknowledges
@@ -30,7 +30,7 @@ pub(crate) enum Role {
 }
 
 impl Role {
-    /// What is kept of the others' listings.
+    /// How much of the other members' listings is kept.
     pub(crate) fn bounds(self) -> Bounds {
         match self {
             Self::Tracker { .. } => TRACKER_BOUNDS,
@@ -38,7 +38,7 @@ impl Role {
         }
     }
 
-    /// What all updates that are arriving may come to, in bytes, besides.
+    /// How many bytes all updates that are arriving may take besides.
     pub(crate) fn arriving(self) -> u64 {
         match self {
             Self::Tracker { .. } => 1024 * 1024 * 1024,
@@ -46,8 +46,8 @@ impl Role {
         }
     }
 
-    /// The interval that both ends are to keep, where this end says so. An
-    /// update is always acknowledged then: it is how that is said.
+    /// The interval that this end grants for both, if it grants one. Then every
+    /// update is acknowledged, since the `Ack` carries it.
     pub(crate) fn grants(self) -> Option<Duration> {
         match self {
             Self::Tracker { interval } => Some(interval),

@@ -1,8 +1,8 @@
 //! The links of a node, the hellos on them, and when they are given up.
 //!
-//! Owns what is true of any link, whatever else is said on it: the rule for two
-//! links to one member, the signs of life, the updates that are arriving. What
-//! frames lead to is decided in [`links`](super).
+//! Owns what holds for any link: the rule for two links to one member, the
+//! signs of life, the updates that are arriving. What follows from a frame is
+//! decided in [`links`](super).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
@@ -22,10 +22,10 @@ use crate::time::Instant;
 pub const HELLO_WITHIN: Duration = Duration::from_secs(10);
 
 /// A node that looks at its links this much too late has been away (the machine
-/// slept), and cannot blame others for not having been heard.
+/// slept), and cannot blame other members for their silence.
 const AWAY: Duration = Duration::from_millis(100);
 
-/// Links to one member that may be open at once and not up yet.
+/// How many links to one member may be open at once and not up yet.
 const MOST_OPENING: usize = 8;
 
 /// Names one connection between two members, for as long as the process runs.
@@ -61,19 +61,20 @@ pub struct Me {
 /// One connection to a member.
 #[derive(Debug)]
 pub struct Link {
-    /// Who is at the other end.
+    /// The member at the other end.
     pub member: Party,
     /// Whether this end dialled.
     pub dialled: bool,
     /// The address the other end is seen at.
     pub remote: IpAddr,
-    /// What it said; the link is up when there is something.
+    /// The other end's hello; the link is up once it has come.
     pub hello: Option<Hello>,
-    /// Whether this end said that it would be a neighbour.
+    /// Whether this end offered to be a neighbour.
     pub willing: bool,
-    /// Its signs of life and ours.
+    /// The signs of life of both ends.
     pub liveness: Liveness,
-    /// The highest number of a group record that the other end is known to have.
+    /// The number of the newest group record that the other end is known to
+    /// have.
     pub record: u64,
     /// Whether the other end was told that its record leaves a removed member out.
     pub objected: bool,
@@ -83,7 +84,8 @@ pub struct Link {
     gathering: Gathering,
     /// What the other end's questions may still cost at this moment.
     pub allowance: Allowance,
-    /// The same for saying that it has moved: who asks a lot may still do that.
+    /// The same for new addresses, counted apart: a member that asks a lot may
+    /// still say that it has moved.
     moves: Allowance,
     opened: Instant,
     next_request: u32,
@@ -94,11 +96,12 @@ pub struct Link {
 /// What has become due on the links.
 #[derive(Debug, Default)]
 pub struct Due {
-    /// Silent for too long, or without a hello: to be closed, with the reason.
+    /// Links to close, each with the reason: silent for too long, or without a
+    /// hello.
     pub lost: Vec<(LinkId, String)>,
-    /// On these a sign of life is to be given now.
+    /// Links on which to give a sign of life now.
     pub silent: Vec<LinkId>,
-    /// This node was away, so every other one has got more time.
+    /// This node was away, so every other member has got more time.
     pub was_away: bool,
 }
 
@@ -110,17 +113,17 @@ pub enum Greeted {
         /// The older link, which this one replaces.
         replaces: Option<LinkId>,
     },
-    /// Its member is to be found elsewhere from now on.
+    /// Its member has other addresses from now on.
     Readdressed,
-    /// It says what is known already.
+    /// It says nothing new.
     Again,
-    /// Its member says that it has moved all the time: close this one.
+    /// Its member changes its addresses all the time: close this one.
     Restless,
     /// There is a better link to this member: close this one.
     Redundant,
-    /// No version that both speak: close this one.
+    /// There is no version that both ends speak: close this one.
     NoCommonVersion,
-    /// A second hello that does not go with the first: close this one.
+    /// A second hello that contradicts the first: close this one.
     Twice,
 }
 
@@ -135,9 +138,9 @@ pub struct Table {
     up: BTreeMap<PeerId, LinkId>,
     /// How many links to each member are open and not up yet.
     opening: BTreeMap<PeerId, usize>,
-    /// When to look at each link again: never later than its deadline. Words
-    /// in either direction only move a deadline away, so they need not touch
-    /// this, and ten thousand links cost nothing while they are lively.
+    /// When to look at each link again: never later than its deadline. Traffic
+    /// in either direction only moves a deadline away, so it need not touch
+    /// this, and ten thousand busy links cost nothing.
     watch: BTreeSet<(Instant, LinkId)>,
 }
 
@@ -166,7 +169,7 @@ impl Table {
         is_news
     }
 
-    /// What to say on a link to those who know this node by an earlier hello.
+    /// The hello with the new addresses, for members that had an earlier one.
     pub fn hello_again(&self, id: LinkId) -> Option<Hello> {
         let link = self.all.get(&id)?;
         Some(self.hello(link, None, None))
@@ -180,7 +183,7 @@ impl Table {
             .is_some_and(|links| *links >= MOST_OPENING)
     }
 
-    /// A connection is there. Returns what to say first on it.
+    /// A connection is open. Returns the hello to send first on it.
     pub fn opened(&mut self, now: Instant, id: LinkId, opening: Opening) -> Hello {
         let Opening {
             member,
@@ -249,12 +252,13 @@ impl Table {
                 .hello
                 .as_ref()
                 .is_none_or(|old| old.epoch != hello.epoch);
-            // No node dials a member it has a link with. So two that come together
-            // were dialled at once, and one that comes later means that its
-            // dialler has lost the other.
+            // A node does not dial a member that it has a link with. So two links that
+            // come together were dialled at the same time. If one comes later, its
+            // dialler has lost the earlier one.
             let at_once = link.opened - other.opened < HELLO_WITHIN;
             let crossed = at_once && !restarted && other.dialled != link.dialled;
-            // Both ends come to the same link: that of the lower id's dialling.
+            // Both ends keep the same link: the one that the member with the lower id
+            // dialled.
             let ours_is_right = me < them;
             if crossed && link.dialled != ours_is_right {
                 return Greeted::Redundant;
@@ -290,7 +294,7 @@ impl Table {
             return Greeted::Restless;
         }
         link.moves.charge(Work::MOVE);
-        // All but its addresses was agreed once and for all.
+        // Everything but the addresses was agreed in the first hello.
         first.port = hello.port;
         first.claimed = hello.claimed;
         Greeted::Readdressed
@@ -355,9 +359,9 @@ impl Table {
 
     /// A frame of an update has arrived: the whole update, with its last frame.
     ///
-    /// What is arriving on all links together takes no more than `in_all` bytes
-    /// and one frame. Beyond that the largest is thrown away, and its sender is
-    /// to be asked for it again.
+    /// The updates that are arriving on all links together take at most
+    /// `in_all` bytes and one frame. Beyond that the largest is thrown away,
+    /// and its sender has to be asked for it again.
     pub fn gather(
         &mut self,
         id: LinkId,
@@ -413,8 +417,7 @@ impl Table {
         RequestId(link.next_request)
     }
 
-    /// What is due. Each lost link is to be closed, and on each silent one
-    /// something is to be said: both are named only once.
+    /// What is due now. Each lost link and each silent one is named only once.
     pub fn due(&mut self, now: Instant) -> Due {
         let mut due = Due {
             was_away: self.excuse_if_away(now),
@@ -446,8 +449,8 @@ impl Table {
         Some(self.watch.first()?.0)
     }
 
-    /// From now on, `now` is the earliest to look at a link: a deadline that an
-    /// agreement moved into the past was not missed.
+    /// Looks at a link no earlier than `now`: if an agreement moved its
+    /// deadline into the past, the other end has not missed it.
     fn watch(&mut self, now: Instant, id: LinkId) {
         if let Some(link) = self.all.get_mut(&id) {
             self.watch.remove(&(link.watched, id));
@@ -475,7 +478,7 @@ impl Table {
 /// What is known of a connection when it opens.
 #[derive(Debug)]
 pub struct Opening {
-    /// Who is at the other end.
+    /// The member at the other end.
     pub member: Party,
     /// Whether this end dialled.
     pub dialled: bool,
@@ -483,11 +486,11 @@ pub struct Opening {
     pub remote: IpAddr,
     /// Whether to be neighbours.
     pub willing: bool,
-    /// What we promise on it.
+    /// What this end promises on it.
     pub interval: Duration,
-    /// What we know of their listing.
+    /// What this end has of the other end's listing.
     pub applied: Option<Position>,
-    /// The number of our group record.
+    /// The number of this end's group record.
     pub record: Option<u64>,
 }
 
@@ -527,7 +530,7 @@ impl Link {
                 .is_some_and(|hello| hello.neighbour && !hello.visitor)
     }
 
-    /// Whether its member is here for the moment only.
+    /// Whether its member is a visitor.
     pub fn is_visitor(&self) -> bool {
         self.hello.as_ref().is_some_and(|hello| hello.visitor)
     }
@@ -540,7 +543,7 @@ impl Link {
         });
     }
 
-    /// When it is given up, if nothing is heard on it before.
+    /// When it is given up, if nothing arrives on it before.
     pub fn lost_at(&self) -> Instant {
         match self.hello {
             Some(_) => self.liveness.lost_at(),

@@ -146,7 +146,8 @@ impl Node {
         })
     }
 
-    /// A link with this member is up from now on, and all was said that is said then.
+    /// Brings a link with this member up, and drops the frames that follow from
+    /// it.
     fn up(&mut self, link: u64, member: u8, hello: Hello) -> Vec<Event> {
         self.connect(link, party(member));
         let events = self.hear(link, hello);

@@ -11,7 +11,7 @@ use super::*;
 struct Village {
     memory: Vec<Variant>,
     neighbours: Vec<(PeerId, Option<Duration>)>,
-    tracker: Option<Tracker>,
+    tracker: Option<TrackerState>,
 }
 
 impl Surroundings for Village {
@@ -28,8 +28,8 @@ impl Surroundings for Village {
         1
     }
 
-    fn tracker(&self) -> Tracker {
-        self.tracker.unwrap_or(Tracker::Up(TRACKER))
+    fn tracker(&self) -> TrackerState {
+        self.tracker.unwrap_or(TrackerState::Up(TRACKER))
     }
 
     fn expects_neighbours(&self) -> bool {
@@ -57,7 +57,7 @@ fn variant(name: &str, content: u8, holders: &[u8]) -> Variant {
             root: (content > 0).then(|| Root::new([content; 32])),
             partial: false,
         },
-        holders: holders.iter().map(|n| someone(id(*n))).collect(),
+        holders: holders.iter().map(|n| linked(id(*n))).collect(),
         hashed: None,
     }
 }
@@ -74,24 +74,24 @@ fn lookup(names: &[&str]) -> Lookup {
     Lookup::new(at(0), names, Only::default())
 }
 
-fn asks(actions: Vec<Action>) -> Vec<(PeerId, Find)> {
+fn asks(actions: Vec<LookupAction>) -> Vec<(PeerId, Find)> {
     let ask = |action| match action {
-        Action::Ask(holder, find) => (holder.id, find),
-        Action::Finish(outcome) => panic!("finished: {outcome:?}"),
+        LookupAction::Ask(holder, find) => (holder.id, find),
+        LookupAction::Finish(outcome) => panic!("finished: {outcome:?}"),
     };
     actions.into_iter().map(ask).collect()
 }
 
 /// The question to one member, all of them the same.
-fn asked(actions: Vec<Action>, whom: &[PeerId]) -> Find {
+fn asked(actions: Vec<LookupAction>, to: &[PeerId]) -> Find {
     let asks = asks(actions);
-    assert_eq!(asks.iter().map(|(id, _)| *id).collect::<Vec<_>>(), whom);
+    assert_eq!(asks.iter().map(|(id, _)| *id).collect::<Vec<_>>(), to);
     asks[0].1.clone()
 }
 
-fn finished(actions: &[Action]) -> Outcome {
+fn finished(actions: &[LookupAction]) -> Outcome {
     match actions {
-        [Action::Finish(outcome)] => outcome.clone(),
+        [LookupAction::Finish(outcome)] => outcome.clone(),
         other => panic!("not finished: {other:?}"),
     }
 }
@@ -220,14 +220,14 @@ fn only_what_neighbours_do_not_know_goes_to_the_tracker() {
 #[test]
 fn a_tracker_that_is_away_or_silent_is_unreachable_but_not_waited_for_for_ever() {
     let down = Village {
-        tracker: Some(Tracker::Down),
+        tracker: Some(TrackerState::Down),
         ..Village::default()
     };
     let outcome = finished(&lookup(&["a"]).advance(at(0), &down));
     assert_eq!(outcome.tracker, TrackerUse::Unreachable);
 
     let trying = Village {
-        tracker: Some(Tracker::Trying),
+        tracker: Some(TrackerState::Trying),
         ..Village::default()
     };
     let mut waits = lookup(&["a"]);
@@ -337,7 +337,7 @@ fn a_search_that_stopped_on_its_way_is_continued_there() {
     let rest = lookup.found(at(2), TRACKER, true, &rest, stopped(0, "n/b"));
     let rest = rest.expect("it gets ahead");
     assert_eq!(rest.after, Some("n/b".parse().expect("a name")));
-    // Whoever does not get ahead is not asked for ever.
+    // A member whose answers make no progress is not asked for ever.
     assert_eq!(
         lookup.found(at(3), TRACKER, true, &rest, stopped(0, "n/b")),
         None
@@ -409,8 +409,8 @@ proptest! {
         }
     }
 
-    /// Whoever answers, lies, is silent or refuses: each lookup ends, within
-    /// the sum of its patience, and never asks to be woken in the past.
+    /// Whether members answer, lie, are silent or refuse: each lookup ends,
+    /// within the sum of its waits, and never asks to be woken in the past.
     #[test]
     fn every_lookup_ends(
         script in proptest::collection::vec((0..5u8, 0..6u64, any::<bool>()), 0..40),
@@ -431,8 +431,8 @@ proptest! {
                 }
                 for action in actions {
                     match action {
-                        Action::Ask(holder, find) => open.push((holder.id, find)),
-                        Action::Finish(outcome) => {
+                        LookupAction::Ask(holder, find) => open.push((holder.id, find)),
+                        LookupAction::Finish(outcome) => {
                             prop_assert_eq!(outcome.names.len(), names.len());
                             done = true;
                         }
@@ -449,14 +449,14 @@ proptest! {
             match script.next() {
                 Some((who, wait, more)) if !open.is_empty() => {
                     now += wait;
-                    let (whom, find) = open.swap_remove(who as usize % open.len());
+                    let (to, find) = open.swap_remove(who as usize % open.len());
                     let variants = [variant("a", who, &[1]), variant("x/\u{fc}", 1, &[2])];
                     let answer = Found { more, ..found(&variants[..who as usize % 3]) };
                     if who == 4 {
-                        lookup.no_answer(whom);
+                        lookup.no_answer(to);
                     } else {
-                        let rest = lookup.found(at(now), whom, whom == TRACKER, &find, answer);
-                        open.extend(rest.map(|find| (whom, find)));
+                        let rest = lookup.found(at(now), to, to == TRACKER, &find, answer);
+                        open.extend(rest.map(|find| (to, find)));
                     }
                 }
                 _ => now = u64::try_from((deadline - at(0)).as_millis()).expect("small"),

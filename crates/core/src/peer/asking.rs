@@ -13,8 +13,8 @@ use thorp_wire::{Content, PeerId};
 use super::{AskId, Output, Peer};
 use crate::fetch::{self, Failure, FetchId};
 use crate::links::LinkId;
-use crate::lookup::{self, Only, Source, Surroundings, Tracker, TrackerUse};
-use crate::survey::{self, Subject, Survey};
+use crate::lookup::{self, LookupAction, Only, Source, Surroundings, TrackerState, TrackerUse};
+use crate::survey::{Subject, Survey, SurveyAction};
 use crate::time::Instant;
 
 /// How many neighbours are asked about a name that memory does not have.
@@ -242,10 +242,10 @@ impl Peer {
                 }
                 for action in actions {
                     match action {
-                        lookup::Action::Ask(whom, find) => {
+                        LookupAction::Ask(whom, find) => {
                             self.send_to(now, whom, Errand::Ask(asker, find));
                         }
-                        lookup::Action::Finish(outcome) => {
+                        LookupAction::Finish(outcome) => {
                             self.lookups.remove(&ask);
                             self.count(now, &outcome);
                             self.out.push_back(Output::LookedUp(ask, outcome));
@@ -302,13 +302,13 @@ impl Peer {
                 }
                 for action in actions {
                     match action {
-                        survey::Action::Ask(whom, find) => match self.links.to(whom) {
+                        SurveyAction::Ask(whom, find) => match self.links.to(whom) {
                             Some((link, _)) => {
                                 self.run(now, link, Errand::Ask(Asker::Survey(ask), find));
                             }
                             None => self.no_answer(Asker::Survey(ask), whom, Failure::NotHere),
                         },
-                        survey::Action::Finish(findings) => {
+                        SurveyAction::Finish(findings) => {
                             self.surveys.remove(&ask);
                             self.out.push_back(Output::Surveyed(ask, findings));
                         }
@@ -391,7 +391,7 @@ impl Surroundings for Around<'_> {
         self.peer.config.hops
     }
 
-    fn tracker(&self) -> Tracker {
+    fn tracker(&self) -> TrackerState {
         self.peer.home.tracker()
     }
 

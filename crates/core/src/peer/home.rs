@@ -7,7 +7,7 @@ use thorp_wire::PeerId;
 
 use crate::links::LinkId;
 use crate::liveness::JITTER;
-use crate::lookup::Tracker;
+use crate::lookup::TrackerState;
 use crate::time::Instant;
 
 use super::io::{Cause, Notice, Unreached};
@@ -179,11 +179,11 @@ impl Home {
         }
     }
 
-    pub(super) fn tracker(&self) -> Tracker {
+    pub(super) fn tracker(&self) -> TrackerState {
         match self.state {
-            State::Up { tracker, .. } => Tracker::Up(tracker),
-            _ if self.failed => Tracker::Down,
-            _ => Tracker::Trying,
+            State::Up { tracker, .. } => TrackerState::Up(tracker),
+            _ if self.failed => TrackerState::Down,
+            _ => TrackerState::Trying,
         }
     }
 }

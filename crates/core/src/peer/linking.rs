@@ -15,7 +15,7 @@ use super::asking::Errand;
 use super::{Config, Notice, Output, Peer, Target, Unreached};
 use crate::fetch::{Failure, Fetches};
 use crate::links::{self, Down, LinkId, Party, Table, Terms};
-use crate::lookup::Tracker;
+use crate::lookup::TrackerState;
 use crate::neighbours::{Neighbours, Room};
 use crate::sources::Sources;
 use crate::time::Instant;
@@ -323,7 +323,7 @@ impl Peer {
         self.out.extend(trouble.map(Output::NoTracker));
         self.out.push_back(Output::Notice(notice));
         self.out.push_back(Output::Changed);
-        debug_assert!(!matches!(self.home.tracker(), Tracker::Up(_)));
+        debug_assert!(!matches!(self.home.tracker(), TrackerState::Up(_)));
     }
 
     /// What was asked on a link that is gone is asked again where another link

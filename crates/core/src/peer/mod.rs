@@ -52,7 +52,7 @@ use crate::answer::member_row;
 use crate::catalogue::Catalogue;
 use crate::fetch::Fetches;
 use crate::links::{LinkId, Links, Role};
-use crate::lookup::{Lookup, Tracker};
+use crate::lookup::{Lookup, TrackerState};
 use crate::neighbours::Neighbours;
 use crate::publisher::Publisher;
 use crate::remembered::Remembered;
@@ -215,7 +215,7 @@ impl Peer {
     }
 
     /// How it is with the tracker.
-    pub fn tracker(&self) -> Tracker {
+    pub fn tracker(&self) -> TrackerState {
         self.home.tracker()
     }
 

@@ -9,7 +9,7 @@ use thorp_wire::frame::{Found, Holder};
 use super::asking::{ASKED_NEIGHBOURS, Asker, Errand};
 use super::{Notice, Output, Peer};
 use crate::fetch::{FetchId, Wanted};
-use crate::lookup::Tracker;
+use crate::lookup::TrackerState;
 use crate::time::Instant;
 
 impl Peer {
@@ -24,7 +24,7 @@ impl Peer {
             return;
         };
         let errand = || Errand::Ask(Asker::Sources(fetch), find.clone());
-        if let (Tracker::Up(_), Some(tracker)) = (self.home.tracker(), self.home.link()) {
+        if let (TrackerState::Up(_), Some(tracker)) = (self.home.tracker(), self.home.link()) {
             self.run(now, tracker, errand());
             return;
         }

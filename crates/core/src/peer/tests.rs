@@ -500,7 +500,7 @@ fn a_tracker_that_turns_this_end_away_shows_why_and_a_person_is_told_once() {
         }
     }
     assert_eq!((lost, reasons), (1, 3));
-    assert_eq!(peer.tracker(), Tracker::Down);
+    assert_eq!(peer.tracker(), TrackerState::Down);
 }
 
 proptest! {

@@ -1,4 +1,4 @@
-//! Page by page, as long as somebody gets ahead.
+//! Page by page, as long as there is progress.
 
 use thorp_wire::Entry;
 use thorp_wire::frame::Holder;
@@ -51,7 +51,10 @@ fn files() -> Survey {
 #[test]
 fn a_page_that_found_nothing_is_continued_where_the_search_stopped() {
     let mut survey = files();
-    let first = asked(survey.advance(at(0), Tracker::Up(TRACKER), &[]), &[TRACKER]);
+    let first = asked(
+        survey.advance(at(0), TrackerState::Up(TRACKER), &[]),
+        &[TRACKER],
+    );
     let stopped = Found {
         behind: Some("m".parse().expect("a name")),
         ..page(&[], true)
@@ -61,29 +64,29 @@ fn a_page_that_found_nothing_is_continued_where_the_search_stopped() {
     assert_eq!(second.after, stopped.behind);
     // The same again is no progress.
     assert_eq!(survey.found(at(2), TRACKER, &second, stopped), None);
-    assert!(!finished(&survey.advance(at(2), Tracker::Up(TRACKER), &[])).0);
+    assert!(!finished(&survey.advance(at(2), TrackerState::Up(TRACKER), &[])).0);
 }
 
-fn asked(actions: Vec<Action>, whom: &[PeerId]) -> Find {
+fn asked(actions: Vec<SurveyAction>, to: &[PeerId]) -> Find {
     let mut finds = Vec::new();
     let mut asked = Vec::new();
     for action in actions {
         match action {
-            Action::Ask(peer, find) => {
+            SurveyAction::Ask(peer, find) => {
                 asked.push(peer);
                 finds.push(find);
             }
-            Action::Finish(findings) => panic!("finished: {findings:?}"),
+            SurveyAction::Finish(findings) => panic!("finished: {findings:?}"),
         }
     }
-    assert_eq!(asked, whom);
+    assert_eq!(asked, to);
     finds.remove(0)
 }
 
 /// Whether it is complete, and the names found.
-fn finished(actions: &[Action]) -> (bool, Vec<String>) {
+fn finished(actions: &[SurveyAction]) -> (bool, Vec<String>) {
     match actions {
-        [Action::Finish(findings)] => {
+        [SurveyAction::Finish(findings)] => {
             let names = findings.files.iter().map(|v| v.entry.name.to_string());
             (findings.complete, names.collect())
         }
@@ -95,7 +98,7 @@ fn finished(actions: &[Action]) -> (bool, Vec<String>) {
 fn the_tracker_is_asked_page_by_page() {
     let mut survey = files();
     let first = asked(
-        survey.advance(at(0), Tracker::Up(TRACKER), &[id(1)]),
+        survey.advance(at(0), TrackerState::Up(TRACKER), &[id(1)]),
         &[TRACKER],
     );
     assert_eq!(first.after, None);
@@ -107,7 +110,7 @@ fn the_tracker_is_asked_page_by_page() {
         survey.found(at(2), TRACKER, &second, page(&["c"], false)),
         None
     );
-    let (complete, names) = finished(&survey.advance(at(2), Tracker::Up(TRACKER), &[]));
+    let (complete, names) = finished(&survey.advance(at(2), TrackerState::Up(TRACKER), &[]));
     assert!(complete);
     assert_eq!(names, ["a", "b", "c"]);
 }
@@ -116,11 +119,14 @@ fn the_tracker_is_asked_page_by_page() {
 fn whoever_promises_more_but_does_not_get_ahead_is_not_asked_for_ever() {
     for repeated in [page(&["a", "b"], true), page(&["a"], true), page(&[], true)] {
         let mut survey = files();
-        let first = asked(survey.advance(at(0), Tracker::Up(TRACKER), &[]), &[TRACKER]);
+        let first = asked(
+            survey.advance(at(0), TrackerState::Up(TRACKER), &[]),
+            &[TRACKER],
+        );
         let second = survey.found(at(1), TRACKER, &first, page(&["a", "b"], true));
         let second = second.expect("there is more");
         assert_eq!(survey.found(at(2), TRACKER, &second, repeated), None);
-        let (complete, _) = finished(&survey.advance(at(2), Tracker::Up(TRACKER), &[]));
+        let (complete, _) = finished(&survey.advance(at(2), TrackerState::Up(TRACKER), &[]));
         assert!(!complete);
     }
 }
@@ -128,32 +134,38 @@ fn whoever_promises_more_but_does_not_get_ahead_is_not_asked_for_ever() {
 #[test]
 fn a_silent_tracker_leaves_a_part_and_what_it_says_later_is_ignored() {
     let mut survey = files();
-    let first = asked(survey.advance(at(0), Tracker::Up(TRACKER), &[]), &[TRACKER]);
+    let first = asked(
+        survey.advance(at(0), TrackerState::Up(TRACKER), &[]),
+        &[TRACKER],
+    );
     let second = survey.found(at(1), TRACKER, &first, page(&["a"], true));
     let second = second.expect("there is more");
-    assert_eq!(survey.advance(at(5000), Tracker::Up(TRACKER), &[]), []);
-    let (complete, names) = finished(&survey.advance(at(5001), Tracker::Up(TRACKER), &[]));
+    assert_eq!(survey.advance(at(5000), TrackerState::Up(TRACKER), &[]), []);
+    let (complete, names) = finished(&survey.advance(at(5001), TrackerState::Up(TRACKER), &[]));
     assert_eq!((complete, names), (false, vec!["a".to_owned()]));
     assert_eq!(
         survey.found(at(5002), TRACKER, &second, page(&["b"], true)),
         None
     );
-    assert_eq!(survey.advance(at(5002), Tracker::Up(TRACKER), &[]), []);
+    assert_eq!(survey.advance(at(5002), TrackerState::Up(TRACKER), &[]), []);
     assert_eq!(survey.deadline(), None);
 }
 
 #[test]
 fn without_a_tracker_the_neighbours_are_asked_and_it_is_a_part() {
     let mut survey = files();
-    assert_eq!(survey.advance(at(0), Tracker::Trying, &[id(1), id(2)]), []);
+    assert_eq!(
+        survey.advance(at(0), TrackerState::Trying, &[id(1), id(2)]),
+        []
+    );
     assert_eq!(survey.deadline(), Some(at(5000)));
     let find = asked(
-        survey.advance(at(1), Tracker::Down, &[id(1), id(2)]),
+        survey.advance(at(1), TrackerState::Down, &[id(1), id(2)]),
         &[id(1), id(2)],
     );
     survey.found(at(2), id(1), &find, page(&["a"], false));
     survey.no_answer(id(2));
-    let (complete, names) = finished(&survey.advance(at(2), Tracker::Down, &[]));
+    let (complete, names) = finished(&survey.advance(at(2), TrackerState::Down, &[]));
     assert_eq!((complete, names), (false, vec!["a".to_owned()]));
 }
 
@@ -165,11 +177,14 @@ fn only_files_of_those_who_are_meant_are_counted() {
         root: None,
     };
     let mut survey = Survey::new(at(0), subject, other, page(&["remembered"], false));
-    let find = asked(survey.advance(at(0), Tracker::Up(TRACKER), &[]), &[TRACKER]);
+    let find = asked(
+        survey.advance(at(0), TrackerState::Up(TRACKER), &[]),
+        &[TRACKER],
+    );
     let mut of_two = page(&["a", "b"], false);
     of_two.variants[1].holders[0].name = Some("oak".parse().expect("a name"));
     survey.found(at(1), TRACKER, &find, of_two);
-    let (_, names) = finished(&survey.advance(at(1), Tracker::Up(TRACKER), &[]));
+    let (_, names) = finished(&survey.advance(at(1), TrackerState::Up(TRACKER), &[]));
     assert_eq!(names, ["b"]);
 }
 
@@ -177,13 +192,16 @@ fn only_files_of_those_who_are_meant_are_counted() {
 fn whoever_always_has_one_page_more_is_not_asked_for_ever() {
     for step in [0, 100] {
         let mut survey = files();
-        let mut find = asked(survey.advance(at(0), Tracker::Down, &[id(1)]), &[id(1)]);
+        let mut find = asked(
+            survey.advance(at(0), TrackerState::Down, &[id(1)]),
+            &[id(1)],
+        );
         let mut pages = 0;
         let mut now = at(0);
         while let Some(next) = {
             pages += 1;
             now = now + Duration::from_millis(step);
-            // New names every time, which nobody holds.
+            // New names every time, without holders.
             let mut found = page(&[&format!("{pages:08}")], true);
             found.variants[0].holders.clear();
             survey.found(now, id(1), &find, found)
@@ -191,7 +209,7 @@ fn whoever_always_has_one_page_more_is_not_asked_for_ever() {
             find = next;
         }
         assert!((100..=MOST_PAGES).contains(&pages), "{pages}");
-        let (complete, names) = finished(&survey.advance(now, Tracker::Down, &[]));
+        let (complete, names) = finished(&survey.advance(now, TrackerState::Down, &[]));
         assert_eq!((complete, names), (false, Vec::new()));
     }
 }

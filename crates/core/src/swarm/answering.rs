@@ -1,7 +1,7 @@
-//! Giving others what they ask for.
+//! Serving blocks and hashes to other peers.
 
 use thorp_wire::layout::Block;
-use thorp_wire::merkle::Answer;
+use thorp_wire::merkle::HashReply;
 use thorp_wire::session::{HashRange, Message};
 
 use crate::time::Instant;
@@ -9,7 +9,7 @@ use crate::time::Instant;
 use super::Swarm;
 use super::choke::{self, Wanting};
 use super::io::{Output, SessionId};
-use super::session::Told;
+use super::session::Consequence;
 
 /// Requests for leaves that are hashed for one at a time.
 const LEAF_REQUESTS: usize = 4;
@@ -17,7 +17,7 @@ const LEAF_REQUESTS: usize = 4;
 impl Swarm {
     pub(super) fn not_served(&mut self, id: SessionId, block: Block) {
         if let Some(session) = self.sessions.get_mut(&id)
-            && let Told::Answer(message) = session.not_served(block)
+            && let Consequence::Answer(message) = session.not_served(block)
         {
             self.send(id, message);
         }
@@ -25,8 +25,10 @@ impl Swarm {
 
     pub(super) fn hash_request(&mut self, id: SessionId, range: HashRange) {
         match self.hashes.answer(&range) {
-            Some(Answer::Hashes(hashes)) => return self.send(id, Message::Hashes(range, hashes)),
-            Some(Answer::AfterHashing(pieces)) => {
+            Some(HashReply::Hashes(hashes)) => {
+                return self.send(id, Message::Hashes(range, hashes));
+            }
+            Some(HashReply::AfterHashing(pieces)) => {
                 let had = self.pieces.had();
                 if pieces.iter().all(|piece| had.has(piece.number()))
                     && let Some(session) = self.sessions.get_mut(&id)
@@ -57,14 +59,14 @@ impl Swarm {
         }
     }
 
-    /// Whether more want bytes than are served at a time.
+    /// Whether more peers want bytes than are served at a time.
     pub(super) fn is_crowded(&self) -> bool {
         let wanting = self.sessions.values().filter(|session| session.wants);
         wanting.count() > self.limits.uploads
     }
 
-    /// Somebody has begun or ceased to want something, or is gone: places that
-    /// are free are given away, and nobody loses one but who has just come.
+    /// A peer has begun or ceased to want bytes, or is gone: free places are
+    /// given away, and no peer loses its place but one that has just come.
     pub(super) fn rechoke(&mut self, now: Instant, came: Option<SessionId>) {
         let mut wanting = self.wanting();
         for one in &mut wanting {
@@ -74,7 +76,7 @@ impl Swarm {
         self.choke_all_but(now, &chosen);
     }
 
-    /// Decides anew who is served.
+    /// Chooses anew which peers are served.
     pub(super) fn choke_anew(&mut self, now: Instant) {
         let wanting = self.wanting();
         let (places, complete) = (self.limits.uploads, self.pieces.is_complete());

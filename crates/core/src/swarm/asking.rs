@@ -1,4 +1,4 @@
-//! Asking for what is wanted, and taking what comes.
+//! Asking for blocks, and taking those that come.
 
 use std::time::Duration;
 
@@ -13,16 +13,17 @@ use super::picker::Turn;
 use super::pieces::LEAF_LENGTH;
 use super::session::{Session, longest_of, span_of};
 
-/// So many pieces are begun at the most, and so many more for each session.
+/// How many pieces may be begun at once, and how many more for each session.
 const BEGUN: usize = 8;
 const BEGUN_EACH: usize = 2;
-/// Until so many pieces are had, any will do: to have something to give soon.
+/// Until this many pieces are had, any piece will do, so that this end soon has
+/// some to give.
 const FIRST_PIECES: u32 = 2;
-/// A source that would take longer than this for a piece helps with those that
-/// are begun rather than begin another, in seconds.
+/// A source that would take longer than this for a piece, in seconds, helps
+/// with begun pieces instead of beginning another.
 const LONG_PIECE: f64 = 10.0;
-/// Of so many the same bytes are asked at the most, near the end; and of so many
-/// if one of them would take longer than this.
+/// How many sources are asked for the same bytes near the end, at most; and how
+/// many if one of them would take longer than this.
 const TWICE: u8 = 2;
 const OFTEN: u8 = 8;
 const TOO_LONG: Duration = Duration::from_secs(2);
@@ -50,7 +51,7 @@ impl Swarm {
         }
     }
 
-    /// Asks all who have room.
+    /// Asks all sessions that have room in their window.
     pub(super) fn fill_all(&mut self, now: Instant) {
         let ids: Vec<SessionId> = self.sessions.keys().copied().collect();
         for id in ids {
@@ -58,9 +59,10 @@ impl Swarm {
         }
     }
 
-    /// The next block to ask of a session, which counts as asked from now on:
-    /// of its own piece; of one that nobody works on; of a new piece; of one that
-    /// others work on; and in the end, what others have been asked for already.
+    /// The next block to ask of a session, which counts as asked from now on.
+    /// In this order: of its own piece, of a piece that no session works on, of
+    /// a new piece, of a piece that others work on, and in the end of what
+    /// others were asked for already.
     fn pick(&mut self, now: Instant, id: SessionId, longest: u32) -> Option<Block> {
         let session = self.sessions.get(&id)?;
         let slow = {
@@ -103,7 +105,7 @@ impl Swarm {
         Some(block)
     }
 
-    /// Bytes of a piece that is begun, by one that `by` allows.
+    /// Bytes of a begun piece, if `by` allows the session that works on it.
     fn ask_begun(
         &mut self,
         now: Instant,
@@ -146,7 +148,8 @@ impl Swarm {
         self.ask_there(id, piece, longest)
     }
 
-    /// Bytes that another was asked for already, who would take far longer.
+    /// Bytes that another session was asked for already, but would take far
+    /// longer to send.
     fn ask_again(&mut self, now: Instant, id: SessionId, longest: u32) -> Option<Block> {
         let session = self.sessions.get(&id)?;
         let here = session.pipeline.awaited(now, longest);
@@ -178,7 +181,7 @@ impl Swarm {
         Some(block)
     }
 
-    /// This end's share in what all members here want alike.
+    /// This end's share of the pieces that all members in the swarm want.
     fn turn(&mut self) -> Turn {
         if let Some(turn) = self.turn {
             return turn;
@@ -205,7 +208,7 @@ impl Swarm {
         }
     }
 
-    /// All bytes of a block have come. Whether they are to be written.
+    /// All bytes of a block have come. Returns whether to write them.
     pub(super) fn claimed(&mut self, now: Instant, id: SessionId, block: Block) -> bool {
         self.revive(id);
         let Some(session) = self.sessions.get_mut(&id) else {
@@ -227,7 +230,8 @@ impl Swarm {
         claimed
     }
 
-    /// What others were asked for and is here now is not wanted from them.
+    /// Takes back from other sessions the requests for bytes that have come
+    /// now.
     fn take_back(&mut self, now: Instant, from: SessionId, came: Block) {
         let mut cancels = Vec::new();
         for (id, session) in &mut self.sessions {
@@ -254,7 +258,7 @@ impl Swarm {
     }
 
     /// A block is on disk.
-    pub(super) fn arrived(
+    pub(super) fn on_block_written(
         &mut self,
         now: Instant,
         id: SessionId,
@@ -278,7 +282,7 @@ impl Swarm {
         {
             self.ended.remove(&id);
         }
-        if self.pieces.arrived(block, leaves, peer) {
+        if self.pieces.on_block_written(block, leaves, peer) {
             self.judge(now, block.piece());
         }
     }
@@ -288,13 +292,13 @@ impl Swarm {
         self.not_coming(id, &[block]);
         self.abandon(id);
         let session = self.sessions.get(&id);
-        if session.is_some_and(Session::is_mocking) {
+        if session.is_some_and(Session::refuses_too_often) {
             let why = "it refuses what it says it has";
             self.drop_session(now, id, Why::Useless(why.into()));
         }
     }
 
-    /// What was asked of a session will not come from there.
+    /// These blocks, which were asked of this session, will not come from it.
     pub(super) fn not_coming(&mut self, id: SessionId, blocks: &[Block]) {
         let silent = self.sessions.get(&id).is_some_and(|session| session.silent);
         if !silent {
@@ -305,8 +309,8 @@ impl Swarm {
         self.wake |= !blocks.is_empty();
     }
 
-    /// A piece is not awaited from this session any more, and asked of it again only
-    /// if it was taken from all who have it.
+    /// A piece is not awaited from this session any more. It is asked again
+    /// only if the piece was taken away from all sessions that have it.
     pub(super) fn take_away(&mut self, now: Instant, piece: u32, id: SessionId) {
         self.pieces.abandon(piece, id);
         let Some(session) = self.sessions.get_mut(&id) else {
@@ -335,7 +339,7 @@ impl Swarm {
         self.wake = true;
     }
 
-    /// Others may work on what a session works on.
+    /// Lets other sessions work on this session's piece.
     pub(super) fn abandon(&mut self, id: SessionId) {
         self.pieces.abandon_all(id);
         if let Some(session) = self.sessions.get_mut(&id) {
@@ -343,8 +347,8 @@ impl Swarm {
         }
     }
 
-    /// A session that was silent is not any more: what it owes and has not come
-    /// from others is awaited from it again.
+    /// A silent session sends again: the blocks that it owes are awaited from
+    /// it again.
     fn revive(&mut self, id: SessionId) {
         if let Some(session) = self.sessions.get_mut(&id)
             && std::mem::take(&mut session.silent)
@@ -356,7 +360,8 @@ impl Swarm {
         }
     }
 
-    /// Says that all is there, once it is, and lets those go who have it all too.
+    /// Says that the file is complete, once it is, and closes sessions with
+    /// peers that also have all of it.
     pub(super) fn complete(&mut self, now: Instant) {
         if self.done || !self.pieces.is_complete() {
             return;

@@ -1,6 +1,6 @@
 //! A set of piece numbers, a bit for each piece of a file.
 
-/// Which pieces somebody has. Numbers beyond the file are never in it.
+/// Which pieces a peer has. Numbers beyond the file are never in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bits {
     words: Vec<u64>,

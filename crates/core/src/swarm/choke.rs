@@ -1,24 +1,26 @@
-//! Who gets bytes, when more want some than can be served well at a time.
+//! Which peers get bytes, when more want some than can be served well at a
+//! time.
 //!
 //! Owns the rule, no state but the turn of chance (BEP 3). As long as there are
-//! places enough, everybody has one. Otherwise who fetches serves those who give
-//! it most, and one more that chance picks, since nobody can give who has nothing;
-//! who has everything serves those who got least of it, so that all come round.
+//! enough places, each peer has one. Otherwise, an end that is fetching serves
+//! the peers that give it most, and one more at random, since a newcomer has
+//! nothing to give yet. An end that has everything serves the peers that got
+//! least from it, so that all get their turn.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::io::SessionId;
 
-/// How often it is decided anew.
+/// How often the choice is made anew.
 pub const EVERY: Duration = Duration::from_secs(10);
 
-/// Somebody who wants bytes.
+/// A peer that wants bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wanting {
-    /// Who.
+    /// Its session.
     pub session: SessionId,
-    /// Bytes it has given since it was last decided.
+    /// Bytes it has given since the last choice.
     pub given: u64,
     /// Bytes it has got, in all.
     pub got: u64,
@@ -26,7 +28,7 @@ pub struct Wanting {
     pub unchoked: bool,
 }
 
-/// Who is served from now on.
+/// Which sessions are served from now on.
 pub fn choose(
     wanting: &[Wanting],
     places: usize,
@@ -49,8 +51,8 @@ pub fn choose(
     best.iter().chain(lucky).map(|one| one.session).collect()
 }
 
-/// Who gets a place at once, between two decisions, because there are places
-/// left: those who want one, in order.
+/// Which sessions get a free place at once, between two choices: those that
+/// want one, in order.
 pub fn fill(wanting: &[Wanting], places: usize) -> BTreeSet<SessionId> {
     let have = wanting.iter().filter(|one| one.unchoked);
     let wait = wanting.iter().filter(|one| !one.unchoked);

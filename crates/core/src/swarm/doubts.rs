@@ -1,8 +1,9 @@
-//! Pieces that came from several and are wrong: whose leaf was it?
+//! Wrong pieces that came from several sources: which one sent the wrong leaf?
 //!
-//! Owns of whom the leaf hashes of such a piece are asked. Whoever has the piece
-//! can tell them (BEP 52), and cannot lie about them, for they must make the
-//! piece's hash. If nobody does, the piece is fetched again from one alone.
+//! Owns which sessions are asked for the leaf hashes of such a piece. Any peer
+//! that has the piece can tell them (BEP 52), and cannot lie about them, since
+//! they must make the piece's hash. If none does, the piece is fetched again
+//! from one source alone.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -13,9 +14,10 @@ use crate::time::Instant;
 
 use super::io::SessionId;
 
-/// Who does not answer for this long is passed over. Its answer is good later, too.
+/// A session that does not answer for this long is passed over. Its answer is
+/// still good later.
 const SILENT: Duration = Duration::from_secs(3);
-/// So many are asked about one piece.
+/// How many sessions are asked about one piece.
 const TRIED: usize = 5;
 
 /// The pieces in doubt.
@@ -34,19 +36,20 @@ struct Doubt {
 /// What to do about a piece in doubt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// Ask for its leaves there.
+    /// Ask this session for its leaves.
     Ask(SessionId, u32),
-    /// Nobody tells: fetch it from one alone.
+    /// No peer tells: fetch it from one session alone.
     Alone(u32),
 }
 
 impl Doubts {
-    /// A piece is wrong, and several have sent it.
+    /// A piece is wrong, and several sources sent parts of it.
     pub fn add(&mut self, piece: u32) {
         self.pieces.entry(piece).or_default();
     }
 
-    /// What to do now; `having` names who has a piece, the best to ask first.
+    /// What to do now; `having` names the peers that have a piece, the best to
+    /// ask first.
     pub fn advance(
         &mut self,
         now: Instant,
@@ -78,7 +81,7 @@ impl Doubts {
         next
     }
 
-    /// Whether its leaves are awaited from there.
+    /// Whether its leaves are awaited from this session.
     pub fn awaits(&self, session: SessionId, piece: u32) -> bool {
         let doubt = self.pieces.get(&piece);
         doubt.is_some_and(|doubt| doubt.asked.contains(&session))
@@ -89,23 +92,23 @@ impl Doubts {
         self.pieces.remove(&piece);
     }
 
-    /// It will not tell about that piece: the next one's turn.
+    /// This session will not tell about that piece: the next one is asked.
     pub fn refused(&mut self, session: SessionId, piece: u32) {
         if let Some(doubt) = self.pieces.get_mut(&piece) {
-            doubt.gone(session);
+            doubt.forget(session);
         }
     }
 
-    /// It cannot be asked any more.
+    /// This session is closed.
     pub fn closed(&mut self, session: SessionId) {
         for doubt in self.pieces.values_mut() {
-            doubt.gone(session);
+            doubt.forget(session);
         }
     }
 }
 
 impl Doubt {
-    fn gone(&mut self, session: SessionId) {
+    fn forget(&mut self, session: SessionId) {
         self.asked.remove(&session);
         self.last = self.last.filter(|(asked, _)| *asked != session);
     }

@@ -1,8 +1,9 @@
-//! The hashes of the pieces: from whom, and whether they are true.
+//! The hashes of the pieces: which session to ask for them, and whether they
+//! are true.
 //!
-//! Owns the piece layer (BEP 52) and what was asked of it from whom. No byte of
-//! a file is asked for before the hashes of its pieces are known. A file of one
-//! piece has no layer: the piece's hash is the root.
+//! Owns the piece layer (BEP 52), and which session was asked for which part of
+//! it. No byte of a file is asked for before the hashes of its pieces are
+//! known. A file of one piece has no layer: the piece's hash is the root.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,18 +16,20 @@ use crate::time::Instant;
 
 use super::io::SessionId;
 
-/// Who does not answer for this long is passed over. Its answer is good later, too.
+/// A session that does not answer for this long is passed over. Its answer is
+/// still good later.
 const SILENT: Duration = Duration::from_secs(2);
-/// Who was passed over or has refused is asked again after this long.
+/// A session that was passed over or has refused is asked again after this
+/// long.
 const AGAIN: Duration = Duration::from_secs(5);
-/// How many are asked at a time, and for how many runs each.
+/// How many sessions are asked at a time, and for how many runs each.
 const ASKED: usize = 2;
 const RUNS: usize = 4;
 
 /// The piece layer of a file.
 ///
-/// Invariant: there is a tree, or something is missing, or what came could make
-/// none, which no run that was proven can lead to.
+/// Invariant: there is a tree or a run is missing, since proven runs always
+/// make a tree.
 #[derive(Debug)]
 pub struct Hashes {
     content: Content,
@@ -34,7 +37,7 @@ pub struct Hashes {
     /// The runs that have come, and those that have not, by their first piece.
     runs: BTreeMap<u32, Vec<Hash>>,
     missing: BTreeMap<u32, Run>,
-    /// Who has once not answered, and is not asked before then.
+    /// Sessions that did not answer once, and are not asked before then.
     passed_over: BTreeMap<SessionId, Instant>,
 }
 
@@ -46,7 +49,7 @@ struct Run {
 
 /// What an answer was worth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub enum Worth {
     /// It was not asked for, or comes too late.
     NoNews,
     /// It is true.
@@ -97,7 +100,7 @@ impl Hashes {
         self.layer()?.get(piece as usize).copied()
     }
 
-    /// What to ask of whom, where these can be asked, the best first.
+    /// Which runs to ask of which of these sessions, the best first.
     pub fn ask(&mut self, now: Instant, of: &[SessionId]) -> Vec<(SessionId, HashRange)> {
         self.give_up(now);
         let mut requests = Vec::new();
@@ -123,36 +126,37 @@ impl Hashes {
         requests
     }
 
-    /// Whether it has once not answered, while they are not known.
+    /// Whether this session did not answer once, while the hashes are not
+    /// known.
     pub fn has_failed(&self, session: SessionId) -> bool {
         !self.are_known() && self.passed_over.contains_key(&session)
     }
 
     /// An answer has come.
-    pub fn answered(&mut self, session: SessionId, range: &HashRange, answer: &[Hash]) -> Answer {
+    pub fn answered(&mut self, session: SessionId, range: &HashRange, answer: &[Hash]) -> Worth {
         let run = self.missing.get(&range.index);
         let asked = |run: &Run| {
             let now = run.asked.is_some_and(|(asked, _)| asked == session);
             now || self.passed_over.contains_key(&session)
         };
         if !run.is_some_and(|run| run.range == *range && asked(run)) {
-            return Answer::NoNews;
+            return Worth::NoNews;
         }
         let Ok(hashes) = merkle::verify(self.content, range, answer) else {
-            return Answer::False;
+            return Worth::False;
         };
         self.runs.insert(range.index, hashes.to_vec());
         self.missing.remove(&range.index);
         if !self.missing.is_empty() {
-            return Answer::True;
+            return Worth::True;
         }
         let layer = std::mem::take(&mut self.runs).into_values().flatten();
         self.tree = Tree::of(self.content, layer.collect());
         self.passed_over.clear();
-        Answer::Complete
+        Worth::Complete
     }
 
-    /// It does not answer this.
+    /// This session refuses this range.
     pub fn refused(&mut self, now: Instant, session: SessionId, range: &HashRange) {
         if let Some(run) = self.missing.get_mut(&range.index)
             && run.asked.is_some_and(|(asked, _)| asked == session)
@@ -162,7 +166,7 @@ impl Hashes {
         }
     }
 
-    /// It cannot be asked any more.
+    /// This session is closed.
     pub fn closed(&mut self, session: SessionId) {
         self.passed_over.remove(&session);
         for run in self.missing.values_mut() {
@@ -170,8 +174,8 @@ impl Hashes {
         }
     }
 
-    /// What is said to somebody who asks for hashes; nothing, if they are not known.
-    pub fn answer(&self, range: &HashRange) -> Option<merkle::Answer> {
+    /// The answer to a peer that asks for hashes; `None` if they are not known.
+    pub fn answer(&self, range: &HashRange) -> Option<merkle::HashReply> {
         self.tree.as_ref()?.answer(range).ok()
     }
 
@@ -206,7 +210,7 @@ mod tests {
         Instant::after_start(Duration::from_secs(seconds))
     }
 
-    /// A file of so many pieces of 8 MiB: both ends' view of its layer.
+    /// A file of this many pieces of 8 MiB: its layer, as known and as unknown.
     fn of(pieces: u32) -> (Hashes, Hashes) {
         let layout = Layout::of(u64::from(pieces) * 8 * 1024 * 1024);
         let number = layout.pieces().unwrap();
@@ -227,7 +231,7 @@ mod tests {
 
     fn answer_of(known: &Hashes, range: &HashRange) -> Vec<Hash> {
         match known.answer(range) {
-            Some(merkle::Answer::Hashes(hashes)) => hashes,
+            Some(merkle::HashReply::Hashes(hashes)) => hashes,
             other => panic!("{other:?}"),
         }
     }
@@ -236,15 +240,15 @@ mod tests {
     fn the_layer_is_known_once_every_run_of_it_was_proven() {
         for pieces in [2, 3, 512, 1024, 1300] {
             let (mut unknown, known) = of(pieces);
-            let mut last = Answer::NoNews;
+            let mut last = Worth::NoNews;
             while !unknown.are_known() {
                 for (session, range) in unknown.ask(at(0), &[SESSION, OTHER]) {
                     let answer = answer_of(&known, &range);
                     last = unknown.answered(session, &range, &answer);
-                    assert!(matches!(last, Answer::True | Answer::Complete));
+                    assert!(matches!(last, Worth::True | Worth::Complete));
                 }
             }
-            assert_eq!(last, Answer::Complete);
+            assert_eq!(last, Worth::Complete);
             assert_eq!(unknown.layer(), known.layer());
         }
     }
@@ -255,7 +259,7 @@ mod tests {
         let (session, range) = unknown.ask(at(0), &[SESSION])[0];
         let mut answer = answer_of(&known, &range);
         answer[3][0] ^= 1;
-        assert_eq!(unknown.answered(session, &range, &answer), Answer::False);
+        assert_eq!(unknown.answered(session, &range, &answer), Worth::False);
         assert!(!unknown.are_known());
     }
 
@@ -275,8 +279,8 @@ mod tests {
         assert_eq!(unknown.ask(at(1), &[SESSION, OTHER]), []);
         assert_eq!(unknown.ask(at(2), &[SESSION, OTHER]), [(OTHER, range)]);
         let late = answer_of(&known, &range);
-        assert_eq!(unknown.answered(SESSION, &range, &late), Answer::Complete);
-        assert_eq!(unknown.answered(OTHER, &range, &late), Answer::NoNews);
+        assert_eq!(unknown.answered(SESSION, &range, &late), Worth::Complete);
+        assert_eq!(unknown.answered(OTHER, &range, &late), Worth::NoNews);
     }
 
     #[test]
@@ -284,7 +288,7 @@ mod tests {
         let (mut unknown, known) = of(3);
         let (_, range) = unknown.ask(at(0), &[SESSION])[0];
         let answer = answer_of(&known, &range);
-        assert_eq!(unknown.answered(OTHER, &range, &answer), Answer::NoNews);
+        assert_eq!(unknown.answered(OTHER, &range, &answer), Worth::NoNews);
     }
 
     #[test]

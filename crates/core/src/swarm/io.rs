@@ -1,43 +1,47 @@
 //! What goes into a swarm, and what comes out.
 //!
-//! The order of things on one connection: the shell makes the connection (or
-//! accepts it), both handshakes are exchanged by the shell, then [`Input::Opened`];
-//! every message in goes to [`Input::Message`], except `Piece`:
+//! The order of things on one connection: the shell makes or accepts the
+//! connection, exchanges both handshakes, then says [`Input::Opened`]. It
+//! passes on every incoming message as [`Input::Message`], except `Piece`:
 //!
-//! 1. its head is there: [`Swarm::expects`](super::Swarm::expects). If not, its
-//!    bytes are read and dropped: an answer that came too late is no fault;
-//! 2. bytes come, and it takes long: [`Input::Flowing`] about once a second;
-//! 3. all are there and hashed: [`Swarm::claim`](super::Swarm::claim). If not,
-//!    they are dropped: somebody else was faster;
-//! 4. they are on disk: [`Input::Arrived`].
+//! 1. its head has come: [`Swarm::expects`](super::Swarm::expects). If the
+//!    block is not expected, the shell reads and drops its bytes: an answer
+//!    that comes too late is no fault;
+//! 2. its bytes are coming, and take long: [`Input::Flowing`] about once a
+//!    second;
+//! 3. all its bytes have come and are hashed:
+//!    [`Swarm::claim`](super::Swarm::claim). If that says no, the shell drops
+//!    them: another source was faster;
+//! 4. they are on disk: [`Input::Written`].
 //!
-//! From claim to arrival nobody else writes these bytes. So [`Input::Closed`] is
-//! said of a connection when no write for it is under way any more; after an
-//! [`Output::Close`], too.
+//! From `claim` to `Written` no other session writes these bytes. So the shell
+//! says [`Input::Closed`] of a connection only when no write for it is under
+//! way any more, also after an [`Output::Close`].
 //!
-//! Messages out are sent in the order of [`Output::Send`]; uploads are read from
-//! disk and sent in their own order, beside them. Who does not read what is sent
-//! to it is not read from either: that bounds what waits to be sent.
+//! Outgoing messages are sent in the order of [`Output::Send`]; uploads are
+//! read from disk and sent in their own order, beside them. The shell does not
+//! read from a peer that does not read what is sent to it: that bounds what
+//! waits to be sent.
 
 use thorp_wire::frame::Holder;
 use thorp_wire::layout::{Block, Piece};
 use thorp_wire::session::{HashRange, Message};
 use thorp_wire::{Content, PeerId};
 
-/// What a swarm is about, and how it goes about it.
+/// Which file a swarm is about, and how it is fetched or served.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The file. Not the empty one, which is never fetched.
     pub content: Content,
-    /// Who this end is: of two connections between the same two, both ends keep
-    /// the one that the lower id has dialled.
+    /// This end's id. Of two connections between the same two peers, both ends
+    /// keep the one that the lower id has dialled.
     pub me: PeerId,
     /// What chance is drawn from.
     pub seed: u64,
     /// What there is of the file.
     pub have: Have,
     /// How much at once.
-    pub limits: Limits,
+    pub limits: SwarmLimits,
 }
 
 /// What there is of a file at the beginning.
@@ -54,18 +58,18 @@ pub enum Have {
 
 /// How much at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct SwarmLimits {
     /// Connections made by this end.
     pub dialled: usize,
-    /// Connections, whoever made them.
+    /// Connections, made by either end.
     pub sessions: usize,
-    /// How many of those who want bytes get some at the same time.
+    /// How many peers are served at the same time.
     pub uploads: usize,
     /// The longest request that is answered, in bytes.
     pub longest_request: u32,
 }
 
-impl Default for Limits {
+impl Default for SwarmLimits {
     fn default() -> Self {
         Self {
             dialled: 24,
@@ -93,7 +97,7 @@ pub struct Offer {
     pub member: bool,
 }
 
-/// What a swarm is told.
+/// The inputs of a swarm.
 #[derive(Clone, Debug)]
 pub enum Input {
     /// Time has passed.
@@ -102,7 +106,7 @@ pub enum Input {
     Holders(Vec<Holder>),
     /// An [`Output::Dial`] came to nothing.
     DialFailed {
-        /// Whom it was for.
+        /// The peer it was for.
         peer: PeerId,
         /// Why, for a person.
         reason: String,
@@ -111,7 +115,7 @@ pub enum Input {
     Opened {
         /// Its number from now on.
         session: SessionId,
-        /// Who is at the other end.
+        /// The peer at the other end.
         peer: PeerId,
         /// Whether this end dialled.
         dialled: bool,
@@ -132,7 +136,7 @@ pub enum Input {
         /// The message.
         message: Message,
     },
-    /// Some bytes of a block that is still arriving have come: a sign of life.
+    /// Some bytes of a block have come, but not all yet: a sign of life.
     Flowing {
         /// On this connection.
         session: SessionId,
@@ -140,7 +144,7 @@ pub enum Input {
         bytes: u32,
     },
     /// A block that was claimed is on disk.
-    Arrived {
+    Written {
         /// On this connection.
         session: SessionId,
         /// Which.
@@ -149,9 +153,9 @@ pub enum Input {
         /// or at the end of the file.
         leaves: Vec<[u8; 32]>,
     },
-    /// What an earlier fetch has left on disk was hashed: these are the leaves of a
-    /// piece. Comes before the first [`Input::Holders`].
-    Left {
+    /// A piece that an earlier fetch has left on disk was hashed: these are its
+    /// leaves. Comes before the first [`Input::Holders`].
+    Rechecked {
         /// Which piece.
         piece: Piece,
         /// The hashes of all its leaves, in order.
@@ -182,7 +186,8 @@ pub enum Input {
         /// file could not be read.
         leaves: Option<Vec<[u8; 32]>>,
     },
-    /// The disk does not take what arrives, or the file to serve is gone: everything ends.
+    /// The disk cannot be written, or the file to serve is gone: everything
+    /// ends.
     Stop {
         /// Why, for a person.
         reason: String,
@@ -192,12 +197,12 @@ pub enum Input {
 /// What a swarm wants done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
-    /// Connect to somebody, for this file.
+    /// Connect to this holder, for this file.
     Dial(Holder),
     /// Send a message.
     Send(SessionId, Message),
-    /// This connection is not about this file any more. Without a reason all is
-    /// well, and it may be kept for the next file.
+    /// This connection is not about this file any more. If there is no reason,
+    /// it may be kept for the next file.
     Close(SessionId, Option<Why>),
     /// Read these bytes and send them as `Piece`; then [`Input::Served`]. In order.
     Upload(SessionId, Block),
@@ -208,15 +213,16 @@ pub enum Output {
     HashLeaves(SessionId, HashRange, Vec<Piece>),
     /// Everything is verified. Sessions may go on, to serve others.
     Complete,
-    /// It cannot be had now: nobody is left who has what is missing.
+    /// The fetch is stuck: no holder is left that has what is missing.
     Stuck {
-        /// What became of the last who were tried, for a person.
+        /// How the last attempt failed, for a person.
         reason: String,
     },
-    /// Who sent what is not of this file. It is not asked again.
+    /// This peer sent bytes or hashes that are not of this file. It is not
+    /// asked again.
     Blame(PeerId),
-    /// Who else has it? Nobody known has enough; asked again and again, ever
-    /// more seldom, as long as the fetch goes on.
+    /// Find more holders. Repeated, ever more seldom, as long as the fetch goes
+    /// on.
     Widen,
 }
 
@@ -233,7 +239,7 @@ pub enum Why {
 
 /// How far a fetch is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Progress {
+pub struct SwarmProgress {
     /// Bytes verified.
     pub verified: u64,
     /// Bytes that have come over the network for it.

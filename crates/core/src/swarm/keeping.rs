@@ -1,4 +1,4 @@
-//! What comes with time: the silent, the slow, the next to dial.
+//! What is due by time: silent sessions, slow ones, the next holders to dial.
 
 use std::time::Duration;
 
@@ -9,21 +9,22 @@ use super::choke;
 use super::io::{Output, SessionId, Why};
 use super::session::{SILENT, Session};
 
-/// How often it is looked around while something is missing.
+/// How often the sessions are looked at while something is missing.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// Who has been silent for this long is left.
+/// A source that was silent for this long is dropped.
 const SILENT_FOR_LONG: Duration = Duration::from_secs(30);
-/// Who does not answer for this long gives no hope.
+/// A source that did not answer for this long gives no hope.
 const CHOKED_FOR_LONG: Duration = Duration::from_mins(2);
-/// Who neither wants nor gives anything makes room after this long.
+/// A peer that neither wants nor gives anything makes room after this long.
 const IDLE: Duration = Duration::from_secs(30);
-/// How often the slowest source is exchanged for one that was not tried.
+/// How often the slowest source is exchanged for a holder that was not tried
+/// yet.
 pub const SWAP_EVERY: Duration = Duration::from_secs(30);
-/// What is to come from one alone may take this long, or so many times what it
-/// would take the best source.
+/// A piece that must come from one session alone may take this long, or this
+/// many times as long as from the best source.
 const ALONE: Duration = Duration::from_secs(10);
 const SLOWER: f64 = 4.0;
-/// A source is slow at this part of what all give on the average.
+/// A source is slow if it gives less than this part of the average.
 const SLOW_PART: u64 = 8;
 
 impl Swarm {
@@ -37,11 +38,11 @@ impl Swarm {
         if self.pieces.is_complete() {
             return;
         }
-        self.see_who_is_silent(now);
-        self.see_who_drips(now);
+        self.mark_silent(now);
+        self.reassign_slow_pieces(now);
         if now >= self.next_swap {
             self.next_swap = now + SWAP_EVERY;
-            self.leave_the_slowest(now);
+            self.drop_slowest(now);
             for session in self.sessions.values_mut() {
                 session.forgive();
             }
@@ -50,7 +51,7 @@ impl Swarm {
         let mut sessions = self.sessions.iter();
         let hope = sessions
             .any(|(id, session)| self.is_hopeful(now, session) && !self.hashes.has_failed(*id));
-        if let Some(reason) = self.sources.despair(now, hope) {
+        if let Some(reason) = self.sources.why_stuck(now, hope) {
             self.outputs.push_back(Output::Stuck { reason });
         }
         self.wake = true;
@@ -64,7 +65,7 @@ impl Swarm {
         self.outputs.extend(holders.into_iter().map(Output::Dial));
     }
 
-    /// Whether something that is missing may come from there.
+    /// Whether missing bytes may come from this session.
     fn is_hopeful(&self, now: Instant, session: &Session) -> bool {
         let choked_for_long = session
             .choked_since
@@ -73,7 +74,7 @@ impl Swarm {
         session.gives_hope(now) && !session.silent && !choked_for_long && proven
     }
 
-    fn see_who_is_silent(&mut self, now: Instant) {
+    fn mark_silent(&mut self, now: Instant) {
         let mut gone = Vec::new();
         for (id, session) in &mut self.sessions {
             session.sweep(now);
@@ -100,9 +101,10 @@ impl Swarm {
         }
     }
 
-    /// What is to come from one alone is asked of another, if that one is far
-    /// slower than the best: otherwise whoever it is could hold it up for ever.
-    fn see_who_drips(&mut self, now: Instant) {
+    /// A piece that must come from one session alone is asked of another one,
+    /// if that session is far slower than the best. Otherwise it could hold the
+    /// piece up for ever.
+    fn reassign_slow_pieces(&mut self, now: Instant) {
         let best = self
             .sessions
             .values()
@@ -121,9 +123,9 @@ impl Swarm {
         }
     }
 
-    /// Exchanges the slowest of those dialled for one not tried, if there are no
-    /// more to be dialled otherwise and it is far slower than the others.
-    fn leave_the_slowest(&mut self, now: Instant) {
+    /// Drops the slowest dialled source in favour of an untried holder, if no
+    /// more may be dialled otherwise and it is far slower than the others.
+    fn drop_slowest(&mut self, now: Instant) {
         let dialled = self.sessions.iter().filter(|(_, session)| session.dialled);
         let rates: Vec<(u64, SessionId)> = dialled
             .map(|(id, session)| (rate_of(now, session), *id))
@@ -140,12 +142,13 @@ impl Swarm {
         }
     }
 
-    /// Ends a connection that is of no use to either end, where others wait for a
-    /// place. Whether there was one. Drain [`poll_output`](Swarm::poll_output) after it.
+    /// Ends a connection that is of no use to either end, because others wait
+    /// for its place. Returns whether there was one. Drain
+    /// [`poll_output`](Swarm::poll_output) after it.
     pub fn make_room(&mut self, now: Instant) -> bool {
         let mut idle = self.sessions.iter().filter(|(_, session)| {
             let nothing_to_do = !session.wants && !session.interested;
-            nothing_to_do && now - session.since >= IDLE || session.dawdles(now, IDLE)
+            nothing_to_do && now - session.since >= IDLE || session.is_idle_for(now, IDLE)
         });
         let Some(id) = idle.next().map(|(id, _)| *id) else {
             return false;

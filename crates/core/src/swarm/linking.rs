@@ -48,9 +48,10 @@ impl Swarm {
         }
     }
 
-    /// Whether a connection that stands is kept beside a new one to the same
-    /// peer. Both ends keep the one that the lower id has dialled; of two
-    /// dialled by the same, the new one: the old one is broken there.
+    /// Whether a standing connection is kept instead of a new one to the same
+    /// peer. Both ends keep the one that the peer with the lower id has
+    /// dialled. Of two that the same end dialled they keep the new one: that
+    /// end has lost the old one.
     fn is_better(&self, standing: SessionId, new_dialled: bool) -> bool {
         let Some(standing) = self.sessions.get(&standing) else {
             return false;
@@ -78,7 +79,10 @@ impl Swarm {
         let reason = match &why {
             Why::Fault(reason) | Why::Useless(reason) | Why::Stopping(reason) => reason.clone(),
         };
-        let mocking = self.sessions.get(&id).is_some_and(Session::is_mocking);
+        let mocking = self
+            .sessions
+            .get(&id)
+            .is_some_and(Session::refuses_too_often);
         let bad = mocking || matches!(why, Why::Fault(_));
         let was = bad.then_some(Was::Bad);
         if self.forget_session(now, id, was, &reason) {
@@ -93,7 +97,8 @@ impl Swarm {
         }
     }
 
-    /// Gives what one was to send to others, and keeps the books.
+    /// Releases what this session was asked for, so that others can be asked,
+    /// and takes it out of all tables.
     pub(super) fn forget_session(
         &mut self,
         now: Instant,
@@ -140,7 +145,7 @@ impl Swarm {
         true
     }
 
-    /// Somebody sent what is not of this file.
+    /// A peer sent bytes or hashes that are not of this file.
     pub(super) fn blame(&mut self, now: Instant, peer: PeerId) {
         self.sources.lied(now, peer);
         self.outputs.push_back(Output::Blame(peer));
@@ -161,7 +166,8 @@ impl Swarm {
         if session.is_whole() {
             self.turn = None;
         }
-        // Who had everything from the start makes no piece more common than another.
+        // A peer that had everything from the start makes no piece more common than
+        // another.
         session.counted |= !session.is_whole();
         if session.counted {
             for piece in pieces {
@@ -175,7 +181,7 @@ impl Swarm {
         self.fill(now, id);
     }
 
-    /// Says whether there is something to ask for, if that has changed.
+    /// Tells the other end whether this end is interested, if that has changed.
     pub(super) fn show_interest(&mut self, id: SessionId) {
         let Some(session) = self.sessions.get_mut(&id) else {
             return;
@@ -192,7 +198,7 @@ impl Swarm {
         }
     }
 
-    /// A piece is there for everybody who wants it.
+    /// A piece is verified: all peers that may want it are told.
     pub(super) fn tell_verified(&mut self, piece: Piece) {
         let number = piece.number();
         let ids: Vec<SessionId> = self.sessions.keys().copied().collect();

@@ -1,9 +1,9 @@
-//! One file and everybody who has it or wants it.
+//! One file, and the peers that have it or want it.
 //!
-//! Owns what is had of the file and from whom to ask which bytes next; one
-//! machine for whoever fetches, whoever serves, and whoever does both. The bytes
-//! never come by here: the shell moves them between connection and disk, and
-//! says which have arrived and how they hashed.
+//! Owns which pieces of the file are had, and which bytes to ask of which peer
+//! next. The same machine fetches, serves, or does both. The bytes never come
+//! by here: the shell moves them between connection and disk, and says which
+//! have arrived and what their hashes are.
 //!
 //! ```text
 //! io         what goes in and what comes out
@@ -13,13 +13,13 @@
 //! doubts     which leaf of a wrong piece is wrong
 //! pipeline   how much to ask of one source at once
 //! session    the state of one connection
-//! choke      who gets bytes when many want some
-//! sources    whom to dial, and when there is nobody left
+//! choke      which peers are served when many want bytes
+//! sources    which holders to dial, and when none is left
 //! ```
 //!
 //! [`Swarm`] only routes between them: `linking` when connections come and go,
-//! `asking` for what it wants, `proving` what has come, `answering` for what others
-//! want, `keeping` for what comes with time.
+//! `asking` for what it wants, `proving` what has come, `answering` what others
+//! ask for, `keeping` for what is due by time.
 
 mod answering;
 mod asking;
@@ -46,13 +46,13 @@ use thorp_wire::{Content, PeerId};
 
 use crate::time::Instant;
 
-pub use io::{Config, Have, Input, Limits, Offer, Output, Progress, SessionId, Why};
+pub use io::{Config, Have, Input, Offer, Output, SessionId, SwarmLimits, SwarmProgress, Why};
 
 use doubts::Doubts;
 use hashes::Hashes;
 use picker::{Picker, Turn};
 use pieces::Pieces;
-use session::{Serving, Session, Told};
+use session::{Consequence, Serving, Session};
 use sources::Sources;
 
 /// Why there can be no swarm for a file.
@@ -61,10 +61,10 @@ pub enum Unfit {
     /// Nothing is fetched of the empty file.
     #[error("the file is empty")]
     Empty,
-    /// It has more pieces than can be kept in mind.
+    /// It has more pieces than are kept in memory.
     #[error("the file is longer than 16 TiB")]
     TooLong,
-    /// What was given as the hashes of its pieces is not: hash the file again.
+    /// The given hashes are not those of its pieces: hash the file again.
     #[error("the hashes of the pieces do not make the root of the file")]
     Layer,
 }
@@ -76,7 +76,7 @@ pub struct Swarm {
     me: PeerId,
     content: Content,
     layout: Layout,
-    limits: Limits,
+    limits: SwarmLimits,
     rng: fastrand::Rng,
     pieces: Pieces,
     picker: Picker,
@@ -85,13 +85,14 @@ pub struct Swarm {
     sources: Sources,
     sessions: BTreeMap<SessionId, Session>,
     by_peer: BTreeMap<PeerId, SessionId>,
-    /// What sessions that have ended are still writing, and who sent it.
+    /// Blocks of ended sessions that are still being written, and which peer
+    /// sent them.
     ended: BTreeMap<SessionId, (PeerId, BTreeSet<Block>)>,
     /// The hashes of pieces found on disk, until it is known what they must be.
-    left: BTreeMap<u32, [u8; 32]>,
+    rechecked: BTreeMap<u32, [u8; 32]>,
     /// This end's share in what a crowd wants, until the crowd changes.
     turn: Option<Turn>,
-    /// Something can be asked for that could not be before.
+    /// Something became possible to ask for: all sessions have to be looked at.
     wake: bool,
     received: u64,
     next_look: Instant,
@@ -133,7 +134,7 @@ impl Swarm {
             sessions: BTreeMap::new(),
             by_peer: BTreeMap::new(),
             ended: BTreeMap::new(),
-            left: BTreeMap::new(),
+            rechecked: BTreeMap::new(),
             turn: None,
             wake: false,
             received: 0,
@@ -167,12 +168,12 @@ impl Swarm {
             Input::Closed { session, reason } => self.closed(now, session, &reason),
             Input::Message { session, message } => self.message(now, session, message),
             Input::Flowing { session, bytes } => self.flowing(now, session, bytes),
-            Input::Arrived {
+            Input::Written {
                 session,
                 block,
                 leaves,
-            } => self.arrived(now, session, block, &leaves),
-            Input::Left { piece, leaves } => self.left(piece, &leaves),
+            } => self.on_block_written(now, session, block, &leaves),
+            Input::Rechecked { piece, leaves } => self.on_piece_rechecked(piece, &leaves),
             Input::Served { session, block } => {
                 if let Some(session) = self.sessions.get_mut(&session) {
                     session.served(block);
@@ -208,14 +209,15 @@ impl Swarm {
     }
 
     /// The block that a `Piece` of this span brings, if it is asked for there.
-    /// Otherwise its bytes are to be dropped, and nothing is said of them.
+    /// Otherwise the shell drops its bytes, and says nothing of them.
     pub fn expects(&self, session: SessionId, span: Span) -> Option<Block> {
         self.sessions.get(&session)?.expects(span)
     }
 
-    /// All bytes of an expected block have come. Whether they are to be written;
-    /// if so, nobody else's are until [`Input::Arrived`]. Otherwise drop them.
-    /// Drain [`poll_output`](Self::poll_output) after it, too.
+    /// All bytes of an expected block have come. Returns whether to write them;
+    /// until [`Input::Written`] no other session may write these bytes.
+    /// Otherwise drop them. Drain [`poll_output`](Self::poll_output) after it,
+    /// too.
     pub fn claim(&mut self, now: Instant, session: SessionId, block: Block) -> bool {
         let claimed = !self.stopped && self.claimed(now, session, block);
         self.settle(now);
@@ -223,12 +225,12 @@ impl Swarm {
     }
 
     /// How far the fetch is.
-    pub fn progress(&self) -> Progress {
+    pub fn progress(&self) -> SwarmProgress {
         let asked = self
             .sessions
             .values()
             .filter(|session| session.asked_number() > 0 && !session.silent);
-        Progress {
+        SwarmProgress {
             verified: self.pieces.verified(),
             received: self.received,
             sources: u32::try_from(asked.count()).unwrap_or(u32::MAX),
@@ -266,23 +268,23 @@ impl Swarm {
         }
     }
 
-    fn route(&mut self, now: Instant, id: SessionId, told: Told) {
+    fn route(&mut self, now: Instant, id: SessionId, told: Consequence) {
         match told {
-            Told::Nothing => {}
-            Told::Has(pieces) => self.has_more(now, id, &pieces),
-            Told::Choked(blocks) => {
+            Consequence::Nothing => {}
+            Consequence::Has(pieces) => self.has_more(now, id, &pieces),
+            Consequence::Choked(blocks) => {
                 self.not_coming(id, &blocks);
                 self.abandon(id);
             }
-            Told::Unchoked => self.fill(now, id),
-            Told::Wants => self.rechoke(now, Some(id)),
-            Told::Upload(block) => self.outputs.push_back(Output::Upload(id, block)),
-            Told::Withdraw(block) => self.outputs.push_back(Output::Withdraw(id, block)),
-            Told::Answer(message) => self.send(id, message),
-            Told::Rejected(block) => self.rejected(now, id, block),
-            Told::HashRequest(range) => self.hash_request(id, range),
-            Told::Hashes(range, hashes) => self.hashes_came(now, id, range, &hashes),
-            Told::HashReject(range) => self.hashes_refused(now, id, range),
+            Consequence::Unchoked => self.fill(now, id),
+            Consequence::Wants => self.rechoke(now, Some(id)),
+            Consequence::Upload(block) => self.outputs.push_back(Output::Upload(id, block)),
+            Consequence::Withdraw(block) => self.outputs.push_back(Output::Withdraw(id, block)),
+            Consequence::Answer(message) => self.send(id, message),
+            Consequence::Rejected(block) => self.rejected(now, id, block),
+            Consequence::HashRequest(range) => self.hash_request(id, range),
+            Consequence::Hashes(range, hashes) => self.hashes_came(now, id, range, &hashes),
+            Consequence::HashReject(range) => self.hashes_refused(now, id, range),
         }
     }
 
@@ -290,7 +292,7 @@ impl Swarm {
         self.outputs.push_back(Output::Send(id, message));
     }
 
-    /// What follows from what has just happened, and from the time.
+    /// Does what follows from the last input, and from the time.
     fn settle(&mut self, now: Instant) {
         if self.stopped {
             return;

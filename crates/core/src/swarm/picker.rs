@@ -1,20 +1,21 @@
 //! Which piece next: the rarest first.
 //!
-//! Owns how many of those connected have each piece, and keeps the pieces that
-//! are still to be begun in that order, so that a question costs no walk over
-//! all of them. It only answers questions: what was begun it is told.
+//! Owns how many of the connected peers have each piece, and keeps the pieces
+//! that are still to be begun in that order, so that a question costs no walk
+//! over all of them. It does not begin pieces; it is told which were begun.
 //!
-//! Chance decides between pieces that are equally rare, and it is drawn when a
-//! piece becomes as rare as it is. On top of it, a crowd that starts at once
-//! divides such pieces among its members by a [`Turn`].
+//! Between equally rare pieces a random order decides, drawn anew for a piece
+//! whenever its rarity changes. Besides, peers that start at the same time
+//! divide such pieces among themselves by a [`Turn`].
 
 use super::bits::Bits;
 
-/// So many copies are as good as more of them.
+/// Pieces with this many copies or more count as equally common.
 const PLENTY: usize = 30;
-/// The place of pieces that are not to be begun: had, or begun already.
+/// The rank of pieces that are not to be begun: had, or begun already.
 const OUT: usize = PLENTY + 1;
-/// So many pieces of equal rarity are looked at for one whose turn it is.
+/// How many pieces of equal rarity are looked at to find one that is in this
+/// end's [`Turn`].
 const LOOKED_AT: usize = 256;
 
 /// The pieces in the order in which they are wanted.
@@ -31,18 +32,18 @@ pub struct Picker {
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Copies {
-    /// How many have it of those who do not have everything.
+    /// How many peers have it, not counting those that have everything.
     number: u16,
     out: bool,
 }
 
-/// The share of this end in the pieces that all of a crowd want: of `of`
-/// members, the one of number `mine`.
+/// This end's share of the pieces that a whole crowd wants: it is member number
+/// `mine` of `of`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Turn {
-    /// Which of them this end is, in the order of their ids.
+    /// This end's number, in the order of the members' ids.
     pub mine: u32,
-    /// How many they are.
+    /// How many members there are.
     pub of: u32,
 }
 
@@ -69,12 +70,12 @@ impl Picker {
         picker
     }
 
-    /// One more has it, of those who do not have everything.
+    /// One more peer has it, not counting peers that have everything.
     pub fn more(&mut self, piece: u32, rng: &mut fastrand::Rng) {
         self.change(piece, Some(rng), |copies| copies.number += 1);
     }
 
-    /// One has gone who had it.
+    /// A peer that had it is gone.
     pub fn fewer(&mut self, piece: u32, rng: &mut fastrand::Rng) {
         self.change(piece, Some(rng), |copies| {
             copies.number = copies.number.saturating_sub(1);
@@ -97,8 +98,8 @@ impl Picker {
         copies.is_some_and(|copies| !copies.out)
     }
 
-    /// The next piece to begin of those that `has` allows: the rarest, and where
-    /// several are, one whose `turn` it is.
+    /// The next piece to begin among those that `has` allows: the rarest or, if
+    /// several are equally rare, one in this end's `turn`.
     pub fn next(&self, turn: Turn, has: impl Fn(u32) -> bool) -> Option<u32> {
         let wanted = &self.order[..self.starts[OUT] as usize];
         let first = wanted.iter().position(|piece| has(*piece))?;
@@ -143,7 +144,7 @@ impl Picker {
         if before == after {
             return;
         }
-        // Over one border after the other.
+        // Moves it across one border between ranks after the other.
         for rank in before..after {
             self.starts[rank + 1] -= 1;
             self.swap(self.place[piece as usize], self.starts[rank + 1]);
@@ -171,7 +172,8 @@ impl Turn {
     #[cfg(test)]
     const ALONE: Self = Self { mine: 0, of: 1 };
 
-    /// Whether it falls to this end. The same answer at all who count alike.
+    /// Whether this piece falls to this end. All members that know the same
+    /// crowd agree on it.
     fn is_for(self, piece: u32) -> bool {
         // Neighbouring pieces to different members, but not in step with anything.
         let mixed = piece.wrapping_mul(0x9e37_79b1);

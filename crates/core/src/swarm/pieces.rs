@@ -1,8 +1,8 @@
-//! What is had of the file, and how far each piece is that has been begun.
+//! Which pieces are had, and how far each piece is that was begun.
 //!
-//! Owns, of every leaf of a begun piece, whether it is there, how it hashed, who
-//! has sent it, and of how many it is asked for. Does not know sessions or
-//! whom to ask; it is told what was asked, claimed and arrived.
+//! Owns, for every leaf of a begun piece, whether it is there, its hash, which
+//! peer sent it, and how many sources are asked for it. Does not decide which
+//! session to ask; it is told what was asked, claimed and written.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -34,7 +34,7 @@ pub struct Pieces {
     open: BTreeSet<u32>,
 }
 
-/// A piece of which something was asked.
+/// A begun piece: some of its leaves were asked for.
 #[derive(Debug)]
 struct Begun {
     leaves: Vec<Leaf>,
@@ -42,29 +42,31 @@ struct Begun {
     open: usize,
     /// Leaves that are not there.
     absent: usize,
-    /// Who has sent leaves of it: a leaf names its sender by the place here.
+    /// The peers that sent leaves of it: a leaf names its sender by the place
+    /// here.
     senders: Vec<PeerId>,
     /// The session that works on it first of all.
     owner: Option<SessionId>,
-    /// Since when, where it was taken on.
+    /// Since when, if it was taken on from another session.
     since: Option<Instant>,
-    /// Nobody else may.
+    /// No other session may.
     alone: bool,
-    /// All leaves are there and do not make the piece: it is found out which.
+    /// All leaves are there and do not make the piece: which ones are wrong is
+    /// being found out.
     doubted: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Leaf {
     is: Is,
-    /// Of how many it is asked for.
+    /// How many sources are asked for it.
     asked: u8,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Is {
     Absent,
-    /// Somebody's bytes are being written there.
+    /// A session's bytes are being written there.
     Claimed,
     There {
         hash: [u8; 32],
@@ -77,7 +79,7 @@ enum Is {
 pub enum Verdict {
     /// It is what it should be.
     Good,
-    /// It is not, and these have sent leaves of it.
+    /// It is not, and these peers sent leaves of it.
     Bad(Vec<PeerId>),
 }
 
@@ -153,7 +155,8 @@ impl Pieces {
         self.open.insert(piece.number());
     }
 
-    /// Takes on a piece that nobody works on. Whether it may be asked for there.
+    /// Lets a session take on a piece that no session works on. Returns whether
+    /// it may ask for it.
     pub fn adopt(&mut self, now: Instant, piece: u32, by: SessionId) -> bool {
         let Some(begun) = self.begun.get_mut(&piece) else {
             return false;
@@ -164,14 +167,15 @@ impl Pieces {
         begun.owner = Some(by);
         begun.since = Some(now);
         if begun.alone {
-            // What the one before has sent is not to be mixed with.
+            // Leaves from the session before must not be mixed with the new ones.
             begun.forget_all();
             self.settle(piece);
         }
         true
     }
 
-    /// The pieces that may come from one alone, from whom, and since when.
+    /// The pieces that must come from one session alone, from which, and since
+    /// when.
     pub fn alone(&self) -> impl Iterator<Item = (u32, SessionId, Instant)> + '_ {
         let alone = self.begun.iter().filter(|(_, begun)| begun.alone);
         alone.filter_map(|(piece, begun)| Some((*piece, begun.owner?, begun.since?)))
@@ -186,14 +190,14 @@ impl Pieces {
         }
     }
 
-    /// Whether somebody who works on a piece lets another help.
+    /// Whether the session that works on a piece lets another one help.
     pub fn may_share(&self, piece: u32, with: SessionId) -> bool {
         let begun = self.begun.get(&piece);
         begun.is_some_and(|begun| !begun.alone || begun.owner == Some(with))
     }
 
-    /// The session has asked for all there is to ask for of that piece. What may
-    /// come from one alone stays with it.
+    /// The session has asked for all there is to ask for of that piece. A piece
+    /// that must come from one session alone stays with it.
     pub fn all_asked(&mut self, piece: u32, by: SessionId) {
         if let Some(begun) = self.begun.get_mut(&piece)
             && begun.owner == Some(by)
@@ -225,12 +229,13 @@ impl Pieces {
         Some(block)
     }
 
-    /// These bytes were asked of one more.
+    /// One more source was asked for these bytes.
     pub fn ask(&mut self, block: Block) {
         self.each(block, |leaf| leaf.asked = leaf.asked.saturating_add(1));
     }
 
-    /// One of whom these bytes were asked is not waited for any more.
+    /// One of the sources that were asked for these bytes is not waited for any
+    /// more.
     pub fn release(&mut self, block: Block) {
         self.each(block, |leaf| leaf.asked = leaf.asked.saturating_sub(1));
     }
@@ -241,14 +246,15 @@ impl Pieces {
             .is_some_and(|leaves| leaves.iter().any(|leaf| leaf.is == Is::Absent))
     }
 
-    /// Of how many some of these bytes are asked, at the most.
+    /// How many sources are asked for the same of these bytes, at most.
     pub fn asked_of(&self, block: Block) -> u8 {
         let leaves = self.leaves(block).unwrap_or_default();
         leaves.iter().map(|leaf| leaf.asked).max().unwrap_or(0)
     }
 
-    /// Whether these bytes may be written. From now on until they have
-    /// [`arrived`](Self::arrived), or are [`unclaimed`](Self::unclaim), nobody else's are.
+    /// Claims these bytes for one session to write. Returns whether it may. No
+    /// other session may until they are [written](Self::on_block_written) or
+    /// [unclaimed](Self::unclaim).
     pub fn claim(&mut self, block: Block) -> bool {
         let Some(leaves) = self.leaves(block) else {
             return false;
@@ -270,8 +276,9 @@ impl Pieces {
         });
     }
 
-    /// Claimed bytes are there. Whether the piece is, with them.
-    pub fn arrived(&mut self, block: Block, hashes: &[[u8; 32]], from: PeerId) -> bool {
+    /// Claimed bytes are written. Returns whether the piece is complete with
+    /// them.
+    pub fn on_block_written(&mut self, block: Block, hashes: &[[u8; 32]], from: PeerId) -> bool {
         let number = block.piece().number();
         let Some(begun) = self.begun.get_mut(&number) else {
             return false;
@@ -303,7 +310,7 @@ impl Pieces {
             .collect()
     }
 
-    /// What a piece that is all there is, now that its leaves were hashed up.
+    /// What a complete piece turned out to be, now that its hash is known.
     pub fn judge(&mut self, piece: Piece, good: bool) -> Verdict {
         let number = piece.number();
         if good {
@@ -332,8 +339,8 @@ impl Pieces {
         }
     }
 
-    /// Keeps the leaves of a doubted piece that are as they should be, and drops
-    /// the others. Who has sent those.
+    /// Keeps the right leaves of a doubted piece, and drops the wrong ones.
+    /// Returns the peers that sent these.
     pub fn sort_out(&mut self, piece: u32, right: &[[u8; 32]]) -> BTreeSet<PeerId> {
         let mut liars = BTreeSet::new();
         let Some(begun) = self.begun.get_mut(&piece).filter(|begun| begun.doubted) else {
@@ -353,8 +360,8 @@ impl Pieces {
         liars
     }
 
-    /// Nobody says which leaves of a doubted piece are wrong: it is fetched
-    /// again as a whole, from one alone.
+    /// No peer says which leaves of a doubted piece are wrong: it is fetched
+    /// again as a whole, from one session alone.
     pub fn start_alone(&mut self, piece: u32) {
         if let Some(begun) = self.begun.get_mut(&piece) {
             begun.forget_all();
@@ -377,7 +384,7 @@ impl Pieces {
         begun.leaves.get(leaves_of(block))
     }
 
-    /// Changes each leaf of a block, and keeps the books.
+    /// Changes each leaf of a block, and the counts with them.
     fn each(&mut self, block: Block, change: impl FnMut(&mut Leaf)) {
         let piece = block.piece().number();
         let Some(begun) = self.begun.get_mut(&piece) else {
@@ -435,7 +442,7 @@ impl Begun {
         u16::try_from(place).unwrap_or(u16::MAX)
     }
 
-    /// Those whose leaves are there.
+    /// The peers whose leaves are there.
     fn all_senders(&self) -> Vec<PeerId> {
         let sender = |leaf: &Leaf| match leaf.is {
             Is::There { sender, .. } => self.senders.get(usize::from(sender)).copied(),

@@ -1,9 +1,9 @@
 //! How much to ask of one source at once.
 //!
-//! Owns the window of one session: bytes that may be asked for and not yet there.
-//! It begins small and is doubled as long as that makes bytes come faster, so a
-//! fast link is kept full whatever its delay. What a source takes long to send
-//! is not asked of it: never more than a second's worth.
+//! Owns the window of one session: bytes that may be asked for and not yet
+//! there. It begins small and is doubled as long as that makes bytes come
+//! faster, so a fast link is kept full whatever its delay. A slow source is
+//! asked for little: never more than a second's worth.
 
 use std::time::Duration;
 
@@ -17,12 +17,12 @@ const FIRST: u64 = 128 * 1024;
 const SMALLEST: u64 = 2 * LEAF_LENGTH as u64;
 /// What is asked of the fastest.
 const LARGEST: u64 = 8 * 1024 * 1024;
-/// The window holds between so much time's worth of bytes and so much.
+/// The window holds between this and this much time's worth of bytes.
 const SHORTEST_WORTH: Duration = Duration::from_millis(100);
 const LONGEST_WORTH: Duration = Duration::from_secs(1);
 /// The window is doubled again if the rate has grown by this factor since it was.
 const PAYS: f64 = 1.2;
-/// After this long the rate that was seen before counts no more.
+/// A rate measured longer ago than this does not count any more.
 const MEMORY: Duration = Duration::from_secs(1);
 /// A clock may not tell shorter times apart.
 const TICK: Duration = Duration::from_micros(20);
@@ -35,9 +35,9 @@ pub struct Pipeline {
     out: u64,
     /// Bytes of blocks that have come.
     delivered: u64,
-    /// When the last of them did, or when it was begun to ask.
+    /// When the last of them came, or when the first was asked for.
     last: Instant,
-    /// Bytes of the block that is coming.
+    /// Bytes that have come of a block that is not complete yet.
     flowed: u64,
     rate: Rate,
     /// Where `delivered` was when the window was last looked at, and the rate then.
@@ -45,7 +45,7 @@ pub struct Pipeline {
     rate_before: f64,
 }
 
-/// What is kept of a request: how far things were when it was made.
+/// What is kept of a request: the state at the moment it was made.
 #[derive(Clone, Copy, Debug)]
 pub struct Mark {
     delivered: u64,
@@ -62,7 +62,7 @@ struct Rate {
 }
 
 impl Pipeline {
-    /// Of a source of which nothing is known.
+    /// The window of a source that was never measured.
     pub fn new(now: Instant) -> Self {
         Self {
             window: FIRST,
@@ -95,7 +95,7 @@ impl Pipeline {
         power.min(LONGEST).min(longest).max(LEAF_LENGTH)
     }
 
-    /// Something was asked for.
+    /// Bytes were asked for.
     pub fn asked(&mut self, now: Instant, bytes: u32) -> Mark {
         if self.out == 0 {
             // It was not the source's fault that nothing came until now.
@@ -113,14 +113,14 @@ impl Pipeline {
         self.out = self.out.saturating_sub(bytes.into());
     }
 
-    /// Some bytes of the block that is coming have.
+    /// Some bytes of a block have come, but not all yet.
     pub fn flowing(&mut self, bytes: u32) {
         self.flowed += u64::from(bytes);
     }
 
-    /// A block is there that was asked for at that mark. How many of its bytes
-    /// were not told as flowing.
-    pub fn arrived(&mut self, now: Instant, mark: Mark, bytes: u32) -> u64 {
+    /// A block has come that was asked for at that mark. Returns how many of
+    /// its bytes were not reported as flowing.
+    pub fn on_block_received(&mut self, now: Instant, mark: Mark, bytes: u32) -> u64 {
         let untold = u64::from(bytes).saturating_sub(self.flowed);
         self.flowed = 0;
         self.released(bytes);
@@ -150,13 +150,13 @@ impl Pipeline {
         best.min(since)
     }
 
-    /// When that many bytes more would be there, if they were asked for now.
+    /// How long this many more bytes would take, if they were asked for now.
     #[expect(clippy::cast_precision_loss, reason = "an estimate")]
     pub fn awaited(&self, now: Instant, more: u32) -> Duration {
         let rate = self.rate(now);
         let bytes = (self.out + u64::from(more)).saturating_sub(self.flowed);
         if rate < 1.0 {
-            // Nothing is known: the longer it is silent, the longer it will be.
+            // Nothing was measured: the longer it was silent, the longer it will take.
             return Duration::from_millis(500) + (now - self.last);
         }
         Duration::try_from_secs_f64(bytes as f64 / rate).unwrap_or(Duration::MAX)
@@ -168,7 +168,7 @@ impl Pipeline {
             self.rate_before = rate;
             self.window *= 2;
         } else if rate < self.rate_before / 2.0 {
-            // What was known is not so any more: it may pay again from here.
+            // The source has become slower, so a larger window may pay again from here.
             self.rate_before = rate;
         }
     }
@@ -237,7 +237,7 @@ mod tests {
             if now > seconds * 1_000_000 {
                 return (pipeline, came);
             }
-            came += pipeline.arrived(at(now), mark, length);
+            came += pipeline.on_block_received(at(now), mark, length);
         }
     }
 

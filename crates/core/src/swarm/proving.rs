@@ -1,4 +1,4 @@
-//! What comes and is found, held against the hashes it must have.
+//! Checks what comes, and what was found on disk, against the hashes.
 
 use thorp_wire::layout::Piece;
 use thorp_wire::merkle;
@@ -8,25 +8,26 @@ use crate::time::Instant;
 
 use super::Swarm;
 use super::doubts::Next;
-use super::hashes::Answer;
+use super::hashes::Worth;
 use super::io::SessionId;
 use super::pieces::Verdict;
 
 impl Swarm {
-    /// A piece was found on disk.
-    pub(super) fn left(&mut self, piece: Piece, leaves: &[[u8; 32]]) {
+    /// A piece that an earlier fetch left on disk was hashed.
+    pub(super) fn on_piece_rechecked(&mut self, piece: Piece, leaves: &[[u8; 32]]) {
         if let Some(hash) = merkle::piece_hash(self.layout, piece, leaves) {
-            self.left.insert(piece.number(), hash);
+            self.rechecked.insert(piece.number(), hash);
         }
-        self.take_up_left();
+        self.take_rechecked();
     }
 
-    /// Sees which of the pieces found on disk are right, once that can be known.
-    fn take_up_left(&mut self) {
+    /// Takes the right ones of the pieces found on disk, once the hashes are
+    /// known.
+    fn take_rechecked(&mut self) {
         if !self.hashes.are_known() {
             return;
         }
-        for (number, hash) in std::mem::take(&mut self.left) {
+        for (number, hash) in std::mem::take(&mut self.rechecked) {
             let free = self.picker.is_wanted(number);
             if let Some(piece) = self.layout.piece(number)
                 && free
@@ -66,12 +67,12 @@ impl Swarm {
             return self.leaves_came(now, id, range, hashes);
         }
         match self.hashes.answered(id, &range, hashes) {
-            Answer::NoNews | Answer::True => {}
-            Answer::Complete => {
-                self.take_up_left();
+            Worth::NoNews | Worth::True => {}
+            Worth::Complete => {
+                self.take_rechecked();
                 self.wake = true;
             }
-            Answer::False => self.blame_session(now, id),
+            Worth::False => self.blame_session(now, id),
         }
     }
 
@@ -108,7 +109,7 @@ impl Swarm {
         }
     }
 
-    /// All leaves of a piece are there.
+    /// All leaves of a piece are written.
     pub(super) fn judge(&mut self, now: Instant, piece: Piece) {
         let number = piece.number();
         let (Some(leaves), Some(hash)) = (self.pieces.hashes(number), self.hashes.of(number))
@@ -132,7 +133,7 @@ impl Swarm {
         }
     }
 
-    /// Pieces in doubt: asks who was wrong, or fetches them anew.
+    /// Pieces in doubt: asks for their leaf hashes, or fetches them anew.
     pub(super) fn resolve_doubts(&mut self, now: Instant) {
         let sessions = &self.sessions;
         let having = |piece: u32| {

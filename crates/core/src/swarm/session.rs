@@ -1,8 +1,8 @@
-//! The state of one connection: what either end may do, has, and owes the other.
+//! The state of one connection: what each end may do, has, and owes the other.
 //!
-//! Owns the flags (BEP 3), what the other end has, what was asked of it and what
-//! it has asked for, and the rules of who may say what when (BEP 3, BEP 6). A
-//! message goes in, and out comes what is to be done about it; doing that needs
+//! Owns the flags (BEP 3), what the other end has, what was asked of it and
+//! what it has asked for, and the rules for each end's messages (BEP 3, BEP 6).
+//! It takes a message and returns what is to be done about it. Doing that needs
 //! more than one session, and is not done here.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,11 +22,14 @@ use super::pipeline::{Mark, Pipeline};
 /// The most requests that wait at one end, in number and in bytes.
 pub const MOST_REQUESTS: usize = 512;
 const MOST_BYTES: u64 = 16 * 1024 * 1024;
-/// Requests refused one after the other, none served in between, that are taken for an attack.
+/// How many requests in a row may be refused, with none served in between,
+/// before this counts as an attack.
 const MOST_REFUSED: u32 = 2048;
-/// Requests for what it says it has that the other end may refuse one after the other.
+/// How many requests in a row the other end may refuse, for pieces that it says
+/// it has.
 const MOST_DENIALS: u32 = 32;
-/// Who says nothing for this long with requests outstanding is silent.
+/// A session that sends nothing for this long, with requests outstanding, is
+/// silent.
 pub const SILENT: Duration = Duration::from_secs(10);
 /// A request taken back is not made again for this long.
 const TAKEN_BACK: Duration = Duration::from_secs(10);
@@ -38,7 +41,7 @@ type Place = (u32, u32);
 #[derive(Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "BEP 3 has four of them")]
 pub struct Session {
-    /// Who is at the other end.
+    /// The peer at the other end.
     pub peer: PeerId,
     /// Whether this end dialled.
     pub dialled: bool,
@@ -47,9 +50,9 @@ pub struct Session {
     /// What the other end has, and how many of those this end lacks.
     pub has: Bits,
     pub wanted: u32,
-    /// What it has counts towards how rare each piece is.
+    /// Its pieces count towards the rarity of each.
     pub counted: bool,
-    /// Whether it has said what it has.
+    /// Whether the other end has said which pieces it has.
     told: bool,
     /// The other end will not answer.
     pub choked: bool,
@@ -62,9 +65,9 @@ pub struct Session {
     pub pipeline: Pipeline,
     /// The piece that is asked for here first.
     pub current: Option<u32>,
-    /// It owes something and says nothing; what it owes was given to others.
+    /// It owes blocks and sends nothing; other sessions were asked for them.
     pub silent: bool,
-    /// When a byte of a block last came, or it was begun to wait for one.
+    /// When a byte of a block last came, or the waiting for one began.
     pub heard: Instant,
     /// When this connection was made.
     pub since: Instant,
@@ -75,7 +78,7 @@ pub struct Session {
     /// Bytes of blocks that came from there, and that went there.
     pub given: u64,
     pub taken: u64,
-    /// Where they were when it was last decided whom to choke.
+    /// The values of both at the last choice of sessions to serve.
     pub given_before: u64,
     asked: BTreeMap<Place, Asked>,
     claimed: BTreeSet<Block>,
@@ -84,12 +87,12 @@ pub struct Session {
     uploads: BTreeMap<Block, bool>,
     upload_bytes: u64,
     refused: u32,
-    /// What it has refused though it says that it has it, and how many requests
-    /// since a block last came.
+    /// Pieces of which it refused blocks although it says that it has them, and
+    /// how many refusals since a block last came.
     denied: BTreeSet<u32>,
     denials: u32,
-    /// What was to come from it alone and took too long. It is not asked for that
-    /// again while others may have it.
+    /// Pieces that had to come from it alone and took too long. It is not asked
+    /// for them again while other sessions may have them.
     barred: BTreeSet<u32>,
     /// How many hash requests it may still make.
     hash_requests: u32,
@@ -105,22 +108,22 @@ struct Asked {
 
 /// What is to be done about a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Told {
+pub enum Consequence {
     Nothing,
-    /// It has these pieces now that it was not known to have.
+    /// It has these new pieces.
     Has(Vec<u32>),
-    /// It answers no more. These will not come.
+    /// It chokes this end: these blocks will not come.
     Choked(Vec<Block>),
     Unchoked,
-    /// It has begun or ceased to want something.
+    /// It has begun or ceased to be interested.
     Wants,
-    /// This is to be sent to it.
+    /// Send it this block.
     Upload(Block),
-    /// This is not to be sent to it, if it was not begun.
+    /// Do not send it this block, unless that was begun.
     Withdraw(Block),
-    /// This is to be said to it.
+    /// Send it this message.
     Answer(Message),
-    /// This will not come from it.
+    /// This block will not come from it.
     Rejected(Block),
     /// It asks for hashes.
     HashRequest(HashRange),
@@ -173,14 +176,14 @@ impl Session {
         self.has.has(piece) && !self.denied.contains(&piece) && !self.barred.contains(&piece)
     }
 
-    /// Whether it has what is missing here and was not refused, or may say yet
-    /// that it has.
+    /// Whether it has missing pieces and does not refuse them, or may still say
+    /// that it has some.
     pub fn gives_hope(&self, now: Instant) -> bool {
         let may_tell = !self.told && now - self.since < SILENT;
         may_tell || self.has_more_to_give()
     }
 
-    /// Whether it has something that is missing here and can be asked for it.
+    /// Whether it has missing pieces and can be asked for them.
     pub fn has_more_to_give(&self) -> bool {
         let denied = self.denied.union(&self.barred).count();
         self.wanted as usize > denied
@@ -207,14 +210,14 @@ impl Session {
         self.denied.clear();
     }
 
-    /// Whether it refuses, again and again, what it says it has.
-    pub fn is_mocking(&self) -> bool {
+    /// Whether it refuses, again and again, pieces that it says it has.
+    pub fn refuses_too_often(&self) -> bool {
         self.denials > MOST_DENIALS
     }
 
-    /// Whether it holds a place and makes nothing of it: it wants bytes and may ask
-    /// for them, and has not for so long.
-    pub fn dawdles(&self, now: Instant, for_long: Duration) -> bool {
+    /// Whether it holds a place for nothing: it is interested and may ask for
+    /// bytes, and has not for this long.
+    pub fn is_idle_for(&self, now: Instant, for_long: Duration) -> bool {
         let may_ask = self.wants && !self.choking && self.uploads.is_empty();
         may_ask && !self.interested && now - self.worked >= for_long
     }
@@ -224,98 +227,99 @@ impl Session {
         self.has.is_full()
     }
 
-    /// Takes a message. An error is a fault of the other end: it is dropped.
+    /// Takes a message. An error is a fault of the other end: its session is
+    /// dropped.
     pub fn take(
         &mut self,
         now: Instant,
         message: Message,
         at: &Serving<'_>,
-    ) -> Result<Told, String> {
+    ) -> Result<Consequence, String> {
         Ok(match message {
             Message::KeepAlive
             | Message::Extended { .. }
             | Message::Suggest(_)
             | Message::AllowedFast(_)
             // Its bytes are moved by the shell, which asks first.
-            | Message::Piece(_) => Told::Nothing,
-            Message::Choke => self.is_choked(now),
-            // What is no change costs nothing, however often it is said.
-            Message::Unchoke if !self.choked => Told::Nothing,
+            | Message::Piece(_) => Consequence::Nothing,
+            Message::Choke => self.on_choke(now),
+            // A message that changes nothing costs nothing, however often it comes.
+            Message::Unchoke if !self.choked => Consequence::Nothing,
             Message::Unchoke => {
                 self.choked = false;
                 self.choked_since = None;
-                Told::Unchoked
+                Consequence::Unchoked
             }
-            Message::Interested => self.wants(true),
-            Message::NotInterested => self.wants(false),
-            Message::Have(piece) => self.has_more(piece)?,
+            Message::Interested => self.on_interest(true),
+            Message::NotInterested => self.on_interest(false),
+            Message::Have(piece) => self.on_have(piece)?,
             Message::Bitfield(bytes) => {
                 let size = at.pieces;
                 let has = Bits::from_bitfield(&bytes, size);
-                self.has_these(has.ok_or("a bitfield that is not of this file")?)?
+                self.on_bitfield(has.ok_or("a bitfield that is not of this file")?)?
             }
-            Message::HaveAll => self.has_these(Bits::all(at.pieces))?,
-            Message::HaveNone => self.has_these(Bits::none(at.pieces))?,
+            Message::HaveAll => self.on_bitfield(Bits::all(at.pieces))?,
+            Message::HaveNone => self.on_bitfield(Bits::none(at.pieces))?,
             Message::Request(span) => {
                 self.worked = now;
-                self.request(span, at)?
+                self.on_request(span, at)?
             }
-            Message::Cancel(span) => self.cancel(span, at.layout),
-            Message::Reject(span) => self.is_rejected(span, at.had),
+            Message::Cancel(span) => self.on_cancel(span, at.layout),
+            Message::Reject(span) => self.on_reject(span, at.had),
             Message::HashRequest(range) => match self.hash_requests.checked_sub(1) {
                 Some(left) => {
                     self.hash_requests = left;
-                    Told::HashRequest(range)
+                    Consequence::HashRequest(range)
                 }
-                None => Told::Answer(Message::HashReject(range)),
+                None => Consequence::Answer(Message::HashReject(range)),
             },
-            Message::Hashes(range, hashes) => Told::Hashes(range, hashes),
-            Message::HashReject(range) => Told::HashReject(range),
+            Message::Hashes(range, hashes) => Consequence::Hashes(range, hashes),
+            Message::HashReject(range) => Consequence::HashReject(range),
         })
     }
 
-    fn is_choked(&mut self, now: Instant) -> Told {
+    fn on_choke(&mut self, now: Instant) -> Consequence {
         self.choked = true;
         self.choked_since.get_or_insert(now);
-        // By the fast extension each is rejected by itself.
+        // With the fast extension it rejects each request by itself.
         let gone = if self.offer.fast {
             Vec::new()
         } else {
             self.forget_asked()
         };
-        Told::Choked(gone)
+        Consequence::Choked(gone)
     }
 
-    fn wants(&mut self, wants: bool) -> Told {
+    fn on_interest(&mut self, wants: bool) -> Consequence {
         if std::mem::replace(&mut self.wants, wants) == wants {
-            return Told::Nothing;
+            return Consequence::Nothing;
         }
-        Told::Wants
+        Consequence::Wants
     }
 
-    fn has_more(&mut self, piece: u32) -> Result<Told, String> {
+    fn on_have(&mut self, piece: u32) -> Result<Consequence, String> {
         self.told = true;
         if self.has.insert(piece) {
-            return Ok(Told::Has(vec![piece]));
+            return Ok(Consequence::Has(vec![piece]));
         }
         if self.has.has(piece) {
-            return Ok(Told::Nothing);
+            return Ok(Consequence::Nothing);
         }
         Err(format!(
             "it has piece {piece}, which is beyond the end of the file"
         ))
     }
 
-    fn has_these(&mut self, has: Bits) -> Result<Told, String> {
+    fn on_bitfield(&mut self, has: Bits) -> Result<Consequence, String> {
         if std::mem::replace(&mut self.told, true) {
             return Err("it says what it has for a second time".into());
         }
         let pieces = has.iter().collect();
         self.has = has;
-        Ok(Told::Has(pieces))
+        Ok(Consequence::Has(pieces))
     }
 
-    fn request(&mut self, span: Span, at: &Serving<'_>) -> Result<Told, String> {
+    fn on_request(&mut self, span: Span, at: &Serving<'_>) -> Result<Consequence, String> {
         let block = at.layout.block(span.piece, span.begin, span.length);
         let waiting = self.upload_bytes + u64::from(span.length);
         match block {
@@ -329,7 +333,7 @@ impl Session {
             {
                 self.uploads.insert(block, false);
                 self.upload_bytes = waiting;
-                Ok(Told::Upload(block))
+                Ok(Consequence::Upload(block))
             }
             Some(_) => {
                 self.refused += 1;
@@ -345,44 +349,46 @@ impl Session {
         }
     }
 
-    fn cancel(&mut self, span: Span, layout: &Layout) -> Told {
+    fn on_cancel(&mut self, span: Span, layout: &Layout) -> Consequence {
         let block = layout.block(span.piece, span.begin, span.length);
         let upload = block.and_then(|block| Some((block, self.uploads.get_mut(&block)?)));
         match upload {
             Some((block, taken_back)) if !*taken_back => {
                 *taken_back = true;
-                Told::Withdraw(block)
+                Consequence::Withdraw(block)
             }
-            _ => Told::Nothing,
+            _ => Consequence::Nothing,
         }
     }
 
-    fn is_rejected(&mut self, span: Span, had: &Bits) -> Told {
+    fn on_reject(&mut self, span: Span, had: &Bits) -> Consequence {
         let place = (span.piece, span.begin);
         if self.taken_back.remove(&place).is_some() {
-            return Told::Nothing;
+            return Consequence::Nothing;
         }
         let asked = self.asked.get(&place);
         match asked.map(|asked| asked.block) {
             Some(block) if span_of(block) == span => {
                 self.forget(block);
-                // Whoever chokes rejects what is outstanding; that says nothing of the piece.
+                // An end that chokes rejects all outstanding requests; that says
+                // nothing of the piece.
                 if !self.choked && !had.has(span.piece) {
                     self.denied.insert(span.piece);
                     self.denials += 1;
                 }
-                Told::Rejected(block)
+                Consequence::Rejected(block)
             }
-            _ => Told::Nothing,
+            _ => Consequence::Nothing,
         }
     }
 
-    /// What is said of a request that is not answered: nothing, without the fast extension.
-    fn refuse(&self, span: Span) -> Told {
+    /// The answer to a request that is not served: none, without the fast
+    /// extension.
+    fn refuse(&self, span: Span) -> Consequence {
         if self.offer.fast {
-            Told::Answer(Message::Reject(span))
+            Consequence::Answer(Message::Reject(span))
         } else {
-            Told::Nothing
+            Consequence::Nothing
         }
     }
 
@@ -395,16 +401,16 @@ impl Session {
         }
     }
 
-    /// An upload was not done. What is to be said of it.
-    pub fn not_served(&mut self, block: Block) -> Told {
+    /// An upload was not done. Returns the answer to its request.
+    pub fn not_served(&mut self, block: Block) -> Consequence {
         if self.uploads.remove(&block).is_none() {
-            return Told::Nothing;
+            return Consequence::Nothing;
         }
         self.upload_bytes -= u64::from(block.length());
         self.refuse(span_of(block))
     }
 
-    /// Takes back all uploads. Those that were not taken back before.
+    /// Takes back all uploads. Returns those that were not taken back before.
     pub fn withdraw_all(&mut self) -> Vec<Block> {
         let standing = self
             .uploads
@@ -418,7 +424,8 @@ impl Session {
             .collect()
     }
 
-    /// How many requests more may be made here, whatever their length.
+    /// How many more requests may be made on this session, whatever their
+    /// length.
     pub fn may_ask(&self) -> bool {
         let most = self
             .offer
@@ -467,8 +474,8 @@ impl Session {
         (span_of(asked.block) == span).then_some(asked.block)
     }
 
-    /// All bytes of a block have come. How many were not told as flowing;
-    /// nothing, if it was not asked for.
+    /// All bytes of a block have come. Returns how many were not reported as
+    /// flowing; `None` if the block was not asked for.
     pub fn came(&mut self, now: Instant, block: Block) -> Option<u64> {
         self.expects(span_of(block))?;
         let asked = self.asked.remove(&place_of(block))?;
@@ -476,7 +483,7 @@ impl Session {
         self.denials = 0;
         let length = block.length();
         self.given += u64::from(length);
-        Some(self.pipeline.arrived(now, asked.mark, length))
+        Some(self.pipeline.on_block_received(now, asked.mark, length))
     }
 
     /// A block that came is being written.
@@ -484,7 +491,7 @@ impl Session {
         self.claimed.insert(block);
     }
 
-    /// It is written. Whether it was being.
+    /// It is written. Returns whether it was being written.
     pub fn written(&mut self, block: Block) -> bool {
         self.claimed.remove(&block)
     }
@@ -494,8 +501,8 @@ impl Session {
         self.claimed.iter().copied()
     }
 
-    /// What was asked of it that touches this block, which has come from
-    /// elsewhere, and what else is to come for nobody: it is taken back.
+    /// Takes back the request for this block, which is not wanted from here any
+    /// more.
     pub fn take_back(&mut self, now: Instant, block: Block) {
         if self.forget(block) && self.offer.fast {
             self.taken_back.insert(place_of(block), (block, now));
@@ -507,7 +514,7 @@ impl Session {
         self.taken_back.retain(|_, (_, at)| now - *at < TAKEN_BACK);
     }
 
-    /// A request is not waited for any more. Whether it was.
+    /// A request is not waited for any more. Returns whether it was.
     pub fn forget(&mut self, block: Block) -> bool {
         let was = self.expects(span_of(block)).is_some();
         if was {
@@ -517,7 +524,7 @@ impl Session {
         was
     }
 
-    /// No request is waited for any more. Those that were.
+    /// No request is waited for any more. Returns those that were.
     pub fn forget_asked(&mut self) -> Vec<Block> {
         let blocks: Vec<Block> = self.asked().collect();
         for block in &blocks {

@@ -1,8 +1,8 @@
-//! Whom to dial, and when there is nobody left.
+//! Which holders to dial, and when none is left.
 //!
-//! Owns everybody who may have the file, whether there is a connection to each,
-//! and how often it came to nothing. Does not know what a connection is used for;
-//! it is told whether there is still something to hope for.
+//! Owns the peers that may have the file, whether there is a connection to
+//! each, and how often an attempt failed. Does not know what a connection is
+//! used for; it is told whether there is still hope.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,24 +12,26 @@ use thorp_wire::frame::Holder;
 
 use crate::time::Instant;
 
-use super::io::Limits;
+use super::io::SwarmLimits;
 
 /// More are not remembered.
 const KNOWN: usize = 1024;
-/// Who could not be reached is tried again after so long, and then after twice
-/// as long, up to the longest.
+/// A holder that could not be reached is dialled again after this long, then
+/// after twice as long, up to the longest.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
-/// It is asked who else has the file after so long, and then after twice as
-/// long, up to the longest: those who fetch it at once have pieces for one another
-/// from the first moment on, and the tracker knows of them as soon.
+/// More holders are looked for after this long, then after twice as long, up to
+/// the longest. The first time is that early because peers that fetch the file
+/// at the same time soon have pieces for one another, and the tracker soon
+/// knows of them.
 const FIRST_WIDEN: Duration = Duration::from_millis(125);
-/// Who broke the protocol, or was of little use, is left alone for this long.
+/// A peer that broke the protocol, or was of little use, is not dialled for
+/// this long.
 const LEFT_ALONE: Duration = Duration::from_mins(5);
-/// After so long without hope it is said that there is none.
+/// After this long without hope the fetch is said to be stuck.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Everybody who may have the file.
+/// The peers that may have the file.
 #[derive(Debug)]
 pub struct Sources {
     me: PeerId,
@@ -46,7 +48,7 @@ struct Source {
     /// How to reach it, if that is known.
     holder: Option<Holder>,
     state: State,
-    /// How often in a row it came to nothing.
+    /// How many attempts in a row failed.
     failures: u32,
     not_before: Instant,
     lied: bool,
@@ -68,12 +70,12 @@ pub enum Was {
     Useful,
     /// Nothing came.
     Fruitless,
-    /// It is better left alone for a while.
+    /// It misbehaved: it is not dialled for a while.
     Bad,
 }
 
 impl Sources {
-    /// Nobody is known yet.
+    /// No source is known yet.
     pub fn new(now: Instant, me: PeerId) -> Self {
         Self {
             me,
@@ -104,8 +106,9 @@ impl Sources {
         }
     }
 
-    /// Whom to dial now: whole holders first, then those who failed least.
-    pub fn dial(&mut self, now: Instant, limits: &Limits) -> Vec<Holder> {
+    /// Which holders to dial now: those with the whole file first, then those
+    /// that failed least.
+    pub fn dial(&mut self, now: Instant, limits: &SwarmLimits) -> Vec<Holder> {
         let state = |state: State| {
             self.known
                 .values()
@@ -133,7 +136,7 @@ impl Sources {
             .collect()
     }
 
-    /// Whether somebody is waiting to be dialled who has not failed.
+    /// Whether a holder is waiting to be dialled that has not failed.
     pub fn has_fresh(&self, now: Instant) -> bool {
         let mut sources = self.known.values();
         sources.any(|source| source.failures == 0 && source.is_candidate(now))
@@ -191,12 +194,12 @@ impl Sources {
         self.known.get(&peer).is_some_and(|source| source.lied)
     }
 
-    /// How often it came to nothing with it, in a row.
+    /// How many attempts with it failed in a row.
     pub fn failures(&self, peer: PeerId) -> u32 {
         self.known.get(&peer).map_or(0, |source| source.failures)
     }
 
-    /// Whether it is time to ask who else has it.
+    /// Whether it is time to look for more holders.
     pub fn widens(&mut self, now: Instant) -> bool {
         if now < self.widen_at {
             return false;
@@ -211,9 +214,10 @@ impl Sources {
         self.widen_at
     }
 
-    /// Told at every look whether any connection lets hope for what is missing.
-    /// Why not, for a person, once there has been no hope for long enough.
-    pub fn despair(&mut self, now: Instant, hope: bool) -> Option<String> {
+    /// Effect again and again whether any connection may bring what is missing.
+    /// Returns why not, for a person, once there has been no hope for long
+    /// enough.
+    pub fn why_stuck(&mut self, now: Instant, hope: bool) -> Option<String> {
         let dialling = |source: &Source| source.state == State::Dialling && source.failures == 0;
         if hope || self.known.values().any(dialling) {
             self.hopeless_since = None;
@@ -290,9 +294,9 @@ mod tests {
     }
 
     fn dialled(sources: &mut Sources, now: Instant, most: usize) -> Vec<PeerId> {
-        let limits = Limits {
+        let limits = SwarmLimits {
             dialled: most,
-            ..Limits::default()
+            ..SwarmLimits::default()
         };
         let holders = sources.dial(now, &limits);
         holders.into_iter().map(|holder| holder.id).collect()
@@ -351,16 +355,16 @@ mod tests {
     #[test]
     fn without_hope_for_ten_seconds_it_is_said_once_why() {
         let mut sources = sources(vec![holder(1, false)]);
-        assert_eq!(sources.despair(at(0), true), None);
+        assert_eq!(sources.why_stuck(at(0), true), None);
         dialled(&mut sources, at(0), 9);
         sources.dial_failed(at(1), peer(1), "refused");
-        assert_eq!(sources.despair(at(1), false), None);
-        let reason = sources.despair(at(11), false).expect("there is no hope");
+        assert_eq!(sources.why_stuck(at(1), false), None);
+        let reason = sources.why_stuck(at(11), false).expect("there is no hope");
         assert!(reason.contains("refused"), "{reason}");
-        assert_eq!(sources.despair(at(30), false), None);
-        assert_eq!(sources.despair(at(31), true), None);
-        assert_eq!(sources.despair(at(32), false), None);
-        assert!(sources.despair(at(42), false).is_some());
+        assert_eq!(sources.why_stuck(at(30), false), None);
+        assert_eq!(sources.why_stuck(at(31), true), None);
+        assert_eq!(sources.why_stuck(at(32), false), None);
+        assert!(sources.why_stuck(at(42), false).is_some());
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! What was hashed before, on disk: roots and piece layers across restarts.
 //!
-//! Owns one file for each share (redb: a B-tree with atomic commits) and what is
-//! to be written to it next. A name stands for a root only together with the
-//! stamp that the file had; whether that is still so is for whoever asks to see.
+//! Owns one file for each share (redb: a B-tree with atomic commits) and what
+//! is to be written to it next. A row gives a root for a name and the stamp
+//! that the file had; the caller has to check that the file still has that
+//! stamp.
 //!
-//! Nothing depends on it: where it is damaged, full or not there, files are
-//! hashed again. What is not committed when the machine loses power is, too.
+//! It may always be lost: if it is damaged, full or missing, files are hashed
+//! again. So are those that were not committed when the machine lost power.
 //! Commits are for many files at once, because each waits for the disk.
 
 use std::collections::BTreeMap;
@@ -29,10 +30,11 @@ use super::locks::lock;
 use super::warning::ShareWarning;
 use crate::stamp::Stamp;
 
-/// Names to values as [`value`] makes them. Another form gets another name.
+/// Names to values as [`value`] makes them. If the form changes, the table
+/// needs another name.
 const FILES: TableDefinition<&str, &[u8]> = TableDefinition::new("files-1");
 
-/// More than this is not kept waiting, in files and in bytes.
+/// At most this much waits to be written, in files and in bytes.
 const FILES_AT_ONCE: usize = 4096;
 const BYTES_AT_ONCE: usize = 1024 * 1024;
 /// Nor for longer than this.
@@ -41,10 +43,10 @@ const COMMIT_AFTER: Duration = Duration::from_secs(2);
 /// Pages in memory, in bytes.
 const PAGES: usize = 4 * 1024 * 1024;
 
-/// A share that was not offered for so long is forgotten.
+/// A share that was not offered for this long is forgotten.
 const FORGOTTEN_AFTER: Duration = Duration::from_hours(90 * 24);
 
-/// Fewer rows of files that are gone are not worth the work.
+/// Rows of files that are gone are removed only if there are this many.
 const STALE: u64 = 1024;
 
 /// See the module.
@@ -62,11 +64,11 @@ struct State {
 
 #[derive(Default)]
 enum File {
-    /// Not opened yet: what comes waits.
+    /// Not opened yet: rows wait.
     #[default]
     Closed,
     Open(Database),
-    /// There is none. Nothing is kept.
+    /// There is no database: nothing is kept.
     None,
 }
 
@@ -101,7 +103,7 @@ impl Cache {
     pub fn roots(&self, files: &[(Name, Stamp)]) -> Vec<Option<Root>> {
         let state = lock(&self.0);
         let mut roots = vec![None; files.len()];
-        // What cannot be read is hashed anew.
+        // A file whose row cannot be read is hashed anew.
         let _ = state.read(files.iter().map(|(name, _)| name), |number, row| {
             let (_, stamp) = &files[number];
             roots[number] = fits(row, stamp).map(|(root, _)| root);
@@ -137,7 +139,7 @@ impl Cache {
         self.change(name, Some(value(stamp, root, layer)))
     }
 
-    /// A file is not what it was, though its stamp is the same.
+    /// A file has changed, though its stamp is the same.
     pub fn forget(&self, name: &Name) -> Result<(), ShareWarning> {
         self.change(name, None)
     }
@@ -182,7 +184,7 @@ impl Cache {
     /// Writes what waits, and lets go of the file.
     pub fn close(&self) {
         let mut state = lock(&self.0);
-        // Nobody is left to be told.
+        // No listener is left for this error.
         let _ = state.commit();
         state.file = File::None;
         state.forget_pending();
@@ -262,7 +264,7 @@ impl State {
 
 /// Why there is no database.
 enum Failed {
-    /// What is in the file is none.
+    /// The file is no database, or a damaged one.
     Damaged(String),
     /// The file cannot be used, whatever is in it.
     Unusable(String),
@@ -307,7 +309,8 @@ fn database(path: &Path) -> Result<Database, Failed> {
     let database = if path.exists() {
         builder.create(path)?
     } else {
-        // Whoever is killed while it makes one leaves none that is half made.
+        // Made under another name first, so that a process that is killed meanwhile
+        // leaves no half-made database.
         let fresh = path.with_extension("new");
         match fs::remove_file(&fresh) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
@@ -358,7 +361,7 @@ fn unusable(path: &Path, why: &str) -> ShareWarning {
     }
 }
 
-/// Removes the files of shares that nobody has offered for long.
+/// Removes the databases of shares that were not offered for long.
 fn sweep(folder: &Path, own: &Path) {
     let Ok(entries) = fs::read_dir(folder) else {
         return;

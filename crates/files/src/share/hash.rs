@@ -1,11 +1,11 @@
 //! Roots, computed in the background.
 //!
 //! Owns the threads that work on the queue, and the rule that a file which
-//! changes under the reader's eyes gets no root. What a change leads to is
-//! decided in `keeper`.
+//! changes while it is read gets no root. What follows from a change is decided
+//! in `keeper`.
 //!
-//! What was hashed before comes here only if `cache` does not know it; what is
-//! hashed is told there.
+//! A file that was hashed before comes here only if `cache` does not know it.
+//! Every new root is written to `cache`.
 
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -28,8 +28,8 @@ use crate::stamp::{Stamp, TICK};
 /// stay in the processor's cache.
 const BUFFER: usize = 256 * 1024;
 
-/// Starts the threads: two, or one where there is one core. More would only
-/// take the disk and the processor from those who are fetching.
+/// Starts the threads: two, or one if there is one core. More would only take
+/// disk and processor from fetches.
 pub(super) fn start(shared: &Arc<Shared>) -> io::Result<()> {
     let threads = thread::available_parallelism().map_or(1, |cores| cores.get().min(2));
     for number in 0..threads {
@@ -57,7 +57,7 @@ fn work(shared: &Shared) {
     }
 }
 
-/// Hashes one file and settles what follows from it.
+/// Hashes one file, and records the result.
 fn hash_one(shared: &Shared, name: &Name, buffer: &mut [u8], go_on: &mut dyn FnMut(u64) -> bool) {
     let Some(record) = read(&shared.index).record(name) else {
         return shared
@@ -88,7 +88,7 @@ fn hash_one(shared: &Shared, name: &Name, buffer: &mut [u8], go_on: &mut dyn FnM
 }
 
 impl Shared {
-    /// Puts the outcome of reading a file where it belongs.
+    /// Records the result of reading a file.
     fn take_hashed(&self, name: &Name, outcome: Outcome) -> Result<(), HashError> {
         match outcome {
             Outcome::Read(stamp, content, layer) => {
@@ -97,7 +97,7 @@ impl Shared {
                     self.inbox.poke();
                     return Ok(());
                 }
-                // Not the file that is listed: it is looked at anew.
+                // It is not the listed file any more: the keeper examines it anew.
                 self.inbox.changed(name);
                 Err(HashError::Changed { name: name.clone() })
             }
@@ -132,7 +132,7 @@ impl Shared {
 }
 
 impl HashError {
-    /// The same for one more who asked.
+    /// The same error, for one more caller.
     fn again(&self) -> Self {
         match self {
             Self::Gone { name } => Self::Gone { name: name.clone() },
@@ -152,7 +152,7 @@ fn passes(error: &io::Error) -> bool {
     Errno::from_io_error(error).is_some_and(|errno| busy.contains(&errno))
 }
 
-/// What came of reading a file from end to end.
+/// The result of reading a file from end to end.
 #[derive(Debug)]
 enum Outcome {
     /// Its content and the hashes of its pieces, while it had this stamp.
@@ -163,8 +163,8 @@ enum Outcome {
     Stopped,
 }
 
-/// Reads a file from end to end; `go_on` is told after each read how many bytes
-/// that were so far.
+/// Reads a file from end to end. After each read `go_on` gets the number of
+/// bytes so far, and returns whether to go on.
 fn hash_file(
     dir: &Dir,
     name: &Name,
@@ -221,7 +221,7 @@ pub(super) fn open(dir: &Dir, name: &Name) -> io::Result<File> {
     Ok(file)
 }
 
-/// Waits until a further change would bear another time than the last one.
+/// Waits until a further change would have another time than the last one.
 fn let_the_clock_tick(stamp: &Stamp) {
     let changed = u64::try_from(stamp.ctime).unwrap_or(0);
     let age = SystemTime::now()

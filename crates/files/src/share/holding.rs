@@ -1,7 +1,7 @@
-//! What was hashed, opened again for others: is it still that?
+//! Opens hashed files for other peers, if they are still what was hashed.
 //!
-//! Owns why a file cannot be handed out, and that a name which was no good is
-//! looked at anew.
+//! Owns the reasons why a file cannot be handed out. A name whose file has
+//! changed is examined anew.
 
 use std::io;
 use std::path::Path;
@@ -29,7 +29,7 @@ pub enum ReadError {
         /// Its length.
         length: u64,
     },
-    /// It is not what was hashed any more; it is being looked at anew.
+    /// It is not what was hashed any more; it is being examined anew.
     #[error("{} has changed since it was listed: ask another holder", name.as_str().escape_debug())]
     Changed {
         /// The file that was meant.
@@ -46,8 +46,8 @@ pub enum ReadError {
 }
 
 impl Shared {
-    /// What `take` makes of a file with this content: of the first one of which it
-    /// makes something. Those of which it does not are looked at anew.
+    /// Tries the files with this content until `take` accepts one, and returns
+    /// what `take` made of it. Those that it refuses are examined anew.
     pub(super) fn any_with<T>(
         &self,
         content: Content,
@@ -97,14 +97,14 @@ impl Shared {
         }
     }
 
-    /// Takes a file's root from the listing and has it looked at anew.
+    /// Takes a file's root from the listing and has it examined anew.
     pub(super) fn distrust(&self, name: &Name) {
         self.doubt(name);
-        self.inbox.look(Path::new(name.as_str()));
+        self.inbox.examine(Path::new(name.as_str()));
     }
 }
 
-/// What an error on the way to a file that was hashed means.
+/// What an error at opening a hashed file means.
 pub(super) fn refusal(name: &Name, source: io::Error) -> ReadError {
     let name = name.clone();
     match source.kind() {

@@ -1,4 +1,4 @@
-//! What the keeper is to look at, gathered.
+//! Gathers what the keeper has to look at.
 //!
 //! Reports are merged until the keeper takes them: one mark a path, however often
 //! it was reported. Bounded: beyond some number of paths the whole share is looked
@@ -20,14 +20,14 @@ use super::warning::ShareWarning;
 /// More paths than this at once, and walking the share is cheaper.
 const PATHS: usize = 50_000;
 
-/// Where everybody leaves word for the keeper.
+/// Where watcher, hashing threads and readers leave messages for the keeper.
 #[derive(Default)]
 pub(super) struct Inbox {
     pending: Mutex<Pending>,
     bell: Condvar,
 }
 
-/// What there is to look at.
+/// The messages, merged.
 #[derive(Default)]
 pub(super) struct Pending {
     /// Paths relative to the share.
@@ -40,9 +40,9 @@ pub(super) struct Pending {
     pub blind: Option<String>,
     /// A file that could not be read and why; one of perhaps many.
     pub unreadable: Option<(Name, String)>,
-    /// What a person is to be told.
+    /// What the user is to be told.
     pub warnings: Vec<ShareWarning>,
-    /// The listing has changed by itself: a root has come.
+    /// The listing has changed without a look at the disk: a root has come.
     poked: bool,
     stopped: bool,
 }
@@ -53,15 +53,15 @@ pub(super) struct Mark {
     /// Bytes were written: an old root is wrong, even where two changes within
     /// one tick of the clock leave the same stamp.
     pub written: bool,
-    /// Nobody is writing to it any more: it was closed or moved here whole.
+    /// No process is writing to it any more: it was closed or moved here whole.
     pub complete: bool,
-    /// It may be a folder that was just made: more can be in it than was reported.
+    /// It may be a new folder: more can be in it than was reported.
     pub new: bool,
 }
 
 impl Inbox {
-    /// Look at this path again.
-    pub fn look(&self, path: &Path) {
+    /// Asks the keeper to look at this path again.
+    pub fn examine(&self, path: &Path) {
         self.add(|pending| {
             pending.paths.entry(path.to_owned()).or_default();
         });
@@ -83,12 +83,12 @@ impl Inbox {
         });
     }
 
-    /// Tell a person.
+    /// Tells the user.
     pub fn warn(&self, warning: ShareWarning) {
         self.add(|pending| pending.warnings.push(warning));
     }
 
-    /// The listing has changed: tell it.
+    /// The listing has changed: the keeper is to publish it.
     pub fn poke(&self) {
         self.add(|_| ());
     }
@@ -100,8 +100,8 @@ impl Inbox {
     }
 
     /// Waits until there is something to look at or `deadline` has come, and
-    /// then for `gather` more, so that what happens together is told together.
-    /// `None` means stop.
+    /// then for `gather` more, so that changes that come together are reported
+    /// together. `None` means stop.
     pub fn take(&self, deadline: Option<Instant>, gather: Duration) -> Option<Pending> {
         let mut pending = lock(&self.pending);
         let mut until = deadline;
@@ -141,7 +141,7 @@ impl Inbox {
                 let Ok(path) = path.strip_prefix(root) else {
                     continue;
                 };
-                // Neither the share itself nor a fetch on its way is an entry.
+                // Neither the share itself nor a temporary file of a fetch is an entry.
                 if path.file_name().is_none_or(is_part) {
                     continue;
                 }
@@ -182,7 +182,7 @@ impl Inbox {
     fn add(&self, change: impl FnOnce(&mut Pending)) {
         let mut pending = lock(&self.pending);
         change(&mut pending);
-        // Once a batch: whoever gathers wakes by itself.
+        // Once for each batch: a keeper that is gathering wakes by itself.
         if !std::mem::replace(&mut pending.poked, true) {
             self.bell.notify_all();
         }

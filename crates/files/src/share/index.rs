@@ -1,8 +1,8 @@
 //! What is on offer, in memory: names to stamps and roots, contents to names.
 //!
-//! Owns the listing and the list of what has changed in it since it was last
-//! told to anybody. Touches no file and takes no time from a clock; whoever
-//! calls has looked at the disk and says what is there.
+//! Owns the listing, and what has changed in it since the last
+//! [`Index::take_delta`]. Touches no file and no clock: its callers look at the
+//! disk and tell it what is there.
 //!
 //! Invariants: `contents` holds exactly the (content, name) of the records with
 //! a root; the totals are those of the records; `touched` holds, for each name
@@ -23,10 +23,10 @@ use crate::stamp::Stamp;
 #[derive(Default)]
 pub(super) struct Index {
     files: BTreeMap<Name, Record>,
-    /// By root first, because sessions name a file by the start of that. `None`
-    /// sorts first and is never in it: it marks where a content begins.
+    /// By root first, because sessions name a file by the start of its root.
+    /// `None` sorts first and is never in it: it marks where a content begins.
     contents: BTreeSet<(Root, u64, Option<Name>)>,
-    /// Files on their way here, of which there is a part.
+    /// Files that are being fetched and of which there is a part.
     parts: BTreeMap<Name, Part>,
     touched: BTreeMap<Name, Option<Entry>>,
     /// Files that could not be opened when they were to be hashed. They come
@@ -46,15 +46,15 @@ pub(super) struct Record {
     pub root: Option<Root>,
 }
 
-/// A file on its way here.
+/// A file that is being fetched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Part {
     content: Content,
-    /// As whoever has it lists it.
+    /// As its first holder lists it.
     mtime: i64,
 }
 
-/// A listing's change since it was last told.
+/// What has changed in a listing since it was last taken.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Delta {
     pub added: Vec<Entry>,
@@ -62,9 +62,9 @@ pub(super) struct Delta {
 }
 
 impl Index {
-    /// A file is there and looks like this. Keeps its root only where nothing
-    /// has changed; answers whether it needs to be hashed.
-    pub fn seen(&mut self, name: &Name, stamp: Stamp) -> bool {
+    /// A file is there, with this stamp. Keeps its root only if the stamp is
+    /// unchanged. Returns whether it needs to be hashed.
+    pub fn on_file_found(&mut self, name: &Name, stamp: Stamp) -> bool {
         if self.arriving.contains(name) || self.unreadable.get(name) == Some(&stamp) {
             return false;
         }
@@ -78,7 +78,7 @@ impl Index {
     }
 
     /// A file's root is no longer to be believed, whatever its stamp says.
-    /// Answers whether it was.
+    /// Returns whether it had one.
     pub fn doubt(&mut self, name: &Name) -> bool {
         match self.files.get(name).copied() {
             Some(record) if record.stamp.length > 0 && record.root.is_some() => {
@@ -89,7 +89,7 @@ impl Index {
         }
     }
 
-    /// A file was read from end to end while it had this stamp. Answers whether
+    /// A file was read from end to end while it had this stamp. Returns whether
     /// it is still the listed one.
     pub fn hashed(&mut self, name: &Name, stamp: Stamp, root: Root) -> bool {
         match self.files.get(name) {
@@ -107,13 +107,13 @@ impl Index {
     pub fn unreadable(&mut self, name: &Name) {
         if let Some(record) = self.files.get(name) {
             let stamp = record.stamp;
-            self.gone(name);
+            self.on_file_missing(name);
             self.unreadable.insert(name.clone(), stamp);
         }
     }
 
     /// A file of that name is not there (any more).
-    pub fn gone(&mut self, name: &Name) {
+    pub fn on_file_missing(&mut self, name: &Name) {
         self.unreadable.remove(name);
         if self.arriving.contains(name) {
             return;
@@ -126,8 +126,8 @@ impl Index {
         }
     }
 
-    /// There is a part of a file that is to go by this name, and it can be
-    /// served. Answers whether no other is on its way there.
+    /// There is a part of a file that will have this name, and it can be
+    /// served. Returns whether no other file is being fetched to this name.
     pub fn part(&mut self, name: &Name, content: Content, mtime: i64) -> bool {
         if self.parts.contains_key(name) {
             return false;
@@ -137,27 +137,28 @@ impl Index {
         true
     }
 
-    /// It is served no more.
+    /// The part is not served any more.
     pub fn part_gone(&mut self, name: &Name) {
         self.touch(name);
         self.parts.remove(name);
     }
 
-    /// A file is about to arrive under this name: until [`Index::arrived`] or
-    /// [`Index::expect_no_more`], what is seen on disk does not count, so that
-    /// a file whose root is known is never listed without it. Answers whether
-    /// nothing else is arriving there.
+    /// A file is about to arrive under this name: until
+    /// [`Index::on_file_stored`] or [`Index::expect_no_more`], what is seen on
+    /// disk does not count, so that a file whose root is known is never listed
+    /// without it. Returns whether no other file is about to arrive there.
     pub fn expect(&mut self, name: &Name) -> bool {
         self.arriving.insert(name.clone())
     }
 
-    /// It did not arrive.
+    /// The expected file did not arrive.
     pub fn expect_no_more(&mut self, name: &Name) {
         self.arriving.remove(name);
     }
 
-    /// It did, and nobody needs to read it again.
-    pub fn arrived(&mut self, name: &Name, stamp: Stamp, root: Root) {
+    /// The expected file has arrived, with a known root: it need not be read
+    /// again.
+    pub fn on_file_stored(&mut self, name: &Name, stamp: Stamp, root: Root) {
         self.arriving.remove(name);
         self.unreadable.remove(name);
         self.put(name, stamp, Some(root));
@@ -233,8 +234,8 @@ impl Index {
         self.unreadable.len() as u64
     }
 
-    /// The least that turns the listing of last time into that of now. What
-    /// came and went in between is not in it.
+    /// The smallest change from the last taken listing to the present one.
+    /// Files that came and went in between are not in it.
     pub fn take_delta(&mut self) -> Delta {
         let mut delta = Delta::default();
         for (name, before) in std::mem::take(&mut self.touched) {

@@ -1,11 +1,12 @@
-//! Keeps the listing true: the one thread that looks at the disk and speaks.
+//! Keeps the listing true: the one thread that looks at the disk and sends
+//! events.
 //!
-//! Owns when to look at what (a report, a file at rest, the whole share) and
-//! what is told about it. What belongs to the share is decided in `walk`, what
-//! differs from before in `index`, and roots come from `hash`.
+//! Owns when to look at what (a reported path, a file at rest, the whole share)
+//! and which events follow. `walk` decides what belongs to the share, `index`
+//! what differs from before, and roots come from `hash`.
 //!
-//! A thread of its own and not a task: nearly all it does is to wait, and the
-//! rest is to ask the file system, which would hold up a task.
+//! It is a thread of its own and not a task: it waits nearly all the time, and
+//! asking the file system, which is the rest, would block a task.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -18,16 +19,16 @@ use tokio::sync::mpsc;
 
 use super::inbox::{Mark, Pending};
 use super::locks::{lock, read, write};
-use super::shared::{Progress, ShareEvent, Shared};
+use super::shared::{HashingProgress, ShareEvent, Shared};
 use super::walk::{Cause, Found, Ruled, Rules, walk};
 use super::warning::ShareWarning;
 use super::watch::Watch;
 use crate::stamp::Stamp;
 
-/// How long changes are gathered before they are told.
+/// How long changes are gathered before an event is sent.
 const GATHER: Duration = Duration::from_millis(100);
 
-/// How often progress is told.
+/// How often progress is reported.
 const PROGRESS: Duration = Duration::from_secs(1);
 
 /// See the module.
@@ -35,44 +36,45 @@ pub(super) struct Keeper {
     shared: Arc<Shared>,
     events: mpsc::Sender<ShareEvent>,
     rules: Rules,
-    /// Kept for as long as it is to report.
+    /// Dropping it ends its reports.
     watcher: Option<Watch>,
     /// Paths that may still be written to.
     settling: BTreeMap<PathBuf, Settling>,
-    /// When to look at everything again, where the watcher cannot be relied on.
+    /// When to scan the share again, if the watcher cannot be relied on.
     next_scan: Option<Instant>,
     /// The directory is not where it was.
     is_away: bool,
-    told_progress: Option<(Instant, Progress)>,
+    told_progress: Option<(Instant, HashingProgress)>,
     warned: BTreeSet<ShareWarning>,
-    /// A name that cannot be told to others, for a person to see.
+    /// A name that cannot be listed, to show to the user.
     unnameable: Option<PathBuf>,
 }
 
-/// More warnings than this tell nobody anything.
+/// The most warnings: more would not help the user.
 const WARNINGS: usize = 1000;
 
-/// Files up to this length are hashed whenever they are closed: it takes no time.
+/// Files up to this length are hashed whenever they are closed: that takes no
+/// time.
 const LARGE: u64 = 1024 * 1024;
 
-/// How many files are listed in one step, during which nobody else is served.
+/// How many files are listed in one step, during which no peer is served.
 const LOCKED: usize = 1024;
 
-/// How many new files are told of at once. Of a large share the first are known
-/// to others soonest, and what is not told yet takes little memory.
+/// How many new files one event has. So the first files of a large share are
+/// published soon, and the events take little memory.
 const TOLD: usize = 16 * LOCKED;
 
 /// A file that may still be written to, or a folder that may still be filled.
 struct Settling {
     /// When it has been quiet for long enough.
     at: Instant,
-    /// What it was when it was last seen.
+    /// Its stamp when it was last examined.
     seen: Option<Stamp>,
-    /// When the listing was last made true for it.
+    /// When the listing was last updated for it.
     listed: Instant,
 }
 
-/// Nobody listens any more.
+/// No listener is left.
 struct Closed;
 
 impl Keeper {
@@ -93,7 +95,7 @@ impl Keeper {
 
     /// Until the share is closed.
     pub fn run(mut self) {
-        // A closed channel is how the program says that it is done.
+        // The program closes the channel when it is done.
         let _ = self.keep();
         self.shared.close();
     }
@@ -106,8 +108,8 @@ impl Keeper {
         if let Err(warning) = opened {
             self.warn(warning)?;
         }
-        // The scan has each folder watched before it is read: what happens in
-        // between is seen twice rather than never.
+        // The scan watches each folder before it reads it: so a change in between is
+        // seen twice rather than never.
         self.watch()?;
         self.scan()?;
         loop {
@@ -125,7 +127,7 @@ impl Keeper {
                 self.scan()?;
             }
             self.look_at(&pending)?;
-            self.look_at_settled()?;
+            self.examine_settled()?;
             if self.next_scan.is_some_and(|at| at <= Instant::now()) {
                 self.scan()?;
             }
@@ -148,7 +150,7 @@ impl Keeper {
     }
 
     /// The directory was moved or removed: nothing of it is shared until it is
-    /// back in its place, which is looked at every now and then.
+    /// back in its place. The keeper looks from time to time.
     fn away(&mut self) -> Result<(), Closed> {
         self.poll();
         if std::mem::replace(&mut self.is_away, true) {
@@ -156,7 +158,7 @@ impl Keeper {
         }
         let names = read(&self.shared.index).beneath(None);
         for name in &names {
-            self.gone(name);
+            self.on_file_missing(name);
         }
         self.settling.clear();
         lock(&self.shared.left_out).replace(Path::new(""), None);
@@ -233,10 +235,10 @@ impl Keeper {
             self.scan()?;
         }
         for (path, mark) in &pending.paths {
-            self.look(path, self.patient(path, *mark))?;
+            self.examine(path, self.patient(path, *mark))?;
         }
         for name in &pending.changed {
-            self.look(
+            self.examine(
                 Path::new(name.as_str()),
                 Mark {
                     written: true,
@@ -258,9 +260,9 @@ impl Keeper {
         }
     }
 
-    /// What has been quiet for long enough is looked at once more, and hashed
-    /// unless that look finds it changed after all.
-    fn look_at_settled(&mut self) -> Result<(), Closed> {
+    /// Examines files that have been quiet for long enough once more, and has
+    /// them hashed unless they have changed after all.
+    fn examine_settled(&mut self) -> Result<(), Closed> {
         let now = Instant::now();
         let settled: Vec<PathBuf> = self
             .settling
@@ -280,7 +282,7 @@ impl Keeper {
                 .ok()
                 .map(|meta| Stamp::new(&meta));
             let quiet = before.is_some() && before == stamp;
-            self.look(
+            self.examine(
                 &path,
                 Mark {
                     complete: quiet,
@@ -291,8 +293,8 @@ impl Keeper {
         Ok(())
     }
 
-    /// Makes the listing true for one path and what is beneath it.
-    fn look(&mut self, path: &Path, mark: Mark) -> Result<(), Closed> {
+    /// Updates the listing for one path and what is beneath it.
+    fn examine(&mut self, path: &Path, mark: Mark) -> Result<(), Closed> {
         let meta = match self.shared.dir.symlink_metadata(path) {
             Ok(meta) if self.rules.leave_out(path, meta.is_dir()).is_none() => Some(meta),
             _ => None,
@@ -302,24 +304,24 @@ impl Keeper {
             self.leave_out(path);
         }
         if is_dir {
-            self.look_beneath(path, mark)?;
+            self.examine_beneath(path, mark)?;
         } else if let Some(folder) = path.to_str() {
             let gone = read(&self.shared.index).beneath(Some(folder));
             for name in &gone {
-                self.gone(name);
+                self.on_file_missing(name);
             }
         }
         let Some(name) = name_of(path) else {
             return Ok(());
         };
         match meta {
-            Some(meta) if meta.is_file() => self.seen(&name, Stamp::new(&meta), mark),
-            _ => self.gone(&name),
+            Some(meta) if meta.is_file() => self.on_file_found(&name, Stamp::new(&meta), mark),
+            _ => self.on_file_missing(&name),
         }
         Ok(())
     }
 
-    /// Makes the count of what is left out true for a path that is no folder of
+    /// Updates the count of what is left out, for a path that is no folder of
     /// the share.
     fn leave_out(&mut self, path: &Path) {
         let left_out = self.left_out_at(path);
@@ -334,7 +336,8 @@ impl Keeper {
         }
     }
 
-    /// What is left out where this path is: the path, or a folder it is in.
+    /// What is left out here, and why: the path itself, or a folder that it is
+    /// in.
     fn left_out_at(&mut self, path: &Path) -> Option<(PathBuf, Cause)> {
         let meta = self.shared.dir.symlink_metadata(path).ok()?;
         let cause = match self.rules.leave_out(path, meta.is_dir()) {
@@ -358,7 +361,7 @@ impl Keeper {
         Some((path.to_owned(), cause))
     }
 
-    fn look_beneath(&mut self, folder: &Path, mark: Mark) -> Result<(), Closed> {
+    fn examine_beneath(&mut self, folder: &Path, mark: Mark) -> Result<(), Closed> {
         if mark.new {
             // Another folder may have gone by this name, with rules of its own.
             self.forget_rules();
@@ -374,19 +377,20 @@ impl Keeper {
         Ok(())
     }
 
-    /// Makes the whole listing true.
+    /// Updates the whole listing.
     fn scan(&mut self) -> Result<(), Closed> {
         if self.next_scan.is_some() {
             self.poll();
         }
         self.forget_rules();
         let mut found = self.walk(Path::new(""));
-        // They remember every folder they have seen; while idle, nothing should.
+        // The rules remember every folder they have seen, which should not take memory
+        // in an idle share.
         self.forget_rules();
         for part in &found.parts {
             self.shared.store.sweep_part(part);
         }
-        // Whatever is found is taken to be complete: if not, reading it will show.
+        // Every file found is taken to be complete: if it is not, hashing will notice.
         let mark = Mark {
             complete: true,
             ..Mark::default()
@@ -401,7 +405,7 @@ impl Keeper {
         self.tell_scanned(&found)
     }
 
-    /// Forgets what was hashed of files that are gone.
+    /// Removes the cache's rows of files that are gone.
     fn prune(&mut self) -> Result<(), Closed> {
         let files = read(&self.shared.index).files();
         let is_there = |name: &str| {
@@ -434,15 +438,15 @@ impl Keeper {
         found
     }
 
-    /// The rules are read again when they are needed next.
+    /// Drops the rules, so that they are read again when they are needed next.
     fn forget_rules(&mut self) {
         self.rules = self.shared.new_rules();
         *lock(&self.shared.rules) = self.shared.new_rules();
     }
 
-    /// Makes the listing beneath a folder that of a walk. The walk is older than
-    /// what happened meanwhile, so whatever it contradicts is looked at again.
-    /// Answers which files are new and to be hashed, and their lengths.
+    /// Takes the result of a walk as the listing beneath a folder. Events may
+    /// have come since the walk, so every difference is checked on the disk.
+    /// Returns the files that are to be hashed, with their lengths.
     fn reconcile(
         &mut self,
         folder: Option<&Path>,
@@ -465,7 +469,9 @@ impl Keeper {
                 match index.record(name) {
                     Some(record) if record.stamp == *stamp => {}
                     Some(_) => differ.push(name.clone()),
-                    None if index.seen(name, *stamp) => unhashed.push((name.clone(), *stamp)),
+                    None if index.on_file_found(name, *stamp) => {
+                        unhashed.push((name.clone(), *stamp));
+                    }
                     None => {}
                 }
             }
@@ -507,13 +513,15 @@ impl Keeper {
         let path = Path::new(name.as_str());
         let shared = self.rules.leave_out(path, false).is_none();
         match self.shared.dir.symlink_metadata(path) {
-            Ok(meta) if shared && meta.is_file() => self.seen(name, Stamp::new(&meta), mark),
-            _ => self.gone(name),
+            Ok(meta) if shared && meta.is_file() => {
+                self.on_file_found(name, Stamp::new(&meta), mark);
+            }
+            _ => self.on_file_missing(name),
         }
     }
 
-    /// There is such a file.
-    fn seen(&mut self, name: &Name, stamp: Stamp, mark: Mark) {
+    /// A file was found on the disk.
+    fn on_file_found(&mut self, name: &Name, stamp: Stamp, mark: Mark) {
         if !mark.complete && self.still_growing(name, stamp) {
             return;
         }
@@ -522,7 +530,7 @@ impl Keeper {
             self.shared.doubt(name);
         }
         let mut index = write(&self.shared.index);
-        let unhashed = index.seen(name, stamp);
+        let unhashed = index.on_file_found(name, stamp);
         drop(index);
         if let Some(before) = before
             && unhashed
@@ -538,8 +546,9 @@ impl Keeper {
         }
     }
 
-    /// Whether this is only the next step of a change that was told just now. A
-    /// file that grows for an hour is not worth ten messages a second to all.
+    /// Whether this is only the next step of a change that was published just
+    /// now. A file that grows for an hour is not worth ten updates a second to
+    /// all members.
     fn still_growing(&mut self, name: &Name, stamp: Stamp) -> bool {
         let (now, quiet) = (Instant::now(), self.shared.options.quiet);
         let record = read(&self.shared.index).record(name);
@@ -555,13 +564,13 @@ impl Keeper {
         }
     }
 
-    fn gone(&mut self, name: &Name) {
+    fn on_file_missing(&mut self, name: &Name) {
         self.settling.remove(Path::new(name.as_str()));
         let mut index = write(&self.shared.index);
         if let Some(record) = index.record(name) {
             self.shared.queue.withdraw(name, record.stamp.length);
         }
-        index.gone(name);
+        index.on_file_missing(name);
     }
 
     fn settle(&mut self, path: &Path, seen: Option<Stamp>) {
@@ -576,7 +585,7 @@ impl Keeper {
         if delta.added.is_empty() && delta.removed.is_empty() {
             return Ok(());
         }
-        self.tell(ShareEvent::Delta {
+        self.send(ShareEvent::Delta {
             added: delta.added,
             removed: delta.removed,
         })
@@ -584,7 +593,7 @@ impl Keeper {
 
     fn tell_scanned(&mut self, found: &Found) -> Result<(), Closed> {
         let totals = self.shared.totals();
-        self.tell(ShareEvent::Scanned {
+        self.send(ShareEvent::Scanned {
             files: totals.files,
             bytes: totals.bytes,
             skipped: totals.skipped,
@@ -592,7 +601,7 @@ impl Keeper {
         self.tell_left_out(found)
     }
 
-    /// What a person can do something about.
+    /// Warns the user of what the user can mend.
     fn tell_left_out(&mut self, found: &Found) -> Result<(), Closed> {
         if let Some(path) = &found.unnameable {
             self.unnameable = Some(path.clone());
@@ -621,7 +630,7 @@ impl Keeper {
     fn tell_progress(&mut self) -> Result<(), Closed> {
         let now = Instant::now();
         let index = read(&self.shared.index);
-        let progress = Progress {
+        let progress = HashingProgress {
             unhashed: index.unhashed(),
             bytes: index
                 .unhashed_bytes()
@@ -631,7 +640,7 @@ impl Keeper {
         if let Some((at, told)) = &mut self.told_progress
             && *told == progress
         {
-            // Looked at again when something may be told again, not at once.
+            // The keeper wakes when it may report again, not at once.
             if *at + PROGRESS <= now {
                 *at = now;
             }
@@ -645,19 +654,19 @@ impl Keeper {
             return Ok(());
         }
         self.told_progress = Some((now, progress));
-        self.tell(ShareEvent::Progress(progress))
+        self.send(ShareEvent::Progress(progress))
     }
 
-    /// Tells a person, once.
+    /// Warns the user, once.
     fn warn(&mut self, warning: ShareWarning) -> Result<(), Closed> {
         if self.warned.len() >= WARNINGS || !self.warned.insert(warning.clone()) {
             return Ok(());
         }
-        self.tell(ShareEvent::Warning(warning))
+        self.send(ShareEvent::Warning(warning))
     }
 
-    /// Waits while nobody takes what was told: changes merge in the meantime.
-    fn tell(&mut self, event: ShareEvent) -> Result<(), Closed> {
+    /// Waits while the listener is busy: changes merge meanwhile.
+    fn send(&mut self, event: ShareEvent) -> Result<(), Closed> {
         self.events.blocking_send(event).map_err(|_| Closed)
     }
 }

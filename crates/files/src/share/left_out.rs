@@ -21,8 +21,8 @@ impl LeftOut {
         self.counted
     }
 
-    /// What is left out at a path and beneath it now, and nothing else. Answers
-    /// whether any of it is news.
+    /// Replaces what is left out at a path and beneath it. Returns whether
+    /// anything changed.
     pub fn replace(
         &mut self,
         path: &Path,

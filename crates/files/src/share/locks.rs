@@ -1,9 +1,9 @@
-//! Locks that a thread which panicked does not close for the others.
+//! Locks that stay usable after a thread has panicked.
 
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-// It has left nothing half done worth dying for: every locked step is short and
-// leaves the state whole.
+// A panic leaves nothing half done: every locked step is short and leaves the
+// state whole.
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)

@@ -1,20 +1,20 @@
 //! The directory a peer offers: scanned, watched, hashed, served.
 //!
 //! ```text
-//! walk     what of a directory belongs to the share
+//! walk     what in a directory belongs to the share
 //! left_out what does not, so that it can be counted
 //! index    what is on offer, in memory, and what has changed in it
 //! queue    the files to be hashed, those asked for first
 //! hash     roots, in the background
 //! cache    what was hashed before, on disk
-//! inbox    what the keeper is to look at, gathered
+//! inbox    gathers what the keeper has to look at
 //! watch    what the file system reports
-//! shared   a share as its threads and its users have it in common
-//! keeper   the thread that keeps the listing true and tells its changes
-//! holding  what was hashed, opened again: is it still that?
-//! serve    small files, read for others
-//! pieces   large files, read in pieces for others; parts of files on their way
-//! warning  what a person can do something about
+//! shared   the state that a share's threads and callers have in common
+//! keeper   the thread that keeps the listing true and reports its changes
+//! holding  opens hashed files, if they are still what was hashed
+//! serve    small files, read for other peers
+//! pieces   large files, read in pieces for other peers; parts of files that are being fetched
+//! warning  what the user can mend, while the share goes on
 //! ```
 //!
 //! Every path is opened beneath the share's own handle, for reading and for
@@ -63,7 +63,7 @@ use tokio::time::sleep;
 pub use holding::ReadError;
 pub use pieces::{Arriving, Opened};
 pub use queue::HashError;
-pub use shared::{Options, Progress, Share, ShareEvent, Totals};
+pub use shared::{HashingProgress, Options, Share, ShareEvent, Totals};
 
 pub use walk::Skipped;
 pub use warning::ShareWarning;
@@ -76,14 +76,14 @@ use queue::Queue;
 use shared::{Life, Shared};
 use walk::Rules;
 
-/// The folder of a state directory in which is remembered what was hashed.
+/// The folder of a state directory with the caches of roots.
 pub const CACHE: &str = "hashes";
 
-/// Events that wait to be taken before the keeper waits too.
+/// How many events may wait to be taken before the keeper waits.
 const EVENTS: usize = 64;
 
-/// How often it is looked whether the directory is in its place, while a large
-/// file is written to it.
+/// How often to check that the directory is in its place, while a large file is
+/// written to it.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// Why a directory cannot be shared.
@@ -109,7 +109,7 @@ pub enum ShareError {
         /// What the system says.
         source: io::Error,
     },
-    /// Sharing it would offer far more than most people mean to. Asks to be
+    /// Sharing it would offer far more than most users mean to. Asks to be
     /// overridden with [`Options::broad`].
     #[error("{} is {what}: share a directory inside it", shown(path))]
     TooBroad {
@@ -198,14 +198,14 @@ impl Share {
         self.shared.totals()
     }
 
-    /// Writes down what is not yet, so that it is not hashed again at the next
-    /// start. Blocks on the disk.
+    /// Writes new roots to the cache, so that their files are not hashed again
+    /// at the next start. Blocks on the disk.
     pub fn save(&self) {
         self.shared.remembered(self.shared.cache.commit());
     }
 
-    /// The entry of that name with its root, which is computed now where it is
-    /// not known, before all that waits in the background.
+    /// The entry of that name with its root. If the root is not known, the file
+    /// is hashed now, before all files that wait in the background.
     pub async fn hash_now(&self, name: &Name) -> Result<Entry, HashError> {
         let entry = read(&self.shared.index).entry(name);
         match entry {
@@ -223,7 +223,7 @@ impl Share {
     }
 
     /// Puts a fetched file into the share, as [`Store::put`] does, and lists it
-    /// with its root at once: nobody reads it again. Blocks on the disk.
+    /// with its root at once: it is not read again. Blocks on the disk.
     ///
     /// A name that the share's rules leave out is stored and not listed.
     pub fn store(
@@ -249,9 +249,9 @@ impl Share {
         self.shared.store.partial(name, content)
     }
 
-    /// Waits until the directory is not where it was: nothing may be written
-    /// to it then. Whoever writes for long waits for this meanwhile, since a
-    /// directory above it that is moved is reported to nobody.
+    /// Waits until the directory is not where it was: nothing may be written to
+    /// it then. A fetch that takes long waits for this meanwhile: if a
+    /// directory above the share is moved, the watcher does not report it.
     pub async fn moved(&self) -> StoreError {
         loop {
             sleep(LOOK_EVERY).await;
@@ -295,14 +295,14 @@ impl Share {
         let stored = put();
         match &stored {
             Ok(stored) if shared.lists(name) => {
-                write(&shared.index).arrived(name, stored.stamp, root);
+                write(&shared.index).on_file_stored(name, stored.stamp, root);
                 shared.remembered(shared.cache.keep(name, &stored.stamp, root, layer));
                 shared.inbox.poke();
             }
             _ if first => {
                 write(&shared.index).expect_no_more(name);
-                // What was reported in the meantime did not count.
-                shared.inbox.look(Path::new(name.as_str()));
+                // Reports that came meanwhile were ignored.
+                shared.inbox.examine(Path::new(name.as_str()));
             }
             _ => {}
         }
@@ -335,7 +335,7 @@ fn open_dir(dir: &Path) -> Result<(Dir, PathBuf), ShareError> {
     };
     let path = dir.canonicalize().map_err(failed)?;
     let handle = Dir::open_ambient_dir(&path, ambient_authority()).map_err(failed)?;
-    // A directory may be entered that may not be listed.
+    // There are directories that may be entered but not listed.
     handle.entries().map_err(failed)?;
     Ok((handle, path))
 }
@@ -347,7 +347,7 @@ fn unreadable(dir: &Path, source: io::Error) -> ShareError {
     }
 }
 
-/// Why a directory (its full path) is more than most people mean to share.
+/// Why a directory (its full path) is more than most users mean to share.
 fn too_broad(path: &Path, home: Option<&Path>) -> Option<&'static str> {
     let home = home.and_then(|home| home.canonicalize().ok());
     let parent = path.parent();

@@ -1,7 +1,8 @@
-//! Large files, read in pieces for others; and parts of files on their way here.
+//! Large files, read in pieces for other peers; and parts of files that are
+//! being fetched.
 //!
 //! Owns the same promise as `serve`: what is handed out is the file that was
-//! hashed. Its stamp is compared after each read, so that nothing goes out which
+//! hashed. Its stamp is compared after each read, so that no byte goes out that
 //! was written meanwhile.
 
 use std::io;
@@ -15,7 +16,7 @@ use super::locks::{read, write};
 use super::shared::Share;
 use crate::stamp::Stamp;
 
-/// How much is read at once to be hashed.
+/// How much is read at once for hashing.
 const BUFFER: usize = 16 * LEAF;
 
 /// A file of the share, open to be read in pieces.
@@ -28,7 +29,7 @@ pub struct Opened {
     layer: Vec<[u8; 32]>,
 }
 
-/// Lists a file of which there is a part, for as long as it is held.
+/// Keeps the part of a file listed, until it is dropped.
 pub struct Arriving {
     share: Share,
     name: Name,
@@ -37,17 +38,17 @@ pub struct Arriving {
 }
 
 impl Share {
-    /// Opens a file with this content, under any name that has it. Blocks on the
-    /// disk; where the hashes of its pieces are not at hand, for as long as it
-    /// takes to read it all.
+    /// Opens a file with this content, under any of its names. Blocks on the
+    /// disk; if the hashes of its pieces are not in the cache, until the whole
+    /// file is read.
     pub fn open_content(&self, content: Content) -> Result<Opened, ReadError> {
         let open = |name: &Name| self.open_named(name, content);
         self.shared.any_with(content, open)
     }
 
-    /// Lists a file that is being fetched into the share: others may ask for the
-    /// part of it that is there. What arrives under its name in the end is listed
-    /// as ever.
+    /// Lists a file that is being fetched into the share: other peers may ask
+    /// for the part of it that is there. The complete file is listed as any
+    /// other.
     ///
     /// A name that the share's rules leave out is not listed.
     pub fn arriving(&self, name: &Name, content: Content, mtime: i64) -> Arriving {
@@ -80,8 +81,8 @@ impl Share {
         };
         opened.check()?;
         if is_new {
-            // Its stamp may not have been settled when it was hashed: without
-            // this it would be read whole for whoever comes next.
+            // Its stamp may not have been settled when it was hashed. Without this row,
+            // the file would be read whole again for the next peer.
             let kept = shared
                 .cache
                 .keep(name, &stamp, content.root, opened.layer());
@@ -92,7 +93,7 @@ impl Share {
 }
 
 impl Opened {
-    /// What it is.
+    /// The file's content.
     pub fn content(&self) -> Content {
         self.content
     }
@@ -104,8 +105,8 @@ impl Opened {
 
     /// Reads bytes of the file that was hashed. Blocks on the disk.
     ///
-    /// After an error the file is listed no more, until it has been looked at
-    /// anew; open it again, perhaps by another name, or not at all.
+    /// After an error the file is not listed until it has been examined anew.
+    /// The caller may open it again, perhaps under another name.
     pub fn read(&self, bytes: &mut [u8], offset: u64) -> Result<(), ReadError> {
         let read = self.file.read_exact_at(bytes, offset);
         let read = read.map_err(|error| refusal(&self.name, error));
@@ -114,7 +115,7 @@ impl Opened {
         })
     }
 
-    /// Whether it is, and was until now, the file that is listed.
+    /// Whether it is still the listed file.
     fn check(&self) -> Result<(), ReadError> {
         let shared = &*self.share.shared;
         let listed = read(&shared.index).record(&self.name);
@@ -141,7 +142,7 @@ impl Drop for Arriving {
     }
 }
 
-/// The hash of each piece, out of the bytes.
+/// Computes the hash of each piece from the bytes.
 fn layer(file: &File, content: Content) -> io::Result<Vec<[u8; 32]>> {
     let mut hasher = LayerHasher::new(content.length);
     let mut bytes = vec![0; BUFFER];

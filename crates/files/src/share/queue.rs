@@ -1,9 +1,9 @@
 //! The files to be hashed, those asked for first.
 //!
-//! Small files come first: most names get their roots soonest, and one film
+//! Small files come first: so most names get their roots soon, and one film
 //! does not hold up ten thousand letters. A file that a caller waits for comes
 //! before all others, even in the middle of one: a thread that reads a large
-//! file looks up between two reads.
+//! file checks for it between two reads.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -66,25 +66,25 @@ struct State {
 type Answer = oneshot::Sender<Result<Entry, HashError>>;
 
 impl Queue {
-    /// To be hashed when its turn comes.
+    /// Adds a file, to be hashed when its turn comes.
     pub fn push(&self, name: Name, length: u64) {
         lock(&self.state).waiting.insert((length, name));
         self.bell.notify_one();
     }
 
-    /// Many of them.
+    /// Adds many files.
     pub fn extend(&self, files: Vec<(Name, u64)>) {
         let files = files.into_iter().map(|(name, length)| (length, name));
         lock(&self.state).waiting.extend(files);
         self.bell.notify_all();
     }
 
-    /// Not to be hashed for now: it is being written to.
+    /// Takes a file out for now: it is being written to.
     pub fn withdraw(&self, name: &Name, length: u64) {
         lock(&self.state).waiting.remove(&(length, name.clone()));
     }
 
-    /// To be hashed at once.
+    /// Has a file hashed at once.
     pub fn ask(&self, name: &Name) -> oneshot::Receiver<Result<Entry, HashError>> {
         let (answer, receiver) = oneshot::channel();
         let mut state = lock(&self.state);
@@ -156,7 +156,7 @@ impl Queue {
         drop(state);
         self.bell.notify_one();
         for waiting in asked {
-            // Whoever asked may have gone; the root is known all the same.
+            // The caller may have gone; the root is known all the same.
             let _ = waiting.send(answer());
         }
     }
@@ -172,7 +172,8 @@ impl State {
         None
     }
 
-    /// What is being read and waits again has changed meanwhile: it stays.
+    /// A file that waits again while it is being read has changed meanwhile: it
+    /// stays.
     fn take_waiting(&mut self) -> Option<Name> {
         let next = self
             .waiting

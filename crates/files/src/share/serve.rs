@@ -1,8 +1,8 @@
-//! Small files, read for others.
+//! Small files, read for other peers.
 //!
 //! Owns the promise that what is handed out is the file that was hashed: its
-//! stamp is compared before and after. The receiver verifies it anyway; this is
-//! so that an honest holder is not taken for a liar.
+//! stamp is compared before and after. The receiver verifies it anyway; without
+//! this check an honest holder could be taken for a liar.
 
 use std::io::Read;
 
@@ -16,7 +16,7 @@ use crate::stamp::Stamp;
 impl Share {
     /// The bytes of a small file. Blocks for as long as the disk takes.
     ///
-    /// Where several names have this content, any of them will do.
+    /// If several names have this content, any of them will do.
     pub fn read(&self, content: Content) -> Result<Vec<u8>, ReadError> {
         if content.length > MAX_INLINE {
             return Err(ReadError::TooLarge {

@@ -1,4 +1,4 @@
-//! A share as its threads and its users have it in common, and what is said of it.
+//! The state that a share's threads and callers have in common, and its events.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -24,16 +24,17 @@ use crate::store::{Store, StoreError};
 pub struct Options {
     /// Hidden files too.
     pub hidden: bool,
-    /// Even where the directory is `/` or somebody's home.
+    /// Even if the directory is `/` or a user's home.
     pub broad: bool,
     /// Follow changes as the system reports them. Network file systems do not
-    /// report what other machines do; without, the share is scanned every `poll`.
+    /// report what other machines do; if this is off, the share is scanned
+    /// every `poll`.
     pub watch: bool,
     /// How long a file must have been left alone before it is hashed.
     pub quiet: Duration,
     /// How often the share is scanned where it cannot be watched.
     pub poll: Duration,
-    /// A folder to remember in what was hashed. Without, every file is hashed at
+    /// A folder for the cache of roots. Without one, every file is hashed at
     /// every start.
     pub cache: Option<PathBuf>,
 }
@@ -54,15 +55,15 @@ impl Default for Options {
 /// What has happened in the share.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ShareEvent {
-    /// The least that turns the listing told so far into that of now. The first
-    /// one is everything; an empty share has none.
+    /// The smallest change from the listing reported so far to the present one.
+    /// The first one has every file; an empty share sends none.
     Delta {
         /// New or changed; names in order.
         added: Vec<Entry>,
         /// No longer there; names in order.
         removed: Vec<Name>,
     },
-    /// The whole share has been looked through. Its changes were told before.
+    /// The whole share has been scanned. Its changes were sent before this.
     Scanned {
         /// Files listed.
         files: u64,
@@ -72,14 +73,14 @@ pub enum ShareEvent {
         skipped: Skipped,
     },
     /// How much is still to be hashed; about every second, and at the end.
-    Progress(Progress),
-    /// Something that a person can do something about.
+    Progress(HashingProgress),
+    /// Something is wrong with the share, and the user can mend it.
     Warning(ShareWarning),
 }
 
 /// How much is still to be hashed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Progress {
+pub struct HashingProgress {
     /// Files.
     pub unhashed: u64,
     /// Bytes in them that were not read yet.
@@ -108,7 +109,7 @@ pub struct Share {
     pub(super) _life: Arc<Life>,
 }
 
-/// What the share's threads and its users have in common.
+/// What the share's threads and callers have in common.
 pub(super) struct Shared {
     pub(super) dir: Dir,
     /// The directory's full path: for the watcher, for rules and for messages.
@@ -126,7 +127,7 @@ pub(super) struct Shared {
     pub(super) rules: Mutex<Rules>,
 }
 
-/// Closes the share when nobody holds it any more.
+/// Closes the share when its last clone is dropped.
 pub(super) struct Life(pub(super) Arc<Shared>);
 
 impl Drop for Life {
@@ -149,7 +150,7 @@ impl Shared {
         }
     }
 
-    /// Where it cannot be remembered what was hashed, a person is told.
+    /// If roots cannot be cached, the user is told.
     pub(super) fn remembered(&self, result: Result<(), ShareWarning>) {
         if let Err(warning) = result {
             self.inbox.warn(warning);
@@ -157,7 +158,7 @@ impl Shared {
     }
 
     /// Whether the directory's path still leads to the directory that is open.
-    /// Otherwise somebody has moved it, perhaps so that it is no longer shared.
+    /// Otherwise it was moved, perhaps so that it is no longer shared.
     pub(super) fn is_in_place(&self) -> bool {
         let there = std::fs::metadata(&self.path);
         let open = self.dir.dir_metadata();

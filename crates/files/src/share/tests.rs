@@ -1,4 +1,4 @@
-//! A real directory, a real watcher, and somebody who follows what is told.
+//! A real directory, a real watcher, and a listener that follows the events.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -494,7 +494,8 @@ async fn one_file_is_hashed_on_demand() {
 async fn a_file_that_is_not_the_hashed_one_any_more_is_not_handed_out() {
     let dir = tempdir();
     put(&dir, "a", "first");
-    // Nothing tells the share but its own look at the file.
+    // The watcher does not report this: the share notices when it reads the
+    // file.
     let mut follower = Follower::with(
         &dir,
         Options {
@@ -670,7 +671,7 @@ fn homes_and_what_is_above_them_are_too_broad() {
     assert!(!broad(Path::new("/home/bob/share")) && !broad(Path::new("/srv")));
 }
 
-/// Somebody who works in the share: writes, removes and renames files and
+/// A user who works in the share: writes, removes and renames files and
 /// folders, the same ones each time for the same seed.
 fn rummage(root: &Path, seed: u64, steps: u64) {
     let mut state = seed | 1;
@@ -700,7 +701,7 @@ fn rummage(root: &Path, seed: u64, steps: u64) {
     }
 }
 
-/// What is there, read by somebody who knows nothing of shares.
+/// What is on the disk, read without the code of shares.
 fn truth(root: &Path) -> BTreeMap<String, Option<Content>> {
     let files = ignore::WalkBuilder::new(root)
         .standard_filters(false)
@@ -809,7 +810,7 @@ async fn whoever_writes_for_long_is_told_when_a_directory_above_is_moved() {
     fs::rename(&above, base.path().join("elsewhere")).expect("moved");
     let moved = timeout(Duration::from_secs(30), follower.share.moved()).await;
     assert!(matches!(moved, Ok(StoreError::Moved { .. })), "{moved:?}");
-    // And so is everybody else.
+    // And so are all other callers.
     follower.until(|f| f.warnings.iter().any(is_moved)).await;
 }
 

@@ -1,9 +1,9 @@
-//! What of a directory belongs to the share.
+//! What in a directory belongs to the share.
 //!
 //! Owns the rules (hidden files, `.thorpignore`, only regular files, only names
-//! that can be told to others) and applies them to a whole tree or to one path,
-//! so that a scan and the watcher never disagree. Decides nothing about what
-//! was listed before.
+//! that fit into a listing) and applies them to a whole tree or to one path, so
+//! that a scan and the watcher never disagree. Decides nothing about what was
+//! listed before.
 //!
 //! The rules come from the `ignore` crate; the walking does not, because that
 //! crate walks paths of the whole machine, and here every directory is opened
@@ -83,7 +83,7 @@ pub(super) enum Cause {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ruled {
     Out(Cause),
-    /// Temporary, of our own making: nothing to tell a person.
+    /// A temporary file of thorp: the user need not know.
     Part,
 }
 
@@ -95,7 +95,7 @@ pub(super) struct Found {
     /// Temporary files of fetches, perhaps of one that is running.
     pub parts: Vec<PathBuf>,
     pub left_out: Vec<(PathBuf, Cause)>,
-    /// A name that cannot be told to others, for a person to see.
+    /// A name that cannot be listed, to show to the user.
     pub unnameable: Option<PathBuf>,
     /// A folder that could not be read, and why.
     pub unreadable: Option<(PathBuf, io::Error)>,
@@ -125,14 +125,14 @@ impl Rules {
         }
     }
 
-    /// Whether a folder is a state directory of thorp. What is in one is never
-    /// shared, whatever a person says: there are keys in it.
+    /// Whether a folder is a state directory of thorp. It is never shared,
+    /// whatever the user says: there are keys in it.
     fn holds_keys(&self, folder: &Path) -> bool {
         is_state_directory(&self.root.join(folder))
     }
 
-    /// Why this path, relative to the share, is left out; it and all its
-    /// folders are looked at.
+    /// Why this path, relative to the share, is left out. Checks the path and
+    /// all its folders.
     pub fn leave_out(&mut self, path: &Path, is_dir: bool) -> Option<Ruled> {
         let in_keys = path
             .ancestors()
@@ -229,8 +229,8 @@ impl Found {
         };
         match entry.metadata() {
             Ok(meta) if meta.is_file() => self.files.push((name, Stamp::new(&meta))),
-            // Gone or something else since the directory was read: its own
-            // event will tell.
+            // It was removed or replaced since the directory was read: the watcher will
+            // report that.
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => self.not_readable(path, error),

@@ -1,11 +1,11 @@
-//! What a person can do something about, while the share goes on.
+//! What the user can mend, while the share goes on.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use thorp_wire::Name;
 
-/// Something about the share that is not as it should be. Told once.
+/// Something is wrong with the share. Each warning is sent once.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ShareWarning {
     /// The directory is not where it was: nothing of it is shared any more.
@@ -13,13 +13,13 @@ pub enum ShareWarning {
         /// Where it was.
         path: PathBuf,
     },
-    /// Changes are not reported: the directory is looked through instead.
+    /// The system does not report changes: the directory is scanned instead.
     Unwatched {
         /// The directory.
         path: PathBuf,
-        /// Why they are not.
+        /// Why not.
         why: String,
-        /// How often it is looked through.
+        /// How often it is scanned.
         every: Duration,
     },
     /// Listed files cannot be read.
@@ -40,14 +40,14 @@ pub enum ShareWarning {
         /// What the system says.
         why: String,
     },
-    /// Names cannot be told to others, and are not listed.
+    /// Files have names that cannot be listed.
     Unnameable {
         /// One of them.
         path: PathBuf,
         /// How many there are.
         count: u64,
     },
-    /// What was hashed before is lost: the file with it was damaged.
+    /// The cache of roots is lost: its file was damaged.
     HashesDamaged {
         /// The file.
         path: PathBuf,
@@ -56,14 +56,14 @@ pub enum ShareWarning {
         /// Where it is now.
         set_aside: PathBuf,
     },
-    /// What is hashed cannot be remembered: the file cannot be used.
+    /// Roots are not cached: the file of the cache cannot be used.
     HashesUnusable {
         /// The file.
         path: PathBuf,
         /// What the system says.
         why: String,
     },
-    /// What is hashed cannot be remembered any more.
+    /// Roots are not cached any more.
     HashesUnsaved {
         /// What the system says.
         why: String,

@@ -1,4 +1,4 @@
-//! What the file system reports, into the [`Inbox`].
+//! Passes the file system's reports on to the [`Inbox`].
 //!
 //! Never touches a file and never decides what a report means for the listing.
 
@@ -13,13 +13,13 @@ use super::inbox::Inbox;
 /// system watches all that is beneath one.
 const ONE_BY_ONE: bool = cfg!(target_os = "linux");
 
-/// Reports what happens in folders, for as long as it is held.
+/// Reports what happens in folders, until it is dropped.
 ///
-/// Folder by folder and not recursively: a folder that may not be read, or is
-/// left out, would otherwise cost the whole watch, or watches that others need.
-/// And whoever walks a folder has it watched first, so nothing is missed between,
-/// wherever it was moved in the meantime: for each path, the last thing that
-/// happened to it is followed by a walk of what is there.
+/// Folder by folder and not recursively: otherwise a folder that may not be
+/// read would end the whole watch, and one that is left out would use up
+/// watches. A walk has each folder watched before it reads it. So it misses
+/// nothing, even if the folder is moved meanwhile: the last change to each path
+/// is followed by a look at that path.
 pub(super) struct Watch {
     watcher: RecommendedWatcher,
     root: PathBuf,

@@ -1,14 +1,15 @@
-//! A large file on its way: written in any order, kept when it is interrupted.
+//! A large file that is being fetched: written in any order, kept if the fetch
+//! is interrupted.
 //!
-//! Owns the file beside the target, `.thorp-<16 hex of the root>-<length>.part`:
-//! sparse, locked as long as somebody writes it, and still there for whoever fetches
-//! the same content next. What is in it is not believed: it is hashed when it
-//! is taken up again, and gets its final name only from somebody who says that
-//! all of it has been verified.
+//! Owns the file beside the target, `.thorp-<16 hex of the
+//! root>-<length>.part`: sparse, locked while a fetch writes it, and kept for
+//! the next fetch of the same content. Its bytes are not trusted: that fetch
+//! hashes them first, and the file gets its final name only once the caller
+//! says that all of it is verified.
 //!
 //! It is synced to disk before it gets that name, unlike small files: one sync
-//! is little beside fetching it, and who remembers hashes by a file's stamp
-//! would believe in bytes that a power cut has taken.
+//! costs little beside fetching it, and without it the cache of roots would
+//! trust a stamp whose bytes a power cut has taken.
 
 use std::fs::File;
 use std::io;
@@ -27,7 +28,7 @@ use thorp_wire::{Content, Name};
 use super::{Replace, Store, StoreError, Stored, failed, give_name, set_mtime};
 use crate::stamp::Stamp;
 
-/// How many that are fetched at once may have the same content, in one folder.
+/// How many fetches of the same content there may be at once, in one folder.
 const MOST_AT_ONCE: u32 = 16;
 
 /// See the module. Read and written from several threads.
@@ -46,8 +47,8 @@ pub struct Partial {
 }
 
 impl Store {
-    /// The file in which this content arrives before it is called `name`: a new
-    /// one, or what an earlier fetch has left. Blocks on the disk.
+    /// The file in which this content arrives before it gets the name `name`: a
+    /// new one, or one that an earlier fetch has left. Blocks on the disk.
     pub fn partial(&self, name: &Name, content: Content) -> Result<Partial, StoreError> {
         let folder = self.folder(name)?;
         let (part, file) =
@@ -107,7 +108,7 @@ impl Store {
 }
 
 impl Partial {
-    /// What it is to become.
+    /// The content it is to have.
     pub fn content(&self) -> Content {
         self.content
     }
@@ -123,17 +124,17 @@ impl Partial {
         self.file.read_exact_at(bytes, offset)
     }
 
-    /// Puts bytes where they belong.
+    /// Writes bytes at their place in the file.
     pub fn write(&self, bytes: &[u8], offset: u64) -> Result<(), StoreError> {
         let written = self.file.write_all_at(bytes, offset);
         self.worth_keeping.store(true, Ordering::Relaxed);
         written.map_err(|error| self.failed(error))
     }
 
-    /// Hashes what an earlier fetch has left, piece by piece, until `each`
-    /// answers that it is enough. Pieces of which nothing was written are
-    /// passed over. `each` gets a piece and the hashes of its leaves.
-    pub fn left(&self, mut each: impl FnMut(Piece, Vec<[u8; 32]>) -> bool) -> io::Result<()> {
+    /// Hashes the pieces that an earlier fetch has left, one by one. `each`
+    /// gets a piece and the hashes of its leaves, and returns whether to go on.
+    /// Pieces of which nothing was written are passed over.
+    pub fn recheck(&self, mut each: impl FnMut(Piece, Vec<[u8; 32]>) -> bool) -> io::Result<()> {
         let layout = Layout::of(self.content.length);
         let mut bytes = vec![0; layout.piece_length() as usize];
         let mut next = 0;
@@ -171,15 +172,15 @@ impl Partial {
         match rustix::fs::seek(&self.file, SeekFrom::Data(offset)) {
             Ok(data) => Ok(Some(data)),
             Err(Errno::NXIO) => Ok(None),
-            // A file system that does not tell: all of it may be.
+            // The file system does not tell: all of it may be written.
             Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => Ok(Some(offset)),
             Err(error) => Err(error.into()),
         }
     }
 
     /// Makes the file as long as it will be, without taking the space yet:
-    /// `fallocate` writes zeros where a file system cannot reserve. A disk that
-    /// is too full for it is said to be before anything is fetched.
+    /// `fallocate` writes zeros where a file system cannot reserve. If the disk
+    /// is too full, this says so before anything is fetched.
     fn make_room(&self) -> Result<(), StoreError> {
         let io = |error| self.failed(error);
         let there = self.file.metadata().map_err(io)?;
@@ -213,7 +214,7 @@ impl Drop for Partial {
         let worthless = !self.worth_keeping.load(Ordering::Relaxed);
         let named = self.named.load(Ordering::Relaxed);
         if worthless && !named && self.holds_nothing() {
-            // If it cannot be removed it is swept one day.
+            // If it cannot be removed now, a later sweep does it.
             let _ = self.folder.remove_file(&self.part);
         }
     }
@@ -225,7 +226,7 @@ impl Partial {
     }
 }
 
-/// Makes the file, or takes the one that is there and that nobody holds.
+/// Makes the file, or takes an existing one that no fetch holds.
 fn take(folder: &Dir, content: Content) -> io::Result<(String, File)> {
     for number in 0..MOST_AT_ONCE {
         let part = large_part_of(content, number);
@@ -236,11 +237,11 @@ fn take(folder: &Dir, content: Content) -> io::Result<(String, File)> {
     Err(io::ErrorKind::ResourceBusy.into())
 }
 
-/// Nothing, where somebody else holds it or it is no file.
+/// `None` if another fetch holds it, or if it is no file.
 fn take_one(folder: &Dir, part: &Path) -> io::Result<Option<File>> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true);
-    // What a sweep takes away in between is made again.
+    // If a sweep removes the file meanwhile, it is made again.
     loop {
         match folder.symlink_metadata(part) {
             Ok(meta) if !meta.is_file() => return Ok(None),

@@ -103,13 +103,16 @@ fn nothing_is_replaced_unless_asked() {
     for taken in ["a", "dangling"] {
         assert!(matches!(
             store.check(&name(taken)),
-            Ok(Target::Exists { .. })
+            Ok(Destination::Exists { .. })
         ));
         let kept = put(&store, taken, b"theirs", Replace::No);
         assert!(matches!(kept, Err(StoreError::Exists { .. })), "{kept:?}");
     }
     assert_eq!(fs::read(dir.path().join("a")).expect("there"), b"mine");
-    assert_eq!(store.check(&name("free/b")).expect("free"), Target::Free);
+    assert_eq!(
+        store.check(&name("free/b")).expect("free"),
+        Destination::Free
+    );
     put(&store, "a", b"theirs", Replace::Yes).expect("replaced");
     put(&store, "dangling", b"theirs", Replace::Yes).expect("replaced");
     assert_eq!(fs::read(dir.path().join("a")).expect("there"), b"theirs");
@@ -260,7 +263,7 @@ fn what_is_set_aside_takes_the_other_name_and_replaces_nothing() {
     }
     for (from, base, to) in [("a.txt", "old.txt", "old.txt"), ("deep/b", "c", "deep/c")] {
         store.set_aside(&name(from), base).expect("set aside");
-        assert_eq!(store.check(&name(from)).expect("free"), Target::Free);
+        assert_eq!(store.check(&name(from)).expect("free"), Destination::Free);
         let there = fs::read(dir.path().join(to)).expect("there");
         assert_eq!(there, from.as_bytes());
     }

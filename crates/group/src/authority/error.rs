@@ -26,10 +26,10 @@ pub enum AuthorityError {
         GroupRecord::MAX_REMOVED
     )]
     TooManyRemoved,
-    /// A record that was made up.
+    /// The record is forged.
     #[error(transparent)]
     Record(#[from] RecordError),
-    /// The asker's program is at fault.
+    /// The asking machine's program is at fault.
     #[error("the certificate request is not one: {0}")]
     Request(&'static str),
     /// Remove some members first.
@@ -50,7 +50,8 @@ pub enum AuthorityError {
 }
 
 impl AuthorityError {
-    /// What the asker is told. The state of the tracker's disk is not its business.
+    /// What the asking machine is told. The state of the tracker's disk is not
+    /// its business.
     pub fn refusal(&self) -> Refused {
         let (reason, text) = match self {
             Self::NotInvited(_) | Self::Removed => (Reason::NotInvited, self.to_string()),
@@ -67,19 +68,19 @@ impl AuthorityError {
     }
 }
 
-/// Why an invite does not let somebody in.
+/// Why an invite does not let a machine in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum NotInvited {
     /// No token came with the request.
     #[error("this group is by invitation: ask its owner for an invite (`thorp invite`)")]
     None,
-    /// Nobody knows this token.
+    /// No invite has this token.
     #[error("this invite is not known (any more); ask for a new one (`thorp invite`)")]
     Wrong,
-    /// Others have used it.
+    /// Other machines have used it up.
     #[error("this invite has been used already; ask for a new one (`thorp invite`)")]
     Used,
-    /// Too late.
+    /// It has expired.
     #[error("this invite has expired; ask for a new one (`thorp invite`)")]
     Expired,
 }

@@ -1,4 +1,4 @@
-//! The group's certificate authority: who is a member, and under which name.
+//! The group's certificate authority: which keys are members, and their names.
 //!
 //! ```text
 //! tables   members, invites and policy, in memory and as they are kept
@@ -9,13 +9,14 @@
 //!
 //! Its key, the member table and the invites are the only hard state of a
 //! group. It writes every certificate itself: of a request it takes the key and
-//! nothing else, once the request's signature has proved that the key is the
-//! asker's. A key is signed if it is a member's already, if an invite lets it
-//! in, or if the group is open.
+//! nothing else, once the request's signature has proved that the asking
+//! machine has the key. A key is signed if it is a member's already, if an
+//! invite lets it in, or if the group is open.
 //!
-//! What has been decided is on disk before anybody is told. Calls that change
-//! something wait for the disk: from async code, use a blocking thread for
-//! them. The others ([`Authority::renew`], [`Authority::is_removed`], ...) do not.
+//! Every decision is on disk before any machine is told of it. Calls that
+//! change something wait for the disk: from async code, use a blocking thread
+//! for them. The others ([`Authority::renew`], [`Authority::is_removed`], ...)
+//! do not.
 
 mod error;
 mod limits;
@@ -50,10 +51,11 @@ pub use error::{AuthorityError, NotInvited};
 pub use limits::MAX_MEMBERS;
 pub use signing::{BACKDATED, VALIDITY};
 
-/// Where there is one, there is a group's CA.
+/// A state directory with this file has a group's CA.
 pub const KEY_FILE: &str = "ca.p8";
-/// A group's hard state. In this order they are put back: without the key, and
-/// with members, nothing takes a directory for a group's or makes it one.
+/// The files of a group's hard state, in the order in which they are put back.
+/// The key is last: a directory with members and without a key is never used as
+/// a group's, and no new key is made in it.
 pub const FILES: [&str; 5] = [
     MEMBERS_FILE,
     INVITES_FILE,
@@ -62,9 +64,10 @@ pub const FILES: [&str; 5] = [
     KEY_FILE,
 ];
 
-/// How long an invite is good for, unless told otherwise.
+/// How long an invite is valid, unless the user says otherwise.
 pub const INVITE_VALIDITY: Duration = Duration::from_hours(24);
-/// How long an invite that has ended is remembered, to say what became of it.
+/// How long an expired invite is remembered, to tell its user that it has
+/// expired.
 const INVITE_MEMORY: u64 = 30 * 24 * 3600;
 
 /// A group's CA and its tables.
@@ -73,26 +76,27 @@ pub struct Authority {
     key: KeyPair,
     public: CaKey,
     certificate: CertificateDer<'static>,
-    /// Held for a moment only, never over the disk.
+    /// Locked for a moment only, never while the disk is written.
     tables: Mutex<Tables>,
-    /// What everybody is to know of the tables.
+    /// What all members are to know of the tables.
     records: Records,
-    /// Keys that are this machine's: without them there would be no group.
+    /// Keys of this machine, which cannot be removed: without them there would
+    /// be no group.
     own: Mutex<BTreeSet<PeerId>>,
-    /// Held over a change and its way to the disk.
+    /// Held during a change until it is on disk.
     changing: Mutex<()>,
 }
 
 /// A member as the table has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MemberRow {
+pub struct Enrolment {
     /// Its key.
     pub id: PeerId,
     /// Its human name.
     pub name: MemberName,
     /// When it became one, in seconds since 1970.
     pub since: u64,
-    /// Whether it is one no longer.
+    /// Whether it was removed.
     pub removed: bool,
 }
 
@@ -134,12 +138,12 @@ impl Authority {
             tables: Mutex::new(tables),
             changing: Mutex::default(),
         };
-        // Whatever was decided before a crash is told now.
+        // If a crash came between a decision and its record, the record is made now.
         authority.change(|_| Ok(()))?;
         Ok(authority)
     }
 
-    /// The key that the group is known by.
+    /// The CA's key, which identifies the group.
     pub fn ca(&self) -> CaKey {
         self.public
     }
@@ -149,23 +153,24 @@ impl Authority {
         self.certificate.clone()
     }
 
-    /// The group's records: each change of what the group allows or of who was
-    /// removed makes a new one. Whoever follows them can tell everybody at once.
+    /// The group's records. Each change of the policy or of the removed members
+    /// makes a new one. A node that follows them can tell all members at once.
     pub fn records(&self) -> &Records {
         &self.records
     }
 
-    /// Takes over who was removed, from a record that a member has shown.
+    /// Takes over the removed members from a record that a member has sent.
     ///
-    /// After a restore from an old backup, members may hold a newer record than this
-    /// authority: whom they know to be removed stays removed. Whether the group is
-    /// open is not taken over, since its owner decides that again. The next record
-    /// that is signed here has a higher number than theirs, and so replaces it.
+    /// After a restore from an old backup, members may have a newer record than
+    /// this authority. A member that it removes stays removed. Whether the
+    /// group is open is not taken over, since its owner decides that again. The
+    /// next record that is signed here has a higher number than theirs, and so
+    /// replaces it.
     pub fn learn(&self, record: &SignedRecord) -> Result<(), AuthorityError> {
         self.records.verify(record)?;
         let above = record.record().number;
-        // Where it says what the tables say, it is ours from now on, and no other
-        // one has to be signed.
+        // If it says the same as the tables, it is adopted as it is, and no new one has
+        // to be signed.
         self.records.adopt(record.clone())?;
         self.change_above(above, |tables| {
             for id in &record.record().removed {
@@ -181,12 +186,12 @@ impl Authority {
         })
     }
 
-    /// Whether whoever asks is let in.
+    /// Whether any machine that asks becomes a member.
     pub fn is_open(&self) -> bool {
         self.tables().policy.open
     }
 
-    /// Lets whoever asks in from now on, or no longer.
+    /// Lets any machine that asks become a member from now on, or no longer.
     pub fn set_open(&self, open: bool) -> Result<(), AuthorityError> {
         self.change(|tables| {
             tables.policy = Policy { open };
@@ -196,10 +201,11 @@ impl Authority {
 
     /// To be called once after a restore from a backup.
     ///
-    /// Members may hold records that were signed after the backup was made. The next
-    /// number would be one that such a record has already, and members ignore a record
-    /// whose number is not higher than their own's. So the next number follows from
-    /// the time of day instead, which makes it higher than every one before.
+    /// Members may hold records that were signed after the backup was made. The
+    /// next number could be one that such a record already has, and members
+    /// ignore a record whose number is not higher than that of their own. So
+    /// the next number is made from the time of day instead, which makes it
+    /// higher than all earlier ones.
     pub fn begin_anew(&self, now: SystemTime) -> Result<(), AuthorityError> {
         /// Numbers for each second: a group does not change so often.
         const A_SECOND: u64 = 1 << 24;
@@ -207,10 +213,10 @@ impl Authority {
     }
 
     /// All members, and those that were removed, in the order of their keys.
-    pub fn members(&self) -> Vec<MemberRow> {
+    pub fn members(&self) -> Vec<Enrolment> {
         let tables = self.tables();
         let rows = tables.members.iter();
-        rows.map(|(id, row)| MemberRow {
+        rows.map(|(id, row)| Enrolment {
             id: *id,
             name: row.name.clone(),
             since: row.since,
@@ -239,8 +245,9 @@ impl Authority {
             .is_some_and(|row| row.removed)
     }
 
-    /// Gives this key no certificate any more, invited or not, and has a record
-    /// say so to everybody. Its name stays taken. Says whether it was a member.
+    /// Removes a member: its key gets no certificate any more, invited or not,
+    /// and a new record tells all members. Its name stays taken. Returns
+    /// whether it was a member.
     pub fn remove(&self, id: PeerId) -> Result<bool, AuthorityError> {
         if self.own().contains(&id) {
             return Err(AuthorityError::Own);
@@ -254,7 +261,8 @@ impl Authority {
         })
     }
 
-    /// Makes an invite's secret, good for `uses` machines until `validity` is over.
+    /// Makes an invite for `uses` machines, valid for `validity`, and returns
+    /// its secret.
     pub fn invite(
         &self,
         uses: u32,
@@ -282,10 +290,10 @@ impl Authority {
         Ok(token)
     }
 
-    /// Answers somebody who asks to become a member.
+    /// Answers a machine that asks to become a member.
     pub fn admit(&self, join: &Join, now: SystemTime) -> Result<Vec<u8>, AuthorityError> {
         let id = signing::requested_key(&join.request)?;
-        self.look_up(id, join, now)?;
+        self.check(id, join, now)?;
         let name = self.change(|tables| {
             if let Some(row) = tables.members.get(&id) {
                 return row.name_unless_removed();
@@ -298,8 +306,9 @@ impl Authority {
         self.sign(id, &name, false, now)
     }
 
-    /// Turns away whom [`admit`](Self::admit) would, before tables are copied for it.
-    fn look_up(&self, id: PeerId, join: &Join, now: SystemTime) -> Result<(), AuthorityError> {
+    /// Refuses a machine that [`admit`](Self::admit) would refuse, before the
+    /// tables are copied for it.
+    fn check(&self, id: PeerId, join: &Join, now: SystemTime) -> Result<(), AuthorityError> {
         let tables = self.tables();
         if let Some(row) = tables.members.get(&id) {
             row.name_unless_removed()?;
@@ -309,7 +318,7 @@ impl Authority {
         Ok(())
     }
 
-    /// Whether somebody asks to become a member whose key is none's yet.
+    /// Whether the asking machine is a newcomer: its key is not in the tables.
     pub fn is_newcomer(&self, join: &Join) -> bool {
         let id = signing::requested_key(&join.request);
         id.is_ok_and(|id| !self.tables().members.contains_key(&id))
@@ -328,7 +337,7 @@ impl Authority {
         Ok(self.joined(self.renew(id, now)?, now))
     }
 
-    /// What is said to somebody who gets this certificate.
+    /// The answer to a machine that gets this certificate.
     pub fn joined(&self, certificate: Vec<u8>, now: SystemTime) -> Joined {
         Joined {
             certificate,
@@ -406,12 +415,12 @@ impl Authority {
         signing::certificate(id, name, tracker, now, &self.issuer())
     }
 
-    /// What signs. A test signs with it what no authority would.
+    /// The signing key, with which tests sign what no authority would.
     pub(crate) fn issuer(&self) -> Issuer<'_, &KeyPair> {
         Issuer::new(signing::ca_params(), &self.key)
     }
 
-    /// Changes a copy of the tables, and makes it the truth once it is on disk.
+    /// Changes a copy of the tables, which replaces them once it is on disk.
     fn change<T>(
         &self,
         change: impl FnOnce(&mut Tables) -> Result<T, AuthorityError>,
@@ -419,8 +428,8 @@ impl Authority {
         self.change_above(0, change)
     }
 
-    /// The same, where members may hold a record with the number `above`: afterwards
-    /// the newest record's number is at least that.
+    /// The same, if members may have a record with the number `above`:
+    /// afterwards the newest record's number is at least that.
     fn change_above<T>(
         &self,
         above: u64,
@@ -432,21 +441,21 @@ impl Authority {
         let answer = change(&mut after)?;
         after.save(&before, &self.state)?;
         *self.tables() = after;
-        self.tell(above)?;
+        self.sign_record(above)?;
         Ok(answer)
     }
 
     /// Signs a new record if there is none (its file was lost), if the newest one says
     /// something else than the tables, or if its number is lower than `above`. The new
     /// number is higher than both.
-    fn tell(&self, above: u64) -> Result<(), AuthorityError> {
+    fn sign_record(&self, above: u64) -> Result<(), AuthorityError> {
         let newest = self.records.newest();
         let newest = newest.as_ref().map(SignedRecord::record);
         let number = newest.map_or(0, |newest| newest.number);
         let record = {
             let tables = self.tables();
-            // Whom an earlier record removed stays removed, even if the table was
-            // full and has no row for that key.
+            // A key that an earlier record removes stays removed, even if the table was
+            // full and has no row for it.
             let before = newest.map_or(&[][..], |newest| &newest.removed);
             let removed: BTreeSet<PeerId> =
                 tables.removed().chain(before.iter().copied()).collect();

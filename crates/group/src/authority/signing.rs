@@ -1,6 +1,7 @@
-//! Requests read, and certificates written.
+//! Reads requests, and writes certificates.
 //!
-//! Of a request only the key is taken: what a certificate says is written here.
+//! Only the key is taken from a request: everything else in a certificate is
+//! decided here.
 
 use std::time::{Duration, SystemTime};
 

@@ -73,8 +73,8 @@ impl Tables {
 
     /// Writes what is different from `before`.
     pub(super) fn save(&self, before: &Self, state: &StateDir) -> Result<(), StateError> {
-        // A token that is written as used without its member can be used again
-        // by the same key; the other way round it would be used twice.
+        // The invites are written first. If only they are written, the same key can use
+        // its token again; the other way round, a second key could use it.
         if self.invites != before.invites {
             state.write_json(INVITES_FILE, &self.invites)?;
         }
@@ -89,7 +89,7 @@ impl Tables {
         Ok(())
     }
 
-    /// Keys that are no members any more, ascending.
+    /// Keys of removed members, ascending.
     pub(super) fn removed(&self) -> impl Iterator<Item = PeerId> {
         let removed = self.members.iter().filter(|(_, row)| row.removed);
         removed.map(|(id, _)| *id)
@@ -142,7 +142,7 @@ impl Tables {
         now: u64,
     ) -> Result<(usize, bool), NotInvited> {
         let hash = hash(token.ok_or(NotInvited::None)?);
-        // Of a secret's hash, how long a comparison takes gives nothing away.
+        // Comparing hashes is safe: the time that it takes tells nothing of the secret.
         let at = self.invites.iter().position(|row| row.hash == hash);
         let at = at.ok_or(NotInvited::Wrong)?;
         let row = &self.invites[at];

@@ -73,7 +73,7 @@ fn nothing_is_put_over_another_group() {
         fs::read(other.join("members.json")).expect("is there"),
         before
     );
-    // Members without a key are somebody's too.
+    // A directory with members and without a key belongs to a group too.
     let half = temporary.path().join("half");
     drop(StateDir::open(&half).expect("made"));
     fs::write(half.join("members.json"), "[]").expect("written");
@@ -133,7 +133,7 @@ fn a_damaged_backup_is_refused_and_nothing_written() {
             assert_eq!(read, backup, "byte {at}: a blank says nothing");
         }
     }
-    // A checksum that fits makes no sense of what is in it.
+    // A checksum that fits does not make the content valid.
     let mut nonsense = backup.clone();
     nonsense.files.insert("members.json".into(), b"{".to_vec());
     let target = temporary.path().join("target");

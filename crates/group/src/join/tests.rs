@@ -51,7 +51,7 @@ async fn a_request_for_more_than_a_membership_gets_a_membership() {
     let (_, parsed) = x509_parser::parse_x509_certificate(&joined.certificate).expect("parses");
     assert!(!parsed.is_ca());
 
-    // What it signs with that is nobody's.
+    // A certificate signed with that key is not believed.
     let issuer = rcgen::Issuer::new(CertificateParams::default(), &greedy);
     let child = KeyPair::generate_for(&PKCS_ED25519).expect("a key");
     let id = PeerId::new(child.public_key_raw().try_into().expect("32 bytes"));
@@ -85,7 +85,7 @@ async fn a_crowd_of_newcomers_is_told_to_wait_and_members_are_not() {
     assert!(group.authority.is_newcomer(&ask(&elm)), "nothing was kept");
     let answer = service.answer(ask(&member), from).await;
     assert!(matches!(answer, Body::Joined(_)), "{answer:?}");
-    // An invite is somebody's word for it.
+    // An invited newcomer does not have to queue.
     group.authority.set_open(false).expect("closes");
     let token = group
         .authority

@@ -15,7 +15,7 @@ fn removal(group: &Group, name: &str) -> (PeerId, SignedRecord) {
     (id, record)
 }
 
-/// The same CA before it knew of anybody.
+/// The same CA before it had any members.
 fn before_all(group: &Group) -> Authority {
     let (temporary, dir) = state();
     let key = group.state().read("ca.p8").expect("reads");
@@ -54,7 +54,7 @@ fn a_record_of_somebody_else_is_forged() {
     for at in 0..bytes.len() {
         let mut bad = bytes.to_vec();
         bad[at] ^= 1;
-        // Where it can still be read at all, it is not what was signed.
+        // If it can still be read, it is not what was signed.
         if let Ok(bad) = SignedRecord::read(&bad) {
             let answer = records.adopt(bad);
             assert!(
@@ -183,7 +183,7 @@ fn a_record_that_would_let_somebody_in_again_is_not_adopted() {
     records.adopt(known.clone()).expect("is signed");
     assert_eq!(records.adopt(ignorant.clone()), Ok(None));
     assert!(!records.allows(&ash));
-    // Told of what the members know, it says all of it.
+    // Once it has learned what the members know, its record says all of it.
     restored.learn(&known).expect("is signed");
     let merged = restored.records().newest().expect("is made");
     assert!(merged.record().removes(&ash) && merged.record().removes_all_of(ignorant.record()));

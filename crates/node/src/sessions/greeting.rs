@@ -11,7 +11,7 @@ use thorp_core::swarm::Offer;
 use thorp_wire::layout::Layout;
 use thorp_wire::session::extended::ExtendedError;
 use thorp_wire::session::message::{LONGEST_REQUEST, ORDINARY_REQUEST};
-use thorp_wire::session::{ExtendedHandshake, Handshake, Head, Limits, Message};
+use thorp_wire::session::{ExtendedHandshake, Handshake, Head, Message, MessageLimits};
 use thorp_wire::{Content, PeerId};
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -56,7 +56,7 @@ pub(super) async fn say<W: AsyncWrite + Unpin>(
         requests: Some(MOST_REQUESTS),
         client: Some(format!("thorp {}", env!("CARGO_PKG_VERSION"))),
         port,
-        longest_request: Some(thorp_core::swarm::Limits::default().longest_request),
+        longest_request: Some(thorp_core::swarm::SwarmLimits::default().longest_request),
         length: Some(content.length),
     };
     let mut words = Handshake::of_member(&content.root, &me).encode().to_vec();
@@ -111,9 +111,9 @@ pub(super) async fn hear<R: AsyncRead + Unpin>(
     })
 }
 
-fn limits(layout: Option<Layout>) -> Limits {
+fn limits(layout: Option<Layout>) -> MessageLimits {
     layout
-        .and_then(|layout| Limits::of(layout, LONGEST_REQUEST))
-        .or_else(|| Limits::of(Layout::of(1), LONGEST_REQUEST))
+        .and_then(|layout| MessageLimits::of(layout, LONGEST_REQUEST))
+        .or_else(|| MessageLimits::of(Layout::of(1), LONGEST_REQUEST))
         .expect("a short file has few pieces")
 }

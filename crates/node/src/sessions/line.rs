@@ -11,7 +11,7 @@ use std::time::Duration;
 use thiserror::Error;
 use thorp_group::certificate::CertificateError;
 use thorp_wire::session::handshake::{HANDSHAKE, NotBitTorrent};
-use thorp_wire::session::{Handshake, Head, Limits, Message, MessageError};
+use thorp_wire::session::{Handshake, Head, Message, MessageError, MessageLimits};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
@@ -81,7 +81,7 @@ impl<R: AsyncRead + Unpin> Inward<R> {
     }
 
     /// What comes next; it stays where it is.
-    pub async fn head(&mut self, limits: Limits) -> Result<Head, Broken> {
+    pub async fn head(&mut self, limits: MessageLimits) -> Result<Head, Broken> {
         self.pass_over().await?;
         loop {
             if let Some(head) = Head::parse(self.there(), limits)? {
@@ -234,8 +234,8 @@ mod tests {
 
     use super::*;
 
-    fn limits() -> Limits {
-        Limits::of(Layout::of(1 << 20), LONGEST_REQUEST).expect("is short")
+    fn limits() -> MessageLimits {
+        MessageLimits::of(Layout::of(1 << 20), LONGEST_REQUEST).expect("is short")
     }
 
     fn bytes_of(message: &Message) -> Vec<u8> {

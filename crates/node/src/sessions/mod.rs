@@ -34,7 +34,7 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use thorp_core::swarm::{Config, Have, Limits, SessionId, Swarm, Unfit};
+use thorp_core::swarm::{Config, Have, SessionId, Swarm, SwarmLimits, Unfit};
 use thorp_core::time::Instant;
 use thorp_files::share::Share;
 use thorp_files::store::Partial;
@@ -193,7 +193,7 @@ impl Swarms {
             me: self.me(),
             seed: crate::system::random(),
             have,
-            limits: Limits::default(),
+            limits: SwarmLimits::default(),
         };
         let swarm = Swarm::new(Instant::after_start(clock.elapsed()), config)?;
         let swarm = (swarm, complete);

@@ -15,7 +15,7 @@ use thorp_wire::PeerId;
 use thorp_wire::layout::Block;
 use thorp_wire::merkle::{LEAF, leaf_hash};
 use thorp_wire::session::message::{LONGEST_REQUEST, PIECE_HEAD};
-use thorp_wire::session::{Head, Limits, Message, Span};
+use thorp_wire::session::{Head, Message, MessageLimits, Span};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
@@ -67,7 +67,7 @@ where
     W: AsyncWrite + Unpin,
 {
     let session = opening.session;
-    let Some(limits) = Limits::of(transfer.layout(), LONGEST_REQUEST) else {
+    let Some(limits) = MessageLimits::of(transfer.layout(), LONGEST_REQUEST) else {
         return Ended::Gone;
     };
     let outbox = Arc::new(Outbox::default());
@@ -134,7 +134,7 @@ struct Reader<'a, R> {
     session: SessionId,
     outbox: &'a Outbox,
     writes: &'a Writes,
-    limits: Limits,
+    limits: MessageLimits,
 }
 
 impl<R: AsyncRead + Unpin> Reader<'_, R> {

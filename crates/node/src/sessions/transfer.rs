@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 
-use thorp_core::swarm::{Input, Offer, Output, Progress, SessionId, Swarm};
+use thorp_core::swarm::{Input, Offer, Output, SessionId, Swarm, SwarmProgress};
 use thorp_core::time::Instant;
 use thorp_files::store::StoreError;
 use thorp_group::clock::Clock;
@@ -160,7 +160,7 @@ impl Transfer {
         self.lock().swarm.layer().unwrap_or_default().to_vec()
     }
 
-    pub fn progress(&self) -> Progress {
+    pub fn progress(&self) -> SwarmProgress {
         self.lock().swarm.progress()
     }
 
@@ -220,8 +220,8 @@ impl Transfer {
     }
 
     /// An earlier fetch has left this piece.
-    pub fn left(&self, piece: Piece, leaves: Vec<[u8; 32]>) {
-        self.handle(Input::Left { piece, leaves });
+    pub fn on_piece_rechecked(&self, piece: Piece, leaves: Vec<[u8; 32]>) {
+        self.handle(Input::Rechecked { piece, leaves });
     }
 
     /// Ends everything.
@@ -310,12 +310,12 @@ impl Transfer {
             *state.received.entry(peer).or_default() += bytes.len() as u64;
             self.tally.received(bytes.len() as u64);
         }
-        let arrived = Input::Arrived {
+        let written = Input::Written {
             session,
             block,
             leaves,
         };
-        self.drive(&mut state, arrived);
+        self.drive(&mut state, written);
     }
 
     /// Reads a block to be sent, behind `head` bytes that are left free, into a

@@ -6,10 +6,12 @@ use std::time::Duration;
 use thorp_node::net::Purpose;
 use thorp_node::net::dial::{self, Expected};
 use thorp_wire::layout::Layout;
-use thorp_wire::merkle::{Answer, Hash, LayerHasher, Tree};
+use thorp_wire::merkle::{Hash, HashReply, LayerHasher, Tree};
 use thorp_wire::session::handshake::{HANDSHAKE, name_of};
 use thorp_wire::session::message::LONGEST_REQUEST;
-use thorp_wire::session::{ExtendedHandshake, Handshake, HashRange, Head, Limits, Message, Span};
+use thorp_wire::session::{
+    ExtendedHandshake, Handshake, HashRange, Head, Message, MessageLimits, Span,
+};
 use thorp_wire::{Content, Entry, PeerId};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -295,7 +297,7 @@ impl Manner {
 pub struct Teller {
     stream: TlsStream<TcpStream>,
     buffer: Vec<u8>,
-    limits: Limits,
+    limits: MessageLimits,
 }
 
 impl Teller {
@@ -303,7 +305,7 @@ impl Teller {
         Self {
             stream,
             buffer: Vec::new(),
-            limits: Limits::of(Layout::of(1 << 30), LONGEST_REQUEST).expect("is short"),
+            limits: MessageLimits::of(Layout::of(1 << 30), LONGEST_REQUEST).expect("is short"),
         }
     }
 
@@ -488,8 +490,8 @@ impl Teller {
 
 fn hashes(file: &File, range: &HashRange) -> Vec<Hash> {
     match file.tree.answer(range).expect("a range of the file") {
-        Answer::Hashes(hashes) => hashes,
-        Answer::AfterHashing(pieces) => {
+        HashReply::Hashes(hashes) => hashes,
+        HashReply::AfterHashing(pieces) => {
             let leaves = pieces.into_iter().flat_map(|piece| {
                 let layout = file.layout();
                 let begin = usize::try_from(layout.begin_of(piece)).expect("is short");

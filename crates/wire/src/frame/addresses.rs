@@ -2,9 +2,9 @@
 //! last and big-endian (the compact form of BEP 23 and BEP 7).
 //!
 //! An IPv4 address that a dual-stack socket wrote as IPv6 (`::ffff:1.2.3.4`) is
-//! an IPv4 address, in both directions: one place has one form. Whether an
-//! address makes sense (port 0, loopback, another network) is for whoever
-//! dials it to say. Scope ids mean nothing elsewhere and do not travel.
+//! an IPv4 address, in both directions: one address has one form. Whether an
+//! address makes sense (port 0, loopback, another network) is for the node that
+//! dials it to decide. Scope ids mean nothing elsewhere and do not travel.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 

@@ -1,37 +1,41 @@
-//! What the envelope asks of each body, and the list of bodies made into [`Body`].
+//! What each body must provide, and the macro that makes [`Body`] of the list
+//! of bodies.
 //!
-//! A frame is listed once, in this module's parent. What `frames!` makes of the
-//! list does not compile until the new body has said its bounds here.
+//! A frame is listed once, in the parent module. The list does not compile
+//! until the new body states its bounds ([`FrameBody`]).
 //!
 //! [`Body`]: super::Body
 
 use super::{FrameError, MAX_FRAME};
 
-/// A frame, or a thing in it, without its texts: about so many bytes.
+/// About how many bytes a frame, or a value in it, takes without its texts.
 pub(super) const THING: usize = 64;
-/// A list of one-letter names takes this many times its length in memory.
+/// How many times its length on the wire a list of one-letter names takes in
+/// memory.
 pub(super) const GROWS: usize = 25;
 
 /// The bounds of one body.
 pub(super) trait FrameBody {
     /// The longest frame of this type, in bytes.
     const MAX_LENGTH: usize = MAX_FRAME;
-    /// How many bytes of memory a byte of it takes once it is read, at most and about.
+    /// About how many bytes of memory one byte of it takes at most, once it is
+    /// read.
     const GROWS: usize = GROWS;
 
-    /// Refuses what is out of bounds or contradicts itself.
+    /// Refuses a body that is out of bounds or contradicts itself.
     ///
-    /// After decoding, so that a bound is written once for both directions. What
-    /// a frame can make a receiver allocate before that is bounded by its length.
+    /// Comes after decoding, so that each bound is written once for both
+    /// directions. What decoding allocates is bounded by the length of the
+    /// frame.
     fn check(&self) -> Result<(), FrameError>;
 
-    /// About how many bytes it takes, in memory and on the wire. What the
-    /// frame's maker can make long is counted.
+    /// About how many bytes it takes, in memory and on the wire. Everything
+    /// whose length the sender chooses is counted.
     fn size(&self) -> usize;
 }
 
-/// Makes the enum of all bodies, and what differs from one to the other only by
-/// its number, its name or its type.
+/// Makes the enum of all bodies, and the code that is the same for each but for
+/// its number, name and type.
 macro_rules! frames {
     ($($kind:literal $name:ident($body:ty)),* $(,)?) => {
         /// What a frame can say.
@@ -76,7 +80,7 @@ macro_rules! frames {
                 }
             }
 
-            /// The same for what is not read yet, and may be unknown.
+            /// The same, by the number of a type that may be unknown.
             fn grows(kind: u16) -> usize {
                 match kind {
                     $($kind => <$body as FrameBody>::GROWS,)*

@@ -1,4 +1,4 @@
-//! `Find` and `Found`: who has it?
+//! `Find` and `Found`: a question about files or members, and its answer.
 
 use std::net::SocketAddr;
 
@@ -15,9 +15,9 @@ pub struct Find {
     /// What is asked.
     #[n(2)]
     pub query: Query,
-    /// 0: answer from your own share. 1: from your neighbours' listings too.
-    /// A tracker answers from all it knows either way. Nothing is ever asked on
-    /// somebody's behalf, so a higher number is read as 1.
+    /// 0: answer from your own share. 1: from your neighbours' listings too. A
+    /// tracker answers from all it knows either way. No member passes a
+    /// question on to another one, so a higher number is read as 1.
     #[n(3)]
     #[cbor(decode_with = "one_hop_at_most")]
     pub hops: u8,
@@ -25,8 +25,8 @@ pub struct Find {
     #[n(4)]
     #[cbor(default)]
     pub hash_now: bool,
-    /// Continue behind this name (an answer with `more` ended there). Of names,
-    /// it is about the first one.
+    /// Continue behind this name (an answer with `more` ended there). In a
+    /// question with several names, this counts for the first one.
     #[n(5)]
     pub after: Option<Name>,
 }
@@ -76,10 +76,11 @@ pub enum Query {
     /// Every name that matches a glob.
     #[n(1)]
     Pattern(#[n(0)] String),
-    /// Everybody who has this content, whatever its name.
+    /// All holders of this content, whatever they call it.
     #[n(2)]
     Content(#[n(0)] Content),
-    /// Who is here, in the order of their ids; continued behind an id.
+    /// The members that are present, in the order of their ids; continued
+    /// behind an id.
     #[n(3)]
     Members(#[n(0)] Option<PeerId>),
 }
@@ -96,16 +97,17 @@ pub struct Found {
     #[n(3)]
     #[cbor(default)]
     pub more: bool,
-    /// Who is here, for [`Query::Members`], visitors left out.
+    /// The members that are present, for [`Query::Members`], without visitors.
     #[n(4)]
     #[cbor(default, skip_if = "Vec::is_empty")]
     pub members: Vec<MemberRow>,
-    /// With `more`: the search has come to this name. Where it is missing, to
-    /// the last variant's.
+    /// With `more`: the search has come to this name. If it is missing, the
+    /// search has come to the name of the last variant.
     #[n(5)]
     pub behind: Option<Name>,
-    /// With `more`, for [`Query::Names`]: so many names of the question are
-    /// answered. The next one is continued behind `behind`, if that is there.
+    /// With `more`, for [`Query::Names`]: how many names of the question are
+    /// answered. The search for the next one goes on behind `behind`, if that
+    /// is there.
     #[n(6)]
     pub answered: Option<u32>,
 }
@@ -147,18 +149,18 @@ impl FrameBody for Found {
     }
 }
 
-/// One content under one name, and who holds it.
+/// One content under one name, with its holders.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Variant {
-    /// The file. The time is that of its first holder; who has only a part of
-    /// it is said of each holder.
+    /// The file, with the time that its first holder lists. Whether a holder
+    /// has only a part of it is in [`Holder::partial`].
     #[n(0)]
     pub entry: Entry,
     /// Its holders.
     #[n(1)]
     pub holders: Vec<Holder>,
-    /// Where the entry has no root yet: bytes hashed so far.
+    /// If the entry has no root yet: how many bytes are hashed so far.
     #[n(2)]
     pub hashed: Option<u64>,
 }
@@ -168,7 +170,7 @@ impl Variant {
     pub const MAX_HOLDERS: usize = 32;
 }
 
-/// Somebody who lists a file.
+/// A peer that lists a file.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Holder {
@@ -197,7 +199,7 @@ impl Holder {
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct MemberRow {
-    /// Who it is and where.
+    /// The member: its key, name and addresses.
     #[n(0)]
     pub member: Holder,
     /// How many files it lists.

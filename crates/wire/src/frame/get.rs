@@ -18,11 +18,11 @@ pub struct Get {
 }
 
 impl FrameBody for Get {
-    // Nothing in it can be made long.
+    // Its length is fixed.
     const GROWS: usize = 1;
 
-    /// A longer file than [`MAX_INLINE`] may be asked for: the answer says
-    /// [`Reason::TooLarge`], and the link goes on.
+    /// Also a file over [`MAX_INLINE`] may be asked for: the answer is
+    /// [`Reason::TooLarge`], and the link stays.
     fn check(&self) -> Result<(), FrameError> {
         possible(self.content)
     }
@@ -43,7 +43,7 @@ pub struct Bytes {
 }
 
 impl FrameBody for Bytes {
-    // As long in memory as on the wire; so are the texts below.
+    // It takes as much memory as on the wire; so do the texts below.
     const GROWS: usize = 1;
 
     fn check(&self) -> Result<(), FrameError> {
@@ -67,7 +67,7 @@ impl fmt::Debug for Bytes {
     }
 }
 
-/// A question that gets no better answer.
+/// A question that cannot be answered otherwise.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Refused {

@@ -59,7 +59,7 @@ impl Head {
     }
 }
 
-/// Passes an encoded body on with the head's fields put in front of its own.
+/// Writes an encoded body with the head's fields in front of its own.
 ///
 /// A body is a map with fewer than 22 fields, so its first byte is `0xa0 + n`
 /// (RFC 8949, 3.1). That byte alone is rewritten; nothing is moved or copied

@@ -12,7 +12,8 @@ pub const VERSION: u16 = 1;
 
 /// The first frame on a link. The link is up when it has arrived.
 ///
-/// Who speaks, and whether it is a tracker, is in its certificate, not here.
+/// The sender's key, and whether it is a tracker, are in its certificate, not
+/// here.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Hello {
@@ -29,7 +30,8 @@ pub struct Hello {
     #[n(5)]
     #[cbor(with = "addresses", default, skip_if = "Vec::is_empty")]
     pub claimed: Vec<SocketAddr>,
-    /// Random at each start: a new one means that all earlier state is gone.
+    /// Random at each start. A new one means that the sender has forgotten
+    /// everything.
     #[n(6)]
     pub epoch: u64,
     /// What the sender already knows of the receiver's listing.
@@ -39,11 +41,12 @@ pub struct Hello {
     #[n(8)]
     #[cbor(default)]
     pub neighbour: bool,
-    /// Whether it is here for the moment only: it lists nothing and is not shown.
+    /// Whether the sender is a visitor: it lists nothing and is shown nowhere.
     #[n(9)]
     #[cbor(default)]
     pub visitor: bool,
-    /// The sender will let no longer time pass without a byte, in milliseconds.
+    /// The sender promises to send something at least this often, in
+    /// milliseconds.
     #[n(10)]
     pub interval: u32,
     /// The number of the sender's group record.
@@ -74,7 +77,7 @@ impl FrameBody for Hello {
     }
 }
 
-/// A point in the history of somebody's listing.
+/// A point in the history of a peer's listing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(array)]
 pub struct Position {

@@ -13,10 +13,12 @@ use crate::MemberName;
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Join {
-    /// From the invite; an open group asks for none, and neither is a member that renews.
+    /// From the invite. An open group needs none, nor does a member that renews
+    /// its certificate.
     #[n(2)]
     pub token: Option<Token>,
-    /// PKCS #10, DER. Only its key is taken, and its signature checked.
+    /// PKCS #10, DER. The tracker checks its signature and takes only the key
+    /// from it.
     #[n(3)]
     #[cbor(with = "minicbor::bytes")]
     pub request: Vec<u8>,

@@ -39,7 +39,8 @@ use body::{FrameBody, THING};
 
 /// The longest frame, in bytes, without its length prefix.
 pub const MAX_FRAME: usize = 1024 * 1024;
-/// The longest frame that somebody who is no member yet may send: a [`Join`].
+/// The longest frame that a newcomer may send, which is no member yet: a
+/// [`Join`].
 pub const MAX_JOIN_FRAME: usize = 16 * 1024;
 /// The longest file that travels inline, in bytes. Longer ones need a session.
 pub const MAX_INLINE: u64 = 256 * 1024;
@@ -57,7 +58,7 @@ pub struct RequestId(pub u32);
 pub struct Frame {
     /// Present on questions and on their answers.
     pub request: Option<RequestId>,
-    /// What is said.
+    /// The body: the frame's own fields.
     pub body: Body,
 }
 
@@ -96,8 +97,8 @@ impl Frame {
 
     /// Appends the frame with its length prefix to `out`.
     ///
-    /// What a receiver would close the link for is refused here already, with
-    /// the same error. On an error `out` is as it was.
+    /// Refuses a frame for which the receiver would close the link, with the
+    /// error that the receiver would have. On an error `out` is unchanged.
     pub fn encode(&self, out: &mut Vec<u8>) -> Result<(), FrameError> {
         self.body.check()?;
         let start = out.len();
@@ -113,8 +114,8 @@ impl Frame {
         Ok(())
     }
 
-    /// How many bytes of memory a frame may take once it is read, at most and
-    /// about: known before it is, so that room can be made first.
+    /// About the most memory that a frame takes once it is read, in bytes.
+    /// Known before it is read, so that the receiver can make room first.
     pub fn memory(bytes: &[u8]) -> usize {
         head::memory(bytes)
     }

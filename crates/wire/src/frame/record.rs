@@ -1,8 +1,8 @@
-//! `Record`: what the group has decided and everybody is to know, signed by its
-//! CA and carried by any member.
+//! `Record`: what the group has decided, for all members to know. The CA signs
+//! it, and any member passes it on.
 //!
-//! Owns the bytes, and what they are signed over. Whether a signature is good
-//! is the shell's to check, whom a record goes to is decided in `thorp-core`.
+//! Owns the bytes, and what they are signed over. `thorp-group` checks the
+//! signature, and `thorp-core` decides which members a record is sent to.
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,15 +20,15 @@ pub struct GroupRecord {
     /// Counts the records of a group, from 1.
     #[n(0)]
     pub number: u64,
-    /// Whether whoever asks is let in.
+    /// Whether any machine that asks becomes a member.
     #[n(1)]
     #[cbor(default)]
     pub open: bool,
-    /// Whether ordinary BitTorrent clients are let in.
+    /// Whether ordinary BitTorrent clients are served.
     #[n(2)]
     #[cbor(default)]
     pub bittorrent: bool,
-    /// Keys that are no members any more, ascending.
+    /// Keys of removed members, ascending.
     #[n(3)]
     #[cbor(default, skip_if = "Vec::is_empty")]
     pub removed: Vec<PeerId>,
@@ -38,12 +38,12 @@ impl GroupRecord {
     /// The most keys that can be removed: as many as fit in one frame, about.
     pub const MAX_REMOVED: usize = 30_000;
 
-    /// Whether this key is no member any more.
+    /// Whether the member with this key was removed.
     pub fn removes(&self, id: &PeerId) -> bool {
         self.removed.binary_search(id).is_ok()
     }
 
-    /// Whether whoever is removed by another record is removed by this one, too.
+    /// Whether this record removes all members that the other one removes.
     pub fn removes_all_of(&self, other: &Self) -> bool {
         other.removed.iter().all(|id| self.removes(id))
     }
@@ -61,8 +61,8 @@ impl GroupRecord {
     }
 }
 
-/// A group record with the signature of somebody who may be the group's CA: the
-/// 64 bytes of an Ed25519 signature, then the record in CBOR.
+/// A group record with a signature, perhaps by the group's CA: the 64 bytes of
+/// an Ed25519 signature, then the record in CBOR.
 ///
 /// Cheap to clone, so that one can be queued for ten thousand links.
 #[derive(Clone)]
@@ -78,8 +78,8 @@ impl SignedRecord {
     /// Bytes of a signature.
     pub const SIGNATURE: usize = 64;
 
-    /// A record with what `sign` makes of the message to be signed. Nothing, if
-    /// that is nothing.
+    /// A record with the signature that `sign` makes of the message; `None` if
+    /// `sign` makes none.
     pub fn sign(
         record: GroupRecord,
         sign: impl FnOnce(&[u8]) -> Option<[u8; Self::SIGNATURE]>,
@@ -98,7 +98,7 @@ impl SignedRecord {
     }
 
     /// Reads what [`as_bytes`](Self::as_bytes) gave, here or elsewhere. Its
-    /// signature may be anybody's.
+    /// signature is not checked here.
     pub fn read(bytes: &[u8]) -> Result<Self, FrameError> {
         let (_, record) = bytes
             .split_first_chunk::<{ Self::SIGNATURE }>()
@@ -122,8 +122,8 @@ impl SignedRecord {
         &self.bytes
     }
 
-    /// The signature, and the message that it should be over. That has whatever
-    /// the signer wrote, also what this version does not know.
+    /// The signature, and the message that it has to match. The message also
+    /// holds fields that this version does not know, as the signer wrote them.
     pub fn signature_and_message(&self) -> (&[u8], Vec<u8>) {
         let (signature, record) = self.bytes.split_at(Self::SIGNATURE);
         (signature, [Self::CONTEXT, record].concat())
@@ -163,8 +163,8 @@ impl<'b, C> Decode<'b, C> for SignedRecord {
     }
 }
 
-/// Tells of a newer group record than the other end has. Self-contained: it may
-/// even come before `Hello`.
+/// Brings a newer group record than the other end has. It needs no other frame,
+/// so it may even come before `Hello`.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Record {

@@ -1,11 +1,11 @@
-//! The shape that every frame has, known or not: exactly one CBOR map, in the
-//! deterministic form of RFC 8949 (section 4.2.1), with small keys, no nulls,
-//! and not deep.
+//! The shape of every frame, also of types that this version does not know:
+//! exactly one CBOR map, in the deterministic form of RFC 8949 (section 4.2.1),
+//! with small keys, without nulls, and not nested deeply.
 //!
-//! So every value has one encoding, a key comes once, what is missing is left
-//! out, nothing hides behind the end, and what is skipped because nobody knows
-//! it is cheap to skip. One pass, no memory. What the fields are, and whether
-//! they are there, is not looked at here: that is each body's own business.
+//! So every value has one encoding, each key comes once, missing fields are
+//! left out, nothing follows the end, and an unknown field is cheap to skip.
+//! One pass, no memory. Which fields there are, and whether they must be there,
+//! is each body's own business.
 
 use super::FrameError;
 

@@ -1,4 +1,5 @@
-//! `Update` and `Ack`: how a listing reaches everybody who keeps a copy of it.
+//! `Update` and `Ack`: how a peer's listing reaches the tracker and the
+//! neighbours, which keep a copy of it.
 
 use minicbor::{Decode, Encode};
 
@@ -8,16 +9,17 @@ use crate::{Entry, Name, PeerId};
 
 /// A change of the sender's share, the whole of it, or only a sign of life.
 ///
-/// A long one is cut into several frames with the same `seq`; they are gathered
-/// from the one marked `first` and take effect at the one marked `last`.
+/// A long one is cut into several frames with the same `seq`. The receiver
+/// gathers them from the one marked `first` on, and applies them all at the one
+/// marked `last`.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Update {
-    /// The state of the listing once this is applied.
+    /// The state of the listing once this update is applied.
     #[n(2)]
     pub seq: u64,
-    /// The state this is a change of; absent when it is a full listing. Below
-    /// `seq` when entries come or go, and never above it.
+    /// The state that this update changes; missing in a full listing. Never
+    /// above `seq`, and below it if entries come or go.
     #[n(3)]
     pub since: Option<u64>,
     /// The first frame of this update.
@@ -91,18 +93,18 @@ impl FrameBody for Update {
     }
 }
 
-/// The answer to an [`Update`]: always from a tracker, and from a neighbour
-/// when it has something to say.
+/// The answer to an [`Update`]. A tracker always gives it, a neighbour only
+/// when something has to change.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Ack {
-    /// The state of the sender's copy, or nothing: "send a full one".
+    /// The state of the sender's copy; missing means "send a full listing".
     #[n(2)]
     pub seq: Option<u64>,
     /// The interval granted from now on, in milliseconds.
     #[n(3)]
     pub interval: Option<u32>,
-    /// The listing was over the bounds and is not kept: send only signs of life.
+    /// The listing is too large and is not kept: send only signs of life.
     #[n(4)]
     #[cbor(default)]
     pub unlisted: bool,

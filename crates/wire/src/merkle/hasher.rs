@@ -15,7 +15,8 @@ pub struct Leaves {
 }
 
 impl Leaves {
-    /// Takes the next bytes; gives out the hash of each leaf that they complete.
+    /// Takes the next bytes, and passes the hash of each leaf that they
+    /// complete to the caller.
     pub fn update(&mut self, mut bytes: &[u8], mut each: impl FnMut(Hash)) {
         while !bytes.is_empty() {
             #[expect(clippy::cast_possible_truncation, reason = "less than a leaf")]
@@ -102,7 +103,7 @@ impl LayerHasher {
     }
 
     /// Takes the next bytes of the file. `false`, and none of them taken, if
-    /// they are more than it was to have.
+    /// the file would be longer than announced.
     #[must_use]
     pub fn update(&mut self, bytes: &[u8]) -> bool {
         let fits = bytes.len() as u64 <= self.layout.length() - self.length();

@@ -1,9 +1,10 @@
-//! All that stands above some hashes of one layer.
+//! The hashes above the hashes of one layer.
 
 use super::{Hash, padding, parent};
 
-/// Hashes of one layer, from the left, folded as far as they go: one subtree for
-/// each bit that is set in their number. Takes as much memory as a tree is high.
+/// Takes the hashes of one layer from the left, and folds them as far as
+/// possible: it keeps one subtree for each bit that is set in their number. So
+/// its memory grows with the height of the tree, not with the number of hashes.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Peaks {
     count: u64,

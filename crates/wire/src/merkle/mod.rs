@@ -27,18 +27,18 @@ use sha2::{Digest, Sha256};
 pub use hasher::{Hasher, LayerHasher, Leaves};
 pub use place::NoHashes;
 pub use request::{Lie, layer_ranges, leaf_range, verify, verify_leaves};
-pub use tree::{Answer, Tree};
+pub use tree::{HashReply, Tree};
 
 use crate::content::{Content, Root};
 pub use crate::layout::LEAF;
 use crate::layout::{Layout, Piece};
 use levels::Peaks;
 
-/// A SHA-256 hash: of a leaf, of two hashes, or 32 zero bytes for a leaf that is
-/// behind the end.
+/// A SHA-256 hash: of a leaf, of two hashes, or 32 zero bytes for a leaf beyond
+/// the end of the file.
 pub type Hash = [u8; 32];
 
-/// The content of bytes that are all at hand.
+/// The content of a file that is in memory.
 pub fn content_of(bytes: &[u8]) -> Content {
     let mut hasher = Hasher::default();
     hasher.update(bytes);
@@ -71,7 +71,8 @@ pub fn root_of_layer(layout: Layout, layer: &[Hash]) -> Option<Root> {
     all.then(|| Root::new(Peaks::of(layer).top(base, layout.height())))
 }
 
-/// The hash of a subtree of this height that is wholly behind the end.
+/// The hash of a subtree of this height that is wholly beyond the end of the
+/// file.
 fn padding(height: u32) -> &'static Hash {
     static PADDING: LazyLock<[Hash; 64]> = LazyLock::new(|| {
         let mut padding = [[0; 32]; 64];

@@ -8,7 +8,8 @@ use crate::layout::Layout;
 use crate::session::HashRange;
 use crate::session::message::MOST_HASHES;
 
-/// Where a range is in the tree of a file. One that exists is in it.
+/// Where a range is in the tree of a file. A `Place` that exists is inside the
+/// tree.
 pub(super) struct Place {
     /// The height of the hashes.
     pub(super) base: u32,
@@ -92,7 +93,7 @@ pub enum NoHashes {
     /// Not a power of two up to 512, or not beginning at a multiple of it.
     #[error("a number of hashes that is no power of two up to 512, or begins beside one")]
     NotAligned,
-    /// Behind the end of the layer.
+    /// Beyond the end of the layer.
     #[error("hashes behind the end of the file")]
     BehindTheEnd,
     /// Proved up to the root or beyond: it has no uncle.

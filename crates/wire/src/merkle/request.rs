@@ -1,4 +1,4 @@
-//! What is asked of others, and whether what they answer is true.
+//! Which hashes to ask a source for, and whether its answer is true.
 
 use thiserror::Error;
 
@@ -10,9 +10,9 @@ use crate::layout::{Layout, Piece};
 use crate::session::HashRange;
 use crate::session::message::MOST_HASHES;
 
-/// What to ask for to have a hash of each piece, proved up to the root: as few
-/// ranges as there can be. None for a file of at most one piece, whose hash is
-/// the root.
+/// The ranges to ask for to get the hash of each piece, proved up to the root:
+/// as few as possible. None for a file of at most one piece, since that piece's
+/// hash is the root.
 pub fn layer_ranges(content: Content) -> impl Iterator<Item = HashRange> {
     let layout = Layout::of(content.length);
     let pieces = layout.pieces().filter(|pieces| *pieces > 1).unwrap_or(0);
@@ -30,9 +30,10 @@ pub fn layer_ranges(content: Content) -> impl Iterator<Item = HashRange> {
     })
 }
 
-/// What to ask for to have a hash of each leaf of a piece, without proof: the hash
-/// of the piece is known. `None` for a file of one leaf, whose hash is the root,
-/// and for leaves that no message can name (behind 64 TiB).
+/// The range to ask for to get the hash of each leaf of a piece, without proof:
+/// the hash of the piece is known. `None` for a file of one leaf, since that
+/// leaf's hash is the root, and for leaves that no message can name (beyond 64
+/// TiB).
 pub fn leaf_range(content: Content, piece: Piece) -> Option<HashRange> {
     let layout = Layout::of(content.length);
     let height = layout.piece_height();
@@ -46,8 +47,8 @@ pub fn leaf_range(content: Content, piece: Piece) -> Option<HashRange> {
     })
 }
 
-/// Checks an answer whose proof goes up to the root. Gives back the hashes that
-/// are of the file: without padding, without uncles.
+/// Checks an answer whose proof goes up to the root. Returns the hashes that
+/// are of the file, without padding and uncles.
 pub fn verify<'a>(
     content: Content,
     range: &HashRange,
@@ -64,8 +65,8 @@ pub fn verify<'a>(
     Ok(place.of_file(answer))
 }
 
-/// Checks the answer to a [`leaf_range`] against the hash of the piece, which is
-/// known. Gives back a hash for each leaf of the piece.
+/// Checks the answer to a [`leaf_range`] against the hash of the piece, which
+/// is known. Returns a hash for each leaf of the piece.
 pub fn verify_leaves<'a>(
     content: Content,
     range: &HashRange,
@@ -84,7 +85,7 @@ pub fn verify_leaves<'a>(
 }
 
 impl Place {
-    /// The hash that hashes and uncles make.
+    /// The hash that the hashes and the uncles lead to.
     fn climb(&self, range: &HashRange, answer: &[Hash]) -> Result<Hash, Lie> {
         let expected = range.length as usize + self.uncles as usize;
         if answer.len() != expected {
@@ -105,8 +106,8 @@ impl Place {
     }
 }
 
-/// What is wrong with hashes that were answered. Drop whoever sent them, unless
-/// something else was asked for than the file has ([`Lie::NotAsked`]).
+/// What is wrong with the hashes in an answer. Drop the source that sent them,
+/// unless the question was wrong itself ([`Lie::NotAsked`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum Lie {
     /// No such hashes can have been asked for.

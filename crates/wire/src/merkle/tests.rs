@@ -74,8 +74,8 @@ impl File {
     /// What is answered in the end, leaves hashed again where they are needed.
     fn answer(&self, range: &HashRange) -> Result<Vec<Hash>, NoHashes> {
         match self.tree().answer(range)? {
-            Answer::Hashes(hashes) => Ok(hashes),
-            Answer::AfterHashing(pieces) => {
+            HashReply::Hashes(hashes) => Ok(hashes),
+            HashReply::AfterHashing(pieces) => {
                 let leaves = pieces.iter().flat_map(|piece| self.leaves_of(*piece));
                 self.tree().answer_with(range, leaves.copied().collect())
             }
@@ -318,7 +318,7 @@ fn the_ranges_of_a_layer_are_aligned_runs_of_at_most_512() {
     assert_eq!(runs(1000), [(4, 0, 512, 9), (4, 512, 512, 9)]);
     // Pieces of 512 KiB.
     assert_eq!(runs(1025), [(5, 0, 512, 9), (5, 512, 2, 9)]);
-    // 16 TiB: 2^21 pieces of 8 MiB. Nobody is asked about more.
+    // 16 TiB: 2^21 pieces of 8 MiB. Longer files have no sessions.
     assert_eq!(runs(1 << 26).len(), 1 << 12);
     assert_eq!(runs((1 << 26) + 1), []);
 }
@@ -339,7 +339,7 @@ fn what_a_fetcher_asks_of_a_piece_is_all_its_leaves() {
                 continue;
             };
             let asked = file.tree().answer(&range);
-            assert_eq!(asked, Ok(Answer::AfterHashing(vec![piece])));
+            assert_eq!(asked, Ok(HashReply::AfterHashing(vec![piece])));
             let answer = file.answer(&range).expect("an answer");
             let hash = layer[piece.number() as usize];
             let leaves = verify_leaves(file.content, &range, &hash, &answer);

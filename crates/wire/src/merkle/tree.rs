@@ -1,4 +1,4 @@
-//! What is answered to those who ask for hashes.
+//! The answers to a peer that asks for hashes.
 
 use std::ops::Range;
 
@@ -9,19 +9,20 @@ use crate::content::Content;
 use crate::layout::{Layout, Piece};
 use crate::session::HashRange;
 
-/// The hashes of a file's pieces and all hashes above them. They make the root,
-/// or there is no tree: what is answered from one is true.
+/// The hashes of a file's pieces and all hashes above them. A tree exists only
+/// if they lead to the root, so every answer from it is true.
 ///
-/// Leaves are not kept: whoever asks for them waits until they were hashed again.
+/// Leaves are not kept: a peer that asks for them waits until they are hashed
+/// again.
 #[derive(Clone, Debug)]
 pub struct Tree {
     content: Content,
     levels: Levels,
 }
 
-/// What can be said to somebody who asks for hashes.
+/// The answer to a peer that asks for hashes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub enum HashReply {
     /// These: the hashes, then the uncles.
     Hashes(Vec<Hash>),
     /// Hash all leaves of these pieces, and come back with them
@@ -30,8 +31,8 @@ pub enum Answer {
 }
 
 impl Tree {
-    /// The tree of this file, out of a hash for each of its pieces. `None` if they
-    /// do not make its root.
+    /// The tree of this file, from a hash for each of its pieces. `None` if
+    /// they do not lead to its root.
     pub fn of(content: Content, layer: Vec<Hash>) -> Option<Self> {
         let layout = Layout::of(content.length);
         let is_its_own = root_of_layer(layout, &layer) == Some(content.root);
@@ -51,17 +52,17 @@ impl Tree {
         self.levels.row(self.layout().piece_height())
     }
 
-    /// What is said to whoever asks for these hashes.
+    /// The answer to a peer that asks for these hashes.
     ///
-    /// Hashes are given out of the layer of the leaves and that of the pieces:
-    /// BEP 52 demands no more. Where a range goes beyond the end of the file, it
-    /// is filled up with what pads the tree.
-    pub fn answer(&self, range: &HashRange) -> Result<Answer, NoHashes> {
+    /// Only the layer of the leaves and that of the pieces are answered: BEP 52
+    /// demands no more. Beyond the end of the file, a range is filled up with
+    /// the padding of the tree.
+    pub fn answer(&self, range: &HashRange) -> Result<HashReply, NoHashes> {
         let place = Place::of(self.content, range)?;
         if range.base < self.layout().piece_height() {
             let pieces = self.pieces_under(range);
             let pieces = pieces.filter_map(|piece| self.layout().piece(piece));
-            return Ok(Answer::AfterHashing(pieces.collect()));
+            return Ok(HashReply::AfterHashing(pieces.collect()));
         }
         let mut hashes = run(&self.levels, range);
         hashes.extend(
@@ -69,13 +70,13 @@ impl Tree {
                 .uncles()
                 .map(|(height, index)| self.levels.at(height, index)),
         );
-        Ok(Answer::Hashes(hashes))
+        Ok(HashReply::Hashes(hashes))
     }
 
-    /// The same, where leaves are asked for: hashes and uncles, as they are sent.
+    /// The same for leaves: hashes and uncles, as they are sent.
     ///
     /// `leaves` are the hashes of all leaves of the pieces that
-    /// [`Answer::AfterHashing`] has named, in order.
+    /// [`HashReply::AfterHashing`] has named, in order.
     pub fn answer_with(&self, range: &HashRange, leaves: Vec<Hash>) -> Result<Vec<Hash>, NoHashes> {
         let place = Place::of(self.content, range)?;
         if range.base != 0 {

@@ -3,8 +3,8 @@
 //! each [handshake](super::handshake).
 //!
 //! It offers no extended messages so far. Two keys are thorp's own, and begin
-//! with `thorp`; `sessions.md` has them in words. Keys that nobody knows are
-//! passed over, and what is missing is not known.
+//! with `thorp`; `sessions.md` has them in words. Unknown keys are passed over,
+//! and a missing key means that its value is not known.
 
 use thiserror::Error;
 
@@ -103,7 +103,8 @@ fn number<N: TryFrom<i64>>(said: Value<'_>, key: &'static str) -> Result<Option<
     number.ok_or(ExtendedError::Impossible(key)).map(Some)
 }
 
-/// Cut to its longest, and mended where it is no UTF-8: it is for eyes only.
+/// Cut if it is too long, and mended where it is no UTF-8: it is only shown to
+/// people.
 fn client(said: Value<'_>) -> Result<Option<String>, ExtendedError> {
     let Some(value) = said.get("v") else {
         return Ok(None);

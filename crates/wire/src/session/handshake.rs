@@ -8,7 +8,8 @@
 //! ```
 //!
 //! Members do not believe the last 20 bytes: the certificate says who they are.
-//! They are there because other programs look for a peer id that is not their own.
+//! They are there because other programs expect a peer id that differs from
+//! their own.
 
 use thiserror::Error;
 
@@ -16,10 +17,10 @@ use crate::{PeerId, Root};
 
 /// Bytes in a handshake.
 pub const HANDSHAKE: usize = 68;
-/// How a handshake begins, and nothing else that is said on a session.
+/// How a handshake begins, and no other message on a session.
 pub const PROTOCOL: [u8; 20] = *b"\x13BitTorrent protocol";
 
-/// What is said first.
+/// The first message on a session, from both ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Handshake {
     /// What the sender understands beyond BEP 3.

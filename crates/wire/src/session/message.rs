@@ -1,10 +1,11 @@
 //! Messages of the peer wire: four bytes of length, one of type, the rest
 //! (BEP 3, 6, 10, 52).
 //!
-//! Reading is in two steps, for whoever reads from a socket. [`Head::parse`]
-//! looks at the first bytes and says what follows and how long it is, before any
-//! room is made for it; [`Message::decode`] reads one that has arrived as a
-//! whole. The bytes of a block never get here: their head is all there is to read.
+//! Reading is in two steps, as suits a reader of a socket. [`Head::parse`]
+//! looks at the first bytes and says what follows and how long it is, before
+//! any room is made for it; [`Message::decode`] reads one that has arrived as a
+//! whole. The bytes of a block never get here: their head is all there is to
+//! read.
 
 use thiserror::Error;
 
@@ -76,7 +77,8 @@ pub enum Message {
     Bitfield(Vec<u8>),
     /// Asks for bytes.
     Request(Span),
-    /// Bytes follow. Only the head: the bytes are moved past the machine.
+    /// Bytes of the file follow. Only the head is here: the bytes never go
+    /// through the swarm.
     Piece(Span),
     /// Does not ask for bytes any more.
     Cancel(Span),
@@ -105,18 +107,19 @@ pub enum Message {
     HashReject(HashRange),
 }
 
-/// How long what comes may be. A session knows, from the file it is about.
+/// How long incoming messages may be. It follows from the file that a session
+/// is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct MessageLimits {
     /// Bytes in a message that is no `piece`, without its prefix.
     message: u32,
     /// Bytes of the file in a `piece`.
     block: u32,
 }
 
-impl Limits {
-    /// For a session about a file cut like this, whose longest request is of
-    /// `request` bytes. `None` for a file of too many pieces
+impl MessageLimits {
+    /// For a session about a file of this layout, in which this end asks for at
+    /// most `request` bytes at once. `None` for a file of too many pieces
     /// ([`MOST_PIECES`](crate::layout::MOST_PIECES)).
     pub fn of(layout: Layout, request: u32) -> Option<Self> {
         let bitfield = layout.pieces()?.div_ceil(8);
@@ -144,7 +147,7 @@ pub enum Head {
 impl Head {
     /// Reads the head of what comes next; `None` if that takes more bytes than
     /// there are. [`PIECE_HEAD`] are always enough.
-    pub fn parse(bytes: &[u8], limits: Limits) -> Result<Option<Self>, MessageError> {
+    pub fn parse(bytes: &[u8], limits: MessageLimits) -> Result<Option<Self>, MessageError> {
         let Some((prefix, rest)) = bytes.split_first_chunk::<PREFIX>() else {
             return Ok(None);
         };

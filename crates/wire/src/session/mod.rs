@@ -11,7 +11,7 @@
 //! what members say beyond them.
 //!
 //! The bytes of blocks are not values here: of a `piece` message only the head
-//! is read, and whoever moves the bytes moves them past this module.
+//! is read, and the node moves the bytes past this module.
 
 pub mod bencode;
 pub mod extended;
@@ -20,4 +20,4 @@ pub mod message;
 
 pub use extended::ExtendedHandshake;
 pub use handshake::Handshake;
-pub use message::{HashRange, Head, Limits, Message, MessageError, Span};
+pub use message::{HashRange, Head, Message, MessageError, MessageLimits, Span};

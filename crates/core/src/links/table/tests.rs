@@ -1,5 +1,5 @@
-//! Two ends of the same links come to the same one; nobody is lost too soon or
-//! kept too long.
+//! Both ends of the same links keep the same one; no member is given up too
+//! soon or kept too long.
 
 use std::collections::VecDeque;
 use std::net::Ipv4Addr;

@@ -58,7 +58,7 @@ fn come(pieces: &mut Pieces, piece: u32, wrong: &[u8]) {
         };
         assert!(pieces.claim(block));
         pieces.release(block);
-        pieces.arrived(block, &[hash], from);
+        pieces.on_block_written(block, &[hash], from);
     }
 }
 
@@ -102,7 +102,7 @@ fn of_two_who_bring_the_same_bytes_one_writes_them() {
     let block = pieces.ask_next(1, LONG).unwrap();
     assert!(pieces.claim(block));
     assert!(!pieces.claim(block), "the first is still writing");
-    assert!(pieces.arrived(block, &[leaf(0), leaf(1)], peer(1)));
+    assert!(pieces.on_block_written(block, &[leaf(0), leaf(1)], peer(1)));
     assert!(!pieces.claim(block), "they are there");
 }
 
@@ -125,7 +125,7 @@ fn a_block_with_another_number_of_leaves_than_it_has_is_not_taken() {
     let block = pieces.ask_next(1, LONG).unwrap();
     pieces.claim(block);
     pieces.release(block);
-    assert!(!pieces.arrived(block, &[leaf(0)], peer(1)));
+    assert!(!pieces.on_block_written(block, &[leaf(0)], peer(1)));
     assert_eq!(pieces.ask_next(1, LONG), Some(block));
 }
 
@@ -181,7 +181,7 @@ fn a_piece_that_is_fetched_from_one_alone_is_nobody_else_s() {
     let block = pieces.ask_next(0, LONG).unwrap();
     pieces.claim(block);
     pieces.release(block);
-    pieces.arrived(block, &[leaf(0); 8], peer(1));
+    pieces.on_block_written(block, &[leaf(0); 8], peer(1));
     pieces.abandon_all(A);
     assert!(pieces.adopt(Instant::default(), 0, B));
     assert_eq!(

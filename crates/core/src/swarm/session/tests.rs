@@ -42,8 +42,8 @@ fn block(piece: u32, leaf: u32, leaves: u32) -> Block {
     layout().block(piece, begin, length).unwrap()
 }
 
-/// What comes of a message at one who has the even pieces.
-fn take(session: &mut Session, message: Message) -> Result<Told, String> {
+/// What a session makes of a message, if this end has the even pieces.
+fn take(session: &mut Session, message: Message) -> Result<Consequence, String> {
     let layout = layout();
     let mut had = Bits::none(PIECES);
     for piece in (0..PIECES).step_by(2) {
@@ -58,21 +58,24 @@ fn take(session: &mut Session, message: Message) -> Result<Told, String> {
     session.take(at(1), message, &serving)
 }
 
-fn rejected(span: Span) -> Told {
-    Told::Answer(Message::Reject(span))
+fn rejected(span: Span) -> Consequence {
+    Consequence::Answer(Message::Reject(span))
 }
 
 #[test]
 fn members_are_unchoked_from_the_start_and_others_are_not() {
     let asked = span(0, 0, 16384);
     let request = Message::Request(asked);
-    let upload = Told::Upload(block(0, 0, 1));
+    let upload = Consequence::Upload(block(0, 0, 1));
     assert_eq!(take(&mut session(true, true), request.clone()), Ok(upload));
     assert_eq!(
         take(&mut session(true, false), request.clone()),
         Ok(rejected(asked))
     );
-    assert_eq!(take(&mut session(false, false), request), Ok(Told::Nothing));
+    assert_eq!(
+        take(&mut session(false, false), request),
+        Ok(Consequence::Nothing)
+    );
     assert!(session(true, true).may_ask() && !session(true, false).may_ask());
 }
 
@@ -81,7 +84,7 @@ fn what_it_has_is_said_once() {
     let mut session = session(true, true);
     assert_eq!(
         take(&mut session, Message::Bitfield(vec![0b0100_0000, 0])),
-        Ok(Told::Has(vec![1]))
+        Ok(Consequence::Has(vec![1]))
     );
     assert!(take(&mut session, Message::Bitfield(vec![0, 0])).is_err());
     assert!(take(&mut session, Message::HaveAll).is_err());
@@ -90,8 +93,14 @@ fn what_it_has_is_said_once() {
 #[test]
 fn what_it_has_is_said_before_what_it_has_come_to_have() {
     let mut session = session(true, true);
-    assert_eq!(take(&mut session, Message::Have(3)), Ok(Told::Has(vec![3])));
-    assert_eq!(take(&mut session, Message::Have(3)), Ok(Told::Nothing));
+    assert_eq!(
+        take(&mut session, Message::Have(3)),
+        Ok(Consequence::Has(vec![3]))
+    );
+    assert_eq!(
+        take(&mut session, Message::Have(3)),
+        Ok(Consequence::Nothing)
+    );
     assert!(take(&mut session, Message::HaveAll).is_err());
 }
 
@@ -133,13 +142,13 @@ fn who_asks_on_and_on_for_what_it_is_refused_is_dropped() {
 fn no_more_requests_wait_than_there_is_room_for() {
     let mut session = session(true, true);
     let asked = |at: u32| Message::Request(span(0, at, 128 * 1024));
-    let waiting =
-        (0..1000).take_while(|at| matches!(take(&mut session, asked(*at)), Ok(Told::Upload(_))));
+    let waiting = (0..1000)
+        .take_while(|at| matches!(take(&mut session, asked(*at)), Ok(Consequence::Upload(_))));
     assert_eq!(waiting.count(), 128);
     let mut session = self::session(true, true);
     let asked = |at: u32| Message::Request(span(0, at, 16));
-    let waiting =
-        (0..1000).take_while(|at| matches!(take(&mut session, asked(*at)), Ok(Told::Upload(_))));
+    let waiting = (0..1000)
+        .take_while(|at| matches!(take(&mut session, asked(*at)), Ok(Consequence::Upload(_))));
     assert_eq!(waiting.count(), MOST_REQUESTS);
 }
 
@@ -150,25 +159,25 @@ fn a_request_is_answered_once_served_or_rejected() {
     take(&mut session, Message::Request(asked)).unwrap();
     assert_eq!(
         take(&mut session, Message::Cancel(asked)),
-        Ok(Told::Withdraw(wanted))
+        Ok(Consequence::Withdraw(wanted))
     );
     assert_eq!(
         take(&mut session, Message::Cancel(asked)),
-        Ok(Told::Nothing)
+        Ok(Consequence::Nothing)
     );
     assert_eq!(session.not_served(wanted), rejected(asked));
-    assert_eq!(session.not_served(wanted), Told::Nothing);
+    assert_eq!(session.not_served(wanted), Consequence::Nothing);
     take(&mut session, Message::Request(asked)).unwrap();
     session.served(wanted);
     assert_eq!(session.taken, 16384);
-    assert_eq!(session.not_served(wanted), Told::Nothing);
+    assert_eq!(session.not_served(wanted), Consequence::Nothing);
 }
 
 #[test]
 fn a_choke_takes_all_that_was_asked_unless_each_is_to_be_rejected() {
     let mut plain = session(false, true);
     plain.ask(at(0), block(0, 0, 2));
-    let gone = Told::Choked(vec![block(0, 0, 2)]);
+    let gone = Consequence::Choked(vec![block(0, 0, 2)]);
     assert_eq!(take(&mut plain, Message::Choke), Ok(gone));
     assert_eq!(plain.asked_number(), 0);
 
@@ -176,10 +185,10 @@ fn a_choke_takes_all_that_was_asked_unless_each_is_to_be_rejected() {
     fast.ask(at(0), block(0, 0, 2));
     assert_eq!(
         take(&mut fast, Message::Choke),
-        Ok(Told::Choked(Vec::new()))
+        Ok(Consequence::Choked(Vec::new()))
     );
     let told = take(&mut fast, Message::Reject(span(0, 0, 32768)));
-    assert_eq!(told, Ok(Told::Rejected(block(0, 0, 2))));
+    assert_eq!(told, Ok(Consequence::Rejected(block(0, 0, 2))));
     assert!(
         fast.denied.is_empty(),
         "to be choked says nothing of the piece"
@@ -203,12 +212,12 @@ fn what_it_refuses_though_it_has_it_is_not_asked_of_it_again() {
 fn what_is_said_again_is_no_news() {
     let mut session = session(true, false);
     for (message, told) in [
-        (Message::Unchoke, Told::Unchoked),
-        (Message::Interested, Told::Wants),
-        (Message::NotInterested, Told::Wants),
+        (Message::Unchoke, Consequence::Unchoked),
+        (Message::Interested, Consequence::Wants),
+        (Message::NotInterested, Consequence::Wants),
     ] {
         assert_eq!(take(&mut session, message.clone()), Ok(told));
-        assert_eq!(take(&mut session, message), Ok(Told::Nothing));
+        assert_eq!(take(&mut session, message), Ok(Consequence::Nothing));
     }
 }
 
@@ -217,7 +226,7 @@ fn a_reject_of_what_was_not_asked_is_no_news() {
     let mut session = session(true, true);
     session.ask(at(0), block(4, 0, 2));
     let told = take(&mut session, Message::Reject(span(4, 0, 16384)));
-    assert_eq!(told, Ok(Told::Nothing));
+    assert_eq!(told, Ok(Consequence::Nothing));
     assert_eq!(session.asked_number(), 1);
 }
 
@@ -265,7 +274,7 @@ fn hashes_can_be_asked_for_as_often_as_a_file_needs_it_and_not_for_ever() {
     };
     let answered = (0..1000).take_while(|_| {
         let told = take(&mut session, Message::HashRequest(range));
-        told == Ok(Told::HashRequest(range))
+        told == Ok(Consequence::HashRequest(range))
     });
     assert_eq!(answered.count(), 66);
 }

@@ -1,4 +1,4 @@
-//! Many who want the same at once, and how long that takes.
+//! Many peers that want the same file at once, and how long that takes.
 
 use std::time::Duration;
 
@@ -8,8 +8,9 @@ use super::world::{Manner, World};
 const LINK: u64 = 12_500_000;
 const MIB: u64 = 1024 * 1024;
 
-/// How long the last of so many takes who all want a file that one has, against
-/// one transfer; how many copies that one has sent; what was sent in vain.
+/// A file that one peer has and `fetchers` others want: how long the last one
+/// takes, in transfers of the file; how many copies the first one sent; how
+/// much was sent in vain.
 fn crowd(length: u64, fetchers: usize, delay: Duration) -> (f64, f64, u64) {
     let mut world = World::new(length, delay);
     let holder = world.add(LINK, true, Manner::Honest);

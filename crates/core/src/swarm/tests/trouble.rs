@@ -8,7 +8,7 @@ use thorp_wire::frame::Holder;
 use thorp_wire::session::{Message, Span};
 
 use super::world::{File, Manner, World};
-use crate::swarm::{Config, Have, Input, Limits, Offer, Output, SessionId, Swarm};
+use crate::swarm::{Config, Have, Input, Offer, Output, SessionId, Swarm, SwarmLimits};
 use crate::testing::cases;
 use crate::time::Instant;
 
@@ -17,7 +17,8 @@ const MIB: u64 = 1024 * 1024;
 const LINK: u64 = 12_500_000;
 const DELAY: Duration = Duration::from_millis(1);
 
-/// One who fetches a file of so many bytes from these. The fetcher is the last.
+/// A fetcher of a file of this many bytes, and its sources. The fetcher is the
+/// last node.
 fn fetch(length: u64, sources: &[(u64, Manner)]) -> (World, usize) {
     let mut world = World::new(length, DELAY);
     world.careful = true;
@@ -69,9 +70,9 @@ fn whoever_wants_bytes_and_asks_for_none_makes_room_for_whoever_comes() {
         me: PeerId::new([0; 32]),
         seed: 1,
         have: Have::Everything { layer: file.layer },
-        limits: Limits {
+        limits: SwarmLimits {
             sessions: 2,
-            ..Limits::default()
+            ..SwarmLimits::default()
         },
     };
     let mut swarm = Swarm::new(at(0), config).unwrap();
@@ -148,7 +149,7 @@ fn what_an_earlier_fetch_has_left_on_disk_is_not_fetched_again() {
         if number == 7 {
             leaves[3][0] ^= 1;
         }
-        world.input(fetcher, Input::Left { piece, leaves });
+        world.input(fetcher, Input::Rechecked { piece, leaves });
     }
     seconds(&mut world, fetcher, 60);
     assert_eq!(world.progress(fetcher).received, 40 * MIB - 99 * 256 * 1024);
@@ -260,9 +261,9 @@ fn every_length_around_a_boundary_is_fetched_to_the_last_byte() {
 #[test]
 fn more_than_are_served_at_a_time_all_come_round() {
     let mut world = World::new(20 * MIB, DELAY);
-    let limits = Limits {
+    let limits = SwarmLimits {
         uploads: 2,
-        ..Limits::default()
+        ..SwarmLimits::default()
     };
     world.add_limited(LINK, true, Manner::Honest, limits);
     for _ in 0..6 {
@@ -310,7 +311,7 @@ proptest! {
     }
 }
 
-/// One honest holder, one who fetches, and others of any kind, some of whom leave.
+/// One honest holder, one fetcher, and others of any kind, some of which leave.
 fn one_of_many_worlds(seed: u64) {
     let mut rng = fastrand::Rng::with_seed(seed);
     let length = rng.u64(1..6 * MIB);

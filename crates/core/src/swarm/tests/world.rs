@@ -1,8 +1,8 @@
 //! A network in virtual time: nodes with a link each, and what they do wrong.
 //!
 //! A link has a rate up and a rate down. Up, its connections take turns, 16 KiB
-//! each; down, what arrives waits its turn. A connection has so many bytes under
-//! way at the most, as TCP would. Messages take the delay and nothing else.
+//! each; down, what arrives waits its turn. A connection has a limited number
+//! of bytes under way, as with TCP. Messages take the delay and nothing else.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
@@ -16,7 +16,9 @@ use thorp_wire::{Content, PeerId};
 
 use crate::swarm::pieces::LEAF_LENGTH;
 use crate::swarm::session::span_of;
-use crate::swarm::{Config, Have, Input, Limits, Offer, Output, Progress, SessionId, Swarm};
+use crate::swarm::{
+    Config, Have, Input, Offer, Output, SessionId, Swarm, SwarmLimits, SwarmProgress,
+};
 use crate::time::Instant;
 
 /// Bytes of one connection that may be under way.
@@ -32,7 +34,7 @@ pub enum Manner {
     Mute,
     /// Says what it has and answers hashes, but sends no block.
     Idle,
-    /// One leaf in so many that it sends is wrong.
+    /// One in this many leaves that it sends is wrong.
     WrongLeaves(u32),
     /// The hashes that it sends are wrong.
     WrongHashes,
@@ -54,7 +56,7 @@ pub struct World {
     events: BinaryHeap<Reverse<(u64, u64)>>,
     what: BTreeMap<u64, Event>,
     next: u64,
-    /// Who conspires has been asked which leaves are right.
+    /// A conspirator has been asked which leaves are right.
     pub suspicion: bool,
     /// Everything that happens is printed.
     pub trace: bool,
@@ -85,7 +87,8 @@ pub struct Node {
     pub complete: Option<u64>,
     pub stuck: Vec<String>,
     pub blamed: BTreeSet<PeerId>,
-    /// Who has answered with wrong hashes while the true ones were not known.
+    /// The nodes that answered with wrong hashes while the true ones were not
+    /// known.
     pub lied_to_by: BTreeSet<PeerId>,
     /// Bytes of blocks that came and were not taken.
     pub wasted: u64,
@@ -186,13 +189,19 @@ impl World {
         }
     }
 
-    /// A node with a link of that many bytes a second either way. It has the
-    /// whole file, or nothing and wants it.
+    /// A node with a link of that many bytes a second each way. It has the
+    /// whole file, or wants it and has nothing.
     pub fn add(&mut self, rate: u64, whole: bool, manner: Manner) -> usize {
-        self.add_limited(rate, whole, manner, Limits::default())
+        self.add_limited(rate, whole, manner, SwarmLimits::default())
     }
 
-    pub fn add_limited(&mut self, rate: u64, whole: bool, manner: Manner, limits: Limits) -> usize {
+    pub fn add_limited(
+        &mut self,
+        rate: u64,
+        whole: bool,
+        manner: Manner,
+        limits: SwarmLimits,
+    ) -> usize {
         let number = self.nodes.len();
         let mut id = [0; 32];
         id[0] = u8::try_from(number * 37 % 251).unwrap();
@@ -236,7 +245,7 @@ impl World {
         number
     }
 
-    /// A node is told of all others that have something, now.
+    /// Tells a node of all others that have something now.
     pub fn tell_holders(&mut self, node: usize) {
         let holders = self.holders();
         self.input(node, Input::Holders(holders));
@@ -278,14 +287,14 @@ impl World {
             me: self.nodes[node].id,
             seed: 1,
             have: Have::Everything { layer },
-            limits: Limits::default(),
+            limits: SwarmLimits::default(),
         };
         let swarm = Swarm::new(self.instant(), config).unwrap();
         self.nodes[node].swarm = swarm;
         self.nodes[node].alive = true;
     }
 
-    pub fn progress(&self, node: usize) -> Progress {
+    pub fn progress(&self, node: usize) -> SwarmProgress {
         self.nodes[node].swarm.progress()
     }
 
@@ -375,7 +384,8 @@ impl World {
         self.drain(node);
     }
 
-    /// Who answers with wrong hashes here, to a node that needs them still.
+    /// The nodes that answer with wrong hashes, to a node that still needs
+    /// them.
     fn lies(&self, node: usize, input: &Input) -> Option<PeerId> {
         let Input::Message { session, message } = input else {
             return None;
@@ -692,7 +702,7 @@ impl World {
         }
         self.input(
             to,
-            Input::Arrived {
+            Input::Written {
                 session,
                 block,
                 leaves,

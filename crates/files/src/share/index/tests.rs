@@ -32,23 +32,23 @@ const ROOT: Root = Root::new([7; 32]);
 #[test]
 fn what_came_and_went_between_two_deltas_is_not_told() {
     let mut index = Index::default();
-    index.seen(&name("stays"), stamp(1, 1));
+    index.on_file_found(&name("stays"), stamp(1, 1));
     index.take_delta();
-    index.seen(&name("passes"), stamp(1, 1));
-    index.gone(&name("passes"));
-    index.gone(&name("stays"));
-    index.seen(&name("stays"), stamp(1, 1));
+    index.on_file_found(&name("passes"), stamp(1, 1));
+    index.on_file_missing(&name("passes"));
+    index.on_file_missing(&name("stays"));
+    index.on_file_found(&name("stays"), stamp(1, 1));
     assert_eq!(index.take_delta(), Delta::default());
 }
 
 #[test]
 fn a_changed_file_loses_its_root_and_an_unchanged_one_keeps_it() {
     let mut index = Index::default();
-    assert!(index.seen(&name("a"), stamp(3, 1)), "to be hashed");
+    assert!(index.on_file_found(&name("a"), stamp(3, 1)), "to be hashed");
     assert!(index.hashed(&name("a"), stamp(3, 1), ROOT));
-    assert!(!index.seen(&name("a"), stamp(3, 1)), "known");
+    assert!(!index.on_file_found(&name("a"), stamp(3, 1)), "known");
     assert!(
-        index.seen(&name("a"), stamp(3, 2)),
+        index.on_file_found(&name("a"), stamp(3, 2)),
         "the same length at another time"
     );
     assert!(
@@ -61,7 +61,7 @@ fn a_changed_file_loses_its_root_and_an_unchanged_one_keeps_it() {
 #[test]
 fn the_empty_file_needs_no_hashing() {
     let mut index = Index::default();
-    assert!(!index.seen(&name("empty"), stamp(0, 1)));
+    assert!(!index.on_file_found(&name("empty"), stamp(0, 1)));
     index.doubt(&name("empty"));
     assert_eq!(index.unhashed(), 0);
     assert_eq!(
@@ -74,9 +74,9 @@ fn the_empty_file_needs_no_hashing() {
 fn a_file_that_arrives_is_never_seen_without_its_root() {
     let mut index = Index::default();
     index.expect(&name("a"));
-    index.seen(&name("a"), stamp(3, 1));
+    index.on_file_found(&name("a"), stamp(3, 1));
     assert_eq!(index.take_delta(), Delta::default());
-    index.arrived(&name("a"), stamp(3, 1), ROOT);
+    index.on_file_stored(&name("a"), stamp(3, 1), ROOT);
     let told = index.take_delta().added;
     assert_eq!(
         told.iter().map(|e| e.root).collect::<Vec<_>>(),
@@ -97,11 +97,11 @@ fn a_part_is_listed_until_it_is_whole_and_never_instead_of_a_whole_file() {
     assert_eq!(listed(&index), Some((9, true)));
     assert_eq!(index.names(content).count(), 0, "nobody gets it whole");
     assert_eq!((index.files(), index.bytes()), (0, 0));
-    index.seen(&name("a"), stamp(3, 1));
+    index.on_file_found(&name("a"), stamp(3, 1));
     assert_eq!(listed(&index), Some((3, false)));
-    index.gone(&name("a"));
+    index.on_file_missing(&name("a"));
     assert_eq!(listed(&index), Some((9, true)));
-    index.arrived(&name("a"), stamp(9, 2), ROOT);
+    index.on_file_stored(&name("a"), stamp(9, 2), ROOT);
     index.part_gone(&name("a"));
     assert_eq!(listed(&index), Some((9, false)));
 }
@@ -111,7 +111,7 @@ fn contents_are_found_by_the_first_twenty_bytes_of_their_root() {
     let mut index = Index::default();
     let mut root = [7; 32];
     let mut hashed = |text: &str, length, root| {
-        index.seen(&name(text), stamp(length, 1));
+        index.on_file_found(&name(text), stamp(length, 1));
         index.hashed(&name(text), stamp(length, 1), Root::new(root));
     };
     hashed("a", 1, root);
@@ -130,11 +130,11 @@ fn contents_are_found_by_the_first_twenty_bytes_of_their_root() {
 #[test]
 fn an_unreadable_file_comes_back_when_it_changes() {
     let mut index = Index::default();
-    index.seen(&name("a"), stamp(3, 1));
+    index.on_file_found(&name("a"), stamp(3, 1));
     index.unreadable(&name("a"));
-    assert!(!index.seen(&name("a"), stamp(3, 1)));
+    assert!(!index.on_file_found(&name("a"), stamp(3, 1)));
     assert_eq!((index.files(), index.unreadable_files()), (0, 1));
-    assert!(index.seen(&name("a"), stamp(3, 2)));
+    assert!(index.on_file_found(&name("a"), stamp(3, 2)));
     assert_eq!((index.files(), index.unreadable_files()), (1, 0));
 }
 
@@ -142,7 +142,7 @@ fn an_unreadable_file_comes_back_when_it_changes() {
 fn beneath_a_folder_is_not_beside_it() {
     let mut index = Index::default();
     for text in ["a", "a-b", "a/x", "a/y/z", "a0", "b"] {
-        index.seen(&name(text), stamp(1, 1));
+        index.on_file_found(&name(text), stamp(1, 1));
     }
     assert_eq!(index.beneath(Some("a")), [name("a/x"), name("a/y/z")]);
 }
@@ -169,9 +169,9 @@ proptest! {
             let stamp = stamp(length, ctime);
             let root = if length == 0 { Root::EMPTY } else { ROOT };
             match what {
-                0 => { index.seen(&name, stamp); }
+                0 => { index.on_file_found(&name, stamp); }
                 1 => { index.hashed(&name, stamp, root); }
-                2 => index.gone(&name),
+                2 => index.on_file_missing(&name),
                 3 => { index.doubt(&name); }
                 4 => index.unreadable(&name),
                 5 => { index.part(&name, Content { length: 9, root: ROOT }, ctime); }

@@ -13,11 +13,11 @@ async fn a_file_that_nobody_gets_on_with_is_no_reason_to_look_at_once() {
         inode: 1,
         device: 1,
     };
-    write(&share.shared.index).seen(&"not there".parse().expect("a name"), stamp);
+    write(&share.shared.index).on_file_found(&"not there".parse().expect("a name"), stamp);
 
     let (events, _held) = mpsc::channel(1);
     let mut keeper = Keeper::new(Arc::clone(&share.shared), events);
-    let progress = Progress {
+    let progress = HashingProgress {
         unhashed: read(&share.shared.index).unhashed(),
         bytes: stamp.length,
     };

@@ -21,9 +21,9 @@ fn bytes() -> Vec<u8> {
     (0..=250).cycle().take(LENGTH).collect()
 }
 
-fn left(partial: &Partial) -> Vec<(u32, usize)> {
+fn rechecked(partial: &Partial) -> Vec<(u32, usize)> {
     let mut left = Vec::new();
-    let all = partial.left(|piece, leaves| {
+    let all = partial.recheck(|piece, leaves| {
         left.push((piece.number(), leaves.len()));
         true
     });
@@ -41,7 +41,7 @@ fn what_was_written_before_an_interruption_is_found_again_and_the_rest_passed_ov
     let (_dir, store) = store();
     let (bytes, content) = (bytes(), content_of(&bytes()));
     let partial = store.partial(&name(), content).expect("a file");
-    assert!(left(&partial).is_empty());
+    assert!(rechecked(&partial).is_empty());
     let piece = 256 * 1024;
     let last = 3 * piece;
     for at in [piece, last] {
@@ -52,7 +52,7 @@ fn what_was_written_before_an_interruption_is_found_again_and_the_rest_passed_ov
     }
     drop(partial);
     let again = store.partial(&name(), content).expect("a file");
-    assert_eq!(left(&again), [(1, 16), (3, 1)]);
+    assert_eq!(rechecked(&again), [(1, 16), (3, 1)]);
 }
 
 #[test]
@@ -119,7 +119,7 @@ fn another_length_listed_with_the_same_root_takes_nothing_from_what_is_there() {
         drop(store.partial(&name(), lie).expect("a file"));
     }
     let again = store.partial(&name(), content).expect("a file");
-    assert_eq!(left(&again), [(0, 16), (1, 16), (2, 16), (3, 1)]);
+    assert_eq!(rechecked(&again), [(0, 16), (1, 16), (2, 16), (3, 1)]);
     let mut there = vec![0; LENGTH];
     again.read(&mut there, 0).expect("reads");
     assert!(there == bytes);

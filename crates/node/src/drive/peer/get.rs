@@ -14,7 +14,7 @@ use thorp_core::fetch::{Failure as FetchFailure, Wanted};
 use thorp_core::lookup::{Answer, Only, TrackerUse};
 use thorp_core::matching::{Pattern, looks_like_a_pattern};
 use thorp_core::survey::Subject;
-use thorp_files::store::{Replace, Store, Target};
+use thorp_files::store::{Destination, Replace, Store};
 use thorp_wire::frame::{Holder, MAX_INLINE, Variant};
 use thorp_wire::reserved::{changes_what_is_shared, is_reserved};
 use thorp_wire::{Content, Name, PeerId};
@@ -292,8 +292,12 @@ impl Job {
     }
 
     fn fits(&self, planned: Planned) -> Result<Planned, Failure> {
-        let there =
-            |target: &Name| matches!(self.place.store().check(target), Ok(Target::Exists { .. }));
+        let there = |target: &Name| {
+            matches!(
+                self.place.store().check(target),
+                Ok(Destination::Exists { .. })
+            )
+        };
         if is_reserved(&planned.target) {
             return Err(Failure::Reserved {
                 name: planned.target.to_string(),
@@ -328,8 +332,8 @@ impl Job {
             return None;
         }
         match self.place.store().check(&target?) {
-            Ok(Target::Free) => None,
-            Ok(Target::Exists { .. }) => Some(Failure::Exists),
+            Ok(Destination::Free) => None,
+            Ok(Destination::Exists { .. }) => Some(Failure::Exists),
             Err(error) => Some(error.into()),
         }
     }

@@ -113,9 +113,9 @@ async fn take_up(fetching: &Fetching, partial: &Arc<Partial>) -> Result<u64, Mis
     let (transfer, partial) = (Arc::clone(&fetching.transfer), Arc::clone(partial));
     let hashed = blocking(move || {
         let (layout, mut there) = (transfer.layout(), 0);
-        let read = partial.left(|piece, leaves| {
+        let read = partial.recheck(|piece, leaves| {
             there += u64::from(layout.length_of(piece));
-            transfer.left(piece, leaves);
+            transfer.on_piece_rechecked(piece, leaves);
             !transfer.is_over()
         });
         read.map(|()| there).map_err(|error| partial.failed(error))

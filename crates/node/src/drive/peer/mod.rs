@@ -49,7 +49,7 @@ use thorp_core::fetch::{Failure, FetchId, Wanted};
 use thorp_core::lookup::{Only, Outcome};
 use thorp_core::survey::{Findings, Subject};
 use thorp_files::share::{Arriving, Share, ShareEvent};
-use thorp_files::store::{Partial, Replace, Store, StoreError, Stored, Target};
+use thorp_files::store::{Destination, Partial, Replace, Store, StoreError, Stored};
 use thorp_group::address::NetAddress;
 use thorp_group::clock::Clock;
 use thorp_group::renewal::Renewal;
@@ -457,7 +457,7 @@ impl Delivery {
         let there = self.place.store().check(&self.name);
         self.replace == Replace::No
             && self.set_aside.is_none()
-            && matches!(there, Ok(Target::Exists { .. }))
+            && matches!(there, Ok(Destination::Exists { .. }))
     }
 }
 

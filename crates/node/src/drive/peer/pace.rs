@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use thorp_core::swarm::Progress;
+use thorp_core::swarm::SwarmProgress;
 
 /// How often it is told.
 pub(super) const TOLD_EVERY: Duration = Duration::from_millis(250);
@@ -23,7 +23,7 @@ pub(super) struct Meter {
 }
 
 impl Meter {
-    pub fn set(&self, progress: &Progress) {
+    pub fn set(&self, progress: &SwarmProgress) {
         self.bytes.store(progress.verified, Ordering::Relaxed);
         self.received.store(progress.received, Ordering::Relaxed);
         self.sources.store(progress.sources, Ordering::Relaxed);

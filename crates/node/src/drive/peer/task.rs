@@ -534,7 +534,7 @@ impl Task {
 }
 
 fn tracker_is_up(machine: &machine::Peer) -> bool {
-    matches!(machine.tracker(), thorp_core::lookup::Tracker::Up(_))
+    matches!(machine.tracker(), thorp_core::lookup::TrackerState::Up(_))
 }
 
 /// Nothing happens to the share of a visitor.

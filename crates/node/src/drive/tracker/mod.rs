@@ -10,7 +10,7 @@ use std::time::Duration;
 use thorp_core::links::{self, Me};
 use thorp_core::tracker::{self as machine, Output};
 use thorp_group::clock::Clock;
-use thorp_group::renewal::{Due, OwnRenewal};
+use thorp_group::renewal::{OwnRenewal, RenewalTime};
 use thorp_group::tls::MemberTls;
 use thorp_wire::frame::{Join, SignedRecord};
 use thorp_wire::{Body, Frame, PeerId};
@@ -113,7 +113,7 @@ struct Task {
     open: bool,
     renewal: OwnRenewal,
     /// When the own certificate is renewed.
-    renewal_due: Due,
+    renewal_due: RenewalTime,
     newest: watch::Receiver<Option<SignedRecord>>,
     incoming: mpsc::Receiver<Incoming>,
     requests: mpsc::Receiver<Request>,

@@ -11,14 +11,15 @@ use serde_json::Value;
 /// How long a holder may take to hash what it was given.
 const PATIENCE: Duration = Duration::from_mins(5);
 
-/// One holds, the other asks. They end with this.
-pub struct Village {
+/// One member holds files, the other asks for them. Dropping this ends all
+/// three.
+pub struct Trio {
     dir: PathBuf,
     program: PathBuf,
     running: Vec<Child>,
 }
 
-impl Village {
+impl Trio {
     /// Starts them, and waits until they are members.
     pub fn start(dir: &Path) -> Result<Self> {
         let program = std::env::current_exe()?.with_file_name("thorp");
@@ -27,7 +28,7 @@ impl Village {
             "{} is not there: build everything first, cargo build --release --workspace",
             program.display()
         );
-        let mut village = Self {
+        let mut trio = Self {
             dir: dir.to_owned(),
             program,
             running: Vec::new(),
@@ -35,7 +36,7 @@ impl Village {
         for folder in ["holder/share", "asker/share", "elsewhere"] {
             std::fs::create_dir_all(dir.join(folder))?;
         }
-        let tracker = village.begin(
+        let tracker = trio.begin(
             "tracker",
             &["tracker", "--open", "--lines", "--listen", "127.0.0.1:0"],
             "Listening on ",
@@ -44,9 +45,9 @@ impl Village {
             let share = dir.join(member).join("share");
             let share = share.to_str().context("a path that is not UTF-8")?;
             let args = ["share", share, "--lines", "--tracker", &tracker, "--listen"];
-            village.begin(member, &[&args[..], &["127.0.0.1:0"]].concat(), "Sharing ")?;
+            trio.begin(member, &[&args[..], &["127.0.0.1:0"]].concat(), "Sharing ")?;
         }
-        Ok(village)
+        Ok(trio)
     }
 
     /// What the holder offers.
@@ -54,12 +55,12 @@ impl Village {
         self.dir.join("holder/share")
     }
 
-    /// Where what was asked for arrives.
+    /// The asker's share, where fetched files arrive.
     pub fn asker_share(&self) -> PathBuf {
         self.dir.join("asker/share")
     }
 
-    /// A directory that nobody shares.
+    /// A directory that no member shares.
     pub fn elsewhere(&self) -> PathBuf {
         self.dir.join("elsewhere")
     }
@@ -70,7 +71,7 @@ impl Village {
         Ok(std::fs::create_dir(self.elsewhere())?)
     }
 
-    /// Fetches what goes by that name into the asker's share.
+    /// Fetches the file of this name into the asker's share.
     pub fn get(&mut self, name: &str) -> Result<Duration> {
         self.timed(&["get", "--quiet", "--", name])
     }
@@ -82,7 +83,8 @@ impl Village {
         self.timed(&["get", "--quiet", "-o", elsewhere, "--", name])
     }
 
-    /// Waits until the asker can see so many files that match, all of them hashed.
+    /// Waits until the asker finds this many files that match, all of them
+    /// hashed.
     pub fn wait_until_listed(&self, pattern: &str, files: usize) -> Result<()> {
         let until = Instant::now() + PATIENCE;
         while Instant::now() < until {
@@ -123,7 +125,7 @@ impl Village {
         while let Some(line) = lines.next().transpose()? {
             if line.starts_with(ready) {
                 let address = line.rsplit(' ').next().unwrap_or_default().to_owned();
-                // Somebody has to read the rest.
+                // The rest has to be read, or the process would block.
                 std::thread::spawn(move || lines.count());
                 return Ok(address);
             }
@@ -142,7 +144,7 @@ impl Village {
     }
 }
 
-impl Drop for Village {
+impl Drop for Trio {
     fn drop(&mut self) {
         for child in &mut self.running {
             let _ = child.kill();
