@@ -3,7 +3,8 @@
 //! ```text
 //! machines   peer tracker swarm  one `handle`, one `poll_output`; they route
 //! links      links               which members are connected: once, for tracker and peer
-//! rules      lookup survey fetch sources neighbours remembered publisher
+//! get        get                 what the user of a peer wants: files by name, to the end
+//! rules      lookup survey neighbours remembered publisher
 //!            liveness budget     small machines, each testable alone
 //! memory     catalogue presence gather answer matching glob
 //!                                which peer has what, who is present, how both are found
@@ -18,8 +19,8 @@
 mod answer;
 mod budget;
 pub mod catalogue;
-pub mod fetch;
 mod gather;
+pub mod get;
 mod glob;
 pub mod links;
 mod liveness;
@@ -30,7 +31,6 @@ pub mod peer;
 pub mod presence;
 pub mod publisher;
 pub mod remembered;
-pub mod sources;
 pub mod survey;
 pub mod swarm;
 #[cfg(test)]

@@ -35,6 +35,15 @@ pub enum Subject {
     Members,
 }
 
+impl Subject {
+    fn is_about(&self, name: &Name) -> bool {
+        match self {
+            Self::Files(pattern) => pattern.matches(name),
+            Self::Members => false,
+        }
+    }
+}
+
 /// A survey in progress.
 #[derive(Debug)]
 pub struct Survey {
@@ -200,7 +209,8 @@ impl Survey {
     fn add(&mut self, found: Found) {
         for mut variant in found.variants {
             self.only.keep(&mut variant);
-            if variant.holders.is_empty() {
+            // Others answer what they like; nobody gets what was not asked for.
+            if variant.holders.is_empty() || !self.subject.is_about(&variant.entry.name) {
                 continue;
             }
             let entry = &variant.entry;

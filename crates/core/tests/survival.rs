@@ -3,10 +3,12 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use support::{NEIGHBOUR_INTERVAL, Node, TRACKER, TRACKER_INTERVAL, Village, id};
-use thorp_core::lookup::{Answer, Source, TrackerState, TrackerUse};
+use support::{NEIGHBOUR_INTERVAL, Node, TRACKER, TRACKER_INTERVAL, Village, id, request};
+use thorp_core::get::Missed;
+use thorp_core::lookup::{Source, TrackerState};
 use thorp_wire::PeerId;
 
 const ONE: [u8; 4] = [192, 168, 198, 138];
@@ -85,9 +87,12 @@ fn all_three_restarted_with_the_tracker_dead_find_each_other_and_all_they_have()
             (two, "third.txt", three),
             (three, "first.txt", one),
         ] {
-            let outcome = village.look_up(node, &[name], None);
-            assert_eq!(outcome.tracker, TrackerUse::Spared, "{outcome:?}");
-            assert_eq!(village.get(node, name).1, id(holder));
+            let asked = village.now;
+            let got = village.get_all(node, request(&[name]));
+            let fetched = &got.fetched()[0];
+            assert!(!fetched.answer.tracker_asked, "{fetched:?}");
+            assert_eq!(fetched.sources, [id(holder)]);
+            assert!(village.now - asked < SECOND, "it waits for no tracker");
         }
 
         village.start_tracker();
@@ -106,13 +111,12 @@ fn whoever_asks_right_after_the_start_waits_for_the_neighbours_that_are_being_di
     village.stop(one);
     village.run(SECOND);
     village.start(one, &FILES[0]);
-    let outcome = village.look_up(one, &["second.txt", "third.txt"], None);
-    for ((_, answer), holder) in outcome.names.iter().zip([two, three]) {
-        let Answer::Found(_, variants) = answer else {
-            panic!("{outcome:?}");
-        };
-        assert_eq!(variants[0].holders[0].id, id(holder));
-    }
+    let got = village.get_all(one, request(&["second.txt", "third.txt"]));
+    let sources = got.fetched().into_iter().flat_map(|file| file.sources);
+    assert_eq!(
+        sources.collect::<BTreeSet<_>>(),
+        BTreeSet::from([id(two), id(three)])
+    );
 
     // Nobody is waited for without end.
     village.stop(one);
@@ -120,10 +124,14 @@ fn whoever_asks_right_after_the_start_waits_for_the_neighbours_that_are_being_di
     village.cut_off(three, true);
     village.start(one, &FILES[0]);
     let start = village.now;
-    let outcome = village.look_up(one, &["second.txt"], None);
-    assert_eq!(outcome.names[0].1, Answer::Nobody);
-    assert_eq!(outcome.tracker, TrackerUse::Unreachable);
-    assert!(village.now - start <= SECOND * 5, "{outcome:?}");
+    let got = village.get_all(one, request(&["second.txt"]));
+    let why = Missed::TrackerUnreachable { listing: false };
+    assert_eq!(*got.missed(), why);
+    assert!(
+        village.now - start <= SECOND * 5,
+        "{:?}",
+        village.now - start
+    );
 }
 
 #[test]

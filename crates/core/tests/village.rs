@@ -7,16 +7,16 @@ use std::time::Duration;
 
 use support::{
     GENUINE, Manner, NEIGHBOUR_INTERVAL, TRACKER, TRACKER_INTERVAL, Village, content, entry, id,
-    name_of, record,
+    name_of, record, request, request_from,
 };
-use thorp_core::fetch::Failure;
+use thorp_core::get::{Ending, LargeEvent, Missed, MissedKind, Output as Told, Request};
 use thorp_core::links::{self, LinkId};
-use thorp_core::lookup::{Answer, Source, TrackerState, TrackerUse};
+use thorp_core::lookup::{Only, Source, TrackerState};
 use thorp_core::matching::Pattern;
 use thorp_core::peer::{Input, Notice};
 use thorp_core::survey::Subject;
 use thorp_wire::Frame;
-use thorp_wire::frame::{Holder, Record};
+use thorp_wire::frame::Record;
 
 const ONE: [u8; 4] = [192, 168, 198, 138];
 const TWO: [u8; 4] = [192, 168, 198, 139];
@@ -186,9 +186,8 @@ fn a_name_that_nobody_shares_is_looked_for_everywhere_and_not_found() {
     let mut village = Village::new();
     let [one, ..] = story(&mut village, 1);
     let finds = village.tracker().finds();
-    let outcome = village.look_up(one, &["7.txt"], None);
-    assert_eq!(outcome.names, [("7.txt".to_owned(), Answer::Nobody)]);
-    assert_eq!(outcome.tracker, TrackerUse::Asked);
+    let got = village.get_all(one, request(&["7.txt"]));
+    assert_eq!(*got.missed(), Missed::NobodyShares(Only::default()));
     assert_eq!(village.tracker().finds(), finds + 1);
 }
 
@@ -198,18 +197,12 @@ fn two_peers_that_dial_each_other_at_once_keep_one_link_and_lose_no_question() {
     let one = village.peer(ONE, &[("1.txt", "one"), CLIENT]);
     let two = village.peer(TWO, &[("2.txt", "two"), CLIENT]);
     village.run(SECOND);
-    let holders = vec![village.holder(two)];
-    let from_two = village.fetch(one, "2.txt", content("two"), holders);
-    let holders = vec![village.holder(one)];
-    let from_one = village.fetch(two, "1.txt", content("one"), holders);
-    assert_eq!(
-        village.fetch_done(one, from_two).expect("fetched").id,
-        id(two)
-    );
-    assert_eq!(
-        village.fetch_done(two, from_one).expect("fetched").id,
-        id(one)
-    );
+    let from_two = village.want(one, request(&["2.txt"]));
+    let from_one = village.want(two, request(&["1.txt"]));
+    for (node, get) in [(one, from_two), (two, from_one)] {
+        let end = village.end_of(node, get);
+        assert!(matches!(end, Ending::Done { files: 1, .. }), "{end:?}");
+    }
     village.run(SECOND * 2);
     let rivals = village
         .host(one)
@@ -236,14 +229,15 @@ fn a_link_that_is_lost_while_a_file_is_stored_makes_nobody_send_it_again() {
     let three = village.peer(THREE, &[("2.txt", "two"), CLIENT]);
     village.run(SECOND);
     village.host(one).slow_disk = true;
-    let holders = [two, three].map(|node| village.holder(node)).into();
-    let fetch = village.fetch(one, "2.txt", content("two"), holders);
+    let get = village.want(one, request(&["2.txt"]));
+    assert_eq!(village.disk_is_done(one), 0, "its place is looked at");
     village.run(SECOND);
     village.break_links_of(one);
     // Longer than anybody is waited for.
     village.run(SECOND * 100);
     assert_eq!(village.disk_is_done(one), 1, "it is stored once");
-    assert!(village.fetch_done(one, fetch).is_ok());
+    let end = village.end_of(one, get);
+    assert!(matches!(end, Ending::Done { files: 1, .. }), "{end:?}");
     let sent = |node| village.frames.get(&(node, "Get")).copied().unwrap_or(0);
     assert_eq!(sent(two) + sent(three), 1);
 }
@@ -347,12 +341,9 @@ fn where_only_a_liar_has_it_the_failure_says_so() {
     let two = village.peer(TWO, &[("a.txt", "a")]);
     village.run(SECOND);
     village.host(two).manner = Manner::Lying;
-    let outcome = village.look_up(one, &["a.txt"], None);
-    let fetch = village.fetch(one, "a.txt", content("a"), holders_of(&outcome.names[0].1));
-    assert_eq!(
-        village.fetch_done(one, fetch),
-        Err(Failure::Mismatch(id(two)))
-    );
+    let liar = village.holder(two);
+    let got = village.get_all(one, request(&["a.txt"]));
+    assert_eq!(*got.missed(), Missed::Mismatch(liar));
 }
 
 #[test]
@@ -379,12 +370,9 @@ fn where_the_only_holder_never_answers_the_fetch_ends() {
     let two = village.peer(TWO, &[("a.txt", "a")]);
     village.run(SECOND);
     village.host(two).manner = Manner::Mute;
-    let outcome = village.look_up(one, &["a.txt"], None);
-    let fetch = village.fetch(one, "a.txt", content("a"), holders_of(&outcome.names[0].1));
-    assert_eq!(
-        village.fetch_done(one, fetch),
-        Err(Failure::Silent(id(two)))
-    );
+    let holder = village.holder(two);
+    let got = village.get_all(one, request(&["a.txt"]));
+    assert_eq!(*got.missed(), Missed::Silent(holder));
 }
 
 #[test]
@@ -393,39 +381,53 @@ fn holders_that_came_up_later_are_found_by_asking_the_tracker_again() {
     let one = village.peer(ONE, &[CLIENT]);
     let two = village.peer(TWO, &[("a.txt", "a")]);
     village.run(SECOND);
-    let outcome = village.look_up(one, &["a.txt"], None);
+    // It is known where the file is, and its place is still being looked at.
+    village.host(one).slow_disk = true;
+    let elsewhere = Request {
+        elsewhere: true,
+        ..request(&["a.txt"])
+    };
+    let get = village.want(one, elsewhere);
+    village.run(SECOND);
+    assert_eq!(village.host(one).looks.len(), 1);
     let three = village.peer(THREE, &[("elsewhere/b.txt", "a")]);
     village.run(SECOND);
     village.kill(two);
-    let fetch = village.fetch(one, "a.txt", content("a"), holders_of(&outcome.names[0].1));
-    assert_eq!(
-        village.fetch_done(one, fetch).expect("fetched").id,
-        id(three)
-    );
+    village.host(one).slow_disk = false;
+    village.disk_is_done(one);
+    let end = village.end_of(one, get);
+    assert!(matches!(end, Ending::Done { files: 1, .. }), "{end:?}");
+    assert_eq!(village.received(three, "Get"), 1);
 }
 
 #[test]
 fn who_has_a_file_in_pieces_is_told_from_listings_and_by_the_tracker_and_the_best_is_met() {
+    let big = "x".repeat(300_000);
     let mut village = Village::new();
-    let big = content("a large one");
     let one = village.peer(ONE, &[]);
     let two = village.peer(TWO, &[("small", "s")]);
-    let three = village.peer(THREE, &[("big", "a large one")]);
+    let three = village.peer(THREE, &[("big", &big)]);
     village.run(SECOND);
     village.get(one, "small");
     village.run(2 * SECOND);
-    let fetch = village.seek(one, big, Vec::new());
-    assert_eq!(village.named(one, fetch), []);
-    village.give(one, Input::Widen { fetch });
+    let get = village.want(one, request(&["big"]));
     village.run(SECOND);
-    assert_eq!(village.named(one, fetch), [id(three)]);
+    let (fetch, _) = village.host(one).begun[0];
+    village.large(one, fetch, LargeEvent::Begun { there: 0 });
+    assert_eq!(village.named(one, get), [id(three)], "by the tracker");
+    let four = village.peer(FOUR, &[("another", &big)]);
+    village.run(SECOND);
+    village.large(one, fetch, LargeEvent::WantsHolders);
+    village.run(SECOND);
+    let named = village.named(one, get);
+    assert!(named.contains(&id(four)), "by the tracker, asked again");
     // A neighbour gets it too, and nobody needs to ask.
-    village.share(two, &[("copy", "a large one")]);
+    village.share(two, &[("copy", &big)]);
     village.run(SECOND);
-    assert_eq!(village.named(one, fetch), [id(three), id(two)]);
+    assert_eq!(village.named(one, get)[named.len()..], [id(two)]);
     assert_eq!(village.neighbours(one), [id(two)]);
-    let sources = village.host(one).holders[&fetch].clone();
-    village.give(one, Input::Gathered { fetch, sources });
+    let sources = vec![id(three), id(two)];
+    village.large(one, fetch, LargeEvent::Complete { sources });
     village.run(SECOND);
     let mut both = [id(two), id(three)];
     both.sort();
@@ -445,15 +447,16 @@ fn a_file_that_nobody_has_hashed_is_hashed_when_it_is_asked_for() {
     village.run(SECOND);
     assert_eq!(village.get(one, "f007").1, id(two));
     let names: Vec<&str> = files.iter().map(|(name, _)| *name).collect();
-    let outcome = village.look_up(one, &names, None);
-    for ((typed, answer), (name, text)) in outcome.names.iter().zip(&files) {
-        assert_eq!(typed, name);
-        let Answer::Found(_, variants) = answer else {
-            panic!("{name}: {answer:?}");
-        };
-        let roots: Vec<_> = variants.iter().map(|v| v.entry.content()).collect();
-        assert_eq!(roots, [Some(content(text))], "{name}");
-    }
+    let got = village.get_all(one, request(&names));
+    let roots: BTreeMap<String, _> = got
+        .fetched()
+        .into_iter()
+        .map(|file| (file.item.listed.to_string(), file.item.content))
+        .collect();
+    let expected = files
+        .iter()
+        .map(|(name, text)| ((*name).to_owned(), content(text)));
+    assert_eq!(roots, expected.collect());
 }
 
 #[test]
@@ -464,10 +467,9 @@ fn one_name_for_several_contents_is_a_choice_and_from_makes_it() {
     village.peer(THREE, &[("a.txt", "second")]);
     let four = village.peer(FOUR, &[("a.txt", "second"), ("dir/b.txt", "b")]);
     village.run(SECOND);
-    let outcome = village.look_up(one, &["a.txt"], None);
-    let Answer::Found(Source::Tracker, variants) = &outcome.names[0].1 else {
-        panic!("{outcome:?}");
-    };
+    let got = village.get_all(one, request(&["a.txt"]));
+    assert_eq!(*got.missed(), Missed::Ambiguous { look_alike: false });
+    let variants = got.choice();
     let counts: BTreeMap<_, _> = variants
         .iter()
         .map(|v| (v.entry.content(), v.holders.len()))
@@ -482,23 +484,22 @@ fn one_name_for_several_contents_is_a_choice_and_from_makes_it() {
         ("peer-4", "second"),
         (&id(four).to_string(), "second"),
     ] {
-        let outcome = village.look_up(one, &["a.txt"], Some(from));
-        let Answer::Found(_, variants) = &outcome.names[0].1 else {
-            panic!("{from}: {outcome:?}");
-        };
-        let found: Vec<_> = variants
-            .iter()
-            .map(|v| (v.entry.content(), v.holders.len()))
+        let got = village.get_all(one, request_from(&["a.txt"], from));
+        let found: Vec<_> = got
+            .fetched()
+            .into_iter()
+            .map(|file| (file.item.content, file.sources.len()))
             .collect();
-        assert_eq!(found, [(Some(content(text)), 1)], "{from}");
+        assert_eq!(found, [(content(text), 1)], "{from}");
+        village.host(one).files.clear();
     }
-    let outcome = village.look_up(one, &["a.txt", "b.txt"], Some("nobody-here"));
-    assert!(
-        outcome
-            .names
-            .iter()
-            .all(|(_, answer)| *answer == Answer::Nobody)
-    );
+    let got = village.get_all(one, request_from(&["a.txt", "b.txt"], "nobody-here"));
+    let several = Ending::SeveralMissed {
+        kind: MissedKind::NotFound,
+        missed: 2,
+        of: 2,
+    };
+    assert_eq!(got.end, several);
 }
 
 #[test]
@@ -508,18 +509,13 @@ fn a_name_that_differs_in_normalisation_only_is_offered_not_taken() {
     let one = village.peer(ONE, &[CLIENT]);
     village.peer(TWO, &[(decomposed, "a")]);
     village.run(SECOND);
-    let outcome = village.look_up(one, &[composed], None);
-    let Answer::Alike(variants) = &outcome.names[0].1 else {
-        panic!("{outcome:?}");
-    };
-    assert_eq!(variants[0].entry.name.as_str(), decomposed);
+    let got = village.get_all(one, request(&[composed]));
+    assert_eq!(*got.missed(), Missed::Ambiguous { look_alike: true });
+    assert_eq!(got.choice()[0].entry.name.as_str(), decomposed);
     assert_eq!(village.get(one, decomposed).0, Source::Tracker);
     // From the memory of a neighbour's listing, it is offered all the same.
-    let outcome = village.look_up(one, &[composed], None);
-    assert!(
-        matches!(&outcome.names[0].1, Answer::Alike(_)),
-        "{outcome:?}"
-    );
+    let got = village.get_all(one, request(&[composed]));
+    assert_eq!(*got.missed(), Missed::Ambiguous { look_alike: true });
 }
 
 #[test]
@@ -534,13 +530,18 @@ fn a_thousand_names_are_found_in_one_lookup_by_few_questions() {
     village.run(SECOND);
     let mut names: Vec<&str> = files.iter().map(|(name, _)| *name).collect();
     names.insert(500, "missing.txt");
-    let outcome = village.look_up(one, &names, None);
-    for (name, answer) in &outcome.names {
-        let found =
-            matches!(answer, Answer::Found(Source::Tracker, variants) if variants.len() == 1);
-        assert_eq!(found, name != "missing.txt", "{name}: {answer:?}");
+    let got = village.get_all(one, request(&names));
+    let several = Ending::SeveralMissed {
+        kind: MissedKind::NotFound,
+        missed: 1,
+        of: 1001,
+    };
+    assert_eq!(got.end, several);
+    let fetched = got.fetched();
+    assert_eq!(fetched.len(), 1000);
+    for file in fetched {
+        assert_eq!(file.answer.source, Source::Tracker);
     }
-    assert_eq!(outcome.names.len(), 1001);
     // Four batches, each answered in three parts at the most.
     assert!(
         village.tracker().finds() <= 12,
@@ -592,15 +593,17 @@ fn with_the_tracker_down_neighbours_still_answer_and_the_rest_is_unreachable() {
     village.kill(TRACKER);
     village.run(SECOND * 5);
     assert_eq!(village.get(two, "5.txt").0, Source::Memory);
-    let outcome = village.look_up(three, &["nowhere.txt", "1.txt"], None);
-    assert_eq!(outcome.tracker, TrackerUse::Unreachable);
-    assert_eq!(outcome.names[0].1, Answer::Nobody);
-    assert!(matches!(
-        &outcome.names[1].1,
-        Answer::Found(Source::Memory, _)
-    ));
-    let outcome = village.look_up(one, &["4.txt"], None);
-    assert_eq!(outcome.tracker, TrackerUse::Spared);
+    let got = village.get_all(three, request(&["nowhere.txt", "1.txt"]));
+    let nowhere = Told::Failed {
+        name: "nowhere.txt".to_owned(),
+        why: Missed::TrackerUnreachable { listing: false },
+    };
+    assert!(got.told.contains(&nowhere), "{:?}", got.told);
+    assert_eq!(got.fetched()[0].item.listed, name_of("1.txt"));
+    assert_eq!(got.fetched()[0].answer.source, Source::Memory);
+    let asked = village.now;
+    assert_eq!(village.get(one, "4.txt").0, Source::Memory);
+    assert!(village.now - asked < SECOND, "it waits for no tracker");
 }
 
 #[test]
@@ -737,14 +740,8 @@ fn three_thousand_files_come_from_all_their_holders_without_ado() {
     let holders = [village.peer(TWO, &files), village.peer(THREE, &files)];
     village.run(SECOND);
     let names: Vec<&str> = files.iter().map(|(name, _)| *name).collect();
-    let outcome = village.look_up(one, &names, None);
-    let mut fetches = Vec::new();
-    for ((name, answer), (_, text)) in outcome.names.iter().zip(&files) {
-        fetches.push(village.fetch(one, name, content(text), holders_of(answer)));
-    }
-    for fetch in fetches {
-        village.fetch_done(one, fetch).expect("fetched");
-    }
+    let got = village.get_all(one, request(&names));
+    assert_eq!(got.fetched().len(), 3000);
     let served = holders.map(|holder| village.received(holder, "Get"));
     assert_eq!(served[0] + served[1], 3000, "each is asked for once");
     assert!(served.iter().all(|gets| *gets > 1000), "{served:?}");
@@ -991,11 +988,4 @@ fn a_link_that_will_end_is_replaced_and_nobody_notices() {
     village.share(one, &[("5.txt", "five")]);
     village.run(SECOND);
     village.get(three, "5.txt");
-}
-
-fn holders_of(answer: &Answer) -> Vec<Holder> {
-    match answer {
-        Answer::Found(_, variants) => variants.iter().flat_map(|v| v.holders.clone()).collect(),
-        Answer::Alike(_) | Answer::Nobody => panic!("not found"),
-    }
 }

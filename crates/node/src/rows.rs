@@ -2,8 +2,9 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use thorp_core::get::Answered;
 use thorp_core::links;
-use thorp_core::lookup::{Source, TrackerUse};
+use thorp_core::lookup::Source;
 use thorp_core::peer;
 use thorp_group::address::NetAddress;
 use thorp_group::certificate;
@@ -29,16 +30,6 @@ pub(crate) fn holder(holder: &Holder) -> Member {
         address: address.ip().to_string(),
         port: address.port(),
     }
-}
-
-/// A member of whom only the id is known.
-pub(super) fn stranger(id: PeerId) -> Member {
-    holder(&Holder {
-        id,
-        name: None,
-        addresses: Vec::new(),
-        partial: false,
-    })
 }
 
 pub(super) fn file(variant: &Variant) -> FileRow {
@@ -89,15 +80,15 @@ pub(crate) fn peers(mut rows: Vec<MemberRow>, itself: Option<&Holder>) -> Vec<Pe
         .collect()
 }
 
-pub(crate) fn provenance(source: Source, tracker: TrackerUse, via: Option<&Holder>) -> Provenance {
+pub(crate) fn provenance(answer: &Answered) -> Provenance {
     Provenance {
-        source: match source {
+        source: match answer.source {
             Source::Memory => AnswerSource::Memory,
             Source::Neighbour(_) => AnswerSource::Neighbour,
             Source::Tracker => AnswerSource::Tracker,
         },
-        via: via.map(holder),
-        tracker_asked: tracker == TrackerUse::Asked,
+        via: answer.via.as_ref().map(holder),
+        tracker_asked: answer.tracker_asked,
     }
 }
 

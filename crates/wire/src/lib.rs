@@ -33,5 +33,5 @@ pub use content::{Content, Root};
 pub use entry::Entry;
 pub use frame::{Body, Frame, FrameError, RequestId};
 pub use id::{MemberName, PeerId};
-pub use name::Name;
+pub use name::{Name, NameError};
 pub use printable::{Printable, printable};

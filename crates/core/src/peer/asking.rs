@@ -2,16 +2,17 @@
 //!
 //! What to ask, in which order and for how long is decided by
 //! [`Lookup`](crate::lookup::Lookup), [`Survey`](crate::survey::Survey) and
-//! [`Fetches`](crate::fetch::Fetches); this turns their wishes into frames
+//! [`Fetches`](crate::get::small::Fetches); this turns their wishes into frames
 //! and frames into their answers.
 
 use std::time::Duration;
 
-use thorp_wire::frame::{Find, Found, Frame, Holder, Refused, RequestId, Variant};
+use thorp_wire::frame::{Find, Found, Frame, Get, Holder, Refused, RequestId, Variant};
 use thorp_wire::{Content, PeerId};
 
 use super::{AskId, Output, Peer};
-use crate::fetch::{self, Failure, FetchId};
+use crate::get::small::{self, NotSent};
+use crate::get::{self, FetchId, Inquiry};
 use crate::links::LinkId;
 use crate::lookup::{self, LookupAction, Only, Source, Surroundings, TrackerState, TrackerUse};
 use crate::survey::{Subject, Survey, SurveyAction};
@@ -32,12 +33,19 @@ pub(super) enum Errand {
 /// For whom something is asked.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Asker {
-    Lookup(AskId, u32),
-    Survey(AskId),
+    Lookup(Inquiry, u32),
+    Survey(Surveyor),
     Widening(FetchId),
     Fetch(FetchId),
     Sources(FetchId),
     Nobody,
+}
+
+/// Who waits for all there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Surveyor {
+    Shell(AskId),
+    Get(Inquiry),
 }
 
 /// Something asked on a link, without an answer yet.
@@ -66,12 +74,8 @@ impl Peer {
                 self.send(now, link, Frame::with_request(request, find.clone()));
             }
             Errand::Get(_, content) => {
-                self.links.said(now, link);
-                self.out.push_back(Output::Get {
-                    link,
-                    request,
-                    content: *content,
-                });
+                let get = Get { content: *content };
+                self.send(now, link, Frame::with_request(request, get));
             }
         }
         let question = Question { errand, asked: now };
@@ -110,7 +114,7 @@ impl Peer {
             variant.holders.retain(|holder| holder.id != me);
         }
         let Errand::Ask(asker, find) = question.errand else {
-            self.no_answer(question.errand.asker(), who, Failure::NotHere);
+            self.no_answer(question.errand.asker(), who, NotSent::NotHere);
             return;
         };
         let more = match asker {
@@ -128,7 +132,7 @@ impl Peer {
                 None
             }
             Asker::Sources(fetch) => {
-                self.named(fetch, found);
+                self.named(now, fetch, found);
                 None
             }
             Asker::Fetch(_) | Asker::Nobody => None,
@@ -148,7 +152,7 @@ impl Peer {
         self.no_answer(question.errand.asker(), who, refused.reason.into());
     }
 
-    pub(super) fn no_answer(&mut self, asker: Asker, who: PeerId, failure: Failure) {
+    pub(super) fn no_answer(&mut self, asker: Asker, who: PeerId, failure: NotSent) {
         match asker {
             Asker::Lookup(ask, round) => {
                 if let Some(lookup) = self
@@ -171,7 +175,7 @@ impl Peer {
         }
     }
 
-    pub(super) fn survey(&mut self, now: Instant, ask: AskId, subject: Subject, only: Only) {
+    pub(super) fn survey(&mut self, now: Instant, ask: Surveyor, subject: Subject, only: Only) {
         let me = self.config.me.id;
         let remembered = match &subject {
             Subject::Files(pattern) => {
@@ -192,42 +196,24 @@ impl Peer {
             .insert(ask, Survey::new(now, subject, only, remembered));
     }
 
-    pub(super) fn arrived(&mut self, now: Instant, id: LinkId, request: RequestId) {
-        let question = self.questions.remove(&(id, request));
-        let (Some(link), Some(question)) = (self.links.get_mut(id), question) else {
-            return;
-        };
+    /// The bytes of a file have come. For which fetch, if they are wanted.
+    pub(super) fn content_came(
+        &mut self,
+        now: Instant,
+        id: LinkId,
+        request: RequestId,
+    ) -> Option<FetchId> {
+        let question = self.questions.remove(&(id, request))?;
+        let link = self.links.get_mut(id)?;
         let Errand::Get(fetch, _) = question.errand else {
             let who = link.member.id;
-            return self.no_answer(question.errand.asker(), who, Failure::NotHere);
+            self.no_answer(question.errand.asker(), who, NotSent::NotHere);
+            return None;
         };
         link.answered_in(now - question.asked);
         let holder = link.holder();
         self.publishing.release(id);
-        if self.fetches.arrived(fetch, holder) {
-            self.out.push_back(Output::Store(fetch));
-        }
-    }
-
-    pub(super) fn stored(&mut self, now: Instant, fetch: FetchId, verified: bool) {
-        let Some(holder) = self.fetches.stored(fetch, verified) else {
-            return;
-        };
-        if !verified {
-            return self.lied(now, holder);
-        }
-        let rtt = self.links.to(holder.id).and_then(|(_, link)| link.rtt);
-        self.neighbours.was_useful(now, holder.id, rtt);
-        self.neighbours.was_used(now, holder.id);
-        self.out.push_back(Output::Fetched(fetch, holder));
-    }
-
-    /// Nobody waits for a file any more, nor for an answer about it.
-    pub(super) fn abandon(&mut self, fetch: FetchId) {
-        self.fetches.drop(fetch);
-        self.sources.drop(fetch);
-        self.questions
-            .retain(|_, question| !matches!(question.errand, Errand::Get(id, _) if id == fetch));
+        self.fetches.arrived(fetch, holder).then_some(fetch)
     }
 
     pub(super) fn advance_lookups(&mut self, now: Instant) {
@@ -248,7 +234,7 @@ impl Peer {
                         LookupAction::Finish(outcome) => {
                             self.lookups.remove(&ask);
                             self.count(now, &outcome);
-                            self.out.push_back(Output::LookedUp(ask, outcome));
+                            self.looked_up(now, ask, outcome);
                         }
                     }
                 }
@@ -265,7 +251,7 @@ impl Peer {
                 .is_some_and(|lookup| lookup.round() == round),
             Asker::Survey(ask) => self.surveys.contains_key(&ask),
             Asker::Widening(_) | Asker::Nobody => true,
-            Asker::Sources(fetch) => self.sources.is_open(fetch),
+            Asker::Sources(fetch) => self.sought.is_open(fetch),
             Asker::Fetch(fetch) => self.fetches.asked_of(fetch) == Some(who),
         }
     }
@@ -306,11 +292,19 @@ impl Peer {
                             Some((link, _)) => {
                                 self.run(now, link, Errand::Ask(Asker::Survey(ask), find));
                             }
-                            None => self.no_answer(Asker::Survey(ask), whom, Failure::NotHere),
+                            None => self.no_answer(Asker::Survey(ask), whom, NotSent::NotHere),
                         },
                         SurveyAction::Finish(findings) => {
                             self.surveys.remove(&ask);
-                            self.out.push_back(Output::Surveyed(ask, findings));
+                            match ask {
+                                Surveyor::Shell(ask) => {
+                                    self.out.push_back(Output::Surveyed(ask, findings));
+                                }
+                                Surveyor::Get(inquiry) => {
+                                    let input = get::Input::Surveyed(inquiry, findings);
+                                    self.gets.handle(now, input);
+                                }
+                            }
                         }
                     }
                 }
@@ -329,17 +323,17 @@ impl Peer {
             }
             for action in actions {
                 match action {
-                    fetch::Action::Get(fetch, whom, content) => {
+                    small::Action::Get(fetch, whom, content) => {
                         self.send_to(now, whom, Errand::Get(fetch, content));
                     }
-                    fetch::Action::Widen(fetch, find) => match self.home.link() {
+                    small::Action::Widen(fetch, find) => match self.home.link() {
                         Some(tracker) => {
                             self.run(now, tracker, Errand::Ask(Asker::Widening(fetch), find));
                         }
                         None => self.fetches.widened(fetch, None),
                     },
-                    fetch::Action::Fail(fetch, failure) => {
-                        self.out.push_back(Output::FetchFailed(fetch, failure));
+                    small::Action::Fail(fetch, failure) => {
+                        self.gets.handle(now, get::Input::Failed(fetch, failure));
                     }
                 }
             }

@@ -20,10 +20,7 @@ impl Peer {
         if self.home.dial(now) {
             self.out.push_back(Output::Dial(Target::Tracker));
         }
-        self.advance_lookups(now);
-        self.advance_surveys(now);
-        self.advance_fetches(now);
-        self.look_for_sources();
+        self.advance_gets(now);
         self.answer_hashed(now, share_changed);
     }
 

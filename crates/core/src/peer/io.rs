@@ -3,12 +3,12 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use thorp_wire::frame::{Holder, Join, Joined, RequestId};
-use thorp_wire::{Content, Entry, Name, PeerId};
+use thorp_wire::frame::{Holder, Join, Joined};
+use thorp_wire::{Entry, Name, PeerId};
 
-use crate::fetch::{Failure, FetchId, Wanted};
+use crate::get::{self, FetchId, GetId, Looked, Storage};
 use crate::links::{self, LinkId, Me};
-use crate::lookup::{self, Only};
+use crate::lookup::Only;
 use crate::remembered::Known;
 use crate::survey::{Findings, Subject};
 
@@ -33,7 +33,7 @@ pub struct Config {
     pub seed: u64,
 }
 
-/// Names a lookup or a survey, for as long as somebody waits for it. Chosen by the shell.
+/// Names a survey, for as long as somebody waits for it. Chosen by the shell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AskId(pub u64);
 
@@ -75,15 +75,6 @@ pub enum Input {
         /// How much of it was read; nothing, once it has a root or can have none.
         bytes: Option<u64>,
     },
-    /// Somebody wants to know where these names are.
-    LookUp {
-        /// Its number from now on.
-        ask: AskId,
-        /// As they were typed.
-        names: Vec<String>,
-        /// What of it they are interested in.
-        only: Only,
-    },
     /// Somebody wants to know all there is.
     Survey {
         /// Its number from now on.
@@ -93,56 +84,43 @@ pub enum Input {
         /// What of it they are interested in.
         only: Only,
     },
-    /// Somebody wants a file.
-    Fetch {
-        /// Its number from now on.
-        fetch: FetchId,
-        /// Which, and who has it.
-        wanted: Wanted,
-    },
-    /// The bytes of a file have come; the shell has them in its hands until
-    /// [`Output::Store`] says that they are wanted, which is at once or never.
-    Arrived {
-        /// On this link.
-        link: LinkId,
-        /// In answer to this question.
-        request: RequestId,
-    },
-    /// What became of [`Output::Store`].
+    /// What became of bytes that were claimed
+    /// ([`Peer::claim_content`](super::Peer::claim_content)), or of an empty file
+    /// ([`get::Output::Make`]).
     Stored {
         /// For which fetch.
         fetch: FetchId,
-        /// Whether the bytes were what they should be.
-        verified: bool,
+        /// How it went.
+        storage: Storage,
     },
-    /// Somebody fetches a file in pieces, and wants to know who has it.
-    Seek {
+    /// Files are wanted. [`Output::Get`] says what is to be done, and how it ends.
+    Get {
         /// Its number from now on.
-        fetch: FetchId,
-        /// Which, and who is known to have it.
-        wanted: Wanted,
+        get: GetId,
+        /// Which files.
+        request: get::Request,
     },
-    /// Those named for it are not enough.
-    Widen {
-        /// For which fetch.
-        fetch: FetchId,
+    /// What was seen where [`get::Output::Look`] wanted to have looked.
+    Looked {
+        /// For which get.
+        get: GetId,
+        /// In the order of the places.
+        looked: Vec<Looked>,
     },
-    /// A file has arrived in pieces: the end of an [`Input::Seek`].
-    Gathered {
-        /// For which fetch.
+    /// What has become of a large file that was begun ([`get::Output::Begin`]).
+    Large {
+        /// Which fetch.
         fetch: FetchId,
-        /// Who sent some of it, whoever sent most first.
-        sources: Vec<Holder>,
+        /// What.
+        event: get::LargeEvent,
     },
-    /// A member sent pieces that are not of the file it lists.
-    Lied(Holder),
+    /// The caller does not wait for this get any more.
+    AbandonGet {
+        /// Which.
+        get: GetId,
+    },
     /// Pieces of a file go to this member, or come from it.
     InUse(PeerId),
-    /// Nobody waits for this fetch any more.
-    Abandon {
-        /// Which.
-        fetch: FetchId,
-    },
     /// This machine has other addresses now.
     Readdressed {
         /// Where it may be reached, besides where it is seen.
@@ -162,30 +140,12 @@ pub enum Output {
     Link(links::Output),
     /// Connect to a node.
     Dial(Target),
-    /// Ask for a file on this link; when it comes, say [`Input::Arrived`].
-    Get {
-        /// On this link.
-        link: LinkId,
-        /// With this number.
-        request: RequestId,
-        /// The file.
-        content: Content,
-    },
-    /// Check and store the bytes that have just arrived for this fetch, then say
-    /// [`Input::Stored`].
-    Store(FetchId),
+    /// What a get wants, or has to say.
+    Get(GetId, get::Output),
     /// Hash this file before others.
     HashNow(Name),
-    /// A lookup is done.
-    LookedUp(AskId, lookup::Outcome),
     /// A survey is done.
     Surveyed(AskId, Findings),
-    /// A file was fetched from this member.
-    Fetched(FetchId, Holder),
-    /// These have the file that is sought, wholly or in part.
-    Holders(FetchId, Vec<Holder>),
-    /// A file cannot be fetched.
-    FetchFailed(FetchId, Failure),
     /// Write these down, for the next start.
     Remember(Vec<Known>),
     /// The tracker's answer to [`Input::Renew`], which may be no; nothing where its

@@ -13,11 +13,12 @@ use thorp_wire::frame::{Frame, Holder, RequestId};
 
 use super::asking::Errand;
 use super::{Config, Notice, Output, Peer, Target, Unreached};
-use crate::fetch::{Failure, Fetches};
+use crate::get;
+use crate::get::small::{Fetches, NotSent};
+use crate::get::sought::SoughtFiles;
 use crate::links::{self, Down, LinkId, Party, Table, Terms};
 use crate::lookup::TrackerState;
 use crate::neighbours::{Neighbours, Room};
-use crate::sources::Sources;
 use crate::time::Instant;
 
 /// Members that a link is wanted to, and what for.
@@ -245,10 +246,11 @@ impl Peer {
     /// All links are about to be closed: nothing is asked, dialled or fetched any more.
     pub(super) fn on_stop(&mut self, now: Instant) {
         self.home.stop();
+        self.gets.handle(now, get::Input::Stop);
         self.lookups.clear();
         self.surveys.clear();
         self.fetches = Fetches::default();
-        self.sources = Sources::default();
+        self.sought = SoughtFiles::default();
         self.wanted = Wanted::default();
         if !self.config.me.visitor {
             let known = self.remembered.stop(now);
@@ -348,7 +350,7 @@ impl Peer {
                 let wanted = self.wanted.links.entry(peer).or_default();
                 wanted.errands.push(errand);
             } else {
-                let failure = Failure::Unreachable(reason.to_owned());
+                let failure = NotSent::Unreachable(reason.to_owned());
                 self.no_answer(errand.asker(), peer, failure);
             }
         }
@@ -361,7 +363,7 @@ impl Peer {
             return;
         }
         for errand in self.wanted.errands(peer) {
-            let failure = Failure::Unreachable(reason.to_owned());
+            let failure = NotSent::Unreachable(reason.to_owned());
             self.no_answer(errand.asker(), peer, failure);
         }
     }

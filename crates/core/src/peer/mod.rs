@@ -11,6 +11,7 @@
 //! linking     links come and go: dials, neighbours, what a lost link leaves
 //! answering   others' questions
 //! asking      own questions, and what becomes of the answers
+//! getting     files for this peer's user: what they ask of the rest
 //! seeking     who has what is fetched in pieces, and what they were worth
 //! due         what is done at the end of every input, in which order
 //! home        the way to the tracker: when to dial it
@@ -28,14 +29,14 @@
 //! publisher   what to tell others of the own share
 //! lookup      names: memory, neighbours, tracker
 //! survey      patterns and members: the tracker, page by page
-//! fetch       small files: from whom next
-//! sources     large files: who has what is sought
+//! get         files by name: which, from whom, and how it ends
 //! ```
 
 mod answering;
 mod asking;
 mod due;
 mod events;
+mod getting;
 mod home;
 mod io;
 mod linking;
@@ -50,18 +51,19 @@ use thorp_wire::{Entry, Name, PeerId};
 
 use crate::answer::member_row;
 use crate::catalogue::Catalogue;
-use crate::fetch::Fetches;
+use crate::get::small::Fetches;
+use crate::get::sought::SoughtFiles;
+use crate::get::{self, Gets, Inquiry};
 use crate::links::{LinkId, Links, Role};
 use crate::lookup::{Lookup, TrackerState};
 use crate::neighbours::Neighbours;
 use crate::publisher::Publisher;
 use crate::remembered::Remembered;
-use crate::sources::Sources;
 use crate::survey::Survey;
 use crate::time::Instant;
 
 use answering::Hashing;
-use asking::Question;
+use asking::{Question, Surveyor};
 use home::Home;
 pub use io::{AskId, Cause, Config, Input, Notice, Output, Tally, Target, Unreached};
 use publishing::Publishing;
@@ -76,10 +78,11 @@ pub struct Peer {
     remembered: Remembered,
     publisher: Publisher,
     publishing: Publishing,
-    lookups: BTreeMap<AskId, Lookup>,
-    surveys: BTreeMap<AskId, Survey>,
+    gets: Gets,
+    lookups: BTreeMap<Inquiry, Lookup>,
+    surveys: BTreeMap<Surveyor, Survey>,
     fetches: Fetches,
-    sources: Sources,
+    sought: SoughtFiles,
     /// Members that a link is wanted to, and what for.
     wanted: linking::Wanted,
     /// The question for a new certificate, while it has no answer.
@@ -117,12 +120,13 @@ impl Peer {
             ),
             publisher: Publisher::new(id, epoch, links.catalogue_mut()),
             publishing: Publishing::default(),
+            gets: Gets::new(config.me.visitor),
             links,
             config,
             lookups: BTreeMap::new(),
             surveys: BTreeMap::new(),
             fetches: Fetches::default(),
-            sources: Sources::default(),
+            sought: SoughtFiles::default(),
             wanted: linking::Wanted::default(),
             renewing: None,
             questions: BTreeMap::new(),
@@ -155,21 +159,21 @@ impl Peer {
                 self.out.push_back(Output::Changed);
             }
             Input::Hashed { name, bytes } => self.hashed_so_far(name, bytes),
-            Input::LookUp { ask, names, only } => {
-                self.lookups.insert(ask, Lookup::new(now, names, only));
+            Input::Survey { ask, subject, only } => {
+                self.survey(now, Surveyor::Shell(ask), subject, only);
             }
-            Input::Survey { ask, subject, only } => self.survey(now, ask, subject, only),
-            Input::Fetch { fetch, wanted } => self.fetches.want(fetch, wanted),
-            Input::Arrived { link, request } => self.arrived(now, link, request),
-            Input::Stored { fetch, verified } => self.stored(now, fetch, verified),
-            Input::Seek { fetch, wanted } => self.seek(fetch, wanted),
-            Input::Widen { fetch } => self.widen(now, fetch),
-            Input::Gathered { fetch, sources } => self.gathered(now, fetch, sources),
-            Input::Lied(holder) => self.lied(now, holder),
+            Input::Stored { fetch, storage } => self.stored(now, fetch, storage),
+            Input::Get { get, request } => {
+                self.gets.handle(now, get::Input::Begin(get, request));
+            }
+            Input::Looked { get, looked } => {
+                self.gets.handle(now, get::Input::Looked(get, looked));
+            }
+            Input::Large { fetch, event } => {
+                self.gets.handle(now, get::Input::Large(fetch, event));
+            }
+            Input::AbandonGet { get } => self.gets.handle(now, get::Input::Abandon(get)),
             Input::InUse(member) => self.neighbours.was_used(now, member),
-            Input::Abandon { fetch } => {
-                self.abandon(fetch);
-            }
             Input::Readdressed { claimed } => self.on_readdressed(now, claimed),
             Input::Renew { join } => self.renew(now, join),
         }
@@ -195,6 +199,7 @@ impl Peer {
             .chain(self.publisher.publish_at())
             .chain(self.publishing.next_release())
             .chain(self.fetches.deadline())
+            .chain(self.gets.next_deadline())
             .min()
     }
 

@@ -1,26 +1,27 @@
 //! Who has what is fetched in pieces, and what they were worth.
 //!
 //! Which files are sought, and who was named for each, is in
-//! [`sources`](crate::sources).
+//! [`get::sought`](crate::get::sought).
 
 use thorp_wire::PeerId;
 use thorp_wire::frame::{Found, Holder};
 
 use super::asking::{ASKED_NEIGHBOURS, Asker, Errand};
 use super::{Notice, Output, Peer};
-use crate::fetch::{FetchId, Wanted};
+use crate::get::FetchId;
+use crate::get::small::Wanted;
 use crate::lookup::TrackerState;
 use crate::time::Instant;
 
 impl Peer {
-    pub(super) fn seek(&mut self, fetch: FetchId, wanted: Wanted) {
-        let known = self.sources.seek(fetch, wanted);
-        self.name_holders(fetch, known);
+    pub(super) fn seek(&mut self, now: Instant, fetch: FetchId, wanted: Wanted) {
+        let known = self.sought.seek(fetch, wanted);
+        self.name_holders(now, fetch, known);
     }
 
     /// Asks the tracker who else has it; the neighbours, where it is not there.
     pub(super) fn widen(&mut self, now: Instant, fetch: FetchId) {
-        let Some(find) = self.sources.question(fetch) else {
+        let Some(find) = self.sought.question(fetch) else {
             return;
         };
         let errand = || Errand::Ask(Asker::Sources(fetch), find.clone());
@@ -36,12 +37,12 @@ impl Peer {
     }
 
     /// Somebody has answered who has a file.
-    pub(super) fn named(&mut self, fetch: FetchId, found: Found) {
-        let named = self.sources.found(fetch, found);
-        self.name_holders(fetch, named);
+    pub(super) fn named(&mut self, now: Instant, fetch: FetchId, found: Found) {
+        let named = self.sought.found(fetch, found);
+        self.name_holders(now, fetch, named);
     }
 
-    pub(super) fn look_for_sources(&mut self) {
+    pub(super) fn look_for_sources(&mut self, now: Instant) {
         let (catalogue, me) = (self.links.catalogue(), self.config.me.id);
         let listing = |content| {
             let holders = catalogue.holders_of(content);
@@ -50,19 +51,19 @@ impl Peer {
                 .map(|(peer, name)| (peer, catalogue.has_a_part(peer, name)))
                 .collect()
         };
-        for (fetch, new) in self.sources.look(listing) {
+        for (fetch, new) in self.sought.look(listing) {
             let holder = |(id, partial): (PeerId, bool)| {
                 let known = self.links.to(id)?.1.holder();
                 Some(Holder { partial, ..known })
             };
             let new = new.into_iter().filter_map(holder).collect();
-            self.name_holders(fetch, new);
+            self.name_holders(now, fetch, new);
         }
     }
 
     /// A file has arrived in pieces. Whoever sent most of it is to be a neighbour.
     pub(super) fn gathered(&mut self, now: Instant, fetch: FetchId, sources: Vec<Holder>) {
-        self.sources.drop(fetch);
+        self.sought.drop(fetch);
         for source in &sources {
             let rtt = self.links.to(source.id).and_then(|(_, link)| link.rtt);
             self.neighbours.was_useful(now, source.id, rtt);
@@ -87,14 +88,6 @@ impl Peer {
         self.out.push_back(Output::Notice(Notice::Liar(liar)));
         if let Some(link) = link {
             self.close(now, link, "what it sent is not what it listed");
-        }
-    }
-
-    fn name_holders(&mut self, fetch: FetchId, mut holders: Vec<Holder>) {
-        let me = self.config.me.id;
-        holders.retain(|holder| holder.id != me);
-        if !holders.is_empty() {
-            self.out.push_back(Output::Holders(fetch, holders));
         }
     }
 }

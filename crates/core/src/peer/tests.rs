@@ -13,8 +13,9 @@ use thorp_wire::frame::{
 };
 use thorp_wire::{Content, Frame, Root};
 
+use super::asking::Surveyor;
 use super::*;
-use crate::fetch::{FetchId, Wanted};
+use crate::get::{Existing, FetchId, GetId, Looked, Storage};
 use crate::links::{self, Me, Party};
 use crate::lookup::Only;
 use crate::matching::Pattern;
@@ -84,13 +85,6 @@ fn holder(n: u8) -> Holder {
         name: None,
         addresses: Vec::new(),
         partial: false,
-    }
-}
-
-fn reachable(n: u8) -> Holder {
-    Holder {
-        addresses: vec![(remote(), 1).into()],
-        ..holder(n)
     }
 }
 
@@ -243,17 +237,15 @@ enum Op {
     DialFailed(u8),
     TurnedAway(u64),
     Change(Vec<Entry>, Vec<Name>),
-    LookUp(u64, Vec<Name>),
     Survey(u64, bool),
-    Fetch(u64, Vec<u8>, bool),
-    Arrived(u64, u32),
+    /// The bytes of a file come on a link.
+    Content(u64, u32),
     Stored(u64, bool),
-    Abandon(u64),
+    Want(Vec<Name>, bool),
+    Looked(u64, Vec<bool>),
+    Large(u64, u8),
+    AbandonGet(u64),
     Readdress(u8),
-    Seek(u64, Vec<u8>, bool),
-    Widen(u64),
-    Gathered(u64, Vec<u8>),
-    Lied(u8),
     Adopt(SignedRecord),
     Forged(u64),
     Expiring(u64),
@@ -272,17 +264,14 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
         2 => members().prop_map(Op::DialFailed),
         1 => link().prop_map(Op::TurnedAway),
         2 => (vec(entries(), 0..3), vec(names(), 0..2)).prop_map(|(a, r)| Op::Change(a, r)),
-        3 => (0..4u64, vec(names(), 0..4)).prop_map(|(ask, names)| Op::LookUp(ask, names)),
         1 => (4..8u64, any::<bool>()).prop_map(|(ask, files)| Op::Survey(ask, files)),
-        4 => (0..9u64, vec(members(), 0..4), any::<bool>()).prop_map(|(f, h, w)| Op::Fetch(f, h, w)),
-        3 => (link(), 0..9u32).prop_map(|(l, r)| Op::Arrived(l, r)),
+        3 => (link(), 0..9u32).prop_map(|(l, r)| Op::Content(l, r)),
         2 => (0..9u64, any::<bool>()).prop_map(|(f, v)| Op::Stored(f, v)),
-        1 => (0..9u64).prop_map(Op::Abandon),
+        3 => (vec(names(), 0..3), any::<bool>()).prop_map(|(n, all)| Op::Want(n, all)),
+        3 => (0..9u64, vec(any::<bool>(), 0..4)).prop_map(|(g, free)| Op::Looked(g, free)),
+        2 => (0..9u64, any::<u8>()).prop_map(|(f, what)| Op::Large(f, what)),
+        1 => (0..9u64).prop_map(Op::AbandonGet),
         1 => (0..3u8).prop_map(Op::Readdress),
-        2 => (0..9u64, vec(members(), 0..4), any::<bool>()).prop_map(|(f, h, w)| Op::Seek(f, h, w)),
-        2 => (0..9u64).prop_map(Op::Widen),
-        1 => (0..9u64, vec(members(), 0..4)).prop_map(|(f, h)| Op::Gathered(f, h)),
-        1 => members().prop_map(Op::Lied),
         1 => records().prop_map(Op::Adopt),
         1 => link().prop_map(Op::Forged),
         2 => link().prop_map(Op::Expiring),
@@ -306,14 +295,6 @@ fn connected(n: u64, who: u8, dialled: bool) -> Input {
     })
 }
 
-fn wanted(holders: Vec<u8>, widen: bool) -> Wanted {
-    Wanted {
-        content: Content::EMPTY,
-        holders: holders.into_iter().map(holder).collect(),
-        widen,
-    }
-}
-
 fn target(who: u8) -> Target {
     match who {
         TRACKER => Target::Tracker,
@@ -324,7 +305,50 @@ fn target(who: u8) -> Target {
     }
 }
 
-fn inputs(op: Op, taken: &mut BTreeMap<u64, u64>) -> Vec<Input> {
+/// What somebody says of files that are wanted by name.
+fn get_input(op: Op, wants: &mut u64) -> Input {
+    match op {
+        Op::Want(names, all) => {
+            *wants += 1;
+            let mut names: Vec<_> = names.iter().map(ToString::to_string).collect();
+            names.extend(all.then(|| "**".to_owned()));
+            Input::Get {
+                get: GetId(*wants),
+                request: get::Request {
+                    names,
+                    only: Only::default(),
+                    rename: None,
+                    existing: Existing::Keep,
+                    elsewhere: false,
+                },
+            }
+        }
+        Op::Looked(n, free) => Input::Looked {
+            get: GetId(n),
+            looked: free
+                .into_iter()
+                .map(|free| if free { Looked::Free } else { Looked::SameName })
+                .collect(),
+        },
+        Op::Large(n, what) => Input::Large {
+            fetch: FetchId(n),
+            event: match what % 6 {
+                0 => get::LargeEvent::WantsHolders,
+                1 => get::LargeEvent::Lied(id(what % 5)),
+                2 => get::LargeEvent::Complete {
+                    sources: vec![id(what % 5)],
+                },
+                3 => get::LargeEvent::Kept { received: 0 },
+                4 => get::LargeEvent::Released,
+                _ => get::LargeEvent::Begun { there: 1 },
+            },
+        },
+        Op::AbandonGet(n) => Input::AbandonGet { get: GetId(n) },
+        other => panic!("{other:?}"),
+    }
+}
+
+fn inputs(op: Op, taken: &mut BTreeMap<u64, u64>, wants: &mut u64) -> Vec<Input> {
     // A number names one connection only, as the shell promises.
     let mut link = |n: u64, fresh: bool| {
         let generation = taken.entry(n).or_default();
@@ -359,11 +383,6 @@ fn inputs(op: Op, taken: &mut BTreeMap<u64, u64>) -> Vec<Input> {
             trouble: trouble(),
         }],
         Op::Change(added, removed) => vec![Input::ShareChanged { added, removed }],
-        Op::LookUp(ask, names) => vec![Input::LookUp {
-            ask: AskId(ask),
-            names: names.iter().map(ToString::to_string).collect(),
-            only: Only::default(),
-        }],
         Op::Survey(ask, files) => vec![Input::Survey {
             ask: AskId(ask),
             subject: if files {
@@ -373,36 +392,26 @@ fn inputs(op: Op, taken: &mut BTreeMap<u64, u64>) -> Vec<Input> {
             },
             only: Only::default(),
         }],
-        Op::Fetch(fetch, holders, widen) => vec![Input::Fetch {
-            fetch: FetchId(fetch),
-            wanted: wanted(holders, widen),
-        }],
-        Op::Arrived(n, request) => vec![Input::Arrived {
-            link: link(n, false),
-            request: RequestId(request),
-        }],
         Op::Stored(fetch, verified) => vec![Input::Stored {
             fetch: FetchId(fetch),
-            verified,
+            storage: if verified {
+                Storage::Kept
+            } else {
+                Storage::Mismatch
+            },
         }],
-        Op::Abandon(fetch) => vec![Input::Abandon {
-            fetch: FetchId(fetch),
-        }],
+        Op::Content(n, _) => vec![
+            links::Input::Heard {
+                link: link(n, false),
+            }
+            .into(),
+        ],
+        op @ (Op::Want(..) | Op::Looked(..) | Op::Large(..) | Op::AbandonGet(_)) => {
+            vec![get_input(op, wants)]
+        }
         Op::Readdress(n) => vec![Input::Readdressed {
             claimed: vec![(Ipv4Addr::new(10, 0, 0, n), 3334).into()],
         }],
-        Op::Seek(fetch, holders, widen) => vec![Input::Seek {
-            fetch: FetchId(fetch),
-            wanted: wanted(holders, widen),
-        }],
-        Op::Widen(fetch) => vec![Input::Widen {
-            fetch: FetchId(fetch),
-        }],
-        Op::Gathered(fetch, sources) => vec![Input::Gathered {
-            fetch: FetchId(fetch),
-            sources: sources.into_iter().map(reachable).collect(),
-        }],
-        Op::Lied(who) => vec![Input::Lied(holder(who))],
         Op::Adopt(record) => vec![links::Input::Adopted { record }.into()],
         Op::Forged(n) => vec![
             links::Input::Forged {
@@ -461,6 +470,14 @@ impl Peer {
         for (link, _) in self.questions.keys() {
             assert!(self.links.get(*link).is_some(), "nobody will answer");
         }
+        for inquiry in self.lookups.keys() {
+            assert!(self.gets.is_wanted(inquiry.get), "nobody waits for it");
+        }
+        for surveyor in self.surveys.keys() {
+            if let Surveyor::Get(inquiry) = surveyor {
+                assert!(self.gets.is_wanted(inquiry.get), "nobody waits for it");
+            }
+        }
         if let Some((link, _)) = self.renewing {
             assert!(self.links.get(link).is_some(), "nobody will answer");
         }
@@ -510,12 +527,17 @@ proptest! {
     fn a_peer_stands_whatever_members_say(ops in ops()) {
         let mut peer = peer();
         let mut now = Instant::default();
-        let mut taken = BTreeMap::new();
+        let (mut taken, mut wants) = (BTreeMap::new(), 0);
         for op in ops {
             if let Op::Wait(millis) = op {
                 now = now + Duration::from_millis(millis);
             }
-            for input in inputs(op, &mut taken) {
+            if let Op::Content(n, request) = op {
+                let link = LinkId(taken.get(&n).copied().unwrap_or_default() * 100 + n);
+                peer.claim_content(now, link, RequestId(request));
+                peer.check();
+            }
+            for input in inputs(op, &mut taken, &mut wants) {
                 peer.handle(now, input);
                 peer.check();
                 while let Some(output) = peer.poll_output() {
@@ -555,12 +577,12 @@ proptest! {
         let config = tracker::Config { me: me(), interval: Duration::from_secs(5) };
         let mut tracker = tracker::Tracker::new(config);
         let mut now = Instant::default();
-        let mut taken = BTreeMap::new();
+        let (mut taken, mut wants) = (BTreeMap::new(), 0);
         for op in ops {
             if let Op::Wait(millis) = op {
                 now = now + Duration::from_millis(millis);
             }
-            for input in inputs(op, &mut taken).into_iter().filter_map(to_tracker) {
+            for input in inputs(op, &mut taken, &mut wants).into_iter().filter_map(to_tracker) {
                 tracker.handle(now, input);
                 tracker.check();
                 while tracker.poll_output().is_some() {}

@@ -49,6 +49,27 @@ fn files() -> Survey {
 }
 
 #[test]
+fn files_that_do_not_match_are_left_out_whoever_names_them() {
+    let subject = Subject::Files(Pattern::new("a*").expect("a pattern"));
+    let mut survey = Survey::new(at(0), subject, Only::default(), Found::default());
+    let first = asked(
+        survey.advance(at(0), TrackerState::Up(TRACKER), &[]),
+        &[TRACKER],
+    );
+    let unasked = page(&["a1", "b", "d/a2"], false);
+    assert_eq!(survey.found(at(1), TRACKER, &first, unasked), None);
+    let actions = survey.advance(at(1), TrackerState::Up(TRACKER), &[]);
+    let [SurveyAction::Finish(findings)] = &actions[..] else {
+        panic!("{actions:?}");
+    };
+    let names = findings
+        .files
+        .iter()
+        .map(|file| file.entry.name.to_string());
+    assert_eq!(names.collect::<Vec<_>>(), ["a1", "d/a2"]);
+}
+
+#[test]
 fn a_page_that_found_nothing_is_continued_where_the_search_stopped() {
     let mut survey = files();
     let first = asked(

@@ -12,16 +12,19 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use thorp_core::catalogue::Catalogue;
-use thorp_core::fetch::{Failure, FetchId, Wanted};
+use thorp_core::get::{
+    self, Claimed, Existing, FetchId, GetId, Look, Looked, Missed, NotStored, Output as Told,
+    Request, Storage,
+};
 use thorp_core::links::{self, LinkId, Me, Party};
-use thorp_core::lookup::{Answer, Only, Outcome, Source};
+use thorp_core::lookup::{Only, Source};
 use thorp_core::peer::{self, AskId, Cause, Notice, Peer, Target, Unreached};
 use thorp_core::remembered::Known;
 use thorp_core::survey::{Findings, Subject};
 use thorp_core::time::Instant;
 use thorp_core::tracker::{self, Tracker};
 use thorp_wire::frame::{
-    Body, Bytes, Get, GroupRecord, Holder, PREFIX, Reason, Refused, RequestId, SignedRecord,
+    Body, Bytes, GroupRecord, Holder, PREFIX, Reason, Refused, SignedRecord, Variant,
 };
 use thorp_wire::{Content, Entry, Frame, MemberName, Name, PeerId, merkle};
 
@@ -84,22 +87,30 @@ pub struct PeerHost {
     pub peer: Peer,
     config: peer::Config,
     pub manner: Manner,
+    /// How much longer than others it takes to send a file.
+    pub lag: Duration,
     store: BTreeMap<Content, Vec<u8>>,
     unhashed: BTreeMap<Name, Entry>,
-    asked: BTreeMap<(LinkId, RequestId), Content>,
-    /// What has come and is to be stored, or at once dropped.
-    in_hand: Option<(Content, String)>,
     /// Whether its disk takes its time, until [`Village::disk_is_done`].
     pub slow_disk: bool,
     /// What its disk is busy with.
     storing: Vec<(FetchId, Content, String)>,
     names: BTreeMap<FetchId, Name>,
-    pub outcomes: BTreeMap<AskId, Outcome>,
+    /// What lies where its gets put their files.
+    pub files: BTreeMap<Name, String>,
+    /// Names that nothing can be put at, and why.
+    pub blocked: BTreeMap<Name, NotStored>,
+    /// Places that were looked at, once for each look.
+    pub looks: Vec<Vec<Look>>,
+    /// Gets that wait for the last of these.
+    looking: Vec<GetId>,
+    /// Whether it takes its time to hash a file that is asked for.
+    pub hashes_slowly: bool,
+    /// Large files that were begun, for the test to fetch.
+    pub begun: Vec<(FetchId, get::Item)>,
+    /// What was told of its gets.
+    pub told: BTreeMap<GetId, Vec<Told>>,
     pub findings: BTreeMap<AskId, Findings>,
-    pub fetched: BTreeMap<FetchId, Holder>,
-    /// Who was named for files in pieces, in order.
-    pub holders: BTreeMap<FetchId, Vec<Holder>>,
-    pub failed: BTreeMap<FetchId, Failure>,
     pub notices: Vec<Notice>,
     pub removed: bool,
     pub closed: Vec<String>,
@@ -298,9 +309,9 @@ impl Village {
         let mut added = Vec::new();
         for (name, text) in files {
             let content = content(text);
-            self.host(node)
-                .store
-                .insert(content, text.as_bytes().to_vec());
+            let host = self.host(node);
+            host.store.insert(content, text.as_bytes().to_vec());
+            host.files.insert(name_of(name), (*text).to_owned());
             added.push(entry(name, text));
         }
         if !added.is_empty() {
@@ -388,31 +399,6 @@ impl Village {
         self.transmit(from, *link.expect("there is a link"), frame);
     }
 
-    /// Looks names up and waits for the answer.
-    pub fn look_up(&mut self, node: Node, names: &[&str], from: Option<&str>) -> Outcome {
-        let ask = self.ask_for(node, names, from);
-        self.until(Duration::from_mins(1), |village| {
-            village.host(node).outcomes.contains_key(&ask)
-        });
-        self.host(node).outcomes.remove(&ask).expect("an outcome")
-    }
-
-    /// Starts to look names up.
-    pub fn ask_for(&mut self, node: Node, names: &[&str], from: Option<&str>) -> AskId {
-        let ask = AskId(self.number());
-        let names = names.iter().map(|name| (*name).to_owned()).collect();
-        let from = from.map(ToOwned::to_owned);
-        self.give(
-            node,
-            peer::Input::LookUp {
-                ask,
-                names,
-                only: Only { from, root: None },
-            },
-        );
-        ask
-    }
-
     pub fn survey(&mut self, node: Node, subject: Subject) -> Findings {
         let ask = AskId(self.number());
         self.give(
@@ -429,71 +415,106 @@ impl Village {
         self.host(node).findings.remove(&ask).expect("findings")
     }
 
-    /// Starts a fetch of a content; what arrives is listed under `name`.
-    pub fn fetch(
-        &mut self,
-        node: Node,
-        name: &str,
-        content: Content,
-        holders: Vec<Holder>,
-    ) -> FetchId {
-        let fetch = FetchId(self.number());
-        self.host(node).names.insert(fetch, name_of(name));
-        let wanted = Wanted {
-            content,
-            holders,
-            widen: true,
-        };
-        self.give(node, peer::Input::Fetch { fetch, wanted });
-        fetch
-    }
-
-    /// Wants to know who has a file that is fetched in pieces.
-    pub fn seek(&mut self, node: Node, content: Content, holders: Vec<Holder>) -> FetchId {
-        let fetch = FetchId(self.number());
-        let wanted = Wanted {
-            content,
-            holders,
-            widen: true,
-        };
-        self.give(node, peer::Input::Seek { fetch, wanted });
-        fetch
-    }
-
-    /// Who was named for it so far, in order.
-    pub fn named(&mut self, node: Node, fetch: FetchId) -> Vec<PeerId> {
-        let named = self.host(node).holders.get(&fetch).into_iter().flatten();
-        named.map(|holder| holder.id).collect()
-    }
-
-    pub fn fetch_done(&mut self, node: Node, fetch: FetchId) -> Result<Holder, Failure> {
-        self.until(Duration::from_secs(200), |village| {
-            let host = village.host(node);
-            host.fetched.contains_key(&fetch) || host.failed.contains_key(&fetch)
-        });
-        let host = self.host(node);
-        match host.fetched.remove(&fetch) {
-            Some(holder) => Ok(holder),
-            None => Err(host.failed.remove(&fetch).expect("one of both")),
+    /// What `thorp get NAME` does. Returns who said where it is, and who sent it.
+    pub fn get(&mut self, node: Node, name: &str) -> (Source, PeerId) {
+        let got = self.get_all(node, request(&[name]));
+        // The listings follow the file.
+        self.run(Duration::from_millis(300));
+        match &got.fetched()[..] {
+            [fetched] => (fetched.answer.source, fetched.sources[0]),
+            _ => panic!("{name}: {:?}", got.end),
         }
     }
 
-    /// What `thorp get NAME` does: looks up, fetches the only choice, lists it.
-    /// Returns who said where it is, and who sent it.
-    pub fn get(&mut self, node: Node, name: &str) -> (Source, PeerId) {
-        let outcome = self.look_up(node, &[name], None);
-        let Answer::Found(source, variants) = &outcome.names[0].1 else {
-            panic!("{name}: {outcome:?}");
-        };
-        let [variant] = &variants[..] else {
-            panic!("{name} is ambiguous: {variants:?}");
-        };
-        let content = variant.entry.content().expect("hashed");
-        let fetch = self.fetch(node, name, content, variant.holders.clone());
-        let holder = self.fetch_done(node, fetch).expect("fetched");
-        // The listings follow the file.
-        self.run(Duration::from_millis(300));
-        (*source, holder.id)
+    /// Gets files, to the end.
+    pub fn get_all(&mut self, node: Node, request: Request) -> Got {
+        let get = self.want(node, request);
+        let end = self.end_of(node, get);
+        let told = self.host(node).told.remove(&get).unwrap_or_default();
+        Got { end, told }
+    }
+
+    /// Starts to get files.
+    pub fn want(&mut self, node: Node, request: Request) -> GetId {
+        let get = GetId(self.number());
+        self.give(node, peer::Input::Get { get, request });
+        get
+    }
+
+    /// How a get has ended, which is waited for.
+    pub fn end_of(&mut self, node: Node, get: GetId) -> get::Ending {
+        self.until(Duration::from_mins(5), |village| {
+            village.ended(node, get).is_some()
+        });
+        self.ended(node, get).expect("it has ended")
+    }
+
+    /// How a get has ended, if it has.
+    pub fn ended(&mut self, node: Node, get: GetId) -> Option<get::Ending> {
+        match self.told(node, get).last() {
+            Some(Told::Ended(end)) => Some(end.clone()),
+            _ => None,
+        }
+    }
+
+    /// Who was named as a holder of the large file of a get, in order.
+    pub fn named(&mut self, node: Node, get: GetId) -> Vec<PeerId> {
+        let told = self.told(node, get).iter();
+        let named = told.filter_map(|told| match told {
+            Told::Holders(_, holders) => Some(holders.iter().map(|holder| holder.id)),
+            _ => None,
+        });
+        named.flatten().collect()
+    }
+
+    /// All that was told of a get.
+    pub fn told(&mut self, node: Node, get: GetId) -> &[Told] {
+        self.host(node).told.entry(get).or_default()
+    }
+
+    /// Something has become of a large file that was begun.
+    pub fn large(&mut self, node: Node, fetch: FetchId, event: get::LargeEvent) {
+        self.give(node, peer::Input::Large { fetch, event });
+    }
+
+    /// Does for a get what its shell does, and writes down the rest.
+    fn for_get(&mut self, node: Node, get: GetId, told: Told) {
+        let host = self.host(node);
+        let ended = matches!(
+            host.told.entry(get).or_default().last(),
+            Some(Told::Ended(_))
+        );
+        assert!(!ended, "{get:?} goes on after its end: {told:?}");
+        host.told.entry(get).or_default().push(told.clone());
+        match told {
+            Told::Look(looks) => {
+                host.looks.push(looks);
+                if host.slow_disk {
+                    host.looking.push(get);
+                } else {
+                    self.look(node, get);
+                }
+            }
+            Told::Make(fetch, item) => {
+                assert_eq!(item.content, Content::EMPTY);
+                host.names.insert(fetch, item.target);
+                host.storing.push((fetch, item.content, String::new()));
+                self.disk_is_done(node);
+            }
+            Told::Begin(fetch, item) => host.begun.push((fetch, item)),
+            Told::Finish(fetch) => {
+                let (_, item) = host
+                    .begun
+                    .iter()
+                    .find(|(id, _)| *id == fetch)
+                    .expect("begun");
+                let received = item.content.length;
+                self.large(node, fetch, get::LargeEvent::Kept { received });
+                self.large(node, fetch, get::LargeEvent::Released);
+            }
+            Told::GiveUp(fetch) => self.large(node, fetch, get::LargeEvent::Released),
+            _ => {}
+        }
     }
 
     /// Lets time pass.
@@ -747,20 +768,21 @@ impl Village {
                     .into(),
                 };
                 host.peer.handle(now, peer::Input::Served { link: id });
-                self.transmit(node, link, &Frame::with_request(request, answer));
+                let delay = DELAY + host.lag;
+                self.transmit_in(delay, node, link, &Frame::with_request(request, answer));
             }
             (Body::Content(bytes), Some(request)) => {
                 host.peer
                     .handle(now, links::Input::Heard { link: id }.into());
-                let Some(wanted) = host.asked.remove(&(id, request)) else {
-                    return;
-                };
-                let text = String::from_utf8(bytes.bytes).expect("texts only");
-                host.in_hand = Some((wanted, text));
-                host.peer
-                    .handle(now, peer::Input::Arrived { link: id, request });
-                self.drain(node);
-                self.host(node).in_hand = None;
+                if let Some(claimed) = host.peer.claim_content(now, id, request) {
+                    let text = String::from_utf8(bytes.bytes).expect("texts only");
+                    let Claimed { fetch, item, .. } = claimed;
+                    host.names.insert(fetch, item.target);
+                    host.storing.push((fetch, item.content, text));
+                    if !host.slow_disk {
+                        self.disk_is_done(node);
+                    }
+                }
             }
             (body, request) => {
                 let frame = Frame { request, body };
@@ -770,13 +792,32 @@ impl Village {
         }
     }
 
-    /// What was to be stored has been. Returns how many files that were.
+    fn look(&mut self, node: Node, get: GetId) {
+        let host = self.host(node);
+        let looks = host.looks.last().into_iter().flatten();
+        let looked = looks.map(|look| host.look(look)).collect();
+        self.give(node, peer::Input::Looked { get, looked });
+    }
+
+    /// What was to be looked at or stored has been. Returns how many files were stored.
     pub fn disk_is_done(&mut self, node: Node) -> usize {
+        for get in std::mem::take(&mut self.host(node).looking) {
+            self.look(node, get);
+        }
         let storing = std::mem::take(&mut self.host(node).storing);
         for (fetch, wanted, text) in &storing {
             let verified = content(text) == *wanted;
             let fetch = *fetch;
-            self.give(node, peer::Input::Stored { fetch, verified });
+            let host = self.host(node);
+            let target = host.names.get(&fetch);
+            let blocked = target.and_then(|name| host.blocked.get(name).copied());
+            let storage = match blocked {
+                _ if !verified => Storage::Mismatch,
+                Some(why) => Storage::Failed(why),
+                None => Storage::Kept,
+            };
+            let verified = storage == Storage::Kept;
+            self.give(node, peer::Input::Stored { fetch, storage });
             if verified && let Some(name) = self.host(node).names.remove(&fetch) {
                 self.share(node, &[(name.as_str(), text)]);
             }
@@ -810,22 +851,7 @@ impl Village {
         match output {
             peer::Output::Dial(target) => self.dial(node, target),
             peer::Output::Link(output) => self.carry_out_on_link(node, output),
-            peer::Output::Get {
-                link,
-                request,
-                content,
-            } => {
-                self.host(node).asked.insert((link, request), content);
-                self.transmit(node, link.0, &Frame::with_request(request, Get { content }));
-            }
-            peer::Output::Store(fetch) => {
-                let host = self.host(node);
-                let (wanted, text) = host.in_hand.take().expect("it has just come");
-                host.storing.push((fetch, wanted, text));
-                if !host.slow_disk {
-                    self.disk_is_done(node);
-                }
-            }
+            peer::Output::HashNow(_) if self.host(node).hashes_slowly => {}
             peer::Output::HashNow(name) => {
                 if let Some(entry) = self.host(node).unhashed.remove(&name) {
                     let added = vec![entry];
@@ -837,26 +863,14 @@ impl Village {
                     self.host(node).peer.handle(now, changed);
                 }
             }
-            peer::Output::LookedUp(ask, outcome) => {
-                self.host(node).outcomes.insert(ask, outcome);
-            }
             peer::Output::Surveyed(ask, findings) => {
                 self.host(node).findings.insert(ask, findings);
-            }
-            peer::Output::Fetched(fetch, holder) => {
-                self.host(node).fetched.insert(fetch, holder);
-            }
-            peer::Output::Holders(fetch, holders) => {
-                let known = self.host(node).holders.entry(fetch).or_default();
-                known.extend(holders);
-            }
-            peer::Output::FetchFailed(fetch, failure) => {
-                self.host(node).failed.insert(fetch, failure);
             }
             peer::Output::Removed => self.host(node).removed = true,
             peer::Output::Notice(notice) => self.host(node).notices.push(notice),
             peer::Output::Remember(known) => self.nodes[node].disk = known,
             // No clock is turned here, and nothing is shown.
+            peer::Output::Get(get, told) => self.for_get(node, get, told),
             peer::Output::Renewed(_) | peer::Output::NoTracker(_) | peer::Output::Changed => {}
         }
     }
@@ -937,6 +951,10 @@ impl Village {
     }
 
     fn transmit(&mut self, node: Node, link: u64, frame: &Frame) {
+        self.transmit_in(DELAY, node, link, frame);
+    }
+
+    fn transmit_in(&mut self, delay: Duration, node: Node, link: u64, frame: &Frame) {
         let Some(cable) = self.cables.get(&link) else {
             return;
         };
@@ -950,7 +968,7 @@ impl Village {
             .encode(&mut bytes)
             .expect("what a machine says fits in a frame");
         if !self.nodes[node].cut && !self.nodes[far].cut {
-            self.later(DELAY, far, Event::Bytes { link, bytes });
+            self.later(delay, far, Event::Bytes { link, bytes });
         }
     }
 
@@ -980,18 +998,20 @@ impl PeerHost {
             peer: Peer::new(now, config.clone()),
             config,
             manner: Manner::Honest,
+            lag: Duration::ZERO,
             store: BTreeMap::new(),
             unhashed: BTreeMap::new(),
-            asked: BTreeMap::new(),
-            in_hand: None,
             slow_disk: false,
             storing: Vec::new(),
             names: BTreeMap::new(),
-            outcomes: BTreeMap::new(),
+            files: BTreeMap::new(),
+            blocked: BTreeMap::new(),
+            looks: Vec::new(),
+            looking: Vec::new(),
+            hashes_slowly: false,
+            begun: Vec::new(),
+            told: BTreeMap::new(),
             findings: BTreeMap::new(),
-            fetched: BTreeMap::new(),
-            holders: BTreeMap::new(),
-            failed: BTreeMap::new(),
             notices: Vec::new(),
             removed: false,
             closed: Vec::new(),
@@ -1000,6 +1020,17 @@ impl PeerHost {
 
     pub fn catalogue(&self) -> &Catalogue {
         self.peer.catalogue()
+    }
+
+    fn look(&self, look: &Look) -> Looked {
+        if let Some(why) = self.blocked.get(&look.target) {
+            return Looked::Blocked(*why);
+        }
+        match self.files.get(&look.target) {
+            None => Looked::Free,
+            Some(text) if look.content == Some(content(text)) => Looked::Equal,
+            Some(_) => Looked::SameName,
+        }
     }
 
     pub fn shared(&self) -> BTreeSet<String> {
@@ -1031,6 +1062,80 @@ pub fn record(number: u64, removed: &[Node], signature: [u8; 64]) -> SignedRecor
     SignedRecord::sign(record, |_| Some(signature))
         .expect("is within bounds")
         .expect("is signed")
+}
+
+/// What was told of a get, and how it ended.
+pub struct Got {
+    pub end: get::Ending,
+    pub told: Vec<Told>,
+}
+
+/// One file of a get.
+#[derive(Clone, Debug)]
+pub struct Fetched {
+    pub item: get::Item,
+    pub answer: get::Answered,
+    pub sources: Vec<PeerId>,
+}
+
+impl Got {
+    /// What was fetched, in the order of coming.
+    pub fn fetched(&self) -> Vec<Fetched> {
+        let fetched = self.told.iter().filter_map(|told| match told {
+            Told::Fetched {
+                item,
+                answer,
+                sources,
+                ..
+            } => Some(Fetched {
+                item: item.clone(),
+                answer: answer.clone(),
+                sources: sources.iter().map(|holder| holder.id).collect(),
+            }),
+            _ => None,
+        });
+        fetched.collect()
+    }
+
+    /// What one name could have been.
+    pub fn choice(&self) -> &[Variant] {
+        let mut choices = self.told.iter().filter_map(|told| match told {
+            Told::Choice { variants, .. } => Some(variants),
+            _ => None,
+        });
+        choices.next().map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// Why the only file is missed.
+    pub fn missed(&self) -> &Missed {
+        match &self.end {
+            get::Ending::Missed { why, .. } => why,
+            end => panic!("{end:?}"),
+        }
+    }
+}
+
+/// A request for these, from one peer only.
+pub fn request_from(names: &[&str], from: &str) -> Request {
+    let only = Only {
+        from: Some(from.to_owned()),
+        root: None,
+    };
+    Request {
+        only,
+        ..request(names)
+    }
+}
+
+/// A plain request for these.
+pub fn request(names: &[&str]) -> Request {
+    Request {
+        names: names.iter().map(|name| (*name).to_owned()).collect(),
+        only: Only::default(),
+        rename: None,
+        existing: Existing::Keep,
+        elsewhere: false,
+    }
 }
 
 pub fn content(text: &str) -> Content {

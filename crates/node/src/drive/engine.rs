@@ -3,11 +3,12 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use thorp_core::get::Claimed;
 use thorp_core::links::{self, LinkId};
 use thorp_core::time::Instant;
 use thorp_core::{peer, tracker};
 use thorp_group::clock::Clock;
-use thorp_wire::frame::SignedRecord;
+use thorp_wire::frame::{RequestId, SignedRecord};
 
 use crate::net::dial::Connected;
 use crate::net::listener::Incoming;
@@ -51,6 +52,10 @@ impl<M: Machine> Engine<M> {
     pub(super) fn handle(&mut self, input: impl Into<M::Input>) {
         let now = system::now(&self.clock);
         self.machine.handle(now, input.into());
+        self.collect();
+    }
+
+    fn collect(&mut self) {
         while let Some(output) = self.machine.poll_output() {
             self.outputs.push_back(output);
         }
@@ -119,6 +124,16 @@ impl<M: Machine> Engine<M> {
     pub(super) fn until_deadline(&self) -> Option<Duration> {
         let now = system::now(&self.clock);
         self.machine.next_deadline().map(|at| at - now)
+    }
+}
+
+impl Engine<peer::Peer> {
+    /// Bytes of a file have come: as what they are wanted, if they are.
+    pub(super) fn claim_content(&mut self, link: LinkId, request: RequestId) -> Option<Claimed> {
+        let now = system::now(&self.clock);
+        let claimed = self.machine.claim_content(now, link, request);
+        self.collect();
+        claimed
     }
 }
 

@@ -34,6 +34,7 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use thorp_core::get::FetchId;
 use thorp_core::swarm::{Config, Have, SessionId, Swarm, SwarmLimits, Unfit};
 use thorp_core::time::Instant;
 use thorp_files::share::Share;
@@ -42,15 +43,12 @@ use thorp_group::clock::Clock;
 use thorp_group::tls::MemberTls;
 use thorp_wire::session::handshake::name_of;
 use thorp_wire::{Content, PeerId};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 
 use calls::Idle;
 use files::Bytes;
 use tally::Tally;
-pub(crate) use transfer::{Contact, Happening, Transfer};
-
-/// Files that are fetched at once, at most; others wait for their turn.
-const FETCHED_AT_ONCE: usize = 8;
+pub(crate) use transfer::{Happening, Transfer};
 
 /// Ranges of leaves that are hashed for others at once: each may cost reading a
 /// whole piece, on threads that writing files needs too.
@@ -69,7 +67,6 @@ struct Shared {
     port: Option<u16>,
     share: Option<Share>,
     table: Mutex<Table>,
-    turns: Arc<Semaphore>,
     hashers: Arc<Semaphore>,
     last_session: AtomicU64,
     tally: Arc<Tally>,
@@ -81,8 +78,6 @@ struct Shared {
 #[derive(Default)]
 struct Table {
     transfers: BTreeMap<Content, Arc<Transfer>>,
-    /// Who fetches what; those that nobody does any more go with the next one.
-    fetched: BTreeMap<Content, Arc<Semaphore>>,
     /// Who opens what of the share, by the name in a handshake; those that nobody
     /// does any more go with the next one.
     opened: BTreeMap<[u8; 20], Arc<Semaphore>>,
@@ -102,6 +97,15 @@ pub(crate) struct Setup {
     pub fed: mpsc::Sender<PeerId>,
 }
 
+/// Held for as long as anything may be written to a file that is being fetched:
+/// nobody else fetches it meanwhile.
+pub(crate) struct Writing {
+    fetch: FetchId,
+    /// Told when it is dropped. As many as there are, so the channel needs no
+    /// bound of its own.
+    released: mpsc::UnboundedSender<FetchId>,
+}
+
 /// A file that is being fetched. Given up when it is dropped.
 pub(crate) struct Fetching {
     swarms: Swarms,
@@ -118,7 +122,6 @@ impl Swarms {
             port: setup.port,
             share: setup.share,
             table: Mutex::default(),
-            turns: Arc::new(Semaphore::new(FETCHED_AT_ONCE)),
             hashers: Arc::new(Semaphore::new(HASHED_AT_ONCE)),
             last_session: AtomicU64::new(0),
             tally: Arc::new(Tally::new(setup.fed)),
@@ -126,30 +129,14 @@ impl Swarms {
         }))
     }
 
-    /// Waits until another file may be fetched.
-    pub async fn turn(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.0.turns).acquire_owned().await.ok()
-    }
-
-    /// Waits until nobody here fetches this content any more: what one has left
-    /// is the other's beginning.
-    pub async fn alone(&self, content: Content) -> Option<OwnedSemaphorePermit> {
-        let lock = alone(&mut self.table().fetched, content);
-        lock.acquire_owned().await.ok()
-    }
-
     /// Begins to fetch a file into `partial`. Whoever asks for it is served
     /// from what is there already, from now on.
-    pub fn fetch(
-        &self,
-        partial: &Arc<Partial>,
-        alone: OwnedSemaphorePermit,
-    ) -> Result<Fetching, Unfit> {
+    pub fn fetch(&self, partial: &Arc<Partial>, writing: Writing) -> Result<Fetching, Unfit> {
         let content = partial.content();
         let (sender, happenings) = mpsc::unbounded_channel();
         let bytes = Bytes::Partial(Arc::clone(partial));
         let transfer = self.start(content, bytes, Have::Nothing, sender)?;
-        transfer.keep(alone);
+        transfer.keep(writing);
         // Where another copy of it is being served, that goes on beside this.
         self.table()
             .transfers
@@ -280,6 +267,19 @@ impl Fetching {
             // The rest is for its drop to do.
             None => transfer.stop("whoever has served it so far does so no more"),
         }
+    }
+}
+
+impl Writing {
+    pub fn new(fetch: FetchId, released: mpsc::UnboundedSender<FetchId>) -> Self {
+        Self { fetch, released }
+    }
+}
+
+impl Drop for Writing {
+    fn drop(&mut self) {
+        // If the peer is gone, nobody fetches it again.
+        let _ = self.released.send(self.fetch);
     }
 }
 

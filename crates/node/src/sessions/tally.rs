@@ -44,8 +44,13 @@ impl Tally {
         self.sent.fetch_add(bytes, Ordering::Relaxed);
         if told.0.is_none_or(|told| told.elapsed() >= TOLD_EVERY) {
             told.0 = Some(Instant::now());
-            // If the peer has too much to do to hear it, it will hear it later.
-            let _ = self.fed.try_send(member);
+            self.is_in_use(member);
         }
+    }
+
+    /// There is something between this member and this peer.
+    pub fn is_in_use(&self, member: PeerId) {
+        // If the peer has too much to do to hear it, it will hear it later.
+        let _ = self.fed.try_send(member);
     }
 }

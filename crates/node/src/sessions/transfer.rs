@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 
+use thorp_core::get::Contact;
 use thorp_core::swarm::{Input, Offer, Output, SessionId, Swarm, SwarmProgress};
 use thorp_core::time::Instant;
 use thorp_files::store::StoreError;
@@ -17,8 +18,9 @@ use thorp_wire::layout::{Block, Layout, Piece};
 use thorp_wire::merkle::Hash;
 use thorp_wire::session::{HashRange, Message, Span};
 use thorp_wire::{Content, PeerId};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc};
 
+use super::Writing;
 use super::files::Bytes;
 use super::outbox::Outbox;
 use super::tally::{Tally, Told};
@@ -29,8 +31,8 @@ pub(crate) struct Transfer {
     content: Content,
     clock: Clock,
     bytes: RwLock<Bytes>,
-    /// Nobody else fetches it meanwhile.
-    alone: Mutex<Option<OwnedSemaphorePermit>>,
+    /// For as long as it is fetched.
+    writing: Mutex<Option<Writing>>,
     state: Mutex<State>,
     /// Told when the next deadline is nearer than it was, and at the end.
     sooner: Arc<Notify>,
@@ -58,17 +60,6 @@ enum Stage {
     /// All is there, for others.
     Serving,
     Over,
-}
-
-/// How far anybody who should have the file was got hold of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Contact {
-    /// Nobody has answered.
-    None,
-    /// Somebody has, and does not have the file (any more).
-    Reached,
-    /// There was a session.
-    Session,
 }
 
 struct Attached {
@@ -113,7 +104,7 @@ impl Transfer {
             content,
             clock,
             bytes: RwLock::new(bytes),
-            alone: Mutex::new(None),
+            writing: Mutex::new(None),
             state: Mutex::new(State {
                 swarm,
                 sessions: BTreeMap::new(),
@@ -144,14 +135,14 @@ impl Transfer {
     }
 
     /// Keeps this as long as the file is being written to.
-    pub fn keep(&self, alone: OwnedSemaphorePermit) {
-        *self.alone.lock().unwrap_or_else(PoisonError::into_inner) = Some(alone);
+    pub fn keep(&self, writing: Writing) {
+        *self.writing.lock().unwrap_or_else(PoisonError::into_inner) = Some(writing);
     }
 
     /// All of it is there: from now on its bytes are read from there, for others.
     pub(super) fn arrived(&self, bytes: Bytes) {
         *self.bytes.write().unwrap_or_else(PoisonError::into_inner) = bytes;
-        *self.alone.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.writing.lock().unwrap_or_else(PoisonError::into_inner) = None;
         self.lock().stage = Stage::Serving;
     }
 
@@ -172,10 +163,12 @@ impl Transfer {
         sources
     }
 
-    /// Whom there are sessions with.
-    pub fn members(&self) -> Vec<PeerId> {
-        let sessions = &self.lock().sessions;
-        sessions.values().map(|session| session.peer).collect()
+    /// Says with whom there are sessions.
+    pub fn say_who_is_in_use(&self) {
+        let state = self.lock();
+        for session in state.sessions.values() {
+            self.tally.is_in_use(session.peer);
+        }
     }
 
     pub fn is_idle(&self) -> bool {

@@ -2,11 +2,10 @@
 
 use std::net::SocketAddr;
 
-use thorp_core::fetch::FetchId;
+use thorp_core::get::{FetchId, GetId, Storage};
 use thorp_core::links::LinkId;
 use thorp_core::peer::Target;
 use thorp_files::share::ShareEvent;
-use thorp_files::store::{StoreError, Stored};
 use thorp_group::join::Admitted;
 use thorp_wire::{Name, PeerId};
 
@@ -28,7 +27,9 @@ pub(super) enum Event {
     /// The last handle is gone.
     Forgotten,
     /// No caller waits for this any more.
-    Abandoned(FetchId),
+    Abandoned(GetId),
+    /// Nothing is written to this large file any more.
+    Released(FetchId),
     Called(Box<Incoming>),
     Dialled(Target, Result<Box<Connected>, Trouble>),
     /// The tracker has ended this link over a certificate, and this is why.
@@ -44,8 +45,9 @@ pub(super) enum Event {
     Served(LinkId),
     /// Pieces of a file were sent to this member.
     Fed(PeerId),
+    /// What became of a small file that was to be stored.
     Stored {
         fetch: FetchId,
-        result: Result<Stored, StoreError>,
+        storage: Storage,
     },
 }

@@ -1,115 +1,171 @@
-//! One large file: from many, in pieces, taken up where it was left.
+//! One large file: its partial file, its sessions, and its name at the end.
 //!
-//! Owns the order of the steps. Which piece to ask of whom is decided in
-//! [`thorp_core::swarm`], who has the file in [`thorp_core::sources`]; the bytes
-//! are moved by [`swarm`](crate::sessions), and become a file in
-//! [`store`](thorp_files::store). Whoever drops it stops it; what is there stays.
+//! Owns the order of these steps on the disk. What they mean for the get is
+//! decided in [`thorp_core::get`]: here is told what happens. Which piece to ask
+//! of whom is decided in [`thorp_core::swarm`]; the bytes are moved by
+//! [`sessions`](crate::sessions), and become a file in
+//! [`store`](thorp_files::store). Who drops it stops it; what is there stays.
 
-use std::collections::BTreeMap;
+use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use thorp_core::fetch::Wanted;
-use thorp_files::store::{Partial, StoreError, Stored};
+use thorp_core::get;
+use thorp_core::get::FetchId;
+use thorp_core::swarm::Unfit;
+use thorp_files::store::{Partial, StoreError};
 use thorp_wire::PeerId;
 use thorp_wire::frame::Holder;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
+use super::delivery::Delivery;
 use super::pace::{Meter, TOLD_EVERY};
-use super::{Delivery, Peer, Request, Waiting};
-use crate::sessions::{Contact, Fetching, Happening};
+use super::{Peer, Request};
+use crate::sessions::{Fetching, Happening, Writing};
 
 /// How often members are said to be in use.
 const IN_USE_EVERY: Duration = Duration::from_secs(20);
 
-/// A large file that has arrived.
-pub(super) struct Arrived {
-    pub stored: Stored,
-    /// Who sent some of it, whoever sent most first.
-    pub sources: Vec<Holder>,
-    /// Bytes that came over the network for it.
-    pub received: u64,
+/// What is to be done for a large file that was begun.
+pub(super) enum Order {
+    /// These have it.
+    Holders(Vec<Holder>),
+    /// All of it is there: give it its name.
+    Finish,
 }
 
-/// Why one has not.
-#[derive(Debug)]
-pub(super) enum Missed {
-    /// It could not be put where it should be.
-    Store(StoreError),
-    /// Nobody who has it could be reached.
-    Unreachable(String),
-    /// Nobody has it any more.
-    NotHere,
-    /// What was sent is not what was listed, and nobody else has sent any of it.
-    Lies(PeerId),
-    /// Nobody is left who has the rest of it.
-    Unfinished {
-        /// Why the last ones are of no use.
-        reason: String,
-        /// Bytes that are there, and will not be fetched again.
-        there: u64,
-    },
-    /// It cannot be fetched by anybody: too long.
-    Unfit(String),
-    /// The peer is stopping.
-    Stopping,
+/// Why there is nothing more to be done.
+enum Over {
+    /// The disk does not take it.
+    NotStored(StoreError),
+    /// It cannot be fetched.
+    Unfit(Unfit),
+    /// No get waits for it any more.
+    NotWanted,
 }
 
-/// Fetches a file. `resumed` is told how many bytes there are from before.
+/// Fetches a file and tells what becomes of it, until it is there or no more
+/// orders come. `writing` is held for as long as anything may be written to it.
 pub(super) async fn fetch(
-    peer: &Peer,
-    wanted: Wanted,
+    peer: Peer,
+    fetch: FetchId,
     delivery: Delivery,
-    meter: &Meter,
-    resumed: impl AsyncFnOnce(u64),
-) -> Result<Arrived, Missed> {
-    let content = wanted.content;
-    let alone = peer.swarms.alone(content).await.ok_or(Missed::Stopping)?;
-    let _turn = peer.swarms.turn().await.ok_or(Missed::Stopping)?;
-    if delivery.is_blocked() {
-        let path = delivery.place.path_of(&delivery.name);
-        return Err(Missed::Store(StoreError::Exists { path }));
-    }
-    let place = delivery.clone();
-    let partial = blocking(move || place.partial(content)).await?;
-    let partial = Arc::new(partial.map_err(Missed::Store)?);
-    let fetching = peer.swarms.fetch(&partial, alone);
-    let mut fetching = fetching.map_err(|why| Missed::Unfit(why.to_string()))?;
-    let there = take_up(&fetching, &partial).await?;
-    if there > 0 {
-        resumed(there).await;
-    }
-    let place = delivery.clone();
-    let listed = blocking(move || place.arriving(content)).await?;
-    let mut errand = Errand {
-        peer,
+    writing: Writing,
+    meter: Arc<Meter>,
+    orders: mpsc::UnboundedReceiver<Order>,
+) {
+    let errand = Errand {
+        peer: &peer,
+        fetch,
+        delivery: delivery.clone(),
         meter,
-        known: BTreeMap::new(),
-        liars: Vec::new(),
+        orders,
     };
-    tokio::select! {
-        gathered = errand.gather(&mut fetching, wanted) => gathered?,
-        error = delivery.closed() => return Err(Missed::Store(error)),
+    let event = match errand.run(writing).await {
+        Ok(()) | Err(Over::NotWanted) => return,
+        Err(Over::NotStored(error)) => get::LargeEvent::NotStored(delivery.note(error)),
+        Err(Over::Unfit(why)) => get::LargeEvent::Unfit(why),
+    };
+    peer.tell(Request::Large(fetch, event)).await;
+}
+
+/// What is done for one file.
+struct Errand<'a> {
+    peer: &'a Peer,
+    fetch: FetchId,
+    delivery: Delivery,
+    meter: Arc<Meter>,
+    orders: mpsc::UnboundedReceiver<Order>,
+}
+
+impl Errand<'_> {
+    async fn run(mut self, writing: Writing) -> Result<(), Over> {
+        let place = self.delivery.clone();
+        let partial = Arc::new(blocking(move || place.partial()).await??);
+        let fetching = self.peer.swarms.fetch(&partial, writing);
+        let mut fetching = fetching.map_err(Over::Unfit)?;
+        let there = take_up(&fetching, &partial).await?;
+        let place = self.delivery.clone();
+        let listed = blocking(move || place.arriving()).await?;
+        self.tell(get::LargeEvent::Begun { there }).await;
+        let delivery = self.delivery.clone();
+        tokio::select! {
+            gathered = self.gather(&mut fetching) => gathered?,
+            error = delivery.closed() => return Err(error.into()),
+        }
+        let layer = fetching.transfer.layer();
+        blocking(move || delivery.finish(&partial, &layer)).await??;
+        drop(listed);
+        let received = fetching.transfer.progress().received;
+        // Opening it anew is for the disk too.
+        blocking(move || fetching.arrived()).await?;
+        self.tell(get::LargeEvent::Kept { received }).await;
+        Ok(())
     }
-    let layer = fetching.transfer.layer();
-    let stored = blocking(move || delivery.finish(&partial, &layer)).await?;
-    let stored = stored.map_err(Missed::Store)?;
-    drop(listed);
-    let transfer = Arc::clone(&fetching.transfer);
-    let received = transfer.progress().received;
-    let sources = errand.sources(&transfer.sources());
-    // Opening it anew is for the disk too.
-    blocking(move || fetching.arrived()).await?;
-    Ok(Arrived {
-        stored,
-        sources,
-        received,
-    })
+
+    /// Until all of it is verified, and is to be given its name.
+    async fn gather(&mut self, fetching: &mut Fetching) -> Result<(), Over> {
+        let mut ticks = interval(TOLD_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut used = Instant::now();
+        loop {
+            let transfer = &fetching.transfer;
+            tokio::select! {
+                order = self.orders.recv() => match order {
+                    Some(Order::Holders(holders)) => transfer.holders(holders),
+                    Some(Order::Finish) => return Ok(()),
+                    None => return Err(Over::NotWanted),
+                },
+                happening = fetching.happenings.recv() => match happening {
+                    Some(Happening::Dial(holder)) => self.peer.swarms.call(transfer, holder),
+                    Some(happening) => self.happened(fetching, happening).await?,
+                    None => return Err(Over::NotWanted),
+                },
+                _ = ticks.tick() => {
+                    self.meter.set(&transfer.progress());
+                    if used.elapsed() >= IN_USE_EVERY {
+                        used = Instant::now();
+                        transfer.say_who_is_in_use();
+                    }
+                }
+            }
+        }
+    }
+
+    async fn happened(&self, fetching: &Fetching, happening: Happening) -> Result<(), Over> {
+        let transfer = &fetching.transfer;
+        let sources = || -> Vec<PeerId> {
+            let sources = transfer.sources().into_iter();
+            sources.map(|(id, _)| id).collect()
+        };
+        let event = match happening {
+            // That is for the sessions.
+            Happening::Dial(_) => return Ok(()),
+            Happening::Widen => get::LargeEvent::WantsHolders,
+            Happening::Blame(liar) => get::LargeEvent::Lied(liar),
+            Happening::Failed(error) => return Err(error.into()),
+            Happening::Complete => get::LargeEvent::Complete { sources: sources() },
+            Happening::Stuck(reason) => get::LargeEvent::Stuck(get::Stuck {
+                reason,
+                there: transfer.progress().verified,
+                contact: transfer.contact(),
+                sources: sources(),
+            }),
+        };
+        self.meter.set(&transfer.progress());
+        self.tell(event).await;
+        Ok(())
+    }
+
+    async fn tell(&self, event: get::LargeEvent) {
+        self.peer.tell(Request::Large(self.fetch, event)).await;
+    }
 }
 
 /// Hashes what an earlier fetch has left; how many bytes of it there are.
-async fn take_up(fetching: &Fetching, partial: &Arc<Partial>) -> Result<u64, Missed> {
+async fn take_up(fetching: &Fetching, partial: &Arc<Partial>) -> Result<u64, Over> {
     let (transfer, partial) = (Arc::clone(&fetching.transfer), Arc::clone(partial));
     let hashed = blocking(move || {
         let (layout, mut there) = (transfer.layout(), 0);
@@ -120,116 +176,20 @@ async fn take_up(fetching: &Fetching, partial: &Arc<Partial>) -> Result<u64, Mis
         });
         read.map(|()| there).map_err(|error| partial.failed(error))
     });
-    hashed.await?.map_err(Missed::Store)
+    Ok(hashed.await??)
 }
 
-/// What is done for one file.
-struct Errand<'a> {
-    peer: &'a Peer,
-    meter: &'a Meter,
-    /// Everybody who was named as a holder.
-    known: BTreeMap<PeerId, Holder>,
-    liars: Vec<PeerId>,
-}
-
-impl Errand<'_> {
-    /// Until all of it is verified.
-    async fn gather(&mut self, fetching: &mut Fetching, wanted: Wanted) -> Result<(), Missed> {
-        let fetch = self.peer.next_fetch();
-        let mut waiting = Waiting {
-            abandoned: &self.peer.abandoned,
-            fetch: Some(fetch),
-        };
-        let (sender, mut holders) = mpsc::unbounded_channel();
-        let seek = Request::Seek {
-            fetch,
-            wanted,
-            holders: sender,
-        };
-        self.peer.tell(seek).await;
-        let mut ticks = interval(TOLD_EVERY);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut used = Instant::now();
-        loop {
-            let transfer = &fetching.transfer;
-            tokio::select! {
-                named = holders.recv() => match named {
-                    Some(named) => {
-                        for holder in &named {
-                            self.known.insert(holder.id, holder.clone());
-                        }
-                        transfer.holders(named);
-                    }
-                    None => return Err(Missed::Stopping),
-                },
-                happening = fetching.happenings.recv() => match happening {
-                    Some(Happening::Dial(holder)) => self.peer.swarms.call(transfer, holder),
-                    Some(Happening::Widen) => self.peer.tell(Request::Widen(fetch)).await,
-                    Some(Happening::Blame(liar)) => self.blame(liar).await,
-                    Some(Happening::Failed(error)) => return Err(Missed::Store(error)),
-                    Some(Happening::Stuck(reason)) => return Err(self.stuck(fetching, reason)),
-                    Some(Happening::Complete) => break,
-                    None => return Err(Missed::Stopping),
-                },
-                _ = ticks.tick() => {
-                    let progress = transfer.progress();
-                    self.meter.set(&progress);
-                    if used.elapsed() >= IN_USE_EVERY {
-                        used = Instant::now();
-                        for member in transfer.members() {
-                            self.peer.tell(Request::InUse(member)).await;
-                        }
-                    }
-                }
-            }
-        }
-        waiting.fetch = None;
-        let sources = self.sources(&fetching.transfer.sources());
-        self.peer.tell(Request::Gathered(fetch, sources)).await;
-        Ok(())
-    }
-
-    async fn blame(&mut self, liar: PeerId) {
-        self.liars.push(liar);
-        let holder = self.holder(liar);
-        self.peer.tell(Request::Lied(holder)).await;
-    }
-
-    fn stuck(&self, fetching: &Fetching, reason: String) -> Missed {
-        let transfer = &fetching.transfer;
-        let there = transfer.progress().verified;
-        let only_liars = self.sources(&transfer.sources()).is_empty();
-        match (self.liars.first(), transfer.contact()) {
-            (Some(liar), _) if only_liars => Missed::Lies(*liar),
-            _ if there > 0 => Missed::Unfinished { reason, there },
-            (Some(liar), _) => Missed::Lies(*liar),
-            (None, Contact::Session) => Missed::Unfinished { reason, there },
-            (None, Contact::Reached) => Missed::NotHere,
-            (None, Contact::None) if self.known.is_empty() => Missed::NotHere,
-            (None, Contact::None) => Missed::Unreachable(reason),
-        }
-    }
-
-    fn sources(&self, sources: &[(PeerId, u64)]) -> Vec<Holder> {
-        let lied = |id: &PeerId| self.liars.contains(id);
-        let honest = sources.iter().filter(|(id, _)| !lied(id));
-        honest.map(|(id, _)| self.holder(*id)).collect()
-    }
-
-    /// Somebody who has connected by itself may never have been named.
-    fn holder(&self, id: PeerId) -> Holder {
-        self.known.get(&id).cloned().unwrap_or(Holder {
-            id,
-            name: None,
-            addresses: Vec::new(),
-            partial: false,
-        })
+impl From<StoreError> for Over {
+    fn from(error: StoreError) -> Self {
+        Self::NotStored(error)
     }
 }
 
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, Missed> {
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Over> {
     let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|_| Missed::Stopping)
+    done.map_err(|error| {
+        let source = io::Error::other(error);
+        let path = PathBuf::new();
+        Over::NotStored(StoreError::Io { path, source })
+    })
 }

@@ -10,12 +10,13 @@
 //! serve         small files for others
 //! hash_now      files that callers wait for, hashed before others
 //! memory        the neighbours that were, on disk
-//! fetching      callers' lookups, surveys and files, until they are answered
+//! callers       surveys and gets that callers wait for
 //!
 //! commands      what a person asks, answered event by event
-//! get           the longest of these: look up, choose, fetch, store
-//! hashing       looking up what is still being hashed
-//! large         one large file: from many, in pieces, taken up where it was left
+//! get           the longest of these: files by name
+//! delivery      where its files are put
+//! large         one large file of it: its steps on the disk
+//! missed        why a file is missed, in codes
 //! pace          how far, how fast, how long yet
 //! telling       what every answer is told with
 //! ```
@@ -23,15 +24,16 @@
 //! Everything that decides is in `thorp-core`. A [`Peer`] is a handle: cheap to
 //! clone, usable from any task.
 
+mod callers;
 mod commands;
+mod delivery;
 mod dialling;
 mod event;
-mod fetching;
 mod get;
 mod hash_now;
-mod hashing;
 mod large;
 mod memory;
+mod missed;
 mod pace;
 mod serve;
 mod sharing;
@@ -41,22 +43,20 @@ mod task;
 mod telling;
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use thorp_core::fetch::{Failure, FetchId, Wanted};
-use thorp_core::lookup::{Only, Outcome};
+use thorp_core::get::{FetchId, GetId, LargeEvent, Looked};
+use thorp_core::lookup::Only;
 use thorp_core::survey::{Findings, Subject};
-use thorp_files::share::{Arriving, Share, ShareEvent};
-use thorp_files::store::{Destination, Partial, Replace, Store, StoreError, Stored};
+use thorp_files::share::{Share, ShareEvent};
+use thorp_files::store::Store;
 use thorp_group::address::NetAddress;
 use thorp_group::clock::Clock;
 use thorp_group::renewal::Renewal;
 use thorp_group::tls::MemberTls;
-use thorp_wire::frame::{Holder, MemberRow, Variant};
-use thorp_wire::merkle::Hash;
-use thorp_wire::{Content, Name, PeerId, merkle};
+use thorp_wire::PeerId;
+use thorp_wire::frame::{Holder, MemberRow};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
@@ -66,6 +66,8 @@ use crate::net::addresses;
 use crate::net::listener::Incoming;
 use crate::sessions::{self, Swarms};
 
+use delivery::{Place, Terms};
+use get::Told;
 pub use memory::Memory;
 use task::{Asked, Shown, Task};
 
@@ -115,13 +117,13 @@ pub enum Role {
 #[derive(Clone)]
 pub struct Peer {
     requests: mpsc::Sender<Request>,
-    /// Fetches that nobody waits for any more: as many as there were, so the
+    /// Gets that no caller waits for any more: as many as there were, so the
     /// channel needs no bound of its own.
-    abandoned: mpsc::UnboundedSender<FetchId>,
+    abandoned: mpsc::UnboundedSender<GetId>,
     view: watch::Receiver<Arc<PeerView>>,
     home: Place,
     swarms: Swarms,
-    last_fetch: Arc<AtomicU64>,
+    last_get: Arc<AtomicU64>,
     itself: watch::Receiver<Option<Holder>>,
     trouble: watch::Receiver<Option<Trouble>>,
     tls: MemberTls,
@@ -129,11 +131,18 @@ pub struct Peer {
 
 /// What the handle asks of the task.
 enum Request {
-    LookUp {
-        names: Vec<String>,
-        only: Only,
-        reply: oneshot::Sender<Outcome>,
+    /// Files are wanted.
+    Get {
+        get: GetId,
+        request: thorp_core::get::Request,
+        terms: Terms,
+        /// As many as there are files, so the channel needs no bound of its own.
+        told: mpsc::UnboundedSender<Told>,
     },
+    /// What is where files are to go.
+    Looked(GetId, Vec<Looked>),
+    /// What becomes of a large file.
+    Large(FetchId, LargeEvent),
     Survey {
         subject: Subject,
         only: Only,
@@ -141,61 +150,9 @@ enum Request {
         own_too: bool,
         reply: oneshot::Sender<Findings>,
     },
-    Fetch {
-        fetch: FetchId,
-        wanted: Wanted,
-        delivery: Delivery,
-        reply: oneshot::Sender<Result<(Holder, Stored), FetchError>>,
-    },
-    /// Who has a large file?
-    Seek {
-        fetch: FetchId,
-        wanted: Wanted,
-        /// Told whenever there are more. As many as are asked for, so the
-        /// channel needs no bound of its own.
-        holders: mpsc::UnboundedSender<Vec<Holder>>,
-    },
-    /// Those named so far are not enough.
-    Widen(FetchId),
-    /// It has come, from these.
-    Gathered(FetchId, Vec<Holder>),
-    /// It sent what is not of the file it lists.
-    Lied(Holder),
-    /// Pieces come from it.
-    InUse(PeerId),
-    Member(PeerId, oneshot::Sender<Option<Holder>>),
     Neighbours(oneshot::Sender<Vec<MemberRow>>),
     Status(oneshot::Sender<Status>),
     Stop(String),
-}
-
-/// Where one fetched file is to be put.
-#[derive(Clone)]
-struct Delivery {
-    place: Place,
-    name: Name,
-    mtime: i64,
-    replace: Replace,
-    /// What is in the way gets this name first.
-    set_aside: Option<String>,
-}
-
-/// A directory that files are put into.
-#[derive(Clone)]
-enum Place {
-    Share(Share),
-    Directory(Arc<Store>),
-}
-
-/// Why a file was not fetched.
-#[derive(Debug)]
-enum FetchError {
-    /// Nobody delivered it.
-    Failure(Failure),
-    /// It came, and could not be put where it should be.
-    Store(StoreError),
-    /// The peer is stopping.
-    Stopping,
 }
 
 impl Peer {
@@ -232,7 +189,7 @@ impl Peer {
             view: view_in,
             home,
             swarms,
-            last_fetch: Arc::default(),
+            last_get: Arc::default(),
             itself: itself_in,
             trouble: trouble_in,
             tls,
@@ -289,61 +246,23 @@ impl Peer {
         }
     }
 
-    async fn look_up(&self, names: Vec<String>, only: Only) -> Option<Outcome> {
-        self.ask(|reply| Request::LookUp { names, only, reply })
-            .await
-    }
-
     async fn survey(&self, subject: Subject, only: Only, own_too: bool) -> Option<Findings> {
-        let wanted = subject.clone();
-        let ask = self.ask(|reply| Request::Survey {
+        self.ask(|reply| Request::Survey {
             subject,
             only,
             own_too,
             reply,
-        });
-        let mut findings = ask.await?;
-        if let Subject::Files(pattern) = wanted {
-            // Others answer what they like; nobody gets what was not asked for.
-            let meant = |file: &Variant| pattern.matches(&file.entry.name);
-            findings.files.retain(meant);
-        }
-        Some(findings)
+        })
+        .await
     }
 
-    fn next_fetch(&self) -> FetchId {
-        FetchId(self.last_fetch.fetch_add(1, Ordering::Relaxed))
+    fn next_get(&self) -> GetId {
+        GetId(self.last_get.fetch_add(1, Ordering::Relaxed))
     }
 
     /// Says something to the task. If that is gone, there is nobody to tell.
     async fn tell(&self, request: Request) {
         let _ = self.requests.send(request).await;
-    }
-
-    async fn fetch(
-        &self,
-        wanted: Wanted,
-        delivery: Delivery,
-    ) -> Result<(Holder, Stored), FetchError> {
-        let fetch = self.next_fetch();
-        let mut waiting = Waiting {
-            abandoned: &self.abandoned,
-            fetch: Some(fetch),
-        };
-        let ask = self.ask(|reply| Request::Fetch {
-            fetch,
-            wanted,
-            delivery,
-            reply,
-        });
-        let result = ask.await;
-        waiting.fetch = None;
-        result.unwrap_or(Err(FetchError::Stopping))
-    }
-
-    /// A member to whom there is a link.
-    async fn known(&self, id: PeerId) -> Option<Holder> {
-        self.ask(|reply| Request::Member(id, reply)).await?
     }
 
     async fn neighbours(&self) -> Option<Vec<MemberRow>> {
@@ -367,97 +286,31 @@ impl Peer {
     }
 }
 
-/// Somebody waits for a file. Whoever stops waiting does not want it any more.
+/// A get that a caller waits for. Dropped before it is served, it is abandoned.
 struct Waiting<'a> {
-    abandoned: &'a mpsc::UnboundedSender<FetchId>,
-    fetch: Option<FetchId>,
+    abandoned: &'a mpsc::UnboundedSender<GetId>,
+    get: Option<GetId>,
+}
+
+impl<'a> Waiting<'a> {
+    fn new(peer: &'a Peer, get: GetId) -> Self {
+        Self {
+            abandoned: &peer.abandoned,
+            get: Some(get),
+        }
+    }
+
+    fn was_served(&mut self) {
+        self.get = None;
+    }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        if let Some(fetch) = self.fetch {
+        if let Some(get) = self.get {
             // If the task is gone, nothing is fetched.
-            let _ = self.abandoned.send(fetch);
+            let _ = self.abandoned.send(get);
         }
-    }
-}
-
-impl Place {
-    fn store(&self) -> &Store {
-        match self {
-            Self::Share(share) => share.as_store(),
-            Self::Directory(store) => store,
-        }
-    }
-
-    fn path_of(&self, name: &Name) -> PathBuf {
-        self.store().path_of(name)
-    }
-}
-
-impl Delivery {
-    /// Verifies the bytes and puts them where they belong. Blocks on the disk.
-    fn put(&self, content: Content, bytes: &[u8]) -> Result<Stored, StoreError> {
-        let mtime = Some(self.mtime);
-        if let Some(other) = &self.set_aside {
-            // Nothing makes way for what is not what was asked for.
-            if merkle::content_of(bytes) != content {
-                return Err(StoreError::Mismatch {
-                    path: self.place.path_of(&self.name),
-                });
-            }
-            self.place.store().set_aside(&self.name, other)?;
-        }
-        match &self.place {
-            Place::Share(share) => share.store(&self.name, content, mtime, bytes, self.replace),
-            Place::Directory(store) => store.put(&self.name, content, mtime, bytes, self.replace),
-        }
-    }
-}
-
-impl Delivery {
-    /// The file in which a large one arrives. Blocks on the disk.
-    fn partial(&self, content: Content) -> Result<Partial, StoreError> {
-        match &self.place {
-            Place::Share(share) => share.partial(&self.name, content),
-            Place::Directory(store) => store.partial(&self.name, content),
-        }
-    }
-
-    /// Waits until nothing more may be written there.
-    async fn closed(&self) -> StoreError {
-        match &self.place {
-            Place::Share(share) => share.moved().await,
-            Place::Directory(_) => std::future::pending().await,
-        }
-    }
-
-    /// Lists what there is of it, for as long as that is held, where it arrives
-    /// in the share. Blocks on the disk.
-    fn arriving(&self, content: Content) -> Option<Arriving> {
-        match &self.place {
-            Place::Share(share) => Some(share.arriving(&self.name, content, self.mtime)),
-            Place::Directory(_) => None,
-        }
-    }
-
-    /// Puts it where it belongs, now that it is verified. Blocks on the disk.
-    fn finish(&self, partial: &Partial, layer: &[Hash]) -> Result<Stored, StoreError> {
-        let (mtime, aside) = (Some(self.mtime), self.set_aside.as_deref());
-        match &self.place {
-            Place::Share(share) => {
-                share.finish(&self.name, partial, layer, mtime, self.replace, aside)
-            }
-            Place::Directory(store) => store.finish(partial, mtime, self.replace, aside),
-        }
-    }
-
-    /// Whether something is in the way that is to stay where it is.
-    fn is_blocked(&self) -> bool {
-        let there = self.place.store().check(&self.name);
-        self.replace == Replace::No
-            && self.set_aside.is_none()
-            && matches!(there, Ok(Destination::Exists { .. }))
     }
 }
 

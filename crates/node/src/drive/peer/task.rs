@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use thorp_core::catalogue::File;
-use thorp_core::fetch::FetchId;
+use thorp_core::get::{GetId, LargeEvent};
 use thorp_core::links::{self, LinkId, Me};
 use thorp_core::lookup::is_called;
 use thorp_core::peer::{self as machine, Input, Output, Target};
@@ -16,7 +16,7 @@ use thorp_group::clock::{Clock, unix_seconds};
 use thorp_group::record::REMOVED;
 use thorp_group::renewal;
 use thorp_group::tls::MemberTls;
-use thorp_wire::frame::{Body, Frame, Get, Holder, Reason, Refused, RequestId, Variant};
+use thorp_wire::frame::{Body, Frame, Holder, Reason, Refused, RequestId, Variant};
 use thorp_wire::{Content, Name, PeerId};
 use tokio::sync::{mpsc, watch};
 
@@ -31,9 +31,9 @@ use crate::rows;
 use crate::sessions::Swarms;
 use crate::system::{now, random};
 
+use super::callers::{Callers, answer};
 use super::dialling::Dialling;
 use super::event::{EVENTS, Event};
-use super::fetching::{Fetching, answer};
 use super::sharing::Sharing;
 use super::standing::{Change, Standing};
 use super::surroundings::Surroundings;
@@ -49,7 +49,7 @@ pub(super) struct Task {
     surroundings: Surroundings,
     /// Nothing for a visitor.
     sharing: Option<Sharing>,
-    fetching: Fetching,
+    callers: Callers,
     swarms: Swarms,
     asked: Asked,
     events: Channel<Event>,
@@ -62,7 +62,7 @@ pub(super) struct Task {
 /// What the handles ask, and what comes of their transfers.
 pub(super) struct Asked {
     pub requests: mpsc::Receiver<Request>,
-    pub abandoned: mpsc::UnboundedReceiver<FetchId>,
+    pub abandoned: mpsc::UnboundedReceiver<GetId>,
     /// Members that pieces of a file were sent to.
     pub fed: mpsc::Receiver<PeerId>,
 }
@@ -95,7 +95,8 @@ impl Node for Task {
         tokio::select! {
             Some(event) = self.events.1.recv() => event,
             Some(member) = self.asked.fed.recv() => Event::Fed(member),
-            Some(fetch) = self.asked.abandoned.recv() => Event::Abandoned(fetch),
+            Some(get) = self.asked.abandoned.recv() => Event::Abandoned(get),
+            fetch = self.callers.released() => Event::Released(fetch),
             request = self.asked.requests.recv() => request.map_or(Event::Forgotten, Event::Request),
             event = next_of(&mut self.sharing) => event,
             change = self.standing.change(tracker_is_up) => Event::Standing(change),
@@ -107,7 +108,11 @@ impl Node for Task {
         match event {
             Event::Request(request) => self.on_request(engine, request),
             Event::Forgotten => engine.stop("the program ends"),
-            Event::Abandoned(fetch) => engine.handle(self.fetching.abandon(fetch)),
+            Event::Abandoned(get) => engine.handle(self.callers.abandon(get)),
+            Event::Released(fetch) => {
+                let event = LargeEvent::Released;
+                engine.handle(Input::Large { fetch, event });
+            }
             Event::Called(incoming) if incoming.purpose == Purpose::Session => {
                 self.swarms.called(*incoming);
             }
@@ -133,9 +138,7 @@ impl Node for Task {
             }
             Event::Served(link) => engine.handle(Input::Served { link }),
             Event::Fed(member) => engine.handle(Input::InUse(member)),
-            Event::Stored { fetch, result } => {
-                engine.handle(self.fetching.on_stored(fetch, result));
-            }
+            Event::Stored { fetch, storage } => engine.handle(Input::Stored { fetch, storage }),
         }
     }
 
@@ -146,15 +149,12 @@ impl Node for Task {
                 engine.handle(links::Input::Heard { link });
             }
             (Body::Content(bytes), Some(request)) => {
-                engine.handle(links::Input::Heard { link });
-                if let Some(input) = self.fetching.on_content(link, request, bytes) {
-                    engine.handle(input);
+                // What no get wants is dropped.
+                if let Some(claimed) = engine.claim_content(link, request) {
+                    self.callers.store(claimed, bytes.bytes);
                 }
             }
             (body, request) => {
-                if let (Body::Refused(_), Some(request)) = (&body, request) {
-                    self.fetching.on_refused(link, request);
-                }
                 engine.handle(links::Input::Frame {
                     link,
                     frame: Frame { request, body },
@@ -167,7 +167,6 @@ impl Node for Task {
         if let Some(sharing) = &mut self.sharing {
             sharing.on_closed(link);
         }
-        self.fetching.on_link_closed(link);
         if !self.dialling.on_closed(link, &end) {
             let reason = end.to_string();
             engine.handle(links::Input::Disconnected { link, reason });
@@ -180,30 +179,13 @@ impl Node for Task {
                 engine.carry_out(output, |record| self.standing.verify(record).is_ok());
             }
             Output::Dial(target) => self.dial(target),
-            Output::Get {
-                link,
-                request,
-                content,
-            } => {
-                self.fetching.on_asked(link, request, content);
-                let get = Frame::with_request(request, Get { content });
-                engine.wires.send(link, get);
-            }
-            Output::Store(fetch) => {
-                if let Some(input) = self.fetching.store(fetch) {
-                    engine.handle(input);
-                }
-            }
+            Output::Get(get, output) => self.callers.on_output(get, output),
             Output::HashNow(name) => {
                 if let Some(sharing) = &mut self.sharing {
                     sharing.hash_now(name);
                 }
             }
-            Output::LookedUp(ask, outcome) => self.fetching.on_looked_up(ask, outcome),
-            Output::Surveyed(ask, findings) => self.fetching.on_surveyed(ask, findings),
-            Output::Fetched(fetch, holder) => self.fetching.on_fetched(fetch, holder),
-            Output::Holders(fetch, holders) => self.fetching.on_holders(fetch, holders),
-            Output::FetchFailed(fetch, failure) => self.fetching.on_fetch_failed(fetch, failure),
+            Output::Surveyed(ask, findings) => self.callers.on_surveyed(ask, findings),
             Output::Remember(known) => {
                 if let Some(sharing) = &self.sharing {
                     sharing.remember(known);
@@ -221,7 +203,6 @@ impl Node for Task {
     }
 
     fn on_settled(&mut self, machine: &machine::Peer) {
-        self.fetching.drop_content();
         if std::mem::take(&mut self.changed) {
             self.show(machine);
         }
@@ -294,7 +275,7 @@ impl Task {
             dialling: Dialling::new(tls.clone(), trackers, source, announced, to),
             surroundings: Surroundings::new(listen),
             sharing,
-            fetching: Fetching::new(disk, events.0.clone()),
+            callers: Callers::new(disk, events.0.clone()),
             swarms,
             asked,
             events,
@@ -321,19 +302,21 @@ impl Task {
                 } else {
                     Vec::new()
                 };
-                engine.handle(self.fetching.on_survey(subject, only, own, reply));
+                engine.handle(self.callers.on_survey(subject, only, own, reply));
             }
-            Request::Member(id, reply) => answer(Some(reply), engine.machine.member(id)),
+            Request::Get {
+                get,
+                request,
+                terms,
+                told,
+            } => engine.handle(self.callers.on_get(get, request, terms, told)),
+            Request::Looked(get, looked) => engine.handle(Input::Looked { get, looked }),
+            Request::Large(fetch, event) => engine.handle(Input::Large { fetch, event }),
             Request::Neighbours(reply) => {
-                answer(Some(reply), engine.machine.neighbours().collect());
+                answer(reply, engine.machine.neighbours().collect());
             }
-            Request::Status(reply) => answer(Some(reply), self.status(&engine.machine)),
+            Request::Status(reply) => answer(reply, self.status(&engine.machine)),
             Request::Stop(reason) => engine.stop(reason),
-            request => {
-                if let Some(input) = self.fetching.on_request(request) {
-                    engine.handle(input);
-                }
-            }
         }
     }
 

@@ -38,13 +38,20 @@ pub(super) async fn say_if_partial(
     if findings.complete {
         return Ok(());
     }
-    let note = match (findings.asked_tracker, peer.share()) {
-        (true, _) => Note::TrackerInPart,
-        (false, Some(_)) => Note::NeighboursOnly {
-            trouble: peer.trouble(),
-        },
-        (false, None) => return Err(no_tracker(peer, Inquiry::Group)),
-    };
-    tell(events, Event::Note(note)).await;
+    if !findings.asked_tracker && peer.share().is_none() {
+        return Err(no_tracker(peer, Inquiry::Group));
+    }
+    tell(events, Event::Note(partial(peer, findings.asked_tracker))).await;
     Ok(())
+}
+
+/// That what was found is not all there is.
+pub(super) fn partial(peer: &Peer, asked_tracker: bool) -> Note {
+    if asked_tracker {
+        Note::TrackerInPart
+    } else {
+        Note::NeighboursOnly {
+            trouble: peer.trouble(),
+        }
+    }
 }

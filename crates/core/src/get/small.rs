@@ -11,6 +11,7 @@ use std::time::Duration;
 use thorp_wire::frame::{Find, Found, Holder, Query, Reason};
 use thorp_wire::{Content, PeerId};
 
+use super::io::{FetchId, Missed};
 use crate::time::Instant;
 
 /// A holder that sends nothing for this long is passed over.
@@ -21,10 +22,6 @@ const SLOW: Duration = Duration::from_mins(1);
 /// for among them, and those that are being stored) and from one holder.
 const AT_ONCE: usize = 128;
 const AT_ONCE_FROM_ONE: usize = 32;
-
-/// Names a wanted file, for as long as it is wanted. Chosen by the shell.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct FetchId(pub u64);
 
 /// A file that is wanted.
 #[derive(Clone, Debug)]
@@ -67,7 +64,7 @@ struct Fetch {
     tried: BTreeSet<PeerId>,
     state: State,
     widen: bool,
-    failure: Option<Failure>,
+    failure: Option<NotSent>,
 }
 
 #[derive(Debug)]
@@ -96,13 +93,13 @@ pub enum Action {
     /// Ask the tracker who else has it.
     Widen(FetchId, Find),
     /// It cannot be had.
-    Fail(FetchId, Failure),
+    Fail(FetchId, NotSent),
 }
 
 /// Why a file could not be fetched. Where several holders failed in different
 /// ways, the one that says most.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Failure {
+pub enum NotSent {
     /// Whoever had it has it no more.
     NotHere,
     /// A holder had too much to do.
@@ -119,7 +116,36 @@ pub enum Failure {
     Mismatch(PeerId),
 }
 
-impl From<Reason> for Failure {
+impl NotSent {
+    /// What a person misses then. `named` are the holders that were known.
+    pub(super) fn missed(self, named: &[Holder]) -> Missed {
+        let holder = |id| {
+            let known = named.iter().find(|holder| holder.id == id).cloned();
+            known.unwrap_or_else(|| bare(id))
+        };
+        match self {
+            Self::NotHere => Missed::not_here(),
+            Self::Busy => Missed::Busy,
+            Self::Unreadable => Missed::Unreadable,
+            Self::TooLarge => Missed::TooLarge,
+            Self::Unreachable(why) => Missed::Unreachable(why),
+            Self::Silent(who) => Missed::Silent(holder(who)),
+            Self::Mismatch(who) => Missed::Mismatch(holder(who)),
+        }
+    }
+}
+
+/// A member of whom no more is known than its key.
+pub(super) fn bare(id: PeerId) -> Holder {
+    Holder {
+        id,
+        name: None,
+        addresses: Vec::new(),
+        partial: false,
+    }
+}
+
+impl From<Reason> for NotSent {
     fn from(reason: Reason) -> Self {
         match reason {
             Reason::Busy => Self::Busy,
@@ -197,7 +223,7 @@ impl Fetches {
         if verified {
             self.drop(id);
         } else {
-            fetch.failed(Failure::Mismatch(from.id));
+            fetch.failed(NotSent::Mismatch(from.id));
             self.wait_again(id);
         }
         Some(from)
@@ -205,7 +231,7 @@ impl Fetches {
 
     /// This holder did not deliver: the next one's turn. From a holder that is
     /// not awaited any more, that is no news.
-    pub fn failed(&mut self, id: FetchId, holder: PeerId, failure: Failure) {
+    pub fn failed(&mut self, id: FetchId, holder: PeerId, failure: NotSent) {
         if self.asked_of(id) != Some(holder) {
             return;
         }
@@ -312,7 +338,7 @@ impl Fetches {
         let easiest = (0..fetch.untried.len()).min_by_key(|i| burden(&fetch.untried[*i]));
         let Some(easiest) = easiest else {
             if !std::mem::take(&mut fetch.widen) {
-                let failure = fetch.failure.take().unwrap_or(Failure::NotHere);
+                let failure = fetch.failure.take().unwrap_or(NotSent::NotHere);
                 self.wanted.remove(&id);
                 return Started::With(Action::Fail(id, failure));
             }
@@ -368,7 +394,7 @@ impl Fetches {
                 } => {
                     let (holder, until) = (*holder, patience(*since, heard(*holder)));
                     if until <= now {
-                        self.failed(id, holder, Failure::Silent(holder));
+                        self.failed(id, holder, NotSent::Silent(holder));
                     } else {
                         *look_at = until;
                         self.under_way.pop_first();
@@ -419,7 +445,7 @@ impl Fetches {
 
 impl Fetch {
     /// Of several failures the one that says most is kept.
-    fn failed(&mut self, failure: Failure) {
+    fn failed(&mut self, failure: NotSent) {
         if self.failure.as_ref().is_none_or(|known| *known < failure) {
             self.failure = Some(failure);
         }

@@ -1,25 +1,26 @@
-//! Who has what is being fetched in pieces.
+//! Who has a large file that is being fetched.
 //!
 //! Owns which files are sought and who was named for each; from whom to take
 //! which piece is the business of that file's [`swarm`](crate::swarm). Holders
 //! come from the lookup, from the neighbours' listings as they change, and
-//! from whoever is asked when a swarm wants more of them.
+//! from the members that are asked when a swarm wants more of them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use thorp_wire::frame::{Find, Found, Holder, Query};
 use thorp_wire::{Content, PeerId};
 
-use crate::fetch::{FetchId, Wanted};
+use super::io::FetchId;
+use super::small::Wanted;
 
 /// All files that holders are sought of.
 #[derive(Debug, Default)]
-pub struct Sources {
-    sought: BTreeMap<FetchId, Sought>,
+pub struct SoughtFiles {
+    sought: BTreeMap<FetchId, SoughtFile>,
 }
 
 #[derive(Debug)]
-struct Sought {
+struct SoughtFile {
     content: Content,
     /// Whether others than those of the lookup may be asked too.
     widen: bool,
@@ -28,10 +29,10 @@ struct Sought {
     listed: BTreeSet<(PeerId, bool)>,
 }
 
-impl Sources {
+impl SoughtFiles {
     /// Holders of a file are sought from now on. Returns those known already.
     pub fn seek(&mut self, id: FetchId, wanted: Wanted) -> Vec<Holder> {
-        let sought = Sought {
+        let sought = SoughtFile {
             content: wanted.content,
             widen: wanted.widen,
             listed: BTreeSet::new(),
@@ -146,7 +147,7 @@ mod tests {
 
     #[test]
     fn a_neighbour_is_named_when_it_comes_to_list_the_file_and_when_it_has_all_of_it() {
-        let mut sources = Sources::default();
+        let mut sources = SoughtFiles::default();
         let fetch = FetchId(1);
         let (part, all) = (|n| (id(n), true), |n| (id(n), false));
         assert_eq!(sources.seek(fetch, wanted(true)), [holder(1)]);
@@ -164,7 +165,7 @@ mod tests {
 
     #[test]
     fn with_one_peer_asked_for_nobody_else_is_looked_for() {
-        let mut sources = Sources::default();
+        let mut sources = SoughtFiles::default();
         let fetch = FetchId(1);
         sources.seek(fetch, wanted(false));
         assert!(sources.look(|_| vec![(id(2), false)]).is_empty());
@@ -173,7 +174,7 @@ mod tests {
 
     #[test]
     fn an_answer_about_another_content_names_nobody() {
-        let mut sources = Sources::default();
+        let mut sources = SoughtFiles::default();
         let fetch = FetchId(1);
         sources.seek(fetch, wanted(true));
         let found = Found {

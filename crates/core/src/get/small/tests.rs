@@ -211,14 +211,14 @@ fn holders_are_tried_one_after_the_other_and_the_failure_that_says_most_is_told(
     let mut fetches = Fetches::default();
     fetches.want(FetchId(1), wanted(&[1, 2, 3], false));
     for (n, failure) in [
-        (1, Failure::Busy),
-        (2, Failure::Unreachable("no route".into())),
-        (3, Failure::NotHere),
+        (1, NotSent::Busy),
+        (2, NotSent::Unreachable("no route".into())),
+        (3, NotSent::NotHere),
     ] {
         assert_eq!(gets(&advance(&mut fetches, at(0))), [id(n)]);
         fetches.failed(FetchId(1), id(n), failure);
     }
-    let failure = Failure::Unreachable("no route".into());
+    let failure = NotSent::Unreachable("no route".into());
     assert_eq!(
         advance(&mut fetches, at(0)),
         [Action::Fail(FetchId(1), failure)]
@@ -233,7 +233,7 @@ fn a_late_refusal_does_not_disturb_the_holder_that_is_asked_now() {
     advance(&mut fetches, at(0));
     assert_eq!(fetches.deadline(), Some(at(10_000)));
     assert_eq!(gets(&advance(&mut fetches, at(10_000))), [id(2)]);
-    fetches.failed(FetchId(1), id(1), Failure::NotHere);
+    fetches.failed(FetchId(1), id(1), NotSent::NotHere);
     assert_eq!(fetches.asked_of(FetchId(1)), Some(id(2)));
     assert_eq!(advance(&mut fetches, at(10_001)), []);
 }
@@ -250,7 +250,7 @@ fn a_holder_is_waited_for_while_it_sends_but_not_for_ever() {
         now = (now + Duration::from_secs(9)).min(until);
         let actions = fetches.advance(now, &|_| true, &|_| Some(last));
         if let [action] = &actions[..] {
-            assert_eq!(*action, Action::Fail(FetchId(1), Failure::Silent(id(1))));
+            assert_eq!(*action, Action::Fail(FetchId(1), NotSent::Silent(id(1))));
             break now;
         }
     };
@@ -262,7 +262,7 @@ fn others_are_looked_for_once_when_no_holder_delivers() {
     let mut fetches = Fetches::default();
     fetches.want(FetchId(1), wanted(&[1], true));
     advance(&mut fetches, at(0));
-    fetches.failed(FetchId(1), id(1), Failure::NotHere);
+    fetches.failed(FetchId(1), id(1), NotSent::NotHere);
     let actions = advance(&mut fetches, at(1));
     assert!(
         matches!(&actions[..], [Action::Widen(FetchId(1), _)]),
@@ -271,8 +271,8 @@ fn others_are_looked_for_once_when_no_holder_delivers() {
     // Those who were tried are not tried again.
     fetches.widened(FetchId(1), Some(found(&[1, 2, 2])));
     assert_eq!(gets(&advance(&mut fetches, at(2))), [id(2)]);
-    fetches.failed(FetchId(1), id(2), Failure::NotHere);
-    let failed = Action::Fail(FetchId(1), Failure::NotHere);
+    fetches.failed(FetchId(1), id(2), NotSent::NotHere);
+    let failed = Action::Fail(FetchId(1), NotSent::NotHere);
     assert_eq!(advance(&mut fetches, at(3)), [failed]);
 }
 
@@ -282,7 +282,7 @@ fn a_tracker_that_does_not_say_who_else_has_it_ends_the_fetch() {
     fetches.want(FetchId(1), wanted(&[], true));
     assert_eq!(advance(&mut fetches, at(0)).len(), 1);
     let until = fetches.deadline().expect("it waits");
-    let failed = Action::Fail(FetchId(1), Failure::NotHere);
+    let failed = Action::Fail(FetchId(1), NotSent::NotHere);
     assert_eq!(advance(&mut fetches, until), [failed]);
     fetches.widened(FetchId(1), Some(found(&[2])));
     assert_eq!(advance(&mut fetches, until), []);
@@ -295,7 +295,7 @@ fn what_has_arrived_is_stored_once_and_nobody_else_is_asked_meanwhile() {
     advance(&mut fetches, at(0));
     assert!(fetches.arrived(FetchId(1), holder(1)));
     // The link it came on is gone, and the disk takes its time.
-    fetches.failed(FetchId(1), id(1), Failure::Unreachable("gone".into()));
+    fetches.failed(FetchId(1), id(1), NotSent::Unreachable("gone".into()));
     assert_eq!(advance(&mut fetches, at(100_000)), []);
     // The same from elsewhere comes too late.
     assert!(!fetches.arrived(FetchId(1), holder(2)));
@@ -316,8 +316,8 @@ fn late_bytes_are_taken_and_if_they_are_wrong_the_others_are_asked_again() {
     assert!(!fetches.arrived(FetchId(1), holder(2)));
     assert_eq!(fetches.stored(FetchId(1), false), Some(holder(1)));
     assert_eq!(gets(&advance(&mut fetches, at(10_001))), [id(2)]);
-    fetches.failed(FetchId(1), id(2), Failure::NotHere);
-    let failed = Action::Fail(FetchId(1), Failure::Mismatch(id(1)));
+    fetches.failed(FetchId(1), id(2), NotSent::NotHere);
+    let failed = Action::Fail(FetchId(1), NotSent::Mismatch(id(1)));
     assert_eq!(advance(&mut fetches, at(10_002)), [failed]);
 }
 
@@ -334,10 +334,10 @@ fn a_liar_is_asked_only_where_nobody_else_is_left() {
     let actions = fetches.advance(at(1), &|peer| peer == id(1), &|_| None);
     assert_eq!(
         actions[0],
-        Action::Fail(FetchId(1), Failure::Mismatch(id(1)))
+        Action::Fail(FetchId(1), NotSent::Mismatch(id(1)))
     );
     assert_eq!(gets(&actions[1..]), [id(2)]);
-    fetches.failed(FetchId(2), id(2), Failure::NotHere);
+    fetches.failed(FetchId(2), id(2), NotSent::NotHere);
     assert_eq!(gets(&advance(&mut fetches, at(2))), [id(1)]);
 }
 
@@ -399,7 +399,7 @@ proptest! {
                     stored.remove(&FetchId(id));
                     prop_assert_eq!(fetches.drop(FetchId(id)), open.remove(&FetchId(id)));
                 }
-                Op::Failed(fetch, holder) => fetches.failed(FetchId(fetch), id(holder), Failure::NotHere),
+                Op::Failed(fetch, holder) => fetches.failed(FetchId(fetch), id(holder), NotSent::NotHere),
                 Op::Arrived(fetch, from) => {
                     if fetches.arrived(FetchId(fetch), holder(from)) {
                         prop_assert!(open.contains(&FetchId(fetch)) && stored.insert(FetchId(fetch)));

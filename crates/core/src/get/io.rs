@@ -1,0 +1,366 @@
+//! What goes into a get, and what comes out.
+
+use thorp_wire::frame::{Holder, Variant};
+use thorp_wire::{Content, Name, NameError};
+
+use crate::lookup::{Only, Source};
+use crate::swarm::Unfit;
+
+/// Names a request for files, for as long as it is served. Chosen by the shell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GetId(pub u64);
+
+/// Names a file on its way, for as long as it is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FetchId(pub u64);
+
+/// Which files are wanted, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// Names and patterns, as they were typed.
+    pub names: Vec<String>,
+    /// Whose, and which content.
+    pub only: Only,
+    /// Another name for the file (with one name only).
+    pub rename: Option<String>,
+    /// What becomes of a file that is in the way.
+    pub existing: Existing,
+    /// Whether the files go elsewhere than is usual.
+    pub elsewhere: bool,
+}
+
+/// What becomes of a file that goes by the name of a wanted one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Existing {
+    /// It stays, and nothing is fetched.
+    Keep,
+    /// The wanted one replaces it.
+    Replace,
+    /// It gets another name (with one name only).
+    SetAside,
+}
+
+/// A file that is to be fetched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Item {
+    /// Its name at its holders'.
+    pub listed: Name,
+    /// Its name here.
+    pub target: Name,
+    /// When its holders have changed it last, in seconds since 1970.
+    pub mtime: i64,
+    /// What it is.
+    pub content: Content,
+}
+
+/// A place to look at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Look {
+    /// By this name.
+    pub target: Name,
+    /// What equals what is there, if that is to be found out.
+    pub content: Option<Content>,
+}
+
+/// What was seen there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Looked {
+    /// Nothing.
+    Free,
+    /// A file that differs, or was not compared.
+    SameName,
+    /// A file with this content.
+    Equal,
+    /// No file can be put there.
+    Blocked(NotStored),
+}
+
+/// A small file whose bytes have come and are to be stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claimed {
+    /// What is to be said of it then.
+    pub fetch: FetchId,
+    /// For which get.
+    pub get: GetId,
+    /// Which.
+    pub item: Item,
+}
+
+/// What became of a small file that was to be stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Storage {
+    /// It is there.
+    Kept,
+    /// It is not what was listed.
+    Mismatch,
+    /// The disk does not take it.
+    Failed(NotStored),
+}
+
+/// Names an error of the disk. Chosen by the shell, which knows the rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DiskError(pub usize);
+
+/// Why the disk does not take a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotStored {
+    /// A file goes by its name.
+    Exists,
+    /// There is a file where a folder is needed, or the other way round.
+    InTheWay(DiskError),
+    /// The bytes were those of another file.
+    Changed(DiskError),
+    /// Anything else.
+    Other(DiskError),
+}
+
+/// Who has said where a file is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answered {
+    /// Which stage of the lookup.
+    pub source: Source,
+    /// The neighbour that did when it was asked, where there still is a link to it.
+    pub via: Option<Holder>,
+    /// Whether the tracker was asked on the way.
+    pub tracker_asked: bool,
+}
+
+/// What is to be done for a request, and what its caller is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Look at these places, and say in the same order what is there.
+    Look(Vec<Look>),
+    /// Not all files that match a pattern are known now.
+    Partial {
+        /// Whether the tracker was asked at least.
+        asked_tracker: bool,
+    },
+    /// This one matches a pattern and is not fetched: it would change what is
+    /// shared from here.
+    LeftOut(Name),
+    /// A file is being hashed for this request.
+    Hashing {
+        /// As it was asked for.
+        name: String,
+        /// Bytes in it.
+        length: u64,
+        /// How many were read.
+        hashed: u64,
+        /// Who is at it.
+        by: Option<Holder>,
+    },
+    /// Several contents go by a name.
+    Choice {
+        /// As it was asked for.
+        name: String,
+        /// What it could be, most holders first.
+        variants: Vec<Variant>,
+    },
+    /// One of several files is missed; the others go on.
+    Failed {
+        /// As it was asked for, or as it is listed.
+        name: String,
+        /// Why.
+        why: Missed,
+    },
+    /// All is found that will be.
+    Planned {
+        /// Files that were missed until now.
+        missed: u64,
+        /// Files to come.
+        files: u64,
+        /// Bytes in these.
+        bytes: u64,
+    },
+    /// Make this file: it is empty, so nothing is fetched. Its [`Storage`] is the answer.
+    Make(FetchId, Item),
+    /// Make a place for this large file, and begin to fetch it. What becomes of it
+    /// is told as [`LargeEvent`](super::LargeEvent)s.
+    Begin(FetchId, Item),
+    /// Much of a large file is there from an earlier fetch.
+    Resumed {
+        /// Which.
+        item: Item,
+        /// Bytes that are there.
+        bytes: u64,
+    },
+    /// These have a large file, wholly or in part.
+    Holders(FetchId, Vec<Holder>),
+    /// All of a large file is verified: give it its name.
+    Finish(FetchId),
+    /// A large file is not fetched any further.
+    GiveUp(FetchId),
+    /// A file is there.
+    Fetched {
+        /// Its number; none, where it was there already.
+        fetch: Option<FetchId>,
+        /// Which.
+        item: Item,
+        /// Who sent some of it, who sent most first.
+        sources: Vec<Holder>,
+        /// Bytes that came over the network for it.
+        received: u64,
+        /// Who has said where it is.
+        answer: Answered,
+    },
+    /// A file is missed that was on its way.
+    Lost(FetchId),
+    /// That was all. Nothing more is said of this request.
+    Ended(Ending),
+}
+
+/// How a request has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// All its files are there.
+    Done {
+        /// How many.
+        files: u64,
+        /// Bytes in them.
+        bytes: u64,
+    },
+    /// The one that it was about is missed.
+    Missed {
+        /// As it was asked for, or as it is listed.
+        name: String,
+        /// Why.
+        why: Missed,
+    },
+    /// Several are missed.
+    SeveralMissed {
+        /// What is common to the reasons.
+        kind: MissedKind,
+        /// How many are missed.
+        missed: u64,
+        /// Of how many.
+        of: u64,
+    },
+}
+
+/// Why a file is not fetched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Missed {
+    /// No file was asked for.
+    NoNames,
+    /// What was asked for can be done with one name only.
+    OneNameOnly,
+    /// This is no name for a file.
+    BadName {
+        /// As it was typed.
+        text: String,
+        /// Why it is none.
+        why: NameError,
+    },
+    /// No member shares it now.
+    NobodyShares(Only),
+    /// The tracker cannot be asked, and no other member knows.
+    TrackerUnreachable {
+        /// Whether it was to list all files that match a pattern.
+        listing: bool,
+    },
+    /// Its holder has not hashed it yet.
+    StillHashing {
+        /// Who is at it.
+        by: Option<Holder>,
+    },
+    /// Several contents go by its name. [`Output::Choice`] has said which.
+    Ambiguous {
+        /// Whether they only look as if they did.
+        look_alike: bool,
+    },
+    /// thorp keeps this name for its own files.
+    Reserved(Name),
+    /// A holder has too much to do.
+    Busy,
+    /// A holder cannot read it.
+    Unreadable,
+    /// A holder finds it too large to be sent.
+    TooLarge,
+    /// No holder can be reached.
+    Unreachable(String),
+    /// This holder was reached and said nothing.
+    Silent(Holder),
+    /// This holder sent something else, and no other has it.
+    Mismatch(Holder),
+    /// No source is left for the rest of it.
+    Unfinished {
+        /// What became of the last ones.
+        reason: String,
+        /// Bytes that are there, and will not be fetched again.
+        there: u64,
+        /// Bytes in it.
+        of: u64,
+    },
+    /// It cannot be fetched from any peer.
+    Unfit(Unfit),
+    /// It cannot be put where it should be.
+    NotStored(NotStored),
+    /// This peer stops.
+    Stopping,
+}
+
+/// Kinds of [`Missed`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum MissedKind {
+    /// What was asked for makes no sense.
+    Usage,
+    /// No member has it.
+    NotFound,
+    /// Something is in the way.
+    Exists,
+    /// It could be one of several.
+    Ambiguous,
+    /// Holders are out of reach.
+    Network,
+    /// The tracker is out of reach.
+    Tracker,
+    /// It may come later.
+    Unfinished,
+    /// What was sent is not what was listed.
+    Verification,
+    /// Anything else.
+    Other,
+}
+
+impl Missed {
+    /// What kind of reason this is.
+    pub fn kind(&self) -> MissedKind {
+        match self {
+            Self::NoNames | Self::OneNameOnly | Self::BadName { .. } => MissedKind::Usage,
+            Self::NobodyShares(_) => MissedKind::NotFound,
+            Self::TrackerUnreachable { .. } => MissedKind::Tracker,
+            Self::Ambiguous { .. } => MissedKind::Ambiguous,
+            Self::NotStored(NotStored::Exists | NotStored::InTheWay(_)) => MissedKind::Exists,
+            Self::Mismatch(_) | Self::NotStored(NotStored::Changed(_)) => MissedKind::Verification,
+            Self::Unreachable(_) | Self::Silent(_) => MissedKind::Network,
+            Self::StillHashing { .. } | Self::Busy | Self::Unfinished { .. } | Self::Stopping => {
+                MissedKind::Unfinished
+            }
+            Self::Reserved(_)
+            | Self::Unreadable
+            | Self::TooLarge
+            | Self::Unfit(_)
+            | Self::NotStored(NotStored::Other(_)) => MissedKind::Other,
+        }
+    }
+
+    pub(super) fn exists() -> Self {
+        Self::NotStored(NotStored::Exists)
+    }
+
+    /// It was listed, and no holder has it any more.
+    pub(super) fn not_here() -> Self {
+        Self::NobodyShares(Only::default())
+    }
+}
+
+impl MissedKind {
+    /// What is common to both.
+    pub(super) fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (one, other) if one == other => one,
+            (Self::Network | Self::Tracker, Self::Network | Self::Tracker) => Self::Network,
+            _ => Self::Unfinished,
+        }
+    }
+}

@@ -1,0 +1,400 @@
+//! Large files: when each begins, who has it, and what became of it.
+//!
+//! Owns whose turn it is, who was named as a holder and who lied, and what it
+//! means when nothing comes any more. Which piece to ask of which session, and
+//! whom to dial, is the business of the file's [`swarm`](crate::swarm), which has
+//! a lock of its own: only what is not a session's business is told here.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use thorp_wire::frame::Holder;
+use thorp_wire::{Content, PeerId};
+
+use super::io::{FetchId, Missed, NotStored};
+use super::small::{Wanted, bare};
+use crate::swarm::Unfit;
+
+/// Files that are fetched at once, at most; others wait for their turn.
+pub(super) const AT_ONCE: usize = 8;
+
+/// What becomes of a large file that was begun.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LargeEvent {
+    /// There is a place for it, with so many bytes of it from an earlier fetch.
+    Begun {
+        /// Bytes that need not come again.
+        there: u64,
+    },
+    /// It cannot be fetched from any peer.
+    Unfit(Unfit),
+    /// The disk does not take it.
+    NotStored(NotStored),
+    /// Those named as holders are not enough.
+    WantsHolders,
+    /// This member sent what is not of the file.
+    Lied(PeerId),
+    /// No source is left for the rest.
+    Stuck(Stuck),
+    /// All of it is verified.
+    Complete {
+        /// Who sent some of it, who sent most first.
+        sources: Vec<PeerId>,
+    },
+    /// It has its name.
+    Kept {
+        /// Bytes that came over the network for it.
+        received: u64,
+    },
+    /// Nothing is written to it any more: the same content may be fetched again.
+    /// The last word on every file that was begun, whatever became of it.
+    Released,
+}
+
+/// How it is with a large file that gets no further.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stuck {
+    /// What became of the last who were tried, for a person.
+    pub reason: String,
+    /// Bytes that are there.
+    pub there: u64,
+    /// How far any peer that should have the file was got hold of.
+    pub contact: Contact,
+    /// Who sent some of it.
+    pub sources: Vec<PeerId>,
+}
+
+/// How far any peer that should have a file was got hold of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Contact {
+    /// None has answered.
+    None,
+    /// One has, and does not have the file (any more).
+    Reached,
+    /// There was a session.
+    Session,
+}
+
+/// All large files that are wanted.
+#[derive(Debug, Default)]
+pub(super) struct LargeFiles {
+    turns: Turns,
+    wanted: BTreeMap<FetchId, Errand>,
+    out: VecDeque<Told>,
+}
+
+/// What is done for one file.
+#[derive(Debug)]
+struct Errand {
+    wanted: Wanted,
+    stage: Stage,
+    /// All who were named as holders.
+    known: BTreeMap<PeerId, Holder>,
+    liars: Vec<PeerId>,
+    sources: Vec<Holder>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Waiting,
+    Beginning,
+    Gathering,
+    Finishing,
+}
+
+/// What is to be done for large files.
+#[derive(Debug)]
+pub(super) enum Told {
+    /// Make a place for it.
+    Begin(FetchId),
+    /// So much of it is there from before.
+    Resumed(FetchId, u64),
+    /// Look for holders.
+    Seek(FetchId, Wanted),
+    /// Look for more holders.
+    Widen(FetchId),
+    /// These have it.
+    Holders(FetchId, Vec<Holder>),
+    /// This member is a liar.
+    Lied(Holder),
+    /// These have sent all of it.
+    Gathered(FetchId, Vec<Holder>),
+    /// Give it its name.
+    Finish(FetchId),
+    /// Fetch no more of it.
+    GiveUp(FetchId),
+    /// That was it.
+    Over(FetchId, Result<Arrived, Missed>),
+}
+
+/// A large file that has arrived.
+#[derive(Debug)]
+pub(super) struct Arrived {
+    pub sources: Vec<Holder>,
+    pub received: u64,
+}
+
+impl LargeFiles {
+    /// A file is wanted.
+    pub fn want(&mut self, fetch: FetchId, wanted: Wanted) {
+        self.turns.want(fetch, wanted.content);
+        let errand = Errand {
+            wanted,
+            stage: Stage::Waiting,
+            known: BTreeMap::new(),
+            liars: Vec::new(),
+            sources: Vec::new(),
+        };
+        self.wanted.insert(fetch, errand);
+        self.begin();
+    }
+
+    /// A file is wanted no more.
+    pub fn drop(&mut self, fetch: FetchId) {
+        if self.wanted.remove(&fetch).is_some() {
+            self.turns.over(fetch);
+            self.begin();
+        }
+    }
+
+    pub fn poll(&mut self) -> Option<Told> {
+        self.out.pop_front()
+    }
+
+    /// These have a file that is sought.
+    pub fn on_named(&mut self, fetch: FetchId, holders: Vec<Holder>) {
+        if let Some(errand) = self.wanted.get_mut(&fetch) {
+            errand.know(&holders);
+            self.out.push_back(Told::Holders(fetch, holders));
+        }
+    }
+
+    pub fn on_event(&mut self, fetch: FetchId, event: LargeEvent) {
+        if event == LargeEvent::Released {
+            self.turns.released(fetch);
+            self.begin();
+            return;
+        }
+        let Some(errand) = self.wanted.get_mut(&fetch) else {
+            return;
+        };
+        match (errand.stage, event) {
+            (Stage::Beginning, LargeEvent::Begun { there }) => {
+                errand.stage = Stage::Gathering;
+                if there > 0 {
+                    self.out.push_back(Told::Resumed(fetch, there));
+                }
+                let wanted = errand.wanted.clone();
+                self.out.push_back(Told::Seek(fetch, wanted));
+            }
+            (Stage::Waiting, _) => {}
+            (_, LargeEvent::Unfit(why)) => self.over(fetch, Err(Missed::Unfit(why))),
+            (_, LargeEvent::NotStored(why)) => self.over(fetch, Err(Missed::NotStored(why))),
+            (Stage::Gathering, LargeEvent::WantsHolders) => self.out.push_back(Told::Widen(fetch)),
+            (Stage::Gathering, LargeEvent::Lied(liar)) => {
+                errand.liars.push(liar);
+                let liar = errand.holder(liar);
+                self.out.push_back(Told::Lied(liar));
+            }
+            (Stage::Gathering, LargeEvent::Stuck(stuck)) => {
+                let missed = errand.stuck(stuck);
+                self.out.push_back(Told::GiveUp(fetch));
+                self.over(fetch, Err(missed));
+            }
+            (Stage::Gathering, LargeEvent::Complete { sources }) => {
+                errand.stage = Stage::Finishing;
+                errand.sources = errand.honest(&sources);
+                let sources = errand.sources.clone();
+                self.out.push_back(Told::Gathered(fetch, sources));
+                self.out.push_back(Told::Finish(fetch));
+            }
+            (Stage::Finishing, LargeEvent::Kept { received }) => {
+                let sources = std::mem::take(&mut errand.sources);
+                self.over(fetch, Ok(Arrived { sources, received }));
+            }
+            // What comes too late, or too early, is no news.
+            _ => {}
+        }
+    }
+
+    #[cfg(test)]
+    pub fn is_idle(&self) -> bool {
+        self.wanted.is_empty() && self.turns.is_idle()
+    }
+
+    fn over(&mut self, fetch: FetchId, result: Result<Arrived, Missed>) {
+        self.out.push_back(Told::Over(fetch, result));
+        self.drop(fetch);
+    }
+
+    fn begin(&mut self) {
+        while let Some(fetch) = self.turns.next() {
+            if let Some(errand) = self.wanted.get_mut(&fetch) {
+                errand.stage = Stage::Beginning;
+                self.out.push_back(Told::Begin(fetch));
+            }
+        }
+    }
+}
+
+impl Errand {
+    fn know(&mut self, holders: &[Holder]) {
+        for holder in holders {
+            self.known.insert(holder.id, holder.clone());
+        }
+    }
+
+    /// What it means that nothing comes any more.
+    fn stuck(&self, stuck: Stuck) -> Missed {
+        let Stuck {
+            reason,
+            there,
+            contact,
+            sources,
+        } = stuck;
+        let only_liars = self.honest(&sources).is_empty();
+        match (self.liars.first(), contact) {
+            (Some(liar), _) if only_liars => Missed::Mismatch(self.holder(*liar)),
+            _ if there > 0 => self.unfinished(reason, there),
+            (Some(liar), _) => Missed::Mismatch(self.holder(*liar)),
+            (None, Contact::Session) => self.unfinished(reason, there),
+            (None, Contact::None) if !self.known.is_empty() => Missed::Unreachable(reason),
+            (None, Contact::None | Contact::Reached) => Missed::not_here(),
+        }
+    }
+
+    fn unfinished(&self, reason: String, there: u64) -> Missed {
+        Missed::Unfinished {
+            reason,
+            there,
+            of: self.wanted.content.length,
+        }
+    }
+
+    fn honest(&self, sources: &[PeerId]) -> Vec<Holder> {
+        let honest = sources.iter().filter(|id| !self.liars.contains(id));
+        honest.map(|id| self.holder(*id)).collect()
+    }
+
+    /// A source that has connected by itself may never have been named.
+    fn holder(&self, id: PeerId) -> Holder {
+        self.known.get(&id).cloned().unwrap_or_else(|| bare(id))
+    }
+}
+
+/// Whose turn it is. One fetch of a content at a time, for what one has left is
+/// the beginning of the next; and no more than [`AT_ONCE`] in all.
+///
+/// A fetch first waits for its content, then for its turn. Its turn is free when
+/// it is over, its content when nothing is written to it any more.
+#[derive(Debug, Default)]
+struct Turns {
+    all: BTreeMap<FetchId, (Content, Turn)>,
+    /// Contents that are being fetched, or about to be, and who waits for each.
+    /// (Queues may hold fetches that were dropped; they are passed over.)
+    taken: BTreeMap<Content, VecDeque<FetchId>>,
+    /// Who has its content to itself and waits for its turn.
+    ready: VecDeque<FetchId>,
+    running: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    /// Another fetch has its content.
+    Behind,
+    Ready,
+    Running,
+    /// It runs, and will not write any more.
+    Released,
+    /// It does not run, and may still write.
+    Over,
+}
+
+impl Turns {
+    fn want(&mut self, fetch: FetchId, content: Content) {
+        let turn = if let Some(behind) = self.taken.get_mut(&content) {
+            behind.push_back(fetch);
+            Turn::Behind
+        } else {
+            self.taken.insert(content, VecDeque::new());
+            self.ready.push_back(fetch);
+            Turn::Ready
+        };
+        self.all.insert(fetch, (content, turn));
+    }
+
+    /// The next that may begin.
+    fn next(&mut self) -> Option<FetchId> {
+        while self.running < AT_ONCE {
+            let fetch = self.ready.pop_front()?;
+            if let Some((_, turn)) = self.all.get_mut(&fetch) {
+                *turn = Turn::Running;
+                self.running += 1;
+                return Some(fetch);
+            }
+        }
+        None
+    }
+
+    /// This one does not go on.
+    fn over(&mut self, fetch: FetchId) {
+        let Some((content, turn)) = self.all.get_mut(&fetch) else {
+            return;
+        };
+        let content = *content;
+        match *turn {
+            Turn::Behind => {
+                self.all.remove(&fetch);
+            }
+            Turn::Ready => {
+                self.all.remove(&fetch);
+                self.free(content);
+            }
+            Turn::Running => {
+                *turn = Turn::Over;
+                self.running -= 1;
+            }
+            Turn::Released => {
+                self.all.remove(&fetch);
+                self.running -= 1;
+            }
+            Turn::Over => {}
+        }
+    }
+
+    /// This one writes nothing any more.
+    fn released(&mut self, fetch: FetchId) {
+        let Some((content, turn)) = self.all.get_mut(&fetch) else {
+            return;
+        };
+        let content = *content;
+        match *turn {
+            Turn::Running => *turn = Turn::Released,
+            Turn::Over => {
+                self.all.remove(&fetch);
+            }
+            // It has not begun, or it was said before.
+            Turn::Behind | Turn::Ready | Turn::Released => return,
+        }
+        self.free(content);
+    }
+
+    /// The next one that waits for this content may have it.
+    fn free(&mut self, content: Content) {
+        let Some(behind) = self.taken.get_mut(&content) else {
+            return;
+        };
+        while let Some(next) = behind.pop_front() {
+            if let Some((_, turn)) = self.all.get_mut(&next) {
+                *turn = Turn::Ready;
+                self.ready.push_back(next);
+                return;
+            }
+        }
+        self.taken.remove(&content);
+    }
+
+    #[cfg(test)]
+    fn is_idle(&self) -> bool {
+        self.all.is_empty() && self.taken.is_empty() && self.running == 0
+    }
+}

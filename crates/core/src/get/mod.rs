@@ -1,0 +1,595 @@
+//! Getting files by name: which, from whom, and how it ends.
+//!
+//! A request goes in: names and patterns. Out come files, one after the other,
+//! or why they are missed. Where files are is asked by the peer's machine, for
+//! which [`Gets`] is a part; disk and sessions are the shell's.
+//!
+//! ```text
+//! io        requests, what is told of them, and the reasons for failure
+//! finding   what names and patterns come to, up to the first byte
+//! plan      the one content that goes by a name, or the choice; whether it fits
+//! wait      what is still being hashed
+//! small     small files: from whom next
+//! large     large files: turns, holders, and what it means to be stuck
+//! sought    who has a large file
+//! ```
+//!
+//! A request is served in this order: each pattern, then all names in one lookup;
+//! what was found is looked for on the disk, once; then all of it is fetched at
+//! the same time. So what is missed is known first.
+
+mod finding;
+mod io;
+mod large;
+mod plan;
+pub(crate) mod small;
+pub(crate) mod sought;
+mod wait;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use thorp_wire::frame::{Holder, MAX_INLINE};
+use thorp_wire::{Content, Name, PeerId};
+
+use crate::lookup::{Only, Outcome};
+use crate::matching::Pattern;
+use crate::survey::Findings;
+use crate::time::Instant;
+
+pub use io::{
+    Answered, Claimed, DiskError, Ending, Existing, FetchId, GetId, Item, Look, Looked, Missed,
+    MissedKind, NotStored, Output, Request, Storage,
+};
+pub use large::{Contact, LargeEvent, Stuck};
+
+use large::{Arrived, LargeFiles, Told};
+use plan::{Planned, Terms, Verdict};
+use small::{NotSent, Wanted};
+use wait::Wait;
+
+/// One question of a get, which numbers them: an answer to an earlier one is known
+/// for what it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Inquiry {
+    pub get: GetId,
+    number: u32,
+}
+
+/// What is told to the gets.
+#[derive(Debug)]
+pub(crate) enum Input {
+    /// Time has passed.
+    Tick,
+    /// Files are wanted.
+    Begin(GetId, Request),
+    /// The answer to [`Action::LookUp`]; with the neighbours that gave some of it.
+    LookedUp {
+        inquiry: Inquiry,
+        outcome: Outcome,
+        known: BTreeMap<PeerId, Holder>,
+    },
+    /// The answer to [`Action::Survey`].
+    Surveyed(Inquiry, Findings),
+    /// The answer to [`Output::Look`].
+    Looked(GetId, Vec<Looked>),
+    /// What became of a file's bytes, and which holder sent them; none, if it was made here.
+    Stored(FetchId, Option<Holder>, Storage),
+    /// A small file cannot be fetched.
+    Failed(FetchId, NotSent),
+    /// These have a large file.
+    Named(FetchId, Vec<Holder>),
+    /// What became of a large file.
+    Large(FetchId, LargeEvent),
+    /// The caller does not wait for these files any more.
+    Abandon(GetId),
+    /// This peer stops.
+    Stop,
+}
+
+/// What is to be done for gets.
+#[derive(Debug)]
+pub(crate) enum Action {
+    /// Tell the shell.
+    Tell(GetId, Output),
+    /// Look these names up. A get asks one question at a time.
+    LookUp(Inquiry, Vec<String>, Only),
+    /// List all that matches.
+    Survey(Inquiry, Pattern, Only),
+    /// Fetch a small file.
+    Fetch(FetchId, Wanted),
+    /// Look for holders of a large file.
+    Seek(FetchId, Wanted),
+    /// Look for more of them.
+    Widen(FetchId),
+    /// It is fetched no more, or has come.
+    DoNotSeek(FetchId),
+    /// A large file has come from these.
+    Gathered(FetchId, Vec<Holder>),
+    /// A member sent what is not of the file it lists.
+    Lied(Holder),
+    /// A get is over before its time: so are its questions and these fetches.
+    Forget(GetId, Vec<FetchId>),
+}
+
+/// All gets of a peer.
+#[derive(Debug, Default)]
+pub(crate) struct Gets {
+    /// Whether this peer knows no member but its tracker.
+    is_visitor: bool,
+    requests: BTreeMap<GetId, Get>,
+    /// Files on their way.
+    fetches: BTreeMap<FetchId, OnItsWay>,
+    large: LargeFiles,
+    last_fetch: u64,
+    out: VecDeque<Action>,
+}
+
+/// One request.
+#[derive(Debug)]
+struct Get {
+    only: Only,
+    terms: Terms,
+    /// What is still to be found, in this order.
+    agenda: VecDeque<Task>,
+    step: Step,
+    /// How many questions it has asked.
+    asked: u32,
+    planned: Vec<Planned>,
+    /// Where nothing was a moment ago.
+    free: Option<Name>,
+    /// Names here that files were planned for.
+    targets: BTreeSet<Name>,
+    /// Files that are on their way.
+    coming: BTreeSet<FetchId>,
+    misses: Misses,
+    /// Files, once all are planned.
+    of: u64,
+    files: u64,
+    bytes: u64,
+}
+
+#[derive(Debug)]
+enum Task {
+    Pattern(Pattern),
+    Names(Vec<String>),
+}
+
+/// What a request waits for.
+#[derive(Debug)]
+enum Step {
+    /// Whether something goes by the one name that was typed.
+    TypedName(String),
+    Survey(Pattern),
+    LookUp(Wait),
+    /// Whether these fit where they are to go.
+    Places(Vec<Candidate>),
+    Files,
+}
+
+/// A name, and what it comes to.
+#[derive(Debug)]
+struct Candidate {
+    asked: String,
+    verdict: Verdict,
+    /// Whether what is in its place is being looked at.
+    is_looked_at: bool,
+}
+
+/// What a request has missed.
+#[derive(Debug, Default)]
+struct Misses {
+    first: Option<(String, Missed)>,
+    number: u64,
+    kind: Option<MissedKind>,
+}
+
+#[derive(Debug)]
+struct OnItsWay {
+    get: GetId,
+    item: Item,
+    /// Who had it when it was planned.
+    holders: Vec<Holder>,
+    answer: Answered,
+    /// Its bytes are made here.
+    is_made: bool,
+}
+
+impl Gets {
+    pub fn new(is_visitor: bool) -> Self {
+        Self {
+            is_visitor,
+            ..Self::default()
+        }
+    }
+
+    /// Takes an input. Then drain [`poll_output`](Self::poll_output).
+    pub fn handle(&mut self, now: Instant, input: Input) {
+        match input {
+            Input::Tick => self.ask_again(now),
+            Input::Begin(get, request) => self.begin(now, get, &request),
+            Input::LookedUp {
+                inquiry,
+                outcome,
+                known,
+            } => self.on_looked_up(now, inquiry, outcome, known),
+            Input::Surveyed(inquiry, findings) => self.on_surveyed(now, inquiry, findings),
+            Input::Looked(get, looked) => self.on_looked(now, get, looked),
+            Input::Stored(fetch, from, storage) => self.on_stored(fetch, from, storage),
+            Input::Failed(fetch, failure) => self.on_failed(fetch, failure),
+            Input::Named(fetch, holders) => self.large.on_named(fetch, holders),
+            Input::Large(fetch, event) => self.large.on_event(fetch, event),
+            Input::Abandon(get) => self.abandon(get),
+            Input::Stop => self.stop(),
+        }
+        self.settle_large();
+    }
+
+    /// What is to be done next, in order.
+    pub fn poll_output(&mut self) -> Option<Action> {
+        self.out.pop_front()
+    }
+
+    /// When to come back, if nothing happens before.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let waits = self.requests.values().filter_map(|get| match &get.step {
+            Step::LookUp(wait) => wait.deadline(),
+            _ => None,
+        });
+        waits.min()
+    }
+
+    /// What the bytes are that have come for a fetch.
+    pub fn claimed(&self, fetch: FetchId) -> Option<Claimed> {
+        self.fetches.get(&fetch).map(|coming| Claimed {
+            fetch,
+            get: coming.get,
+            item: coming.item.clone(),
+        })
+    }
+
+    /// Whether anybody waits for this one.
+    #[cfg(test)]
+    pub fn is_wanted(&self, get: GetId) -> bool {
+        self.requests.contains_key(&get)
+    }
+
+    /// Whether anything is to be done.
+    pub fn has_output(&self) -> bool {
+        !self.out.is_empty()
+    }
+
+    /// Whether there is nothing left of any get.
+    #[cfg(test)]
+    pub fn is_idle(&self) -> bool {
+        self.requests.is_empty() && self.fetches.is_empty() && self.large.is_idle()
+    }
+
+    /// All is found: what is not there already is fetched, all of it at once.
+    fn fetch_all(&mut self, id: GetId) {
+        let Some(get) = self.requests.get_mut(&id) else {
+            return;
+        };
+        get.step = Step::Files;
+        let planned = std::mem::take(&mut get.planned);
+        get.targets.clear();
+        let missed = get.misses.number;
+        let files = planned.len() as u64;
+        get.of = missed + files;
+        let lengths = planned.iter().map(|file| file.item.content.length);
+        let bytes = lengths.fold(0, u64::saturating_add);
+        self.tell(
+            id,
+            Output::Planned {
+                missed,
+                files,
+                bytes,
+            },
+        );
+        for file in planned {
+            self.fetch(id, file);
+        }
+        self.end_if_over(id);
+    }
+
+    fn fetch(&mut self, id: GetId, file: Planned) {
+        let Planned {
+            item,
+            holders,
+            answer,
+            widen,
+            is_there,
+        } = file;
+        if is_there {
+            self.arrived(id, item.content.length);
+            let (sources, received) = (Vec::new(), 0);
+            let fetched = Output::Fetched {
+                fetch: None,
+                item,
+                sources,
+                received,
+                answer,
+            };
+            return self.tell(id, fetched);
+        }
+        self.last_fetch += 1;
+        let fetch = FetchId(self.last_fetch);
+        let content = item.content;
+        let wanted = Wanted {
+            content,
+            holders: holders.clone(),
+            widen,
+        };
+        let is_made = content == Content::EMPTY;
+        if is_made {
+            self.tell(id, Output::Make(fetch, item.clone()));
+        } else if content.length > MAX_INLINE {
+            self.large.want(fetch, wanted);
+        } else {
+            self.out.push_back(Action::Fetch(fetch, wanted));
+        }
+        if let Some(get) = self.requests.get_mut(&id) {
+            get.coming.insert(fetch);
+        }
+        let coming = OnItsWay {
+            get: id,
+            item,
+            holders,
+            answer,
+            is_made,
+        };
+        self.fetches.insert(fetch, coming);
+    }
+
+    fn on_stored(&mut self, fetch: FetchId, from: Option<Holder>, storage: Storage) {
+        let Some(coming) = self.fetches.get(&fetch) else {
+            return;
+        };
+        if from.is_none() && !coming.is_made {
+            return;
+        }
+        let length = coming.item.content.length;
+        match storage {
+            Storage::Kept => self.on_fetched(fetch, Vec::from_iter(from), length),
+            Storage::Failed(why) => self.on_lost(fetch, Missed::NotStored(why)),
+            Storage::Mismatch if coming.is_made => self.on_lost(fetch, Missed::not_here()),
+            // Another holder is asked for it.
+            Storage::Mismatch => {}
+        }
+    }
+
+    fn on_failed(&mut self, fetch: FetchId, failure: NotSent) {
+        if let Some(coming) = self.fetches.get(&fetch) {
+            let why = failure.missed(&coming.holders);
+            self.on_lost(fetch, why);
+        }
+    }
+
+    fn settle_large(&mut self) {
+        while let Some(told) = self.large.poll() {
+            match told {
+                Told::Begin(fetch) => {
+                    if let Some((get, item)) = self.item(fetch) {
+                        self.tell(get, Output::Begin(fetch, item));
+                    }
+                }
+                Told::Resumed(fetch, bytes) => {
+                    if let Some((get, item)) = self.item(fetch) {
+                        self.tell(get, Output::Resumed { item, bytes });
+                    }
+                }
+                Told::Holders(fetch, holders) => {
+                    if let Some(coming) = self.fetches.get(&fetch) {
+                        self.tell(coming.get, Output::Holders(fetch, holders));
+                    }
+                }
+                Told::Finish(fetch) => {
+                    if let Some(coming) = self.fetches.get(&fetch) {
+                        self.tell(coming.get, Output::Finish(fetch));
+                    }
+                }
+                Told::GiveUp(fetch) => {
+                    if let Some(coming) = self.fetches.get(&fetch) {
+                        self.tell(coming.get, Output::GiveUp(fetch));
+                    }
+                }
+                Told::Seek(fetch, wanted) => self.out.push_back(Action::Seek(fetch, wanted)),
+                Told::Widen(fetch) => self.out.push_back(Action::Widen(fetch)),
+                Told::Lied(liar) => self.out.push_back(Action::Lied(liar)),
+                Told::Gathered(fetch, sources) => {
+                    self.out.push_back(Action::Gathered(fetch, sources));
+                }
+                Told::Over(fetch, result) => {
+                    self.out.push_back(Action::DoNotSeek(fetch));
+                    match result {
+                        Ok(Arrived { sources, received }) => {
+                            self.on_fetched(fetch, sources, received);
+                        }
+                        Err(why) => self.on_lost(fetch, why),
+                    }
+                }
+            }
+        }
+    }
+
+    fn on_fetched(&mut self, fetch: FetchId, sources: Vec<Holder>, received: u64) {
+        let Some(coming) = self.fetches.remove(&fetch) else {
+            return;
+        };
+        let OnItsWay {
+            get, item, answer, ..
+        } = coming;
+        self.arrived(get, item.content.length);
+        if let Some(get) = self.requests.get_mut(&get) {
+            get.coming.remove(&fetch);
+        }
+        let fetched = Output::Fetched {
+            fetch: Some(fetch),
+            item,
+            sources,
+            received,
+            answer,
+        };
+        self.tell(get, fetched);
+        self.end_if_over(get);
+    }
+
+    fn on_lost(&mut self, fetch: FetchId, why: Missed) {
+        let Some(coming) = self.fetches.remove(&fetch) else {
+            return;
+        };
+        if let Some(get) = self.requests.get_mut(&coming.get) {
+            get.coming.remove(&fetch);
+        }
+        self.tell(coming.get, Output::Lost(fetch));
+        self.miss(coming.get, coming.item.listed.to_string(), why);
+        self.end_if_over(coming.get);
+    }
+
+    fn arrived(&mut self, id: GetId, length: u64) {
+        if let Some(get) = self.requests.get_mut(&id) {
+            get.files += 1;
+            get.bytes = get.bytes.saturating_add(length);
+        }
+    }
+
+    fn miss(&mut self, id: GetId, name: String, why: Missed) {
+        let Some(get) = self.requests.get_mut(&id) else {
+            return;
+        };
+        let misses = &mut get.misses;
+        let kind = why.kind();
+        misses.number += 1;
+        misses.kind = Some(misses.kind.map_or(kind, |known| known.and(kind)));
+        misses
+            .first
+            .get_or_insert_with(|| (name.clone(), why.clone()));
+        if !get.terms.is_single {
+            self.tell(id, Output::Failed { name, why });
+        }
+    }
+
+    fn end_if_over(&mut self, id: GetId) {
+        let Some(get) = self.requests.get_mut(&id) else {
+            return;
+        };
+        if !get.coming.is_empty() {
+            return;
+        }
+        let Misses {
+            first,
+            number,
+            kind,
+        } = std::mem::take(&mut get.misses);
+        let end = match (first, kind) {
+            (Some((name, why)), _) if get.terms.is_single || (get.files == 0 && number == 1) => {
+                Ending::Missed { name, why }
+            }
+            (Some(_), Some(kind)) => Ending::SeveralMissed {
+                kind,
+                missed: number,
+                of: get.of,
+            },
+            _ => Ending::Done {
+                files: get.files,
+                bytes: get.bytes,
+            },
+        };
+        self.end(id, end);
+    }
+
+    fn end(&mut self, id: GetId, end: Ending) {
+        if self.requests.remove(&id).is_some() {
+            self.tell(id, Output::Ended(end));
+        }
+    }
+
+    fn abandon(&mut self, id: GetId) {
+        let Some(get) = self.requests.remove(&id) else {
+            return;
+        };
+        for fetch in &get.coming {
+            self.fetches.remove(fetch);
+            self.large.drop(*fetch);
+        }
+        let fetches = get.coming.into_iter().collect();
+        self.out.push_back(Action::Forget(id, fetches));
+    }
+
+    fn stop(&mut self) {
+        let all: Vec<GetId> = self.requests.keys().copied().collect();
+        for id in all {
+            let Some(get) = self.requests.get(&id) else {
+                continue;
+            };
+            let coming: Vec<FetchId> = get.coming.iter().copied().collect();
+            for fetch in &coming {
+                self.large.drop(*fetch);
+            }
+            // Before it has come so far, that is all there is to say.
+            if coming.is_empty() {
+                let (name, why) = (String::new(), Missed::Stopping);
+                self.end(id, Ending::Missed { name, why });
+            }
+            for fetch in coming {
+                self.on_lost(fetch, Missed::Stopping);
+            }
+        }
+    }
+
+    fn item(&self, fetch: FetchId) -> Option<(GetId, Item)> {
+        let coming = self.fetches.get(&fetch)?;
+        Some((coming.get, coming.item.clone()))
+    }
+
+    fn tell(&mut self, id: GetId, output: Output) {
+        self.out.push_back(Action::Tell(id, output));
+    }
+}
+
+impl Get {
+    fn new(only: Only, terms: Terms, agenda: VecDeque<Task>) -> Self {
+        Self {
+            only,
+            terms,
+            agenda,
+            step: Step::Files,
+            asked: 0,
+            planned: Vec::new(),
+            free: None,
+            targets: BTreeSet::new(),
+            coming: BTreeSet::new(),
+            misses: Misses::default(),
+            of: 0,
+            files: 0,
+            bytes: 0,
+        }
+    }
+
+    /// The names to look up again now.
+    fn due_again(&mut self, now: Instant) -> Option<Vec<String>> {
+        match &mut self.step {
+            Step::LookUp(wait) => wait.ask_again(now),
+            _ => None,
+        }
+    }
+
+    /// Its next question.
+    fn ask(&mut self, get: GetId) -> Inquiry {
+        self.asked += 1;
+        let number = self.asked;
+        Inquiry { get, number }
+    }
+}
+
+impl Candidate {
+    fn new(asked: String, verdict: Verdict) -> Self {
+        Self {
+            asked,
+            verdict,
+            is_looked_at: false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

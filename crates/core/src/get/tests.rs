@@ -1,0 +1,417 @@
+//! Whatever is told to gets, and in whatever order: each ends once, and leaves
+//! nothing behind.
+
+use std::time::Duration;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use thorp_wire::frame::Variant;
+use thorp_wire::{Entry, Root};
+
+use super::*;
+use crate::lookup::{Answer, Source, TrackerUse};
+use crate::swarm::Unfit;
+
+const LENGTHS: [u64; 4] = [0, 5, 6, MAX_INLINE + 1];
+
+/// A shell and a peer that answer as chance will have it.
+struct World {
+    gets: Gets,
+    now: Instant,
+    requests: u64,
+    owed: Vec<Owed>,
+    ended: BTreeMap<GetId, u32>,
+    abandoned: BTreeSet<GetId>,
+}
+
+/// What the gets wait for.
+#[derive(Clone, Debug)]
+enum Owed {
+    LookUp(Inquiry, Vec<String>),
+    Survey(Inquiry),
+    Look(GetId, usize),
+    Make(FetchId),
+    Small(FetchId, Wanted),
+    Begun(FetchId),
+    Gathered(FetchId),
+    Kept(FetchId),
+    Released(FetchId),
+}
+
+#[derive(Clone, Debug)]
+enum Op {
+    Begin(Vec<usize>, u8, bool, bool),
+    /// One of the questions is answered.
+    Answer(usize, u8),
+    /// What was never asked is answered.
+    Wild(u64, u8),
+    Abandon(u64),
+    Wait(u64),
+    Stop,
+}
+
+fn ops() -> impl Strategy<Value = Vec<Op>> {
+    let op = prop_oneof![
+        4 => (vec(0..NAMES.len(), 0..4), 0..3u8, any::<bool>(), any::<bool>())
+            .prop_map(|(names, existing, elsewhere, rename)| {
+                Op::Begin(names, existing, elsewhere, rename)
+            }),
+        20 => (any::<usize>(), any::<u8>()).prop_map(|(which, how)| Op::Answer(which, how)),
+        4 => (0..20u64, any::<u8>()).prop_map(|(which, how)| Op::Wild(which, how)),
+        1 => (0..9u64).prop_map(Op::Abandon),
+        3 => (0..40_000u64).prop_map(Op::Wait),
+        1 => Just(Op::Stop),
+    ];
+    vec(op, 1..120)
+}
+
+const NAMES: [&str; 6] = ["a", "d/b", "thorp-state", "*", "[c", "/"];
+
+fn holder(n: u8) -> Holder {
+    small::bare(PeerId::new([n; 32]))
+}
+
+/// A file called so, as chance will have it.
+fn variant(name: &str, how: u8) -> Option<Variant> {
+    let length = LENGTHS[usize::from(how % 4)];
+    let root = match length {
+        0 => Some(Root::EMPTY),
+        _ => (how & 64 == 0).then(|| Root::new([how % 4; 32])),
+    };
+    Some(Variant {
+        entry: Entry {
+            name: name.parse().ok()?,
+            length,
+            mtime: 0,
+            root,
+            partial: false,
+        },
+        holders: vec![holder(how % 5)],
+        hashed: (how & 128 == 0).then(|| u64::from(how)),
+    })
+}
+
+fn not_stored(how: u8) -> NotStored {
+    match how % 3 {
+        0 => NotStored::Exists,
+        1 => NotStored::InTheWay(DiskError(0)),
+        _ => NotStored::Other(DiskError(0)),
+    }
+}
+
+fn looked(how: u8) -> Looked {
+    match how % 4 {
+        0 => Looked::Free,
+        1 => Looked::SameName,
+        2 => Looked::Equal,
+        _ => Looked::Blocked(not_stored(how)),
+    }
+}
+
+fn outcome(names: Vec<String>, how: u8) -> Outcome {
+    let answer = |name: String| {
+        let variants = [variant(&name, how), variant(&name, how / 7)];
+        let variants = variants.into_iter().flatten().take(usize::from(how % 3));
+        let variants: Vec<Variant> = variants.collect();
+        let answer = match how % 5 {
+            _ if variants.is_empty() => Answer::Nobody,
+            0 => Answer::Alike(variants),
+            1 => Answer::Found(Source::Neighbour(holder(1).id), variants),
+            _ => Answer::Found(Source::Tracker, variants),
+        };
+        (name, answer)
+    };
+    Outcome {
+        names: names.into_iter().map(answer).collect(),
+        tracker: [TrackerUse::Asked, TrackerUse::Unreachable][usize::from(how % 2)],
+    }
+}
+
+fn event(how: u8) -> LargeEvent {
+    match how % 9 {
+        0 => LargeEvent::Begun { there: how.into() },
+        1 => LargeEvent::Unfit(Unfit::TooLong),
+        2 => LargeEvent::NotStored(not_stored(how)),
+        3 => LargeEvent::WantsHolders,
+        4 => LargeEvent::Lied(holder(how % 5).id),
+        5 => LargeEvent::Stuck(Stuck {
+            reason: String::new(),
+            there: u64::from(how % 2),
+            contact: [Contact::None, Contact::Reached, Contact::Session][usize::from(how % 3)],
+            sources: vec![holder(how % 4).id],
+        }),
+        6 => LargeEvent::Complete {
+            sources: vec![holder(how % 5).id],
+        },
+        7 => LargeEvent::Kept {
+            received: how.into(),
+        },
+        _ => LargeEvent::Released,
+    }
+}
+
+impl World {
+    fn new() -> Self {
+        Self {
+            gets: Gets::new(false),
+            now: Instant::default(),
+            requests: 0,
+            owed: Vec::new(),
+            ended: BTreeMap::new(),
+            abandoned: BTreeSet::new(),
+        }
+    }
+
+    fn give(&mut self, input: Input) {
+        self.gets.handle(self.now, input);
+        while let Some(action) = self.gets.poll_output() {
+            self.take(action);
+        }
+        assert!(self.gets.next_deadline().is_none_or(|at| at > self.now));
+    }
+
+    fn take(&mut self, action: Action) {
+        match action {
+            Action::LookUp(inquiry, names, _) => self.owed.push(Owed::LookUp(inquiry, names)),
+            Action::Survey(inquiry, ..) => self.owed.push(Owed::Survey(inquiry)),
+            Action::Fetch(fetch, wanted) => self.owed.push(Owed::Small(fetch, wanted)),
+            Action::Seek(fetch, wanted) => {
+                self.owed.push(Owed::Gathered(fetch));
+                self.give(Input::Named(fetch, wanted.holders));
+            }
+            Action::Forget(id, _) => {
+                assert!(self.abandoned.contains(&id), "nobody has abandoned it");
+            }
+            Action::Widen(_) | Action::DoNotSeek(_) | Action::Gathered(..) | Action::Lied(_) => {}
+            Action::Tell(id, output) => {
+                assert!(!self.ended.contains_key(&id), "it has ended: {output:?}");
+                assert!(!self.abandoned.contains(&id), "nobody waits: {output:?}");
+                match output {
+                    Output::Look(looks) => self.owed.push(Owed::Look(id, looks.len())),
+                    Output::Make(fetch, _) => self.owed.push(Owed::Make(fetch)),
+                    Output::Begin(fetch, _) => {
+                        self.owed.push(Owed::Begun(fetch));
+                        self.owed.push(Owed::Released(fetch));
+                    }
+                    Output::Finish(fetch) => self.owed.push(Owed::Kept(fetch)),
+                    Output::Ended(_) => {
+                        *self.ended.entry(id).or_default() += 1;
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    fn answer(&mut self, owed: Owed, how: u8) {
+        let known = BTreeMap::from([(holder(1).id, holder(1))]);
+        match owed {
+            Owed::LookUp(inquiry, names) => {
+                let outcome = outcome(names, how);
+                self.give(Input::LookedUp {
+                    inquiry,
+                    outcome,
+                    known,
+                });
+            }
+            Owed::Survey(inquiry) => {
+                let names = NAMES.iter().take(usize::from(how % 7));
+                let findings = Findings {
+                    files: names.filter_map(|name| variant(name, how)).collect(),
+                    asked_tracker: how.is_multiple_of(2),
+                    complete: how.is_multiple_of(3),
+                    ..Findings::default()
+                };
+                self.give(Input::Surveyed(inquiry, findings));
+            }
+            Owed::Look(get, number) => {
+                let looked = (0..number).map(|n| looked(how.wrapping_add(n.to_le_bytes()[0])));
+                self.give(Input::Looked(get, looked.collect()));
+            }
+            Owed::Make(fetch) => {
+                let storage = match how % 3 {
+                    0 => Storage::Failed(not_stored(how)),
+                    1 => Storage::Mismatch,
+                    _ => Storage::Kept,
+                };
+                self.give(Input::Stored(fetch, None, storage));
+            }
+            Owed::Small(fetch, wanted) => match how % 4 {
+                0 => self.give(Input::Failed(fetch, NotSent::Silent(holder(how % 3).id))),
+                1 => {
+                    let from = wanted.holders.first().cloned();
+                    self.give(Input::Stored(fetch, from, Storage::Failed(not_stored(how))));
+                }
+                2 => {
+                    let from = wanted.holders.first().cloned();
+                    self.give(Input::Stored(fetch, from, Storage::Kept));
+                }
+                _ => {
+                    let from = wanted.holders.first().cloned();
+                    self.give(Input::Stored(fetch, from, Storage::Mismatch));
+                    self.owed.push(Owed::Small(fetch, wanted));
+                }
+            },
+            Owed::Begun(fetch) => {
+                let event = match how % 4 {
+                    0 => LargeEvent::Unfit(Unfit::TooLong),
+                    1 => LargeEvent::NotStored(not_stored(how)),
+                    _ => LargeEvent::Begun { there: how.into() },
+                };
+                self.give(Input::Large(fetch, event));
+            }
+            Owed::Gathered(fetch) => {
+                let event = event(3 + how % 4);
+                let goes_on = matches!(event, LargeEvent::WantsHolders | LargeEvent::Lied(_));
+                self.give(Input::Large(fetch, event));
+                if goes_on {
+                    self.owed.push(Owed::Gathered(fetch));
+                }
+            }
+            Owed::Kept(fetch) => {
+                let event = match how % 2 {
+                    0 => LargeEvent::NotStored(not_stored(how)),
+                    _ => LargeEvent::Kept { received: 1 },
+                };
+                self.give(Input::Large(fetch, event));
+            }
+            Owed::Released(fetch) => self.give(Input::Large(fetch, LargeEvent::Released)),
+        }
+    }
+
+    /// Something that was not asked for, or not now.
+    fn wild(&mut self, which: u64, how: u8) {
+        let (get, fetch) = (GetId(which), FetchId(which));
+        let storage = Storage::Failed(not_stored(how));
+        let inquiry = Inquiry {
+            get,
+            number: how.into(),
+        };
+        self.give(match how % 6 {
+            0 => Input::Looked(get, vec![looked(how)]),
+            1 => Input::LookedUp {
+                inquiry,
+                outcome: outcome(vec!["a".to_owned()], how),
+                known: BTreeMap::new(),
+            },
+            2 => Input::Stored(fetch, None, storage),
+            3 => Input::Named(fetch, vec![holder(how)]),
+            4 => Input::Surveyed(inquiry, Findings::default()),
+            _ => Input::Tick,
+        });
+    }
+
+    fn op(&mut self, op: Op) {
+        match op {
+            Op::Begin(names, existing, elsewhere, rename) => {
+                let get = GetId(self.requests);
+                self.requests += 1;
+                let request = Request {
+                    names: names.iter().map(|n| NAMES[*n].to_owned()).collect(),
+                    only: Only::default(),
+                    rename: rename.then(|| "new".to_owned()),
+                    existing: [Existing::Keep, Existing::Replace, Existing::SetAside]
+                        [usize::from(existing)],
+                    elsewhere,
+                };
+                self.give(Input::Begin(get, request));
+            }
+            Op::Answer(which, how) => {
+                if !self.owed.is_empty() {
+                    let owed = self.owed.swap_remove(which % self.owed.len());
+                    self.answer(owed, how);
+                }
+            }
+            Op::Wild(which, how) => self.wild(which, how),
+            Op::Abandon(get) => {
+                let get = GetId(get);
+                if get.0 < self.requests && !self.ended.contains_key(&get) {
+                    self.abandoned.insert(get);
+                }
+                self.give(Input::Abandon(get));
+            }
+            Op::Wait(millis) => {
+                self.now = self.now + Duration::from_millis(millis);
+                self.give(Input::Tick);
+            }
+            Op::Stop => self.give(Input::Stop),
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(crate::testing::cases(400))]
+
+    #[test]
+    fn each_get_ends_once_and_leaves_nothing_behind(ops in ops()) {
+        let mut world = World::new();
+        for op in ops {
+            world.op(op);
+        }
+        // Now all that is owed comes, and it is hashed.
+        for how in 0..20_000u32 {
+            let how = (how % 64).to_le_bytes()[0];
+            if let Some(owed) = world.owed.pop() {
+                world.answer(owed, how);
+            } else if let Some(at) = world.gets.next_deadline() {
+                world.now = at;
+                world.give(Input::Tick);
+            } else {
+                break;
+            }
+        }
+        prop_assert!(world.gets.is_idle(), "{:?}", world.gets);
+        for get in (0..world.requests).map(GetId) {
+            let ended = world.ended.get(&get).copied().unwrap_or(0);
+            prop_assert_eq!(ended, u32::from(!world.abandoned.contains(&get)), "{:?}", get);
+        }
+    }
+}
+
+#[test]
+fn files_of_one_content_wait_for_one_another_and_no_more_than_eight_run() {
+    let mut turns = LargeFiles::default();
+    let wanted = |n: u8| Wanted {
+        content: Content {
+            length: MAX_INLINE + 1,
+            root: Root::new([n; 32]),
+        },
+        holders: Vec::new(),
+        widen: true,
+    };
+    let begun = |turns: &mut LargeFiles| {
+        let mut begun = Vec::new();
+        while let Some(told) = turns.poll() {
+            if let Told::Begin(fetch) = told {
+                begun.push(fetch.0);
+            }
+        }
+        begun
+    };
+    // Twelve contents, the first of them three times.
+    for fetch in 0..3 {
+        turns.want(FetchId(fetch), wanted(0));
+    }
+    for n in 3..14 {
+        turns.want(FetchId(n.into()), wanted(n));
+    }
+    assert_eq!(begun(&mut turns), [0, 3, 4, 5, 6, 7, 8, 9]);
+    // Its turn is free at once, its content once nothing is written to it.
+    turns.drop(FetchId(0));
+    assert_eq!(begun(&mut turns), [10]);
+    turns.drop(FetchId(1));
+    turns.on_event(FetchId(0), LargeEvent::Released);
+    turns.drop(FetchId(3));
+    assert_eq!(begun(&mut turns), [11]);
+    for fetch in 4..12 {
+        turns.drop(FetchId(fetch));
+    }
+    assert_eq!(begun(&mut turns), [12, 13, 2]);
+    for fetch in [2, 12, 13] {
+        turns.drop(FetchId(fetch));
+    }
+    for fetch in 0..14 {
+        turns.on_event(FetchId(fetch), LargeEvent::Released);
+    }
+    assert!(turns.is_idle());
+}

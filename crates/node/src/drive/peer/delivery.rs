@@ -1,0 +1,179 @@
+//! Where the files of a get are put, and on what terms.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use thorp_core::get::{DiskError, Item, Look, Looked, NotStored};
+use thorp_files::share::{Arriving, Share};
+use thorp_files::store::{Destination, Partial, Replace, Store, StoreError, Stored};
+use thorp_wire::merkle::Hash;
+use thorp_wire::{Content, Name, merkle};
+
+use crate::api::Failure;
+
+/// A directory that files are put into.
+#[derive(Clone)]
+pub(super) enum Place {
+    Share(Share),
+    Directory(Arc<Store>),
+}
+
+/// Where all files of a get are put.
+#[derive(Clone)]
+pub(super) struct Terms {
+    pub place: Place,
+    pub replace: Replace,
+    /// What is in the way gets this name first.
+    pub set_aside: Option<String>,
+    pub errors: Errors,
+}
+
+/// Where one fetched file is to be put.
+#[derive(Clone)]
+pub(super) struct Delivery {
+    terms: Terms,
+    item: Item,
+}
+
+impl Place {
+    fn store(&self) -> &Store {
+        match self {
+            Self::Share(share) => share.as_store(),
+            Self::Directory(store) => store,
+        }
+    }
+
+    pub fn path_of(&self, name: &Name) -> PathBuf {
+        self.store().path_of(name)
+    }
+
+    /// What is where a file is to go. Blocks on the disk.
+    pub fn look(&self, look: &Look, errors: &Errors) -> Looked {
+        let is_equal = |content: Content| self.store().holds(&look.target, content);
+        match self.store().check(&look.target) {
+            Ok(Destination::Free) => Looked::Free,
+            Ok(Destination::Exists { .. }) => match look.content.map(is_equal) {
+                Some(Ok(true)) => Looked::Equal,
+                _ => Looked::SameName,
+            },
+            Err(error) => Looked::Blocked(errors.note(error)),
+        }
+    }
+}
+
+impl Delivery {
+    pub fn new(terms: Terms, item: Item) -> Self {
+        Self { terms, item }
+    }
+
+    /// What the core is told of an error.
+    pub fn note(&self, error: StoreError) -> NotStored {
+        self.terms.errors.note(error)
+    }
+
+    pub fn path(&self) -> PathBuf {
+        self.terms.place.path_of(&self.item.target)
+    }
+
+    /// Verifies the bytes and puts them where they belong. Blocks on the disk.
+    pub fn put(&self, bytes: &[u8]) -> Result<Stored, StoreError> {
+        let (name, content, mtime) = self.listed();
+        if let Some(other) = &self.terms.set_aside {
+            // Nothing makes way for what is not what was asked for.
+            if merkle::content_of(bytes) != content {
+                return Err(StoreError::Mismatch { path: self.path() });
+            }
+            self.terms.place.store().set_aside(name, other)?;
+        }
+        let replace = self.terms.replace;
+        match &self.terms.place {
+            Place::Share(share) => share.store(name, content, mtime, bytes, replace),
+            Place::Directory(store) => store.put(name, content, mtime, bytes, replace),
+        }
+    }
+
+    /// The file in which a large one arrives, unless something is in the way that
+    /// is to stay where it is. Blocks on the disk.
+    pub fn partial(&self) -> Result<Partial, StoreError> {
+        let (name, content, _) = self.listed();
+        let keeps = self.terms.replace == Replace::No && self.terms.set_aside.is_none();
+        if keeps && let Ok(Destination::Exists { .. }) = self.terms.place.store().check(name) {
+            return Err(StoreError::Exists { path: self.path() });
+        }
+        match &self.terms.place {
+            Place::Share(share) => share.partial(name, content),
+            Place::Directory(store) => store.partial(name, content),
+        }
+    }
+
+    /// Waits until nothing more may be written there.
+    pub async fn closed(&self) -> StoreError {
+        match &self.terms.place {
+            Place::Share(share) => share.moved().await,
+            Place::Directory(_) => std::future::pending().await,
+        }
+    }
+
+    /// Lists what there is of it, for as long as that is held, where it arrives
+    /// in the share. Blocks on the disk.
+    pub fn arriving(&self) -> Option<Arriving> {
+        let (name, content, _) = self.listed();
+        match &self.terms.place {
+            Place::Share(share) => Some(share.arriving(name, content, self.item.mtime)),
+            Place::Directory(_) => None,
+        }
+    }
+
+    /// Puts it where it belongs, now that it is verified. Blocks on the disk.
+    pub fn finish(&self, partial: &Partial, layer: &[Hash]) -> Result<Stored, StoreError> {
+        let (name, _, mtime) = self.listed();
+        let (replace, aside) = (self.terms.replace, self.terms.set_aside.as_deref());
+        match &self.terms.place {
+            Place::Share(share) => share.finish(name, partial, layer, mtime, replace, aside),
+            Place::Directory(store) => store.finish(partial, mtime, replace, aside),
+        }
+    }
+
+    fn listed(&self) -> (&Name, Content, Option<i64>) {
+        let Item {
+            target,
+            content,
+            mtime,
+            ..
+        } = &self.item;
+        (target, *content, Some(*mtime))
+    }
+}
+
+/// What the disk has refused for a get: the core knows it by a number. Clones
+/// are the same.
+#[derive(Clone, Default)]
+pub(super) struct Errors(Arc<Mutex<Vec<Failure>>>);
+
+impl Errors {
+    /// What the core is told of an error.
+    pub fn note(&self, error: StoreError) -> NotStored {
+        let in_core: fn(DiskError) -> NotStored = match &error {
+            StoreError::Exists { .. } => return NotStored::Exists,
+            StoreError::FileInTheWay { .. } | StoreError::FolderInTheWay { .. } => {
+                NotStored::InTheWay
+            }
+            StoreError::Mismatch { .. } => NotStored::Changed,
+            _ => NotStored::Other,
+        };
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.push(error.into());
+        in_core(DiskError(known.len() - 1))
+    }
+
+    /// What was meant by what the core was told.
+    pub fn meant(&self, why: &NotStored) -> Failure {
+        match why {
+            NotStored::Exists => Failure::Exists,
+            NotStored::InTheWay(error) | NotStored::Changed(error) | NotStored::Other(error) => {
+                let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+                known.get(error.0).cloned().unwrap_or(Failure::PeerStopping)
+            }
+        }
+    }
+}
