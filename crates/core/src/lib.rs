@@ -7,6 +7,7 @@
 //!            liveness budget     small machines, each testable alone
 //! memory     catalogue presence gather answer matching glob
 //!                                which peer has what, who is present, how both are found
+//! changes                        which rows of what is shown have changed, and when
 //! time                           a number handed in
 //! ```
 //!
@@ -18,6 +19,7 @@
 mod answer;
 mod budget;
 pub mod catalogue;
+pub mod changes;
 pub mod fetch;
 mod gather;
 mod glob;

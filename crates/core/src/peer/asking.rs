@@ -11,6 +11,7 @@ use thorp_wire::frame::{Find, Found, Frame, Holder, Refused, RequestId, Variant}
 use thorp_wire::{Content, PeerId};
 
 use super::{AskId, Output, Peer};
+use crate::changes::Row;
 use crate::fetch::{self, Failure, FetchId};
 use crate::links::LinkId;
 use crate::lookup::{self, LookupAction, Only, Source, Surroundings, TrackerState, TrackerUse};
@@ -271,6 +272,7 @@ impl Peer {
     }
 
     fn count(&mut self, now: Instant, outcome: &lookup::Outcome) {
+        self.out.push_back(Output::Changed(Row::Node));
         for (_, answer) in &outcome.names {
             match answer {
                 lookup::Answer::Found(Source::Memory, _) => self.tally.neighbours += 1,

@@ -796,7 +796,7 @@ impl Village {
                     Some(
                         tracker::Output::Renew { .. }
                         | tracker::Output::Unlisted(_)
-                        | tracker::Output::Changed,
+                        | tracker::Output::Changed(_),
                     ) => continue,
                     None => return,
                 },
@@ -857,7 +857,7 @@ impl Village {
             peer::Output::Notice(notice) => self.host(node).notices.push(notice),
             peer::Output::Remember(known) => self.nodes[node].disk = known,
             // No clock is turned here, and nothing is shown.
-            peer::Output::Renewed(_) | peer::Output::NoTracker(_) | peer::Output::Changed => {}
+            peer::Output::Renewed(_) | peer::Output::NoTracker(_) | peer::Output::Changed(_) => {}
         }
     }
 
