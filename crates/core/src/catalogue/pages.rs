@@ -4,16 +4,17 @@
 //! A walk goes from name to name without looking at all the holders of each, and
 //! gathers the holders of a name only when its files are taken.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 
-use thorp_wire::{Entry, Name, PeerId};
+use thorp_wire::{Entry, Name, PeerId, Root};
 
+use super::keys::rows_of;
 use super::slots::Slot;
 use super::{Catalogue, File, Listing};
 
-/// Where a file stands among all: by its name, and as the how manieth, counted
-/// from 0, of those that go by that name.
+/// Where a file stands among all: its name, and its number, from 0, among the
+/// files that go by that name.
 pub type Spot<'a> = (&'a Name, usize);
 
 /// Files of a catalogue from some place on, in the order of their names or
@@ -31,7 +32,9 @@ pub struct Walk<'a> {
 pub struct Stop {
     /// The file.
     pub file: File,
-    /// As the how manieth of its name it stands, counted from 0.
+    /// Of its holders, those that have all of it.
+    pub wholes: Vec<PeerId>,
+    /// Its number, from 0, among the files of its name.
     pub nth: usize,
     /// Whether another content goes by the same name.
     pub has_twin: bool,
@@ -75,10 +78,43 @@ impl Catalogue {
         }
     }
 
-    /// Of a file's holders those that have all of it.
-    pub fn wholes<'a>(&'a self, file: &'a File) -> impl Iterator<Item = PeerId> + 'a {
-        let holders = file.holders.iter().copied();
-        holders.filter(|peer| !self.has_a_part(*peer, &file.entry.name))
+    /// The files of a name. Each holder is looked up once: there may be as many as
+    /// there are members.
+    fn stops(&self, name: &Name) -> Vec<Stop> {
+        let mut stops: Vec<Stop> = Vec::new();
+        let mut contents: BTreeMap<(u64, Option<Root>), usize> = BTreeMap::new();
+        for (_, slot) in rows_of(&self.by_name, name) {
+            let peer = self.slots.peer(slot);
+            let listing = self.listings.get(&peer);
+            let Some(facts) = listing.and_then(|listing| listing.entries.get(name)) else {
+                continue;
+            };
+            let content = (facts.length, facts.root);
+            let nth = *contents.entry(content).or_insert(stops.len());
+            if nth == stops.len() {
+                let entry = Entry {
+                    partial: false,
+                    ..facts.entry(name)
+                };
+                let holders = Vec::new();
+                stops.push(Stop {
+                    file: File { entry, holders },
+                    wholes: Vec::new(),
+                    nth,
+                    has_twin: false,
+                });
+            }
+            stops[nth].file.holders.push(peer);
+            if !facts.partial {
+                stops[nth].wholes.push(peer);
+            }
+        }
+        if stops.len() > 1 {
+            for stop in &mut stops {
+                stop.has_twin = true;
+            }
+        }
+        stops
     }
 }
 
@@ -104,14 +140,7 @@ impl Walk<'_> {
         let Some(name) = self.next.take() else {
             return;
         };
-        let files = self.catalogue.spelt(name, &|_| true);
-        let has_twin = files.len() > 1;
-        let stops = files.into_iter().enumerate().map(|(nth, file)| Stop {
-            file,
-            nth,
-            has_twin,
-        });
-        self.ready.extend(stops);
+        self.ready.extend(self.catalogue.stops(name));
         let names = &self.catalogue.by_name;
         let next = if self.is_backwards {
             names.range(..(name.clone(), 0)).next_back()

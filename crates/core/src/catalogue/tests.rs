@@ -242,6 +242,9 @@ proptest! {
             before.reverse();
             prop_assert_eq!(before, &all[..at]);
             let same = |other: &&Stop| other.file.entry.name == stop.file.entry.name;
+            let has_all = |peer: &&PeerId| !catalogue.has_a_part(**peer, &stop.file.entry.name);
+            let wholes: Vec<PeerId> = stop.file.holders.iter().filter(has_all).copied().collect();
+            prop_assert_eq!(&stop.wholes, &wholes);
             prop_assert_eq!(stop.has_twin, all.iter().filter(same).count() > 1);
         }
         // A place where no file is any more.
