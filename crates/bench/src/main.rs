@@ -12,10 +12,13 @@
 //! trio      a tracker and two members on loopback, each a process
 //! ceilings  the same bytes without a protocol: a TLS stream, a copy
 //! report    medians and ratios
+//! tracker   a tracker with ten thousand members, in this process:
+//!           thorp-bench tracker
 //! ```
 
 mod ceilings;
 mod report;
+mod tracker;
 mod trio;
 
 use std::fs;
@@ -23,7 +26,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use clap::Parser;
+use clap::{Parser, Subcommand};
 
 use report::Report;
 use trio::Trio;
@@ -45,10 +48,29 @@ struct Args {
     /// Where to work: needs room for four large files. Best a tmpfs.
     #[arg(long, default_value = "/dev/shm")]
     scratch: PathBuf,
+    #[command(subcommand)]
+    only: Option<Only>,
+}
+
+/// What is measured alone.
+#[derive(Subcommand)]
+enum Only {
+    /// What a change costs a tracker with many members, and a look at it.
+    Tracker {
+        /// How many.
+        #[arg(long, default_value_t = 10_000)]
+        members: u32,
+        /// How many files each lists.
+        #[arg(long, default_value_t = 100)]
+        files: u32,
+    },
 }
 
 fn main() -> Result<()> {
     let args = Args::parse();
+    if let Some(Only::Tracker { members, files }) = args.only {
+        return tracker::run(members, files);
+    }
     let scratch = tempfile::Builder::new()
         .prefix("thorp-bench-")
         .tempdir_in(&args.scratch)

@@ -8,6 +8,7 @@
 //!            liveness budget     small machines, each testable alone
 //! memory     catalogue presence gather answer matching glob
 //!                                which peer has what, who is present, how both are found
+//! changes                        which rows of what is shown have changed, and when
 //! time                           a number handed in
 //! ```
 //!
@@ -19,6 +20,7 @@
 mod answer;
 mod budget;
 pub mod catalogue;
+pub mod changes;
 mod gather;
 pub mod get;
 mod glob;

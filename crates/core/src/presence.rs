@@ -5,8 +5,9 @@
 //! link of this node ([`links`](crate::links) keeps them in step); a tracker
 //! that shares what it knows with others can learn of some elsewhere.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
+use std::ops::Bound;
 
 use thorp_wire::frame::Holder;
 use thorp_wire::{MemberName, PeerId};
@@ -37,15 +38,30 @@ pub struct Presence {
 }
 
 /// All members that are there.
+///
+/// Invariant: `places` holds exactly those that are listed, each at its place.
 #[derive(Debug, Default)]
 pub struct Presences {
     all: BTreeMap<PeerId, Presence>,
+    places: BTreeSet<Place>,
 }
+
+/// Where a member stands in the order in which people see members: by address,
+/// and by id where several share one.
+pub type Place = (SocketAddr, PeerId);
 
 impl Presence {
     /// This member as a holder of files.
     pub fn holder(&self) -> Holder {
         holder(self.id, self.name.clone(), self.addresses.clone())
+    }
+
+    /// Where it stands among all: at its best address, or where it is seen if
+    /// it does not listen.
+    pub fn place(&self) -> Place {
+        let unreachable = SocketAddr::new(self.seen_at, 0);
+        let best = self.addresses.first().copied();
+        (best.unwrap_or(unreachable), self.id)
     }
 }
 
@@ -60,21 +76,75 @@ impl Presences {
         self.all.values().filter(|presence| presence.is_listed)
     }
 
+    /// Those that may list files, in the order of their addresses, from this
+    /// place on.
+    pub fn from_place(&self, from: Option<Place>) -> impl Iterator<Item = &Presence> {
+        let from = from.map_or(Bound::Unbounded, Bound::Included);
+        let places = self.places.range((from, Bound::Unbounded));
+        places.filter_map(|(_, id)| self.all.get(id))
+    }
+
+    /// The same before a place, the last one first; before the end, if none is
+    /// named.
+    pub fn before_place(&self, before: Option<Place>) -> impl Iterator<Item = &Presence> {
+        let before = before.map_or(Bound::Unbounded, Bound::Excluded);
+        let places = self.places.range((Bound::Unbounded, before)).rev();
+        places.filter_map(|(_, id)| self.all.get(id))
+    }
+
+    /// Whether several of those that may list files are at this address, on
+    /// whatever ports.
+    pub fn is_shared(&self, address: IpAddr) -> bool {
+        let first = (SocketAddr::new(address, 0), PeerId::new([0; 32]));
+        let here = self.places.range(first..);
+        let here = here.take_while(|(place, _)| place.ip() == address);
+        here.take(2).count() == 2
+    }
+
+    /// How many may list files.
+    pub fn listed_count(&self) -> usize {
+        self.places.len()
+    }
+
     /// How many members are there, whatever they may do.
     pub fn count(&self) -> usize {
         self.all.len()
     }
 
     pub(crate) fn insert(&mut self, presence: Presence) {
-        self.all.insert(presence.id, presence);
+        let id = presence.id;
+        self.remove(id);
+        if presence.is_listed {
+            self.places.insert(presence.place());
+        }
+        self.all.insert(id, presence);
     }
 
     pub(crate) fn remove(&mut self, id: PeerId) {
-        self.all.remove(&id);
+        if let Some(was) = self.all.remove(&id) {
+            self.places.remove(&was.place());
+        }
     }
 
-    pub(crate) fn get_mut(&mut self, id: PeerId) -> Option<&mut Presence> {
-        self.all.get_mut(&id)
+    /// Changes what is known of a member, if it is there: all but whether it is
+    /// listed.
+    pub(crate) fn change(&mut self, id: PeerId, change: impl FnOnce(&mut Presence)) {
+        let Some(presence) = self.all.get_mut(&id) else {
+            return;
+        };
+        let before = presence.place();
+        change(presence);
+        let after = presence.place();
+        if before != after && self.places.remove(&before) {
+            self.places.insert(after);
+        }
+    }
+
+    /// Asserts the invariant. For tests: it looks at all members.
+    #[cfg(test)]
+    pub(crate) fn check(&self) {
+        let places: BTreeSet<Place> = self.listed().map(Presence::place).collect();
+        assert_eq!(self.places, places);
     }
 }
 
@@ -117,4 +187,68 @@ pub(crate) fn addresses(
         return claimed;
     }
     std::iter::once(seen).chain(claimed).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn presence(id: u8, address: &str) -> Presence {
+        let address: SocketAddr = address.parse().expect("an address");
+        Presence {
+            id: PeerId::new([id; 32]),
+            name: None,
+            seen_at: address.ip(),
+            addresses: vec![address],
+            epoch: 1,
+            position: None,
+            is_listed: true,
+            until: Instant::after_start(std::time::Duration::ZERO),
+        }
+    }
+
+    fn ids<'a>(present: impl Iterator<Item = &'a Presence>) -> Vec<u8> {
+        present.map(|presence| presence.id.as_bytes()[0]).collect()
+    }
+
+    #[test]
+    fn members_are_walked_by_address_from_any_place_either_way() {
+        let mut present = Presences::default();
+        for (id, address) in [
+            (1, "10.0.0.10:5"),
+            (2, "10.0.0.9:7"),
+            (3, "10.0.0.9:6"),
+            (4, "[fd00::7]:1"),
+            (5, "[fd00::7]:2"),
+            (6, "10.0.0.10:5"),
+        ] {
+            present.insert(presence(id, address));
+        }
+        let visitor = Presence {
+            is_listed: false,
+            ..presence(7, "10.0.0.1:1")
+        };
+        present.insert(visitor);
+        assert_eq!(ids(present.from_place(None)), [3, 2, 1, 6, 4, 5]);
+        assert_eq!(ids(present.before_place(None)), [5, 4, 6, 1, 2, 3]);
+        let oak = presence(1, "10.0.0.10:5").place();
+        assert_eq!(ids(present.from_place(Some(oak))), [1, 6, 4, 5]);
+        assert_eq!(ids(present.before_place(Some(oak))), [2, 3]);
+        assert_eq!((present.listed_count(), present.count()), (6, 7));
+        let is_shared =
+            |present: &Presences, ip: &str| present.is_shared(ip.parse().expect("an address"));
+        for ip in ["10.0.0.9", "10.0.0.10", "fd00::7"] {
+            assert!(is_shared(&present, ip), "{ip}");
+        }
+        present.change(PeerId::new([2; 32]), |presence| {
+            presence.addresses = vec!["10.0.0.1:7".parse().expect("an address")];
+        });
+        present.check();
+        assert_eq!(ids(present.from_place(None)), [2, 3, 1, 6, 4, 5]);
+        assert!(!is_shared(&present, "10.0.0.9") && !is_shared(&present, "10.0.0.1"));
+        present.remove(PeerId::new([3; 32]));
+        present.insert(presence(1, "10.0.0.2:2"));
+        present.check();
+        assert_eq!(ids(present.from_place(None)), [2, 1, 6, 4, 5]);
+    }
 }

@@ -10,8 +10,9 @@ use thorp_wire::PeerId;
 use thorp_wire::frame::{Holder, Join, Query, RequestId};
 
 use crate::catalogue::Catalogue;
+use crate::changes::Row;
 use crate::links::{self, Event, LinkId, Links, Me, Role, Terms};
-use crate::presence::Presence;
+use crate::presence::{Presence, Presences};
 use crate::time::Instant;
 
 /// The configuration of a tracker.
@@ -49,8 +50,8 @@ pub enum Output {
         /// What it asks.
         join: Join,
     },
-    /// What is shown of this tracker has changed.
-    Changed,
+    /// This row of what is shown of it has changed.
+    Changed(Row),
 }
 
 /// A tracker.
@@ -106,6 +107,11 @@ impl Tracker {
         self.links.present().listed()
     }
 
+    /// The same, in the order in which people see them.
+    pub fn present(&self) -> &Presences {
+        self.links.present()
+    }
+
     /// The catalogue of all listings.
     pub fn catalogue(&self) -> &Catalogue {
         self.links.catalogue()
@@ -118,8 +124,13 @@ impl Tracker {
 
     fn on_event(&mut self, now: Instant, event: Event) {
         match event {
-            Event::Up { .. } | Event::Moved { .. } | Event::ListingChanged => self.changed(),
-            Event::Down(down) if down.was_in_use => self.changed(),
+            Event::Up { link, .. } | Event::Moved { link } => {
+                if let Some(link) = self.links.get(link) {
+                    self.on_changed(link.member.id);
+                }
+            }
+            Event::ListingChanged { member } => self.on_changed(member),
+            Event::Down(down) if down.was_in_use => self.on_changed(down.was.member.id),
             Event::Unlisted(holder) => self.out.push_back(Output::Unlisted(holder)),
             Event::Asked {
                 link,
@@ -155,8 +166,8 @@ impl Tracker {
         }
     }
 
-    fn changed(&mut self) {
-        self.out.push_back(Output::Changed);
+    fn on_changed(&mut self, member: PeerId) {
+        self.out.push_back(Output::Changed(Row::Member(member)));
     }
 }
 

@@ -9,6 +9,7 @@
 //! local      the socket by which other processes of this machine ask a node
 //! api        what a person can ask of a running node
 //! codes      what its parts could not do, as codes of the api
+//! snapshot   what a node shows of itself, a page at a time
 //! rows       the machines' values in the words of the interface
 //!
 //! config     what may be tuned, and where a value came from
@@ -27,6 +28,7 @@ pub mod local;
 pub mod net;
 mod rows;
 mod sessions;
+pub mod snapshot;
 mod system;
 
 pub use drive::{peer, tracker};

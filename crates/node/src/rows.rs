@@ -1,5 +1,6 @@
 //! The machine's values in the words of the interface.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use thorp_core::get::Answered;
@@ -54,11 +55,14 @@ pub(super) fn file(variant: &Variant) -> FileRow {
 /// neighbours, those are known that have a row, and `itself`.
 pub(crate) fn peers(mut rows: Vec<MemberRow>, itself: Option<&Holder>) -> Vec<PeerRow> {
     rows.sort_by_key(|row| row.member.addresses.first().copied());
-    let address = |id: &PeerId| {
-        let known = rows.iter().map(|row| &row.member).chain(itself);
-        let holder = known.into_iter().find(|holder| holder.id == *id)?;
-        holder.addresses.first().copied()
-    };
+    let known = rows.iter().map(|row| &row.member).chain(itself);
+    let addresses = known.map(|holder| (holder.id, holder.addresses.first().copied()));
+    // Where one has two rows, the first one counts.
+    let mut known = BTreeMap::new();
+    for (id, address) in addresses {
+        known.entry(id).or_insert(address);
+    }
+    let address = |id: &PeerId| known.get(id).copied().flatten();
     rows.iter()
         .map(|row| {
             let (mut seen, mut unseen) = (Vec::new(), Vec::new());

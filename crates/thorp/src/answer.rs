@@ -163,6 +163,8 @@ impl<O: Write, T: Write> Renderer<O, T> {
                     self.say(&printable_lines(&words::note(note)));
                 }
             }
+            // Programs ask for these, on the socket.
+            Event::Page(_) | Event::Changes { .. } | Event::StartAgain { .. } => {}
             Event::Done(done) => {
                 self.bar.finish();
                 if let Some(text) = self.listing.finish() {

@@ -11,11 +11,12 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 use serde_json::{Value, json};
-use thorp_node::api::{Notice, PeerRow, PeerView};
+use thorp_node::api::{Notice, PeerRow};
 
 use crate::node::{Door, Peer, Tracker};
 use crate::out::{self, Flow};
 use crate::quoting::printable_lines;
+use crate::tables::{Following, Neighbourhood, Tables};
 use crate::wrap::{self, wrapped};
 use crate::{json, table, words};
 use thorp_node::printable::printable;
@@ -81,6 +82,8 @@ pub async fn follow_peer(
     if let Some(door) = &peer.door {
         tell_door(door, streams, manner);
     }
+    let mut following = Following::neighbourhood(&peer.viewer);
+    let mut known = Neighbourhood::default();
     let mut shown = String::from(NO_NEIGHBOURS);
     let mut notices = true;
     loop {
@@ -95,16 +98,22 @@ pub async fn follow_peer(
                 notices = false;
                 Flow::Open
             },
-            changed = peer.view.changed() => {
+            is_due = following.is_due() => {
                 // That it was removed is said first, by whoever ends the program.
-                if changed.is_err() || (peer.was_removed)() {
+                if !is_due || (peer.was_removed)() {
                     return Flow::Open;
                 }
-                let view = peer.view.borrow_and_update().clone();
+                let Some(now) = Neighbourhood::of(&peer.viewer).await else {
+                    return Flow::Open;
+                };
+                if now == known {
+                    continue;
+                }
+                known = now;
                 if manner.json {
-                    object(&mut streams.out, "neighbours", &*view)
+                    object(&mut streams.out, "neighbours", &known)
                 } else {
-                    let line = neighbours(&view);
+                    let line = neighbours(&known);
                     if line == shown {
                         Flow::Open
                     } else {
@@ -134,6 +143,7 @@ pub async fn follow_tracker(
         let _ = write(&mut streams.out, &words::listening(tracker.listen));
         write(&mut streams.out, words::WAITING)
     };
+    let mut following = Following::tables(&tracker.viewer);
     let mut notices = true;
     loop {
         let flow = tokio::select! {
@@ -144,15 +154,17 @@ pub async fn follow_tracker(
                 notices = false;
                 Flow::Open
             },
-            changed = tracker.view.changed() => {
-                if changed.is_err() {
+            is_due = following.is_due() => {
+                if !is_due {
                     return Flow::Open;
                 }
-                let view = tracker.view.borrow_and_update().clone();
+                let Some(tables) = Tables::of(&tracker.viewer).await else {
+                    return Flow::Open;
+                };
                 if manner.json {
-                    object(&mut streams.out, "tables", &*view)
+                    object(&mut streams.out, "tables", &tables)
                 } else {
-                    write(&mut streams.out, &table::both(&view))
+                    write(&mut streams.out, &table::both(&tables))
                 }
             }
         };
@@ -167,7 +179,7 @@ pub const NO_NEIGHBOURS: &str = "Neighbours: none";
 
 /// `Neighbours: 192.168.198.137 192.168.198.139`, with the port only where two
 /// share an address.
-pub fn neighbours(view: &PeerView) -> String {
+pub fn neighbours(view: &Neighbourhood) -> String {
     if view.neighbours.is_empty() {
         return NO_NEIGHBOURS.into();
     }

@@ -36,6 +36,7 @@ mod state;
 #[cfg(test)]
 mod story;
 mod table;
+mod tables;
 mod units;
 mod words;
 mod wrap;

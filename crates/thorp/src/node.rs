@@ -7,18 +7,18 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 
 use thorp_node::MemberName;
 use thorp_node::address::{ListenAddress, NetAddress, TRACKER_PORT};
-use thorp_node::api::{Command, ErrorKind, Event, Notice, PeerView, TrackerView};
+use thorp_node::api::{Command, ErrorKind, Event, Notice};
 use thorp_node::clock::Clock;
 use thorp_node::config::Setting;
 use thorp_node::invite::{Invite, InviteError};
 use thorp_node::launch::{self, Common, Group, LaunchError};
 use thorp_node::net::addresses;
 use thorp_node::share;
-use tokio::sync::{mpsc, watch};
+use thorp_node::snapshot::Viewer;
+use tokio::sync::mpsc;
 
 use crate::exit::{Result, failure};
 use crate::words;
@@ -47,14 +47,14 @@ pub struct Door {
     pub invite: Option<String>,
 }
 
-/// A peer that runs in this process. It has ended once `view`'s sender is gone.
+/// A peer that runs in this process. It has ended once its `viewer` has no news any more.
 pub struct Peer {
     /// What it shares.
     pub directory: PathBuf,
     /// Where it listens, as others reach it.
     pub listen: Option<SocketAddr>,
-    /// What its screen shows.
-    pub view: watch::Receiver<Arc<PeerView>>,
+    /// What it shows of itself.
+    pub viewer: Viewer,
     /// What happens.
     pub notices: mpsc::Receiver<Notice>,
     /// Asks it something.
@@ -67,12 +67,12 @@ pub struct Peer {
     pub was_removed: Box<dyn Fn() -> bool + Send>,
 }
 
-/// A tracker that runs in this process. It has ended once `view`'s sender is gone.
+/// A tracker that runs in this process. It has ended once its `viewer` has no news any more.
 pub struct Tracker {
     /// Where it listens, as others reach it.
     pub listen: SocketAddr,
-    /// The two tables.
-    pub view: watch::Receiver<Arc<TrackerView>>,
+    /// What it shows of itself.
+    pub viewer: Viewer,
     /// What happens.
     pub notices: mpsc::Receiver<Notice>,
     /// Ends it.
@@ -142,7 +142,7 @@ pub async fn share(
     Ok(Peer {
         directory: dir.to_owned(),
         listen: running.listen.map(reachable),
-        view: asked.view(),
+        viewer: asked.viewer().clone(),
         notices,
         request: Box::new(move |command| asked.command(command)),
         door: running.door.as_ref().map(Door::from),
@@ -160,7 +160,7 @@ pub async fn tracker(common: Common, open: Option<bool>) -> Result<Tracker> {
     let running = launch::tracker(common, open, sender).await?;
     Ok(Tracker {
         listen: reachable(running.listen),
-        view: running.tracker.view(),
+        viewer: running.tracker.viewer().clone(),
         notices,
         door: Door::from(&running.door),
         stop: Box::pin(running.stop(LEAVING)),

@@ -7,6 +7,7 @@ use thorp_node::api::{
     Lookups, Member, MemberRole, Note, Notice, PeerRow, Progress, Provenance, Status,
     TrackerStatus, Trouble, Warning,
 };
+use thorp_node::snapshot::{Change, MemberRef, Page, SnapshotRow, TrackedFile, TrackedPeer};
 
 pub fn oak() -> Member {
     Member {
@@ -137,6 +138,41 @@ pub fn nobody() -> Failure {
     }
 }
 
+pub fn tracked_peer() -> TrackedPeer {
+    TrackedPeer {
+        member: oak(),
+        shares_address: false,
+        files: 4,
+        bytes: 1_258_291,
+        listing: Some(3),
+        names: Vec::new(),
+        neighbours: Vec::new(),
+        neighbours_total: 1,
+    }
+}
+
+pub fn tracked_file() -> TrackedFile {
+    TrackedFile {
+        name: "2.txt".into(),
+        nth: 0,
+        has_twin: false,
+        length: 1229,
+        mtime: 1_795_409_040,
+        root: Some(root()),
+        holders: vec![member_ref()],
+        holders_total: 1,
+        partial_total: 0,
+    }
+}
+
+fn member_ref() -> MemberRef {
+    MemberRef {
+        id: "b".repeat(52),
+        address: "192.168.198.139:3334".parse().ok(),
+        shares_address: false,
+    }
+}
+
 /// An event of each kind, in the order of `docs/json.md`.
 pub fn events() -> Vec<Event> {
     let mut via = fetched(AnswerSource::Neighbour);
@@ -184,6 +220,22 @@ pub fn events() -> Vec<Event> {
         Event::Member(group_member()),
         Event::Backup {
             backup: "{}".into(),
+        },
+        Event::Page(Page {
+            number: 1_795_409_040_007,
+            total: 2,
+            rows: vec![SnapshotRow::File(tracked_file())],
+            more: true,
+        }),
+        Event::Changes {
+            number: 1_795_409_040_009,
+            changes: vec![
+                Change::Now(Box::new(SnapshotRow::Peer(tracked_peer()))),
+                Change::Gone { id: "b".repeat(52) },
+            ],
+        },
+        Event::StartAgain {
+            number: 1_795_409_040_009,
         },
         Event::Done(Done {
             count: 1,

@@ -1,24 +1,33 @@
-//! The views of the story, for tests of tables and screens.
+//! What the nodes of the story show, for tests of tables and screens.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
-use thorp_node::api::{TrackedFile, TrackedPeer, TrackerView};
+use thorp_node::api::{Member, Status};
+use thorp_node::snapshot::{
+    Ask, At, Keeper, Key, Look, MemberRef, Page, Part, Row, ShareRow, SnapshotRow, TrackedFile,
+    TrackedPeer, Viewer,
+};
+use tokio::sync::mpsc;
+
+use crate::samples;
+use crate::tables::{FileLine, PeerLine, Tables};
 
 const P1: &str = "192.168.198.138";
 const P2: &str = "192.168.198.139";
 const P3: &str = "192.168.198.137";
 
 /// After peer 1 has fetched `3.txt` from peer 2.
-pub fn first() -> TrackerView {
-    view(&[
+pub fn first() -> Shown {
+    Shown::of(&[
         (P1, &["1.txt", "2.txt", "3.txt", "client"], &[P2]),
         (P2, &["3.txt", "4.txt", "client"], &[P1]),
     ])
 }
 
 /// After everybody has fetched something from everybody.
-pub fn then() -> TrackerView {
-    view(&[
+pub fn then() -> Shown {
+    Shown::of(&[
         (P3, &["2.txt", "5.txt", "6.txt", "client"], &[P1, P2]),
         (
             P1,
@@ -30,38 +39,164 @@ pub fn then() -> TrackerView {
 }
 
 /// After peer 1 has left and peer 2 was cut off.
-pub fn alone() -> TrackerView {
-    view(&[(P3, &["2.txt", "5.txt", "6.txt", "client"], &[])])
+pub fn alone() -> Shown {
+    Shown::of(&[(P3, &["2.txt", "5.txt", "6.txt", "client"], &[])])
 }
 
-/// A view of peers with their files and neighbours.
-pub fn view(rows: &[(&str, &[&str], &[&str])]) -> TrackerView {
-    let mut held: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-    for (address, files, _) in rows {
-        for file in *files {
-            held.entry(file).or_default().push((*address).to_owned());
+/// Peers by address, with their files and neighbours.
+pub type Rows<'a> = &'a [(&'a str, &'a [&'a str], &'a [&'a str])];
+
+/// What a made-up node shows.
+#[derive(Clone, Default)]
+pub struct Shown {
+    pub peers: Vec<TrackedPeer>,
+    pub files: Vec<TrackedFile>,
+    pub node: Option<Status>,
+    pub share: Option<ShareRow>,
+}
+
+impl Shown {
+    /// What a tracker shows of these peers, in this order.
+    pub fn of(rows: Rows<'_>) -> Self {
+        let mut held: BTreeMap<&str, Vec<MemberRef>> = BTreeMap::new();
+        for (address, files, _) in rows {
+            for file in *files {
+                held.entry(file).or_default().push(called(address));
+            }
+        }
+        Self {
+            peers: rows
+                .iter()
+                .map(|(address, files, neighbours)| TrackedPeer {
+                    member: member(address),
+                    shares_address: false,
+                    files: files.len() as u64,
+                    bytes: 0,
+                    listing: Some(1),
+                    names: files.iter().map(|name| (*name).to_owned()).collect(),
+                    neighbours: neighbours.iter().map(|of| called(of)).collect(),
+                    neighbours_total: neighbours.len() as u64,
+                })
+                .collect(),
+            files: held
+                .into_iter()
+                .map(|(name, holders)| TrackedFile {
+                    name: name.to_owned(),
+                    nth: 0,
+                    has_twin: false,
+                    length: 1,
+                    mtime: 0,
+                    root: None,
+                    holders_total: holders.len() as u64,
+                    holders,
+                    partial_total: 0,
+                })
+                .collect(),
+            ..Self::default()
         }
     }
-    let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-    TrackerView {
-        peers: rows
+
+    /// What a peer shows that has these neighbours, and so many files.
+    pub fn of_peer(neighbours: &[&str], files: u64) -> Self {
+        let rows: Vec<_> = neighbours
             .iter()
-            .map(|(address, files, neighbours)| TrackedPeer {
-                address: (*address).to_owned(),
-                name: None,
-                files: owned(files),
-                files_total: files.len() as u64,
-                neighbours: owned(neighbours),
-            })
-            .collect(),
-        files_total: held.len() as u64,
-        files: held
-            .into_iter()
-            .map(|(name, holders)| TrackedFile {
-                name: name.to_owned(),
-                root_prefix: None,
-                holders,
-            })
-            .collect(),
+            .map(|of| (*of, &[][..], &[][..]))
+            .collect();
+        Self {
+            node: Some(samples::status()),
+            share: Some(ShareRow {
+                files,
+                ..ShareRow::default()
+            }),
+            ..Self::of(&rows)
+        }
+    }
+
+    /// All of it, as tables.
+    pub fn tables(&self) -> Tables {
+        let peers = self.rows(&Part::Peers).into_iter();
+        let files = self.rows(&Part::Files).into_iter();
+        Tables {
+            peers: peers.filter_map(|row| PeerLine::of(&row)).collect(),
+            files_total: self.files.len() as u64,
+            files: files.filter_map(|row| FileLine::of(&row)).collect(),
+        }
+    }
+
+    /// A page of it.
+    pub fn page(&self, ask: &Ask) -> Page {
+        let rows = self.rows(&ask.part);
+        let total = rows.len();
+        let at = |key: &Key| rows.iter().position(|row| row.key().as_ref() == Some(key));
+        let at = |key: &Key| at(key).unwrap_or(total);
+        let range = match &ask.at {
+            At::Start => 0..ask.limit.min(total),
+            At::End => total.saturating_sub(ask.limit)..total,
+            At::From(key) => at(key)..at(key).saturating_add(ask.limit).min(total),
+            At::After(key) => at(key) + 1..at(key).saturating_add(ask.limit + 1).min(total),
+            At::Before(key) => at(key).saturating_sub(ask.limit)..at(key),
+        };
+        let more = match ask.at {
+            At::End | At::Before(_) => range.start > 0,
+            _ => range.end < total,
+        };
+        Page {
+            number: 1,
+            total: total as u64,
+            rows: rows[range].to_vec(),
+            more,
+        }
+    }
+
+    fn rows(&self, part: &Part) -> Vec<SnapshotRow> {
+        match part {
+            Part::Peers => self.peers.iter().cloned().map(SnapshotRow::Peer).collect(),
+            Part::Files => self.files.iter().cloned().map(SnapshotRow::File).collect(),
+            Part::Node => self.node.iter().cloned().map(SnapshotRow::Node).collect(),
+            Part::Share => self.share.iter().cloned().map(SnapshotRow::Share).collect(),
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// A made-up node that shows what it is given, until there is no more.
+pub fn node(mut shown: mpsc::Receiver<Shown>) -> Viewer {
+    let (mut keeper, viewer) = Keeper::new();
+    tokio::spawn(async move {
+        let mut now = Shown::default();
+        loop {
+            tokio::select! {
+                biased;
+                look = keeper.look() => if let Some(Look::Pages(asks, reply)) = look {
+                    let _ = reply.send(asks.iter().map(|ask| now.page(ask)).collect());
+                },
+                next = shown.recv() => match next {
+                    Some(next) => {
+                        now = next;
+                        keeper.mark(Row::Node);
+                    }
+                    None => return,
+                },
+            }
+        }
+    });
+    viewer
+}
+
+fn member(address: &str) -> Member {
+    Member {
+        // As good as any, as long as it is its own.
+        id: format!("{address:a<52}"),
+        name: None,
+        address: address.to_owned(),
+        port: 3334,
+    }
+}
+
+fn called(address: &str) -> MemberRef {
+    MemberRef {
+        id: member(address).id,
+        address: address.parse().ok().map(|ip| SocketAddr::new(ip, 3334)),
+        shares_address: false,
     }
 }

@@ -7,75 +7,46 @@
 //! | 192.168.198.138 | 1.txt client | 192.168.198.139 |
 //! ```
 //!
-//! Owns rows, order of columns, and what is cut: a cell shows at most
+//! Owns what is cut: a cell shows at most
 //! [`CELL_NAMES`] names and then says how many more there are. Several names in
 //! a cell are separated by a space; one that holds a space is quoted
-//! (`printable::quoted`). The live screen (`screen`) shows the same tables.
+//! (`printable::quoted`). The columns are in `tables`; the live screen (`screen`)
+//! shows the same.
 
 use comfy_table::presets::ASCII_MARKDOWN;
 use comfy_table::{ContentArrangement, Table};
 use std::fmt::Write as _;
-use thorp_node::api::{TrackedFile, TrackerView};
 
 use crate::quoting::quoted;
+use crate::tables::{self, Cell, Column, Tables};
 use crate::units;
-use thorp_node::printable::printable;
 
 /// The title of the first table.
 pub const PEERS: &str = "List of Peers";
-/// Its columns.
-pub const PEERS_HEAD: [&str; 3] = ["Peer", "File List", "Neighbours"];
 /// The title of the second table.
 pub const FILES: &str = "List of Files";
-/// Its columns.
-pub const FILES_HEAD: [&str; 2] = ["File Name", "Held by"];
 
 /// The most names in a cell of the lines form.
 pub const CELL_NAMES: usize = 20;
 
 /// Both tables, with their titles.
-pub fn both(view: &TrackerView) -> String {
-    format!("{}\n\n{}\n", peers(view), files(view))
+pub fn both(tables: &Tables) -> String {
+    format!("{}\n\n{}\n", peers(tables), files(tables))
 }
 
 /// The List of Peers.
-pub fn peers(view: &TrackerView) -> String {
-    let mut table = plain(&PEERS_HEAD);
-    for peer in &view.peers {
-        table.add_row([
-            printable(&peer.address).to_string(),
-            cell(&peer.files, peer.files_total),
-            cell(&peer.neighbours, peer.neighbours.len() as u64),
-        ]);
-    }
-    titled(PEERS, &table)
+pub fn peers(tables: &Tables) -> String {
+    table(PEERS, &tables::PEERS, &tables.peers)
 }
 
 /// The List of Files.
-pub fn files(view: &TrackerView) -> String {
-    let mut table = plain(&FILES_HEAD);
-    for file in &view.files {
-        table.add_row([
-            file_name(file),
-            cell(&file.holders, file.holders.len() as u64),
-        ]);
-    }
-    let mut text = titled(FILES, &table);
-    let hidden = view.files_total.saturating_sub(view.files.len() as u64);
+pub fn files(tables: &Tables) -> String {
+    let mut text = table(FILES, &tables::FILES, &tables.files);
+    let hidden = tables.files_total.saturating_sub(tables.files.len() as u64);
     if hidden > 0 {
         let _ = write!(text, "\n… and {hidden} more; `thorp ls` lists them all");
     }
     text
-}
-
-/// A file's cell: its name, and the start of its root where another content
-/// goes by the same name.
-pub fn file_name(file: &TrackedFile) -> String {
-    let name = quoted(&file.name);
-    match &file.root_prefix {
-        Some(root) => format!("{name} ({})", printable(root)),
-        None => name,
-    }
 }
 
 /// Names in one cell; `total` of them exist.
@@ -99,24 +70,23 @@ pub fn more(hidden: u64) -> String {
 }
 
 /// `3 peers, 8 files`.
-pub fn counts(view: &TrackerView) -> String {
-    format!(
-        "{}, {}",
-        units::count(view.peers.len() as u64, "peer"),
-        units::count(view.files_total, "file")
-    )
+pub fn counts(peers: u64, files: u64) -> String {
+    let (peers, files) = (units::count(peers, "peer"), units::count(files, "file"));
+    format!("{peers}, {files}")
 }
 
-fn plain(head: &[&str]) -> Table {
+fn table<R>(title: &str, columns: &[Column<R>], rows: &[R]) -> String {
     let mut table = Table::new();
     table
         .load_style(ASCII_MARKDOWN)
         .set_content_arrangement(ContentArrangement::Disabled)
-        .set_header(head.to_vec());
-    table
-}
-
-fn titled(title: &str, table: &Table) -> String {
+        .set_header(columns.iter().map(|column| column.head));
+    for row in rows {
+        table.add_row(columns.iter().map(|column| match (column.cell)(row) {
+            Cell::Text(text) => text,
+            Cell::Names(names, total) => cell(names, total),
+        }));
+    }
     format!("{title}\n{table}")
 }
 
@@ -143,7 +113,7 @@ List of Files
 | 4.txt     | 192.168.198.139                 |
 | client    | 192.168.198.138 192.168.198.139 |
 ";
-        assert_eq!(both(&story::first()), expected);
+        assert_eq!(both(&story::first().tables()), expected);
     }
 
     #[test]
@@ -167,7 +137,7 @@ List of Files
 | 6.txt     | 192.168.198.137 192.168.198.139                 |
 | client    | 192.168.198.137 192.168.198.138 192.168.198.139 |
 ";
-        assert_eq!(both(&story::then()), expected);
+        assert_eq!(both(&story::then().tables()), expected);
     }
 
     #[test]
@@ -186,12 +156,12 @@ List of Files
 | 6.txt     | 192.168.198.137 |
 | client    | 192.168.198.137 |
 ";
-        assert_eq!(both(&story::alone()), expected);
+        assert_eq!(both(&story::alone().tables()), expected);
     }
 
     #[test]
     fn awkward_names_stay_one_name() {
-        let view = story::view(&[("10.0.0.1", &["a b", "x\x1b[2J", "a|b"], &[])]);
+        let view = story::Shown::of(&[("10.0.0.1", &["a b", "x\x1b[2J", "a|b"], &[])]).tables();
         assert!(
             peers(&view).contains("| 10.0.0.1 | \"a b\" x\\x1b[2J \"a|b\" |"),
             "{}",
@@ -204,14 +174,14 @@ List of Files
         let names: Vec<String> = (0..30).map(|n| format!("{n:02}")).collect();
         assert!(cell(&names, 5000).ends_with("18 19 … and 4980 more"));
         assert_eq!(cell(&names[..20], 20).split(' ').count(), 20);
-        let mut view = story::first();
+        let mut view = story::first().tables();
         view.files_total = 2000;
         assert!(files(&view).ends_with("\n… and 1995 more; `thorp ls` lists them all"));
     }
 
     #[test]
     fn two_contents_of_one_name_are_told_apart() {
-        let mut view = story::first();
+        let mut view = story::first().tables();
         view.files[4].root_prefix = Some("3f2a9c01".into());
         assert!(files(&view).contains("| client (3f2a9c01) |"));
     }

@@ -10,6 +10,7 @@
 //! slots     small numbers for peers, which the indices name them by
 //! keys      under which names an entry is found, and what that takes
 //! files     the walk over all files, or those that match a pattern
+//! pages     the walks from any place among files, forwards and backwards
 //! ```
 //!
 //! Invariant: every index holds exactly the entries of the listings, and a
@@ -19,6 +20,7 @@
 mod files;
 mod keys;
 mod listing;
+mod pages;
 mod slots;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,6 +35,7 @@ pub(crate) use keys::ROWS;
 use keys::{Rows, base_key, cost_of, first_name, merged, nfc_keys, rows_of, rows_under};
 use listing::Facts;
 pub use listing::Listing;
+pub use pages::{Spot, Stop, Walk};
 use slots::{Slot, Slots};
 
 /// What a catalogue may grow to.

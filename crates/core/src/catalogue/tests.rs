@@ -223,6 +223,51 @@ proptest! {
     }
 
     #[test]
+    fn walks_from_any_place_give_exactly_the_rest_either_way(ops in ops()) {
+        let mut catalogue = Catalogue::new(generous(), None);
+        let mut model = Model::new();
+        for op in ops {
+            apply(op, &mut catalogue, &mut model);
+        }
+        let all: Vec<Stop> = catalogue.files_from(None).collect();
+        let files: Vec<File> = all.iter().map(|stop| stop.file.clone()).collect();
+        prop_assert_eq!(&files, &catalogue.files().collect::<Vec<_>>());
+        let mut back: Vec<Stop> = catalogue.files_before(None).collect();
+        back.reverse();
+        prop_assert_eq!(&back, &all);
+        for (at, stop) in all.iter().enumerate() {
+            let here = Some((&stop.file.entry.name, stop.nth));
+            prop_assert_eq!(catalogue.files_from(here).collect::<Vec<_>>(), &all[at..]);
+            let mut before: Vec<Stop> = catalogue.files_before(here).collect();
+            before.reverse();
+            prop_assert_eq!(before, &all[..at]);
+            let same = |other: &&Stop| other.file.entry.name == stop.file.entry.name;
+            let has_all = |peer: &&PeerId| !catalogue.has_a_part(**peer, &stop.file.entry.name);
+            let wholes: Vec<PeerId> = stop.file.holders.iter().filter(has_all).copied().collect();
+            prop_assert_eq!(&stop.wholes, &wholes);
+            prop_assert_eq!(stop.has_twin, all.iter().filter(same).count() > 1);
+        }
+        // A place where no file is any more.
+        for name in NAMES {
+            let name: Name = name.parse().expect("a name");
+            let at = all.partition_point(|stop| stop.file.entry.name <= name);
+            let behind = Some((&name, usize::MAX));
+            prop_assert_eq!(catalogue.files_from(behind).collect::<Vec<_>>(), &all[at..]);
+            prop_assert_eq!(catalogue.files_before(behind).count(), at);
+        }
+        for (_, listing) in catalogue.listings() {
+            let entries: Vec<Entry> = listing.entries().collect();
+            for at in 0..entries.len() {
+                let rest: Vec<Entry> = listing.entries_after(Some(&entries[at].name)).collect();
+                prop_assert_eq!(rest, &entries[at + 1..]);
+                let mut before: Vec<Entry> = listing.entries_before(Some(&entries[at].name)).collect();
+                before.reverse();
+                prop_assert_eq!(before, &entries[..at]);
+            }
+        }
+    }
+
+    #[test]
     fn a_pattern_continued_behind_any_name_gives_exactly_the_rest(ops in ops(), pattern in select(&PATTERNS[..])) {
         let mut catalogue = Catalogue::new(generous(), None);
         let mut model = Model::new();

@@ -157,10 +157,10 @@ impl Links {
                 self.events.push(Event::Unlisted(presence.holder()));
             }
         }
-        if let Some(presence) = self.present.get_mut(peer) {
-            let position = self.catalogue.position(peer);
+        let position = self.catalogue.position(peer);
+        self.present.change(peer, |presence| {
             presence.position = position.map(|position| position.seq);
-        }
+        });
         if applied != Applied::Yes || granted.is_some() {
             let ack = Ack {
                 seq: (applied == Applied::Yes).then_some(seq),
@@ -171,7 +171,7 @@ impl Links {
             self.send(now, id, Frame::plain(ack));
         }
         if is_change {
-            self.events.push(Event::ListingChanged);
+            self.events.push(Event::ListingChanged { member: peer });
         }
     }
 

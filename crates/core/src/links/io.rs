@@ -111,7 +111,7 @@ pub(crate) enum Event {
     /// A link is gone, whatever ended it.
     Down(Down),
     /// A member's listing has changed, or there was no room for its change.
-    ListingChanged,
+    ListingChanged { member: PeerId },
     /// A member's listing is over the bounds and is not kept.
     Unlisted(Holder),
     /// A member has this question. Answer it with [`super::Links::answer`].

@@ -290,10 +290,10 @@ impl Links {
 
     fn on_heard(&mut self, now: Instant, id: LinkId) {
         self.table.heard(now, id);
-        if let Some(link) = self.table.get(id).filter(|link| link.hello.is_some())
-            && let Some(presence) = self.present.get_mut(link.member.id)
-        {
-            presence.until = link.lost_at();
+        if let Some(link) = self.table.get(id).filter(|link| link.hello.is_some()) {
+            let until = link.lost_at();
+            self.present
+                .change(link.member.id, |presence| presence.until = until);
         }
     }
 
@@ -337,11 +337,11 @@ impl Links {
     /// Brings the member's presence up to date with its link: its addresses,
     /// and when it will be given up.
     fn renew_presence(&mut self, id: LinkId) {
-        if let Some(link) = self.table.get(id).filter(|link| link.hello.is_some())
-            && let Some(presence) = self.present.get_mut(link.member.id)
-        {
-            presence.addresses = link.addresses();
-            presence.until = link.lost_at();
+        if let Some(link) = self.table.get(id).filter(|link| link.hello.is_some()) {
+            self.present.change(link.member.id, |presence| {
+                presence.addresses = link.addresses();
+                presence.until = link.lost_at();
+            });
         }
     }
 }
@@ -409,6 +409,7 @@ impl Links {
     /// What is true whatever happens.
     pub(crate) fn check(&self) {
         self.catalogue.check();
+        self.present.check();
         let up: Vec<LinkId> = self.table.up().map(|(id, _)| id).collect();
         for (id, link) in self.table.all() {
             assert!(

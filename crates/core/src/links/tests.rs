@@ -247,7 +247,7 @@ fn an_update_is_acknowledged_by_a_tracker_always_and_by_a_peer_if_it_was_not_tak
     for mut node in Node::both() {
         node.up(1, 2, hello(1));
         let events = node.hear(1, listing(&["a", "b"]));
-        assert!(matches!(events[..], [Event::ListingChanged]));
+        assert!(matches!(events[..], [Event::ListingChanged { .. }]));
         assert_eq!(node.lists(2), Some(2));
         let position = |node: &Node| node.links.present().get(id(2)).expect("there").position;
         assert_eq!(position(&node), Some(1));
@@ -282,7 +282,7 @@ fn a_listing_that_is_too_long_is_not_kept_until_its_member_comes_again() {
     node.hear(1, listing(&["a"]));
     let events = node.hear(1, endless());
     assert!(
-        matches!(&events[..], [Event::Unlisted(who), Event::ListingChanged] if who.id == id(2)),
+        matches!(&events[..], [Event::Unlisted(who), Event::ListingChanged { .. }] if who.id == id(2)),
         "{events:?}"
     );
     assert!(matches!(node.answer(), Body::Ack(ack) if ack.unlisted && ack.seq.is_none()));

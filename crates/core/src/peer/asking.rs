@@ -11,6 +11,7 @@ use thorp_wire::frame::{Find, Found, Frame, Get, Holder, Refused, RequestId, Var
 use thorp_wire::{Content, PeerId};
 
 use super::{AskId, Output, Peer};
+use crate::changes::Row;
 use crate::get::small::{self, NotSent};
 use crate::get::{self, FetchId, Inquiry};
 use crate::links::LinkId;
@@ -257,6 +258,7 @@ impl Peer {
     }
 
     fn count(&mut self, now: Instant, outcome: &lookup::Outcome) {
+        self.out.push_back(Output::Changed(Row::Node));
         for (_, answer) in &outcome.names {
             match answer {
                 lookup::Answer::Found(Source::Memory, _) => self.tally.neighbours += 1,

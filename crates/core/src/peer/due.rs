@@ -6,6 +6,7 @@
 use thorp_wire::frame::{Frame, Update};
 
 use super::{Output, Peer, Target};
+use crate::changes::Row;
 use crate::links::{LinkId, NEIGHBOUR_BOUNDS, TRACKER_BOUNDS};
 use crate::time::Instant;
 
@@ -39,7 +40,7 @@ impl Peer {
 
     fn publish(&mut self, now: Instant) {
         if self.publisher.publish(now, self.links.catalogue_mut()) {
-            self.out.push_back(Output::Changed);
+            self.out.push_back(Output::Changed(Row::Share));
         }
         for (link, since) in self.publishing.due(now, self.publisher.seq()) {
             let most = match self.links.get(link) {

@@ -7,6 +7,7 @@
 use thorp_wire::frame::Ack;
 
 use super::{Notice, Output, Peer};
+use crate::changes::Row;
 use crate::links::{self, Event, LinkId, Party, Table};
 use crate::time::Instant;
 
@@ -41,7 +42,9 @@ impl Peer {
             Event::Up { link, their_copy } => self.on_up(now, link, their_copy),
             Event::Moved { link } => self.on_moved(now, link),
             Event::Down(down) => self.on_down(now, down),
-            Event::ListingChanged => self.out.push_back(Output::Changed),
+            Event::ListingChanged { member } => {
+                self.out.push_back(Output::Changed(Row::Member(member)));
+            }
             Event::Unlisted(holder) => {
                 let notice = Notice::ListingTooLarge(holder);
                 self.out.push_back(Output::Notice(notice));

@@ -6,6 +6,7 @@ use std::time::Duration;
 use thorp_wire::frame::{Holder, Join, Joined};
 use thorp_wire::{Entry, Name, PeerId};
 
+use crate::changes::Row;
 use crate::get::{self, FetchId, GetId, Looked, Storage};
 use crate::links::{self, LinkId, Me};
 use crate::lookup::Only;
@@ -158,8 +159,8 @@ pub enum Output {
     Removed,
     /// Something happened that a person may want to know.
     Notice(Notice),
-    /// What is shown of this peer has changed.
-    Changed,
+    /// This row of what is shown of it has changed.
+    Changed(Row),
 }
 
 /// Whom to connect to.

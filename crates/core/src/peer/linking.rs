@@ -13,6 +13,7 @@ use thorp_wire::frame::{Frame, Holder, RequestId};
 
 use super::asking::Errand;
 use super::{Config, Notice, Output, Peer, Target, Unreached};
+use crate::changes::Row;
 use crate::get;
 use crate::get::small::{Fetches, NotSent};
 use crate::get::sought::SoughtFiles;
@@ -81,7 +82,7 @@ impl Peer {
             // A link that replaces another one is no news.
             if self.home.link().is_none() {
                 self.out.push_back(Output::Notice(Notice::TrackerUp));
-                self.out.push_back(Output::Changed);
+                self.out.push_back(Output::Changed(Row::Node));
             }
             self.home.up(now, id, peer);
             self.remembered.hurry(now);
@@ -94,7 +95,7 @@ impl Peer {
             self.make_room(now, peer);
             self.neighbours.add(now, peer);
             self.publishing.begin(id, their_copy, Some(now));
-            self.neighbours_changed(now);
+            self.neighbours_changed(now, peer);
         } else {
             match link {
                 link if link.is_visitor() => self.remembered.failed(now, peer),
@@ -239,7 +240,8 @@ impl Peer {
             && self.neighbours.contains(link.member.id)
         {
             self.remembered.met(now, link.holder());
-            self.out.push_back(Output::Changed);
+            let row = Row::Member(link.member.id);
+            self.out.push_back(Output::Changed(row));
         }
     }
 
@@ -295,14 +297,15 @@ impl Peer {
 
     fn no_neighbour_any_more(&mut self, now: Instant, peer: PeerId) {
         if self.neighbours.remove(peer) {
-            self.neighbours_changed(now);
+            self.neighbours_changed(now, peer);
         }
     }
 
-    fn neighbours_changed(&mut self, now: Instant) {
+    /// This one has come to be a neighbour, or is none any more.
+    fn neighbours_changed(&mut self, now: Instant, peer: PeerId) {
         let ids: Vec<PeerId> = self.neighbours.ids().collect();
         self.publisher.neighbours_changed(now, ids);
-        self.out.push_back(Output::Changed);
+        self.out.push_back(Output::Changed(Row::Member(peer)));
     }
 
     /// There is no link to the tracker, and this is why: unless there is another one.
@@ -315,7 +318,7 @@ impl Peer {
             self.out.push_back(Output::Notice(notice));
         }
         if is_lost {
-            self.out.push_back(Output::Changed);
+            self.out.push_back(Output::Changed(Row::Node));
         }
     }
 
@@ -324,7 +327,7 @@ impl Peer {
         let (notice, trouble) = self.home.on_broken(reason);
         self.out.extend(trouble.map(Output::NoTracker));
         self.out.push_back(Output::Notice(notice));
-        self.out.push_back(Output::Changed);
+        self.out.push_back(Output::Changed(Row::Node));
         debug_assert!(!matches!(self.home.tracker(), TrackerState::Up(_)));
     }
 

@@ -51,12 +51,14 @@ use thorp_wire::{Entry, Name, PeerId};
 
 use crate::answer::member_row;
 use crate::catalogue::Catalogue;
+use crate::changes::Row;
 use crate::get::small::Fetches;
 use crate::get::sought::SoughtFiles;
 use crate::get::{self, Gets, Inquiry};
 use crate::links::{LinkId, Links, Role};
 use crate::lookup::{Lookup, TrackerState};
 use crate::neighbours::Neighbours;
+use crate::presence::Presences;
 use crate::publisher::Publisher;
 use crate::remembered::Remembered;
 use crate::survey::Survey;
@@ -156,7 +158,7 @@ impl Peer {
             Input::ShareChanged { added, removed } => {
                 self.publisher
                     .share_changed(now, self.links.catalogue_mut(), added, removed);
-                self.out.push_back(Output::Changed);
+                self.out.push_back(Output::Changed(Row::Share));
             }
             Input::Hashed { name, bytes } => self.hashed_so_far(name, bytes),
             Input::Survey { ask, subject, only } => {
@@ -207,6 +209,11 @@ impl Peer {
     pub fn neighbours(&self) -> impl Iterator<Item = MemberRow> + '_ {
         let listed = self.links.present().listed();
         listed.map(|presence| member_row(presence, self.links.catalogue()))
+    }
+
+    /// Who is there, the neighbours in the order in which people see them.
+    pub fn present(&self) -> &Presences {
+        self.links.present()
     }
 
     /// The member with this id, if there is a link to it.

@@ -837,7 +837,7 @@ impl Village {
                     Some(
                         tracker::Output::Renew { .. }
                         | tracker::Output::Unlisted(_)
-                        | tracker::Output::Changed,
+                        | tracker::Output::Changed(_),
                     ) => continue,
                     None => return,
                 },
@@ -871,7 +871,7 @@ impl Village {
             peer::Output::Remember(known) => self.nodes[node].disk = known,
             // No clock is turned here, and nothing is shown.
             peer::Output::Get(get, told) => self.for_get(node, get, told),
-            peer::Output::Renewed(_) | peer::Output::NoTracker(_) | peer::Output::Changed => {}
+            peer::Output::Renewed(_) | peer::Output::NoTracker(_) | peer::Output::Changed(_) => {}
         }
     }
 

@@ -7,6 +7,7 @@ use super::notice::Note;
 use super::rows::{
     Done, Fetched, FileRow, GroupMember, Hashing, PeerRow, Progress, Status, TrackerStatus,
 };
+use crate::snapshot::{Change, Page};
 
 /// Part of an answer. Every answer ends with one [`Event::Done`] or one
 /// [`Event::Error`], and nothing follows it.
@@ -64,6 +65,21 @@ pub enum Event {
     },
     /// A remark that changes nothing.
     Note(Note),
+    /// The answer to [`Command::Snapshot`](super::Command::Snapshot).
+    Page(Page),
+    /// What has changed, in answer to [`Command::Watch`](super::Command::Watch).
+    Changes {
+        /// Everything up to the change with this number is in it.
+        number: u64,
+        /// The rows, those that changed last at the end.
+        changes: Vec<Change>,
+    },
+    /// A caller that watches is too far behind for that: it pages anew. What
+    /// changes after this number will be told.
+    StartAgain {
+        /// That of the latest change.
+        number: u64,
+    },
     /// All went well.
     Done(Done),
     /// It did not go well.

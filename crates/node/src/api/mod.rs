@@ -22,13 +22,16 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::snapshot::Ask;
+#[cfg(test)]
+use crate::snapshot::Part;
+
 pub use event::Event;
 pub use failure::{ErrorKind, Failure, Inquiry, Miss, Obstacle, Trouble};
 pub use notice::{Note, Notice, Warning};
 pub use rows::{
     AnswerSource, Done, Fetched, FileRow, GroupMember, Hashing, Holder, Lookups, Member,
-    MemberRole, PeerRow, PeerView, Progress, Provenance, Status, TrackedFile, TrackedPeer,
-    TrackerStatus, TrackerView,
+    MemberRole, PeerRow, Progress, Provenance, Status, TrackerStatus,
 };
 
 /// A request to a node.
@@ -71,6 +74,13 @@ pub enum Command {
     },
     /// Copy the group's hard state.
     Backup,
+    /// Show a page of what the node shows of itself.
+    Snapshot(Ask),
+    /// Tell which rows of it have changed since a number, and go on telling.
+    Watch {
+        /// That of a page, or of changes told before.
+        since: u64,
+    },
 }
 
 /// Which files to fetch, and where to.
@@ -115,7 +125,9 @@ impl Command {
         match self {
             Self::Get(_) | Self::Find { .. } | Self::Ls { .. } | Self::Peers => AskedOf::Peer,
             Self::Neighbours => AskedOf::RunningPeer,
-            Self::Status | Self::Stop => AskedOf::RunningNode,
+            Self::Status | Self::Stop | Self::Snapshot(_) | Self::Watch { .. } => {
+                AskedOf::RunningNode
+            }
             Self::Invite { .. } => AskedOf::RunningTracker,
             Self::Members | Self::Remove { .. } | Self::Backup => AskedOf::Keeper,
         }
@@ -141,6 +153,8 @@ pub(crate) fn one_of_each() -> Vec<Command> {
         Command::Members,
         Command::Remove { id: text() },
         Command::Backup,
+        Command::Snapshot(Ask::first(Part::Node, 1)),
+        Command::Watch { since: 0 },
     ];
     // A new one is not compiled before it stands above.
     for command in &all {
@@ -155,7 +169,9 @@ pub(crate) fn one_of_each() -> Vec<Command> {
             | Command::Invite { .. }
             | Command::Members
             | Command::Remove { .. }
-            | Command::Backup => {}
+            | Command::Backup
+            | Command::Snapshot(_)
+            | Command::Watch { .. } => {}
         }
     }
     all

@@ -6,7 +6,7 @@
 //! engine     a machine, its time, and what it wants done
 //! wires      the links of a node: frames out, arrivals in, the goodbye
 //! peer       what only a peer does, and what a person asks of it
-//! tracker    what only a tracker does, and its two tables
+//! tracker    what only a tracker does
 //! ```
 //!
 //! Decides nothing: that is `thorp-core`.
@@ -57,9 +57,6 @@ trait Node: Send + Sized {
         output: <Self::Machine as Machine>::Output,
     );
 
-    /// All that the machine wanted done for now is done.
-    fn on_settled(&mut self, _: &Self::Machine) {}
-
     /// The goodbyes are about to be said.
     fn on_stop(&mut self) {}
 
@@ -96,7 +93,6 @@ fn settle<N: Node>(node: &mut N, engine: &mut Engine<N::Machine>) {
     while let Some(output) = engine.next_output() {
         node.on_output(engine, output);
     }
-    node.on_settled(&engine.machine);
 }
 
 fn on_arrival<N: Node>(node: &mut N, engine: &mut Engine<N::Machine>, arrival: Arrival) {

@@ -23,6 +23,7 @@ use crate::api::{Command, Done, Event, Failure};
 use crate::local::{self, Answering, LocalError};
 use crate::net::addresses;
 use crate::net::listener::{Incoming, Service};
+use crate::snapshot;
 use crate::tracker::Tracker;
 
 /// A tracker's state: the group's CA, and its own certificate.
@@ -110,7 +111,12 @@ impl Office {
         let authority = Arc::clone(&self.authority);
         let desk = Desk::new(Arc::clone(&self.state), Arc::clone(&authority));
         local::answer(self.state.path(), move |command| {
-            let (events, receiver) = mpsc::channel(4);
+            let room = match command {
+                // It is told more when it has taken what was told before.
+                Command::Watch { .. } => 1,
+                _ => 4,
+            };
+            let (events, receiver) = mpsc::channel(room);
             let (tracker, clock, authority, desk) = (
                 tracker.clone(),
                 clock.clone(),
@@ -124,6 +130,14 @@ impl Office {
                         .await
                         .map(|status| vec![Event::Tracker(status)])
                         .ok_or(Failure::TrackerStopping),
+                    Command::Snapshot(ask) => snapshot::page(tracker.viewer(), ask)
+                        .await
+                        .map(|page| vec![Event::Page(page), Event::Done(Done::default())])
+                        .ok_or(Failure::TrackerStopping),
+                    Command::Watch { since } => {
+                        let done = snapshot::watch(tracker.viewer(), since, &events).await;
+                        Ok(vec![Event::Done(done)])
+                    }
                     Command::Stop => {
                         tracker.stop("stopped by its user").await;
                         Ok(vec![Event::Done(Done::default())])

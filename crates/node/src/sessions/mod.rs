@@ -154,6 +154,11 @@ impl Swarms {
         self.0.tally.bytes()
     }
 
+    /// The files that are being fetched or served at this moment.
+    pub fn transfers(&self) -> Vec<Arc<Transfer>> {
+        self.table().transfers.values().cloned().collect()
+    }
+
     /// Ends all transfers and all connections.
     pub fn close(&self) {
         self.0.closing.send_replace(true);

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Mutex;
 
 use thorp_node::api::{Command, ErrorKind};
+use thorp_node::snapshot::{Ask, Part, SnapshotRow};
 
-use super::support::{Village, Villager, answer, bytes, files_in, named, part_in, read};
+use super::support::{Village, Villager, answer, bytes, files_in, named, part_in, read, within};
 use super::teller::{File, Holder, LONG, Manner, PIECE, Said, long};
 
 const MIB: usize = 1024 * 1024;
@@ -220,4 +221,43 @@ async fn two_that_fetch_the_same_file_help_each_other() {
         answer.only_fetched();
         assert!(read(&villager.dir, "f") == *file.bytes);
     }
+}
+
+#[tokio::test]
+async fn a_file_on_its_way_is_shown_with_its_rate_and_its_sources() {
+    let village = Village::new().await;
+    let file = long();
+    let slow = Holder::of(&village, "mallory", &file, Manner::slow(64 * 1024)).await;
+    let elm = village.peer("elm", &[]).await;
+    let viewer = elm.running.peer.viewer();
+    let transfers = async || {
+        let page = viewer.pages([Ask::first(Part::Transfers, 10)]).await;
+        let [page] = page.expect("it runs");
+        page.rows
+    };
+    assert_eq!(transfers().await, []);
+    let asked = elm.running.peer.command(Command::Get(named("f")));
+    elm.has_received(16 * 1024).await;
+    assert!(
+        transfers().await.len() == 1,
+        "the first look begins the rate"
+    );
+    let moves = async {
+        loop {
+            let rows = transfers().await;
+            let [SnapshotRow::Transfer(transfer)] = &rows[..] else {
+                panic!("{rows:?}");
+            };
+            if transfer.rate > 0 {
+                return transfer.clone();
+            }
+        }
+    };
+    let transfer = within("a rate", moves).await;
+    assert_eq!(transfer.length, LONG as u64);
+    assert!(transfer.received > 0 && transfer.verified < transfer.length);
+    let sent_by = transfer.sent_by.iter();
+    let sent_by: u64 = sent_by.map(|(_, bytes)| bytes).sum();
+    assert!((1..LONG as u64).contains(&sent_by), "{transfer:?}");
+    drop((asked, slow));
 }

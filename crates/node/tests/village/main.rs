@@ -12,6 +12,7 @@
 //! disk      what becomes of them when the disk under them changes
 //! bad       members that lie, flood, stall or talk nonsense
 //! clocks    what is said where two clocks do not agree
+//! shown     what a node shows of itself, in its process and over its socket
 //! standing  being a member, and being one no longer
 //! comings   starting, stopping, being killed, falling silent
 //! ```
@@ -27,6 +28,7 @@ mod disk;
 mod large;
 mod liars;
 mod mallory;
+mod shown;
 mod standing;
 mod support;
 mod teller;

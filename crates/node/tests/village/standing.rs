@@ -82,7 +82,8 @@ async fn friends(village: &Village) -> [Villager; 3] {
 
 async fn loses(villager: &Villager, name: &str) {
     let what = format!("{name} to be no neighbour any more");
-    let is_gone = |row: &thorp_node::api::PeerRow| row.member.name.as_deref() != Some(name);
+    let is_gone =
+        |row: &thorp_node::snapshot::TrackedPeer| row.member.name.as_deref() != Some(name);
     villager
         .sees(&what, |view| view.neighbours.iter().all(is_gone))
         .await;

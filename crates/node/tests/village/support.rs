@@ -5,20 +5,19 @@ use std::fs;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use tempfile::TempDir;
 use thorp_node::address::NetAddress;
 use thorp_node::api::{
-    Command, Done, ErrorKind, Event, Failure, Fetched, FileRow, Get, Notice, PeerRow, PeerView,
-    Status, TrackerView,
+    Command, Done, ErrorKind, Event, Failure, Fetched, FileRow, Get, Notice, PeerRow, Status,
 };
 use thorp_node::clock::Clock;
 use thorp_node::config::Setting;
 use thorp_node::launch::{self, Common, Group, RunningPeer, RunningTracker};
 use thorp_node::share;
-use tokio::sync::{mpsc, watch};
+use thorp_node::snapshot::{Ask, Part, SnapshotRow, TrackedFile, TrackedPeer, Viewer};
+use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 /// Far beyond what anything here takes, even on a machine that is busy.
@@ -112,6 +111,19 @@ impl Village {
         let villager = self.peer_with(name, &[], share::Options::default()).await;
         villager.settled(files_in(&dir).len()).await;
         self.lists(name, files_in(&dir).len()).await;
+        let id = villager
+            .ask(Command::Status)
+            .await
+            .done()
+            .status()
+            .id
+            .clone();
+        self.sees("their roots", |view| {
+            let of_it = |file: &&TrackedFile| file.holders.iter().any(|has| has.id == id);
+            let mut its = view.files.iter().filter(of_it);
+            its.all(|file| file.root.is_some())
+        })
+        .await;
         villager
     }
 
@@ -139,8 +151,8 @@ impl Village {
             let row = view
                 .peers
                 .iter()
-                .find(|peer| peer.name.as_deref() == Some(name));
-            row.is_some_and(|row| row.files_total == files as u64)
+                .find(|peer| peer.member.name.as_deref() == Some(name));
+            row.is_some_and(|row| row.files == files as u64)
         })
         .await;
     }
@@ -150,13 +162,13 @@ impl Village {
         self.sees(&format!("the tracker to forget {name}"), |view| {
             view.peers
                 .iter()
-                .all(|peer| peer.name.as_deref() != Some(name))
+                .all(|peer| peer.member.name.as_deref() != Some(name))
         })
         .await;
     }
 
-    pub async fn sees(&self, what: &str, is_so: impl Fn(&TrackerView) -> bool) {
-        view(&self.tracker.tracker.view(), what, is_so).await;
+    pub async fn sees(&self, what: &str, is_so: impl Fn(&Tracked) -> bool) {
+        view(self.tracker.tracker.viewer(), tracked, what, is_so).await;
     }
 
     /// A command where no peer runs on that state directory.
@@ -178,8 +190,8 @@ impl Villager {
         .await;
     }
 
-    pub async fn sees(&self, what: &str, is_so: impl Fn(&PeerView) -> bool) {
-        view(&self.running.peer.view(), what, is_so).await;
+    pub async fn sees(&self, what: &str, is_so: impl Fn(&Around) -> bool) {
+        view(self.running.peer.viewer(), around, what, is_so).await;
     }
 
     pub async fn has_neighbour(&self, name: &str) {
@@ -268,17 +280,88 @@ pub async fn start(common: Common, dir: &Path, options: share::Options, group: G
     }
 }
 
+/// What a tracker shows of those that it knows.
+#[derive(Debug)]
+pub struct Tracked {
+    pub peers: Vec<TrackedPeer>,
+    pub files: Vec<TrackedFile>,
+}
+
+/// What a peer shows of itself and its neighbours.
+#[derive(Debug)]
+pub struct Around {
+    pub neighbours: Vec<TrackedPeer>,
+    pub tracker_connected: bool,
+    pub files: u64,
+    pub unhashed: u64,
+}
+
+/// Nothing, if the tracker has ended.
+pub async fn tracked(viewer: &Viewer) -> Option<Tracked> {
+    let asks = [Part::Peers, Part::Files].map(all);
+    let [peers, files] = viewer.pages(asks).await?;
+    Some(Tracked {
+        peers: peers.rows.into_iter().map(peer).collect(),
+        files: files.rows.into_iter().map(file).collect(),
+    })
+}
+
+/// Nothing, if the peer has ended.
+async fn around(viewer: &Viewer) -> Option<Around> {
+    let asks = [Part::Peers, Part::Node, Part::Share].map(all);
+    let [neighbours, node, share] = viewer.pages(asks).await?;
+    let [SnapshotRow::Node(status)] = &node.rows[..] else {
+        panic!("no peer: {node:?}");
+    };
+    let [SnapshotRow::Share(share)] = &share.rows[..] else {
+        panic!("no share: {share:?}");
+    };
+    Some(Around {
+        neighbours: neighbours.rows.into_iter().map(peer).collect(),
+        tracker_connected: status.tracker_connected,
+        files: share.files,
+        unhashed: share.unhashed,
+    })
+}
+
+fn all(part: Part) -> Ask {
+    Ask::first(part, usize::MAX)
+}
+
+fn peer(row: SnapshotRow) -> TrackedPeer {
+    match row {
+        SnapshotRow::Peer(peer) => peer,
+        other => panic!("no peer: {other:?}"),
+    }
+}
+
+fn file(row: SnapshotRow) -> TrackedFile {
+    match row {
+        SnapshotRow::File(file) => file,
+        other => panic!("no file: {other:?}"),
+    }
+}
+
 async fn view<T: std::fmt::Debug>(
-    view: &watch::Receiver<Arc<T>>,
+    viewer: &Viewer,
+    look: impl AsyncFn(&Viewer) -> Option<T>,
     what: &str,
     is_so: impl Fn(&T) -> bool,
 ) {
-    let mut view = view.clone();
-    let seen = timeout(DEADLINE, view.wait_for(|view| is_so(view)))
-        .await
-        .map(|seen| seen.is_ok());
-    if seen != Ok(true) {
-        let text = format!("{:?}", view.borrow());
+    let mut news = viewer.news();
+    let mut last = None;
+    let seen = timeout(DEADLINE, async {
+        loop {
+            news.borrow_and_update();
+            let now = last.insert(look(viewer).await?);
+            if is_so(now) {
+                return Some(());
+            }
+            news.changed().await.ok()?;
+        }
+    });
+    if seen.await != Ok(Some(())) {
+        let text = format!("{last:?}");
         panic!(
             "waited for {what} in vain; at last: {}",
             text.chars().take(2000).collect::<String>()

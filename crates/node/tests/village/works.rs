@@ -5,11 +5,11 @@ use std::fs;
 use std::io::Write as _;
 use std::time::Duration;
 
-use thorp_node::api::{AnswerSource, Command, ErrorKind, Event, Failure, Get, TrackerView};
+use thorp_node::api::{AnswerSource, Command, ErrorKind, Event, Failure, Get};
 use thorp_node::share;
 
 use super::mallory::{Mallory, entry};
-use super::support::{Village, bytes, files_in, named, read, write};
+use super::support::{Tracked, Village, bytes, files_in, named, read, tracked, write};
 
 /// A name that only a person who wants trouble would give.
 fn difficult_names() -> Vec<String> {
@@ -251,11 +251,11 @@ async fn several_contents_under_one_name_are_a_choice_that_root_and_from_make() 
     let _elm = village.peer("elm", &[("a", b"rare")]).await;
     let fir = village.peer("fir", &[]).await;
     // What is not hashed yet is no choice.
-    let hashed = |view: &TrackerView| {
+    let hashed = |view: &Tracked| {
         let rows = view.files.iter().filter(|row| row.name == "a");
-        let prefixes = rows.filter_map(|row| row.root_prefix.as_deref());
-        let hashed = prefixes.filter(|prefix| *prefix != "not hashed yet");
-        hashed.count() == 2
+        rows.filter(|row| row.has_twin && row.root.is_some())
+            .count()
+            == 2
     };
     village.sees("two contents, both hashed", hashed).await;
     let answer = fir.get_name("a").await;
@@ -335,19 +335,23 @@ async fn a_file_that_is_not_hashed_yet_is_hashed_when_somebody_asks_for_it() {
 async fn a_visitor_fetches_into_a_directory_and_is_never_shown() {
     let village = Village::new().await;
     let oak = village.peer("oak", &[("a", b"some"), ("b", b"more")]).await;
-    let mut shown = village.tracker.tracker.view();
+    let viewer = village.tracker.tracker.viewer().clone();
+    let mut news = viewer.news();
     let watching = tokio::spawn(async move {
         let mut names = BTreeSet::new();
         loop {
-            let seen = shown
-                .borrow_and_update()
+            news.borrow_and_update();
+            let Some(shown) = tracked(&viewer).await else {
+                return names;
+            };
+            let seen: Vec<String> = shown
                 .peers
-                .iter()
-                .filter_map(|peer| peer.name.clone())
-                .collect::<Vec<_>>();
+                .into_iter()
+                .filter_map(|peer| peer.member.name)
+                .collect();
             let end = seen.iter().any(|name| name == "last");
             names.extend(seen);
-            if end || shown.changed().await.is_err() {
+            if end || news.changed().await.is_err() {
                 return names;
             }
         }

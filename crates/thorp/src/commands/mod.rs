@@ -244,7 +244,9 @@ fn nothing(command: &Command) -> Option<&'static str> {
         | Command::Invite { .. }
         | Command::Members
         | Command::Remove { .. }
-        | Command::Backup => None,
+        | Command::Backup
+        | Command::Snapshot(_)
+        | Command::Watch { .. } => None,
     }
 }
 

@@ -1,33 +1,34 @@
 //! What a log of `tracker` and of `share` holds.
 
-use std::sync::Arc;
+use std::time::Duration;
 
 use super::*;
-use crate::{samples, story};
-use thorp_node::api::{TrackerView, Warning};
-use tokio::sync::{mpsc, watch};
+use crate::samples;
+use crate::story::{self, Shown};
+use thorp_node::api::Warning;
+use tokio::sync::mpsc;
 
-fn peer() -> (Peer, watch::Sender<Arc<PeerView>>, mpsc::Sender<Notice>) {
-    let (view_in, view) = watch::channel(Arc::new(PeerView::default()));
+fn peer() -> (Peer, mpsc::Sender<Shown>, mpsc::Sender<Notice>) {
+    let (shown_in, shown) = mpsc::channel(1);
     let (notice_in, notices) = mpsc::channel(8);
     let peer = Peer {
         directory: "/home/oak".into(),
         listen: "192.168.198.138:3334".parse().ok(),
-        view,
+        viewer: story::node(shown),
         notices,
         request: Box::new(|_| mpsc::channel(1).1),
         stop: Box::pin(async {}),
         door: None,
         was_removed: Box::new(|| false),
     };
-    (peer, view_in, notice_in)
+    (peer, shown_in, notice_in)
 }
 
-fn tracker() -> (Tracker, watch::Sender<Arc<TrackerView>>) {
-    let (view_in, view) = watch::channel(Arc::new(TrackerView::default()));
+fn tracker() -> (Tracker, mpsc::Sender<Shown>) {
+    let (shown_in, shown) = mpsc::channel(1);
     let tracker = Tracker {
         listen: "192.168.198.138:3333".parse().expect("an address"),
-        view,
+        viewer: story::node(shown),
         notices: mpsc::channel(1).1,
         stop: Box::pin(async {}),
         door: Door {
@@ -37,7 +38,12 @@ fn tracker() -> (Tracker, watch::Sender<Arc<TrackerView>>) {
             invite: None,
         },
     };
-    (tracker, view_in)
+    (tracker, shown_in)
+}
+
+/// Longer than a change may take to be told.
+async fn a_moment() {
+    tokio::time::sleep(Duration::from_secs(1)).await;
 }
 
 fn streams() -> Streams<Vec<u8>, Vec<u8>> {
@@ -52,7 +58,7 @@ fn text(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes).expect("UTF-8")
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_peer_tells_its_story() {
     let (mut peer, view, notices) = peer();
     let mut streams = streams();
@@ -70,22 +76,12 @@ async fn a_peer_tells_its_story() {
             .send(Notice::Warning(warning))
             .await
             .expect("followed");
-        tokio::task::yield_now().await;
-        let neighbours = vec![samples::peer()];
-        view.send_modify(|v| {
-            *v = Arc::new(PeerView {
-                neighbours,
-                ..PeerView::default()
-            });
-        });
-        tokio::task::yield_now().await;
-        view.send_modify(|v| {
-            *v = Arc::new(PeerView {
-                files: 3,
-                ..PeerView::default()
-            });
-        });
-        tokio::task::yield_now().await;
+        a_moment().await;
+        let shown = Shown::of_peer(&["192.168.198.138"], 0);
+        view.send(shown).await.expect("followed");
+        a_moment().await;
+        view.send(Shown::of_peer(&[], 3)).await.expect("followed");
+        a_moment().await;
         drop(view);
     };
     let _ = tokio::join!(
@@ -104,14 +100,13 @@ async fn a_peer_tells_its_story() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_tracker_prints_both_tables_after_a_change() {
     let (mut tracker, view) = tracker();
     let mut streams = streams();
     let told = async {
-        tokio::task::yield_now().await;
-        view.send_replace(Arc::new(story::first()));
-        tokio::task::yield_now().await;
+        view.send(story::first()).await.expect("followed");
+        a_moment().await;
         drop(view);
     };
     let _ = tokio::join!(
@@ -121,13 +116,13 @@ async fn a_tracker_prints_both_tables_after_a_change() {
     let expected = format!(
         "Listening on 192.168.198.138:3333\n{}\n{}\n",
         words::WAITING,
-        table::both(&story::first())
+        table::both(&story::first().tables())
     );
     assert_eq!(text(streams.out), expected);
     assert_eq!(text(streams.talk), format!("{}\n", door(&tracker.door)));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_same_as_objects() {
     let (mut tracker, view) = tracker();
     let mut streams = streams();
@@ -136,9 +131,8 @@ async fn the_same_as_objects() {
         quiet: false,
     };
     let told = async {
-        tokio::task::yield_now().await;
-        view.send_replace(Arc::new(story::alone()));
-        tokio::task::yield_now().await;
+        view.send(story::alone()).await.expect("followed");
+        a_moment().await;
         drop(view);
     };
     let _ = tokio::join!(follow_tracker(&mut tracker, &mut streams, json), told);
@@ -159,9 +153,9 @@ fn two_neighbours_on_one_address_carry_their_ports() {
     second.member.port = 3335;
     let mut third = samples::peer();
     third.member.address = "fd00::7".into();
-    let view = PeerView {
+    let view = Neighbourhood {
         neighbours: vec![samples::peer(), second, third],
-        ..PeerView::default()
+        ..Neighbourhood::default()
     };
     assert_eq!(
         neighbours(&view),
@@ -184,7 +178,7 @@ fn a_closed_group_is_joined_by_invite() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn nobody_reads_any_more() {
     struct Gone;
     impl Write for Gone {

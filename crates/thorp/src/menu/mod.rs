@@ -5,13 +5,14 @@
 
 pub mod terminal;
 
-use thorp_node::api::{ErrorKind, Event, Get, Notice, PeerView};
+use thorp_node::api::{ErrorKind, Event, Get, Notice};
 
 use crate::answer::{self, Tally};
 use crate::conversation::{Conversation, Step};
 use crate::exit::Complaint;
 use crate::lines;
 use crate::quoting::{printable_lines, quoted, unquoted};
+use crate::tables::Neighbourhood;
 use crate::words;
 
 /// What the terminal has to do.
@@ -109,7 +110,7 @@ impl Menu {
     }
 
     /// The view has changed; the neighbours are shown when they have.
-    pub fn changed(&mut self, view: &PeerView) -> Option<Effect> {
+    pub fn changed(&mut self, view: &Neighbourhood) -> Option<Effect> {
         let line = lines::neighbours(view);
         if self.neighbours == line {
             return None;

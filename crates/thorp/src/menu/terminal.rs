@@ -5,7 +5,6 @@
 //! the task in the middle runs the menu. Owns the terminal's mode: however the
 //! menu ends, the mode is what it was before.
 
-use std::sync::Arc;
 use std::thread;
 
 use crossterm::event::DisableBracketedPaste;
@@ -13,7 +12,7 @@ use crossterm::style::Print;
 use rustix::termios::{self, OptionalActions, Termios};
 use rustyline::error::ReadlineError;
 use rustyline::{DefaultEditor, ExternalPrinter};
-use thorp_node::api::{Command, Event, PeerView};
+use thorp_node::api::{Command, Event};
 use tokio::sync::mpsc;
 
 use super::{Effect, Menu};
@@ -21,6 +20,7 @@ use crate::node::{Answers, Peer};
 use crate::out::{self, Streams};
 use crate::progress::Bar;
 use crate::signals::{Means, Signals};
+use crate::tables::{Following, Neighbourhood};
 use crate::wrap;
 
 /// Why the menu is no longer shown.
@@ -47,7 +47,10 @@ pub async fn run(
     let mut answers: Option<Answers> = None;
 
     let mut effects: Vec<_> = welcome.into_iter().map(Effect::Say).collect();
-    effects.extend(menu.changed(&current(peer)));
+    let mut following = Following::neighbourhood(&peer.viewer);
+    if let Some(now) = Neighbourhood::of(&peer.viewer).await {
+        effects.extend(menu.changed(&now));
+    }
     effects.push(menu.start());
     let mut notices = true;
     loop {
@@ -90,22 +93,23 @@ pub async fn run(
                     answers = None;
                     effects = menu.broken_off();
             },
-            changed = peer.view.changed() => match changed {
-                // That is said first, by whoever ends the program, and once.
-                _ if (peer.was_removed)() => return Ok(End::Ended),
-                Ok(()) => effects.extend(menu.changed(&current(peer))),
-                Err(_) => return Ok(End::Ended),
-            },
+            is_due = following.is_due() => {
+                // That it was removed is said first, by whoever ends the program,
+                // and once.
+                if !is_due || (peer.was_removed)() {
+                    return Ok(End::Ended);
+                }
+                match Neighbourhood::of(&peer.viewer).await {
+                    Some(now) => effects.extend(menu.changed(&now)),
+                    None => return Ok(End::Ended),
+                }
+            }
             line = terminal.line() => match line {
                 Some(line) => effects = menu.line(&line),
                 None => return Ok(End::Left),
             },
         }
     }
-}
-
-fn current(peer: &mut Peer) -> Arc<PeerView> {
-    Arc::clone(&peer.view.borrow_and_update())
 }
 
 /// The next event, or never where nothing was asked.

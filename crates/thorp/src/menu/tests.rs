@@ -149,9 +149,9 @@ fn leaving_by_number_or_word() {
 #[test]
 fn neighbours_are_shown_when_they_change() {
     let mut menu = Menu::default();
-    let mut view = PeerView {
+    let mut view = Neighbourhood {
         files: 7,
-        ..PeerView::default()
+        ..Neighbourhood::default()
     };
     assert_eq!(menu.changed(&view), None);
     view.neighbours.push(samples::peer());

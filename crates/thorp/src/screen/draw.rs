@@ -5,15 +5,16 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Text};
 use ratatui::widgets::{Block, Cell, Paragraph, Row, Table};
-use thorp_node::api::{TrackedFile, TrackedPeer};
 
 use super::fit::{self, clip, columns};
-use super::{Focus, Screen, Scroll};
+use super::slice::{Scroll, Slice};
+use super::{Focus, Screen};
+use crate::tables::{self, Cell as Content, Column, Width};
 use crate::{lines, table, words};
 use thorp_node::printable::printable;
 
 /// The most lines of one row.
-const ROW_LINES: usize = 3;
+pub(super) const ROW_LINES: usize = 3;
 /// Borders and the head of a table.
 const FRAME_LINES: u16 = 3;
 /// A table with room for one row.
@@ -54,30 +55,22 @@ impl Screen {
             }
             return;
         }
-        let peers = Peers::new(body.width, self);
-        let files = Files::new(body.width, self);
-        let (limit, lines) = (body.height, ROW_LINES);
+        let limit = body.height;
         let (upper, lower) = split(
             body,
-            height(&self.view.peers, limit, |peer| peers.row(peer, lines).1),
-            height(&self.view.files, limit, |file| files.row(file, lines).1),
+            wanted(&mut self.peers, &tables::PEERS, body.width, limit),
+            wanted(&mut self.files, &tables::FILES, body.width, limit),
         );
         self.draw_peers(frame, upper);
         self.draw_files(frame, lower);
     }
 
     fn draw_peers(&mut self, frame: &mut Frame<'_>, area: Rect) {
-        let peers = Peers::new(area.width, self);
-        let row = |peer: &_, lines| peers.row(peer, lines);
-        let (rows, scroll) = window(&self.view.peers, area, self.peers, row);
-        let total = self.view.peers.len() as u64;
-        let widget = Table::new(rows, peers.widths())
-            .header(head_row(&table::PEERS_HEAD))
-            .column_spacing(GAP)
-            .block(self.block((table::PEERS, Focus::Peers), area.width, scroll, total));
-        frame.render_widget(widget, area);
-        self.peers = scroll;
-        if self.view.peers.is_empty() {
+        let widget = table_of(&mut self.peers, &tables::PEERS, area);
+        let (scroll, total) = (self.peers.scroll, self.peers.total);
+        let block = self.block((table::PEERS, Focus::Peers), area.width, scroll, total);
+        frame.render_widget(widget.block(block), area);
+        if self.peers.rows.is_empty() {
             let width = area.width.saturating_sub(2);
             let first_row = Rect::new(area.x + 1, area.y + 2, width, 1).intersection(area);
             frame.render_widget(Paragraph::new(words::WAITING), first_row);
@@ -85,20 +78,10 @@ impl Screen {
     }
 
     fn draw_files(&mut self, frame: &mut Frame<'_>, area: Rect) {
-        let files = Files::new(area.width, self);
-        let row = |file: &_, lines| files.row(file, lines);
-        let (rows, scroll) = window(&self.view.files, area, self.files, row);
-        let widget = Table::new(rows, files.widths())
-            .header(head_row(&table::FILES_HEAD))
-            .column_spacing(GAP)
-            .block(self.block(
-                (table::FILES, Focus::Files),
-                area.width,
-                scroll,
-                self.view.files_total,
-            ));
-        frame.render_widget(widget, area);
-        self.files = scroll;
+        let widget = table_of(&mut self.files, &tables::FILES, area);
+        let (scroll, total) = (self.files.scroll, self.files.total);
+        let block = self.block((table::FILES, Focus::Files), area.width, scroll, total);
+        frame.render_widget(widget.block(block), area);
     }
 
     fn title(&self) -> String {
@@ -107,7 +90,7 @@ impl Screen {
         } else {
             "closed group"
         };
-        let counts = table::counts(&self.view);
+        let counts = table::counts(self.peers.total, self.files.total);
         format!(
             "thorp tracker  {group}  {}  {counts}",
             printable(&self.door.tracker)
@@ -128,7 +111,8 @@ impl Screen {
             block = block.border_style(self.accent());
         }
         if at.shown > 0 && (at.shown as u64) < total {
-            let text = format!(" {}-{} of {total} ", at.first + 1, at.first + at.shown);
+            let first = at.start + at.first as u64;
+            let text = format!(" {}-{} of {total} ", first + 1, first + at.shown as u64);
             // Half of it would be another number.
             if columns(&text) + 2 <= usize::from(width) {
                 block = block.title_bottom(Line::from(text).right_aligned());
@@ -154,104 +138,16 @@ impl Screen {
     }
 }
 
-/// The columns of the List of Peers.
-struct Peers {
-    columns: [usize; 3],
-}
-
-impl Peers {
-    fn new(width: u16, screen: &Screen) -> Self {
-        let inner = usize::from(width).saturating_sub(2);
-        let labels = screen.view.peers.iter().map(|peer| columns(&label(peer)));
-        let first = labels.max().unwrap_or(0).max(ADDRESS).min(inner / 3);
-        let rest = inner.saturating_sub(first + 2 * usize::from(GAP));
-        // An address is worth more than the last file names.
-        let neighbours = (rest * 2 / 5).max(ADDRESS.min(rest * 3 / 5));
-        Self {
-            columns: [first, rest - neighbours, neighbours],
-        }
-    }
-
-    fn widths(&self) -> [Constraint; 3] {
-        self.columns.map(length)
-    }
-
-    fn cells(&self, peer: &TrackedPeer, lines: usize) -> [Vec<String>; 3] {
-        let [first, files, neighbours] = self.columns;
-        [
-            vec![clip(&label(peer), first)],
-            fit::names(&peer.files, peer.files_total, files, lines),
-            fit::names(
-                &peer.neighbours,
-                peer.neighbours.len() as u64,
-                neighbours,
-                lines,
-            ),
-        ]
-    }
-
-    fn row(&self, peer: &TrackedPeer, lines: usize) -> (Row<'static>, u16) {
-        row(self.cells(peer, lines))
-    }
-}
-
-/// The columns of the List of Files.
-struct Files {
-    columns: [usize; 2],
-}
-
-impl Files {
-    fn new(width: u16, screen: &Screen) -> Self {
-        let inner = usize::from(width).saturating_sub(2);
-        let names = screen.view.files.iter();
-        let longest = names.map(|file| columns(&table::file_name(file))).max();
-        let first = longest.unwrap_or(0).max(ADDRESS).min(inner / 2);
-        Self {
-            columns: [first, inner.saturating_sub(first + usize::from(GAP))],
-        }
-    }
-
-    fn widths(&self) -> [Constraint; 2] {
-        self.columns.map(length)
-    }
-
-    fn row(&self, file: &TrackedFile, lines: usize) -> (Row<'static>, u16) {
-        let [first, holders] = self.columns;
-        row([
-            vec![clip(&table::file_name(file), first)],
-            fit::names(&file.holders, file.holders.len() as u64, holders, lines),
-        ])
-    }
-}
-
-/// `192.168.198.138`, with its human name where it has one.
-fn label(peer: &TrackedPeer) -> String {
-    let address = printable(&peer.address);
-    match &peer.name {
-        Some(name) => format!("{address} {}", printable(name)),
-        None => address.to_string(),
-    }
-}
-
-fn row<const N: usize>(cells: [Vec<String>; N]) -> (Row<'static>, u16) {
-    let height = cells.iter().map(Vec::len).max().unwrap_or(1);
-    let height = u16::try_from(height).unwrap_or(1);
-    let cells = cells.map(|lines| Cell::from(lines.into_iter().map(Line::from).collect::<Text>()));
-    (Row::new(cells).height(height), height)
-}
-
-/// The rows of `items` that fit `area`, beginning as far down as `scroll` wants
-/// and the end allows.
-fn window<T>(
-    items: &[T],
-    area: Rect,
-    scroll: Scroll,
-    row: impl Fn(&T, usize) -> (Row<'static>, u16),
-) -> (Vec<Row<'static>>, Scroll) {
+/// The part of a table that fits `area`, beginning as far down as it is scrolled
+/// to and the end allows.
+fn table_of<R>(slice: &mut Slice<R>, columns: &[Column<R>], area: Rect) -> Table<'static> {
+    let widths = widths(slice, columns, area.width);
     let room = area.height.saturating_sub(FRAME_LINES);
     // A row that is higher than the table would not be shown at all.
-    let row = |item: &T| row(item, ROW_LINES.min(usize::from(room)));
+    let lines = ROW_LINES.min(usize::from(room));
+    let row = |item: &R| row(item, columns, &widths, lines);
     // As many rows as fit from the end are the furthest there is to scroll.
+    let items = &slice.rows;
     let mut last = items.len();
     let mut used = 0;
     while last > 0 {
@@ -261,7 +157,10 @@ fn window<T>(
         }
         last -= 1;
     }
-    let first = scroll.first.min(last.min(items.len().saturating_sub(1)));
+    let first = slice
+        .scroll
+        .first
+        .min(last.min(items.len().saturating_sub(1)));
     let mut rows = Vec::new();
     let mut used = 0;
     for item in &items[first..] {
@@ -272,15 +171,85 @@ fn window<T>(
         }
         rows.push(row);
     }
-    let shown = rows.len();
-    (rows, Scroll { first, shown })
+    slice.settle(first, rows.len());
+    Table::new(rows, widths.iter().map(|width| length(*width)))
+        .header(head_row(columns))
+        .column_spacing(GAP)
 }
 
-/// Lines that a table of `items` wants, at most `limit`.
-fn height<T>(items: &[T], limit: u16, row: impl Fn(&T) -> u16) -> u16 {
+/// How wide each column is in a table of this width.
+fn widths<R>(slice: &mut Slice<R>, columns: &[Column<R>], width: u16) -> Vec<usize> {
+    let gaps = usize::from(GAP) * columns.len().saturating_sub(1);
+    let inner = usize::from(width).saturating_sub(2);
+    let mut widths = vec![0; columns.len()];
+    let (mut taken, mut parts) = (gaps, 0);
+    for (at, column) in columns.iter().enumerate() {
+        match column.width {
+            Width::Longest(one_of) => {
+                let cells = slice
+                    .rows
+                    .iter()
+                    .map(|row| width_of(&(column.on_screen)(row)));
+                slice.widest = cells.max().unwrap_or(0).max(slice.widest);
+                widths[at] = slice.widest.max(ADDRESS).min(inner / one_of);
+                taken += widths[at];
+            }
+            Width::Rest(part) => parts += part,
+        }
+    }
+    let rest = inner.saturating_sub(taken);
+    let (mut left, mut first) = (rest, None);
+    for (at, column) in columns.iter().enumerate() {
+        let Width::Rest(part) = column.width else {
+            continue;
+        };
+        if first.is_none() {
+            first = Some(at);
+            continue;
+        }
+        // An address is worth more than the last file names.
+        let wanted = (rest * part / parts).max(ADDRESS.min(rest * (parts - part) / parts));
+        widths[at] = wanted.min(left);
+        left -= widths[at];
+    }
+    if let Some(first) = first {
+        widths[first] = left;
+    }
+    widths
+}
+
+fn width_of(content: &Content<'_>) -> usize {
+    match content {
+        Content::Text(text) => columns(text),
+        Content::Names(..) => 0,
+    }
+}
+
+/// A row of a table, and how many lines it takes.
+fn row<R>(item: &R, columns: &[Column<R>], widths: &[usize], lines: usize) -> (Row<'static>, u16) {
+    let cells = columns.iter().zip(widths);
+    let cells = cells.map(|(column, width)| match (column.on_screen)(item) {
+        Content::Text(text) => vec![clip(&text, *width)],
+        Content::Names(names, total) => fit::names(names, total, *width, lines),
+    });
+    let cells: Vec<Vec<String>> = cells.collect();
+    let height = cells.iter().map(Vec::len).max().unwrap_or(1);
+    let height = u16::try_from(height).unwrap_or(1);
+    let cells = cells
+        .into_iter()
+        .map(|lines| Cell::from(lines.into_iter().map(Line::from).collect::<Text>()));
+    (Row::new(cells).height(height), height)
+}
+
+/// Lines that a table wants, at most `limit`.
+fn wanted<R>(slice: &mut Slice<R>, columns: &[Column<R>], width: u16, limit: u16) -> u16 {
+    if !slice.is_whole {
+        return limit;
+    }
+    let widths = widths(slice, columns, width);
     let mut lines = FRAME_LINES;
-    for item in items {
-        lines = lines.saturating_add(row(item));
+    for item in &slice.rows {
+        lines = lines.saturating_add(row(item, columns, &widths, ROW_LINES).1);
         if lines >= limit {
             return limit;
         }
@@ -303,8 +272,8 @@ fn split(body: Rect, peers: u16, files: u16) -> (Rect, Rect) {
     (upper, lower)
 }
 
-fn head_row(names: &[&'static str]) -> Row<'static> {
-    Row::new(names.iter().map(|name| Cell::from(*name))).style(bold())
+fn head_row<R>(columns: &[Column<R>]) -> Row<'static> {
+    Row::new(columns.iter().map(|column| Cell::from(column.head))).style(bold())
 }
 
 fn length(width: usize) -> Constraint {

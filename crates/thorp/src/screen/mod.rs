@@ -2,21 +2,25 @@
 //!
 //! Owns the terminal while it is shown and gives it back however it ends: a
 //! key, a signal, the tracker's end, a panic. What is drawn is in `draw`, how
-//! names fit a cell in `fit`.
+//! names fit a cell in `fit`, which rows are held in `slice`: those around what
+//! is shown, however many there are.
 
 mod draw;
 pub mod fit;
+mod slice;
 
 use std::io;
-use std::sync::Arc;
 use std::thread;
 
 use crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
-use thorp_node::api::{Notice, TrackerView};
+use thorp_node::api::Notice;
+use thorp_node::snapshot::{Ask, Page, Part, Viewer};
 use tokio::sync::mpsc;
 
 use crate::lines;
 use crate::node::{Door, Tracker};
+use crate::tables::{FileLine, Following, PeerLine};
+use slice::Slice;
 
 /// Shows the screen until a person leaves or the tracker ends.
 pub async fn run(tracker: &mut Tracker, colour: bool) -> io::Result<()> {
@@ -25,11 +29,15 @@ pub async fn run(tracker: &mut Tracker, colour: bool) -> io::Result<()> {
     let mut keys = keys();
     let mut screen = Screen::new(tracker.door.clone(), colour);
     let mut notices = true;
+    let mut following = Following::tables(&tracker.viewer);
     loop {
-        screen.view = Arc::clone(&tracker.view.borrow_and_update());
+        let size = terminal.size()?;
+        if !screen.look(&tracker.viewer, size.width, size.height).await {
+            return Ok(());
+        }
         terminal.draw(|frame| screen.draw(frame))?;
         tokio::select! {
-            changed = tracker.view.changed() => if changed.is_err() {
+            is_due = following.is_due() => if !is_due {
                 return Ok(());
             },
             notice = tracker.notices.recv(), if notices => match notice {
@@ -51,14 +59,13 @@ pub async fn run(tracker: &mut Tracker, colour: bool) -> io::Result<()> {
 /// What is shown, and which part of it.
 #[derive(Debug)]
 struct Screen {
-    view: Arc<TrackerView>,
     door: Door,
     colour: bool,
     /// The last warning.
     notice: Option<String>,
     focus: Focus,
-    peers: Scroll,
-    files: Scroll,
+    peers: Slice<PeerLine>,
+    files: Slice<FileLine>,
 }
 
 /// The table that the arrows move.
@@ -66,15 +73,6 @@ struct Screen {
 enum Focus {
     Peers,
     Files,
-}
-
-/// Where a table is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Scroll {
-    /// The first row shown.
-    first: usize,
-    /// Rows shown at last.
-    shown: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,14 +84,39 @@ enum Leave {
 impl Screen {
     fn new(door: Door, colour: bool) -> Self {
         Self {
-            view: Arc::default(),
             door,
             colour,
             notice: None,
             focus: Focus::Peers,
-            peers: Scroll::default(),
-            files: Scroll::default(),
+            peers: Slice::default(),
+            files: Slice::default(),
         }
+    }
+
+    /// Takes what there is now around what is shown; whether the tracker is
+    /// still there.
+    async fn look(&mut self, viewer: &Viewer, width: u16, height: u16) -> bool {
+        let asks = self.asks(width, height);
+        let Some(pages) = viewer.pages(asks).await else {
+            return false;
+        };
+        self.take(pages);
+        true
+    }
+
+    /// For rows enough to fill the screen, before what is shown and from there on.
+    fn asks(&self, width: u16, height: u16) -> [Ask; 4] {
+        let rows = usize::from(height).max(1);
+        // Each name takes two columns at least.
+        let names = usize::from(width) * draw::ROW_LINES / 2 + 1;
+        let [peers_before, peers] = self.peers.asks(&Part::Peers, rows, names);
+        let [files_before, files] = self.files.asks(&Part::Files, rows, names);
+        [peers_before, peers, files_before, files]
+    }
+
+    fn take(&mut self, [peers_before, peers, files_before, files]: [Page; 4]) {
+        self.peers.take(peers_before, peers, PeerLine::of);
+        self.files.take(files_before, files, FileLine::of);
     }
 
     fn notice(&mut self, notice: &Notice) {
@@ -105,8 +128,8 @@ impl Screen {
             return Leave::No;
         }
         let scroll = match self.focus {
-            Focus::Peers => &mut self.peers,
-            Focus::Files => &mut self.files,
+            Focus::Peers => &mut self.peers.scroll,
+            Focus::Files => &mut self.files.scroll,
         };
         // The end is found while drawing, which knows how much fits.
         match key.code {
@@ -120,12 +143,12 @@ impl Screen {
                     Focus::Files => Focus::Peers,
                 };
             }
-            KeyCode::Up | KeyCode::Char('k') => scroll.first = scroll.first.saturating_sub(1),
-            KeyCode::Down | KeyCode::Char('j') => scroll.first = scroll.first.saturating_add(1),
-            KeyCode::PageUp => scroll.first = scroll.first.saturating_sub(scroll.shown.max(1)),
-            KeyCode::PageDown => scroll.first = scroll.first.saturating_add(scroll.shown.max(1)),
-            KeyCode::Home => scroll.first = 0,
-            KeyCode::End => scroll.first = usize::MAX,
+            KeyCode::Up | KeyCode::Char('k') => scroll.up(1),
+            KeyCode::Down | KeyCode::Char('j') => scroll.down(1),
+            KeyCode::PageUp => scroll.up(scroll.shown.max(1)),
+            KeyCode::PageDown => scroll.down(scroll.shown.max(1)),
+            KeyCode::Home => scroll.go_to_start(),
+            KeyCode::End => scroll.go_to_end(),
             _ => {}
         }
         Leave::No

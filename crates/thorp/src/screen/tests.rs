@@ -4,21 +4,28 @@ use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 
 use super::*;
-use crate::story;
+use crate::story::{self, Shown};
 
-fn screen(view: TrackerView) -> Screen {
+/// A screen, and what its tracker shows.
+struct Screened {
+    screen: Screen,
+    shown: Shown,
+}
+
+fn screen(shown: Shown) -> Screened {
     let door = Door {
         tracker: "192.168.198.138".into(),
         open: true,
         ca: "d".repeat(52),
         invite: None,
     };
-    let mut screen = Screen::new(door, false);
-    screen.view = Arc::new(view);
-    screen
+    let screen = Screen::new(door, false);
+    Screened { screen, shown }
 }
 
-fn drawn(screen: &mut Screen, width: u16, height: u16) -> String {
+fn drawn(Screened { screen, shown }: &mut Screened, width: u16, height: u16) -> String {
+    let asks = screen.asks(width, height);
+    screen.take(asks.map(|ask| shown.page(&ask)));
     let mut terminal = Terminal::new(TestBackend::new(width, height)).expect("a backend");
     terminal.draw(|frame| screen.draw(frame)).expect("drawn");
     let buffer = terminal.backend().buffer();
@@ -31,17 +38,23 @@ fn drawn(screen: &mut Screen, width: u16, height: u16) -> String {
     text
 }
 
-fn press(screen: &mut Screen, code: KeyCode) -> Leave {
+fn press(Screened { screen, .. }: &mut Screened, code: KeyCode) -> Leave {
     screen.key(KeyEvent::new(code, KeyModifiers::NONE))
 }
 
-fn many(peers: usize) -> TrackerView {
+/// The number of the first row shown, among all.
+fn top<R>(slice: &Slice<R>) -> usize {
+    let start = usize::try_from(slice.scroll.start).expect("a number");
+    start + slice.scroll.first
+}
+
+fn many(peers: usize) -> Shown {
     let addresses: Vec<_> = (0..peers).map(|n| format!("10.0.0.{n}")).collect();
     let rows: Vec<(&str, &[&str], &[&str])> = addresses
         .iter()
         .map(|a| (a.as_str(), &["x.txt"][..], &[][..]))
         .collect();
-    story::view(&rows)
+    Shown::of(&rows)
 }
 
 #[test]
@@ -71,7 +84,7 @@ Tab other table   ↑ ↓ PgUp PgDn Home End scroll   q leave
 
 #[test]
 fn nobody_yet() {
-    let text = drawn(&mut screen(TrackerView::default()), 100, 12);
+    let text = drawn(&mut screen(Shown::default()), 100, 12);
     assert!(text.contains("Waiting for a connection..."), "{text}");
 }
 
@@ -115,8 +128,8 @@ fn a_low_screen_shows_the_chosen_table_with_a_row_in_it() {
 fn a_row_of_several_lines_is_cut_to_the_room() {
     let names: Vec<_> = (0..30).map(|n| format!("a longer name {n}")).collect();
     let names: Vec<_> = names.iter().map(String::as_str).collect();
-    let view = story::view(&[("10.0.0.1", &names, &[]), ("10.0.0.2", &names, &[])]);
-    let text = drawn(&mut screen(view), 80, 7);
+    let shown = Shown::of(&[("10.0.0.1", &names, &[]), ("10.0.0.2", &names, &[])]);
+    let text = drawn(&mut screen(shown), 80, 7);
     assert!(
         text.contains("│10.0.0.1 ") && text.contains(" more"),
         "{text}"
@@ -132,11 +145,11 @@ fn scrolling_stops_at_both_ends() {
         "{text}"
     );
     press(&mut screen, KeyCode::Up);
-    assert_eq!(screen.peers.first, 0);
-    let page = screen.peers.shown;
+    assert_eq!(top(&screen.screen.peers), 0);
+    let page = screen.screen.peers.scroll.shown;
     press(&mut screen, KeyCode::PageDown);
     drawn(&mut screen, 80, 20);
-    assert_eq!(screen.peers.first, page);
+    assert_eq!(top(&screen.screen.peers), page);
     press(&mut screen, KeyCode::End);
     let text = drawn(&mut screen, 80, 20);
     assert!(
@@ -145,9 +158,56 @@ fn scrolling_stops_at_both_ends() {
     );
     press(&mut screen, KeyCode::Down);
     drawn(&mut screen, 80, 20);
-    assert_eq!(screen.peers.first, 40 - screen.peers.shown);
+    assert_eq!(
+        top(&screen.screen.peers),
+        40 - screen.screen.peers.scroll.shown
+    );
     press(&mut screen, KeyCode::Home);
-    assert_eq!(screen.peers.first, 0);
+    drawn(&mut screen, 80, 20);
+    assert_eq!(top(&screen.screen.peers), 0);
+}
+
+#[test]
+fn a_table_of_ten_thousand_is_scrolled_to_either_end_and_back() {
+    let addresses: Vec<_> = (0..10_000)
+        .map(|n| format!("10.0.{}.{}", n / 100, n % 100))
+        .collect();
+    let rows: Vec<(&str, &[&str], &[&str])> = addresses
+        .iter()
+        .map(|address| (address.as_str(), &["x.txt"][..], &[][..]))
+        .collect();
+    let mut screen = screen(Shown::of(&rows));
+    let text = drawn(&mut screen, 80, 20);
+    let page = screen.screen.peers.scroll.shown;
+    let shows = |text: &str, first: usize, of: usize| {
+        let range = format!(" {first}-{} of {of} ", first + page - 1);
+        assert!(text.contains(&range), "{range}\n{text}");
+    };
+    shows(&text, 1, 10_000);
+    for _ in 0..30 {
+        press(&mut screen, KeyCode::PageDown);
+        drawn(&mut screen, 80, 20);
+    }
+    let text = drawn(&mut screen, 80, 20);
+    shows(&text, 30 * page + 1, 10_000);
+    let first = format!("│{} ", addresses[30 * page]);
+    assert!(text.contains(&first), "{text}");
+    // Who comes or goes before that does not move it.
+    screen.shown.peers.remove(0);
+    let text = drawn(&mut screen, 80, 20);
+    assert!(text.contains(&first), "{text}");
+    let held = screen.screen.peers.rows.len();
+    assert!(held <= 60, "only what is around it, not {held}");
+    press(&mut screen, KeyCode::End);
+    let text = drawn(&mut screen, 80, 20);
+    shows(&text, 10_000 - page, 9999);
+    press(&mut screen, KeyCode::PageUp);
+    let text = drawn(&mut screen, 80, 20);
+    shows(&text, 10_000 - 2 * page, 9999);
+    press(&mut screen, KeyCode::Home);
+    let text = drawn(&mut screen, 80, 20);
+    shows(&text, 1, 9999);
+    assert!(text.contains("│10.0.0.1 "), "{text}");
 }
 
 #[test]
@@ -155,9 +215,9 @@ fn a_shrinking_table_pulls_the_window_along() {
     let mut screen = screen(many(40));
     press(&mut screen, KeyCode::End);
     drawn(&mut screen, 80, 20);
-    screen.view = Arc::new(many(3));
+    screen.shown = many(3);
     let text = drawn(&mut screen, 80, 20);
-    assert_eq!(screen.peers.first, 0);
+    assert_eq!(top(&screen.screen.peers), 0);
     assert!(text.contains("│10.0.0.2 "), "{text}");
 }
 
@@ -166,9 +226,12 @@ fn tab_moves_the_other_table() {
     let mut screen = screen(many(40));
     press(&mut screen, KeyCode::Tab);
     press(&mut screen, KeyCode::Down);
-    assert_eq!((screen.peers.first, screen.files.first), (0, 1));
+    assert_eq!(
+        (top(&screen.screen.peers), top(&screen.screen.files)),
+        (0, 1)
+    );
     press(&mut screen, KeyCode::BackTab);
-    assert_eq!(screen.focus, Focus::Peers);
+    assert_eq!(screen.screen.focus, Focus::Peers);
 }
 
 #[test]
@@ -176,14 +239,14 @@ fn ways_to_leave() {
     let mut screen = screen(story::alone());
     assert_eq!(press(&mut screen, KeyCode::Char('q')), Leave::Yes);
     let interrupt = KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL);
-    assert_eq!(screen.key(interrupt), Leave::Yes);
+    assert_eq!(screen.screen.key(interrupt), Leave::Yes);
     assert_eq!(press(&mut screen, KeyCode::Char('c')), Leave::No);
 }
 
 #[test]
 fn names_cannot_draw() {
     let text = drawn(
-        &mut screen(story::view(&[("10.0.0.1", &["a\x1b[2Jb"], &[])])),
+        &mut screen(Shown::of(&[("10.0.0.1", &["a\x1b[2Jb"], &[])])),
         80,
         14,
     );

@@ -9,6 +9,7 @@ use thorp_wire::frame::MemberRow;
 
 use crate::api::{AskedOf, Command, Done, Event, Failure, PeerRow};
 use crate::rows;
+use crate::snapshot;
 
 use super::telling::{Events, milliseconds, say_if_partial, tell};
 use super::{Peer, get};
@@ -27,6 +28,14 @@ pub(super) async fn run(peer: &Peer, command: Command, events: Events) {
             peer.stop("stopped by its user").await;
             Ok(Done::default())
         }
+        Command::Snapshot(ask) => match snapshot::page(&peer.viewer, ask).await {
+            Some(page) => {
+                tell(&events, Event::Page(page)).await;
+                Ok(Done::default())
+            }
+            None => Err(Failure::PeerStopping),
+        },
+        Command::Watch { since } => Ok(snapshot::watch(&peer.viewer, since, &events).await),
         // The keeper of the group's CA is asked these.
         Command::Invite { .. } | Command::Members | Command::Remove { .. } | Command::Backup => {
             Err(Failure::NotTheKeeper)

@@ -13,6 +13,7 @@ use crate::api::Trouble;
 use crate::net::dial::Connected;
 use crate::net::join::NotJoined;
 use crate::net::listener::Incoming;
+use crate::snapshot::Look;
 
 use super::Request;
 use super::standing::Change;
@@ -24,6 +25,8 @@ pub(super) const EVENTS: usize = 256;
 /// to an end.
 pub(super) enum Event {
     Request(Request),
+    /// A reader asks for what the peer shows.
+    Look(Look),
     /// The last handle is gone.
     Forgotten,
     /// No caller waits for this any more.

@@ -7,6 +7,7 @@
 //! surroundings  where this machine is, and when that changes
 //! standing      group records and the own certificate, while the peer runs
 //! sharing       what a visitor has not: a share, and members that call
+//! shown         the rows of the snapshot that only a peer has
 //! serve         small files for others
 //! hash_now      files that callers wait for, hashed before others
 //! memory        the neighbours that were, on disk
@@ -37,6 +38,7 @@ mod missed;
 mod pace;
 mod serve;
 mod sharing;
+mod shown;
 mod standing;
 mod surroundings;
 mod task;
@@ -60,11 +62,12 @@ use thorp_wire::frame::{Holder, MemberRow};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
-use crate::api::{Command, Event, Notice, PeerView, Status, Trouble};
+use crate::api::{Command, Event, Notice, Status, Trouble};
 use crate::config::Config;
 use crate::net::addresses;
 use crate::net::listener::Incoming;
 use crate::sessions::{self, Swarms};
+use crate::snapshot::{Keeper, Viewer};
 
 use delivery::{Place, Terms};
 use get::Told;
@@ -120,7 +123,7 @@ pub struct Peer {
     /// Gets that no caller waits for any more: as many as there were, so the
     /// channel needs no bound of its own.
     abandoned: mpsc::UnboundedSender<GetId>,
-    view: watch::Receiver<Arc<PeerView>>,
+    viewer: Viewer,
     home: Place,
     swarms: Swarms,
     last_get: Arc<AtomicU64>,
@@ -161,7 +164,7 @@ impl Peer {
     pub fn start(setup: Setup, notices: mpsc::Sender<Notice>) -> (Self, JoinHandle<()>) {
         let (requests, requests_in) = mpsc::channel(REQUESTS);
         let (abandoned, abandoned_in) = mpsc::unbounded_channel();
-        let (view, view_in) = watch::channel(Arc::default());
+        let (keeper, viewer) = Keeper::new();
         let home = match &setup.role {
             Role::Sharing { share, .. } => Place::Share(share.clone()),
             Role::Visiting(store) => Place::Directory(store.clone()),
@@ -178,7 +181,7 @@ impl Peer {
         let (trouble, trouble_in) = watch::channel(None);
         let shown = Shown {
             itself,
-            view,
+            keeper,
             trouble,
         };
         let (task, engine) = Task::new(setup, swarms.clone(), asked, shown, notices);
@@ -186,7 +189,7 @@ impl Peer {
         let peer = Self {
             requests,
             abandoned,
-            view: view_in,
+            viewer,
             home,
             swarms,
             last_get: Arc::default(),
@@ -207,15 +210,20 @@ impl Peer {
         self.trouble.borrow().clone()
     }
 
-    /// What its screen shows, now and after every change.
-    pub fn view(&self) -> watch::Receiver<Arc<PeerView>> {
-        self.view.clone()
+    /// What it shows of itself.
+    pub fn viewer(&self) -> &Viewer {
+        &self.viewer
     }
 
     /// Does what a person asks. The answer ends with [`Event::Done`] or
     /// [`Event::Error`]; dropping the receiver abandons it.
     pub fn command(&self, command: Command) -> mpsc::Receiver<Event> {
-        let (events, receiver) = mpsc::channel(EVENTS);
+        let room = match command {
+            // It is told more when it has taken what was told before.
+            Command::Watch { .. } => 1,
+            _ => EVENTS,
+        };
+        let (events, receiver) = mpsc::channel(room);
         let peer = self.clone();
         tokio::spawn(async move {
             let abandoned = events.clone();

@@ -2,9 +2,9 @@
 //! the part that it is for. It decides nothing.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use thorp_core::catalogue::File;
+use thorp_core::changes::Row;
 use thorp_core::get::{GetId, LargeEvent};
 use thorp_core::links::{self, LinkId, Me};
 use thorp_core::lookup::is_called;
@@ -20,7 +20,7 @@ use thorp_wire::frame::{Body, Frame, Holder, Reason, Refused, RequestId, Variant
 use thorp_wire::{Content, Name, PeerId};
 use tokio::sync::{mpsc, watch};
 
-use crate::api::{Lookups, Notice, PeerView, Status, Trouble, Warning};
+use crate::api::{Lookups, Notice, Status, Trouble, Warning};
 use crate::drive::engine::Engine;
 use crate::drive::{Node, Wires};
 use crate::net::Purpose;
@@ -29,12 +29,14 @@ use crate::net::dial::Connected;
 use crate::net::link::LinkEnd;
 use crate::rows;
 use crate::sessions::Swarms;
+use crate::snapshot::Keeper;
 use crate::system::{now, random};
 
 use super::callers::{Callers, answer};
 use super::dialling::Dialling;
 use super::event::{EVENTS, Event};
 use super::sharing::Sharing;
+use super::shown::Paces;
 use super::standing::{Change, Standing};
 use super::surroundings::Surroundings;
 use super::{Request, Role, Setup, source};
@@ -50,13 +52,13 @@ pub(super) struct Task {
     /// Nothing for a visitor.
     sharing: Option<Sharing>,
     callers: Callers,
-    swarms: Swarms,
+    pub(super) swarms: Swarms,
     asked: Asked,
     events: Channel<Event>,
-    shown: Shown,
+    pub(super) shown: Shown,
+    /// How fast large files come, as long as a reader looks.
+    pub(super) paces: Paces,
     notices: mpsc::Sender<Notice>,
-    /// Whether what is shown may have changed.
-    changed: bool,
 }
 
 /// What the handles ask, and what comes of their transfers.
@@ -71,7 +73,7 @@ pub(super) struct Asked {
 pub(super) struct Shown {
     /// This peer as others see it; nothing for a visitor.
     pub itself: watch::Sender<Option<Holder>>,
-    pub view: watch::Sender<Arc<PeerView>>,
+    pub keeper: Keeper,
     /// Why there is no link to the tracker, as far as that is known.
     pub trouble: watch::Sender<Option<Trouble>>,
 }
@@ -97,6 +99,7 @@ impl Node for Task {
             Some(member) = self.asked.fed.recv() => Event::Fed(member),
             Some(get) = self.asked.abandoned.recv() => Event::Abandoned(get),
             fetch = self.callers.released() => Event::Released(fetch),
+            Some(look) = self.shown.keeper.look() => Event::Look(look),
             request = self.asked.requests.recv() => request.map_or(Event::Forgotten, Event::Request),
             event = next_of(&mut self.sharing) => event,
             change = self.standing.change(tracker_is_up) => Event::Standing(change),
@@ -107,6 +110,7 @@ impl Node for Task {
     fn on_event(&mut self, engine: &mut Engine<machine::Peer>, event: Event) {
         match event {
             Event::Request(request) => self.on_request(engine, request),
+            Event::Look(look) => self.on_look(&engine.machine, look),
             Event::Forgotten => engine.stop("the program ends"),
             Event::Abandoned(get) => engine.handle(self.callers.abandon(get)),
             Event::Released(fetch) => {
@@ -198,13 +202,7 @@ impl Node for Task {
             Output::Notice(notice) => self.on_notice(notice),
             Output::Renewed(answer) => self.standing.answered(answer),
             Output::Removed => engine.stop(REMOVED),
-            Output::Changed => self.changed = true,
-        }
-    }
-
-    fn on_settled(&mut self, machine: &machine::Peer) {
-        if std::mem::take(&mut self.changed) {
-            self.show(machine);
+            Output::Changed(row) => self.shown.keeper.mark(row),
         }
     }
 
@@ -280,8 +278,8 @@ impl Task {
             asked,
             events,
             shown,
+            paces: Paces::default(),
             notices,
-            changed: true,
             tls,
             clock,
             listen,
@@ -389,7 +387,7 @@ impl Task {
             moved
         });
         engine.handle(Input::Readdressed { claimed: own });
-        self.changed = true;
+        self.shown.keeper.mark(Row::Node);
     }
 
     fn on_share(&mut self, engine: &mut Engine<machine::Peer>, event: ShareEvent) {
@@ -397,7 +395,9 @@ impl Task {
             ShareEvent::Delta { added, removed } => {
                 engine.handle(Input::ShareChanged { added, removed });
             }
-            ShareEvent::Scanned { .. } | ShareEvent::Progress(_) => self.changed = true,
+            ShareEvent::Scanned { .. } | ShareEvent::Progress(_) => {
+                self.shown.keeper.mark(Row::Share);
+            }
             ShareEvent::Warning(warning) => {
                 self.notify(Notice::Warning(Warning::Share(warning)));
             }
@@ -426,7 +426,7 @@ impl Task {
         }
     }
 
-    fn share(&self) -> Option<&Share> {
+    pub(super) fn share(&self) -> Option<&Share> {
         self.sharing.as_ref().map(Sharing::share)
     }
 
@@ -457,7 +457,7 @@ impl Task {
         files.map(variant).collect()
     }
 
-    fn status(&self, machine: &machine::Peer) -> Status {
+    pub(super) fn status(&self, machine: &machine::Peer) -> Status {
         let member = self.tls.member();
         let certificate_ends_soon = renewal::ends_soon(&member, &self.clock);
         let totals = self.share().map(Share::totals).unwrap_or_default();
@@ -476,7 +476,7 @@ impl Task {
             unhashed: totals.unhashed,
             skipped: totals.skipped.total(),
             opened: totals.opened,
-            neighbours: machine.neighbours().count() as u64,
+            neighbours: machine.present().listed_count() as u64,
             sent,
             received,
             lookups: Lookups {
@@ -490,27 +490,8 @@ impl Task {
         }
     }
 
-    fn show(&self, machine: &machine::Peer) {
-        let totals = self.share().map(Share::totals).unwrap_or_default();
-        let view = PeerView {
-            neighbours: rows::peers(
-                machine.neighbours().collect(),
-                self.shown.itself.borrow().as_ref(),
-            ),
-            tracker_connected: tracker_is_up(machine),
-            files: totals.files,
-            unhashed: totals.unhashed,
-        };
-        self.shown.view.send_if_modified(|shown| {
-            let changed = **shown != view;
-            if changed {
-                *shown = Arc::new(view);
-            }
-            changed
-        });
-    }
-
-    fn notify(&self, notice: Notice) {
+    fn notify(&mut self, notice: Notice) {
+        self.shown.keeper.notice(&notice);
         // Whoever does not read its notices misses some.
         let _ = self.notices.try_send(notice);
     }

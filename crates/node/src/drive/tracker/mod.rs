@@ -1,11 +1,8 @@
-//! A running tracker: what only a tracker does, and what its screen shows.
-
-mod view;
+//! A running tracker: what only a tracker does.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use thorp_core::links::{self, Me};
 use thorp_core::tracker::{self as machine, Output};
@@ -16,22 +13,20 @@ use thorp_wire::frame::{Join, SignedRecord};
 use thorp_wire::{Body, Frame, PeerId};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
 
-use crate::api::{Notice, TrackerStatus, TrackerView, Warning};
+use crate::api::{Notice, TrackerStatus, Warning};
 use crate::config::Config;
 use crate::net::addresses;
 use crate::net::listener::Incoming;
 use crate::rows;
-use crate::system::{random, sleep};
+use crate::snapshot::{Keeper, Known, Look, Part, SnapshotRow, Viewer};
+use crate::system::random;
 
 use super::engine::Engine;
 use super::{Node, Wires};
 
 /// Requests that wait for it.
 const REQUESTS: usize = 64;
-/// How often the tables are drawn anew at most, and so how late they may be.
-const VIEW_EVERY: Duration = Duration::from_millis(100);
 
 /// What a tracker is made of.
 pub struct Setup {
@@ -55,7 +50,7 @@ pub struct Setup {
 #[derive(Clone)]
 pub struct Tracker {
     requests: mpsc::Sender<Request>,
-    view: watch::Receiver<Arc<TrackerView>>,
+    viewer: Viewer,
 }
 
 enum Request {
@@ -69,19 +64,15 @@ impl Tracker {
     /// Whoever does not read `notices` in time misses some.
     pub fn start(setup: Setup, notices: mpsc::Sender<Notice>) -> (Self, JoinHandle<()>) {
         let (requests, requests_in) = mpsc::channel(REQUESTS);
-        let (view, view_in) = watch::channel(Arc::default());
-        let (task, engine) = Task::new(setup, requests_in, view, notices);
+        let (keeper, viewer) = Keeper::new();
+        let (task, engine) = Task::new(setup, requests_in, keeper, notices);
         let task = tokio::spawn(super::run(task, engine));
-        let tracker = Self {
-            requests,
-            view: view_in,
-        };
-        (tracker, task)
+        (Self { requests, viewer }, task)
     }
 
-    /// What its screen shows, now and after every change.
-    pub fn view(&self) -> watch::Receiver<Arc<TrackerView>> {
-        self.view.clone()
+    /// What it shows of itself.
+    pub fn viewer(&self) -> &Viewer {
+        &self.viewer
     }
 
     /// How it is; nothing, if it is stopping.
@@ -117,10 +108,8 @@ struct Task {
     newest: watch::Receiver<Option<SignedRecord>>,
     incoming: mpsc::Receiver<Incoming>,
     requests: mpsc::Receiver<Request>,
-    view: watch::Sender<Arc<TrackerView>>,
+    keeper: Keeper,
     notices: mpsc::Sender<Notice>,
-    /// When to draw the tables, if they have changed.
-    draw_at: Option<Instant>,
 }
 
 enum Event {
@@ -131,7 +120,8 @@ enum Event {
     Request(Request),
     /// The last handle is gone.
     Forgotten,
-    DrawingDue,
+    /// A reader asks for what the tracker shows.
+    Look(Look),
 }
 
 impl Node for Task {
@@ -139,16 +129,13 @@ impl Node for Task {
     type Event = Event;
 
     async fn next_event(&mut self, _: &machine::Tracker) -> Event {
-        let draw = self
-            .draw_at
-            .map(|at| at.saturating_duration_since(Instant::now()));
         tokio::select! {
             Some(incoming) = self.incoming.recv() => Event::Incoming(Box::new(incoming)),
             // The sender is in `tls`, which we hold.
             _ = self.newest.changed() => Event::NewRecord,
             () = self.renewal_due.clone().comes(&self.clock) => Event::RenewalDue,
             request = self.requests.recv() => request.map_or(Event::Forgotten, Event::Request),
-            () = sleep(draw) => Event::DrawingDue,
+            Some(look) = self.keeper.look() => Event::Look(look),
         }
     }
 
@@ -171,7 +158,7 @@ impl Node for Task {
             }
             Event::Request(Request::Stop(reason)) => engine.stop(reason),
             Event::Forgotten => engine.stop("the program ends"),
-            Event::DrawingDue => self.draw(&engine.machine),
+            Event::Look(look) => self.on_look(&engine.machine, look),
         }
     }
 
@@ -182,7 +169,9 @@ impl Node for Task {
                 let member = rows::holder(&holder);
                 let warning = Warning::TooMuchForTracker { member };
                 // Whoever does not read its notices misses some.
-                let _ = self.notices.try_send(Notice::Warning(warning));
+                let warning = Notice::Warning(warning);
+                self.keeper.notice(&warning);
+                let _ = self.notices.try_send(warning);
             }
             Output::Renew {
                 link,
@@ -195,10 +184,7 @@ impl Node for Task {
                     .wires
                     .send(link, Frame::with_request(request, answer));
             }
-            Output::Changed => {
-                self.draw_at
-                    .get_or_insert_with(|| Instant::now() + VIEW_EVERY);
-            }
+            Output::Changed(row) => self.keeper.mark(row),
         }
     }
 }
@@ -207,7 +193,7 @@ impl Task {
     fn new(
         setup: Setup,
         requests: mpsc::Receiver<Request>,
-        view: watch::Sender<Arc<TrackerView>>,
+        keeper: Keeper,
         notices: mpsc::Sender<Notice>,
     ) -> (Self, Engine<machine::Tracker>) {
         let me = Me {
@@ -235,9 +221,8 @@ impl Task {
             newest,
             incoming: setup.incoming,
             requests,
-            view,
+            keeper,
             notices,
-            draw_at: None,
         };
         (task, engine)
     }
@@ -283,9 +268,12 @@ impl Task {
         }
     }
 
-    fn draw(&mut self, machine: &machine::Tracker) {
-        self.draw_at = None;
-        self.view.send_replace(Arc::new(view::of(machine)));
+    fn on_look(&self, machine: &machine::Tracker, look: Look) {
+        let known = Known::of_tracker(machine);
+        self.keeper.answer(look, &known, |part| match part {
+            Part::Node => vec![SnapshotRow::Tracker(self.status(machine))],
+            _ => Vec::new(),
+        });
     }
 
     fn status(&self, machine: &machine::Tracker) -> TrackerStatus {
@@ -294,7 +282,7 @@ impl Task {
             listen: self.listen.to_string(),
             ca: self.tls.ca().to_string(),
             open: self.open,
-            peers: machine.peers().count() as u64,
+            peers: machine.present().listed_count() as u64,
             entries: machine.catalogue().entries() as u64,
             finds: machine.finds(),
             version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -3,11 +3,12 @@
 use std::io::Write;
 
 use serde::Serialize;
-use thorp_node::api::{AnswerSource, ErrorKind, Event, Fetched, Notice, TrackerView};
+use thorp_node::api::{AnswerSource, ErrorKind, Event, Fetched, Notice};
 
 use super::Got;
 use crate::exit::{Complaint, Result, failure};
 use crate::out::{self, Flow};
+use crate::tables::Tables;
 use crate::wrap::wrapped;
 use crate::{answer, lines, listing, table};
 
@@ -27,7 +28,7 @@ pub struct Step {
     because: Option<String>,
     fetched: Option<Fetched>,
     error: Option<Complaint>,
-    tables: Option<TrackerView>,
+    tables: Option<Tables>,
 }
 
 /// A step, told.
@@ -98,7 +99,7 @@ impl Step {
     }
 
     /// What the tracker shows now.
-    pub fn tables(&mut self, view: TrackerView) {
+    pub fn tables(&mut self, view: Tables) {
         self.tables = Some(view);
     }
 }

@@ -8,22 +8,24 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::Path;
-use std::sync::{Arc, mpsc as blocking};
+use std::sync::mpsc as blocking;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use tempfile::TempDir;
 use thorp_node::address::{ListenAddress, NetAddress};
-use thorp_node::api::{Command, ErrorKind, Event, Fetched, Get, Notice, TrackerView};
+use thorp_node::api::{Command, ErrorKind, Event, Fetched, Get, Notice};
 use thorp_node::config::Setting;
 use thorp_node::launch::{self, Common, Group, RunningPeer, RunningTracker};
 use thorp_node::share;
+use thorp_node::snapshot::Viewer;
 use tokio::runtime::{self, Handle};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
 use super::Rows;
 use crate::exit::{Complaint, Result, failure};
 use crate::node;
+use crate::tables::{Neighbourhood, PeerLine, Tables};
 
 /// Silence after which a sign of life is sent, here.
 const INTERVAL: &str = "500";
@@ -122,7 +124,7 @@ impl Village {
         let start = async move { launch::share(common, &dir, options, group, sender).await };
         let started = machine.handle.spawn(start).await;
         let running = started.map_err(|error| other(error.to_string()))??;
-        let mut view = running.peer.view();
+        let viewer = running.peer.viewer().clone();
         self.peers.insert(address, Peer { running, machine });
         let mut told = Vec::new();
         let connected = async {
@@ -139,8 +141,8 @@ impl Village {
             .await?
             .ok_or_else(|| ended(&what))?;
         let count = files.len() as u64;
-        until(&what, &mut view, |view| {
-            view.files == count && view.unhashed == 0
+        until(&what, &viewer, Neighbourhood::of, |known| {
+            known.files == count && known.unhashed == 0
         })
         .await?;
         Ok(told)
@@ -191,10 +193,10 @@ impl Village {
     }
 
     /// Waits until the List of Peers shows exactly this, and every file is hashed.
-    pub async fn until_tables(&self, rows: Rows<'_>) -> Result<TrackerView> {
-        let shows = |view: &TrackerView| {
+    pub async fn until_tables(&self, rows: Rows<'_>) -> Result<Tables> {
+        let shows = |view: &Tables| {
             let same = |(row, (address, files, neighbours)): (&_, &(&str, &[&str], &[&str]))| {
-                let row: &thorp_node::api::TrackedPeer = row;
+                let row: &PeerLine = row;
                 row.address == *address && row.files == *files && row.neighbours == *neighbours
             };
             view.peers.len() == rows.len()
@@ -212,20 +214,19 @@ impl Village {
         })
         .await?;
         for other in others {
-            let mut view = self.peer(other)?.running.peer.view();
-            let gone = |view: &thorp_node::api::PeerView| {
-                view.neighbours
-                    .iter()
-                    .all(|row| row.member.address != address)
+            let viewer = self.peer(other)?.running.peer.viewer();
+            let gone = |known: &Neighbourhood| {
+                let mut rows = known.neighbours.iter();
+                rows.all(|row| row.member.address != address)
             };
-            until(&what, &mut view, gone).await?;
+            until(&what, viewer, Neighbourhood::of, gone).await?;
         }
         Ok(())
     }
 
     /// Waits until the tables show a peer with as many files.
-    pub async fn until_back(&self, address: &str, files: u64) -> Result<TrackerView> {
-        let back = |view: &TrackerView| {
+    pub async fn until_back(&self, address: &str, files: u64) -> Result<Tables> {
+        let back = |view: &Tables| {
             let mut rows = view.peers.iter();
             rows.any(|row| row.address == address && row.files_total == files)
         };
@@ -234,23 +235,18 @@ impl Village {
 
     /// Waits until a peer knows that many files of a neighbour.
     pub async fn until_knows(&mut self, address: &str, neighbour: &str, files: u64) -> Result<()> {
-        let mut view = self.peer(address)?.running.peer.view();
-        let knows = |view: &thorp_node::api::PeerView| {
-            let mut rows = view.neighbours.iter();
+        let viewer = self.peer(address)?.running.peer.viewer();
+        let knows = |known: &Neighbourhood| {
+            let mut rows = known.neighbours.iter();
             rows.any(|row| row.member.address == neighbour && row.files == files)
         };
-        until("neighbours telling what they have", &mut view, knows).await
+        let what = "neighbours telling what they have";
+        until(what, viewer, Neighbourhood::of, knows).await?;
+        Ok(())
     }
 
-    async fn until_view(
-        &self,
-        what: &str,
-        shows: impl Fn(&TrackerView) -> bool,
-    ) -> Result<TrackerView> {
-        let mut view = self.tracker.tracker.view();
-        until(what, &mut view, |view| shows(view)).await?;
-        let view = TrackerView::clone(&view.borrow());
-        Ok(view)
+    async fn until_view(&self, what: &str, shows: impl Fn(&Tables) -> bool) -> Result<Tables> {
+        until(what, self.tracker.tracker.viewer(), Tables::of, shows).await
     }
 }
 
@@ -327,11 +323,22 @@ fn common(directory: &Path, name: &str, address: &str, settings: &[Setting]) -> 
 
 async fn until<T>(
     what: &str,
-    view: &mut watch::Receiver<Arc<T>>,
+    viewer: &Viewer,
+    look: impl AsyncFn(&Viewer) -> Option<T>,
     shows: impl Fn(&T) -> bool,
-) -> Result<()> {
-    let seen = within(what, view.wait_for(|view| shows(view))).await?;
-    seen.map(drop).map_err(|_| ended(what))
+) -> Result<T> {
+    let mut news = viewer.news();
+    let seen = async {
+        loop {
+            news.borrow_and_update();
+            let now = look(viewer).await?;
+            if shows(&now) {
+                return Some(now);
+            }
+            news.changed().await.ok()?;
+        }
+    };
+    within(what, seen).await?.ok_or_else(|| ended(what))
 }
 
 async fn within<T>(what: &str, work: impl Future<Output = T>) -> Result<T> {

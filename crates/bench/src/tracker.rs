@@ -1,0 +1,350 @@
+//! A tracker with many members: what one change of one of them costs, and how
+//! long a reader waits that looks at it.
+//!
+//! The tracker's own machine, in this process, with made-up links: no sockets,
+//! no encryption, so what is measured is what it decides and what is shown.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use comfy_table::{CellAlignment, Table};
+use thorp_core::links::{self, LinkId, Me, Party};
+use thorp_core::time;
+use thorp_core::tracker::{Config, Output, Tracker};
+use thorp_node::snapshot::{Ask, At, Fresh, Keeper, Key, Known, Page, Part, SnapshotRow};
+use thorp_wire::frame::{Body, Find, Frame, Hello, Query, RequestId, Update, VERSION};
+use thorp_wire::{Entry, PeerId, Root};
+
+/// Files of each member that all have.
+const COMMON: u32 = 10;
+/// Neighbours of each member.
+const NEIGHBOURS: u32 = 8;
+/// How often each is measured.
+const ROUNDS: u32 = 101;
+/// What a reader of a screen may have to wait.
+const READILY: Duration = Duration::from_millis(100);
+/// Rows and columns of a terminal.
+const SCREEN: (usize, usize) = (50, 200);
+
+/// Looks at a node, and says how many rows it has seen.
+type Look = fn(&Node) -> Result<usize>;
+
+struct Node {
+    tracker: Tracker,
+    keeper: Keeper,
+    members: u32,
+    begun: Instant,
+    /// Frames that were sent on the last member's link.
+    sent: Vec<Frame>,
+}
+
+/// Measures it, and prints what it has found.
+pub fn run(members: u32, files: u32) -> Result<()> {
+    let mut node = Node::new(members);
+    let filled = took(|| {
+        for member in 0..members {
+            node.joins(member, files)?;
+        }
+        Ok(())
+    })?;
+    let mut table = Table::new();
+    table.load_style(comfy_table::presets::NOTHING);
+    table.set_header(["what", "rows", "median", "worst"]);
+    for column in 1..4 {
+        if let Some(column) = table.column_mut(column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    let mut add = |what: &str, rows: usize, mut took: Vec<Duration>| {
+        took.sort();
+        let worst = took[took.len() - 1];
+        let usual = took[took.len() / 2];
+        let shown = |took: Duration| format!("{:.3} ms", took.as_secs_f64() * 1000.0);
+        table.add_row([
+            what.to_owned(),
+            rows.to_string(),
+            shown(usual),
+            shown(worst),
+        ]);
+        usual
+    };
+
+    let mut changes = Vec::new();
+    for round in 0..ROUNDS {
+        let member = round * (members / ROUNDS).max(1) % members;
+        changes.push(took(|| node.changes(member, u64::from(round)))?);
+    }
+    add("a change of one", 0, changes);
+    let looks: [(&str, Look); 5] = [
+        ("the screen, at its start", |node| node.screen(&At::Start)),
+        ("the screen, at its end", |node| node.screen(&At::End)),
+        ("the screen, in between", Node::screen_between),
+        ("what has changed since", Node::changed),
+        ("one peer's files", Node::files_of_one),
+    ];
+    let mut slowest = Duration::ZERO;
+    for (what, look) in looks {
+        let mut rows = 0;
+        let mut times = Vec::new();
+        for _ in 0..ROUNDS {
+            times.push(took(|| {
+                rows = look(&node)?;
+                Ok(())
+            })?);
+        }
+        slowest = slowest.max(add(what, rows, times));
+    }
+    let (mut rows, mut times) = (0, Vec::new());
+    for _ in 0..5 {
+        times.push(took(|| {
+            rows = node.peers()?;
+            Ok(())
+        })?);
+    }
+    slowest = slowest.max(add("all peers, as thorp peers asks", rows, times));
+    let (mut rows, mut times) = (0, Vec::new());
+    for _ in 0..5 {
+        times.push(took(|| {
+            rows = node.tables();
+            Ok(())
+        })?);
+    }
+    add("all rows of tracker --lines", rows, times);
+    println!(
+        "{members} members with {files} files each, {COMMON} of them the same; {:.1} s to fill\n{table}",
+        filled.as_secs_f64()
+    );
+    ensure!(
+        slowest < READILY,
+        "a reader waits {slowest:?} for an answer"
+    );
+    Ok(())
+}
+
+fn took(work: impl FnOnce() -> Result<()>) -> Result<Duration> {
+    let begun = Instant::now();
+    work()?;
+    Ok(begun.elapsed())
+}
+
+impl Node {
+    fn new(members: u32) -> Self {
+        let me = Me {
+            id: id(u32::MAX),
+            epoch: 1,
+            port: Some(3333),
+            claimed: Vec::new(),
+            visitor: false,
+        };
+        let interval = Duration::from_hours(1);
+        Self {
+            tracker: Tracker::new(Config { me, interval }),
+            keeper: Keeper::new().0,
+            members,
+            begun: Instant::now(),
+            sent: Vec::new(),
+        }
+    }
+
+    fn joins(&mut self, member: u32, files: u32) -> Result<()> {
+        let link = LinkId(member.into());
+        // Every fourth one is on another one's address.
+        let at = member - u32::from(member % 4 == 1);
+        let remote = IpAddr::V4(Ipv4Addr::from(0x0a00_0000 + at));
+        self.handle(links::Input::Connected {
+            link,
+            member: Party {
+                id: id(member),
+                name: format!("m{member}").parse().ok(),
+                tracker: false,
+            },
+            dialled: false,
+            remote,
+        });
+        let hello = Hello {
+            oldest: VERSION,
+            newest: VERSION,
+            port: Some(if at == member { 3334 } else { 3335 }),
+            claimed: Vec::new(),
+            epoch: 1,
+            applied: None,
+            neighbour: false,
+            visitor: false,
+            interval: 3_600_000,
+            record: None,
+        };
+        self.says(member, Frame::plain(hello));
+        let name = |n: u32| match n {
+            n if n < COMMON => format!("common/{n}"),
+            n => format!("of {member:05}/{n}"),
+        };
+        let entries: Result<Vec<Entry>> = (0..files).map(|n| entry(&name(n))).collect();
+        let others = (1..=NEIGHBOURS).map(|n| id((member + n) % self.members));
+        let update = Update {
+            since: None,
+            added: entries?,
+            neighbours: Some(others.collect()),
+            ..Update::heartbeat(1)
+        };
+        self.says(member, Frame::plain(update));
+        Ok(())
+    }
+
+    fn changes(&mut self, member: u32, round: u64) -> Result<()> {
+        let update = Update {
+            since: Some(1),
+            added: vec![entry(&format!("new {round}"))?],
+            ..Update::heartbeat(2)
+        };
+        self.says(member, Frame::plain(update));
+        Ok(())
+    }
+
+    fn says(&mut self, member: u32, frame: Frame) {
+        let link = LinkId(member.into());
+        self.handle(links::Input::Frame { link, frame });
+    }
+
+    fn handle(&mut self, input: links::Input) {
+        let now = time::Instant::after_start(self.begun.elapsed());
+        self.tracker.handle(now, input.into());
+        while let Some(output) = self.tracker.poll_output() {
+            match output {
+                Output::Changed(row) => self.keeper.mark(row),
+                Output::Link(links::Output::Send(link, frame))
+                    if link == LinkId((self.members - 1).into()) =>
+                {
+                    self.sent.push(frame);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn page(&self, part: Part, at: At, limit: usize, names: usize) -> Page {
+        let ask = Ask {
+            part,
+            at,
+            limit,
+            names,
+        };
+        let known = Known::of_tracker(&self.tracker);
+        self.keeper.page(&ask, &known, &mut |_| Vec::new())
+    }
+
+    /// Both tables, as far as a screen holds them.
+    fn screen(&self, at: &At) -> Result<usize> {
+        let (height, width) = SCREEN;
+        let mut rows = 0;
+        for part in [Part::Peers, Part::Files] {
+            rows += self
+                .page(part, at.clone(), 2 * height, 3 * width / 2)
+                .rows
+                .len();
+        }
+        ensure!(rows > 0, "there is nothing to see");
+        Ok(rows)
+    }
+
+    fn screen_between(&self) -> Result<usize> {
+        let (height, width) = SCREEN;
+        let middle = self.members / 2;
+        let files = self.page(
+            Part::FilesOf {
+                id: id(middle).to_string(),
+            },
+            At::End,
+            1,
+            1,
+        );
+        let address = Ipv4Addr::from(0x0a00_0000 + middle);
+        let peer = Key::Peer {
+            address: (address, 3334).into(),
+            id: id(middle).to_string(),
+        };
+        let file = files.rows.first().and_then(SnapshotRow::key);
+        let mut rows = 0;
+        for (part, key) in [(Part::Peers, Some(peer)), (Part::Files, file)] {
+            let key = key.context("it has files")?;
+            for (at, limit) in [
+                (At::Before(key.clone()), height),
+                (At::From(key.clone()), 2 * height),
+            ] {
+                let page = self.page(part.clone(), at, limit, 3 * width / 2);
+                rows += page.rows.len();
+            }
+        }
+        Ok(rows)
+    }
+
+    /// The last changes, as a watcher is told of them.
+    fn changed(&self) -> Result<usize> {
+        let known = Known::of_tracker(&self.tracker);
+        let now = self.page(Part::Warnings, At::Start, 0, 0).number;
+        match self.keeper.since(now - 50, &known, &mut |_| Vec::new()) {
+            Fresh::Changes { changes, .. } => Ok(changes.len()),
+            Fresh::StartAgain { number } => bail!("too far behind {number}"),
+        }
+    }
+
+    fn files_of_one(&self) -> Result<usize> {
+        let id = id(self.members / 3).to_string();
+        let page = self.page(Part::FilesOf { id }, At::Start, 1000, 1);
+        ensure!(!page.rows.is_empty(), "it has files");
+        Ok(page.rows.len())
+    }
+
+    /// All members, a page after the other.
+    fn peers(&mut self) -> Result<usize> {
+        let asker = self.members - 1;
+        let (mut rows, mut after) = (0, None);
+        for number in 0.. {
+            self.sent.clear();
+            let find = Find {
+                query: Query::Members(after),
+                hops: 0,
+                after: None,
+                hash_now: false,
+            };
+            self.says(asker, Frame::with_request(RequestId(number), find));
+            let answer = self.sent.iter().find_map(|frame| match &frame.body {
+                Body::Found(found) => Some(found),
+                _ => None,
+            });
+            let Some(found) = answer else {
+                bail!("no answer: {:?}", self.sent.first());
+            };
+            rows += found.members.len();
+            after = found.members.last().map(|row| row.member.id);
+            if !found.more {
+                break;
+            }
+        }
+        Ok(rows)
+    }
+
+    /// Everything that `tracker --lines` prints at each change.
+    fn tables(&self) -> usize {
+        let peers = self.page(Part::Peers, At::Start, usize::MAX, 1024);
+        let files = self.page(Part::Files, At::Start, 1000, usize::MAX);
+        peers.rows.len() + files.rows.len()
+    }
+}
+
+fn entry(name: &str) -> Result<Entry> {
+    Ok(Entry {
+        name: name.parse()?,
+        length: 1,
+        mtime: 0,
+        root: Some(Root::new([7; 32])),
+        partial: false,
+    })
+}
+
+fn id(member: u32) -> PeerId {
+    let mut key = [0; 32];
+    // Ids are not in the order of addresses.
+    key[..4].copy_from_slice(&member.wrapping_mul(2_654_435_761).to_be_bytes());
+    PeerId::new(key)
+}

@@ -1,0 +1,175 @@
+//! The node's end of its snapshot: numbers of changes, warnings, and how many
+//! rows were made for readers.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use thorp_core::changes::{Changes, Row};
+use tokio::sync::{mpsc, watch};
+
+use super::known::{Found, Known};
+use super::rows::{Ask, Change, Fresh, Page, Part, SnapshotRow, WarningRow};
+use super::viewer::{Look, Viewer};
+use crate::api::{Notice, Warning};
+
+/// Questions of readers that wait for the node.
+const LOOKS: usize = 64;
+/// Warnings that are kept to be shown.
+const WARNINGS: usize = 100;
+/// A reader whose changes take more bytes than this is told to start again.
+const BEHIND: usize = 1024 * 1024;
+
+/// What a node keeps for its readers: only numbers, as long as there are none.
+pub struct Keeper {
+    changes: Changes,
+    news: watch::Sender<u64>,
+    warnings: VecDeque<(u64, Warning)>,
+    looks: mpsc::Receiver<Look>,
+    made: Arc<AtomicU64>,
+}
+
+impl Keeper {
+    /// A node's end, and what its readers look through.
+    pub fn new() -> (Self, Viewer) {
+        // Numbers of an earlier start are lower.
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        let millis = since.map_or(0, |since| since.as_millis());
+        let start = u64::try_from(millis).unwrap_or(0);
+        let (news, news_in) = watch::channel(start);
+        let (looks_in, looks) = mpsc::channel(LOOKS);
+        let made = Arc::new(AtomicU64::new(0));
+        let keeper = Self {
+            changes: Changes::starting_at(start),
+            news,
+            warnings: VecDeque::new(),
+            looks,
+            made: Arc::clone(&made),
+        };
+        (keeper, Viewer::new(looks_in, news_in, made))
+    }
+
+    /// A row is different from now on. No row is made of that.
+    pub fn mark(&mut self, row: Row) {
+        self.news.send_replace(self.changes.mark(row));
+    }
+
+    /// Something happened; warnings are kept to be shown.
+    pub fn notice(&mut self, notice: &Notice) {
+        let Notice::Warning(warning) = notice else {
+            return;
+        };
+        let number = self.changes.number() + 1;
+        if self.warnings.len() == WARNINGS {
+            self.warnings.pop_front();
+        }
+        self.warnings.push_back((number, warning.clone()));
+        self.mark(Row::Warning(number));
+    }
+
+    /// What a reader asks next.
+    pub async fn look(&mut self) -> Option<Look> {
+        self.looks.recv().await
+    }
+
+    /// Answers a reader. `rows` makes those of the node's own parts.
+    pub fn answer(
+        &self,
+        look: Look,
+        known: &Known<'_>,
+        mut own: impl FnMut(&Part) -> Vec<SnapshotRow>,
+    ) {
+        // A reader that is gone wants no answer.
+        match look {
+            Look::Pages(asks, reply) => {
+                let pages = asks.iter().map(|ask| self.page(ask, known, &mut own));
+                let _ = reply.send(pages.collect());
+            }
+            Look::Since(number, reply) => {
+                let _ = reply.send(self.since(number, known, &mut own));
+            }
+        }
+    }
+
+    /// One page.
+    pub fn page(
+        &self,
+        ask: &Ask,
+        known: &Known<'_>,
+        own: &mut dyn FnMut(&Part) -> Vec<SnapshotRow>,
+    ) -> Page {
+        let (rows, total, more) = match (known.page(ask), &ask.part) {
+            (Some(found), _) => found,
+            (None, Part::Warnings) => whole(self.warnings.iter().map(warning)),
+            (None, part) => whole(own(part).into_iter()),
+        };
+        self.count(rows.len());
+        Page {
+            number: self.changes.number(),
+            total,
+            rows,
+            more,
+        }
+    }
+
+    /// The rows that have changed since a number.
+    pub fn since(
+        &self,
+        number: u64,
+        known: &Known<'_>,
+        own: &mut dyn FnMut(&Part) -> Vec<SnapshotRow>,
+    ) -> Fresh {
+        let now = self.changes.number();
+        let start_again = Fresh::StartAgain { number: now };
+        let Some(rows) = self.changes.since(number) else {
+            return start_again;
+        };
+        let (mut changes, mut cost) = (Vec::new(), 0);
+        for row in rows {
+            let row = match row {
+                Row::Member(id) => {
+                    let row = known.peer(id, 0);
+                    if row.is_none() {
+                        let id = id.to_string();
+                        cost += 2 * id.len();
+                        changes.push(Change::Gone { id });
+                    }
+                    row
+                }
+                Row::Node => own(&Part::Node).pop(),
+                Row::Share => own(&Part::Share).pop(),
+                Row::Warning(number) => {
+                    let kept = self.warnings.iter().find(|(kept, _)| *kept == number);
+                    kept.map(warning)
+                }
+            };
+            if let Some(row) = row {
+                self.count(1);
+                cost += row.cost();
+                changes.push(Change::Now(Box::new(row)));
+            }
+            if cost > BEHIND {
+                return start_again;
+            }
+        }
+        Fresh::Changes {
+            number: now,
+            changes,
+        }
+    }
+
+    fn count(&self, rows: usize) {
+        self.made.fetch_add(rows as u64, Ordering::Relaxed);
+    }
+}
+
+fn warning((number, warning): &(u64, Warning)) -> SnapshotRow {
+    SnapshotRow::Warning(WarningRow::of(*number, warning))
+}
+
+fn whole(rows: impl Iterator<Item = SnapshotRow>) -> Found {
+    let rows: Vec<_> = rows.collect();
+    let total = rows.len() as u64;
+    (rows, total, false)
+}

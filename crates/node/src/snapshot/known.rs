@@ -1,0 +1,269 @@
+//! Pages of who is there and who has what, from what a tracker's or a peer's
+//! machine knows.
+//!
+//! A page is found from its key in the machine's ordered indices; what a row
+//! says of others (their addresses, whether two share one, whether a name has
+//! two contents) is looked up for the rows of the page alone.
+
+use std::net::SocketAddr;
+
+use thorp_core::catalogue::{Catalogue, Listing, Stop};
+use thorp_core::peer::Peer;
+use thorp_core::presence::{Place, Presence, Presences};
+use thorp_core::tracker::Tracker;
+use thorp_wire::frame::{Holder, MemberRow};
+use thorp_wire::{Entry, Name, PeerId};
+
+use super::rows::{Ask, At, Key, MemberRef, Part, SnapshotRow, TrackedFile, TrackedPeer};
+use crate::api::{self, FileRow, Member};
+
+/// What a machine knows of the others.
+pub struct Known<'a> {
+    /// Who is there.
+    present: &'a Presences,
+    /// Who has what.
+    catalogue: &'a Catalogue,
+    /// The own peer, where there is one: it is in the catalogue, but not among
+    /// those present.
+    itself: Option<&'a Holder>,
+    /// The most neighbours that are named of one peer.
+    most_neighbours: usize,
+}
+
+/// Rows of a page, how many there are in all, and whether there are more.
+pub(super) type Found = (Vec<SnapshotRow>, u64, bool);
+
+impl<'a> Known<'a> {
+    /// What a tracker knows.
+    pub fn of_tracker(tracker: &'a Tracker) -> Self {
+        Self {
+            present: tracker.present(),
+            catalogue: tracker.catalogue(),
+            itself: None,
+            most_neighbours: usize::MAX,
+        }
+    }
+
+    /// What a peer knows, which others see as `itself`.
+    pub fn of_peer(peer: &'a Peer, itself: Option<&'a Holder>) -> Self {
+        Self {
+            present: peer.present(),
+            catalogue: peer.catalogue(),
+            itself,
+            most_neighbours: MemberRow::MAX_NEIGHBOURS,
+        }
+    }
+}
+
+impl Known<'_> {
+    /// A page, if it is of one of the parts that are known here.
+    pub(super) fn page(&self, ask: &Ask) -> Option<Found> {
+        match &ask.part {
+            Part::Peers => Some(self.peers(ask)),
+            Part::Files => Some(self.files(ask)),
+            Part::FilesOf { id } => Some(self.files_of(id, ask)),
+            Part::Node | Part::Share | Part::Transfers | Part::Warnings => None,
+        }
+    }
+
+    /// A peer's row, if it is there.
+    pub(super) fn peer(&self, id: PeerId, names: usize) -> Option<SnapshotRow> {
+        let presence = self.present.get(id).filter(|presence| presence.is_listed)?;
+        Some(self.peer_row(presence, names))
+    }
+
+    fn peers(&self, ask: &Ask) -> Found {
+        let place = |key: &Key| match key {
+            Key::Peer { address, id } => Some((*address, id.parse().ok()?)),
+            Key::File { .. } => None,
+        };
+        let forwards = |from: Option<Place>| self.present.from_place(from);
+        let backwards = |before: Option<Place>| self.present.before_place(before);
+        let row = |presence: &Presence| self.peer_row(presence, ask.names);
+        let (rows, more) = match &ask.at {
+            At::Start => forth(forwards(None), ask, row),
+            At::From(key) => forth(forwards(place(key)), ask, row),
+            At::After(key) => {
+                let after = place(key);
+                let behind = forwards(after).filter(|peer| Some(peer.place()) != after);
+                forth(behind, ask, row)
+            }
+            At::End => back(backwards(None), ask, row),
+            At::Before(key) => back(backwards(place(key)), ask, row),
+        };
+        (rows, self.present.listed_count() as u64, more)
+    }
+
+    fn files(&self, ask: &Ask) -> Found {
+        let row = |stop: Stop| self.file_row(&stop, ask.names);
+        let named = |key: &Key| named(key).unwrap_or((None, 0));
+        let (rows, more) = match &ask.at {
+            At::Start => forth(self.catalogue.files_from(None), ask, row),
+            At::From(key) => {
+                let (name, nth) = named(key);
+                let from = name.as_ref().map(|name| (name, nth));
+                forth(self.catalogue.files_from(from), ask, row)
+            }
+            At::After(key) => {
+                let (name, nth) = named(key);
+                let from = name.as_ref().map(|name| (name, nth.saturating_add(1)));
+                forth(self.catalogue.files_from(from), ask, row)
+            }
+            At::End => back(self.catalogue.files_before(None), ask, row),
+            At::Before(key) => {
+                let (name, nth) = named(key);
+                let before = name.as_ref().map(|name| (name, nth));
+                back(self.catalogue.files_before(before), ask, row)
+            }
+        };
+        (rows, self.catalogue.rows(), more)
+    }
+
+    fn files_of(&self, id: &str, ask: &Ask) -> Found {
+        let id = id.parse().ok();
+        let listing = id.and_then(|id| Some((id, self.catalogue.listing(id)?)));
+        let Some((id, listing)) = listing else {
+            return (Vec::new(), 0, false);
+        };
+        let holder = self.holder(id);
+        let row = |entry: Entry| listed(&entry, holder.as_ref());
+        let name = |key: &Key| named(key).and_then(|(name, _)| name);
+        let (rows, more) = match &ask.at {
+            At::Start => forth(listing.entries_after(None), ask, row),
+            At::From(key) => {
+                let name = name(key);
+                let here = name.as_ref().and_then(|name| listing.entry(name));
+                let behind = listing.entries_after(name.as_ref());
+                forth(here.into_iter().chain(behind), ask, row)
+            }
+            At::After(key) => forth(listing.entries_after(name(key).as_ref()), ask, row),
+            At::End => back(listing.entries_before(None), ask, row),
+            At::Before(key) => back(listing.entries_before(name(key).as_ref()), ask, row),
+        };
+        (rows, listing.len() as u64, more)
+    }
+
+    fn peer_row(&self, presence: &Presence, names: usize) -> SnapshotRow {
+        let listing = self.catalogue.listing(presence.id);
+        let neighbours = listing.map_or(&[][..], Listing::neighbours);
+        let told = &neighbours[..neighbours.len().min(self.most_neighbours)];
+        let first = listing.into_iter().flat_map(Listing::names).take(names);
+        let (address, _) = presence.place();
+        SnapshotRow::Peer(TrackedPeer {
+            member: Member {
+                id: presence.id.to_string(),
+                name: presence.name.as_ref().map(ToString::to_string),
+                address: address.ip().to_string(),
+                port: address.port(),
+            },
+            shares_address: self.present.is_shared(address.ip()),
+            files: listing.map_or(0, |listing| listing.len() as u64),
+            bytes: listing.map_or(0, Listing::bytes),
+            listing: presence.position,
+            names: first.map(ToString::to_string).collect(),
+            neighbours: self.refs(told.iter().copied(), names),
+            neighbours_total: neighbours.len() as u64,
+        })
+    }
+
+    fn file_row(&self, stop: &Stop, names: usize) -> SnapshotRow {
+        let file = &stop.file;
+        let wholes = &stop.wholes;
+        SnapshotRow::File(TrackedFile {
+            name: file.entry.name.to_string(),
+            nth: stop.nth,
+            has_twin: stop.has_twin,
+            length: file.entry.length,
+            mtime: file.entry.mtime,
+            root: file.entry.root.map(|root| root.to_string()),
+            holders_total: wholes.len() as u64,
+            partial_total: (file.holders.len() - wholes.len()) as u64,
+            holders: self.refs(wholes.iter().copied(), names),
+        })
+    }
+
+    /// The first of these by address, then those that are not known here.
+    fn refs(&self, ids: impl Iterator<Item = PeerId>, most: usize) -> Vec<MemberRef> {
+        let (mut seen, mut unseen) = (Vec::new(), Vec::new());
+        for id in ids {
+            match self.address(id) {
+                Some(address) => seen.push((address, id)),
+                None => unseen.push(id),
+            }
+        }
+        if most < seen.len() {
+            seen.select_nth_unstable(most);
+            seen.truncate(most);
+        }
+        seen.sort_unstable();
+        let seen = seen.into_iter().map(|(address, id)| MemberRef {
+            id: id.to_string(),
+            address: Some(address),
+            shares_address: self.present.is_shared(address.ip()),
+        });
+        let unseen = unseen.into_iter().map(|id| MemberRef {
+            id: id.to_string(),
+            address: None,
+            shares_address: false,
+        });
+        seen.chain(unseen).take(most).collect()
+    }
+
+    fn address(&self, id: PeerId) -> Option<SocketAddr> {
+        let present = self.present.get(id).filter(|presence| presence.is_listed);
+        if let Some(presence) = present {
+            return Some(presence.place().0);
+        }
+        let itself = self.itself.filter(|itself| itself.id == id)?;
+        itself.addresses.first().copied()
+    }
+
+    fn holder(&self, id: PeerId) -> Option<Holder> {
+        let present = self.present.get(id).map(Presence::holder);
+        present.or_else(|| self.itself.filter(|itself| itself.id == id).cloned())
+    }
+}
+
+fn listed(entry: &Entry, holder: Option<&Holder>) -> SnapshotRow {
+    let holder = holder.map(|holder| api::Holder {
+        member: crate::rows::holder(holder),
+        partial: entry.partial,
+    });
+    SnapshotRow::Listed(FileRow {
+        name: entry.name.to_string(),
+        length: entry.length,
+        mtime: entry.mtime,
+        root: entry.root.map(|root| root.to_string()),
+        holders: holder.into_iter().collect(),
+    })
+}
+
+/// A file's place; none where the key is another kind of row's.
+fn named(key: &Key) -> Option<(Option<Name>, usize)> {
+    match key {
+        Key::File { name, nth } => Some((name.parse().ok(), *nth)),
+        Key::Peer { .. } => None,
+    }
+}
+
+/// The first rows of a walk, and whether there are more.
+fn forth<T>(
+    walk: impl Iterator<Item = T>,
+    ask: &Ask,
+    row: impl Fn(T) -> SnapshotRow,
+) -> (Vec<SnapshotRow>, bool) {
+    let mut walk = walk.fuse();
+    let rows = walk.by_ref().take(ask.limit).map(row).collect();
+    (rows, walk.next().is_some())
+}
+
+/// The same of a walk against the order, put into it.
+fn back<T>(
+    walk: impl Iterator<Item = T>,
+    ask: &Ask,
+    row: impl Fn(T) -> SnapshotRow,
+) -> (Vec<SnapshotRow>, bool) {
+    let (mut rows, more) = forth(walk, ask, row);
+    rows.reverse();
+    (rows, more)
+}

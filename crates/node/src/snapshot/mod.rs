@@ -1,0 +1,34 @@
+//! What a node shows of itself: raw values, numbered, made when a reader asks.
+//!
+//! ```text
+//! rows      the values, and how a reader asks for a page of them
+//! known     pages of who is there and who has what, from what a machine knows
+//! keeper    the node's end: numbers of changes, warnings, how many rows were made
+//! warning   a warning as a row
+//! viewer    a reader's end: pages, and news that there is something new
+//! watch     the rows that have changed since a number, as they change
+//! ```
+//!
+//! Screens, `--json`, the local socket and whatever else shows a node read it.
+//! A page costs what is on it, whatever there is besides; without a reader no row
+//! is made. Texts and labels are the reader's to make.
+
+mod keeper;
+mod known;
+mod rows;
+mod viewer;
+mod warning;
+mod watch;
+
+pub use keeper::Keeper;
+pub use known::Known;
+pub use rows::{
+    Ask, At, Change, Fresh, Key, LeftOut, MemberRef, Page, Part, ShareRow, SnapshotRow,
+    TrackedFile, TrackedPeer, TransferRow, WarningRow,
+};
+pub use thorp_core::changes::Row;
+pub use viewer::{Look, Viewer};
+pub(crate) use watch::{page, watch};
+
+#[cfg(test)]
+mod tests;

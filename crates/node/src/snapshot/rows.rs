@@ -1,0 +1,362 @@
+//! The values of a snapshot, and how a reader asks for a page of them.
+//!
+//! Field names are part of the interface: see `docs/json.md`.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::api::{Event, FileRow, Member, Status, TrackerStatus, Trouble};
+
+/// Which page a reader asks for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ask {
+    /// Of what.
+    pub part: Part,
+    /// From where, and in which direction.
+    #[serde(default)]
+    pub at: At,
+    /// At most so many rows.
+    #[serde(default = "usual_limit")]
+    pub limit: usize,
+    /// In each row, at most so many names of files or members.
+    #[serde(default = "usual_names")]
+    pub names: usize,
+}
+
+/// What there are pages of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Part {
+    /// At a tracker the peers that are present, at a peer its neighbours; by
+    /// address, then by id.
+    Peers,
+    /// Files, by name: a row for each name and content.
+    Files,
+    /// What one of them lists, by name.
+    FilesOf {
+        /// Its key: 52 characters of base32.
+        id: String,
+    },
+    /// The node itself, in one row: its link to the tracker, its lookups by who
+    /// answered.
+    Node,
+    /// What a peer offers, and what was left out and why, in one row.
+    Share,
+    /// The large files that are on their way at this moment.
+    Transfers,
+    /// The last warnings.
+    Warnings,
+}
+
+/// Where a page is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum At {
+    /// The first rows.
+    #[default]
+    Start,
+    /// The last rows.
+    End,
+    /// The rows behind this one.
+    After(Key),
+    /// This row and those behind it.
+    From(Key),
+    /// The rows before this one, those next to it.
+    Before(Key),
+}
+
+/// Where a row stands among the others, whether it is still there or not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Key {
+    /// A member's.
+    Peer {
+        /// Its address.
+        address: SocketAddr,
+        /// Its id.
+        id: String,
+    },
+    /// A file's.
+    File {
+        /// Its name.
+        name: String,
+        /// Its number, from 0, among the files of this name.
+        nth: usize,
+    },
+}
+
+/// A page, rows always in the order of their part.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Page {
+    /// Everything up to the change with this number is in it.
+    pub number: u64,
+    /// How many rows there are in all. A file without a root counts for each
+    /// member that lists it.
+    pub total: u64,
+    /// The rows.
+    pub rows: Vec<SnapshotRow>,
+    /// Whether there are more in the direction that was asked for.
+    pub more: bool,
+}
+
+/// A row of a page.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "row", rename_all = "kebab-case")]
+pub enum SnapshotRow {
+    /// Of [`Part::Peers`].
+    Peer(TrackedPeer),
+    /// Of [`Part::Files`].
+    File(TrackedFile),
+    /// Of [`Part::FilesOf`].
+    Listed(FileRow),
+    /// Of [`Part::Node`] at a peer.
+    Node(Status),
+    /// Of [`Part::Node`] at a tracker.
+    Tracker(TrackerStatus),
+    /// Of [`Part::Share`].
+    Share(ShareRow),
+    /// Of [`Part::Transfers`].
+    Transfer(TransferRow),
+    /// Of [`Part::Warnings`].
+    Warning(WarningRow),
+}
+
+/// A peer that is present, or a neighbour.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrackedPeer {
+    /// Who.
+    #[serde(flatten)]
+    pub member: Member,
+    /// Whether another one in this part has the same address.
+    pub shares_address: bool,
+    /// Files it lists.
+    pub files: u64,
+    /// Bytes in them.
+    pub bytes: u64,
+    /// The state of its listing: another one after each change of it.
+    pub listing: Option<u64>,
+    /// Names of its files in order, the first ones.
+    pub names: Vec<String>,
+    /// Its neighbours: those that are known here by address, then the others.
+    pub neighbours: Vec<MemberRef>,
+    /// How many neighbours it has in all.
+    pub neighbours_total: u64,
+}
+
+/// A file, as several members may list it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrackedFile {
+    /// Its name.
+    pub name: String,
+    /// Its number, from 0, among the files of this name.
+    pub nth: usize,
+    /// Whether another content goes by the same name.
+    pub has_twin: bool,
+    /// In bytes.
+    pub length: u64,
+    /// Last modified, in seconds since 1970.
+    pub mtime: i64,
+    /// 64 hexadecimal digits, once it has been hashed.
+    pub root: Option<String>,
+    /// Who has all of it: the first ones by address.
+    pub holders: Vec<MemberRef>,
+    /// How many have all of it.
+    pub holders_total: u64,
+    /// How many are fetching it and have a part of it.
+    pub partial_total: u64,
+}
+
+/// A member that a row names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberRef {
+    /// 52 characters of base32.
+    pub id: String,
+    /// Its address, if it is known here.
+    pub address: Option<SocketAddr>,
+    /// Whether another one in the part of peers has the same address.
+    pub shares_address: bool,
+}
+
+/// What a peer offers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShareRow {
+    /// The directory.
+    pub directory: PathBuf,
+    /// Files in it that are offered.
+    pub files: u64,
+    /// Bytes in them.
+    pub bytes: u64,
+    /// Of these files, still to be hashed.
+    pub unhashed: u64,
+    /// Files that were opened since the start, to be hashed or sent.
+    pub opened: u64,
+    /// Files and folders that were left out, by why.
+    pub left_out: LeftOut,
+}
+
+/// How much was left out of a share, by why.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftOut {
+    /// Their names start with a dot.
+    pub hidden: u64,
+    /// A `.thorpignore` says so.
+    pub ignored: u64,
+    /// Their names are not UTF-8, or too long.
+    pub unnameable: u64,
+    /// They cannot be opened.
+    pub unreadable: u64,
+    /// They are symbolic links.
+    pub symlinks: u64,
+    /// They are devices, sockets or pipes.
+    pub special: u64,
+    /// There are thorp's keys in them.
+    pub keys: u64,
+}
+
+/// A large file on its way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TransferRow {
+    /// Its name, as this peer or a neighbour lists it.
+    pub name: Option<String>,
+    /// 64 hexadecimal digits.
+    pub root: String,
+    /// Bytes in it.
+    pub length: u64,
+    /// Bytes of it that are here and verified.
+    pub verified: u64,
+    /// Bytes that have come over the network for it.
+    pub received: u64,
+    /// Bytes a second that come, over the seconds since it was first looked at.
+    pub rate: u64,
+    /// Members that pieces come from now.
+    pub sources: u32,
+    /// Who has sent how many bytes of it, most first.
+    pub sent_by: Vec<(String, u64)>,
+}
+
+/// A warning: which one, and what it is about. What it has no value for is
+/// `null`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WarningRow {
+    /// Its number: later ones have higher ones.
+    pub number: u64,
+    /// Which one it is, in a word.
+    pub warning: String,
+    /// The member that it is about.
+    pub member: Option<Member>,
+    /// A name that it is about.
+    pub name: Option<String>,
+    /// A file or directory that it is about.
+    pub path: Option<String>,
+    /// How many there are of what it is about.
+    pub count: Option<u64>,
+    /// Why, as the system says.
+    pub why: Option<String>,
+    /// Why there is no link to the tracker.
+    pub trouble: Option<Trouble>,
+}
+
+/// What has become of a row.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Change {
+    /// It is new, or different.
+    Now(Box<SnapshotRow>),
+    /// This peer is gone.
+    Gone {
+        /// Its key: 52 characters of base32.
+        id: String,
+    },
+}
+
+/// What a reader is told that knows everything up to a number.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Fresh {
+    /// Rows that have changed since, those that changed last at the end.
+    Changes {
+        /// Everything up to the change with this number is in it.
+        number: u64,
+        /// The rows.
+        changes: Vec<Change>,
+    },
+    /// It is too far behind: pages anew, and then what changes after this number.
+    StartAgain {
+        /// That of the latest change.
+        number: u64,
+    },
+}
+
+impl Ask {
+    /// The first rows of a part.
+    pub fn first(part: Part, limit: usize) -> Self {
+        Self {
+            part,
+            at: At::Start,
+            limit,
+            names: usual_names(),
+        }
+    }
+}
+
+impl SnapshotRow {
+    /// Where it stands, in a part with many rows.
+    pub fn key(&self) -> Option<Key> {
+        match self {
+            Self::Peer(peer) => Some(Key::Peer {
+                address: peer.place()?,
+                id: peer.member.id.clone(),
+            }),
+            Self::File(file) => Some(Key::File {
+                name: file.name.clone(),
+                nth: file.nth,
+            }),
+            Self::Listed(file) => Some(Key::File {
+                name: file.name.clone(),
+                nth: 0,
+            }),
+            _ => None,
+        }
+    }
+
+    /// About how many bytes it takes on the local socket.
+    pub(super) fn cost(&self) -> usize {
+        const ROW: usize = 300;
+        const MEMBER: usize = 130;
+        let names = |names: &[String]| names.iter().map(|name| name.len() + 3).sum::<usize>();
+        ROW + match self {
+            Self::Peer(peer) => names(&peer.names) + MEMBER * peer.neighbours.len(),
+            Self::File(file) => file.name.len() + MEMBER * file.holders.len(),
+            Self::Listed(file) => file.name.len() + MEMBER,
+            Self::Node(_) | Self::Tracker(_) | Self::Share(_) => ROW,
+            Self::Transfer(transfer) => MEMBER * transfer.sent_by.len(),
+            Self::Warning(warning) => warning.cost(),
+        }
+    }
+}
+
+impl TrackedPeer {
+    /// Its address and port.
+    pub fn place(&self) -> Option<SocketAddr> {
+        let address: IpAddr = self.member.address.parse().ok()?;
+        Some(SocketAddr::new(address, self.member.port))
+    }
+}
+
+impl From<Fresh> for Event {
+    fn from(fresh: Fresh) -> Self {
+        match fresh {
+            Fresh::Changes { number, changes } => Self::Changes { number, changes },
+            Fresh::StartAgain { number } => Self::StartAgain { number },
+        }
+    }
+}
+
+fn usual_limit() -> usize {
+    100
+}
+
+fn usual_names() -> usize {
+    20
+}

@@ -1,0 +1,61 @@
+//! A reader's end of a node's snapshot.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::rows::{Ask, Fresh, Page};
+
+/// Looks at a node in this process: a handle, cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Viewer {
+    looks: mpsc::Sender<Look>,
+    news: watch::Receiver<u64>,
+    made: Arc<AtomicU64>,
+}
+
+/// What a reader asks of the node.
+#[derive(Debug)]
+pub enum Look {
+    /// These pages, all as of one moment.
+    Pages(Vec<Ask>, oneshot::Sender<Vec<Page>>),
+    /// What has changed since a number.
+    Since(u64, oneshot::Sender<Fresh>),
+}
+
+impl Viewer {
+    pub(super) fn new(
+        looks: mpsc::Sender<Look>,
+        news: watch::Receiver<u64>,
+        made: Arc<AtomicU64>,
+    ) -> Self {
+        Self { looks, news, made }
+    }
+
+    /// These pages, all as of one moment; nothing, if the node has ended.
+    pub async fn pages<const N: usize>(&self, asks: [Ask; N]) -> Option<[Page; N]> {
+        let (reply, answer) = oneshot::channel();
+        let look = Look::Pages(asks.into(), reply);
+        self.looks.send(look).await.ok()?;
+        answer.await.ok()?.try_into().ok()
+    }
+
+    /// What has changed since a number; nothing, if the node has ended.
+    pub async fn since(&self, number: u64) -> Option<Fresh> {
+        let (reply, answer) = oneshot::channel();
+        self.looks.send(Look::Since(number, reply)).await.ok()?;
+        answer.await.ok()
+    }
+
+    /// The number of the latest change, and news of later ones. It closes when
+    /// the node ends.
+    pub fn news(&self) -> watch::Receiver<u64> {
+        self.news.clone()
+    }
+
+    /// How many rows the node has made for its readers since it started.
+    pub fn rows_made(&self) -> u64 {
+        self.made.load(Ordering::Relaxed)
+    }
+}

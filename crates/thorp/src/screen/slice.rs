@@ -1,0 +1,149 @@
+//! The rows of a table that the screen holds: those around what it shows.
+//!
+//! A slice follows a row, not a number: whatever comes or goes before it, the
+//! row at the top stays at the top. Which number it has is known exactly at both
+//! ends of the table, and counted from there in between.
+
+use thorp_node::snapshot::{Ask, At, Key, Page, Part, SnapshotRow};
+
+/// Some rows of a table.
+#[derive(Debug)]
+pub(super) struct Slice<R> {
+    pub rows: Vec<R>,
+    /// Where each of them stands.
+    keys: Vec<Key>,
+    /// How many rows there are in all.
+    pub total: u64,
+    /// Whether these are all there are.
+    pub is_whole: bool,
+    pub scroll: Scroll,
+    /// How wide the widest cell was that is not to be cut, so that columns do
+    /// not move about.
+    pub widest: usize,
+}
+
+/// Which of them are shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Scroll {
+    /// The number of the first row of the slice, among all.
+    pub start: u64,
+    /// The first row shown, within the slice.
+    pub first: usize,
+    /// Rows shown at last.
+    pub shown: usize,
+    goal: Goal,
+}
+
+/// Where the slice is to be next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Goal {
+    /// At the first row, whichever that is.
+    #[default]
+    Start,
+    /// At the last row.
+    End,
+    /// Around the first row shown.
+    Here,
+}
+
+impl<R> Default for Slice<R> {
+    fn default() -> Self {
+        Self {
+            rows: Vec::new(),
+            keys: Vec::new(),
+            total: 0,
+            is_whole: true,
+            scroll: Scroll::default(),
+            widest: 0,
+        }
+    }
+}
+
+impl<R> Slice<R> {
+    /// Asks for so many rows before the first one that is shown, and twice as
+    /// many from it on.
+    pub fn asks(&self, part: &Part, rows: usize, names: usize) -> [Ask; 2] {
+        let ask = |at, limit| Ask {
+            part: part.clone(),
+            at,
+            limit,
+            names,
+        };
+        let top = self.keys.get(self.scroll.first).or(self.keys.last());
+        match (self.scroll.goal, top) {
+            (Goal::Here, Some(key)) => [
+                ask(At::Before(key.clone()), rows),
+                ask(At::From(key.clone()), 2 * rows),
+            ],
+            (Goal::End, _) => [ask(At::End, 2 * rows), ask(At::Start, 0)],
+            (Goal::Start | Goal::Here, _) => [ask(At::Start, 0), ask(At::Start, 2 * rows)],
+        }
+    }
+
+    /// Takes the answers.
+    pub fn take(&mut self, before: Page, from: Page, line: impl Fn(&SnapshotRow) -> Option<R>) {
+        let goal = self.scroll.goal;
+        let top = self.scroll.first.min(self.rows.len().saturating_sub(1));
+        let top = self.scroll.start + top as u64;
+        let is_at_start = match goal {
+            Goal::Start => true,
+            Goal::Here | Goal::End => !before.more,
+        };
+        let is_at_end = match goal {
+            Goal::End => true,
+            Goal::Here | Goal::Start => !from.more,
+        };
+        self.is_whole = is_at_start && is_at_end;
+        let earlier = before.rows.len();
+        self.total = from.total;
+        let rows: Vec<SnapshotRow> = before.rows.into_iter().chain(from.rows).collect();
+        let count = rows.len() as u64;
+        self.keys = rows.iter().filter_map(SnapshotRow::key).collect();
+        self.rows = rows.iter().filter_map(line).collect();
+        self.scroll.start = if is_at_start {
+            0
+        } else if is_at_end {
+            self.total.saturating_sub(count)
+        } else {
+            top.saturating_sub(earlier as u64)
+        };
+        self.scroll.first = match goal {
+            Goal::Start => 0,
+            Goal::Here => earlier,
+            // The furthest there is, which is found while drawing.
+            Goal::End => self.rows.len(),
+        };
+    }
+
+    /// It is drawn with this one as the first.
+    pub fn settle(&mut self, first: usize, shown: usize) {
+        self.scroll.first = first;
+        self.scroll.shown = shown;
+        self.scroll.goal = if self.scroll.start == 0 && first == 0 {
+            Goal::Start
+        } else {
+            Goal::Here
+        };
+    }
+}
+
+impl Scroll {
+    pub fn up(&mut self, rows: usize) {
+        self.first = self.first.saturating_sub(rows);
+        self.goal = Goal::Here;
+    }
+
+    pub fn down(&mut self, rows: usize) {
+        self.first = self.first.saturating_add(rows);
+        self.goal = Goal::Here;
+    }
+
+    pub fn go_to_start(&mut self) {
+        self.first = 0;
+        self.goal = Goal::Start;
+    }
+
+    pub fn go_to_end(&mut self) {
+        self.goal = Goal::End;
+    }
+}

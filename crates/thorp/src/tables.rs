@@ -1,0 +1,362 @@
+//! What is shown of a node to a person who follows it: the tracker's two tables, a
+//! peer's neighbourhood.
+//!
+//! Read from the node's snapshot, when there is something to show it to, and
+//! called as people know it: an address, with the port only where two peers
+//! share one; the start of a root, only where two contents have one name. The
+//! same values are the objects of `tracker --json` and `share --json`. Owns the
+//! columns; how they are laid out is in `table` and `screen`.
+
+use serde::Serialize;
+use thorp_node::api::PeerRow;
+use thorp_node::printable::printable;
+use thorp_node::snapshot::{Ask, MemberRef, Part, SnapshotRow, TrackedFile, TrackedPeer, Viewer};
+use tokio::sync::watch;
+use tokio::time::{Duration, Instant, sleep_until};
+
+use crate::quoting::quoted;
+
+/// Digits of a root that tell one content from another to a person.
+const ROOT_PREFIX: usize = 8;
+/// Digits of an id that tell one member from another to a person.
+const ID_PREFIX: usize = 8;
+/// More neighbours than a peer can name to its tracker.
+const MOST_NEIGHBOURS: usize = 1024;
+/// Neighbours that a peer lists of each of its own.
+const LISTED_NEIGHBOURS: usize = 64;
+/// How often the tables are made anew at most, and so how late they may be.
+const TABLES_EVERY: Duration = Duration::from_millis(100);
+
+/// The two tables of a tracker.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Tables {
+    /// Peers, addresses in numerical order.
+    pub peers: Vec<PeerLine>,
+    /// Files, names in order, a row for each (name, content); the first
+    /// [`Tables::MAX_ROWS`] of them.
+    pub files: Vec<FileLine>,
+    /// Rows in all.
+    pub files_total: u64,
+}
+
+/// A row in the List of Peers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct PeerLine {
+    /// Its address, with the port only where two peers share an address.
+    pub address: String,
+    /// Its human name.
+    pub name: Option<String>,
+    /// Names of its files in order, the first ones.
+    pub files: Vec<String>,
+    /// How many there are in all.
+    pub files_total: u64,
+    /// Its neighbours, as their rows are called, in the rows' order.
+    pub neighbours: Vec<String>,
+    /// How many there are in all.
+    #[serde(skip)]
+    pub neighbours_total: u64,
+}
+
+/// A row in the List of Files.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct FileLine {
+    /// Its name.
+    pub name: String,
+    /// The start of its root, where another content goes by the same name.
+    pub root_prefix: Option<String>,
+    /// Who has it, as their rows are called, in the rows' order.
+    pub holders: Vec<String>,
+    /// How many there are in all.
+    #[serde(skip)]
+    pub holders_total: u64,
+}
+
+/// What a peer knows of those around it, and of its own share.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Neighbourhood {
+    /// Its neighbours, addresses in numerical order.
+    pub neighbours: Vec<PeerRow>,
+    /// Whether there is a link to the tracker.
+    pub tracker_connected: bool,
+    /// Files in its share.
+    pub files: u64,
+    /// Of these, still to be hashed.
+    pub unhashed: u64,
+}
+
+/// A column of one of the tables.
+pub struct Column<R> {
+    /// What it is called.
+    pub head: &'static str,
+    /// What is in a plain line.
+    pub cell: fn(&R) -> Cell<'_>,
+    /// What is on the screen.
+    pub on_screen: fn(&R) -> Cell<'_>,
+    /// How wide it is there.
+    pub width: Width,
+}
+
+/// What is in a cell.
+pub enum Cell<'a> {
+    /// This, as it is.
+    Text(String),
+    /// As many of these names as there is room for; so many exist.
+    Names(&'a [String], u64),
+}
+
+/// How wide a column of the screen is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Width {
+    /// As its longest cell, but at most one part in so many.
+    Longest(usize),
+    /// So many parts of what the others leave.
+    Rest(usize),
+}
+
+/// The columns of the List of Peers.
+pub const PEERS: [Column<PeerLine>; 3] = [
+    Column {
+        head: "Peer",
+        cell: |peer| Cell::Text(printable(&peer.address).to_string()),
+        on_screen: |peer| Cell::Text(peer.label()),
+        width: Width::Longest(3),
+    },
+    Column {
+        head: "File List",
+        cell: PeerLine::files_cell,
+        on_screen: PeerLine::files_cell,
+        width: Width::Rest(3),
+    },
+    Column {
+        head: "Neighbours",
+        cell: PeerLine::neighbours_cell,
+        on_screen: PeerLine::neighbours_cell,
+        width: Width::Rest(2),
+    },
+];
+
+/// The columns of the List of Files.
+pub const FILES: [Column<FileLine>; 2] = [
+    Column {
+        head: "File Name",
+        cell: |file| Cell::Text(file.label()),
+        on_screen: |file| Cell::Text(file.label()),
+        width: Width::Longest(2),
+    },
+    Column {
+        head: "Held by",
+        cell: FileLine::holders_cell,
+        on_screen: FileLine::holders_cell,
+        width: Width::Rest(1),
+    },
+];
+
+/// Waits for something new to show. Dropping a wait loses nothing.
+#[derive(Debug)]
+pub struct Following {
+    news: watch::Receiver<u64>,
+    every: Duration,
+    due: Option<Instant>,
+}
+
+impl Tables {
+    /// The most file rows, and the most file names in a peer's row.
+    pub const MAX_ROWS: usize = 1000;
+
+    /// As they are now; nothing, if the tracker has ended.
+    pub async fn of(viewer: &Viewer) -> Option<Self> {
+        let peers = Ask {
+            names: MOST_NEIGHBOURS,
+            ..Ask::first(Part::Peers, usize::MAX)
+        };
+        let files = Ask {
+            names: usize::MAX,
+            ..Ask::first(Part::Files, Self::MAX_ROWS)
+        };
+        let [peers, files] = viewer.pages([peers, files]).await?;
+        let mut peers: Vec<_> = peers.rows.iter().filter_map(PeerLine::of).collect();
+        for peer in &mut peers {
+            peer.files.truncate(Self::MAX_ROWS);
+        }
+        Some(Self {
+            peers,
+            files_total: files.total,
+            files: files.rows.iter().filter_map(FileLine::of).collect(),
+        })
+    }
+}
+
+impl PeerLine {
+    /// What the tables show of a row, if it is a peer's.
+    pub fn of(row: &SnapshotRow) -> Option<Self> {
+        let SnapshotRow::Peer(peer) = row else {
+            return None;
+        };
+        let neighbours = labels(&peer.neighbours);
+        let is_cut = (peer.neighbours.len() as u64) < peer.neighbours_total;
+        Some(Self {
+            address: match peer.place() {
+                Some(place) if peer.shares_address => place.to_string(),
+                _ => peer.member.address.clone(),
+            },
+            name: peer.member.name.clone(),
+            files: peer.names.clone(),
+            files_total: peer.files,
+            neighbours_total: if is_cut {
+                peer.neighbours_total
+            } else {
+                // Those that are not present are not shown.
+                neighbours.len() as u64
+            },
+            neighbours,
+        })
+    }
+
+    /// `192.168.198.138`, with its human name where it has one.
+    fn label(&self) -> String {
+        let address = printable(&self.address);
+        match &self.name {
+            Some(name) => format!("{address} {}", printable(name)),
+            None => address.to_string(),
+        }
+    }
+
+    fn files_cell(&self) -> Cell<'_> {
+        Cell::Names(&self.files, self.files_total)
+    }
+
+    fn neighbours_cell(&self) -> Cell<'_> {
+        Cell::Names(&self.neighbours, self.neighbours_total)
+    }
+}
+
+impl FileLine {
+    /// What the tables show of a row, if it is a file's.
+    pub fn of(row: &SnapshotRow) -> Option<Self> {
+        let SnapshotRow::File(file) = row else {
+            return None;
+        };
+        Some(Self {
+            name: file.name.clone(),
+            root_prefix: file.has_twin.then(|| root_prefix(file)),
+            holders: labels(&file.holders),
+            holders_total: file.holders_total,
+        })
+    }
+
+    /// Its name, and the start of its root where another content goes by the
+    /// same name.
+    fn label(&self) -> String {
+        let name = quoted(&self.name);
+        match &self.root_prefix {
+            Some(root) => format!("{name} ({})", printable(root)),
+            None => name,
+        }
+    }
+
+    fn holders_cell(&self) -> Cell<'_> {
+        Cell::Names(&self.holders, self.holders_total)
+    }
+}
+
+impl Neighbourhood {
+    /// As it is now; nothing, if the peer has ended.
+    pub async fn of(viewer: &Viewer) -> Option<Self> {
+        let neighbours = Ask {
+            names: LISTED_NEIGHBOURS,
+            ..Ask::first(Part::Peers, usize::MAX)
+        };
+        let [node, share] = [Part::Node, Part::Share].map(|part| Ask::first(part, 1));
+        let [neighbours, node, share] = viewer.pages([neighbours, node, share]).await?;
+        let mut shown = Self {
+            neighbours: neighbours.rows.into_iter().filter_map(neighbour).collect(),
+            ..Self::default()
+        };
+        if let [SnapshotRow::Node(status)] = &node.rows[..] {
+            shown.tracker_connected = status.tracker_connected;
+        }
+        if let [SnapshotRow::Share(share)] = &share.rows[..] {
+            (shown.files, shown.unhashed) = (share.files, share.unhashed);
+        }
+        Some(shown)
+    }
+}
+
+impl Following {
+    /// Follows a tracker's tables.
+    pub fn tables(viewer: &Viewer) -> Self {
+        Self::every(TABLES_EVERY, viewer)
+    }
+
+    /// Follows a peer's neighbourhood.
+    pub fn neighbourhood(viewer: &Viewer) -> Self {
+        Self::every(Duration::ZERO, viewer)
+    }
+
+    fn every(every: Duration, viewer: &Viewer) -> Self {
+        Self {
+            news: viewer.news(),
+            every,
+            due: None,
+        }
+    }
+
+    /// Waits until there is something new to look at; whether there ever will be.
+    pub async fn is_due(&mut self) -> bool {
+        if self.due.is_none() {
+            if self.news.changed().await.is_err() {
+                return false;
+            }
+            self.due = Some(Instant::now() + self.every);
+        }
+        if let Some(due) = self.due {
+            sleep_until(due).await;
+        }
+        self.due = None;
+        self.news.borrow_and_update();
+        true
+    }
+}
+
+/// A neighbour, as `neighbours` lists it.
+fn neighbour(row: SnapshotRow) -> Option<PeerRow> {
+    let SnapshotRow::Peer(TrackedPeer {
+        member,
+        files,
+        bytes,
+        neighbours,
+        ..
+    }) = row
+    else {
+        return None;
+    };
+    let called = |of: &MemberRef| match of.address {
+        Some(address) => address.ip().to_string(),
+        None => of.id.chars().take(ID_PREFIX).collect(),
+    };
+    Some(PeerRow {
+        member,
+        files,
+        bytes,
+        neighbours: neighbours.iter().map(called).collect(),
+    })
+}
+
+/// Those that are present, as their rows are called.
+fn labels(of: &[MemberRef]) -> Vec<String> {
+    let label = |of: &MemberRef| {
+        let address = of.address?;
+        Some(if of.shares_address {
+            address.to_string()
+        } else {
+            address.ip().to_string()
+        })
+    };
+    of.iter().filter_map(label).collect()
+}
+
+fn root_prefix(file: &TrackedFile) -> String {
+    let prefix = |root: &String| root.chars().take(ROOT_PREFIX).collect();
+    let unhashed = || "not hashed yet".to_owned();
+    file.root.as_ref().map_or_else(unhashed, prefix)
+}
