@@ -90,7 +90,12 @@ impl Catalogue {
                 continue;
             };
             let content = (facts.length, facts.root);
-            let nth = *contents.entry(content).or_insert(stops.len());
+            // As a rule all have the same.
+            let is_last = |stop: &Stop| (stop.file.entry.length, stop.file.entry.root) == content;
+            let nth = match stops.last().filter(|stop| is_last(stop)) {
+                Some(last) => last.nth,
+                None => *contents.entry(content).or_insert(stops.len()),
+            };
             if nth == stops.len() {
                 let entry = Entry {
                     partial: false,
