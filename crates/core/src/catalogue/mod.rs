@@ -61,6 +61,8 @@ pub struct Catalogue {
     /// Names whose path or base is not in form C, by their form C.
     by_nfc: BTreeSet<(Name, Option<Name>, Slot)>,
     by_content: BTreeSet<(Content, Option<Name>, Slot)>,
+    /// How many files each peer lists of which it has only a part; none, for most.
+    parts: BTreeMap<Slot, usize>,
     /// Different (name, content) pairs; a file without a root counts once for
     /// each peer that lists it.
     rows: u64,
@@ -122,6 +124,7 @@ impl Catalogue {
             by_base: BTreeSet::new(),
             by_nfc: BTreeSet::new(),
             by_content: BTreeSet::new(),
+            parts: BTreeMap::new(),
             rows: 0,
             cost: 0,
             moved: 0,
@@ -418,6 +421,9 @@ impl Catalogue {
         if let Some(content) = facts.content() {
             self.by_content.insert((content, Some(name.clone()), slot));
         }
+        if facts.partial {
+            *self.parts.entry(slot).or_default() += 1;
+        }
     }
 
     fn unindex_content(&mut self, slot: Slot, name: &Name, facts: &Facts) {
@@ -426,6 +432,14 @@ impl Catalogue {
         }
         if !self.is_listed(name, facts) {
             self.rows -= 1;
+        }
+        if facts.partial
+            && let Some(parts) = self.parts.get_mut(&slot)
+        {
+            *parts -= 1;
+            if *parts == 0 {
+                self.parts.remove(&slot);
+            }
         }
     }
 
@@ -523,6 +537,7 @@ impl Catalogue {
         let mut by_base = BTreeSet::new();
         let mut by_nfc = BTreeSet::new();
         let mut by_content = BTreeSet::new();
+        let mut parts = BTreeMap::new();
         let mut cost = 0;
         for (peer, listing) in &self.listings {
             assert_eq!(self.slots.peer(listing.slot), *peer);
@@ -536,6 +551,9 @@ impl Catalogue {
                         .content()
                         .map(|content| (content, Some(name.clone()), listing.slot)),
                 );
+                if facts.partial {
+                    *parts.entry(listing.slot).or_default() += 1;
+                }
                 cost += cost_of(name);
                 bytes += u128::from(facts.length);
             }
@@ -545,6 +563,7 @@ impl Catalogue {
         assert_eq!(self.by_base, by_base);
         assert_eq!(self.by_nfc, by_nfc);
         assert_eq!(self.by_content, by_content);
+        assert_eq!(self.parts, parts);
         assert_eq!(self.cost, cost);
         assert_eq!(self.rows, self.files().map(|file| file.rows()).sum::<u64>());
     }

@@ -78,9 +78,43 @@ impl Catalogue {
         }
     }
 
-    /// The files of a name. Each holder is looked up once: there may be as many as
-    /// there are members.
+    /// The file of a name that all holders list with the same root.
+    fn only_stop(&self, name: &Name) -> Option<Stop> {
+        let slots: Vec<Slot> = rows_of(&self.by_name, name).map(|(_, slot)| slot).collect();
+        let first = self.slots.peer(*slots.first()?);
+        let facts = self.listings.get(&first)?.entries.get(name)?;
+        let content = facts.content()?;
+        let first = (content, Some(name.clone()), 0);
+        let last = (content, Some(name.clone()), Slot::MAX);
+        if self.by_content.range(first..=last).count() != slots.len() {
+            return None;
+        }
+        let has_all = |slot: &&Slot| {
+            let may_lack = self.parts.contains_key(slot);
+            !(may_lack && self.has_a_part(self.slots.peer(**slot), name))
+        };
+        let peer = |slot: &Slot| self.slots.peer(*slot);
+        let entry = Entry {
+            partial: false,
+            ..facts.entry(name)
+        };
+        Some(Stop {
+            file: File {
+                entry,
+                holders: slots.iter().map(peer).collect(),
+            },
+            wholes: slots.iter().filter(has_all).map(peer).collect(),
+            nth: 0,
+            has_twin: false,
+        })
+    }
+
+    /// The files of a name. As a rule there is one, and no holder has to be looked
+    /// up to see that: there may be as many holders as there are members.
     fn stops(&self, name: &Name) -> Vec<Stop> {
+        if let Some(stop) = self.only_stop(name) {
+            return vec![stop];
+        }
         let mut stops: Vec<Stop> = Vec::new();
         let mut contents: BTreeMap<(u64, Option<Root>), usize> = BTreeMap::new();
         for (_, slot) in rows_of(&self.by_name, name) {
@@ -90,7 +124,12 @@ impl Catalogue {
                 continue;
             };
             let content = (facts.length, facts.root);
-            let nth = *contents.entry(content).or_insert(stops.len());
+            // As a rule all have the same.
+            let is_last = |stop: &Stop| (stop.file.entry.length, stop.file.entry.root) == content;
+            let nth = match stops.last().filter(|stop| is_last(stop)) {
+                Some(last) => last.nth,
+                None => *contents.entry(content).or_insert(stops.len()),
+            };
             if nth == stops.len() {
                 let entry = Entry {
                     partial: false,

@@ -46,7 +46,7 @@ enum Op {
 }
 
 fn ops() -> impl Strategy<Value = Vec<Op>> {
-    let entries = || vec((0..NAMES.len(), 0..4u8), 0..6);
+    let entries = || vec((0..NAMES.len(), 0..5u8), 0..6);
     let op = prop_oneof![
         2 => (0..4u8, entries()).prop_map(|(peer, entries)| Op::Full(peer, entries)),
         4 => (0..4u8, any::<bool>(), entries(), vec(0..NAMES.len(), 0..4)).prop_map(
@@ -67,12 +67,14 @@ fn id(n: u8) -> PeerId {
 
 /// Content 0 stands for a file that is not hashed.
 fn entry((i, content): (usize, u8)) -> Entry {
+    // The last one is a part of the one before.
+    let (content, partial) = (content.min(3), content > 3);
     Entry {
         name: name(i),
         length: u64::from(content / 2),
         mtime: 0,
         root: (content > 0).then(|| Root::new([content; 32])),
-        partial: false,
+        partial,
     }
 }
 

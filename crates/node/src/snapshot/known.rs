@@ -17,6 +17,9 @@ use thorp_wire::{Entry, Name, PeerId};
 use super::rows::{Ask, At, Key, MemberRef, Part, SnapshotRow, TrackedFile, TrackedPeer};
 use crate::api::{self, FileRow, Member};
 
+/// A file has many holders if it has so many times those that a row names.
+const POPULAR: usize = 4;
+
 /// What a machine knows of the others.
 pub struct Known<'a> {
     /// Who is there.
@@ -178,8 +181,26 @@ impl Known<'_> {
             root: file.entry.root.map(|root| root.to_string()),
             holders_total: wholes.len() as u64,
             partial_total: (file.holders.len() - wholes.len()) as u64,
-            holders: self.refs(wholes.iter().copied(), names),
+            holders: if self.itself.is_none() && wholes.len() / POPULAR > names {
+                self.first_holders(&file.entry, names)
+            } else {
+                self.refs(wholes.iter().copied(), names)
+            },
         })
+    }
+
+    /// The first ones by address that have all of a file that many have: soon found
+    /// among all members, without looking up where each of them is.
+    fn first_holders(&self, file: &Entry, most: usize) -> Vec<MemberRef> {
+        let has_it = |presence: &&Presence| {
+            let listing = self.catalogue.listing(presence.id);
+            let entry = listing.and_then(|listing| listing.entry(&file.name));
+            let is_same = |it: Entry| (it.length, it.root) == (file.length, file.root);
+            entry.is_some_and(|entry| !entry.partial && is_same(entry))
+        };
+        let holders = self.present.from_place(None).filter(has_it).take(most);
+        let named = holders.map(|presence| self.present_ref(presence.id, presence.place().0));
+        named.collect()
     }
 
     /// The first of these by address, then those that are not known here.
@@ -196,17 +217,22 @@ impl Known<'_> {
             seen.truncate(most);
         }
         seen.sort_unstable();
-        let seen = seen.into_iter().map(|(address, id)| MemberRef {
-            id: id.to_string(),
-            address: Some(address),
-            shares_address: self.present.is_shared(address.ip()),
-        });
+        let seen = seen.into_iter();
+        let seen = seen.map(|(address, id)| self.present_ref(id, address));
         let unseen = unseen.into_iter().map(|id| MemberRef {
             id: id.to_string(),
             address: None,
             shares_address: false,
         });
         seen.chain(unseen).take(most).collect()
+    }
+
+    fn present_ref(&self, id: PeerId, address: SocketAddr) -> MemberRef {
+        MemberRef {
+            id: id.to_string(),
+            address: Some(address),
+            shares_address: self.present.is_shared(address.ip()),
+        }
     }
 
     fn address(&self, id: PeerId) -> Option<SocketAddr> {

@@ -215,6 +215,26 @@ fn pages_put_together_are_everything_in_order_either_way() {
 }
 
 #[test]
+fn of_many_holders_the_first_ones_by_address_are_named() {
+    let node = Node::with(30);
+    for names in [0, 1, 3, 7, 29, 30, 31] {
+        let ask = Ask {
+            names,
+            ..Ask::first(Part::Files, 1)
+        };
+        let known = Known::of_tracker(&node.tracker);
+        let page = node.keeper.page(&ask, &known, &mut |_| Vec::new());
+        let [SnapshotRow::File(common)] = &page.rows[..] else {
+            panic!("{page:?}");
+        };
+        let named = common.holders.iter().map(|holder| holder.address);
+        let first = (0..30).map(|n| format!("10.0.0.{n}:3334").parse().ok());
+        assert!(named.eq(first.take(names)), "{names}");
+        assert_eq!((common.holders_total, common.partial_total), (30, 0));
+    }
+}
+
+#[test]
 fn a_row_says_what_a_label_needs() {
     let mut node = Node::with(3);
     node.joins(9, "10.0.0.2", 4444);
