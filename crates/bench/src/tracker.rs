@@ -12,7 +12,7 @@ use comfy_table::{CellAlignment, Table};
 use thorp_core::links::{self, LinkId, Me, Party};
 use thorp_core::time;
 use thorp_core::tracker::{Config, Output, Tracker};
-use thorp_node::snapshot::{Ask, At, Fresh, Keeper, Key, Known, Page, Part, SnapshotRow};
+use thorp_node::snapshot::{Ask, At, Fresh, Keeper, Knowledge, Page, Part, RowKey, SnapshotRow};
 use thorp_wire::frame::{Body, Find, Frame, Hello, Query, RequestId, Update, VERSION};
 use thorp_wire::{Entry, PeerId, Root};
 
@@ -28,7 +28,7 @@ const READILY: Duration = Duration::from_millis(100);
 const SCREEN: (usize, usize) = (50, 200);
 
 /// Looks at a node, and says how many rows it has seen.
-type Look = fn(&Node) -> Result<usize>;
+type Measured = fn(&Node) -> Result<usize>;
 
 struct Node {
     tracker: Tracker,
@@ -76,7 +76,7 @@ pub fn run(members: u32, files: u32) -> Result<()> {
         changes.push(took(|| node.changes(member, u64::from(round)))?);
     }
     add("a change of one", 0, changes);
-    let looks: [(&str, Look); 5] = [
+    let looks: [(&str, Measured); 5] = [
         ("the screen, at its start", |node| node.screen(&At::Start)),
         ("the screen, at its end", |node| node.screen(&At::End)),
         ("the screen, in between", Node::screen_between),
@@ -229,7 +229,7 @@ impl Node {
             limit,
             names,
         };
-        let known = Known::of_tracker(&self.tracker);
+        let known = Knowledge::of_tracker(&self.tracker);
         self.keeper.page(&ask, &known, &mut |_| Vec::new())
     }
 
@@ -259,7 +259,7 @@ impl Node {
             1,
         );
         let address = Ipv4Addr::from(0x0a00_0000 + middle);
-        let peer = Key::Peer {
+        let peer = RowKey::Peer {
             address: (address, 3334).into(),
             id: id(middle).to_string(),
         };
@@ -280,7 +280,7 @@ impl Node {
 
     /// The last changes, as a watcher is told of them.
     fn changed(&self) -> Result<usize> {
-        let known = Known::of_tracker(&self.tracker);
+        let known = Knowledge::of_tracker(&self.tracker);
         let now = self.page(Part::Warnings, At::Start, 0, 0).number;
         match self.keeper.since(now - 50, &known, &mut |_| Vec::new()) {
             Fresh::Changes { changes, .. } => Ok(changes.len()),

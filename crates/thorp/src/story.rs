@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 
 use thorp_node::api::{Member, Status};
 use thorp_node::snapshot::{
-    Ask, At, Keeper, Key, Look, MemberRef, Page, Part, Row, ShareRow, SnapshotRow, TrackedFile,
-    TrackedPeer, Viewer,
+    Ask, At, Keeper, MemberRef, Page, Part, Row, RowKey, ShareRow, SnapshotRow, TrackedFile,
+    TrackedPeer, ViewRequest, Viewer,
 };
 use tokio::sync::mpsc;
 
@@ -127,8 +127,8 @@ impl Shown {
     pub fn page(&self, ask: &Ask) -> Page {
         let rows = self.rows(&ask.part);
         let total = rows.len();
-        let at = |key: &Key| rows.iter().position(|row| row.key().as_ref() == Some(key));
-        let at = |key: &Key| at(key).unwrap_or(total);
+        let at = |key: &RowKey| rows.iter().position(|row| row.key().as_ref() == Some(key));
+        let at = |key: &RowKey| at(key).unwrap_or(total);
         let range = match &ask.at {
             At::Start => 0..ask.limit.min(total),
             At::End => total.saturating_sub(ask.limit)..total,
@@ -167,7 +167,7 @@ pub fn node(mut shown: mpsc::Receiver<Shown>) -> Viewer {
         loop {
             tokio::select! {
                 biased;
-                look = keeper.look() => if let Some(Look::Pages(asks, reply)) = look {
+                look = keeper.look() => if let Some(ViewRequest::Pages(asks, reply)) = look {
                     let _ = reply.send(asks.iter().map(|ask| now.page(ask)).collect());
                 },
                 next = shown.recv() => match next {

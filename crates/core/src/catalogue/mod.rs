@@ -35,7 +35,7 @@ pub(crate) use keys::ROWS;
 use keys::{Rows, base_key, cost_of, first_name, merged, nfc_keys, rows_of, rows_under};
 use listing::Facts;
 pub use listing::Listing;
-pub use pages::{Spot, Stop, Walk};
+pub use pages::{NamedFile, Spot, Walk};
 use slots::{Slot, Slots};
 
 /// What a catalogue may grow to.

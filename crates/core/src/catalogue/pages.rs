@@ -24,12 +24,12 @@ pub struct Walk<'a> {
     /// The next name, if its files are not in `ready`.
     next: Option<&'a Name>,
     is_backwards: bool,
-    ready: VecDeque<Stop>,
+    ready: VecDeque<NamedFile>,
 }
 
 /// A file on a walk.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stop {
+pub struct NamedFile {
     /// The file.
     pub file: File,
     /// Of its holders, those that have all of it.
@@ -79,7 +79,7 @@ impl Catalogue {
     }
 
     /// The file of a name that all holders list with the same root.
-    fn only_stop(&self, name: &Name) -> Option<Stop> {
+    fn only_stop(&self, name: &Name) -> Option<NamedFile> {
         let slots: Vec<Slot> = rows_of(&self.by_name, name).map(|(_, slot)| slot).collect();
         let first = self.slots.peer(*slots.first()?);
         let facts = self.listings.get(&first)?.entries.get(name)?;
@@ -98,7 +98,7 @@ impl Catalogue {
             partial: false,
             ..facts.entry(name)
         };
-        Some(Stop {
+        Some(NamedFile {
             file: File {
                 entry,
                 holders: slots.iter().map(peer).collect(),
@@ -111,11 +111,11 @@ impl Catalogue {
 
     /// The files of a name. As a rule there is one, and no holder has to be looked
     /// up to see that: there may be as many holders as there are members.
-    fn stops(&self, name: &Name) -> Vec<Stop> {
+    fn stops(&self, name: &Name) -> Vec<NamedFile> {
         if let Some(stop) = self.only_stop(name) {
             return vec![stop];
         }
-        let mut stops: Vec<Stop> = Vec::new();
+        let mut stops: Vec<NamedFile> = Vec::new();
         let mut contents: BTreeMap<(u64, Option<Root>), usize> = BTreeMap::new();
         for (_, slot) in rows_of(&self.by_name, name) {
             let peer = self.slots.peer(slot);
@@ -125,7 +125,8 @@ impl Catalogue {
             };
             let content = (facts.length, facts.root);
             // As a rule all have the same.
-            let is_last = |stop: &Stop| (stop.file.entry.length, stop.file.entry.root) == content;
+            let is_last =
+                |stop: &NamedFile| (stop.file.entry.length, stop.file.entry.root) == content;
             let nth = match stops.last().filter(|stop| is_last(stop)) {
                 Some(last) => last.nth,
                 None => *contents.entry(content).or_insert(stops.len()),
@@ -136,7 +137,7 @@ impl Catalogue {
                     ..facts.entry(name)
                 };
                 let holders = Vec::new();
-                stops.push(Stop {
+                stops.push(NamedFile {
                     file: File { entry, holders },
                     wholes: Vec::new(),
                     nth,
@@ -191,9 +192,9 @@ impl Walk<'_> {
 }
 
 impl Iterator for Walk<'_> {
-    type Item = Stop;
+    type Item = NamedFile;
 
-    fn next(&mut self) -> Option<Stop> {
+    fn next(&mut self) -> Option<NamedFile> {
         if self.ready.is_empty() {
             self.ready_next();
         }

@@ -231,19 +231,19 @@ proptest! {
         for op in ops {
             apply(op, &mut catalogue, &mut model);
         }
-        let all: Vec<Stop> = catalogue.files_from(None).collect();
+        let all: Vec<NamedFile> = catalogue.files_from(None).collect();
         let files: Vec<File> = all.iter().map(|stop| stop.file.clone()).collect();
         prop_assert_eq!(&files, &catalogue.files().collect::<Vec<_>>());
-        let mut back: Vec<Stop> = catalogue.files_before(None).collect();
+        let mut back: Vec<NamedFile> = catalogue.files_before(None).collect();
         back.reverse();
         prop_assert_eq!(&back, &all);
         for (at, stop) in all.iter().enumerate() {
             let here = Some((&stop.file.entry.name, stop.nth));
             prop_assert_eq!(catalogue.files_from(here).collect::<Vec<_>>(), &all[at..]);
-            let mut before: Vec<Stop> = catalogue.files_before(here).collect();
+            let mut before: Vec<NamedFile> = catalogue.files_before(here).collect();
             before.reverse();
             prop_assert_eq!(before, &all[..at]);
-            let same = |other: &&Stop| other.file.entry.name == stop.file.entry.name;
+            let same = |other: &&NamedFile| other.file.entry.name == stop.file.entry.name;
             let has_all = |peer: &&PeerId| !catalogue.has_a_part(**peer, &stop.file.entry.name);
             let wholes: Vec<PeerId> = stop.file.holders.iter().filter(has_all).copied().collect();
             prop_assert_eq!(&stop.wholes, &wholes);

@@ -7,7 +7,7 @@ use super::notice::Note;
 use super::rows::{
     Done, Fetched, FileRow, GroupMember, Hashing, PeerRow, Progress, Status, TrackerStatus,
 };
-use crate::snapshot::{Change, Page};
+use super::snapshot::{Change, Page};
 
 /// Part of an answer. Every answer ends with one [`Event::Done`] or one
 /// [`Event::Error`], and nothing follows it.

@@ -3,7 +3,8 @@
 //! ```text
 //! mod      commands, and who answers which
 //! event    answers, a piece at a time
-//! rows     what answers and screens are made of
+//! rows     what answers are made of
+//! snapshot what a node shows of itself
 //! notice   what happens without being asked for
 //! failure  what went wrong, and which exit code that is
 //! ```
@@ -17,14 +18,13 @@ mod event;
 mod failure;
 mod notice;
 mod rows;
+pub mod snapshot;
 
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::snapshot::Ask;
-#[cfg(test)]
-use crate::snapshot::Part;
+use snapshot::Ask;
 
 pub use event::Event;
 pub use failure::{ErrorKind, Failure, Inquiry, Miss, Obstacle, Trouble};
@@ -153,7 +153,7 @@ pub(crate) fn one_of_each() -> Vec<Command> {
         Command::Members,
         Command::Remove { id: text() },
         Command::Backup,
-        Command::Snapshot(Ask::first(Part::Node, 1)),
+        Command::Snapshot(Ask::first(snapshot::Part::Node, 1)),
         Command::Watch { since: 0 },
     ];
     // A new one is not compiled before it stands above.

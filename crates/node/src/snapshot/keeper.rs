@@ -9,9 +9,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use thorp_core::changes::{Changes, Row};
 use tokio::sync::{mpsc, watch};
 
-use super::known::{Found, Known};
-use super::rows::{Ask, Change, Fresh, Page, Part, SnapshotRow, WarningRow};
-use super::viewer::{Look, Viewer};
+use super::known::{Found, Knowledge};
+use super::viewer::{ViewRequest, Viewer};
+use crate::api::snapshot::{Ask, Change, Fresh, Page, Part, SnapshotRow, WarningRow};
 use crate::api::{Notice, Warning};
 
 /// Questions of readers that wait for the node.
@@ -26,7 +26,7 @@ pub struct Keeper {
     changes: Changes,
     news: watch::Sender<u64>,
     warnings: VecDeque<(u64, Warning)>,
-    looks: mpsc::Receiver<Look>,
+    looks: mpsc::Receiver<ViewRequest>,
     made: Arc<AtomicU64>,
 }
 
@@ -69,24 +69,24 @@ impl Keeper {
     }
 
     /// What a reader asks next.
-    pub async fn look(&mut self) -> Option<Look> {
+    pub async fn look(&mut self) -> Option<ViewRequest> {
         self.looks.recv().await
     }
 
     /// Answers a reader. `rows` makes those of the node's own parts.
     pub fn answer(
         &self,
-        look: Look,
-        known: &Known<'_>,
+        look: ViewRequest,
+        known: &Knowledge<'_>,
         mut own: impl FnMut(&Part) -> Vec<SnapshotRow>,
     ) {
         // A reader that is gone wants no answer.
         match look {
-            Look::Pages(asks, reply) => {
+            ViewRequest::Pages(asks, reply) => {
                 let pages = asks.iter().map(|ask| self.page(ask, known, &mut own));
                 let _ = reply.send(pages.collect());
             }
-            Look::Since(number, reply) => {
+            ViewRequest::Since(number, reply) => {
                 let _ = reply.send(self.since(number, known, &mut own));
             }
         }
@@ -96,7 +96,7 @@ impl Keeper {
     pub fn page(
         &self,
         ask: &Ask,
-        known: &Known<'_>,
+        known: &Knowledge<'_>,
         own: &mut dyn FnMut(&Part) -> Vec<SnapshotRow>,
     ) -> Page {
         let (rows, total, more) = match (known.page(ask), &ask.part) {
@@ -117,7 +117,7 @@ impl Keeper {
     pub fn since(
         &self,
         number: u64,
-        known: &Known<'_>,
+        known: &Knowledge<'_>,
         own: &mut dyn FnMut(&Part) -> Vec<SnapshotRow>,
     ) -> Fresh {
         let now = self.changes.number();

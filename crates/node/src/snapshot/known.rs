@@ -7,21 +7,23 @@
 
 use std::net::SocketAddr;
 
-use thorp_core::catalogue::{Catalogue, Listing, Stop};
+use thorp_core::catalogue::{Catalogue, Listing, NamedFile};
 use thorp_core::peer::Peer;
 use thorp_core::presence::{Place, Presence, Presences};
 use thorp_core::tracker::Tracker;
 use thorp_wire::frame::{Holder, MemberRow};
 use thorp_wire::{Entry, Name, PeerId};
 
-use super::rows::{Ask, At, Key, MemberRef, Part, SnapshotRow, TrackedFile, TrackedPeer};
+use crate::api::snapshot::{
+    Ask, At, MemberRef, Part, RowKey, SnapshotRow, TrackedFile, TrackedPeer,
+};
 use crate::api::{self, FileRow, Member};
 
 /// A file has many holders if it has so many times those that a row names.
 const POPULAR: usize = 4;
 
 /// What a machine knows of the others.
-pub struct Known<'a> {
+pub struct Knowledge<'a> {
     /// Who is there.
     present: &'a Presences,
     /// Who has what.
@@ -36,7 +38,7 @@ pub struct Known<'a> {
 /// Rows of a page, how many there are in all, and whether there are more.
 pub(super) type Found = (Vec<SnapshotRow>, u64, bool);
 
-impl<'a> Known<'a> {
+impl<'a> Knowledge<'a> {
     /// What a tracker knows.
     pub fn of_tracker(tracker: &'a Tracker) -> Self {
         Self {
@@ -58,7 +60,7 @@ impl<'a> Known<'a> {
     }
 }
 
-impl Known<'_> {
+impl Knowledge<'_> {
     /// A page, if it is of one of the parts that are known here.
     pub(super) fn page(&self, ask: &Ask) -> Option<Found> {
         match &ask.part {
@@ -76,9 +78,9 @@ impl Known<'_> {
     }
 
     fn peers(&self, ask: &Ask) -> Found {
-        let place = |key: &Key| match key {
-            Key::Peer { address, id } => Some((*address, id.parse().ok()?)),
-            Key::File { .. } => None,
+        let place = |key: &RowKey| match key {
+            RowKey::Peer { address, id } => Some((*address, id.parse().ok()?)),
+            RowKey::File { .. } => None,
         };
         let forwards = |from: Option<Place>| self.present.from_place(from);
         let backwards = |before: Option<Place>| self.present.before_place(before);
@@ -98,8 +100,8 @@ impl Known<'_> {
     }
 
     fn files(&self, ask: &Ask) -> Found {
-        let row = |stop: Stop| self.file_row(&stop, ask.names);
-        let named = |key: &Key| named(key).unwrap_or((None, 0));
+        let row = |stop: NamedFile| self.file_row(&stop, ask.names);
+        let named = |key: &RowKey| named(key).unwrap_or((None, 0));
         let (rows, more) = match &ask.at {
             At::Start => forth(self.catalogue.files_from(None), ask, row),
             At::From(key) => {
@@ -130,7 +132,7 @@ impl Known<'_> {
         };
         let holder = self.holder(id);
         let row = |entry: Entry| listed(&entry, holder.as_ref());
-        let name = |key: &Key| named(key).and_then(|(name, _)| name);
+        let name = |key: &RowKey| named(key).and_then(|(name, _)| name);
         let (rows, more) = match &ask.at {
             At::Start => forth(listing.entries_after(None), ask, row),
             At::From(key) => {
@@ -169,7 +171,7 @@ impl Known<'_> {
         })
     }
 
-    fn file_row(&self, stop: &Stop, names: usize) -> SnapshotRow {
+    fn file_row(&self, stop: &NamedFile, names: usize) -> SnapshotRow {
         let file = &stop.file;
         let wholes = &stop.wholes;
         SnapshotRow::File(TrackedFile {
@@ -265,10 +267,10 @@ fn listed(entry: &Entry, holder: Option<&Holder>) -> SnapshotRow {
 }
 
 /// A file's place; none where the key is another kind of row's.
-fn named(key: &Key) -> Option<(Option<Name>, usize)> {
+fn named(key: &RowKey) -> Option<(Option<Name>, usize)> {
     match key {
-        Key::File { name, nth } => Some((name.parse().ok(), *nth)),
-        Key::Peer { .. } => None,
+        RowKey::File { name, nth } => Some((name.parse().ok(), *nth)),
+        RowKey::Peer { .. } => None,
     }
 }
 

@@ -1,7 +1,6 @@
 //! What a node shows of itself: raw values, numbered, made when a reader asks.
 //!
 //! ```text
-//! rows      the values, and how a reader asks for a page of them
 //! known     pages of who is there and who has what, from what a machine knows
 //! keeper    the node's end: numbers of changes, warnings, how many rows were made
 //! warning   a warning as a row
@@ -15,19 +14,18 @@
 
 mod keeper;
 mod known;
-mod rows;
 mod viewer;
 mod warning;
 mod watch;
 
-pub use keeper::Keeper;
-pub use known::Known;
-pub use rows::{
-    Ask, At, Change, Fresh, Key, LeftOut, MemberRef, Page, Part, ShareRow, SnapshotRow,
+pub use crate::api::snapshot::{
+    Ask, At, Change, Fresh, LeftOut, MemberRef, Page, Part, RowKey, ShareRow, SnapshotRow,
     TrackedFile, TrackedPeer, TransferRow, WarningRow,
 };
+pub use keeper::Keeper;
+pub use known::Knowledge;
 pub use thorp_core::changes::Row;
-pub use viewer::{Look, Viewer};
+pub use viewer::{ViewRequest, Viewer};
 pub(crate) use watch::{page, watch};
 
 #[cfg(test)]

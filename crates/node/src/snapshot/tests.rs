@@ -125,12 +125,12 @@ impl Node {
             limit,
             names: 3,
         };
-        let known = Known::of_tracker(&self.tracker);
+        let known = Knowledge::of_tracker(&self.tracker);
         self.keeper.page(&ask, &known, &mut |_| Vec::new())
     }
 
     fn since(&self, number: u64) -> Fresh {
-        let known = Known::of_tracker(&self.tracker);
+        let known = Knowledge::of_tracker(&self.tracker);
         self.keeper.since(number, &known, &mut |_| Vec::new())
     }
 }
@@ -222,7 +222,7 @@ fn of_many_holders_the_first_ones_by_address_are_named() {
             names,
             ..Ask::first(Part::Files, 1)
         };
-        let known = Known::of_tracker(&node.tracker);
+        let known = Knowledge::of_tracker(&node.tracker);
         let page = node.keeper.page(&ask, &known, &mut |_| Vec::new());
         let [SnapshotRow::File(common)] = &page.rows[..] else {
             panic!("{page:?}");
@@ -342,7 +342,7 @@ async fn a_reader_that_does_not_read_costs_no_rows_and_gets_each_row_once() {
         while let Ok(Some(look)) =
             tokio::time::timeout(Duration::from_millis(1), node.keeper.look()).await
         {
-            let known = Known::of_tracker(&node.tracker);
+            let known = Knowledge::of_tracker(&node.tracker);
             node.keeper.answer(look, &known, |_| Vec::new());
         }
     }
@@ -350,7 +350,7 @@ async fn a_reader_that_does_not_read_costs_no_rows_and_gets_each_row_once() {
     let answers = async {
         loop {
             let look = node.keeper.look().await.expect("a reader");
-            let known = Known::of_tracker(&node.tracker);
+            let known = Knowledge::of_tracker(&node.tracker);
             node.keeper.answer(look, &known, |_| Vec::new());
         }
     };

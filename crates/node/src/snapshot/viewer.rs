@@ -5,19 +5,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::rows::{Ask, Fresh, Page};
+use crate::api::snapshot::{Ask, Fresh, Page};
 
 /// Looks at a node in this process: a handle, cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Viewer {
-    looks: mpsc::Sender<Look>,
+    looks: mpsc::Sender<ViewRequest>,
     news: watch::Receiver<u64>,
     made: Arc<AtomicU64>,
 }
 
 /// What a reader asks of the node.
 #[derive(Debug)]
-pub enum Look {
+pub enum ViewRequest {
     /// These pages, all as of one moment.
     Pages(Vec<Ask>, oneshot::Sender<Vec<Page>>),
     /// What has changed since a number.
@@ -26,7 +26,7 @@ pub enum Look {
 
 impl Viewer {
     pub(super) fn new(
-        looks: mpsc::Sender<Look>,
+        looks: mpsc::Sender<ViewRequest>,
         news: watch::Receiver<u64>,
         made: Arc<AtomicU64>,
     ) -> Self {
@@ -36,7 +36,7 @@ impl Viewer {
     /// These pages, all as of one moment; nothing, if the node has ended.
     pub async fn pages<const N: usize>(&self, asks: [Ask; N]) -> Option<[Page; N]> {
         let (reply, answer) = oneshot::channel();
-        let look = Look::Pages(asks.into(), reply);
+        let look = ViewRequest::Pages(asks.into(), reply);
         self.looks.send(look).await.ok()?;
         answer.await.ok()?.try_into().ok()
     }
@@ -44,7 +44,10 @@ impl Viewer {
     /// What has changed since a number; nothing, if the node has ended.
     pub async fn since(&self, number: u64) -> Option<Fresh> {
         let (reply, answer) = oneshot::channel();
-        self.looks.send(Look::Since(number, reply)).await.ok()?;
+        self.looks
+            .send(ViewRequest::Since(number, reply))
+            .await
+            .ok()?;
         answer.await.ok()
     }
 

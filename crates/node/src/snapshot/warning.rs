@@ -4,8 +4,8 @@ use std::path::Path;
 
 use thorp_files::share::ShareWarning;
 
-use super::rows::WarningRow;
 use crate::api::Warning;
+use crate::api::snapshot::WarningRow;
 
 impl WarningRow {
     pub(super) fn of(number: u64, warning: &Warning) -> Self {
@@ -86,12 +86,6 @@ impl WarningRow {
             why: Some(why.to_owned()),
             ..self
         }
-    }
-
-    /// About how many bytes its texts take.
-    pub(super) fn cost(&self) -> usize {
-        let texts = [&self.name, &self.path, &self.why];
-        texts.into_iter().flatten().map(String::len).sum()
     }
 }
 

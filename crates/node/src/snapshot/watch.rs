@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
-use super::rows::{Ask, Change, Fresh, Page, Part, SnapshotRow};
 use super::viewer::Viewer;
+use crate::api::snapshot::{Ask, Change, Fresh, Page, Part, SnapshotRow};
 use crate::api::{Done, Event};
 
 /// How often a reader is told of changes at most.
@@ -82,4 +82,13 @@ fn moved(told: &mut Vec<SnapshotRow>, now: Vec<SnapshotRow>) -> Vec<Change> {
     let moved = moved.map(|row| Change::Now(Box::new(row))).collect();
     *told = now;
     moved
+}
+
+impl From<Fresh> for Event {
+    fn from(fresh: Fresh) -> Self {
+        match fresh {
+            Fresh::Changes { number, changes } => Self::Changes { number, changes },
+            Fresh::StartAgain { number } => Self::StartAgain { number },
+        }
+    }
 }

@@ -4,14 +4,14 @@
 //! row at the top stays at the top. Which number it has is known exactly at both
 //! ends of the table, and counted from there in between.
 
-use thorp_node::snapshot::{Ask, At, Key, Page, Part, SnapshotRow};
+use thorp_node::snapshot::{Ask, At, Page, Part, RowKey, SnapshotRow};
 
 /// Some rows of a table.
 #[derive(Debug)]
 pub(super) struct Slice<R> {
     pub rows: Vec<R>,
     /// Where each of them stands.
-    keys: Vec<Key>,
+    keys: Vec<RowKey>,
     /// How many rows there are in all.
     pub total: u64,
     /// Whether these are all there are.

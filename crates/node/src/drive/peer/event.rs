@@ -13,7 +13,7 @@ use crate::api::Trouble;
 use crate::net::dial::Connected;
 use crate::net::join::NotJoined;
 use crate::net::listener::Incoming;
-use crate::snapshot::Look;
+use crate::snapshot::ViewRequest;
 
 use super::Request;
 use super::standing::Change;
@@ -26,7 +26,7 @@ pub(super) const EVENTS: usize = 256;
 pub(super) enum Event {
     Request(Request),
     /// A reader asks for what the peer shows.
-    Look(Look),
+    Look(ViewRequest),
     /// The last handle is gone.
     Forgotten,
     /// No caller waits for this any more.

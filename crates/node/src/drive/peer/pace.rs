@@ -3,11 +3,12 @@
 //! Each file that is fetched keeps its [`Meter`]; a [`Pace`] makes one figure
 //! of all of them, a few times a second.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use thorp_core::swarm::SwarmProgress;
+use thorp_wire::Content;
 
 /// How often it is told.
 pub(super) const TOLD_EVERY: Duration = Duration::from_millis(250);
@@ -43,6 +44,9 @@ impl Meter {
         self.sources.load(Ordering::Relaxed)
     }
 }
+
+/// How fast each large file comes, from one look at it to the next.
+pub(super) type Paces = BTreeMap<Content, Pace>;
 
 /// How fast bytes have come, over the last seconds.
 #[derive(Debug, Default)]

@@ -1,26 +1,22 @@
 //! The rows of the snapshot that only a peer has: its share, and the large files
 //! that are on their way. Made when a reader asks.
 
-use std::collections::BTreeMap;
 use std::time::Instant;
 
 use thorp_core::peer as machine;
 use thorp_files::share::Share;
 use thorp_wire::Content;
 
-use super::pace::Pace;
+use super::pace::Paces;
 use super::task::Task;
 use crate::sessions::Transfer;
-use crate::snapshot::{Known, LeftOut, Look, Part, ShareRow, SnapshotRow, TransferRow};
-
-/// How fast each large file comes, from one look at it to the next.
-pub(super) type Paces = BTreeMap<Content, Pace>;
+use crate::snapshot::{Knowledge, LeftOut, Part, ShareRow, SnapshotRow, TransferRow, ViewRequest};
 
 impl Task {
-    pub(super) fn on_look(&mut self, machine: &machine::Peer, look: Look) {
+    pub(super) fn on_look(&mut self, machine: &machine::Peer, look: ViewRequest) {
         let mut paces = std::mem::take(&mut self.paces);
         let itself = self.shown.itself.borrow();
-        let known = Known::of_peer(machine, itself.as_ref());
+        let known = Knowledge::of_peer(machine, itself.as_ref());
         self.shown.keeper.answer(look, &known, |part| match part {
             Part::Node => vec![SnapshotRow::Node(self.status(machine))],
             Part::Share => self.share().into_iter().map(share).collect(),

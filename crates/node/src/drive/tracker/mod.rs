@@ -19,7 +19,7 @@ use crate::config::Config;
 use crate::net::addresses;
 use crate::net::listener::Incoming;
 use crate::rows;
-use crate::snapshot::{Keeper, Known, Look, Part, SnapshotRow, Viewer};
+use crate::snapshot::{Keeper, Knowledge, Part, SnapshotRow, ViewRequest, Viewer};
 use crate::system::random;
 
 use super::engine::Engine;
@@ -121,7 +121,7 @@ enum Event {
     /// The last handle is gone.
     Forgotten,
     /// A reader asks for what the tracker shows.
-    Look(Look),
+    Look(ViewRequest),
 }
 
 impl Node for Task {
@@ -268,8 +268,8 @@ impl Task {
         }
     }
 
-    fn on_look(&self, machine: &machine::Tracker, look: Look) {
-        let known = Known::of_tracker(machine);
+    fn on_look(&self, machine: &machine::Tracker, look: ViewRequest) {
+        let known = Knowledge::of_tracker(machine);
         self.keeper.answer(look, &known, |part| match part {
             Part::Node => vec![SnapshotRow::Tracker(self.status(machine))],
             _ => Vec::new(),

@@ -7,7 +7,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::api::{Event, FileRow, Member, Status, TrackerStatus, Trouble};
+use super::failure::Trouble;
+use super::rows::{FileRow, Member, Status, TrackerStatus};
 
 /// Which page a reader asks for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,17 +61,17 @@ pub enum At {
     /// The last rows.
     End,
     /// The rows behind this one.
-    After(Key),
+    After(RowKey),
     /// This row and those behind it.
-    From(Key),
+    From(RowKey),
     /// The rows before this one, those next to it.
-    Before(Key),
+    Before(RowKey),
 }
 
 /// Where a row stands among the others, whether it is still there or not.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Key {
+pub enum RowKey {
     /// A member's.
     Peer {
         /// Its address.
@@ -302,17 +303,17 @@ impl Ask {
 
 impl SnapshotRow {
     /// Where it stands, in a part with many rows.
-    pub fn key(&self) -> Option<Key> {
+    pub fn key(&self) -> Option<RowKey> {
         match self {
-            Self::Peer(peer) => Some(Key::Peer {
+            Self::Peer(peer) => Some(RowKey::Peer {
                 address: peer.place()?,
                 id: peer.member.id.clone(),
             }),
-            Self::File(file) => Some(Key::File {
+            Self::File(file) => Some(RowKey::File {
                 name: file.name.clone(),
                 nth: file.nth,
             }),
-            Self::Listed(file) => Some(Key::File {
+            Self::Listed(file) => Some(RowKey::File {
                 name: file.name.clone(),
                 nth: 0,
             }),
@@ -321,7 +322,7 @@ impl SnapshotRow {
     }
 
     /// About how many bytes it takes on the local socket.
-    pub(super) fn cost(&self) -> usize {
+    pub(crate) fn cost(&self) -> usize {
         const ROW: usize = 300;
         const MEMBER: usize = 130;
         let names = |names: &[String]| names.iter().map(|name| name.len() + 3).sum::<usize>();
@@ -336,20 +337,19 @@ impl SnapshotRow {
     }
 }
 
+impl WarningRow {
+    /// About how many bytes its texts take.
+    fn cost(&self) -> usize {
+        let texts = [&self.name, &self.path, &self.why];
+        texts.into_iter().flatten().map(String::len).sum()
+    }
+}
+
 impl TrackedPeer {
     /// Its address and port.
     pub fn place(&self) -> Option<SocketAddr> {
         let address: IpAddr = self.member.address.parse().ok()?;
         Some(SocketAddr::new(address, self.member.port))
-    }
-}
-
-impl From<Fresh> for Event {
-    fn from(fresh: Fresh) -> Self {
-        match fresh {
-            Fresh::Changes { number, changes } => Self::Changes { number, changes },
-            Fresh::StartAgain { number } => Self::StartAgain { number },
-        }
     }
 }
 
