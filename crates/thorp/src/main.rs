@@ -99,7 +99,7 @@ fn log(verbose: u8) {
     .join(",");
     tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(filter))
-        .with_ansi(out::Streams::look().colour_on_stderr())
+        .with_ansi(out::Terminals::look().colour_on_stderr())
         .with_writer(std::io::stderr)
         .init();
 }

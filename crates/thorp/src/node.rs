@@ -48,7 +48,7 @@ pub struct Door {
 }
 
 /// A peer that runs in this process. It has ended once its `viewer` has no news any more.
-pub struct Peer {
+pub struct LocalPeer {
     /// What it shares.
     pub directory: PathBuf,
     /// Where it listens, as others reach it.
@@ -68,7 +68,7 @@ pub struct Peer {
 }
 
 /// A tracker that runs in this process. It has ended once its `viewer` has no news any more.
-pub struct Tracker {
+pub struct LocalTracker {
     /// Where it listens, as others reach it.
     pub listen: SocketAddr,
     /// What it shows of itself.
@@ -123,7 +123,7 @@ pub async fn share(
     options: share::Options,
     group: Group,
     mut show: impl FnMut(&Notice),
-) -> Result<Peer> {
+) -> Result<LocalPeer> {
     let (sender, mut notices) = mpsc::channel(NOTICES);
     let mut starting = pin!(launch::share(common, dir, options, group, sender));
     let started = loop {
@@ -139,13 +139,13 @@ pub async fn share(
         }
     })?;
     let asked = running.peer.clone();
-    Ok(Peer {
+    Ok(LocalPeer {
         directory: dir.to_owned(),
         listen: running.listen.map(reachable),
         viewer: asked.viewer().clone(),
         notices,
         request: Box::new(move |command| asked.command(command)),
-        door: running.door.as_ref().map(Door::from),
+        door: running.access.as_ref().map(Door::from),
         was_removed: {
             let peer = running.peer.clone();
             Box::new(move || peer.was_removed())
@@ -155,14 +155,14 @@ pub async fn share(
 }
 
 /// Starts a tracker, with its door as it was where nothing is said of it.
-pub async fn tracker(common: Common, open: Option<bool>) -> Result<Tracker> {
+pub async fn tracker(common: Common, open: Option<bool>) -> Result<LocalTracker> {
     let (sender, notices) = mpsc::channel(NOTICES);
     let running = launch::tracker(common, open, sender).await?;
-    Ok(Tracker {
+    Ok(LocalTracker {
         listen: reachable(running.listen),
         viewer: running.tracker.viewer().clone(),
         notices,
-        door: Door::from(&running.door),
+        door: Door::from(&running.access),
         stop: Box::pin(running.stop(LEAVING)),
     })
 }
@@ -187,17 +187,17 @@ pub fn invite(text: &str) -> Result<Invite> {
     text.trim().parse().map_err(wrong)
 }
 
-impl From<&launch::Door> for Door {
-    fn from(door: &launch::Door) -> Self {
-        let tracker = door.trackers.first().map(|address| match address.port() {
+impl From<&launch::Access> for Door {
+    fn from(access: &launch::Access) -> Self {
+        let tracker = access.trackers.first().map(|address| match address.port() {
             TRACKER_PORT => address.ip().to_string(),
             _ => address.to_string(),
         });
         Self {
             tracker: tracker.unwrap_or_default(),
-            open: door.open,
-            ca: door.ca.to_string(),
-            invite: door.invite.clone(),
+            open: access.open,
+            ca: access.ca.to_string(),
+            invite: access.invite.clone(),
         }
     }
 }

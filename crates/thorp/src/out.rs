@@ -62,7 +62,7 @@ pub fn complaint(failure: &Complaint) -> String {
     reason = "independent facts, not a state"
 )]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Streams {
+pub struct Terminals {
     /// Standard input is a terminal.
     pub stdin: bool,
     /// Standard output is one.
@@ -75,7 +75,7 @@ pub struct Streams {
     pub colour: bool,
 }
 
-impl Streams {
+impl Terminals {
     /// Looks.
     pub fn look() -> Self {
         let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());

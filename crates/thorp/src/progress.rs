@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use thorp_node::api::Progress;
 
-use crate::out::Streams;
+use crate::out::Terminals;
 use crate::units;
 use crate::wrap;
 
@@ -30,11 +30,11 @@ pub struct Bar {
 }
 
 impl Bar {
-    /// A bar where `streams` has a terminal to draw on.
-    pub fn new(streams: Streams, wanted: bool) -> Self {
-        let drawn = wanted && streams.stderr && streams.able;
+    /// A bar where `terminals` has a terminal to draw on.
+    pub fn new(terminals: Terminals, wanted: bool) -> Self {
+        let drawn = wanted && terminals.stderr && terminals.able;
         Self {
-            colour: drawn.then_some(streams.colour),
+            colour: drawn.then_some(terminals.colour),
             since: None,
             shown: None,
         }
@@ -251,14 +251,14 @@ mod tests {
     #[test]
     fn without_a_terminal_there_is_none() {
         let progress = Progress::default();
-        let streams = Streams {
+        let terminals = Terminals {
             stdin: false,
             stdout: false,
             stderr: false,
             able: true,
             colour: true,
         };
-        let mut bar = Bar::new(streams, true);
+        let mut bar = Bar::new(terminals, true);
         bar.update(&progress);
         assert!(bar.shown.is_none());
         assert_eq!(Bar::none().above(|| 7), 7);

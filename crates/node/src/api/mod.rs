@@ -30,7 +30,7 @@ pub use event::Event;
 pub use failure::{ErrorKind, Failure, Inquiry, Miss, Obstacle, Trouble};
 pub use notice::{Note, Notice, Warning};
 pub use rows::{
-    AnswerSource, Done, Fetched, FileRow, GroupMember, Hashing, Holder, Lookups, Member,
+    AnswerSource, Done, Fetched, FileRow, GroupMember, Hashing, HolderRow, Lookups, Member,
     MemberRole, PeerRow, Progress, Provenance, Status, TrackerStatus,
 };
 

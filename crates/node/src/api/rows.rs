@@ -18,12 +18,12 @@ pub struct FileRow {
     /// 64 hexadecimal digits, once it has been hashed.
     pub root: Option<String>,
     /// Who has it.
-    pub holders: Vec<Holder>,
+    pub holders: Vec<HolderRow>,
 }
 
 /// Somebody who has a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Holder {
+pub struct HolderRow {
     /// Who.
     #[serde(flatten)]
     pub member: Member,

@@ -47,9 +47,8 @@ use crate::local::{self, Answering, LocalError};
 use crate::net::addresses;
 use crate::net::join;
 use crate::net::listener::{Listen, ListenError, Listener, Running, Service};
-use crate::peer::{Memory, Peer, Role};
-use crate::tracker::Tracker;
-use crate::{peer, tracker};
+use crate::peer::{Memory, Peer, PeerSetup, Role};
+use crate::tracker::{Tracker, TrackerSetup};
 
 pub use desk::{ask_keeper, ask_running, has_ca, invite, meant, removable, shared_by};
 pub use failure::LaunchError;
@@ -96,7 +95,7 @@ pub struct RunningPeer {
     /// Where it listens.
     pub listen: Option<SocketAddr>,
     /// What to type on another machine, where this peer has made its own group.
-    pub door: Option<Door>,
+    pub access: Option<Access>,
     tasks: Vec<JoinHandle<()>>,
     tracker: Option<Tracker>,
     held: Held,
@@ -109,14 +108,14 @@ pub struct RunningTracker {
     /// Where it listens.
     pub listen: SocketAddr,
     /// How others get in.
-    pub door: Door,
+    pub access: Access,
     task: JoinHandle<()>,
     held: Held,
 }
 
 /// How another machine gets into the group.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Door {
+pub struct Access {
     /// The tracker's addresses, as others see them, the best first.
     pub trackers: Vec<SocketAddr>,
     /// Whether an address is enough.
@@ -247,7 +246,7 @@ pub async fn share(
         join: None,
         sink,
     }]));
-    let setup = peer::Setup {
+    let setup = PeerSetup {
         tls,
         trackers: membership.trackers,
         config,
@@ -267,7 +266,7 @@ pub async fn share(
     Ok(RunningPeer {
         peer,
         listen: Some(listen),
-        door: None,
+        access: None,
         tasks: vec![task],
         tracker: None,
         held,
@@ -306,7 +305,7 @@ async fn share_with_tracker(
     };
     held.port = Some(listener.serve(vec![tracker_service, peer_service]));
     let open = office.authority.is_open();
-    let setup = tracker::Setup {
+    let setup = TrackerSetup {
         tls: office.tls.clone(),
         config: config.clone(),
         clock: common.clock.clone(),
@@ -316,7 +315,7 @@ async fn share_with_tracker(
         renewal: office.renewal(),
     };
     let (tracker, tracker_task) = Tracker::start(setup, notices.clone());
-    let setup = peer::Setup {
+    let setup = PeerSetup {
         tls,
         trackers: membership.trackers,
         config,
@@ -346,7 +345,7 @@ async fn share_with_tracker(
     Ok(RunningPeer {
         peer,
         listen: Some(listen),
-        door: Some(Door {
+        access: Some(Access {
             trackers: addresses::own(listen),
             open,
             ca: membership.ca,
@@ -376,7 +375,7 @@ pub async fn tracker(
     let listen = listener.address();
     let (service, incoming) = office.service(&common.clock)?;
     let port = listener.serve(vec![service]);
-    let setup = tracker::Setup {
+    let setup = TrackerSetup {
         tls: office.tls.clone(),
         config,
         clock: common.clock.clone(),
@@ -390,7 +389,7 @@ pub async fn tracker(
     Ok(RunningTracker {
         tracker,
         listen,
-        door: Door {
+        access: Access {
             trackers: addresses::own(listen),
             open,
             ca: office.authority.ca(),

@@ -15,7 +15,7 @@ use super::joining::join_group;
 use super::{Common, Group, Held, LaunchError, RunningPeer, member_tls, settings};
 use crate::api::{AskedOf, Command, Event, Failure, Notice};
 use crate::local;
-use crate::peer::{self, Peer, Role};
+use crate::peer::{Peer, PeerSetup, Role};
 
 /// Things that happen while a visitor joins.
 const NOTICES: usize = 16;
@@ -139,7 +139,7 @@ async fn visit(
     let store = Store::open(directory).map_err(Failure::from)?;
     store.sweep();
     let tls = member_tls(&state, &identity, &membership, &common.clock)?;
-    let setup = peer::Setup {
+    let setup = PeerSetup {
         renewal: Renewal::new(identity, membership.clone(), &state, tls.clone()),
         tls,
         trackers: membership.trackers,
@@ -156,7 +156,7 @@ async fn visit(
     Ok(RunningPeer {
         peer,
         listen: None,
-        door: None,
+        access: None,
         tasks: vec![task],
         tracker: None,
         held,

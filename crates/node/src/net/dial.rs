@@ -13,7 +13,7 @@ use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use thiserror::Error;
 use thorp_group::authority::BACKDATED;
-use thorp_group::certificate::{self, CaKey, CertificateError, Member};
+use thorp_group::certificate::{self, CaKey, CertificateError, Certified};
 use thorp_group::clock::{Apart, Clock};
 use thorp_group::tls::{self, MemberTls};
 use thorp_wire::PeerId;
@@ -55,7 +55,7 @@ pub struct Connected {
     /// Ready for what it was dialled for.
     pub stream: TlsStream<TcpStream>,
     /// Who it is.
-    pub member: Member,
+    pub member: Certified,
     /// Where it was reached.
     pub address: SocketAddr,
 }

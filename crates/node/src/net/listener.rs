@@ -22,7 +22,7 @@ use rustls::server::{Acceptor, ClientHello};
 use socket2::{Domain, Protocol, Socket, Type};
 use thiserror::Error;
 use thorp_group::address::{ListenAddress, canonical, network};
-use thorp_group::certificate::{CertificateError, Member, TRACKER_NAME};
+use thorp_group::certificate::{CertificateError, Certified, TRACKER_NAME};
 use thorp_group::join::JoinService;
 use thorp_group::record::{REMOVED, Records};
 use thorp_group::tls::{ALPN_JOIN, ALPN_LINK, ALPN_SESSION, MemberTls};
@@ -93,7 +93,7 @@ pub struct Incoming {
     /// Ready for it.
     pub stream: TlsStream<TcpStream>,
     /// Who it is.
-    pub member: Member,
+    pub member: Certified,
     /// Where it comes from. Its port is not the one it listens on.
     pub remote: SocketAddr,
 }

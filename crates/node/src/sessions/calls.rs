@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use thorp_core::swarm::Offer;
-use thorp_group::certificate::Member;
+use thorp_group::certificate::Certified;
 use thorp_wire::PeerId;
 use thorp_wire::frame::Holder;
 use thorp_wire::layout::Layout;
@@ -178,7 +178,7 @@ impl Swarms {
     }
 
     /// When the first certificate ends of a connection that is made now.
-    pub(super) fn first_to_end(&self, other: &Member) -> SystemTime {
+    pub(super) fn first_to_end(&self, other: &Certified) -> SystemTime {
         other.ends.min(self.0.tls.member().ends)
     }
 

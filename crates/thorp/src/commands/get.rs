@@ -3,7 +3,7 @@
 use thorp_node::api::{Command, Get};
 
 use super::{Context, broken_off, interrupted};
-use crate::answer::Manner;
+use crate::answer::AnswerStyle;
 use crate::args;
 use crate::conversation::{Conversation, Step};
 use crate::exit::{Exit, Result};
@@ -22,7 +22,7 @@ pub async fn run(context: &Context, args: args::Get) -> Result {
         root: args.root,
     };
     let tracker = args.visiting.tracker;
-    if context.global.json || !context.streams.can_ask() {
+    if context.global.json || !context.terminals.can_ask() {
         return context.answer(tracker, Command::Get(get)).await;
     }
     let mut signals = Signals::listen()?;
@@ -35,11 +35,11 @@ pub async fn run(context: &Context, args: args::Get) -> Result {
 
 async fn converse(context: &Context, tracker: Option<NetAddress>, get: Get) -> Result {
     let visitor = context.visitor()?;
-    let manner = Manner {
+    let style = AnswerStyle {
         asked: true,
-        ..context.manner()
+        ..context.answer_style()
     };
-    let mut renderer = context.renderer(manner);
+    let mut renderer = context.renderer(style);
     let (mut conversation, mut step) = Conversation::new(get);
     loop {
         step = match step {

@@ -11,7 +11,7 @@ use thorp_node::launch;
 use super::{Context, broken_off};
 use crate::exit::{Exit, Result, failure};
 use crate::out::{self, Flow};
-use crate::state::Role;
+use crate::state::NodeKind;
 use crate::units;
 
 /// For standard input or output.
@@ -55,7 +55,7 @@ pub async fn back_up(context: &Context, file: &Path) -> Result {
 
 /// Puts a saved group into this machine's tracker state.
 pub async fn restore(context: &Context, file: &Path) -> Result {
-    let state = context.state(Role::Tracker)?;
+    let state = context.state(NodeKind::Tracker)?;
     let backup = if file == Path::new(DASH) {
         Backup::read_from(std::io::stdin().lock(), Path::new("standard input"))?
     } else {
@@ -89,7 +89,7 @@ async fn unshared(context: &Context, file: &Path) -> Result<PathBuf> {
     };
     // The directory as it is: dots and links lead where they like.
     let parent = parent.canonicalize().map_err(|e| refuse(&e))?;
-    let share = launch::shared_by(&context.state(Role::Peer)?).await;
+    let share = launch::shared_by(&context.state(NodeKind::Peer)?).await;
     match share.and_then(|share| share.canonicalize().ok()) {
         Some(share) if parent.starts_with(&share) => {
             Err(refuse(&"that directory is shared, and a backup is a key"))

@@ -9,10 +9,10 @@ use super::Context;
 use crate::args::Leave;
 use crate::exit::{Complaint, Exit, Result};
 use crate::out;
-use crate::state::Role;
+use crate::state::NodeKind;
 
 pub async fn run(context: &Context, args: &Leave) -> Result {
-    let state = context.state(Role::Peer)?;
+    let state = context.state(NodeKind::Peer)?;
     let standing = launch::standing(&state)?;
     let keeps = matches!(standing, Standing::Keeper | Standing::MemberAndKeeper);
     if args.purge && keeps {
@@ -58,8 +58,8 @@ const REMOVED: &str = "This machine has left its group, which had removed it: it
 
 /// A tracker alone has a state of its own, which is not left by accident.
 fn tracker_alone(context: &Context) -> Result<String> {
-    let state = context.state(Role::Tracker)?;
-    let is_other = state != context.state(Role::Peer)?;
+    let state = context.state(NodeKind::Tracker)?;
+    let is_other = state != context.state(NodeKind::Peer)?;
     Ok(
         if is_other && matches!(launch::standing(&state), Ok(Standing::Keeper)) {
             let shown = state.display();

@@ -7,7 +7,7 @@ use super::{Context, show};
 use crate::exit::Result;
 
 pub async fn run(context: &Context) -> Result {
-    let mut renderer = context.renderer(context.manner());
+    let mut renderer = context.renderer(context.answer_style());
     let states = context.keepers()?;
     let mut answers = launch::ask_keeper(&states, Command::Members).await?;
     show(&mut answers, &mut renderer, true).await

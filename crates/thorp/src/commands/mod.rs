@@ -27,15 +27,15 @@ use thorp_node::api::{Command, ErrorKind};
 use thorp_node::config::Setting;
 use thorp_node::launch::{self, Common, EMBEDDED, Standing};
 
-use crate::answer::{Manner, Renderer};
+use crate::answer::{AnswerStyle, Renderer};
 use crate::args::{Args, Global, Verb};
 use crate::exit::{Complaint, Exit, Result, broken_off, failure, interrupted};
 use crate::lines;
 use crate::node::{self, Answers};
-use crate::out::{self, Flow, Streams};
+use crate::out::{self, Flow, Terminals};
 use crate::progress::Bar;
 use crate::signals::Signals;
-use crate::state::{self, Role};
+use crate::state::{self, NodeKind};
 use crate::{choose, json, prompt, wrap};
 use thorp_node::address::NetAddress;
 
@@ -43,7 +43,7 @@ use thorp_node::address::NetAddress;
 pub struct Context {
     global: Global,
     settings: Vec<Setting>,
-    streams: Streams,
+    terminals: Terminals,
 }
 
 /// Does what was typed.
@@ -51,7 +51,7 @@ pub async fn run(args: Args) -> Result {
     let context = Context {
         global: args.global,
         settings: args.settings,
-        streams: Streams::look(),
+        terminals: Terminals::look(),
     };
     match args.verb {
         Verb::Share(share) => share::run(context, share).await,
@@ -83,16 +83,16 @@ pub fn tell(failure: &Complaint, json: bool) {
 }
 
 impl Context {
-    fn state(&self, role: Role) -> Result<PathBuf> {
-        state::directory(self.global.state.as_deref(), role)
+    fn state(&self, kind: NodeKind) -> Result<PathBuf> {
+        state::directory(self.global.state.as_deref(), kind)
     }
 
     /// Where the CA of a group may be: with the tracker inside a peer, or with a
     /// tracker alone. With `--state`, the latter may be a peer's too, which has
     /// none but knows where it is.
     fn keepers(&self) -> Result<[PathBuf; 2]> {
-        let peer = self.state(Role::Peer)?;
-        Ok([peer.join(EMBEDDED), self.state(Role::Tracker)?])
+        let peer = self.state(NodeKind::Peer)?;
+        Ok([peer.join(EMBEDDED), self.state(NodeKind::Tracker)?])
     }
 
     /// Goes on after a yes: typed beforehand, or to a question in a terminal.
@@ -100,7 +100,7 @@ impl Context {
         if given {
             return Ok(());
         }
-        if !self.streams.can_ask() {
+        if !self.terminals.can_ask() {
             let why = format!("{question}. This needs a yes: --yes, or a terminal to ask in");
             return Err(failure(ErrorKind::Usage, why));
         }
@@ -125,19 +125,19 @@ impl Context {
 
     /// What a visitor is started with, where no peer is running.
     fn visitor(&self) -> Result<Common> {
-        let state = self.state(Role::Peer)?;
+        let state = self.state(NodeKind::Peer)?;
         Ok(node::common(state, self.settings.clone(), None, None))
     }
 
-    fn lines(&self) -> lines::Manner {
+    fn line_manner(&self) -> lines::Manner {
         lines::Manner {
             json: self.global.json,
             quiet: self.global.quiet,
         }
     }
 
-    fn manner(&self) -> Manner {
-        Manner {
+    fn answer_style(&self) -> AnswerStyle {
+        AnswerStyle {
             json: self.global.json,
             quiet: self.global.quiet,
             asked: false,
@@ -147,7 +147,7 @@ impl Context {
 
     /// A screen or a menu, or plain lines.
     fn draws(&self, lines: bool) -> bool {
-        !lines && !self.global.json && self.streams.can_draw(self.global.verbose > 0)
+        !lines && !self.global.json && self.terminals.can_draw(self.global.verbose > 0)
     }
 
     /// Talk that `--quiet` and `--json` leave out.
@@ -157,19 +157,19 @@ impl Context {
         }
     }
 
-    fn renderer(&self, manner: Manner) -> Renderer<io::Stdout, io::Stderr> {
-        let bar = Bar::new(self.streams, !manner.json && !manner.quiet);
-        Renderer::new(io::stdout(), io::stderr(), manner, bar)
+    fn renderer(&self, style: AnswerStyle) -> Renderer<io::Stdout, io::Stderr> {
+        let bar = Bar::new(self.terminals, !style.json && !style.quiet);
+        Renderer::new(io::stdout(), io::stderr(), style, bar)
             .fitting(wrap::width(io::stdout()), wrap::width(io::stderr()))
     }
 
     /// Sends `command` to the peer that runs here, or else to the tracker, shows
     /// the answer, and says which state directory that one runs on.
     async fn answer_of_running(&self, command: Command) -> Result<(PathBuf, Exit)> {
-        let (peer, tracker) = (self.state(Role::Peer)?, self.state(Role::Tracker)?);
+        let (peer, tracker) = (self.state(NodeKind::Peer)?, self.state(NodeKind::Tracker)?);
         let states = [peer, tracker];
         if let Some((state, mut answers)) = launch::ask_running(&states, &command).await {
-            let mut renderer = self.renderer(self.manner());
+            let mut renderer = self.renderer(self.answer_style());
             // One that was about to end leaves no answer behind.
             if let Some(first) = answers.recv().await {
                 let exit = match renderer.event(&first)? {
@@ -208,9 +208,9 @@ impl Context {
     async fn answer(&self, tracker: Option<NetAddress>, command: Command) -> Result {
         let mut signals = Signals::listen()?;
         let visitor = self.visitor()?;
-        let mut renderer = self.renderer(Manner {
+        let mut renderer = self.renderer(AnswerStyle {
             nothing: nothing(&command),
-            ..self.manner()
+            ..self.answer_style()
         });
         // A listing that nobody reads has no purpose; a fetch has.
         let listing = !matches!(command, Command::Get(_) | Command::Stop);
@@ -281,7 +281,7 @@ mod tests {
         }
         drop(sender);
         let mut out = Vec::new();
-        let mut renderer = Renderer::new(&mut out, Vec::new(), Manner::default(), Bar::none());
+        let mut renderer = Renderer::new(&mut out, Vec::new(), AnswerStyle::default(), Bar::none());
         let exit = show(&mut answers, &mut renderer, true).await;
         (exit, String::from_utf8(out).expect("UTF-8"))
     }

@@ -15,7 +15,7 @@ pub async fn run(context: &Context, args: &Remove) -> Result {
     let (members, notes) = gather(answers).await?;
     let member = launch::meant(&members, &args.member)?;
     launch::removable(member)?;
-    let mut renderer = context.renderer(context.manner());
+    let mut renderer = context.renderer(context.answer_style());
     for note in notes {
         renderer.event(&Event::Note(note))?;
     }

@@ -13,10 +13,10 @@ use crate::args::values::TrackerArg;
 use crate::exit::{Complaint, Result, failure};
 use crate::lines::{self, Streams};
 use crate::menu::terminal::{self, End};
-use crate::node::{self, Peer};
+use crate::node::{self, LocalPeer};
 use crate::out::Flow;
 use crate::signals::Signals;
-use crate::state::Role;
+use crate::state::NodeKind;
 use crate::{out, prompt, words};
 
 pub async fn run(context: Context, args: Share) -> Result {
@@ -33,12 +33,12 @@ pub async fn run(context: Context, args: Share) -> Result {
         broad,
         ..share::Options::default()
     };
-    let state = context.state(Role::Peer)?;
+    let state = context.state(NodeKind::Peer)?;
     let common = node::common(state, context.settings.clone(), args.name, args.listen);
     let mut streams = Streams::standard();
     let show = |notice: &Notice| {
         // Who does not read what happens before the start may read what comes after.
-        let _ = lines::tell_notice(notice, &mut streams, context.lines());
+        let _ = lines::tell_notice(notice, &mut streams, context.line_manner());
     };
     let mut signals = Signals::listen()?;
     let mut peer = tokio::select! {
@@ -58,18 +58,23 @@ pub async fn run(context: Context, args: Share) -> Result {
 
 /// The menu where there is a terminal for it, lines elsewhere; until the end, or
 /// a signal.
-async fn attend(context: &Context, peer: &mut Peer, lines: bool, signals: &mut Signals) -> End {
+async fn attend(
+    context: &Context,
+    peer: &mut LocalPeer,
+    lines: bool,
+    signals: &mut Signals,
+) -> End {
     if context.draws(lines) {
         let mut welcome = vec![words::sharing(&peer.directory, peer.listen)];
         welcome.extend(peer.door.as_ref().map(lines::door));
         // A terminal that cannot do it gets lines.
-        if let Ok(end) = terminal::run(peer, welcome, context.streams, signals).await {
+        if let Ok(end) = terminal::run(peer, welcome, context.terminals, signals).await {
             return end;
         }
     }
     let mut streams = Streams::standard();
     tokio::select! {
-        flow = lines::follow_peer(peer, &mut streams, context.lines()) => match flow {
+        flow = lines::follow_peer(peer, &mut streams, context.line_manner()) => match flow {
             Flow::Open => End::Ended,
             Flow::Closed => End::Left,
         },
@@ -91,7 +96,7 @@ async fn group(context: &Context, args: &Share) -> Result<Option<Group>> {
 }
 
 async fn ask_tracker(context: &Context) -> Result<Option<NetAddress>> {
-    if !context.streams.can_ask() {
+    if !context.terminals.can_ask() {
         out::talk(words::WHICH_TRACKER);
         return Ok(None);
     }
@@ -134,7 +139,7 @@ fn is_wide(share: &Path) -> bool {
 
 async fn confirm(context: &Context, share: &Path) -> Result<()> {
     let shown = share.display();
-    if context.streams.can_ask() {
+    if context.terminals.can_ask() {
         let question = format!("This shares everything in {shown} with the whole group.");
         if context.asked(&question, "Share it.").await? {
             return Ok(());

@@ -7,7 +7,7 @@ pub mod terminal;
 
 use thorp_node::api::{ErrorKind, Event, Get, Notice};
 
-use crate::answer::{self, Tally};
+use crate::answer::{self, FetchTotals};
 use crate::conversation::{Conversation, Step};
 use crate::exit::Complaint;
 use crate::lines;
@@ -32,7 +32,7 @@ pub enum Effect {
 #[derive(Debug)]
 pub struct Menu {
     state: State,
-    tally: Tally,
+    tally: FetchTotals,
     /// As shown last; at first there are none, and that is no news.
     neighbours: String,
 }
@@ -49,7 +49,7 @@ impl Default for Menu {
     fn default() -> Self {
         Self {
             state: State::default(),
-            tally: Tally::default(),
+            tally: FetchTotals::default(),
             neighbours: lines::NO_NEIGHBOURS.into(),
         }
     }

@@ -39,7 +39,7 @@ use super::sharing::Sharing;
 use super::shown::Paces;
 use super::standing::{Change, Standing};
 use super::surroundings::Surroundings;
-use super::{Request, Role, Setup, source};
+use super::{PeerSetup, Request, Role, source};
 
 /// What only a peer does.
 pub(super) struct Task {
@@ -225,13 +225,13 @@ impl Node for Task {
 
 impl Task {
     pub(super) fn new(
-        setup: Setup,
+        setup: PeerSetup,
         swarms: Swarms,
         asked: Asked,
         shown: Shown,
         notices: mpsc::Sender<Notice>,
     ) -> (Self, Engine<machine::Peer>) {
-        let Setup {
+        let PeerSetup {
             tls,
             trackers,
             config,

@@ -41,14 +41,14 @@ pub struct Village {
     pub files: u64,
     /// Bytes in them.
     pub bytes: u64,
-    peers: BTreeMap<&'static str, Peer>,
+    peers: BTreeMap<&'static str, Villager>,
     tracker: RunningTracker,
     settings: Vec<Setting>,
     directory: TempDir,
 }
 
 /// A peer on a machine of its own.
-pub struct Peer {
+pub struct Villager {
     running: RunningPeer,
     machine: Machine,
 }
@@ -76,7 +76,7 @@ impl Village {
             settings.push(setting.map_err(|error| other(error.to_string()))?);
         }
         let common = common(directory.path(), "hall", super::PEER_1, &settings)?;
-        // The screen of a tracker shows what happens; here the steps tell it.
+        // The screen of a tracker shows what happens; here the scenes tell it.
         let (notices, _) = mpsc::channel(1);
         let tracker = launch::tracker(common, Some(true), notices).await?;
         Ok(Self {
@@ -125,7 +125,7 @@ impl Village {
         let started = machine.handle.spawn(start).await;
         let running = started.map_err(|error| other(error.to_string()))??;
         let viewer = running.peer.viewer().clone();
-        self.peers.insert(address, Peer { running, machine });
+        self.peers.insert(address, Villager { running, machine });
         let mut told = Vec::new();
         let connected = async {
             while let Some(notice) = notices.recv().await {
@@ -149,7 +149,7 @@ impl Village {
     }
 
     /// One of its peers.
-    pub fn peer(&mut self, address: &str) -> Result<&mut Peer> {
+    pub fn peer(&mut self, address: &str) -> Result<&mut Villager> {
         self.peers.get_mut(address).ok_or_else(|| ended(address))
     }
 
@@ -250,7 +250,7 @@ impl Village {
     }
 }
 
-impl Peer {
+impl Villager {
     /// Stands still from now on.
     pub fn freeze(&mut self) {
         let (thaw, thawed) = blocking::channel();
