@@ -4,14 +4,14 @@ use thorp_node::api::{Command, Get};
 
 use super::{Context, broken_off, interrupted};
 use crate::answer::AnswerStyle;
-use crate::args;
+use crate::args::GetArgs;
 use crate::conversation::{Conversation, Step};
 use crate::exit::{Exit, Result};
 use crate::signals::Signals;
 use crate::{node, out, prompt};
 use thorp_node::address::NetAddress;
 
-pub async fn run(context: &Context, args: args::Get) -> Result {
+pub async fn run(context: &Context, args: GetArgs) -> Result {
     let get = Get {
         names: args.names,
         dir: args.out.as_deref().map(absolute).transpose()?,

@@ -6,12 +6,12 @@ use serde_json::json;
 use thorp_node::launch::{self, Standing};
 
 use super::Context;
-use crate::args::Leave;
+use crate::args::LeaveArgs;
 use crate::exit::{Complaint, Exit, Result};
 use crate::out;
 use crate::state::NodeKind;
 
-pub async fn run(context: &Context, args: &Leave) -> Result {
+pub async fn run(context: &Context, args: &LeaveArgs) -> Result {
     let state = context.state(NodeKind::Peer)?;
     let standing = launch::standing(&state)?;
     let keeps = matches!(standing, Standing::Keeper | Standing::MemberAndKeeper);

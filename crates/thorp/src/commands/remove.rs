@@ -4,12 +4,12 @@ use thorp_node::api::{Command, Event, GroupMember, Note};
 use thorp_node::launch;
 
 use super::{Context, broken_off, show};
-use crate::args::Remove;
+use crate::args::RemoveArgs;
 use crate::exit::{Exit, Result};
 use crate::node::Answers;
 use crate::quoting::quoted;
 
-pub async fn run(context: &Context, args: &Remove) -> Result {
+pub async fn run(context: &Context, args: &RemoveArgs) -> Result {
     let states = context.keepers()?;
     let answers = launch::ask_keeper(&states, Command::Members).await?;
     let (members, notes) = gather(answers).await?;

@@ -8,8 +8,8 @@ use thorp_node::launch::Group;
 use thorp_node::share;
 
 use super::{Context, invitation};
-use crate::args::Share;
-use crate::args::values::TrackerArg;
+use crate::args::ShareArgs;
+use crate::args::values::WhichTracker;
 use crate::exit::{Complaint, Result, failure};
 use crate::lines::{self, Streams};
 use crate::menu::terminal::{self, End};
@@ -19,7 +19,7 @@ use crate::signals::Signals;
 use crate::state::NodeKind;
 use crate::{out, prompt, words};
 
-pub async fn run(context: Context, args: Share) -> Result {
+pub async fn run(context: Context, args: ShareArgs) -> Result {
     let dir = directory(&args.dir)?;
     let broad = is_wide(&dir);
     if broad {
@@ -83,10 +83,10 @@ async fn attend(
 }
 
 /// How to get in; nothing where the address is missing and nobody can be asked.
-async fn group(context: &Context, args: &Share) -> Result<Option<Group>> {
+async fn group(context: &Context, args: &ShareArgs) -> Result<Option<Group>> {
     Ok(Some(match (&args.tracker, &args.join) {
-        (Some(TrackerArg::At(address)), _) => Group::Open(address.clone()),
-        (Some(TrackerArg::Ask), _) => match ask_tracker(context).await? {
+        (Some(WhichTracker::At(address)), _) => Group::Open(address.clone()),
+        (Some(WhichTracker::Ask), _) => match ask_tracker(context).await? {
             Some(address) => Group::Open(address),
             None => return Ok(None),
         },

@@ -4,7 +4,7 @@ use thorp_node::api::ErrorKind;
 use thorp_node::launch;
 
 use super::{Context, keeping};
-use crate::args;
+use crate::args::TrackerArgs;
 use crate::exit::Result;
 use crate::lines;
 use crate::node::{self, LocalTracker};
@@ -12,7 +12,7 @@ use crate::screen;
 use crate::signals::Signals;
 use crate::state::NodeKind;
 
-pub async fn run(context: Context, args: args::Tracker) -> Result {
+pub async fn run(context: Context, args: TrackerArgs) -> Result {
     match (&args.backup, &args.restore) {
         (Some(file), _) => return keeping::back_up(&context, file).await,
         (_, Some(file)) => return keeping::restore(&context, file).await,
