@@ -1,7 +1,7 @@
 //! What may be tuned, and the one place that knows each key's default and range.
 //!
 //! `config.toml` in the state directory first, then [`Setting`]s in the order
-//! that whoever starts the node gives them: the environment, then flags. A key
+//! in which the caller gives them: the environment, then flags. A key
 //! that is not in the list below is an error, so that a slip of the pen is
 //! noticed, wherever it was made.
 //!

@@ -247,7 +247,7 @@ impl Obstacle {
 pub enum Miss {
     /// It is still being hashed, and that does not get on.
     StillHashing {
-        /// Who is at it.
+        /// The holder that hashes it.
         by: Option<Member>,
     },
     /// Its holders have too much to do.
@@ -377,7 +377,7 @@ pub enum ErrorKind {
     Other = 1,
     /// The command was not well-formed.
     Usage = 2,
-    /// Nobody shares it now.
+    /// No peer shares it now.
     NotFound = 3,
     /// Something is in the way at the target.
     Exists = 4,

@@ -118,7 +118,7 @@ impl Node for Task {
                 engine.handle(Input::Large { fetch, event });
             }
             Event::Called(incoming) if incoming.purpose == Purpose::Session => {
-                self.swarms.called(*incoming);
+                self.swarms.on_caller(*incoming);
             }
             Event::Called(incoming) => engine.on_called(*incoming),
             Event::Dialled(_, Ok(connected)) => self.on_dialled(engine, *connected),
