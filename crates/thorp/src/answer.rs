@@ -1,4 +1,4 @@
-//! Answers as people and scripts read them.
+//! Answers as users and scripts read them.
 //!
 //! With `--json` each event is one object a line on standard output, as it
 //! comes. Otherwise data goes to standard output and talk to standard error.
@@ -27,7 +27,7 @@ pub struct AnswerStyle {
     pub json: bool,
     /// No talk.
     pub quiet: bool,
-    /// Somebody else talks to the person about choices and the end: keep quiet
+    /// The caller asks the user about choices, and shows the end: keep quiet
     /// about both.
     pub asked: bool,
     /// What to say of a listing without a row.
@@ -47,7 +47,7 @@ pub struct Renderer<O, T> {
     talk_width: Option<usize>,
 }
 
-/// Who answered, over one fetch of many files.
+/// How many files came by way of neighbours and of the tracker, in one answer.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct FetchTotals {
     files: u64,
@@ -79,7 +79,7 @@ impl<O: Write, T: Write> Renderer<O, T> {
     }
 
     /// Renders `event`; the last one of an answer says how it ended.
-    pub fn event(&mut self, event: &Event) -> Result<Option<Exit>> {
+    pub fn render(&mut self, event: &Event) -> Result<Option<Exit>> {
         if self.style.json {
             let line = json::event(event)
                 .map_err(|e| failure(ErrorKind::Other, format!("writing JSON: {e}")))?;
@@ -94,7 +94,7 @@ impl<O: Write, T: Write> Renderer<O, T> {
         })
     }
 
-    /// Whether somebody still reads the data.
+    /// Whether the data is still read.
     pub fn flow(&self) -> Flow {
         self.flow
     }
@@ -112,7 +112,7 @@ impl<O: Write, T: Write> Renderer<O, T> {
     }
 
     fn text(&mut self, event: &Event) -> Result<()> {
-        let summary = self.totals.event(event);
+        let summary = self.totals.on_event(event);
         match event {
             Event::File(row) => {
                 if let Some(text) = self.listing.file(row) {
@@ -207,8 +207,8 @@ impl<O: Write, T: Write> Renderer<O, T> {
     }
 }
 
-/// A file that has arrived, in one line: what, how big, from whom, how fast,
-/// and whether the tracker was asked.
+/// A file that has arrived, in one line: its name and size, the peer that sent
+/// it, how long that took, and whether the tracker was asked.
 pub fn arrival(fetched: &Fetched) -> String {
     let mut line = format!(
         "{}  {}  {}",
@@ -274,7 +274,7 @@ fn origin(fetched: &Fetched) -> String {
         if fetched.length > 0 {
             return format!("all of it was here already, {ms}");
         }
-        // Nothing to send in an empty file; somebody said that it exists.
+        // Nothing is sent of an empty file; a listing says that it exists.
         return format!("empty, made here, {ms}, tracker {asked}");
     };
     let others = match fetched.sources.len() {
@@ -299,10 +299,10 @@ fn origin(fetched: &Fetched) -> String {
 }
 
 impl FetchTotals {
-    /// Part of the answer; its end brings the summary of more than one file.
-    pub fn event(&mut self, event: &Event) -> Option<String> {
+    /// Part of the answer came; its end brings the summary of more than one file.
+    pub fn on_event(&mut self, event: &Event) -> Option<String> {
         match event {
-            Event::Fetched(fetched) => self.count(fetched),
+            Event::Fetched(fetched) => self.on_fetched(fetched),
             Event::Failed { .. } => self.failed += 1,
             Event::Done(done) => return std::mem::take(self).summary(done.bytes, done.ms),
             Event::Error(_) => *self = Self::default(),
@@ -311,7 +311,7 @@ impl FetchTotals {
         None
     }
 
-    fn count(&mut self, fetched: &Fetched) {
+    fn on_fetched(&mut self, fetched: &Fetched) {
         self.files += 1;
         match fetched.answer.source {
             AnswerSource::Memory | AnswerSource::Neighbour => self.neighbours += 1,

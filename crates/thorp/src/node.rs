@@ -26,24 +26,24 @@ use crate::words;
 /// An answer, event by event; dropping it gives the request up.
 pub type Answers = mpsc::Receiver<Event>;
 
-/// A future that says goodbye to everybody and ends the node.
+/// A future that says goodbye to every member with a link, and ends the node.
 pub type Stop = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Notices that wait to be shown; later ones are dropped.
 const NOTICES: usize = 64;
-/// What others are told when somebody leaves by the menu or a signal.
+/// The reason that other members are told when the user ends this node.
 const LEAVING: &str = "stopped by its user";
 
-/// How another machine gets in.
+/// How another machine gets into the group, as its user has to type it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Door {
     /// The tracker's address, with the port where it is not the default one.
     pub tracker: String,
-    /// Whether that address is enough.
+    /// Whether that address is enough to join.
     pub open: bool,
     /// The key of the group's CA.
     pub ca: String,
-    /// Where it is not, an invite for one machine, if one was made.
+    /// Where an address is not enough, an invite for one machine, if one was made.
     pub invite: Option<String>,
 }
 
@@ -63,7 +63,7 @@ pub struct LocalPeer {
     pub stop: Stop,
     /// How to get into the group, where this process is its tracker.
     pub door: Option<Door>,
-    /// Whether it has ended because its group does not want it any more.
+    /// Whether it has ended because the group has removed this machine.
     pub was_removed: Box<dyn Fn() -> bool + Send>,
 }
 
@@ -154,7 +154,7 @@ pub async fn share(
     })
 }
 
-/// Starts a tracker, with its door as it was where nothing is said of it.
+/// Starts a tracker: open, or by invitation, or as it was where neither is said.
 pub async fn tracker(common: Common, open: Option<bool>) -> Result<LocalTracker> {
     let (sender, notices) = mpsc::channel(NOTICES);
     let running = launch::tracker(common, open, sender).await?;
@@ -202,7 +202,7 @@ impl From<&launch::Access> for Door {
     }
 }
 
-/// One address for a person to type, for what listens at all of them.
+/// One address for a user to type, for what listens at all of them.
 fn reachable(listen: SocketAddr) -> SocketAddr {
     addresses::own(listen).first().copied().unwrap_or(listen)
 }

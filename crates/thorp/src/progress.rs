@@ -1,6 +1,6 @@
 //! A bar for what takes a while: bytes, rate, time left, files, sources.
 //!
-//! On standard error, and only where a person watches; otherwise nothing at
+//! On standard error, and only where that is a terminal; otherwise nothing at
 //! all. It appears when a fetch has gone on for a moment, so that what is quick
 //! stays plain.
 
@@ -21,7 +21,7 @@ const USUAL_WIDTH: usize = 80;
 
 /// A bar, or nothing.
 pub struct Bar {
-    /// Whether in colour; nothing where nobody watches.
+    /// Whether in colour; nothing where no bar is drawn.
     colour: Option<bool>,
     /// When the first progress was made.
     since: Option<Instant>,
@@ -100,7 +100,7 @@ const LEAST_BAR: usize = 8;
 const FREE: usize = 3;
 
 /// What is said beside the bar in so many columns, and how many are left for the
-/// bar: always one line, for nobody can take back what a terminal has broken.
+/// bar: always one line, for a line that the terminal has broken cannot be erased.
 /// The rate and the time left are the node's, which knows what was there before.
 fn message(progress: &Progress, width: usize) -> (String, usize) {
     let width = width.saturating_sub(FREE);

@@ -11,7 +11,7 @@ fn render(style: AnswerStyle, events: &[Event]) -> (String, String, Option<Exit>
     let mut renderer = Renderer::new(&mut out, &mut talk, style, Bar::none());
     let mut exit = None;
     for event in events {
-        exit = renderer.event(event).expect("written");
+        exit = renderer.render(event).expect("written");
     }
     let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
     (text(out), text(talk), exit)
@@ -205,7 +205,7 @@ fn a_reader_that_has_gone_stops_nothing() {
     let json = AnswerStyle { json: true, ..TEXT };
     let mut renderer = Renderer::new(Gone, Vec::new(), json, Bar::none());
     for event in samples::events() {
-        renderer.event(&event).expect("no error");
+        renderer.render(&event).expect("no error");
     }
     assert_eq!(renderer.flow(), Flow::Closed);
 }

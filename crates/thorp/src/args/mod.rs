@@ -164,7 +164,7 @@ impl Args {
         matches: &ArgMatches,
         env: impl Fn(&str) -> Option<String>,
     ) -> Result<(), (ErrorKind, String)> {
-        // Whoever comes last wins: the flags.
+        // The last setting of a key wins: the flags'.
         self.settings = Setting::from_environment(env)
             .map_err(|error| (ErrorKind::ValueValidation, error.to_string()))?;
         self.settings.append(&mut self.global.set);

@@ -1,8 +1,8 @@
-//! `thorp find`: who has what, by a pattern.
+//! `thorp find`: files and their holders, by a pattern.
 
 use thorp_node::api::{Command, ErrorKind};
 
-use super::Context;
+use super::context::Context;
 use crate::args::FindArgs;
 use crate::exit::{Result, failure};
 

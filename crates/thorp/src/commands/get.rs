@@ -2,11 +2,11 @@
 
 use thorp_node::api::{Command, Get};
 
-use super::{Context, broken_off, interrupted};
+use super::context::Context;
 use crate::answer::AnswerStyle;
 use crate::args::GetArgs;
 use crate::conversation::{Conversation, Step};
-use crate::exit::{Exit, Result};
+use crate::exit::{Exit, Result, broken_off, interrupted};
 use crate::signals::Signals;
 use crate::{node, out, prompt};
 use thorp_node::address::NetAddress;
@@ -50,8 +50,8 @@ async fn converse(context: &Context, tracker: Option<NetAddress>, get: Get) -> R
                     let Some(event) = answers.recv().await else {
                         return Err(broken_off());
                     };
-                    renderer.event(&event)?;
-                    if let Some(step) = conversation.event(&event) {
+                    renderer.render(&event)?;
+                    if let Some(step) = conversation.on_event(&event) {
                         break step;
                     }
                 }
@@ -59,7 +59,7 @@ async fn converse(context: &Context, tracker: Option<NetAddress>, get: Get) -> R
             // The end of the input is an answer too: nothing.
             Step::Ask(question) => {
                 let line = prompt::line(&question).await?.unwrap_or_default();
-                conversation.line(&line)
+                conversation.on_line(&line)
             }
             Step::Over(None) => return Ok(Exit::DONE),
             Step::Over(Some(failure)) => {

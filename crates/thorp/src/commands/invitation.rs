@@ -8,7 +8,7 @@ use std::path::Path;
 use thorp_node::api::ErrorKind;
 use thorp_node::invite::Invite;
 
-use super::Context;
+use super::context::Context;
 use crate::exit::{Complaint, Result, failure};
 use crate::{node, out, prompt};
 

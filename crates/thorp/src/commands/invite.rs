@@ -3,7 +3,7 @@
 use thorp_node::api::Event;
 use thorp_node::launch;
 
-use super::Context;
+use super::context::Context;
 use crate::args::InviteArgs;
 use crate::exit::{Exit, Result};
 use crate::out;

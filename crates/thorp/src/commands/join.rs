@@ -2,7 +2,8 @@
 
 use thorp_node::launch::Common;
 
-use super::{Context, invitation};
+use super::context::Context;
+use super::invitation;
 use crate::args::JoinArgs;
 use crate::exit::{Exit, Result};
 use crate::node;

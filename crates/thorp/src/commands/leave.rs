@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::json;
 use thorp_node::launch::{self, Standing};
 
-use super::Context;
+use super::context::Context;
 use crate::args::LeaveArgs;
 use crate::exit::{Complaint, Exit, Result};
 use crate::out;

@@ -1,8 +1,8 @@
-//! `thorp ls`: one peer's files, or everybody's.
+//! `thorp ls`: one peer's files, or those of all peers.
 
 use thorp_node::api::Command;
 
-use super::Context;
+use super::context::Context;
 use crate::args::LsArgs;
 use crate::exit::Result;
 

@@ -1,9 +1,10 @@
-//! `thorp members`: who is in the group, present or not.
+//! `thorp members`: the group's members, present or not.
 
 use thorp_node::api::Command;
 use thorp_node::launch;
 
-use super::{Context, show};
+use super::asking::show;
+use super::context::Context;
 use crate::exit::Result;
 
 pub async fn run(context: &Context) -> Result {

@@ -3,9 +3,10 @@
 use thorp_node::api::{Command, Event, GroupMember, Note};
 use thorp_node::launch;
 
-use super::{Context, broken_off, show};
+use super::asking::show;
+use super::context::Context;
 use crate::args::RemoveArgs;
-use crate::exit::{Exit, Result};
+use crate::exit::{Exit, Result, broken_off};
 use crate::node::Answers;
 use crate::quoting::quoted;
 
@@ -17,7 +18,7 @@ pub async fn run(context: &Context, args: &RemoveArgs) -> Result {
     launch::removable(member)?;
     let mut renderer = context.renderer(context.answer_style());
     for note in notes {
-        renderer.event(&Event::Note(note))?;
+        renderer.render(&Event::Note(note))?;
     }
     let called = quoted(&member.name);
     if member.removed {

@@ -7,7 +7,8 @@ use thorp_node::api::{ErrorKind, Notice};
 use thorp_node::launch::Group;
 use thorp_node::share;
 
-use super::{Context, invitation};
+use super::context::Context;
+use super::invitation;
 use crate::args::ShareArgs;
 use crate::args::values::WhichTracker;
 use crate::exit::{Complaint, Result, failure};
@@ -37,7 +38,7 @@ pub async fn run(context: Context, args: ShareArgs) -> Result {
     let common = node::common(state, context.settings.clone(), args.name, args.listen);
     let mut streams = Streams::standard();
     let show = |notice: &Notice| {
-        // Who does not read what happens before the start may read what comes after.
+        // A reader that misses what happens before the start may read what comes after.
         let _ = lines::tell_notice(notice, &mut streams, context.line_manner());
     };
     let mut signals = Signals::listen()?;
@@ -64,7 +65,7 @@ async fn attend(
     lines: bool,
     signals: &mut Signals,
 ) -> End {
-    if context.draws(lines) {
+    if context.can_draw(lines) {
         let mut welcome = vec![words::sharing(&peer.directory, peer.listen)];
         welcome.extend(peer.door.as_ref().map(lines::door));
         // A terminal that cannot do it gets lines.
@@ -82,7 +83,7 @@ async fn attend(
     }
 }
 
-/// How to get in; nothing where the address is missing and nobody can be asked.
+/// How to get in; nothing where the address is missing and the user cannot be asked.
 async fn group(context: &Context, args: &ShareArgs) -> Result<Option<Group>> {
     Ok(Some(match (&args.tracker, &args.join) {
         (Some(WhichTracker::At(address)), _) => Group::Open(address.clone()),
@@ -109,7 +110,7 @@ async fn ask_tracker(context: &Context) -> Result<Option<NetAddress>> {
     Ok(None)
 }
 
-/// A person did not want to wait.
+/// The user did not want to wait.
 fn not_started() -> Complaint {
     failure(ErrorKind::Unfinished, "interrupted: nothing is shared")
 }
@@ -131,7 +132,7 @@ fn directory(asked: &Path) -> Result<PathBuf> {
     }
 }
 
-/// Whether somebody may share more than was meant.
+/// Whether this shares more than a user is likely to mean.
 fn is_wide(share: &Path) -> bool {
     let home = std::env::var_os("HOME").and_then(|home| PathBuf::from(home).canonicalize().ok());
     share.parent().is_none() || home.is_some_and(|home| home == share)
@@ -141,7 +142,7 @@ async fn confirm(context: &Context, share: &Path) -> Result<()> {
     let shown = share.display();
     if context.terminals.can_ask() {
         let question = format!("This shares everything in {shown} with the whole group.");
-        if context.asked(&question, "Share it.").await? {
+        if context.says_yes(&question, "Share it.").await? {
             return Ok(());
         }
     }

@@ -1,9 +1,10 @@
-//! `thorp tracker`: know who is there and who has what, and show it.
+//! `thorp tracker`: remember which peers are present and what they list, and show it.
 
 use thorp_node::api::ErrorKind;
 use thorp_node::launch;
 
-use super::{Context, keeping};
+use super::context::Context;
+use super::keeping;
 use crate::args::TrackerArgs;
 use crate::exit::Result;
 use crate::lines;
@@ -48,7 +49,7 @@ const OPENED: &str = "This group was by invitation; whoever reaches its tracker 
 
 /// The screen where there is a terminal for it, lines elsewhere.
 async fn attend(context: &Context, tracker: &mut LocalTracker, lines: bool) {
-    if context.draws(lines) && screen::run(tracker, context.terminals.colour).await.is_ok() {
+    if context.can_draw(lines) && screen::run(tracker, context.terminals.colour).await.is_ok() {
         return;
     }
     let mut streams = lines::Streams::standard();

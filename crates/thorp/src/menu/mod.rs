@@ -68,7 +68,7 @@ impl Menu {
             State::Top => self.wish(line),
             State::Name => self.name(line),
             State::Fetching(conversation) => {
-                let step = conversation.line(line);
+                let step = conversation.on_line(line);
                 self.step(step)
             }
         }
@@ -79,8 +79,8 @@ impl Menu {
         let State::Fetching(conversation) = &mut self.state else {
             return Vec::new();
         };
-        let step = conversation.event(event);
-        let summary = self.tally.event(event);
+        let step = conversation.on_event(event);
+        let summary = self.tally.on_event(event);
         let said = shown(event).into_iter().chain(summary);
         let mut effects: Vec<_> = said.map(Effect::Say).collect();
         if let Some(step) = step {

@@ -8,7 +8,7 @@
 //! note     remarks in an answer
 //! ```
 //!
-//! People and scripts know them by heart: `--json` prints them too. Changing one
+//! Users and scripts know them by heart: `--json` prints them too. Changing one
 //! is a change of the interface. A sentence is escaped by the caller, for the
 //! place where it is shown.
 

@@ -2,11 +2,11 @@
 //!
 //! ```text
 //! village   tracker and peers: real nodes, each peer a machine of its own
-//! telling   what is told of a scene, for people and for scripts
+//! telling   what is told of a scene, for users and for scripts
 //! ```
 //!
 //! Owns the script. Nothing is staged: each scene does something, waits until
-//! everybody knows, and tells what came of it.
+//! the tracker and all peers know, and tells what came of it.
 
 mod telling;
 mod village;
@@ -16,7 +16,7 @@ use std::time::Instant;
 
 use thorp_node::api::{Done, ErrorKind, Event};
 
-use super::Context;
+use super::context::Context;
 use crate::exit::{Complaint, Exit, Result, failure};
 use crate::signals::Signals;
 use crate::{units, words, wrap};
@@ -40,7 +40,7 @@ pub async fn run(context: &Context) -> Result {
         () = signals.next() => Err(Cut::Short(interrupted())),
     };
     match played {
-        // Whoever stops reading has seen enough.
+        // A reader that stops has seen enough.
         Ok(()) | Err(Cut::Unheard) => Ok(Exit::DONE),
         Err(Cut::Short(failure)) => Err(failure),
     }
@@ -71,7 +71,7 @@ async fn play(context: &Context, teller: &mut Teller<impl io::Write>) -> Played 
     teller.end(&end, &done)
 }
 
-/// Everybody arrives, and the first file travels.
+/// The tracker and two peers arrive, and the first file travels.
 async fn settle(village: &mut Village, teller: &mut Teller<impl io::Write>) -> Played {
     teller.open(
         "A village on this machine: a tracker and three peers. They are real ones, and each has \
@@ -220,7 +220,7 @@ async fn part(village: &mut Village, teller: &mut Teller<impl io::Write>) -> Pla
     teller.tell(scene)
 }
 
-/// A person did not want to wait.
+/// The user did not want to wait.
 fn interrupted() -> Complaint {
     let why = "interrupted: the village is taken down, nothing is left of it";
     failure(ErrorKind::Unfinished, why)

@@ -1,4 +1,4 @@
-//! What is told of a scene: a paragraph for people, an object for scripts.
+//! What is told of a scene: a paragraph for users, an object for scripts.
 
 use std::io::Write;
 
@@ -37,7 +37,7 @@ pub type Played = std::result::Result<(), Cut>;
 /// Why the rest is not told.
 #[derive(Debug)]
 pub enum Cut {
-    /// Nobody reads any more.
+    /// The reader has gone.
     Unheard,
     /// Something went wrong.
     Short(Complaint),
@@ -74,7 +74,7 @@ impl Scene {
         self.says.extend(notices.iter().map(lines::notice));
     }
 
-    /// What came of asking for a file, and who was asked.
+    /// What came of asking for a file, and which members were asked.
     pub fn got(&mut self, got: Got) {
         match got {
             Ok(fetched) => {
@@ -216,7 +216,7 @@ fn prose(text: &str, width: Option<usize>, indent: &str) -> String {
     )
 }
 
-/// Who said where the file is.
+/// Which members were asked where the file is.
 fn who_was_asked(fetched: &Fetched) -> String {
     let from = fetched
         .from

@@ -64,7 +64,7 @@ struct Machine {
 }
 
 impl Village {
-    /// A tracker, and nobody else yet.
+    /// A tracker, and no peer yet.
     pub async fn found(settings: &[Setting]) -> Result<Self> {
         let directory = tempfile::Builder::new()
             .prefix("thorp-demo-")
@@ -153,7 +153,7 @@ impl Village {
         self.peers.get_mut(address).ok_or_else(|| ended(address))
     }
 
-    /// A peer asks for a file, as a person at it would.
+    /// A peer asks for a file, as its user would.
     pub async fn get(&mut self, address: &str, name: &str) -> Result<Got> {
         let running = &self.peer(address)?.running;
         let mut answer = running.peer.command(Command::Get(Get {
@@ -206,7 +206,7 @@ impl Village {
         self.until_view("the tables", shows).await
     }
 
-    /// Waits until nobody lists a peer any more.
+    /// Waits until no table and no neighbour has a peer any more.
     pub async fn until_gone(&mut self, address: &str, others: &[&str]) -> Result<()> {
         let what = format!("{address} being forgotten");
         self.until_view(&what, |view| {
@@ -294,7 +294,7 @@ impl Machine {
 }
 
 impl Drop for Machine {
-    /// Nobody shall write to a directory that is being removed.
+    /// Nodes end before their directories are removed, so that none writes there.
     fn drop(&mut self) {
         self.frozen = None;
         self.freeze = None;
