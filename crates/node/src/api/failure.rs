@@ -357,7 +357,7 @@ impl Trouble {
     }
 }
 
-/// For logs and for other machines; a person is told by the program.
+/// For logs and for other machines; the program tells its user.
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

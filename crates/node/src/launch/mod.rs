@@ -4,7 +4,7 @@
 //! mod       a peer or a tracker that stays
 //! visit     a peer for the moment, where none is running
 //! office    a tracker's own: the group's CA, its certificate, its socket
-//! desk      what a person asks where the CA is: members, invites, a backup
+//! desk      what a user asks where the CA is: members, invites, a backup
 //! leaving   how a state directory forgets its group, or everything
 //! joining   how this machine becomes a member
 //! member    what is kept of a membership, and what a peer makes of it

@@ -88,7 +88,7 @@ pub struct Access {
     pub trackers: Vec<SocketAddr>,
     /// Whether an address is enough.
     pub open: bool,
-    /// The key of the group's CA, for people to compare where it is.
+    /// The key of the group's CA, for users to compare where it is.
     pub ca: CaKey,
     /// An invite for one machine, where an address is not enough and one was made.
     pub invite: Option<String>,

@@ -9,7 +9,7 @@ use thorp_node::config::{ConfigError, Setting};
 /// What follows `share --tracker`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WhichTracker {
-    /// Nothing: the person is asked.
+    /// Nothing: the user is asked.
     Ask,
     /// An address.
     At(NetAddress),

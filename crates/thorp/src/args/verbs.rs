@@ -193,7 +193,7 @@ pub struct GetArgs {
     #[arg(long, value_name = "PREFIX", value_parser = root_prefix, env = "THORP_ROOT")]
     pub root: Option<String>,
 
-    /// Whom to visit.
+    /// The tracker to visit.
     #[command(flatten)]
     pub visiting: Visiting,
 }
@@ -205,7 +205,7 @@ pub struct FindArgs {
     /// A glob: on the full path, or without / on the base name
     pub pattern: String,
 
-    /// Whom to visit.
+    /// The tracker to visit.
     #[command(flatten)]
     pub visiting: Visiting,
 }
@@ -217,7 +217,7 @@ pub struct LsArgs {
     /// A name, an address or the start of an id
     pub peer: Option<String>,
 
-    /// Whom to visit.
+    /// The tracker to visit.
     #[command(flatten)]
     pub visiting: Visiting,
 }
