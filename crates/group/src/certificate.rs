@@ -30,7 +30,7 @@ const ED25519: &[u8] = b"\x2b\x65\x70";
 
 /// A machine whose certificate the group's CA has signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Member {
+pub struct Certified {
     /// Its key.
     pub id: PeerId,
     /// Its human name.
@@ -44,7 +44,7 @@ pub struct Member {
 }
 
 /// Reads a certificate, which must be verified or this machine's own.
-pub fn member_of(certificate: &CertificateDer<'_>) -> Result<Member, CertificateError> {
+pub fn member_of(certificate: &CertificateDer<'_>) -> Result<Certified, CertificateError> {
     let odd = |what: &str| CertificateError::NotThorp(what.into());
     let (rest, certificate) =
         X509Certificate::from_der(certificate).map_err(|_| odd("it cannot be read"))?;
@@ -85,7 +85,7 @@ pub fn member_of(certificate: &CertificateDer<'_>) -> Result<Member, Certificate
         let seconds = u64::try_from(time.timestamp()).unwrap_or(0);
         UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
     });
-    Ok(Member {
+    Ok(Certified {
         id: PeerId::new(key),
         name,
         tracker,

@@ -15,7 +15,7 @@ use thiserror::Error;
 use thorp_wire::PeerId;
 
 use crate::address::NetAddress;
-use crate::certificate::{self, CaKey, Member};
+use crate::certificate::{self, CaKey, Certified};
 use crate::record::Records;
 use crate::state::{StateDir, StateError};
 
@@ -184,7 +184,7 @@ impl Membership {
     }
 
     /// What the certificate says: name, and when it ends.
-    pub fn member(&self) -> Option<Member> {
+    pub fn member(&self) -> Option<Certified> {
         certificate::member_of(&CertificateDer::from(&*self.certificate)).ok()
     }
 }

@@ -18,7 +18,7 @@ use std::time::{Duration, SystemTime};
 use thorp_wire::frame::{Join, Joined};
 
 use crate::authority::{Authority, AuthorityError};
-use crate::certificate::Member;
+use crate::certificate::Certified;
 use crate::clock::Clock;
 use crate::identity::{Identity, IdentityError, Membership};
 use crate::join::{self, JoinError, Ticket};
@@ -39,7 +39,7 @@ pub const WARN_BEFORE: Duration = Duration::from_hours(10 * 24);
 /// The times at which a certificate need not be renewed: a day from its
 /// beginning, or half its life if that is shorter. Before its beginning it has
 /// to be renewed, too: a clock that was ahead has written it.
-fn fresh(member: &Member) -> Range<SystemTime> {
+fn fresh(member: &Certified) -> Range<SystemTime> {
     let life = member.ends.duration_since(member.begins);
     member.begins..member.begins + DAILY.min(life.unwrap_or_default() / 2)
 }
@@ -61,7 +61,7 @@ impl RenewalTime {
 }
 
 /// Whether the user is to be warned that a certificate has not been renewed.
-pub fn ends_soon(member: &Member, clock: &Clock) -> bool {
+pub fn ends_soon(member: &Certified, clock: &Clock) -> bool {
     member.ends < clock.wall() + WARN_BEFORE
 }
 
@@ -207,7 +207,7 @@ impl Renewal {
     fn replace(&mut self, new: Membership) -> Result<bool, RenewalError> {
         let old = self.tls.member();
         let has_begun = old.begins <= self.tls.clock().wall();
-        let is_better = |member: Member| member.ends > old.ends || !has_begun;
+        let is_better = |member: Certified| member.ends > old.ends || !has_begun;
         if !new.member().is_some_and(is_better) {
             return Ok(false);
         }

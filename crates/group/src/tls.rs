@@ -1,7 +1,7 @@
 //! Makes rustls configurations of certificates, and tells which member is at
 //! the other end.
 //!
-//! A [`Member`] is made of a certificate that rustls has verified against the
+//! A [`Certified`] is made of a certificate that rustls has verified against the
 //! group's CA. TLS 1.3 only, and no resumption: a resumed connection would
 //! outlive its certificate. What a certificate says is read in
 //! [`certificate`](crate::certificate).
@@ -25,7 +25,7 @@ use thiserror::Error;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
 
-use crate::certificate::{self, CaKey, CertificateError, Member, ed25519_key, member_of};
+use crate::certificate::{self, CaKey, CertificateError, Certified, ed25519_key, member_of};
 use crate::clock::{Clock, unix_seconds};
 use crate::identity::{Identity, Membership};
 use crate::record::Records;
@@ -65,7 +65,7 @@ pub struct MemberTls {
 }
 
 struct Current {
-    member: Member,
+    member: Certified,
     ca: CaKey,
     server: Arc<ServerConfig>,
     client: Arc<ClientConfig>,
@@ -101,7 +101,7 @@ impl MemberTls {
     /// The member at the other end of an established connection, if it was not
     /// removed. The caller asks right after every handshake, before it serves
     /// anything.
-    pub fn peer_of(&self, connection: &CommonState) -> Result<Member, CertificateError> {
+    pub fn peer_of(&self, connection: &CommonState) -> Result<Certified, CertificateError> {
         let chain = connection.peer_certificates().unwrap_or_default();
         let member = member_of(chain.first().ok_or(CertificateError::Missing)?)?;
         if !self.records.allows(&member.id) {
@@ -118,7 +118,7 @@ impl MemberTls {
     }
 
     /// This machine, as its certificate describes it.
-    pub fn member(&self) -> Member {
+    pub fn member(&self) -> Certified {
         self.with(|current| current.member.clone())
     }
 
@@ -235,7 +235,7 @@ pub fn verify_member(
     certificate: &[u8],
     ca: CaKey,
     now: SystemTime,
-) -> Result<Member, CertificateError> {
+) -> Result<Certified, CertificateError> {
     let certificate = CertificateDer::from(certificate);
     let odd = |why: &dyn fmt::Display| CertificateError::NotThorp(why.to_string());
     let verifier = WebPkiClientVerifier::builder_with_provider(roots(ca), PROVIDER.clone())

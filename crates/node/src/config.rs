@@ -1,7 +1,7 @@
 //! What may be tuned, and the one place that knows each key's default and range.
 //!
 //! `config.toml` in the state directory first, then [`Setting`]s in the order
-//! that whoever starts the node gives them: the environment, then flags. A key
+//! in which the caller gives them: the environment, then flags. A key
 //! that is not in the list below is an error, so that a slip of the pen is
 //! noticed, wherever it was made.
 //!
@@ -99,7 +99,7 @@ impl Config {
     }
 }
 
-/// A key of the configuration, as a person writes it.
+/// A key of the configuration, as a user writes it.
 #[derive(Debug)]
 pub struct Key {
     /// Its name, with a dot.
@@ -127,7 +127,7 @@ impl Key {
         format!("THORP_{}", self.name.replace('.', "_").to_ascii_uppercase())
     }
 
-    /// What it takes, for a person.
+    /// What it takes, in words.
     pub fn allowed(&self) -> String {
         match self.takes {
             Switch => "true or false".into(),
@@ -256,7 +256,7 @@ fn flatten(prefix: &str, table: toml::Table) -> Vec<(String, Value)> {
     flat
 }
 
-/// A value as a person has written it, about.
+/// A value as a user has written it, about.
 fn written(value: &Value) -> String {
     match value {
         Value::Integer(number) => number.to_string(),

@@ -4,10 +4,10 @@
 //! launch     a node put together from its state directory
 //! drive      the shell around the machines of a running peer or tracker
 //! sessions   large files: sessions, and the transfers they are about
-//! net        who listens, who dials, and what a connection becomes
+//! net        listening, dialling, and what a connection becomes
 //!
 //! local      the socket by which other processes of this machine ask a node
-//! api        what a person can ask of a running node
+//! api        what a user can ask of a running node
 //! codes      what its parts could not do, as codes of the api
 //! snapshot   what a node shows of itself, a page at a time
 //! rows       the machines' values in the words of the interface
@@ -16,8 +16,8 @@
 //! system     the time, a wait and a seed, as a machine is handed them
 //! ```
 //!
-//! Nothing here decides what to say to whom: that is `thorp-core`. Who is a member
-//! is `thorp-group`'s, what is on the disk `thorp-files`'.
+//! Nothing here decides which member is told what: that is `thorp-core`. Which
+//! machines are members is `thorp-group`'s, what is on the disk `thorp-files`'.
 
 pub mod api;
 mod codes;

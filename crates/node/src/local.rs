@@ -34,19 +34,19 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 pub struct Answering {
     task: JoinHandle<()>,
     path: PathBuf,
-    /// Held by everybody who is being answered.
+    /// Held for every client that is being answered.
     answers: mpsc::Sender<()>,
     answered: mpsc::Receiver<()>,
 }
 
 impl Answering {
-    /// Answers nobody new, and waits until those who have asked have their
+    /// Takes no new client, and waits until the ones that have asked have their
     /// answer: the node has ended, so there is little left to say.
     pub async fn finish(mut self) {
         self.task.abort();
         let (gone, _) = mpsc::channel(1);
         drop(std::mem::replace(&mut self.answers, gone));
-        // Whoever does not read it in time has had its chance.
+        // A client that does not read it in time has had its chance.
         let _ = timeout(LAST_WORDS, self.answered.recv()).await;
     }
 }
@@ -96,7 +96,7 @@ where
 }
 
 /// Sends a command to the node that runs on a state directory; nothing, if none
-/// does. There is no event at all if it ends before it begins to answer.
+/// does. A node that ends before it begins to answer leaves no event at all.
 pub async fn ask(state: &Path, command: &Command) -> Option<mpsc::Receiver<Event>> {
     let short = Short::of(state).ok()?;
     let mut stream = UnixStream::connect(short.path()).await.ok()?;
@@ -176,7 +176,7 @@ where
     loop {
         let count = tokio::select! {
             count = events.recv_many(&mut gathered, EVENTS) => count,
-            // A client says nothing more; if it hangs up, nobody wants the answer.
+            // A client says nothing more; if it hangs up, the answer is not wanted.
             _ = read.read(&mut rest) => return Ok(()),
         };
         if count == 0 {

@@ -14,7 +14,7 @@ use thorp_wire::frame::{Holder, MemberRow, Variant};
 
 use crate::api::{self, AnswerSource, FileRow, Member, Notice, PeerRow, Provenance, Warning};
 
-pub(crate) fn member(member: certificate::Member) -> links::Party {
+pub(crate) fn member(member: certificate::Certified) -> links::Party {
     links::Party {
         id: member.id,
         name: member.name,
@@ -43,7 +43,7 @@ pub(super) fn file(variant: &Variant) -> FileRow {
         root: variant.entry.root.map(|root| root.to_string()),
         holders: holders
             .into_iter()
-            .map(|has| api::Holder {
+            .map(|has| api::HolderRow {
                 member: holder(has),
                 partial: has.partial,
             })

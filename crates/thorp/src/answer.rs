@@ -1,4 +1,4 @@
-//! Answers as people and scripts read them.
+//! Answers as users and scripts read them.
 //!
 //! With `--json` each event is one object a line on standard output, as it
 //! comes. Otherwise data goes to standard output and talk to standard error.
@@ -12,7 +12,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use thorp_node::api::{AnswerSource, ErrorKind, Event, Fetched, Hashing};
 
 use crate::exit::{Complaint, Exit, Result, failure};
-use crate::listing::{self, Listing};
+use crate::listing::{self, RowTable};
 use crate::out::{self, Flow};
 use crate::progress::Bar;
 use crate::quoting::{printable_lines, quoted};
@@ -22,12 +22,12 @@ use thorp_node::printable::printable;
 
 /// How to render.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Manner {
+pub struct AnswerStyle {
     /// One object a line.
     pub json: bool,
     /// No talk.
     pub quiet: bool,
-    /// Somebody else talks to the person about choices and the end: keep quiet
+    /// The caller asks the user about choices, and shows the end: keep quiet
     /// about both.
     pub asked: bool,
     /// What to say of a listing without a row.
@@ -38,18 +38,18 @@ pub struct Manner {
 pub struct Renderer<O, T> {
     out: O,
     talk: T,
-    manner: Manner,
+    style: AnswerStyle,
     bar: Bar,
-    listing: Listing,
-    tally: Tally,
+    listing: RowTable,
+    totals: FetchTotals,
     flow: Flow,
     /// Columns of the terminal that talk goes to, if it does.
     talk_width: Option<usize>,
 }
 
-/// Who answered, over one fetch of many files.
+/// How many files came by way of neighbours and of the tracker, in one answer.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Tally {
+pub struct FetchTotals {
     files: u64,
     neighbours: u64,
     tracker: u64,
@@ -58,14 +58,14 @@ pub struct Tally {
 
 impl<O: Write, T: Write> Renderer<O, T> {
     /// Data to `out`, talk to `talk`.
-    pub fn new(out: O, talk: T, manner: Manner, bar: Bar) -> Self {
+    pub fn new(out: O, talk: T, style: AnswerStyle, bar: Bar) -> Self {
         Self {
             out,
             talk,
-            manner,
+            style,
             bar,
-            listing: Listing::default(),
-            tally: Tally::default(),
+            listing: RowTable::default(),
+            totals: FetchTotals::default(),
             flow: Flow::Open,
             talk_width: None,
         }
@@ -73,14 +73,14 @@ impl<O: Write, T: Write> Renderer<O, T> {
 
     /// Makes both fit the terminals they go to.
     pub fn fitting(mut self, data: Option<usize>, talk: Option<usize>) -> Self {
-        self.listing = Listing::within(data);
+        self.listing = RowTable::within(data);
         self.talk_width = talk;
         self
     }
 
     /// Renders `event`; the last one of an answer says how it ended.
-    pub fn event(&mut self, event: &Event) -> Result<Option<Exit>> {
-        if self.manner.json {
+    pub fn render(&mut self, event: &Event) -> Result<Option<Exit>> {
+        if self.style.json {
             let line = json::event(event)
                 .map_err(|e| failure(ErrorKind::Other, format!("writing JSON: {e}")))?;
             self.data(&line)?;
@@ -94,7 +94,7 @@ impl<O: Write, T: Write> Renderer<O, T> {
         })
     }
 
-    /// Whether somebody still reads the data.
+    /// Whether the data is still read.
     pub fn flow(&self) -> Flow {
         self.flow
     }
@@ -112,7 +112,7 @@ impl<O: Write, T: Write> Renderer<O, T> {
     }
 
     fn text(&mut self, event: &Event) -> Result<()> {
-        let summary = self.tally.event(event);
+        let summary = self.totals.on_event(event);
         match event {
             Event::File(row) => {
                 if let Some(text) = self.listing.file(row) {
@@ -134,7 +134,7 @@ impl<O: Write, T: Write> Renderer<O, T> {
             Event::Invite { invite } => self.data(invite)?,
             Event::Backup { backup } => self.data(backup.trim_end())?,
             Event::Choice { name, variants } => {
-                if !self.manner.asked {
+                if !self.style.asked {
                     self.say(&format!("{} could be:", quoted(name)));
                     for row in variants {
                         self.say(&format!("  {}", listing::variant(row)));
@@ -146,12 +146,12 @@ impl<O: Write, T: Write> Renderer<O, T> {
                 bytes,
                 of_bytes,
             } => {
-                if !self.manner.quiet {
+                if !self.style.quiet {
                     self.say(&resumed(name, *bytes, *of_bytes));
                 }
             }
             Event::Hashing(hashing) => {
-                if !self.manner.quiet {
+                if !self.style.quiet {
                     self.say(&being_hashed(hashing));
                 }
             }
@@ -159,7 +159,7 @@ impl<O: Write, T: Write> Renderer<O, T> {
             Event::Fetched(fetched) => self.data(&arrival(fetched))?,
             Event::Failed { name, failure } => self.say(&missed(name, &failure.into())),
             Event::Note(note) => {
-                if !self.manner.quiet {
+                if !self.style.quiet {
                     self.say(&printable_lines(&words::note(note)));
                 }
             }
@@ -171,13 +171,13 @@ impl<O: Write, T: Write> Renderer<O, T> {
                     self.data(&text)?;
                 }
                 if let Some(text) = summary
-                    && !self.manner.quiet
+                    && !self.style.quiet
                 {
                     self.say(&text);
                 }
-                if let Some(text) = self.manner.nothing
+                if let Some(text) = self.style.nothing
                     && done.count == 0
-                    && !self.manner.quiet
+                    && !self.style.quiet
                 {
                     self.say(text);
                 }
@@ -187,7 +187,7 @@ impl<O: Write, T: Write> Renderer<O, T> {
                 if let Some(text) = self.listing.finish() {
                     self.data(&text)?;
                 }
-                if !self.manner.asked {
+                if !self.style.asked {
                     self.say(&out::complaint(&failure.into()));
                 }
             }
@@ -207,8 +207,8 @@ impl<O: Write, T: Write> Renderer<O, T> {
     }
 }
 
-/// A file that has arrived, in one line: what, how big, from whom, how fast,
-/// and whether the tracker was asked.
+/// A file that has arrived, in one line: its name and size, the peer that sent
+/// it, how long that took, and whether the tracker was asked.
 pub fn arrival(fetched: &Fetched) -> String {
     let mut line = format!(
         "{}  {}  {}",
@@ -274,7 +274,7 @@ fn origin(fetched: &Fetched) -> String {
         if fetched.length > 0 {
             return format!("all of it was here already, {ms}");
         }
-        // Nothing to send in an empty file; somebody said that it exists.
+        // Nothing is sent of an empty file; a listing says that it exists.
         return format!("empty, made here, {ms}, tracker {asked}");
     };
     let others = match fetched.sources.len() {
@@ -298,11 +298,11 @@ fn origin(fetched: &Fetched) -> String {
     format!("{how}, {ms}, tracker {asked}")
 }
 
-impl Tally {
-    /// Part of the answer; its end brings the summary of more than one file.
-    pub fn event(&mut self, event: &Event) -> Option<String> {
+impl FetchTotals {
+    /// Part of the answer came; its end brings the summary of more than one file.
+    pub fn on_event(&mut self, event: &Event) -> Option<String> {
         match event {
-            Event::Fetched(fetched) => self.count(fetched),
+            Event::Fetched(fetched) => self.on_fetched(fetched),
             Event::Failed { .. } => self.failed += 1,
             Event::Done(done) => return std::mem::take(self).summary(done.bytes, done.ms),
             Event::Error(_) => *self = Self::default(),
@@ -311,7 +311,7 @@ impl Tally {
         None
     }
 
-    fn count(&mut self, fetched: &Fetched) {
+    fn on_fetched(&mut self, fetched: &Fetched) {
         self.files += 1;
         match fetched.answer.source {
             AnswerSource::Memory | AnswerSource::Neighbour => self.neighbours += 1,

@@ -8,14 +8,14 @@ use thorp_node::api::FileRow;
 use crate::listing;
 use crate::quoting::quoted;
 
-/// What a person answered.
+/// What the user answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pick {
     /// The entry at this index.
     At(usize),
     /// None of them.
     Cancel,
-    /// Neither.
+    /// Neither: the user has to be asked again.
     Nonsense,
 }
 

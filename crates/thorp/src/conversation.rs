@@ -1,6 +1,6 @@
 //! Asking back: one fetch, with the questions it may raise.
 //!
-//! A pure machine between the events of an answer and the lines a person types.
+//! A pure machine between the events of an answer and the lines a user types.
 //! It decides what to ask and what to request next; it shows nothing, for the
 //! menu and `get` show things differently. Several contents under a name, and
 //! something in the way at the target, are questions; everything else ends it.
@@ -17,9 +17,9 @@ use crate::words;
 /// What to do next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Send this and hand every event of the answer to [`Conversation::event`].
+    /// Send this and hand every event of the answer to [`Conversation::on_event`].
     Request(Box<Get>),
-    /// Show this and hand the line that is typed to [`Conversation::line`].
+    /// Show this and hand the line that is typed to [`Conversation::on_line`].
     Ask(String),
     /// It is over; with a failure that has not been shown yet.
     Over(Option<Complaint>),
@@ -32,7 +32,7 @@ pub struct Conversation {
     get: Get,
     /// Names still to be settled.
     choices: VecDeque<(String, Vec<FileRow>)>,
-    /// The first failure, told at the end.
+    /// The first failure, shown at the end.
     failed: Option<Complaint>,
     state: State,
     /// What the name is for that was typed last.
@@ -69,31 +69,31 @@ impl Conversation {
         &self.get
     }
 
-    /// Part of the answer; its end leads on.
-    pub fn event(&mut self, event: &Event) -> Option<Step> {
+    /// Part of the answer came; its end leads on.
+    pub fn on_event(&mut self, event: &Event) -> Option<Step> {
         match event {
             Event::Choice { name, variants } => {
                 self.choices.push_back((name.clone(), variants.clone()));
                 None
             }
             Event::Done(_) => Some(self.next()),
-            Event::Error(failure) => Some(self.failure(&failure.into())),
+            Event::Error(failure) => Some(self.on_failure(&failure.into())),
             _ => None,
         }
     }
 
-    /// What a person typed.
-    pub fn line(&mut self, line: &str) -> Step {
+    /// The user typed this.
+    pub fn on_line(&mut self, line: &str) -> Step {
         match self.state {
-            State::Choosing => self.chosen(line),
-            State::InTheWay => self.way_out(line),
-            State::Aside | State::Rename => self.named(line),
+            State::Choosing => self.on_choice(line),
+            State::InTheWay => self.on_way_out(line),
+            State::Aside | State::Rename => self.on_name(line),
             // Nothing was asked.
             State::Fetching => Step::Over(self.failed.take()),
         }
     }
 
-    fn failure(&mut self, failure: &Complaint) -> Step {
+    fn on_failure(&mut self, failure: &Complaint) -> Step {
         match failure.kind {
             ErrorKind::Ambiguous if !self.choices.is_empty() => self.next(),
             ErrorKind::Exists if let Some(taken) = &self.get.set_aside => {
@@ -101,7 +101,7 @@ impl Conversation {
                 self.state = State::Aside;
                 Step::Ask(text)
             }
-            ErrorKind::Exists if self.one_name() => {
+            ErrorKind::Exists if self.is_one_name() => {
                 self.state = State::InTheWay;
                 let what = match &self.get.rename {
                     Some(taken) if self.named.is_some() => {
@@ -133,14 +133,14 @@ impl Conversation {
         }
     }
 
-    fn chosen(&mut self, line: &str) -> Step {
+    fn on_choice(&mut self, line: &str) -> Step {
         let Some((name, variants)) = self.choices.front() else {
             return self.next();
         };
         match choose::pick(line, variants.len()) {
             Pick::At(n) => {
                 let row = &variants[n];
-                // What is not hashed yet is named by who has it.
+                // What is not hashed yet is named by its holder.
                 let from = match (&row.root, row.holders.first()) {
                     (None, Some(holder)) => Some(holder.member.id.clone()),
                     _ => self.get.from.clone(),
@@ -168,7 +168,7 @@ impl Conversation {
         }
     }
 
-    fn way_out(&mut self, line: &str) -> Step {
+    fn on_way_out(&mut self, line: &str) -> Step {
         match choose::pick(line, 3) {
             Pick::At(0) => {
                 self.state = State::Aside;
@@ -183,7 +183,7 @@ impl Conversation {
         }
     }
 
-    fn named(&mut self, line: &str) -> Step {
+    fn on_name(&mut self, line: &str) -> Step {
         let name = unquoted(line);
         if name.is_empty() {
             return self.left_alone();
@@ -219,7 +219,7 @@ impl Conversation {
     }
 
     /// Whether a new name makes sense: for one file, named as it is.
-    fn one_name(&self) -> bool {
+    fn is_one_name(&self) -> bool {
         matches!(self.get.names.as_slice(), [name] if !name.contains(['*', '?', '[', '{']))
     }
 }
@@ -269,13 +269,13 @@ mod tests {
     fn what_goes_well_asks_nothing() {
         let (mut talk, first) = Conversation::new(get(&["3.txt"]));
         assert_eq!(request(first), get(&["3.txt"]));
-        assert_eq!(talk.event(&DONE), Some(Step::Over(None)));
+        assert_eq!(talk.on_event(&DONE), Some(Step::Over(None)));
     }
 
     #[test]
     fn a_failure_is_handed_on() {
         let (mut talk, _) = Conversation::new(get(&["3.txt"]));
-        let over = talk.event(&error(ErrorKind::NotFound));
+        let over = talk.on_event(&error(ErrorKind::NotFound));
         assert!(matches!(over, Some(Step::Over(Some(f))) if f.kind == ErrorKind::NotFound));
     }
 
@@ -291,27 +291,27 @@ mod tests {
     #[test]
     fn an_ambiguous_name_is_chosen_by_number() {
         let (mut talk, _) = Conversation::new(get(&["3.txt"]));
-        assert_eq!(talk.event(&two_contents()), None);
-        let text = asked(talk.event(&error(ErrorKind::Ambiguous)));
+        assert_eq!(talk.on_event(&two_contents()), None);
+        let text = asked(talk.on_event(&error(ErrorKind::Ambiguous)));
         assert!(
             text.starts_with("Several files are called 3.txt:\n  1. 1.2 KiB"),
             "{text}"
         );
         assert_eq!(
-            talk.line("three"),
+            talk.on_line("three"),
             Step::Ask("Please type a number from 1 to 2, or nothing to cancel.".into())
         );
-        let chosen = request(talk.line("1"));
+        let chosen = request(talk.on_line("1"));
         assert_eq!(chosen.root, Some(samples::root()));
-        assert_eq!(talk.event(&DONE), Some(Step::Over(None)));
+        assert_eq!(talk.on_event(&DONE), Some(Step::Over(None)));
     }
 
     #[test]
     fn a_content_without_a_root_is_named_by_its_holder() {
         let (mut talk, _) = Conversation::new(get(&["3.txt"]));
-        talk.event(&two_contents());
-        talk.event(&error(ErrorKind::Ambiguous));
-        let chosen = request(talk.line("2"));
+        talk.on_event(&two_contents());
+        talk.on_event(&error(ErrorKind::Ambiguous));
+        let chosen = request(talk.on_line("2"));
         assert_eq!(chosen.names, ["papers/3.txt"]);
         assert_eq!((chosen.root, chosen.from), (None, Some(samples::oak().id)));
     }
@@ -319,75 +319,78 @@ mod tests {
     #[test]
     fn a_choice_can_be_cancelled_and_the_next_one_asked() {
         let (mut talk, _) = Conversation::new(get(&["3.txt", "4.txt"]));
-        talk.event(&two_contents());
-        talk.event(&two_contents());
-        asked(talk.event(&error(ErrorKind::Ambiguous)));
-        asked(Some(talk.line("")));
-        request(talk.line("1"));
-        let over = talk.event(&DONE);
+        talk.on_event(&two_contents());
+        talk.on_event(&two_contents());
+        asked(talk.on_event(&error(ErrorKind::Ambiguous)));
+        asked(Some(talk.on_line("")));
+        request(talk.on_line("1"));
+        let over = talk.on_event(&DONE);
         assert!(matches!(over, Some(Step::Over(Some(f))) if f.kind == ErrorKind::Ambiguous));
     }
 
     #[test]
     fn what_is_in_the_way_can_be_renamed() {
         let (mut talk, _) = Conversation::new(get(&["3.txt"]));
-        let text = asked(talk.event(&error(ErrorKind::Exists)));
+        let text = asked(talk.on_event(&error(ErrorKind::Exists)));
         assert!(text.starts_with(words::SAME_NAME), "{text}");
-        asked(Some(talk.line("5")));
-        asked(Some(talk.line("1")));
-        asked(Some(talk.line("3.txt")));
-        let again = request(talk.line("3-old.txt"));
+        asked(Some(talk.on_line("5")));
+        asked(Some(talk.on_line("1")));
+        asked(Some(talk.on_line("3.txt")));
+        let again = request(talk.on_line("3-old.txt"));
         assert_eq!(again.set_aside.as_deref(), Some("3-old.txt"));
-        assert_eq!(talk.event(&DONE), Some(Step::Over(None)));
+        assert_eq!(talk.on_event(&DONE), Some(Step::Over(None)));
     }
 
     #[test]
     fn what_arrives_can_have_another_name() {
         let (mut talk, _) = Conversation::new(get(&["3.txt"]));
-        talk.event(&error(ErrorKind::Exists));
-        talk.line("2");
-        let again = request(talk.line("\"3 new.txt\""));
+        talk.on_event(&error(ErrorKind::Exists));
+        talk.on_line("2");
+        let again = request(talk.on_line("\"3 new.txt\""));
         assert_eq!(again.rename.as_deref(), Some("3 new.txt"));
         // And that may be taken as well.
-        asked(talk.event(&error(ErrorKind::Exists)));
-        let over = talk.line("3");
+        asked(talk.on_event(&error(ErrorKind::Exists)));
+        let over = talk.on_line("3");
         assert!(matches!(over, Step::Over(Some(f)) if f.kind == ErrorKind::Exists));
     }
 
     #[test]
     fn a_new_name_that_is_taken_too_is_asked_for_again() {
         let (mut talk, _) = Conversation::new(get(&["3.txt"]));
-        asked(talk.event(&error(ErrorKind::Exists)));
-        asked(Some(talk.line("1")));
-        let folder = asked(Some(talk.line("old/3.txt")));
+        asked(talk.on_event(&error(ErrorKind::Exists)));
+        asked(Some(talk.on_line("1")));
+        let folder = asked(Some(talk.on_line("old/3.txt")));
         assert!(folder.contains("no / in it"), "{folder}");
-        request(talk.line("4.txt"));
-        let text = asked(talk.event(&error(ErrorKind::Exists)));
+        request(talk.on_line("4.txt"));
+        let text = asked(talk.on_event(&error(ErrorKind::Exists)));
         assert!(text.starts_with("4.txt exists as well."), "{text}");
-        let again = request(talk.line("5.txt"));
+        let again = request(talk.on_line("5.txt"));
         assert_eq!(again.set_aside.as_deref(), Some("5.txt"));
-        assert_eq!(talk.event(&DONE), Some(Step::Over(None)));
+        assert_eq!(talk.on_event(&DONE), Some(Step::Over(None)));
     }
 
     #[test]
     fn a_name_that_cannot_be_one_is_asked_for_again() {
         let (mut talk, _) = Conversation::new(get(&["3.txt"]));
-        talk.event(&error(ErrorKind::Exists));
-        talk.line("2");
-        request(talk.line("../3.txt"));
-        let text = asked(talk.event(&error(ErrorKind::Usage)));
+        talk.on_event(&error(ErrorKind::Exists));
+        talk.on_line("2");
+        request(talk.on_line("../3.txt"));
+        let text = asked(talk.on_event(&error(ErrorKind::Usage)));
         assert!(text.starts_with("why\n"), "{text}");
-        assert_eq!(request(talk.line("4.txt")).rename.as_deref(), Some("4.txt"));
-        let text = asked(talk.event(&error(ErrorKind::Exists)));
+        assert_eq!(
+            request(talk.on_line("4.txt")).rename.as_deref(),
+            Some("4.txt")
+        );
+        let text = asked(talk.on_event(&error(ErrorKind::Exists)));
         assert!(text.starts_with("4.txt exists as well.\n1. "), "{text}");
-        let over = talk.line("3");
+        let over = talk.on_line("3");
         assert!(matches!(over, Step::Over(Some(f)) if f.kind == ErrorKind::Exists));
     }
 
     #[test]
     fn a_glob_is_not_asked_about() {
         let (mut talk, _) = Conversation::new(get(&["*.txt"]));
-        let over = talk.event(&error(ErrorKind::Exists));
+        let over = talk.on_event(&error(ErrorKind::Exists));
         assert!(matches!(over, Some(Step::Over(Some(_)))));
     }
 }

@@ -1,4 +1,4 @@
-//! How the process ends: the exit codes people's scripts rely on.
+//! How the process ends: the exit codes that scripts rely on.
 //!
 //! Owns the mapping from outcomes to numbers, and the failures of an answer that
 //! was cut short. The numbers of failures are [`ErrorKind`]'s own.
@@ -46,7 +46,7 @@ impl From<Exit> for ExitCode {
 pub struct Complaint {
     /// For programs.
     pub kind: ErrorKind,
-    /// For people: what, with which thing, and what to do now.
+    /// For users: what, with which thing, and what to do now.
     pub message: String,
 }
 
@@ -80,7 +80,7 @@ impl From<BackupError> for Complaint {
     }
 }
 
-/// What a verb returns: how it ended, or a failure still to be told.
+/// What a verb returns: how it ended, or a failure still to be shown.
 pub type Result<T = Exit> = std::result::Result<T, Complaint>;
 
 /// A failure in one line.
@@ -97,7 +97,7 @@ pub fn broken_off() -> Complaint {
     failure(ErrorKind::Unfinished, why)
 }
 
-/// A person did not want to wait for an answer, perhaps of a fetch.
+/// The user did not want to wait for an answer, perhaps of a fetch.
 pub fn interrupted(fetch: Option<&Get>) -> Complaint {
     let Some(get) = fetch else {
         return failure(ErrorKind::Unfinished, "interrupted");

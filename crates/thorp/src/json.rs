@@ -1,7 +1,7 @@
 //! What `--json` prints of a node's answers and of what happens.
 //!
 //! Rows and figures are printed as they are. What a node says in codes gets the
-//! fields that `docs/json.md` has for it, with the sentence that a person reads.
+//! fields that `docs/json.md` has for it, with the sentence that a user reads.
 
 use serde::Serialize;
 use thorp_node::api::{Event, Notice};

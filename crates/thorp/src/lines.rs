@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use thorp_node::api::{Notice, PeerRow};
 
-use crate::node::{Door, Peer, Tracker};
+use crate::node::{Door, LocalPeer, LocalTracker};
 use crate::out::{self, Flow};
 use crate::quoting::printable_lines;
 use crate::tables::{Following, Neighbourhood, Tables};
@@ -62,7 +62,7 @@ impl Streams<io::Stdout, io::Stderr> {
 
 /// Follows a peer until it ends, or until nobody reads any more.
 pub async fn follow_peer(
-    peer: &mut Peer,
+    peer: &mut LocalPeer,
     streams: &mut Streams<impl Write, impl Write>,
     manner: Manner,
 ) -> Flow {
@@ -131,7 +131,7 @@ pub async fn follow_peer(
 
 /// Follows a tracker until it ends, or until nobody reads any more.
 pub async fn follow_tracker(
-    tracker: &mut Tracker,
+    tracker: &mut LocalTracker,
     streams: &mut Streams<impl Write, impl Write>,
     manner: Manner,
 ) -> Flow {

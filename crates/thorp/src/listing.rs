@@ -8,7 +8,7 @@ use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, Width};
 use std::fmt::Write as _;
 use thorp_node::api::{
-    FileRow, GroupMember, Holder, Member, MemberRole, PeerRow, Status, TrackerStatus,
+    FileRow, GroupMember, HolderRow, Member, MemberRole, PeerRow, Status, TrackerStatus,
 };
 
 use crate::screen::fit::{clip, columns};
@@ -33,7 +33,7 @@ const PEER_HEAD: [&str; 6] = ["Peer", "Address", "Files", "Size", "Neighbours", 
 
 /// Rows of one kind on their way to standard output.
 #[derive(Debug, Default)]
-pub struct Listing {
+pub struct RowTable {
     head: Vec<&'static str>,
     right: &'static [usize],
     rows: Vec<Vec<String>>,
@@ -42,7 +42,7 @@ pub struct Listing {
     terminal: Option<usize>,
 }
 
-impl Listing {
+impl RowTable {
     /// For a terminal of so many columns: one long name does not push the other
     /// columns of every row out of it.
     pub fn within(terminal: Option<usize>) -> Self {
@@ -306,8 +306,8 @@ fn root(row: &FileRow) -> &str {
     }
 }
 
-fn holders(holders: &[Holder]) -> String {
-    let holder = |holder: &Holder| {
+fn holders(holders: &[HolderRow]) -> String {
+    let holder = |holder: &HolderRow| {
         let part = if holder.partial { ", a part" } else { "" };
         format!("{}{part}", member(&holder.member))
     };
@@ -331,11 +331,11 @@ mod tests {
 
     #[test]
     fn files_are_aligned() {
-        let mut listing = Listing::default();
+        let mut listing = RowTable::default();
         assert!(listing.file(&samples::file("2.txt")).is_none());
         let mut long = samples::file("a longer name.pdf");
         long.root = None;
-        long.holders.push(Holder {
+        long.holders.push(HolderRow {
             member: samples::elm(),
             partial: true,
         });
@@ -352,7 +352,7 @@ a longer name.pdf  1.2 KiB  2026-11-23 04:44  not hashed    oak (192.168.198.138
     fn in_a_terminal_one_long_name_does_not_widen_every_row() {
         let long = "a very long name indeed ".repeat(8);
         let listed = |terminal| {
-            let mut listing = Listing::within(terminal);
+            let mut listing = RowTable::within(terminal);
             listing.file(&samples::file("2.txt"));
             listing.file(&samples::file(&long));
             listing.finish().expect("rows")
@@ -368,7 +368,7 @@ a longer name.pdf  1.2 KiB  2026-11-23 04:44  not hashed    oak (192.168.198.138
 
     #[test]
     fn peers_are_aligned() {
-        let mut listing = Listing::default();
+        let mut listing = RowTable::default();
         listing.peer(&samples::peer());
         let expected = "\
 Peer  Address               Files     Size  Neighbours       Id
@@ -378,7 +378,7 @@ oak   192.168.198.138:3334      4  1.2 MiB  192.168.198.139  aaaaaaaa";
 
     #[test]
     fn members_are_aligned() {
-        let mut listing = Listing::default();
+        let mut listing = RowTable::default();
         let oak = samples::group_member();
         listing.group_member(&oak);
         listing.group_member(&GroupMember {
@@ -406,7 +406,7 @@ oak           -                 -                 aaaaaaaa";
 
     #[test]
     fn later_batches_keep_the_columns() {
-        let mut listing = Listing::default();
+        let mut listing = RowTable::default();
         let mut first = None;
         for n in 0..BATCH {
             first = listing.file(&samples::file(&format!("number {n:04}")));

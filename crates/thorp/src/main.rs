@@ -3,7 +3,7 @@
 //! ```text
 //! args          what can be typed            commands      one verb a file
 //! node          a running node for a verb    quoting       names on one line with others
-//! answer        events for people, scripts   listing       rows on standard output
+//! answer        events for users, scripts    listing       rows on standard output
 //! words         codes into sentences         json          the same for --json
 //! lines, table  plain-lines form             screen        the tracker's live screen
 //! menu          share's menu                 conversation  asking back during a fetch
@@ -11,7 +11,7 @@
 //! ```
 //!
 //! Nothing here opens a socket or a file of the state directory, and nothing
-//! below here talks to a person.
+//! below here talks to a user.
 
 mod answer;
 mod args;
@@ -54,7 +54,7 @@ fn main() -> ExitCode {
     let args = match Args::read(std::env::args_os(), env) {
         Ok(args) => args,
         Err(error) => {
-            // Help and version come this way too; a closed pipe is nobody's fault.
+            // Help and version come this way too; a closed pipe is no failure.
             let _ = error.print();
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
@@ -62,7 +62,7 @@ fn main() -> ExitCode {
     log(args.global.verbose);
     let json = args.global.json;
     let exit = start(args).unwrap_or_else(|failure| {
-        commands::tell(&failure, json);
+        commands::show_failure(&failure, json);
         Exit::from(failure.kind)
     });
     exit.into()
@@ -99,7 +99,7 @@ fn log(verbose: u8) {
     .join(",");
     tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(filter))
-        .with_ansi(out::Streams::look().colour_on_stderr())
+        .with_ansi(out::Terminals::detect().colour_on_stderr())
         .with_writer(std::io::stderr)
         .init();
 }

@@ -26,29 +26,29 @@ use crate::words;
 /// An answer, event by event; dropping it gives the request up.
 pub type Answers = mpsc::Receiver<Event>;
 
-/// A future that says goodbye to everybody and ends the node.
+/// A future that says goodbye to every member with a link, and ends the node.
 pub type Stop = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Notices that wait to be shown; later ones are dropped.
 const NOTICES: usize = 64;
-/// What others are told when somebody leaves by the menu or a signal.
+/// The reason that other members are told when the user ends this node.
 const LEAVING: &str = "stopped by its user";
 
-/// How another machine gets in.
+/// How another machine gets into the group, as its user has to type it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Door {
     /// The tracker's address, with the port where it is not the default one.
     pub tracker: String,
-    /// Whether that address is enough.
+    /// Whether that address is enough to join.
     pub open: bool,
     /// The key of the group's CA.
     pub ca: String,
-    /// Where it is not, an invite for one machine, if one was made.
+    /// Where an address is not enough, an invite for one machine, if one was made.
     pub invite: Option<String>,
 }
 
 /// A peer that runs in this process. It has ended once its `viewer` has no news any more.
-pub struct Peer {
+pub struct LocalPeer {
     /// What it shares.
     pub directory: PathBuf,
     /// Where it listens, as others reach it.
@@ -63,12 +63,12 @@ pub struct Peer {
     pub stop: Stop,
     /// How to get into the group, where this process is its tracker.
     pub door: Option<Door>,
-    /// Whether it has ended because its group does not want it any more.
+    /// Whether it has ended because the group has removed this machine.
     pub was_removed: Box<dyn Fn() -> bool + Send>,
 }
 
 /// A tracker that runs in this process. It has ended once its `viewer` has no news any more.
-pub struct Tracker {
+pub struct LocalTracker {
     /// Where it listens, as others reach it.
     pub listen: SocketAddr,
     /// What it shows of itself.
@@ -123,7 +123,7 @@ pub async fn share(
     options: share::Options,
     group: Group,
     mut show: impl FnMut(&Notice),
-) -> Result<Peer> {
+) -> Result<LocalPeer> {
     let (sender, mut notices) = mpsc::channel(NOTICES);
     let mut starting = pin!(launch::share(common, dir, options, group, sender));
     let started = loop {
@@ -139,13 +139,13 @@ pub async fn share(
         }
     })?;
     let asked = running.peer.clone();
-    Ok(Peer {
+    Ok(LocalPeer {
         directory: dir.to_owned(),
         listen: running.listen.map(reachable),
         viewer: asked.viewer().clone(),
         notices,
         request: Box::new(move |command| asked.command(command)),
-        door: running.door.as_ref().map(Door::from),
+        door: running.access.as_ref().map(Door::from),
         was_removed: {
             let peer = running.peer.clone();
             Box::new(move || peer.was_removed())
@@ -154,15 +154,15 @@ pub async fn share(
     })
 }
 
-/// Starts a tracker, with its door as it was where nothing is said of it.
-pub async fn tracker(common: Common, open: Option<bool>) -> Result<Tracker> {
+/// Starts a tracker: open, or by invitation, or as it was where neither is said.
+pub async fn tracker(common: Common, open: Option<bool>) -> Result<LocalTracker> {
     let (sender, notices) = mpsc::channel(NOTICES);
     let running = launch::tracker(common, open, sender).await?;
-    Ok(Tracker {
+    Ok(LocalTracker {
         listen: reachable(running.listen),
         viewer: running.tracker.viewer().clone(),
         notices,
-        door: Door::from(&running.door),
+        door: Door::from(&running.access),
         stop: Box::pin(running.stop(LEAVING)),
     })
 }
@@ -187,22 +187,22 @@ pub fn invite(text: &str) -> Result<Invite> {
     text.trim().parse().map_err(wrong)
 }
 
-impl From<&launch::Door> for Door {
-    fn from(door: &launch::Door) -> Self {
-        let tracker = door.trackers.first().map(|address| match address.port() {
+impl From<&launch::Access> for Door {
+    fn from(access: &launch::Access) -> Self {
+        let tracker = access.trackers.first().map(|address| match address.port() {
             TRACKER_PORT => address.ip().to_string(),
             _ => address.to_string(),
         });
         Self {
             tracker: tracker.unwrap_or_default(),
-            open: door.open,
-            ca: door.ca.to_string(),
-            invite: door.invite.clone(),
+            open: access.open,
+            ca: access.ca.to_string(),
+            invite: access.invite.clone(),
         }
     }
 }
 
-/// One address for a person to type, for what listens at all of them.
+/// One address for a user to type, for what listens at all of them.
 fn reachable(listen: SocketAddr) -> SocketAddr {
     addresses::own(listen).first().copied().unwrap_or(listen)
 }

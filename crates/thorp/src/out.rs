@@ -1,9 +1,9 @@
 //! Standard output and standard error, written so that nothing can hurt.
 //!
-//! Data goes to standard output and is flushed at every line, for somebody may
-//! be following; when whoever read it has gone (`thorp ls | head`) that is an
-//! end, not an error. Talk goes to standard error, and nobody minds if it is
-//! closed. Owns what is a terminal and whether colour is wanted.
+//! Data goes to standard output and is flushed at every line, for a reader that
+//! follows it; when that reader has gone (`thorp ls | head`) this is an end, not
+//! an error. Talk goes to standard error, which may be closed. Owns what is a
+//! terminal and whether colour is wanted.
 
 use std::io::{self, ErrorKind, IsTerminal, Write};
 
@@ -17,7 +17,7 @@ use crate::wrap;
 pub enum Flow {
     /// Go on.
     Open,
-    /// Nobody reads any more.
+    /// The reader has gone.
     Closed,
 }
 
@@ -34,7 +34,7 @@ pub fn line(out: &mut impl Write, text: &str) -> io::Result<Flow> {
     }
 }
 
-/// A line of data. A disk that is full is told once, by whoever ends the process.
+/// A line of data. A disk that is full is reported once, at the end of the process.
 pub fn data(text: &str) -> Flow {
     line(&mut io::stdout().lock(), text).unwrap_or(Flow::Closed)
 }
@@ -56,13 +56,13 @@ pub fn complaint(failure: &Complaint) -> String {
     format!("thorp: {}", printable_lines(&failure.message))
 }
 
-/// Where the three streams lead, looked at once.
+/// What the three standard streams lead to.
 #[expect(
     clippy::struct_excessive_bools,
     reason = "independent facts, not a state"
 )]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Streams {
+pub struct Terminals {
     /// Standard input is a terminal.
     pub stdin: bool,
     /// Standard output is one.
@@ -75,9 +75,9 @@ pub struct Streams {
     pub colour: bool,
 }
 
-impl Streams {
-    /// Looks.
-    pub fn look() -> Self {
+impl Terminals {
+    /// As they are now.
+    pub fn detect() -> Self {
         let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         Self {
             stdin: io::stdin().is_terminal(),
@@ -93,7 +93,7 @@ impl Streams {
         self.colour && self.stderr && self.able
     }
 
-    /// Whether a person can be asked on standard error and answer.
+    /// Whether the user can be asked on standard error, and answer.
     pub fn can_ask(self) -> bool {
         self.stdin && self.stderr
     }

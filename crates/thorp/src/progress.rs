@@ -1,6 +1,6 @@
 //! A bar for what takes a while: bytes, rate, time left, files, sources.
 //!
-//! On standard error, and only where a person watches; otherwise nothing at
+//! On standard error, and only where that is a terminal; otherwise nothing at
 //! all. It appears when a fetch has gone on for a moment, so that what is quick
 //! stays plain.
 
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use thorp_node::api::Progress;
 
-use crate::out::Streams;
+use crate::out::Terminals;
 use crate::units;
 use crate::wrap;
 
@@ -21,7 +21,7 @@ const USUAL_WIDTH: usize = 80;
 
 /// A bar, or nothing.
 pub struct Bar {
-    /// Whether in colour; nothing where nobody watches.
+    /// Whether in colour; nothing where no bar is drawn.
     colour: Option<bool>,
     /// When the first progress was made.
     since: Option<Instant>,
@@ -30,11 +30,11 @@ pub struct Bar {
 }
 
 impl Bar {
-    /// A bar where `streams` has a terminal to draw on.
-    pub fn new(streams: Streams, wanted: bool) -> Self {
-        let drawn = wanted && streams.stderr && streams.able;
+    /// A bar where `terminals` has a terminal to draw on.
+    pub fn new(terminals: Terminals, wanted: bool) -> Self {
+        let drawn = wanted && terminals.stderr && terminals.able;
         Self {
-            colour: drawn.then_some(streams.colour),
+            colour: drawn.then_some(terminals.colour),
             since: None,
             shown: None,
         }
@@ -100,7 +100,7 @@ const LEAST_BAR: usize = 8;
 const FREE: usize = 3;
 
 /// What is said beside the bar in so many columns, and how many are left for the
-/// bar: always one line, for nobody can take back what a terminal has broken.
+/// bar: always one line, for a line that the terminal has broken cannot be erased.
 /// The rate and the time left are the node's, which knows what was there before.
 fn message(progress: &Progress, width: usize) -> (String, usize) {
     let width = width.saturating_sub(FREE);
@@ -251,14 +251,14 @@ mod tests {
     #[test]
     fn without_a_terminal_there_is_none() {
         let progress = Progress::default();
-        let streams = Streams {
+        let terminals = Terminals {
             stdin: false,
             stdout: false,
             stderr: false,
             able: true,
             colour: true,
         };
-        let mut bar = Bar::new(streams, true);
+        let mut bar = Bar::new(terminals, true);
         bar.update(&progress);
         assert!(bar.shown.is_none());
         assert_eq!(Bar::none().above(|| 7), 7);

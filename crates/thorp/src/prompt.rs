@@ -8,7 +8,7 @@ use thorp_node::api::ErrorKind;
 use crate::exit::{Result, failure};
 use crate::wrap;
 
-/// Asks; nothing comes back at the end of the input.
+/// Asks the user; nothing comes back at the end of the input.
 pub async fn line(question: &str) -> Result<Option<String>> {
     {
         let mut talk = io::stderr().lock();

@@ -49,7 +49,7 @@ pub fn for_shell(name: &str) -> String {
     format!("'{}'", name.replace('\'', r"'\''"))
 }
 
-/// What a person typed: a name as it is, or as [`quoted`] shows it.
+/// What a user typed: a name as it is, or as [`quoted`] shows it.
 pub fn unquoted(typed: &str) -> String {
     let typed = typed.trim();
     let Some(inner) = typed

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use thorp_node::api::{
-    AnswerSource, Done, ErrorKind, Event, Failure, Fetched, FileRow, GroupMember, Hashing, Holder,
-    Lookups, Member, MemberRole, Note, Notice, PeerRow, Progress, Provenance, Status,
+    AnswerSource, Done, ErrorKind, Event, Failure, Fetched, FileRow, GroupMember, Hashing,
+    HolderRow, Lookups, Member, MemberRole, Note, Notice, PeerRow, Progress, Provenance, Status,
     TrackerStatus, Trouble, Warning,
 };
 use thorp_node::snapshot::{Change, MemberRef, Page, SnapshotRow, TrackedFile, TrackedPeer};
@@ -37,7 +37,7 @@ pub fn file(name: &str) -> FileRow {
         length: 1229,
         mtime: 1_795_409_040,
         root: Some(root()),
-        holders: vec![Holder {
+        holders: vec![HolderRow {
             member: oak(),
             partial: false,
         }],

@@ -50,7 +50,7 @@ impl Signals {
         }
     }
 
-    /// Says goodbye; who cannot wait for that signals once more.
+    /// Ends the node with its goodbyes; a second signal ends the process at once.
     pub async fn goodbye(&mut self, stop: Stop) -> Exit {
         tokio::select! {
             () = stop => Exit::DONE,

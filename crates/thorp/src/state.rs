@@ -9,18 +9,18 @@ use crate::exit::{Result, failure};
 
 /// Whose state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
+pub enum NodeKind {
     /// A peer, or a visitor.
     Peer,
     /// A tracker alone.
     Tracker,
 }
 
-/// `--state`, or the role's place in `$XDG_STATE_HOME/thorp`; absolute.
-pub fn directory(asked: Option<&Path>, role: Role) -> Result<PathBuf> {
+/// `--state`, or the kind's place in `$XDG_STATE_HOME/thorp`; absolute.
+pub fn directory(asked: Option<&Path>, kind: NodeKind) -> Result<PathBuf> {
     let path = match asked {
         Some(path) => path.to_owned(),
-        None => default(role, |name| std::env::var_os(name)).ok_or_else(|| {
+        None => default(kind, |name| std::env::var_os(name)).ok_or_else(|| {
             let why = "there is no home directory to keep keys in: set HOME, or use --state DIR";
             failure(ErrorKind::Usage, why)
         })?,
@@ -31,7 +31,7 @@ pub fn directory(asked: Option<&Path>, role: Role) -> Result<PathBuf> {
     })
 }
 
-fn default(role: Role, env: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+fn default(kind: NodeKind, env: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
     let set = |name| {
         env(name)
             .filter(|value| !value.is_empty())
@@ -41,11 +41,11 @@ fn default(role: Role, env: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf
     let home = set("XDG_STATE_HOME")
         .filter(|path| path.is_absolute())
         .or_else(|| Some(set("HOME")?.join(".local/state")))?;
-    let role = match role {
-        Role::Peer => "peer",
-        Role::Tracker => "tracker",
+    let kind = match kind {
+        NodeKind::Peer => "peer",
+        NodeKind::Tracker => "tracker",
     };
-    Some(home.join("thorp").join(role))
+    Some(home.join("thorp").join(kind))
 }
 
 #[cfg(test)]
@@ -55,15 +55,15 @@ mod tests {
     #[test]
     fn where_state_is_kept() {
         let home = |name: &str| (name == "HOME").then(|| "/home/oak".into());
-        let peer = default(Role::Peer, home);
+        let peer = default(NodeKind::Peer, home);
         assert_eq!(peer, Some("/home/oak/.local/state/thorp/peer".into()));
         let both = |name: &str| match name {
             "HOME" => Some("/home/oak".into()),
             "XDG_STATE_HOME" => Some("/state".into()),
             _ => None,
         };
-        let tracker = default(Role::Tracker, both);
+        let tracker = default(NodeKind::Tracker, both);
         assert_eq!(tracker, Some("/state/thorp/tracker".into()));
-        assert_eq!(default(Role::Peer, |_| None), None);
+        assert_eq!(default(NodeKind::Peer, |_| None), None);
     }
 }

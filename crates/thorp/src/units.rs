@@ -1,4 +1,4 @@
-//! Bytes, durations and times as people read them. Nothing else.
+//! Bytes, durations and times as users read them. Nothing else.
 
 use time::OffsetDateTime;
 

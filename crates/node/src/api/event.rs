@@ -31,14 +31,14 @@ pub enum Event {
     Tracker(TrackerStatus),
     /// The answer to `invite`.
     Invite {
-        /// A line to paste on another machine. Whoever has it can join.
+        /// A line to paste on another machine. Any machine that has it can join.
         invite: String,
     },
     /// A member of the group, in answer to `members` and `remove`.
     Member(GroupMember),
     /// The group's hard state, in answer to [`Command::Backup`].
     Backup {
-        /// The text of a file for `--restore`. Whoever has it is the group.
+        /// The text of a file for `--restore`. Its owner has the group's CA.
         backup: String,
     },
     /// Much of a large file is there from an earlier fetch; only the rest travels.
@@ -50,7 +50,7 @@ pub enum Event {
         /// Bytes in the file.
         of_bytes: u64,
     },
-    /// A wanted file is still being hashed by whoever has it, and is waited for.
+    /// A wanted file is still being hashed by its holder, and is waited for.
     Hashing(Hashing),
     /// How far a fetch has come.
     Progress(Progress),

@@ -247,7 +247,7 @@ impl Obstacle {
 pub enum Miss {
     /// It is still being hashed, and that does not get on.
     StillHashing {
-        /// Who is at it.
+        /// The holder that hashes it.
         by: Option<Member>,
     },
     /// Its holders have too much to do.
@@ -357,7 +357,7 @@ impl Trouble {
     }
 }
 
-/// For logs and for other machines; a person is told by the program.
+/// For logs and for other machines; the program tells its user.
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -377,7 +377,7 @@ pub enum ErrorKind {
     Other = 1,
     /// The command was not well-formed.
     Usage = 2,
-    /// Nobody shares it now.
+    /// No peer shares it now.
     NotFound = 3,
     /// Something is in the way at the target.
     Exists = 4,

@@ -1,7 +1,7 @@
-//! What a person can ask of a running node, and what it answers.
+//! What a user can ask of a running node, and what it answers.
 //!
 //! ```text
-//! mod      commands, and who answers which
+//! mod      commands, and which node answers which
 //! event    answers, a piece at a time
 //! rows     what answers are made of
 //! snapshot what a node shows of itself
@@ -30,7 +30,7 @@ pub use event::Event;
 pub use failure::{ErrorKind, Failure, Inquiry, Miss, Obstacle, Trouble};
 pub use notice::{Note, Notice, Warning};
 pub use rows::{
-    AnswerSource, Done, Fetched, FileRow, GroupMember, Hashing, Holder, Lookups, Member,
+    AnswerSource, Done, Fetched, FileRow, GroupMember, Hashing, HolderRow, Lookups, Member,
     MemberRole, PeerRow, Progress, Provenance, Status, TrackerStatus,
 };
 
@@ -45,7 +45,7 @@ pub enum Command {
         /// A glob, on the full path or, without `/`, on the base name.
         pattern: String,
     },
-    /// List one peer's files, or everybody's.
+    /// List one peer's files, or those of all peers.
     Ls {
         /// A name, an address, or the start of an id.
         peer: Option<String>,
@@ -56,7 +56,7 @@ pub enum Command {
     Neighbours,
     /// Say how this peer is.
     Status,
-    /// Say goodbye to everybody and end.
+    /// Say goodbye to every member with a link, and end.
     Stop,
     /// Make an invite.
     Invite {
@@ -104,7 +104,7 @@ pub struct Get {
     pub root: Option<String>,
 }
 
-/// Who answers a command.
+/// Which node answers a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AskedOf {
     /// A peer: the one that runs, or a visitor in its place.
@@ -120,7 +120,7 @@ pub enum AskedOf {
 }
 
 impl Command {
-    /// Who answers it.
+    /// Which node answers it.
     pub fn asked_of(&self) -> AskedOf {
         match self {
             Self::Get(_) | Self::Find { .. } | Self::Ls { .. } | Self::Peers => AskedOf::Peer,

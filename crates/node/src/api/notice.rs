@@ -1,4 +1,4 @@
-//! What happens without being asked for, worth a line for a person who watches.
+//! What happens without being asked for, worth a line for a user who watches.
 
 use std::path::PathBuf;
 
@@ -71,22 +71,22 @@ pub enum Warning {
     },
     /// A member does not keep this peer's listing: it is too long.
     NotListed {
-        /// Who.
+        /// The member.
         by: Member,
     },
     /// A neighbour's listing is too long for this peer.
     ListsTooMuch {
-        /// Who.
+        /// The member.
         member: Member,
     },
     /// A peer's listing is too long for this tracker.
     TooMuchForTracker {
-        /// Who.
+        /// The member.
         member: Member,
     },
     /// A member has sent something else than the file it lists.
     Liar {
-        /// Who.
+        /// The member.
         member: Member,
     },
     /// The file with the neighbours from earlier is damaged.

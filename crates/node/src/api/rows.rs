@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-/// A file somebody has: one row for each (name, content).
+/// A file of some peer: one row for each (name, content).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileRow {
     /// Its path in the share.
@@ -17,14 +17,14 @@ pub struct FileRow {
     pub mtime: i64,
     /// 64 hexadecimal digits, once it has been hashed.
     pub root: Option<String>,
-    /// Who has it.
-    pub holders: Vec<Holder>,
+    /// The peers that list it.
+    pub holders: Vec<HolderRow>,
 }
 
-/// Somebody who has a file.
+/// A peer that lists a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Holder {
-    /// Who.
+pub struct HolderRow {
+    /// The member.
     #[serde(flatten)]
     pub member: Member,
     /// It is fetching the file, and has a part of it so far.
@@ -32,7 +32,7 @@ pub struct Holder {
     pub partial: bool,
 }
 
-/// Somebody in the group.
+/// A member, and where it is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Member {
     /// 52 characters of base32.
@@ -48,7 +48,7 @@ pub struct Member {
 /// A peer that is present.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PeerRow {
-    /// Who.
+    /// The member.
     #[serde(flatten)]
     pub member: Member,
     /// Files it lists.
@@ -122,7 +122,7 @@ pub struct Status {
     pub sent: u64,
     /// Bytes of large files that were received since the start.
     pub received: u64,
-    /// Lookups so far, by who answered.
+    /// Lookups so far, by which member answered.
     pub lookups: Lookups,
     /// When its certificate ends, in seconds since 1970.
     pub certificate_ends: i64,
@@ -141,7 +141,7 @@ pub struct TrackerStatus {
     pub listen: String,
     /// The key of the group's CA.
     pub ca: String,
-    /// Whether whoever asks is let in.
+    /// Whether it lets in any machine that asks.
     pub open: bool,
     /// Peers that are present.
     pub peers: u64,
@@ -153,14 +153,14 @@ pub struct TrackerStatus {
     pub version: String,
 }
 
-/// Who answered this peer's lookups.
+/// Which members answered this peer's lookups.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lookups {
     /// Neighbours: from memory of their listings, or when asked.
     pub neighbours: u64,
     /// The tracker.
     pub tracker: u64,
-    /// Nobody.
+    /// Neither.
     pub nobody: u64,
 }
 
@@ -173,7 +173,7 @@ pub struct Hashing {
     pub length: u64,
     /// Bytes that were hashed.
     pub hashed: u64,
-    /// Who is at it.
+    /// The holder that hashes it.
     pub by: Option<Member>,
 }
 
@@ -207,21 +207,21 @@ pub struct Fetched {
     pub length: u64,
     /// 64 hexadecimal digits.
     pub root: String,
-    /// Who sent it, or most of it; nobody for an empty file or one that was
-    /// there already.
+    /// The peer that sent it, or most of it; none for an empty file or one that
+    /// was there already.
     pub from: Option<Member>,
-    /// Everybody who sent some of it, whoever sent most first.
+    /// Every peer that sent some of it, the one that sent most first.
     pub sources: Vec<Member>,
     /// Bytes of it that came over the network: fewer than its length where some
     /// were there before, more where some came twice.
     pub received: u64,
-    /// Who said where it is.
+    /// Which member said where it is.
     pub answer: Provenance,
     /// From asking to having it, in milliseconds.
     pub ms: f64,
 }
 
-/// Who said where a file is, and whether the tracker was asked on the way.
+/// Which member said where a file is, and whether the tracker was asked on the way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Provenance {
     /// Which stage of the lookup answered.
@@ -236,7 +236,7 @@ pub struct Provenance {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum AnswerSource {
-    /// This peer's own memory of a neighbour's listing: nobody was asked.
+    /// This peer's own memory of a neighbour's listing: no member was asked.
     Memory,
     /// A neighbour, when it was asked.
     Neighbour,

@@ -1,5 +1,5 @@
-//! What a person asks where the group's CA is: who is a member, that one no
-//! longer is, an invite, a copy of it all.
+//! What a user asks where the group's CA is: which machines are members, to
+//! remove one, an invite, a backup of it all.
 //!
 //! The CA is in the state directory of a tracker alone, or of one inside a
 //! peer. Where that tracker runs, it is asked over its socket, and the answer
@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use thorp_group::authority::{self, Authority};
-use thorp_group::backup::Backup;
+use thorp_group::backup::{Backup, BackupError};
 use thorp_group::identity::{self, Membership};
 use thorp_group::state::{EMBEDDED, StateDir};
 use thorp_wire::PeerId;
@@ -55,8 +55,8 @@ pub async fn invite(
     Err(Failure::TrackerStopping.into())
 }
 
-/// Asks whoever keeps the CA of the group in one of these state directories:
-/// the first whose tracker runs, or else the first that has one.
+/// Asks the keeper of the CA in one of these state directories: the first
+/// whose tracker runs, or else the first that has a CA.
 pub async fn ask_keeper(
     states: &[PathBuf],
     command: Command,
@@ -77,9 +77,24 @@ pub async fn ask_keeper(
             desk.answer(&command, None)
         });
         let answer = work.await.unwrap_or(Err(Failure::TrackerStopping));
-        tell(answer, &events).await;
+        send(answer, &events).await;
     });
     Ok(receiver)
+}
+
+/// Puts a backup into the state directory of a tracker, and says how many
+/// members its group has. None of the `others` may keep that group.
+pub async fn restore(
+    state: PathBuf,
+    backup: Backup,
+    others: &[PathBuf],
+) -> Result<usize, LaunchError> {
+    if let Some(path) = backup.kept_in(others) {
+        return Err(BackupError::twice(path).into());
+    }
+    // It waits for the disk.
+    let work = tokio::task::spawn_blocking(move || backup.restore(&state));
+    Ok(work.await??)
 }
 
 /// Asks the node that runs on the first of these state directories where one
@@ -107,7 +122,7 @@ pub async fn shared_by(state: &Path) -> Option<PathBuf> {
     None
 }
 
-/// The member that a person means by a name, or by the start of an id.
+/// The member that a user means by a name, or by the start of an id.
 pub fn meant<'a>(members: &'a [GroupMember], who: &str) -> Result<&'a GroupMember, Failure> {
     let by_id = |row: &GroupMember| who.len() >= SHORTEST_ID && row.id.starts_with(who);
     let mut fits = members.iter().filter(|row| row.name == who || by_id(row));
@@ -128,7 +143,7 @@ pub fn has_ca(state: &Path) -> bool {
     state.join(authority::KEY_FILE).exists()
 }
 
-/// Those who ask are answered here, whether the tracker runs or not.
+/// Answers callers from the authority's tables, whether the tracker runs or not.
 #[derive(Clone)]
 pub(super) struct Desk {
     authority: Arc<Authority>,
@@ -155,7 +170,7 @@ impl Desk {
         }
     }
 
-    /// Waits for the disk. Whoever is `present` is known while the tracker runs.
+    /// Waits for the disk. Which members are `present` is known while the tracker runs.
     pub(super) fn answer(
         &self,
         command: &Command,
@@ -215,7 +230,7 @@ impl Desk {
     }
 }
 
-/// Says no to what would end the group rather than keep somebody out of it.
+/// Refuses to remove the members that keep the group: that would end it.
 pub fn removable(row: &GroupMember) -> Result<(), Failure> {
     match row.role {
         MemberRole::Member => Ok(()),
@@ -226,8 +241,8 @@ pub fn removable(row: &GroupMember) -> Result<(), Failure> {
     }
 }
 
-/// An answer, with the end that every answer has.
-pub(super) async fn tell(answer: Result<Vec<Event>, Failure>, events: &mpsc::Sender<Event>) {
+/// Sends an answer to its caller, with the end that every answer has.
+pub(super) async fn send(answer: Result<Vec<Event>, Failure>, events: &mpsc::Sender<Event>) {
     let answer = match answer {
         Ok(mut answer) => {
             if !matches!(answer.last(), Some(Event::Done(_))) {
@@ -243,7 +258,7 @@ pub(super) async fn tell(answer: Result<Vec<Event>, Failure>, events: &mpsc::Sen
         Err(failure) => vec![Event::Error(failure)],
     };
     for event in answer {
-        // Whoever asked may be gone.
+        // The caller may be gone.
         if events.send(event).await.is_err() {
             return;
         }
@@ -301,7 +316,7 @@ mod tests {
         let whole = "b".repeat(52);
         assert_eq!(named(&whole), Ok("elm".into()));
         for (who, kind) in [
-            // Whoever takes the start of another's id for a name is not hidden behind it.
+            // A member named like the start of another's id does not hide that one.
             ("bbbbbbbb", ErrorKind::Ambiguous),
             ("aaaaaaa", ErrorKind::NotFound),
             ("", ErrorKind::NotFound),

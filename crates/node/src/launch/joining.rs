@@ -5,13 +5,17 @@ use std::time::Duration;
 use thorp_group::address::NetAddress;
 use thorp_group::clock::Clock;
 use thorp_group::identity::{Identity, Membership};
+use thorp_group::invite::Invite;
 use thorp_group::join::Ticket;
 use thorp_group::record::Records;
 use thorp_group::state::StateDir;
 use thorp_group::tls;
+use thorp_wire::MemberName;
 use tokio::sync::mpsc;
 
-use super::{Common, Group, LaunchError, keep_admitted, member_tls, own_name};
+use super::LaunchError;
+use super::common::Common;
+use super::member::{keep_admitted, member_tls};
 use crate::api::{Note, Notice};
 use crate::net::addresses;
 use crate::net::dial::{self, DialError, Expected};
@@ -21,8 +25,34 @@ use crate::rows;
 /// A certificate is renewed at a start this long before its end.
 const RENEW_BEFORE: Duration = Duration::from_hours(20 * 24);
 
+/// How to get into a group.
+#[derive(Clone, Debug)]
+pub enum Group {
+    /// The one that the state directory remembers; without, a new one with a
+    /// tracker inside this peer.
+    Remembered,
+    /// The open group of this tracker.
+    Open(NetAddress),
+    /// The one that this invite is for.
+    Invited(Invite),
+}
+
+/// Becomes a member by an invite. Says under which name, and whether this
+/// machine was a member of that group before.
+pub async fn join(common: Common, invite: Invite) -> Result<(MemberName, bool), LaunchError> {
+    let state = StateDir::open(&common.state)?;
+    let identity = Identity::load_or_create(&state)?;
+    let wanted = Some(common.own_name());
+    let was_member = Membership::peek(state.path()).is_some_and(|(ca, _)| ca == invite.ca);
+    let admitted = join::join(&Ticket::from(invite), &identity, wanted, &common.clock).await?;
+    keep_admitted(&admitted, &state)?;
+    let member = admitted.membership.member();
+    let name = member.and_then(|member| member.name);
+    Ok((name.unwrap_or_else(|| common.own_name()), was_member))
+}
+
 /// Sees to it that this machine is a member of the group that was asked for.
-/// Says as well whether that was announced.
+/// Says as well whether a notice has told the user that a tracker is dialled.
 pub(super) async fn join_group(
     common: &Common,
     state: &StateDir,
@@ -58,10 +88,10 @@ pub(super) async fn join_group(
         },
     };
     for tracker in &ticket.trackers {
-        // Whoever does not read its notices misses some.
+        // A caller that does not read its notices misses some.
         let _ = notices.try_send(rows::connecting(tracker));
     }
-    let joined = join::join(&ticket, identity, Some(own_name(common)), &common.clock).await;
+    let joined = join::join(&ticket, identity, Some(common.own_name()), &common.clock).await;
     let is_first_contact = ticket.ca.is_none();
     let admitted = match (joined, remembered) {
         (Ok(admitted), _) => admitted,
@@ -90,8 +120,8 @@ fn is_good(membership: &Membership, clock: &Clock) -> bool {
     tls::verify_member(&membership.certificate, membership.ca, clock.wall()).is_ok()
 }
 
-/// A member is told where its tracker is. That is remembered when it is true;
-/// a tracker of another group is none of ours.
+/// The user has said where a member's tracker is. That is remembered if the
+/// tracker there is the group's; one of another group is refused.
 async fn follow(
     tracker: NetAddress,
     known: &Membership,

@@ -1,7 +1,7 @@
 //! How a state directory forgets its group, or everything.
 //!
-//! Whoever runs on the directory is stopped first, with a goodbye. Only files
-//! that thorp has made are ever removed, by their names.
+//! A node that runs on the directory is stopped first, with a goodbye. Only
+//! files that thorp has made are ever removed, by their names.
 
 use std::fs;
 use std::io;
@@ -29,7 +29,7 @@ const GROUP: [&str; 4] = [
     Memory::FILES[0],
     Memory::FILES[1],
 ];
-/// How often to look whether whoever was stopped has gone.
+/// How often to look whether the stopped node has gone.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// How long a goodbye may take.
 const GOODBYE_WITHIN: Duration = Duration::from_secs(10);
@@ -59,7 +59,7 @@ pub struct Left {
     pub was_removed: bool,
 }
 
-/// Looks what leaving would mean.
+/// What leaving would mean.
 pub fn standing(path: &Path) -> Result<Standing, LaunchError> {
     if !StateDir::is_there(path)? {
         return Ok(Standing::Nothing);
@@ -81,8 +81,8 @@ pub fn standing(path: &Path) -> Result<Standing, LaunchError> {
     })
 }
 
-/// Stops whoever runs on a state directory, and forgets its group; with `purge`
-/// everything, and with it every group that is kept there.
+/// Stops the node that runs on a state directory, and forgets its group; with
+/// `purge` everything, and with it every group that is kept there.
 pub async fn leave(path: &Path, purge: bool) -> Result<Left, LaunchError> {
     match standing(path)? {
         Standing::Nothing if purge => return Ok(Left::default()),
@@ -124,8 +124,8 @@ pub async fn leave(path: &Path, purge: bool) -> Result<Left, LaunchError> {
     work.await?
 }
 
-/// Whether the group's record is known to say so. What cannot be read does not
-/// keep anybody from leaving.
+/// Whether the group's record is known to say so. A machine may leave even if
+/// that cannot be read.
 fn is_removed(state: &StateDir) -> bool {
     let id = identity::peek_key(&state.file(identity::KEY_FILE));
     let records = Membership::peek(state.path()).and_then(|(ca, _)| Records::load(state, ca).ok());
@@ -133,14 +133,14 @@ fn is_removed(state: &StateDir) -> bool {
         .is_some_and(|(id, records)| !records.allows(&id))
 }
 
-/// The state directory, once nobody runs on it any more.
+/// The state directory, once no node runs on it any more.
 async fn stopped(path: &Path) -> Result<StateDir, LaunchError> {
     let deadline = tokio::time::Instant::now() + GOODBYE_WITHIN;
     loop {
         match running_or_state(path, &Command::Stop).await? {
             Err(state) => return Ok(state),
             Ok(_) if tokio::time::Instant::now() >= deadline => {
-                // Says who still has it.
+                // The error says which process still has it.
                 return Ok(StateDir::open(path)?);
             }
             Ok(mut answer) => while answer.recv().await.is_some() {},

@@ -1,30 +1,35 @@
 //! A tracker's own: the group's CA, its certificate, and its local socket.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use thorp_group::address::NetAddress;
-use thorp_group::authority::Authority;
+use thorp_group::authority::{Authority, INVITE_VALIDITY};
 use thorp_group::clock::Clock;
 use thorp_group::identity::{Identity, Membership};
 use thorp_group::invite::Invite;
 use thorp_group::join::JoinService;
 use thorp_group::renewal::OwnRenewal;
-use thorp_group::state::StateDir;
+use thorp_group::state::{EMBEDDED, StateDir};
 use thorp_group::tls::MemberTls;
 use thorp_wire::MemberName;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
-use super::desk::{Desk, tell};
-use super::{INCOMING, LaunchError};
-use crate::api::{Command, Done, Event, Failure};
+use super::LaunchError;
+use super::common::Common;
+use super::desk::{Desk, send};
+use super::member::INCOMING;
+use super::running::Access;
+use crate::api::{Command, Done, Event, Failure, Notice};
+use crate::config::Config;
 use crate::local::{self, Answering, LocalError};
 use crate::net::addresses;
 use crate::net::listener::{Incoming, Service};
 use crate::snapshot;
-use crate::tracker::Tracker;
+use crate::tracker::{Tracker, TrackerSetup};
 
 /// A tracker's state: the group's CA, and its own certificate.
 pub(super) struct Office {
@@ -33,8 +38,8 @@ pub(super) struct Office {
     membership: Membership,
     pub(super) authority: Arc<Authority>,
     /// Whether it was made just now.
-    pub(super) is_new: bool,
-    pub(super) tls: MemberTls,
+    is_new: bool,
+    tls: MemberTls,
 }
 
 impl Office {
@@ -66,15 +71,36 @@ impl Office {
         })
     }
 
-    /// How the tracker renews its own certificate.
-    pub(super) fn renewal(&self) -> OwnRenewal {
-        OwnRenewal {
-            authority: Arc::clone(&self.authority),
-            identity: Arc::clone(&self.identity),
-            tls: self.tls.clone(),
+    /// The tracker inside this peer: where the group is its own, or there is none yet.
+    pub(super) fn inside(
+        common: &Common,
+        remembered: Option<&Membership>,
+    ) -> Result<Option<Self>, LaunchError> {
+        let path = common.state.join(EMBEDDED);
+        if remembered.is_some() && !path.exists() {
+            return Ok(None);
         }
+        let office = Self::open(path, &common.own_name(), &common.clock)?;
+        let is_own = remembered.is_none_or(|group| group.ca == office.authority.ca());
+        Ok(is_own.then_some(office))
     }
 
+    /// A membership for the peer that this tracker is inside of.
+    pub(super) fn admit(
+        &self,
+        peer: &Identity,
+        name: &MemberName,
+        listen: SocketAddr,
+        clock: &Clock,
+    ) -> Result<Membership, LaunchError> {
+        Ok(Membership {
+            certificate: self.authority.local_certificate(peer, name, clock.wall())?,
+            ca: self.authority.ca(),
+            trackers: vec![NetAddress::Ip(nearby(listen))],
+        })
+    }
+
+    /// The tracker's part of a port, and the members that dial it there.
     pub(super) fn service(
         &self,
         clock: &Clock,
@@ -90,17 +116,57 @@ impl Office {
         Ok((service, incoming))
     }
 
-    pub(super) fn invite(
+    pub(super) fn start(
         &self,
-        uses: u32,
-        validity: Duration,
-        listen: SocketAddr,
+        config: Config,
         clock: &Clock,
-    ) -> Result<String, Failure> {
-        invite_line(&self.authority, uses, validity, listen, clock)
+        listen: SocketAddr,
+        incoming: mpsc::Receiver<Incoming>,
+        notices: mpsc::Sender<Notice>,
+    ) -> (Tracker, JoinHandle<()>) {
+        let setup = TrackerSetup {
+            tls: self.tls.clone(),
+            config,
+            clock: clock.clone(),
+            listen,
+            incoming,
+            open: self.authority.is_open(),
+            renewal: OwnRenewal {
+                authority: Arc::clone(&self.authority),
+                identity: Arc::clone(&self.identity),
+                tls: self.tls.clone(),
+            },
+        };
+        Tracker::start(setup, notices)
     }
 
-    /// Answers those who ask this tracker from its own machine.
+    /// How others get in, with an invite where the group is new and needs one.
+    /// Later they are made when a user asks for one: an invite for each start
+    /// would end up in a log.
+    pub(super) fn first_access(
+        &self,
+        listen: SocketAddr,
+        clock: &Clock,
+    ) -> Result<Access, Failure> {
+        let mut access = self.access(listen);
+        if !access.open && self.is_new {
+            let invite = invite_line(&self.authority, 1, INVITE_VALIDITY, listen, clock)?;
+            access.invite = Some(invite);
+        }
+        Ok(access)
+    }
+
+    /// How others get in.
+    pub(super) fn access(&self, listen: SocketAddr) -> Access {
+        Access {
+            trackers: addresses::own(listen),
+            open: self.authority.is_open(),
+            ca: self.authority.ca(),
+            invite: None,
+        }
+    }
+
+    /// Answers callers of this tracker on its own machine.
     pub(super) fn answer(
         &self,
         tracker: &Tracker,
@@ -159,7 +225,7 @@ impl Office {
                         work.await.unwrap_or(Err(Failure::TrackerStopping))
                     }
                 };
-                tell(answer, &events).await;
+                send(answer, &events).await;
             });
             receiver
         })
@@ -182,4 +248,12 @@ fn invite_line(
         token: authority.invite(uses, validity, clock.wall())?,
     };
     Ok(invite.to_string())
+}
+
+/// Where this machine itself reaches what listens there.
+fn nearby(listen: SocketAddr) -> SocketAddr {
+    match listen.ip() {
+        ip if !ip.is_unspecified() => listen,
+        _ => SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), listen.port()),
+    }
 }

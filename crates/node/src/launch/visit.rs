@@ -7,15 +7,17 @@ use std::time::Duration;
 use thorp_files::store::Store;
 use thorp_group::address::NetAddress;
 use thorp_group::identity::{Identity, Membership};
-use thorp_group::renewal::Renewal;
 use thorp_group::state::{StateDir, StateError};
 use tokio::sync::mpsc;
 
-use super::joining::join_group;
-use super::{Common, Group, Held, LaunchError, RunningPeer, member_tls, settings};
+use super::LaunchError;
+use super::common::Common;
+use super::joining::{Group, join_group};
+use super::member::Credentials;
+use super::running::{Held, RunningPeer};
 use crate::api::{AskedOf, Command, Event, Failure, Notice};
 use crate::local;
-use crate::peer::{self, Peer, Role};
+use crate::peer::{Peer, PeerSetup, Role};
 
 /// Things that happen while a visitor joins.
 const NOTICES: usize = 16;
@@ -124,7 +126,7 @@ async fn visit(
     directory: &Path,
     notices: mpsc::Sender<Notice>,
 ) -> Result<RunningPeer, LaunchError> {
-    let config = settings(&common)?;
+    let config = common.config()?;
     let identity = Identity::load_or_create(&state)?;
     let remembered = Membership::load(&state, &identity)?;
     let group = match tracker {
@@ -138,15 +140,15 @@ async fn visit(
         join_group(&common, &state, &identity, remembered, group, &notices).await?;
     let store = Store::open(directory).map_err(Failure::from)?;
     store.sweep();
-    let tls = member_tls(&state, &identity, &membership, &common.clock)?;
-    let setup = peer::Setup {
-        renewal: Renewal::new(identity, membership.clone(), &state, tls.clone()),
-        tls,
-        trackers: membership.trackers,
+    let credentials = Credentials::new(&state, identity, membership, &common.clock)?;
+    let setup = PeerSetup {
+        tls: credentials.tls,
+        trackers: credentials.trackers,
         config,
         clock: common.clock,
         role: Role::Visiting(Arc::new(store)),
         announced,
+        renewal: credentials.renewal,
     };
     let (peer, task) = Peer::start(setup, notices);
     let held = Held {
@@ -156,8 +158,8 @@ async fn visit(
     Ok(RunningPeer {
         peer,
         listen: None,
-        door: None,
-        tasks: vec![task],
+        access: None,
+        task,
         tracker: None,
         held,
     })

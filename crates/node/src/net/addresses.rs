@@ -90,9 +90,9 @@ impl Whereabouts {
         reachable(self.listen, self.ips.iter().copied())
     }
 
-    /// Looks again. Whether anything has changed.
-    pub(crate) fn look(&mut self) -> bool {
-        self.are(interfaces())
+    /// Looks again, and says whether anything has changed.
+    pub(crate) fn refresh(&mut self) -> bool {
+        self.replace(interfaces())
     }
 
     /// Whether an address is still this machine's.
@@ -103,7 +103,7 @@ impl Whereabouts {
     }
 
     /// What cannot be found out has not changed.
-    fn are(&mut self, ips: Option<Vec<IpAddr>>) -> bool {
+    fn replace(&mut self, ips: Option<Vec<IpAddr>>) -> bool {
         match ips {
             Some(ips) if ips != self.ips => {
                 self.ips = ips;
@@ -180,9 +180,12 @@ mod tests {
             listen: "[::]:3334".parse().expect("an address"),
             ips: ips(&["127.0.0.1", "10.0.0.1"]),
         };
-        assert!(!here.are(None), "what cannot be found out has not changed");
-        assert!(!here.are(Some(ips(&["127.0.0.1", "10.0.0.1"]))));
-        assert!(here.are(Some(ips(&["127.0.0.1", "192.168.7.1"]))));
+        assert!(
+            !here.replace(None),
+            "what cannot be found out has not changed"
+        );
+        assert!(!here.replace(Some(ips(&["127.0.0.1", "10.0.0.1"]))));
+        assert!(here.replace(Some(ips(&["127.0.0.1", "192.168.7.1"]))));
         assert_eq!(
             here.own(),
             ["192.168.7.1:3334".parse().expect("an address")]

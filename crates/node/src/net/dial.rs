@@ -1,8 +1,8 @@
-//! Reaching somebody at one of several addresses.
+//! Reaching a member at one of several addresses.
 //!
 //! The first address is tried at once, the next one 200 ms later or as soon as
-//! one has failed; whoever completes the handshake first is it. An address
-//! where somebody else answers is a failed one, and the others go on.
+//! one has failed; the first handshake that completes wins. An address where
+//! another machine answers has failed, and the others go on.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -13,7 +13,7 @@ use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use thiserror::Error;
 use thorp_group::authority::BACKDATED;
-use thorp_group::certificate::{self, CaKey, CertificateError, Member};
+use thorp_group::certificate::{self, CaKey, CertificateError, Certified};
 use thorp_group::clock::{Apart, Clock};
 use thorp_group::tls::{self, MemberTls};
 use thorp_wire::PeerId;
@@ -55,7 +55,7 @@ pub struct Connected {
     /// Ready for what it was dialled for.
     pub stream: TlsStream<TcpStream>,
     /// Who it is.
-    pub member: Member,
+    pub member: Certified,
     /// Where it was reached.
     pub address: SocketAddr,
 }
@@ -102,12 +102,12 @@ async fn connect(
     })
 }
 
-/// Says more of why a tracker is not trusted, where it is ours to find out.
+/// Says more of why a tracker is not trusted, where this machine can find out.
 ///
-/// A certificate that has expired, or has not begun, by one of the two clocks
-/// leaves open which clock is wrong and by how much; one that another CA has
-/// signed, which one. So the tracker is asked: its time and its CA are in what it
-/// shows to newcomers (see [`JoinService`](thorp_group::join::JoinService)).
+/// Where a certificate has expired or not begun, it is open which of the two
+/// clocks is wrong, and by how much; where another CA has signed it, which CA. So
+/// the tracker is asked: what it shows to newcomers has its time and its CA (see
+/// [`JoinService`](thorp_group::join::JoinService)).
 pub(crate) async fn explain(why: DialError, ca: Option<CaKey>, clock: &Clock) -> DialError {
     let DialError::Certificate {
         address,
@@ -141,7 +141,7 @@ async fn clock_at(address: SocketAddr, ca: Option<CaKey>, clock: &Clock) -> Opti
     Apart::of(clock.wall(), there)
 }
 
-/// The CA of whichever group's tracker is at this address.
+/// The CA of the tracker at this address, of this group or another.
 async fn ca_at(address: SocketAddr, clock: &Clock) -> Option<CaKey> {
     let shown = shown_at(address, None, clock).await?;
     tls::ca_of(shown.get_ref().1)
@@ -158,7 +158,7 @@ async fn shown_at(
     reached.ok().map(|(stream, _)| stream)
 }
 
-/// Connects to whoever shows a certificate for `name`.
+/// Connects to the machine that shows a certificate for `name`.
 pub(crate) async fn reach(
     addresses: &[SocketAddr],
     name: &str,
@@ -181,7 +181,7 @@ pub(crate) async fn reach(
         match event {
             Event::Ended(Ok(Ok(reached))) => return Ok(reached),
             Event::Ended(Ok(Err(failure))) => {
-                failures.note(failure);
+                failures.on_failure(failure);
                 next_at = Instant::now();
             }
             // Attempts neither panic nor are they cancelled before we return.
@@ -292,7 +292,7 @@ struct Failures {
 }
 
 impl Failures {
-    fn note(&mut self, failure: Failure) {
+    fn on_failure(&mut self, failure: Failure) {
         if self
             .worst
             .as_ref()
@@ -320,7 +320,7 @@ impl Failures {
     }
 }
 
-/// Why somebody was not reached, sorted by what to do next.
+/// Why a member was not reached, sorted by what to do next.
 #[derive(Debug, Error)]
 pub enum DialError {
     /// Nothing to try.
@@ -334,8 +334,8 @@ pub enum DialError {
         /// What the system said last.
         error: io::Error,
     },
-    /// Check the address, or try again: a node does so when whoever is dialled
-    /// does not live there (any more), and when too many knock at once.
+    /// Check the address, or try again: a node hangs up when it is not the one
+    /// that was dialled, and when too many dial it at once.
     #[error("{address} hung up: whoever answers there is somebody else, or too busy now")]
     HungUp {
         /// Where.

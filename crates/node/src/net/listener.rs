@@ -1,14 +1,15 @@
 //! One port: what arrives, and which service it is for.
 //!
 //! The first byte tells TLS from everything else; inside TLS, protocol (ALPN)
-//! and name (SNI) choose the service before any certificate is shown. What is
-//! for nobody here is closed at once. A service receives connections whose
-//! other end is known to be a member; what they say is read elsewhere.
+//! and name (SNI) choose the service before any certificate is shown. A
+//! connection for none of the services is closed at once. A service receives
+//! connections whose other end is known to be a member; what they say is read
+//! elsewhere.
 //!
 //! Strangers cost at most [`Limits`]: so many handshakes in all and from one
 //! address, and ten seconds for each. Where there are more, the oldest gives
-//! way: a member is through in a few round trips, so that whoever has been at
-//! it longest is the least likely to be one, and silence cannot hold the door.
+//! way: a member is through in a few round trips, so the oldest is the least
+//! likely to be one, and silence cannot hold the door.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
@@ -22,7 +23,7 @@ use rustls::server::{Acceptor, ClientHello};
 use socket2::{Domain, Protocol, Socket, Type};
 use thiserror::Error;
 use thorp_group::address::{ListenAddress, canonical, network};
-use thorp_group::certificate::{CertificateError, Member, TRACKER_NAME};
+use thorp_group::certificate::{CertificateError, Certified, TRACKER_NAME};
 use thorp_group::join::JoinService;
 use thorp_group::record::{REMOVED, Records};
 use thorp_group::tls::{ALPN_JOIN, ALPN_LINK, ALPN_SESSION, MemberTls};
@@ -44,7 +45,7 @@ const BACKLOG: i32 = 1024;
 /// How many ports behind the default one are tried.
 const NEXT_PORTS: u16 = 64;
 
-/// What somebody may have sent by the time it is turned away, in bytes.
+/// How much of what a removed member has sent is read before its link closes.
 const MAX_UNREAD: u64 = 64 * 1024;
 
 /// Where to listen.
@@ -59,7 +60,7 @@ pub enum Listen {
 }
 
 impl Listen {
-    /// Where somebody said, at this port if they said nothing of one.
+    /// Where the user asked for it, at this port if the user named none.
     #[must_use]
     pub fn unless(self, asked: ListenAddress) -> Self {
         let usual = match self {
@@ -85,7 +86,7 @@ pub struct Service {
     pub sink: mpsc::Sender<Incoming>,
 }
 
-/// An authenticated connection that somebody else has dialled.
+/// An authenticated connection that another member has dialled.
 #[derive(Debug)]
 pub struct Incoming {
     /// What it is to be.
@@ -93,7 +94,7 @@ pub struct Incoming {
     /// Ready for it.
     pub stream: TlsStream<TcpStream>,
     /// Who it is.
-    pub member: Member,
+    pub member: Certified,
     /// Where it comes from. Its port is not the one it listens on.
     pub remote: SocketAddr,
 }
@@ -122,7 +123,7 @@ impl Default for Limits {
     }
 }
 
-/// A bound port that nobody answers yet.
+/// A bound port that is not answered yet.
 #[derive(Debug)]
 pub struct Listener {
     socket: TcpListener,
@@ -257,7 +258,7 @@ struct Door {
     gate: Gate,
 }
 
-/// Whom a connection is for.
+/// Which service a connection is for.
 enum Chosen<'a> {
     Member(&'a Service),
     Join(&'a JoinService),
@@ -267,7 +268,7 @@ impl Door {
     async fn receive(self: Arc<Self>, stream: TcpStream, remote: SocketAddr, place: Place) {
         tokio::select! {
             () = self.welcome(stream, remote) => {}
-            () = place.wanted() => tracing::debug!(%remote, "turned away: others are waiting"),
+            () = place.given_away() => tracing::debug!(%remote, "turned away: others are waiting"),
         }
     }
 
@@ -323,7 +324,7 @@ impl Door {
                     stream: stream.into(),
                     remote,
                 };
-                // With nobody there any more, it is dropped and so closed.
+                // Where the node has ended, it is dropped and so closed.
                 let _ = service.sink.send(incoming).await;
                 Ok(None)
             }
@@ -466,8 +467,8 @@ impl Places {
 }
 
 impl Place {
-    /// Waits until somebody else is to have it.
-    async fn wanted(&self) {
+    /// Waits until another connection is to have it.
+    async fn given_away(&self) {
         self.wanted.notified().await;
     }
 }

@@ -1,4 +1,4 @@
-//! Sockets: who listens, who dials, and what a connection becomes.
+//! Sockets: listening, dialling, and what a connection becomes.
 //!
 //! ```text
 //! listener     one port: what arrives, and which service it is for

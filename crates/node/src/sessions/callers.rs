@@ -1,4 +1,4 @@
-//! Connections that others make, and which file they mean.
+//! Connections that other members make, and which file each of them means.
 //!
 //! Bounds: so many for each member and in all; the first words within
 //! [`GREETING`]; those for the next file within [`IDLE`].
@@ -33,7 +33,7 @@ struct Place {
 
 impl Swarms {
     /// A member has connected, to be sent a file.
-    pub fn called(&self, incoming: Incoming) {
+    pub fn on_caller(&self, incoming: Incoming) {
         let member = incoming.member.id;
         let Some(place) = self.place(member) else {
             tracing::debug!(remote = %incoming.remote, "too many sessions: closed");
@@ -61,7 +61,7 @@ impl Swarms {
         let (mut earlier, mut patience) = (None, GREETING);
         loop {
             let heard = tokio::select! {
-                heard = timeout(patience, greeting::hear(&mut inward, earlier)) => heard,
+                heard = timeout(patience, greeting::read(&mut inward, earlier)) => heard,
                 why = &mut cut => return tracing::debug!(%why, "no session"),
             };
             let greeting = match heard {
@@ -70,13 +70,13 @@ impl Swarms {
                 Err(_) => return tracing::debug!("no session: nothing was said for too long"),
             };
             let meant = tokio::select! {
-                meant = self.meant(&greeting) => meant,
+                meant = self.transfer_of(&greeting) => meant,
                 why = &mut cut => return tracing::debug!(%why, "no session"),
             };
             let Some(transfer) = meant else {
                 return tracing::debug!("no session: the file is not here");
             };
-            let said = greeting::say(&mut outward, transfer.content(), self.me(), self.0.port);
+            let said = greeting::send(&mut outward, transfer.content(), self.me(), self.0.port);
             if let Err(why) = said.await {
                 return tracing::debug!(%why, "no session");
             }
@@ -96,14 +96,14 @@ impl Swarms {
         }
     }
 
-    /// The file that somebody means: one that is on its way, or of the share.
-    async fn meant(&self, greeting: &Greeting) -> Option<Arc<Transfer>> {
+    /// The file that a caller means: one that is on its way, or of the share.
+    async fn transfer_of(&self, greeting: &Greeting) -> Option<Arc<Transfer>> {
         let Greeting { name, length, .. } = *greeting;
         if let Some(transfer) = self.under_way(name, length) {
             return Some(transfer);
         }
         let share = self.0.share.clone()?;
-        // To open it may be to read it all: not once for each who asks.
+        // To open it may be to read it all: once for all callers.
         let lock = alone(&mut self.table().opened, name);
         let _alone = lock.acquire_owned().await.ok()?;
         if let Some(transfer) = self.under_way(name, length) {
@@ -121,12 +121,13 @@ impl Swarms {
         if let Some(transfer) = self.under_way(name, Some(content.length)) {
             return Some(transfer);
         }
-        let (nobody, _) = mpsc::unbounded_channel();
+        // No fetch here has to see to it.
+        let (no_fetch, _) = mpsc::unbounded_channel();
         let have = Have::Everything {
             layer: opened.layer().to_vec(),
         };
         let bytes = Bytes::Shared(opened);
-        let transfer = self.start(content, bytes, have, nobody).ok()?;
+        let transfer = self.start(content, bytes, have, no_fetch).ok()?;
         let mut table = self.table();
         let there = table.transfers.entry(content);
         Some(Arc::clone(there.or_insert(transfer)))
@@ -138,7 +139,7 @@ impl Swarms {
             let each = callers.get(&member).copied().unwrap_or(0);
             (each, callers.values().sum::<usize>())
         };
-        // Whoever is asked to go for this one gives its place back soon.
+        // A session that is asked to end for this one gives its place back soon.
         if each >= EACH || (all >= ALL && !self.make_room()) {
             return None;
         }
@@ -215,7 +216,7 @@ mod tests {
         let mut asking = JoinSet::new();
         for _ in 0..8 {
             let (swarms, greeting) = (swarms.clone(), greeting.clone());
-            asking.spawn(async move { swarms.meant(&greeting).await.is_some() });
+            asking.spawn(async move { swarms.transfer_of(&greeting).await.is_some() });
         }
         assert_eq!(asking.join_all().await, [true; 8]);
         assert_eq!(share.totals().opened - before, 1);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use thorp_core::swarm::Offer;
-use thorp_group::certificate::Member;
+use thorp_group::certificate::Certified;
 use thorp_wire::PeerId;
 use thorp_wire::frame::Holder;
 use thorp_wire::layout::Layout;
@@ -42,7 +42,7 @@ pub(super) struct Idle {
 }
 
 impl Swarms {
-    /// Connects to somebody for this file, and stays until it is done.
+    /// Connects to a holder for this file, and stays until it is done.
     pub fn call(&self, transfer: &Arc<Transfer>, holder: Holder) {
         let (swarms, transfer) = (self.clone(), Arc::clone(transfer));
         tokio::spawn(async move { swarms.visit(&transfer, holder).await });
@@ -75,14 +75,14 @@ impl Swarms {
         }
     }
 
-    /// A connection on which both have said that it is about this file.
+    /// A connection on which both ends have said that it is about this file.
     async fn reach(
         &self,
         transfer: &Arc<Transfer>,
         holder: &Holder,
     ) -> Result<(Idle, Offer), String> {
         // The other end may have let go of it at this very moment.
-        while let Some(mut kept) = self.kept(holder.id) {
+        while let Some(mut kept) = self.take_kept(holder.id) {
             transfer.was_reached();
             match self.greet(&mut kept, transfer).await {
                 Ok(offer) => return Ok((kept, offer)),
@@ -111,8 +111,8 @@ impl Swarms {
     async fn greet(&self, line: &mut Idle, transfer: &Transfer) -> Result<Offer, String> {
         let content = transfer.content();
         let words = async {
-            greeting::say(&mut line.outward, content, self.me(), self.0.port).await?;
-            let greeting = greeting::hear(&mut line.inward, line.earlier).await?;
+            greeting::send(&mut line.outward, content, self.me(), self.0.port).await?;
+            let greeting = greeting::read(&mut line.inward, line.earlier).await?;
             let same = greeting.name == name_of(&content.root)
                 && greeting
                     .length
@@ -152,9 +152,9 @@ impl Swarms {
         });
     }
 
-    /// A connection to a member that waits for the next file. It may not have
-    /// been one of a member's for some time.
-    fn kept(&self, member: PeerId) -> Option<Idle> {
+    /// A connection to a member that waits for the next file. By now it may no
+    /// longer be a member's: then there is none.
+    fn take_kept(&self, member: PeerId) -> Option<Idle> {
         if !self.0.tls.records().allows(&member) {
             self.table().idle.remove(&member);
             return None;
@@ -178,7 +178,7 @@ impl Swarms {
     }
 
     /// When the first certificate ends of a connection that is made now.
-    pub(super) fn first_to_end(&self, other: &Member) -> SystemTime {
+    pub(super) fn first_to_end(&self, other: &Certified) -> SystemTime {
         other.ends.min(self.0.tls.member().ends)
     }
 

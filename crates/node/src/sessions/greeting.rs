@@ -1,7 +1,7 @@
 //! The words that a session begins with: two handshakes from both ends.
 //!
-//! Whoever dials says first which file is meant: by the first twenty bytes of
-//! its root and, in the extension handshake, its length. Whoever was dialled
+//! The caller says first which file it means: by the first twenty bytes of its
+//! root and, in the extension handshake, its length. The member that was dialled
 //! answers once it knows that file.
 
 use std::time::Duration;
@@ -46,7 +46,7 @@ pub(super) enum GreetingError {
 }
 
 /// Says which file is meant, and what this end can do.
-pub(super) async fn say<W: AsyncWrite + Unpin>(
+pub(super) async fn send<W: AsyncWrite + Unpin>(
     outward: &mut Outward<W>,
     content: Content,
     me: PeerId,
@@ -65,9 +65,9 @@ pub(super) async fn say<W: AsyncWrite + Unpin>(
     outward.flush().await
 }
 
-/// What the other end says first. What it has still said of an earlier file is
-/// passed over.
-pub(super) async fn hear<R: AsyncRead + Unpin>(
+/// Reads what the other end says first. What it still says of an earlier file
+/// is passed over.
+pub(super) async fn read<R: AsyncRead + Unpin>(
     inward: &mut Inward<R>,
     earlier: Option<Layout>,
 ) -> Result<Greeting, GreetingError> {

@@ -2,8 +2,8 @@
 //!
 //! Owns where in the stream it is. Reading can be given up at any moment and
 //! taken up again, by another session on the same connection: what was read and
-//! not used is kept, and what is left of a block that nobody wants any more is
-//! passed over.
+//! not used is kept, and what is left of a block that is not wanted any more
+//! is passed over.
 
 use std::io;
 use std::time::Duration;
@@ -31,7 +31,7 @@ pub(super) struct Inward<R> {
     /// Read and not used: from `used` on.
     bytes: Vec<u8>,
     used: usize,
-    /// Bytes of a block that are still to come, and that nobody wants.
+    /// Bytes of a block that are still to come, and that no session has taken.
     unwanted: u64,
 }
 
@@ -116,7 +116,7 @@ impl<R: AsyncRead + Unpin> Inward<R> {
     }
 
     /// The head of a block was read: this many bytes of it follow, which are
-    /// passed over if nobody takes them.
+    /// passed over unless they are taken.
     pub fn begin_block(&mut self, head: Head, length: u32) {
         self.used += head.length();
         self.unwanted = length.into();
@@ -270,7 +270,7 @@ mod tests {
         let mut some = [0; 2000];
         let read = inward.some_of_block(&mut some).await.expect("some");
         assert!(read > 0 && some[..read].iter().all(|byte| *byte == 9));
-        // Whoever was reading it has gone.
+        // The session that was reading it has gone.
         let head = inward.head(limits()).await.expect("a head");
         assert_eq!(head, Head::KeepAlive);
         inward.message(head).await.expect("a message");

@@ -3,9 +3,9 @@
 //! Owns the order: messages as they were said; blocks beside them, in their own
 //! order. Put in by the swarm under its lock, taken out by the session's writer.
 //!
-//! Bounded by whoever reads the session: it reads nothing more from somebody
-//! for whom [`Outbox::room`] has none, so what that one can still ask for is
-//! what it has asked for already.
+//! Bounded by the session's reader: where [`Outbox::room`] has none, it reads
+//! nothing more, so the other end gets what it has asked for, and can ask for
+//! no more.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -24,11 +24,11 @@ const MOST_HASHING: usize = 2;
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     queues: Mutex<Queues>,
-    /// Told when there is more to send.
+    /// Wakes the writer when there is more to send.
     more: Notify,
-    /// Told when there is less.
+    /// Wakes the reader when there is less.
     less: Notify,
-    /// Told when there is an end to it.
+    /// Wakes the session when it is to end.
     end: Notify,
 }
 
@@ -78,7 +78,7 @@ impl Outbox {
         self.more.notify_one();
     }
 
-    /// Takes an upload back; whether it had not begun.
+    /// Takes an upload back, unless it has begun. Whether it did.
     pub fn withdraw(&self, block: Block) -> bool {
         let mut queues = self.lock();
         let place = queues.uploads.iter().position(|waiting| *waiting == block);
@@ -106,7 +106,7 @@ impl Outbox {
         self.lock().hashing += 1;
     }
 
-    /// And that is done.
+    /// Something was hashed for it.
     pub fn hashed(&self) {
         self.lock().hashing -= 1;
         self.less.notify_one();
@@ -132,12 +132,12 @@ impl Outbox {
         self.lock().uploads.pop_front()
     }
 
-    /// Waits for there to be more. May wake for nothing.
+    /// Waits for more to send. May wake for nothing.
     pub async fn more(&self) {
         self.more.notified().await;
     }
 
-    /// Waits until the connection is to be dropped; why.
+    /// Waits until the connection is to be dropped, and says why.
     pub async fn dropped(&self) -> String {
         loop {
             let end = self.lock().end.clone();
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_does_not_read_is_not_read_from() {
+    async fn an_end_that_does_not_read_is_not_read_from() {
         let outbox = Outbox::default();
         let bitfield = Message::Bitfield(vec![0; 64 * 1024]);
         while is_ready(outbox.room()).await {

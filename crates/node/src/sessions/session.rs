@@ -30,7 +30,7 @@ use super::transfer::Transfer;
 const WRITES: u32 = 5;
 /// How often the swarm hears of a block that takes long to arrive.
 const FLOWING: Duration = Duration::from_secs(1);
-/// Whoever wants something of the other end says so after this long in silence.
+/// An end that wants something of the other one says so after this long in silence.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// Where nothing is wanted of the other end, it is let go after this long in silence.
 pub(super) const IDLE: Duration = Duration::from_secs(30);
@@ -106,11 +106,11 @@ where
             },
             end = &mut writing => end_of(end),
             reason = cut => (Ended::Gone, reason),
-            // What is being sent may take long, to somebody who does not read.
+            // Sending may take long where the other end does not read.
             reason = outbox.dropped() => (Ended::Gone, reason),
         }
     };
-    // So that nobody else writes what is being written still.
+    // So that no other session writes what is still being written.
     disk.done().await;
     tracing::debug!(session = session.0, %reason, "a session ends");
     transfer.closed(session, reason);
@@ -154,7 +154,7 @@ impl<R: AsyncRead + Unpin> Reader<'_, R> {
         }
     }
 
-    /// Whoever fetches leaves it to the swarm how long to wait.
+    /// The head of what comes next. How long a fetch waits for it is the swarm's.
     async fn next_head(&mut self) -> Result<Head, Broken> {
         loop {
             match timeout(IDLE, self.inward.head(self.limits)).await {

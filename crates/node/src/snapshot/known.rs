@@ -253,7 +253,7 @@ impl Knowledge<'_> {
 }
 
 fn listed(entry: &Entry, holder: Option<&Holder>) -> SnapshotRow {
-    let holder = holder.map(|holder| api::Holder {
+    let holder = holder.map(|holder| api::HolderRow {
         member: crate::rows::holder(holder),
         partial: entry.partial,
     });

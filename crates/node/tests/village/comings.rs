@@ -381,7 +381,7 @@ async fn a_peer_with_its_own_tracker_lets_others_in_by_invitation() {
     )
     .await;
     oak.settled(1).await;
-    let door = oak.running.door.clone().expect("a group of its own");
+    let door = oak.running.access.clone().expect("a group of its own");
     assert!(!door.open);
     let stranger = Group::Open(NetAddress::Ip(oak.address()));
     let (notices, _received) = mpsc::channel(8);

@@ -6,12 +6,12 @@ use super::*;
 use crate::samples;
 use thorp_node::api::Done;
 
-fn render(manner: Manner, events: &[Event]) -> (String, String, Option<Exit>) {
+fn render(style: AnswerStyle, events: &[Event]) -> (String, String, Option<Exit>) {
     let (mut out, mut talk) = (Vec::new(), Vec::new());
-    let mut renderer = Renderer::new(&mut out, &mut talk, manner, Bar::none());
+    let mut renderer = Renderer::new(&mut out, &mut talk, style, Bar::none());
     let mut exit = None;
     for event in events {
-        exit = renderer.event(event).expect("written");
+        exit = renderer.render(event).expect("written");
     }
     let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
     (text(out), text(talk), exit)
@@ -19,7 +19,7 @@ fn render(manner: Manner, events: &[Event]) -> (String, String, Option<Exit>) {
 
 const PAGE: &str = include_str!("../../../../docs/json.md");
 
-const TEXT: Manner = Manner {
+const TEXT: AnswerStyle = AnswerStyle {
     json: false,
     quiet: false,
     asked: false,
@@ -105,11 +105,11 @@ fn an_ambiguous_name_says_how_to_pick() {
 
 #[test]
 fn a_listing_without_rows_says_so() {
-    let manner = Manner {
+    let style = AnswerStyle {
         nothing: Some("Nobody else is here."),
         ..TEXT
     };
-    let (out, talk, _) = render(manner, &[Event::Done(Done::default())]);
+    let (out, talk, _) = render(style, &[Event::Done(Done::default())]);
     assert_eq!(
         (out.as_str(), talk.as_str()),
         ("", "Nobody else is here.\n")
@@ -118,11 +118,11 @@ fn a_listing_without_rows_says_so() {
 
 #[test]
 fn quiet_keeps_data_and_errors() {
-    let manner = Manner {
+    let style = AnswerStyle {
         quiet: true,
         ..TEXT
     };
-    let (out, talk, _) = render(manner, &samples::events());
+    let (out, talk, _) = render(style, &samples::events());
     assert!(out.contains("2.txt  1.2 KiB  from"));
     assert!(!talk.contains("there may be more than this"));
     assert!(talk.contains("thorp: No peer is sharing"));
@@ -130,7 +130,7 @@ fn quiet_keeps_data_and_errors() {
 
 #[test]
 fn json_lines_are_stable_and_documented() {
-    let json = Manner { json: true, ..TEXT };
+    let json = AnswerStyle { json: true, ..TEXT };
     let (out, talk, exit) = render(json, &samples::events());
     assert_eq!(talk, "");
     assert_eq!(exit.map(Exit::code), Some(3));
@@ -202,10 +202,10 @@ fn a_reader_that_has_gone_stops_nothing() {
             Ok(())
         }
     }
-    let json = Manner { json: true, ..TEXT };
+    let json = AnswerStyle { json: true, ..TEXT };
     let mut renderer = Renderer::new(Gone, Vec::new(), json, Bar::none());
     for event in samples::events() {
-        renderer.event(&event).expect("no error");
+        renderer.render(&event).expect("no error");
     }
     assert_eq!(renderer.flow(), Flow::Closed);
 }

@@ -1,5 +1,8 @@
 //! Every verb as it is typed, and what is refused.
 
+use std::time::Duration;
+
+use super::values::{WhichTracker, expiry};
 use super::*;
 use thorp_node::config::{Config, Key};
 
@@ -105,7 +108,7 @@ fn share() {
     };
     assert_eq!(
         share.tracker,
-        Some(TrackerArg::At("oak:4000".parse().expect("address")))
+        Some(WhichTracker::At("oak:4000".parse().expect("address")))
     );
     assert_eq!(
         share.name.map(|name| name.to_string()).as_deref(),
@@ -116,7 +119,7 @@ fn share() {
     let Verb::Share(share) = verb(&["share", "--tracker"]) else {
         panic!()
     };
-    assert_eq!(share.tracker, Some(TrackerArg::Ask));
+    assert_eq!(share.tracker, Some(WhichTracker::Ask));
     let Verb::Share(share) = verb(&["share", "--join", "-"]) else {
         panic!()
     };
@@ -208,10 +211,10 @@ fn names_with_a_leading_dash() {
 
 #[test]
 fn the_small_verbs() {
-    assert!(matches!(verb(&["ls"]), Verb::Ls(Ls { peer: None, .. })));
+    assert!(matches!(verb(&["ls"]), Verb::Ls(LsArgs { peer: None, .. })));
     assert!(matches!(
         verb(&["ls", "oak"]),
-        Verb::Ls(Ls { peer: Some(_), .. })
+        Verb::Ls(LsArgs { peer: Some(_), .. })
     ));
     assert!(matches!(verb(&["peers"]), Verb::Peers(_)));
     assert!(matches!(verb(&["neighbours"]), Verb::Neighbours));

@@ -8,14 +8,14 @@ use thorp_node::config::{ConfigError, Setting};
 
 /// What follows `share --tracker`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TrackerArg {
-    /// Nothing: the person is asked.
+pub enum WhichTracker {
+    /// Nothing: the user is asked.
     Ask,
     /// An address.
     At(NetAddress),
 }
 
-impl FromStr for TrackerArg {
+impl FromStr for WhichTracker {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Self, AddressError> {

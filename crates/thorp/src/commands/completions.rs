@@ -2,11 +2,11 @@
 
 use clap::CommandFactory;
 
-use crate::args::{Args, Completions};
+use crate::args::{Args, CompletionsArgs};
 use crate::exit::Exit;
 use crate::out;
 
-pub fn run(args: &Completions) -> Exit {
+pub fn run(args: &CompletionsArgs) -> Exit {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Args::command(), "thorp", &mut script);
     let _ = out::data(String::from_utf8_lossy(&script).trim_end());

@@ -1,12 +1,12 @@
-//! `thorp find`: who has what, by a pattern.
+//! `thorp find`: files and their holders, by a pattern.
 
 use thorp_node::api::{Command, ErrorKind};
 
-use super::Context;
-use crate::args::Find;
+use super::context::Context;
+use crate::args::FindArgs;
 use crate::exit::{Result, failure};
 
-pub async fn run(context: &Context, args: Find) -> Result {
+pub async fn run(context: &Context, args: FindArgs) -> Result {
     let pattern = args.pattern;
     if pattern.is_empty() {
         let why = "an empty pattern matches nothing: name a file, or a pattern such as '*.txt'";

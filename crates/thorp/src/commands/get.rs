@@ -2,16 +2,16 @@
 
 use thorp_node::api::{Command, Get};
 
-use super::{Context, broken_off, interrupted};
-use crate::answer::Manner;
-use crate::args;
+use super::context::Context;
+use crate::answer::AnswerStyle;
+use crate::args::GetArgs;
 use crate::conversation::{Conversation, Step};
-use crate::exit::{Exit, Result};
+use crate::exit::{Exit, Result, broken_off, interrupted};
 use crate::signals::Signals;
 use crate::{node, out, prompt};
 use thorp_node::address::NetAddress;
 
-pub async fn run(context: &Context, args: args::Get) -> Result {
+pub async fn run(context: &Context, args: GetArgs) -> Result {
     let get = Get {
         names: args.names,
         dir: args.out.as_deref().map(absolute).transpose()?,
@@ -22,7 +22,7 @@ pub async fn run(context: &Context, args: args::Get) -> Result {
         root: args.root,
     };
     let tracker = args.visiting.tracker;
-    if context.global.json || !context.streams.can_ask() {
+    if context.global.json || !context.terminals.can_ask() {
         return context.answer(tracker, Command::Get(get)).await;
     }
     let mut signals = Signals::listen()?;
@@ -35,11 +35,11 @@ pub async fn run(context: &Context, args: args::Get) -> Result {
 
 async fn converse(context: &Context, tracker: Option<NetAddress>, get: Get) -> Result {
     let visitor = context.visitor()?;
-    let manner = Manner {
+    let style = AnswerStyle {
         asked: true,
-        ..context.manner()
+        ..context.answer_style()
     };
-    let mut renderer = context.renderer(manner);
+    let mut renderer = context.renderer(style);
     let (mut conversation, mut step) = Conversation::new(get);
     loop {
         step = match step {
@@ -50,8 +50,8 @@ async fn converse(context: &Context, tracker: Option<NetAddress>, get: Get) -> R
                     let Some(event) = answers.recv().await else {
                         return Err(broken_off());
                     };
-                    renderer.event(&event)?;
-                    if let Some(step) = conversation.event(&event) {
+                    renderer.render(&event)?;
+                    if let Some(step) = conversation.on_event(&event) {
                         break step;
                     }
                 }
@@ -59,7 +59,7 @@ async fn converse(context: &Context, tracker: Option<NetAddress>, get: Get) -> R
             // The end of the input is an answer too: nothing.
             Step::Ask(question) => {
                 let line = prompt::line(&question).await?.unwrap_or_default();
-                conversation.line(&line)
+                conversation.on_line(&line)
             }
             Step::Over(None) => return Ok(Exit::DONE),
             Step::Over(Some(failure)) => {

@@ -8,7 +8,7 @@ use std::path::Path;
 use thorp_node::api::ErrorKind;
 use thorp_node::invite::Invite;
 
-use super::Context;
+use super::context::Context;
 use crate::exit::{Complaint, Result, failure};
 use crate::{node, out, prompt};
 
@@ -28,7 +28,7 @@ pub async fn read(context: &Context, place: Option<&Path>) -> Result<Invite> {
             })?;
             from(&name, file)?
         }
-        None if context.streams.can_ask() => return ask().await,
+        None if context.terminals.can_ask() => return ask().await,
         None => {
             let why = "say where the invite is: a FILE, or - for standard input";
             return Err(failure(ErrorKind::Usage, why));

@@ -3,12 +3,12 @@
 use thorp_node::api::Event;
 use thorp_node::launch;
 
-use super::Context;
-use crate::args::Invite;
+use super::context::Context;
+use crate::args::InviteArgs;
 use crate::exit::{Exit, Result};
 use crate::out;
 
-pub async fn run(context: &Context, args: &Invite) -> Result {
+pub async fn run(context: &Context, args: &InviteArgs) -> Result {
     let states = context.keepers()?;
     let mut kept = states.iter().filter(|state| launch::has_ca(state));
     let is_open = kept.all(|state| !launch::is_by_invitation(state));

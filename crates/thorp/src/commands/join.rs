@@ -2,13 +2,14 @@
 
 use thorp_node::launch::Common;
 
-use super::{Context, invitation};
-use crate::args::Join;
+use super::context::Context;
+use super::invitation;
+use crate::args::JoinArgs;
 use crate::exit::{Exit, Result};
 use crate::node;
 use crate::out;
 
-pub async fn run(context: &Context, args: &Join) -> Result {
+pub async fn run(context: &Context, args: &JoinArgs) -> Result {
     let invite = invitation::read(context, args.file.as_deref()).await?;
     let common = Common {
         name: args.name.clone(),

@@ -8,10 +8,10 @@ use thorp_node::api::{Command, ErrorKind, Event};
 use thorp_node::backup::{self, Backup};
 use thorp_node::launch;
 
-use super::{Context, broken_off};
-use crate::exit::{Exit, Result, failure};
+use super::context::Context;
+use crate::exit::{Exit, Result, broken_off, failure};
 use crate::out::{self, Flow};
-use crate::state::Role;
+use crate::state::NodeKind;
 use crate::units;
 
 /// For standard input or output.
@@ -55,7 +55,7 @@ pub async fn back_up(context: &Context, file: &Path) -> Result {
 
 /// Puts a saved group into this machine's tracker state.
 pub async fn restore(context: &Context, file: &Path) -> Result {
-    let state = context.state(Role::Tracker)?;
+    let state = context.state(NodeKind::Tracker)?;
     let backup = if file == Path::new(DASH) {
         Backup::read_from(std::io::stdin().lock(), Path::new("standard input"))?
     } else {
@@ -77,7 +77,8 @@ pub async fn restore(context: &Context, file: &Path) -> Result {
     Ok(Exit::DONE)
 }
 
-/// Where it is to be: not where this machine's own peer would offer it to all.
+/// Where the backup is to be written: not into the share, where every member
+/// could fetch it.
 async fn unshared(context: &Context, file: &Path) -> Result<PathBuf> {
     let refuse = |why: &dyn Display| {
         let why = format!("{}: {why}: name another file", file.display());
@@ -87,9 +88,9 @@ async fn unshared(context: &Context, file: &Path) -> Result<PathBuf> {
     let (Some(name), Some(parent)) = (path.file_name(), path.parent()) else {
         return Err(refuse(&"that is a directory"));
     };
-    // The directory as it is: dots and links lead where they like.
+    // Compared without dots and links: either could lead into the share.
     let parent = parent.canonicalize().map_err(|e| refuse(&e))?;
-    let share = launch::shared_by(&context.state(Role::Peer)?).await;
+    let share = launch::shared_by(&context.state(NodeKind::Peer)?).await;
     match share.and_then(|share| share.canonicalize().ok()) {
         Some(share) if parent.starts_with(&share) => {
             Err(refuse(&"that directory is shared, and a backup is a key"))

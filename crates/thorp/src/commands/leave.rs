@@ -5,14 +5,14 @@ use std::path::Path;
 use serde_json::json;
 use thorp_node::launch::{self, Standing};
 
-use super::Context;
-use crate::args::Leave;
+use super::context::Context;
+use crate::args::LeaveArgs;
 use crate::exit::{Complaint, Exit, Result};
 use crate::out;
-use crate::state::Role;
+use crate::state::NodeKind;
 
-pub async fn run(context: &Context, args: &Leave) -> Result {
-    let state = context.state(Role::Peer)?;
+pub async fn run(context: &Context, args: &LeaveArgs) -> Result {
+    let state = context.state(NodeKind::Peer)?;
     let standing = launch::standing(&state)?;
     let keeps = matches!(standing, Standing::Keeper | Standing::MemberAndKeeper);
     if args.purge && keeps {
@@ -58,8 +58,8 @@ const REMOVED: &str = "This machine has left its group, which had removed it: it
 
 /// A tracker alone has a state of its own, which is not left by accident.
 fn tracker_alone(context: &Context) -> Result<String> {
-    let state = context.state(Role::Tracker)?;
-    let is_other = state != context.state(Role::Peer)?;
+    let state = context.state(NodeKind::Tracker)?;
+    let is_other = state != context.state(NodeKind::Peer)?;
     Ok(
         if is_other && matches!(launch::standing(&state), Ok(Standing::Keeper)) {
             let shown = state.display();

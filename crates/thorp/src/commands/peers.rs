@@ -1,8 +1,8 @@
-//! `thorp peers`: who is there.
+//! `thorp peers`: the peers that are present.
 
 use thorp_node::api::Command;
 
-use super::Context;
+use super::context::Context;
 use crate::args::Visiting;
 use crate::exit::Result;
 

@@ -3,21 +3,22 @@
 use thorp_node::api::{Command, Event, GroupMember, Note};
 use thorp_node::launch;
 
-use super::{Context, broken_off, show};
-use crate::args::Remove;
-use crate::exit::{Exit, Result};
+use super::asking::show;
+use super::context::Context;
+use crate::args::RemoveArgs;
+use crate::exit::{Exit, Result, broken_off};
 use crate::node::Answers;
 use crate::quoting::quoted;
 
-pub async fn run(context: &Context, args: &Remove) -> Result {
+pub async fn run(context: &Context, args: &RemoveArgs) -> Result {
     let states = context.keepers()?;
     let answers = launch::ask_keeper(&states, Command::Members).await?;
     let (members, notes) = gather(answers).await?;
     let member = launch::meant(&members, &args.member)?;
     launch::removable(member)?;
-    let mut renderer = context.renderer(context.manner());
+    let mut renderer = context.renderer(context.answer_style());
     for note in notes {
-        renderer.event(&Event::Note(note))?;
+        renderer.render(&Event::Note(note))?;
     }
     let called = quoted(&member.name);
     if member.removed {

@@ -7,19 +7,20 @@ use thorp_node::api::{ErrorKind, Notice};
 use thorp_node::launch::Group;
 use thorp_node::share;
 
-use super::{Context, invitation};
-use crate::args::Share;
-use crate::args::values::TrackerArg;
+use super::context::Context;
+use super::invitation;
+use crate::args::ShareArgs;
+use crate::args::values::WhichTracker;
 use crate::exit::{Complaint, Result, failure};
 use crate::lines::{self, Streams};
 use crate::menu::terminal::{self, End};
-use crate::node::{self, Peer};
+use crate::node::{self, LocalPeer};
 use crate::out::Flow;
 use crate::signals::Signals;
-use crate::state::Role;
+use crate::state::NodeKind;
 use crate::{out, prompt, words};
 
-pub async fn run(context: Context, args: Share) -> Result {
+pub async fn run(context: Context, args: ShareArgs) -> Result {
     let dir = directory(&args.dir)?;
     let broad = is_wide(&dir);
     if broad {
@@ -33,12 +34,12 @@ pub async fn run(context: Context, args: Share) -> Result {
         broad,
         ..share::Options::default()
     };
-    let state = context.state(Role::Peer)?;
+    let state = context.state(NodeKind::Peer)?;
     let common = node::common(state, context.settings.clone(), args.name, args.listen);
     let mut streams = Streams::standard();
     let show = |notice: &Notice| {
-        // Who does not read what happens before the start may read what comes after.
-        let _ = lines::tell_notice(notice, &mut streams, context.lines());
+        // A reader that misses what happens before the start may read what comes after.
+        let _ = lines::tell_notice(notice, &mut streams, context.line_manner());
     };
     let mut signals = Signals::listen()?;
     let mut peer = tokio::select! {
@@ -58,18 +59,23 @@ pub async fn run(context: Context, args: Share) -> Result {
 
 /// The menu where there is a terminal for it, lines elsewhere; until the end, or
 /// a signal.
-async fn attend(context: &Context, peer: &mut Peer, lines: bool, signals: &mut Signals) -> End {
-    if context.draws(lines) {
+async fn attend(
+    context: &Context,
+    peer: &mut LocalPeer,
+    lines: bool,
+    signals: &mut Signals,
+) -> End {
+    if context.can_draw(lines) {
         let mut welcome = vec![words::sharing(&peer.directory, peer.listen)];
         welcome.extend(peer.door.as_ref().map(lines::door));
         // A terminal that cannot do it gets lines.
-        if let Ok(end) = terminal::run(peer, welcome, context.streams, signals).await {
+        if let Ok(end) = terminal::run(peer, welcome, context.terminals, signals).await {
             return end;
         }
     }
     let mut streams = Streams::standard();
     tokio::select! {
-        flow = lines::follow_peer(peer, &mut streams, context.lines()) => match flow {
+        flow = lines::follow_peer(peer, &mut streams, context.line_manner()) => match flow {
             Flow::Open => End::Ended,
             Flow::Closed => End::Left,
         },
@@ -77,11 +83,11 @@ async fn attend(context: &Context, peer: &mut Peer, lines: bool, signals: &mut S
     }
 }
 
-/// How to get in; nothing where the address is missing and nobody can be asked.
-async fn group(context: &Context, args: &Share) -> Result<Option<Group>> {
+/// How to get in; nothing where the address is missing and the user cannot be asked.
+async fn group(context: &Context, args: &ShareArgs) -> Result<Option<Group>> {
     Ok(Some(match (&args.tracker, &args.join) {
-        (Some(TrackerArg::At(address)), _) => Group::Open(address.clone()),
-        (Some(TrackerArg::Ask), _) => match ask_tracker(context).await? {
+        (Some(WhichTracker::At(address)), _) => Group::Open(address.clone()),
+        (Some(WhichTracker::Ask), _) => match ask_tracker(context).await? {
             Some(address) => Group::Open(address),
             None => return Ok(None),
         },
@@ -91,7 +97,7 @@ async fn group(context: &Context, args: &Share) -> Result<Option<Group>> {
 }
 
 async fn ask_tracker(context: &Context) -> Result<Option<NetAddress>> {
-    if !context.streams.can_ask() {
+    if !context.terminals.can_ask() {
         out::talk(words::WHICH_TRACKER);
         return Ok(None);
     }
@@ -104,7 +110,7 @@ async fn ask_tracker(context: &Context) -> Result<Option<NetAddress>> {
     Ok(None)
 }
 
-/// A person did not want to wait.
+/// The user did not want to wait.
 fn not_started() -> Complaint {
     failure(ErrorKind::Unfinished, "interrupted: nothing is shared")
 }
@@ -126,7 +132,7 @@ fn directory(asked: &Path) -> Result<PathBuf> {
     }
 }
 
-/// Whether somebody may share more than was meant.
+/// Whether this shares more than a user is likely to mean.
 fn is_wide(share: &Path) -> bool {
     let home = std::env::var_os("HOME").and_then(|home| PathBuf::from(home).canonicalize().ok());
     share.parent().is_none() || home.is_some_and(|home| home == share)
@@ -134,9 +140,9 @@ fn is_wide(share: &Path) -> bool {
 
 async fn confirm(context: &Context, share: &Path) -> Result<()> {
     let shown = share.display();
-    if context.streams.can_ask() {
+    if context.terminals.can_ask() {
         let question = format!("This shares everything in {shown} with the whole group.");
-        if context.asked(&question, "Share it.").await? {
+        if context.says_yes(&question, "Share it.").await? {
             return Ok(());
         }
     }

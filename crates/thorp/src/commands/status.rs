@@ -2,7 +2,7 @@
 
 use thorp_node::api::Command;
 
-use super::Context;
+use super::context::Context;
 use crate::exit::Result;
 
 pub async fn run(context: &Context) -> Result {

@@ -3,7 +3,7 @@
 use thorp_node::api::Command;
 use thorp_node::launch;
 
-use super::Context;
+use super::context::Context;
 use crate::exit::{Exit, Result};
 
 pub async fn run(context: &Context) -> Result {

@@ -1,24 +1,25 @@
-//! `thorp tracker`: know who is there and who has what, and show it.
+//! `thorp tracker`: remember which peers are present and what they list, and show it.
 
 use thorp_node::api::ErrorKind;
 use thorp_node::launch;
 
-use super::{Context, keeping};
-use crate::args;
+use super::context::Context;
+use super::keeping;
+use crate::args::TrackerArgs;
 use crate::exit::Result;
 use crate::lines;
-use crate::node::{self, Tracker};
+use crate::node::{self, LocalTracker};
 use crate::screen;
 use crate::signals::Signals;
-use crate::state::Role;
+use crate::state::NodeKind;
 
-pub async fn run(context: Context, args: args::Tracker) -> Result {
+pub async fn run(context: Context, args: TrackerArgs) -> Result {
     match (&args.backup, &args.restore) {
         (Some(file), _) => return keeping::back_up(&context, file).await,
         (_, Some(file)) => return keeping::restore(&context, file).await,
         (None, None) => {}
     }
-    let state = context.state(Role::Tracker)?;
+    let state = context.state(NodeKind::Tracker)?;
     let door = match (args.open, args.closed) {
         (true, _) => Some(true),
         (_, true) => Some(false),
@@ -47,10 +48,10 @@ const OPENED: &str = "This group was by invitation; whoever reaches its tracker 
      The way back: thorp tracker --closed";
 
 /// The screen where there is a terminal for it, lines elsewhere.
-async fn attend(context: &Context, tracker: &mut Tracker, lines: bool) {
-    if context.draws(lines) && screen::run(tracker, context.streams.colour).await.is_ok() {
+async fn attend(context: &Context, tracker: &mut LocalTracker, lines: bool) {
+    if context.can_draw(lines) && screen::run(tracker, context.terminals.colour).await.is_ok() {
         return;
     }
     let mut streams = lines::Streams::standard();
-    let _ = lines::follow_tracker(tracker, &mut streams, context.lines()).await;
+    let _ = lines::follow_tracker(tracker, &mut streams, context.line_manner()).await;
 }

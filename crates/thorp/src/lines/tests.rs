@@ -8,10 +8,10 @@ use crate::story::{self, Shown};
 use thorp_node::api::Warning;
 use tokio::sync::mpsc;
 
-fn peer() -> (Peer, mpsc::Sender<Shown>, mpsc::Sender<Notice>) {
+fn peer() -> (LocalPeer, mpsc::Sender<Shown>, mpsc::Sender<Notice>) {
     let (shown_in, shown) = mpsc::channel(1);
     let (notice_in, notices) = mpsc::channel(8);
-    let peer = Peer {
+    let peer = LocalPeer {
         directory: "/home/oak".into(),
         listen: "192.168.198.138:3334".parse().ok(),
         viewer: story::node(shown),
@@ -24,9 +24,9 @@ fn peer() -> (Peer, mpsc::Sender<Shown>, mpsc::Sender<Notice>) {
     (peer, shown_in, notice_in)
 }
 
-fn tracker() -> (Tracker, mpsc::Sender<Shown>) {
+fn tracker() -> (LocalTracker, mpsc::Sender<Shown>) {
     let (shown_in, shown) = mpsc::channel(1);
-    let tracker = Tracker {
+    let tracker = LocalTracker {
         listen: "192.168.198.138:3333".parse().expect("an address"),
         viewer: story::node(shown),
         notices: mpsc::channel(1).1,

@@ -7,7 +7,7 @@ pub mod terminal;
 
 use thorp_node::api::{ErrorKind, Event, Get, Notice};
 
-use crate::answer::{self, Tally};
+use crate::answer::{self, FetchTotals};
 use crate::conversation::{Conversation, Step};
 use crate::exit::Complaint;
 use crate::lines;
@@ -32,7 +32,7 @@ pub enum Effect {
 #[derive(Debug)]
 pub struct Menu {
     state: State,
-    tally: Tally,
+    tally: FetchTotals,
     /// As shown last; at first there are none, and that is no news.
     neighbours: String,
 }
@@ -49,7 +49,7 @@ impl Default for Menu {
     fn default() -> Self {
         Self {
             state: State::default(),
-            tally: Tally::default(),
+            tally: FetchTotals::default(),
             neighbours: lines::NO_NEIGHBOURS.into(),
         }
     }
@@ -68,7 +68,7 @@ impl Menu {
             State::Top => self.wish(line),
             State::Name => self.name(line),
             State::Fetching(conversation) => {
-                let step = conversation.line(line);
+                let step = conversation.on_line(line);
                 self.step(step)
             }
         }
@@ -79,8 +79,8 @@ impl Menu {
         let State::Fetching(conversation) = &mut self.state else {
             return Vec::new();
         };
-        let step = conversation.event(event);
-        let summary = self.tally.event(event);
+        let step = conversation.on_event(event);
+        let summary = self.tally.on_event(event);
         let said = shown(event).into_iter().chain(summary);
         let mut effects: Vec<_> = said.map(Effect::Say).collect();
         if let Some(step) = step {

@@ -16,8 +16,8 @@ use thorp_node::api::{Command, Event};
 use tokio::sync::mpsc;
 
 use super::{Effect, Menu};
-use crate::node::{Answers, Peer};
-use crate::out::{self, Streams};
+use crate::node::{Answers, LocalPeer};
+use crate::out::{self, Terminals};
 use crate::progress::Bar;
 use crate::signals::{Means, Signals};
 use crate::tables::{Following, Neighbourhood};
@@ -35,15 +35,15 @@ pub enum End {
 /// Shows the menu until the person leaves or the peer ends. `welcome` is shown
 /// first. An interrupt ends what is being fetched, or else the menu.
 pub async fn run(
-    peer: &mut Peer,
+    peer: &mut LocalPeer,
     welcome: Vec<String>,
-    streams: Streams,
+    terminals: Terminals,
     signals: &mut Signals,
 ) -> Result<End, ReadlineError> {
     let _mode = KeepMode::new();
     let mut terminal = Terminal::open()?;
     let mut menu = Menu::default();
-    let mut bar = Bar::new(streams, true);
+    let mut bar = Bar::new(terminals, true);
     let mut answers: Option<Answers> = None;
 
     let mut effects: Vec<_> = welcome.into_iter().map(Effect::Say).collect();

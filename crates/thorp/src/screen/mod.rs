@@ -18,12 +18,12 @@ use thorp_node::snapshot::{Ask, Page, Part, Viewer};
 use tokio::sync::mpsc;
 
 use crate::lines;
-use crate::node::{Door, Tracker};
+use crate::node::{Door, LocalTracker};
 use crate::tables::{FileLine, Following, PeerLine};
 use slice::Slice;
 
 /// Shows the screen until a person leaves or the tracker ends.
-pub async fn run(tracker: &mut Tracker, colour: bool) -> io::Result<()> {
+pub async fn run(tracker: &mut LocalTracker, colour: bool) -> io::Result<()> {
     let mut terminal = ratatui::try_init()?;
     let _restored = Restore;
     let mut keys = keys();

@@ -136,7 +136,7 @@ pub fn trouble(trouble: &Trouble) -> String {
     }
 }
 
-/// The group at an address has another CA than the one that was there.
+/// The tracker at an address shows another CA than it did before.
 pub(super) fn changed_ca(pinned: &str, shown: &str) -> String {
     format!(
         "the group's CA has changed: it was {pinned}, and is now {shown}; either the tracker was \

@@ -18,7 +18,7 @@ use thorp_node::state::StateError;
 use super::failure::changed_ca;
 use super::{REMOVED, failure, trouble};
 
-/// Why it is not, in a sentence.
+/// Why a node cannot be started or asked, in a sentence.
 pub fn launch(error: &LaunchError) -> String {
     match error {
         LaunchError::NotAMember => {

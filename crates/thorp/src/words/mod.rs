@@ -8,7 +8,7 @@
 //! note     remarks in an answer
 //! ```
 //!
-//! People and scripts know them by heart: `--json` prints them too. Changing one
+//! Users and scripts know them by heart: `--json` prints them too. Changing one
 //! is a change of the interface. A sentence is escaped by the caller, for the
 //! place where it is shown.
 
@@ -33,7 +33,7 @@ pub use story::{
 };
 pub use warning::warning;
 
-/// A member as a person knows it: `oak (192.168.1.5)`.
+/// A member as a user knows it: `oak (192.168.1.5)`.
 fn called(member: &Member) -> String {
     let address = (member.port != 0).then_some(&*member.address);
     match (&member.name, address) {

@@ -5,7 +5,7 @@ use thorp_node::printable::printable;
 use std::net::SocketAddr;
 use std::path::Path;
 
-/// A tracker with nobody in it.
+/// A tracker without a peer.
 pub const WAITING: &str = "Waiting for a connection...";
 /// The tracker has accepted this peer.
 pub const ESTABLISHED: &str = "Connection Established!";
@@ -22,10 +22,10 @@ pub const FILE_NAME: &str = "Please type the file name (with extension).";
 /// The name is taken in this peer's own share.
 pub const SAME_NAME: &str = "File with same name exists in the same directory! \
      Please rename it if you want to request this file.";
-/// Nobody has it.
+/// No peer lists the file.
 pub const NOBODY: &str = "No peer is sharing this file now. Try again later.";
 
-/// The group wants this machine no more.
+/// The group has removed this machine.
 pub const REMOVED: &str = "this machine was removed from the group. To come back it needs a new key \
      and a new invite: thorp leave --purge, then thorp join";
 

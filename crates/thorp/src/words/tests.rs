@@ -1,4 +1,4 @@
-//! Every code has its sentence, and the sentences are those that people know.
+//! Every code has its sentence, and the sentences are those that users know.
 
 use std::path::PathBuf;
 

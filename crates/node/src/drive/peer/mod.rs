@@ -80,7 +80,7 @@ const REQUESTS: usize = 256;
 const EVENTS: usize = 256;
 
 /// What a peer is made of.
-pub struct Setup {
+pub struct PeerSetup {
     /// Its certificate and its group's.
     pub tls: MemberTls,
     /// Where its tracker is; nowhere, if it has none.
@@ -161,7 +161,7 @@ enum Request {
 impl Peer {
     /// Starts a peer. It ends when it is stopped, or when the last handle is gone.
     /// Whoever does not read `notices` in time misses some.
-    pub fn start(setup: Setup, notices: mpsc::Sender<Notice>) -> (Self, JoinHandle<()>) {
+    pub fn start(setup: PeerSetup, notices: mpsc::Sender<Notice>) -> (Self, JoinHandle<()>) {
         let (requests, requests_in) = mpsc::channel(REQUESTS);
         let (abandoned, abandoned_in) = mpsc::unbounded_channel();
         let (keeper, viewer) = Keeper::new();
@@ -322,7 +322,7 @@ impl Drop for Waiting<'_> {
     }
 }
 
-fn itself(setup: &Setup) -> Option<Holder> {
+fn itself(setup: &PeerSetup) -> Option<Holder> {
     let Role::Sharing { listen, .. } = &setup.role else {
         return None;
     };
@@ -336,7 +336,7 @@ fn itself(setup: &Setup) -> Option<Holder> {
 }
 
 /// What its sessions stand on.
-fn for_sessions(setup: &Setup, fed: mpsc::Sender<PeerId>) -> sessions::Setup {
+fn for_sessions(setup: &PeerSetup, fed: mpsc::Sender<PeerId>) -> sessions::Setup {
     let (share, listen) = match &setup.role {
         Role::Sharing { share, listen, .. } => (Some(share.clone()), Some(*listen)),
         Role::Visiting(_) => (None, None),

@@ -35,7 +35,7 @@ impl Surroundings {
         };
         loop {
             self.look.tick().await;
-            if here.look() {
+            if here.refresh() {
                 return here.own();
             }
         }

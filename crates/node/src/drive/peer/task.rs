@@ -39,7 +39,7 @@ use super::pace::Paces;
 use super::sharing::Sharing;
 use super::standing::{Change, Standing};
 use super::surroundings::Surroundings;
-use super::{Request, Role, Setup, source};
+use super::{PeerSetup, Request, Role, source};
 
 /// What only a peer does.
 pub(super) struct Task {
@@ -118,7 +118,7 @@ impl Node for Task {
                 engine.handle(Input::Large { fetch, event });
             }
             Event::Called(incoming) if incoming.purpose == Purpose::Session => {
-                self.swarms.called(*incoming);
+                self.swarms.on_caller(*incoming);
             }
             Event::Called(incoming) => engine.on_called(*incoming),
             Event::Dialled(_, Ok(connected)) => self.on_dialled(engine, *connected),
@@ -225,13 +225,13 @@ impl Node for Task {
 
 impl Task {
     pub(super) fn new(
-        setup: Setup,
+        setup: PeerSetup,
         swarms: Swarms,
         asked: Asked,
         shown: Shown,
         notices: mpsc::Sender<Notice>,
     ) -> (Self, Engine<machine::Peer>) {
-        let Setup {
+        let PeerSetup {
             tls,
             trackers,
             config,

@@ -29,7 +29,7 @@ use super::{Node, Wires};
 const REQUESTS: usize = 64;
 
 /// What a tracker is made of.
-pub struct Setup {
+pub struct TrackerSetup {
     /// Its certificate and its group's.
     pub tls: MemberTls,
     /// Its settings.
@@ -62,7 +62,7 @@ enum Request {
 impl Tracker {
     /// Starts a tracker. It ends when it is stopped, or when the last handle is gone.
     /// Whoever does not read `notices` in time misses some.
-    pub fn start(setup: Setup, notices: mpsc::Sender<Notice>) -> (Self, JoinHandle<()>) {
+    pub fn start(setup: TrackerSetup, notices: mpsc::Sender<Notice>) -> (Self, JoinHandle<()>) {
         let (requests, requests_in) = mpsc::channel(REQUESTS);
         let (keeper, viewer) = Keeper::new();
         let (task, engine) = Task::new(setup, requests_in, keeper, notices);
@@ -191,7 +191,7 @@ impl Node for Task {
 
 impl Task {
     fn new(
-        setup: Setup,
+        setup: TrackerSetup,
         requests: mpsc::Receiver<Request>,
         keeper: Keeper,
         notices: mpsc::Sender<Notice>,

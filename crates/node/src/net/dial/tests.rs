@@ -343,7 +343,7 @@ async fn refusal(
 async fn whoever_asks_for_no_protocol_or_another_is_hung_up_on() {
     let group = Group::new();
     let oak = group.node("oak").await;
-    // A peer lets nobody join, and a tracker has no files.
+    // A peer lets no machine join, and a tracker has no files.
     let hall = group.tracker(Clock::system()).await;
     let asked: [(&Node, &[&[u8]]); 4] = [
         (&oak, &[]),
@@ -370,7 +370,7 @@ async fn an_untrusted_answer_is_explained() {
     let membership = group.admit(&elm, "elm");
     let elm = MemberTls::new(&elm, &membership, clock.clone()).expect("fits");
 
-    // Somebody else in oak's place: it answers to oak's name, with its own key.
+    // Another machine in oak's place: it answers to oak's name, with its own key.
     let oak = group.member("oak");
     let ash = group.member("ash");
     let port = fake(ash.server()).await;
@@ -400,7 +400,7 @@ async fn an_untrusted_answer_is_explained() {
     );
 }
 
-/// Shows this certificate to whoever comes, whatever it asks for.
+/// Shows this certificate to every machine that dials, whatever it asks for.
 async fn fake(config: Arc<rustls::ServerConfig>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
     let address = listener.local_addr().expect("has one");

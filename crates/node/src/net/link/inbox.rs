@@ -16,8 +16,8 @@ pub(super) const MAX_WAITING_IN_ALL: usize = 64 * 1024 * 1024;
 
 /// Where all links of a node put what happens on them. Clones are the same one.
 ///
-/// Whoever waits for room gets it in the order of asking, so that a link that
-/// always has more to say is one among many.
+/// Links get room in the order of asking, so that one that always has more to
+/// say is one among many.
 #[derive(Clone)]
 pub struct Inbox {
     pub(super) events: mpsc::Sender<Arrival>,
@@ -47,8 +47,8 @@ pub fn inbox() -> (Inbox, Arrivals) {
 }
 
 impl Inbox {
-    /// Waits for so much room: first the link's own, so that whoever has filled
-    /// that does not stand in the others' way.
+    /// Waits for so much room: first the link's own, so that a link that has
+    /// filled that does not stand in the others' way.
     pub(super) async fn room_for(
         &self,
         own: &Arc<Semaphore>,

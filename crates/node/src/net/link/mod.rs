@@ -2,7 +2,7 @@
 //!
 //! A reader task makes bytes into [`LinkEvent`]s and puts them into an
 //! [`Inbox`], bounded in number and in bytes, for each link and for all of a
-//! node: who does not take them slows the sender down. A writer task takes
+//! node: a node that does not take them slows the sender down. A writer task takes
 //! frames out of three queues: control before `Content` before `Update`s, and
 //! each in its order. [`LinkSender`] is the handle on it.
 //!
@@ -72,7 +72,7 @@ where
 }
 
 /// Waits until so many links, all of which were closed from here, have ended.
-/// Whoever does not take the goodbye in time notices that we are gone.
+/// A member that does not take the goodbye in time notices that this node is gone.
 pub async fn farewell(mut links: usize, arrivals: &mut Arrivals) {
     let ended = async {
         while links > 0 {

@@ -56,7 +56,7 @@ impl<S: AsyncRead + AsyncWrite> Reader<S> {
             _ = shared.ended() => {}
         }
         let end = LinkEvent::Closed(shared.ended().await);
-        let _ = self.tell(end, None).await;
+        let _ = self.put(end, None).await;
     }
 
     async fn read_all(&mut self) -> LinkEnd {
@@ -111,20 +111,20 @@ impl<S: AsyncRead + AsyncWrite> Reader<S> {
                 Err(error) => return Err(LinkEnd::Malformed(error)),
             };
             start += PREFIX + length;
-            self.tell(event, Some(room)).await?;
+            self.put(event, Some(room)).await?;
         };
         self.buffer.drain(..start);
         if !self.buffer.is_empty() {
             let now = Instant::now();
             if self.heard.is_none_or(|heard| now - heard >= HEARD) {
                 self.heard = Some(now);
-                self.tell(LinkEvent::Heard, None).await?;
+                self.put(LinkEvent::Heard, None).await?;
             }
         }
         Ok(needed)
     }
 
-    async fn tell(
+    async fn put(
         &mut self,
         event: LinkEvent,
         room: Option<[OwnedSemaphorePermit; 2]>,
@@ -134,8 +134,8 @@ impl<S: AsyncRead + AsyncWrite> Reader<S> {
             event,
             _room: room,
         };
-        let told = self.inbox.events.send(arrival).await;
-        told.map_err(|_| LinkEnd::Here)
+        let put = self.inbox.events.send(arrival).await;
+        put.map_err(|_| LinkEnd::Here)
     }
 }
 
@@ -145,7 +145,7 @@ async fn expiry(link: LinkId, term: Term, events: mpsc::Sender<Arrival>) -> Link
     let near = term.ends.checked_sub(EXPIRING);
     if let Some(near) = near.filter(|near| term.clock.wall() < *near) {
         term.clock.reaches(near).await;
-        // With nobody there any more, the reader ends the link.
+        // Where the node has ended, the reader ends the link.
         let expiring = Arrival {
             link,
             event: LinkEvent::Expiring,

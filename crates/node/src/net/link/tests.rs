@@ -353,10 +353,10 @@ async fn a_link_ends_with_its_certificate() {
     drop(theirs);
 }
 
-/// The events of a link on which somebody writes without end.
+/// The events of a link on which the other side writes without end.
 async fn until_nothing_more_is_taken(stream: &mut DuplexStream, bytes: &[u8]) -> usize {
     let mut taken = 0;
-    // Time is paused: it passes only where nobody can do anything else.
+    // Time is paused: it passes only where no task can do anything else.
     while timeout(Duration::from_millis(1), stream.write_all(bytes))
         .await
         .is_ok()
@@ -382,7 +382,7 @@ async fn what_waits_is_bounded_in_bytes_and_a_flood_leaves_room_for_others() {
     let most = MAX_WAITING / large.len();
     assert!((most..most + 2).contains(&taken), "{taken} were taken");
 
-    // Somebody else gets through all the same, right behind.
+    // Another link gets through all the same, right behind.
     let mut honest = open(2);
     honest.write_all(&large).await.expect("is taken");
     tokio::task::yield_now().await;
@@ -432,7 +432,7 @@ async fn what_waits_is_bounded_over_all_links_of_a_node() {
     };
     let held = frames(&mut arrivals);
     assert!(!held.is_empty() && held.len() * each <= MAX_WAITING_IN_ALL);
-    // Whoever holds on to an event holds on to its room.
+    // As long as an event lives, its room is taken.
     sleep(Duration::from_millis(1)).await;
     assert!(frames(&mut arrivals).is_empty());
     drop(held);

@@ -84,8 +84,8 @@ impl<S: AsyncRead + AsyncWrite> Writer<S> {
 
     fn encode(&mut self, frame: &Frame) {
         if let Err(error) = frame.encode(&mut self.buffer) {
-            // A bug on this side: whoever made the frame has to cut it. The
-            // other side would wait for it in vain, so the link ends.
+            // A bug on this side: frames are cut where they are made. The other
+            // side would wait for it in vain, so the link ends.
             tracing::error!(%error, "a frame cannot be sent");
             self.shared.end(LinkEnd::Malformed(error));
         }

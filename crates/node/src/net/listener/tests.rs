@@ -150,7 +150,7 @@ async fn at_a_full_gate_the_oldest_of_the_crowd_gives_way() {
     let enter = |ip: &str| gate.enter(ip.parse().expect("an address"), limits);
     // Told once, and it stays told.
     let is_wanted = async |place: &Place| {
-        let told = timeout(Duration::ZERO, place.wanted()).await.is_ok();
+        let told = timeout(Duration::ZERO, place.given_away()).await.is_ok();
         if told {
             place.wanted.notify_one();
         }
@@ -164,10 +164,10 @@ async fn at_a_full_gate_the_oldest_of_the_crowd_gives_way() {
     let six = [enter("2001:db8::1"), enter("2001:db8::2:3")];
     let other = enter("2001:db8:0:1::4");
     assert!(!is_wanted(&six[0]).await);
-    // Whoever was told to go does not count, however long it takes.
+    // A connection that was told to go does not count, however long it takes.
     drop(one);
     assert_eq!(gate.places().count(), 5);
-    // All are taken: somebody of those who have two goes, not the one.
+    // All are taken: of the addresses that have two, one loses one.
     let home = [enter("127.0.0.1"), enter("127.0.0.1"), enter("127.0.0.1")];
     assert_eq!(gate.places().count(), 5);
     let told = [&two, &three, &six[0], &six[1], &other, &home[0]];

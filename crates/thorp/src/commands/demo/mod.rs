@@ -2,11 +2,11 @@
 //!
 //! ```text
 //! village   tracker and peers: real nodes, each peer a machine of its own
-//! telling   what is told of a step, for people and for scripts
+//! telling   what is told of a scene, for users and for scripts
 //! ```
 //!
-//! Owns the script. Nothing is staged: each step does something, waits until
-//! everybody knows, and tells what came of it.
+//! Owns the script. Nothing is staged: each scene does something, waits until
+//! the tracker and all peers know, and tells what came of it.
 
 mod telling;
 mod village;
@@ -16,12 +16,12 @@ use std::time::Instant;
 
 use thorp_node::api::{Done, ErrorKind, Event};
 
-use super::Context;
+use super::context::Context;
 use crate::exit::{Complaint, Exit, Result, failure};
 use crate::signals::Signals;
 use crate::{units, words, wrap};
 
-use telling::{Cut, Played, Step, Teller};
+use telling::{Cut, Played, Scene, Teller};
 use village::{Got, Village};
 
 const PEER_1: &str = "127.0.0.138";
@@ -40,7 +40,7 @@ pub async fn run(context: &Context) -> Result {
         () = signals.next() => Err(Cut::Short(interrupted())),
     };
     match played {
-        // Whoever stops reading has seen enough.
+        // A reader that stops has seen enough.
         Ok(()) | Err(Cut::Unheard) => Ok(Exit::DONE),
         Err(Cut::Short(failure)) => Err(failure),
     }
@@ -54,7 +54,7 @@ async fn play(context: &Context, teller: &mut Teller<impl io::Write>) -> Played 
     part(&mut village, teller).await?;
     let finds = village.finds().await?;
     let done = Event::Done(Done {
-        count: teller.steps(),
+        count: teller.scenes(),
         bytes: village.bytes,
         ms: begun.elapsed().as_secs_f64() * 1000.0,
     });
@@ -71,35 +71,35 @@ async fn play(context: &Context, teller: &mut Teller<impl io::Write>) -> Played 
     teller.end(&end, &done)
 }
 
-/// Everybody arrives, and the first file travels.
+/// The tracker and two peers arrive, and the first file travels.
 async fn settle(village: &mut Village, teller: &mut Teller<impl io::Write>) -> Played {
     teller.open(
         "A village on this machine: a tracker and three peers. They are real ones, and each has \
          a loopback address of its own.",
     )?;
-    let mut step =
-        Step::new("The tracker starts. Its group is open: an address is enough to join.");
-    step.says(words::listening(village.place()));
-    step.says(words::WAITING.into());
-    teller.tell(step)?;
+    let mut scene =
+        Scene::new("The tracker starts. Its group is open: an address is enough to join.");
+    scene.says(words::listening(village.place()));
+    scene.says(words::WAITING.into());
+    teller.tell(scene)?;
 
-    let mut step = Step::new(
+    let mut scene = Scene::new(
         "Peer 1 shares 1.txt, 2.txt and client. It joins by typing the tracker's address.",
     );
-    step.notices(
+    scene.notices(
         &village
             .join(PEER_1, "peer-1", &["1.txt", "2.txt", "client"])
             .await?,
     );
-    teller.tell(step)?;
+    teller.tell(scene)?;
 
-    let mut step = Step::new("Peer 2 shares 3.txt, 4.txt and client, and joins as well.");
-    step.notices(
+    let mut scene = Scene::new("Peer 2 shares 3.txt, 4.txt and client, and joins as well.");
+    scene.notices(
         &village
             .join(PEER_2, "peer-2", &["3.txt", "4.txt", "client"])
             .await?,
     );
-    step.tables(
+    scene.tables(
         village
             .until_tables(&[
                 (PEER_1, &["1.txt", "2.txt", "client"], &[]),
@@ -107,12 +107,12 @@ async fn settle(village: &mut Village, teller: &mut Teller<impl io::Write>) -> P
             ])
             .await?,
     );
-    teller.tell(step)?;
+    teller.tell(scene)?;
 
-    let mut step = Step::new("Peer 1 asks for 3.txt. It knows nobody yet.");
-    step.got(village.get(PEER_1, "3.txt").await?);
-    step.adds("Who fetches from somebody becomes a neighbour: from now on they tell each other what they have.");
-    step.tables(
+    let mut scene = Scene::new("Peer 1 asks for 3.txt. It knows nobody yet.");
+    scene.got(village.get(PEER_1, "3.txt").await?);
+    scene.adds("Who fetches from somebody becomes a neighbour: from now on they tell each other what they have.");
+    scene.tables(
         village
             .until_tables(&[
                 (PEER_1, &["1.txt", "2.txt", "3.txt", "client"], &[PEER_2]),
@@ -120,34 +120,34 @@ async fn settle(village: &mut Village, teller: &mut Teller<impl io::Write>) -> P
             ])
             .await?,
     );
-    teller.tell(step)
+    teller.tell(scene)
 }
 
 /// A third peer comes; neighbours answer, and the tracker is spared.
 async fn fetch(village: &mut Village, teller: &mut Teller<impl io::Write>) -> Played {
-    let mut step = Step::new("Peer 3 shares 5.txt, 6.txt and client, and joins.");
-    step.notices(
+    let mut scene = Scene::new("Peer 3 shares 5.txt, 6.txt and client, and joins.");
+    scene.notices(
         &village
             .join(PEER_3, "peer-3", &["5.txt", "6.txt", "client"])
             .await?,
     );
-    teller.tell(step)?;
+    teller.tell(scene)?;
 
-    let mut step = Step::new("Peer 3 asks for 2.txt. It has no neighbours.");
-    step.got(village.get(PEER_3, "2.txt").await?);
+    let mut scene = Scene::new("Peer 3 asks for 2.txt. It has no neighbours.");
+    scene.got(village.get(PEER_3, "2.txt").await?);
     // Peer 1 is to know all that peer 3 has before it asks.
     village.until_knows(PEER_1, PEER_3, 4).await?;
-    teller.tell(step)?;
+    teller.tell(scene)?;
 
-    let mut step =
-        Step::new("Peer 1 asks for 5.txt. Its neighbour peer 3 has told it what it has.");
-    step.got(village.get(PEER_1, "5.txt").await?);
-    teller.tell(step)?;
+    let mut scene =
+        Scene::new("Peer 1 asks for 5.txt. Its neighbour peer 3 has told it what it has.");
+    scene.got(village.get(PEER_1, "5.txt").await?);
+    teller.tell(scene)?;
 
-    let mut step =
-        Step::new("Peer 2 asks for 6.txt. Its only neighbour, peer 1, does not have it.");
-    step.got(village.get(PEER_2, "6.txt").await?);
-    step.tables(
+    let mut scene =
+        Scene::new("Peer 2 asks for 6.txt. Its only neighbour, peer 1, does not have it.");
+    scene.got(village.get(PEER_2, "6.txt").await?);
+    scene.tables(
         village
             .until_tables(&[
                 (
@@ -168,17 +168,17 @@ async fn fetch(village: &mut Village, teller: &mut Teller<impl io::Write>) -> Pl
             ])
             .await?,
     );
-    teller.tell(step)?;
+    teller.tell(scene)?;
 
-    let mut step = Step::new(
+    let mut scene = Scene::new(
         "Peer 2 asks for 3.txt, a name that it has. Nothing is sent, nothing is overwritten.",
     );
-    step.got(village.get(PEER_2, "3.txt").await?);
-    teller.tell(step)?;
+    scene.got(village.get(PEER_2, "3.txt").await?);
+    teller.tell(scene)?;
 
-    let mut step = Step::new("Peer 2 asks for 7.txt, a name that nobody has.");
-    step.got(village.get(PEER_2, "7.txt").await?);
-    teller.tell(step)
+    let mut scene = Scene::new("Peer 2 asks for 7.txt, a name that nobody has.");
+    scene.got(village.get(PEER_2, "7.txt").await?);
+    teller.tell(scene)
 }
 
 /// One leaves with a goodbye, one without, and comes back.
@@ -186,41 +186,41 @@ async fn part(village: &mut Village, teller: &mut Teller<impl io::Write>) -> Pla
     let gone = Instant::now();
     village.leave(PEER_1).await?;
     village.until_gone(PEER_1, &[PEER_2, PEER_3]).await?;
-    let mut step = Step::new("Peer 1 leaves, and says goodbye.");
-    step.adds(&format!("{} later nobody lists it any more.", since(gone)));
-    teller.tell(step)?;
+    let mut scene = Scene::new("Peer 1 leaves, and says goodbye.");
+    scene.adds(&format!("{} later nobody lists it any more.", since(gone)));
+    teller.tell(scene)?;
 
     let gone = Instant::now();
     village.peer(PEER_2)?.freeze();
     village.until_gone(PEER_2, &[PEER_3]).await?;
-    let mut step = Step::new(
+    let mut scene = Scene::new(
         "Peer 2 is cut off: it stands still in the middle of everything, its connections open, \
          and says nothing at all.",
     );
-    step.adds(&format!(
+    scene.adds(&format!(
         "After three silent intervals (here half a second each) the tracker and peer 3 have \
          forgotten it: {}.",
         since(gone)
     ));
-    step.tables(
+    scene.tables(
         village
             .until_tables(&[(PEER_3, &["2.txt", "5.txt", "6.txt", "client"], &[])])
             .await?,
     );
-    teller.tell(step)?;
+    teller.tell(scene)?;
 
     let back = Instant::now();
     village.peer(PEER_2)?.thaw();
-    let mut step = Step::new("Peer 2 is awake again. Nobody types anything.");
-    step.tables(village.until_back(PEER_2, 4).await?);
-    step.adds(&format!(
+    let mut scene = Scene::new("Peer 2 is awake again. Nobody types anything.");
+    scene.tables(village.until_back(PEER_2, 4).await?);
+    scene.adds(&format!(
         "{} later it is there, with its files.",
         since(back)
     ));
-    teller.tell(step)
+    teller.tell(scene)
 }
 
-/// A person did not want to wait.
+/// The user did not want to wait.
 fn interrupted() -> Complaint {
     let why = "interrupted: the village is taken down, nothing is left of it";
     failure(ErrorKind::Unfinished, why)

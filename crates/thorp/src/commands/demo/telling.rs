@@ -1,4 +1,4 @@
-//! What is told of a step: a paragraph for people, an object for scripts.
+//! What is told of a scene: a paragraph for users, an object for scripts.
 
 use std::io::Write;
 
@@ -16,9 +16,9 @@ use crate::{answer, lines, listing, table};
 const WIDTH: usize = 80;
 const INDENT: &str = "    ";
 
-/// One step. Its fields are part of the interface (`docs/json.md`).
+/// One scene. Its fields are part of the interface (`docs/json.md`).
 #[derive(Debug, Serialize)]
-pub struct Step {
+pub struct Scene {
     event: &'static str,
     number: u64,
     what: String,
@@ -31,13 +31,13 @@ pub struct Step {
     tables: Option<Tables>,
 }
 
-/// A step, told.
+/// A scene, told.
 pub type Played = std::result::Result<(), Cut>;
 
 /// Why the rest is not told.
 #[derive(Debug)]
 pub enum Cut {
-    /// Nobody reads any more.
+    /// The reader has gone.
     Unheard,
     /// Something went wrong.
     Short(Complaint),
@@ -49,7 +49,7 @@ impl<F: Into<Complaint>> From<F> for Cut {
     }
 }
 
-impl Step {
+impl Scene {
     /// Something happens.
     pub fn new(what: &str) -> Self {
         Self {
@@ -74,7 +74,7 @@ impl Step {
         self.says.extend(notices.iter().map(lines::notice));
     }
 
-    /// What came of asking for a file, and who was asked.
+    /// What came of asking for a file, and which members were asked.
     pub fn got(&mut self, got: Got) {
         match got {
             Ok(fetched) => {
@@ -104,24 +104,24 @@ impl Step {
     }
 }
 
-/// Tells one step after the other.
+/// Tells one scene after the other.
 pub struct Teller<O> {
     out: O,
     json: bool,
     /// Of the terminal, if it is told to one.
     width: Option<usize>,
-    steps: u64,
+    scenes: u64,
 }
 
 impl<O: Write> Teller<O> {
     /// Tells `out`.
     pub fn new(out: O, json: bool, width: Option<usize>) -> Self {
-        let steps = 0;
+        let scenes = 0;
         Self {
             out,
             json,
             width,
-            steps,
+            scenes,
         }
     }
 
@@ -130,11 +130,11 @@ impl<O: Write> Teller<O> {
     }
 
     /// Steps told so far.
-    pub fn steps(&self) -> u64 {
-        self.steps
+    pub fn scenes(&self) -> u64 {
+        self.scenes
     }
 
-    /// What comes before the first step.
+    /// What comes before the first scene.
     pub fn open(&mut self, text: &str) -> Played {
         if self.json {
             return Ok(());
@@ -142,14 +142,14 @@ impl<O: Write> Teller<O> {
         self.write(&self.prose(text))
     }
 
-    /// The next step.
-    pub fn tell(&mut self, mut step: Step) -> Played {
-        self.steps += 1;
-        step.number = self.steps;
+    /// The next scene.
+    pub fn tell(&mut self, mut scene: Scene) -> Played {
+        self.scenes += 1;
+        scene.number = self.scenes;
         let text = if self.json {
-            json(&step)?
+            json(&scene)?
         } else {
-            paragraph(&step, self.width)
+            paragraph(&scene, self.width)
         };
         self.write(&text)
     }
@@ -181,20 +181,20 @@ fn json(value: &impl Serialize) -> Result<String> {
         .map_err(|error| failure(ErrorKind::Other, format!("writing JSON: {error}")))
 }
 
-fn paragraph(step: &Step, width: Option<usize>) -> String {
-    let head = format!("{:>2}. ", step.number);
-    let mut text = format!("\n{head}{}", prose(&step.what, width, INDENT).trim_start());
-    for line in step.says.iter().flat_map(|said| said.lines()) {
+fn paragraph(scene: &Scene, width: Option<usize>) -> String {
+    let head = format!("{:>2}. ", scene.number);
+    let mut text = format!("\n{head}{}", prose(&scene.what, width, INDENT).trim_start());
+    for line in scene.says.iter().flat_map(|said| said.lines()) {
         text.push('\n');
         let (first, rest) = (format!("{INDENT}> "), format!("{INDENT}  "));
         // What a node shows is quoted as it is, but for a terminal's own breaks.
         text.push_str(&wrapped(line, width.unwrap_or(usize::MAX), &first, &rest));
     }
-    if let Some(because) = &step.because {
+    if let Some(because) = &scene.because {
         text.push('\n');
         text.push_str(&prose(because, width, INDENT));
     }
-    if let Some(view) = &step.tables {
+    if let Some(view) = &scene.tables {
         text.push('\n');
         for line in table::both(view).lines() {
             text.push('\n');
@@ -216,7 +216,7 @@ fn prose(text: &str, width: Option<usize>, indent: &str) -> String {
     )
 }
 
-/// Who said where the file is.
+/// Which members were asked where the file is.
 fn who_was_asked(fetched: &Fetched) -> String {
     let from = fetched
         .from
@@ -246,27 +246,27 @@ mod tests {
     use crate::samples;
 
     #[test]
-    fn a_step_for_people() {
-        let mut step = Step::new("Peer 1 asks for 2.txt.");
-        step.number = 7;
-        step.got(Ok(samples::fetched(AnswerSource::Memory)));
+    fn a_scene_for_people() {
+        let mut scene = Scene::new("Peer 1 asks for 2.txt.");
+        scene.number = 7;
+        scene.got(Ok(samples::fetched(AnswerSource::Memory)));
         let expected = "
  7. Peer 1 asks for 2.txt.
     > 2.txt  1.2 KiB  from neighbour oak (192.168.198.138), 1.8 ms, tracker not asked
     Nobody was asked: it knew from oak (192.168.198.138) itself what it has.";
-        assert_eq!(paragraph(&step, None), expected);
-        let narrow = paragraph(&step, Some(40));
+        assert_eq!(paragraph(&scene, None), expected);
+        let narrow = paragraph(&scene, Some(40));
         let quote =
             "    > 2.txt  1.2 KiB  from neighbour oak\n      (192.168.198.138), 1.8 ms, tracker";
         assert!(narrow.contains(quote), "{narrow}");
     }
 
     #[test]
-    fn a_step_for_scripts() {
-        let mut step = Step::new("Peer 2 asks for 7.txt.");
-        step.number = 10;
-        step.got(Err(samples::nobody().into()));
-        let line = json(&step).expect("JSON");
+    fn a_scene_for_scripts() {
+        let mut scene = Scene::new("Peer 2 asks for 7.txt.");
+        scene.number = 10;
+        scene.got(Err(samples::nobody().into()));
+        let line = json(&scene).expect("JSON");
         let page = include_str!("../../../../../docs/json.md");
         assert!(page.contains(&line), "docs/json.md lacks: {line}");
     }

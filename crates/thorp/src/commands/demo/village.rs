@@ -41,14 +41,14 @@ pub struct Village {
     pub files: u64,
     /// Bytes in them.
     pub bytes: u64,
-    peers: BTreeMap<&'static str, Peer>,
+    peers: BTreeMap<&'static str, Villager>,
     tracker: RunningTracker,
     settings: Vec<Setting>,
     directory: TempDir,
 }
 
 /// A peer on a machine of its own.
-pub struct Peer {
+pub struct Villager {
     running: RunningPeer,
     machine: Machine,
 }
@@ -64,7 +64,7 @@ struct Machine {
 }
 
 impl Village {
-    /// A tracker, and nobody else yet.
+    /// A tracker, and no peer yet.
     pub async fn found(settings: &[Setting]) -> Result<Self> {
         let directory = tempfile::Builder::new()
             .prefix("thorp-demo-")
@@ -76,7 +76,7 @@ impl Village {
             settings.push(setting.map_err(|error| other(error.to_string()))?);
         }
         let common = common(directory.path(), "hall", super::PEER_1, &settings)?;
-        // The screen of a tracker shows what happens; here the steps tell it.
+        // The screen of a tracker shows what happens; here the scenes tell it.
         let (notices, _) = mpsc::channel(1);
         let tracker = launch::tracker(common, Some(true), notices).await?;
         Ok(Self {
@@ -125,7 +125,7 @@ impl Village {
         let started = machine.handle.spawn(start).await;
         let running = started.map_err(|error| other(error.to_string()))??;
         let viewer = running.peer.viewer().clone();
-        self.peers.insert(address, Peer { running, machine });
+        self.peers.insert(address, Villager { running, machine });
         let mut told = Vec::new();
         let connected = async {
             while let Some(notice) = notices.recv().await {
@@ -149,11 +149,11 @@ impl Village {
     }
 
     /// One of its peers.
-    pub fn peer(&mut self, address: &str) -> Result<&mut Peer> {
+    pub fn peer(&mut self, address: &str) -> Result<&mut Villager> {
         self.peers.get_mut(address).ok_or_else(|| ended(address))
     }
 
-    /// A peer asks for a file, as a person at it would.
+    /// A peer asks for a file, as its user would.
     pub async fn get(&mut self, address: &str, name: &str) -> Result<Got> {
         let running = &self.peer(address)?.running;
         let mut answer = running.peer.command(Command::Get(Get {
@@ -206,7 +206,7 @@ impl Village {
         self.until_view("the tables", shows).await
     }
 
-    /// Waits until nobody lists a peer any more.
+    /// Waits until no table and no neighbour has a peer any more.
     pub async fn until_gone(&mut self, address: &str, others: &[&str]) -> Result<()> {
         let what = format!("{address} being forgotten");
         self.until_view(&what, |view| {
@@ -250,7 +250,7 @@ impl Village {
     }
 }
 
-impl Peer {
+impl Villager {
     /// Stands still from now on.
     pub fn freeze(&mut self) {
         let (thaw, thawed) = blocking::channel();
@@ -294,7 +294,7 @@ impl Machine {
 }
 
 impl Drop for Machine {
-    /// Nobody shall write to a directory that is being removed.
+    /// Nodes end before their directories are removed, so that none writes there.
     fn drop(&mut self) {
         self.frozen = None;
         self.freeze = None;

@@ -1,0 +1,44 @@
+//! What every node is started with: its settings, its name, its port.
+
+use std::path::PathBuf;
+
+use thorp_group::address::ListenAddress;
+use thorp_group::clock::Clock;
+use thorp_wire::MemberName;
+
+use super::LaunchError;
+use crate::config::{self, Config, Setting};
+use crate::net::listener::{Listen, ListenError, Listener};
+
+/// What every node is started with.
+#[derive(Clone, Debug)]
+pub struct Common {
+    /// The state directory.
+    pub state: PathBuf,
+    /// Settings that override `config.toml`, the last of a key counts.
+    pub settings: Vec<Setting>,
+    /// What to call this machine; its host name, if nothing is said.
+    pub name: Option<MemberName>,
+    /// Where to listen; at the node's usual port everywhere, if nothing is said.
+    pub listen: Option<ListenAddress>,
+    /// What time it is.
+    pub clock: Clock,
+}
+
+impl Common {
+    pub(super) fn config(&self) -> Result<Config, LaunchError> {
+        let mut config = Config::load(&self.state.join(config::FILE))?;
+        self.settings.iter().for_each(|setting| config.set(setting));
+        Ok(config)
+    }
+
+    pub(super) fn own_name(&self) -> MemberName {
+        let host = || MemberName::nearest(&gethostname::gethostname().to_string_lossy());
+        self.name.clone().unwrap_or_else(host)
+    }
+
+    /// Takes the port that was asked for, or else the one that `usual` says.
+    pub(super) async fn listener(&self, usual: Listen) -> Result<Listener, ListenError> {
+        Listener::bind(self.listen.map_or(usual, |asked| usual.unless(asked))).await
+    }
+}

@@ -1,0 +1,89 @@
+//! A membership: how it is kept, and what a peer makes of it when it starts.
+
+use std::sync::Arc;
+
+use thorp_group::address::NetAddress;
+use thorp_group::certificate::CaKey;
+use thorp_group::clock::Clock;
+use thorp_group::identity::{Identity, Membership};
+use thorp_group::join::Admitted;
+use thorp_group::record::Records;
+use thorp_group::renewal::Renewal;
+use thorp_group::state::StateDir;
+use thorp_group::tls::MemberTls;
+use tokio::sync::mpsc;
+
+use super::LaunchError;
+use crate::net::listener::{Incoming, Service};
+
+/// Members that have dialled and wait for the node.
+pub(super) const INCOMING: usize = 256;
+
+/// What a peer is a member by, and how it stays one.
+pub(super) struct Credentials {
+    pub(super) tls: MemberTls,
+    pub(super) trackers: Vec<NetAddress>,
+    pub(super) ca: CaKey,
+    pub(super) renewal: Renewal,
+}
+
+impl Credentials {
+    pub(super) fn new(
+        state: &Arc<StateDir>,
+        identity: Identity,
+        membership: Membership,
+        clock: &Clock,
+    ) -> Result<Self, LaunchError> {
+        let tls = member_tls(state, &identity, &membership, clock)?;
+        let renewal = Renewal::new(identity, membership.clone(), state, tls.clone());
+        Ok(Self {
+            tls,
+            trackers: membership.trackers,
+            ca: membership.ca,
+            renewal,
+        })
+    }
+
+    /// The peer's part of a port, and the members that dial it there.
+    pub(super) fn service(&self) -> (Service, mpsc::Receiver<Incoming>) {
+        let (sink, incoming) = mpsc::channel(INCOMING);
+        let service = Service {
+            tls: self.tls.clone(),
+            join: None,
+            sink,
+        };
+        (service, incoming)
+    }
+}
+
+/// What a member shows, and which members it lets in.
+pub(super) fn member_tls(
+    state: &StateDir,
+    identity: &Identity,
+    membership: &Membership,
+    clock: &Clock,
+) -> Result<MemberTls, LaunchError> {
+    let records = Records::load(state, membership.ca)?;
+    let tls = MemberTls::new(identity, membership, clock.clone())?;
+    Ok(tls.with_records(records))
+}
+
+/// Keeps what a tracker gave.
+pub(super) fn keep_admitted(admitted: &Admitted, state: &StateDir) -> Result<(), LaunchError> {
+    keep(&admitted.membership, state)?;
+    let records = Records::load(state, admitted.membership.ca)?;
+    if let Some(record) = admitted.record.clone() {
+        // It was verified when it came.
+        let _ = records.adopt(record);
+    }
+    Ok(records.save(state)?)
+}
+
+/// Keeps a membership, and nothing of another group.
+pub(super) fn keep(membership: &Membership, state: &StateDir) -> Result<(), LaunchError> {
+    let before = Membership::peek(state.path());
+    if before.is_none_or(|(ca, _)| ca != membership.ca) {
+        Records::forget(state)?;
+    }
+    Ok(membership.save(state)?)
+}

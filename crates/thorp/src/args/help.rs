@@ -1,0 +1,97 @@
+//! What stands behind the flags in a help: examples, settings, exit codes.
+
+use thorp_node::config::Key;
+
+/// What follows in the program's own help.
+pub fn explanation() -> String {
+    let settings = Key::all().iter().map(|key| {
+        format!(
+            "\n  {:21}  {:27}  {} [default: {}]",
+            key.name,
+            key.variable(),
+            key.allowed(),
+            key.default
+        )
+    });
+    let settings: String = settings.collect();
+    format!(
+        "{EXAMPLES}\n\nSettings, for --set or config.toml in the state directory, and their variables:{settings}\n\n{EXIT_CODES}"
+    )
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  thorp share ~/papers              share a folder; shows what to type elsewhere
+  thorp share --tracker 10.0.0.7    share this folder in the group of that tracker
+  thorp get 2.txt                   fetch a file by its name
+  thorp find '*.pdf'                who has what";
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 done, 1 other, 2 usage, 3 nobody shares it, 4 exists already,
+5 ambiguous, 6 network or tracker unreachable, 7 interrupted or unfinished,
+8 verification failed, 9 not a member.";
+
+pub const SHARE_EXAMPLES: &str = "\
+Examples:
+  thorp share                                share this folder
+  thorp share ~/papers --name oak            under a name of your choice
+  thorp share --tracker 192.168.198.138      join that tracker's open group first
+  thorp share --tracker                      asks for the tracker's address
+  thorp share --join invite.txt              join with an invite first
+  thorp share --lines >> thorp.log           without a menu";
+
+pub const TRACKER_EXAMPLES: &str = "\
+Examples:
+  thorp tracker                          by invitation only
+  thorp tracker --open                   typing the address is enough to join
+  thorp tracker --closed                 by invitation again
+  thorp tracker --listen 10.0.0.7:3333   on one address only
+  thorp tracker --backup group.backup    save the group, and end
+  thorp tracker --restore group.backup   put it back, here or elsewhere, and end";
+
+pub const INVITE_EXAMPLES: &str = "\
+Examples:
+  thorp invite > invite.txt             for one machine, within a day
+  thorp invite --uses 30 --expires 2h   for a class";
+
+pub const JOIN_EXAMPLES: &str = "\
+Examples:
+  thorp join                  asks for the invite
+  thorp join invite.txt       reads it from a file
+  thorp join - < invite.txt   reads it from standard input";
+
+pub const REMOVE_EXAMPLES: &str = "\
+Examples:
+  thorp remove elm              asks first
+  thorp remove k3v9qz2a --yes   by the start of its id, without asking";
+
+pub const LEAVE_EXAMPLES: &str = "\
+Examples:
+  thorp leave                   the key stays; thorp join joins another group
+  thorp leave --purge           nothing stays, not even the key
+  thorp leave --purge --state ~/.local/state/thorp/tracker
+                                the same for a tracker alone: ends its group";
+
+pub const GET_EXAMPLES: &str = "\
+Examples:
+  thorp get 2.txt                    into the share, or into this folder
+  thorp get 'slides/**' -o /tmp      a whole folder, elsewhere
+  thorp get 2.txt --as 2-oak.txt --from oak
+  thorp get -- -rf                   a name that starts with a dash";
+
+pub const FIND_EXAMPLES: &str = "\
+Examples:
+  thorp find '*.pdf'          any PDF
+  thorp find 'slides/**'      everything in a folder
+  thorp find 2.txt --json     for a script";
+
+pub const LS_EXAMPLES: &str = "\
+Examples:
+  thorp ls                    everybody's files
+  thorp ls oak                one peer's";
+
+pub const COMPLETIONS_EXAMPLES: &str = "\
+Examples:
+  thorp completions bash > ~/.local/share/bash-completion/completions/thorp
+  thorp completions zsh > ~/.zfunc/_thorp
+  thorp completions fish > ~/.config/fish/completions/thorp.fish";

@@ -1,0 +1,239 @@
+//! What each verb takes: its flags with their variables, and its help.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::builder::FalseyValueParser;
+use clap_complete::Shell;
+use thorp_node::MemberName;
+use thorp_node::address::{ListenAddress, NetAddress};
+
+use super::help::{
+    COMPLETIONS_EXAMPLES, FIND_EXAMPLES, GET_EXAMPLES, INVITE_EXAMPLES, JOIN_EXAMPLES,
+    LEAVE_EXAMPLES, LS_EXAMPLES, REMOVE_EXAMPLES, SHARE_EXAMPLES, TRACKER_EXAMPLES,
+};
+use super::values::{WhichTracker, expiry, root_prefix};
+
+/// Share a directory and stay
+///
+/// The group is the one this machine joined before; if there is none, one is
+/// made with a tracker inside this peer, and what to type on other machines is
+/// shown. In a terminal there is a menu, otherwise plain lines.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = SHARE_EXAMPLES)]
+pub struct ShareArgs {
+    /// What to share
+    #[arg(default_value = ".", value_name = "DIR", hide_default_value = false)]
+    pub dir: PathBuf,
+
+    /// Join the open group of this tracker; asks for the address when left out
+    #[arg(long, value_name = "ADDR[:PORT]", num_args = 0..=1, default_missing_value = "", env = "THORP_TRACKER")]
+    pub tracker: Option<WhichTracker>,
+
+    /// Join with the invite in FILE, or from standard input (-)
+    #[arg(long, value_name = "FILE|-", env = "THORP_JOIN")]
+    pub join: Option<PathBuf>,
+
+    /// This machine's name in the group: a-z, 0-9 and -, at most 32
+    #[arg(long, env = "THORP_NAME")]
+    pub name: Option<MemberName>,
+
+    /// Listen here [default: [::]:3334, or :3333 with a tracker inside]
+    #[arg(long, value_name = "ADDR:PORT", env = "THORP_LISTEN")]
+    pub listen: Option<ListenAddress>,
+
+    /// Plain lines instead of a menu (the default outside a terminal)
+    #[arg(long, env = "THORP_LINES", value_parser = FalseyValueParser::new())]
+    pub lines: bool,
+
+    /// Share hidden files as well
+    #[arg(long, env = "THORP_HIDDEN", value_parser = FalseyValueParser::new())]
+    pub hidden: bool,
+}
+
+/// Run a tracker alone
+///
+/// It knows who is there and who has what, and shows both in two tables that
+/// follow every change.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = TRACKER_EXAMPLES)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
+pub struct TrackerArgs {
+    /// Listen here [default: [::]:3333]
+    #[arg(long, value_name = "ADDR:PORT", env = "THORP_LISTEN")]
+    pub listen: Option<ListenAddress>,
+
+    /// Save the group to FILE, or to standard output (-), and end: CA, members,
+    /// invites; of the tracker inside a peer as well, running or not
+    #[arg(long, value_name = "FILE|-", env = "THORP_BACKUP")]
+    pub backup: Option<PathBuf>,
+
+    /// Put a saved group into this machine's tracker state, which has none yet,
+    /// and end
+    #[arg(long, value_name = "FILE|-", env = "THORP_RESTORE")]
+    pub restore: Option<PathBuf>,
+
+    /// Let in whoever knows the address, without an invite, from now on
+    #[arg(long, env = "THORP_OPEN", value_parser = FalseyValueParser::new())]
+    pub open: bool,
+
+    /// Let in only who is invited, from now on; members stay
+    #[arg(long, env = "THORP_CLOSED", value_parser = FalseyValueParser::new())]
+    pub closed: bool,
+
+    /// Open a group that was by invitation without asking
+    #[arg(long, short, env = "THORP_YES", value_parser = FalseyValueParser::new())]
+    pub yes: bool,
+
+    /// Plain lines instead of a screen (the default outside a terminal)
+    #[arg(long, env = "THORP_LINES", value_parser = FalseyValueParser::new())]
+    pub lines: bool,
+
+    /// This machine's name in the group: a-z, 0-9 and -, at most 32
+    #[arg(long, env = "THORP_NAME")]
+    pub name: Option<MemberName>,
+}
+
+/// Make an invite for another machine
+///
+/// Runs where the group's CA is: on the tracker's machine. The invite goes to
+/// standard output; whoever has it can join, so hand it over as you would a key.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = INVITE_EXAMPLES)]
+pub struct InviteArgs {
+    /// How many machines may join with it
+    #[arg(long, value_name = "N", default_value_t = 1, env = "THORP_USES",
+          value_parser = clap::value_parser!(u32).range(1..))]
+    pub uses: u32,
+
+    /// How long it is good for, such as 30m, 24h or 7d
+    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = expiry, env = "THORP_EXPIRES")]
+    pub expires: Duration,
+}
+
+/// Join a group with an invite
+///
+/// The invite is asked for, or read from FILE or standard input (-); it is never
+/// an argument, for arguments are in the process list.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = JOIN_EXAMPLES)]
+pub struct JoinArgs {
+    /// Where the invite is
+    #[arg(value_name = "FILE|-")]
+    pub file: Option<PathBuf>,
+
+    /// This machine's name in the group: a-z, 0-9 and -, at most 32 [default:
+    /// its host name]
+    #[arg(long, env = "THORP_NAME")]
+    pub name: Option<MemberName>,
+}
+
+/// Remove a member from the group
+///
+/// Runs where the group's CA is: on the tracker's machine, whether the tracker
+/// runs or not. That machine's key is not let in any more, by anybody who has
+/// heard of it. In an open group it can come back with another key.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = REMOVE_EXAMPLES)]
+pub struct RemoveArgs {
+    /// Its name, or at least the first 8 characters of its id
+    #[arg(value_name = "NAME")]
+    pub member: String,
+
+    /// Do it without asking
+    #[arg(long, short, env = "THORP_YES", value_parser = FalseyValueParser::new())]
+    pub yes: bool,
+}
+
+/// Forget the group that this machine is in
+///
+/// A running peer is stopped first, with a goodbye. The machine's key stays.
+/// Where the group's own CA is, only --purge does it, and that ends the group.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = LEAVE_EXAMPLES)]
+pub struct LeaveArgs {
+    /// Remove everything that thorp keeps in the state directory, keys as well
+    #[arg(long, env = "THORP_PURGE", value_parser = FalseyValueParser::new())]
+    pub purge: bool,
+
+    /// Do it without asking
+    #[arg(long, short, env = "THORP_YES", value_parser = FalseyValueParser::new())]
+    pub yes: bool,
+}
+
+/// Fetch files by name
+///
+/// Into the share of the running peer; with none running, into the current
+/// directory. A name is a full path in somebody's share, or a base name, or a
+/// glob. What is there already is never overwritten unless you say so.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = GET_EXAMPLES)]
+pub struct GetArgs {
+    /// File names or globs
+    #[arg(required = true, value_name = "NAME")]
+    pub names: Vec<String>,
+
+    /// Write to DIR instead, which must be there (not shared then)
+    #[arg(long, short, value_name = "DIR", env = "THORP_OUT")]
+    pub out: Option<PathBuf>,
+
+    /// Save it under another name
+    #[arg(long = "as", value_name = "NEWNAME", env = "THORP_AS")]
+    pub rename: Option<String>,
+
+    /// Replace what is there
+    #[arg(long, env = "THORP_OVERWRITE", value_parser = FalseyValueParser::new())]
+    pub overwrite: bool,
+
+    /// Only from this peer: a name, an address or the start of an id
+    #[arg(long, value_name = "PEER", env = "THORP_FROM")]
+    pub from: Option<String>,
+
+    /// Only the content whose root starts so
+    #[arg(long, value_name = "PREFIX", value_parser = root_prefix, env = "THORP_ROOT")]
+    pub root: Option<String>,
+
+    /// The tracker to visit.
+    #[command(flatten)]
+    pub visiting: Visiting,
+}
+
+/// List the files that match a pattern, wherever they are
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = FIND_EXAMPLES)]
+pub struct FindArgs {
+    /// A glob: on the full path, or without / on the base name
+    pub pattern: String,
+
+    /// The tracker to visit.
+    #[command(flatten)]
+    pub visiting: Visiting,
+}
+
+/// List one peer's files, or everybody's
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = LS_EXAMPLES)]
+pub struct LsArgs {
+    /// A name, an address or the start of an id
+    pub peer: Option<String>,
+
+    /// The tracker to visit.
+    #[command(flatten)]
+    pub visiting: Visiting,
+}
+
+/// For verbs that work without a running peer.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Visiting {
+    /// With no peer running: visit the open group of this tracker
+    #[arg(long, value_name = "ADDR[:PORT]", env = "THORP_TRACKER")]
+    pub tracker: Option<NetAddress>,
+}
+
+/// Print a completion script
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = COMPLETIONS_EXAMPLES)]
+pub struct CompletionsArgs {
+    /// For which shell
+    pub shell: Shell,
+}

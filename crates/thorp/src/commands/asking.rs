@@ -1,0 +1,164 @@
+//! A command sent to a node, and its answer shown to the end.
+
+use std::io;
+use std::path::PathBuf;
+
+use thorp_node::address::NetAddress;
+use thorp_node::api::{Command, ErrorKind};
+use thorp_node::launch::{self, Standing};
+
+use super::context::Context;
+use crate::answer::{AnswerStyle, Renderer};
+use crate::exit::{Exit, Result, broken_off, failure, interrupted};
+use crate::node::{self, Answers};
+use crate::out::Flow;
+use crate::progress::Bar;
+use crate::signals::Signals;
+use crate::state::NodeKind;
+use crate::wrap;
+
+impl Context {
+    pub fn renderer(&self, style: AnswerStyle) -> Renderer<io::Stdout, io::Stderr> {
+        let bar = Bar::new(self.terminals, !style.json && !style.quiet);
+        Renderer::new(io::stdout(), io::stderr(), style, bar)
+            .fitting(wrap::width(io::stdout()), wrap::width(io::stderr()))
+    }
+
+    /// Sends `command` to the peer that runs here, or else to the tracker, shows
+    /// the answer, and says on which state directory that node runs.
+    pub async fn answer_of_running(&self, command: Command) -> Result<(PathBuf, Exit)> {
+        let (peer, tracker) = (self.state(NodeKind::Peer)?, self.state(NodeKind::Tracker)?);
+        let states = [peer, tracker];
+        if let Some((state, mut answers)) = launch::ask_running(&states, &command).await {
+            let mut renderer = self.renderer(self.answer_style());
+            // One that was about to end leaves no answer behind.
+            if let Some(first) = answers.recv().await {
+                let exit = match renderer.render(&first)? {
+                    Some(exit) => exit,
+                    None => show(&mut answers, &mut renderer, false).await?,
+                };
+                return Ok((state.to_owned(), exit));
+            }
+        }
+        let [peer, tracker] = states;
+        let here = peer.display();
+        if peer != tracker && launch::has_ca(&tracker) && node::is_new(&peer) {
+            let why = format!(
+                "No tracker is running on the state directory {}, and no peer on {here}. \
+                 Start the tracker: thorp tracker",
+                tracker.display()
+            );
+            return Err(failure(ErrorKind::Other, why));
+        }
+        if matches!(
+            launch::standing(&peer)?,
+            Standing::Nothing | Standing::Alone
+        ) {
+            let why = format!(
+                "No peer is running on {here}, and this machine is in no group. \
+                 Join one: thorp join; or make a new one: thorp share"
+            );
+            return Err(failure(ErrorKind::Other, why));
+        }
+        // One that is about to start or to end is waited for.
+        let exit = self.answer(None, command).await?;
+        Ok((peer, exit))
+    }
+
+    /// Sends `command` to the peer that runs here, or else to a visitor, and shows
+    /// the answer.
+    pub async fn answer(&self, tracker: Option<NetAddress>, command: Command) -> Result {
+        let mut signals = Signals::listen()?;
+        let visitor = self.visitor()?;
+        let mut renderer = self.renderer(AnswerStyle {
+            nothing: nothing(&command),
+            ..self.answer_style()
+        });
+        // A listing without a reader has no purpose; a fetch has.
+        let listing = !matches!(command, Command::Get(_) | Command::Stop);
+        let fetch = match &command {
+            Command::Get(get) => Some(get.clone()),
+            _ => None,
+        };
+        let work = async {
+            let mut answers = node::ask(visitor, tracker, command).await?;
+            show(&mut answers, &mut renderer, listing).await
+        };
+        tokio::select! {
+            exit = work => exit,
+            () = signals.next() => Err(interrupted(fetch.as_ref())),
+        }
+    }
+}
+
+/// What a listing without a row means.
+fn nothing(command: &Command) -> Option<&'static str> {
+    match command {
+        Command::Find { .. } => Some("Nothing matches: try a wider pattern, such as '*.txt'."),
+        Command::Ls { .. } => Some("There are no files."),
+        Command::Peers => Some("Nobody else is here."),
+        Command::Neighbours => {
+            Some("No neighbours yet: fetching from a peer makes both of you neighbours.")
+        }
+        Command::Get(_)
+        | Command::Status
+        | Command::Snapshot(_)
+        | Command::Watch { .. }
+        | Command::Stop
+        | Command::Invite { .. }
+        | Command::Members
+        | Command::Remove { .. }
+        | Command::Backup => None,
+    }
+}
+
+/// Shows an answer to its end.
+pub async fn show<O: io::Write, T: io::Write>(
+    answers: &mut Answers,
+    renderer: &mut Renderer<O, T>,
+    listing: bool,
+) -> Result {
+    while let Some(event) = answers.recv().await {
+        if let Some(exit) = renderer.render(&event)? {
+            return Ok(exit);
+        }
+        if listing && renderer.flow() == Flow::Closed {
+            return Ok(Exit::DONE);
+        }
+    }
+    Err(broken_off())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::samples;
+    use thorp_node::api::Event;
+    use tokio::sync::mpsc;
+
+    async fn answer_of(events: Vec<Event>) -> (Result, String) {
+        let (sender, mut answers) = mpsc::channel(16);
+        for event in events {
+            sender.send(event).await.expect("room");
+        }
+        drop(sender);
+        let mut out = Vec::new();
+        let mut renderer = Renderer::new(&mut out, Vec::new(), AnswerStyle::default(), Bar::none());
+        let exit = show(&mut answers, &mut renderer, true).await;
+        (exit, String::from_utf8(out).expect("UTF-8"))
+    }
+
+    #[tokio::test]
+    async fn an_answer_ends_with_its_last_event() {
+        let done = Event::Done(thorp_node::api::Done::default());
+        let (exit, out) = answer_of(vec![Event::File(samples::file("2.txt")), done]).await;
+        assert_eq!(exit, Ok(Exit::DONE));
+        assert_eq!(out.lines().count(), 2);
+    }
+
+    #[tokio::test]
+    async fn an_answer_without_an_end_is_unfinished() {
+        let (exit, _) = answer_of(vec![Event::File(samples::file("2.txt"))]).await;
+        assert_eq!(exit.expect_err("unfinished").kind, ErrorKind::Unfinished);
+    }
+}

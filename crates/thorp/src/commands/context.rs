@@ -1,0 +1,106 @@
+//! What verbs have in common: global flags, terminals, places, and a yes.
+
+use std::path::PathBuf;
+
+use thorp_node::api::ErrorKind;
+use thorp_node::config::Setting;
+use thorp_node::launch::{Common, EMBEDDED};
+
+use crate::answer::AnswerStyle;
+use crate::args::Global;
+use crate::exit::{Result, failure};
+use crate::out::{self, Terminals};
+use crate::state::{self, NodeKind};
+use crate::{choose, lines, node, prompt};
+
+/// What every verb may use.
+pub struct Context {
+    pub global: Global,
+    pub settings: Vec<Setting>,
+    pub terminals: Terminals,
+}
+
+impl Context {
+    pub fn new(global: Global, settings: Vec<Setting>) -> Self {
+        Self {
+            global,
+            settings,
+            terminals: Terminals::detect(),
+        }
+    }
+
+    /// The state directory that was asked for, or the usual one.
+    pub fn state(&self, kind: NodeKind) -> Result<PathBuf> {
+        state::directory(self.global.state.as_deref(), kind)
+    }
+
+    /// Where the CA of a group may be: with the tracker inside a peer, or with a
+    /// tracker alone. With `--state`, the second may be a peer's directory: it has
+    /// no CA, but says where the tracker is.
+    pub fn keepers(&self) -> Result<[PathBuf; 2]> {
+        let peer = self.state(NodeKind::Peer)?;
+        Ok([peer.join(EMBEDDED), self.state(NodeKind::Tracker)?])
+    }
+
+    /// Goes on after a yes: typed beforehand, or to a question in a terminal.
+    pub async fn confirm(&self, question: &str, yes: &str, given: bool) -> Result<()> {
+        if given {
+            return Ok(());
+        }
+        if !self.terminals.can_ask() {
+            let why = format!("{question}. This needs a yes: --yes, or a terminal to ask in");
+            return Err(failure(ErrorKind::Usage, why));
+        }
+        if self.says_yes(question, yes).await? {
+            return Ok(());
+        }
+        Err(failure(ErrorKind::Other, "cancelled: nothing was changed"))
+    }
+
+    /// Asks in a terminal until the user says yes or no.
+    pub async fn says_yes(&self, question: &str, yes: &str) -> Result<bool> {
+        let mut question = format!("{question}\n1. {yes}\n2. Cancel.");
+        while let Some(line) = prompt::line(&question).await? {
+            match choose::pick(&line, 2) {
+                choose::Pick::At(0) => return Ok(true),
+                choose::Pick::At(_) | choose::Pick::Cancel => return Ok(false),
+                choose::Pick::Nonsense => "Please type 1 or 2.".clone_into(&mut question),
+            }
+        }
+        Ok(false)
+    }
+
+    /// What a visitor is started with, where no peer runs.
+    pub fn visitor(&self) -> Result<Common> {
+        let state = self.state(NodeKind::Peer)?;
+        Ok(node::common(state, self.settings.clone(), None, None))
+    }
+
+    pub fn line_manner(&self) -> lines::Manner {
+        lines::Manner {
+            json: self.global.json,
+            quiet: self.global.quiet,
+        }
+    }
+
+    pub fn answer_style(&self) -> AnswerStyle {
+        AnswerStyle {
+            json: self.global.json,
+            quiet: self.global.quiet,
+            asked: false,
+            nothing: None,
+        }
+    }
+
+    /// Whether a screen or a menu is shown, or plain lines.
+    pub fn can_draw(&self, lines: bool) -> bool {
+        !lines && !self.global.json && self.terminals.can_draw(self.global.verbose > 0)
+    }
+
+    /// Talk that `--quiet` and `--json` leave out.
+    pub fn say(&self, text: &str) {
+        if !self.global.quiet && !self.global.json {
+            out::talk(text);
+        }
+    }
+}
