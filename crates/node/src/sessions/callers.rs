@@ -88,7 +88,7 @@ impl Swarms {
             };
             let (line_in, line_out) = (&mut inward, &mut outward);
             let ended = session::run(line_in, line_out, &transfer, opening, &mut cut).await;
-            self.left(&transfer);
+            self.on_session_ended(&transfer);
             if ended == Ended::Gone {
                 return;
             }

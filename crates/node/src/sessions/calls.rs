@@ -68,7 +68,7 @@ impl Swarms {
         let (inward, outward) = (&mut line.inward, &mut line.outward);
         let cut = self.cut(holder.id, line.ends);
         let ended = session::run(inward, outward, transfer, opening, cut).await;
-        self.left(transfer);
+        self.on_session_ended(transfer);
         if ended == Ended::Kept {
             line.earlier = Some(transfer.layout());
             self.keep(holder.id, line);

@@ -7,13 +7,13 @@
 //! outbox    what is still to be sent on one session
 //! greeting  the words that a session begins with
 //! calls     connections that this end makes, and those kept for the next file
-//! callers   connections that others make, and which file they mean
+//! callers   connections that other members make, and which file they mean
 //! files     where a file's bytes are
-//! tally     how many bytes have gone, and to whom some go now
+//! tally     how many bytes have gone, and to which members some go now
 //! ```
 //!
-//! What to ask of whom is decided in [`thorp_core::swarm`], one machine a file;
-//! here bytes are moved, between TLS and disk, past it.
+//! Which piece to ask of which member is decided in [`thorp_core::swarm`], one
+//! machine a file; here bytes are moved, between TLS and disk, past it.
 //!
 //! A [`Swarms`] holds a row for each file that is being fetched or served at
 //! this moment, and nothing for any other: the first session opens a file, the
@@ -78,10 +78,10 @@ struct Shared {
 #[derive(Default)]
 struct Table {
     transfers: BTreeMap<Content, Arc<Transfer>>,
-    /// Who opens what of the share, by the name in a handshake; those that nobody
-    /// does any more go with the next one.
+    /// Files of the share that are being opened, by the name in a handshake. A row
+    /// that is done with goes with the next one.
     opened: BTreeMap<[u8; 20], Arc<Semaphore>>,
-    /// Connections that others have made, by member.
+    /// Connections that members have made, by member.
     callers: BTreeMap<PeerId, usize>,
     idle: BTreeMap<PeerId, Vec<Idle>>,
 }
@@ -98,7 +98,7 @@ pub(crate) struct Setup {
 }
 
 /// Held for as long as anything may be written to a file that is being fetched:
-/// nobody else fetches it meanwhile.
+/// no other fetch of it begins meanwhile.
 pub(crate) struct Writing {
     fetch: FetchId,
     /// Told when it is dropped. As many as there are, so the channel needs no
@@ -129,7 +129,7 @@ impl Swarms {
         }))
     }
 
-    /// Begins to fetch a file into `partial`. Whoever asks for it is served
+    /// Begins to fetch a file into `partial`. Members that ask for it are served
     /// from what is there already, from now on.
     pub fn fetch(&self, partial: &Arc<Partial>, writing: Writing) -> Result<Fetching, Unfit> {
         let content = partial.content();
@@ -209,7 +209,7 @@ impl Swarms {
 
     /// A session of this transfer has ended: with the last one the file is
     /// closed, unless it is still being fetched.
-    fn left(&self, transfer: &Arc<Transfer>) {
+    fn on_session_ended(&self, transfer: &Arc<Transfer>) {
         if transfer.wants_something() || !transfer.is_idle() {
             return;
         }
@@ -219,7 +219,7 @@ impl Swarms {
             .transfers
             .get(&content)
             .is_some_and(|there| Arc::ptr_eq(there, transfer))
-            // Somebody may have come in between.
+            // A session may have begun in between.
             && transfer.is_idle()
         {
             table.transfers.remove(&content);
@@ -259,15 +259,15 @@ fn alone<K: Ord>(locks: &mut BTreeMap<K, Arc<Semaphore>>, at: K) -> Arc<Semaphor
 impl Fetching {
     /// All of it is there, under its name in the share or elsewhere: from now
     /// on it is served from the share, or not at all. Blocks on the disk.
-    pub fn arrived(self) {
+    pub fn on_arrived(self) {
         let transfer = &self.transfer;
         let share = self.swarms.0.share.as_ref();
-        // With nobody to serve, it is opened when somebody asks for it.
+        // Without a session to serve, it is opened when a member asks for it.
         let open = |share| Bytes::open(share, transfer.content());
         match share.filter(|_| !transfer.is_idle()).and_then(open) {
             Some(opened) => {
-                transfer.arrived(Bytes::Shared(opened));
-                self.swarms.left(transfer);
+                transfer.on_arrived(Bytes::Shared(opened));
+                self.swarms.on_session_ended(transfer);
             }
             // The rest is for its drop to do.
             None => transfer.stop("whoever has served it so far does so no more"),
@@ -283,7 +283,7 @@ impl Writing {
 
 impl Drop for Writing {
     fn drop(&mut self) {
-        // If the peer is gone, nobody fetches it again.
+        // If the peer is gone, it is not fetched again.
         let _ = self.released.send(self.fetch);
     }
 }

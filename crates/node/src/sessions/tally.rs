@@ -1,4 +1,4 @@
-//! How many bytes of large files have gone, and to whom some go now.
+//! How many bytes of large files have gone, and to which members some go now.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use thorp_wire::PeerId;
 use tokio::sync::mpsc;
 
-/// How often it is said that bytes go to somebody.
+/// How often it is said that bytes go to a member.
 const TOLD_EVERY: Duration = Duration::from_secs(20);
 
 /// See the module: since the start, of all transfers.

@@ -37,7 +37,7 @@ pub(crate) struct Transfer {
     /// Told when the next deadline is nearer than it was, and at the end.
     sooner: Arc<Notify>,
     tally: Arc<Tally>,
-    /// Places for those that hash leaves for others.
+    /// Places for hashing leaves that other members ask for.
     hashers: Arc<Semaphore>,
     happenings: mpsc::UnboundedSender<Happening>,
 }
@@ -69,10 +69,10 @@ struct Attached {
     told: Told,
 }
 
-/// What whoever fetches the file has to see to.
+/// What the fetch of the file has to see to.
 #[derive(Debug)]
 pub(crate) enum Happening {
-    /// Connect to somebody, for this file.
+    /// Connect to this holder, for this file.
     Dial(Holder),
     /// More holders are wanted.
     Widen,
@@ -140,7 +140,7 @@ impl Transfer {
     }
 
     /// All of it is there: from now on its bytes are read from there, for others.
-    pub(super) fn arrived(&self, bytes: Bytes) {
+    pub(super) fn on_arrived(&self, bytes: Bytes) {
         *self.bytes.write().unwrap_or_else(PoisonError::into_inner) = bytes;
         *self.writing.lock().unwrap_or_else(PoisonError::into_inner) = None;
         self.lock().stage = Stage::Serving;
@@ -155,7 +155,7 @@ impl Transfer {
         self.lock().swarm.progress()
     }
 
-    /// Who sent how much that was kept, whoever sent most first.
+    /// The members that sent what was kept, and how much, the most first.
     pub fn sources(&self) -> Vec<(PeerId, u64)> {
         let received = &self.lock().received;
         let mut sources: Vec<_> = received.iter().map(|(peer, n)| (*peer, *n)).collect();
@@ -163,7 +163,7 @@ impl Transfer {
         sources
     }
 
-    /// Says with whom there are sessions.
+    /// Says with which members there are sessions.
     pub fn say_who_is_in_use(&self) {
         let state = self.lock();
         for session in state.sessions.values() {
@@ -175,7 +175,7 @@ impl Transfer {
         self.lock().sessions.is_empty()
     }
 
-    /// Nobody waits for it and nobody is served: whoever comes is turned away.
+    /// No fetch waits for it and no member is served: callers are turned away.
     pub fn is_over(&self) -> bool {
         self.lock().stage == Stage::Over
     }
@@ -185,18 +185,18 @@ impl Transfer {
         self.lock().stage == Stage::Fetching
     }
 
-    /// Somebody who should have it has answered.
+    /// A holder has answered.
     pub fn was_reached(&self) {
         let contact = &mut self.lock().contact;
         *contact = Contact::Reached.max(*contact);
     }
 
-    /// Whether anybody who should have it was got hold of.
+    /// Whether any holder was reached.
     pub fn contact(&self) -> Contact {
         self.lock().contact
     }
 
-    /// Ends everything, unless it has [`arrived`](Self::arrived).
+    /// Ends everything, unless it has [`arrived`](Self::on_arrived).
     pub fn give_up(&self, reason: &str) {
         if self.wants_something() {
             self.stop(reason);
@@ -294,7 +294,7 @@ impl Transfer {
         let written = self.bytes().write(bytes, offset);
         if let Err(error) = written {
             let reason = error.to_string();
-            // Whoever fetched it is gone: no need to tell.
+            // If the fetch is gone, it need not know.
             let _ = self.happenings.send(Happening::Failed(error));
             return self.stop(&reason);
         }
@@ -378,14 +378,14 @@ impl Transfer {
                 self.hash_leaves((session, range), pieces, Arc::clone(outbox(session)?));
             }
             Output::Close(session, why) => outbox(session)?.close(why),
-            Output::Dial(holder) => self.tell(Happening::Dial(holder)),
-            Output::Complete => self.tell(Happening::Complete),
-            Output::Stuck { reason } => self.tell(Happening::Stuck(reason)),
+            Output::Dial(holder) => self.report(Happening::Dial(holder)),
+            Output::Complete => self.report(Happening::Complete),
+            Output::Stuck { reason } => self.report(Happening::Stuck(reason)),
             Output::Blame(peer) => {
                 state.received.remove(&peer);
-                self.tell(Happening::Blame(peer));
+                self.report(Happening::Blame(peer));
             }
-            Output::Widen => self.tell(Happening::Widen),
+            Output::Widen => self.report(Happening::Widen),
         }
         None
     }
@@ -401,7 +401,7 @@ impl Transfer {
         };
         outbox.hashing();
         tokio::spawn(async move {
-            // Closed by nobody.
+            // It is never closed.
             let Ok(_place) = Arc::clone(&transfer.hashers).acquire_owned().await else {
                 return;
             };
@@ -422,8 +422,8 @@ impl Transfer {
         });
     }
 
-    fn tell(&self, happening: Happening) {
-        // A file that is only served is nobody's fetch.
+    fn report(&self, happening: Happening) {
+        // A file that is only served has no fetch.
         let _ = self.happenings.send(happening);
     }
 

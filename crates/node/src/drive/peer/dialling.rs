@@ -74,7 +74,7 @@ impl Dialling {
         let events = self.events.clone();
         tokio::spawn(async move {
             let result = reach(&target, &trackers, &tls, source).await;
-            // Nobody to tell: the peer is gone.
+            // If the peer is gone, it need not know.
             let _ = events.send(Event::Dialled(target, result)).await;
         });
     }
@@ -122,7 +122,7 @@ impl Dialling {
         let (tls, events) = (self.tls.clone(), self.events.clone());
         tokio::spawn(async move {
             let why = dial::explain(why, Some(tls.ca()), tls.clock()).await;
-            // Nobody to tell: the peer is gone.
+            // If the peer is gone, it need not know.
             let _ = events
                 .send(Event::TurnedAway(link, Trouble::from(&why)))
                 .await;

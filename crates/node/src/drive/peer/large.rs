@@ -1,10 +1,10 @@
 //! One large file: its partial file, its sessions, and its name at the end.
 //!
 //! Owns the order of these steps on the disk. What they mean for the get is
-//! decided in [`thorp_core::get`]: here is told what happens. Which piece to ask
-//! of whom is decided in [`thorp_core::swarm`]; the bytes are moved by
+//! decided in [`thorp_core::get`], which is told what happens; which piece to ask
+//! of which member, in [`thorp_core::swarm`]. The bytes are moved by
 //! [`sessions`](crate::sessions), and become a file in
-//! [`store`](thorp_files::store). Who drops it stops it; what is there stays.
+//! [`store`](thorp_files::store). Dropping it stops it; what is there stays.
 
 use std::io;
 use std::path::PathBuf;
@@ -100,7 +100,7 @@ impl Errand<'_> {
         drop(listed);
         let received = fetching.transfer.progress().received;
         // Opening it anew is for the disk too.
-        blocking(move || fetching.arrived()).await?;
+        blocking(move || fetching.on_arrived()).await?;
         self.tell(get::LargeEvent::Kept { received }).await;
         Ok(())
     }

@@ -1,9 +1,9 @@
 //! The neighbours that were, on disk, for the next start.
 //!
 //! Owns the file and the order in which it is written. It is only a hint: a
-//! file that cannot be used is set aside and said, for without it a peer finds
-//! its neighbours through the tracker. Whom to remember and whom to dial is
-//! decided in [`thorp_core::remembered`].
+//! file that cannot be used is set aside with a warning, for without it a peer
+//! finds its neighbours through the tracker. Which to remember and which to dial
+//! is decided in [`thorp_core::remembered`].
 
 use std::fs;
 use std::net::SocketAddr;
@@ -76,7 +76,7 @@ impl Memory {
                         why: other.to_string(),
                     },
                 };
-                // Whoever does not read its notices misses some.
+                // A caller that does not read its notices misses some.
                 let _ = notices.try_send(Notice::Warning(warning));
                 Vec::new()
             }
@@ -128,7 +128,7 @@ async fn write(
             let warning = Warning::NeighboursUnsaved {
                 why: error.to_string(),
             };
-            // Whoever does not read its notices misses some.
+            // A caller that does not read its notices misses some.
             let _ = notices.try_send(Notice::Warning(warning));
         }
     }

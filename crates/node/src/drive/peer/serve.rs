@@ -63,7 +63,7 @@ impl Server {
         };
         let runtime = Handle::current();
         self.disk.run(move || match share.read(content) {
-            // Whoever takes its time to receive is not to keep others from reading.
+            // A member that is slow to receive does not keep others from reading.
             Ok(bytes) => drop(runtime.spawn(reply.content(bytes))),
             Err(error) => reply.refuse(&error),
         });
@@ -87,7 +87,7 @@ impl Reply {
     async fn content(self, bytes: Vec<u8>) {
         let frame = Frame::with_request(self.request, Bytes { bytes });
         self.link.content(frame).await;
-        // Nobody to tell: the peer is gone.
+        // If the peer is gone, it need not know.
         let _ = self.served.send(self.link.id()).await;
     }
 

@@ -90,8 +90,8 @@ impl Standing {
         }
     }
 
-    /// Makes a record that somebody has sent the newest, unless it is made up.
-    /// It comes back as a [`Change`].
+    /// Takes over a record that a member has sent, unless it is made up. It
+    /// comes back as a [`Change`].
     pub(super) fn verify(&self, record: SignedRecord) -> Result<(), RecordError> {
         self.tls.records().adopt(record).map(drop)
     }

@@ -1,4 +1,4 @@
-//! What every answer to a person is told with.
+//! What every answer to a user is sent with.
 
 use std::time::Instant;
 
@@ -8,10 +8,10 @@ use tokio::sync::mpsc;
 use super::Peer;
 use crate::api::{Event, Failure, Inquiry, Note};
 
-/// Whoever asked, and what they are told.
+/// The way to the caller.
 pub(super) type Events = mpsc::Sender<Event>;
 
-/// If nobody listens any more, the job is dropped by whoever runs it.
+/// If the caller is gone, this is lost: the job is dropped by the task that runs it.
 pub(super) async fn tell(events: &Events, event: Event) {
     let _ = events.send(event).await;
 }
@@ -28,8 +28,8 @@ pub(super) fn no_tracker(peer: &Peer, inquiry: Inquiry) -> Failure {
     }
 }
 
-/// Says that what was found is not all there is, where that is so. To a
-/// visitor, who knows nobody else, no tracker is no answer.
+/// Says that what was found is not all there is, where that is so. A visitor
+/// knows no other member: without a tracker it has no answer.
 pub(super) async fn say_if_partial(
     peer: &Peer,
     findings: &Findings,
