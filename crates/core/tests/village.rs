@@ -14,7 +14,7 @@ use thorp_core::links::{self, LinkId};
 use thorp_core::lookup::{Only, Source, TrackerState};
 use thorp_core::matching::Pattern;
 use thorp_core::peer::{Input, Notice};
-use thorp_core::survey::Subject;
+use thorp_core::survey::{Coverage, Subject};
 use thorp_wire::Frame;
 use thorp_wire::frame::Record;
 
@@ -563,7 +563,7 @@ fn a_pattern_finds_all_there_is_page_by_page() {
     village.run(SECOND);
     let subject = || Subject::Files(Pattern::new("dir/*.txt").expect("a pattern"));
     let findings = village.survey(one, subject());
-    assert!(findings.complete);
+    assert_eq!(findings.coverage, Coverage::Whole);
     let names = findings.files.iter().map(|v| v.entry.name.as_str());
     assert!(names.eq(files.iter().map(|(name, _)| *name)));
     let twice = findings
@@ -582,7 +582,7 @@ fn a_pattern_finds_all_there_is_page_by_page() {
     village.kill(TRACKER);
     village.run(SECOND * 10);
     let findings = village.survey(one, subject());
-    assert!(!findings.complete);
+    assert_eq!(findings.coverage, Coverage::NeighboursOnly);
     assert_eq!(findings.files.len(), 200);
 }
 

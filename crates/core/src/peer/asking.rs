@@ -11,11 +11,13 @@ use thorp_wire::frame::{Find, Found, Frame, Get, Holder, Refused, RequestId, Var
 use thorp_wire::{Content, PeerId};
 
 use super::{AskId, Output, Peer};
+use crate::catalogue::File;
 use crate::changes::Row;
 use crate::get::small::{self, NotSent};
 use crate::get::{self, FetchId, Inquiry};
 use crate::links::LinkId;
 use crate::lookup::{self, LookupAction, Only, Source, Surroundings, TrackerState, TrackerUse};
+use crate::matching::Pattern;
 use crate::survey::{Subject, Survey, SurveyAction};
 use crate::time::Instant;
 
@@ -176,7 +178,16 @@ impl Peer {
         }
     }
 
-    pub(super) fn survey(&mut self, now: Instant, ask: Surveyor, subject: Subject, only: Only) {
+    /// Surveys what memory has and others know, and what this peer has itself
+    /// where it says how others see it.
+    pub(super) fn survey(
+        &mut self,
+        now: Instant,
+        ask: Surveyor,
+        subject: Subject,
+        only: Only,
+        itself: Option<&Holder>,
+    ) {
         let me = self.config.me.id;
         let remembered = match &subject {
             Subject::Files(pattern) => {
@@ -193,8 +204,30 @@ impl Peer {
                 ..Found::default()
             },
         };
-        self.surveys
-            .insert(ask, Survey::new(now, subject, only, remembered));
+        let own = match (&subject, itself) {
+            (Subject::Files(pattern), Some(itself)) => self.own_files(pattern, itself),
+            _ => Vec::new(),
+        };
+        let mut survey = Survey::new(now, subject, only, remembered).with_own(own.into_iter());
+        if self.config.me.visitor {
+            survey = survey.by_visitor();
+        }
+        self.surveys.insert(ask, survey);
+    }
+
+    fn own_files(&self, pattern: &Pattern, itself: &Holder) -> Vec<Variant> {
+        let (catalogue, me) = (self.links.catalogue(), self.config.me.id);
+        let own = |peer| peer == me;
+        let files = catalogue.matching(pattern, None, &own);
+        let variant = |file: File| Variant {
+            holders: vec![Holder {
+                partial: catalogue.has_a_part(me, &file.entry.name),
+                ..itself.clone()
+            }],
+            entry: file.entry,
+            hashed: None,
+        };
+        files.map(variant).collect()
     }
 
     /// The bytes of a file have come. For which fetch, if they are wanted.

@@ -76,14 +76,16 @@ pub enum Input {
         /// How much of it was read; nothing, once it has a root or can have none.
         bytes: Option<u64>,
     },
-    /// Somebody wants to know all there is.
+    /// A caller wants to know all there is.
     Survey {
         /// Its number from now on.
         ask: AskId,
         /// Of what.
         subject: Subject,
-        /// What of it they are interested in.
+        /// What of it the caller is interested in.
         only: Only,
+        /// This peer as others see it, where its own files are wanted too.
+        itself: Option<Box<Holder>>,
     },
     /// What became of bytes that were claimed
     /// ([`Peer::claim_content`](super::Peer::claim_content)), or of an empty file

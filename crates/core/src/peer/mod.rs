@@ -122,7 +122,7 @@ impl Peer {
             ),
             publisher: Publisher::new(id, epoch, links.catalogue_mut()),
             publishing: Publishing::default(),
-            gets: Gets::new(config.me.visitor),
+            gets: Gets::default(),
             links,
             config,
             lookups: BTreeMap::new(),
@@ -161,9 +161,12 @@ impl Peer {
                 self.out.push_back(Output::Changed(Row::Share));
             }
             Input::Hashed { name, bytes } => self.hashed_so_far(name, bytes),
-            Input::Survey { ask, subject, only } => {
-                self.survey(now, Surveyor::Shell(ask), subject, only);
-            }
+            Input::Survey {
+                ask,
+                subject,
+                only,
+                itself,
+            } => self.survey(now, Surveyor::Shell(ask), subject, only, itself.as_deref()),
             Input::Stored { fetch, storage } => self.stored(now, fetch, storage),
             Input::Get { get, request } => {
                 self.gets.handle(now, get::Input::Begin(get, request));

@@ -391,6 +391,7 @@ fn inputs(op: Op, taken: &mut BTreeMap<u64, u64>, wants: &mut u64) -> Vec<Input>
                 Subject::Members
             },
             only: Only::default(),
+            itself: files.then(|| Box::new(holder(0))),
         }],
         Op::Stored(fetch, verified) => vec![Input::Stored {
             fetch: FetchId(fetch),

@@ -109,7 +109,7 @@ fn finished(actions: &[SurveyAction]) -> (bool, Vec<String>) {
     match actions {
         [SurveyAction::Finish(findings)] => {
             let names = findings.files.iter().map(|v| v.entry.name.to_string());
-            (findings.complete, names.collect())
+            (findings.coverage == Coverage::Whole, names.collect())
         }
         other => panic!("not finished: {other:?}"),
     }
@@ -207,6 +207,93 @@ fn only_files_of_those_who_are_meant_are_counted() {
     survey.found(at(1), TRACKER, &find, of_two);
     let (_, names) = finished(&survey.advance(at(1), TrackerState::Up(TRACKER), &[]));
     assert_eq!(names, ["b"]);
+}
+
+#[test]
+fn own_files_come_with_the_others_this_peer_as_their_last_holder() {
+    let own = |name: &str, length: u64| {
+        let mut own = page(&[name], false).variants.remove(0);
+        own.entry.length = length;
+        own.holders = vec![Holder {
+            name: Some("oak".parse().expect("a name")),
+            ..holder(7)
+        }];
+        own
+    };
+    let mut everywhere = page(&["b", "d"], false);
+    let length = everywhere.variants[0].entry.length;
+    everywhere.variants[0].holders = vec![holder(9)];
+    let survey = |from: Option<&str>| {
+        let only = Only {
+            from: from.map(str::to_owned),
+            root: None,
+        };
+        let subject = Subject::Files(Pattern::new("?").expect("a pattern"));
+        let mine = ["a", "b", "c", "no"].map(|name| own(name, length));
+        let mine = mine.into_iter().chain([own("b", length - 1)]);
+        let mut survey = Survey::new(at(0), subject, only, Found::default()).with_own(mine);
+        let find = asked(
+            survey.advance(at(0), TrackerState::Up(TRACKER), &[]),
+            &[TRACKER],
+        );
+        survey.found(at(1), TRACKER, &find, everywhere.clone());
+        let actions = survey.advance(at(1), TrackerState::Up(TRACKER), &[]);
+        let [SurveyAction::Finish(findings)] = &actions[..] else {
+            panic!("{actions:?}");
+        };
+        let row = |file: &Variant| {
+            let holders = file.holders.iter().map(|h| h.id.as_bytes()[0]);
+            let is_other = file.entry.length != length;
+            (
+                file.entry.name.to_string(),
+                is_other,
+                holders.collect::<Vec<_>>(),
+            )
+        };
+        findings.files.iter().map(row).collect::<Vec<_>>()
+    };
+    let found = survey(None);
+    let found: Vec<_> = found
+        .iter()
+        .map(|(name, is_other, holders)| (&name[..], *is_other, &holders[..]))
+        .collect();
+    assert_eq!(
+        found,
+        [
+            ("a", false, &[7][..]),
+            ("b", false, &[9, 7]),
+            ("b", true, &[7]),
+            ("c", false, &[7]),
+            ("d", false, &[1]),
+        ]
+    );
+    assert!(survey(Some("elm")).is_empty(), "this peer is not called so");
+    assert_eq!(survey(Some("oak")).len(), 4);
+}
+
+#[test]
+fn without_the_tracker_a_visitor_gets_no_answer() {
+    let coverage = |survey: Survey, tracker| {
+        let mut survey = survey;
+        match &survey.advance(at(0), tracker, &[])[..] {
+            [SurveyAction::Ask(peer, _)] => survey.no_answer(*peer),
+            actions => return covered(actions),
+        }
+        covered(&survey.advance(at(1), tracker, &[]))
+    };
+    let (up, down) = (TrackerState::Up(TRACKER), TrackerState::Down);
+    assert_eq!(coverage(files(), down), Coverage::NeighboursOnly);
+    assert_eq!(coverage(files().by_visitor(), down), Coverage::NoAnswer);
+    // It may have told a part of what there is.
+    assert_eq!(coverage(files(), up), Coverage::TrackerInPart);
+    assert_eq!(coverage(files().by_visitor(), up), Coverage::TrackerInPart);
+}
+
+fn covered(actions: &[SurveyAction]) -> Coverage {
+    match actions {
+        [SurveyAction::Finish(findings)] => findings.coverage,
+        other => panic!("not finished: {other:?}"),
+    }
 }
 
 #[test]

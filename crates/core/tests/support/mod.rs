@@ -407,6 +407,7 @@ impl Village {
                 ask,
                 subject,
                 only: Only::default(),
+                itself: None,
             },
         );
         self.until(Duration::from_mins(1), |village| {

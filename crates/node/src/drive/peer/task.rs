@@ -3,21 +3,18 @@
 
 use std::net::SocketAddr;
 
-use thorp_core::catalogue::File;
 use thorp_core::changes::Row;
 use thorp_core::get::{GetId, LargeEvent};
 use thorp_core::links::{self, LinkId, Me};
-use thorp_core::lookup::is_called;
 use thorp_core::peer::{self as machine, Input, Output, Target};
-use thorp_core::survey::Subject;
 use thorp_files::disk::Disk;
 use thorp_files::share::{Share, ShareEvent};
 use thorp_group::clock::{Clock, unix_seconds};
 use thorp_group::record::REMOVED;
 use thorp_group::renewal;
 use thorp_group::tls::MemberTls;
-use thorp_wire::frame::{Body, Frame, Holder, Reason, Refused, RequestId, Variant};
-use thorp_wire::{Content, Name, PeerId};
+use thorp_wire::frame::{Body, Frame, Holder, Reason, Refused, RequestId};
+use thorp_wire::{Content, PeerId};
 use tokio::sync::{mpsc, watch};
 
 use crate::api::{Lookups, Notice, Status, Trouble, Warning};
@@ -295,12 +292,8 @@ impl Task {
                 own_too,
                 reply,
             } => {
-                let own = if own_too {
-                    self.own_files(&engine.machine, &subject, only.from.as_deref())
-                } else {
-                    Vec::new()
-                };
-                engine.handle(self.callers.on_survey(subject, only, own, reply));
+                let itself = self.shown.itself.borrow().clone().filter(|_| own_too);
+                engine.handle(self.callers.on_survey(subject, only, itself, reply));
             }
             Request::Get {
                 get,
@@ -428,33 +421,6 @@ impl Task {
 
     pub(super) fn share(&self) -> Option<&Share> {
         self.sharing.as_ref().map(Sharing::share)
-    }
-
-    fn own_files(
-        &self,
-        machine: &machine::Peer,
-        subject: &Subject,
-        from: Option<&str>,
-    ) -> Vec<Variant> {
-        let itself = self.shown.itself.borrow();
-        let (Subject::Files(pattern), Some(itself)) = (subject, itself.as_ref()) else {
-            return Vec::new();
-        };
-        if from.is_some_and(|from| !is_called(itself, from)) {
-            return Vec::new();
-        }
-        let own = |peer| peer == itself.id;
-        let files = machine.catalogue().matching(pattern, None, &own);
-        let has_a_part = |name: &Name| machine.catalogue().has_a_part(itself.id, name);
-        let variant = |file: File| Variant {
-            holders: vec![Holder {
-                partial: has_a_part(&file.entry.name),
-                ..itself.clone()
-            }],
-            entry: file.entry,
-            hashed: None,
-        };
-        files.map(variant).collect()
     }
 
     pub(super) fn status(&self, machine: &machine::Peer) -> Status {
