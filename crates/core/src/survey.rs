@@ -160,7 +160,7 @@ impl Survey {
         &mut self,
         now: Instant,
         tracker: TrackerState,
-        neighbours: &[PeerId],
+        neighbours: impl IntoIterator<Item = PeerId>,
     ) -> Vec<SurveyAction> {
         if self.stage == Stage::Beginning {
             let members = match tracker {
@@ -176,7 +176,7 @@ impl Survey {
                 {
                     Vec::new()
                 }
-                TrackerState::Trying | TrackerState::Down => neighbours.to_vec(),
+                TrackerState::Trying | TrackerState::Down => neighbours.into_iter().collect(),
             };
             self.stage = Stage::Asking;
             self.owed = members

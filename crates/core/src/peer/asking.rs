@@ -251,6 +251,9 @@ impl Peer {
     }
 
     pub(super) fn advance_lookups(&mut self, now: Instant) {
+        if self.lookups.is_empty() {
+            return;
+        }
         for ask in self.lookups.keys().copied().collect::<Vec<_>>() {
             // Taken out while it looks around, for it is part of what it sees.
             while let Some(mut lookup) = self.lookups.remove(&ask) {
@@ -310,14 +313,16 @@ impl Peer {
     }
 
     pub(super) fn advance_surveys(&mut self, now: Instant) {
-        let neighbours: Vec<PeerId> = self.neighbours.ids().collect();
+        if self.surveys.is_empty() {
+            return;
+        }
         for ask in self.surveys.keys().copied().collect::<Vec<_>>() {
             loop {
                 let tracker = self.home.tracker();
                 let Some(survey) = self.surveys.get_mut(&ask) else {
                     break;
                 };
-                let actions = survey.advance(now, tracker, &neighbours);
+                let actions = survey.advance(now, tracker, self.neighbours.ids());
                 if actions.is_empty() {
                     break;
                 }

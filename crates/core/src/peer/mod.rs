@@ -91,7 +91,7 @@ pub struct Peer {
     renewing: Option<(LinkId, RequestId)>,
     /// Questions without an answer yet.
     questions: BTreeMap<(LinkId, RequestId), Question>,
-    /// Others' questions that wait for a file to be hashed.
+    /// Others' questions that wait for a file to be hashed, the oldest first.
     hashing: Vec<Hashing>,
     /// How much was read of files that are to be hashed now.
     hashed: BTreeMap<Name, u64>,
@@ -192,12 +192,11 @@ impl Peer {
 
     /// When to come back with [`Tick`](crate::links::Input::Tick), if nothing happens before.
     pub fn next_deadline(&self) -> Option<Instant> {
-        let hashing = self.hashing.iter().map(|hashing| hashing.until);
         self.lookups
             .values()
             .filter_map(Lookup::deadline)
             .chain(self.surveys.values().filter_map(Survey::deadline))
-            .chain(hashing)
+            .chain(self.next_hashing_deadline())
             .chain(self.links.next_deadline())
             .chain(self.home.next_dial())
             .chain(self.remembered.next_deadline())

@@ -44,6 +44,9 @@ impl Peer {
 
     pub(super) fn look_for_sources(&mut self, now: Instant) {
         let (catalogue, me) = (self.links.catalogue(), self.config.me.id);
+        if !self.sought.is_look_due(catalogue.holder_changes()) {
+            return;
+        }
         let listing = |content| {
             let holders = catalogue.holders_of(content);
             holders
