@@ -199,9 +199,11 @@ fn two_peers_that_dial_each_other_at_once_keep_one_link_and_lose_no_question() {
     village.run(SECOND);
     let from_two = village.want(one, request(&["2.txt"]));
     let from_one = village.want(two, request(&["1.txt"]));
-    for (node, get) in [(one, from_two), (two, from_one)] {
-        let end = village.end_of(node, get);
+    for (node, get, holder) in [(one, from_two, two), (two, from_one, one)] {
+        let got = village.outcome_of(node, get);
+        let end = &got.end;
         assert!(matches!(end, Ending::Done { files: 1, .. }), "{end:?}");
+        assert_eq!(got.fetched()[0].sources, [id(holder)]);
     }
     village.run(SECOND * 2);
     let rivals = village
@@ -467,8 +469,12 @@ fn one_name_for_several_contents_is_a_choice_and_from_makes_it() {
     village.peer(THREE, &[("a.txt", "second")]);
     let four = village.peer(FOUR, &[("a.txt", "second"), ("dir/b.txt", "b")]);
     village.run(SECOND);
+    assert_eq!(village.neighbours(one), []);
+    let finds = village.tracker().finds();
     let got = village.get_all(one, request(&["a.txt"]));
     assert_eq!(*got.missed(), Missed::Ambiguous { look_alike: false });
+    let asked = village.tracker().finds() - finds;
+    assert_eq!(asked, 1, "the choice is what the tracker says");
     let variants = got.choice();
     let counts: BTreeMap<_, _> = variants
         .iter()

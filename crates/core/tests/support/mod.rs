@@ -430,6 +430,11 @@ impl Village {
     /// Gets files, to the end.
     pub fn get_all(&mut self, node: Node, request: Request) -> Got {
         let get = self.want(node, request);
+        self.outcome_of(node, get)
+    }
+
+    /// What has become of a get, whose end is waited for.
+    pub fn outcome_of(&mut self, node: Node, get: GetId) -> Got {
         let end = self.end_of(node, get);
         let told = self.host(node).told.remove(&get).unwrap_or_default();
         Got { end, told }
