@@ -3,7 +3,7 @@
 
 use proptest::prelude::*;
 use proptest::sample::select;
-use thorp_wire::{Entry, Root};
+use thorp_wire::{Entry, Name, Root};
 
 use super::*;
 
