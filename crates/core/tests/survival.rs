@@ -121,7 +121,7 @@ fn whoever_asks_right_after_the_start_waits_for_the_neighbours_that_are_being_di
     let expected = expected.map(|(name, holder)| (name.to_owned(), vec![id(holder)]));
     assert_eq!(sources, BTreeMap::from(expected));
 
-    // Nobody is waited for without end.
+    // No neighbour is waited for without end.
     village.stop(one);
     village.cut_off(two, true);
     village.cut_off(three, true);

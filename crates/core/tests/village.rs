@@ -167,7 +167,7 @@ fn the_story_is_played_from_its_first_step_to_its_last() {
             ])
         );
 
-        // It comes back, with its files, without anybody typing anything.
+        // It comes back, with its files, without its user typing anything.
         village.cut_off(two, false);
         // Its attempt may be stuck for as long as a dial takes to fail.
         village.until(TRACKER_INTERVAL + SECOND * 3, |village| {
@@ -235,7 +235,7 @@ fn a_link_that_is_lost_while_a_file_is_stored_makes_nobody_send_it_again() {
     assert_eq!(village.disk_is_done(one), 0, "its place is looked at");
     village.run(SECOND);
     village.break_links_of(one);
-    // Longer than anybody is waited for.
+    // Longer than any holder is waited for.
     village.run(SECOND * 100);
     assert_eq!(village.disk_is_done(one), 1, "it is stored once");
     let end = village.end_of(one, get);
@@ -423,7 +423,7 @@ fn who_has_a_file_in_pieces_is_told_from_listings_and_by_the_tracker_and_the_bes
     village.run(SECOND);
     let named = village.named(one, get);
     assert!(named.contains(&id(four)), "by the tracker, asked again");
-    // A neighbour gets it too, and nobody needs to ask.
+    // A neighbour gets it too, and the peer need not ask.
     village.share(two, &[("copy", &big)]);
     village.run(SECOND);
     assert_eq!(village.named(one, get)[named.len()..], [id(two)]);
@@ -885,7 +885,7 @@ fn members_tell_one_another_while_the_tracker_is_down() {
     let before = [one, two, four, TRACKER].map(|node| village.received(node, "Record"));
     village.run(TRACKER_INTERVAL * 20);
     let after = [one, two, four, TRACKER].map(|node| village.received(node, "Record"));
-    assert_eq!(before, after, "everybody is told once");
+    assert_eq!(before, after, "each node is told once");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Own questions: whom they go to, and what becomes of the answers.
+//! Own questions: which members they go to, and what becomes of the answers.
 //!
 //! What to ask, in which order and for how long is decided by
 //! [`Lookup`](crate::lookup::Lookup), [`Survey`](crate::survey::Survey) and
@@ -33,7 +33,7 @@ pub(super) enum Errand {
     Meet,
 }
 
-/// For whom something is asked.
+/// What a question is asked for.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Asker {
     Lookup(Inquiry, u32),
@@ -98,7 +98,7 @@ impl Peer {
         }
         let who = link.member.id;
         let tracker = link.member.tracker;
-        // Whoever answers does not know by which address it is reached.
+        // A holder does not know by which address it is reached.
         let itself = link.holder();
         for holder in found
             .variants
@@ -265,8 +265,8 @@ impl Peer {
                 }
                 for action in actions {
                     match action {
-                        LookupAction::Ask(whom, find) => {
-                            self.send_to(now, whom, Errand::Ask(asker, find));
+                        LookupAction::Ask(member, find) => {
+                            self.send_to(now, member, Errand::Ask(asker, find));
                         }
                         LookupAction::Finish(outcome) => {
                             self.lookups.remove(&ask);
@@ -279,7 +279,7 @@ impl Peer {
         }
     }
 
-    /// Whether somebody still waits for what this errand would bring from there.
+    /// Whether what this errand would bring from there is still waited for.
     fn is_wanted(&self, errand: &Errand, who: PeerId) -> bool {
         match errand.asker() {
             Asker::Lookup(ask, round) => self
@@ -328,11 +328,11 @@ impl Peer {
                 }
                 for action in actions {
                     match action {
-                        SurveyAction::Ask(whom, find) => match self.links.to(whom) {
+                        SurveyAction::Ask(member, find) => match self.links.to(member) {
                             Some((link, _)) => {
                                 self.run(now, link, Errand::Ask(Asker::Survey(ask), find));
                             }
-                            None => self.no_answer(Asker::Survey(ask), whom, NotSent::NotHere),
+                            None => self.no_answer(Asker::Survey(ask), member, NotSent::NotHere),
                         },
                         SurveyAction::Finish(findings) => {
                             self.surveys.remove(&ask);
@@ -363,8 +363,8 @@ impl Peer {
             }
             for action in actions {
                 match action {
-                    small::Action::Get(fetch, whom, content) => {
-                        self.send_to(now, whom, Errand::Get(fetch, content));
+                    small::Action::Get(fetch, member, content) => {
+                        self.send_to(now, member, Errand::Get(fetch, content));
                     }
                     small::Action::Widen(fetch, find) => match self.home.link() {
                         Some(tracker) => {

@@ -25,11 +25,11 @@
 //! links       who is connected: hellos, updates, answers, records, goodbyes;
 //!             what the neighbours have, and oneself
 //! neighbours  which links are worth keeping
-//! remembered  whom to dial again when its link is gone
+//! remembered  which members to dial again when their links are gone
 //! publisher   what to tell others of the own share
 //! lookup      names: memory, neighbours, tracker
 //! survey      patterns and members: the tracker, page by page
-//! get         files by name: which, from whom, and how it ends
+//! get         files by name: which, from which holder, and how it ends
 //! ```
 
 mod answering;

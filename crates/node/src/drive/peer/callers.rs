@@ -141,7 +141,7 @@ impl Callers {
                 // The bytes were right; the place for them is not.
                 Err(error) => Storage::Failed(delivery.note(error)),
             };
-            // Nobody to tell: the peer is gone, the file is there.
+            // If the peer is gone the file is there all the same.
             let _ = events.blocking_send(Event::Stored { fetch, storage });
         });
     }

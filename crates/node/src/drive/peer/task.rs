@@ -313,7 +313,7 @@ impl Task {
 
     fn dial(&mut self, target: Target) {
         for tracker in self.dialling.announce(&target) {
-            // Whoever does not read its notices misses some.
+            // A program that does not read the notices in time misses some.
             let _ = self.notices.try_send(rows::connecting(tracker));
         }
         self.dialling.dial(target);
@@ -339,7 +339,7 @@ impl Task {
                 let rejoined = self.standing.rejoin();
                 let events = self.events.0.clone();
                 tokio::spawn(async move {
-                    // Nobody to tell: the peer is gone.
+                    // If the peer is gone it needs no certificate.
                     let _ = events.send(Event::Rejoined(rejoined.await)).await;
                 });
             }
@@ -458,7 +458,7 @@ impl Task {
 
     fn notify(&mut self, notice: Notice) {
         self.shown.keeper.notice(&notice);
-        // Whoever does not read its notices misses some.
+        // A program that does not read the notices in time misses some.
         let _ = self.notices.try_send(notice);
     }
 }
