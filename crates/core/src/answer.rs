@@ -225,19 +225,15 @@ fn size_of(variant: &Variant) -> usize {
     ENTRY + variant.entry.name.as_str().len() + variant.holders.iter().map(holder).sum::<usize>()
 }
 
-/// A page of the members that are present, behind `after`, and what it has cost.
+/// A page of these members, and what it has cost.
 pub fn members<'a>(
     present: impl Iterator<Item = &'a Presence>,
-    after: Option<PeerId>,
     catalogue: &Catalogue,
 ) -> (Found, Work) {
     let mut found = Found::default();
     let mut looked_at = 0;
     for presence in present {
         looked_at += 1;
-        if after.is_some_and(|after| presence.id <= after) {
-            continue;
-        }
         if found.members.len() == Found::MAX_MEMBERS {
             found.more = true;
             break;

@@ -74,21 +74,20 @@ impl Gathering {
         self.begun.as_ref().map_or(0, |begun| begun.cost)
     }
 
-    /// Throws away what has come of an update, to make room for others. Returns
-    /// how many bytes that were.
-    pub fn throw_away(&mut self) -> u64 {
-        self.begun.as_mut().map_or(0, |begun| {
+    /// Throws away what has come of an update, to make room for others.
+    pub fn throw_away(&mut self) {
+        if let Some(begun) = &mut self.begun {
             begun.crowded_out = true;
-            begun.throw_away()
-        })
+            begun.throw_away();
+        }
     }
 }
 
 impl Gathered {
-    fn throw_away(&mut self) -> u64 {
+    fn throw_away(&mut self) {
         self.update.added = Vec::new();
         self.update.removed = Vec::new();
-        std::mem::take(&mut self.cost)
+        self.cost = 0;
     }
 }
 

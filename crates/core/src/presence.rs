@@ -12,8 +12,6 @@ use std::ops::Bound;
 use thorp_wire::frame::Holder;
 use thorp_wire::{MemberName, PeerId};
 
-use crate::time::Instant;
-
 /// One member that is there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Presence {
@@ -26,15 +24,11 @@ pub struct Presence {
     /// Where it can be reached, the best address first: nowhere, if it does not
     /// listen.
     pub addresses: Vec<SocketAddr>,
-    /// Random at each of its starts.
-    pub epoch: u64,
     /// The state of its listing that the catalogue has, if it has one.
     pub position: Option<u64>,
     /// Whether it counts as a member that may list files: a visitor does not,
     /// and at a peer only a neighbour does.
     pub is_listed: bool,
-    /// It counts as present until then without further news.
-    pub until: Instant,
 }
 
 /// All members that are there.
@@ -73,7 +67,16 @@ impl Presences {
 
     /// Those that may list files, in the order of their ids.
     pub fn listed(&self) -> impl Iterator<Item = &Presence> {
-        self.all.values().filter(|presence| presence.is_listed)
+        self.listed_behind(None)
+    }
+
+    /// Those of them behind this id.
+    pub fn listed_behind(&self, after: Option<PeerId>) -> impl Iterator<Item = &Presence> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let behind = self.all.range((from, Bound::Unbounded));
+        behind
+            .map(|(_, presence)| presence)
+            .filter(|presence| presence.is_listed)
     }
 
     /// Those that may list files, in the order of their addresses, from this
@@ -200,10 +203,8 @@ mod tests {
             name: None,
             seen_at: address.ip(),
             addresses: vec![address],
-            epoch: 1,
             position: None,
             is_listed: true,
-            until: Instant::after_start(std::time::Duration::ZERO),
         }
     }
 
@@ -229,6 +230,9 @@ mod tests {
             ..presence(7, "10.0.0.1:1")
         };
         present.insert(visitor);
+        assert_eq!(ids(present.listed()), [1, 2, 3, 4, 5, 6]);
+        let behind = |n: u8| ids(present.listed_behind(Some(PeerId::new([n; 32]))));
+        assert_eq!((behind(4), behind(6)), (vec![5, 6], vec![]));
         assert_eq!(ids(present.from_place(None)), [3, 2, 1, 6, 4, 5]);
         assert_eq!(ids(present.before_place(None)), [5, 4, 6, 1, 2, 3]);
         let oak = presence(1, "10.0.0.10:5").place();

@@ -6,6 +6,7 @@
 //! part of the whole.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::time::Duration;
 
 use thorp_wire::frame::{Find, Found, MemberRow, Query, Variant};
@@ -44,13 +45,20 @@ impl Subject {
     }
 }
 
+/// By what files are told apart: each once, with all its holders.
+type Key = (Name, u64, Option<Root>);
+
 /// A survey in progress.
 #[derive(Debug)]
 pub struct Survey {
     subject: Subject,
     only: Only,
     started: Instant,
-    files: BTreeMap<(Name, u64, Option<Root>), Variant>,
+    /// Whether this peer is a visitor, which knows no other peer but the tracker.
+    is_visitor: bool,
+    files: BTreeMap<Key, Variant>,
+    /// What this peer has itself, where that is wanted too.
+    own: Vec<Variant>,
     members: BTreeMap<PeerId, MemberRow>,
     owed: BTreeMap<PeerId, Instant>,
     pages: usize,
@@ -73,10 +81,33 @@ pub struct Findings {
     pub files: Vec<Variant>,
     /// Members, in the order of their ids.
     pub members: Vec<MemberRow>,
+    /// How much of all there is that is.
+    pub coverage: Coverage,
+}
+
+/// How much of all there is a survey has come to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Coverage {
+    /// All that the tracker knows of.
+    Whole,
+    /// The tracker has told a part of what it knows.
+    TrackerInPart,
+    /// The tracker could not be asked, so it is what the neighbours have.
+    #[default]
+    NeighboursOnly,
+    /// The tracker could not be asked, and a visitor has no neighbours: it is
+    /// nothing to rely on.
+    NoAnswer,
+}
+
+impl Coverage {
     /// Whether the tracker was asked.
-    pub asked_tracker: bool,
-    /// Whether that is all there is, as far as the tracker knows.
-    pub complete: bool,
+    pub fn has_asked_tracker(self) -> bool {
+        match self {
+            Self::Whole | Self::TrackerInPart => true,
+            Self::NeighboursOnly | Self::NoAnswer => false,
+        }
+    }
 }
 
 /// What the machine that runs a survey has to do.
@@ -95,6 +126,8 @@ impl Survey {
             subject,
             only,
             started: now,
+            is_visitor: false,
+            own: Vec::new(),
             files: BTreeMap::new(),
             members: BTreeMap::new(),
             owed: BTreeMap::new(),
@@ -107,13 +140,27 @@ impl Survey {
         survey
     }
 
+    /// The same for a visitor: without the tracker it gets no answer.
+    #[must_use]
+    pub fn by_visitor(mut self) -> Self {
+        self.is_visitor = true;
+        self
+    }
+
+    /// The same with the files that this peer has itself.
+    #[must_use]
+    pub fn with_own(mut self, own: impl Iterator<Item = Variant>) -> Self {
+        self.own = own.filter_map(|file| self.wanted(file)).collect();
+        self
+    }
+
     /// What is to be done now. The caller repeats it until it returns nothing:
     /// after every answer, at every deadline, and when the surroundings change.
     pub fn advance(
         &mut self,
         now: Instant,
         tracker: TrackerState,
-        neighbours: &[PeerId],
+        neighbours: impl IntoIterator<Item = PeerId>,
     ) -> Vec<SurveyAction> {
         if self.stage == Stage::Beginning {
             let members = match tracker {
@@ -129,7 +176,7 @@ impl Survey {
                 {
                     Vec::new()
                 }
-                TrackerState::Trying | TrackerState::Down => neighbours.to_vec(),
+                TrackerState::Trying | TrackerState::Down => neighbours.into_iter().collect(),
             };
             self.stage = Stage::Asking;
             self.owed = members
@@ -151,12 +198,7 @@ impl Survey {
         }
         if self.stage == Stage::Asking && self.owed.is_empty() {
             self.stage = Stage::Done;
-            return vec![SurveyAction::Finish(Findings {
-                files: std::mem::take(&mut self.files).into_values().collect(),
-                members: std::mem::take(&mut self.members).into_values().collect(),
-                asked_tracker: self.asked_tracker,
-                complete: self.complete,
-            })];
+            return vec![SurveyAction::Finish(self.findings())];
         }
         Vec::new()
     }
@@ -207,23 +249,55 @@ impl Survey {
     }
 
     fn add(&mut self, found: Found) {
-        for mut variant in found.variants {
-            self.only.keep(&mut variant);
-            // Others answer what they like; nobody gets what was not asked for.
-            if variant.holders.is_empty() || !self.subject.is_about(&variant.entry.name) {
+        for variant in found.variants {
+            let Some(variant) = self.wanted(variant) else {
                 continue;
-            }
-            let entry = &variant.entry;
-            let key = (entry.name.clone(), entry.length, entry.root);
-            match self.files.get_mut(&key) {
-                Some(known) => add_holders(known, variant.holders),
-                None => {
-                    self.files.insert(key, variant);
+            };
+            match self.files.entry(key(&variant)) {
+                Entry::Occupied(known) => add_holders(known.into_mut(), variant.holders),
+                Entry::Vacant(free) => {
+                    free.insert(variant);
                 }
             }
         }
         for row in found.members {
             self.members.insert(row.member.id, row);
+        }
+    }
+
+    /// The file with the holders that count. Members answer what they like: the
+    /// caller gets nothing that it has not asked for.
+    fn wanted(&self, mut variant: Variant) -> Option<Variant> {
+        self.only.keep(&mut variant);
+        let is_wanted = !variant.holders.is_empty() && self.subject.is_about(&variant.entry.name);
+        is_wanted.then_some(variant)
+    }
+
+    /// All that was found. This peer comes last: among the holders of a file, and
+    /// among the files of one name.
+    fn findings(&mut self) -> Findings {
+        let mut files = std::mem::take(&mut self.files);
+        let mut only_here = Vec::new();
+        for own in std::mem::take(&mut self.own) {
+            match files.get_mut(&key(&own)) {
+                Some(known) => add_holders(known, own.holders),
+                None => only_here.push(own),
+            }
+        }
+        let mut files: Vec<Variant> = files.into_values().collect();
+        if !only_here.is_empty() {
+            files.append(&mut only_here);
+            files.sort_by(|a, b| a.entry.name.cmp(&b.entry.name));
+        }
+        Findings {
+            files,
+            members: std::mem::take(&mut self.members).into_values().collect(),
+            coverage: match (self.complete, self.asked_tracker) {
+                (true, _) => Coverage::Whole,
+                (false, true) => Coverage::TrackerInPart,
+                (false, false) if self.is_visitor => Coverage::NoAnswer,
+                (false, false) => Coverage::NeighboursOnly,
+            },
         }
     }
 
@@ -239,6 +313,11 @@ impl Survey {
             after,
         }
     }
+}
+
+fn key(variant: &Variant) -> Key {
+    let entry = &variant.entry;
+    (entry.name.clone(), entry.length, entry.root)
 }
 
 #[cfg(test)]

@@ -705,7 +705,7 @@ fn a_get_that_nobody_waits_for_is_over_and_leaves_nothing_behind() {
         let told = village.told(one, get).len();
         let gets = village.received(others[0], "Get");
         village.run(60 * SECOND);
-        assert_eq!(village.told(one, get).len(), told, "nobody is told");
+        assert_eq!(village.told(one, get).len(), told, "no caller is told");
         assert!(
             village.received(others[0], "Get") <= gets + 128,
             "what was on its way"

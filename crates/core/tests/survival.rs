@@ -3,7 +3,7 @@
 
 mod support;
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use support::{NEIGHBOUR_INTERVAL, Node, TRACKER, TRACKER_INTERVAL, Village, id, request};
@@ -112,13 +112,16 @@ fn whoever_asks_right_after_the_start_waits_for_the_neighbours_that_are_being_di
     village.run(SECOND);
     village.start(one, &FILES[0]);
     let got = village.get_all(one, request(&["second.txt", "third.txt"]));
-    let sources = got.fetched().into_iter().flat_map(|file| file.sources);
-    assert_eq!(
-        sources.collect::<BTreeSet<_>>(),
-        BTreeSet::from([id(two), id(three)])
-    );
+    let sources: BTreeMap<String, _> = got
+        .fetched()
+        .into_iter()
+        .map(|file| (file.item.listed.to_string(), file.sources))
+        .collect();
+    let expected = [("second.txt", two), ("third.txt", three)];
+    let expected = expected.map(|(name, holder)| (name.to_owned(), vec![id(holder)]));
+    assert_eq!(sources, BTreeMap::from(expected));
 
-    // Nobody is waited for without end.
+    // No neighbour is waited for without end.
     village.stop(one);
     village.cut_off(two, true);
     village.cut_off(three, true);

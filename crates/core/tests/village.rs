@@ -14,7 +14,7 @@ use thorp_core::links::{self, LinkId};
 use thorp_core::lookup::{Only, Source, TrackerState};
 use thorp_core::matching::Pattern;
 use thorp_core::peer::{Input, Notice};
-use thorp_core::survey::Subject;
+use thorp_core::survey::{Coverage, Subject};
 use thorp_wire::Frame;
 use thorp_wire::frame::Record;
 
@@ -167,7 +167,7 @@ fn the_story_is_played_from_its_first_step_to_its_last() {
             ])
         );
 
-        // It comes back, with its files, without anybody typing anything.
+        // It comes back, with its files, without its user typing anything.
         village.cut_off(two, false);
         // Its attempt may be stuck for as long as a dial takes to fail.
         village.until(TRACKER_INTERVAL + SECOND * 3, |village| {
@@ -199,9 +199,11 @@ fn two_peers_that_dial_each_other_at_once_keep_one_link_and_lose_no_question() {
     village.run(SECOND);
     let from_two = village.want(one, request(&["2.txt"]));
     let from_one = village.want(two, request(&["1.txt"]));
-    for (node, get) in [(one, from_two), (two, from_one)] {
-        let end = village.end_of(node, get);
+    for (node, get, holder) in [(one, from_two, two), (two, from_one, one)] {
+        let got = village.outcome_of(node, get);
+        let end = &got.end;
         assert!(matches!(end, Ending::Done { files: 1, .. }), "{end:?}");
+        assert_eq!(got.fetched()[0].sources, [id(holder)]);
     }
     village.run(SECOND * 2);
     let rivals = village
@@ -233,7 +235,7 @@ fn a_link_that_is_lost_while_a_file_is_stored_makes_nobody_send_it_again() {
     assert_eq!(village.disk_is_done(one), 0, "its place is looked at");
     village.run(SECOND);
     village.break_links_of(one);
-    // Longer than anybody is waited for.
+    // Longer than any holder is waited for.
     village.run(SECOND * 100);
     assert_eq!(village.disk_is_done(one), 1, "it is stored once");
     let end = village.end_of(one, get);
@@ -421,7 +423,7 @@ fn who_has_a_file_in_pieces_is_told_from_listings_and_by_the_tracker_and_the_bes
     village.run(SECOND);
     let named = village.named(one, get);
     assert!(named.contains(&id(four)), "by the tracker, asked again");
-    // A neighbour gets it too, and nobody needs to ask.
+    // A neighbour gets it too, and the peer need not ask.
     village.share(two, &[("copy", &big)]);
     village.run(SECOND);
     assert_eq!(village.named(one, get)[named.len()..], [id(two)]);
@@ -467,8 +469,12 @@ fn one_name_for_several_contents_is_a_choice_and_from_makes_it() {
     village.peer(THREE, &[("a.txt", "second")]);
     let four = village.peer(FOUR, &[("a.txt", "second"), ("dir/b.txt", "b")]);
     village.run(SECOND);
+    assert_eq!(village.neighbours(one), []);
+    let finds = village.tracker().finds();
     let got = village.get_all(one, request(&["a.txt"]));
     assert_eq!(*got.missed(), Missed::Ambiguous { look_alike: false });
+    let asked = village.tracker().finds() - finds;
+    assert_eq!(asked, 1, "the choice is what the tracker says");
     let variants = got.choice();
     let counts: BTreeMap<_, _> = variants
         .iter()
@@ -563,7 +569,7 @@ fn a_pattern_finds_all_there_is_page_by_page() {
     village.run(SECOND);
     let subject = || Subject::Files(Pattern::new("dir/*.txt").expect("a pattern"));
     let findings = village.survey(one, subject());
-    assert!(findings.complete);
+    assert_eq!(findings.coverage, Coverage::Whole);
     let names = findings.files.iter().map(|v| v.entry.name.as_str());
     assert!(names.eq(files.iter().map(|(name, _)| *name)));
     let twice = findings
@@ -582,7 +588,7 @@ fn a_pattern_finds_all_there_is_page_by_page() {
     village.kill(TRACKER);
     village.run(SECOND * 10);
     let findings = village.survey(one, subject());
-    assert!(!findings.complete);
+    assert_eq!(findings.coverage, Coverage::NeighboursOnly);
     assert_eq!(findings.files.len(), 200);
 }
 
@@ -879,7 +885,7 @@ fn members_tell_one_another_while_the_tracker_is_down() {
     let before = [one, two, four, TRACKER].map(|node| village.received(node, "Record"));
     village.run(TRACKER_INTERVAL * 20);
     let after = [one, two, four, TRACKER].map(|node| village.received(node, "Record"));
-    assert_eq!(before, after, "everybody is told once");
+    assert_eq!(before, after, "each node is told once");
 }
 
 #[test]

@@ -8,7 +8,6 @@ use thorp_wire::frame::{PREFIX, RequestId, Update};
 use super::*;
 use crate::catalogue::{Applied, Bounds};
 use crate::presence;
-use crate::time::Instant;
 
 const EVERYBODY: u8 = 60;
 /// For it the holders of the village's files begin with the first.
@@ -29,10 +28,8 @@ fn present(n: u8) -> Presence {
         name: Some("a234567890123456789012345678901x".parse().expect("a name")),
         seen_at,
         addresses: presence::addresses(seen_at, Some(3334), &claimed),
-        epoch: 7,
         position: Some(1),
         is_listed: true,
-        until: Instant::default(),
     }
 }
 
@@ -215,10 +212,11 @@ fn a_page_of_members_with_all_their_neighbours_fits() {
     let present: Vec<&Presence> = there.listed().collect();
     // More members than there are here: each of them several times.
     let crowd = present.iter().copied().cycle().take(Found::MAX_MEMBERS + 1);
-    let found = sent(members(crowd, None, &catalogue).0);
+    let found = sent(members(crowd, &catalogue).0);
     assert_eq!(found.members.len(), Found::MAX_MEMBERS);
     assert!(found.more);
-    let (rest, _) = members(present.into_iter(), Some(id(EVERYBODY - 1)), &catalogue);
+    let rest = there.listed_behind(Some(id(EVERYBODY - 1)));
+    let (rest, _) = members(rest, &catalogue);
     assert_eq!(rest.members.len(), 1);
 }
 

@@ -69,6 +69,8 @@ pub struct Catalogue {
     cost: u64,
     /// Entries that were put in, changed or taken out by updates so far.
     moved: u64,
+    /// How often a content has got a holder, or lost one.
+    holder_changes: u64,
 }
 
 /// A file in the catalogue: one content under one name.
@@ -128,6 +130,7 @@ impl Catalogue {
             rows: 0,
             cost: 0,
             moved: 0,
+            holder_changes: 0,
         }
     }
 
@@ -186,6 +189,12 @@ impl Catalogue {
     /// Where a peer's listing stands.
     pub fn position(&self, peer: PeerId) -> Option<Position> {
         self.listings.get(&peer).map(|listing| listing.position)
+    }
+
+    /// Another number whenever the holders of any content may be others than
+    /// before.
+    pub fn holder_changes(&self) -> u64 {
+        self.holder_changes
     }
 
     /// One peer's listing.
@@ -420,6 +429,7 @@ impl Catalogue {
         }
         if let Some(content) = facts.content() {
             self.by_content.insert((content, Some(name.clone()), slot));
+            self.holder_changes += 1;
         }
         if facts.partial {
             *self.parts.entry(slot).or_default() += 1;
@@ -429,6 +439,7 @@ impl Catalogue {
     fn unindex_content(&mut self, slot: Slot, name: &Name, facts: &Facts) {
         if let Some(content) = facts.content() {
             self.by_content.remove(&(content, Some(name.clone()), slot));
+            self.holder_changes += 1;
         }
         if !self.is_listed(name, facts) {
             self.rows -= 1;

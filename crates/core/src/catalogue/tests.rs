@@ -371,7 +371,7 @@ fn a_full_listing_moves_only_what_differs_from_the_one_before() {
     assert!(listing.entries().eq(changed));
     assert!(
         listing.neighbours().is_empty(),
-        "nobody was named this time"
+        "no neighbours were named this time"
     );
     catalogue.apply(id(1), 7, full(Vec::new()));
     catalogue.check();

@@ -15,7 +15,7 @@ use super::{
     Request, Step, Task,
 };
 use crate::lookup::{Outcome, Source, TrackerUse};
-use crate::survey::Findings;
+use crate::survey::{Coverage, Findings};
 use crate::time::Instant;
 
 impl Gets {
@@ -130,18 +130,19 @@ impl Gets {
             return;
         };
         let Findings {
-            files,
-            asked_tracker,
-            complete,
-            ..
+            files, coverage, ..
         } = findings;
-        if !complete {
-            if self.is_visitor && !asked_tracker {
+        let asked_tracker = coverage.has_asked_tracker();
+        match coverage {
+            Coverage::Whole => {}
+            Coverage::TrackerInPart | Coverage::NeighboursOnly => {
+                self.tell(id, Output::Partial { asked_tracker });
+            }
+            Coverage::NoAnswer => {
                 let name = pattern.text().to_owned();
                 let why = Missed::TrackerUnreachable { listing: true };
                 return self.end(id, Ending::Missed { name, why });
             }
-            self.tell(id, Output::Partial { asked_tracker });
         }
         let Some(get) = self.requests.get_mut(&id) else {
             return;

@@ -114,8 +114,6 @@ pub(crate) enum Action {
 /// All gets of a peer.
 #[derive(Debug, Default)]
 pub(crate) struct Gets {
-    /// Whether this peer knows no member but its tracker.
-    is_visitor: bool,
     requests: BTreeMap<GetId, Get>,
     /// Files on their way.
     fetches: BTreeMap<FetchId, OnItsWay>,
@@ -195,13 +193,6 @@ struct OnItsWay {
 }
 
 impl Gets {
-    pub fn new(is_visitor: bool) -> Self {
-        Self {
-            is_visitor,
-            ..Self::default()
-        }
-    }
-
     /// Takes an input. Then drain [`poll_output`](Self::poll_output).
     pub fn handle(&mut self, now: Instant, input: Input) {
         match input {

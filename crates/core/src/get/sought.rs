@@ -17,6 +17,9 @@ use super::small::Wanted;
 #[derive(Debug, Default)]
 pub struct SoughtFiles {
     sought: BTreeMap<FetchId, SoughtFile>,
+    /// In which state the neighbours' listings were when they were last looked
+    /// through for all that is sought.
+    seen: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -38,6 +41,7 @@ impl SoughtFiles {
             listed: BTreeSet::new(),
         };
         self.sought.insert(id, sought);
+        self.seen = None;
         wanted.holders
     }
 
@@ -76,6 +80,12 @@ impl SoughtFiles {
             .flat_map(|variant| variant.holders)
             .filter(|holder| named.insert(holder.id))
             .collect()
+    }
+
+    /// Whether [`look`](Self::look) may find other holders than the last time, the
+    /// listings being in this state: the caller looks then.
+    pub fn is_look_due(&mut self, state: u64) -> bool {
+        !self.sought.is_empty() && self.seen.replace(state) != Some(state)
     }
 
     /// Looks through the neighbours' listings. Returns, for each fetch, those
@@ -161,6 +171,19 @@ mod tests {
         assert_eq!(news, [(fetch, vec![all(2)])]);
         sources.drop(fetch);
         assert!(sources.look(|_| vec![all(4)]).is_empty());
+    }
+
+    #[test]
+    fn listings_are_looked_through_when_they_change_or_another_file_is_sought() {
+        let mut sources = SoughtFiles::default();
+        assert!(!sources.is_look_due(0), "nothing is sought");
+        sources.seek(FetchId(1), wanted(true));
+        assert!(sources.is_look_due(0));
+        assert!(!sources.is_look_due(0));
+        assert!(sources.is_look_due(1));
+        sources.seek(FetchId(2), wanted(true));
+        assert!(sources.is_look_due(1));
+        assert!(!sources.is_look_due(1));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use thorp_wire::{Entry, Root};
 
 use super::*;
 use crate::lookup::{Answer, Source, TrackerUse};
+use crate::survey::Coverage;
 use crate::swarm::Unfit;
 
 const LENGTHS: [u64; 4] = [0, 5, 6, MAX_INLINE + 1];
@@ -153,7 +154,7 @@ fn event(how: u8) -> LargeEvent {
 impl World {
     fn new() -> Self {
         Self {
-            gets: Gets::new(false),
+            gets: Gets::default(),
             now: Instant::default(),
             requests: 0,
             owed: Vec::new(),
@@ -218,8 +219,12 @@ impl World {
                 let names = NAMES.iter().take(usize::from(how % 7));
                 let findings = Findings {
                     files: names.filter_map(|name| variant(name, how)).collect(),
-                    asked_tracker: how.is_multiple_of(2),
-                    complete: how.is_multiple_of(3),
+                    coverage: match how % 4 {
+                        0 => Coverage::Whole,
+                        1 => Coverage::TrackerInPart,
+                        2 => Coverage::NeighboursOnly,
+                        _ => Coverage::NoAnswer,
+                    },
                     ..Findings::default()
                 };
                 self.give(Input::Surveyed(inquiry, findings));

@@ -16,7 +16,7 @@ use crate::time::Instant;
 
 impl Links {
     pub(super) fn on_frame(&mut self, now: Instant, id: LinkId, frame: Frame) {
-        self.on_heard(now, id);
+        self.table.heard(now, id);
         let Some(link) = self.table.get(id) else {
             return;
         };
@@ -74,10 +74,7 @@ impl Links {
                     self.shut(now, old, "replaced by a newer link");
                 }
             }
-            Greeted::Readdressed => {
-                self.renew_presence(id);
-                self.events.push(Event::Moved { link: id });
-            }
+            Greeted::Readdressed => self.on_readdressed(id),
             Greeted::Again => {}
             Greeted::Restless => {
                 self.shut(now, id, "it says too often that its addresses have changed");
@@ -183,7 +180,6 @@ impl Links {
         {
             let interval = Duration::from_millis(interval.into());
             self.table.agree(now, id, interval);
-            self.renew_presence(id);
         }
         self.events.push(Event::Acknowledged { link: id, ack });
     }

@@ -94,7 +94,7 @@ impl Links {
             } => self.on_connected(now, link, member, dialled, remote, offer),
             Input::Disconnected { link, reason } => self.on_link_down(link, &reason, false),
             Input::Frame { link, frame } => self.on_frame(now, link, frame),
-            Input::Heard { link } => self.on_heard(now, link),
+            Input::Heard { link } => self.table.heard(now, link),
             Input::Expiring { link } => {
                 if self.table.get(link).is_some_and(|link| link.dialled) {
                     self.events.push(Event::Expiring { link });
@@ -122,12 +122,6 @@ impl Links {
     /// life on the links on which this node was silent.
     pub(crate) fn advance(&mut self, now: Instant) -> Vec<Event> {
         let due = self.table.due(now);
-        if due.was_away {
-            let up: Vec<LinkId> = self.table.up().map(|(id, _)| id).collect();
-            for link in up {
-                self.renew_presence(link);
-            }
-        }
         for (link, reason) in due.lost {
             self.say_goodbye(now, link, &reason);
             self.on_link_down(link, &reason, false);
@@ -179,9 +173,9 @@ impl Links {
                 Role::Tracker { .. } => true,
                 Role::Peer => member != asker,
             };
-            let listed = self.present.listed();
+            let listed = self.present.listed_behind(after);
             let told = listed.filter(|presence| is_told(presence.id));
-            let (found, work) = members(told, after, &self.catalogue);
+            let (found, work) = members(told, &self.catalogue);
             (Ok(found), work)
         } else {
             let me = self.me().id;
@@ -288,15 +282,6 @@ impl Links {
         }
     }
 
-    fn on_heard(&mut self, now: Instant, id: LinkId) {
-        self.table.heard(now, id);
-        if let Some(link) = self.table.get(id).filter(|link| link.hello.is_some()) {
-            let until = link.lost_at();
-            self.present
-                .change(link.member.id, |presence| presence.until = until);
-        }
-    }
-
     /// Closes a link from this side for good.
     fn shut(&mut self, now: Instant, link: LinkId, reason: &str) {
         let down = self.close(now, link, reason);
@@ -334,14 +319,13 @@ impl Links {
         })
     }
 
-    /// Brings the member's presence up to date with its link: its addresses,
-    /// and when it will be given up.
-    fn renew_presence(&mut self, id: LinkId) {
+    /// A member has said in a new hello where it can be reached now.
+    fn on_readdressed(&mut self, id: LinkId) {
         if let Some(link) = self.table.get(id).filter(|link| link.hello.is_some()) {
             self.present.change(link.member.id, |presence| {
                 presence.addresses = link.addresses();
-                presence.until = link.lost_at();
             });
+            self.events.push(Event::Moved { link: id });
         }
     }
 }

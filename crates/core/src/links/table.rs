@@ -101,8 +101,6 @@ pub struct Due {
     pub lost: Vec<(LinkId, String)>,
     /// Links on which to give a sign of life now.
     pub silent: Vec<LinkId>,
-    /// This node was away, so every other member has got more time.
-    pub was_away: bool,
 }
 
 /// What a hello has led to.
@@ -134,6 +132,8 @@ pub struct Table {
     all: BTreeMap<LinkId, Link>,
     /// What all updates that are arriving take together, in bytes.
     gathered: u64,
+    /// What each of them takes, where that is anything: the largest is the last.
+    arriving: BTreeSet<(u64, LinkId)>,
     /// The link in use for each member that has one up.
     up: BTreeMap<PeerId, LinkId>,
     /// How many links to each member are open and not up yet.
@@ -151,6 +151,7 @@ impl Table {
             me,
             all: BTreeMap::new(),
             gathered: 0,
+            arriving: BTreeSet::new(),
             up: BTreeMap::new(),
             opening: BTreeMap::new(),
             watch: BTreeSet::new(),
@@ -303,7 +304,7 @@ impl Table {
     /// A connection is gone. Returns it, and whether it was the one in use for its member.
     pub fn closed(&mut self, id: LinkId) -> Option<(Link, bool)> {
         let link = self.all.remove(&id)?;
-        self.gathered -= link.gathering.cost();
+        self.on_gathered(id, link.gathering.cost(), 0);
         self.watch.remove(&(link.watched, id));
         if link.hello.is_none() {
             self.no_longer_opening(link.member.id);
@@ -332,6 +333,7 @@ impl Table {
     }
 
     /// All links that are up, in the order of their members' ids.
+    #[cfg(test)]
     pub fn up(&self) -> impl Iterator<Item = (LinkId, &Link)> {
         self.up
             .values()
@@ -372,17 +374,31 @@ impl Table {
         let Some(link) = self.all.get_mut(&id) else {
             return Ok(None);
         };
-        self.gathered -= link.gathering.cost();
-        let gathered = link.gathering.push(frame, bounds)?;
-        self.gathered += link.gathering.cost();
-        while self.gathered > in_all {
-            let gatherings = self.all.values_mut().map(|link| &mut link.gathering);
-            let Some(largest) = gatherings.max_by_key(|gathering| gathering.cost()) else {
-                break;
-            };
-            self.gathered -= largest.throw_away();
+        let before = link.gathering.cost();
+        let gathered = link.gathering.push(frame, bounds);
+        let after = link.gathering.cost();
+        self.on_gathered(id, before, after);
+        while self.gathered > in_all
+            && let Some((cost, largest)) = self.arriving.last().copied()
+        {
+            if let Some(link) = self.all.get_mut(&largest) {
+                link.gathering.throw_away();
+            }
+            self.on_gathered(largest, cost, 0);
         }
-        Ok(gathered)
+        gathered
+    }
+
+    /// What is arriving on a link takes so many bytes now, and took so many before.
+    fn on_gathered(&mut self, id: LinkId, before: u64, after: u64) {
+        if before == after {
+            return;
+        }
+        self.gathered = self.gathered - before + after;
+        self.arriving.remove(&(before, id));
+        if after > 0 {
+            self.arriving.insert((after, id));
+        }
     }
 
     /// Bytes have arrived.
@@ -419,10 +435,8 @@ impl Table {
 
     /// What is due now. Each lost link and each silent one is named only once.
     pub fn due(&mut self, now: Instant) -> Due {
-        let mut due = Due {
-            was_away: self.excuse_if_away(now),
-            ..Due::default()
-        };
+        self.excuse_if_away(now);
+        let mut due = Due::default();
         while let Some(&(at, id)) = self.watch.first() {
             if at > now {
                 break;
@@ -460,9 +474,9 @@ impl Table {
         }
     }
 
-    fn excuse_if_away(&mut self, now: Instant) -> bool {
+    fn excuse_if_away(&mut self, now: Instant) {
         let Some(due) = self.next_deadline() else {
-            return false;
+            return;
         };
         let away = now - due;
         if away > AWAY {
@@ -471,7 +485,6 @@ impl Table {
                 link.liveness.excuse(now, away);
             }
         }
-        away > AWAY
     }
 }
 
@@ -509,15 +522,14 @@ impl Link {
 
     /// Its member as one that is there, once the link is up.
     pub fn presence(&self, position: Option<u64>, is_listed: bool) -> Option<Presence> {
+        self.hello.as_ref()?;
         Some(Presence {
             id: self.member.id,
             name: self.member.name.clone(),
             seen_at: self.remote,
             addresses: self.addresses(),
-            epoch: self.hello.as_ref()?.epoch,
             position,
             is_listed,
-            until: self.lost_at(),
         })
     }
 

@@ -368,8 +368,9 @@ fn a_member_is_present_from_its_hello_until_its_link_is_gone() {
         node.now = node.now + Duration::from_secs(2);
         node.handle(Input::Heard { link: LinkId(1) });
         let presence = node.links.present().get(id(2)).expect("is there");
-        assert_eq!((presence.epoch, presence.position), (4, Some(1)));
-        assert_eq!(presence.until, node.now + INTERVAL * INTERVALS_TO_LOSS);
+        assert_eq!(presence.position, Some(1));
+        let link = node.links.get(LinkId(1)).expect("is up");
+        assert_eq!(link.lost_at(), node.now + INTERVAL * INTERVALS_TO_LOSS);
         let claimed = vec!["10.0.0.9:3334".parse().expect("an address")];
         let moved = Hello {
             claimed,
@@ -596,8 +597,9 @@ fn a_node_that_slept_takes_its_members_for_present_again() {
         let events = node.links.advance(node.now);
         assert_eq!(downs(&events), []);
         node.links.check();
-        let presence = node.links.present().get(id(2)).expect("is there");
-        assert!(presence.until > node.now);
+        assert!(node.links.present().get(id(2)).is_some());
+        let link = node.links.get(LinkId(1)).expect("is up");
+        assert!(link.lost_at() > node.now);
     }
 }
 

@@ -3,7 +3,7 @@
 
 use proptest::prelude::*;
 use proptest::sample::select;
-use thorp_wire::{Entry, Root};
+use thorp_wire::{Entry, Name, Root};
 
 use super::*;
 
@@ -312,7 +312,7 @@ fn a_cut_answer_is_continued_behind_its_last_name() {
     assert_eq!(
         lookup.deadline(),
         Some(at(5001)),
-        "whoever answers is waited for"
+        "a holder that answers is waited for"
     );
     // The same again is no progress, and not a reason to ask for ever.
     assert_eq!(lookup.found(at(2), TRACKER, true, &rest, cut), None);

@@ -24,7 +24,7 @@ const HASHING_EACH: usize = 64;
 #[derive(Debug)]
 pub(super) struct Hashing {
     pub(super) link: LinkId,
-    pub(super) until: Instant,
+    until: Instant,
     request: RequestId,
     find: Find,
 }
@@ -50,6 +50,12 @@ impl Peer {
     /// Answers questions that have waited for too long, or for files that are
     /// hashed now (which can only be where the share has changed).
     pub(super) fn answer_hashed(&mut self, now: Instant, share_changed: bool) {
+        let is_late = self
+            .next_hashing_deadline()
+            .is_some_and(|until| until <= now);
+        if self.hashing.is_empty() || !(is_late || share_changed) {
+            return;
+        }
         for hashing in std::mem::take(&mut self.hashing) {
             let late = hashing.until <= now;
             if late || (share_changed && self.own_unhashed(&hashing.find).is_empty()) {
@@ -58,6 +64,12 @@ impl Peer {
                 self.hashing.push(hashing);
             }
         }
+    }
+
+    /// When the question that waits longest has waited for too long. Each waits
+    /// for the same time, so that is the first one.
+    pub(super) fn next_hashing_deadline(&self) -> Option<Instant> {
+        Some(self.hashing.first()?.until)
     }
 
     fn answer(&mut self, now: Instant, id: LinkId, request: RequestId, find: &Find) {

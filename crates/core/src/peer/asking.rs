@@ -1,4 +1,4 @@
-//! Own questions: whom they go to, and what becomes of the answers.
+//! Own questions: which members they go to, and what becomes of the answers.
 //!
 //! What to ask, in which order and for how long is decided by
 //! [`Lookup`](crate::lookup::Lookup), [`Survey`](crate::survey::Survey) and
@@ -11,11 +11,13 @@ use thorp_wire::frame::{Find, Found, Frame, Get, Holder, Refused, RequestId, Var
 use thorp_wire::{Content, PeerId};
 
 use super::{AskId, Output, Peer};
+use crate::catalogue::File;
 use crate::changes::Row;
 use crate::get::small::{self, NotSent};
 use crate::get::{self, FetchId, Inquiry};
 use crate::links::LinkId;
 use crate::lookup::{self, LookupAction, Only, Source, Surroundings, TrackerState, TrackerUse};
+use crate::matching::Pattern;
 use crate::survey::{Subject, Survey, SurveyAction};
 use crate::time::Instant;
 
@@ -31,7 +33,7 @@ pub(super) enum Errand {
     Meet,
 }
 
-/// For whom something is asked.
+/// What a question is asked for.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Asker {
     Lookup(Inquiry, u32),
@@ -96,7 +98,7 @@ impl Peer {
         }
         let who = link.member.id;
         let tracker = link.member.tracker;
-        // Whoever answers does not know by which address it is reached.
+        // A holder does not know by which address it is reached.
         let itself = link.holder();
         for holder in found
             .variants
@@ -176,7 +178,16 @@ impl Peer {
         }
     }
 
-    pub(super) fn survey(&mut self, now: Instant, ask: Surveyor, subject: Subject, only: Only) {
+    /// Surveys what memory has and others know, and what this peer has itself
+    /// where it says how others see it.
+    pub(super) fn survey(
+        &mut self,
+        now: Instant,
+        ask: Surveyor,
+        subject: Subject,
+        only: Only,
+        itself: Option<&Holder>,
+    ) {
         let me = self.config.me.id;
         let remembered = match &subject {
             Subject::Files(pattern) => {
@@ -193,8 +204,30 @@ impl Peer {
                 ..Found::default()
             },
         };
-        self.surveys
-            .insert(ask, Survey::new(now, subject, only, remembered));
+        let own = match (&subject, itself) {
+            (Subject::Files(pattern), Some(itself)) => self.own_files(pattern, itself),
+            _ => Vec::new(),
+        };
+        let mut survey = Survey::new(now, subject, only, remembered).with_own(own.into_iter());
+        if self.config.me.visitor {
+            survey = survey.by_visitor();
+        }
+        self.surveys.insert(ask, survey);
+    }
+
+    fn own_files(&self, pattern: &Pattern, itself: &Holder) -> Vec<Variant> {
+        let (catalogue, me) = (self.links.catalogue(), self.config.me.id);
+        let own = |peer| peer == me;
+        let files = catalogue.matching(pattern, None, &own);
+        let variant = |file: File| Variant {
+            holders: vec![Holder {
+                partial: catalogue.has_a_part(me, &file.entry.name),
+                ..itself.clone()
+            }],
+            entry: file.entry,
+            hashed: None,
+        };
+        files.map(variant).collect()
     }
 
     /// The bytes of a file have come. For which fetch, if they are wanted.
@@ -218,6 +251,9 @@ impl Peer {
     }
 
     pub(super) fn advance_lookups(&mut self, now: Instant) {
+        if self.lookups.is_empty() {
+            return;
+        }
         for ask in self.lookups.keys().copied().collect::<Vec<_>>() {
             // Taken out while it looks around, for it is part of what it sees.
             while let Some(mut lookup) = self.lookups.remove(&ask) {
@@ -229,8 +265,8 @@ impl Peer {
                 }
                 for action in actions {
                     match action {
-                        LookupAction::Ask(whom, find) => {
-                            self.send_to(now, whom, Errand::Ask(asker, find));
+                        LookupAction::Ask(member, find) => {
+                            self.send_to(now, member, Errand::Ask(asker, find));
                         }
                         LookupAction::Finish(outcome) => {
                             self.lookups.remove(&ask);
@@ -243,7 +279,7 @@ impl Peer {
         }
     }
 
-    /// Whether somebody still waits for what this errand would bring from there.
+    /// Whether what this errand would bring from there is still waited for.
     fn is_wanted(&self, errand: &Errand, who: PeerId) -> bool {
         match errand.asker() {
             Asker::Lookup(ask, round) => self
@@ -277,24 +313,26 @@ impl Peer {
     }
 
     pub(super) fn advance_surveys(&mut self, now: Instant) {
-        let neighbours: Vec<PeerId> = self.neighbours.ids().collect();
+        if self.surveys.is_empty() {
+            return;
+        }
         for ask in self.surveys.keys().copied().collect::<Vec<_>>() {
             loop {
                 let tracker = self.home.tracker();
                 let Some(survey) = self.surveys.get_mut(&ask) else {
                     break;
                 };
-                let actions = survey.advance(now, tracker, &neighbours);
+                let actions = survey.advance(now, tracker, self.neighbours.ids());
                 if actions.is_empty() {
                     break;
                 }
                 for action in actions {
                     match action {
-                        SurveyAction::Ask(whom, find) => match self.links.to(whom) {
+                        SurveyAction::Ask(member, find) => match self.links.to(member) {
                             Some((link, _)) => {
                                 self.run(now, link, Errand::Ask(Asker::Survey(ask), find));
                             }
-                            None => self.no_answer(Asker::Survey(ask), whom, NotSent::NotHere),
+                            None => self.no_answer(Asker::Survey(ask), member, NotSent::NotHere),
                         },
                         SurveyAction::Finish(findings) => {
                             self.surveys.remove(&ask);
@@ -325,8 +363,8 @@ impl Peer {
             }
             for action in actions {
                 match action {
-                    small::Action::Get(fetch, whom, content) => {
-                        self.send_to(now, whom, Errand::Get(fetch, content));
+                    small::Action::Get(fetch, member, content) => {
+                        self.send_to(now, member, Errand::Get(fetch, content));
                     }
                     small::Action::Widen(fetch, find) => match self.home.link() {
                         Some(tracker) => {

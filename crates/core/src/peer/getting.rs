@@ -55,7 +55,7 @@ impl Peer {
             }
             Action::Survey(inquiry, pattern, only) => {
                 let subject = Subject::Files(pattern);
-                self.survey(now, Surveyor::Get(inquiry), subject, only);
+                self.survey(now, Surveyor::Get(inquiry), subject, only, None);
             }
             Action::Fetch(fetch, wanted) => self.fetches.want(fetch, wanted),
             Action::Seek(fetch, wanted) => self.seek(now, fetch, wanted),

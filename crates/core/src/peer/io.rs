@@ -34,7 +34,7 @@ pub struct Config {
     pub seed: u64,
 }
 
-/// Names a survey, for as long as somebody waits for it. Chosen by the shell.
+/// Names a survey, for as long as its caller waits. Chosen by the shell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AskId(pub u64);
 
@@ -45,7 +45,7 @@ pub enum Input {
     Link(links::Input),
     /// A [`Output::Dial`] came to nothing.
     DialFailed {
-        /// Whom it was for.
+        /// The node that was dialled.
         target: Target,
         /// Why.
         trouble: Unreached,
@@ -57,7 +57,7 @@ pub enum Input {
         /// What the tracker shows of the reason.
         trouble: Unreached,
     },
-    /// A file was sent to somebody.
+    /// A file was sent to a member.
     Served {
         /// On this link.
         link: LinkId,
@@ -76,14 +76,16 @@ pub enum Input {
         /// How much of it was read; nothing, once it has a root or can have none.
         bytes: Option<u64>,
     },
-    /// Somebody wants to know all there is.
+    /// A caller wants to know all there is.
     Survey {
         /// Its number from now on.
         ask: AskId,
         /// Of what.
         subject: Subject,
-        /// What of it they are interested in.
+        /// What of it the caller is interested in.
         only: Only,
+        /// This peer as others see it, where its own files are wanted too.
+        itself: Option<Box<Holder>>,
     },
     /// What became of bytes that were claimed
     /// ([`Peer::claim_content`](super::Peer::claim_content)), or of an empty file
@@ -155,7 +157,7 @@ pub enum Output {
     /// There is no link to the tracker, and this is why, as far as that is known.
     /// It holds until [`Notice::TrackerUp`].
     NoTracker(Unreached),
-    /// This peer was removed from the group. It says goodbye to everybody.
+    /// This peer was removed from the group. It says goodbye on all its links.
     Removed,
     /// Something happened that a person may want to know.
     Notice(Notice),
@@ -163,14 +165,14 @@ pub enum Output {
     Changed(Row),
 }
 
-/// Whom to connect to.
+/// Which node to connect to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
     /// The group's tracker, wherever the shell knows it to be.
     Tracker,
     /// This member.
     Member {
-        /// Its key: whoever answers must have it.
+        /// Its key: the node that answers must have it.
         id: PeerId,
         /// Where it may be, the best address first.
         addresses: Vec<SocketAddr>,
@@ -221,7 +223,7 @@ pub struct Tally {
     pub neighbours: u64,
     /// The tracker.
     pub tracker: u64,
-    /// Nobody.
+    /// No member: none had it.
     pub nobody: u64,
 }
 

@@ -180,14 +180,14 @@ impl Peer {
     }
 
     /// Runs an errand to a member, over a new link if there is none.
-    pub(super) fn send_to(&mut self, now: Instant, whom: Holder, errand: Errand) {
-        if let Some((link, _)) = self.links.to(whom.id) {
+    pub(super) fn send_to(&mut self, now: Instant, member: Holder, errand: Errand) {
+        if let Some((link, _)) = self.links.to(member.id) {
             self.run(now, link, errand);
             return;
         }
-        let wanted = self.wanted.links.entry(whom.id).or_default();
+        let wanted = self.wanted.links.entry(member.id).or_default();
         wanted.errands.push(errand);
-        self.reach(whom);
+        self.reach(member);
     }
 
     /// Dials the neighbours from earlier whose turn it is, and says which are
@@ -195,12 +195,12 @@ impl Peer {
     pub(super) fn dial_remembered(&mut self, now: Instant) {
         let most = self.config.max_neighbours;
         let room = most.saturating_sub(self.neighbours.len());
-        for whom in self.remembered.dial(now, room) {
-            if self.links.to(whom.id).is_some() {
+        for member in self.remembered.dial(now, room) {
+            if self.links.to(member.id).is_some() {
                 // Here, but no neighbour: a visit will be over some time.
-                self.remembered.failed(now, whom.id);
+                self.remembered.failed(now, member.id);
             } else {
-                self.reach(whom);
+                self.reach(member);
             }
         }
         if let Some(known) = self.remembered.keep(now) {
@@ -209,16 +209,16 @@ impl Peer {
     }
 
     /// Makes a link to a member, unless one is coming.
-    pub(super) fn reach(&mut self, whom: Holder) {
-        if self.links.is_opening(whom.id) {
+    pub(super) fn reach(&mut self, member: Holder) {
+        if self.links.is_opening(member.id) {
             return;
         }
-        let wanted = self.wanted.links.entry(whom.id).or_default();
+        let wanted = self.wanted.links.entry(member.id).or_default();
         if !wanted.dialling {
             wanted.dialling = true;
             self.out.push_back(Output::Dial(Target::Member {
-                id: whom.id,
-                addresses: whom.addresses,
+                id: member.id,
+                addresses: member.addresses,
             }));
         }
     }

@@ -25,11 +25,11 @@
 //! links       who is connected: hellos, updates, answers, records, goodbyes;
 //!             what the neighbours have, and oneself
 //! neighbours  which links are worth keeping
-//! remembered  whom to dial again when its link is gone
+//! remembered  which members to dial again when their links are gone
 //! publisher   what to tell others of the own share
 //! lookup      names: memory, neighbours, tracker
 //! survey      patterns and members: the tracker, page by page
-//! get         files by name: which, from whom, and how it ends
+//! get         files by name: which, from which holder, and how it ends
 //! ```
 
 mod answering;
@@ -91,7 +91,7 @@ pub struct Peer {
     renewing: Option<(LinkId, RequestId)>,
     /// Questions without an answer yet.
     questions: BTreeMap<(LinkId, RequestId), Question>,
-    /// Others' questions that wait for a file to be hashed.
+    /// Others' questions that wait for a file to be hashed, the oldest first.
     hashing: Vec<Hashing>,
     /// How much was read of files that are to be hashed now.
     hashed: BTreeMap<Name, u64>,
@@ -122,7 +122,7 @@ impl Peer {
             ),
             publisher: Publisher::new(id, epoch, links.catalogue_mut()),
             publishing: Publishing::default(),
-            gets: Gets::new(config.me.visitor),
+            gets: Gets::default(),
             links,
             config,
             lookups: BTreeMap::new(),
@@ -161,9 +161,12 @@ impl Peer {
                 self.out.push_back(Output::Changed(Row::Share));
             }
             Input::Hashed { name, bytes } => self.hashed_so_far(name, bytes),
-            Input::Survey { ask, subject, only } => {
-                self.survey(now, Surveyor::Shell(ask), subject, only);
-            }
+            Input::Survey {
+                ask,
+                subject,
+                only,
+                itself,
+            } => self.survey(now, Surveyor::Shell(ask), subject, only, itself.as_deref()),
             Input::Stored { fetch, storage } => self.stored(now, fetch, storage),
             Input::Get { get, request } => {
                 self.gets.handle(now, get::Input::Begin(get, request));
@@ -189,12 +192,11 @@ impl Peer {
 
     /// When to come back with [`Tick`](crate::links::Input::Tick), if nothing happens before.
     pub fn next_deadline(&self) -> Option<Instant> {
-        let hashing = self.hashing.iter().map(|hashing| hashing.until);
         self.lookups
             .values()
             .filter_map(Lookup::deadline)
             .chain(self.surveys.values().filter_map(Survey::deadline))
-            .chain(hashing)
+            .chain(self.next_hashing_deadline())
             .chain(self.links.next_deadline())
             .chain(self.home.next_dial())
             .chain(self.remembered.next_deadline())

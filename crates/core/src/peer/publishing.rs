@@ -1,6 +1,6 @@
 //! Who gets updates of the own share, and how far each has come.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::links::LinkId;
@@ -15,6 +15,11 @@ const WHOLE_AGAIN: Duration = Duration::from_secs(1);
 #[derive(Debug, Default)]
 pub(super) struct Publishing {
     readers: BTreeMap<LinkId, Reader>,
+    /// Those that may have something to be told, now or when they are no longer
+    /// held: the others need not be looked at.
+    behind: BTreeSet<LinkId>,
+    /// The state of the share that they were compared with.
+    seq: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -38,10 +43,12 @@ impl Publishing {
             started_over: None,
         };
         self.readers.insert(link, reader);
+        self.behind.insert(link);
     }
 
     pub(super) fn end(&mut self, link: LinkId) {
         self.readers.remove(&link);
+        self.behind.remove(&link);
     }
 
     /// The file that went first is through.
@@ -52,29 +59,39 @@ impl Publishing {
     }
 
     pub(super) fn next_release(&self) -> Option<Instant> {
-        self.readers
-            .values()
-            .filter_map(|reader| reader.held_until)
+        let behind = self.behind.iter();
+        behind
+            .filter_map(|link| self.readers.get(link)?.held_until)
             .min()
     }
 
     /// Who is behind `seq` and may be told, and where each stands.
     pub(super) fn due(&mut self, now: Instant, seq: u64) -> Vec<(LinkId, Option<u64>)> {
         let mut due = Vec::new();
-        for (link, reader) in &mut self.readers {
-            if reader.held_until.is_some_and(|until| until <= now) {
-                reader.held_until = None;
+        if std::mem::replace(&mut self.seq, seq) != seq {
+            self.behind.extend(self.readers.keys());
+        }
+        self.behind.retain(|link| {
+            let Some(reader) = self.readers.get_mut(link) else {
+                return false;
+            };
+            if reader.held_until.is_some_and(|until| now < until) {
+                return true;
             }
-            if !reader.stopped && reader.held_until.is_none() && reader.at != Some(seq) {
+            reader.held_until = None;
+            let is_due = !reader.stopped && reader.at != Some(seq);
+            if is_due {
                 due.push((*link, reader.at));
             }
-        }
+            is_due
+        });
         due
     }
 
     pub(super) fn sent(&mut self, link: LinkId, seq: u64) {
         if let Some(reader) = self.readers.get_mut(&link) {
             reader.at = Some(seq);
+            self.behind.remove(&link);
         }
     }
 
@@ -87,6 +104,7 @@ impl Publishing {
     pub(super) fn start_over(&mut self, now: Instant, link: LinkId) {
         if let Some(reader) = self.readers.get_mut(&link) {
             reader.at = None;
+            self.behind.insert(link);
             if reader.started_over.replace(now).is_some() {
                 reader.held_until = Some(now + WHOLE_AGAIN);
             }
@@ -97,5 +115,56 @@ impl Publishing {
     pub(super) fn stop(&mut self, link: LinkId) -> bool {
         let reader = self.readers.get_mut(&link);
         reader.is_some_and(|reader| !std::mem::replace(&mut reader.stopped, true))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LINK: LinkId = LinkId(1);
+
+    fn at(millis: u64) -> Instant {
+        Instant::after_start(Duration::from_millis(millis))
+    }
+
+    #[test]
+    fn each_reader_is_due_until_it_is_told_and_again_when_the_share_changes() {
+        let mut publishing = Publishing::default();
+        publishing.begin(LINK, Some(3), None);
+        publishing.begin(LinkId(2), Some(4), None);
+        publishing.begin(LinkId(3), None, None);
+        let behind = [(LINK, Some(3)), (LinkId(3), None)];
+        assert_eq!(publishing.due(at(0), 4), behind);
+        assert_eq!(publishing.due(at(0), 4), behind, "they were not told");
+        publishing.sent(LINK, 4);
+        publishing.end(LinkId(3));
+        assert_eq!(publishing.due(at(0), 4), []);
+        assert!(publishing.stop(LinkId(2)));
+        assert_eq!(publishing.due(at(0), 5), [(LINK, Some(4))]);
+        publishing.sent(LINK, 5);
+        publishing.start_over(at(0), LINK);
+        assert_eq!(publishing.due(at(0), 5), [(LINK, None)], "at once");
+        publishing.sent(LINK, 5);
+        publishing.start_over(at(0), LINK);
+        assert_eq!(publishing.due(at(999), 5), [], "not at once again");
+        assert_eq!(publishing.next_release(), Some(at(1000)));
+        assert_eq!(publishing.due(at(1000), 5), [(LINK, None)]);
+    }
+
+    #[test]
+    fn a_reader_that_came_for_a_file_is_told_after_it() {
+        for served in [true, false] {
+            let mut publishing = Publishing::default();
+            publishing.begin(LINK, None, Some(at(0)));
+            assert_eq!(publishing.due(at(1), 1), []);
+            assert_eq!(publishing.next_release(), Some(at(1000)));
+            let then = if served { at(2) } else { at(1000) };
+            if served {
+                publishing.release(LINK);
+            }
+            assert_eq!(publishing.due(then, 1), [(LINK, None)]);
+            assert_eq!(publishing.next_release(), None);
+        }
     }
 }

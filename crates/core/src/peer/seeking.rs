@@ -36,7 +36,7 @@ impl Peer {
         }
     }
 
-    /// Somebody has answered who has a file.
+    /// A member has answered which holders a file has.
     pub(super) fn named(&mut self, now: Instant, fetch: FetchId, found: Found) {
         let named = self.sought.found(fetch, found);
         self.name_holders(now, fetch, named);
@@ -44,6 +44,9 @@ impl Peer {
 
     pub(super) fn look_for_sources(&mut self, now: Instant) {
         let (catalogue, me) = (self.links.catalogue(), self.config.me.id);
+        if !self.sought.is_look_due(catalogue.holder_changes()) {
+            return;
+        }
         let listing = |content| {
             let holders = catalogue.holders_of(content);
             holders
@@ -61,7 +64,7 @@ impl Peer {
         }
     }
 
-    /// A file has arrived in pieces. Whoever sent most of it is to be a neighbour.
+    /// A file has arrived in pieces. The holder that sent most of it is to be a neighbour.
     pub(super) fn gathered(&mut self, now: Instant, fetch: FetchId, sources: Vec<Holder>) {
         self.sought.drop(fetch);
         for source in &sources {
@@ -80,7 +83,7 @@ impl Peer {
         }
     }
 
-    /// A member sent something else than it listed: whoever it is, not again.
+    /// A member sent something else than it listed. It gets no second chance.
     pub(super) fn lied(&mut self, now: Instant, liar: Holder) {
         self.fetches.lied(liar.id);
         self.remembered.forget(now, liar.id);

@@ -49,8 +49,8 @@ impl Peer {
         } else if self.neighbours.contains(member)
             && self.links.to(member).is_some_and(|(up, _)| up == id)
         {
-            let whom = link.holder();
-            self.reach(whom);
+            let holder = link.holder();
+            self.reach(holder);
         }
     }
 }

@@ -305,7 +305,7 @@ fn target(who: u8) -> Target {
     }
 }
 
-/// What somebody says of files that are wanted by name.
+/// What a member says of files that are wanted by name.
 fn get_input(op: Op, wants: &mut u64) -> Input {
     match op {
         Op::Want(names, all) => {
@@ -391,6 +391,7 @@ fn inputs(op: Op, taken: &mut BTreeMap<u64, u64>, wants: &mut u64) -> Vec<Input>
                 Subject::Members
             },
             only: Only::default(),
+            itself: files.then(|| Box::new(holder(0))),
         }],
         Op::Stored(fetch, verified) => vec![Input::Stored {
             fetch: FetchId(fetch),
@@ -468,18 +469,18 @@ impl Peer {
             );
         }
         for (link, _) in self.questions.keys() {
-            assert!(self.links.get(*link).is_some(), "nobody will answer");
+            assert!(self.links.get(*link).is_some(), "no member will answer");
         }
         for inquiry in self.lookups.keys() {
-            assert!(self.gets.is_wanted(inquiry.get), "nobody waits for it");
+            assert!(self.gets.is_wanted(inquiry.get), "no caller waits for it");
         }
         for surveyor in self.surveys.keys() {
             if let Surveyor::Get(inquiry) = surveyor {
-                assert!(self.gets.is_wanted(inquiry.get), "nobody waits for it");
+                assert!(self.gets.is_wanted(inquiry.get), "no caller waits for it");
             }
         }
         if let Some((link, _)) = self.renewing {
-            assert!(self.links.get(link).is_some(), "nobody will answer");
+            assert!(self.links.get(link).is_some(), "no member will answer");
         }
         if let Some(home) = self.home.link() {
             assert!(self.links.get(home).is_some_and(|link| link.member.tracker));

@@ -64,7 +64,7 @@ struct Host {
     ip: IpAddr,
     port: u16,
     machine: Machine,
-    /// Cut off: nothing goes in or out, and nobody is told.
+    /// Cut off: nothing goes in or out, and no other node is told.
     cut: bool,
     epochs: u64,
     /// With which settings it was started last.
@@ -79,7 +79,7 @@ struct Host {
 enum Machine {
     Peer(PeerHost),
     Tracker(Tracker),
-    /// Not running: whoever dials is refused.
+    /// Not running: a node that dials it is refused.
     Off,
 }
 
@@ -138,7 +138,7 @@ enum Event {
 }
 
 impl Village {
-    /// A tracker at 192.168.198.138:3333 and nobody else.
+    /// A tracker at 192.168.198.138:3333, and no peer.
     pub fn new() -> Self {
         let mut village = Self {
             now: Instant::default(),
@@ -212,8 +212,8 @@ impl Village {
         node
     }
 
-    /// The machine loses its power and starts again: nobody is told. Its disk
-    /// was wiped, so it remembers nobody.
+    /// The machine loses its power and starts again: no member is told. Its
+    /// disk was wiped, so it remembers no member.
     pub fn reboot(&mut self, node: Node, files: &[(&str, &str)]) {
         for link in self.links_of(node) {
             self.cables.remove(&link);
@@ -278,7 +278,7 @@ impl Village {
         self.give(node, peer::Input::Readdressed { claimed });
     }
 
-    /// Whom a peer has dialled since then, in its order; the tracker has no id.
+    /// Which members a peer has dialled since then, in its order; the tracker has no id.
     pub fn dialled_since(&self, node: Node, since: Instant) -> Vec<Option<PeerId>> {
         let dials = self.nodes[node].dials.iter();
         let dials = dials.filter(|(at, _)| *at >= since);
@@ -291,7 +291,7 @@ impl Village {
         disk.map(|known| known.member.id).collect()
     }
 
-    /// How long after `since` a peer dialled somebody, each time.
+    /// How long after `since` a peer dialled another one, each time.
     pub fn dials_of(&self, node: Node, whom: Node, since: Instant) -> Vec<Duration> {
         let dials = self.nodes[node].dials.iter();
         dials
@@ -325,7 +325,7 @@ impl Village {
         }
     }
 
-    /// Lists these files without a root, until somebody wants it.
+    /// Lists these files without a root, until a peer asks for it.
     pub fn share_unhashed(&mut self, node: Node, files: &[(&str, &str)]) {
         let mut added = Vec::new();
         for (name, text) in files {
@@ -361,7 +361,7 @@ impl Village {
         }
     }
 
-    /// Nothing goes in or out of this machine any more; nobody is told.
+    /// Nothing goes in or out of this machine any more; no other one is told.
     pub fn cut_off(&mut self, node: Node, cut: bool) {
         self.nodes[node].cut = cut;
     }
@@ -391,7 +391,7 @@ impl Village {
         }
     }
 
-    /// Whatever somebody wants to say on the one link between two nodes.
+    /// Says any frame on the one link between two nodes.
     pub fn say(&mut self, from: Node, to: Node, frame: &Frame) {
         let of = self.links_of(to);
         let links = self.links_of(from);
@@ -407,6 +407,7 @@ impl Village {
                 ask,
                 subject,
                 only: Only::default(),
+                itself: None,
             },
         );
         self.until(Duration::from_mins(1), |village| {
@@ -429,6 +430,11 @@ impl Village {
     /// Gets files, to the end.
     pub fn get_all(&mut self, node: Node, request: Request) -> Got {
         let get = self.want(node, request);
+        self.outcome_of(node, get)
+    }
+
+    /// What has become of a get, whose end is waited for.
+    pub fn outcome_of(&mut self, node: Node, get: GetId) -> Got {
         let end = self.end_of(node, get);
         let told = self.host(node).told.remove(&get).unwrap_or_default();
         Got { end, told }

@@ -328,6 +328,15 @@ fn what_arrives_on_all_links_is_bounded_and_the_largest_makes_room() {
     let push = |links: &mut Table, link, names, first, last| {
         let gathered = links.gather(link, part(names, first, last), bounds, in_all);
         assert!(links.gathered <= in_all);
+        let costs = |links: &Table| {
+            let costs = links.all().map(|(id, link)| (link.gathering.cost(), id));
+            costs.filter(|(cost, _)| *cost > 0).collect()
+        };
+        assert_eq!(links.arriving, costs(links));
+        assert_eq!(
+            links.gathered,
+            links.arriving.iter().map(|(cost, _)| cost).sum::<u64>()
+        );
         gathered.expect("fits together")
     };
     for (link, names) in [(small, 30), (large, 60), (late, 20)] {
@@ -339,7 +348,7 @@ fn what_arrives_on_all_links_is_bounded_and_the_largest_makes_room() {
     assert!(whole.crowded_out && whole.update.removed.is_empty());
     // It has room once the others are through, or gone.
     links.closed(late);
-    assert_eq!(links.gathered, 0);
+    assert_eq!((links.gathered, links.arriving.len()), (0, 0));
     let whole = push(&mut links, large, 100, true, true).expect("is whole");
     assert!(!whole.crowded_out && whole.update.removed.len() == 100);
 }

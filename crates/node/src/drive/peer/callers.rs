@@ -6,12 +6,12 @@
 use std::collections::HashMap;
 
 use thorp_core::get::{self, Claimed, FetchId, GetId, Item, Output, Storage};
-use thorp_core::lookup::{Only, merge};
+use thorp_core::lookup::Only;
 use thorp_core::peer::{AskId, Input};
 use thorp_core::survey::{Findings, Subject};
 use thorp_files::disk::Disk;
 use thorp_files::store::StoreError;
-use thorp_wire::frame::Variant;
+use thorp_wire::frame::Holder;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::sessions::Writing;
@@ -21,8 +21,7 @@ use super::event::Event;
 use super::get::Told;
 
 pub(super) struct Callers {
-    /// With what this peer has itself of it.
-    surveys: HashMap<AskId, (oneshot::Sender<Findings>, Vec<Variant>)>,
+    surveys: HashMap<AskId, oneshot::Sender<Findings>>,
     last_ask: u64,
     gets: HashMap<GetId, Ordered>,
     disk: Disk,
@@ -54,31 +53,29 @@ impl Callers {
         }
     }
 
-    /// A survey, to which this peer adds its `own`.
+    /// A survey, with this peer's own files where `itself` is given.
     pub(super) fn on_survey(
         &mut self,
         subject: Subject,
         only: Only,
-        own: Vec<Variant>,
+        itself: Option<Holder>,
         reply: oneshot::Sender<Findings>,
     ) -> Input {
         self.last_ask += 1;
         let ask = AskId(self.last_ask);
-        self.surveys.insert(ask, (reply, own));
-        Input::Survey { ask, subject, only }
+        self.surveys.insert(ask, reply);
+        Input::Survey {
+            ask,
+            subject,
+            only,
+            itself: itself.map(Box::new),
+        }
     }
 
-    pub(super) fn on_surveyed(&mut self, ask: AskId, mut findings: Findings) {
-        let Some((reply, own)) = self.surveys.remove(&ask) else {
-            return;
-        };
-        for variant in own {
-            merge(&mut findings.files, variant);
+    pub(super) fn on_surveyed(&mut self, ask: AskId, findings: Findings) {
+        if let Some(reply) = self.surveys.remove(&ask) {
+            answer(reply, findings);
         }
-        findings
-            .files
-            .sort_by(|a, b| a.entry.name.cmp(&b.entry.name));
-        answer(reply, findings);
     }
 
     /// Files are wanted. What is to be done for them, and what becomes of them,

@@ -3,21 +3,18 @@
 
 use std::net::SocketAddr;
 
-use thorp_core::catalogue::File;
 use thorp_core::changes::Row;
 use thorp_core::get::{GetId, LargeEvent};
 use thorp_core::links::{self, LinkId, Me};
-use thorp_core::lookup::is_called;
 use thorp_core::peer::{self as machine, Input, Output, Target};
-use thorp_core::survey::Subject;
 use thorp_files::disk::Disk;
 use thorp_files::share::{Share, ShareEvent};
 use thorp_group::clock::{Clock, unix_seconds};
 use thorp_group::record::REMOVED;
 use thorp_group::renewal;
 use thorp_group::tls::MemberTls;
-use thorp_wire::frame::{Body, Frame, Holder, Reason, Refused, RequestId, Variant};
-use thorp_wire::{Content, Name, PeerId};
+use thorp_wire::frame::{Body, Frame, Holder, Reason, Refused, RequestId};
+use thorp_wire::{Content, PeerId};
 use tokio::sync::{mpsc, watch};
 
 use crate::api::{Lookups, Notice, Status, Trouble, Warning};
@@ -295,12 +292,8 @@ impl Task {
                 own_too,
                 reply,
             } => {
-                let own = if own_too {
-                    self.own_files(&engine.machine, &subject, only.from.as_deref())
-                } else {
-                    Vec::new()
-                };
-                engine.handle(self.callers.on_survey(subject, only, own, reply));
+                let itself = self.shown.itself.borrow().clone().filter(|_| own_too);
+                engine.handle(self.callers.on_survey(subject, only, itself, reply));
             }
             Request::Get {
                 get,
@@ -320,7 +313,7 @@ impl Task {
 
     fn dial(&mut self, target: Target) {
         for tracker in self.dialling.announce(&target) {
-            // Whoever does not read its notices misses some.
+            // A program that does not read the notices in time misses some.
             let _ = self.notices.try_send(rows::connecting(tracker));
         }
         self.dialling.dial(target);
@@ -346,7 +339,7 @@ impl Task {
                 let rejoined = self.standing.rejoin();
                 let events = self.events.0.clone();
                 tokio::spawn(async move {
-                    // Nobody to tell: the peer is gone.
+                    // If the peer is gone it needs no certificate.
                     let _ = events.send(Event::Rejoined(rejoined.await)).await;
                 });
             }
@@ -430,33 +423,6 @@ impl Task {
         self.sharing.as_ref().map(Sharing::share)
     }
 
-    fn own_files(
-        &self,
-        machine: &machine::Peer,
-        subject: &Subject,
-        from: Option<&str>,
-    ) -> Vec<Variant> {
-        let itself = self.shown.itself.borrow();
-        let (Subject::Files(pattern), Some(itself)) = (subject, itself.as_ref()) else {
-            return Vec::new();
-        };
-        if from.is_some_and(|from| !is_called(itself, from)) {
-            return Vec::new();
-        }
-        let own = |peer| peer == itself.id;
-        let files = machine.catalogue().matching(pattern, None, &own);
-        let has_a_part = |name: &Name| machine.catalogue().has_a_part(itself.id, name);
-        let variant = |file: File| Variant {
-            holders: vec![Holder {
-                partial: has_a_part(&file.entry.name),
-                ..itself.clone()
-            }],
-            entry: file.entry,
-            hashed: None,
-        };
-        files.map(variant).collect()
-    }
-
     pub(super) fn status(&self, machine: &machine::Peer) -> Status {
         let member = self.tls.member();
         let certificate_ends_soon = renewal::ends_soon(&member, &self.clock);
@@ -492,7 +458,7 @@ impl Task {
 
     fn notify(&mut self, notice: Notice) {
         self.shown.keeper.notice(&notice);
-        // Whoever does not read its notices misses some.
+        // A program that does not read the notices in time misses some.
         let _ = self.notices.try_send(notice);
     }
 }

@@ -2,16 +2,16 @@
 
 use std::time::Instant;
 
-use thorp_core::survey::Findings;
+use thorp_core::survey::{Coverage, Findings};
 use tokio::sync::mpsc;
 
 use super::Peer;
 use crate::api::{Event, Failure, Inquiry, Note};
 
-/// The way to the caller.
+/// What the caller is told.
 pub(super) type Events = mpsc::Sender<Event>;
 
-/// If the caller is gone, this is lost: the job is dropped by the task that runs it.
+/// If the caller listens no more, the task that does the job drops it.
 pub(super) async fn tell(events: &Events, event: Event) {
     let _ = events.send(event).await;
 }
@@ -28,21 +28,21 @@ pub(super) fn no_tracker(peer: &Peer, inquiry: Inquiry) -> Failure {
     }
 }
 
-/// Says that what was found is not all there is, where that is so. A visitor
-/// knows no other member: without a tracker it has no answer.
+/// Says that what was found is not all there is, where that is so.
 pub(super) async fn say_if_partial(
     peer: &Peer,
     findings: &Findings,
     events: &Events,
 ) -> Result<(), Failure> {
-    if findings.complete {
-        return Ok(());
+    match findings.coverage {
+        Coverage::Whole => Ok(()),
+        Coverage::NoAnswer => Err(no_tracker(peer, Inquiry::Group)),
+        in_part @ (Coverage::TrackerInPart | Coverage::NeighboursOnly) => {
+            let note = partial(peer, in_part.has_asked_tracker());
+            tell(events, Event::Note(note)).await;
+            Ok(())
+        }
     }
-    if !findings.asked_tracker && peer.share().is_none() {
-        return Err(no_tracker(peer, Inquiry::Group));
-    }
-    tell(events, Event::Note(partial(peer, findings.asked_tracker))).await;
-    Ok(())
 }
 
 /// That what was found is not all there is.

@@ -1,0 +1,423 @@
+//! Looking names up: neighbours first, tracker second.
+//!
+//! One [`Lookup`] takes some names through the stages, each of which sees only
+//! what the one before could not answer:
+//!
+//! 1. memory: the neighbours' listings, no message at all;
+//! 2. neighbours: some are asked, all at once, and not waited for long;
+//! 3. the tracker;
+//! 4. if only files are found that are not hashed yet, their holders are asked
+//!    to hash them now.
+//!
+//! It owns the order and the waiting. Which members can be asked, and what
+//! memory holds, it learns from its [`Surroundings`].
+//!
+//! ```text
+//! stage     what each stage waits for, and how long
+//! names     what is known of each name so far
+//! outcome   what a lookup comes to
+//! ```
+
+mod names;
+mod outcome;
+mod stage;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use thorp_wire::PeerId;
+use thorp_wire::frame::{Find, Found, Holder, Query, Variant};
+
+use crate::matching::fit;
+use crate::time::Instant;
+
+use names::{Index, Named};
+pub use outcome::{Answer, Only, Outcome, Source, TrackerUse, add_holders, is_called};
+use stage::{Stage, Waiting, patience, rest};
+
+/// How long the tracker is waited for, to be there and to answer.
+const TRACKER_WITHIN: Duration = Duration::from_secs(5);
+/// How long to wait for neighbours that are being dialled, if there is no
+/// tracker to ask.
+const BACK_WITHIN: Duration = Duration::from_secs(2);
+/// How long holders may take to hash a file.
+const HASHED_WITHIN: Duration = Duration::from_secs(10);
+/// How many answers a lookup takes before it stops asking for the rest: so no
+/// member is asked for ever.
+const MOST_PAGES: usize = 4000;
+/// Holders that are asked to hash one file.
+const HASHERS: usize = 4;
+
+/// What a lookup needs to know of its node.
+pub trait Surroundings {
+    /// What the neighbours' listings have for a typed name.
+    fn remembered(&self, typed: &str) -> Vec<Variant>;
+    /// Neighbours to ask, and how long each takes to answer.
+    fn worth_asking(&self) -> Vec<(PeerId, Option<Duration>)>;
+    /// Whether neighbours should answer for their neighbours too.
+    fn hops(&self) -> u8;
+    /// How it is with the tracker.
+    fn tracker(&self) -> TrackerState;
+    /// Whether neighbours from earlier may be here in a moment.
+    fn expects_neighbours(&self) -> bool;
+}
+
+/// How it is with the tracker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TrackerState {
+    /// There is a link.
+    Up(PeerId),
+    /// There may be one soon.
+    Trying,
+    /// It cannot be reached, or there is none.
+    Down,
+}
+
+/// A lookup of some names, in progress.
+#[derive(Debug)]
+pub struct Lookup {
+    started: Instant,
+    only: Only,
+    names: Vec<Named>,
+    index: Index,
+    stage: Stage,
+    /// Counts the stages that asked members, so that a late answer to an
+    /// earlier stage is recognised.
+    round: u32,
+    /// How many answers came.
+    pages: usize,
+    tracker: TrackerUse,
+    /// When to stop waiting for the tracker, or for neighbours that are being
+    /// dialled.
+    patience_ends: Instant,
+    /// Whether neighbours may have come since memory was looked at.
+    waited: bool,
+}
+
+/// What the machine that runs a lookup has to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LookupAction {
+    /// Ask this member. Where there is no link to it, make one.
+    Ask(Holder, Find),
+    /// The lookup is over.
+    Finish(Outcome),
+}
+
+impl Lookup {
+    /// Starts to look these names up, limited to what the caller wants.
+    pub fn new(now: Instant, names: Vec<String>, only: Only) -> Self {
+        Self {
+            started: now,
+            only,
+            index: Index::new(&names),
+            names: names.into_iter().map(Named::new).collect(),
+            stage: Stage::Memory,
+            round: 0,
+            pages: 0,
+            tracker: TrackerUse::Spared,
+            patience_ends: now + TRACKER_WITHIN,
+            waited: false,
+        }
+    }
+
+    /// What is to be done now. The caller repeats it until it returns nothing:
+    /// after every answer, at every deadline, and when the surroundings change.
+    pub fn advance(&mut self, now: Instant, around: &dyn Surroundings) -> Vec<LookupAction> {
+        loop {
+            let actions = match &self.stage {
+                Stage::Memory => self.look_into_memory(now, around),
+                Stage::Neighbours(waiting) if waiting.goes_on(now) && !self.all_answered() => {
+                    Some(Vec::new())
+                }
+                Stage::Neighbours(_) => self.go_on_to(Stage::BeforeTracker),
+                Stage::BeforeTracker => self.turn_to_tracker(now, around),
+                Stage::Tracker(waiting) if waiting.goes_on(now) => Some(Vec::new()),
+                Stage::Tracker(waiting) => {
+                    if waiting.is_owed() {
+                        self.tracker = TrackerUse::Unreachable;
+                    }
+                    self.go_on_to(Stage::BeforeHashing)
+                }
+                Stage::BeforeHashing => Some(self.have_hashed(now)),
+                Stage::Hashing(waiting) if waiting.goes_on(now) => Some(Vec::new()),
+                Stage::Hashing(_) => Some(self.finish()),
+                Stage::Done => Some(Vec::new()),
+            };
+            if let Some(actions) = actions {
+                return actions;
+            }
+        }
+    }
+
+    /// When [`advance`](Self::advance) has something to do even if nothing happens.
+    pub fn deadline(&self) -> Option<Instant> {
+        match &self.stage {
+            Stage::Neighbours(waiting) | Stage::Tracker(waiting) | Stage::Hashing(waiting) => {
+                Some(waiting.until)
+            }
+            Stage::BeforeTracker => Some(self.patience_ends),
+            Stage::Memory | Stage::BeforeHashing | Stage::Done => None,
+        }
+    }
+
+    /// The number of the current round of questions. An answer to another round
+    /// is ignored.
+    pub fn round(&self) -> u32 {
+        self.round
+    }
+
+    /// A member has answered this question. Returns what else to ask it.
+    /// `tracker` tells whether the member is a tracker.
+    pub fn found(
+        &mut self,
+        now: Instant,
+        who: PeerId,
+        tracker: bool,
+        asked: &Find,
+        found: Found,
+    ) -> Option<Find> {
+        if !self.stage.waiting()?.answered(who) {
+            return None;
+        }
+        self.pages += 1;
+        let more = found.more && self.pages < MOST_PAGES;
+        let rest = more.then(|| rest(asked, &found)).flatten();
+        let hashing = matches!(self.stage, Stage::Hashing(_));
+        let source = if tracker {
+            Source::Tracker
+        } else {
+            Source::Neighbour(who)
+        };
+        for mut variant in found.variants {
+            self.only.keep(&mut variant);
+            if variant.holders.is_empty() {
+                continue;
+            }
+            for (named, fit) in self.index.fitting(&variant.entry.name) {
+                let named = &mut self.names[named];
+                if hashing {
+                    named.hashed(variant.clone());
+                } else {
+                    named.take(source, fit, variant.clone());
+                }
+            }
+        }
+        let longer = match self.stage {
+            Stage::Tracker(_) => Some(now + TRACKER_WITHIN),
+            Stage::Hashing(_) => Some(now + HASHED_WITHIN),
+            _ => None,
+        };
+        let waiting = self.stage.waiting()?;
+        // Tracker and holders are waited for as long as they go on answering;
+        // neighbours are not.
+        waiting.until = longer.unwrap_or(waiting.until);
+        let rest = rest?;
+        *waiting.owed.entry(who).or_default() += 1;
+        Some(rest)
+    }
+
+    /// A member will not answer.
+    pub fn no_answer(&mut self, who: PeerId) {
+        let owed = self
+            .stage
+            .waiting()
+            .is_some_and(|waiting| waiting.answered(who));
+        if owed && matches!(self.stage, Stage::Tracker(_)) {
+            self.tracker = TrackerUse::Unreachable;
+        }
+    }
+
+    /// What memory has, and then the neighbours are asked; `None`, as in the
+    /// stages below, where the next stage has its turn at once.
+    fn look_into_memory(
+        &mut self,
+        now: Instant,
+        around: &dyn Surroundings,
+    ) -> Option<Vec<LookupAction>> {
+        self.remember(around);
+        let ask = if self.all_answered() {
+            Vec::new()
+        } else {
+            around.worth_asking()
+        };
+        if ask.is_empty() {
+            return self.go_on_to(Stage::BeforeTracker);
+        }
+        let until = now + patience(&ask);
+        let members: Vec<_> = ask.iter().map(|(peer, _)| linked(*peer)).collect();
+        let finds = self.finds(around.hops());
+        Some(self.ask(Stage::Neighbours, members, &finds, until))
+    }
+
+    /// The tracker is asked once it is there; it is waited for, and so are
+    /// neighbours that are being dialled.
+    fn turn_to_tracker(
+        &mut self,
+        now: Instant,
+        around: &dyn Surroundings,
+    ) -> Option<Vec<LookupAction>> {
+        if self.all_answered() {
+            return self.go_on_to(Stage::BeforeHashing);
+        }
+        match around.tracker() {
+            TrackerState::Up(tracker) => {
+                self.tracker = TrackerUse::Asked;
+                let (members, finds) = (vec![linked(tracker)], self.finds(0));
+                Some(self.ask(Stage::Tracker, members, &finds, now + TRACKER_WITHIN))
+            }
+            TrackerState::Trying if now < self.started + TRACKER_WITHIN => {
+                Some(self.wait_until(self.started + TRACKER_WITHIN))
+            }
+            TrackerState::Trying | TrackerState::Down
+                if around.expects_neighbours() && now < self.started + BACK_WITHIN =>
+            {
+                Some(self.wait_until(self.started + BACK_WITHIN))
+            }
+            // A neighbour that has come meanwhile may know.
+            TrackerState::Trying | TrackerState::Down if std::mem::take(&mut self.waited) => {
+                self.go_on_to(Stage::Memory)
+            }
+            TrackerState::Trying | TrackerState::Down => {
+                self.tracker = TrackerUse::Unreachable;
+                self.go_on_to(Stage::BeforeHashing)
+            }
+        }
+    }
+
+    /// Holders are asked to hash what has no root yet, and that is the last.
+    fn have_hashed(&mut self, now: Instant) -> Vec<LookupAction> {
+        let asks = self.hash_requests();
+        if asks.is_empty() {
+            return self.finish();
+        }
+        self.round += 1;
+        let mut owed = BTreeMap::new();
+        for (holder, _) in &asks {
+            *owed.entry(holder.id).or_default() += 1;
+        }
+        let until = now + HASHED_WITHIN;
+        self.stage = Stage::Hashing(Waiting { owed, until });
+        let ask = |(holder, find)| LookupAction::Ask(holder, find);
+        asks.into_iter().map(ask).collect()
+    }
+
+    fn finish(&mut self) -> Vec<LookupAction> {
+        self.stage = Stage::Done;
+        vec![LookupAction::Finish(self.outcome())]
+    }
+
+    fn go_on_to(&mut self, stage: Stage) -> Option<Vec<LookupAction>> {
+        self.stage = stage;
+        None
+    }
+
+    fn wait_until(&mut self, time: Instant) -> Vec<LookupAction> {
+        self.patience_ends = time;
+        self.waited = true;
+        Vec::new()
+    }
+
+    fn remember(&mut self, around: &dyn Surroundings) {
+        for named in &mut self.names {
+            for mut variant in around.remembered(&named.typed) {
+                self.only.keep(&mut variant);
+                let fit = fit(&variant.entry.name, &named.typed);
+                if let (Some(fit), false) = (fit, variant.holders.is_empty()) {
+                    named.take(Source::Memory, fit, variant);
+                }
+            }
+        }
+    }
+
+    fn ask(
+        &mut self,
+        stage: fn(Waiting) -> Stage,
+        members: Vec<Holder>,
+        finds: &[Find],
+        until: Instant,
+    ) -> Vec<LookupAction> {
+        let owed = members
+            .iter()
+            .map(|holder| (holder.id, finds.len()))
+            .collect();
+        self.round += 1;
+        self.stage = stage(Waiting { owed, until });
+        members
+            .into_iter()
+            .flat_map(|holder| {
+                finds
+                    .iter()
+                    .map(move |find| LookupAction::Ask(holder.clone(), find.clone()))
+            })
+            .collect()
+    }
+
+    fn finds(&self, hops: u8) -> Vec<Find> {
+        let names: Vec<String> = self.unanswered().map(|named| named.typed.clone()).collect();
+        let find = |names: &[String]| Find {
+            query: Query::Names(names.to_vec()),
+            hops,
+            hash_now: false,
+            after: None,
+        };
+        names.chunks(Find::MAX_NAMES).map(find).collect()
+    }
+
+    /// Which holders to ask to hash which files, for names that have only files
+    /// without a root.
+    fn hash_requests(&self) -> Vec<(Holder, Find)> {
+        let mut requests: BTreeMap<PeerId, (Holder, Vec<String>)> = BTreeMap::new();
+        for named in &self.names {
+            for variant in named.unhashed() {
+                for holder in variant.holders.iter().take(HASHERS) {
+                    let (_, names) = requests
+                        .entry(holder.id)
+                        .or_insert_with(|| (holder.clone(), Vec::new()));
+                    names.push(variant.entry.name.to_string());
+                }
+            }
+        }
+        let mut asks = Vec::new();
+        for (holder, names) in requests.into_values() {
+            for names in names.chunks(Find::MAX_NAMES) {
+                let find = Find {
+                    query: Query::Names(names.to_vec()),
+                    hops: 0,
+                    hash_now: true,
+                    after: None,
+                };
+                asks.push((holder.clone(), find));
+            }
+        }
+        asks
+    }
+
+    fn outcome(&mut self) -> Outcome {
+        let names = std::mem::take(&mut self.names);
+        Outcome {
+            names: names.into_iter().map(Named::into_answer).collect(),
+            tracker: self.tracker,
+        }
+    }
+
+    fn unanswered(&self) -> impl Iterator<Item = &Named> {
+        self.names.iter().filter(|named| named.is_unanswered())
+    }
+
+    fn all_answered(&self) -> bool {
+        self.unanswered().next().is_none()
+    }
+}
+
+/// A member with a link to this node: its address is not needed.
+fn linked(id: PeerId) -> Holder {
+    Holder {
+        id,
+        name: None,
+        addresses: Vec::new(),
+        partial: false,
+    }
+}
+
+#[cfg(test)]
+mod tests;
