@@ -940,3 +940,30 @@ fn a_second_fetch_of_a_content_begins_where_the_first_has_left_it() {
         Ending::Done { files: 1, bytes }
     );
 }
+
+#[test]
+fn an_abandoned_get_of_many_large_files_bars_none_of_them() {
+    let texts: Vec<String> = ('a'..='l').map(|c| c.to_string().repeat(300_000)).collect();
+    let files: Vec<(&str, &str)> = texts.iter().map(|text| (&text[..1], &**text)).collect();
+    let (mut village, one, _) = village(&[&files]);
+    let first = village.want(one, request(&["?"]));
+    village.run(SECOND);
+    let begun = std::mem::take(&mut village.host(one).begun);
+    assert_eq!(begun.len(), 8);
+    village.give(one, Input::AbandonGet { get: first });
+    for (fetch, _) in begun {
+        village.large(one, fetch, LargeEvent::Released);
+    }
+    let again = village.want(one, request(&["?"]));
+    village.run(SECOND);
+    while let Some((fetch, _)) = village.host(one).begun.pop() {
+        village.large(one, fetch, LargeEvent::NotStored(NotStored::Exists));
+        village.large(one, fetch, LargeEvent::Released);
+    }
+    let expected = Ending::SeveralMissed {
+        kind: MissedKind::Exists,
+        missed: 12,
+        of: 12,
+    };
+    assert_eq!(village.ended(one, again), Some(expected));
+}

@@ -42,7 +42,7 @@ pub use io::{
 };
 pub use large::{Contact, LargeEvent, Stuck};
 
-use large::{Arrived, LargeFiles, Told};
+use large::{Arrived, LargeFiles};
 use plan::{Planned, Terms, Verdict};
 use small::{NotSent, Wanted};
 use wait::Wait;
@@ -216,12 +216,12 @@ impl Gets {
             Input::Looked(get, looked) => self.on_looked(now, get, looked),
             Input::Stored(fetch, from, storage) => self.on_stored(fetch, from, storage),
             Input::Failed(fetch, failure) => self.on_failed(fetch, failure),
-            Input::Named(fetch, holders) => self.large.on_named(fetch, holders),
-            Input::Large(fetch, event) => self.large.on_event(fetch, event),
+            Input::Named(fetch, holders) => self.large.on_named(fetch, holders, &mut self.out),
+            Input::Large(fetch, event) => self.on_large(fetch, event),
             Input::Abandon(get) => self.abandon(get),
             Input::Stop => self.stop(),
         }
-        self.settle_large();
+        self.large.begin_next(&mut self.out);
     }
 
     /// What is to be done next, in order.
@@ -323,7 +323,7 @@ impl Gets {
         if is_made {
             self.tell(id, Output::Make(fetch, item.clone()));
         } else if content.length > MAX_INLINE {
-            self.large.want(fetch, wanted);
+            self.large.want(fetch, id, item.clone(), wanted);
         } else {
             self.out.push_back(Action::Fetch(fetch, wanted));
         }
@@ -364,50 +364,11 @@ impl Gets {
         }
     }
 
-    fn settle_large(&mut self) {
-        while let Some(told) = self.large.poll() {
-            match told {
-                Told::Begin(fetch) => {
-                    if let Some((get, item)) = self.item(fetch) {
-                        self.tell(get, Output::Begin(fetch, item));
-                    }
-                }
-                Told::Resumed(fetch, bytes) => {
-                    if let Some((get, item)) = self.item(fetch) {
-                        self.tell(get, Output::Resumed { item, bytes });
-                    }
-                }
-                Told::Holders(fetch, holders) => {
-                    if let Some(coming) = self.fetches.get(&fetch) {
-                        self.tell(coming.get, Output::Holders(fetch, holders));
-                    }
-                }
-                Told::Finish(fetch) => {
-                    if let Some(coming) = self.fetches.get(&fetch) {
-                        self.tell(coming.get, Output::Finish(fetch));
-                    }
-                }
-                Told::GiveUp(fetch) => {
-                    if let Some(coming) = self.fetches.get(&fetch) {
-                        self.tell(coming.get, Output::GiveUp(fetch));
-                    }
-                }
-                Told::Seek(fetch, wanted) => self.out.push_back(Action::Seek(fetch, wanted)),
-                Told::Widen(fetch) => self.out.push_back(Action::Widen(fetch)),
-                Told::Lied(liar) => self.out.push_back(Action::Lied(liar)),
-                Told::Gathered(fetch, sources) => {
-                    self.out.push_back(Action::Gathered(fetch, sources));
-                }
-                Told::Over(fetch, result) => {
-                    self.out.push_back(Action::DoNotSeek(fetch));
-                    match result {
-                        Ok(Arrived { sources, received }) => {
-                            self.on_fetched(fetch, sources, received);
-                        }
-                        Err(why) => self.on_lost(fetch, why),
-                    }
-                }
-            }
+    fn on_large(&mut self, fetch: FetchId, event: LargeEvent) {
+        match self.large.on_event(fetch, event, &mut self.out) {
+            Some(Ok(Arrived { sources, received })) => self.on_fetched(fetch, sources, received),
+            Some(Err(why)) => self.on_lost(fetch, why),
+            None => {}
         }
     }
 
@@ -534,11 +495,6 @@ impl Gets {
                 self.on_lost(fetch, Missed::Stopping);
             }
         }
-    }
-
-    fn item(&self, fetch: FetchId) -> Option<(GetId, Item)> {
-        let coming = self.fetches.get(&fetch)?;
-        Some((coming.get, coming.item.clone()))
     }
 
     fn tell(&mut self, id: GetId, output: Output) {
