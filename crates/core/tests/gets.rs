@@ -7,13 +7,12 @@ use std::time::Duration;
 
 use support::{Manner, TRACKER, Village, content, id, name_of, request, request_from};
 use thorp_core::get::{
-    Contact, DiskError, Ending, Existing, GetId, LargeEvent, Missed, MissedKind, NotStored, Output,
-    Request, Stuck,
+    DiskError, Ending, Existing, GetId, LargeEvent, Missed, MissedKind, NotStored, Output, Request,
 };
 use thorp_core::links;
 use thorp_core::lookup::{Only, Source};
 use thorp_core::peer::{Input, Notice};
-use thorp_core::swarm::Unfit;
+use thorp_core::swarm::{Contact, Stuck, Unfit};
 use thorp_wire::PeerId;
 use thorp_wire::frame::MAX_INLINE;
 

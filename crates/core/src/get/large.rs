@@ -13,7 +13,7 @@ use thorp_wire::{Content, PeerId};
 use super::Action;
 use super::io::{FetchId, GetId, Item, Missed, NotStored, Output};
 use super::small::{Wanted, bare};
-use crate::swarm::Unfit;
+use crate::swarm::{Contact, Stuck, Unfit};
 
 /// Files that are fetched at once, at most; others wait for their turn.
 pub(super) const AT_ONCE: usize = 8;
@@ -49,30 +49,6 @@ pub enum LargeEvent {
     /// Nothing is written to it any more: the same content may be fetched again.
     /// The last word on every file that was begun, whatever became of it.
     Released,
-}
-
-/// How it is with a large file that gets no further.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stuck {
-    /// What became of the last who were tried, for a person.
-    pub reason: String,
-    /// Bytes that are there.
-    pub there: u64,
-    /// How far any peer that should have the file was got hold of.
-    pub contact: Contact,
-    /// Who sent some of it.
-    pub sources: Vec<PeerId>,
-}
-
-/// How far any peer that should have a file was got hold of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Contact {
-    /// None has answered.
-    None,
-    /// One has, and does not have the file (any more).
-    Reached,
-    /// There was a session.
-    Session,
 }
 
 /// All large files that are wanted.

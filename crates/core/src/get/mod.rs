@@ -40,7 +40,7 @@ pub use io::{
     Answered, Claimed, DiskError, Ending, Existing, FetchId, GetId, Item, Look, Looked, Missed,
     MissedKind, NotStored, Output, Request, Storage,
 };
-pub use large::{Contact, LargeEvent, Stuck};
+pub use large::LargeEvent;
 
 use large::{Arrived, LargeFiles};
 use plan::{Planned, Terms, Verdict};

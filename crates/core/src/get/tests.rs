@@ -10,7 +10,7 @@ use thorp_wire::{Entry, Root};
 
 use super::*;
 use crate::lookup::{Answer, Source, TrackerUse};
-use crate::swarm::Unfit;
+use crate::swarm::{Contact, Stuck, Unfit};
 
 const LENGTHS: [u64; 4] = [0, 5, 6, MAX_INLINE + 1];
 

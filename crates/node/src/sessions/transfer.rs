@@ -8,8 +8,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 
-use thorp_core::get::Contact;
-use thorp_core::swarm::{Input, Offer, Output, SessionId, Swarm, SwarmProgress};
+use thorp_core::swarm::{Input, Offer, Output, SessionId, Stuck, Swarm, SwarmProgress};
 use thorp_core::time::Instant;
 use thorp_files::store::StoreError;
 use thorp_group::clock::Clock;
@@ -45,11 +44,8 @@ pub(crate) struct Transfer {
 struct State {
     swarm: Swarm,
     sessions: BTreeMap<SessionId, Attached>,
-    /// Who sent how many bytes that were kept.
-    received: BTreeMap<PeerId, u64>,
     deadline: Option<Instant>,
     stage: Stage,
-    contact: Contact,
 }
 
 /// What it is for at the moment.
@@ -78,10 +74,10 @@ pub(crate) enum Happening {
     Widen,
     /// Who sent what is not of this file.
     Blame(PeerId),
-    /// Everything is verified.
-    Complete,
-    /// It cannot be had now, and why.
-    Stuck(String),
+    /// Everything is verified. These have sent it, who sent most first.
+    Complete(Vec<PeerId>),
+    /// It cannot be had now.
+    Stuck(Stuck),
     /// The disk does not take it.
     Failed(StoreError),
 }
@@ -108,14 +104,12 @@ impl Transfer {
             state: Mutex::new(State {
                 swarm,
                 sessions: BTreeMap::new(),
-                received: BTreeMap::new(),
                 deadline: None,
                 stage: if complete {
                     Stage::Serving
                 } else {
                     Stage::Fetching
                 },
-                contact: Contact::None,
             }),
             sooner: Arc::clone(&sooner),
             tally,
@@ -157,10 +151,7 @@ impl Transfer {
 
     /// The members that sent what was kept, and how much, the most first.
     pub fn sources(&self) -> Vec<(PeerId, u64)> {
-        let received = &self.lock().received;
-        let mut sources: Vec<_> = received.iter().map(|(peer, n)| (*peer, *n)).collect();
-        sources.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
-        sources
+        self.lock().swarm.sources()
     }
 
     /// Says with which members there are sessions.
@@ -187,13 +178,7 @@ impl Transfer {
 
     /// A holder has answered.
     pub fn was_reached(&self) {
-        let contact = &mut self.lock().contact;
-        *contact = Contact::Reached.max(*contact);
-    }
-
-    /// Whether any holder was reached.
-    pub fn contact(&self) -> Contact {
-        self.lock().contact
+        self.handle(Input::Reached);
     }
 
     /// Ends everything, unless it has [`arrived`](Self::on_arrived).
@@ -242,7 +227,6 @@ impl Transfer {
             told: Told::default(),
         };
         state.sessions.insert(session, attached);
-        state.contact = Contact::Session;
         let opened = Input::Opened {
             session,
             peer,
@@ -298,17 +282,12 @@ impl Transfer {
             let _ = self.happenings.send(Happening::Failed(error));
             return self.stop(&reason);
         }
-        let mut state = self.lock();
-        if let Some(peer) = state.sessions.get(&session).map(|session| session.peer) {
-            *state.received.entry(peer).or_default() += bytes.len() as u64;
-            self.tally.received(bytes.len() as u64);
-        }
-        let written = Input::Written {
+        self.tally.received(bytes.len() as u64);
+        self.handle(Input::Written {
             session,
             block,
             leaves,
-        };
-        self.drive(&mut state, written);
+        });
     }
 
     /// Reads a block to be sent, behind `head` bytes that are left free, into a
@@ -379,12 +358,9 @@ impl Transfer {
             }
             Output::Close(session, why) => outbox(session)?.close(why),
             Output::Dial(holder) => self.report(Happening::Dial(holder)),
-            Output::Complete => self.report(Happening::Complete),
-            Output::Stuck { reason } => self.report(Happening::Stuck(reason)),
-            Output::Blame(peer) => {
-                state.received.remove(&peer);
-                self.report(Happening::Blame(peer));
-            }
+            Output::Complete { sources } => self.report(Happening::Complete(sources)),
+            Output::Stuck(stuck) => self.report(Happening::Stuck(stuck)),
+            Output::Blame(peer) => self.report(Happening::Blame(peer)),
             Output::Widen => self.report(Happening::Widen),
         }
         None

@@ -15,7 +15,6 @@ use thorp_core::get;
 use thorp_core::get::FetchId;
 use thorp_core::swarm::Unfit;
 use thorp_files::store::{Partial, StoreError};
-use thorp_wire::PeerId;
 use thorp_wire::frame::Holder;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -135,26 +134,16 @@ impl Errand<'_> {
     }
 
     async fn happened(&self, fetching: &Fetching, happening: Happening) -> Result<(), Over> {
-        let transfer = &fetching.transfer;
-        let sources = || -> Vec<PeerId> {
-            let sources = transfer.sources().into_iter();
-            sources.map(|(id, _)| id).collect()
-        };
         let event = match happening {
             // That is for the sessions.
             Happening::Dial(_) => return Ok(()),
             Happening::Widen => get::LargeEvent::WantsHolders,
             Happening::Blame(liar) => get::LargeEvent::Lied(liar),
             Happening::Failed(error) => return Err(error.into()),
-            Happening::Complete => get::LargeEvent::Complete { sources: sources() },
-            Happening::Stuck(reason) => get::LargeEvent::Stuck(get::Stuck {
-                reason,
-                there: transfer.progress().verified,
-                contact: transfer.contact(),
-                sources: sources(),
-            }),
+            Happening::Complete(sources) => get::LargeEvent::Complete { sources },
+            Happening::Stuck(stuck) => get::LargeEvent::Stuck(stuck),
         };
-        self.meter.set(&transfer.progress());
+        self.meter.set(&fetching.transfer.progress());
         self.tell(event).await;
         Ok(())
     }
