@@ -11,7 +11,7 @@ use thorp_wire::frame::Holder;
 use thorp_wire::{Content, PeerId};
 
 use super::Action;
-use super::io::{FetchId, GetId, Item, Missed, NotStored, Output};
+use super::io::{Chore, FetchId, GetId, Item, Missed, News, NotStored, Output};
 use super::small::{Wanted, bare};
 use crate::swarm::{Contact, Stuck, Unfit};
 
@@ -122,7 +122,7 @@ impl LargeFiles {
     pub fn on_named(&mut self, fetch: FetchId, holders: Vec<Holder>, out: &mut VecDeque<Action>) {
         if let Some(file) = self.fetches.get_mut(&fetch) {
             file.know(&holders);
-            file.tell(out, Output::Holders(fetch, holders));
+            file.tell(out, Chore::Holders(fetch, holders));
         }
     }
 
@@ -144,7 +144,7 @@ impl LargeFiles {
             (_, LargeEvent::Unfit(why)) => Err(Missed::Unfit(why)),
             (_, LargeEvent::NotStored(why)) => Err(Missed::NotStored(why)),
             (Stage::Gathering, LargeEvent::Stuck(stuck)) => {
-                file.tell(out, Output::GiveUp(fetch));
+                file.tell(out, Chore::GiveUp(fetch));
                 Err(file.stuck(stuck))
             }
             (Stage::Finishing, LargeEvent::Kept { received }) => {
@@ -175,7 +175,7 @@ impl LargeFetch {
                 self.stage = Stage::Gathering;
                 if there > 0 {
                     let (item, bytes) = (self.item.clone(), there);
-                    self.tell(out, Output::Resumed { item, bytes });
+                    self.tell(out, News::Resumed { item, bytes });
                 }
                 out.push_back(Action::Seek(fetch, self.wanted.clone()));
             }
@@ -188,14 +188,14 @@ impl LargeFetch {
                 self.stage = Stage::Finishing;
                 self.sources = self.honest(&sources);
                 out.push_back(Action::Gathered(fetch, self.sources.clone()));
-                self.tell(out, Output::Finish(fetch));
+                self.tell(out, Chore::Finish(fetch));
             }
             _ => {}
         }
     }
 
-    fn tell(&self, out: &mut VecDeque<Action>, output: Output) {
-        out.push_back(Action::Tell(self.get, output));
+    fn tell(&self, out: &mut VecDeque<Action>, output: impl Into<Output>) {
+        out.push_back(Action::Tell(self.get, output.into()));
     }
 
     fn know(&mut self, holders: &[Holder]) {

@@ -37,8 +37,8 @@ use crate::survey::Findings;
 use crate::time::Instant;
 
 pub use io::{
-    Answered, Claimed, DiskError, Ending, Existing, FetchId, GetId, Item, Look, Looked, Missed,
-    MissedKind, NotStored, Output, Request, Storage,
+    Answered, Chore, Claimed, DiskError, Ending, Existing, FetchId, GetId, Item, Look, Looked,
+    Missed, MissedKind, News, NotStored, Output, Request, Storage,
 };
 pub use large::LargeEvent;
 
@@ -70,7 +70,7 @@ pub(crate) enum Input {
     },
     /// The answer to [`Action::Survey`].
     Surveyed(Inquiry, Findings),
-    /// The answer to [`Output::Look`].
+    /// The answer to [`Chore::Look`].
     Looked(GetId, Vec<Looked>),
     /// What became of a file's bytes, and which holder sent them; none, if it was made here.
     Stored(FetchId, Option<Holder>, Storage),
@@ -279,7 +279,7 @@ impl Gets {
         let bytes = lengths.fold(0, u64::saturating_add);
         self.tell(
             id,
-            Output::Planned {
+            News::Planned {
                 missed,
                 files,
                 bytes,
@@ -301,13 +301,14 @@ impl Gets {
         } = file;
         if is_there {
             self.arrived(id, item.content.length);
-            let (sources, received) = (Vec::new(), 0);
-            let fetched = Output::Fetched {
+            let (sources, received, over) = (Vec::new(), 0, self.over(id));
+            let fetched = News::Fetched {
                 fetch: None,
                 item,
                 sources,
                 received,
                 answer,
+                over,
             };
             return self.tell(id, fetched);
         }
@@ -383,12 +384,13 @@ impl Gets {
         if let Some(get) = self.requests.get_mut(&get) {
             get.coming.remove(&fetch);
         }
-        let fetched = Output::Fetched {
+        let fetched = News::Fetched {
             fetch: Some(fetch),
             item,
             sources,
             received,
             answer,
+            over: self.over(get),
         };
         self.tell(get, fetched);
         self.end_if_over(get);
@@ -401,9 +403,16 @@ impl Gets {
         if let Some(get) = self.requests.get_mut(&coming.get) {
             get.coming.remove(&fetch);
         }
-        self.tell(coming.get, Output::Lost(fetch));
         self.miss(coming.get, coming.item.listed.to_string(), why);
+        let over = self.over(coming.get);
+        self.tell(coming.get, News::Lost { fetch, over });
         self.end_if_over(coming.get);
+    }
+
+    /// Files of a get that are there or missed by now.
+    fn over(&self, id: GetId) -> u64 {
+        let get = self.requests.get(&id);
+        get.map_or(0, |get| get.files + get.misses.number)
     }
 
     fn arrived(&mut self, id: GetId, length: u64) {
@@ -425,7 +434,7 @@ impl Gets {
             .first
             .get_or_insert_with(|| (name.clone(), why.clone()));
         if !get.terms.is_single {
-            self.tell(id, Output::Failed { name, why });
+            self.tell(id, News::Failed { name, why });
         }
     }
 
@@ -497,8 +506,8 @@ impl Gets {
         }
     }
 
-    fn tell(&mut self, id: GetId, output: Output) {
-        self.out.push_back(Action::Tell(id, output));
+    fn tell(&mut self, id: GetId, output: impl Into<Output>) {
+        self.out.push_back(Action::Tell(id, output.into()));
     }
 }
 

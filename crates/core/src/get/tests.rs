@@ -21,6 +21,8 @@ struct World {
     requests: u64,
     owed: Vec<Owed>,
     ended: BTreeMap<GetId, u32>,
+    /// Files of each that are there or missed, as was told last.
+    over: BTreeMap<GetId, u64>,
     abandoned: BTreeSet<GetId>,
 }
 
@@ -158,6 +160,7 @@ impl World {
             requests: 0,
             owed: Vec::new(),
             ended: BTreeMap::new(),
+            over: BTreeMap::new(),
             abandoned: BTreeSet::new(),
         }
     }
@@ -187,13 +190,17 @@ impl World {
                 assert!(!self.ended.contains_key(&id), "it has ended: {output:?}");
                 assert!(!self.abandoned.contains(&id), "nobody waits: {output:?}");
                 match output {
-                    Output::Look(looks) => self.owed.push(Owed::Look(id, looks.len())),
+                    Output::Do(Chore::Look(looks)) => self.owed.push(Owed::Look(id, looks.len())),
                     Output::Make(fetch, _) => self.owed.push(Owed::Make(fetch)),
                     Output::Begin(fetch, _) => {
                         self.owed.push(Owed::Begun(fetch));
                         self.owed.push(Owed::Released(fetch));
                     }
-                    Output::Finish(fetch) => self.owed.push(Owed::Kept(fetch)),
+                    Output::Do(Chore::Finish(fetch)) => self.owed.push(Owed::Kept(fetch)),
+                    Output::Tell(News::Fetched { over, .. } | News::Lost { over, .. }) => {
+                        let before = self.over.insert(id, over);
+                        assert!(before.is_none_or(|before| before < over), "{over} files");
+                    }
                     Output::Ended(_) => {
                         *self.ended.entry(id).or_default() += 1;
                     }

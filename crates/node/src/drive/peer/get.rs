@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use thorp_core::get::FetchId;
-use thorp_core::get::{self, Answered, Existing, GetId, Item, Look, Output};
+use thorp_core::get::{self, Answered, Chore, Ending, Existing, GetId, Item, Look, News};
 use thorp_core::lookup::Only;
 use thorp_files::store::{Replace, Store};
 use thorp_wire::frame::Holder;
@@ -27,12 +27,14 @@ use super::pace::{Meter, Pace, TOLD_EVERY};
 use super::telling::{Events, milliseconds, partial, tell};
 use super::{Peer, Request, Waiting, missed};
 
-/// What the peer's task passes on of what the core says of a get.
-pub(super) enum Told {
-    Plain(Output),
+/// What the peer's task passes on of what the core wants for a get.
+pub(super) enum ForGet {
+    Do(Chore),
+    Tell(News),
     /// A large file is to be begun. When what is held here is dropped, the core
     /// learns that nothing is written to it any more.
     Begin(FetchId, Item, Writing),
+    Ended(Ending),
 }
 
 pub(super) async fn run(peer: &Peer, get: Get, events: &Events) -> Result<Done, Failure> {
@@ -52,7 +54,7 @@ pub(super) async fn run(peer: &Peer, get: Get, events: &Events) -> Result<Done, 
         errors: Errors::default(),
     };
     let number = peer.next_get();
-    let (sender, mut told) = mpsc::unbounded_channel();
+    let (sender, mut for_get) = mpsc::unbounded_channel();
     let request = Request::Get {
         get: number,
         request: request(get),
@@ -75,22 +77,26 @@ pub(super) async fn run(peer: &Peer, get: Get, events: &Events) -> Result<Done, 
         ticks: None,
     };
     loop {
-        let told = tokio::select! {
-            told = told.recv() => told,
+        let wanted = tokio::select! {
+            wanted = for_get.recv() => wanted,
             () = tick(&mut job.ticks) => {
                 job.tell_progress().await;
                 continue;
             }
         };
-        let end = match told {
+        let end = match wanted {
             None => return Err(Failure::PeerStopping),
-            Some(Told::Begin(fetch, item, writing)) => {
-                job.begin(fetch, item, writing);
+            Some(ForGet::Ended(end)) => end,
+            Some(ForGet::Do(chore)) => {
+                job.see_to(chore).await;
                 continue;
             }
-            Some(Told::Plain(Output::Ended(end))) => end,
-            Some(Told::Plain(output)) => {
-                job.take(output).await;
+            Some(ForGet::Tell(news)) => {
+                job.take(news).await;
+                continue;
+            }
+            Some(ForGet::Begin(fetch, item, writing)) => {
+                job.begin(fetch, item, writing);
                 continue;
             }
         };
@@ -147,18 +153,27 @@ struct Bytes {
 }
 
 impl Job<'_> {
-    async fn take(&mut self, output: Output) {
-        match output {
-            Output::Look(looks) => self.look(looks).await,
-            Output::Partial { asked_tracker } => {
+    async fn see_to(&mut self, chore: Chore) {
+        match chore {
+            Chore::Look(looks) => self.look(looks).await,
+            Chore::Holders(fetch, holders) => self.order(fetch, Order::Holders(holders)),
+            Chore::Finish(fetch) => self.order(fetch, Order::Finish),
+            // Without orders it ends.
+            Chore::GiveUp(fetch) => self.lost(fetch),
+        }
+    }
+
+    async fn take(&mut self, news: News) {
+        match news {
+            News::Partial { asked_tracker } => {
                 let note = partial(self.peer, asked_tracker);
                 self.tell(Event::Note(note)).await;
             }
-            Output::LeftOut(name) => {
+            News::LeftOut(name) => {
                 let name = name.to_string();
                 self.tell(Event::Note(Note::LeftOut { name })).await;
             }
-            Output::Hashing {
+            News::Hashing {
                 name,
                 length,
                 hashed,
@@ -172,15 +187,15 @@ impl Job<'_> {
                 };
                 self.tell(Event::Hashing(hashing)).await;
             }
-            Output::Choice { name, variants } => {
+            News::Choice { name, variants } => {
                 let variants = variants.iter().map(rows::file).collect();
                 self.tell(Event::Choice { name, variants }).await;
             }
-            Output::Failed { name, why } => {
+            News::Failed { name, why } => {
                 let failure = self.failure(name.clone(), why);
                 self.tell(Event::Failed { name, failure }).await;
             }
-            Output::Planned {
+            News::Planned {
                 missed,
                 files,
                 bytes,
@@ -195,7 +210,7 @@ impl Job<'_> {
                 ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
                 self.ticks = Some(ticks);
             }
-            Output::Resumed { item, bytes } => {
+            News::Resumed { item, bytes } => {
                 let resumed = Event::Resumed {
                     name: item.listed.to_string(),
                     bytes,
@@ -203,33 +218,28 @@ impl Job<'_> {
                 };
                 self.tell(resumed).await;
             }
-            Output::Holders(fetch, holders) => self.order(fetch, Order::Holders(holders)),
-            Output::Finish(fetch) => self.order(fetch, Order::Finish),
-            // Without orders it ends.
-            Output::GiveUp(fetch) => self.lost(fetch),
-            Output::Lost(fetch) => {
+            News::Lost { fetch, over } => {
                 self.lost(fetch);
-                self.progress.files += 1;
+                self.progress.files = over;
             }
-            Output::Fetched {
+            News::Fetched {
                 fetch,
                 item,
                 sources,
                 received,
                 answer,
+                over,
             } => {
                 let is_local = fetch.is_none();
                 if let Some(fetch) = fetch {
                     self.running.remove(&fetch);
                 }
-                self.progress.files += 1;
+                self.progress.files = over;
                 self.over.there += item.content.length;
                 self.over.received += received;
                 let fetched = self.fetched(&item, &sources, received, &answer, is_local);
                 self.tell(Event::Fetched(fetched)).await;
             }
-            // The peer's task sees to these.
-            Output::Make(..) | Output::Begin(..) | Output::Ended(_) => {}
         }
     }
 
@@ -270,19 +280,19 @@ impl Job<'_> {
         }
     }
 
-    async fn end(mut self, end: get::Ending) -> Result<Done, Failure> {
+    async fn end(mut self, end: Ending) -> Result<Done, Failure> {
         if self.ticks.is_some() {
             self.count();
             self.tell(Event::Progress(self.progress)).await;
         }
         match end {
-            get::Ending::Done { files, bytes } => Ok(Done {
+            Ending::Done { files, bytes } => Ok(Done {
                 count: files,
                 bytes,
                 ..Done::default()
             }),
-            get::Ending::Missed { name, why } => Err(self.failure(name, why)),
-            get::Ending::SeveralMissed { kind, missed, of } => Err(Failure::Several {
+            Ending::Missed { name, why } => Err(self.failure(name, why)),
+            Ending::SeveralMissed { kind, missed, of } => Err(Failure::Several {
                 failed: missed,
                 of,
                 kind: missed::kind(self.peer, kind),

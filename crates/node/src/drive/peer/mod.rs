@@ -70,7 +70,7 @@ use crate::sessions::{self, Swarms};
 use crate::snapshot::{Keeper, Viewer};
 
 use delivery::{Place, Terms};
-use get::Told;
+use get::ForGet;
 pub use memory::Memory;
 use task::{Asked, Shown, Task};
 
@@ -140,7 +140,7 @@ enum Request {
         request: thorp_core::get::Request,
         terms: Terms,
         /// As many as there are files, so the channel needs no bound of its own.
-        told: mpsc::UnboundedSender<Told>,
+        told: mpsc::UnboundedSender<ForGet>,
     },
     /// What is where files are to go.
     Looked(GetId, Vec<Looked>),
