@@ -651,7 +651,7 @@ impl Village {
         self.counter
     }
 
-    fn next_event(&self) -> Option<Instant> {
+    pub fn next_event(&self) -> Option<Instant> {
         let timers = self.nodes.iter().filter_map(|host| match &host.machine {
             Machine::Peer(host) => host.peer.next_deadline(),
             Machine::Tracker(tracker) => tracker.next_deadline(),
@@ -662,7 +662,7 @@ impl Village {
             .min()
     }
 
-    fn step(&mut self, at: Instant) {
+    pub fn step(&mut self, at: Instant) {
         self.now = self.now.max(at);
         if let Some(queued) = self.queue.first_entry().filter(|entry| entry.key().0 <= at) {
             let (node, event) = queued.remove();
