@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use support::{Node, Village, id, request};
 use thorp_core::get::{
-    Chore, Ending, FetchId, GetId, LargeEvent, Missed, MissedKind, News, Output as Wanted,
+    Chore, Ending, FetchId, GetId, LargeEvent, Missed, MissedKind, News, Output as Told,
 };
 use thorp_core::peer::Notice;
 use thorp_core::swarm::{Config, Have, Input, Offer, Output, SessionId, Swarm, SwarmLimits};
@@ -172,7 +172,7 @@ impl World {
     fn sources(&mut self) -> Vec<PeerId> {
         let told = self.village.told(self.one, self.get).iter();
         let sources = told.filter_map(|wanted| match wanted {
-            Wanted::Tell(News::Fetched { sources, .. }) => Some(sources),
+            Told::Tell(News::Fetched { sources, .. }) => Some(sources),
             _ => None,
         });
         sources.flatten().map(|holder| holder.id).collect()
@@ -227,10 +227,10 @@ impl World {
             let wanted = wanted.clone();
             self.seen += 1;
             match wanted {
-                Wanted::Do(Chore::Holders(_, holders)) => {
+                Told::Do(Chore::Holders(_, holders)) => {
                     self.input(self.one, Input::Holders(holders));
                 }
-                Wanted::Do(Chore::GiveUp(_)) => {
+                Told::Do(Chore::GiveUp(_)) => {
                     self.ends.remove(&self.one);
                 }
                 _ => {}

@@ -12,7 +12,7 @@ use thorp_wire::{Content, PeerId};
 
 use super::Action;
 use super::io::{Chore, FetchId, GetId, Item, Missed, News, NotStored, Output};
-use super::small::{Wanted, bare};
+use super::small::{WantedFile, bare};
 use crate::swarm::{Contact, Stuck, Unfit};
 
 /// Files that are fetched at once, at most; others wait for their turn.
@@ -62,7 +62,7 @@ pub(super) struct LargeFiles {
 struct LargeFetch {
     get: GetId,
     item: Item,
-    wanted: Wanted,
+    wanted: WantedFile,
     stage: Stage,
     /// All who were named as holders.
     known: BTreeMap<PeerId, Holder>,
@@ -87,7 +87,7 @@ pub(super) struct Arrived {
 
 impl LargeFiles {
     /// A file is wanted. It begins when it is its [turn](Self::begin_next).
-    pub fn want(&mut self, fetch: FetchId, get: GetId, item: Item, wanted: Wanted) {
+    pub fn want(&mut self, fetch: FetchId, get: GetId, item: Item, wanted: WantedFile) {
         self.turns.want(fetch, wanted.content);
         let file = LargeFetch {
             get,

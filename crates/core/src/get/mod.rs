@@ -44,7 +44,7 @@ pub use large::LargeEvent;
 
 use large::{Arrived, LargeFiles};
 use plan::{Planned, Terms, Verdict};
-use small::{NotSent, Wanted};
+use small::{NotSent, WantedFile};
 use wait::Wait;
 
 /// One question of a get, which numbers them: an answer to an earlier one is known
@@ -96,9 +96,9 @@ pub(crate) enum Action {
     /// List all that matches.
     Survey(Inquiry, Pattern, Only),
     /// Fetch a small file.
-    Fetch(FetchId, Wanted),
+    Fetch(FetchId, WantedFile),
     /// Look for holders of a large file.
-    Seek(FetchId, Wanted),
+    Seek(FetchId, WantedFile),
     /// Look for more of them.
     Widen(FetchId),
     /// It is fetched no more, or has come.
@@ -315,7 +315,7 @@ impl Gets {
         self.last_fetch += 1;
         let fetch = FetchId(self.last_fetch);
         let content = item.content;
-        let wanted = Wanted {
+        let wanted = WantedFile {
             content,
             holders: holders.clone(),
             widen,

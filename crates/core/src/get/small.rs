@@ -25,7 +25,7 @@ const AT_ONCE_FROM_ONE: usize = 32;
 
 /// A file that is wanted.
 #[derive(Clone, Debug)]
-pub struct Wanted {
+pub struct WantedFile {
     /// What it is.
     pub content: Content,
     /// Who has it.
@@ -160,7 +160,7 @@ impl From<Reason> for NotSent {
 
 impl Fetches {
     /// A file is wanted.
-    pub fn want(&mut self, id: FetchId, wanted: Wanted) {
+    pub fn want(&mut self, id: FetchId, wanted: WantedFile) {
         self.drop(id);
         let fetch = Fetch {
             content: wanted.content,

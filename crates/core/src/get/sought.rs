@@ -11,7 +11,7 @@ use thorp_wire::frame::{Find, Found, Holder, Query};
 use thorp_wire::{Content, PeerId};
 
 use super::io::FetchId;
-use super::small::Wanted;
+use super::small::WantedFile;
 
 /// All files that holders are sought of.
 #[derive(Debug, Default)]
@@ -31,7 +31,7 @@ struct SoughtFile {
 
 impl SoughtFiles {
     /// Holders of a file are sought from now on. Returns those known already.
-    pub fn seek(&mut self, id: FetchId, wanted: Wanted) -> Vec<Holder> {
+    pub fn seek(&mut self, id: FetchId, wanted: WantedFile) -> Vec<Holder> {
         let sought = SoughtFile {
             content: wanted.content,
             widen: wanted.widen,
@@ -123,8 +123,8 @@ mod tests {
         }
     }
 
-    fn wanted(widen: bool) -> Wanted {
-        Wanted {
+    fn wanted(widen: bool) -> WantedFile {
+        WantedFile {
             content: CONTENT,
             holders: vec![holder(1)],
             widen,

@@ -33,7 +33,7 @@ enum Owed {
     Survey(Inquiry),
     Look(GetId, usize),
     Make(FetchId),
-    Small(FetchId, Wanted),
+    Small(FetchId, WantedFile),
     Begun(FetchId),
     Gathered(FetchId),
     Kept(FetchId),
@@ -376,7 +376,7 @@ proptest! {
 }
 
 /// The large file with this number, which is its content too.
-fn large(n: u8) -> (Item, Wanted) {
+fn large(n: u8) -> (Item, WantedFile) {
     let content = Content {
         length: MAX_INLINE + 1,
         root: Root::new([n; 32]),
@@ -388,7 +388,7 @@ fn large(n: u8) -> (Item, Wanted) {
         mtime: 0,
         content,
     };
-    let wanted = Wanted {
+    let wanted = WantedFile {
         content,
         holders: Vec::new(),
         widen: true,

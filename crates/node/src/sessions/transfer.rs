@@ -20,22 +20,22 @@ use thorp_wire::{Content, PeerId};
 use tokio::sync::{Notify, Semaphore, mpsc};
 
 use super::Writing;
-use super::files::Bytes;
+use super::files::FileBytes;
 use super::outbox::Outbox;
-use super::tally::{Tally, Told};
+use super::traffic::{LastTold, Traffic};
 
 /// See the module.
 pub(crate) struct Transfer {
     itself: Weak<Self>,
     content: Content,
     clock: Clock,
-    bytes: RwLock<Bytes>,
+    bytes: RwLock<FileBytes>,
     /// For as long as it is fetched.
     writing: Mutex<Option<Writing>>,
     state: Mutex<State>,
     /// Told when the next deadline is nearer than it was, and at the end.
     sooner: Arc<Notify>,
-    tally: Arc<Tally>,
+    traffic: Arc<Traffic>,
     /// Places for hashing leaves that other members ask for.
     hashers: Arc<Semaphore>,
     happenings: mpsc::UnboundedSender<Happening>,
@@ -62,7 +62,7 @@ struct Attached {
     peer: PeerId,
     outbox: Arc<Outbox>,
     /// When it was last told that bytes go there.
-    told: Told,
+    told: LastTold,
 }
 
 /// What the fetch of the file has to see to.
@@ -87,10 +87,10 @@ impl Transfer {
     /// happen, no more of them than the swarm bounds.
     pub(super) fn start(
         content: Content,
-        bytes: Bytes,
+        bytes: FileBytes,
         (swarm, complete): (Swarm, bool),
         clock: Clock,
-        tally: Arc<Tally>,
+        traffic: Arc<Traffic>,
         hashers: Arc<Semaphore>,
         happenings: mpsc::UnboundedSender<Happening>,
     ) -> Arc<Self> {
@@ -112,7 +112,7 @@ impl Transfer {
                 },
             }),
             sooner: Arc::clone(&sooner),
-            tally,
+            traffic,
             hashers,
             happenings,
         });
@@ -134,7 +134,7 @@ impl Transfer {
     }
 
     /// All of it is there: from now on its bytes are read from there, for others.
-    pub(super) fn on_arrived(&self, bytes: Bytes) {
+    pub(super) fn on_arrived(&self, bytes: FileBytes) {
         *self.bytes.write().unwrap_or_else(PoisonError::into_inner) = bytes;
         *self.writing.lock().unwrap_or_else(PoisonError::into_inner) = None;
         self.lock().stage = Stage::Serving;
@@ -158,7 +158,7 @@ impl Transfer {
     pub fn say_who_is_in_use(&self) {
         let state = self.lock();
         for session in state.sessions.values() {
-            self.tally.is_in_use(session.peer);
+            self.traffic.is_in_use(session.peer);
         }
     }
 
@@ -224,7 +224,7 @@ impl Transfer {
         let attached = Attached {
             peer,
             outbox,
-            told: Told::default(),
+            told: LastTold::default(),
         };
         state.sessions.insert(session, attached);
         let opened = Input::Opened {
@@ -282,7 +282,7 @@ impl Transfer {
             let _ = self.happenings.send(Happening::Failed(error));
             return self.stop(&reason);
         }
-        self.tally.received(bytes.len() as u64);
+        self.traffic.received(bytes.len() as u64);
         self.handle(Input::Written {
             session,
             block,
@@ -304,7 +304,7 @@ impl Transfer {
         let mut state = self.lock();
         if well && let Some(there) = state.sessions.get_mut(&session) {
             let bytes = block.length().into();
-            self.tally.sent(bytes, there.peer, &mut there.told);
+            self.traffic.sent(bytes, there.peer, &mut there.told);
         }
         let input = if well {
             Input::Served { session, block }
@@ -314,7 +314,7 @@ impl Transfer {
         self.drive(&mut state, input);
     }
 
-    fn bytes(&self) -> Bytes {
+    fn bytes(&self) -> FileBytes {
         let bytes = self.bytes.read().unwrap_or_else(PoisonError::into_inner);
         bytes.clone()
     }

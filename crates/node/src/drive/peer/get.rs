@@ -21,7 +21,7 @@ use crate::api::{AnswerSource, Done, Event, Failure, Fetched, Get, Hashing, Note
 use crate::rows;
 use crate::sessions::Writing;
 
-use super::delivery::{Delivery, Errors, Place, Terms};
+use super::delivery::{Delivery, Errors, Folder, Terms};
 use super::large::{self, Order};
 use super::pace::{Meter, Pace, TOLD_EVERY};
 use super::telling::{Events, milliseconds, partial, tell};
@@ -39,12 +39,12 @@ pub(super) enum ForGet {
 
 pub(super) async fn run(peer: &Peer, get: Get, events: &Events) -> Result<Done, Failure> {
     let begun = Instant::now();
-    let place = match &get.dir {
-        Some(dir) => Place::Directory(Arc::new(Store::open(dir)?)),
-        None => peer.place(),
+    let folder = match &get.dir {
+        Some(dir) => Folder::Directory(Arc::new(Store::open(dir)?)),
+        None => peer.folder(),
     };
     let terms = Terms {
-        place,
+        folder,
         replace: if get.overwrite {
             Replace::Yes
         } else {
@@ -72,7 +72,7 @@ pub(super) async fn run(peer: &Peer, get: Get, events: &Events) -> Result<Done, 
         running: BTreeMap::new(),
         tasks: JoinSet::new(),
         progress: Progress::default(),
-        over: Bytes::default(),
+        over: ByteCount::default(),
         pace: Pace::default(),
         ticks: None,
     };
@@ -134,7 +134,7 @@ struct Job<'a> {
     tasks: JoinSet<()>,
     progress: Progress,
     /// Files that have arrived, and what there is of those that are missed.
-    over: Bytes,
+    over: ByteCount,
     pace: Pace,
     /// Once all is planned.
     ticks: Option<Interval>,
@@ -146,7 +146,7 @@ struct Running {
 }
 
 #[derive(Clone, Copy, Default)]
-struct Bytes {
+struct ByteCount {
     there: u64,
     /// Over the network: what was there before is not how fast it comes.
     received: u64,
@@ -245,10 +245,13 @@ impl Job<'_> {
 
     /// Looks at places, on a thread for the disk.
     async fn look(&self, looks: Vec<Look>) {
-        let place = self.terms.place.clone();
+        let folder = self.terms.folder.clone();
         let errors = self.terms.errors.clone();
         let looking = tokio::task::spawn_blocking(move || {
-            looks.iter().map(|look| place.look(look, &errors)).collect()
+            looks
+                .iter()
+                .map(|look| folder.look(look, &errors))
+                .collect()
         });
         // It does not panic; should it, what is in the way is found out later.
         let looked = looking.await.unwrap_or_default();
@@ -343,7 +346,7 @@ impl Job<'_> {
         }
         Fetched {
             name: item.listed.to_string(),
-            path: self.terms.place.path_of(&item.target),
+            path: self.terms.folder.path_of(&item.target),
             length: item.content.length,
             root: item.content.root.to_string(),
             from: sources.first().map(rows::holder),

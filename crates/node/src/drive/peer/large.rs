@@ -55,14 +55,14 @@ pub(super) async fn fetch(
     meter: Arc<Meter>,
     orders: mpsc::UnboundedReceiver<Order>,
 ) {
-    let errand = Errand {
+    let task = FileTask {
         peer: &peer,
         fetch,
         delivery: delivery.clone(),
         meter,
         orders,
     };
-    let event = match errand.run(writing).await {
+    let event = match task.run(writing).await {
         Ok(()) | Err(Over::NotWanted) => return,
         Err(Over::NotStored(error)) => get::LargeEvent::NotStored(delivery.note(error)),
         Err(Over::Unfit(why)) => get::LargeEvent::Unfit(why),
@@ -71,7 +71,7 @@ pub(super) async fn fetch(
 }
 
 /// What is done for one file.
-struct Errand<'a> {
+struct FileTask<'a> {
     peer: &'a Peer,
     fetch: FetchId,
     delivery: Delivery,
@@ -79,7 +79,7 @@ struct Errand<'a> {
     orders: mpsc::UnboundedReceiver<Order>,
 }
 
-impl Errand<'_> {
+impl FileTask<'_> {
     async fn run(mut self, writing: Writing) -> Result<(), Over> {
         let place = self.delivery.clone();
         let partial = Arc::new(blocking(move || place.partial()).await??);

@@ -69,7 +69,7 @@ use crate::net::listener::Incoming;
 use crate::sessions::{self, Swarms};
 use crate::snapshot::{Keeper, Viewer};
 
-use delivery::{Place, Terms};
+use delivery::{Folder, Terms};
 use get::ForGet;
 pub use memory::Memory;
 use task::{Asked, Shown, Task};
@@ -124,7 +124,7 @@ pub struct Peer {
     /// channel needs no bound of its own.
     abandoned: mpsc::UnboundedSender<GetId>,
     viewer: Viewer,
-    home: Place,
+    home: Folder,
     swarms: Swarms,
     last_get: Arc<AtomicU64>,
     itself: watch::Receiver<Option<Holder>>,
@@ -166,8 +166,8 @@ impl Peer {
         let (abandoned, abandoned_in) = mpsc::unbounded_channel();
         let (keeper, viewer) = Keeper::new();
         let home = match &setup.role {
-            Role::Sharing { share, .. } => Place::Share(share.clone()),
-            Role::Visiting(store) => Place::Directory(store.clone()),
+            Role::Sharing { share, .. } => Folder::Share(share.clone()),
+            Role::Visiting(store) => Folder::Directory(store.clone()),
         };
         let (itself, itself_in) = watch::channel(itself(&setup));
         let tls = setup.tls.clone();
@@ -249,8 +249,8 @@ impl Peer {
     /// The directory it shares.
     pub fn share(&self) -> Option<&Share> {
         match &self.home {
-            Place::Share(share) => Some(share),
-            Place::Directory(_) => None,
+            Folder::Share(share) => Some(share),
+            Folder::Directory(_) => None,
         }
     }
 
@@ -289,7 +289,7 @@ impl Peer {
     }
 
     /// Where fetched files go, unless somewhere else is asked for.
-    fn place(&self) -> Place {
+    fn folder(&self) -> Folder {
         self.home.clone()
     }
 }
