@@ -2,7 +2,7 @@
 //!
 //! Owns whose turn it is, who was named as a holder and who lied, and what it
 //! means when nothing comes any more. Which piece to ask of which session, and
-//! whom to dial, is the business of the file's [`swarm`](crate::swarm), which has
+//! which holder to dial, is the business of the file's [`swarm`](crate::swarm), which has
 //! a lock of its own: only what is not a session's business is told here.
 
 use std::collections::{BTreeMap, VecDeque};

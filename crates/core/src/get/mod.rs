@@ -247,7 +247,7 @@ impl Gets {
         })
     }
 
-    /// Whether anybody waits for this one.
+    /// Whether a caller waits for this one.
     #[cfg(test)]
     pub fn is_wanted(&self, get: GetId) -> bool {
         self.requests.contains_key(&get)

@@ -46,12 +46,12 @@ impl SoughtFiles {
         self.sought.remove(&id);
     }
 
-    /// Whether holders are sought for this fetch, whoever they are.
+    /// Whether holders are sought for this fetch, whichever members they are.
     pub fn is_open(&self, id: FetchId) -> bool {
         self.sought.get(&id).is_some_and(|sought| sought.widen)
     }
 
-    /// What to ask when more holders are wanted; nothing where nobody else is.
+    /// What to ask when more holders are wanted; nothing where no other member is.
     pub fn question(&self, id: FetchId) -> Option<Find> {
         let sought = self.sought.get(&id).filter(|sought| sought.widen)?;
         Some(Find {
@@ -62,7 +62,7 @@ impl SoughtFiles {
         })
     }
 
-    /// Somebody has answered that question. Returns whom it names.
+    /// A member has answered that question. Returns the holders it names.
     pub fn found(&self, id: FetchId, found: Found) -> Vec<Holder> {
         let Some(sought) = self.sought.get(&id) else {
             return Vec::new();
@@ -155,7 +155,7 @@ mod tests {
         assert!(sources.look(|_| vec![part(2)]).is_empty());
         let news = sources.look(|_| vec![all(2), all(3)]);
         assert_eq!(news, [(fetch, vec![all(2), all(3)])]);
-        // Whoever had lost it and has it again is news.
+        // A holder that had lost it and has it again is news.
         assert!(sources.look(|_| vec![all(3)]).is_empty());
         let news = sources.look(|_| vec![all(2), all(3)]);
         assert_eq!(news, [(fetch, vec![all(2)])]);
