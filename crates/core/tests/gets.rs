@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use support::{Manner, TRACKER, Village, content, id, name_of, request, request_from};
 use thorp_core::get::{
-    Contact, DiskError, Ending, Existing, GetId, LargeEvent, Missed, MissedKind, NotStored, Output,
-    Request, Stuck,
+    Chore, DiskError, Ending, Existing, GetId, LargeEvent, Missed, MissedKind, News, NotStored,
+    Output, Request,
 };
 use thorp_core::links;
 use thorp_core::lookup::{Only, Source};
 use thorp_core::peer::{Input, Notice};
-use thorp_core::swarm::Unfit;
+use thorp_core::swarm::{Contact, Stuck, Unfit};
 use thorp_wire::PeerId;
 use thorp_wire::frame::MAX_INLINE;
 
@@ -55,7 +55,7 @@ fn exists() -> Missed {
 fn fetched(village: &mut Village, node: usize, get: GetId) -> Vec<(String, Vec<PeerId>)> {
     let told = village.told(node, get).iter();
     let fetched = told.filter_map(|told| match told {
-        Output::Fetched { item, sources, .. } => {
+        Output::Tell(News::Fetched { item, sources, .. }) => {
             let sources = sources.iter().map(|holder| holder.id).collect();
             Some((item.target.to_string(), sources))
         }
@@ -68,7 +68,7 @@ fn fetched(village: &mut Village, node: usize, get: GetId) -> Vec<(String, Vec<P
 fn failed(village: &mut Village, node: usize, get: GetId) -> Vec<(String, Missed)> {
     let told = village.told(node, get).iter();
     let failed = told.filter_map(|told| match told {
-        Output::Failed { name, why } => Some((name.clone(), why.clone())),
+        Output::Tell(News::Failed { name, why }) => Some((name.clone(), why.clone())),
         _ => None,
     });
     failed.collect()
@@ -93,19 +93,19 @@ fn one_file_is_looked_for_fetched_and_told_of_in_this_order() {
     let (get, end) = get(&mut village, one, request(&["a.txt"]));
     assert_eq!(end, Ending::Done { files: 1, bytes: 1 });
     let [
-        Output::Look(looks),
-        Output::Planned {
+        Output::Do(Chore::Look(looks)),
+        Output::Tell(News::Planned {
             missed: 0,
             files: 1,
             bytes: 1,
-        },
-        Output::Fetched {
+        }),
+        Output::Tell(News::Fetched {
             item,
             sources,
             received: 1,
             answer,
             ..
-        },
+        }),
         Output::Ended(_),
     ] = village.told(one, get)
     else {
@@ -131,7 +131,7 @@ fn several_contents_are_a_choice_that_a_peer_or_a_root_makes() {
     let (id, end) = get(&mut village, one, request(&["a"]));
     assert_eq!(end, missed("a", Missed::Ambiguous { look_alike: false }));
     let choice = village.told(one, id).iter().find_map(|told| match told {
-        Output::Choice { name, variants } => Some((name.clone(), variants.clone())),
+        Output::Tell(News::Choice { name, variants }) => Some((name.clone(), variants.clone())),
         _ => None,
     });
     let (name, variants) = choice.expect("a choice");
@@ -219,9 +219,9 @@ fn a_pattern_without_a_tracker_is_answered_by_neighbours_and_a_visitor_is_told_a
     village.run(20 * SECOND);
     let (get_1, end) = get(&mut village, one, request(&["a.*"]));
     assert_eq!(end, Ending::Done { files: 2, bytes: 2 });
-    let partial = Output::Partial {
+    let partial = Output::Tell(News::Partial {
         asked_tracker: false,
-    };
+    });
     assert!(village.told(one, get_1).contains(&partial));
     let (get_2, end) = get(&mut village, visitor, request(&["a.*"]));
     let why = Missed::TrackerUnreachable { listing: true };
@@ -265,7 +265,7 @@ fn names_that_thorp_keeps_are_left_out_of_patterns_and_not_fetched_by_name() {
     let (id, end) = get(&mut village, one, request(&["d/*"]));
     assert_eq!(end, Ending::Done { files: 1, bytes: 2 });
     let told = village.told(one, id).iter();
-    let left_out = told.filter(|told| matches!(told, Output::LeftOut(_)));
+    let left_out = told.filter(|told| matches!(told, Output::Tell(News::LeftOut(_))));
     assert_eq!(left_out.count(), 3);
     let (_, end) = get(&mut village, one, request(&["d/thorp-state"]));
     assert_eq!(
@@ -599,12 +599,12 @@ fn a_file_that_is_being_hashed_is_waited_for_as_long_as_it_gets_on() {
         assert_eq!(end, Ending::Done { files: 1, bytes }, "{names:?}");
         let told = village.told(one, get).iter();
         let far = told.filter_map(|told| match told {
-            Output::Hashing {
+            Output::Tell(News::Hashing {
                 name,
                 length: 100,
                 hashed,
                 by,
-            } => {
+            }) => {
                 assert_eq!(name, "slow");
                 assert_eq!(by.as_ref().map(|by| by.id), Some(id(two)));
                 Some(*hashed)
@@ -786,7 +786,7 @@ fn a_large_file_is_begun_gathered_and_given_its_name() {
     let (mut village, one, others, get, fetch) = large();
     assert_eq!(village.named(one, get), [], "there is no place for it yet");
     village.large(one, fetch, LargeEvent::Begun { there: 1000 });
-    let resumed = |told: &Output| matches!(told, Output::Resumed { bytes: 1000, .. });
+    let resumed = |told: &Output| matches!(told, Output::Tell(News::Resumed { bytes: 1000, .. }));
     assert!(village.told(one, get).iter().any(resumed));
     assert_eq!(village.named(one, get), [id(others[0]), id(others[1])]);
     // One who has it in part by now is known by the tracker.
@@ -867,7 +867,11 @@ fn a_large_file_that_gets_no_further_is_missed_for_what_is_known_of_its_holders(
         village.large(one, fetch, stuck(there, contact, &sources));
         let expected = why.unwrap_or(Missed::Mismatch(liar));
         assert_eq!(village.ended(one, get), Some(missed("large", expected)));
-        assert!(village.told(one, get).contains(&Output::GiveUp(fetch)));
+        assert!(
+            village
+                .told(one, get)
+                .contains(&Output::Do(Chore::GiveUp(fetch)))
+        );
     }
 }
 
@@ -939,4 +943,31 @@ fn a_second_fetch_of_a_content_begins_where_the_first_has_left_it() {
         village.end_of(one, second),
         Ending::Done { files: 1, bytes }
     );
+}
+
+#[test]
+fn an_abandoned_get_of_many_large_files_bars_none_of_them() {
+    let texts: Vec<String> = ('a'..='l').map(|c| c.to_string().repeat(300_000)).collect();
+    let files: Vec<(&str, &str)> = texts.iter().map(|text| (&text[..1], &**text)).collect();
+    let (mut village, one, _) = village(&[&files]);
+    let first = village.want(one, request(&["?"]));
+    village.run(SECOND);
+    let begun = std::mem::take(&mut village.host(one).begun);
+    assert_eq!(begun.len(), 8);
+    village.give(one, Input::AbandonGet { get: first });
+    for (fetch, _) in begun {
+        village.large(one, fetch, LargeEvent::Released);
+    }
+    let again = village.want(one, request(&["?"]));
+    village.run(SECOND);
+    while let Some((fetch, _)) = village.host(one).begun.pop() {
+        village.large(one, fetch, LargeEvent::NotStored(NotStored::Exists));
+        village.large(one, fetch, LargeEvent::Released);
+    }
+    let expected = Ending::SeveralMissed {
+        kind: MissedKind::Exists,
+        missed: 12,
+        of: 12,
+    };
+    assert_eq!(village.ended(one, again), Some(expected));
 }

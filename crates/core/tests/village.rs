@@ -9,7 +9,7 @@ use support::{
     GENUINE, Manner, NEIGHBOUR_INTERVAL, TRACKER, TRACKER_INTERVAL, Village, content, entry, id,
     name_of, record, request, request_from,
 };
-use thorp_core::get::{Ending, LargeEvent, Missed, MissedKind, Output as Told, Request};
+use thorp_core::get::{Ending, LargeEvent, Missed, MissedKind, News, Output as Told, Request};
 use thorp_core::links::{self, LinkId};
 use thorp_core::lookup::{Only, Source, TrackerState};
 use thorp_core::matching::Pattern;
@@ -600,10 +600,10 @@ fn with_the_tracker_down_neighbours_still_answer_and_the_rest_is_unreachable() {
     village.run(SECOND * 5);
     assert_eq!(village.get(two, "5.txt").0, Source::Memory);
     let got = village.get_all(three, request(&["nowhere.txt", "1.txt"]));
-    let nowhere = Told::Failed {
+    let nowhere = Told::Tell(News::Failed {
         name: "nowhere.txt".to_owned(),
         why: Missed::TrackerUnreachable { listing: false },
-    };
+    });
     assert!(got.told.contains(&nowhere), "{:?}", got.told);
     assert_eq!(got.fetched()[0].item.listed, name_of("1.txt"));
     assert_eq!(got.fetched()[0].answer.source, Source::Memory);

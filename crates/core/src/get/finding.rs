@@ -11,8 +11,8 @@ use thorp_wire::{Name, PeerId, reserved};
 use super::plan::{self, Terms, Verdict};
 use super::wait::Wait;
 use super::{
-    Action, Answered, Candidate, Ending, Get, GetId, Gets, Inquiry, Look, Looked, Missed, Output,
-    Request, Step, Task,
+    Action, Answered, Candidate, Chore, Ending, Get, GetId, Gets, Inquiry, Look, Looked, Missed,
+    News, Output, Request, Step, Task,
 };
 use crate::lookup::{Outcome, Source, TrackerUse};
 use crate::survey::{Coverage, Findings};
@@ -46,7 +46,7 @@ impl Gets {
             get.free = Some(target.clone());
             self.requests.insert(id, get);
             let content = None;
-            self.tell(id, Output::Look(vec![Look { target, content }]));
+            self.tell(id, Chore::Look(vec![Look { target, content }]));
             return;
         }
         self.requests.insert(id, get);
@@ -95,13 +95,13 @@ impl Gets {
         };
         let heard = wait.on_looked_up(now, outcome, known);
         if let Some(far) = heard.getting_on {
-            let hashing = Output::Hashing {
+            let hashing = News::Hashing {
                 name: far.name,
                 length: far.length,
                 hashed: far.hashed,
                 by: far.by,
             };
-            self.out.push_back(Action::Tell(id, hashing));
+            self.out.push_back(Action::Tell(id, hashing.into()));
         }
         if !heard.is_enough {
             // The answer may have taken longer than is waited.
@@ -136,7 +136,7 @@ impl Gets {
         match coverage {
             Coverage::Whole => {}
             Coverage::TrackerInPart | Coverage::NeighboursOnly => {
-                self.tell(id, Output::Partial { asked_tracker });
+                self.tell(id, News::Partial { asked_tracker });
             }
             Coverage::NoAnswer => {
                 let name = pattern.text().to_owned();
@@ -165,7 +165,8 @@ impl Gets {
         let mut unhashed = Vec::new();
         for (name, variants) in by_name {
             if reserved::changes_what_is_shared(&name) {
-                self.out.push_back(Action::Tell(id, Output::LeftOut(name)));
+                let left_out = News::LeftOut(name);
+                self.out.push_back(Action::Tell(id, left_out.into()));
                 continue;
             }
             if variants.iter().all(|variant| variant.entry.root.is_none()) {
@@ -209,7 +210,7 @@ impl Gets {
         if looks.is_empty() {
             self.on_looked(now, id, Vec::new());
         } else {
-            self.tell(id, Output::Look(looks));
+            self.tell(id, Chore::Look(looks));
         }
     }
 
@@ -266,7 +267,7 @@ impl Gets {
                 look_alike,
             } => {
                 let name = asked.clone();
-                self.tell(id, Output::Choice { name, variants });
+                self.tell(id, News::Choice { name, variants });
                 self.miss(id, asked, Missed::Ambiguous { look_alike });
             }
             Verdict::Miss(why) => self.miss(id, asked, why),

@@ -125,11 +125,38 @@ pub struct Answered {
     pub tracker_asked: bool,
 }
 
-/// What is to be done for a request, and what its caller is told.
+/// What a get wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
+    /// Make this file: it is empty, so nothing is fetched. Its [`Storage`] is the answer.
+    Make(FetchId, Item),
+    /// Make a place for this large file, and begin to fetch it. What becomes of it
+    /// is told as [`LargeEvent`](super::LargeEvent)s.
+    Begin(FetchId, Item),
+    /// Do this for it.
+    Do(Chore),
+    /// Tell the caller.
+    Tell(News),
+    /// That was all. Nothing more is said of this request.
+    Ended(Ending),
+}
+
+/// What is to be done where the files of a get are put.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Chore {
     /// Look at these places, and say in the same order what is there.
     Look(Vec<Look>),
+    /// These have a large file, wholly or in part.
+    Holders(FetchId, Vec<Holder>),
+    /// All of a large file is verified: give it its name.
+    Finish(FetchId),
+    /// A large file is not fetched any further.
+    GiveUp(FetchId),
+}
+
+/// What the caller of a get is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum News {
     /// Not all files that match a pattern are known now.
     Partial {
         /// Whether the tracker was asked at least.
@@ -172,11 +199,6 @@ pub enum Output {
         /// Bytes in these.
         bytes: u64,
     },
-    /// Make this file: it is empty, so nothing is fetched. Its [`Storage`] is the answer.
-    Make(FetchId, Item),
-    /// Make a place for this large file, and begin to fetch it. What becomes of it
-    /// is told as [`LargeEvent`](super::LargeEvent)s.
-    Begin(FetchId, Item),
     /// Much of a large file is there from an earlier fetch.
     Resumed {
         /// Which.
@@ -184,12 +206,6 @@ pub enum Output {
         /// Bytes that are there.
         bytes: u64,
     },
-    /// These have a large file, wholly or in part.
-    Holders(FetchId, Vec<Holder>),
-    /// All of a large file is verified: give it its name.
-    Finish(FetchId),
-    /// A large file is not fetched any further.
-    GiveUp(FetchId),
     /// A file is there.
     Fetched {
         /// Its number; none, where it was there already.
@@ -202,11 +218,28 @@ pub enum Output {
         received: u64,
         /// Who has said where it is.
         answer: Answered,
+        /// Files of this get that are there or missed by now.
+        over: u64,
     },
     /// A file is missed that was on its way.
-    Lost(FetchId),
-    /// That was all. Nothing more is said of this request.
-    Ended(Ending),
+    Lost {
+        /// Its number.
+        fetch: FetchId,
+        /// Files of this get that are there or missed by now.
+        over: u64,
+    },
+}
+
+impl From<Chore> for Output {
+    fn from(chore: Chore) -> Self {
+        Self::Do(chore)
+    }
+}
+
+impl From<News> for Output {
+    fn from(news: News) -> Self {
+        Self::Tell(news)
+    }
 }
 
 /// How a request has ended.
@@ -263,7 +296,7 @@ pub enum Missed {
         /// Who is at it.
         by: Option<Holder>,
     },
-    /// Several contents go by its name. [`Output::Choice`] has said which.
+    /// Several contents go by its name. [`News::Choice`] has said which.
     Ambiguous {
         /// Whether they only look as if they did.
         look_alike: bool,

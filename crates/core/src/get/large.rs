@@ -2,7 +2,7 @@
 //!
 //! Owns whose turn it is, who was named as a holder and who lied, and what it
 //! means when nothing comes any more. Which piece to ask of which session, and
-//! whom to dial, is the business of the file's [`swarm`](crate::swarm), which has
+//! which holder to dial, is the business of the file's [`swarm`](crate::swarm), which has
 //! a lock of its own: only what is not a session's business is told here.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -10,9 +10,10 @@ use std::collections::{BTreeMap, VecDeque};
 use thorp_wire::frame::Holder;
 use thorp_wire::{Content, PeerId};
 
-use super::io::{FetchId, Missed, NotStored};
-use super::small::{Wanted, bare};
-use crate::swarm::Unfit;
+use super::Action;
+use super::io::{Chore, FetchId, GetId, Item, Missed, News, NotStored, Output};
+use super::small::{WantedFile, bare};
+use crate::swarm::{Contact, Stuck, Unfit};
 
 /// Files that are fetched at once, at most; others wait for their turn.
 pub(super) const AT_ONCE: usize = 8;
@@ -50,42 +51,18 @@ pub enum LargeEvent {
     Released,
 }
 
-/// How it is with a large file that gets no further.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stuck {
-    /// What became of the last who were tried, for a person.
-    pub reason: String,
-    /// Bytes that are there.
-    pub there: u64,
-    /// How far any peer that should have the file was got hold of.
-    pub contact: Contact,
-    /// Who sent some of it.
-    pub sources: Vec<PeerId>,
-}
-
-/// How far any peer that should have a file was got hold of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Contact {
-    /// None has answered.
-    None,
-    /// One has, and does not have the file (any more).
-    Reached,
-    /// There was a session.
-    Session,
-}
-
 /// All large files that are wanted.
 #[derive(Debug, Default)]
 pub(super) struct LargeFiles {
     turns: Turns,
-    wanted: BTreeMap<FetchId, Errand>,
-    out: VecDeque<Told>,
+    fetches: BTreeMap<FetchId, LargeFetch>,
 }
 
-/// What is done for one file.
 #[derive(Debug)]
-struct Errand {
-    wanted: Wanted,
+struct LargeFetch {
+    get: GetId,
+    item: Item,
+    wanted: WantedFile,
     stage: Stage,
     /// All who were named as holders.
     known: BTreeMap<PeerId, Holder>,
@@ -101,31 +78,6 @@ enum Stage {
     Finishing,
 }
 
-/// What is to be done for large files.
-#[derive(Debug)]
-pub(super) enum Told {
-    /// Make a place for it.
-    Begin(FetchId),
-    /// So much of it is there from before.
-    Resumed(FetchId, u64),
-    /// Look for holders.
-    Seek(FetchId, Wanted),
-    /// Look for more holders.
-    Widen(FetchId),
-    /// These have it.
-    Holders(FetchId, Vec<Holder>),
-    /// This member is a liar.
-    Lied(Holder),
-    /// These have sent all of it.
-    Gathered(FetchId, Vec<Holder>),
-    /// Give it its name.
-    Finish(FetchId),
-    /// Fetch no more of it.
-    GiveUp(FetchId),
-    /// That was it.
-    Over(FetchId, Result<Arrived, Missed>),
-}
-
 /// A large file that has arrived.
 #[derive(Debug)]
 pub(super) struct Arrived {
@@ -134,109 +86,118 @@ pub(super) struct Arrived {
 }
 
 impl LargeFiles {
-    /// A file is wanted.
-    pub fn want(&mut self, fetch: FetchId, wanted: Wanted) {
+    /// A file is wanted. It begins when it is its [turn](Self::begin_next).
+    pub fn want(&mut self, fetch: FetchId, get: GetId, item: Item, wanted: WantedFile) {
         self.turns.want(fetch, wanted.content);
-        let errand = Errand {
+        let file = LargeFetch {
+            get,
+            item,
             wanted,
             stage: Stage::Waiting,
             known: BTreeMap::new(),
             liars: Vec::new(),
             sources: Vec::new(),
         };
-        self.wanted.insert(fetch, errand);
-        self.begin();
+        self.fetches.insert(fetch, file);
     }
 
     /// A file is wanted no more.
     pub fn drop(&mut self, fetch: FetchId) {
-        if self.wanted.remove(&fetch).is_some() {
+        if self.fetches.remove(&fetch).is_some() {
             self.turns.over(fetch);
-            self.begin();
         }
     }
 
-    pub fn poll(&mut self) -> Option<Told> {
-        self.out.pop_front()
+    /// Begins those whose turn it is, once all that an input drops is dropped.
+    pub fn begin_next(&mut self, out: &mut VecDeque<Action>) {
+        while let Some(fetch) = self.turns.next() {
+            if let Some(file) = self.fetches.get_mut(&fetch) {
+                file.stage = Stage::Beginning;
+                file.tell(out, Output::Begin(fetch, file.item.clone()));
+            }
+        }
     }
 
     /// These have a file that is sought.
-    pub fn on_named(&mut self, fetch: FetchId, holders: Vec<Holder>) {
-        if let Some(errand) = self.wanted.get_mut(&fetch) {
-            errand.know(&holders);
-            self.out.push_back(Told::Holders(fetch, holders));
+    pub fn on_named(&mut self, fetch: FetchId, holders: Vec<Holder>, out: &mut VecDeque<Action>) {
+        if let Some(file) = self.fetches.get_mut(&fetch) {
+            file.know(&holders);
+            file.tell(out, Chore::Holders(fetch, holders));
         }
     }
 
-    pub fn on_event(&mut self, fetch: FetchId, event: LargeEvent) {
+    /// Something has become of a file. Returns how its fetch has ended, if that
+    /// was the end.
+    pub fn on_event(
+        &mut self,
+        fetch: FetchId,
+        event: LargeEvent,
+        out: &mut VecDeque<Action>,
+    ) -> Option<Result<Arrived, Missed>> {
         if event == LargeEvent::Released {
             self.turns.released(fetch);
-            self.begin();
-            return;
+            return None;
         }
-        let Some(errand) = self.wanted.get_mut(&fetch) else {
-            return;
-        };
-        match (errand.stage, event) {
-            (Stage::Beginning, LargeEvent::Begun { there }) => {
-                errand.stage = Stage::Gathering;
-                if there > 0 {
-                    self.out.push_back(Told::Resumed(fetch, there));
-                }
-                let wanted = errand.wanted.clone();
-                self.out.push_back(Told::Seek(fetch, wanted));
-            }
-            (Stage::Waiting, _) => {}
-            (_, LargeEvent::Unfit(why)) => self.over(fetch, Err(Missed::Unfit(why))),
-            (_, LargeEvent::NotStored(why)) => self.over(fetch, Err(Missed::NotStored(why))),
-            (Stage::Gathering, LargeEvent::WantsHolders) => self.out.push_back(Told::Widen(fetch)),
-            (Stage::Gathering, LargeEvent::Lied(liar)) => {
-                errand.liars.push(liar);
-                let liar = errand.holder(liar);
-                self.out.push_back(Told::Lied(liar));
-            }
+        let file = self.fetches.get_mut(&fetch)?;
+        let end = match (file.stage, event) {
+            (Stage::Waiting, _) => return None,
+            (_, LargeEvent::Unfit(why)) => Err(Missed::Unfit(why)),
+            (_, LargeEvent::NotStored(why)) => Err(Missed::NotStored(why)),
             (Stage::Gathering, LargeEvent::Stuck(stuck)) => {
-                let missed = errand.stuck(stuck);
-                self.out.push_back(Told::GiveUp(fetch));
-                self.over(fetch, Err(missed));
-            }
-            (Stage::Gathering, LargeEvent::Complete { sources }) => {
-                errand.stage = Stage::Finishing;
-                errand.sources = errand.honest(&sources);
-                let sources = errand.sources.clone();
-                self.out.push_back(Told::Gathered(fetch, sources));
-                self.out.push_back(Told::Finish(fetch));
+                file.tell(out, Chore::GiveUp(fetch));
+                Err(file.stuck(stuck))
             }
             (Stage::Finishing, LargeEvent::Kept { received }) => {
-                let sources = std::mem::take(&mut errand.sources);
-                self.over(fetch, Ok(Arrived { sources, received }));
+                let sources = std::mem::take(&mut file.sources);
+                Ok(Arrived { sources, received })
             }
-            // What comes too late, or too early, is no news.
-            _ => {}
-        }
+            (_, event) => {
+                file.go_on(fetch, event, out);
+                return None;
+            }
+        };
+        out.push_back(Action::DoNotSeek(fetch));
+        self.drop(fetch);
+        Some(end)
     }
 
     #[cfg(test)]
     pub fn is_idle(&self) -> bool {
-        self.wanted.is_empty() && self.turns.is_idle()
-    }
-
-    fn over(&mut self, fetch: FetchId, result: Result<Arrived, Missed>) {
-        self.out.push_back(Told::Over(fetch, result));
-        self.drop(fetch);
-    }
-
-    fn begin(&mut self) {
-        while let Some(fetch) = self.turns.next() {
-            if let Some(errand) = self.wanted.get_mut(&fetch) {
-                errand.stage = Stage::Beginning;
-                self.out.push_back(Told::Begin(fetch));
-            }
-        }
+        self.fetches.is_empty() && self.turns.is_idle()
     }
 }
 
-impl Errand {
+impl LargeFetch {
+    /// What does not end it; what comes too late, or too early, is no news.
+    fn go_on(&mut self, fetch: FetchId, event: LargeEvent, out: &mut VecDeque<Action>) {
+        match (self.stage, event) {
+            (Stage::Beginning, LargeEvent::Begun { there }) => {
+                self.stage = Stage::Gathering;
+                if there > 0 {
+                    let (item, bytes) = (self.item.clone(), there);
+                    self.tell(out, News::Resumed { item, bytes });
+                }
+                out.push_back(Action::Seek(fetch, self.wanted.clone()));
+            }
+            (Stage::Gathering, LargeEvent::WantsHolders) => out.push_back(Action::Widen(fetch)),
+            (Stage::Gathering, LargeEvent::Lied(liar)) => {
+                self.liars.push(liar);
+                out.push_back(Action::Lied(self.holder(liar)));
+            }
+            (Stage::Gathering, LargeEvent::Complete { sources }) => {
+                self.stage = Stage::Finishing;
+                self.sources = self.honest(&sources);
+                out.push_back(Action::Gathered(fetch, self.sources.clone()));
+                self.tell(out, Chore::Finish(fetch));
+            }
+            _ => {}
+        }
+    }
+
+    fn tell(&self, out: &mut VecDeque<Action>, output: impl Into<Output>) {
+        out.push_back(Action::Tell(self.get, output.into()));
+    }
+
     fn know(&mut self, holders: &[Holder]) {
         for holder in holders {
             self.known.insert(holder.id, holder.clone());

@@ -37,14 +37,14 @@ use crate::survey::Findings;
 use crate::time::Instant;
 
 pub use io::{
-    Answered, Claimed, DiskError, Ending, Existing, FetchId, GetId, Item, Look, Looked, Missed,
-    MissedKind, NotStored, Output, Request, Storage,
+    Answered, Chore, Claimed, DiskError, Ending, Existing, FetchId, GetId, Item, Look, Looked,
+    Missed, MissedKind, News, NotStored, Output, Request, Storage,
 };
-pub use large::{Contact, LargeEvent, Stuck};
+pub use large::LargeEvent;
 
-use large::{Arrived, LargeFiles, Told};
+use large::{Arrived, LargeFiles};
 use plan::{Planned, Terms, Verdict};
-use small::{NotSent, Wanted};
+use small::{NotSent, WantedFile};
 use wait::Wait;
 
 /// One question of a get, which numbers them: an answer to an earlier one is known
@@ -70,7 +70,7 @@ pub(crate) enum Input {
     },
     /// The answer to [`Action::Survey`].
     Surveyed(Inquiry, Findings),
-    /// The answer to [`Output::Look`].
+    /// The answer to [`Chore::Look`].
     Looked(GetId, Vec<Looked>),
     /// What became of a file's bytes, and which holder sent them; none, if it was made here.
     Stored(FetchId, Option<Holder>, Storage),
@@ -96,9 +96,9 @@ pub(crate) enum Action {
     /// List all that matches.
     Survey(Inquiry, Pattern, Only),
     /// Fetch a small file.
-    Fetch(FetchId, Wanted),
+    Fetch(FetchId, WantedFile),
     /// Look for holders of a large file.
-    Seek(FetchId, Wanted),
+    Seek(FetchId, WantedFile),
     /// Look for more of them.
     Widen(FetchId),
     /// It is fetched no more, or has come.
@@ -207,12 +207,12 @@ impl Gets {
             Input::Looked(get, looked) => self.on_looked(now, get, looked),
             Input::Stored(fetch, from, storage) => self.on_stored(fetch, from, storage),
             Input::Failed(fetch, failure) => self.on_failed(fetch, failure),
-            Input::Named(fetch, holders) => self.large.on_named(fetch, holders),
-            Input::Large(fetch, event) => self.large.on_event(fetch, event),
+            Input::Named(fetch, holders) => self.large.on_named(fetch, holders, &mut self.out),
+            Input::Large(fetch, event) => self.on_large(fetch, event),
             Input::Abandon(get) => self.abandon(get),
             Input::Stop => self.stop(),
         }
-        self.settle_large();
+        self.large.begin_next(&mut self.out);
     }
 
     /// What is to be done next, in order.
@@ -238,7 +238,7 @@ impl Gets {
         })
     }
 
-    /// Whether anybody waits for this one.
+    /// Whether a caller waits for this one.
     #[cfg(test)]
     pub fn is_wanted(&self, get: GetId) -> bool {
         self.requests.contains_key(&get)
@@ -270,7 +270,7 @@ impl Gets {
         let bytes = lengths.fold(0, u64::saturating_add);
         self.tell(
             id,
-            Output::Planned {
+            News::Planned {
                 missed,
                 files,
                 bytes,
@@ -292,20 +292,21 @@ impl Gets {
         } = file;
         if is_there {
             self.arrived(id, item.content.length);
-            let (sources, received) = (Vec::new(), 0);
-            let fetched = Output::Fetched {
+            let (sources, received, over) = (Vec::new(), 0, self.over(id));
+            let fetched = News::Fetched {
                 fetch: None,
                 item,
                 sources,
                 received,
                 answer,
+                over,
             };
             return self.tell(id, fetched);
         }
         self.last_fetch += 1;
         let fetch = FetchId(self.last_fetch);
         let content = item.content;
-        let wanted = Wanted {
+        let wanted = WantedFile {
             content,
             holders: holders.clone(),
             widen,
@@ -314,7 +315,7 @@ impl Gets {
         if is_made {
             self.tell(id, Output::Make(fetch, item.clone()));
         } else if content.length > MAX_INLINE {
-            self.large.want(fetch, wanted);
+            self.large.want(fetch, id, item.clone(), wanted);
         } else {
             self.out.push_back(Action::Fetch(fetch, wanted));
         }
@@ -355,50 +356,11 @@ impl Gets {
         }
     }
 
-    fn settle_large(&mut self) {
-        while let Some(told) = self.large.poll() {
-            match told {
-                Told::Begin(fetch) => {
-                    if let Some((get, item)) = self.item(fetch) {
-                        self.tell(get, Output::Begin(fetch, item));
-                    }
-                }
-                Told::Resumed(fetch, bytes) => {
-                    if let Some((get, item)) = self.item(fetch) {
-                        self.tell(get, Output::Resumed { item, bytes });
-                    }
-                }
-                Told::Holders(fetch, holders) => {
-                    if let Some(coming) = self.fetches.get(&fetch) {
-                        self.tell(coming.get, Output::Holders(fetch, holders));
-                    }
-                }
-                Told::Finish(fetch) => {
-                    if let Some(coming) = self.fetches.get(&fetch) {
-                        self.tell(coming.get, Output::Finish(fetch));
-                    }
-                }
-                Told::GiveUp(fetch) => {
-                    if let Some(coming) = self.fetches.get(&fetch) {
-                        self.tell(coming.get, Output::GiveUp(fetch));
-                    }
-                }
-                Told::Seek(fetch, wanted) => self.out.push_back(Action::Seek(fetch, wanted)),
-                Told::Widen(fetch) => self.out.push_back(Action::Widen(fetch)),
-                Told::Lied(liar) => self.out.push_back(Action::Lied(liar)),
-                Told::Gathered(fetch, sources) => {
-                    self.out.push_back(Action::Gathered(fetch, sources));
-                }
-                Told::Over(fetch, result) => {
-                    self.out.push_back(Action::DoNotSeek(fetch));
-                    match result {
-                        Ok(Arrived { sources, received }) => {
-                            self.on_fetched(fetch, sources, received);
-                        }
-                        Err(why) => self.on_lost(fetch, why),
-                    }
-                }
-            }
+    fn on_large(&mut self, fetch: FetchId, event: LargeEvent) {
+        match self.large.on_event(fetch, event, &mut self.out) {
+            Some(Ok(Arrived { sources, received })) => self.on_fetched(fetch, sources, received),
+            Some(Err(why)) => self.on_lost(fetch, why),
+            None => {}
         }
     }
 
@@ -413,12 +375,13 @@ impl Gets {
         if let Some(get) = self.requests.get_mut(&get) {
             get.coming.remove(&fetch);
         }
-        let fetched = Output::Fetched {
+        let fetched = News::Fetched {
             fetch: Some(fetch),
             item,
             sources,
             received,
             answer,
+            over: self.over(get),
         };
         self.tell(get, fetched);
         self.end_if_over(get);
@@ -431,9 +394,16 @@ impl Gets {
         if let Some(get) = self.requests.get_mut(&coming.get) {
             get.coming.remove(&fetch);
         }
-        self.tell(coming.get, Output::Lost(fetch));
         self.miss(coming.get, coming.item.listed.to_string(), why);
+        let over = self.over(coming.get);
+        self.tell(coming.get, News::Lost { fetch, over });
         self.end_if_over(coming.get);
+    }
+
+    /// Files of a get that are there or missed by now.
+    fn over(&self, id: GetId) -> u64 {
+        let get = self.requests.get(&id);
+        get.map_or(0, |get| get.files + get.misses.number)
     }
 
     fn arrived(&mut self, id: GetId, length: u64) {
@@ -455,7 +425,7 @@ impl Gets {
             .first
             .get_or_insert_with(|| (name.clone(), why.clone()));
         if !get.terms.is_single {
-            self.tell(id, Output::Failed { name, why });
+            self.tell(id, News::Failed { name, why });
         }
     }
 
@@ -527,13 +497,8 @@ impl Gets {
         }
     }
 
-    fn item(&self, fetch: FetchId) -> Option<(GetId, Item)> {
-        let coming = self.fetches.get(&fetch)?;
-        Some((coming.get, coming.item.clone()))
-    }
-
-    fn tell(&mut self, id: GetId, output: Output) {
-        self.out.push_back(Action::Tell(id, output));
+    fn tell(&mut self, id: GetId, output: impl Into<Output>) {
+        self.out.push_back(Action::Tell(id, output.into()));
     }
 }
 

@@ -25,7 +25,7 @@ const AT_ONCE_FROM_ONE: usize = 32;
 
 /// A file that is wanted.
 #[derive(Clone, Debug)]
-pub struct Wanted {
+pub struct WantedFile {
     /// What it is.
     pub content: Content,
     /// Who has it.
@@ -39,7 +39,7 @@ pub struct Wanted {
 /// Invariant: a fetch is in `under_way`, or being stored, or in `waiting`, or in
 /// the crowds of all its holders that may be asked next; `busy` counts those
 /// under way that are asked of each holder. After [`advance`](Self::advance)
-/// nobody with a crowd has room for it. (Queues may also hold numbers of fetches
+/// no holder with a crowd has room for it. (Queues may also hold numbers of fetches
 /// that have started elsewhere or were dropped; they are passed over.)
 #[derive(Debug, Default)]
 pub struct Fetches {
@@ -48,7 +48,7 @@ pub struct Fetches {
     /// Those that wait for a place at this holder or another, because all had
     /// enough to do.
     crowding: BTreeMap<PeerId, VecDeque<FetchId>>,
-    /// Those that somebody was asked for, and when to look at them.
+    /// Those that a holder or the tracker was asked for, and when to look at them.
     under_way: BTreeSet<(Instant, FetchId)>,
     busy: BTreeMap<PeerId, usize>,
     /// How many are being stored.
@@ -78,7 +78,7 @@ enum State {
     Widening {
         until: Instant,
     },
-    /// Its bytes are here. Whatever becomes of the link they came on, nobody is
+    /// Its bytes are here. Whatever becomes of the link they came on, no holder is
     /// asked for them again unless they turn out to be wrong.
     Storing {
         from: Holder,
@@ -100,7 +100,7 @@ pub enum Action {
 /// ways, the one that says most.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum NotSent {
-    /// Whoever had it has it no more.
+    /// The holders that had it have it no more.
     NotHere,
     /// A holder had too much to do.
     Busy,
@@ -135,7 +135,7 @@ impl NotSent {
     }
 }
 
-/// A member of whom no more is known than its key.
+/// A member, where no more is known of it than its key.
 pub(super) fn bare(id: PeerId) -> Holder {
     Holder {
         id,
@@ -160,7 +160,7 @@ impl From<Reason> for NotSent {
 
 impl Fetches {
     /// A file is wanted.
-    pub fn want(&mut self, id: FetchId, wanted: Wanted) {
+    pub fn want(&mut self, id: FetchId, wanted: WantedFile) {
         self.drop(id);
         let fetch = Fetch {
             content: wanted.content,
@@ -174,7 +174,7 @@ impl Fetches {
         self.waiting.push_back(id);
     }
 
-    /// A file is wanted no more: it is there, or nobody waits for it. Whether it was wanted.
+    /// A file is wanted no more: it is there, or its get is over. Whether it was wanted.
     pub fn drop(&mut self, id: FetchId) -> bool {
         let Some(fetch) = self.wanted.remove(&id) else {
             return false;
@@ -241,12 +241,12 @@ impl Fetches {
         self.wait_again(id);
     }
 
-    /// Somebody sent something else than it listed: it is asked last from now on.
+    /// A holder sent something else than it listed: it is asked last from now on.
     pub fn lied(&mut self, liar: PeerId) {
         self.liars.insert(liar);
     }
 
-    /// Whether somebody once sent something else than it listed.
+    /// Whether a holder once sent something else than it listed.
     pub fn is_liar(&self, id: PeerId) -> bool {
         self.liars.contains(&id)
     }
@@ -270,8 +270,8 @@ impl Fetches {
         self.wait_again(id);
     }
 
-    /// What is to be done now. `linked` tells to whom there is a link, `heard`
-    /// when a byte last came from somebody.
+    /// What is to be done now. `linked` tells to which holders there is a link,
+    /// `heard` when a byte last came from one.
     pub fn advance(
         &mut self,
         now: Instant,
@@ -461,7 +461,7 @@ enum Started {
     Gone,
 }
 
-/// Whoever has a part of a file cannot send it whole.
+/// A holder of a part of a file cannot send it whole.
 fn has_all(holder: &Holder) -> bool {
     !holder.partial
 }

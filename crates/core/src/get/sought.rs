@@ -11,7 +11,7 @@ use thorp_wire::frame::{Find, Found, Holder, Query};
 use thorp_wire::{Content, PeerId};
 
 use super::io::FetchId;
-use super::small::Wanted;
+use super::small::WantedFile;
 
 /// All files that holders are sought of.
 #[derive(Debug, Default)]
@@ -34,7 +34,7 @@ struct SoughtFile {
 
 impl SoughtFiles {
     /// Holders of a file are sought from now on. Returns those known already.
-    pub fn seek(&mut self, id: FetchId, wanted: Wanted) -> Vec<Holder> {
+    pub fn seek(&mut self, id: FetchId, wanted: WantedFile) -> Vec<Holder> {
         let sought = SoughtFile {
             content: wanted.content,
             widen: wanted.widen,
@@ -50,12 +50,12 @@ impl SoughtFiles {
         self.sought.remove(&id);
     }
 
-    /// Whether holders are sought for this fetch, whoever they are.
+    /// Whether holders are sought for this fetch, whichever members they are.
     pub fn is_open(&self, id: FetchId) -> bool {
         self.sought.get(&id).is_some_and(|sought| sought.widen)
     }
 
-    /// What to ask when more holders are wanted; nothing where nobody else is.
+    /// What to ask when more holders are wanted; nothing where no other member is.
     pub fn question(&self, id: FetchId) -> Option<Find> {
         let sought = self.sought.get(&id).filter(|sought| sought.widen)?;
         Some(Find {
@@ -66,7 +66,7 @@ impl SoughtFiles {
         })
     }
 
-    /// Somebody has answered that question. Returns whom it names.
+    /// A member has answered that question. Returns the holders it names.
     pub fn found(&self, id: FetchId, found: Found) -> Vec<Holder> {
         let Some(sought) = self.sought.get(&id) else {
             return Vec::new();
@@ -133,8 +133,8 @@ mod tests {
         }
     }
 
-    fn wanted(widen: bool) -> Wanted {
-        Wanted {
+    fn wanted(widen: bool) -> WantedFile {
+        WantedFile {
             content: CONTENT,
             holders: vec![holder(1)],
             widen,
@@ -165,7 +165,7 @@ mod tests {
         assert!(sources.look(|_| vec![part(2)]).is_empty());
         let news = sources.look(|_| vec![all(2), all(3)]);
         assert_eq!(news, [(fetch, vec![all(2), all(3)])]);
-        // Whoever had lost it and has it again is news.
+        // A holder that had lost it and has it again is news.
         assert!(sources.look(|_| vec![all(3)]).is_empty());
         let news = sources.look(|_| vec![all(2), all(3)]);
         assert_eq!(news, [(fetch, vec![all(2)])]);

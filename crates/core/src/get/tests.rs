@@ -11,7 +11,7 @@ use thorp_wire::{Entry, Root};
 use super::*;
 use crate::lookup::{Answer, Source, TrackerUse};
 use crate::survey::Coverage;
-use crate::swarm::Unfit;
+use crate::swarm::{Contact, Stuck, Unfit};
 
 const LENGTHS: [u64; 4] = [0, 5, 6, MAX_INLINE + 1];
 
@@ -22,6 +22,8 @@ struct World {
     requests: u64,
     owed: Vec<Owed>,
     ended: BTreeMap<GetId, u32>,
+    /// Files of each that are there or missed, as was told last.
+    over: BTreeMap<GetId, u64>,
     abandoned: BTreeSet<GetId>,
 }
 
@@ -32,7 +34,7 @@ enum Owed {
     Survey(Inquiry),
     Look(GetId, usize),
     Make(FetchId),
-    Small(FetchId, Wanted),
+    Small(FetchId, WantedFile),
     Begun(FetchId),
     Gathered(FetchId),
     Kept(FetchId),
@@ -159,6 +161,7 @@ impl World {
             requests: 0,
             owed: Vec::new(),
             ended: BTreeMap::new(),
+            over: BTreeMap::new(),
             abandoned: BTreeSet::new(),
         }
     }
@@ -188,13 +191,17 @@ impl World {
                 assert!(!self.ended.contains_key(&id), "it has ended: {output:?}");
                 assert!(!self.abandoned.contains(&id), "nobody waits: {output:?}");
                 match output {
-                    Output::Look(looks) => self.owed.push(Owed::Look(id, looks.len())),
+                    Output::Do(Chore::Look(looks)) => self.owed.push(Owed::Look(id, looks.len())),
                     Output::Make(fetch, _) => self.owed.push(Owed::Make(fetch)),
                     Output::Begin(fetch, _) => {
                         self.owed.push(Owed::Begun(fetch));
                         self.owed.push(Owed::Released(fetch));
                     }
-                    Output::Finish(fetch) => self.owed.push(Owed::Kept(fetch)),
+                    Output::Do(Chore::Finish(fetch)) => self.owed.push(Owed::Kept(fetch)),
+                    Output::Tell(News::Fetched { over, .. } | News::Lost { over, .. }) => {
+                        let before = self.over.insert(id, over);
+                        assert!(before.is_none_or(|before| before < over), "{over} files");
+                    }
                     Output::Ended(_) => {
                         *self.ended.entry(id).or_default() += 1;
                     }
@@ -373,50 +380,73 @@ proptest! {
     }
 }
 
-#[test]
-fn files_of_one_content_wait_for_one_another_and_no_more_than_eight_run() {
-    let mut turns = LargeFiles::default();
-    let wanted = |n: u8| Wanted {
-        content: Content {
-            length: MAX_INLINE + 1,
-            root: Root::new([n; 32]),
-        },
+/// The large file with this number, which is its content too.
+fn large(n: u8) -> (Item, WantedFile) {
+    let content = Content {
+        length: MAX_INLINE + 1,
+        root: Root::new([n; 32]),
+    };
+    let name: Name = format!("f{n}").parse().expect("a name");
+    let item = Item {
+        listed: name.clone(),
+        target: name,
+        mtime: 0,
+        content,
+    };
+    let wanted = WantedFile {
+        content,
         holders: Vec::new(),
         widen: true,
     };
-    let begun = |turns: &mut LargeFiles| {
-        let mut begun = Vec::new();
-        while let Some(told) = turns.poll() {
-            if let Told::Begin(fetch) = told {
-                begun.push(fetch.0);
-            }
-        }
-        begun
+    (item, wanted)
+}
+
+/// Which large files begin now.
+fn begun(files: &mut LargeFiles) -> Vec<u64> {
+    let mut out = VecDeque::new();
+    files.begin_next(&mut out);
+    let begun = out.into_iter().map(|action| match action {
+        Action::Tell(_, Output::Begin(fetch, _)) => fetch.0,
+        action => panic!("{action:?}"),
+    });
+    begun.collect()
+}
+
+#[test]
+fn files_of_one_content_wait_for_one_another_and_no_more_than_eight_run() {
+    let mut files = LargeFiles::default();
+    let want = |files: &mut LargeFiles, fetch: u64, n: u8| {
+        let (item, wanted) = large(n);
+        files.want(FetchId(fetch), GetId(0), item, wanted);
+    };
+    let released = |files: &mut LargeFiles, fetch: u64| {
+        let end = files.on_event(FetchId(fetch), LargeEvent::Released, &mut VecDeque::new());
+        assert!(end.is_none());
     };
     // Twelve contents, the first of them three times.
     for fetch in 0..3 {
-        turns.want(FetchId(fetch), wanted(0));
+        want(&mut files, fetch, 0);
     }
     for n in 3..14 {
-        turns.want(FetchId(n.into()), wanted(n));
+        want(&mut files, n.into(), n);
     }
-    assert_eq!(begun(&mut turns), [0, 3, 4, 5, 6, 7, 8, 9]);
+    assert_eq!(begun(&mut files), [0, 3, 4, 5, 6, 7, 8, 9]);
     // Its turn is free at once, its content once nothing is written to it.
-    turns.drop(FetchId(0));
-    assert_eq!(begun(&mut turns), [10]);
-    turns.drop(FetchId(1));
-    turns.on_event(FetchId(0), LargeEvent::Released);
-    turns.drop(FetchId(3));
-    assert_eq!(begun(&mut turns), [11]);
+    files.drop(FetchId(0));
+    assert_eq!(begun(&mut files), [10]);
+    files.drop(FetchId(1));
+    released(&mut files, 0);
+    files.drop(FetchId(3));
+    assert_eq!(begun(&mut files), [11]);
     for fetch in 4..12 {
-        turns.drop(FetchId(fetch));
+        files.drop(FetchId(fetch));
     }
-    assert_eq!(begun(&mut turns), [12, 13, 2]);
+    assert_eq!(begun(&mut files), [12, 13, 2]);
     for fetch in [2, 12, 13] {
-        turns.drop(FetchId(fetch));
+        files.drop(FetchId(fetch));
     }
     for fetch in 0..14 {
-        turns.on_event(FetchId(fetch), LargeEvent::Released);
+        released(&mut files, fetch);
     }
-    assert!(turns.is_idle());
+    assert!(files.is_idle());
 }

@@ -103,7 +103,7 @@ pub enum Input {
         /// Which files.
         request: get::Request,
     },
-    /// What was seen where [`get::Output::Look`] wanted to have looked.
+    /// What was seen where [`get::Chore::Look`] wanted to have looked.
     Looked {
         /// For which get.
         get: GetId,

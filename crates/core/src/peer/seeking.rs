@@ -9,12 +9,12 @@ use thorp_wire::frame::{Found, Holder};
 use super::asking::{ASKED_NEIGHBOURS, Asker, Errand};
 use super::{Notice, Output, Peer};
 use crate::get::FetchId;
-use crate::get::small::Wanted;
+use crate::get::small::WantedFile;
 use crate::lookup::TrackerState;
 use crate::time::Instant;
 
 impl Peer {
-    pub(super) fn seek(&mut self, now: Instant, fetch: FetchId, wanted: Wanted) {
+    pub(super) fn seek(&mut self, now: Instant, fetch: FetchId, wanted: WantedFile) {
         let known = self.sought.seek(fetch, wanted);
         self.name_holders(now, fetch, known);
     }

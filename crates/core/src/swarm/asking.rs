@@ -282,6 +282,7 @@ impl Swarm {
         {
             self.ended.remove(&id);
         }
+        self.sources.on_kept(peer, block.length());
         if self.pieces.on_block_written(block, leaves, peer) {
             self.judge(now, block.piece());
         }
@@ -367,7 +368,8 @@ impl Swarm {
             return;
         }
         self.done = true;
-        self.outputs.push_back(super::Output::Complete);
+        let sources = self.source_ids();
+        self.outputs.push_back(super::Output::Complete { sources });
         let sessions = self.sessions.iter();
         let whole = sessions.filter(|(_, session)| session.is_whole());
         let whole: Vec<SessionId> = whole.map(|(id, _)| *id).collect();

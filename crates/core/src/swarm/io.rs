@@ -111,6 +111,9 @@ pub enum Input {
         /// Why, for a person.
         reason: String,
     },
+    /// A peer that should have the file has answered a dial. Whether it has it,
+    /// its handshake will tell.
+    Reached,
     /// A connection is about this file now: both handshakes are done.
     Opened {
         /// Its number from now on.
@@ -212,18 +215,42 @@ pub enum Output {
     /// for by this range.
     HashLeaves(SessionId, HashRange, Vec<Piece>),
     /// Everything is verified. Sessions may go on, to serve others.
-    Complete,
-    /// The fetch is stuck: no holder is left that has what is missing.
-    Stuck {
-        /// How the last attempt failed, for a person.
-        reason: String,
+    Complete {
+        /// Who sent some of it, who sent most first.
+        sources: Vec<PeerId>,
     },
+    /// The fetch is stuck: no holder is left that has what is missing.
+    Stuck(Stuck),
     /// This peer sent bytes or hashes that are not of this file. It is not
     /// asked again.
     Blame(PeerId),
     /// Find more holders. Repeated, ever more seldom, as long as the fetch goes
     /// on.
     Widen,
+}
+
+/// How it is with a fetch that gets no further.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stuck {
+    /// How the last attempt failed, for a person.
+    pub reason: String,
+    /// Bytes that are verified.
+    pub there: u64,
+    /// How far any peer that should have the file was got hold of.
+    pub contact: Contact,
+    /// Who sent some of it, who sent most first.
+    pub sources: Vec<PeerId>,
+}
+
+/// How far any peer that should have a file was got hold of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Contact {
+    /// None has answered.
+    None,
+    /// One has, and does not have the file (any more).
+    Reached,
+    /// There was a session.
+    Session,
 }
 
 /// Why a connection ends, by what to do next.

@@ -6,7 +6,7 @@ use crate::time::Instant;
 
 use super::Swarm;
 use super::choke;
-use super::io::{Output, SessionId, Why};
+use super::io::{Output, SessionId, Stuck, Why};
 use super::session::{SILENT, Session};
 
 /// How often the sessions are looked at while something is missing.
@@ -52,7 +52,12 @@ impl Swarm {
         let hope = sessions
             .any(|(id, session)| self.is_hopeful(now, session) && !self.hashes.has_failed(*id));
         if let Some(reason) = self.sources.why_stuck(now, hope) {
-            self.outputs.push_back(Output::Stuck { reason });
+            self.outputs.push_back(Output::Stuck(Stuck {
+                reason,
+                there: self.pieces.verified(),
+                contact: self.sources.contact(),
+                sources: self.source_ids(),
+            }));
         }
         self.wake = true;
     }

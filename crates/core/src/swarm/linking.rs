@@ -20,6 +20,7 @@ impl Swarm {
         dialled: bool,
         offer: Offer,
     ) {
+        self.sources.on_session();
         if self.sources.is_liar(peer) {
             let why = "it has sent what is not of this file".into();
             return self.refuse(id, Why::Fault(why));

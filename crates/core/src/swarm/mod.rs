@@ -14,7 +14,7 @@
 //! pipeline   how much to ask of one source at once
 //! session    the state of one connection
 //! choke      which peers are served when many want bytes
-//! sources    which holders to dial, and when none is left
+//! sources    which holders to dial, what each has given, and when none is left
 //! ```
 //!
 //! [`Swarm`] only routes between them: `linking` when connections come and go,
@@ -46,7 +46,9 @@ use thorp_wire::{Content, PeerId};
 
 use crate::time::Instant;
 
-pub use io::{Config, Have, Input, Offer, Output, SessionId, SwarmLimits, SwarmProgress, Why};
+pub use io::{
+    Config, Contact, Have, Input, Offer, Output, SessionId, Stuck, SwarmLimits, SwarmProgress, Why,
+};
 
 use doubts::Doubts;
 use hashes::Hashes;
@@ -159,6 +161,7 @@ impl Swarm {
                 self.dial(now);
             }
             Input::DialFailed { peer, reason } => self.sources.dial_failed(now, peer, &reason),
+            Input::Reached => self.sources.on_reached(),
             Input::Opened {
                 session,
                 peer,
@@ -237,6 +240,11 @@ impl Swarm {
         }
     }
 
+    /// Who sent how many bytes that were kept, who sent most first. Liars are none.
+    pub fn sources(&self) -> Vec<(PeerId, u64)> {
+        self.sources.givers()
+    }
+
     /// Whether a piece is verified.
     pub fn has(&self, piece: Piece) -> bool {
         self.pieces.had().has(piece.number())
@@ -250,6 +258,11 @@ impl Swarm {
     /// The hash of each piece, once they are known; of a file of one piece, its root.
     pub fn layer(&self) -> Option<&[[u8; 32]]> {
         self.hashes.layer()
+    }
+
+    fn source_ids(&self) -> Vec<PeerId> {
+        let sources = self.sources().into_iter();
+        sources.map(|(peer, _)| peer).collect()
     }
 
     fn message(&mut self, now: Instant, id: SessionId, message: Message) {

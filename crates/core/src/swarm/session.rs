@@ -35,7 +35,7 @@ pub const SILENT: Duration = Duration::from_secs(10);
 const TAKEN_BACK: Duration = Duration::from_secs(10);
 
 /// Where a block begins: requests made of one session never overlap.
-type Place = (u32, u32);
+type BlockBegin = (u32, u32);
 
 /// One connection.
 #[derive(Debug)]
@@ -80,9 +80,9 @@ pub struct Session {
     pub taken: u64,
     /// The values of both at the last choice of sessions to serve.
     pub given_before: u64,
-    asked: BTreeMap<Place, Asked>,
+    asked: BTreeMap<BlockBegin, Asked>,
     claimed: BTreeSet<Block>,
-    taken_back: BTreeMap<Place, (Block, Instant)>,
+    taken_back: BTreeMap<BlockBegin, (Block, Instant)>,
     /// What it has asked for, and whether that was taken back.
     uploads: BTreeMap<Block, bool>,
     upload_bytes: u64,
@@ -440,7 +440,7 @@ impl Session {
             self.heard = now;
         }
         let mark = self.pipeline.asked(now, block.length());
-        self.asked.insert(place_of(block), Asked { block, mark });
+        self.asked.insert(begin_of(block), Asked { block, mark });
     }
 
     /// What was asked of it and has not come.
@@ -455,7 +455,7 @@ impl Session {
 
     /// Whether some of these bytes are asked of it, or were of late.
     pub fn touches(&self, block: Block) -> bool {
-        let (piece, begin) = place_of(block);
+        let (piece, begin) = begin_of(block);
         let end = (piece, begin + block.length());
         let overlaps = |other: Block| other.begin() + other.length() > begin;
         let begins = (piece, 0)..end;
@@ -478,7 +478,7 @@ impl Session {
     /// flowing; `None` if the block was not asked for.
     pub fn came(&mut self, now: Instant, block: Block) -> Option<u64> {
         self.expects(span_of(block))?;
-        let asked = self.asked.remove(&place_of(block))?;
+        let asked = self.asked.remove(&begin_of(block))?;
         self.heard = now;
         self.denials = 0;
         let length = block.length();
@@ -505,7 +505,7 @@ impl Session {
     /// more.
     pub fn take_back(&mut self, now: Instant, block: Block) {
         if self.forget(block) && self.offer.fast {
-            self.taken_back.insert(place_of(block), (block, now));
+            self.taken_back.insert(begin_of(block), (block, now));
         }
     }
 
@@ -518,7 +518,7 @@ impl Session {
     pub fn forget(&mut self, block: Block) -> bool {
         let was = self.expects(span_of(block)).is_some();
         if was {
-            self.asked.remove(&place_of(block));
+            self.asked.remove(&begin_of(block));
             self.pipeline.released(block.length());
         }
         was
@@ -557,7 +557,7 @@ pub fn longest_of(offer: &Offer) -> u32 {
     (offer.longest_request / LEAF_LENGTH * LEAF_LENGTH).max(LEAF_LENGTH)
 }
 
-fn place_of(block: Block) -> Place {
+fn begin_of(block: Block) -> BlockBegin {
     (block.piece().number(), block.begin())
 }
 

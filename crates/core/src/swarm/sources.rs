@@ -1,7 +1,7 @@
-//! Which holders to dial, and when none is left.
+//! Which holders to dial, what each has given, and when none is left.
 //!
 //! Owns the peers that may have the file, whether there is a connection to
-//! each, and how often an attempt failed. Does not know what a connection is
+//! each, how often an attempt failed, and how many bytes came of it. Does not know what a connection is
 //! used for; it is told whether there is still hope.
 
 use std::collections::BTreeMap;
@@ -12,7 +12,7 @@ use thorp_wire::frame::Holder;
 
 use crate::time::Instant;
 
-use super::io::SwarmLimits;
+use super::io::{Contact, SwarmLimits};
 
 /// More are not remembered.
 const KNOWN: usize = 1024;
@@ -36,6 +36,9 @@ pub const PATIENCE: Duration = Duration::from_secs(10);
 pub struct Sources {
     me: PeerId,
     known: BTreeMap<PeerId, Source>,
+    contact: Contact,
+    /// Bytes that were kept of each, of those too that are not known any more.
+    given: BTreeMap<PeerId, u64>,
     widen_at: Instant,
     widen_gap: Duration,
     hopeless_since: Option<Instant>,
@@ -80,6 +83,8 @@ impl Sources {
         Self {
             me,
             known: BTreeMap::new(),
+            contact: Contact::None,
+            given: BTreeMap::new(),
             widen_at: now + FIRST_WIDEN,
             widen_gap: FIRST_WIDEN,
             hopeless_since: None,
@@ -153,6 +158,35 @@ impl Sources {
         }
     }
 
+    /// One of them has answered a dial.
+    pub fn on_reached(&mut self) {
+        self.contact = Contact::Reached.max(self.contact);
+    }
+
+    /// There is a session, whatever becomes of it.
+    pub fn on_session(&mut self) {
+        self.contact = Contact::Session;
+    }
+
+    /// How far any of them was got hold of.
+    pub fn contact(&self) -> Contact {
+        self.contact
+    }
+
+    /// Bytes that it sent are on disk.
+    pub fn on_kept(&mut self, peer: PeerId, bytes: u32) {
+        if !self.is_liar(peer) {
+            *self.given.entry(peer).or_default() += u64::from(bytes);
+        }
+    }
+
+    /// Who sent how many bytes that were kept, who sent most first.
+    pub fn givers(&self) -> Vec<(PeerId, u64)> {
+        let mut givers: Vec<_> = self.given.iter().map(|(peer, n)| (*peer, *n)).collect();
+        givers.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
+        givers
+    }
+
     /// There is a connection to it.
     pub fn connected(&mut self, now: Instant, peer: PeerId, dialled: bool) {
         let source = self.known.entry(peer);
@@ -183,8 +217,9 @@ impl Sources {
         self.failed(peer, reason);
     }
 
-    /// It sent what is not of this file: never again.
+    /// It sent what is not of this file: never again, and nothing of it counts.
     pub fn lied(&mut self, now: Instant, peer: PeerId) {
+        self.given.remove(&peer);
         let source = self.known.entry(peer);
         source.or_insert_with(|| Source::unknown(now, 0)).lied = true;
     }
@@ -350,6 +385,30 @@ mod tests {
         sources.lied(at(0), peer(1));
         sources.disconnected(at(0), peer(1), Was::Bad, "it lied");
         assert!(sources.is_liar(peer(1)));
+    }
+
+    #[test]
+    fn what_each_gave_is_counted_until_it_lies() {
+        let mut sources = sources(vec![holder(1, false)]);
+        for (number, bytes) in [(1, 5), (2, 6), (1, 2), (3, 1)] {
+            sources.on_kept(peer(number), bytes);
+        }
+        assert_eq!(sources.givers(), [(peer(1), 7), (peer(2), 6), (peer(3), 1)]);
+        sources.lied(at(0), peer(1));
+        // What was being written when it was found out.
+        sources.on_kept(peer(1), 9);
+        assert_eq!(sources.givers(), [(peer(2), 6), (peer(3), 1)]);
+    }
+
+    #[test]
+    fn a_session_is_more_than_an_answer_whichever_comes_last() {
+        let mut sources = sources(Vec::new());
+        assert_eq!(sources.contact(), Contact::None);
+        sources.on_reached();
+        assert_eq!(sources.contact(), Contact::Reached);
+        sources.on_session();
+        sources.on_reached();
+        assert_eq!(sources.contact(), Contact::Session);
     }
 
     #[test]

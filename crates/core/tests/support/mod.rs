@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use thorp_core::catalogue::Catalogue;
 use thorp_core::get::{
-    self, Claimed, Existing, FetchId, GetId, Look, Looked, Missed, NotStored, Output as Told,
-    Request, Storage,
+    self, Chore, Claimed, Existing, FetchId, GetId, Look, Looked, Missed, News, NotStored,
+    Output as Told, Request, Storage,
 };
 use thorp_core::links::{self, LinkId, Me, Party};
 use thorp_core::lookup::{Only, Source};
@@ -467,7 +467,7 @@ impl Village {
     pub fn named(&mut self, node: Node, get: GetId) -> Vec<PeerId> {
         let told = self.told(node, get).iter();
         let named = told.filter_map(|told| match told {
-            Told::Holders(_, holders) => Some(holders.iter().map(|holder| holder.id)),
+            Told::Do(Chore::Holders(_, holders)) => Some(holders.iter().map(|holder| holder.id)),
             _ => None,
         });
         named.flatten().collect()
@@ -493,7 +493,7 @@ impl Village {
         assert!(!ended, "{get:?} goes on after its end: {told:?}");
         host.told.entry(get).or_default().push(told.clone());
         match told {
-            Told::Look(looks) => {
+            Told::Do(Chore::Look(looks)) => {
                 host.looks.push(looks);
                 if host.slow_disk {
                     host.looking.push(get);
@@ -508,7 +508,7 @@ impl Village {
                 self.disk_is_done(node);
             }
             Told::Begin(fetch, item) => host.begun.push((fetch, item)),
-            Told::Finish(fetch) => {
+            Told::Do(Chore::Finish(fetch)) => {
                 let (_, item) = host
                     .begun
                     .iter()
@@ -518,7 +518,7 @@ impl Village {
                 self.large(node, fetch, get::LargeEvent::Kept { received });
                 self.large(node, fetch, get::LargeEvent::Released);
             }
-            Told::GiveUp(fetch) => self.large(node, fetch, get::LargeEvent::Released),
+            Told::Do(Chore::GiveUp(fetch)) => self.large(node, fetch, get::LargeEvent::Released),
             _ => {}
         }
     }
@@ -657,7 +657,7 @@ impl Village {
         self.counter
     }
 
-    fn next_event(&self) -> Option<Instant> {
+    pub fn next_event(&self) -> Option<Instant> {
         let timers = self.nodes.iter().filter_map(|host| match &host.machine {
             Machine::Peer(host) => host.peer.next_deadline(),
             Machine::Tracker(tracker) => tracker.next_deadline(),
@@ -668,7 +668,7 @@ impl Village {
             .min()
     }
 
-    fn step(&mut self, at: Instant) {
+    pub fn step(&mut self, at: Instant) {
         self.now = self.now.max(at);
         if let Some(queued) = self.queue.first_entry().filter(|entry| entry.key().0 <= at) {
             let (node, event) = queued.remove();
@@ -1088,12 +1088,12 @@ impl Got {
     /// What was fetched, in the order of coming.
     pub fn fetched(&self) -> Vec<Fetched> {
         let fetched = self.told.iter().filter_map(|told| match told {
-            Told::Fetched {
+            Told::Tell(News::Fetched {
                 item,
                 answer,
                 sources,
                 ..
-            } => Some(Fetched {
+            }) => Some(Fetched {
                 item: item.clone(),
                 answer: answer.clone(),
                 sources: sources.iter().map(|holder| holder.id).collect(),
@@ -1106,7 +1106,7 @@ impl Got {
     /// What one name could have been.
     pub fn choice(&self) -> &[Variant] {
         let mut choices = self.told.iter().filter_map(|told| match told {
-            Told::Choice { variants, .. } => Some(variants),
+            Told::Tell(News::Choice { variants, .. }) => Some(variants),
             _ => None,
         });
         choices.next().map(Vec::as_slice).unwrap_or_default()

@@ -14,7 +14,7 @@ use tokio_rustls::TlsStream;
 
 use thorp_core::swarm::Have;
 
-use super::files::Bytes;
+use super::files::FileBytes;
 use super::greeting::{self, GREETING, Greeting};
 use super::line::{Inward, Outward};
 use super::session::{self, Ended, IDLE, Opening};
@@ -25,8 +25,8 @@ use crate::net::listener::Incoming;
 const EACH: usize = 16;
 const ALL: usize = 256;
 
-/// A caller's place, given back when it is dropped.
-struct Place {
+/// A caller's seat, given back when it is dropped.
+struct Seat {
     swarms: Swarms,
     member: PeerId,
 }
@@ -35,7 +35,7 @@ impl Swarms {
     /// A member has connected, to be sent a file.
     pub fn on_caller(&self, incoming: Incoming) {
         let member = incoming.member.id;
-        let Some(place) = self.place(member) else {
+        let Some(seat) = self.seat(member) else {
             tracing::debug!(remote = %incoming.remote, "too many sessions: closed");
             return;
         };
@@ -44,7 +44,7 @@ impl Swarms {
             let ends = swarms.first_to_end(&incoming.member);
             let cut = swarms.cut(member, ends);
             swarms.attend(member, incoming.stream, cut).await;
-            drop(place);
+            drop(seat);
         });
     }
 
@@ -114,7 +114,7 @@ impl Swarms {
             let mut meant = contents.filter(|content| {
                 length.is_none_or(|length| length == content.length) && content.length > 0
             });
-            meant.find_map(|content| Some((content, Bytes::open(&share, content)?)))
+            meant.find_map(|content| Some((content, FileBytes::open(&share, content)?)))
         });
         let (content, opened) = opened.await.ok().flatten()?;
         // It may be on its way here by now.
@@ -126,25 +126,25 @@ impl Swarms {
         let have = Have::Everything {
             layer: opened.layer().to_vec(),
         };
-        let bytes = Bytes::Shared(opened);
+        let bytes = FileBytes::Shared(opened);
         let transfer = self.start(content, bytes, have, no_fetch).ok()?;
         let mut table = self.table();
         let there = table.transfers.entry(content);
         Some(Arc::clone(there.or_insert(transfer)))
     }
 
-    fn place(&self, member: PeerId) -> Option<Place> {
+    fn seat(&self, member: PeerId) -> Option<Seat> {
         let (each, all) = {
             let callers = &self.table().callers;
             let each = callers.get(&member).copied().unwrap_or(0);
             (each, callers.values().sum::<usize>())
         };
-        // A session that is asked to end for this one gives its place back soon.
+        // A session that is asked to end for this one gives its seat back soon.
         if each >= EACH || (all >= ALL && !self.make_room()) {
             return None;
         }
         *self.table().callers.entry(member).or_default() += 1;
-        Some(Place {
+        Some(Seat {
             swarms: self.clone(),
             member,
         })
@@ -158,7 +158,7 @@ impl Swarms {
     }
 }
 
-impl Drop for Place {
+impl Drop for Seat {
     fn drop(&mut self) {
         let mut table = self.swarms.table();
         if let Some(each) = table.callers.get_mut(&self.member) {

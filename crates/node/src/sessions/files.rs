@@ -14,14 +14,14 @@ const READ: usize = 16 * LEAF;
 
 /// See the module. Clones are the same bytes.
 #[derive(Clone)]
-pub(super) enum Bytes {
+pub(super) enum FileBytes {
     /// On their way here.
     Partial(Arc<Partial>),
     /// On offer.
     Shared(Arc<Opened>),
 }
 
-impl Bytes {
+impl FileBytes {
     /// The file of the share that has this content; nothing, if there is none
     /// (any more). Blocks on the disk.
     pub fn open(share: &Share, content: Content) -> Option<Arc<Opened>> {

@@ -9,7 +9,7 @@
 //! calls     connections that this end makes, and those kept for the next file
 //! callers   connections that other members make, and which file they mean
 //! files     where a file's bytes are
-//! tally     how many bytes have gone, and to which members some go now
+//! traffic   how many bytes have gone, and to which members some go now
 //! ```
 //!
 //! Which piece to ask of which member is decided in [`thorp_core::swarm`], one
@@ -26,7 +26,7 @@ mod greeting;
 mod line;
 mod outbox;
 mod session;
-mod tally;
+mod traffic;
 mod transfer;
 
 use std::collections::BTreeMap;
@@ -46,8 +46,8 @@ use thorp_wire::{Content, PeerId};
 use tokio::sync::{Semaphore, mpsc, watch};
 
 use calls::Idle;
-use files::Bytes;
-use tally::Tally;
+use files::FileBytes;
+use traffic::Traffic;
 pub(crate) use transfer::{Happening, Transfer};
 
 /// Ranges of leaves that are hashed for others at once: each may cost reading a
@@ -69,7 +69,7 @@ struct Shared {
     table: Mutex<Table>,
     hashers: Arc<Semaphore>,
     last_session: AtomicU64,
-    tally: Arc<Tally>,
+    traffic: Arc<Traffic>,
     /// Ends all connections once it says so.
     closing: watch::Sender<bool>,
 }
@@ -124,7 +124,7 @@ impl Swarms {
             table: Mutex::default(),
             hashers: Arc::new(Semaphore::new(HASHED_AT_ONCE)),
             last_session: AtomicU64::new(0),
-            tally: Arc::new(Tally::new(setup.fed)),
+            traffic: Arc::new(Traffic::new(setup.fed)),
             closing: watch::channel(false).0,
         }))
     }
@@ -134,7 +134,7 @@ impl Swarms {
     pub fn fetch(&self, partial: &Arc<Partial>, writing: Writing) -> Result<Fetching, Unfit> {
         let content = partial.content();
         let (sender, happenings) = mpsc::unbounded_channel();
-        let bytes = Bytes::Partial(Arc::clone(partial));
+        let bytes = FileBytes::Partial(Arc::clone(partial));
         let transfer = self.start(content, bytes, Have::Nothing, sender)?;
         transfer.keep(writing);
         // Where another copy of it is being served, that goes on beside this.
@@ -151,7 +151,7 @@ impl Swarms {
 
     /// Bytes of files that went over sessions since the start: sent, received.
     pub fn tally(&self) -> (u64, u64) {
-        self.0.tally.bytes()
+        self.0.traffic.bytes()
     }
 
     /// The files that are being fetched or served at this moment.
@@ -174,7 +174,7 @@ impl Swarms {
     fn start(
         &self,
         content: Content,
-        bytes: Bytes,
+        bytes: FileBytes,
         have: Have,
         happenings: mpsc::UnboundedSender<Happening>,
     ) -> Result<Arc<Transfer>, Unfit> {
@@ -189,10 +189,10 @@ impl Swarms {
         };
         let swarm = Swarm::new(Instant::after_start(clock.elapsed()), config)?;
         let swarm = (swarm, complete);
-        let tally = Arc::clone(&self.0.tally);
+        let traffic = Arc::clone(&self.0.traffic);
         let hashers = Arc::clone(&self.0.hashers);
         Ok(Transfer::start(
-            content, bytes, swarm, clock, tally, hashers, happenings,
+            content, bytes, swarm, clock, traffic, hashers, happenings,
         ))
     }
 
@@ -263,10 +263,10 @@ impl Fetching {
         let transfer = &self.transfer;
         let share = self.swarms.0.share.as_ref();
         // Without a session to serve, it is opened when a member asks for it.
-        let open = |share| Bytes::open(share, transfer.content());
+        let open = |share| FileBytes::open(share, transfer.content());
         match share.filter(|_| !transfer.is_idle()).and_then(open) {
             Some(opened) => {
-                transfer.on_arrived(Bytes::Shared(opened));
+                transfer.on_arrived(FileBytes::Shared(opened));
                 self.swarms.on_session_ended(transfer);
             }
             // The rest is for its drop to do.

@@ -8,8 +8,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 
-use thorp_core::get::Contact;
-use thorp_core::swarm::{Input, Offer, Output, SessionId, Swarm, SwarmProgress};
+use thorp_core::swarm::{Input, Offer, Output, SessionId, Stuck, Swarm, SwarmProgress};
 use thorp_core::time::Instant;
 use thorp_files::store::StoreError;
 use thorp_group::clock::Clock;
@@ -21,22 +20,22 @@ use thorp_wire::{Content, PeerId};
 use tokio::sync::{Notify, Semaphore, mpsc};
 
 use super::Writing;
-use super::files::Bytes;
+use super::files::FileBytes;
 use super::outbox::Outbox;
-use super::tally::{Tally, Told};
+use super::traffic::{LastTold, Traffic};
 
 /// See the module.
 pub(crate) struct Transfer {
     itself: Weak<Self>,
     content: Content,
     clock: Clock,
-    bytes: RwLock<Bytes>,
+    bytes: RwLock<FileBytes>,
     /// For as long as it is fetched.
     writing: Mutex<Option<Writing>>,
     state: Mutex<State>,
     /// Told when the next deadline is nearer than it was, and at the end.
     sooner: Arc<Notify>,
-    tally: Arc<Tally>,
+    traffic: Arc<Traffic>,
     /// Places for hashing leaves that other members ask for.
     hashers: Arc<Semaphore>,
     happenings: mpsc::UnboundedSender<Happening>,
@@ -45,11 +44,8 @@ pub(crate) struct Transfer {
 struct State {
     swarm: Swarm,
     sessions: BTreeMap<SessionId, Attached>,
-    /// Who sent how many bytes that were kept.
-    received: BTreeMap<PeerId, u64>,
     deadline: Option<Instant>,
     stage: Stage,
-    contact: Contact,
 }
 
 /// What it is for at the moment.
@@ -66,7 +62,7 @@ struct Attached {
     peer: PeerId,
     outbox: Arc<Outbox>,
     /// When it was last told that bytes go there.
-    told: Told,
+    told: LastTold,
 }
 
 /// What the fetch of the file has to see to.
@@ -78,10 +74,10 @@ pub(crate) enum Happening {
     Widen,
     /// Who sent what is not of this file.
     Blame(PeerId),
-    /// Everything is verified.
-    Complete,
-    /// It cannot be had now, and why.
-    Stuck(String),
+    /// Everything is verified. These have sent it, who sent most first.
+    Complete(Vec<PeerId>),
+    /// It cannot be had now.
+    Stuck(Stuck),
     /// The disk does not take it.
     Failed(StoreError),
 }
@@ -91,10 +87,10 @@ impl Transfer {
     /// happen, no more of them than the swarm bounds.
     pub(super) fn start(
         content: Content,
-        bytes: Bytes,
+        bytes: FileBytes,
         (swarm, complete): (Swarm, bool),
         clock: Clock,
-        tally: Arc<Tally>,
+        traffic: Arc<Traffic>,
         hashers: Arc<Semaphore>,
         happenings: mpsc::UnboundedSender<Happening>,
     ) -> Arc<Self> {
@@ -108,17 +104,15 @@ impl Transfer {
             state: Mutex::new(State {
                 swarm,
                 sessions: BTreeMap::new(),
-                received: BTreeMap::new(),
                 deadline: None,
                 stage: if complete {
                     Stage::Serving
                 } else {
                     Stage::Fetching
                 },
-                contact: Contact::None,
             }),
             sooner: Arc::clone(&sooner),
-            tally,
+            traffic,
             hashers,
             happenings,
         });
@@ -140,7 +134,7 @@ impl Transfer {
     }
 
     /// All of it is there: from now on its bytes are read from there, for others.
-    pub(super) fn on_arrived(&self, bytes: Bytes) {
+    pub(super) fn on_arrived(&self, bytes: FileBytes) {
         *self.bytes.write().unwrap_or_else(PoisonError::into_inner) = bytes;
         *self.writing.lock().unwrap_or_else(PoisonError::into_inner) = None;
         self.lock().stage = Stage::Serving;
@@ -157,17 +151,14 @@ impl Transfer {
 
     /// The members that sent what was kept, and how much, the most first.
     pub fn sources(&self) -> Vec<(PeerId, u64)> {
-        let received = &self.lock().received;
-        let mut sources: Vec<_> = received.iter().map(|(peer, n)| (*peer, *n)).collect();
-        sources.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
-        sources
+        self.lock().swarm.sources()
     }
 
     /// Says with which members there are sessions.
     pub fn say_who_is_in_use(&self) {
         let state = self.lock();
         for session in state.sessions.values() {
-            self.tally.is_in_use(session.peer);
+            self.traffic.is_in_use(session.peer);
         }
     }
 
@@ -187,13 +178,7 @@ impl Transfer {
 
     /// A holder has answered.
     pub fn was_reached(&self) {
-        let contact = &mut self.lock().contact;
-        *contact = Contact::Reached.max(*contact);
-    }
-
-    /// Whether any holder was reached.
-    pub fn contact(&self) -> Contact {
-        self.lock().contact
+        self.handle(Input::Reached);
     }
 
     /// Ends everything, unless it has [`arrived`](Self::on_arrived).
@@ -239,10 +224,9 @@ impl Transfer {
         let attached = Attached {
             peer,
             outbox,
-            told: Told::default(),
+            told: LastTold::default(),
         };
         state.sessions.insert(session, attached);
-        state.contact = Contact::Session;
         let opened = Input::Opened {
             session,
             peer,
@@ -298,17 +282,12 @@ impl Transfer {
             let _ = self.happenings.send(Happening::Failed(error));
             return self.stop(&reason);
         }
-        let mut state = self.lock();
-        if let Some(peer) = state.sessions.get(&session).map(|session| session.peer) {
-            *state.received.entry(peer).or_default() += bytes.len() as u64;
-            self.tally.received(bytes.len() as u64);
-        }
-        let written = Input::Written {
+        self.traffic.received(bytes.len() as u64);
+        self.handle(Input::Written {
             session,
             block,
             leaves,
-        };
-        self.drive(&mut state, written);
+        });
     }
 
     /// Reads a block to be sent, behind `head` bytes that are left free, into a
@@ -325,7 +304,7 @@ impl Transfer {
         let mut state = self.lock();
         if well && let Some(there) = state.sessions.get_mut(&session) {
             let bytes = block.length().into();
-            self.tally.sent(bytes, there.peer, &mut there.told);
+            self.traffic.sent(bytes, there.peer, &mut there.told);
         }
         let input = if well {
             Input::Served { session, block }
@@ -335,7 +314,7 @@ impl Transfer {
         self.drive(&mut state, input);
     }
 
-    fn bytes(&self) -> Bytes {
+    fn bytes(&self) -> FileBytes {
         let bytes = self.bytes.read().unwrap_or_else(PoisonError::into_inner);
         bytes.clone()
     }
@@ -379,12 +358,9 @@ impl Transfer {
             }
             Output::Close(session, why) => outbox(session)?.close(why),
             Output::Dial(holder) => self.report(Happening::Dial(holder)),
-            Output::Complete => self.report(Happening::Complete),
-            Output::Stuck { reason } => self.report(Happening::Stuck(reason)),
-            Output::Blame(peer) => {
-                state.received.remove(&peer);
-                self.report(Happening::Blame(peer));
-            }
+            Output::Complete { sources } => self.report(Happening::Complete(sources)),
+            Output::Stuck(stuck) => self.report(Happening::Stuck(stuck)),
+            Output::Blame(peer) => self.report(Happening::Blame(peer)),
             Output::Widen => self.report(Happening::Widen),
         }
         None

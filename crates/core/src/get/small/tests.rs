@@ -31,8 +31,8 @@ fn content() -> Content {
     }
 }
 
-fn wanted(holders: &[u8], widen: bool) -> Wanted {
-    Wanted {
+fn wanted(holders: &[u8], widen: bool) -> WantedFile {
+    WantedFile {
         content: content(),
         holders: holders.iter().copied().map(holder).collect(),
         widen,

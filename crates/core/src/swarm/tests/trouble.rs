@@ -8,7 +8,7 @@ use thorp_wire::frame::Holder;
 use thorp_wire::session::{Message, Span};
 
 use super::world::{File, Manner, World};
-use crate::swarm::{Config, Have, Input, Offer, Output, SessionId, Swarm, SwarmLimits};
+use crate::swarm::{Config, Contact, Have, Input, Offer, Output, SessionId, Swarm, SwarmLimits};
 use crate::testing::cases;
 use crate::time::Instant;
 
@@ -47,7 +47,7 @@ fn a_holder_that_is_killed_in_mid_fetch_leaves_the_rest_to_the_others() {
     world.run(Duration::from_secs(1), |_| false);
     world.kill(0);
     assert!(seconds(&mut world, fetcher, 60) < 12.0);
-    assert_eq!(world.nodes[fetcher].stuck, Vec::<String>::new());
+    assert_eq!(world.nodes[fetcher].stuck, []);
 }
 
 #[test]
@@ -131,7 +131,14 @@ fn with_all_holders_gone_it_is_stuck_and_goes_on_where_it_was_when_one_returns()
         "{}",
         world.now
     );
-    assert!(world.nodes[fetcher].stuck[0].contains("nobody answers there"));
+    assert!(
+        world.nodes[fetcher].stuck[0]
+            .reason
+            .contains("nobody answers there")
+    );
+    let stuck = &world.nodes[fetcher].stuck[0];
+    assert_eq!(stuck.there, world.progress(fetcher).verified);
+    assert_eq!(stuck.sources, [world.nodes[0].id]);
     world.restart(0);
     seconds(&mut world, fetcher, 60);
     let progress = world.progress(fetcher);
@@ -165,6 +172,9 @@ fn who_sends_wrong_blocks_is_found_and_dropped_and_no_wrong_byte_is_taken() {
     assert!(seconds(&mut world, fetcher, 60) < 10.0);
     let liar = world.nodes[1].id;
     assert_eq!(world.nodes[fetcher].blamed, [liar].into());
+    let sources = world.nodes[fetcher].swarm.sources();
+    assert_eq!(sources.len(), 2, "its bytes do not count: {sources:?}");
+    assert!(sources.iter().all(|(peer, _)| *peer != liar));
 }
 
 #[test]
@@ -186,7 +196,11 @@ fn from_a_liar_alone_nothing_is_had() {
     seconds(&mut world, fetcher, 60);
     assert_eq!(world.nodes[fetcher].complete, None);
     assert_eq!(world.progress(fetcher).verified, 0);
-    assert_eq!(world.nodes[fetcher].stuck.len(), 1);
+    let [stuck] = &world.nodes[fetcher].stuck[..] else {
+        panic!("{:?}", world.nodes[fetcher].stuck);
+    };
+    assert_eq!((stuck.there, stuck.contact), (0, Contact::Session));
+    assert_eq!(stuck.sources, []);
 }
 
 #[test]

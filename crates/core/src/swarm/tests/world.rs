@@ -17,7 +17,7 @@ use thorp_wire::{Content, PeerId};
 use crate::swarm::pieces::LEAF_LENGTH;
 use crate::swarm::session::span_of;
 use crate::swarm::{
-    Config, Have, Input, Offer, Output, SessionId, Swarm, SwarmLimits, SwarmProgress,
+    Config, Have, Input, Offer, Output, SessionId, Stuck, Swarm, SwarmLimits, SwarmProgress,
 };
 use crate::time::Instant;
 
@@ -85,7 +85,7 @@ pub struct Node {
     /// Bytes of blocks sent.
     pub sent: u64,
     pub complete: Option<u64>,
-    pub stuck: Vec<String>,
+    pub stuck: Vec<Stuck>,
     pub blamed: BTreeSet<PeerId>,
     /// The nodes that answered with wrong hashes while the true ones were not
     /// known.
@@ -468,8 +468,8 @@ impl World {
                 };
                 self.later(1000, Event::Input(node, input));
             }
-            Output::Complete => self.nodes[node].complete = Some(self.now),
-            Output::Stuck { reason } => self.nodes[node].stuck.push(reason),
+            Output::Complete { .. } => self.nodes[node].complete = Some(self.now),
+            Output::Stuck(stuck) => self.nodes[node].stuck.push(stuck),
             Output::Blame(peer) => {
                 self.nodes[node].blamed.insert(peer);
             }

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use thorp_core::get::{self, Claimed, FetchId, GetId, Item, Output, Storage};
+use thorp_core::get::{self, Claimed, FetchId, GetId, Output, Storage};
 use thorp_core::lookup::Only;
 use thorp_core::peer::{AskId, Input};
 use thorp_core::survey::{Findings, Subject};
@@ -18,7 +18,7 @@ use crate::sessions::Writing;
 
 use super::delivery::{Delivery, Terms};
 use super::event::Event;
-use super::get::Told;
+use super::get::ForGet;
 
 pub(super) struct Callers {
     surveys: HashMap<AskId, oneshot::Sender<Findings>>,
@@ -37,7 +37,7 @@ pub(super) struct Callers {
 /// A get that a caller waits for.
 struct Ordered {
     terms: Terms,
-    told: mpsc::UnboundedSender<Told>,
+    told: mpsc::UnboundedSender<ForGet>,
 }
 
 impl Callers {
@@ -85,7 +85,7 @@ impl Callers {
         get: GetId,
         request: get::Request,
         terms: Terms,
-        told: mpsc::UnboundedSender<Told>,
+        told: mpsc::UnboundedSender<ForGet>,
     ) -> Input {
         self.gets.insert(get, Ordered { terms, told });
         Input::Get { get, request }
@@ -107,21 +107,26 @@ impl Callers {
 
     /// The machine wants something done for a get.
     pub(super) fn on_output(&mut self, get: GetId, output: Output) {
-        let told = match output {
+        let wanted = match output {
             Output::Make(fetch, item) => {
                 let claimed = Claimed { fetch, get, item };
                 return self.store(claimed, Vec::new());
             }
-            Output::Begin(fetch, item) => self.begin(fetch, item),
-            output => Told::Plain(output),
+            Output::Begin(fetch, item) => {
+                let writing = Writing::new(fetch, self.released.0.clone());
+                ForGet::Begin(fetch, item, writing)
+            }
+            Output::Do(chore) => ForGet::Do(chore),
+            Output::Tell(news) => ForGet::Tell(news),
+            Output::Ended(end) => {
+                if let Some(ordered) = self.gets.remove(&get) {
+                    ordered.tell(ForGet::Ended(end));
+                }
+                return;
+            }
         };
-        let is_end = matches!(told, Told::Plain(Output::Ended(_)));
         if let Some(ordered) = self.gets.get(&get) {
-            // A caller that waits no more will have it abandoned.
-            let _ = ordered.told.send(told);
-        }
-        if is_end {
-            self.gets.remove(&get);
+            ordered.tell(wanted);
         }
     }
 
@@ -145,10 +150,12 @@ impl Callers {
             let _ = events.blocking_send(Event::Stored { fetch, storage });
         });
     }
+}
 
-    fn begin(&self, fetch: FetchId, item: Item) -> Told {
-        let writing = Writing::new(fetch, self.released.0.clone());
-        Told::Begin(fetch, item, writing)
+impl Ordered {
+    fn tell(&self, wanted: ForGet) {
+        // A caller that waits no more will have it abandoned.
+        let _ = self.told.send(wanted);
     }
 }
 

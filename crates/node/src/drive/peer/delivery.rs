@@ -13,7 +13,7 @@ use crate::api::Failure;
 
 /// A directory that files are put into.
 #[derive(Clone)]
-pub(super) enum Place {
+pub(super) enum Folder {
     Share(Share),
     Directory(Arc<Store>),
 }
@@ -21,7 +21,7 @@ pub(super) enum Place {
 /// Where all files of a get are put.
 #[derive(Clone)]
 pub(super) struct Terms {
-    pub place: Place,
+    pub folder: Folder,
     pub replace: Replace,
     /// What is in the way gets this name first.
     pub set_aside: Option<String>,
@@ -35,7 +35,7 @@ pub(super) struct Delivery {
     item: Item,
 }
 
-impl Place {
+impl Folder {
     fn store(&self) -> &Store {
         match self {
             Self::Share(share) => share.as_store(),
@@ -72,7 +72,7 @@ impl Delivery {
     }
 
     pub fn path(&self) -> PathBuf {
-        self.terms.place.path_of(&self.item.target)
+        self.terms.folder.path_of(&self.item.target)
     }
 
     /// Verifies the bytes and puts them where they belong. Blocks on the disk.
@@ -83,12 +83,12 @@ impl Delivery {
             if merkle::content_of(bytes) != content {
                 return Err(StoreError::Mismatch { path: self.path() });
             }
-            self.terms.place.store().set_aside(name, other)?;
+            self.terms.folder.store().set_aside(name, other)?;
         }
         let replace = self.terms.replace;
-        match &self.terms.place {
-            Place::Share(share) => share.store(name, content, mtime, bytes, replace),
-            Place::Directory(store) => store.put(name, content, mtime, bytes, replace),
+        match &self.terms.folder {
+            Folder::Share(share) => share.store(name, content, mtime, bytes, replace),
+            Folder::Directory(store) => store.put(name, content, mtime, bytes, replace),
         }
     }
 
@@ -97,20 +97,20 @@ impl Delivery {
     pub fn partial(&self) -> Result<Partial, StoreError> {
         let (name, content, _) = self.listed();
         let keeps = self.terms.replace == Replace::No && self.terms.set_aside.is_none();
-        if keeps && let Ok(Destination::Exists { .. }) = self.terms.place.store().check(name) {
+        if keeps && let Ok(Destination::Exists { .. }) = self.terms.folder.store().check(name) {
             return Err(StoreError::Exists { path: self.path() });
         }
-        match &self.terms.place {
-            Place::Share(share) => share.partial(name, content),
-            Place::Directory(store) => store.partial(name, content),
+        match &self.terms.folder {
+            Folder::Share(share) => share.partial(name, content),
+            Folder::Directory(store) => store.partial(name, content),
         }
     }
 
     /// Waits until nothing more may be written there.
     pub async fn closed(&self) -> StoreError {
-        match &self.terms.place {
-            Place::Share(share) => share.moved().await,
-            Place::Directory(_) => std::future::pending().await,
+        match &self.terms.folder {
+            Folder::Share(share) => share.moved().await,
+            Folder::Directory(_) => std::future::pending().await,
         }
     }
 
@@ -118,9 +118,9 @@ impl Delivery {
     /// in the share. Blocks on the disk.
     pub fn arriving(&self) -> Option<Arriving> {
         let (name, content, _) = self.listed();
-        match &self.terms.place {
-            Place::Share(share) => Some(share.arriving(name, content, self.item.mtime)),
-            Place::Directory(_) => None,
+        match &self.terms.folder {
+            Folder::Share(share) => Some(share.arriving(name, content, self.item.mtime)),
+            Folder::Directory(_) => None,
         }
     }
 
@@ -128,9 +128,9 @@ impl Delivery {
     pub fn finish(&self, partial: &Partial, layer: &[Hash]) -> Result<Stored, StoreError> {
         let (name, _, mtime) = self.listed();
         let (replace, aside) = (self.terms.replace, self.terms.set_aside.as_deref());
-        match &self.terms.place {
-            Place::Share(share) => share.finish(name, partial, layer, mtime, replace, aside),
-            Place::Directory(store) => store.finish(partial, mtime, replace, aside),
+        match &self.terms.folder {
+            Folder::Share(share) => share.finish(name, partial, layer, mtime, replace, aside),
+            Folder::Directory(store) => store.finish(partial, mtime, replace, aside),
         }
     }
 

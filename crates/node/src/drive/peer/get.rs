@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use thorp_core::get::FetchId;
-use thorp_core::get::{self, Answered, Existing, GetId, Item, Look, Output};
+use thorp_core::get::{self, Answered, Chore, Ending, Existing, GetId, Item, Look, News};
 use thorp_core::lookup::Only;
 use thorp_files::store::{Replace, Store};
 use thorp_wire::frame::Holder;
@@ -21,28 +21,30 @@ use crate::api::{AnswerSource, Done, Event, Failure, Fetched, Get, Hashing, Note
 use crate::rows;
 use crate::sessions::Writing;
 
-use super::delivery::{Delivery, Errors, Place, Terms};
+use super::delivery::{Delivery, Errors, Folder, Terms};
 use super::large::{self, Order};
 use super::pace::{Meter, Pace, TOLD_EVERY};
 use super::telling::{Events, milliseconds, partial, tell};
 use super::{Peer, Request, Waiting, missed};
 
-/// What the peer's task passes on of what the core says of a get.
-pub(super) enum Told {
-    Plain(Output),
+/// What the peer's task passes on of what the core wants for a get.
+pub(super) enum ForGet {
+    Do(Chore),
+    Tell(News),
     /// A large file is to be begun. When what is held here is dropped, the core
     /// learns that nothing is written to it any more.
     Begin(FetchId, Item, Writing),
+    Ended(Ending),
 }
 
 pub(super) async fn run(peer: &Peer, get: Get, events: &Events) -> Result<Done, Failure> {
     let begun = Instant::now();
-    let place = match &get.dir {
-        Some(dir) => Place::Directory(Arc::new(Store::open(dir)?)),
-        None => peer.place(),
+    let folder = match &get.dir {
+        Some(dir) => Folder::Directory(Arc::new(Store::open(dir)?)),
+        None => peer.folder(),
     };
     let terms = Terms {
-        place,
+        folder,
         replace: if get.overwrite {
             Replace::Yes
         } else {
@@ -52,7 +54,7 @@ pub(super) async fn run(peer: &Peer, get: Get, events: &Events) -> Result<Done, 
         errors: Errors::default(),
     };
     let number = peer.next_get();
-    let (sender, mut told) = mpsc::unbounded_channel();
+    let (sender, mut for_get) = mpsc::unbounded_channel();
     let request = Request::Get {
         get: number,
         request: request(get),
@@ -70,27 +72,31 @@ pub(super) async fn run(peer: &Peer, get: Get, events: &Events) -> Result<Done, 
         running: BTreeMap::new(),
         tasks: JoinSet::new(),
         progress: Progress::default(),
-        over: Bytes::default(),
+        over: ByteCount::default(),
         pace: Pace::default(),
         ticks: None,
     };
     loop {
-        let told = tokio::select! {
-            told = told.recv() => told,
+        let wanted = tokio::select! {
+            wanted = for_get.recv() => wanted,
             () = tick(&mut job.ticks) => {
                 job.tell_progress().await;
                 continue;
             }
         };
-        let end = match told {
+        let end = match wanted {
             None => return Err(Failure::PeerStopping),
-            Some(Told::Begin(fetch, item, writing)) => {
-                job.begin(fetch, item, writing);
+            Some(ForGet::Ended(end)) => end,
+            Some(ForGet::Do(chore)) => {
+                job.see_to(chore).await;
                 continue;
             }
-            Some(Told::Plain(Output::Ended(end))) => end,
-            Some(Told::Plain(output)) => {
-                job.take(output).await;
+            Some(ForGet::Tell(news)) => {
+                job.take(news).await;
+                continue;
+            }
+            Some(ForGet::Begin(fetch, item, writing)) => {
+                job.begin(fetch, item, writing);
                 continue;
             }
         };
@@ -128,7 +134,7 @@ struct Job<'a> {
     tasks: JoinSet<()>,
     progress: Progress,
     /// Files that have arrived, and what there is of those that are missed.
-    over: Bytes,
+    over: ByteCount,
     pace: Pace,
     /// Once all is planned.
     ticks: Option<Interval>,
@@ -140,25 +146,34 @@ struct Running {
 }
 
 #[derive(Clone, Copy, Default)]
-struct Bytes {
+struct ByteCount {
     there: u64,
     /// Over the network: what was there before is not how fast it comes.
     received: u64,
 }
 
 impl Job<'_> {
-    async fn take(&mut self, output: Output) {
-        match output {
-            Output::Look(looks) => self.look(looks).await,
-            Output::Partial { asked_tracker } => {
+    async fn see_to(&mut self, chore: Chore) {
+        match chore {
+            Chore::Look(looks) => self.look(looks).await,
+            Chore::Holders(fetch, holders) => self.order(fetch, Order::Holders(holders)),
+            Chore::Finish(fetch) => self.order(fetch, Order::Finish),
+            // Without orders it ends.
+            Chore::GiveUp(fetch) => self.lost(fetch),
+        }
+    }
+
+    async fn take(&mut self, news: News) {
+        match news {
+            News::Partial { asked_tracker } => {
                 let note = partial(self.peer, asked_tracker);
                 self.tell(Event::Note(note)).await;
             }
-            Output::LeftOut(name) => {
+            News::LeftOut(name) => {
                 let name = name.to_string();
                 self.tell(Event::Note(Note::LeftOut { name })).await;
             }
-            Output::Hashing {
+            News::Hashing {
                 name,
                 length,
                 hashed,
@@ -172,15 +187,15 @@ impl Job<'_> {
                 };
                 self.tell(Event::Hashing(hashing)).await;
             }
-            Output::Choice { name, variants } => {
+            News::Choice { name, variants } => {
                 let variants = variants.iter().map(rows::file).collect();
                 self.tell(Event::Choice { name, variants }).await;
             }
-            Output::Failed { name, why } => {
+            News::Failed { name, why } => {
                 let failure = self.failure(name.clone(), why);
                 self.tell(Event::Failed { name, failure }).await;
             }
-            Output::Planned {
+            News::Planned {
                 missed,
                 files,
                 bytes,
@@ -195,7 +210,7 @@ impl Job<'_> {
                 ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
                 self.ticks = Some(ticks);
             }
-            Output::Resumed { item, bytes } => {
+            News::Resumed { item, bytes } => {
                 let resumed = Event::Resumed {
                     name: item.listed.to_string(),
                     bytes,
@@ -203,42 +218,40 @@ impl Job<'_> {
                 };
                 self.tell(resumed).await;
             }
-            Output::Holders(fetch, holders) => self.order(fetch, Order::Holders(holders)),
-            Output::Finish(fetch) => self.order(fetch, Order::Finish),
-            // Without orders it ends.
-            Output::GiveUp(fetch) => self.lost(fetch),
-            Output::Lost(fetch) => {
+            News::Lost { fetch, over } => {
                 self.lost(fetch);
-                self.progress.files += 1;
+                self.progress.files = over;
             }
-            Output::Fetched {
+            News::Fetched {
                 fetch,
                 item,
                 sources,
                 received,
                 answer,
+                over,
             } => {
                 let is_local = fetch.is_none();
                 if let Some(fetch) = fetch {
                     self.running.remove(&fetch);
                 }
-                self.progress.files += 1;
+                self.progress.files = over;
                 self.over.there += item.content.length;
                 self.over.received += received;
                 let fetched = self.fetched(&item, &sources, received, &answer, is_local);
                 self.tell(Event::Fetched(fetched)).await;
             }
-            // The peer's task sees to these.
-            Output::Make(..) | Output::Begin(..) | Output::Ended(_) => {}
         }
     }
 
     /// Looks at places, on a thread for the disk.
     async fn look(&self, looks: Vec<Look>) {
-        let place = self.terms.place.clone();
+        let folder = self.terms.folder.clone();
         let errors = self.terms.errors.clone();
         let looking = tokio::task::spawn_blocking(move || {
-            looks.iter().map(|look| place.look(look, &errors)).collect()
+            looks
+                .iter()
+                .map(|look| folder.look(look, &errors))
+                .collect()
         });
         // It does not panic; should it, what is in the way is found out later.
         let looked = looking.await.unwrap_or_default();
@@ -270,19 +283,19 @@ impl Job<'_> {
         }
     }
 
-    async fn end(mut self, end: get::Ending) -> Result<Done, Failure> {
+    async fn end(mut self, end: Ending) -> Result<Done, Failure> {
         if self.ticks.is_some() {
             self.count();
             self.tell(Event::Progress(self.progress)).await;
         }
         match end {
-            get::Ending::Done { files, bytes } => Ok(Done {
+            Ending::Done { files, bytes } => Ok(Done {
                 count: files,
                 bytes,
                 ..Done::default()
             }),
-            get::Ending::Missed { name, why } => Err(self.failure(name, why)),
-            get::Ending::SeveralMissed { kind, missed, of } => Err(Failure::Several {
+            Ending::Missed { name, why } => Err(self.failure(name, why)),
+            Ending::SeveralMissed { kind, missed, of } => Err(Failure::Several {
                 failed: missed,
                 of,
                 kind: missed::kind(self.peer, kind),
@@ -333,7 +346,7 @@ impl Job<'_> {
         }
         Fetched {
             name: item.listed.to_string(),
-            path: self.terms.place.path_of(&item.target),
+            path: self.terms.folder.path_of(&item.target),
             length: item.content.length,
             root: item.content.root.to_string(),
             from: sources.first().map(rows::holder),

@@ -15,7 +15,6 @@ use thorp_core::get;
 use thorp_core::get::FetchId;
 use thorp_core::swarm::Unfit;
 use thorp_files::store::{Partial, StoreError};
-use thorp_wire::PeerId;
 use thorp_wire::frame::Holder;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -56,14 +55,14 @@ pub(super) async fn fetch(
     meter: Arc<Meter>,
     orders: mpsc::UnboundedReceiver<Order>,
 ) {
-    let errand = Errand {
+    let task = FileTask {
         peer: &peer,
         fetch,
         delivery: delivery.clone(),
         meter,
         orders,
     };
-    let event = match errand.run(writing).await {
+    let event = match task.run(writing).await {
         Ok(()) | Err(Over::NotWanted) => return,
         Err(Over::NotStored(error)) => get::LargeEvent::NotStored(delivery.note(error)),
         Err(Over::Unfit(why)) => get::LargeEvent::Unfit(why),
@@ -72,7 +71,7 @@ pub(super) async fn fetch(
 }
 
 /// What is done for one file.
-struct Errand<'a> {
+struct FileTask<'a> {
     peer: &'a Peer,
     fetch: FetchId,
     delivery: Delivery,
@@ -80,7 +79,7 @@ struct Errand<'a> {
     orders: mpsc::UnboundedReceiver<Order>,
 }
 
-impl Errand<'_> {
+impl FileTask<'_> {
     async fn run(mut self, writing: Writing) -> Result<(), Over> {
         let place = self.delivery.clone();
         let partial = Arc::new(blocking(move || place.partial()).await??);
@@ -135,26 +134,16 @@ impl Errand<'_> {
     }
 
     async fn happened(&self, fetching: &Fetching, happening: Happening) -> Result<(), Over> {
-        let transfer = &fetching.transfer;
-        let sources = || -> Vec<PeerId> {
-            let sources = transfer.sources().into_iter();
-            sources.map(|(id, _)| id).collect()
-        };
         let event = match happening {
             // That is for the sessions.
             Happening::Dial(_) => return Ok(()),
             Happening::Widen => get::LargeEvent::WantsHolders,
             Happening::Blame(liar) => get::LargeEvent::Lied(liar),
             Happening::Failed(error) => return Err(error.into()),
-            Happening::Complete => get::LargeEvent::Complete { sources: sources() },
-            Happening::Stuck(reason) => get::LargeEvent::Stuck(get::Stuck {
-                reason,
-                there: transfer.progress().verified,
-                contact: transfer.contact(),
-                sources: sources(),
-            }),
+            Happening::Complete(sources) => get::LargeEvent::Complete { sources },
+            Happening::Stuck(stuck) => get::LargeEvent::Stuck(stuck),
         };
-        self.meter.set(&transfer.progress());
+        self.meter.set(&fetching.transfer.progress());
         self.tell(event).await;
         Ok(())
     }

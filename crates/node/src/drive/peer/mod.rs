@@ -69,8 +69,8 @@ use crate::net::listener::Incoming;
 use crate::sessions::{self, Swarms};
 use crate::snapshot::{Keeper, Viewer};
 
-use delivery::{Place, Terms};
-use get::Told;
+use delivery::{Folder, Terms};
+use get::ForGet;
 pub use memory::Memory;
 use task::{Asked, Shown, Task};
 
@@ -124,7 +124,7 @@ pub struct Peer {
     /// channel needs no bound of its own.
     abandoned: mpsc::UnboundedSender<GetId>,
     viewer: Viewer,
-    home: Place,
+    home: Folder,
     swarms: Swarms,
     last_get: Arc<AtomicU64>,
     itself: watch::Receiver<Option<Holder>>,
@@ -140,7 +140,7 @@ enum Request {
         request: thorp_core::get::Request,
         terms: Terms,
         /// As many as there are files, so the channel needs no bound of its own.
-        told: mpsc::UnboundedSender<Told>,
+        told: mpsc::UnboundedSender<ForGet>,
     },
     /// What is where files are to go.
     Looked(GetId, Vec<Looked>),
@@ -166,8 +166,8 @@ impl Peer {
         let (abandoned, abandoned_in) = mpsc::unbounded_channel();
         let (keeper, viewer) = Keeper::new();
         let home = match &setup.role {
-            Role::Sharing { share, .. } => Place::Share(share.clone()),
-            Role::Visiting(store) => Place::Directory(store.clone()),
+            Role::Sharing { share, .. } => Folder::Share(share.clone()),
+            Role::Visiting(store) => Folder::Directory(store.clone()),
         };
         let (itself, itself_in) = watch::channel(itself(&setup));
         let tls = setup.tls.clone();
@@ -249,8 +249,8 @@ impl Peer {
     /// The directory it shares.
     pub fn share(&self) -> Option<&Share> {
         match &self.home {
-            Place::Share(share) => Some(share),
-            Place::Directory(_) => None,
+            Folder::Share(share) => Some(share),
+            Folder::Directory(_) => None,
         }
     }
 
@@ -289,7 +289,7 @@ impl Peer {
     }
 
     /// Where fetched files go, unless somewhere else is asked for.
-    fn place(&self) -> Place {
+    fn folder(&self) -> Folder {
         self.home.clone()
     }
 }

@@ -11,7 +11,7 @@ const TOLD_EVERY: Duration = Duration::from_secs(20);
 
 /// See the module: since the start, of all transfers.
 #[derive(Debug)]
-pub(super) struct Tally {
+pub(super) struct Traffic {
     sent: AtomicU64,
     received: AtomicU64,
     fed: mpsc::Sender<PeerId>,
@@ -19,9 +19,9 @@ pub(super) struct Tally {
 
 /// When it was last said of one session that bytes go there.
 #[derive(Debug, Default)]
-pub(super) struct Told(Option<Instant>);
+pub(super) struct LastTold(Option<Instant>);
 
-impl Tally {
+impl Traffic {
     pub fn new(fed: mpsc::Sender<PeerId>) -> Self {
         Self {
             sent: AtomicU64::new(0),
@@ -40,7 +40,7 @@ impl Tally {
         self.received.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    pub fn sent(&self, bytes: u64, member: PeerId, told: &mut Told) {
+    pub fn sent(&self, bytes: u64, member: PeerId, told: &mut LastTold) {
         self.sent.fetch_add(bytes, Ordering::Relaxed);
         if told.0.is_none_or(|told| told.elapsed() >= TOLD_EVERY) {
             told.0 = Some(Instant::now());
