@@ -433,6 +433,11 @@ async fn a_holder_whose_file_is_gone_or_changed_is_skipped_for_the_next() {
         peer.settled(names.len()).await;
         village.lists(name, names.len()).await;
     }
+    village
+        .sees("their roots", |view| {
+            view.files.iter().all(|file| file.root.is_some())
+        })
+        .await;
     let elm = village.peer("elm", &[]).await;
     for (peer, who) in [(&oak, "oak"), (&ash, "ash")] {
         fs::remove_file(peer.dir.join(format!("gone at {who}"))).expect("removes");
