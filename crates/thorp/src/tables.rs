@@ -10,7 +10,7 @@
 use serde::Serialize;
 use thorp_node::api::PeerRow;
 use thorp_node::printable::printable;
-use thorp_node::snapshot::{Ask, MemberRef, Part, SnapshotRow, TrackedFile, TrackedPeer, Viewer};
+use thorp_node::snapshot::{Ask, MemberRef, Part, SnapshotRow, TrackedFile, Viewer};
 use tokio::sync::watch;
 use tokio::time::{Duration, Instant, sleep_until};
 
@@ -18,12 +18,8 @@ use crate::quoting::quoted;
 
 /// Digits of a root that tell one content from another to a person.
 const ROOT_PREFIX: usize = 8;
-/// Digits of an id that tell one member from another to a person.
-const ID_PREFIX: usize = 8;
 /// More neighbours than a peer can name to its tracker.
 const MOST_NEIGHBOURS: usize = 1024;
-/// Neighbours that a peer lists of each of its own.
-const LISTED_NEIGHBOURS: usize = 64;
 /// How often the tables are made anew at most, and so how late they may be.
 const TABLES_EVERY: Duration = Duration::from_millis(100);
 
@@ -262,14 +258,11 @@ impl FileLine {
 impl Neighbourhood {
     /// As it is now; nothing, if the peer has ended.
     pub async fn of(viewer: &Viewer) -> Option<Self> {
-        let neighbours = Ask {
-            names: LISTED_NEIGHBOURS,
-            ..Ask::first(Part::Peers, usize::MAX)
-        };
+        let neighbours = Ask::neighbours();
         let [node, share] = [Part::Node, Part::Share].map(|part| Ask::first(part, 1));
         let [neighbours, node, share] = viewer.pages([neighbours, node, share]).await?;
         let mut shown = Self {
-            neighbours: neighbours.rows.into_iter().filter_map(neighbour).collect(),
+            neighbours: neighbours.neighbours().collect(),
             ..Self::default()
         };
         if let [SnapshotRow::Node(status)] = &node.rows[..] {
@@ -316,30 +309,6 @@ impl Following {
         self.news.borrow_and_update();
         true
     }
-}
-
-/// A neighbour, as `neighbours` lists it.
-fn neighbour(row: SnapshotRow) -> Option<PeerRow> {
-    let SnapshotRow::Peer(TrackedPeer {
-        member,
-        files,
-        bytes,
-        neighbours,
-        ..
-    }) = row
-    else {
-        return None;
-    };
-    let called = |of: &MemberRef| match of.address {
-        Some(address) => address.ip().to_string(),
-        None => of.id.chars().take(ID_PREFIX).collect(),
-    };
-    Some(PeerRow {
-        member,
-        files,
-        bytes,
-        neighbours: neighbours.iter().map(called).collect(),
-    })
 }
 
 /// Those that are present, as their rows are called.

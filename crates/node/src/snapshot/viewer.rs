@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::api::snapshot::{Ask, Fresh, Page};
+use crate::api::PeerRow;
+use crate::api::snapshot::{Ask, Fresh, Page, Part, SnapshotRow};
 
 /// Looks at a node in this process: a handle, cheap to clone.
 #[derive(Clone, Debug)]
@@ -39,6 +40,18 @@ impl Viewer {
         let look = ViewRequest::Pages(asks.into(), reply);
         self.looks.send(look).await.ok()?;
         answer.await.ok()?.try_into().ok()
+    }
+
+    /// The node's own row; nothing, if the node has ended.
+    pub async fn node(&self) -> Option<SnapshotRow> {
+        let [page] = self.pages([Ask::first(Part::Node, 1)]).await?;
+        page.rows.into_iter().next()
+    }
+
+    /// A peer's neighbours; nothing, if it has ended.
+    pub async fn neighbours(&self) -> Option<Vec<PeerRow>> {
+        let [page] = self.pages([Ask::neighbours()]).await?;
+        Some(page.neighbours().collect())
     }
 
     /// What has changed since a number; nothing, if the node has ended.

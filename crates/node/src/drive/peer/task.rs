@@ -32,7 +32,7 @@ use crate::sessions::Swarms;
 use crate::snapshot::Keeper;
 use crate::system::{now, random};
 
-use super::callers::{Callers, answer};
+use super::callers::Callers;
 use super::dialling::Dialling;
 use super::event::{EVENTS, Event};
 use super::pace::Paces;
@@ -310,10 +310,6 @@ impl Task {
             } => engine.handle(self.callers.on_get(get, request, terms, told)),
             Request::Looked(get, looked) => engine.handle(Input::Looked { get, looked }),
             Request::Large(fetch, event) => engine.handle(Input::Large { fetch, event }),
-            Request::Neighbours(reply) => {
-                answer(reply, engine.machine.neighbours().collect());
-            }
-            Request::Status(reply) => answer(reply, self.status(&engine.machine)),
             Request::Stop(reason) => engine.stop(reason),
         }
     }

@@ -54,7 +54,6 @@ pub struct Tracker {
 }
 
 enum Request {
-    Status(oneshot::Sender<TrackerStatus>),
     Present(oneshot::Sender<BTreeSet<PeerId>>),
     Stop(String),
 }
@@ -77,9 +76,10 @@ impl Tracker {
 
     /// How it is; nothing, if it is stopping.
     pub async fn status(&self) -> Option<TrackerStatus> {
-        let (reply, answer) = oneshot::channel();
-        self.requests.send(Request::Status(reply)).await.ok()?;
-        answer.await.ok()
+        match self.viewer.node().await? {
+            SnapshotRow::Tracker(status) => Some(status),
+            _ => None,
+        }
     }
 
     /// Who is present; nothing, if it is stopping.
@@ -149,9 +149,6 @@ impl Node for Task {
                 }
             }
             Event::RenewalDue => self.renew(),
-            Event::Request(Request::Status(reply)) => {
-                drop(reply.send(self.status(&engine.machine)));
-            }
             Event::Request(Request::Present(reply)) => {
                 let present = engine.machine.peers().map(|peer| peer.id);
                 drop(reply.send(present.collect()));
