@@ -129,7 +129,9 @@ impl Tracker {
                     self.on_changed(link.member.id);
                 }
             }
-            Event::ListingChanged { member } => self.on_changed(member),
+            Event::ListingChanged { member } | Event::Regrouped { member } => {
+                self.on_changed(member);
+            }
             Event::Down(down) if down.was_in_use => self.on_changed(down.was.member.id),
             Event::Unlisted(holder) => self.out.push_back(Output::Unlisted(holder)),
             Event::Asked {

@@ -115,7 +115,7 @@ impl Links {
                 }
             }
         }
-        std::mem::take(&mut self.events)
+        self.take_events()
     }
 
     /// Does what is due by now: gives silent members up, and gives signs of
@@ -135,7 +135,7 @@ impl Links {
         let silent = due.silent.into_iter();
         self.events
             .extend(silent.map(|link| Event::Silent { link }));
-        std::mem::take(&mut self.events)
+        self.take_events()
     }
 
     /// The next thing to do, until there is none.
@@ -295,6 +295,13 @@ impl Links {
             self.present
                 .change(link.member.id, |presence| presence.until = until);
         }
+    }
+
+    fn take_events(&mut self) -> Vec<Event> {
+        let regrouped = self.present.take_regrouped().into_iter();
+        self.events
+            .extend(regrouped.map(|member| Event::Regrouped { member }));
+        std::mem::take(&mut self.events)
     }
 
     /// Closes a link from this side for good.
