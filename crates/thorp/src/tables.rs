@@ -20,6 +20,10 @@ use crate::quoting::quoted;
 const ROOT_PREFIX: usize = 8;
 /// More neighbours than a peer can name to its tracker.
 const MOST_NEIGHBOURS: usize = 1024;
+/// Rows that the tracker makes at a time for the plain tables: few enough that no
+/// peer waits for it, whatever is in them.
+const PEERS_AT_ONCE: usize = 250;
+const FILES_AT_ONCE: usize = 20;
 /// How often the tables are made anew at most, and so how late they may be.
 const TABLES_EVERY: Duration = Duration::from_millis(100);
 
@@ -161,15 +165,20 @@ impl Tables {
 
     /// As they are now; nothing, if the tracker has ended.
     pub async fn of(viewer: &Viewer) -> Option<Self> {
-        let peers = Ask {
+        let ask_peers = Ask {
             names: MOST_NEIGHBOURS,
-            ..Ask::first(Part::Peers, usize::MAX)
+            ..Ask::first(Part::Peers, PEERS_AT_ONCE)
         };
-        let files = Ask {
+        let ask_files = Ask {
             names: usize::MAX,
-            ..Ask::first(Part::Files, Self::MAX_ROWS)
+            ..Ask::first(Part::Files, FILES_AT_ONCE)
         };
-        let [peers, files] = viewer.pages([peers, files]).await?;
+        let asks = [ask_peers.clone(), ask_files.clone()];
+        let [mut peers, mut files] = viewer.pages(asks).await?;
+        viewer.read_on(&ask_peers, &mut peers, usize::MAX).await?;
+        viewer
+            .read_on(&ask_files, &mut files, Self::MAX_ROWS)
+            .await?;
         let mut peers: Vec<_> = peers.rows.iter().filter_map(PeerLine::of).collect();
         for peer in &mut peers {
             peer.files.truncate(Self::MAX_ROWS);

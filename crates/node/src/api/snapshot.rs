@@ -315,6 +315,15 @@ impl Ask {
 }
 
 impl Page {
+    /// For the page behind this one, which was asked for so; none behind the last.
+    pub fn next(&self, ask: &Ask) -> Option<Ask> {
+        let last = self.rows.last().filter(|_| self.more)?;
+        Some(Ask {
+            at: At::After(last.key()?),
+            ..ask.clone()
+        })
+    }
+
     /// The neighbours in it, as `thorp neighbours` lists them.
     pub fn neighbours(self) -> impl Iterator<Item = PeerRow> {
         self.rows.into_iter().filter_map(|row| match row {

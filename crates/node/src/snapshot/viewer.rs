@@ -42,6 +42,22 @@ impl Viewer {
         answer.await.ok()?.try_into().ok()
     }
 
+    /// Adds the pages behind this one to it, until it has so many rows. They are
+    /// asked for one after the other, so that the node does other work in between;
+    /// what changes meanwhile is in the later ones only. Nothing, if the node has
+    /// ended.
+    pub async fn read_on(&self, ask: &Ask, page: &mut Page, most: usize) -> Option<()> {
+        while page.rows.len() < most
+            && let Some(next) = page.next(ask)
+        {
+            let [more] = self.pages([next]).await?;
+            (page.total, page.more) = (more.total, more.more);
+            page.rows.extend(more.rows);
+        }
+        page.rows.truncate(most);
+        Some(())
+    }
+
     /// The node's own row; nothing, if the node has ended.
     pub async fn node(&self) -> Option<SnapshotRow> {
         let [page] = self.pages([Ask::first(Part::Node, 1)]).await?;
