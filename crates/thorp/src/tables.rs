@@ -278,7 +278,7 @@ impl Neighbourhood {
             shown.tracker_connected = status.tracker_connected;
         }
         if let [SnapshotRow::Share(share)] = &share.rows[..] {
-            (shown.files, shown.unhashed) = (share.files, share.unhashed);
+            (shown.files, shown.unhashed) = (share.offered.files, share.offered.unhashed);
         }
         Some(shown)
     }

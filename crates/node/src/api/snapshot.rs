@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::failure::Trouble;
-use super::rows::{FileRow, Member, PeerRow, Status, TrackerStatus};
+use super::rows::{FileRow, Member, Offered, PeerRow, Status, TrackerStatus};
 
 /// Neighbours that a peer lists of each of its own.
 const LISTED_NEIGHBOURS: usize = 64;
@@ -190,14 +190,9 @@ pub struct MemberRef {
 pub struct ShareRow {
     /// The directory.
     pub directory: PathBuf,
-    /// Files in it that are offered.
-    pub files: u64,
-    /// Bytes in them.
-    pub bytes: u64,
-    /// Of these files, still to be hashed.
-    pub unhashed: u64,
-    /// Files that were opened since the start, to be hashed or sent.
-    pub opened: u64,
+    /// What is listed of it.
+    #[serde(flatten)]
+    pub offered: Offered,
     /// Files and folders that were left out, by why.
     pub left_out: LeftOut,
 }

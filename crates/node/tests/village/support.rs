@@ -319,8 +319,8 @@ async fn around(viewer: &Viewer) -> Option<Around> {
     Some(Around {
         neighbours: neighbours.rows.into_iter().map(peer).collect(),
         tracker_connected: status.tracker_connected,
-        files: share.files,
-        unhashed: share.unhashed,
+        files: share.offered.files,
+        unhashed: share.offered.unhashed,
     })
 }
 

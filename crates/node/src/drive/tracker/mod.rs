@@ -281,7 +281,7 @@ impl Task {
             open: self.open,
             peers: machine.present().listed_count() as u64,
             entries: machine.catalogue().entries() as u64,
-            finds: machine.finds(),
+            counts: machine.counts(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }
     }
