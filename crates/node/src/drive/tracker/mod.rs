@@ -40,7 +40,7 @@ pub struct TrackerSetup {
     pub listen: SocketAddr,
     /// Members that dialled it.
     pub incoming: mpsc::Receiver<Incoming>,
-    /// Whether whoever asks is let in.
+    /// Whether any machine that asks is let in.
     pub open: bool,
     /// Its certificate's renewal, and its group's authority.
     pub renewal: OwnRenewal,
@@ -60,7 +60,7 @@ enum Request {
 
 impl Tracker {
     /// Starts a tracker. It ends when it is stopped, or when the last handle is gone.
-    /// Whoever does not read `notices` in time misses some.
+    /// A caller that does not read `notices` in time misses some.
     pub fn start(setup: TrackerSetup, notices: mpsc::Sender<Notice>) -> (Self, JoinHandle<()>) {
         let (requests, requests_in) = mpsc::channel(REQUESTS);
         let (keeper, viewer) = Keeper::new();
@@ -89,7 +89,7 @@ impl Tracker {
         answer.await.ok()
     }
 
-    /// Says goodbye to everybody and ends.
+    /// Says goodbye to every member with a link, and ends.
     pub async fn stop(&self, reason: &str) {
         // If the task is gone, so is what it had to say.
         let _ = self.requests.send(Request::Stop(reason.to_owned())).await;
@@ -165,7 +165,7 @@ impl Node for Task {
             Output::Unlisted(holder) => {
                 let member = rows::holder(&holder);
                 let warning = Warning::TooMuchForTracker { member };
-                // Whoever does not read its notices misses some.
+                // A caller that does not read its notices misses some.
                 let warning = Notice::Warning(warning);
                 self.keeper.notice(&warning);
                 let _ = self.notices.try_send(warning);
