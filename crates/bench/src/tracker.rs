@@ -330,10 +330,11 @@ impl Node {
     /// slice of it keeps the tracker.
     fn tables(&self) -> Result<(usize, Vec<Duration>)> {
         let known = Knowledge::of_tracker(&self.tracker);
+        let files_at_once = (10_000 / self.members as usize).max(1);
         let (mut rows, mut slices) = (0, Vec::new());
         for (part, most, limit, names) in [
-            (Part::Peers, usize::MAX, 250, 1024),
-            (Part::Files, 1000, 20, usize::MAX),
+            (Part::Peers, usize::MAX, 100, 1024),
+            (Part::Files, 1000, files_at_once, usize::MAX),
         ] {
             let first = Ask {
                 names,

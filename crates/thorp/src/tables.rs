@@ -20,10 +20,11 @@ use crate::quoting::quoted;
 const ROOT_PREFIX: usize = 8;
 /// More neighbours than a peer can name to its tracker.
 const MOST_NEIGHBOURS: usize = 1024;
-/// Rows that the tracker makes at a time for the plain tables: few enough that no
-/// peer waits for it, whatever is in them.
-const PEERS_AT_ONCE: usize = 250;
-const FILES_AT_ONCE: usize = 20;
+/// Peers' rows that the tracker makes at a time for the plain tables.
+const PEERS_AT_ONCE: usize = 100;
+/// Holders that it names at a time: all members may have all files, and each file's
+/// row names all its holders.
+const HOLDERS_AT_ONCE: usize = 10_000;
 /// How often the tables are made anew at most, and so how late they may be.
 const TABLES_EVERY: Duration = Duration::from_millis(100);
 
@@ -169,9 +170,12 @@ impl Tables {
             names: MOST_NEIGHBOURS,
             ..Ask::first(Part::Peers, PEERS_AT_ONCE)
         };
+        let [counted] = viewer.pages([Ask::first(Part::Peers, 0)]).await?;
+        let members = usize::try_from(counted.total).unwrap_or(usize::MAX);
+        let files_at_once = (HOLDERS_AT_ONCE / members.max(1)).clamp(1, Self::MAX_ROWS);
         let ask_files = Ask {
             names: usize::MAX,
-            ..Ask::first(Part::Files, FILES_AT_ONCE)
+            ..Ask::first(Part::Files, files_at_once)
         };
         let asks = [ask_peers.clone(), ask_files.clone()];
         let [mut peers, mut files] = viewer.pages(asks).await?;
@@ -337,4 +341,30 @@ fn root_prefix(file: &TrackedFile) -> String {
     let prefix = |root: &String| root.chars().take(ROOT_PREFIX).collect();
     let unhashed = || "not hashed yet".to_owned();
     file.root.as_ref().map_or_else(unhashed, prefix)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::story::{self, Shown};
+
+    #[tokio::test]
+    async fn tables_read_in_slices_are_those_read_at_once() {
+        let addresses: Vec<String> = (0..250).map(|n| format!("10.0.0.{n}")).collect();
+        let names: Vec<String> = (0..130).map(|n| format!("{n:03}")).collect();
+        let files: Vec<&str> = names.iter().map(String::as_str).collect();
+        let rows = addresses
+            .iter()
+            .map(|address| (address.as_str(), &files[..], &[][..]));
+        let shown = Shown::of(&rows.collect::<Vec<_>>());
+        let expected = shown.tables();
+        let (to, from) = mpsc::channel(1);
+        let viewer = story::node(from);
+        let mut news = viewer.news();
+        to.send(shown).await.expect("it is there");
+        news.changed().await.expect("it shows it");
+        assert_eq!(Tables::of(&viewer).await, Some(expected));
+    }
 }
