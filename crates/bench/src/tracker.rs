@@ -24,6 +24,8 @@ const NEIGHBOURS: u32 = 8;
 const ROUNDS: u32 = 101;
 /// What a reader of a screen may have to wait.
 const READILY: Duration = Duration::from_millis(100);
+/// What one change of a member may take, whether there is a reader or not.
+const AT_ONCE: Duration = Duration::from_millis(1);
 /// Rows and columns of a terminal.
 const SCREEN: (usize, usize) = (50, 200);
 
@@ -75,7 +77,7 @@ pub fn run(members: u32, files: u32) -> Result<()> {
         let member = round * (members / ROUNDS).max(1) % members;
         changes.push(took(|| node.changes(member, u64::from(round)))?);
     }
-    add("a change of one", 0, changes);
+    let change = add("a change of one", 0, changes);
     let looks: [(&str, Measured); 5] = [
         ("the screen, at its start", |node| node.screen(&At::Start)),
         ("the screen, at its end", |node| node.screen(&At::End)),
@@ -103,18 +105,18 @@ pub fn run(members: u32, files: u32) -> Result<()> {
         })?);
     }
     slowest = slowest.max(add("all peers, as thorp peers asks", rows, times));
-    let (mut rows, mut times) = (0, Vec::new());
-    for _ in 0..5 {
-        times.push(took(|| {
-            rows = node.tables();
-            Ok(())
-        })?);
-    }
-    add("all rows of tracker --lines", rows, times);
+    let (rows, slices) = node.tables()?;
+    add(
+        "all rows of tracker --lines",
+        rows,
+        vec![slices.iter().sum()],
+    );
+    add("one slice of them", 0, slices);
     println!(
         "{members} members with {files} files each, {COMMON} of them the same; {:.1} s to fill\n{table}",
         filled.as_secs_f64()
     );
+    ensure!(change < AT_ONCE, "a change of one member takes {change:?}");
     ensure!(
         slowest < READILY,
         "a reader waits {slowest:?} for an answer"
@@ -324,11 +326,34 @@ impl Node {
         Ok(rows)
     }
 
-    /// Everything that `tracker --lines` prints at each change.
-    fn tables(&self) -> usize {
-        let peers = self.page(Part::Peers, At::Start, usize::MAX, 1024);
-        let files = self.page(Part::Files, At::Start, 1000, usize::MAX);
-        peers.rows.len() + files.rows.len()
+    /// Everything that `tracker --lines` prints at each change, and how long each
+    /// slice of it keeps the tracker.
+    fn tables(&self) -> Result<(usize, Vec<Duration>)> {
+        let known = Knowledge::of_tracker(&self.tracker);
+        let files_at_once = (10_000 / self.members as usize).max(1);
+        let (mut rows, mut slices) = (0, Vec::new());
+        for (part, most, limit, names) in [
+            (Part::Peers, usize::MAX, 100, 1024),
+            (Part::Files, 1000, files_at_once, usize::MAX),
+        ] {
+            let first = Ask {
+                names,
+                ..Ask::first(part, limit)
+            };
+            let (mut next, mut seen) = (Some(first), 0);
+            while let Some(ask) = next.filter(|_| seen < most) {
+                let mut page = None;
+                slices.push(took(|| {
+                    page = Some(self.keeper.page(&ask, &known, &mut |_| Vec::new()));
+                    Ok(())
+                })?);
+                let page = page.context("it was made")?;
+                seen += page.rows.len();
+                next = page.next(&ask);
+            }
+            rows += seen;
+        }
+        Ok((rows, slices))
     }
 }
 

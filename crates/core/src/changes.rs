@@ -19,7 +19,9 @@ pub enum Row {
     /// A member: that it is there, its addresses, its listing, its neighbours.
     /// At a tracker any peer, at a peer its neighbours.
     Member(PeerId),
-    /// The node itself: its link to the tracker, its lookups by who answered.
+    /// The node itself: its link to the tracker, its lookups by who answered. Bytes
+    /// that went over sessions are no change: they would be one with each block, so
+    /// a reader that wants them pages the row.
     Node,
     /// What is offered, and what was left out.
     Share,

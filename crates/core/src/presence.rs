@@ -38,6 +38,9 @@ pub struct Presence {
 pub struct Presences {
     all: BTreeMap<PeerId, Presence>,
     places: BTreeSet<Place>,
+    /// Listed members that another one has joined at their address, or has left
+    /// alone there, since they were last taken.
+    regrouped: BTreeSet<PeerId>,
 }
 
 /// Where a member stands in the order in which people see members: by address,
@@ -98,10 +101,7 @@ impl Presences {
     /// Whether several of those that may list files are at this address, on
     /// whatever ports.
     pub fn is_shared(&self, address: IpAddr) -> bool {
-        let first = (SocketAddr::new(address, 0), PeerId::new([0; 32]));
-        let here = self.places.range(first..);
-        let here = here.take_while(|(place, _)| place.ip() == address);
-        here.take(2).count() == 2
+        self.at(address).take(2).count() == 2
     }
 
     /// How many may list files.
@@ -115,18 +115,14 @@ impl Presences {
     }
 
     pub(crate) fn insert(&mut self, presence: Presence) {
-        let id = presence.id;
-        self.remove(id);
-        if presence.is_listed {
-            self.places.insert(presence.place());
-        }
-        self.all.insert(id, presence);
+        let after = presence.is_listed.then(|| presence.place());
+        let was = self.all.insert(presence.id, presence);
+        self.on_place(listed_place(was.as_ref()), after);
     }
 
     pub(crate) fn remove(&mut self, id: PeerId) {
-        if let Some(was) = self.all.remove(&id) {
-            self.places.remove(&was.place());
-        }
+        let was = self.all.remove(&id);
+        self.on_place(listed_place(was.as_ref()), None);
     }
 
     /// Changes what is known of a member, if it is there: all but whether it is
@@ -135,12 +131,53 @@ impl Presences {
         let Some(presence) = self.all.get_mut(&id) else {
             return;
         };
-        let before = presence.place();
+        let before = listed_place(Some(presence));
         change(presence);
-        let after = presence.place();
-        if before != after && self.places.remove(&before) {
+        let after = listed_place(Some(presence));
+        self.on_place(before, after);
+    }
+
+    /// Listed members that have come to share their address with another one, or to
+    /// have it alone, because that other one came or went.
+    pub(crate) fn take_regrouped(&mut self) -> BTreeSet<PeerId> {
+        std::mem::take(&mut self.regrouped)
+    }
+
+    /// A listed member has come, has moved or is gone.
+    fn on_place(&mut self, before: Option<Place>, after: Option<Place>) {
+        if before == after {
+            return;
+        }
+        if let Some(before) = before {
+            self.places.remove(&before);
+        }
+        if let Some(after) = after {
             self.places.insert(after);
         }
+        let address = |place: Option<Place>| place.map(|(at, _)| at.ip());
+        if address(before) == address(after) {
+            return;
+        }
+        if let Some((at, _)) = before {
+            self.regrouped.extend(self.only_other_at(at.ip(), None));
+        }
+        if let Some((at, id)) = after {
+            self.regrouped.extend(self.only_other_at(at.ip(), Some(id)));
+        }
+    }
+
+    fn only_other_at(&self, address: IpAddr, than: Option<PeerId>) -> Option<PeerId> {
+        let mut others = self.at(address).filter(|id| Some(*id) != than);
+        let only = others.next()?;
+        others.next().is_none().then_some(only)
+    }
+
+    /// Those that are listed at an address, on whatever ports.
+    fn at(&self, address: IpAddr) -> impl Iterator<Item = PeerId> + '_ {
+        let first = (SocketAddr::new(address, 0), PeerId::new([0; 32]));
+        let here = self.places.range(first..);
+        let here = here.take_while(move |(place, _)| place.ip() == address);
+        here.map(|(_, id)| *id)
     }
 
     /// Asserts the invariant. For tests: it looks at all members.
@@ -149,6 +186,11 @@ impl Presences {
         let places: BTreeSet<Place> = self.listed().map(Presence::place).collect();
         assert_eq!(self.places, places);
     }
+}
+
+fn listed_place(presence: Option<&Presence>) -> Option<Place> {
+    let listed = presence.filter(|presence| presence.is_listed);
+    listed.map(Presence::place)
 }
 
 /// A member as a holder of files: with its best addresses, where it has many.
@@ -254,5 +296,34 @@ mod tests {
         present.insert(presence(1, "10.0.0.2:2"));
         present.check();
         assert_eq!(ids(present.from_place(None)), [2, 1, 6, 4, 5]);
+    }
+
+    #[test]
+    fn the_one_that_is_joined_at_its_address_or_left_alone_there_is_told() {
+        let mut present = Presences::default();
+        let mut regrouped = |change: &dyn Fn(&mut Presences)| {
+            change(&mut present);
+            let taken = present.take_regrouped().into_iter();
+            taken.map(|id| id.as_bytes()[0]).collect::<Vec<_>>()
+        };
+        let comes = |id, address: &'static str| {
+            move |present: &mut Presences| present.insert(presence(id, address))
+        };
+        let goes = |id| move |present: &mut Presences| present.remove(PeerId::new([id; 32]));
+        assert_eq!(regrouped(&comes(1, "10.0.0.1:1")), []);
+        assert_eq!(regrouped(&comes(2, "10.0.0.1:2")), [1]);
+        assert_eq!(regrouped(&comes(2, "10.0.0.1:3")), [], "another port");
+        assert_eq!(regrouped(&comes(3, "10.0.0.1:4")), [], "it was shared");
+        assert_eq!(regrouped(&comes(4, "10.0.0.4:1")), []);
+        assert_eq!(regrouped(&goes(1)), []);
+        assert_eq!(regrouped(&comes(2, "10.0.0.4:2")), [3, 4], "it has moved");
+        assert_eq!(regrouped(&goes(4)), [2]);
+        let visits = |present: &mut Presences| {
+            present.insert(Presence {
+                is_listed: false,
+                ..presence(5, "10.0.0.4:5")
+            });
+        };
+        assert_eq!(regrouped(&visits), [], "it is not shown");
     }
 }

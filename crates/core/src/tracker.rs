@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use thorp_wire::PeerId;
 use thorp_wire::frame::{Holder, Join, Query, RequestId};
 
@@ -54,12 +55,19 @@ pub enum Output {
     Changed(Row),
 }
 
+/// What it has counted since it started. Shown as it is, in the status.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Questions about files that it was asked.
+    pub finds: u64,
+}
+
 /// A tracker.
 #[derive(Debug)]
 pub struct Tracker {
     interval: Duration,
     links: Links,
-    finds: u64,
+    counts: Counts,
     out: VecDeque<Output>,
 }
 
@@ -70,7 +78,7 @@ impl Tracker {
         Self {
             interval,
             links: Links::new(config.me, Role::Tracker { interval }),
-            finds: 0,
+            counts: Counts::default(),
             out: VecDeque::new(),
         }
     }
@@ -117,9 +125,9 @@ impl Tracker {
         self.links.catalogue()
     }
 
-    /// How many questions about files it was asked so far.
-    pub fn finds(&self) -> u64 {
-        self.finds
+    /// What it has counted so far.
+    pub fn counts(&self) -> Counts {
+        self.counts
     }
 
     fn on_event(&mut self, now: Instant, event: Event) {
@@ -129,7 +137,9 @@ impl Tracker {
                     self.on_changed(link.member.id);
                 }
             }
-            Event::ListingChanged { member } => self.on_changed(member),
+            Event::ListingChanged { member } | Event::Regrouped { member } => {
+                self.on_changed(member);
+            }
             Event::Down(down) if down.was_in_use => self.on_changed(down.was.member.id),
             Event::Unlisted(holder) => self.out.push_back(Output::Unlisted(holder)),
             Event::Asked {
@@ -137,7 +147,7 @@ impl Tracker {
                 request,
                 find,
             } => {
-                self.finds += u64::from(!matches!(find.query, Query::Members(_)));
+                self.counts.finds += u64::from(!matches!(find.query, Query::Members(_)));
                 self.links.answer(now, link, request, &find, |_| {});
             }
             Event::RenewalAsked {

@@ -62,15 +62,18 @@ fn story(village: &mut Village, hops: u8) -> [usize; 3] {
     let three = village.peer_with(THREE, &[("5.txt", "five"), ("6.txt", "six"), CLIENT], with);
     village.run(SECOND);
     assert_eq!(village.get(three, "2.txt"), (Source::Tracker, id(one)));
-    assert_eq!(village.tracker().finds(), 2);
+    assert_eq!(village.tracker().counts().finds, 2);
     assert_eq!(village.get(one, "5.txt"), (Source::Memory, id(three)));
-    assert_eq!(village.tracker().finds(), 2, "a neighbour had it");
+    assert_eq!(village.tracker().counts().finds, 2, "a neighbour had it");
     let expected = match hops {
         0 => (Source::Tracker, id(three)),
         _ => (Source::Neighbour(id(one)), id(three)),
     };
     assert_eq!(village.get(two, "6.txt"), expected);
-    assert_eq!(village.tracker().finds(), if hops == 0 { 3 } else { 2 });
+    assert_eq!(
+        village.tracker().counts().finds,
+        if hops == 0 { 3 } else { 2 }
+    );
     village.run(SECOND);
     [one, two, three]
 }
@@ -185,10 +188,10 @@ fn the_story_is_played_from_its_first_step_to_its_last() {
 fn a_name_that_nobody_shares_is_looked_for_everywhere_and_not_found() {
     let mut village = Village::new();
     let [one, ..] = story(&mut village, 1);
-    let finds = village.tracker().finds();
+    let finds = village.tracker().counts().finds;
     let got = village.get_all(one, request(&["7.txt"]));
     assert_eq!(*got.missed(), Missed::NobodyShares(Only::default()));
-    assert_eq!(village.tracker().finds(), finds + 1);
+    assert_eq!(village.tracker().counts().finds, finds + 1);
 }
 
 #[test]
@@ -470,10 +473,10 @@ fn one_name_for_several_contents_is_a_choice_and_from_makes_it() {
     let four = village.peer(FOUR, &[("a.txt", "second"), ("dir/b.txt", "b")]);
     village.run(SECOND);
     assert_eq!(village.neighbours(one), []);
-    let finds = village.tracker().finds();
+    let finds = village.tracker().counts().finds;
     let got = village.get_all(one, request(&["a.txt"]));
     assert_eq!(*got.missed(), Missed::Ambiguous { look_alike: false });
-    let asked = village.tracker().finds() - finds;
+    let asked = village.tracker().counts().finds - finds;
     assert_eq!(asked, 1, "the choice is what the tracker says");
     let variants = got.choice();
     let counts: BTreeMap<_, _> = variants
@@ -550,9 +553,9 @@ fn a_thousand_names_are_found_in_one_lookup_by_few_questions() {
     }
     // Four batches, each answered in three parts at the most.
     assert!(
-        village.tracker().finds() <= 12,
+        village.tracker().counts().finds <= 12,
         "{}",
-        village.tracker().finds()
+        village.tracker().counts().finds
     );
 }
 
@@ -692,12 +695,12 @@ fn a_listing_over_the_bounds_is_said_to_both_sides_and_its_peer_is_asked_instead
         "it is a neighbour all the same"
     );
     assert!(village.host(one).catalogue().listing(id(two)).is_none());
-    let finds = village.tracker().finds();
+    let finds = village.tracker().counts().finds;
     assert_eq!(
         village.get(one, "b.txt"),
         (Source::Neighbour(id(two)), id(two))
     );
-    assert_eq!(village.tracker().finds(), finds);
+    assert_eq!(village.tracker().counts().finds, finds);
     let updates = village.received(one, "Update");
     village.run(NEIGHBOUR_INTERVAL * 4);
     assert!(

@@ -60,7 +60,7 @@ impl Streams<io::Stdout, io::Stderr> {
     }
 }
 
-/// Follows a peer until it ends, or until nobody reads any more.
+/// Follows a peer until it ends, or until the reader of the lines is gone.
 pub async fn follow_peer(
     peer: &mut LocalPeer,
     streams: &mut Streams<impl Write, impl Write>,
@@ -99,7 +99,7 @@ pub async fn follow_peer(
                 Flow::Open
             },
             is_due = following.is_due() => {
-                // That it was removed is said first, by whoever ends the program.
+                // That it was removed is said first, where the program ends.
                 if !is_due || (peer.was_removed)() {
                     return Flow::Open;
                 }
@@ -129,7 +129,7 @@ pub async fn follow_peer(
     }
 }
 
-/// Follows a tracker until it ends, or until nobody reads any more.
+/// Follows a tracker until it ends, or until the reader of the lines is gone.
 pub async fn follow_tracker(
     tracker: &mut LocalTracker,
     streams: &mut Streams<impl Write, impl Write>,
@@ -174,7 +174,7 @@ pub async fn follow_tracker(
     }
 }
 
-/// What [`neighbours`] says of nobody.
+/// What [`neighbours`] says where there are none.
 pub const NO_NEIGHBOURS: &str = "Neighbours: none";
 
 /// `Neighbours: 192.168.198.137 192.168.198.139`, with the port only where two

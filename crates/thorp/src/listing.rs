@@ -191,45 +191,39 @@ pub fn variant(row: &FileRow) -> String {
 
 /// A tracker's status.
 pub fn tracker_status(status: &TrackerStatus) -> String {
-    let TrackerStatus {
-        id,
-        listen,
-        ca,
-        open,
-        peers,
-        entries,
-        finds,
-        version,
-    } = status;
-    let door = match open {
-        true => "open: whoever asks is let in",
-        false => "members only: thorp invite lets another machine in",
+    let door = if status.open {
+        "open: whoever asks is let in"
+    } else {
+        "members only: thorp invite lets another machine in"
     };
-    format!(
-        "Tracker     {id}\n\
-         Listening   {listen}\n\
-         Group       {ca}\n\
-         Door        {door}\n\
-         Peers       {peers}\n\
-         Files       {entries}, each counted for each peer\n\
-         Questions   {finds} about files so far\n\
-         Version     {version}"
-    )
+    let files = format!("{}, each counted for each peer", status.entries);
+    let questions = format!("{} about files so far", status.counts.finds);
+    lines([
+        ("Tracker", status.id.clone()),
+        ("Listening", status.listen.clone()),
+        ("Group", status.ca.clone()),
+        ("Door", door.to_owned()),
+        ("Peers", status.peers.to_string()),
+        ("Files", files),
+        ("Questions", questions),
+        ("Version", status.version.clone()),
+    ])
 }
 
 /// How a peer is, a line for each thing. `now` in seconds since 1970.
 pub fn status(status: &Status, now: i64) -> String {
     let name = status.name.as_deref().unwrap_or("no name");
+    let offered = status.offered;
     let mut files = format!(
         "{}, {}",
-        units::count(status.files, "file"),
-        units::size(status.bytes)
+        units::count(offered.files, "file"),
+        units::size(offered.bytes)
     );
-    if status.unhashed > 0 {
-        let _ = write!(files, ", {} still to be hashed", status.unhashed);
+    if offered.unhashed > 0 {
+        let _ = write!(files, ", {} still to be hashed", offered.unhashed);
     }
-    if status.skipped > 0 {
-        let _ = write!(files, ", {} left out", status.skipped);
+    if offered.skipped > 0 {
+        let _ = write!(files, ", {} left out", offered.skipped);
     }
     let tracker = match (&status.tracker, status.tracker_connected) {
         (Some(address), true) => format!("{address}, connected"),
@@ -277,6 +271,11 @@ pub fn status(status: &Status, now: i64) -> String {
         ("Certificate", certificate),
         ("Version", status.version.clone()),
     ];
+    lines(rows)
+}
+
+/// A line for each thing, with its label.
+fn lines<const N: usize>(rows: [(&str, String); N]) -> String {
     rows.map(|(what, how)| format!("{what:<12}{}", printable(&how)))
         .join("\n")
 }

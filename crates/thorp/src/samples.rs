@@ -4,10 +4,13 @@ use std::path::PathBuf;
 
 use thorp_node::api::{
     AnswerSource, Done, ErrorKind, Event, Failure, Fetched, FileRow, GroupMember, Hashing,
-    HolderRow, Lookups, Member, MemberRole, Note, Notice, PeerRow, Progress, Provenance, Status,
+    HolderRow, Member, MemberRole, Note, Notice, PeerRow, Progress, Provenance, Status,
     TrackerStatus, Trouble, Warning,
 };
-use thorp_node::snapshot::{Change, MemberRef, Page, SnapshotRow, TrackedFile, TrackedPeer};
+use thorp_node::snapshot::{Change, Page, SnapshotRow, TrackedFile, TrackedPeer};
+
+/// The page of all that `--json` prints.
+pub const JSON_PAGE: &str = include_str!("../../../docs/json.md");
 
 pub fn oak() -> Member {
     Member {
@@ -65,44 +68,24 @@ pub fn group_member() -> GroupMember {
 }
 
 pub fn status() -> Status {
-    Status {
-        id: "a".repeat(52),
-        name: Some("oak".into()),
-        share: Some(PathBuf::from("/home/oak/papers")),
-        listen: Some("[::]:3334".into()),
-        tracker: Some("192.168.198.138:3333".into()),
-        tracker_connected: true,
-        ca: "d".repeat(52),
-        files: 4,
-        bytes: 1_258_291,
-        unhashed: 1,
-        skipped: 2,
-        opened: 3,
-        neighbours: 2,
-        sent: 734_003_200,
-        received: 4096,
-        lookups: Lookups {
-            neighbours: 7,
-            tracker: 2,
-            nobody: 1,
-        },
-        certificate_ends: 1_798_001_040,
-        certificate_ends_soon: false,
-        version: "0.1.0".into(),
-    }
+    let Event::Status(status) = documented("status") else {
+        panic!("it is the answer of a peer");
+    };
+    status
 }
 
 pub fn tracker_status() -> TrackerStatus {
-    TrackerStatus {
-        id: "c".repeat(52),
-        listen: "[::]:3333".into(),
-        ca: "d".repeat(52),
-        open: true,
-        peers: 3,
-        entries: 13,
-        finds: 3,
-        version: "0.1.0".into(),
-    }
+    let Event::Tracker(status) = documented("tracker") else {
+        panic!("it is the answer of a tracker");
+    };
+    status
+}
+
+/// The event that `docs/json.md` has as the example of its kind.
+fn documented(kind: &str) -> Event {
+    let begin = format!("{{\"event\":\"{kind}\",");
+    let line = JSON_PAGE.lines().find(|line| line.starts_with(&begin));
+    serde_json::from_str(line.expect("an example")).expect("all fields")
 }
 
 pub fn fetched(source: AnswerSource) -> Fetched {
@@ -139,38 +122,28 @@ pub fn nobody() -> Failure {
 }
 
 pub fn tracked_peer() -> TrackedPeer {
-    TrackedPeer {
-        member: oak(),
-        shares_address: false,
-        files: 4,
-        bytes: 1_258_291,
-        listing: Some(3),
-        names: Vec::new(),
-        neighbours: Vec::new(),
-        neighbours_total: 1,
-    }
+    let Event::Changes { changes, .. } = documented("changes") else {
+        panic!("it tells changes");
+    };
+    let peer = changes.into_iter().find_map(|change| match change {
+        Change::Now(row) => match *row {
+            SnapshotRow::Peer(peer) => Some(peer),
+            _ => None,
+        },
+        Change::Gone { .. } => None,
+    });
+    peer.expect("a peer's row")
 }
 
 pub fn tracked_file() -> TrackedFile {
-    TrackedFile {
-        name: "2.txt".into(),
-        nth: 0,
-        has_twin: false,
-        length: 1229,
-        mtime: 1_795_409_040,
-        root: Some(root()),
-        holders: vec![member_ref()],
-        holders_total: 1,
-        partial_total: 0,
-    }
-}
-
-fn member_ref() -> MemberRef {
-    MemberRef {
-        id: "b".repeat(52),
-        address: "192.168.198.139:3334".parse().ok(),
-        shares_address: false,
-    }
+    let Event::Page(page) = documented("page") else {
+        panic!("it is a page");
+    };
+    let file = page.rows.into_iter().find_map(|row| match row {
+        SnapshotRow::File(file) => Some(file),
+        _ => None,
+    });
+    file.expect("a file's row")
 }
 
 /// An event of each kind, in the order of `docs/json.md`.

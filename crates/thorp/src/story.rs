@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use thorp_node::api::{Member, Status};
+use thorp_node::api::{Member, Offered, Status};
 use thorp_node::snapshot::{
     Ask, At, Keeper, MemberRef, Page, Part, Row, RowKey, ShareRow, SnapshotRow, TrackedFile,
     TrackedPeer, ViewRequest, Viewer,
@@ -69,27 +69,20 @@ impl Shown {
                 .iter()
                 .map(|(address, files, neighbours)| TrackedPeer {
                     member: member(address),
-                    shares_address: false,
                     files: files.len() as u64,
-                    bytes: 0,
-                    listing: Some(1),
                     names: files.iter().map(|name| (*name).to_owned()).collect(),
                     neighbours: neighbours.iter().map(|of| called(of)).collect(),
                     neighbours_total: neighbours.len() as u64,
+                    ..samples::tracked_peer()
                 })
                 .collect(),
             files: held
                 .into_iter()
                 .map(|(name, holders)| TrackedFile {
                     name: name.to_owned(),
-                    nth: 0,
-                    has_twin: false,
-                    length: 1,
-                    mtime: 0,
-                    root: None,
                     holders_total: holders.len() as u64,
                     holders,
-                    partial_total: 0,
+                    ..samples::tracked_file()
                 })
                 .collect(),
             ..Self::default()
@@ -105,7 +98,10 @@ impl Shown {
         Self {
             node: Some(samples::status()),
             share: Some(ShareRow {
-                files,
+                offered: Offered {
+                    files,
+                    ..Offered::default()
+                },
                 ..ShareRow::default()
             }),
             ..Self::of(&rows)

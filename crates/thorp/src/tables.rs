@@ -10,7 +10,7 @@
 use serde::Serialize;
 use thorp_node::api::PeerRow;
 use thorp_node::printable::printable;
-use thorp_node::snapshot::{Ask, MemberRef, Part, SnapshotRow, TrackedFile, TrackedPeer, Viewer};
+use thorp_node::snapshot::{Ask, MemberRef, Part, SnapshotRow, TrackedFile, Viewer};
 use tokio::sync::watch;
 use tokio::time::{Duration, Instant, sleep_until};
 
@@ -18,12 +18,13 @@ use crate::quoting::quoted;
 
 /// Digits of a root that tell one content from another to a person.
 const ROOT_PREFIX: usize = 8;
-/// Digits of an id that tell one member from another to a person.
-const ID_PREFIX: usize = 8;
 /// More neighbours than a peer can name to its tracker.
 const MOST_NEIGHBOURS: usize = 1024;
-/// Neighbours that a peer lists of each of its own.
-const LISTED_NEIGHBOURS: usize = 64;
+/// Peers' rows that the tracker makes at a time for the plain tables.
+const PEERS_AT_ONCE: usize = 100;
+/// Holders that it names at a time: all members may have all files, and each file's
+/// row names all its holders.
+const HOLDERS_AT_ONCE: usize = 10_000;
 /// How often the tables are made anew at most, and so how late they may be.
 const TABLES_EVERY: Duration = Duration::from_millis(100);
 
@@ -165,15 +166,23 @@ impl Tables {
 
     /// As they are now; nothing, if the tracker has ended.
     pub async fn of(viewer: &Viewer) -> Option<Self> {
-        let peers = Ask {
+        let ask_peers = Ask {
             names: MOST_NEIGHBOURS,
-            ..Ask::first(Part::Peers, usize::MAX)
+            ..Ask::first(Part::Peers, PEERS_AT_ONCE)
         };
-        let files = Ask {
+        let [counted] = viewer.pages([Ask::first(Part::Peers, 0)]).await?;
+        let members = usize::try_from(counted.total).unwrap_or(usize::MAX);
+        let files_at_once = (HOLDERS_AT_ONCE / members.max(1)).clamp(1, Self::MAX_ROWS);
+        let ask_files = Ask {
             names: usize::MAX,
-            ..Ask::first(Part::Files, Self::MAX_ROWS)
+            ..Ask::first(Part::Files, files_at_once)
         };
-        let [peers, files] = viewer.pages([peers, files]).await?;
+        let asks = [ask_peers.clone(), ask_files.clone()];
+        let [mut peers, mut files] = viewer.pages(asks).await?;
+        viewer.read_on(&ask_peers, &mut peers, usize::MAX).await?;
+        viewer
+            .read_on(&ask_files, &mut files, Self::MAX_ROWS)
+            .await?;
         let mut peers: Vec<_> = peers.rows.iter().filter_map(PeerLine::of).collect();
         for peer in &mut peers {
             peer.files.truncate(Self::MAX_ROWS);
@@ -262,21 +271,18 @@ impl FileLine {
 impl Neighbourhood {
     /// As it is now; nothing, if the peer has ended.
     pub async fn of(viewer: &Viewer) -> Option<Self> {
-        let neighbours = Ask {
-            names: LISTED_NEIGHBOURS,
-            ..Ask::first(Part::Peers, usize::MAX)
-        };
+        let neighbours = Ask::neighbours();
         let [node, share] = [Part::Node, Part::Share].map(|part| Ask::first(part, 1));
         let [neighbours, node, share] = viewer.pages([neighbours, node, share]).await?;
         let mut shown = Self {
-            neighbours: neighbours.rows.into_iter().filter_map(neighbour).collect(),
+            neighbours: neighbours.neighbours().collect(),
             ..Self::default()
         };
         if let [SnapshotRow::Node(status)] = &node.rows[..] {
             shown.tracker_connected = status.tracker_connected;
         }
         if let [SnapshotRow::Share(share)] = &share.rows[..] {
-            (shown.files, shown.unhashed) = (share.files, share.unhashed);
+            (shown.files, shown.unhashed) = (share.offered.files, share.offered.unhashed);
         }
         Some(shown)
     }
@@ -318,30 +324,6 @@ impl Following {
     }
 }
 
-/// A neighbour, as `neighbours` lists it.
-fn neighbour(row: SnapshotRow) -> Option<PeerRow> {
-    let SnapshotRow::Peer(TrackedPeer {
-        member,
-        files,
-        bytes,
-        neighbours,
-        ..
-    }) = row
-    else {
-        return None;
-    };
-    let called = |of: &MemberRef| match of.address {
-        Some(address) => address.ip().to_string(),
-        None => of.id.chars().take(ID_PREFIX).collect(),
-    };
-    Some(PeerRow {
-        member,
-        files,
-        bytes,
-        neighbours: neighbours.iter().map(called).collect(),
-    })
-}
-
 /// Those that are present, as their rows are called.
 fn labels(of: &[MemberRef]) -> Vec<String> {
     let label = |of: &MemberRef| {
@@ -359,4 +341,30 @@ fn root_prefix(file: &TrackedFile) -> String {
     let prefix = |root: &String| root.chars().take(ROOT_PREFIX).collect();
     let unhashed = || "not hashed yet".to_owned();
     file.root.as_ref().map_or_else(unhashed, prefix)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::story::{self, Shown};
+
+    #[tokio::test]
+    async fn tables_read_in_slices_are_those_read_at_once() {
+        let addresses: Vec<String> = (0..250).map(|n| format!("10.0.0.{n}")).collect();
+        let names: Vec<String> = (0..130).map(|n| format!("{n:03}")).collect();
+        let files: Vec<&str> = names.iter().map(String::as_str).collect();
+        let rows = addresses
+            .iter()
+            .map(|address| (address.as_str(), &files[..], &[][..]));
+        let shown = Shown::of(&rows.collect::<Vec<_>>());
+        let expected = shown.tables();
+        let (to, from) = mpsc::channel(1);
+        let viewer = story::node(from);
+        let mut news = viewer.news();
+        to.send(shown).await.expect("it is there");
+        news.changed().await.expect("it shows it");
+        assert_eq!(Tables::of(&viewer).await, Some(expected));
+    }
 }

@@ -57,7 +57,7 @@ impl Terminal {
         )
     }
 
-    /// What is left to be read by whoever has the terminal next.
+    /// What is left to be read by the process that has the terminal next.
     fn pending(&self) -> u64 {
         rustix::io::ioctl_fionread(&self.shown).unwrap()
     }

@@ -99,7 +99,7 @@ fn a_tracker_whose_clock_is_40_days_off_is_noticed_by_its_members() {
     }
 }
 
-/// The key of the group that somebody is in, or keeps.
+/// The key of the group that a node is in, or keeps.
 fn key_of(node: &Node) -> String {
     let (_, events) = node.json(&["status"]);
     let status = events.iter().find_map(|event| event["ca"].as_str());

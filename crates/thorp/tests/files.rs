@@ -530,7 +530,7 @@ fn a_port_that_is_taken() {
 #[test]
 fn a_tracker_that_is_not_there() {
     let village = Village::new();
-    // Nobody listens where somebody did a moment ago.
+    // No node listens where one did a moment ago.
     let free = TcpListener::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()

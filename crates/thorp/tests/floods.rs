@@ -54,7 +54,7 @@ impl Scene {
         scene
     }
 
-    /// A machine that nobody knows yet joins, asks and fetches.
+    /// A machine that is no member yet joins, asks and fetches.
     fn newcomer_is_served(&self, name: &str) {
         let newcomer: Node = self.village.node(name);
         newcomer
@@ -279,7 +279,7 @@ impl Loud {
     }
 
     /// Shouts for a second, and comes back whenever it is hung up on. What is
-    /// answered is read and thrown away: whoever does not read is cut off sooner.
+    /// answered is read and thrown away: a member that does not read is cut off sooner.
     async fn shout(&self, at: SocketAddr, expected: Expected, bytes: &[u8]) -> Shouted {
         let mut shouted = Shouted::default();
         let again_and_again = async {

@@ -122,7 +122,7 @@ fn eight_who_want_the_same_file_help_one_another() {
         (status["files"] == 2 && status["unhashed"] == 0).then_some(())
     });
 
-    // What one transfer takes, when nobody else wants anything.
+    // What one transfer takes, when no other peer wants anything.
     let (alone, _alone) = share("oak", hosts[2]);
     let (code, events) = get(&alone, "alone");
     assert_eq!(code, Some(0), "{events:#?}");

@@ -29,7 +29,7 @@ const LISTED: u32 = 60;
 /// At most so many files and folders are held open while others are hashed.
 const OPEN: usize = 8;
 
-/// Long, because it is given to whoever has two slow cores and seven neighbours.
+/// Long, because it is given to a machine that has two slow cores and seven neighbours.
 const PATIENCE: Duration = Duration::from_mins(5);
 
 #[test]

@@ -549,7 +549,7 @@ fn a_group_moves_to_another_machine_and_its_members_follow_without_an_invite() {
     elm.run(&["ls"]).exits(0);
     assert_eq!(member(&new, "oak")["present"], true);
 
-    // The invite that nobody had used came along; it knows the old address only.
+    // The invite that no machine had used came along; it knows the old address only.
     assert!(unused.starts_with("thorp1"));
     let told = village.node("late");
     fs::write(told.share().join(".invite"), unused).unwrap();

@@ -123,7 +123,7 @@ fn a_join_that_is_killed_on_either_side_is_begun_again_with_the_same_invite() {
         inviting.finish(PATIENCE);
         running = start_again();
         guest.run(&["join", &file]).exits(0);
-        // Nobody else gets in by it.
+        // No other machine gets in by it.
         let late = village.node(&format!("late-{moment}"));
         late.run(&["join", &file]).exits(9).says("used already");
     }
@@ -363,7 +363,7 @@ fn newer_state_is_refused_unharmed() {
     let (running, _) = start_sharing(&node);
     stop(&node, running);
     fs::write(node.state().join("thorp-state"), "99\n").unwrap();
-    // The lock is everybody's, and says who has it.
+    // The lock is for all processes, and says who has it.
     let kept = || {
         let mut kept = contents(&node.state());
         kept.retain(|path, _| !path.ends_with("/lock"));
@@ -395,7 +395,7 @@ fn a_second_process_is_told_which_one_has_the_state_directory() {
     .says(&owner);
     // The first one does not notice.
     stop(&node, running);
-    // And nobody is told of a process that has gone.
+    // And no user is told of a process that has gone.
     let (running, _) = start_sharing(&node);
     let owner = format!("in use by process {};", running.id());
     running.signal("KILL");

@@ -22,7 +22,7 @@ const PEER_1: &str = "192.168.198.138";
 const PEER_2: &str = "192.168.198.139";
 const PEER_3: &str = "192.168.198.137";
 
-/// How long anybody is silent. Short, so that the story is.
+/// How long a node is silent. Short, so that the story is.
 const INTERVAL: Duration = Duration::from_secs(1);
 /// Within this, what a peer says is on every display.
 const PROMPT: Duration = Duration::from_secs(1);
@@ -222,7 +222,7 @@ fn play(test: &str, hops: u8) {
     assert_fails(&peer_1, "1.txt", 4, "exists");
     assert_eq!(peer_1.bytes("1.txt"), b"This is 1.txt.\n");
     assert_eq!(finds(), asked);
-    // Also: a name that nobody shares. The tracker is asked last.
+    // Also: a name that no peer shares. The tracker is asked last.
     peer_3
         .run(&["get", "nothing.txt"])
         .exits(3)

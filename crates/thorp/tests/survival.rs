@@ -1,4 +1,4 @@
-//! A village goes on when its tracker is killed, when everybody starts again
+//! A village goes on when its tracker is killed, when all nodes start again
 //! without it, and when a machine gets another address. Played by the real
 //! program, on hosts of its own.
 
@@ -23,7 +23,7 @@ const PEERS: [Ipv4Addr; 3] = [
 const ELSEWHERE: Ipv4Addr = Ipv4Addr::new(192, 168, 198, 77);
 
 /// A second between signs of life, so that silence is not long; and no hops, so
-/// that whoever answers is a neighbour itself.
+/// that the member that answers is a neighbour itself.
 const SETTINGS: &str = "[interval]\ntracker_ms = 1000\nneighbour_ms = 1000\n\n[lookup]\nhops = 0\n";
 
 /// A second, as in [`SETTINGS`].
@@ -218,7 +218,7 @@ fn a_village_that_was_suspended_is_all_there_again_by_itself() {
     let (sleeper, running) = &played.peers[2];
     let sleeping = PEERS[2].to_string();
     running.signal("STOP");
-    // Longer than three intervals: everybody has given it up.
+    // Longer than three intervals: every node has given it up.
     for (peer, _) in &played.peers[..2] {
         poll("the sleeper to be given up", PATIENCE, || {
             let rows = peer.neighbours();

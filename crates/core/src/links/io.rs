@@ -112,6 +112,9 @@ pub(crate) enum Event {
     Down(Down),
     /// A member's listing has changed, or there was no room for its change.
     ListingChanged { member: PeerId },
+    /// Another member has joined this listed one at its address, or has left it
+    /// alone there.
+    Regrouped { member: PeerId },
     /// A member's listing is over the bounds and is not kept.
     Unlisted(Holder),
     /// A member has this question. Answer it with [`super::Links::answer`].

@@ -115,7 +115,7 @@ impl Links {
                 }
             }
         }
-        std::mem::take(&mut self.events)
+        self.take_events()
     }
 
     /// Does what is due by now: gives silent members up, and gives signs of
@@ -129,7 +129,7 @@ impl Links {
         let silent = due.silent.into_iter();
         self.events
             .extend(silent.map(|link| Event::Silent { link }));
-        std::mem::take(&mut self.events)
+        self.take_events()
     }
 
     /// The next thing to do, until there is none.
@@ -280,6 +280,13 @@ impl Links {
         if is_expelled {
             self.events.push(Event::Expelled);
         }
+    }
+
+    fn take_events(&mut self) -> Vec<Event> {
+        let regrouped = self.present.take_regrouped().into_iter();
+        self.events
+            .extend(regrouped.map(|member| Event::Regrouped { member }));
+        std::mem::take(&mut self.events)
     }
 
     /// Closes a link from this side for good.

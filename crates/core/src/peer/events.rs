@@ -42,7 +42,7 @@ impl Peer {
             Event::Up { link, their_copy } => self.on_up(now, link, their_copy),
             Event::Moved { link } => self.on_moved(now, link),
             Event::Down(down) => self.on_down(now, down),
-            Event::ListingChanged { member } => {
+            Event::ListingChanged { member } | Event::Regrouped { member } => {
                 self.out.push_back(Output::Changed(Row::Member(member)));
             }
             Event::Unlisted(holder) => {

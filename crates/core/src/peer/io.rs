@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use thorp_wire::frame::{Holder, Join, Joined};
 use thorp_wire::{Entry, Name, PeerId};
 
@@ -216,8 +217,9 @@ pub enum Notice {
     Liar(Holder),
 }
 
-/// Who answered this peer's lookups, counted by name.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// How many of this peer's lookups were answered, by whose answer it was. Shown as
+/// it is, in the status.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
     /// Neighbours, from memory or when asked.
     pub neighbours: u64,

@@ -30,8 +30,8 @@ pub use event::Event;
 pub use failure::{ErrorKind, Failure, Inquiry, Miss, Obstacle, Trouble};
 pub use notice::{Note, Notice, Warning};
 pub use rows::{
-    AnswerSource, Done, Fetched, FileRow, GroupMember, Hashing, HolderRow, Lookups, Member,
-    MemberRole, PeerRow, Progress, Provenance, Status, TrackerStatus,
+    AnswerSource, Done, Fetched, FileRow, GroupMember, Hashing, HolderRow, Member, MemberRole,
+    Offered, PeerRow, Progress, Provenance, Status, TrackerStatus,
 };
 
 /// A request to a node.

@@ -5,6 +5,9 @@
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use thorp_core::peer::Tally;
+use thorp_core::tracker::Counts;
+use thorp_files::share::Totals;
 
 /// A file of some peer: one row for each (name, content).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -105,17 +108,9 @@ pub struct Status {
     pub tracker_connected: bool,
     /// The key of the group's CA.
     pub ca: String,
-    /// Files it lists.
-    pub files: u64,
-    /// Bytes in them.
-    pub bytes: u64,
-    /// Files still to be hashed.
-    pub unhashed: u64,
-    /// Files and folders that were left out of the share.
-    pub skipped: u64,
-    /// Files of the share that were opened since it started, to be hashed or
-    /// sent. What is remembered from an earlier start is not hashed again.
-    pub opened: u64,
+    /// What it lists.
+    #[serde(flatten)]
+    pub offered: Offered,
     /// Number of neighbours.
     pub neighbours: u64,
     /// Bytes of large files that were sent since the start.
@@ -123,13 +118,29 @@ pub struct Status {
     /// Bytes of large files that were received since the start.
     pub received: u64,
     /// Lookups so far, by which member answered.
-    pub lookups: Lookups,
+    pub lookups: Tally,
     /// When its certificate ends, in seconds since 1970.
     pub certificate_ends: i64,
     /// Whether that is in less than ten days, though it is renewed daily.
     pub certificate_ends_soon: bool,
     /// The program's version.
     pub version: String,
+}
+
+/// A share in numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Offered {
+    /// Files that are listed.
+    pub files: u64,
+    /// Bytes in them.
+    pub bytes: u64,
+    /// Of these files, still to be hashed.
+    pub unhashed: u64,
+    /// Files and folders that were left out.
+    pub skipped: u64,
+    /// Files that were opened since the start, to be hashed or sent. What is
+    /// remembered from an earlier start is not hashed again.
+    pub opened: u64,
 }
 
 /// How a tracker is.
@@ -147,21 +158,11 @@ pub struct TrackerStatus {
     pub peers: u64,
     /// Files they list, each counted for each peer.
     pub entries: u64,
-    /// Questions about files that it was asked since it started.
-    pub finds: u64,
+    /// What it has counted since it started.
+    #[serde(flatten)]
+    pub counts: Counts,
     /// The program's version.
     pub version: String,
-}
-
-/// Which members answered this peer's lookups.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Lookups {
-    /// Neighbours: from memory of their listings, or when asked.
-    pub neighbours: u64,
-    /// The tracker.
-    pub tracker: u64,
-    /// Neither.
-    pub nobody: u64,
 }
 
 /// How far the hashing of a wanted file has come.
@@ -255,4 +256,16 @@ pub struct Done {
     pub bytes: u64,
     /// How long it took, in milliseconds.
     pub ms: f64,
+}
+
+impl From<Totals> for Offered {
+    fn from(totals: Totals) -> Self {
+        Self {
+            files: totals.files,
+            bytes: totals.bytes,
+            unhashed: totals.unhashed,
+            skipped: totals.skipped.total(),
+            opened: totals.opened,
+        }
+    }
 }

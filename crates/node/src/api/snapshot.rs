@@ -8,7 +8,12 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::failure::Trouble;
-use super::rows::{FileRow, Member, Status, TrackerStatus};
+use super::rows::{FileRow, Member, Offered, PeerRow, Status, TrackerStatus};
+
+/// Neighbours that a peer lists of each of its own.
+const LISTED_NEIGHBOURS: usize = 64;
+/// Digits of an id that tell one member from another to a person.
+const ID_DIGITS: usize = 8;
 
 /// Which page a reader asks for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -185,14 +190,9 @@ pub struct MemberRef {
 pub struct ShareRow {
     /// The directory.
     pub directory: PathBuf,
-    /// Files in it that are offered.
-    pub files: u64,
-    /// Bytes in them.
-    pub bytes: u64,
-    /// Of these files, still to be hashed.
-    pub unhashed: u64,
-    /// Files that were opened since the start, to be hashed or sent.
-    pub opened: u64,
+    /// What is listed of it.
+    #[serde(flatten)]
+    pub offered: Offered,
     /// Files and folders that were left out, by why.
     pub left_out: LeftOut,
 }
@@ -299,6 +299,33 @@ impl Ask {
             names: usual_names(),
         }
     }
+
+    /// A peer's neighbours, as [`Page::neighbours`] lists them.
+    pub fn neighbours() -> Self {
+        Self {
+            names: LISTED_NEIGHBOURS,
+            ..Self::first(Part::Peers, usize::MAX)
+        }
+    }
+}
+
+impl Page {
+    /// For the page behind this one, which was asked for so; none behind the last.
+    pub fn next(&self, ask: &Ask) -> Option<Ask> {
+        let last = self.rows.last().filter(|_| self.more)?;
+        Some(Ask {
+            at: At::After(last.key()?),
+            ..ask.clone()
+        })
+    }
+
+    /// The neighbours in it, as `thorp neighbours` lists them.
+    pub fn neighbours(self) -> impl Iterator<Item = PeerRow> {
+        self.rows.into_iter().filter_map(|row| match row {
+            SnapshotRow::Peer(peer) => Some(peer.into()),
+            _ => None,
+        })
+    }
 }
 
 impl SnapshotRow {
@@ -350,6 +377,21 @@ impl TrackedPeer {
     pub fn place(&self) -> Option<SocketAddr> {
         let address: IpAddr = self.member.address.parse().ok()?;
         Some(SocketAddr::new(address, self.member.port))
+    }
+}
+
+impl From<TrackedPeer> for PeerRow {
+    fn from(peer: TrackedPeer) -> Self {
+        let called = |of: &MemberRef| match of.address {
+            Some(address) => address.ip().to_string(),
+            None => of.id.chars().take(ID_DIGITS).collect(),
+        };
+        Self {
+            member: peer.member,
+            files: peer.files,
+            bytes: peer.bytes,
+            neighbours: peer.neighbours.iter().map(called).collect(),
+        }
     }
 }
 

@@ -294,6 +294,32 @@ fn a_row_says_what_a_label_needs() {
 }
 
 #[test]
+fn another_one_at_its_address_changes_a_row_too() {
+    let mut node = Node::with(3);
+    let told = |node: &Node, since: u64| {
+        let Fresh::Changes { changes, .. } = node.since(since) else {
+            panic!("it is not far behind");
+        };
+        let told = changes.iter().map(|change| match change {
+            Change::Now(row) => match &**row {
+                SnapshotRow::Peer(peer) => (peer.member.port, peer.shares_address),
+                other => panic!("{other:?}"),
+            },
+            Change::Gone { .. } => (0, false),
+        });
+        let mut told: Vec<_> = told.collect();
+        told.sort_unstable();
+        told
+    };
+    let before = node.number();
+    node.joins(9, "10.0.0.2", 4444);
+    assert_eq!(told(&node, before), [(3334, true), (4444, true)]);
+    let before = node.number();
+    node.leaves(9);
+    assert_eq!(told(&node, before), [(0, false), (3334, false)]);
+}
+
+#[test]
 fn a_reader_that_is_far_behind_is_told_to_start_again() {
     let mut node = Node::with(2);
     let number = node.number();

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::api::snapshot::{Ask, Fresh, Page};
+use crate::api::PeerRow;
+use crate::api::snapshot::{Ask, Fresh, Page, Part, SnapshotRow};
 
 /// Looks at a node in this process: a handle, cheap to clone.
 #[derive(Clone, Debug)]
@@ -39,6 +40,34 @@ impl Viewer {
         let look = ViewRequest::Pages(asks.into(), reply);
         self.looks.send(look).await.ok()?;
         answer.await.ok()?.try_into().ok()
+    }
+
+    /// Adds the pages behind this one to it, until it has so many rows. They are
+    /// asked for one after the other, so that the node does other work in between;
+    /// what changes meanwhile is in the later ones only. Nothing, if the node has
+    /// ended.
+    pub async fn read_on(&self, ask: &Ask, page: &mut Page, most: usize) -> Option<()> {
+        while page.rows.len() < most
+            && let Some(next) = page.next(ask)
+        {
+            let [more] = self.pages([next]).await?;
+            (page.total, page.more) = (more.total, more.more);
+            page.rows.extend(more.rows);
+        }
+        page.rows.truncate(most);
+        Some(())
+    }
+
+    /// The node's own row; nothing, if the node has ended.
+    pub async fn node(&self) -> Option<SnapshotRow> {
+        let [page] = self.pages([Ask::first(Part::Node, 1)]).await?;
+        page.rows.into_iter().next()
+    }
+
+    /// A peer's neighbours; nothing, if it has ended.
+    pub async fn neighbours(&self) -> Option<Vec<PeerRow>> {
+        let [page] = self.pages([Ask::neighbours()]).await?;
+        Some(page.neighbours().collect())
     }
 
     /// What has changed since a number; nothing, if the node has ended.

@@ -151,7 +151,7 @@ async fn a_name_full_of_control_characters_is_only_ever_a_name() {
     );
     let json = serde_json::to_string(&rows.events).expect("is text");
     assert!(!json.contains('\u{1b}') && !json.contains('\n'), "{json}");
-    // Whoever asks for it by its name gets it under that name, in the share.
+    // A peer that asks for it by its name gets it under that name, in the share.
     let get = elm.running.peer.command(Command::Get(named(evil)));
     let mut wire = mallory.called().await;
     let (request, _) = wire.asked_for().await;
@@ -283,7 +283,7 @@ async fn answers_that_nobody_asked_for_are_dropped() {
         bytes: b"evil".to_vec(),
     }))
     .await;
-    // It is still up, for nobody was harmed, and nothing was learnt.
+    // It is still up, for no peer was harmed, and nothing was learnt.
     assert!(
         ask(&mut wire, 1, names("unasked"))
             .await
@@ -334,7 +334,7 @@ async fn a_neighbour_that_names_another_as_a_holder_gets_nobody_to_believe_it() 
         mallory.nobody_called(),
         "oak is asked where oak is known to be"
     );
-    // Nobody else is known by that id: whoever dials it reaches that key or nothing.
+    // No other member is known by that id: a peer that dials it reaches that key or nothing.
     let answer = elm.running.peer.command(Command::Get(named("wanted too")));
     let request = wire
         .until("a Find", |frame| {
@@ -395,7 +395,7 @@ async fn a_pattern_brings_nothing_that_it_does_not_match_and_no_rules() {
         "other",
     ];
     let mut variants: Vec<Variant> = names.into_iter().map(variant).collect();
-    // Rules that nobody has hashed yet are rules all the same.
+    // Rules that no peer has hashed yet are rules all the same.
     for rules in variants
         .iter_mut()
         .filter(|variant| variant.entry.name.base() == ".thorpignore")
@@ -648,7 +648,7 @@ async fn a_flood_of_questions_is_refused_and_others_are_answered() {
         wire.greet(mallory.hello()).await;
         let (mut found, mut busy) = (0, 0);
         let flooding = async {
-            // As fast as answers are read: whoever does not read is cut off.
+            // As fast as answers are read: a member that does not read is cut off.
             for round in 0..10 {
                 let mut flood = Vec::new();
                 for question in 0..1000 {
@@ -809,7 +809,7 @@ async fn a_holder_that_answers_nothing_is_passed_over() {
         view.neighbours.iter().any(|row| row.files == 1)
     })
     .await;
-    // Nobody but the silent one has the first; the other one, oak has too.
+    // Only the silent one has the first; the other one, oak has too.
     let (alone, shared) = tokio::join!(elm.get_name("a"), elm.get_name("b"));
     let failure = alone.failed(ErrorKind::Network);
     assert!(

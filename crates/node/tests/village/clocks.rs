@@ -1,4 +1,4 @@
-//! A tracker and its peers that do not agree on what day it is: whoever is shut
+//! A tracker and its peers that do not agree on what day it is: a peer that is shut
 //! out for it is told whose clock is off, and by how much.
 
 use thorp_node::address::NetAddress;

@@ -101,7 +101,7 @@ async fn whoever_falls_silent_is_gone_after_three_intervals_and_not_before() {
     village.forgets("mallory").await;
     elm.sees("mallory to be gone", |view| view.neighbours.is_empty())
         .await;
-    // Whoever gives signs of life stays, however short the interval.
+    // A neighbour that gives signs of life stays, however short the interval.
     village.lists("elm", 0).await;
     assert!(
         elm.ask(Command::Status)
@@ -170,7 +170,7 @@ async fn a_tracker_that_was_away_knows_everybody_again_and_neighbours_went_on_wi
         (fetched.answer.source, fetched.answer.tracker_asked),
         (AnswerSource::Memory, false)
     );
-    // What no neighbour has, nobody can say anything about now.
+    // What no neighbour has, no member can say anything about now.
     elm.get_name("of ash").await.failed(ErrorKind::Network);
     tracker_again(&mut village, state).await;
     assert_eq!(village.address(), address);
@@ -346,7 +346,7 @@ async fn a_state_directory_in_use_names_the_process_and_a_taken_port_the_port() 
 async fn nobody_at_the_tracker_s_address_is_a_network_failure() {
     let village = Village::new().await;
     let (notices, _received) = mpsc::channel(8);
-    // Bound, and nobody accepts; closed at once.
+    // Bound, and no task accepts; closed at once.
     let socket = std::net::TcpListener::bind("127.0.0.1:0").expect("binds");
     let nobody = socket.local_addr().expect("has one");
     drop(socket);

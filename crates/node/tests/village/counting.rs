@@ -26,11 +26,11 @@ use super::mallory::Wire;
 use super::support::{Village, Villager, common, start, within, write};
 
 const MANY: usize = 10_000;
-/// While a share is read and listed, nobody is to be called late.
+/// While a share is read and listed, no peer is to be called late.
 const LONG: Duration = Duration::from_mins(1);
 const SHORT: Duration = Duration::from_millis(300);
 
-/// A tracker by hand: it lets everybody in, and counts.
+/// A tracker by hand: it lets every machine in, and counts.
 pub struct Hall {
     address: SocketAddr,
     incoming: mpsc::Receiver<Incoming>,

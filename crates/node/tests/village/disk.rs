@@ -192,7 +192,7 @@ async fn a_file_that_changes_while_it_is_served_gives_no_wrong_byte_and_is_liste
             _ => {}
         }
     }
-    // The listing is right again, and nobody is blamed.
+    // The listing is right again, and no holder is blamed.
     let elm = village.peer("elm", &[]).await;
     finds(&elm, &File::new(changed.clone())).await;
     elm.get_name("f").await.only_fetched();
@@ -279,7 +279,7 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        // Lazily: whoever shares it may not have ended yet.
+        // Lazily: the peer that shares it may not have ended yet.
         let _ = Process::new("umount").arg("-l").arg(&self.0).status();
     }
 }

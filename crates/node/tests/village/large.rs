@@ -123,7 +123,7 @@ async fn a_holder_that_dies_in_the_middle_is_replaced_by_the_others() {
     assert!(oak.seen().sent < LONG, "{:?}", oak.seen());
 }
 
-/// Waits until somebody sends no more, and all it has sent is on the other's
+/// Waits until a holder sends no more, and all it has sent is on the other's
 /// disk. How much that is.
 async fn sent_by(holder: &Holder, to: &Villager) -> usize {
     holder
@@ -205,7 +205,7 @@ async fn two_that_fetch_the_same_file_help_each_other() {
     let village = Village::new().await;
     let file = long();
     let sent = Mutex::new(BTreeSet::new());
-    // No byte twice, whoever asks.
+    // No byte twice, for any caller.
     let manner = Manner::of_blocks(move |file, span, _| {
         if sent.lock().expect("remembers").insert(span) {
             Said::Bytes(file.span(span))

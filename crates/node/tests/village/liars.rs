@@ -22,7 +22,7 @@ struct Scene {
 impl Scene {
     async fn of(manner: Manner, has_seen: fn(&Seen) -> bool) -> Self {
         let village = Village::new().await;
-        // Of whole pieces: a last one of a byte would soon be there from anybody.
+        // Of whole pieces: a last one of a byte would soon be there from any holder.
         let file = File::new(bytes(7, LONG - 1));
         let mallory = Holder::of(&village, "mallory", &file, manner).await;
         let honest = Manner::honest().after(&mallory, has_seen);
@@ -141,7 +141,7 @@ async fn a_wrong_length_with_an_honest_root_brings_nothing_and_the_true_file_com
     assert_eq!(files_in(&elm.dir).len(), 1);
 }
 
-/// Whom a failure calls a liar.
+/// The member that a failure calls a liar.
 fn blamed(failure: &Failure) -> Option<&str> {
     match failure {
         Failure::Missed {

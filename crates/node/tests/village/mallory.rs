@@ -116,7 +116,7 @@ impl Mallory {
         wire
     }
 
-    /// Whether nobody has got through to it, that it has not answered.
+    /// Whether no member has got through to it, that it has not answered.
     pub fn nobody_called(&mut self) -> bool {
         self.incoming.try_recv().is_err()
     }

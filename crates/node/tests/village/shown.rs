@@ -91,7 +91,7 @@ async fn the_socket_tells_what_changes_after_a_page() {
     assert_eq!(status.id, elm_id);
     assert!(status.tracker_connected && status.lookups.tracker == 1);
     let (_, share) = only(&state, Part::Share).await;
-    assert!(matches!(share, SnapshotRow::Share(share) if share.files == 1));
+    assert!(matches!(share, SnapshotRow::Share(share) if share.offered.files == 1));
     let (_, neighbour) = only(&state, Part::Peers).await;
     assert!(
         matches!(&neighbour, SnapshotRow::Peer(peer) if peer.member.name.as_deref() == Some("oak"))

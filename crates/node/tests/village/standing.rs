@@ -23,7 +23,7 @@ use super::mallory::{Mallory, entry};
 use super::support::{Village, Villager, answer, bytes, named, start, within};
 use super::teller::{File, Teller};
 
-/// The shipped one: within it, everybody who can be reached has done its part.
+/// The shipped one: within it, every member that can be reached has done its part.
 const INTERVAL: Duration = Duration::from_secs(5);
 const HOUR: i64 = 3600;
 const DAY: i64 = 24 * HOUR;
@@ -132,7 +132,7 @@ async fn a_removed_member_is_out_of_every_link_and_cannot_come_back() {
     loses(&oak, "ash").await;
     loses(&elm, "ash").await;
     ends_as_removed(ash).await;
-    // It knows, and says so before it asks anybody.
+    // It knows, and says so before it asks a member.
     let tracker = NetAddress::Ip(village.address());
     for group in [Group::Remembered, Group::Open(tracker)] {
         let (notices, _) = mpsc::channel(1);
@@ -249,7 +249,7 @@ async fn members_tell_one_another_who_was_removed_while_the_tracker_is_down() {
     to_oak.send(Frame::with_request(request, question)).await;
     let answered = |frame: &Frame| (frame.request == Some(request)).then_some(());
     to_oak.until("an answer", answered).await;
-    // What is made up ends it, and nobody is removed by it.
+    // What is made up ends it, and no member is removed by it.
     let mut forged = record.as_bytes().to_vec();
     forged[3] ^= 1;
     let number = forged.len() - record.record().removed.len() * 34;
@@ -322,7 +322,7 @@ async fn a_removed_member_gets_no_new_certificate() {
     wire.send(ask(1, &mallory.identity)).await;
     let body = wire.until("a certificate", answer(1)).await;
     assert!(matches!(body, Body::Joined(_)), "{body:?}");
-    // Nobody gets one for somebody else's key.
+    // No member gets one for another's key.
     let other = thorp_group::identity::Identity::generate().expect("a key");
     wire.send(ask(2, &other)).await;
     let body = wire.until("a refusal", answer(2)).await;
@@ -481,7 +481,7 @@ async fn a_clock_that_is_set_back_ends_no_link() {
         for peer in [&oak, &elm, &ash] {
             has_a_certificate_of_today(&village, peer).await;
         }
-        // Over the links that are up; for a name that nobody has, to the tracker's too.
+        // Over the links that are up; for a name that no peer has, to the tracker's too.
         let answer = elm.get_name("of nobody").await;
         answer.failed(ErrorKind::NotFound);
         for (peer, name) in [(&oak, "elm"), (&elm, "ash"), (&ash, "oak")] {
@@ -535,7 +535,7 @@ async fn a_link_is_made_anew_before_the_certificates_it_stands_on_end() {
 
 #[tokio::test]
 async fn a_session_ends_when_the_first_of_its_two_certificates_does() {
-    // Of whoever serves, and of whoever asks.
+    // Of the holder, and of the peer that asks.
     for (joins_later, renews) in [(20 * HOUR, false), (0, true)] {
         let village = Village::new().await;
         let file = File::new(bytes(7, 1024 * 1024));

@@ -32,7 +32,7 @@ pub async fn within<T>(what: &str, event: impl Future<Output = T>) -> T {
 /// An open group with its tracker.
 pub struct Village {
     dir: TempDir,
-    /// Everybody's.
+    /// That of all nodes.
     pub clock: Clock,
     pub tracker: RunningTracker,
     pub notices: mpsc::Receiver<Notice>,
@@ -71,7 +71,7 @@ impl Village {
         }
     }
 
-    /// Stops the tracker; one that nobody knows takes its place here.
+    /// Stops the tracker; one that no peer knows takes its place here.
     pub async fn lose_tracker(&mut self) {
         let (notices, _) = mpsc::channel(1);
         let nobody = launch::tracker(self.common("nobody", &[]), Some(true), notices).await;
@@ -319,8 +319,8 @@ async fn around(viewer: &Viewer) -> Option<Around> {
     Some(Around {
         neighbours: neighbours.rows.into_iter().map(peer).collect(),
         tracker_connected: status.tracker_connected,
-        files: share.files,
-        unhashed: share.unhashed,
+        files: share.offered.files,
+        unhashed: share.offered.unhashed,
     })
 }
 

@@ -31,7 +31,7 @@ pub fn long() -> File {
     File::new(bytes(7, LONG))
 }
 
-/// A file as whoever serves it knows it.
+/// A file as its holder knows it.
 #[derive(Clone)]
 pub struct File {
     pub bytes: Arc<Vec<u8>>,
@@ -80,7 +80,7 @@ impl File {
     }
 }
 
-/// A member that lists a file and serves it in some manner, to whoever dials it
+/// A member that lists a file and serves it in some manner, to a member that dials it
 /// for a session.
 pub struct Holder {
     seen: watch::Receiver<Seen>,
@@ -140,7 +140,7 @@ impl Holder {
             let mut sessions = JoinSet::new();
             while let Some(incoming) = mallory.next_call().await {
                 if incoming.purpose == Purpose::Link {
-                    // Somebody who would like to be a neighbour is left waiting.
+                    // A peer that would like to be a neighbour is left waiting.
                     sessions.spawn(async move {
                         let _held = incoming;
                         std::future::pending::<()>().await;
@@ -189,7 +189,7 @@ pub enum Said {
 type Blocks = dyn Fn(&File, Span, &Seen) -> Said + Send + Sync;
 type Hashes = dyn Fn(Vec<Hash>) -> Vec<Hash> + Send + Sync;
 
-/// How somebody serves, as whoever has all of a file.
+/// How a holder serves, as one that has all of a file.
 pub struct Manner {
     blocks: Box<Blocks>,
     hashes: Box<Hashes>,
@@ -197,7 +197,7 @@ pub struct Manner {
     mute: bool,
     /// The length that it speaks of in its handshake is that much too large.
     longer: u64,
-    /// Greets nobody before that.
+    /// Greets no member before that.
     after: Option<Turn>,
 }
 
@@ -285,7 +285,7 @@ impl Manner {
         }
     }
 
-    /// The same, but nobody is greeted before another holder has seen that, or is
+    /// The same, but no member is greeted before another holder has seen that, or is
     /// gone: so the other one comes first, however slow it is.
     pub fn after(mut self, other: &Holder, has_seen: fn(&Seen) -> bool) -> Self {
         let of = other.seen.clone();
@@ -398,7 +398,7 @@ impl Teller {
         }
     }
 
-    /// Serves one file after the other, to whoever has dialled.
+    /// Serves one file after the other, to a member that has dialled.
     async fn attend(
         &mut self,
         me: PeerId,

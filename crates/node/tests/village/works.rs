@@ -60,7 +60,7 @@ async fn files_of_every_length_and_every_name_travel_byte_identical() {
     }
     assert_eq!(files_in(&elm.dir), files_in(&oak.dir), "and nothing else");
     village.lists("elm", files.len()).await;
-    // All of them at once, from both, for somebody who is here for the moment.
+    // All of them at once, from both, for a visitor.
     let dir = village.dir("visit");
     let answer = village
         .visit("guest", &dir, Command::Get(named("**")))
@@ -316,7 +316,7 @@ async fn a_file_that_is_not_hashed_yet_is_hashed_when_somebody_asks_for_it() {
     };
     let oak = village.peer_with("oak", &[], options).await;
     village.lists("oak", 0).await;
-    // As long as it is open, somebody may be writing to it.
+    // As long as it is open, a process may be writing to it.
     let mut file = fs::File::create(oak.dir.join("growing.log")).expect("creates");
     file.write_all(b"so far").expect("writes");
     oak.sees("the file to be listed", |view| {
@@ -433,6 +433,11 @@ async fn a_holder_whose_file_is_gone_or_changed_is_skipped_for_the_next() {
         peer.settled(names.len()).await;
         village.lists(name, names.len()).await;
     }
+    village
+        .sees("their roots", |view| {
+            view.files.iter().all(|file| file.root.is_some())
+        })
+        .await;
     let elm = village.peer("elm", &[]).await;
     for (peer, who) in [(&oak, "oak"), (&ash, "ash")] {
         fs::remove_file(peer.dir.join(format!("gone at {who}"))).expect("removes");

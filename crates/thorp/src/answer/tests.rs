@@ -17,7 +17,7 @@ fn render(style: AnswerStyle, events: &[Event]) -> (String, String, Option<Exit>
     (text(out), text(talk), exit)
 }
 
-const PAGE: &str = include_str!("../../../../docs/json.md");
+const PAGE: &str = samples::JSON_PAGE;
 
 const TEXT: AnswerStyle = AnswerStyle {
     json: false,
@@ -188,6 +188,38 @@ fn every_documented_line_is_json_with_a_documented_name() {
         let value: serde_json::Value = serde_json::from_str(line).expect(line);
         let name = value["event"].as_str().expect("an event");
         assert!(PAGE.contains(&format!("`{name}`")), "{name}");
+    }
+}
+
+#[test]
+fn the_tables_of_fields_are_complete() {
+    let (answers, _) = PAGE.split_once("\n## The snapshot").expect("it is there");
+    let sections = answers.split("\n### `").skip(1);
+    let mut compared = Vec::new();
+    for section in sections {
+        let kind = section.split('`').next().expect("a kind");
+        let example = section.lines().find(|line| line.starts_with("{\"event\""));
+        let is_complete = section.contains("| field |");
+        let (Some(example), true) = (example, is_complete && kind != "peer") else {
+            continue;
+        };
+        let value: serde_json::Value = serde_json::from_str(example).expect(example);
+        let fields = value.as_object().expect("an object").keys();
+        let mut fields: Vec<_> = fields.filter(|field| *field != "event").collect();
+        let rows = section
+            .split("\n\n")
+            .find(|part| part.starts_with("| field |"));
+        let rows = rows.expect("a table").lines().skip(2);
+        let cells = rows.filter_map(|row| row.split('|').nth(1));
+        let named = cells.flat_map(|cell| cell.split('`').skip(1).step_by(2));
+        let mut named: Vec<_> = named.map(str::to_owned).collect();
+        fields.sort();
+        named.sort();
+        assert!(fields.into_iter().eq(&named), "{kind}: {named:?}");
+        compared.push(kind);
+    }
+    for kind in ["file", "member", "status", "tracker", "progress", "fetched"] {
+        assert!(compared.contains(&kind), "{kind}: {compared:?}");
     }
 }
 

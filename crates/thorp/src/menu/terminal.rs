@@ -1,7 +1,7 @@
 //! The terminal around the menu.
 //!
 //! One thread reads lines with rustyline, one prints above the line that is
-//! being typed (it may have to wait for the reader, so nobody else does), and
+//! being typed (it may have to wait for the reader, so no other task does), and
 //! the task in the middle runs the menu. Owns the terminal's mode: however the
 //! menu ends, the mode is what it was before.
 
@@ -94,7 +94,7 @@ pub async fn run(
                     effects = menu.broken_off();
             },
             is_due = following.is_due() => {
-                // That it was removed is said first, by whoever ends the program,
+                // That it was removed is said first, where the program ends,
                 // and once.
                 if !is_due || (peer.was_removed)() {
                     return Ok(End::Ended);
@@ -124,7 +124,7 @@ async fn next(answers: &mut Option<Answers>) -> Option<Event> {
 struct Terminal {
     questions: std::sync::mpsc::Sender<String>,
     said: std::sync::mpsc::Sender<String>,
-    /// Whether somebody may be typing.
+    /// Whether the user may be typing.
     asking: bool,
     /// Ends with Ctrl-C or Ctrl-D.
     lines: mpsc::Receiver<String>,
@@ -178,7 +178,7 @@ impl Terminal {
         if self.asking {
             let _ = self.said.send(text);
         } else {
-            // Nobody types: a bar may be there, and knows how to make room.
+            // The user does not type: a bar may be there, and knows how to make room.
             let _ = bar.above(|| out::data(&text));
         }
     }

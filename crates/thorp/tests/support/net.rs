@@ -125,7 +125,7 @@ impl Host {
     }
 
     /// Gives it another address instead of the one it has, as when it comes to
-    /// another network. Its connections are dead, and nobody is told.
+    /// another network. Its connections are dead, and no member is told.
     pub fn move_to(&self, address: Ipv4Addr) {
         let change = |verb, address: Ipv4Addr| {
             let address = &format!("{address}/24");
@@ -144,7 +144,7 @@ impl Host {
         change("add", address);
     }
 
-    /// Sets its link to the network up or down. Nothing is said to anybody.
+    /// Sets its link to the network up or down. Nothing is said to a member.
     pub fn link(&self, state: &str) {
         must(&["-n", &self.namespace, "link", "set", "eth0", state]);
     }

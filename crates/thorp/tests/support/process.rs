@@ -75,7 +75,7 @@ impl Running {
         command.stdin(Stdio::piped());
         let mut running = Self::spawn(name, command);
         let mut stdin = running.child.stdin.take().expect("stdin is piped");
-        // Whoever ends before it has read everything has not wanted it.
+        // A process that ends before it has read everything has not wanted it.
         _ = stdin.write_all(input.as_bytes());
         running
     }

@@ -9,7 +9,7 @@ use thorp_wire::frame::MemberRow;
 
 use crate::api::{AskedOf, Command, Done, Event, Failure, PeerRow};
 use crate::rows;
-use crate::snapshot;
+use crate::snapshot::{self, SnapshotRow};
 
 use super::telling::{Events, milliseconds, say_if_partial, tell};
 use super::{Peer, get};
@@ -111,8 +111,8 @@ async fn peers(peer: &Peer, events: &Events) -> Result<Done, Failure> {
 }
 
 async fn neighbours(peer: &Peer, events: &Events) -> Result<Done, Failure> {
-    let neighbours = peer.neighbours().await.ok_or(Failure::PeerStopping)?;
-    Ok(list(rows::peers(neighbours, peer.itself().as_ref()), events).await)
+    let neighbours = peer.viewer.neighbours().await;
+    Ok(list(neighbours.ok_or(Failure::PeerStopping)?, events).await)
 }
 
 async fn list(peers: Vec<PeerRow>, events: &Events) -> Done {
@@ -127,7 +127,9 @@ async fn list(peers: Vec<PeerRow>, events: &Events) -> Done {
 }
 
 async fn status(peer: &Peer, events: &Events) -> Result<Done, Failure> {
-    let status = peer.status().await.ok_or(Failure::PeerStopping)?;
+    let Some(SnapshotRow::Node(status)) = peer.viewer.node().await else {
+        return Err(Failure::PeerStopping);
+    };
     tell(events, Event::Status(status)).await;
     Ok(Done::default())
 }

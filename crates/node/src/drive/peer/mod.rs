@@ -58,11 +58,11 @@ use thorp_group::clock::Clock;
 use thorp_group::renewal::Renewal;
 use thorp_group::tls::MemberTls;
 use thorp_wire::PeerId;
-use thorp_wire::frame::{Holder, MemberRow};
+use thorp_wire::frame::Holder;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
-use crate::api::{Command, Event, Notice, Status, Trouble};
+use crate::api::{Command, Event, Notice, Trouble};
 use crate::config::Config;
 use crate::net::addresses;
 use crate::net::listener::Incoming;
@@ -153,8 +153,6 @@ enum Request {
         own_too: bool,
         reply: oneshot::Sender<Findings>,
     },
-    Neighbours(oneshot::Sender<Vec<MemberRow>>),
-    Status(oneshot::Sender<Status>),
     Stop(String),
 }
 
@@ -271,14 +269,6 @@ impl Peer {
     /// Says something to the task. If that is gone, there is nobody to tell.
     async fn tell(&self, request: Request) {
         let _ = self.requests.send(request).await;
-    }
-
-    async fn neighbours(&self) -> Option<Vec<MemberRow>> {
-        self.ask(Request::Neighbours).await
-    }
-
-    async fn status(&self) -> Option<Status> {
-        self.ask(Request::Status).await
     }
 
     /// Nothing, if the peer is stopping.

@@ -59,15 +59,13 @@ fn transfer_row(machine: &machine::Peer, transfer: &Transfer, paces: &mut Paces)
         sent_by: sources.map(|(id, bytes)| (id.to_string(), bytes)).collect(),
     })
 }
+
 fn share(share: &Share) -> SnapshotRow {
     let totals = share.totals();
     let skipped = totals.skipped;
     SnapshotRow::Share(ShareRow {
         directory: share.path().to_owned(),
-        files: totals.files,
-        bytes: totals.bytes,
-        unhashed: totals.unhashed,
-        opened: totals.opened,
+        offered: totals.into(),
         left_out: LeftOut {
             hidden: skipped.hidden,
             ignored: skipped.ignored,

@@ -17,7 +17,7 @@ use thorp_wire::frame::{Body, Frame, Holder, Reason, Refused, RequestId};
 use thorp_wire::{Content, PeerId};
 use tokio::sync::{mpsc, watch};
 
-use crate::api::{Lookups, Notice, Status, Trouble, Warning};
+use crate::api::{Notice, Status, Trouble, Warning};
 use crate::drive::engine::Engine;
 use crate::drive::{Node, Wires};
 use crate::net::Purpose;
@@ -29,7 +29,7 @@ use crate::sessions::Swarms;
 use crate::snapshot::Keeper;
 use crate::system::{now, random};
 
-use super::callers::{Callers, answer};
+use super::callers::Callers;
 use super::dialling::Dialling;
 use super::event::{EVENTS, Event};
 use super::pace::Paces;
@@ -303,10 +303,6 @@ impl Task {
             } => engine.handle(self.callers.on_get(get, request, terms, told)),
             Request::Looked(get, looked) => engine.handle(Input::Looked { get, looked }),
             Request::Large(fetch, event) => engine.handle(Input::Large { fetch, event }),
-            Request::Neighbours(reply) => {
-                answer(reply, engine.machine.neighbours().collect());
-            }
-            Request::Status(reply) => answer(reply, self.status(&engine.machine)),
             Request::Stop(reason) => engine.stop(reason),
         }
     }
@@ -427,7 +423,6 @@ impl Task {
         let member = self.tls.member();
         let certificate_ends_soon = renewal::ends_soon(&member, &self.clock);
         let totals = self.share().map(Share::totals).unwrap_or_default();
-        let tally = machine.tally();
         let (sent, received) = self.swarms.tally();
         Status {
             id: member.id.to_string(),
@@ -437,19 +432,11 @@ impl Task {
             tracker: self.dialling.tracker().map(ToString::to_string),
             tracker_connected: tracker_is_up(machine),
             ca: self.tls.ca().to_string(),
-            files: totals.files,
-            bytes: totals.bytes,
-            unhashed: totals.unhashed,
-            skipped: totals.skipped.total(),
-            opened: totals.opened,
+            offered: totals.into(),
             neighbours: machine.present().listed_count() as u64,
             sent,
             received,
-            lookups: Lookups {
-                neighbours: tally.neighbours,
-                tracker: tally.tracker,
-                nobody: tally.nobody,
-            },
+            lookups: machine.tally(),
             certificate_ends: i64::try_from(unix_seconds(member.ends)).unwrap_or(i64::MAX),
             certificate_ends_soon,
             version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -40,7 +40,7 @@ pub struct TrackerSetup {
     pub listen: SocketAddr,
     /// Members that dialled it.
     pub incoming: mpsc::Receiver<Incoming>,
-    /// Whether whoever asks is let in.
+    /// Whether any machine that asks is let in.
     pub open: bool,
     /// Its certificate's renewal, and its group's authority.
     pub renewal: OwnRenewal,
@@ -54,14 +54,13 @@ pub struct Tracker {
 }
 
 enum Request {
-    Status(oneshot::Sender<TrackerStatus>),
     Present(oneshot::Sender<BTreeSet<PeerId>>),
     Stop(String),
 }
 
 impl Tracker {
     /// Starts a tracker. It ends when it is stopped, or when the last handle is gone.
-    /// Whoever does not read `notices` in time misses some.
+    /// A caller that does not read `notices` in time misses some.
     pub fn start(setup: TrackerSetup, notices: mpsc::Sender<Notice>) -> (Self, JoinHandle<()>) {
         let (requests, requests_in) = mpsc::channel(REQUESTS);
         let (keeper, viewer) = Keeper::new();
@@ -77,9 +76,10 @@ impl Tracker {
 
     /// How it is; nothing, if it is stopping.
     pub async fn status(&self) -> Option<TrackerStatus> {
-        let (reply, answer) = oneshot::channel();
-        self.requests.send(Request::Status(reply)).await.ok()?;
-        answer.await.ok()
+        match self.viewer.node().await? {
+            SnapshotRow::Tracker(status) => Some(status),
+            _ => None,
+        }
     }
 
     /// Who is present; nothing, if it is stopping.
@@ -89,7 +89,7 @@ impl Tracker {
         answer.await.ok()
     }
 
-    /// Says goodbye to everybody and ends.
+    /// Says goodbye to every member with a link, and ends.
     pub async fn stop(&self, reason: &str) {
         // If the task is gone, so is what it had to say.
         let _ = self.requests.send(Request::Stop(reason.to_owned())).await;
@@ -149,9 +149,6 @@ impl Node for Task {
                 }
             }
             Event::RenewalDue => self.renew(),
-            Event::Request(Request::Status(reply)) => {
-                drop(reply.send(self.status(&engine.machine)));
-            }
             Event::Request(Request::Present(reply)) => {
                 let present = engine.machine.peers().map(|peer| peer.id);
                 drop(reply.send(present.collect()));
@@ -168,7 +165,7 @@ impl Node for Task {
             Output::Unlisted(holder) => {
                 let member = rows::holder(&holder);
                 let warning = Warning::TooMuchForTracker { member };
-                // Whoever does not read its notices misses some.
+                // A caller that does not read its notices misses some.
                 let warning = Notice::Warning(warning);
                 self.keeper.notice(&warning);
                 let _ = self.notices.try_send(warning);
@@ -284,7 +281,7 @@ impl Task {
             open: self.open,
             peers: machine.present().listed_count() as u64,
             entries: machine.catalogue().entries() as u64,
-            finds: machine.finds(),
+            counts: machine.counts(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }
     }

@@ -189,7 +189,7 @@ impl Village {
     /// How often the tracker was asked for files.
     pub async fn finds(&self) -> Result<u64> {
         let status = self.tracker.tracker.status().await;
-        Ok(status.ok_or_else(|| ended("the tracker"))?.finds)
+        Ok(status.ok_or_else(|| ended("the tracker"))?.counts.finds)
     }
 
     /// Waits until the List of Peers shows exactly this, and every file is hashed.
