@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::api::{Command, Event, Failure};
+use crate::api::{Command, Event, Failure, event_of, line_of};
 
 pub(crate) const SOCKET: &str = "socket";
 /// The longest path that a Unix socket can have nearly everywhere, in bytes.
@@ -118,7 +118,10 @@ async fn read_events(stream: UnixStream, events: mpsc::Sender<Event>) {
         };
         let event = match line {
             Ok(Some(line)) => {
-                serde_json::from_str(&line).unwrap_or(Event::Error(Failure::AnswerGarbled))
+                let Some(event) = event_of(&line) else {
+                    continue;
+                };
+                event
             }
             Ok(None) | Err(_) if !has_begun => return,
             Ok(None) | Err(_) => Event::Error(Failure::AnswerCutShort),
@@ -168,7 +171,7 @@ where
             let failure = Event::Error(Failure::UnknownCommand {
                 why: error.to_string(),
             });
-            return write.write_all(&json_line(&failure)?).await;
+            return write.write_all(&line_of(&failure)?).await;
         }
     };
     let mut rest = [0; 1];
@@ -184,16 +187,10 @@ where
         }
         let mut lines = Vec::new();
         for event in gathered.drain(..) {
-            lines.extend(json_line(&event)?);
+            lines.extend(line_of(&event)?);
         }
         write.write_all(&lines).await?;
     }
-}
-
-fn json_line(event: &Event) -> io::Result<Vec<u8>> {
-    let mut line = serde_json::to_vec(event)?;
-    line.push(b'\n');
-    Ok(line)
 }
 
 /// A path to the socket that is short enough for the system, whatever the

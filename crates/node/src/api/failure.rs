@@ -136,6 +136,13 @@ pub enum Failure {
     AnswerGarbled,
     /// The node's answer has no end.
     AnswerCutShort,
+    /// The node that runs is another version, and this is a code of its own.
+    OfAnotherVersion {
+        /// The kind of it.
+        kind: ErrorKind,
+        /// As that version has it.
+        said: String,
+    },
 
     /// As many machines were removed as a group record can tell of.
     TooManyRemoved {
@@ -191,7 +198,9 @@ impl Failure {
             | Self::TrackerStopping
             | Self::AnswerGarbled
             | Self::AnswerCutShort => ErrorKind::Unfinished,
-            Self::Several { kind, .. } | Self::Library { kind, .. } => *kind,
+            Self::Several { kind, .. }
+            | Self::OfAnotherVersion { kind, .. }
+            | Self::Library { kind, .. } => *kind,
             Self::Removed => ErrorKind::NotAMember,
             Self::KeepsTheGroup { .. }
             | Self::Reserved { .. }

@@ -3,6 +3,7 @@
 //! ```text
 //! mod      commands, and which node answers which
 //! event    answers, a piece at a time
+//! line     the same as lines of the local socket, and of another version
 //! rows     what answers are made of
 //! snapshot what a node shows of itself
 //! notice   what happens without being asked for
@@ -16,6 +17,7 @@
 
 mod event;
 mod failure;
+mod line;
 mod notice;
 mod rows;
 pub mod snapshot;
@@ -28,6 +30,7 @@ use snapshot::Ask;
 
 pub use event::Event;
 pub use failure::{ErrorKind, Failure, Inquiry, Miss, Obstacle, Trouble};
+pub(crate) use line::{event_of, line_of};
 pub use notice::{Note, Notice, Warning};
 pub use rows::{
     AnswerSource, Done, Fetched, FileRow, GroupMember, Hashing, HolderRow, Member, MemberRole,

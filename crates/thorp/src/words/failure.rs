@@ -65,6 +65,10 @@ pub fn failure(failure: &Failure) -> String {
         Failure::Removed => REMOVED.into(),
         Failure::AnswerGarbled => broken_off("an answer that is none"),
         Failure::AnswerCutShort => broken_off("no end to its answer"),
+        Failure::OfAnotherVersion { said, .. } => format!(
+            "The running node is another version, and says: {said}. To have it say more, start it \
+             again: thorp stop"
+        ),
         Failure::TooManyRemoved { most } => format!(
             "{most} machines were removed already, and no more can be told of; \
              make a new group and invite the others"

@@ -194,6 +194,14 @@ fn failures() -> Vec<(Failure, &'static str)> {
             },
             "it is none",
         ),
+        (
+            Failure::OfAnotherVersion {
+                kind: ErrorKind::NotFound,
+                said: "moved".to_owned(),
+            },
+            "The running node is another version, and says: moved. To have it say more, start it \
+             again: thorp stop",
+        ),
     ]
 }
 
@@ -230,6 +238,7 @@ fn number(failure: &Failure) -> usize {
         Failure::CaKeyMissing => 27,
         Failure::Damaged { .. } => 28,
         Failure::Library { .. } => 29,
+        Failure::OfAnotherVersion { .. } => 30,
     }
 }
 
@@ -237,7 +246,7 @@ fn number(failure: &Failure) -> usize {
 fn every_failure_has_its_sentence() {
     let failures = failures();
     let numbers: Vec<_> = failures.iter().map(|(code, _)| number(code)).collect();
-    assert_eq!(numbers, (0..30).collect::<Vec<_>>());
+    assert_eq!(numbers, (0..31).collect::<Vec<_>>());
     for (code, sentence) in failures {
         assert_eq!(failure(&code), sentence);
     }

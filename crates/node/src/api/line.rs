@@ -1,0 +1,154 @@
+//! Answers as lines of the local socket, and back.
+//!
+//! Owns what a caller understands of a node that is another version, for a program
+//! is upgraded while its peer goes on: each failure has its kind beside its code, so
+//! that one whose code the caller does not know still ends with the right exit code.
+
+use std::io;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{ErrorKind, Event, Failure};
+
+/// An event as a line, with its end.
+pub(crate) fn line_of(event: &Event) -> io::Result<Vec<u8>> {
+    let mut line = match event {
+        Event::Error(failure) => {
+            let mut value = serde_json::to_value(event)?;
+            add_kind(&mut value, failure);
+            serde_json::to_vec(&value)?
+        }
+        Event::Failed { failure, .. } => {
+            let mut value = serde_json::to_value(event)?;
+            add_kind(&mut value["failure"], failure);
+            serde_json::to_vec(&value)?
+        }
+        _ => serde_json::to_vec(event)?,
+    };
+    line.push(b'\n');
+    Ok(line)
+}
+
+/// The event of a line; nothing, if it is a remark of another version, which changes
+/// nothing. What else is not understood ends the answer: it may not look complete.
+pub(crate) fn event_of(line: &str) -> Option<Event> {
+    match serde_json::from_str(line) {
+        Ok(event) => Some(event),
+        Err(_) => serde_json::from_str(line).map_or(
+            Some(Event::Error(Failure::AnswerGarbled)),
+            Foreign::understood,
+        ),
+    }
+}
+
+fn add_kind(value: &mut Value, failure: &Failure) {
+    value["kind"] = serde_json::to_value(failure.kind()).unwrap_or_default();
+}
+
+/// An event of another version, as far as all versions say the same.
+#[derive(Deserialize)]
+struct Foreign {
+    event: String,
+    name: Option<String>,
+    failure: Option<ForeignFailure>,
+    #[serde(flatten)]
+    itself: Option<ForeignFailure>,
+}
+
+#[derive(Deserialize)]
+struct ForeignFailure {
+    kind: ErrorKind,
+    code: Option<String>,
+    message: Option<String>,
+}
+
+impl Foreign {
+    fn understood(self) -> Option<Event> {
+        let failure = self.failure.or(self.itself).map(ForeignFailure::understood);
+        match (&*self.event, self.name, failure) {
+            ("note", ..) => None,
+            ("error", _, Some(failure)) => Some(Event::Error(failure)),
+            ("failed", Some(name), Some(failure)) => Some(Event::Failed { name, failure }),
+            _ => Some(Event::Error(Failure::AnswerGarbled)),
+        }
+    }
+}
+
+impl ForeignFailure {
+    fn understood(self) -> Failure {
+        Failure::OfAnotherVersion {
+            kind: self.kind,
+            said: self.message.or(self.code).unwrap_or_default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::{Done, Note};
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let events = [
+            Event::Error(Failure::Exists),
+            Event::Failed {
+                name: "a.txt".to_owned(),
+                failure: Failure::Library {
+                    kind: ErrorKind::Network,
+                    text: "it is off".to_owned(),
+                },
+            },
+            Event::Note(Note::LeftOut {
+                name: "a.txt".to_owned(),
+            }),
+            Event::Done(Done::default()),
+        ];
+        for event in events {
+            let line = String::from_utf8(line_of(&event).expect("a line")).expect("text");
+            assert_eq!(event_of(&line), Some(event), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_failure_says_its_kind_beside_its_code() {
+        let line = line_of(&Event::Error(Failure::Exists)).expect("a line");
+        let value: Value = serde_json::from_slice(&line).expect("JSON");
+        assert_eq!(value["kind"], "exists");
+        assert_eq!(value["code"], "exists");
+    }
+
+    #[test]
+    fn of_another_version_a_failure_keeps_its_kind_and_a_remark_is_passed_over() {
+        let of_another_version = |said: &str| Failure::OfAnotherVersion {
+            kind: ErrorKind::NotFound,
+            said: said.to_owned(),
+        };
+        for (line, event) in [
+            (
+                r#"{"event":"error","kind":"not-found","message":"It is gone."}"#,
+                Some(Event::Error(of_another_version("It is gone."))),
+            ),
+            (
+                r#"{"event":"error","kind":"not-found","code":"moved","where":"oak"}"#,
+                Some(Event::Error(of_another_version("moved"))),
+            ),
+            (
+                r#"{"event":"failed","name":"a","failure":{"kind":"not-found","code":"moved"}}"#,
+                Some(Event::Failed {
+                    name: "a".to_owned(),
+                    failure: of_another_version("moved"),
+                }),
+            ),
+            (r#"{"event":"note","note":"news"}"#, None),
+            (
+                r#"{"event":"rumour"}"#,
+                Some(Event::Error(Failure::AnswerGarbled)),
+            ),
+            ("nonsense", Some(Event::Error(Failure::AnswerGarbled))),
+        ] {
+            assert_eq!(event_of(line), event, "{line}");
+        }
+    }
+}
