@@ -8,6 +8,8 @@
 //! It is a thread of its own and not a task: it waits nearly all the time, and
 //! asking the file system, which is the rest, would block a task.
 
+mod telling;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -49,9 +51,6 @@ pub(super) struct Keeper {
     /// A name that cannot be listed, to show to the user.
     unnameable: Option<PathBuf>,
 }
-
-/// The most warnings: more would not help the user.
-const WARNINGS: usize = 1000;
 
 /// Files up to this length are hashed whenever they are closed: that takes no
 /// time.
@@ -578,96 +577,6 @@ impl Keeper {
         let at = listed + self.shared.options.quiet;
         self.settling
             .insert(path.to_owned(), Settling { at, seen, listed });
-    }
-
-    fn tell_changes(&mut self) -> Result<(), Closed> {
-        let delta = write(&self.shared.index).take_delta();
-        if delta.added.is_empty() && delta.removed.is_empty() {
-            return Ok(());
-        }
-        self.send(ShareEvent::Delta {
-            added: delta.added,
-            removed: delta.removed,
-        })
-    }
-
-    fn tell_scanned(&mut self, found: &Found) -> Result<(), Closed> {
-        let totals = self.shared.totals();
-        self.send(ShareEvent::Scanned {
-            files: totals.files,
-            bytes: totals.bytes,
-            skipped: totals.skipped,
-        })?;
-        self.tell_left_out(found)
-    }
-
-    /// Warns the user of what the user can mend.
-    fn tell_left_out(&mut self, found: &Found) -> Result<(), Closed> {
-        if let Some(path) = &found.unnameable {
-            self.unnameable = Some(path.clone());
-            self.tell_unnameable()?;
-        }
-        let Some((path, error)) = &found.unreadable else {
-            return Ok(());
-        };
-        let count = lock(&self.shared.left_out).counted().unreadable;
-        self.warn(ShareWarning::Unread {
-            path: path.clone(),
-            count,
-            why: error.to_string(),
-        })
-    }
-
-    fn tell_unnameable(&mut self) -> Result<(), Closed> {
-        let Some(path) = self.unnameable.take() else {
-            return Ok(());
-        };
-        let count = lock(&self.shared.left_out).counted().unnameable;
-        self.warn(ShareWarning::Unnameable { path, count })
-    }
-
-    /// At most every second while there is something to hash, and once at the end.
-    fn tell_progress(&mut self) -> Result<(), Closed> {
-        let now = Instant::now();
-        let index = read(&self.shared.index);
-        let progress = HashingProgress {
-            unhashed: index.unhashed(),
-            bytes: index
-                .unhashed_bytes()
-                .saturating_sub(self.shared.queue.under_way()),
-        };
-        drop(index);
-        if let Some((at, told)) = &mut self.told_progress
-            && *told == progress
-        {
-            // The keeper wakes when it may report again, not at once.
-            if *at + PROGRESS <= now {
-                *at = now;
-            }
-            return Ok(());
-        }
-        let due = match self.told_progress {
-            Some((at, _)) => progress.unhashed == 0 || at + PROGRESS <= now,
-            None => progress.unhashed > 0,
-        };
-        if !due {
-            return Ok(());
-        }
-        self.told_progress = Some((now, progress));
-        self.send(ShareEvent::Progress(progress))
-    }
-
-    /// Warns the user, once.
-    fn warn(&mut self, warning: ShareWarning) -> Result<(), Closed> {
-        if self.warned.len() >= WARNINGS || !self.warned.insert(warning.clone()) {
-            return Ok(());
-        }
-        self.send(ShareEvent::Warning(warning))
-    }
-
-    /// Waits while the listener is busy: changes merge meanwhile.
-    fn send(&mut self, event: ShareEvent) -> Result<(), Closed> {
-        self.events.blocking_send(event).map_err(|_| Closed)
     }
 }
 
