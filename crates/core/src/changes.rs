@@ -20,8 +20,8 @@ pub enum Row {
     /// At a tracker any peer, at a peer its neighbours.
     Member(PeerId),
     /// The node itself: its link to the tracker, its lookups by who answered. Bytes
-    /// that went over sessions are no change: they would be one with each block, so
-    /// a reader that wants them pages the row.
+    /// that went over sessions are no change: they would be one with each block. The
+    /// shell compares the row once a second while a reader watches.
     Node,
     /// What is offered, and what was left out.
     Share,

@@ -82,7 +82,7 @@ pub async fn follow_peer(
     if let Some(door) = &peer.door {
         tell_door(door, streams, manner);
     }
-    let mut following = Following::neighbourhood(&peer.viewer);
+    let mut following = Following::of(&peer.viewer);
     let mut known = Neighbourhood::default();
     let mut shown = String::from(NO_NEIGHBOURS);
     let mut notices = true;
@@ -143,7 +143,7 @@ pub async fn follow_tracker(
         let _ = write(&mut streams.out, &words::listening(tracker.listen));
         write(&mut streams.out, words::WAITING)
     };
-    let mut following = Following::tables(&tracker.viewer);
+    let mut following = Following::of(&tracker.viewer);
     let mut notices = true;
     loop {
         let flow = tokio::select! {

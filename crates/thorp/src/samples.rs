@@ -7,7 +7,7 @@ use thorp_node::api::{
     HolderRow, Member, MemberRole, Note, Notice, PeerRow, Progress, Provenance, Status,
     TrackerStatus, Trouble, Warning,
 };
-use thorp_node::snapshot::{Change, Page, SnapshotRow, TrackedFile, TrackedPeer};
+use thorp_node::snapshot::{Change, Gone, Page, SnapshotRow, TrackedFile, TrackedPeer};
 
 /// The page of all that `--json` prints.
 pub const JSON_PAGE: &str = include_str!("../../../docs/json.md");
@@ -130,7 +130,7 @@ pub fn tracked_peer() -> TrackedPeer {
             SnapshotRow::Peer(peer) => Some(peer),
             _ => None,
         },
-        Change::Gone { .. } => None,
+        Change::Gone(_) => None,
     });
     peer.expect("a peer's row")
 }
@@ -204,7 +204,7 @@ pub fn events() -> Vec<Event> {
             number: 1_795_409_040_009,
             changes: vec![
                 Change::Now(Box::new(SnapshotRow::Peer(tracked_peer()))),
-                Change::Gone { id: "b".repeat(52) },
+                Change::Gone(Gone::Peer { id: "b".repeat(52) }),
             ],
         },
         Event::StartAgain {

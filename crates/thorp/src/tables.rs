@@ -25,8 +25,8 @@ const PEERS_AT_ONCE: usize = 100;
 /// Holders that it names at a time: all members may have all files, and each file's
 /// row names all its holders.
 const HOLDERS_AT_ONCE: usize = 10_000;
-/// How often the tables are made anew at most, and so how late they may be.
-const TABLES_EVERY: Duration = Duration::from_millis(100);
+/// How often what is shown is made anew at most, and so how late it may be.
+const SHOWN_EVERY: Duration = Duration::from_millis(100);
 
 /// The two tables of a tracker.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -152,11 +152,11 @@ pub const FILES: [Column<FileLine>; 2] = [
     },
 ];
 
-/// Waits for something new to show. Dropping a wait loses nothing.
+/// Waits for something new to show, and gathers what comes soon after it. Dropping
+/// a wait loses nothing.
 #[derive(Debug)]
 pub struct Following {
     news: watch::Receiver<u64>,
-    every: Duration,
     due: Option<Instant>,
 }
 
@@ -289,20 +289,10 @@ impl Neighbourhood {
 }
 
 impl Following {
-    /// Follows a tracker's tables.
-    pub fn tables(viewer: &Viewer) -> Self {
-        Self::every(TABLES_EVERY, viewer)
-    }
-
-    /// Follows a peer's neighbourhood.
-    pub fn neighbourhood(viewer: &Viewer) -> Self {
-        Self::every(Duration::ZERO, viewer)
-    }
-
-    fn every(every: Duration, viewer: &Viewer) -> Self {
+    /// Follows a node.
+    pub fn of(viewer: &Viewer) -> Self {
         Self {
             news: viewer.news(),
-            every,
             due: None,
         }
     }
@@ -313,7 +303,7 @@ impl Following {
             if self.news.changed().await.is_err() {
                 return false;
             }
-            self.due = Some(Instant::now() + self.every);
+            self.due = Some(Instant::now() + SHOWN_EVERY);
         }
         if let Some(due) = self.due {
             sleep_until(due).await;

@@ -38,6 +38,8 @@ pub enum Failure {
         /// What it says.
         why: String,
     },
+    /// A page was asked for whose place is none in its part, or an id that is none.
+    NotAPage,
     /// A peer was asked what the keeper of the group's CA is asked.
     NotTheKeeper,
     /// A tracker was asked what a peer is asked.
@@ -181,6 +183,7 @@ impl Failure {
             | Self::NotAName { .. }
             | Self::NotAPattern { .. }
             | Self::UnknownCommand { .. }
+            | Self::NotAPage
             | Self::NotTheKeeper
             | Self::NotAPeer => ErrorKind::Usage,
             Self::NobodyShares { .. }

@@ -6,9 +6,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use thorp_wire::{Name, PeerId};
 
 use super::failure::Trouble;
-use super::rows::{FileRow, Member, Offered, PeerRow, Status, TrackerStatus};
+use super::rows::{Done, FileRow, Member, Offered, PeerRow, Status, TrackerStatus};
 
 /// Neighbours that a peer lists of each of its own.
 const LISTED_NEIGHBOURS: usize = 64;
@@ -265,10 +266,23 @@ pub struct WarningRow {
 pub enum Change {
     /// It is new, or different.
     Now(Box<SnapshotRow>),
-    /// This peer is gone.
-    Gone {
+    /// It is not there any more.
+    Gone(Gone),
+}
+
+/// Which row is not there any more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Gone {
+    /// A peer's.
+    Peer {
         /// Its key: 52 characters of base32.
         id: String,
+    },
+    /// That of a transfer which is over, whether all of the file is here or not.
+    Transfer {
+        /// Its root: 64 hexadecimal digits.
+        root: String,
     },
 }
 
@@ -307,9 +321,37 @@ impl Ask {
             ..Self::first(Part::Peers, usize::MAX)
         }
     }
+
+    /// Whether ids are ids, and the place is one in its part.
+    pub(crate) fn is_possible(&self) -> bool {
+        let is_id = |id: &str| id.parse::<PeerId>().is_ok();
+        let has_part = match &self.part {
+            Part::FilesOf { id } => is_id(id),
+            _ => true,
+        };
+        let has_place = match &self.at {
+            At::Start | At::End => true,
+            At::After(key) | At::From(key) | At::Before(key) => match (&self.part, key) {
+                (Part::Peers, RowKey::Peer { id, .. }) => is_id(id),
+                (Part::Files | Part::FilesOf { .. }, RowKey::File { name, .. }) => {
+                    name.parse::<Name>().is_ok()
+                }
+                _ => false,
+            },
+        };
+        has_part && has_place
+    }
 }
 
 impl Page {
+    /// That it is all that was asked for.
+    pub(crate) fn done(&self) -> Done {
+        Done {
+            count: self.rows.len() as u64,
+            ..Done::default()
+        }
+    }
+
     /// For the page behind this one, which was asked for so; none behind the last.
     pub fn next(&self, ask: &Ask) -> Option<Ask> {
         let last = self.rows.last().filter(|_| self.more)?;

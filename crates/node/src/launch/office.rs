@@ -196,10 +196,14 @@ impl Office {
                         .await
                         .map(|status| vec![Event::Tracker(status)])
                         .ok_or(Failure::TrackerStopping),
-                    Command::Snapshot(ask) => snapshot::page(tracker.viewer(), ask)
-                        .await
-                        .map(|page| vec![Event::Page(page), Event::Done(Done::default())])
-                        .ok_or(Failure::TrackerStopping),
+                    Command::Snapshot(ask) => {
+                        let stopping = Failure::TrackerStopping;
+                        let page = snapshot::page(tracker.viewer(), ask, stopping).await;
+                        page.map(|page| {
+                            let done = page.done();
+                            vec![Event::Page(page), Event::Done(done)]
+                        })
+                    }
                     Command::Watch { since } => {
                         let done = snapshot::watch(tracker.viewer(), since, &events).await;
                         Ok(vec![Event::Done(done)])

@@ -29,13 +29,14 @@ mod session;
 mod traffic;
 mod transfer;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use thorp_core::get::FetchId;
-use thorp_core::swarm::{Config, Have, SessionId, Swarm, SwarmLimits, Unfit};
+use thorp_core::swarm::{Config, Have, SessionId, Swarm, SwarmLimits, SwarmProgress, Unfit};
 use thorp_core::time::Instant;
 use thorp_files::share::Share;
 use thorp_files::store::Partial;
@@ -53,6 +54,11 @@ pub(crate) use transfer::{Happening, Transfer};
 /// Ranges of leaves that are hashed for others at once: each may cost reading a
 /// whole piece, on threads that writing files needs too.
 const HASHED_AT_ONCE: usize = 2;
+/// How long it is known of a fetch how it ended: a reader that looks twice a
+/// second sees it.
+const ENDS_KEPT: Duration = Duration::from_secs(2);
+/// Of how many fetches.
+const MOST_ENDS: usize = 64;
 
 /// All transfers of a peer. Clones are the same.
 #[derive(Clone)]
@@ -84,6 +90,17 @@ struct Table {
     /// Connections that members have made, by member.
     callers: BTreeMap<PeerId, usize>,
     idle: BTreeMap<PeerId, Vec<Idle>>,
+    /// Fetches that have ended lately, and when; the latest last.
+    ended: VecDeque<(std::time::Instant, Fetch)>,
+}
+
+/// How far a fetch is.
+#[derive(Clone, Debug)]
+pub(crate) struct Fetch {
+    pub content: Content,
+    pub progress: SwarmProgress,
+    /// Who has sent how many bytes of it, most first.
+    pub sent_by: Vec<(PeerId, u64)>,
 }
 
 /// What a peer's sessions stand on.
@@ -154,9 +171,22 @@ impl Swarms {
         self.0.traffic.bytes()
     }
 
-    /// The files that are being fetched or served at this moment.
-    pub fn transfers(&self) -> Vec<Arc<Transfer>> {
-        self.table().transfers.values().cloned().collect()
+    /// The files that are being fetched at this moment, and how those were left
+    /// whose fetch has ended in the last seconds.
+    pub fn fetches(&self) -> Vec<Fetch> {
+        let mut table = self.table();
+        table.forget_ends();
+        let transfers = table.transfers.values();
+        let under_way = transfers.filter(|transfer| transfer.wants_something());
+        let ended = table.ended.iter().rev();
+        let ended = ended.map(|(_, fetch)| (fetch.content, fetch.clone()));
+        let mut fetches: BTreeMap<Content, Fetch> = BTreeMap::new();
+        // A fetch that goes on hides one that has ended.
+        let under_way = under_way.map(|transfer| (transfer.content(), Fetch::of(transfer)));
+        for (content, fetch) in under_way.chain(ended) {
+            fetches.entry(content).or_insert(fetch);
+        }
+        fetches.into_values().collect()
     }
 
     /// Ends all transfers and all connections.
@@ -256,10 +286,30 @@ fn alone<K: Ord>(locks: &mut BTreeMap<K, Arc<Semaphore>>, at: K) -> Arc<Semaphor
     Arc::clone(lock.or_insert_with(|| Arc::new(Semaphore::new(1))))
 }
 
+impl Table {
+    fn forget_ends(&mut self) {
+        let is_old = |end: &(std::time::Instant, Fetch)| end.0.elapsed() > ENDS_KEPT;
+        while self.ended.front().is_some_and(is_old) || self.ended.len() > MOST_ENDS {
+            self.ended.pop_front();
+        }
+    }
+}
+
+impl Fetch {
+    fn of(transfer: &Transfer) -> Self {
+        Self {
+            content: transfer.content(),
+            progress: transfer.progress(),
+            sent_by: transfer.sources(),
+        }
+    }
+}
+
 impl Fetching {
     /// All of it is there, under its name in the share or elsewhere: from now
     /// on it is served from the share, or not at all. Blocks on the disk.
     pub fn on_arrived(self) {
+        self.on_end();
         let transfer = &self.transfer;
         let share = self.swarms.0.share.as_ref();
         // Without a session to serve, it is opened when a member asks for it.
@@ -272,6 +322,16 @@ impl Fetching {
             // The rest is for its drop to do.
             None => transfer.stop("whoever has served it so far does so no more"),
         }
+    }
+
+    /// It is not fetched any more: kept for a moment, so that readers see how it
+    /// ended.
+    fn on_end(&self) {
+        let mut fetch = Fetch::of(&self.transfer);
+        fetch.progress.sources = 0;
+        let mut table = self.swarms.table();
+        table.ended.push_back((std::time::Instant::now(), fetch));
+        table.forget_ends();
     }
 }
 
@@ -290,6 +350,9 @@ impl Drop for Writing {
 
 impl Drop for Fetching {
     fn drop(&mut self) {
+        if self.transfer.wants_something() {
+            self.on_end();
+        }
         // One that has arrived may go on, for others.
         self.transfer.give_up("it is not wanted any more");
         if self.transfer.is_over() {

@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::known::{Found, Knowledge};
 use super::viewer::{ViewRequest, Viewer};
-use crate::api::snapshot::{Ask, Change, Fresh, Page, Part, SnapshotRow, WarningRow};
+use crate::api::snapshot::{Ask, Change, Fresh, Gone, Page, Part, SnapshotRow, WarningRow};
 use crate::api::{Notice, Warning};
 
 /// Questions of readers that wait for the node.
@@ -133,7 +133,7 @@ impl Keeper {
                     if row.is_none() {
                         let id = id.to_string();
                         cost += 2 * id.len();
-                        changes.push(Change::Gone { id });
+                        changes.push(Change::Gone(Gone::Peer { id }));
                     }
                     row
                 }

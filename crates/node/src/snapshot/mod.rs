@@ -19,7 +19,7 @@ mod warning;
 mod watch;
 
 pub use crate::api::snapshot::{
-    Ask, At, Change, Fresh, LeftOut, MemberRef, Page, Part, RowKey, ShareRow, SnapshotRow,
+    Ask, At, Change, Fresh, Gone, LeftOut, MemberRef, Page, Part, RowKey, ShareRow, SnapshotRow,
     TrackedFile, TrackedPeer, TransferRow, WarningRow,
 };
 pub use keeper::Keeper;

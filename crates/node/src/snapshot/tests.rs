@@ -305,7 +305,7 @@ fn another_one_at_its_address_changes_a_row_too() {
                 SnapshotRow::Peer(peer) => (peer.member.port, peer.shares_address),
                 other => panic!("{other:?}"),
             },
-            Change::Gone { .. } => (0, false),
+            Change::Gone(_) => (0, false),
         });
         let mut told: Vec<_> = told.collect();
         told.sort_unstable();
@@ -329,9 +329,9 @@ fn a_reader_that_is_far_behind_is_told_to_start_again() {
     let Fresh::Changes { changes, .. } = node.since(number) else {
         panic!("it is one change behind");
     };
-    let gone = Change::Gone {
+    let gone = Change::Gone(Gone::Peer {
         id: id(1).to_string(),
-    };
+    });
     assert_eq!(changes, [gone]);
     // Rows of a mebibyte and more.
     let before = node.number();

@@ -1,8 +1,9 @@
 //! What a running node shows of itself, in its process and over its socket.
 
-use thorp_node::api::{Command, Event};
+use thorp_node::api::{Command, Event, Failure, Status};
 use thorp_node::local;
-use thorp_node::snapshot::{Ask, Change, Part, SnapshotRow};
+use thorp_node::snapshot::{Ask, At, Change, Gone, Part, RowKey, ShareRow, SnapshotRow};
+use tokio::sync::mpsc;
 
 use super::support::{Village, within};
 
@@ -47,6 +48,137 @@ async fn without_a_reader_a_running_node_makes_no_row() {
     assert_eq!(oak.running.peer.viewer().rows_made(), 0);
     village.lists("oak", 20).await;
     assert_ne!(tracker.rows_made(), 0);
+}
+
+/// A watcher of a node, from now on.
+async fn watcher(state: &std::path::Path) -> mpsc::Receiver<Event> {
+    let (number, _) = page(state, Part::Warnings).await;
+    let watch = Command::Watch { since: number };
+    local::ask(state, &watch).await.expect("a node")
+}
+
+/// The changes that it is told, until one of them is what it waits for.
+async fn until(
+    told: &mut mpsc::Receiver<Event>,
+    what: &str,
+    is_it: impl Fn(&Change) -> bool,
+) -> Vec<Change> {
+    let news = async {
+        let mut seen = Vec::new();
+        loop {
+            match told.recv().await {
+                Some(Event::Changes { changes, .. }) => seen.extend(changes),
+                other => panic!("{other:?}"),
+            }
+            if seen.iter().any(&is_it) {
+                return seen;
+            }
+        }
+    };
+    within(what, news).await
+}
+
+fn is_node(change: &Change, is_it: impl Fn(&Status) -> bool) -> bool {
+    matches!(change, Change::Now(row) if matches!(&**row, SnapshotRow::Node(node) if is_it(node)))
+}
+
+fn is_share(change: &Change, is_it: impl Fn(&ShareRow) -> bool) -> bool {
+    matches!(change, Change::Now(row) if matches!(&**row, SnapshotRow::Share(share) if is_it(share)))
+}
+
+#[tokio::test]
+async fn a_watcher_is_told_how_a_transfer_ended_and_what_has_been_counted() {
+    let bytes = vec![7; 8 * 1024 * 1024];
+    let village = Village::new().await;
+    let oak = village.peer("oak", &[("f", &bytes)]).await;
+    let elm = village.peer("elm", &[]).await;
+    let length = bytes.len() as u64;
+    let mut at_oak = watcher(&village.common("oak", &[]).state).await;
+    let mut at_elm = watcher(&village.common("elm", &[]).state).await;
+    elm.get_name("f").await.only_fetched();
+    let is_over = |change: &Change| matches!(change, Change::Gone(Gone::Transfer { .. }));
+    let seen = until(&mut at_elm, "the end of the transfer", is_over).await;
+    let mut transfers = seen.iter().filter_map(|change| match change {
+        Change::Now(row) => match &**row {
+            SnapshotRow::Transfer(transfer) => Some(transfer),
+            _ => None,
+        },
+        Change::Gone(_) => None,
+    });
+    let last = transfers.next_back().expect("a transfer");
+    assert_eq!((last.verified, last.length), (length, length));
+    let mut at_elm = watcher(&village.common("elm", &[]).state).await;
+    until(&mut at_elm, "its node", |change| {
+        is_node(change, |node| {
+            node.offered.files == 1 && node.received >= length
+        })
+    })
+    .await;
+    let seen = until(&mut at_oak, "what was sent", |change| {
+        is_node(change, |node| node.sent >= length)
+    })
+    .await;
+    let is_transfer = |change: &Change| matches!(change, Change::Now(row) if matches!(**row, SnapshotRow::Transfer(_)));
+    assert!(
+        !seen.iter().any(is_transfer),
+        "it fetches nothing: {seen:?}"
+    );
+    std::fs::remove_file(elm.dir.join("f")).expect("removed");
+    let mut gone = until(&mut at_elm, "a share without files", |change| {
+        is_share(change, |share| share.offered.files == 0)
+    })
+    .await;
+    while !gone
+        .iter()
+        .any(|change| is_node(change, |node| node.offered.files == 0))
+    {
+        gone = until(&mut at_elm, "a node without files", |_| true).await;
+    }
+    oak.stop().await;
+    until(&mut at_elm, "a node without neighbours", |change| {
+        is_node(change, |node| node.neighbours == 0)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_page_that_cannot_be_is_refused() {
+    let village = Village::new().await;
+    let _oak = village.peer("oak", &[("a", b"some"), ("b", b"some")]).await;
+    let state = village.common("oak", &[]).state;
+    let first = async |ask: Ask| {
+        let events = local::ask(&state, &Command::Snapshot(ask)).await;
+        let mut events = events.expect("a node");
+        (events.recv().await, events.recv().await)
+    };
+    let file = RowKey::File {
+        name: "a".into(),
+        nth: 0,
+    };
+    let peer = RowKey::Peer {
+        address: "10.0.0.1:3334".parse().expect("an address"),
+        id: "oak".into(),
+    };
+    for (part, at) in [
+        (Part::Files, At::After(peer.clone())),
+        (Part::Peers, At::From(peer)),
+        (Part::Peers, At::Before(file.clone())),
+        (Part::Warnings, At::After(file)),
+        (Part::FilesOf { id: "oak".into() }, At::Start),
+    ] {
+        let ask = Ask {
+            at,
+            ..Ask::first(part, 10)
+        };
+        let (answer, _) = first(ask.clone()).await;
+        assert!(
+            matches!(answer, Some(Event::Error(Failure::NotAPage))),
+            "{ask:?}: {answer:?}"
+        );
+    }
+    let (page, done) = first(Ask::first(Part::Files, 0)).await;
+    assert!(matches!(page, Some(Event::Page(page)) if page.rows.len() == 1 && page.more));
+    assert!(matches!(done, Some(Event::Done(done)) if done.count == 1));
 }
 
 #[tokio::test]
@@ -101,7 +233,7 @@ async fn the_socket_tells_what_changes_after_a_page() {
         loop {
             match told.recv().await {
                 Some(Event::Changes { changes, .. }) => {
-                    let gone = Change::Gone { id: elm_id.clone() };
+                    let gone = Change::Gone(Gone::Peer { id: elm_id.clone() });
                     if changes.contains(&gone) {
                         return;
                     }

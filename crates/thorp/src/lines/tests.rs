@@ -101,6 +101,35 @@ async fn a_peer_tells_its_story() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn many_changes_soon_after_each_other_are_few_lines_and_the_last_is_told() {
+    let (mut peer, view, _notices) = peer();
+    let mut streams = streams();
+    let manner = Manner {
+        json: true,
+        ..Manner::default()
+    };
+    let told = async {
+        for files in 1..=40 {
+            let shown = Shown::of_peer(&[], files);
+            view.send(shown).await.expect("followed");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        a_moment().await;
+        drop(view);
+    };
+    let _ = tokio::join!(follow_peer(&mut peer, &mut streams, manner), told);
+    let out = text(streams.out);
+    let lines: Vec<_> = out
+        .lines()
+        .filter(|line| line.contains(r#""event":"neighbours""#))
+        .collect();
+    // 400 ms of changes, and each line gathers those of 100 ms.
+    assert!(lines.len() <= 5, "{out}");
+    let last = lines.last().expect("a line");
+    assert!(last.contains(r#""files":40,"#), "{last}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_tracker_prints_both_tables_after_a_change() {
     let (mut tracker, view) = tracker();
     let mut streams = streams();

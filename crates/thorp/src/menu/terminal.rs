@@ -47,7 +47,7 @@ pub async fn run(
     let mut answers: Option<Answers> = None;
 
     let mut effects: Vec<_> = welcome.into_iter().map(Effect::Say).collect();
-    let mut following = Following::neighbourhood(&peer.viewer);
+    let mut following = Following::of(&peer.viewer);
     if let Some(now) = Neighbourhood::of(&peer.viewer).await {
         effects.extend(menu.changed(&now));
     }

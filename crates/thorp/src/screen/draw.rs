@@ -190,7 +190,7 @@ fn widths<R>(slice: &mut Slice<R>, columns: &[Column<R>], width: u16) -> Vec<usi
                     .rows
                     .iter()
                     .map(|row| width_of(&(column.on_screen)(row)));
-                slice.widest = cells.max().unwrap_or(0).max(slice.widest);
+                slice.see_widest(cells.max().unwrap_or(0));
                 widths[at] = slice.widest.max(ADDRESS).min(inner / one_of);
                 taken += widths[at];
             }

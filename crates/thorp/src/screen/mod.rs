@@ -29,7 +29,7 @@ pub async fn run(tracker: &mut LocalTracker, colour: bool) -> io::Result<()> {
     let mut keys = keys();
     let mut screen = Screen::new(tracker.door.clone(), colour);
     let mut notices = true;
-    let mut following = Following::tables(&tracker.viewer);
+    let mut following = Following::of(&tracker.viewer);
     loop {
         let size = terminal.size()?;
         if !screen.look(&tracker.viewer, size.width, size.height).await {

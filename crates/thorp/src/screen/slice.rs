@@ -6,6 +6,9 @@
 
 use thorp_node::snapshot::{Ask, At, Page, Part, RowKey, SnapshotRow};
 
+/// A column becomes narrower only by so many columns of the terminal at once.
+const NARROWER: usize = 8;
+
 /// Some rows of a table.
 #[derive(Debug)]
 pub(super) struct Slice<R> {
@@ -17,8 +20,8 @@ pub(super) struct Slice<R> {
     /// Whether these are all there are.
     pub is_whole: bool,
     pub scroll: Scroll,
-    /// How wide the widest cell was that is not to be cut, so that columns do
-    /// not move about.
+    /// How wide the column is whose cells are not to be cut: see
+    /// [`Slice::see_widest`].
     pub widest: usize,
 }
 
@@ -113,6 +116,16 @@ impl<R> Slice<R> {
             // The furthest there is, which is found while drawing.
             Goal::End => self.rows.len(),
         };
+    }
+
+    /// The widest cell of these rows. While only some of all rows are held, a
+    /// column becomes narrower only by much, so that it does not move about with
+    /// each row that is scrolled past.
+    pub fn see_widest(&mut self, widest: usize) {
+        let is_much_narrower = widest + NARROWER <= self.widest;
+        if self.is_whole || is_much_narrower || widest > self.widest {
+            self.widest = widest;
+        }
     }
 
     /// It is drawn with this one as the first.

@@ -89,6 +89,26 @@ fn nobody_yet() {
 }
 
 #[test]
+fn a_column_is_as_wide_as_what_is_there_now() {
+    let head = |text: &str| {
+        let line = text.lines().find(|line| line.contains("File Name"));
+        line.map(|line| line.find("Held by").expect("the next column"))
+    };
+    let name = "a name that is much longer than the others";
+    let narrow = Shown::of(&[("10.0.0.1", &["x.txt"], &[])]);
+    let wide = Shown::of(&[("10.0.0.1", &["x.txt", name], &[])]);
+    let mut screen = screen(narrow.clone());
+    let before = head(&drawn(&mut screen, 100, 20));
+    screen.shown = wide;
+    let meanwhile = head(&drawn(&mut screen, 100, 20));
+    assert!(meanwhile > before, "{meanwhile:?}");
+    for shown in [narrow, Shown::default()] {
+        screen.shown = shown;
+        assert_eq!(head(&drawn(&mut screen, 100, 20)), before);
+    }
+}
+
+#[test]
 fn narrow_and_tiny_screens_are_drawn() {
     for (width, height) in [(40, 12), (20, 6), (5, 3), (1, 1)] {
         drawn(&mut screen(story::then()), width, height);

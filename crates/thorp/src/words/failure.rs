@@ -19,6 +19,9 @@ pub fn failure(failure: &Failure) -> String {
         Failure::UnknownCommand { why } => format!(
             "The running node does not know this command ({why}). Restart it with the same version."
         ),
+        Failure::NotAPage => "There is no such page: its `at` is no row of its part, or an id is \
+             none. See docs/json.md"
+            .into(),
         Failure::NotTheKeeper => {
             "A peer does not keep the group's CA. Ask on the tracker's machine".into()
         }

@@ -60,6 +60,11 @@ fn failures() -> Vec<(Failure, &'static str)> {
              Restart it with the same version.",
         ),
         (
+            Failure::NotAPage,
+            "There is no such page: its `at` is no row of its part, or an id is none. \
+             See docs/json.md",
+        ),
+        (
             Failure::NotTheKeeper,
             "A peer does not keep the group's CA. Ask on the tracker's machine",
         ),
@@ -213,32 +218,33 @@ fn number(failure: &Failure) -> usize {
         Failure::NotAName { .. } => 2,
         Failure::NotAPattern { .. } => 3,
         Failure::UnknownCommand { .. } => 4,
-        Failure::NotTheKeeper => 5,
-        Failure::NotAPeer => 6,
-        Failure::NobodyShares { .. } => 7,
-        Failure::NoPeerCalled { .. } => 8,
-        Failure::NoMemberCalled { .. } => 9,
-        Failure::NoMemberWithId { .. } => 10,
-        Failure::SeveralMembers { .. } => 11,
-        Failure::KeepsTheGroup { .. } => 12,
-        Failure::Ambiguous { .. } => 13,
-        Failure::Exists => 14,
-        Failure::Reserved { .. } => 15,
-        Failure::Unstorable { .. } => 16,
-        Failure::NoTracker { .. } => 17,
-        Failure::Missed { .. } => 18,
-        Failure::Several { .. } => 19,
-        Failure::PeerStopping => 20,
-        Failure::TrackerStopping => 21,
-        Failure::Removed => 22,
-        Failure::AnswerGarbled => 23,
-        Failure::AnswerCutShort => 24,
-        Failure::TooManyRemoved { .. } => 25,
-        Failure::TooManyInvites { .. } => 26,
-        Failure::CaKeyMissing => 27,
-        Failure::Damaged { .. } => 28,
-        Failure::Library { .. } => 29,
-        Failure::OfAnotherVersion { .. } => 30,
+        Failure::NotAPage => 5,
+        Failure::NotTheKeeper => 6,
+        Failure::NotAPeer => 7,
+        Failure::NobodyShares { .. } => 8,
+        Failure::NoPeerCalled { .. } => 9,
+        Failure::NoMemberCalled { .. } => 10,
+        Failure::NoMemberWithId { .. } => 11,
+        Failure::SeveralMembers { .. } => 12,
+        Failure::KeepsTheGroup { .. } => 13,
+        Failure::Ambiguous { .. } => 14,
+        Failure::Exists => 15,
+        Failure::Reserved { .. } => 16,
+        Failure::Unstorable { .. } => 17,
+        Failure::NoTracker { .. } => 18,
+        Failure::Missed { .. } => 19,
+        Failure::Several { .. } => 20,
+        Failure::PeerStopping => 21,
+        Failure::TrackerStopping => 22,
+        Failure::Removed => 23,
+        Failure::AnswerGarbled => 24,
+        Failure::AnswerCutShort => 25,
+        Failure::TooManyRemoved { .. } => 26,
+        Failure::TooManyInvites { .. } => 27,
+        Failure::CaKeyMissing => 28,
+        Failure::Damaged { .. } => 29,
+        Failure::Library { .. } => 30,
+        Failure::OfAnotherVersion { .. } => 31,
     }
 }
 
@@ -246,7 +252,7 @@ fn number(failure: &Failure) -> usize {
 fn every_failure_has_its_sentence() {
     let failures = failures();
     let numbers: Vec<_> = failures.iter().map(|(code, _)| number(code)).collect();
-    assert_eq!(numbers, (0..31).collect::<Vec<_>>());
+    assert_eq!(numbers, (0..32).collect::<Vec<_>>());
     for (code, sentence) in failures {
         assert_eq!(failure(&code), sentence);
     }

@@ -9,7 +9,7 @@ use thorp_wire::frame::MemberRow;
 
 use crate::api::{AskedOf, Command, Done, Event, Failure, PeerRow};
 use crate::rows;
-use crate::snapshot::{self, SnapshotRow};
+use crate::snapshot::{self, Ask, SnapshotRow};
 
 use super::telling::{Events, milliseconds, say_if_partial, tell};
 use super::{Peer, get};
@@ -28,13 +28,7 @@ pub(super) async fn run(peer: &Peer, command: Command, events: Events) {
             peer.stop("stopped by its user").await;
             Ok(Done::default())
         }
-        Command::Snapshot(ask) => match snapshot::page(&peer.viewer, ask).await {
-            Some(page) => {
-                tell(&events, Event::Page(page)).await;
-                Ok(Done::default())
-            }
-            None => Err(Failure::PeerStopping),
-        },
+        Command::Snapshot(ask) => page(peer, ask, &events).await,
         Command::Watch { since } => Ok(snapshot::watch(&peer.viewer, since, &events).await),
         // The keeper of the group's CA is asked these.
         Command::Invite { .. } | Command::Members | Command::Remove { .. } | Command::Backup => {
@@ -53,6 +47,13 @@ pub(super) async fn run(peer: &Peer, command: Command, events: Events) {
         Err(failure) => Event::Error(failure),
     };
     tell(&events, end).await;
+}
+
+async fn page(peer: &Peer, ask: Ask, events: &Events) -> Result<Done, Failure> {
+    let page = snapshot::page(&peer.viewer, ask, Failure::PeerStopping).await?;
+    let done = page.done();
+    tell(events, Event::Page(page)).await;
+    Ok(done)
 }
 
 async fn ls(peer: &Peer, whose: Option<String>, events: &Events) -> Result<Done, Failure> {

@@ -9,7 +9,7 @@ use thorp_wire::Content;
 
 use super::pace::Paces;
 use super::task::Task;
-use crate::sessions::Transfer;
+use crate::sessions::Fetch;
 use crate::snapshot::{Knowledge, LeftOut, Part, ShareRow, SnapshotRow, TransferRow, ViewRequest};
 
 impl Task {
@@ -28,26 +28,25 @@ impl Task {
     }
 
     fn transfers(&self, machine: &machine::Peer, paces: &mut Paces) -> Vec<SnapshotRow> {
-        let transfers = self.swarms.transfers();
-        let is_there = |content: &Content| transfers.iter().any(|is| is.content() == *content);
+        let fetches = self.swarms.fetches();
+        let is_there = |content: &Content| fetches.iter().any(|fetch| fetch.content == *content);
         paces.retain(|content, _| is_there(content));
-        let row = |transfer| transfer_row(machine, transfer, paces);
-        transfers
-            .iter()
-            .map(|transfer| &**transfer)
-            .map(row)
-            .collect()
+        let row = |fetch| transfer_row(machine, fetch, paces);
+        fetches.into_iter().map(row).collect()
     }
 }
 
-fn transfer_row(machine: &machine::Peer, transfer: &Transfer, paces: &mut Paces) -> SnapshotRow {
-    let content = transfer.content();
-    let progress = transfer.progress();
+fn transfer_row(machine: &machine::Peer, fetch: Fetch, paces: &mut Paces) -> SnapshotRow {
+    let Fetch {
+        content,
+        progress,
+        sent_by,
+    } = fetch;
     let pace = paces.entry(content).or_default();
     pace.see(Instant::now(), progress.received);
     let mut listed = machine.catalogue().holders_of(content);
     let name = listed.next().map(|(_, name)| name.to_string());
-    let sources = transfer.sources().into_iter();
+    let sent_by = sent_by.into_iter();
     SnapshotRow::Transfer(TransferRow {
         name,
         root: content.root.to_string(),
@@ -56,7 +55,7 @@ fn transfer_row(machine: &machine::Peer, transfer: &Transfer, paces: &mut Paces)
         received: progress.received,
         rate: pace.rate(),
         sources: progress.sources,
-        sent_by: sources.map(|(id, bytes)| (id.to_string(), bytes)).collect(),
+        sent_by: sent_by.map(|(id, bytes)| (id.to_string(), bytes)).collect(),
     })
 }
 

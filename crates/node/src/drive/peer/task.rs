@@ -199,7 +199,11 @@ impl Node for Task {
             Output::Notice(notice) => self.on_notice(notice),
             Output::Renewed(answer) => self.standing.answered(answer),
             Output::Removed => engine.stop(REMOVED),
-            Output::Changed(row) => self.shown.keeper.mark(row),
+            Output::Changed(row) => {
+                // The node's own row counts its neighbours and what it shares.
+                self.shown.keeper.mark(Row::Node);
+                self.shown.keeper.mark(row);
+            }
         }
     }
 
@@ -385,6 +389,7 @@ impl Task {
                 engine.handle(Input::ShareChanged { added, removed });
             }
             ShareEvent::Scanned { .. } | ShareEvent::Progress(_) => {
+                self.shown.keeper.mark(Row::Node);
                 self.shown.keeper.mark(Row::Share);
             }
             ShareEvent::Warning(warning) => {

@@ -202,6 +202,7 @@ impl Village {
             view.peers.len() == rows.len()
                 && view.peers.iter().zip(rows).all(same)
                 && view.files.iter().all(|file| file.root_prefix.is_none())
+                && has_all_files(view)
         };
         self.until_view("the tables", shows).await
     }
@@ -229,6 +230,7 @@ impl Village {
         let back = |view: &Tables| {
             let mut rows = view.peers.iter();
             rows.any(|row| row.address == address && row.files_total == files)
+                && has_all_files(view)
         };
         self.until_view("a peer coming back", back).await
     }
@@ -319,6 +321,12 @@ fn common(directory: &Path, name: &str, address: &str, settings: &[Setting]) -> 
         Some(name),
         Some(listen),
     ))
+}
+
+/// A file that has no root yet counts for each peer that lists it, so there are
+/// fewer rows than are counted until the files are hashed.
+fn has_all_files(view: &Tables) -> bool {
+    view.files.len() as u64 == view.files_total
 }
 
 async fn until<T>(
