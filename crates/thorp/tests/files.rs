@@ -378,6 +378,19 @@ fn a_file_of_a_few_pieces_comes_from_all_three_who_have_it() {
         (node, running)
     });
     let asker = village.node("wants").on(net.host(hosts[0]));
+    // The tracker hears of a root a moment after it is there.
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let (_, events) = asker.json(&["find", "film", "--tracker", &at]);
+        let is_known = named(&events, "file").any(|row| {
+            let holders = row["holders"].as_array().map(Vec::len);
+            row["root"].is_string() && holders == Some(3)
+        });
+        if is_known {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{events:#?}");
+    }
     let (code, events) = asker.json(&["get", "film", "--tracker", &at]);
     assert_eq!(code, Some(0), "{events:#?}");
     let fetched = named(&events, "fetched").next().unwrap();
