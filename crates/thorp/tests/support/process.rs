@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write as _};
+use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
@@ -82,6 +83,8 @@ impl Running {
 
     fn spawn(name: &str, mut command: Command) -> Self {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        // What the program is run under may be its parent: both end together.
+        command.process_group(0);
         let mut child = command
             .spawn()
             .unwrap_or_else(|why| panic!("{name}: {command:?}: {why}"));
@@ -236,6 +239,8 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         if !self.ended {
+            let group = format!("kill -s KILL -- -{}", self.child.id());
+            _ = Command::new("sh").args(["-c", &group]).status();
             _ = self.child.kill();
             _ = self.child.wait();
         }
