@@ -1,0 +1,100 @@
+//! Which holder sends it.
+
+use std::time::Duration;
+
+use thorp_core::get::{Ending, Missed, MissedKind};
+use thorp_core::lookup::Only;
+use thorp_wire::PeerId;
+
+use super::{SECOND, fetched, get, missed, village};
+use crate::support::{Manner, id, request, request_from};
+
+#[test]
+fn the_next_holder_is_asked_where_one_lies_has_left_or_says_nothing() {
+    let files: [(&str, &str); 4] = [("a", "a"), ("b", "b"), ("c", "c"), ("d", "d")];
+    for manner in [Manner::Lying, Manner::Mute, Manner::Without] {
+        let (mut village, one, others) = village(&[&files, &files]);
+        village.host(others[0]).manner = manner;
+        let (get, end) = get(&mut village, one, request(&["?"]));
+        assert_eq!(end, Ending::Done { files: 4, bytes: 4 }, "{manner:?}");
+        let good = vec![id(others[1])];
+        let fetched = fetched(&mut village, one, get);
+        assert!(fetched.iter().all(|(_, from)| *from == good), "{manner:?}");
+    }
+    let (mut village, one, others) = village(&[&files, &files]);
+    village.cut_off(others[0], true);
+    let (_, end) = get(&mut village, one, request(&["?"]));
+    assert_eq!(end, Ending::Done { files: 4, bytes: 4 });
+}
+
+#[test]
+fn a_slow_holder_is_waited_for_and_one_that_is_too_slow_is_passed_over() {
+    let files: Vec<(String, String)> = (0..100).map(|n| (format!("f{n}"), n.to_string())).collect();
+    let files: Vec<(&str, &str)> = files.iter().map(|(n, t)| (&**n, &**t)).collect();
+    let all = |end: &Ending| matches!(end, Ending::Done { files: 100, .. });
+    let (mut village, one, others) = village(&[&files, &files]);
+    village.host(others[0]).lag = 5 * SECOND;
+    let (id, end) = get(&mut village, one, request(&["f*"]));
+    assert!(all(&end), "{end:?}");
+    let of_the_slow = |fetched: Vec<(String, Vec<PeerId>)>, slow| {
+        let from_it = fetched.into_iter().filter(|(_, from)| *from == [slow]);
+        from_it.count()
+    };
+    let slow = crate::support::id(others[0]);
+    let number = of_the_slow(fetched(&mut village, one, id), slow);
+    assert!((1..50).contains(&number), "{number}");
+
+    village.host(others[0]).lag = 25 * SECOND;
+    village.host(one).files.clear();
+    let before = village.now;
+    let (id, end) = get(&mut village, one, request(&["f*"]));
+    assert!(all(&end), "{end:?}");
+    assert_eq!(of_the_slow(fetched(&mut village, one, id), slow), 0);
+    assert!(village.now - before < 20 * SECOND);
+}
+
+#[test]
+fn what_a_holder_that_leaves_had_begun_comes_from_the_others() {
+    let files: Vec<(String, String)> = (0..300).map(|n| (format!("f{n}"), n.to_string())).collect();
+    let files: Vec<(&str, &str)> = files.iter().map(|(n, t)| (&**n, &**t)).collect();
+    for milliseconds in [3, 6, 8, 10, 12] {
+        let (mut village, one, others) = village(&[&files, &files]);
+        let get = village.want(one, request(&["*"]));
+        village.run(Duration::from_millis(milliseconds));
+        village.kill(others[0]);
+        let end = village.end_of(one, get);
+        assert!(matches!(end, Ending::Done { files: 300, .. }), "{end:?}");
+    }
+}
+
+#[test]
+fn where_no_holder_is_left_the_reason_says_most() {
+    for manner in [Manner::Lying, Manner::Mute, Manner::Without] {
+        let (mut village, one, others) = village(&[&[("a", "a")]]);
+        village.host(others[0]).manner = manner;
+        let holder = village.holder(others[0]);
+        let (_, end) = get(&mut village, one, request(&["a"]));
+        let why = match manner {
+            Manner::Lying => Missed::Mismatch(holder),
+            Manner::Mute => Missed::Silent(holder),
+            _ => Missed::NobodyShares(Only::default()),
+        };
+        assert_eq!(end, missed("a", why));
+    }
+    let (mut village, one, others) = village(&[&[("a", "a")]]);
+    village.cut_off(others[0], true);
+    let (_, end) = get(&mut village, one, request(&["a"]));
+    let Ending::Missed { why, .. } = end else {
+        panic!("{end:?}");
+    };
+    assert_eq!(why.kind(), MissedKind::Network);
+}
+
+#[test]
+fn with_one_peer_asked_for_no_other_one_is() {
+    let (mut village, one, others) = village(&[&[("a", "a")], &[("a", "a")]]);
+    village.host(others[0]).manner = Manner::Mute;
+    let (_, end) = get(&mut village, one, request_from(&["a"], "peer-2"));
+    let holder = village.holder(others[0]);
+    assert_eq!(end, missed("a", Missed::Silent(holder)));
+}

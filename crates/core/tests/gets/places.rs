@@ -1,0 +1,144 @@
+//! Where a file is to go.
+
+use thorp_core::get::{DiskError, Ending, Existing, Missed, MissedKind, NotStored, Request};
+
+use super::{exists, failed, fetched, get, missed, village};
+use crate::support::{TRACKER, name_of, request};
+
+#[test]
+fn where_one_file_has_no_place_nobody_is_asked_for_it() {
+    let (mut village, one, _) = village(&[&[("a", "a"), ("d/b", "b")]]);
+    village
+        .host(one)
+        .files
+        .insert(name_of("a"), "mine".to_owned());
+    let finds = village.received(TRACKER, "Find");
+    let (_, end) = get(&mut village, one, request(&["a"]));
+    assert_eq!(end, missed("a", exists()));
+    let why = NotStored::InTheWay(DiskError(7));
+    village.host(one).blocked.insert(name_of("b"), why);
+    let (_, end) = get(&mut village, one, request(&["b"]));
+    assert_eq!(end, missed("b", Missed::NotStored(why)));
+    assert_eq!(village.received(TRACKER, "Find"), finds);
+    // Its listed name may be another than what was typed.
+    village.host(one).blocked.clear();
+    village
+        .host(one)
+        .files
+        .insert(name_of("d/b"), "b".to_owned());
+    let (_, end) = get(&mut village, one, request(&["b"]));
+    assert_eq!(end, missed("b", exists()), "though it is the same");
+    let renamed = Request {
+        rename: Some("new".to_owned()),
+        ..request(&["a"])
+    };
+    assert_eq!(
+        get(&mut village, one, renamed.clone()).1,
+        Ending::Done { files: 1, bytes: 1 }
+    );
+    assert_eq!(get(&mut village, one, renamed).1, missed("a", exists()));
+}
+
+#[test]
+fn what_is_there_is_replaced_or_set_aside_where_that_was_said() {
+    let (mut village, one, _) = village(&[&[("a", "a")]]);
+    for existing in [Existing::Replace, Existing::SetAside] {
+        village
+            .host(one)
+            .files
+            .insert(name_of("a"), "mine".to_owned());
+        let request = Request {
+            existing,
+            ..request(&["a"])
+        };
+        let (_, end) = get(&mut village, one, request);
+        assert_eq!(end, Ending::Done { files: 1, bytes: 1 });
+        assert_eq!(village.host(one).files[&name_of("a")], "a");
+    }
+    assert!(village.host(one).looks.is_empty(), "whatever is there");
+}
+
+#[test]
+fn of_several_names_equal_content_counts_as_fetched_and_other_content_stays() {
+    let files = [("a", "a"), ("b", "b"), ("c", "c")];
+    let (mut village, one, others) = village(&[&files]);
+    for (name, text) in [("a", "a"), ("b", "mine")] {
+        village
+            .host(one)
+            .files
+            .insert(name_of(name), text.to_owned());
+    }
+    let gets = village.received(others[0], "Get");
+    let (id, end) = get(&mut village, one, request(&["a", "b", "c"]));
+    let expected = Ending::SeveralMissed {
+        kind: MissedKind::Exists,
+        missed: 1,
+        of: 3,
+    };
+    assert_eq!(end, expected);
+    assert_eq!(failed(&mut village, one, id), [("b".to_owned(), exists())]);
+    let names = fetched(&mut village, one, id);
+    assert_eq!(names[0], ("a".to_owned(), vec![]), "it was there");
+    assert_eq!(names[1].0, "c");
+    assert_eq!(village.received(others[0], "Get"), gets + 1);
+    assert_eq!(village.host(one).looks.len(), 1, "the disk is asked once");
+    assert_eq!(village.host(one).looks[0].len(), 3);
+    // The same where files are replaced: what is equal need not come again.
+    let request = Request {
+        existing: Existing::Replace,
+        ..request(&["a", "b", "c"])
+    };
+    let (_, end) = get(&mut village, one, request);
+    assert_eq!(end, Ending::Done { files: 3, bytes: 3 });
+    assert_eq!(village.received(others[0], "Get"), gets + 2);
+}
+
+#[test]
+fn in_a_directory_that_was_named_equal_content_counts_for_one_file_too() {
+    let (mut village, one, others) = village(&[&[("a", "a")]]);
+    let elsewhere = Request {
+        elsewhere: true,
+        ..request(&["a"])
+    };
+    village.host(one).files.insert(name_of("a"), "a".to_owned());
+    let (id, end) = get(&mut village, one, elsewhere.clone());
+    assert_eq!(end, Ending::Done { files: 1, bytes: 1 });
+    assert_eq!(fetched(&mut village, one, id), [("a".to_owned(), vec![])]);
+    assert_eq!(village.received(others[0], "Get"), 0);
+    village
+        .host(one)
+        .files
+        .insert(name_of("a"), "mine".to_owned());
+    assert_eq!(get(&mut village, one, elsewhere).1, missed("a", exists()));
+}
+
+#[test]
+fn a_file_that_a_pattern_and_a_name_both_mean_comes_once() {
+    let (mut village, one, others) = village(&[&[("a", "a"), ("b", "b")]]);
+    let (_, end) = get(&mut village, one, request(&["?", "a", "[ab]", "a"]));
+    assert_eq!(end, Ending::Done { files: 2, bytes: 2 });
+    assert_eq!(village.received(others[0], "Get"), 2);
+}
+
+#[test]
+fn a_disk_that_takes_nothing_is_the_reason() {
+    let (mut village, one, _) = village(&[&[("a", "a"), ("empty", "")]]);
+    let full = NotStored::Other(DiskError(9));
+    let all = Request {
+        existing: Existing::Replace,
+        ..request(&["a"])
+    };
+    let empty = Request {
+        names: vec!["empty".to_owned()],
+        ..all.clone()
+    };
+    assert_eq!(
+        get(&mut village, one, empty.clone()).1,
+        Ending::Done { files: 1, bytes: 0 }
+    );
+    for (name, request) in [("a", all), ("empty", empty)] {
+        village.host(one).blocked.insert(name_of(name), full);
+        let (_, end) = get(&mut village, one, request);
+        assert_eq!(end, missed(name, Missed::NotStored(full)));
+    }
+}

@@ -1,0 +1,247 @@
+//! What a village's peers ask for, what they are told, and what their disks do.
+
+use std::time::Duration;
+
+use thorp_core::get::{
+    self, Chore, Existing, FetchId, GetId, Missed, News, Output as Told, Request, Storage,
+};
+use thorp_core::lookup::{Only, Source};
+use thorp_core::peer::{self, AskId};
+use thorp_core::survey::{Findings, Subject};
+use thorp_wire::frame::Variant;
+use thorp_wire::{Content, PeerId};
+
+use super::{Node, Village, content};
+
+impl Village {
+    pub fn survey(&mut self, node: Node, subject: Subject) -> Findings {
+        let ask = AskId(self.number());
+        self.give(
+            node,
+            peer::Input::Survey {
+                ask,
+                subject,
+                only: Only::default(),
+                itself: None,
+            },
+        );
+        self.until(Duration::from_mins(1), |village| {
+            village.host(node).findings.contains_key(&ask)
+        });
+        self.host(node).findings.remove(&ask).expect("findings")
+    }
+
+    /// What `thorp get NAME` does. Returns who said where it is, and who sent it.
+    pub fn get(&mut self, node: Node, name: &str) -> (Source, PeerId) {
+        let got = self.get_all(node, request(&[name]));
+        // The listings follow the file.
+        self.run(Duration::from_millis(300));
+        match &got.fetched()[..] {
+            [fetched] => (fetched.answer.source, fetched.sources[0]),
+            _ => panic!("{name}: {:?}", got.end),
+        }
+    }
+
+    /// Gets files, to the end.
+    pub fn get_all(&mut self, node: Node, request: Request) -> Got {
+        let get = self.want(node, request);
+        self.outcome_of(node, get)
+    }
+
+    /// What has become of a get, whose end is waited for.
+    pub fn outcome_of(&mut self, node: Node, get: GetId) -> Got {
+        let end = self.end_of(node, get);
+        let told = self.host(node).told.remove(&get).unwrap_or_default();
+        Got { end, told }
+    }
+
+    /// Starts to get files.
+    pub fn want(&mut self, node: Node, request: Request) -> GetId {
+        let get = GetId(self.number());
+        self.give(node, peer::Input::Get { get, request });
+        get
+    }
+
+    /// How a get has ended, which is waited for.
+    pub fn end_of(&mut self, node: Node, get: GetId) -> get::Ending {
+        self.until(Duration::from_mins(5), |village| {
+            village.ended(node, get).is_some()
+        });
+        self.ended(node, get).expect("it has ended")
+    }
+
+    /// How a get has ended, if it has.
+    pub fn ended(&mut self, node: Node, get: GetId) -> Option<get::Ending> {
+        match self.told(node, get).last() {
+            Some(Told::Ended(end)) => Some(end.clone()),
+            _ => None,
+        }
+    }
+
+    /// Who was named as a holder of the large file of a get, in order.
+    pub fn named(&mut self, node: Node, get: GetId) -> Vec<PeerId> {
+        let told = self.told(node, get).iter();
+        let named = told.filter_map(|told| match told {
+            Told::Do(Chore::Holders(_, holders)) => Some(holders.iter().map(|holder| holder.id)),
+            _ => None,
+        });
+        named.flatten().collect()
+    }
+
+    /// All that was told of a get.
+    pub fn told(&mut self, node: Node, get: GetId) -> &[Told] {
+        self.host(node).told.entry(get).or_default()
+    }
+
+    /// Something has become of a large file that was begun.
+    pub fn large(&mut self, node: Node, fetch: FetchId, event: get::LargeEvent) {
+        self.give(node, peer::Input::Large { fetch, event });
+    }
+
+    /// Does for a get what its shell does, and writes down the rest.
+    pub(super) fn for_get(&mut self, node: Node, get: GetId, told: Told) {
+        let host = self.host(node);
+        let ended = matches!(
+            host.told.entry(get).or_default().last(),
+            Some(Told::Ended(_))
+        );
+        assert!(!ended, "{get:?} goes on after its end: {told:?}");
+        host.told.entry(get).or_default().push(told.clone());
+        match told {
+            Told::Do(Chore::Look(looks)) => {
+                host.looks.push(looks);
+                if host.slow_disk {
+                    host.looking.push(get);
+                } else {
+                    self.look(node, get);
+                }
+            }
+            Told::Make(fetch, item) => {
+                assert_eq!(item.content, Content::EMPTY);
+                host.names.insert(fetch, item.target);
+                host.storing.push((fetch, item.content, String::new()));
+                self.disk_is_done(node);
+            }
+            Told::Begin(fetch, item) => host.begun.push((fetch, item)),
+            Told::Do(Chore::Finish(fetch)) => {
+                let (_, item) = host
+                    .begun
+                    .iter()
+                    .find(|(id, _)| *id == fetch)
+                    .expect("begun");
+                let received = item.content.length;
+                self.large(node, fetch, get::LargeEvent::Kept { received });
+                self.large(node, fetch, get::LargeEvent::Released);
+            }
+            Told::Do(Chore::GiveUp(fetch)) => self.large(node, fetch, get::LargeEvent::Released),
+            _ => {}
+        }
+    }
+
+    pub(super) fn look(&mut self, node: Node, get: GetId) {
+        let host = self.host(node);
+        let looks = host.looks.last().into_iter().flatten();
+        let looked = looks.map(|look| host.look(look)).collect();
+        self.give(node, peer::Input::Looked { get, looked });
+    }
+
+    /// What was to be looked at or stored has been. Returns how many files were stored.
+    pub fn disk_is_done(&mut self, node: Node) -> usize {
+        for get in std::mem::take(&mut self.host(node).looking) {
+            self.look(node, get);
+        }
+        let storing = std::mem::take(&mut self.host(node).storing);
+        for (fetch, wanted, text) in &storing {
+            let verified = content(text) == *wanted;
+            let fetch = *fetch;
+            let host = self.host(node);
+            let target = host.names.get(&fetch);
+            let blocked = target.and_then(|name| host.blocked.get(name).copied());
+            let storage = match blocked {
+                _ if !verified => Storage::Mismatch,
+                Some(why) => Storage::Failed(why),
+                None => Storage::Kept,
+            };
+            let verified = storage == Storage::Kept;
+            self.give(node, peer::Input::Stored { fetch, storage });
+            if verified && let Some(name) = self.host(node).names.remove(&fetch) {
+                self.share(node, &[(name.as_str(), text)]);
+            }
+        }
+        storing.len()
+    }
+}
+
+/// What was told of a get, and how it ended.
+pub struct Got {
+    pub end: get::Ending,
+    pub told: Vec<Told>,
+}
+
+/// One file of a get.
+#[derive(Clone, Debug)]
+pub struct Fetched {
+    pub item: get::Item,
+    pub answer: get::Answered,
+    pub sources: Vec<PeerId>,
+}
+
+impl Got {
+    /// What was fetched, in the order of coming.
+    pub fn fetched(&self) -> Vec<Fetched> {
+        let fetched = self.told.iter().filter_map(|told| match told {
+            Told::Tell(News::Fetched {
+                item,
+                answer,
+                sources,
+                ..
+            }) => Some(Fetched {
+                item: item.clone(),
+                answer: answer.clone(),
+                sources: sources.iter().map(|holder| holder.id).collect(),
+            }),
+            _ => None,
+        });
+        fetched.collect()
+    }
+
+    /// What one name could have been.
+    pub fn choice(&self) -> &[Variant] {
+        let mut choices = self.told.iter().filter_map(|told| match told {
+            Told::Tell(News::Choice { variants, .. }) => Some(variants),
+            _ => None,
+        });
+        choices.next().map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// Why the only file is missed.
+    pub fn missed(&self) -> &Missed {
+        match &self.end {
+            get::Ending::Missed { why, .. } => why,
+            end => panic!("{end:?}"),
+        }
+    }
+}
+
+/// A request for these, from one peer only.
+pub fn request_from(names: &[&str], from: &str) -> Request {
+    let only = Only {
+        from: Some(from.to_owned()),
+        root: None,
+    };
+    Request {
+        only,
+        ..request(names)
+    }
+}
+
+/// A plain request for these.
+pub fn request(names: &[&str]) -> Request {
+    Request {
+        names: names.iter().map(|name| (*name).to_owned()).collect(),
+        only: Only::default(),
+        rename: None,
+        existing: Existing::Keep,
+        elsewhere: false,
+    }
+}

@@ -1,0 +1,287 @@
+//! What goes on between nodes: dials, frames, ends of links; and what a machine
+//! wants done, carried out.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use thorp_core::get::Claimed;
+use thorp_core::links::{self, LinkId, Party};
+use thorp_core::peer::{self, Cause, Target, Unreached};
+use thorp_core::tracker;
+use thorp_wire::frame::{Body, Bytes, PREFIX, Reason, Refused};
+use thorp_wire::{Frame, MemberName};
+
+use super::{
+    Cable, DELAY, DIAL_TIMEOUT, Event, GENUINE, Machine, Manner, Node, TRACKER, Village, id,
+};
+
+impl Village {
+    pub(super) fn happen(&mut self, node: Node, event: Event) {
+        let now = self.now;
+        match event {
+            Event::Connected {
+                link,
+                member,
+                dialled,
+                remote,
+            } => {
+                if !self.cables.contains_key(&link) {
+                    return;
+                }
+                let link = LinkId(link);
+                let connected = links::Input::Connected {
+                    link,
+                    member,
+                    dialled,
+                    remote,
+                };
+                self.on_link(node, connected);
+            }
+            Event::DialFailed(target) => {
+                if let Machine::Peer(host) = &mut self.nodes[node].machine {
+                    let trouble = Unreached {
+                        cause: Cause::Network,
+                        reason: "no answer".to_owned(),
+                    };
+                    host.peer
+                        .handle(now, peer::Input::DialFailed { target, trouble });
+                }
+            }
+            Event::Bytes { link, bytes } => self.bytes(node, link, &bytes),
+            Event::Disconnected { link } => {
+                let link = LinkId(link);
+                let reason = "connection closed".to_owned();
+                if let Machine::Peer(host) = &mut self.nodes[node].machine {
+                    host.closed.push(reason.clone());
+                }
+                self.on_link(node, links::Input::Disconnected { link, reason });
+            }
+        }
+        self.drain(node);
+    }
+
+    /// A frame arrives: `Get` and `Content` are the shell's, the rest the core's.
+    pub(super) fn bytes(&mut self, node: Node, link: u64, bytes: &[u8]) {
+        let now = self.now;
+        let frame = Frame::decode(&bytes[PREFIX..]).expect("what was encoded decodes");
+        *self.frames.entry((node, frame.body.name())).or_default() += 1;
+        let id = LinkId(link);
+        let host = match &mut self.nodes[node].machine {
+            Machine::Tracker(tracker) => {
+                tracker.handle(now, links::Input::Frame { link: id, frame }.into());
+                return;
+            }
+            Machine::Off => return,
+            Machine::Peer(host) => host,
+        };
+        match (frame.body, frame.request) {
+            (Body::Get(get), Some(request)) => {
+                host.peer
+                    .handle(now, links::Input::Heard { link: id }.into());
+                let answer: Body = match (host.manner, host.store.get(&get.content)) {
+                    (Manner::Mute, _) => return,
+                    (Manner::Lying, _) => Bytes {
+                        bytes: b"lies".to_vec(),
+                    }
+                    .into(),
+                    (Manner::Honest, Some(bytes)) => Bytes {
+                        bytes: bytes.clone(),
+                    }
+                    .into(),
+                    (Manner::Honest | Manner::Without, _) => Refused {
+                        reason: Reason::NotHere,
+                        text: String::new(),
+                    }
+                    .into(),
+                };
+                host.peer.handle(now, peer::Input::Served { link: id });
+                let delay = DELAY + host.lag;
+                self.transmit_in(delay, node, link, &Frame::with_request(request, answer));
+            }
+            (Body::Content(bytes), Some(request)) => {
+                host.peer
+                    .handle(now, links::Input::Heard { link: id }.into());
+                if let Some(claimed) = host.peer.claim_content(now, id, request) {
+                    let text = String::from_utf8(bytes.bytes).expect("texts only");
+                    let Claimed { fetch, item, .. } = claimed;
+                    host.names.insert(fetch, item.target);
+                    host.storing.push((fetch, item.content, text));
+                    if !host.slow_disk {
+                        self.disk_is_done(node);
+                    }
+                }
+            }
+            (body, request) => {
+                let frame = Frame { request, body };
+                host.peer
+                    .handle(now, links::Input::Frame { link: id, frame }.into());
+            }
+        }
+    }
+
+    pub(super) fn drain(&mut self, node: Node) {
+        loop {
+            let output = match &mut self.nodes[node].machine {
+                Machine::Peer(host) => match host.peer.poll_output() {
+                    Some(output) => output,
+                    None => return,
+                },
+                Machine::Tracker(tracker) => match tracker.poll_output() {
+                    Some(tracker::Output::Link(output)) => peer::Output::Link(output),
+                    Some(
+                        tracker::Output::Renew { .. }
+                        | tracker::Output::Unlisted(_)
+                        | tracker::Output::Changed(_),
+                    ) => continue,
+                    None => return,
+                },
+                Machine::Off => return,
+            };
+            self.carry_out(node, output);
+        }
+    }
+
+    fn carry_out(&mut self, node: Node, output: peer::Output) {
+        match output {
+            peer::Output::Dial(target) => self.dial(node, target),
+            peer::Output::Link(output) => self.carry_out_on_link(node, output),
+            peer::Output::HashNow(_) if self.host(node).hashes_slowly => {}
+            peer::Output::HashNow(name) => {
+                if let Some(entry) = self.host(node).unhashed.remove(&name) {
+                    let added = vec![entry];
+                    let now = self.now;
+                    let changed = peer::Input::ShareChanged {
+                        added,
+                        removed: Vec::new(),
+                    };
+                    self.host(node).peer.handle(now, changed);
+                }
+            }
+            peer::Output::Surveyed(ask, findings) => {
+                self.host(node).findings.insert(ask, findings);
+            }
+            peer::Output::Removed => self.host(node).removed = true,
+            peer::Output::Notice(notice) => self.host(node).notices.push(notice),
+            peer::Output::Remember(known) => self.nodes[node].disk = known,
+            // No clock is turned here, and nothing is shown.
+            peer::Output::Get(get, told) => self.for_get(node, get, told),
+            peer::Output::Renewed(_) | peer::Output::NoTracker(_) | peer::Output::Changed(_) => {}
+        }
+    }
+
+    fn carry_out_on_link(&mut self, node: Node, output: links::Output) {
+        match output {
+            links::Output::Send(link, frame) => self.transmit(node, link.0, &frame),
+            links::Output::Close(link, reason) => {
+                if let Machine::Peer(host) = &mut self.nodes[node].machine {
+                    host.closed.push(reason);
+                }
+                self.hang_up(link.0);
+            }
+            links::Output::Verify(link, record) => {
+                let is_genuine = record.signature_and_message().0 == GENUINE;
+                let verified = if is_genuine {
+                    links::Input::Adopted { record }
+                } else {
+                    links::Input::Forged { link }
+                };
+                self.on_link(node, verified);
+                self.drain(node);
+            }
+        }
+    }
+
+    fn dial(&mut self, node: Node, target: Target) {
+        let whom = match &target {
+            Target::Tracker => None,
+            Target::Member { id, .. } => Some(*id),
+        };
+        let dial = (self.now, whom);
+        self.nodes[node].dials.push(dial);
+        let callee = match &target {
+            Target::Tracker => Some(TRACKER),
+            Target::Member {
+                id: wanted,
+                addresses,
+            } => (0..self.nodes.len()).find(|callee| {
+                let host = &self.nodes[*callee];
+                id(*callee) == *wanted && addresses.contains(&SocketAddr::new(host.ip, host.port))
+            }),
+        };
+        let reached = callee.filter(|callee| !self.nodes[*callee].cut && !self.nodes[node].cut);
+        let Some(callee) = reached else {
+            self.later(DIAL_TIMEOUT, node, Event::DialFailed(target));
+            return;
+        };
+        if matches!(self.nodes[callee].machine, Machine::Off) {
+            self.later(DELAY, node, Event::DialFailed(target));
+            return;
+        }
+        let link = self.number();
+        self.cables.insert(
+            link,
+            Cable {
+                ends: [node, callee],
+            },
+        );
+        for (end, other, dialled) in [(node, callee, true), (callee, node, false)] {
+            let member = Party {
+                id: id(other),
+                name: Some(MemberName::nearest(&format!("peer-{other}"))),
+                tracker: other == TRACKER,
+            };
+            let remote = self.nodes[other].ip;
+            self.later(
+                DELAY * 2,
+                end,
+                Event::Connected {
+                    link,
+                    member,
+                    dialled,
+                    remote,
+                },
+            );
+        }
+    }
+
+    pub(super) fn transmit(&mut self, node: Node, link: u64, frame: &Frame) {
+        self.transmit_in(DELAY, node, link, frame);
+    }
+
+    fn transmit_in(&mut self, delay: Duration, node: Node, link: u64, frame: &Frame) {
+        let Some(cable) = self.cables.get(&link) else {
+            return;
+        };
+        let far = *cable
+            .ends
+            .iter()
+            .find(|end| **end != node)
+            .expect("two ends");
+        let mut bytes = Vec::new();
+        frame
+            .encode(&mut bytes)
+            .expect("what a machine says fits in a frame");
+        if !self.nodes[node].cut && !self.nodes[far].cut {
+            self.later(delay, far, Event::Bytes { link, bytes });
+        }
+    }
+
+    pub(super) fn hang_up(&mut self, link: u64) {
+        let Some(cable) = self.cables.get(&link) else {
+            return;
+        };
+        let ends = cable.ends;
+        let silent = ends.iter().any(|end| self.nodes[*end].cut);
+        if !silent {
+            for end in ends {
+                self.later(DELAY, end, Event::Disconnected { link });
+            }
+        }
+        self.cables.remove(&link);
+    }
+
+    fn later(&mut self, delay: Duration, node: Node, event: Event) {
+        let number = self.number();
+        self.queue.insert((self.now + delay, number), (node, event));
+    }
+}

@@ -1,0 +1,130 @@
+//! Listings: what updates cost, what is too long, what is gone.
+
+use thorp_core::lookup::Source;
+use thorp_core::peer::{Input, Notice};
+
+use super::{CLIENT, ONE, SECOND, TWO, story};
+use crate::support::{NEIGHBOUR_INTERVAL, TRACKER, TRACKER_INTERVAL, Village, entry, id, name_of};
+
+#[test]
+fn ten_thousand_idle_files_cost_one_message_an_interval_and_as_many_more_one_delta() {
+    let text = |range: std::ops::Range<u32>| -> Vec<_> {
+        range
+            .map(|i| entry(&format!("{}/{i}", i % 100), "same"))
+            .collect()
+    };
+    let mut village = Village::new();
+    let one = village.peer(ONE, &[]);
+    village.give(
+        one,
+        Input::ShareChanged {
+            added: text(0..10_000),
+            removed: Vec::new(),
+        },
+    );
+    village.run(SECOND * 2);
+    assert_eq!(village.tracker().catalogue().entries(), 10_000);
+    let before = village.received(TRACKER, "Update");
+    village.run(TRACKER_INTERVAL * 10);
+    assert_eq!(village.received(TRACKER, "Update") - before, 10);
+
+    let position = |village: &Village| {
+        village
+            .tracker()
+            .catalogue()
+            .position(id(one))
+            .expect("listed")
+    };
+    let (seq, frames) = (position(&village).seq, village.received(TRACKER, "Update"));
+    village.give(
+        one,
+        Input::ShareChanged {
+            added: text(10_000..20_000),
+            removed: Vec::new(),
+        },
+    );
+    village.run(SECOND);
+    assert_eq!(village.tracker().catalogue().entries(), 20_000);
+    assert_eq!(position(&village).seq, seq + 1);
+    // Some 800 kB: neither the whole listing again nor a frame a file.
+    assert!(village.received(TRACKER, "Update") - frames <= 10);
+}
+
+#[test]
+fn a_listing_over_the_bounds_is_said_to_both_sides_and_its_peer_is_asked_instead() {
+    let mut village = Village::new();
+    let with = |config: &mut thorp_core::peer::Config| config.hops = 0;
+    let one = village.peer_with(ONE, &[CLIENT], with);
+    let two = village.peer_with(TWO, &[("a.txt", "a"), ("b.txt", "b")], with);
+    village.run(SECOND);
+    village.get(one, "a.txt");
+    let many = (0..100_001).map(|i| entry(&format!("many/{i}"), "same"));
+    village.give(
+        two,
+        Input::ShareChanged {
+            added: many.collect(),
+            removed: Vec::new(),
+        },
+    );
+    village.run(SECOND * 2);
+    let said = |village: &mut Village, node, other| {
+        let notices = &village.host(node).notices;
+        notices
+            .iter()
+            .filter_map(|notice| match notice {
+                Notice::Unlisted(holder) if holder.id == id(other) => Some("mine"),
+                Notice::ListingTooLarge(holder) if holder.id == id(other) => Some("theirs"),
+                _ => None,
+            })
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(said(&mut village, one, two), ["theirs"]);
+    assert_eq!(said(&mut village, two, one), ["mine"]);
+    assert_eq!(
+        village.neighbours(one),
+        [id(two)],
+        "it is a neighbour all the same"
+    );
+    assert!(village.host(one).catalogue().listing(id(two)).is_none());
+    let finds = village.tracker().counts().finds;
+    assert_eq!(
+        village.get(one, "b.txt"),
+        (Source::Neighbour(id(two)), id(two))
+    );
+    assert_eq!(village.tracker().counts().finds, finds);
+    let updates = village.received(one, "Update");
+    village.run(NEIGHBOUR_INTERVAL * 4);
+    assert!(
+        village.received(one, "Update") - updates <= 4,
+        "only signs of life"
+    );
+    assert_eq!(village.neighbours(one), [id(two)]);
+}
+
+#[test]
+fn a_removed_file_is_gone_from_every_memory_within_a_second() {
+    let mut village = Village::new();
+    let [one, two, three] = story(&mut village, 1);
+    let removed = vec![name_of("5.txt")];
+    village.give(
+        three,
+        Input::ShareChanged {
+            added: Vec::new(),
+            removed,
+        },
+    );
+    village.run(SECOND);
+    for node in [one, two] {
+        let listing = village
+            .host(node)
+            .catalogue()
+            .listing(id(three))
+            .expect("a neighbour");
+        assert!(listing.entry(&name_of("5.txt")).is_none());
+    }
+    assert!(
+        village
+            .files_table()
+            .contains(&("5.txt".into(), "192.168.198.138".into()))
+    );
+}

@@ -1,0 +1,266 @@
+//! Any frame there may be, for the tests that hold for all.
+
+use std::net::SocketAddr;
+
+use proptest::collection::{btree_set, vec};
+use proptest::option;
+use proptest::prelude::*;
+use thorp_wire::frame::{
+    Ack, Bytes, Find, Found, Get, GroupRecord, Hello, Holder, Join, Joined, Leave, MemberRow,
+    Position, Query, Reason, Record, Refused, SignedRecord, Token, Update, Variant,
+};
+use thorp_wire::{Body, Content, Entry, Frame, MemberName, Name, PeerId, RequestId, Root};
+
+use super::values::{name, signed};
+
+pub fn frame() -> impl Strategy<Value = Frame> {
+    let request = option::of(any::<u32>().prop_map(RequestId));
+    (request, any_body()).prop_map(|(request, body)| Frame { request, body })
+}
+
+pub fn any_body() -> impl Strategy<Value = Body> {
+    prop_oneof![
+        any_hello().prop_map(Body::from),
+        any_join().prop_map(Body::from),
+        any_joined().prop_map(Body::from),
+        any_update().prop_map(Body::from),
+        any_ack().prop_map(Body::from),
+        any_find().prop_map(Body::from),
+        any_found().prop_map(Body::from),
+        any_content().prop_map(|content| Get { content }.into()),
+        vec(any::<u8>(), 0..40).prop_map(|bytes| Bytes { bytes }.into()),
+        (any_reason(), ".{0,12}").prop_map(|(reason, text)| Refused { reason, text }.into()),
+        ".{0,12}".prop_map(|reason| Leave { reason }.into()),
+        any_record().prop_map(|record| Record { record }.into()),
+    ]
+}
+
+pub fn any_hello() -> impl Strategy<Value = Hello> {
+    let versions = (any::<u16>(), any::<u16>());
+    let position = (any::<u64>(), any::<u64>()).prop_map(|(epoch, seq)| Position { epoch, seq });
+    (
+        versions,
+        any::<Option<u16>>(),
+        vec(any_address(), 0..=Hello::MAX_CLAIMED),
+        any::<u64>(),
+        option::of(position),
+        any::<(bool, bool)>(),
+        any::<(u32, Option<u64>)>(),
+    )
+        .prop_map(
+            |((a, b), port, claimed, epoch, applied, (neighbour, visitor), (interval, record))| {
+                Hello {
+                    oldest: a.min(b),
+                    newest: a.max(b),
+                    port,
+                    claimed,
+                    epoch,
+                    applied,
+                    neighbour,
+                    visitor,
+                    interval,
+                    record,
+                }
+            },
+        )
+}
+
+pub fn any_join() -> impl Strategy<Value = Join> {
+    (
+        option::of(any::<[u8; 16]>().prop_map(Token)),
+        vec(any::<u8>(), 0..40),
+        option::of(any_member_name()),
+    )
+        .prop_map(|(token, request, name)| Join {
+            token,
+            request,
+            name,
+        })
+}
+
+pub fn any_joined() -> impl Strategy<Value = Joined> {
+    (
+        vec(any::<u8>(), 0..40),
+        option::of(any_record()),
+        any::<i64>(),
+    )
+        .prop_map(|(certificate, record, time)| Joined {
+            certificate,
+            record,
+            time,
+        })
+}
+
+pub fn any_record() -> impl Strategy<Value = SignedRecord> {
+    (
+        1..=u64::MAX,
+        any::<(bool, bool)>(),
+        btree_set(any_peer_id(), 0..3),
+        any::<[u8; 32]>(),
+    )
+        .prop_map(|(number, (open, bittorrent), removed, signature)| {
+            let record = GroupRecord {
+                number,
+                open,
+                bittorrent,
+                removed: removed.into_iter().collect(),
+            };
+            signed(record, [signature; 2].concat().try_into().ok())
+        })
+}
+
+pub fn any_update() -> impl Strategy<Value = Update> {
+    (
+        (0..=u64::MAX - 1, any::<Option<u64>>()),
+        any::<(bool, bool)>(),
+        vec(any_entry(), 0..3),
+        vec(any_name(), 0..3),
+        option::of(vec(any_peer_id(), 0..3)),
+        any::<u32>(),
+    )
+        .prop_map(
+            |((seq, since), (first, last), added, removed, neighbours, load)| Update {
+                seq: seq + 1,
+                since: since.map(|since| since % (seq + 1)),
+                first,
+                last,
+                added,
+                removed,
+                neighbours,
+                load,
+            },
+        )
+}
+
+pub fn any_ack() -> impl Strategy<Value = Ack> {
+    any::<(Option<u64>, Option<u32>, bool, Option<u64>)>().prop_map(
+        |(seq, interval, unlisted, record)| Ack {
+            seq,
+            interval,
+            unlisted,
+            record,
+        },
+    )
+}
+
+pub fn any_find() -> impl Strategy<Value = Find> {
+    let query = prop_oneof![
+        vec(".{0,12}", 0..4).prop_map(Query::Names),
+        ".{0,12}".prop_map(Query::Pattern),
+        any_content().prop_map(Query::Content),
+        option::of(any_peer_id()).prop_map(Query::Members),
+    ];
+    (query, 0u8..=1, any::<bool>(), option::of(any_name())).prop_map(
+        |(query, hops, hash_now, after)| Find {
+            query,
+            hops,
+            hash_now,
+            after,
+        },
+    )
+}
+
+pub fn any_found() -> impl Strategy<Value = Found> {
+    let variant = (any_entry(), vec(any_holder(), 0..3), any::<Option<u64>>()).prop_map(
+        |(entry, holders, hashed)| Variant {
+            entry,
+            holders,
+            hashed,
+        },
+    );
+    let counts = any::<(u64, u64)>();
+    let member = (any_holder(), counts, vec(any_peer_id(), 0..3)).prop_map(
+        |(member, (files, bytes), neighbours)| MemberRow {
+            member,
+            files,
+            bytes,
+            neighbours,
+        },
+    );
+    let come_to = (option::of(any_name()), any::<Option<u32>>());
+    (
+        vec(variant, 0..3),
+        any::<bool>(),
+        vec(member, 0..3),
+        come_to,
+    )
+        .prop_map(|(variants, more, members, (behind, answered))| Found {
+            variants,
+            more,
+            members,
+            behind,
+            answered,
+        })
+}
+
+pub fn any_reason() -> impl Strategy<Value = Reason> {
+    prop::sample::select(vec![
+        Reason::Unknown,
+        Reason::NotHere,
+        Reason::TooLarge,
+        Reason::Busy,
+        Reason::NotInvited,
+        Reason::Unreadable,
+        Reason::NotServed,
+    ])
+}
+
+pub fn any_holder() -> impl Strategy<Value = Holder> {
+    (
+        any_peer_id(),
+        option::of(any_member_name()),
+        vec(any_address(), 0..3),
+        any::<bool>(),
+    )
+        .prop_map(|(id, name, addresses, partial)| Holder {
+            id,
+            name,
+            addresses,
+            partial,
+        })
+}
+
+pub fn any_entry() -> impl Strategy<Value = Entry> {
+    let hashed = (any_content(), any::<bool>())
+        .prop_map(|(content, partial)| (content.length, Some(content.root), partial));
+    let unhashed = any::<u64>().prop_map(|length| (length, None, false));
+    let file = prop_oneof![hashed, unhashed];
+    (any_name(), file, any::<i64>()).prop_map(|(name, (length, root, partial), mtime)| Entry {
+        name,
+        length,
+        mtime,
+        root,
+        partial,
+    })
+}
+
+pub fn any_content() -> impl Strategy<Value = Content> {
+    let some = (1..=u64::MAX, any::<[u8; 32]>()).prop_map(|(length, mut root)| {
+        root[0] |= 1;
+        let root = Root::new(root);
+        Content { length, root }
+    });
+    prop_oneof![1 => Just(Content::EMPTY), 9 => some]
+}
+
+pub fn any_name() -> impl Strategy<Value = Name> {
+    vec(r"[^/\x00.][^/\x00]{0,8}", 1..4).prop_map(|parts| name(&parts.join("/")))
+}
+
+pub fn any_member_name() -> impl Strategy<Value = MemberName> {
+    "[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?".prop_map(|text| text.parse().expect("a member name"))
+}
+
+pub fn any_peer_id() -> impl Strategy<Value = PeerId> {
+    any::<[u8; 32]>().prop_map(PeerId::new)
+}
+
+/// In the form it is read in: no IPv4 address written as IPv6, no scope.
+pub fn any_address() -> impl Strategy<Value = SocketAddr> {
+    let v4 = any::<([u8; 4], u16)>().prop_map(SocketAddr::from);
+    let v6 = any::<([u8; 16], u16)>().prop_map(|(mut ip, port)| {
+        ip[0] |= 0x20;
+        SocketAddr::from((ip, port))
+    });
+    prop_oneof![v4, v6]
+}
