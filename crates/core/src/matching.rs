@@ -92,6 +92,18 @@ impl Pattern {
         })
     }
 
+    /// Everything in a folder, however it is called.
+    pub fn beneath(folder: &str) -> Result<Self, PatternError> {
+        let mut text = String::with_capacity(folder.len() + 3);
+        for c in folder.chars() {
+            if matches!(c, '*' | '?' | '[' | ']' | '{' | '}' | ',' | '\\') {
+                text.push('\\');
+            }
+            text.push(c);
+        }
+        Self::new(&(text + "/**"))
+    }
+
     /// Whether this name is meant.
     pub fn matches(&self, name: &Name) -> bool {
         self.glob.matches(self.compared(name)) || name.as_str() == self.text

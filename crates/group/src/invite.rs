@@ -41,11 +41,19 @@ impl Invite {
     /// next lines.
     pub fn may_go_on(text: &str) -> bool {
         let text = joined(text);
-        let is_base32 = |c: u8| matches!(c, b'a'..=b'z' | b'2'..=b'7');
         match text.strip_prefix(PREFIX) {
-            Some(rest) => text.len() < MAX_TEXT && rest.bytes().all(is_base32),
+            Some(rest) => text.len() < MAX_TEXT && is_base32(rest),
             None => !text.is_empty() && PREFIX.starts_with(&text),
         }
+    }
+
+    /// Whether a text is an invite or so much of one that it is no longer a name:
+    /// a whole one has three times as many letters at least.
+    pub fn may_give_away(text: &str) -> bool {
+        const TELLING: usize = 32;
+        let text = joined(text);
+        let rest = text.strip_prefix(PREFIX);
+        rest.is_some_and(|rest| rest.len() >= TELLING && is_base32(rest))
     }
 }
 
@@ -108,6 +116,10 @@ impl FromStr for Invite {
 fn joined(text: &str) -> String {
     let letters = text.chars().filter(|c| !c.is_whitespace());
     letters.map(|c| c.to_ascii_lowercase()).collect()
+}
+
+fn is_base32(text: &str) -> bool {
+    text.bytes().all(|c| matches!(c, b'a'..=b'z' | b'2'..=b'7'))
 }
 
 fn put_address(address: &NetAddress, out: &mut Vec<u8>) {

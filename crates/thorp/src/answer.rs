@@ -9,13 +9,14 @@ use std::fmt::Write as _;
 use std::io::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use thorp_node::api::{AnswerSource, ErrorKind, Event, Fetched, Hashing};
+use thorp_node::api::{AnswerSource, ErrorKind, Event, Fetched, FileRow, Hashing, Note};
 
 use crate::exit::{Complaint, Exit, Result, failure};
 use crate::listing::{self, RowTable};
 use crate::out::{self, Flow};
 use crate::progress::Bar;
 use crate::quoting::{printable_lines, quoted};
+use crate::sorting::{RowsToSort, Sorting};
 use crate::wrap::wrapped;
 use crate::{json, units, words};
 use thorp_node::printable::printable;
@@ -32,6 +33,8 @@ pub struct AnswerStyle {
     pub asked: bool,
     /// What to say of a listing without a row.
     pub nothing: Option<&'static str>,
+    /// The order of files, where it is not the one they come in.
+    pub order: Option<Sorting>,
 }
 
 /// Renders one answer after the other.
@@ -41,6 +44,10 @@ pub struct Renderer<O, T> {
     style: AnswerStyle,
     bar: Bar,
     listing: RowTable,
+    to_sort: Option<RowsToSort>,
+    has_files: bool,
+    /// Rows have come that could not be put into the order that was asked for.
+    is_unsorted: bool,
     totals: FetchTotals,
     flow: Flow,
     /// Columns of the terminal that talk goes to, if it does.
@@ -65,6 +72,9 @@ impl<O: Write, T: Write> Renderer<O, T> {
             style,
             bar,
             listing: RowTable::default(),
+            to_sort: style.order.map(|sorting| RowsToSort::new(sorting.order)),
+            has_files: false,
+            is_unsorted: false,
             totals: FetchTotals::default(),
             flow: Flow::Open,
             talk_width: None,
@@ -80,18 +90,58 @@ impl<O: Write, T: Write> Renderer<O, T> {
 
     /// Renders `event`; the last one of an answer says how it ended.
     pub fn render(&mut self, event: &Event) -> Result<Option<Exit>> {
-        if self.style.json {
-            let line = json::event(event)
-                .map_err(|e| failure(ErrorKind::Other, format!("writing JSON: {e}")))?;
-            self.data(&line)?;
-        } else {
-            self.text(event)?;
+        if let Event::File(row) = event {
+            for row in self.in_order(row) {
+                self.row(&Event::File(row))?;
+            }
+            return Ok(None);
+        }
+        if matches!(event, Event::Done(_) | Event::Error(_)) {
+            for row in self
+                .to_sort
+                .take()
+                .map(RowsToSort::sorted)
+                .unwrap_or_default()
+            {
+                self.row(&Event::File(row))?;
+            }
+        }
+        self.row(event)?;
+        if self.is_unsorted && matches!(event, Event::Done(_)) {
+            return Err(failure(ErrorKind::Other, words::TOO_MANY_TO_SORT));
         }
         Ok(match event {
             Event::Done(_) => Some(Exit::DONE),
             Event::Error(failure) => Some(failure.kind().into()),
             _ => None,
         })
+    }
+
+    /// The rows to show now that this one has come: later ones where all are to be
+    /// put in order, and all that were kept where they are too many for that.
+    fn in_order(&mut self, row: &FileRow) -> Vec<FileRow> {
+        let Some(rows) = &mut self.to_sort else {
+            return vec![row.clone()];
+        };
+        rows.push(row.clone());
+        if !rows.is_too_much() {
+            return Vec::new();
+        }
+        self.is_unsorted = self.style.order.is_some_and(|sorting| sorting.is_asked_for);
+        self.to_sort
+            .take()
+            .map(RowsToSort::unsorted)
+            .unwrap_or_default()
+    }
+
+    fn row(&mut self, event: &Event) -> Result<()> {
+        if self.style.json {
+            let line = json::event(event)
+                .map_err(|e| failure(ErrorKind::Other, format!("writing JSON: {e}")))?;
+            self.data(&line)
+        } else {
+            self.text(event)
+        }
     }
 
     /// Whether the data is still read.
@@ -115,6 +165,7 @@ impl<O: Write, T: Write> Renderer<O, T> {
         let summary = self.totals.on_event(event);
         match event {
             Event::File(row) => {
+                self.has_files = true;
                 if let Some(text) = self.listing.file(row) {
                     self.data(&text)?;
                 }
@@ -159,6 +210,9 @@ impl<O: Write, T: Write> Renderer<O, T> {
             Event::Fetched(fetched) => self.data(&arrival(fetched))?,
             Event::Failed { name, failure } => self.say(&missed(name, &failure.into())),
             Event::Note(note) => {
+                if *note == Note::NoFiles {
+                    self.style.nothing = None;
+                }
                 if !self.style.quiet {
                     self.say(&printable_lines(&words::note(note)));
                 }
@@ -169,6 +223,10 @@ impl<O: Write, T: Write> Renderer<O, T> {
                 self.bar.finish();
                 if let Some(text) = self.listing.finish() {
                     self.data(&text)?;
+                }
+                if self.has_files && done.count > 1 && !self.style.quiet {
+                    let files = units::count(done.count, "file");
+                    self.say(&format!("{files}, {}", units::size(done.bytes)));
                 }
                 if let Some(text) = summary
                     && !self.style.quiet

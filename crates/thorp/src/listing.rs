@@ -1,50 +1,75 @@
 //! Rows on standard output: files, peers, and how a peer is.
 //!
-//! Owns columns and wording. Rows are gathered in batches so that a listing of
-//! a million files starts at once and needs little memory; the columns of later
-//! batches are at least as wide as those of the first. Scripts want `--json`.
+//! Owns wording and which columns there are; `columns` lays them out. Rows are
+//! gathered in batches so that a listing of a million files starts at once and
+//! needs little memory. Scripts want `--json`.
 
-use comfy_table::presets::NOTHING;
-use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, Width};
 use std::fmt::Write as _;
 use thorp_node::api::{
     FileRow, GroupMember, HolderRow, Member, MemberRole, PeerRow, Status, TrackerStatus,
 };
 
-use crate::screen::fit::{clip, columns};
+use crate::columns::{ColumnLayout, Field, Form, Kind};
 use crate::units;
 use thorp_node::printable::printable;
 
-/// Between two columns.
-const GAP_WIDTH: u16 = 2;
-const GAP: usize = GAP_WIDTH as usize;
-/// A name is never shortened to less.
-const NAME: usize = 24;
 /// Rows that are laid out together.
 const BATCH: usize = 1000;
-/// The most holders or neighbours in a row.
-const CELL_MEMBERS: usize = 8;
+/// The most holders of a content in a choice.
+const CHOICE_HOLDERS: usize = 8;
 /// Digits of a root that are shown, and enough for `--root`.
 pub const ROOT_DIGITS: usize = 12;
 
-const FILE_HEAD: [&str; 5] = ["Name", "Size", "Modified (UTC)", "Root", "Held by"];
-const MEMBER_HEAD: [&str; 5] = ["Member", "Since (UTC)", "Now", "Role", "Id"];
-const PEER_HEAD: [&str; 6] = ["Peer", "Address", "Files", "Size", "Neighbours", "Id"];
+const FILES: Kind = Kind {
+    head: &[
+        "Name",
+        "Size",
+        "Modified (UTC)",
+        "Root",
+        "Held by",
+        "Held by",
+    ],
+    right: &[1],
+    // With addresses, and with names alone.
+    forms: &[
+        form(&[0, 1, 2, 3, 4], 24),
+        form(&[0, 1, 2, 4], 24),
+        form(&[0, 1, 2, 5], 12),
+        form(&[0, 1, 5], 8),
+        form(&[0, 1], 8),
+    ],
+};
+const MEMBERS: Kind = Kind {
+    head: &["Member", "Since (UTC)", "Now", "Role", "Id"],
+    right: &[],
+    forms: &[form(&[0, 1, 2, 3, 4], 8)],
+};
+const PEERS: Kind = Kind {
+    head: &["Peer", "Address", "Files", "Size", "Id", "Neighbours"],
+    right: &[2, 3],
+    forms: &[
+        form(&[0, 1, 2, 3, 5, 4], 8),
+        form(&[0, 1, 2, 3, 4, 5], 12),
+        form(&[0, 1, 2, 3, 5], 12),
+        form(&[0, 1, 2, 3], 8),
+    ],
+};
+
+const fn form(shown: &'static [usize], least: usize) -> Form {
+    Form { shown, least }
+}
 
 /// Rows of one kind on their way to standard output.
 #[derive(Debug, Default)]
 pub struct RowTable {
-    head: Vec<&'static str>,
-    right: &'static [usize],
-    rows: Vec<Vec<String>>,
-    widths: Vec<u16>,
+    layout: Option<ColumnLayout>,
+    rows: Vec<Vec<Field>>,
     /// Columns of the terminal that shows them, if one does.
     terminal: Option<usize>,
 }
 
 impl RowTable {
-    /// For a terminal of so many columns: one long name does not push the other
-    /// columns of every row out of it.
+    /// For a terminal of so many columns.
     pub fn within(terminal: Option<usize>) -> Self {
         Self {
             terminal,
@@ -54,33 +79,38 @@ impl RowTable {
 
     /// Adds a file; the text of a full batch comes back.
     pub fn file(&mut self, row: &FileRow) -> Option<String> {
-        self.start(&FILE_HEAD, &[1]);
-        self.push(vec![
-            printable(&row.name).to_string(),
-            units::size(row.length),
-            units::time(row.mtime),
-            root(row).to_owned(),
-            holders(&row.holders),
-        ])
+        let holders = |label: fn(&HolderRow) -> String| {
+            Field::Several(row.holders.iter().map(label).collect(), ", ")
+        };
+        let cells = vec![
+            text(printable(&row.name)),
+            text(units::size(row.length)),
+            text(units::time(row.mtime)),
+            text(root(row)),
+            holders(holder),
+            holders(holder_in_short),
+        ];
+        self.push(&FILES, cells)
     }
 
     /// Adds a peer; the text of a full batch comes back.
     pub fn peer(&mut self, row: &PeerRow) -> Option<String> {
-        self.start(&PEER_HEAD, &[2, 3]);
         let name = row.member.name.as_deref().unwrap_or("-");
-        self.push(vec![
-            printable(name).to_string(),
-            endpoint(&row.member),
-            row.files.to_string(),
-            units::size(row.bytes),
-            cut(row.neighbours.iter().map(|n| printable(n).to_string()), " "),
-            row.member.id.chars().take(8).collect(),
-        ])
+        let neighbours = row.neighbours.iter();
+        let neighbours = neighbours.map(|neighbour| printable(neighbour).to_string());
+        let cells = vec![
+            text(printable(name)),
+            text(endpoint(&row.member)),
+            text(row.files),
+            text(units::size(row.bytes)),
+            text(short(&row.member.id)),
+            Field::Several(neighbours.collect(), " "),
+        ];
+        self.push(&PEERS, cells)
     }
 
     /// Adds a member of the group; the text of a full batch comes back.
     pub fn group_member(&mut self, row: &GroupMember) -> Option<String> {
-        self.start(&MEMBER_HEAD, &[]);
         let now = match (row.removed, row.present) {
             (true, _) => "removed",
             (false, Some(true)) => "here",
@@ -96,86 +126,42 @@ impl RowTable {
             0 => "-".to_owned(),
             since => units::time(i64::try_from(since).unwrap_or(i64::MAX)),
         };
-        self.push(vec![
-            printable(&row.name).to_string(),
-            since,
-            now.to_owned(),
-            role.to_owned(),
-            row.id.chars().take(8).collect(),
-        ])
+        let cells = vec![
+            text(printable(&row.name)),
+            text(since),
+            text(now),
+            text(role),
+            text(short(&row.id)),
+        ];
+        self.push(&MEMBERS, cells)
     }
 
     /// The text of what is left.
     pub fn finish(&mut self) -> Option<String> {
-        (!self.rows.is_empty()).then(|| self.flush())
+        (!self.rows.is_empty()).then(|| self.flush())?
     }
 
-    fn start(&mut self, head: &'static [&'static str], right: &'static [usize]) {
-        if self.widths.is_empty() && self.rows.is_empty() {
-            self.head = head.to_vec();
-            self.right = right;
-        }
-    }
-
-    fn push(&mut self, row: Vec<String>) -> Option<String> {
+    fn push(&mut self, kind: &'static Kind, row: Vec<Field>) -> Option<String> {
+        let terminal = self.terminal;
+        self.layout
+            .get_or_insert_with(|| ColumnLayout::new(kind, terminal));
         self.rows.push(row);
-        (self.rows.len() >= BATCH).then(|| self.flush())
+        (self.rows.len() >= BATCH).then(|| self.flush())?
     }
 
-    /// Shortens the names to what the other columns leave of a terminal.
-    fn shorten(&mut self) {
-        let Some(terminal) = self.terminal else {
-            return;
-        };
-        let widest = |column: usize| {
-            let cells = self.rows.iter().filter_map(|row| row.get(column));
-            let head = self.head.get(column).map_or(0, |head| columns(head));
-            let batch = cells.map(|cell| columns(cell)).max().unwrap_or(0).max(head);
-            let before = self
-                .widths
-                .get(column)
-                .map_or(0, |width| usize::from(*width) - GAP);
-            batch.max(before)
-        };
-        let last = self.rows.first().map_or(0, Vec::len).saturating_sub(1);
-        // The last column may go on in the next line.
-        let others: usize = (1..last).map(|column| widest(column) + GAP).sum();
-        let others = others + GAP + widest(last).min(NAME);
-        let room = terminal.saturating_sub(others).max(NAME);
-        for row in &mut self.rows {
-            if let Some(name) = row.first_mut() {
-                *name = clip(name, room);
-            }
-        }
+    fn flush(&mut self) -> Option<String> {
+        let rows = std::mem::take(&mut self.rows);
+        Some(self.layout.as_mut()?.lines(&rows))
     }
+}
 
-    fn flush(&mut self) -> String {
-        self.shorten();
-        let mut table = Table::new();
-        table
-            .load_style(NOTHING)
-            .set_content_arrangement(ContentArrangement::Disabled);
-        if !self.head.is_empty() {
-            table.set_header(std::mem::take(&mut self.head));
-        }
-        table.add_rows(self.rows.drain(..));
-        for (column, width) in table.column_iter_mut().zip(&self.widths) {
-            column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(*width)));
-        }
-        for column in table.column_iter_mut() {
-            column.set_padding((0, GAP_WIDTH));
-        }
-        for index in self.right {
-            if let Some(column) = table.column_mut(*index) {
-                column.set_cell_alignment(CellAlignment::Right);
-            }
-        }
-        if self.widths.is_empty() {
-            let widths = table.column_max_content_widths();
-            self.widths = widths.into_iter().map(|width| width + GAP_WIDTH).collect();
-        }
-        table.trim_fmt()
-    }
+fn text(of: impl std::fmt::Display) -> Field {
+    Field::Text(of.to_string())
+}
+
+/// Enough of an id to type it.
+fn short(id: &str) -> String {
+    id.chars().take(8).collect()
 }
 
 /// A file as one line of a choice: `1.2 KiB  2026-11-23 04:44 UTC  3f2a9c01d2e4  oak (10.0.0.7)`.
@@ -305,28 +291,37 @@ fn root(row: &FileRow) -> &str {
     }
 }
 
-fn holders(holders: &[HolderRow]) -> String {
-    let holder = |holder: &HolderRow| {
-        let part = if holder.partial { ", a part" } else { "" };
-        format!("{}{part}", member(&holder.member))
-    };
-    cut(holders.iter().map(holder), ", ")
+fn holder(holder: &HolderRow) -> String {
+    let part = if holder.partial { ", a part" } else { "" };
+    format!("{}{part}", member(&holder.member))
 }
 
-fn cut(names: impl ExactSizeIterator<Item = String>, separator: &str) -> String {
-    let hidden = names.len().saturating_sub(CELL_MEMBERS);
-    let shown: Vec<_> = names.take(CELL_MEMBERS).collect();
-    let mut cell = shown.join(separator);
+/// By its name alone.
+fn holder_in_short(holder: &HolderRow) -> String {
+    let name = holder
+        .member
+        .name
+        .as_ref()
+        .unwrap_or(&holder.member.address);
+    let part = if holder.partial { " (a part)" } else { "" };
+    format!("{}{part}", printable(name))
+}
+
+fn holders(holders: &[HolderRow]) -> String {
+    let hidden = holders.len().saturating_sub(CHOICE_HOLDERS);
+    let shown: Vec<_> = holders.iter().take(CHOICE_HOLDERS).map(holder).collect();
+    let mut text = shown.join(", ");
     if hidden > 0 {
-        let _ = write!(cell, " … and {hidden} more");
+        let _ = write!(text, " … and {hidden} more");
     }
-    cell
+    text
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::samples;
+    use crate::screen::fit::columns;
 
     #[test]
     fn files_are_aligned() {
@@ -348,21 +343,15 @@ a longer name.pdf  1.2 KiB  2026-11-23 04:44  not hashed    oak (192.168.198.138
     }
 
     #[test]
-    fn in_a_terminal_one_long_name_does_not_widen_every_row() {
-        let long = "a very long name indeed ".repeat(8);
-        let listed = |terminal| {
-            let mut listing = RowTable::within(terminal);
-            listing.file(&samples::file("2.txt"));
-            listing.file(&samples::file(&long));
-            listing.finish().expect("rows")
-        };
-        let text = listed(Some(100));
-        assert!(text.lines().all(|line| columns(line) <= 100), "{text}");
-        assert!(
-            text.contains("a very long name indeed a very long…  "),
-            "{text}"
-        );
-        assert!(listed(None).contains(long.trim_end()));
+    fn at_80_columns_a_name_is_whole_and_no_line_goes_on_in_the_next() {
+        let name = "photos/2026-11-23 birthday/IMG_20261123_044400.jpg";
+        let mut listing = RowTable::within(Some(80));
+        listing.file(&samples::file(name));
+        listing.file(&samples::file("photos/1.jpg"));
+        let text = listing.finish().expect("rows");
+        let expected = format!("{name}  1.2 KiB  oak");
+        assert_eq!(text.lines().nth(1), Some(&*expected), "{text}");
+        assert!(text.lines().all(|line| columns(line) <= 80), "{text}");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! args          what can be typed            commands      one verb a file
 //! node          a running node for a verb    quoting       names on one line with others
 //! answer        events for users, scripts    listing       rows on standard output
+//! columns       how rows are laid out        sorting, pager  for whoever looks at them
 //! words         codes into sentences         json          the same for --json
 //! lines, table  plain-lines form             screen        the tracker's live screen
 //! menu          share's menu                 conversation  asking back during a fetch
@@ -16,6 +17,7 @@
 mod answer;
 mod args;
 mod choose;
+mod columns;
 mod commands;
 mod conversation;
 mod exit;
@@ -25,6 +27,7 @@ mod listing;
 mod menu;
 mod node;
 mod out;
+mod pager;
 mod progress;
 mod prompt;
 mod quoting;
@@ -32,6 +35,7 @@ mod quoting;
 mod samples;
 mod screen;
 mod signals;
+mod sorting;
 mod state;
 #[cfg(test)]
 mod story;

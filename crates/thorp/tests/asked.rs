@@ -8,6 +8,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::process::{Command, Stdio};
 
+use support::process::poll;
 use support::village::listening;
 use support::{Node, PATIENCE, Running, Village};
 
@@ -35,13 +36,23 @@ impl Terminal {
         }
     }
 
-    /// Runs the program in it: its exit code, and what is shown then.
+    /// Runs the program in it: its exit code, and what is shown of its talk then.
     fn run(&mut self, node: &Node, args: &[&str]) -> (Option<i32>, String) {
         let mut command = node.thorp(args);
+        command.stdout(Stdio::null());
+        self.run_command(command)
+    }
+
+    /// Runs the program in it: its exit code, and all that is shown then.
+    fn show(&mut self, mut command: Command) -> (Option<i32>, String) {
+        command.stdout(self.shown.try_clone().unwrap());
+        self.run_command(command)
+    }
+
+    fn run_command(&mut self, mut command: Command) -> (Option<i32>, String) {
         command
             .stdin(self.shown.try_clone().unwrap())
-            .stderr(self.shown.try_clone().unwrap())
-            .stdout(Stdio::null());
+            .stderr(self.shown.try_clone().unwrap());
         let status = command.status().unwrap();
         // Something to read for certain, so that this does not wait.
         self.shown.write_all(b"\x04").unwrap();
@@ -237,4 +248,155 @@ fn whoever_leaves_after_being_removed_is_told_that_the_key_is_of_no_use() {
         .says("had removed it")
         .says("thorp leave --purge");
     end(&hall, running);
+}
+
+/// Waits until a peer and its tracker know so many files of it.
+fn listed(node: &Node, files: u64) {
+    poll("its files are listed", PATIENCE, || {
+        let (_, status) = node.json(&["status"]);
+        let status = status.first()?;
+        let is_hashed = status["files"] == files && status["unhashed"] == 0;
+        let (_, peers) = node.json(&["ls"]);
+        let rows = peers.iter().filter(|row| row["event"] == "file").count() as u64;
+        (is_hashed && status["tracker_connected"] == true && rows == files).then_some(())
+    });
+}
+
+/// A terminal of 80 columns.
+fn terminal_to_look_at() -> Terminal {
+    let terminal = Terminal::new("");
+    let size = rustix::termios::Winsize {
+        ws_row: 24,
+        ws_col: 80,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    rustix::termios::tcsetwinsize(&terminal.shown, size).unwrap();
+    terminal
+}
+
+#[test]
+fn a_list_that_a_user_looks_at_goes_through_the_pager_in_the_order_people_count() {
+    let village = Village::new();
+    let oak = village.node("oak");
+    for name in ["h10.txt", "h2.txt", "slides/1.pdf", "slides/deep/2.pdf"] {
+        oak.file(name, name.as_bytes());
+    }
+    let running = oak.start(&[
+        "share",
+        "--lines",
+        "--name",
+        "oak",
+        "--listen",
+        "127.0.0.1:0",
+    ]);
+    listed(&oak, 4);
+
+    let looked_at = |args: &[&str], pager: &str| {
+        let mut command = oak.thorp(args);
+        command.env("PAGER", pager).env("TERM", "xterm");
+        let (code, shown) = terminal_to_look_at().show(command);
+        assert_eq!(code, Some(0), "{shown}");
+        assert!(
+            shown.lines().all(|line| line.chars().count() <= 80),
+            "{shown}"
+        );
+        shown
+    };
+    let names = |shown: &str| -> Vec<String> {
+        let rows = shown.lines().skip(1).filter(|line| line.contains(" B "));
+        let name = |line: &str| line.split_whitespace().next().map(str::to_owned);
+        rows.filter_map(name).collect()
+    };
+    let paged = looked_at(&["ls"], "sed s/^/:/");
+    let counted = [":h2.txt", ":h10.txt", ":slides/1.pdf", ":slides/deep/2.pdf"];
+    assert_eq!(names(&paged), counted, "{paged}");
+    assert!(paged.contains(":4 files, 42 B"), "{paged}");
+    let plain = looked_at(&["ls", "--no-pager"], "sed s/^/:/");
+    assert!(!plain.contains(':') || !plain.contains(":h2"), "{plain}");
+    let missing = looked_at(&["ls"], "no-such-pager-anywhere");
+    assert_eq!(
+        names(&missing),
+        ["h2.txt", "h10.txt", "slides/1.pdf", "slides/deep/2.pdf"]
+    );
+    let largest = looked_at(&["find", "*", "--sort", "size"], "");
+    assert_eq!(names(&largest)[0], "slides/deep/2.pdf", "{largest}");
+
+    // A stream has no pager, and the order of bytes.
+    let mut command = oak.thorp(&["ls"]);
+    command.env("PAGER", "sed s/^/:/");
+    let stream = command.output().unwrap();
+    let stream = String::from_utf8(stream.stdout).unwrap();
+    assert_eq!(names(&stream)[..2], ["h10.txt", "h2.txt"], "{stream}");
+
+    let in_folder = oak.run(&["ls", "slides"]).exits(0).stdout;
+    assert_eq!(names(&in_folder), ["slides/1.pdf", "slides/deep/2.pdf"]);
+    assert_eq!(
+        names(&oak.run(&["ls", "./slides/deep/"]).exits(0).stdout).len(),
+        1
+    );
+    assert_eq!(
+        names(&oak.run(&["ls", "oak", "slides"]).exits(0).stdout).len(),
+        2
+    );
+    assert_eq!(names(&oak.run(&["ls", "oak"]).exits(0).stdout).len(), 4);
+    oak.run(&["ls", "slide"])
+        .exits(3)
+        .says("No peer and no folder called slide is here.");
+    oak.run(&["ls", "elm/"])
+        .exits(3)
+        .says("No folder elm is shared.");
+    oak.run(&["ls", "elm", "slides"])
+        .exits(3)
+        .says("No peer called elm is here.");
+    end(&oak, running);
+}
+
+#[test]
+fn in_a_group_without_files_no_other_pattern_is_advised() {
+    let village = Village::new();
+    let oak = village.node("oak");
+    let running = oak.start(&[
+        "share",
+        "--lines",
+        "--name",
+        "oak",
+        "--listen",
+        "127.0.0.1:0",
+    ]);
+    listed(&oak, 0);
+    let found = oak
+        .run(&["find", "*"])
+        .exits(0)
+        .says("no peer shares a file yet");
+    assert!(!found.stderr.contains("wider"), "{}", found.stderr);
+    oak.file("1.txt", b"1");
+    listed(&oak, 1);
+    oak.run(&["find", "*.pdf"])
+        .exits(0)
+        .says("try a wider pattern");
+    end(&oak, running);
+}
+
+#[test]
+fn an_invite_is_not_taken_from_the_command_line_nor_repeated() {
+    let village = Village::new();
+    let elm = village.node("elm");
+    let secret = format!("thorp1{}", "abcdefgh234567".repeat(8));
+    for args in [
+        &["join", &*secret][..],
+        &["share", "--join", &secret],
+        &["get", &secret],
+    ] {
+        let refused = elm.run(args).exits(2).says("thorp join");
+        assert!(!refused.stderr.contains("abcdefgh"), "{}", refused.stderr);
+    }
+    let mut command = elm.thorp(&["share", "--lines"]);
+    command.env("THORP_JOIN", &secret);
+    let refused = command.output().unwrap();
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(
+        refused.status.code() == Some(2) && !said.contains("abcdefgh"),
+        "{said}"
+    );
 }

@@ -57,6 +57,16 @@ pub enum Failure {
         /// As it was called.
         who: String,
     },
+    /// Nobody lists a file in this folder.
+    NoFolderCalled {
+        /// As it was called.
+        folder: String,
+    },
+    /// No peer of this name is present, and nobody lists a file in a folder of this name.
+    NoPeerOrFolderCalled {
+        /// As it was called.
+        called: String,
+    },
     /// The group has no member of this name, nor one whose id begins so.
     NoMemberCalled {
         /// As it was called.
@@ -188,6 +198,8 @@ impl Failure {
             | Self::NotAPeer => ErrorKind::Usage,
             Self::NobodyShares { .. }
             | Self::NoPeerCalled { .. }
+            | Self::NoFolderCalled { .. }
+            | Self::NoPeerOrFolderCalled { .. }
             | Self::NoMemberCalled { .. }
             | Self::NoMemberWithId { .. } => ErrorKind::NotFound,
             Self::Ambiguous { .. } | Self::SeveralMembers { .. } => ErrorKind::Ambiguous,

@@ -50,8 +50,12 @@ pub enum Command {
     },
     /// List one peer's files, or those of all peers.
     Ls {
-        /// A name, an address, or the start of an id.
+        /// A name, an address, or the start of an id; where no folder is named and
+        /// no peer is called so, a folder.
         peer: Option<String>,
+        /// Only what is in this folder.
+        #[serde(default)]
+        folder: Option<String>,
     },
     /// List the peers that are present.
     Peers,
@@ -144,7 +148,10 @@ pub(crate) fn one_of_each() -> Vec<Command> {
     let all = vec![
         Command::Get(Get::default()),
         Command::Find { pattern: text() },
-        Command::Ls { peer: None },
+        Command::Ls {
+            peer: None,
+            folder: None,
+        },
         Command::Peers,
         Command::Neighbours,
         Command::Status,

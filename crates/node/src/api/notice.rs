@@ -48,6 +48,8 @@ pub enum Note {
         /// Its name.
         name: String,
     },
+    /// Nothing matches, for no peer shares a file.
+    NoFiles,
     /// The tracker has not answered in full: there may be more.
     TrackerInPart,
     /// The tracker cannot be asked: this is what the neighbours know.

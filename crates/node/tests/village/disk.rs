@@ -86,7 +86,13 @@ async fn a_disk_that_is_too_full_is_said_to_be_before_anything_is_fetched() {
     assert!(mallory.nobody_called());
     assert_eq!(files_in(&elm.dir).len(), 1, "nothing is left");
     // The peer lives on.
-    let small = elm.ask(Command::Ls { peer: None }).await.done();
+    let small = elm
+        .ask(Command::Ls {
+            peer: None,
+            folder: None,
+        })
+        .await
+        .done();
     assert_eq!(small.files().len(), 2);
 }
 

@@ -24,6 +24,7 @@ const TEXT: AnswerStyle = AnswerStyle {
     quiet: false,
     asked: false,
     nothing: None,
+    order: None,
 };
 
 #[test]

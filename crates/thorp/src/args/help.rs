@@ -88,7 +88,9 @@ Examples:
 pub const LS_EXAMPLES: &str = "\
 Examples:
   thorp ls                    everybody's files
-  thorp ls oak                one peer's";
+  thorp ls oak                one peer's
+  thorp ls slides/            those in a folder
+  thorp ls --sort time        the newest first";
 
 pub const COMPLETIONS_EXAMPLES: &str = "\
 Examples:

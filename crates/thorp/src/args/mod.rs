@@ -27,12 +27,14 @@ use clap::{
     Arg, ArgAction, ArgMatches, Command, CommandFactory, FromArgMatches, Parser, Subcommand,
 };
 use thorp_node::config::Setting;
+use thorp_node::invite::Invite;
 
+use crate::words;
 use help::explanation;
 use values::setting;
 pub use verbs::{
-    CompletionsArgs, FindArgs, GetArgs, InviteArgs, JoinArgs, LeaveArgs, LsArgs, RemoveArgs,
-    ShareArgs, TrackerArgs, Visiting,
+    CompletionsArgs, FindArgs, GetArgs, InviteArgs, JoinArgs, LeaveArgs, ListArgs, LsArgs,
+    RemoveArgs, ShareArgs, TrackerArgs, Visiting,
 };
 
 /// Any file in the village, by its name, from whoever has it.
@@ -132,6 +134,11 @@ impl Args {
         env: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, clap::Error> {
         let mut command = Self::with_short_help();
+        let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
+        // Before anything can repeat it.
+        if arguments.iter().any(gives_an_invite_away) {
+            return Err(command.error(ErrorKind::ValueValidation, words::INVITE_TYPED));
+        }
         let matches = command.try_get_matches_from_mut(arguments)?;
         let mut args = Self::from_arg_matches(&matches).map_err(|e| e.format(&mut command))?;
         args.settle(&matches, env)
@@ -210,6 +217,13 @@ impl Args {
         }
         Ok(())
     }
+}
+
+/// Whether an argument, or the value in it, is an invite.
+fn gives_an_invite_away(argument: &OsString) -> bool {
+    let text = argument.to_string_lossy();
+    let value = text.split_once('=').map_or("", |(_, value)| value);
+    Invite::may_give_away(&text) || Invite::may_give_away(value)
 }
 
 #[cfg(test)]

@@ -211,10 +211,13 @@ fn names_with_a_leading_dash() {
 
 #[test]
 fn the_small_verbs() {
-    assert!(matches!(verb(&["ls"]), Verb::Ls(LsArgs { peer: None, .. })));
+    assert!(matches!(
+        verb(&["ls"]),
+        Verb::Ls(LsArgs { whose: None, .. })
+    ));
     assert!(matches!(
         verb(&["ls", "oak"]),
-        Verb::Ls(LsArgs { peer: Some(_), .. })
+        Verb::Ls(LsArgs { whose: Some(_), .. })
     ));
     assert!(matches!(verb(&["peers"]), Verb::Peers(_)));
     assert!(matches!(verb(&["neighbours"]), Verb::Neighbours));
@@ -311,5 +314,37 @@ fn expiries() {
         "5ü",
     ] {
         assert!(expiry(bad).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn an_invite_is_no_argument_of_any_command_and_is_not_repeated() {
+    let secret = format!("thorp1{}", "abcdefgh234567".repeat(8));
+    let value = format!("--join={}", secret.to_uppercase());
+    let broken = format!(" {}\n{} ", &secret[..60], &secret[60..]);
+    for line in [
+        &["join", &secret][..],
+        &["join", &broken],
+        &["join", &secret[..40], &secret[40..]],
+        &["share", &secret],
+        &["share", "--join", &secret],
+        &["share", &value],
+        &["share", "--tracker", &secret],
+        &["get", &secret],
+        &["find", "--no-such-flag", &secret],
+    ] {
+        let error = read(line).expect_err("refused");
+        assert_eq!(error.exit_code(), 2);
+        let said = error.to_string().to_lowercase();
+        assert!(said.contains("thorp join"), "{said}");
+        assert!(!said.contains("abcdefgh"), "{said}");
+    }
+    for name in [
+        "thorp1",
+        "thorp1.txt",
+        "thorp1/of/my/long/folder/with/papers",
+        "-",
+    ] {
+        assert!(read(&["join", name]).is_ok(), "{name}");
     }
 }

@@ -13,6 +13,7 @@ use super::help::{
     LEAVE_EXAMPLES, LS_EXAMPLES, REMOVE_EXAMPLES, SHARE_EXAMPLES, TRACKER_EXAMPLES,
 };
 use super::values::{WhichTracker, expiry, root_prefix};
+use crate::sorting::Order;
 
 /// Share a directory and stay
 ///
@@ -205,21 +206,47 @@ pub struct FindArgs {
     /// A glob: on the full path, or without / on the base name
     pub pattern: String,
 
+    /// How it is listed.
+    #[command(flatten)]
+    pub listing: ListArgs,
+
     /// The tracker to visit.
     #[command(flatten)]
     pub visiting: Visiting,
 }
 
-/// List one peer's files, or everybody's
+/// List the files of one peer, of one folder, or all
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = LS_EXAMPLES)]
 pub struct LsArgs {
-    /// A name, an address or the start of an id
-    pub peer: Option<String>,
+    /// A peer: a name, an address or the start of an id; or a folder, which a / at
+    /// the end makes certain
+    #[arg(value_name = "PEER|FOLDER")]
+    pub whose: Option<String>,
+
+    /// Only this folder of that peer
+    #[arg(value_name = "FOLDER")]
+    pub folder: Option<String>,
+
+    /// How it is listed.
+    #[command(flatten)]
+    pub listing: ListArgs,
 
     /// The tracker to visit.
     #[command(flatten)]
     pub visiting: Visiting,
+}
+
+/// For verbs that list files.
+#[derive(Clone, Copy, Debug, Default, clap::Args)]
+pub struct ListArgs {
+    /// In this order: by name, the largest first, or the newest first
+    #[arg(long, value_name = "ORDER", env = "THORP_SORT")]
+    pub sort: Option<Order>,
+
+    /// Do not show a long list in a pager ($PAGER, otherwise less)
+    #[arg(long, env = "THORP_NO_PAGER", value_parser = FalseyValueParser::new())]
+    pub no_pager: bool,
 }
 
 /// For verbs that work without a running peer.

@@ -9,18 +9,28 @@ use thorp_node::launch::{self, Standing};
 
 use super::context::Context;
 use crate::answer::{AnswerStyle, Renderer};
+use crate::args::ListArgs;
 use crate::exit::{Exit, Result, broken_off, failure, interrupted};
 use crate::node::{self, Answers};
 use crate::out::Flow;
+use crate::pager::{Paged, Pager};
 use crate::progress::Bar;
 use crate::signals::Signals;
+use crate::sorting::{Order, Sorting};
 use crate::state::NodeKind;
 use crate::wrap;
 
+/// What shows answers on the standard streams, or in a pager.
+type Standard = Renderer<Paged<io::Stdout>, Paged<io::Stderr>>;
+
 impl Context {
-    pub fn renderer(&self, style: AnswerStyle) -> Renderer<io::Stdout, io::Stderr> {
+    pub fn renderer(&self, style: AnswerStyle) -> Standard {
+        self.renderer_in(&Pager::none(), style)
+    }
+
+    fn renderer_in(&self, pager: &Pager, style: AnswerStyle) -> Standard {
         let bar = Bar::new(self.terminals, !style.json && !style.quiet);
-        Renderer::new(io::stdout(), io::stderr(), style, bar)
+        Renderer::new(pager.data(), pager.talk(self.terminals.stderr), style, bar)
             .fitting(wrap::width(io::stdout()), wrap::width(io::stderr()))
     }
 
@@ -68,12 +78,51 @@ impl Context {
     /// Sends `command` to the peer that runs here, or else to a visitor, and shows
     /// the answer.
     pub async fn answer(&self, tracker: Option<NetAddress>, command: Command) -> Result {
+        let (pager, style) = (Pager::none(), self.answer_style());
+        self.answer_in(pager, style, tracker, command).await
+    }
+
+    /// The same for a list of files: in a pager where the user looks at it, and in
+    /// an order for people.
+    pub async fn list(
+        &self,
+        tracker: Option<NetAddress>,
+        command: Command,
+        listing: ListArgs,
+    ) -> Result {
+        let is_looked_at = self.terminals.stdout && !self.global.json;
+        let order = listing.sort.or(is_looked_at.then_some(Order::Name));
+        let style = AnswerStyle {
+            order: order.map(|order| Sorting {
+                order,
+                is_asked_for: listing.sort.is_some(),
+            }),
+            ..self.answer_style()
+        };
+        let pager = if is_looked_at && self.terminals.able && !listing.no_pager {
+            Pager::wanted()
+        } else {
+            Pager::none()
+        };
+        self.answer_in(pager, style, tracker, command).await
+    }
+
+    async fn answer_in(
+        &self,
+        pager: Pager,
+        style: AnswerStyle,
+        tracker: Option<NetAddress>,
+        command: Command,
+    ) -> Result {
         let mut signals = Signals::listen()?;
         let visitor = self.visitor()?;
-        let mut renderer = self.renderer(AnswerStyle {
-            nothing: nothing(&command),
-            ..self.answer_style()
-        });
+        let mut renderer = self.renderer_in(
+            &pager,
+            AnswerStyle {
+                nothing: nothing(&command),
+                ..style
+            },
+        );
         // A listing without a reader has no purpose; a fetch has.
         let listing = !matches!(command, Command::Get(_) | Command::Stop);
         let fetch = match &command {
@@ -84,10 +133,12 @@ impl Context {
             let mut answers = node::ask(visitor, tracker, command).await?;
             show(&mut answers, &mut renderer, listing).await
         };
-        tokio::select! {
+        let end = tokio::select! {
             exit = work => exit,
             () = signals.next() => Err(interrupted(fetch.as_ref())),
-        }
+        };
+        pager.close(&mut signals).await;
+        end
     }
 }
 

@@ -89,6 +89,7 @@ impl Context {
             quiet: self.global.quiet,
             asked: false,
             nothing: None,
+            order: None,
         }
     }
 

@@ -13,5 +13,6 @@ pub async fn run(context: &Context, args: FindArgs) -> Result {
         return Err(failure(ErrorKind::Usage, why));
     }
     let command = Command::Find { pattern };
-    context.answer(args.visiting.tracker, command).await
+    let tracker = args.visiting.tracker;
+    context.list(tracker, command, args.listing).await
 }

@@ -10,7 +10,7 @@ use thorp_node::invite::Invite;
 
 use super::context::Context;
 use crate::exit::{Complaint, Result, failure};
-use crate::{node, out, prompt};
+use crate::{node, out, prompt, words};
 
 /// An invite is far shorter.
 const MOST: u64 = 16 * 1024;
@@ -20,6 +20,10 @@ pub async fn read(context: &Context, place: Option<&Path>) -> Result<Invite> {
         Some(path) if path == Path::new("-") => from("standard input", io::stdin().lock())?,
         Some(path) => {
             let name = path.display().to_string();
+            // What is left of one, or a variable's value.
+            if Invite::may_go_on(&name) && name.len() > "thorp1".len() && !path.exists() {
+                return Err(failure(ErrorKind::Usage, words::INVITE_TYPED));
+            }
             let file = File::open(path).map_err(|e| {
                 failure(
                     ErrorKind::Usage,

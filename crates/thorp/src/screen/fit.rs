@@ -64,16 +64,35 @@ pub fn clip(text: &str, width: usize) -> String {
     if columns(text) <= width {
         return text.to_owned();
     }
-    let mut clipped = String::new();
+    let (mut clipped, mut taken) = (String::new(), 0);
     for c in text.chars() {
-        clipped.push(c);
-        if columns(&clipped) + 1 > width {
-            clipped.pop();
+        taken += columns(c.encode_utf8(&mut [0; 4]));
+        if taken + 1 > width {
             break;
         }
+        clipped.push(c);
     }
     clipped.push('…');
     clipped
+}
+
+/// `text`, or its beginning and its end with an ellipsis between them: what two
+/// long names differ in is often their end.
+pub fn middle(text: &str, width: usize) -> String {
+    if columns(text) <= width {
+        return text.to_owned();
+    }
+    let room = width.saturating_sub(1);
+    let (mut end, mut taken) = (text.len(), 0);
+    for (at, c) in text.char_indices().rev() {
+        taken += columns(c.encode_utf8(&mut [0; 4]));
+        if taken > room / 2 {
+            break;
+        }
+        end = at;
+    }
+    let end = &text[end..];
+    clip(text, width - columns(end).min(width)) + end
 }
 
 /// How wide `text` is on a terminal.
@@ -108,6 +127,14 @@ mod tests {
             ["aaaa bbbb cccc", "… and 37 more"]
         );
         assert_eq!(fitted(&["a"], 9000, 20, 1), ["a … and 8999 more"]);
+    }
+
+    #[test]
+    fn a_long_name_keeps_its_beginning_and_its_end() {
+        assert_eq!(middle("slides-of-monday.pdf", 20), "slides-of-monday.pdf");
+        assert_eq!(middle("slides-of-monday.pdf", 13), "slides…ay.pdf");
+        assert_eq!(middle("写真写真写真.jpg", 9), "写真….jpg");
+        assert_eq!(middle("slides", 1), "…");
     }
 
     #[test]

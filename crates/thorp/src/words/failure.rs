@@ -34,6 +34,12 @@ pub fn failure(failure: &Failure) -> String {
         Failure::NoPeerCalled { who } => {
             format!("No peer called {who} is here. See who is: thorp peers")
         }
+        Failure::NoFolderCalled { folder } => {
+            format!("No folder {folder} is shared. See what there is: thorp ls")
+        }
+        Failure::NoPeerOrFolderCalled { called } => format!(
+            "No peer and no folder called {called} is here. See what there is: thorp peers, thorp ls"
+        ),
         Failure::NoMemberCalled { who, least } => format!(
             "No member is called {who}. See who there is: thorp members \
              (an id's first {least} characters will do)"

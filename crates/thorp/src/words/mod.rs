@@ -33,6 +33,16 @@ pub use story::{
 };
 pub use warning::warning;
 
+/// An invite that is an argument.
+pub const INVITE_TYPED: &str = "an invite is a secret, and what is typed in a command can be read \
+in the list of processes and in the shell's history, so it was not used. Type `thorp join` and \
+paste it when it is asked for; or say where it is: `thorp join FILE`, `thorp share --join FILE`, \
+with - for standard input. If others use this machine, make a new one: `thorp invite`";
+
+/// Files came in the order of their bytes, though another one was asked for.
+pub const TOO_MANY_TO_SORT: &str = "there are too many files to put them in that order: list a \
+folder (thorp ls FOLDER), or fewer by a pattern (thorp find), or sort the rows of --json";
+
 /// A member as a user knows it: `oak (192.168.1.5)`.
 fn called(member: &Member) -> String {
     let address = (member.port != 0).then_some(&*member.address);

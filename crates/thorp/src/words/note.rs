@@ -19,6 +19,7 @@ pub fn note(note: &Note) -> String {
              Ask for it by its name if you want it.",
             name.escape_debug()
         ),
+        Note::NoFiles => "Nothing matches, for no peer shares a file yet.".into(),
         Note::TrackerInPart => {
             "The tracker did not answer in full: there may be more than this.".into()
         }

@@ -207,6 +207,18 @@ fn failures() -> Vec<(Failure, &'static str)> {
             "The running node is another version, and says: moved. To have it say more, start it \
              again: thorp stop",
         ),
+        (
+            Failure::NoFolderCalled {
+                folder: "slides".to_owned(),
+            },
+            "No folder slides is shared. See what there is: thorp ls",
+        ),
+        (
+            Failure::NoPeerOrFolderCalled {
+                called: "oka".to_owned(),
+            },
+            "No peer and no folder called oka is here. See what there is: thorp peers, thorp ls",
+        ),
     ]
 }
 
@@ -245,6 +257,8 @@ fn number(failure: &Failure) -> usize {
         Failure::Damaged { .. } => 29,
         Failure::Library { .. } => 30,
         Failure::OfAnotherVersion { .. } => 31,
+        Failure::NoFolderCalled { .. } => 32,
+        Failure::NoPeerOrFolderCalled { .. } => 33,
     }
 }
 
@@ -252,7 +266,7 @@ fn number(failure: &Failure) -> usize {
 fn every_failure_has_its_sentence() {
     let failures = failures();
     let numbers: Vec<_> = failures.iter().map(|(code, _)| number(code)).collect();
-    assert_eq!(numbers, (0..32).collect::<Vec<_>>());
+    assert_eq!(numbers, (0..34).collect::<Vec<_>>());
     for (code, sentence) in failures {
         assert_eq!(failure(&code), sentence);
     }
@@ -473,6 +487,7 @@ fn every_note_and_warning_is_a_sentence() {
         Note::LeftOut { name: why.clone() },
         Note::TrackerInPart,
         Note::NeighboursOnly { trouble: None },
+        Note::NoFiles,
     ];
     let about_share = [
         share::ShareWarning::Moved { path: path() },

@@ -4,10 +4,10 @@ use std::time::Instant;
 
 use thorp_core::lookup::Only;
 use thorp_core::matching::Pattern;
-use thorp_core::survey::Subject;
+use thorp_core::survey::{Coverage, Subject};
 use thorp_wire::frame::MemberRow;
 
-use crate::api::{AskedOf, Command, Done, Event, Failure, PeerRow};
+use crate::api::{AskedOf, Command, Done, Event, Failure, Note, PeerRow};
 use crate::rows;
 use crate::snapshot::{self, Ask, SnapshotRow};
 
@@ -19,8 +19,11 @@ pub(super) async fn run(peer: &Peer, command: Command, events: Events) {
     let asks_others = command.asked_of() != AskedOf::RunningNode;
     let end = match command {
         Command::Get(get) => get::run(peer, get, &events).await,
-        Command::Find { pattern } => files(peer, &pattern, None, &events).await,
-        Command::Ls { peer: whose } => ls(peer, whose, &events).await,
+        Command::Find { pattern } => find(peer, &pattern, &events).await,
+        Command::Ls {
+            peer: whose,
+            folder,
+        } => ls(peer, whose, folder, &events).await,
         Command::Peers => peers(peer, &events).await,
         Command::Neighbours => neighbours(peer, &events).await,
         Command::Status => status(peer, &events).await,
@@ -56,36 +59,100 @@ async fn page(peer: &Peer, ask: Ask, events: &Events) -> Result<Done, Failure> {
     Ok(done)
 }
 
-async fn ls(peer: &Peer, whose: Option<String>, events: &Events) -> Result<Done, Failure> {
-    let done = files(peer, "**", whose.clone(), events).await?;
-    let (0, Some(whose)) = (done.count, whose) else {
-        return Ok(done);
+async fn ls(
+    peer: &Peer,
+    whose: Option<String>,
+    folder: Option<String>,
+    events: &Events,
+) -> Result<Done, Failure> {
+    let Some(called) = &whose else {
+        let done = list_files(peer, &beneath(folder.as_deref())?, None, events).await?;
+        return match folder {
+            Some(folder) if done.count == 0 => Err(Failure::NoFolderCalled { folder }),
+            _ => Ok(done),
+        };
     };
+    let is_peer = is_here(peer, called).await?;
+    if !is_peer && folder.is_none() {
+        // No peer is called so: then it is a folder.
+        let done = list_files(peer, &beneath(Some(called))?, None, events).await?;
+        if done.count > 0 {
+            return Ok(done);
+        }
+    }
+    // Without the tracker, members are known by their files alone.
+    let pattern = beneath(folder.as_deref())?;
+    let done = list_files(peer, &pattern, whose.clone(), events).await?;
+    match (done.count, is_peer, &folder) {
+        (0, false, None) => Err(Failure::NoPeerOrFolderCalled {
+            called: called.clone(),
+        }),
+        (0, false, Some(_)) => Err(Failure::NoPeerCalled {
+            who: called.clone(),
+        }),
+        (0, true, Some(folder)) => Err(Failure::NoFolderCalled {
+            folder: folder.clone(),
+        }),
+        _ => Ok(done),
+    }
+}
+
+/// Whether a peer is present that is called so, this one too.
+async fn is_here(peer: &Peer, called: &str) -> Result<bool, Failure> {
     let findings = peer
         .survey(Subject::Members, Only::default(), false)
         .await
         .ok_or(Failure::PeerStopping)?;
-    let present = findings.members.iter();
-    let here = |row: &MemberRow| thorp_core::lookup::is_called(&row.member, &whose);
-    if present.into_iter().any(here) {
-        return Ok(done);
-    }
-    Err(Failure::NoPeerCalled { who: whose })
+    let itself = peer.itself();
+    let present = findings.members.iter().map(|row: &MemberRow| &row.member);
+    let mut present = present.chain(itself.as_ref());
+    Ok(present.any(|member| thorp_core::lookup::is_called(member, called)))
 }
 
-async fn files(
-    peer: &Peer,
-    pattern: &str,
-    from: Option<String>,
-    events: &Events,
-) -> Result<Done, Failure> {
-    let pattern = Pattern::new(pattern).map_err(|error| Failure::NotAPattern {
+/// The files of a folder, or all.
+fn beneath(folder: Option<&str>) -> Result<Pattern, Failure> {
+    let made = folder.map_or_else(|| Pattern::new("**"), Pattern::beneath);
+    made.map_err(|error| Failure::NotAPattern {
+        pattern: folder.unwrap_or("**").to_owned(),
+        why: error.to_string(),
+    })
+}
+
+async fn find(peer: &Peer, pattern: &str, events: &Events) -> Result<Done, Failure> {
+    let compiled = Pattern::new(pattern).map_err(|error| Failure::NotAPattern {
         pattern: pattern.to_owned(),
         why: error.to_string(),
     })?;
+    let done = list_files(peer, &compiled, None, events).await?;
+    if done.count == 0 && shares_nothing(peer).await? {
+        tell(events, Event::Note(Note::NoFiles)).await;
+    }
+    Ok(done)
+}
+
+/// Whether there is no file in the whole group, as far as that can be told now.
+async fn shares_nothing(peer: &Peer) -> Result<bool, Failure> {
+    let findings = peer
+        .survey(Subject::Members, Only::default(), false)
+        .await
+        .ok_or(Failure::PeerStopping)?;
+    let own = match peer.viewer.node().await {
+        Some(SnapshotRow::Node(status)) => status.offered.files,
+        _ => 0,
+    };
+    let is_whole = findings.coverage == Coverage::Whole;
+    Ok(is_whole && own == 0 && findings.members.iter().all(|row| row.files == 0))
+}
+
+async fn list_files(
+    peer: &Peer,
+    pattern: &Pattern,
+    from: Option<String>,
+    events: &Events,
+) -> Result<Done, Failure> {
     let only = Only { from, root: None };
     let findings = peer
-        .survey(Subject::Files(pattern), only, true)
+        .survey(Subject::Files(pattern.clone()), only, true)
         .await
         .ok_or(Failure::PeerStopping)?;
     say_if_partial(peer, &findings, events).await?;
