@@ -7,6 +7,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::pin::{Pin, pin};
+use std::time::Duration;
 
 use thorp_node::MemberName;
 use thorp_node::address::{ListenAddress, NetAddress, TRACKER_PORT};
@@ -14,7 +15,7 @@ use thorp_node::api::{Command, ErrorKind, Event, Notice};
 use thorp_node::clock::Clock;
 use thorp_node::config::Setting;
 use thorp_node::invite::{Invite, InviteError};
-use thorp_node::launch::{self, Common, Group, LaunchError};
+use thorp_node::launch::{self, Common, EMBEDDED, Group, LaunchError};
 use thorp_node::net::addresses;
 use thorp_node::share;
 use thorp_node::snapshot::Viewer;
@@ -29,8 +30,13 @@ pub type Answers = mpsc::Receiver<Event>;
 /// A future that says goodbye to every member with a link, and ends the node.
 pub type Stop = Pin<Box<dyn Future<Output = ()> + Send>>;
 
+/// A future that makes an invite.
+pub type Inviting = Pin<Box<dyn Future<Output = Result<String>> + Send>>;
+
 /// Notices that wait to be shown; later ones are dropped.
 const NOTICES: usize = 64;
+/// How long an invite is good for.
+const INVITE_VALIDITY: Duration = Duration::from_hours(24);
 /// The reason that other members are told when the user ends this node.
 const LEAVING: &str = "stopped by its user";
 
@@ -59,6 +65,8 @@ pub struct LocalPeer {
     pub notices: mpsc::Receiver<Notice>,
     /// Asks it something.
     pub request: Box<dyn Fn(Command) -> Answers + Send>,
+    /// Makes an invite for one machine, where this process is the group's tracker.
+    pub invite: Box<dyn Fn() -> Inviting + Send>,
     /// Ends it.
     pub stop: Stop,
     /// How to get into the group, where this process is its tracker.
@@ -125,6 +133,7 @@ pub async fn share(
     mut show: impl FnMut(&Notice),
 ) -> Result<LocalPeer> {
     let (sender, mut notices) = mpsc::channel(NOTICES);
+    let keeper = [common.state.join(EMBEDDED)];
     let mut starting = pin!(launch::share(common, dir, options, group, sender));
     let started = loop {
         tokio::select! {
@@ -145,6 +154,10 @@ pub async fn share(
         viewer: asked.viewer().clone(),
         notices,
         request: Box::new(move |command| asked.command(command)),
+        invite: Box::new(move || {
+            let keeper = keeper.clone();
+            Box::pin(async move { Ok(launch::invite(&keeper, 1, INVITE_VALIDITY).await?) })
+        }),
         door: running.access.as_ref().map(Door::from),
         was_removed: {
             let peer = running.peer.clone();

@@ -68,6 +68,18 @@ impl Terminal {
         )
     }
 
+    /// Waits until this is shown, and types that.
+    fn answer(&mut self, question: &str, answer: &str) -> String {
+        let mut shown = Vec::new();
+        while !String::from_utf8_lossy(&shown).contains(question) {
+            let mut some = [0; 512];
+            let count = self.typed.read(&mut some).unwrap();
+            shown.extend_from_slice(&some[..count]);
+        }
+        self.typed.write_all(answer.as_bytes()).unwrap();
+        String::from_utf8_lossy(&shown).into_owned()
+    }
+
     /// What is left to be read by the process that has the terminal next.
     fn pending(&self) -> u64 {
         rustix::io::ioctl_fionread(&self.shown).unwrap()
@@ -399,4 +411,33 @@ fn an_invite_is_not_taken_from_the_command_line_nor_repeated() {
         refused.status.code() == Some(2) && !said.contains("abcdefgh"),
         "{said}"
     );
+}
+
+const MENU: &str = "? for what else there is.\r\n> ";
+const INTERRUPT: &str = "\u{3}";
+
+#[test]
+fn an_interrupt_leads_from_a_question_back_to_the_menu_which_makes_an_invite_and_asks_before_it_ends()
+ {
+    let village = Village::new();
+    let oak = village.node("oak");
+    let mut terminal = terminal_to_look_at();
+    let mut command = oak.thorp(&["share", "--listen", "127.0.0.1:0"]);
+    command
+        .env("TERM", "xterm")
+        .stdin(terminal.shown.try_clone().unwrap())
+        .stdout(terminal.shown.try_clone().unwrap())
+        .stderr(terminal.shown.try_clone().unwrap());
+    let mut peer = command.spawn().unwrap();
+    terminal.answer(MENU, "thorp invite\r");
+    let made = terminal.answer(MENU, "1\r");
+    let invite = made.find("thorp1").map(|at| &made[at..at + 40]);
+    assert!(invite.is_some(), "{made}");
+    terminal.answer("(with extension).\r\n> ", INTERRUPT);
+    terminal.answer(MENU, INTERRUPT);
+    terminal.answer("2. Cancel.\r\n> ", "2\r");
+    terminal.answer(MENU, INTERRUPT);
+    terminal.answer("2. Cancel.\r\n> ", INTERRUPT);
+    let code = poll("it ends", PATIENCE, || peer.try_wait().unwrap());
+    assert_eq!(code.code(), Some(0));
 }

@@ -146,6 +146,11 @@ impl Args {
         Ok(args)
     }
 
+    /// Whether a word is a command of the program.
+    pub fn is_verb(word: &str) -> bool {
+        Self::command().find_subcommand(word).is_some()
+    }
+
     /// What is to be typed, where the flags that every verb takes are explained
     /// once: a verb's help only names them.
     fn with_short_help() -> Command {

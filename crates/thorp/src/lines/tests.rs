@@ -17,6 +17,7 @@ fn peer() -> (LocalPeer, mpsc::Sender<Shown>, mpsc::Sender<Notice>) {
         viewer: story::node(shown),
         notices,
         request: Box::new(|_| mpsc::channel(1).1),
+        invite: Box::new(|| Box::pin(async { Ok(String::new()) })),
         stop: Box::pin(async {}),
         door: None,
         was_removed: Box::new(|| false),

@@ -8,9 +8,12 @@ pub mod terminal;
 use thorp_node::api::{ErrorKind, Event, Get, Notice};
 
 use crate::answer::{self, FetchTotals};
+use crate::args::Args;
+use crate::choose::{self, Pick};
 use crate::conversation::{Conversation, Step};
-use crate::exit::Complaint;
+use crate::exit::{Complaint, Result};
 use crate::lines;
+use crate::node::Door;
 use crate::quoting::{printable_lines, quoted, unquoted};
 use crate::tables::Neighbourhood;
 use crate::words;
@@ -24,6 +27,8 @@ pub enum Effect {
     Ask(String),
     /// Send this and hand over the events of the answer.
     Request(Box<Get>),
+    /// Make an invite and hand it over.
+    Invite,
     /// Say goodbye and end.
     Leave,
 }
@@ -32,6 +37,8 @@ pub enum Effect {
 #[derive(Debug)]
 pub struct Menu {
     state: State,
+    /// How to get into the group, where this peer has its tracker inside.
+    door: Option<Door>,
     tally: FetchTotals,
     /// As shown last; at first there are none, and that is no news.
     neighbours: String,
@@ -43,23 +50,26 @@ enum State {
     Top,
     Name,
     Fetching(Box<Conversation>),
+    Inviting,
+    /// Asked whether to leave.
+    Leaving,
 }
 
-impl Default for Menu {
-    fn default() -> Self {
+impl Menu {
+    /// Before the first question.
+    pub fn new(door: Option<Door>) -> Self {
         Self {
             state: State::default(),
+            door,
             tally: FetchTotals::default(),
             neighbours: lines::NO_NEIGHBOURS.into(),
         }
     }
-}
 
-impl Menu {
     /// The first question.
     pub fn start(&mut self) -> Effect {
         self.state = State::Top;
-        Effect::Ask(top())
+        Effect::Ask(self.top())
     }
 
     /// What a person typed after an [`Effect::Ask`].
@@ -67,6 +77,9 @@ impl Menu {
         match &mut self.state {
             State::Top => self.wish(line),
             State::Name => self.name(line),
+            State::Leaving => self.leaving(line),
+            // Nothing was asked.
+            State::Inviting => Vec::new(),
             State::Fetching(conversation) => {
                 let step = conversation.on_line(line);
                 self.step(step)
@@ -98,6 +111,27 @@ impl Menu {
         }
     }
 
+    /// The answer to an [`Effect::Invite`].
+    pub fn invited(&mut self, made: Result<String>) -> Vec<Effect> {
+        let said = match made {
+            Ok(invite) => words::invited(&invite),
+            Err(failure) => printable_lines(&failure.message),
+        };
+        vec![Effect::Say(said), self.start()]
+    }
+
+    /// A person typed Ctrl-C at a question.
+    pub fn back(&mut self) -> Vec<Effect> {
+        match self.state {
+            State::Top => {
+                self.state = State::Leaving;
+                vec![Effect::Ask(self.leave_question())]
+            }
+            State::Leaving => vec![Effect::Leave],
+            State::Name | State::Fetching(_) | State::Inviting => vec![self.start()],
+        }
+    }
+
     /// A person did not want to wait for the answer.
     pub fn interrupted(&mut self) -> Vec<Effect> {
         match &self.state {
@@ -126,22 +160,80 @@ impl Menu {
 
     fn wish(&mut self, line: &str) -> Vec<Effect> {
         let typed = line.trim();
-        match typed.trim_end_matches('.').to_lowercase().as_str() {
-            "1" | "request" | "get" => {
+        // What is typed in a shell means the same here.
+        let wish = typed.strip_prefix("thorp ").unwrap_or(typed).trim();
+        let (verb, rest) = wish.split_once(' ').unwrap_or((wish, ""));
+        match (verb.trim_end_matches('.').to_lowercase().as_str(), rest) {
+            ("1" | "request" | "get", "") => {
                 self.state = State::Name;
                 vec![Effect::Ask(words::FILE_NAME.into())]
             }
-            "2" | "leave" | "quit" | "exit" | "q" => vec![Effect::Leave],
-            "" => vec![Effect::Ask(top())],
+            ("get", name) if !name.starts_with('-') => self.name(name),
+            ("2" | "leave" | "stop" | "quit" | "exit" | "q", "") => vec![Effect::Leave],
+            ("3", "") if self.door.is_some() => self.invite(),
+            ("invite", "") => self.invite(),
+            ("?" | "help" | "h", "") => {
+                vec![
+                    Effect::Say(words::menu_help(self.door.is_some())),
+                    self.start(),
+                ]
+            }
+            ("", _) => vec![self.start()],
+            (verb, _) if Args::is_verb(verb) => vec![
+                Effect::Say(format!(
+                    "{} is typed in another terminal: here is the menu.",
+                    quoted(typed)
+                )),
+                self.start(),
+            ],
             _ => vec![
                 Effect::Say(format!(
                     "{} is not a choice: type 1 to request a file (its name is asked for next), \
-                     or 2 to leave.",
+                     2 to leave, or ? for what else there is.",
                     quoted(typed)
                 )),
-                Effect::Ask(top()),
+                self.start(),
             ],
         }
+    }
+
+    fn invite(&mut self) -> Vec<Effect> {
+        match &self.door {
+            Some(door) if door.open => vec![Effect::Say(lines::door(door)), self.start()],
+            Some(_) => {
+                self.state = State::Inviting;
+                vec![Effect::Invite]
+            }
+            None => vec![Effect::Say(words::INVITES_ELSEWHERE.into()), self.start()],
+        }
+    }
+
+    fn leaving(&mut self, line: &str) -> Vec<Effect> {
+        match choose::pick(line, 2) {
+            Pick::At(0) => vec![Effect::Leave],
+            Pick::At(_) | Pick::Cancel => vec![self.start()],
+            Pick::Nonsense => vec![Effect::Ask(self.leave_question())],
+        }
+    }
+
+    fn top(&self) -> String {
+        let invite = self.door.is_some().then_some(words::INVITE);
+        let first = [words::WISH, words::REQUEST, words::LEAVE];
+        let items: Vec<_> = first
+            .into_iter()
+            .chain(invite)
+            .chain([words::HELP])
+            .collect();
+        items.join("\n")
+    }
+
+    fn leave_question(&self) -> String {
+        let ends = if self.door.is_some() {
+            words::ENDS_SHARING_AND_TRACKER
+        } else {
+            words::ENDS_SHARING
+        };
+        format!("{ends}\n1. Leave.\n2. Cancel.")
     }
 
     fn name(&mut self, line: &str) -> Vec<Effect> {
@@ -167,10 +259,6 @@ impl Menu {
             }
         }
     }
-}
-
-fn top() -> String {
-    [words::WISH, words::REQUEST, words::LEAVE].join("\n")
 }
 
 /// What the person sees of an event; its end is the conversation's.

@@ -16,7 +16,7 @@ use thorp_node::api::{Command, Event};
 use tokio::sync::mpsc;
 
 use super::{Effect, Menu};
-use crate::node::{Answers, LocalPeer};
+use crate::node::{Answers, Inviting, LocalPeer};
 use crate::out::{self, Terminals};
 use crate::progress::Bar;
 use crate::signals::{Means, Signals};
@@ -33,7 +33,8 @@ pub enum End {
 }
 
 /// Shows the menu until the person leaves or the peer ends. `welcome` is shown
-/// first. An interrupt ends what is being fetched, or else the menu.
+/// first. Ctrl-C leads from a question back to the menu, and asks there; a signal
+/// ends what is being fetched, or else the menu.
 pub async fn run(
     peer: &mut LocalPeer,
     welcome: Vec<String>,
@@ -42,9 +43,10 @@ pub async fn run(
 ) -> Result<End, ReadlineError> {
     let _mode = KeepMode::new();
     let mut terminal = Terminal::open()?;
-    let mut menu = Menu::default();
+    let mut menu = Menu::new(peer.door.clone());
     let mut bar = Bar::new(terminals, true);
     let mut answers: Option<Answers> = None;
+    let mut invite: Option<Inviting> = None;
 
     let mut effects: Vec<_> = welcome.into_iter().map(Effect::Say).collect();
     let mut following = Following::of(&peer.viewer);
@@ -62,6 +64,7 @@ pub async fn run(
                     terminal.ask(&text);
                 }
                 Effect::Request(get) => answers = Some((peer.request)(Command::Get(*get))),
+                Effect::Invite => invite = Some((peer.invite)()),
                 Effect::Leave => return Ok(End::Left),
             }
         }
@@ -104,8 +107,13 @@ pub async fn run(
                     None => return Ok(End::Ended),
                 }
             }
-            line = terminal.line() => match line {
-                Some(line) => effects = menu.line(&line),
+            made = made(&mut invite) => {
+                invite = None;
+                effects = menu.invited(made);
+            }
+            typed = terminal.typed() => match typed {
+                Some(Typed::Line(line)) => effects = menu.line(&line),
+                Some(Typed::Interrupt) => effects = menu.back(),
                 None => return Ok(End::Left),
             },
         }
@@ -120,14 +128,29 @@ async fn next(answers: &mut Option<Answers>) -> Option<Event> {
     }
 }
 
+/// The invite, or never where none is being made.
+async fn made(invite: &mut Option<Inviting>) -> crate::exit::Result<String> {
+    match invite {
+        Some(invite) => invite.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// What came of a question.
+enum Typed {
+    Line(String),
+    /// Ctrl-C.
+    Interrupt,
+}
+
 /// A prompt, and a place above it.
 struct Terminal {
     questions: std::sync::mpsc::Sender<String>,
     said: std::sync::mpsc::Sender<String>,
     /// Whether the user may be typing.
     asking: bool,
-    /// Ends with Ctrl-C or Ctrl-D.
-    lines: mpsc::Receiver<String>,
+    /// Ends with Ctrl-D.
+    typed: mpsc::Receiver<Typed>,
 }
 
 impl Terminal {
@@ -136,16 +159,20 @@ impl Terminal {
         let mut printer = editor.create_external_printer()?;
         let (questions, asked) = std::sync::mpsc::channel::<String>();
         let (said, to_say) = std::sync::mpsc::channel::<String>();
-        let (typed, lines) = mpsc::channel(1);
+        let (typed, answers) = mpsc::channel(1);
         thread::spawn(move || {
             for question in asked {
-                let Ok(line) = editor.readline(&format!("{question}\n> ")) else {
-                    return;
+                let answer = match editor.readline(&format!("{question}\n> ")) {
+                    Ok(line) => {
+                        if !line.trim().is_empty() {
+                            let _ = editor.add_history_entry(line.as_str());
+                        }
+                        Typed::Line(line)
+                    }
+                    Err(ReadlineError::Interrupted) => Typed::Interrupt,
+                    Err(_) => return,
                 };
-                if !line.trim().is_empty() {
-                    let _ = editor.add_history_entry(line.as_str());
-                }
-                if typed.blocking_send(line).is_err() {
+                if typed.blocking_send(answer).is_err() {
                     return;
                 }
             }
@@ -161,13 +188,13 @@ impl Terminal {
             questions,
             said,
             asking: false,
-            lines,
+            typed: answers,
         })
     }
 
     fn ask(&mut self, question: &str) {
         self.asking = true;
-        // A reader that has gone shows as the end of `lines`.
+        // A reader that has gone shows as the end of what is typed.
         let _ = self
             .questions
             .send(wrap::fitted(question, std::io::stdout()));
@@ -183,11 +210,11 @@ impl Terminal {
         }
     }
 
-    /// What a person typed; nothing after Ctrl-C or Ctrl-D.
-    async fn line(&mut self) -> Option<String> {
-        let line = self.lines.recv().await;
+    /// What a person typed; nothing after Ctrl-D.
+    async fn typed(&mut self) -> Option<Typed> {
+        let typed = self.typed.recv().await;
         self.asking = false;
-        line
+        typed
     }
 }
 

@@ -4,7 +4,7 @@ use super::*;
 use crate::samples;
 use thorp_node::api::{AnswerSource, Done};
 
-const TOP: &str = "What you wish to do?\n1. Request a file.\n2. Leave.";
+const TOP: &str = "What you wish to do?\n1. Request a file.\n2. Leave.\n? for what else there is.";
 
 fn ask(text: &str) -> Effect {
     Effect::Ask(text.into())
@@ -16,7 +16,7 @@ fn say(text: &str) -> Effect {
 
 /// A menu that has just requested `3.txt`.
 fn requested() -> Menu {
-    let mut menu = Menu::default();
+    let mut menu = Menu::new(None);
     assert_eq!(menu.start(), ask(TOP));
     assert_eq!(
         menu.line("1"),
@@ -119,7 +119,7 @@ fn an_interrupt_ends_the_fetch_and_asks_what_next() {
 
 #[test]
 fn nonsense_gets_a_helpful_answer() {
-    let mut menu = Menu::default();
+    let mut menu = Menu::new(None);
     menu.start();
     let effects = menu.line("3.txt");
     assert_eq!(
@@ -127,7 +127,7 @@ fn nonsense_gets_a_helpful_answer() {
         [
             say(
                 "3.txt is not a choice: type 1 to request a file (its name is asked for next), \
-                 or 2 to leave."
+                 2 to leave, or ? for what else there is."
             ),
             ask(TOP)
         ]
@@ -140,7 +140,7 @@ fn nonsense_gets_a_helpful_answer() {
 #[test]
 fn leaving_by_number_or_word() {
     for typed in ["2", " 2. ", "Leave", "quit"] {
-        let mut menu = Menu::default();
+        let mut menu = Menu::new(None);
         menu.start();
         assert_eq!(menu.line(typed), [Effect::Leave]);
     }
@@ -148,7 +148,7 @@ fn leaving_by_number_or_word() {
 
 #[test]
 fn neighbours_are_shown_when_they_change() {
-    let mut menu = Menu::default();
+    let mut menu = Menu::new(None);
     let mut view = Neighbourhood {
         files: 7,
         ..Neighbourhood::default()
@@ -161,4 +161,80 @@ fn neighbours_are_shown_when_they_change() {
     );
     view.neighbours.clear();
     assert_eq!(menu.changed(&view), Some(say("Neighbours: none")));
+}
+
+fn host() -> Menu {
+    let mut menu = Menu::new(Some(Door::default()));
+    let first = menu.start();
+    let with_invite = TOP.replace("Leave.\n", "Leave.\n3. Invite another machine.\n");
+    assert_eq!(first, ask(&with_invite));
+    menu
+}
+
+#[test]
+fn an_invite_is_made_where_the_tracker_is_by_number_or_word() {
+    for typed in ["3", "invite", "thorp invite", " 3. "] {
+        let mut menu = host();
+        assert_eq!(menu.line(typed), [Effect::Invite], "{typed}");
+        let said = menu.invited(Ok("thorp1abc".into()));
+        assert!(
+            matches!(&said[..], [Effect::Say(text), Effect::Ask(_)] if text.ends_with(":\nthorp1abc")),
+            "{said:?}"
+        );
+    }
+    let mut elsewhere = Menu::new(None);
+    elsewhere.start();
+    let said = elsewhere.line("thorp invite");
+    assert!(
+        matches!(&said[..], [Effect::Say(text), Effect::Ask(_)] if text.contains("that machine"))
+    );
+    let three = elsewhere.line("3");
+    assert!(matches!(&three[..], [Effect::Say(text), _] if text.starts_with("3 is not a choice")));
+    let mut open = Menu::new(Some(Door {
+        open: true,
+        tracker: "10.0.0.7".into(),
+        ..Door::default()
+    }));
+    open.start();
+    let said = open.line("3");
+    assert!(matches!(&said[..], [Effect::Say(text), _] if text.contains("--tracker 10.0.0.7")));
+}
+
+#[test]
+fn what_is_typed_in_a_shell_is_understood() {
+    let mut menu = Menu::new(None);
+    menu.start();
+    let said = menu.line("?");
+    assert!(matches!(&said[..], [Effect::Say(text), _] if text.contains("thorp ls")));
+    let said = menu.line("thorp ls oak");
+    assert!(matches!(&said[..], [Effect::Say(text), _] if text.contains("another terminal")));
+    let effects = menu.line("thorp get \"my file.txt\"");
+    assert!(matches!(&effects[..], [Effect::Request(get)] if get.names == ["my file.txt"]));
+}
+
+#[test]
+fn an_interrupt_leads_back_to_the_menu_and_asks_there() {
+    let mut menu = host();
+    let top = menu.start();
+    menu.line("1");
+    assert_eq!(menu.back(), vec![top.clone()]);
+    menu.line("1");
+    menu.line("3.txt");
+    menu.event(&error(ErrorKind::Exists));
+    assert_eq!(
+        menu.back(),
+        vec![top.clone()],
+        "from a question of a fetch, too"
+    );
+    let asked = menu.back();
+    assert!(
+        matches!(&asked[..], [Effect::Ask(text)] if text.contains("tracker") && text.ends_with("1. Leave.\n2. Cancel.")),
+        "{asked:?}"
+    );
+    assert_eq!(menu.line("2"), [top]);
+    menu.back();
+    assert_eq!(menu.line("1"), [Effect::Leave]);
+    menu.start();
+    menu.back();
+    assert_eq!(menu.back(), [Effect::Leave]);
 }

@@ -40,10 +40,12 @@ impl Screen {
         ])
         .areas(area);
         let width = usize::from(area.width);
-        frame.render_widget(
-            Paragraph::new(clip(&self.title(), width)).style(bold()),
-            head,
-        );
+        let title = if self.is_asked {
+            words::end_tracker(self.peers.total)
+        } else {
+            self.title()
+        };
+        frame.render_widget(Paragraph::new(clip(&title, width)).style(bold()), head);
         let hint_text = self.hint();
         frame.render_widget(Paragraph::new(clip(&hint_text, width)), hint);
         frame.render_widget(Paragraph::new(clip(KEYS, width)).style(self.dim()), foot);

@@ -63,6 +63,8 @@ struct Screen {
     colour: bool,
     /// The last warning.
     notice: Option<String>,
+    /// Whether the user was asked if the tracker is to end.
+    is_asked: bool,
     focus: Focus,
     peers: Slice<PeerLine>,
     files: Slice<FileLine>,
@@ -87,6 +89,7 @@ impl Screen {
             door,
             colour,
             notice: None,
+            is_asked: false,
             focus: Focus::Peers,
             peers: Slice::default(),
             files: Slice::default(),
@@ -127,16 +130,24 @@ impl Screen {
         if key.kind == KeyEventKind::Release {
             return Leave::No;
         }
+        let is_interrupt = matches!(key.code, KeyCode::Char('c' | 'd'))
+            && key.modifiers.contains(KeyModifiers::CONTROL);
+        if std::mem::take(&mut self.is_asked) {
+            let is_yes = matches!(key.code, KeyCode::Char('y' | 'Y'));
+            return if is_yes || is_interrupt {
+                Leave::Yes
+            } else {
+                Leave::No
+            };
+        }
         let scroll = match self.focus {
             Focus::Peers => &mut self.peers.scroll,
             Focus::Files => &mut self.files.scroll,
         };
         // The end is found while drawing, which knows how much fits.
         match key.code {
-            KeyCode::Char('q') | KeyCode::Esc => return Leave::Yes,
-            KeyCode::Char('c' | 'd') if key.modifiers.contains(KeyModifiers::CONTROL) => {
-                return Leave::Yes;
-            }
+            _ if is_interrupt => self.is_asked = true,
+            KeyCode::Char('q') | KeyCode::Esc => self.is_asked = true,
             KeyCode::Tab | KeyCode::BackTab => {
                 self.focus = match self.focus {
                     Focus::Peers => Focus::Files,

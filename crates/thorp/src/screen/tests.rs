@@ -257,10 +257,26 @@ fn tab_moves_the_other_table() {
 #[test]
 fn ways_to_leave() {
     let mut screen = screen(story::alone());
-    assert_eq!(press(&mut screen, KeyCode::Char('q')), Leave::Yes);
     let interrupt = KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL);
-    assert_eq!(screen.screen.key(interrupt), Leave::Yes);
     assert_eq!(press(&mut screen, KeyCode::Char('c')), Leave::No);
+    for leaving in [
+        KeyEvent::from(KeyCode::Char('q')),
+        KeyCode::Esc.into(),
+        interrupt,
+    ] {
+        assert_eq!(screen.screen.key(leaving), Leave::No);
+        let text = drawn(&mut screen, 80, 14);
+        assert!(
+            text.starts_with("End the tracker of this group (1 peer)? y ends it"),
+            "{text}"
+        );
+        assert_eq!(press(&mut screen, KeyCode::Char('n')), Leave::No);
+        assert!(!drawn(&mut screen, 80, 14).contains("End the tracker"));
+        for yes in [KeyEvent::from(KeyCode::Char('y')), interrupt] {
+            screen.screen.key(leaving);
+            assert_eq!(screen.screen.key(yes), Leave::Yes);
+        }
+    }
 }
 
 #[test]

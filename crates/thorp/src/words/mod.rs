@@ -4,6 +4,7 @@
 //! story    the sentences that are part of the behaviour
 //! failure  what went wrong, over the local socket or here
 //! launch   why a node cannot be started or asked
+//! menu     what the menu and the tracker's screen say and ask
 //! warning  what does not go as it should
 //! note     remarks in an answer
 //! ```
@@ -14,6 +15,7 @@
 
 mod failure;
 mod launch;
+mod menu;
 mod note;
 mod story;
 #[cfg(test)]
@@ -26,10 +28,13 @@ use thorp_node::api::Member;
 
 pub use failure::{failure, trouble};
 pub use launch::{invite, launch};
+pub use menu::{
+    ENDS_SHARING, ENDS_SHARING_AND_TRACKER, INVITES_ELSEWHERE, end_tracker, invited, menu_help,
+};
 pub use note::note;
 pub use story::{
-    ESTABLISHED, FILE_NAME, LEAVE, NOBODY, REMOVED, REQUEST, SAME_NAME, WAITING, WHICH_TRACKER,
-    WISH, connecting, listening, sharing,
+    ESTABLISHED, FILE_NAME, HELP, INVITE, LEAVE, NOBODY, REMOVED, REQUEST, SAME_NAME, WAITING,
+    WHICH_TRACKER, WISH, connecting, listening, sharing,
 };
 pub use warning::warning;
 

@@ -17,6 +17,10 @@ pub const WISH: &str = "What you wish to do?";
 pub const REQUEST: &str = "1. Request a file.";
 /// Its second line.
 pub const LEAVE: &str = "2. Leave.";
+/// Where this peer has the group's tracker inside, the third line.
+pub const INVITE: &str = "3. Invite another machine.";
+/// The last line.
+pub const HELP: &str = "? for what else there is.";
 /// Asking for a name.
 pub const FILE_NAME: &str = "Please type the file name (with extension).";
 /// The name is taken in this peer's own share.
