@@ -166,6 +166,7 @@ impl Tracker {
             Event::Down(_)
             | Event::Silent { .. }
             | Event::TurnedAway { .. }
+            | Event::Flowing { .. }
             | Event::Found { .. }
             | Event::Refused { .. }
             | Event::Joined { .. }

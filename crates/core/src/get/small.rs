@@ -1,9 +1,11 @@
 //! Fetching small files: from whom next.
 //!
-//! [`Fetches`] owns which holders of each wanted file have been tried, how many
-//! are asked at once, and how long each is waited for. The bytes never come by
-//! here: the shell says that it has them, is told whether to store them, and
-//! says what became of them.
+//! [`Fetches`] owns which holders of each wanted file have been tried; how many
+//! are asked of one at once, and how long it is waited for, is decided by its
+//! [`Server`]. The bytes never come by here: the shell says that it has them, is
+//! told whether to store them, and says what became of them.
+
+mod server;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -13,15 +15,13 @@ use thorp_wire::{Content, PeerId};
 
 use super::io::{FetchId, Missed};
 use crate::time::Instant;
+use server::{Ask, SILENT, Server};
 
-/// A holder that sends nothing for this long is passed over.
-const SILENT: Duration = Duration::from_secs(10);
-/// A holder that has not sent the file after this long is passed over.
-const SLOW: Duration = Duration::from_mins(1);
-/// Files under way at once, in all (those whose holders the tracker is asked
-/// for among them, and those that are being stored) and from one holder.
+/// Files under way at once, in all: those whose holders the tracker is asked
+/// for among them, and those that are being stored.
 const AT_ONCE: usize = 128;
-const AT_ONCE_FROM_ONE: usize = 32;
+/// A file whose holders are all too busy to send it is asked for again for this long.
+const BUSY_FOR: Duration = Duration::from_mins(2);
 
 /// A file that is wanted.
 #[derive(Clone, Debug)]
@@ -37,10 +37,10 @@ pub struct WantedFile {
 /// All files that are wanted.
 ///
 /// Invariant: a fetch is in `under_way`, or being stored, or in `waiting`, or in
-/// the crowds of all its holders that may be asked next; `busy` counts those
+/// the crowds of all its holders that may be asked next; `servers` count those
 /// under way that are asked of each holder. After [`advance`](Self::advance)
-/// no holder with a crowd has room for it. (Queues may also hold numbers of fetches
-/// that have started elsewhere or were dropped; they are passed over.)
+/// no holder with a crowd has room for its first. (Queues may also hold numbers of
+/// fetches that have started elsewhere or were dropped; they are passed over.)
 #[derive(Debug, Default)]
 pub struct Fetches {
     wanted: BTreeMap<FetchId, Fetch>,
@@ -50,7 +50,8 @@ pub struct Fetches {
     crowding: BTreeMap<PeerId, VecDeque<FetchId>>,
     /// Those that a holder or the tracker was asked for, and when to look at them.
     under_way: BTreeSet<(Instant, FetchId)>,
-    busy: BTreeMap<PeerId, usize>,
+    /// Holders that files were asked of, as long as any file is wanted.
+    servers: BTreeMap<PeerId, Server>,
     /// How many are being stored.
     storing: usize,
     /// Who sent something else than it listed. They are asked last.
@@ -65,14 +66,16 @@ struct Fetch {
     state: State,
     widen: bool,
     failure: Option<NotSent>,
+    /// Since when its holders are too busy.
+    busy: Option<Instant>,
 }
 
 #[derive(Debug)]
 enum State {
     Waiting,
     Asking {
-        holder: PeerId,
-        since: Instant,
+        holder: Holder,
+        ask: Ask,
         look_at: Instant,
     },
     Widening {
@@ -169,6 +172,7 @@ impl Fetches {
             state: State::Waiting,
             widen: wanted.widen,
             failure: None,
+            busy: None,
         };
         self.wanted.insert(id, fetch);
         self.waiting.push_back(id);
@@ -186,28 +190,64 @@ impl Fetches {
 
     /// From whom a file is awaited at this moment.
     pub fn asked_of(&self, id: FetchId) -> Option<PeerId> {
-        match self.wanted.get(&id)?.state {
-            State::Asking { holder, .. } => Some(holder),
+        match &self.wanted.get(&id)?.state {
+            State::Asking { holder, .. } => Some(holder.id),
             State::Waiting | State::Widening { .. } | State::Storing { .. } => None,
+        }
+    }
+
+    /// Whether any file is awaited from this member.
+    pub fn is_asking(&self, id: PeerId) -> bool {
+        self.servers.get(&id).is_some_and(Server::is_asked)
+    }
+
+    /// Bytes have come of a file that is not whole yet.
+    pub fn flowing(&mut self, now: Instant, from: PeerId, bytes: u32) {
+        if let Some(server) = self.servers.get_mut(&from) {
+            server.flowing(now, bytes);
         }
     }
 
     /// Bytes for a file have come. Whether to store them: late ones from a holder
     /// that was passed over are as good as any, but one file is stored once.
-    pub fn arrived(&mut self, id: FetchId, from: Holder) -> bool {
+    pub fn arrived(&mut self, now: Instant, id: FetchId, from: Holder) -> bool {
         let Some(fetch) = self.wanted.get_mut(&id) else {
             return false;
         };
+        let length = fetch.content.length;
+        let server = self.servers.get_mut(&from.id);
         if matches!(fetch.state, State::Storing { .. }) {
             // Should those that came first be wrong, it can be asked again.
             if fetch.tried.remove(&from.id) {
                 fetch.untried.push(from);
             }
+            if let Some(server) = server {
+                server.on_late(now, length);
+            }
             return false;
         }
+        let sender = from.id;
         let before = std::mem::replace(&mut fetch.state, State::Storing { from });
         self.storing += 1;
-        self.stopped(id, &before);
+        match (server, before) {
+            (
+                Some(server),
+                State::Asking {
+                    holder,
+                    ask,
+                    look_at,
+                },
+            ) if holder.id == sender => {
+                server.on_file(now, ask);
+                self.under_way.remove(&(look_at, id));
+            }
+            (server, before) => {
+                if let Some(server) = server {
+                    server.on_late(now, length);
+                }
+                self.stopped(id, &before);
+            }
+        }
         true
     }
 
@@ -236,7 +276,18 @@ impl Fetches {
             return;
         }
         if let Some(fetch) = self.wanted.get_mut(&id) {
-            fetch.failed(failure);
+            if failure == NotSent::Busy
+                && let State::Asking { holder, .. } = &fetch.state
+            {
+                // It is asked again once it has rested.
+                fetch.tried.remove(&holder.id);
+                fetch.untried.push(holder.clone());
+                if let Some(server) = self.servers.get_mut(&holder.id) {
+                    server.on_busy();
+                }
+            } else {
+                fetch.failed(failure);
+            }
         }
         self.wait_again(id);
     }
@@ -256,9 +307,12 @@ impl Fetches {
         let Some(fetch) = self.wanted.get_mut(&id) else {
             return;
         };
-        if !matches!(fetch.state, State::Widening { .. }) {
-            return;
-        }
+        let is_awaited = match &fetch.state {
+            State::Widening { .. } => true,
+            // Its holder is slow: there may be a better one.
+            State::Asking { .. } => false,
+            State::Waiting | State::Storing { .. } => return,
+        };
         let variants = found.unwrap_or_default().variants;
         let holders = variants.into_iter().flat_map(|variant| variant.holders);
         for holder in holders.filter(has_all) {
@@ -267,7 +321,9 @@ impl Fetches {
                 fetch.untried.push(holder);
             }
         }
-        self.wait_again(id);
+        if is_awaited {
+            self.wait_again(id);
+        }
     }
 
     /// What is to be done now. `linked` tells to which holders there is a link,
@@ -278,10 +334,16 @@ impl Fetches {
         linked: &dyn Fn(PeerId) -> bool,
         heard: &dyn Fn(PeerId) -> Option<Instant>,
     ) -> Vec<Action> {
-        self.pass_over_the_silent(now, heard);
-        let mut actions = Vec::new();
+        let mut actions = self.pass_over_the_silent(now, heard);
+        for server in self.servers.values_mut() {
+            server.begin_rest(now);
+        }
         while self.under_way.len() + self.storing < AT_ONCE {
-            let Some(id) = self.waiting.pop_front().or_else(|| self.next_of_a_crowd()) else {
+            let Some(id) = self
+                .waiting
+                .pop_front()
+                .or_else(|| self.next_of_a_crowd(now))
+            else {
                 break;
             };
             match self.start(now, id, linked) {
@@ -294,15 +356,21 @@ impl Fetches {
                 Started::Gone => {}
             }
         }
+        if self.wanted.is_empty() {
+            self.servers.clear();
+        }
         actions
     }
 
-    /// The first that waits for a holder that has room again.
-    fn next_of_a_crowd(&mut self) -> Option<FetchId> {
-        let busy = &self.busy;
-        let has_room = |holder: &PeerId| busy.get(holder).is_none_or(|n| *n < AT_ONCE_FROM_ONE);
+    /// The first that waits for a holder that has room for it again.
+    fn next_of_a_crowd(&mut self, now: Instant) -> Option<FetchId> {
+        let (servers, wanted) = (&self.servers, &self.wanted);
+        let has_room = |holder: &PeerId, crowd: &VecDeque<FetchId>| {
+            let first = crowd.front().and_then(|first| wanted.get(first));
+            first.is_none_or(|first| has_room(servers, now, *holder, first.content))
+        };
         let mut crowds = self.crowding.iter_mut();
-        let (holder, crowd) = crowds.find(|(holder, _)| has_room(holder))?;
+        let (holder, crowd) = crowds.find(|(holder, crowd)| has_room(holder, crowd))?;
         let holder = *holder;
         let next = crowd.pop_front();
         if crowd.is_empty() {
@@ -313,7 +381,14 @@ impl Fetches {
 
     /// When [`advance`](Self::advance) has something to do even if nothing happens.
     pub fn deadline(&self) -> Option<Instant> {
-        self.under_way.first().map(|(look_at, _)| *look_at)
+        let look_at = self.under_way.first().map(|(look_at, _)| *look_at);
+        let crowded = self.crowding.keys();
+        let rested = crowded.filter_map(|holder| self.servers.get(holder)?.rests_until());
+        let has_place = self.under_way.len() + self.storing < AT_ONCE;
+        look_at
+            .into_iter()
+            .chain(rested.filter(|_| has_place))
+            .min()
     }
 
     /// Starts a fetch that was taken from the queue.
@@ -324,10 +399,11 @@ impl Fetches {
         if !matches!(fetch.state, State::Waiting) {
             return Started::Gone;
         }
-        let (busy, liars) = (&self.busy, &self.liars);
+        fetch.leave_the_busy(now, &self.servers);
+        let (servers, liars) = (&self.servers, &self.liars);
         let burden = |holder: &Holder| {
-            let files = busy.get(&holder.id).copied().unwrap_or(0);
-            let crowded = files >= AT_ONCE_FROM_ONE;
+            let files = servers.get(&holder.id).map_or(0, Server::files);
+            let crowded = !has_room(servers, now, holder.id, fetch.content);
             (
                 liars.contains(&holder.id),
                 crowded,
@@ -344,12 +420,7 @@ impl Fetches {
             }
             let until = now + SILENT;
             fetch.state = State::Widening { until };
-            let find = Find {
-                query: Query::Content(fetch.content),
-                hops: 1,
-                hash_now: false,
-                after: None,
-            };
+            let find = who_else(fetch.content);
             self.under_way.insert((until, id));
             return Started::With(Action::Widen(id, find));
         };
@@ -368,19 +439,25 @@ impl Fetches {
         let holder = fetch.untried.remove(easiest);
         fetch.tried.insert(holder.id);
         let look_at = now + SILENT;
+        let server = self.servers.entry(holder.id);
+        let server = server.or_insert_with(|| Server::new(now));
         fetch.state = State::Asking {
-            holder: holder.id,
-            since: now,
+            holder: holder.clone(),
+            ask: server.ask(now, fetch.content.length),
             look_at,
         };
-        *self.busy.entry(holder.id).or_default() += 1;
         self.under_way.insert((look_at, id));
         Started::With(Action::Get(id, holder, fetch.content))
     }
 
     /// Looks at those whose time has come. Who was heard in the meantime is
     /// given more of it.
-    fn pass_over_the_silent(&mut self, now: Instant, heard: &dyn Fn(PeerId) -> Option<Instant>) {
+    fn pass_over_the_silent(
+        &mut self,
+        now: Instant,
+        heard: &dyn Fn(PeerId) -> Option<Instant>,
+    ) -> Vec<Action> {
+        let mut widens = Vec::new();
         while let Some((_, id)) = self.under_way.first().filter(|(at, _)| *at <= now).copied() {
             let Some(fetch) = self.wanted.get_mut(&id) else {
                 self.under_way.pop_first();
@@ -389,17 +466,39 @@ impl Fetches {
             match &mut fetch.state {
                 State::Asking {
                     holder,
-                    since,
+                    ask,
                     look_at,
                 } => {
-                    let (holder, until) = (*holder, patience(*since, heard(*holder)));
+                    let holder = holder.id;
+                    let Some(server) = self.servers.get(&holder) else {
+                        self.under_way.pop_first();
+                        continue;
+                    };
+                    let (mut until, slow) = (
+                        server.patience(*ask, heard(holder)),
+                        server.is_slow_at(*ask),
+                    );
+                    let has_others = !fetch.untried.is_empty();
+                    if has_others {
+                        until = until.min(slow);
+                    }
                     if until <= now {
                         self.failed(id, holder, NotSent::Silent(holder));
-                    } else {
-                        *look_at = until;
-                        self.under_way.pop_first();
-                        self.under_way.insert((until, id));
+                        continue;
                     }
+                    let mut next = until;
+                    if fetch.widen && !has_others {
+                        if slow <= now {
+                            // It goes on, unless there is a better one.
+                            fetch.widen = false;
+                            widens.push(Action::Widen(id, who_else(fetch.content)));
+                        } else {
+                            next = until.min(slow);
+                        }
+                    }
+                    *look_at = next;
+                    self.under_way.pop_first();
+                    self.under_way.insert((next, id));
                 }
                 State::Widening { .. } => self.widened(id, None),
                 State::Waiting | State::Storing { .. } => {
@@ -407,6 +506,7 @@ impl Fetches {
                 }
             }
         }
+        widens
     }
 
     fn wait_again(&mut self, id: FetchId) {
@@ -419,26 +519,24 @@ impl Fetches {
 
     /// Keeps the books when a fetch is no longer under way.
     fn stopped(&mut self, id: FetchId, state: &State) {
-        let (look_at, holder) = match state {
+        let (look_at, asked) = match state {
             State::Waiting => return,
             State::Storing { .. } => {
                 self.storing -= 1;
                 return;
             }
             State::Asking {
-                holder, look_at, ..
-            } => (*look_at, Some(*holder)),
+                holder,
+                ask,
+                look_at,
+            } => (*look_at, Some((holder.id, *ask))),
             State::Widening { until } => (*until, None),
         };
         self.under_way.remove(&(look_at, id));
-        let Some(holder) = holder else {
-            return;
-        };
-        if let Some(busy) = self.busy.get_mut(&holder) {
-            *busy -= 1;
-            if *busy == 0 {
-                self.busy.remove(&holder);
-            }
+        if let Some((holder, ask)) = asked
+            && let Some(server) = self.servers.get_mut(&holder)
+        {
+            server.on_given_up(ask);
         }
     }
 }
@@ -448,6 +546,20 @@ impl Fetch {
     fn failed(&mut self, failure: NotSent) {
         if self.failure.as_ref().is_none_or(|known| *known < failure) {
             self.failure = Some(failure);
+        }
+    }
+
+    /// Holders that have been too busy for too long are not asked any more.
+    fn leave_the_busy(&mut self, now: Instant, servers: &BTreeMap<PeerId, Server>) {
+        let is_busy = |holder: &Holder| servers.get(&holder.id).is_some_and(Server::is_busy);
+        if !self.untried.iter().any(is_busy) {
+            self.busy = None;
+        } else if now - *self.busy.get_or_insert(now) >= BUSY_FOR {
+            let (busy, others) = self.untried.drain(..).partition(is_busy);
+            self.untried = others;
+            self.tried
+                .extend(Vec::from_iter(busy).iter().map(|holder: &Holder| holder.id));
+            self.failed(NotSent::Busy);
         }
     }
 }
@@ -461,16 +573,30 @@ enum Started {
     Gone,
 }
 
+/// Asks the tracker for all holders of a content.
+fn who_else(content: Content) -> Find {
+    Find {
+        query: Query::Content(content),
+        hops: 1,
+        hash_now: false,
+        after: None,
+    }
+}
+
 /// A holder of a part of a file cannot send it whole.
 fn has_all(holder: &Holder) -> bool {
     !holder.partial
 }
 
-/// A holder is waited for as long as bytes keep coming from it, up to a limit:
-/// they might be about something else.
-fn patience(since: Instant, heard: Option<Instant>) -> Instant {
-    let last_sign = heard.map_or(since, |heard| heard.max(since));
-    (last_sign + SILENT).min(since + SLOW)
+/// Whether this holder may be asked for this one now.
+fn has_room(
+    servers: &BTreeMap<PeerId, Server>,
+    now: Instant,
+    holder: PeerId,
+    content: Content,
+) -> bool {
+    let server = servers.get(&holder);
+    server.is_none_or(|server| server.has_room_for(now, content.length))
 }
 
 #[cfg(test)]

@@ -47,6 +47,8 @@ pub enum Input {
     Heard {
         /// On this link.
         link: LinkId,
+        /// How many of them are of a file's content that is not whole yet.
+        content: u32,
     },
     /// A link will end soon, since a certificate that it was made with ends.
     Expiring {
@@ -69,6 +71,13 @@ pub enum Input {
         /// Why, for a person.
         reason: String,
     },
+}
+
+impl Input {
+    /// Something has arrived that the core does not see.
+    pub fn heard(link: LinkId) -> Self {
+        Self::Heard { link, content: 0 }
+    }
 }
 
 /// What is to be done on links. The same for a tracker and a peer.
@@ -117,6 +126,8 @@ pub(crate) enum Event {
     Regrouped { member: PeerId },
     /// A member's listing is over the bounds and is not kept.
     Unlisted(Holder),
+    /// So many bytes of a file that is not whole yet have come from this member.
+    Flowing { member: PeerId, bytes: u32 },
     /// A member has this question. Answer it with [`super::Links::answer`].
     Asked {
         link: LinkId,

@@ -94,7 +94,7 @@ impl Links {
             } => self.on_connected(now, link, member, dialled, remote, offer),
             Input::Disconnected { link, reason } => self.on_link_down(link, &reason, false),
             Input::Frame { link, frame } => self.on_frame(now, link, frame),
-            Input::Heard { link } => self.table.heard(now, link),
+            Input::Heard { link, content } => self.on_heard(now, link, content),
             Input::Expiring { link } => {
                 if self.table.get(link).is_some_and(|link| link.dialled) {
                     self.events.push(Event::Expiring { link });
@@ -116,6 +116,16 @@ impl Links {
             }
         }
         self.take_events()
+    }
+
+    fn on_heard(&mut self, now: Instant, id: LinkId, content: u32) {
+        self.table.heard(now, id);
+        if let (Some(link), 1..) = (self.table.get(id), content) {
+            self.events.push(Event::Flowing {
+                member: link.member.id,
+                bytes: content,
+            });
+        }
     }
 
     /// Does what is due by now: gives silent members up, and gives signs of

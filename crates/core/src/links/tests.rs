@@ -366,7 +366,7 @@ fn a_member_is_present_from_its_hello_until_its_link_is_gone() {
         node.hear(1, hello(4));
         node.hear(1, listing(&["a"]));
         node.now = node.now + Duration::from_secs(2);
-        node.handle(Input::Heard { link: LinkId(1) });
+        node.handle(Input::heard(LinkId(1)));
         let presence = node.links.present().get(id(2)).expect("is there");
         assert_eq!(presence.position, Some(1));
         let link = node.links.get(LinkId(1)).expect("is up");

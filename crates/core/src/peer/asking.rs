@@ -247,7 +247,7 @@ impl Peer {
         link.answered_in(now - question.asked);
         let holder = link.holder();
         self.publishing.release(id);
-        self.fetches.arrived(fetch, holder).then_some(fetch)
+        self.fetches.arrived(now, fetch, holder).then_some(fetch)
     }
 
     pub(super) fn advance_lookups(&mut self, now: Instant) {

@@ -26,12 +26,15 @@ impl Peer {
     }
 
     /// A link that is neither the tracker's nor a neighbour's is left to fall
-    /// silent when it is no longer needed, and so to end.
+    /// silent when it is no longer needed, and so to end. As long as a file comes
+    /// over it, it is needed: over a thin one that takes a while.
     pub(super) fn on_silent(&mut self, now: Instant, id: LinkId) {
-        let is_kept = self
-            .links
-            .get(id)
-            .is_some_and(|link| link.member.tracker || self.neighbours.contains(link.member.id));
+        let is_kept = self.links.get(id).is_some_and(|link| {
+            let member = link.member.id;
+            link.member.tracker
+                || self.neighbours.contains(member)
+                || self.fetches.is_asking(member)
+        });
         if is_kept {
             let heartbeat = Update::heartbeat(self.publishing.position(id).unwrap_or(0));
             self.send(now, id, Frame::plain(heartbeat));

@@ -49,6 +49,7 @@ impl Peer {
                 let notice = Notice::ListingTooLarge(holder);
                 self.out.push_back(Output::Notice(notice));
             }
+            Event::Flowing { member, bytes } => self.fetches.flowing(now, member, bytes),
             Event::Asked {
                 link,
                 request,

@@ -23,7 +23,7 @@ impl Peer {
         link: LinkId,
         request: RequestId,
     ) -> Option<Claimed> {
-        self.on_link_input(now, links::Input::Heard { link });
+        self.on_link_input(now, links::Input::heard(link));
         let fetch = self.content_came(now, link, request);
         self.advance(now, false);
         self.gets.claimed(fetch?)

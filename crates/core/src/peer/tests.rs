@@ -404,6 +404,7 @@ fn inputs(op: Op, taken: &mut BTreeMap<u64, u64>, wants: &mut u64) -> Vec<Input>
         Op::Content(n, _) => vec![
             links::Input::Heard {
                 link: link(n, false),
+                content: u32::try_from(n).unwrap_or(0),
             }
             .into(),
         ],

@@ -32,7 +32,7 @@ mod keeping;
 mod linking;
 mod picker;
 mod pieces;
-mod pipeline;
+pub(crate) mod pipeline;
 mod proving;
 mod session;
 mod sources;

@@ -1,6 +1,6 @@
 //! How much to ask of one source at once.
 //!
-//! Owns the window of one session: bytes that may be asked for and not yet
+//! Owns the window of one session, or of one link for small files: bytes that may be asked for and not yet
 //! there. It begins small and is doubled as long as that makes bytes come
 //! faster, so a fast link is kept full whatever its delay. A slow source is
 //! asked for little: never more than a second's worth.
@@ -84,6 +84,11 @@ impl Pipeline {
             return 0;
         }
         room
+    }
+
+    /// Whether so much more may be asked for, where no less makes sense.
+    pub fn has_room_for(&self, bytes: u64) -> bool {
+        self.out.saturating_add(bytes) <= self.window
     }
 
     /// How long a request should be: a quarter of the window, at most `longest`.

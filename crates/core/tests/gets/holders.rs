@@ -54,6 +54,63 @@ fn a_slow_holder_is_waited_for_and_one_that_is_too_slow_is_passed_over() {
 }
 
 #[test]
+fn over_a_thin_link_all_files_come_however_long_it_takes() {
+    for (files, uplink, fetchers) in [
+        (38, 125_000, 1),
+        (64, 125_000, 1),
+        (64, 250_000, 2),
+        (4, 500, 1),
+    ] {
+        let text = |n: usize| format!("{n} ").repeat(250_000 / format!("{n} ").len());
+        let all: Vec<(String, String)> = (0..files).map(|n| (format!("r{n}"), text(n))).collect();
+        let all: Vec<(&str, &str)> = all.iter().map(|(n, t)| (&**n, &**t)).collect();
+        let (mut village, one, others) = village(&[&[], &[]]);
+        village.share(others[1], &all);
+        village.run(SECOND);
+        village.host(others[1]).uplink = Some(uplink);
+        let nodes = [one, others[0]];
+        let gets = nodes[..fetchers]
+            .iter()
+            .map(|node| (*node, village.want(*node, request(&["r*"]))));
+        let gets: Vec<_> = gets.collect();
+        let begun = village.now;
+        let bytes: u64 = all.iter().map(|(_, text)| text.len() as u64).sum();
+        let least = Duration::from_secs(bytes * gets.len() as u64 / uplink);
+        village.run(least + least / 10 + SECOND);
+        for (node, get) in gets {
+            let end = village.end_of(node, get);
+            assert_eq!(
+                end,
+                Ending::Done {
+                    files: files as u64,
+                    bytes
+                },
+                "of {files} at {uplink}"
+            );
+        }
+        assert!(village.now - begun >= least);
+    }
+}
+
+#[test]
+fn a_holder_that_can_send_no_more_at_once_is_asked_again() {
+    let (mut village, one, others) = village(&[&[("a", "a"), ("b", "b")]]);
+    village.host(others[0]).manner = Manner::Busy;
+    let get = village.want(one, request(&["?"]));
+    village.run(20 * SECOND);
+    assert_eq!(village.ended(one, get), None);
+    village.host(others[0]).manner = Manner::Honest;
+    assert_eq!(
+        village.end_of(one, get),
+        Ending::Done { files: 2, bytes: 2 }
+    );
+    village.host(others[0]).manner = Manner::Busy;
+    village.host(one).files.clear();
+    let get = village.want(one, request(&["a"]));
+    assert_eq!(village.end_of(one, get), missed("a", Missed::Busy));
+}
+
+#[test]
 fn what_a_holder_that_leaves_had_begun_comes_from_the_others() {
     let files: Vec<(String, String)> = (0..300).map(|n| (format!("f{n}"), n.to_string())).collect();
     let files: Vec<(&str, &str)> = files.iter().map(|(n, t)| (&**n, &**t)).collect();

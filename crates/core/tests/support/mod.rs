@@ -49,6 +49,8 @@ pub enum Manner {
     Lying,
     /// Says nothing at all.
     Mute,
+    /// Has too much to do.
+    Busy,
 }
 
 pub struct Village {
@@ -90,6 +92,10 @@ pub struct PeerHost {
     pub manner: Manner,
     /// How much longer than others it takes to send a file.
     pub lag: Duration,
+    /// How many bytes a second it can send, in all.
+    pub uplink: Option<u64>,
+    /// When the files are sent that are to be sent.
+    sent: Instant,
     store: BTreeMap<Content, Vec<u8>>,
     unhashed: BTreeMap<Name, Entry>,
     /// Whether its disk takes its time, until [`Village::disk_is_done`].
@@ -132,6 +138,11 @@ enum Event {
     Bytes {
         link: u64,
         bytes: Vec<u8>,
+    },
+    /// Some of a file.
+    Some {
+        link: u64,
+        content: u32,
     },
     Disconnected {
         link: u64,
@@ -473,6 +484,8 @@ impl PeerHost {
             config,
             manner: Manner::Honest,
             lag: Duration::ZERO,
+            uplink: None,
+            sent: now,
             store: BTreeMap::new(),
             unhashed: BTreeMap::new(),
             slow_disk: false,

@@ -48,6 +48,11 @@ impl Village {
                 }
             }
             Event::Bytes { link, bytes } => self.bytes(node, link, &bytes),
+            Event::Some { link, content } if self.cables.contains_key(&link) => {
+                let link = LinkId(link);
+                self.on_link(node, links::Input::Heard { link, content });
+            }
+            Event::Some { .. } => {}
             Event::Disconnected { link } => {
                 let link = LinkId(link);
                 let reason = "connection closed".to_owned();
@@ -76,8 +81,7 @@ impl Village {
         };
         match (frame.body, frame.request) {
             (Body::Get(get), Some(request)) => {
-                host.peer
-                    .handle(now, links::Input::Heard { link: id }.into());
+                host.peer.handle(now, links::Input::heard(id).into());
                 let answer: Body = match (host.manner, host.store.get(&get.content)) {
                     (Manner::Mute, _) => return,
                     (Manner::Lying, _) => Bytes {
@@ -86,6 +90,11 @@ impl Village {
                     .into(),
                     (Manner::Honest, Some(bytes)) => Bytes {
                         bytes: bytes.clone(),
+                    }
+                    .into(),
+                    (Manner::Busy, _) => Refused {
+                        reason: Reason::Busy,
+                        text: String::new(),
                     }
                     .into(),
                     (Manner::Honest | Manner::Without, _) => Refused {
@@ -99,8 +108,7 @@ impl Village {
                 self.transmit_in(delay, node, link, &Frame::with_request(request, answer));
             }
             (Body::Content(bytes), Some(request)) => {
-                host.peer
-                    .handle(now, links::Input::Heard { link: id }.into());
+                host.peer.handle(now, links::Input::heard(id).into());
                 if let Some(claimed) = host.peer.claim_content(now, id, request) {
                     let text = String::from_utf8(bytes.bytes).expect("texts only");
                     let Claimed { fetch, item, .. } = claimed;
@@ -262,8 +270,42 @@ impl Village {
             .encode(&mut bytes)
             .expect("what a machine says fits in a frame");
         if !self.nodes[node].cut && !self.nodes[far].cut {
+            let is_file = matches!(frame.body, Body::Content(_));
+            let delay = delay + self.squeeze((node, far), link, bytes.len() as u64, is_file);
             self.later(delay, far, Event::Bytes { link, bytes });
         }
+    }
+
+    /// How long it takes until a frame is through a thin uplink. Files wait for one
+    /// another there, and of each the other end hears once a second.
+    fn squeeze(
+        &mut self,
+        (node, far): (Node, Node),
+        link: u64,
+        bytes: u64,
+        is_file: bool,
+    ) -> Duration {
+        const SECOND: Duration = Duration::from_secs(1);
+        let now = self.now;
+        let Machine::Peer(host) = &mut self.nodes[node].machine else {
+            return Duration::ZERO;
+        };
+        let Some(uplink) = host.uplink else {
+            return Duration::ZERO;
+        };
+        let takes = Duration::from_micros(bytes * 1_000_000 / uplink);
+        if !is_file {
+            return takes;
+        }
+        let begun = host.sent.max(now);
+        host.sent = begun + takes;
+        let content = u32::try_from(uplink).expect("it is thin");
+        let mut at = begun + SECOND;
+        while at < begun + takes {
+            self.later(at - now, far, Event::Some { link, content });
+            at = at + SECOND;
+        }
+        begun + takes - now
     }
 
     pub(super) fn hang_up(&mut self, link: u64) {

@@ -104,9 +104,9 @@ fn on_arrival<N: Node>(node: &mut N, engine: &mut Engine<N::Machine>, arrival: A
             if let Some(request) = request {
                 engine.wires.refuse(link, kind, request);
             }
-            engine.handle(links::Input::Heard { link });
+            engine.handle(links::Input::heard(link));
         }
-        LinkEvent::Heard => engine.handle(links::Input::Heard { link }),
+        LinkEvent::Heard { content } => engine.handle(links::Input::Heard { link, content }),
         LinkEvent::Expiring => engine.handle(links::Input::Expiring { link }),
         LinkEvent::Closed(end) => {
             tracing::debug!(link = link.0, %end, "closed");

@@ -36,6 +36,11 @@ pub(super) fn memory(bytes: &[u8]) -> usize {
     bytes.len().saturating_mul(grows)
 }
 
+/// The type of a frame of which this has arrived, if that is enough.
+pub(super) fn kind(beginning: &[u8]) -> Option<u16> {
+    Some(Head::decode(beginning).ok()?.kind)
+}
+
 /// The two fields every frame has. Keys ascend, so they come first.
 struct Head {
     kind: u16,

@@ -120,6 +120,12 @@ impl Frame {
         head::memory(bytes)
     }
 
+    /// Whether a frame that has begun to arrive is a file's content.
+    pub fn brings_content(beginning: &[u8]) -> bool {
+        let kind = head::kind(beginning);
+        kind.is_some_and(|kind| Body::TYPES.contains(&(kind, "Content")))
+    }
+
     /// About how many bytes a frame takes, here and on the wire.
     pub fn size(&self) -> usize {
         THING + self.body.size()

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use thorp_wire::frame::Variant;
 use thorp_wire::{Entry, Root};
 
+use super::server::{AT_MOST, SLOW};
 use super::*;
 
 fn id(n: u8) -> PeerId {
@@ -77,9 +78,12 @@ fn whoever_has_only_a_part_is_not_asked_for_the_whole() {
 fn advance(fetches: &mut Fetches, now: Instant) -> Vec<Action> {
     let actions = fetches.advance(now, &|_| false, &|_| None);
     fetches.check();
-    let full = |holder| fetches.busy.get(holder) == Some(&AT_ONCE_FROM_ONE);
+    let full = |(holder, crowd): (&PeerId, &VecDeque<FetchId>)| {
+        let first = crowd.iter().find_map(|first| fetches.wanted.get(first));
+        first.is_none_or(|first| !has_room(&fetches.servers, now, *holder, first.content))
+    };
     assert!(
-        fetches.under_way.len() + fetches.storing == AT_ONCE || fetches.crowding.keys().all(full),
+        fetches.under_way.len() + fetches.storing == AT_ONCE || fetches.crowding.iter().all(full),
         "somebody waits for a holder that has room"
     );
     actions
@@ -106,7 +110,7 @@ impl Fetches {
                 State::Asking {
                     holder, look_at, ..
                 } => {
-                    *busy.entry(*holder).or_default() += 1;
+                    *busy.entry(holder.id).or_default() += 1;
                     under_way.insert((*look_at, *id));
                 }
                 State::Widening { until } => {
@@ -117,9 +121,12 @@ impl Fetches {
         }
         assert_eq!(self.storing, storing);
         assert_eq!(self.under_way, under_way);
-        assert_eq!(self.busy, busy);
+        let servers = self.servers.iter();
+        let asked = servers.filter(|(_, server)| server.is_asked());
+        let asked: BTreeMap<_, _> = asked.map(|(id, server)| (*id, server.files())).collect();
+        assert_eq!(asked, busy);
         assert!(self.under_way.len() + self.storing <= AT_ONCE);
-        assert!(busy.values().all(|files| *files <= AT_ONCE_FROM_ONE));
+        assert!(busy.values().all(|files| *files <= AT_MOST));
     }
 }
 
@@ -161,10 +168,7 @@ fn a_holder_with_enough_to_do_does_not_keep_others_idle() {
     for now in 0..6 {
         asked.extend(gets(&advance(&mut fetches, at(now))));
     }
-    assert_eq!(
-        asked.iter().filter(|peer| **peer == id(1)).count(),
-        AT_ONCE_FROM_ONE
-    );
+    assert_eq!(asked.iter().filter(|peer| **peer == id(1)).count(), AT_MOST);
     assert_eq!(asked.iter().filter(|peer| **peer == id(2)).count(), 10);
 }
 
@@ -175,7 +179,7 @@ fn whoever_is_done_first_gets_the_next_of_those_that_all_could_serve() {
         fetches.want(FetchId(n), wanted(&[1, 2], false));
     }
     let mut open = VecDeque::from(advance(&mut fetches, at(0)));
-    assert_eq!(open.len(), 2 * AT_ONCE_FROM_ONE);
+    assert_eq!(open.len(), 2 * AT_MOST);
     let mut served = [0, 0];
     // The second answers three times as fast as the first.
     for turn in 0.. {
@@ -211,7 +215,7 @@ fn holders_are_tried_one_after_the_other_and_the_failure_that_says_most_is_told(
     let mut fetches = Fetches::default();
     fetches.want(FetchId(1), wanted(&[1, 2, 3], false));
     for (n, failure) in [
-        (1, NotSent::Busy),
+        (1, NotSent::Unreadable),
         (2, NotSent::Unreachable("no route".into())),
         (3, NotSent::NotHere),
     ] {
@@ -257,6 +261,167 @@ fn a_holder_is_waited_for_while_it_sends_but_not_for_ever() {
     assert_eq!(end, at(0) + SLOW);
 }
 
+/// A file of this length that one holder has.
+fn long(length: u64) -> WantedFile {
+    let content = Content {
+        length,
+        ..content()
+    };
+    WantedFile {
+        content,
+        ..wanted(&[1], false)
+    }
+}
+
+#[test]
+fn over_a_thin_link_few_are_asked_for_at_once_and_over_a_thick_one_many() {
+    for (rate, least, most) in [(125_000, 1, 3), (100_000_000, 16, AT_MOST)] {
+        let mut fetches = Fetches::default();
+        for n in 0..200 {
+            fetches.want(FetchId(n), long(250_000));
+        }
+        let (mut now, mut open) = (at(0), VecDeque::new());
+        let mut largest = 0;
+        for _ in 0..100 {
+            open.extend(fetches.advance(now, &|_| true, &|_| None));
+            largest = largest.max(open.len());
+            let Some(Action::Get(fetch, from, content)) = open.pop_front() else {
+                panic!("it is asked for");
+            };
+            now = now + Duration::from_micros(content.length * 1_000_000 / rate);
+            assert!(fetches.arrived(now, fetch, from));
+            assert!(fetches.stored(fetch, true).is_some());
+        }
+        assert!((least..=most).contains(&largest), "{largest} at {rate}");
+        assert!(
+            (least..=most).contains(&open.len()),
+            "{} at {rate}",
+            open.len()
+        );
+    }
+}
+
+#[test]
+fn whoever_delivers_any_file_has_not_failed_with_another() {
+    let mut fetches = Fetches::default();
+    fetches.want(FetchId(1), wanted(&[1], false));
+    fetches.want(FetchId(2), long(250_000));
+    assert_eq!(advance(&mut fetches, at(0)).len(), 2);
+    // 250 bytes a second: the second file takes a quarter of an hour.
+    for second in 1..1000 {
+        let now = at(second * 1000);
+        fetches.flowing(now, id(1), 250);
+        assert_eq!(fetches.advance(now, &|_| true, &|_| Some(now)), []);
+    }
+    // Then only signs of life come.
+    let last = at(999_000);
+    let silent = |fetches: &mut Fetches, now| fetches.advance(now, &|_| true, &|_| Some(now));
+    for seconds in 1..SLOW.as_secs() {
+        let now = last + Duration::from_secs(seconds);
+        assert_eq!(silent(&mut fetches, now), [], "{seconds}");
+    }
+    let ends = silent(&mut fetches, last + SLOW);
+    let failed = |n| Action::Fail(FetchId(n), NotSent::Silent(id(1)));
+    assert_eq!(ends, [failed(2), failed(1)]);
+}
+
+#[test]
+fn one_that_trickles_is_left_for_another_holder_where_there_is_one() {
+    let mut fetches = Fetches::default();
+    fetches.want(FetchId(1), wanted(&[1, 2], false));
+    advance(&mut fetches, at(0));
+    let passed_over = (1..200).find(|second| {
+        let now = at(second * 1000);
+        fetches.flowing(now, id(1), 100);
+        !fetches.advance(now, &|_| true, &|_| Some(now)).is_empty()
+    });
+    assert_eq!(passed_over, Some(66), "a minute, and a second for each KiB");
+    assert_eq!(fetches.asked_of(FetchId(1)), Some(id(2)));
+}
+
+#[test]
+fn of_one_that_trickles_alone_others_are_looked_for_and_it_goes_on_where_there_are_none() {
+    for others in [&[1][..], &[1, 2]] {
+        let mut fetches = Fetches::default();
+        fetches.want(FetchId(1), wanted(&[1], true));
+        advance(&mut fetches, at(0));
+        let mut left = None;
+        for second in 1..500 {
+            let now = at(second * 1000);
+            fetches.flowing(now, id(1), 100);
+            match &fetches.advance(now, &|_| true, &|_| Some(now))[..] {
+                [] => {}
+                [Action::Widen(..)] => fetches.widened(FetchId(1), Some(found(others))),
+                [Action::Get(_, better, _)] => {
+                    left = Some(better.id);
+                    break;
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(left, (others.len() > 1).then(|| id(2)));
+        fetches.check();
+    }
+}
+
+#[test]
+fn a_holder_that_is_too_busy_is_asked_again_after_ever_longer_rests() {
+    let mut fetches = Fetches::default();
+    for n in 1..=3 {
+        fetches.want(FetchId(n), wanted(&[1], false));
+    }
+    assert_eq!(advance(&mut fetches, at(0)).len(), 3);
+    for n in 1..=3 {
+        fetches.failed(FetchId(n), id(1), NotSent::Busy);
+    }
+    assert_eq!(advance(&mut fetches, at(0)), []);
+    // One is enough to find out.
+    assert_eq!(fetches.deadline(), Some(at(1000)));
+    for (now, rest) in [(1000, 2000), (3000, 4000), (7000, 8000), (15_000, 8000)] {
+        let asked = advance(&mut fetches, at(now));
+        let [Action::Get(fetch, ..)] = asked[..] else {
+            panic!("{asked:?}");
+        };
+        fetches.failed(fetch, id(1), NotSent::Busy);
+        assert_eq!(advance(&mut fetches, at(now)), []);
+        assert_eq!(fetches.deadline(), Some(at(now + rest)));
+    }
+    let asked = advance(&mut fetches, at(23_000));
+    let [Action::Get(fetch, ..)] = asked[..] else {
+        panic!("{asked:?}");
+    };
+    assert!(fetches.arrived(at(23_001), fetch, holder(1)));
+    assert_eq!(advance(&mut fetches, at(23_001)).len(), 2, "all others");
+}
+
+#[test]
+fn a_holder_that_is_too_busy_for_ever_is_not_waited_for_so_long() {
+    let mut fetches = Fetches::default();
+    fetches.want(FetchId(1), wanted(&[1], false));
+    let mut now = at(0);
+    loop {
+        match &advance(&mut fetches, now)[..] {
+            [Action::Get(fetch, ..)] => fetches.failed(*fetch, id(1), NotSent::Busy),
+            [Action::Fail(_, why)] => {
+                assert_eq!(*why, NotSent::Busy);
+                break;
+            }
+            other => assert!(other.is_empty(), "{other:?}"),
+        }
+        now = fetches.deadline().unwrap_or(now);
+    }
+    let took = now - at(0);
+    assert!(
+        took >= BUSY_FOR && took < BUSY_FOR + Duration::from_secs(10),
+        "{took:?}"
+    );
+    // Another holder is asked meanwhile.
+    fetches.want(FetchId(2), wanted(&[1, 2], false));
+    assert_eq!(gets(&advance(&mut fetches, now)), [id(1)]);
+    fetches.failed(FetchId(2), id(1), NotSent::Busy);
+    assert_eq!(gets(&advance(&mut fetches, now)), [id(2)]);
+}
+
 #[test]
 fn others_are_looked_for_once_when_no_holder_delivers() {
     let mut fetches = Fetches::default();
@@ -293,12 +458,12 @@ fn what_has_arrived_is_stored_once_and_nobody_else_is_asked_meanwhile() {
     let mut fetches = Fetches::default();
     fetches.want(FetchId(1), wanted(&[1, 2], true));
     advance(&mut fetches, at(0));
-    assert!(fetches.arrived(FetchId(1), holder(1)));
+    assert!(fetches.arrived(at(0), FetchId(1), holder(1)));
     // The link it came on is gone, and the disk takes its time.
     fetches.failed(FetchId(1), id(1), NotSent::Unreachable("gone".into()));
     assert_eq!(advance(&mut fetches, at(100_000)), []);
     // The same from elsewhere comes too late.
-    assert!(!fetches.arrived(FetchId(1), holder(2)));
+    assert!(!fetches.arrived(at(0), FetchId(1), holder(2)));
     assert_eq!(fetches.stored(FetchId(1), true), Some(holder(1)));
     assert_eq!(fetches.stored(FetchId(1), true), None);
     assert!(fetches.wanted.is_empty());
@@ -311,9 +476,9 @@ fn late_bytes_are_taken_and_if_they_are_wrong_the_others_are_asked_again() {
     fetches.want(FetchId(1), wanted(&[1, 2], false));
     assert_eq!(gets(&advance(&mut fetches, at(0))), [id(1)]);
     assert_eq!(gets(&advance(&mut fetches, at(10_000))), [id(2)]);
-    assert!(fetches.arrived(FetchId(1), holder(1)));
+    assert!(fetches.arrived(at(0), FetchId(1), holder(1)));
     // What the second sends is not looked at, as there is something already.
-    assert!(!fetches.arrived(FetchId(1), holder(2)));
+    assert!(!fetches.arrived(at(0), FetchId(1), holder(2)));
     assert_eq!(fetches.stored(FetchId(1), false), Some(holder(1)));
     assert_eq!(gets(&advance(&mut fetches, at(10_001))), [id(2)]);
     fetches.failed(FetchId(1), id(2), NotSent::NotHere);
@@ -326,7 +491,7 @@ fn a_liar_is_asked_only_where_nobody_else_is_left() {
     let mut fetches = Fetches::default();
     fetches.want(FetchId(1), wanted(&[1], false));
     advance(&mut fetches, at(0));
-    assert!(fetches.arrived(FetchId(1), holder(1)));
+    assert!(fetches.arrived(at(0), FetchId(1), holder(1)));
     assert_eq!(fetches.stored(FetchId(1), false), Some(holder(1)));
     fetches.lied(id(1));
     assert!(fetches.is_liar(id(1)));
@@ -346,6 +511,8 @@ enum Op {
     Want(u64, Vec<u8>, bool),
     Drop(u64),
     Failed(u64, u8),
+    Busy(u64, u8),
+    Flowing(u8),
     Arrived(u64, u8),
     Stored(u64, bool),
     Widened(u64, Vec<u8>),
@@ -358,6 +525,8 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
             .prop_map(|(id, holders, widen)| Op::Want(id, holders, widen)),
         1 => (0..300u64).prop_map(Op::Drop),
         3 => (0..300u64, 0..5u8).prop_map(|(id, holder)| Op::Failed(id, holder)),
+        1 => (0..300u64, 0..5u8).prop_map(|(id, holder)| Op::Busy(id, holder)),
+        1 => (0..5u8).prop_map(Op::Flowing),
         2 => (0..300u64, 0..5u8).prop_map(|(id, holder)| Op::Arrived(id, holder)),
         2 => (0..300u64, any::<bool>()).prop_map(|(id, verified)| Op::Stored(id, verified)),
         1 => (0..300u64, vec(0..5u8, 0..4)).prop_map(|(id, holders)| Op::Widened(id, holders)),
@@ -400,8 +569,10 @@ proptest! {
                     prop_assert_eq!(fetches.drop(FetchId(id)), open.remove(&FetchId(id)));
                 }
                 Op::Failed(fetch, holder) => fetches.failed(FetchId(fetch), id(holder), NotSent::NotHere),
+                Op::Busy(fetch, holder) => fetches.failed(FetchId(fetch), id(holder), NotSent::Busy),
+                Op::Flowing(holder) => fetches.flowing(at(now), id(holder), 100),
                 Op::Arrived(fetch, from) => {
-                    if fetches.arrived(FetchId(fetch), holder(from)) {
+                    if fetches.arrived(at(now), FetchId(fetch), holder(from)) {
                         prop_assert!(open.contains(&FetchId(fetch)) && stored.insert(FetchId(fetch)));
                     }
                 }

@@ -147,7 +147,7 @@ impl Node for Task {
         match (frame.body, frame.request) {
             (Body::Get(get), Some(request)) => {
                 self.serve(engine, link, request, get.content);
-                engine.handle(links::Input::Heard { link });
+                engine.handle(links::Input::heard(link));
             }
             (Body::Content(bytes), Some(request)) => {
                 // What no get wants is dropped.

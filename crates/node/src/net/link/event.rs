@@ -26,7 +26,10 @@ pub enum LinkEvent {
     /// It will end before long, with a certificate that it was made with.
     Expiring,
     /// Bytes, but not a whole frame yet: a sign of life, at most once a second.
-    Heard,
+    Heard {
+        /// How many of them are a file's, and were not told of before.
+        content: u32,
+    },
     /// The end, and why. The last event of a link.
     Closed(LinkEnd),
 }

@@ -44,6 +44,8 @@ pub(super) struct Reader<S> {
     pub(super) term: Term,
     pub(super) buffer: Vec<u8>,
     pub(super) heard: Option<Instant>,
+    /// Bytes of the frame that is arriving that were told of.
+    pub(super) told: usize,
 }
 
 impl<S: AsyncRead + AsyncWrite> Reader<S> {
@@ -111,6 +113,7 @@ impl<S: AsyncRead + AsyncWrite> Reader<S> {
                 Err(error) => return Err(LinkEnd::Malformed(error)),
             };
             start += PREFIX + length;
+            self.told = 0;
             self.put(event, Some(room)).await?;
         };
         self.buffer.drain(..start);
@@ -118,10 +121,22 @@ impl<S: AsyncRead + AsyncWrite> Reader<S> {
             let now = Instant::now();
             if self.heard.is_none_or(|heard| now - heard >= HEARD) {
                 self.heard = Some(now);
-                self.put(LinkEvent::Heard, None).await?;
+                let heard = self.heard_of_a_file();
+                self.put(heard, None).await?;
             }
         }
         Ok(needed)
+    }
+
+    /// A frame has begun to arrive: perhaps it is a file, for which a fetch waits.
+    fn heard_of_a_file(&mut self) -> LinkEvent {
+        let is_content = self.buffer.get(PREFIX..).is_some_and(Frame::brings_content);
+        let new = self.buffer.len() - self.told;
+        self.told = self.buffer.len();
+        let content = if is_content { new } else { 0 };
+        LinkEvent::Heard {
+            content: u32::try_from(content).unwrap_or(u32::MAX),
+        }
     }
 
     async fn put(

@@ -76,7 +76,7 @@ async fn frame(events: &mut Events) -> Frame {
     loop {
         match next(events).await {
             LinkEvent::Frame(frame) => return frame,
-            LinkEvent::Heard => {}
+            LinkEvent::Heard { .. } => {}
             other => panic!("{other:?}"),
         }
     }
@@ -287,7 +287,7 @@ async fn frames_arrive_whole_however_they_are_cut() {
         }
         let unknown = loop {
             match next(&mut events).await {
-                LinkEvent::Heard => {}
+                LinkEvent::Heard { .. } => {}
                 other => break other,
             }
         };
@@ -298,6 +298,21 @@ async fn frames_arrive_whole_however_they_are_cut() {
         );
         assert_eq!(end(&mut events).await, LinkEnd::There);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn bytes_of_no_file_are_a_sign_of_life_and_no_more() {
+    let (ours, mut theirs) = duplex(64);
+    let (_link, mut events) = link(ours);
+    let reason = "x".repeat(300);
+    let mut bytes = Vec::new();
+    let frame = Frame::plain(Leave { reason });
+    frame.encode(&mut bytes).expect("encodes");
+    theirs.write_all(&bytes[..100]).await.expect("writes");
+    let LinkEvent::Heard { content } = next(&mut events).await else {
+        panic!("it is heard");
+    };
+    assert_eq!(content, 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -313,12 +328,17 @@ async fn bytes_of_a_long_frame_are_a_sign_of_life_once_a_second() {
         }
         theirs
     });
-    let mut heard = 0;
-    while let LinkEvent::Heard = next(&mut events).await {
+    let (mut heard, mut bytes) = (0, 0);
+    while let LinkEvent::Heard { content } = next(&mut events).await {
         heard += 1;
+        bytes += content;
     }
     // About 31 parts, ten a second.
     assert!((3..=4).contains(&heard), "{heard}");
+    assert!(
+        (190..=310).contains(&bytes),
+        "{bytes} of a file, each told once"
+    );
     writes.await.expect("writes");
 }
 

@@ -1,0 +1,171 @@
+//! One holder that small files are asked of.
+//!
+//! Owns how many are asked of it at once, which follows what the way there can
+//! do, and how long it is waited for. A holder that delivers has not failed,
+//! however thin its link: what counts is when bytes of any file came last, not
+//! when this one was asked for.
+
+use std::time::Duration;
+
+use crate::swarm::pipeline::{Mark, Pipeline};
+use crate::time::Instant;
+
+/// A holder that sends nothing for this long is passed over.
+pub(super) const SILENT: Duration = Duration::from_secs(10);
+/// So is one that gives signs of life for this long, and no byte of any file.
+pub(super) const SLOW: Duration = Duration::from_mins(1);
+/// Where others may have the file too, each so many bytes of a slow holder buy
+/// it a second more.
+const SLOWEST: u64 = 1024;
+/// Files that are asked of one holder at once: however thin its link, one and the
+/// next behind it; and however thick, so many.
+const AT_LEAST: usize = 2;
+pub(super) const AT_MOST: usize = 32;
+/// How long a holder that is too busy is left alone, at first and at most.
+const REST: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(8));
+
+/// A holder that files are asked of.
+#[derive(Debug)]
+pub(super) struct Server {
+    files: usize,
+    window: Pipeline,
+    /// Bytes of files that have come from it.
+    came: u64,
+    /// When the last of them came.
+    last: Option<Instant>,
+    rest: Rest,
+}
+
+/// Whether it was too busy when it was asked last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rest {
+    /// It was not. Should it be, it is left alone for this long.
+    None(Duration),
+    /// It has just said so.
+    Due(Duration),
+    Until(Instant, Duration),
+}
+
+/// How things stood when a file was asked of it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ask {
+    since: Instant,
+    came: u64,
+    length: u32,
+    mark: Mark,
+}
+
+impl Server {
+    pub fn new(now: Instant) -> Self {
+        Self {
+            files: 0,
+            window: Pipeline::new(now),
+            came: 0,
+            last: None,
+            rest: Rest::None(REST.0),
+        }
+    }
+
+    /// How many files are awaited from it.
+    pub fn files(&self) -> usize {
+        self.files
+    }
+
+    pub fn is_asked(&self) -> bool {
+        self.files > 0
+    }
+
+    /// Whether it was too busy when it was asked last.
+    pub fn is_busy(&self) -> bool {
+        !matches!(self.rest, Rest::None(_))
+    }
+
+    /// Until when it is left alone, because it is busy; nothing, where what is still
+    /// awaited from it comes to an end before.
+    pub fn rests_until(&self) -> Option<Instant> {
+        match self.rest {
+            Rest::Until(until, _) if self.files == 0 => Some(until),
+            _ => None,
+        }
+    }
+
+    /// Whether another file of that length may be asked for.
+    pub fn has_room_for(&self, now: Instant, length: u64) -> bool {
+        let has_rested = match self.rest {
+            Rest::None(_) => true,
+            Rest::Due(_) => false,
+            // One file is enough to find out whether it is still busy.
+            Rest::Until(until, _) => until <= now && self.files == 0,
+        };
+        let fits = self.files < AT_LEAST || self.window.has_room_for(length);
+        has_rested && fits && self.files < AT_MOST
+    }
+
+    /// A file of that length is asked for.
+    pub fn ask(&mut self, now: Instant, length: u64) -> Ask {
+        let length = u32::try_from(length).unwrap_or(u32::MAX);
+        self.files += 1;
+        Ask {
+            since: now,
+            came: self.came,
+            length,
+            mark: self.window.asked(now, length),
+        }
+    }
+
+    /// Bytes have come of a file that is not whole yet.
+    pub fn flowing(&mut self, now: Instant, bytes: u32) {
+        self.window.flowing(bytes);
+        self.came += u64::from(bytes);
+        self.last = Some(now);
+    }
+
+    /// A file that was asked for has come.
+    pub fn on_file(&mut self, now: Instant, ask: Ask) {
+        self.files -= 1;
+        self.came += self.window.on_block_received(now, ask.mark, ask.length);
+        self.delivered(now);
+    }
+
+    /// So has one that is not awaited any more.
+    pub fn on_late(&mut self, now: Instant, length: u64) {
+        self.came += length;
+        self.delivered(now);
+    }
+
+    fn delivered(&mut self, now: Instant) {
+        self.last = Some(now);
+        self.rest = Rest::None(REST.0);
+    }
+
+    /// A file is not awaited from it any more.
+    pub fn on_given_up(&mut self, ask: Ask) {
+        self.files -= 1;
+        self.window.released(ask.length);
+    }
+
+    /// It has too much to do, and is left alone for a while.
+    pub fn on_busy(&mut self) {
+        let (Rest::None(wait) | Rest::Due(wait) | Rest::Until(_, wait)) = self.rest;
+        self.rest = Rest::Due(wait);
+    }
+
+    pub fn begin_rest(&mut self, now: Instant) {
+        if let Rest::Due(wait) = self.rest {
+            self.rest = Rest::Until(now + wait, (2 * wait).min(REST.1));
+        }
+    }
+
+    /// Until when it is waited for, if no more comes from it.
+    pub fn patience(&self, ask: Ask, heard: Option<Instant>) -> Instant {
+        let sign = heard.map_or(ask.since, |heard| heard.max(ask.since));
+        let delivered = self.last.map_or(ask.since, |last| last.max(ask.since));
+        (sign + SILENT).min(delivered + SLOW)
+    }
+
+    /// When another holder would be better, if no more comes from this one.
+    pub fn is_slow_at(&self, ask: Ask) -> Instant {
+        let bought = Duration::from_secs((self.came - ask.came) / SLOWEST);
+        ask.since + SLOW + bought
+    }
+}
