@@ -299,6 +299,26 @@ fn a_peer_that_moves_is_found_at_its_new_address() {
 }
 
 #[test]
+fn a_peer_that_moves_right_after_it_was_met_is_met_again() {
+    // Whichever of the two dialled, the other one may take the link that comes now
+    // for one that crosses its own.
+    for (caller, called) in [(0, 1), (1, 0)] {
+        for mover in [0, 1] {
+            let mut village = Village::new();
+            let nodes = [village.peer(ONE, &FILES[0]), village.peer(TWO, &FILES[1])];
+            village.run(SECOND);
+            village.get(nodes[caller], FILES[called][0].0);
+            village.move_to(nodes[mover], ELSEWHERE);
+            village.run(NEIGHBOUR_INTERVAL + SECOND * 2);
+            let [one, two] = nodes;
+            assert_eq!(village.links_between(one, two), 1);
+            assert_eq!(village.neighbours(one), [id(two)]);
+            assert_eq!(village.neighbours(two), [id(one)]);
+        }
+    }
+}
+
+#[test]
 fn other_addresses_of_a_peer_are_known_at_once_on_the_links_there_are() {
     let mut village = Village::new();
     let [one, two, _] = three_neighbours(&mut village);

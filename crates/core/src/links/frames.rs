@@ -79,7 +79,7 @@ impl Links {
             Greeted::Restless => {
                 self.shut(now, id, "it says too often that its addresses have changed");
             }
-            Greeted::Redundant => self.shut(now, id, "there is another link already"),
+            Greeted::Redundant => self.hang_up(id, "there is another link already"),
             Greeted::NoCommonVersion => self.shut(now, id, "no common version of the protocol"),
             Greeted::Twice => self.shut(now, id, "a second hello"),
         }

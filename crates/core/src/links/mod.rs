@@ -305,6 +305,13 @@ impl Links {
         self.events.extend(down.map(Event::Down));
     }
 
+    /// Closes a link without a goodbye. A goodbye would keep the other end from
+    /// dialling again, and it may know that the link which is kept here is dead.
+    fn hang_up(&mut self, link: LinkId, reason: &str) {
+        self.out.push_back(Output::Close(link, reason.to_owned()));
+        self.on_link_down(link, reason, false);
+    }
+
     fn on_link_down(&mut self, link: LinkId, reason: &str, on_purpose: bool) {
         let down = self.take_down(link, reason, on_purpose);
         self.events.extend(down.map(Event::Down));
