@@ -1,6 +1,6 @@
 //! Files in pieces: from one, from many, after an interruption.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use thorp_node::api::{Command, ErrorKind};
@@ -204,10 +204,12 @@ async fn a_hundred_files_of_one_member_come_over_a_few_connections() {
 async fn two_that_fetch_the_same_file_help_each_other() {
     let village = Village::new().await;
     let file = long();
-    let sent = Mutex::new(BTreeSet::new());
-    // No byte twice, for any caller.
-    let manner = Manner::of_blocks(move |file, span, _| {
-        if sent.lock().expect("remembers").insert(span) {
+    let sent = Mutex::new(BTreeMap::new());
+    // No byte to both. One that was sent may be lost, with a session that took too
+    // long: so the member that it was for may ask for it again.
+    let manner = Manner::of_blocks_by_member(move |file, span, _, member| {
+        let mut sent = sent.lock().expect("remembers");
+        if *sent.entry(span).or_insert(member) == member {
             Said::Bytes(file.span(span))
         } else {
             Said::Rejected

@@ -186,7 +186,8 @@ pub enum Said {
     Rejected,
 }
 
-type Blocks = dyn Fn(&File, Span, &Seen) -> Said + Send + Sync;
+/// What is said to a member (by its peer id) that asks for a span.
+type Blocks = dyn Fn(&File, Span, &Seen, [u8; 20]) -> Said + Send + Sync;
 type Hashes = dyn Fn(Vec<Hash>) -> Vec<Hash> + Send + Sync;
 
 /// How a holder serves, as one that has all of a file.
@@ -214,6 +215,13 @@ impl Manner {
 
     /// Honest, but for what it says to requests.
     pub fn of_blocks(blocks: impl Fn(&File, Span, &Seen) -> Said + Send + Sync + 'static) -> Self {
+        Self::of_blocks_by_member(move |file, span, seen, _| blocks(file, span, seen))
+    }
+
+    /// Honest, but for what it says to the requests of a member.
+    pub fn of_blocks_by_member(
+        blocks: impl Fn(&File, Span, &Seen, [u8; 20]) -> Said + Send + Sync + 'static,
+    ) -> Self {
         Self {
             blocks: Box::new(blocks),
             hashes: Box::new(|hashes| hashes),
@@ -418,7 +426,7 @@ impl Teller {
             let mut content = file.content();
             content.length += manner.longer;
             self.greet(me, content).await;
-            if !self.serve(file, manner, seeing).await {
+            if !self.serve(file, handshake.peer, manner, seeing).await {
                 return;
             }
         }
@@ -426,7 +434,13 @@ impl Teller {
 
     /// Serves a file as a holder of all of it, in this manner. Whether the
     /// connection may be about another one next.
-    async fn serve(&mut self, file: &File, manner: &Manner, seeing: &watch::Sender<Seen>) -> bool {
+    async fn serve(
+        &mut self,
+        file: &File,
+        member: [u8; 20],
+        manner: &Manner,
+        seeing: &watch::Sender<Seen>,
+    ) -> bool {
         if !manner.mute {
             self.say(&Message::HaveAll).await;
             self.say(&Message::Unchoke).await;
@@ -435,7 +449,7 @@ impl Teller {
             seeing.send_modify(|seen| seen.messages += 1);
             match message {
                 Message::Request(span) => {
-                    let said = (manner.blocks)(file, span, &seeing.borrow());
+                    let said = (manner.blocks)(file, span, &seeing.borrow(), member);
                     seeing.send_modify(|seen| {
                         seen.requests += 1;
                         seen.longest_request = seen.longest_request.max(span.length);
