@@ -6,6 +6,7 @@
 //! line     the same as lines of the local socket, and of another version
 //! rows     what answers are made of
 //! snapshot what a node shows of itself
+//! tracked  in it: who is there and who has what, and what each value comes from
 //! notice   what happens without being asked for
 //! failure  what went wrong, and which exit code that is
 //! ```
@@ -21,6 +22,7 @@ mod line;
 mod notice;
 mod rows;
 pub mod snapshot;
+pub(crate) mod tracked;
 
 use std::path::PathBuf;
 

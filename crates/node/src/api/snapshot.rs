@@ -2,7 +2,7 @@
 //!
 //! Field names are part of the interface: see `docs/json.md`.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -10,12 +10,10 @@ use thorp_wire::{Name, PeerId};
 
 use super::failure::Trouble;
 use super::rows::{Done, FileRow, Member, Offered, PeerRow, Status, TrackerStatus};
+use super::tracked::{TrackedFile, TrackedPeer};
 
 /// Neighbours that a peer lists of each of its own.
 const LISTED_NEIGHBOURS: usize = 64;
-/// Digits of an id that tell one member from another to a person.
-const ID_DIGITS: usize = 8;
-
 /// Which page a reader asks for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ask {
@@ -128,62 +126,6 @@ pub enum SnapshotRow {
     Transfer(TransferRow),
     /// Of [`Part::Warnings`].
     Warning(WarningRow),
-}
-
-/// A peer that is present, or a neighbour.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TrackedPeer {
-    /// Who.
-    #[serde(flatten)]
-    pub member: Member,
-    /// Whether another one in this part has the same address.
-    pub shares_address: bool,
-    /// Files it lists.
-    pub files: u64,
-    /// Bytes in them.
-    pub bytes: u64,
-    /// The state of its listing: another one after each change of it.
-    pub listing: Option<u64>,
-    /// Names of its files in order, the first ones.
-    pub names: Vec<String>,
-    /// Its neighbours: those that are known here by address, then the others.
-    pub neighbours: Vec<MemberRef>,
-    /// How many neighbours it has in all.
-    pub neighbours_total: u64,
-}
-
-/// A file, as several members may list it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TrackedFile {
-    /// Its name.
-    pub name: String,
-    /// Its number, from 0, among the files of this name.
-    pub nth: usize,
-    /// Whether another content goes by the same name.
-    pub has_twin: bool,
-    /// In bytes.
-    pub length: u64,
-    /// Last modified, in seconds since 1970.
-    pub mtime: i64,
-    /// 64 hexadecimal digits, once it has been hashed.
-    pub root: Option<String>,
-    /// Who has all of it: the first ones by address.
-    pub holders: Vec<MemberRef>,
-    /// How many have all of it.
-    pub holders_total: u64,
-    /// How many are fetching it and have a part of it.
-    pub partial_total: u64,
-}
-
-/// A member that a row names.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MemberRef {
-    /// 52 characters of base32.
-    pub id: String,
-    /// Its address, if it is known here.
-    pub address: Option<SocketAddr>,
-    /// Whether another one in the part of peers has the same address.
-    pub shares_address: bool,
 }
 
 /// What a peer offers.
@@ -411,29 +353,6 @@ impl WarningRow {
     fn cost(&self) -> usize {
         let texts = [&self.name, &self.path, &self.why];
         texts.into_iter().flatten().map(String::len).sum()
-    }
-}
-
-impl TrackedPeer {
-    /// Its address and port.
-    pub fn place(&self) -> Option<SocketAddr> {
-        let address: IpAddr = self.member.address.parse().ok()?;
-        Some(SocketAddr::new(address, self.member.port))
-    }
-}
-
-impl From<TrackedPeer> for PeerRow {
-    fn from(peer: TrackedPeer) -> Self {
-        let called = |of: &MemberRef| match of.address {
-            Some(address) => address.ip().to_string(),
-            None => of.id.chars().take(ID_DIGITS).collect(),
-        };
-        Self {
-            member: peer.member,
-            files: peer.files,
-            bytes: peer.bytes,
-            neighbours: peer.neighbours.iter().map(called).collect(),
-        }
     }
 }
 

@@ -14,10 +14,9 @@ use thorp_core::tracker::Tracker;
 use thorp_wire::frame::{Holder, MemberRow};
 use thorp_wire::{Entry, Name, PeerId};
 
-use crate::api::snapshot::{
-    Ask, At, MemberRef, Part, RowKey, SnapshotRow, TrackedFile, TrackedPeer,
-};
-use crate::api::{self, FileRow, Member};
+use crate::api::snapshot::{Ask, At, Part, RowKey, SnapshotRow};
+use crate::api::tracked::{Around, MemberRef, TrackedFile, TrackedPeer};
+use crate::api::{self, FileRow};
 
 /// A file has many holders if it has so many times those that a row names.
 const POPULAR: usize = 4;
@@ -152,43 +151,23 @@ impl Knowledge<'_> {
         let listing = self.catalogue.listing(presence.id);
         let neighbours = listing.map_or(&[][..], Listing::neighbours);
         let told = &neighbours[..neighbours.len().min(self.most_neighbours)];
-        let first = listing.into_iter().flat_map(Listing::names).take(names);
         let (address, _) = presence.place();
-        SnapshotRow::Peer(TrackedPeer {
-            member: Member {
-                id: presence.id.to_string(),
-                name: presence.name.as_ref().map(ToString::to_string),
-                address: address.ip().to_string(),
-                port: address.port(),
-            },
+        let around = Around {
             shares_address: self.present.is_shared(address.ip()),
-            files: listing.map_or(0, |listing| listing.len() as u64),
-            bytes: listing.map_or(0, Listing::bytes),
-            listing: presence.position,
-            names: first.map(ToString::to_string).collect(),
             neighbours: self.refs(told.iter().copied(), names),
-            neighbours_total: neighbours.len() as u64,
-        })
+            names,
+        };
+        SnapshotRow::Peer(TrackedPeer::of(presence, listing, around))
     }
 
     fn file_row(&self, stop: &NamedFile, names: usize) -> SnapshotRow {
-        let file = &stop.file;
         let wholes = &stop.wholes;
-        SnapshotRow::File(TrackedFile {
-            name: file.entry.name.to_string(),
-            nth: stop.nth,
-            has_twin: stop.has_twin,
-            length: file.entry.length,
-            mtime: file.entry.mtime,
-            root: file.entry.root.map(|root| root.to_string()),
-            holders_total: wholes.len() as u64,
-            partial_total: (file.holders.len() - wholes.len()) as u64,
-            holders: if self.itself.is_none() && wholes.len() / POPULAR > names {
-                self.first_holders(&file.entry, names)
-            } else {
-                self.refs(wholes.iter().copied(), names)
-            },
-        })
+        let holders = if self.itself.is_none() && wholes.len() / POPULAR > names {
+            self.first_holders(&stop.file.entry, names)
+        } else {
+            self.refs(wholes.iter().copied(), names)
+        };
+        SnapshotRow::File(TrackedFile::of(stop, holders))
     }
 
     /// The first ones by address that have all of a file that many have: soon found

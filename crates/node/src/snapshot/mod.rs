@@ -19,9 +19,10 @@ mod warning;
 mod watch;
 
 pub use crate::api::snapshot::{
-    Ask, At, Change, Fresh, Gone, LeftOut, MemberRef, Page, Part, RowKey, ShareRow, SnapshotRow,
-    TrackedFile, TrackedPeer, TransferRow, WarningRow,
+    Ask, At, Change, Fresh, Gone, LeftOut, Page, Part, RowKey, ShareRow, SnapshotRow, TransferRow,
+    WarningRow,
 };
+pub use crate::api::tracked::{MemberRef, TrackedFile, TrackedPeer};
 pub use keeper::Keeper;
 pub use known::Knowledge;
 pub use thorp_core::changes::Row;
