@@ -599,6 +599,7 @@ fn every_reason_has_its_number() {
         (4, Reason::NotInvited),
         (5, Reason::Unreadable),
         (6, Reason::NotServed),
+        (7, Reason::Changed),
     ] {
         let text = String::new();
         let frame = Frame::plain(Refused { reason, text });

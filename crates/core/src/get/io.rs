@@ -315,6 +315,8 @@ pub enum Missed {
     Silent(Holder),
     /// This holder sent something else, and no other has it.
     Mismatch(Holder),
+    /// It has changed at this holder since that listed it, and no other has it.
+    Changed(Holder),
     /// No source is left for the rest of it.
     Unfinished {
         /// What became of the last ones.
@@ -366,9 +368,11 @@ impl Missed {
             Self::NotStored(NotStored::Exists | NotStored::InTheWay(_)) => MissedKind::Exists,
             Self::Mismatch(_) | Self::NotStored(NotStored::Changed(_)) => MissedKind::Verification,
             Self::Unreachable(_) | Self::Silent(_) => MissedKind::Network,
-            Self::StillHashing { .. } | Self::Busy | Self::Unfinished { .. } | Self::Stopping => {
-                MissedKind::Unfinished
-            }
+            Self::StillHashing { .. }
+            | Self::Busy
+            | Self::Changed(_)
+            | Self::Unfinished { .. }
+            | Self::Stopping => MissedKind::Unfinished,
             Self::Reserved(_)
             | Self::Unreadable
             | Self::TooLarge

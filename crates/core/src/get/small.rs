@@ -117,6 +117,8 @@ pub enum NotSent {
     Silent(PeerId),
     /// A holder sent something else.
     Mismatch(PeerId),
+    /// It has changed at a holder since that listed it.
+    Changed(PeerId),
 }
 
 impl NotSent {
@@ -134,6 +136,7 @@ impl NotSent {
             Self::Unreachable(why) => Missed::Unreachable(why),
             Self::Silent(who) => Missed::Silent(holder(who)),
             Self::Mismatch(who) => Missed::Mismatch(holder(who)),
+            Self::Changed(who) => Missed::Changed(holder(who)),
         }
     }
 }
@@ -148,9 +151,11 @@ pub(super) fn bare(id: PeerId) -> Holder {
     }
 }
 
-impl From<Reason> for NotSent {
-    fn from(reason: Reason) -> Self {
+impl NotSent {
+    /// What it means that this member refuses.
+    pub fn of(reason: Reason, who: PeerId) -> Self {
         match reason {
+            Reason::Changed => Self::Changed(who),
             Reason::Busy => Self::Busy,
             Reason::TooLarge => Self::TooLarge,
             Reason::Unreadable => Self::Unreadable,

@@ -152,7 +152,8 @@ impl Peer {
         let Some(who) = self.links.get(id).map(|link| link.member.id) else {
             return;
         };
-        self.no_answer(question.errand.asker(), who, refused.reason.into());
+        let failure = NotSent::of(refused.reason, who);
+        self.no_answer(question.errand.asker(), who, failure);
     }
 
     pub(super) fn no_answer(&mut self, asker: Asker, who: PeerId, failure: NotSent) {

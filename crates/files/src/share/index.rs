@@ -12,12 +12,15 @@
 //! A file costs its name and some 250 bytes: two B-tree slots (about 90 and 60
 //! bytes, two thirds full on average) and the name's shared allocation.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound;
 
 use thorp_wire::{Content, Entry, Name, Root};
 
 use crate::stamp::Stamp;
+
+/// Of how many changed files it is remembered what they were.
+const MOST_BEFORE: usize = 1024;
 
 /// See the module.
 #[derive(Default)]
@@ -32,6 +35,8 @@ pub(super) struct Index {
     /// Files that could not be opened when they were to be hashed. They come
     /// back when their stamp changes: `chmod` changes it.
     unreadable: BTreeMap<Name, Stamp>,
+    /// Contents that files had until they changed, the latest first.
+    before: VecDeque<(Content, Name)>,
     /// Names that a store is about to fill; see [`Index::expect`].
     arriving: BTreeSet<Name>,
     bytes: u64,
@@ -183,6 +188,12 @@ impl Index {
             .filter_map(|(_, _, name)| name.as_ref())
     }
 
+    /// A listed file that had this content until it changed.
+    pub fn had(&self, content: Content) -> Option<&Name> {
+        let (_, name) = self.before.iter().find(|(before, _)| *before == content)?;
+        self.files.contains_key(name).then_some(name)
+    }
+
     /// The contents whose root begins with these bytes.
     pub fn contents_named(&self, start: &[u8; 20]) -> Vec<Content> {
         let mut first = [0; 32];
@@ -261,6 +272,12 @@ impl Index {
         let before = self.files.insert(name.clone(), record);
         if let Some(before) = before {
             self.forget(name, before);
+            if let Some(root) = before.root.filter(|known| root != Some(*known)) {
+                self.before.truncate(MOST_BEFORE - 1);
+                let length = before.stamp.length;
+                self.before
+                    .push_front((Content { length, root }, name.clone()));
+            }
         }
         self.bytes += stamp.length;
         if let Some(root) = root {

@@ -3,12 +3,17 @@
 //!
 //! Owns the same promise as `serve`: what is handed out is the file that was
 //! hashed. Its stamp is compared after each read, so that no byte goes out that
-//! was written meanwhile.
+//! was written meanwhile. Once that has changed, each piece is hashed before any of
+//! it goes out: a file that was only touched, or to which something was added
+//! behind, is served to the end.
 
 use std::io;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use cap_std::fs::{File, FileExt};
-use thorp_wire::merkle::{LEAF, LayerHasher};
+use thorp_wire::layout::Layout;
+use thorp_wire::merkle::{LEAF, LayerHasher, leaf_hash, piece_hash};
 use thorp_wire::{Content, Name};
 
 use super::holding::{ReadError, refusal};
@@ -27,6 +32,8 @@ pub struct Opened {
     stamp: Stamp,
     content: Content,
     layer: Vec<[u8; 32]>,
+    /// The last piece that was hashed because the file had changed, and its number.
+    proven: Mutex<Option<(u32, Vec<u8>)>>,
 }
 
 /// Keeps the part of a file listed, until it is dropped.
@@ -78,6 +85,7 @@ impl Share {
             stamp,
             content,
             layer,
+            proven: Mutex::default(),
         };
         opened.check()?;
         if is_new {
@@ -110,9 +118,60 @@ impl Opened {
     pub fn read(&self, bytes: &mut [u8], offset: u64) -> Result<(), ReadError> {
         let read = self.file.read_exact_at(bytes, offset);
         let read = read.map_err(|error| refusal(&self.name, error));
-        read.and_then(|()| self.check()).inspect_err(|_| {
+        if read.and_then(|()| self.check()).is_ok() {
+            return Ok(());
+        }
+        self.read_proven(bytes, offset).inspect_err(|_| {
             self.share.shared.distrust(&self.name);
         })
+    }
+
+    /// Reads bytes of a file that has changed, if those of their pieces are still
+    /// what they were.
+    fn read_proven(&self, mut bytes: &mut [u8], mut offset: u64) -> Result<(), ReadError> {
+        let changed = || ReadError::Changed {
+            name: self.name.clone(),
+        };
+        // One that is not listed any more is no longer offered.
+        read(&self.share.shared.index)
+            .record(&self.name)
+            .ok_or_else(changed)?;
+        self.share
+            .shared
+            .inbox
+            .examine(Path::new(self.name.as_str()));
+        let layout = Layout::of(self.content.length);
+        while !bytes.is_empty() {
+            let number = offset / u64::from(layout.piece_length());
+            let number = u32::try_from(number).map_err(|_| changed())?;
+            let piece = layout.piece(number).ok_or_else(changed)?;
+            let begin = layout.begin_of(piece);
+            let mut proven = self.proven.lock().unwrap_or_else(PoisonError::into_inner);
+            let there = proven.take().filter(|(there, _)| *there == number);
+            let there = if let Some((_, there)) = there {
+                there
+            } else {
+                let mut there = vec![0; layout.length_of(piece) as usize];
+                let read = self.file.read_exact_at(&mut there, begin);
+                read.map_err(|error| refusal(&self.name, error))?;
+                let leaves: Vec<_> = there.chunks(LEAF).map(leaf_hash).collect();
+                let hash = piece_hash(layout, piece, &leaves);
+                if hash.is_none() || hash.as_ref() != self.layer.get(number as usize) {
+                    return Err(changed());
+                }
+                there
+            };
+            let from = usize::try_from(offset - begin).map_err(|_| changed())?;
+            let some = there.len().saturating_sub(from).min(bytes.len());
+            if some == 0 {
+                return Err(changed());
+            }
+            let (now, rest) = bytes.split_at_mut(some);
+            now.copy_from_slice(&there[from..from + some]);
+            (bytes, offset) = (rest, offset + some as u64);
+            *proven = Some((number, there));
+        }
+        Ok(())
     }
 
     /// Whether it is still the listed file.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
+use std::io::{Seek, SeekFrom, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 use std::time::Instant;
@@ -265,7 +266,8 @@ async fn a_file_is_followed_through_its_life() {
     put(&dir, "a", "second");
     follower.until(|f| f.has("a", b"second")).await;
     assert_eq!(follower.share.find(old), None);
-    assert!(matches!(follower.share.read(old), Err(ReadError::NotHere)));
+    let read = follower.share.read(old);
+    assert!(matches!(read, Err(ReadError::Changed { .. })), "{read:?}");
 
     fs::rename(dir.path().join("a"), dir.path().join("b")).expect("renamed");
     follower
@@ -515,6 +517,44 @@ async fn a_file_that_is_not_the_hashed_one_any_more_is_not_handed_out() {
     let read = follower.share.read(content_of(b"other"));
     assert!(matches!(read, Err(ReadError::Changed { .. })), "{read:?}");
     follower.until(|f| f.listing.is_empty()).await;
+}
+
+#[tokio::test]
+async fn a_file_that_is_touched_or_grows_still_has_what_was_listed() {
+    for watch in [false, true] {
+        let dir = tempdir();
+        put(&dir, "a", "first");
+        let options = Options {
+            watch,
+            ..Options::default()
+        };
+        let mut follower = Follower::with(&dir, options).await;
+        follower.until_hashed().await;
+        let content = content_of(b"first");
+        let touched = fs::File::options().append(true).open(dir.path().join("a"));
+        let touched = touched.expect("opened");
+        touched
+            .set_modified(std::time::SystemTime::UNIX_EPOCH)
+            .expect("touched");
+        for more in ["", " and more", " and more"] {
+            (&touched).write_all(more.as_bytes()).expect("written");
+            assert_eq!(follower.share.read(content).expect("still there"), b"first");
+        }
+        follower
+            .until(|f| f.has("a", b"first and more and more"))
+            .await;
+        // It is listed otherwise by now.
+        assert_eq!(follower.share.read(content).expect("still there"), b"first");
+        put(&dir, "a", "FIRST and more");
+        let read = follower.share.read(content);
+        assert!(matches!(read, Err(ReadError::Changed { .. })), "{read:?}");
+        fs::remove_file(dir.path().join("a")).expect("removed");
+        let read = follower.share.read(content_of(b"FIRST and more"));
+        assert!(read.is_err(), "which has it looked at again");
+        follower.until(|f| f.listing.is_empty()).await;
+        let read = follower.share.read(content);
+        assert!(matches!(read, Err(ReadError::NotHere)), "{read:?}");
+    }
 }
 
 #[tokio::test]
@@ -830,7 +870,6 @@ fn large(length: usize) -> Vec<u8> {
 
 #[tokio::test]
 async fn a_large_file_is_read_in_pieces_as_long_as_it_is_what_was_hashed() {
-    const PIECE: usize = 256 * 1024;
     let dir = tempdir();
     let bytes = large(3 * PIECE + 1);
     put(&dir, "a", &bytes);
@@ -892,6 +931,47 @@ async fn a_large_file_is_read_in_pieces_as_long_as_it_is_what_was_hashed() {
         follower.has("a", &large(3 * PIECE + 2)[1..]),
         "looked at anew"
     );
+}
+
+const PIECE: usize = 256 * 1024;
+
+#[tokio::test]
+async fn of_a_large_file_that_changes_the_pieces_that_are_what_they_were_are_served() {
+    let dir = tempdir();
+    let bytes = large(3 * PIECE + 1);
+    put(&dir, "a", &bytes);
+    let mut follower = Follower::of(&dir).await;
+    follower.until_hashed().await;
+    let content = content_of(&bytes);
+    let opened = follower.share.open_content(content).expect("here");
+    let file = fs::File::options().write(true).open(dir.path().join("a"));
+    let mut file = file.expect("opened");
+    let read = |offset: usize| {
+        let mut some = vec![0; 1000];
+        let read = opened.read(&mut some, offset as u64);
+        read.map(|()| assert_eq!(some, bytes[offset..offset + 1000]))
+    };
+    file.set_modified(std::time::SystemTime::UNIX_EPOCH)
+        .expect("touched");
+    for offset in [0, PIECE, 2 * PIECE + 7, 5] {
+        read(offset).expect("it was only touched");
+    }
+    file.seek(SeekFrom::End(0)).expect("sought");
+    file.write_all(b"more").expect("written");
+    for offset in [3 * PIECE - 999, PIECE - 1000, 0] {
+        read(offset).expect("something was added behind");
+    }
+    file.seek(SeekFrom::Start(PIECE as u64 + 5))
+        .expect("sought");
+    file.write_all(b"other").expect("written");
+    read(0).expect("this piece is what it was");
+    let changed = read(PIECE + 100_000);
+    assert!(matches!(changed, Err(ReadError::Changed { .. })));
+    read(2 * PIECE).expect("and so is this one");
+    follower.until_hashed().await;
+    fs::remove_file(dir.path().join("a")).expect("removed");
+    follower.until(|f| f.listing.is_empty()).await;
+    assert!(read(0).is_err(), "what is not listed is not served");
 }
 
 #[tokio::test]

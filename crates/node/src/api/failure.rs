@@ -295,6 +295,11 @@ pub enum Miss {
         /// The holder.
         by: Member,
     },
+    /// It has changed at a holder since that listed it, and no other holder is left.
+    Changed {
+        /// The holder.
+        at: Member,
+    },
     /// No holder is left to send the rest.
     Unfinished {
         /// Why the last one is of no use.
@@ -314,9 +319,10 @@ pub enum Miss {
 impl Miss {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::StillHashing { .. } | Self::Busy | Self::Unfinished { .. } => {
-                ErrorKind::Unfinished
-            }
+            Self::StillHashing { .. }
+            | Self::Busy
+            | Self::Changed { .. }
+            | Self::Unfinished { .. } => ErrorKind::Unfinished,
             Self::Unreadable | Self::TooLarge | Self::Unfit { .. } => ErrorKind::Other,
             Self::Unreachable { .. } | Self::Silent { .. } => ErrorKind::Network,
             Self::Mismatch { .. } => ErrorKind::Verification,

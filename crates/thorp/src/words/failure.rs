@@ -127,6 +127,10 @@ fn missed(name: &str, miss: &Miss) -> String {
              Try again when somebody else shares it.",
             called(by)
         ),
+        Miss::Changed { at } => format!(
+            "{name} has changed at {} while it was fetched. Run it again for the new one.",
+            called(at)
+        ),
         Miss::Unfinished { why, there, of } => format!(
             "Nobody is left to send the rest of {name} ({why}). What has come ({} of {}) is kept: \
              ask for it again when somebody shares it.",

@@ -360,6 +360,11 @@ fn a_file_that_does_not_come_is_named_with_who_and_what_to_do() {
              Try again when somebody else shares it.",
         ),
         (
+            Miss::Changed { at: oak() },
+            "f has changed at oak (192.168.198.138) while it was fetched. Run it again for the new \
+             one.",
+        ),
+        (
             Miss::Unfinished {
                 why: why(),
                 there: 1024,

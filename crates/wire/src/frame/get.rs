@@ -123,6 +123,9 @@ pub enum Reason {
     /// this list, from a newer version, is read as this one.
     #[n(6)]
     NotServed,
+    /// The file was listed, and has changed since.
+    #[n(7)]
+    Changed,
 }
 
 impl<'b, C> Decode<'b, C> for Reason {
@@ -134,6 +137,7 @@ impl<'b, C> Decode<'b, C> for Reason {
             3 => Self::Busy,
             4 => Self::NotInvited,
             5 => Self::Unreadable,
+            7 => Self::Changed,
             _ => Self::NotServed,
         })
     }

@@ -202,6 +202,7 @@ pub fn any_reason() -> impl Strategy<Value = Reason> {
         Reason::NotInvited,
         Reason::Unreadable,
         Reason::NotServed,
+        Reason::Changed,
     ])
 }
 

@@ -69,7 +69,7 @@ fn a_reason_nobody_knows_is_read_as_not_served() {
         reason: Reason::NotServed,
         text: String::new(),
     });
-    for reason in [&[0x07][..], &[0x18, 0xff], &[0x1b, 1, 0, 0, 0, 0, 0, 0, 0]] {
+    for reason in [&[0x08][..], &[0x18, 0xff], &[0x1b, 1, 0, 0, 0, 0, 0, 0, 0]] {
         let bytes = [&[0xa2, 0x00, 0x09, 0x02], reason].concat();
         assert_eq!(Frame::decode(&bytes).as_ref(), Ok(&not_served));
     }

@@ -54,6 +54,9 @@ pub(super) fn failure(peer: &Peer, errors: &Errors, name: String, why: Missed) -
         Missed::Mismatch(by) => Miss::Mismatch {
             by: rows::holder(&by),
         },
+        Missed::Changed(at) => Miss::Changed {
+            at: rows::holder(&at),
+        },
         Missed::Unfinished { reason, there, of } => Miss::Unfinished {
             why: reason,
             there,

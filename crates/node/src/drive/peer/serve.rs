@@ -99,7 +99,8 @@ impl Reply {
 
 fn refusal(error: &ReadError) -> Refused {
     let reason = match error {
-        ReadError::NotHere | ReadError::Changed { .. } => Reason::NotHere,
+        ReadError::NotHere => Reason::NotHere,
+        ReadError::Changed { .. } => Reason::Changed,
         ReadError::TooLarge { .. } => Reason::TooLarge,
         ReadError::Io { .. } => Reason::Unreadable,
     };
