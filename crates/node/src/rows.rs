@@ -3,16 +3,14 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use thorp_core::get::Answered;
 use thorp_core::links;
-use thorp_core::lookup::Source;
 use thorp_core::peer;
 use thorp_group::address::NetAddress;
 use thorp_group::certificate;
 use thorp_wire::PeerId;
 use thorp_wire::frame::{Holder, MemberRow, Variant};
 
-use crate::api::{self, AnswerSource, FileRow, Member, Notice, PeerRow, Provenance, Warning};
+use crate::api::{self, FileRow, Member, Notice, PeerRow, Warning};
 
 pub(crate) fn member(member: certificate::Certified) -> links::Party {
     links::Party {
@@ -82,18 +80,6 @@ pub(crate) fn peers(mut rows: Vec<MemberRow>, itself: Option<&Holder>) -> Vec<Pe
             }
         })
         .collect()
-}
-
-pub(crate) fn provenance(answer: &Answered) -> Provenance {
-    Provenance {
-        source: match answer.source {
-            Source::Memory => AnswerSource::Memory,
-            Source::Neighbour(_) => AnswerSource::Neighbour,
-            Source::Tracker => AnswerSource::Tracker,
-        },
-        via: answer.via.as_ref().map(holder),
-        tracker_asked: answer.tracker_asked,
-    }
 }
 
 pub(crate) fn connecting(tracker: &NetAddress) -> Notice {

@@ -10,12 +10,12 @@ use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use thorp_node::MemberName;
-use thorp_node::address::{ListenAddress, NetAddress, TRACKER_PORT};
+use thorp_node::address::{ListenAddress, TRACKER_PORT};
 use thorp_node::api::{Command, ErrorKind, Event, Notice};
 use thorp_node::clock::Clock;
 use thorp_node::config::Setting;
 use thorp_node::invite::{Invite, InviteError};
-use thorp_node::launch::{self, Common, EMBEDDED, Group, LaunchError};
+use thorp_node::launch::{self, Common, EMBEDDED, Group};
 use thorp_node::net::addresses;
 use thorp_node::share;
 use thorp_node::snapshot::Viewer;
@@ -103,19 +103,6 @@ pub fn common(
         listen,
         clock: Clock::system(),
     }
-}
-
-/// Sends `command` to the peer running on the state directory, or else to a
-/// visitor that joins for the moment.
-pub async fn ask(common: Common, tracker: Option<NetAddress>, command: Command) -> Result<Answers> {
-    if tracker.is_none() && is_new(&common.state) {
-        return Err(LaunchError::NotAMember.into());
-    }
-    let here = std::env::current_dir().map_err(|error| {
-        let why = format!("the current directory cannot be used ({error}): go to another");
-        failure(ErrorKind::Other, why)
-    })?;
-    Ok(launch::ask(common, tracker, &here, command).await?)
 }
 
 /// Whether nothing has ever run on a state directory; asking leaves it so.

@@ -332,6 +332,8 @@ pub enum Missed {
     NotStored(NotStored),
     /// This peer stops.
     Stopping,
+    /// The group has removed this peer.
+    Removed,
 }
 
 /// Kinds of [`Missed`].
@@ -351,6 +353,8 @@ pub enum MissedKind {
     Tracker,
     /// It may come later.
     Unfinished,
+    /// This peer is no member any more.
+    NotAMember,
     /// What was sent is not what was listed.
     Verification,
     /// Anything else.
@@ -373,6 +377,7 @@ impl Missed {
             | Self::Changed(_)
             | Self::Unfinished { .. }
             | Self::Stopping => MissedKind::Unfinished,
+            Self::Removed => MissedKind::NotAMember,
             Self::Reserved(_)
             | Self::Unreadable
             | Self::TooLarge

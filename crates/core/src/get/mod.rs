@@ -6,8 +6,7 @@
 //!
 //! ```text
 //! io        requests, what is told of them, and the reasons for failure
-//! finding   what names and patterns come to, up to the first byte
-//! plan      the one content that goes by a name, or the choice; whether it fits
+//! plan      what names and patterns come to, up to the first byte
 //! wait      what is still being hashed
 //! small     small files: from whom next
 //! large     large files: turns, holders, and what it means to be stuck
@@ -18,7 +17,6 @@
 //! what was found is looked for on the disk, once; then all of it is fetched at
 //! the same time. So what is missed is known first.
 
-mod finding;
 mod io;
 mod large;
 mod plan;
@@ -82,8 +80,8 @@ pub(crate) enum Input {
     Large(FetchId, LargeEvent),
     /// The caller does not wait for these files any more.
     Abandon(GetId),
-    /// This peer stops.
-    Stop,
+    /// This peer stops, or the group has removed it: nothing is fetched any more.
+    Stop(Missed),
 }
 
 /// What is to be done for gets.
@@ -119,6 +117,8 @@ pub(crate) struct Gets {
     fetches: BTreeMap<FetchId, OnItsWay>,
     large: LargeFiles,
     last_fetch: u64,
+    /// Why nothing is fetched any more.
+    stopped: Option<Missed>,
     out: VecDeque<Action>,
 }
 
@@ -158,7 +158,11 @@ enum Step {
     /// Whether something goes by the one name that was typed.
     TypedName(String),
     Survey(Pattern),
-    LookUp(Wait),
+    LookUp {
+        since: Instant,
+        /// Once something is being hashed.
+        wait: Option<Wait>,
+    },
     /// Whether these fit where they are to go.
     Places(Vec<Candidate>),
     Files,
@@ -210,7 +214,7 @@ impl Gets {
             Input::Named(fetch, holders) => self.large.on_named(fetch, holders, &mut self.out),
             Input::Large(fetch, event) => self.on_large(fetch, event),
             Input::Abandon(get) => self.abandon(get),
-            Input::Stop => self.stop(),
+            Input::Stop(why) => self.stop(&why),
         }
         self.large.begin_next(&mut self.out);
     }
@@ -223,7 +227,7 @@ impl Gets {
     /// When to come back, if nothing happens before.
     pub fn next_deadline(&self) -> Option<Instant> {
         let waits = self.requests.values().filter_map(|get| match &get.step {
-            Step::LookUp(wait) => wait.deadline(),
+            Step::LookUp { wait, .. } => wait.as_ref()?.deadline(),
             _ => None,
         });
         waits.min()
@@ -476,7 +480,8 @@ impl Gets {
         self.out.push_back(Action::Forget(id, fetches));
     }
 
-    fn stop(&mut self) {
+    fn stop(&mut self, why: &Missed) {
+        self.stopped = Some(why.clone());
         let all: Vec<GetId> = self.requests.keys().copied().collect();
         for id in all {
             let Some(get) = self.requests.get(&id) else {
@@ -488,11 +493,11 @@ impl Gets {
             }
             // Before it has come so far, that is all there is to say.
             if coming.is_empty() {
-                let (name, why) = (String::new(), Missed::Stopping);
+                let (name, why) = (String::new(), why.clone());
                 self.end(id, Ending::Missed { name, why });
             }
             for fetch in coming {
-                self.on_lost(fetch, Missed::Stopping);
+                self.on_lost(fetch, why.clone());
             }
         }
     }
@@ -524,7 +529,7 @@ impl Get {
     /// The names to look up again now.
     fn due_again(&mut self, now: Instant) -> Option<Vec<String>> {
         match &mut self.step {
-            Step::LookUp(wait) => wait.ask_again(now),
+            Step::LookUp { wait, .. } => wait.as_mut()?.ask_again(now),
             _ => None,
         }
     }

@@ -346,7 +346,7 @@ impl World {
                 self.now = self.now + Duration::from_millis(millis);
                 self.give(Input::Tick);
             }
-            Op::Stop => self.give(Input::Stop),
+            Op::Stop => self.give(Input::Stop(Missed::Stopping)),
         }
     }
 }

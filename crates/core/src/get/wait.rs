@@ -8,9 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use thorp_wire::PeerId;
-use thorp_wire::frame::{Holder, Variant};
+use thorp_wire::frame::Holder;
 
-use crate::lookup::{Answer, Outcome};
+use crate::lookup::Outcome;
 use crate::time::Instant;
 
 /// A holder that has read nothing more for this long is not waited for.
@@ -52,14 +52,14 @@ pub(super) struct GettingOn {
 }
 
 impl Wait {
-    /// The names have just been asked for.
-    pub fn new(now: Instant) -> Self {
+    /// The names were asked for at this time.
+    pub fn new(asked: Instant) -> Self {
         Self {
             outcome: None,
             known: BTreeMap::new(),
             furthest: BTreeMap::new(),
-            asked: now,
-            moved: now,
+            asked,
+            moved: asked,
             is_resting: false,
         }
     }
@@ -77,7 +77,7 @@ impl Wait {
         let mut unhashed = BTreeSet::new();
         let answers = self.outcome.iter().flat_map(|outcome| &outcome.names);
         for (name, answer) in answers {
-            let Some((variant, hashed)) = being_hashed(answer) else {
+            let Some((variant, hashed)) = answer.being_hashed() else {
                 continue;
             };
             unhashed.insert(name.clone());
@@ -138,16 +138,4 @@ impl Wait {
             }
         }
     }
-}
-
-/// The file of an answer whose root is awaited, and how much of it was read.
-fn being_hashed(answer: &Answer) -> Option<(&Variant, u64)> {
-    let Answer::Found(_, variants) = answer else {
-        return None;
-    };
-    if variants.iter().any(|variant| variant.entry.root.is_some()) {
-        return None;
-    }
-    let hashed = variants.iter().filter_map(|v| Some((v, v.hashed?)));
-    hashed.max_by_key(|(_, hashed)| *hashed)
 }

@@ -50,6 +50,21 @@ pub enum Answer {
     Nobody,
 }
 
+impl Answer {
+    /// The file whose root is awaited, and how much of it was read; nothing where a
+    /// file has a root already, or no holder reads it.
+    pub fn being_hashed(&self) -> Option<(&Variant, u64)> {
+        let Self::Found(_, variants) = self else {
+            return None;
+        };
+        if variants.iter().any(|variant| variant.entry.root.is_some()) {
+            return None;
+        }
+        let hashed = variants.iter().filter_map(|v| Some((v, v.hashed?)));
+        hashed.max_by_key(|(_, hashed)| *hashed)
+    }
+}
+
 /// Where an answer came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {

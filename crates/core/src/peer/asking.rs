@@ -1,24 +1,27 @@
-//! Own questions: which members they go to, and what becomes of the answers.
+//! Files for this peer's user: what the gets ask of the rest, which members that
+//! is asked of, and what becomes of the answers.
 //!
 //! What to ask, in which order and for how long is decided by
-//! [`Lookup`](crate::lookup::Lookup), [`Survey`](crate::survey::Survey) and
+//! [`Gets`](crate::get::Gets), [`Lookup`](crate::lookup::Lookup) and
 //! [`Fetches`](crate::get::small::Fetches); this turns their wishes into frames
-//! and frames into their answers.
+//! and frames into their answers. Surveys are run in
+//! [`surveying`](super::surveying), links are made in [`linking`](super::linking).
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use thorp_wire::frame::{Find, Found, Frame, Get, Holder, Refused, RequestId, Variant};
 use thorp_wire::{Content, PeerId};
 
 use super::{AskId, Output, Peer};
-use crate::catalogue::File;
 use crate::changes::Row;
 use crate::get::small::{self, NotSent};
-use crate::get::{self, FetchId, Inquiry};
-use crate::links::LinkId;
-use crate::lookup::{self, LookupAction, Only, Source, Surroundings, TrackerState, TrackerUse};
-use crate::matching::Pattern;
-use crate::survey::{Subject, Survey, SurveyAction};
+use crate::get::{self, Action, Claimed, FetchId, GetId, Inquiry, Storage};
+use crate::links::{self, LinkId};
+use crate::lookup::{
+    Answer, Lookup, LookupAction, Outcome, Source, Surroundings, TrackerState, TrackerUse,
+};
+use crate::survey::Subject;
 use crate::time::Instant;
 
 /// How many neighbours are asked about a name that memory does not have.
@@ -58,7 +61,216 @@ pub(super) struct Question {
     asked: Instant,
 }
 
+/// Members that a link is wanted to, and what for.
+#[derive(Debug, Default)]
+pub(super) struct Wanted {
+    links: BTreeMap<PeerId, WantedLink>,
+}
+
+#[derive(Debug, Default)]
+struct WantedLink {
+    /// The shell is dialling and has not said yet what came of it. No member is
+    /// dialled twice at once.
+    dialling: bool,
+    errands: Vec<Errand>,
+}
+
 impl Peer {
+    /// The bytes of a file have come. Whether they are wanted, and as what: then
+    /// check and store them, and say [`Input::Stored`](super::Input::Stored).
+    /// Otherwise drop them. Drain [`poll_output`](Self::poll_output) after it, too.
+    pub fn claim_content(
+        &mut self,
+        now: Instant,
+        link: LinkId,
+        request: RequestId,
+    ) -> Option<Claimed> {
+        self.on_link_input(now, links::Input::heard(link));
+        let fetch = self.content_came(now, link, request);
+        self.advance(now, false);
+        self.gets.claimed(fetch?)
+    }
+
+    /// Does what the gets want done, until they want nothing more.
+    pub(super) fn advance_gets(&mut self, now: Instant) {
+        self.gets.handle(now, get::Input::Tick);
+        loop {
+            while let Some(action) = self.gets.poll_output() {
+                self.do_for_get(now, action);
+            }
+            self.advance_lookups(now);
+            self.advance_surveys(now);
+            self.advance_fetches(now);
+            self.look_for_sources(now);
+            if !self.gets.has_output() {
+                return;
+            }
+        }
+    }
+
+    fn do_for_get(&mut self, now: Instant, action: Action) {
+        match action {
+            Action::Tell(get, output) => self.out.push_back(Output::Get(get, output)),
+            Action::LookUp(inquiry, names, only) => {
+                let lookup = Lookup::new(now, names, only);
+                self.lookups.insert(inquiry, lookup);
+            }
+            Action::Survey(inquiry, pattern, only) => {
+                let subject = Subject::Files(pattern);
+                self.survey(now, Surveyor::Get(inquiry), subject, only, None);
+            }
+            Action::Fetch(fetch, wanted) => self.fetches.want(fetch, wanted),
+            Action::Seek(fetch, wanted) => self.seek(now, fetch, wanted),
+            Action::Widen(fetch) => self.widen(now, fetch),
+            Action::DoNotSeek(fetch) => self.sought.drop(fetch),
+            Action::Gathered(fetch, sources) => self.gathered(now, fetch, sources),
+            Action::Lied(liar) => self.lied(now, liar),
+            Action::Forget(get, fetches) => self.forget(get, &fetches),
+        }
+    }
+
+    pub(super) fn advance_lookups(&mut self, now: Instant) {
+        if self.lookups.is_empty() {
+            return;
+        }
+        for ask in self.lookups.keys().copied().collect::<Vec<_>>() {
+            // Taken out while it looks around, for it is part of what it sees.
+            while let Some(mut lookup) = self.lookups.remove(&ask) {
+                let actions = lookup.advance(now, &Around { now, peer: self });
+                let asker = Asker::Lookup(ask, lookup.round());
+                self.lookups.insert(ask, lookup);
+                if actions.is_empty() {
+                    break;
+                }
+                for action in actions {
+                    match action {
+                        LookupAction::Ask(member, find) => {
+                            self.send_to(now, member, Errand::Ask(asker, find));
+                        }
+                        LookupAction::Finish(outcome) => {
+                            self.lookups.remove(&ask);
+                            self.count(now, &outcome);
+                            self.looked_up(now, ask, outcome);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// A lookup of a get is done.
+    pub(super) fn looked_up(&mut self, now: Instant, inquiry: Inquiry, outcome: Outcome) {
+        let mut known = BTreeMap::new();
+        for (_, answer) in &outcome.names {
+            if let Answer::Found(Source::Neighbour(id), _) = answer
+                && !known.contains_key(id)
+                && let Some(holder) = self.member(*id)
+            {
+                known.insert(*id, holder);
+            }
+        }
+        let input = get::Input::LookedUp {
+            inquiry,
+            outcome,
+            known,
+        };
+        self.gets.handle(now, input);
+    }
+
+    fn count(&mut self, now: Instant, outcome: &Outcome) {
+        self.out.push_back(Output::Changed(Row::Node));
+        for (_, answer) in &outcome.names {
+            match answer {
+                Answer::Found(Source::Memory, _) => self.tally.neighbours += 1,
+                Answer::Found(Source::Neighbour(via), _) => {
+                    self.tally.neighbours += 1;
+                    let rtt = self.links.to(*via).and_then(|(_, link)| link.rtt);
+                    self.neighbours.was_useful(now, *via, rtt);
+                }
+                Answer::Found(Source::Tracker, _) => self.tally.tracker += 1,
+                Answer::Alike(_) | Answer::Nobody => match outcome.tracker {
+                    TrackerUse::Asked => self.tally.tracker += 1,
+                    TrackerUse::Spared | TrackerUse::Unreachable => self.tally.nobody += 1,
+                },
+            }
+        }
+    }
+
+    pub(super) fn advance_fetches(&mut self, now: Instant) {
+        loop {
+            let links = &self.links;
+            let linked = |peer| links.to(peer).is_some();
+            let heard = |peer| Some(links.to(peer)?.1.liveness.last_heard());
+            let actions = self.fetches.advance(now, &linked, &heard);
+            if actions.is_empty() {
+                return;
+            }
+            for action in actions {
+                match action {
+                    small::Action::Get(fetch, member, content) => {
+                        self.send_to(now, member, Errand::Get(fetch, content));
+                    }
+                    small::Action::Widen(fetch, find) => match self.home.link() {
+                        Some(tracker) => {
+                            self.run(now, tracker, Errand::Ask(Asker::Widening(fetch), find));
+                        }
+                        None => self.fetches.widened(fetch, None),
+                    },
+                    small::Action::Fail(fetch, failure) => {
+                        self.gets.handle(now, get::Input::Failed(fetch, failure));
+                    }
+                }
+            }
+        }
+    }
+
+    /// What became of bytes that were claimed, or of an empty file.
+    pub(super) fn stored(&mut self, now: Instant, fetch: FetchId, storage: Storage) {
+        let is_mismatch = storage == Storage::Mismatch;
+        let from = self.fetches.stored(fetch, !is_mismatch);
+        match &from {
+            Some(liar) if is_mismatch => self.lied(now, liar.clone()),
+            Some(holder) => {
+                let rtt = self.links.to(holder.id).and_then(|(_, link)| link.rtt);
+                self.neighbours.was_useful(now, holder.id, rtt);
+                self.neighbours.was_used(now, holder.id);
+            }
+            None => {}
+        }
+        self.gets
+            .handle(now, get::Input::Stored(fetch, from, storage));
+    }
+
+    /// The bytes of a file have come. For which fetch, if they are wanted.
+    pub(super) fn content_came(
+        &mut self,
+        now: Instant,
+        id: LinkId,
+        request: RequestId,
+    ) -> Option<FetchId> {
+        let question = self.questions.remove(&(id, request))?;
+        let link = self.links.get_mut(id)?;
+        let Errand::Get(fetch, _) = question.errand else {
+            let who = link.member.id;
+            self.no_answer(question.errand.asker(), who, NotSent::NotHere);
+            return None;
+        };
+        link.answered_in(now - question.asked);
+        let holder = link.holder();
+        self.publishing.release(id);
+        self.fetches.arrived(now, fetch, holder).then_some(fetch)
+    }
+
+    /// Runs an errand to a member, over a new link if there is none.
+    pub(super) fn send_to(&mut self, now: Instant, member: Holder, errand: Errand) {
+        if let Some((link, _)) = self.links.to(member.id) {
+            self.run(now, link, errand);
+            return;
+        }
+        self.wanted.add(member.id, errand);
+        self.reach(member);
+    }
+
     /// Runs an errand on a link that is up, if it is still wanted.
     pub(super) fn run(&mut self, now: Instant, link: LinkId, errand: Errand) {
         let Some(who) = self.links.get(link).map(|link| link.member.id) else {
@@ -83,6 +295,20 @@ impl Peer {
         }
         let question = Question { errand, asked: now };
         self.questions.insert((link, request), question);
+    }
+
+    /// Whether what this errand would bring from there is still waited for.
+    fn is_wanted(&self, errand: &Errand, who: PeerId) -> bool {
+        match errand.asker() {
+            Asker::Lookup(ask, round) => self
+                .lookups
+                .get(&ask)
+                .is_some_and(|lookup| lookup.round() == round),
+            Asker::Survey(ask) => self.surveys.contains_key(&ask),
+            Asker::Widening(_) | Asker::Nobody => true,
+            Asker::Sources(fetch) => self.sought.is_open(fetch),
+            Asker::Fetch(fetch) => self.fetches.asked_of(fetch) == Some(who),
+        }
     }
 
     pub(super) fn found(&mut self, now: Instant, id: LinkId, request: RequestId, mut found: Found) {
@@ -179,206 +405,28 @@ impl Peer {
         }
     }
 
-    /// Surveys what memory has and others know, and what this peer has itself
-    /// where it says how others see it.
-    pub(super) fn survey(
-        &mut self,
-        now: Instant,
-        ask: Surveyor,
-        subject: Subject,
-        only: Only,
-        itself: Option<&Holder>,
-    ) {
-        let me = self.config.me.id;
-        let remembered = match &subject {
-            Subject::Files(pattern) => {
-                let among = |peer| peer != me;
-                let library = self.links.library(me, &among);
-                let files = self.links.catalogue().matching(pattern, None, &among);
-                Found {
-                    variants: files.map(|file| library.variant(file)).collect(),
-                    ..Found::default()
-                }
-            }
-            Subject::Members => Found {
-                members: self.neighbours().collect(),
-                ..Found::default()
-            },
+    /// No caller waits for these any more, nor for an answer about them.
+    fn forget(&mut self, get: GetId, fetches: &[FetchId]) {
+        for fetch in fetches {
+            self.fetches.drop(*fetch);
+            self.sought.drop(*fetch);
+        }
+        let is_its = |inquiry: &Inquiry| inquiry.get == get;
+        let surveys_for_it = |surveyor: &Surveyor| match surveyor {
+            Surveyor::Get(inquiry) => is_its(inquiry),
+            Surveyor::Shell(_) => false,
         };
-        let own = match (&subject, itself) {
-            (Subject::Files(pattern), Some(itself)) => self.own_files(pattern, itself),
-            _ => Vec::new(),
-        };
-        let mut survey = Survey::new(now, subject, only, remembered).with_own(own.into_iter());
-        if self.config.me.visitor {
-            survey = survey.by_visitor();
-        }
-        self.surveys.insert(ask, survey);
-    }
-
-    fn own_files(&self, pattern: &Pattern, itself: &Holder) -> Vec<Variant> {
-        let (catalogue, me) = (self.links.catalogue(), self.config.me.id);
-        let own = |peer| peer == me;
-        let files = catalogue.matching(pattern, None, &own);
-        let variant = |file: File| Variant {
-            holders: vec![Holder {
-                partial: catalogue.has_a_part(me, &file.entry.name),
-                ..itself.clone()
-            }],
-            entry: file.entry,
-            hashed: None,
-        };
-        files.map(variant).collect()
-    }
-
-    /// The bytes of a file have come. For which fetch, if they are wanted.
-    pub(super) fn content_came(
-        &mut self,
-        now: Instant,
-        id: LinkId,
-        request: RequestId,
-    ) -> Option<FetchId> {
-        let question = self.questions.remove(&(id, request))?;
-        let link = self.links.get_mut(id)?;
-        let Errand::Get(fetch, _) = question.errand else {
-            let who = link.member.id;
-            self.no_answer(question.errand.asker(), who, NotSent::NotHere);
-            return None;
-        };
-        link.answered_in(now - question.asked);
-        let holder = link.holder();
-        self.publishing.release(id);
-        self.fetches.arrived(now, fetch, holder).then_some(fetch)
-    }
-
-    pub(super) fn advance_lookups(&mut self, now: Instant) {
-        if self.lookups.is_empty() {
-            return;
-        }
-        for ask in self.lookups.keys().copied().collect::<Vec<_>>() {
-            // Taken out while it looks around, for it is part of what it sees.
-            while let Some(mut lookup) = self.lookups.remove(&ask) {
-                let actions = lookup.advance(now, &Around { now, peer: self });
-                let asker = Asker::Lookup(ask, lookup.round());
-                self.lookups.insert(ask, lookup);
-                if actions.is_empty() {
-                    break;
+        self.lookups.retain(|inquiry, _| !is_its(inquiry));
+        self.surveys.retain(|surveyor, _| !surveys_for_it(surveyor));
+        self.questions
+            .retain(|_, question| match question.errand.asker() {
+                Asker::Lookup(inquiry, _) => !is_its(&inquiry),
+                Asker::Survey(surveyor) => !surveys_for_it(&surveyor),
+                Asker::Fetch(fetch) | Asker::Widening(fetch) | Asker::Sources(fetch) => {
+                    fetches.binary_search(&fetch).is_err()
                 }
-                for action in actions {
-                    match action {
-                        LookupAction::Ask(member, find) => {
-                            self.send_to(now, member, Errand::Ask(asker, find));
-                        }
-                        LookupAction::Finish(outcome) => {
-                            self.lookups.remove(&ask);
-                            self.count(now, &outcome);
-                            self.looked_up(now, ask, outcome);
-                        }
-                    }
-                }
-            }
-        }
-    }
-
-    /// Whether what this errand would bring from there is still waited for.
-    fn is_wanted(&self, errand: &Errand, who: PeerId) -> bool {
-        match errand.asker() {
-            Asker::Lookup(ask, round) => self
-                .lookups
-                .get(&ask)
-                .is_some_and(|lookup| lookup.round() == round),
-            Asker::Survey(ask) => self.surveys.contains_key(&ask),
-            Asker::Widening(_) | Asker::Nobody => true,
-            Asker::Sources(fetch) => self.sought.is_open(fetch),
-            Asker::Fetch(fetch) => self.fetches.asked_of(fetch) == Some(who),
-        }
-    }
-
-    fn count(&mut self, now: Instant, outcome: &lookup::Outcome) {
-        self.out.push_back(Output::Changed(Row::Node));
-        for (_, answer) in &outcome.names {
-            match answer {
-                lookup::Answer::Found(Source::Memory, _) => self.tally.neighbours += 1,
-                lookup::Answer::Found(Source::Neighbour(via), _) => {
-                    self.tally.neighbours += 1;
-                    let rtt = self.links.to(*via).and_then(|(_, link)| link.rtt);
-                    self.neighbours.was_useful(now, *via, rtt);
-                }
-                lookup::Answer::Found(Source::Tracker, _) => self.tally.tracker += 1,
-                lookup::Answer::Alike(_) | lookup::Answer::Nobody => match outcome.tracker {
-                    TrackerUse::Asked => self.tally.tracker += 1,
-                    TrackerUse::Spared | TrackerUse::Unreachable => self.tally.nobody += 1,
-                },
-            }
-        }
-    }
-
-    pub(super) fn advance_surveys(&mut self, now: Instant) {
-        if self.surveys.is_empty() {
-            return;
-        }
-        for ask in self.surveys.keys().copied().collect::<Vec<_>>() {
-            loop {
-                let tracker = self.home.tracker();
-                let Some(survey) = self.surveys.get_mut(&ask) else {
-                    break;
-                };
-                let actions = survey.advance(now, tracker, self.neighbours.ids());
-                if actions.is_empty() {
-                    break;
-                }
-                for action in actions {
-                    match action {
-                        SurveyAction::Ask(member, find) => match self.links.to(member) {
-                            Some((link, _)) => {
-                                self.run(now, link, Errand::Ask(Asker::Survey(ask), find));
-                            }
-                            None => self.no_answer(Asker::Survey(ask), member, NotSent::NotHere),
-                        },
-                        SurveyAction::Finish(findings) => {
-                            self.surveys.remove(&ask);
-                            match ask {
-                                Surveyor::Shell(ask) => {
-                                    self.out.push_back(Output::Surveyed(ask, findings));
-                                }
-                                Surveyor::Get(inquiry) => {
-                                    let input = get::Input::Surveyed(inquiry, findings);
-                                    self.gets.handle(now, input);
-                                }
-                            }
-                        }
-                    }
-                }
-            }
-        }
-    }
-
-    pub(super) fn advance_fetches(&mut self, now: Instant) {
-        loop {
-            let links = &self.links;
-            let linked = |peer| links.to(peer).is_some();
-            let heard = |peer| Some(links.to(peer)?.1.liveness.last_heard());
-            let actions = self.fetches.advance(now, &linked, &heard);
-            if actions.is_empty() {
-                return;
-            }
-            for action in actions {
-                match action {
-                    small::Action::Get(fetch, member, content) => {
-                        self.send_to(now, member, Errand::Get(fetch, content));
-                    }
-                    small::Action::Widen(fetch, find) => match self.home.link() {
-                        Some(tracker) => {
-                            self.run(now, tracker, Errand::Ask(Asker::Widening(fetch), find));
-                        }
-                        None => self.fetches.widened(fetch, None),
-                    },
-                    small::Action::Fail(fetch, failure) => {
-                        self.gets.handle(now, get::Input::Failed(fetch, failure));
-                    }
-                }
-            }
-        }
+                Asker::Nobody => true,
+            });
     }
 }
 
@@ -442,5 +490,52 @@ impl Errand {
             Self::Get(fetch, _) => Asker::Fetch(*fetch),
             Self::Meet => Asker::Nobody,
         }
+    }
+}
+
+impl Wanted {
+    /// Asserts that nothing waits for a link that is not being made.
+    #[cfg(test)]
+    pub(super) fn check(&self, links: &links::Links) {
+        for (id, wanted) in &self.links {
+            assert!(wanted.dialling || links.is_opening(*id), "no way there");
+        }
+    }
+
+    /// This is to be done at a member once there is a link.
+    pub(super) fn add(&mut self, id: PeerId, errand: Errand) {
+        self.links.entry(id).or_default().errands.push(errand);
+    }
+
+    /// A link to this member is wanted. Whether it is to be dialled for that.
+    pub(super) fn dial(&mut self, id: PeerId) -> bool {
+        let wanted = self.links.entry(id).or_default();
+        !std::mem::replace(&mut wanted.dialling, true)
+    }
+
+    /// The shell is done with dialling this member.
+    pub(super) fn dialled(&mut self, id: PeerId) {
+        if let Some(wanted) = self.links.get_mut(&id) {
+            wanted.dialling = false;
+            if wanted.errands.is_empty() {
+                self.links.remove(&id);
+            }
+        }
+    }
+
+    pub(super) fn is_dialling(&self, id: PeerId) -> bool {
+        self.links.get(&id).is_some_and(|wanted| wanted.dialling)
+    }
+
+    /// Takes what is to be done at this member.
+    pub(super) fn errands(&mut self, id: PeerId) -> Vec<Errand> {
+        let Some(wanted) = self.links.get_mut(&id) else {
+            return Vec::new();
+        };
+        let errands = std::mem::take(&mut wanted.errands);
+        if !wanted.dialling {
+            self.links.remove(&id);
+        }
+        errands
     }
 }

@@ -87,6 +87,7 @@ impl Peer {
                 }
             }
             Event::Expelled => {
+                self.removed = true;
                 self.out.push_back(Output::Removed);
                 let reason = "it was removed from the group".to_owned();
                 self.on_link_input(now, links::Input::Stop { reason });

@@ -10,9 +10,9 @@ use thorp_wire::{Entry, Name, PeerId};
 use crate::changes::Row;
 use crate::get::{self, FetchId, GetId, Looked, Storage};
 use crate::links::{self, LinkId, Me};
-use crate::lookup::Only;
+use crate::matching::{Pattern, PatternError};
 use crate::remembered::Known;
-use crate::survey::{Findings, Subject};
+use crate::survey::Findings;
 
 /// What a peer is told at its start.
 #[derive(Clone, Debug)]
@@ -38,6 +38,23 @@ pub struct Config {
 /// Names a survey, for as long as its caller waits. Chosen by the shell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AskId(pub u64);
+
+/// What a user wants to know all of.
+#[derive(Clone, Debug)]
+pub enum Wish {
+    /// The members that are present.
+    Members,
+    /// The files that match.
+    Files(Pattern),
+    /// The files of a member, of a folder, or of a member's folder. What is called
+    /// like no member may be a folder.
+    Listing {
+        /// As the member is called.
+        whose: Option<String>,
+        /// The folder.
+        folder: Option<String>,
+    },
+}
 
 /// What a peer is told.
 #[derive(Debug)]
@@ -77,14 +94,12 @@ pub enum Input {
         /// How much of it was read; nothing, once it has a root or can have none.
         bytes: Option<u64>,
     },
-    /// A caller wants to know all there is.
+    /// The user wants to know all there is of something.
     Survey {
         /// Its number from now on.
         ask: AskId,
         /// Of what.
-        subject: Subject,
-        /// What of it the caller is interested in.
-        only: Only,
+        wish: Wish,
         /// This peer as others see it, where its own files are wanted too.
         itself: Option<Box<Holder>>,
     },
@@ -148,8 +163,8 @@ pub enum Output {
     Get(GetId, get::Output),
     /// Hash this file before others.
     HashNow(Name),
-    /// A survey is done.
-    Surveyed(AskId, Findings),
+    /// A survey is done, or has no answer.
+    Surveyed(AskId, Result<Findings, Unanswered>),
     /// Write these down, for the next start.
     Remember(Vec<Known>),
     /// The tracker's answer to [`Input::Renew`], which may be no; nothing where its
@@ -164,6 +179,30 @@ pub enum Output {
     Notice(Notice),
     /// This row of what is shown of it has changed.
     Changed(Row),
+}
+
+/// Why a survey has no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unanswered {
+    /// Nothing matches, for no member shares anything.
+    NoFiles,
+    /// No member is here that is called so.
+    NoPeerCalled(String),
+    /// No folder with files is called so.
+    NoFolderCalled(String),
+    /// Neither is.
+    NoPeerOrFolderCalled(String),
+    /// A folder's name is too long for a pattern.
+    NoPattern {
+        /// As it is called.
+        folder: String,
+        /// What is wrong with it.
+        why: PatternError,
+    },
+    /// The group has removed this peer.
+    Removed,
+    /// This peer stops.
+    Stopping,
 }
 
 /// Which node to connect to.

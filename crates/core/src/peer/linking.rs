@@ -5,36 +5,21 @@
 //! [`links`](crate::links), the way to the tracker in [`home`](super::home),
 //! the worth of neighbours in [`neighbours`](crate::neighbours).
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use thorp_wire::PeerId;
 use thorp_wire::frame::{Frame, Holder, RequestId};
 
-use super::asking::Errand;
+use super::asking::Wanted;
 use super::{Config, Notice, Output, Peer, Target, Unreached};
 use crate::changes::Row;
-use crate::get;
 use crate::get::small::{Fetches, NotSent};
 use crate::get::sought::SoughtFiles;
+use crate::get::{self, Missed};
 use crate::links::{self, Down, LinkId, Party, Table, Terms};
 use crate::lookup::TrackerState;
 use crate::neighbours::{Neighbours, Room};
 use crate::time::Instant;
-
-/// Members that a link is wanted to, and what for.
-#[derive(Debug, Default)]
-pub(super) struct Wanted {
-    links: BTreeMap<PeerId, WantedLink>,
-}
-
-#[derive(Debug, Default)]
-struct WantedLink {
-    /// The shell is dialling and has not said yet what came of it. No member is
-    /// dialled twice at once.
-    dialling: bool,
-    errands: Vec<Errand>,
-}
 
 /// What the member at the other end of a new connection is offered.
 pub(super) fn terms(
@@ -179,17 +164,6 @@ impl Peer {
         }
     }
 
-    /// Runs an errand to a member, over a new link if there is none.
-    pub(super) fn send_to(&mut self, now: Instant, member: Holder, errand: Errand) {
-        if let Some((link, _)) = self.links.to(member.id) {
-            self.run(now, link, errand);
-            return;
-        }
-        let wanted = self.wanted.links.entry(member.id).or_default();
-        wanted.errands.push(errand);
-        self.reach(member);
-    }
-
     /// Dials the neighbours from earlier whose turn it is, and says which are
     /// to be remembered.
     pub(super) fn dial_remembered(&mut self, now: Instant) {
@@ -213,9 +187,7 @@ impl Peer {
         if self.links.is_opening(member.id) {
             return;
         }
-        let wanted = self.wanted.links.entry(member.id).or_default();
-        if !wanted.dialling {
-            wanted.dialling = true;
+        if self.wanted.dial(member.id) {
             self.out.push_back(Output::Dial(Target::Member {
                 id: member.id,
                 addresses: member.addresses,
@@ -248,9 +220,14 @@ impl Peer {
     /// All links are about to be closed: nothing is asked, dialled or fetched any more.
     pub(super) fn on_stop(&mut self, now: Instant) {
         self.home.stop();
-        self.gets.handle(now, get::Input::Stop);
+        let why = if self.removed {
+            Missed::Removed
+        } else {
+            Missed::Stopping
+        };
+        self.gets.handle(now, get::Input::Stop(why));
         self.lookups.clear();
-        self.surveys.clear();
+        self.end_surveys();
         self.fetches = Fetches::default();
         self.sought = SoughtFiles::default();
         self.wanted = Wanted::default();
@@ -350,8 +327,7 @@ impl Peer {
             if let Some(other) = other {
                 self.run(now, other, errand);
             } else if coming {
-                let wanted = self.wanted.links.entry(peer).or_default();
-                wanted.errands.push(errand);
+                self.wanted.add(peer, errand);
             } else {
                 let failure = NotSent::Unreachable(reason.to_owned());
                 self.no_answer(errand.asker(), peer, failure);
@@ -369,41 +345,5 @@ impl Peer {
             let failure = NotSent::Unreachable(reason.to_owned());
             self.no_answer(errand.asker(), peer, failure);
         }
-    }
-}
-
-impl Wanted {
-    /// Asserts that nothing waits for a link that is not being made.
-    #[cfg(test)]
-    pub(super) fn check(&self, links: &links::Links) {
-        for (id, wanted) in &self.links {
-            assert!(wanted.dialling || links.is_opening(*id), "no way there");
-        }
-    }
-
-    /// The shell is done with dialling this member.
-    pub(super) fn dialled(&mut self, id: PeerId) {
-        if let Some(wanted) = self.links.get_mut(&id) {
-            wanted.dialling = false;
-            if wanted.errands.is_empty() {
-                self.links.remove(&id);
-            }
-        }
-    }
-
-    pub(super) fn is_dialling(&self, id: PeerId) -> bool {
-        self.links.get(&id).is_some_and(|wanted| wanted.dialling)
-    }
-
-    /// Takes what is to be done at this member.
-    fn errands(&mut self, id: PeerId) -> Vec<Errand> {
-        let Some(wanted) = self.links.get_mut(&id) else {
-            return Vec::new();
-        };
-        let errands = std::mem::take(&mut wanted.errands);
-        if !wanted.dialling {
-            self.links.remove(&id);
-        }
-        errands
     }
 }

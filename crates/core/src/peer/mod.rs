@@ -10,8 +10,9 @@
 //! events      what has happened on the links: where it goes
 //! linking     links come and go: dials, neighbours, what a lost link leaves
 //! answering   others' questions
-//! asking      own questions, and what becomes of the answers
-//! getting     files for this peer's user: what they ask of the rest
+//! asking      files for this peer's user: which members are asked, and what
+//!             becomes of the answers
+//! surveying   all there is, for this peer's user or for a get
 //! seeking     who has what is fetched in pieces, and what they were worth
 //! due         what is done at the end of every input, in which order
 //! home        the way to the tracker: when to dial it
@@ -36,13 +37,13 @@ mod answering;
 mod asking;
 mod due;
 mod events;
-mod getting;
 mod home;
 mod io;
 mod linking;
 mod publishing;
 mod seeking;
 mod standing;
+mod surveying;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -65,10 +66,13 @@ use crate::survey::Survey;
 use crate::time::Instant;
 
 use answering::Hashing;
-use asking::{Question, Surveyor};
+use asking::{Question, Surveyor, Wanted};
 use home::Home;
-pub use io::{AskId, Cause, Config, Input, Notice, Output, Tally, Target, Unreached};
+pub use io::{
+    AskId, Cause, Config, Input, Notice, Output, Tally, Target, Unanswered, Unreached, Wish,
+};
 use publishing::Publishing;
+use surveying::Wished;
 
 /// A peer.
 #[derive(Debug)]
@@ -83,10 +87,14 @@ pub struct Peer {
     gets: Gets,
     lookups: BTreeMap<Inquiry, Lookup>,
     surveys: BTreeMap<Surveyor, Survey>,
+    /// What the user wants to know, of which some are surveyed.
+    wishes: BTreeMap<AskId, Wished>,
     fetches: Fetches,
     sought: SoughtFiles,
     /// Members that a link is wanted to, and what for.
-    wanted: linking::Wanted,
+    wanted: Wanted,
+    /// Whether the group has removed this peer.
+    removed: bool,
     /// The question for a new certificate, while it has no answer.
     renewing: Option<(LinkId, RequestId)>,
     /// Questions without an answer yet.
@@ -127,9 +135,11 @@ impl Peer {
             config,
             lookups: BTreeMap::new(),
             surveys: BTreeMap::new(),
+            wishes: BTreeMap::new(),
             fetches: Fetches::default(),
             sought: SoughtFiles::default(),
-            wanted: linking::Wanted::default(),
+            wanted: Wanted::default(),
+            removed: false,
             renewing: None,
             questions: BTreeMap::new(),
             hashing: Vec::new(),
@@ -161,12 +171,7 @@ impl Peer {
                 self.out.push_back(Output::Changed(Row::Share));
             }
             Input::Hashed { name, bytes } => self.hashed_so_far(name, bytes),
-            Input::Survey {
-                ask,
-                subject,
-                only,
-                itself,
-            } => self.survey(now, Surveyor::Shell(ask), subject, only, itself.as_deref()),
+            Input::Survey { ask, wish, itself } => self.on_wish(now, ask, wish, itself),
             Input::Stored { fetch, storage } => self.stored(now, fetch, storage),
             Input::Get { get, request } => {
                 self.gets.handle(now, get::Input::Begin(get, request));

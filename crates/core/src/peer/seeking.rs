@@ -8,8 +8,8 @@ use thorp_wire::frame::{Found, Holder};
 
 use super::asking::{ASKED_NEIGHBOURS, Asker, Errand};
 use super::{Notice, Output, Peer};
-use crate::get::FetchId;
 use crate::get::small::WantedFile;
+use crate::get::{self, FetchId};
 use crate::lookup::TrackerState;
 use crate::time::Instant;
 
@@ -40,6 +40,16 @@ impl Peer {
     pub(super) fn named(&mut self, now: Instant, fetch: FetchId, found: Found) {
         let named = self.sought.found(fetch, found);
         self.name_holders(now, fetch, named);
+    }
+
+    /// These have a large file.
+    fn name_holders(&mut self, now: Instant, fetch: FetchId, mut holders: Vec<Holder>) {
+        let me = self.config.me.id;
+        holders.retain(|holder| holder.id != me);
+        if holders.is_empty() {
+            return;
+        }
+        self.gets.handle(now, get::Input::Named(fetch, holders));
     }
 
     pub(super) fn look_for_sources(&mut self, now: Instant) {

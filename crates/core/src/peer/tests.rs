@@ -20,7 +20,6 @@ use crate::links::{self, Me, Party};
 use crate::lookup::Only;
 use crate::matching::Pattern;
 use crate::remembered::Known;
-use crate::survey::Subject;
 use crate::tracker;
 
 const ME: u8 = 3;
@@ -385,12 +384,18 @@ fn inputs(op: Op, taken: &mut BTreeMap<u64, u64>, wants: &mut u64) -> Vec<Input>
         Op::Change(added, removed) => vec![Input::ShareChanged { added, removed }],
         Op::Survey(ask, files) => vec![Input::Survey {
             ask: AskId(ask),
-            subject: if files {
-                Subject::Files(Pattern::new("**").expect("a pattern"))
-            } else {
-                Subject::Members
+            wish: match ask {
+                4 => Wish::Members,
+                5 => Wish::Files(Pattern::new("**").expect("a pattern")),
+                6 => Wish::Listing {
+                    whose: None,
+                    folder: Some("d".to_owned()),
+                },
+                _ => Wish::Listing {
+                    whose: Some("d".to_owned()),
+                    folder: None,
+                },
             },
-            only: Only::default(),
             itself: files.then(|| Box::new(holder(0))),
         }],
         Op::Stored(fetch, verified) => vec![Input::Stored {
@@ -570,6 +575,7 @@ proptest! {
         }
         peer.check();
         prop_assert!(peer.lookups.is_empty() && peer.surveys.is_empty());
+        prop_assert!(peer.wishes.is_empty());
         prop_assert!(peer.questions.is_empty() && peer.hashing.is_empty());
         prop_assert_eq!(peer.links.len(), 0);
     }

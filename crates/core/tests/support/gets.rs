@@ -6,29 +6,33 @@ use thorp_core::get::{
     self, Chore, Existing, FetchId, GetId, Missed, News, Output as Told, Request, Storage,
 };
 use thorp_core::lookup::{Only, Source};
-use thorp_core::peer::{self, AskId};
-use thorp_core::survey::{Findings, Subject};
+use thorp_core::peer::{self, AskId, Unanswered, Wish};
+use thorp_core::survey::Findings;
 use thorp_wire::frame::Variant;
 use thorp_wire::{Content, PeerId};
 
 use super::{Node, Village, content};
 
 impl Village {
-    pub fn survey(&mut self, node: Node, subject: Subject) -> Findings {
-        let ask = AskId(self.number());
-        self.give(
-            node,
-            peer::Input::Survey {
-                ask,
-                subject,
-                only: Only::default(),
-                itself: None,
-            },
-        );
+    pub fn survey(&mut self, node: Node, wish: Wish) -> Findings {
+        self.answer_to(node, wish).expect("findings")
+    }
+
+    /// What the user of this node is told, whatever it is.
+    pub fn answer_to(&mut self, node: Node, wish: Wish) -> Result<Findings, Unanswered> {
+        let ask = self.begin_survey(node, wish);
         self.until(Duration::from_mins(1), |village| {
             village.host(node).findings.contains_key(&ask)
         });
-        self.host(node).findings.remove(&ask).expect("findings")
+        let findings = self.host(node).findings.remove(&ask);
+        findings.expect("an answer")
+    }
+
+    pub fn begin_survey(&mut self, node: Node, wish: Wish) -> AskId {
+        let ask = AskId(self.number());
+        let itself = None;
+        self.give(node, peer::Input::Survey { ask, wish, itself });
+        ask
     }
 
     /// What `thorp get NAME` does. Returns who said where it is, and who sent it.

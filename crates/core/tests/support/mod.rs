@@ -19,7 +19,7 @@ use std::time::Duration;
 use thorp_core::catalogue::Catalogue;
 use thorp_core::get::{self, FetchId, GetId, Look, Looked, NotStored, Output as Told};
 use thorp_core::links::{self, LinkId, Me, Party};
-use thorp_core::peer::{self, AskId, Notice, Peer, Target};
+use thorp_core::peer::{self, AskId, Notice, Peer, Target, Unanswered};
 use thorp_core::remembered::Known;
 use thorp_core::survey::Findings;
 use thorp_core::time::Instant;
@@ -117,7 +117,7 @@ pub struct PeerHost {
     pub begun: Vec<(FetchId, get::Item)>,
     /// What was told of its gets.
     pub told: BTreeMap<GetId, Vec<Told>>,
-    pub findings: BTreeMap<AskId, Findings>,
+    pub findings: BTreeMap<AskId, Result<Findings, Unanswered>>,
     pub notices: Vec<Notice>,
     pub removed: bool,
     pub closed: Vec<String>,

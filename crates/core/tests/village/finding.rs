@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use thorp_core::get::{Ending, Missed, MissedKind, News, Output as Told};
 use thorp_core::lookup::{Only, Source};
 use thorp_core::matching::Pattern;
-use thorp_core::survey::{Coverage, Subject};
+use thorp_core::peer::{Unanswered, Wish};
+use thorp_core::survey::Coverage;
 
 use super::{CLIENT, FOUR, ONE, SECOND, THREE, TWO, story};
 use crate::support::{TRACKER, Village, content, id, name_of, request, request_from};
@@ -151,7 +152,7 @@ fn a_pattern_finds_all_there_is_page_by_page() {
     village.peer(TWO, &files[..200]);
     village.peer(THREE, &files[150..]);
     village.run(SECOND);
-    let subject = || Subject::Files(Pattern::new("dir/*.txt").expect("a pattern"));
+    let subject = || Wish::Files(Pattern::new("dir/*.txt").expect("a pattern"));
     let findings = village.survey(one, subject());
     assert_eq!(findings.coverage, Coverage::Whole);
     let names = findings.files.iter().map(|v| v.entry.name.as_str());
@@ -162,7 +163,7 @@ fn a_pattern_finds_all_there_is_page_by_page() {
         .filter(|v| v.holders.len() == 2)
         .count();
     assert_eq!(twice, 50);
-    let members = village.survey(one, Subject::Members);
+    let members = village.survey(one, Wish::Members);
     let ids: Vec<_> = members.members.iter().map(|row| row.member.id).collect();
     assert_eq!(ids, [id(1), id(2), id(3)]);
 
@@ -194,4 +195,72 @@ fn with_the_tracker_down_neighbours_still_answer_and_the_rest_is_unreachable() {
     let asked = village.now;
     assert_eq!(village.get(one, "4.txt").0, Source::Memory);
     assert!(village.now - asked < SECOND, "it waits for no tracker");
+}
+
+fn listing(whose: Option<&str>, folder: Option<&str>) -> Wish {
+    Wish::Listing {
+        whose: whose.map(str::to_owned),
+        folder: folder.map(str::to_owned),
+    }
+}
+
+#[test]
+fn a_member_without_files_is_told_from_one_that_is_not_here_and_from_a_folder() {
+    let mut village = Village::new();
+    let one = village.peer(ONE, &[]);
+    let two = village.peer(TWO, &[]);
+    village.run(SECOND);
+    let mut asked = |wish: Wish| {
+        let answer = village.answer_to(one, wish);
+        answer.map(|found| found.files.len())
+    };
+    let every = || Wish::Files(Pattern::new("*.txt").expect("a pattern"));
+    assert_eq!(asked(every()), Err(Unanswered::NoFiles));
+    let (of_two, text) = (id(two).to_string(), str::to_owned);
+    assert_eq!(asked(listing(Some(&of_two), None)), Ok(0));
+    let nothing = asked(listing(Some("docs"), None));
+    assert_eq!(nothing, Err(Unanswered::NoPeerOrFolderCalled(text("docs"))));
+
+    village.share(two, &[("docs/a", "a"), ("docs/b", "b"), CLIENT]);
+    village.run(SECOND);
+    let mut asked = |wish: Wish| {
+        let answer = village.answer_to(one, wish);
+        answer.map(|found| found.files.len())
+    };
+    assert_eq!(asked(every()), Ok(0), "there are others");
+    assert_eq!(asked(listing(Some("docs"), None)), Ok(2));
+    assert_eq!(asked(listing(Some(&of_two), Some("docs"))), Ok(2));
+    assert_eq!(asked(listing(None, Some("docs"))), Ok(2));
+    assert_eq!(asked(listing(Some(&of_two), None)), Ok(3));
+    assert_eq!(
+        asked(listing(None, Some("attic"))),
+        Err(Unanswered::NoFolderCalled(text("attic")))
+    );
+    assert_eq!(
+        asked(listing(Some("nobody"), Some("docs"))),
+        Err(Unanswered::NoPeerCalled(text("nobody")))
+    );
+}
+
+#[test]
+fn a_removed_peer_answers_that_it_was_removed_whatever_it_was_asked() {
+    let mut village = Village::new();
+    let one = village.peer(ONE, &[CLIENT]);
+    village.run(SECOND);
+    let every = || Wish::Files(Pattern::new("**").expect("a pattern"));
+    village.kill(TRACKER);
+    // Both wait for the tracker, which may come back.
+    let survey = village.begin_survey(one, every());
+    let get = village.want(one, request(&["x.txt"]));
+    village.remove(one, 1, &[one]);
+    let missed = |end: Ending| match end {
+        Ending::Missed { why, .. } => why,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(missed(village.end_of(one, get)), Missed::Removed);
+    let after = village.get_all(one, request(&["x"]));
+    assert_eq!(missed(after.end), Missed::Removed);
+    let answer = village.host(one).findings.remove(&survey);
+    assert_eq!(answer, Some(Err(Unanswered::Removed)));
+    assert_eq!(village.answer_to(one, every()), Err(Unanswered::Removed));
 }

@@ -6,8 +6,7 @@ use std::time::Duration;
 use thorp_core::get::Ending;
 use thorp_core::links::{self, LinkId};
 use thorp_core::lookup::{Source, TrackerState};
-use thorp_core::peer::Notice;
-use thorp_core::survey::Subject;
+use thorp_core::peer::{Notice, Wish};
 
 use super::{CLIENT, ONE, SECOND, THREE, TWO, friends, story};
 use crate::support::{TRACKER, TRACKER_INTERVAL, Village, id, name_of, request};
@@ -163,7 +162,7 @@ fn a_visitor_asks_and_fetches_and_is_seen_by_nobody() {
         matches!(village.host(visitor).peer.tracker(), TrackerState::Up(_)),
         "it stays connected"
     );
-    let findings = village.survey(one, Subject::Members);
+    let findings = village.survey(one, Wish::Members);
     assert_eq!(findings.members.len(), 1);
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use thorp_node::address::NetAddress;
 use thorp_node::api::{Command, ErrorKind};
-use thorp_node::launch::{self, Standing};
+use thorp_node::launch::{self, Common, LaunchError, Standing};
 
 use super::context::Context;
 use crate::answer::{AnswerStyle, Renderer};
@@ -130,7 +130,7 @@ impl Context {
             _ => None,
         };
         let work = async {
-            let mut answers = node::ask(visitor, tracker, command).await?;
+            let mut answers = ask(visitor, tracker, command).await?;
             show(&mut answers, &mut renderer, listing).await
         };
         let end = tokio::select! {
@@ -140,6 +140,19 @@ impl Context {
         pager.close(&mut signals).await;
         end
     }
+}
+
+/// Sends `command` to the peer running on the state directory, or else to a
+/// visitor that joins for the moment.
+pub async fn ask(common: Common, tracker: Option<NetAddress>, command: Command) -> Result<Answers> {
+    if tracker.is_none() && node::is_new(&common.state) {
+        return Err(LaunchError::NotAMember.into());
+    }
+    let here = std::env::current_dir().map_err(|error| {
+        let why = format!("the current directory cannot be used ({error}): go to another");
+        failure(ErrorKind::Other, why)
+    })?;
+    Ok(launch::ask(common, tracker, &here, command).await?)
 }
 
 /// What a listing without a row means.

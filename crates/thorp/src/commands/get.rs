@@ -2,13 +2,14 @@
 
 use thorp_node::api::{Command, Get};
 
+use super::asking::ask;
 use super::context::Context;
 use crate::answer::AnswerStyle;
 use crate::args::GetArgs;
 use crate::conversation::{Conversation, Step};
 use crate::exit::{Exit, Result, broken_off, interrupted};
 use crate::signals::Signals;
-use crate::{node, out, prompt};
+use crate::{out, prompt};
 use thorp_node::address::NetAddress;
 
 pub async fn run(context: &Context, args: GetArgs) -> Result {
@@ -44,8 +45,7 @@ async fn converse(context: &Context, tracker: Option<NetAddress>, get: Get) -> R
     loop {
         step = match step {
             Step::Request(get) => {
-                let mut answers =
-                    node::ask(visitor.clone(), tracker.clone(), Command::Get(*get)).await?;
+                let mut answers = ask(visitor.clone(), tracker.clone(), Command::Get(*get)).await?;
                 loop {
                     let Some(event) = answers.recv().await else {
                         return Err(broken_off());

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use thorp_core::get::{DiskError, Item, Look, Looked, NotStored};
+use thorp_core::get::{DiskError, Item, Look, Looked, NotStored, Storage};
 use thorp_files::share::{Arriving, Share};
 use thorp_files::store::{Destination, Partial, Replace, Store, StoreError, Stored};
 use thorp_wire::merkle::Hash;
@@ -71,12 +71,24 @@ impl Delivery {
         self.terms.errors.note(error)
     }
 
+    /// Puts the bytes of a small file where they belong, and says what becomes of
+    /// them in the core's words. Blocks on the disk.
+    pub fn store(&self, bytes: &[u8]) -> Storage {
+        match self.put(bytes) {
+            Ok(_) => Storage::Kept,
+            // The next holder may send the right thing.
+            Err(StoreError::Mismatch { .. }) => Storage::Mismatch,
+            // The bytes were right; the place for them is not.
+            Err(error) => Storage::Failed(self.note(error)),
+        }
+    }
+
     pub fn path(&self) -> PathBuf {
         self.terms.folder.path_of(&self.item.target)
     }
 
-    /// Verifies the bytes and puts them where they belong. Blocks on the disk.
-    pub fn put(&self, bytes: &[u8]) -> Result<Stored, StoreError> {
+    /// Verifies the bytes and puts them where they belong.
+    fn put(&self, bytes: &[u8]) -> Result<Stored, StoreError> {
         let (name, content, mtime) = self.listed();
         if let Some(other) = &self.terms.set_aside {
             // Nothing makes way for what is not what was asked for.

@@ -1,31 +1,47 @@
-//! One get: what the core wants done for it, and what a person is told of it.
+//! A get: what the core wants done for it, and what a user is told of it.
 //!
-//! Everything that decides is in [`thorp_core::get`]. Here places are looked at,
-//! large files get a task each, and what happens becomes [`Event`]s. Small files
-//! do not come by here: the peer's task has them stored.
+//! Both ends of it: the caller's, which looks at places, has a task for each large
+//! file and makes [`Event`]s of what happens; and what the peer's task remembers of
+//! it ([`Gets`]), which has small files stored. Everything that decides is in
+//! [`thorp_core::get`], where files are put in [`delivery`](super::delivery).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
 
-use thorp_core::get::FetchId;
-use thorp_core::get::{self, Answered, Chore, Ending, Existing, GetId, Item, Look, News};
-use thorp_core::lookup::Only;
+use thorp_core::get::{
+    self, Answered, Chore, Claimed, Ending, Existing, FetchId, GetId, Item, Look, News, Output,
+};
+use thorp_core::lookup::{Only, Source};
+use thorp_core::peer::Input;
+use thorp_files::disk::Disk;
 use thorp_files::store::{Replace, Store};
 use thorp_wire::frame::Holder;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
-use crate::api::{AnswerSource, Done, Event, Failure, Fetched, Get, Hashing, Note, Progress};
+use crate::api::{
+    AnswerSource, Done, Event, Failure, Fetched, Get, Hashing, Note, Progress, Provenance,
+};
 use crate::rows;
 use crate::sessions::Writing;
 
 use super::delivery::{Delivery, Errors, Folder, Terms};
+use super::event::Event as Happening;
 use super::large::{self, Order};
 use super::pace::{Meter, Pace, TOLD_EVERY};
 use super::telling::{Events, milliseconds, partial, tell};
-use super::{Peer, Request, Waiting, missed};
+use super::{Peer, Request, missed};
+
+/// A get that a caller begins.
+pub(super) struct Begun {
+    get: GetId,
+    request: get::Request,
+    terms: Terms,
+    /// As many as there are files, so the channel needs no bound of its own.
+    told: mpsc::UnboundedSender<ForGet>,
+}
 
 /// What the peer's task passes on of what the core wants for a get.
 pub(super) enum ForGet {
@@ -38,7 +54,7 @@ pub(super) enum ForGet {
 }
 
 pub(super) async fn run(peer: &Peer, get: Get, events: &Events) -> Result<Done, Failure> {
-    let begun = Instant::now();
+    let since = Instant::now();
     let folder = match &get.dir {
         Some(dir) => Folder::Directory(Arc::new(Store::open(dir)?)),
         None => peer.folder(),
@@ -55,20 +71,20 @@ pub(super) async fn run(peer: &Peer, get: Get, events: &Events) -> Result<Done, 
     };
     let number = peer.next_get();
     let (sender, mut for_get) = mpsc::unbounded_channel();
-    let request = Request::Get {
+    let begun = Begun {
         get: number,
         request: request(get),
         terms: terms.clone(),
         told: sender,
     };
     let mut caller = Waiting::new(peer, number);
-    peer.tell(request).await;
+    peer.tell(Request::Get(begun)).await;
     let mut job = Job {
         peer,
         events,
         number,
         terms,
-        begun,
+        since,
         running: BTreeMap::new(),
         tasks: JoinSet::new(),
         progress: Progress::default(),
@@ -85,7 +101,7 @@ pub(super) async fn run(peer: &Peer, get: Get, events: &Events) -> Result<Done, 
             }
         };
         let end = match wanted {
-            None => return Err(Failure::PeerStopping),
+            None => return Err(peer.ended()),
             Some(ForGet::Ended(end)) => end,
             Some(ForGet::Do(chore)) => {
                 job.see_to(chore).await;
@@ -128,7 +144,7 @@ struct Job<'a> {
     events: &'a Events,
     number: GetId,
     terms: Terms,
-    begun: Instant,
+    since: Instant,
     /// Large files on their way.
     running: BTreeMap<FetchId, Running>,
     tasks: JoinSet<()>,
@@ -340,7 +356,7 @@ impl Job<'_> {
         answer: &Answered,
         is_local: bool,
     ) -> Fetched {
-        let mut answer = rows::provenance(answer);
+        let mut answer = provenance(answer);
         if is_local {
             answer.source = AnswerSource::Local;
         }
@@ -353,12 +369,25 @@ impl Job<'_> {
             sources: sources.iter().map(rows::holder).collect(),
             received,
             answer,
-            ms: milliseconds(self.begun),
+            ms: milliseconds(self.since),
         }
     }
 
     async fn tell(&self, event: Event) {
         tell(self.events, event).await;
+    }
+}
+
+/// Who has said where a file is.
+fn provenance(answer: &Answered) -> Provenance {
+    Provenance {
+        source: match answer.source {
+            Source::Memory => AnswerSource::Memory,
+            Source::Neighbour(_) => AnswerSource::Neighbour,
+            Source::Tracker => AnswerSource::Tracker,
+        },
+        via: answer.via.as_ref().map(rows::holder),
+        tracker_asked: answer.tracker_asked,
     }
 }
 
@@ -368,5 +397,138 @@ async fn tick(ticks: &mut Option<Interval>) {
             ticks.tick().await;
         }
         None => std::future::pending().await,
+    }
+}
+
+/// A get that a caller waits for. Dropped before it is served, it is abandoned.
+struct Waiting<'a> {
+    abandoned: &'a mpsc::UnboundedSender<GetId>,
+    get: Option<GetId>,
+}
+
+impl<'a> Waiting<'a> {
+    fn new(peer: &'a Peer, get: GetId) -> Self {
+        Self {
+            abandoned: &peer.abandoned,
+            get: Some(get),
+        }
+    }
+
+    fn was_served(&mut self) {
+        self.get = None;
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if let Some(get) = self.get {
+            // If the task is gone, nothing is fetched.
+            let _ = self.abandoned.send(get);
+        }
+    }
+}
+
+/// The gets that callers wait for, as the peer's task has them.
+pub(super) struct Gets {
+    waiting: HashMap<GetId, Ordered>,
+    disk: Disk,
+    events: mpsc::Sender<Happening>,
+    /// Large files that are not written to any more. As many as were begun, so
+    /// the channel needs no bound of its own.
+    released: (
+        mpsc::UnboundedSender<FetchId>,
+        mpsc::UnboundedReceiver<FetchId>,
+    ),
+}
+
+/// A get that a caller waits for.
+struct Ordered {
+    terms: Terms,
+    told: mpsc::UnboundedSender<ForGet>,
+}
+
+impl Gets {
+    /// What is stored is told to `events`.
+    pub(super) fn new(disk: Disk, events: mpsc::Sender<Happening>) -> Self {
+        Self {
+            waiting: HashMap::new(),
+            disk,
+            events,
+            released: mpsc::unbounded_channel(),
+        }
+    }
+
+    /// Files are wanted. What is to be done for them, and what becomes of them,
+    /// is told to the caller.
+    pub(super) fn on_begun(&mut self, begun: Begun) -> Input {
+        let Begun {
+            get,
+            request,
+            terms,
+            told,
+        } = begun;
+        self.waiting.insert(get, Ordered { terms, told });
+        Input::Get { get, request }
+    }
+
+    /// No caller waits for this any more.
+    pub(super) fn abandon(&mut self, get: GetId) -> Input {
+        self.waiting.remove(&get);
+        Input::AbandonGet { get }
+    }
+
+    /// Waits until nothing is written to a large file any more.
+    pub(super) async fn released(&mut self) -> FetchId {
+        match self.released.1.recv().await {
+            Some(fetch) => fetch,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// The machine wants something done for a get.
+    pub(super) fn on_output(&mut self, get: GetId, output: Output) {
+        let wanted = match output {
+            Output::Make(fetch, item) => {
+                let claimed = Claimed { fetch, get, item };
+                return self.store(claimed, Vec::new());
+            }
+            Output::Begin(fetch, item) => {
+                let writing = Writing::new(fetch, self.released.0.clone());
+                ForGet::Begin(fetch, item, writing)
+            }
+            Output::Do(chore) => ForGet::Do(chore),
+            Output::Tell(news) => ForGet::Tell(news),
+            Output::Ended(end) => {
+                if let Some(ordered) = self.waiting.remove(&get) {
+                    ordered.tell(ForGet::Ended(end));
+                }
+                return;
+            }
+        };
+        if let Some(ordered) = self.waiting.get(&get) {
+            ordered.tell(wanted);
+        }
+    }
+
+    /// Bytes of a small file have come, or it has none.
+    pub(super) fn store(&self, claimed: Claimed, bytes: Vec<u8>) {
+        let Claimed { fetch, get, item } = claimed;
+        let Some(ordered) = self.waiting.get(&get) else {
+            return;
+        };
+        let delivery = Delivery::new(ordered.terms.clone(), item);
+        let events = self.events.clone();
+        self.disk.run(move || {
+            let storage = delivery.store(&bytes);
+            // If the peer is gone, the file is there all the same.
+            let _ = events.blocking_send(Happening::Stored { fetch, storage });
+        });
+    }
+}
+
+impl Ordered {
+    fn tell(&self, wanted: ForGet) {
+        // A caller that waits no more will have it abandoned.
+        let _ = self.told.send(wanted);
     }
 }

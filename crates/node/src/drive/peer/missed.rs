@@ -11,7 +11,8 @@ use crate::rows;
 /// Why the file that goes by `name` is missed.
 pub(super) fn failure(peer: &Peer, errors: &Errors, name: String, why: Missed) -> Failure {
     let miss = match why {
-        Missed::Stopping => return Failure::PeerStopping,
+        Missed::Stopping => return peer.ended(),
+        Missed::Removed => return Failure::Removed,
         Missed::NoNames => return Failure::NothingNamed,
         Missed::OneNameOnly => return Failure::NotOneFile,
         Missed::BadName { text, why } => {
@@ -83,6 +84,7 @@ pub(super) fn kind(peer: &Peer, kind: MissedKind) -> ErrorKind {
             trouble.as_ref().map_or(ErrorKind::Network, Trouble::kind)
         }
         MissedKind::Unfinished => ErrorKind::Unfinished,
+        MissedKind::NotAMember => ErrorKind::NotAMember,
         MissedKind::Verification => ErrorKind::Verification,
         MissedKind::Other => ErrorKind::Other,
     }

@@ -11,10 +11,9 @@
 //! serve         small files for others
 //! hash_now      files that callers wait for, hashed before others
 //! memory        the neighbours that were, on disk
-//! callers       surveys and gets that callers wait for
 //!
-//! commands      what a person asks, answered event by event
-//! get           the longest of these: files by name
+//! listings      what there is, for a user who asks
+//! get           files by name, for a user who wants them
 //! delivery      where its files are put
 //! large         one large file of it: its steps on the disk
 //! missed        why a file is missed, in codes
@@ -25,14 +24,13 @@
 //! Everything that decides is in `thorp-core`. A [`Peer`] is a handle: cheap to
 //! clone, usable from any task.
 
-mod callers;
-mod commands;
 mod delivery;
 mod dialling;
 mod event;
 mod get;
 mod hash_now;
 mod large;
+mod listings;
 mod memory;
 mod missed;
 mod pace;
@@ -47,10 +45,9 @@ mod telling;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use thorp_core::get::{FetchId, GetId, LargeEvent, Looked};
-use thorp_core::lookup::Only;
-use thorp_core::survey::{Findings, Subject};
 use thorp_files::share::{Share, ShareEvent};
 use thorp_files::store::Store;
 use thorp_group::address::NetAddress;
@@ -59,20 +56,20 @@ use thorp_group::renewal::Renewal;
 use thorp_group::tls::MemberTls;
 use thorp_wire::PeerId;
 use thorp_wire::frame::Holder;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-use crate::api::{Command, Event, Notice, Trouble};
+use crate::api::{Command, Done, Event, Failure, Notice, Trouble};
 use crate::config::Config;
 use crate::net::addresses;
 use crate::net::listener::Incoming;
 use crate::sessions::{self, Swarms};
-use crate::snapshot::{Keeper, Viewer};
+use crate::snapshot::{self, Keeper, Viewer};
 
-use delivery::{Folder, Terms};
-use get::ForGet;
+use delivery::Folder;
 pub use memory::Memory;
 use task::{Asked, Shown, Task};
+use telling::{Events, milliseconds, tell};
 
 /// Requests that wait for the peer's task.
 const REQUESTS: usize = 256;
@@ -135,24 +132,13 @@ pub struct Peer {
 /// What the handle asks of the task.
 enum Request {
     /// Files are wanted.
-    Get {
-        get: GetId,
-        request: thorp_core::get::Request,
-        terms: Terms,
-        /// As many as there are files, so the channel needs no bound of its own.
-        told: mpsc::UnboundedSender<ForGet>,
-    },
+    Get(get::Begun),
     /// What is where files are to go.
     Looked(GetId, Vec<Looked>),
     /// What becomes of a large file.
     Large(FetchId, LargeEvent),
-    Survey {
-        subject: Subject,
-        only: Only,
-        /// Whether to add what this peer has itself.
-        own_too: bool,
-        reply: oneshot::Sender<Findings>,
-    },
+    /// All there is is wanted.
+    Survey(listings::Survey),
     Stop(String),
 }
 
@@ -213,7 +199,7 @@ impl Peer {
         &self.viewer
     }
 
-    /// Does what a person asks. The answer ends with [`Event::Done`] or
+    /// Does what a user asks. The answer ends with [`Event::Done`] or
     /// [`Event::Error`]; dropping the receiver abandons it.
     pub fn command(&self, command: Command) -> mpsc::Receiver<Event> {
         let room = match command {
@@ -224,13 +210,44 @@ impl Peer {
         let (events, receiver) = mpsc::channel(room);
         let peer = self.clone();
         tokio::spawn(async move {
-            let abandoned = events.clone();
-            tokio::select! {
-                () = commands::run(&peer, command, events) => {}
-                () = abandoned.closed() => {}
-            }
+            let since = Instant::now();
+            let end = tokio::select! {
+                end = peer.answer(command, &events) => end,
+                () = events.closed() => return,
+            };
+            let end = match end {
+                Ok(done) => Event::Done(Done {
+                    ms: milliseconds(since),
+                    ..done
+                }),
+                Err(failure) => Event::Error(failure),
+            };
+            tell(&events, end).await;
         });
         receiver
+    }
+
+    /// Answers event by event, but for the last one.
+    async fn answer(&self, command: Command, events: &Events) -> Result<Done, Failure> {
+        match command {
+            Command::Get(get) => get::run(self, get, events).await,
+            Command::Find { pattern } => listings::find(self, &pattern, events).await,
+            Command::Ls { peer, folder } => listings::ls(self, peer, folder, events).await,
+            Command::Peers => listings::peers(self, events).await,
+            Command::Neighbours => listings::neighbours(self, events).await,
+            Command::Status => listings::status(self, events).await,
+            Command::Stop => {
+                self.stop("stopped by its user").await;
+                Ok(Done::default())
+            }
+            Command::Snapshot(ask) => listings::page(self, ask, events).await,
+            Command::Watch { since } => Ok(snapshot::watch(&self.viewer, since, events).await),
+            // The keeper of the group's CA is asked these.
+            Command::Invite { .. }
+            | Command::Members
+            | Command::Remove { .. }
+            | Command::Backup => Err(Failure::NotTheKeeper),
+        }
     }
 
     /// Says goodbye to everybody and ends.
@@ -252,14 +269,13 @@ impl Peer {
         }
     }
 
-    async fn survey(&self, subject: Subject, only: Only, own_too: bool) -> Option<Findings> {
-        self.ask(|reply| Request::Survey {
-            subject,
-            only,
-            own_too,
-            reply,
-        })
-        .await
+    /// Why it answers nothing any more.
+    fn ended(&self) -> Failure {
+        if self.was_removed() {
+            Failure::Removed
+        } else {
+            Failure::PeerStopping
+        }
     }
 
     fn next_get(&self) -> GetId {
@@ -271,44 +287,9 @@ impl Peer {
         let _ = self.requests.send(request).await;
     }
 
-    /// Nothing, if the peer is stopping.
-    async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Option<T> {
-        let (reply, answer) = oneshot::channel();
-        self.requests.send(request(reply)).await.ok()?;
-        answer.await.ok()
-    }
-
     /// Where fetched files go, unless somewhere else is asked for.
     fn folder(&self) -> Folder {
         self.home.clone()
-    }
-}
-
-/// A get that a caller waits for. Dropped before it is served, it is abandoned.
-struct Waiting<'a> {
-    abandoned: &'a mpsc::UnboundedSender<GetId>,
-    get: Option<GetId>,
-}
-
-impl<'a> Waiting<'a> {
-    fn new(peer: &'a Peer, get: GetId) -> Self {
-        Self {
-            abandoned: &peer.abandoned,
-            get: Some(get),
-        }
-    }
-
-    fn was_served(&mut self) {
-        self.get = None;
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        if let Some(get) = self.get {
-            // If the task is gone, nothing is fetched.
-            let _ = self.abandoned.send(get);
-        }
     }
 }
 

@@ -90,10 +90,17 @@ impl Standing {
         }
     }
 
-    /// Takes over a record that a member has sent, unless it is made up. It
-    /// comes back as a [`Change`].
-    pub(super) fn verify(&self, record: SignedRecord) -> Result<(), RecordError> {
-        self.tls.records().adopt(record).map(drop)
+    /// Takes over a record that a member has sent, unless it is made up, and returns
+    /// it if it is newer. It comes as a [`Change`] too, as those do that come on other ways.
+    pub(super) fn verify(
+        &mut self,
+        record: SignedRecord,
+    ) -> Result<Option<SignedRecord>, RecordError> {
+        let newer = self.tls.records().adopt(record)?;
+        if newer.is_some() {
+            self.keep(Kept::save_record);
+        }
+        Ok(newer)
     }
 
     /// The question for a new certificate.

@@ -29,9 +29,10 @@ use crate::sessions::Swarms;
 use crate::snapshot::Keeper;
 use crate::system::{now, random};
 
-use super::callers::Callers;
 use super::dialling::Dialling;
 use super::event::{EVENTS, Event};
+use super::get::Gets;
+use super::listings::Surveys;
 use super::pace::Paces;
 use super::sharing::Sharing;
 use super::standing::{Change, Standing};
@@ -48,7 +49,8 @@ pub(super) struct Task {
     surroundings: Surroundings,
     /// Nothing for a visitor.
     sharing: Option<Sharing>,
-    callers: Callers,
+    surveys: Surveys,
+    gets: Gets,
     pub(super) swarms: Swarms,
     asked: Asked,
     events: Channel<Event>,
@@ -95,7 +97,7 @@ impl Node for Task {
             Some(event) = self.events.1.recv() => event,
             Some(member) = self.asked.fed.recv() => Event::Fed(member),
             Some(get) = self.asked.abandoned.recv() => Event::Abandoned(get),
-            fetch = self.callers.released() => Event::Released(fetch),
+            fetch = self.gets.released() => Event::Released(fetch),
             Some(look) = self.shown.keeper.look() => Event::Look(look),
             request = self.asked.requests.recv() => request.map_or(Event::Forgotten, Event::Request),
             event = next_of(&mut self.sharing) => event,
@@ -109,7 +111,7 @@ impl Node for Task {
             Event::Request(request) => self.on_request(engine, request),
             Event::Look(look) => self.on_look(&engine.machine, look),
             Event::Forgotten => engine.stop("the program ends"),
-            Event::Abandoned(get) => engine.handle(self.callers.abandon(get)),
+            Event::Abandoned(get) => engine.handle(self.gets.abandon(get)),
             Event::Released(fetch) => {
                 let event = LargeEvent::Released;
                 engine.handle(Input::Large { fetch, event });
@@ -152,7 +154,7 @@ impl Node for Task {
             (Body::Content(bytes), Some(request)) => {
                 // What no get wants is dropped.
                 if let Some(claimed) = engine.claim_content(link, request) {
-                    self.callers.store(claimed, bytes.bytes);
+                    self.gets.store(claimed, bytes.bytes);
                 }
             }
             (body, request) => {
@@ -177,16 +179,27 @@ impl Node for Task {
     fn on_output(&mut self, engine: &mut Engine<machine::Peer>, output: Output) {
         match output {
             Output::Link(output) => {
-                engine.carry_out(output, |record| self.standing.verify(record).is_ok());
+                let mut adopted = None;
+                engine.carry_out(output, |record| match self.standing.verify(record) {
+                    Ok(newer) => {
+                        adopted = newer;
+                        true
+                    }
+                    Err(_) => false,
+                });
+                // Before anything else happens: its links may end next, over this very record.
+                if let Some(record) = adopted {
+                    engine.handle(links::Input::Adopted { record });
+                }
             }
             Output::Dial(target) => self.dial(target),
-            Output::Get(get, output) => self.callers.on_output(get, output),
+            Output::Get(get, output) => self.gets.on_output(get, output),
             Output::HashNow(name) => {
                 if let Some(sharing) = &mut self.sharing {
                     sharing.hash_now(name);
                 }
             }
-            Output::Surveyed(ask, findings) => self.callers.on_surveyed(ask, findings),
+            Output::Surveyed(ask, answer) => self.surveys.on_surveyed(ask, answer),
             Output::Remember(known) => {
                 if let Some(sharing) = &self.sharing {
                     sharing.remember(known);
@@ -274,7 +287,8 @@ impl Task {
             dialling: Dialling::new(tls.clone(), trackers, source, announced, to),
             surroundings: Surroundings::new(listen),
             sharing,
-            callers: Callers::new(disk, events.0.clone()),
+            surveys: Surveys::default(),
+            gets: Gets::new(disk, events.0.clone()),
             swarms,
             asked,
             events,
@@ -290,21 +304,11 @@ impl Task {
 
     fn on_request(&mut self, engine: &mut Engine<machine::Peer>, request: Request) {
         match request {
-            Request::Survey {
-                subject,
-                only,
-                own_too,
-                reply,
-            } => {
-                let itself = self.shown.itself.borrow().clone().filter(|_| own_too);
-                engine.handle(self.callers.on_survey(subject, only, itself, reply));
+            Request::Survey(survey) => {
+                let itself = self.shown.itself.borrow().clone();
+                engine.handle(self.surveys.on_survey(survey, itself));
             }
-            Request::Get {
-                get,
-                request,
-                terms,
-                told,
-            } => engine.handle(self.callers.on_get(get, request, terms, told)),
+            Request::Get(begun) => engine.handle(self.gets.on_begun(begun)),
             Request::Looked(get, looked) => engine.handle(Input::Looked { get, looked }),
             Request::Large(fetch, event) => engine.handle(Input::Large { fetch, event }),
             Request::Stop(reason) => engine.stop(reason),
