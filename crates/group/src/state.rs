@@ -65,6 +65,20 @@ impl StateDir {
         version.map_err(|e| StateError::io("read", path, e))
     }
 
+    /// Refuses a directory that a process has at this moment.
+    pub fn must_be_free(path: &Path) -> Result<(), StateError> {
+        let lock = match File::open(path.join(LOCK_FILE)) {
+            Ok(lock) => lock,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(e) => return Err(StateError::io("open", &path.join(LOCK_FILE), e)),
+        };
+        // Shared, so that two who look do not take each other for its owner.
+        match lock.try_lock_shared() {
+            Err(TryLockError::WouldBlock) => Err(in_use(path, lock)),
+            _ => Ok(()),
+        }
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
@@ -255,7 +269,7 @@ fn lock(directory: &Path) -> Result<File, StateError> {
         .create(true)
         .truncate(false)
         .mode(0o600);
-    let mut file = options
+    let file = options
         .open(&path)
         .map_err(|e| StateError::io("open", &path, e))?;
     match file.try_lock() {
@@ -264,15 +278,17 @@ fn lock(directory: &Path) -> Result<File, StateError> {
             let _ = file.set_len(0);
             Ok(file)
         }
-        Err(TryLockError::WouldBlock) => {
-            let mut pid = String::new();
-            let _ = Read::by_ref(&mut file).take(32).read_to_string(&mut pid);
-            Err(StateError::InUse {
-                path: directory.into(),
-                by: pid.trim().parse().ok(),
-            })
-        }
+        Err(TryLockError::WouldBlock) => Err(in_use(directory, file)),
         Err(TryLockError::Error(e)) => Err(StateError::io("lock", &path, e)),
+    }
+}
+
+fn in_use(directory: &Path, lock: File) -> StateError {
+    let mut pid = String::new();
+    let _ = lock.take(32).read_to_string(&mut pid);
+    StateError::InUse {
+        path: directory.into(),
+        by: pid.trim().parse().ok(),
     }
 }
 

@@ -13,6 +13,7 @@
 //! rows       the machines' values in the words of the interface
 //!
 //! config     what may be tuned, and where a value came from
+//! process    whether another process of this machine can answer at all
 //! system     the time, a wait and a seed, as a machine is handed them
 //! ```
 //!
@@ -26,6 +27,7 @@ mod drive;
 pub mod launch;
 pub mod local;
 pub mod net;
+mod process;
 mod rows;
 mod sessions;
 pub mod snapshot;

@@ -2,7 +2,8 @@
 //!
 //! A Unix socket in the state directory, which only its owner may enter. A
 //! client sends one [`Command`] as a line of JSON and reads [`Event`]s, a line
-//! each, until the connection closes; closing it early gives the command up.
+//! each, until the connection closes; closing it early gives the command up. The
+//! first of them says that the command was read ([`Note::Taken`]).
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -15,9 +16,10 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
-use crate::api::{Command, Event, Failure, event_of, line_of};
+use crate::api::{Command, Event, Failure, Note, event_of, line_of};
+use crate::process::is_suspended;
 
 pub(crate) const SOCKET: &str = "socket";
 /// The longest path that a Unix socket can have nearly everywhere, in bytes.
@@ -26,6 +28,12 @@ const LONGEST_PATH: usize = 100;
 const LONGEST_COMMAND: u64 = 4 * 1024 * 1024;
 /// Events that wait to be read by a client.
 const EVENTS: usize = 256;
+/// How long a node may take to read a command before its caller is told.
+const SILENT_AFTER: Duration = Duration::from_secs(2);
+/// How long a node that is not suspended is waited for after that.
+const GIVEN_UP_AFTER: Duration = Duration::from_secs(60);
+/// How often it is looked at meanwhile.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// How long answers may take that are still to be written when a node has ended.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -96,41 +104,80 @@ where
 }
 
 /// Sends a command to the node that runs on a state directory; nothing, if none
-/// does. A node that ends before it begins to answer leaves no event at all.
+/// does. A node that ends before it has read the command leaves no event at all.
 pub async fn ask(state: &Path, command: &Command) -> Option<mpsc::Receiver<Event>> {
     let short = Short::of(state).ok()?;
-    let mut stream = UnixStream::connect(short.path()).await.ok()?;
+    let stream = UnixStream::connect(short.path()).await.ok()?;
     let mut line = serde_json::to_vec(command).ok()?;
     line.push(b'\n');
-    stream.write_all(&line).await.ok()?;
     let (events, receiver) = mpsc::channel(EVENTS);
-    tokio::spawn(read_events(stream, events));
+    tokio::spawn(async move {
+        tokio::select! {
+            () = converse(stream, &line, &events) => {}
+            () = events.closed() => {}
+        }
+    });
     Some(receiver)
 }
 
-async fn read_events(stream: UnixStream, events: mpsc::Sender<Event>) {
-    let mut lines = BufReader::new(stream).lines();
-    let mut has_begun = false;
-    loop {
-        let line = tokio::select! {
-            line = lines.next_line() => line,
-            () = events.closed() => return,
-        };
-        let event = match line {
-            Ok(Some(line)) => {
-                let Some(event) = event_of(&line) else {
-                    continue;
-                };
-                event
-            }
-            Ok(None) | Err(_) if !has_begun => return,
-            Ok(None) | Err(_) => Event::Error(Failure::AnswerCutShort),
-        };
-        has_begun = true;
-        let last = matches!(event, Event::Done(_) | Event::Error(_));
-        if events.send(event).await.is_err() || last {
+/// Asks, and tells the answer. The node says first that it has read the command: once
+/// it has, no other node may do the same a second time.
+async fn converse(mut stream: UnixStream, command: &[u8], events: &mpsc::Sender<Event>) {
+    let credentials = stream.peer_cred().ok();
+    let process = credentials
+        .and_then(|credentials| credentials.pid())
+        .and_then(|pid| u32::try_from(pid).ok().filter(|pid| *pid > 0));
+    let (read, mut write) = stream.split();
+    let mut lines = BufReader::new(read).lines();
+    let first = async {
+        // One that does not read it does not answer either.
+        let _ = write.write_all(command).await;
+        lines.next_line().await
+    };
+    let first = tokio::select! {
+        biased;
+        first = first => first,
+        failure = watch_silence(process, events) => {
+            let _ = events.send(Event::Error(failure)).await;
             return;
         }
+    };
+    let mut next = match first {
+        Ok(Some(line)) => Ok(Some(line)),
+        Ok(None) | Err(_) => return,
+    };
+    loop {
+        let event = match next {
+            Ok(Some(line)) => event_of(&line),
+            Ok(None) | Err(_) => Some(Event::Error(Failure::AnswerCutShort)),
+        };
+        if let Some(event) = event
+            && event != Event::Note(Note::Taken)
+        {
+            let is_last = matches!(event, Event::Done(_) | Event::Error(_));
+            if events.send(event).await.is_err() || is_last {
+                return;
+            }
+        }
+        next = lines.next_line().await;
+    }
+}
+
+/// Ends once it is clear that a node will not read what it was asked. Until then a
+/// node that is only slow is waited for, and the caller is told so.
+async fn watch_silence(process: Option<u32>, events: &mpsc::Sender<Event>) -> Failure {
+    sleep(SILENT_AFTER).await;
+    let is_suspended = || process.is_some_and(is_suspended);
+    if !is_suspended() {
+        let _ = events.send(Event::Note(Note::Unanswered { process })).await;
+        let given_up = Instant::now() + GIVEN_UP_AFTER;
+        while !is_suspended() && Instant::now() < given_up {
+            sleep(LOOK_EVERY).await;
+        }
+    }
+    Failure::NotAnswering {
+        process,
+        is_suspended: is_suspended(),
     }
 }
 
@@ -151,7 +198,7 @@ where
             }
             Err(error) => {
                 tracing::warn!(%error, "the local socket cannot accept");
-                tokio::time::sleep(Duration::from_millis(100)).await;
+                sleep(Duration::from_millis(100)).await;
             }
         }
     }
@@ -166,7 +213,12 @@ where
     let mut line = String::new();
     read.read_line(&mut line).await?;
     let mut events = match serde_json::from_str(&line) {
-        Ok(asked) => command(asked),
+        Ok(asked) => {
+            write
+                .write_all(&line_of(&Event::Note(Note::Taken))?)
+                .await?;
+            command(asked)
+        }
         Err(error) => {
             let failure = Event::Error(Failure::UnknownCommand {
                 why: error.to_string(),
@@ -221,7 +273,7 @@ impl Short {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::{Done, Note};
+    use crate::api::Done;
 
     fn echo(command: Command) -> mpsc::Receiver<Event> {
         let (events, receiver) = mpsc::channel(4);
@@ -287,6 +339,59 @@ mod tests {
         finished.await.expect("ends");
         assert!(ask(state.path(), &Command::Peers).await.is_none());
         assert!(!state.path().join(SOCKET).exists());
+    }
+
+    #[tokio::test]
+    async fn a_node_that_dies_with_a_command_cuts_its_answer_short() {
+        let state = tempfile::tempdir().expect("a directory");
+        let listener = UnixListener::bind(state.path().join(SOCKET)).expect("bound");
+        for (said, expected) in [
+            // It had not read it: another node may.
+            ("", None),
+            // It had, and nobody knows what it has done.
+            (
+                "{\"event\":\"note\",\"note\":\"taken\"}\n",
+                Some(Event::Error(Failure::AnswerCutShort)),
+            ),
+        ] {
+            let mut events = ask(state.path(), &Command::Peers).await.expect("a node");
+            let (mut stream, _) = listener.accept().await.expect("a client");
+            let mut command = [0; 64];
+            assert_ne!(stream.read(&mut command).await.expect("read"), 0);
+            stream.write_all(said.as_bytes()).await.expect("sent");
+            drop(stream);
+            assert_eq!(events.recv().await, expected, "{said:?}");
+            assert_eq!(events.recv().await, None);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_node_that_is_slow_is_waited_for_and_one_that_never_reads_is_not() {
+        let state = tempfile::tempdir().expect("a directory");
+        let listener = UnixListener::bind(state.path().join(SOCKET)).expect("bound");
+        let process = Some(std::process::id());
+        let begun = Instant::now();
+        let mut slow = ask(state.path(), &Command::Peers).await.expect("a node");
+        let (mut stream, _) = listener.accept().await.expect("a client");
+        assert_eq!(
+            slow.recv().await,
+            Some(Event::Note(Note::Unanswered { process }))
+        );
+        assert!(begun.elapsed() < SILENT_AFTER * 2);
+        let done = line_of(&Event::Done(Done::default())).expect("a line");
+        stream.write_all(&done).await.expect("sent");
+        assert_eq!(slow.recv().await, Some(Event::Done(Done::default())));
+
+        let mut never = ask(state.path(), &Command::Peers).await.expect("a node");
+        never.recv().await.expect("the remark");
+        let is_suspended = false;
+        assert_eq!(
+            never.recv().await,
+            Some(Event::Error(Failure::NotAnswering {
+                process,
+                is_suspended
+            }))
+        );
     }
 
     #[tokio::test]

@@ -138,6 +138,20 @@ pub enum Failure {
         kind: ErrorKind,
     },
 
+    /// The node that runs does not read what it is asked.
+    NotAnswering {
+        /// Its process, where that is known.
+        process: Option<u32>,
+        /// Whether that is suspended.
+        is_suspended: bool,
+    },
+    /// A node that was told to stop has its state directory still.
+    StillEnding {
+        /// Its process, where that is known.
+        process: Option<u32>,
+        /// How long it was waited for, in seconds.
+        waited: u64,
+    },
     /// The peer is stopping.
     PeerStopping,
     /// The tracker is stopping.
@@ -209,7 +223,8 @@ impl Failure {
                 trouble.as_ref().map_or(ErrorKind::Network, Trouble::kind)
             }
             Self::Missed { miss, .. } => miss.kind(),
-            Self::PeerStopping
+            Self::StillEnding { .. }
+            | Self::PeerStopping
             | Self::TrackerStopping
             | Self::AnswerGarbled
             | Self::AnswerCutShort => ErrorKind::Unfinished,
@@ -217,7 +232,8 @@ impl Failure {
             | Self::OfAnotherVersion { kind, .. }
             | Self::Library { kind, .. } => *kind,
             Self::Removed => ErrorKind::NotAMember,
-            Self::KeepsTheGroup { .. }
+            Self::NotAnswering { .. }
+            | Self::KeepsTheGroup { .. }
             | Self::Reserved { .. }
             | Self::TooManyRemoved { .. }
             | Self::TooManyInvites { .. }

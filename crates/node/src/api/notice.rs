@@ -33,6 +33,14 @@ pub enum Notice {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "note", rename_all = "kebab-case")]
 pub enum Note {
+    /// A node has read the command, and answers it. The first line of every answer;
+    /// callers are not shown it.
+    Taken,
+    /// The node that runs has not read the command yet, and is waited for.
+    Unanswered {
+        /// Its process, where that is known.
+        process: Option<u32>,
+    },
     /// The key of a group that this machine has just come to know. Nothing but
     /// the tracker's word says that it is the right one.
     TakenOnTrust {

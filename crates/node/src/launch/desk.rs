@@ -19,6 +19,7 @@ use thorp_wire::PeerId;
 use tokio::sync::mpsc;
 
 use super::LaunchError;
+use super::leaving::until_let_go;
 use super::visit::running_or_state;
 use crate::api::{Command, Done, Event, Failure, GroupMember, MemberRole, Note};
 use crate::codes::library;
@@ -105,6 +106,10 @@ pub async fn ask_running<'a>(
 ) -> Option<(&'a Path, mpsc::Receiver<Event>)> {
     for state in states {
         if let Some(events) = local::ask(state, command).await {
+            let events = match command {
+                Command::Stop => until_let_go(events, state),
+                _ => events,
+            };
             return Some((state, events));
         }
     }

@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 use super::LaunchError;
 use super::common::Common;
 use super::member::{keep_admitted, member_tls};
+use super::visit::free_state;
 use crate::api::{Note, Notice};
 use crate::net::addresses;
 use crate::net::dial::{self, DialError, Expected};
@@ -40,7 +41,7 @@ pub enum Group {
 /// Becomes a member by an invite. Says under which name, and whether this
 /// machine was a member of that group before.
 pub async fn join(common: Common, invite: Invite) -> Result<(MemberName, bool), LaunchError> {
-    let state = StateDir::open(&common.state)?;
+    let state = free_state(&common.state).await?;
     let identity = Identity::load_or_create(&state)?;
     let wanted = Some(common.own_name());
     let was_member = Membership::peek(state.path()).is_some_and(|(ca, _)| ca == invite.ca);

@@ -53,6 +53,7 @@ pub use running::{Access, RunningPeer, RunningTracker};
 pub use thorp_group::authority::is_by_invitation;
 pub use thorp_group::state::EMBEDDED;
 pub use visit::ask;
+use visit::free_state;
 
 /// Starts a peer that shares a directory. Where the group is its own, or there
 /// is none yet, the group's tracker is inside: one process, one port.
@@ -70,7 +71,7 @@ pub async fn share(
         ..options
     };
     Share::check(dir, &options)?;
-    let state = Arc::new(StateDir::open(&common.state)?);
+    let state = Arc::new(free_state(&common.state).await?);
     let options = share::Options {
         cache: Some(state.file(share::CACHE)),
         ..options
@@ -80,7 +81,7 @@ pub async fn share(
     let identity = Identity::load_or_create(&state)?;
     let remembered = Membership::load(&state, &identity)?;
     let office = match group {
-        Group::Remembered => Office::inside(&common, remembered.as_ref())?,
+        Group::Remembered => Office::inside(&common, remembered.as_ref()).await?,
         Group::Open(_) | Group::Invited(_) => None,
     };
     let (membership, announced, listener) = if let Some(office) = &office {
@@ -163,7 +164,7 @@ pub async fn tracker(
     notices: mpsc::Sender<Notice>,
 ) -> Result<RunningTracker, LaunchError> {
     let config = common.config()?;
-    let office = Office::open(common.state.clone(), &common.own_name(), &common.clock)?;
+    let office = Office::open(&common.state, &common.own_name(), &common.clock).await?;
     if let Some(open) = open {
         office.authority.set_open(open)?;
     }

@@ -1,7 +1,7 @@
 //! A tracker's own: the group's CA, its certificate, and its local socket.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +23,7 @@ use super::common::Common;
 use super::desk::{Desk, send};
 use super::member::INCOMING;
 use super::running::Access;
+use super::visit::free_state;
 use crate::api::{Command, Done, Event, Failure, Notice};
 use crate::config::Config;
 use crate::local::{self, Answering, LocalError};
@@ -43,13 +44,13 @@ pub(super) struct Office {
 }
 
 impl Office {
-    pub(super) fn open(
-        path: PathBuf,
+    pub(super) async fn open(
+        path: &Path,
         name: &MemberName,
         clock: &Clock,
     ) -> Result<Self, LaunchError> {
         let is_new = !path.exists();
-        let state = Arc::new(StateDir::open(path)?);
+        let state = Arc::new(free_state(path).await?);
         let identity = Identity::load_or_create(&state)?;
         let authority = Arc::new(Authority::load_or_create(Arc::clone(&state))?);
         let tracker_name = MemberName::nearest(&format!("{name}-tracker"));
@@ -72,7 +73,7 @@ impl Office {
     }
 
     /// The tracker inside this peer: where the group is its own, or there is none yet.
-    pub(super) fn inside(
+    pub(super) async fn inside(
         common: &Common,
         remembered: Option<&Membership>,
     ) -> Result<Option<Self>, LaunchError> {
@@ -80,7 +81,7 @@ impl Office {
         if remembered.is_some() && !path.exists() {
             return Ok(None);
         }
-        let office = Self::open(path, &common.own_name(), &common.clock)?;
+        let office = Self::open(&path, &common.own_name(), &common.clock).await?;
         let is_own = remembered.is_none_or(|group| group.ca == office.authority.ca());
         Ok(is_own.then_some(office))
     }

@@ -69,6 +69,16 @@ pub fn failure(failure: &Failure) -> String {
         ),
         Failure::Unstorable { path, obstacle } => unstorable(&escaped(path), obstacle),
         Failure::NoTracker { inquiry, trouble } => no_tracker(*inquiry, trouble.as_ref()),
+        Failure::NotAnswering {
+            process,
+            is_suspended,
+        } => not_answering(*process, *is_suspended),
+        Failure::StillEnding { process, waited } => format!(
+            "It was told to stop, but {} has not ended after {waited} s. \
+             Wait until it has, or end it: kill {}",
+            called_process(*process),
+            pid_or_word(*process)
+        ),
         Failure::PeerStopping => "The peer is stopping. Start it again: thorp share".into(),
         Failure::TrackerStopping => "The tracker is stopping. Start it again: thorp tracker".into(),
         Failure::Removed => REMOVED.into(),
@@ -243,6 +253,31 @@ fn no_tracker(inquiry: Inquiry, why: Option<&Trouble>) -> String {
         // It says what to do itself.
         Some(why) => format!("{asked}: {}.", trouble(why)),
     }
+}
+
+fn not_answering(process: Option<u32>, is_suspended: bool) -> String {
+    let who = called_process(process);
+    let pid = pid_or_word(process);
+    if is_suspended {
+        format!(
+            "The node that runs here, {who}, is suspended and does not answer. Let it go on: fg in \
+             its shell, or kill -CONT {pid}"
+        )
+    } else {
+        format!(
+            "The node that runs here, {who}, does not answer. See what it does (ps {pid}), or end \
+             it: kill {pid}"
+        )
+    }
+}
+
+/// A process as a user knows it.
+pub(super) fn called_process(process: Option<u32>) -> String {
+    process.map_or("another process".into(), |pid| format!("process {pid}"))
+}
+
+fn pid_or_word(process: Option<u32>) -> String {
+    process.map_or("PID".into(), |pid| pid.to_string())
 }
 
 fn broken_off(how: &str) -> String {

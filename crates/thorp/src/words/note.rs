@@ -2,11 +2,17 @@
 
 use thorp_node::api::Note;
 
+use super::failure::called_process;
 use super::trouble;
 
 /// A remark in a sentence.
 pub fn note(note: &Note) -> String {
     match note {
+        Note::Taken => "The running node has read the command.".into(),
+        Note::Unanswered { process } => format!(
+            "The node that runs here, {}, does not answer yet: waiting for it.",
+            called_process(*process)
+        ),
         Note::TakenOnTrust { ca } => format!(
             "The key of this group is {ca}. It was taken on trust: compare it with what thorp status \
              says on the tracker's machine."

@@ -219,6 +219,22 @@ fn failures() -> Vec<(Failure, &'static str)> {
             },
             "No peer and no folder called oka is here. See what there is: thorp peers, thorp ls",
         ),
+        (
+            Failure::NotAnswering {
+                process: Some(7),
+                is_suspended: true,
+            },
+            "The node that runs here, process 7, is suspended and does not answer. Let it go on: \
+             fg in its shell, or kill -CONT 7",
+        ),
+        (
+            Failure::StillEnding {
+                process: Some(7),
+                waited: 10,
+            },
+            "It was told to stop, but process 7 has not ended after 10 s. Wait until it has, or \
+             end it: kill 7",
+        ),
     ]
 }
 
@@ -259,6 +275,8 @@ fn number(failure: &Failure) -> usize {
         Failure::OfAnotherVersion { .. } => 31,
         Failure::NoFolderCalled { .. } => 32,
         Failure::NoPeerOrFolderCalled { .. } => 33,
+        Failure::NotAnswering { .. } => 34,
+        Failure::StillEnding { .. } => 35,
     }
 }
 
@@ -266,7 +284,7 @@ fn number(failure: &Failure) -> usize {
 fn every_failure_has_its_sentence() {
     let failures = failures();
     let numbers: Vec<_> = failures.iter().map(|(code, _)| number(code)).collect();
-    assert_eq!(numbers, (0..34).collect::<Vec<_>>());
+    assert_eq!(numbers, (0..36).collect::<Vec<_>>());
     for (code, sentence) in failures {
         assert_eq!(failure(&code), sentence);
     }
@@ -493,6 +511,8 @@ fn every_note_and_warning_is_a_sentence() {
         Note::TrackerInPart,
         Note::NeighboursOnly { trouble: None },
         Note::NoFiles,
+        Note::Taken,
+        Note::Unanswered { process: Some(7) },
     ];
     let about_share = [
         share::ShareWarning::Moved { path: path() },
