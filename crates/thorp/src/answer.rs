@@ -7,7 +7,6 @@
 
 use std::fmt::Write as _;
 use std::io::Write;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use thorp_node::api::{AnswerSource, ErrorKind, Event, Fetched, FileRow, Hashing, Note};
 
@@ -180,7 +179,7 @@ impl<O: Write, T: Write> Renderer<O, T> {
                     self.data(&text)?;
                 }
             }
-            Event::Status(status) => self.data(&listing::status(status, now()))?,
+            Event::Status(status) => self.data(&listing::status(status, units::now()))?,
             Event::Tracker(status) => self.data(&listing::tracker_status(status))?,
             Event::Invite { invite } => self.data(invite)?,
             Event::Backup { backup } => self.data(backup.trim_end())?,
@@ -259,7 +258,7 @@ impl<O: Write, T: Write> Renderer<O, T> {
             self.flow = self
                 .bar
                 .above(|| out::line(out, text))
-                .map_err(|e| failure(ErrorKind::Other, format!("standard output: {e}")))?;
+                .map_err(|error| out::unwritten(&error))?;
         }
         Ok(())
     }
@@ -396,13 +395,6 @@ impl FetchTotals {
         }
         Some(text)
     }
-}
-
-fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| {
-        i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
-    })
 }
 
 #[cfg(test)]

@@ -1,10 +1,13 @@
 //! The plain-lines form of `tracker` and `share`: for scripts, logs and dumb
 //! terminals.
 //!
-//! What the verb is for (tables, neighbours, connecting) goes to standard
-//! output, warnings and hints to standard error. With `--json` the same, as
-//! objects. Owns what is said of doors and neighbours; the caller owns signals and
-//! the end.
+//! What the verb is for (peers that come and go, neighbours, connecting) goes to
+//! standard output, warnings and hints to standard error. With `--json` the same, as
+//! objects. A disk that is full behind standard output ends no node: that is said once,
+//! and later lines are tried again. Owns what is said of doors and neighbours; the
+//! caller owns signals and the end.
+
+mod log;
 
 use std::collections::HashSet;
 use std::io::{self, Write};
@@ -18,16 +21,20 @@ use crate::out::{self, Flow};
 use crate::quoting::printable_lines;
 use crate::tables::{Following, Neighbourhood, Tables};
 use crate::wrap::{self, wrapped};
-use crate::{json, table, words};
+use crate::{json, table, units, words};
+use log::{Happening, Log};
 use thorp_node::printable::printable;
+use tokio::time::{Instant, sleep_until};
 
 /// How to follow.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Manner {
     /// Objects instead of sentences.
     pub json: bool,
-    /// No hints and no news of the connection.
+    /// No hints and no news of the connection; of a tracker nothing that happens.
     pub quiet: bool,
+    /// A tracker shows its tables whenever they change, instead of what happens.
+    pub tables: bool,
 }
 
 /// Both streams.
@@ -38,13 +45,40 @@ pub struct Streams<O, T> {
     pub talk: T,
     /// Columns of the terminal that talk goes to, if it does.
     pub talk_width: Option<usize>,
+    /// Whether it was said that standard output cannot be written.
+    pub is_lossy: bool,
 }
 
-impl<O, T: Write> Streams<O, T> {
+impl<O: Write, T: Write> Streams<O, T> {
+    /// A line of data.
+    fn write(&mut self, text: &str) -> Flow {
+        match out::line(&mut self.out, text) {
+            Ok(flow) => flow,
+            Err(error) => {
+                if !self.is_lossy {
+                    self.is_lossy = true;
+                    self.say(&format!(
+                        "thorp: standard output cannot be written ({error}): lines are lost until \
+                         it can be; this node goes on"
+                    ));
+                }
+                Flow::Open
+            }
+        }
+    }
+
+    fn object(&mut self, event: &str, value: &impl Serialize) -> Flow {
+        let Ok(Value::Object(mut fields)) = serde_json::to_value(value) else {
+            return Flow::Open;
+        };
+        fields.insert("event".into(), event.into());
+        self.write(&Value::Object(fields).to_string())
+    }
+
     fn say(&mut self, text: &str) {
         let _ = match self.talk_width {
-            Some(width) => write(&mut self.talk, &wrapped(text, width, "", "")),
-            None => write(&mut self.talk, text),
+            Some(width) => out::line(&mut self.talk, &wrapped(text, width, "", "")),
+            None => out::line(&mut self.talk, text),
         };
     }
 }
@@ -56,6 +90,7 @@ impl Streams<io::Stdout, io::Stderr> {
             out: io::stdout(),
             talk: io::stderr(),
             talk_width: wrap::width(io::stderr()),
+            is_lossy: false,
         }
     }
 }
@@ -72,12 +107,9 @@ pub async fn follow_peer(
             "directory": peer.directory,
             "listen": peer.listen,
         });
-        write(&mut streams.out, &value.to_string())
+        streams.write(&value.to_string())
     } else {
-        write(
-            &mut streams.out,
-            &words::sharing(&peer.directory, peer.listen),
-        )
+        streams.write(&words::sharing(&peer.directory, peer.listen))
     };
     if let Some(door) = &peer.door {
         tell_door(door, streams, manner);
@@ -111,14 +143,14 @@ pub async fn follow_peer(
                 }
                 known = now;
                 if manner.json {
-                    object(&mut streams.out, "neighbours", &known)
+                    streams.object("neighbours", &known)
                 } else {
                     let line = neighbours(&known);
                     if line == shown {
                         Flow::Open
                     } else {
                         shown.clone_from(&line);
-                        write(&mut streams.out, &line)
+                        streams.write(&line)
                     }
                 }
             }
@@ -138,12 +170,16 @@ pub async fn follow_tracker(
     tell_door(&tracker.door, streams, manner);
     let _ = if manner.json {
         let value = json!({ "event": "listening", "listen": tracker.listen });
-        write(&mut streams.out, &value.to_string())
+        streams.write(&value.to_string())
+    } else if manner.quiet && !manner.tables {
+        Flow::Open
     } else {
-        let _ = write(&mut streams.out, &words::listening(tracker.listen));
-        write(&mut streams.out, words::WAITING)
+        let _ = streams.write(&words::listening(tracker.listen));
+        streams.write(words::WAITING)
     };
     let mut following = Following::of(&tracker.viewer);
+    let mut log = Log::default();
+    let mut shown = Tables::default();
     let mut notices = true;
     loop {
         let flow = tokio::select! {
@@ -158,19 +194,90 @@ pub async fn follow_tracker(
                 if !is_due {
                     return Flow::Open;
                 }
-                let Some(tables) = Tables::of(&tracker.viewer).await else {
+                if manner.tables {
+                    let Some(tables) = Tables::of(&tracker.viewer).await else {
+                        return Flow::Open;
+                    };
+                    show_tables(tables, &mut shown, streams, manner)
+                } else {
+                    let Some(happenings) = log.look(&tracker.viewer).await else {
+                        return Flow::Open;
+                    };
+                    tell_happenings(&happenings, streams, manner)
+                }
+            }
+            () = at(log.next()) => {
+                let Some(happenings) = log.look(&tracker.viewer).await else {
                     return Flow::Open;
                 };
-                if manner.json {
-                    object(&mut streams.out, "tables", &tables)
-                } else {
-                    write(&mut streams.out, &table::both(&tables))
-                }
+                tell_happenings(&happenings, streams, manner)
             }
         };
         if flow == Flow::Closed {
             return flow;
         }
+    }
+}
+
+/// The tables, where they are not as they were shown last.
+fn show_tables(
+    tables: Tables,
+    shown: &mut Tables,
+    streams: &mut Streams<impl Write, impl Write>,
+    manner: Manner,
+) -> Flow {
+    if tables == *shown {
+        return Flow::Open;
+    }
+    *shown = tables;
+    if manner.json {
+        streams.object("tables", shown)
+    } else {
+        streams.write(&table::both(shown))
+    }
+}
+
+/// A dated line for each.
+fn tell_happenings(
+    happenings: &[Happening],
+    streams: &mut Streams<impl Write, impl Write>,
+    manner: Manner,
+) -> Flow {
+    if manner.quiet {
+        return Flow::Open;
+    }
+    let now = units::now();
+    for happening in happenings {
+        let flow = if manner.json {
+            let dated = Dated {
+                time: now,
+                happening,
+            };
+            match serde_json::to_string(&dated) {
+                Ok(line) => streams.write(&line),
+                Err(_) => Flow::Open,
+            }
+        } else {
+            streams.write(&format!("{} {}", units::moment(now), happening.line()))
+        };
+        if flow == Flow::Closed {
+            return flow;
+        }
+    }
+    Flow::Open
+}
+
+#[derive(Serialize)]
+struct Dated<'a> {
+    #[serde(flatten)]
+    happening: &'a Happening,
+    time: i64,
+}
+
+async fn at(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -259,7 +366,7 @@ fn tell_door(told: &Door, streams: &mut Streams<impl Write, impl Write>, manner:
             "ca": told.ca,
             "invite": told.invite,
         });
-        let _ = write(&mut streams.out, &value.to_string());
+        let _ = streams.write(&value.to_string());
     } else if !manner.quiet {
         streams.say(&door(told));
     }
@@ -273,7 +380,7 @@ pub fn tell_notice(
 ) -> Flow {
     if manner.json {
         return match json::notice(told) {
-            Ok(text) => write(&mut streams.out, &text),
+            Ok(text) => streams.write(&text),
             Err(_) => Flow::Open,
         };
     }
@@ -284,20 +391,8 @@ pub fn tell_notice(
             Flow::Open
         }
         _ if manner.quiet => Flow::Open,
-        _ => write(&mut streams.out, &notice(told)),
+        _ => streams.write(&notice(told)),
     }
-}
-
-fn object(out: &mut impl Write, event: &str, value: &impl Serialize) -> Flow {
-    let Ok(Value::Object(mut fields)) = serde_json::to_value(value) else {
-        return Flow::Open;
-    };
-    fields.insert("event".into(), event.into());
-    write(out, &Value::Object(fields).to_string())
-}
-
-fn write(out: &mut impl Write, text: &str) -> Flow {
-    out::line(out, text).unwrap_or(Flow::Closed)
 }
 
 #[cfg(test)]

@@ -7,7 +7,9 @@
 
 use std::io::{self, ErrorKind, IsTerminal, Write};
 
-use crate::exit::Complaint;
+use thorp_node::api;
+
+use crate::exit::{Complaint, Result, failure};
 use crate::quoting::printable_lines;
 use crate::wrap;
 
@@ -34,9 +36,15 @@ pub fn line(out: &mut impl Write, text: &str) -> io::Result<Flow> {
     }
 }
 
-/// A line of data. A disk that is full is reported once, at the end of the process.
-pub fn data(text: &str) -> Flow {
-    line(&mut io::stdout().lock(), text).unwrap_or(Flow::Closed)
+/// A line of data.
+pub fn data(text: &str) -> Result<Flow> {
+    line(&mut io::stdout().lock(), text).map_err(|error| unwritten(&error))
+}
+
+/// Data that was not written, because the disk is full or the like.
+pub fn unwritten(error: &io::Error) -> Complaint {
+    let why = format!("standard output cannot be written ({error}): not all of it is there");
+    failure(api::ErrorKind::Other, why)
 }
 
 /// A line of talk; in a terminal as many as it takes.
@@ -131,7 +139,7 @@ mod tests {
 
     #[test]
     fn errors_carry_the_prefix_and_no_escapes() {
-        let failure = failure(thorp_node::api::ErrorKind::Other, "no such thing: a\x1bb");
+        let failure = failure(api::ErrorKind::Other, "no such thing: a\x1bb");
         assert_eq!(complaint(&failure), "thorp: no such thing: a\\x1bb");
     }
 }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use thorp_node::api::{Member, Offered, Status};
 use thorp_node::snapshot::{
-    Ask, At, Keeper, MemberRef, Page, Part, Row, RowKey, ShareRow, SnapshotRow, TrackedFile,
+    Ask, At, Fresh, Keeper, MemberRef, Page, Part, Row, RowKey, ShareRow, SnapshotRow, TrackedFile,
     TrackedPeer, ViewRequest, Viewer,
 };
 use tokio::sync::mpsc;
@@ -163,8 +163,15 @@ pub fn node(mut shown: mpsc::Receiver<Shown>) -> Viewer {
         loop {
             tokio::select! {
                 biased;
-                look = keeper.look() => if let Some(ViewRequest::Pages(asks, reply)) = look {
-                    let _ = reply.send(asks.iter().map(|ask| now.page(ask)).collect());
+                look = keeper.look() => match look {
+                    Some(ViewRequest::Pages(asks, reply)) => {
+                        let _ = reply.send(asks.iter().map(|ask| now.page(ask)).collect());
+                    }
+                    // It has not kept what has changed.
+                    Some(ViewRequest::Since(number, reply)) => {
+                        let _ = reply.send(Fresh::StartAgain { number });
+                    }
+                    None => {}
                 },
                 next = shown.recv() => match next {
                     Some(next) => {

@@ -1,5 +1,7 @@
 //! Bytes, durations and times as users read them. Nothing else.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use time::OffsetDateTime;
 
 /// `1.2 KiB`; below 1 KiB the exact number of bytes.
@@ -55,6 +57,24 @@ pub fn time(seconds: i64) -> String {
     )
 }
 
+/// `2026-11-23T04:44:07Z`, from seconds since 1970.
+pub fn moment(seconds: i64) -> String {
+    let minute = time(seconds);
+    format!(
+        "{}:{:02}Z",
+        minute.replace(' ', "T"),
+        seconds.rem_euclid(60)
+    )
+}
+
+/// What time it is, in seconds since 1970.
+pub fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| {
+        i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+    })
+}
+
 /// `1 file`, `2 files`.
 pub fn count(n: u64, thing: &str) -> String {
     let s = if n == 1 { "" } else { "s" };
@@ -86,6 +106,7 @@ mod tests {
     #[test]
     fn times() {
         assert_eq!(time(0), "1970-01-01 00:00");
+        assert_eq!(moment(951_827_649), "2000-02-29T12:34:09Z");
         assert_eq!(time(951_827_640), "2000-02-29 12:34");
         assert_eq!(time(-1), "1969-12-31 23:59");
         assert_eq!(time(-62_162_208_000), "0000-03-01 00:00");

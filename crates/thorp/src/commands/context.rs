@@ -80,6 +80,7 @@ impl Context {
         lines::Manner {
             json: self.global.json,
             quiet: self.global.quiet,
+            tables: false,
         }
     }
 

@@ -18,7 +18,7 @@ pub async fn run(context: &Context, args: &InviteArgs) -> Result {
     } else {
         invite
     };
-    let _ = out::data(&text);
+    let _ = out::data(&text)?;
     if is_open {
         context.say("This group is open: thorp share --tracker ADDR is enough there, with the tracker's address.");
     }

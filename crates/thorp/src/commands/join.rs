@@ -18,7 +18,7 @@ pub async fn run(context: &Context, args: &JoinArgs) -> Result {
     let joined = node::join(common, invite).await?;
     if context.global.json {
         let object = serde_json::json!({ "event": "joined", "message": joined });
-        let _ = out::data(&object.to_string());
+        let _ = out::data(&object.to_string())?;
     } else {
         context.say(&joined);
     }

@@ -40,9 +40,9 @@ pub async fn back_up(context: &Context, file: &Path) -> Result {
         backup::write_new(&path, &text)?;
         if context.global.json {
             let object = json!({ "event": "saved", "file": path });
-            let _ = out::data(&object.to_string());
+            let _ = out::data(&object.to_string())?;
         }
-    } else if out::data(text.trim_end()) == Flow::Closed {
+    } else if out::data(text.trim_end())? == Flow::Closed {
         let why = "nobody has read the backup to its end: it is not saved";
         return Err(failure(ErrorKind::Unfinished, why));
     }
@@ -66,7 +66,7 @@ pub async fn restore(context: &Context, file: &Path) -> Result {
     let members = launch::restore(state.clone(), backup, &others).await?;
     if context.global.json {
         let object = json!({ "event": "restored", "state": state, "members": members });
-        let _ = out::data(&object.to_string());
+        let _ = out::data(&object.to_string())?;
     }
     let members = units::count(members as u64, "member");
     context.say(&format!(

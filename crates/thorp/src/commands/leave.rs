@@ -45,7 +45,7 @@ pub async fn run(context: &Context, args: &LeaveArgs) -> Result {
     }
     if context.global.json {
         let object = json!({ "event": "left", "message": message });
-        let _ = out::data(&object.to_string());
+        let _ = out::data(&object.to_string())?;
     } else {
         context.say(&message);
     }

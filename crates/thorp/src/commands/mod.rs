@@ -31,12 +31,14 @@ mod tracker;
 
 use crate::args::{Args, Verb};
 use crate::exit::{Complaint, Result};
+use crate::signals::outlive_file_limit;
 use crate::{json, out};
 
 use context::Context;
 
 /// Does what was typed.
 pub async fn run(args: Args) -> Result {
+    outlive_file_limit()?;
     let context = Context::new(args.global, args.settings);
     match args.verb {
         Verb::Share(share) => share::run(context, share).await,
@@ -54,14 +56,16 @@ pub async fn run(args: Args) -> Result {
         Verb::Stop => stop::run(&context).await,
         Verb::Leave(leave) => leave::run(&context, &leave).await,
         Verb::Demo => demo::run(&context).await,
-        Verb::Completions(completions) => Ok(completions::run(&completions)),
+        Verb::Completions(completions) => completions::run(&completions),
     }
 }
 
 /// Shows a failure that ends the process: the last line, in either form.
 pub fn show_failure(failure: &Complaint, json: bool) {
-    if json && let Ok(line) = json::failure(failure) {
-        let _ = out::data(&line);
+    if json
+        && let Ok(line) = json::failure(failure)
+        && out::data(&line).is_ok()
+    {
         return;
     }
     out::complain(failure);

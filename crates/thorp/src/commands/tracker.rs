@@ -47,11 +47,16 @@ pub async fn run(context: Context, args: TrackerArgs) -> Result {
 const OPENED: &str = "This group was by invitation; whoever reaches its tracker is let in from now on. \
      The way back: thorp tracker --closed";
 
-/// The screen where there is a terminal for it, lines elsewhere.
+/// The screen where there is a terminal for it; elsewhere what happens, or the tables
+/// where lines were asked for.
 async fn attend(context: &Context, tracker: &mut LocalTracker, lines: bool) {
     if context.can_draw(lines) && screen::run(tracker, context.terminals.colour).await.is_ok() {
         return;
     }
     let mut streams = lines::Streams::standard();
-    let _ = lines::follow_tracker(tracker, &mut streams, context.line_manner()).await;
+    let manner = lines::Manner {
+        tables: lines,
+        ..context.line_manner()
+    };
+    let _ = lines::follow_tracker(tracker, &mut streams, manner).await;
 }

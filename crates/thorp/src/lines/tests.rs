@@ -52,8 +52,16 @@ fn streams() -> Streams<Vec<u8>, Vec<u8>> {
         out: Vec::new(),
         talk: Vec::new(),
         talk_width: None,
+        is_lossy: false,
     }
 }
+
+/// As `--lines` has it.
+const TABLES: Manner = Manner {
+    json: false,
+    quiet: false,
+    tables: true,
+};
 
 fn text(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes).expect("UTF-8")
@@ -135,14 +143,14 @@ async fn a_tracker_prints_both_tables_after_a_change() {
     let (mut tracker, view) = tracker();
     let mut streams = streams();
     let told = async {
-        view.send(story::first()).await.expect("followed");
-        a_moment().await;
+        for _ in 0..3 {
+            // Only the first is news.
+            view.send(story::first()).await.expect("followed");
+            a_moment().await;
+        }
         drop(view);
     };
-    let _ = tokio::join!(
-        follow_tracker(&mut tracker, &mut streams, Manner::default()),
-        told
-    );
+    let _ = tokio::join!(follow_tracker(&mut tracker, &mut streams, TABLES), told);
     let expected = format!(
         "Listening on 192.168.198.138:3333\n{}\n{}\n",
         words::WAITING,
@@ -158,7 +166,7 @@ async fn the_same_as_objects() {
     let mut streams = streams();
     let json = Manner {
         json: true,
-        quiet: false,
+        ..TABLES
     };
     let told = async {
         view.send(story::alone()).await.expect("followed");
@@ -226,7 +234,108 @@ async fn nobody_reads_any_more() {
         out,
         talk,
         talk_width: None,
+        is_lossy: false,
     };
     let flow = follow_peer(&mut peer, &mut streams, Manner::default()).await;
     assert_eq!(flow, Flow::Closed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tracker_tells_who_comes_and_goes_and_how_much_each_shares() {
+    for (json, quiet) in [(false, false), (true, false), (false, true), (true, true)] {
+        let (mut tracker, view) = tracker();
+        let mut streams = streams();
+        let told = async {
+            for shown in [story::first(), story::first(), story::alone()] {
+                view.send(shown).await.expect("followed");
+                tokio::time::sleep(Duration::from_secs(10)).await;
+            }
+            drop(view);
+        };
+        let manner = Manner {
+            json,
+            quiet,
+            tables: false,
+        };
+        let _ = tokio::join!(follow_tracker(&mut tracker, &mut streams, manner), told);
+        let out = text(streams.out);
+        let lines: Vec<_> = out.lines().skip(2).collect();
+        if quiet {
+            assert_eq!(lines, [""; 0], "{out}");
+            continue;
+        }
+        let dated = |line: &&str| {
+            assert!(
+                line[..5].contains('2') && line[..21].ends_with(' '),
+                "{line}"
+            );
+            line[21..].to_owned()
+        };
+        let event = |line: &&str| {
+            let value: Value = serde_json::from_str(line).expect("JSON");
+            assert!(value["time"].is_i64(), "{line}");
+            let page = include_str!("../../../../docs/json.md");
+            let event = value["event"].as_str().expect("an event");
+            assert!(page.contains(&format!("`{event}`")), "{event}");
+            format!("{} {event}", value["address"].as_str().expect("an address"))
+        };
+        let [one, two, three] = ["192.168.198.138", "192.168.198.139", "192.168.198.137"];
+        if json {
+            let told: Vec<_> = lines.iter().map(event).collect();
+            let came = [one, two].map(|who| format!("{who} came"));
+            assert_eq!(told[..2], came);
+            assert_eq!(told.iter().filter(|line| line.ends_with("went")).count(), 2);
+        } else {
+            let told: Vec<_> = lines.iter().map(dated).collect();
+            assert_eq!(
+                told,
+                [
+                    format!("{one} came"),
+                    format!("{two} came"),
+                    format!("{one} shares 4 files, 1.2 MiB"),
+                    format!("{two} shares 3 files, 1.2 MiB"),
+                    format!("{three} came"),
+                    format!("{one} went"),
+                    format!("{two} went"),
+                    format!("{three} shares 4 files, 1.2 MiB"),
+                ]
+            );
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_disk_behind_standard_output_is_said_once_and_ends_nothing() {
+    struct Full;
+    impl Write for Full {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::StorageFull.into())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let (mut peer, view, notices) = peer();
+    let mut streams = Streams {
+        out: Full,
+        talk: Vec::new(),
+        talk_width: None,
+        is_lossy: false,
+    };
+    let told = async {
+        notices.send(Notice::Connected).await.expect("followed");
+        a_moment().await;
+        view.send(Shown::of_peer(&["192.168.198.138"], 0))
+            .await
+            .expect("followed");
+        a_moment().await;
+        drop(view);
+    };
+    let (flow, ()) = tokio::join!(
+        follow_peer(&mut peer, &mut streams, Manner::default()),
+        told
+    );
+    assert_eq!(flow, Flow::Open);
+    let talk = text(streams.talk);
+    assert_eq!(talk.matches("standard output").count(), 1, "{talk}");
 }

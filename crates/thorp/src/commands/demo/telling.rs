@@ -168,10 +168,7 @@ impl<O: Write> Teller<O> {
         match out::line(&mut self.out, text) {
             Ok(Flow::Open) => Ok(()),
             Ok(Flow::Closed) => Err(Cut::Unheard),
-            Err(error) => {
-                let why = format!("standard output: {error}");
-                Err(failure(ErrorKind::Other, why).into())
-            }
+            Err(error) => Err(out::unwritten(&error).into()),
         }
     }
 }
