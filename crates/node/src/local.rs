@@ -31,7 +31,7 @@ const EVENTS: usize = 256;
 /// How long a node may take to read a command before its caller is told.
 const SILENT_AFTER: Duration = Duration::from_secs(2);
 /// How long a node that is not suspended is waited for after that.
-const GIVEN_UP_AFTER: Duration = Duration::from_secs(60);
+const GIVEN_UP_AFTER: Duration = Duration::from_mins(1);
 /// How often it is looked at meanwhile.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// How long answers may take that are still to be written when a node has ended.

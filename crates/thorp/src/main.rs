@@ -9,6 +9,7 @@
 //! lines, table  plain-lines form             screen        the tracker's live screen
 //! menu          share's menu                 conversation  asking back during a fetch
 //! out, prompt, progress, signals             standard streams, questions, bars, goodbyes
+//! threads       as many as the system allows
 //! ```
 //!
 //! Nothing here opens a socket or a file of the state directory, and nothing
@@ -41,10 +42,12 @@ mod state;
 mod story;
 mod table;
 mod tables;
+mod threads;
 mod units;
 mod words;
 mod wrap;
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use thorp_node::api::ErrorKind;
@@ -59,8 +62,15 @@ fn main() -> ExitCode {
         Ok(args) => args,
         Err(error) => {
             // Help and version come this way too; a closed pipe is no failure.
-            let _ = error.print();
-            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+            let printed = error.print().and_then(|()| std::io::stdout().flush());
+            return match printed {
+                Err(why) if why.kind() != std::io::ErrorKind::BrokenPipe => {
+                    let failure = out::unwritten(&why);
+                    out::complain(&failure);
+                    Exit::from(failure.kind).into()
+                }
+                _ => ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2)),
+            };
         }
     };
     log(args.global.verbose);
@@ -75,6 +85,7 @@ fn main() -> ExitCode {
 fn start(args: Args) -> Result {
     thorp_node::net::descriptors::raise();
     let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads::for_work()?)
         .enable_all()
         .build()
         .map_err(|e| failure(ErrorKind::Other, format!("starting: {e}")))?;

@@ -1,5 +1,9 @@
-//! Signals that mean goodbye: SIGINT, SIGTERM, SIGHUP.
+//! Signals that mean goodbye: SIGINT, SIGTERM, SIGHUP; and one that must not end the
+//! program.
 
+use std::fs;
+
+use rustix::process;
 use thorp_node::api::ErrorKind;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -19,20 +23,24 @@ pub enum Means {
 pub struct Signals {
     interrupt: Signal,
     terminate: Signal,
-    hangup: Signal,
+    /// Nothing where it was ignored from the start: `nohup` means that.
+    hangup: Option<Signal>,
+}
+
+/// Lets a write beyond the largest file that this process may make (`ulimit -f`) fail
+/// like one on a full disk, which is told. The signal would end the process.
+pub fn outlive_file_limit() -> Result<()> {
+    on(SignalKind::from_raw(process::Signal::XFSZ.as_raw())).map(drop)
 }
 
 impl Signals {
     /// Begins to listen.
     pub fn listen() -> Result<Self> {
-        let on = |kind| {
-            signal(kind)
-                .map_err(|e| failure(ErrorKind::Other, format!("listening to signals: {e}")))
-        };
+        let hears_hangup = !is_ignored(process::Signal::HUP);
         Ok(Self {
             interrupt: on(SignalKind::interrupt())?,
             terminate: on(SignalKind::terminate())?,
-            hangup: on(SignalKind::hangup())?,
+            hangup: hears_hangup.then(|| on(SignalKind::hangup())).transpose()?,
         })
     }
 
@@ -46,7 +54,7 @@ impl Signals {
         tokio::select! {
             _ = self.interrupt.recv() => Means::Interrupt,
             _ = self.terminate.recv() => Means::End,
-            _ = self.hangup.recv() => Means::End,
+            Some(()) = next_of(&mut self.hangup) => Means::End,
         }
     }
 
@@ -56,5 +64,42 @@ impl Signals {
             () = stop => Exit::DONE,
             () = self.next() => ErrorKind::Unfinished.into(),
         }
+    }
+}
+
+fn on(kind: SignalKind) -> Result<Signal> {
+    signal(kind).map_err(|e| failure(ErrorKind::Other, format!("listening to signals: {e}")))
+}
+
+async fn next_of(signal: &mut Option<Signal>) -> Option<()> {
+    match signal {
+        Some(signal) => signal.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Whether the program was started with a signal ignored.
+fn is_ignored(signal: process::Signal) -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    is_in(&status, signal)
+}
+
+fn is_in(status: &str, signal: process::Signal) -> bool {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask >> (signal.as_raw() - 1) & 1 == 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ignored_signal_is_read_off_the_mask() {
+        let status = "SigBlk:\t0000000000000001\nSigIgn:\t0000000000001001\nSigCgt:\tffff\n";
+        assert!(is_in(status, process::Signal::HUP));
+        assert!(is_in(status, process::Signal::PIPE));
+        assert!(!is_in(status, process::Signal::INT));
+        assert!(!is_in("", process::Signal::HUP));
     }
 }

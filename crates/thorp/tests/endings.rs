@@ -92,3 +92,141 @@ fn a_get_whose_peer_dies_with_it_does_not_fetch_by_itself() {
     assert_eq!(elsewhere.path().read_dir().unwrap().count(), 0);
     drop((holding, tracker));
 }
+
+#[test]
+fn a_hangup_that_was_ignored_stays_ignored() {
+    let village = Village::new();
+    let nohup = ["sh", "-c", "trap '' HUP; exec \"$@\"", "sh"];
+    let peer = village.node("peer").under(&nohup);
+    let running = start(&peer);
+    running.signal("HUP");
+    // It is answered after the signal has come, so it has not ended it.
+    peer.run(&["status"]).exits(0);
+    peer.run(&["stop"]).exits(0);
+    running.finish(PATIENCE).exits(0);
+
+    let other = village.node("other");
+    let running = start(&other);
+    running.signal("HUP");
+    running.finish(PATIENCE).exits(0);
+}
+
+#[test]
+fn a_full_disk_behind_standard_output_ends_no_node_and_every_answer() {
+    let village = Village::new();
+    let full = ["sh", "-c", "exec \"$@\" > /dev/full", "sh"];
+    let node = village.node("peer");
+    node.file("1.txt", "one");
+    let deaf = node.clone().under(&full);
+    let peer = deaf.start(&["share", "--lines", "--listen", "127.0.0.1:0"]);
+    peer.wait_for_line("that its output is lost", |line| {
+        line.contains("standard output cannot be written")
+    });
+    for command in [
+        &["status"][..],
+        &["ls"],
+        &["find", "*"],
+        &["members"],
+        &["invite"],
+        &["completions", "bash"],
+        &["--help"],
+        &["--version"],
+        &["--json", "status"],
+        &["tracker", "--backup", "-"],
+    ] {
+        let end = deaf.run(command).exits(1);
+        assert!(end.stderr.contains("standard output"), "{command:?}: {end}");
+    }
+    node.run(&["status"]).exits(0);
+    node.run(&["stop"]).exits(0);
+    let end = peer.finish(PATIENCE).exits(0);
+    assert_eq!(end.stderr.matches("standard output").count(), 1, "{end}");
+
+    let node = village.node("tracker").under(&full);
+    let tracker = node.start(&["tracker", "--open", "--listen", "127.0.0.1:0"]);
+    tracker.wait_for_line("that its output is lost", |line| {
+        line.contains("standard output cannot be written")
+    });
+    node.run(&["stop"]).exits(0);
+    tracker.finish(PATIENCE).exits(0);
+}
+
+#[test]
+fn a_limit_of_a_files_size_fails_the_fetch_and_not_the_peer() {
+    let village = Village::new();
+    let (tracker, at) = village.tracker();
+    let holder = village.node("holder");
+    holder.file("large.bin", vec![7; 8_000_000]);
+    holder.file("small.bin", vec![7; 200_000]);
+    let holding = holder.start_sharing(&at, "127.0.0.1:0");
+    let node = village.node("peer");
+    // In blocks of 512 bytes, or of 1024 in other shells.
+    let limited = node
+        .clone()
+        .under(&["sh", "-c", "ulimit -f 2000; exec \"$@\"", "sh"]);
+    let peer = limited.start_sharing(&at, "127.0.0.1:0");
+    node.run(&["get", "large.bin"]).exits(1).says("too large");
+    node.run(&["get", "small.bin"]).exits(0);
+    assert_eq!(node.bytes("small.bin").len(), 200_000);
+    node.run(&["stop"]).exits(0);
+    peer.finish(PATIENCE).exits(0);
+    // A visitor's, too.
+    let tight = node.under(&["sh", "-c", "ulimit -f 100; exec \"$@\"", "sh"]);
+    tight
+        .run(&["get", "small.bin", "--as", "other.bin"])
+        .exits(1);
+    assert!(!tight.share().join("other.bin").exists());
+    drop((holding, tracker));
+}
+
+#[test]
+fn a_limit_of_threads_is_said_and_nothing_panics() {
+    let mut command = std::process::Command::new("sh");
+    // No limit holds for root.
+    let as_another = "if [ $(id -u) = 0 ]; then \
+                      exec prlimit --nproc=4 setpriv --reuid 54321 --clear-groups \"$@\"; \
+                      else ulimit -u 1; exec \"$@\"; fi";
+    let program = env!("CARGO_BIN_EXE_thorp");
+    command.args([
+        "-c", as_another, "sh", program, "--state", "/nowhere", "status",
+    ]);
+    let end = Running::start("status", command).finish(PATIENCE);
+    if end.code == Some(127) {
+        return support::skip(
+            "a_limit_of_threads_is_said_and_nothing_panics",
+            "prlimit and setpriv",
+        );
+    }
+    end.exits(1).says("raise the limit (ulimit -u");
+}
+
+#[test]
+fn a_trackers_log_stays_small_while_a_file_is_edited_all_the_time() {
+    let village = Village::new();
+    let node = village.node("tracker");
+    let tracker = node.start(&["tracker", "--open", "--listen", "127.0.0.1:0"]);
+    let at = support::village::listening(&tracker);
+    let peer = village.node("peer");
+    peer.file("1.txt", "one");
+    let sharing = peer.start_sharing(&at, "127.0.0.1:0");
+    let dated = |end: &'static str| {
+        move |line: &str| line.starts_with("20") && line[..20].ends_with('Z') && line.ends_with(end)
+    };
+    tracker.wait_for_line("who came", dated(" came"));
+    tracker.wait_for_line("how much it shares", dated(" shares 1 file, 3 B"));
+    let entries = || node.tracker_status()["entries"].as_u64();
+    for length in 0..20 {
+        peer.file("1.txt", vec![7; length]);
+        peer.file(&format!("{length}.new"), "new");
+        support::process::poll("the tracker to know it", PATIENCE, || {
+            (entries() == Some(length as u64 + 2)).then_some(())
+        });
+    }
+    drop(sharing);
+    tracker.wait_for_line("who went", dated(" went"));
+    tracker.signal("TERM");
+    let end = tracker.finish(PATIENCE).exits(0);
+    assert_eq!(end.stdout.matches(" came\n").count(), 1, "{end}");
+    assert!(end.stdout.matches(" shares ").count() <= 2, "{end}");
+    assert!(!end.stdout.contains("File Name"), "{end}");
+}

@@ -144,7 +144,17 @@ async fn stopped(path: &Path) -> Result<StateDir, LaunchError> {
                 // The error says which process still has it.
                 return Ok(StateDir::open(path)?);
             }
-            Ok(mut answer) => while answer.recv().await.is_some() {},
+            Ok(answer) => {
+                let mut answer = until_let_go(answer, path);
+                while let Some(event) = answer.recv().await {
+                    if let Event::Error(
+                        failure @ (Failure::NotAnswering { .. } | Failure::StillEnding { .. }),
+                    ) = event
+                    {
+                        return Err(failure.into());
+                    }
+                }
+            }
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }

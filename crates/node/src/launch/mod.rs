@@ -71,7 +71,8 @@ pub async fn share(
         ..options
     };
     Share::check(dir, &options)?;
-    let state = Arc::new(free_state(&common.state).await?);
+    // On the heap, like the next one: what waits is large.
+    let state = Arc::new(Box::pin(free_state(&common.state)).await?);
     let options = share::Options {
         cache: Some(state.file(share::CACHE)),
         ..options
@@ -81,7 +82,7 @@ pub async fn share(
     let identity = Identity::load_or_create(&state)?;
     let remembered = Membership::load(&state, &identity)?;
     let office = match group {
-        Group::Remembered => Office::inside(&common, remembered.as_ref()).await?,
+        Group::Remembered => Box::pin(Office::inside(&common, remembered.as_ref())).await?,
         Group::Open(_) | Group::Invited(_) => None,
     };
     let (membership, announced, listener) = if let Some(office) = &office {

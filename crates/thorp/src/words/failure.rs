@@ -73,12 +73,7 @@ pub fn failure(failure: &Failure) -> String {
             process,
             is_suspended,
         } => not_answering(*process, *is_suspended),
-        Failure::StillEnding { process, waited } => format!(
-            "It was told to stop, but {} has not ended after {waited} s. \
-             Wait until it has, or end it: kill {}",
-            called_process(*process),
-            pid_or_word(*process)
-        ),
+        Failure::StillEnding { process, waited } => still_ending(*process, *waited),
         Failure::PeerStopping => "The peer is stopping. Start it again: thorp share".into(),
         Failure::TrackerStopping => "The tracker is stopping. Start it again: thorp tracker".into(),
         Failure::Removed => REMOVED.into(),
@@ -269,6 +264,14 @@ fn not_answering(process: Option<u32>, is_suspended: bool) -> String {
              it: kill {pid}"
         )
     }
+}
+
+fn still_ending(process: Option<u32>, waited: u64) -> String {
+    let (who, pid) = (called_process(process), pid_or_word(process));
+    format!(
+        "It was told to stop, but {who} has not ended after {waited} s. \
+         Wait until it has, or end it: kill {pid}"
+    )
 }
 
 /// A process as a user knows it.
