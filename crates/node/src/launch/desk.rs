@@ -19,8 +19,7 @@ use thorp_wire::PeerId;
 use tokio::sync::mpsc;
 
 use super::LaunchError;
-use super::leaving::until_let_go;
-use super::visit::running_or_state;
+use super::owner::{running_or_state, until_let_go};
 use crate::api::{Command, Done, Event, Failure, GroupMember, MemberRole, Note};
 use crate::codes::library;
 use crate::local;

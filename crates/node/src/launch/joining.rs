@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use super::LaunchError;
 use super::common::Common;
 use super::member::{keep_admitted, member_tls};
-use super::visit::free_state;
+use super::owner::free_state;
 use crate::api::{Note, Notice};
 use crate::net::addresses;
 use crate::net::dial::{self, DialError, Expected};

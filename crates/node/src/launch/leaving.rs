@@ -6,19 +6,17 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use thorp_files::share;
 use thorp_group::identity::{self, Membership};
 use thorp_group::record::Records;
-use thorp_group::state::{EMBEDDED, StateDir, StateError};
+use thorp_group::state::{EMBEDDED, StateDir};
 use thorp_group::{authority, backup, record};
 use thorp_wire::reserved::VERSION_FILE;
-use tokio::sync::mpsc;
 
 use super::LaunchError;
 use super::desk::has_ca;
-use super::visit::running_or_state;
+use super::owner::{GOODBYE_WITHIN, LOOK_EVERY, running_or_state, until_let_go};
 use crate::api::{Command, Event, Failure};
 use crate::local;
 use crate::peer::Memory;
@@ -30,10 +28,6 @@ const GROUP: [&str; 4] = [
     Memory::FILES[0],
     Memory::FILES[1],
 ];
-/// How often to look whether the stopped node has gone.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
-/// How long a node may take from its goodbye until it has let go of its directory.
-const GOODBYE_WITHIN: Duration = Duration::from_secs(10);
 
 /// What leaving would mean for a state directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -157,62 +151,6 @@ async fn stopped(path: &Path) -> Result<StateDir, LaunchError> {
             }
         }
         tokio::time::sleep(LOOK_EVERY).await;
-    }
-}
-
-/// The answer to [`Command::Stop`], whose end comes once the node has let go of its
-/// state directory, so that the next one can be started on it at once.
-pub(super) fn until_let_go(
-    mut answer: mpsc::Receiver<Event>,
-    path: &Path,
-) -> mpsc::Receiver<Event> {
-    let path = path.to_owned();
-    // The next node on it may be quick.
-    let before = Owner::of(&path);
-    let (events, receiver) = mpsc::channel(1);
-    tokio::spawn(async move {
-        while let Some(event) = answer.recv().await {
-            let event = match event {
-                Event::Done(done) => match let_go(&path, before).await {
-                    Ok(()) => Event::Done(done),
-                    Err(failure) => Event::Error(failure),
-                },
-                event => event,
-            };
-            if events.send(event).await.is_err() {
-                return;
-            }
-        }
-    });
-    receiver
-}
-
-async fn let_go(path: &Path, before: Option<Owner>) -> Result<(), Failure> {
-    let deadline = tokio::time::Instant::now() + GOODBYE_WITHIN;
-    while let Some(owner) = Owner::of(path)
-        && Some(owner) == before
-    {
-        if tokio::time::Instant::now() >= deadline {
-            return Err(Failure::StillEnding {
-                process: owner.0,
-                waited: GOODBYE_WITHIN.as_secs(),
-            });
-        }
-        tokio::time::sleep(LOOK_EVERY).await;
-    }
-    Ok(())
-}
-
-/// The process that has a state directory, with its number where that is known.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Owner(Option<u32>);
-
-impl Owner {
-    fn of(path: &Path) -> Option<Self> {
-        match StateDir::must_be_free(path) {
-            Err(StateError::InUse { by, .. }) => Some(Self(by)),
-            _ => None,
-        }
     }
 }
 

@@ -5,6 +5,7 @@
 //! visit     a peer for the moment, where none is running
 //! office    a tracker's own: the group's CA, its certificate, its socket
 //! desk      what a user asks where the CA is: members, invites, a backup
+//! owner     which process has a state directory, and waiting for it to let go
 //! leaving   how a state directory forgets its group, or everything
 //! joining   how this machine becomes a member
 //! member    what is kept of a membership, and what a peer makes of it
@@ -23,6 +24,7 @@ mod joining;
 mod leaving;
 mod member;
 mod office;
+mod owner;
 mod running;
 mod visit;
 
@@ -48,12 +50,12 @@ pub use joining::{Group, join};
 pub use leaving::{Left, Standing, leave, standing};
 use member::{Credentials, keep};
 use office::Office;
+use owner::free_state;
 use running::Held;
 pub use running::{Access, RunningPeer, RunningTracker};
 pub use thorp_group::authority::is_by_invitation;
 pub use thorp_group::state::EMBEDDED;
 pub use visit::ask;
-use visit::free_state;
 
 /// Starts a peer that shares a directory. Where the group is its own, or there
 /// is none yet, the group's tracker is inside: one process, one port.
@@ -71,8 +73,7 @@ pub async fn share(
         ..options
     };
     Share::check(dir, &options)?;
-    // On the heap, like the next one: what waits is large.
-    let state = Arc::new(Box::pin(free_state(&common.state)).await?);
+    let state = Arc::new(free_state(&common.state).await?);
     let options = share::Options {
         cache: Some(state.file(share::CACHE)),
         ..options
@@ -82,7 +83,7 @@ pub async fn share(
     let identity = Identity::load_or_create(&state)?;
     let remembered = Membership::load(&state, &identity)?;
     let office = match group {
-        Group::Remembered => Box::pin(Office::inside(&common, remembered.as_ref())).await?,
+        Group::Remembered => Office::inside(&common, remembered.as_ref()).await?,
         Group::Open(_) | Group::Invited(_) => None,
     };
     let (membership, announced, listener) = if let Some(office) = &office {
@@ -94,8 +95,9 @@ pub async fn share(
         keep(&membership, &state)?;
         (membership, true, listener)
     } else {
-        let (membership, announced) =
-            join_group(&common, &state, &identity, remembered, group, &notices).await?;
+        // On the heap: a dialler that waits is large.
+        let joined = join_group(&common, &state, &identity, remembered, group, &notices);
+        let (membership, announced) = Box::pin(joined).await?;
         let usual = Listen::PortOrNext(PEER_PORT);
         (membership, announced, common.listener(usual).await?)
     };

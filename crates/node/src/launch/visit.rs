@@ -2,34 +2,24 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use thorp_files::store::Store;
 use thorp_group::address::NetAddress;
 use thorp_group::identity::{Identity, Membership};
-use thorp_group::state::{StateDir, StateError};
+use thorp_group::state::StateDir;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep};
 
 use super::LaunchError;
 use super::common::Common;
 use super::joining::{Group, join_group};
-use super::leaving::until_let_go;
 use super::member::Credentials;
+use super::owner::{running_or_state, until_let_go};
 use super::running::{Held, RunningPeer};
 use crate::api::{AskedOf, Command, Event, Failure, Notice};
-use crate::local;
 use crate::peer::{Peer, PeerSetup, Role};
-use crate::process::is_suspended;
 
 /// Things that happen while a visitor joins.
 const NOTICES: usize = 16;
-/// How long to wait for a state directory that another process is about to leave.
-const STATE_WITHIN: Duration = Duration::from_secs(10);
-/// The same where that process is suspended, and so will not.
-const SUSPENDED_AFTER: Duration = Duration::from_secs(2);
-/// How often to look.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// Sends a command to the node that runs on the state directory. With none
 /// running, joins for the moment, and puts what is fetched into `directory`.
@@ -104,68 +94,6 @@ async fn begun(mut events: mpsc::Receiver<Event>) -> Option<mpsc::Receiver<Event
         }
     });
     Some(receiver)
-}
-
-/// The answer of the node that runs on a state directory, or else the directory.
-pub(super) async fn running_or_state(
-    path: &Path,
-    command: &Command,
-) -> Result<Result<mpsc::Receiver<Event>, StateDir>, LaunchError> {
-    let begun = Instant::now();
-    loop {
-        if let Some(events) = local::ask(path, command).await {
-            return Ok(Ok(events));
-        }
-        match StateDir::open(path) {
-            Ok(state) => return Ok(Err(state)),
-            Err(error) => still_in_use(error, begun).await?,
-        }
-    }
-}
-
-/// A state directory for a node. A process that has it for a moment only, or is about to
-/// end, is waited for; a node that runs on it is not.
-pub(super) async fn free_state(path: &Path) -> Result<StateDir, LaunchError> {
-    let begun = Instant::now();
-    loop {
-        let error = match StateDir::open(path) {
-            Ok(state) => return Ok(state),
-            Err(error) => error,
-        };
-        let answer = match local::ask(path, &Command::Status).await {
-            Some(mut events) => events.recv().await,
-            None => None,
-        };
-        match answer {
-            None | Some(Event::Error(Failure::PeerStopping | Failure::TrackerStopping)) => {
-                still_in_use(error, begun).await?;
-            }
-            Some(Event::Error(failure @ Failure::NotAnswering { .. })) => {
-                return Err(failure.into());
-            }
-            Some(_) => return Err(error.into()),
-        }
-    }
-}
-
-/// Waits a little where a state directory is in use: a node is starting or stopping, or
-/// there is another visitor. Fails once it is clear that it will stay so.
-async fn still_in_use(error: StateError, begun: Instant) -> Result<(), LaunchError> {
-    let StateError::InUse { by, .. } = &error else {
-        return Err(error.into());
-    };
-    if begun.elapsed() >= SUSPENDED_AFTER && by.is_some_and(is_suspended) {
-        let failure = Failure::NotAnswering {
-            process: *by,
-            is_suspended: true,
-        };
-        return Err(failure.into());
-    }
-    if begun.elapsed() >= STATE_WITHIN {
-        return Err(error.into());
-    }
-    sleep(LOOK_EVERY).await;
-    Ok(())
 }
 
 async fn visit(

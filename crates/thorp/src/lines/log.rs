@@ -13,7 +13,7 @@ use thorp_node::api::Member;
 use thorp_node::snapshot::{Ask, Change, Fresh, Gone, Part, SnapshotRow, TrackedPeer, Viewer};
 use tokio::time::{Duration, Instant};
 
-use crate::{listing, units};
+use crate::{units, words};
 use thorp_node::printable::printable;
 
 /// Peers' rows that the tracker makes at a time.
@@ -245,7 +245,7 @@ impl Happening {
     /// In a line, without its date.
     pub fn line(&self) -> String {
         let (Self::Came(member) | Self::Went(member) | Self::Shares { member, .. }) = self;
-        let who = listing::member(member);
+        let who = words::called(member);
         let who = printable(&who);
         match self {
             Self::Came(_) => format!("{who} came"),

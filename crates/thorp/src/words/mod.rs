@@ -49,7 +49,7 @@ pub const TOO_MANY_TO_SORT: &str = "there are too many files to put them in that
 folder (thorp ls FOLDER), or fewer by a pattern (thorp find), or sort the rows of --json";
 
 /// A member as a user knows it: `oak (192.168.1.5)`.
-fn called(member: &Member) -> String {
+pub fn called(member: &Member) -> String {
     let address = (member.port != 0).then_some(&*member.address);
     match (&member.name, address) {
         (Some(name), Some(address)) => format!("{name} ({address})"),
