@@ -1,5 +1,7 @@
 //! A real directory, a real watcher, and a listener that follows the events.
 
+mod mounts;
+
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;

@@ -13,7 +13,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use cap_std::fs::{Dir, DirEntry};
+use cap_std::fs::{Dir, DirEntry, FileType};
 use ignore::{IncrementalIgnore, WalkBuilder};
 use thorp_wire::Name;
 use thorp_wire::reserved::{IGNORE_FILE, VERSION_FILE, is_hidden, is_part};
@@ -208,7 +208,9 @@ fn walk_folder(
     for entry in entries {
         let entry = entry?;
         let path = folder.join(entry.file_name());
-        let kind = entry.file_type()?;
+        let Some(kind) = found.kind(&path, &entry)? else {
+            continue;
+        };
         match rules.leave_out_of(&path, kind.is_dir()) {
             Some(Ruled::Out(Cause::Unnameable)) => found.not_nameable(path),
             Some(Ruled::Out(cause)) => found.left_out.push((path, cause)),
@@ -223,6 +225,23 @@ fn walk_folder(
 }
 
 impl Found {
+    /// What an entry is; `None` where it is gone, or cannot be looked at.
+    fn kind(&mut self, path: &Path, entry: &DirEntry) -> io::Result<Option<FileType>> {
+        let listed = entry.file_type()?;
+        if listed.is_file() || listed.is_dir() || listed.is_symlink() {
+            return Ok(Some(listed));
+        }
+        // Not every file system says in a folder's list what its entries are.
+        match entry.metadata() {
+            Ok(meta) => Ok(Some(meta.file_type())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => {
+                self.not_readable(path.to_owned(), error);
+                Ok(None)
+            }
+        }
+    }
+
     fn file(&mut self, path: PathBuf, entry: &DirEntry) {
         let Some(name) = path.to_str().and_then(|path| path.parse().ok()) else {
             return self.not_nameable(path);
