@@ -232,7 +232,7 @@ impl Node {
             names,
         };
         let known = Knowledge::of_tracker(&self.tracker);
-        self.keeper.page(&ask, &known, &mut |_| Vec::new())
+        self.keeper.page(&ask, &known, &mut |_| Default::default())
     }
 
     /// Both tables, as far as a screen holds them.
@@ -284,7 +284,10 @@ impl Node {
     fn changed(&self) -> Result<usize> {
         let known = Knowledge::of_tracker(&self.tracker);
         let now = self.page(Part::Warnings, At::Start, 0, 0).number;
-        match self.keeper.since(now - 50, &known, &mut |_| Vec::new()) {
+        match self
+            .keeper
+            .since(now - 50, &known, &mut |_| Default::default())
+        {
             Fresh::Changes { changes, .. } => Ok(changes.len()),
             Fresh::StartAgain { number } => bail!("too far behind {number}"),
         }
@@ -344,7 +347,7 @@ impl Node {
             while let Some(ask) = next.filter(|_| seen < most) {
                 let mut page = None;
                 slices.push(took(|| {
-                    page = Some(self.keeper.page(&ask, &known, &mut |_| Vec::new()));
+                    page = Some(self.keeper.page(&ask, &known, &mut |_| Default::default()));
                     Ok(())
                 })?);
                 let page = page.context("it was made")?;

@@ -14,6 +14,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound;
+use std::path::{Path, PathBuf};
 
 use thorp_wire::{Content, Entry, Name, Root};
 
@@ -34,7 +35,9 @@ pub(super) struct Index {
     touched: BTreeMap<Name, Option<Entry>>,
     /// Files that could not be opened when they were to be hashed. They come
     /// back when their stamp changes: `chmod` changes it.
-    unreadable: BTreeMap<Name, Stamp>,
+    /// Paths, as all that is left out has them: their order is another one than that
+    /// of names.
+    unreadable: BTreeMap<PathBuf, Stamp>,
     /// Contents that files had until they changed, the latest first.
     before: VecDeque<(Content, Name)>,
     /// Names that a store is about to fill; see [`Index::expect`].
@@ -70,7 +73,7 @@ impl Index {
     /// A file is there, with this stamp. Keeps its root only if the stamp is
     /// unchanged. Returns whether it needs to be hashed.
     pub fn on_file_found(&mut self, name: &Name, stamp: Stamp) -> bool {
-        if self.arriving.contains(name) || self.unreadable.get(name) == Some(&stamp) {
+        if self.arriving.contains(name) || self.unreadable.get(as_path(name)) == Some(&stamp) {
             return false;
         }
         match self.files.get(name) {
@@ -113,13 +116,13 @@ impl Index {
         if let Some(record) = self.files.get(name) {
             let stamp = record.stamp;
             self.on_file_missing(name);
-            self.unreadable.insert(name.clone(), stamp);
+            self.unreadable.insert(as_path(name).to_owned(), stamp);
         }
     }
 
     /// A file of that name is not there (any more).
     pub fn on_file_missing(&mut self, name: &Name) {
-        self.unreadable.remove(name);
+        self.unreadable.remove(as_path(name));
         if self.arriving.contains(name) {
             return;
         }
@@ -165,7 +168,7 @@ impl Index {
     /// again.
     pub fn on_file_stored(&mut self, name: &Name, stamp: Stamp, root: Root) {
         self.arriving.remove(name);
-        self.unreadable.remove(name);
+        self.unreadable.remove(as_path(name));
         self.put(name, stamp, Some(root));
     }
 
@@ -245,6 +248,15 @@ impl Index {
         self.unreadable.len() as u64
     }
 
+    /// Those of them in a range, in order.
+    pub fn unreadable_within(
+        &self,
+        range: (Bound<&Path>, Bound<&Path>),
+    ) -> impl DoubleEndedIterator<Item = &Path> {
+        let paths = self.unreadable.range::<Path, _>(range);
+        paths.map(|(path, _)| path.as_path())
+    }
+
     /// The smallest change from the last taken listing to the present one.
     /// Files that came and went in between are not in it.
     pub fn take_delta(&mut self) -> Delta {
@@ -267,7 +279,7 @@ impl Index {
             root
         };
         let record = Record { stamp, root };
-        self.unreadable.remove(name);
+        self.unreadable.remove(as_path(name));
         self.touch(name);
         let before = self.files.insert(name.clone(), record);
         if let Some(before) = before {
@@ -306,6 +318,10 @@ impl Index {
             self.touched.insert(name.clone(), before);
         }
     }
+}
+
+fn as_path(name: &Name) -> &Path {
+    Path::new(name.as_str())
 }
 
 fn entry(name: &Name, record: Record) -> Entry {

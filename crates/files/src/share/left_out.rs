@@ -5,7 +5,12 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 
+use super::locks::{lock, read};
+use super::shared::Share;
 use super::walk::{Cause, Skipped};
+
+/// From one path to another one.
+type Range<'a> = (Bound<&'a Path>, Bound<&'a Path>);
 
 /// Files and folders that are left out, each with its cause. What is beneath one
 /// of them is not looked at, and is not here.
@@ -19,6 +24,12 @@ impl LeftOut {
     /// How many, by cause.
     pub fn counted(&self) -> Skipped {
         self.counted
+    }
+
+    /// Those in a range, in order.
+    fn within(&self, range: Range<'_>) -> impl DoubleEndedIterator<Item = (PathBuf, Cause)> {
+        let paths = self.paths.range::<Path, _>(range);
+        paths.map(|(path, cause)| (path.clone(), *cause))
     }
 
     /// Replaces what is left out at a path and beneath it. Returns whether
@@ -49,6 +60,44 @@ impl LeftOut {
         }
         is_news
     }
+}
+
+impl Share {
+    /// The first files and folders from here on that are left out, each with why.
+    pub fn left_out_from(&self, from: Bound<&Path>, limit: usize) -> Vec<(PathBuf, Cause)> {
+        let range = (from, Bound::Unbounded);
+        let mut paths: Vec<_> = lock(&self.shared.left_out)
+            .within(range)
+            .take(limit)
+            .collect();
+        let index = read(&self.shared.index);
+        paths.extend(index.unreadable_within(range).take(limit).map(unreadable));
+        drop(index);
+        paths.sort_unstable();
+        paths.truncate(limit);
+        paths
+    }
+
+    /// The last of them before here, in order.
+    pub fn left_out_before(&self, before: Bound<&Path>, limit: usize) -> Vec<(PathBuf, Cause)> {
+        let range = (Bound::Unbounded, before);
+        let mut paths: Vec<_> = lock(&self.shared.left_out)
+            .within(range)
+            .rev()
+            .take(limit)
+            .collect();
+        let index = read(&self.shared.index);
+        let unread = index.unreadable_within(range).rev();
+        paths.extend(unread.take(limit).map(unreadable));
+        drop(index);
+        paths.sort_unstable();
+        paths.drain(..paths.len().saturating_sub(limit));
+        paths
+    }
+}
+
+fn unreadable(path: &Path) -> (PathBuf, Cause) {
+    (path.to_owned(), Cause::Unreadable)
 }
 
 #[cfg(test)]

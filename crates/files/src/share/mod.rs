@@ -65,7 +65,7 @@ pub use pieces::{Arriving, Opened};
 pub use queue::HashError;
 pub use shared::{HashingProgress, Options, Share, ShareEvent, Totals};
 
-pub use walk::Skipped;
+pub use walk::{Cause, Skipped};
 pub use warning::ShareWarning;
 
 use crate::store::{Partial, Replace, Store, StoreError, Stored};

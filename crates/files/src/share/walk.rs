@@ -68,14 +68,21 @@ impl Skipped {
 }
 
 /// Why something is not shared, as [`Skipped`] counts it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Cause {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Cause {
+    /// Its name, or that of a folder it is in, starts with a dot.
     Hidden,
+    /// A `.thorpignore` says so.
     Ignored,
+    /// Its name is not UTF-8, or its path too long.
     Unnameable,
+    /// It cannot be opened.
     Unreadable,
+    /// It is a symbolic link.
     Symlink,
+    /// It is a device, a socket or a pipe.
     Special,
+    /// It is a state directory of thorp.
     Keys,
 }
 

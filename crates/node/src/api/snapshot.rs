@@ -2,10 +2,14 @@
 //!
 //! Field names are part of the interface: see `docs/json.md`.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
 
+use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
+use thorp_files::share::Cause;
 use thorp_wire::{Name, PeerId};
 
 use super::failure::Trouble;
@@ -49,6 +53,8 @@ pub enum Part {
     Node,
     /// What a peer offers, and what was left out and why, in one row.
     Share,
+    /// The files and folders that a peer does not offer, each with why; by path.
+    LeftOut,
     /// The large files that are on their way at this moment.
     Transfers,
     /// The last warnings.
@@ -90,6 +96,14 @@ pub enum RowKey {
         /// Its number, from 0, among the files of this name.
         nth: usize,
     },
+    /// Of something that is left out.
+    Path {
+        /// Relative to the share.
+        path: String,
+        /// The same in hexadecimal digits, where it is not UTF-8.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        bytes: Option<String>,
+    },
 }
 
 /// A page, rows always in the order of their part.
@@ -122,6 +136,8 @@ pub enum SnapshotRow {
     Tracker(TrackerStatus),
     /// Of [`Part::Share`].
     Share(ShareRow),
+    /// Of [`Part::LeftOut`].
+    LeftOut(LeftOutRow),
     /// Of [`Part::Transfers`].
     Transfer(TransferRow),
     /// Of [`Part::Warnings`].
@@ -157,6 +173,47 @@ pub struct LeftOut {
     pub special: u64,
     /// There are thorp's keys in them.
     pub keys: u64,
+}
+
+/// Something that is not shared. What is beneath a folder that is left out has no
+/// row.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftOutRow {
+    /// Its path relative to the share; of the share itself an empty one.
+    pub path: String,
+    /// The same in hexadecimal digits, where it is not UTF-8.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<String>,
+    /// Why it is not shared.
+    pub why: WhyLeftOut,
+}
+
+/// Why something is not shared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WhyLeftOut {
+    /// Its name starts with a dot.
+    Hidden,
+    /// A `.thorpignore` says so.
+    Ignored,
+    /// A folder whose `.thorpignore` cannot be read.
+    IgnoreFile,
+    /// Its name is not UTF-8, or its path too long.
+    Unnameable,
+    /// It cannot be opened.
+    Unreadable,
+    /// A symbolic link that leads out of the share.
+    LinkOut,
+    /// A symbolic link that leads nowhere, or in a circle.
+    LinkBroken,
+    /// A symbolic link to a folder.
+    LinkToFolder,
+    /// A symbolic link to something that is left out itself.
+    LinkToLeftOut,
+    /// It is a device, a socket or a pipe.
+    Special,
+    /// There are thorp's keys in it.
+    Keys,
 }
 
 /// A large file on its way.
@@ -278,6 +335,7 @@ impl Ask {
                 (Part::Files | Part::FilesOf { .. }, RowKey::File { name, .. }) => {
                     name.parse::<Name>().is_ok()
                 }
+                (Part::LeftOut, key) => key.as_path().is_some(),
                 _ => false,
             },
         };
@@ -328,6 +386,10 @@ impl SnapshotRow {
                 name: file.name.clone(),
                 nth: 0,
             }),
+            Self::LeftOut(row) => Some(RowKey::Path {
+                path: row.path.clone(),
+                bytes: row.bytes.clone(),
+            }),
             _ => None,
         }
     }
@@ -342,8 +404,54 @@ impl SnapshotRow {
             Self::File(file) => file.name.len() + MEMBER * file.holders.len(),
             Self::Listed(file) => file.name.len() + MEMBER,
             Self::Node(_) | Self::Tracker(_) | Self::Share(_) => ROW,
+            Self::LeftOut(row) => 3 * row.path.len(),
             Self::Transfer(transfer) => MEMBER * transfer.sent_by.len(),
             Self::Warning(warning) => warning.cost(),
+        }
+    }
+}
+
+impl RowKey {
+    /// The path in it, if there is one.
+    pub(crate) fn as_path(&self) -> Option<PathBuf> {
+        match self {
+            Self::Path { path, bytes: None } => Some(path.into()),
+            Self::Path {
+                bytes: Some(bytes), ..
+            } => {
+                let bytes = HEXLOWER.decode(bytes.as_bytes()).ok()?;
+                Some(OsString::from_vec(bytes).into())
+            }
+            Self::Peer { .. } | Self::File { .. } => None,
+        }
+    }
+}
+
+impl LeftOutRow {
+    /// About something at this path, relative to the share.
+    pub(crate) fn new(path: &Path, why: WhyLeftOut) -> Self {
+        let bytes = match path.to_str() {
+            Some(_) => None,
+            None => Some(HEXLOWER.encode(path.as_os_str().as_bytes())),
+        };
+        Self {
+            path: path.to_string_lossy().into(),
+            bytes,
+            why,
+        }
+    }
+}
+
+impl From<Cause> for WhyLeftOut {
+    fn from(cause: Cause) -> Self {
+        match cause {
+            Cause::Hidden => Self::Hidden,
+            Cause::Ignored => Self::Ignored,
+            Cause::Unnameable => Self::Unnameable,
+            Cause::Unreadable => Self::Unreadable,
+            Cause::Symlink => Self::LinkToFolder,
+            Cause::Special => Self::Special,
+            Cause::Keys => Self::Keys,
         }
     }
 }

@@ -73,12 +73,12 @@ impl Keeper {
         self.looks.recv().await
     }
 
-    /// Answers a reader. `rows` makes those of the node's own parts.
+    /// Answers a reader. `own` makes pages of the node's own parts.
     pub fn answer(
         &self,
         look: ViewRequest,
         known: &Knowledge<'_>,
-        mut own: impl FnMut(&Part) -> Vec<SnapshotRow>,
+        mut own: impl FnMut(&Ask) -> Found,
     ) {
         // A reader that is gone wants no answer.
         match look {
@@ -97,12 +97,12 @@ impl Keeper {
         &self,
         ask: &Ask,
         known: &Knowledge<'_>,
-        own: &mut dyn FnMut(&Part) -> Vec<SnapshotRow>,
+        own: &mut dyn FnMut(&Ask) -> Found,
     ) -> Page {
         let (rows, total, more) = match (known.page(ask), &ask.part) {
             (Some(found), _) => found,
             (None, Part::Warnings) => whole(self.warnings.iter().map(warning)),
-            (None, part) => whole(own(part).into_iter()),
+            (None, _) => own(ask),
         };
         self.count(rows.len());
         Page {
@@ -118,7 +118,7 @@ impl Keeper {
         &self,
         number: u64,
         known: &Knowledge<'_>,
-        own: &mut dyn FnMut(&Part) -> Vec<SnapshotRow>,
+        own: &mut dyn FnMut(&Ask) -> Found,
     ) -> Fresh {
         let now = self.changes.number();
         let start_again = Fresh::StartAgain { number: now };
@@ -126,6 +126,7 @@ impl Keeper {
             return start_again;
         };
         let (mut changes, mut cost) = (Vec::new(), 0);
+        let mut only = |part| own(&Ask::first(part, 1)).0.pop();
         for row in rows {
             let row = match row {
                 Row::Member(id) => {
@@ -137,8 +138,8 @@ impl Keeper {
                     }
                     row
                 }
-                Row::Node => own(&Part::Node).pop(),
-                Row::Share => own(&Part::Share).pop(),
+                Row::Node => only(Part::Node),
+                Row::Share => only(Part::Share),
                 Row::Warning(number) => {
                     let kept = self.warnings.iter().find(|(kept, _)| *kept == number);
                     kept.map(warning)
@@ -168,8 +169,9 @@ fn warning((number, warning): &(u64, Warning)) -> SnapshotRow {
     SnapshotRow::Warning(WarningRow::of(*number, warning))
 }
 
-fn whole(rows: impl Iterator<Item = SnapshotRow>) -> Found {
-    let rows: Vec<_> = rows.collect();
+/// All rows of a part that has few.
+pub fn whole(rows: impl IntoIterator<Item = SnapshotRow>) -> Found {
+    let rows: Vec<_> = rows.into_iter().collect();
     let total = rows.len() as u64;
     (rows, total, false)
 }

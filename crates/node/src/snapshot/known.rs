@@ -35,7 +35,7 @@ pub struct Knowledge<'a> {
 }
 
 /// Rows of a page, how many there are in all, and whether there are more.
-pub(super) type Found = (Vec<SnapshotRow>, u64, bool);
+pub type Found = (Vec<SnapshotRow>, u64, bool);
 
 impl<'a> Knowledge<'a> {
     /// What a tracker knows.
@@ -66,7 +66,7 @@ impl Knowledge<'_> {
             Part::Peers => Some(self.peers(ask)),
             Part::Files => Some(self.files(ask)),
             Part::FilesOf { id } => Some(self.files_of(id, ask)),
-            Part::Node | Part::Share | Part::Transfers | Part::Warnings => None,
+            Part::Node | Part::Share | Part::LeftOut | Part::Transfers | Part::Warnings => None,
         }
     }
 
@@ -79,7 +79,7 @@ impl Knowledge<'_> {
     fn peers(&self, ask: &Ask) -> Found {
         let place = |key: &RowKey| match key {
             RowKey::Peer { address, id } => Some((*address, id.parse().ok()?)),
-            RowKey::File { .. } => None,
+            RowKey::File { .. } | RowKey::Path { .. } => None,
         };
         let forwards = |from: Option<Place>| self.present.from_place(from);
         let backwards = |before: Option<Place>| self.present.before_place(before);
@@ -249,7 +249,7 @@ fn listed(entry: &Entry, holder: Option<&Holder>) -> SnapshotRow {
 fn named(key: &RowKey) -> Option<(Option<Name>, usize)> {
     match key {
         RowKey::File { name, nth } => Some((name.parse().ok(), *nth)),
-        RowKey::Peer { .. } => None,
+        RowKey::Peer { .. } | RowKey::Path { .. } => None,
     }
 }
 

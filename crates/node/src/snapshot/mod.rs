@@ -19,12 +19,12 @@ mod warning;
 mod watch;
 
 pub use crate::api::snapshot::{
-    Ask, At, Change, Fresh, Gone, LeftOut, Page, Part, RowKey, ShareRow, SnapshotRow, TransferRow,
-    WarningRow,
+    Ask, At, Change, Fresh, Gone, LeftOut, LeftOutRow, Page, Part, RowKey, ShareRow, SnapshotRow,
+    TransferRow, WarningRow, WhyLeftOut,
 };
 pub use crate::api::tracked::{MemberRef, TrackedFile, TrackedPeer};
-pub use keeper::Keeper;
-pub use known::Knowledge;
+pub use keeper::{Keeper, whole};
+pub use known::{Knowledge, Found};
 pub use thorp_core::changes::Row;
 pub use viewer::{ViewRequest, Viewer};
 pub(crate) use watch::{page, watch};

@@ -1,8 +1,15 @@
 //! What a running node shows of itself, in its process and over its socket.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::time::Duration;
+
 use thorp_node::api::{Command, Event, Failure, Status};
 use thorp_node::local;
-use thorp_node::snapshot::{Ask, At, Change, Gone, Part, RowKey, ShareRow, SnapshotRow};
+use thorp_node::snapshot::{
+    Ask, At, Change, Gone, LeftOutRow, Part, RowKey, ShareRow, SnapshotRow, WhyLeftOut,
+};
 use tokio::sync::mpsc;
 
 use super::support::{Village, within};
@@ -254,4 +261,92 @@ async fn the_socket_tells_what_changes_after_a_page() {
         );
     }
     drop(oak);
+}
+
+#[tokio::test]
+async fn what_is_left_out_is_shown_page_by_page_with_why() {
+    let village = Village::new().await;
+    let oak = village.peer("oak", &[("a", b"some")]).await;
+    let folder = &oak.dir;
+    std::fs::create_dir(folder.join("sub")).expect("made");
+    std::fs::write(folder.join(".hidden"), "1").expect("written");
+    std::fs::write(folder.join("sub/.hidden"), "2").expect("written");
+    std::fs::write(folder.join("x.o"), "3").expect("written");
+    let latin1 = OsStr::from_bytes(b"caf\xe9");
+    std::fs::write(folder.join(latin1), "4").expect("written");
+    std::fs::write(folder.join(".thorpignore"), "*.o").expect("written");
+    let state = village.common("oak", &[]).state;
+    let expected = [
+        (".hidden", WhyLeftOut::Hidden),
+        (".thorpignore", WhyLeftOut::Hidden),
+        ("caf\u{fffd}", WhyLeftOut::Unnameable),
+        ("sub/.hidden", WhyLeftOut::Hidden),
+        ("x.o", WhyLeftOut::Ignored),
+    ];
+    let all = async || {
+        let ask = Ask::first(Part::LeftOut, 10);
+        rows_left_out(&state, ask).await.0
+    };
+    let named = |rows: &[LeftOutRow]| {
+        let row = |row: &LeftOutRow| (row.path.clone(), row.why);
+        rows.iter().map(row).collect::<Vec<_>>()
+    };
+    let wanted = expected.map(|(path, why)| (path.to_owned(), why));
+    within("all that is left out", async {
+        while named(&all().await) != wanted {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    for limit in 1..6 {
+        let mut ask = Ask::first(Part::LeftOut, limit);
+        let mut forward = Vec::new();
+        loop {
+            let (rows, more, total) = rows_left_out(&state, ask.clone()).await;
+            assert!(rows.len() <= limit && total == 5);
+            forward.extend(rows);
+            let Some(last) = forward.last().filter(|_| more) else {
+                break;
+            };
+            ask.at = At::After(key(last));
+        }
+        assert_eq!(named(&forward), wanted, "{limit} at a time");
+        ask.at = At::End;
+        let mut backward: Vec<LeftOutRow> = Vec::new();
+        loop {
+            let (mut rows, more, _) = rows_left_out(&state, ask.clone()).await;
+            rows.extend(backward);
+            backward = rows;
+            let Some(first) = backward.first().filter(|_| more) else {
+                break;
+            };
+            ask.at = At::Before(key(first));
+        }
+        assert_eq!(named(&backward), wanted, "{limit} at a time, from the end");
+    }
+}
+
+fn key(row: &LeftOutRow) -> RowKey {
+    RowKey::Path {
+        path: row.path.clone(),
+        bytes: row.bytes.clone(),
+    }
+}
+
+async fn rows_left_out(state: &Path, ask: Ask) -> (Vec<LeftOutRow>, bool, u64) {
+    let events = local::ask(state, &Command::Snapshot(ask)).await;
+    match events.expect("a node").recv().await {
+        Some(Event::Page(page)) => {
+            let row = |row| match row {
+                SnapshotRow::LeftOut(row) => row,
+                other => panic!("{other:?}"),
+            };
+            (
+                page.rows.into_iter().map(row).collect(),
+                page.more,
+                page.total,
+            )
+        }
+        other => panic!("{other:?}"),
+    }
 }

@@ -1,28 +1,40 @@
 //! The rows of the snapshot that only a peer has: its share, and the large files
 //! that are on their way. Made when a reader asks.
 
+use std::ops::Bound;
+use std::path::PathBuf;
 use std::time::Instant;
 
 use thorp_core::peer as machine;
-use thorp_files::share::Share;
+use thorp_files::share::{Cause, Share};
 use thorp_wire::Content;
 
 use super::pace::Paces;
 use super::task::Task;
 use crate::sessions::Fetch;
-use crate::snapshot::{Knowledge, LeftOut, Part, ShareRow, SnapshotRow, TransferRow, ViewRequest};
+use crate::snapshot::{
+    Ask, At, Found, Knowledge, LeftOut, LeftOutRow, Part, RowKey, ShareRow, SnapshotRow,
+    TransferRow, ViewRequest, whole,
+};
 
 impl Task {
     pub(super) fn on_look(&mut self, machine: &machine::Peer, look: ViewRequest) {
         let mut paces = std::mem::take(&mut self.paces);
         let itself = self.shown.itself.borrow();
         let known = Knowledge::of_peer(machine, itself.as_ref());
-        self.shown.keeper.answer(look, &known, |part| match part {
-            Part::Node => vec![SnapshotRow::Node(self.status(machine))],
-            Part::Share => self.share().into_iter().map(share).collect(),
-            Part::Transfers => self.transfers(machine, &mut paces),
-            Part::Peers | Part::Files | Part::FilesOf { .. } | Part::Warnings => Vec::new(),
-        });
+        self.shown
+            .keeper
+            .answer(look, &known, |ask| match ask.part {
+                Part::Node => whole([SnapshotRow::Node(self.status(machine))]),
+                Part::Share => whole(self.share().map(share)),
+                Part::LeftOut => self
+                    .share()
+                    .map_or_else(Found::default, |share| left_out(share, ask)),
+                Part::Transfers => whole(self.transfers(machine, &mut paces)),
+                Part::Peers | Part::Files | Part::FilesOf { .. } | Part::Warnings => {
+                    Found::default()
+                }
+            });
         drop(itself);
         self.paces = paces;
     }
@@ -75,4 +87,38 @@ fn share(share: &Share) -> SnapshotRow {
             keys: skipped.keys,
         },
     })
+}
+
+/// A page of what is left out of the share.
+fn left_out(share: &Share, ask: &Ask) -> Found {
+    // One more, which says whether there are more.
+    let most = ask.limit.saturating_add(1);
+    let place = |key: &RowKey| key.as_path().unwrap_or_default();
+    let (mut paths, is_backwards) = match &ask.at {
+        At::Start => (share.left_out_from(Bound::Unbounded, most), false),
+        At::From(key) => (
+            share.left_out_from(Bound::Included(&place(key)), most),
+            false,
+        ),
+        At::After(key) => (
+            share.left_out_from(Bound::Excluded(&place(key)), most),
+            false,
+        ),
+        At::End => (share.left_out_before(Bound::Unbounded, most), true),
+        At::Before(key) => (
+            share.left_out_before(Bound::Excluded(&place(key)), most),
+            true,
+        ),
+    };
+    let more = paths.len() > ask.limit;
+    if more && is_backwards {
+        paths.remove(0);
+    } else {
+        paths.truncate(ask.limit);
+    }
+    let row = |(path, cause): (PathBuf, Cause)| {
+        SnapshotRow::LeftOut(LeftOutRow::new(&path, cause.into()))
+    };
+    let rows = paths.into_iter().map(row).collect();
+    (rows, share.totals().skipped.total(), more)
 }

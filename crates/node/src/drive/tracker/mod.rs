@@ -19,7 +19,7 @@ use crate::config::Config;
 use crate::net::addresses;
 use crate::net::listener::Incoming;
 use crate::rows;
-use crate::snapshot::{Keeper, Knowledge, Part, SnapshotRow, ViewRequest, Viewer};
+use crate::snapshot::{Found, Keeper, Knowledge, Part, SnapshotRow, ViewRequest, Viewer, whole};
 use crate::system::random;
 
 use super::engine::Engine;
@@ -267,9 +267,9 @@ impl Task {
 
     fn on_look(&self, machine: &machine::Tracker, look: ViewRequest) {
         let known = Knowledge::of_tracker(machine);
-        self.keeper.answer(look, &known, |part| match part {
-            Part::Node => vec![SnapshotRow::Tracker(self.status(machine))],
-            _ => Vec::new(),
+        self.keeper.answer(look, &known, |ask| match ask.part {
+            Part::Node => whole([SnapshotRow::Tracker(self.status(machine))]),
+            _ => Found::default(),
         });
     }
 
