@@ -62,6 +62,8 @@ settings! {
     "neighbours.max" => max_neighbours: usize = 32, Number(0, 1024);
     /// share hidden files
     "share.hidden" => share_hidden: bool = false, Switch;
+    /// how often to look for changes where the system does not report all of them (network, FUSE and overlay file systems): each look asks for every file there, and takes a tenth of the time at most
+    "share.look_again_ms" => share_look_again: Duration = 60000, Number(100, 86_400_000);
 }
 
 impl Config {

@@ -205,6 +205,13 @@ pub fn status(status: &Status, now: i64) -> String {
         units::count(offered.files, "file"),
         units::size(offered.bytes)
     );
+    match offered.links {
+        0 => {}
+        1 => files.push_str(", 1 of them by a link"),
+        links => {
+            let _ = write!(files, ", {links} of them by links");
+        }
+    }
     if offered.unhashed > 0 {
         let _ = write!(files, ", {} still to be hashed", offered.unhashed);
     }
@@ -414,7 +421,7 @@ oak           -                 -                 aaaaaaaa";
         let expected = "\
 Peer        oak, aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
 Share       /home/oak/papers
-Offers      4 files, 1.2 MiB, 1 still to be hashed, 2 left out
+Offers      4 files, 1.2 MiB, 1 of them by a link, 1 still to be hashed, 2 left out
 Listens     [::]:3334
 Tracker     192.168.198.138:3333, connected
 Group       dddddddddddddddddddddddddddddddddddddddddddddddddddd

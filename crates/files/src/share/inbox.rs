@@ -34,8 +34,8 @@ pub(super) struct Pending {
     pub paths: BTreeMap<PathBuf, Mark>,
     /// Files that changed while they were read.
     pub changed: BTreeSet<Name>,
-    /// The whole share.
-    pub rescan: bool,
+    /// What may have changed anywhere.
+    pub rescan: Option<Rescan>,
     /// The watcher misses things from now on, and why.
     pub blind: Option<String>,
     /// A file that could not be read and why; one of perhaps many.
@@ -45,6 +45,15 @@ pub(super) struct Pending {
     /// The listing has changed without a look at the disk: a root has come.
     poked: bool,
     stopped: bool,
+}
+
+/// What to look at beside single paths.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Rescan {
+    /// Places where a file system has come or gone.
+    Mounts,
+    /// The share, and so all of these.
+    Whole,
 }
 
 /// What was reported about a path.
@@ -131,7 +140,7 @@ impl Inbox {
 
     pub fn report(&self, root: &Path, event: &Event) {
         if event.need_rescan() {
-            return self.add(|pending| pending.rescan = true);
+            return self.add(|pending| pending.rescan = Some(Rescan::Whole));
         }
         let Some(kind) = Report::new(event.kind) else {
             return;
@@ -147,9 +156,9 @@ impl Inbox {
                 }
                 if pending.paths.len() >= PATHS {
                     pending.paths.clear();
-                    pending.rescan = true;
+                    pending.rescan = Some(Rescan::Whole);
                 }
-                if !pending.rescan {
+                if pending.rescan != Some(Rescan::Whole) {
                     pending
                         .paths
                         .entry(path.to_owned())
@@ -160,10 +169,23 @@ impl Inbox {
         });
     }
 
+    /// File systems have come or gone, perhaps beneath the share.
+    pub fn mounts_changed(&self) {
+        self.add(|pending| pending.rescan = pending.rescan.max(Some(Rescan::Mounts)));
+    }
+
     /// The watcher cannot see everything from now on.
     pub fn blind(&self, error: &notify::Error) {
+        // Not the path, which may be long and says nothing about the others.
+        let why = match &error.kind {
+            notify::ErrorKind::Io(error) => error.to_string(),
+            notify::ErrorKind::MaxFilesWatch => {
+                notify::Error::new(notify::ErrorKind::MaxFilesWatch).to_string()
+            }
+            other => format!("{other:?}"),
+        };
         self.add(|pending| {
-            pending.blind.get_or_insert_with(|| error.to_string());
+            pending.blind.get_or_insert(why);
         });
     }
 

@@ -7,7 +7,8 @@
 //! Invariants: `contents` holds exactly the (content, name) of the records with
 //! a root; the totals are those of the records; `touched` holds, for each name
 //! changed since the last [`Index::take_delta`], its entry as it was then. A
-//! part of a file is listed where no whole one goes by its name.
+//! part of a file is listed where no whole one goes by its name. A link is listed
+//! while its file is, with what is known of that, and has no record of its own.
 //!
 //! A file costs its name and some 250 bytes: two B-tree slots (about 90 and 60
 //! bytes, two thirds full on average) and the name's shared allocation.
@@ -32,6 +33,11 @@ pub(super) struct Index {
     contents: BTreeSet<(Root, u64, Option<Name>)>,
     /// Files that are being fetched and of which there is a part.
     parts: BTreeMap<Name, Part>,
+    /// Links, each with the file that it is another name of, whether that is listed
+    /// or not.
+    links: BTreeMap<Name, Name>,
+    /// The same from the other side: files, each with the links to it.
+    linked: BTreeMap<Name, BTreeSet<Name>>,
     touched: BTreeMap<Name, Option<Entry>>,
     /// Files that could not be opened when they were to be hashed. They come
     /// back when their stamp changes: `chmod` changes it.
@@ -126,12 +132,51 @@ impl Index {
         if self.arriving.contains(name) {
             return;
         }
+        self.unlink(name);
         if self.files.contains_key(name) {
             self.touch(name);
         }
         if let Some(record) = self.files.remove(name) {
             self.forget(name, record);
         }
+    }
+
+    /// There is a link of that name, to a file that is listed or will be.
+    pub fn on_link_found(&mut self, name: &Name, target: &Name) {
+        let is_known = self.links.get(name) == Some(target);
+        if is_known || self.arriving.contains(name) {
+            return;
+        }
+        self.on_file_missing(name);
+        self.touch(name);
+        self.links.insert(name.clone(), target.clone());
+        let others = self.linked.entry(target.clone()).or_default();
+        others.insert(name.clone());
+    }
+
+    /// The file that this name stands for: another one's, if it is a link.
+    pub fn file_of<'a>(&'a self, name: &'a Name) -> &'a Name {
+        self.links.get(name).unwrap_or(name)
+    }
+
+    fn unlink(&mut self, name: &Name) {
+        if self.links.contains_key(name) {
+            self.touch(name);
+        }
+        if let Some(target) = self.links.remove(name)
+            && let Some(others) = self.linked.get_mut(&target)
+        {
+            others.remove(name);
+            if others.is_empty() {
+                self.linked.remove(&target);
+            }
+        }
+    }
+
+    /// The links to a file.
+    fn links_to(&self, target: &Name) -> Vec<Name> {
+        let links = self.linked.get(target);
+        links.into_iter().flatten().cloned().collect()
     }
 
     /// There is a part of a file that will have this name, and it can be
@@ -179,7 +224,8 @@ impl Index {
 
     /// The listed entry of that name.
     pub fn entry(&self, name: &Name) -> Option<Entry> {
-        let whole = self.files.get(name).map(|record| entry(name, *record));
+        let whole = self.files.get(self.file_of(name));
+        let whole = whole.map(|record| entry(name, *record));
         whole.or_else(|| Some(part_entry(name, *self.parts.get(name)?)))
     }
 
@@ -214,26 +260,44 @@ impl Index {
         contents
     }
 
-    /// The names beneath a folder; all of them for none.
+    /// The names of files and links beneath a folder; all of them for none.
     pub fn beneath(&self, folder: Option<&str>) -> Vec<Name> {
         let Some(folder) = folder else {
-            return self.files.keys().cloned().collect();
+            return self
+                .files
+                .keys()
+                .chain(self.links.keys())
+                .cloned()
+                .collect();
         };
         let prefix = format!("{folder}/");
-        self.files
-            .range::<str, _>((Bound::Included(&*prefix), Bound::Unbounded))
-            .map(|(name, _)| name)
-            .take_while(|name| name.as_str().starts_with(&prefix))
-            .cloned()
-            .collect()
+        let range = (Bound::Included(&*prefix), Bound::Unbounded);
+        let is_beneath = |name: &&Name| name.as_str().starts_with(&prefix);
+        let files = self.files.range::<str, _>(range).map(|(name, _)| name);
+        let links = self.links.range::<str, _>(range).map(|(name, _)| name);
+        let names = files
+            .take_while(is_beneath)
+            .chain(links.take_while(is_beneath));
+        names.cloned().collect()
     }
 
+    /// Files, without the links to them.
     pub fn files(&self) -> u64 {
         self.files.len() as u64
     }
 
+    /// Bytes in them.
     pub fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// Links to files that are listed, and bytes in these.
+    pub fn links(&self) -> (u64, u64) {
+        let listed = self.links.values();
+        let listed = listed.filter_map(|target| self.files.get(target));
+        listed.fold((0, 0), |(count, bytes), record| {
+            (count + 1, bytes + record.stamp.length)
+        })
     }
 
     pub fn unhashed(&self) -> u64 {
@@ -279,6 +343,7 @@ impl Index {
             root
         };
         let record = Record { stamp, root };
+        self.unlink(name);
         self.unreadable.remove(as_path(name));
         self.touch(name);
         let before = self.files.insert(name.clone(), record);
@@ -313,6 +378,13 @@ impl Index {
 
     /// Before each change of what is listed under a name.
     fn touch(&mut self, name: &Name) {
+        for link in self.links_to(name) {
+            self.touch_alone(&link);
+        }
+        self.touch_alone(name);
+    }
+
+    fn touch_alone(&mut self, name: &Name) {
         if !self.touched.contains_key(name) {
             let before = self.entry(name);
             self.touched.insert(name.clone(), before);

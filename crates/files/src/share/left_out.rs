@@ -5,18 +5,94 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 
-use super::locks::{lock, read};
-use super::shared::Share;
-use super::walk::{Cause, Skipped};
+/// How many files and folders were left out, by cause. What is beneath a
+/// folder that was left out is not counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Skipped {
+    /// Starts with a dot.
+    pub hidden: u64,
+    /// Matches a `.thorpignore`.
+    pub ignored: u64,
+    /// Its name is not UTF-8 or its path is over 4095 bytes.
+    pub unnameable: u64,
+    /// Could not be opened.
+    pub unreadable: u64,
+    /// A folder whose `.thorpignore` cannot be read.
+    pub ignore_files: u64,
+    /// A symbolic link that leads to no file of the share.
+    pub symlinks: u64,
+    /// A device, a socket or a pipe.
+    pub special: u64,
+    /// A state directory of thorp: there are keys in it.
+    pub keys: u64,
+}
+
+impl Skipped {
+    /// All of them.
+    pub fn total(&self) -> u64 {
+        self.hidden
+            + self.ignored
+            + self.unnameable
+            + self.unreadable
+            + self.ignore_files
+            + self.symlinks
+            + self.special
+            + self.keys
+    }
+
+    /// The number that a cause is counted in.
+    fn of(&mut self, cause: LeftOutCause) -> &mut u64 {
+        match cause {
+            LeftOutCause::Hidden => &mut self.hidden,
+            LeftOutCause::Ignored => &mut self.ignored,
+            LeftOutCause::Unnameable => &mut self.unnameable,
+            LeftOutCause::Unreadable => &mut self.unreadable,
+            LeftOutCause::IgnoreFile => &mut self.ignore_files,
+            LeftOutCause::LinkOut
+            | LeftOutCause::LinkBroken
+            | LeftOutCause::LinkToFolder
+            | LeftOutCause::LinkToLeftOut => &mut self.symlinks,
+            LeftOutCause::Special => &mut self.special,
+            LeftOutCause::Keys => &mut self.keys,
+        }
+    }
+}
+
+/// Why something is not shared, as [`Skipped`] counts it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LeftOutCause {
+    /// Its name, or that of a folder it is in, starts with a dot.
+    Hidden,
+    /// A `.thorpignore` says so.
+    Ignored,
+    /// Its name is not UTF-8, or its path too long.
+    Unnameable,
+    /// It cannot be opened.
+    Unreadable,
+    /// It is a folder whose `.thorpignore` cannot be read.
+    IgnoreFile,
+    /// It is a symbolic link that leads out of the share.
+    LinkOut,
+    /// It is a symbolic link that leads nowhere, or in a circle.
+    LinkBroken,
+    /// It is a symbolic link to a folder.
+    LinkToFolder,
+    /// It is a symbolic link to something that is left out itself.
+    LinkToLeftOut,
+    /// It is a device, a socket or a pipe.
+    Special,
+    /// It is a state directory of thorp.
+    Keys,
+}
 
 /// From one path to another one.
-type Range<'a> = (Bound<&'a Path>, Bound<&'a Path>);
+pub(super) type Range<'a> = (Bound<&'a Path>, Bound<&'a Path>);
 
 /// Files and folders that are left out, each with its cause. What is beneath one
 /// of them is not looked at, and is not here.
 #[derive(Default)]
 pub(super) struct LeftOut {
-    paths: BTreeMap<PathBuf, Cause>,
+    paths: BTreeMap<PathBuf, LeftOutCause>,
     counted: Skipped,
 }
 
@@ -27,7 +103,10 @@ impl LeftOut {
     }
 
     /// Those in a range, in order.
-    fn within(&self, range: Range<'_>) -> impl DoubleEndedIterator<Item = (PathBuf, Cause)> {
+    pub fn within(
+        &self,
+        range: Range<'_>,
+    ) -> impl DoubleEndedIterator<Item = (PathBuf, LeftOutCause)> {
         let paths = self.paths.range::<Path, _>(range);
         paths.map(|(path, cause)| (path.clone(), *cause))
     }
@@ -37,7 +116,7 @@ impl LeftOut {
     pub fn replace(
         &mut self,
         path: &Path,
-        now: impl IntoIterator<Item = (PathBuf, Cause)>,
+        now: impl IntoIterator<Item = (PathBuf, LeftOutCause)>,
     ) -> bool {
         let from = (Bound::Included(path), Bound::Unbounded);
         let beneath = self.paths.range::<Path, _>(from);
@@ -62,50 +141,12 @@ impl LeftOut {
     }
 }
 
-impl Share {
-    /// The first files and folders from here on that are left out, each with why.
-    pub fn left_out_from(&self, from: Bound<&Path>, limit: usize) -> Vec<(PathBuf, Cause)> {
-        let range = (from, Bound::Unbounded);
-        let mut paths: Vec<_> = lock(&self.shared.left_out)
-            .within(range)
-            .take(limit)
-            .collect();
-        let index = read(&self.shared.index);
-        paths.extend(index.unreadable_within(range).take(limit).map(unreadable));
-        drop(index);
-        paths.sort_unstable();
-        paths.truncate(limit);
-        paths
-    }
-
-    /// The last of them before here, in order.
-    pub fn left_out_before(&self, before: Bound<&Path>, limit: usize) -> Vec<(PathBuf, Cause)> {
-        let range = (Bound::Unbounded, before);
-        let mut paths: Vec<_> = lock(&self.shared.left_out)
-            .within(range)
-            .rev()
-            .take(limit)
-            .collect();
-        let index = read(&self.shared.index);
-        let unread = index.unreadable_within(range).rev();
-        paths.extend(unread.take(limit).map(unreadable));
-        drop(index);
-        paths.sort_unstable();
-        paths.drain(..paths.len().saturating_sub(limit));
-        paths
-    }
-}
-
-fn unreadable(path: &Path) -> (PathBuf, Cause) {
-    (path.to_owned(), Cause::Unreadable)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn hidden(paths: &[&str]) -> Vec<(PathBuf, Cause)> {
-        let hidden = |path: &&str| (PathBuf::from(path), Cause::Hidden);
+    fn hidden(paths: &[&str]) -> Vec<(PathBuf, LeftOutCause)> {
+        let hidden = |path: &&str| (PathBuf::from(path), LeftOutCause::Hidden);
         paths.iter().map(hidden).collect()
     }
 
@@ -117,7 +158,7 @@ mod tests {
         assert_eq!(left_out.counted().hidden, 4);
         assert!(!left_out.replace(Path::new("a"), hidden(&["a/b/.y"])));
         assert_eq!(left_out.counted().hidden, 3);
-        let other = [(PathBuf::from("a/b/.y"), Cause::Symlink)];
+        let other = [(PathBuf::from("a/b/.y"), LeftOutCause::LinkOut)];
         assert!(left_out.replace(Path::new("a/b/.y"), other));
         assert_eq!(left_out.counted().symlinks, 1);
         left_out.replace(Path::new(""), None);

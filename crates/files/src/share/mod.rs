@@ -1,7 +1,10 @@
 //! The directory a peer offers: scanned, watched, hashed, served.
 //!
 //! ```text
-//! walk     what in a directory belongs to the share
+//! rules    which paths belong to the share; `.thorpignore`
+//! walk     all that does, beneath a folder
+//! links    where a symbolic link leads
+//! mounts   file systems that come and go, and which of them report changes
 //! left_out what does not, so that it can be counted
 //! index    what is on offer, in memory, and what has changed in it
 //! queue    the files to be hashed, those asked for first
@@ -34,9 +37,12 @@ mod inbox;
 mod index;
 mod keeper;
 mod left_out;
+mod links;
 mod locks;
+mod mounts;
 mod pieces;
 mod queue;
+mod rules;
 mod serve;
 mod shared;
 #[cfg(test)]
@@ -46,6 +52,7 @@ mod warning;
 mod watch;
 
 use std::io;
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, RwLock};
@@ -65,16 +72,16 @@ pub use pieces::{Arriving, Opened};
 pub use queue::HashError;
 pub use shared::{HashingProgress, Options, Share, ShareEvent, Totals};
 
-pub use walk::{Cause, Skipped};
-pub use warning::ShareWarning;
+pub use left_out::{LeftOutCause, Skipped};
+pub use warning::{IgnoreProblem, ShareWarning};
 
 use crate::store::{Partial, Replace, Store, StoreError, Stored};
 use cache::Cache;
 use keeper::Keeper;
-use locks::{read, write};
+use locks::{lock, read, write};
 use queue::Queue;
+use rules::Rules;
 use shared::{Life, Shared};
-use walk::Rules;
 
 /// The folder of a state directory with the caches of roots.
 pub const CACHE: &str = "hashes";
@@ -150,7 +157,11 @@ impl Share {
         let shared = Arc::new(Shared {
             dir: handle,
             store: Store::new(for_store, path.clone()),
-            rules: Mutex::new(Rules::new(&path, options.hidden)),
+            rules: Mutex::new(Rules::new(options.hidden)),
+            called: [Some(path.clone()), std::path::absolute(dir).ok()]
+                .into_iter()
+                .flatten()
+                .collect(),
             path,
             options,
             index: RwLock::default(),
@@ -198,6 +209,39 @@ impl Share {
         self.shared.totals()
     }
 
+    /// The first files and folders from here on that are left out, each with why.
+    pub fn left_out_from(&self, from: Bound<&Path>, limit: usize) -> Vec<(PathBuf, LeftOutCause)> {
+        let range = (from, Bound::Unbounded);
+        let left_out = lock(&self.shared.left_out);
+        let mut paths: Vec<_> = left_out.within(range).take(limit).collect();
+        drop(left_out);
+        let index = read(&self.shared.index);
+        paths.extend(index.unreadable_within(range).take(limit).map(unread));
+        drop(index);
+        paths.sort_unstable();
+        paths.truncate(limit);
+        paths
+    }
+
+    /// The last of them before here, in order.
+    pub fn left_out_before(
+        &self,
+        before: Bound<&Path>,
+        limit: usize,
+    ) -> Vec<(PathBuf, LeftOutCause)> {
+        let range = (Bound::Unbounded, before);
+        let left_out = lock(&self.shared.left_out);
+        let mut paths: Vec<_> = left_out.within(range).rev().take(limit).collect();
+        drop(left_out);
+        let index = read(&self.shared.index);
+        let unreadable = index.unreadable_within(range).rev();
+        paths.extend(unreadable.take(limit).map(unread));
+        drop(index);
+        paths.sort_unstable();
+        paths.drain(..paths.len().saturating_sub(limit));
+        paths
+    }
+
     /// Writes new roots to the cache, so that their files are not hashed again
     /// at the next start. Blocks on the disk.
     pub fn save(&self) {
@@ -207,19 +251,26 @@ impl Share {
     /// The entry of that name with its root. If the root is not known, the file
     /// is hashed now, before all files that wait in the background.
     pub async fn hash_now(&self, name: &Name) -> Result<Entry, HashError> {
-        let entry = read(&self.shared.index).entry(name);
+        let (entry, file) = {
+            let index = read(&self.shared.index);
+            (index.entry(name), index.file_of(name).clone())
+        };
         match entry {
             None => return Err(HashError::Gone { name: name.clone() }),
             Some(entry) if entry.root.is_some() => return Ok(entry),
             Some(_) => {}
         }
-        let answer = self.shared.queue.ask(name);
-        answer.await.unwrap_or(Err(HashError::Closed))
+        let answer = self.shared.queue.ask(&file).await;
+        let entry = answer.unwrap_or(Err(HashError::Closed))?;
+        // A link is hashed as the file that it leads to.
+        let name = name.clone();
+        Ok(Entry { name, ..entry })
     }
 
     /// Bytes read so far of a file that is being hashed.
     pub fn hashed_so_far(&self, name: &Name) -> u64 {
-        self.shared.queue.read_of(name)
+        let file = read(&self.shared.index).file_of(name).clone();
+        self.shared.queue.read_of(&file)
     }
 
     /// Puts a fetched file into the share, as [`Store::put`] does, and lists it
@@ -312,7 +363,7 @@ impl Share {
 
 fn open_shareable(dir: &Path, options: &Options) -> Result<(Dir, PathBuf), ShareError> {
     let (handle, path) = open_dir(dir)?;
-    if path.ancestors().any(walk::is_state_directory) {
+    if path.ancestors().any(rules::is_state_directory) {
         return Err(ShareError::Keys { path });
     }
     if !options.broad
@@ -338,6 +389,10 @@ fn open_dir(dir: &Path) -> Result<(Dir, PathBuf), ShareError> {
     // There are directories that may be entered but not listed.
     handle.entries().map_err(failed)?;
     Ok((handle, path))
+}
+
+fn unread(path: &Path) -> (PathBuf, LeftOutCause) {
+    (path.to_owned(), LeftOutCause::Unreadable)
 }
 
 fn unreadable(dir: &Path, source: io::Error) -> ShareError {

@@ -13,9 +13,10 @@ use super::cache::Cache;
 use super::inbox::Inbox;
 use super::index::Index;
 use super::left_out::LeftOut;
+use super::left_out::Skipped;
 use super::locks::{lock, read};
 use super::queue::Queue;
-use super::walk::{Rules, Skipped};
+use super::rules::Rules;
 use super::warning::ShareWarning;
 use crate::store::{Store, StoreError};
 
@@ -26,13 +27,14 @@ pub struct Options {
     pub hidden: bool,
     /// Even if the directory is `/` or a user's home.
     pub broad: bool,
-    /// Follow changes as the system reports them. Network file systems do not
-    /// report what other machines do; if this is off, the share is scanned
-    /// every `poll`.
+    /// Follow changes as the system reports them; if this is off, the share is
+    /// scanned every `poll`.
     pub watch: bool,
     /// How long a file must have been left alone before it is hashed.
     pub quiet: Duration,
-    /// How often the share is scanned where it cannot be watched.
+    /// How often is looked for changes where the system does not report all of
+    /// them: in network file systems and the like, and where the watcher has
+    /// reached its limits. Less often where the look takes long.
     pub poll: Duration,
     /// A folder for the cache of roots. Without one, every file is hashed at
     /// every start.
@@ -94,6 +96,8 @@ pub struct Totals {
     pub files: u64,
     /// Bytes in them.
     pub bytes: u64,
+    /// Of these files, symbolic links to others of them.
+    pub links: u64,
     /// Of these files, still to be hashed.
     pub unhashed: u64,
     /// What was left out, as of the last scan.
@@ -112,8 +116,10 @@ pub struct Share {
 /// What the share's threads and callers have in common.
 pub(super) struct Shared {
     pub(super) dir: Dir,
-    /// The directory's full path: for the watcher, for rules and for messages.
+    /// The directory's full path: for the watcher and for messages.
     pub(super) path: PathBuf,
+    /// The full paths by which it is known: that one, and as it was named.
+    pub(super) called: Vec<PathBuf>,
     pub(super) options: Options,
     pub(super) index: RwLock<Index>,
     pub(super) left_out: Mutex<LeftOut>,
@@ -141,9 +147,11 @@ impl Shared {
         let mut skipped = lock(&self.left_out).counted();
         let index = read(&self.index);
         skipped.unreadable += index.unreadable_files();
+        let (links, bytes_linked) = index.links();
         Totals {
-            files: index.files(),
-            bytes: index.bytes(),
+            files: index.files() + links,
+            bytes: index.bytes() + bytes_linked,
+            links,
             unhashed: index.unhashed(),
             skipped,
             opened: self.opened.load(Ordering::Relaxed),
@@ -175,13 +183,12 @@ impl Shared {
         Err(StoreError::Moved { path })
     }
 
-    pub(super) fn new_rules(&self) -> Rules {
-        Rules::new(&self.path, self.options.hidden)
-    }
-
     pub(super) fn lists(&self, name: &Name) -> bool {
         let mut rules = lock(&self.rules);
-        rules.leave_out(Path::new(name.as_str()), false).is_none()
+        let why_not = rules.leave_out(&self.dir, Path::new(name.as_str()), false);
+        // The keeper reads the same, and warns.
+        rules.take_warnings();
+        why_not.is_none()
     }
 
     pub(super) fn close(&self) {

@@ -1,5 +1,7 @@
 //! A real directory, a real watcher, and a listener that follows the events.
 
+mod ignoring;
+mod linking;
 mod mounts;
 
 use std::collections::BTreeMap;
@@ -227,6 +229,7 @@ async fn what_does_not_belong_to_the_share_is_counted_and_not_listed() {
         ignored: 2,
         unnameable: 1,
         unreadable: 0,
+        ignore_files: 0,
         symlinks: 2,
         special: 1,
         keys: 1,

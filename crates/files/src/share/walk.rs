@@ -1,9 +1,8 @@
-//! What in a directory belongs to the share.
+//! All that belongs to the share beneath a folder.
 //!
-//! Owns the rules (hidden files, `.thorpignore`, only regular files, only names
-//! that fit into a listing) and applies them to a whole tree or to one path, so
-//! that a scan and the watcher never disagree. Decides nothing about what was
-//! listed before.
+//! Owns the walk, what it counts as left out, and which folders have to be looked
+//! at again because not all that happens there is reported. Which paths belong to
+//! the share is decided in `rules`. Decides nothing about what was listed before.
 //!
 //! The rules come from the `ignore` crate; the walking does not, because that
 //! crate walks paths of the whole machine, and here every directory is opened
@@ -14,168 +13,30 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use cap_std::fs::{Dir, DirEntry, FileType};
-use ignore::{IncrementalIgnore, WalkBuilder};
 use thorp_wire::Name;
-use thorp_wire::reserved::{IGNORE_FILE, VERSION_FILE, is_hidden, is_part};
 
+use super::left_out::LeftOutCause;
+use super::mounts::Devices;
+use super::rules::{Ruled, Rules};
 use crate::stamp::Stamp;
-
-/// How many files and folders were left out, by cause. What is beneath a
-/// folder that was left out is not counted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Skipped {
-    /// Starts with a dot.
-    pub hidden: u64,
-    /// Matches a `.thorpignore`.
-    pub ignored: u64,
-    /// Its name is not UTF-8 or its path is over 4095 bytes.
-    pub unnameable: u64,
-    /// Could not be opened.
-    pub unreadable: u64,
-    /// A symbolic link. All are skipped: one that leads out must be, and one
-    /// that stays inside names a file that is shared anyway.
-    pub symlinks: u64,
-    /// A device, a socket or a pipe.
-    pub special: u64,
-    /// A state directory of thorp: there are keys in it.
-    pub keys: u64,
-}
-
-impl Skipped {
-    /// All of them.
-    pub fn total(&self) -> u64 {
-        self.hidden
-            + self.ignored
-            + self.unnameable
-            + self.unreadable
-            + self.symlinks
-            + self.special
-            + self.keys
-    }
-
-    /// The number that a cause is counted in.
-    pub(super) fn of(&mut self, cause: Cause) -> &mut u64 {
-        match cause {
-            Cause::Hidden => &mut self.hidden,
-            Cause::Ignored => &mut self.ignored,
-            Cause::Unnameable => &mut self.unnameable,
-            Cause::Unreadable => &mut self.unreadable,
-            Cause::Symlink => &mut self.symlinks,
-            Cause::Special => &mut self.special,
-            Cause::Keys => &mut self.keys,
-        }
-    }
-}
-
-/// Why something is not shared, as [`Skipped`] counts it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Cause {
-    /// Its name, or that of a folder it is in, starts with a dot.
-    Hidden,
-    /// A `.thorpignore` says so.
-    Ignored,
-    /// Its name is not UTF-8, or its path too long.
-    Unnameable,
-    /// It cannot be opened.
-    Unreadable,
-    /// It is a symbolic link.
-    Symlink,
-    /// It is a device, a socket or a pipe.
-    Special,
-    /// It is a state directory of thorp.
-    Keys,
-}
-
-/// What the rules say of a path that is not shared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ruled {
-    Out(Cause),
-    /// A temporary file of thorp: the user need not know.
-    Part,
-}
 
 /// What a walk found.
 #[derive(Default)]
 pub(super) struct Found {
     /// Names in order.
     pub files: Vec<(Name, Stamp)>,
+    /// Symbolic links, in order, to wherever.
+    pub links: Vec<PathBuf>,
     /// Temporary files of fetches, perhaps of one that is running.
     pub parts: Vec<PathBuf>,
-    pub left_out: Vec<(PathBuf, Cause)>,
+    /// Folders in which things happen that the system does not report. One that is
+    /// in another one of them may be missing.
+    pub unreported: Vec<PathBuf>,
+    pub left_out: Vec<(PathBuf, LeftOutCause)>,
     /// A name that cannot be listed, to show to the user.
     pub unnameable: Option<PathBuf>,
     /// A folder that could not be read, and why.
     pub unreadable: Option<(PathBuf, io::Error)>,
-}
-
-/// Which paths belong to the share.
-///
-/// Remembers the `.thorpignore` files it has read; when one changes, make new
-/// rules.
-pub(super) struct Rules {
-    root: PathBuf,
-    ignore: Option<IncrementalIgnore>,
-    hidden: bool,
-}
-
-impl Rules {
-    pub fn new(root: &Path, hidden: bool) -> Self {
-        let ignore = WalkBuilder::new(root)
-            .standard_filters(false)
-            .add_custom_ignore_filename(IGNORE_FILE)
-            .build_matchers()
-            .pop();
-        Self {
-            root: root.to_owned(),
-            ignore,
-            hidden,
-        }
-    }
-
-    /// Whether a folder is a state directory of thorp. It is never shared,
-    /// whatever the user says: there are keys in it.
-    fn holds_keys(&self, folder: &Path) -> bool {
-        is_state_directory(&self.root.join(folder))
-    }
-
-    /// Why this path, relative to the share, is left out. Checks the path and
-    /// all its folders.
-    pub fn leave_out(&mut self, path: &Path, is_dir: bool) -> Option<Ruled> {
-        let in_keys = path
-            .ancestors()
-            .skip(1)
-            .any(|folder| self.holds_keys(folder));
-        if in_keys {
-            return Some(Ruled::Out(Cause::Keys));
-        }
-        self.leave_out_of(path, is_dir)
-    }
-
-    /// The same for something in a folder that is known to be shared.
-    fn leave_out_of(&mut self, path: &Path, is_dir: bool) -> Option<Ruled> {
-        if is_dir && self.holds_keys(path) {
-            return Some(Ruled::Out(Cause::Keys));
-        }
-        if path.file_name().is_some_and(is_part) {
-            return Some(Ruled::Part);
-        }
-        if !self.hidden && is_hidden(path) {
-            return Some(Ruled::Out(Cause::Hidden));
-        }
-        if let Some(ignore) = &mut self.ignore
-            && ignore.matched(path, is_dir).is_ignore()
-        {
-            return Some(Ruled::Out(Cause::Ignored));
-        }
-        path.to_str()
-            .is_none()
-            .then_some(Ruled::Out(Cause::Unnameable))
-    }
-}
-
-/// Whether thorp keeps its keys in this directory.
-pub(super) fn is_state_directory(path: &Path) -> bool {
-    path.join(VERSION_FILE).symlink_metadata().is_ok()
 }
 
 /// All that is shared beneath a folder (the empty path is the share itself).
@@ -186,49 +47,89 @@ pub(super) fn walk(
     rules: &mut Rules,
     before: &mut dyn FnMut(&Path),
 ) -> Found {
-    let mut found = Found::default();
-    let mut folders = vec![folder.to_owned()];
-    while let Some(folder) = folders.pop() {
-        before(&folder);
-        if let Err(error) = walk_folder(dir, &folder, rules, &mut found, &mut folders)
+    let mut walk = Walk {
+        dir,
+        rules,
+        before,
+        devices: Devices::default(),
+        folders: Vec::new(),
+        found: Found::default(),
+    };
+    match walk.rules.leave_out(dir, folder, true) {
+        Some(Ruled::Out(cause)) => walk.leave_out(folder.to_owned(), true, cause),
+        Some(Ruled::Part) => {}
+        None => walk.folders.push((folder.to_owned(), None)),
+    }
+    while let Some((folder, device)) = walk.folders.pop() {
+        (walk.before)(&folder);
+        if let Err(error) = walk.folder(&folder, device)
             && error.kind() != io::ErrorKind::NotFound
         {
-            found.not_readable(folder, error);
+            walk.found.not_readable(folder, error);
         }
     }
+    let mut found = walk.found;
     found.files.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+    found.links.sort_unstable();
     found
 }
 
-fn walk_folder(
-    dir: &Dir,
-    folder: &Path,
-    rules: &mut Rules,
-    found: &mut Found,
-    folders: &mut Vec<PathBuf>,
-) -> io::Result<()> {
-    let entries = if folder.as_os_str().is_empty() {
-        dir.entries()?
-    } else {
-        dir.open_dir(folder)?.entries()?
-    };
-    for entry in entries {
-        let entry = entry?;
-        let path = folder.join(entry.file_name());
-        let Some(kind) = found.kind(&path, &entry)? else {
-            continue;
+struct Walk<'a> {
+    dir: &'a Dir,
+    rules: &'a mut Rules,
+    before: &'a mut dyn FnMut(&Path),
+    devices: Devices,
+    /// Those still to be read, each with the device of the one above.
+    folders: Vec<(PathBuf, Option<u64>)>,
+    found: Found,
+}
+
+impl Walk<'_> {
+    fn folder(&mut self, folder: &Path, above: Option<u64>) -> io::Result<()> {
+        let opened;
+        let handle = if folder.as_os_str().is_empty() {
+            self.dir
+        } else {
+            opened = self.dir.open_dir(folder)?;
+            &opened
         };
-        match rules.leave_out_of(&path, kind.is_dir()) {
-            Some(Ruled::Out(Cause::Unnameable)) => found.not_nameable(path),
-            Some(Ruled::Out(cause)) => found.left_out.push((path, cause)),
-            Some(Ruled::Part) => found.parts.push(path),
-            None if kind.is_dir() => folders.push(path),
-            None if kind.is_file() => found.file(path, &entry),
-            None if kind.is_symlink() => found.left_out.push((path, Cause::Symlink)),
-            None => found.left_out.push((path, Cause::Special)),
+        let device = match self.devices.of(handle) {
+            Ok((device, reports)) => {
+                if !reports && above != Some(device) {
+                    self.found.unreported.push(folder.to_owned());
+                }
+                Some(device)
+            }
+            Err(_) => above,
+        };
+        for entry in handle.entries()? {
+            let entry = entry?;
+            let path = folder.join(entry.file_name());
+            let Some(kind) = self.found.kind(&path, &entry)? else {
+                continue;
+            };
+            let is_dir = kind.is_dir();
+            match self.rules.leave_out_of(self.dir, &path, is_dir) {
+                Some(Ruled::Out(cause)) => self.leave_out(path, is_dir, cause),
+                Some(Ruled::Part) => self.found.parts.push(path),
+                None if is_dir => self.folders.push((path, device)),
+                None if kind.is_file() => self.found.file(path, &entry),
+                None if kind.is_symlink() => self.found.link(path),
+                None => self.found.left_out.push((path, LeftOutCause::Special)),
+            }
         }
+        Ok(())
     }
-    Ok(())
+
+    fn leave_out(&mut self, path: PathBuf, is_dir: bool, cause: LeftOutCause) {
+        match cause {
+            LeftOutCause::Unnameable => return self.found.not_nameable(path),
+            // What is wrong with the file in it may be mended.
+            LeftOutCause::IgnoreFile if is_dir => (self.before)(&path),
+            _ => {}
+        }
+        self.found.left_out.push((path, cause));
+    }
 }
 
 impl Found {
@@ -263,13 +164,20 @@ impl Found {
         }
     }
 
+    fn link(&mut self, path: PathBuf) {
+        match path.to_str().map(str::parse::<Name>) {
+            Some(Ok(_)) => self.links.push(path),
+            _ => self.not_nameable(path),
+        }
+    }
+
     fn not_nameable(&mut self, path: PathBuf) {
         self.unnameable.get_or_insert_with(|| path.clone());
-        self.left_out.push((path, Cause::Unnameable));
+        self.left_out.push((path, LeftOutCause::Unnameable));
     }
 
     fn not_readable(&mut self, path: PathBuf, error: io::Error) {
-        self.left_out.push((path.clone(), Cause::Unreadable));
+        self.left_out.push((path.clone(), LeftOutCause::Unreadable));
         self.unreadable.get_or_insert((path, error));
     }
 }

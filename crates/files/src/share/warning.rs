@@ -40,6 +40,22 @@ pub enum ShareWarning {
         /// What the system says.
         why: String,
     },
+    /// A `.thorpignore` cannot be read: its folder is not shared, with all in it.
+    IgnoreFile {
+        /// The file, relative to the share.
+        path: PathBuf,
+        /// Why not.
+        why: IgnoreProblem,
+    },
+    /// A line of a `.thorpignore` is no pattern; the others count.
+    IgnoreLine {
+        /// The file, relative to the share.
+        path: PathBuf,
+        /// Its number, from 1.
+        line: usize,
+        /// What is wrong with it.
+        why: String,
+    },
     /// Files have names that cannot be listed.
     Unnameable {
         /// One of them.
@@ -68,4 +84,18 @@ pub enum ShareWarning {
         /// What the system says.
         why: String,
     },
+}
+
+/// Why a `.thorpignore` cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum IgnoreProblem {
+    /// It is a link, a folder, a pipe or a device.
+    NotAFile,
+    /// It is too long.
+    TooLong {
+        /// The most bytes that are read.
+        most: u64,
+    },
+    /// As the system says.
+    Unreadable(String),
 }

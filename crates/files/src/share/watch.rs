@@ -13,6 +13,9 @@ use super::inbox::Inbox;
 /// system watches all that is beneath one.
 const ONE_BY_ONE: bool = cfg!(target_os = "linux");
 
+/// The longest full path that the system takes, in bytes.
+const LONGEST: usize = 4095;
+
 /// Reports what happens in folders, until it is dropped.
 ///
 /// Folder by folder and not recursively: otherwise a folder that may not be
@@ -48,15 +51,19 @@ impl Watch {
     }
 
     /// From now on, what happens in this folder (not beneath) is reported. One
-    /// that is gone or may not be read has nothing to report.
-    pub fn folder(&mut self, folder: &Path) -> notify::Result<()> {
+    /// that is gone or may not be read has nothing to report. Returns whether it
+    /// could be: the system takes full paths, and this one may be too long.
+    pub fn folder(&mut self, folder: &Path) -> notify::Result<bool> {
         if !ONE_BY_ONE {
-            return Ok(());
+            return Ok(true);
         }
         let path = self.root.join(folder);
+        if path.as_os_str().len() > LONGEST {
+            return Ok(false);
+        }
         match self.watcher.watch(&path, RecursiveMode::NonRecursive) {
             Err(error) if !has_nothing_to_report(&error) => Err(error),
-            _ => Ok(()),
+            _ => Ok(true),
         }
     }
 }

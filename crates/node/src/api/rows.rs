@@ -134,6 +134,9 @@ pub struct Offered {
     pub files: u64,
     /// Bytes in them.
     pub bytes: u64,
+    /// Of these files, symbolic links to others of them.
+    #[serde(default)]
+    pub links: u64,
     /// Of these files, still to be hashed.
     pub unhashed: u64,
     /// Files and folders that were left out.
@@ -263,6 +266,7 @@ impl From<Totals> for Offered {
         Self {
             files: totals.files,
             bytes: totals.bytes,
+            links: totals.links,
             unhashed: totals.unhashed,
             skipped: totals.skipped.total(),
             opened: totals.opened,

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
-use thorp_files::share::Cause;
+use thorp_files::share::LeftOutCause;
 use thorp_wire::{Name, PeerId};
 
 use super::failure::Trouble;
@@ -167,7 +167,10 @@ pub struct LeftOut {
     pub unnameable: u64,
     /// They cannot be opened.
     pub unreadable: u64,
-    /// They are symbolic links.
+    /// They are folders whose `.thorpignore` cannot be read.
+    #[serde(default)]
+    pub ignore_files: u64,
+    /// They are symbolic links that lead to no file of the share.
     pub symlinks: u64,
     /// They are devices, sockets or pipes.
     pub special: u64,
@@ -442,16 +445,20 @@ impl LeftOutRow {
     }
 }
 
-impl From<Cause> for WhyLeftOut {
-    fn from(cause: Cause) -> Self {
+impl From<LeftOutCause> for WhyLeftOut {
+    fn from(cause: LeftOutCause) -> Self {
         match cause {
-            Cause::Hidden => Self::Hidden,
-            Cause::Ignored => Self::Ignored,
-            Cause::Unnameable => Self::Unnameable,
-            Cause::Unreadable => Self::Unreadable,
-            Cause::Symlink => Self::LinkToFolder,
-            Cause::Special => Self::Special,
-            Cause::Keys => Self::Keys,
+            LeftOutCause::Hidden => Self::Hidden,
+            LeftOutCause::Ignored => Self::Ignored,
+            LeftOutCause::Unnameable => Self::Unnameable,
+            LeftOutCause::Unreadable => Self::Unreadable,
+            LeftOutCause::IgnoreFile => Self::IgnoreFile,
+            LeftOutCause::LinkOut => Self::LinkOut,
+            LeftOutCause::LinkBroken => Self::LinkBroken,
+            LeftOutCause::LinkToFolder => Self::LinkToFolder,
+            LeftOutCause::LinkToLeftOut => Self::LinkToLeftOut,
+            LeftOutCause::Special => Self::Special,
+            LeftOutCause::Keys => Self::Keys,
         }
     }
 }

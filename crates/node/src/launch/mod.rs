@@ -70,6 +70,7 @@ pub async fn share(
     // Before anything is joined or made: a wrong directory is the usual mistake.
     let options = share::Options {
         hidden: options.hidden || config.share_hidden,
+        poll: config.share_look_again,
         ..options
     };
     Share::check(dir, &options)?;

@@ -9,7 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use thorp_core::changes::{Changes, Row};
 use tokio::sync::{mpsc, watch};
 
-use super::known::{Found, Knowledge};
+use super::known::{Knowledge, PageRows};
 use super::viewer::{ViewRequest, Viewer};
 use crate::api::snapshot::{Ask, Change, Fresh, Gone, Page, Part, SnapshotRow, WarningRow};
 use crate::api::{Notice, Warning};
@@ -78,7 +78,7 @@ impl Keeper {
         &self,
         look: ViewRequest,
         known: &Knowledge<'_>,
-        mut own: impl FnMut(&Ask) -> Found,
+        mut own: impl FnMut(&Ask) -> PageRows,
     ) {
         // A reader that is gone wants no answer.
         match look {
@@ -97,7 +97,7 @@ impl Keeper {
         &self,
         ask: &Ask,
         known: &Knowledge<'_>,
-        own: &mut dyn FnMut(&Ask) -> Found,
+        own: &mut dyn FnMut(&Ask) -> PageRows,
     ) -> Page {
         let (rows, total, more) = match (known.page(ask), &ask.part) {
             (Some(found), _) => found,
@@ -118,7 +118,7 @@ impl Keeper {
         &self,
         number: u64,
         known: &Knowledge<'_>,
-        own: &mut dyn FnMut(&Ask) -> Found,
+        own: &mut dyn FnMut(&Ask) -> PageRows,
     ) -> Fresh {
         let now = self.changes.number();
         let start_again = Fresh::StartAgain { number: now };
@@ -170,7 +170,7 @@ fn warning((number, warning): &(u64, Warning)) -> SnapshotRow {
 }
 
 /// All rows of a part that has few.
-pub fn whole(rows: impl IntoIterator<Item = SnapshotRow>) -> Found {
+pub fn whole(rows: impl IntoIterator<Item = SnapshotRow>) -> PageRows {
     let rows: Vec<_> = rows.into_iter().collect();
     let total = rows.len() as u64;
     (rows, total, false)

@@ -35,7 +35,7 @@ pub struct Knowledge<'a> {
 }
 
 /// Rows of a page, how many there are in all, and whether there are more.
-pub type Found = (Vec<SnapshotRow>, u64, bool);
+pub type PageRows = (Vec<SnapshotRow>, u64, bool);
 
 impl<'a> Knowledge<'a> {
     /// What a tracker knows.
@@ -61,7 +61,7 @@ impl<'a> Knowledge<'a> {
 
 impl Knowledge<'_> {
     /// A page, if it is of one of the parts that are known here.
-    pub(super) fn page(&self, ask: &Ask) -> Option<Found> {
+    pub(super) fn page(&self, ask: &Ask) -> Option<PageRows> {
         match &ask.part {
             Part::Peers => Some(self.peers(ask)),
             Part::Files => Some(self.files(ask)),
@@ -76,7 +76,7 @@ impl Knowledge<'_> {
         Some(self.peer_row(presence, names))
     }
 
-    fn peers(&self, ask: &Ask) -> Found {
+    fn peers(&self, ask: &Ask) -> PageRows {
         let place = |key: &RowKey| match key {
             RowKey::Peer { address, id } => Some((*address, id.parse().ok()?)),
             RowKey::File { .. } | RowKey::Path { .. } => None,
@@ -98,7 +98,7 @@ impl Knowledge<'_> {
         (rows, self.present.listed_count() as u64, more)
     }
 
-    fn files(&self, ask: &Ask) -> Found {
+    fn files(&self, ask: &Ask) -> PageRows {
         let row = |stop: NamedFile| self.file_row(&stop, ask.names);
         let named = |key: &RowKey| named(key).unwrap_or((None, 0));
         let (rows, more) = match &ask.at {
@@ -123,7 +123,7 @@ impl Knowledge<'_> {
         (rows, self.catalogue.rows(), more)
     }
 
-    fn files_of(&self, id: &str, ask: &Ask) -> Found {
+    fn files_of(&self, id: &str, ask: &Ask) -> PageRows {
         let id = id.parse().ok();
         let listing = id.and_then(|id| Some((id, self.catalogue.listing(id)?)));
         let Some((id, listing)) = listing else {

@@ -24,7 +24,7 @@ pub use crate::api::snapshot::{
 };
 pub use crate::api::tracked::{MemberRef, TrackedFile, TrackedPeer};
 pub use keeper::{Keeper, whole};
-pub use known::{Knowledge, Found};
+pub use known::{Knowledge, PageRows};
 pub use thorp_core::changes::Row;
 pub use viewer::{ViewRequest, Viewer};
 pub(crate) use watch::{page, watch};

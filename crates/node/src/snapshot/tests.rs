@@ -126,12 +126,13 @@ impl Node {
             names: 3,
         };
         let known = Knowledge::of_tracker(&self.tracker);
-        self.keeper.page(&ask, &known, &mut |_| Found::default())
+        self.keeper.page(&ask, &known, &mut |_| PageRows::default())
     }
 
     fn since(&self, number: u64) -> Fresh {
         let known = Knowledge::of_tracker(&self.tracker);
-        self.keeper.since(number, &known, &mut |_| Found::default())
+        self.keeper
+            .since(number, &known, &mut |_| PageRows::default())
     }
 }
 
@@ -223,7 +224,7 @@ fn of_many_holders_the_first_ones_by_address_are_named() {
             ..Ask::first(Part::Files, 1)
         };
         let known = Knowledge::of_tracker(&node.tracker);
-        let page = node.keeper.page(&ask, &known, &mut |_| Found::default());
+        let page = node.keeper.page(&ask, &known, &mut |_| PageRows::default());
         let [SnapshotRow::File(common)] = &page.rows[..] else {
             panic!("{page:?}");
         };
@@ -369,7 +370,7 @@ async fn a_reader_that_does_not_read_costs_no_rows_and_gets_each_row_once() {
             tokio::time::timeout(Duration::from_millis(1), node.keeper.look()).await
         {
             let known = Knowledge::of_tracker(&node.tracker);
-            node.keeper.answer(look, &known, |_| Found::default());
+            node.keeper.answer(look, &known, |_| PageRows::default());
         }
     }
     assert_eq!(viewer.rows_made(), 1, "one answer waits to be taken");
@@ -377,7 +378,7 @@ async fn a_reader_that_does_not_read_costs_no_rows_and_gets_each_row_once() {
         loop {
             let look = node.keeper.look().await.expect("a reader");
             let known = Knowledge::of_tracker(&node.tracker);
-            node.keeper.answer(look, &known, |_| Found::default());
+            node.keeper.answer(look, &known, |_| PageRows::default());
         }
     };
     let reads = async {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use thorp_files::share::ShareWarning;
+use thorp_files::share::{IgnoreProblem, ShareWarning};
 
 use crate::api::Warning;
 use crate::api::snapshot::WarningRow;
@@ -68,6 +68,18 @@ impl WarningRow {
             ShareWarning::Unnameable { path, count } => Self {
                 count: Some(*count),
                 ..row("unnameable", path)
+            },
+            ShareWarning::IgnoreFile { path, why } => {
+                let why = match why {
+                    IgnoreProblem::NotAFile => "not a regular file",
+                    IgnoreProblem::TooLong { .. } => "too long",
+                    IgnoreProblem::Unreadable(why) => why,
+                };
+                row("ignore-file", path).because(why)
+            }
+            ShareWarning::IgnoreLine { path, line, why } => Self {
+                count: Some(*line as u64),
+                ..row("ignore-line", path).because(why)
             },
             ShareWarning::HashesDamaged { path, why, .. } => {
                 row("hashes-damaged", path).because(why)

@@ -15,14 +15,14 @@ use tokio::sync::mpsc;
 use super::support::{Village, within};
 
 /// The only row of a page that has one.
-async fn only(state: &std::path::Path, part: Part) -> (u64, SnapshotRow) {
+async fn only(state: &Path, part: Part) -> (u64, SnapshotRow) {
     let (number, mut rows) = page(state, part).await;
     assert_eq!(rows.len(), 1, "{rows:?}");
     (number, rows.remove(0))
 }
 
 /// A page, asked for over the socket.
-async fn page(state: &std::path::Path, part: Part) -> (u64, Vec<SnapshotRow>) {
+async fn page(state: &Path, part: Part) -> (u64, Vec<SnapshotRow>) {
     let command = Command::Snapshot(Ask::first(part, 100));
     let mut events = local::ask(state, &command).await.expect("a node");
     let page = match events.recv().await {
@@ -58,7 +58,7 @@ async fn without_a_reader_a_running_node_makes_no_row() {
 }
 
 /// A watcher of a node, from now on.
-async fn watcher(state: &std::path::Path) -> mpsc::Receiver<Event> {
+async fn watcher(state: &Path) -> mpsc::Receiver<Event> {
     let (number, _) = page(state, Part::Warnings).await;
     let watch = Command::Watch { since: number };
     local::ask(state, &watch).await.expect("a node")

@@ -531,6 +531,23 @@ fn every_note_and_warning_is_a_sentence() {
             count: 2,
             why: why.clone(),
         },
+        share::ShareWarning::IgnoreFile {
+            path: path(),
+            why: share::IgnoreProblem::TooLong { most: 65_536 },
+        },
+        share::ShareWarning::IgnoreFile {
+            path: path(),
+            why: share::IgnoreProblem::NotAFile,
+        },
+        share::ShareWarning::IgnoreFile {
+            path: path(),
+            why: share::IgnoreProblem::Unreadable(why.clone()),
+        },
+        share::ShareWarning::IgnoreLine {
+            path: path(),
+            line: 3,
+            why: why.clone(),
+        },
         share::ShareWarning::Unnameable {
             path: path(),
             count: 1,

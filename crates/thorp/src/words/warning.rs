@@ -1,5 +1,7 @@
 //! Warnings: what, with which thing, and what to do.
 
+use std::path::Path;
+
 use thorp_node::api::Warning;
 use thorp_node::share;
 
@@ -47,6 +49,20 @@ pub fn warning(warning: &Warning) -> String {
     }
 }
 
+/// A path in few words: the name of what is at its end, and of what is above all.
+fn shortened(path: &Path) -> String {
+    const LONGEST: usize = 100;
+    const KEPT: usize = 40;
+    let whole = escaped(path);
+    let length = whole.chars().count();
+    if length <= LONGEST {
+        return whole;
+    }
+    let start: String = whole.chars().take(KEPT).collect();
+    let end: String = whole.chars().skip(length - KEPT).collect();
+    format!("{start}…{end}")
+}
+
 const FROM_EARLIER: &str = "neighbours from earlier are found through the tracker only";
 
 fn about_share(warning: &share::ShareWarning) -> String {
@@ -82,8 +98,34 @@ fn about_share(warning: &share::ShareWarning) -> String {
             };
             format!("{what} ({why}): check the permissions")
         }
+        share::ShareWarning::IgnoreFile { path, why } => {
+            let why = match why {
+                share::IgnoreProblem::NotAFile => {
+                    "is a link, a folder, a pipe or a device: make it a file".into()
+                }
+                share::IgnoreProblem::TooLong { most } => {
+                    format!("has more than {most} bytes: shorten it")
+                }
+                share::IgnoreProblem::Unreadable(why) => {
+                    format!("cannot be read ({why}): mend it, or remove it")
+                }
+            };
+            let folder = match path.parent() {
+                Some(folder) if !folder.as_os_str().is_empty() => escaped(folder),
+                _ => "the directory".into(),
+            };
+            format!(
+                "{} {why}. Nothing in {folder} is shared until then",
+                escaped(path)
+            )
+        }
+        share::ShareWarning::IgnoreLine { path, line, why } => format!(
+            "line {line} of {} is not a pattern ({}) and leaves nothing out: mend it, or remove it",
+            escaped(path),
+            why.escape_debug()
+        ),
         share::ShareWarning::Unnameable { path, count } => {
-            let such_as = escaped(path);
+            let such_as = shortened(path);
             match count {
                 0 | 1 => format!(
                     "the name {such_as} is not UTF-8 or too long and is not shared: rename it"

@@ -92,10 +92,10 @@ fn too_much_at_once_and_an_overflow_become_one_look_at_everything() {
         );
     }
     let pending = take(&inbox);
-    assert!(pending.rescan && pending.paths.is_empty());
+    assert!(pending.rescan == Some(Rescan::Whole) && pending.paths.is_empty());
 
     inbox.overflow();
-    assert!(take(&inbox).rescan);
+    assert_eq!(take(&inbox).rescan, Some(Rescan::Whole));
 }
 
 #[test]
@@ -104,4 +104,21 @@ fn nothing_is_taken_after_the_end() {
     inbox.poke();
     inbox.stop();
     assert!(inbox.take(None, GATHER).is_none());
+}
+
+#[test]
+fn the_whole_share_is_more_than_the_places_of_mounts() {
+    for whole_first in [false, true] {
+        let inbox = Inbox::default();
+        if whole_first {
+            inbox.overflow();
+            inbox.mounts_changed();
+        } else {
+            inbox.mounts_changed();
+            inbox.overflow();
+        }
+        assert_eq!(take(&inbox).rescan, Some(Rescan::Whole));
+        inbox.mounts_changed();
+        assert_eq!(take(&inbox).rescan, Some(Rescan::Mounts));
+    }
 }

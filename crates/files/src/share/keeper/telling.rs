@@ -32,6 +32,7 @@ impl Keeper {
             bytes: totals.bytes,
             skipped: totals.skipped,
         })?;
+        self.tell_rules()?;
         self.tell_left_out(found)
     }
 
@@ -58,6 +59,14 @@ impl Keeper {
         };
         let count = lock(&self.shared.left_out).counted().unnameable;
         self.warn(ShareWarning::Unnameable { path, count })
+    }
+
+    /// Warns of each `.thorpignore` that has something wrong in it.
+    pub(super) fn tell_rules(&mut self) -> Result<(), Closed> {
+        for warning in self.rules.take_warnings() {
+            self.warn(warning)?;
+        }
+        Ok(())
     }
 
     /// At most every second while there is something to hash, and once at the end.

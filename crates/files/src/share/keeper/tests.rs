@@ -1,4 +1,5 @@
 use super::*;
+use crate::share::locks::write;
 use crate::share::{Options, Share};
 
 #[tokio::test]

@@ -6,14 +6,14 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use thorp_core::peer as machine;
-use thorp_files::share::{Cause, Share};
+use thorp_files::share::{LeftOutCause, Share};
 use thorp_wire::Content;
 
 use super::pace::Paces;
 use super::task::Task;
 use crate::sessions::Fetch;
 use crate::snapshot::{
-    Ask, At, Found, Knowledge, LeftOut, LeftOutRow, Part, RowKey, ShareRow, SnapshotRow,
+    Ask, At, Knowledge, LeftOut, LeftOutRow, PageRows, Part, RowKey, ShareRow, SnapshotRow,
     TransferRow, ViewRequest, whole,
 };
 
@@ -29,10 +29,10 @@ impl Task {
                 Part::Share => whole(self.share().map(share)),
                 Part::LeftOut => self
                     .share()
-                    .map_or_else(Found::default, |share| left_out(share, ask)),
+                    .map_or_else(PageRows::default, |share| left_out(share, ask)),
                 Part::Transfers => whole(self.transfers(machine, &mut paces)),
                 Part::Peers | Part::Files | Part::FilesOf { .. } | Part::Warnings => {
-                    Found::default()
+                    PageRows::default()
                 }
             });
         drop(itself);
@@ -82,6 +82,7 @@ fn share(share: &Share) -> SnapshotRow {
             ignored: skipped.ignored,
             unnameable: skipped.unnameable,
             unreadable: skipped.unreadable,
+            ignore_files: skipped.ignore_files,
             symlinks: skipped.symlinks,
             special: skipped.special,
             keys: skipped.keys,
@@ -90,7 +91,7 @@ fn share(share: &Share) -> SnapshotRow {
 }
 
 /// A page of what is left out of the share.
-fn left_out(share: &Share, ask: &Ask) -> Found {
+fn left_out(share: &Share, ask: &Ask) -> PageRows {
     // One more, which says whether there are more.
     let most = ask.limit.saturating_add(1);
     let place = |key: &RowKey| key.as_path().unwrap_or_default();
@@ -116,7 +117,7 @@ fn left_out(share: &Share, ask: &Ask) -> Found {
     } else {
         paths.truncate(ask.limit);
     }
-    let row = |(path, cause): (PathBuf, Cause)| {
+    let row = |(path, cause): (PathBuf, LeftOutCause)| {
         SnapshotRow::LeftOut(LeftOutRow::new(&path, cause.into()))
     };
     let rows = paths.into_iter().map(row).collect();

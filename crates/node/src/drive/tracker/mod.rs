@@ -19,7 +19,7 @@ use crate::config::Config;
 use crate::net::addresses;
 use crate::net::listener::Incoming;
 use crate::rows;
-use crate::snapshot::{Found, Keeper, Knowledge, Part, SnapshotRow, ViewRequest, Viewer, whole};
+use crate::snapshot::{Keeper, Knowledge, PageRows, Part, SnapshotRow, ViewRequest, Viewer, whole};
 use crate::system::random;
 
 use super::engine::Engine;
@@ -269,7 +269,7 @@ impl Task {
         let known = Knowledge::of_tracker(machine);
         self.keeper.answer(look, &known, |ask| match ask.part {
             Part::Node => whole([SnapshotRow::Tracker(self.status(machine))]),
-            _ => Found::default(),
+            _ => PageRows::default(),
         });
     }
 

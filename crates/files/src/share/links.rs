@@ -1,0 +1,172 @@
+//! Symbolic links of the share: where each leads, and what that depends on.
+//!
+//! A link to a file that is shared is listed as one more name of that file, and
+//! is never opened: what is read is the file itself, under its own name. So a link
+//! that is changed after it was looked at leads no reader out of the share. Links
+//! to folders are not followed: what is in the folder is shared under its own name
+//! already.
+//!
+//! Owns the way from a link to its end, step by step beneath the share's handle.
+//! What lies outside is not looked at. The index has the names.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
+use std::path::{Component, Path, PathBuf};
+
+use cap_std::fs::Dir;
+use thorp_wire::Name;
+
+use super::left_out::LeftOutCause;
+use super::rules::Rules;
+
+/// More links than this on the way to a file are a circle, as for the kernel.
+const MOST: usize = 40;
+
+/// The end of a link.
+pub(super) struct Followed {
+    /// The file that it is another name of, or why there is none.
+    pub end: Result<Name, LeftOutCause>,
+    /// The links on the way, and the path at the end: where one of them changes,
+    /// the link may lead elsewhere.
+    pub by: BTreeSet<PathBuf>,
+}
+
+/// Follows a link of the share. `roots` are the full paths by which the share is
+/// known, since a link may name one.
+pub(super) fn follow(dir: &Dir, roots: &[PathBuf], rules: &mut Rules, link: &Path) -> Followed {
+    let mut by = BTreeSet::new();
+    let end = end_of(dir, roots, link, &mut by);
+    if let Ok(end) = &end {
+        by.insert(end.clone());
+    }
+    Followed {
+        end: end.and_then(|path| file_at(dir, rules, &path)),
+        by,
+    }
+}
+
+/// Where one is on the way.
+enum Place {
+    /// Relative to the share; there is no link in it.
+    Inside(PathBuf),
+    /// A full path that may still lead into the share.
+    Above(PathBuf),
+}
+
+fn end_of(
+    dir: &Dir,
+    roots: &[PathBuf],
+    link: &Path,
+    by: &mut BTreeSet<PathBuf>,
+) -> Result<PathBuf, LeftOutCause> {
+    let mut place = Place::Inside(PathBuf::new());
+    // The next one last.
+    let mut steps = Vec::new();
+    let mut links = 0;
+    let push = |steps: &mut Vec<PathBuf>, path: &Path| {
+        let parts = path.components().rev();
+        let parts =
+            parts.filter(|part| matches!(part, Component::Normal(_) | Component::ParentDir));
+        steps.extend(parts.map(|part| PathBuf::from(part.as_os_str())));
+    };
+    push(&mut steps, link);
+    while let Some(step) = steps.pop() {
+        let is_up = step.as_os_str() == "..";
+        match &mut place {
+            Place::Inside(path) if is_up => {
+                if !path.pop() {
+                    let above = roots.first().and_then(|root| root.parent());
+                    place = Place::Above(above.unwrap_or(Path::new("/")).to_owned());
+                }
+            }
+            Place::Above(path) if is_up => {
+                path.pop();
+            }
+            Place::Above(path) => {
+                path.push(step);
+                if roots.contains(path) {
+                    place = Place::Inside(PathBuf::new());
+                } else if !roots.iter().any(|root| root.starts_with(&path)) {
+                    return Err(LeftOutCause::LinkOut);
+                }
+            }
+            Place::Inside(path) => {
+                path.push(step);
+                let next = path.clone();
+                let Ok(meta) = dir.symlink_metadata(&next) else {
+                    by.insert(next);
+                    return Err(LeftOutCause::LinkBroken);
+                };
+                if !meta.is_symlink() {
+                    continue;
+                }
+                path.pop();
+                links += 1;
+                let leads = dir.read_link_contents(&next);
+                by.insert(next);
+                let Some(leads) = leads.ok().filter(|_| links <= MOST) else {
+                    return Err(LeftOutCause::LinkBroken);
+                };
+                if leads.is_absolute() {
+                    place = Place::Above("/".into());
+                }
+                push(&mut steps, &leads);
+            }
+        }
+    }
+    match place {
+        Place::Inside(path) => Ok(path),
+        Place::Above(_) => Err(LeftOutCause::LinkOut),
+    }
+}
+
+/// The name of what is here, if it is a file that is shared.
+fn file_at(dir: &Dir, rules: &mut Rules, path: &Path) -> Result<Name, LeftOutCause> {
+    if path.as_os_str().is_empty() {
+        return Err(LeftOutCause::LinkToFolder);
+    }
+    let meta = dir.symlink_metadata(path);
+    let meta = meta.map_err(|_| LeftOutCause::LinkBroken)?;
+    if rules.leave_out(dir, path, meta.is_dir()).is_some() {
+        return Err(LeftOutCause::LinkToLeftOut);
+    }
+    if meta.is_dir() {
+        return Err(LeftOutCause::LinkToFolder);
+    }
+    let name = path.to_str().and_then(|path| path.parse().ok());
+    name.filter(|_| meta.is_file())
+        .ok_or(LeftOutCause::LinkToLeftOut)
+}
+
+/// What each link depends on.
+#[derive(Default)]
+pub(super) struct Links {
+    by: BTreeMap<PathBuf, BTreeSet<PathBuf>>,
+    /// Pairs of a path and a link that depends on it.
+    on: BTreeSet<(PathBuf, PathBuf)>,
+}
+
+impl Links {
+    /// A link has been followed.
+    pub fn on_followed(&mut self, link: &Path, by: BTreeSet<PathBuf>) {
+        self.forget(link);
+        let pairs = by.iter().map(|path| (path.clone(), link.to_owned()));
+        self.on.extend(pairs);
+        self.by.insert(link.to_owned(), by);
+    }
+
+    /// It is no link, or not there any more.
+    pub fn forget(&mut self, link: &Path) {
+        for path in self.by.remove(link).into_iter().flatten() {
+            self.on.remove(&(path, link.to_owned()));
+        }
+    }
+
+    /// The links that depend on a path, or on one beneath it.
+    pub fn depending_on(&self, path: &Path) -> BTreeSet<PathBuf> {
+        let from = (path.to_owned(), PathBuf::new());
+        let pairs = self.on.range((Bound::Included(from), Bound::Unbounded));
+        let beneath = pairs.take_while(|(on, _)| on.starts_with(path));
+        beneath.map(|(_, link)| link.clone()).collect()
+    }
+}
