@@ -249,7 +249,7 @@ pub fn members<'a>(
 pub fn too_busy() -> Refused {
     Refused {
         reason: Reason::Busy,
-        text: "too many questions, or too large ones: ask again in a few seconds".to_owned(),
+        text: "too many questions, or too large ones: ask again in a few seconds".into(),
     }
 }
 

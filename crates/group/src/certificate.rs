@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::{AlertDescription, CertificateError as Cause, OtherError};
 use thiserror::Error;
-use thorp_wire::{MemberName, PeerId};
+use thorp_wire::{MemberName, PeerId, Remark};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer;
@@ -200,6 +200,11 @@ pub enum CertificateError {
     NotThorp(String),
 }
 
+/// What is read from a stranger's certificate, to be shown.
+fn stated(text: impl ToString) -> String {
+    Remark::from(text.to_string()).to_string()
+}
+
 impl CertificateError {
     /// What an I/O error on a TLS stream says about a certificate, if anything.
     pub fn from_io(error: &io::Error) -> Option<Self> {
@@ -239,13 +244,13 @@ impl CertificateError {
                 presented,
             } => Self::WrongPeer {
                 expected: expected.to_str().into_owned(),
-                found: presented.clone(),
+                found: presented.iter().map(stated).collect(),
             },
             Cause::Other(OtherError(ours)) => ours
                 .downcast_ref::<Self>()
                 .cloned()
-                .unwrap_or_else(|| Self::NotThorp(ours.to_string())),
-            other => Self::NotThorp(other.to_string()),
+                .unwrap_or_else(|| Self::NotThorp(stated(ours))),
+            other => Self::NotThorp(stated(other)),
         })
     }
 

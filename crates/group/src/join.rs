@@ -17,7 +17,7 @@ use thorp_wire::frame::{
     Join, Joined, MAX_FRAME, MAX_JOIN_FRAME, PREFIX, Reason, Refused, SignedRecord, Token,
     announced_length,
 };
-use thorp_wire::{Body, Frame, FrameError, MemberName, PeerId, RequestId};
+use thorp_wire::{Body, Frame, FrameError, MemberName, PeerId, Remark, RequestId};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
@@ -320,7 +320,8 @@ impl JoinService {
             text: format!(
                 "too many new machines at once; try again in {} s",
                 wait.as_secs() + 1
-            ),
+            )
+            .into(),
         })
     }
 }
@@ -357,8 +358,8 @@ pub enum JoinError {
     Refused {
         /// For the program.
         reason: Reason,
-        /// For a person, as the tracker sent it: escape it.
-        text: String,
+        /// For a person, as the tracker sent it.
+        text: Remark,
     },
     /// Set the clock.
     #[error("{0}")]

@@ -311,7 +311,9 @@ pub fn missed(name: &str, failure: &Complaint) -> String {
     let complaint = out::complaint(failure);
     // Some messages name it themselves.
     match complaint.strip_prefix("thorp: ") {
-        Some(why) if !failure.message.contains(name) => format!("thorp: {}: {why}", quoted(name)),
+        Some(why) if !failure.message.contains(&words::named(name)) => {
+            format!("thorp: {}: {why}", quoted(name))
+        }
         _ => complaint,
     }
 }

@@ -5,8 +5,10 @@
 use std::fmt::Write as _;
 use thorp_node::api::FileRow;
 
+use crate::fit::middle;
 use crate::listing;
 use crate::quoting::quoted;
+use crate::words::LONGEST_NAME;
 
 /// What the user answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,11 +23,12 @@ pub enum Pick {
 
 /// Several contents under one name, numbered.
 pub fn contents(name: &str, variants: &[FileRow]) -> String {
-    let mut text = format!("Several files are called {}:", quoted(name));
+    let shown = |name: &str| middle(&quoted(name), LONGEST_NAME);
+    let mut text = format!("Several files are called {}:", shown(name));
     for (n, row) in variants.iter().enumerate() {
         let _ = write!(text, "\n{:>3}. ", n + 1);
         if row.name != name {
-            let _ = write!(text, "{}  ", quoted(&row.name));
+            let _ = write!(text, "{}  ", shown(&row.name));
         }
         text.push_str(&listing::variant(row));
     }

@@ -8,7 +8,7 @@
 
 use std::fmt::Write as _;
 
-use crate::screen::fit::{columns, middle};
+use crate::fit::{columns, middle};
 
 /// Between two columns.
 const GAP: usize = 2;

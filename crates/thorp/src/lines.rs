@@ -318,7 +318,7 @@ pub fn notice(notice: &Notice) -> String {
         Notice::Connected => words::ESTABLISHED.into(),
         Notice::TrackerLost(trouble) => format!(
             "The tracker is out of reach ({}). Neighbours go on without it; trying again.",
-            printable(&words::trouble(trouble))
+            words::trouble(trouble)
         ),
         Notice::Note(note) => printable_lines(&words::note(note)),
         Notice::Warning(warning) => {

@@ -327,8 +327,8 @@ fn holders(holders: &[HolderRow]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fit::columns;
     use crate::samples;
-    use crate::screen::fit::columns;
 
     #[test]
     fn files_are_aligned() {

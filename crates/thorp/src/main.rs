@@ -4,7 +4,7 @@
 //! args          what can be typed            commands      one verb a file
 //! node          a running node for a verb    quoting       names on one line with others
 //! answer        events for users, scripts    listing       rows on standard output
-//! columns       how rows are laid out        sorting, pager  for whoever looks at them
+//! columns, fit  rows and names in a width    sorting, pager  lists that a user looks at
 //! words         codes into sentences         json          the same for --json
 //! lines, table  plain-lines form             screen        the tracker's live screen
 //! menu          share's menu                 conversation  asking back during a fetch
@@ -22,6 +22,7 @@ mod columns;
 mod commands;
 mod conversation;
 mod exit;
+mod fit;
 mod json;
 mod lines;
 mod listing;

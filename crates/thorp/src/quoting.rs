@@ -7,13 +7,18 @@ use std::fmt::Write as _;
 
 use thorp_node::printable::printable;
 
-/// [`printable`] for a text of several lines: the line breaks stay.
+/// A sentence in which all that comes from elsewhere is escaped already: its own line
+/// breaks stay, and a backslash is not doubled once more.
 pub fn printable_lines(text: &str) -> String {
-    let lines: Vec<_> = text
-        .lines()
-        .map(|line| printable(line).to_string())
-        .collect();
-    lines.join("\n")
+    let mut shown = String::with_capacity(text.len());
+    for c in text.trim_end_matches('\n').chars() {
+        if c == '\n' {
+            shown.push(c);
+        } else {
+            let _ = write!(shown, "{}", printable(c.encode_utf8(&mut [0; 4])));
+        }
+    }
+    shown
 }
 
 /// A name for a cell that holds several, separated by spaces.
@@ -79,7 +84,9 @@ mod tests {
 
     #[test]
     fn line_breaks_stay_and_nothing_else() {
-        assert_eq!(printable_lines("one\ntwo\x07"), "one\ntwo\\x07");
+        assert_eq!(printable_lines("one\ntwo\x07\n"), "one\ntwo\\x07");
+        let name = printable("a\nb").to_string();
+        assert_eq!(printable_lines(&name), name, "escaped once");
     }
 
     #[test]

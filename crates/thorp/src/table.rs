@@ -17,6 +17,7 @@ use comfy_table::presets::ASCII_MARKDOWN;
 use comfy_table::{ContentArrangement, Table};
 use std::fmt::Write as _;
 
+use crate::fit::{columns, middle};
 use crate::quoting::quoted;
 use crate::tables::{self, Cell, Column, Tables};
 use crate::units;
@@ -28,6 +29,10 @@ pub const FILES: &str = "List of Files";
 
 /// The most names in a cell of the lines form.
 pub const CELL_NAMES: usize = 20;
+/// A cell pads those above and below it: so a member's long names are shortened in
+/// their middle, and fewer of them are shown. In columns.
+const WIDEST_NAME: usize = 80;
+const WIDEST_CELL: usize = 400;
 
 /// Both tables, with their titles.
 pub fn both(tables: &Tables) -> String {
@@ -51,13 +56,20 @@ pub fn files(tables: &Tables) -> String {
 
 /// Names in one cell; `total` of them exist.
 fn cell(names: &[String], total: u64) -> String {
-    let shown = &names[..names.len().min(CELL_NAMES)];
-    let mut cell = shown
-        .iter()
-        .map(|name| quoted(name))
-        .collect::<Vec<_>>()
-        .join(" ");
-    let hidden = total.saturating_sub(shown.len() as u64);
+    let mut cell = String::new();
+    let mut shown = 0;
+    for name in names.iter().take(CELL_NAMES) {
+        let name = middle(&quoted(name), WIDEST_NAME);
+        if shown > 0 {
+            if columns(&cell) + 1 + columns(&name) > WIDEST_CELL {
+                break;
+            }
+            cell.push(' ');
+        }
+        cell.push_str(&name);
+        shown += 1;
+    }
+    let hidden = total.saturating_sub(shown);
     if hidden > 0 {
         cell.push_str(&more(hidden));
     }
@@ -83,7 +95,7 @@ fn table<R>(title: &str, columns: &[Column<R>], rows: &[R]) -> String {
         .set_header(columns.iter().map(|column| column.head));
     for row in rows {
         table.add_row(columns.iter().map(|column| match (column.cell)(row) {
-            Cell::Text(text) => text,
+            Cell::Text(text) => middle(&text, WIDEST_NAME),
             Cell::Names(names, total) => cell(names, total),
         }));
     }
@@ -177,6 +189,26 @@ List of Files
         let mut view = story::first().tables();
         view.files_total = 2000;
         assert!(files(&view).ends_with("\n… and 1995 more; `thorp ls` lists them all"));
+    }
+
+    #[test]
+    fn one_members_long_names_do_not_pad_everybodys_rows() {
+        let long: Vec<String> = (0..20).map(|n| "n".repeat(4000) + &n.to_string()).collect();
+        let files: Vec<&str> = long.iter().map(String::as_str).collect();
+        let rows = [
+            ("10.0.0.1", &files[..], &[][..]),
+            ("10.0.0.2", &["1.txt"], &[]),
+        ];
+        let text = both(&story::Shown::of(&rows).tables());
+        assert!(
+            text.contains(&format!("{}…", "n".repeat(10))),
+            "shortened in the middle"
+        );
+        assert!(text.contains("nn19 "), "its end is shown");
+        assert!(
+            text.lines().all(|line| columns(line) < 500),
+            "and no row is long"
+        );
     }
 
     #[test]

@@ -20,7 +20,7 @@ use thorp_node::address::NetAddress;
 use thorp_node::clock::Clock;
 use thorp_node::net::dial::{self, Connected, Expected};
 use thorp_node::net::join;
-use thorp_wire::frame::{Find, Get, Hello, PREFIX, Query, Update, VERSION};
+use thorp_wire::frame::{Find, Get, Hello, Leave, PREFIX, Query, Update, VERSION};
 use thorp_wire::{Content, Entry, Frame, RequestId, Root};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -261,6 +261,50 @@ fn a_member_that_sends_as_fast_as_it_can_is_one_among_many() {
     for (node, before) in [&scene.tracker, &scene.oak].into_iter().zip(before) {
         assert_bounded(node, before, BOUND);
     }
+}
+
+#[test]
+fn what_a_member_says_makes_no_false_line_in_a_log() {
+    let village = Village::new();
+    let (_tracker, at) = village.tracker();
+    let oak = village.node("oak");
+    let running = oak.start(&[
+        "share",
+        "-vvv",
+        "--lines",
+        "--tracker",
+        &at,
+        "--listen",
+        "127.0.0.1:0",
+    ]);
+    let oak_at: SocketAddr = support::village::sharing(&running).parse().unwrap();
+    let (_, status) = oak.json(&["status"]);
+    let oak_id = status[0]["id"].as_str().unwrap().parse().unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let loud = Loud::join(at.parse().unwrap()).await;
+        let mut goodbye = Vec::new();
+        let leave = Leave {
+            reason: "bye\nthorp: your disk is full\r\x1b[2J".into(),
+        };
+        Frame::plain(leave).encode(&mut goodbye).unwrap();
+        loud.shout(oak_at, Expected::Peer(oak_id), &goodbye).await;
+    });
+    running.wait_for_line("the goodbye in the log", |line| {
+        line.contains("it left: bye")
+    });
+    let transcript = running.transcript();
+    assert!(
+        !transcript.contains(|c: char| c.is_control() && c != '\n'),
+        "{transcript:?}"
+    );
+    let false_lines = |line: &&str| {
+        line.trim_start_matches(|c: char| !c.is_alphabetic())
+            .starts_with("thorp: ")
+    };
+    assert_eq!(transcript.lines().find(false_lines), None, "{transcript}");
+    oak.run(&["stop"]).exits(0);
+    running.finish(PATIENCE).exits(0);
 }
 
 /// A member with a real certificate, and no manners.

@@ -34,4 +34,4 @@ pub use entry::Entry;
 pub use frame::{Body, Frame, FrameError, RequestId};
 pub use id::{MemberName, PeerId};
 pub use name::{Name, NameError};
-pub use printable::{Printable, printable};
+pub use printable::{Printable, Remark, printable};

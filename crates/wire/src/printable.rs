@@ -8,6 +8,8 @@
 
 use std::fmt::{self, Write};
 
+use minicbor::{Decode, Encode};
+
 /// `text` with every character escaped that could deceive a reader or disturb a
 /// terminal.
 ///
@@ -90,6 +92,58 @@ fn is_hidden(c: char) -> bool {
         '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' => true,
         '\u{e0000}'..='\u{e0fff}' => true,
         c => c.is_control(),
+    }
+}
+
+/// What a member says in words, for a person at another machine.
+///
+/// Shown, it is one line without anything hidden, and not long: so nothing that
+/// it is made part of, a message or a log, can be made to look like several. No other
+/// form of it can be had, but the one that is sent.
+#[derive(Clone, Default, PartialEq, Eq, Encode, Decode)]
+#[cbor(transparent)]
+pub struct Remark(#[n(0)] String);
+
+impl Remark {
+    /// As much is shown, in characters.
+    const MAX_SHOWN: usize = 400;
+
+    /// How long it is, in bytes.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether it says nothing.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl<T: Into<String>> From<T> for Remark {
+    fn from(text: T) -> Self {
+        Self(text.into())
+    }
+}
+
+impl fmt::Display for Remark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for c in self.0.chars().take(Self::MAX_SHOWN) {
+            f.write_char(match c {
+                c if !is_hidden(c) => c,
+                c if c.is_whitespace() => ' ',
+                _ => char::REPLACEMENT_CHARACTER,
+            })?;
+        }
+        if self.0.chars().nth(Self::MAX_SHOWN).is_some() {
+            f.write_char('…')?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Remark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{self}\"")
     }
 }
 
@@ -213,6 +267,16 @@ mod tests {
     fn code(hex: &str) -> char {
         let code = u32::from_str_radix(hex, 16).expect("hex digits");
         char::from_u32(code).expect("a character")
+    }
+
+    #[test]
+    fn a_remark_is_one_line_and_not_long() {
+        let said = "bye\nthorp: your disk is full\x1b[2J\u{202e}";
+        let shown = "bye thorp: your disk is full\u{fffd}[2J\u{fffd}";
+        assert_eq!(Remark::from(said).to_string(), shown);
+        assert_eq!(format!("{:?}", Remark::from(said)), format!("\"{shown}\""));
+        let long = Remark::from("x".repeat(8000)).to_string();
+        assert_eq!(long.chars().count(), 401);
     }
 
     proptest! {

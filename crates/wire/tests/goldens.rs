@@ -601,7 +601,7 @@ fn every_reason_has_its_number() {
         (6, Reason::NotServed),
         (7, Reason::Changed),
     ] {
-        let text = String::new();
+        let text = "".into();
         let frame = Frame::plain(Refused { reason, text });
         golden(frame, &format!("00 00 00 05  a2  00 09  02 {number:02x}"));
     }

@@ -217,7 +217,7 @@ impl Links {
         }
         let refused = Refused {
             reason: Reason::NotServed,
-            text: "a tracker has no files".to_owned(),
+            text: "a tracker has no files".into(),
         };
         self.send(now, id, Frame::with_request(request, refused));
     }

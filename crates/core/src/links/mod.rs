@@ -205,7 +205,7 @@ impl Links {
             }
             Err(error) => Refused {
                 reason: Reason::NotServed,
-                text: error.to_string(),
+                text: error.to_string().into(),
             }
             .into(),
         };
@@ -319,7 +319,7 @@ impl Links {
 
     fn say_goodbye(&mut self, now: Instant, link: LinkId, reason: &str) {
         let leave = Leave {
-            reason: reason.to_owned(),
+            reason: reason.into(),
         };
         self.send(now, link, Frame::plain(leave));
         self.out.push_back(Output::Close(link, reason.to_owned()));

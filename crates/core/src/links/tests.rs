@@ -178,7 +178,7 @@ impl Node {
 /// That a link was closed for this reason, after its other end was told.
 fn assert_closed(said: &[Output], link: u64, reason: &str) {
     let leave = Leave {
-        reason: reason.to_owned(),
+        reason: reason.into(),
     };
     let link = LinkId(link);
     let expected = [
@@ -237,7 +237,7 @@ fn a_member_greets_before_it_says_anything_but_a_record_or_goodbye() {
         assert_closed(&node.said(), 1, "no hello first");
         assert!(node.hear(1, hello(1)).is_empty(), "it is gone");
         node.connect(2, party(2));
-        let reason = "enough".to_owned();
+        let reason = "enough".into();
         assert_eq!(downs(&node.hear(2, Leave { reason })), [(2, false, true)]);
     }
 }

@@ -66,7 +66,7 @@ impl Peer {
                 refused,
             } => {
                 if self.is_about_renewal(link, request) {
-                    self.on_renewed(Err(refused.text));
+                    self.on_renewed(Err(refused.text.to_string()));
                 } else {
                     self.refused(link, request, &refused);
                 }

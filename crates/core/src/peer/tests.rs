@@ -11,7 +11,7 @@ use thorp_wire::frame::{
     Ack, Body, Find, Found, GroupRecord, Hello, Join, Joined, Leave, Position, Query, Reason,
     Record, Refused, SignedRecord, Update, Variant,
 };
-use thorp_wire::{Content, Frame, Root};
+use thorp_wire::{Content, Frame, Remark, Root};
 
 use super::asking::Surveyor;
 use super::*;
@@ -214,8 +214,8 @@ fn frames() -> impl Strategy<Value = Frame> {
         ),
         3 => finds().prop_map(Body::Find),
         4 => founds().prop_map(Body::Found),
-        2 => Just(Body::Refused(Refused { reason: Reason::NotHere, text: String::new() })),
-        1 => Just(Body::Leave(Leave { reason: String::new() })),
+        2 => Just(Body::Refused(Refused { reason: Reason::NotHere, text: Remark::default() })),
+        1 => Just(Body::Leave(Leave { reason: Remark::default() })),
         2 => records().prop_map(|record| Body::Record(Record { record })),
         1 => Just(Body::Joined(Joined { certificate: Vec::new(), record: None, time: 0 })),
         1 => Just(Body::Join(Join { token: None, request: Vec::new(), name: None })),

@@ -9,7 +9,7 @@ use thorp_core::links::{self, LinkId, Party};
 use thorp_core::peer::{self, Cause, Target, Unreached};
 use thorp_core::tracker;
 use thorp_wire::frame::{Body, Bytes, PREFIX, Reason, Refused};
-use thorp_wire::{Frame, MemberName};
+use thorp_wire::{Frame, MemberName, Remark};
 
 use super::{
     Cable, DELAY, DIAL_TIMEOUT, Event, GENUINE, Machine, Manner, Node, TRACKER, Village, id,
@@ -99,7 +99,7 @@ impl Village {
                     .into(),
                     (Manner::Honest | Manner::Without, _) => Refused {
                         reason: Reason::NotHere,
-                        text: String::new(),
+                        text: Remark::default(),
                     }
                     .into(),
                 };

@@ -64,6 +64,7 @@ impl AuthorityError {
             | Self::TooManyRemoved
             | Self::Record(_) => (Reason::NotServed, Self::Signing.to_string()),
         };
+        let text = text.into();
         Refused { reason, text }
     }
 }

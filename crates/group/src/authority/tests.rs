@@ -77,7 +77,7 @@ fn an_invite_ends() {
     assert_eq!(why, NotInvited::Expired);
     let refusal = AuthorityError::from(why).refusal();
     assert_eq!(refusal.reason, Reason::NotInvited);
-    assert!(refusal.text.contains("expired"));
+    assert!(refusal.text.to_string().contains("expired"));
 }
 
 #[test]

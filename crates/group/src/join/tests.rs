@@ -81,7 +81,8 @@ async fn a_crowd_of_newcomers_is_told_to_wait_and_members_are_not() {
         panic!("too many have come");
     };
     assert_eq!(refused.reason, Reason::Busy);
-    assert!(refused.text.contains("try again in"), "{}", refused.text);
+    let text = refused.text.to_string();
+    assert!(text.contains("try again in"), "{text}");
     assert!(group.authority.is_newcomer(&ask(&elm)), "nothing was kept");
     let answer = service.answer(ask(&member), from).await;
     assert!(matches!(answer, Body::Joined(_)), "{answer:?}");

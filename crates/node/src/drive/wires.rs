@@ -85,7 +85,7 @@ impl Wires {
     pub(super) fn refuse(&self, link: LinkId, kind: u16, request: RequestId) {
         let refused = Refused {
             reason: Reason::Unknown,
-            text: format!("frames of type {kind} are not known here"),
+            text: format!("frames of type {kind} are not known here").into(),
         };
         self.send(link, Frame::with_request(request, refused));
     }

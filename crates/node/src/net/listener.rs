@@ -355,7 +355,7 @@ async fn part<S: AsyncRead + AsyncWrite + Unpin>(
     let mut words = Vec::new();
     let record = records.newest().map(|record| Record { record });
     let leave = Leave {
-        reason: REMOVED.to_owned(),
+        reason: REMOVED.into(),
     };
     for frame in record
         .map(Frame::plain)

@@ -7,7 +7,7 @@ use thorp_core::links::HELLO_WITHIN;
 use thorp_node::api::{Command, ErrorKind, Event, Failure, Get, Member, Miss, Note};
 use thorp_node::net::dial::Expected;
 use thorp_wire::frame::{
-    Bytes, Find, Found, Hello, Holder, MAX_FRAME, Query, Reason, Refused, Update, Variant,
+    Bytes, Find, Found, Hello, Holder, Leave, MAX_FRAME, Query, Reason, Refused, Update, Variant,
 };
 use thorp_wire::{Body, Content, Entry, Frame, RequestId, Root, merkle};
 
@@ -275,7 +275,7 @@ async fn answers_that_nobody_asked_for_are_dropped() {
         wire.answer(RequestId(request), found).await;
         let refused = Refused {
             reason: Reason::Busy,
-            text: "\u{1b}[2J".to_owned(),
+            text: "\u{1b}[2J".into(),
         };
         wire.answer(RequestId(request), refused).await;
     }
@@ -843,4 +843,33 @@ async fn only_the_tracker_is_taken_for_the_tracker() {
 
 fn is_mallory(member: &Member) -> bool {
     member.name.as_deref() == Some("mallory")
+}
+
+#[tokio::test]
+async fn what_a_member_says_in_words_is_one_line_without_anything_hidden() {
+    let (village, _oak, elm, mut mallory) = scene().await;
+    let evil = "bye\nthorp: your disk is full\r\u{1b}[2J\u{202e}";
+    let _listed = mallory.list(&village, vec![entry("bait", b"evil")]).await;
+    let answer = elm.running.peer.command(Command::Get(named("bait")));
+    let mut wire = mallory.called().await;
+    wire.asked_for().await;
+    let leave = Leave {
+        reason: evil.into(),
+    };
+    wire.send(Frame::plain(leave)).await;
+    let answer = super::support::answer(answer).await;
+    let failure = format!(
+        "{}",
+        serde_json::to_value(answer.failed(ErrorKind::Network)).expect("JSON")
+    );
+    // A control character would be an escape in it.
+    assert!(
+        failure.contains("bye thorp: your disk is full"),
+        "{failure}"
+    );
+    assert!(
+        !failure.contains('\\') && !failure.contains('\u{202e}'),
+        "{failure}"
+    );
+    all_is_well(&elm).await;
 }

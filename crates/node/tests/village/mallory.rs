@@ -229,7 +229,7 @@ impl Wire {
         let mut reason = None;
         while let Some(frame) = self.next().await {
             if let Body::Leave(leave) = frame.body {
-                reason = Some(leave.reason);
+                reason = Some(leave.reason.to_string());
             }
         }
         reason

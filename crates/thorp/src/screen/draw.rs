@@ -6,9 +6,9 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Text};
 use ratatui::widgets::{Block, Cell, Paragraph, Row, Table};
 
-use super::fit::{self, clip, columns};
 use super::slice::{Scroll, Slice};
 use super::{Focus, Screen};
+use crate::fit::{self, clip, columns, middle};
 use crate::tables::{self, Cell as Content, Column, Width};
 use crate::{lines, table, words};
 use thorp_node::printable::printable;
@@ -231,7 +231,7 @@ fn width_of(content: &Content<'_>) -> usize {
 fn row<R>(item: &R, columns: &[Column<R>], widths: &[usize], lines: usize) -> (Row<'static>, u16) {
     let cells = columns.iter().zip(widths);
     let cells = cells.map(|(column, width)| match (column.on_screen)(item) {
-        Content::Text(text) => vec![clip(&text, *width)],
+        Content::Text(text) => vec![middle(&text, *width)],
         Content::Names(names, total) => fit::names(names, total, *width, lines),
     });
     let cells: Vec<Vec<String>> = cells.collect();

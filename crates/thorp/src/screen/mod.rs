@@ -1,12 +1,10 @@
 //! The tracker's live screen: two tables that follow every change.
 //!
 //! Owns the terminal while it is shown and gives it back however it ends: a
-//! key, a signal, the tracker's end, a panic. What is drawn is in `draw`, how
-//! names fit a cell in `fit`, which rows are held in `slice`: those around what
-//! is shown, however many there are.
+//! key, a signal, the tracker's end, a panic. What is drawn is in `draw`, which
+//! rows are held in `slice`: those around what is shown, however many there are.
 
 mod draw;
-pub mod fit;
 mod slice;
 
 use std::io;

@@ -2,7 +2,7 @@
 
 use thorp_node::api::{ErrorKind, Failure, Inquiry, MemberRole, Miss, Obstacle, Trouble};
 
-use super::{NOBODY, REMOVED, SAME_NAME, called, escaped};
+use super::{NOBODY, REMOVED, SAME_NAME, called, escaped, named, one_line};
 use crate::units::size;
 
 /// A failure in a sentence.
@@ -13,9 +13,10 @@ pub fn failure(failure: &Failure) -> String {
             "Another name can be given to one file only. Ask for one file by its name.".into()
         }
         Failure::NotAName { name, why } => {
+            let name = named(name);
             format!("{name} is no name for a file: {why}. Choose another.")
         }
-        Failure::NotAPattern { pattern, why } => format!("{pattern}: {why}"),
+        Failure::NotAPattern { pattern, why } => format!("{}: {why}", named(pattern)),
         Failure::UnknownCommand { why } => format!(
             "The running node does not know this command ({why}). Restart it with the same version."
         ),
@@ -32,13 +33,16 @@ pub fn failure(failure: &Failure) -> String {
         }
         Failure::NobodyShares { from, root } => nobody(from.as_deref(), root.as_deref()),
         Failure::NoPeerCalled { who } => {
+            let who = named(who);
             format!("No peer called {who} is here. See who is: thorp peers")
         }
         Failure::NoFolderCalled { folder } => {
+            let folder = named(folder);
             format!("No folder {folder} is shared. See what there is: thorp ls")
         }
         Failure::NoPeerOrFolderCalled { called } => format!(
-            "No peer and no folder called {called} is here. See what there is: thorp peers, thorp ls"
+            "No peer and no folder called {} is here. See what there is: thorp peers, thorp ls",
+            named(called)
         ),
         Failure::NoMemberCalled { who, least } => format!(
             "No member is called {who}. See who there is: thorp members \
@@ -58,14 +62,15 @@ pub fn failure(failure: &Failure) -> String {
                 "Several files go by this name"
             };
             format!(
-                "{why}: {name}. Say which: --root PREFIX picks the content, --from PEER the peer."
+                "{why}: {}. Say which: --root PREFIX picks the content, --from PEER the peer.",
+                named(name)
             )
         }
         Failure::Exists => SAME_NAME.into(),
         Failure::Reserved { name } => format!(
             "{} is a name that thorp keeps for its own files, so it is not fetched. \
              Give it another one: --as NEWNAME",
-            name.escape_debug()
+            named(name)
         ),
         Failure::Unstorable { path, obstacle } => unstorable(&escaped(path), obstacle),
         Failure::NoTracker { inquiry, trouble } => no_tracker(*inquiry, trouble.as_ref()),
@@ -107,6 +112,7 @@ pub fn failure(failure: &Failure) -> String {
 }
 
 fn missed(name: &str, miss: &Miss) -> String {
+    let name = named(name);
     match miss {
         Miss::StillHashing { by } => {
             let by = by.as_ref().map(called).unwrap_or_default();
@@ -120,8 +126,9 @@ fn missed(name: &str, miss: &Miss) -> String {
             format!("{name} is too large for whoever shares it to send. Upgrade the older program.")
         }
         Miss::Unreachable { why } => format!(
-            "Nobody who shares {name} can be reached: {why}. Check that their machines are on and \
-             no firewall is between."
+            "Nobody who shares {name} can be reached: {}. Check that their machines are on and \
+             no firewall is between.",
+            one_line(why)
         ),
         Miss::Silent { by } => format!(
             "{} shares {name} but did not answer. Try again later.",
@@ -137,12 +144,13 @@ fn missed(name: &str, miss: &Miss) -> String {
             called(at)
         ),
         Miss::Unfinished { why, there, of } => format!(
-            "Nobody is left to send the rest of {name} ({why}). What has come ({} of {}) is kept: \
+            "Nobody is left to send the rest of {name} ({}). What has come ({} of {}) is kept: \
              ask for it again when somebody shares it.",
+            one_line(why),
             size(*there),
             size(*of)
         ),
-        Miss::Unfit { why } => format!("{name} cannot be fetched: {why}."),
+        Miss::Unfit { why } => format!("{name} cannot be fetched: {}.", one_line(why)),
     }
 }
 
@@ -154,7 +162,7 @@ pub fn trouble(trouble: &Trouble) -> String {
             pinned,
             shown,
         } => format!("{address} is not trusted: {}", changed_ca(pinned, shown)),
-        other => other.to_string(),
+        other => one_line(&other.to_string()),
     }
 }
 
@@ -167,7 +175,7 @@ pub(super) fn changed_ca(pinned: &str, shown: &str) -> String {
 }
 
 fn nobody(from: Option<&str>, root: Option<&str>) -> String {
-    match (from, root) {
+    match (from.map(named), root.map(named)) {
         (None, None) => NOBODY.into(),
         (Some(from), None) => {
             format!("{from} is not sharing this file now. See who does: thorp find")

@@ -12,7 +12,6 @@ use thorp_node::launch::LaunchError;
 use thorp_node::net::dial::DialError;
 use thorp_node::net::join::NotJoined;
 use thorp_node::net::listener::ListenError;
-use thorp_node::printable::printable;
 use thorp_node::state::StateError;
 
 use super::failure::changed_ca;
@@ -102,7 +101,7 @@ fn not_joined(error: &NotJoined) -> String {
 
 fn join(error: &JoinError) -> String {
     match error {
-        JoinError::Refused { text, .. } => format!("the tracker refused: {}", printable(text)),
+        JoinError::Refused { text, .. } => format!("the tracker refused: {text}"),
         JoinError::Certificate(why) => {
             format!("the tracker is not trusted: {}", certificate(why))
         }

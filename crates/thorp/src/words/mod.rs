@@ -10,8 +10,9 @@
 //! ```
 //!
 //! Users and scripts know them by heart: `--json` prints them too. Changing one
-//! is a change of the interface. A sentence is escaped by the caller, for the
-//! place where it is shown.
+//! is a change of the interface. What comes from elsewhere is escaped where it
+//! becomes part of a sentence ([`named`], [`escaped`]), so that it cannot begin a line
+//! of its own.
 
 mod failure;
 mod launch;
@@ -25,6 +26,9 @@ mod warning;
 use std::path::Path;
 
 use thorp_node::api::Member;
+use thorp_node::printable::printable;
+
+use crate::fit::middle;
 
 pub use failure::{failure, trouble};
 pub use launch::{invite, launch};
@@ -59,7 +63,21 @@ pub fn called(member: &Member) -> String {
     }
 }
 
+/// As much of a name is shown in a sentence, in columns.
+pub const LONGEST_NAME: usize = 255;
+
+/// A name or a pattern that others may have chosen: on one line, and shortened in its
+/// middle where it is very long.
+pub fn named(name: &str) -> String {
+    middle(&one_line(name), LONGEST_NAME)
+}
+
+/// What others may have said.
+fn one_line(text: &str) -> String {
+    printable(text).to_string()
+}
+
 /// A path that others may have chosen.
 fn escaped(path: &Path) -> String {
-    path.to_string_lossy().escape_debug().to_string()
+    printable(&path.to_string_lossy()).to_string()
 }

@@ -3,7 +3,7 @@
 use thorp_node::api::Note;
 
 use super::failure::called_process;
-use super::trouble;
+use super::{named, trouble};
 
 /// A remark in a sentence.
 pub fn note(note: &Note) -> String {
@@ -23,7 +23,7 @@ pub fn note(note: &Note) -> String {
         Note::LeftOut { name } => format!(
             "{} would change what is shared from here, and is left out. \
              Ask for it by its name if you want it.",
-            name.escape_debug()
+            named(name)
         ),
         Note::NoFiles => "Nothing matches, for no peer shares a file yet.".into(),
         Note::TrackerInPart => {

@@ -15,6 +15,7 @@ use thorp_node::share;
 use thorp_node::state::StateError;
 
 use super::*;
+use crate::out;
 use crate::samples::{nobody, oak};
 
 const NOBODY_BEYOND: &str = "No neighbour knows this file, and the tracker cannot be asked";
@@ -677,5 +678,65 @@ fn what_keeps_a_node_from_starting_comes_with_what_to_type() {
         invite(InviteError::NotAnInvite),
         "this is not an invite: an invite is one line that starts with thorp1, \
          as `thorp invite` prints it"
+    );
+}
+
+#[test]
+fn nothing_that_another_member_chooses_begins_a_line_or_reaches_the_terminal() {
+    let evil = || "x\nthorp: your disk is full\r\x1b[2J\u{9b}".to_owned();
+    let misses = [
+        Miss::Unreachable { why: evil() },
+        Miss::Unfinished {
+            why: evil(),
+            there: 1,
+            of: 2,
+        },
+        Miss::Unfit { why: evil() },
+        Miss::Busy,
+        Miss::Unreadable,
+        Miss::TooLarge,
+    ];
+    let mut failures: Vec<Failure> = misses
+        .into_iter()
+        .map(|miss| Failure::Missed { name: evil(), miss })
+        .collect();
+    failures.extend([
+        Failure::Ambiguous {
+            name: evil(),
+            look_alike: false,
+        },
+        Failure::Reserved { name: evil() },
+        Failure::NoTracker {
+            inquiry: Inquiry::Group,
+            trouble: Some(Trouble::Lost { why: evil() }),
+        },
+        Failure::Unstorable {
+            path: evil().into(),
+            obstacle: Obstacle::Denied,
+        },
+    ]);
+    let complaints = failures
+        .iter()
+        .map(|failure| out::complaint(&failure.into()));
+    let notes = [Note::LeftOut { name: evil() }];
+    let notes = notes
+        .iter()
+        .map(|of| crate::quoting::printable_lines(&note(of)));
+    let lost = thorp_node::api::Notice::TrackerLost(Trouble::Lost { why: evil() });
+    for said in complaints.chain(notes).chain([crate::lines::notice(&lost)]) {
+        assert_eq!(said.lines().count(), 1, "{said:?}");
+        assert!(!said.contains(|c: char| c.is_control()), "{said:?}");
+        assert!(!said.contains("\\\\"), "escaped once: {said:?}");
+    }
+}
+
+#[test]
+fn a_name_of_kilobytes_is_shortened_in_its_middle() {
+    let name = format!("begin{}end.txt", "x".repeat(4000));
+    let miss = Miss::Busy;
+    let said = failure(&Failure::Missed { name, miss });
+    assert!(
+        said.len() < 400 && said.contains("beginxx") && said.contains("xxend.txt"),
+        "{said}"
     );
 }

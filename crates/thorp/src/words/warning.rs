@@ -5,7 +5,7 @@ use std::path::Path;
 use thorp_node::api::Warning;
 use thorp_node::share;
 
-use super::{called, escaped, trouble};
+use super::{called, escaped, named, trouble};
 
 /// A warning in a sentence.
 pub fn warning(warning: &Warning) -> String {
@@ -85,7 +85,7 @@ fn about_share(warning: &share::ShareWarning) -> String {
             };
             format!(
                 "{}{more} cannot be read and is not shared ({why}): check its permissions",
-                name.as_str().escape_debug()
+                named(name.as_str())
             )
         }
         share::ShareWarning::Unread { path, count, why } => {

@@ -45,9 +45,9 @@ impl FrameBody for Find {
                 at_most(Self::MAX_NAMES, names, "names")?;
                 names
                     .iter()
-                    .try_for_each(|name| at_most_bytes(Self::MAX_TEXT, name, "a name"))
+                    .try_for_each(|name| at_most_bytes(Self::MAX_TEXT, name.len(), "a name"))
             }
-            Query::Pattern(pattern) => at_most_bytes(Self::MAX_TEXT, pattern, "a pattern"),
+            Query::Pattern(pattern) => at_most_bytes(Self::MAX_TEXT, pattern.len(), "a pattern"),
             Query::Content(content) => possible(*content),
             Query::Members(_) => Ok(()),
         }

@@ -6,7 +6,7 @@ use minicbor::{Decode, Decoder, Encode};
 
 use super::body::{FrameBody, THING};
 use super::{FrameError, MAX_INLINE, at_most_bytes, possible};
-use crate::Content;
+use crate::{Content, Remark};
 
 /// Asks for a whole small file (at most [`MAX_INLINE`](super::MAX_INLINE) bytes).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
@@ -74,10 +74,10 @@ pub struct Refused {
     /// For the program.
     #[n(2)]
     pub reason: Reason,
-    /// For a person; escaped before it is shown.
+    /// For a person.
     #[n(3)]
-    #[cbor(default, skip_if = "String::is_empty")]
-    pub text: String,
+    #[cbor(default, skip_if = "Remark::is_empty")]
+    pub text: Remark,
 }
 
 impl Refused {
@@ -89,7 +89,7 @@ impl FrameBody for Refused {
     const GROWS: usize = 1;
 
     fn check(&self) -> Result<(), FrameError> {
-        at_most_bytes(Self::MAX_TEXT, &self.text, "a text")
+        at_most_bytes(Self::MAX_TEXT, self.text.len(), "a text")
     }
 
     fn size(&self) -> usize {
@@ -147,9 +147,9 @@ impl<'b, C> Decode<'b, C> for Reason {
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Leave {
-    /// For a person; escaped before it is shown.
+    /// For a person.
     #[n(2)]
-    pub reason: String,
+    pub reason: Remark,
 }
 
 impl Leave {
@@ -161,7 +161,7 @@ impl FrameBody for Leave {
     const GROWS: usize = 1;
 
     fn check(&self) -> Result<(), FrameError> {
-        at_most_bytes(Self::MAX_TEXT, &self.reason, "a reason")
+        at_most_bytes(Self::MAX_TEXT, self.reason.len(), "a reason")
     }
 
     fn size(&self) -> usize {

@@ -197,11 +197,10 @@ fn at_most<T>(limit: usize, list: &[T], what: &str) -> Result<(), FrameError> {
 }
 
 /// Refuses a text over `limit` bytes.
-fn at_most_bytes(limit: usize, text: &str, what: &str) -> Result<(), FrameError> {
-    if text.len() > limit {
+fn at_most_bytes(limit: usize, length: usize, what: &str) -> Result<(), FrameError> {
+    if length > limit {
         return Err(FrameError::malformed(format_args!(
-            "{what} of {} bytes, at most {limit} are allowed",
-            text.len()
+            "{what} of {length} bytes, at most {limit} are allowed"
         )));
     }
     Ok(())

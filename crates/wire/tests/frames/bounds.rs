@@ -52,7 +52,7 @@ fn every_text_has_its_bound_in_both_directions() {
     });
     bounded(9, Refused::MAX_TEXT, |length| Refused {
         reason: Reason::Busy,
-        text: "x".repeat(length),
+        text: "x".repeat(length).into(),
     });
     bounded(10, Leave::MAX_TEXT, |length| leave(&"x".repeat(length)));
     let inline = usize::try_from(MAX_INLINE).expect("a small number");

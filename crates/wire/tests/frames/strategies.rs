@@ -29,8 +29,15 @@ pub fn any_body() -> impl Strategy<Value = Body> {
         any_found().prop_map(Body::from),
         any_content().prop_map(|content| Get { content }.into()),
         vec(any::<u8>(), 0..40).prop_map(|bytes| Bytes { bytes }.into()),
-        (any_reason(), ".{0,12}").prop_map(|(reason, text)| Refused { reason, text }.into()),
-        ".{0,12}".prop_map(|reason| Leave { reason }.into()),
+        (any_reason(), ".{0,12}").prop_map(|(reason, text)| Refused {
+            reason,
+            text: text.into()
+        }
+        .into()),
+        ".{0,12}".prop_map(|reason| Leave {
+            reason: reason.into()
+        }
+        .into()),
         any_record().prop_map(|record| Record { record }.into()),
     ]
 }

@@ -2,7 +2,7 @@
 //! left out.
 
 use thorp_wire::frame::{Find, Found, Get, Hello, Reason, Refused, Update};
-use thorp_wire::{Body, Content, Entry, Frame, FrameError, RequestId, Root};
+use thorp_wire::{Body, Content, Entry, Frame, FrameError, Remark, RequestId, Root};
 
 use super::values::{hello_of, name, names};
 use super::{by_hand, malformed};
@@ -67,7 +67,7 @@ fn a_kind_of_question_nobody_knows_leaves_the_link_open() {
 fn a_reason_nobody_knows_is_read_as_not_served() {
     let not_served = Frame::plain(Refused {
         reason: Reason::NotServed,
-        text: String::new(),
+        text: Remark::default(),
     });
     for reason in [&[0x08][..], &[0x18, 0xff], &[0x1b, 1, 0, 0, 0, 0, 0, 0, 0]] {
         let bytes = [&[0xa2, 0x00, 0x09, 0x02], reason].concat();

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use thorp_core::links::LinkId;
 use thorp_files::disk::Disk;
 use thorp_files::share::{ReadError, Share};
-use thorp_wire::Content;
 use thorp_wire::frame::{Bytes, Frame, Reason, Refused, RequestId};
+use thorp_wire::{Content, Remark};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
@@ -49,7 +49,7 @@ impl Server {
         let Ok(place) = Arc::clone(places).try_acquire_owned() else {
             let busy = Refused {
                 reason: Reason::Busy,
-                text: format!("{EACH} files are on their way already"),
+                text: format!("{EACH} files are on their way already").into(),
             };
             link.send(Frame::with_request(request, busy));
             return;
@@ -107,6 +107,6 @@ fn refusal(error: &ReadError) -> Refused {
     Refused {
         reason,
         // Without the name: it may be none of the asker's business.
-        text: String::new(),
+        text: Remark::default(),
     }
 }

@@ -418,7 +418,7 @@ impl Task {
                 request,
                 Refused {
                     reason: Reason::NotServed,
-                    text: "a visitor shares nothing".to_owned(),
+                    text: "a visitor shares nothing".into(),
                 },
             )),
         }

@@ -527,7 +527,8 @@ async fn a_removed_member_gets_in_nowhere_and_is_told_so() {
         panic!("{told:?}");
     };
     assert_eq!(proof.record, record);
-    assert!(leave.reason.contains("removed"), "{}", leave.reason);
+    let reason = leave.reason.to_string();
+    assert!(reason.contains("removed"), "{reason}");
     assert!(oak.incoming.try_recv().is_err(), "nobody was let in");
 }
 

@@ -259,7 +259,8 @@ async fn nonsense_closes_the_link_with_a_reason_that_both_sides_see() {
         else {
             panic!("{words:?}");
         };
-        assert!(leave.reason.contains(says), "{}", leave.reason);
+        let reason = leave.reason.to_string();
+        assert!(reason.contains(says), "{reason}");
     }
 }
 

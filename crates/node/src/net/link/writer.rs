@@ -121,7 +121,7 @@ impl<S: AsyncRead + AsyncWrite> Writer<S> {
             LinkEnd::Here | LinkEnd::Expired => true,
             LinkEnd::Malformed(_) => {
                 let leave = Leave {
-                    reason: why.to_string(),
+                    reason: why.to_string().into(),
                 };
                 let _ = Frame::plain(leave).encode(&mut bytes);
                 true

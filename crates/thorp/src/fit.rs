@@ -14,7 +14,7 @@ pub fn names(names: &[String], total: u64, width: usize, max_lines: usize) -> Ve
     let mut placed: Vec<usize> = vec![0];
     let mut count = 0;
     for name in names {
-        let name = clip(&quoted(name), width);
+        let name = middle(&quoted(name), width);
         let Some(line) = lines.last_mut() else { break };
         if line.is_empty() {
             line.push_str(&name);
@@ -42,7 +42,7 @@ pub fn names(names: &[String], total: u64, width: usize, max_lines: usize) -> Ve
         let kept = &names[first_on_last..first_on_last + keep];
         let mut line = kept
             .iter()
-            .map(|n| clip(&quoted(n), width))
+            .map(|n| middle(&quoted(n), width))
             .collect::<Vec<_>>()
             .join(" ");
         let hidden = total - (first_on_last + keep) as u64;
