@@ -1,10 +1,12 @@
 //! Addresses as people write them, and what counts as one.
 //!
-//! Values only. Looking up names and finding this machine's own addresses is
+//! Values only, but for the zone of a link-local address, which is the name of an
+//! interface here. Looking up names and finding this machine's own addresses is
 //! the business of `thorp-node`, which has the sockets.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::fs;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::str::FromStr;
 
 use thiserror::Error;
@@ -30,6 +32,8 @@ pub struct ListenAddress {
     pub ip: Option<IpAddr>,
     /// Nothing: the port that a node of its kind usually has.
     pub port: Option<u16>,
+    /// The interface that a link-local address is at, by its number.
+    pub zone: u32,
 }
 
 impl NetAddress {
@@ -43,23 +47,28 @@ impl NetAddress {
         if text.contains("//") {
             return Err(wrong("leave out what is before the host"));
         }
+        let zoned = |text: &str, otherwise| match with_zone(text) {
+            Ok((ip, zone)) => Ok((ip, zone)),
+            Err(None) => Err(wrong(otherwise)),
+            Err(Some(why)) => Err(wrong(why)),
+        };
+        let at = |(ip, zone), port| Self::Ip(SocketAddrV6::new(ip, port, 0, zone).into());
         // A bare IPv6 address is full of colons; none of them starts a port.
-        if let Ok(ip) = text.parse::<Ipv6Addr>() {
-            return Ok(Self::Ip((ip, default_port).into()));
+        if text.parse::<Ipv6Addr>().is_ok() || (text.contains('%') && !text.starts_with('[')) {
+            let found = zoned(text, "a zone follows an IPv6 address only")?;
+            return Ok(at(found, default_port));
         }
         if let Some(rest) = text.strip_prefix('[') {
             let (ip, port) = rest
                 .split_once(']')
                 .ok_or_else(|| wrong("the bracket is not closed"))?;
-            let ip: Ipv6Addr = ip
-                .parse()
-                .map_err(|_| wrong("what is in the brackets is not an IPv6 address"))?;
+            let found = zoned(ip, "what is in the brackets is not an IPv6 address")?;
             let port = match port.strip_prefix(':') {
                 Some(port) => parse_port(port).ok_or_else(|| wrong(WRONG_PORT))?,
                 None if port.is_empty() => default_port,
                 None => return Err(wrong("only a colon and a port may follow the bracket")),
             };
-            return Ok(Self::Ip((ip, port).into()));
+            return Ok(at(found, port));
         }
         let (host, port) = match text.rsplit_once(':') {
             Some((host, port)) => (host, parse_port(port).ok_or_else(|| wrong(WRONG_PORT))?),
@@ -133,7 +142,21 @@ impl FromStr for ListenAddress {
         let at = |ip, port| Self {
             ip: Some(ip).filter(|ip| !everywhere(*ip)),
             port,
+            zone: 0,
         };
+        if text.contains('%') {
+            let NetAddress::Ip(SocketAddr::V6(address)) = NetAddress::parse(text, UNSAID)? else {
+                return Err(AddressError::new(
+                    text,
+                    "a zone follows an IPv6 address only",
+                ));
+            };
+            return Ok(Self {
+                ip: Some((*address.ip()).into()),
+                port: Some(address.port()).filter(|port| *port != UNSAID),
+                zone: address.scope_id(),
+            });
+        }
         if let Ok(both) = text.parse::<SocketAddr>() {
             return Ok(at(both.ip(), Some(both.port())));
         }
@@ -147,6 +170,7 @@ impl FromStr for ListenAddress {
             Ok(port) => Ok(Self {
                 ip: None,
                 port: Some(port),
+                zone: 0,
             }),
             Err(_) => Err(AddressError::new(
                 text,
@@ -161,8 +185,40 @@ impl From<SocketAddr> for ListenAddress {
         Self {
             ip: Some(address.ip()),
             port: Some(address.port()),
+            zone: match address {
+                SocketAddr::V6(address) => address.scope_id(),
+                SocketAddr::V4(_) => 0,
+            },
         }
     }
+}
+
+/// No port that can be typed.
+const UNSAID: u16 = 0;
+
+/// An IPv6 address, and the number of the interface behind its `%`, if it has one: 0
+/// otherwise. What is wrong with it, where it is an address but for its zone.
+fn with_zone(text: &str) -> Result<(Ipv6Addr, u32), Option<&'static str>> {
+    let (ip, zone) = match text.split_once('%') {
+        Some((ip, zone)) => (ip, Some(zone)),
+        None => (text, None),
+    };
+    let ip: Ipv6Addr = ip.parse().map_err(|_| None)?;
+    let Some(zone) = zone else { return Ok((ip, 0)) };
+    if !ip.is_unicast_link_local() {
+        return Err(Some("only a link-local address (fe80::) has a zone"));
+    }
+    let number = zone.parse().ok().filter(|number| *number != 0);
+    let number = number.or_else(|| interface(zone));
+    let number = number.ok_or("there is no interface of the name behind the %: see `ip link`")?;
+    Ok((ip, number))
+}
+
+/// The number of the interface of this name on this machine.
+fn interface(name: &str) -> Option<u32> {
+    let is_name = !name.is_empty() && !name.starts_with('.') && !name.contains('/');
+    let file = is_name.then(|| format!("/sys/class/net/{name}/ifindex"))?;
+    fs::read_to_string(file).ok()?.trim().parse().ok()
 }
 
 const WRONG_PORT: &str = "what follows the colon is not a port (1 to 65535)";
@@ -259,6 +315,36 @@ mod tests {
     }
 
     #[test]
+    fn a_link_local_address_has_a_zone_by_name_or_number() {
+        for text in [
+            "fe80::1%lo",
+            "[fe80::1%lo]",
+            "[fe80::1%lo]:3333",
+            "fe80::1%1",
+        ] {
+            let read: NetAddress = text.parse().expect(text);
+            // Linux numbers the loopback interface of each host first.
+            assert_eq!(read.to_string(), "[fe80::1%1]:3333", "{text}");
+            assert_eq!("[fe80::1%1]:3333".parse(), Ok(read));
+        }
+        let listen: ListenAddress = "[fe80::1%lo]:99".parse().expect("an address");
+        assert_eq!((listen.zone, listen.port), (1, Some(99)));
+        let listen: ListenAddress = "fe80::1%lo".parse().expect("an address");
+        assert_eq!((listen.zone, listen.port), (1, None));
+        for (text, why) in [
+            ("fd00::1%lo", "link-local"),
+            ("fe80::1%no-such", "no interface"),
+            ("fe80::1%", "no interface"),
+            ("fe80::1%../lo", "no interface"),
+            ("10.0.0.1%lo", "IPv6"),
+            ("oak%lo", "IPv6"),
+        ] {
+            let error = text.parse::<NetAddress>().expect_err(text).to_string();
+            assert!(error.contains(why), "{text:?}: {error}");
+        }
+    }
+
+    #[test]
     fn where_to_listen() {
         for (text, ip, port) in [
             ("0.0.0.0:3333", Some("0.0.0.0"), Some(3333)),
@@ -270,7 +356,8 @@ mod tests {
             ("4000", None, Some(4000)),
         ] {
             let ip = ip.map(|ip| ip.parse().expect("an IP address"));
-            assert_eq!(text.parse(), Ok(ListenAddress { ip, port }), "{text}");
+            let zone = 0;
+            assert_eq!(text.parse(), Ok(ListenAddress { ip, port, zone }), "{text}");
         }
         assert!("oak:1".parse::<ListenAddress>().is_err());
     }

@@ -201,7 +201,7 @@ pub enum CertificateError {
 }
 
 /// What is read from a stranger's certificate, to be shown.
-fn stated(text: impl ToString) -> String {
+fn stated(text: &(impl ToString + ?Sized)) -> String {
     Remark::from(text.to_string()).to_string()
 }
 
@@ -249,7 +249,7 @@ impl CertificateError {
             Cause::Other(OtherError(ours)) => ours
                 .downcast_ref::<Self>()
                 .cloned()
-                .unwrap_or_else(|| Self::NotThorp(stated(ours))),
+                .unwrap_or_else(|| Self::NotThorp(stated(ours.as_ref()))),
             other => Self::NotThorp(stated(other)),
         })
     }

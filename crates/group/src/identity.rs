@@ -167,6 +167,20 @@ impl Membership {
         Some((stored.ca.parse().ok()?, trackers.collect()))
     }
 
+    /// All of it, from a state directory that another process may have.
+    pub fn peek_whole(state: &Path) -> Option<Self> {
+        let (ca, trackers) = Self::peek(state)?;
+        let bytes = fs::read(state.join(MEMBERSHIP_FILE)).ok()?;
+        let stored: Stored = serde_json::from_slice(&bytes).ok()?;
+        Some(Self {
+            certificate: data_encoding::BASE64
+                .decode(stored.certificate.as_bytes())
+                .ok()?,
+            ca,
+            trackers,
+        })
+    }
+
     /// Keeps it in a state directory.
     pub fn save(&self, state: &StateDir) -> Result<(), StateError> {
         let stored = Stored {

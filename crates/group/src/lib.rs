@@ -5,6 +5,7 @@
 //! authority    the group's own CA: which keys are members, and their names
 //! record       the newest record of the group: which members were removed
 //! backup       the group's hard state in one file
+//! sightings    when the tracker saw each member last
 //!
 //! join         the conversation in which a machine becomes a member
 //! invite       a line to paste: where the tracker is, whose CA, which token
@@ -33,6 +34,7 @@ pub mod join;
 mod newcomers;
 pub mod record;
 pub mod renewal;
+pub mod sightings;
 pub mod state;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

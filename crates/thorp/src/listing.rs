@@ -40,9 +40,20 @@ const FILES: Kind = Kind {
     ],
 };
 const MEMBERS: Kind = Kind {
-    head: &["Member", "Since (UTC)", "Now", "Role", "Id"],
+    head: &[
+        "Member",
+        "Since (UTC)",
+        "Now",
+        "Last seen (UTC)",
+        "Role",
+        "Id",
+    ],
     right: &[],
-    forms: &[form(&[0, 1, 2, 3, 4], 8)],
+    forms: &[
+        form(&[0, 1, 2, 3, 4, 5], 8),
+        form(&[0, 2, 3, 4, 5], 8),
+        form(&[0, 2, 3, 5], 8),
+    ],
 };
 const PEERS: Kind = Kind {
     head: &["Peer", "Address", "Files", "Size", "Id", "Neighbours"],
@@ -122,6 +133,11 @@ impl RowTable {
             MemberRole::Host => "peer with the tracker",
             MemberRole::Member => "",
         };
+        let seen = match (row.present, row.last_seen) {
+            (Some(true), _) if !row.removed => "now".to_owned(),
+            (_, Some(seen)) => units::time(i64::try_from(seen).unwrap_or(i64::MAX)),
+            (_, None) => "-".to_owned(),
+        };
         let since = match row.since {
             0 => "-".to_owned(),
             since => units::time(i64::try_from(since).unwrap_or(i64::MAX)),
@@ -130,6 +146,7 @@ impl RowTable {
             text(printable(&row.name)),
             text(since),
             text(now),
+            text(seen),
             text(role),
             text(short(&row.id)),
         ];
@@ -388,14 +405,15 @@ oak   192.168.198.138:3334      4  1.2 MiB  192.168.198.139  aaaaaaaa";
         listing.group_member(&GroupMember {
             present: None,
             since: 0,
+            last_seen: None,
             ..oak
         });
         let expected = "\
-Member        Since (UTC)       Now      Role     Id
-oak           2026-11-23 04:44  here              aaaaaaaa
-hall-tracker  2026-11-23 04:44  here     tracker  aaaaaaaa
-oak           2026-11-23 04:44  removed           aaaaaaaa
-oak           -                 -                 aaaaaaaa";
+Member        Since (UTC)       Now      Last seen (UTC)   Role     Id
+oak           2026-11-23 04:44  here     now                        aaaaaaaa
+hall-tracker  2026-11-23 04:44  here     now               tracker  aaaaaaaa
+oak           2026-11-23 04:44  removed  2026-11-23 04:44           aaaaaaaa
+oak           -                 -        -                          aaaaaaaa";
         assert_eq!(listing.finish().expect("rows"), expected);
     }
 

@@ -64,6 +64,7 @@ pub fn group_member() -> GroupMember {
         since: 1_795_409_040,
         removed: false,
         present: Some(true),
+        last_seen: Some(1_795_409_040),
     }
 }
 

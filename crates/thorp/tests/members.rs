@@ -164,7 +164,7 @@ fn members_are_listed_where_the_ca_is_and_elsewhere_one_is_told_where() {
     let (tracker, address) = tracker(&hall, "127.0.0.1:0");
     join(&oak, &hall);
     join(&elm, &hall);
-    let _sharing = share(&oak, "127.0.0.2:0");
+    let sharing = share(&oak, "127.0.0.2:0");
 
     let oaks = member(&hall, "oak");
     assert_eq!(
@@ -172,6 +172,8 @@ fn members_are_listed_where_the_ca_is_and_elsewhere_one_is_told_where() {
         (&true.into(), &"member".into())
     );
     assert_eq!(member(&hall, "elm")["present"], false);
+    assert_eq!(member(&hall, "elm")["last_seen"], Value::Null);
+    assert!(member(&hall, "oak")["last_seen"].is_u64());
     let rows = members(&hall);
     assert_eq!(rows.len(), 3, "{rows:#?}");
     let own = rows.iter().find(|row| row["role"] == "tracker").unwrap();
@@ -200,7 +202,25 @@ fn members_are_listed_where_the_ca_is_and_elsewhere_one_is_told_where() {
 
     hall.run(&["stop"]).exits(0);
     tracker.finish(PATIENCE).exits(0);
-    assert_eq!(member(&hall, "oak")["present"], Value::Null);
+    let away = member(&hall, "oak");
+    assert_eq!(away["present"], Value::Null);
+    let seen = away["last_seen"].as_u64().unwrap();
+    assert!(seen >= away["since"].as_u64().unwrap(), "kept: {away}");
+
+    // Without a peer, a machine says all the same of which group it is a member.
+    oak.run(&["stop"]).exits(0);
+    sharing.finish(PATIENCE).exits(0);
+    let ca = oak.run(&["status"]).exits(1).says("No peer is running");
+    assert!(ca.stderr.contains("a member of the group"), "{ca}");
+    assert!(
+        ca.stderr.contains("called oak") && ca.stderr.contains(&address),
+        "{ca}"
+    );
+    let stranger = stranger.run(&["status"]).exits(1);
+    assert!(
+        !stranger.stderr.contains("a member of the group"),
+        "{stranger}"
+    );
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! What a caller limits its question to, what a lookup comes to, and how what
 //! several members say of one file is put together.
 
+use std::net::Ipv6Addr;
+
 use thorp_wire::PeerId;
 use thorp_wire::frame::{Holder, Variant};
 
@@ -116,6 +118,11 @@ pub fn add_holders(variant: &mut Variant, holders: Vec<Holder>) {
 /// or without the port), its id or the start of that.
 pub fn is_called(holder: &Holder, text: &str) -> bool {
     const ENOUGH_OF_AN_ID: usize = 4;
+    // A zone is of the machine where it is typed: no member is told of it.
+    let text = match text.split_once('%') {
+        Some((ip, _)) if ip.parse::<Ipv6Addr>().is_ok() => ip,
+        _ => text,
+    };
     holder
         .name
         .as_ref()

@@ -94,7 +94,7 @@ impl Village {
                     .into(),
                     (Manner::Busy, _) => Refused {
                         reason: Reason::Busy,
-                        text: String::new(),
+                        text: Remark::default(),
                     }
                     .into(),
                     (Manner::Honest | Manner::Without, _) => Refused {

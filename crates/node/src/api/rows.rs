@@ -77,6 +77,10 @@ pub struct GroupMember {
     pub removed: bool,
     /// Whether it is there now; unknown while the tracker does not run.
     pub present: Option<bool>,
+    /// When the tracker saw it last, in seconds since 1970, if that is known: to
+    /// some minutes for one that is there.
+    #[serde(default)]
+    pub last_seen: Option<u64>,
 }
 
 /// What a member is to the group.

@@ -14,6 +14,7 @@ use std::time::Duration;
 use thorp_group::authority::{self, Authority};
 use thorp_group::backup::{Backup, BackupError};
 use thorp_group::identity::{self, Membership};
+use thorp_group::sightings::Sightings;
 use thorp_group::state::{EMBEDDED, StateDir};
 use thorp_wire::PeerId;
 use tokio::sync::mpsc;
@@ -154,22 +155,29 @@ pub(super) struct Desk {
     tracker: Option<PeerId>,
     /// The peer that the tracker is inside of.
     host: Option<PeerId>,
+    seen: Arc<Sightings>,
     state: Arc<StateDir>,
 }
 
 impl Desk {
     fn open(state: Arc<StateDir>) -> Result<Self, Failure> {
         let authority = Authority::load_or_create(Arc::clone(&state))?;
-        Ok(Self::new(state, Arc::new(authority)))
+        let seen = Arc::new(Sightings::load(Arc::clone(&state)));
+        Ok(Self::new(state, Arc::new(authority), seen))
     }
 
-    pub(super) fn new(state: Arc<StateDir>, authority: Arc<Authority>) -> Self {
+    pub(super) fn new(
+        state: Arc<StateDir>,
+        authority: Arc<Authority>,
+        seen: Arc<Sightings>,
+    ) -> Self {
         let path = state.path();
         let outer = path.parent().filter(|_| path.ends_with(EMBEDDED));
         Self {
             authority,
             tracker: identity::peek_key(&path.join(identity::KEY_FILE)),
             host: outer.and_then(|outer| identity::peek_key(&outer.join(identity::KEY_FILE))),
+            seen,
             state,
         }
     }
@@ -229,6 +237,7 @@ impl Desk {
                 removed: row.removed,
                 present: present
                     .map(|present| role == MemberRole::Tracker || present.contains(&row.id)),
+                last_seen: self.seen.last(row.id),
             }
         })
     }
@@ -308,6 +317,7 @@ mod tests {
             since: 1,
             removed: false,
             present: None,
+            last_seen: None,
         }
     }
 

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use thorp_files::share;
 use thorp_group::identity::{self, Membership};
 use thorp_group::record::Records;
+use thorp_group::sightings::Sightings;
 use thorp_group::state::{EMBEDDED, StateDir};
 use thorp_group::{authority, backup, record};
 use thorp_wire::reserved::VERSION_FILE;
@@ -74,6 +75,12 @@ pub fn standing(path: &Path) -> Result<Standing, LaunchError> {
             }
         }
     })
+}
+
+/// Of which group a state directory makes this machine a member, whether a node runs
+/// on it or not.
+pub fn membership(path: &Path) -> Option<Membership> {
+    Membership::peek_whole(path)
 }
 
 /// Stops the node that runs on a state directory, and forgets its group; with
@@ -173,7 +180,7 @@ fn clear(state: StateDir) -> Result<(), LaunchError> {
 /// Every file that thorp makes in a state directory, but those of the directory
 /// itself. What is missing here outlives `leave --purge`.
 fn made() -> impl Iterator<Item = &'static str> {
-    let others = [identity::KEY_FILE, local::SOCKET];
+    let others = [identity::KEY_FILE, local::SOCKET, Sightings::FILE];
     GROUP.into_iter().chain(authority::FILES).chain(others)
 }
 

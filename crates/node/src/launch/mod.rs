@@ -47,7 +47,7 @@ pub use desk::{ask_keeper, ask_running, has_ca, invite, meant, removable, restor
 pub use failure::LaunchError;
 use joining::join_group;
 pub use joining::{Group, join};
-pub use leaving::{Left, Standing, leave, standing};
+pub use leaving::{Left, Standing, leave, membership, standing};
 use member::{Credentials, keep};
 use office::Office;
 use owner::free_state;

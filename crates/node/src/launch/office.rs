@@ -12,6 +12,7 @@ use thorp_group::identity::{Identity, Membership};
 use thorp_group::invite::Invite;
 use thorp_group::join::JoinService;
 use thorp_group::renewal::OwnRenewal;
+use thorp_group::sightings::Sightings;
 use thorp_group::state::{EMBEDDED, StateDir};
 use thorp_group::tls::MemberTls;
 use thorp_wire::MemberName;
@@ -38,6 +39,7 @@ pub(super) struct Office {
     identity: Arc<Identity>,
     membership: Membership,
     pub(super) authority: Arc<Authority>,
+    seen: Arc<Sightings>,
     /// Whether it was made just now.
     is_new: bool,
     tls: MemberTls,
@@ -63,6 +65,7 @@ impl Office {
         let tls = MemberTls::new(&identity, &membership, clock.clone())?
             .with_records(authority.records().clone());
         Ok(Self {
+            seen: Arc::new(Sightings::load(Arc::clone(&state))),
             state,
             identity: Arc::new(identity),
             membership,
@@ -132,6 +135,7 @@ impl Office {
             listen,
             incoming,
             open: self.authority.is_open(),
+            seen: Arc::clone(&self.seen),
             renewal: OwnRenewal {
                 authority: Arc::clone(&self.authority),
                 identity: Arc::clone(&self.identity),
@@ -176,7 +180,8 @@ impl Office {
     ) -> Result<Answering, LocalError> {
         let (tracker, clock) = (tracker.clone(), clock.clone());
         let authority = Arc::clone(&self.authority);
-        let desk = Desk::new(Arc::clone(&self.state), Arc::clone(&authority));
+        let seen = Arc::clone(&self.seen);
+        let desk = Desk::new(Arc::clone(&self.state), Arc::clone(&authority), seen);
         local::answer(self.state.path(), move |command| {
             let room = match command {
                 // It is told more when it has taken what was told before.

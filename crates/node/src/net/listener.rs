@@ -14,7 +14,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::os::fd::AsRawFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -70,6 +70,10 @@ impl Listen {
         match (asked.ip, asked.port) {
             (None, Some(port)) => Self::Port(port),
             (None, None) => self,
+            (Some(IpAddr::V6(ip)), port) => {
+                let port = port.unwrap_or(usual);
+                Self::Exactly(SocketAddrV6::new(ip, port, 0, asked.zone).into())
+            }
             (Some(ip), port) => Self::Exactly((ip, port.unwrap_or(usual)).into()),
         }
     }

@@ -13,8 +13,10 @@ pub fn failure(failure: &Failure) -> String {
             "Another name can be given to one file only. Ask for one file by its name.".into()
         }
         Failure::NotAName { name, why } => {
-            let name = named(name);
-            format!("{name} is no name for a file: {why}. Choose another.")
+            format!(
+                "{} is no name for a file: {why}. Choose another.",
+                named(name)
+            )
         }
         Failure::NotAPattern { pattern, why } => format!("{}: {why}", named(pattern)),
         Failure::UnknownCommand { why } => format!(
@@ -33,12 +35,16 @@ pub fn failure(failure: &Failure) -> String {
         }
         Failure::NobodyShares { from, root } => nobody(from.as_deref(), root.as_deref()),
         Failure::NoPeerCalled { who } => {
-            let who = named(who);
-            format!("No peer called {who} is here. See who is: thorp peers")
+            format!(
+                "No peer called {} is here. See who is: thorp peers",
+                named(who)
+            )
         }
         Failure::NoFolderCalled { folder } => {
-            let folder = named(folder);
-            format!("No folder {folder} is shared. See what there is: thorp ls")
+            format!(
+                "No folder {} is shared. See what there is: thorp ls",
+                named(folder)
+            )
         }
         Failure::NoPeerOrFolderCalled { called } => format!(
             "No peer and no folder called {} is here. See what there is: thorp peers, thorp ls",
@@ -55,17 +61,7 @@ pub fn failure(failure: &Failure) -> String {
             "{who} could be several members. Type more of the id: thorp members --json has it whole"
         ),
         Failure::KeepsTheGroup { name, role } => format!("{name} {}", keeps_the_group(*role)),
-        Failure::Ambiguous { name, look_alike } => {
-            let why = if *look_alike {
-                "No file is called exactly so, but this looks the same (it is written with other Unicode characters)"
-            } else {
-                "Several files go by this name"
-            };
-            format!(
-                "{why}: {}. Say which: --root PREFIX picks the content, --from PEER the peer.",
-                named(name)
-            )
-        }
+        Failure::Ambiguous { name, look_alike } => ambiguous(name, *look_alike),
         Failure::Exists => SAME_NAME.into(),
         Failure::Reserved { name } => format!(
             "{} is a name that thorp keeps for its own files, so it is not fetched. \
@@ -109,6 +105,18 @@ pub fn failure(failure: &Failure) -> String {
             format!("{failed} of {of} files could not be fetched; the reasons are above.")
         }
     }
+}
+
+fn ambiguous(name: &str, look_alike: bool) -> String {
+    let why = if look_alike {
+        "No file is called exactly so, but this looks the same (it is written with other Unicode characters)"
+    } else {
+        "Several files go by this name"
+    };
+    format!(
+        "{why}: {}. Say which: --root PREFIX picks the content, --from PEER the peer.",
+        named(name)
+    )
 }
 
 fn missed(name: &str, miss: &Miss) -> String {

@@ -25,6 +25,7 @@ mod warning;
 
 use std::path::Path;
 
+use thorp_node::address::NetAddress;
 use thorp_node::api::Member;
 use thorp_node::printable::printable;
 
@@ -41,6 +42,25 @@ pub use story::{
     WHICH_TRACKER, WISH, connecting, listening, sharing,
 };
 pub use warning::warning;
+
+/// Of which group this machine is a member.
+pub fn member_of(
+    name: Option<&str>,
+    ca: &str,
+    trackers: &[NetAddress],
+    ends: Option<&str>,
+) -> String {
+    let called = name.map_or_else(String::new, |name| format!(", called {name}"));
+    let trackers: Vec<_> = trackers.iter().map(ToString::to_string).collect();
+    let tracker = match trackers.as_slice() {
+        [] => String::new(),
+        trackers => format!(", whose tracker is at {}", trackers.join(" or ")),
+    };
+    let ends = ends.map_or_else(String::new, |ends| {
+        format!("; its certificate is good until {ends} UTC")
+    });
+    format!("This machine is a member of the group {ca}{called}{tracker}{ends}.")
+}
 
 /// An invite that is an argument.
 pub const INVITE_TYPED: &str = "an invite is a secret, and what is typed in a command can be read \

@@ -4,15 +4,18 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use thorp_core::changes::Row;
 use thorp_core::links::{self, Me};
 use thorp_core::tracker::{self as machine, Output};
-use thorp_group::clock::Clock;
+use thorp_group::clock::{Clock, unix_seconds};
 use thorp_group::renewal::{OwnRenewal, RenewalTime};
+use thorp_group::sightings::Sightings;
 use thorp_group::tls::MemberTls;
 use thorp_wire::frame::{Join, SignedRecord};
 use thorp_wire::{Body, Frame, PeerId};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep_until};
 
 use crate::api::{Notice, TrackerStatus, Warning};
 use crate::config::Config;
@@ -44,6 +47,8 @@ pub struct TrackerSetup {
     pub open: bool,
     /// Its certificate's renewal, and its group's authority.
     pub renewal: OwnRenewal,
+    /// When members were seen last.
+    pub seen: Arc<Sightings>,
 }
 
 /// A running tracker: a handle, cheap to clone.
@@ -105,6 +110,9 @@ struct Task {
     renewal: OwnRenewal,
     /// When the own certificate is renewed.
     renewal_due: RenewalTime,
+    seen: Arc<Sightings>,
+    /// When it is written.
+    seen_due: Instant,
     newest: watch::Receiver<Option<SignedRecord>>,
     incoming: mpsc::Receiver<Incoming>,
     requests: mpsc::Receiver<Request>,
@@ -117,6 +125,7 @@ enum Event {
     /// There is a newer group record.
     NewRecord,
     RenewalDue,
+    SeenDue,
     Request(Request),
     /// The last handle is gone.
     Forgotten,
@@ -134,6 +143,7 @@ impl Node for Task {
             // The sender is in `tls`, which we hold.
             _ = self.newest.changed() => Event::NewRecord,
             () = self.renewal_due.clone().comes(&self.clock) => Event::RenewalDue,
+            () = sleep_until(self.seen_due) => Event::SeenDue,
             request = self.requests.recv() => request.map_or(Event::Forgotten, Event::Request),
             Some(look) = self.keeper.look() => Event::Look(look),
         }
@@ -149,12 +159,23 @@ impl Node for Task {
                 }
             }
             Event::RenewalDue => self.renew(),
+            Event::SeenDue => {
+                self.see_all(&engine.machine);
+                self.seen_due = Instant::now() + Sightings::WRITTEN_EVERY;
+                tokio::task::spawn_blocking(keep(Arc::clone(&self.seen)));
+            }
             Event::Request(Request::Present(reply)) => {
                 let present = engine.machine.peers().map(|peer| peer.id);
                 drop(reply.send(present.collect()));
             }
-            Event::Request(Request::Stop(reason)) => engine.stop(reason),
-            Event::Forgotten => engine.stop("the program ends"),
+            Event::Request(Request::Stop(reason)) => {
+                self.see_all(&engine.machine);
+                engine.stop(reason);
+            }
+            Event::Forgotten => {
+                self.see_all(&engine.machine);
+                engine.stop("the program ends");
+            }
             Event::Look(look) => self.on_look(&engine.machine, look),
         }
     }
@@ -181,8 +202,18 @@ impl Node for Task {
                     .wires
                     .send(link, Frame::with_request(request, answer));
             }
-            Output::Changed(row) => self.keeper.mark(row),
+            Output::Changed(row) => {
+                if let Row::Member(id) = row {
+                    self.seen.saw(id, unix_seconds(self.clock.wall()));
+                }
+                self.keeper.mark(row);
+            }
         }
+    }
+
+    async fn finish(self) {
+        // Its end has no reader any more.
+        let _ = tokio::task::spawn_blocking(keep(self.seen)).await;
     }
 }
 
@@ -215,6 +246,8 @@ impl Task {
             open: setup.open,
             renewal_due: setup.renewal.due(),
             renewal: setup.renewal,
+            seen: setup.seen,
+            seen_due: Instant::now() + Sightings::WRITTEN_EVERY,
             newest,
             incoming: setup.incoming,
             requests,
@@ -238,6 +271,12 @@ impl Task {
             }
         });
         true
+    }
+
+    /// Those that are here are seen now.
+    fn see_all(&self, machine: &machine::Tracker) {
+        let now = unix_seconds(self.clock.wall());
+        machine.peers().for_each(|peer| self.seen.saw(peer.id, now));
     }
 
     fn renew(&mut self) {
@@ -283,6 +322,15 @@ impl Task {
             entries: machine.catalogue().entries() as u64,
             counts: machine.counts(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+}
+
+/// Waits for the disk.
+fn keep(seen: Arc<Sightings>) -> impl FnOnce() {
+    move || {
+        if let Err(error) = seen.save() {
+            tracing::warn!(%error, "when members were seen is not kept");
         }
     }
 }

@@ -307,7 +307,9 @@ async fn bytes_of_no_file_are_a_sign_of_life_and_no_more() {
     let (_link, mut events) = link(ours);
     let reason = "x".repeat(300);
     let mut bytes = Vec::new();
-    let frame = Frame::plain(Leave { reason });
+    let frame = Frame::plain(Leave {
+        reason: reason.into(),
+    });
     frame.encode(&mut bytes).expect("encodes");
     theirs.write_all(&bytes[..100]).await.expect("writes");
     let LinkEvent::Heard { content } = next(&mut events).await else {

@@ -313,6 +313,7 @@ fn common(directory: &Path, name: &str, address: &str, settings: &[Setting]) -> 
     let listen = ListenAddress {
         ip: Some(ip),
         port: Some(0),
+        zone: 0,
     };
     let state = directory.join(format!("{name}-state"));
     Ok(node::common(
