@@ -36,6 +36,35 @@ pub struct ListenAddress {
     pub zone: u32,
 }
 
+/// Where others reach a node that cannot know it: `address` or `address:port`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OuterAddress {
+    address: NetAddress,
+    has_port: bool,
+}
+
+impl OuterAddress {
+    /// With this port where none was named.
+    pub fn at(&self, port: u16) -> NetAddress {
+        match &self.address {
+            address if self.has_port => address.clone(),
+            NetAddress::Ip(address) => NetAddress::Ip((address.ip(), port).into()),
+            NetAddress::Host(host, _) => NetAddress::Host(host.clone(), port),
+        }
+    }
+}
+
+impl FromStr for OuterAddress {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        // No port that is typed is 0.
+        let address = NetAddress::parse(text, 0)?;
+        let has_port = address.port() != 0;
+        Ok(Self { address, has_port })
+    }
+}
+
 impl NetAddress {
     /// Reads `address` or `address:port`, in whichever way people write them.
     pub fn parse(text: &str, default_port: u16) -> Result<Self, AddressError> {
@@ -342,6 +371,21 @@ mod tests {
             let error = text.parse::<NetAddress>().expect_err(text).to_string();
             assert!(error.contains(why), "{text:?}: {error}");
         }
+    }
+
+    #[test]
+    fn an_outer_address_has_the_port_of_the_node_unless_it_has_its_own() {
+        for (text, at) in [
+            ("203.0.113.5", "203.0.113.5:3334"),
+            ("203.0.113.5:4000", "203.0.113.5:4000"),
+            ("oak.example:4000", "oak.example:4000"),
+            ("oak.example", "oak.example:3334"),
+            ("2001:db8::7", "[2001:db8::7]:3334"),
+        ] {
+            let outer: OuterAddress = text.parse().expect(text);
+            assert_eq!(outer.at(3334).to_string(), at);
+        }
+        assert!("oak:0".parse::<OuterAddress>().is_err());
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use thorp_node::MemberName;
-use thorp_node::address::{ListenAddress, TRACKER_PORT};
+use thorp_node::address::{ListenAddress, OuterAddress, TRACKER_PORT};
 use thorp_node::api::{Command, ErrorKind, Event, Notice};
 use thorp_node::clock::Clock;
 use thorp_node::config::Setting;
@@ -95,12 +95,14 @@ pub fn common(
     settings: Vec<Setting>,
     name: Option<MemberName>,
     listen: Option<ListenAddress>,
+    advertise: Vec<OuterAddress>,
 ) -> Common {
     Common {
         state,
         settings,
         name,
         listen,
+        advertise,
         clock: Clock::system(),
     }
 }
@@ -190,7 +192,7 @@ pub fn invite(text: &str) -> Result<Invite> {
 impl From<&launch::Access> for Door {
     fn from(access: &launch::Access) -> Self {
         let tracker = access.trackers.first().map(|address| match address.port() {
-            TRACKER_PORT => address.ip().to_string(),
+            TRACKER_PORT => address.host_text(),
             _ => address.to_string(),
         });
         Self {

@@ -1,13 +1,15 @@
 //! What every node is started with: its settings, its name, its port.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use thorp_group::address::ListenAddress;
+use thorp_group::address::{ListenAddress, OuterAddress};
 use thorp_group::clock::Clock;
 use thorp_wire::MemberName;
 
 use super::LaunchError;
 use crate::config::{self, Config, Setting};
+use crate::net::addresses::Reach;
 use crate::net::listener::{Listen, ListenError, Listener};
 
 /// What every node is started with.
@@ -21,6 +23,8 @@ pub struct Common {
     pub name: Option<MemberName>,
     /// Where to listen; at the node's usual port everywhere, if nothing is said.
     pub listen: Option<ListenAddress>,
+    /// Where others reach it besides the addresses that this machine has.
+    pub advertise: Vec<OuterAddress>,
     /// What time it is.
     pub clock: Clock,
 }
@@ -35,6 +39,11 @@ impl Common {
     pub(super) fn own_name(&self) -> MemberName {
         let host = || MemberName::nearest(&gethostname::gethostname().to_string_lossy());
         self.name.clone().unwrap_or_else(host)
+    }
+
+    /// Where a node is reached that listens there.
+    pub(super) async fn reach(&self, listen: SocketAddr) -> Reach {
+        Reach::of(listen, &self.advertise).await
     }
 
     /// Takes the port that was asked for, or else the one that `usual` says.

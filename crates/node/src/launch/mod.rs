@@ -103,6 +103,7 @@ pub async fn share(
         (membership, announced, common.listener(usual).await?)
     };
     let listen = listener.address();
+    let reach = common.reach(listen).await;
     let credentials = Credentials::new(&state, identity, membership, &common.clock)?;
     if office.is_none() {
         warn_of_name(&common, &credentials, &notices);
@@ -114,7 +115,13 @@ pub async fn share(
             let (tracker_service, tracker_incoming) = office.service(&common.clock)?;
             let port = listener.serve(vec![tracker_service, service]);
             let (config, notices) = (config.clone(), notices.clone());
-            let tracker = office.start(config, &common.clock, listen, tracker_incoming, notices);
+            let tracker = office.start(
+                config,
+                &common.clock,
+                reach.clone(),
+                tracker_incoming,
+                notices,
+            );
             (port, Some(tracker))
         }
         None => (listener.serve(vec![service]), None),
@@ -127,7 +134,7 @@ pub async fn share(
         role: Role::Sharing {
             share,
             changes,
-            listen,
+            reach: reach.clone(),
             incoming,
             memory: Memory::open(Arc::clone(&state), credentials.ca, &notices),
         },
@@ -138,7 +145,7 @@ pub async fn share(
 
     let access = office
         .as_ref()
-        .map(|office| office.first_access(listen, &common.clock))
+        .map(|office| office.first_access(&reach, &common.clock))
         .transpose()?;
     let mut held = Held {
         sockets: vec![answer_for(&state, &peer)?],
@@ -146,7 +153,7 @@ pub async fn share(
         states: vec![state],
     };
     if let Some((office, (tracker, _))) = office.zip(tracker.as_ref()) {
-        let socket = office.answer(tracker, listen, &common.clock)?;
+        let socket = office.answer(tracker, &reach, &common.clock)?;
         held.sockets.push(socket);
         held.states.push(office.state);
     }
@@ -174,14 +181,15 @@ pub async fn tracker(
     }
     let listener = common.listener(Listen::Port(TRACKER_PORT)).await?;
     let listen = listener.address();
+    let reach = common.reach(listen).await;
     let (service, incoming) = office.service(&common.clock)?;
     let port = listener.serve(vec![service]);
-    let (tracker, task) = office.start(config, &common.clock, listen, incoming, notices);
-    let socket = office.answer(&tracker, listen, &common.clock)?;
+    let (tracker, task) = office.start(config, &common.clock, reach.clone(), incoming, notices);
+    let socket = office.answer(&tracker, &reach, &common.clock)?;
     Ok(RunningTracker {
         tracker,
         listen,
-        access: office.access(listen),
+        access: office.access(&reach),
         task,
         held: Held {
             sockets: vec![socket],

@@ -28,7 +28,7 @@ use super::running::Access;
 use crate::api::{Command, Done, Event, Failure, Notice};
 use crate::config::Config;
 use crate::local::{self, Answering, LocalError};
-use crate::net::addresses;
+use crate::net::addresses::Reach;
 use crate::net::listener::{Incoming, Service};
 use crate::snapshot;
 use crate::tracker::{Tracker, TrackerSetup};
@@ -124,7 +124,7 @@ impl Office {
         &self,
         config: Config,
         clock: &Clock,
-        listen: SocketAddr,
+        reach: Reach,
         incoming: mpsc::Receiver<Incoming>,
         notices: mpsc::Sender<Notice>,
     ) -> (Tracker, JoinHandle<()>) {
@@ -132,7 +132,7 @@ impl Office {
             tls: self.tls.clone(),
             config,
             clock: clock.clone(),
-            listen,
+            reach,
             incoming,
             open: self.authority.is_open(),
             seen: Arc::clone(&self.seen),
@@ -148,23 +148,19 @@ impl Office {
     /// How others get in, with an invite where the group is new and needs one.
     /// Later they are made when a user asks for one: an invite for each start
     /// would end up in a log.
-    pub(super) fn first_access(
-        &self,
-        listen: SocketAddr,
-        clock: &Clock,
-    ) -> Result<Access, Failure> {
-        let mut access = self.access(listen);
+    pub(super) fn first_access(&self, reach: &Reach, clock: &Clock) -> Result<Access, Failure> {
+        let mut access = self.access(reach);
         if !access.open && self.is_new {
-            let invite = invite_line(&self.authority, 1, INVITE_VALIDITY, listen, clock)?;
+            let invite = invite_line(&self.authority, 1, INVITE_VALIDITY, reach, clock)?;
             access.invite = Some(invite);
         }
         Ok(access)
     }
 
     /// How others get in.
-    pub(super) fn access(&self, listen: SocketAddr) -> Access {
+    pub(super) fn access(&self, reach: &Reach) -> Access {
         Access {
-            trackers: addresses::own(listen),
+            trackers: reach.named(),
             open: self.authority.is_open(),
             ca: self.authority.ca(),
             invite: None,
@@ -175,10 +171,11 @@ impl Office {
     pub(super) fn answer(
         &self,
         tracker: &Tracker,
-        listen: SocketAddr,
+        reach: &Reach,
         clock: &Clock,
     ) -> Result<Answering, LocalError> {
         let (tracker, clock) = (tracker.clone(), clock.clone());
+        let reach = reach.clone();
         let authority = Arc::clone(&self.authority);
         let seen = Arc::clone(&self.seen);
         let desk = Desk::new(Arc::clone(&self.state), Arc::clone(&authority), seen);
@@ -189,9 +186,10 @@ impl Office {
                 _ => 4,
             };
             let (events, receiver) = mpsc::channel(room);
-            let (tracker, clock, authority, desk) = (
+            let (tracker, clock, reach, authority, desk) = (
                 tracker.clone(),
                 clock.clone(),
+                reach.clone(),
                 Arc::clone(&authority),
                 desk.clone(),
             );
@@ -227,7 +225,7 @@ impl Office {
                         let work = tokio::task::spawn_blocking(move || match command {
                             Command::Invite { uses, seconds } => {
                                 let validity = Duration::from_secs(seconds);
-                                invite_line(&authority, uses, validity, listen, &clock)
+                                invite_line(&authority, uses, validity, &reach, &clock)
                                     .map(|invite| vec![Event::Invite { invite }])
                             }
                             command => desk.answer(&command, present.as_ref()),
@@ -246,14 +244,11 @@ fn invite_line(
     authority: &Authority,
     uses: u32,
     validity: Duration,
-    listen: SocketAddr,
+    reach: &Reach,
     clock: &Clock,
 ) -> Result<String, Failure> {
     let invite = Invite {
-        trackers: addresses::own(listen)
-            .into_iter()
-            .map(NetAddress::Ip)
-            .collect(),
+        trackers: reach.named(),
         ca: authority.ca(),
         token: authority.invite(uses, validity, clock.wall())?,
     };

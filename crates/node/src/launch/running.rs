@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use thorp_group::address::NetAddress;
 use thorp_group::certificate::CaKey;
 use thorp_group::state::StateDir;
 use tokio::task::JoinHandle;
@@ -85,7 +86,7 @@ impl RunningTracker {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Access {
     /// The tracker's addresses, as others see them, the best first.
-    pub trackers: Vec<SocketAddr>,
+    pub trackers: Vec<NetAddress>,
     /// Whether an address is enough.
     pub open: bool,
     /// The key of the group's CA, for users to compare where it is.

@@ -1,11 +1,13 @@
 //! Where machines can be reached: names looked up, and this machine's own addresses.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::path::Path;
 use std::time::Duration;
 
 use thiserror::Error;
-use thorp_group::address::{NetAddress, canonical};
+use thorp_group::address::{NetAddress, OuterAddress, canonical};
 use thorp_wire::frame::Hello;
 use tokio::time::{Instant, timeout_at};
 
@@ -59,35 +61,124 @@ pub struct ResolveError {
     error: io::Error,
 }
 
-/// The addresses this machine can be reached at when it listens on `listen`.
-///
-/// A specific address is the only one. Otherwise at most eight, those that
-/// other machines can use first; loopback only where there is nothing else.
-/// Link-local addresses are left out: they mean nothing without an interface.
+/// Where a node says that it can be reached.
+#[derive(Clone, Debug)]
+pub struct Reach {
+    listen: SocketAddr,
+    /// What its user says that others reach it at: behind port forwarding, no program can
+    /// find that out.
+    advertised: Vec<NetAddress>,
+    /// The same, with names looked up.
+    outer: Vec<SocketAddr>,
+}
+
+impl Reach {
+    /// Of a node that listens there, and is advertised at these addresses; without a port
+    /// that is where it listens.
+    /// A name that cannot be looked up now is advertised all the same in invites.
+    pub async fn of(listen: SocketAddr, advertised: &[OuterAddress]) -> Self {
+        let advertised: Vec<NetAddress> = advertised
+            .iter()
+            .map(|address| address.at(listen.port()))
+            .collect();
+        let outer = resolve(&advertised).await.unwrap_or_default();
+        Self {
+            listen,
+            advertised,
+            outer,
+        }
+    }
+
+    /// Where it listens.
+    pub fn listen(&self) -> SocketAddr {
+        self.listen
+    }
+
+    /// At most eight addresses, those that other machines can use first. First what the
+    /// user says. A specific address to listen on is then the only one; otherwise those of
+    /// the interfaces follow, with the one that leads to the world first, and bridges and
+    /// tunnels last. Link-local addresses only where there is no better one, and loopback
+    /// only where there is nothing else.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.addresses_among(&interfaces().unwrap_or_default())
+    }
+
+    /// The same as a user may write them, with names that were advertised.
+    pub fn named(&self) -> Vec<NetAddress> {
+        let own = own(self.listen).into_iter().map(NetAddress::Ip);
+        first(self.advertised.iter().cloned().chain(own))
+    }
+
+    fn addresses_among(&self, own: &[OwnAddress]) -> Vec<SocketAddr> {
+        let own = reachable(self.listen, own);
+        first(self.outer.iter().copied().chain(own))
+    }
+}
+
+fn first<T: PartialEq>(addresses: impl Iterator<Item = T>) -> Vec<T> {
+    let mut first = Vec::new();
+    for address in addresses {
+        if first.len() < Hello::MAX_CLAIMED && !first.contains(&address) {
+            first.push(address);
+        }
+    }
+    first
+}
+
+/// The addresses that this machine has for what listens there, as [`Reach`] orders them.
 pub fn own(listen: SocketAddr) -> Vec<SocketAddr> {
-    Whereabouts::new(listen).own()
+    reachable(listen, &interfaces().unwrap_or_default())
+}
+
+/// The same addresses, where a link-local one of IPv6 that names no interface is tried
+/// on each: the zone it had elsewhere means nothing here.
+pub(crate) fn zoned(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
+    let is_vague = |address: &SocketAddr| match address {
+        SocketAddr::V6(v6) => v6.ip().is_unicast_link_local() && v6.scope_id() == 0,
+        SocketAddr::V4(_) => false,
+    };
+    if !addresses.iter().any(is_vague) {
+        return addresses.to_vec();
+    }
+    let own = if_addrs::get_if_addrs().unwrap_or_default();
+    let zones = own
+        .iter()
+        .filter(|own| is_link_local(own.ip()) && own.ip().is_ipv6());
+    let zones: BTreeSet<u32> = zones.filter_map(|own| own.index).collect();
+    let mut all = Vec::new();
+    for address in addresses {
+        match address {
+            SocketAddr::V6(v6) if is_vague(address) => all.extend(zones.iter().map(|zone| {
+                let mut v6 = *v6;
+                v6.set_scope_id(*zone);
+                SocketAddr::V6(v6)
+            })),
+            _ => all.push(*address),
+        }
+    }
+    all
 }
 
 /// Where this machine is while it goes from network to network.
 #[derive(Debug)]
 pub(crate) struct Whereabouts {
-    listen: SocketAddr,
+    reach: Reach,
     /// Every address of every interface.
-    ips: Vec<IpAddr>,
+    own: Vec<OwnAddress>,
 }
 
 impl Whereabouts {
     /// Where it is now.
-    pub(crate) fn new(listen: SocketAddr) -> Self {
+    pub(crate) fn new(reach: Reach) -> Self {
         Self {
-            listen,
-            ips: interfaces().unwrap_or_default(),
+            reach,
+            own: interfaces().unwrap_or_default(),
         }
     }
 
-    /// Where it can be reached, as [`own`] says.
-    pub(crate) fn own(&self) -> Vec<SocketAddr> {
-        reachable(self.listen, self.ips.iter().copied())
+    /// Where it can be reached.
+    pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
+        self.reach.addresses_among(&self.own)
     }
 
     /// Looks again, and says whether anything has changed.
@@ -99,14 +190,14 @@ impl Whereabouts {
     pub(crate) fn has(&self, ip: IpAddr) -> bool {
         let ip = ip.to_canonical();
         // The interface names one of the many loopback addresses that there are.
-        ip.is_loopback() || self.ips.iter().any(|own| own.to_canonical() == ip)
+        ip.is_loopback() || self.own.iter().any(|own| own.ip.to_canonical() == ip)
     }
 
     /// What cannot be found out has not changed.
-    fn replace(&mut self, ips: Option<Vec<IpAddr>>) -> bool {
-        match ips {
-            Some(ips) if ips != self.ips => {
-                self.ips = ips;
+    fn replace(&mut self, own: Option<Vec<OwnAddress>>) -> bool {
+        match own {
+            Some(own) if own != self.own => {
+                self.own = own;
                 true
             }
             _ => false,
@@ -114,29 +205,138 @@ impl Whereabouts {
     }
 }
 
-fn interfaces() -> Option<Vec<IpAddr>> {
-    let found = if_addrs::get_if_addrs().ok()?;
-    Some(found.into_iter().map(|interface| interface.ip()).collect())
+/// An address of this machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct OwnAddress {
+    ip: IpAddr,
+    of: Interface,
 }
 
-fn reachable(listen: SocketAddr, own: impl Iterator<Item = IpAddr>) -> Vec<SocketAddr> {
+/// What an interface is good for, the best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Interface {
+    /// It leads to the world; the lower the number, the more it is preferred.
+    Default(u32),
+    /// It leads to other machines.
+    Network,
+    /// A bridge, mostly to what runs on this machine, or a tunnel.
+    Inner,
+}
+
+fn interfaces() -> Option<Vec<OwnAddress>> {
+    let found = if_addrs::get_if_addrs().ok()?;
+    let read = |path| std::fs::read_to_string(path).unwrap_or_default();
+    let (v4, v6) = (
+        default_routes_v4(&read("/proc/net/route")),
+        default_routes_v6(&read("/proc/net/ipv6_route")),
+    );
+    let own = found.into_iter().map(|interface| {
+        let ip = interface.ip();
+        let routes = if ip.is_ipv4() { &v4 } else { &v6 };
+        let of = match routes.get(&interface.name) {
+            Some(metric) => Interface::Default(*metric),
+            None if is_inner(&interface.name) => Interface::Inner,
+            None => Interface::Network,
+        };
+        OwnAddress { ip, of }
+    });
+    Some(own.collect())
+}
+
+/// Interfaces with a default route, and how much each is preferred. Both tables are read
+/// as the kernel prints them: two columns of a text need no library that speaks netlink.
+fn default_routes_v4(table: &str) -> BTreeMap<String, u32> {
+    let mut routes = BTreeMap::new();
+    for line in table.lines().skip(1) {
+        let columns: Vec<&str> = line.split_whitespace().collect();
+        if let [name, "00000000", _, _, _, _, metric, "00000000", ..] = columns[..] {
+            prefer(&mut routes, name, metric.parse().unwrap_or(u32::MAX));
+        }
+    }
+    routes
+}
+
+fn default_routes_v6(table: &str) -> BTreeMap<String, u32> {
+    /// Packets for it are refused.
+    const REJECT: u32 = 0x200;
+    let hex = |text| u32::from_str_radix(text, 16).unwrap_or(u32::MAX);
+    let mut routes = BTreeMap::new();
+    for line in table.lines() {
+        let columns: Vec<&str> = line.split_whitespace().collect();
+        if let [to, "00", _, _, _, metric, _, _, flags, name] = columns[..]
+            && to.bytes().all(|digit| digit == b'0')
+            && hex(flags) & REJECT == 0
+        {
+            prefer(&mut routes, name, hex(metric));
+        }
+    }
+    routes
+}
+
+fn prefer(routes: &mut BTreeMap<String, u32>, name: &str, metric: u32) {
+    let known = routes.entry(name.to_owned()).or_insert(metric);
+    *known = metric.min(*known);
+}
+
+/// Whether an interface is a bridge or a tunnel: by what the kernel says of it, or else
+/// by its name.
+fn is_inner(name: &str) -> bool {
+    /// Of tunnels, as `type` has them: none, IP in IP, SIT, GRE.
+    const TUNNELS: [&str; 7] = ["65534", "768", "769", "776", "778", "823", "512"];
+    /// As container runtimes, hypervisors and VPNs call theirs.
+    const NAMES: [&str; 14] = [
+        "docker",
+        "br-",
+        "virbr",
+        "veth",
+        "lxc",
+        "lxd",
+        "podman",
+        "cni",
+        "flannel",
+        "cali",
+        "tun",
+        "tap",
+        "wg",
+        "tailscale",
+    ];
+    let place = Path::new("/sys/class/net").join(name);
+    if let Ok(kind) = std::fs::read_to_string(place.join("type")) {
+        let is_there = |file| place.join(file).exists();
+        if is_there("bridge") || is_there("tun_flags") || TUNNELS.contains(&kind.trim()) {
+            return true;
+        }
+    }
+    NAMES.iter().any(|start| name.starts_with(start))
+}
+
+fn reachable(listen: SocketAddr, own: &[OwnAddress]) -> Vec<SocketAddr> {
     let port = listen.port();
     if !listen.ip().is_unspecified() {
         return vec![canonical(listen)];
     }
-    let mut own: Vec<IpAddr> = own
-        .map(|ip| ip.to_canonical())
-        .filter(|ip| !is_link_local(*ip) && !ip.is_unspecified() && !ip.is_multicast())
-        .filter(|ip| listen.is_ipv6() || ip.is_ipv4())
+    let mut own: Vec<OwnAddress> = own
+        .iter()
+        .map(|own| OwnAddress {
+            ip: own.ip.to_canonical(),
+            ..*own
+        })
+        .filter(|own| !own.ip.is_unspecified() && !own.ip.is_multicast())
+        .filter(|own| listen.is_ipv6() || own.ip.is_ipv4())
         .collect();
-    if own.iter().any(|ip| !ip.is_loopback()) {
-        own.retain(|ip| !ip.is_loopback());
+    let is_good = |own: &OwnAddress| !own.ip.is_loopback() && !is_link_local(own.ip);
+    if own
+        .iter()
+        .any(|own| is_good(own) && own.of != Interface::Inner)
+    {
+        own.retain(is_good);
+    } else if own.iter().any(|own| !own.ip.is_loopback()) {
+        own.retain(|own| !own.ip.is_loopback());
     }
     // IPv4 first: on the networks this is for, it is what works. The sort is stable.
-    own.sort_by_key(|ip| (ip.is_ipv6(), is_unique_local(*ip)));
-    own.dedup();
-    own.truncate(Hello::MAX_CLAIMED);
-    own.into_iter().map(|ip| (ip, port).into()).collect()
+    own.sort_by_key(|own| (own.of, own.ip.is_ipv6(), is_unique_local(own.ip)));
+    let own = own.into_iter().map(|own| (own.ip, port).into());
+    first(own)
 }
 
 fn is_link_local(ip: IpAddr) -> bool {
@@ -154,11 +354,19 @@ fn is_unique_local(ip: IpAddr) -> bool {
 mod tests {
     use super::*;
 
-    fn ips(texts: &[&str]) -> Vec<IpAddr> {
-        texts
-            .iter()
-            .map(|t| t.parse().expect("an IP address"))
-            .collect()
+    fn ip(text: &str) -> IpAddr {
+        text.parse().expect("an IP address")
+    }
+
+    fn own_of(of: Interface, texts: &[&str]) -> Vec<OwnAddress> {
+        let own = |text: &&str| OwnAddress { ip: ip(text), of };
+        texts.iter().map(own).collect()
+    }
+
+    fn named(own: &[OwnAddress]) -> Vec<String> {
+        let any = "[::]:3334".parse().expect("an address");
+        let named = reachable(any, own).into_iter();
+        named.map(|address| address.ip().to_string()).collect()
     }
 
     #[tokio::test]
@@ -173,21 +381,22 @@ mod tests {
         assert_eq!(mixed.expect("is there").len(), 1);
     }
 
-    #[test]
-    fn a_machine_that_moves_knows_where_it_is_and_where_it_is_no_more() {
-        let ip = |text: &str| text.parse::<IpAddr>().expect("an IP address");
+    #[tokio::test]
+    async fn a_machine_that_moves_knows_where_it_is_and_where_it_is_no_more() {
+        let listen = "[::]:3334".parse().expect("an address");
+        let network = |texts: &[&str]| own_of(Interface::Network, texts);
         let mut here = Whereabouts {
-            listen: "[::]:3334".parse().expect("an address"),
-            ips: ips(&["127.0.0.1", "10.0.0.1"]),
+            reach: Reach::of(listen, &[]).await,
+            own: network(&["127.0.0.1", "10.0.0.1"]),
         };
         assert!(
             !here.replace(None),
             "what cannot be found out has not changed"
         );
-        assert!(!here.replace(Some(ips(&["127.0.0.1", "10.0.0.1"]))));
-        assert!(here.replace(Some(ips(&["127.0.0.1", "192.168.7.1"]))));
+        assert!(!here.replace(Some(network(&["127.0.0.1", "10.0.0.1"]))));
+        assert!(here.replace(Some(network(&["127.0.0.1", "192.168.7.1"]))));
         assert_eq!(
-            here.own(),
+            here.addresses(),
             ["192.168.7.1:3334".parse().expect("an address")]
         );
         assert!(here.has(ip("::ffff:192.168.7.1")) && here.has(ip("127.0.0.9")));
@@ -196,7 +405,6 @@ mod tests {
 
     #[test]
     fn loopback_is_named_only_where_there_is_nothing_else() {
-        let any = "[::]:3334".parse().expect("an address");
         let own = [
             "127.0.0.1",
             "fd00::1",
@@ -205,17 +413,100 @@ mod tests {
             "10.0.0.1",
             "169.254.0.1",
         ];
-        let named = reachable(any, ips(&own).into_iter());
-        let expected = ["10.0.0.1:3334", "[2001:db8::1]:3334", "[fd00::1]:3334"];
-        assert_eq!(named, expected.map(|a| a.parse().expect("an address")));
-        let alone = reachable(any, ips(&["127.0.0.1", "::1"]).into_iter());
-        assert_eq!(alone.len(), 2);
-        let only = reachable(
-            "127.0.0.2:5".parse().expect("an address"),
-            ips(&own).into_iter(),
+        let network = |texts: &[&str]| own_of(Interface::Network, texts);
+        assert_eq!(
+            named(&network(&own)),
+            ["10.0.0.1", "2001:db8::1", "fd00::1"]
         );
-        assert_eq!(only, ["127.0.0.2:5".parse().expect("an address")]);
-        let many = (1..=20).map(|n| IpAddr::from([10, 0, 0, n]));
-        assert_eq!(reachable(any, many).len(), 8);
+        assert_eq!(named(&network(&["127.0.0.1", "::1"])).len(), 2);
+        let only = "127.0.0.2:5".parse().expect("an address");
+        assert_eq!(reachable(only, &network(&own)), [only]);
+        let many: Vec<_> = (1..=20).map(|n| format!("10.0.0.{n}")).collect();
+        let many: Vec<_> = many.iter().map(String::as_str).collect();
+        assert_eq!(named(&network(&many)).len(), 8);
+    }
+
+    #[test]
+    fn the_way_to_the_world_comes_first_and_bridges_last() {
+        let bridges: Vec<_> = (17..29).map(|n| format!("172.{n}.0.1")).collect();
+        let bridges: Vec<_> = bridges.iter().map(String::as_str).collect();
+        let mut own = own_of(Interface::Inner, &bridges);
+        own.extend(own_of(
+            Interface::Network,
+            &["10.0.0.1", "127.0.0.1", "fe80::1"],
+        ));
+        own.extend(own_of(
+            Interface::Default(100),
+            &["192.168.1.2", "2001:db8::2"],
+        ));
+        own.extend(own_of(Interface::Default(20), &["192.168.2.2"]));
+        let named = named(&own);
+        assert_eq!(
+            named[..5],
+            [
+                "192.168.2.2",
+                "192.168.1.2",
+                "2001:db8::2",
+                "10.0.0.1",
+                "172.17.0.1"
+            ]
+        );
+        assert_eq!(named.len(), 8);
+    }
+
+    #[test]
+    fn two_machines_on_one_cable_name_what_they_have() {
+        let mut own = own_of(Interface::Inner, &["172.17.0.1"]);
+        own.extend(own_of(
+            Interface::Network,
+            &["127.0.0.1", "::1", "fe80::1", "169.254.9.7"],
+        ));
+        assert_eq!(named(&own), ["169.254.9.7", "fe80::1", "172.17.0.1"]);
+    }
+
+    #[tokio::test]
+    async fn what_is_advertised_comes_before_what_is_found() {
+        let listen = "10.0.0.1:3334".parse().expect("an address");
+        let outer = ["203.0.113.5", "localhost:4000"].map(|text| text.parse().expect(text));
+        let reach = Reach::of(listen, &outer).await;
+        let addresses = reach.addresses();
+        assert_eq!(
+            addresses[0],
+            "203.0.113.5:3334".parse().expect("an address")
+        );
+        assert!(addresses[1].ip().is_loopback() && addresses[1].port() == 4000);
+        assert_eq!(addresses.last(), Some(&listen));
+        let named: Vec<_> = reach.named().iter().map(ToString::to_string).collect();
+        assert_eq!(
+            named,
+            ["203.0.113.5:3334", "localhost:4000", "10.0.0.1:3334"]
+        );
+    }
+
+    #[test]
+    fn default_routes_are_read_off_the_tables() {
+        let v4 = "\
+Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT
+wlan0\t00000000\t0101A8C0\t0003\t0\t0\t600\t00000000\t0\t0\t0
+eth0\t00000000\t0101A8C0\t0003\t0\t0\t100\t00000000\t0\t0\t0
+tun0\t00000000\t00000000\t0001\t0\t0\t0\t00000080\t0\t0\t0
+docker0\t000011AC\t00000000\t0001\t0\t0\t0\t0000FFFF\t0\t0\t0
+";
+        let routes = default_routes_v4(v4);
+        let expected = [("eth0", 100), ("wlan0", 600)];
+        assert!(
+            routes
+                .iter()
+                .map(|(name, metric)| (name.as_str(), *metric))
+                .eq(expected)
+        );
+        let none = "0".repeat(32);
+        let v6 = format!(
+            "{none} 00 {none} 00 fe800000000000000000000000000001 00000400 1 0 00450003 eth0\n\
+             fd000000000000000000000000000000 40 {none} 00 {none} 00000100 1 0 00000001 eth1\n\
+             {none} 00 {none} 00 {none} ffffffff 1 0 00200200 lo\n"
+        );
+        let routes = default_routes_v6(&v6);
+        assert!(routes.into_iter().eq([("eth0".to_owned(), 0x400)]));
     }
 }

@@ -23,6 +23,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_rustls::{TlsConnector, TlsStream};
 
 use super::Purpose;
+use super::addresses::zoned;
 
 /// After how long the next address is tried too.
 const STAGGER: Duration = Duration::from_millis(200);
@@ -166,7 +167,7 @@ pub(crate) async fn reach(
     source: Option<IpAddr>,
 ) -> Result<(TlsStream<TcpStream>, SocketAddr), DialError> {
     let deadline = Instant::now() + TOTAL;
-    let mut waiting = addresses.iter().copied().take(MAX_ADDRESSES);
+    let mut waiting = zoned(addresses).into_iter().take(MAX_ADDRESSES);
     let mut attempts = JoinSet::new();
     let mut failures = Failures::default();
     let mut next_at = Instant::now();

@@ -266,6 +266,7 @@ pub fn common(dir: &Path, name: &str, settings: &[(&str, &str)]) -> Common {
         settings: settings.iter().map(setting).collect(),
         name: Some(name.parse().expect("a name")),
         listen: Some("127.0.0.1:0".parse().expect("an address")),
+        advertise: Vec::new(),
         clock: Clock::system(),
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::builder::FalseyValueParser;
 use clap_complete::Shell;
 use thorp_node::MemberName;
-use thorp_node::address::{ListenAddress, NetAddress};
+use thorp_node::address::{ListenAddress, NetAddress, OuterAddress};
 
 use super::help::{
     COMPLETIONS_EXAMPLES, FIND_EXAMPLES, GET_EXAMPLES, INVITE_EXAMPLES, JOIN_EXAMPLES,
@@ -43,6 +43,15 @@ pub struct ShareArgs {
     #[arg(long, value_name = "ADDR:PORT", env = "THORP_LISTEN")]
     pub listen: Option<ListenAddress>,
 
+    /// Where others reach it behind port forwarding; several may be given
+    #[arg(
+        long,
+        value_name = "ADDR[:PORT]",
+        env = "THORP_ADVERTISE",
+        value_delimiter = ','
+    )]
+    pub advertise: Vec<OuterAddress>,
+
     /// Plain lines instead of a menu (the default outside a terminal)
     #[arg(long, env = "THORP_LINES", value_parser = FalseyValueParser::new())]
     pub lines: bool,
@@ -63,6 +72,15 @@ pub struct TrackerArgs {
     /// Listen here [default: [::]:3333]
     #[arg(long, value_name = "ADDR:PORT", env = "THORP_LISTEN")]
     pub listen: Option<ListenAddress>,
+
+    /// Where others reach it behind port forwarding; several may be given
+    #[arg(
+        long,
+        value_name = "ADDR[:PORT]",
+        env = "THORP_ADVERTISE",
+        value_delimiter = ','
+    )]
+    pub advertise: Vec<OuterAddress>,
 
     /// Save the group to FILE, or to standard output (-), and end: CA, members,
     /// invites; of the tracker inside a peer as well, running or not
@@ -127,6 +145,15 @@ pub struct JoinArgs {
     /// its host name]
     #[arg(long, env = "THORP_NAME")]
     pub name: Option<MemberName>,
+
+    /// Reach the tracker here, whatever addresses the invite has; several may be given
+    #[arg(
+        long,
+        value_name = "ADDR[:PORT]",
+        env = "THORP_TRACKER",
+        value_delimiter = ','
+    )]
+    pub tracker: Vec<NetAddress>,
 }
 
 /// Remove a member from the group

@@ -73,7 +73,13 @@ impl Context {
     /// What a visitor is started with, where no peer runs.
     pub fn visitor(&self) -> Result<Common> {
         let state = self.state(NodeKind::Peer)?;
-        Ok(node::common(state, self.settings.clone(), None, None))
+        Ok(node::common(
+            state,
+            self.settings.clone(),
+            None,
+            None,
+            Vec::new(),
+        ))
     }
 
     pub fn line_manner(&self) -> lines::Manner {

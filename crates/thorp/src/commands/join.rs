@@ -10,7 +10,10 @@ use crate::node;
 use crate::out;
 
 pub async fn run(context: &Context, args: &JoinArgs) -> Result {
-    let invite = invitation::read(context, args.file.as_deref()).await?;
+    let mut invite = invitation::read(context, args.file.as_deref()).await?;
+    if !args.tracker.is_empty() {
+        invite.trackers.clone_from(&args.tracker);
+    }
     let common = Common {
         name: args.name.clone(),
         ..context.visitor()?

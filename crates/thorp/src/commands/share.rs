@@ -35,7 +35,13 @@ pub async fn run(context: Context, args: ShareArgs) -> Result {
         ..share::Options::default()
     };
     let state = context.state(NodeKind::Peer)?;
-    let common = node::common(state, context.settings.clone(), args.name, args.listen);
+    let common = node::common(
+        state,
+        context.settings.clone(),
+        args.name,
+        args.listen,
+        args.advertise,
+    );
     let mut streams = Streams::standard();
     let show = |notice: &Notice| {
         // A reader that misses what happens before the start may read what comes after.

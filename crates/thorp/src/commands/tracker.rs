@@ -31,7 +31,13 @@ pub async fn run(context: Context, args: TrackerArgs) -> Result {
             context.say(OPENED);
         }
     }
-    let common = node::common(state, context.settings.clone(), args.name, args.listen);
+    let common = node::common(
+        state,
+        context.settings.clone(),
+        args.name,
+        args.listen,
+        args.advertise,
+    );
     let mut signals = Signals::listen()?;
     let mut tracker = tokio::select! {
         tracker = node::tracker(common, door) => tracker?,

@@ -5,10 +5,14 @@
 //! one has left is removed by the next.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::fs::File;
+use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
+use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
+
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::skip;
 
@@ -71,6 +75,50 @@ impl Net {
             let status = Command::new("tc").args(&words).status().expect("tc runs");
             assert!(status.success(), "tc {}", words.join(" "));
         }
+    }
+
+    /// Gives a host bridges of its own, as container runtimes make them, which come
+    /// before its interface to the network wherever they are listed.
+    pub fn add_bridges(&self, address: Ipv4Addr, bridges: &[(&str, &str)]) {
+        let host = &self.hosts[&address].namespace;
+        let eth0 = ["link", "set", "eth0", "netns"];
+        let away = self.switch();
+        must(&[&["-n", host], &eth0[..], &[&away]].concat());
+        for (number, (name, address)) in bridges.iter().enumerate() {
+            let number = (2 + number).to_string();
+            let kind = ["index", &number, "type", "bridge"];
+            must(&[&["-n", host, "link", "add", name][..], &kind].concat());
+            must(&["-n", host, "address", "add", address, "dev", name]);
+            must(&["-n", host, "link", "set", name, "up"]);
+        }
+        must(&[&["-n", &away], &eth0[..], &[host]].concat());
+        let own = &format!("{address}/24");
+        must(&["-n", host, "address", "add", own, "dev", "eth0"]);
+        must(&["-n", host, "link", "set", "eth0", "up"]);
+    }
+
+    /// A host behind that one, on a network of their own: 10.77.0.2, which reaches
+    /// 10.77.0.1 and nothing else.
+    pub fn behind(&mut self, address: Ipv4Addr) -> Host {
+        let outer = self.hosts[&address].namespace.clone();
+        let namespace = format!("{}-inner", self.prefix);
+        must(&["netns", "add", &namespace]);
+        let inner = Host {
+            namespace: namespace.clone(),
+            address: Ipv4Addr::new(10, 77, 0, 2),
+        };
+        self.hosts.insert(inner.address, inner.clone());
+        let peer = ["type", "veth", "peer", "name", "eth0", "netns", &namespace];
+        must(&[&["-n", &outer, "link", "add", "eth1"], &peer[..]].concat());
+        for (namespace, device, address) in [
+            (&outer, "eth1", "10.77.0.1/24"),
+            (&namespace, "eth0", "10.77.0.2/24"),
+        ] {
+            must(&["-n", namespace, "address", "add", address, "dev", device]);
+            must(&["-n", namespace, "link", "set", device, "up"]);
+        }
+        must(&["-n", &namespace, "link", "set", "lo", "up"]);
+        inner
     }
 
     /// How many bytes a host has sent so far, headers and all.
@@ -144,10 +192,54 @@ impl Host {
         change("add", address);
     }
 
+    /// Passes connections on that come in at one address of this host, to another one
+    /// that it reaches: port forwarding, for as long as the test runs.
+    pub fn forward(&self, from: &str, to: &str) {
+        let namespace = File::open(format!("/run/netns/{}", self.namespace)).expect("it is there");
+        let (from, to) = (from.to_owned(), to.to_owned());
+        let (ready, is_ready) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            // This thread's sockets, and those of the threads it starts.
+            move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))
+                .expect("root may");
+            let listener = TcpListener::bind(&from).expect("a port");
+            ready.send(()).expect("the test waits");
+            for stream in listener.incoming().flatten() {
+                let to = to.clone();
+                std::thread::spawn(move || relay(stream, TcpStream::connect(to)));
+            }
+        });
+        is_ready.recv().expect("it listens");
+    }
+
+    /// Takes its addresses away, and gives it these instead. Where there are none, it
+    /// keeps what the kernel gives every interface: a link-local one of IPv6.
+    pub fn readdress(&self, addresses: &[&str]) {
+        let host = &self.namespace;
+        must(&["-n", host, "-4", "address", "flush", "dev", "eth0"]);
+        for address in addresses {
+            must(&["-n", host, "address", "add", address, "dev", "eth0"]);
+        }
+    }
+
     /// Sets its link to the network up or down. Nothing is said to a member.
     pub fn link(&self, state: &str) {
         must(&["-n", &self.namespace, "link", "set", "eth0", state]);
     }
+}
+
+fn relay(one: TcpStream, other: std::io::Result<TcpStream>) {
+    let Ok(other) = other else { return };
+    let copy = |mut from: TcpStream, mut to: TcpStream| {
+        _ = std::io::copy(&mut from, &mut to);
+        _ = to.shutdown(Shutdown::Write);
+    };
+    let (Ok(one_again), Ok(other_again)) = (one.try_clone(), other.try_clone()) else {
+        return;
+    };
+    let there = std::thread::spawn(move || copy(one, other));
+    copy(other_again, one_again);
+    _ = there.join();
 }
 
 fn ip(args: &[&str]) -> Result<String, String> {

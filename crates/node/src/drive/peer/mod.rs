@@ -61,7 +61,7 @@ use tokio::task::JoinHandle;
 
 use crate::api::{Command, Done, Event, Failure, Notice, Trouble};
 use crate::config::Config;
-use crate::net::addresses;
+use crate::net::addresses::Reach;
 use crate::net::listener::Incoming;
 use crate::sessions::{self, Swarms};
 use crate::snapshot::{self, Keeper, Viewer};
@@ -102,8 +102,8 @@ pub enum Role {
         share: Share,
         /// What happens in it.
         changes: mpsc::Receiver<ShareEvent>,
-        /// Where it listens.
-        listen: SocketAddr,
+        /// Where it listens, and where others reach it.
+        reach: Reach,
         /// Members that dialled it.
         incoming: mpsc::Receiver<Incoming>,
         /// Its neighbours from earlier.
@@ -294,14 +294,14 @@ impl Peer {
 }
 
 fn itself(setup: &PeerSetup) -> Option<Holder> {
-    let Role::Sharing { listen, .. } = &setup.role else {
+    let Role::Sharing { reach, .. } = &setup.role else {
         return None;
     };
     let member = setup.tls.member();
     Some(Holder {
         id: member.id,
         name: member.name,
-        addresses: addresses::own(*listen),
+        addresses: reach.addresses(),
         partial: false,
     })
 }
@@ -309,7 +309,7 @@ fn itself(setup: &PeerSetup) -> Option<Holder> {
 /// What its sessions stand on.
 fn for_sessions(setup: &PeerSetup, fed: mpsc::Sender<PeerId>) -> sessions::Setup {
     let (share, listen) = match &setup.role {
-        Role::Sharing { share, listen, .. } => (Some(share.clone()), Some(*listen)),
+        Role::Sharing { share, reach, .. } => (Some(share.clone()), Some(reach.listen())),
         Role::Visiting(_) => (None, None),
     };
     sessions::Setup {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
-use crate::net::addresses::Whereabouts;
+use crate::net::addresses::{Reach, Whereabouts};
 
 /// How often this machine's addresses are compared with those it has told.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -17,11 +17,11 @@ pub(super) struct Surroundings {
 }
 
 impl Surroundings {
-    /// Of a machine that listens there, or not at all.
-    pub(super) fn new(listen: Option<SocketAddr>) -> Self {
+    /// Of a machine that is reached there, or not at all.
+    pub(super) fn new(reach: Option<Reach>) -> Self {
         let mut look = interval(LOOK_EVERY);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let everywhere = listen.filter(|listen| listen.ip().is_unspecified());
+        let everywhere = reach.filter(|reach| reach.listen().ip().is_unspecified());
         Self {
             here: everywhere.map(Whereabouts::new),
             look,
@@ -36,7 +36,7 @@ impl Surroundings {
         loop {
             self.look.tick().await;
             if here.refresh() {
-                return here.own();
+                return here.addresses();
             }
         }
     }

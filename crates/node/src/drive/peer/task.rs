@@ -21,7 +21,7 @@ use crate::api::{Notice, Status, Trouble, Warning};
 use crate::drive::engine::Engine;
 use crate::drive::{Node, Wires};
 use crate::net::Purpose;
-use crate::net::addresses;
+use crate::net::addresses::Reach;
 use crate::net::dial::Connected;
 use crate::net::link::LinkEnd;
 use crate::rows;
@@ -254,10 +254,11 @@ impl Task {
             announced,
             renewal,
         } = setup;
-        let listen = match &role {
-            Role::Sharing { listen, .. } => Some(*listen),
+        let reach = match &role {
+            Role::Sharing { reach, .. } => Some(reach.clone()),
             Role::Visiting(_) => None,
         };
+        let listen = reach.as_ref().map(Reach::listen);
         let events = mpsc::channel(EVENTS);
         let disk = Disk::default();
         let (sharing, remembered) = Sharing::new(role, &disk, &events.0, &notices).unzip();
@@ -265,7 +266,7 @@ impl Task {
             id: tls.member().id,
             epoch: random(),
             port: listen.map(|listen| listen.port()),
-            claimed: listen.map(addresses::own).unwrap_or_default(),
+            claimed: reach.as_ref().map(Reach::addresses).unwrap_or_default(),
             visitor: sharing.is_none(),
         };
         let config = machine::Config {
@@ -285,7 +286,7 @@ impl Task {
         let task = Self {
             standing: Standing::new(tls.clone(), clock.clone(), renewal),
             dialling: Dialling::new(tls.clone(), trackers, source, announced, to),
-            surroundings: Surroundings::new(listen),
+            surroundings: Surroundings::new(reach),
             sharing,
             surveys: Surveys::default(),
             gets: Gets::new(disk, events.0.clone()),

@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::api::{Notice, TrackerStatus, Warning};
 use crate::config::Config;
-use crate::net::addresses;
+use crate::net::addresses::Reach;
 use crate::net::listener::Incoming;
 use crate::rows;
 use crate::snapshot::{Keeper, Knowledge, PageRows, Part, SnapshotRow, ViewRequest, Viewer, whole};
@@ -39,8 +39,8 @@ pub struct TrackerSetup {
     pub config: Config,
     /// Its clock.
     pub clock: Clock,
-    /// Where it listens.
-    pub listen: SocketAddr,
+    /// Where it listens, and where others reach it.
+    pub reach: Reach,
     /// Members that dialled it.
     pub incoming: mpsc::Receiver<Incoming>,
     /// Whether any machine that asks is let in.
@@ -227,8 +227,8 @@ impl Task {
         let me = Me {
             id: setup.tls.member().id,
             epoch: random(),
-            port: Some(setup.listen.port()),
-            claimed: addresses::own(setup.listen),
+            port: Some(setup.reach.listen().port()),
+            claimed: setup.reach.addresses(),
             visitor: false,
         };
         let machine = machine::Tracker::new(machine::Config {
@@ -242,7 +242,7 @@ impl Task {
         let task = Self {
             clock: setup.clock,
             tls: setup.tls,
-            listen: setup.listen,
+            listen: setup.reach.listen(),
             open: setup.open,
             renewal_due: setup.renewal.due(),
             renewal: setup.renewal,

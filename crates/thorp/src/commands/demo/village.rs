@@ -321,6 +321,7 @@ fn common(directory: &Path, name: &str, address: &str, settings: &[Setting]) -> 
         settings.to_vec(),
         Some(name),
         Some(listen),
+        Vec::new(),
     ))
 }
 
