@@ -234,6 +234,9 @@ pub fn status(status: &Status, now: i64) -> String {
     }
     if offered.skipped > 0 {
         let _ = write!(files, ", {} left out", offered.skipped);
+        if offered.skipped_links > 0 {
+            let _ = write!(files, " ({})", units::count(offered.skipped_links, "link"));
+        }
     }
     let tracker = match (&status.tracker, status.tracker_connected) {
         (Some(address), true) => format!("{address}, connected"),
@@ -439,7 +442,7 @@ oak           -                 -        -                          aaaaaaaa";
         let expected = "\
 Peer        oak, aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
 Share       /home/oak/papers
-Offers      4 files, 1.2 MiB, 1 of them by a link, 1 still to be hashed, 2 left out
+Offers      4 files, 1.2 MiB, 1 of them by a link, 1 still to be hashed, 2 left out (1 link)
 Listens     [::]:3334
 Tracker     192.168.198.138:3333, connected
 Group       dddddddddddddddddddddddddddddddddddddddddddddddddddd

@@ -145,6 +145,9 @@ pub struct Offered {
     pub unhashed: u64,
     /// Files and folders that were left out.
     pub skipped: u64,
+    /// Of these, symbolic links.
+    #[serde(default)]
+    pub skipped_links: u64,
     /// Files that were opened since the start, to be hashed or sent. What is
     /// remembered from an earlier start is not hashed again.
     pub opened: u64,
@@ -273,6 +276,7 @@ impl From<Totals> for Offered {
             links: totals.links,
             unhashed: totals.unhashed,
             skipped: totals.skipped.total(),
+            skipped_links: totals.skipped.symlinks,
             opened: totals.opened,
         }
     }

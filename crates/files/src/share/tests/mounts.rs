@@ -64,31 +64,24 @@ fn run(dir: &Path, command: &str) {
     assert!(output.status.success(), "{command}: {cried}");
 }
 
-#[tokio::test]
-async fn files_are_shared_where_a_folder_s_list_does_not_say_what_is_a_file() {
-    let test = "files_are_shared_where_a_folder_s_list_does_not_say_what_is_a_file";
-    if !has_own_mounts(test, &["mkfs.ext4"]) {
-        return;
-    }
-    let base = tempdir();
-    run(
-        base.path(),
-        "truncate -s 16M image
-        mkfs.ext4 -q -F -O ^filetype image
-        mkdir share
-        mount -o loop image share
-        mkdir -p share/folder/deep share/build
-        echo 1 >share/file; echo 2 >share/folder/deep/file; echo 3 >share/build/out
-        ln -s /etc/passwd share/link; mkfifo share/pipe
-        echo build/ >share/.thorpignore",
-    );
-    let dir = base.path().join("share");
-    let handle = Dir::open_ambient_dir(&dir, ambient_authority()).expect("a directory");
+/// An ext4 without types in its folders, with something of each kind on it.
+const UNTYPED: &str = "
+    truncate -s 16M image
+    mkfs.ext4 -q -F -O ^filetype image
+    mkdir untyped
+    mount -o loop image untyped
+    mkdir -p untyped/folder/deep untyped/build
+    echo 1 >untyped/file; echo 2 >untyped/folder/deep/file; echo 3 >untyped/build/out
+    ln -s /etc/passwd untyped/link; mkfifo untyped/pipe
+    echo build/ >untyped/.thorpignore";
+
+async fn untyped_is_shared(dir: &Path) {
+    let handle = Dir::open_ambient_dir(dir, ambient_authority()).expect("a directory");
     for entry in handle.entries().expect("a list") {
         let kind = entry.expect("an entry").file_type().expect("a type");
         assert!(!kind.is_file() && !kind.is_dir(), "the list says nothing");
     }
-    let mut follower = Follower::at(&dir, Options::default()).await;
+    let mut follower = Follower::at(dir, Options::default()).await;
     follower.until_hashed().await;
     assert_eq!(follower.names(), ["file", "folder/deep/file"]);
     let expected = Skipped {
@@ -99,8 +92,32 @@ async fn files_are_shared_where_a_folder_s_list_does_not_say_what_is_a_file() {
         ..Skipped::default()
     };
     assert_eq!(follower.share.totals().skipped, expected);
-    run(&dir, "mkdir new; echo 4 >new/file");
+    run(dir, "mkdir new; echo 4 >new/file");
     follower.until(|f| f.has("new/file", b"4\n")).await;
+}
+
+#[tokio::test]
+async fn files_are_shared_where_a_folder_s_list_does_not_say_what_is_a_file() {
+    let test = "files_are_shared_where_a_folder_s_list_does_not_say_what_is_a_file";
+    if !has_own_mounts(test, &["mkfs.ext4"]) {
+        return;
+    }
+    let base = tempdir();
+    run(base.path(), UNTYPED);
+    untyped_is_shared(&base.path().join("untyped")).await;
+}
+
+#[tokio::test]
+async fn files_are_shared_where_fuse_does_not_say_what_is_a_file() {
+    let test = "files_are_shared_where_fuse_does_not_say_what_is_a_file";
+    if !has_own_mounts(test, &["mkfs.ext4", "bindfs"]) {
+        return;
+    }
+    let base = tempdir();
+    run(base.path(), UNTYPED);
+    run(base.path(), "mkdir fuse; bindfs untyped fuse");
+    untyped_is_shared(&base.path().join("fuse")).await;
+    run(base.path(), "umount --lazy fuse");
 }
 
 /// How often changes are looked for that are not reported.
