@@ -16,6 +16,8 @@ use support::{Node, PATIENCE, Running, Village};
 struct Terminal {
     typed: fs::File,
     shown: fs::File,
+    /// What was shown after the last question that was answered.
+    unread: String,
 }
 
 impl Terminal {
@@ -33,6 +35,7 @@ impl Terminal {
         Self {
             typed: controller,
             shown,
+            unread: String::new(),
         }
     }
 
@@ -68,16 +71,21 @@ impl Terminal {
         )
     }
 
-    /// Waits until this is shown, and types that.
+    /// Waits until this is shown, and types that. Returns what was shown until then.
     fn answer(&mut self, question: &str, answer: &str) -> String {
-        let mut shown = Vec::new();
-        while !String::from_utf8_lossy(&shown).contains(question) {
+        let mut bytes = std::mem::take(&mut self.unread).into_bytes();
+        loop {
+            let text = String::from_utf8_lossy(&bytes);
+            if let Some(at) = text.find(question) {
+                let (shown, unread) = text.split_at(at + question.len());
+                self.unread = unread.to_owned();
+                self.typed.write_all(answer.as_bytes()).unwrap();
+                return shown.to_owned();
+            }
             let mut some = [0; 512];
             let count = self.typed.read(&mut some).unwrap();
-            shown.extend_from_slice(&some[..count]);
+            bytes.extend_from_slice(&some[..count]);
         }
-        self.typed.write_all(answer.as_bytes()).unwrap();
-        String::from_utf8_lossy(&shown).into_owned()
     }
 
     /// What is left to be read by the process that has the terminal next.
@@ -429,6 +437,8 @@ fn an_interrupt_leads_from_a_question_back_to_the_menu_which_makes_an_invite_and
         .stdout(terminal.shown.try_clone().unwrap())
         .stderr(terminal.shown.try_clone().unwrap());
     let mut peer = command.spawn().unwrap();
+    // What comes above the first question has it shown again.
+    terminal.answer("Connection Established!", "");
     terminal.answer(MENU, "thorp invite\r");
     let made = terminal.answer(MENU, "1\r");
     let invite = made.find("thorp1").map(|at| &made[at..at + 40]);

@@ -105,7 +105,9 @@ fn a_hangup_that_was_ignored_stays_ignored() {
     peer.run(&["stop"]).exits(0);
     running.finish(PATIENCE).exits(0);
 
-    let other = village.node("other");
+    // The test itself may have been started so that it ignores them.
+    let heard = ["env", "--default-signal=HUP"];
+    let other = village.node("other").under(&heard);
     let running = start(&other);
     running.signal("HUP");
     running.finish(PATIENCE).exits(0);
