@@ -25,6 +25,7 @@ use cap_std::fs::{Dir, File, Metadata, MetadataExt, OpenOptions};
 use rustix::fs::{AtFlags, FlockOperation, RenameFlags, Timespec, Timestamps, UTIME_OMIT};
 use rustix::io::Errno;
 use thiserror::Error;
+use thorp_disk::DiskThread;
 use thorp_wire::frame::MAX_INLINE;
 use thorp_wire::merkle::{self, Hasher};
 use thorp_wire::reserved::{is_part, part_of};
@@ -163,7 +164,7 @@ impl Store {
     }
 
     /// A store in the directory at `path`, which must be there.
-    pub fn open(path: &Path) -> Result<Self, StoreError> {
+    pub fn open(_: DiskThread, path: &Path) -> Result<Self, StoreError> {
         let opened = path.canonicalize().and_then(|full| {
             let dir = Dir::open_ambient_dir(&full, ambient_authority())?;
             Ok(Self::new(dir, full))
@@ -184,7 +185,7 @@ impl Store {
     }
 
     /// What is at the place of this file. Writes nothing.
-    pub fn check(&self, name: &Name) -> Result<Destination, StoreError> {
+    pub fn check(&self, _: DiskThread, name: &Name) -> Result<Destination, StoreError> {
         match self.dir.symlink_metadata(name.as_str()) {
             Ok(meta) if meta.is_dir() => Err(StoreError::FolderInTheWay {
                 path: self.path_of(name),
@@ -203,8 +204,13 @@ impl Store {
 
     /// Whether exactly this content goes by that name. Reads the file where the
     /// length is right.
-    pub fn holds(&self, name: &Name, content: Content) -> Result<bool, StoreError> {
-        match self.check(name)? {
+    pub fn holds(
+        &self,
+        disk: DiskThread,
+        name: &Name,
+        content: Content,
+    ) -> Result<bool, StoreError> {
+        match self.check(disk, name)? {
             Destination::Exists { length, .. } if length == content.length => {}
             _ => return Ok(false),
         }
@@ -220,6 +226,7 @@ impl Store {
     /// The bytes are verified before anything is written.
     pub fn put(
         &self,
+        disk: DiskThread,
         name: &Name,
         content: Content,
         mtime: Option<i64>,
@@ -231,7 +238,7 @@ impl Store {
                 path: self.path_of(name),
             });
         }
-        if replace == Replace::No && self.check(name)? != Destination::Free {
+        if replace == Replace::No && self.check(disk, name)? != Destination::Free {
             return Err(StoreError::Exists {
                 path: self.path_of(name),
             });
@@ -247,7 +254,7 @@ impl Store {
 
     /// Renames the file `name`, if there is one: gives it another last part.
     /// Nothing is replaced.
-    pub fn set_aside(&self, name: &Name, base: &str) -> Result<(), StoreError> {
+    pub fn set_aside(&self, disk: DiskThread, name: &Name, base: &str) -> Result<(), StoreError> {
         let other = match name.with_base(base) {
             Ok(other) if !base.contains('/') => other,
             _ => {
@@ -256,7 +263,7 @@ impl Store {
                 });
             }
         };
-        if self.check(name)? == Destination::Free {
+        if self.check(disk, name)? == Destination::Free {
             return Ok(());
         }
         let folder = match name.folder() {
@@ -271,7 +278,7 @@ impl Store {
     /// itself; those of large files only after a week. Does not look beneath
     /// it: it may be a user's home. A share finds those in its folders while it
     /// is scanned.
-    pub fn sweep(&self) {
+    pub fn sweep(&self, _: DiskThread) {
         let Ok(entries) = self.dir.entries() else {
             return;
         };

@@ -17,6 +17,7 @@ use aws_lc_rs::digest::{Context, SHA256};
 use data_encoding::{BASE64, HEXLOWER};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+use thorp_disk::DiskThread;
 use thorp_wire::reserved::VERSION_FILE;
 
 use crate::authority::{self, Authority, AuthorityError};
@@ -54,12 +55,16 @@ struct Marker {
 
 impl Backup {
     /// Copies the state of a tracker, which may be running in this process.
-    pub fn of(state: &StateDir, authority: &Authority) -> Result<Self, BackupError> {
-        let files = authority.files()?.into_iter();
+    pub fn of(
+        disk: DiskThread,
+        state: &StateDir,
+        authority: &Authority,
+    ) -> Result<Self, BackupError> {
+        let files = authority.files(disk)?.into_iter();
         let mut files: BTreeMap<_, _> = files
             .map(|(name, bytes)| (name.to_owned(), bytes))
             .collect();
-        if let Some(key) = state.read(identity::KEY_FILE)? {
+        if let Some(key) = state.read(disk, identity::KEY_FILE)? {
             files.insert(identity::KEY_FILE.to_owned(), key);
         }
         Ok(Self {
@@ -123,14 +128,14 @@ impl Backup {
         Ok(backup)
     }
 
-    /// Reads a file; blocks on the disk.
-    pub fn read(path: &Path) -> Result<Self, BackupError> {
+    /// Reads a file.
+    pub fn read(disk: DiskThread, path: &Path) -> Result<Self, BackupError> {
         let file = File::open(path).map_err(|error| BackupError::file("read", path, error))?;
-        Self::read_from(file, path)
+        Self::read_from(disk, file, path)
     }
 
-    /// Reads a stream that messages call `path`; blocks on it.
-    pub fn read_from(source: impl Read, path: &Path) -> Result<Self, BackupError> {
+    /// Reads a stream that messages call `path`.
+    pub fn read_from(_: DiskThread, source: impl Read, path: &Path) -> Result<Self, BackupError> {
         let mut text = Vec::new();
         source
             .take(MAX_FILE)
@@ -140,19 +145,27 @@ impl Backup {
     }
 
     /// The first of these state directories that keeps the same group.
-    pub fn kept_in<'a>(&self, states: &'a [PathBuf]) -> Option<&'a PathBuf> {
+    pub fn kept_in<'a>(
+        &self,
+        disk: DiskThread,
+        states: &'a [PathBuf],
+    ) -> Result<Option<&'a PathBuf>, BackupError> {
         let key = self.files.get(authority::KEY_FILE).cloned();
-        let id = key.and_then(identity::key_id)?;
-        states
-            .iter()
-            .find(|state| identity::peek_key(&state.join(authority::KEY_FILE)) == Some(id))
+        let id = key.and_then(identity::key_id);
+        for state in states {
+            let kept = identity::peek_key(disk, state, authority::KEY_FILE)?;
+            if kept.is_some() && kept == id {
+                return Ok(Some(state));
+            }
+        }
+        Ok(None)
     }
 
     /// Puts it into a state directory that has no group's state yet, and
     /// returns how many members the group has. Everything is checked before the
-    /// first file has its name there; blocks on the disk.
-    pub fn restore(&self, path: &Path) -> Result<usize, BackupError> {
-        let target = StateDir::open(path)?;
+    /// first file has its name there.
+    pub fn restore(&self, disk: DiskThread, path: &Path) -> Result<usize, BackupError> {
+        let target = StateDir::open(disk, path)?;
         let staging = target.file(STAGING);
         let is_broken_off = staging.exists() && !target.file(authority::KEY_FILE).exists();
         if !is_broken_off && let Some(holds) = names().find(|name| target.file(name).exists()) {
@@ -163,7 +176,7 @@ impl Backup {
         }
         let failed = |error| BackupError::file("write", &staging, error);
         remove_dir(&staging).map_err(failed)?;
-        let members = self.stage(&staging).inspect_err(|_| {
+        let members = self.stage(disk, &staging).inspect_err(|_| {
             // The error that matters is what is wrong with the backup.
             let _ = remove_dir(&staging);
         })?;
@@ -183,26 +196,26 @@ impl Backup {
 
     /// Writes the files into a state directory of their own, and checks that
     /// they can be used there.
-    fn stage(&self, staging: &Path) -> Result<usize, BackupError> {
+    fn stage(&self, disk: DiskThread, staging: &Path) -> Result<usize, BackupError> {
         let failed = |error| BackupError::file("write", staging, error);
         let mut builder = DirBuilder::new();
         builder.mode(0o700).create(staging).map_err(failed)?;
         fs::write(staging.join(VERSION_FILE), format!("{}\n", self.version)).map_err(failed)?;
-        let state = Arc::new(StateDir::open(staging)?);
+        let state = Arc::new(StateDir::open(disk, staging)?);
         for (name, bytes) in &self.files {
-            state.write_secret(name, bytes)?;
+            state.write_secret(disk, name, bytes)?;
         }
         for name in [authority::KEY_FILE, identity::KEY_FILE] {
-            identity::load_key(&state, name)
+            identity::load_key(disk, &state, name)
                 .map_err(|_| BackupError::Damaged("a key in it is none"))?;
         }
-        let authority = Authority::load_or_create(state).map_err(|error| match error {
+        let authority = Authority::load_or_create(disk, state).map_err(|error| match error {
             AuthorityError::State(StateError::Corrupt { .. }) => {
                 BackupError::Damaged("its tables make no sense")
             }
             error => error.into(),
         })?;
-        authority.begin_anew(SystemTime::now())?;
+        authority.begin_anew(disk, SystemTime::now())?;
         let members = authority.members().into_iter();
         Ok(members.filter(|row| !row.removed).count())
     }
@@ -229,8 +242,8 @@ fn owner(state: &Path) -> &Path {
     }
 }
 
-/// Writes a new file that only its owner may read; blocks on the disk.
-pub fn write_new(path: &Path, text: &str) -> Result<(), BackupError> {
+/// Writes a new file that only its owner may read.
+pub fn write_new(_: DiskThread, path: &Path, text: &str) -> Result<(), BackupError> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true).mode(0o600);
     let mut file = options.open(path).map_err(|error| match error.kind() {
@@ -313,7 +326,7 @@ pub enum BackupError {
 
 impl BackupError {
     /// A state directory keeps the group already.
-    pub fn twice(path: &Path) -> Self {
+    pub fn twice(_: DiskThread, path: &Path) -> Self {
         Self::Twice {
             path: path.into(),
             owner: owner(path).into(),

@@ -5,13 +5,14 @@
 //! where the tracker is. Which machine may become a member is decided in
 //! [`authority`](crate::authority).
 
+use std::fmt;
 use std::path::Path;
-use std::{fmt, fs};
 
 use rcgen::{CertificateParams, DistinguishedName, KeyPair, PKCS_ED25519, PublicKeyData as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+use thorp_disk::DiskThread;
 use thorp_wire::PeerId;
 
 use crate::address::NetAddress;
@@ -39,12 +40,12 @@ impl Identity {
     }
 
     /// The key in a state directory, made where there is none.
-    pub fn load_or_create(state: &StateDir) -> Result<Self, IdentityError> {
-        if let Some((key, id)) = load_key(state, KEY_FILE)? {
+    pub fn load_or_create(disk: DiskThread, state: &StateDir) -> Result<Self, IdentityError> {
+        if let Some((key, id)) = load_key(disk, state, KEY_FILE)? {
             return Ok(Self { key, id });
         }
         let new = Self::generate()?;
-        state.write_secret(KEY_FILE, new.key.serialized_der())?;
+        state.write_secret(disk, KEY_FILE, new.key.serialized_der())?;
         Ok(new)
     }
 
@@ -77,19 +78,20 @@ impl fmt::Debug for Identity {
 
 /// Reads an Ed25519 key, if its file is there.
 pub(crate) fn load_key(
+    disk: DiskThread,
     state: &StateDir,
     name: &str,
 ) -> Result<Option<(KeyPair, PeerId)>, StateError> {
-    let Some(bytes) = state.read(name)? else {
+    let Some(bytes) = state.read(disk, name)? else {
         return Ok(None);
     };
     let key = read_key(bytes).ok_or_else(|| state.corrupt(name, "it holds no Ed25519 key"))?;
     Ok(Some(key))
 }
 
-/// The public key in a key file that another process may have.
-pub fn peek_key(path: &Path) -> Option<PeerId> {
-    key_id(fs::read(path).ok()?)
+/// The public key in a key file of a state directory that another process may have.
+pub fn peek_key(disk: DiskThread, state: &Path, name: &str) -> Result<Option<PeerId>, StateError> {
+    Ok(StateDir::peek(disk, state, name)?.and_then(key_id))
 }
 
 /// The public key of a key file's content.
@@ -129,8 +131,12 @@ struct Stored {
 
 impl Membership {
     /// The membership in a state directory, if there is one.
-    pub fn load(state: &StateDir, identity: &Identity) -> Result<Option<Self>, IdentityError> {
-        let Some(stored) = state.read_json::<Stored>(MEMBERSHIP_FILE)? else {
+    pub fn load(
+        disk: DiskThread,
+        state: &StateDir,
+        identity: &Identity,
+    ) -> Result<Option<Self>, IdentityError> {
+        let Some(stored) = state.read_json::<Stored>(disk, MEMBERSHIP_FILE)? else {
             return Ok(None);
         };
         let damaged = |why: &str| state.corrupt(MEMBERSHIP_FILE, why);
@@ -160,47 +166,56 @@ impl Membership {
 
     /// The group's CA and where its tracker is, from a state directory that
     /// another process may have.
-    pub fn peek(state: &Path) -> Option<(CaKey, Vec<NetAddress>)> {
-        let bytes = fs::read(state.join(MEMBERSHIP_FILE)).ok()?;
-        let stored: Stored = serde_json::from_slice(&bytes).ok()?;
-        let trackers = stored.trackers.iter().filter_map(|text| text.parse().ok());
-        Some((stored.ca.parse().ok()?, trackers.collect()))
+    pub fn peek(
+        disk: DiskThread,
+        state: &Path,
+    ) -> Result<Option<(CaKey, Vec<NetAddress>)>, StateError> {
+        let bytes = StateDir::peek(disk, state, MEMBERSHIP_FILE)?;
+        Ok(bytes.and_then(|bytes| ca_and_trackers(&bytes)))
     }
 
     /// All of it, from a state directory that another process may have.
-    pub fn peek_whole(state: &Path) -> Option<Self> {
-        let (ca, trackers) = Self::peek(state)?;
-        let bytes = fs::read(state.join(MEMBERSHIP_FILE)).ok()?;
-        let stored: Stored = serde_json::from_slice(&bytes).ok()?;
-        Some(Self {
-            certificate: data_encoding::BASE64
-                .decode(stored.certificate.as_bytes())
-                .ok()?,
-            ca,
-            trackers,
-        })
+    pub fn peek_whole(disk: DiskThread, state: &Path) -> Result<Option<Self>, StateError> {
+        let bytes = StateDir::peek(disk, state, MEMBERSHIP_FILE)?;
+        Ok(bytes.and_then(|bytes| {
+            let stored: Stored = serde_json::from_slice(&bytes).ok()?;
+            let certificate = stored.certificate.as_bytes();
+            let certificate = data_encoding::BASE64.decode(certificate).ok()?;
+            let (ca, trackers) = ca_and_trackers(&bytes)?;
+            Some(Self {
+                certificate,
+                ca,
+                trackers,
+            })
+        }))
     }
 
     /// Keeps it in a state directory.
-    pub fn save(&self, state: &StateDir) -> Result<(), StateError> {
+    pub fn save(&self, disk: DiskThread, state: &StateDir) -> Result<(), StateError> {
         let stored = Stored {
             ca: self.ca.to_string(),
             trackers: self.trackers.iter().map(ToString::to_string).collect(),
             certificate: data_encoding::BASE64.encode(&self.certificate),
         };
-        state.write_json(MEMBERSHIP_FILE, &stored)
+        state.write_json(disk, MEMBERSHIP_FILE, &stored)
     }
 
     /// Forgets the group that a state directory belongs to. The key stays.
-    pub fn forget(state: &StateDir) -> Result<(), StateError> {
-        state.remove(MEMBERSHIP_FILE)?;
-        Records::forget(state)
+    pub fn forget(disk: DiskThread, state: &StateDir) -> Result<(), StateError> {
+        state.remove(disk, MEMBERSHIP_FILE)?;
+        Records::forget(disk, state)
     }
 
     /// What the certificate says: name, and when it ends.
     pub fn member(&self) -> Option<Certified> {
         certificate::member_of(&CertificateDer::from(&*self.certificate)).ok()
     }
+}
+
+fn ca_and_trackers(stored: &[u8]) -> Option<(CaKey, Vec<NetAddress>)> {
+    let stored: Stored = serde_json::from_slice(stored).ok()?;
+    let trackers = stored.trackers.iter().filter_map(|text| text.parse().ok());
+    Some((stored.ca.parse().ok()?, trackers.collect()))
 }
 
 /// Why this machine has no identity.
@@ -218,34 +233,41 @@ pub enum IdentityError {
 mod tests {
     use super::*;
     use crate::testing::{Group, state};
+    use thorp_disk::testing::DISK;
 
     #[test]
     fn a_key_is_made_once_and_kept() {
         let (_temporary, state) = state();
-        let first = Identity::load_or_create(&state).expect("is made");
-        let second = Identity::load_or_create(&state).expect("is there");
+        let first = Identity::load_or_create(DISK, &state).expect("is made");
+        let second = Identity::load_or_create(DISK, &state).expect("is there");
         assert_eq!(first.id(), second.id());
-        state.write_secret(KEY_FILE, b"oops").expect("writes");
-        let error = Identity::load_or_create(&state).expect_err("is damaged");
+        state.write_secret(DISK, KEY_FILE, b"oops").expect("writes");
+        let error = Identity::load_or_create(DISK, &state).expect_err("is damaged");
         assert!(error.to_string().contains("key.p8 is damaged"), "{error}");
     }
 
     #[test]
     fn a_membership_is_kept_and_belongs_to_its_key() {
         let (_temporary, state) = state();
-        let identity = Identity::load_or_create(&state).expect("is made");
-        assert_eq!(Membership::load(&state, &identity).expect("loads"), None);
+        let identity = Identity::load_or_create(DISK, &state).expect("is made");
+        assert_eq!(
+            Membership::load(DISK, &state, &identity).expect("loads"),
+            None
+        );
         let membership = Group::new().admit(&identity, "oak");
-        membership.save(&state).expect("saves");
-        let loaded = Membership::load(&state, &identity).expect("loads");
+        membership.save(DISK, &state).expect("saves");
+        let loaded = Membership::load(DISK, &state, &identity).expect("loads");
         assert_eq!(loaded.as_ref(), Some(&membership));
         let other = Identity::generate().expect("a key");
-        let error = Membership::load(&state, &other).expect_err("is another's");
+        let error = Membership::load(DISK, &state, &other).expect_err("is another's");
         assert!(
             error.to_string().contains("membership.json is damaged"),
             "{error}"
         );
-        Membership::forget(&state).expect("forgets");
-        assert_eq!(Membership::load(&state, &identity).expect("loads"), None);
+        Membership::forget(DISK, &state).expect("forgets");
+        assert_eq!(
+            Membership::load(DISK, &state, &identity).expect("loads"),
+            None
+        );
     }
 }

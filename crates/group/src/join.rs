@@ -288,7 +288,7 @@ impl JoinService {
         }
         let now: SystemTime = self.clock.wall();
         let authority = self.authority.clone();
-        let admitted = tokio::task::spawn_blocking(move || authority.admit(&join, now)).await;
+        let admitted = thorp_disk::spawn(move |disk| authority.admit(disk, &join, now)).await;
         match admitted {
             Ok(Ok(certificate)) => Body::Joined(self.authority.joined(certificate, now)),
             Ok(Err(why)) => {

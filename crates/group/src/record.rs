@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
 use thiserror::Error;
+use thorp_disk::DiskThread;
 use thorp_wire::PeerId;
 use thorp_wire::frame::SignedRecord;
 use tokio::sync::watch;
@@ -49,9 +50,9 @@ impl Records {
     }
 
     /// With the one in a state directory, if there is one.
-    pub fn load(state: &StateDir, ca: CaKey) -> Result<Self, StateError> {
+    pub fn load(disk: DiskThread, state: &StateDir, ca: CaKey) -> Result<Self, StateError> {
         let records = Self::new(ca);
-        if let Some(bytes) = state.read(FILE)? {
+        if let Some(bytes) = state.read(disk, FILE)? {
             let damaged = |why: &dyn fmt::Display| state.corrupt(FILE, why);
             let found = SignedRecord::read(&bytes).map_err(|why| damaged(&why))?;
             let adopted = records.adopt(found).map_err(|why| damaged(&why))?;
@@ -61,8 +62,8 @@ impl Records {
     }
 
     /// Removes the one in a state directory, as its machine leaves the group.
-    pub fn forget(state: &StateDir) -> Result<(), StateError> {
-        state.remove(FILE)
+    pub fn forget(disk: DiskThread, state: &StateDir) -> Result<(), StateError> {
+        state.remove(disk, FILE)
     }
 
     /// Whether this key may be a member. Cheap, so that it can be asked for
@@ -104,14 +105,13 @@ impl Records {
     }
 
     /// Writes the newest into a state directory, unless it is there already.
-    /// Waits for the disk.
-    pub fn save(&self, state: &StateDir) -> Result<(), StateError> {
+    pub fn save(&self, disk: DiskThread, state: &StateDir) -> Result<(), StateError> {
         let mut on_disk = self.on_disk();
         let Some(newest) = self.newest() else {
             return Ok(());
         };
         if newest.record().number > *on_disk {
-            state.write(FILE, newest.as_bytes())?;
+            state.write(disk, FILE, newest.as_bytes())?;
             *on_disk = newest.record().number;
         }
         Ok(())

@@ -15,6 +15,7 @@ use std::ops::Range;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime};
 
+use thorp_disk::DiskThread;
 use thorp_wire::frame::{Join, Joined};
 
 use crate::authority::{Authority, AuthorityError};
@@ -88,13 +89,13 @@ impl Renewal {
     /// The renewal of the member that `tls` presents. A new certificate is kept
     /// in `state`.
     pub fn new(
-        identity: Identity,
+        identity: impl Into<Arc<Identity>>,
         membership: Membership,
         state: &Arc<StateDir>,
         tls: MemberTls,
     ) -> Self {
         Self {
-            identity: Arc::new(identity),
+            identity: identity.into(),
             membership,
             state: Arc::downgrade(state),
             tls,
@@ -235,18 +236,18 @@ pub struct Kept {
 }
 
 impl Kept {
-    /// Keeps the membership. Waits for the disk.
-    pub fn save(&self) -> Result<(), StateError> {
+    /// Keeps the membership.
+    pub fn save(&self, disk: DiskThread) -> Result<(), StateError> {
         match self.state.upgrade() {
-            Some(state) => self.membership.save(&state),
+            Some(state) => self.membership.save(disk, &state),
             None => Ok(()),
         }
     }
 
-    /// Keeps the newest group record. Waits for the disk.
-    pub fn save_record(&self) -> Result<(), StateError> {
+    /// Keeps the newest group record.
+    pub fn save_record(&self, disk: DiskThread) -> Result<(), StateError> {
         match self.state.upgrade() {
-            Some(state) => self.tls.records().save(&state),
+            Some(state) => self.tls.records().save(disk, &state),
             None => Ok(()),
         }
     }

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use thorp_disk::DiskThread;
 use thorp_wire::PeerId;
 
 use crate::authority::MAX_MEMBERS;
@@ -27,8 +28,8 @@ impl Sightings {
     pub const WRITTEN_EVERY: Duration = Duration::from_mins(5);
 
     /// What is kept in a state directory. What cannot be read counts as not known.
-    pub fn load(state: Arc<StateDir>) -> Self {
-        let stored = state.read_json::<BTreeMap<String, u64>>(Self::FILE);
+    pub fn load(disk: DiskThread, state: Arc<StateDir>) -> Self {
+        let stored = state.read_json::<BTreeMap<String, u64>>(disk, Self::FILE);
         let stored = stored.ok().flatten().unwrap_or_default();
         let seen = stored
             .into_iter()
@@ -55,14 +56,14 @@ impl Sightings {
         self.seen().get(&id).copied()
     }
 
-    /// Writes it. Waits for the disk.
-    pub fn save(&self) -> Result<(), StateError> {
+    /// Writes it.
+    pub fn save(&self, disk: DiskThread) -> Result<(), StateError> {
         let seen = self.seen().clone();
         let stored: BTreeMap<String, u64> = seen
             .into_iter()
             .map(|(id, at)| (id.to_string(), at))
             .collect();
-        self.state.write_json(Self::FILE, &stored)
+        self.state.write_json(disk, Self::FILE, &stored)
     }
 
     fn seen(&self) -> MutexGuard<'_, BTreeMap<PeerId, u64>> {
@@ -72,6 +73,8 @@ impl Sightings {
 
 #[cfg(test)]
 mod tests {
+    use thorp_disk::testing::DISK;
+
     use super::*;
     use crate::testing::state;
 
@@ -80,14 +83,14 @@ mod tests {
         let (_temporary, state) = state();
         let state = Arc::new(state);
         let [oak, elm] = [1, 2].map(|n| PeerId::new([n; 32]));
-        let seen = Sightings::load(Arc::clone(&state));
+        let seen = Sightings::load(DISK, Arc::clone(&state));
         seen.saw(oak, 100);
         seen.saw(oak, 200);
         assert_eq!((seen.last(oak), seen.last(elm)), (Some(200), None));
-        seen.save().expect("written");
-        let again = Sightings::load(Arc::clone(&state));
+        seen.save(DISK).expect("written");
+        let again = Sightings::load(DISK, Arc::clone(&state));
         assert_eq!((again.last(oak), again.last(elm)), (Some(200), None));
-        state.write(Sightings::FILE, b"{").expect("written");
-        assert_eq!(Sightings::load(state).last(oak), None);
+        state.write(DISK, Sightings::FILE, b"{").expect("written");
+        assert_eq!(Sightings::load(DISK, state).last(oak), None);
     }
 }

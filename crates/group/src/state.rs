@@ -2,21 +2,27 @@
 //!
 //! This module owns the directory, its version, its lock and how a small file
 //! is read and written whole. The modules that write the files own their
-//! meaning.
+//! meaning. `folder` opens what is in it.
 //!
 //! A file is replaced by renaming a complete, synced one over it: after a crash
 //! there is the old one or the new one, never half of either.
 
+mod folder;
+
 use std::fmt;
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::fs::{self, DirBuilder, File, TryLockError};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::Mode;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
+use thorp_disk::DiskThread;
 use thorp_wire::reserved::VERSION_FILE;
+
+use folder::Folder;
 
 /// The version of the state that this program writes.
 pub(crate) const VERSION: u32 = 1;
@@ -25,33 +31,35 @@ pub const EMBEDDED: &str = "tracker";
 pub(crate) const LOCK_FILE: &str = "lock";
 /// What users may put there before the first start.
 const CONFIG_FILE: &str = "config.toml";
-/// The longest file that is read.
-const MAX_FILE: u64 = 64 * 1024 * 1024;
 
 /// A locked state directory. Dropping it unlocks the directory.
 #[derive(Debug)]
 pub struct StateDir {
-    path: PathBuf,
+    folder: Folder,
     /// Locked as long as it is open.
     lock: File,
 }
 
 impl StateDir {
-    /// Makes the directory where needed, locks it and checks its version.
-    pub fn open(path: impl Into<PathBuf>) -> Result<Self, StateError> {
+    /// Makes the directory where needed, locks it and checks its version. One that
+    /// belongs to another user is refused.
+    pub fn open(disk: DiskThread, path: impl Into<PathBuf>) -> Result<Self, StateError> {
         let path = path.into();
-        let created = make(&path)?;
+        let (folder, created) = match Folder::open(disk, &path)? {
+            Some(folder) => (folder, false),
+            None => (make(disk, &path)?, true),
+        };
         if !created {
-            refuse_foreign(&path)?;
+            refuse_foreign(&folder)?;
         }
-        let lock = lock(&path)?;
-        let state = Self { path, lock };
-        match state.read(VERSION_FILE)? {
-            None => state.write(VERSION_FILE, format!("{VERSION}\n").as_bytes())?,
+        let lock = lock(&folder)?;
+        let state = Self { folder, lock };
+        match state.read(disk, VERSION_FILE)? {
+            None => state.write(disk, VERSION_FILE, format!("{VERSION}\n").as_bytes())?,
             Some(bytes) => state.check_version(&bytes)?,
         }
         // Only now is it certain that this process may change the directory.
-        restrict(&state.path)?;
+        state.folder.restrict()?;
         let pid = format!("{}\n", std::process::id());
         (&state.lock)
             .write_all(pid.as_bytes())
@@ -60,17 +68,35 @@ impl StateDir {
     }
 
     /// Whether there is one, in use or not.
-    pub fn is_there(path: &Path) -> Result<bool, StateError> {
-        let version = path.join(VERSION_FILE).try_exists();
-        version.map_err(|e| StateError::io("read", path, e))
+    pub fn is_there(disk: DiskThread, path: &Path) -> Result<bool, StateError> {
+        Self::has(disk, path, VERSION_FILE)
+    }
+
+    /// Whether a state directory, which another process may have, has this file.
+    pub fn has(disk: DiskThread, path: &Path, name: &str) -> Result<bool, StateError> {
+        match Folder::open(disk, path)? {
+            Some(folder) => folder.has(name),
+            None => Ok(false),
+        }
+    }
+
+    /// Reads a file, if it is there, of a state directory that another process may
+    /// have.
+    pub fn peek(disk: DiskThread, path: &Path, name: &str) -> Result<Option<Vec<u8>>, StateError> {
+        match Folder::open(disk, path)? {
+            Some(folder) => folder.read(name),
+            None => Ok(None),
+        }
     }
 
     /// Refuses a directory that a process has at this moment.
-    pub fn must_be_free(path: &Path) -> Result<(), StateError> {
-        let lock = match File::open(path.join(LOCK_FILE)) {
-            Ok(lock) => lock,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(e) => return Err(StateError::io("open", &path.join(LOCK_FILE), e)),
+    pub fn must_be_free(disk: DiskThread, path: &Path) -> Result<(), StateError> {
+        let lock = match Folder::open(disk, path)? {
+            Some(folder) => folder.open_file(LOCK_FILE)?,
+            None => None,
+        };
+        let Some(lock) = lock else {
+            return Ok(());
         };
         // Shared, so that two who look do not take each other for its owner.
         match lock.try_lock_shared() {
@@ -81,36 +107,26 @@ impl StateDir {
 
     /// Where it is.
     pub fn path(&self) -> &Path {
-        &self.path
+        self.folder.path()
     }
 
     /// Where a file in it is.
     pub fn file(&self, name: &str) -> PathBuf {
-        self.path.join(name)
+        self.folder.file(name)
     }
 
     /// Reads a file, if it is there.
-    pub fn read(&self, name: &str) -> Result<Option<Vec<u8>>, StateError> {
-        let path = self.file(name);
-        let failed = |e| StateError::io("read", &path, e);
-        let file = match File::open(&path) {
-            Ok(file) => file,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(failed(e)),
-        };
-        let mut bytes = Vec::new();
-        file.take(MAX_FILE + 1)
-            .read_to_end(&mut bytes)
-            .map_err(failed)?;
-        if bytes.len() as u64 > MAX_FILE {
-            return Err(self.corrupt(name, "it is larger than 64 MiB"));
-        }
-        Ok(Some(bytes))
+    pub fn read(&self, _: DiskThread, name: &str) -> Result<Option<Vec<u8>>, StateError> {
+        self.folder.read(name)
     }
 
     /// Reads a JSON file, if it is there.
-    pub fn read_json<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, StateError> {
-        let Some(bytes) = self.read(name)? else {
+    pub fn read_json<T: DeserializeOwned>(
+        &self,
+        disk: DiskThread,
+        name: &str,
+    ) -> Result<Option<T>, StateError> {
+        let Some(bytes) = self.read(disk, name)? else {
             return Ok(None);
         };
         serde_json::from_slice(&bytes)
@@ -119,43 +135,47 @@ impl StateDir {
     }
 
     /// Replaces a file, in one step.
-    pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), StateError> {
-        self.replace(name, bytes, 0o644)
+    pub fn write(&self, _: DiskThread, name: &str, bytes: &[u8]) -> Result<(), StateError> {
+        self.replace(name, bytes, SECRET | Mode::RGRP | Mode::ROTH)
     }
 
     /// Replaces a file, in one step; only its owner may read it.
-    pub fn write_secret(&self, name: &str, bytes: &[u8]) -> Result<(), StateError> {
-        self.replace(name, bytes, 0o600)
+    pub fn write_secret(&self, _: DiskThread, name: &str, bytes: &[u8]) -> Result<(), StateError> {
+        self.replace(name, bytes, SECRET)
     }
 
     /// Replaces a file with JSON, in one step; only its owner may read it.
-    pub fn write_json<T: Serialize>(&self, name: &str, value: &T) -> Result<(), StateError> {
+    pub fn write_json<T: Serialize>(
+        &self,
+        disk: DiskThread,
+        name: &str,
+        value: &T,
+    ) -> Result<(), StateError> {
         let mut bytes = serde_json::to_vec_pretty(value)
             .map_err(|e| StateError::io("write", &self.file(name), e.into()))?;
         bytes.push(b'\n');
-        self.write_secret(name, &bytes)
+        self.write_secret(disk, name, &bytes)
+    }
+
+    /// Gives a file another name, in the place of what has that one.
+    pub fn rename(&self, _: DiskThread, from: &str, to: &str) -> Result<(), StateError> {
+        self.folder.rename(from, to)
     }
 
     /// Removes a file; it is no error if it was not there.
-    pub fn remove(&self, name: &str) -> Result<(), StateError> {
-        let path = self.file(name);
-        match fs::remove_file(&path) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => {
-                Err(StateError::io("remove", &path, e))
-            }
-            _ => Ok(()),
-        }
+    pub fn remove(&self, _: DiskThread, name: &str) -> Result<(), StateError> {
+        self.folder.remove(name)
     }
 
     /// Unlocks the directory and removes it, if it is empty: the caller has
     /// removed its files, and there are no others.
-    pub fn end(self) -> Result<(), StateError> {
-        self.remove(&Self::temporary(VERSION_FILE))?;
-        self.remove(VERSION_FILE)?;
-        self.remove(LOCK_FILE)?;
-        match fs::remove_dir(&self.path) {
+    pub fn end(self, disk: DiskThread) -> Result<(), StateError> {
+        for name in [&Self::temporary(VERSION_FILE), VERSION_FILE, LOCK_FILE] {
+            self.remove(disk, name)?;
+        }
+        match fs::remove_dir(self.path()) {
             Err(e) if e.kind() != io::ErrorKind::DirectoryNotEmpty => {
-                Err(StateError::io("remove", &self.path, e))
+                Err(StateError::io("remove", self.path(), e))
             }
             _ => Ok(()),
         }
@@ -174,17 +194,9 @@ impl StateDir {
         }
     }
 
-    fn replace(&self, name: &str, bytes: &[u8], mode: u32) -> Result<(), StateError> {
-        let path = self.file(name);
-        // Only one process owns the directory, so a file of this name is a leftover.
-        let temporary = self.path.join(Self::temporary(name));
-        write_whole(&temporary, bytes, mode)
-            .and_then(|()| fs::rename(&temporary, &path))
-            .and_then(|()| File::open(&self.path)?.sync_all())
-            .map_err(|e| {
-                let _ = fs::remove_file(&temporary);
-                StateError::io("write", &path, e)
-            })
+    fn replace(&self, name: &str, bytes: &[u8], mode: Mode) -> Result<(), StateError> {
+        let temporary = Self::temporary(name);
+        self.folder.replace((name, &temporary), bytes, mode)
     }
 
     fn check_version(&self, bytes: &[u8]) -> Result<(), StateError> {
@@ -194,7 +206,7 @@ impl StateDir {
             .ok_or_else(|| self.corrupt(VERSION_FILE, "it should hold one number"))?;
         if found > VERSION {
             return Err(StateError::Newer {
-                path: self.path.clone(),
+                path: self.path().to_owned(),
                 found,
             });
         }
@@ -202,84 +214,44 @@ impl StateDir {
     }
 }
 
-fn write_whole(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true).mode(mode);
-    let mut file = options.open(path)?;
-    // The mode above applies to new files only.
-    file.set_permissions(fs::Permissions::from_mode(mode))?;
-    file.write_all(bytes)?;
-    file.sync_all()
-}
+const SECRET: Mode = Mode::RUSR.union(Mode::WUSR);
 
-/// Whether the directory was not there before.
-fn make(path: &Path) -> Result<bool, StateError> {
-    match fs::metadata(path) {
-        Ok(meta) if meta.is_dir() => return Ok(false),
-        Err(e) if e.kind() != io::ErrorKind::NotFound => {
-            return Err(StateError::io("open", path, e));
-        }
-        _ => {}
-    }
+fn make(disk: DiskThread, path: &Path) -> Result<Folder, StateError> {
+    let failed = |e| StateError::io("make", path, e);
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(path)
-        .map(|()| true)
-        .map_err(|e| StateError::io("make", path, e))
+        .map_err(failed)?;
+    let made = Folder::open(disk, path)?;
+    made.ok_or_else(|| failed(io::ErrorKind::NotFound.into()))
 }
 
 /// Refuses a directory that holds other things, such as a user's home.
-fn refuse_foreign(path: &Path) -> Result<(), StateError> {
-    if path.join(VERSION_FILE).exists() {
+fn refuse_foreign(folder: &Folder) -> Result<(), StateError> {
+    if folder.has(VERSION_FILE)? {
         return Ok(());
     }
-    let failed = |e| StateError::io("read", path, e);
-    for entry in fs::read_dir(path).map_err(failed)? {
-        let name = entry.map_err(failed)?.file_name();
-        let left_over = StateDir::temporary(VERSION_FILE);
-        if ![CONFIG_FILE, LOCK_FILE, &left_over]
-            .iter()
-            .any(|known| name == *known)
-        {
-            return Err(StateError::Foreign {
-                path: path.into(),
-                holds: name.to_string_lossy().into_owned(),
-            });
-        }
+    let left_over = StateDir::temporary(VERSION_FILE);
+    match folder.holds_else(&[CONFIG_FILE, LOCK_FILE, &left_over])? {
+        Some(holds) => Err(StateError::Foreign {
+            path: folder.path().into(),
+            holds,
+        }),
+        None => Ok(()),
     }
-    Ok(())
 }
 
-fn restrict(path: &Path) -> Result<(), StateError> {
-    let failed = |e| StateError::io("restrict", path, e);
-    let mode = fs::metadata(path).map_err(failed)?.permissions().mode();
-    if mode.trailing_zeros() >= 6 {
-        return Ok(());
-    }
-    fs::set_permissions(path, fs::Permissions::from_mode(0o700)).map_err(failed)
-}
-
-fn lock(directory: &Path) -> Result<File, StateError> {
-    let path = directory.join(LOCK_FILE);
-    let mut options = OpenOptions::new();
-    options
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600);
-    let file = options
-        .open(&path)
-        .map_err(|e| StateError::io("open", &path, e))?;
+fn lock(folder: &Folder) -> Result<File, StateError> {
+    let file = folder.open_or_make(LOCK_FILE)?;
     match file.try_lock() {
         Ok(()) => {
             // So that no message names the process number of an earlier owner.
             let _ = file.set_len(0);
             Ok(file)
         }
-        Err(TryLockError::WouldBlock) => Err(in_use(directory, file)),
-        Err(TryLockError::Error(e)) => Err(StateError::io("lock", &path, e)),
+        Err(TryLockError::WouldBlock) => Err(in_use(folder.path(), file)),
+        Err(TryLockError::Error(e)) => Err(StateError::io("lock", &folder.file(LOCK_FILE), e)),
     }
 }
 
@@ -318,6 +290,20 @@ pub enum StateError {
         path: PathBuf,
         /// One of the things in it.
         holds: String,
+    },
+    /// Another user could read the keys there, and change them: use another directory.
+    #[error("state directory {} belongs to another user (its number is {owner})", path.display())]
+    OtherUser {
+        /// The directory.
+        path: PathBuf,
+        /// The user's number.
+        owner: u32,
+    },
+    /// It would lead to another file: remove it.
+    #[error("{} is a link, or no plain file, and thorp opens none there", path.display())]
+    NotPlain {
+        /// The link, or whatever it is.
+        path: PathBuf,
     },
     /// A file has wrong content: restore it, or start anew without it.
     #[error("{} is damaged: {why}", path.display())]

@@ -6,6 +6,7 @@ use std::time::SystemTime;
 use rcgen::{Issuer, KeyPair};
 use rustls::pki_types::PrivateKeyDer;
 use tempfile::TempDir;
+use thorp_disk::testing::DISK;
 use thorp_wire::frame::Join;
 
 use crate::authority::Authority;
@@ -18,7 +19,7 @@ use crate::tls::MemberTls;
 /// A state directory that goes away again.
 pub fn state() -> (TempDir, StateDir) {
     let temporary = tempfile::tempdir().expect("a directory");
-    let state = StateDir::open(temporary.path().join("state")).expect("a state directory");
+    let state = StateDir::open(DISK, temporary.path().join("state")).expect("a state directory");
     (temporary, state)
 }
 
@@ -44,7 +45,7 @@ impl Group {
     pub fn new() -> Self {
         let (temporary, state) = state();
         let state = Arc::new(state);
-        let authority = Authority::load_or_create(state.clone()).expect("a CA");
+        let authority = Authority::load_or_create(DISK, state.clone()).expect("a CA");
         Self {
             authority: Arc::new(authority),
             state,
@@ -65,14 +66,16 @@ impl Group {
     /// The same, by another clock.
     pub fn admit_at(&self, identity: &Identity, name: &str, now: SystemTime) -> Membership {
         let was_open = self.authority.is_open();
-        self.authority.set_open(true).expect("opens");
+        self.authority.set_open(DISK, true).expect("opens");
         let join = Join {
             token: None,
             request: identity.certificate_request().expect("a request"),
             name: name.parse().ok(),
         };
-        let certificate = self.authority.admit(&join, now).expect("is open");
-        self.authority.set_open(was_open).expect("is as before");
+        let certificate = self.authority.admit(DISK, &join, now).expect("is open");
+        self.authority
+            .set_open(DISK, was_open)
+            .expect("is as before");
         self.membership(certificate)
     }
 
@@ -98,7 +101,7 @@ impl Group {
         let name = "hall".parse().expect("a name");
         let certificate = self
             .authority
-            .tracker_certificate(&identity, &name, clock.wall())
+            .tracker_certificate(DISK, &identity, &name, clock.wall())
             .expect("is signed");
         let membership = self.membership(certificate);
         let tls = MemberTls::new(&identity, &membership, clock.clone()).expect("fits");

@@ -9,16 +9,23 @@
 //! no ranges, and `--help` and README could not be held against it.
 
 use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
+use rustix::fs::OFlags;
 use thiserror::Error;
+use thorp_disk::DiskThread;
 use toml::Value;
 
 use Takes::{Number, Switch};
 
 /// The file's name in the state directory.
 pub const FILE: &str = "config.toml";
+/// The most that is read of it, in bytes.
+const LONGEST: u64 = 1024 * 1024;
 
 /// Makes [`Config`] and its keys of the list below.
 macro_rules! settings {
@@ -67,12 +74,14 @@ settings! {
 }
 
 impl Config {
-    /// Reads a configuration file; one that is not there changes nothing.
-    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+    /// Reads the configuration file in a state directory; one that is not there
+    /// changes nothing. It may be a link: many users keep such files elsewhere.
+    pub fn load(disk: DiskThread, state: &Path) -> Result<Self, ConfigError> {
+        let path = state.join(FILE);
         let file = path.display().to_string();
-        match std::fs::read_to_string(path) {
+        match read(disk, &path) {
             Ok(text) => Self::parse(&text, &file),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
             Err(error) => {
                 let why = error.to_string();
                 Err(ConfigError::Unreadable { file, why })
@@ -99,6 +108,21 @@ impl Config {
     pub fn set(&mut self, setting: &Setting) {
         (setting.key.put)(self, setting.value);
     }
+}
+
+/// Reads a plain file. A pipe would wait for its other end.
+fn read(_: DiskThread, path: &Path) -> io::Result<String> {
+    let mut options = File::options();
+    let file = options
+        .read(true)
+        .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
+        .open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is no plain file"));
+    }
+    let mut text = String::new();
+    file.take(LONGEST).read_to_string(&mut text)?;
+    Ok(text)
 }
 
 /// A key of the configuration, as a user writes it.
@@ -303,6 +327,8 @@ pub enum ConfigError {
 
 #[cfg(test)]
 mod tests {
+    use thorp_disk::testing::DISK;
+
     use super::*;
 
     #[test]
@@ -317,7 +343,7 @@ mod tests {
         };
         assert_eq!(config, expected);
         assert_eq!(Config::parse("", "x"), Ok(Config::default()));
-        let absent = Config::load(Path::new("/nowhere/config.toml"));
+        let absent = Config::load(DISK, Path::new("/nowhere"));
         assert_eq!(absent, Ok(Config::default()));
     }
 

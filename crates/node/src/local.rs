@@ -8,10 +8,12 @@
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use thiserror::Error;
+use thorp_disk::{DiskThread, LetGo};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
@@ -41,7 +43,8 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Answering {
     task: JoinHandle<()>,
-    path: PathBuf,
+    #[expect(dead_code, reason = "dropping it removes the socket")]
+    name: LetGo<Name>,
     /// Held for every client that is being answered.
     answers: mpsc::Sender<()>,
     answered: mpsc::Receiver<()>,
@@ -50,7 +53,7 @@ pub struct Answering {
 impl Answering {
     /// Takes no new client, and waits until the ones that have asked have their
     /// answer: the node has ended, so there is little left to say.
-    pub async fn finish(mut self) {
+    pub async fn finish(&mut self) {
         self.task.abort();
         let (gone, _) = mpsc::channel(1);
         drop(std::mem::replace(&mut self.answers, gone));
@@ -62,8 +65,17 @@ impl Answering {
 impl Drop for Answering {
     fn drop(&mut self) {
         self.task.abort();
+    }
+}
+
+/// The socket's name in the file system, which goes with it.
+#[derive(Debug)]
+struct Name(PathBuf);
+
+impl Drop for Name {
+    fn drop(&mut self) {
         // If it is gone already, so much the better.
-        let _ = std::fs::remove_file(&self.path);
+        let _ = std::fs::remove_file(&self.0);
     }
 }
 
@@ -75,11 +87,15 @@ pub struct LocalError {
     error: io::Error,
 }
 
-/// Answers commands in a state directory that this process has locked.
-pub fn answer<F>(state: &Path, command: F) -> Result<Answering, LocalError>
-where
-    F: Fn(Command) -> mpsc::Receiver<Event> + Clone + Send + 'static,
-{
+/// A socket that is not answered yet.
+#[derive(Debug)]
+pub struct Listening {
+    listener: net::UnixListener,
+    name: LetGo<Name>,
+}
+
+/// Makes the socket of a state directory that this process has locked.
+pub fn listen(disk: DiskThread, state: &Path) -> Result<Listening, LocalError> {
     let path = state.join(SOCKET);
     let failed = |error| LocalError {
         path: path.clone(),
@@ -90,14 +106,31 @@ where
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
         _ => {}
     }
-    let short = Short::of(state).map_err(failed)?;
-    let listener = UnixListener::bind(short.path()).map_err(failed)?;
+    let short = Short::of(disk, state).map_err(failed)?;
+    let listener = net::UnixListener::bind(short.path()).map_err(failed)?;
     std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).map_err(failed)?;
+    listener.set_nonblocking(true).map_err(failed)?;
+    Ok(Listening {
+        listener,
+        name: LetGo::new(Name(path)),
+    })
+}
+
+/// Answers the commands that come to a socket.
+pub fn answer<F>(listening: Listening, command: F) -> Result<Answering, LocalError>
+where
+    F: Fn(Command) -> mpsc::Receiver<Event> + Clone + Send + 'static,
+{
+    let Listening { listener, name } = listening;
+    let listener = UnixListener::from_std(listener).map_err(|error| LocalError {
+        path: name.0.clone(),
+        error,
+    })?;
     let (answers, answered) = mpsc::channel(1);
     let task = tokio::spawn(accept(listener, command, answers.clone()));
     Ok(Answering {
         task,
-        path,
+        name,
         answers,
         answered,
     })
@@ -106,8 +139,7 @@ where
 /// Sends a command to the node that runs on a state directory; nothing, if none
 /// does. A node that ends before it has read the command leaves no event at all.
 pub async fn ask(state: &Path, command: &Command) -> Option<mpsc::Receiver<Event>> {
-    let short = Short::of(state).ok()?;
-    let stream = UnixStream::connect(short.path()).await.ok()?;
+    let stream = connect(state).await?;
     let mut line = serde_json::to_vec(command).ok()?;
     line.push(b'\n');
     let (events, receiver) = mpsc::channel(EVENTS);
@@ -118,6 +150,18 @@ pub async fn ask(state: &Path, command: &Command) -> Option<mpsc::Receiver<Event
         }
     });
     Some(receiver)
+}
+
+/// Finding the socket may take as long as its disk does.
+async fn connect(state: &Path) -> Option<UnixStream> {
+    let state = state.to_owned();
+    let connected = thorp_disk::spawn(move |disk| {
+        let stream = net::UnixStream::connect(Short::of(disk, &state)?.path())?;
+        stream.set_nonblocking(true)?;
+        Ok(stream)
+    });
+    let connected: io::Result<_> = connected.await.ok()?;
+    UnixStream::from_std(connected.ok()?).ok()
 }
 
 /// Asks, and tells the answer. The node says first that it has read the command: once
@@ -253,7 +297,7 @@ struct Short {
 }
 
 impl Short {
-    fn of(state: &Path) -> io::Result<Self> {
+    fn of(_: DiskThread, state: &Path) -> io::Result<Self> {
         let path = state.join(SOCKET);
         if path.as_os_str().len() <= LONGEST_PATH {
             return Ok(Self { path, _dir: None });
@@ -275,6 +319,8 @@ mod tests {
     use super::*;
     use crate::api::Done;
 
+    use thorp_disk::testing::DISK;
+
     fn echo(command: Command) -> mpsc::Receiver<Event> {
         let (events, receiver) = mpsc::channel(4);
         tokio::spawn(async move {
@@ -291,7 +337,7 @@ mod tests {
         for name in ["short".to_owned(), "x".repeat(200)] {
             let state = base.path().join(name);
             std::fs::create_dir(&state).expect("made");
-            let _answering = answer(&state, echo).expect("a socket");
+            let _answering = answer(listen(DISK, &state).expect("made"), echo).expect("a socket");
             let mut events = ask(&state, &Command::Peers).await.expect("a node");
             assert_eq!(
                 events.recv().await,
@@ -311,7 +357,8 @@ mod tests {
         // A socket that a dead node left behind.
         drop(UnixListener::bind(state.path().join(SOCKET)).expect("bound"));
         assert!(ask(state.path(), &Command::Peers).await.is_none());
-        let _answering = answer(state.path(), echo).expect("a socket in its place");
+        let _answering =
+            answer(listen(DISK, state.path()).expect("made"), echo).expect("a socket in its place");
         assert!(ask(state.path(), &Command::Peers).await.is_some());
     }
 
@@ -320,7 +367,7 @@ mod tests {
         let state = tempfile::tempdir().expect("a directory");
         let (go, gone) = tokio::sync::watch::channel(false);
         let (taken, mut taken_up) = mpsc::channel(1);
-        let answering = answer(state.path(), move |_| {
+        let answering = answer(listen(DISK, state.path()).expect("made"), move |_| {
             let (events, receiver) = mpsc::channel(1);
             taken.try_send(()).expect("one command");
             let mut gone = gone.clone();
@@ -330,10 +377,10 @@ mod tests {
             });
             receiver
         });
-        let answering = answering.expect("a socket");
+        let mut answering = answering.expect("a socket");
         let mut events = ask(state.path(), &Command::Stop).await.expect("a node");
         taken_up.recv().await.expect("it is taken up");
-        let finished = tokio::spawn(answering.finish());
+        let finished = tokio::spawn(async move { answering.finish().await });
         go.send(true).expect("somebody waits");
         assert_eq!(events.recv().await, Some(Event::Done(Done::default())));
         finished.await.expect("ends");
@@ -397,7 +444,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_no_command_is_answered_with_an_error() {
         let state = tempfile::tempdir().expect("a directory");
-        let _answering = answer(state.path(), echo).expect("a socket");
+        let _answering = answer(listen(DISK, state.path()).expect("made"), echo).expect("a socket");
         let mut stream = UnixStream::connect(state.path().join(SOCKET))
             .await
             .expect("connected");

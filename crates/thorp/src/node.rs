@@ -108,8 +108,10 @@ pub fn common(
 }
 
 /// Whether nothing has ever run on a state directory; asking leaves it so.
-pub fn is_new(state: &Path) -> bool {
-    matches!(state.try_exists(), Ok(false))
+pub async fn is_new(state: &Path) -> bool {
+    let state = state.to_owned();
+    let is_there = thorp_disk::spawn(move |_| state.try_exists()).await;
+    matches!(is_there, Ok(Ok(false)))
 }
 
 /// Starts a peer. Joining may take a while: `show` is given what happens until

@@ -74,7 +74,7 @@ impl Pager {
         };
         let Some(mut running) = running else { return };
         drop(running.stdin.take());
-        let mut ended = tokio::task::spawn_blocking(move || running.wait());
+        let mut ended = thorp_disk::spawn(move |_| running.wait());
         loop {
             tokio::select! {
                 _ = &mut ended => return,

@@ -16,7 +16,7 @@ pub async fn line(question: &str) -> Result<Option<String>> {
         let _ = write!(talk, "{question}\n> ");
         let _ = talk.flush();
     }
-    let read = tokio::task::spawn_blocking(|| {
+    let read = thorp_disk::spawn(|_| {
         let mut line = String::new();
         let count = io::stdin().read_line(&mut line)?;
         Ok::<_, io::Error>((count > 0).then_some(line))

@@ -34,9 +34,7 @@ pub(super) fn start(shared: &Arc<Shared>) -> io::Result<()> {
     let threads = thread::available_parallelism().map_or(1, |cores| cores.get().min(2));
     for number in 0..threads {
         let shared = Arc::clone(shared);
-        thread::Builder::new()
-            .name(format!("thorp-hash-{number}"))
-            .spawn(move || work(&shared))?;
+        thorp_disk::spawn_thread(format!("thorp-hash-{number}"), move |_| work(&shared))?;
     }
     Ok(())
 }

@@ -25,7 +25,7 @@
 //! is written to by fetches only, through [`Share::store`].
 //!
 //! Serving looks things up in the shared index and reads on the caller's
-//! thread; it waits for no task and no queue. The index is locked for single
+//! thread, which is one for the disk; it waits for no task and no queue. The index is locked for single
 //! steps, never while a file is looked at. An idle share costs no processor
 //! time and holds no file open but its directory and the watcher; its threads
 //! sleep.
@@ -56,12 +56,12 @@ use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, RwLock};
-use std::thread;
 use std::time::Duration;
 
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use thiserror::Error;
+use thorp_disk::DiskThread;
 use thorp_wire::merkle::Hash;
 use thorp_wire::{Content, Entry, Name, Root};
 use tokio::sync::mpsc;
@@ -141,12 +141,13 @@ pub enum ShareError {
 
 impl Share {
     /// Whether a directory can be shared. Changes nothing.
-    pub fn check(dir: &Path, options: &Options) -> Result<(), ShareError> {
+    pub fn check(_: DiskThread, dir: &Path, options: &Options) -> Result<(), ShareError> {
         open_shareable(dir, options).map(drop)
     }
 
-    /// Opens a directory and starts to scan it. Blocks only to open it.
+    /// Opens a directory and starts to scan it.
     pub fn open(
+        _: DiskThread,
         dir: &Path,
         options: Options,
     ) -> Result<(Self, mpsc::Receiver<ShareEvent>), ShareError> {
@@ -175,9 +176,7 @@ impl Share {
         let (events, receiver) = mpsc::channel(EVENTS);
         hash::start(&shared).map_err(ShareError::Threads)?;
         let keeper = Keeper::new(Arc::clone(&shared), events);
-        thread::Builder::new()
-            .name("thorp-share".into())
-            .spawn(move || keeper.run())
+        thorp_disk::spawn_thread("thorp-share", move |_| keeper.run())
             .map_err(ShareError::Threads)?;
         Ok((
             Self {
@@ -243,9 +242,9 @@ impl Share {
     }
 
     /// Writes new roots to the cache, so that their files are not hashed again
-    /// at the next start. Blocks on the disk.
-    pub fn save(&self) {
-        self.shared.remembered(self.shared.cache.commit());
+    /// at the next start, and lets go of it.
+    pub fn close_cache(&self, _: DiskThread) {
+        self.shared.cache.close();
     }
 
     /// The entry of that name with its root. If the root is not known, the file
@@ -274,11 +273,12 @@ impl Share {
     }
 
     /// Puts a fetched file into the share, as [`Store::put`] does, and lists it
-    /// with its root at once: it is not read again. Blocks on the disk.
+    /// with its root at once: it is not read again.
     ///
     /// A name that the share's rules leave out is stored and not listed.
     pub fn store(
         &self,
+        disk: DiskThread,
         name: &Name,
         content: Content,
         mtime: Option<i64>,
@@ -288,16 +288,21 @@ impl Share {
         // A file of one piece, whose hash is the root.
         self.arrives(name, content.root, &[], || {
             let store = &self.shared.store;
-            store.put(name, content, mtime, bytes, replace)
+            store.put(disk, name, content, mtime, bytes, replace)
         })
     }
 }
 
 impl Share {
     /// The file in which a large one arrives, as [`Store::partial`] has it.
-    pub fn partial(&self, name: &Name, content: Content) -> Result<Partial, StoreError> {
+    pub fn partial(
+        &self,
+        disk: DiskThread,
+        name: &Name,
+        content: Content,
+    ) -> Result<Partial, StoreError> {
         self.shared.must_be_in_place()?;
-        self.shared.store.partial(name, content)
+        self.shared.store.partial(disk, name, content)
     }
 
     /// Waits until the directory is not where it was: nothing may be written to
@@ -307,7 +312,7 @@ impl Share {
         loop {
             sleep(LOOK_EVERY).await;
             let shared = Arc::clone(&self.shared);
-            let looked = tokio::task::spawn_blocking(move || shared.must_be_in_place()).await;
+            let looked = thorp_disk::spawn(move |_| shared.must_be_in_place()).await;
             if let Ok(Err(moved)) = looked {
                 self.shared.inbox.poke();
                 return moved;
@@ -316,10 +321,10 @@ impl Share {
     }
 
     /// Gives a large file its name, as [`Store::finish`] does, and lists it with
-    /// its root at once; `layer` are the hashes of its pieces. Blocks on the disk.
+    /// its root at once; `layer` are the hashes of its pieces.
     pub fn finish(
         &self,
-        name: &Name,
+        disk: DiskThread,
         partial: &Partial,
         layer: &[Hash],
         mtime: Option<i64>,
@@ -327,8 +332,10 @@ impl Share {
         set_aside: Option<&str>,
     ) -> Result<Stored, StoreError> {
         let root = partial.content().root;
-        self.arrives(name, root, layer, || {
-            self.shared.store.finish(partial, mtime, replace, set_aside)
+        self.arrives(partial.target(), root, layer, || {
+            self.shared
+                .store
+                .finish(disk, partial, mtime, replace, set_aside)
         })
     }
 

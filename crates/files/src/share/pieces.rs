@@ -12,6 +12,7 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use cap_std::fs::{File, FileExt};
+use thorp_disk::{DiskThread, LetGo};
 use thorp_wire::layout::Layout;
 use thorp_wire::merkle::{LEAF, LayerHasher, leaf_hash, piece_hash};
 use thorp_wire::{Content, Name};
@@ -28,7 +29,7 @@ const BUFFER: usize = 16 * LEAF;
 pub struct Opened {
     share: Share,
     name: Name,
-    file: File,
+    file: LetGo<File>,
     stamp: Stamp,
     content: Content,
     layer: Vec<[u8; 32]>,
@@ -45,10 +46,9 @@ pub struct Arriving {
 }
 
 impl Share {
-    /// Opens a file with this content, under any of its names. Blocks on the
-    /// disk; if the hashes of its pieces are not in the cache, until the whole
-    /// file is read.
-    pub fn open_content(&self, content: Content) -> Result<Opened, ReadError> {
+    /// Opens a file with this content, under any of its names. If the hashes of its
+    /// pieces are not in the cache, the whole file is read.
+    pub fn open_content(&self, _: DiskThread, content: Content) -> Result<Opened, ReadError> {
         let open = |name: &Name| self.open_named(name, content);
         self.shared.any_with(content, open)
     }
@@ -58,7 +58,7 @@ impl Share {
     /// other.
     ///
     /// A name that the share's rules leave out is not listed.
-    pub fn arriving(&self, name: &Name, content: Content, mtime: i64) -> Arriving {
+    pub fn arriving(&self, _: DiskThread, name: &Name, content: Content, mtime: i64) -> Arriving {
         let shared = &*self.shared;
         let listed = shared.lists(name) && write(&shared.index).part(name, content, mtime);
         shared.inbox.poke();
@@ -81,7 +81,7 @@ impl Share {
         let opened = Opened {
             share: self.clone(),
             name: name.clone(),
-            file,
+            file: LetGo::new(file),
             stamp,
             content,
             layer,
@@ -111,11 +111,11 @@ impl Opened {
         &self.layer
     }
 
-    /// Reads bytes of the file that was hashed. Blocks on the disk.
+    /// Reads bytes of the file that was hashed.
     ///
     /// After an error the file is not listed until it has been examined anew.
     /// The caller may open it again, perhaps under another name.
-    pub fn read(&self, bytes: &mut [u8], offset: u64) -> Result<(), ReadError> {
+    pub fn read(&self, _: DiskThread, bytes: &mut [u8], offset: u64) -> Result<(), ReadError> {
         let read = self.file.read_exact_at(bytes, offset);
         let read = read.map_err(|error| refusal(&self.name, error));
         if read.and_then(|()| self.check()).is_ok() {

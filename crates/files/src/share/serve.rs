@@ -9,6 +9,7 @@ use std::io::Read;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
+use thorp_disk::DiskThread;
 use thorp_wire::frame::MAX_INLINE;
 use thorp_wire::{Content, Name, merkle};
 
@@ -19,10 +20,10 @@ use super::shared::{Share, Shared};
 use crate::stamp::Stamp;
 
 impl Share {
-    /// The bytes of a small file. Blocks for as long as the disk takes.
+    /// The bytes of a small file.
     ///
     /// If several names have this content, any of them will do.
-    pub fn read(&self, content: Content) -> Result<Vec<u8>, ReadError> {
+    pub fn read(&self, _: DiskThread, content: Content) -> Result<Vec<u8>, ReadError> {
         if content.length > MAX_INLINE {
             return Err(ReadError::TooLarge {
                 length: content.length,

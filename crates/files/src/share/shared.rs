@@ -138,7 +138,9 @@ pub(super) struct Life(pub(super) Arc<Shared>);
 
 impl Drop for Life {
     fn drop(&mut self) {
-        self.0.close();
+        // The keeper closes the rest: that may wait for the disk.
+        self.0.queue.stop();
+        self.0.inbox.stop();
     }
 }
 

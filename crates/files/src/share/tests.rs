@@ -17,6 +17,7 @@ use thorp_wire::merkle::content_of;
 use tokio::time::timeout;
 
 use super::*;
+use thorp_disk::testing::DISK;
 
 /// What only tests ask a share.
 impl Share {
@@ -42,6 +43,11 @@ struct Follower {
 }
 
 impl Follower {
+    /// As a peer that ends does.
+    fn end(self) {
+        self.share.close_cache(DISK);
+    }
+
     async fn of(dir: &TempDir) -> Self {
         Self::with(dir, Options::default()).await
     }
@@ -56,7 +62,8 @@ impl Follower {
         } else {
             options.quiet
         };
-        let (share, events) = Share::open(dir, Options { quiet, ..options }).expect("a share");
+        let (share, events) =
+            Share::open(DISK, dir, Options { quiet, ..options }).expect("a share");
         let mut follower = Self {
             share,
             events,
@@ -169,7 +176,10 @@ async fn odd_names_are_listed_hashed_found_and_read() {
         let content = content_of(text.as_bytes());
         assert!(follower.has(text, text.as_bytes()));
         assert_eq!(follower.share.find(content), Some(name(text)));
-        assert_eq!(follower.share.read(content).expect("here"), text.as_bytes());
+        assert_eq!(
+            follower.share.read(DISK, content).expect("here"),
+            text.as_bytes()
+        );
     }
 }
 
@@ -186,7 +196,7 @@ async fn sizes_around_every_boundary_are_read_back() {
     for size in sizes {
         let bytes = bytes(size);
         assert!(follower.has(&format!("{size}"), &bytes));
-        match follower.share.read(content_of(&bytes)) {
+        match follower.share.read(DISK, content_of(&bytes)) {
             Ok(read) => assert_eq!(read, bytes),
             Err(ReadError::TooLarge { length }) => assert_eq!(length, 262_145),
             Err(error) => panic!("{error}"),
@@ -271,7 +281,7 @@ async fn a_file_is_followed_through_its_life() {
     put(&dir, "a", "second");
     follower.until(|f| f.has("a", b"second")).await;
     assert_eq!(follower.share.find(old), None);
-    let read = follower.share.read(old);
+    let read = follower.share.read(DISK, old);
     assert!(matches!(read, Err(ReadError::Changed { .. })), "{read:?}");
 
     fs::rename(dir.path().join("a"), dir.path().join("b")).expect("renamed");
@@ -513,13 +523,13 @@ async fn a_file_that_is_not_the_hashed_one_any_more_is_not_handed_out() {
     .await;
     follower.until_hashed().await;
     put(&dir, "a", "other");
-    let read = follower.share.read(content_of(b"first"));
+    let read = follower.share.read(DISK, content_of(b"first"));
     assert!(matches!(read, Err(ReadError::Changed { .. })), "{read:?}");
     assert_eq!(follower.share.find(content_of(b"first")), None, "delisted");
     follower.until(|f| f.has("a", b"other")).await;
 
     fs::remove_file(dir.path().join("a")).expect("removed");
-    let read = follower.share.read(content_of(b"other"));
+    let read = follower.share.read(DISK, content_of(b"other"));
     assert!(matches!(read, Err(ReadError::Changed { .. })), "{read:?}");
     follower.until(|f| f.listing.is_empty()).await;
 }
@@ -543,21 +553,27 @@ async fn a_file_that_is_touched_or_grows_still_has_what_was_listed() {
             .expect("touched");
         for more in ["", " and more", " and more"] {
             (&touched).write_all(more.as_bytes()).expect("written");
-            assert_eq!(follower.share.read(content).expect("still there"), b"first");
+            assert_eq!(
+                follower.share.read(DISK, content).expect("still there"),
+                b"first"
+            );
         }
         follower
             .until(|f| f.has("a", b"first and more and more"))
             .await;
         // It is listed otherwise by now.
-        assert_eq!(follower.share.read(content).expect("still there"), b"first");
+        assert_eq!(
+            follower.share.read(DISK, content).expect("still there"),
+            b"first"
+        );
         put(&dir, "a", "FIRST and more");
-        let read = follower.share.read(content);
+        let read = follower.share.read(DISK, content);
         assert!(matches!(read, Err(ReadError::Changed { .. })), "{read:?}");
         fs::remove_file(dir.path().join("a")).expect("removed");
-        let read = follower.share.read(content_of(b"FIRST and more"));
+        let read = follower.share.read(DISK, content_of(b"FIRST and more"));
         assert!(read.is_err(), "which has it looked at again");
         follower.until(|f| f.listing.is_empty()).await;
-        let read = follower.share.read(content);
+        let read = follower.share.read(DISK, content);
         assert!(matches!(read, Err(ReadError::NotHere)), "{read:?}");
     }
 }
@@ -578,7 +594,10 @@ async fn another_holder_of_the_same_content_in_the_share_steps_in() {
     follower.until_hashed().await;
     put(&dir, "a", "different");
     assert_eq!(
-        follower.share.read(content_of(b"same")).expect("b has it"),
+        follower
+            .share
+            .read(DISK, content_of(b"same"))
+            .expect("b has it"),
         b"same"
     );
 }
@@ -589,7 +608,8 @@ async fn a_fetched_file_is_listed_with_its_root_and_never_without() {
     let mut follower = Follower::of(&dir).await;
     let content = content_of(b"fetched");
     let share = follower.share.clone();
-    let store = |name: &Name, replace| share.store(name, content, Some(1_000), b"fetched", replace);
+    let store =
+        |name: &Name, replace| share.store(DISK, name, content, Some(1_000), b"fetched", replace);
     store(&name("new/folder/a"), Replace::No).expect("stored");
     assert_eq!(
         follower.share.find(content),
@@ -631,7 +651,7 @@ async fn what_is_in_the_way_of_a_fetched_file_stays_listed() {
     let content = content_of(b"theirs");
     let stored = follower
         .share
-        .store(&name("a"), content, None, b"theirs", Replace::No);
+        .store(DISK, &name("a"), content, None, b"theirs", Replace::No);
     assert!(
         matches!(stored, Err(StoreError::Exists { .. })),
         "{stored:?}"
@@ -687,7 +707,7 @@ async fn the_share_closes_with_its_last_clone() {
 fn what_cannot_or_should_not_be_shared_is_refused_with_a_reason() {
     let dir = tempdir();
     put(&dir, "file", "1");
-    let open = |path: &Path| Share::open(path, Options::default()).map(|_| ());
+    let open = |path: &Path| Share::open(DISK, path, Options::default()).map(|_| ());
     let missing = open(&dir.path().join("missing"));
     assert!(
         matches!(missing, Err(ShareError::NotFound { .. })),
@@ -805,7 +825,7 @@ async fn where_thorp_keeps_its_keys_is_never_shared() {
             broad: true,
             ..Options::default()
         };
-        let refused = Share::open(&dir.path().join(inside), options).err();
+        let refused = Share::open(DISK, &dir.path().join(inside), options).err();
         assert!(
             matches!(refused, Some(ShareError::Keys { .. })),
             "{refused:?}"
@@ -830,12 +850,12 @@ async fn a_directory_that_is_moved_away_is_no_longer_shared_nor_written_to() {
     follower.until_hashed().await;
     fs::rename(&dir, base.path().join("private")).expect("moved");
     fs::create_dir(&dir).expect("made anew");
-    let read = follower.share.read(content_of(b"1"));
+    let read = follower.share.read(DISK, content_of(b"1"));
     assert!(matches!(read, Err(ReadError::NotHere)), "{read:?}");
     let name = "new".parse().expect("a name");
     let stored = follower
         .share
-        .store(&name, content_of(b"2"), None, b"2", Replace::No);
+        .store(DISK, &name, content_of(b"2"), None, b"2", Replace::No);
     assert!(
         matches!(stored, Err(StoreError::Moved { .. })),
         "{stored:?}"
@@ -883,11 +903,11 @@ async fn a_large_file_is_read_in_pieces_as_long_as_it_is_what_was_hashed() {
     let mut follower = Follower::of(&dir).await;
     follower.until_hashed().await;
     let one = content_of(&bytes[..PIECE]);
-    let opened = follower.share.open_content(one).expect("here");
+    let opened = follower.share.open_content(DISK, one).expect("here");
     assert_eq!(opened.layer(), [*one.root.as_bytes()]);
 
     let content = content_of(&bytes);
-    let opened = follower.share.open_content(content).expect("here");
+    let opened = follower.share.open_content(DISK, content).expect("here");
     let layer: Vec<[u8; 32]> = bytes
         .chunks(PIECE)
         .map(|piece| {
@@ -905,7 +925,9 @@ async fn a_large_file_is_read_in_pieces_as_long_as_it_is_what_was_hashed() {
     assert_eq!(opened.layer(), layer);
     for offset in [0, 1, PIECE - 1, 3 * PIECE - 10] {
         let mut read = [0; 11];
-        opened.read(&mut read, offset as u64).expect("unchanged");
+        opened
+            .read(DISK, &mut read, offset as u64)
+            .expect("unchanged");
         assert_eq!(read, bytes[offset..offset + 11]);
     }
     assert_eq!(
@@ -918,19 +940,22 @@ async fn a_large_file_is_read_in_pieces_as_long_as_it_is_what_was_hashed() {
     // Not a byte of what is written over it, even in the same second and length.
     put(&dir, "a", large(3 * PIECE + 2).split_off(1));
     assert!(matches!(
-        opened.read(&mut [0; 16], 0),
+        opened.read(DISK, &mut [0; 16], 0),
         Err(ReadError::Changed { .. })
     ));
     // Its other name will do.
-    let other = follower.share.open_content(content).expect("b is the same");
-    other.read(&mut [0; 16], 0).expect("unchanged");
+    let other = follower
+        .share
+        .open_content(DISK, content)
+        .expect("b is the same");
+    other.read(DISK, &mut [0; 16], 0).expect("unchanged");
     fs::remove_file(dir.path().join("b")).expect("removed");
     follower.until(|f| !f.listing.contains_key("b")).await;
     assert!(matches!(
-        other.read(&mut [0; 16], 0),
+        other.read(DISK, &mut [0; 16], 0),
         Err(ReadError::Changed { .. })
     ));
-    assert!(follower.share.open_content(content).is_err());
+    assert!(follower.share.open_content(DISK, content).is_err());
     follower.until_hashed().await;
     assert!(
         follower.has("a", &large(3 * PIECE + 2)[1..]),
@@ -948,12 +973,12 @@ async fn of_a_large_file_that_changes_the_pieces_that_are_what_they_were_are_ser
     let mut follower = Follower::of(&dir).await;
     follower.until_hashed().await;
     let content = content_of(&bytes);
-    let opened = follower.share.open_content(content).expect("here");
+    let opened = follower.share.open_content(DISK, content).expect("here");
     let file = fs::File::options().write(true).open(dir.path().join("a"));
     let mut file = file.expect("opened");
     let read = |offset: usize| {
         let mut some = vec![0; 1000];
-        let read = opened.read(&mut some, offset as u64);
+        let read = opened.read(DISK, &mut some, offset as u64);
         read.map(|()| assert_eq!(some, bytes[offset..offset + 1000]))
     };
     file.set_modified(std::time::SystemTime::UNIX_EPOCH)
@@ -991,7 +1016,7 @@ async fn a_file_on_its_way_is_listed_as_a_part_and_then_whole_or_not_at_all() {
             .map(|entry| (entry.partial, entry.content()))
     };
 
-    let arriving = follower.share.arriving(&name("x"), content, 7);
+    let arriving = follower.share.arriving(DISK, &name("x"), content, 7);
     follower
         .until(|f| part(f) == Some((true, Some(content))))
         .await;
@@ -1003,12 +1028,12 @@ async fn a_file_on_its_way_is_listed_as_a_part_and_then_whole_or_not_at_all() {
     drop(arriving);
     follower.until(|f| f.listing.is_empty()).await;
 
-    let arriving = follower.share.arriving(&name("x"), content, 7);
-    let unlisted = follower.share.arriving(&name("x.log"), content, 7);
+    let arriving = follower.share.arriving(DISK, &name("x"), content, 7);
+    let unlisted = follower.share.arriving(DISK, &name("x.log"), content, 7);
     follower.until(|f| part(f).is_some()).await;
     let store = |follower: &Follower| {
         let share = &follower.share;
-        share.store(&name("x"), content, Some(7), b"whole", Replace::No)
+        share.store(DISK, &name("x"), content, Some(7), b"whole", Replace::No)
     };
     store(&follower).expect("stored");
     drop((arriving, unlisted));
@@ -1039,8 +1064,7 @@ async fn after_a_restart_only_what_has_changed_is_read_again() {
     follower.until_hashed().await;
     assert_eq!(follower.share.totals().opened, 101);
     let before = follower.listing.clone();
-    follower.share.save();
-    drop(follower);
+    follower.end();
 
     let mut follower = Follower::with(&dir, remembering(&state)).await;
     assert_eq!(follower.listing, before, "with all roots, at once");
@@ -1049,7 +1073,7 @@ async fn after_a_restart_only_what_has_changed_is_read_again() {
     assert_eq!(
         follower
             .share
-            .open_content(content)
+            .open_content(DISK, content)
             .expect("here")
             .layer()
             .len(),
@@ -1058,7 +1082,7 @@ async fn after_a_restart_only_what_has_changed_is_read_again() {
     assert_eq!(follower.share.totals().opened, 1, "to be handed out");
     put(&dir, "7/file", "changed");
     follower.until(|f| f.has("7/file", b"changed")).await;
-    drop(follower);
+    follower.end();
 
     fs::remove_file(dir.path().join("8/file")).expect("removed");
     put(&dir, "9/file", "while nobody looked");
@@ -1077,7 +1101,7 @@ async fn the_pieces_of_a_file_that_says_it_is_from_the_future_are_hashed_once_an
     let bytes = large(300_000);
     let (content, far) = (content_of(&bytes), 10_000_000_000 - 1);
     let share = &follower.share;
-    let stored = share.store(&name("x"), content, Some(far), &bytes, Replace::No);
+    let stored = share.store(DISK, &name("x"), content, Some(far), &bytes, Replace::No);
     let stamp = stored.expect("stored").stamp;
     let cache = &share.shared.cache;
     let remembered = || cache.layer(&name("x"), &stamp, content.root);
@@ -1085,7 +1109,7 @@ async fn the_pieces_of_a_file_that_says_it_is_from_the_future_are_hashed_once_an
     while !stamp.is_settled(std::time::SystemTime::now()) {
         tokio::task::yield_now().await;
     }
-    let opened = share.open_content(content).expect("here");
+    let opened = share.open_content(DISK, content).expect("here");
     assert_eq!(remembered().as_deref(), Some(opened.layer()));
 }
 
@@ -1096,9 +1120,9 @@ async fn a_fetched_file_is_not_read_after_a_restart_either() {
     let content = content_of(b"fetched");
     let share = &follower.share;
     share
-        .store(&name("a"), content, Some(7), b"fetched", Replace::No)
+        .store(DISK, &name("a"), content, Some(7), b"fetched", Replace::No)
         .expect("stored");
-    drop(follower);
+    follower.end();
     let follower = Follower::with(&dir, remembering(&state)).await;
     assert!(follower.has("a", b"fetched"));
     assert_eq!(follower.share.totals().opened, 0);

@@ -11,15 +11,18 @@
 //! costs little beside fetching it, and without it the cache of roots would
 //! trust a stamp whose bytes a power cut has taken.
 
+use std::fmt::Debug;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use cap_std::fs::{Dir, MetadataExt as _, OpenOptions};
 use rustix::fs::{FlockOperation, SeekFrom};
 use rustix::io::Errno;
+use thorp_disk::{DiskThread, LetGo};
 use thorp_wire::layout::{Layout, Piece};
 use thorp_wire::merkle::LEAF;
 use thorp_wire::reserved::large_part_of;
@@ -33,7 +36,10 @@ const MOST_AT_ONCE: u32 = 16;
 
 /// See the module. Read and written from several threads.
 #[derive(Debug)]
-pub struct Partial {
+pub struct Partial(LetGo<Open>);
+
+#[derive(Debug)]
+struct Open {
     folder: Dir,
     part: String,
     file: File,
@@ -44,16 +50,23 @@ pub struct Partial {
     /// Whether there is something in it that is worth keeping.
     worth_keeping: AtomicBool,
     named: AtomicBool,
+    /// The last field: dropped when the file is closed and another fetch may have it.
+    held: Mutex<Vec<Box<dyn Send + Debug>>>,
 }
 
 impl Store {
     /// The file in which this content arrives before it gets the name `name`: a
-    /// new one, or one that an earlier fetch has left. Blocks on the disk.
-    pub fn partial(&self, name: &Name, content: Content) -> Result<Partial, StoreError> {
+    /// new one, or one that an earlier fetch has left.
+    pub fn partial(
+        &self,
+        _: DiskThread,
+        name: &Name,
+        content: Content,
+    ) -> Result<Partial, StoreError> {
         let folder = self.folder(name)?;
         let (part, file) =
             take(&folder, content).map_err(|error| failed(self.path_of(name), error))?;
-        let partial = Partial {
+        let partial = Partial(LetGo::new(Open {
             folder,
             part,
             file,
@@ -62,47 +75,48 @@ impl Store {
             path: self.path_of(name),
             worth_keeping: AtomicBool::new(false),
             named: AtomicBool::new(false),
-        };
+            held: Mutex::default(),
+        }));
         partial.make_room()?;
         Ok(partial)
     }
 
     /// Gives a file its name, now that all of it has been verified; with
-    /// `set_aside`, what is in the way is renamed first. Blocks until it is on
-    /// the disk.
+    /// `set_aside`, what is in the way is renamed first.
     pub fn finish(
         &self,
+        disk: DiskThread,
         partial: &Partial,
         mtime: Option<i64>,
         replace: Replace,
         set_aside: Option<&str>,
     ) -> Result<Stored, StoreError> {
         let io = |error| partial.failed(error);
-        set_mtime(&partial.file, mtime);
-        partial.file.sync_all().map_err(io)?;
-        if !partial.is_in_place().map_err(io)? {
+        set_mtime(&partial.0.file, mtime);
+        partial.0.file.sync_all().map_err(io)?;
+        if !partial.0.is_in_place().map_err(io)? {
             return Err(io(io::ErrorKind::NotFound.into()));
         }
-        if partial.file.metadata().map_err(io)?.len() != partial.content.length {
+        if partial.0.file.metadata().map_err(io)?.len() != partial.0.content.length {
             return Err(io(io::Error::other(
                 "another program has changed its length while it was fetched; get it again",
             )));
         }
         if let Some(other) = set_aside {
-            self.set_aside(&partial.target, other)?;
+            self.set_aside(disk, &partial.0.target, other)?;
         }
         give_name(
-            &partial.folder,
-            &partial.part,
-            partial.target.base(),
+            &partial.0.folder,
+            &partial.0.part,
+            partial.0.target.base(),
             replace,
         )
         .map_err(io)?;
-        partial.named.store(true, Ordering::Relaxed);
+        partial.0.named.store(true, Ordering::Relaxed);
         Ok(Stored {
-            path: partial.path.clone(),
+            path: partial.0.path.clone(),
             // After the rename, which changes the time of change.
-            stamp: partial.stamp().map_err(io)?,
+            stamp: partial.stamp(disk).map_err(io)?,
         })
     }
 }
@@ -110,43 +124,59 @@ impl Store {
 impl Partial {
     /// The content it is to have.
     pub fn content(&self) -> Content {
-        self.content
+        self.0.content
+    }
+
+    /// The name that it will have.
+    pub fn target(&self) -> &Name {
+        &self.0.target
+    }
+
+    /// Drops this when the file is closed, and another fetch may have it.
+    pub fn keep_until_closed(&self, thing: impl Send + Debug + 'static) {
+        let held = self.0.held.lock();
+        held.unwrap_or_else(PoisonError::into_inner)
+            .push(Box::new(thing));
     }
 
     /// Its state now.
-    pub fn stamp(&self) -> io::Result<Stamp> {
-        let file = self.file.try_clone()?;
+    pub fn stamp(&self, _: DiskThread) -> io::Result<Stamp> {
+        let file = self.0.file.try_clone()?;
         Stamp::of(&cap_std::fs::File::from_std(file))
     }
 
     /// Reads bytes that were written before.
-    pub fn read(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
-        self.file.read_exact_at(bytes, offset)
+    pub fn read(&self, _: DiskThread, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+        self.0.file.read_exact_at(bytes, offset)
     }
 
     /// Writes bytes at their place in the file.
-    pub fn write(&self, bytes: &[u8], offset: u64) -> Result<(), StoreError> {
-        let written = self.file.write_all_at(bytes, offset);
-        self.worth_keeping.store(true, Ordering::Relaxed);
+    pub fn write(&self, _: DiskThread, bytes: &[u8], offset: u64) -> Result<(), StoreError> {
+        let written = self.0.file.write_all_at(bytes, offset);
+        self.0.worth_keeping.store(true, Ordering::Relaxed);
         written.map_err(|error| self.failed(error))
     }
 
     /// Hashes the pieces that an earlier fetch has left, one by one. `each`
     /// gets a piece and the hashes of its leaves, and returns whether to go on.
     /// Pieces of which nothing was written are passed over.
-    pub fn recheck(&self, mut each: impl FnMut(Piece, Vec<[u8; 32]>) -> bool) -> io::Result<()> {
-        let layout = Layout::of(self.content.length);
+    pub fn recheck(
+        &self,
+        disk: DiskThread,
+        mut each: impl FnMut(Piece, Vec<[u8; 32]>) -> bool,
+    ) -> io::Result<()> {
+        let layout = Layout::of(self.0.content.length);
         let mut bytes = vec![0; layout.piece_length() as usize];
         let mut next = 0;
-        while let Some(data) = self.data_from(next)? {
+        while let Some(data) = self.0.data_from(next)? {
             let number = data / u64::from(layout.piece_length());
             let Some(piece) = u32::try_from(number).ok().and_then(|n| layout.piece(n)) else {
                 break;
             };
             let bytes = &mut bytes[..layout.length_of(piece) as usize];
             let begin = layout.begin_of(piece);
-            self.read(bytes, begin)?;
-            self.worth_keeping.store(true, Ordering::Relaxed);
+            self.read(disk, bytes, begin)?;
+            self.0.worth_keeping.store(true, Ordering::Relaxed);
             let leaves = bytes
                 .chunks(LEAF)
                 .map(thorp_wire::merkle::leaf_hash)
@@ -161,9 +191,34 @@ impl Partial {
 
     /// What an error of this file means.
     pub fn failed(&self, error: io::Error) -> StoreError {
-        failed(self.path.clone(), error)
+        failed(self.0.path.clone(), error)
     }
 
+    /// Makes the file as long as it will be, without taking the space yet:
+    /// `fallocate` writes zeros where a file system cannot reserve. If the disk
+    /// is too full, this says so before anything is fetched.
+    fn make_room(&self) -> Result<(), StoreError> {
+        let io = |error| self.failed(error);
+        let there = self.0.file.metadata().map_err(io)?;
+        let taken = there.blocks().saturating_mul(512);
+        let missing = self.0.content.length.saturating_sub(taken);
+        // Where a file system does not say how large it is, writing will tell.
+        if let Ok(disk) = rustix::fs::fstatvfs(&self.0.file)
+            && disk.f_blocks > 0
+            && disk.f_bavail.saturating_mul(disk.f_frsize) < missing
+        {
+            return Err(StoreError::Full {
+                path: self.0.path.clone(),
+            });
+        }
+        if there.len() != self.0.content.length {
+            self.0.file.set_len(self.0.content.length).map_err(io)?;
+        }
+        Ok(())
+    }
+}
+
+impl Open {
     /// Where the next byte is that was ever written, at or behind this offset.
     fn data_from(&self, offset: u64) -> io::Result<Option<u64>> {
         if offset >= self.content.length {
@@ -178,29 +233,6 @@ impl Partial {
         }
     }
 
-    /// Makes the file as long as it will be, without taking the space yet:
-    /// `fallocate` writes zeros where a file system cannot reserve. If the disk
-    /// is too full, this says so before anything is fetched.
-    fn make_room(&self) -> Result<(), StoreError> {
-        let io = |error| self.failed(error);
-        let there = self.file.metadata().map_err(io)?;
-        let taken = there.blocks().saturating_mul(512);
-        let missing = self.content.length.saturating_sub(taken);
-        // Where a file system does not say how large it is, writing will tell.
-        if let Ok(disk) = rustix::fs::fstatvfs(&self.file)
-            && disk.f_blocks > 0
-            && disk.f_bavail.saturating_mul(disk.f_frsize) < missing
-        {
-            return Err(StoreError::Full {
-                path: self.path.clone(),
-            });
-        }
-        if there.len() != self.content.length {
-            self.file.set_len(self.content.length).map_err(io)?;
-        }
-        Ok(())
-    }
-
     /// Whether its temporary name still means this file.
     fn is_in_place(&self) -> io::Result<bool> {
         let named = self.folder.symlink_metadata(&self.part)?;
@@ -209,7 +241,7 @@ impl Partial {
     }
 }
 
-impl Drop for Partial {
+impl Drop for Open {
     fn drop(&mut self) {
         let worthless = !self.worth_keeping.load(Ordering::Relaxed);
         let named = self.named.load(Ordering::Relaxed);
@@ -220,7 +252,7 @@ impl Drop for Partial {
     }
 }
 
-impl Partial {
+impl Open {
     fn holds_nothing(&self) -> bool {
         matches!(self.data_from(0), Ok(None)) && self.is_in_place().unwrap_or(false)
     }

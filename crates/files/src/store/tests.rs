@@ -3,11 +3,12 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::sync::Barrier;
 use tempfile::TempDir;
+use thorp_disk::testing::DISK;
 use thorp_wire::merkle::content_of;
 
 fn store() -> (TempDir, Store) {
     let dir = tempfile::tempdir().expect("a directory");
-    let store = Store::open(dir.path()).expect("a store");
+    let store = Store::open(DISK, dir.path()).expect("a store");
     (dir, store)
 }
 
@@ -16,7 +17,7 @@ fn name(text: &str) -> Name {
 }
 
 fn put(store: &Store, to: &str, bytes: &[u8], replace: Replace) -> Result<Stored, StoreError> {
-    store.put(&name(to), content_of(bytes), None, bytes, replace)
+    store.put(DISK, &name(to), content_of(bytes), None, bytes, replace)
 }
 
 /// Every file and folder beneath, names in order.
@@ -50,7 +51,7 @@ fn files_of_every_size_and_name_arrive_whole() {
     for (to, size) in names.iter().zip(sizes) {
         let bytes: Vec<u8> = (0..=250).cycle().take(size).collect();
         let content = content_of(&bytes);
-        let stored = store.put(&name(to), content, Some(-7), &bytes, Replace::No);
+        let stored = store.put(DISK, &name(to), content, Some(-7), &bytes, Replace::No);
         let stored = stored.expect("stored");
         assert_eq!(fs::read(&stored.path).expect("there"), bytes);
         assert_eq!(stored.stamp.mtime_seconds(), -7, "the holder's time");
@@ -60,8 +61,12 @@ fn files_of_every_size_and_name_arrive_whole() {
             Stamp::new(&now),
             "nothing changes it afterwards"
         );
-        assert!(store.holds(&name(to), content).expect("read"));
-        assert!(!store.holds(&name(to), content_of(b"no")).expect("read"));
+        assert!(store.holds(DISK, &name(to), content).expect("read"));
+        assert!(
+            !store
+                .holds(DISK, &name(to), content_of(b"no"))
+                .expect("read")
+        );
     }
     assert_eq!(
         everything(dir.path()).len(),
@@ -74,6 +79,7 @@ fn files_of_every_size_and_name_arrive_whole() {
 fn bytes_that_are_not_the_content_leave_no_trace() {
     let (dir, store) = store();
     let wrong = store.put(
+        DISK,
         &name("a/b"),
         content_of(b"right"),
         None,
@@ -87,7 +93,7 @@ fn bytes_that_are_not_the_content_leave_no_trace() {
     // A root alone is not enough: the length is part of what was promised.
     let mut longer = content_of(b"right");
     longer.length += 1;
-    let wrong = store.put(&name("a/b"), longer, None, b"right", Replace::Yes);
+    let wrong = store.put(DISK, &name("a/b"), longer, None, b"right", Replace::Yes);
     assert!(
         matches!(wrong, Err(StoreError::Mismatch { .. })),
         "{wrong:?}"
@@ -102,7 +108,7 @@ fn nothing_is_replaced_unless_asked() {
     symlink("nowhere", dir.path().join("dangling")).expect("linked");
     for taken in ["a", "dangling"] {
         assert!(matches!(
-            store.check(&name(taken)),
+            store.check(DISK, &name(taken)),
             Ok(Destination::Exists { .. })
         ));
         let kept = put(&store, taken, b"theirs", Replace::No);
@@ -110,7 +116,7 @@ fn nothing_is_replaced_unless_asked() {
     }
     assert_eq!(fs::read(dir.path().join("a")).expect("there"), b"mine");
     assert_eq!(
-        store.check(&name("free/b")).expect("free"),
+        store.check(DISK, &name("free/b")).expect("free"),
         Destination::Free
     );
     put(&store, "a", b"theirs", Replace::Yes).expect("replaced");
@@ -181,7 +187,7 @@ fn what_is_in_the_way_is_named() {
     for to in ["file/a", "file/a/b"] {
         for error in [
             put(&store, to, b"x", Replace::Yes).err(),
-            store.check(&name(to)).err(),
+            store.check(DISK, &name(to)).err(),
         ] {
             let Some(StoreError::FileInTheWay { path }) = error else {
                 panic!("{error:?}")
@@ -238,7 +244,7 @@ fn leftovers_are_swept_and_running_fetches_are_not() {
     fs::write(dir.path().join(".thorp-0000000000000000.part"), "old").expect("written");
     fs::write(dir.path().join("thorp-0.part"), "mine").expect("written");
     let running = Part::create(&store.dir, content).expect("made");
-    store.sweep();
+    store.sweep(DISK);
     assert_eq!(
         everything(dir.path()),
         [running.name.clone(), "thorp-0.part".into()]
@@ -262,22 +268,25 @@ fn what_is_set_aside_takes_the_other_name_and_replaces_nothing() {
         put(&store, existing, existing.as_bytes(), Replace::No).expect("stored");
     }
     for (from, base, to) in [("a.txt", "old.txt", "old.txt"), ("deep/b", "c", "deep/c")] {
-        store.set_aside(&name(from), base).expect("set aside");
-        assert_eq!(store.check(&name(from)).expect("free"), Destination::Free);
+        store.set_aside(DISK, &name(from), base).expect("set aside");
+        assert_eq!(
+            store.check(DISK, &name(from)).expect("free"),
+            Destination::Free
+        );
         let there = fs::read(dir.path().join(to)).expect("there");
         assert_eq!(there, from.as_bytes());
     }
-    let refused = store.set_aside(&name("old.txt"), "taken");
+    let refused = store.set_aside(DISK, &name("old.txt"), "taken");
     assert!(
         matches!(refused, Err(StoreError::Exists { .. })),
         "{refused:?}"
     );
-    assert!(store.set_aside(&name("old.txt"), "../out").is_err());
-    assert!(store.set_aside(&name("old.txt"), "deep/in").is_err());
+    assert!(store.set_aside(DISK, &name("old.txt"), "../out").is_err());
+    assert!(store.set_aside(DISK, &name("old.txt"), "deep/in").is_err());
     let kept = fs::read(dir.path().join("old.txt")).expect("still there");
     assert_eq!(kept, b"a.txt");
     store
-        .set_aside(&name("missing"), "x")
+        .set_aside(DISK, &name("missing"), "x")
         .expect("nothing in the way");
 }
 
@@ -296,7 +305,7 @@ fn where_renaming_cannot_refuse_to_replace_linking_does() {
 #[test]
 fn a_store_needs_a_directory() {
     let (dir, _) = store();
-    let open = |path: &str| Store::open(&dir.path().join(path)).map(|_| ());
+    let open = |path: &str| Store::open(DISK, &dir.path().join(path)).map(|_| ());
     fs::write(dir.path().join("file"), "").expect("written");
     assert!(matches!(
         open("missing"),

@@ -13,10 +13,7 @@
 //! machine has the key. A key is signed if it is a member's already, if an
 //! invite lets it in, or if the group is open.
 //!
-//! Every decision is on disk before any machine is told of it. Calls that
-//! change something wait for the disk: from async code, use a blocking thread
-//! for them. The others ([`Authority::renew`], [`Authority::is_removed`], ...)
-//! do not.
+//! Every decision is on disk before any machine is told of it.
 
 mod error;
 mod limits;
@@ -27,13 +24,13 @@ mod tests;
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::fs;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use rcgen::{Issuer, KeyPair, PKCS_ED25519, SigningKey};
 use rustls::pki_types::CertificateDer;
+use thorp_disk::DiskThread;
 use thorp_wire::frame::{GroupRecord, Join, Joined, SignedRecord, Token};
 use thorp_wire::{MemberName, PeerId};
 
@@ -41,7 +38,7 @@ use crate::certificate::CaKey;
 use crate::clock::unix_seconds;
 use crate::identity::{self, Identity};
 use crate::record::{self, Records};
-use crate::state::StateDir;
+use crate::state::{StateDir, StateError};
 
 pub use limits::MAX_INVITES;
 use limits::MAX_USES;
@@ -102,17 +99,17 @@ pub struct Enrolment {
 
 /// Whether a state directory, which another process may have, keeps a group
 /// that is entered by invitation.
-pub fn is_by_invitation(state: &Path) -> bool {
-    let policy = fs::read(state.join(POLICY_FILE)).ok();
+pub fn is_by_invitation(disk: DiskThread, state: &Path) -> Result<bool, StateError> {
+    let policy = StateDir::peek(disk, state, POLICY_FILE)?;
     let policy = policy.and_then(|bytes| serde_json::from_slice::<Policy>(&bytes).ok());
-    state.join(KEY_FILE).exists() && !policy.unwrap_or_default().open
+    Ok(StateDir::has(disk, state, KEY_FILE)? && !policy.unwrap_or_default().open)
 }
 
 impl Authority {
     /// The CA in a state directory, made where there is none.
-    pub fn load_or_create(state: Arc<StateDir>) -> Result<Self, AuthorityError> {
-        let tables = Tables::load(&state)?;
-        let (key, id) = match identity::load_key(&state, KEY_FILE)? {
+    pub fn load_or_create(disk: DiskThread, state: Arc<StateDir>) -> Result<Self, AuthorityError> {
+        let tables = Tables::load(disk, &state)?;
+        let (key, id) = match identity::load_key(disk, &state, KEY_FILE)? {
             Some(found) => found,
             // A new key would silently shut every member out.
             None if !tables.members.is_empty() => return Err(AuthorityError::KeyMissing),
@@ -120,7 +117,7 @@ impl Authority {
                 let key =
                     KeyPair::generate_for(&PKCS_ED25519).map_err(|_| AuthorityError::Signing)?;
                 let id = identity::public_key(&key).ok_or(AuthorityError::Signing)?;
-                state.write_secret(KEY_FILE, key.serialized_der())?;
+                state.write_secret(disk, KEY_FILE, key.serialized_der())?;
                 (key, id)
             }
         };
@@ -129,7 +126,7 @@ impl Authority {
             .map_err(|_| AuthorityError::Signing)?;
         let public = CaKey(*id.as_bytes());
         let authority = Self {
-            records: Records::load(&state, public)?,
+            records: Records::load(disk, &state, public)?,
             own: Mutex::default(),
             state,
             key,
@@ -139,7 +136,7 @@ impl Authority {
             changing: Mutex::default(),
         };
         // If a crash came between a decision and its record, the record is made now.
-        authority.change(|_| Ok(()))?;
+        authority.change(disk, |_| Ok(()))?;
         Ok(authority)
     }
 
@@ -166,13 +163,13 @@ impl Authority {
     /// group is open is not taken over, since its owner decides that again. The
     /// next record that is signed here has a higher number than theirs, and so
     /// replaces it.
-    pub fn learn(&self, record: &SignedRecord) -> Result<(), AuthorityError> {
+    pub fn learn(&self, disk: DiskThread, record: &SignedRecord) -> Result<(), AuthorityError> {
         self.records.verify(record)?;
         let above = record.record().number;
         // If it says the same as the tables, it is adopted as it is, and no new one has
         // to be signed.
         self.records.adopt(record.clone())?;
-        self.change_above(above, |tables| {
+        self.change_above(disk, above, |tables| {
             for id in &record.record().removed {
                 if !tables.members.contains_key(id) {
                     let name = MemberName::nearest(&id.short());
@@ -192,8 +189,8 @@ impl Authority {
     }
 
     /// Lets any machine that asks become a member from now on, or no longer.
-    pub fn set_open(&self, open: bool) -> Result<(), AuthorityError> {
-        self.change(|tables| {
+    pub fn set_open(&self, disk: DiskThread, open: bool) -> Result<(), AuthorityError> {
+        self.change(disk, |tables| {
             tables.policy = Policy { open };
             Ok(())
         })
@@ -206,10 +203,10 @@ impl Authority {
     /// ignore a record whose number is not higher than that of their own. So
     /// the next number is made from the time of day instead, which makes it
     /// higher than all earlier ones.
-    pub fn begin_anew(&self, now: SystemTime) -> Result<(), AuthorityError> {
+    pub fn begin_anew(&self, disk: DiskThread, now: SystemTime) -> Result<(), AuthorityError> {
         /// Numbers for each second: a group does not change so often.
         const A_SECOND: u64 = 1 << 24;
-        self.change_above(unix_seconds(now).saturating_mul(A_SECOND), |_| Ok(()))
+        self.change_above(disk, unix_seconds(now).saturating_mul(A_SECOND), |_| Ok(()))
     }
 
     /// All members, and those that were removed, in the order of their keys.
@@ -226,11 +223,11 @@ impl Authority {
     }
 
     /// Reads all of its files while nothing changes in them: names and bytes.
-    pub fn files(&self) -> Result<Vec<(&'static str, Vec<u8>)>, AuthorityError> {
+    pub fn files(&self, disk: DiskThread) -> Result<Vec<(&'static str, Vec<u8>)>, AuthorityError> {
         let _no_change = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut files = Vec::new();
         for name in FILES {
-            if let Some(bytes) = self.state.read(name)? {
+            if let Some(bytes) = self.state.read(disk, name)? {
                 files.push((name, bytes));
             }
         }
@@ -248,11 +245,11 @@ impl Authority {
     /// Removes a member: its key gets no certificate any more, invited or not,
     /// and a new record tells all members. Its name stays taken. Returns
     /// whether it was a member.
-    pub fn remove(&self, id: PeerId) -> Result<bool, AuthorityError> {
+    pub fn remove(&self, disk: DiskThread, id: PeerId) -> Result<bool, AuthorityError> {
         if self.own().contains(&id) {
             return Err(AuthorityError::Own);
         }
-        self.change(|tables| {
+        self.change(disk, |tables| {
             if tables.removed().count() >= GroupRecord::MAX_REMOVED {
                 return Err(AuthorityError::TooManyRemoved);
             }
@@ -265,6 +262,7 @@ impl Authority {
     /// its secret.
     pub fn invite(
         &self,
+        disk: DiskThread,
         uses: u32,
         validity: Duration,
         now: SystemTime,
@@ -272,7 +270,7 @@ impl Authority {
         let mut token = Token([0; 16]);
         getrandom::fill(&mut token.0).map_err(|_| AuthorityError::Signing)?;
         let now = unix_seconds(now);
-        self.change(|tables| {
+        self.change(disk, |tables| {
             tables
                 .invites
                 .retain(|row| row.ends.saturating_add(INVITE_MEMORY) > now);
@@ -291,10 +289,15 @@ impl Authority {
     }
 
     /// Answers a machine that asks to become a member.
-    pub fn admit(&self, join: &Join, now: SystemTime) -> Result<Vec<u8>, AuthorityError> {
+    pub fn admit(
+        &self,
+        disk: DiskThread,
+        join: &Join,
+        now: SystemTime,
+    ) -> Result<Vec<u8>, AuthorityError> {
         let id = signing::requested_key(&join.request)?;
         self.check(id, join, now)?;
-        let name = self.change(|tables| {
+        let name = self.change(disk, |tables| {
             if let Some(row) = tables.members.get(&id) {
                 return row.name_unless_removed();
             }
@@ -371,25 +374,28 @@ impl Authority {
     /// The tracker's own certificate, the only one for `tracker.thorp`.
     pub fn tracker_certificate(
         &self,
+        disk: DiskThread,
         tracker: &Identity,
         name: &MemberName,
         now: SystemTime,
     ) -> Result<Vec<u8>, AuthorityError> {
-        self.own_certificate(tracker, name, true, now)
+        self.own_certificate(disk, tracker, name, true, now)
     }
 
     /// A certificate for a peer on the CA's own machine, which needs no invite.
     pub fn local_certificate(
         &self,
+        disk: DiskThread,
         peer: &Identity,
         name: &MemberName,
         now: SystemTime,
     ) -> Result<Vec<u8>, AuthorityError> {
-        self.own_certificate(peer, name, false, now)
+        self.own_certificate(disk, peer, name, false, now)
     }
 
     fn own_certificate(
         &self,
+        disk: DiskThread,
         own: &Identity,
         name: &MemberName,
         tracker: bool,
@@ -400,7 +406,7 @@ impl Authority {
         let known = self.tables().members.get(&id).map(|row| row.name.clone());
         let name = match known {
             Some(name) => name,
-            None => self.change(|tables| tables.add(id, Some(name), now))?,
+            None => self.change(disk, |tables| tables.add(id, Some(name), now))?,
         };
         self.sign(id, &name, tracker, now)
     }
@@ -423,15 +429,17 @@ impl Authority {
     /// Changes a copy of the tables, which replaces them once it is on disk.
     fn change<T>(
         &self,
+        disk: DiskThread,
         change: impl FnOnce(&mut Tables) -> Result<T, AuthorityError>,
     ) -> Result<T, AuthorityError> {
-        self.change_above(0, change)
+        self.change_above(disk, 0, change)
     }
 
     /// The same, if members may have a record with the number `above`:
     /// afterwards the newest record's number is at least that.
     fn change_above<T>(
         &self,
+        disk: DiskThread,
         above: u64,
         change: impl FnOnce(&mut Tables) -> Result<T, AuthorityError>,
     ) -> Result<T, AuthorityError> {
@@ -439,16 +447,16 @@ impl Authority {
         let before = self.tables().clone();
         let mut after = before.clone();
         let answer = change(&mut after)?;
-        after.save(&before, &self.state)?;
+        after.save(disk, &before, &self.state)?;
         *self.tables() = after;
-        self.sign_record(above)?;
+        self.sign_record(disk, above)?;
         Ok(answer)
     }
 
     /// Signs a new record if there is none (its file was lost), if the newest one says
     /// something else than the tables, or if its number is lower than `above`. The new
     /// number is higher than both.
-    fn sign_record(&self, above: u64) -> Result<(), AuthorityError> {
+    fn sign_record(&self, disk: DiskThread, above: u64) -> Result<(), AuthorityError> {
         let newest = self.records.newest();
         let newest = newest.as_ref().map(SignedRecord::record);
         let number = newest.map_or(0, |newest| newest.number);
@@ -480,7 +488,7 @@ impl Authority {
                 .ok_or(AuthorityError::Signing)?;
             self.records.adopt(signed)?;
         }
-        Ok(self.records.save(&self.state)?)
+        Ok(self.records.save(disk, &self.state)?)
     }
 
     fn own(&self) -> MutexGuard<'_, BTreeSet<PeerId>> {

@@ -6,6 +6,7 @@ use std::time::SystemTime;
 use aws_lc_rs::digest::{SHA256, digest};
 use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
+use thorp_disk::DiskThread;
 use thorp_wire::frame::Token;
 use thorp_wire::{MemberName, PeerId};
 
@@ -45,13 +46,13 @@ impl Row {
 }
 
 impl Tables {
-    pub(super) fn load(state: &StateDir) -> Result<Self, AuthorityError> {
+    pub(super) fn load(disk: DiskThread, state: &StateDir) -> Result<Self, AuthorityError> {
         let mut tables = Self {
-            invites: state.read_json(INVITES_FILE)?.unwrap_or_default(),
-            policy: state.read_json(POLICY_FILE)?.unwrap_or_default(),
+            invites: state.read_json(disk, INVITES_FILE)?.unwrap_or_default(),
+            policy: state.read_json(disk, POLICY_FILE)?.unwrap_or_default(),
             ..Self::default()
         };
-        let stored: Vec<StoredMember> = state.read_json(MEMBERS_FILE)?.unwrap_or_default();
+        let stored: Vec<StoredMember> = state.read_json(disk, MEMBERS_FILE)?.unwrap_or_default();
         for member in stored {
             let damaged = |why: &str| state.corrupt(MEMBERS_FILE, why);
             let id = member.id.parse().map_err(|_| damaged("an `id` is none"))?;
@@ -72,19 +73,24 @@ impl Tables {
     }
 
     /// Writes what is different from `before`.
-    pub(super) fn save(&self, before: &Self, state: &StateDir) -> Result<(), StateError> {
+    pub(super) fn save(
+        &self,
+        disk: DiskThread,
+        before: &Self,
+        state: &StateDir,
+    ) -> Result<(), StateError> {
         // The invites are written first. If only they are written, the same key can use
         // its token again; the other way round, a second key could use it.
         if self.invites != before.invites {
-            state.write_json(INVITES_FILE, &self.invites)?;
+            state.write_json(disk, INVITES_FILE, &self.invites)?;
         }
         if self.policy != before.policy {
-            state.write_json(POLICY_FILE, &self.policy)?;
+            state.write_json(disk, POLICY_FILE, &self.policy)?;
         }
         let removed = |tables: &Self| tables.removed().count();
         if self.members.len() != before.members.len() || removed(self) != removed(before) {
             let stored: Vec<_> = self.members.iter().map(StoredMember::new).collect();
-            state.write_json(MEMBERS_FILE, &stored)?;
+            state.write_json(disk, MEMBERS_FILE, &stored)?;
         }
         Ok(())
     }

@@ -3,6 +3,7 @@ use thorp_wire::frame::Reason;
 
 use super::*;
 use crate::testing::state;
+use thorp_disk::testing::DISK;
 
 fn request(identity: &Identity) -> Vec<u8> {
     identity.certificate_request().expect("a request")
@@ -18,7 +19,7 @@ fn join(identity: &Identity, token: Option<&Token>) -> Join {
 
 fn authority() -> (tempfile::TempDir, Authority) {
     let (temporary, state) = state();
-    let authority = Authority::load_or_create(Arc::new(state)).expect("a CA");
+    let authority = Authority::load_or_create(DISK, Arc::new(state)).expect("a CA");
     (temporary, authority)
 }
 
@@ -27,7 +28,7 @@ fn key() -> Identity {
 }
 
 fn refused(authority: &Authority, join: &Join, now: SystemTime) -> NotInvited {
-    match authority.admit(join, now) {
+    match authority.admit(DISK, join, now) {
         Err(AuthorityError::NotInvited(why)) => why,
         other => panic!("{other:?}"),
     }
@@ -37,7 +38,9 @@ fn refused(authority: &Authority, join: &Join, now: SystemTime) -> NotInvited {
 fn an_invite_lets_its_first_key_in_and_again_and_no_other() {
     let (_temporary, authority) = authority();
     let now = SystemTime::now();
-    let token = authority.invite(1, INVITE_VALIDITY, now).expect("a token");
+    let token = authority
+        .invite(DISK, 1, INVITE_VALIDITY, now)
+        .expect("a token");
     let (first, second) = (key(), key());
     assert_eq!(
         refused(&authority, &join(&first, None), now),
@@ -50,18 +53,18 @@ fn an_invite_lets_its_first_key_in_and_again_and_no_other() {
     );
     for _ in 0..2 {
         authority
-            .admit(&join(&first, Some(&token)), now)
+            .admit(DISK, &join(&first, Some(&token)), now)
             .expect("is invited");
     }
     let why = refused(&authority, &join(&second, Some(&token)), now);
     assert_eq!(why, NotInvited::Used);
     // A member needs no token, and an expired one does not hurt it.
     authority
-        .admit(&join(&first, None), now)
+        .admit(DISK, &join(&first, None), now)
         .expect("is a member");
     let late = now + INVITE_VALIDITY;
     authority
-        .admit(&join(&first, Some(&token)), late)
+        .admit(DISK, &join(&first, Some(&token)), late)
         .expect("is a member");
 }
 
@@ -70,7 +73,7 @@ fn an_invite_ends() {
     let (_temporary, authority) = authority();
     let now = SystemTime::now();
     let token = authority
-        .invite(2, Duration::from_mins(1), now)
+        .invite(DISK, 2, Duration::from_mins(1), now)
         .expect("a token");
     let late = now + Duration::from_mins(1);
     let why = refused(&authority, &join(&key(), Some(&token)), late);
@@ -83,12 +86,14 @@ fn an_invite_ends() {
 #[test]
 fn names_are_unique_kept_and_survive_a_restart() {
     let (temporary, state) = state();
-    let authority = Authority::load_or_create(Arc::new(state)).expect("a CA");
+    let authority = Authority::load_or_create(DISK, Arc::new(state)).expect("a CA");
     let now = SystemTime::now();
-    authority.set_open(true).expect("opens");
+    authority.set_open(DISK, true).expect("opens");
     let keys = [key(), key(), key()];
     let name_of = |authority: &Authority, key: &Identity| {
-        let der = authority.admit(&join(key, None), now).expect("is open");
+        let der = authority
+            .admit(DISK, &join(key, None), now)
+            .expect("is open");
         let member = crate::tls::verify_member(&der, authority.ca(), now).expect("verifies");
         assert!(!member.tracker);
         assert_eq!(member.id, key.id());
@@ -97,13 +102,15 @@ fn names_are_unique_kept_and_survive_a_restart() {
     for (key, name) in keys.iter().zip(["oak", "oak-2", "oak-3"]) {
         assert_eq!(name_of(&authority, key), name);
     }
-    authority.remove(keys[2].id()).expect("removes");
-    let token = authority.invite(1, INVITE_VALIDITY, now).expect("a token");
+    authority.remove(DISK, keys[2].id()).expect("removes");
+    let token = authority
+        .invite(DISK, 1, INVITE_VALIDITY, now)
+        .expect("a token");
     let ca = authority.ca();
     drop(authority);
 
-    let state = StateDir::open(temporary.path().join("state")).expect("opens again");
-    let authority = Authority::load_or_create(Arc::new(state)).expect("is there");
+    let state = StateDir::open(DISK, temporary.path().join("state")).expect("opens again");
+    let authority = Authority::load_or_create(DISK, Arc::new(state)).expect("is there");
     assert_eq!(authority.ca(), ca);
     assert!(authority.is_open());
     assert_eq!(name_of(&authority, &keys[1]), "oak-2");
@@ -111,18 +118,18 @@ fn names_are_unique_kept_and_survive_a_restart() {
     assert_eq!(removed.iter().filter(|removed| **removed).count(), 1);
     assert_eq!(removed.len(), 3);
     assert!(authority.is_removed(keys[2].id()));
-    let back = authority.admit(&join(&keys[2], Some(&token)), now);
+    let back = authority.admit(DISK, &join(&keys[2], Some(&token)), now);
     assert!(matches!(back, Err(AuthorityError::Removed)));
-    authority.set_open(false).expect("closes");
+    authority.set_open(DISK, false).expect("closes");
     authority
-        .admit(&join(&key(), Some(&token)), now)
+        .admit(DISK, &join(&key(), Some(&token)), now)
         .expect("is invited");
 }
 
 #[test]
 fn only_the_key_is_taken_from_a_request() {
     let (_temporary, authority) = authority();
-    authority.set_open(true).expect("opens");
+    authority.set_open(DISK, true).expect("opens");
     let now = SystemTime::now();
     let greedy = KeyPair::generate_for(&PKCS_ED25519).expect("a key");
     let mut params =
@@ -136,7 +143,7 @@ fn only_the_key_is_taken_from_a_request() {
         request: asked.der().to_vec(),
         name: None,
     };
-    let der = authority.admit(&join, now).expect("is open");
+    let der = authority.admit(DISK, &join, now).expect("is open");
     let member = crate::tls::verify_member(&der, authority.ca(), now).expect("verifies");
     assert!(!member.tracker);
     assert_eq!(member.name, "peer".parse().ok());
@@ -171,13 +178,13 @@ fn a_request_that_is_not_signed_by_its_key_is_refused() {
 #[test]
 fn a_lost_ca_key_is_not_replaced_silently() {
     let (temporary, authority) = authority();
-    authority.set_open(true).expect("opens");
+    authority.set_open(DISK, true).expect("opens");
     authority
-        .admit(&join(&key(), None), SystemTime::now())
+        .admit(DISK, &join(&key(), None), SystemTime::now())
         .expect("is open");
     drop(authority);
-    let state = StateDir::open(temporary.path().join("state")).expect("opens");
-    state.remove(KEY_FILE).expect("removes");
-    let error = Authority::load_or_create(Arc::new(state)).expect_err("has members");
+    let state = StateDir::open(DISK, temporary.path().join("state")).expect("opens");
+    state.remove(DISK, KEY_FILE).expect("removes");
+    let error = Authority::load_or_create(DISK, Arc::new(state)).expect_err("has members");
     assert!(matches!(error, AuthorityError::KeyMissing));
 }

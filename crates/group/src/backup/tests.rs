@@ -3,20 +3,23 @@ use crate::authority::INVITE_VALIDITY;
 use crate::identity::Identity;
 use crate::record;
 use std::os::unix::fs::PermissionsExt;
+use thorp_disk::testing::DISK;
 use thorp_wire::frame::{Join, SignedRecord};
 
 /// A group with its tracker, a member, and an invite.
 fn group() -> (tempfile::TempDir, Arc<StateDir>, Authority) {
     let (temporary, state) = crate::testing::state();
     let state = Arc::new(state);
-    let tracker = Identity::load_or_create(&state).expect("a key");
-    let authority = Authority::load_or_create(Arc::clone(&state)).expect("a CA");
+    let tracker = Identity::load_or_create(DISK, &state).expect("a key");
+    let authority = Authority::load_or_create(DISK, Arc::clone(&state)).expect("a CA");
     let now = SystemTime::now();
     let name = "hall".parse().expect("a name");
     authority
-        .tracker_certificate(&tracker, &name, now)
+        .tracker_certificate(DISK, &tracker, &name, now)
         .expect("is signed");
-    let token = authority.invite(2, INVITE_VALIDITY, now).expect("made");
+    let token = authority
+        .invite(DISK, 2, INVITE_VALIDITY, now)
+        .expect("made");
     let join = Join {
         token: Some(token),
         request: Identity::generate()
@@ -24,13 +27,13 @@ fn group() -> (tempfile::TempDir, Arc<StateDir>, Authority) {
             .expect("a request"),
         name: "oak".parse().ok(),
     };
-    authority.admit(&join, now).expect("is invited");
+    authority.admit(DISK, &join, now).expect("is invited");
     (temporary, state, authority)
 }
 
 fn backup() -> (tempfile::TempDir, Backup, Authority) {
     let (temporary, state, authority) = group();
-    let backup = Backup::of(&state, &authority).expect("copied");
+    let backup = Backup::of(DISK, &state, &authority).expect("copied");
     (temporary, backup, authority)
 }
 
@@ -40,13 +43,13 @@ fn a_group_comes_back_as_it_was_in_a_directory_of_its_own() {
     let read = Backup::parse(backup.to_text().as_bytes()).expect("whole");
     assert_eq!(read, backup);
     let path = temporary.path().join("other");
-    assert_eq!(read.restore(&path).expect("restored"), 2);
-    let state = Arc::new(StateDir::open(&path).expect("opens"));
-    let again = Authority::load_or_create(Arc::clone(&state)).expect("is there");
+    assert_eq!(read.restore(DISK, &path).expect("restored"), 2);
+    let state = Arc::new(StateDir::open(DISK, &path).expect("opens"));
+    let again = Authority::load_or_create(DISK, Arc::clone(&state)).expect("is there");
     assert_eq!(again.ca(), authority.ca());
     assert_eq!(again.members(), authority.members());
     // The same but for its record, which comes after all that was signed since.
-    let mut copy = Backup::of(&state, &again).expect("copied");
+    let mut copy = Backup::of(DISK, &state, &again).expect("copied");
     let mut original = backup.clone();
     let [restored, saved] = [&mut copy, &mut original].map(|backup| {
         let record = backup.files.remove(record::FILE);
@@ -65,9 +68,9 @@ fn a_group_comes_back_as_it_was_in_a_directory_of_its_own() {
 fn nothing_is_put_over_another_group() {
     let (temporary, backup, _) = backup();
     let other = temporary.path().join("other");
-    backup.restore(&other).expect("restored");
+    backup.restore(DISK, &other).expect("restored");
     let before = fs::read(other.join("members.json")).expect("is there");
-    let error = backup.restore(&other).expect_err("is taken");
+    let error = backup.restore(DISK, &other).expect_err("is taken");
     assert!(matches!(error, BackupError::NotEmpty { .. }), "{error}");
     assert_eq!(
         fs::read(other.join("members.json")).expect("is there"),
@@ -75,9 +78,9 @@ fn nothing_is_put_over_another_group() {
     );
     // A directory with members and without a key belongs to a group too.
     let half = temporary.path().join("half");
-    drop(StateDir::open(&half).expect("made"));
+    drop(StateDir::open(DISK, &half).expect("made"));
     fs::write(half.join("members.json"), "[]").expect("written");
-    let error = backup.restore(&half).expect_err("is taken");
+    let error = backup.restore(DISK, &half).expect_err("is taken");
     assert!(
         error.to_string().contains("members.json is there"),
         "{error}"
@@ -89,13 +92,13 @@ fn where_a_group_is_kept_already_is_known() {
     let (temporary, backup, _) = backup();
     let (_other_temporary, other, _) = self::backup();
     let (peer, empty) = (temporary.path().join("peer"), temporary.path().join("none"));
-    drop(StateDir::open(&peer).expect("made"));
+    drop(StateDir::open(DISK, &peer).expect("made"));
     let inside = peer.join(EMBEDDED);
-    backup.restore(&inside).expect("restored");
+    backup.restore(DISK, &inside).expect("restored");
     let states = [empty, inside.clone()];
-    assert_eq!(backup.kept_in(&states), Some(&inside));
-    assert_eq!(other.kept_in(&states), None);
-    let twice = BackupError::twice(&inside);
+    assert_eq!(backup.kept_in(DISK, &states).expect("reads"), Some(&inside));
+    assert_eq!(other.kept_in(DISK, &states).expect("reads"), None);
+    let twice = BackupError::twice(DISK, &inside);
     assert!(
         matches!(&twice, BackupError::Twice { path, owner } if *path == inside && *owner == peer),
         "{twice:?}"
@@ -107,14 +110,14 @@ fn what_was_broken_off_is_done_again() {
     let (temporary, backup, authority) = backup();
     for kept in 0..names().count() - 1 {
         let path = temporary.path().join(format!("{kept}"));
-        backup.restore(&path).expect("restored");
+        backup.restore(DISK, &path).expect("restored");
         for name in names().skip(kept) {
             let _ = fs::remove_file(path.join(name));
         }
         DirBuilder::new().create(path.join(STAGING)).expect("made");
-        backup.restore(&path).expect("restored again");
-        let state = Arc::new(StateDir::open(&path).expect("opens"));
-        let again = Authority::load_or_create(state).expect("is there");
+        backup.restore(DISK, &path).expect("restored again");
+        let state = Arc::new(StateDir::open(DISK, &path).expect("opens"));
+        let again = Authority::load_or_create(DISK, state).expect("is there");
         assert_eq!(again.members(), authority.members());
     }
 }
@@ -138,7 +141,7 @@ fn a_damaged_backup_is_refused_and_nothing_written() {
     nonsense.files.insert("members.json".into(), b"{".to_vec());
     let target = temporary.path().join("target");
     let nonsense = Backup::parse(nonsense.to_text().as_bytes()).expect("whole");
-    nonsense.restore(&target).expect_err("is damaged");
+    nonsense.restore(DISK, &target).expect_err("is damaged");
     let mut left: Vec<_> = fs::read_dir(&target)
         .expect("lists")
         .map(|entry| entry.expect("an entry").file_name())
@@ -169,10 +172,10 @@ fn a_newer_backup_is_refused() {
 fn a_backup_is_secret_and_overwrites_nothing() {
     let (temporary, backup, _) = backup();
     let path = temporary.path().join("group.backup");
-    write_new(&path, &backup.to_text()).expect("written");
+    write_new(DISK, &path, &backup.to_text()).expect("written");
     let mode = fs::metadata(&path).expect("is there").permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
-    let error = write_new(&path, "other").expect_err("is there");
+    let error = write_new(DISK, &path, "other").expect_err("is there");
     assert!(matches!(error, BackupError::Exists(_)), "{error}");
-    assert_eq!(Backup::read(&path).expect("whole"), backup);
+    assert_eq!(Backup::read(DISK, &path).expect("whole"), backup);
 }

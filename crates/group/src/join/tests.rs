@@ -4,6 +4,7 @@ use super::*;
 use crate::authority::INVITE_VALIDITY;
 use crate::certificate::TRACKER_NAME;
 use crate::testing::Group;
+use thorp_disk::testing::DISK;
 
 fn key() -> Identity {
     Identity::generate().expect("a key")
@@ -19,7 +20,7 @@ fn service(group: &Group, clock: Clock) -> JoinService {
 #[tokio::test]
 async fn a_request_for_more_than_a_membership_gets_a_membership() {
     let group = Group::new();
-    group.authority.set_open(true).expect("opens");
+    group.authority.set_open(DISK, true).expect("opens");
     let clock = Clock::system();
     let hall = service(&group, clock.clone());
     let greedy = KeyPair::generate_for(&PKCS_ED25519).expect("a key");
@@ -65,7 +66,7 @@ async fn a_request_for_more_than_a_membership_gets_a_membership() {
 #[tokio::test]
 async fn a_crowd_of_newcomers_is_told_to_wait_and_members_are_not() {
     let group = Group::new();
-    group.authority.set_open(true).expect("opens");
+    group.authority.set_open(DISK, true).expect("opens");
     let clock = Clock::system();
     let (elm, member) = (key(), key());
     group.admit(&member, "ash");
@@ -87,10 +88,10 @@ async fn a_crowd_of_newcomers_is_told_to_wait_and_members_are_not() {
     let answer = service.answer(ask(&member), from).await;
     assert!(matches!(answer, Body::Joined(_)), "{answer:?}");
     // An invited newcomer does not have to queue.
-    group.authority.set_open(false).expect("closes");
+    group.authority.set_open(DISK, false).expect("closes");
     let token = group
         .authority
-        .invite(1, INVITE_VALIDITY, SystemTime::now())
+        .invite(DISK, 1, INVITE_VALIDITY, SystemTime::now())
         .expect("a token");
     let invited = Join {
         token: Some(token),

@@ -7,10 +7,11 @@ use super::*;
 use crate::authority::Authority;
 use crate::identity::Identity;
 use crate::testing::{Group, state};
+use thorp_disk::testing::DISK;
 
 fn removal(group: &Group, name: &str) -> (PeerId, SignedRecord) {
     let id = group.member(name).member().id;
-    assert!(group.authority.remove(id).expect("removes"));
+    assert!(group.authority.remove(DISK, id).expect("removes"));
     let record = group.authority.records().newest().expect("is made");
     (id, record)
 }
@@ -18,12 +19,12 @@ fn removal(group: &Group, name: &str) -> (PeerId, SignedRecord) {
 /// The same CA before it had any members.
 fn before_all(group: &Group) -> Authority {
     let (temporary, dir) = state();
-    let key = group.state().read("ca.p8").expect("reads");
+    let key = group.state().read(DISK, "ca.p8").expect("reads");
     let key = key.expect("is there");
-    dir.write_secret("ca.p8", &key).expect("writes");
+    dir.write_secret(DISK, "ca.p8", &key).expect("writes");
     // What it writes later may be lost.
     let _ = temporary.keep();
-    Authority::load_or_create(Arc::new(dir)).expect("a CA")
+    Authority::load_or_create(DISK, Arc::new(dir)).expect("a CA")
 }
 
 #[test]
@@ -72,27 +73,33 @@ fn it_is_kept_and_a_damaged_one_is_said() {
     let ca = group.authority.ca();
     let (ash, record) = removal(&group, "ash");
     let (_temporary, state) = state();
-    let records = Records::load(&state, ca).expect("there is none");
-    records.save(&state).expect("there is nothing to save");
+    let records = Records::load(DISK, &state, ca).expect("there is none");
+    records
+        .save(DISK, &state)
+        .expect("there is nothing to save");
     assert_eq!(records.newest(), None);
     records.adopt(record.clone()).expect("is signed");
     for _ in 0..2 {
-        records.save(&state).expect("saves");
+        records.save(DISK, &state).expect("saves");
     }
-    let again = Records::load(&state, ca).expect("is there");
+    let again = Records::load(DISK, &state, ca).expect("is there");
     assert_eq!(again.newest(), Some(record.clone()));
     assert!(!again.allows(&ash));
 
     let mut bytes = record.as_bytes().to_vec();
     bytes[0] ^= 1;
-    state.write(FILE, &bytes).expect("writes");
-    let error = Records::load(&state, ca)
+    state.write(DISK, FILE, &bytes).expect("writes");
+    let error = Records::load(DISK, &state, ca)
         .expect_err("is damaged")
         .to_string();
     assert!(error.contains("group-record is damaged"), "{error}");
     assert!(error.contains("not signed"), "{error}");
-    Records::forget(&state).expect("forgets");
-    assert!(Records::load(&state, ca).expect("is gone").allows(&ash));
+    Records::forget(DISK, &state).expect("forgets");
+    assert!(
+        Records::load(DISK, &state, ca)
+            .expect("is gone")
+            .allows(&ash)
+    );
 }
 
 #[test]
@@ -117,16 +124,16 @@ fn a_record_with_too_many_keys_is_not_made() {
 #[test]
 fn the_authority_tells_what_it_decides_and_makes_up_for_a_lost_record() {
     let (temporary, dir) = state();
-    let load = |dir| Authority::load_or_create(Arc::new(dir)).expect("a CA");
+    let load = |dir| Authority::load_or_create(DISK, Arc::new(dir)).expect("a CA");
     let authority = load(dir);
     let said = |authority: &Authority| {
         let newest = authority.records().newest().expect("is made");
         newest.record().clone()
     };
     assert_eq!((said(&authority).number, said(&authority).open), (1, false));
-    authority.set_open(true).expect("opens");
+    authority.set_open(DISK, true).expect("opens");
     assert_eq!((said(&authority).number, said(&authority).open), (2, true));
-    authority.set_open(true).expect("is open");
+    authority.set_open(DISK, true).expect("is open");
     assert_eq!(said(&authority).number, 2, "nothing has changed");
     let ash = Identity::generate().expect("a key");
     let now = std::time::SystemTime::now();
@@ -135,19 +142,19 @@ fn the_authority_tells_what_it_decides_and_makes_up_for_a_lost_record() {
         request: ash.certificate_request().expect("a request"),
         name: None,
     };
-    authority.admit(&join, now).expect("is open");
+    authority.admit(DISK, &join, now).expect("is open");
     assert_eq!(said(&authority).number, 2, "who is in is nobody's business");
-    authority.remove(ash.id()).expect("removes");
+    authority.remove(DISK, ash.id()).expect("removes");
     let decided = said(&authority);
     assert_eq!((decided.number, &decided.removed[..]), (3, &[ash.id()][..]));
     drop(authority);
 
-    let open = || StateDir::open(temporary.path().join("state")).expect("opens");
+    let open = || StateDir::open(DISK, temporary.path().join("state")).expect("opens");
     let authority = load(open());
     assert_eq!(said(&authority), decided);
     drop(authority);
     let dir = open();
-    Records::forget(&dir).expect("is lost");
+    Records::forget(DISK, &dir).expect("is lost");
     let authority = load(dir);
     assert_eq!(said(&authority).removed, decided.removed);
 }
@@ -159,7 +166,7 @@ fn a_restored_authority_learns_from_its_members_who_was_removed() {
     let (elm, newer) = removal(&group, "elm");
     let restored = before_all(&group);
     assert_eq!(restored.ca(), group.authority.ca());
-    restored.learn(&newer).expect("is signed");
+    restored.learn(DISK, &newer).expect("is signed");
     assert_eq!(restored.records().newest(), Some(newer));
     for id in [ash, elm] {
         assert!(restored.is_removed(id));
@@ -175,7 +182,7 @@ fn a_record_that_would_let_somebody_in_again_is_not_adopted() {
     let (ash, known) = removal(&group, "ash");
     let restored = before_all(&group);
     for turn in 0..=known.record().number {
-        restored.set_open(turn % 2 == 0).expect("is told");
+        restored.set_open(DISK, turn % 2 == 0).expect("is told");
     }
     let ignorant = restored.records().newest().expect("is made");
     assert!(known.record().number < ignorant.record().number);
@@ -184,7 +191,7 @@ fn a_record_that_would_let_somebody_in_again_is_not_adopted() {
     assert_eq!(records.adopt(ignorant.clone()), Ok(None));
     assert!(!records.allows(&ash));
     // Once it has learned what the members know, its record says all of it.
-    restored.learn(&known).expect("is signed");
+    restored.learn(DISK, &known).expect("is signed");
     let merged = restored.records().newest().expect("is made");
     assert!(merged.record().removes(&ash) && merged.record().removes_all_of(ignorant.record()));
     assert_eq!(records.adopt(merged.clone()), Ok(Some(merged)));
@@ -196,11 +203,11 @@ fn the_machine_that_keeps_the_group_cannot_be_removed() {
     let own = Identity::generate().expect("a key");
     let now = std::time::SystemTime::now();
     let name = "hall".parse().expect("a name");
-    let certificate = group.authority.tracker_certificate(&own, &name, now);
+    let certificate = group.authority.tracker_certificate(DISK, &own, &name, now);
     certificate.expect("is signed");
     let error = group
         .authority
-        .remove(own.id())
+        .remove(DISK, own.id())
         .expect_err("is the tracker");
     assert!(error.to_string().contains("keeps the group"), "{error}");
 }

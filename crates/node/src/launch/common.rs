@@ -3,12 +3,14 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use thorp_disk::DiskThread;
 use thorp_group::address::{ListenAddress, OuterAddress};
 use thorp_group::clock::Clock;
+use thorp_group::state::StateDir;
 use thorp_wire::MemberName;
 
 use super::LaunchError;
-use crate::config::{self, Config, Setting};
+use crate::config::{Config, Setting};
 use crate::net::addresses::Reach;
 use crate::net::listener::{Listen, ListenError, Listener};
 
@@ -30,8 +32,10 @@ pub struct Common {
 }
 
 impl Common {
-    pub(super) fn config(&self) -> Result<Config, LaunchError> {
-        let mut config = Config::load(&self.state.join(config::FILE))?;
+    pub(super) fn config(&self, disk: DiskThread) -> Result<Config, LaunchError> {
+        // Nothing is believed that another user has written.
+        StateDir::is_there(disk, &self.state)?;
+        let mut config = Config::load(disk, &self.state)?;
         self.settings.iter().for_each(|setting| config.set(setting));
         Ok(config)
     }

@@ -11,16 +11,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use thorp_disk::DiskThread;
 use thorp_group::authority::{self, Authority};
 use thorp_group::backup::{Backup, BackupError};
 use thorp_group::identity::{self, Membership};
 use thorp_group::sightings::Sightings;
-use thorp_group::state::{EMBEDDED, StateDir};
+use thorp_group::state::{EMBEDDED, StateDir, StateError};
 use thorp_wire::PeerId;
 use tokio::sync::mpsc;
 
-use super::LaunchError;
 use super::owner::{running_or_state, until_let_go};
+use super::{LaunchError, on_disk};
 use crate::api::{Command, Done, Event, Failure, GroupMember, MemberRole, Note};
 use crate::codes::library;
 use crate::local;
@@ -40,11 +41,9 @@ pub async fn invite(
         uses,
         seconds: validity.as_secs(),
     };
-    let Some(mut events) = running(states, &command).await else {
-        let kept = kept(states).next().ok_or_else(|| elsewhere(states))?;
-        return Err(LaunchError::NoTrackerRuns {
-            state: kept.clone(),
-        });
+    let Some(mut events) = running(states, &command).await? else {
+        let state = first_kept(states).await?;
+        return Err(LaunchError::NoTrackerRuns { state });
     };
     while let Some(event) = events.recv().await {
         match event {
@@ -62,20 +61,20 @@ pub async fn ask_keeper(
     states: &[PathBuf],
     command: Command,
 ) -> Result<mpsc::Receiver<Event>, LaunchError> {
-    if let Some(events) = running(states, &command).await {
+    if let Some(events) = running(states, &command).await? {
         return Ok(events);
     }
-    let kept = kept(states).next().ok_or_else(|| elsewhere(states))?;
-    let state = match running_or_state(kept, &command).await? {
+    let kept = first_kept(states).await?;
+    let state = match running_or_state(&kept, &command).await? {
         Ok(events) => return Ok(events),
         Err(state) => state,
     };
     let (events, receiver) = mpsc::channel(EVENTS);
     tokio::spawn(async move {
-        // It waits for the disk, and holds the directory until it is done.
-        let work = tokio::task::spawn_blocking(move || {
-            let desk = Desk::open(Arc::new(state))?;
-            desk.answer(&command, None)
+        // It holds the directory until it is done.
+        let work = thorp_disk::spawn(move |disk| {
+            let desk = Desk::open(disk, Arc::new(state))?;
+            desk.answer(disk, &command, None)
         });
         let answer = work.await.unwrap_or(Err(Failure::TrackerStopping));
         send(answer, &events).await;
@@ -88,14 +87,15 @@ pub async fn ask_keeper(
 pub async fn restore(
     state: PathBuf,
     backup: Backup,
-    others: &[PathBuf],
+    others: Vec<PathBuf>,
 ) -> Result<usize, LaunchError> {
-    if let Some(path) = backup.kept_in(others) {
-        return Err(BackupError::twice(path).into());
-    }
-    // It waits for the disk.
-    let work = tokio::task::spawn_blocking(move || backup.restore(&state));
-    Ok(work.await??)
+    on_disk(move |disk| {
+        if let Some(path) = backup.kept_in(disk, &others)? {
+            return Err(BackupError::twice(disk, path).into());
+        }
+        Ok(backup.restore(disk, &state)?)
+    })
+    .await
 }
 
 /// Asks the node that runs on the first of these state directories where one
@@ -144,8 +144,19 @@ pub fn meant<'a>(members: &'a [GroupMember], who: &str) -> Result<&'a GroupMembe
 }
 
 /// Whether a state directory has a group's CA.
-pub fn has_ca(state: &Path) -> bool {
-    state.join(authority::KEY_FILE).exists()
+pub async fn has_ca(state: &Path) -> Result<bool, LaunchError> {
+    let state = state.to_owned();
+    on_disk(move |disk| Ok(keeps_ca(disk, &state)?)).await
+}
+
+/// Whether a state directory keeps a group that is entered by invitation.
+pub async fn is_by_invitation(state: &Path) -> Result<bool, LaunchError> {
+    let state = state.to_owned();
+    on_disk(move |disk| Ok(authority::is_by_invitation(disk, &state)?)).await
+}
+
+pub(super) fn keeps_ca(disk: DiskThread, state: &Path) -> Result<bool, StateError> {
+    StateDir::has(disk, state, authority::KEY_FILE)
 }
 
 /// Answers callers from the authority's tables, whether the tracker runs or not.
@@ -160,39 +171,42 @@ pub(super) struct Desk {
 }
 
 impl Desk {
-    fn open(state: Arc<StateDir>) -> Result<Self, Failure> {
-        let authority = Authority::load_or_create(Arc::clone(&state))?;
-        let seen = Arc::new(Sightings::load(Arc::clone(&state)));
-        Ok(Self::new(state, Arc::new(authority), seen))
+    fn open(disk: DiskThread, state: Arc<StateDir>) -> Result<Self, Failure> {
+        let authority = Authority::load_or_create(disk, Arc::clone(&state))?;
+        let seen = Arc::new(Sightings::load(disk, Arc::clone(&state)));
+        Ok(Self::new(disk, state, Arc::new(authority), seen)?)
     }
 
     pub(super) fn new(
+        disk: DiskThread,
         state: Arc<StateDir>,
         authority: Arc<Authority>,
         seen: Arc<Sightings>,
-    ) -> Self {
+    ) -> Result<Self, StateError> {
         let path = state.path();
+        let key_of = |path| identity::peek_key(disk, path, identity::KEY_FILE);
         let outer = path.parent().filter(|_| path.ends_with(EMBEDDED));
-        Self {
+        Ok(Self {
             authority,
-            tracker: identity::peek_key(&path.join(identity::KEY_FILE)),
-            host: outer.and_then(|outer| identity::peek_key(&outer.join(identity::KEY_FILE))),
+            tracker: key_of(path)?,
+            host: outer.map(key_of).transpose()?.flatten(),
             seen,
             state,
-        }
+        })
     }
 
-    /// Waits for the disk. Which members are `present` is known while the tracker runs.
+    /// Which members are `present` is known while the tracker runs.
     pub(super) fn answer(
         &self,
+        disk: DiskThread,
         command: &Command,
         present: Option<&BTreeSet<PeerId>>,
     ) -> Result<Vec<Event>, Failure> {
         match command {
             Command::Members => Ok(self.members(present)),
-            Command::Remove { id } => self.remove(id, present),
+            Command::Remove { id } => self.remove(disk, id, present),
             Command::Backup => {
-                let backup = Backup::of(&self.state, &self.authority)?;
+                let backup = Backup::of(disk, &self.state, &self.authority)?;
                 let backup = backup.to_text();
                 Ok(vec![Event::Backup { backup }])
             }
@@ -211,12 +225,17 @@ impl Desk {
         events
     }
 
-    fn remove(&self, id: &str, present: Option<&BTreeSet<PeerId>>) -> Result<Vec<Event>, Failure> {
+    fn remove(
+        &self,
+        disk: DiskThread,
+        id: &str,
+        present: Option<&BTreeSet<PeerId>>,
+    ) -> Result<Vec<Event>, Failure> {
         let row = self.rows(None).find(|row| row.id == id);
         let row = row.ok_or_else(|| Failure::NoMemberWithId { id: id.to_owned() })?;
         removable(&row)?;
         let id: PeerId = id.parse().map_err(|error| library(&error))?;
-        self.authority.remove(id)?;
+        self.authority.remove(disk, id)?;
         let row = self.rows(present).find(|row| row.id == id.to_string());
         Ok(row.into_iter().map(Event::Member).collect())
     }
@@ -278,33 +297,58 @@ pub(super) async fn send(answer: Result<Vec<Event>, Failure>, events: &mpsc::Sen
     }
 }
 
-fn kept(states: &[PathBuf]) -> impl Iterator<Item = &PathBuf> {
-    states.iter().filter(|state| has_ca(state))
+/// Those of these state directories that have a group's CA.
+async fn kept(states: &[PathBuf]) -> Result<Vec<PathBuf>, LaunchError> {
+    let states = states.to_owned();
+    on_disk(move |disk| {
+        let mut kept = Vec::new();
+        for state in states {
+            if keeps_ca(disk, &state)? {
+                kept.push(state);
+            }
+        }
+        Ok(kept)
+    })
+    .await
 }
 
-async fn running(states: &[PathBuf], command: &Command) -> Option<mpsc::Receiver<Event>> {
-    for state in kept(states) {
-        if let Some(events) = local::ask(state, command).await {
-            return Some(events);
+async fn first_kept(states: &[PathBuf]) -> Result<PathBuf, LaunchError> {
+    if let Some(first) = kept(states).await?.into_iter().next() {
+        return Ok(first);
+    }
+    let states = states.to_owned();
+    on_disk(move |disk| Err(elsewhere(disk, &states)?)).await
+}
+
+async fn running(
+    states: &[PathBuf],
+    command: &Command,
+) -> Result<Option<mpsc::Receiver<Event>>, LaunchError> {
+    for state in kept(states).await? {
+        if let Some(events) = local::ask(&state, command).await {
+            return Ok(Some(events));
         }
     }
-    None
+    Ok(None)
 }
 
 /// Where the CA is, if it is not here.
-fn elsewhere(states: &[PathBuf]) -> LaunchError {
+fn elsewhere(disk: DiskThread, states: &[PathBuf]) -> Result<LaunchError, StateError> {
     let places = states
         .iter()
         .flat_map(|state| [Some(state.as_path()), state.parent()]);
-    match places.flatten().find_map(Membership::peek) {
-        Some((_, trackers)) => LaunchError::CaElsewhere { trackers },
-        None => LaunchError::NoGroupHere,
+    for place in places.flatten() {
+        if let Some((_, trackers)) = Membership::peek(disk, place)? {
+            return Ok(LaunchError::CaElsewhere { trackers });
+        }
     }
+    Ok(LaunchError::NoGroupHere)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use thorp_disk::testing::DISK;
     use thorp_group::testing::state;
 
     use crate::api::{AskedOf, ErrorKind, one_of_each};
@@ -343,9 +387,9 @@ mod tests {
     #[test]
     fn what_is_asked_of_others_is_not_answered_here() {
         let (_temporary, state) = state();
-        let desk = Desk::open(Arc::new(state)).expect("opens");
+        let desk = Desk::open(DISK, Arc::new(state)).expect("opens");
         for command in one_of_each() {
-            let is_refused = desk.answer(&command, None) == Err(Failure::NotAPeer);
+            let is_refused = desk.answer(DISK, &command, None) == Err(Failure::NotAPeer);
             let is_asked = command.asked_of() == AskedOf::Keeper;
             assert_eq!(is_refused, !is_asked, "{command:?}");
         }

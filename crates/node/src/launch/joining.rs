@@ -1,22 +1,24 @@
 //! How this machine becomes a member, or is one already.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use thorp_group::address::NetAddress;
+use thorp_group::certificate::CaKey;
 use thorp_group::clock::Clock;
 use thorp_group::identity::{Identity, Membership};
 use thorp_group::invite::Invite;
-use thorp_group::join::Ticket;
+use thorp_group::join::{Admitted, Ticket};
 use thorp_group::record::Records;
 use thorp_group::state::StateDir;
 use thorp_group::tls;
 use thorp_wire::MemberName;
 use tokio::sync::mpsc;
 
-use super::LaunchError;
 use super::common::Common;
 use super::member::{keep_admitted, member_tls};
 use super::owner::free_state;
+use super::{LaunchError, on_disk};
 use crate::api::{Note, Notice};
 use crate::net::addresses;
 use crate::net::dial::{self, DialError, Expected};
@@ -41,12 +43,17 @@ pub enum Group {
 /// Becomes a member by an invite. Says under which name, and whether this
 /// machine was a member of that group before.
 pub async fn join(common: Common, invite: Invite) -> Result<(MemberName, bool), LaunchError> {
-    let state = free_state(&common.state).await?;
-    let identity = Identity::load_or_create(&state)?;
+    let state = Arc::new(free_state(&common.state).await?);
+    let (opened, ca) = (Arc::clone(&state), invite.ca);
+    let (identity, was_member) = on_disk(move |disk| {
+        let identity = Identity::load_or_create(disk, &opened)?;
+        let member_of = Membership::peek(disk, opened.path())?;
+        Ok((identity, member_of.is_some_and(|(known, _)| known == ca)))
+    })
+    .await?;
     let wanted = Some(common.own_name());
-    let was_member = Membership::peek(state.path()).is_some_and(|(ca, _)| ca == invite.ca);
     let admitted = join::join(&Ticket::from(invite), &identity, wanted, &common.clock).await?;
-    keep_admitted(&admitted, &state)?;
+    let admitted = kept(admitted, &state).await?;
     let member = admitted.membership.member();
     let name = member.and_then(|member| member.name);
     Ok((name.unwrap_or_else(|| common.own_name()), was_member))
@@ -56,15 +63,15 @@ pub async fn join(common: Common, invite: Invite) -> Result<(MemberName, bool), 
 /// Says as well whether a notice has told the user that a tracker is dialled.
 pub(super) async fn join_group(
     common: &Common,
-    state: &StateDir,
-    identity: &Identity,
+    state: &Arc<StateDir>,
+    identity: &Arc<Identity>,
     remembered: Option<Membership>,
     group: Group,
     notices: &mpsc::Sender<Notice>,
 ) -> Result<(Membership, bool), LaunchError> {
     if let Some(known) = &remembered
         && !matches!(group, Group::Invited(_))
-        && !Records::load(state, known.ca)?.allows(&identity.id())
+        && !records(state, known.ca).await?.allows(&identity.id())
     {
         return Err(LaunchError::Removed);
     }
@@ -102,12 +109,27 @@ pub(super) async fn join_group(
         }
         (Err(error), _) => return Err(error.into()),
     };
-    keep_admitted(&admitted, state)?;
+    let admitted = kept(admitted, state).await?;
     if is_first_contact {
         let ca = admitted.membership.ca.to_string();
         let _ = notices.try_send(Notice::Note(Note::TakenOnTrust { ca }));
     }
     Ok((admitted.membership, true))
+}
+
+async fn records(state: &Arc<StateDir>, ca: CaKey) -> Result<Records, LaunchError> {
+    let state = Arc::clone(state);
+    on_disk(move |disk| Ok(Records::load(disk, &state, ca)?)).await
+}
+
+/// What a tracker gave, once it is kept.
+async fn kept(admitted: Admitted, state: &Arc<StateDir>) -> Result<Admitted, LaunchError> {
+    let state = Arc::clone(state);
+    on_disk(move |disk| {
+        keep_admitted(disk, &admitted, &state)?;
+        Ok(admitted)
+    })
+    .await
 }
 
 /// Whether it is time to renew a certificate.
@@ -126,8 +148,8 @@ fn is_good(membership: &Membership, clock: &Clock) -> bool {
 async fn follow(
     tracker: NetAddress,
     known: &Membership,
-    state: &StateDir,
-    identity: &Identity,
+    state: &Arc<StateDir>,
+    identity: &Arc<Identity>,
     clock: &Clock,
 ) -> Result<Membership, LaunchError> {
     let moved = Membership {
@@ -137,14 +159,22 @@ async fn follow(
     if known.trackers == moved.trackers {
         return Ok(moved);
     }
-    let tls = member_tls(state, identity, known, clock)?;
+    let tls = {
+        let (state, identity) = (Arc::clone(state), Arc::clone(identity));
+        let (known, clock) = (known.clone(), clock.clone());
+        on_disk(move |disk| member_tls(disk, &state, &identity, &known, &clock)).await?
+    };
     let addresses = addresses::resolve(&moved.trackers)
         .await
         .unwrap_or_default();
     let why = match dial::dial(&addresses, Expected::Tracker, &tls, None).await {
         Ok(_) => {
-            moved.save(state)?;
-            return Ok(moved);
+            let state = Arc::clone(state);
+            let save = move |disk| {
+                moved.save(disk, &state)?;
+                Ok(moved)
+            };
+            return on_disk(save).await;
         }
         Err(why) => dial::explain(why, Some(known.ca), clock).await,
     };

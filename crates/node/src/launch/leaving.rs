@@ -7,17 +7,18 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use thorp_disk::DiskThread;
 use thorp_files::share;
 use thorp_group::identity::{self, Membership};
 use thorp_group::record::Records;
 use thorp_group::sightings::Sightings;
 use thorp_group::state::{EMBEDDED, StateDir};
 use thorp_group::{authority, backup, record};
-use thorp_wire::reserved::VERSION_FILE;
 
-use super::LaunchError;
-use super::desk::has_ca;
+use super::desk::keeps_ca;
+use super::office::is_there;
 use super::owner::{GOODBYE_WITHIN, LOOK_EVERY, running_or_state, until_let_go};
+use super::{LaunchError, on_disk};
 use crate::api::{Command, Event, Failure};
 use crate::local;
 use crate::peer::Memory;
@@ -56,19 +57,28 @@ pub struct Left {
 }
 
 /// What leaving would mean.
-pub fn standing(path: &Path) -> Result<Standing, LaunchError> {
-    if !StateDir::is_there(path)? {
+pub async fn standing(path: &Path) -> Result<Standing, LaunchError> {
+    let path = path.to_owned();
+    on_disk(move |disk| standing_of(disk, &path)).await
+}
+
+fn standing_of(disk: DiskThread, path: &Path) -> Result<Standing, LaunchError> {
+    if !StateDir::is_there(disk, path)? {
         return Ok(Standing::Nothing);
     }
     let embedded = path.join(EMBEDDED);
-    let own = [path, &embedded].into_iter().find(|path| has_ca(path));
-    let is_member = path.join(identity::MEMBERSHIP_FILE).exists();
+    let own = match path {
+        path if keeps_ca(disk, path)? => Some(path),
+        _ if keeps_ca(disk, &embedded)? => Some(&*embedded),
+        _ => None,
+    };
+    let is_member = StateDir::has(disk, path, identity::MEMBERSHIP_FILE)?;
     Ok(match own {
         None if is_member => Standing::Member,
         None => Standing::Alone,
         Some(own) => {
-            let key = identity::peek_key(&own.join(authority::KEY_FILE));
-            let ca = Membership::peek(path).map(|(ca, _)| ca);
+            let key = identity::peek_key(disk, own, authority::KEY_FILE)?;
+            let ca = Membership::peek(disk, path)?.map(|(ca, _)| ca);
             match (key, ca) {
                 (Some(key), Some(ca)) if ca.0 != *key.as_bytes() => Standing::MemberAndKeeper,
                 _ => Standing::Keeper,
@@ -79,14 +89,15 @@ pub fn standing(path: &Path) -> Result<Standing, LaunchError> {
 
 /// Of which group a state directory makes this machine a member, whether a node runs
 /// on it or not.
-pub fn membership(path: &Path) -> Option<Membership> {
-    Membership::peek_whole(path)
+pub async fn membership(path: &Path) -> Result<Option<Membership>, LaunchError> {
+    let path = path.to_owned();
+    on_disk(move |disk| Ok(Membership::peek_whole(disk, &path)?)).await
 }
 
 /// Stops the node that runs on a state directory, and forgets its group; with
 /// `purge` everything, and with it every group that is kept there.
 pub async fn leave(path: &Path, purge: bool) -> Result<Left, LaunchError> {
-    match standing(path)? {
+    match standing(path).await? {
         Standing::Nothing if purge => return Ok(Left::default()),
         Standing::Nothing | Standing::Alone if !purge => {
             return Err(LaunchError::NothingToLeave { state: path.into() });
@@ -98,16 +109,15 @@ pub async fn leave(path: &Path, purge: bool) -> Result<Left, LaunchError> {
     }
     let mut states = vec![stopped(path).await?];
     let embedded = path.join(EMBEDDED);
-    if purge && embedded.join(VERSION_FILE).exists() {
+    if purge && is_there(&embedded).await? {
         states.push(stopped(&embedded).await?);
     }
     let path = path.to_owned();
-    // It waits for the disk.
-    let work = tokio::task::spawn_blocking(move || {
+    on_disk(move |disk| {
         if !purge {
-            let was_removed = is_removed(&states[0]);
+            let was_removed = is_removed(disk, &states[0]);
             for name in GROUP {
-                states[0].remove(name)?;
+                states[0].remove(disk, name)?;
             }
             return Ok(Left {
                 was_removed,
@@ -116,22 +126,26 @@ pub async fn leave(path: &Path, purge: bool) -> Result<Left, LaunchError> {
         }
         // The inner one first.
         while let Some(state) = states.pop() {
-            clear(state)?;
+            clear(disk, state)?;
         }
         Ok(Left {
-            stays: left_in(&path),
+            stays: left_in(disk, &path),
             ..Left::default()
         })
-    });
-    work.await?
+    })
+    .await
 }
 
 /// Whether the group's record is known to say so. A machine may leave even if
 /// that cannot be read.
-fn is_removed(state: &StateDir) -> bool {
-    let id = identity::peek_key(&state.file(identity::KEY_FILE));
-    let records = Membership::peek(state.path()).and_then(|(ca, _)| Records::load(state, ca).ok());
-    id.zip(records)
+fn is_removed(disk: DiskThread, state: &StateDir) -> bool {
+    let id = identity::peek_key(disk, state.path(), identity::KEY_FILE);
+    let group = Membership::peek(disk, state.path());
+    let records = |(ca, _)| Records::load(disk, state, ca).ok();
+    let records = group.ok().flatten().and_then(records);
+    id.ok()
+        .flatten()
+        .zip(records)
         .is_some_and(|(id, records)| !records.allows(&id))
 }
 
@@ -143,7 +157,8 @@ async fn stopped(path: &Path) -> Result<StateDir, LaunchError> {
             Err(state) => return Ok(state),
             Ok(_) if tokio::time::Instant::now() >= deadline => {
                 // The error says which process still has it.
-                return Ok(StateDir::open(path)?);
+                let path = path.to_owned();
+                return on_disk(move |disk| Ok(StateDir::open(disk, path)?)).await;
             }
             Ok(answer) => {
                 let mut answer = until_let_go(answer, path);
@@ -162,10 +177,10 @@ async fn stopped(path: &Path) -> Result<StateDir, LaunchError> {
 }
 
 /// Removes what thorp has made in a directory, and the directory if it is empty then.
-fn clear(state: StateDir) -> Result<(), LaunchError> {
+fn clear(disk: DiskThread, state: StateDir) -> Result<(), LaunchError> {
     for name in made() {
-        state.remove(name)?;
-        state.remove(&StateDir::temporary(name))?;
+        state.remove(disk, name)?;
+        state.remove(disk, &StateDir::temporary(name))?;
     }
     for folder in [backup::STAGING, share::CACHE] {
         if let Err(error) = fs::remove_dir_all(state.file(folder))
@@ -174,7 +189,7 @@ fn clear(state: StateDir) -> Result<(), LaunchError> {
             return Err(error.into());
         }
     }
-    Ok(state.end()?)
+    Ok(state.end(disk)?)
 }
 
 /// Every file that thorp makes in a state directory, but those of the directory
@@ -184,7 +199,7 @@ fn made() -> impl Iterator<Item = &'static str> {
     GROUP.into_iter().chain(authority::FILES).chain(others)
 }
 
-fn left_in(path: &Path) -> Vec<PathBuf> {
+fn left_in(_: DiskThread, path: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(path).into_iter().flatten();
     let mut left: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
     left.sort();

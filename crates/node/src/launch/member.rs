@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use thorp_disk::DiskThread;
 use thorp_group::address::NetAddress;
 use thorp_group::certificate::CaKey;
 use thorp_group::clock::Clock;
@@ -29,12 +30,13 @@ pub(super) struct Credentials {
 
 impl Credentials {
     pub(super) fn new(
+        disk: DiskThread,
         state: &Arc<StateDir>,
-        identity: Identity,
+        identity: Arc<Identity>,
         membership: Membership,
         clock: &Clock,
     ) -> Result<Self, LaunchError> {
-        let tls = member_tls(state, &identity, &membership, clock)?;
+        let tls = member_tls(disk, state, &identity, &membership, clock)?;
         let renewal = Renewal::new(identity, membership.clone(), state, tls.clone());
         Ok(Self {
             tls,
@@ -58,32 +60,41 @@ impl Credentials {
 
 /// What a member shows, and which members it lets in.
 pub(super) fn member_tls(
+    disk: DiskThread,
     state: &StateDir,
     identity: &Identity,
     membership: &Membership,
     clock: &Clock,
 ) -> Result<MemberTls, LaunchError> {
-    let records = Records::load(state, membership.ca)?;
+    let records = Records::load(disk, state, membership.ca)?;
     let tls = MemberTls::new(identity, membership, clock.clone())?;
     Ok(tls.with_records(records))
 }
 
 /// Keeps what a tracker gave.
-pub(super) fn keep_admitted(admitted: &Admitted, state: &StateDir) -> Result<(), LaunchError> {
-    keep(&admitted.membership, state)?;
-    let records = Records::load(state, admitted.membership.ca)?;
+pub(super) fn keep_admitted(
+    disk: DiskThread,
+    admitted: &Admitted,
+    state: &StateDir,
+) -> Result<(), LaunchError> {
+    keep(disk, &admitted.membership, state)?;
+    let records = Records::load(disk, state, admitted.membership.ca)?;
     if let Some(record) = admitted.record.clone() {
         // It was verified when it came.
         let _ = records.adopt(record);
     }
-    Ok(records.save(state)?)
+    Ok(records.save(disk, state)?)
 }
 
 /// Keeps a membership, and nothing of another group.
-pub(super) fn keep(membership: &Membership, state: &StateDir) -> Result<(), LaunchError> {
-    let before = Membership::peek(state.path());
+pub(super) fn keep(
+    disk: DiskThread,
+    membership: &Membership,
+    state: &StateDir,
+) -> Result<(), LaunchError> {
+    let before = Membership::peek(disk, state.path())?;
     if before.is_none_or(|(ca, _)| ca != membership.ca) {
-        Records::forget(state)?;
+        Records::forget(disk, state)?;
     }
-    Ok(membership.save(state)?)
+    Ok(membership.save(disk, state)?)
 }

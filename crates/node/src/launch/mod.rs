@@ -28,22 +28,29 @@ mod owner;
 mod running;
 mod visit;
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use thorp_files::share::{self, Share};
+use thorp_disk::{DiskThread, LetGo};
+use thorp_files::share::{self, Share, ShareEvent};
 use thorp_group::address::{PEER_PORT, TRACKER_PORT};
+use thorp_group::clock::Clock;
 use thorp_group::identity::{Identity, Membership};
 use thorp_group::state::StateDir;
 use tokio::sync::mpsc;
 
 use crate::api::{Notice, Warning};
-use crate::local::{self, Answering, LocalError};
+use crate::config::Config;
+use crate::local::{self, Listening};
+use crate::net::addresses::Reach;
 use crate::net::listener::Listen;
 use crate::peer::{Memory, Peer, PeerSetup, Role};
 
 pub use common::Common;
-pub use desk::{ask_keeper, ask_running, has_ca, invite, meant, removable, restore, shared_by};
+pub use desk::{
+    ask_keeper, ask_running, has_ca, invite, is_by_invitation, meant, removable, restore, shared_by,
+};
 pub use failure::LaunchError;
 use joining::join_group;
 pub use joining::{Group, join};
@@ -53,7 +60,6 @@ use office::Office;
 use owner::free_state;
 use running::Held;
 pub use running::{Access, RunningPeer, RunningTracker};
-pub use thorp_group::authority::is_by_invitation;
 pub use thorp_group::state::EMBEDDED;
 pub use visit::ask;
 
@@ -66,45 +72,48 @@ pub async fn share(
     group: Group,
     notices: mpsc::Sender<Notice>,
 ) -> Result<RunningPeer, LaunchError> {
-    let config = common.config()?;
     // Before anything is joined or made: a wrong directory is the usual mistake.
-    let options = share::Options {
-        hidden: options.hidden || config.share_hidden,
-        poll: config.share_look_again,
-        ..options
-    };
-    Share::check(dir, &options)?;
+    let (config, options) = configured(&common, dir, options).await?;
     let state = Arc::new(free_state(&common.state).await?);
-    let options = share::Options {
-        cache: Some(state.file(share::CACHE)),
-        ..options
-    };
-    let (share, changes) = Share::open(dir, options)?;
-
-    let identity = Identity::load_or_create(&state)?;
-    let remembered = Membership::load(&state, &identity)?;
+    let (dir, at) = (dir.to_owned(), Arc::clone(&state));
+    let opened = on_disk(move |disk| Opened::new(disk, &at, &dir, &options)).await?;
     let office = match group {
-        Group::Remembered => Office::inside(&common, remembered.as_ref()).await?,
+        Group::Remembered => Office::inside(&common, opened.remembered.as_ref()).await?,
         Group::Open(_) | Group::Invited(_) => None,
     };
+    let office = office.map(Arc::new);
     let (membership, announced, listener) = if let Some(office) = &office {
         // The port comes first: it says where this peer finds its tracker.
         let usual = Listen::PortOrNext(TRACKER_PORT);
         let listener = common.listener(usual).await?;
-        let (name, listen) = (common.own_name(), listener.address());
-        let membership = office.admit(&identity, &name, listen, &common.clock)?;
-        keep(&membership, &state)?;
-        (membership, true, listener)
+        let membership = admitted(
+            &common,
+            office,
+            &opened.identity,
+            &state,
+            listener.address(),
+        );
+        (membership.await?, true, listener)
     } else {
         // On the heap: a dialler that waits is large.
-        let joined = join_group(&common, &state, &identity, remembered, group, &notices);
+        let joined = join_group(
+            &common,
+            &state,
+            &opened.identity,
+            opened.remembered,
+            group,
+            &notices,
+        );
         let (membership, announced) = Box::pin(joined).await?;
         let usual = Listen::PortOrNext(PEER_PORT);
         (membership, announced, common.listener(usual).await?)
     };
     let listen = listener.address();
     let reach = common.reach(listen).await;
-    let credentials = Credentials::new(&state, identity, membership, &common.clock)?;
+    let member = (opened.identity, membership);
+    let settling = Settling::new(&common, member, &state, office.as_ref(), &reach, &notices);
+    let settled = on_disk(move |disk| settling.done(disk)).await?;
+    let credentials = settled.credentials;
     if office.is_none() {
         warn_of_name(&common, &credentials, &notices);
     }
@@ -132,39 +141,166 @@ pub async fn share(
         config,
         clock: common.clock.clone(),
         role: Role::Sharing {
-            share,
-            changes,
+            share: opened.share,
+            changes: opened.changes,
             reach: reach.clone(),
             incoming,
-            memory: Memory::open(Arc::clone(&state), credentials.ca, &notices),
+            memory: settled.memory,
         },
         announced,
         renewal: credentials.renewal,
     };
     let (peer, task) = Peer::start(setup, notices);
 
-    let access = office
-        .as_ref()
-        .map(|office| office.first_access(&reach, &common.clock))
-        .transpose()?;
+    let asked = peer.clone();
     let mut held = Held {
-        sockets: vec![answer_for(&state, &peer)?],
+        sockets: vec![local::answer(settled.socket, move |command| {
+            asked.command(command)
+        })?],
         port: Some(port),
         states: vec![state],
     };
-    if let Some((office, (tracker, _))) = office.zip(tracker.as_ref()) {
-        let socket = office.answer(tracker, &reach, &common.clock)?;
+    if let (Some(office), Some((tracker, _)), Some(socket)) =
+        (office, &tracker, settled.office_socket)
+    {
+        let socket = office.answer(socket, tracker, &reach, &common.clock)?;
         held.sockets.push(socket);
-        held.states.push(office.state);
+        held.states.push(Arc::clone(&office.state));
     }
     Ok(RunningPeer {
         peer,
         listen: Some(listen),
-        access,
+        access: settled.access,
         task,
         tracker,
-        held,
+        held: LetGo::new(held),
     })
+}
+
+/// The settings, and how a directory that can be shared is shared by them.
+async fn configured(
+    common: &Common,
+    dir: &Path,
+    options: share::Options,
+) -> Result<(Config, share::Options), LaunchError> {
+    let (common, dir) = (common.clone(), dir.to_owned());
+    on_disk(move |disk| {
+        let config = common.config(disk)?;
+        let options = share::Options {
+            hidden: options.hidden || config.share_hidden,
+            poll: config.share_look_again,
+            ..options
+        };
+        Share::check(disk, &dir, &options)?;
+        Ok((config, options))
+    })
+    .await
+}
+
+/// Membership of the peer in the group whose tracker is inside it.
+async fn admitted(
+    common: &Common,
+    office: &Arc<Office>,
+    identity: &Arc<Identity>,
+    state: &Arc<StateDir>,
+    listen: SocketAddr,
+) -> Result<Membership, LaunchError> {
+    let (common, office) = (common.clone(), Arc::clone(office));
+    let (identity, state) = (Arc::clone(identity), Arc::clone(state));
+    on_disk(move |disk| {
+        let name = common.own_name();
+        let membership = office.admit(disk, &identity, &name, listen, &common.clock)?;
+        keep(disk, &membership, &state)?;
+        Ok(membership)
+    })
+    .await
+}
+
+/// What a peer finds on the disk when it starts.
+struct Opened {
+    share: Share,
+    changes: mpsc::Receiver<ShareEvent>,
+    identity: Arc<Identity>,
+    remembered: Option<Membership>,
+}
+
+impl Opened {
+    fn new(
+        disk: DiskThread,
+        state: &StateDir,
+        dir: &Path,
+        options: &share::Options,
+    ) -> Result<Self, LaunchError> {
+        let options = share::Options {
+            cache: Some(state.file(share::CACHE)),
+            ..options.clone()
+        };
+        let (share, changes) = Share::open(disk, dir, options)?;
+        let identity = Identity::load_or_create(disk, state)?;
+        let remembered = Membership::load(disk, state, &identity)?;
+        Ok(Self {
+            share,
+            changes,
+            identity: Arc::new(identity),
+            remembered,
+        })
+    }
+}
+
+/// A new member's last steps on the disk before it runs.
+struct Settling {
+    identity: Arc<Identity>,
+    membership: Membership,
+    state: Arc<StateDir>,
+    office: Option<Arc<Office>>,
+    reach: Reach,
+    clock: Clock,
+    notices: mpsc::Sender<Notice>,
+}
+
+/// What a peer has on the disk once it is a member.
+struct Settled {
+    credentials: Credentials,
+    memory: Memory,
+    access: Option<Access>,
+    socket: Listening,
+    office_socket: Option<Listening>,
+}
+
+impl Settling {
+    fn new(
+        common: &Common,
+        (identity, membership): (Arc<Identity>, Membership),
+        state: &Arc<StateDir>,
+        office: Option<&Arc<Office>>,
+        reach: &Reach,
+        notices: &mpsc::Sender<Notice>,
+    ) -> Self {
+        Self {
+            identity,
+            membership,
+            state: Arc::clone(state),
+            office: office.cloned(),
+            reach: reach.clone(),
+            clock: common.clock.clone(),
+            notices: notices.clone(),
+        }
+    }
+
+    fn done(self, disk: DiskThread) -> Result<Settled, LaunchError> {
+        let (state, office) = (&self.state, self.office.as_ref());
+        let credentials =
+            Credentials::new(disk, state, self.identity, self.membership, &self.clock)?;
+        let access = office.map(|office| office.first_access(disk, &self.reach, &self.clock));
+        let socket = |state: &StateDir| local::listen(disk, state.path());
+        Ok(Settled {
+            memory: Memory::open(disk, Arc::clone(state), credentials.ca, &self.notices),
+            credentials,
+            access: access.transpose()?,
+            socket: socket(state)?,
+            office_socket: office.map(|office| socket(&office.state)).transpose()?,
+        })
+    }
 }
 
 /// Starts a tracker alone. With `open` said, it lets in any machine that asks
@@ -174,28 +310,38 @@ pub async fn tracker(
     open: Option<bool>,
     notices: mpsc::Sender<Notice>,
 ) -> Result<RunningTracker, LaunchError> {
-    let config = common.config()?;
+    let config = {
+        let common = common.clone();
+        on_disk(move |disk| common.config(disk)).await?
+    };
     let office = Office::open(&common.state, &common.own_name(), &common.clock).await?;
-    if let Some(open) = open {
-        office.authority.set_open(open)?;
-    }
+    let socket = {
+        let (authority, state) = (Arc::clone(&office.authority), Arc::clone(&office.state));
+        on_disk(move |disk| {
+            if let Some(open) = open {
+                authority.set_open(disk, open)?;
+            }
+            Ok(local::listen(disk, state.path())?)
+        })
+        .await?
+    };
     let listener = common.listener(Listen::Port(TRACKER_PORT)).await?;
     let listen = listener.address();
     let reach = common.reach(listen).await;
     let (service, incoming) = office.service(&common.clock)?;
     let port = listener.serve(vec![service]);
     let (tracker, task) = office.start(config, &common.clock, reach.clone(), incoming, notices);
-    let socket = office.answer(&tracker, &reach, &common.clock)?;
+    let socket = office.answer(socket, &tracker, &reach, &common.clock)?;
     Ok(RunningTracker {
         tracker,
         listen,
         access: office.access(&reach),
         task,
-        held: Held {
+        held: LetGo::new(Held {
             sockets: vec![socket],
             port: Some(port),
             states: vec![office.state],
-        },
+        }),
     })
 }
 
@@ -211,7 +357,9 @@ fn warn_of_name(common: &Common, credentials: &Credentials, notices: &mpsc::Send
     }
 }
 
-fn answer_for(state: &StateDir, peer: &Peer) -> Result<Answering, LocalError> {
-    let peer = peer.clone();
-    local::answer(state.path(), move |command| peer.command(command))
+/// Does a step of a start or an end on a thread for the disk.
+async fn on_disk<T: Send + 'static>(
+    step: impl FnOnce(DiskThread) -> Result<T, LaunchError> + Send + 'static,
+) -> Result<T, LaunchError> {
+    thorp_disk::spawn(step).await?
 }

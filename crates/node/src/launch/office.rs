@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use thorp_disk::DiskThread;
 use thorp_group::address::NetAddress;
 use thorp_group::authority::{Authority, INVITE_VALIDITY};
 use thorp_group::clock::Clock;
@@ -19,15 +20,15 @@ use thorp_wire::MemberName;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::LaunchError;
 use super::common::Common;
 use super::desk::{Desk, send};
 use super::member::INCOMING;
 use super::owner::free_state;
 use super::running::Access;
+use super::{LaunchError, on_disk};
 use crate::api::{Command, Done, Event, Failure, Notice};
 use crate::config::Config;
-use crate::local::{self, Answering, LocalError};
+use crate::local::{self, Answering, Listening, LocalError};
 use crate::net::addresses::Reach;
 use crate::net::listener::{Incoming, Service};
 use crate::snapshot;
@@ -43,6 +44,7 @@ pub(super) struct Office {
     /// Whether it was made just now.
     is_new: bool,
     tls: MemberTls,
+    desk: Desk,
 }
 
 impl Office {
@@ -51,21 +53,37 @@ impl Office {
         name: &MemberName,
         clock: &Clock,
     ) -> Result<Self, LaunchError> {
-        let is_new = !path.exists();
-        let state = Arc::new(free_state(path).await?);
-        let identity = Identity::load_or_create(&state)?;
-        let authority = Arc::new(Authority::load_or_create(Arc::clone(&state))?);
+        let is_new = !is_there(path).await?;
+        let opened = Arc::new(free_state(path).await?);
+        let (name, clock) = (name.clone(), clock.clone());
+        on_disk(move |disk| Self::of(disk, opened, &name, &clock, is_new)).await
+    }
+
+    fn of(
+        disk: DiskThread,
+        state: Arc<StateDir>,
+        name: &MemberName,
+        clock: &Clock,
+        is_new: bool,
+    ) -> Result<Self, LaunchError> {
+        let identity = Identity::load_or_create(disk, &state)?;
+        let authority = Arc::new(Authority::load_or_create(disk, Arc::clone(&state))?);
         let tracker_name = MemberName::nearest(&format!("{name}-tracker"));
-        let certificate = authority.tracker_certificate(&identity, &tracker_name, clock.wall());
+        let certificate =
+            authority.tracker_certificate(disk, &identity, &tracker_name, clock.wall());
         let membership = Membership {
             certificate: certificate?,
             ca: authority.ca(),
             trackers: Vec::new(),
         };
-        let tls = MemberTls::new(&identity, &membership, clock.clone())?
-            .with_records(authority.records().clone());
+        let records = authority.records().clone();
+        let tls = MemberTls::new(&identity, &membership, clock.clone())?.with_records(records);
+        let seen = Arc::new(Sightings::load(disk, Arc::clone(&state)));
+        let (at, ca) = (Arc::clone(&state), Arc::clone(&authority));
+        let answers = Desk::new(disk, at, ca, Arc::clone(&seen))?;
         Ok(Self {
-            seen: Arc::new(Sightings::load(Arc::clone(&state))),
+            seen,
+            desk: answers,
             state,
             identity: Arc::new(identity),
             membership,
@@ -81,7 +99,7 @@ impl Office {
         remembered: Option<&Membership>,
     ) -> Result<Option<Self>, LaunchError> {
         let path = common.state.join(EMBEDDED);
-        if remembered.is_some() && !path.exists() {
+        if remembered.is_some() && !is_there(&path).await? {
             return Ok(None);
         }
         let office = Self::open(&path, &common.own_name(), &common.clock).await?;
@@ -92,13 +110,16 @@ impl Office {
     /// A membership for the peer that this tracker is inside of.
     pub(super) fn admit(
         &self,
+        disk: DiskThread,
         peer: &Identity,
         name: &MemberName,
         listen: SocketAddr,
         clock: &Clock,
     ) -> Result<Membership, LaunchError> {
         Ok(Membership {
-            certificate: self.authority.local_certificate(peer, name, clock.wall())?,
+            certificate: self
+                .authority
+                .local_certificate(disk, peer, name, clock.wall())?,
             ca: self.authority.ca(),
             trackers: vec![NetAddress::Ip(nearby(listen))],
         })
@@ -148,10 +169,15 @@ impl Office {
     /// How others get in, with an invite where the group is new and needs one.
     /// Later they are made when a user asks for one: an invite for each start
     /// would end up in a log.
-    pub(super) fn first_access(&self, reach: &Reach, clock: &Clock) -> Result<Access, Failure> {
+    pub(super) fn first_access(
+        &self,
+        disk: DiskThread,
+        reach: &Reach,
+        clock: &Clock,
+    ) -> Result<Access, Failure> {
         let mut access = self.access(reach);
         if !access.open && self.is_new {
-            let invite = invite_line(&self.authority, 1, INVITE_VALIDITY, reach, clock)?;
+            let invite = invite_line(disk, &self.authority, 1, INVITE_VALIDITY, reach, clock)?;
             access.invite = Some(invite);
         }
         Ok(access)
@@ -170,6 +196,7 @@ impl Office {
     /// Answers callers of this tracker on its own machine.
     pub(super) fn answer(
         &self,
+        listening: Listening,
         tracker: &Tracker,
         reach: &Reach,
         clock: &Clock,
@@ -177,9 +204,8 @@ impl Office {
         let (tracker, clock) = (tracker.clone(), clock.clone());
         let reach = reach.clone();
         let authority = Arc::clone(&self.authority);
-        let seen = Arc::clone(&self.seen);
-        let desk = Desk::new(Arc::clone(&self.state), Arc::clone(&authority), seen);
-        local::answer(self.state.path(), move |command| {
+        let desk = self.desk.clone();
+        local::answer(listening, move |command| {
             let room = match command {
                 // It is told more when it has taken what was told before.
                 Command::Watch { .. } => 1,
@@ -221,14 +247,13 @@ impl Office {
                             Command::Members | Command::Remove { .. } => tracker.present().await,
                             _ => None,
                         };
-                        // It waits for the disk.
-                        let work = tokio::task::spawn_blocking(move || match command {
+                        let work = thorp_disk::spawn(move |disk| match command {
                             Command::Invite { uses, seconds } => {
                                 let validity = Duration::from_secs(seconds);
-                                invite_line(&authority, uses, validity, &reach, &clock)
+                                invite_line(disk, &authority, uses, validity, &reach, &clock)
                                     .map(|invite| vec![Event::Invite { invite }])
                             }
-                            command => desk.answer(&command, present.as_ref()),
+                            command => desk.answer(disk, &command, present.as_ref()),
                         });
                         work.await.unwrap_or(Err(Failure::TrackerStopping))
                     }
@@ -240,7 +265,13 @@ impl Office {
     }
 }
 
+pub(super) async fn is_there(state: &Path) -> Result<bool, LaunchError> {
+    let state = state.to_owned();
+    on_disk(move |disk| Ok(StateDir::is_there(disk, &state)?)).await
+}
+
 fn invite_line(
+    disk: DiskThread,
     authority: &Authority,
     uses: u32,
     validity: Duration,
@@ -250,7 +281,7 @@ fn invite_line(
     let invite = Invite {
         trackers: reach.named(),
         ca: authority.ca(),
-        token: authority.invite(uses, validity, clock.wall())?,
+        token: authority.invite(disk, uses, validity, clock.wall())?,
     };
     Ok(invite.to_string())
 }

@@ -35,7 +35,7 @@ pub(super) async fn running_or_state(
         if let Some(events) = local::ask(path, command).await {
             return Ok(Ok(events));
         }
-        match StateDir::open(path) {
+        match opened(path).await? {
             Ok(state) => return Ok(Err(state)),
             Err(error) => still_in_use(error, begun).await?,
         }
@@ -47,7 +47,7 @@ pub(super) async fn running_or_state(
 pub(super) async fn free_state(path: &Path) -> Result<StateDir, LaunchError> {
     let begun = Instant::now();
     loop {
-        let error = match StateDir::open(path) {
+        let error = match opened(path).await? {
             Ok(state) => return Ok(state),
             Err(error) => error,
         };
@@ -65,6 +65,11 @@ pub(super) async fn free_state(path: &Path) -> Result<StateDir, LaunchError> {
             Some(_) => return Err(error.into()),
         }
     }
+}
+
+async fn opened(path: &Path) -> Result<Result<StateDir, StateError>, LaunchError> {
+    let path = path.to_owned();
+    Ok(thorp_disk::spawn(move |disk| StateDir::open(disk, path)).await?)
 }
 
 /// Waits a little where a state directory is in use: a node is starting or stopping, or
@@ -94,10 +99,10 @@ pub(super) fn until_let_go(
     path: &Path,
 ) -> mpsc::Receiver<Event> {
     let path = path.to_owned();
-    // The next node on it may be quick.
-    let before = Owner::of(&path);
     let (events, receiver) = mpsc::channel(1);
     tokio::spawn(async move {
+        // The next node on it may be quick.
+        let before = Owner::of(&path).await;
         while let Some(event) = answer.recv().await {
             let event = match event {
                 Event::Done(done) => match let_go(&path, before).await {
@@ -116,7 +121,7 @@ pub(super) fn until_let_go(
 
 async fn let_go(path: &Path, before: Option<Owner>) -> Result<(), Failure> {
     let deadline = Instant::now() + GOODBYE_WITHIN;
-    while let Some(owner) = Owner::of(path)
+    while let Some(owner) = Owner::of(path).await
         && Some(owner) == before
     {
         if Instant::now() >= deadline {
@@ -135,9 +140,10 @@ async fn let_go(path: &Path, before: Option<Owner>) -> Result<(), Failure> {
 struct Owner(Option<u32>);
 
 impl Owner {
-    fn of(path: &Path) -> Option<Self> {
-        match StateDir::must_be_free(path) {
-            Err(StateError::InUse { by, .. }) => Some(Self(by)),
+    async fn of(path: &Path) -> Option<Self> {
+        let path = path.to_owned();
+        match thorp_disk::spawn(move |disk| StateDir::must_be_free(disk, &path)).await {
+            Ok(Err(StateError::InUse { by, .. })) => Some(Self(by)),
             _ => None,
         }
     }

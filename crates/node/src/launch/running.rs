@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use thorp_disk::LetGo;
 use thorp_group::address::NetAddress;
 use thorp_group::certificate::CaKey;
 use thorp_group::state::StateDir;
@@ -23,7 +24,7 @@ pub struct RunningPeer {
     pub access: Option<Access>,
     pub(super) task: JoinHandle<()>,
     pub(super) tracker: Option<(Tracker, JoinHandle<()>)>,
-    pub(super) held: Held,
+    pub(super) held: LetGo<Held>,
 }
 
 /// A tracker that runs in this process.
@@ -35,7 +36,7 @@ pub struct RunningTracker {
     /// How others get in.
     pub access: Access,
     pub(super) task: JoinHandle<()>,
-    pub(super) held: Held,
+    pub(super) held: LetGo<Held>,
 }
 
 impl RunningPeer {
@@ -63,7 +64,7 @@ impl RunningPeer {
             tracker.stop("its peer has stopped").await;
             let _ = task.await;
         }
-        held.end().await;
+        Held::end(held).await;
     }
 }
 
@@ -78,7 +79,7 @@ impl RunningTracker {
     pub async fn ended(self) {
         let Self { task, held, .. } = self;
         let _ = task.await;
-        held.end().await;
+        Held::end(held).await;
     }
 }
 
@@ -108,9 +109,14 @@ pub(super) struct Held {
 impl Held {
     /// Gives everything back, once those who have asked this node something
     /// (such as to stop) have their answer.
-    async fn end(mut self) {
-        for socket in self.sockets.drain(..) {
+    async fn end(held: LetGo<Self>) {
+        let Some(mut held) = held.into_inner() else {
+            return;
+        };
+        for socket in &mut held.sockets {
             socket.finish().await;
         }
+        // Once this is over another process may have the directory.
+        let _ = thorp_disk::spawn(move |_| drop(held)).await;
     }
 }

@@ -3,18 +3,19 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use thorp_disk::LetGo;
 use thorp_files::store::Store;
 use thorp_group::address::NetAddress;
 use thorp_group::identity::{Identity, Membership};
 use thorp_group::state::StateDir;
 use tokio::sync::mpsc;
 
-use super::LaunchError;
 use super::common::Common;
 use super::joining::{Group, join_group};
 use super::member::Credentials;
 use super::owner::{running_or_state, until_let_go};
 use super::running::{Held, RunningPeer};
+use super::{LaunchError, on_disk};
 use crate::api::{AskedOf, Command, Event, Failure, Notice};
 use crate::peer::{Peer, PeerSetup, Role};
 
@@ -103,9 +104,16 @@ async fn visit(
     directory: &Path,
     notices: mpsc::Sender<Notice>,
 ) -> Result<RunningPeer, LaunchError> {
-    let config = common.config()?;
-    let identity = Identity::load_or_create(&state)?;
-    let remembered = Membership::load(&state, &identity)?;
+    let (config, identity, remembered) = {
+        let (common, state) = (common.clone(), Arc::clone(&state));
+        on_disk(move |disk| {
+            let config = common.config(disk)?;
+            let identity = Arc::new(Identity::load_or_create(disk, &state)?);
+            let remembered = Membership::load(disk, &state, &identity)?;
+            Ok((config, identity, remembered))
+        })
+        .await?
+    };
     let group = match tracker {
         Some(tracker) => Group::Open(tracker),
         None if remembered.is_some() => Group::Remembered,
@@ -115,9 +123,17 @@ async fn visit(
     };
     let (membership, announced) =
         join_group(&common, &state, &identity, remembered, group, &notices).await?;
-    let store = Store::open(directory).map_err(Failure::from)?;
-    store.sweep();
-    let credentials = Credentials::new(&state, identity, membership, &common.clock)?;
+    let (store, credentials) = {
+        let (directory, state) = (directory.to_owned(), Arc::clone(&state));
+        let clock = common.clock.clone();
+        on_disk(move |disk| {
+            let store = Store::open(disk, &directory).map_err(Failure::from)?;
+            store.sweep(disk);
+            let credentials = Credentials::new(disk, &state, identity, membership, &clock)?;
+            Ok((store, credentials))
+        })
+        .await?
+    };
     let setup = PeerSetup {
         tls: credentials.tls,
         trackers: credentials.trackers,
@@ -138,6 +154,6 @@ async fn visit(
         access: None,
         task,
         tracker: None,
-        held,
+        held: LetGo::new(held),
     })
 }

@@ -109,12 +109,12 @@ impl Swarms {
         if let Some(transfer) = self.under_way(name, length) {
             return Some(transfer);
         }
-        let opened = tokio::task::spawn_blocking(move || {
+        let opened = thorp_disk::spawn(move |disk| {
             let contents = share.contents_named(&name).into_iter();
             let mut meant = contents.filter(|content| {
                 length.is_none_or(|length| length == content.length) && content.length > 0
             });
-            meant.find_map(|content| Some((content, FileBytes::open(&share, content)?)))
+            meant.find_map(|content| Some((content, FileBytes::open(disk, &share, content)?)))
         });
         let (content, opened) = opened.await.ok().flatten()?;
         // It may be on its way here by now.
@@ -173,6 +173,7 @@ impl Drop for Seat {
 #[cfg(test)]
 mod tests {
     use thorp_core::swarm::Offer;
+    use thorp_disk::testing::DISK;
     use thorp_files::share::{Options, Share};
     use thorp_group::clock::Clock;
     use thorp_group::testing::Group;
@@ -189,7 +190,8 @@ mod tests {
         let bytes: Vec<u8> = (0..=250).cycle().take(300_000).collect();
         std::fs::write(dir.path().join("f"), &bytes).expect("is written");
         let content = content_of(&bytes);
-        let (share, mut events) = Share::open(dir.path(), Options::default()).expect("a share");
+        let (share, mut events) =
+            Share::open(DISK, dir.path(), Options::default()).expect("a share");
         while share.contents_named(&name_of(&content.root)).is_empty() {
             events.recv().await.expect("the share is open");
         }

@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
+use thorp_disk::DiskThread;
 use thorp_files::share::{Opened, Share};
 use thorp_files::store::{Partial, StoreError};
 use thorp_wire::Content;
@@ -23,9 +24,9 @@ pub(super) enum FileBytes {
 
 impl FileBytes {
     /// The file of the share that has this content; nothing, if there is none
-    /// (any more). Blocks on the disk.
-    pub fn open(share: &Share, content: Content) -> Option<Arc<Opened>> {
-        match share.open_content(content) {
+    /// (any more).
+    pub fn open(disk: DiskThread, share: &Share, content: Content) -> Option<Arc<Opened>> {
+        match share.open_content(disk, content) {
             Ok(opened) => Some(Arc::new(opened)),
             Err(error) => {
                 tracing::debug!(%error, "a file cannot be opened");
@@ -34,25 +35,30 @@ impl FileBytes {
         }
     }
 
-    /// Writes what has arrived. Blocks on the disk.
-    pub fn write(&self, bytes: &[u8], offset: u64) -> Result<(), StoreError> {
+    /// Writes what has arrived.
+    pub fn write(&self, disk: DiskThread, bytes: &[u8], offset: u64) -> Result<(), StoreError> {
         match self {
-            Self::Partial(partial) => partial.write(bytes, offset),
+            Self::Partial(partial) => partial.write(disk, bytes, offset),
             // All of it is there: nothing was claimed.
             Self::Shared(_) => Ok(()),
         }
     }
 
-    /// Reads what is there. Blocks on the disk.
-    pub fn read(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+    /// Reads what is there.
+    pub fn read(&self, disk: DiskThread, bytes: &mut [u8], offset: u64) -> io::Result<()> {
         match self {
-            Self::Partial(partial) => partial.read(bytes, offset),
-            Self::Shared(opened) => opened.read(bytes, offset).map_err(io::Error::other),
+            Self::Partial(partial) => partial.read(disk, bytes, offset),
+            Self::Shared(opened) => opened.read(disk, bytes, offset).map_err(io::Error::other),
         }
     }
 
-    /// The hashes of all leaves of these pieces, in order. Blocks on the disk.
-    pub fn leaves(&self, layout: Layout, pieces: &[Piece]) -> io::Result<Vec<[u8; 32]>> {
+    /// The hashes of all leaves of these pieces, in order.
+    pub fn leaves(
+        &self,
+        disk: DiskThread,
+        layout: Layout,
+        pieces: &[Piece],
+    ) -> io::Result<Vec<[u8; 32]>> {
         let mut leaves = Vec::new();
         let mut bytes = vec![0; READ];
         for piece in pieces {
@@ -60,7 +66,7 @@ impl FileBytes {
             let mut left = layout.length_of(*piece) as usize;
             while left > 0 {
                 let some = &mut bytes[..left.min(READ)];
-                self.read(some, offset)?;
+                self.read(disk, some, offset)?;
                 leaves.extend(some.chunks(LEAF).map(leaf_hash));
                 offset += some.len() as u64;
                 left -= some.len();

@@ -38,6 +38,7 @@ use std::time::Duration;
 use thorp_core::get::FetchId;
 use thorp_core::swarm::{Config, Have, SessionId, Swarm, SwarmLimits, SwarmProgress, Unfit};
 use thorp_core::time::Instant;
+use thorp_disk::DiskThread;
 use thorp_files::share::Share;
 use thorp_files::store::Partial;
 use thorp_group::clock::Clock;
@@ -116,6 +117,7 @@ pub(crate) struct Setup {
 
 /// Held for as long as anything may be written to a file that is being fetched:
 /// no other fetch of it begins meanwhile.
+#[derive(Debug)]
 pub(crate) struct Writing {
     fetch: FetchId,
     /// Told when it is dropped. As many as there are, so the channel needs no
@@ -152,8 +154,8 @@ impl Swarms {
         let content = partial.content();
         let (sender, happenings) = mpsc::unbounded_channel();
         let bytes = FileBytes::Partial(Arc::clone(partial));
+        partial.keep_until_closed(writing);
         let transfer = self.start(content, bytes, Have::Nothing, sender)?;
-        transfer.keep(writing);
         // Where another copy of it is being served, that goes on beside this.
         self.table()
             .transfers
@@ -307,13 +309,13 @@ impl Fetch {
 
 impl Fetching {
     /// All of it is there, under its name in the share or elsewhere: from now
-    /// on it is served from the share, or not at all. Blocks on the disk.
-    pub fn on_arrived(self) {
+    /// on it is served from the share, or not at all.
+    pub fn on_arrived(self, disk: DiskThread) {
         self.on_end();
         let transfer = &self.transfer;
         let share = self.swarms.0.share.as_ref();
         // Without a session to serve, it is opened when a member asks for it.
-        let open = |share| FileBytes::open(share, transfer.content());
+        let open = |share| FileBytes::open(disk, share, transfer.content());
         match share.filter(|_| !transfer.is_idle()).and_then(open) {
             Some(opened) => {
                 transfer.on_arrived(FileBytes::Shared(opened));

@@ -194,8 +194,9 @@ impl<R: AsyncRead + Unpin> Reader<'_, R> {
         }
         if self.transfer.claim(self.session, block) {
             let (transfer, session) = (Arc::clone(self.transfer), self.session);
-            tokio::task::spawn_blocking(move || {
-                transfer.write(session, block, &buffer.bytes[..length], leaves);
+            thorp_disk::spawn(move |disk| {
+                let written = &buffer.bytes[..length];
+                transfer.write(disk, (session, block), written, leaves);
                 drop(buffer);
             });
         }
@@ -327,7 +328,7 @@ impl<W: AsyncWrite + Unpin> Writer<'_, W> {
         let block = self.outbox.next_upload()?;
         let transfer = Arc::clone(self.transfer);
         let buffer = std::mem::take(spare);
-        let bytes = tokio::task::spawn_blocking(move || transfer.read(block, PIECE_HEAD, buffer));
+        let bytes = thorp_disk::spawn(move |disk| transfer.read(disk, block, PIECE_HEAD, buffer));
         Some(Ahead { block, bytes })
     }
 }

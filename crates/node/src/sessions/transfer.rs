@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 
 use thorp_core::swarm::{Input, Offer, Output, SessionId, Stuck, Swarm, SwarmProgress};
 use thorp_core::time::Instant;
+use thorp_disk::DiskThread;
 use thorp_files::store::StoreError;
 use thorp_group::clock::Clock;
 use thorp_wire::frame::Holder;
@@ -19,7 +20,6 @@ use thorp_wire::session::{HashRange, Message, Span};
 use thorp_wire::{Content, PeerId};
 use tokio::sync::{Notify, Semaphore, mpsc};
 
-use super::Writing;
 use super::files::FileBytes;
 use super::outbox::Outbox;
 use super::traffic::{LastTold, Traffic};
@@ -30,8 +30,6 @@ pub(crate) struct Transfer {
     content: Content,
     clock: Clock,
     bytes: RwLock<FileBytes>,
-    /// For as long as it is fetched.
-    writing: Mutex<Option<Writing>>,
     state: Mutex<State>,
     /// Told when the next deadline is nearer than it was, and at the end.
     sooner: Arc<Notify>,
@@ -100,7 +98,6 @@ impl Transfer {
             content,
             clock,
             bytes: RwLock::new(bytes),
-            writing: Mutex::new(None),
             state: Mutex::new(State {
                 swarm,
                 sessions: BTreeMap::new(),
@@ -128,15 +125,9 @@ impl Transfer {
         Layout::of(self.content.length)
     }
 
-    /// Keeps this as long as the file is being written to.
-    pub fn keep(&self, writing: Writing) {
-        *self.writing.lock().unwrap_or_else(PoisonError::into_inner) = Some(writing);
-    }
-
     /// All of it is there: from now on its bytes are read from there, for others.
     pub(super) fn on_arrived(&self, bytes: FileBytes) {
         *self.bytes.write().unwrap_or_else(PoisonError::into_inner) = bytes;
-        *self.writing.lock().unwrap_or_else(PoisonError::into_inner) = None;
         self.lock().stage = Stage::Serving;
     }
 
@@ -272,10 +263,16 @@ impl Transfer {
         made
     }
 
-    /// Writes a block that was claimed. Blocks on the disk.
-    pub fn write(&self, session: SessionId, block: Block, bytes: &[u8], leaves: Vec<[u8; 32]>) {
+    /// Writes a block that was claimed.
+    pub fn write(
+        &self,
+        disk: DiskThread,
+        (session, block): (SessionId, Block),
+        bytes: &[u8],
+        leaves: Vec<[u8; 32]>,
+    ) {
         let offset = self.layout().offset_of(block);
-        let written = self.bytes().write(bytes, offset);
+        let written = self.bytes().write(disk, bytes, offset);
         if let Err(error) = written {
             let reason = error.to_string();
             // If the fetch is gone, it need not know.
@@ -291,11 +288,17 @@ impl Transfer {
     }
 
     /// Reads a block to be sent, behind `head` bytes that are left free, into a
-    /// buffer that may have been used before. Blocks on the disk.
-    pub fn read(&self, block: Block, head: usize, mut bytes: Vec<u8>) -> io::Result<Vec<u8>> {
+    /// buffer that may have been used before.
+    pub fn read(
+        &self,
+        disk: DiskThread,
+        block: Block,
+        head: usize,
+        mut bytes: Vec<u8>,
+    ) -> io::Result<Vec<u8>> {
         bytes.resize(head + block.length() as usize, 0);
         let offset = self.layout().offset_of(block);
-        self.bytes().read(&mut bytes[head..], offset)?;
+        self.bytes().read(disk, &mut bytes[head..], offset)?;
         Ok(bytes)
     }
 
@@ -381,8 +384,8 @@ impl Transfer {
             let Ok(_place) = Arc::clone(&transfer.hashers).acquire_owned().await else {
                 return;
             };
-            let hashing = tokio::task::spawn_blocking(move || {
-                let leaves = transfer.bytes().leaves(transfer.layout(), &pieces);
+            let hashing = thorp_disk::spawn(move |disk| {
+                let leaves = transfer.bytes().leaves(disk, transfer.layout(), &pieces);
                 if let Err(error) = &leaves {
                     tracing::debug!(%error, "leaves cannot be hashed");
                 }

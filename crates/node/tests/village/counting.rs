@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use tempfile::TempDir;
+use thorp_disk::testing::DISK;
 use thorp_group::authority::Authority;
 use thorp_group::identity::{Identity, Membership};
 use thorp_group::join::JoinService;
@@ -41,12 +42,12 @@ pub struct Hall {
 impl Hall {
     pub async fn open() -> Self {
         let dir = tempfile::tempdir().expect("a directory");
-        let state = StateDir::open(dir.path().join("hall")).expect("a state directory");
-        let authority = Arc::new(Authority::load_or_create(Arc::new(state)).expect("a CA"));
-        authority.set_open(true).expect("opens");
+        let state = StateDir::open(DISK, dir.path().join("hall")).expect("a state directory");
+        let authority = Arc::new(Authority::load_or_create(DISK, Arc::new(state)).expect("a CA"));
+        authority.set_open(DISK, true).expect("opens");
         let (identity, clock) = (Identity::generate().expect("a key"), Clock::system());
         let name = "hall".parse().expect("a name");
-        let certificate = authority.tracker_certificate(&identity, &name, SystemTime::now());
+        let certificate = authority.tracker_certificate(DISK, &identity, &name, SystemTime::now());
         let membership = Membership {
             certificate: certificate.expect("is signed"),
             ca: authority.ca(),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use thorp_disk::testing::DISK;
 use thorp_group::authority::Authority;
 use thorp_group::state::{StateDir, StateError};
 use thorp_node::address::NetAddress;
@@ -52,7 +53,7 @@ async fn remove(village: &Village, id: PeerId) {
 async fn authority(village: &Village) -> Authority {
     let free = async {
         loop {
-            match StateDir::open(hall(village)) {
+            match StateDir::open(DISK, hall(village)) {
                 Ok(state) => return state,
                 // Its last connections are on their way out.
                 Err(StateError::InUse { .. }) => tokio::task::yield_now().await,
@@ -61,7 +62,7 @@ async fn authority(village: &Village) -> Authority {
         }
     };
     let state = within("the tracker to let go", free).await;
-    Authority::load_or_create(Arc::new(state)).expect("is there")
+    Authority::load_or_create(DISK, Arc::new(state)).expect("is there")
 }
 
 /// Three peers that are one another's neighbours.
@@ -229,7 +230,7 @@ async fn members_tell_one_another_who_was_removed_while_the_tracker_is_down() {
     village.lose_tracker().await;
     let authority = authority(&village).await;
     let older = authority.records().newest().expect("is made");
-    authority.remove(of_ash).expect("removes");
+    authority.remove(DISK, of_ash).expect("removes");
     let record = authority.records().newest().expect("is made");
     let tell = |record: SignedRecord| Frame::plain(Record { record });
     to_oak.send(tell(record.clone())).await;

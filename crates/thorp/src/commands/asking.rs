@@ -52,7 +52,7 @@ impl Context {
         }
         let [peer, tracker] = states;
         let here = peer.display();
-        if peer != tracker && launch::has_ca(&tracker) && node::is_new(&peer) {
+        if peer != tracker && launch::has_ca(&tracker).await? && node::is_new(&peer).await {
             let why = format!(
                 "No tracker is running on the state directory {}, and no peer on {here}. \
                  Start the tracker: thorp tracker",
@@ -61,7 +61,7 @@ impl Context {
             return Err(failure(ErrorKind::Other, why));
         }
         if matches!(
-            launch::standing(&peer)?,
+            launch::standing(&peer).await?,
             Standing::Nothing | Standing::Alone
         ) {
             let why = format!(
@@ -145,7 +145,7 @@ impl Context {
 /// Sends `command` to the peer running on the state directory, or else to a
 /// visitor that joins for the moment.
 pub async fn ask(common: Common, tracker: Option<NetAddress>, command: Command) -> Result<Answers> {
-    if tracker.is_none() && node::is_new(&common.state) {
+    if tracker.is_none() && node::is_new(&common.state).await {
         return Err(LaunchError::NotAMember.into());
     }
     let here = std::env::current_dir().map_err(|error| {

@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
+use thorp_disk::DiskThread;
 use thorp_node::api::ErrorKind;
 use thorp_node::config::Setting;
-use thorp_node::launch::{Common, EMBEDDED};
+use thorp_node::launch::{Common, EMBEDDED, LaunchError};
 
 use crate::answer::AnswerStyle;
 use crate::args::Global;
@@ -12,6 +13,15 @@ use crate::exit::{Result, failure};
 use crate::out::{self, Terminals};
 use crate::state::{self, NodeKind};
 use crate::{choose, lines, node, prompt};
+
+/// Does something on a thread for the disk: it may take long, and Ctrl-C is to be
+/// heard meanwhile.
+pub async fn on_disk<T: Send + 'static>(
+    work: impl FnOnce(DiskThread) -> T + Send + 'static,
+) -> Result<T> {
+    let done = thorp_disk::spawn(work).await;
+    Ok(done.map_err(LaunchError::from)?)
+}
 
 /// What every verb may use.
 pub struct Context {

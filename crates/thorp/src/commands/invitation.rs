@@ -5,10 +5,11 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
+use thorp_disk::DiskThread;
 use thorp_node::api::ErrorKind;
 use thorp_node::invite::Invite;
 
-use super::context::Context;
+use super::context::{Context, on_disk};
 use crate::exit::{Complaint, Result, failure};
 use crate::{node, out, prompt, words};
 
@@ -17,20 +18,9 @@ const MOST: u64 = 16 * 1024;
 
 pub async fn read(context: &Context, place: Option<&Path>) -> Result<Invite> {
     let text = match place {
-        Some(path) if path == Path::new("-") => from("standard input", io::stdin().lock())?,
         Some(path) => {
-            let name = path.display().to_string();
-            // What is left of one, or a variable's value.
-            if Invite::may_go_on(&name) && name.len() > "thorp1".len() && !path.exists() {
-                return Err(failure(ErrorKind::Usage, words::INVITE_TYPED));
-            }
-            let file = File::open(path).map_err(|e| {
-                failure(
-                    ErrorKind::Usage,
-                    format!("{name}: {e}: where is the invite?"),
-                )
-            })?;
-            from(&name, file)?
+            let path = path.to_owned();
+            on_disk(move |disk| in_file(disk, &path)).await??
         }
         None if context.terminals.can_ask() => return ask().await,
         None => {
@@ -77,6 +67,22 @@ async fn ask() -> Result<Invite> {
 fn none() -> Complaint {
     let why = "there is no invite in it: `thorp invite` on the tracker's machine makes one";
     failure(ErrorKind::Usage, why)
+}
+
+fn in_file(_: DiskThread, path: &Path) -> Result<String> {
+    if path == Path::new("-") {
+        return from("standard input", io::stdin().lock());
+    }
+    let name = path.display().to_string();
+    // What is left of one, or a variable's value.
+    if Invite::may_go_on(&name) && name.len() > "thorp1".len() && !path.exists() {
+        return Err(failure(ErrorKind::Usage, words::INVITE_TYPED));
+    }
+    let file = File::open(path).map_err(|e| {
+        let why = format!("{name}: {e}: where is the invite?");
+        failure(ErrorKind::Usage, why)
+    })?;
+    from(&name, file)
 }
 
 fn from(name: &str, source: impl Read) -> Result<String> {

@@ -10,8 +10,10 @@ use crate::out;
 
 pub async fn run(context: &Context, args: &InviteArgs) -> Result {
     let states = context.keepers()?;
-    let mut kept = states.iter().filter(|state| launch::has_ca(state));
-    let is_open = kept.all(|state| !launch::is_by_invitation(state));
+    let mut is_open = true;
+    for state in &states {
+        is_open &= !launch::is_by_invitation(state).await?;
+    }
     let invite = launch::invite(&states, args.uses, args.expires).await?;
     let text = if context.global.json {
         serde_json::to_string(&Event::Invite { invite }).unwrap_or_default()

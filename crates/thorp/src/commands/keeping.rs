@@ -1,6 +1,7 @@
 //! `thorp tracker --backup` and `--restore`: a group in a file, and back.
 
 use std::fmt::Display;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
@@ -8,7 +9,7 @@ use thorp_node::api::{Command, ErrorKind, Event};
 use thorp_node::backup::{self, Backup};
 use thorp_node::launch;
 
-use super::context::Context;
+use super::context::{Context, on_disk};
 use crate::exit::{Exit, Result, broken_off, failure};
 use crate::out::{self, Flow};
 use crate::state::NodeKind;
@@ -37,7 +38,8 @@ pub async fn back_up(context: &Context, file: &Path) -> Result {
     }
     let text = text.ok_or_else(broken_off)?;
     if let Some(path) = place {
-        backup::write_new(&path, &text)?;
+        let file = path.clone();
+        on_disk(move |disk| backup::write_new(disk, &file, &text)).await??;
         if context.global.json {
             let object = json!({ "event": "saved", "file": path });
             let _ = out::data(&object.to_string())?;
@@ -56,14 +58,18 @@ pub async fn back_up(context: &Context, file: &Path) -> Result {
 /// Puts a saved group into this machine's tracker state.
 pub async fn restore(context: &Context, file: &Path) -> Result {
     let state = context.state(NodeKind::Tracker)?;
-    let backup = if file == Path::new(DASH) {
-        Backup::read_from(std::io::stdin().lock(), Path::new("standard input"))?
-    } else {
-        Backup::read(file)?
-    };
+    let file = file.to_owned();
+    let read = on_disk(move |disk| {
+        if file == Path::new(DASH) {
+            Backup::read_from(disk, io::stdin().lock(), Path::new("standard input"))
+        } else {
+            Backup::read(disk, &file)
+        }
+    });
+    let backup = read.await??;
     let others = context.keepers()?;
-    let others: Vec<_> = others.into_iter().filter(|other| *other != state).collect();
-    let members = launch::restore(state.clone(), backup, &others).await?;
+    let others = others.into_iter().filter(|other| *other != state);
+    let members = launch::restore(state.clone(), backup, others.collect()).await?;
     if context.global.json {
         let object = json!({ "event": "restored", "state": state, "members": members });
         let _ = out::data(&object.to_string())?;
@@ -75,6 +81,11 @@ pub async fn restore(context: &Context, file: &Path) -> Result {
         state.display()
     ));
     Ok(Exit::DONE)
+}
+
+async fn canonical(path: &Path) -> Result<io::Result<PathBuf>> {
+    let path = path.to_owned();
+    on_disk(move |_| path.canonicalize()).await
 }
 
 /// Where the backup is to be written: not into the share, where every member
@@ -89,9 +100,12 @@ async fn unshared(context: &Context, file: &Path) -> Result<PathBuf> {
         return Err(refuse(&"that is a directory"));
     };
     // Compared without dots and links: either could lead into the share.
-    let parent = parent.canonicalize().map_err(|e| refuse(&e))?;
-    let share = launch::shared_by(&context.state(NodeKind::Peer)?).await;
-    match share.and_then(|share| share.canonicalize().ok()) {
+    let parent = canonical(parent).await?.map_err(|e| refuse(&e))?;
+    let share = match launch::shared_by(&context.state(NodeKind::Peer)?).await {
+        Some(share) => canonical(&share).await?.ok(),
+        None => None,
+    };
+    match share {
         Some(share) if parent.starts_with(&share) => {
             Err(refuse(&"that directory is shared, and a backup is a key"))
         }

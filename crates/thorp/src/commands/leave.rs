@@ -13,7 +13,7 @@ use crate::state::NodeKind;
 
 pub async fn run(context: &Context, args: &LeaveArgs) -> Result {
     let state = context.state(NodeKind::Peer)?;
-    let standing = launch::standing(&state)?;
+    let standing = launch::standing(&state).await?;
     let keeps = matches!(standing, Standing::Keeper | Standing::MemberAndKeeper);
     if args.purge && keeps {
         let question = format!(
@@ -24,7 +24,7 @@ pub async fn run(context: &Context, args: &LeaveArgs) -> Result {
         let yes = "Remove it, and end the group.";
         context.confirm(&question, yes, args.yes).await?;
     }
-    let hint = tracker_alone(context)?;
+    let hint = tracker_alone(context).await?;
     let left = launch::leave(&state, args.purge).await;
     let left = left.map_err(|error| {
         let mut failure = Complaint::from(error);
@@ -57,11 +57,11 @@ const REMOVED: &str = "This machine has left its group, which had removed it: it
      To join another group: thorp join";
 
 /// A tracker alone has a state of its own, which is not left by accident.
-fn tracker_alone(context: &Context) -> Result<String> {
+async fn tracker_alone(context: &Context) -> Result<String> {
     let state = context.state(NodeKind::Tracker)?;
     let is_other = state != context.state(NodeKind::Peer)?;
     Ok(
-        if is_other && matches!(launch::standing(&state), Ok(Standing::Keeper)) {
+        if is_other && matches!(launch::standing(&state).await, Ok(Standing::Keeper)) {
             let shown = state.display();
             format!(
                 " The group that the tracker keeps in {shown} stays; to end it: \

@@ -2,12 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use thorp_disk::DiskThread;
 use thorp_node::address::{AddressError, NetAddress};
 use thorp_node::api::{ErrorKind, Notice};
 use thorp_node::launch::Group;
 use thorp_node::share;
 
-use super::context::Context;
+use super::context::{Context, on_disk};
 use super::invitation;
 use crate::args::ShareArgs;
 use crate::args::values::WhichTracker;
@@ -21,8 +22,10 @@ use crate::state::NodeKind;
 use crate::{out, prompt, words};
 
 pub async fn run(context: Context, args: ShareArgs) -> Result {
-    let dir = directory(&args.dir)?;
-    let broad = is_wide(&dir);
+    let asked = args.dir.clone();
+    let dir = on_disk(move |disk| directory(disk, &asked)).await??;
+    let shared = dir.clone();
+    let broad = on_disk(move |disk| is_wide(disk, &shared)).await?;
     if broad {
         confirm(&context, &dir).await?;
     }
@@ -122,7 +125,7 @@ fn not_started() -> Complaint {
 }
 
 /// An absolute directory that exists.
-fn directory(asked: &Path) -> Result<PathBuf> {
+fn directory(_: DiskThread, asked: &Path) -> Result<PathBuf> {
     let refuse = |why: String| {
         let why = format!("{}: {why}: name a directory to share", asked.display());
         failure(ErrorKind::Usage, why)
@@ -139,7 +142,7 @@ fn directory(asked: &Path) -> Result<PathBuf> {
 }
 
 /// Whether this shares more than a user is likely to mean.
-fn is_wide(share: &Path) -> bool {
+fn is_wide(_: DiskThread, share: &Path) -> bool {
     let home = std::env::var_os("HOME").and_then(|home| PathBuf::from(home).canonicalize().ok());
     share.parent().is_none() || home.is_some_and(|home| home == share)
 }
@@ -158,6 +161,8 @@ async fn confirm(context: &Context, share: &Path) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use thorp_disk::testing::DISK;
+
     use super::*;
 
     #[test]
@@ -165,12 +170,16 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("file");
         std::fs::write(&file, b"x").expect("a file");
-        assert!(directory(folder.path()).expect("shared").is_absolute());
+        assert!(
+            directory(DISK, folder.path())
+                .expect("shared")
+                .is_absolute()
+        );
         for (path, why) in [
             (file.as_path(), "it is not a directory"),
             (&folder.path().join("none"), "there is no such directory"),
         ] {
-            let failure = directory(path).expect_err("refused");
+            let failure = directory(DISK, path).expect_err("refused");
             assert_eq!(failure.kind, ErrorKind::Usage);
             assert!(failure.message.contains(why), "{}", failure.message);
         }
@@ -178,7 +187,7 @@ mod tests {
 
     #[test]
     fn the_root_is_wide() {
-        assert!(is_wide(Path::new("/")));
-        assert!(!is_wide(Path::new("/no/such/home")));
+        assert!(is_wide(DISK, Path::new("/")));
+        assert!(!is_wide(DISK, Path::new("/no/such/home")));
     }
 }

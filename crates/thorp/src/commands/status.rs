@@ -13,14 +13,16 @@ use crate::{units, words};
 pub async fn run(context: &Context) -> Result {
     match context.answer_of_running(Command::Status).await {
         Ok((_, exit)) => Ok(exit),
-        Err(failure) => Err(with_group(context, failure)),
+        Err(failure) => Err(with_group(context, failure).await),
     }
 }
 
 /// Where no node runs, of which group this machine is a member all the same.
-fn with_group(context: &Context, mut failure: Complaint) -> Complaint {
-    let state = context.state(NodeKind::Peer).ok();
-    if let Some(group) = state.and_then(|state| launch::membership(&state)) {
+async fn with_group(context: &Context, mut failure: Complaint) -> Complaint {
+    let Ok(state) = context.state(NodeKind::Peer) else {
+        return failure;
+    };
+    if let Ok(Some(group)) = launch::membership(&state).await {
         let member = group.member();
         let name = member.as_ref().and_then(|member| member.name.as_ref());
         let ends = member.as_ref().and_then(|member| {

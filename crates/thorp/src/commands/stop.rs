@@ -9,7 +9,7 @@ use crate::exit::{Exit, Result};
 pub async fn run(context: &Context) -> Result {
     let (state, exit) = context.answer_of_running(Command::Stop).await?;
     if exit == Exit::DONE {
-        let who = if launch::has_ca(&state) {
+        let who = if launch::has_ca(&state).await? {
             "tracker"
         } else {
             "peer"

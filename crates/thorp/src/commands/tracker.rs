@@ -25,7 +25,7 @@ pub async fn run(context: Context, args: TrackerArgs) -> Result {
         (_, true) => Some(false),
         _ => None,
     };
-    if door == Some(true) && launch::is_by_invitation(&state) {
+    if door == Some(true) && launch::is_by_invitation(&state).await? {
         context.confirm(OPENED, "Open it.", args.yes).await?;
         if args.yes {
             context.say(OPENED);

@@ -137,6 +137,8 @@ fn state(error: &StateError) -> String {
             ": use the newer program, or choose another directory with --state"
         }
         StateError::Foreign { .. } => "; name an empty or new directory with --state",
+        StateError::OtherUser { .. } => "; type this as that user, or choose another with --state",
+        StateError::NotPlain { .. } => "; remove it, if you know how it came there",
         StateError::Corrupt { .. } => {
             "; restore it from a backup, or move it away to start without it"
         }

@@ -1,11 +1,13 @@
 use super::*;
 use crate::share::locks::write;
 use crate::share::{Options, Share};
+use thorp_disk::testing::DISK;
 
 #[tokio::test]
 async fn a_file_that_nobody_gets_on_with_is_no_reason_to_look_at_once() {
     let dir = tempfile::tempdir().expect("a directory");
-    let (share, mut changes) = Share::open(dir.path(), Options::default()).expect("is shared");
+    let (share, mut changes) =
+        Share::open(DISK, dir.path(), Options::default()).expect("is shared");
     while !matches!(changes.recv().await, Some(ShareEvent::Scanned { .. })) {}
     let stamp = Stamp {
         length: 5,

@@ -1,6 +1,7 @@
 //! Symbolic links in a share.
 
 use super::*;
+use thorp_disk::testing::DISK;
 
 fn link(dir: &TempDir, to: impl AsRef<Path>, from: &str) {
     symlink(to, dir.path().join(from)).expect("linked");
@@ -48,7 +49,7 @@ async fn a_link_to_a_file_of_the_share_is_one_more_name_of_it() {
     );
     assert_eq!(totals.opened, 2, "each file is read once");
     assert_eq!(totals.skipped, Skipped::default());
-    let read = follower.share.read(content_of(b"one"));
+    let read = follower.share.read(DISK, content_of(b"one"));
     assert_eq!(read.expect("here"), b"one");
 
     // The file changes, and all its names with it.
@@ -161,15 +162,18 @@ async fn a_link_that_is_swapped_leads_no_reader_out() {
         fs::rename(&new, dir.path().join(name)).expect("swapped");
     };
     swap("link", &outside.path().join("secret"));
-    assert_eq!(follower.share.read(content).expect("the file"), b"ours");
+    assert_eq!(
+        follower.share.read(DISK, content).expect("the file"),
+        b"ours"
+    );
     // The file itself is swapped, and the folder.
     swap("folder/file", &outside.path().join("secret"));
-    assert!(follower.share.read(content).is_err());
+    assert!(follower.share.read(DISK, content).is_err());
     fs::rename(dir.path().join("folder"), dir.path().join("was")).expect("moved");
     swap("folder", outside.path());
     put(&outside, "file", "ours");
-    assert!(follower.share.read(content).is_err());
-    assert!(follower.share.open_content(content).is_err());
+    assert!(follower.share.read(DISK, content).is_err());
+    assert!(follower.share.open_content(DISK, content).is_err());
     assert!(follower.share.find(content_of(b"mine")).is_none());
 }
 
@@ -196,10 +200,10 @@ async fn a_fetched_file_takes_the_place_of_a_link() {
     follower.until(|f| f.has("link", b"old")).await;
     let content = content_of(b"new");
     let share = &follower.share;
-    let taken = share.store(&name("link"), content, None, b"new", Replace::No);
+    let taken = share.store(DISK, &name("link"), content, None, b"new", Replace::No);
     assert!(matches!(taken, Err(StoreError::Exists { .. })), "{taken:?}");
     share
-        .store(&name("link"), content, None, b"new", Replace::Yes)
+        .store(DISK, &name("link"), content, None, b"new", Replace::Yes)
         .expect("stored");
     follower.until(|f| f.has("link", b"new")).await;
     assert!(follower.has("file", b"old"));

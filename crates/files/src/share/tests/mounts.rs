@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::process::Command;
 
 use super::*;
+use thorp_disk::testing::DISK;
 
 /// Says to a test that it is in a process with mounts of its own.
 const INSIDE: &str = "THORP_TEST_WITH_OWN_MOUNTS";
@@ -314,7 +315,7 @@ async fn a_path_that_is_too_long_to_be_watched_is_shared_and_looked_at_again() {
     let name = format!("{deep}/file");
     assert_eq!(follower.names(), ["top", &name]);
     assert!(follower.has(&name, b"deep"));
-    let read = follower.share.read(content_of(b"deep"));
+    let read = follower.share.read(DISK, content_of(b"deep"));
     assert_eq!(read.expect("here"), b"deep");
     follower.until(|f| !f.warnings.is_empty()).await;
     assert!(

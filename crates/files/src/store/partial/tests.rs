@@ -4,12 +4,13 @@ use tempfile::TempDir;
 use thorp_wire::merkle::content_of;
 
 use super::*;
+use thorp_disk::testing::DISK;
 
 const LENGTH: usize = 3 * 256 * 1024 + 1;
 
 fn store() -> (TempDir, Store) {
     let dir = tempfile::tempdir().expect("a directory");
-    let store = Store::open(dir.path()).expect("a store");
+    let store = Store::open(DISK, dir.path()).expect("a store");
     (dir, store)
 }
 
@@ -23,7 +24,7 @@ fn bytes() -> Vec<u8> {
 
 fn rechecked(partial: &Partial) -> Vec<(u32, usize)> {
     let mut left = Vec::new();
-    let all = partial.recheck(|piece, leaves| {
+    let all = partial.recheck(DISK, |piece, leaves| {
         left.push((piece.number(), leaves.len()));
         true
     });
@@ -40,18 +41,18 @@ fn parts(dir: &TempDir) -> usize {
 fn what_was_written_before_an_interruption_is_found_again_and_the_rest_passed_over() {
     let (_dir, store) = store();
     let (bytes, content) = (bytes(), content_of(&bytes()));
-    let partial = store.partial(&name(), content).expect("a file");
+    let partial = store.partial(DISK, &name(), content).expect("a file");
     assert!(rechecked(&partial).is_empty());
     let piece = 256 * 1024;
     let last = 3 * piece;
     for at in [piece, last] {
         let end = (at + piece).min(LENGTH);
         partial
-            .write(&bytes[at..end], at as u64)
+            .write(DISK, &bytes[at..end], at as u64)
             .expect("is written");
     }
     drop(partial);
-    let again = store.partial(&name(), content).expect("a file");
+    let again = store.partial(DISK, &name(), content).expect("a file");
     assert_eq!(rechecked(&again), [(1, 16), (3, 1)]);
 }
 
@@ -59,10 +60,10 @@ fn what_was_written_before_an_interruption_is_found_again_and_the_rest_passed_ov
 fn a_file_has_its_name_and_its_time_when_it_is_finished_and_its_part_is_gone() {
     let (dir, store) = store();
     let (bytes, content) = (bytes(), content_of(&bytes()));
-    let partial = store.partial(&name(), content).expect("a file");
-    partial.write(&bytes, 0).expect("is written");
+    let partial = store.partial(DISK, &name(), content).expect("a file");
+    partial.write(DISK, &bytes, 0).expect("is written");
     let stored = store
-        .finish(&partial, Some(1_000_000), Replace::No, None)
+        .finish(DISK, &partial, Some(1_000_000), Replace::No, None)
         .expect("is there");
     assert_eq!(fs::read(&stored.path).expect("reads"), bytes);
     assert_eq!(stored.stamp.mtime_seconds(), 1_000_000);
@@ -74,17 +75,17 @@ fn a_file_has_its_name_and_its_time_when_it_is_finished_and_its_part_is_gone() {
 fn what_came_to_be_in_the_way_is_not_replaced_and_the_part_stays() {
     let (dir, store) = store();
     let (bytes, content) = (bytes(), content_of(&bytes()));
-    let partial = store.partial(&name(), content).expect("a file");
-    partial.write(&bytes, 0).expect("is written");
+    let partial = store.partial(DISK, &name(), content).expect("a file");
+    partial.write(DISK, &bytes, 0).expect("is written");
     fs::write(dir.path().join("folder/f"), b"mine").expect("is written");
-    let refused = store.finish(&partial, None, Replace::No, None);
+    let refused = store.finish(DISK, &partial, None, Replace::No, None);
     assert!(matches!(refused, Err(StoreError::Exists { .. })));
     assert_eq!(
         fs::read(dir.path().join("folder/f")).expect("reads"),
         b"mine"
     );
     store
-        .finish(&partial, None, Replace::No, Some("old"))
+        .finish(DISK, &partial, None, Replace::No, Some("old"))
         .expect("is there");
     assert_eq!(
         fs::read(dir.path().join("folder/old")).expect("reads"),
@@ -97,12 +98,12 @@ fn what_came_to_be_in_the_way_is_not_replaced_and_the_part_stays() {
 fn two_who_fetch_the_same_write_to_two_files() {
     let (dir, store) = store();
     let content = content_of(&bytes());
-    let one = store.partial(&name(), content).expect("a file");
-    let two = store.partial(&name(), content).expect("a file");
-    one.write(b"one", 0).expect("is written");
-    two.write(b"two", 0).expect("is written");
+    let one = store.partial(DISK, &name(), content).expect("a file");
+    let two = store.partial(DISK, &name(), content).expect("a file");
+    one.write(DISK, b"one", 0).expect("is written");
+    two.write(DISK, b"two", 0).expect("is written");
     let mut there = [0; 3];
-    one.read(&mut there, 0).expect("reads");
+    one.read(DISK, &mut there, 0).expect("reads");
     assert_eq!(&there, b"one");
     assert_eq!(parts(&dir), 2);
 }
@@ -111,17 +112,17 @@ fn two_who_fetch_the_same_write_to_two_files() {
 fn another_length_listed_with_the_same_root_takes_nothing_from_what_is_there() {
     let (_dir, store) = store();
     let (bytes, content) = (bytes(), content_of(&bytes()));
-    let partial = store.partial(&name(), content).expect("a file");
-    partial.write(&bytes, 0).expect("is written");
+    let partial = store.partial(DISK, &name(), content).expect("a file");
+    partial.write(DISK, &bytes, 0).expect("is written");
     drop(partial);
     for length in [content.length / 2, content.length + 1] {
         let lie = Content { length, ..content };
-        drop(store.partial(&name(), lie).expect("a file"));
+        drop(store.partial(DISK, &name(), lie).expect("a file"));
     }
-    let again = store.partial(&name(), content).expect("a file");
+    let again = store.partial(DISK, &name(), content).expect("a file");
     assert_eq!(rechecked(&again), [(0, 16), (1, 16), (2, 16), (3, 1)]);
     let mut there = vec![0; LENGTH];
-    again.read(&mut there, 0).expect("reads");
+    again.read(DISK, &mut there, 0).expect("reads");
     assert!(there == bytes);
 }
 
@@ -129,12 +130,12 @@ fn another_length_listed_with_the_same_root_takes_nothing_from_what_is_there() {
 fn a_part_that_another_program_has_cut_gets_no_name() {
     let (dir, store) = store();
     let (bytes, content) = (bytes(), content_of(&bytes()));
-    let partial = store.partial(&name(), content).expect("a file");
-    partial.write(&bytes, 0).expect("is written");
+    let partial = store.partial(DISK, &name(), content).expect("a file");
+    partial.write(DISK, &bytes, 0).expect("is written");
     let part = dir.path().join("folder").join(large_part_of(content, 0));
     let cut = File::options().write(true).open(part).expect("opens");
     cut.set_len(1).expect("is cut");
-    let refused = store.finish(&partial, None, Replace::No, None);
+    let refused = store.finish(DISK, &partial, None, Replace::No, None);
     let why = refused.expect_err("is not the file").to_string();
     assert!(why.contains("another program"), "{why}");
     assert!(!dir.path().join("folder/f").exists());
@@ -145,7 +146,7 @@ fn a_fetch_that_never_began_leaves_nothing() {
     let (dir, store) = store();
     drop(
         store
-            .partial(&name(), content_of(&bytes()))
+            .partial(DISK, &name(), content_of(&bytes()))
             .expect("a file"),
     );
     assert_eq!(parts(&dir), 0);
@@ -156,10 +157,10 @@ fn a_young_part_is_kept_when_the_directory_is_swept_and_an_old_one_is_not() {
     let (dir, store) = store();
     let name: Name = "f".parse().expect("a name");
     let content = content_of(&bytes());
-    let partial = store.partial(&name, content).expect("a file");
-    partial.write(b"something", 0).expect("is written");
+    let partial = store.partial(DISK, &name, content).expect("a file");
+    partial.write(DISK, b"something", 0).expect("is written");
     drop(partial);
-    store.sweep();
+    store.sweep(DISK);
     let count = || fs::read_dir(dir.path()).expect("lists").count();
     assert_eq!(count(), 1);
     let part = fs::read_dir(dir.path()).expect("lists").next();
@@ -168,7 +169,7 @@ fn a_young_part_is_kept_when_the_directory_is_swept_and_an_old_one_is_not() {
     let week = std::time::Duration::from_hours(7 * 24 + 1);
     file.set_modified(std::time::SystemTime::now() - week)
         .expect("is old now");
-    store.sweep();
+    store.sweep(DISK);
     assert_eq!(count(), 0);
 }
 
@@ -180,7 +181,7 @@ fn a_link_in_the_place_of_a_part_is_not_followed() {
     let part = large_part_of(content, 0);
     std::os::unix::fs::symlink("mine", dir.path().join(part)).expect("links");
     let name: Name = "f".parse().expect("a name");
-    let partial = store.partial(&name, content).expect("a file");
-    partial.write(b"else", 0).expect("is written");
+    let partial = store.partial(DISK, &name, content).expect("a file");
+    partial.write(DISK, b"else", 0).expect("is written");
     assert_eq!(fs::read(dir.path().join("mine")).expect("reads"), b"mine");
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use thorp_core::get::{DiskError, Item, Look, Looked, NotStored, Storage};
+use thorp_disk::DiskThread;
 use thorp_files::share::{Arriving, Share};
 use thorp_files::store::{Destination, Partial, Replace, Store, StoreError, Stored};
 use thorp_wire::merkle::Hash;
@@ -47,10 +48,10 @@ impl Folder {
         self.store().path_of(name)
     }
 
-    /// What is where a file is to go. Blocks on the disk.
-    pub fn look(&self, look: &Look, errors: &Errors) -> Looked {
-        let is_equal = |content: Content| self.store().holds(&look.target, content);
-        match self.store().check(&look.target) {
+    /// What is where a file is to go.
+    pub fn look(&self, disk: DiskThread, look: &Look, errors: &Errors) -> Looked {
+        let is_equal = |content: Content| self.store().holds(disk, &look.target, content);
+        match self.store().check(disk, &look.target) {
             Ok(Destination::Free) => Looked::Free,
             Ok(Destination::Exists { .. }) => match look.content.map(is_equal) {
                 Some(Ok(true)) => Looked::Equal,
@@ -72,9 +73,9 @@ impl Delivery {
     }
 
     /// Puts the bytes of a small file where they belong, and says what becomes of
-    /// them in the core's words. Blocks on the disk.
-    pub fn store(&self, bytes: &[u8]) -> Storage {
-        match self.put(bytes) {
+    /// them in the core's words.
+    pub fn store(&self, disk: DiskThread, bytes: &[u8]) -> Storage {
+        match self.put(disk, bytes) {
             Ok(_) => Storage::Kept,
             // The next holder may send the right thing.
             Err(StoreError::Mismatch { .. }) => Storage::Mismatch,
@@ -88,33 +89,34 @@ impl Delivery {
     }
 
     /// Verifies the bytes and puts them where they belong.
-    fn put(&self, bytes: &[u8]) -> Result<Stored, StoreError> {
+    fn put(&self, disk: DiskThread, bytes: &[u8]) -> Result<Stored, StoreError> {
         let (name, content, mtime) = self.listed();
         if let Some(other) = &self.terms.set_aside {
             // Nothing makes way for what is not what was asked for.
             if merkle::content_of(bytes) != content {
                 return Err(StoreError::Mismatch { path: self.path() });
             }
-            self.terms.folder.store().set_aside(name, other)?;
+            self.terms.folder.store().set_aside(disk, name, other)?;
         }
         let replace = self.terms.replace;
         match &self.terms.folder {
-            Folder::Share(share) => share.store(name, content, mtime, bytes, replace),
-            Folder::Directory(store) => store.put(name, content, mtime, bytes, replace),
+            Folder::Share(share) => share.store(disk, name, content, mtime, bytes, replace),
+            Folder::Directory(store) => store.put(disk, name, content, mtime, bytes, replace),
         }
     }
 
     /// The file in which a large one arrives, unless something is in the way that
-    /// is to stay where it is. Blocks on the disk.
-    pub fn partial(&self) -> Result<Partial, StoreError> {
+    /// is to stay where it is.
+    pub fn partial(&self, disk: DiskThread) -> Result<Partial, StoreError> {
         let (name, content, _) = self.listed();
         let keeps = self.terms.replace == Replace::No && self.terms.set_aside.is_none();
-        if keeps && let Ok(Destination::Exists { .. }) = self.terms.folder.store().check(name) {
+        if keeps && let Ok(Destination::Exists { .. }) = self.terms.folder.store().check(disk, name)
+        {
             return Err(StoreError::Exists { path: self.path() });
         }
         match &self.terms.folder {
-            Folder::Share(share) => share.partial(name, content),
-            Folder::Directory(store) => store.partial(name, content),
+            Folder::Share(share) => share.partial(disk, name, content),
+            Folder::Directory(store) => store.partial(disk, name, content),
         }
     }
 
@@ -127,22 +129,27 @@ impl Delivery {
     }
 
     /// Lists what there is of it, for as long as that is held, where it arrives
-    /// in the share. Blocks on the disk.
-    pub fn arriving(&self) -> Option<Arriving> {
+    /// in the share.
+    pub fn arriving(&self, disk: DiskThread) -> Option<Arriving> {
         let (name, content, _) = self.listed();
         match &self.terms.folder {
-            Folder::Share(share) => Some(share.arriving(name, content, self.item.mtime)),
+            Folder::Share(share) => Some(share.arriving(disk, name, content, self.item.mtime)),
             Folder::Directory(_) => None,
         }
     }
 
-    /// Puts it where it belongs, now that it is verified. Blocks on the disk.
-    pub fn finish(&self, partial: &Partial, layer: &[Hash]) -> Result<Stored, StoreError> {
-        let (name, _, mtime) = self.listed();
+    /// Puts it where it belongs, now that it is verified.
+    pub fn finish(
+        &self,
+        disk: DiskThread,
+        partial: &Partial,
+        layer: &[Hash],
+    ) -> Result<Stored, StoreError> {
+        let (_, _, mtime) = self.listed();
         let (replace, aside) = (self.terms.replace, self.terms.set_aside.as_deref());
         match &self.terms.folder {
-            Folder::Share(share) => share.finish(name, partial, layer, mtime, replace, aside),
-            Folder::Directory(store) => store.finish(partial, mtime, replace, aside),
+            Folder::Share(share) => share.finish(disk, partial, layer, mtime, replace, aside),
+            Folder::Directory(store) => store.finish(disk, partial, mtime, replace, aside),
         }
     }
 

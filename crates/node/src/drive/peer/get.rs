@@ -6,6 +6,7 @@
 //! [`thorp_core::get`], where files are put in [`delivery`](super::delivery).
 
 use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -14,7 +15,7 @@ use thorp_core::get::{
 };
 use thorp_core::lookup::{Only, Source};
 use thorp_core::peer::Input;
-use thorp_files::disk::Disk;
+use thorp_disk::Disk;
 use thorp_files::store::{Replace, Store};
 use thorp_wire::frame::Holder;
 use tokio::sync::mpsc;
@@ -56,7 +57,7 @@ pub(super) enum ForGet {
 pub(super) async fn run(peer: &Peer, get: Get, events: &Events) -> Result<Done, Failure> {
     let since = Instant::now();
     let folder = match &get.dir {
-        Some(dir) => Folder::Directory(Arc::new(Store::open(dir)?)),
+        Some(dir) => Folder::Directory(Arc::new(opened(dir.clone()).await?)),
         None => peer.folder(),
     };
     let terms = Terms {
@@ -119,6 +120,11 @@ pub(super) async fn run(peer: &Peer, get: Get, events: &Events) -> Result<Done, 
         caller.was_served();
         return job.end(end).await;
     }
+}
+
+async fn opened(dir: PathBuf) -> Result<Store, Failure> {
+    let opened = thorp_disk::spawn(move |disk| Store::open(disk, &dir)).await;
+    Ok(opened.map_err(|_| Failure::PeerStopping)??)
 }
 
 /// A request in the core's words.
@@ -263,10 +269,10 @@ impl Job<'_> {
     async fn look(&self, looks: Vec<Look>) {
         let folder = self.terms.folder.clone();
         let errors = self.terms.errors.clone();
-        let looking = tokio::task::spawn_blocking(move || {
+        let looking = thorp_disk::spawn(move |disk| {
             looks
                 .iter()
-                .map(|look| folder.look(look, &errors))
+                .map(|look| folder.look(disk, look, &errors))
                 .collect()
         });
         // It does not panic; should it, what is in the way is found out later.
@@ -518,8 +524,8 @@ impl Gets {
         };
         let delivery = Delivery::new(ordered.terms.clone(), item);
         let events = self.events.clone();
-        self.disk.run(move || {
-            let storage = delivery.store(&bytes);
+        self.disk.run(move |disk| {
+            let storage = delivery.store(disk, &bytes);
             // If the peer is gone, the file is there all the same.
             let _ = events.blocking_send(Happening::Stored { fetch, storage });
         });

@@ -14,6 +14,7 @@ use std::time::Duration;
 use thorp_core::get;
 use thorp_core::get::FetchId;
 use thorp_core::swarm::Unfit;
+use thorp_disk::DiskThread;
 use thorp_files::store::{Partial, StoreError};
 use thorp_wire::frame::Holder;
 use tokio::sync::mpsc;
@@ -82,12 +83,12 @@ struct FileTask<'a> {
 impl FileTask<'_> {
     async fn run(mut self, writing: Writing) -> Result<(), Over> {
         let place = self.delivery.clone();
-        let partial = Arc::new(blocking(move || place.partial()).await??);
+        let partial = Arc::new(blocking(move |disk| place.partial(disk)).await??);
         let fetching = self.peer.swarms.fetch(&partial, writing);
         let mut fetching = fetching.map_err(Over::Unfit)?;
         let there = take_up(&fetching, &partial).await?;
         let place = self.delivery.clone();
-        let listed = blocking(move || place.arriving()).await?;
+        let listed = blocking(move |disk| place.arriving(disk)).await?;
         self.tell(get::LargeEvent::Begun { there }).await;
         let delivery = self.delivery.clone();
         tokio::select! {
@@ -95,11 +96,11 @@ impl FileTask<'_> {
             error = delivery.closed() => return Err(error.into()),
         }
         let layer = fetching.transfer.layer();
-        blocking(move || delivery.finish(&partial, &layer)).await??;
+        blocking(move |disk| delivery.finish(disk, &partial, &layer)).await??;
         drop(listed);
         let received = fetching.transfer.progress().received;
         // Opening it anew is for the disk too.
-        blocking(move || fetching.on_arrived()).await?;
+        blocking(move |disk| fetching.on_arrived(disk)).await?;
         self.tell(get::LargeEvent::Kept { received }).await;
         Ok(())
     }
@@ -156,9 +157,9 @@ impl FileTask<'_> {
 /// Hashes what an earlier fetch has left; how many bytes of it there are.
 async fn take_up(fetching: &Fetching, partial: &Arc<Partial>) -> Result<u64, Over> {
     let (transfer, partial) = (Arc::clone(&fetching.transfer), Arc::clone(partial));
-    let hashed = blocking(move || {
+    let hashed = blocking(move |disk| {
         let (layout, mut there) = (transfer.layout(), 0);
-        let read = partial.recheck(|piece, leaves| {
+        let read = partial.recheck(disk, |piece, leaves| {
             there += u64::from(layout.length_of(piece));
             transfer.on_piece_rechecked(piece, leaves);
             !transfer.is_over()
@@ -174,8 +175,10 @@ impl From<StoreError> for Over {
     }
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Over> {
-    let done = tokio::task::spawn_blocking(work).await;
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce(DiskThread) -> T + Send + 'static,
+) -> Result<T, Over> {
+    let done = thorp_disk::spawn(work).await;
     done.map_err(|error| {
         let source = io::Error::other(error);
         let path = PathBuf::new();

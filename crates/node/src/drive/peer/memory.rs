@@ -5,19 +5,19 @@
 //! finds its neighbours through the tracker. Which to remember and which to dial
 //! is decided in [`thorp_core::remembered`].
 
-use std::fs;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use thorp_core::remembered::{FORGOTTEN_AFTER, Known};
+use thorp_disk::DiskThread;
 use thorp_group::certificate::CaKey;
 use thorp_group::state::{StateDir, StateError};
 use thorp_wire::PeerId;
 use thorp_wire::frame::Holder;
 use tokio::sync::{mpsc, watch};
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::task::JoinHandle;
 
 use crate::api::{Notice, Warning};
 
@@ -54,8 +54,13 @@ impl Memory {
 
     /// The neighbours from earlier in this group. What is wrong with the file
     /// is said in `notices`.
-    pub fn open(state: Arc<StateDir>, ca: CaKey, notices: &mpsc::Sender<Notice>) -> Self {
-        let known = match state.read_json::<Stored>(FILE) {
+    pub fn open(
+        disk: DiskThread,
+        state: Arc<StateDir>,
+        ca: CaKey,
+        notices: &mpsc::Sender<Notice>,
+    ) -> Self {
+        let known = match state.read_json::<Stored>(disk, FILE) {
             Ok(Some(stored)) if stored.ca == ca.to_string() => {
                 stored.neighbours.into_iter().filter_map(known).collect()
             }
@@ -64,7 +69,7 @@ impl Memory {
                 let warning = match error {
                     StateError::Corrupt { path, why } => {
                         // Where it cannot be moved, it will be written over.
-                        let _ = fs::rename(&path, state.file(DAMAGED));
+                        let _ = state.rename(disk, FILE, DAMAGED);
                         let set_aside = DAMAGED.to_owned();
                         Warning::NeighboursDamaged {
                             path,
@@ -121,7 +126,7 @@ async fn write(
     while changes.changed().await.is_ok() {
         let known = changes.borrow_and_update().clone();
         let state = state.clone();
-        let written = spawn_blocking(move || save(&state, ca, &known)).await;
+        let written = thorp_disk::spawn(move |disk| save(disk, &state, ca, &known)).await;
         if let Ok(Err(error)) = written
             && !std::mem::replace(&mut failed, true)
         {
@@ -134,7 +139,7 @@ async fn write(
     }
 }
 
-fn save(state: &StateDir, ca: CaKey, known: &[Known]) -> Result<(), StateError> {
+fn save(disk: DiskThread, state: &StateDir, ca: CaKey, known: &[Known]) -> Result<(), StateError> {
     let neighbour = |known: &Known| Neighbour {
         id: known.member.id.to_string(),
         name: known.member.name.as_ref().map(ToString::to_string),
@@ -145,7 +150,7 @@ fn save(state: &StateDir, ca: CaKey, known: &[Known]) -> Result<(), StateError> 
         ca: ca.to_string(),
         neighbours: known.iter().map(neighbour).collect(),
     };
-    state.write_json(FILE, &stored)
+    state.write_json(disk, FILE, &stored)
 }
 
 /// Nothing where it is none: a person may have been at the file.
@@ -170,6 +175,9 @@ fn known(neighbour: Neighbour) -> Option<Known> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
+    use thorp_disk::testing::DISK;
     use thorp_group::testing::{Group, state};
 
     use super::*;
@@ -188,7 +196,7 @@ mod tests {
 
     fn opened(state: &Arc<StateDir>, ca: CaKey) -> (Vec<Known>, Option<Notice>) {
         let (notices, mut said) = mpsc::channel(8);
-        let memory = Memory::open(state.clone(), ca, &notices);
+        let memory = Memory::open(DISK, state.clone(), ca, &notices);
         (memory.known, said.try_recv().ok())
     }
 
@@ -198,7 +206,7 @@ mod tests {
         let (state, ca) = (Arc::new(state), Group::new().authority.ca());
         assert_eq!(opened(&state, ca), (Vec::new(), None));
         let (notices, _said) = mpsc::channel(8);
-        let writer = Memory::open(state.clone(), ca, &notices).start(notices);
+        let writer = Memory::open(DISK, state.clone(), ca, &notices).start(notices);
         writer.write(Vec::new());
         writer.write(vec![oak()]);
         writer.finish().await;
@@ -209,7 +217,7 @@ mod tests {
     #[test]
     fn neighbours_in_another_group_are_none_in_this_one() {
         let (_temporary, state) = state();
-        save(&state, Group::new().authority.ca(), &[oak()]).expect("saves");
+        save(DISK, &state, Group::new().authority.ca(), &[oak()]).expect("saves");
         assert_eq!(
             opened(&Arc::new(state), Group::new().authority.ca()),
             (Vec::new(), None)
@@ -220,20 +228,20 @@ mod tests {
     fn a_damaged_file_is_set_aside_and_said_and_a_damaged_row_left_out() {
         let (_temporary, state) = state();
         let (state, ca) = (Arc::new(state), Group::new().authority.ca());
-        save(&state, ca, &[oak(), oak()]).expect("saves");
+        save(DISK, &state, ca, &[oak(), oak()]).expect("saves");
         let text = fs::read_to_string(state.file(FILE)).expect("is there");
         let id = oak().member.id.to_string();
         state
-            .write(FILE, text.replacen(&id, "nobody", 1).as_bytes())
+            .write(DISK, FILE, text.replacen(&id, "nobody", 1).as_bytes())
             .expect("writes");
         assert_eq!(opened(&state, ca), (vec![oak()], None));
 
         let ages = text.replacen("3600", &u64::MAX.to_string(), 1);
-        state.write(FILE, ages.as_bytes()).expect("writes");
+        state.write(DISK, FILE, ages.as_bytes()).expect("writes");
         assert_eq!(opened(&state, ca), (vec![oak()], None));
 
         let half = &text.as_bytes()[..text.len() / 2];
-        state.write(FILE, half).expect("writes");
+        state.write(DISK, FILE, half).expect("writes");
         let (known, notice) = opened(&state, ca);
         assert_eq!(known, []);
         let Some(Notice::Warning(Warning::NeighboursDamaged {

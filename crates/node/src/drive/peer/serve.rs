@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use thorp_core::links::LinkId;
-use thorp_files::disk::Disk;
+use thorp_disk::Disk;
 use thorp_files::share::{ReadError, Share};
 use thorp_wire::frame::{Bytes, Frame, Reason, Refused, RequestId};
 use thorp_wire::{Content, Remark};
@@ -62,7 +62,7 @@ impl Server {
             _place: place,
         };
         let runtime = Handle::current();
-        self.disk.run(move || match share.read(content) {
+        self.disk.run(move |disk| match share.read(disk, content) {
             // A member that is slow to receive does not keep others from reading.
             Ok(bytes) => drop(runtime.spawn(reply.content(bytes))),
             Err(error) => reply.refuse(&error),

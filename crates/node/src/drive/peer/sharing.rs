@@ -2,7 +2,7 @@
 
 use thorp_core::links::LinkId;
 use thorp_core::remembered::Known;
-use thorp_files::disk::Disk;
+use thorp_disk::Disk;
 use thorp_files::share::{Share, ShareEvent};
 use thorp_wire::Content;
 use thorp_wire::Name;

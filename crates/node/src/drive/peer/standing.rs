@@ -4,6 +4,7 @@
 //! Who is told of a record and who is asked for a certificate is decided in
 //! [`thorp_core::peer`].
 
+use thorp_disk::DiskThread;
 use thorp_group::clock::Clock;
 use thorp_group::join::Admitted;
 use thorp_group::record::RecordError;
@@ -12,7 +13,7 @@ use thorp_group::state::StateError;
 use thorp_group::tls::MemberTls;
 use thorp_wire::frame::{Join, Joined, SignedRecord};
 use tokio::sync::watch;
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::task::JoinHandle;
 
 use crate::net::join::{self, NotJoined};
 
@@ -171,14 +172,14 @@ impl Standing {
     }
 
     /// In the order of the changes: an older certificate must not overwrite a newer one.
-    fn keep(&mut self, save: fn(&Kept) -> Result<(), StateError>) {
+    fn keep(&mut self, save: fn(&Kept, DiskThread) -> Result<(), StateError>) {
         let kept = self.renewal.kept();
         let before = self.keeping.take();
         self.keeping = Some(tokio::spawn(async move {
             if let Some(before) = before {
                 let _ = before.await;
             }
-            let saved = spawn_blocking(move || save(&kept)).await;
+            let saved = thorp_disk::spawn(move |disk| save(&kept, disk)).await;
             if let Ok(Err(error)) = saved {
                 // It is in force; only the next start will not know it.
                 tracing::error!(%error, "what the group has decided is not kept");

@@ -7,7 +7,7 @@ use thorp_core::changes::Row;
 use thorp_core::get::{GetId, LargeEvent};
 use thorp_core::links::{self, LinkId, Me};
 use thorp_core::peer::{self as machine, Input, Output, Target};
-use thorp_files::disk::Disk;
+use thorp_disk::Disk;
 use thorp_files::share::{Share, ShareEvent};
 use thorp_group::clock::{Clock, unix_seconds};
 use thorp_group::record::REMOVED;
@@ -232,7 +232,7 @@ impl Node for Task {
         self.standing.finish().await;
         if let Some(share) = share {
             // The disk may take its time; there is nothing else left to do.
-            let _ = tokio::task::spawn_blocking(move || share.save()).await;
+            let _ = thorp_disk::spawn(move |disk| share.close_cache(disk)).await;
         }
     }
 }

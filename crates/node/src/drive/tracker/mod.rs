@@ -7,6 +7,7 @@ use std::sync::Arc;
 use thorp_core::changes::Row;
 use thorp_core::links::{self, Me};
 use thorp_core::tracker::{self as machine, Output};
+use thorp_disk::DiskThread;
 use thorp_group::clock::{Clock, unix_seconds};
 use thorp_group::renewal::{OwnRenewal, RenewalTime};
 use thorp_group::sightings::Sightings;
@@ -162,7 +163,7 @@ impl Node for Task {
             Event::SeenDue => {
                 self.see_all(&engine.machine);
                 self.seen_due = Instant::now() + Sightings::WRITTEN_EVERY;
-                tokio::task::spawn_blocking(keep(Arc::clone(&self.seen)));
+                thorp_disk::spawn(keep(Arc::clone(&self.seen)));
             }
             Event::Request(Request::Present(reply)) => {
                 let present = engine.machine.peers().map(|peer| peer.id);
@@ -213,7 +214,7 @@ impl Node for Task {
 
     async fn finish(self) {
         // Its end has no reader any more.
-        let _ = tokio::task::spawn_blocking(keep(self.seen)).await;
+        let _ = thorp_disk::spawn(keep(self.seen)).await;
     }
 }
 
@@ -264,9 +265,8 @@ impl Task {
             return false;
         }
         let authority = Arc::clone(&self.renewal.authority);
-        // It waits for the disk.
-        tokio::task::spawn_blocking(move || {
-            if let Err(error) = authority.learn(&record) {
+        thorp_disk::spawn(move |disk| {
+            if let Err(error) = authority.learn(disk, &record) {
                 tracing::error!(%error, "a newer group record is not taken over");
             }
         });
@@ -326,10 +326,9 @@ impl Task {
     }
 }
 
-/// Waits for the disk.
-fn keep(seen: Arc<Sightings>) -> impl FnOnce() {
-    move || {
-        if let Err(error) = seen.save() {
+fn keep(seen: Arc<Sightings>) -> impl FnOnce(DiskThread) {
+    move |disk| {
+        if let Err(error) = seen.save(disk) {
             tracing::warn!(%error, "when members were seen is not kept");
         }
     }

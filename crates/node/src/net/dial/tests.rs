@@ -9,6 +9,8 @@ use thorp_group::testing::Group;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
+use thorp_disk::testing::DISK;
+
 use super::*;
 use crate::net::testing::{Listening, Node};
 use thorp_wire::Frame;
@@ -510,7 +512,10 @@ async fn a_removed_member_gets_in_nowhere_and_is_told_so() {
     drop(call().await.expect("is a member"));
     oak.incoming.recv().await.expect("is let in");
 
-    group.authority.remove(ash.member().id).expect("removes");
+    group
+        .authority
+        .remove(DISK, ash.member().id)
+        .expect("removes");
     let record = group.authority.records().newest().expect("is made");
     oak.tls.records().adopt(record.clone()).expect("is signed");
     let mut stream = call().await.expect("is refused after it").stream;
@@ -539,7 +544,7 @@ async fn a_removed_member_is_not_spoken_to_where_it_is_dialled() {
     let elm = group.member("elm");
     group
         .authority
-        .remove(ash.tls.member().id)
+        .remove(DISK, ash.tls.member().id)
         .expect("removes");
     let record = group.authority.records().newest().expect("is made");
     elm.records().adopt(record).expect("is signed");

@@ -8,6 +8,8 @@ use thorp_wire::frame::{Reason, Token};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
+use thorp_disk::testing::DISK;
+
 use super::*;
 use crate::net::dial::{Expected, dial};
 use crate::net::testing::{Listening, Node};
@@ -16,7 +18,7 @@ fn invite(group: &Group, node: &Node) -> Ticket {
     let now = SystemTime::now();
     let token = group
         .authority
-        .invite(1, INVITE_VALIDITY, now)
+        .invite(DISK, 1, INVITE_VALIDITY, now)
         .expect("a token");
     let line = Invite {
         trackers: node.at(),
@@ -91,7 +93,7 @@ async fn an_open_group_shows_its_ca_and_a_changed_one_is_noticed() {
         .await
         .expect_err("is not open");
     assert!(error.to_string().contains("by invitation"), "{error}");
-    group.authority.set_open(true).expect("opens");
+    group.authority.set_open(DISK, true).expect("opens");
     let admitted = join(&ticket, &elm, None, &clock).await.expect("joins");
     let record = admitted.record.expect("the group has one");
     assert!(record.record().open);
@@ -99,7 +101,7 @@ async fn an_open_group_shows_its_ca_and_a_changed_one_is_noticed() {
     assert_eq!(membership.ca, group.authority.ca());
 
     let usurper = Group::new();
-    usurper.authority.set_open(true).expect("opens");
+    usurper.authority.set_open(DISK, true).expect("opens");
     let castle = usurper.tracker(Clock::system()).await;
     let ticket = Ticket {
         trackers: castle.at(),
@@ -120,7 +122,7 @@ async fn an_open_group_shows_its_ca_and_a_changed_one_is_noticed() {
 #[tokio::test]
 async fn a_member_cannot_pose_as_the_tracker_to_a_newcomer() {
     let group = Group::new();
-    group.authority.set_open(true).expect("opens");
+    group.authority.set_open(DISK, true).expect("opens");
     let mallory = key();
     let membership = group.admit(&mallory, "mallory");
     let clock = Clock::system();

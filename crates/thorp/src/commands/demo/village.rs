@@ -23,6 +23,7 @@ use tokio::runtime::{self, Handle};
 use tokio::sync::mpsc;
 
 use super::Rows;
+use crate::commands::context::on_disk;
 use crate::exit::{Complaint, Result, failure};
 use crate::node;
 use crate::tables::{Neighbourhood, PeerLine, Tables};
@@ -66,9 +67,9 @@ struct Machine {
 impl Village {
     /// A tracker, and no peer yet.
     pub async fn found(settings: &[Setting]) -> Result<Self> {
-        let directory = tempfile::Builder::new()
-            .prefix("thorp-demo-")
-            .tempdir()
+        let directory = on_disk(|_| tempfile::Builder::new().prefix("thorp-demo-").tempdir());
+        let directory = directory
+            .await?
             .map_err(|error| other(format!("a directory for the demo cannot be made: {error}")))?;
         let mut settings = settings.to_vec();
         for key in ["interval.tracker_ms", "interval.neighbour_ms"] {
@@ -103,16 +104,21 @@ impl Village {
         files: &[&str],
     ) -> Result<Vec<Notice>> {
         let dir = self.directory.path().join(format!("{name}-files"));
-        let wrote = std::fs::create_dir(&dir).and_then(|()| {
-            files.iter().try_for_each(|file| {
-                let text = match *file {
+        let names: Vec<_> = files.iter().map(|file| (*file).to_owned()).collect();
+        let at = dir.clone();
+        let wrote = on_disk(move |_| {
+            std::fs::create_dir(&at)?;
+            names.iter().try_for_each(|file| {
+                let text = match &**file {
                     "client" => "Everybody has the same.\n".to_owned(),
                     file => format!("This is {file}.\n"),
                 };
-                std::fs::write(dir.join(file), text)
+                std::fs::write(at.join(file), text)
             })
         });
-        wrote.map_err(|error| other(format!("{}: {error}", dir.display())))?;
+        wrote
+            .await?
+            .map_err(|error| other(format!("{}: {error}", dir.display())))?;
         let common = common(self.directory.path(), name, address, &self.settings)?;
         let group = Group::Open(NetAddress::Ip(self.tracker.listen));
         let options = share::Options {

@@ -6,17 +6,19 @@
 //! threads busy. If much is waiting, the disk is a slow one, which works best
 //! with many requests at once, and more threads are started.
 //!
-//! Long work needs a thread of its own: `spawn_blocking`.
+//! Long work needs a thread of its own: [`spawn`](crate::spawn).
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::DiskThread;
 
 /// The most threads.
 const THREADS: usize = 16;
 /// One more is started when this many jobs wait for each running thread.
 const WAITING_FOR_EACH: usize = 4;
 
-type Work = Box<dyn FnOnce() + Send>;
+type Work = Box<dyn FnOnce(DiskThread) + Send>;
 
 /// See the module. Clones share the threads.
 #[derive(Clone, Default)]
@@ -31,7 +33,7 @@ struct State {
 impl Disk {
     /// Runs this job soon, in the order of the calls. A caller that wants to
     /// know when it is done has the job say so.
-    pub fn run(&self, work: impl FnOnce() + Send + 'static) {
+    pub fn run(&self, work: impl FnOnce(DiskThread) + Send + 'static) {
         let mut state = self.state();
         state.waiting.push_back(Box::new(work));
         let enough = state.waiting.len() <= state.running * WAITING_FOR_EACH;
@@ -41,17 +43,17 @@ impl Disk {
         state.running += 1;
         drop(state);
         let disk = self.clone();
-        tokio::task::spawn_blocking(move || while disk.run_next() {});
+        crate::spawn(move |thread| while disk.run_next(thread) {});
     }
 
-    fn run_next(&self) -> bool {
+    fn run_next(&self, thread: DiskThread) -> bool {
         let mut state = self.state();
         let Some(work) = state.waiting.pop_front() else {
             state.running -= 1;
             return false;
         };
         drop(state);
-        work();
+        work(thread);
         true
     }
 
@@ -75,7 +77,7 @@ mod tests {
         let (done, mut ended) = mpsc::unbounded_channel();
         for number in 0..1000 {
             let done = done.clone();
-            disk.run(move || done.send(number).expect("somebody waits"));
+            disk.run(move |_| done.send(number).expect("somebody waits"));
         }
         drop(done);
         let mut all = Vec::new();
@@ -97,7 +99,7 @@ mod tests {
         let (done, mut ended) = mpsc::unbounded_channel::<()>();
         for _ in 0..10 * THREADS * WAITING_FOR_EACH {
             let (begun, gate, done) = (Arc::clone(&begun), Arc::clone(&gate), done.clone());
-            disk.run(move || {
+            disk.run(move |_| {
                 begun.fetch_add(1, Ordering::Relaxed);
                 gate.wait();
                 drop(done);

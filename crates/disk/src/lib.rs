@@ -1,0 +1,152 @@
+//! Which threads may wait for the disk.
+//!
+//! A disk may take minutes to answer, and one on the network may never answer at
+//! all. A thread that serves links and timers must not wait for it: its node would
+//! be taken for dead. So every function that may wait for a disk, a pipe or a
+//! file's lock takes a [`DiskThread`], and only the threads that are started here
+//! are given one. In this way the compiler finds a call that would stall a node.
+//!
+//! Nothing here opens a file; `group` and `files` do.
+
+mod queue;
+
+use std::cell::Cell;
+use std::io;
+use std::marker::PhantomData;
+use std::ops::Deref;
+use std::thread;
+
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
+
+pub use queue::Disk;
+
+/// Proof that the calling thread may wait for the disk. It stays on its thread.
+#[derive(Clone, Copy, Debug)]
+pub struct DiskThread(PhantomData<*const ()>);
+
+thread_local! {
+    static MAY_WAIT: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Does something that may take long on a thread for the disk. It goes on if the
+/// handle is dropped.
+pub fn spawn<T: Send + 'static>(
+    work: impl FnOnce(DiskThread) -> T + Send + 'static,
+) -> JoinHandle<T> {
+    tokio::task::spawn_blocking(|| here(work))
+}
+
+/// Starts a thread for the disk that runs for as long as its work does.
+pub fn spawn_thread(
+    name: impl Into<String>,
+    work: impl FnOnce(DiskThread) + Send + 'static,
+) -> io::Result<()> {
+    let thread = thread::Builder::new().name(name.into());
+    thread.spawn(|| here(work)).map(drop)
+}
+
+/// Lets go of something whose end may wait for the disk, such as an open file: on
+/// a thread for the disk, unless this is one.
+pub fn let_go(thing: impl Send + 'static) {
+    match Handle::try_current() {
+        Ok(runtime) if !MAY_WAIT.get() => drop(runtime.spawn_blocking(move || drop(thing))),
+        // Without a runtime nothing else waits for this thread.
+        _ => drop(thing),
+    }
+}
+
+fn here<T>(work: impl FnOnce(DiskThread) -> T) -> T {
+    MAY_WAIT.set(true);
+    let done = work(DiskThread(PhantomData));
+    MAY_WAIT.set(false);
+    done
+}
+
+/// What is [let go](let_go) of when it is dropped.
+#[derive(Debug)]
+pub struct LetGo<T: Send + 'static>(Option<T>);
+
+impl<T: Send + 'static> LetGo<T> {
+    /// Holds it.
+    pub fn new(thing: T) -> Self {
+        Self(Some(thing))
+    }
+
+    /// Gives it back.
+    pub fn into_inner(mut self) -> Option<T> {
+        self.0.take()
+    }
+}
+
+impl<T: Send + 'static> Deref for LetGo<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        // Taken only when it is dropped.
+        match &self.0 {
+            Some(thing) => thing,
+            None => unreachable!("it was dropped"),
+        }
+    }
+}
+
+impl<T: Send + 'static> Drop for LetGo<T> {
+    fn drop(&mut self) {
+        if let Some(thing) = self.0.take() {
+            let_go(thing);
+        }
+    }
+}
+
+/// What tests use.
+#[cfg(feature = "testing")]
+pub mod testing {
+    use super::{DiskThread, PhantomData};
+
+    /// A test has nothing else to do than to wait.
+    pub const DISK: DiskThread = DiskThread(PhantomData);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::thread::ThreadId;
+
+    use super::*;
+
+    struct SaysWhere(mpsc::Sender<ThreadId>);
+
+    impl Drop for SaysWhere {
+        fn drop(&mut self) {
+            let _ = self.0.send(thread::current().id());
+        }
+    }
+
+    #[tokio::test]
+    async fn what_may_wait_for_the_disk_is_let_go_of_on_another_thread() {
+        let (says, where_) = mpsc::channel();
+        drop(LetGo::new(SaysWhere(says.clone())));
+        let dropped = spawn(move |_| where_.recv().map(|at| (at, where_)));
+        let (at, where_) = dropped.await.expect("ends").expect("was dropped");
+        assert_ne!(at, thread::current().id());
+
+        let here = spawn(move |_| {
+            drop(LetGo::new(SaysWhere(says)));
+            thread::current().id()
+        });
+        let here = here.await.expect("ends");
+        assert_eq!(
+            where_.recv(),
+            Ok(here),
+            "a thread for the disk does it itself"
+        );
+    }
+
+    #[test]
+    fn without_a_runtime_it_is_let_go_of_at_once() {
+        let (says, where_) = mpsc::channel();
+        drop(LetGo::new(SaysWhere(says)));
+        assert_eq!(where_.try_recv(), Ok(thread::current().id()));
+    }
+}

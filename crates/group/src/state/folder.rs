@@ -1,0 +1,208 @@
+//! A state directory's files, opened beneath its handle and never through links.
+//!
+//! Another user may have been where the directory is, before it was this user's
+//! alone: a link there could make thorp read, overwrite or truncate another file,
+//! and a pipe could hold it for good.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::io::Errno;
+use thorp_disk::DiskThread;
+
+use super::StateError;
+
+/// The longest file that is read.
+const MAX_FILE: u64 = 64 * 1024 * 1024;
+
+/// An open directory that belongs to the user of this process.
+#[derive(Debug)]
+pub(super) struct Folder {
+    path: PathBuf,
+    handle: File,
+}
+
+impl Folder {
+    /// Opens it; nothing, if it is not there.
+    pub(super) fn open(_: DiskThread, path: &Path) -> Result<Option<Self>, StateError> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let failed = |e: Errno| StateError::io("open", path, e.into());
+        let handle = match rustix::fs::open(path, flags, Mode::empty()) {
+            Ok(handle) => File::from(handle),
+            Err(Errno::NOENT) => return Ok(None),
+            Err(e) => return Err(failed(e)),
+        };
+        let owner = handle.metadata().map(|meta| meta.uid());
+        let owner = owner.map_err(|e| StateError::io("read", path, e))?;
+        if owner != rustix::process::geteuid().as_raw() {
+            let path = path.into();
+            return Err(StateError::OtherUser { path, owner });
+        }
+        let path = path.into();
+        Ok(Some(Self { path, handle }))
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where a file in it is.
+    pub(super) fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// Whether something goes by this name.
+    pub(super) fn has(&self, name: &str) -> Result<bool, StateError> {
+        match rustix::fs::statat(&self.handle, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(_) => Ok(true),
+            Err(Errno::NOENT) => Ok(false),
+            Err(e) => Err(self.failed("read", name, e.into())),
+        }
+    }
+
+    /// Opens a file to be read, if it is there.
+    pub(super) fn open_file(&self, name: &str) -> Result<Option<File>, StateError> {
+        self.opened(name, OFlags::RDONLY, Mode::empty())
+    }
+
+    /// Reads a file, if it is there.
+    pub(super) fn read(&self, name: &str) -> Result<Option<Vec<u8>>, StateError> {
+        let failed = |e| self.failed("read", name, e);
+        let Some(file) = self.open_file(name)? else {
+            return Ok(None);
+        };
+        let mut bytes = Vec::new();
+        file.take(MAX_FILE + 1)
+            .read_to_end(&mut bytes)
+            .map_err(failed)?;
+        if bytes.len() as u64 > MAX_FILE {
+            return Err(StateError::Corrupt {
+                path: self.file(name),
+                why: "it is larger than 64 MiB".into(),
+            });
+        }
+        Ok(Some(bytes))
+    }
+
+    /// Opens a file to be locked and written, and makes it where it is not there.
+    pub(super) fn open_or_make(&self, name: &str) -> Result<File, StateError> {
+        let flags = OFlags::RDWR | OFlags::CREATE;
+        let failed = |e| self.failed("open", name, e);
+        let file = self.opened(name, flags, Mode::RUSR | Mode::WUSR)?;
+        let file = file.ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
+        // Another name may be anywhere, and what is written here would be there.
+        if file.metadata().map_err(failed)?.nlink() > 1 {
+            let path = self.file(name);
+            return Err(StateError::NotPlain { path });
+        }
+        Ok(file)
+    }
+
+    /// Gives a file another name, in the place of what has that one.
+    pub(super) fn rename(&self, from: &str, to: &str) -> Result<(), StateError> {
+        rustix::fs::renameat(&self.handle, from, &self.handle, to)
+            .map_err(|e| self.failed("rename", from, e.into()))
+    }
+
+    /// Replaces a file, in one step. `temporary` is its name until it is whole.
+    pub(super) fn replace(
+        &self,
+        (name, temporary): (&str, &str),
+        bytes: &[u8],
+        mode: Mode,
+    ) -> Result<(), StateError> {
+        // Only one process owns the directory, so what has this name is a leftover.
+        self.remove(temporary)?;
+        self.write_new(temporary, bytes, mode)
+            .and_then(|()| {
+                Ok(rustix::fs::renameat(
+                    &self.handle,
+                    temporary,
+                    &self.handle,
+                    name,
+                )?)
+            })
+            .and_then(|()| self.handle.sync_all())
+            .map_err(|e| {
+                let _ = self.remove(temporary);
+                self.failed("write", name, e)
+            })
+    }
+
+    /// Removes a file; it is no error if it was not there.
+    pub(super) fn remove(&self, name: &str) -> Result<(), StateError> {
+        match rustix::fs::unlinkat(&self.handle, name, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(e) => Err(self.failed("remove", name, e.into())),
+        }
+    }
+
+    /// The name of something in it that is none of these.
+    pub(super) fn holds_else(&self, known: &[&str]) -> Result<Option<String>, StateError> {
+        let failed = |e: Errno| StateError::io("read", &self.path, e.into());
+        let is_known = |name: &[u8]| {
+            let known = known.iter().chain(&[".", ".."]);
+            known.into_iter().any(|known| known.as_bytes() == name)
+        };
+        for entry in rustix::fs::Dir::read_from(&self.handle).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let name = entry.file_name();
+            if !is_known(name.to_bytes()) {
+                return Ok(Some(name.to_string_lossy().into_owned()));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Lets only its owner enter it.
+    pub(super) fn restrict(&self) -> Result<(), StateError> {
+        let failed = |e| StateError::io("restrict", &self.path, e);
+        if self
+            .handle
+            .metadata()
+            .map_err(failed)?
+            .mode()
+            .trailing_zeros()
+            >= 6
+        {
+            return Ok(());
+        }
+        rustix::fs::fchmod(&self.handle, Mode::RWXU).map_err(|e| failed(e.into()))
+    }
+
+    /// Opens a plain file, if it is there.
+    fn opened(&self, name: &str, flags: OFlags, mode: Mode) -> Result<Option<File>, StateError> {
+        // Not blocking: a pipe would wait for its other end.
+        let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let path = self.file(name);
+        let file = match rustix::fs::openat(&self.handle, name, flags, mode) {
+            Ok(file) => File::from(file),
+            Err(Errno::NOENT) => return Ok(None),
+            Err(Errno::LOOP) => return Err(StateError::NotPlain { path }),
+            Err(e) => return Err(self.failed("open", name, e.into())),
+        };
+        let meta = file.metadata().map_err(|e| self.failed("read", name, e))?;
+        if !meta.is_file() {
+            return Err(StateError::NotPlain { path });
+        }
+        Ok(Some(file))
+    }
+
+    fn write_new(&self, name: &str, bytes: &[u8], mode: Mode) -> io::Result<()> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(self.handle.as_fd(), name, flags, mode)?;
+        let mut file = File::from(file);
+        // Whatever the mask for new files takes away.
+        rustix::fs::fchmod(&file, mode)?;
+        file.write_all(bytes)?;
+        file.sync_all()
+    }
+
+    fn failed(&self, action: &'static str, name: &str, error: io::Error) -> StateError {
+        StateError::io(action, &self.file(name), error)
+    }
+}
