@@ -15,10 +15,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use cap_std::fs::{Dir, File, OpenOptions, OpenOptionsExt};
 use rustix::fs::OFlags;
-use rustix::io::Errno;
 use thorp_wire::merkle::{Hash, LayerHasher};
 use thorp_wire::{Content, Name};
 
+use super::errors::passes;
 use super::locks::{read, write};
 use super::queue::HashError;
 use super::shared::Shared;
@@ -142,12 +142,6 @@ impl HashError {
             Self::Closed => Self::Closed,
         }
     }
-}
-
-/// Whether this says something about the machine now and nothing about the file.
-fn passes(error: &io::Error) -> bool {
-    let busy = [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::AGAIN];
-    Errno::from_io_error(error).is_some_and(|errno| busy.contains(&errno))
 }
 
 /// The result of reading a file from end to end.

@@ -35,7 +35,7 @@ use super::shared::{HashingProgress, ShareEvent, Shared};
 use super::warning::ShareWarning;
 use super::watch::Watch;
 use crate::stamp::Stamp;
-use unreported::{Mounted, Unreported};
+use unreported::{Mounted, Unreported, again};
 
 /// How long changes are gathered before an event is sent.
 const GATHER: Duration = Duration::from_millis(100);
@@ -163,7 +163,7 @@ impl Keeper {
     /// The directory was moved or removed: nothing of it is shared until it is
     /// back in its place. The keeper looks from time to time.
     fn away(&mut self) -> Result<(), Closed> {
-        self.poll();
+        self.poll_after(Duration::ZERO);
         if std::mem::replace(&mut self.is_away, true) {
             return Ok(());
         }
@@ -183,7 +183,7 @@ impl Keeper {
 
     fn watch(&mut self) -> Result<(), Closed> {
         if !self.shared.options.watch {
-            self.poll();
+            self.poll_after(Duration::ZERO);
             return Ok(());
         }
         match Watch::new(&self.shared.path, Arc::clone(&self.shared.inbox)) {
@@ -200,7 +200,7 @@ impl Keeper {
         if self.next_scan.is_some() {
             return Ok(());
         }
-        self.poll();
+        self.poll_after(Duration::ZERO);
         self.warn(ShareWarning::Unwatched {
             path: self.shared.path.clone(),
             why: why.to_owned(),
@@ -208,8 +208,9 @@ impl Keeper {
         })
     }
 
-    fn poll(&mut self) {
-        self.next_scan = Some(Instant::now() + self.shared.options.poll);
+    /// The whole share is scanned again, after one that took so long.
+    fn poll_after(&mut self, took: Duration) {
+        self.next_scan = Some(again(self.shared.options.poll, took));
     }
 
     fn deadline(&self) -> Option<Instant> {
@@ -220,8 +221,8 @@ impl Keeper {
             .map(|(at, _)| at + PROGRESS)
             .filter(|_| busy);
         let unsaved = self.shared.cache.due();
-        let again = self.unreported.due();
-        [settled, progress, unsaved, again, self.next_scan]
+        let look = self.next_scan.or(self.unreported.due());
+        [settled, progress, unsaved, look]
             .into_iter()
             .flatten()
             .min()

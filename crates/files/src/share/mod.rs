@@ -17,6 +17,7 @@
 //! holding  opens hashed files, if they are still what was hashed
 //! serve    small files, read for other peers
 //! pieces   large files, read in pieces for other peers; parts of files that are being fetched
+//! errors   what the system's errors say
 //! warning  what the user can mend, while the share goes on
 //! ```
 //!
@@ -31,6 +32,7 @@
 //! sleep.
 
 mod cache;
+mod errors;
 mod hash;
 mod holding;
 mod inbox;

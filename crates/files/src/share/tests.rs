@@ -1,5 +1,6 @@
 //! A real directory, a real watcher, and a listener that follows the events.
 
+mod alone;
 mod ignoring;
 mod linking;
 mod mounts;
@@ -1246,4 +1247,39 @@ async fn one_folder_that_may_not_be_read_does_not_blind_the_watcher() {
         "{:?}",
         follower.warnings
     );
+}
+
+#[tokio::test]
+async fn a_folder_that_cannot_be_opened_for_lack_of_descriptors_is_shared_a_moment_later() {
+    let test = "a_folder_that_cannot_be_opened_for_lack_of_descriptors_is_shared_a_moment_later";
+    let few = ["sh", "-c", "ulimit -n 64; exec \"$@\"", "sh"];
+    if !alone::is_alone(test, &few) {
+        return;
+    }
+    let (dir, elsewhere) = (tempdir(), tempdir());
+    put(&elsewhere, "folder/file", "1");
+    put(&elsewhere, "with/rules", "2");
+    put(&elsewhere, "with/.thorpignore", "");
+    let options = Options {
+        poll: Duration::from_millis(200),
+        ..Options::default()
+    };
+    let mut follower = Follower::with(&dir, options).await;
+    let opened = std::iter::repeat_with(|| fs::File::open("/dev/null"));
+    let held: Vec<_> = opened.map_while(Result::ok).collect();
+    for folder in ["folder", "with"] {
+        let (from, to) = (elsewhere.path().join(folder), dir.path().join(folder));
+        fs::rename(from, to).expect("moved");
+    }
+    follower.until(|f| f.warnings.len() >= 2).await;
+    assert!(follower.listing.is_empty());
+    drop(held);
+    follower
+        .until(|f| f.has("folder/file", b"1") && f.has("with/rules", b"2"))
+        .await;
+    let expected = Skipped {
+        hidden: 1,
+        ..Skipped::default()
+    };
+    assert_eq!(follower.share.totals().skipped, expected);
 }

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use cap_std::fs::{Dir, DirEntry, FileType};
 use thorp_wire::Name;
 
+use super::errors::passes;
 use super::left_out::LeftOutCause;
 use super::mounts::Devices;
 use super::rules::{Ruled, Rules};
@@ -29,8 +30,8 @@ pub(super) struct Found {
     pub links: Vec<PathBuf>,
     /// Temporary files of fetches, perhaps of one that is running.
     pub parts: Vec<PathBuf>,
-    /// Folders in which things happen that the system does not report. One that is
-    /// in another one of them may be missing.
+    /// Folders in which things happen that the system does not report, or may. One
+    /// that is in another one of them may be missing.
     pub unreported: Vec<PathBuf>,
     pub left_out: Vec<(PathBuf, LeftOutCause)>,
     /// A name that cannot be listed, to show to the user.
@@ -62,10 +63,14 @@ pub(super) fn walk(
     }
     while let Some((folder, device)) = walk.folders.pop() {
         (walk.before)(&folder);
-        if let Err(error) = walk.folder(&folder, device)
-            && error.kind() != io::ErrorKind::NotFound
-        {
-            walk.found.not_readable(folder, error);
+        match walk.folder(&folder, device) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                if passes(&error) {
+                    walk.found.unreported.push(folder.clone());
+                }
+                walk.found.not_readable(folder, error);
+            }
+            _ => {}
         }
     }
     let mut found = walk.found;
@@ -124,8 +129,11 @@ impl Walk<'_> {
     fn leave_out(&mut self, path: PathBuf, is_dir: bool, cause: LeftOutCause) {
         match cause {
             LeftOutCause::Unnameable => return self.found.not_nameable(path),
-            // What is wrong with the file in it may be mended.
-            LeftOutCause::IgnoreFile if is_dir => (self.before)(&path),
+            // What is wrong with the file in it may be mended, or pass.
+            LeftOutCause::IgnoreFile if is_dir => {
+                (self.before)(&path);
+                self.found.unreported.push(path.clone());
+            }
             _ => {}
         }
         self.found.left_out.push((path, cause));

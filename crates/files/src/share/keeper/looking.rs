@@ -36,10 +36,7 @@ impl Keeper {
 
     fn examine_itself(&mut self, path: &Path, mark: Mark) -> Result<(), Closed> {
         let meta = self.shared.dir.symlink_metadata(path).ok();
-        let meta = meta.filter(|meta| {
-            let ruled = self.rules.leave_out(&self.shared.dir, path, meta.is_dir());
-            ruled.is_none()
-        });
+        let meta = meta.filter(|meta| self.is_to_be_walked(path, meta.is_dir()));
         let name = name_of(path);
         let is_dir = meta.as_ref().is_some_and(Metadata::is_dir);
         let is_link = meta.as_ref().is_some_and(Metadata::is_symlink) && name.is_some();
@@ -63,6 +60,20 @@ impl Keeper {
             _ => self.on_file_missing(&name),
         }
         Ok(())
+    }
+
+    /// Whether something belongs to the share, or is a folder that only its own
+    /// `.thorpignore` leaves out: that may be mended, so it is watched.
+    fn is_to_be_walked(&mut self, path: &Path, is_dir: bool) -> bool {
+        let Self { shared, rules, .. } = self;
+        match rules.leave_out(&shared.dir, path, is_dir) {
+            None => true,
+            Some(Ruled::Out(LeftOutCause::IgnoreFile)) if is_dir => {
+                let above = path.parent();
+                above.is_none_or(|above| rules.leave_out(&shared.dir, above, true).is_none())
+            }
+            Some(_) => false,
+        }
     }
 
     /// Looks where a link leads to. It is listed where that is a file of the share,
@@ -174,10 +185,10 @@ impl Keeper {
         // Names first, then the work on them.
         self.tell_changes()?;
         self.hash_when_complete(new, mark);
-        self.unreported
-            .rest(self.shared.options.poll, begun.elapsed());
+        let took = begun.elapsed();
+        self.unreported.rest(self.shared.options.poll, took);
         if self.next_scan.is_some() {
-            self.poll();
+            self.poll_after(took);
         }
         self.tell_scanned(&found)
     }

@@ -1,5 +1,6 @@
 //! Where the system does not report all that happens: folders of network file
-//! systems and the like, and mounts that come and go.
+//! systems and the like, those that could not be read for lack of something, and
+//! mounts that come and go.
 //!
 //! Owns which folders these are and when they are looked at again.
 
@@ -10,7 +11,7 @@ use std::time::{Duration, Instant};
 use super::{Closed, Keeper, Mark};
 use crate::share::mounts::{MountWatch, Mounts};
 
-/// A look at these folders takes at most one part in so many of the time.
+/// Looking takes at most one part in so many of the time.
 const REST: u32 = 10;
 
 /// See the module.
@@ -39,8 +40,13 @@ impl Unreported {
 
     /// Sets the time of the next look, after one that took so long.
     pub fn rest(&mut self, least: Duration, took: Duration) {
-        self.due = Some(Instant::now() + least.max(took * (REST - 1)));
+        self.due = Some(again(least, took));
     }
+}
+
+/// When to look again after a look that took so long, and at least so much later.
+pub(super) fn again(least: Duration, took: Duration) -> Instant {
+    Instant::now() + least.max(took * (REST - 1))
 }
 
 /// Which mounts there are beneath the share, and what tells of changes.
@@ -81,9 +87,11 @@ impl Keeper {
         Ok(())
     }
 
-    /// Looks at all folders whose changes are not all reported.
+    /// Looks at all folders whose changes are not all reported, unless the whole
+    /// share is scanned again and again anyway.
     pub(super) fn look_at_unreported(&mut self) -> Result<(), Closed> {
-        if self.unreported.due().is_none_or(|due| due > Instant::now()) {
+        let due = self.unreported.due();
+        if self.next_scan.is_some() || due.is_none_or(|due| due > Instant::now()) {
             return Ok(());
         }
         let begun = Instant::now();

@@ -149,3 +149,20 @@ async fn deeper_lines_go_before_those_above_and_a_bad_one_is_named() {
     let names = ["build", "docs/kept.o", "docs/more/kept.o", "last", "top"];
     assert_eq!(follower.names(), names);
 }
+
+#[tokio::test]
+async fn a_folder_that_is_moved_here_with_a_device_for_rules_is_shared_once_they_can_be_read() {
+    let (dir, elsewhere) = (tempdir(), folder());
+    let file = elsewhere.path().join("docs/.thorpignore");
+    symlink("/dev/zero", &file).expect("linked");
+    let mut follower = Follower::of(&dir).await;
+    fs::rename(elsewhere.path().join("docs"), dir.path().join("docs")).expect("moved");
+    follower.until(|f| !f.warnings.is_empty()).await;
+    assert_eq!(follower.share.totals().skipped.ignore_files, 1);
+    put(&dir, "docs/deep/.thorpignore", "b");
+    put(&dir, "docs/deep/c", "4");
+    fs::remove_file(dir.path().join("docs/.thorpignore")).expect("removed");
+    follower.until(|f| f.has("docs/deep/c", b"4")).await;
+    assert_eq!(follower.names(), ["docs/a", "docs/deep/c"]);
+    assert_eq!(follower.share.totals().skipped.ignore_files, 0);
+}

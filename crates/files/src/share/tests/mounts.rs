@@ -1,26 +1,15 @@
 //! Shares on file systems of several kinds, and on mounts that come and go. Each
 //! test is a process of its own, with mounts that no other process sees.
 
-use std::io::Write as _;
 use std::process::Command;
 
+use super::alone::{is_alone, skip, succeeds};
 use super::*;
 use thorp_disk::testing::DISK;
 
-/// Says to a test that it is in a process with mounts of its own.
-const INSIDE: &str = "THORP_TEST_WITH_OWN_MOUNTS";
-
-/// Whether this process has mounts of its own. If not, the test is run in one
-/// that has, or skipped where there can be none; then there is nothing more to do.
+/// Whether this process has mounts of its own; see [`is_alone`].
 fn has_own_mounts(test: &str, tools: &[&str]) -> bool {
-    if std::env::var_os(INSIDE).is_some() {
-        return true;
-    }
-    let test = format!("share::tests::mounts::{test}");
-    let succeeds = |program: &str, arguments: &[&str]| {
-        let output = Command::new(program).args(arguments).output();
-        output.is_ok_and(|output| output.status.success())
-    };
+    let test = format!("mounts::{test}");
     let missing = tools.iter().find(|tool| !succeeds("which", &[tool]));
     if let Some(tool) = missing {
         skip(&test, tool);
@@ -30,27 +19,7 @@ fn has_own_mounts(test: &str, tools: &[&str]) -> bool {
         skip(&test, "root");
         return false;
     }
-    let output = Command::new("unshare")
-        .arg("--mount")
-        .arg(std::env::current_exe().expect("a program"))
-        .args([&test, "--exact", "--nocapture"])
-        .env(INSIDE, "1")
-        .output()
-        .expect("unshare is there");
-    let said = String::from_utf8_lossy(&output.stdout);
-    let cried = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}\n{cried}");
-    assert!(said.contains("1 passed"), "{said}");
-    false
-}
-
-/// Says that a test cannot run here, past the test runner's capture, so that it
-/// is seen when all is well.
-fn skip(test: &str, needs: &str) {
-    let all = std::env::var_os("THORP_REQUIRE_ALL").is_some_and(|value| value == "1");
-    assert!(!all, "THORP_REQUIRE_ALL=1, but {test} needs {needs}");
-    let line = format!("skipped: {test}: needs {needs}\n");
-    let _ = io::stderr().write_all(line.as_bytes());
+    is_alone(&test, &["unshare", "--mount"])
 }
 
 /// Runs a command in a directory, and wants it to succeed.
