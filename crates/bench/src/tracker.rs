@@ -310,6 +310,7 @@ impl Node {
                 query: Query::Members(after),
                 hops: 0,
                 after: None,
+                most: None,
                 hash_now: false,
             };
             self.says(asker, Frame::with_request(RequestId(number), find));

@@ -34,7 +34,7 @@ impl Library<'_> {
     pub fn files(&self, find: &Find) -> (Result<Found, PatternError>, Work) {
         let mut work = Work::QUESTION;
         let found = match &find.query {
-            Query::Names(names) => Ok(self.names(names, find.after.as_ref(), &mut work)),
+            Query::Names(names) => Ok(self.names(find, names, &mut work)),
             Query::Pattern(text) => {
                 // It costs this also if it turns out to be no pattern.
                 work = work.of(Work::PATTERN * text.len() as u64);
@@ -43,7 +43,7 @@ impl Library<'_> {
                     work = work.of(pattern.steps_to_make() / Work::STEPS);
                     let files = self.catalogue.matching(&pattern, after, self.among);
                     let mut files = files.taking(work.remaining() * Work::STEPS);
-                    let mut found = self.page(&mut files, &mut work);
+                    let mut found = self.page(&mut files, find.most_variants(), &mut work);
                     work = work.of(files.steps() / Work::STEPS);
                     if !found.more {
                         found.behind = files.behind();
@@ -71,7 +71,7 @@ impl Library<'_> {
                     entry: entry(name),
                     holders,
                 });
-                Ok(self.page(files, &mut work))
+                Ok(self.page(files, find.most_variants(), &mut work))
             }
             Query::Members(_) => Ok(Found::default()),
         };
@@ -131,7 +131,8 @@ impl Library<'_> {
     /// Names are answered in the order of the question, each of them once. If
     /// there is more than fits, or more than one question may cost, the asker
     /// has to ask again for those left out.
-    fn names(&self, names: &[String], after: Option<&Name>, work: &mut Work) -> Found {
+    fn names(&self, find: &Find, names: &[String], work: &mut Work) -> Found {
+        let most_variants = find.most_variants();
         let mut found = Found::default();
         let mut room = ROOM;
         let mut seen = BTreeSet::new();
@@ -143,17 +144,17 @@ impl Library<'_> {
                 return cut(found, at, None);
             }
             *work = work.of(Work::NAME);
-            let after = after.filter(|_| at == 0);
+            let after = find.after.as_ref().filter(|_| at == 0);
             let most = work.remaining() * Work::ROWS;
             let part = self.catalogue.named_within(name, after, most, self.among);
             *work = work.of(part.looked_at / Work::ROWS);
             let (_, files) = part.found.unwrap_or((Fit::Path, Vec::new()));
             *work = work.of(files.iter().map(cost_of).sum());
             let start = found.variants.len();
-            for file in files.into_iter().take(Found::MAX_VARIANTS) {
+            for file in files.into_iter().take(most_variants) {
                 let variant = self.variant(file);
                 let size = size_of(&variant);
-                if found.variants.len() == Found::MAX_VARIANTS || size > room {
+                if found.variants.len() == most_variants || size > room {
                     // The files of one name come in one answer, unless they alone are
                     // too many.
                     if start > 0 {
@@ -174,14 +175,14 @@ impl Library<'_> {
 
     /// As many files as fit, but never a part of those that share a name
     /// (unless it is the only name).
-    fn page(&self, files: impl Iterator<Item = File>, work: &mut Work) -> Found {
+    fn page(&self, files: impl Iterator<Item = File>, most: usize, work: &mut Work) -> Found {
         let mut found = Found::default();
         let mut room = ROOM;
         for file in files {
             *work = work.of(cost_of(&file));
             let variant = self.variant(file);
             let size = size_of(&variant);
-            if found.variants.len() == Found::MAX_VARIANTS || size > room {
+            if found.variants.len() == most || size > room {
                 found.more = true;
                 let cut = &variant.entry.name;
                 let several = found

@@ -4,9 +4,19 @@
 //! [`Survey`] asks the tracker, page by page, and adds what memory has. Without
 //! a tracker the neighbours are asked instead, and the answer is marked as a
 //! part of the whole.
+//!
+//! What is found is told in parts, in the order of names, and the next part comes
+//! when the caller has taken the one before: so a survey of a million files takes
+//! no more memory than one of a thousand. A member that has too much
+//! to do is asked again.
+//!
+//! ```text
+//! stream   the files of one source, in the order of their names
+//! ```
+
+mod stream;
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::time::Duration;
 
 use thorp_wire::frame::{Find, Found, MemberRow, Query, Variant};
@@ -16,16 +26,20 @@ use crate::lookup::{Only, TrackerState, add_holders};
 use crate::matching::Pattern;
 use crate::time::Instant;
 
-/// How long a page is waited for.
+use stream::{Page, Stream};
+
+/// How long a page is waited for while nothing comes from its member, and how long
+/// in all.
 const PAGE_WITHIN: Duration = Duration::from_secs(5);
-/// How long all of it may take, and how many pages: so no member is asked for
-/// ever.
-const ALL_WITHIN: Duration = Duration::from_mins(1);
-const MOST_PAGES: usize = 4000;
-/// How many files a survey finds before it stops and says that there is more.
-const MOST_FILES: usize = 200_000;
-/// The same for members.
-const MOST_MEMBERS: usize = 100_000;
+const PAGE_AT_MOST: Duration = Duration::from_mins(1);
+/// A member that is too busy is asked again after this long, and given up when it
+/// has told nothing for so long.
+const ASK_AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(2));
+const BUSY_FOR: Duration = Duration::from_mins(1);
+/// Pages of one member: so none is asked for ever.
+const MOST_PAGES: usize = 100_000;
+/// Files of memory that are looked at in one go.
+pub const MOST_AT_ONCE: usize = 256;
 
 /// What to survey.
 #[derive(Clone, Debug)]
@@ -36,17 +50,28 @@ pub enum Subject {
     Members,
 }
 
-impl Subject {
-    fn is_about(&self, name: &Name) -> bool {
-        match self {
-            Self::Files(pattern) => pattern.matches(name),
-            Self::Members => false,
-        }
-    }
-}
+/// Files behind a name.
+type Memory<'a> = &'a dyn Fn(Option<&Name>) -> Vec<Variant>;
 
 /// By what files are told apart: each once, with all its holders.
 type Key = (Name, u64, Option<Root>);
+
+/// What a survey sees of its node.
+pub trait Territory {
+    /// How it is with the tracker.
+    fn tracker(&self) -> TrackerState;
+    /// Members to ask where there is none.
+    fn neighbours(&self) -> Vec<PeerId>;
+    /// When a byte last came from a member.
+    fn heard(&self, member: PeerId) -> Option<Instant>;
+    /// What the neighbours list that matches, in the order of names behind this one:
+    /// no more than [`MOST_AT_ONCE`], and all there is if it is fewer.
+    fn remembered(&self, pattern: &Pattern, behind: Option<&Name>) -> Vec<Variant>;
+    /// The same of what this peer lists itself, where that is wanted.
+    fn own(&self, pattern: &Pattern, behind: Option<&Name>) -> Vec<Variant>;
+    /// The neighbours, as rows of a table.
+    fn members(&self) -> Vec<MemberRow>;
+}
 
 /// A survey in progress.
 #[derive(Debug)]
@@ -56,15 +81,16 @@ pub struct Survey {
     started: Instant,
     /// Whether this peer is a visitor, which knows no other peer but the tracker.
     is_visitor: bool,
-    files: BTreeMap<Key, Variant>,
-    /// What this peer has itself, where that is wanted too.
-    own: Vec<Variant>,
-    members: BTreeMap<PeerId, MemberRow>,
-    owed: BTreeMap<PeerId, Instant>,
-    pages: usize,
     stage: Stage,
-    asked_tracker: bool,
-    complete: bool,
+    /// Members that are asked.
+    asked: BTreeMap<PeerId, Asked>,
+    remembered: Stream,
+    own: Stream,
+    /// Members that were not told of yet.
+    members: BTreeMap<PeerId, MemberRow>,
+    /// Whether the caller has taken what it was told.
+    is_wanted: bool,
+    coverage: Coverage,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,15 +100,42 @@ enum Stage {
     Done,
 }
 
-/// What a survey found.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Findings {
-    /// Files, in the order of their names.
-    pub files: Vec<Variant>,
+/// A member that is asked for one page after the other.
+#[derive(Debug)]
+struct Asked {
+    files: Stream,
+    behind: Option<PeerId>,
+    pages: usize,
+    state: State,
+    /// When its last page came.
+    progress: Instant,
+    /// How often it was too busy since then.
+    rests: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum State {
+    /// The next page may be asked for.
+    Ready,
+    /// It was asked then.
+    Waiting {
+        since: Instant,
+        look_at: Instant,
+    },
+    /// It was too busy, and is asked again then.
+    Resting {
+        until: Instant,
+    },
+    Over,
+}
+
+/// Some of what a survey found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Findings {
+    /// Files, in the order of their names. All of one name are in one part.
+    Files(Vec<Variant>),
     /// Members, in the order of their ids.
-    pub members: Vec<MemberRow>,
-    /// How much of all there is that is.
-    pub coverage: Coverage,
+    Members(Vec<MemberRow>),
 }
 
 /// How much of all there is a survey has come to.
@@ -92,6 +145,8 @@ pub enum Coverage {
     Whole,
     /// The tracker has told a part of what it knows.
     TrackerInPart,
+    /// The tracker has told a part of what it knows, and had too much to do then.
+    TrackerBusy,
     /// The tracker could not be asked, so it is what the neighbours have.
     #[default]
     NeighboursOnly,
@@ -101,10 +156,15 @@ pub enum Coverage {
 }
 
 impl Coverage {
+    /// Whether the tracker has told a part only.
+    pub fn is_cut(self) -> bool {
+        matches!(self, Self::TrackerInPart | Self::TrackerBusy)
+    }
+
     /// Whether the tracker was asked.
     pub fn has_asked_tracker(self) -> bool {
         match self {
-            Self::Whole | Self::TrackerInPart => true,
+            Self::Whole | Self::TrackerInPart | Self::TrackerBusy => true,
             Self::NeighboursOnly | Self::NoAnswer => false,
         }
     }
@@ -115,29 +175,28 @@ impl Coverage {
 pub enum SurveyAction {
     /// Ask this member, to which there is a link.
     Ask(PeerId, Find),
-    /// The survey is over.
-    Finish(Findings),
+    /// Tell this. The next part comes when it was [taken](Survey::taken).
+    Tell(Findings),
+    /// That was all: the survey is over.
+    Finish(Coverage),
 }
 
 impl Survey {
-    /// Starts a survey with what memory has, limited to what the caller wants.
-    pub fn new(now: Instant, subject: Subject, only: Only, remembered: Found) -> Self {
-        let mut survey = Self {
+    /// Starts a survey, limited to what the caller wants.
+    pub fn new(now: Instant, subject: Subject, only: Only) -> Self {
+        Self {
             subject,
             only,
             started: now,
             is_visitor: false,
-            own: Vec::new(),
-            files: BTreeMap::new(),
-            members: BTreeMap::new(),
-            owed: BTreeMap::new(),
-            pages: 0,
             stage: Stage::Beginning,
-            asked_tracker: false,
-            complete: false,
-        };
-        survey.add(remembered);
-        survey
+            asked: BTreeMap::new(),
+            remembered: Stream::default(),
+            own: Stream::default(),
+            members: BTreeMap::new(),
+            is_wanted: true,
+            coverage: Coverage::NeighboursOnly,
+        }
     }
 
     /// The same for a visitor: without the tracker it gets no answer.
@@ -147,138 +206,187 @@ impl Survey {
         self
     }
 
-    /// The same with the files that this peer has itself.
-    #[must_use]
-    pub fn with_own(mut self, own: impl Iterator<Item = Variant>) -> Self {
-        self.own = own.filter_map(|file| self.wanted(file)).collect();
-        self
+    /// How much of all there is it comes to, as far as that is known.
+    pub fn coverage(&self) -> Coverage {
+        self.coverage
+    }
+
+    /// The caller has taken what it was told, and wants more.
+    pub fn taken(&mut self) {
+        self.is_wanted = true;
     }
 
     /// What is to be done now. The caller repeats it until it returns nothing:
     /// after every answer, at every deadline, and when the surroundings change.
-    pub fn advance(
-        &mut self,
-        now: Instant,
-        tracker: TrackerState,
-        neighbours: impl IntoIterator<Item = PeerId>,
-    ) -> Vec<SurveyAction> {
-        if self.stage == Stage::Beginning {
-            let members = match tracker {
-                TrackerState::Up(tracker) => {
-                    self.complete = true;
-                    self.asked_tracker = true;
-                    vec![tracker]
-                }
-                TrackerState::Trying if now < self.started + PAGE_WITHIN => return Vec::new(),
-                // This node knows its neighbours without asking them.
-                TrackerState::Trying | TrackerState::Down
-                    if matches!(self.subject, Subject::Members) =>
-                {
-                    Vec::new()
-                }
-                TrackerState::Trying | TrackerState::Down => neighbours.into_iter().collect(),
-            };
-            self.stage = Stage::Asking;
-            self.owed = members
-                .iter()
-                .map(|peer| (*peer, now + PAGE_WITHIN))
-                .collect();
-            let find = self.page(None, None);
-            let asks: Vec<_> = members
-                .into_iter()
-                .map(|peer| SurveyAction::Ask(peer, find.clone()))
-                .collect();
-            if !asks.is_empty() {
-                return asks;
+    pub fn advance(&mut self, now: Instant, around: &dyn Territory) -> Vec<SurveyAction> {
+        match self.stage {
+            Stage::Beginning if self.is_awaiting_tracker(now, around) => return Vec::new(),
+            Stage::Beginning => self.begin(now, around),
+            Stage::Asking => self.give_up_the_silent(now, around),
+            Stage::Done => return Vec::new(),
+        }
+        let mut actions = Vec::new();
+        if self.is_wanted {
+            self.recall(around);
+            if let Some(part) = self.next_part() {
+                self.is_wanted = false;
+                actions.push(SurveyAction::Tell(part));
             }
         }
-        if self.owed.values().any(|until| *until <= now) {
-            self.complete = false;
-            self.owed.retain(|_, until| *until > now);
-        }
-        if self.stage == Stage::Asking && self.owed.is_empty() {
+        actions.extend(self.questions(now));
+        if actions.is_empty() && self.is_over() {
             self.stage = Stage::Done;
-            return vec![SurveyAction::Finish(self.findings())];
+            actions.push(SurveyAction::Finish(self.coverage));
         }
-        Vec::new()
+        actions
     }
 
     /// When [`advance`](Self::advance) has something to do even if nothing happens.
     pub fn deadline(&self) -> Option<Instant> {
         match self.stage {
             Stage::Beginning => Some(self.started + PAGE_WITHIN),
-            Stage::Asking => self.owed.values().copied().min(),
+            Stage::Asking => self.asked.values().filter_map(Asked::due).min(),
             Stage::Done => None,
         }
     }
 
-    /// A member has answered this question. Returns the question for its next
-    /// page.
-    pub fn found(&mut self, now: Instant, who: PeerId, asked: &Find, found: Found) -> Option<Find> {
-        self.owed.remove(&who)?;
-        let last_variant = found.variants.last();
-        let last_variant = last_variant.map(|variant| variant.entry.name.clone());
-        let last_name = found.behind.clone().or(last_variant);
-        let last_member = found.members.last().map(|row| row.member.id);
-        // A member whose pages make no progress would be asked for ever.
-        let ahead = match asked.query {
-            Query::Members(after) => last_member > after,
-            _ => last_name > asked.after,
+    /// A member has answered this question.
+    pub fn found(&mut self, now: Instant, who: PeerId, asked: &Find, found: Found) {
+        let (subject, only) = (&self.subject, &self.only);
+        let Some(member) = self.asked.get_mut(&who).filter(|asked| asked.is_waiting()) else {
+            return;
         };
-        let more = found.more && ahead;
-        self.complete &= more || !found.more;
-        self.add(found);
+        member.on_page(now);
+        let mut more = found.more && member.pages < MOST_PAGES;
+        if let Query::Members(behind) = asked.query {
+            let last = found.members.last().map(|row| row.member.id);
+            // A member whose pages make no progress would be asked for ever.
+            more &= last > behind;
+            member.behind = last.or(behind);
+            let rows = found.members.into_iter();
+            self.members.extend(rows.map(|row| (row.member.id, row)));
+        } else {
+            let page = Page::new(asked.after.as_ref(), &found.variants, found.behind, more);
+            let variants = found.variants.into_iter();
+            let is_wanted = |variant| wanted(subject, only, variant);
+            more = member.files.push(page, variants.filter_map(is_wanted));
+        }
         if !more {
-            return None;
-        }
-        self.pages += 1;
-        let enough = self.pages >= MOST_PAGES || now >= self.started + ALL_WITHIN;
-        if enough || self.files.len() >= MOST_FILES || self.members.len() >= MOST_MEMBERS {
-            self.complete = false;
-            return None;
-        }
-        self.owed.insert(who, now + PAGE_WITHIN);
-        Some(self.page(last_name, last_member))
-    }
-
-    /// A member will not answer.
-    pub fn no_answer(&mut self, who: PeerId) {
-        if self.owed.remove(&who).is_some() {
-            self.complete = false;
+            member.state = State::Over;
+            if found.more {
+                self.coverage = self.coverage.in_part();
+            }
         }
     }
 
-    fn add(&mut self, found: Found) {
-        for variant in found.variants {
-            let Some(variant) = self.wanted(variant) else {
-                continue;
-            };
-            match self.files.entry(key(&variant)) {
-                Entry::Occupied(known) => add_holders(known.into_mut(), variant.holders),
-                Entry::Vacant(free) => {
-                    free.insert(variant);
+    /// A member will not answer; perhaps because it has too much to do now.
+    pub fn no_answer(&mut self, now: Instant, who: PeerId, is_busy: bool) {
+        let Some(member) = self.asked.get_mut(&who).filter(|asked| asked.is_waiting()) else {
+            return;
+        };
+        if is_busy && member.rest(now) {
+            return;
+        }
+        member.give_up();
+        self.coverage = match self.coverage {
+            Coverage::Whole if is_busy => Coverage::TrackerBusy,
+            coverage => coverage.in_part(),
+        };
+    }
+
+    /// The tracker may be here in a moment.
+    fn is_awaiting_tracker(&self, now: Instant, around: &dyn Territory) -> bool {
+        around.tracker() == TrackerState::Trying && now < self.started + PAGE_WITHIN
+    }
+
+    fn begin(&mut self, now: Instant, around: &dyn Territory) {
+        self.stage = Stage::Asking;
+        let members = match (around.tracker(), &self.subject) {
+            (TrackerState::Up(tracker), _) => {
+                self.coverage = Coverage::Whole;
+                vec![tracker]
+            }
+            // This node knows its neighbours without asking them.
+            (TrackerState::Trying | TrackerState::Down, Subject::Members) => Vec::new(),
+            (TrackerState::Trying | TrackerState::Down, Subject::Files(_)) => around.neighbours(),
+        };
+        if self.coverage != Coverage::Whole && self.is_visitor {
+            self.coverage = Coverage::NoAnswer;
+        }
+        let asked = members.into_iter().map(|member| (member, Asked::new(now)));
+        self.asked = asked.collect();
+        if matches!(self.subject, Subject::Members) {
+            let rows = around.members().into_iter();
+            self.members = rows.map(|row| (row.member.id, row)).collect();
+        }
+    }
+
+    fn give_up_the_silent(&mut self, now: Instant, around: &dyn Territory) {
+        for (id, member) in &mut self.asked {
+            if let State::Waiting { since, look_at } = &mut member.state
+                && *look_at <= now
+            {
+                let sign = around.heard(*id).map_or(*since, |heard| heard.max(*since));
+                *look_at = (sign + PAGE_WITHIN).min(*since + PAGE_AT_MOST);
+                if *look_at <= now {
+                    member.give_up();
+                    self.coverage = self.coverage.in_part();
                 }
             }
         }
-        for row in found.members {
-            self.members.insert(row.member.id, row);
+    }
+
+    /// Looks into memory where all of it that was looked at has been told.
+    fn recall(&mut self, around: &dyn Territory) {
+        let Subject::Files(pattern) = &self.subject else {
+            self.remembered.end();
+            self.own.end();
+            return;
+        };
+        let neighbours: Memory<'_> = &|behind| around.remembered(pattern, behind);
+        let own: Memory<'_> = &|behind| around.own(pattern, behind);
+        for (stream, memory) in [(&mut self.remembered, neighbours), (&mut self.own, own)] {
+            while stream.is_drained() && stream.has_more() {
+                let behind = stream.reached().cloned();
+                let variants = memory(behind.as_ref());
+                let more = variants.len() >= MOST_AT_ONCE;
+                let page = Page::new(behind.as_ref(), &variants, None, more);
+                let is_wanted = |variant| wanted(&self.subject, &self.only, variant);
+                stream.push(page, variants.into_iter().filter_map(is_wanted));
+            }
         }
     }
 
-    /// The file with the holders that count. Members answer what they like: the
-    /// caller gets nothing that it has not asked for.
-    fn wanted(&self, mut variant: Variant) -> Option<Variant> {
-        self.only.keep(&mut variant);
-        let is_wanted = !variant.holders.is_empty() && self.subject.is_about(&variant.entry.name);
-        is_wanted.then_some(variant)
-    }
-
-    /// All that was found. This peer comes last: among the holders of a file, and
-    /// among the files of one name.
-    fn findings(&mut self) -> Findings {
-        let mut files = std::mem::take(&mut self.files);
+    /// What can be told now: that of which nothing else can come.
+    fn next_part(&mut self) -> Option<Findings> {
+        if matches!(self.subject, Subject::Members) {
+            return self.next_members();
+        }
+        let streams = self.asked.values().map(|asked| &asked.files);
+        let streams = streams.chain([&self.remembered, &self.own]);
+        let open = streams.filter(|stream| stream.has_more());
+        let up_to = match open.map(Stream::reached).min() {
+            // Of one nothing is known yet.
+            Some(None) => return None,
+            Some(Some(name)) => Some(name.clone()),
+            None => None,
+        };
+        let up_to = up_to.as_ref();
+        let mut files: BTreeMap<Key, Variant> = BTreeMap::new();
+        let asked = self.asked.values_mut().map(|asked| &mut asked.files);
+        for variant in asked
+            .chain([&mut self.remembered])
+            .flat_map(|stream| stream.take(up_to))
+        {
+            files
+                .entry(key(&variant))
+                .and_modify(|known| add_holders(known, variant.holders.clone()))
+                .or_insert(variant);
+        }
+        // This peer comes last: among the holders of a file, and among the files of
+        // one name.
         let mut only_here = Vec::new();
-        for own in std::mem::take(&mut self.own) {
+        for own in self.own.take(up_to) {
             match files.get_mut(&key(&own)) {
                 Some(known) => add_holders(known, own.holders),
                 None => only_here.push(own),
@@ -289,30 +397,142 @@ impl Survey {
             files.append(&mut only_here);
             files.sort_by(|a, b| a.entry.name.cmp(&b.entry.name));
         }
-        Findings {
-            files,
-            members: std::mem::take(&mut self.members).into_values().collect(),
-            coverage: match (self.complete, self.asked_tracker) {
-                (true, _) => Coverage::Whole,
-                (false, true) => Coverage::TrackerInPart,
-                (false, false) if self.is_visitor => Coverage::NoAnswer,
-                (false, false) => Coverage::NeighboursOnly,
-            },
+        (!files.is_empty()).then_some(Findings::Files(files))
+    }
+
+    fn next_members(&mut self) -> Option<Findings> {
+        let open = self.asked.values().filter(|asked| !asked.is_over());
+        let rest = match open.map(|asked| asked.behind).min() {
+            Some(None) => return None,
+            Some(Some(behind)) => {
+                let mut rest = self.members.split_off(&behind);
+                if let Some(row) = rest.remove(&behind) {
+                    self.members.insert(behind, row);
+                }
+                rest
+            }
+            None => BTreeMap::new(),
+        };
+        let told = std::mem::replace(&mut self.members, rest);
+        (!told.is_empty()).then(|| Findings::Members(told.into_values().collect()))
+    }
+
+    /// What to ask now: the next page of those of whom all was told, or all but the
+    /// part before the last.
+    fn questions(&mut self, now: Instant) -> Vec<SurveyAction> {
+        let mut asks = Vec::new();
+        for (id, member) in &mut self.asked {
+            let is_due = match member.state {
+                State::Ready => member.files.is_drained(),
+                State::Resting { until } => until <= now,
+                State::Waiting { .. } | State::Over => false,
+            };
+            if !is_due {
+                continue;
+            }
+            member.state = State::Waiting {
+                since: now,
+                look_at: now + PAGE_WITHIN,
+            };
+            let query = match &self.subject {
+                Subject::Files(pattern) => Query::Pattern(pattern.text().to_owned()),
+                Subject::Members => Query::Members(member.behind),
+            };
+            let find = Find {
+                query,
+                hops: 1,
+                hash_now: false,
+                after: member.files.reached().cloned(),
+                most: u32::try_from(Found::MAX_VARIANTS).ok(),
+            };
+            asks.push(SurveyAction::Ask(*id, find));
+        }
+        asks
+    }
+
+    fn is_over(&self) -> bool {
+        let is_told = |stream: &Stream| !stream.has_more() && stream.is_drained();
+        let is_over = |asked: &Asked| asked.is_over() && asked.files.is_drained();
+        self.asked.values().all(is_over)
+            && is_told(&self.remembered)
+            && is_told(&self.own)
+            && self.members.is_empty()
+    }
+}
+
+impl Asked {
+    fn new(now: Instant) -> Self {
+        Self {
+            files: Stream::default(),
+            behind: None,
+            pages: 0,
+            state: State::Ready,
+            progress: now,
+            rests: 0,
         }
     }
 
-    fn page(&self, after: Option<Name>, after_member: Option<PeerId>) -> Find {
-        let query = match &self.subject {
-            Subject::Files(pattern) => Query::Pattern(pattern.text().to_owned()),
-            Subject::Members => Query::Members(after_member),
-        };
-        Find {
-            query,
-            hops: 1,
-            hash_now: false,
-            after,
+    fn is_waiting(&self) -> bool {
+        matches!(self.state, State::Waiting { .. })
+    }
+
+    fn is_over(&self) -> bool {
+        matches!(self.state, State::Over)
+    }
+
+    fn due(&self) -> Option<Instant> {
+        match self.state {
+            State::Waiting { look_at, .. } => Some(look_at),
+            State::Resting { until } => Some(until),
+            State::Ready | State::Over => None,
         }
     }
+
+    fn on_page(&mut self, now: Instant) {
+        self.state = State::Ready;
+        self.pages += 1;
+        self.progress = now;
+        self.rests = 0;
+    }
+
+    /// It is left alone for a while; not, if it has been too busy for too long.
+    fn rest(&mut self, now: Instant) -> bool {
+        let (first, longest) = ASK_AGAIN;
+        let wait = if self.rests == 0 { first } else { longest };
+        let until = now + wait;
+        if until > self.progress + BUSY_FOR {
+            return false;
+        }
+        self.rests += 1;
+        self.state = State::Resting { until };
+        true
+    }
+
+    fn give_up(&mut self) {
+        self.state = State::Over;
+        self.files.end();
+    }
+}
+
+impl Coverage {
+    /// The same where something is missing.
+    fn in_part(self) -> Self {
+        match self {
+            Self::Whole => Self::TrackerInPart,
+            less => less,
+        }
+    }
+}
+
+/// The file with the holders that count. Members answer what they like: the
+/// caller gets nothing that it has not asked for.
+fn wanted(subject: &Subject, only: &Only, mut variant: Variant) -> Option<Variant> {
+    only.keep(&mut variant);
+    let is_about = match subject {
+        Subject::Files(pattern) => pattern.matches(&variant.entry.name),
+        Subject::Members => false,
+    };
+    (is_about && !variant.holders.is_empty()).then_some(variant)
 }
 
 fn key(variant: &Variant) -> Key {

@@ -212,7 +212,7 @@ impl<O: Write, T: Write> Renderer<O, T> {
                 if *note == Note::NoFiles {
                     self.style.nothing = None;
                 }
-                if !self.style.quiet {
+                if !self.style.quiet && !is_said_at_the_end(note) {
                     self.say(&printable_lines(&words::note(note)));
                 }
             }
@@ -262,6 +262,11 @@ impl<O: Write, T: Write> Renderer<O, T> {
         }
         Ok(())
     }
+}
+
+/// The failure that an answer ends with says so too.
+fn is_said_at_the_end(note: &Note) -> bool {
+    matches!(note, Note::TrackerInPart | Note::NeighboursOnly { .. })
 }
 
 /// A file that has arrived, in one line: its name and size, the peer that sent

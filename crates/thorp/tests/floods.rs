@@ -189,6 +189,7 @@ fn shouts() -> [(&'static str, Vec<u8>); 5] {
         hops: 1,
         hash_now: false,
         after: None,
+        most: None,
     };
     let ask = |query: Query| {
         let frame = |id| Frame::with_request(RequestId(id), find(query.clone()));

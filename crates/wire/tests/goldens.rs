@@ -268,6 +268,7 @@ fn find_names_in_bytes() {
         hops: 1,
         hash_now: true,
         after: None,
+        most: None,
     };
     golden(
         Frame::with_request(QUESTION, find),
@@ -295,6 +296,7 @@ fn find_pattern_in_bytes() {
         hops: 0,
         hash_now: false,
         after: Some(name("m.txt")),
+        most: None,
     };
     golden(
         Frame::with_request(QUESTION, find),
@@ -321,6 +323,7 @@ fn find_content_in_bytes() {
         hops: 1,
         hash_now: false,
         after: None,
+        most: None,
     };
     golden(
         Frame::with_request(QUESTION, find),
@@ -342,12 +345,42 @@ fn find_content_in_bytes() {
 }
 
 #[test]
+fn find_with_long_answers_in_bytes() {
+    golden(
+        Frame::with_request(
+            QUESTION,
+            Find {
+                query: Query::Pattern("*".to_owned()),
+                hops: 0,
+                hash_now: false,
+                after: None,
+                most: Some(1000),
+            },
+        ),
+        "
+        00 00 00 13      # 19 bytes follow
+        a6               # a map of 6
+           00 05         # type: Find
+           01 07         # request: 7
+           02 82         # query: kind and arguments
+              01         #   kind: pattern
+              81         #   1 argument
+                 61 2a   #     *
+           03 00         # hops: 0
+           04 f4         # hash now: false
+           06 19 03e8    # most: 1000
+        ",
+    );
+}
+
+#[test]
 fn find_members_in_bytes() {
     let find = |after| Find {
         query: Query::Members(after),
         hops: 0,
         hash_now: false,
         after: None,
+        most: None,
     };
     golden(
         Frame::with_request(QUESTION, find(None)),

@@ -1,13 +1,16 @@
 //! However much there is to say, an answer fits in a frame and loses nothing.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
 
 use thorp_wire::Frame;
 use thorp_wire::frame::{PREFIX, RequestId, Update};
 
 use super::*;
+use crate::budget::Allowance;
 use crate::catalogue::{Applied, Bounds};
 use crate::presence;
+use crate::time::Instant;
 
 const EVERYBODY: u8 = 60;
 /// For it the holders of the village's files begin with the first.
@@ -80,6 +83,7 @@ fn find(query: Query, after: Option<Name>) -> Find {
         hops: 0,
         hash_now: false,
         after,
+        most: None,
     }
 }
 
@@ -360,6 +364,82 @@ fn a_pattern_that_is_hard_to_compare_is_paid_for_and_comes_in_parts_that_end_soo
     // An ordinary pattern costs little more than a look at each name.
     let (_, easy) = ask(&library, find(Query::Pattern("*.pdf".to_owned()), None));
     assert!(easy.iter().sum::<u64>() < 8000, "{easy:?}");
+}
+
+#[test]
+fn a_million_names_are_told_within_a_minute_by_the_charges_there_are() {
+    let (mut catalogue, there) = village(&[]);
+    let number = 20_000;
+    for n in 1..=2 {
+        let name = |i| format!("some/folder/file-{n}-{i:06}.dat");
+        list(&mut catalogue, n, (0..number).map(name));
+    }
+    let library = Library {
+        catalogue: &catalogue,
+        present: &there,
+        me: id(0),
+        among: &|_| true,
+        asker: ASKER,
+    };
+    for pattern in ["**", "file-*.dat", "some/**"] {
+        let mut find = Find {
+            most: Some(u32::MAX),
+            ..find(Query::Pattern(pattern.to_owned()), None)
+        };
+        let (mut told, mut cost, mut pages) = (0, 0, 0);
+        loop {
+            let (found, work) = library.files(&find);
+            let found = found.expect("a pattern");
+            told += found.variants.len();
+            cost += work.0;
+            pages += 1;
+            let last = found.variants.last().map(|file| file.entry.name.clone());
+            if !found.more {
+                break;
+            }
+            find.after = found.behind.or(last);
+        }
+        assert_eq!(told, 2 * number);
+        assert!(pages <= told / 1000 + 2, "{pages} pages");
+        // What may be asked for at once, and in the rest of a minute.
+        let mut allowance = Allowance::new(Instant::default());
+        let mut charged = 0;
+        for second in 0..50 {
+            let now = Instant::after_start(Duration::from_secs(second));
+            while !allowance.is_spent(now) {
+                allowance.charge(Work(1000));
+                charged += 1000;
+            }
+        }
+        let million = cost * 1_000_000 / told as u64;
+        assert!(million < charged, "{pattern}: {million} of {charged}");
+    }
+}
+
+#[test]
+fn an_asker_that_does_not_say_how_much_it_takes_gets_no_more_than_it_ever_did() {
+    let (mut catalogue, there) = village(&[]);
+    list(&mut catalogue, 1, (0..5000).map(|n| format!("f{n:04}")));
+    let library = Library {
+        catalogue: &catalogue,
+        present: &there,
+        me: id(0),
+        among: &|_| true,
+        asker: ASKER,
+    };
+    for (most, told) in [
+        (None, 100),
+        (Some(0), 100),
+        (Some(500), 500),
+        (Some(9999), 1000),
+    ] {
+        let find = Find {
+            most,
+            ..find(Query::Pattern("*".to_owned()), None)
+        };
+        let found = sent(library.files(&find).0.expect("a pattern"));
+        assert_eq!((found.variants.len(), found.more), (told, true));
+    }
 }
 
 #[test]

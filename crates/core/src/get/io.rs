@@ -4,6 +4,7 @@ use thorp_wire::frame::{Holder, Variant};
 use thorp_wire::{Content, Name, NameError};
 
 use crate::lookup::{Only, Source};
+use crate::survey::Coverage;
 use crate::swarm::Unfit;
 
 /// Names a request for files, for as long as it is served. Chosen by the shell.
@@ -158,10 +159,7 @@ pub enum Chore {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum News {
     /// Not all files that match a pattern are known now.
-    Partial {
-        /// Whether the tracker was asked at least.
-        asked_tracker: bool,
-    },
+    Partial(Coverage),
     /// This one matches a pattern and is not fetched: it would change what is
     /// shared from here.
     LeftOut(Name),
@@ -190,11 +188,11 @@ pub enum News {
         /// Why.
         why: Missed,
     },
-    /// All is found that will be.
+    /// So much is found. Told again where more is found when some of it is here.
     Planned {
-        /// Files that were missed until now.
+        /// Names that come to no file.
         missed: u64,
-        /// Files to come.
+        /// Files that are here or come.
         files: u64,
         /// Bytes in these.
         bytes: u64,
@@ -291,6 +289,10 @@ pub enum Missed {
         /// Whether it was to list all files that match a pattern.
         listing: bool,
     },
+    /// The tracker has too much to do to say who has it.
+    TrackerBusy,
+    /// Of what matches a pattern so much is known only.
+    InPart(Coverage),
     /// Its holder has not hashed it yet.
     StillHashing {
         /// Who is at it.
@@ -373,6 +375,8 @@ impl Missed {
             Self::Mismatch(_) | Self::NotStored(NotStored::Changed(_)) => MissedKind::Verification,
             Self::Unreachable(_) | Self::Silent(_) => MissedKind::Network,
             Self::StillHashing { .. }
+            | Self::InPart(_)
+            | Self::TrackerBusy
             | Self::Busy
             | Self::Changed(_)
             | Self::Unfinished { .. }

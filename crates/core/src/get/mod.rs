@@ -13,9 +13,11 @@
 //! sought    who has a large file
 //! ```
 //!
-//! A request is served in this order: each pattern, then all names in one lookup;
-//! what was found is looked for on the disk, once; then all of it is fetched at
-//! the same time. So what is missed is known first.
+//! A request is served in this order: each pattern, part by part, then the names; what
+//! was found is looked for on the disk, once; then all of it is fetched at the same
+//! time. So what is missed is known first. But no more than so many files are found and
+//! not fetched yet: of a million, the first are here before the last are known, and a
+//! get takes no more memory than for a thousand.
 
 mod io;
 mod large;
@@ -26,12 +28,12 @@ mod wait;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use thorp_wire::frame::{Holder, MAX_INLINE};
+use thorp_wire::frame::{Holder, MAX_INLINE, Variant};
 use thorp_wire::{Content, Name, PeerId};
 
 use crate::lookup::{Only, Outcome};
 use crate::matching::Pattern;
-use crate::survey::Findings;
+use crate::survey::Coverage;
 use crate::time::Instant;
 
 pub use io::{
@@ -44,6 +46,11 @@ use large::{Arrived, LargeFiles};
 use plan::{Planned, Terms, Verdict};
 use small::{NotSent, WantedFile};
 use wait::Wait;
+
+/// Files of one get that are found and not over, before more are found.
+pub(crate) const AT_ONCE: usize = 1024;
+/// Names that are looked up in one go.
+const NAMES_AT_ONCE: usize = 1024;
 
 /// One question of a get, which numbers them: an answer to an earlier one is known
 /// for what it is.
@@ -66,8 +73,11 @@ pub(crate) enum Input {
         outcome: Outcome,
         known: BTreeMap<PeerId, Holder>,
     },
-    /// The answer to [`Action::Survey`].
-    Surveyed(Inquiry, Findings),
+    /// Some of the answer to [`Action::Survey`], as far as the survey has come. More
+    /// comes after [`Action::GoOn`].
+    Surveyed(Inquiry, Vec<Variant>, Coverage),
+    /// All of it has come.
+    SurveyOver(Inquiry, Coverage),
     /// The answer to [`Chore::Look`].
     Looked(GetId, Vec<Looked>),
     /// What became of a file's bytes, and which holder sent them; none, if it was made here.
@@ -93,6 +103,8 @@ pub(crate) enum Action {
     LookUp(Inquiry, Vec<String>, Only),
     /// List all that matches.
     Survey(Inquiry, Pattern, Only),
+    /// What was told of a survey was taken: more of it is wanted.
+    GoOn(Inquiry),
     /// Fetch a small file.
     Fetch(FetchId, WantedFile),
     /// Look for holders of a large file.
@@ -132,16 +144,25 @@ struct Get {
     step: Step,
     /// How many questions it has asked.
     asked: u32,
+    /// The pattern whose files are being found.
+    listed: Option<Listed>,
+    /// Patterns whose files were found.
+    done: Vec<Pattern>,
     planned: Vec<Planned>,
     /// Where nothing was a moment ago.
     free: Option<Name>,
-    /// Names here that files were planned for.
+    /// Names here that files were planned for which were asked for by name.
     targets: BTreeSet<Name>,
     /// Files that are on their way.
     coming: BTreeSet<FetchId>,
     misses: Misses,
-    /// Files, once all are planned.
-    of: u64,
+    /// Why there may be more that match a pattern.
+    in_part: Option<(String, Missed)>,
+    /// Files that were planned, and bytes in them.
+    found: u64,
+    found_bytes: u64,
+    /// Names that came to no file.
+    unplanned: u64,
     files: u64,
     bytes: u64,
 }
@@ -149,7 +170,31 @@ struct Get {
 #[derive(Debug)]
 enum Task {
     Pattern(Pattern),
+    /// As they were asked for.
     Names(Vec<String>),
+    /// Files that match a pattern and have no root: asked for by name they are hashed
+    /// first.
+    Unhashed(Vec<String>),
+}
+
+/// A pattern whose files are told part by part.
+#[derive(Debug)]
+struct Listed {
+    pattern: Pattern,
+    inquiry: Inquiry,
+    /// Whether nothing was told yet.
+    nothing: bool,
+    /// Whether the next part was asked for, or will come by itself.
+    is_asked: bool,
+    over: Option<Coverage>,
+}
+
+/// What a name was asked for as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum AskedAs {
+    Pattern,
+    Name,
+    Unhashed,
 }
 
 /// What a request waits for.
@@ -157,14 +202,19 @@ enum Task {
 enum Step {
     /// Whether something goes by the one name that was typed.
     TypedName(String),
-    Survey(Pattern),
+    /// The next part of what matches a pattern.
+    Survey,
     LookUp {
+        asked: AskedAs,
         since: Instant,
         /// Once something is being hashed.
         wait: Option<Wait>,
     },
     /// Whether these fit where they are to go.
-    Places(Vec<Candidate>),
+    Places(AskedAs, Vec<Candidate>),
+    /// Room for more files.
+    Room,
+    /// All is found.
     Files,
 }
 
@@ -207,7 +257,10 @@ impl Gets {
                 outcome,
                 known,
             } => self.on_looked_up(now, inquiry, outcome, known),
-            Input::Surveyed(inquiry, findings) => self.on_surveyed(now, inquiry, findings),
+            Input::Surveyed(inquiry, files, so_far) => {
+                self.on_surveyed(now, inquiry, files, so_far);
+            }
+            Input::SurveyOver(inquiry, coverage) => self.on_survey_over(now, inquiry, coverage),
             Input::Looked(get, looked) => self.on_looked(now, get, looked),
             Input::Stored(fetch, from, storage) => self.on_stored(fetch, from, storage),
             Input::Failed(fetch, failure) => self.on_failed(fetch, failure),
@@ -216,6 +269,7 @@ impl Gets {
             Input::Abandon(get) => self.abandon(get),
             Input::Stop(why) => self.stop(&why),
         }
+        self.find_more(now);
         self.large.begin_next(&mut self.out);
     }
 
@@ -259,31 +313,43 @@ impl Gets {
         self.requests.is_empty() && self.fetches.is_empty() && self.large.is_idle()
     }
 
-    /// All is found: what is not there already is fetched, all of it at once.
-    fn fetch_all(&mut self, id: GetId) {
+    /// All is found.
+    fn fetch_the_rest(&mut self, id: GetId) {
+        if let Some(get) = self.requests.get_mut(&id) {
+            get.step = Step::Files;
+            get.targets.clear();
+        }
+        self.fetch_planned(id);
+        self.end_if_over(id);
+    }
+
+    /// What is planned is fetched, all of it at once, but for what is there already.
+    fn fetch_planned(&mut self, id: GetId) {
         let Some(get) = self.requests.get_mut(&id) else {
             return;
         };
-        get.step = Step::Files;
         let planned = std::mem::take(&mut get.planned);
-        get.targets.clear();
-        let missed = get.misses.number;
-        let files = planned.len() as u64;
-        get.of = missed + files;
         let lengths = planned.iter().map(|file| file.item.content.length);
-        let bytes = lengths.fold(0, u64::saturating_add);
-        self.tell(
-            id,
-            News::Planned {
-                missed,
-                files,
-                bytes,
-            },
-        );
+        get.found += planned.len() as u64;
+        get.found_bytes = lengths.fold(get.found_bytes, u64::saturating_add);
+        let planning = News::Planned {
+            missed: get.unplanned,
+            files: get.found,
+            bytes: get.found_bytes,
+        };
+        self.tell(id, planning);
         for file in planned {
             self.fetch(id, file);
         }
-        self.end_if_over(id);
+    }
+
+    /// Goes on to find files, where there is room again.
+    fn find_more(&mut self, now: Instant) {
+        let has_room = |get: &Get| matches!(get.step, Step::Room) && get.has_room();
+        let waiting = self.requests.iter().filter(|(_, get)| has_room(get));
+        for id in waiting.map(|(id, _)| *id).collect::<Vec<_>>() {
+            self.go_on(now, id);
+        }
     }
 
     fn fetch(&mut self, id: GetId, file: Planned) {
@@ -437,9 +503,20 @@ impl Gets {
         let Some(get) = self.requests.get_mut(&id) else {
             return;
         };
-        if !get.coming.is_empty() {
+        if !get.coming.is_empty() || !matches!(get.step, Step::Files) {
             return;
         }
+        if let Some((name, why)) = get.in_part.take() {
+            if get.misses.first.is_none() {
+                return self.end(id, Ending::Missed { name, why });
+            }
+            let kind = get.misses.kind.map(|known| known.and(why.kind()));
+            get.misses.kind = kind;
+            self.tell(id, News::Failed { name, why });
+        }
+        let Some(get) = self.requests.get_mut(&id) else {
+            return;
+        };
         let Misses {
             first,
             number,
@@ -452,7 +529,7 @@ impl Gets {
             (Some(_), Some(kind)) => Ending::SeveralMissed {
                 kind,
                 missed: number,
-                of: get.of,
+                of: get.unplanned + get.found,
             },
             _ => Ending::Done {
                 files: get.files,
@@ -491,6 +568,9 @@ impl Gets {
             for fetch in &coming {
                 self.large.drop(*fetch);
             }
+            if let Some(get) = self.requests.get_mut(&id) {
+                get.step = Step::Files;
+            }
             // Before it has come so far, that is all there is to say.
             if coming.is_empty() {
                 let (name, why) = (String::new(), why.clone());
@@ -515,15 +595,25 @@ impl Get {
             agenda,
             step: Step::Files,
             asked: 0,
+            listed: None,
+            done: Vec::new(),
             planned: Vec::new(),
             free: None,
             targets: BTreeSet::new(),
             coming: BTreeSet::new(),
             misses: Misses::default(),
-            of: 0,
+            in_part: None,
+            found: 0,
+            found_bytes: 0,
+            unplanned: 0,
             files: 0,
             bytes: 0,
         }
+    }
+
+    /// Whether more files may be found before others are over.
+    fn has_room(&self) -> bool {
+        self.planned.len() + self.coming.len() < AT_ONCE / 2
     }
 
     /// The names to look up again now.

@@ -1,7 +1,7 @@
 //! What names and patterns come to, up to the first byte: one content each, a
 //! choice, or nothing.
 //!
-//! Each pattern is listed, then all names are looked up at once; what was found is
+//! Each pattern is listed, part by part, then the names are looked up; what was found is
 //! looked for on the disk, in one go for each answer. Owns which names are taken
 //! and which are left out, and whether a file fits where it is to go. What is
 //! there already it is told: it reads no disk. Nothing is fetched yet.
@@ -13,12 +13,12 @@ use thorp_wire::{Name, PeerId, reserved};
 
 use super::wait::Wait;
 use super::{
-    Action, Answered, Candidate, Chore, Ending, Existing, Get, GetId, Gets, Inquiry, Item, Look,
-    Looked, Missed, News, Output, Request, Step, Task,
+    AT_ONCE, Action, Answered, AskedAs, Candidate, Chore, Ending, Existing, Get, GetId, Gets,
+    Inquiry, Item, Listed, Look, Looked, Missed, NAMES_AT_ONCE, News, Output, Request, Step, Task,
 };
 use crate::lookup::{Answer, Only, Outcome, Source, TrackerUse};
 use crate::matching::{Pattern, looks_like_a_pattern};
-use crate::survey::{Coverage, Findings};
+use crate::survey::Coverage;
 use crate::time::Instant;
 
 /// On what terms files are fetched: the same for all files of a request.
@@ -84,7 +84,9 @@ impl Gets {
                 }
             }
         }
-        agenda.push_back(Task::Names(names.into_iter().collect()));
+        let names: Vec<String> = names.into_iter().collect();
+        let some = names.chunks(NAMES_AT_ONCE);
+        agenda.extend(some.map(|some| Task::Names(some.to_vec())));
         let typed = request.names.first().filter(|_| terms.is_single);
         let look = typed.and_then(|typed| Some((typed.clone(), terms.target_of(typed)?)));
         let mut get = Get::new(request.only.clone(), terms, agenda);
@@ -100,33 +102,67 @@ impl Gets {
         self.go_on(now, id);
     }
 
-    /// Finds what is next on the agenda; fetches, once all is found.
-    fn go_on(&mut self, now: Instant, id: GetId) {
+    /// Finds what is next on the agenda; fetches, once all is found, or so much that
+    /// the rest has to wait.
+    pub(super) fn go_on(&mut self, now: Instant, id: GetId) {
         let Some(get) = self.requests.get_mut(&id) else {
             return;
         };
-        loop {
-            let only = get.only.clone();
-            match get.agenda.pop_front() {
-                Some(Task::Names(names)) if names.is_empty() => {}
-                Some(Task::Names(names)) => {
-                    get.step = Step::LookUp {
-                        since: now,
-                        wait: None,
-                    };
-                    let inquiry = get.ask(id);
-                    self.out.push_back(Action::LookUp(inquiry, names, only));
-                    return;
-                }
-                Some(Task::Pattern(pattern)) => {
-                    get.step = Step::Survey(pattern.clone());
-                    let inquiry = get.ask(id);
-                    self.out.push_back(Action::Survey(inquiry, pattern, only));
-                    return;
-                }
-                None => return self.fetch_all(id),
-            }
+        if get.planned.len() >= AT_ONCE / 2 {
+            self.fetch_planned(id);
         }
+        let Some(get) = self.requests.get_mut(&id) else {
+            return;
+        };
+        if let Some(listed) = &mut get.listed {
+            if let Some(coverage) = listed.over {
+                return self.on_listed(now, id, coverage);
+            }
+            if !listed.is_asked {
+                listed.is_asked = true;
+                let inquiry = listed.inquiry;
+                if !get.has_room() {
+                    if let Some(listed) = &mut get.listed {
+                        listed.is_asked = false;
+                    }
+                    get.step = Step::Room;
+                    return;
+                }
+                self.out.push_back(Action::GoOn(inquiry));
+            }
+            get.step = Step::Survey;
+            return;
+        }
+        if !get.agenda.is_empty() && !get.has_room() {
+            get.step = Step::Room;
+            return;
+        }
+        let only = get.only.clone();
+        let (asked, names) = match get.agenda.pop_front() {
+            Some(Task::Names(names)) => (AskedAs::Name, names),
+            Some(Task::Unhashed(names)) => (AskedAs::Unhashed, names),
+            Some(Task::Pattern(pattern)) => {
+                get.step = Step::Survey;
+                let inquiry = get.ask(id);
+                get.listed = Some(Listed {
+                    pattern: pattern.clone(),
+                    inquiry,
+                    nothing: true,
+                    is_asked: true,
+                    over: None,
+                });
+                self.out.push_back(Action::Survey(inquiry, pattern, only));
+                return;
+            }
+            None => return self.fetch_the_rest(id),
+        };
+        get.step = Step::LookUp {
+            asked,
+            since: now,
+            wait: None,
+        };
+        let inquiry = get.ask(id);
+        self.out.push_back(Action::LookUp(inquiry, names, only));
     }
 
     pub(super) fn on_looked_up(
@@ -140,12 +176,13 @@ impl Gets {
         let Some(get) = self.requests.get_mut(&id).filter(|get| get.asked == number) else {
             return;
         };
-        let Step::LookUp { since, wait } = &mut get.step else {
+        let Step::LookUp { asked, since, wait } = &mut get.step else {
             return;
         };
+        let asked = *asked;
         let is_being_hashed = |(_, answer): &(_, Answer)| answer.being_hashed().is_some();
         if wait.is_none() && !outcome.names.iter().any(is_being_hashed) {
-            return self.choose_each(now, id, outcome, &known);
+            return self.choose_each(now, id, asked, outcome, &known);
         }
         let wait = wait.get_or_insert_with(|| Wait::new(*since));
         let heard = wait.on_looked_up(now, outcome, known);
@@ -167,7 +204,7 @@ impl Gets {
         } = std::mem::replace(&mut get.step, Step::Files)
             && let (Some(outcome), known) = wait.into_answers()
         {
-            self.choose_each(now, id, outcome, &known);
+            self.choose_each(now, id, asked, outcome, &known);
         }
     }
 
@@ -176,6 +213,7 @@ impl Gets {
         &mut self,
         now: Instant,
         id: GetId,
+        asked: AskedAs,
         outcome: Outcome,
         known: &BTreeMap<PeerId, Holder>,
     ) {
@@ -188,39 +226,32 @@ impl Gets {
             Candidate::new(name, verdict)
         });
         let candidates = candidates.collect();
-        self.look(now, id, candidates);
+        self.look(now, id, asked, candidates);
     }
 
-    pub(super) fn on_surveyed(&mut self, now: Instant, inquiry: Inquiry, findings: Findings) {
-        let Inquiry { get: id, number } = inquiry;
-        let Some(get) = self.requests.get_mut(&id).filter(|get| get.asked == number) else {
+    /// Some of the files that match a pattern.
+    pub(super) fn on_surveyed(
+        &mut self,
+        now: Instant,
+        inquiry: Inquiry,
+        files: Vec<Variant>,
+        so_far: Coverage,
+    ) {
+        let id = inquiry.get;
+        let is_awaited = |get: &&mut Get| matches!(get.step, Step::Survey);
+        let Some(get) = self.requests.get_mut(&id).filter(is_awaited) else {
             return;
         };
-        let Step::Survey(pattern) = std::mem::replace(&mut get.step, Step::Files) else {
+        let Some(listed) = get.listed.as_mut().filter(|it| it.inquiry == inquiry) else {
             return;
         };
-        let Findings {
-            files, coverage, ..
-        } = findings;
-        let asked_tracker = coverage.has_asked_tracker();
-        match coverage {
-            Coverage::Whole => {}
-            Coverage::TrackerInPart | Coverage::NeighboursOnly => {
-                self.tell(id, News::Partial { asked_tracker });
-            }
-            Coverage::NoAnswer => {
-                let name = pattern.text().to_owned();
-                let why = Missed::TrackerUnreachable { listing: true };
-                return self.end(id, Ending::Missed { name, why });
-            }
-        }
-        let Some(get) = self.requests.get_mut(&id) else {
-            return;
-        };
-        let (source, tracker) = if asked_tracker {
-            (Source::Tracker, TrackerUse::Asked)
+        listed.nothing = false;
+        listed.is_asked = false;
+        let tracker_asked = so_far.has_asked_tracker();
+        let source = if tracker_asked {
+            Source::Tracker
         } else {
-            (Source::Memory, TrackerUse::Unreachable)
+            Source::Memory
         };
         let mut candidates = Vec::new();
         let mut by_name: BTreeMap<Name, Vec<Variant>> = BTreeMap::new();
@@ -228,15 +259,15 @@ impl Gets {
             let name = variant.entry.name.clone();
             by_name.entry(name).or_default().push(variant);
         }
-        if by_name.is_empty() {
-            let verdict = Verdict::Miss(get.terms.nobody(tracker));
-            candidates.push(Candidate::new(pattern.text().to_owned(), verdict));
-        }
         let mut unhashed = Vec::new();
         for (name, variants) in by_name {
             if reserved::changes_what_is_shared(&name) {
                 let left_out = News::LeftOut(name);
                 self.out.push_back(Action::Tell(id, left_out.into()));
+                continue;
+            }
+            // What two patterns mean is fetched once.
+            if get.done.iter().any(|done| done.matches(&name)) {
                 continue;
             }
             if variants.iter().all(|variant| variant.entry.root.is_none()) {
@@ -246,18 +277,86 @@ impl Gets {
             let answer = Answered {
                 source,
                 via: None,
-                tracker_asked: asked_tracker,
+                tracker_asked,
             };
             let verdict = get.terms.choose(variants, answer);
             candidates.push(Candidate::new(name.to_string(), verdict));
         }
-        // Asked for by name they are hashed first.
-        get.agenda.push_front(Task::Names(unhashed));
-        self.look(now, id, candidates);
+        if !unhashed.is_empty() {
+            get.agenda.push_back(Task::Unhashed(unhashed));
+        }
+        self.look(now, id, AskedAs::Pattern, candidates);
+    }
+
+    /// No more files match than were told.
+    pub(super) fn on_survey_over(&mut self, now: Instant, inquiry: Inquiry, coverage: Coverage) {
+        let id = inquiry.get;
+        let Some(get) = self.requests.get_mut(&id) else {
+            return;
+        };
+        let Some(listed) = get.listed.as_mut().filter(|it| it.inquiry == inquiry) else {
+            return;
+        };
+        listed.over = Some(coverage);
+        if matches!(get.step, Step::Survey) {
+            self.go_on(now, id);
+        }
+    }
+
+    /// All that a pattern comes to was found.
+    fn on_listed(&mut self, now: Instant, id: GetId, coverage: Coverage) {
+        let Some(get) = self.requests.get_mut(&id) else {
+            return;
+        };
+        let Some(Listed {
+            pattern, nothing, ..
+        }) = get.listed.take()
+        else {
+            return;
+        };
+        let name = pattern.text().to_owned();
+        get.done.push(pattern);
+        let is_partial = match coverage {
+            Coverage::Whole => false,
+            Coverage::TrackerInPart | Coverage::TrackerBusy | Coverage::NeighboursOnly => true,
+            Coverage::NoAnswer => {
+                let why = Missed::TrackerUnreachable { listing: true };
+                if get.found == 0 && get.planned.is_empty() {
+                    return self.end(id, Ending::Missed { name, why });
+                }
+                self.miss_unplanned(id, name, why);
+                return self.go_on(now, id);
+            }
+        };
+        let missed = match (nothing, coverage) {
+            (true, Coverage::NeighboursOnly) => Some(get.terms.nobody(TrackerUse::Unreachable)),
+            (true, coverage) if coverage.is_cut() => Some(Missed::InPart(coverage)),
+            (true, _) => Some(get.terms.nobody(TrackerUse::Asked)),
+            (false, _) => None,
+        };
+        if is_partial {
+            if missed.is_none() {
+                let in_part = (name.clone(), Missed::InPart(coverage));
+                get.in_part.get_or_insert(in_part);
+            }
+            self.tell(id, News::Partial(coverage));
+        }
+        if let Some(why) = missed {
+            self.miss_unplanned(id, name, why);
+        }
+        self.go_on(now, id);
+    }
+
+    /// A name comes to no file.
+    fn miss_unplanned(&mut self, id: GetId, name: String, why: Missed) {
+        if let Some(get) = self.requests.get_mut(&id) {
+            get.unplanned += 1;
+        }
+        self.miss(id, name, why);
     }
 
     /// Looks whether files that were found fit where they are to go: all in one go.
-    fn look(&mut self, now: Instant, id: GetId, mut candidates: Vec<Candidate>) {
+    fn look(&mut self, now: Instant, id: GetId, asked: AskedAs, mut candidates: Vec<Candidate>) {
         let Some(get) = self.requests.get_mut(&id) else {
             return;
         };
@@ -276,7 +375,7 @@ impl Gets {
                 looks.push(look);
             }
         }
-        get.step = Step::Places(candidates);
+        get.step = Step::Places(asked, candidates);
         if looks.is_empty() {
             self.on_looked(now, id, Vec::new());
         } else {
@@ -298,17 +397,17 @@ impl Gets {
                 };
                 if let Some(why) = why {
                     get.agenda.clear();
-                    self.miss(id, typed, why);
+                    self.miss_unplanned(id, typed, why);
                 }
             }
-            Step::Places(candidates) => {
+            Step::Places(asked, candidates) => {
                 for candidate in candidates {
                     let looked = if candidate.is_looked_at {
                         looked.next().unwrap_or(Looked::Free)
                     } else {
                         Looked::Free
                     };
-                    self.plan(id, candidate, looked);
+                    self.plan(id, asked, candidate, looked);
                 }
             }
             // Nothing was to be looked at.
@@ -320,7 +419,7 @@ impl Gets {
         self.go_on(now, id);
     }
 
-    fn plan(&mut self, id: GetId, candidate: Candidate, looked: Looked) {
+    fn plan(&mut self, id: GetId, asked_as: AskedAs, candidate: Candidate, looked: Looked) {
         let Some(get) = self.requests.get_mut(&id) else {
             return;
         };
@@ -328,9 +427,9 @@ impl Gets {
         match verdict {
             Verdict::Take(mut planned) => match get.terms.fits(&mut planned, looked) {
                 // What a pattern and a name both mean is fetched once.
-                Ok(()) if !get.targets.insert(planned.item.target.clone()) => {}
+                Ok(()) if get.is_planned(asked_as, &planned) => {}
                 Ok(()) => get.planned.push(planned),
-                Err(why) => self.miss(id, asked, why),
+                Err(why) => self.miss_unplanned(id, asked, why),
             },
             Verdict::Choose {
                 variants,
@@ -338,9 +437,9 @@ impl Gets {
             } => {
                 let name = asked.clone();
                 self.tell(id, News::Choice { name, variants });
-                self.miss(id, asked, Missed::Ambiguous { look_alike });
+                self.miss_unplanned(id, asked, Missed::Ambiguous { look_alike });
             }
-            Verdict::Miss(why) => self.miss(id, asked, why),
+            Verdict::Miss(why) => self.miss_unplanned(id, asked, why),
         }
     }
 
@@ -351,6 +450,23 @@ impl Gets {
                 let (inquiry, only) = (get.ask(*id), get.only.clone());
                 self.out.push_back(Action::LookUp(inquiry, names, only));
             }
+        }
+    }
+}
+
+impl Get {
+    /// Whether a file was planned before, under whichever name. Those of patterns are
+    /// not written down, for there may be a million of them.
+    fn is_planned(&mut self, asked: AskedAs, file: &Planned) -> bool {
+        let listed = &file.item.listed;
+        let has_come = || {
+            let mut done = self.done.iter();
+            !reserved::changes_what_is_shared(listed) && done.any(|done| done.matches(listed))
+        };
+        match asked {
+            AskedAs::Pattern => false,
+            AskedAs::Name => has_come() || !self.targets.insert(file.item.target.clone()),
+            AskedAs::Unhashed => !self.targets.insert(file.item.target.clone()),
         }
     }
 }
@@ -400,7 +516,7 @@ impl Terms {
         tracker: TrackerUse,
         known: &BTreeMap<PeerId, Holder>,
     ) -> Verdict {
-        let tracker_asked = tracker == TrackerUse::Asked;
+        let tracker_asked = matches!(tracker, TrackerUse::Asked | TrackerUse::InPart);
         match answer {
             Answer::Found(source, variants) => {
                 let via = match source {
@@ -471,6 +587,7 @@ impl Terms {
     pub fn nobody(&self, tracker: TrackerUse) -> Missed {
         match tracker {
             TrackerUse::Unreachable => Missed::TrackerUnreachable { listing: false },
+            TrackerUse::InPart => Missed::TrackerBusy,
             TrackerUse::Spared | TrackerUse::Asked => Missed::NobodyShares(self.only.clone()),
         }
     }

@@ -585,6 +585,7 @@ fn who_else(content: Content) -> Find {
         hops: 1,
         hash_now: false,
         after: None,
+        most: None,
     }
 }
 

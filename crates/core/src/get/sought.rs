@@ -63,6 +63,7 @@ impl SoughtFiles {
             hops: 1,
             hash_now: false,
             after: None,
+            most: None,
         })
     }
 

@@ -177,7 +177,9 @@ impl World {
     fn take(&mut self, action: Action) {
         match action {
             Action::LookUp(inquiry, names, _) => self.owed.push(Owed::LookUp(inquiry, names)),
-            Action::Survey(inquiry, ..) => self.owed.push(Owed::Survey(inquiry)),
+            Action::Survey(inquiry, ..) | Action::GoOn(inquiry) => {
+                self.owed.push(Owed::Survey(inquiry));
+            }
             Action::Fetch(fetch, wanted) => self.owed.push(Owed::Small(fetch, wanted)),
             Action::Seek(fetch, wanted) => {
                 self.owed.push(Owed::Gathered(fetch));
@@ -224,17 +226,21 @@ impl World {
             }
             Owed::Survey(inquiry) => {
                 let names = NAMES.iter().take(usize::from(how % 7));
-                let findings = Findings {
-                    files: names.filter_map(|name| variant(name, how)).collect(),
-                    coverage: match how % 4 {
-                        0 => Coverage::Whole,
-                        1 => Coverage::TrackerInPart,
-                        2 => Coverage::NeighboursOnly,
-                        _ => Coverage::NoAnswer,
-                    },
-                    ..Findings::default()
+                let files: Vec<_> = names.filter_map(|name| variant(name, how)).collect();
+                let coverage = match how % 5 {
+                    0 => Coverage::Whole,
+                    1 => Coverage::TrackerInPart,
+                    2 => Coverage::TrackerBusy,
+                    3 => Coverage::NeighboursOnly,
+                    _ => Coverage::NoAnswer,
                 };
-                self.give(Input::Surveyed(inquiry, findings));
+                let is_over = files.is_empty() || how.is_multiple_of(3);
+                if !files.is_empty() {
+                    self.give(Input::Surveyed(inquiry, files, coverage));
+                }
+                if is_over {
+                    self.give(Input::SurveyOver(inquiry, coverage));
+                }
             }
             Owed::Look(get, number) => {
                 let looked = (0..number).map(|n| looked(how.wrapping_add(n.to_le_bytes()[0])));
@@ -299,7 +305,7 @@ impl World {
             get,
             number: how.into(),
         };
-        self.give(match how % 6 {
+        self.give(match how % 7 {
             0 => Input::Looked(get, vec![looked(how)]),
             1 => Input::LookedUp {
                 inquiry,
@@ -308,7 +314,8 @@ impl World {
             },
             2 => Input::Stored(fetch, None, storage),
             3 => Input::Named(fetch, vec![holder(how)]),
-            4 => Input::Surveyed(inquiry, Findings::default()),
+            4 => Input::SurveyOver(inquiry, Coverage::Whole),
+            5 => Input::Surveyed(inquiry, Vec::new(), Coverage::Whole),
             _ => Input::Tick,
         });
     }
@@ -378,6 +385,63 @@ proptest! {
             prop_assert_eq!(ended, u32::from(!world.abandoned.contains(&get)), "{:?}", get);
         }
     }
+}
+
+#[test]
+fn of_many_files_no_more_than_some_are_known_at_a_time() {
+    let (pages, each) = (200, 1000);
+    let mut gets = Gets::default();
+    let request = Request {
+        names: vec!["*".to_owned(), "*1".to_owned()],
+        only: Only::default(),
+        rename: None,
+        existing: Existing::Keep,
+        elsewhere: false,
+    };
+    let now = Instant::default();
+    gets.handle(now, Input::Begin(GetId(0), request));
+    let (mut parts, mut fetched, mut end) = (0, 0, None);
+    let mut coming = VecDeque::new();
+    let mut patterns = 0;
+    while end.is_none() {
+        let Some(action) = gets.poll_output() else {
+            let fetch = coming.pop_front().expect("something comes");
+            gets.handle(now, Input::Stored(fetch, Some(holder(1)), Storage::Kept));
+            continue;
+        };
+        match action {
+            Action::Survey(inquiry, ..) | Action::GoOn(inquiry) => {
+                let files = (0..each).filter_map(|n| {
+                    let file = variant(&format!("{:06}", parts * each + n), 1);
+                    file.filter(|file| patterns == 0 || file.entry.name.as_str().ends_with('1'))
+                });
+                let files = files.collect();
+                gets.handle(now, Input::Surveyed(inquiry, files, Coverage::Whole));
+                parts += 1;
+                if parts == pages {
+                    gets.handle(now, Input::SurveyOver(inquiry, Coverage::Whole));
+                    parts = 0;
+                    patterns += 1;
+                }
+            }
+            Action::Tell(id, Output::Do(Chore::Look(looks))) => {
+                let looked = vec![Looked::Free; looks.len()];
+                gets.handle(now, Input::Looked(id, looked));
+            }
+            Action::Fetch(fetch, _) => coming.push_back(fetch),
+            Action::Tell(_, Output::Tell(News::Fetched { .. })) => fetched += 1,
+            Action::Tell(_, Output::Ended(ending)) => end = Some(ending),
+            _ => {}
+        }
+        let get = gets.requests.values().next();
+        let planned = get.map_or(0, |get| get.planned.len() + get.targets.len());
+        assert!(gets.fetches.len() + planned <= 2 * AT_ONCE);
+    }
+    let files = u64::try_from(pages * each).expect("small");
+    assert_eq!((patterns, fetched), (2, files), "each once");
+    let bytes = 5 * files;
+    assert_eq!(end, Some(Ending::Done { files, bytes }));
+    assert!(gets.is_idle());
 }
 
 /// The large file with this number, which is its content too.

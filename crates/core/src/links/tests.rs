@@ -403,6 +403,7 @@ fn a_member_whose_questions_cost_too_much_is_told_so_and_costs_no_more() {
             hops: 0,
             hash_now: false,
             after: None,
+            most: None,
         };
         let events = node.ask(1, find());
         assert!(matches!(events[..], [Event::Asked { .. }]));
@@ -426,6 +427,7 @@ fn who_asks_for_members_is_told_of_itself_by_a_tracker_and_of_others_by_a_peer()
             hops: 0,
             hash_now: false,
             after: None,
+            most: None,
         };
         let now = node.now;
         node.links
@@ -452,6 +454,7 @@ fn a_question_that_is_none_is_refused_and_paid_for() {
             hops: 0,
             hash_now: false,
             after: None,
+            most: None,
         };
         let now = node.now;
         let link = node.links.get_mut(LinkId(1)).expect("is up");

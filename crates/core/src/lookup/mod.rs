@@ -42,6 +42,10 @@ const TRACKER_WITHIN: Duration = Duration::from_secs(5);
 const BACK_WITHIN: Duration = Duration::from_secs(2);
 /// How long holders may take to hash a file.
 const HASHED_WITHIN: Duration = Duration::from_secs(10);
+/// A member that is too busy is asked again after this long, and given up when it has
+/// been for so long.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+const BUSY_FOR: Duration = Duration::from_mins(1);
 /// How many answers a lookup takes before it stops asking for the rest: so no
 /// member is asked for ever.
 const MOST_PAGES: usize = 4000;
@@ -87,6 +91,10 @@ pub struct Lookup {
     /// How many answers came.
     pages: usize,
     tracker: TrackerUse,
+    /// Questions to members that were too busy, and when to ask them again.
+    resting: Vec<(Instant, Holder, Find)>,
+    /// Since when no member has answered because of that.
+    busy: Option<Instant>,
     /// When to stop waiting for the tracker, or for neighbours that are being
     /// dialled.
     patience_ends: Instant,
@@ -115,6 +123,8 @@ impl Lookup {
             round: 0,
             pages: 0,
             tracker: TrackerUse::Spared,
+            resting: Vec::new(),
+            busy: None,
             patience_ends: now + TRACKER_WITHIN,
             waited: false,
         }
@@ -131,7 +141,7 @@ impl Lookup {
                 }
                 Stage::Neighbours(_) => self.go_on_to(Stage::BeforeTracker),
                 Stage::BeforeTracker => self.turn_to_tracker(now, around),
-                Stage::Tracker(waiting) if waiting.goes_on(now) => Some(Vec::new()),
+                Stage::Tracker(waiting) if waiting.goes_on(now) => Some(self.ask_the_rested(now)),
                 Stage::Tracker(waiting) => {
                     if waiting.is_owed() {
                         self.tracker = TrackerUse::Unreachable;
@@ -139,7 +149,7 @@ impl Lookup {
                     self.go_on_to(Stage::BeforeHashing)
                 }
                 Stage::BeforeHashing => Some(self.have_hashed(now)),
-                Stage::Hashing(waiting) if waiting.goes_on(now) => Some(Vec::new()),
+                Stage::Hashing(waiting) if waiting.goes_on(now) => Some(self.ask_the_rested(now)),
                 Stage::Hashing(_) => Some(self.finish()),
                 Stage::Done => Some(Vec::new()),
             };
@@ -153,7 +163,8 @@ impl Lookup {
     pub fn deadline(&self) -> Option<Instant> {
         match &self.stage {
             Stage::Neighbours(waiting) | Stage::Tracker(waiting) | Stage::Hashing(waiting) => {
-                Some(waiting.until)
+                let rested = self.resting.iter().map(|(until, ..)| *until);
+                rested.chain([waiting.until]).min()
             }
             Stage::BeforeTracker => Some(self.patience_ends),
             Stage::Memory | Stage::BeforeHashing | Stage::Done => None,
@@ -180,8 +191,12 @@ impl Lookup {
             return None;
         }
         self.pages += 1;
+        self.busy = None;
         let more = found.more && self.pages < MOST_PAGES;
         let rest = more.then(|| rest(asked, &found)).flatten();
+        if found.more && rest.is_none() && matches!(self.stage, Stage::Tracker(_)) {
+            self.tracker = TrackerUse::InPart;
+        }
         let hashing = matches!(self.stage, Stage::Hashing(_));
         let source = if tracker {
             Source::Tracker
@@ -214,6 +229,36 @@ impl Lookup {
         let rest = rest?;
         *waiting.owed.entry(who).or_default() += 1;
         Some(rest)
+    }
+
+    /// A member has too much to do to answer this question now. It is asked again for a
+    /// while; neighbours only spare the tracker work, and are not.
+    pub fn busy(&mut self, now: Instant, who: PeerId, asked: Find) {
+        let is_neighbours = matches!(self.stage, Stage::Neighbours(_));
+        let since = *self.busy.get_or_insert(now);
+        let again = now + ASK_AGAIN;
+        let Some(waiting) = self.stage.waiting().filter(|waiting| waiting.owes(who)) else {
+            return;
+        };
+        if is_neighbours || again > since + BUSY_FOR {
+            waiting.answered(who);
+            if matches!(self.stage, Stage::Tracker(_)) {
+                self.tracker = TrackerUse::InPart;
+            }
+            return;
+        }
+        waiting.until = waiting.until.max(again + TRACKER_WITHIN);
+        self.resting.push((again, linked(who), asked));
+    }
+
+    /// Those that were too busy are asked again, where it is time.
+    fn ask_the_rested(&mut self, now: Instant) -> Vec<LookupAction> {
+        let (due, resting) = std::mem::take(&mut self.resting)
+            .into_iter()
+            .partition::<Vec<_>, _>(|(until, ..)| *until <= now);
+        self.resting = resting;
+        let ask = |(_, holder, find)| LookupAction::Ask(holder, find);
+        due.into_iter().map(ask).collect()
     }
 
     /// A member will not answer.
@@ -307,6 +352,7 @@ impl Lookup {
     }
 
     fn go_on_to(&mut self, stage: Stage) -> Option<Vec<LookupAction>> {
+        self.resting.clear();
         self.stage = stage;
         None
     }
@@ -359,6 +405,7 @@ impl Lookup {
             hops,
             hash_now: false,
             after: None,
+            most: None,
         };
         names.chunks(Find::MAX_NAMES).map(find).collect()
     }
@@ -385,6 +432,7 @@ impl Lookup {
                     hops: 0,
                     hash_now: true,
                     after: None,
+                    most: None,
                 };
                 asks.push((holder.clone(), find));
             }

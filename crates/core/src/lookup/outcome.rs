@@ -85,6 +85,8 @@ pub enum TrackerUse {
     Spared,
     /// It was asked.
     Asked,
+    /// It was asked, and had too much to do to answer in full.
+    InPart,
     /// It was needed and could not be asked.
     Unreachable,
 }

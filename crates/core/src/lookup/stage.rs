@@ -53,6 +53,11 @@ impl Waiting {
         !self.owed.is_empty()
     }
 
+    /// Whether the member owes an answer.
+    pub(super) fn owes(&self, who: PeerId) -> bool {
+        self.owed.contains_key(&who)
+    }
+
     /// Whether the member owed this answer.
     pub(super) fn answered(&mut self, who: PeerId) -> bool {
         let Some(owed) = self.owed.get_mut(&who) else {

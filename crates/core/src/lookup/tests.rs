@@ -104,6 +104,39 @@ fn answer(outcome: &Outcome) -> (Source, Vec<Variant>) {
 }
 
 #[test]
+fn a_tracker_that_is_too_busy_is_asked_again_and_if_it_stays_so_that_is_said() {
+    for answers in [true, false] {
+        let mut lookup = lookup(&["a"]);
+        let world = Village::default();
+        let mut now = at(0);
+        let mut find = asked(lookup.advance(now, &world), &[TRACKER]);
+        for _ in 0..30 {
+            lookup.busy(now, TRACKER, find);
+            assert_eq!(lookup.advance(now, &world), []);
+            now = lookup.deadline().expect("it rests");
+            find = asked(lookup.advance(now, &world), &[TRACKER]);
+        }
+        if !answers {
+            let outcome = loop {
+                lookup.busy(now, TRACKER, find.clone());
+                if let [LookupAction::Finish(outcome)] = &lookup.advance(now, &world)[..] {
+                    break outcome.clone();
+                }
+                now = lookup.deadline().expect("it rests");
+                find = asked(lookup.advance(now, &world), &[TRACKER]);
+            };
+            assert_eq!(outcome.tracker, TrackerUse::InPart);
+            let took = now - at(0);
+            assert!(took <= BUSY_FOR && took > BUSY_FOR / 2, "{took:?}");
+            continue;
+        }
+        assert_eq!(lookup.found(now, TRACKER, true, &find, found(&[])), None);
+        let outcome = finished(&lookup.advance(now, &world));
+        assert_eq!(outcome.tracker, TrackerUse::Asked);
+    }
+}
+
+#[test]
 fn what_memory_has_is_answered_without_a_question() {
     let village = Village {
         memory: vec![variant("a", 1, &[1])],

@@ -117,8 +117,9 @@ impl Peer {
             }
             Action::Survey(inquiry, pattern, only) => {
                 let subject = Subject::Files(pattern);
-                self.survey(now, Surveyor::Get(inquiry), subject, only, None);
+                self.survey(now, Surveyor::Get(inquiry), subject, only);
             }
+            Action::GoOn(inquiry) => self.on_taken(Surveyor::Get(inquiry)),
             Action::Fetch(fetch, wanted) => self.fetches.want(fetch, wanted),
             Action::Seek(fetch, wanted) => self.seek(now, fetch, wanted),
             Action::Widen(fetch) => self.widen(now, fetch),
@@ -190,7 +191,9 @@ impl Peer {
                 Answer::Found(Source::Tracker, _) => self.tally.tracker += 1,
                 Answer::Alike(_) | Answer::Nobody => match outcome.tracker {
                     TrackerUse::Asked => self.tally.tracker += 1,
-                    TrackerUse::Spared | TrackerUse::Unreachable => self.tally.nobody += 1,
+                    TrackerUse::Spared | TrackerUse::InPart | TrackerUse::Unreachable => {
+                        self.tally.nobody += 1;
+                    }
                 },
             }
         }
@@ -252,7 +255,7 @@ impl Peer {
         let link = self.links.get_mut(id)?;
         let Errand::Get(fetch, _) = question.errand else {
             let who = link.member.id;
-            self.no_answer(question.errand.asker(), who, NotSent::NotHere);
+            self.no_answer(now, question.errand.asker(), who, NotSent::NotHere);
             return None;
         };
         link.answered_in(now - question.asked);
@@ -343,7 +346,7 @@ impl Peer {
             variant.holders.retain(|holder| holder.id != me);
         }
         let Errand::Ask(asker, find) = question.errand else {
-            self.no_answer(question.errand.asker(), who, NotSent::NotHere);
+            self.no_answer(now, question.errand.asker(), who, NotSent::NotHere);
             return;
         };
         let more = match asker {
@@ -352,10 +355,12 @@ impl Peer {
                 .get_mut(&ask)
                 .filter(|lookup| lookup.round() == round)
                 .and_then(|lookup| lookup.found(now, who, tracker, &find, found)),
-            Asker::Survey(ask) => self
-                .surveys
-                .get_mut(&ask)
-                .and_then(|survey| survey.found(now, who, &find, found)),
+            Asker::Survey(ask) => {
+                if let Some(survey) = self.surveys.get_mut(&ask) {
+                    survey.found(now, who, &find, found);
+                }
+                None
+            }
             Asker::Widening(fetch) => {
                 self.fetches.widened(fetch, Some(found));
                 None
@@ -371,7 +376,13 @@ impl Peer {
         }
     }
 
-    pub(super) fn refused(&mut self, id: LinkId, request: RequestId, refused: &Refused) {
+    pub(super) fn refused(
+        &mut self,
+        now: Instant,
+        id: LinkId,
+        request: RequestId,
+        refused: &Refused,
+    ) {
         let Some(question) = self.questions.remove(&(id, request)) else {
             return;
         };
@@ -379,10 +390,19 @@ impl Peer {
             return;
         };
         let failure = NotSent::of(refused.reason, who);
-        self.no_answer(question.errand.asker(), who, failure);
+        if let (NotSent::Busy, Errand::Ask(Asker::Lookup(ask, round), find)) =
+            (&failure, &question.errand)
+        {
+            let asked = self.lookups.get_mut(ask);
+            if let Some(lookup) = asked.filter(|lookup| lookup.round() == *round) {
+                lookup.busy(now, who, find.clone());
+            }
+            return;
+        }
+        self.no_answer(now, question.errand.asker(), who, failure);
     }
 
-    pub(super) fn no_answer(&mut self, asker: Asker, who: PeerId, failure: NotSent) {
+    pub(super) fn no_answer(&mut self, now: Instant, asker: Asker, who: PeerId, failure: NotSent) {
         match asker {
             Asker::Lookup(ask, round) => {
                 if let Some(lookup) = self
@@ -395,7 +415,7 @@ impl Peer {
             }
             Asker::Survey(ask) => {
                 if let Some(survey) = self.surveys.get_mut(&ask) {
-                    survey.no_answer(who);
+                    survey.no_answer(now, who, failure == NotSent::Busy);
                 }
             }
             Asker::Widening(fetch) => self.fetches.widened(fetch, None),

@@ -68,7 +68,7 @@ impl Peer {
                 if self.is_about_renewal(link, request) {
                     self.on_renewed(Err(refused.text.to_string()));
                 } else {
-                    self.refused(link, request, &refused);
+                    self.refused(now, link, request, &refused);
                 }
             }
             Event::Joined {

@@ -12,7 +12,7 @@ use crate::get::{self, FetchId, GetId, Looked, Storage};
 use crate::links::{self, LinkId, Me};
 use crate::matching::{Pattern, PatternError};
 use crate::remembered::Known;
-use crate::survey::Findings;
+use crate::survey::{Coverage, Findings};
 
 /// What a peer is told at its start.
 #[derive(Clone, Debug)]
@@ -103,6 +103,16 @@ pub enum Input {
         /// This peer as others see it, where its own files are wanted too.
         itself: Option<Box<Holder>>,
     },
+    /// The user has taken what was told of a survey, and more may come.
+    Taken {
+        /// Of which.
+        ask: AskId,
+    },
+    /// The caller does not wait for this survey any more.
+    AbandonSurvey {
+        /// Which.
+        ask: AskId,
+    },
     /// What became of bytes that were claimed
     /// ([`Peer::claim_content`](super::Peer::claim_content)), or of an empty file
     /// ([`get::Output::Make`]).
@@ -163,8 +173,10 @@ pub enum Output {
     Get(GetId, get::Output),
     /// Hash this file before others.
     HashNow(Name),
-    /// A survey is done, or has no answer.
-    Surveyed(AskId, Result<Findings, Unanswered>),
+    /// Some of what a survey found. More comes once it is [`Input::Taken`].
+    Surveyed(AskId, Findings),
+    /// A survey is over: that was all, or it has no answer.
+    SurveyOver(AskId, Result<Coverage, Unanswered>),
     /// Write these down, for the next start.
     Remember(Vec<Known>),
     /// The tracker's answer to [`Input::Renew`], which may be no; nothing where its

@@ -55,7 +55,7 @@ pub(super) fn terms(
 impl Peer {
     pub(super) fn on_turned_away(&mut self, now: Instant, member: PeerId, reason: &str) {
         self.remembered.failed(now, member);
-        self.give_up(member, reason);
+        self.give_up(now, member, reason);
     }
 
     pub(super) fn on_up(&mut self, now: Instant, id: LinkId, their_copy: Option<u64>) {
@@ -130,7 +130,7 @@ impl Peer {
         self.ask_elsewhere(now, id, peer, &reason);
         if !came_up {
             self.remembered.failed(now, peer);
-            self.give_up(peer, &reason);
+            self.give_up(now, peer, &reason);
         }
     }
 
@@ -143,7 +143,7 @@ impl Peer {
             Target::Member { id, .. } => {
                 self.wanted.dialled(*id);
                 self.remembered.failed(now, *id);
-                self.give_up(*id, &trouble.reason);
+                self.give_up(now, *id, &trouble.reason);
             }
         }
     }
@@ -330,20 +330,20 @@ impl Peer {
                 self.wanted.add(peer, errand);
             } else {
                 let failure = NotSent::Unreachable(reason.to_owned());
-                self.no_answer(errand.asker(), peer, failure);
+                self.no_answer(now, errand.asker(), peer, failure);
             }
         }
     }
 
     /// Nothing can be done at a member that cannot be reached, unless there is
     /// still hope for another link to it.
-    fn give_up(&mut self, peer: PeerId, reason: &str) {
+    fn give_up(&mut self, now: Instant, peer: PeerId, reason: &str) {
         if self.wanted.is_dialling(peer) || self.links.is_opening(peer) {
             return;
         }
         for errand in self.wanted.errands(peer) {
             let failure = NotSent::Unreachable(reason.to_owned());
-            self.no_answer(errand.asker(), peer, failure);
+            self.no_answer(now, errand.asker(), peer, failure);
         }
     }
 }

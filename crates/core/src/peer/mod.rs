@@ -172,6 +172,8 @@ impl Peer {
             }
             Input::Hashed { name, bytes } => self.hashed_so_far(name, bytes),
             Input::Survey { ask, wish, itself } => self.on_wish(now, ask, wish, itself),
+            Input::Taken { ask } => self.on_taken(Surveyor::Shell(ask)),
+            Input::AbandonSurvey { ask } => self.abandon_survey(ask),
             Input::Stored { fetch, storage } => self.stored(now, fetch, storage),
             Input::Get { get, request } => {
                 self.gets.handle(now, get::Input::Begin(get, request));

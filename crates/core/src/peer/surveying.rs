@@ -7,16 +7,17 @@
 
 use std::collections::VecDeque;
 
-use thorp_wire::frame::{Found, Holder, Variant};
+use thorp_wire::frame::{Holder, MemberRow, Variant};
+use thorp_wire::{Name, PeerId};
 
 use super::asking::{Asker, Errand, Surveyor};
 use super::{AskId, Output, Peer, Unanswered, Wish};
 use crate::catalogue::{File, Listing};
 use crate::get;
 use crate::get::small::NotSent;
-use crate::lookup::{Only, is_called};
+use crate::lookup::{Only, TrackerState, is_called};
 use crate::matching::{Pattern, PatternError};
-use crate::survey::{Coverage, Findings, Subject, Survey, SurveyAction};
+use crate::survey::{Coverage, Findings, MOST_AT_ONCE, Subject, Survey, SurveyAction, Territory};
 use crate::time::Instant;
 
 /// What a user wants to know, in progress.
@@ -26,19 +27,21 @@ pub(super) struct Wished {
     /// This peer as others see it, where its own files are wanted too.
     itself: Option<Box<Holder>>,
     step: Step,
+    /// Whether nothing was told yet.
+    nothing: bool,
 }
 
 /// What is being surveyed for a user.
 #[derive(Debug)]
 enum Step {
     /// Whether a member is here that is called so.
-    Whose,
+    Whose { is_here: bool },
     /// The files of a folder, no member being called so.
     Folder,
     /// The files that were asked for; of a member, if it was seen here.
     Files { is_here: bool },
-    /// Whether there is any file at all, as nothing matches.
-    Anything(Findings),
+    /// Whether there is any file at all, as nothing matches in what was covered.
+    Anything { matching: Coverage, is_any: bool },
     /// The members.
     Members,
 }
@@ -54,15 +57,26 @@ impl Peer {
     ) {
         if self.removed {
             let answer = Err(Unanswered::Removed);
-            self.out.push_back(Output::Surveyed(ask, answer));
+            self.out.push_back(Output::SurveyOver(ask, answer));
             return;
         }
         let step = match &wish {
             Wish::Members => Step::Members,
             Wish::Files(_) | Wish::Listing { whose: None, .. } => Step::Files { is_here: false },
-            Wish::Listing { whose: Some(_), .. } => Step::Whose,
+            Wish::Listing {
+                whose: Some(whose), ..
+            } => Step::Whose {
+                is_here: itself.as_deref().is_some_and(|me| is_called(me, whose)),
+            },
         };
-        self.take_step(now, ask, Wished { wish, itself, step });
+        let nothing = true;
+        let wished = Wished {
+            wish,
+            itself,
+            step,
+            nothing,
+        };
+        self.take_step(now, ask, wished);
     }
 
     fn take_step(&mut self, now: Instant, ask: AskId, wished: Wished) {
@@ -70,27 +84,56 @@ impl Peer {
             Ok(question) => question,
             Err((folder, why)) => {
                 let answer = Err(Unanswered::NoPattern { folder, why });
-                self.out.push_back(Output::Surveyed(ask, answer));
+                self.out.push_back(Output::SurveyOver(ask, answer));
                 return;
             }
         };
-        let itself = wished.itself.clone();
         self.wishes.insert(ask, wished);
-        self.survey(now, Surveyor::Shell(ask), subject, only, itself.as_deref());
+        self.survey(now, Surveyor::Shell(ask), subject, only);
     }
 
-    fn on_wish_surveyed(&mut self, now: Instant, ask: AskId, findings: Findings) {
-        let Some(Wished { wish, itself, step }) = self.wishes.remove(&ask) else {
+    /// Some of what is surveyed for a user was found: it is what was asked for, or
+    /// says what to survey next.
+    fn on_wish_part(&mut self, ask: AskId, part: Findings) {
+        let Some(wished) = self.wishes.get_mut(&ask) else {
             return;
         };
-        let nothing = findings.files.is_empty();
+        let rows = match &part {
+            Findings::Members(rows) => &rows[..],
+            Findings::Files(_) => &[],
+        };
+        match &mut wished.step {
+            Step::Whose { is_here } => {
+                if let Wish::Listing {
+                    whose: Some(whose), ..
+                } = &wished.wish
+                {
+                    *is_here |= rows.iter().any(|row| is_called(&row.member, whose));
+                }
+            }
+            Step::Anything { is_any, .. } => *is_any |= rows.iter().any(|row| row.files > 0),
+            Step::Folder | Step::Files { .. } | Step::Members => {
+                wished.nothing = false;
+                self.out.push_back(Output::Surveyed(ask, part));
+                return;
+            }
+        }
+        self.on_taken(Surveyor::Shell(ask));
+    }
+
+    fn on_wish_surveyed(&mut self, now: Instant, ask: AskId, coverage: Coverage) {
+        let Some(wished) = self.wishes.remove(&ask) else {
+            return;
+        };
+        let Wished {
+            wish,
+            itself,
+            step,
+            nothing,
+        } = wished;
+        let is_sure = coverage == Coverage::Whole;
         let next = match (&wish, step) {
-            (Wish::Listing { whose, folder }, Step::Whose) => {
-                let whose = whose.as_deref().unwrap_or_default();
-                let members = findings.members.iter().map(|row| &row.member);
-                let is_here = members
-                    .chain(itself.as_deref())
-                    .any(|member| is_called(member, whose));
+            (Wish::Listing { folder, .. }, Step::Whose { is_here }) => {
                 if is_here || folder.is_some() {
                     Ok(Step::Files { is_here })
                 } else {
@@ -99,89 +142,85 @@ impl Peer {
             }
             // Without the tracker, members are known by their files alone.
             (_, Step::Folder) if nothing => Ok(Step::Files { is_here: false }),
-            (Wish::Files(_), Step::Files { .. }) if nothing => Ok(Step::Anything(findings)),
+            (Wish::Files(_), Step::Files { .. }) if nothing => Ok(Step::Anything {
+                matching: coverage,
+                is_any: false,
+            }),
+            // What was not looked through may have it.
+            (_, Step::Files { .. }) if nothing && coverage.is_cut() => Err(Ok(coverage)),
             (Wish::Listing { whose, folder }, Step::Files { is_here }) if nothing => {
-                Err(not_listed(whose.clone(), folder.clone(), is_here).map_or(Ok(findings), Err))
+                Err(not_listed(whose.clone(), folder.clone(), is_here).map_or(Ok(coverage), Err))
             }
-            (_, Step::Anything(matching)) => {
+            (_, Step::Anything { matching, is_any }) => {
                 let own = self.links.catalogue().listing(self.config.me.id);
-                let is_empty = own.is_none_or(Listing::is_empty)
-                    && findings.members.iter().all(|row| row.files == 0);
-                let is_sure = [matching.coverage, findings.coverage] == [Coverage::Whole; 2];
-                if is_empty && is_sure {
+                let is_empty = own.is_none_or(Listing::is_empty) && !is_any;
+                if is_empty && is_sure && matching == Coverage::Whole {
                     Err(Err(Unanswered::NoFiles))
                 } else {
                     Err(Ok(matching))
                 }
             }
-            _ => Err(Ok(findings)),
+            _ => Err(Ok(coverage)),
         };
         match next {
-            Ok(step) => self.take_step(now, ask, Wished { wish, itself, step }),
-            Err(answer) => self.out.push_back(Output::Surveyed(ask, answer)),
+            Ok(step) => {
+                let wished = Wished {
+                    wish,
+                    itself,
+                    step,
+                    nothing,
+                };
+                self.take_step(now, ask, wished);
+            }
+            Err(answer) => self.out.push_back(Output::SurveyOver(ask, answer)),
         }
     }
 
-    /// Surveys what memory has and others know, and what this peer has itself
-    /// where it says how others see it.
-    pub(super) fn survey(
-        &mut self,
-        now: Instant,
-        ask: Surveyor,
-        subject: Subject,
-        only: Only,
-        itself: Option<&Holder>,
-    ) {
-        let me = self.config.me.id;
-        let remembered = match &subject {
-            Subject::Files(pattern) => {
-                let among = |peer| peer != me;
-                let library = self.links.library(me, &among);
-                let files = self.links.catalogue().matching(pattern, None, &among);
-                Found {
-                    variants: files.map(|file| library.variant(file)).collect(),
-                    ..Found::default()
-                }
-            }
-            Subject::Members => Found {
-                members: self.neighbours().collect(),
-                ..Found::default()
-            },
-        };
-        let own = match (&subject, itself) {
-            (Subject::Files(pattern), Some(itself)) => self.own_files(pattern, itself),
-            _ => Vec::new(),
-        };
-        let mut survey = Survey::new(now, subject, only, remembered).with_own(own.into_iter());
+    /// Surveys what memory has and others know, and what this peer has itself where
+    /// the user wants that.
+    pub(super) fn survey(&mut self, now: Instant, ask: Surveyor, subject: Subject, only: Only) {
+        let mut survey = Survey::new(now, subject, only);
         if self.config.me.visitor {
             survey = survey.by_visitor();
         }
         self.surveys.insert(ask, survey);
     }
 
-    fn own_files(&self, pattern: &Pattern, itself: &Holder) -> Vec<Variant> {
-        let (catalogue, me) = (self.links.catalogue(), self.config.me.id);
-        let own = |peer| peer == me;
-        let files = catalogue.matching(pattern, None, &own);
-        let variant = |file: File| Variant {
-            holders: vec![Holder {
-                partial: catalogue.has_a_part(me, &file.entry.name),
-                ..itself.clone()
-            }],
-            entry: file.entry,
-            hashed: None,
-        };
-        files.map(variant).collect()
+    /// What was told last was taken.
+    pub(super) fn on_taken(&mut self, ask: Surveyor) {
+        if let Some(survey) = self.surveys.get_mut(&ask) {
+            survey.taken();
+        }
+    }
+
+    /// The user does not wait for this any more.
+    pub(super) fn abandon_survey(&mut self, ask: AskId) {
+        self.wishes.remove(&ask);
+        let surveyor = Surveyor::Shell(ask);
+        self.surveys.remove(&surveyor);
+        self.questions.retain(
+            |_, question| !matches!(question.errand.asker(), Asker::Survey(of) if of == surveyor),
+        );
     }
 
     pub(super) fn advance_surveys(&mut self, now: Instant) {
         let mut surveyors: VecDeque<Surveyor> = self.surveys.keys().copied().collect();
         while let Some(ask) = surveyors.pop_front() {
-            let tracker = self.home.tracker();
-            let Some(survey) = self.surveys.get_mut(&ask) else {
+            // Taken out while it looks around, for it is part of what it sees.
+            let Some(mut survey) = self.surveys.remove(&ask) else {
                 continue;
             };
-            let actions = survey.advance(now, tracker, self.neighbours.ids());
+            let wished = match ask {
+                Surveyor::Shell(ask) => self.wishes.get(&ask),
+                Surveyor::Get(_) => None,
+            };
+            let around = Around {
+                peer: self,
+                itself: wished.and_then(|wished| wished.itself.as_deref()),
+            };
+            let actions = survey.advance(now, &around);
+            let coverage = survey.coverage();
+            self.surveys.insert(ask, survey);
             if !actions.is_empty() {
                 surveyors.push_front(ask);
             }
@@ -191,27 +230,39 @@ impl Peer {
                         Some((link, _)) => {
                             self.run(now, link, Errand::Ask(Asker::Survey(ask), find));
                         }
-                        None => self.no_answer(Asker::Survey(ask), member, NotSent::NotHere),
-                    },
-                    SurveyAction::Finish(findings) => {
-                        self.surveys.remove(&ask);
-                        self.on_surveyed(now, ask, findings);
-                        if let Surveyor::Shell(_) = ask {
-                            surveyors.push_front(ask);
+                        None => {
+                            self.no_answer(now, Asker::Survey(ask), member, NotSent::NotHere);
                         }
+                    },
+                    SurveyAction::Tell(part) => self.on_survey_part(now, ask, part, coverage),
+                    SurveyAction::Finish(coverage) => {
+                        self.surveys.remove(&ask);
+                        self.on_survey_over(now, ask, coverage);
                     }
                 }
             }
         }
     }
 
-    fn on_surveyed(&mut self, now: Instant, ask: Surveyor, findings: Findings) {
-        match ask {
-            Surveyor::Get(inquiry) => {
-                let input = get::Input::Surveyed(inquiry, findings);
+    fn on_survey_part(&mut self, now: Instant, ask: Surveyor, part: Findings, so_far: Coverage) {
+        match (ask, part) {
+            (Surveyor::Get(inquiry), Findings::Files(files)) => {
+                let input = get::Input::Surveyed(inquiry, files, so_far);
                 self.gets.handle(now, input);
             }
-            Surveyor::Shell(ask) => self.on_wish_surveyed(now, ask, findings),
+            // A get asks for files only.
+            (Surveyor::Get(_), Findings::Members(_)) => {}
+            (Surveyor::Shell(ask), part) => self.on_wish_part(ask, part),
+        }
+    }
+
+    fn on_survey_over(&mut self, now: Instant, ask: Surveyor, coverage: Coverage) {
+        match ask {
+            Surveyor::Get(inquiry) => {
+                let input = get::Input::SurveyOver(inquiry, coverage);
+                self.gets.handle(now, input);
+            }
+            Surveyor::Shell(ask) => self.on_wish_surveyed(now, ask, coverage),
         }
     }
 
@@ -225,9 +276,79 @@ impl Peer {
         self.surveys.clear();
         for ask in std::mem::take(&mut self.wishes).into_keys() {
             let answer = Err(why.clone());
-            self.out.push_back(Output::Surveyed(ask, answer));
+            self.out.push_back(Output::SurveyOver(ask, answer));
         }
     }
+}
+
+/// What a survey sees of the peer.
+struct Around<'a> {
+    peer: &'a Peer,
+    /// This peer as others see it, where its own files are wanted too.
+    itself: Option<&'a Holder>,
+}
+
+impl Territory for Around<'_> {
+    fn tracker(&self) -> TrackerState {
+        self.peer.home.tracker()
+    }
+
+    fn neighbours(&self) -> Vec<PeerId> {
+        self.peer.neighbours.ids().collect()
+    }
+
+    fn heard(&self, member: PeerId) -> Option<Instant> {
+        Some(self.peer.links.to(member)?.1.liveness.last_heard())
+    }
+
+    fn remembered(&self, pattern: &Pattern, behind: Option<&Name>) -> Vec<Variant> {
+        let me = self.peer.config.me.id;
+        let among = |peer| peer != me;
+        let library = self.peer.links.library(me, &among);
+        let catalogue = self.peer.links.catalogue();
+        let files = some(catalogue.matching(pattern, behind, &among));
+        files
+            .into_iter()
+            .map(|file| library.variant(file))
+            .collect()
+    }
+
+    fn own(&self, pattern: &Pattern, behind: Option<&Name>) -> Vec<Variant> {
+        let Some(itself) = self.itself else {
+            return Vec::new();
+        };
+        let (catalogue, me) = (self.peer.links.catalogue(), self.peer.config.me.id);
+        let own = |peer| peer == me;
+        let variant = |file: File| Variant {
+            holders: vec![Holder {
+                partial: catalogue.has_a_part(me, &file.entry.name),
+                ..itself.clone()
+            }],
+            entry: file.entry,
+            hashed: None,
+        };
+        let files = some(catalogue.matching(pattern, behind, &own));
+        files.into_iter().map(variant).collect()
+    }
+
+    fn members(&self) -> Vec<MemberRow> {
+        self.peer.neighbours().collect()
+    }
+}
+
+/// The first of these files, but all of the last one's name.
+fn some(files: impl Iterator<Item = File>) -> Vec<File> {
+    let mut some: Vec<File> = Vec::new();
+    for file in files {
+        let is_new = some
+            .last()
+            .is_some_and(|last| last.entry.name != file.entry.name);
+        if is_new && some.len() >= MOST_AT_ONCE {
+            break;
+        }
+        some.push(file);
+    }
+    some
 }
 
 impl Wished {
@@ -235,7 +356,8 @@ impl Wished {
     fn question(&self) -> Result<(Subject, Only), (String, PatternError)> {
         let everything = Only::default();
         Ok(match (&self.wish, &self.step) {
-            (Wish::Members, _) | (_, Step::Whose | Step::Anything(_) | Step::Members) => {
+            (Wish::Members, _)
+            | (_, Step::Whose { .. } | Step::Anything { .. } | Step::Members) => {
                 (Subject::Members, everything)
             }
             (Wish::Files(pattern), _) => (Subject::Files(pattern.clone()), everything),

@@ -167,6 +167,7 @@ fn finds() -> impl Strategy<Value = Find> {
             hops,
             hash_now,
             after,
+            most: None,
         },
     )
 }
@@ -561,15 +562,15 @@ proptest! {
                 break;
             };
             peer.handle(at, links::Input::Tick.into());
-            let dials: Vec<_> = std::iter::from_fn(|| peer.poll_output())
-                .filter_map(|output| match output {
-                    Output::Dial(target) => Some(target),
-                    _ => None,
-                })
-                .collect();
-            for target in dials {
-                let trouble = trouble();
-                peer.handle(at, Input::DialFailed { target, trouble });
+            while let Some(output) = peer.poll_output() {
+                match output {
+                    Output::Dial(target) => {
+                        let trouble = trouble();
+                        peer.handle(at, Input::DialFailed { target, trouble });
+                    }
+                    Output::Surveyed(ask, _) => peer.handle(at, Input::Taken { ask }),
+                    _ => {}
+                }
             }
             prop_assert!(peer.next_deadline().is_none_or(|next| next > at));
         }

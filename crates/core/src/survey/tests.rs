@@ -1,4 +1,6 @@
-//! Page by page, as long as there is progress.
+//! Page by page, part by part, as long as there is progress.
+
+use std::cell::RefCell;
 
 use thorp_wire::Entry;
 use thorp_wire::frame::Holder;
@@ -6,6 +8,7 @@ use thorp_wire::frame::Holder;
 use super::*;
 
 const TRACKER: PeerId = PeerId::new([99; 32]);
+const UP: TrackerState = TrackerState::Up(TRACKER);
 
 fn id(n: u8) -> PeerId {
     PeerId::new([n; 32])
@@ -24,8 +27,8 @@ fn holder(n: u8) -> Holder {
     }
 }
 
-fn page(names: &[&str], more: bool) -> Found {
-    let variant = |name: &&str| Variant {
+fn file(name: &str, by: u8) -> Variant {
+    Variant {
         entry: Entry {
             name: name.parse().expect("a name"),
             length: 7,
@@ -33,161 +36,313 @@ fn page(names: &[&str], more: bool) -> Found {
             root: None,
             partial: false,
         },
-        holders: vec![holder(1)],
+        holders: vec![holder(by)],
         hashed: None,
-    };
+    }
+}
+
+fn page(names: &[&str], more: bool) -> Found {
     Found {
-        variants: names.iter().map(variant).collect(),
+        variants: names.iter().map(|name| file(name, 1)).collect(),
         more,
         ..Found::default()
     }
 }
 
-fn files() -> Survey {
-    let subject = Subject::Files(Pattern::new("*").expect("a pattern"));
-    Survey::new(at(0), subject, Only::default(), Found::default())
+/// What a survey sees: nothing but what a test puts there.
+struct Around {
+    tracker: TrackerState,
+    neighbours: Vec<PeerId>,
+    heard: Option<Instant>,
+    remembered: Vec<Variant>,
+    own: Vec<Variant>,
+    members: Vec<MemberRow>,
+    /// How many files memory was asked for at most, and how often.
+    recalled: RefCell<(usize, usize)>,
+}
+
+impl Around {
+    fn with(tracker: TrackerState) -> Self {
+        Self {
+            tracker,
+            neighbours: Vec::new(),
+            heard: None,
+            remembered: Vec::new(),
+            own: Vec::new(),
+            members: Vec::new(),
+            recalled: RefCell::default(),
+        }
+    }
+
+    fn some(&self, of: &[Variant], pattern: &Pattern, behind: Option<&Name>) -> Vec<Variant> {
+        let name = |file: &&Variant| file.entry.name.clone();
+        let all = of.iter().filter(|file| pattern.matches(&file.entry.name));
+        let ahead = all.filter(|file| behind.is_none_or(|behind| name(file) > *behind));
+        let some: Vec<_> = ahead.take(MOST_AT_ONCE).cloned().collect();
+        let (most, times) = *self.recalled.borrow();
+        *self.recalled.borrow_mut() = (most.max(some.len()), times + 1);
+        some
+    }
+}
+
+impl Territory for Around {
+    fn tracker(&self) -> TrackerState {
+        self.tracker
+    }
+
+    fn neighbours(&self) -> Vec<PeerId> {
+        self.neighbours.clone()
+    }
+
+    fn heard(&self, _: PeerId) -> Option<Instant> {
+        self.heard
+    }
+
+    fn remembered(&self, pattern: &Pattern, behind: Option<&Name>) -> Vec<Variant> {
+        self.some(&self.remembered, pattern, behind)
+    }
+
+    fn own(&self, pattern: &Pattern, behind: Option<&Name>) -> Vec<Variant> {
+        self.some(&self.own, pattern, behind)
+    }
+
+    fn members(&self) -> Vec<MemberRow> {
+        self.members.clone()
+    }
+}
+
+/// A survey that a test carries on: what it has asked and told so far.
+struct Played {
+    survey: Survey,
+    around: Around,
+    /// Questions without an answer.
+    open: Vec<(PeerId, Find)>,
+    told: Vec<Variant>,
+    rows: Vec<MemberRow>,
+    parts: usize,
+    end: Option<Coverage>,
+    /// Whether it takes each part at once.
+    takes: bool,
+}
+
+impl Played {
+    fn of(pattern: &str, around: Around) -> Self {
+        let subject = Subject::Files(Pattern::new(pattern).expect("a pattern"));
+        Self::about(Survey::new(at(0), subject, Only::default()), around)
+    }
+
+    fn about(survey: Survey, around: Around) -> Self {
+        Self {
+            survey,
+            around,
+            open: Vec::new(),
+            told: Vec::new(),
+            rows: Vec::new(),
+            parts: 0,
+            end: None,
+            takes: true,
+        }
+    }
+
+    fn advance(&mut self, now: Instant) -> &mut Self {
+        loop {
+            let actions = self.survey.advance(now, &self.around);
+            if actions.is_empty() {
+                return self;
+            }
+            for action in actions {
+                match action {
+                    SurveyAction::Ask(peer, find) => self.open.push((peer, find)),
+                    SurveyAction::Tell(part) => {
+                        self.parts += 1;
+                        match part {
+                            Findings::Files(files) => self.told.extend(files),
+                            Findings::Members(rows) => self.rows.extend(rows),
+                        }
+                        if self.takes {
+                            self.survey.taken();
+                        }
+                    }
+                    SurveyAction::Finish(coverage) => {
+                        assert_eq!(self.end.replace(coverage), None, "it ends once");
+                    }
+                }
+            }
+        }
+    }
+
+    /// The next question is answered so.
+    fn answer(&mut self, now: Instant, found: Found) -> &mut Self {
+        let (who, find) = self.open.remove(0);
+        self.survey.found(now, who, &find, found);
+        self.advance(now)
+    }
+
+    fn refuse(&mut self, now: Instant, is_busy: bool) -> &mut Self {
+        let (who, _) = self.open.remove(0);
+        self.survey.no_answer(now, who, is_busy);
+        self.advance(now)
+    }
+
+    fn names(&self) -> Vec<&str> {
+        self.told
+            .iter()
+            .map(|file| file.entry.name.as_str())
+            .collect()
+    }
 }
 
 #[test]
-fn files_that_do_not_match_are_left_out_whoever_names_them() {
-    let subject = Subject::Files(Pattern::new("a*").expect("a pattern"));
-    let mut survey = Survey::new(at(0), subject, Only::default(), Found::default());
-    let first = asked(
-        survey.advance(at(0), TrackerState::Up(TRACKER), []),
-        &[TRACKER],
-    );
-    let unasked = page(&["a1", "b", "d/a2"], false);
-    assert_eq!(survey.found(at(1), TRACKER, &first, unasked), None);
-    let actions = survey.advance(at(1), TrackerState::Up(TRACKER), []);
-    let [SurveyAction::Finish(findings)] = &actions[..] else {
-        panic!("{actions:?}");
-    };
-    let names = findings
-        .files
-        .iter()
-        .map(|file| file.entry.name.to_string());
-    assert_eq!(names.collect::<Vec<_>>(), ["a1", "d/a2"]);
+fn files_that_do_not_match_are_left_out_whichever_member_names_them() {
+    let mut played = Played::of("a*", Around::with(UP));
+    played.advance(at(0));
+    played.answer(at(1), page(&["a1", "b", "d/a2"], false));
+    assert_eq!(played.names(), ["a1", "d/a2"]);
+    assert_eq!(played.end, Some(Coverage::Whole));
+}
+
+#[test]
+fn the_tracker_is_asked_page_by_page_and_each_is_told_when_the_one_before_is_taken() {
+    let mut played = Played::of("*", Around::with(UP));
+    played.takes = false;
+    played.advance(at(0));
+    let (who, find) = &played.open[0];
+    assert_eq!((*who, &find.after), (TRACKER, &None));
+    assert_eq!(find.most_variants(), Found::MAX_VARIANTS);
+    played.answer(at(1), page(&["a", "b"], true));
+    assert_eq!(played.names(), ["a", "b"]);
+    // The next page is asked for meanwhile, and no more than that.
+    assert_eq!(played.open[0].1.after, Some("b".parse().expect("a name")));
+    assert_eq!(played.survey.deadline(), Some(at(5001)));
+    played.answer(at(2), page(&["c"], true));
+    assert_eq!((played.names(), played.open.len()), (vec!["a", "b"], 0));
+    assert_eq!(played.survey.deadline(), None, "the caller takes its time");
+    played.survey.taken();
+    played.advance(at(90_000));
+    assert_eq!(played.names(), ["a", "b", "c"]);
+    played.survey.taken();
+    played.answer(at(90_001), page(&["d"], false));
+    assert_eq!(played.names(), ["a", "b", "c", "d"]);
+    assert_eq!((played.end, played.parts), (Some(Coverage::Whole), 3));
 }
 
 #[test]
 fn a_page_that_found_nothing_is_continued_where_the_search_stopped() {
-    let mut survey = files();
-    let first = asked(
-        survey.advance(at(0), TrackerState::Up(TRACKER), []),
-        &[TRACKER],
-    );
+    let mut played = Played::of("*", Around::with(UP));
+    played.advance(at(0));
     let stopped = Found {
         behind: Some("m".parse().expect("a name")),
         ..page(&[], true)
     };
-    let second = survey.found(at(1), TRACKER, &first, stopped.clone());
-    let second = second.expect("there is more");
-    assert_eq!(second.after, stopped.behind);
+    played.answer(at(1), stopped.clone());
+    assert_eq!(played.open[0].1.after, stopped.behind);
     // The same again is no progress.
-    assert_eq!(survey.found(at(2), TRACKER, &second, stopped), None);
-    assert!(!finished(&survey.advance(at(2), TrackerState::Up(TRACKER), [])).0);
-}
-
-fn asked(actions: Vec<SurveyAction>, to: &[PeerId]) -> Find {
-    let mut finds = Vec::new();
-    let mut asked = Vec::new();
-    for action in actions {
-        match action {
-            SurveyAction::Ask(peer, find) => {
-                asked.push(peer);
-                finds.push(find);
-            }
-            SurveyAction::Finish(findings) => panic!("finished: {findings:?}"),
-        }
-    }
-    assert_eq!(asked, to);
-    finds.remove(0)
-}
-
-/// Whether it is complete, and the names found.
-fn finished(actions: &[SurveyAction]) -> (bool, Vec<String>) {
-    match actions {
-        [SurveyAction::Finish(findings)] => {
-            let names = findings.files.iter().map(|v| v.entry.name.to_string());
-            (findings.coverage == Coverage::Whole, names.collect())
-        }
-        other => panic!("not finished: {other:?}"),
-    }
+    played.answer(at(2), stopped);
+    assert_eq!(played.end, Some(Coverage::TrackerInPart));
 }
 
 #[test]
-fn the_tracker_is_asked_page_by_page() {
-    let mut survey = files();
-    let first = asked(
-        survey.advance(at(0), TrackerState::Up(TRACKER), [id(1)]),
-        &[TRACKER],
-    );
-    assert_eq!(first.after, None);
-    let second = survey.found(at(1), TRACKER, &first, page(&["a", "b"], true));
-    let second = second.expect("there is more");
-    assert_eq!(second.after, Some("b".parse().expect("a name")));
-    assert_eq!(survey.deadline(), Some(at(5001)));
-    assert_eq!(
-        survey.found(at(2), TRACKER, &second, page(&["c"], false)),
-        None
-    );
-    let (complete, names) = finished(&survey.advance(at(2), TrackerState::Up(TRACKER), []));
-    assert!(complete);
-    assert_eq!(names, ["a", "b", "c"]);
-}
-
-#[test]
-fn whoever_promises_more_but_does_not_get_ahead_is_not_asked_for_ever() {
+fn a_member_that_promises_more_but_does_not_get_ahead_is_not_asked_for_ever() {
     for repeated in [page(&["a", "b"], true), page(&["a"], true), page(&[], true)] {
-        let mut survey = files();
-        let first = asked(
-            survey.advance(at(0), TrackerState::Up(TRACKER), []),
-            &[TRACKER],
-        );
-        let second = survey.found(at(1), TRACKER, &first, page(&["a", "b"], true));
-        let second = second.expect("there is more");
-        assert_eq!(survey.found(at(2), TRACKER, &second, repeated), None);
-        let (complete, _) = finished(&survey.advance(at(2), TrackerState::Up(TRACKER), []));
-        assert!(!complete);
+        let mut played = Played::of("*", Around::with(UP));
+        played.advance(at(0));
+        played.answer(at(1), page(&["a", "b"], true));
+        played.answer(at(2), repeated);
+        assert_eq!(played.end, Some(Coverage::TrackerInPart));
+        assert_eq!(played.names(), ["a", "b"], "each once");
     }
 }
 
 #[test]
 fn a_silent_tracker_leaves_a_part_and_what_it_says_later_is_ignored() {
-    let mut survey = files();
-    let first = asked(
-        survey.advance(at(0), TrackerState::Up(TRACKER), []),
-        &[TRACKER],
-    );
-    let second = survey.found(at(1), TRACKER, &first, page(&["a"], true));
-    let second = second.expect("there is more");
-    assert_eq!(survey.advance(at(5000), TrackerState::Up(TRACKER), []), []);
-    let (complete, names) = finished(&survey.advance(at(5001), TrackerState::Up(TRACKER), []));
-    assert_eq!((complete, names), (false, vec!["a".to_owned()]));
+    let mut played = Played::of("*", Around::with(UP));
+    played.advance(at(0));
+    played.answer(at(1), page(&["a"], true));
+    played.advance(at(5000));
+    assert_eq!(played.end, None);
+    played.advance(at(5001));
+    assert_eq!(played.end, Some(Coverage::TrackerInPart));
+    played.answer(at(5002), page(&["b"], true));
+    assert_eq!(played.names(), ["a"]);
+    assert_eq!(played.survey.deadline(), None);
+}
+
+#[test]
+fn a_page_that_takes_long_over_a_thin_link_is_waited_for_as_long_as_bytes_come() {
+    let mut played = Played::of("*", Around::with(UP));
+    played.advance(at(0));
+    for second in 1..60 {
+        played.around.heard = Some(at(second * 1000));
+        played.advance(at(second * 1000));
+        assert_eq!(played.end, None, "{second} s");
+    }
+    played.around.heard = Some(at(60_000));
+    played.advance(at(60_000));
     assert_eq!(
-        survey.found(at(5002), TRACKER, &second, page(&["b"], true)),
-        None
+        played.end,
+        Some(Coverage::TrackerInPart),
+        "but not for ever"
     );
-    assert_eq!(survey.advance(at(5002), TrackerState::Up(TRACKER), []), []);
-    assert_eq!(survey.deadline(), None);
+}
+
+#[test]
+fn a_tracker_that_is_too_busy_is_asked_on_until_all_is_told() {
+    let mut played = Played::of("*", Around::with(UP));
+    played.advance(at(0));
+    let mut now = at(0);
+    for (n, name) in ["a", "b", "c", "d"].iter().enumerate() {
+        for _ in 0..20 {
+            played.refuse(now, true);
+            assert!(played.open.is_empty(), "it is left alone for a while");
+            let until = played.survey.deadline().expect("it rests");
+            assert!(until - now <= Duration::from_secs(2));
+            now = until;
+            played.advance(now);
+        }
+        played.answer(now, page(&[name], n < 3));
+    }
+    assert_eq!(played.names(), ["a", "b", "c", "d"]);
+    assert_eq!(played.end, Some(Coverage::Whole), "after {now:?}");
+}
+
+#[test]
+fn a_tracker_that_stays_too_busy_leaves_a_part_that_is_told_as_such() {
+    let mut played = Played::of("*", Around::with(UP));
+    played.advance(at(0));
+    played.answer(at(1), page(&["a"], true));
+    let mut now = at(1);
+    while played.end.is_none() {
+        played.refuse(now, true);
+        now = played.survey.deadline().unwrap_or(now);
+        played.advance(now);
+    }
+    assert_eq!(played.end, Some(Coverage::TrackerBusy));
+    assert_eq!(played.names(), ["a"]);
+    assert!(now - at(0) <= BUSY_FOR + Duration::from_secs(1), "{now:?}");
+    assert!(now - at(0) + Duration::from_secs(3) >= BUSY_FOR, "{now:?}");
 }
 
 #[test]
 fn without_a_tracker_the_neighbours_are_asked_and_it_is_a_part() {
-    let mut survey = files();
-    assert_eq!(
-        survey.advance(at(0), TrackerState::Trying, [id(1), id(2)]),
-        []
-    );
-    assert_eq!(survey.deadline(), Some(at(5000)));
-    let find = asked(
-        survey.advance(at(1), TrackerState::Down, [id(1), id(2)]),
-        &[id(1), id(2)],
-    );
-    survey.found(at(2), id(1), &find, page(&["a"], false));
-    survey.no_answer(id(2));
-    let (complete, names) = finished(&survey.advance(at(2), TrackerState::Down, []));
-    assert_eq!((complete, names), (false, vec!["a".to_owned()]));
+    let mut played = Played::of("*", Around::with(TrackerState::Trying));
+    played.around.neighbours = vec![id(1), id(2), id(3)];
+    played.advance(at(0));
+    assert_eq!(played.survey.deadline(), Some(at(5000)));
+    played.around.tracker = TrackerState::Down;
+    played.advance(at(1));
+    let asked: Vec<_> = played.open.iter().map(|(who, _)| *who).collect();
+    assert_eq!(asked, [id(1), id(2), id(3)]);
+    // What comes first may not be the first: nothing is told before all have said how
+    // far they have come.
+    played.answer(at(2), page(&["c", "d"], true));
+    assert_eq!(played.names(), [""; 0]);
+    played.answer(at(3), page(&["a", "c"], false));
+    assert_eq!(played.names(), [""; 0]);
+    played.refuse(at(4), false);
+    assert_eq!(played.names(), ["a", "c", "d"]);
+    played.answer(at(5), page(&["e"], false));
+    assert_eq!(played.names(), ["a", "c", "d", "e"]);
+    assert_eq!(played.end, Some(Coverage::NeighboursOnly));
 }
 
 #[test]
@@ -197,27 +352,41 @@ fn only_files_of_those_who_are_meant_are_counted() {
         from: Some("oak".to_owned()),
         root: None,
     };
-    let mut survey = Survey::new(at(0), subject, other, page(&["remembered"], false));
-    let find = asked(
-        survey.advance(at(0), TrackerState::Up(TRACKER), []),
-        &[TRACKER],
-    );
+    let mut played = Played::about(Survey::new(at(0), subject, other), Around::with(UP));
+    played.around.remembered = vec![file("remembered", 1)];
+    played.advance(at(0));
     let mut of_two = page(&["a", "b"], false);
     of_two.variants[1].holders[0].name = Some("oak".parse().expect("a name"));
-    survey.found(at(1), TRACKER, &find, of_two);
-    let (_, names) = finished(&survey.advance(at(1), TrackerState::Up(TRACKER), []));
-    assert_eq!(names, ["b"]);
+    played.answer(at(1), of_two);
+    assert_eq!(played.names(), ["b"]);
+}
+
+#[test]
+fn what_memory_has_comes_in_between_and_is_read_a_few_at_a_time() {
+    let mut played = Played::of("*", Around::with(UP));
+    let number = 5 * MOST_AT_ONCE;
+    let all: Vec<String> = (0..number).map(|n| format!("{n:06}")).collect();
+    played.around.remembered = all.iter().map(|name| file(name, 2)).collect();
+    played.advance(at(0));
+    for (n, some) in all.chunks(100).enumerate() {
+        let some: Vec<&str> = some.iter().step_by(3).map(String::as_str).collect();
+        let more = n + 1 < number.div_ceil(100);
+        played.answer(at(1), page(&some, more));
+    }
+    assert_eq!(played.names(), all, "each once, in order");
+    let both = played.told.iter().filter(|file| file.holders.len() == 2);
+    assert!(both.count() > number / 4, "and with all its holders");
+    assert_eq!(played.end, Some(Coverage::Whole));
+    let (most, times) = *played.around.recalled.borrow();
+    assert!(most <= MOST_AT_ONCE && times < 20, "{most}, {times} times");
 }
 
 #[test]
 fn own_files_come_with_the_others_this_peer_as_their_last_holder() {
     let own = |name: &str, length: u64| {
-        let mut own = page(&[name], false).variants.remove(0);
+        let mut own = file(name, 7);
         own.entry.length = length;
-        own.holders = vec![Holder {
-            name: Some("oak".parse().expect("a name")),
-            ..holder(7)
-        }];
+        own.holders[0].name = Some("oak".parse().expect("a name"));
         own
     };
     let mut everywhere = page(&["b", "d"], false);
@@ -229,18 +398,17 @@ fn own_files_come_with_the_others_this_peer_as_their_last_holder() {
             root: None,
         };
         let subject = Subject::Files(Pattern::new("?").expect("a pattern"));
-        let mine = ["a", "b", "c", "no"].map(|name| own(name, length));
-        let mine = mine.into_iter().chain([own("b", length - 1)]);
-        let mut survey = Survey::new(at(0), subject, only, Found::default()).with_own(mine);
-        let find = asked(
-            survey.advance(at(0), TrackerState::Up(TRACKER), []),
-            &[TRACKER],
-        );
-        survey.found(at(1), TRACKER, &find, everywhere.clone());
-        let actions = survey.advance(at(1), TrackerState::Up(TRACKER), []);
-        let [SurveyAction::Finish(findings)] = &actions[..] else {
-            panic!("{actions:?}");
-        };
+        let mut played = Played::about(Survey::new(at(0), subject, only), Around::with(UP));
+        played.around.own = vec![
+            own("a", length),
+            own("b", length),
+            own("b", length - 1),
+            own("c", length),
+            own("no", length),
+        ];
+        played.advance(at(0));
+        played.answer(at(1), everywhere.clone());
+        assert_eq!(played.end, Some(Coverage::Whole));
         let row = |file: &Variant| {
             let holders = file.holders.iter().map(|h| h.id.as_bytes()[0]);
             let is_other = file.entry.length != length;
@@ -250,7 +418,7 @@ fn own_files_come_with_the_others_this_peer_as_their_last_holder() {
                 holders.collect::<Vec<_>>(),
             )
         };
-        findings.files.iter().map(row).collect::<Vec<_>>()
+        played.told.iter().map(row).collect::<Vec<_>>()
     };
     let found = survey(None);
     let found: Vec<_> = found
@@ -273,48 +441,102 @@ fn own_files_come_with_the_others_this_peer_as_their_last_holder() {
 
 #[test]
 fn without_the_tracker_a_visitor_gets_no_answer() {
-    let coverage = |survey: Survey, tracker| {
-        let mut survey = survey;
-        match &survey.advance(at(0), tracker, [])[..] {
-            [SurveyAction::Ask(peer, _)] => survey.no_answer(*peer),
-            actions => return covered(actions),
+    let coverage = |is_visitor: bool, tracker| {
+        let subject = Subject::Files(Pattern::new("*").expect("a pattern"));
+        let mut survey = Survey::new(at(0), subject, Only::default());
+        if is_visitor {
+            survey = survey.by_visitor();
         }
-        covered(&survey.advance(at(1), tracker, []))
+        let mut played = Played::about(survey, Around::with(tracker));
+        played.advance(at(0));
+        if !played.open.is_empty() {
+            played.refuse(at(1), false);
+        }
+        played.end.expect("it is over")
     };
-    let (up, down) = (TrackerState::Up(TRACKER), TrackerState::Down);
-    assert_eq!(coverage(files(), down), Coverage::NeighboursOnly);
-    assert_eq!(coverage(files().by_visitor(), down), Coverage::NoAnswer);
+    let down = TrackerState::Down;
+    assert_eq!(coverage(false, down), Coverage::NeighboursOnly);
+    assert_eq!(coverage(true, down), Coverage::NoAnswer);
     // It may have told a part of what there is.
-    assert_eq!(coverage(files(), up), Coverage::TrackerInPart);
-    assert_eq!(coverage(files().by_visitor(), up), Coverage::TrackerInPart);
-}
-
-fn covered(actions: &[SurveyAction]) -> Coverage {
-    match actions {
-        [SurveyAction::Finish(findings)] => findings.coverage,
-        other => panic!("not finished: {other:?}"),
-    }
+    assert_eq!(coverage(false, UP), Coverage::TrackerInPart);
+    assert_eq!(coverage(true, UP), Coverage::TrackerInPart);
 }
 
 #[test]
-fn whoever_always_has_one_page_more_is_not_asked_for_ever() {
-    for step in [0, 100] {
-        let mut survey = files();
-        let mut find = asked(survey.advance(at(0), TrackerState::Down, [id(1)]), &[id(1)]);
-        let mut pages = 0;
-        let mut now = at(0);
-        while let Some(next) = {
-            pages += 1;
-            now = now + Duration::from_millis(step);
-            // New names every time, without holders.
-            let mut found = page(&[&format!("{pages:08}")], true);
-            found.variants[0].holders.clear();
-            survey.found(now, id(1), &find, found)
-        } {
-            find = next;
-        }
-        assert!((100..=MOST_PAGES).contains(&pages), "{pages}");
-        let (complete, names) = finished(&survey.advance(now, TrackerState::Down, []));
-        assert_eq!((complete, names), (false, Vec::new()));
+fn members_come_in_the_order_of_their_ids_neighbours_among_them() {
+    let row = |n: u8, files| MemberRow {
+        member: holder(n),
+        files,
+        bytes: 0,
+        neighbours: Vec::new(),
+    };
+    let page = |ids: &[u8], more| Found {
+        members: ids.iter().map(|n| row(*n, 2)).collect(),
+        more,
+        ..Found::default()
+    };
+    let survey = || Survey::new(at(0), Subject::Members, Only::default());
+    let mut played = Played::about(survey(), Around::with(UP));
+    played.around.members = vec![row(2, 1), row(5, 1)];
+    played.advance(at(0));
+    played.answer(at(1), page(&[1, 2], true));
+    assert_eq!(played.open[0].1.query, Query::Members(Some(id(2))));
+    played.answer(at(2), page(&[3, 4], false));
+    let rows = played
+        .rows
+        .iter()
+        .map(|row| (row.member.id.as_bytes()[0], row.files));
+    assert_eq!(
+        rows.collect::<Vec<_>>(),
+        [(1, 2), (2, 2), (3, 2), (4, 2), (5, 1)]
+    );
+    assert_eq!(played.end, Some(Coverage::Whole));
+
+    let mut played = Played::about(survey(), Around::with(TrackerState::Down));
+    played.around.members = vec![row(2, 1)];
+    played.advance(at(0));
+    assert_eq!(
+        (played.rows.len(), played.end),
+        (1, Some(Coverage::NeighboursOnly))
+    );
+}
+
+#[test]
+fn a_million_files_are_surveyed_with_a_page_or_two_in_memory() {
+    let mut played = Played::of("*", Around::with(UP));
+    played.advance(at(0));
+    let (pages, each) = (1000, 1000);
+    let mut told = 0;
+    for page in 0..pages {
+        let variants = (0..each).map(|n| file(&format!("{:07}", page * each + n), 1));
+        let found = Found {
+            variants: variants.collect(),
+            more: page + 1 < pages,
+            ..Found::default()
+        };
+        played.answer(at(page), found);
+        told += std::mem::take(&mut played.told).len();
+        let held = played.survey.asked.values().map(|asked| asked.files.len());
+        assert!(held.sum::<usize>() <= 1000);
     }
+    assert_eq!((told, played.end), (1_000_000, Some(Coverage::Whole)));
+}
+
+#[test]
+fn a_member_that_always_has_one_page_more_is_not_asked_for_ever() {
+    let mut played = Played::of("*", Around::with(TrackerState::Down));
+    played.around.neighbours = vec![id(1)];
+    played.advance(at(0));
+    let mut pages = 0;
+    while played.end.is_none() {
+        pages += 1;
+        // New names every time, without holders.
+        let mut found = page(&[&format!("{pages:08}")], true);
+        found.variants[0].holders.clear();
+        played.answer(at(0), found);
+    }
+    assert_eq!(
+        (pages, played.end),
+        (MOST_PAGES, Some(Coverage::NeighboursOnly))
+    );
 }

@@ -2,6 +2,7 @@
 
 use thorp_core::get::{Chore, Ending, Existing, Missed, MissedKind, News, Output, Request};
 use thorp_core::lookup::{Only, Source};
+use thorp_core::survey::Coverage;
 
 use super::{FOUR, SECOND, fetched, get, missed, only_root, village};
 use crate::support::{TRACKER, content, id, name_of, request, request_from};
@@ -137,10 +138,10 @@ fn a_pattern_without_a_tracker_is_answered_by_neighbours_and_a_visitor_is_told_a
     village.kill(TRACKER);
     village.run(20 * SECOND);
     let (get_1, end) = get(&mut village, one, request(&["a.*"]));
-    assert_eq!(end, Ending::Done { files: 2, bytes: 2 });
-    let partial = Output::Tell(News::Partial {
-        asked_tracker: false,
-    });
+    let coverage = Coverage::NeighboursOnly;
+    assert_eq!(end, missed("a.*", Missed::InPart(coverage)));
+    assert_eq!(fetched(&mut village, one, get_1).len(), 2, "all the same");
+    let partial = Output::Tell(News::Partial(coverage));
     assert!(village.told(one, get_1).contains(&partial));
     let (get_2, end) = get(&mut village, visitor, request(&["a.*"]));
     let why = Missed::TrackerUnreachable { listing: true };

@@ -7,11 +7,10 @@ use thorp_core::get::{
 };
 use thorp_core::lookup::{Only, Source};
 use thorp_core::peer::{self, AskId, Unanswered, Wish};
-use thorp_core::survey::Findings;
 use thorp_wire::frame::Variant;
 use thorp_wire::{Content, PeerId};
 
-use super::{Node, Village, content};
+use super::{Findings, Node, Village, content};
 
 impl Village {
     pub fn survey(&mut self, node: Node, wish: Wish) -> Findings {

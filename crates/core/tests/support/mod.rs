@@ -21,9 +21,10 @@ use thorp_core::get::{self, FetchId, GetId, Look, Looked, NotStored, Output as T
 use thorp_core::links::{self, LinkId, Me, Party};
 use thorp_core::peer::{self, AskId, Notice, Peer, Target, Unanswered};
 use thorp_core::remembered::Known;
-use thorp_core::survey::Findings;
+use thorp_core::survey::Coverage;
 use thorp_core::time::Instant;
 use thorp_core::tracker::{self, Tracker};
+use thorp_wire::frame::{MemberRow, Variant};
 use thorp_wire::{Content, Entry, Frame, Name, PeerId};
 
 pub use gets::{request, request_from};
@@ -61,6 +62,14 @@ pub struct Village {
     counter: u64,
     /// Frames that reached a node, by their kind.
     pub frames: BTreeMap<(Node, &'static str), u64>,
+}
+
+/// All that a survey found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Findings {
+    pub files: Vec<Variant>,
+    pub members: Vec<MemberRow>,
+    pub coverage: Coverage,
 }
 
 struct Host {
@@ -118,6 +127,8 @@ pub struct PeerHost {
     /// What was told of its gets.
     pub told: BTreeMap<GetId, Vec<Told>>,
     pub findings: BTreeMap<AskId, Result<Findings, Unanswered>>,
+    /// What was told of surveys that are not over.
+    pub found: BTreeMap<AskId, Findings>,
     pub notices: Vec<Notice>,
     pub removed: bool,
     pub closed: Vec<String>,
@@ -499,6 +510,7 @@ impl PeerHost {
             begun: Vec::new(),
             told: BTreeMap::new(),
             findings: BTreeMap::new(),
+            found: BTreeMap::new(),
             notices: Vec::new(),
             removed: false,
             closed: Vec::new(),

@@ -7,12 +7,14 @@ use std::time::Duration;
 use thorp_core::get::Claimed;
 use thorp_core::links::{self, LinkId, Party};
 use thorp_core::peer::{self, Cause, Target, Unreached};
+use thorp_core::survey;
 use thorp_core::tracker;
 use thorp_wire::frame::{Body, Bytes, PREFIX, Reason, Refused};
 use thorp_wire::{Frame, MemberName, Remark};
 
 use super::{
-    Cable, DELAY, DIAL_TIMEOUT, Event, GENUINE, Machine, Manner, Node, TRACKER, Village, id,
+    Cable, DELAY, DIAL_TIMEOUT, Event, Findings, GENUINE, Machine, Manner, Node, TRACKER, Village,
+    id,
 };
 
 impl Village {
@@ -165,8 +167,20 @@ impl Village {
                     self.host(node).peer.handle(now, changed);
                 }
             }
-            peer::Output::Surveyed(ask, findings) => {
-                self.host(node).findings.insert(ask, findings);
+            peer::Output::Surveyed(ask, part) => {
+                let found = self.host(node).found.entry(ask).or_default();
+                match part {
+                    survey::Findings::Files(files) => found.files.extend(files),
+                    survey::Findings::Members(rows) => found.members.extend(rows),
+                }
+                let now = self.now;
+                self.host(node).peer.handle(now, peer::Input::Taken { ask });
+            }
+            peer::Output::SurveyOver(ask, end) => {
+                let host = self.host(node);
+                let found = host.found.remove(&ask).unwrap_or_default();
+                let findings = end.map(|coverage| Findings { coverage, ..found });
+                host.findings.insert(ask, findings);
             }
             peer::Output::Removed => self.host(node).removed = true,
             peer::Output::Notice(notice) => self.host(node).notices.push(notice),

@@ -121,6 +121,13 @@ pub enum Failure {
         /// Why not, if that is known.
         trouble: Option<Trouble>,
     },
+    /// What was found is not all there is.
+    InPart {
+        /// Why not.
+        why: Gap,
+    },
+    /// The tracker has too much to do to be asked for a file.
+    TrackerBusy,
     /// A file that others share does not come.
     Missed {
         /// As it was asked for, or as it is listed.
@@ -223,7 +230,9 @@ impl Failure {
                 trouble.as_ref().map_or(ErrorKind::Network, Trouble::kind)
             }
             Self::Missed { miss, .. } => miss.kind(),
-            Self::StillEnding { .. }
+            Self::InPart { .. }
+            | Self::TrackerBusy
+            | Self::StillEnding { .. }
             | Self::PeerStopping
             | Self::TrackerStopping
             | Self::AnswerGarbled
@@ -344,6 +353,21 @@ impl Miss {
             Self::Mismatch { .. } => ErrorKind::Verification,
         }
     }
+}
+
+/// Why what was found is not all there is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "gap", rename_all = "kebab-case")]
+pub enum Gap {
+    /// The tracker has not answered in full.
+    Cut,
+    /// Nor has it, for it had too much to do.
+    Busy,
+    /// The tracker cannot be asked: it is what the neighbours know.
+    NoTracker {
+        /// Why, if that is known.
+        trouble: Option<Trouble>,
+    },
 }
 
 /// What the tracker was to be asked for.

@@ -31,7 +31,7 @@ use serde::{Deserialize, Serialize};
 use snapshot::Ask;
 
 pub use event::Event;
-pub use failure::{ErrorKind, Failure, Inquiry, Miss, Obstacle, Trouble};
+pub use failure::{ErrorKind, Failure, Gap, Inquiry, Miss, Obstacle, Trouble};
 pub(crate) use line::{event_of, line_of};
 pub use notice::{Note, Notice, Warning};
 pub use rows::{

@@ -245,6 +245,7 @@ async fn members_tell_one_another_who_was_removed_while_the_tracker_is_down() {
         hops: 0,
         hash_now: false,
         after: None,
+        most: None,
     };
     let request = RequestId(77);
     to_oak.send(Frame::with_request(request, question)).await;

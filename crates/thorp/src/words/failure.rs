@@ -1,6 +1,6 @@
 //! What went wrong: what, with which thing, and what to do now.
 
-use thorp_node::api::{ErrorKind, Failure, Inquiry, MemberRole, Miss, Obstacle, Trouble};
+use thorp_node::api::{ErrorKind, Failure, Gap, Inquiry, MemberRole, Miss, Obstacle, Trouble};
 
 use super::{NOBODY, REMOVED, SAME_NAME, called, escaped, named, one_line};
 use crate::units::size;
@@ -100,6 +100,8 @@ pub fn failure(failure: &Failure) -> String {
             path.display()
         ),
         Failure::Library { text, .. } => text.clone(),
+        Failure::InPart { why } => in_part(why),
+        Failure::TrackerBusy => TRACKER_BUSY.into(),
         Failure::Missed { name, miss } => missed(name, miss),
         Failure::Several { failed, of, .. } => {
             format!("{failed} of {of} files could not be fetched; the reasons are above.")
@@ -117,6 +119,27 @@ fn ambiguous(name: &str, look_alike: bool) -> String {
         "{why}: {}. Say which: --root PREFIX picks the content, --from PEER the peer.",
         named(name)
     )
+}
+
+const TRACKER_BUSY: &str =
+    "The tracker has too much to do to say who has this file. Try again in a minute.";
+
+fn in_part(why: &Gap) -> String {
+    match why {
+        Gap::Cut => {
+            "The tracker did not answer in full: there may be more than this. Try again.".into()
+        }
+        Gap::Busy => "The tracker has too much to do, and did not answer in full: there may be \
+             more than this. Try again in a minute."
+            .into(),
+        Gap::NoTracker { trouble: why } => {
+            let why = why.as_ref().map(|why| format!(" ({})", trouble(why)));
+            format!(
+                "The tracker cannot be asked now{}: this is what the neighbours know.",
+                why.unwrap_or_default()
+            )
+        }
+    }
 }
 
 fn missed(name: &str, miss: &Miss) -> String {

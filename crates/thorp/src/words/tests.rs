@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use thorp_node::address::NetAddress;
 use thorp_node::api::{
-    ErrorKind, Failure, Inquiry, MemberRole, Miss, Note, Obstacle, Trouble, Warning,
+    ErrorKind, Failure, Gap, Inquiry, MemberRole, Miss, Note, Obstacle, Trouble, Warning,
 };
 use thorp_node::backup::BackupError;
 use thorp_node::clock::Apart;
@@ -236,6 +236,15 @@ fn failures() -> Vec<(Failure, &'static str)> {
             "It was told to stop, but process 7 has not ended after 10 s. Wait until it has, or \
              end it: kill 7",
         ),
+        (
+            Failure::InPart { why: Gap::Busy },
+            "The tracker has too much to do, and did not answer in full: there may be more than \
+             this. Try again in a minute.",
+        ),
+        (
+            Failure::TrackerBusy,
+            "The tracker has too much to do to say who has this file. Try again in a minute.",
+        ),
     ]
 }
 
@@ -278,6 +287,8 @@ fn number(failure: &Failure) -> usize {
         Failure::NoPeerOrFolderCalled { .. } => 33,
         Failure::NotAnswering { .. } => 34,
         Failure::StillEnding { .. } => 35,
+        Failure::InPart { .. } => 36,
+        Failure::TrackerBusy => 37,
     }
 }
 
@@ -285,7 +296,7 @@ fn number(failure: &Failure) -> usize {
 fn every_failure_has_its_sentence() {
     let failures = failures();
     let numbers: Vec<_> = failures.iter().map(|(code, _)| number(code)).collect();
-    assert_eq!(numbers, (0..36).collect::<Vec<_>>());
+    assert_eq!(numbers, (0..38).collect::<Vec<_>>());
     for (code, sentence) in failures {
         assert_eq!(failure(&code), sentence);
     }

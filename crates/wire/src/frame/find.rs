@@ -29,9 +29,21 @@ pub struct Find {
     /// question with several names, this counts for the first one.
     #[n(5)]
     pub after: Option<Name>,
+    /// How many variants the asker takes in one answer. One that does not say
+    /// takes [`Found::MAX_UNASKED`].
+    #[n(6)]
+    pub most: Option<u32>,
 }
 
 impl Find {
+    /// How many variants may answer it.
+    pub fn most_variants(&self) -> usize {
+        let most = self.most.and_then(|most| usize::try_from(most).ok());
+        most.map_or(Found::MAX_UNASKED, |most| {
+            most.clamp(Found::MAX_UNASKED, Found::MAX_VARIANTS)
+        })
+    }
+
     /// The most names in one question.
     pub const MAX_NAMES: usize = 256;
     /// The longest name or pattern, in bytes.
@@ -114,7 +126,10 @@ pub struct Found {
 
 impl Found {
     /// The most variants in one answer.
-    pub const MAX_VARIANTS: usize = 100;
+    pub const MAX_VARIANTS: usize = 1000;
+    /// The most variants for an asker that has not said that it takes more: versions
+    /// before that key refuse a longer answer.
+    pub const MAX_UNASKED: usize = 100;
     /// The most members in one answer.
     pub const MAX_MEMBERS: usize = 300;
 }

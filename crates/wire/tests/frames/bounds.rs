@@ -194,7 +194,13 @@ fn the_page_says_what_the_code_does() {
                 Find::MAX_TEXT
             ),
         ),
-        ("### 6 Found", format!("At most {}.", Found::MAX_VARIANTS)),
+        (
+            "### 6 Found",
+            format!(
+                "At most {}, and no more than the asker takes.",
+                Found::MAX_VARIANTS
+            ),
+        ),
         ("### 6 Found", format!("At most {}.", Found::MAX_MEMBERS)),
         ("### 8 Content", "At most 262,144 (256 KiB)".to_owned()),
         (

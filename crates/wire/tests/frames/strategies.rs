@@ -157,12 +157,14 @@ pub fn any_find() -> impl Strategy<Value = Find> {
         any_content().prop_map(Query::Content),
         option::of(any_peer_id()).prop_map(Query::Members),
     ];
-    (query, 0u8..=1, any::<bool>(), option::of(any_name())).prop_map(
-        |(query, hops, hash_now, after)| Find {
+    let most = option::of(any::<u32>());
+    (query, 0u8..=1, any::<bool>(), option::of(any_name()), most).prop_map(
+        |(query, hops, hash_now, after, most)| Find {
             query,
             hops,
             hash_now,
             after,
+            most,
         },
     )
 }

@@ -82,6 +82,7 @@ pub fn names(names: Vec<String>) -> Find {
         hops: 1,
         hash_now: false,
         after: None,
+        most: None,
     }
 }
 

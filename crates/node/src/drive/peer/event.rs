@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use thorp_core::get::{FetchId, GetId, Storage};
+use thorp_core::get::{FetchId, Storage};
 use thorp_core::links::LinkId;
 use thorp_core::peer::Target;
 use thorp_files::share::ShareEvent;
@@ -15,8 +15,8 @@ use crate::net::join::NotJoined;
 use crate::net::listener::Incoming;
 use crate::snapshot::ViewRequest;
 
-use super::Request;
 use super::standing::Change;
+use super::{Abandoned, Request};
 
 /// Events of one kind that wait for the peer.
 pub(super) const EVENTS: usize = 256;
@@ -30,7 +30,7 @@ pub(super) enum Event {
     /// The last handle is gone.
     Forgotten,
     /// No caller waits for this any more.
-    Abandoned(GetId),
+    Abandoned(Abandoned),
     /// Nothing is written to this large file any more.
     Released(FetchId),
     Called(Box<Incoming>),

@@ -33,7 +33,7 @@ use super::event::Event as Happening;
 use super::large::{self, Order};
 use super::pace::{Meter, Pace, TOLD_EVERY};
 use super::telling::{Events, milliseconds, partial, tell};
-use super::{Peer, Request, missed};
+use super::{Abandoned, Peer, Request, missed};
 
 /// A get that a caller begins.
 pub(super) struct Begun {
@@ -187,9 +187,10 @@ impl Job<'_> {
 
     async fn take(&mut self, news: News) {
         match news {
-            News::Partial { asked_tracker } => {
-                let note = partial(self.peer, asked_tracker);
-                self.tell(Event::Note(note)).await;
+            News::Partial(coverage) => {
+                if let Some(note) = partial(self.peer, coverage) {
+                    self.tell(Event::Note(note)).await;
+                }
             }
             News::LeftOut(name) => {
                 let name = name.to_string();
@@ -222,15 +223,14 @@ impl Job<'_> {
                 files,
                 bytes,
             } => {
-                self.progress = Progress {
-                    files: missed,
-                    of_files: missed + files,
-                    of_bytes: bytes,
-                    ..Progress::default()
-                };
-                let mut ticks = interval(TOLD_EVERY);
-                ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-                self.ticks = Some(ticks);
+                self.progress.files = self.progress.files.max(missed);
+                self.progress.of_files = missed + files;
+                self.progress.of_bytes = bytes;
+                self.ticks.get_or_insert_with(|| {
+                    let mut ticks = interval(TOLD_EVERY);
+                    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+                    ticks
+                });
             }
             News::Resumed { item, bytes } => {
                 let resumed = Event::Resumed {
@@ -408,14 +408,14 @@ async fn tick(ticks: &mut Option<Interval>) {
 
 /// A get that a caller waits for. Dropped before it is served, it is abandoned.
 struct Waiting<'a> {
-    abandoned: &'a mpsc::UnboundedSender<GetId>,
+    peer: &'a Peer,
     get: Option<GetId>,
 }
 
 impl<'a> Waiting<'a> {
     fn new(peer: &'a Peer, get: GetId) -> Self {
         Self {
-            abandoned: &peer.abandoned,
+            peer,
             get: Some(get),
         }
     }
@@ -428,8 +428,7 @@ impl<'a> Waiting<'a> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         if let Some(get) = self.get {
-            // If the task is gone, nothing is fetched.
-            let _ = self.abandoned.send(get);
+            self.peer.abandon(Abandoned::Get(get));
         }
     }
 }

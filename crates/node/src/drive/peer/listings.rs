@@ -8,52 +8,121 @@ use std::collections::HashMap;
 
 use thorp_core::matching::Pattern;
 use thorp_core::peer::{AskId, Input, Unanswered, Wish};
-use thorp_core::survey::Findings;
+use thorp_core::survey::{Coverage, Findings};
 use thorp_wire::frame::Holder;
-use tokio::sync::oneshot;
+use tokio::sync::mpsc;
 
 use super::telling::{Events, say_if_partial, tell};
-use super::{Peer, Request};
+use super::{Abandoned, Peer, Request};
 use crate::api::{Done, Event, Failure, Note, PeerRow};
 use crate::rows;
 use crate::snapshot::{self, Ask, SnapshotRow};
 
-/// A survey that a caller waits for.
+/// A survey that a caller begins.
 pub(super) struct Survey {
+    ask: AskId,
     wish: Wish,
     /// Whether to add what this peer has itself.
     own_too: bool,
-    reply: oneshot::Sender<Answer>,
+    told: mpsc::UnboundedSender<Told>,
 }
 
-type Answer = Result<Findings, Unanswered>;
+/// What a caller is told: one part, and the next when it has taken that. So the
+/// channel needs no bound of its own.
+enum Told {
+    Part(Findings),
+    Over(Result<Coverage, Unanswered>),
+}
 
 /// The surveys that callers wait for.
 #[derive(Default)]
 pub(super) struct Surveys {
-    waiting: HashMap<AskId, oneshot::Sender<Answer>>,
-    last: u64,
+    waiting: HashMap<AskId, mpsc::UnboundedSender<Told>>,
 }
 
 impl Surveys {
     /// A caller waits for this. `itself` is this peer as others see it.
     pub(super) fn on_survey(&mut self, survey: Survey, itself: Option<Holder>) -> Input {
         let Survey {
+            ask,
             wish,
             own_too,
-            reply,
+            told,
         } = survey;
-        self.last += 1;
-        let ask = AskId(self.last);
-        self.waiting.insert(ask, reply);
+        self.waiting.insert(ask, told);
         let itself = itself.filter(|_| own_too).map(Box::new);
         Input::Survey { ask, wish, itself }
     }
 
-    pub(super) fn on_surveyed(&mut self, ask: AskId, answer: Answer) {
-        if let Some(reply) = self.waiting.remove(&ask) {
-            // A caller that waits no more needs no answer.
-            let _ = reply.send(answer);
+    /// Where its caller is gone, it is abandoned.
+    pub(super) fn on_part(&mut self, ask: AskId, part: Findings) -> Option<Input> {
+        let told = self.waiting.get(&ask)?.send(Told::Part(part));
+        told.is_err().then(|| self.abandon(ask))
+    }
+
+    pub(super) fn on_over(&mut self, ask: AskId, end: Result<Coverage, Unanswered>) {
+        if let Some(told) = self.waiting.remove(&ask) {
+            let _ = told.send(Told::Over(end));
+        }
+    }
+
+    /// No caller waits for this any more.
+    pub(super) fn abandon(&mut self, ask: AskId) -> Input {
+        self.waiting.remove(&ask);
+        Input::AbandonSurvey { ask }
+    }
+}
+
+/// A survey from its caller's end. Dropped before it is over, it is abandoned.
+struct Surveying<'a> {
+    peer: &'a Peer,
+    ask: AskId,
+    told: mpsc::UnboundedReceiver<Told>,
+    /// Whether a part was told that was not said to be taken.
+    has_part: bool,
+    is_over: bool,
+}
+
+impl<'a> Surveying<'a> {
+    async fn begin(peer: &'a Peer, wish: Wish, own_too: bool) -> Self {
+        let ask = peer.next_ask();
+        let (sender, told) = mpsc::unbounded_channel();
+        let survey = Survey {
+            ask,
+            wish,
+            own_too,
+            told: sender,
+        };
+        peer.tell(Request::Survey(survey)).await;
+        Self {
+            peer,
+            ask,
+            told,
+            has_part: false,
+            is_over: false,
+        }
+    }
+
+    /// The next part, or how it has ended.
+    async fn next(&mut self) -> Told {
+        if std::mem::take(&mut self.has_part) {
+            self.peer.tell(Request::Taken(self.ask)).await;
+        }
+        // Without an answer the task has ended.
+        let told = self.told.recv().await;
+        let told = told.unwrap_or(Told::Over(Err(Unanswered::Stopping)));
+        match &told {
+            Told::Part(_) => self.has_part = true,
+            Told::Over(_) => self.is_over = true,
+        }
+        told
+    }
+}
+
+impl Drop for Surveying<'_> {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.peer.abandon(Abandoned::Survey(self.ask));
         }
     }
 }
@@ -78,30 +147,46 @@ pub(super) async fn ls(
 }
 
 async fn files(peer: &Peer, wish: Wish, events: &Events) -> Result<Done, Failure> {
-    let findings = match survey(peer, wish, true).await? {
-        Ok(findings) => findings,
-        Err(no_files) => {
-            tell(events, Event::Note(no_files)).await;
-            return Ok(Done::default());
-        }
-    };
-    say_if_partial(peer, &findings, events).await?;
+    let mut survey = Surveying::begin(peer, wish, true).await;
     let mut done = Done::default();
-    for variant in &findings.files {
-        done.count += 1;
-        done.bytes += variant.entry.length;
-        tell(events, Event::File(rows::file(variant))).await;
+    loop {
+        match survey.next().await {
+            Told::Part(Findings::Files(files)) => {
+                for variant in &files {
+                    done.count += 1;
+                    done.bytes += variant.entry.length;
+                    tell(events, Event::File(rows::file(variant))).await;
+                }
+            }
+            Told::Part(Findings::Members(_)) => {}
+            Told::Over(Ok(coverage)) => {
+                say_if_partial(peer, coverage, events).await?;
+                return Ok(done);
+            }
+            Told::Over(Err(Unanswered::NoFiles)) => {
+                tell(events, Event::Note(Note::NoFiles)).await;
+                return Ok(done);
+            }
+            Told::Over(Err(why)) => return Err(unanswered(peer, why)),
+        }
     }
-    Ok(done)
 }
 
 pub(super) async fn peers(peer: &Peer, events: &Events) -> Result<Done, Failure> {
-    let findings = survey(peer, Wish::Members, false)
-        .await?
-        .unwrap_or_default();
-    say_if_partial(peer, &findings, events).await?;
-    let rows = rows::peers(findings.members, peer.itself().as_ref());
-    Ok(list(rows, events).await)
+    let mut survey = Surveying::begin(peer, Wish::Members, false).await;
+    let mut members = Vec::new();
+    let coverage = loop {
+        match survey.next().await {
+            Told::Part(Findings::Members(rows)) => members.extend(rows),
+            Told::Part(Findings::Files(_)) => {}
+            Told::Over(Ok(coverage)) => break coverage,
+            Told::Over(Err(why)) => return Err(unanswered(peer, why)),
+        }
+    };
+    let rows = rows::peers(members, peer.itself().as_ref());
+    let done = list(rows, events).await;
+    say_if_partial(peer, coverage, events).await?;
+    Ok(done)
 }
 
 pub(super) async fn neighbours(peer: &Peer, events: &Events) -> Result<Done, Failure> {
@@ -125,22 +210,8 @@ pub(super) async fn page(peer: &Peer, ask: Ask, events: &Events) -> Result<Done,
     Ok(done)
 }
 
-/// What a wish comes to, or the remark that no peer shares anything.
-async fn survey(peer: &Peer, wish: Wish, own_too: bool) -> Result<Result<Findings, Note>, Failure> {
-    let (reply, answer) = oneshot::channel();
-    let survey = Survey {
-        wish,
-        own_too,
-        reply,
-    };
-    peer.tell(Request::Survey(survey)).await;
-    // Without an answer the task has ended.
-    let why = match answer.await.unwrap_or(Err(Unanswered::Stopping)) {
-        Ok(findings) => return Ok(Ok(findings)),
-        Err(why) => why,
-    };
-    Err(match why {
-        Unanswered::NoFiles => return Ok(Err(Note::NoFiles)),
+fn unanswered(peer: &Peer, why: Unanswered) -> Failure {
+    match why {
         Unanswered::NoPeerCalled(who) => Failure::NoPeerCalled { who },
         Unanswered::NoFolderCalled(folder) => Failure::NoFolderCalled { folder },
         Unanswered::NoPeerOrFolderCalled(called) => Failure::NoPeerOrFolderCalled { called },
@@ -149,8 +220,9 @@ async fn survey(peer: &Peer, wish: Wish, own_too: bool) -> Result<Result<Finding
             why: why.to_string(),
         },
         Unanswered::Removed => Failure::Removed,
-        Unanswered::Stopping => peer.ended(),
-    })
+        // That no peer shares anything is no failure, and said before.
+        Unanswered::NoFiles | Unanswered::Stopping => peer.ended(),
+    }
 }
 
 async fn list(peers: Vec<PeerRow>, events: &Events) -> Done {

@@ -4,7 +4,7 @@ use thorp_core::get::{Missed, MissedKind};
 
 use super::Peer;
 use super::delivery::Errors;
-use super::telling::no_tracker;
+use super::telling::{in_part, no_tracker};
 use crate::api::{ErrorKind, Failure, Inquiry, Miss, Trouble};
 use crate::rows;
 
@@ -29,6 +29,10 @@ pub(super) fn failure(peer: &Peer, errors: &Errors, name: String, why: Missed) -
             };
             return no_tracker(peer, inquiry);
         }
+        Missed::InPart(coverage) => {
+            return in_part(peer, coverage).unwrap_or(Failure::TrackerBusy);
+        }
+        Missed::TrackerBusy => return Failure::TrackerBusy,
         Missed::NobodyShares(only) => {
             return Failure::NobodyShares {
                 from: only.from,

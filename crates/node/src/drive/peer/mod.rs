@@ -48,6 +48,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use thorp_core::get::{FetchId, GetId, LargeEvent, Looked};
+use thorp_core::peer::AskId;
 use thorp_files::share::{Share, ShareEvent};
 use thorp_files::store::Store;
 use thorp_group::address::NetAddress;
@@ -117,13 +118,14 @@ pub enum Role {
 #[derive(Clone)]
 pub struct Peer {
     requests: mpsc::Sender<Request>,
-    /// Gets that no caller waits for any more: as many as there were, so the
+    /// What no caller waits for any more: as many as there were, so the
     /// channel needs no bound of its own.
-    abandoned: mpsc::UnboundedSender<GetId>,
+    abandoned: mpsc::UnboundedSender<Abandoned>,
     viewer: Viewer,
     home: Folder,
     swarms: Swarms,
     last_get: Arc<AtomicU64>,
+    last_ask: Arc<AtomicU64>,
     itself: watch::Receiver<Option<Holder>>,
     trouble: watch::Receiver<Option<Trouble>>,
     tls: MemberTls,
@@ -139,7 +141,15 @@ enum Request {
     Large(FetchId, LargeEvent),
     /// All there is is wanted.
     Survey(listings::Survey),
+    /// What was told of a survey is taken.
+    Taken(AskId),
     Stop(String),
+}
+
+/// What no caller waits for any more.
+enum Abandoned {
+    Get(GetId),
+    Survey(AskId),
 }
 
 impl Peer {
@@ -177,6 +187,7 @@ impl Peer {
             home,
             swarms,
             last_get: Arc::default(),
+            last_ask: Arc::default(),
             itself: itself_in,
             trouble: trouble_in,
             tls,
@@ -276,6 +287,16 @@ impl Peer {
         } else {
             Failure::PeerStopping
         }
+    }
+
+    fn next_ask(&self) -> AskId {
+        AskId(self.last_ask.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// No caller waits for this any more.
+    fn abandon(&self, abandoned: Abandoned) {
+        // If the task is gone, nothing is done for it.
+        let _ = self.abandoned.send(abandoned);
     }
 
     fn next_get(&self) -> GetId {

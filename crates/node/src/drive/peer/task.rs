@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 
 use thorp_core::changes::Row;
-use thorp_core::get::{GetId, LargeEvent};
+use thorp_core::get::LargeEvent;
 use thorp_core::links::{self, LinkId, Me};
 use thorp_core::peer::{self as machine, Input, Output, Target};
 use thorp_disk::Disk;
@@ -37,7 +37,7 @@ use super::pace::Paces;
 use super::sharing::Sharing;
 use super::standing::{Change, Standing};
 use super::surroundings::Surroundings;
-use super::{PeerSetup, Request, Role, source};
+use super::{Abandoned, PeerSetup, Request, Role, source};
 
 /// What only a peer does.
 pub(super) struct Task {
@@ -63,7 +63,7 @@ pub(super) struct Task {
 /// What the handles ask, and what comes of their transfers.
 pub(super) struct Asked {
     pub requests: mpsc::Receiver<Request>,
-    pub abandoned: mpsc::UnboundedReceiver<GetId>,
+    pub abandoned: mpsc::UnboundedReceiver<Abandoned>,
     /// Members that pieces of a file were sent to.
     pub fed: mpsc::Receiver<PeerId>,
 }
@@ -96,7 +96,7 @@ impl Node for Task {
         tokio::select! {
             Some(event) = self.events.1.recv() => event,
             Some(member) = self.asked.fed.recv() => Event::Fed(member),
-            Some(get) = self.asked.abandoned.recv() => Event::Abandoned(get),
+            Some(what) = self.asked.abandoned.recv() => Event::Abandoned(what),
             fetch = self.gets.released() => Event::Released(fetch),
             Some(look) = self.shown.keeper.look() => Event::Look(look),
             request = self.asked.requests.recv() => request.map_or(Event::Forgotten, Event::Request),
@@ -111,7 +111,8 @@ impl Node for Task {
             Event::Request(request) => self.on_request(engine, request),
             Event::Look(look) => self.on_look(&engine.machine, look),
             Event::Forgotten => engine.stop("the program ends"),
-            Event::Abandoned(get) => engine.handle(self.gets.abandon(get)),
+            Event::Abandoned(Abandoned::Get(get)) => engine.handle(self.gets.abandon(get)),
+            Event::Abandoned(Abandoned::Survey(ask)) => engine.handle(self.surveys.abandon(ask)),
             Event::Released(fetch) => {
                 let event = LargeEvent::Released;
                 engine.handle(Input::Large { fetch, event });
@@ -199,7 +200,12 @@ impl Node for Task {
                     sharing.hash_now(name);
                 }
             }
-            Output::Surveyed(ask, answer) => self.surveys.on_surveyed(ask, answer),
+            Output::Surveyed(ask, part) => {
+                if let Some(abandoned) = self.surveys.on_part(ask, part) {
+                    engine.handle(abandoned);
+                }
+            }
+            Output::SurveyOver(ask, end) => self.surveys.on_over(ask, end),
             Output::Remember(known) => {
                 if let Some(sharing) = &self.sharing {
                     sharing.remember(known);
@@ -309,6 +315,7 @@ impl Task {
                 let itself = self.shown.itself.borrow().clone();
                 engine.handle(self.surveys.on_survey(survey, itself));
             }
+            Request::Taken(ask) => engine.handle(Input::Taken { ask }),
             Request::Get(begun) => engine.handle(self.gets.on_begun(begun)),
             Request::Looked(get, looked) => engine.handle(Input::Looked { get, looked }),
             Request::Large(fetch, event) => engine.handle(Input::Large { fetch, event }),

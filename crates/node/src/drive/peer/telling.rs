@@ -2,11 +2,11 @@
 
 use std::time::Instant;
 
-use thorp_core::survey::{Coverage, Findings};
+use thorp_core::survey::Coverage;
 use tokio::sync::mpsc;
 
 use super::Peer;
-use crate::api::{Event, Failure, Inquiry, Note};
+use crate::api::{Event, Failure, Gap, Inquiry, Note};
 
 /// What the caller is told.
 pub(super) type Events = mpsc::Sender<Event>;
@@ -28,30 +28,43 @@ pub(super) fn no_tracker(peer: &Peer, inquiry: Inquiry) -> Failure {
     }
 }
 
-/// Says that what was found is not all there is, where that is so.
+/// Says that what was found is not all there is, where that is so. It is a failure,
+/// whatever was found: what is incomplete is never told as complete.
 pub(super) async fn say_if_partial(
     peer: &Peer,
-    findings: &Findings,
+    coverage: Coverage,
     events: &Events,
 ) -> Result<(), Failure> {
-    match findings.coverage {
-        Coverage::Whole => Ok(()),
-        Coverage::NoAnswer => Err(no_tracker(peer, Inquiry::Group)),
-        in_part @ (Coverage::TrackerInPart | Coverage::NeighboursOnly) => {
-            let note = partial(peer, in_part.has_asked_tracker());
-            tell(events, Event::Note(note)).await;
-            Ok(())
-        }
+    if let Some(note) = partial(peer, coverage) {
+        tell(events, Event::Note(note)).await;
+    }
+    match in_part(peer, coverage) {
+        Some(failure) => Err(failure),
+        None => Ok(()),
     }
 }
 
-/// That what was found is not all there is.
-pub(super) fn partial(peer: &Peer, asked_tracker: bool) -> Note {
-    if asked_tracker {
-        Note::TrackerInPart
-    } else {
-        Note::NeighboursOnly {
+/// The remark that what was found is not all there is.
+pub(super) fn partial(peer: &Peer, coverage: Coverage) -> Option<Note> {
+    match coverage {
+        Coverage::Whole | Coverage::NoAnswer => None,
+        Coverage::TrackerInPart | Coverage::TrackerBusy => Some(Note::TrackerInPart),
+        Coverage::NeighboursOnly => Some(Note::NeighboursOnly {
             trouble: peer.trouble(),
-        }
+        }),
     }
+}
+
+/// Why it is not all there is.
+pub(super) fn in_part(peer: &Peer, coverage: Coverage) -> Option<Failure> {
+    let why = match coverage {
+        Coverage::Whole => return None,
+        Coverage::NoAnswer => return Some(no_tracker(peer, Inquiry::Group)),
+        Coverage::TrackerInPart => Gap::Cut,
+        Coverage::TrackerBusy => Gap::Busy,
+        Coverage::NeighboursOnly => Gap::NoTracker {
+            trouble: peer.trouble(),
+        },
+    };
+    Some(Failure::InPart { why })
 }
