@@ -38,6 +38,8 @@ pub(super) struct Index {
     links: BTreeMap<Name, Name>,
     /// The same from the other side: files, each with the links to it.
     linked: BTreeMap<Name, BTreeSet<Name>>,
+    /// How many links lead to files that are listed, and bytes in these.
+    links_listed: (u64, u64),
     touched: BTreeMap<Name, Option<Entry>>,
     /// Files that could not be opened when they were to be hashed. They come
     /// back when their stamp changes: `chmod` changes it.
@@ -152,6 +154,10 @@ impl Index {
         self.links.insert(name.clone(), target.clone());
         let others = self.linked.entry(target.clone()).or_default();
         others.insert(name.clone());
+        if let Some(record) = self.files.get(target) {
+            self.links_listed.0 += 1;
+            self.links_listed.1 += record.stamp.length;
+        }
     }
 
     /// The file that this name stands for: another one's, if it is a link.
@@ -163,9 +169,14 @@ impl Index {
         if self.links.contains_key(name) {
             self.touch(name);
         }
-        if let Some(target) = self.links.remove(name)
-            && let Some(others) = self.linked.get_mut(&target)
-        {
+        let Some(target) = self.links.remove(name) else {
+            return;
+        };
+        if let Some(record) = self.files.get(&target) {
+            self.links_listed.0 -= 1;
+            self.links_listed.1 -= record.stamp.length;
+        }
+        if let Some(others) = self.linked.get_mut(&target) {
             others.remove(name);
             if others.is_empty() {
                 self.linked.remove(&target);
@@ -177,6 +188,12 @@ impl Index {
     fn links_to(&self, target: &Name) -> Vec<Name> {
         let links = self.linked.get(target);
         links.into_iter().flatten().cloned().collect()
+    }
+
+    fn count_links_to(&self, target: &Name) -> u64 {
+        self.linked
+            .get(target)
+            .map_or(0, |links| links.len() as u64)
     }
 
     /// There is a part of a file that will have this name, and it can be
@@ -293,11 +310,7 @@ impl Index {
 
     /// Links to files that are listed, and bytes in these.
     pub fn links(&self) -> (u64, u64) {
-        let listed = self.links.values();
-        let listed = listed.filter_map(|target| self.files.get(target));
-        listed.fold((0, 0), |(count, bytes), record| {
-            (count + 1, bytes + record.stamp.length)
-        })
+        self.links_listed
     }
 
     pub fn unhashed(&self) -> u64 {
@@ -357,6 +370,9 @@ impl Index {
             }
         }
         self.bytes += stamp.length;
+        let links = self.count_links_to(name);
+        self.links_listed.0 += links;
+        self.links_listed.1 += links * stamp.length;
         if let Some(root) = root {
             self.contents.insert(key(name, stamp, root));
         } else {
@@ -368,6 +384,9 @@ impl Index {
     /// Takes a record that is no longer listed out of totals and contents.
     fn forget(&mut self, name: &Name, record: Record) {
         self.bytes -= record.stamp.length;
+        let links = self.count_links_to(name);
+        self.links_listed.0 -= links;
+        self.links_listed.1 -= links * record.stamp.length;
         if let Some(root) = record.root {
             self.contents.remove(&key(name, record.stamp, root));
         } else {

@@ -6,9 +6,11 @@ impl Index {
     fn entries(&self) -> Vec<Entry> {
         let wholes = self.files.iter();
         let wholes = wholes.map(|(name, record)| (name, entry(name, *record)));
+        let links = self.links.iter();
+        let links = links.filter_map(|(name, to)| Some((name, entry(name, *self.files.get(to)?))));
         let parts = self.parts.iter();
         let parts = parts.map(|(name, part)| (name, part_entry(name, *part)));
-        let listed: BTreeMap<&Name, Entry> = parts.chain(wholes).collect();
+        let listed: BTreeMap<&Name, Entry> = parts.chain(links).chain(wholes).collect();
         listed.into_values().collect()
     }
 }
@@ -160,11 +162,12 @@ proptest! {
     /// with a root, and a listener that applies the deltas knows it all.
     #[test]
     fn deltas_add_up_to_the_listing(
-        steps in prop::collection::vec((0u8..8, 0u8..4, 0u64..3, 0i64..3), 1..60)
+        steps in prop::collection::vec((0u8..10, 0u8..4, 0u64..3, 0i64..3), 1..60)
     ) {
         let mut index = Index::default();
         let mut told = BTreeMap::new();
         for (what, which, length, ctime) in steps {
+            let other = name(&format!("f{}", (u64::from(which) + 1 + length) % 4));
             let name = name(&format!("f{which}"));
             let stamp = stamp(length, ctime);
             let root = if length == 0 { Root::EMPTY } else { ROOT };
@@ -176,6 +179,7 @@ proptest! {
                 4 => index.unreadable(&name),
                 5 => { index.part(&name, Content { length: 9, root: ROOT }, ctime); }
                 6 => index.part_gone(&name),
+                7 | 8 => index.on_link_found(&name, &other),
                 _ => {
                     let delta = index.take_delta();
                     for entry in delta.added {
@@ -193,6 +197,12 @@ proptest! {
                 prop_assert_eq!(&index.entry(&entry.name), &Some(entry.clone()));
             }
             entries.retain(|entry| !entry.partial);
+            let (links, files): (Vec<_>, Vec<_>) = entries
+                .into_iter()
+                .partition(|entry| index.links.contains_key(&entry.name));
+            let bytes = links.iter().map(|e| e.length).sum::<u64>();
+            prop_assert_eq!(index.links(), (links.len() as u64, bytes));
+            let entries = files;
             let unhashed = entries.iter().filter(|e| e.root.is_none());
             prop_assert_eq!(index.files(), entries.len() as u64);
             prop_assert_eq!(index.bytes(), entries.iter().map(|e| e.length).sum::<u64>());
