@@ -8,6 +8,7 @@
 //!
 //! local      the socket by which other processes of this machine ask a node
 //! api        what a user can ask of a running node
+//! log        what a node without a terminal says, in its state directory
 //! codes      what its parts could not do, as codes of the api
 //! snapshot   what a node shows of itself, a page at a time
 //! rows       the machines' values in the words of the interface
@@ -26,6 +27,7 @@ pub mod config;
 mod drive;
 pub mod launch;
 pub mod local;
+pub mod log;
 pub mod net;
 mod process;
 mod rows;

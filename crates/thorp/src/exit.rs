@@ -21,6 +21,11 @@ impl Exit {
     /// It did what was asked.
     pub const DONE: Self = Self(0);
 
+    /// As another process has ended.
+    pub const fn of_another(code: u8) -> Self {
+        Self(code)
+    }
+
     /// The number itself.
     #[cfg(test)]
     pub const fn code(self) -> u8 {

@@ -95,13 +95,13 @@ impl Streams<io::Stdout, io::Stderr> {
     }
 }
 
-/// Follows a peer until it ends, or until the reader of the lines is gone.
-pub async fn follow_peer(
-    peer: &mut LocalPeer,
+/// What a peer's user is told first: what is shared, and how others get in.
+pub fn greet(
+    peer: &LocalPeer,
     streams: &mut Streams<impl Write, impl Write>,
     manner: Manner,
 ) -> Flow {
-    let _ = if manner.json {
+    let flow = if manner.json {
         let value = json!({
             "event": "sharing",
             "directory": peer.directory,
@@ -114,6 +114,15 @@ pub async fn follow_peer(
     if let Some(door) = &peer.door {
         tell_door(door, streams, manner);
     }
+    flow
+}
+
+/// Follows a peer until it ends, or until the reader of the lines is gone.
+pub async fn follow_peer(
+    peer: &mut LocalPeer,
+    streams: &mut Streams<impl Write, impl Write>,
+    manner: Manner,
+) -> Flow {
     let mut following = Following::of(&peer.viewer);
     let mut known = Neighbourhood::default();
     let mut shown = String::from(NO_NEIGHBOURS);

@@ -7,6 +7,8 @@
 
 use std::io::{self, ErrorKind, IsTerminal, Write};
 
+use rustix::process::getpgrp;
+use rustix::termios::tcgetpgrp;
 use thorp_node::api;
 
 use crate::exit::{Complaint, Result, failure};
@@ -81,6 +83,15 @@ pub struct Terminals {
     pub able: bool,
     /// Colour is welcome.
     pub colour: bool,
+    /// The terminal's shell waits for this program: it was not put in the background.
+    pub in_foreground: bool,
+}
+
+/// Whether this program may read from the terminal: one that a shell has put in the
+/// background would be suspended.
+pub fn is_in_foreground() -> bool {
+    // A terminal of another session suspends nobody.
+    tcgetpgrp(io::stdin()).map_or(true, |group| group == getpgrp())
 }
 
 impl Terminals {
@@ -93,6 +104,7 @@ impl Terminals {
             stderr: io::stderr().is_terminal(),
             able: std::env::var_os("TERM").is_some_and(|term| !term.is_empty() && term != "dumb"),
             colour: !set("NO_COLOR"),
+            in_foreground: is_in_foreground(),
         }
     }
 
@@ -103,7 +115,7 @@ impl Terminals {
 
     /// Whether the user can be asked on standard error, and answer.
     pub fn can_ask(self) -> bool {
-        self.stdin && self.stderr
+        self.stdin && self.stderr && self.in_foreground
     }
 
     /// Whether a screen or a menu can be shown. A log on the same terminal

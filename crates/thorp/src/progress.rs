@@ -257,6 +257,7 @@ mod tests {
             stderr: false,
             able: true,
             colour: true,
+            in_foreground: true,
         };
         let mut bar = Bar::new(terminals, true);
         bar.update(&progress);

@@ -21,6 +21,7 @@ use super::owner::{GOODBYE_WITHIN, LOOK_EVERY, running_or_state, until_let_go};
 use super::{LaunchError, on_disk};
 use crate::api::{Command, Event, Failure};
 use crate::local;
+use crate::log;
 use crate::peer::Memory;
 
 /// What makes a peer a member, and what it remembers of its group.
@@ -195,7 +196,13 @@ fn clear(disk: DiskThread, state: StateDir) -> Result<(), LaunchError> {
 /// Every file that thorp makes in a state directory, but those of the directory
 /// itself. What is missing here outlives `leave --purge`.
 fn made() -> impl Iterator<Item = &'static str> {
-    let others = [identity::KEY_FILE, local::SOCKET, Sightings::FILE];
+    let others = [
+        identity::KEY_FILE,
+        local::SOCKET,
+        Sightings::FILE,
+        log::FILE,
+        log::OLD_FILE,
+    ];
     GROUP.into_iter().chain(authority::FILES).chain(others)
 }
 

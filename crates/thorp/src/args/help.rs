@@ -38,7 +38,8 @@ Examples:
   thorp share --tracker 192.168.198.138      join that tracker's open group first
   thorp share --tracker                      asks for the tracker's address
   thorp share --join invite.txt              join with an invite first
-  thorp share --lines >> thorp.log           without a menu";
+  thorp share --lines >> thorp.log           without a menu
+  thorp share ~/papers --detach              in the background, until thorp stop";
 
 pub const TRACKER_EXAMPLES: &str = "\
 Examples:

@@ -56,6 +56,10 @@ pub struct ShareArgs {
     #[arg(long, env = "THORP_LINES", value_parser = FalseyValueParser::new())]
     pub lines: bool,
 
+    /// Go on without this terminal, once the peer is ready; thorp stop ends it
+    #[arg(long, env = "THORP_DETACH", value_parser = FalseyValueParser::new())]
+    pub detach: bool,
+
     /// Share hidden files as well
     #[arg(long, env = "THORP_HIDDEN", value_parser = FalseyValueParser::new())]
     pub hidden: bool,

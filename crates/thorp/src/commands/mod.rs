@@ -6,12 +6,14 @@
 //! asking      a command sent to a node, and its answer shown to the end
 //! invitation  where an invite is read from
 //! keeping     a group in a file, and back
+//! detached    a peer in a session of its own, started by this program anew
 //! ```
 
 mod asking;
 mod completions;
 mod context;
 mod demo;
+mod detached;
 mod find;
 mod get;
 mod invitation;

@@ -9,6 +9,7 @@ use thorp_node::launch::Group;
 use thorp_node::share;
 
 use super::context::{Context, on_disk};
+use super::detached::{self, Asked, Child};
 use super::invitation;
 use crate::args::ShareArgs;
 use crate::args::values::WhichTracker;
@@ -26,11 +27,17 @@ pub async fn run(context: Context, args: ShareArgs) -> Result {
     let dir = on_disk(move |disk| directory(disk, &asked)).await??;
     let shared = dir.clone();
     let broad = on_disk(move |disk| is_wide(disk, &shared)).await?;
-    if broad {
-        confirm(&context, &dir).await?;
-    }
-    let Some(group) = group(&context, &args).await? else {
-        return Ok(ErrorKind::Usage.into());
+    let child = Child::of_parent()?;
+    let (child, group) = if let Some((child, group)) = child {
+        (Some(child), group)
+    } else {
+        if broad {
+            confirm(&context, &dir).await?;
+        }
+        let Some(group) = group(&context, &args).await? else {
+            return Ok(ErrorKind::Usage.into());
+        };
+        (None, group)
     };
     let options = share::Options {
         hidden: args.hidden,
@@ -38,8 +45,11 @@ pub async fn run(context: Context, args: ShareArgs) -> Result {
         ..share::Options::default()
     };
     let state = context.state(NodeKind::Peer)?;
+    if args.detach && child.is_none() {
+        return detached::start(&context, &Asked::new(&group), &state).await;
+    }
     let common = node::common(
-        state,
+        state.clone(),
         context.settings.clone(),
         args.name,
         args.listen,
@@ -55,7 +65,24 @@ pub async fn run(context: Context, args: ShareArgs) -> Result {
         peer = node::share(common, &dir, options, group, show) => peer?,
         () = signals.next() => return Err(not_started()),
     };
-    let ended = attend(&context, &mut peer, args.lines, &mut signals).await;
+    let Some(child) = child else {
+        let ended = attend(&context, &mut peer, args.lines, &mut signals).await;
+        return end(&context, peer, ended, signals).await;
+    };
+    let _ = lines::greet(&peer, &mut Streams::standard(), context.line_manner());
+    let detached = child.leave(&state).await?;
+    let ended = follow(&context, &mut peer, &mut signals).await;
+    let exit = end(&context, peer, ended, signals).await;
+    let exit = exit.unwrap_or_else(|failure| {
+        super::show_failure(&failure, context.global.json);
+        failure.kind.into()
+    });
+    detached.finish();
+    Ok(exit)
+}
+
+/// The goodbyes, and why there are any.
+async fn end(context: &Context, peer: LocalPeer, ended: End, mut signals: Signals) -> Result {
     if ended == End::Ended && (peer.was_removed)() {
         peer.stop.await;
         return Err(failure(ErrorKind::NotAMember, words::REMOVED));
@@ -82,6 +109,12 @@ async fn attend(
             return end;
         }
     }
+    let _ = lines::greet(peer, &mut Streams::standard(), context.line_manner());
+    follow(context, peer, signals).await
+}
+
+/// Lines, until the end, or a signal.
+async fn follow(context: &Context, peer: &mut LocalPeer, signals: &mut Signals) -> End {
     let mut streams = Streams::standard();
     tokio::select! {
         flow = lines::follow_peer(peer, &mut streams, context.line_manner()) => match flow {

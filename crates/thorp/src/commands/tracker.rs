@@ -56,7 +56,8 @@ const OPENED: &str = "This group was by invitation; whoever reaches its tracker 
 /// The screen where there is a terminal for it; elsewhere what happens, or the tables
 /// where lines were asked for.
 async fn attend(context: &Context, tracker: &mut LocalTracker, lines: bool) {
-    if context.can_draw(lines) && screen::run(tracker, context.terminals.colour).await.is_ok() {
+    let is_shown = context.can_draw(lines) && context.terminals.in_foreground;
+    if is_shown && screen::run(tracker, context.terminals.colour).await.is_ok() {
         return;
     }
     let mut streams = lines::Streams::standard();

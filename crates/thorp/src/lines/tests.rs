@@ -93,6 +93,7 @@ async fn a_peer_tells_its_story() {
         a_moment().await;
         drop(view);
     };
+    let _ = greet(&peer, &mut streams, Manner::default());
     let _ = tokio::join!(
         follow_peer(&mut peer, &mut streams, Manner::default()),
         told

@@ -5,15 +5,23 @@
 //! the task in the middle runs the menu. Owns the terminal's mode: however the
 //! menu ends, the mode is what it was before.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use crossterm::event::DisableBracketedPaste;
 use crossterm::style::Print;
+use rustix::process::{Signal, kill_current_process_group};
 use rustix::termios::{self, OptionalActions, Termios};
 use rustyline::error::ReadlineError;
-use rustyline::{DefaultEditor, ExternalPrinter};
+use rustyline::{
+    Cmd, ConditionalEventHandler, DefaultEditor, EventContext, EventHandler, ExternalPrinter,
+    KeyEvent, RepeatCount,
+};
 use thorp_node::api::{Command, Event};
 use tokio::sync::mpsc;
+use tokio::time::sleep;
 
 use super::{Effect, Menu};
 use crate::node::{Answers, Inviting, LocalPeer};
@@ -22,6 +30,9 @@ use crate::progress::Bar;
 use crate::signals::{Means, Signals};
 use crate::tables::{Following, Neighbourhood};
 use crate::wrap;
+
+/// How often a menu in the background looks whether it may ask again.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// Why the menu is no longer shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +65,8 @@ pub async fn run(
         effects.extend(menu.changed(&now));
     }
     effects.push(menu.start());
+    let mut question = String::new();
+    let mut unasked = false;
     let mut notices = true;
     loop {
         for effect in effects.drain(..) {
@@ -61,12 +74,18 @@ pub async fn run(
                 Effect::Say(text) => terminal.say(&text, &bar),
                 Effect::Ask(text) => {
                     bar.finish();
-                    terminal.ask(&text);
+                    question = text;
+                    unasked = true;
                 }
                 Effect::Request(get) => answers = Some((peer.request)(Command::Get(*get))),
                 Effect::Invite => invite = Some((peer.invite)()),
                 Effect::Leave => return Ok(End::Left),
             }
+        }
+        // In the background of a shell reading would suspend the peer.
+        if unasked && out::is_in_foreground() {
+            terminal.ask(&question);
+            unasked = false;
         }
         tokio::select! {
             biased;
@@ -111,9 +130,15 @@ pub async fn run(
                 invite = None;
                 effects = menu.invited(made);
             }
+            () = sleep(LOOK_EVERY), if unasked => {}
             typed = terminal.typed() => match typed {
                 Some(Typed::Line(line)) => effects = menu.line(&line),
                 Some(Typed::Interrupt) => effects = menu.back(),
+                Some(Typed::Suspend) => {
+                    // Goes on here once it is continued, perhaps in the background.
+                    let _ = kill_current_process_group(Signal::TSTP);
+                    unasked = true;
+                }
                 None => return Ok(End::Left),
             },
         }
@@ -141,6 +166,25 @@ enum Typed {
     Line(String),
     /// Ctrl-C.
     Interrupt,
+    /// Ctrl-Z.
+    Suspend,
+}
+
+/// Ends a question at Ctrl-Z, so that the terminal has its own mode again before the
+/// process is suspended: in the background nothing may change it.
+struct AtSuspend(Arc<AtomicBool>);
+
+impl ConditionalEventHandler for AtSuspend {
+    fn handle(
+        &self,
+        _: &rustyline::Event,
+        _: RepeatCount,
+        _: bool,
+        _: &EventContext,
+    ) -> Option<Cmd> {
+        self.0.store(true, Ordering::Relaxed);
+        Some(Cmd::Interrupt)
+    }
 }
 
 /// A prompt, and a place above it.
@@ -157,6 +201,9 @@ impl Terminal {
     fn open() -> Result<Self, ReadlineError> {
         let mut editor = DefaultEditor::new()?;
         let mut printer = editor.create_external_printer()?;
+        let suspend = Arc::new(AtomicBool::new(false));
+        let handler = EventHandler::Conditional(Box::new(AtSuspend(Arc::clone(&suspend))));
+        editor.bind_sequence(KeyEvent::ctrl('Z'), handler);
         let (questions, asked) = std::sync::mpsc::channel::<String>();
         let (said, to_say) = std::sync::mpsc::channel::<String>();
         let (typed, answers) = mpsc::channel(1);
@@ -168,6 +215,9 @@ impl Terminal {
                             let _ = editor.add_history_entry(line.as_str());
                         }
                         Typed::Line(line)
+                    }
+                    Err(ReadlineError::Interrupted) if suspend.swap(false, Ordering::Relaxed) => {
+                        Typed::Suspend
                     }
                     Err(ReadlineError::Interrupted) => Typed::Interrupt,
                     Err(_) => return,
@@ -232,7 +282,9 @@ impl Drop for KeepMode {
     fn drop(&mut self) {
         let Some(before) = &self.0 else { return };
         let now = termios::tcgetattr(std::io::stdin());
-        if now.is_ok_and(|now| now.local_modes == before.local_modes) {
+        let is_as_before = now.is_ok_and(|now| now.local_modes == before.local_modes);
+        // In the background the mode is the shell's.
+        if is_as_before || !out::is_in_foreground() {
             return;
         }
         let _ = termios::tcsetattr(std::io::stdin(), OptionalActions::Now, before);

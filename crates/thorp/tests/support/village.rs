@@ -64,6 +64,27 @@ impl Village {
     }
 }
 
+impl Drop for Village {
+    /// A peer that has left its terminal outlives the test that started it.
+    fn drop(&mut self) {
+        let nodes = fs::read_dir(self.dir.path())
+            .into_iter()
+            .flatten()
+            .flatten();
+        for node in nodes {
+            let lock = fs::read_to_string(node.path().join("state/lock"));
+            let Ok(process) = lock.unwrap_or_default().trim().parse::<u32>() else {
+                continue;
+            };
+            let command = fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
+            if String::from_utf8_lossy(&command).contains(&*self.dir.path().to_string_lossy()) {
+                let kill = format!("kill -KILL {process}");
+                _ = Command::new("sh").args(["-c", &kill]).status();
+            }
+        }
+    }
+}
+
 impl Node {
     /// The same node, on another host.
     pub fn on(mut self, host: &Host) -> Self {

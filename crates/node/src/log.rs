@@ -1,0 +1,94 @@
+//! What a node without a terminal says, kept in its state directory.
+//!
+//! Owns the two files and their bound: what is said in months fits on the disk, and the
+//! last of it is there. Only the owner may read them. What is said is the program's.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use thorp_disk::DiskThread;
+
+/// What is said now.
+pub const FILE: &str = "log";
+/// What was said before that.
+pub(crate) const OLD_FILE: &str = "log.old";
+/// The most bytes in each of them.
+const MOST: u64 = 1024 * 1024;
+
+/// A log in the state directory of a node.
+#[derive(Debug)]
+pub struct LogFile {
+    directory: PathBuf,
+    file: File,
+    length: u64,
+}
+
+impl LogFile {
+    /// Goes on with the log of this state directory, or begins one.
+    pub fn open(disk: DiskThread, state: &Path) -> io::Result<Self> {
+        let file = open(disk, &state.join(FILE))?;
+        let length = file.metadata()?.len();
+        Ok(Self {
+            directory: state.to_owned(),
+            file,
+            length,
+        })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> PathBuf {
+        self.directory.join(FILE)
+    }
+
+    /// Adds a line, with its end. A full log is set aside, in place of the one before.
+    pub fn add(&mut self, disk: DiskThread, line: &[u8]) -> io::Result<()> {
+        if self.length > 0 && self.length + line.len() as u64 > MOST {
+            fs::rename(self.path(), self.directory.join(OLD_FILE))?;
+            self.file = open(disk, &self.path())?;
+            self.length = 0;
+        }
+        self.file.write_all(line)?;
+        self.length += line.len() as u64;
+        Ok(())
+    }
+}
+
+fn open(_: DiskThread, path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.append(true).create(true).mode(0o600).open(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use thorp_disk::testing::DISK;
+
+    use super::*;
+
+    #[test]
+    fn a_log_goes_on_and_never_grows_beyond_its_bound() {
+        let state = tempfile::tempdir().expect("a directory");
+        let mut number = 0;
+        for _ in 0..3 {
+            let mut log = LogFile::open(DISK, state.path()).expect("opened");
+            for _ in 0..40_000 {
+                number += 1;
+                let line = format!("{number} and what else there is to say in a line\n");
+                log.add(DISK, line.as_bytes()).expect("added");
+            }
+        }
+        let [new, old] = [FILE, OLD_FILE].map(|name| state.path().join(name));
+        for path in [&new, &old] {
+            let meta = fs::metadata(path).expect("it is there");
+            assert!(meta.len() <= MOST, "{}", meta.len());
+            assert_eq!(meta.permissions().mode() & 0o777, 0o600);
+        }
+        let text = fs::read_to_string(new).expect("text");
+        let last = text.lines().last().expect("a line");
+        assert!(last.starts_with(&format!("{number} ")), "{last}");
+        assert_eq!(fs::read_dir(state.path()).expect("read").count(), 2);
+    }
+}
