@@ -3,11 +3,13 @@
 //! ```text
 //! share  the directory a peer offers: scanned, watched, hashed, served
 //! store  where fetched files arrive
+//! leftovers  what interrupted fetches have left
 //! stamp  how a change of a file is noticed
 //! ```
 //!
 //! Nothing here has a socket, or knows which peer asks for a file.
 
+pub mod leftovers;
 pub mod share;
 pub mod stamp;
 pub mod store;

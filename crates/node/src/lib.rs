@@ -37,6 +37,6 @@ mod system;
 
 pub use drive::{peer, tracker};
 // What the program needs from below.
-pub use thorp_files::share;
+pub use thorp_files::{leftovers, share};
 pub use thorp_group::{address, backup, certificate, clock, identity, invite, join, state};
 pub use thorp_wire::{MemberName, printable};

@@ -10,8 +10,10 @@ use thorp_node::api::{
 };
 
 use crate::columns::{ColumnLayout, Field, Form, Kind};
-use crate::units;
+use crate::{units, words};
+use thorp_node::leftovers::Leftover;
 use thorp_node::printable::printable;
+use thorp_node::snapshot::LeftOutRow;
 
 /// Rows that are laid out together.
 const BATCH: usize = 1000;
@@ -54,6 +56,16 @@ const MEMBERS: Kind = Kind {
         form(&[0, 2, 3, 4, 5], 8),
         form(&[0, 2, 3, 5], 8),
     ],
+};
+const LEFTOVERS: Kind = Kind {
+    head: &["Partial file", "Size", "Written (UTC)"],
+    right: &[1],
+    forms: &[form(&[0, 1, 2], 16), form(&[0, 1], 8)],
+};
+const LEFT_OUT: Kind = Kind {
+    head: &["Not shared", "Why"],
+    right: &[],
+    forms: &[form(&[0, 1], 60)],
 };
 const PEERS: Kind = Kind {
     head: &["Peer", "Address", "Files", "Size", "Id", "Neighbours"],
@@ -153,6 +165,23 @@ impl RowTable {
         self.push(&MEMBERS, cells)
     }
 
+    /// Adds what an interrupted fetch has left; the text of a full batch comes back.
+    pub fn leftover(&mut self, file: &Leftover) -> Option<String> {
+        let cells = vec![
+            text(words::escaped(&file.path)),
+            text(units::size(file.bytes)),
+            text(units::time(file.written)),
+        ];
+        self.push(&LEFTOVERS, cells)
+    }
+
+    /// Adds what is not shared; the text of a full batch comes back.
+    pub fn left_out(&mut self, row: &LeftOutRow) -> Option<String> {
+        let path = if row.path.is_empty() { "." } else { &row.path };
+        let cells = vec![text(printable(path)), text(words::why_left_out(row.why))];
+        self.push(&LEFT_OUT, cells)
+    }
+
     /// The text of what is left.
     pub fn finish(&mut self) -> Option<String> {
         (!self.rows.is_empty()).then(|| self.flush())?
@@ -233,11 +262,25 @@ pub fn status(status: &Status, now: i64) -> String {
         let _ = write!(files, ", {} still to be hashed", offered.unhashed);
     }
     if offered.skipped > 0 {
-        let _ = write!(files, ", {} left out", offered.skipped);
-        if offered.skipped_links > 0 {
-            let _ = write!(files, " ({})", units::count(offered.skipped_links, "link"));
-        }
+        let links = match offered.skipped_links {
+            0 => String::new(),
+            links => format!("{}; ", units::count(links, "link")),
+        };
+        let _ = write!(
+            files,
+            ", {} left out ({links}thorp status --left-out)",
+            offered.skipped
+        );
     }
+    let partial = match status.partial {
+        Some(left) if left.files > 0 || left.in_part => {
+            let least = if left.in_part { "at least " } else { "" };
+            let files = units::count(left.files, "file");
+            let size = units::size(left.bytes);
+            format!("{least}{files} of interrupted fetches, {size} (thorp clean)")
+        }
+        _ => String::new(),
+    };
     let tracker = match (&status.tracker, status.tracker_connected) {
         (Some(address), true) => format!("{address}, connected"),
         (Some(address), false) => format!("{address}, out of reach"),
@@ -259,6 +302,7 @@ pub fn status(status: &Status, now: i64) -> String {
         ("Peer", format!("{name}, {}", status.id)),
         ("Share", share),
         ("Offers", files),
+        ("Partial", partial),
         (
             "Listens",
             status.listen.clone().unwrap_or_else(|| "nowhere".into()),
@@ -287,10 +331,11 @@ pub fn status(status: &Status, now: i64) -> String {
     lines(rows)
 }
 
-/// A line for each thing, with its label.
+/// A line for each thing that there is something to say of, with its label.
 fn lines<const N: usize>(rows: [(&str, String); N]) -> String {
-    rows.map(|(what, how)| format!("{what:<12}{}", printable(&how)))
-        .join("\n")
+    let said = rows.into_iter().filter(|(_, how)| !how.is_empty());
+    let lines = said.map(|(what, how)| format!("{what:<12}{}", printable(&how)));
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// `oak (192.168.198.138)`, or only the address.
@@ -442,7 +487,8 @@ oak           -                 -        -                          aaaaaaaa";
         let expected = "\
 Peer        oak, aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
 Share       /home/oak/papers
-Offers      4 files, 1.2 MiB, 1 of them by a link, 1 still to be hashed, 2 left out (1 link)
+Offers      4 files, 1.2 MiB, 1 of them by a link, 1 still to be hashed, 2 left out (1 link; thorp status --left-out)
+Partial     1 file of interrupted fetches, 1.2 MiB (thorp clean)
 Listens     [::]:3334
 Tracker     192.168.198.138:3333, connected
 Group       dddddddddddddddddddddddddddddddddddddddddddddddddddd

@@ -20,6 +20,7 @@ mod args;
 mod choose;
 mod columns;
 mod commands;
+mod completing;
 mod conversation;
 mod exit;
 mod fit;
@@ -51,6 +52,7 @@ mod wrap;
 use std::io::Write as _;
 use std::process::ExitCode;
 
+use clap::CommandFactory;
 use thorp_node::api::ErrorKind;
 use tracing_subscriber::EnvFilter;
 
@@ -58,6 +60,8 @@ use crate::args::Args;
 use crate::exit::{Exit, Result, failure};
 
 fn main() -> ExitCode {
+    // A shell asks what may be typed: answered here, and that is all.
+    completing::answer(Args::command);
     let env = |name: &str| std::env::var(name).ok();
     let args = match Args::read(std::env::args_os(), env) {
         Ok(args) => args,

@@ -199,6 +199,7 @@ fn member(address: &str) -> Member {
 fn called(address: &str) -> MemberRef {
     MemberRef {
         id: member(address).id,
+        name: None,
         address: address.parse().ok().map(|ip| SocketAddr::new(ip, 3334)),
         shares_address: false,
     }

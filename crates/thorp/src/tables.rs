@@ -53,6 +53,9 @@ pub struct PeerLine {
     pub files_total: u64,
     /// Its neighbours, as their rows are called, in the rows' order.
     pub neighbours: Vec<String>,
+    /// The same for a person: by name where two share an address.
+    #[serde(skip)]
+    pub neighbours_by_name: Vec<String>,
     /// How many there are in all.
     #[serde(skip)]
     pub neighbours_total: u64,
@@ -67,6 +70,9 @@ pub struct FileLine {
     pub root_prefix: Option<String>,
     /// Who has it, as their rows are called, in the rows' order.
     pub holders: Vec<String>,
+    /// The same for a person: by name where two share an address.
+    #[serde(skip)]
+    pub holders_by_name: Vec<String>,
     /// How many there are in all.
     #[serde(skip)]
     pub holders_total: u64,
@@ -131,7 +137,7 @@ pub const PEERS: [Column<PeerLine>; 3] = [
     Column {
         head: "Neighbours",
         cell: PeerLine::neighbours_cell,
-        on_screen: PeerLine::neighbours_cell,
+        on_screen: |peer| Cell::Names(&peer.neighbours_by_name, peer.neighbours_total),
         width: Width::Rest(2),
     },
 ];
@@ -147,7 +153,7 @@ pub const FILES: [Column<FileLine>; 2] = [
     Column {
         head: "Held by",
         cell: FileLine::holders_cell,
-        on_screen: FileLine::holders_cell,
+        on_screen: |file| Cell::Names(&file.holders_by_name, file.holders_total),
         width: Width::Rest(1),
     },
 ];
@@ -218,6 +224,7 @@ impl PeerLine {
                 neighbours.len() as u64
             },
             neighbours,
+            neighbours_by_name: names(&peer.neighbours),
         })
     }
 
@@ -249,6 +256,7 @@ impl FileLine {
             name: file.name.clone(),
             root_prefix: file.has_twin.then(|| root_prefix(file)),
             holders: labels(&file.holders),
+            holders_by_name: names(&file.holders),
             holders_total: file.holders_total,
         })
     }
@@ -325,6 +333,17 @@ fn labels(of: &[MemberRef]) -> Vec<String> {
         })
     };
     of.iter().filter_map(label).collect()
+}
+
+/// Those that are present, by name where the address alone does not tell which.
+fn names(of: &[MemberRef]) -> Vec<String> {
+    let called = labels(of).into_iter();
+    let present = of.iter().filter(|of| of.address.is_some());
+    let by_name = present.map(|of| of.name.clone().filter(|_| of.shares_address));
+    called
+        .zip(by_name)
+        .map(|(label, name)| name.unwrap_or(label))
+        .collect()
 }
 
 fn root_prefix(file: &TrackedFile) -> String {

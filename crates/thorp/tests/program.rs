@@ -26,7 +26,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).expect("UTF-8")
 }
 
-const VERBS: [&str; 16] = [
+const VERBS: [&str; 17] = [
     "share",
     "tracker",
     "invite",
@@ -40,6 +40,7 @@ const VERBS: [&str; 16] = [
     "neighbours",
     "status",
     "stop",
+    "clean",
     "leave",
     "demo",
     "completions",

@@ -36,7 +36,7 @@ pub(crate) use line::{event_of, line_of};
 pub use notice::{Note, Notice, Warning};
 pub use rows::{
     AnswerSource, Done, Fetched, FileRow, GroupMember, Hashing, HolderRow, Member, MemberRole,
-    Offered, PeerRow, Progress, Provenance, Status, TrackerStatus,
+    Offered, PartialFiles, PeerRow, Progress, Provenance, Status, TrackerStatus,
 };
 
 /// A request to a node.

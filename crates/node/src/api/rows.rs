@@ -115,6 +115,10 @@ pub struct Status {
     /// What it lists.
     #[serde(flatten)]
     pub offered: Offered,
+    /// What interrupted fetches have left in the share. Counted when a user asks, so
+    /// there is none in a snapshot.
+    #[serde(default)]
+    pub partial: Option<PartialFiles>,
     /// Number of neighbours.
     pub neighbours: u64,
     /// Bytes of large files that were sent since the start.
@@ -151,6 +155,17 @@ pub struct Offered {
     /// Files that were opened since the start, to be hashed or sent. What is
     /// remembered from an earlier start is not hashed again.
     pub opened: u64,
+}
+
+/// Partial files that no fetch writes at this moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartialFiles {
+    /// How many there are.
+    pub files: u64,
+    /// What they take on the disk, in bytes.
+    pub bytes: u64,
+    /// Whether there may be more: counting them took too long.
+    pub in_part: bool,
 }
 
 /// How a tracker is.

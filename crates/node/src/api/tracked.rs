@@ -64,6 +64,9 @@ pub struct TrackedFile {
 pub struct MemberRef {
     /// 52 characters of base32.
     pub id: String,
+    /// Its human name, where its address alone does not tell it from another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
     /// Its address, if it is known here.
     pub address: Option<SocketAddr>,
     /// Whether another one in the part of peers has the same address.

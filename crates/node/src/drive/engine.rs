@@ -79,7 +79,11 @@ impl<M: Machine> Engine<M> {
     fn on_connected(&mut self, connected: Connected, dialled: bool) -> LinkId {
         let member = rows::member(connected.member.clone());
         let remote = connected.address.ip();
+        let address = connected.address;
         let link = self.wires.open(connected);
+        let who = self.wires.who(link);
+        let by = if dialled { "this end" } else { "the other end" };
+        tracing::info!(%who, %address, by, "a link is made");
         self.handle(links::Input::Connected {
             link,
             member,

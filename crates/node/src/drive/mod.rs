@@ -13,6 +13,7 @@
 
 mod engine;
 pub mod peer;
+mod talk;
 pub mod tracker;
 mod wires;
 
@@ -99,7 +100,10 @@ fn on_arrival<N: Node>(node: &mut N, engine: &mut Engine<N::Machine>, arrival: A
     // Its room is given back when it has been dealt with.
     let Arrival { link, event, .. } = arrival;
     match event {
-        LinkEvent::Frame(frame) => node.on_frame(engine, link, frame),
+        LinkEvent::Frame(frame) => {
+            talk::log_heard(engine.wires.who(link), &frame);
+            node.on_frame(engine, link, frame);
+        }
         LinkEvent::Unknown { kind, request } => {
             if let Some(request) = request {
                 engine.wires.refuse(link, kind, request);
@@ -109,7 +113,8 @@ fn on_arrival<N: Node>(node: &mut N, engine: &mut Engine<N::Machine>, arrival: A
         LinkEvent::Heard { content } => engine.handle(links::Input::Heard { link, content }),
         LinkEvent::Expiring => engine.handle(links::Input::Expiring { link }),
         LinkEvent::Closed(end) => {
-            tracing::debug!(link = link.0, %end, "closed");
+            let who = engine.wires.who(link);
+            tracing::info!(%who, %end, "a link has ended");
             engine.wires.on_closed(link);
             node.on_closed(engine, link, end);
         }

@@ -13,6 +13,7 @@ use thorp_group::clock::Clock;
 use thorp_group::tls::MemberTls;
 use thorp_wire::frame::{Frame, Reason, Refused, RequestId};
 
+use super::talk;
 use crate::net::dial::Connected;
 use crate::net::link::{self, Arrival, Arrivals, Inbox, LinkSender, Term};
 
@@ -27,6 +28,8 @@ pub(super) struct Wires {
 
 struct Wire {
     sender: LinkSender,
+    /// Who is at the other end, for the log.
+    who: String,
     /// This machine's address at this end, as long as it has that.
     local: Option<IpAddr>,
 }
@@ -56,6 +59,10 @@ impl Wires {
         };
         let wire = Wire {
             sender: link::start(link, stream, term, self.inbox.clone()),
+            who: match &member.name {
+                Some(name) => name.to_string(),
+                None => member.id.short(),
+            },
             local: local.ok().map(|local| local.ip()),
         };
         self.all.insert(link, wire);
@@ -76,9 +83,15 @@ impl Wires {
     }
 
     pub(super) fn send(&self, link: LinkId, frame: Frame) {
-        if let Some(sender) = self.get(link) {
-            sender.send(frame);
+        if let Some(wire) = self.all.get(&link) {
+            talk::log_sent(&wire.who, &frame);
+            wire.sender.send(frame);
         }
+    }
+
+    /// Who is at the other end, for the log.
+    pub(super) fn who(&self, link: LinkId) -> &str {
+        self.all.get(&link).map_or("?", |wire| &wire.who)
     }
 
     /// Refuses a question of a type that this version does not know.

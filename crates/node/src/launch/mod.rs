@@ -7,6 +7,7 @@
 //! desk      what a user asks where the CA is: members, invites, a backup
 //! owner     which process has a state directory, and waiting for it to let go
 //! leaving   how a state directory forgets its group, or everything
+//! leftover  what interrupted fetches have left in a directory
 //! joining   how this machine becomes a member
 //! member    what is kept of a membership, and what a peer makes of it
 //! running   what runs, and how it ends
@@ -22,6 +23,7 @@ mod desk;
 mod failure;
 mod joining;
 mod leaving;
+mod leftover;
 mod member;
 mod office;
 mod owner;
@@ -55,6 +57,7 @@ pub use failure::LaunchError;
 use joining::join_group;
 pub use joining::{Group, join};
 pub use leaving::{Left, Standing, leave, membership, standing};
+pub use leftover::{leftovers, remove_leftovers};
 use member::{Credentials, keep};
 use office::Office;
 use owner::free_state;

@@ -36,7 +36,10 @@ pub async fn ask(
                 Some(events) if command == Command::Stop => {
                     return Ok(until_let_go(events, &common.state));
                 }
-                Some(events) => return Ok(events),
+                Some(events) => {
+                    tracing::info!(state = ?common.state, "the peer that runs here is asked");
+                    return Ok(events);
+                }
                 // It was about to end, and has not read the command.
                 None => {}
             },
@@ -48,6 +51,7 @@ pub async fn ask(
             state: common.state,
         });
     }
+    tracing::info!(state = ?common.state, "no peer runs here: a visitor asks");
     let (notices, mut told) = mpsc::channel(NOTICES);
     let visitor = visit(common, state, tracker, directory, notices).await?;
     let mut answer = visitor.peer.command(command);

@@ -202,6 +202,7 @@ impl Knowledge<'_> {
         let seen = seen.map(|(address, id)| self.present_ref(id, address));
         let unseen = unseen.into_iter().map(|id| MemberRef {
             id: id.to_string(),
+            name: None,
             address: None,
             shares_address: false,
         });
@@ -209,10 +210,16 @@ impl Knowledge<'_> {
     }
 
     fn present_ref(&self, id: PeerId, address: SocketAddr) -> MemberRef {
+        let shares_address = self.present.is_shared(address.ip());
+        let named = || self.present.get(id)?.name.as_ref();
         MemberRef {
             id: id.to_string(),
+            name: shares_address
+                .then(named)
+                .flatten()
+                .map(ToString::to_string),
             address: Some(address),
-            shares_address: self.present.is_shared(address.ip()),
+            shares_address,
         }
     }
 

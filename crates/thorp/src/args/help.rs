@@ -93,6 +93,12 @@ Examples:
   thorp ls slides/            those in a folder
   thorp ls --sort time        the newest first";
 
+pub const CLEAN_EXAMPLES: &str = "\
+Examples:
+  thorp clean                 lists what is left in the share, and asks
+  thorp clean ~/Downloads     the same elsewhere
+  thorp clean --yes           without asking";
+
 pub const COMPLETIONS_EXAMPLES: &str = "\
 Examples:
   thorp completions bash > ~/.local/share/bash-completion/completions/thorp

@@ -33,8 +33,8 @@ use crate::words;
 use help::explanation;
 use values::setting;
 pub use verbs::{
-    CompletionsArgs, FindArgs, GetArgs, InviteArgs, JoinArgs, LeaveArgs, ListArgs, LsArgs,
-    RemoveArgs, ShareArgs, TrackerArgs, Visiting,
+    CleanArgs, CompletionsArgs, FindArgs, GetArgs, InviteArgs, JoinArgs, LeaveArgs, ListArgs,
+    LsArgs, RemoveArgs, ShareArgs, StatusArgs, TrackerArgs, Visiting,
 };
 
 /// Any file in the village, by its name, from whoever has it.
@@ -117,10 +117,10 @@ pub enum Verb {
     Peers(Visiting),
     /// List this peer's neighbours
     Neighbours,
-    /// Say how this peer is: share, tracker, lookups so far
-    Status,
+    Status(StatusArgs),
     /// End the running peer with a goodbye
     Stop,
+    Clean(CleanArgs),
     Leave(LeaveArgs),
     /// Play a whole village on loopback, told step by step
     Demo,

@@ -221,7 +221,7 @@ fn the_small_verbs() {
     ));
     assert!(matches!(verb(&["peers"]), Verb::Peers(_)));
     assert!(matches!(verb(&["neighbours"]), Verb::Neighbours));
-    assert!(matches!(verb(&["status"]), Verb::Status));
+    assert!(matches!(verb(&["status"]), Verb::Status(_)));
     assert!(matches!(verb(&["stop"]), Verb::Stop));
     assert!(matches!(verb(&["demo"]), Verb::Demo));
     assert!(matches!(

@@ -5,14 +5,16 @@ use std::time::Duration;
 
 use clap::builder::FalseyValueParser;
 use clap_complete::Shell;
+use clap_complete::engine::ArgValueCompleter;
 use thorp_node::MemberName;
 use thorp_node::address::{ListenAddress, NetAddress, OuterAddress};
 
 use super::help::{
-    COMPLETIONS_EXAMPLES, FIND_EXAMPLES, GET_EXAMPLES, INVITE_EXAMPLES, JOIN_EXAMPLES,
-    LEAVE_EXAMPLES, LS_EXAMPLES, REMOVE_EXAMPLES, SHARE_EXAMPLES, TRACKER_EXAMPLES,
+    CLEAN_EXAMPLES, COMPLETIONS_EXAMPLES, FIND_EXAMPLES, GET_EXAMPLES, INVITE_EXAMPLES,
+    JOIN_EXAMPLES, LEAVE_EXAMPLES, LS_EXAMPLES, REMOVE_EXAMPLES, SHARE_EXAMPLES, TRACKER_EXAMPLES,
 };
 use super::values::{WhichTracker, expiry, root_prefix};
+use crate::completing;
 use crate::sorting::Order;
 
 /// Share a directory and stay
@@ -202,7 +204,7 @@ pub struct LeaveArgs {
 #[command(after_long_help = GET_EXAMPLES)]
 pub struct GetArgs {
     /// File names or globs
-    #[arg(required = true, value_name = "NAME")]
+    #[arg(required = true, value_name = "NAME", add = ArgValueCompleter::new(completing::files))]
     pub names: Vec<String>,
 
     /// Write to DIR instead, which must be there (not shared then)
@@ -218,7 +220,7 @@ pub struct GetArgs {
     pub overwrite: bool,
 
     /// Only from this peer: a name, an address or the start of an id
-    #[arg(long, value_name = "PEER", env = "THORP_FROM")]
+    #[arg(long, value_name = "PEER", env = "THORP_FROM", add = ArgValueCompleter::new(completing::peers))]
     pub from: Option<String>,
 
     /// Only the content whose root starts so
@@ -235,6 +237,7 @@ pub struct GetArgs {
 #[command(after_long_help = FIND_EXAMPLES)]
 pub struct FindArgs {
     /// A glob: on the full path, or without / on the base name
+    #[arg(add = ArgValueCompleter::new(completing::files))]
     pub pattern: String,
 
     /// How it is listed.
@@ -252,7 +255,7 @@ pub struct FindArgs {
 pub struct LsArgs {
     /// A peer: a name, an address or the start of an id; or a folder, which a / at
     /// the end makes certain
-    #[arg(value_name = "PEER|FOLDER")]
+    #[arg(value_name = "PEER|FOLDER", add = ArgValueCompleter::new(completing::peers_and_folders))]
     pub whose: Option<String>,
 
     /// Only this folder of that peer
@@ -286,6 +289,32 @@ pub struct Visiting {
     /// With no peer running: visit the open group of this tracker
     #[arg(long, value_name = "ADDR[:PORT]", env = "THORP_TRACKER")]
     pub tracker: Option<NetAddress>,
+}
+
+/// Say how this peer is: share, tracker, lookups so far
+#[derive(Clone, Copy, Debug, Default, clap::Args)]
+pub struct StatusArgs {
+    /// List what of the directory is not shared, and why
+    #[arg(long, env = "THORP_STATUS_LEFT_OUT", value_parser = FalseyValueParser::new())]
+    pub left_out: bool,
+}
+
+/// Remove what interrupted fetches have left
+///
+/// Lists the partial files in the share, or in DIR, with its folders, and removes them
+/// after a yes. What is being fetched at this moment stays. A fetch that could
+/// have gone on from such a file begins anew then.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = CLEAN_EXAMPLES)]
+pub struct CleanArgs {
+    /// Where to look [default: what the running peer shares, otherwise this
+    /// directory]
+    #[arg(value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+
+    /// Do it without asking
+    #[arg(long, short, env = "THORP_YES", value_parser = FalseyValueParser::new())]
+    pub yes: bool,
 }
 
 /// Print a completion script

@@ -4,8 +4,9 @@ use std::io;
 use std::path::PathBuf;
 
 use thorp_node::address::NetAddress;
-use thorp_node::api::{Command, ErrorKind};
+use thorp_node::api::{Command, ErrorKind, Event, Member};
 use thorp_node::launch::{self, Common, LaunchError, Standing};
+use thorp_node::printable::printable;
 
 use super::context::Context;
 use crate::answer::{AnswerStyle, Renderer};
@@ -176,6 +177,35 @@ fn nothing(command: &Command) -> Option<&'static str> {
     }
 }
 
+/// What `-v` shows of an answer: what the node that was asked may have logged, in
+/// another process.
+pub fn log(event: &Event) {
+    match event {
+        Event::Fetched(fetched) => {
+            let called = |member: &Member| member.name.clone().unwrap_or(member.address.clone());
+            let from: Vec<String> = fetched.sources.iter().map(called).collect();
+            tracing::info!(
+                name = %printable(&fetched.name),
+                stage = ?fetched.answer.source,
+                via = fetched.answer.via.as_ref().map(called),
+                tracker_asked = fetched.answer.tracker_asked,
+                from = from.join(" "),
+                received = fetched.received,
+                ms = fetched.ms,
+                "has come"
+            );
+        }
+        Event::Failed { name, failure } => {
+            let kind = failure.kind();
+            tracing::info!(name = %printable(name), ?kind, "has not come");
+        }
+        Event::Done(done) => {
+            tracing::info!(count = done.count, bytes = done.bytes, ms = done.ms, "done");
+        }
+        _ => {}
+    }
+}
+
 /// Shows an answer to its end.
 pub async fn show<O: io::Write, T: io::Write>(
     answers: &mut Answers,
@@ -183,6 +213,7 @@ pub async fn show<O: io::Write, T: io::Write>(
     listing: bool,
 ) -> Result {
     while let Some(event) = answers.recv().await {
+        log(&event);
         if let Some(exit) = renderer.render(&event)? {
             return Ok(exit);
         }
@@ -197,7 +228,6 @@ pub async fn show<O: io::Write, T: io::Write>(
 mod tests {
     use super::*;
     use crate::samples;
-    use thorp_node::api::Event;
     use tokio::sync::mpsc;
 
     async fn answer_of(events: Vec<Event>) -> (Result, String) {

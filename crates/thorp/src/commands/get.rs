@@ -2,7 +2,7 @@
 
 use thorp_node::api::{Command, Get};
 
-use super::asking::ask;
+use super::asking::{ask, log};
 use super::context::Context;
 use crate::answer::AnswerStyle;
 use crate::args::GetArgs;
@@ -50,6 +50,7 @@ async fn converse(context: &Context, tracker: Option<NetAddress>, get: Get) -> R
                     let Some(event) = answers.recv().await else {
                         return Err(broken_off());
                     };
+                    log(&event);
                     renderer.render(&event)?;
                     if let Some(step) = conversation.on_event(&event) {
                         break step;

@@ -10,6 +10,7 @@
 //! ```
 
 mod asking;
+mod clean;
 mod completions;
 mod context;
 mod demo;
@@ -54,8 +55,9 @@ pub async fn run(args: Args) -> Result {
         Verb::Ls(ls) => ls::run(&context, ls).await,
         Verb::Peers(visiting) => peers::run(&context, visiting).await,
         Verb::Neighbours => neighbours::run(&context).await,
-        Verb::Status => status::run(&context).await,
+        Verb::Status(status) => status::run(&context, status).await,
         Verb::Stop => stop::run(&context).await,
+        Verb::Clean(clean) => clean::run(&context, clean).await,
         Verb::Leave(leave) => leave::run(&context, &leave).await,
         Verb::Demo => demo::run(&context).await,
         Verb::Completions(completions) => completions::run(&completions),

@@ -1,20 +1,109 @@
 //! `thorp status`: how this machine's peer is, or else its tracker.
 
+use std::io::Write;
 use std::time::UNIX_EPOCH;
 
-use thorp_node::api::Command;
+use thorp_node::api::{Command, ErrorKind, Event};
 use thorp_node::launch;
+use thorp_node::snapshot::{Ask, Page, Part, SnapshotRow};
 
 use super::context::Context;
-use crate::exit::{Complaint, Result};
+use crate::args::StatusArgs;
+use crate::exit::{Complaint, Exit, Result, broken_off, failure};
+use crate::listing::RowTable;
+use crate::out::{self, Flow};
+use crate::pager::Pager;
+use crate::signals::Signals;
 use crate::state::NodeKind;
-use crate::{units, words};
+use crate::{units, words, wrap};
 
-pub async fn run(context: &Context) -> Result {
+/// Rows of what is not shared that are asked for at a time.
+const ROWS: usize = 1000;
+
+pub async fn run(context: &Context, args: StatusArgs) -> Result {
+    if args.left_out {
+        return match left_out(context).await {
+            Ok(exit) => Ok(exit),
+            Err(failure) => Err(with_group(context, failure).await),
+        };
+    }
     match context.answer_of_running(Command::Status).await {
         Ok((_, exit)) => Ok(exit),
         Err(failure) => Err(with_group(context, failure).await),
     }
+}
+
+/// What is not shared, and why; in a pager where the user looks at it.
+async fn left_out(context: &Context) -> Result {
+    let mut signals = Signals::listen()?;
+    let is_looked_at = context.terminals.stdout && !context.global.json;
+    let pager = if is_looked_at && context.terminals.able {
+        Pager::wanted()
+    } else {
+        Pager::none()
+    };
+    let mut out = pager.data();
+    let end = list_left_out(context, &mut out).await;
+    drop(out);
+    pager.close(&mut signals).await;
+    end
+}
+
+async fn list_left_out(context: &Context, out: &mut impl Write) -> Result {
+    let state = context.state(NodeKind::Peer)?;
+    let mut table = RowTable::within(wrap::width(std::io::stdout()));
+    let mut ask = Some(Ask::first(Part::LeftOut, ROWS));
+    let mut is_none = true;
+    while let Some(asked) = ask {
+        let page = page(&state, &asked).await?;
+        for row in &page.rows {
+            let SnapshotRow::LeftOut(row) = row else {
+                continue;
+            };
+            is_none = false;
+            let text = if context.global.json {
+                let mut value = serde_json::to_value(row).unwrap_or_default();
+                value["event"] = "left-out".into();
+                Some(value.to_string())
+            } else {
+                table.left_out(row)
+            };
+            if let Some(text) = text
+                && out::line(out, &text).map_err(|why| out::unwritten(&why))? == Flow::Closed
+            {
+                return Ok(Exit::DONE);
+            }
+        }
+        ask = page.next(&asked);
+    }
+    if let Some(text) = table.finish() {
+        let _ = out::line(out, &text).map_err(|why| out::unwritten(&why))?;
+    }
+    if is_none {
+        context.say("Nothing is left out: all that is in the directory is shared.");
+    }
+    Ok(Exit::DONE)
+}
+
+async fn page(state: &std::path::Path, ask: &Ask) -> Result<Page> {
+    let states = [state.to_owned()];
+    let command = Command::Snapshot(ask.clone());
+    let Some((_, mut answers)) = launch::ask_running(&states, &command).await else {
+        let why = format!(
+            "No peer is running on the state directory {}, so nothing is shared. Start one: \
+             thorp share",
+            state.display()
+        );
+        return Err(failure(ErrorKind::Other, why));
+    };
+    while let Some(event) = answers.recv().await {
+        match event {
+            Event::Page(page) => return Ok(page),
+            Event::Error(failure) => return Err(failure.into()),
+            _ => {}
+        }
+    }
+    Err(broken_off())
 }
 
 /// Where no node runs, of which group this machine is a member all the same.

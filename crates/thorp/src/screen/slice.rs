@@ -2,9 +2,14 @@
 //!
 //! A slice follows a row, not a number: whatever comes or goes before it, the
 //! row at the top stays at the top. Which number it has is known exactly at both
-//! ends of the table, and counted from there in between.
+//! ends of the table, and counted from there in between. Where all rows are held,
+//! files stand in the order in which people count; otherwise by the bytes of their names.
+
+use std::cmp::Ordering;
 
 use thorp_node::snapshot::{Ask, At, Page, Part, RowKey, SnapshotRow};
+
+use crate::sorting::names;
 
 /// A column becomes narrower only by so many columns of the terminal at once.
 const NARROWER: usize = 8;
@@ -73,7 +78,11 @@ impl<R> Slice<R> {
             names,
         };
         let top = self.keys.get(self.scroll.first).or(self.keys.last());
+        let all_fit = self.is_whole && self.keys.len() <= 2 * rows;
         match (self.scroll.goal, top) {
+            (Goal::Here | Goal::End, Some(_)) if all_fit => {
+                [ask(At::Start, 0), ask(At::Start, 2 * rows)]
+            }
             (Goal::Here, Some(key)) => [
                 ask(At::Before(key.clone()), rows),
                 ask(At::From(key.clone()), 2 * rows),
@@ -86,6 +95,10 @@ impl<R> Slice<R> {
     /// Takes the answers.
     pub fn take(&mut self, before: Page, from: Page, line: impl Fn(&SnapshotRow) -> Option<R>) {
         let goal = self.scroll.goal;
+        if from.rows.len() as u64 == from.total && before.rows.is_empty() {
+            self.take_all(from.rows, line);
+            return;
+        }
         let top = self.scroll.first.min(self.rows.len().saturating_sub(1));
         let top = self.scroll.start + top as u64;
         let is_at_start = match goal {
@@ -116,6 +129,33 @@ impl<R> Slice<R> {
             // The furthest there is, which is found while drawing.
             Goal::End => self.rows.len(),
         };
+    }
+
+    /// Takes all rows there are: so few that numbers in names can count as numbers.
+    fn take_all(&mut self, mut rows: Vec<SnapshotRow>, line: impl Fn(&SnapshotRow) -> Option<R>) {
+        let before = std::mem::take(&mut self.keys);
+        let top = before.get(self.scroll.first).or(before.last());
+        rows.sort_by(|a, b| match (a, b) {
+            (SnapshotRow::File(a), SnapshotRow::File(b)) => {
+                names(&a.name, &b.name).then(a.nth.cmp(&b.nth))
+            }
+            // Peers stand by their addresses.
+            _ => Ordering::Equal,
+        });
+        let keys: Vec<RowKey> = rows.iter().filter_map(SnapshotRow::key).collect();
+        self.scroll.start = 0;
+        self.scroll.first = match self.scroll.goal {
+            Goal::Start => 0,
+            // One that is gone leaves its place to the next.
+            Goal::Here => top
+                .and_then(|top| keys.iter().position(|key| key == top))
+                .unwrap_or(self.scroll.first),
+            Goal::End => rows.len(),
+        };
+        self.is_whole = true;
+        self.total = rows.len() as u64;
+        self.rows = rows.iter().filter_map(line).collect();
+        self.keys = keys;
     }
 
     /// The widest cell of these rows. While only some of all rows are held, a

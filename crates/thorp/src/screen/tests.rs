@@ -5,6 +5,7 @@ use ratatui::backend::TestBackend;
 
 use super::*;
 use crate::story::{self, Shown};
+use thorp_node::snapshot::MemberRef;
 
 /// A screen, and what its tracker shows.
 struct Screened {
@@ -287,4 +288,42 @@ fn names_cannot_draw() {
         14,
     );
     assert!(text.contains("a\\x1b[2Jb"), "{text}");
+}
+
+#[test]
+fn where_all_files_are_held_numbers_in_names_count_as_numbers() {
+    let names = ["h10.txt", "h2.txt", "h1.txt"];
+    let mut screen = screen(Shown::of(&[("10.0.0.1", &names, &[])]));
+    let text = drawn(&mut screen, 80, 20);
+    let at = |name: &str| text.rfind(name).expect(name);
+    assert!(
+        at("h1.txt") < at("h2.txt") && at("h2.txt") < at("h10.txt"),
+        "{text}"
+    );
+    // Whichever row is on top, they stay so.
+    press(&mut screen, KeyCode::Tab);
+    for key in [KeyCode::Down, KeyCode::End, KeyCode::Up, KeyCode::Home] {
+        press(&mut screen, key);
+        assert_eq!(
+            drawn(&mut screen, 80, 20).matches(".txt").count(),
+            6,
+            "{text}"
+        );
+        assert_eq!(screen.screen.files.rows[1].name, "h2.txt");
+    }
+}
+
+#[test]
+fn two_peers_of_one_machine_are_told_apart_by_their_names() {
+    let mut shown = Shown::of(&[("10.0.0.1", &["1.txt"], &[])]);
+    let at = |name: &str, port: u16| MemberRef {
+        id: name.repeat(52),
+        name: Some(name.into()),
+        address: Some(([10, 0, 0, 1], port).into()),
+        shares_address: true,
+    };
+    shown.files[0].holders = vec![at("oak", 3334), at("elm", 3335)];
+    shown.files[0].holders_total = 2;
+    let text = drawn(&mut screen(shown), 80, 20);
+    assert!(text.contains("oak elm"), "{text}");
 }

@@ -4,6 +4,7 @@
 //! story    the sentences that are part of the behaviour
 //! failure  what went wrong, over the local socket or here
 //! launch   why a node cannot be started or asked
+//! left_out why a file is not shared
 //! menu     what the menu and the tracker's screen say and ask
 //! warning  what does not go as it should
 //! note     remarks in an answer
@@ -16,6 +17,7 @@
 
 mod failure;
 mod launch;
+mod left_out;
 mod menu;
 mod note;
 mod story;
@@ -33,6 +35,7 @@ use crate::fit::middle;
 
 pub use failure::{failure, trouble};
 pub use launch::{invite, launch};
+pub use left_out::why_left_out;
 pub use menu::{
     ENDS_SHARING, ENDS_SHARING_AND_TRACKER, INVITES_ELSEWHERE, end_tracker, invited, menu_help,
 };
@@ -98,6 +101,6 @@ fn one_line(text: &str) -> String {
 }
 
 /// A path that others may have chosen.
-fn escaped(path: &Path) -> String {
+pub fn escaped(path: &Path) -> String {
     printable(&path.to_string_lossy()).to_string()
 }

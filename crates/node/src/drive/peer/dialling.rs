@@ -147,7 +147,17 @@ async fn reach(
         }
         Target::Member { id, addresses } => (addresses.clone(), Expected::Peer(*id)),
     };
-    match dial::dial(&addresses, expected, tls, source).await {
+    let tried: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+    let who = match target {
+        Target::Tracker => "the tracker".to_owned(),
+        Target::Member { id, .. } => id.short(),
+    };
+    tracing::info!(%who, addresses = tried.join(" "), "is dialled");
+    let dialled = dial::dial(&addresses, expected, tls, source).await;
+    if let Err(why) = &dialled {
+        tracing::info!(%who, %why, "is not reached");
+    }
+    match dialled {
         Ok(connected) => Ok(Box::new(connected)),
         Err(why) if *target == Target::Tracker => {
             let why = dial::explain(why, Some(tls.ca()), tls.clock()).await;

@@ -18,6 +18,7 @@ use thorp_core::peer::Input;
 use thorp_disk::Disk;
 use thorp_files::store::{Replace, Store};
 use thorp_wire::frame::Holder;
+use thorp_wire::printable;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Interval, MissedTickBehavior, interval};
@@ -366,6 +367,16 @@ impl Job<'_> {
         if is_local {
             answer.source = AnswerSource::Local;
         }
+        let from: Vec<String> = sources.iter().map(called).collect();
+        tracing::info!(
+            name = %printable(item.listed.as_str()),
+            stage = ?answer.source,
+            via = answer.via.as_ref().and_then(|via| via.name.as_deref()),
+            tracker_asked = answer.tracker_asked,
+            from = from.join(" "),
+            received,
+            "is here"
+        );
         Fetched {
             name: item.listed.to_string(),
             path: self.terms.folder.path_of(&item.target),
@@ -381,6 +392,14 @@ impl Job<'_> {
 
     async fn tell(&self, event: Event) {
         tell(self.events, event).await;
+    }
+}
+
+/// A member, for the log.
+fn called(holder: &Holder) -> String {
+    match &holder.name {
+        Some(name) => name.to_string(),
+        None => holder.id.short(),
     }
 }
 

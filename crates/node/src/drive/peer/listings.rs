@@ -5,16 +5,20 @@
 //! [`thorp_core::peer`].
 
 use std::collections::HashMap;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use thorp_core::matching::Pattern;
 use thorp_core::peer::{AskId, Input, Unanswered, Wish};
 use thorp_core::survey::{Coverage, Findings};
+use thorp_files::leftovers::Leftovers;
 use thorp_wire::frame::Holder;
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 use super::telling::{Events, say_if_partial, tell};
 use super::{Abandoned, Peer, Request};
-use crate::api::{Done, Event, Failure, Note, PeerRow};
+use crate::api::{Done, Event, Failure, Note, PartialFiles, PeerRow};
 use crate::rows;
 use crate::snapshot::{self, Ask, SnapshotRow};
 
@@ -196,11 +200,29 @@ pub(super) async fn neighbours(peer: &Peer, events: &Events) -> Result<Done, Fai
 }
 
 pub(super) async fn status(peer: &Peer, events: &Events) -> Result<Done, Failure> {
-    let Some(SnapshotRow::Node(status)) = peer.viewer.node().await else {
+    let Some(SnapshotRow::Node(mut status)) = peer.viewer.node().await else {
         return Err(peer.ended());
     };
+    if let Some(share) = status.share.clone() {
+        status.partial = partial_files(share).await;
+    }
     tell(events, Event::Status(status)).await;
     Ok(Done::default())
+}
+
+/// Counted as long as a user waits gladly.
+const COUNTED_WITHIN: Duration = Duration::from_millis(700);
+
+async fn partial_files(share: PathBuf) -> Option<PartialFiles> {
+    let deadline = Instant::now() + COUNTED_WITHIN;
+    let work = thorp_disk::spawn(move |disk| Leftovers::find(disk, &share, Some(deadline)));
+    // A disk that does not answer is not waited for.
+    let found = timeout(2 * COUNTED_WITHIN, work).await.ok()?.ok()?.ok()?;
+    Some(PartialFiles {
+        files: found.files.len() as u64,
+        bytes: found.bytes(),
+        in_part: found.in_part,
+    })
 }
 
 pub(super) async fn page(peer: &Peer, ask: Ask, events: &Events) -> Result<Done, Failure> {

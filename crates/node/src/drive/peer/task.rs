@@ -442,6 +442,7 @@ impl Task {
         let totals = self.share().map(Share::totals).unwrap_or_default();
         let (sent, received) = self.swarms.tally();
         Status {
+            partial: None,
             id: member.id.to_string(),
             name: member.name.map(|name| name.to_string()),
             share: self.share().map(|share| share.path().to_owned()),

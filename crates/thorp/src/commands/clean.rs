@@ -1,0 +1,85 @@
+//! `thorp clean`: remove what interrupted fetches have left.
+
+use std::path::PathBuf;
+
+use serde_json::json;
+use thorp_node::api::ErrorKind;
+use thorp_node::launch;
+use thorp_node::leftovers::Leftovers;
+
+use super::context::Context;
+use crate::args::CleanArgs;
+use crate::exit::{Exit, Result, failure};
+use crate::listing::RowTable;
+use crate::state::NodeKind;
+use crate::{out, units, words, wrap};
+
+pub async fn run(context: &Context, args: CleanArgs) -> Result {
+    let directory = match args.dir {
+        Some(directory) => directory,
+        None => launch::shared_by(&context.state(NodeKind::Peer)?)
+            .await
+            .unwrap_or_else(|| PathBuf::from(".")),
+    };
+    let shown = words::escaped(&directory);
+    let found = launch::leftovers(directory.clone()).await?;
+    let found = found.map_err(|error| {
+        let why = format!("{shown}: {error}: name a directory to look through");
+        failure(ErrorKind::Usage, why)
+    })?;
+    list(context, &found)?;
+    if found.in_part {
+        context.say("Not every folder could be looked into, so there may be more.");
+    }
+    if found.files.is_empty() {
+        context.say(&format!("No fetch has left anything in {shown}."));
+        return Ok(Exit::DONE);
+    }
+    let count = units::count(found.files.len() as u64, "partial file");
+    let question = format!(
+        "This removes {count}, {}, from {shown}: fetches of them begin anew",
+        units::size(found.bytes())
+    );
+    context.confirm(&question, "Remove them.", args.yes).await?;
+    let (mut files, mut bytes) = (found.files.len(), found.bytes());
+    let stayed = launch::remove_leftovers(directory, found.files).await?;
+    files -= stayed.len();
+    bytes -= stayed.iter().map(|(file, _)| file.bytes).sum::<u64>();
+    if context.global.json {
+        let object = json!({ "event": "cleaned", "files": files, "bytes": bytes });
+        let _ = out::data(&object.to_string())?;
+    } else {
+        let count = units::count(files as u64, "partial file");
+        context.say(&format!("{count} removed, {}.", units::size(bytes)));
+    }
+    let Some((file, error)) = stayed.first() else {
+        return Ok(Exit::DONE);
+    };
+    let path = words::escaped(&file.path);
+    let why = format!(
+        "not all were removed, such as {path} ({error}): see whether it is being fetched, and \
+         the folder's permissions"
+    );
+    Err(failure(ErrorKind::Unfinished, why))
+}
+
+fn list(context: &Context, found: &Leftovers) -> Result<()> {
+    let mut table = RowTable::within(wrap::width(std::io::stdout()));
+    for file in &found.files {
+        if context.global.json {
+            let object = json!({
+                "event": "leftover",
+                "path": file.path.to_string_lossy(),
+                "bytes": file.bytes,
+                "mtime": file.written,
+            });
+            let _ = out::data(&object.to_string())?;
+        } else if let Some(text) = table.leftover(file) {
+            let _ = out::data(&text)?;
+        }
+    }
+    if let Some(text) = table.finish() {
+        let _ = out::data(&text)?;
+    }
+    Ok(())
+}
