@@ -10,7 +10,8 @@ use thorp_disk::testing::DISK;
 /// Whether this process has mounts of its own; see [`is_alone`].
 fn has_own_mounts(test: &str, tools: &[&str]) -> bool {
     let test = format!("mounts::{test}");
-    let missing = tools.iter().find(|tool| !succeeds("which", &[tool]));
+    let is_there = |tool: &str| succeeds("sh", &["-c", &format!("command -v {tool}")]);
+    let missing = tools.iter().find(|tool| !is_there(tool));
     if let Some(tool) = missing {
         skip(&test, tool);
         return false;
@@ -20,6 +21,33 @@ fn has_own_mounts(test: &str, tools: &[&str]) -> bool {
         return false;
     }
     is_alone(&test, &["unshare", "--mount"])
+}
+
+/// A file system in memory, where all that happens is reported. What is mounted in
+/// it goes with it.
+struct Base(TempDir);
+
+impl Base {
+    fn new() -> Self {
+        let base = tempdir();
+        run(base.path(), "mount -t tmpfs none .");
+        Self(base)
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for Base {
+    fn drop(&mut self) {
+        let unmount = Command::new("umount")
+            .args(["--recursive", "--lazy"])
+            .arg(self.path())
+            .status();
+        // It goes with this process at the latest.
+        let _ = unmount;
+    }
 }
 
 /// Runs a command in a directory, and wants it to succeed.
@@ -72,7 +100,7 @@ async fn files_are_shared_where_a_folder_s_list_does_not_say_what_is_a_file() {
     if !has_own_mounts(test, &["mkfs.ext4"]) {
         return;
     }
-    let base = tempdir();
+    let base = Base::new();
     run(base.path(), UNTYPED);
     untyped_is_shared(&base.path().join("untyped")).await;
 }
@@ -83,11 +111,10 @@ async fn files_are_shared_where_fuse_does_not_say_what_is_a_file() {
     if !has_own_mounts(test, &["mkfs.ext4", "bindfs"]) {
         return;
     }
-    let base = tempdir();
+    let base = Base::new();
     run(base.path(), UNTYPED);
     run(base.path(), "mkdir fuse; bindfs untyped fuse");
     untyped_is_shared(&base.path().join("fuse")).await;
-    run(base.path(), "umount --lazy fuse");
 }
 
 /// How often changes are looked for that are not reported.
@@ -107,7 +134,7 @@ async fn a_file_system_that_is_mounted_in_the_share_is_found_followed_and_delist
     if !has_own_mounts(test, &[]) {
         return;
     }
-    let base = tempdir();
+    let base = Base::new();
     run(
         base.path(),
         "mkdir -p 'share/a disk' elsewhere/in
@@ -160,7 +187,7 @@ async fn a_directory_that_is_mounted_over_is_not_shared_until_it_is_back() {
     if !has_own_mounts(test, &[]) {
         return;
     }
-    let base = tempdir();
+    let base = Base::new();
     run(
         base.path(),
         "mkdir -p above/share; echo 1 >above/share/file",
@@ -180,12 +207,11 @@ async fn what_changes_beneath_an_overlay_is_found_by_looking_again() {
     if !has_own_mounts(test, &[]) {
         return;
     }
-    let base = tempdir();
-    // The layers must not be on an overlay themselves.
+    let base = Base::new();
     run(
         base.path(),
-        "mkdir -p layers share/merged share/plain; mount -t tmpfs none layers
-        mkdir layers/lower layers/upper layers/work
+        "mkdir -p share/merged share/plain
+        mkdir -p layers/lower layers/upper layers/work
         echo 1 >layers/lower/old; echo 2 >share/plain/file
         mount -t overlay none share/merged \
             -o lowerdir=layers/lower,upperdir=layers/upper,workdir=layers/work",
@@ -199,7 +225,7 @@ async fn what_changes_behind_fuse_is_found_by_looking_again() {
     if !has_own_mounts(test, &["bindfs"]) {
         return;
     }
-    let base = tempdir();
+    let base = Base::new();
     run(
         base.path(),
         "mkdir -p far share/merged share/plain; echo 1 >far/old; echo 2 >share/plain/file
@@ -209,7 +235,7 @@ async fn what_changes_behind_fuse_is_found_by_looking_again() {
 }
 
 /// Writes on the far side of a file system in the share.
-async fn unreported_changes_are_found(base: &TempDir, far: &str, near: &str) {
+async fn unreported_changes_are_found(base: &Base, far: &str, near: &str) {
     let dir = base.path().join("share");
     let at = |name: &str| format!("{near}/{name}");
     let mut follower = looking_again(&dir).await;
@@ -243,11 +269,11 @@ async fn a_share_that_is_on_an_overlay_itself_is_looked_through_again() {
     if !has_own_mounts(test, &[]) {
         return;
     }
-    let base = tempdir();
+    let base = Base::new();
     run(
         base.path(),
-        "mkdir layers share; mount -t tmpfs none layers
-        mkdir layers/lower layers/upper layers/work
+        "mkdir share
+        mkdir -p layers/lower layers/upper layers/work
         mount -t overlay none share \
             -o lowerdir=layers/lower,upperdir=layers/upper,workdir=layers/work",
     );
@@ -259,7 +285,8 @@ async fn a_share_that_is_on_an_overlay_itself_is_looked_through_again() {
 
 #[tokio::test]
 async fn a_path_that_is_too_long_to_be_watched_is_shared_and_looked_at_again() {
-    let dir = tempdir();
+    // In memory, where there is such a place: elsewhere not all may be reported.
+    let dir = TempDir::new_in("/dev/shm").unwrap_or_else(|_| tempdir());
     let path = dir.path().canonicalize().expect("a path");
     let parts = [vec!["x".repeat(200); 20], vec!["y".repeat(65)]].concat();
     let deep = parts.join("/");
