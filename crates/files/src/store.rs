@@ -13,6 +13,7 @@
 //! the share then is hashed as it is, so a damaged file is never offered as the
 //! whole one.
 
+mod naming;
 mod partial;
 
 use std::io::{self, Read, Write};
@@ -21,9 +22,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use cap_std::ambient_authority;
-use cap_std::fs::{Dir, File, Metadata, MetadataExt, OpenOptions};
-use rustix::fs::{AtFlags, FlockOperation, RenameFlags, Timespec, Timestamps, UTIME_OMIT};
-use rustix::io::Errno;
+use cap_std::fs::{Dir, File, Metadata, MetadataExt, OpenOptions, OpenOptionsExt};
+use rustix::fs::{FlockOperation, OFlags, Timespec, Timestamps, UTIME_OMIT};
 use thiserror::Error;
 use thorp_disk::DiskThread;
 use thorp_wire::frame::MAX_INLINE;
@@ -33,6 +33,7 @@ use thorp_wire::{Content, Name};
 
 use crate::stamp::Stamp;
 
+use naming::Naming;
 pub use partial::Partial;
 
 /// How long the part of a large file is kept, for the next fetch of the same
@@ -44,6 +45,7 @@ pub struct Store {
     dir: Dir,
     /// For messages only; every path is opened beneath `dir`.
     path: PathBuf,
+    naming: Naming,
 }
 
 /// Whether to replace what goes by the same name.
@@ -111,6 +113,12 @@ pub enum StoreError {
         /// Its path.
         path: PathBuf,
     },
+    /// A pipe, a device or a socket goes by the name of the file.
+    #[error("{} is no file and no folder", shown(path))]
+    SpecialInTheWay {
+        /// Its path.
+        path: PathBuf,
+    },
     /// A symbolic link on the way leads out of the directory.
     #[error("{} leads out of the directory through a link", shown(path))]
     LeadsOutside {
@@ -160,7 +168,8 @@ pub enum StoreError {
 impl Store {
     /// A store in this directory, which goes by `path` in messages.
     pub fn new(dir: Dir, path: PathBuf) -> Self {
-        Self { dir, path }
+        let naming = Naming::default();
+        Self { dir, path, naming }
     }
 
     /// A store in the directory at `path`, which must be there.
@@ -179,6 +188,11 @@ impl Store {
         })
     }
 
+    /// The directory's path, for messages.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The full path of a name, for messages.
     pub fn path_of(&self, name: &Name) -> PathBuf {
         self.path.join(name.as_str())
@@ -188,6 +202,9 @@ impl Store {
     pub fn check(&self, _: DiskThread, name: &Name) -> Result<Destination, StoreError> {
         match self.dir.symlink_metadata(name.as_str()) {
             Ok(meta) if meta.is_dir() => Err(StoreError::FolderInTheWay {
+                path: self.path_of(name),
+            }),
+            Ok(meta) if !meta.is_file() && !meta.is_symlink() => Err(StoreError::SpecialInTheWay {
                 path: self.path_of(name),
             }),
             Ok(meta) => {
@@ -203,19 +220,20 @@ impl Store {
     }
 
     /// Whether exactly this content goes by that name. Reads the file where the
-    /// length is right.
+    /// length is right, for as long as `go_on` says.
     pub fn holds(
         &self,
         disk: DiskThread,
         name: &Name,
         content: Content,
+        go_on: impl Fn() -> bool,
     ) -> Result<bool, StoreError> {
         match self.check(disk, name)? {
             Destination::Exists { length, .. } if length == content.length => {}
             _ => return Ok(false),
         }
-        self.content(name)
-            .map(|found| found == content)
+        self.content(name, content.length, go_on)
+            .map(|found| found == Some(content))
             .map_err(|error| self.failed(name, error))
     }
 
@@ -244,8 +262,15 @@ impl Store {
             });
         }
         let folder = self.folder(name)?;
-        let stamp = write_file(&folder, name.base(), content, mtime, bytes, replace)
-            .map_err(|error| self.failed(name, error))?;
+        let stamp = write_file(
+            &folder,
+            name.base(),
+            content,
+            mtime,
+            bytes,
+            |folder, part, base| self.give_name(folder, part, base, replace),
+        )
+        .map_err(|error| self.failed(name, error))?;
         Ok(Stored {
             path: self.path_of(name),
             stamp,
@@ -271,7 +296,9 @@ impl Store {
             None => self.dir.try_clone(),
         };
         let folder = folder.map_err(|error| self.failed(name, error))?;
-        rename_new(&folder, name.base(), other.base()).map_err(|error| self.failed(&other, error))
+        self.naming
+            .rename_new(&folder, name.base(), other.base())
+            .map_err(|error| self.failed(&other, error))
     }
 
     /// Removes the temporary files of interrupted fetches from the directory
@@ -293,6 +320,13 @@ impl Store {
     pub(crate) fn sweep_part(&self, part: &Path) {
         // What cannot be removed now is tried again at the next start.
         let _ = sweep_part(&self.dir, part);
+    }
+
+    fn give_name(&self, folder: &Dir, part: &str, base: &str, replace: Replace) -> io::Result<()> {
+        match replace {
+            Replace::No => self.naming.rename_new(folder, part, base),
+            Replace::Yes => folder.rename(part, folder, base),
+        }
     }
 
     /// The folder of that name, made where it is not there.
@@ -319,18 +353,39 @@ impl Store {
         opened.map_err(|error| self.failed(name, error))
     }
 
-    fn content(&self, name: &Name) -> io::Result<Content> {
-        let mut file = self.dir.open(name.as_str())?;
+    /// What is in a file of this length; nothing, if it has another one or is none.
+    fn content(
+        &self,
+        name: &Name,
+        length: u64,
+        go_on: impl Fn() -> bool,
+    ) -> io::Result<Option<Content>> {
+        let mut options = OpenOptions::new();
+        // It may be a pipe by now, or a link.
+        let flags = OFlags::NONBLOCK | OFlags::NOFOLLOW;
+        options.read(true).custom_flags(flags.bits().cast_signed());
+        let mut file = self.dir.open_with(name.as_str(), &options)?;
+        let meta = file.metadata()?;
+        if !meta.is_file() || meta.len() != length {
+            return Ok(None);
+        }
         let mut hasher = Hasher::default();
         let mut buffer = vec![0; 256 * 1024];
-        loop {
+        while go_on() {
             match file.read(&mut buffer) {
-                Ok(0) => return Ok(hasher.finish()),
+                Ok(0) => return Ok(Some(hasher.finish())),
                 Ok(read) => hasher.update(&buffer[..read]),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
         }
+        Ok(None)
+    }
+
+    /// Whether a file was given its name by looking and then renaming, because the
+    /// file system cannot do both in one step.
+    pub fn has_looked_first(&self) -> bool {
+        self.naming.has_looked()
     }
 
     /// What an error on the way to this name means.
@@ -381,12 +436,12 @@ fn write_file(
     content: Content,
     mtime: Option<i64>,
     bytes: &[u8],
-    replace: Replace,
+    give_name: impl FnOnce(&Dir, &str, &str) -> io::Result<()>,
 ) -> io::Result<Stamp> {
     let mut part = Part::create(folder, content)?;
     part.file.write_all(bytes)?;
     set_mtime(&part.file, mtime);
-    give_name(folder, &part.name, base, replace)?;
+    give_name(folder, &part.name, base)?;
     part.renamed = true;
     // After the rename, which changes the time of change.
     Stamp::of(&part.file)
@@ -404,13 +459,6 @@ fn set_mtime(file: impl AsFd, mtime: Option<i64>) {
     };
     // A file system that has no such time loses nothing but the time.
     let _ = rustix::fs::futimens(file, &times);
-}
-
-fn give_name(folder: &Dir, part: &str, base: &str, replace: Replace) -> io::Result<()> {
-    match replace {
-        Replace::No => rename_new(folder, part, base),
-        Replace::Yes => folder.rename(part, folder, base),
-    }
 }
 
 /// A small file that is being fetched, under its temporary name. Dropping it
@@ -488,22 +536,6 @@ fn is_young(meta: &Metadata) -> bool {
     let age = written.map(|written| SystemTime::now().duration_since(written));
     // Its time is in the future: it counts as young.
     !matches!(age, Ok(Ok(age)) if age > KEPT)
-}
-
-/// Renames within a folder; an error where the new name is taken.
-fn rename_new(folder: &Dir, from: &str, to: &str) -> io::Result<()> {
-    match rustix::fs::renameat_with(folder, from, folder, to, RenameFlags::NOREPLACE) {
-        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => link_new(folder, from, to),
-        renamed => Ok(renamed?),
-    }
-}
-
-/// The same where the file system cannot rename without replacing: a second
-/// name for the file, then not the first.
-fn link_new(folder: &Dir, from: &str, to: &str) -> io::Result<()> {
-    rustix::fs::linkat(folder, from, folder, to, AtFlags::empty())?;
-    rustix::fs::unlinkat(folder, from, AtFlags::empty())?;
-    Ok(())
 }
 
 fn shown(path: &Path) -> String {

@@ -298,7 +298,7 @@ impl JoinService {
             Err(why) => {
                 tracing::error!(%from, %why, "not admitted");
                 Body::Refused(Refused {
-                    reason: Reason::NotServed,
+                    reason: Reason::Busy,
                     text: "the tracker is shutting down".into(),
                 })
             }

@@ -56,6 +56,7 @@ impl From<StoreError> for Failure {
             StoreError::Mismatch { path } => (path, Obstacle::Mismatch),
             StoreError::FileInTheWay { path } => (path, Obstacle::File),
             StoreError::FolderInTheWay { path } => (path, Obstacle::Folder),
+            StoreError::SpecialInTheWay { path } => (path, Obstacle::Special),
             StoreError::Moved { path } => (path, Obstacle::Moved),
             StoreError::LeadsOutside { path } => (path, Obstacle::LeadsOutside),
             StoreError::NameTooLong { path } => (path, Obstacle::NameTooLong),

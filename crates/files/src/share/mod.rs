@@ -353,6 +353,10 @@ impl Share {
         shared.must_be_in_place()?;
         let first = write(&shared.index).expect(name);
         let stored = put();
+        if shared.store.has_looked_first() {
+            let path = shared.path.clone();
+            shared.inbox.warn(ShareWarning::LooksFirst { path });
+        }
         match &stored {
             Ok(stored) if shared.lists(name) => {
                 write(&shared.index).on_file_stored(name, stored.stamp, root);

@@ -63,6 +63,12 @@ pub enum ShareWarning {
         /// How many there are.
         count: u64,
     },
+    /// The file system cannot rename without replacing: what another program puts
+    /// by the same name at the same moment may be lost.
+    LooksFirst {
+        /// The directory.
+        path: PathBuf,
+    },
     /// The cache of roots is lost: its file was damaged.
     HashesDamaged {
         /// The file.

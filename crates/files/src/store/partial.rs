@@ -14,6 +14,7 @@
 use std::fmt::Debug;
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,7 +29,7 @@ use thorp_wire::merkle::LEAF;
 use thorp_wire::reserved::large_part_of;
 use thorp_wire::{Content, Name};
 
-use super::{Replace, Store, StoreError, Stored, failed, give_name, set_mtime};
+use super::{Replace, Store, StoreError, Stored, failed, set_mtime};
 use crate::stamp::Stamp;
 
 /// How many fetches of the same content there may be at once, in one folder.
@@ -105,7 +106,7 @@ impl Store {
         if let Some(other) = set_aside {
             self.set_aside(disk, &partial.0.target, other)?;
         }
-        give_name(
+        self.give_name(
             &partial.0.folder,
             &partial.0.part,
             partial.0.target.base(),
@@ -150,11 +151,12 @@ impl Partial {
         self.0.file.read_exact_at(bytes, offset)
     }
 
-    /// Writes bytes at their place in the file.
+    /// Writes bytes at their place in the file. Whole leaves of zeros stay holes, where
+    /// nothing else was written before.
     pub fn write(&self, _: DiskThread, bytes: &[u8], offset: u64) -> Result<(), StoreError> {
-        let written = self.0.file.write_all_at(bytes, offset);
-        self.0.worth_keeping.store(true, Ordering::Relaxed);
-        written.map_err(|error| self.failed(error))
+        self.0
+            .write(bytes, offset)
+            .map_err(|error| self.failed(error))
     }
 
     /// Hashes the pieces that an earlier fetch has left, one by one. `each`
@@ -219,6 +221,37 @@ impl Partial {
 }
 
 impl Open {
+    fn write(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        // What is to be written, from here to the leaf that is looked at.
+        let (mut run, mut at) = (0..0, offset);
+        for leaf in bytes.chunks(LEAF) {
+            let stays = is_zero(leaf) && self.is_hole(at, leaf.len() as u64)?;
+            at += leaf.len() as u64;
+            if stays {
+                self.write_run(bytes, run.clone(), offset)?;
+                run.start = run.end + leaf.len();
+                run.end = run.start;
+            } else {
+                run.end += leaf.len();
+            }
+        }
+        self.write_run(bytes, run, offset)
+    }
+
+    fn write_run(&self, bytes: &[u8], run: Range<usize>, offset: u64) -> io::Result<()> {
+        if run.is_empty() {
+            return Ok(());
+        }
+        self.worth_keeping.store(true, Ordering::Relaxed);
+        let at = offset + run.start as u64;
+        self.file.write_all_at(&bytes[run], at)
+    }
+
+    fn is_hole(&self, offset: u64, length: u64) -> io::Result<bool> {
+        let data = self.data_from(offset)?;
+        Ok(data.is_none_or(|data| data >= offset + length))
+    }
+
     /// Where the next byte is that was ever written, at or behind this offset.
     fn data_from(&self, offset: u64) -> io::Result<Option<u64>> {
         if offset >= self.content.length {
@@ -256,6 +289,10 @@ impl Open {
     fn holds_nothing(&self) -> bool {
         matches!(self.data_from(0), Ok(None)) && self.is_in_place().unwrap_or(false)
     }
+}
+
+fn is_zero(leaf: &[u8]) -> bool {
+    leaf == &[0; LEAF][..leaf.len()]
 }
 
 /// Makes the file, or takes an existing one that no fetch holds.

@@ -1,4 +1,6 @@
 use super::*;
+use naming::Way;
+use rustix::io::Errno;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::sync::Barrier;
@@ -61,10 +63,14 @@ fn files_of_every_size_and_name_arrive_whole() {
             Stamp::new(&now),
             "nothing changes it afterwards"
         );
-        assert!(store.holds(DISK, &name(to), content).expect("read"));
+        assert!(
+            store
+                .holds(DISK, &name(to), content, || true)
+                .expect("read")
+        );
         assert!(
             !store
-                .holds(DISK, &name(to), content_of(b"no"))
+                .holds(DISK, &name(to), content_of(b"no"), || true)
                 .expect("read")
         );
     }
@@ -293,11 +299,16 @@ fn what_is_set_aside_takes_the_other_name_and_replaces_nothing() {
 #[test]
 fn where_renaming_cannot_refuse_to_replace_linking_does() {
     let (dir, store) = store();
+    let linking = Naming::by(&[Way::Link]);
     fs::write(dir.path().join("from"), "new").expect("written");
     fs::write(dir.path().join("taken"), "old").expect("written");
-    let taken = link_new(&store.dir, "from", "taken").map_err(|error| error.kind());
+    let taken = linking
+        .rename_new(&store.dir, "from", "taken")
+        .map_err(|error| error.kind());
     assert_eq!(taken, Err(io::ErrorKind::AlreadyExists));
-    link_new(&store.dir, "from", "free").expect("renamed");
+    linking
+        .rename_new(&store.dir, "from", "free")
+        .expect("renamed");
     assert_eq!(everything(dir.path()), ["free", "taken"]);
     assert_eq!(fs::read(dir.path().join("taken")).expect("there"), b"old");
 }
@@ -312,4 +323,101 @@ fn a_store_needs_a_directory() {
         Err(StoreError::NoDirectory { .. })
     ));
     assert!(matches!(open("file"), Err(StoreError::FileInTheWay { .. })));
+}
+
+#[test]
+fn a_pipe_in_the_way_is_told_and_not_waited_for() {
+    let (dir, store) = store();
+    let pipe = dir.path().join("x.txt");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RWXU).expect("a pipe");
+    let content = content_of(b"x");
+    for refused in [
+        store.check(DISK, &name("x.txt")).map(drop),
+        store
+            .holds(DISK, &name("x.txt"), content, || true)
+            .map(drop),
+        store
+            .put(DISK, &name("x.txt"), content, None, b"x", Replace::No)
+            .map(drop),
+    ] {
+        let error = refused.expect_err("is in the way");
+        assert!(
+            matches!(&error, StoreError::SpecialInTheWay { path } if *path == pipe.canonicalize().expect("is there")),
+            "{error}"
+        );
+    }
+    // One that takes the file's place after the look is no more waited for.
+    let none = store.content(&name("x.txt"), 0, || true).expect("opens");
+    assert_eq!(none, None);
+}
+
+#[test]
+fn a_file_is_read_no_further_once_its_reader_is_gone() {
+    let (dir, store) = store();
+    let bytes = vec![7; 1024 * 1024];
+    fs::write(dir.path().join("f"), &bytes).expect("writes");
+    let (content, asked) = (content_of(&bytes), std::cell::Cell::new(0));
+    let holds = |patience| {
+        let go_on = || asked.replace(asked.get() + 1) < patience;
+        store
+            .holds(DISK, &name("f"), content, go_on)
+            .expect("reads")
+    };
+    assert!(holds(usize::MAX));
+    let all = asked.replace(0);
+    assert!(!holds(1), "it is not known");
+    assert!(asked.get() < all, "{all}");
+}
+
+#[test]
+fn where_nothing_can_be_renamed_without_replacing_thorp_looks_first_and_replaces_nothing() {
+    let ways: [&'static [Way]; 3] = [&[Way::NoReplace], &[Way::Link], &[Way::Look]];
+    for ways in ways {
+        let (dir, mut store) = store();
+        store.naming = Naming::by(ways);
+        let content = content_of(b"new");
+        let put = |at: &str| store.put(DISK, &name(at), content, None, b"new", Replace::No);
+        put("f").expect("is free");
+        assert_eq!(store.has_looked_first(), ways == [Way::Look]);
+        fs::write(dir.path().join("mine"), "mine").expect("writes");
+        assert!(matches!(put("mine"), Err(StoreError::Exists { .. })));
+        store
+            .set_aside(DISK, &name("mine"), "old")
+            .expect("is free");
+        let taken = store.set_aside(DISK, &name("f"), "old");
+        assert!(matches!(taken, Err(StoreError::Exists { .. })), "{taken:?}");
+        assert_eq!(fs::read(dir.path().join("old")).expect("reads"), b"mine");
+        assert_eq!(fs::read(dir.path().join("f")).expect("reads"), b"new");
+        assert_eq!(
+            fs::read_dir(dir.path()).expect("lists").count(),
+            2,
+            "{ways:?}"
+        );
+    }
+}
+
+#[test]
+fn of_many_who_look_and_then_rename_one_gets_the_name() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let won = std::thread::scope(|scope| {
+        let putting: Vec<_> = (0..8_u8)
+            .map(|number| {
+                let path = dir.path();
+                scope.spawn(move || {
+                    let mut store = Store::open(DISK, path).expect("a store");
+                    store.naming = Naming::by(&[Way::Look]);
+                    let content = content_of(&[number]);
+                    store
+                        .put(DISK, &name("f"), content, None, &[number], Replace::No)
+                        .is_ok()
+                })
+            })
+            .collect();
+        putting
+            .into_iter()
+            .map(|put| put.join().expect("ends"))
+            .filter(|won| *won)
+            .count()
+    });
+    assert_eq!(won, 1);
 }

@@ -49,6 +49,9 @@ pub enum AuthorityError {
     Signing,
 }
 
+/// What the asking machine is told where the tracker's disk is full or fails.
+const UNSAVED: &str = "the tracker cannot write to its disk now: try again later";
+
 impl AuthorityError {
     /// What the asking machine is told. The state of the tracker's disk is not
     /// its business.
@@ -56,13 +59,12 @@ impl AuthorityError {
         let (reason, text) = match self {
             Self::NotInvited(_) | Self::Removed => (Reason::NotInvited, self.to_string()),
             Self::Request(_) => (Reason::NotServed, self.to_string()),
-            Self::Full | Self::TooManyInvites => (Reason::Busy, self.to_string()),
-            Self::KeyMissing
-            | Self::State(_)
-            | Self::Signing
-            | Self::Own
-            | Self::TooManyRemoved
-            | Self::Record(_) => (Reason::NotServed, Self::Signing.to_string()),
+            Self::Full | Self::TooManyInvites | Self::Signing => (Reason::Busy, self.to_string()),
+            // It may be let in as soon as the disk takes it.
+            Self::State(_) => (Reason::Busy, UNSAVED.to_owned()),
+            Self::KeyMissing | Self::Own | Self::TooManyRemoved | Self::Record(_) => {
+                (Reason::NotServed, Self::Signing.to_string())
+            }
         };
         let text = text.into();
         Refused { reason, text }

@@ -33,6 +33,7 @@ use rustls::pki_types::CertificateDer;
 use thorp_disk::DiskThread;
 use thorp_wire::frame::{GroupRecord, Join, Joined, SignedRecord, Token};
 use thorp_wire::{MemberName, PeerId};
+use tokio::sync::watch;
 
 use crate::certificate::CaKey;
 use crate::clock::unix_seconds;
@@ -82,6 +83,8 @@ pub struct Authority {
     own: Mutex<BTreeSet<PeerId>>,
     /// Held during a change until it is on disk.
     changing: Mutex<()>,
+    /// Why the last change is not on disk, if it is not.
+    unsaved: watch::Sender<Option<String>>,
 }
 
 /// A member as the table has it.
@@ -134,6 +137,7 @@ impl Authority {
             certificate: certificate.der().clone(),
             tables: Mutex::new(tables),
             changing: Mutex::default(),
+            unsaved: watch::Sender::new(None),
         };
         // If a crash came between a decision and its record, the record is made now.
         authority.change(disk, |_| Ok(()))?;
@@ -154,6 +158,11 @@ impl Authority {
     /// makes a new one. A node that follows them can tell all members at once.
     pub fn records(&self) -> &Records {
         &self.records
+    }
+
+    /// Why the last decision could not be written, now and whenever that changes.
+    pub fn unsaved(&self) -> watch::Receiver<Option<String>> {
+        self.unsaved.subscribe()
     }
 
     /// Takes over the removed members from a record that a member has sent.
@@ -438,6 +447,27 @@ impl Authority {
     /// The same, if members may have a record with the number `above`:
     /// afterwards the newest record's number is at least that.
     fn change_above<T>(
+        &self,
+        disk: DiskThread,
+        above: u64,
+        change: impl FnOnce(&mut Tables) -> Result<T, AuthorityError>,
+    ) -> Result<T, AuthorityError> {
+        let changed = self.changed(disk, above, change);
+        let why = match &changed {
+            Ok(_) => None,
+            Err(AuthorityError::State(error)) => Some(error.to_string()),
+            // It was refused, and nothing was to be written.
+            Err(_) => return changed,
+        };
+        self.unsaved.send_if_modified(|known| {
+            let is_news = *known != why;
+            *known = why;
+            is_news
+        });
+        changed
+    }
+
+    fn changed<T>(
         &self,
         disk: DiskThread,
         above: u64,

@@ -2,7 +2,7 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyUsagePurpose};
 use thorp_wire::frame::Reason;
 
 use super::*;
-use crate::testing::state;
+use crate::testing::{Group, state};
 use thorp_disk::testing::DISK;
 
 fn request(identity: &Identity) -> Vec<u8> {
@@ -187,4 +187,42 @@ fn a_lost_ca_key_is_not_replaced_silently() {
     state.remove(DISK, KEY_FILE).expect("removes");
     let error = Authority::load_or_create(DISK, Arc::new(state)).expect_err("has members");
     assert!(matches!(error, AuthorityError::KeyMissing));
+}
+
+#[test]
+fn a_disk_that_fails_is_no_refusal_for_good_and_the_tracker_learns_of_it() {
+    let group = Group::new();
+    let authority = &group.authority;
+    let mut unsaved = authority.unsaved();
+    // Nothing can be written under that name, whoever asks.
+    let blocked = group.state().file(&StateDir::temporary(MEMBERS_FILE));
+    std::fs::create_dir(&blocked).expect("is made");
+    authority
+        .set_open(DISK, true)
+        .expect("that is another file");
+    let identity = Identity::generate().expect("a key");
+    let join = Join {
+        token: None,
+        request: identity.certificate_request().expect("a request"),
+        name: None,
+    };
+    let error = authority
+        .admit(DISK, &join, SystemTime::now())
+        .expect_err("is not kept");
+    let refusal = error.refusal();
+    assert_eq!(refusal.reason, Reason::Busy);
+    assert!(
+        refusal.text.to_string().contains("try again later"),
+        "{refusal:?}"
+    );
+    assert!(unsaved.has_changed().expect("is there"));
+    assert!(unsaved.borrow_and_update().is_some());
+    assert!(authority.is_newcomer(&join), "nothing was decided");
+
+    std::fs::remove_dir(&blocked).expect("is removed");
+    authority
+        .admit(DISK, &join, SystemTime::now())
+        .expect("there is room again");
+    assert!(unsaved.has_changed().expect("is there"));
+    assert_eq!(*unsaved.borrow_and_update(), None);
 }

@@ -262,6 +262,8 @@ pub enum Obstacle {
     File,
     /// A folder goes by the name of the file.
     Folder,
+    /// A pipe, a device or a socket goes by the name of the file.
+    Special,
     /// The directory is no longer where it was.
     Moved,
     /// A symbolic link on the way leads out of the directory.
@@ -283,7 +285,7 @@ pub enum Obstacle {
 impl Obstacle {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::File | Self::Folder => ErrorKind::Exists,
+            Self::File | Self::Folder | Self::Special => ErrorKind::Exists,
             Self::Mismatch => ErrorKind::Verification,
             _ => ErrorKind::Other,
         }

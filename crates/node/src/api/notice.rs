@@ -56,6 +56,12 @@ pub enum Note {
         /// Its name.
         name: String,
     },
+    /// The file system there cannot rename without replacing: what another program
+    /// puts by the same name at the same moment may be lost.
+    LooksFirst {
+        /// The directory.
+        path: PathBuf,
+    },
     /// Nothing matches, for no peer shares a file.
     NoFiles,
     /// The tracker has not answered in full: there may be more.
@@ -107,6 +113,12 @@ pub enum Warning {
         why: String,
         /// What it is called now, beside where it was.
         set_aside: String,
+    },
+    /// The tracker's disk does not take what the group decides: no machine becomes a
+    /// member until it does.
+    GroupUnsaved {
+        /// What the system says.
+        why: String,
     },
     /// The neighbours from earlier cannot be read.
     NeighboursUnread {

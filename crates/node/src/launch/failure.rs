@@ -146,15 +146,15 @@ impl LaunchError {
 
 fn kind_of_join(error: &JoinError) -> ErrorKind {
     match error {
-        // In a while it will be let in.
         JoinError::Refused {
-            reason: Reason::Busy,
+            reason: Reason::NotInvited,
             ..
         }
-        | JoinError::Broken(..)
-        | JoinError::Odd(..) => ErrorKind::Network,
-        JoinError::Refused { .. } | JoinError::Certificate(_) | JoinError::Record(_) => {
-            ErrorKind::NotAMember
+        | JoinError::Certificate(_)
+        | JoinError::Record(_) => ErrorKind::NotAMember,
+        // The tracker cannot do it now; it has not said no.
+        JoinError::Refused { .. } | JoinError::Broken(..) | JoinError::Odd(..) => {
+            ErrorKind::Network
         }
         JoinError::Clock(_) | JoinError::Identity(_) | JoinError::Tls(_) => ErrorKind::Other,
     }

@@ -41,6 +41,7 @@ impl WarningRow {
             },
             Warning::NeighboursUnread { why } => row("neighbours-unread").because(why),
             Warning::NeighboursUnsaved { why } => row("neighbours-unsaved").because(why),
+            Warning::GroupUnsaved { why } => row("group-unsaved").because(why),
             Warning::Share(warning) => Self::about_share(warning),
         }
     }
@@ -81,6 +82,7 @@ impl WarningRow {
                 count: Some(*line as u64),
                 ..row("ignore-line", path).because(why)
             },
+            ShareWarning::LooksFirst { path } => row("looks-first", path),
             ShareWarning::HashesDamaged { path, why, .. } => {
                 row("hashes-damaged", path).because(why)
             }

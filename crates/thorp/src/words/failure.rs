@@ -247,6 +247,9 @@ fn unstorable(path: &str, obstacle: &Obstacle) -> String {
         Obstacle::Folder => {
             format!("{path} is a folder: rename it, or choose another name for the file")
         }
+        Obstacle::Special => format!(
+            "{path} is a pipe, a device or a socket: rename it, or choose another name for the file"
+        ),
         Obstacle::Moved => format!(
             "{path} was moved, replaced or removed: share the directory again where it is now"
         ),

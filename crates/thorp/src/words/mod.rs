@@ -100,6 +100,16 @@ fn one_line(text: &str) -> String {
     printable(text).to_string()
 }
 
+/// Where another program can come between a look and a rename.
+fn looks_first(path: &Path) -> String {
+    format!(
+        "the file system of {} cannot give a file a name only where that is free: thorp looks \
+         first, and what another program puts there at that moment is lost. Let no other program \
+         write there while files arrive",
+        escaped(path)
+    )
+}
+
 /// A path that others may have chosen.
 pub fn escaped(path: &Path) -> String {
     printable(&path.to_string_lossy()).to_string()

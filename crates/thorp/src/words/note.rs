@@ -3,7 +3,7 @@
 use thorp_node::api::Note;
 
 use super::failure::called_process;
-use super::{named, trouble};
+use super::{looks_first, named, trouble};
 
 /// A remark in a sentence.
 pub fn note(note: &Note) -> String {
@@ -25,6 +25,7 @@ pub fn note(note: &Note) -> String {
              Ask for it by its name if you want it.",
             named(name)
         ),
+        Note::LooksFirst { path } => looks_first(path),
         Note::NoFiles => "Nothing matches, for no peer shares a file yet.".into(),
         Note::TrackerInPart => {
             "The tracker did not answer in full: there may be more than this.".into()

@@ -326,6 +326,10 @@ fn where_a_file_cannot_be_put_is_said_with_the_way_out() {
             "/home/oak/f is a folder: rename it, or choose another name for the file",
         ),
         (
+            Obstacle::Special,
+            "/home/oak/f is a pipe, a device or a socket: rename it, or choose another name for the file",
+        ),
+        (
             Obstacle::Moved,
             "/home/oak/f was moved, replaced or removed: share the directory again where it is now",
         ),
@@ -520,6 +524,7 @@ fn every_note_and_warning_is_a_sentence() {
         Note::TakenOnTrust { ca: why.clone() },
         Note::OpenGroup,
         Note::LeftOut { name: why.clone() },
+        Note::LooksFirst { path: path() },
         Note::TrackerInPart,
         Note::NeighboursOnly { trouble: None },
         Note::NoFiles,
@@ -574,6 +579,7 @@ fn every_note_and_warning_is_a_sentence() {
             why: why.clone(),
         },
         share::ShareWarning::HashesUnsaved { why: why.clone() },
+        share::ShareWarning::LooksFirst { path: path() },
     ];
     let name = |text: &str| text.parse().expect("a name");
     let warnings = [
@@ -592,6 +598,7 @@ fn every_note_and_warning_is_a_sentence() {
             set_aside: why.clone(),
         },
         Warning::NeighboursUnread { why: why.clone() },
+        Warning::GroupUnsaved { why: why.clone() },
         Warning::NeighboursUnsaved { why },
     ];
     let about_share = about_share.into_iter().map(Warning::Share);

@@ -42,6 +42,10 @@ pub fn warning(warning: &Warning) -> String {
             path.display()
         ),
         Warning::NeighboursUnread { why } => format!("{why}; {FROM_EARLIER}"),
+        Warning::GroupUnsaved { why } => format!(
+            "the disk does not take what is to be written of the group ({why}): no machine becomes a \
+             member until it does; those that ask are told to try again"
+        ),
         Warning::NeighboursUnsaved { why } => {
             format!("{why}. Neighbours are not remembered for the next start")
         }
@@ -78,6 +82,7 @@ fn about_share(warning: &share::ShareWarning) -> String {
             escaped(path),
             every.as_secs_f32()
         ),
+        share::ShareWarning::LooksFirst { path } => super::looks_first(path),
         share::ShareWarning::FileUnread { name, more, why } => {
             let more = match more {
                 0 => String::new(),

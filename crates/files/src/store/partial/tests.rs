@@ -185,3 +185,27 @@ fn a_link_in_the_place_of_a_part_is_not_followed() {
     partial.write(DISK, b"else", 0).expect("is written");
     assert_eq!(fs::read(dir.path().join("mine")).expect("reads"), b"mine");
 }
+
+#[test]
+fn leaves_of_zeros_stay_holes_unless_something_else_was_there() {
+    use std::os::unix::fs::MetadataExt;
+    let (dir, store) = store();
+    let mut bytes = vec![0; 64 * LEAF];
+    bytes[0] = 1;
+    bytes[40 * LEAF + 5] = 2;
+    let content = content_of(&bytes);
+    let partial = store.partial(DISK, &name(), content).expect("a file");
+    partial
+        .write(DISK, &[9; LEAF], 8 * LEAF as u64)
+        .expect("a wrong leaf");
+    for (number, block) in bytes.chunks(16 * LEAF).enumerate() {
+        let offset = (number * 16 * LEAF) as u64;
+        partial.write(DISK, block, offset).expect("is written");
+    }
+    let stored = store.finish(DISK, &partial, None, Replace::No, None);
+    let path = stored.expect("is there").path;
+    assert_eq!(fs::read(&path).expect("reads"), bytes);
+    let taken = fs::metadata(&path).expect("is there").blocks() * 512;
+    assert!(taken <= 4 * LEAF as u64, "{taken} bytes of {}", bytes.len());
+    drop(dir);
+}

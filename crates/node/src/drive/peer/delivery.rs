@@ -10,7 +10,7 @@ use thorp_files::store::{Destination, Partial, Replace, Store, StoreError, Store
 use thorp_wire::merkle::Hash;
 use thorp_wire::{Content, Name, merkle};
 
-use crate::api::Failure;
+use crate::api::{Failure, Note};
 
 /// A directory that files are put into.
 #[derive(Clone)]
@@ -48,9 +48,26 @@ impl Folder {
         self.store().path_of(name)
     }
 
-    /// What is where a file is to go.
-    pub fn look(&self, disk: DiskThread, look: &Look, errors: &Errors) -> Looked {
-        let is_equal = |content: Content| self.store().holds(disk, &look.target, content);
+    /// What is to be remarked once about where files were put; a share says it itself.
+    pub fn remark(&self) -> Option<Note> {
+        match self {
+            Self::Directory(store) if store.has_looked_first() => Some(Note::LooksFirst {
+                path: store.path().to_owned(),
+            }),
+            _ => None,
+        }
+    }
+
+    /// What is where a file is to go. A file that may be the one is read for as long
+    /// as `go_on` says.
+    pub fn look(
+        &self,
+        disk: DiskThread,
+        look: &Look,
+        errors: &Errors,
+        go_on: impl Fn() -> bool,
+    ) -> Looked {
+        let is_equal = |content: Content| self.store().holds(disk, &look.target, content, go_on);
         match self.store().check(disk, &look.target) {
             Ok(Destination::Free) => Looked::Free,
             Ok(Destination::Exists { .. }) => match look.content.map(is_equal) {
@@ -174,9 +191,9 @@ impl Errors {
     pub fn note(&self, error: StoreError) -> NotStored {
         let in_core: fn(DiskError) -> NotStored = match &error {
             StoreError::Exists { .. } => return NotStored::Exists,
-            StoreError::FileInTheWay { .. } | StoreError::FolderInTheWay { .. } => {
-                NotStored::InTheWay
-            }
+            StoreError::FileInTheWay { .. }
+            | StoreError::FolderInTheWay { .. }
+            | StoreError::SpecialInTheWay { .. } => NotStored::InTheWay,
             StoreError::Mismatch { .. } => NotStored::Changed,
             _ => NotStored::Other,
         };

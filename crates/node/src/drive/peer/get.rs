@@ -270,10 +270,12 @@ impl Job<'_> {
     async fn look(&self, looks: Vec<Look>) {
         let folder = self.terms.folder.clone();
         let errors = self.terms.errors.clone();
+        let events = self.events.clone();
         let looking = thorp_disk::spawn(move |disk| {
+            let go_on = || !events.is_closed();
             looks
                 .iter()
-                .map(|look| folder.look(disk, look, &errors))
+                .map(|look| folder.look(disk, look, &errors, go_on))
                 .collect()
         });
         // It does not panic; should it, what is in the way is found out later.
@@ -310,6 +312,9 @@ impl Job<'_> {
         if self.ticks.is_some() {
             self.count();
             self.tell(Event::Progress(self.progress)).await;
+        }
+        if let Some(note) = self.terms.folder.remark() {
+            self.tell(Event::Note(note)).await;
         }
         match end {
             Ending::Done { files, bytes } => Ok(Done {

@@ -115,6 +115,7 @@ struct Task {
     /// When it is written.
     seen_due: Instant,
     newest: watch::Receiver<Option<SignedRecord>>,
+    unsaved: watch::Receiver<Option<String>>,
     incoming: mpsc::Receiver<Incoming>,
     requests: mpsc::Receiver<Request>,
     keeper: Keeper,
@@ -125,6 +126,8 @@ enum Event {
     Incoming(Box<Incoming>),
     /// There is a newer group record.
     NewRecord,
+    /// What the group decides does not get to the disk, or does so again.
+    Unsaved,
     RenewalDue,
     SeenDue,
     Request(Request),
@@ -143,6 +146,8 @@ impl Node for Task {
             Some(incoming) = self.incoming.recv() => Event::Incoming(Box::new(incoming)),
             // The sender is in `tls`, which we hold.
             _ = self.newest.changed() => Event::NewRecord,
+            // The sender is in `renewal`, which we hold.
+            _ = self.unsaved.changed() => Event::Unsaved,
             () = self.renewal_due.clone().comes(&self.clock) => Event::RenewalDue,
             () = sleep_until(self.seen_due) => Event::SeenDue,
             request = self.requests.recv() => request.map_or(Event::Forgotten, Event::Request),
@@ -157,6 +162,15 @@ impl Node for Task {
                 let newest = self.newest.borrow_and_update().clone();
                 if let Some(record) = newest {
                     engine.handle(links::Input::Adopted { record });
+                }
+            }
+            Event::Unsaved => {
+                let why = self.unsaved.borrow_and_update().clone();
+                if let Some(why) = why {
+                    let warning = Notice::Warning(Warning::GroupUnsaved { why });
+                    self.keeper.notice(&warning);
+                    // A caller that does not read its notices misses some.
+                    let _ = self.notices.try_send(warning);
                 }
             }
             Event::RenewalDue => self.renew(),
@@ -246,6 +260,7 @@ impl Task {
             listen: setup.reach.listen(),
             open: setup.open,
             renewal_due: setup.renewal.due(),
+            unsaved: setup.renewal.authority.unsaved(),
             renewal: setup.renewal,
             seen: setup.seen,
             seen_due: Instant::now() + Sightings::WRITTEN_EVERY,

@@ -1,0 +1,110 @@
+//! How a complete file gets its name, so that no other file loses it by that.
+//!
+//! Renaming without replacing is one step where the file system can do it, and a
+//! second name for the file does the same where it has those. Elsewhere thorp looks,
+//! then renames, under a lock of its own: only another program can come in between.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use cap_std::fs::Dir;
+use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, RenameFlags};
+use rustix::io::Errno;
+
+/// Of the threads of this process. The folder's own lock is for other processes.
+static LOOKING: Mutex<()> = Mutex::new(());
+
+/// The ways to a free name that are tried, one after the other.
+#[derive(Debug)]
+pub(super) struct Naming {
+    ways: &'static [Way],
+    has_looked: AtomicBool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    NoReplace,
+    Link,
+    Look,
+}
+
+impl Default for Naming {
+    fn default() -> Self {
+        Self::by(&[Way::NoReplace, Way::Link, Way::Look])
+    }
+}
+
+impl Naming {
+    pub(super) fn by(ways: &'static [Way]) -> Self {
+        Self {
+            ways,
+            has_looked: AtomicBool::new(false),
+        }
+    }
+
+    /// Renames within a folder; an error where the new name is taken.
+    pub(super) fn rename_new(&self, folder: &Dir, from: &str, to: &str) -> io::Result<()> {
+        let mut unable = Errno::NOSYS;
+        for way in self.ways {
+            match way.rename(folder, from, to) {
+                Err(error) if way.is_barred_by(error) => unable = error,
+                renamed => {
+                    if *way == Way::Look {
+                        self.has_looked.store(true, Ordering::Relaxed);
+                    }
+                    return Ok(renamed?);
+                }
+            }
+        }
+        Err(unable.into())
+    }
+
+    /// Whether the file system has offered no better way.
+    pub(super) fn has_looked(&self) -> bool {
+        self.has_looked.load(Ordering::Relaxed)
+    }
+}
+
+impl Way {
+    fn rename(self, folder: &Dir, from: &str, to: &str) -> rustix::io::Result<()> {
+        match self {
+            Self::NoReplace => {
+                rustix::fs::renameat_with(folder, from, folder, to, RenameFlags::NOREPLACE)
+            }
+            Self::Link => {
+                rustix::fs::linkat(folder, from, folder, to, AtFlags::empty())?;
+                rustix::fs::unlinkat(folder, from, AtFlags::empty())
+            }
+            Self::Look => {
+                let _alone = LOOKING.lock().unwrap_or_else(PoisonError::into_inner);
+                let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+                let lock = rustix::fs::openat(folder, ".", flags, Mode::empty())?;
+                // Where the file system has no locks, it is this process alone.
+                let _ = rustix::fs::flock(&lock, FlockOperation::LockExclusive);
+                match rustix::fs::statat(folder, to, AtFlags::SYMLINK_NOFOLLOW) {
+                    Ok(_) => Err(Errno::EXIST),
+                    Err(Errno::NOENT) => rustix::fs::renameat(folder, from, folder, to),
+                    Err(error) => Err(error),
+                }
+            }
+        }
+    }
+
+    /// Whether the file system cannot do it this way, whatever the names are.
+    fn is_barred_by(self, error: Errno) -> bool {
+        let by: &[Errno] = match self {
+            Self::NoReplace => &[Errno::INVAL, Errno::NOSYS, Errno::OPNOTSUPP],
+            // Those without second names say that they are not permitted.
+            Self::Link => &[
+                Errno::INVAL,
+                Errno::NOSYS,
+                Errno::OPNOTSUPP,
+                Errno::PERM,
+                Errno::MLINK,
+            ],
+            Self::Look => &[],
+        };
+        by.contains(&error)
+    }
+}
