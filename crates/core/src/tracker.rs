@@ -8,11 +8,13 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use thorp_wire::PeerId;
-use thorp_wire::frame::{Holder, Join, Query, RequestId};
+use thorp_wire::frame::{Find, Found, Holder, Join, Query, RequestId};
 
+use crate::answer::members;
 use crate::catalogue::Catalogue;
 use crate::changes::Row;
 use crate::links::{self, Event, LinkId, Links, Me, Role, Terms};
+use crate::matching::PatternError;
 use crate::presence::{Presence, Presences};
 use crate::time::Instant;
 
@@ -123,6 +125,17 @@ impl Tracker {
     /// The catalogue of all listings.
     pub fn catalogue(&self) -> &Catalogue {
         self.links.catalogue()
+    }
+
+    /// A page of the answer to its own user, as a member would be given it.
+    pub fn answer(&self, find: &Find) -> Result<Found, PatternError> {
+        if let Query::Members(after) = find.query {
+            let listed = self.links.present().listed_behind(after);
+            return Ok(members(listed, self.links.catalogue()).0);
+        }
+        let everybody = |_| true;
+        let asker = self.links.me().id;
+        self.links.library(asker, &everybody).files(find).0
     }
 
     /// What it has counted so far.

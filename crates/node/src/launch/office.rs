@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use thorp_disk::DiskThread;
 use thorp_group::address::NetAddress;
@@ -237,6 +237,13 @@ impl Office {
                     Command::Watch { since } => {
                         let done = snapshot::watch(tracker.viewer(), since, &events).await;
                         Ok(vec![Event::Done(done)])
+                    }
+                    command @ (Command::Find { .. } | Command::Ls { .. } | Command::Peers) => {
+                        let since = Instant::now();
+                        tracker.list(command, &events).await.map(|done| {
+                            let ms = since.elapsed().as_secs_f64() * 1000.0;
+                            vec![Event::Done(Done { ms, ..done })]
+                        })
                     }
                     Command::Stop => {
                         tracker.stop("stopped by its user").await;

@@ -131,7 +131,10 @@ impl Context {
             _ => None,
         };
         let work = async {
-            let mut answers = ask(visitor, tracker, command).await?;
+            let mut answers = match self.of_tracker_here(tracker.as_ref(), &command).await? {
+                Some(answers) => answers,
+                None => ask(visitor, tracker, command).await?,
+            };
             show(&mut answers, &mut renderer, listing).await
         };
         let end = tokio::select! {
@@ -140,6 +143,31 @@ impl Context {
         };
         pager.close(&mut signals).await;
         end
+    }
+}
+
+impl Context {
+    /// The answer of the tracker that runs here, where this machine is in no other group
+    /// and so has no peer to ask.
+    async fn of_tracker_here(
+        &self,
+        tracker: Option<&NetAddress>,
+        command: &Command,
+    ) -> Result<Option<Answers>> {
+        let is_listing = matches!(
+            command,
+            Command::Find { .. } | Command::Ls { .. } | Command::Peers
+        );
+        if tracker.is_some() || !is_listing {
+            return Ok(None);
+        }
+        let standing = launch::standing(&self.state(NodeKind::Peer)?).await?;
+        if !matches!(standing, Standing::Nothing | Standing::Alone) {
+            return Ok(None);
+        }
+        let states = [self.state(NodeKind::Tracker)?];
+        let asked = launch::ask_running(&states, command).await;
+        Ok(asked.map(|(_, answers)| answers))
     }
 }
 

@@ -1,24 +1,27 @@
 //! A running tracker: what only a tracker does.
 
+mod listings;
+
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use thorp_core::changes::Row;
 use thorp_core::links::{self, Me};
+use thorp_core::matching::PatternError;
 use thorp_core::tracker::{self as machine, Output};
 use thorp_disk::DiskThread;
 use thorp_group::clock::{Clock, unix_seconds};
 use thorp_group::renewal::{OwnRenewal, RenewalTime};
 use thorp_group::sightings::Sightings;
 use thorp_group::tls::MemberTls;
-use thorp_wire::frame::{Join, SignedRecord};
+use thorp_wire::frame::{Find, Found, Join, SignedRecord};
 use thorp_wire::{Body, Frame, PeerId};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
-use crate::api::{Notice, TrackerStatus, Warning};
+use crate::api::{self, Command, Done, Failure, Notice, TrackerStatus, Warning};
 use crate::config::Config;
 use crate::net::addresses::Reach;
 use crate::net::listener::Incoming;
@@ -61,6 +64,7 @@ pub struct Tracker {
 
 enum Request {
     Present(oneshot::Sender<BTreeSet<PeerId>>),
+    Find(Find, oneshot::Sender<Result<Found, PatternError>>),
     Stop(String),
 }
 
@@ -92,6 +96,22 @@ impl Tracker {
     pub async fn present(&self) -> Option<BTreeSet<PeerId>> {
         let (reply, answer) = oneshot::channel();
         self.requests.send(Request::Present(reply)).await.ok()?;
+        answer.await.ok()
+    }
+
+    /// Answers its own user about files and peers, event by event, but for the last one.
+    pub(crate) async fn list(
+        &self,
+        command: Command,
+        events: &mpsc::Sender<api::Event>,
+    ) -> Result<Done, Failure> {
+        listings::answer(self, command, events).await
+    }
+
+    /// A page of an answer; nothing, if it is stopping.
+    async fn find(&self, find: Find) -> Option<Result<Found, PatternError>> {
+        let (reply, answer) = oneshot::channel();
+        self.requests.send(Request::Find(find, reply)).await.ok()?;
         answer.await.ok()
     }
 
@@ -182,6 +202,9 @@ impl Node for Task {
             Event::Request(Request::Present(reply)) => {
                 let present = engine.machine.peers().map(|peer| peer.id);
                 drop(reply.send(present.collect()));
+            }
+            Event::Request(Request::Find(find, reply)) => {
+                drop(reply.send(engine.machine.answer(&find)));
             }
             Event::Request(Request::Stop(reason)) => {
                 self.see_all(&engine.machine);
