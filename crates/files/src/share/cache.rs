@@ -418,7 +418,7 @@ fn value(stamp: &Stamp, root: Root, layer: &[Hash]) -> Vec<u8> {
 }
 
 /// The root and the piece layer, if the file had this stamp.
-fn fits(value: &[u8], stamp: &Stamp) -> Option<(Root, Vec<Hash>)> {
+pub fn fits(value: &[u8], stamp: &Stamp) -> Option<(Root, Vec<Hash>)> {
     let (length, rest) = value.split_first_chunk()?;
     let (mtime, rest) = rest.split_first_chunk()?;
     let (ctime, rest) = rest.split_first_chunk()?;

@@ -69,6 +69,8 @@ use thorp_wire::{Content, Entry, Name, Root};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
+#[cfg(feature = "testing")]
+pub use cache::fits as cached;
 pub use holding::ReadError;
 pub use pieces::{Arriving, Opened};
 pub use queue::HashError;

@@ -1,0 +1,11 @@
+//! Sequences of inputs to the pure machines, as a shell may give them.
+//!
+//! What a shell promises is kept: a number names one link or session only, a block
+//! is written once it was claimed. All else is up to the bytes: members say any frame
+//! that can be read, at any time.
+
+mod nodes;
+mod swarm;
+
+pub(crate) use nodes::{peer, tracker};
+pub(crate) use swarm::swarm;

@@ -1,0 +1,262 @@
+//! Bytes to begin with, so that a fuzzer need not find out what a frame is.
+
+use thorp_wire::frame::{
+    Ack, Bytes, Find, Found, Get, GroupRecord, Hello, Holder, Join, Joined, Leave, MemberRow,
+    PREFIX, Position, Query, Reason, Record, Refused, SignedRecord, Token, Update, Variant,
+};
+use thorp_wire::session::{ExtendedHandshake, Handshake, Message, Span};
+use thorp_wire::{Content, Entry, Frame, MemberName, PeerId, RequestId, Root};
+
+/// The sequences that are made up for each machine.
+const SEQUENCES: usize = 12;
+
+/// Some for each target, which is named with them.
+pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
+    let mut seeds = Vec::new();
+    let frames = frames().into_iter().chain(more_frames());
+    let frames: Vec<Vec<u8>> = frames.map(|frame| encoded(&frame)).collect();
+    seeds.extend(frames.iter().map(|frame| ("frame", frame.clone())));
+    seeds.push(("record", record().as_bytes().to_vec()));
+    let root = Root::new([7; 32]);
+    seeds.push((
+        "handshake",
+        Handshake::of_member(&root, &id(1)).encode().into(),
+    ));
+    let extended = ExtendedHandshake {
+        requests: Some(256),
+        longest_request: Some(262_144),
+        length: Some(1 << 40),
+        ..ExtendedHandshake::default()
+    };
+    seeds.push(("extended", extended.encode()));
+    seeds.push(("bencode", extended.encode()));
+    seeds.push(("bencode", b"d1:ad1:bi-1eli0e2:xyee1:zle".to_vec()));
+    for message in messages() {
+        let mut bytes = Vec::new();
+        message.encode(&mut bytes);
+        seeds.push(("message", bytes.split_off(4)));
+    }
+    for (name, texts) in TEXTS {
+        seeds.extend(texts.iter().map(|text| (*name, text.as_bytes().to_vec())));
+    }
+    for (pattern, name) in [("d/[a-c]*{x,y?}", "d/abcx"), ("**/.a", "b/.a"), ("{", "{")] {
+        seeds.push((
+            "pattern",
+            [chunk(pattern.as_bytes()), chunk(name.as_bytes())].concat(),
+        ));
+    }
+    let mut random = fastrand::Rng::with_seed(1);
+    for _ in 0..SEQUENCES {
+        let mut any = |most: usize| -> Vec<u8> {
+            (0..random.usize(1..most)).map(|_| random.u8(..)).collect()
+        };
+        seeds.extend(["hashes", "cached"].map(|target| (target, any(200))));
+        seeds.push(("swarm", any(1500)));
+        let mut sequence = vec![random.u8(..)];
+        for _ in 0..random.usize(5..60) {
+            let kind = match random.u8(..3) {
+                0 => random.u8(..),
+                _ => 4,
+            };
+            sequence.extend([kind, random.u8(..), random.u8(..)]);
+            if kind == 4 {
+                sequence.pop();
+                sequence.extend(chunk(&frames[random.usize(..frames.len())]));
+            }
+        }
+        seeds.push(("peer", sequence.clone()));
+        seeds.push(("tracker", sequence.split_off(1)));
+    }
+    seeds
+}
+
+const TEXTS: &[(&str, &[&str])] = &[
+    (
+        "name",
+        &["docs/a.txt", "\u{fc}/u\u{308}", "a\u{1b}[31m\u{202e}b"],
+    ),
+    (
+        "address",
+        &["192.168.1.5:3333", "[fe80::1]:1", "Tracker.local", ":80"],
+    ),
+    ("invite", &["thorp1abcdefghijklmnopqrstuvwxyz234567"]),
+    ("backup", &["thorp-backup 1\n"]),
+    (
+        "config",
+        &[
+            "[interval]\ntracker_ms = 1000\nneighbour_ms = 1000\n\n[lookup]\nhops = 0\n",
+            "share.hidden=true",
+        ],
+    ),
+    ("certificate", &["0\u{3}\u{2}\u{1}\u{0}"]),
+];
+
+fn frames() -> Vec<Frame> {
+    let request = RequestId(1);
+    let entry = |name: &str, byte| Entry {
+        name: name.parse().expect("a name"),
+        length: 5,
+        mtime: 0,
+        root: Some(Root::new([byte; 32])),
+        partial: false,
+    };
+    let holder = |n| Holder {
+        id: id(n),
+        name: Some(MemberName::nearest("oak")),
+        addresses: vec!["192.0.2.1:3334".parse().expect("an address")],
+        partial: false,
+    };
+    let variant = |name: &str, byte| Variant {
+        entry: entry(name, byte),
+        holders: vec![holder(1), holder(2)],
+        hashed: None,
+    };
+    let content = Content {
+        length: 5,
+        root: Root::new([1; 32]),
+    };
+    let hello = |epoch, neighbour| Hello {
+        oldest: 1,
+        newest: 1,
+        port: Some(3334),
+        claimed: Vec::new(),
+        epoch,
+        applied: Some(Position { epoch: 7, seq: 1 }),
+        neighbour,
+        visitor: false,
+        interval: 5000,
+        record: Some(1),
+    };
+    let update = |seq, since, added: Vec<Entry>| Update {
+        since,
+        added,
+        neighbours: Some(vec![id(2)]),
+        ..Update::heartbeat(seq)
+    };
+    let find = |query| Find {
+        query,
+        hops: 1,
+        hash_now: false,
+        after: None,
+        most: None,
+    };
+    let found = Found {
+        variants: vec![variant("a", 1), variant("d/a", 2)],
+        more: true,
+        members: vec![MemberRow {
+            member: holder(4),
+            files: 2,
+            bytes: 10,
+            neighbours: vec![id(1)],
+        }],
+        behind: Some("d/a".parse().expect("a name")),
+        answered: Some(1),
+    };
+    vec![
+        Frame::plain(hello(1, true)),
+        Frame::plain(hello(2, false)),
+        Frame::plain(update(1, None, vec![entry("a", 1), entry("d/a", 2)])),
+        Frame::plain(update(2, Some(1), vec![entry("b", 3)])),
+        Frame::plain(Update::heartbeat(2)),
+        Frame::plain(Ack {
+            seq: Some(1),
+            interval: Some(5000),
+            unlisted: false,
+            record: None,
+        }),
+        Frame::with_request(request, find(Query::Names(vec!["a".into(), "d/a".into()]))),
+        Frame::with_request(request, find(Query::Pattern("**".into()))),
+        Frame::with_request(request, find(Query::Content(content))),
+        Frame::with_request(request, find(Query::Members(None))),
+        Frame::with_request(request, found),
+        Frame::with_request(request, Get { content }),
+    ]
+}
+
+/// Those that need nothing of the others.
+fn more_frames() -> Vec<Frame> {
+    let request = RequestId(1);
+    vec![
+        Frame::with_request(
+            request,
+            Bytes {
+                bytes: b"hello".to_vec(),
+            },
+        ),
+        Frame::with_request(
+            request,
+            Refused {
+                reason: Reason::Busy,
+                text: "later".into(),
+            },
+        ),
+        Frame::plain(Leave {
+            reason: "done".into(),
+        }),
+        Frame::plain(Record { record: record() }),
+        Frame::with_request(
+            request,
+            Join {
+                token: Some(Token([1; 16])),
+                request: vec![1, 2, 3],
+                name: Some(MemberName::nearest("oak")),
+            },
+        ),
+        Frame::with_request(
+            request,
+            Joined {
+                certificate: vec![1, 2, 3],
+                record: Some(record()),
+                time: 1,
+            },
+        ),
+    ]
+}
+
+fn messages() -> Vec<Message> {
+    let span = Span {
+        piece: 1,
+        begin: 16_384,
+        length: 16_384,
+    };
+    vec![
+        Message::KeepAlive,
+        Message::Unchoke,
+        Message::Have(1),
+        Message::Bitfield(vec![0xf0]),
+        Message::Request(span),
+        Message::HaveAll,
+        Message::Extended {
+            number: 0,
+            payload: b"d1:md0:i1eee".to_vec(),
+        },
+    ]
+}
+
+fn record() -> SignedRecord {
+    let record = GroupRecord {
+        number: 2,
+        open: false,
+        bittorrent: false,
+        removed: vec![id(4)],
+    };
+    SignedRecord::sign(record, |_| Some([0; 64]))
+        .expect("is within bounds")
+        .expect("is signed")
+}
+
+fn encoded(frame: &Frame) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    frame.encode(&mut bytes).expect("it fits");
+    bytes.split_off(PREFIX)
+}
+
+/// As a source takes it.
+fn chunk(bytes: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(bytes.len()).expect("is short");
+    [&length.to_be_bytes(), bytes].concat()
+}
+
+fn id(n: u8) -> PeerId {
+    PeerId::new([n; 32])
+}
