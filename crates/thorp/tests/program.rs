@@ -157,7 +157,20 @@ fn completions_for_every_shell() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let output = run(&["completions", shell]);
         assert_eq!(code(&output), 0, "{shell}");
-        assert!(text(&output.stdout).contains("neighbours"), "{shell}");
+        // The script asks the program, so that it is never older than that.
+        assert!(text(&output.stdout).contains("THORP_COMPLETE"), "{shell}");
+        let mut asked = thorp();
+        asked
+            .args(["--", "thorp", ""])
+            .env("THORP_COMPLETE", shell)
+            .env("_CLAP_COMPLETE_INDEX", "1")
+            .env("_CLAP_IFS", "\n");
+        let output = asked.output().expect("it runs");
+        assert_eq!(code(&output), 0, "{shell}");
+        let offered = text(&output.stdout);
+        for verb in VERBS {
+            assert!(offered.contains(verb), "{shell}: {verb} in {offered}");
+        }
     }
 }
 
