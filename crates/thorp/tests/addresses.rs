@@ -126,7 +126,11 @@ fn two_machines_on_one_cable_find_each_other_by_link_local_addresses() {
             is_there.then_some(peer)
         });
         let guest = village.node("guest").on(net.host(THREE));
-        join(&home, &guest, &[]);
+        let invite = home.run(&["invite"]).exits(0).stdout;
+        poll("the other's address, too", PATIENCE, || {
+            let joining = guest.start_reading(&invite, &["join", "-"]);
+            (joining.finish(PATIENCE).code == Some(0)).then_some(())
+        });
         guest.fetch("1.txt");
         assert_eq!(guest.bytes("1.txt"), b"one");
         // Its peer is found there, too, by the first one.

@@ -1,5 +1,6 @@
 //! `thorp share`: offer a directory and stay.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use thorp_disk::DiskThread;
@@ -21,6 +22,9 @@ use crate::out::Flow;
 use crate::signals::Signals;
 use crate::state::NodeKind;
 use crate::{out, prompt, words};
+
+/// The process's own streams: what is said of them once is said once in all.
+type Standard = Streams<io::Stdout, io::Stderr>;
 
 pub async fn run(context: Context, args: ShareArgs) -> Result {
     let asked = args.dir.clone();
@@ -66,12 +70,12 @@ pub async fn run(context: Context, args: ShareArgs) -> Result {
         () = signals.next() => return Err(not_started()),
     };
     let Some(child) = child else {
-        let ended = attend(&context, &mut peer, args.lines, &mut signals).await;
+        let ended = attend(&context, &mut peer, args.lines, &mut streams, &mut signals).await;
         return end(&context, peer, ended, signals).await;
     };
-    let _ = lines::greet(&peer, &mut Streams::standard(), context.line_manner());
+    let _ = lines::greet(&peer, &mut streams, context.line_manner());
     let detached = child.leave(&state).await?;
-    let ended = follow(&context, &mut peer, &mut signals).await;
+    let ended = follow(&context, &mut peer, &mut streams, &mut signals).await;
     let exit = end(&context, peer, ended, signals).await;
     let exit = exit.unwrap_or_else(|failure| {
         super::show_failure(&failure, context.global.json);
@@ -99,6 +103,7 @@ async fn attend(
     context: &Context,
     peer: &mut LocalPeer,
     lines: bool,
+    streams: &mut Standard,
     signals: &mut Signals,
 ) -> End {
     if context.can_draw(lines) {
@@ -109,15 +114,19 @@ async fn attend(
             return end;
         }
     }
-    let _ = lines::greet(peer, &mut Streams::standard(), context.line_manner());
-    follow(context, peer, signals).await
+    let _ = lines::greet(peer, streams, context.line_manner());
+    follow(context, peer, streams, signals).await
 }
 
 /// Lines, until the end, or a signal.
-async fn follow(context: &Context, peer: &mut LocalPeer, signals: &mut Signals) -> End {
-    let mut streams = Streams::standard();
+async fn follow(
+    context: &Context,
+    peer: &mut LocalPeer,
+    streams: &mut Standard,
+    signals: &mut Signals,
+) -> End {
     tokio::select! {
-        flow = lines::follow_peer(peer, &mut streams, context.line_manner()) => match flow {
+        flow = lines::follow_peer(peer, streams, context.line_manner()) => match flow {
             Flow::Open => End::Ended,
             Flow::Closed => End::Left,
         },
@@ -164,7 +173,7 @@ fn directory(_: DiskThread, asked: &Path) -> Result<PathBuf> {
         failure(ErrorKind::Usage, why)
     };
     let path = asked.canonicalize().map_err(|e| match e.kind() {
-        std::io::ErrorKind::NotFound => refuse("there is no such directory".into()),
+        io::ErrorKind::NotFound => refuse("there is no such directory".into()),
         _ => refuse(e.to_string()),
     })?;
     if path.is_dir() {
