@@ -208,6 +208,11 @@ impl<O: Write, T: Write> Renderer<O, T> {
             Event::Progress(progress) => self.bar.update(progress),
             Event::Fetched(fetched) => self.data(&arrival(fetched))?,
             Event::Failed { name, failure } => self.say(&missed(name, &failure.into())),
+            Event::Waiting { name, failure } => {
+                if !self.style.quiet {
+                    self.say(&waiting(name, &failure.into()));
+                }
+            }
             Event::Note(note) => {
                 if *note == Note::NoFiles {
                     self.style.nothing = None;
@@ -321,6 +326,13 @@ pub fn missed(name: &str, failure: &Complaint) -> String {
         }
         _ => complaint,
     }
+}
+
+/// A file that does not come now, and is waited for.
+pub fn waiting(name: &str, failure: &Complaint) -> String {
+    let why = missed(name, failure);
+    let why = why.strip_prefix("thorp: ").unwrap_or(&why).to_owned();
+    format!("{why} It is waited for: it comes by itself when it can, and Ctrl-C ends that.")
 }
 
 fn origin(fetched: &Fetched) -> String {

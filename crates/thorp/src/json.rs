@@ -16,6 +16,10 @@ pub fn event(event: &Event) -> serde_json::Result<String> {
             name,
             failure: failure.into(),
         },
+        Event::Waiting { name, failure } => Said::Waiting {
+            name,
+            failure: failure.into(),
+        },
         Event::Note(note) => Said::Note {
             message: words::note(note),
         },
@@ -54,6 +58,11 @@ pub fn failure(failure: &Complaint) -> serde_json::Result<String> {
 #[serde(tag = "event", rename_all = "kebab-case")]
 enum Said<'a> {
     Failed {
+        name: &'a str,
+        #[serde(flatten)]
+        failure: Complaint,
+    },
+    Waiting {
         name: &'a str,
         #[serde(flatten)]
         failure: Complaint,

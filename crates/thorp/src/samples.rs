@@ -187,6 +187,10 @@ pub fn events() -> Vec<Event> {
             name: "3.txt".into(),
             failure: nobody(),
         },
+        Event::Waiting {
+            name: "3.txt".into(),
+            failure: nobody(),
+        },
         Event::Note(Note::TrackerInPart),
         Event::Invite {
             invite: "thorp1abc".into(),

@@ -1,5 +1,7 @@
 //! What goes into a get, and what comes out.
 
+use std::time::Duration;
+
 use thorp_wire::frame::{Holder, Variant};
 use thorp_wire::{Content, Name, NameError};
 
@@ -28,6 +30,21 @@ pub struct Request {
     pub existing: Existing,
     /// Whether the files go elsewhere than is usual.
     pub elsewhere: bool,
+    /// What is waited for.
+    pub patience: Patience,
+}
+
+/// How long a get waits for what does not come. (A file that changes meanwhile is
+/// asked for anew in any case.)
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Patience {
+    /// Not at all.
+    #[default]
+    None,
+    /// For files that were begun, until they come.
+    Begun,
+    /// For everything, those too that no member has yet, for so long; or until it comes.
+    For(Option<Duration>),
 }
 
 /// What becomes of a file that goes by the name of a wanted one.
@@ -219,6 +236,15 @@ pub enum News {
         /// Files of this get that are there or missed by now.
         over: u64,
     },
+    /// This one does not come now, and is waited for.
+    Waiting {
+        /// As it was asked for, or as it is listed.
+        name: String,
+        /// Why it does not come.
+        why: Missed,
+    },
+    /// A file that was on its way is asked for again later.
+    Postponed(FetchId),
     /// A file is missed that was on its way.
     Lost {
         /// Its number.
@@ -387,6 +413,34 @@ impl Missed {
             | Self::TooLarge
             | Self::Unfit(_)
             | Self::NotStored(NotStored::Other(_)) => MissedKind::Other,
+        }
+    }
+
+    /// Whether a holder that has the file may send it later.
+    pub(super) fn may_end(&self) -> bool {
+        match self {
+            Self::TrackerUnreachable { .. }
+            | Self::TrackerBusy
+            | Self::StillHashing { .. }
+            | Self::Busy
+            | Self::Unreachable(_)
+            | Self::Silent(_)
+            | Self::Changed(_)
+            | Self::Unfinished { .. } => true,
+            Self::NoNames
+            | Self::OneNameOnly
+            | Self::BadName { .. }
+            | Self::NobodyShares(_)
+            | Self::InPart(_)
+            | Self::Ambiguous { .. }
+            | Self::Reserved(_)
+            | Self::Unreadable
+            | Self::TooLarge
+            | Self::Mismatch(_)
+            | Self::Unfit(_)
+            | Self::NotStored(_)
+            | Self::Removed
+            | Self::Stopping => false,
         }
     }
 

@@ -8,6 +8,7 @@
 //! io        requests, what is told of them, and the reasons for failure
 //! plan      what names and patterns come to, up to the first byte
 //! wait      what is still being hashed
+//! again     what did not come, and when it is asked for again
 //! small     small files: from whom next
 //! large     large files: turns, holders, and what it means to be stuck
 //! sought    who has a large file
@@ -19,6 +20,7 @@
 //! not fetched yet: of a million, the first are here before the last are known, and a
 //! get takes no more memory than for a thousand.
 
+mod again;
 mod io;
 mod large;
 mod plan;
@@ -38,10 +40,11 @@ use crate::time::Instant;
 
 pub use io::{
     Answered, Chore, Claimed, DiskError, Ending, Existing, FetchId, GetId, Item, Look, Looked,
-    Missed, MissedKind, News, NotStored, Output, Request, Storage,
+    Missed, MissedKind, News, NotStored, Output, Patience, Request, Storage,
 };
 pub use large::LargeEvent;
 
+use again::Postponed;
 use large::{Arrived, LargeFiles};
 use plan::{Planned, Terms, Verdict};
 use small::{NotSent, WantedFile};
@@ -86,6 +89,8 @@ pub(crate) enum Input {
     Failed(FetchId, NotSent),
     /// These have a large file.
     Named(FetchId, Vec<Holder>),
+    /// A neighbour has come to list a name that is waited for.
+    Listed(GetId, String),
     /// What became of a large file.
     Large(FetchId, LargeEvent),
     /// The caller does not wait for these files any more.
@@ -156,8 +161,12 @@ struct Get {
     /// Files that are on their way.
     coming: BTreeSet<FetchId>,
     misses: Misses,
+    /// What did not come, and is asked for again.
+    postponed: Postponed,
     /// Why there may be more that match a pattern.
     in_part: Option<(String, Missed)>,
+    /// Whether its caller knows how much is to come.
+    is_planning_told: bool,
     /// Files that were planned, and bytes in them.
     found: u64,
     found_bytes: u64,
@@ -175,6 +184,8 @@ enum Task {
     /// Files that match a pattern and have no root: asked for by name they are hashed
     /// first.
     Unhashed(Vec<String>),
+    /// What did not come before.
+    Again(Vec<String>),
 }
 
 /// A pattern whose files are told part by part.
@@ -195,6 +206,8 @@ enum AskedAs {
     Pattern,
     Name,
     Unhashed,
+    /// It did not come before.
+    Again,
 }
 
 /// What a request waits for.
@@ -244,13 +257,18 @@ struct OnItsWay {
     answer: Answered,
     /// Its bytes are made here.
     is_made: bool,
+    /// Since when it does not come.
+    late: Option<Instant>,
 }
 
 impl Gets {
     /// Takes an input. Then drain [`poll_output`](Self::poll_output).
     pub fn handle(&mut self, now: Instant, input: Input) {
         match input {
-            Input::Tick => self.ask_again(now),
+            Input::Tick => {
+                self.ask_again(now);
+                self.give_up_the_late(now);
+            }
             Input::Begin(get, request) => self.begin(now, get, &request),
             Input::LookedUp {
                 inquiry,
@@ -262,12 +280,17 @@ impl Gets {
             }
             Input::SurveyOver(inquiry, coverage) => self.on_survey_over(now, inquiry, coverage),
             Input::Looked(get, looked) => self.on_looked(now, get, looked),
-            Input::Stored(fetch, from, storage) => self.on_stored(fetch, from, storage),
-            Input::Failed(fetch, failure) => self.on_failed(fetch, failure),
+            Input::Stored(fetch, from, storage) => self.on_stored(now, fetch, from, storage),
+            Input::Failed(fetch, failure) => self.on_failed(now, fetch, failure),
+            Input::Listed(get, name) => {
+                if let Some(get) = self.requests.get_mut(&get) {
+                    get.postponed.on_listed(now, &name);
+                }
+            }
             Input::Named(fetch, holders) => self.large.on_named(fetch, holders, &mut self.out),
-            Input::Large(fetch, event) => self.on_large(fetch, event),
+            Input::Large(fetch, event) => self.on_large(now, fetch, event),
             Input::Abandon(get) => self.abandon(get),
-            Input::Stop(why) => self.stop(&why),
+            Input::Stop(why) => self.stop(now, &why),
         }
         self.find_more(now);
         self.large.begin_next(&mut self.out);
@@ -282,6 +305,7 @@ impl Gets {
     pub fn next_deadline(&self) -> Option<Instant> {
         let waits = self.requests.values().filter_map(|get| match &get.step {
             Step::LookUp { wait, .. } => wait.as_ref()?.deadline(),
+            Step::Files | Step::Room => get.postponed.deadline(),
             _ => None,
         });
         waits.min()
@@ -329,6 +353,10 @@ impl Gets {
             return;
         };
         let planned = std::mem::take(&mut get.planned);
+        if planned.is_empty() && std::mem::replace(&mut get.is_planning_told, true) {
+            return;
+        }
+        get.is_planning_told = true;
         let lengths = planned.iter().map(|file| file.item.content.length);
         get.found += planned.len() as u64;
         get.found_bytes = lengths.fold(get.found_bytes, u64::saturating_add);
@@ -343,13 +371,39 @@ impl Gets {
         }
     }
 
-    /// Goes on to find files, where there is room again.
+    /// Goes on to find files, where there is room again, or some did not come before.
     fn find_more(&mut self, now: Instant) {
-        let has_room = |get: &Get| matches!(get.step, Step::Room) && get.has_room();
-        let waiting = self.requests.iter().filter(|(_, get)| has_room(get));
+        let has_more = |get: &Get| match get.step {
+            Step::Room => get.has_room() || get.postponed.is_due(now),
+            Step::Files => get.postponed.is_due(now),
+            _ => false,
+        };
+        let waiting = self.requests.iter().filter(|(_, get)| has_more(get));
         for id in waiting.map(|(id, _)| *id).collect::<Vec<_>>() {
             self.go_on(now, id);
         }
+    }
+
+    /// What is waited for no longer is missed.
+    fn give_up_the_late(&mut self, now: Instant) {
+        let is_idle = |get: &&mut Get| matches!(get.step, Step::Files | Step::Room);
+        let mut late = Vec::new();
+        for (id, get) in &mut self.requests {
+            if let Some(get) = Some(get).filter(is_idle) {
+                let names = get.postponed.take_late(now).into_iter();
+                late.extend(names.map(|(name, waited)| (*id, name, waited)));
+            }
+        }
+        for (id, name, waited) in late {
+            self.miss_at_last(id, name, waited.why, waited.begun.is_some());
+            self.end_if_over(id);
+        }
+    }
+
+    /// Names that are waited for, and by which get.
+    pub fn waited_for(&self) -> impl Iterator<Item = (GetId, &str)> {
+        let gets = self.requests.iter();
+        gets.flat_map(|(id, get)| get.postponed.names().map(|name| (*id, name)))
     }
 
     fn fetch(&mut self, id: GetId, file: Planned) {
@@ -359,6 +413,7 @@ impl Gets {
             answer,
             widen,
             is_there,
+            late,
         } = file;
         if is_there {
             self.arrived(id, item.content.length);
@@ -398,11 +453,12 @@ impl Gets {
             holders,
             answer,
             is_made,
+            late,
         };
         self.fetches.insert(fetch, coming);
     }
 
-    fn on_stored(&mut self, fetch: FetchId, from: Option<Holder>, storage: Storage) {
+    fn on_stored(&mut self, now: Instant, fetch: FetchId, from: Option<Holder>, storage: Storage) {
         let Some(coming) = self.fetches.get(&fetch) else {
             return;
         };
@@ -412,24 +468,24 @@ impl Gets {
         let length = coming.item.content.length;
         match storage {
             Storage::Kept => self.on_fetched(fetch, Vec::from_iter(from), length),
-            Storage::Failed(why) => self.on_lost(fetch, Missed::NotStored(why)),
-            Storage::Mismatch if coming.is_made => self.on_lost(fetch, Missed::not_here()),
+            Storage::Failed(why) => self.on_lost(now, fetch, Missed::NotStored(why)),
+            Storage::Mismatch if coming.is_made => self.on_lost(now, fetch, Missed::not_here()),
             // Another holder is asked for it.
             Storage::Mismatch => {}
         }
     }
 
-    fn on_failed(&mut self, fetch: FetchId, failure: NotSent) {
+    fn on_failed(&mut self, now: Instant, fetch: FetchId, failure: NotSent) {
         if let Some(coming) = self.fetches.get(&fetch) {
             let why = failure.missed(&coming.holders);
-            self.on_lost(fetch, why);
+            self.on_lost(now, fetch, why);
         }
     }
 
-    fn on_large(&mut self, fetch: FetchId, event: LargeEvent) {
+    fn on_large(&mut self, now: Instant, fetch: FetchId, event: LargeEvent) {
         match self.large.on_event(fetch, event, &mut self.out) {
             Some(Ok(Arrived { sources, received })) => self.on_fetched(fetch, sources, received),
-            Some(Err(why)) => self.on_lost(fetch, why),
+            Some(Err(why)) => self.on_lost(now, fetch, why),
             None => {}
         }
     }
@@ -457,12 +513,18 @@ impl Gets {
         self.end_if_over(get);
     }
 
-    fn on_lost(&mut self, fetch: FetchId, why: Missed) {
+    fn on_lost(&mut self, now: Instant, fetch: FetchId, why: Missed) {
         let Some(coming) = self.fetches.remove(&fetch) else {
             return;
         };
+        let name = coming.item.listed.as_str();
         if let Some(get) = self.requests.get_mut(&coming.get) {
             get.coming.remove(&fetch);
+            let begun = Some(coming.item.content);
+            if get.postponed.put(now, name, &why, begun, coming.late) {
+                self.tell(coming.get, News::Postponed(fetch));
+                return self.say_what_is_waited_for(coming.get, name, why, coming.late);
+            }
         }
         self.miss(coming.get, coming.item.listed.to_string(), why);
         let over = self.over(coming.get);
@@ -499,11 +561,35 @@ impl Gets {
         }
     }
 
+    /// It is missed in the end; not for a name, if it was begun.
+    fn miss_at_last(&mut self, id: GetId, name: String, why: Missed, was_begun: bool) {
+        if let Some(get) = self.requests.get_mut(&id).filter(|_| !was_begun) {
+            get.unplanned += 1;
+        }
+        self.miss(id, name, why);
+    }
+
+    /// Its caller is told once what is waited for; not where that is a file which
+    /// changes, and is asked for at once.
+    fn say_what_is_waited_for(
+        &mut self,
+        id: GetId,
+        name: &str,
+        why: Missed,
+        late: Option<Instant>,
+    ) {
+        if late.is_none() && !matches!(why, Missed::Changed(_)) {
+            let name = name.to_owned();
+            self.tell(id, News::Waiting { name, why });
+        }
+    }
+
     fn end_if_over(&mut self, id: GetId) {
         let Some(get) = self.requests.get_mut(&id) else {
             return;
         };
-        if !get.coming.is_empty() || !matches!(get.step, Step::Files) {
+        let is_waiting = !get.coming.is_empty() || !get.postponed.is_empty();
+        if is_waiting || !matches!(get.step, Step::Files) {
             return;
         }
         if let Some((name, why)) = get.in_part.take() {
@@ -557,7 +643,7 @@ impl Gets {
         self.out.push_back(Action::Forget(id, fetches));
     }
 
-    fn stop(&mut self, why: &Missed) {
+    fn stop(&mut self, now: Instant, why: &Missed) {
         self.stopped = Some(why.clone());
         let all: Vec<GetId> = self.requests.keys().copied().collect();
         for id in all {
@@ -570,6 +656,7 @@ impl Gets {
             }
             if let Some(get) = self.requests.get_mut(&id) {
                 get.step = Step::Files;
+                get.postponed = Postponed::new(now, Patience::None);
             }
             // Before it has come so far, that is all there is to say.
             if coming.is_empty() {
@@ -577,7 +664,7 @@ impl Gets {
                 self.end(id, Ending::Missed { name, why });
             }
             for fetch in coming {
-                self.on_lost(fetch, why.clone());
+                self.on_lost(now, fetch, why.clone());
             }
         }
     }
@@ -588,7 +675,7 @@ impl Gets {
 }
 
 impl Get {
-    fn new(only: Only, terms: Terms, agenda: VecDeque<Task>) -> Self {
+    fn new(only: Only, terms: Terms, agenda: VecDeque<Task>, postponed: Postponed) -> Self {
         Self {
             only,
             terms,
@@ -602,7 +689,9 @@ impl Get {
             targets: BTreeSet::new(),
             coming: BTreeSet::new(),
             misses: Misses::default(),
+            postponed,
             in_part: None,
+            is_planning_told: false,
             found: 0,
             found_bytes: 0,
             unplanned: 0,
@@ -613,7 +702,7 @@ impl Get {
 
     /// Whether more files may be found before others are over.
     fn has_room(&self) -> bool {
-        self.planned.len() + self.coming.len() < AT_ONCE / 2
+        self.planned.len() + self.coming.len() + self.postponed.begun() < AT_ONCE / 2
     }
 
     /// The names to look up again now.

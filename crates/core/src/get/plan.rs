@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use thorp_wire::frame::{Holder, Variant};
 use thorp_wire::{Name, PeerId, reserved};
 
+use super::again::Postponed;
 use super::wait::Wait;
 use super::{
     AT_ONCE, Action, Answered, AskedAs, Candidate, Chore, Ending, Existing, Get, GetId, Gets,
@@ -59,6 +60,8 @@ pub(super) struct Planned {
     pub widen: bool,
     /// It is there already, and need not be fetched.
     pub is_there: bool,
+    /// Since when it does not come, where it did not before.
+    pub late: Option<Instant>,
 }
 
 impl Gets {
@@ -87,9 +90,10 @@ impl Gets {
         let names: Vec<String> = names.into_iter().collect();
         let some = names.chunks(NAMES_AT_ONCE);
         agenda.extend(some.map(|some| Task::Names(some.to_vec())));
+        let postponed = Postponed::new(now, request.patience);
         let typed = request.names.first().filter(|_| terms.is_single);
         let look = typed.and_then(|typed| Some((typed.clone(), terms.target_of(typed)?)));
-        let mut get = Get::new(request.only.clone(), terms, agenda);
+        let mut get = Get::new(request.only.clone(), terms, agenda, postponed);
         if let Some((typed, target)) = look {
             get.step = Step::TypedName(typed);
             get.free = Some(target.clone());
@@ -114,7 +118,7 @@ impl Gets {
         let Some(get) = self.requests.get_mut(&id) else {
             return;
         };
-        if let Some(listed) = &mut get.listed {
+        if let Some(listed) = get.listed.as_mut().filter(|_| !get.postponed.is_due(now)) {
             if let Some(coverage) = listed.over {
                 return self.on_listed(now, id, coverage);
             }
@@ -133,12 +137,19 @@ impl Gets {
             get.step = Step::Survey;
             return;
         }
-        if !get.agenda.is_empty() && !get.has_room() {
+        let again = get.postponed.due(now);
+        if again.is_empty() && !get.agenda.is_empty() && !get.has_room() {
             get.step = Step::Room;
             return;
         }
         let only = get.only.clone();
-        let (asked, names) = match get.agenda.pop_front() {
+        let next = if again.is_empty() {
+            get.agenda.pop_front()
+        } else {
+            Some(Task::Again(again))
+        };
+        let (asked, names) = match next {
+            Some(Task::Again(names)) => (AskedAs::Again, names),
             Some(Task::Names(names)) => (AskedAs::Name, names),
             Some(Task::Unhashed(names)) => (AskedAs::Unhashed, names),
             Some(Task::Pattern(pattern)) => {
@@ -407,7 +418,7 @@ impl Gets {
                     } else {
                         Looked::Free
                     };
-                    self.plan(id, asked, candidate, looked);
+                    self.plan(now, id, asked, candidate, looked);
                 }
             }
             // Nothing was to be looked at.
@@ -419,7 +430,22 @@ impl Gets {
         self.go_on(now, id);
     }
 
-    fn plan(&mut self, id: GetId, asked_as: AskedAs, candidate: Candidate, looked: Looked) {
+    fn plan(
+        &mut self,
+        now: Instant,
+        id: GetId,
+        asked_as: AskedAs,
+        candidate: Candidate,
+        looked: Looked,
+    ) {
+        let candidate = if asked_as == AskedAs::Again {
+            match self.on_asked_again(now, id, candidate) {
+                Some(candidate) => candidate,
+                None => return,
+            }
+        } else {
+            candidate
+        };
         let Some(get) = self.requests.get_mut(&id) else {
             return;
         };
@@ -439,8 +465,68 @@ impl Gets {
                 self.tell(id, News::Choice { name, variants });
                 self.miss_unplanned(id, asked, Missed::Ambiguous { look_alike });
             }
-            Verdict::Miss(why) => self.miss_unplanned(id, asked, why),
+            Verdict::Miss(why) => {
+                if get.postponed.put(now, &asked, &why, None, None) {
+                    self.say_what_is_waited_for(id, &asked, why, None);
+                } else {
+                    self.miss_unplanned(id, asked, why);
+                }
+            }
         }
+    }
+
+    /// What did not come before was asked for again: what is to be planned of it. If
+    /// there is still nothing, it is asked for later.
+    fn on_asked_again(
+        &mut self,
+        now: Instant,
+        id: GetId,
+        candidate: Candidate,
+    ) -> Option<Candidate> {
+        let get = self.requests.get_mut(&id)?;
+        let waited = get.postponed.take(&candidate.asked)?;
+        let Candidate {
+            asked,
+            mut verdict,
+            is_looked_at,
+        } = candidate;
+        match &mut verdict {
+            Verdict::Choose { .. } => {}
+            // Another file that goes by its name is not the one that was begun, and in
+            // doubt only another content is news.
+            Verdict::Take(planned)
+                if (waited.begun.is_none() || planned.item.listed.as_str() == asked)
+                    && !(waited.is_doubted && waited.begun == Some(planned.item.content)) =>
+            {
+                planned.late = Some(waited.since);
+            }
+            Verdict::Take(_) | Verdict::Miss(_) if waited.is_doubted => {
+                self.miss_at_last(id, asked, waited.why, true);
+                return None;
+            }
+            // It was removed, or is no longer shared.
+            Verdict::Miss(why @ Missed::NobodyShares(_))
+                if matches!(waited.why, Missed::Changed(_)) && waited.tries > 0 =>
+            {
+                let why = why.clone();
+                self.miss_at_last(id, asked, why, waited.begun.is_some());
+                return None;
+            }
+            Verdict::Take(_) | Verdict::Miss(_) => {
+                get.postponed.put_back(now, asked, waited);
+                return None;
+            }
+        }
+        if waited.begun.is_some() {
+            // It is planned once more.
+            get.found -= 1;
+            get.found_bytes -= waited.begun.map_or(0, |content| content.length);
+        }
+        Some(Candidate {
+            asked,
+            verdict,
+            is_looked_at,
+        })
     }
 
     /// Asks once more for what is still being hashed, where it is time.
@@ -464,7 +550,7 @@ impl Get {
             !reserved::changes_what_is_shared(listed) && done.any(|done| done.matches(listed))
         };
         match asked {
-            AskedAs::Pattern => false,
+            AskedAs::Pattern | AskedAs::Again => false,
             AskedAs::Name => has_come() || !self.targets.insert(file.item.target.clone()),
             AskedAs::Unhashed => !self.targets.insert(file.item.target.clone()),
         }
@@ -571,6 +657,7 @@ impl Terms {
             answer,
             widen: self.only.from.is_none(),
             is_there: false,
+            late: None,
         })
     }
 

@@ -332,6 +332,7 @@ impl World {
                     existing: [Existing::Keep, Existing::Replace, Existing::SetAside]
                         [usize::from(existing)],
                     elsewhere,
+                    patience: Patience::default(),
                 };
                 self.give(Input::Begin(get, request));
             }
@@ -397,6 +398,7 @@ fn of_many_files_no_more_than_some_are_known_at_a_time() {
         rename: None,
         existing: Existing::Keep,
         elsewhere: false,
+        patience: Patience::default(),
     };
     let now = Instant::default();
     gets.handle(now, Input::Begin(GetId(0), request));

@@ -93,6 +93,7 @@ impl Peer {
 
     /// Does what the gets want done, until they want nothing more.
     pub(super) fn advance_gets(&mut self, now: Instant) {
+        self.tell_what_is_listed(now);
         self.gets.handle(now, get::Input::Tick);
         loop {
             while let Some(action) = self.gets.poll_output() {
@@ -105,6 +106,23 @@ impl Peer {
             if !self.gets.has_output() {
                 return;
             }
+        }
+    }
+
+    /// A neighbour may have come to list what is waited for.
+    fn tell_what_is_listed(&mut self, now: Instant) {
+        let (catalogue, me) = (self.links.catalogue(), self.config.me.id);
+        let state = catalogue.holder_changes();
+        if self.listings_seen.replace(state) == Some(state) {
+            return;
+        }
+        let among = |peer| peer != me;
+        let is_listed = |name: &str| catalogue.named(name, &among).is_some();
+        let waited_for = self.gets.waited_for();
+        let listed = waited_for.filter(|(_, name)| is_listed(name));
+        let listed: Vec<_> = listed.map(|(get, name)| (get, name.to_owned())).collect();
+        for (get, name) in listed {
+            self.gets.handle(now, get::Input::Listed(get, name));
         }
     }
 

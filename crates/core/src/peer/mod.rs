@@ -85,6 +85,8 @@ pub struct Peer {
     publisher: Publisher,
     publishing: Publishing,
     gets: Gets,
+    /// In which state the neighbours' listings were looked through for what gets wait for.
+    listings_seen: Option<u64>,
     lookups: BTreeMap<Inquiry, Lookup>,
     surveys: BTreeMap<Surveyor, Survey>,
     /// What the user wants to know, of which some are surveyed.
@@ -131,6 +133,7 @@ impl Peer {
             publisher: Publisher::new(id, epoch, links.catalogue_mut()),
             publishing: Publishing::default(),
             gets: Gets::default(),
+            listings_seen: None,
             links,
             config,
             lookups: BTreeMap::new(),

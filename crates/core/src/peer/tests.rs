@@ -320,6 +320,7 @@ fn get_input(op: Op, wants: &mut u64) -> Input {
                     rename: None,
                     existing: Existing::Keep,
                     elsewhere: false,
+                    patience: get::Patience::default(),
                 },
             }
         }

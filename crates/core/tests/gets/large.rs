@@ -113,7 +113,10 @@ fn a_large_file_that_gets_no_further_is_missed_for_what_is_known_of_its_holders(
         let sources: Vec<PeerId> = sources.into_iter().collect();
         village.large(one, fetch, stuck(there, contact, &sources));
         let expected = why.unwrap_or(Missed::Mismatch(liar));
-        assert_eq!(village.ended(one, get), Some(missed("large", expected)));
+        assert_eq!(
+            Some(village.end_of(one, get)),
+            Some(missed("large", expected))
+        );
         assert!(
             village
                 .told(one, get)

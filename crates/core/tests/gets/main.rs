@@ -10,6 +10,7 @@ mod holders;
 mod large;
 mod names;
 mod places;
+mod waiting;
 
 use std::time::Duration;
 

@@ -246,5 +246,6 @@ pub fn request(names: &[&str]) -> Request {
         rename: None,
         existing: Existing::Keep,
         elsewhere: false,
+        patience: get::Patience::default(),
     }
 }

@@ -52,6 +52,8 @@ pub enum Manner {
     Mute,
     /// Has too much to do.
     Busy,
+    /// Says that it has changed.
+    Changing,
 }
 
 pub struct Village {

@@ -94,6 +94,11 @@ impl Village {
                         bytes: bytes.clone(),
                     }
                     .into(),
+                    (Manner::Changing, _) => Refused {
+                        reason: Reason::Changed,
+                        text: Remark::default(),
+                    }
+                    .into(),
                     (Manner::Busy, _) => Refused {
                         reason: Reason::Busy,
                         text: Remark::default(),

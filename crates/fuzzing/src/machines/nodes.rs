@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use thorp_core::get::{Chore, Existing, FetchId, GetId, LargeEvent, Looked, Output as Told};
-use thorp_core::get::{NotStored, Request, Storage};
+use thorp_core::get::{NotStored, Patience, Request, Storage};
 use thorp_core::links::{self, LinkId, Me, Party};
 use thorp_core::lookup::Only;
 use thorp_core::matching::Pattern;
@@ -418,6 +418,10 @@ fn request(source: &mut Source<'_>) -> Request {
             _ => Existing::Keep,
         },
         elsewhere: source.flag(),
+        patience: match source.below(3) {
+            0 => Patience::For(Some(Duration::from_secs(20))),
+            _ => Patience::None,
+        },
     }
 }
 

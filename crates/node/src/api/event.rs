@@ -63,6 +63,13 @@ pub enum Event {
         /// Why.
         failure: Failure,
     },
+    /// A file does not come now, and is waited for.
+    Waiting {
+        /// As it was asked for, or as it is listed.
+        name: String,
+        /// Why it does not come.
+        failure: Failure,
+    },
     /// A remark that changes nothing.
     Note(Note),
     /// The answer to [`Command::Snapshot`](super::Command::Snapshot).

@@ -111,6 +111,21 @@ pub struct Get {
     pub from: Option<String>,
     /// Only the content whose root starts so.
     pub root: Option<String>,
+    /// What is waited for.
+    pub wait: Wait,
+}
+
+/// What a fetch waits for when it does not come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Wait {
+    /// Nothing.
+    #[default]
+    No,
+    /// Files that were begun, until they come.
+    Begun,
+    /// All, those too that no peer has yet, for so many seconds; or until they come.
+    All(Option<u64>),
 }
 
 /// Which node answers a command.

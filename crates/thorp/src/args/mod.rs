@@ -31,6 +31,7 @@ use thorp_node::invite::Invite;
 
 use crate::words;
 use help::explanation;
+pub use values::HowLong;
 use values::setting;
 pub use verbs::{
     CleanArgs, CompletionsArgs, FindArgs, GetArgs, InviteArgs, JoinArgs, LeaveArgs, ListArgs,

@@ -275,8 +275,25 @@ fn a_flag_wins_over_a_variable() {
 }
 
 #[test]
+fn a_get_waits_for_ever_or_for_the_time_behind_the_sign_alone() {
+    let minutes = |minutes| Some(HowLong(Some(Duration::from_mins(minutes))));
+    let for_ever = Some(HowLong(None));
+    for (line, wait, names) in [
+        (&["get", "--wait", "30m"][..], for_ever, 1),
+        (&["get", "--wait=30m", "a", "b"], minutes(30), 2),
+        (&["get", "a"], None, 1),
+    ] {
+        let Verb::Get(get) = verb(line) else {
+            panic!("{line:?}");
+        };
+        assert_eq!((get.wait, get.names.len()), (wait, names), "{line:?}");
+    }
+}
+
+#[test]
 fn what_is_refused_as_usage() {
-    let lines: [&[&str]; 16] = [
+    let lines: [&[&str]; 17] = [
+        &["get", "a", "--wait=soon"],
         &[],
         &["dance"],
         &["get"],

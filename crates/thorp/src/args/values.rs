@@ -27,6 +27,31 @@ impl FromStr for WhichTracker {
     }
 }
 
+/// What follows `get --wait`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HowLong(pub Option<Duration>);
+
+impl FromStr for HowLong {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, &'static str> {
+        const WANTED: &str = "a number and s, m, h or d is wanted, such as 30m";
+        let Some(unit) = text.chars().last() else {
+            return Ok(Self(None));
+        };
+        let seconds = match unit {
+            's' => 1,
+            'm' => 60,
+            'h' => 3600,
+            'd' => 86_400,
+            _ => return Err(WANTED),
+        };
+        let number: u64 = text[..text.len() - 1].parse().map_err(|_| WANTED)?;
+        let seconds = number.checked_mul(seconds).ok_or(WANTED)?;
+        Ok(Self(Some(Duration::from_secs(seconds))))
+    }
+}
+
 /// One `KEY=VALUE` for `config.toml`'s keys.
 pub fn setting(text: &str) -> Result<Setting, String> {
     let (key, value) = text

@@ -13,7 +13,7 @@ use super::help::{
     CLEAN_EXAMPLES, COMPLETIONS_EXAMPLES, FIND_EXAMPLES, GET_EXAMPLES, INVITE_EXAMPLES,
     JOIN_EXAMPLES, LEAVE_EXAMPLES, LS_EXAMPLES, REMOVE_EXAMPLES, SHARE_EXAMPLES, TRACKER_EXAMPLES,
 };
-use super::values::{WhichTracker, expiry, root_prefix};
+use super::values::{HowLong, WhichTracker, expiry, root_prefix};
 use crate::completing;
 use crate::sorting::Order;
 
@@ -226,6 +226,12 @@ pub struct GetArgs {
     /// Only the content whose root starts so
     #[arg(long, value_name = "PREFIX", value_parser = root_prefix, env = "THORP_ROOT")]
     pub root: Option<String>,
+
+    /// Wait for what does not come, also for a name that no peer has yet: so long, such as
+    /// 30m, or until it comes
+    #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true,
+          default_missing_value = "", env = "THORP_GET_WAIT")]
+    pub wait: Option<HowLong>,
 
     /// The tracker to visit.
     #[command(flatten)]

@@ -1,11 +1,11 @@
 //! `thorp get`: fetch files by name; in a terminal, ask back where it must.
 
-use thorp_node::api::{Command, Get};
+use thorp_node::api::{Command, Get, Wait};
 
 use super::asking::{ask, log};
 use super::context::Context;
 use crate::answer::AnswerStyle;
-use crate::args::GetArgs;
+use crate::args::{GetArgs, HowLong};
 use crate::conversation::{Conversation, Step};
 use crate::exit::{Exit, Result, broken_off, interrupted};
 use crate::signals::Signals;
@@ -13,7 +13,14 @@ use crate::{out, prompt};
 use thorp_node::address::NetAddress;
 
 pub async fn run(context: &Context, args: GetArgs) -> Result {
+    let is_watched = !context.global.json && context.terminals.can_ask();
     let get = Get {
+        wait: match args.wait {
+            Some(HowLong(time)) => Wait::All(time.map(|time| time.as_secs())),
+            // The user who sits there ends it by hand.
+            None if is_watched => Wait::Begun,
+            None => Wait::No,
+        },
         names: args.names,
         dir: args.out.as_deref().map(absolute).transpose()?,
         rename: args.rename,
@@ -23,7 +30,7 @@ pub async fn run(context: &Context, args: GetArgs) -> Result {
         root: args.root,
     };
     let tracker = args.visiting.tracker;
-    if context.global.json || !context.terminals.can_ask() {
+    if !is_watched {
         return context.answer(tracker, Command::Get(get)).await;
     }
     let mut signals = Signals::listen()?;

@@ -8,10 +8,11 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use thorp_core::get::{
     self, Answered, Chore, Claimed, Ending, Existing, FetchId, GetId, Item, Look, News, Output,
+    Patience,
 };
 use thorp_core::lookup::{Only, Source};
 use thorp_core::peer::Input;
@@ -24,7 +25,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use crate::api::{
-    AnswerSource, Done, Event, Failure, Fetched, Get, Hashing, Note, Progress, Provenance,
+    AnswerSource, Done, Event, Failure, Fetched, Get, Hashing, Note, Progress, Provenance, Wait,
 };
 use crate::rows;
 use crate::sessions::Writing;
@@ -143,6 +144,11 @@ fn request(get: Get) -> get::Request {
             None => Existing::Keep,
         },
         elsewhere: get.dir.is_some(),
+        patience: match get.wait {
+            Wait::No => Patience::None,
+            Wait::Begun => Patience::Begun,
+            Wait::All(seconds) => Patience::For(seconds.map(Duration::from_secs)),
+        },
     }
 }
 
@@ -240,6 +246,14 @@ impl Job<'_> {
                     of_bytes: item.content.length,
                 };
                 self.tell(resumed).await;
+            }
+            News::Waiting { name, why } => {
+                let failure = self.failure(name.clone(), why);
+                self.tell(Event::Waiting { name, failure }).await;
+            }
+            // What there is of it is taken up when it is begun again.
+            News::Postponed(fetch) => {
+                self.running.remove(&fetch);
             }
             News::Lost { fetch, over } => {
                 self.lost(fetch);
