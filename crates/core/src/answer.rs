@@ -36,11 +36,12 @@ impl Library<'_> {
         let found = match &find.query {
             Query::Names(names) => Ok(self.names(find, names, &mut work)),
             Query::Pattern(text) => {
+                let mut steps = 0;
+                let pattern = Pattern::counted(text, &mut steps);
                 // It costs this also if it turns out to be no pattern.
-                work = work.of(Work::PATTERN * text.len() as u64);
-                Pattern::new(text).map(|pattern| {
+                work = work.of(steps.div_ceil(Work::STEPS));
+                pattern.map(|pattern| {
                     let after = find.after.as_ref();
-                    work = work.of(pattern.steps_to_make() / Work::STEPS);
                     let files = self.catalogue.matching(&pattern, after, self.among);
                     let mut files = files.taking(work.remaining() * Work::STEPS);
                     let mut found = self.page(&mut files, find.most_variants(), &mut work);

@@ -84,6 +84,11 @@ impl Gathering {
 }
 
 impl Gathered {
+    /// An estimate of the memory it takes, in bytes.
+    pub fn cost(&self) -> u64 {
+        self.cost
+    }
+
     fn throw_away(&mut self) {
         self.update.added = Vec::new();
         self.update.removed = Vec::new();

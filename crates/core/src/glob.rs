@@ -13,6 +13,14 @@
 /// The most patterns without braces that one may stand for.
 pub const MAX_ALTERNATIVES: usize = 256;
 
+/// How many characters have a table of their own.
+const ASCII: usize = 128;
+
+/// What making a glob takes, in steps: each character of a text in which braces are
+/// looked for, and each state.
+const CHARACTER: u64 = 4;
+const STATE: u64 = 24;
+
 /// Why a text is no glob.
 #[derive(Debug)]
 pub struct NotAGlob(pub &'static str);
@@ -63,15 +71,17 @@ enum One {
 }
 
 impl Glob {
-    pub fn new(text: &str) -> Result<Self, NotAGlob> {
+    /// Compiles a glob. What that takes is added to `steps`, also where it is none.
+    pub fn new(text: &str, steps: &mut u64) -> Result<Self, NotAGlob> {
         let mut plain = Vec::new();
-        expand(text, &mut plain)?;
+        expand(text, &mut plain, steps)?;
         let mut states = Vec::new();
         let mut first = Vec::new();
         for alternative in plain {
             first.push(states.len());
             states.extend(parse(&alternative)?);
         }
+        *steps += STATE * states.len() as u64;
         let words = states.len().div_ceil(64);
         let mask = |is_in: &dyn Fn(&State) -> bool| {
             let mut mask = vec![0; words];
@@ -89,9 +99,7 @@ impl Glob {
             }
         }
         Ok(Self {
-            ascii: ('\0'..='\x7f')
-                .map(|c| mask(&|state| state.takes(c)))
-                .collect(),
+            ascii: by_character(&states, steps),
             starts,
             ends: mask(&|state| state.next.is_none()),
             stays: mask(&|state| state.stays == Stays::Always),
@@ -159,6 +167,10 @@ impl Glob {
 }
 
 impl State {
+    fn takes_all_but_few(&self) -> bool {
+        matches!(&self.next, Some(One::Any | One::Of { negated: true, .. }))
+    }
+
     fn takes(&self, c: char) -> bool {
         match &self.next {
             None => false,
@@ -178,26 +190,80 @@ fn set(mask: &mut [u64], at: usize) {
     mask[at / 64] |= 1 << (at % 64);
 }
 
+/// For each ASCII character the states that it leads on from.
+///
+/// Most states take one character, or all but a few: only these few are looked at one
+/// by one.
+fn by_character(states: &[State], steps: &mut u64) -> Vec<Vec<u64>> {
+    let mut all = vec![0; states.len().div_ceil(64)];
+    for (at, state) in states.iter().enumerate() {
+        if state.takes_all_but_few() {
+            set(&mut all, at);
+        }
+    }
+    let mut ascii = vec![all; ASCII];
+    *steps += (ASCII * states.len().div_ceil(64)) as u64;
+    for (at, state) in states.iter().enumerate() {
+        let (word, bit) = (at / 64, 1 << (at % 64));
+        let mut one_by_one = |characters: u128, is_taken: bool| {
+            *steps += u64::from(characters.count_ones());
+            let mut rest = characters;
+            while rest != 0 {
+                let of_character = &mut ascii[rest.trailing_zeros() as usize][word];
+                if is_taken {
+                    *of_character |= bit;
+                } else {
+                    *of_character &= !bit;
+                }
+                rest &= rest - 1;
+            }
+        };
+        match &state.next {
+            None => {}
+            Some(One::Just(c)) => one_by_one(bits_of(*c, *c), true),
+            Some(One::Any) => one_by_one(bits_of('/', '/'), false),
+            Some(One::Of { ranges, negated }) => {
+                let all = ranges
+                    .iter()
+                    .fold(0, |all, (first, last)| all | bits_of(*first, *last));
+                let slash = bits_of('/', '/');
+                if *negated {
+                    one_by_one(all | slash, false);
+                } else {
+                    one_by_one(all & !slash, true);
+                }
+            }
+        }
+    }
+    ascii
+}
+
+/// The ASCII characters from one to another, a bit each.
+fn bits_of(first: char, last: char) -> u128 {
+    let (first, last) = (first as usize, last as usize);
+    if first >= ASCII {
+        return 0;
+    }
+    let up_to_last = u128::MAX >> (ASCII - 1 - last.min(ASCII - 1));
+    up_to_last & (u128::MAX << first)
+}
+
 /// The patterns without braces that one with braces stands for.
-fn expand(text: &str, plain: &mut Vec<String>) -> Result<(), NotAGlob> {
+fn expand(text: &str, plain: &mut Vec<String>, steps: &mut u64) -> Result<(), NotAGlob> {
+    *steps += CHARACTER * text.len() as u64;
     let mut depth = 0;
     let mut open = 0;
     let mut cuts = Vec::new();
-    let mut chars = text.char_indices();
-    while let Some((at, c)) = chars.next() {
+    let mut rest = text.chars();
+    while let Some(c) = rest.next() {
+        let at = text.len() - rest.as_str().len() - c.len_utf8();
         match c {
             '\\' => {
-                chars.next();
+                rest.next();
             }
             '[' => {
-                let (_, length) = class(&text[at + 1..])?;
-                chars = text[at + 1 + length..].char_indices();
-                // Indices count from here on again: go on with the whole text's.
-                let mut whole = text.char_indices();
-                while whole.as_str().len() > chars.as_str().len() {
-                    whole.next();
-                }
-                chars = whole;
+                let (_, length) = class(rest.as_str())?;
+                rest = rest.as_str()[length..].chars();
             }
             '{' => {
                 if depth == 0 {
@@ -215,7 +281,7 @@ fn expand(text: &str, plain: &mut Vec<String>) -> Result<(), NotAGlob> {
                     for pair in cuts.windows(2) {
                         let choice = &text[pair[0] + 1..pair[1]];
                         let one = format!("{}{choice}{}", &text[..open], &text[at + 1..]);
-                        expand(&one, plain)?;
+                        expand(&one, plain, steps)?;
                     }
                     return Ok(());
                 }
@@ -328,6 +394,21 @@ mod tests {
     use super::*;
 
     proptest! {
+        #![proptest_config(crate::testing::cases(300))]
+
+        #[test]
+        fn the_table_of_characters_says_what_each_state_takes(
+            pattern in r"(a|/|\?|\*|ü|[{]a,ü[}]|\[!?(a|[!-/]|[ -a]|[a-ÿ]|ü|/){1,3}\]){1,12}",
+        ) {
+            if let Ok(glob) = Glob::new(&pattern, &mut 0) {
+                for (c, table) in ('\0'..='\x7f').zip(&glob.ascii) {
+                    prop_assert_eq!(table, &glob.taking(c), "{:?} in {}", c, pattern);
+                }
+            }
+        }
+    }
+
+    proptest! {
         #![proptest_config(crate::testing::cases(4000))]
 
         #[test]
@@ -344,7 +425,7 @@ mod tests {
                 .literal_separator(true)
                 .backslash_escape(true)
                 .build();
-            let ours = Glob::new(&pattern);
+            let ours = Glob::new(&pattern, &mut 0);
             prop_assert_eq!(theirs.is_ok(), ours.is_ok());
             if let (Ok(theirs), Ok(ours)) = (theirs, ours) {
                 let theirs = theirs.compile_matcher();

@@ -5,7 +5,7 @@
 //! links      links               which members are connected: once, for tracker and peer
 //! get        get                 what the user of a peer wants: files by name, to the end
 //! rules      lookup survey neighbours remembered publisher
-//!            liveness budget     small machines, each testable alone
+//!            liveness budget bound   small machines, each testable alone
 //! memory     catalogue presence gather answer matching glob
 //!                                which peer has what, who is present, how both are found
 //! changes                        which rows of what is shown have changed, and when
@@ -18,7 +18,8 @@
 //! sockets and the clock, is `thorp-node`.
 
 mod answer;
-mod budget;
+pub mod bound;
+pub mod budget;
 pub mod catalogue;
 pub mod changes;
 mod gather;

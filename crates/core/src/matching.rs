@@ -80,6 +80,12 @@ impl Pattern {
 
     /// Compiles a glob.
     pub fn new(text: &str) -> Result<Self, PatternError> {
+        Self::counted(text, &mut 0)
+    }
+
+    /// The same. What it takes is added to `steps`, also where it is no glob.
+    pub fn counted(text: &str, steps: &mut u64) -> Result<Self, PatternError> {
+        *steps += text.len() as u64;
         if text.len() > Self::MAX {
             return Err(PatternError::TooLong);
         }
@@ -87,8 +93,8 @@ impl Pattern {
             return Err(NotAGlob("too many braces").into());
         }
         Ok(Self {
+            glob: Glob::new(text, steps)?,
             text: text.to_owned(),
-            glob: Glob::new(text)?,
         })
     }
 
@@ -112,11 +118,6 @@ impl Pattern {
     /// What it costs to compare it with a name, in steps of a few nanoseconds.
     pub fn steps(&self, name: &Name) -> u64 {
         self.glob.steps(self.compared(name))
-    }
-
-    /// What it cost to compile it, in the same steps.
-    pub fn steps_to_make(&self) -> u64 {
-        64 * self.glob.states.len() as u64
     }
 
     fn compared<'a>(&self, name: &'a Name) -> &'a str {

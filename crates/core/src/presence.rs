@@ -31,6 +31,9 @@ pub struct Presence {
     pub is_listed: bool,
 }
 
+/// Of one member no more addresses are dialled.
+const MOST_BELIEVED: usize = 4;
+
 /// All members that are there.
 ///
 /// Invariant: `places` holds exactly those that are listed, each at its place.
@@ -208,6 +211,40 @@ pub(crate) fn holder(
     }
 }
 
+/// Of addresses that a member named, those that are worth dialling: any member can name
+/// any address, and this node is not to knock at doors for it.
+///
+/// Loopback is believed only where it was heard over loopback, since it means another
+/// machine there; addresses of one link only on such a link; this node's own never. Of
+/// each member a few are enough.
+pub(crate) fn believed(
+    heard_from: IpAddr,
+    own: &[SocketAddr],
+    named: &[SocketAddr],
+) -> Vec<SocketAddr> {
+    let heard_from = heard_from.to_canonical();
+    let named = named.iter();
+    let canonical = named.map(|at| SocketAddr::new(at.ip().to_canonical(), at.port()));
+    let is_believed = |at: &SocketAddr| match at.ip() {
+        _ if at.port() == 0 => false,
+        // Two nodes of one machine may share a port.
+        _ if own.contains(at) => heard_from.is_loopback(),
+        IpAddr::V4(ip) if ip.is_broadcast() => false,
+        ip if ip.is_unspecified() || ip.is_multicast() => false,
+        ip if ip.is_loopback() => heard_from.is_loopback(),
+        ip if is_link_local(ip) => is_link_local(heard_from),
+        _ => true,
+    };
+    canonical.filter(is_believed).take(MOST_BELIEVED).collect()
+}
+
+fn is_link_local(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_unicast_link_local(),
+    }
+}
+
 /// Where a member can be reached that is seen at one address and claims others.
 ///
 /// A member that is seen on loopback is on this machine; for the others it is
@@ -296,6 +333,38 @@ mod tests {
         present.insert(presence(1, "10.0.0.2:2"));
         present.check();
         assert_eq!(ids(present.from_place(None)), [2, 1, 6, 4, 5]);
+    }
+
+    #[test]
+    fn nobody_is_made_to_dial_what_it_heard_of_elsewhere_or_its_own_address() {
+        let at = |text: &str| text.parse::<SocketAddr>().expect("an address");
+        let heard = |from: &str, named: &[&str]| -> Vec<String> {
+            let named: Vec<SocketAddr> = named.iter().map(|text| at(text)).collect();
+            let own = [at("10.0.0.1:3334")];
+            let believed = believed(from.parse().expect("an address"), &own, &named);
+            believed.iter().map(ToString::to_string).collect()
+        };
+        let odd = [
+            "127.0.0.1:22",
+            "[::1]:22",
+            "169.254.1.1:80",
+            "[fe80::1]:80",
+            "0.0.0.0:1",
+            "224.0.0.1:1",
+            "255.255.255.255:1",
+            "10.0.0.2:0",
+            "10.0.0.1:3334",
+            "[::ffff:10.0.0.1]:3334",
+            "10.0.0.1:3335",
+        ];
+        assert_eq!(heard("10.0.0.9", &odd), ["10.0.0.1:3335"]);
+        let at_home = ["127.0.0.1:22", "[::1]:22", "10.0.0.1:3334", "10.0.0.1:3334"];
+        assert_eq!(heard("127.0.0.1", &odd), at_home);
+        let on_the_link = ["169.254.1.1:80", "[fe80::1]:80", "10.0.0.1:3335"];
+        assert_eq!(heard("fe80::7", &odd), on_the_link);
+        let many: Vec<String> = (1..20).map(|n| format!("10.0.1.{n}:1")).collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        assert_eq!(heard("10.0.0.9", &many).len(), MOST_BELIEVED);
     }
 
     #[test]

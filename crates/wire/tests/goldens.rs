@@ -167,6 +167,8 @@ fn update_in_bytes() {
         removed: vec![name("old")],
         neighbours: Some(vec![OAK]),
         load: 3,
+        entries: None,
+        bytes: None,
     };
     golden(
         Frame::plain(update),
@@ -199,6 +201,30 @@ fn update_in_bytes() {
            08 81                      # neighbours: 1 id
               58 20 22x32
            09 03                      # load: 3
+        ",
+    );
+}
+
+#[test]
+fn a_sign_of_life_where_the_listing_is_not_kept_says_how_large_that_is() {
+    let update = Update {
+        entries: Some(1000),
+        bytes: Some(300_000),
+        ..Update::heartbeat(0)
+    };
+    golden(
+        Frame::plain(update),
+        "
+        00 00 00 17          # 23 bytes follow
+        a8                   # a map of 8
+           00 03             # type: Update
+           02 00             # seq: 0
+           03 00             # since: 0
+           04 f5             # first: true
+           05 f5             # last: true
+           09 00             # load: 0
+           0a 19 03e8        # entries: 1000
+           0b 1a 000493e0    # bytes: 300,000
         ",
     );
 }

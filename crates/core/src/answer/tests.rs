@@ -8,7 +8,7 @@ use thorp_wire::frame::{PREFIX, RequestId, Update};
 
 use super::*;
 use crate::budget::Allowance;
-use crate::catalogue::{Applied, Bounds};
+use crate::catalogue::Applied;
 use crate::presence;
 use crate::time::Instant;
 
@@ -38,11 +38,7 @@ fn present(n: u8) -> Presence {
 
 /// All members, each with as many addresses as there can be, list these names.
 fn village(names: &[String]) -> (Catalogue, Presences) {
-    let bounds = Bounds {
-        entries: 1 << 20,
-        bytes: 1 << 40,
-    };
-    let mut catalogue = Catalogue::new(bounds, None);
+    let mut catalogue = Catalogue::default();
     let mut there = Presences::default();
     for n in 1..=EVERYBODY {
         there.insert(present(n));

@@ -5,13 +5,15 @@ use std::collections::BTreeMap;
 use thorp_wire::frame::Position;
 use thorp_wire::{Content, Entry, Name, PeerId, Root};
 
+use super::ListingSize;
 use super::slots::Slot;
 
 /// One peer's entries.
 #[derive(Debug)]
 pub struct Listing {
     pub(super) slot: Slot,
-    pub(super) position: Position,
+    /// Nothing, while an update is on its way into it.
+    pub(super) position: Option<Position>,
     pub(super) entries: BTreeMap<Name, Facts>,
     pub(super) neighbours: Vec<PeerId>,
     /// Wide enough for any lengths that a peer may claim.
@@ -32,7 +34,7 @@ impl Listing {
     pub(super) fn new(slot: Slot) -> Self {
         Self {
             slot,
-            position: Position { epoch: 0, seq: 0 },
+            position: None,
             entries: BTreeMap::new(),
             neighbours: Vec::new(),
             bytes: 0,
@@ -63,6 +65,14 @@ impl Listing {
     /// Whether it has none.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
+    }
+
+    /// How large it is.
+    pub fn size(&self) -> ListingSize {
+        ListingSize {
+            entries: self.entries.len(),
+            bytes: self.cost,
+        }
     }
 
     /// The sum of its files' lengths.

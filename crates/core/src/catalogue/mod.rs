@@ -7,6 +7,7 @@
 //!
 //! ```text
 //! listing   one peer's entries
+//! applying  an update on its way into the listing it changes, a part at a time
 //! slots     small numbers for peers, which the indices name them by
 //! keys      under which names an entry is found, and what that takes
 //! files     the walk over all files, or those that match a pattern
@@ -17,6 +18,7 @@
 //! [`Slot`] in an index belongs to a peer that is present.
 //! [`Catalogue::check`] asserts it in tests.
 
+mod applying;
 mod files;
 mod keys;
 mod listing;
@@ -30,6 +32,7 @@ use thorp_wire::{Content, Entry, Name, PeerId, Root};
 
 use crate::matching::{Fit, Pattern, fit, nfc};
 
+pub(crate) use applying::Applying;
 pub use files::Files;
 pub(crate) use keys::ROWS;
 use keys::{Rows, base_key, cost_of, first_name, merged, nfc_keys, rows_of, rows_under};
@@ -38,7 +41,7 @@ pub use listing::Listing;
 pub use pages::{NamedFile, Spot, Walk};
 use slots::{Slot, Slots};
 
-/// What a catalogue may grow to.
+/// What listings may grow to where they are kept.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
     /// Entries of one peer.
@@ -47,12 +50,18 @@ pub struct Bounds {
     pub bytes: u64,
 }
 
-/// Many peers' listings.
-#[derive(Debug)]
+/// How large a listing is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ListingSize {
+    /// Its entries.
+    pub entries: usize,
+    /// An estimate of the memory it takes, in bytes.
+    pub bytes: u64,
+}
+
+/// Many peers' listings. How large it may grow is decided where it is kept.
+#[derive(Debug, Default)]
 pub struct Catalogue {
-    bounds: Bounds,
-    /// The keeper's own listing, to which no bound applies.
-    own: Option<PeerId>,
     listings: BTreeMap<PeerId, Listing>,
     slots: Slots,
     by_name: BTreeSet<(Name, Slot)>,
@@ -103,8 +112,6 @@ pub enum Applied {
     /// It changes a state that the catalogue does not have: ask for a full
     /// listing.
     NeedsFull,
-    /// It is over the bounds. The peer's listing is no longer kept.
-    OverBounds,
 }
 
 /// A question with one name finds at most this many files: more would not fit
@@ -115,62 +122,15 @@ pub const MOST_NAMED: usize = 1000;
 pub type Among<'a> = &'a dyn Fn(PeerId) -> bool;
 
 impl Catalogue {
-    /// An empty catalogue, kept by `own` if it is a peer's.
-    pub fn new(bounds: Bounds, own: Option<PeerId>) -> Self {
-        Self {
-            bounds,
-            own,
-            listings: BTreeMap::new(),
-            slots: Slots::default(),
-            by_name: BTreeSet::new(),
-            by_base: BTreeSet::new(),
-            by_nfc: BTreeSet::new(),
-            by_content: BTreeSet::new(),
-            parts: BTreeMap::new(),
-            rows: 0,
-            cost: 0,
-            moved: 0,
-            holder_changes: 0,
-        }
-    }
-
     /// Takes a whole update (see [`gather`](crate::gather)) of `peer`'s listing.
-    pub fn apply(&mut self, peer: PeerId, epoch: u64, mut update: Update) -> Applied {
-        match update.since {
-            None => {
-                // What is listed again stays where it is.
-                update.removed = self.not_among(peer, &update.added);
-                update.neighbours.get_or_insert_default();
+    pub fn apply(&mut self, peer: PeerId, epoch: u64, update: Update) -> Applied {
+        match self.begin(peer, epoch, update) {
+            Some(mut applying) => {
+                self.go_on(&mut applying, u64::MAX);
+                Applied::Yes
             }
-            Some(since) => {
-                if self.position(peer) != Some(Position { epoch, seq: since }) {
-                    return Applied::NeedsFull;
-                }
-            }
+            None => Applied::NeedsFull,
         }
-        if !self.listings.contains_key(&peer) {
-            let slot = self.slots.take(peer);
-            self.listings.insert(peer, Listing::new(slot));
-        }
-        for name in &update.removed {
-            self.remove(peer, name);
-        }
-        for entry in update.added {
-            self.insert(peer, entry);
-        }
-        let listing = self.listings.get_mut(&peer).expect("just made");
-        listing.position = Position {
-            epoch,
-            seq: update.seq,
-        };
-        if let Some(neighbours) = update.neighbours {
-            listing.neighbours = neighbours;
-        }
-        if self.own != Some(peer) && self.is_over_bounds(peer) {
-            self.forget(peer);
-            return Applied::OverBounds;
-        }
-        Applied::Yes
     }
 
     /// Drops a peer's listing, if there is one.
@@ -186,9 +146,14 @@ impl Catalogue {
         self.slots.release(slot);
     }
 
-    /// Where a peer's listing stands.
+    /// Where a peer's listing stands; nowhere, while an update is on its way into it.
     pub fn position(&self, peer: PeerId) -> Option<Position> {
-        self.listings.get(&peer).map(|listing| listing.position)
+        self.listings.get(&peer)?.position
+    }
+
+    /// How many entries have come, changed or gone by updates so far.
+    pub fn moved(&self) -> u64 {
+        self.moved
     }
 
     /// Another number whenever the holders of any content may be others than
@@ -326,34 +291,6 @@ impl Catalogue {
     /// An estimate of the memory it takes, in bytes.
     pub fn cost(&self) -> u64 {
         self.cost
-    }
-
-    /// The names that a peer lists, except these.
-    fn not_among(&self, peer: PeerId, entries: &[Entry]) -> Vec<Name> {
-        let Some(listing) = self.listings.get(&peer) else {
-            return Vec::new();
-        };
-        let mut among: Vec<&Name> = entries.iter().map(|entry| &entry.name).collect();
-        // They usually come in order.
-        among.sort();
-        let mut among = among.into_iter().peekable();
-        let is_gone = |name: &&Name| {
-            while among.next_if(|before| before < name).is_some() {}
-            among.peek() != Some(name)
-        };
-        listing.names().filter(is_gone).cloned().collect()
-    }
-
-    fn is_over_bounds(&self, peer: PeerId) -> bool {
-        let own_cost = self
-            .own
-            .and_then(|own| self.listings.get(&own))
-            .map_or(0, |listing| listing.cost);
-        let entries = self
-            .listings
-            .get(&peer)
-            .map_or(0, |listing| listing.entries.len());
-        entries > self.bounds.entries || self.cost - own_cost > self.bounds.bytes
     }
 
     fn insert(&mut self, peer: PeerId, entry: Entry) {

@@ -86,13 +86,6 @@ fn full(entries: Vec<Entry>) -> Update {
     }
 }
 
-fn generous() -> Bounds {
-    Bounds {
-        entries: 1000,
-        bytes: 1 << 30,
-    }
-}
-
 /// Does the same to both, and returns whether they agree on what came of it.
 fn apply(op: Op, catalogue: &mut Catalogue, model: &mut Model) {
     let facts = |entry: &Entry| (entry.name.clone(), (entry.length, entry.root));
@@ -187,7 +180,7 @@ proptest! {
 
     #[test]
     fn whatever_is_applied_the_catalogue_says_what_the_model_says(ops in ops(), without in 0..5u8) {
-        let mut catalogue = Catalogue::new(generous(), None);
+        let mut catalogue = Catalogue::default();
         let mut model = Model::new();
         let among = |peer| peer != id(without);
         for op in ops {
@@ -226,7 +219,7 @@ proptest! {
 
     #[test]
     fn walks_from_any_place_give_exactly_the_rest_either_way(ops in ops()) {
-        let mut catalogue = Catalogue::new(generous(), None);
+        let mut catalogue = Catalogue::default();
         let mut model = Model::new();
         for op in ops {
             apply(op, &mut catalogue, &mut model);
@@ -271,7 +264,7 @@ proptest! {
 
     #[test]
     fn a_pattern_continued_behind_any_name_gives_exactly_the_rest(ops in ops(), pattern in select(&PATTERNS[..])) {
-        let mut catalogue = Catalogue::new(generous(), None);
+        let mut catalogue = Catalogue::default();
         let mut model = Model::new();
         for op in ops {
             apply(op, &mut catalogue, &mut model);
@@ -298,34 +291,74 @@ fn numbered(n: usize) -> Vec<Entry> {
 }
 
 #[test]
-fn a_listing_over_a_bound_is_not_kept_but_the_own_one_always_is() {
-    let four = numbered(4).iter().map(|entry| cost_of(&entry.name)).sum();
-    for bounds in [
-        Bounds {
-            entries: 4,
-            bytes: 1 << 30,
+fn what_a_listing_will_take_is_known_before_it_is_changed() {
+    let mut catalogue = Catalogue::default();
+    let changes = [
+        full(numbered(100)),
+        Update {
+            since: Some(1),
+            added: numbered(103),
+            removed: ["5", "7", "7", "x"]
+                .map(|text| text.parse().expect("a name"))
+                .into(),
+            ..Update::heartbeat(2)
         },
-        Bounds {
-            entries: 1000,
-            bytes: four,
+        Update {
+            since: Some(2),
+            removed: numbered(50).into_iter().map(|entry| entry.name).collect(),
+            ..Update::heartbeat(3)
         },
-    ] {
-        let mut catalogue = Catalogue::new(bounds, Some(id(0)));
-        assert_eq!(catalogue.apply(id(0), 7, full(numbered(100))), Applied::Yes);
-        assert_eq!(catalogue.apply(id(1), 7, full(numbered(4))), Applied::Yes);
-        let one_more = Update {
-            added: vec![entry((0, 1))],
+        full(numbered(3)),
+    ];
+    for update in changes {
+        let expected = catalogue.size_after(id(1), &update);
+        assert_eq!(catalogue.apply(id(1), 7, update), Applied::Yes);
+        assert_eq!(catalogue.listing(id(1)).expect("listed").size(), expected);
+        assert_eq!(catalogue.cost(), expected.bytes);
+    }
+}
+
+#[test]
+fn an_update_goes_in_part_by_part_and_nothing_can_follow_it_before_its_end() {
+    let mut catalogue = Catalogue::default();
+    catalogue.apply(id(1), 7, full(numbered(5)));
+    let position = Some(Position { epoch: 7, seq: 1 });
+    assert_eq!(catalogue.position(id(1)), position);
+    let mut entries = numbered(10);
+    entries.drain(..5);
+    let mut applying = catalogue
+        .begin(id(1), 7, full(entries))
+        .expect("it follows");
+    for parts in 1..=4 {
+        assert!(!applying.is_done());
+        assert_eq!(catalogue.position(id(1)), None);
+        let delta = Update {
+            since: Some(1),
             ..Update::heartbeat(2)
         };
-        let one_more = Update {
-            since: Some(1),
-            ..one_more
-        };
-        assert_eq!(catalogue.apply(id(1), 7, one_more), Applied::OverBounds);
-        assert!(catalogue.listing(id(1)).is_none());
-        assert_eq!(catalogue.entries(), 100);
+        assert_eq!(catalogue.apply(id(1), 7, delta), Applied::NeedsFull);
+        catalogue.go_on(&mut applying, 3);
         catalogue.check();
+        assert_eq!(
+            catalogue.moved,
+            5 + (3 * parts).min(10),
+            "so much at a time"
+        );
     }
+    assert!(applying.is_done());
+    assert_eq!(
+        (catalogue.position(id(1)), catalogue.entries()),
+        (position, 5)
+    );
+    // A listing that is forgotten meanwhile is not begun again by the rest.
+    let mut applying = catalogue
+        .begin(id(1), 7, full(numbered(5)))
+        .expect("it follows");
+    catalogue.go_on(&mut applying, 3);
+    catalogue.forget(id(1));
+    catalogue.go_on(&mut applying, 30);
+    assert!(applying.is_done() && catalogue.listing(id(1)).is_none());
+    catalogue.check();
 }
 
 #[test]
@@ -351,7 +384,7 @@ fn an_entry_is_thought_to_cost_at_least_what_its_rows_and_keys_take() {
 
 #[test]
 fn a_full_listing_moves_only_what_differs_from_the_one_before() {
-    let mut catalogue = Catalogue::new(generous(), None);
+    let mut catalogue = Catalogue::default();
     let neighbours = Some(vec![id(5)]);
     let first = Update {
         neighbours,
@@ -380,7 +413,7 @@ fn a_full_listing_moves_only_what_differs_from_the_one_before() {
 
 #[test]
 fn parts_and_wholes_of_a_content_are_one_file() {
-    let mut catalogue = Catalogue::new(generous(), None);
+    let mut catalogue = Catalogue::default();
     let whole = entry((0, 2));
     let part = Entry {
         partial: true,
@@ -414,7 +447,7 @@ fn parts_and_wholes_of_a_content_are_one_file() {
 
 #[test]
 fn another_epoch_is_another_history() {
-    let mut catalogue = Catalogue::new(generous(), None);
+    let mut catalogue = Catalogue::default();
     catalogue.apply(id(1), 7, full(numbered(1)));
     let heartbeat = Update::heartbeat(1);
     assert_eq!(catalogue.apply(id(1), 7, heartbeat.clone()), Applied::Yes);
@@ -423,7 +456,7 @@ fn another_epoch_is_another_history() {
 
 #[test]
 fn lengths_that_nobody_can_have_do_not_break_the_sum() {
-    let mut catalogue = Catalogue::new(generous(), None);
+    let mut catalogue = Catalogue::default();
     let mut entries = numbered(3);
     for entry in &mut entries {
         entry.length = u64::MAX;
@@ -446,16 +479,11 @@ fn lengths_that_nobody_can_have_do_not_break_the_sum() {
 
 #[test]
 fn one_name_never_yields_more_files_than_an_answer_could_ever_use() {
-    let mut catalogue = Catalogue::new(generous(), None);
+    let mut catalogue = Catalogue::default();
     let entries = (0..MOST_NAMED * 2).map(|i| Entry {
         name: format!("{i}/same").parse().expect("a name"),
         ..entry((0, 1))
     });
-    let bounds = Bounds {
-        entries: 1 << 20,
-        ..generous()
-    };
-    catalogue.bounds = bounds;
     catalogue.apply(id(1), 7, full(entries.collect()));
     let (fit, files) = catalogue.named("same", &|_| true).expect("there are many");
     assert_eq!((fit, files.len()), (Fit::Base, MOST_NAMED));
@@ -463,8 +491,7 @@ fn one_name_never_yields_more_files_than_an_answer_could_ever_use() {
 
 #[test]
 fn no_more_names_are_looked_at_than_can_be_told_whether_they_are_it_or_only_alike() {
-    let mut catalogue = Catalogue::new(generous(), None);
-    catalogue.bounds.entries = 1 << 20;
+    let mut catalogue = Catalogue::default();
     let entries = (0..MOST_NAMED * 3).map(|i| Entry {
         name: format!("{i}/u\u{308}").parse().expect("a name"),
         ..entry((0, 1))

@@ -4,14 +4,14 @@
 use std::time::Duration;
 
 use thorp_wire::frame::{
-    Ack, Body, Find, Frame, Hello, Join, Leave, Reason, Refused, RequestId, SignedRecord, Update,
+    Ack, Body, Find, Frame, Hello, Join, Leave, Reason, Refused, RequestId, SignedRecord,
 };
 
-use super::table::{Greeted, Link, LinkId, millis};
+use super::table::{Greeted, Link, LinkId};
+use super::turns::{self, Question};
 use super::{Event, Links, Output, Role};
 use crate::answer::too_busy;
-use crate::budget::Work;
-use crate::catalogue::Applied;
+use crate::budget::{Effort, Work};
 use crate::time::Instant;
 
 impl Links {
@@ -37,11 +37,14 @@ impl Links {
             (Body::Find(find), Some(request)) => self.on_find(now, id, request, find),
             (Body::Join(join), Some(request)) => self.on_join(now, id, request, join),
             (Body::Get(_), Some(request)) => self.on_get(now, id, request),
-            (Body::Found(found), Some(request)) => self.events.push(Event::Found {
-                link: id,
-                request,
-                found,
-            }),
+            (Body::Found(mut found), Some(request)) => {
+                self.table.believe(id, &mut found);
+                self.events.push(Event::Found {
+                    link: id,
+                    request,
+                    found,
+                });
+            }
             (Body::Refused(refused), Some(request)) => self.events.push(Event::Refused {
                 link: id,
                 request,
@@ -97,7 +100,7 @@ impl Links {
         self.unlisted.remove(&peer);
         let known = self.catalogue.position(peer);
         if !is_listed || known.is_some_and(|position| position.epoch != epoch) {
-            self.catalogue.forget(peer);
+            self.forget_listing(peer);
         }
         if let Some(interval) = self.role.grants().or(theirs) {
             self.table.agree(now, id, interval);
@@ -106,69 +109,6 @@ impl Links {
         let link = self.table.get(id);
         if let Some(presence) = link.and_then(|link| link.presence(position, is_listed)) {
             self.present.insert(presence);
-        }
-    }
-
-    fn on_update(&mut self, now: Instant, id: LinkId, mut frame: Update) {
-        let Some(link) = self.table.get(id) else {
-            return;
-        };
-        let peer = link.member.id;
-        let Some(epoch) = link.hello.as_ref().map(|hello| hello.epoch) else {
-            return;
-        };
-        let is_kept = self.role.keeps_listing_of(link) && !self.unlisted.contains(&peer);
-        let granted = self.role.grants();
-        if !is_kept {
-            if granted.is_none() {
-                return;
-            }
-            frame.added.clear();
-            frame.removed.clear();
-        }
-        let (bounds, arriving) = (self.role.bounds(), self.role.arriving());
-        let gathered = match self.table.gather(id, frame, bounds, arriving) {
-            Ok(Some(gathered)) => gathered,
-            Ok(None) => return,
-            Err(error) => {
-                self.shut(now, id, &error.to_string());
-                return;
-            }
-        };
-        let update = gathered.update;
-        let seq = update.seq;
-        let is_change = update.since != Some(seq);
-        let applied = if !is_kept {
-            Applied::Yes
-        } else if gathered.too_long {
-            self.catalogue.forget(peer);
-            Applied::OverBounds
-        } else if gathered.crowded_out {
-            Applied::NeedsFull
-        } else {
-            self.catalogue.apply(peer, epoch, update)
-        };
-        if applied == Applied::OverBounds {
-            self.unlisted.insert(peer);
-            if let Some(presence) = self.present.get(peer) {
-                self.events.push(Event::Unlisted(presence.holder()));
-            }
-        }
-        let position = self.catalogue.position(peer);
-        self.present.change(peer, |presence| {
-            presence.position = position.map(|position| position.seq);
-        });
-        if applied != Applied::Yes || granted.is_some() {
-            let ack = Ack {
-                seq: (applied == Applied::Yes).then_some(seq),
-                interval: granted.map(millis),
-                unlisted: self.unlisted.contains(&peer),
-                record: self.records.number(),
-            };
-            self.send(now, id, Frame::plain(ack));
-        }
-        if is_change {
-            self.events.push(Event::ListingChanged { member: peer });
         }
     }
 
@@ -184,13 +124,33 @@ impl Links {
         self.events.push(Event::Acknowledged { link: id, ack });
     }
 
+    /// A question: answered at once where there is time for it, else in its turn.
     fn on_find(&mut self, now: Instant, id: LinkId, request: RequestId, find: Find) {
-        if self.may_ask(now, id, request) {
+        if !self.may_ask(now, id, request) {
+            return;
+        }
+        let effort = turns::effort_of(&find);
+        if self.turns.is_next(effort) && !self.budgets.is_spent(now, effort) {
             self.events.push(Event::Asked {
                 link: id,
                 request,
                 find,
             });
+            return;
+        }
+        if !self.turns.has_room_for(id) {
+            self.send(now, id, Frame::with_request(request, too_busy()));
+            return;
+        }
+        let (account, size) = (self.account(id), turns::size_of(&find));
+        let question = Question {
+            link: id,
+            request,
+            find,
+        };
+        self.turns.ask(account, question);
+        for link in self.table.queue(id, account, size) {
+            self.crowd_out(now, link);
         }
     }
 
@@ -199,8 +159,10 @@ impl Links {
         if self.role == Role::Peer || !self.may_ask(now, id, request) {
             return;
         }
-        if let Some(link) = self.table.get_mut(id) {
-            link.allowance.charge(Work::CERTIFICATE);
+        let account = self.account(id);
+        self.budgets
+            .on_answered(now, account, Effort::Named, Work::CERTIFICATE);
+        if let Some(link) = self.table.get(id) {
             self.events.push(Event::RenewalAsked {
                 link: id,
                 request,
@@ -224,10 +186,8 @@ impl Links {
 
     /// Whether a member may ask at this moment. If not, it is told so.
     fn may_ask(&mut self, now: Instant, id: LinkId, request: RequestId) -> bool {
-        let Some(link) = self.table.get_mut(id) else {
-            return false;
-        };
-        let is_spent = link.allowance.is_spent(now);
+        let account = self.account(id);
+        let is_spent = self.budgets.has_asked_enough(now, account);
         if is_spent {
             self.send(now, id, Frame::with_request(request, too_busy()));
         }

@@ -3,6 +3,8 @@
 //!
 //! ```text
 //! frames    a frame has arrived: what it leads to on its link
+//! listing   what becomes of the listings that members send
+//! turns     what is not done at once, and whose turn it is
 //! io        what goes in, what comes out, what is left to tracker and peer
 //! role      what differs between them here, as values
 //! table     the links themselves, the hellos on them, when a link is given up
@@ -17,11 +19,13 @@
 
 mod frames;
 mod io;
+mod listing;
 mod records;
 mod role;
 mod table;
+mod turns;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 
 use thorp_wire::PeerId;
@@ -29,18 +33,22 @@ use thorp_wire::frame::{
     Body, Find, Found, Frame, Leave, Query, Reason, Refused, RequestId, SignedRecord,
 };
 
-use crate::answer::{Library, members};
+use crate::answer::{Library, members, too_busy};
+use crate::bound::{Account, SharedBound};
+use crate::budget::Budgets;
 use crate::catalogue::{Among, Catalogue};
 use crate::presence::Presences;
 use crate::time::Instant;
 
 pub(crate) use io::{Down, Event, Terms};
 pub use io::{Input, Output};
+use listing::TurnedDown;
 use records::RecordRelay;
 pub(crate) use role::{NEIGHBOUR_BOUNDS, Role, TRACKER_BOUNDS};
 use table::Opening;
 pub use table::{HELLO_WITHIN, LinkId, Me, Party};
 pub(crate) use table::{Link, Table};
+use turns::Turns;
 
 /// The reason that a removed member is given when its link is closed.
 const REMOVED: &str = "this machine was removed from the group";
@@ -55,8 +63,12 @@ pub(crate) struct Links {
     table: Table,
     /// The listings of the other members, and of this node if it is a peer.
     catalogue: Catalogue,
-    /// Members whose listing is over the bounds: present, but not in the catalogue.
-    unlisted: BTreeSet<PeerId>,
+    /// What each member's listing takes.
+    listed: SharedBound<PeerId>,
+    /// Members for whose listing there is no room: present, but not in the catalogue.
+    unlisted: BTreeMap<PeerId, TurnedDown>,
+    turns: Turns,
+    budgets: Budgets,
     present: Presences,
     records: RecordRelay,
     events: Vec<Event>,
@@ -66,15 +78,14 @@ pub(crate) struct Links {
 impl Links {
     /// No links yet.
     pub(crate) fn new(me: Me, role: Role) -> Self {
-        let own = match role {
-            Role::Tracker { .. } => None,
-            Role::Peer => Some(me.id),
-        };
         Self {
             role,
-            catalogue: Catalogue::new(role.bounds(), own),
-            table: Table::new(me),
-            unlisted: BTreeSet::new(),
+            catalogue: Catalogue::default(),
+            table: Table::new(me, role.waiting()),
+            listed: SharedBound::new(role.bounds().bytes),
+            unlisted: BTreeMap::new(),
+            turns: Turns::default(),
+            budgets: Budgets::new(Instant::default()),
             present: Presences::default(),
             records: RecordRelay::default(),
             events: Vec::new(),
@@ -139,6 +150,13 @@ impl Links {
         let silent = due.silent.into_iter();
         self.events
             .extend(silent.map(|link| Event::Silent { link }));
+        // Little at a time, so that what comes meanwhile need not wait for it.
+        while let Some(question) = self.turns.next_question(now, &mut self.budgets) {
+            if self.is_asked(now, question) {
+                break;
+            }
+        }
+        self.go_on_with_changes(now);
         self.take_events()
     }
 
@@ -149,7 +167,8 @@ impl Links {
 
     /// When [`advance`](Self::advance) may next have something to say.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        self.table.next_deadline()
+        let links = self.table.next_deadline().into_iter();
+        links.chain(self.turns.next_deadline(&self.budgets)).min()
     }
 
     /// Sends a frame.
@@ -195,9 +214,9 @@ impl Links {
             };
             self.library(asker, &among).files(find)
         };
-        if let Some(link) = self.table.get_mut(id) {
-            link.allowance.charge(work);
-        }
+        let account = self.account(id);
+        self.budgets
+            .on_answered(now, account, turns::effort_of(find), work);
         let answer: Body = match answer {
             Ok(mut found) => {
                 finish(&mut found);
@@ -328,9 +347,10 @@ impl Links {
     /// Takes a link out, and its member with all it listed, if that had no other.
     fn take_down(&mut self, link: LinkId, reason: &str, on_purpose: bool) -> Option<Down> {
         let (was, was_in_use) = self.table.closed(link)?;
+        let member = was.member.id;
+        self.turns.on_link_down(link, member);
         if was_in_use {
-            let member = was.member.id;
-            self.catalogue.forget(member);
+            self.forget_listing(member);
             self.unlisted.remove(&member);
             self.present.remove(member);
         }
@@ -341,6 +361,37 @@ impl Links {
             on_purpose,
             reason: reason.to_owned(),
         })
+    }
+
+    /// The turn of a question that had to wait has come. Whether it is to be answered:
+    /// others of its account may have cost enough meanwhile.
+    fn is_asked(&mut self, now: Instant, question: turns::Question) -> bool {
+        let turns::Question {
+            link,
+            request,
+            find,
+        } = question;
+        let account = self.account(link);
+        self.table.unqueue(link, account, turns::size_of(&find));
+        if self.budgets.has_asked_enough(now, account) {
+            self.send(now, link, Frame::with_request(request, too_busy()));
+            return false;
+        }
+        self.events.push(Event::Asked {
+            link,
+            request,
+            find,
+        });
+        true
+    }
+
+    /// Who is charged for what comes on a link.
+    pub(crate) fn account(&self, id: LinkId) -> Account {
+        let is_open = self.records.is_open();
+        match self.table.get(id) {
+            Some(link) => Account::of(link.member.id, link.remote, is_open),
+            None => Account::Member(self.me().id),
+        }
     }
 
     /// A member has said in a new hello where it can be reached now.
@@ -440,11 +491,21 @@ impl Links {
                 "a presence says what its link says"
             );
             assert!(is_listed || position.is_none());
-            assert!(!self.unlisted.contains(&id) || position.is_none());
+            assert!(!self.unlisted.contains_key(&id) || position.is_none());
         }
-        for id in &self.unlisted {
+        for id in self.unlisted.keys() {
             assert!(self.present.get(*id).is_some(), "it is gone");
         }
+        self.listed.check();
+        self.table.check();
+        let mut kept = 0;
+        for (id, listing) in self.catalogue.listings() {
+            if id != self.me().id && !self.turns.is_changing(id) {
+                assert_eq!(self.listed.amount(id), listing.size().bytes);
+            }
+            kept += self.listed.amount(id);
+        }
+        assert_eq!(self.listed.total(), kept);
     }
 }
 

@@ -44,6 +44,12 @@ impl RecordRelay {
             .is_some_and(|newest| newest.record().removes(&id))
     }
 
+    /// Whether any machine that asks becomes a member.
+    pub fn is_open(&self) -> bool {
+        let newest = self.newest.as_ref();
+        newest.is_some_and(|newest| newest.record().open)
+    }
+
     /// The other end has said which record it has. Returns the newest record
     /// for it, if its own is older.
     pub fn on_record_number(&self, link: &mut Link, number: Option<u64>) -> Option<Frame> {

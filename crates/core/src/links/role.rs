@@ -5,15 +5,17 @@ use std::time::Duration;
 use super::table::Link;
 use crate::catalogue::Bounds;
 
+const MIB: u64 = 1024 * 1024;
+
 /// The bounds on one listing, and on all together, at a tracker.
 pub(crate) const TRACKER_BOUNDS: Bounds = Bounds {
     entries: 1_000_000,
-    bytes: 4 * 1024 * 1024 * 1024,
+    bytes: if cfg!(test) { MIB } else { 4096 * MIB },
 };
 /// The bounds on one neighbour's listing, and on all together, at a peer.
 pub(crate) const NEIGHBOUR_BOUNDS: Bounds = Bounds {
     entries: 100_000,
-    bytes: 256 * 1024 * 1024,
+    bytes: if cfg!(test) { MIB } else { 256 * MIB },
 };
 
 /// Which kind of node this is, as far as its links are concerned.
@@ -38,11 +40,13 @@ impl Role {
         }
     }
 
-    /// How many bytes all updates that are arriving may take besides.
-    pub(crate) fn arriving(self) -> u64 {
+    /// How many bytes all updates that are arriving, and all that waits for its turn,
+    /// may take besides.
+    pub(crate) fn waiting(self) -> u64 {
         match self {
-            Self::Tracker { .. } => 1024 * 1024 * 1024,
-            Self::Peer => 64 * 1024 * 1024,
+            _ if cfg!(test) => MIB,
+            Self::Tracker { .. } => 1024 * MIB,
+            Self::Peer => 64 * MIB,
         }
     }
 

@@ -8,9 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use thorp_wire::frame::{Hello, Holder, Position, RequestId, Update, VERSION};
+use thorp_wire::frame::{Found, Hello, Holder, Position, RequestId, Update, VERSION};
 use thorp_wire::{MemberName, PeerId};
 
+use crate::bound::{Account, Full, SharedBound};
 use crate::budget::{Allowance, Work};
 use crate::catalogue::Bounds;
 use crate::gather::{GatherError, Gathered, Gathering};
@@ -82,10 +83,9 @@ pub struct Link {
     pub rtt: Option<Duration>,
     /// An update that is arriving.
     gathering: Gathering,
-    /// What the other end's questions may still cost at this moment.
-    pub allowance: Allowance,
-    /// The same for new addresses, counted apart: a member that asks a lot may
-    /// still say that it has moved.
+    /// What waits for its turn, in bytes.
+    queued: u64,
+    /// What the other end's new addresses may still cost at this moment.
     moves: Allowance,
     opened: Instant,
     next_request: u32,
@@ -130,10 +130,8 @@ pub enum Greeted {
 pub struct Table {
     me: Me,
     all: BTreeMap<LinkId, Link>,
-    /// What all updates that are arriving take together, in bytes.
-    gathered: u64,
-    /// What each of them takes, where that is anything: the largest is the last.
-    arriving: BTreeSet<(u64, LinkId)>,
+    /// What the updates that are arriving take, and what waits for its turn, in bytes.
+    waiting: SharedBound<LinkId>,
     /// The link in use for each member that has one up.
     up: BTreeMap<PeerId, LinkId>,
     /// How many links to each member are open and not up yet.
@@ -145,13 +143,13 @@ pub struct Table {
 }
 
 impl Table {
-    /// No links yet.
-    pub fn new(me: Me) -> Self {
+    /// No links yet. What arrives and waits on all of them takes at most `waiting`
+    /// bytes, and a frame each.
+    pub fn new(me: Me, waiting: u64) -> Self {
         Self {
             me,
             all: BTreeMap::new(),
-            gathered: 0,
-            arriving: BTreeSet::new(),
+            waiting: SharedBound::new(waiting),
             up: BTreeMap::new(),
             opening: BTreeMap::new(),
             watch: BTreeSet::new(),
@@ -206,7 +204,7 @@ impl Table {
             objected: false,
             rtt: None,
             gathering: Gathering::default(),
-            allowance: Allowance::new(now),
+            queued: 0,
             moves: Allowance::new(now),
             opened: now,
             next_request: 0,
@@ -234,12 +232,26 @@ impl Table {
         }
     }
 
+    /// Leaves of the addresses in an answer those that are worth dialling.
+    pub fn believe(&self, id: LinkId, found: &mut Found) {
+        let Some(link) = self.all.get(&id) else {
+            return;
+        };
+        let variants = found.variants.iter_mut();
+        let holders = variants.flat_map(|variant| &mut variant.holders);
+        let members = found.members.iter_mut().map(|row| &mut row.member);
+        for holder in holders.chain(members) {
+            holder.addresses = presence::believed(link.remote, &self.me.claimed, &holder.addresses);
+        }
+    }
+
     /// A hello has arrived.
-    pub fn greeted(&mut self, now: Instant, id: LinkId, hello: Hello) -> Greeted {
+    pub fn greeted(&mut self, now: Instant, id: LinkId, mut hello: Hello) -> Greeted {
         let me = self.me.id;
         let Some(link) = self.all.get(&id) else {
             return Greeted::Redundant;
         };
+        hello.claimed = presence::believed(link.remote, &self.me.claimed, &hello.claimed);
         if link.hello.is_some() {
             return self.greeted_again(now, id, hello);
         }
@@ -304,7 +316,7 @@ impl Table {
     /// A connection is gone. Returns it, and whether it was the one in use for its member.
     pub fn closed(&mut self, id: LinkId) -> Option<(Link, bool)> {
         let link = self.all.remove(&id)?;
-        self.on_gathered(id, link.gathering.cost(), 0);
+        self.waiting.give_back(id);
         self.watch.remove(&(link.watched, id));
         if link.hello.is_none() {
             self.no_longer_opening(link.member.id);
@@ -359,46 +371,59 @@ impl Table {
         }
     }
 
-    /// A frame of an update has arrived: the whole update, with its last frame.
-    ///
-    /// The updates that are arriving on all links together take at most
-    /// `in_all` bytes and one frame. Beyond that the largest is thrown away,
-    /// and its sender has to be asked for it again.
+    /// A frame of an update has arrived: the whole update, with its last frame. Also
+    /// the links for which there is no room any more: what was arriving on them is
+    /// thrown away, and what waits of them is to be.
     pub fn gather(
         &mut self,
         id: LinkId,
+        account: Account,
         frame: Update,
         bounds: Bounds,
-        in_all: u64,
-    ) -> Result<Option<Gathered>, GatherError> {
+    ) -> (Result<Option<Gathered>, GatherError>, Vec<LinkId>) {
         let Some(link) = self.all.get_mut(&id) else {
-            return Ok(None);
+            return (Ok(None), Vec::new());
         };
-        let before = link.gathering.cost();
         let gathered = link.gathering.push(frame, bounds);
-        let after = link.gathering.cost();
-        self.on_gathered(id, before, after);
-        while self.gathered > in_all
-            && let Some((cost, largest)) = self.arriving.last().copied()
-        {
-            if let Some(link) = self.all.get_mut(&largest) {
-                link.gathering.throw_away();
-            }
-            self.on_gathered(largest, cost, 0);
-        }
-        gathered
+        (gathered, self.on_waiting(id, account))
     }
 
-    /// What is arriving on a link takes so many bytes now, and took so many before.
-    fn on_gathered(&mut self, id: LinkId, before: u64, after: u64) {
-        if before == after {
-            return;
+    /// So much more of a link waits for its turn. Returns the links for which there is
+    /// no room any more, as [`gather`](Self::gather) does.
+    pub fn queue(&mut self, id: LinkId, account: Account, bytes: u64) -> Vec<LinkId> {
+        if let Some(link) = self.all.get_mut(&id) {
+            link.queued = link.queued.saturating_add(bytes);
         }
-        self.gathered = self.gathered - before + after;
-        self.arriving.remove(&(before, id));
-        if after > 0 {
-            self.arriving.insert((after, id));
+        self.on_waiting(id, account)
+    }
+
+    /// So much less of it waits.
+    pub fn unqueue(&mut self, id: LinkId, account: Account, bytes: u64) {
+        if let Some(link) = self.all.get_mut(&id) {
+            link.queued = link.queued.saturating_sub(bytes);
         }
+        // There is always room for less.
+        self.on_waiting(id, account);
+    }
+
+    /// What is arriving on a link, and what waits of it, takes another amount now.
+    fn on_waiting(&mut self, id: LinkId, account: Account) -> Vec<LinkId> {
+        let Some(link) = self.all.get(&id) else {
+            return Vec::new();
+        };
+        let amount = link.gathering.cost().saturating_add(link.queued);
+        let crowded = self.waiting.ask(id, account, amount);
+        let crowded = crowded.unwrap_or_else(|Full| {
+            self.waiting.give_back(id);
+            vec![id]
+        });
+        for link in &crowded {
+            if let Some(link) = self.all.get_mut(link) {
+                link.gathering.throw_away();
+                link.queued = 0;
+            }
+        }
+        crowded
     }
 
     /// Bytes have arrived.
@@ -580,6 +605,26 @@ impl Link {
 /// An interval as frames carry it.
 pub(crate) fn millis(interval: Duration) -> u32 {
     u32::try_from(interval.as_millis()).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+impl Link {
+    /// Whether little of it waits.
+    pub(crate) fn is_modest(&self) -> bool {
+        self.queued < 16 * 1024
+    }
+}
+
+#[cfg(test)]
+impl Table {
+    /// Asserts that what waits is counted. For tests: it looks at all links.
+    pub(crate) fn check(&self) {
+        self.waiting.check();
+        for (id, link) in &self.all {
+            let amount = link.gathering.cost() + link.queued;
+            assert_eq!(self.waiting.amount(*id), amount);
+        }
+    }
 }
 
 #[cfg(test)]

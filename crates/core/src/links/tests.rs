@@ -9,7 +9,7 @@ use thorp_wire::{Content, Entry};
 
 use super::table::millis;
 use super::*;
-use crate::budget::Work;
+use crate::budget::{Effort, Work};
 use crate::liveness::INTERVALS_TO_LOSS;
 
 const INTERVAL: Duration = Duration::from_secs(5);
@@ -124,12 +124,25 @@ impl Node {
     }
 
     fn connect(&mut self, link: u64, member: Party) -> Vec<Event> {
+        self.connect_from(Ipv4Addr::new(192, 0, 2, 9), link, member)
+    }
+
+    fn connect_from(&mut self, remote: Ipv4Addr, link: u64, member: Party) -> Vec<Event> {
         self.handle(Input::Connected {
             link: LinkId(link),
             member,
             dialled: false,
-            remote: Ipv4Addr::new(192, 0, 2, 9).into(),
+            remote: remote.into(),
         })
+    }
+
+    /// Lets time pass as far as the next deadline, at most up to `until`.
+    fn advance(&mut self, until: Instant) -> Vec<Event> {
+        let next = self.links.next_deadline().unwrap_or(until);
+        self.now = next.max(self.now).min(until);
+        let events = self.links.advance(self.now);
+        self.links.check();
+        events
     }
 
     fn hear(&mut self, link: u64, body: impl Into<Body>) -> Vec<Event> {
@@ -407,8 +420,11 @@ fn a_member_whose_questions_cost_too_much_is_told_so_and_costs_no_more() {
         };
         let events = node.ask(1, find());
         assert!(matches!(events[..], [Event::Asked { .. }]));
-        let link = node.links.get_mut(LinkId(1)).expect("is up");
-        link.allowance.charge(Work(2_000_000));
+        let (now, account) = (node.now, node.links.account(LinkId(1)));
+        let work = Work(2_000_000);
+        node.links
+            .budgets
+            .on_answered(now, account, Effort::Named, work);
         assert!(node.ask(1, find()).is_empty());
         assert!(matches!(node.answer(), Body::Refused(no) if no.reason == Reason::Busy));
         node.now = node.now + Duration::from_mins(1);
@@ -457,14 +473,15 @@ fn a_question_that_is_none_is_refused_and_paid_for() {
             most: None,
         };
         let now = node.now;
-        let link = node.links.get_mut(LinkId(1)).expect("is up");
-        link.allowance.charge(Work(1_000_000 - Work::QUESTION.0));
-        assert!(!link.allowance.is_spent(now));
+        let account = node.links.account(LinkId(1));
+        let work = Work(1_000_000 - Work::QUESTION.0);
+        let budgets = &mut node.links.budgets;
+        budgets.on_answered(now, account, Effort::Named, work);
+        assert!(!budgets.has_asked_enough(now, account));
         node.links
             .answer(now, LinkId(1), RequestId(1), &find, |_| {});
         assert!(matches!(node.answer(), Body::Refused(no) if no.reason == Reason::NotServed));
-        let link = node.links.get_mut(LinkId(1)).expect("is up");
-        assert!(link.allowance.is_spent(now));
+        assert!(node.links.budgets.has_asked_enough(now, account));
     }
 }
 
@@ -681,3 +698,5 @@ fn a_node_that_moves_tells_all_members_once() {
         assert_eq!(node.said(), []);
     }
 }
+
+mod fairness;

@@ -6,6 +6,7 @@
 use thorp_wire::frame::{Frame, Update};
 
 use super::{Output, Peer, Target};
+use crate::catalogue::Listing;
 use crate::changes::Row;
 use crate::links::{LinkId, NEIGHBOUR_BOUNDS, TRACKER_BOUNDS};
 use crate::time::Instant;
@@ -36,7 +37,14 @@ impl Peer {
                 || self.fetches.is_asking(member)
         });
         if is_kept {
-            let heartbeat = Update::heartbeat(self.publishing.position(id).unwrap_or(0));
+            let mut heartbeat = Update::heartbeat(self.publishing.position(id).unwrap_or(0));
+            if self.publishing.is_stopped(id) {
+                // So the other end knows when there is room for it.
+                let own = self.links.catalogue().listing(self.config.me.id);
+                let size = own.map(Listing::size).unwrap_or_default();
+                heartbeat.entries = Some(size.entries as u64);
+                heartbeat.bytes = Some(size.bytes);
+            }
             self.send(now, id, Frame::plain(heartbeat));
         }
     }

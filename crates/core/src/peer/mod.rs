@@ -51,6 +51,7 @@ use thorp_wire::frame::{Holder, MemberRow, RequestId};
 use thorp_wire::{Entry, Name, PeerId};
 
 use crate::answer::member_row;
+use crate::bound::Account;
 use crate::catalogue::Catalogue;
 use crate::changes::Row;
 use crate::get::small::Fetches;
@@ -231,6 +232,11 @@ impl Peer {
     /// The member with this id, if there is a link to it.
     pub fn member(&self, id: PeerId) -> Option<Holder> {
         Some(self.links.present().get(id)?.holder())
+    }
+
+    /// Who is charged for what comes on a link.
+    pub fn account(&self, link: LinkId) -> Account {
+        self.links.account(link)
     }
 
     /// The own listing and the neighbours'.

@@ -29,6 +29,8 @@ struct Reader {
     held_until: Option<Instant>,
     /// They do not want entries, only signs of life.
     stopped: bool,
+    /// They did not, at some time: the user has been told.
+    is_known_to_stop: bool,
     /// When they last asked for the whole listing.
     started_over: Option<Instant>,
 }
@@ -40,6 +42,7 @@ impl Publishing {
             at,
             held_until: file_first.map(|now| now + FILE_FIRST),
             stopped: false,
+            is_known_to_stop: false,
             started_over: None,
         };
         self.readers.insert(link, reader);
@@ -100,10 +103,12 @@ impl Publishing {
         self.readers.get(&link)?.at
     }
 
-    /// They have lost their copy: send a full one. At once the first time.
+    /// They have lost their copy, or there is room for one: send all of it. At once
+    /// the first time.
     pub(super) fn start_over(&mut self, now: Instant, link: LinkId) {
         if let Some(reader) = self.readers.get_mut(&link) {
             reader.at = None;
+            reader.stopped = false;
             self.behind.insert(link);
             if reader.started_over.replace(now).is_some() {
                 reader.held_until = Some(now + WHOLE_AGAIN);
@@ -111,10 +116,20 @@ impl Publishing {
         }
     }
 
-    /// They do not keep a copy: only signs of life from now on. Whether that is new.
+    /// They do not keep a copy: only signs of life until they ask for one. Whether that
+    /// is news.
     pub(super) fn stop(&mut self, link: LinkId) -> bool {
-        let reader = self.readers.get_mut(&link);
-        reader.is_some_and(|reader| !std::mem::replace(&mut reader.stopped, true))
+        let Some(reader) = self.readers.get_mut(&link) else {
+            return false;
+        };
+        reader.at = None;
+        reader.stopped = true;
+        !std::mem::replace(&mut reader.is_known_to_stop, true)
+    }
+
+    /// Whether they get signs of life only.
+    pub(super) fn is_stopped(&self, link: LinkId) -> bool {
+        self.readers.get(&link).is_some_and(|reader| reader.stopped)
     }
 }
 
@@ -150,6 +165,18 @@ mod tests {
         assert_eq!(publishing.due(at(999), 5), [], "not at once again");
         assert_eq!(publishing.next_release(), Some(at(1000)));
         assert_eq!(publishing.due(at(1000), 5), [(LINK, None)]);
+    }
+
+    #[test]
+    fn a_reader_that_keeps_no_copy_is_told_nothing_until_it_asks() {
+        let mut publishing = Publishing::default();
+        publishing.begin(LINK, Some(3), None);
+        assert!(publishing.stop(LINK) && publishing.is_stopped(LINK));
+        assert_eq!(publishing.due(at(0), 4), []);
+        publishing.start_over(at(0), LINK);
+        assert_eq!(publishing.due(at(0), 4), [(LINK, None)]);
+        publishing.sent(LINK, 4);
+        assert!(!publishing.stop(LINK), "the user knows");
     }
 
     #[test]

@@ -148,6 +148,8 @@ fn updates() -> impl Strategy<Value = Update> {
                 removed,
                 neighbours,
                 load: 0,
+                entries: None,
+                bytes: None,
             },
         )
 }

@@ -53,7 +53,7 @@ fn entry(n: u8, length: u8) -> Entry {
 
 #[test]
 fn neighbours_that_come_and_go_without_end_leave_a_bounded_history() {
-    let mut catalogue = Catalogue::new(BOUNDS, Some(me()));
+    let mut catalogue = Catalogue::default();
     let mut publisher = Publisher::new(me(), EPOCH, &mut catalogue);
     let mut now = Instant::default();
     for n in (0..=u8::MAX).take(3 * HISTORY) {
@@ -71,7 +71,7 @@ struct Reader(Catalogue);
 
 impl Reader {
     fn new() -> Self {
-        Self(Catalogue::new(BOUNDS, None))
+        Self(Catalogue::default())
     }
 
     fn read(&mut self, publisher: &Publisher, catalogue: &Catalogue) {
@@ -99,7 +99,7 @@ proptest! {
 
     #[test]
     fn every_copy_ends_as_the_original_wherever_it_stood(ops in ops()) {
-        let mut catalogue = Catalogue::new(BOUNDS, Some(me()));
+        let mut catalogue = Catalogue::default();
         let mut publisher = Publisher::new(me(), EPOCH, &mut catalogue);
         let mut readers = [Reader::new(), Reader::new(), Reader::new()];
         let mut now = Instant::default();
@@ -137,7 +137,7 @@ proptest! {
 
 #[test]
 fn changes_within_a_tenth_of_a_second_are_one_state() {
-    let mut catalogue = Catalogue::new(BOUNDS, Some(me()));
+    let mut catalogue = Catalogue::default();
     let mut publisher = Publisher::new(me(), EPOCH, &mut catalogue);
     let start = Instant::default();
     for n in 0..10 {
@@ -157,7 +157,7 @@ fn changes_within_a_tenth_of_a_second_are_one_state() {
 
 #[test]
 fn a_copy_from_before_the_history_gets_the_whole_listing() {
-    let mut catalogue = Catalogue::new(BOUNDS, Some(me()));
+    let mut catalogue = Catalogue::default();
     let mut publisher = Publisher::new(me(), EPOCH, &mut catalogue);
     let mut now = Instant::default();
     for n in 0..=u8::try_from(HISTORY).expect("small in tests") {
@@ -181,7 +181,7 @@ fn a_copy_from_before_the_history_gets_the_whole_listing() {
 
 #[test]
 fn frames_stay_far_below_the_limit_however_long_the_names() {
-    let mut catalogue = Catalogue::new(BOUNDS, Some(me()));
+    let mut catalogue = Catalogue::default();
     let mut publisher = Publisher::new(me(), EPOCH, &mut catalogue);
     let long = format!("{}/", "x".repeat(250)).repeat(16);
     let added = (0..400).map(|n| Entry {
@@ -210,7 +210,7 @@ fn frames_stay_far_below_the_limit_however_long_the_names() {
 
 #[test]
 fn a_reader_that_keeps_fewer_entries_is_sent_one_too_many_and_no_more() {
-    let mut catalogue = Catalogue::new(BOUNDS, Some(me()));
+    let mut catalogue = Catalogue::default();
     let mut publisher = Publisher::new(me(), EPOCH, &mut catalogue);
     let start = Instant::default();
     let added = (0..20).map(|n| entry(n, 1)).collect();
@@ -225,7 +225,7 @@ fn a_reader_that_keeps_fewer_entries_is_sent_one_too_many_and_no_more() {
             entries: most,
             ..BOUNDS
         };
-        let mut copy = Catalogue::new(bounds, None);
+        let mut copy = Catalogue::default();
         let mut gathering = Gathering::default();
         let gathered = frames.into_iter().filter_map(|frame| {
             let whole = gathering.push(frame, bounds);

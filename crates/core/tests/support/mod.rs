@@ -470,23 +470,34 @@ impl Village {
             return;
         }
         for node in 0..self.nodes.len() {
-            let now = self.now;
-            let deadline = match &mut self.nodes[node].machine {
-                Machine::Peer(host) if host.peer.next_deadline().is_some_and(|at| at <= now) => {
-                    host.peer.handle(now, links::Input::Tick.into());
-                    host.peer.next_deadline()
-                }
-                Machine::Tracker(tracker)
-                    if tracker.next_deadline().is_some_and(|at| at <= now) =>
-                {
-                    tracker.handle(now, links::Input::Tick.into());
-                    tracker.next_deadline()
-                }
-                _ => continue,
-            };
-            assert!(deadline.is_none_or(|at| at > now), "node {node} would spin");
-            self.drain(node);
+            if self.is_due(node) {
+                self.tick(node);
+            }
         }
+    }
+
+    fn is_due(&self, node: usize) -> bool {
+        let deadline = match &self.nodes[node].machine {
+            Machine::Peer(host) => host.peer.next_deadline(),
+            Machine::Tracker(tracker) => tracker.next_deadline(),
+            Machine::Off => None,
+        };
+        deadline.is_some_and(|at| at <= self.now)
+    }
+
+    /// What costs much is done little by little, but it comes to an end.
+    fn tick(&mut self, node: usize) {
+        for _ in 0..10_000 {
+            match &mut self.nodes[node].machine {
+                Machine::Peer(host) => host.peer.handle(self.now, links::Input::Tick.into()),
+                Machine::Tracker(tracker) => tracker.handle(self.now, links::Input::Tick.into()),
+                Machine::Off => return,
+            }
+            if !self.is_due(node) {
+                return self.drain(node);
+            }
+        }
+        panic!("node {node} would spin");
     }
 }
 

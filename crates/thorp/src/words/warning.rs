@@ -16,16 +16,19 @@ pub fn warning(warning: &Warning) -> String {
              a name is given when a machine joins"
         ),
         Warning::NotListed { by } => format!(
-            "{} does not keep this peer's list of files, because it is too long; \
-             it will be asked for single files instead. Share fewer files to be listed again",
+            "{} has no room for this peer's list of files now; it will be asked for single \
+             files instead, and sent the list again when there is room. Share fewer files \
+             to be listed sooner",
             called(by)
         ),
         Warning::ListsTooMuch { member } => format!(
-            "{} lists more files than this peer keeps; it will be asked for single files instead",
+            "{} lists more files than there is room for here; it will be asked for single \
+             files instead, until there is room",
             called(member)
         ),
         Warning::TooMuchForTracker { member } => format!(
-            "{} lists more files than this tracker keeps; it is not listed",
+            "{} lists more files than there is room for at this tracker; it is not listed, \
+             until there is room",
             called(member)
         ),
         Warning::Liar { member } => format!(

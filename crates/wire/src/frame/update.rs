@@ -43,6 +43,13 @@ pub struct Update {
     #[n(9)]
     #[cbor(default)]
     pub load: u32,
+    /// How many entries the whole listing has. Said where it is not kept, with the
+    /// signs of life, so that it can be asked for once there is room.
+    #[n(10)]
+    pub entries: Option<u64>,
+    /// An estimate of the memory that keeping it takes, in bytes.
+    #[n(11)]
+    pub bytes: Option<u64>,
 }
 
 impl Update {
@@ -60,6 +67,8 @@ impl Update {
             removed: Vec::new(),
             neighbours: None,
             load: 0,
+            entries: None,
+            bytes: None,
         }
     }
 }

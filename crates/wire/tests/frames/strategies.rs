@@ -123,18 +123,22 @@ pub fn any_update() -> impl Strategy<Value = Update> {
         vec(any_entry(), 0..3),
         vec(any_name(), 0..3),
         option::of(vec(any_peer_id(), 0..3)),
-        any::<u32>(),
+        any::<(u32, Option<u64>, Option<u64>)>(),
     )
         .prop_map(
-            |((seq, since), (first, last), added, removed, neighbours, load)| Update {
-                seq: seq + 1,
-                since: since.map(|since| since % (seq + 1)),
-                first,
-                last,
-                added,
-                removed,
-                neighbours,
-                load,
+            |((seq, since), (first, last), added, removed, neighbours, (load, entries, bytes))| {
+                Update {
+                    seq: seq + 1,
+                    since: since.map(|since| since % (seq + 1)),
+                    first,
+                    last,
+                    added,
+                    removed,
+                    neighbours,
+                    load,
+                    entries,
+                    bytes,
+                }
             },
         )
 }

@@ -42,7 +42,7 @@ fn opening(them: u8, dialled: bool) -> Opening {
 }
 
 fn hello(epoch: u64) -> Hello {
-    Table::new(me(9, epoch)).opened(Instant::default(), LinkId(0), opening(1, true))
+    Table::new(me(9, epoch), u64::MAX).opened(Instant::default(), LinkId(0), opening(1, true))
 }
 
 enum Said {
@@ -55,7 +55,10 @@ enum Said {
 /// there were at each turn, and the links in use at both ends.
 fn play(dialled_by_one: [bool; 2], choices: &[usize]) -> (Vec<usize>, [Option<LinkId>; 2]) {
     let now = Instant::default();
-    let mut ends = [Table::new(me(1, 1)), Table::new(me(2, 2))];
+    let mut ends = [
+        Table::new(me(1, 1), u64::MAX),
+        Table::new(me(2, 2), u64::MAX),
+    ];
     let mut in_flight: BTreeMap<(usize, LinkId), VecDeque<Said>> = BTreeMap::new();
     for (link, by_one) in [
         (LinkId(0), dialled_by_one[0]),
@@ -131,7 +134,7 @@ fn of_two_links_both_ends_keep_that_of_the_lower_id_in_every_order_of_arrival() 
 #[test]
 fn a_new_epoch_replaces_the_old_link_whoever_dialled() {
     for dialled in [true, false] {
-        let mut links = Table::new(me(1, 1));
+        let mut links = Table::new(me(1, 1), u64::MAX);
         let now = Instant::default();
         links.opened(now, LinkId(1), opening(2, !dialled));
         links.greeted(now, LinkId(1), hello(7));
@@ -147,7 +150,7 @@ fn a_new_epoch_replaces_the_old_link_whoever_dialled() {
 
 #[test]
 fn a_second_hello_and_a_foreign_version_are_told_apart() {
-    let mut links = Table::new(me(1, 1));
+    let mut links = Table::new(me(1, 1), u64::MAX);
     let now = Instant::default();
     links.opened(now, LinkId(1), opening(2, true));
     let newer = Hello {
@@ -166,7 +169,7 @@ fn a_second_hello_and_a_foreign_version_are_told_apart() {
 
 #[test]
 fn whoever_says_the_same_again_is_no_news_and_whoever_moves_all_the_time_is_let_go() {
-    let mut links = Table::new(me(1, 1));
+    let mut links = Table::new(me(1, 1), u64::MAX);
     let mut now = Instant::default();
     links.opened(now, LinkId(1), opening(2, true));
     links.greeted(now, LinkId(1), hello(7));
@@ -197,7 +200,7 @@ fn whoever_says_the_same_again_is_no_news_and_whoever_moves_all_the_time_is_let_
 
 #[test]
 fn a_second_hello_says_where_else_its_member_is_and_changes_nothing_else() {
-    let mut links = Table::new(me(1, 1));
+    let mut links = Table::new(me(1, 1), u64::MAX);
     let now = Instant::default();
     links.opened(now, LinkId(1), opening(2, true));
     links.greeted(now, LinkId(1), hello(7));
@@ -221,7 +224,7 @@ fn a_second_hello_says_where_else_its_member_is_and_changes_nothing_else() {
 fn a_link_that_comes_long_after_another_one_means_that_its_dialler_has_lost_that() {
     // The lower id dialled the first: were both dialled at once, it would stay.
     for (later, kept) in [(HELLO_WITHIN, 2), (Duration::ZERO, 1)] {
-        let mut links = Table::new(me(1, 1));
+        let mut links = Table::new(me(1, 1), u64::MAX);
         let now = Instant::default();
         links.opened(now, LinkId(1), opening(2, true));
         links.greeted(now, LinkId(1), hello(7));
@@ -233,7 +236,7 @@ fn a_link_that_comes_long_after_another_one_means_that_its_dialler_has_lost_that
 
 #[test]
 fn a_link_without_a_hello_is_given_up() {
-    let mut links = Table::new(me(1, 1));
+    let mut links = Table::new(me(1, 1), u64::MAX);
     let now = Instant::default();
     links.opened(now, LinkId(1), opening(2, true));
     assert_eq!(links.next_deadline(), Some(now + HELLO_WITHIN));
@@ -244,7 +247,7 @@ fn a_link_without_a_hello_is_given_up() {
 
 #[test]
 fn a_machine_that_slept_gives_the_others_their_time_again() {
-    let mut links = Table::new(me(1, 1));
+    let mut links = Table::new(me(1, 1), u64::MAX);
     let now = Instant::default();
     links.opened(now, LinkId(1), opening(2, true));
     links.greeted(now, LinkId(1), hello(7));
@@ -266,7 +269,7 @@ fn a_machine_that_slept_gives_the_others_their_time_again() {
 fn where_a_member_can_be_reached_is_where_it_is_seen_and_never_loopback_for_others() {
     let claimed = vec!["10.0.0.9:3334".parse().expect("an address")];
     let address = |remote: [u8; 4], claimed: &[SocketAddr], port| {
-        let mut links = Table::new(me(1, 1));
+        let mut links = Table::new(me(1, 1), u64::MAX);
         let opening = Opening {
             remote: Ipv4Addr::from(remote).to_ipv6_mapped().into(),
             ..opening(2, false)
@@ -314,42 +317,48 @@ fn part(names: usize, first: bool, last: bool) -> Update {
 #[test]
 fn what_arrives_on_all_links_is_bounded_and_the_largest_makes_room() {
     let now = Instant::default();
-    let mut links = Table::new(me(1, 1));
+    let each = crate::gather::cost_of(&"a".parse().expect("a name"));
+    let mut links = Table::new(me(1, 1), 100 * each);
     let bounds = Bounds {
         entries: 1000,
         bytes: 1 << 20,
     };
-    let each = crate::gather::cost_of(&"a".parse().expect("a name"));
-    let in_all = 100 * each;
     let [small, large, late] = [1, 2, 3].map(LinkId);
     for (link, them) in [(small, 2), (large, 3), (late, 4)] {
         links.opened(now, link, opening(them, false));
     }
+    let account =
+        |link: LinkId| Account::Member(PeerId::new([u8::try_from(link.0).expect("is small"); 32]));
     let push = |links: &mut Table, link, names, first, last| {
-        let gathered = links.gather(link, part(names, first, last), bounds, in_all);
-        assert!(links.gathered <= in_all);
-        let costs = |links: &Table| {
-            let costs = links.all().map(|(id, link)| (link.gathering.cost(), id));
-            costs.filter(|(cost, _)| *cost > 0).collect()
-        };
-        assert_eq!(links.arriving, costs(links));
-        assert_eq!(
-            links.gathered,
-            links.arriving.iter().map(|(cost, _)| cost).sum::<u64>()
-        );
-        gathered.expect("fits together")
+        let (gathered, crowded) =
+            links.gather(link, account(link), part(names, first, last), bounds);
+        links.check();
+        (gathered.expect("fits together"), crowded)
     };
-    for (link, names) in [(small, 30), (large, 60), (late, 20)] {
-        assert_eq!(push(&mut links, link, names, true, false), None);
-    }
-    let whole = push(&mut links, small, 1, false, true).expect("is whole");
+    let none = Vec::<LinkId>::new();
+    assert_eq!(
+        push(&mut links, small, 30, true, false),
+        (None, none.clone())
+    );
+    assert_eq!(
+        push(&mut links, large, 60, true, false),
+        (None, none.clone())
+    );
+    assert_eq!(push(&mut links, late, 20, true, false), (None, vec![large]));
+    let (whole, _) = push(&mut links, small, 1, false, true);
+    let whole = whole.expect("is whole");
     assert!(!whole.crowded_out && whole.update.removed.len() == 31);
-    let whole = push(&mut links, large, 40, false, true).expect("is whole");
+    // What is whole and waits for its turn takes room all the same.
+    assert_eq!(links.queue(small, account(small), whole.cost()), none);
+    assert_eq!(links.queue(late, account(late), 60 * each), [late]);
+    links.unqueue(small, account(small), whole.cost());
+    let (whole, _) = push(&mut links, large, 40, false, true);
+    let whole = whole.expect("is whole");
     assert!(whole.crowded_out && whole.update.removed.is_empty());
     // It has room once the others are through, or gone.
     links.closed(late);
-    assert_eq!((links.gathered, links.arriving.len()), (0, 0));
-    let whole = push(&mut links, large, 100, true, true).expect("is whole");
+    let (whole, _) = push(&mut links, large, 100, true, true);
+    let whole = whole.expect("is whole");
     assert!(!whole.crowded_out && whole.update.removed.len() == 100);
 }
 
@@ -382,7 +391,7 @@ proptest! {
 
     #[test]
     fn what_is_due_is_named_at_its_time_and_only_then(ops in ops()) {
-        let mut links = Table::new(me(1, 1));
+        let mut links = Table::new(me(1, 1), u64::MAX);
         let mut now = Instant::default();
         let mut opened = 0;
         for op in ops {
@@ -428,7 +437,7 @@ proptest! {
 
 #[test]
 fn a_member_opens_only_so_many_links_without_a_hello() {
-    let mut links = Table::new(me(1, 1));
+    let mut links = Table::new(me(1, 1), u64::MAX);
     let now = Instant::default();
     for n in 0..MOST_OPENING as u64 {
         assert!(!links.is_crowding(id(2)), "{n}");

@@ -1,0 +1,149 @@
+//! An update on its way into the listing it changes.
+//!
+//! A million entries take seconds to go in, and a node has other things to do
+//! meanwhile. So an update goes in part by part. Until its end the listing has no
+//! position, so that no other update can follow it; answers show what has come.
+
+use std::vec::IntoIter;
+
+use thorp_wire::frame::{Position, Update};
+use thorp_wire::{Entry, Name, PeerId};
+
+use super::keys::cost_of;
+use super::listing::Listing;
+use super::{Catalogue, ListingSize};
+
+/// An update that has begun to change a listing.
+#[derive(Debug)]
+pub struct Applying {
+    peer: PeerId,
+    to: Position,
+    removed: IntoIter<Name>,
+    added: IntoIter<Entry>,
+    neighbours: Option<Vec<PeerId>>,
+    is_done: bool,
+}
+
+impl Applying {
+    /// Whether all of it is in the catalogue.
+    pub fn is_done(&self) -> bool {
+        self.is_done
+    }
+}
+
+impl Catalogue {
+    /// Begins to take a whole update of `peer`'s listing; not, if it changes a state
+    /// that is not here.
+    pub fn begin(&mut self, peer: PeerId, epoch: u64, mut update: Update) -> Option<Applying> {
+        match update.since {
+            None => {
+                // What is listed again stays where it is.
+                update.removed = self.not_among(peer, &update.added);
+                update.neighbours.get_or_insert_default();
+            }
+            Some(since) => {
+                if self.position(peer) != Some(Position { epoch, seq: since }) {
+                    return None;
+                }
+            }
+        }
+        if !self.listings.contains_key(&peer) {
+            let slot = self.slots.take(peer);
+            self.listings.insert(peer, Listing::new(slot));
+        }
+        let listing = self.listings.get_mut(&peer)?;
+        listing.position = None;
+        Some(Applying {
+            peer,
+            to: Position {
+                epoch,
+                seq: update.seq,
+            },
+            removed: update.removed.into_iter(),
+            added: update.added.into_iter(),
+            neighbours: update.neighbours,
+            is_done: false,
+        })
+    }
+
+    /// Takes the next `most` entries and names of it. Returns how many of these were
+    /// changes.
+    pub fn go_on(&mut self, applying: &mut Applying, most: u64) -> u64 {
+        let peer = applying.peer;
+        if applying.is_done || !self.listings.contains_key(&peer) {
+            applying.is_done = true;
+            return 0;
+        }
+        let before = self.moved;
+        for _ in 0..most {
+            if let Some(name) = applying.removed.next() {
+                self.remove(peer, &name);
+            } else if let Some(entry) = applying.added.next() {
+                self.insert(peer, entry);
+            } else {
+                self.finish(applying);
+                break;
+            }
+        }
+        self.moved - before
+    }
+
+    /// How large a listing is going to be with this update in it.
+    pub fn size_after(&self, peer: PeerId, update: &Update) -> ListingSize {
+        let listing = self.listings.get(&peer);
+        let mut changed: Vec<(&Name, bool)> = Vec::new();
+        changed.extend(update.removed.iter().map(|name| (name, false)));
+        changed.extend(update.added.iter().map(|entry| (&entry.name, true)));
+        // The last word on a name counts, as where it is applied.
+        changed.sort_by_key(|(name, _)| *name);
+        let mut size = match (update.since, listing) {
+            (Some(_), Some(listing)) => listing.size(),
+            _ => ListingSize::default(),
+        };
+        let known = listing.filter(|_| update.since.is_some());
+        for (at, (name, is_added)) in changed.iter().enumerate() {
+            if changed.get(at + 1).is_some_and(|(next, _)| next == name) {
+                continue;
+            }
+            let is_known = known.is_some_and(|known| known.entries.contains_key(*name));
+            match (is_known, is_added) {
+                (false, true) => {
+                    size.entries += 1;
+                    size.bytes += cost_of(name);
+                }
+                (true, false) => {
+                    size.entries -= 1;
+                    size.bytes -= cost_of(name);
+                }
+                _ => {}
+            }
+        }
+        size
+    }
+
+    fn finish(&mut self, applying: &mut Applying) {
+        applying.is_done = true;
+        if let Some(listing) = self.listings.get_mut(&applying.peer) {
+            listing.position = Some(applying.to);
+            if let Some(neighbours) = applying.neighbours.take() {
+                listing.neighbours = neighbours;
+            }
+        }
+    }
+
+    /// The names that a peer lists, except these.
+    fn not_among(&self, peer: PeerId, entries: &[Entry]) -> Vec<Name> {
+        let Some(listing) = self.listings.get(&peer) else {
+            return Vec::new();
+        };
+        let mut among: Vec<&Name> = entries.iter().map(|entry| &entry.name).collect();
+        // They usually come in order.
+        among.sort();
+        let mut among = among.into_iter().peekable();
+        let is_gone = |name: &&Name| {
+            while among.next_if(|before| before < name).is_some() {}
+            among.peek() != Some(name)
+        };
+        listing.names().filter(is_gone).cloned().collect()
+    }
+}

@@ -1,0 +1,348 @@
+//! What becomes of the listings that members send: kept, turned down, asked for again.
+//!
+//! How much may be kept is the [rule for every bound](crate::bound); which members'
+//! listings are kept at all says the [role](super::role).
+
+use thorp_wire::PeerId;
+use thorp_wire::frame::{Ack, Frame, Update};
+
+use super::table::{LinkId, millis};
+use super::turns::{HowFar, ListingChange};
+use super::{Event, Links};
+use crate::answer::too_busy;
+use crate::bound::{Account, Again};
+use crate::budget::{Effort, Work};
+use crate::catalogue::{Applied, Listing, ListingSize};
+use crate::gather::Gathered;
+use crate::time::Instant;
+
+/// A listing that is not kept. Its member is there, and is asked instead.
+#[derive(Clone, Copy, Debug)]
+pub struct TurnedDown {
+    /// When it is looked at again.
+    again: Again,
+    /// How large it was.
+    size: ListingSize,
+    /// Its member was asked for it once more.
+    is_awaited: bool,
+}
+
+impl Links {
+    pub(super) fn on_update(&mut self, now: Instant, id: LinkId, mut frame: Update) {
+        let Some(link) = self.table.get(id) else {
+            return;
+        };
+        let peer = link.member.id;
+        let Some(epoch) = link.hello.as_ref().map(|hello| hello.epoch) else {
+            return;
+        };
+        let is_wanted = self.role.keeps_listing_of(link);
+        let account = self.account(id);
+        if is_wanted && self.is_worth_another_try(now, peer, account, &frame) {
+            return self.acknowledge(now, id, None);
+        }
+        let is_kept = is_wanted && !self.is_turned_down(peer);
+        if !is_kept {
+            if self.role.grants().is_none() {
+                return;
+            }
+            frame.added.clear();
+            frame.removed.clear();
+        }
+        let (gathered, crowded) = self.table.gather(id, account, frame, self.role.bounds());
+        for link in crowded {
+            self.crowd_out(now, link);
+        }
+        match gathered {
+            Ok(Some(gathered)) if is_kept => self.on_whole(now, id, (peer, epoch), gathered),
+            Ok(Some(gathered)) => {
+                self.acknowledge(now, id, Some(gathered.update.seq));
+                if gathered.update.since != Some(gathered.update.seq) {
+                    self.events.push(Event::ListingChanged { member: peer });
+                }
+            }
+            Ok(None) => {}
+            Err(error) => self.shut(now, id, &error.to_string()),
+        }
+    }
+
+    /// A whole update of a listing that is kept has come.
+    fn on_whole(&mut self, now: Instant, id: LinkId, of: (PeerId, u64), gathered: Gathered) {
+        let (peer, epoch) = of;
+        let account = self.account(id);
+        if gathered.too_long {
+            let size = ListingSize {
+                entries: usize::MAX,
+                bytes: u64::MAX,
+            };
+            self.turn_down(now, peer, size);
+            return self.on_refused(now, id, peer);
+        }
+        if gathered.crowded_out {
+            return self.on_refused(now, id, peer);
+        }
+        let cost = gathered.cost();
+        let update = gathered.update;
+        let seq = update.seq;
+        let is_change = update.since != Some(seq);
+        let is_changing = self.turns.is_changing(peer);
+        if !is_change && is_changing {
+            // A sign of life, of a state that is still on its way into the catalogue.
+            return self.acknowledge(now, id, Some(seq));
+        }
+        let entries = update.added.len() + update.removed.len();
+        let may_go_first = !is_changing
+            && entries <= Work::FEW_ENTRIES
+            && !self.budgets.has_asked_enough(now, account)
+            && !self.budgets.is_spent(now, Effort::Named);
+        if is_change && !may_go_first {
+            let change = ListingChange {
+                link: id,
+                peer,
+                epoch,
+                seq,
+                cost,
+                progress: HowFar::Waits(update),
+            };
+            if !self.turns.change(account, change) {
+                return self.on_refused(now, id, peer);
+            }
+            for link in self.table.queue(id, account, cost) {
+                self.crowd_out(now, link);
+            }
+            return;
+        }
+        if !self.make_room(now, peer, account, &update) {
+            return self.on_refused(now, id, peer);
+        }
+        let before = self.catalogue.moved();
+        let applied = self.catalogue.apply(peer, epoch, update);
+        if is_change {
+            let moved = self.catalogue.moved() - before;
+            let work = Work::QUESTION.of(work_of(entries as u64, moved));
+            self.budgets.on_answered(now, account, Effort::Named, work);
+        }
+        self.on_applied(peer, applied);
+        self.acknowledge(now, id, (applied == Applied::Yes).then_some(seq));
+        if is_change {
+            self.events.push(Event::ListingChanged { member: peer });
+        }
+    }
+
+    /// Does a part of the change whose turn it is.
+    pub(super) fn go_on_with_changes(&mut self, now: Instant) {
+        let Some((account, change)) = self.turns.next_change(now, &mut self.budgets) else {
+            return;
+        };
+        let ListingChange {
+            link,
+            peer,
+            epoch,
+            seq,
+            cost,
+            progress,
+        } = change;
+        let begun = match progress {
+            HowFar::Begun(applying) => Some(applying),
+            HowFar::Waits(update) => {
+                let has_room = self.make_room(now, peer, account, &update);
+                let begin = || self.catalogue.begin(peer, epoch, update);
+                has_room.then(begin).flatten()
+            }
+        };
+        let Some(mut applying) = begun else {
+            self.table.unqueue(link, account, cost);
+            self.on_applied(peer, Applied::NeedsFull);
+            return self.on_refused(now, link, peer);
+        };
+        let moved = self.catalogue.go_on(&mut applying, Work::ENTRIES_AT_ONCE);
+        let work = Work(work_of(Work::ENTRIES_AT_ONCE, moved));
+        self.budgets.on_listed(now, account, work);
+        if applying.is_done() {
+            self.table.unqueue(link, account, cost);
+            self.on_applied(peer, Applied::Yes);
+            self.acknowledge(now, link, Some(seq));
+            self.events.push(Event::ListingChanged { member: peer });
+            return;
+        }
+        self.on_position(peer);
+        let progress = HowFar::Begun(applying);
+        let change = ListingChange {
+            link,
+            peer,
+            epoch,
+            seq,
+            cost,
+            progress,
+        };
+        self.turns.put_back(account, change);
+    }
+
+    /// An update is not taken: its listing is to be sent whole, or is not kept.
+    fn on_refused(&mut self, now: Instant, id: LinkId, peer: PeerId) {
+        self.acknowledge(now, id, None);
+        self.events.push(Event::ListingChanged { member: peer });
+    }
+
+    /// Takes room for a listing as it will be with this update, from others if need be.
+    /// Where there is none, it is kept no more.
+    fn make_room(&mut self, now: Instant, peer: PeerId, account: Account, update: &Update) -> bool {
+        let size = self.catalogue.size_after(peer, update);
+        if size.entries <= self.role.bounds().entries
+            && let Ok(gave_way) = self.listed.ask(peer, account, size.bytes)
+        {
+            for other in gave_way {
+                let size = self.catalogue.listing(other).map(Listing::size);
+                self.turn_down(now, other, size.unwrap_or_default());
+                if let Some((link, _)) = self.table.to(other) {
+                    self.acknowledge(now, link, None);
+                }
+                self.events.push(Event::ListingChanged { member: other });
+            }
+            return true;
+        }
+        self.turn_down(now, peer, size);
+        false
+    }
+
+    /// An update is applied, or it changes a state that is not here: then all is as it
+    /// was.
+    fn on_applied(&mut self, peer: PeerId, applied: Applied) {
+        if applied == Applied::Yes {
+            self.unlisted.remove(&peer);
+        }
+        self.settle(peer);
+        self.on_position(peer);
+    }
+
+    /// What is taken for a listing is what it takes.
+    fn settle(&mut self, peer: PeerId) {
+        let account = self.table.to(peer).map(|(id, _)| self.account(id));
+        let listing = self.catalogue.listing(peer);
+        match (account, listing.map(|listing| listing.size().bytes)) {
+            (Some(account), Some(bytes)) if self.listed.amount(peer) != bytes => {
+                // It is less than was asked for, or as much as there was before.
+                let _ = self.listed.ask(peer, account, bytes);
+            }
+            (Some(_), Some(_)) => {}
+            _ => self.listed.give_back(peer),
+        }
+    }
+
+    /// A listing is not kept any more, for want of room.
+    fn turn_down(&mut self, now: Instant, peer: PeerId, size: ListingSize) {
+        self.forget_listing(peer);
+        let before = self.unlisted.get(&peer);
+        let again = before.map_or_else(|| Again::new(now), |before| before.again.later(now));
+        let is_news = before.is_none();
+        let turned_down = TurnedDown {
+            again,
+            size,
+            is_awaited: false,
+        };
+        self.unlisted.insert(peer, turned_down);
+        self.drop_changes(peer);
+        self.on_position(peer);
+        if is_news && let Some(presence) = self.present.get(peer) {
+            self.events.push(Event::Unlisted(presence.holder()));
+        }
+    }
+
+    /// All that a member has listed goes.
+    pub(super) fn forget_listing(&mut self, peer: PeerId) {
+        self.catalogue.forget(peer);
+        self.listed.give_back(peer);
+    }
+
+    /// There is no room for what waits of a link: it is to be asked or sent again.
+    pub(super) fn crowd_out(&mut self, now: Instant, link: LinkId) {
+        for question in self.turns.take_questions(link) {
+            let refused = Frame::with_request(question.request, too_busy());
+            self.send(now, link, refused);
+        }
+        let peer = self.table.get(link).map(|link| link.member.id);
+        if let Some(peer) = peer.filter(|peer| self.turns.is_changing(*peer)) {
+            self.turns.take_changes(peer);
+            self.on_position(peer);
+            self.on_refused(now, link, peer);
+        }
+    }
+
+    /// What of a member's listing waits to be applied goes.
+    pub(super) fn drop_changes(&mut self, peer: PeerId) {
+        if let (Some(cost), Some((link, _))) = (self.turns.take_changes(peer), self.table.to(peer))
+        {
+            let account = self.account(link);
+            self.table.unqueue(link, account, cost);
+        }
+    }
+
+    /// Whether it is time to ask for a listing that was turned down, and there is room
+    /// for it as its member announces it.
+    fn is_worth_another_try(
+        &mut self,
+        now: Instant,
+        peer: PeerId,
+        account: Account,
+        frame: &Update,
+    ) -> bool {
+        let Some(turned_down) = self.unlisted.get_mut(&peer) else {
+            return false;
+        };
+        if turned_down.is_awaited || !turned_down.again.is_due(now) {
+            return false;
+        }
+        if let (Some(entries), Some(bytes)) = (frame.entries, frame.bytes) {
+            turned_down.size = ListingSize {
+                entries: usize::try_from(entries).unwrap_or(usize::MAX),
+                bytes,
+            };
+        }
+        let size = turned_down.size;
+        turned_down.is_awaited = size.entries <= self.role.bounds().entries
+            && self.listed.would_fit(peer, account, size.bytes);
+        if !turned_down.is_awaited {
+            turned_down.again = turned_down.again.postponed(now);
+        }
+        turned_down.is_awaited
+    }
+
+    /// Whether a member's listing is not kept, nor asked for again.
+    fn is_turned_down(&self, peer: PeerId) -> bool {
+        let turned_down = self.unlisted.get(&peer);
+        turned_down.is_some_and(|turned_down| !turned_down.is_awaited)
+    }
+
+    /// Tells a member how its listing stands here: at `seq`, or that it is to be sent
+    /// whole; or that it is not kept.
+    fn acknowledge(&mut self, now: Instant, id: LinkId, seq: Option<u64>) {
+        let Some(link) = self.table.get(id) else {
+            return;
+        };
+        let unlisted = self.is_turned_down(link.member.id);
+        let granted = self.role.grants();
+        if seq.is_some() && !unlisted && granted.is_none() {
+            return;
+        }
+        let ack = Ack {
+            seq,
+            interval: granted.map(millis),
+            unlisted,
+            record: self.records.number(),
+        };
+        self.send(now, id, Frame::plain(ack));
+    }
+
+    /// The catalogue's copy of a member's listing may stand elsewhere.
+    fn on_position(&mut self, peer: PeerId) {
+        let position = self.catalogue.position(peer);
+        self.present.change(peer, |presence| {
+            presence.position = position.map(|position| position.seq);
+        });
+    }
+}
+
+/// What it costs to deal with so many entries, of which so many were changes.
+fn work_of(entries: u64, moved: u64) -> u64 {
+    moved * Work::ENTRY + entries.saturating_sub(moved) * Work::ENTRY_AGAIN
+}

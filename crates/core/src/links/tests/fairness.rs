@@ -1,0 +1,390 @@
+//! Attacks on what members share at a node: its memory and its time. Each is played
+//! as it was seen, and honest members are served as if nothing had happened.
+
+use super::*;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// So many names, of some length each.
+fn many(count: usize, length: usize, what: char) -> Update {
+    let folder = format!("{}/", what.to_string().repeat(199));
+    let rest = what.to_string().repeat(length % 200);
+    let name = |n: usize| format!("{}{rest}{n:05}", folder.repeat(length / 200));
+    let names: Vec<String> = (0..count).map(name).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    listing(&names)
+}
+
+fn find(query: Query) -> Find {
+    Find {
+        query,
+        hops: 0,
+        hash_now: false,
+        after: None,
+        most: None,
+    }
+}
+
+fn by_name() -> Find {
+    find(Query::Names(vec!["honest".to_owned()]))
+}
+
+fn by_pattern() -> Find {
+    find(Query::Pattern("*o*n*s*".to_owned()))
+}
+
+fn asked(events: &[Event]) -> Vec<u64> {
+    let asked = events.iter().filter_map(|event| match event {
+        Event::Asked { link, .. } => Some(link.0),
+        _ => None,
+    });
+    asked.collect()
+}
+
+impl Node {
+    /// A member is there, and its listing is on its way.
+    fn comes(&mut self, member: u8, listing: Update) {
+        self.up(member.into(), member, hello(1));
+        self.hear(member.into(), listing);
+        self.settle();
+    }
+
+    /// Waits until nothing waits, and takes what was said to each link.
+    fn settle(&mut self) {
+        for _ in 0..100 {
+            let soon = self.now + Duration::from_millis(10);
+            self.advance(soon);
+        }
+    }
+
+    /// Time passes, and all members are still there.
+    fn pass(&mut self, time: Duration) {
+        self.now = self.now + time;
+        let all: Vec<LinkId> = self.links.table.all().map(|(link, _)| link).collect();
+        for link in all {
+            self.handle(Input::Heard { link, content: 0 });
+        }
+    }
+
+    fn acks(&mut self, member: u8) -> Vec<(Option<u64>, bool)> {
+        let said = self.said().into_iter();
+        let acks = said.filter_map(|output| match output {
+            Output::Send(LinkId(link), frame) if link == member.into() => match frame.body {
+                Body::Ack(ack) => Some((ack.seq, ack.unlisted)),
+                _ => None,
+            },
+            _ => None,
+        });
+        acks.collect()
+    }
+
+    fn opens(&mut self) {
+        let record = GroupRecord {
+            number: 1,
+            open: true,
+            bittorrent: false,
+            removed: Vec::new(),
+        };
+        let record = SignedRecord::sign(record, |_| Some([0; 64]))
+            .expect("is within bounds")
+            .expect("is signed");
+        self.handle(Input::Adopted { record });
+    }
+}
+
+#[test]
+fn two_members_that_fill_the_memory_make_room_for_those_that_come_after_them() {
+    for mut node in Node::both() {
+        let kept = [2, 3].map(|member| {
+            node.comes(member, many(119, 4000, 'x'));
+            node.lists(member)
+        });
+        assert_eq!(kept, [Some(119); 2]);
+        assert!(
+            node.links.listed.free() < 7000,
+            "{}",
+            node.links.listed.free()
+        );
+        node.said();
+        // A newcomer with thirty files, and one that adds sixty to its list.
+        node.comes(4, many(30, 5, 'h'));
+        assert_eq!(node.lists(4), Some(30));
+        assert_eq!((node.lists(2), node.lists(3)), (Some(119), None));
+        assert_eq!(node.acks(3), [(None, true)], "it is told");
+        let sixty = Update {
+            since: Some(1),
+            seq: 2,
+            ..many(60, 6, 'h')
+        };
+        node.hear(4, sixty);
+        node.settle();
+        assert_eq!(node.lists(4), Some(90));
+        // The other one is not forgotten: there is no room for it yet.
+        let announced = || Update {
+            entries: Some(119),
+            bytes: Some(119 * 4400),
+            ..Update::heartbeat(1)
+        };
+        for _ in 0..20 {
+            node.pass(5 * SECOND);
+            node.hear(3, announced());
+        }
+        assert_eq!(node.lists(3), None);
+        let told = node.acks(3);
+        assert!(told.iter().all(|(_, unlisted)| *unlisted), "{told:?}");
+        // Nothing is kept of what has left, and it is asked for again.
+        node.handle(Input::Disconnected {
+            link: LinkId(2),
+            reason: String::new(),
+        });
+        assert_eq!(node.links.listed.total(), node.links.catalogue.cost());
+        assert!(node.links.catalogue.cost() < 90 * 300);
+        node.pass(10 * SECOND);
+        node.hear(3, announced());
+        assert_eq!(node.acks(3), [(None, false)], "send all of it");
+        node.hear(3, many(119, 4000, 'x'));
+        node.settle();
+        assert_eq!(node.lists(3), Some(119));
+        assert!(node.links.unlisted.is_empty());
+    }
+}
+
+#[test]
+fn a_listing_that_announces_too_little_is_turned_down_again_and_waits_twice_as_long() {
+    let mut node = Node::new(TRACKER);
+    node.comes(2, many(119, 4000, 'x'));
+    node.comes(3, many(200, 4000, 'y'));
+    assert_eq!(node.lists(3), None);
+    node.said();
+    let mut tries = Vec::new();
+    let start = node.now;
+    for _ in 0..200 {
+        node.pass(5 * SECOND);
+        let small = Update {
+            entries: Some(1),
+            bytes: Some(300),
+            ..Update::heartbeat(1)
+        };
+        node.hear(3, small);
+        if node.acks(3) == [(None, false)] {
+            tries.push((node.now - start).as_secs());
+            node.hear(3, many(200, 4000, 'y'));
+            node.settle();
+            assert_eq!((node.lists(2), node.lists(3)), (Some(119), None));
+            node.said();
+        }
+    }
+    let waits: Vec<u64> = tries.windows(2).map(|two| two[1] - two[0]).collect();
+    assert!(waits.len() >= 4, "{tries:?}");
+    assert!(
+        waits.windows(2).all(|two| two[1] > two[0] * 3 / 2),
+        "{tries:?}"
+    );
+}
+
+#[test]
+fn a_member_that_changes_its_listing_all_the_time_pays_for_it_alone() {
+    for mut node in Node::both() {
+        for member in [2, 3] {
+            node.up(member.into(), member, hello(1));
+        }
+        let account = node.links.account(LinkId(2));
+        let now = node.now;
+        node.links.budgets.on_listed(now, account, Work(2_000_000));
+        node.settle();
+        let before = node.links.catalogue.moved();
+        let start = node.now;
+        let mut seq = 0;
+        while node.now - start < 20 * SECOND {
+            node.now = node.now + Duration::from_millis(50);
+            let now = node.now;
+            if !node.links.turns.is_changing(id(2)) {
+                seq += 1;
+                let what = if seq % 2 == 0 { 'x' } else { 'y' };
+                node.hear(
+                    2,
+                    Update {
+                        seq,
+                        ..many(150, 10, what)
+                    },
+                );
+            }
+            while node.links.next_deadline().is_some_and(|at| at <= now) {
+                node.links.advance(now);
+            }
+            // Others ask by name, and say that they have one file more or less.
+            assert_eq!(asked(&node.ask(3, by_name())), [3]);
+            let few = if seq % 2 == 0 { &["a"][..] } else { &["b"] };
+            node.hear(
+                3,
+                Update {
+                    seq,
+                    ..listing(few)
+                },
+            );
+            assert_eq!(node.lists(3), Some(1));
+            node.said();
+        }
+        let work = (node.links.catalogue.moved() - before) * Work::ENTRY;
+        assert!(work > 500_000, "it is served, too: {work}");
+        assert!(work < 20 * 100_000 + 100_000, "{work}");
+    }
+}
+
+#[test]
+fn a_long_listing_goes_in_bit_by_bit_and_others_are_served_in_between() {
+    for mut node in Node::both() {
+        for member in [2, 3] {
+            node.up(member.into(), member, hello(1));
+        }
+        node.hear(2, many(500, 10, 'x'));
+        let mut seen = Vec::new();
+        while node.lists(2) != Some(500) {
+            let now = node.now;
+            node.advance(now);
+            seen.push(node.lists(2).unwrap_or(0));
+            assert_eq!(asked(&node.ask(3, by_name())), [3]);
+        }
+        assert!(seen.len() >= 10, "{seen:?}");
+        assert_eq!(node.now, Instant::default(), "without losing any time");
+        // What it says meanwhile is a sign of life, and no reason to begin again.
+        node.said();
+        node.hear(
+            2,
+            Update {
+                seq: 2,
+                ..many(500, 10, 'y')
+            },
+        );
+        let now = node.now;
+        node.advance(now);
+        node.hear(2, Update::heartbeat(2));
+        node.settle();
+        assert!(node.acks(2).iter().all(|(seq, _)| seq.is_some()));
+        let position = node.links.present().get(id(2)).expect("there").position;
+        assert_eq!(position, Some(2));
+    }
+}
+
+/// Forty members and a visitor.
+struct Crowd {
+    node: Node,
+    /// How long this node was busy with patterns.
+    busy: Duration,
+}
+
+impl Crowd {
+    const ATTACKERS: std::ops::Range<u8> = 10..50;
+    const VISITOR: u8 = 60;
+    /// What one pattern takes.
+    const COSTS: Work = Work(20_000);
+
+    fn new(mut node: Node, remote: impl Fn(u8) -> Ipv4Addr) -> Self {
+        for member in Self::ATTACKERS.chain([Self::VISITOR]) {
+            node.connect_from(remote(member), member.into(), party(member));
+            node.hear(member.into(), hello(1));
+        }
+        let busy = Duration::ZERO;
+        Self { node, busy }
+    }
+
+    /// What is asked leads to these events: every question that has its turn is answered.
+    fn ask(&mut self, member: u8, find: Find) -> Vec<u64> {
+        let input = Input::Frame {
+            link: LinkId(member.into()),
+            frame: Frame::with_request(RequestId(1), find),
+        };
+        let offer = |_: &Table, _: &Party| panic!("no link is new");
+        let now = self.node.now;
+        let events = self.node.links.handle(now, input, &offer);
+        self.answer(&events)
+    }
+
+    fn answer(&mut self, events: &[Event]) -> Vec<u64> {
+        let now = self.node.now;
+        for event in events {
+            let Event::Asked { link, find, .. } = event else {
+                continue;
+            };
+            let effort = turns::effort_of(find);
+            let account = self.node.links.account(*link);
+            let mut work = Work::QUESTION;
+            if effort == Effort::Costly {
+                work = Self::COSTS;
+                self.busy += Duration::from_micros(work.0);
+            }
+            let budgets = &mut self.node.links.budgets;
+            budgets.on_answered(now, account, effort, work);
+        }
+        asked(events)
+    }
+
+    /// For seventy seconds they ask for patterns without end.
+    fn attack(&mut self) {
+        let end = self.node.now + 70 * SECOND;
+        while self.node.now < end {
+            self.node.now = self.node.now + Duration::from_millis(100);
+            for member in Self::ATTACKERS {
+                self.ask(member, by_pattern());
+            }
+            // A visitor's get: it is asked by name, and the answer does not wait.
+            assert_eq!(
+                self.ask(Self::VISITOR, by_name()),
+                [u64::from(Self::VISITOR)]
+            );
+            let now = self.node.now;
+            while self.node.links.next_deadline().is_some_and(|at| at <= now) {
+                let events = self.node.links.advance(now);
+                self.answer(&events);
+            }
+            self.node.said();
+            // What waits is bounded.
+            assert!(
+                self.node
+                    .links
+                    .table
+                    .all()
+                    .all(|(_, link)| link.is_modest())
+            );
+        }
+    }
+
+    /// How long a visitor's pattern waits.
+    fn waits(&mut self) -> Duration {
+        let before = self.node.now;
+        let mut served = self.ask(Self::VISITOR, by_pattern());
+        while !served.contains(&Self::VISITOR.into()) {
+            let next = self.node.links.next_deadline().expect("it waits");
+            self.node.now = next.max(self.node.now);
+            let now = self.node.now;
+            let events = self.node.links.advance(now);
+            served = self.answer(&events);
+        }
+        self.node.now - before
+    }
+}
+
+#[test]
+fn forty_members_with_costly_patterns_leave_time_for_what_is_cheap() {
+    for node in Node::both() {
+        let mut crowd = Crowd::new(node, |_| Ipv4Addr::new(192, 0, 2, 9));
+        crowd.attack();
+        let busy = crowd.busy.as_secs_f64();
+        assert!((25.0..30.0).contains(&busy), "two fifths: {busy}");
+        assert!(crowd.waits() < Duration::from_millis(100));
+    }
+}
+
+#[test]
+fn forty_members_of_one_address_of_an_open_group_have_one_allowance() {
+    for mut node in Node::both() {
+        node.opens();
+        let mut crowd = Crowd::new(node, |member| {
+            Ipv4Addr::new(192, 0, 2, if member < 50 { 9 } else { 10 })
+        });
+        crowd.attack();
+        let busy = crowd.busy.as_secs_f64();
+        assert!((4.0..5.0).contains(&busy), "a twentieth: {busy}");
+        assert!(crowd.waits() < Duration::from_millis(100));
+    }
+}

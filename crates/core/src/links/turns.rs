@@ -1,0 +1,273 @@
+//! Work that is not done at once, and whose turn it is.
+//!
+//! Hellos and signs of life are always dealt with as they come. Of all else each kind
+//! has its share of this node's time ([`budget`](crate::budget)). What comes when that
+//! is used up waits here: each account's in its order, and the account first that has
+//! cost least. What may be held here is bounded in [`Table`](super::table::Table).
+
+use std::collections::{BTreeMap, VecDeque};
+
+use thorp_wire::PeerId;
+use thorp_wire::frame::{Find, Query, RequestId, Update};
+
+use super::table::LinkId;
+use crate::bound::Account;
+use crate::budget::{Budgets, Effort};
+use crate::catalogue::Applying;
+use crate::time::Instant;
+
+/// Questions that may wait on one link, and changes of a listing.
+const QUESTIONS_EACH: usize = 16;
+const CHANGES_EACH: usize = 64;
+
+/// A question that waits for an answer.
+#[derive(Debug)]
+pub struct Question {
+    pub link: LinkId,
+    pub request: RequestId,
+    pub find: Find,
+}
+
+/// A change of a listing that waits to be applied, or that is being applied.
+#[derive(Debug)]
+pub struct ListingChange {
+    pub link: LinkId,
+    pub peer: PeerId,
+    pub epoch: u64,
+    pub seq: u64,
+    /// What it takes in memory, in bytes.
+    pub cost: u64,
+    pub progress: HowFar,
+}
+
+/// How far a change is.
+#[derive(Debug)]
+pub enum HowFar {
+    Waits(Update),
+    Begun(Applying),
+}
+
+/// What waits.
+#[derive(Debug, Default)]
+pub struct Turns {
+    named: Line<Question>,
+    costly: Line<Question>,
+    changes: Line<ListingChange>,
+    /// How many questions of each link wait, and how many changes of each listing.
+    asked: BTreeMap<LinkId, usize>,
+    changing: BTreeMap<PeerId, usize>,
+}
+
+/// What of each account waits, in its order.
+#[derive(Debug)]
+struct Line<T>(BTreeMap<Account, VecDeque<T>>);
+
+impl Turns {
+    /// Whether a question can be answered at once without overtaking another one.
+    pub fn is_next(&self, effort: Effort) -> bool {
+        self.questions(effort).0.is_empty()
+    }
+
+    /// Whether one more question of this link may wait.
+    pub fn has_room_for(&self, link: LinkId) -> bool {
+        self.asked
+            .get(&link)
+            .is_none_or(|asked| *asked < QUESTIONS_EACH)
+    }
+
+    /// A question waits.
+    pub fn ask(&mut self, account: Account, question: Question) {
+        *self.asked.entry(question.link).or_default() += 1;
+        let effort = effort_of(&question.find);
+        self.questions_mut(effort).push(account, question);
+    }
+
+    /// A change of a listing waits. Whether there was room for one more.
+    pub fn change(&mut self, account: Account, change: ListingChange) -> bool {
+        let changing = self.changing.entry(change.peer).or_default();
+        if *changing >= CHANGES_EACH {
+            return false;
+        }
+        *changing += 1;
+        self.changes.push(account, change);
+        true
+    }
+
+    /// Whether a change of this member's listing waits, or is being applied.
+    pub fn is_changing(&self, peer: PeerId) -> bool {
+        self.changing.contains_key(&peer)
+    }
+
+    /// The question whose turn it is, if there is time for one.
+    pub fn next_question(&mut self, now: Instant, budgets: &mut Budgets) -> Option<Question> {
+        for effort in [Effort::Named, Effort::Costly] {
+            if self.is_next(effort) || budgets.is_spent(now, effort) {
+                continue;
+            }
+            let line = self.questions_mut(effort);
+            let first = line.first(|account| Some(budgets.lately(now, account)))?;
+            let question = line.pop(first)?;
+            one_less(&mut self.asked, &question.link);
+            return Some(question);
+        }
+        None
+    }
+
+    /// The change whose turn it is, if there is time for one. It is put back with
+    /// [`put_back`](Self::put_back) if it is not done.
+    pub fn next_change(
+        &mut self,
+        now: Instant,
+        budgets: &mut Budgets,
+    ) -> Option<(Account, ListingChange)> {
+        if self.changes.0.is_empty() || budgets.is_spent(now, Effort::Costly) {
+            return None;
+        }
+        let first = self.changes.first(|account| {
+            let may = !budgets.has_listed_enough(now, account);
+            may.then(|| budgets.lately(now, account))
+        })?;
+        let change = self.changes.pop(first)?;
+        one_less(&mut self.changing, &change.peer);
+        Some((first, change))
+    }
+
+    /// There is more to do of this change.
+    pub fn put_back(&mut self, account: Account, change: ListingChange) {
+        *self.changing.entry(change.peer).or_default() += 1;
+        let row = self.changes.0.entry(account).or_default();
+        row.push_front(change);
+    }
+
+    /// When there may be time for what waits.
+    pub fn next_deadline(&self, budgets: &Budgets) -> Option<Instant> {
+        let questions = [Effort::Named, Effort::Costly].into_iter();
+        let questions = questions
+            .filter(|effort| !self.is_next(*effort))
+            .map(|effort| budgets.ready_at(effort));
+        let changes = self.changes.0.keys();
+        let first = changes.map(|account| budgets.may_list_at(*account)).min();
+        let changes = first.map(|at| at.max(budgets.ready_at(Effort::Costly)));
+        questions.chain(changes).min()
+    }
+
+    /// Takes out the questions of a link that wait.
+    pub fn take_questions(&mut self, link: LinkId) -> Vec<Question> {
+        if self.asked.remove(&link).is_none() {
+            return Vec::new();
+        }
+        let mut questions = self.named.take(|waits| waits.link == link);
+        questions.extend(self.costly.take(|waits| waits.link == link));
+        questions
+    }
+
+    /// Takes out the changes of a listing that wait. Returns what they took, if there
+    /// were any.
+    pub fn take_changes(&mut self, peer: PeerId) -> Option<u64> {
+        self.changing.remove(&peer)?;
+        let changes = self.changes.take(|change| change.peer == peer);
+        Some(changes.iter().map(|change| change.cost).sum())
+    }
+
+    /// A link of this member is gone: nothing waits of it any more.
+    pub fn on_link_down(&mut self, link: LinkId, peer: PeerId) {
+        self.take_questions(link);
+        if self.is_changing(peer) {
+            for change in self.changes.take(|change| change.link == link) {
+                one_less(&mut self.changing, &change.peer);
+            }
+        }
+    }
+
+    fn questions(&self, effort: Effort) -> &Line<Question> {
+        match effort {
+            Effort::Named => &self.named,
+            Effort::Costly => &self.costly,
+        }
+    }
+
+    fn questions_mut(&mut self, effort: Effort) -> &mut Line<Question> {
+        match effort {
+            Effort::Named => &mut self.named,
+            Effort::Costly => &mut self.costly,
+        }
+    }
+}
+
+fn one_less<K: Ord>(counts: &mut BTreeMap<K, usize>, key: &K) {
+    if let Some(count) = counts.get_mut(key) {
+        *count -= 1;
+        if *count == 0 {
+            counts.remove(key);
+        }
+    }
+}
+
+/// Which share of the time a question takes.
+pub fn effort_of(find: &Find) -> Effort {
+    match find.query {
+        Query::Names(_) | Query::Content(_) => Effort::Named,
+        Query::Pattern(_) | Query::Members(_) => Effort::Costly,
+    }
+}
+
+/// An estimate of the memory that a question takes while it waits, in bytes.
+pub fn size_of(find: &Find) -> u64 {
+    const QUESTION: u64 = 256;
+    const NAME: u64 = 32;
+    let text = |text: &String| NAME + text.len() as u64;
+    let query = match &find.query {
+        Query::Names(names) => names.iter().map(text).sum(),
+        Query::Pattern(pattern) => text(pattern),
+        Query::Content(_) | Query::Members(_) => 0,
+    };
+    QUESTION
+        + query
+        + find
+            .after
+            .as_ref()
+            .map_or(0, |name| name.as_str().len() as u64)
+}
+
+impl<T> Default for Line<T> {
+    fn default() -> Self {
+        Self(BTreeMap::new())
+    }
+}
+
+impl<T> Line<T> {
+    fn push(&mut self, account: Account, waits: T) {
+        self.0.entry(account).or_default().push_back(waits);
+    }
+
+    fn pop(&mut self, account: Account) -> Option<T> {
+        let row = self.0.get_mut(&account)?;
+        let first = row.pop_front();
+        if row.is_empty() {
+            self.0.remove(&account);
+        }
+        first
+    }
+
+    /// The account that has cost least lately, of those that may have a turn.
+    fn first(&self, mut lately: impl FnMut(Account) -> Option<u64>) -> Option<Account> {
+        let accounts = self.0.keys();
+        let may = accounts.filter_map(|account| Some((lately(*account)?, *account)));
+        may.min().map(|(_, account)| account)
+    }
+
+    fn take(&mut self, is_wanted: impl Fn(&T) -> bool) -> Vec<T> {
+        let mut taken = Vec::new();
+        self.0.retain(|_, row| {
+            for waits in std::mem::take(row) {
+                if is_wanted(&waits) {
+                    taken.push(waits);
+                } else {
+                    row.push_back(waits);
+                }
+            }
+            !row.is_empty()
+        });
+        taken
+    }
+}
