@@ -150,6 +150,7 @@ fn parts(progress: &Progress) -> [String; 6] {
         None => ("? left".to_owned(), "? left".to_owned()),
     };
     let sources = match progress.sources {
+        0 if progress.busy > 0 => "the holders are busy: waiting".to_owned(),
         0 => String::new(),
         sources => units::count(sources.into(), "source"),
     };
@@ -214,6 +215,9 @@ mod tests {
         };
         let (text, _) = message(&small, 200);
         assert!(text.ends_with("  0 B/s  ? left  0/1 files"), "{text}");
+        let waits = Progress { busy: 2, ..small };
+        let (text, _) = message(&waits, 200);
+        assert!(text.ends_with("  the holders are busy: waiting"), "{text}");
     }
 
     #[test]

@@ -181,6 +181,7 @@ pub fn events() -> Vec<Event> {
             rate: 1024,
             eta: Some(2),
             sources: 3,
+            busy: 1,
         }),
         Event::Fetched(via),
         Event::Failed {

@@ -222,6 +222,7 @@ fn the_extension_handshake_in_bytes() {
         port: Some(3334),
         longest_request: Some(1_048_576),
         length: Some(5_242_881),
+        busy: false,
     };
     let text = "d1:mde1:pi3334e4:reqqi500e12:thorp_lengthi5242881e13:thorp_requesti1048576e\
                 1:v11:thorp 0.1.0e";
@@ -233,6 +234,19 @@ fn the_extension_handshake_in_bytes() {
     let mut expected = parse("0000005f 14 00");
     expected.extend_from_slice(text.as_bytes());
     assert_eq!(HEXLOWER.encode(&bytes), HEXLOWER.encode(&expected));
+}
+
+#[test]
+fn a_member_without_a_place_for_a_session_says_so_in_bytes() {
+    let said = ExtendedHandshake {
+        busy: true,
+        ..ExtendedHandshake::default()
+    };
+    let text = "d1:mde10:thorp_busyi1ee";
+    assert_eq!(String::from_utf8_lossy(&said.encode()), text);
+    assert_eq!(ExtendedHandshake::decode(text.as_bytes()), Ok(said));
+    let not = ExtendedHandshake::decode(b"d10:thorp_busyi0ee");
+    assert_eq!(not, Ok(ExtendedHandshake::default()));
 }
 
 #[test]

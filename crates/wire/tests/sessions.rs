@@ -97,8 +97,9 @@ proptest! {
         port in option::of(any::<u16>()),
         longest_request in option::of(any::<u32>()),
         length in option::of(0..=u64::MAX / 2),
+        busy in any::<bool>(),
     ) {
-        let said = ExtendedHandshake { requests, client, port, longest_request, length };
+        let said = ExtendedHandshake { requests, client, port, longest_request, length, busy };
         let bytes = said.encode();
         for end in 0..bytes.len() {
             let cut = ExtendedHandshake::decode(&bytes[..end]);

@@ -111,6 +111,11 @@ pub enum Input {
         /// Why, for a person.
         reason: String,
     },
+    /// An [`Output::Dial`] led to a holder that has no place for one more at the moment.
+    HolderBusy {
+        /// The peer it was for.
+        peer: PeerId,
+    },
     /// A peer that should have the file has answered a dial. Whether it has it,
     /// its handshake will tell.
     Reached,
@@ -273,4 +278,6 @@ pub struct SwarmProgress {
     pub received: u64,
     /// Sources that something is asked of.
     pub sources: u32,
+    /// Holders that have no place for this end at the moment. They are asked again.
+    pub busy: u32,
 }

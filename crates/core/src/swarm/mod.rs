@@ -161,6 +161,7 @@ impl Swarm {
                 self.dial(now);
             }
             Input::DialFailed { peer, reason } => self.sources.dial_failed(now, peer, &reason),
+            Input::HolderBusy { peer } => self.sources.is_busy(now, peer),
             Input::Reached => self.sources.on_reached(),
             Input::Opened {
                 session,
@@ -237,6 +238,7 @@ impl Swarm {
             verified: self.pieces.verified(),
             received: self.received,
             sources: u32::try_from(asked.count()).unwrap_or(u32::MAX),
+            busy: self.sources.busy(),
         }
     }
 

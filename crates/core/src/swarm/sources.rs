@@ -54,6 +54,8 @@ struct Source {
     /// How many attempts in a row failed.
     failures: u32,
     not_before: Instant,
+    /// It had no place when it was dialled last.
+    busy: bool,
     lied: bool,
     /// Chance decides between equals.
     lot: u32,
@@ -154,8 +156,29 @@ impl Sources {
         {
             source.state = State::Idle;
             source.failed(now);
+            source.busy = false;
             self.failed(peer, reason);
         }
+    }
+
+    /// It was reached, and has no place for one more at the moment. It is dialled again,
+    /// and there is hope as long as it says so.
+    pub fn is_busy(&mut self, now: Instant, peer: PeerId) {
+        self.on_reached();
+        if let Some(source) = self.known.get_mut(&peer)
+            && source.state == State::Dialling
+        {
+            source.state = State::Idle;
+            source.failed(now);
+            source.busy = true;
+            self.failed(peer, "it has no place for one more now");
+        }
+    }
+
+    /// How many said so when they were dialled last.
+    pub fn busy(&self) -> u32 {
+        let busy = self.known.values().filter(|source| source.busy);
+        u32::try_from(busy.count()).unwrap_or(u32::MAX)
     }
 
     /// One of them has answered a dial.
@@ -192,6 +215,7 @@ impl Sources {
         let source = self.known.entry(peer);
         let source = source.or_insert_with(|| Source::unknown(now, 0));
         source.state = State::Connected { dialled };
+        source.busy = false;
     }
 
     /// There is none any more.
@@ -254,7 +278,13 @@ impl Sources {
     /// enough.
     pub fn why_stuck(&mut self, now: Instant, hope: bool) -> Option<String> {
         let dialling = |source: &Source| source.state == State::Dialling && source.failures == 0;
-        if hope || self.known.values().any(dialling) {
+        let waits = |source: &Source| source.busy && !source.lied;
+        if hope
+            || self
+                .known
+                .values()
+                .any(|source| dialling(source) || waits(source))
+        {
             self.hopeless_since = None;
             self.stuck = false;
             return None;
@@ -285,6 +315,7 @@ impl Source {
             state: State::Idle,
             failures: 0,
             not_before: now,
+            busy: false,
             lied: false,
             lot,
         }
@@ -320,6 +351,28 @@ mod tests {
             addresses: Vec::new(),
             partial,
         }
+    }
+
+    #[test]
+    fn a_holder_without_a_place_is_asked_again_and_is_hope() {
+        let mut sources = sources(vec![holder(1, false)]);
+        let limits = SwarmLimits::default();
+        let mut seconds = 0;
+        for wait in [1, 2, 4, 8, 16, 30, 30, 30] {
+            assert_eq!(sources.dial(at(seconds), &limits).len(), 1);
+            sources.is_busy(at(seconds), peer(1));
+            assert_eq!(sources.busy(), 1);
+            assert_eq!(sources.dial(at(seconds + wait - 1), &limits), []);
+            assert_eq!(sources.why_stuck(at(seconds + wait - 1), false), None);
+            seconds += wait;
+        }
+        // When it is not there any more, that is what counts.
+        assert_eq!(sources.dial(at(seconds), &limits).len(), 1);
+        sources.dial_failed(at(seconds), peer(1), "gone");
+        assert_eq!(sources.busy(), 0);
+        assert_eq!(sources.why_stuck(at(seconds), false), None);
+        let stuck = sources.why_stuck(at(seconds + 10), false);
+        assert!(stuck.is_some_and(|why| why.ends_with("gone")));
     }
 
     fn sources(holders: Vec<Holder>) -> Sources {

@@ -220,6 +220,9 @@ pub struct Progress {
     pub eta: Option<u64>,
     /// Members that pieces of large files are coming from.
     pub sources: u32,
+    /// Members that have too much to do to send pieces now, and are asked again.
+    #[serde(default)]
+    pub busy: u32,
 }
 
 /// A file that has arrived.

@@ -8,6 +8,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
+use thorp_core::bound::Account;
 use thorp_core::links::LinkId;
 use thorp_group::clock::Clock;
 use thorp_group::tls::MemberTls;
@@ -49,7 +50,11 @@ impl Wires {
 
     /// Makes a connection into a link. It lasts no longer than both certificates.
     pub(super) fn open(&mut self, connected: Connected) -> LinkId {
-        let Connected { stream, member, .. } = connected;
+        let Connected {
+            stream,
+            member,
+            address,
+        } = connected;
         self.last += 1;
         let link = LinkId(self.last);
         let local = stream.get_ref().0.local_addr();
@@ -57,8 +62,11 @@ impl Wires {
             clock: self.clock.clone(),
             ends: member.ends.min(self.tls.member().ends),
         };
+        let records = self.tls.records();
+        let is_open = records.newest().is_some_and(|newest| newest.record().open);
+        let account = Account::of(member.id, address.ip(), is_open);
         let wire = Wire {
-            sender: link::start(link, stream, term, self.inbox.clone()),
+            sender: link::start(link, stream, term, self.inbox.of(account)),
             who: match &member.name {
                 Some(name) => name.to_string(),
                 None => member.id.short(),

@@ -1,14 +1,18 @@
 //! Connections that other members make, and which file each of them means.
 //!
-//! Bounds: so many for each member and in all; the first words within
-//! [`GREETING`]; those for the next file within [`IDLE`].
+//! Bounds: so many for each member, and in all by the [rule](thorp_core::bound) for
+//! what is shared; the first words within [`GREETING`]; those for the next file within
+//! [`IDLE`]. A caller for whom there is no place is told so, and comes again.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
+use thorp_core::bound::{Account, SharedBound};
 use thorp_wire::PeerId;
-use tokio::io::split;
+use tokio::io::{AsyncReadExt, split};
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc};
 use tokio::time::timeout;
 use tokio_rustls::TlsStream;
 
@@ -16,35 +20,126 @@ use thorp_core::swarm::Have;
 
 use super::files::FileBytes;
 use super::greeting::{self, GREETING, Greeting};
-use super::line::{Inward, Outward};
+use super::line::{Broken, Inward, Outward};
 use super::session::{self, Ended, IDLE, Opening};
 use super::{Swarms, Transfer, alone};
 use crate::net::listener::Incoming;
 
 /// Connections of one member, and of all.
-const EACH: usize = 16;
-const ALL: usize = 256;
+const EACH: u64 = 16;
+const ALL: u64 = 256;
+/// Callers that are told at the same time that there is no place; the others are hung
+/// up on.
+pub(super) const TURNED_AWAY_AT_ONCE: usize = 64;
+/// How long that may take, and how much of what a caller has said is read before the
+/// connection is closed: the system would take one with unread bytes for a broken one,
+/// and might throw our words away.
+const TURNED_AWAY_WITHIN: Duration = Duration::from_secs(5);
+const MAX_UNREAD: u64 = 64 * 1024;
+
+/// The seats of all callers.
+#[derive(Debug)]
+pub(super) struct Seats {
+    taken: SharedBound<u64>,
+    each: BTreeMap<PeerId, u64>,
+    /// What tells a caller that its seat is another's now.
+    wanted: BTreeMap<u64, Arc<Notify>>,
+    last: u64,
+}
+
+impl Default for Seats {
+    fn default() -> Self {
+        Self {
+            taken: SharedBound::new(ALL),
+            each: BTreeMap::new(),
+            wanted: BTreeMap::new(),
+            last: 0,
+        }
+    }
+}
+
+impl Seats {
+    /// Takes a seat, from the account that has most if need be.
+    fn take(&mut self, member: PeerId, account: Account) -> Option<(u64, Arc<Notify>)> {
+        let each = self.each.get(&member).copied().unwrap_or(0);
+        if each >= EACH {
+            return None;
+        }
+        let number = self.last + 1;
+        for lost in self.taken.ask(number, account, 1).ok()? {
+            if let Some(wanted) = self.wanted.remove(&lost) {
+                wanted.notify_one();
+            }
+        }
+        self.last = number;
+        *self.each.entry(member).or_default() += 1;
+        let wanted = Arc::<Notify>::default();
+        self.wanted.insert(number, Arc::clone(&wanted));
+        Some((number, wanted))
+    }
+
+    fn give_back(&mut self, member: PeerId, number: u64) {
+        self.taken.give_back(number);
+        self.wanted.remove(&number);
+        if let Some(each) = self.each.get_mut(&member) {
+            *each -= 1;
+            if *each == 0 {
+                self.each.remove(&member);
+            }
+        }
+    }
+}
 
 /// A caller's seat, given back when it is dropped.
 struct Seat {
     swarms: Swarms,
     member: PeerId,
+    number: u64,
+    wanted: Arc<Notify>,
 }
 
 impl Swarms {
     /// A member has connected, to be sent a file.
     pub fn on_caller(&self, incoming: Incoming) {
         let member = incoming.member.id;
-        let Some(seat) = self.seat(member) else {
-            tracing::debug!(remote = %incoming.remote, "too many sessions: closed");
+        let records = self.0.tls.records();
+        let is_open = records.newest().is_some_and(|newest| newest.record().open);
+        let account = Account::of(member, incoming.remote.ip(), is_open);
+        let Some(seat) = self.seat(member, account) else {
+            tracing::debug!(remote = %incoming.remote, "there is no place for this session");
+            self.turn_away(incoming.stream);
             return;
         };
         let swarms = self.clone();
         tokio::spawn(async move {
             let ends = swarms.first_to_end(&incoming.member);
-            let cut = swarms.cut(member, ends);
+            let ended = swarms.cut(member, ends);
+            let wanted = Arc::clone(&seat.wanted);
+            let cut = async move {
+                tokio::select! {
+                    why = ended => why,
+                    () = wanted.notified() => "others have no place at all".to_owned(),
+                }
+            };
             swarms.attend(member, incoming.stream, cut).await;
             drop(seat);
+        });
+    }
+
+    /// Says that there is no place, and hangs up.
+    fn turn_away(&self, stream: TlsStream<TcpStream>) {
+        // One that has been idle for long goes, so that there is one next time.
+        self.make_room();
+        let turning_away = Arc::clone(&self.0.turning_away);
+        let Ok(place) = turning_away.try_acquire_owned() else {
+            return;
+        };
+        let me = self.me();
+        tokio::spawn(async move {
+            let said = timeout(TURNED_AWAY_WITHIN, say_busy(stream, me, place)).await;
+            if !matches!(said, Ok(Ok(()))) {
+                tracing::debug!("a caller was not told that there is no place");
+            }
         });
     }
 
@@ -133,40 +228,41 @@ impl Swarms {
         Some(Arc::clone(there.or_insert(transfer)))
     }
 
-    fn seat(&self, member: PeerId) -> Option<Seat> {
-        let (each, all) = {
-            let callers = &self.table().callers;
-            let each = callers.get(&member).copied().unwrap_or(0);
-            (each, callers.values().sum::<usize>())
-        };
-        // A session that is asked to end for this one gives its seat back soon.
-        if each >= EACH || (all >= ALL && !self.make_room()) {
-            return None;
-        }
-        *self.table().callers.entry(member).or_default() += 1;
+    fn seat(&self, member: PeerId, account: Account) -> Option<Seat> {
+        let (number, wanted) = self.table().seats.take(member, account)?;
         Some(Seat {
             swarms: self.clone(),
             member,
+            number,
+            wanted,
         })
+    }
+
+    fn make_room(&self) {
+        let transfers: Vec<_> = self.table().transfers.values().cloned().collect();
+        transfers.iter().any(|transfer| transfer.make_room());
     }
 }
 
-impl Swarms {
-    fn make_room(&self) -> bool {
-        let transfers: Vec<_> = self.table().transfers.values().cloned().collect();
-        transfers.iter().any(|transfer| transfer.make_room())
-    }
+async fn say_busy(
+    stream: TlsStream<TcpStream>,
+    me: PeerId,
+    _place: OwnedSemaphorePermit,
+) -> Result<(), Broken> {
+    let (read, write) = split(stream);
+    let mut outward = Outward::new(write);
+    greeting::send_busy(&mut outward, me).await?;
+    outward.shut_down().await;
+    let mut rest = read.take(MAX_UNREAD);
+    // What it says is not wanted, nor how it ends.
+    let _ = tokio::io::copy(&mut rest, &mut tokio::io::sink()).await;
+    Ok(())
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
         let mut table = self.swarms.table();
-        if let Some(each) = table.callers.get_mut(&self.member) {
-            *each -= 1;
-            if *each == 0 {
-                table.callers.remove(&self.member);
-            }
-        }
+        table.seats.give_back(self.member, self.number);
     }
 }
 
@@ -183,6 +279,38 @@ mod tests {
 
     use super::*;
     use crate::sessions::Setup;
+
+    #[test]
+    fn seventeen_members_that_hold_every_seat_make_room_for_one_that_has_none() {
+        let id = |n: u8| PeerId::new([n; 32]);
+        let mut seats = Seats::default();
+        let mut take = |n: u8| seats.take(id(n), Account::Member(id(n)));
+        let held: Vec<_> = (0..17)
+            .flat_map(|n| [n; 16])
+            .filter_map(&mut take)
+            .collect();
+        let keeps = |(_, wanted): &(u64, Arc<Notify>)| !is_told(wanted);
+        let held: Vec<_> = held.into_iter().filter(keeps).collect();
+        assert_eq!(held.len(), 256);
+        for (at, honest) in (100..110).enumerate() {
+            assert!(take(honest).is_some(), "{at}");
+            assert!(take(honest).is_some(), "and one more");
+        }
+        // It is told, those first that came first.
+        let told = held.iter().filter(|(_, wanted)| is_told(wanted));
+        assert_eq!(told.count(), 20);
+        // Of their own seats none is taken for them: that would change nothing.
+        assert!(take(3).is_none());
+        assert_eq!(seats.taken.total(), 256);
+    }
+
+    /// Whether it was told by now.
+    fn is_told(wanted: &Notify) -> bool {
+        use std::task::{Context, Poll, Waker};
+        let told = std::pin::pin!(wanted.notified());
+        let mut context = Context::from_waker(Waker::noop());
+        matches!(told.poll(&mut context), Poll::Ready(()))
+    }
 
     #[tokio::test]
     async fn a_file_that_many_ask_for_at_once_is_opened_once() {

@@ -41,6 +41,14 @@ pub(super) struct Idle {
     number: u64,
 }
 
+/// Why there is no session with a holder.
+enum Unreached {
+    /// It has no place for one more.
+    Busy,
+    /// For a person.
+    Failed(String),
+}
+
 impl Swarms {
     /// Connects to a holder for this file, and stays until it is done.
     pub fn call(&self, transfer: &Arc<Transfer>, holder: Holder) {
@@ -51,7 +59,11 @@ impl Swarms {
     async fn visit(&self, transfer: &Arc<Transfer>, holder: Holder) {
         let (mut line, offer) = match self.reach(transfer, &holder).await {
             Ok(reached) => reached,
-            Err(reason) => {
+            Err(Unreached::Busy) => {
+                tracing::debug!(holder = %holder.id, "it has no place for one more now");
+                return transfer.holder_busy(holder.id);
+            }
+            Err(Unreached::Failed(reason)) => {
                 tracing::debug!(%reason, "no session");
                 return transfer.dial_failed(holder.id, reason);
             }
@@ -80,20 +92,23 @@ impl Swarms {
         &self,
         transfer: &Arc<Transfer>,
         holder: &Holder,
-    ) -> Result<(Idle, Offer), String> {
+    ) -> Result<(Idle, Offer), Unreached> {
         // The other end may have let go of it at this very moment.
         while let Some(mut kept) = self.take_kept(holder.id) {
             transfer.was_reached();
             match self.greet(&mut kept, transfer).await {
                 Ok(offer) => return Ok((kept, offer)),
-                Err(why) => tracing::debug!(%why, "a kept connection was of no use"),
+                Err(Unreached::Busy) => return Err(Unreached::Busy),
+                Err(Unreached::Failed(why)) => {
+                    tracing::debug!(%why, "a kept connection was of no use");
+                }
             }
         }
         let expected = Expected::Peer(holder.id);
         let Swarms(shared) = self;
         let dialled =
             dial::dial_session(&holder.addresses, expected, &shared.tls, shared.source).await;
-        let connected = dialled.map_err(|error| error.to_string())?;
+        let connected = dialled.map_err(|error| Unreached::Failed(error.to_string()))?;
         let ends = self.first_to_end(&connected.member);
         transfer.was_reached();
         let (read, write) = split(connected.stream);
@@ -108,7 +123,7 @@ impl Swarms {
         Ok((line, offer))
     }
 
-    async fn greet(&self, line: &mut Idle, transfer: &Transfer) -> Result<Offer, String> {
+    async fn greet(&self, line: &mut Idle, transfer: &Transfer) -> Result<Offer, Unreached> {
         let content = transfer.content();
         let words = async {
             greeting::send(&mut line.outward, content, self.me(), self.0.port).await?;
@@ -125,8 +140,12 @@ impl Swarms {
         };
         match timeout(GREETING, words).await {
             Ok(Ok(offer)) => Ok(offer),
-            Ok(Err(why)) => Err(why.to_string()),
-            Err(_) => Err(format!("it has said nothing for {} s", GREETING.as_secs())),
+            Ok(Err(GreetingError::Busy)) => Err(Unreached::Busy),
+            Ok(Err(why)) => Err(Unreached::Failed(why.to_string())),
+            Err(_) => {
+                let silence = format!("it has said nothing for {} s", GREETING.as_secs());
+                Err(Unreached::Failed(silence))
+            }
         }
     }
 

@@ -12,7 +12,7 @@ use thorp_wire::layout::Layout;
 use thorp_wire::session::extended::ExtendedError;
 use thorp_wire::session::message::{LONGEST_REQUEST, ORDINARY_REQUEST};
 use thorp_wire::session::{ExtendedHandshake, Handshake, Head, Message, MessageLimits};
-use thorp_wire::{Content, PeerId};
+use thorp_wire::{Content, PeerId, Root};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::line::{Broken, Inward, Outward};
@@ -43,6 +43,8 @@ pub(super) enum GreetingError {
     NotExtended,
     #[error("it speaks of another file")]
     OtherFile,
+    #[error("it has no place for one more now")]
+    Busy,
 }
 
 /// Says which file is meant, and what this end can do.
@@ -58,8 +60,31 @@ pub(super) async fn send<W: AsyncWrite + Unpin>(
         port,
         longest_request: Some(thorp_core::swarm::SwarmLimits::default().longest_request),
         length: Some(content.length),
+        busy: false,
     };
-    let mut words = Handshake::of_member(&content.root, &me).encode().to_vec();
+    say(outward, &content.root, me, &extended).await
+}
+
+/// Says that there is no place for a session, before the other end has said which file
+/// it means.
+pub(super) async fn send_busy<W: AsyncWrite + Unpin>(
+    outward: &mut Outward<W>,
+    me: PeerId,
+) -> Result<(), Broken> {
+    let extended = ExtendedHandshake {
+        busy: true,
+        ..ExtendedHandshake::default()
+    };
+    say(outward, &Root::EMPTY, me, &extended).await
+}
+
+async fn say<W: AsyncWrite + Unpin>(
+    outward: &mut Outward<W>,
+    root: &Root,
+    me: PeerId,
+    extended: &ExtendedHandshake,
+) -> Result<(), Broken> {
+    let mut words = Handshake::of_member(root, &me).encode().to_vec();
     extended.message().encode(&mut words);
     outward.send(&words).await?;
     outward.flush().await
@@ -98,6 +123,9 @@ pub(super) async fn read<R: AsyncRead + Unpin>(
         return Err(GreetingError::NotExtended);
     }
     let extended = ExtendedHandshake::decode(&payload)?;
+    if extended.busy {
+        return Err(GreetingError::Busy);
+    }
     let longest = extended.longest_request.unwrap_or(ORDINARY_REQUEST);
     Ok(Greeting {
         name: handshake.name,

@@ -47,6 +47,7 @@ use thorp_wire::session::handshake::name_of;
 use thorp_wire::{Content, PeerId};
 use tokio::sync::{Semaphore, mpsc, watch};
 
+use callers::{Seats, TURNED_AWAY_AT_ONCE};
 use calls::Idle;
 use files::FileBytes;
 use traffic::Traffic;
@@ -75,6 +76,8 @@ struct Shared {
     share: Option<Share>,
     table: Mutex<Table>,
     hashers: Arc<Semaphore>,
+    /// Callers that are being told that there is no place.
+    turning_away: Arc<Semaphore>,
     last_session: AtomicU64,
     traffic: Arc<Traffic>,
     /// Ends all connections once it says so.
@@ -88,8 +91,8 @@ struct Table {
     /// Files of the share that are being opened, by the name in a handshake. A row
     /// that is done with goes with the next one.
     opened: BTreeMap<[u8; 20], Arc<Semaphore>>,
-    /// Connections that members have made, by member.
-    callers: BTreeMap<PeerId, usize>,
+    /// Of connections that members have made.
+    seats: Seats,
     idle: BTreeMap<PeerId, Vec<Idle>>,
     /// Fetches that have ended lately, and when; the latest last.
     ended: VecDeque<(std::time::Instant, Fetch)>,
@@ -142,6 +145,7 @@ impl Swarms {
             share: setup.share,
             table: Mutex::default(),
             hashers: Arc::new(Semaphore::new(HASHED_AT_ONCE)),
+            turning_away: Arc::new(Semaphore::new(TURNED_AWAY_AT_ONCE)),
             last_session: AtomicU64::new(0),
             traffic: Arc::new(Traffic::new(setup.fed)),
             closing: watch::channel(false).0,

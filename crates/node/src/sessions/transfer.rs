@@ -188,6 +188,11 @@ impl Transfer {
         self.handle(Input::DialFailed { peer, reason });
     }
 
+    /// A holder has no place for one more at the moment.
+    pub fn holder_busy(&self, peer: PeerId) {
+        self.handle(Input::HolderBusy { peer });
+    }
+
     /// An earlier fetch has left this piece.
     pub fn on_piece_rechecked(&self, piece: Piece, leaves: Vec<[u8; 32]>) {
         self.handle(Input::Rechecked { piece, leaves });

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
-use thorp_node::api::{Command, ErrorKind};
+use thorp_node::api::{Command, ErrorKind, Event};
 use thorp_node::snapshot::{Ask, Part, SnapshotRow};
 
+use super::mallory::Mallory;
 use super::support::{Village, Villager, answer, bytes, files_in, named, part_in, read, within};
-use super::teller::{File, Holder, LONG, Manner, PIECE, Said, long};
+use super::teller::{File, Holder, LONG, Manner, PIECE, Said, Teller, long};
 
 const MIB: usize = 1024 * 1024;
 
@@ -147,6 +148,44 @@ async fn a_holder_that_comes_in_the_middle_is_asked_too() {
     let answer = answer(asked).await;
     assert_eq!(answer.sources(), ["mallory", "oak"].into());
     assert!(slow.seen().sent < LONG, "{:?}", slow.seen());
+    assert!(read(&elm.dir, "f") == *file.bytes);
+}
+
+#[tokio::test]
+async fn a_get_waits_for_a_holder_that_has_no_place_for_it_and_says_so() {
+    let village = Village::new().await;
+    let file = long();
+    let busy = Holder::of(&village, "mallory", &file, Manner::busy_for(2)).await;
+    let elm = village.peer("elm", &[]).await;
+    let answer = elm.get_name("f").await;
+    assert_eq!(answer.sources(), ["mallory"].into());
+    assert!(busy.seen().calls >= 3, "{:?}", busy.seen());
+    let waited = answer.events.iter().any(|event| match event {
+        Event::Progress(progress) => progress.busy == 1 && progress.sources == 0,
+        _ => false,
+    });
+    assert!(waited, "{:?}", answer.events);
+    assert!(read(&elm.dir, "f") == *file.bytes);
+}
+
+#[tokio::test]
+async fn seventeen_members_that_hold_every_place_do_not_keep_others_out() {
+    let village = Village::new().await;
+    let file = long();
+    let oak = village.peer("oak", &[("f", &file.bytes)]).await;
+    village.lists("oak", 1).await;
+    let mut held = Vec::new();
+    for n in 0..17 {
+        let mallory = Mallory::join(&village, &format!("mallory-{n}")).await;
+        for _ in 0..16 {
+            // The last ones are turned away, or take others' places.
+            held.extend(Teller::dial(&mallory, &oak, file.content()).await);
+        }
+    }
+    assert!(held.len() >= 256, "{}", held.len());
+    let elm = village.peer("elm", &[]).await;
+    let answer = elm.get_name("f").await;
+    assert_eq!(answer.sources(), ["oak"].into());
     assert!(read(&elm.dir, "f") == *file.bytes);
 }
 

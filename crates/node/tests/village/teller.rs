@@ -12,7 +12,7 @@ use thorp_wire::session::message::LONGEST_REQUEST;
 use thorp_wire::session::{
     ExtendedHandshake, Handshake, HashRange, Head, Message, MessageLimits, Span,
 };
-use thorp_wire::{Content, Entry, PeerId};
+use thorp_wire::{Content, Entry, PeerId, Root};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -196,6 +196,8 @@ pub struct Manner {
     hashes: Box<Hashes>,
     /// Says nothing after the handshakes.
     mute: bool,
+    /// So many calls are told first that there is no place for them.
+    busy_for: usize,
     /// The length that it speaks of in its handshake is that much too large.
     longer: u64,
     /// Greets no member before that.
@@ -226,6 +228,7 @@ impl Manner {
             blocks: Box::new(blocks),
             hashes: Box::new(|hashes| hashes),
             mute: false,
+            busy_for: 0,
             longer: 0,
             after: None,
         }
@@ -281,6 +284,14 @@ impl Manner {
     pub fn mute() -> Self {
         Self {
             mute: true,
+            ..Self::honest()
+        }
+    }
+
+    /// Has no place for the first calls, and says so.
+    pub fn busy_for(calls: usize) -> Self {
+        Self {
+            busy_for: calls,
             ..Self::honest()
         }
     }
@@ -414,6 +425,18 @@ impl Teller {
         manner: &Manner,
         seeing: &watch::Sender<Seen>,
     ) {
+        if seeing.borrow().calls <= manner.busy_for {
+            let extended = ExtendedHandshake {
+                busy: true,
+                ..ExtendedHandshake::default()
+            };
+            self.write(&Handshake::of_member(&Root::EMPTY, &me).encode())
+                .await;
+            self.say(&extended.message()).await;
+            // Until it hangs up.
+            while self.more().await.is_some() {}
+            return;
+        }
         while let Some(handshake) = self.greeted().await {
             if let Some(turn) = &manner.after {
                 let mut seen = turn.of.clone();

@@ -2,7 +2,7 @@
 //! two ends should know of one another. It is extended message 0, and follows
 //! each [handshake](super::handshake).
 //!
-//! It offers no extended messages so far. Two keys are thorp's own, and begin
+//! It offers no extended messages so far. Three keys are thorp's own, and begin
 //! with `thorp`; `sessions.md` has them in words. Unknown keys are passed over,
 //! and a missing key means that its value is not known.
 
@@ -25,6 +25,9 @@ pub struct ExtendedHandshake {
     /// Bytes in the file (`thorp_length`): the root alone, even the whole of it,
     /// does not say which file it is.
     pub length: Option<u64>,
+    /// It has no place for a session now, and hangs up (`thorp_busy`): it may have the
+    /// file all the same.
+    pub busy: bool,
 }
 
 impl ExtendedHandshake {
@@ -62,6 +65,9 @@ impl ExtendedHandshake {
             // No file is longer than 2^63 bytes.
             said = said.integer("thorp_length", i64::try_from(length).unwrap_or(i64::MAX));
         }
+        if self.busy {
+            said = said.integer("thorp_busy", 1);
+        }
         said.encode()
     }
 
@@ -77,6 +83,7 @@ impl ExtendedHandshake {
             port: number(said, "p")?,
             longest_request: number(said, "thorp_request")?,
             length: number(said, "thorp_length")?,
+            busy: number::<i64>(said, "thorp_busy")?.is_some_and(|busy| busy != 0),
         })
     }
 }

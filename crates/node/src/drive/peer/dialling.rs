@@ -6,12 +6,13 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use thorp_core::links::LinkId;
 use thorp_core::peer::{Cause, Target, Unreached};
 use thorp_group::address::NetAddress;
 use thorp_group::tls::MemberTls;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 use crate::api::Trouble;
 use crate::net::addresses;
@@ -32,8 +33,15 @@ pub(super) struct Dialling {
     to_tracker: HashMap<LinkId, SocketAddr>,
     /// What the last attempt to reach the tracker came to, since it was reached.
     trouble: Option<Trouble>,
+    /// Members that may be dialled at the same time.
+    places: Arc<Semaphore>,
     events: mpsc::Sender<Event>,
 }
+
+/// How many members are dialled at once. One that answers takes milliseconds; where none
+/// does, for each a few addresses are tried within five seconds, so this is also the pace
+/// at which members can make this one knock at doors.
+const AT_ONCE: usize = 16;
 
 impl Dialling {
     /// What comes of each attempt is told to `events`.
@@ -51,6 +59,7 @@ impl Dialling {
             announced,
             to_tracker: HashMap::new(),
             trouble: None,
+            places: Arc::new(Semaphore::new(AT_ONCE)),
             events,
         }
     }
@@ -72,7 +81,13 @@ impl Dialling {
         let trackers = self.trackers.clone();
         let source = self.source;
         let events = self.events.clone();
+        let places = Arc::clone(&self.places);
         tokio::spawn(async move {
+            // The tracker's addresses are the user's: they wait for no member.
+            let _place = match target {
+                Target::Tracker => None,
+                Target::Member { .. } => places.acquire_owned().await.ok(),
+            };
             let result = reach(&target, &trackers, &tls, source).await;
             // If the peer is gone, it need not know.
             let _ = events.send(Event::Dialled(target, result)).await;

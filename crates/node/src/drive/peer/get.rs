@@ -362,12 +362,14 @@ impl Job<'_> {
         let under_way: u64 = meters().map(|meter| meter.bytes()).sum();
         let coming: u64 = meters().map(|meter| meter.received()).sum();
         let sources = meters().map(|meter| meter.sources()).sum();
+        let busy = meters().map(|meter| meter.busy()).sum();
         let bytes = self.over.there + under_way;
         self.pace.see(Instant::now(), self.over.received + coming);
         let before = self.progress;
         let progress = &mut self.progress;
         progress.bytes = bytes;
         progress.sources = sources;
+        progress.busy = busy;
         progress.rate = self.pace.rate();
         let missing = progress.of_bytes.saturating_sub(bytes);
         progress.eta = missing.checked_div(progress.rate);

@@ -9,6 +9,7 @@
 //! sharing       what a visitor has not: a share, and members that call
 //! shown         the rows of the snapshot that only a peer has
 //! serve         small files for others
+//! contents      how much of them may be in memory
 //! hash_now      files that callers wait for, hashed before others
 //! memory        the neighbours that were, on disk
 //!
@@ -24,6 +25,7 @@
 //! Everything that decides is in `thorp-core`. A [`Peer`] is a handle: cheap to
 //! clone, usable from any task.
 
+mod contents;
 mod delivery;
 mod dialling;
 mod event;

@@ -21,6 +21,7 @@ pub(super) struct Meter {
     bytes: AtomicU64,
     received: AtomicU64,
     sources: AtomicU32,
+    busy: AtomicU32,
 }
 
 impl Meter {
@@ -28,6 +29,7 @@ impl Meter {
         self.bytes.store(progress.verified, Ordering::Relaxed);
         self.received.store(progress.received, Ordering::Relaxed);
         self.sources.store(progress.sources, Ordering::Relaxed);
+        self.busy.store(progress.busy, Ordering::Relaxed);
     }
 
     /// Bytes that are there and verified, those from an earlier fetch too.
@@ -42,6 +44,11 @@ impl Meter {
 
     pub fn sources(&self) -> u32 {
         self.sources.load(Ordering::Relaxed)
+    }
+
+    /// Holders that have no place for this fetch now.
+    pub fn busy(&self) -> u32 {
+        self.busy.load(Ordering::Relaxed)
     }
 }
 

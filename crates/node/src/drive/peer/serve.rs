@@ -3,15 +3,17 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use thorp_core::bound::Account;
 use thorp_core::links::LinkId;
 use thorp_disk::Disk;
 use thorp_files::share::{ReadError, Share};
-use thorp_wire::frame::{Bytes, Frame, Reason, Refused, RequestId};
+use thorp_wire::frame::{Bytes, Frame, MAX_INLINE, Reason, Refused, RequestId};
 use thorp_wire::{Content, Remark};
-use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-use crate::net::link::LinkSender;
+use crate::net::link::{LinkSender, Space};
+
+use super::contents::{Contents, IN_ALL, Room};
 
 /// Files of one member that may be on their way to it at once.
 const EACH: usize = 64;
@@ -19,6 +21,7 @@ const EACH: usize = 64;
 pub(super) struct Server {
     share: Share,
     disk: Disk,
+    contents: Contents,
     /// Told of each file that was sent, by the link it went over.
     served: mpsc::Sender<LinkId>,
     places: HashMap<LinkId, Arc<Semaphore>>,
@@ -29,6 +32,7 @@ impl Server {
         Self {
             share,
             disk,
+            contents: Contents::new(IN_ALL),
             served,
             places: HashMap::new(),
         }
@@ -37,14 +41,14 @@ impl Server {
     /// Sends a file, or says why not.
     pub(super) fn serve(
         &mut self,
-        id: LinkId,
+        account: Account,
         link: &LinkSender,
         request: RequestId,
         content: Content,
     ) {
         let places = self
             .places
-            .entry(id)
+            .entry(link.id())
             .or_insert_with(|| Arc::new(Semaphore::new(EACH)));
         let Ok(place) = Arc::clone(places).try_acquire_owned() else {
             let busy = Refused {
@@ -54,18 +58,30 @@ impl Server {
             link.send(Frame::with_request(request, busy));
             return;
         };
-        let share = self.share.clone();
+        // One that is longer is refused without being read.
+        let bytes = content.length.min(MAX_INLINE);
         let reply = Reply {
             link: link.clone(),
             request,
+            content,
+            share: self.share.clone(),
+            disk: self.disk.clone(),
             served: self.served.clone(),
             _place: place,
         };
-        let runtime = Handle::current();
-        self.disk.run(move |disk| match share.read(disk, content) {
-            // A member that is slow to receive does not keep others from reading.
-            Ok(bytes) => drop(runtime.spawn(reply.content(bytes))),
-            Err(error) => reply.refuse(&error),
+        // Nothing is read before there is room for it: first on the link, so that a
+        // member that does not read has nothing in the way of others.
+        if let Some(space) = link.try_space(bytes)
+            && let Ok(room) = self.contents.take(account, link, request, bytes)
+        {
+            return reply.read(space, room);
+        }
+        let contents = self.contents.clone();
+        tokio::spawn(async move {
+            if let Some(space) = reply.link.space(bytes).await {
+                let room = contents.wait(account, &reply.link, request, bytes).await;
+                reply.read(space, room);
+            }
         });
     }
 
@@ -79,34 +95,123 @@ impl Server {
 struct Reply {
     link: LinkSender,
     request: RequestId,
+    content: Content,
+    share: Share,
+    disk: Disk,
     served: mpsc::Sender<LinkId>,
     _place: OwnedSemaphorePermit,
 }
 
 impl Reply {
-    async fn content(self, bytes: Vec<u8>) {
-        let frame = Frame::with_request(self.request, Bytes { bytes });
-        self.link.content(frame).await;
-        // If the peer is gone, it need not know.
-        let _ = self.served.send(self.link.id()).await;
+    fn read(self, space: Space, room: Room) {
+        let disk = self.disk.clone();
+        disk.run(move |disk| match self.share.read(disk, self.content) {
+            Ok(_) if room.is_lost() => self.refuse(Reason::Busy),
+            Ok(bytes) => self.send(bytes, space, room),
+            Err(error) => self.refuse(refusal(&error)),
+        });
     }
 
-    fn refuse(self, error: &ReadError) {
-        self.link
-            .send(Frame::with_request(self.request, refusal(error)));
+    fn send(self, bytes: Vec<u8>, space: Space, room: Room) {
+        let frame = Frame::with_request(self.request, Bytes { bytes });
+        self.link.content(frame, space.with(Box::new(room)));
+        // If the peer is gone, it need not know.
+        let _ = self.served.blocking_send(self.link.id());
+    }
+
+    fn refuse(self, reason: Reason) {
+        let refused = Refused {
+            reason,
+            // Without the name: it may be none of the asker's business.
+            text: Remark::default(),
+        };
+        self.link.send(Frame::with_request(self.request, refused));
     }
 }
 
-fn refusal(error: &ReadError) -> Refused {
-    let reason = match error {
+fn refusal(error: &ReadError) -> Reason {
+    match error {
         ReadError::NotHere => Reason::NotHere,
         ReadError::Changed { .. } => Reason::Changed,
         ReadError::TooLarge { .. } => Reason::TooLarge,
         ReadError::Io { .. } => Reason::Unreadable,
-    };
-    Refused {
-        reason,
-        // Without the name: it may be none of the asker's business.
-        text: Remark::default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::time::Duration;
+
+    use thorp_disk::testing::DISK;
+    use thorp_files::share::Options;
+    use thorp_group::clock::Clock;
+    use thorp_wire::PeerId;
+    use thorp_wire::frame::{Body, MAX_FRAME, PREFIX, announced_length};
+    use thorp_wire::merkle::content_of;
+    use tokio::io::{AsyncReadExt, DuplexStream, duplex};
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::net::link::{self, Term};
+
+    /// The first frame that comes.
+    async fn frame(stream: &mut DuplexStream) -> Frame {
+        let mut prefix = [0; PREFIX];
+        stream.read_exact(&mut prefix).await.expect("a frame");
+        let length = announced_length(prefix, MAX_FRAME).expect("is possible");
+        let mut bytes = vec![0; length];
+        stream.read_exact(&mut bytes).await.expect("a frame");
+        Frame::decode(&bytes).expect("a frame")
+    }
+
+    #[tokio::test]
+    async fn a_hundred_that_read_nothing_hold_no_more_than_the_bound_and_others_are_served() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let bytes = vec![7; 256 * 1024];
+        fs::write(dir.path().join("f"), &bytes).expect("is written");
+        let content = content_of(&bytes);
+        let (share, mut events) =
+            Share::open(DISK, dir.path(), Options::default()).expect("a share");
+        while share.read(DISK, content).is_err() {
+            events.recv().await.expect("the share is open");
+        }
+        let (told, mut sent) = mpsc::channel(10_000);
+        let mut server = Server::new(share, Disk::default(), told);
+        let (inbox, _arrivals) = link::inbox();
+        let connect = |id: u64, room: usize| {
+            let (ours, theirs) = duplex(room);
+            let clock = Clock::system();
+            let ends = clock.wall() + Duration::from_hours(1);
+            let term = Term { clock, ends };
+            (link::start(LinkId(id), ours, term, inbox.clone()), theirs)
+        };
+        let account = |n: u8| Account::Member(PeerId::new([n; 32]));
+        let mut silent = Vec::new();
+        for n in 0..100 {
+            let (link, stream) = connect(n.into(), 16);
+            for request in 0..64 {
+                server.serve(account(n), &link, RequestId(request), content);
+            }
+            silent.push((link, stream));
+        }
+        // As many as there is room for are read, or a few more that were read in vain.
+        while sent.recv().await.is_some() && server.contents.held() < IN_ALL / 2 {}
+        assert!(server.contents.held() <= IN_ALL);
+        let (link, mut stream) = connect(200, 1024 * 1024);
+        for request in 0..20 {
+            server.serve(account(200), &link, RequestId(request), content);
+            let answer = timeout(Duration::from_mins(1), frame(&mut stream)).await;
+            let answer = answer.expect("is served in time");
+            let body = Body::Content(Bytes {
+                bytes: bytes.clone(),
+            });
+            assert_eq!(
+                (answer.request, answer.body),
+                (Some(RequestId(request)), body)
+            );
+            assert!(server.contents.held() <= IN_ALL);
+        }
+        drop(silent);
     }
 }

@@ -1,5 +1,6 @@
 //! What a peer has that a visitor has not: a share, and members that call.
 
+use thorp_core::bound::Account;
 use thorp_core::links::LinkId;
 use thorp_core::remembered::Known;
 use thorp_disk::Disk;
@@ -78,8 +79,14 @@ impl Sharing {
     }
 
     /// A member asks for a small file on this link.
-    pub(super) fn serve(&mut self, link: &LinkSender, request: RequestId, content: Content) {
-        self.server.serve(link.id(), link, request, content);
+    pub(super) fn serve(
+        &mut self,
+        account: Account,
+        link: &LinkSender,
+        request: RequestId,
+        content: Content,
+    ) {
+        self.server.serve(account, link, request, content);
     }
 
     pub(super) fn on_closed(&mut self, link: LinkId) {

@@ -421,7 +421,10 @@ impl Task {
             return;
         };
         match &mut self.sharing {
-            Some(sharing) => sharing.serve(sender, request, content),
+            Some(sharing) => {
+                let account = engine.machine.account(link);
+                sharing.serve(account, sender, request, content);
+            }
             None => sender.send(Frame::with_request(
                 request,
                 Refused {

@@ -9,6 +9,7 @@
 //! ```text
 //! event   what comes out of a link, and how it ends
 //! inbox   where all links of a node put it, bounded
+//! room    how much may wait there, over all links
 //! queues  frames that wait to be written
 //! reader  bytes into events
 //! writer  queued frames into bytes
@@ -21,6 +22,7 @@ mod event;
 mod inbox;
 mod queues;
 mod reader;
+mod room;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -29,18 +31,20 @@ use std::fmt;
 use std::sync::Arc;
 
 use thorp_core::links::LinkId;
-use thorp_wire::Frame;
+use thorp_wire::frame::{Reason, Refused};
+use thorp_wire::{Frame, Remark, RequestId};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use inbox::MAX_WAITING;
-use queues::{MAX_CONTENT, Shared};
+use queues::{Shared, space_for};
 use reader::{Reader, SMALL};
 use writer::{GOODBYE, Writer};
 
 pub use event::{LinkEnd, LinkEvent};
 pub use inbox::{Arrival, Arrivals, Inbox, inbox};
+pub use queues::Space;
 pub use reader::Term;
 
 /// Makes a stream into a link. Its events go to `inbox`.
@@ -65,7 +69,7 @@ where
         stream: write,
         shared: shared.clone(),
         buffer: Vec::new(),
-        permits: Vec::new(),
+        spaces: Vec::new(),
     };
     tokio::spawn(reader.run());
     tokio::spawn(writer.run());
@@ -107,14 +111,36 @@ impl LinkSender {
         self.shared.push(frame, None);
     }
 
-    /// Queues a `Content` frame once there is room for it. The answer is whether
-    /// the link was still up.
-    pub async fn content(&self, frame: Frame) -> bool {
-        let size = u32::try_from(frame.size().min(MAX_CONTENT)).unwrap_or(u32::MAX);
-        let room = self.shared.room.clone().acquire_many_owned(size).await;
-        match room {
-            Ok(room) => self.shared.push(frame, Some(room)),
-            Err(_) => false,
+    /// Waits until this link has space for so many bytes of a file; nothing, if it has
+    /// ended.
+    pub async fn space(&self, bytes: u64) -> Option<Space> {
+        let space = self.shared.room.clone();
+        let permit = space.acquire_many_owned(space_for(bytes)).await.ok()?;
+        Some(Space::new(permit))
+    }
+
+    /// The same, if there is space for them now.
+    pub fn try_space(&self, bytes: u64) -> Option<Space> {
+        let space = self.shared.room.clone();
+        let permit = space.try_acquire_many_owned(space_for(bytes)).ok()?;
+        Some(Space::new(permit))
+    }
+
+    /// Queues a `Content` frame, for which there is space. The answer is whether the
+    /// link was still up.
+    pub fn content(&self, frame: Frame, space: Space) -> bool {
+        self.shared.push(frame, Some(space))
+    }
+
+    /// Takes a `Content` frame out of the queue, if it is still there, and refuses what
+    /// it answers instead: others wait for the memory it takes.
+    pub fn take_back(&self, request: RequestId) {
+        if self.shared.take_back(request) {
+            let busy = Refused {
+                reason: Reason::Busy,
+                text: Remark::default(),
+            };
+            self.send(Frame::with_request(request, busy));
         }
     }
 

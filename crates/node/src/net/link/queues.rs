@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use thorp_wire::{Body, Frame};
+use thorp_wire::{Body, Frame, RequestId};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 
 use super::event::LinkEnd;
@@ -14,7 +14,7 @@ const MAX_QUEUED_BYTES: usize = 4 * 1024 * 1024;
 pub(super) const MAX_QUEUED_FRAMES: usize = 4096;
 /// The same for updates: the whole listing of a share may wait there.
 const MAX_QUEUED_UPDATES: usize = 256 * 1024 * 1024;
-/// How much [`LinkSender::content`](super::LinkSender::content) lets wait.
+/// How much [`LinkSender::space`](super::LinkSender::space) there is for files.
 pub(super) const MAX_CONTENT: usize = 1024 * 1024;
 
 /// After how long without traffic a link gives its buffers back.
@@ -45,11 +45,11 @@ impl Shared {
         }
     }
 
-    pub(super) fn push(&self, frame: Frame, room: Option<OwnedSemaphorePermit>) -> bool {
+    pub(super) fn push(&self, frame: Frame, space: Option<Space>) -> bool {
         if self.has_ended() {
             return false;
         }
-        let fits = self.queues().push(frame, room);
+        let fits = self.queues().push(frame, space);
         if fits {
             self.wake.notify_one();
         } else {
@@ -83,6 +83,21 @@ impl Shared {
             .unwrap_or(LinkEnd::There)
     }
 
+    /// Takes the content out that answers this, if it is still queued.
+    pub(super) fn take_back(&self, request: RequestId) -> bool {
+        let mut queues = self.queues();
+        let content = &mut queues.content;
+        let mut frames = content.frames.iter();
+        let at = frames.position(|queued| queued.frame.request == Some(request));
+        let taken = at.and_then(|at| content.frames.remove(at));
+        if let Some(taken) = &taken {
+            content.bytes -= taken.size;
+        }
+        // What goes with it may ask for this lock.
+        drop(queues);
+        taken.is_some()
+    }
+
     pub(super) fn queues(&self) -> MutexGuard<'_, Queues> {
         self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -105,12 +120,42 @@ pub(super) struct Queue {
 pub(super) struct Queued {
     pub(super) frame: Frame,
     pub(super) size: usize,
-    pub(super) room: Option<OwnedSemaphorePermit>,
+    pub(super) space: Option<Space>,
+}
+
+/// Space on a link for the bytes of a file. It is given back when they are written, and
+/// with it what goes with them.
+pub struct Space {
+    _permit: OwnedSemaphorePermit,
+    _with: Option<Box<dyn Send>>,
+}
+
+impl Space {
+    pub(super) fn new(permit: OwnedSemaphorePermit) -> Self {
+        Self {
+            _permit: permit,
+            _with: None,
+        }
+    }
+
+    /// The same, with what else is held until then.
+    #[must_use]
+    pub fn with(self, with: Box<dyn Send>) -> Self {
+        Self {
+            _with: Some(with),
+            ..self
+        }
+    }
+}
+
+/// What so many bytes of a file take of a link's space.
+pub(super) fn space_for(bytes: u64) -> u32 {
+    u32::try_from(bytes.min(MAX_CONTENT as u64)).unwrap_or(u32::MAX)
 }
 
 impl Queues {
     /// Whether it is within the bounds.
-    fn push(&mut self, frame: Frame, room: Option<OwnedSemaphorePermit>) -> bool {
+    fn push(&mut self, frame: Frame, space: Option<Space>) -> bool {
         let (queue, frames, bytes) = match frame.body {
             // All of them, so that they stay in order.
             Body::Update(_) => (&mut self.updates, usize::MAX, MAX_QUEUED_UPDATES),
@@ -119,7 +164,7 @@ impl Queues {
         };
         let size = frame.size();
         queue.bytes += size;
-        queue.frames.push_back(Queued { frame, size, room });
+        queue.frames.push_back(Queued { frame, size, space });
         queue.frames.len() <= frames && queue.bytes <= bytes
     }
 

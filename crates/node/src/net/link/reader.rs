@@ -9,11 +9,11 @@ use thorp_group::clock::Clock;
 use thorp_wire::frame::{MAX_FRAME, PREFIX, announced_length};
 use thorp_wire::{Frame, FrameError};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadHalf};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, sleep};
 
 use super::event::{LinkEnd, LinkEvent, broken};
-use super::inbox::{Arrival, Inbox};
+use super::inbox::{Arrival, FrameRoom, Inbox};
 use super::queues::{IDLE, Shared};
 
 /// How often `Heard` may be said.
@@ -139,11 +139,7 @@ impl<S: AsyncRead + AsyncWrite> Reader<S> {
         }
     }
 
-    async fn put(
-        &mut self,
-        event: LinkEvent,
-        room: Option<[OwnedSemaphorePermit; 2]>,
-    ) -> Result<(), LinkEnd> {
+    async fn put(&mut self, event: LinkEvent, room: Option<FrameRoom>) -> Result<(), LinkEnd> {
         let arrival = Arrival {
             link: self.id,
             event,

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 
 use super::event::STUCK;
 use super::inbox::MAX_WAITING_IN_ALL;
-use super::queues::{IDLE, MAX_QUEUED_FRAMES};
+use super::queues::{IDLE, MAX_CONTENT, MAX_QUEUED_FRAMES};
 use super::writer::BATCH;
 use super::*;
 use crate::net::dial::{Expected, dial};
@@ -54,6 +54,14 @@ fn get(id: u32) -> Frame {
 fn content(id: u32, length: usize) -> Frame {
     let bytes = vec![7; length];
     Frame::with_request(RequestId(id), Bytes { bytes })
+}
+
+/// Whether it could still be queued, once there was space for it.
+async fn send_content(link: &LinkSender, frame: Frame) -> bool {
+    match link.space(frame.size() as u64).await {
+        Some(space) => link.content(frame, space),
+        None => false,
+    }
 }
 
 fn update(seq: u64) -> Frame {
@@ -130,7 +138,7 @@ async fn two_members_link_up_and_frames_flow_both_ways() {
     }
     for id in 0..100 {
         assert_eq!(frame(&mut from_elm).await, get(id));
-        assert!(to_elm.content(content(id, 100_000)).await);
+        assert!(send_content(&to_elm, content(id, 100_000)).await);
         assert_eq!(frame(&mut from_oak).await, content(id, 100_000));
     }
     to_oak.send(leave());
@@ -139,7 +147,7 @@ async fn two_members_link_up_and_frames_flow_both_ways() {
     assert_eq!(frame(&mut from_elm).await, leave());
     assert_eq!(end(&mut from_elm).await, LinkEnd::There);
     assert_eq!(end(&mut from_oak).await, LinkEnd::Here);
-    assert!(!to_elm.content(content(0, 1)).await, "it is closed");
+    assert!(!send_content(&to_elm, content(0, 1)).await, "it is closed");
 }
 
 #[tokio::test]
@@ -177,14 +185,14 @@ async fn content_waits_for_room_and_control_does_not() {
     let (link, _events) = link(ours);
     let quarter = MAX_CONTENT / 4;
     for id in 0..3 {
-        assert!(link.content(content(id, quarter)).await);
+        assert!(send_content(&link, content(id, quarter)).await);
     }
-    let fourth = link.content(content(3, quarter));
+    let fourth = send_content(&link, content(3, quarter));
     let waited = timeout(Duration::from_millis(20), fourth).await;
     assert!(waited.is_err(), "there was room");
     link.send(get(4));
     let reads = tokio::spawn(sent(theirs));
-    assert!(link.content(content(5, quarter)).await);
+    assert!(send_content(&link, content(5, quarter)).await);
     link.shared.drained().await;
     link.close();
     let asked: Vec<_> = reads
@@ -195,6 +203,33 @@ async fn content_waits_for_room_and_control_does_not() {
         .collect();
     let order = [0, 4, 1, 2, 5].map(|id| Some(RequestId(id)));
     assert_eq!(asked, order);
+}
+
+#[tokio::test]
+async fn content_that_is_still_queued_can_be_taken_back_and_is_refused_then() {
+    let (ours, theirs) = duplex(16);
+    let (link, _events) = link(ours);
+    for id in 0..3 {
+        assert!(send_content(&link, content(id, 2 * BATCH)).await);
+        // The first one occupies the writer.
+        tokio::task::yield_now().await;
+    }
+    for id in [0, 2, 7] {
+        link.take_back(RequestId(id));
+    }
+    let reads = tokio::spawn(sent(theirs));
+    link.shared.drained().await;
+    link.close();
+    let read = reads.await.expect("reads");
+    let refused = Refused {
+        reason: Reason::Busy,
+        text: Remark::default(),
+    };
+    let refused = Frame::with_request(RequestId(2), refused);
+    assert_eq!(
+        read,
+        [content(0, 2 * BATCH), refused, content(1, 2 * BATCH)]
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,11 +6,10 @@ use std::time::Duration;
 use thorp_wire::Frame;
 use thorp_wire::frame::Leave;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, WriteHalf};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::event::{LinkEnd, STUCK, broken};
-use super::queues::{IDLE, Queues, Shared};
+use super::queues::{IDLE, Queues, Shared, Space};
 
 /// How much is written at once, about.
 pub(super) const BATCH: usize = 64 * 1024;
@@ -21,8 +20,8 @@ pub(super) struct Writer<S> {
     pub(super) stream: WriteHalf<S>,
     pub(super) shared: Arc<Shared>,
     pub(super) buffer: Vec<u8>,
-    /// Room that is given back once the buffer is written.
-    pub(super) permits: Vec<OwnedSemaphorePermit>,
+    /// Space that is given back once the buffer is written.
+    pub(super) spaces: Vec<Space>,
 }
 
 impl<S: AsyncRead + AsyncWrite> Writer<S> {
@@ -77,7 +76,7 @@ impl<S: AsyncRead + AsyncWrite> Writer<S> {
         self.buffer.reserve(bytes);
         for queued in batch {
             self.encode(&queued.frame);
-            self.permits.extend(queued.room);
+            self.spaces.extend(queued.space);
         }
         !self.buffer.is_empty()
     }
@@ -108,7 +107,7 @@ impl<S: AsyncRead + AsyncWrite> Writer<S> {
         flushed
             .map_err(|_| LinkEnd::Stuck)?
             .map_err(|e| broken(&e))?;
-        self.permits.clear();
+        self.spaces.clear();
         self.buffer.clear();
         Ok(())
     }
