@@ -287,17 +287,6 @@ pub fn canonical(address: SocketAddr) -> SocketAddr {
     }
 }
 
-/// What counts as one address. Of IPv6 that is a /64: a machine with one such
-/// address has 2^64 of them.
-pub fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(ip) if !ip.is_loopback() => {
-            Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX)).into()
-        }
-        other => other,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

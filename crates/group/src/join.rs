@@ -282,6 +282,19 @@ impl JoinService {
         }
     }
 
+    /// For tests: as if so many newcomers had come from this machine just now.
+    #[doc(hidden)]
+    pub fn crowd(&self, newcomers: u32) {
+        let here = std::net::Ipv4Addr::LOCALHOST.into();
+        let mut before = self
+            .newcomers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        for _ in 0..newcomers {
+            let _ = before.admit(self.clock.elapsed(), here);
+        }
+    }
+
     async fn answer(&self, join: Join, from: SocketAddr) -> Body {
         if let Err(refused) = self.pace(&join, from) {
             return refused.into();
@@ -387,6 +400,11 @@ pub enum JoinError {
 }
 
 impl JoinError {
+    /// Whether the tracker lets this machine in later: others came before it.
+    pub fn is_busy(&self) -> bool {
+        matches!(self, Self::Refused { reason, .. } if *reason == Reason::Busy)
+    }
+
     fn broken(address: SocketAddr, why: Broken) -> Self {
         match why {
             Broken::Io(error) => Self::Broken(address, error),

@@ -6,10 +6,8 @@
 //! run. Members that renew their certificate are not limited here.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
-
-use crate::address::network;
 
 /// How many may come at once; one more may come each `every`.
 #[derive(Clone, Copy)]
@@ -24,19 +22,26 @@ const ALL: Pace = Pace {
     at_once: 200,
     every: Duration::from_secs(1),
 };
-/// The limit for one address (IPv6: one /64). This machine itself is exempt.
+/// The limit for one address. This machine itself is exempt.
 const EACH: Pace = Pace {
     at_once: 40,
     every: Duration::from_secs(10),
+};
+/// The limit for all addresses of one network: a quarter of what there is for all is
+/// out of its reach, however many addresses it has.
+const NETWORK: Pace = Pace {
+    at_once: 150,
+    every: Duration::from_millis(1334),
 };
 
 /// The newcomers of late.
 #[derive(Debug, Default)]
 pub(crate) struct Newcomers {
     all: Count,
-    /// The addresses that are still limited. There are at most as many as
-    /// [`ALL`] lets in meanwhile.
+    /// The addresses that are still limited, and the networks. There are at most as
+    /// many of each as [`ALL`] lets in meanwhile.
     each: HashMap<IpAddr, Count>,
+    networks: HashMap<IpAddr, Count>,
 }
 
 /// When the limit is fully available again.
@@ -49,18 +54,29 @@ impl Newcomers {
     /// Lets one more in, or says how long to wait. `now` never runs backwards.
     pub(crate) fn admit(&mut self, now: Duration, from: IpAddr) -> Result<(), Duration> {
         self.each.retain(|_, count| count.even_at > now);
-        let address = network(from);
-        let here = self.each.get(&address).copied().unwrap_or_default();
-        let here = if address.is_loopback() {
-            Count::default()
-        } else {
-            here.taken(now, EACH)?
-        };
-        self.all = self.all.taken(now, ALL)?;
-        if here.even_at > now {
-            self.each.insert(address, here);
+        self.networks.retain(|_, count| count.even_at > now);
+        let address = from.to_canonical();
+        if address.is_loopback() {
+            self.all = self.all.taken(now, ALL)?;
+            return Ok(());
         }
+        let network = network(address);
+        let counted = |counts: &HashMap<IpAddr, Count>, at| counts.get(&at).copied();
+        let here = counted(&self.each, address).unwrap_or_default();
+        let around = counted(&self.networks, network).unwrap_or_default();
+        let (here, around) = (here.taken(now, EACH)?, around.taken(now, NETWORK)?);
+        self.all = self.all.taken(now, ALL)?;
+        self.each.insert(address, here);
+        self.networks.insert(network, around);
         Ok(())
+    }
+}
+
+/// The network of an address: of IPv4 a /24, of IPv6 a /64.
+fn network(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(ip) => Ipv4Addr::from_bits(ip.to_bits() & !0xff).into(),
+        IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX)).into(),
     }
 }
 
@@ -107,11 +123,25 @@ mod tests {
     }
 
     #[test]
+    fn a_crowd_from_one_network_leaves_a_quarter_to_others_and_nothing_is_its_neighbours() {
+        let mut newcomers = Newcomers::default();
+        let start = Duration::from_secs(5);
+        let at = |host: u16| IpAddr::from(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, host));
+        // One machine of a network has its own pace.
+        assert_eq!(let_in(&mut newcomers, start, &[at(1)]), 40);
+        assert_eq!(newcomers.admit(start, at(2)), Ok(()));
+        let crowd: Vec<IpAddr> = (3..1000).map(at).collect();
+        assert_eq!(let_in(&mut newcomers, start, &crowd), 150 - 41);
+        let elsewhere: Vec<IpAddr> = (0..100).map(|n| IpAddr::from([10, 0, n, 1])).collect();
+        assert_eq!(let_in(&mut newcomers, start, &elsewhere), 50);
+    }
+
+    #[test]
     fn a_crowd_from_everywhere_has_to_queue_and_the_count_of_it_is_bounded() {
         let mut newcomers = Newcomers::default();
         let start = Duration::from_secs(5);
         let crowd: Vec<IpAddr> = (0..1000_u16)
-            .map(|n| IpAddr::from([10, 0, n.to_be_bytes()[0], n.to_be_bytes()[1]]))
+            .map(|n| IpAddr::from([10, n.to_be_bytes()[0], n.to_be_bytes()[1], 1]))
             .collect();
         assert_eq!(let_in(&mut newcomers, start, &crowd), 200);
         assert_eq!(newcomers.each.len(), 200);

@@ -237,6 +237,7 @@ pub fn notices() -> Vec<Notice> {
             why: "the connection was closed".into(),
         }),
         Notice::Note(Note::TakenOnTrust { ca: "d".repeat(52) }),
+        Notice::Note(Note::WaitsToJoin),
         Notice::Warning(Warning::Liar { member: oak() }),
     ]
 }

@@ -47,6 +47,9 @@ pub enum Note {
         /// The key of the group's CA.
         ca: String,
     },
+    /// Many machines join the group at this moment. This one waits for its turn, and goes
+    /// on by itself.
+    WaitsToJoin,
     /// The group lets in any machine that asks: a removed member can come back
     /// with another key.
     OpenGroup,

@@ -99,7 +99,11 @@ pub(super) async fn join_group(
         // A caller that does not read its notices misses some.
         let _ = notices.try_send(rows::connecting(tracker));
     }
-    let joined = join::join(&ticket, identity, Some(common.own_name()), &common.clock).await;
+    let name = Some(common.own_name());
+    let on_wait = || {
+        let _ = notices.try_send(Notice::Note(Note::WaitsToJoin));
+    };
+    let joined = join::join_in_turn(&ticket, identity, name, &common.clock, on_wait).await;
     let is_first_contact = ticket.ca.is_none();
     let admitted = match (joined, remembered) {
         (Ok(admitted), _) => admitted,

@@ -7,22 +7,21 @@
 //! elsewhere.
 //!
 //! Strangers cost at most [`Limits`]: so many handshakes in all and from one
-//! address, and ten seconds for each. Where there are more, the oldest gives
-//! way: a member is through in a few round trips, so the oldest is the least
-//! likely to be one, and silence cannot hold the door.
+//! address, and ten seconds for each. Who gives way where there are more is decided in
+//! [`gate`].
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashMap};
+mod gate;
+
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::os::fd::AsRawFd;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::server::{Acceptor, ClientHello};
 use socket2::{Domain, Protocol, Socket, Type};
 use thiserror::Error;
-use thorp_group::address::{ListenAddress, canonical, network};
+use thorp_group::address::{ListenAddress, canonical};
 use thorp_group::certificate::{CertificateError, Certified, TRACKER_NAME};
 use thorp_group::join::JoinService;
 use thorp_group::record::{REMOVED, Records};
@@ -31,12 +30,13 @@ use thorp_wire::frame::{Leave, Record};
 use thorp_wire::{Frame, PeerId};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::{LazyConfigAcceptor, TlsStream};
 
 use super::{Purpose, descriptors};
+use gate::{Gate, Place};
 
 /// The first byte of a TLS handshake record.
 const TLS_HANDSHAKE: u8 = 0x16;
@@ -106,10 +106,11 @@ pub struct Incoming {
 /// What strangers may cost.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Handshakes at a time.
-    pub handshakes: usize,
-    /// Of these, from one address (IPv6: from one /64). Loopback is exempt.
-    pub per_address: usize,
+    /// Handshakes at a time, of addresses at which no member was seen lately; and half
+    /// as many of those where one was.
+    pub handshakes: u64,
+    /// Of these, from one address. Loopback is exempt.
+    pub per_address: u64,
     /// From the first byte to the last of a handshake.
     pub handshake: Duration,
     /// Descriptors with this number or a higher one are not for strangers.
@@ -182,7 +183,7 @@ impl Listener {
         let door = Arc::new(Door {
             services,
             limits,
-            gate: Gate::default(),
+            gate: Gate::new(limits),
         });
         Running(tokio::spawn(accept_all(self.socket, door)))
     }
@@ -233,7 +234,7 @@ async fn accept_all(socket: TcpListener, door: Arc<Door>) {
                     tracing::debug!(%remote, "too many connections are open: closed");
                     continue;
                 }
-                let place = door.gate.enter(remote.ip(), door.limits);
+                let place = door.gate.enter(remote.ip());
                 guests.spawn(door.clone().receive(stream, remote, place));
             }
             Err(error) if is_about_one_connection(&error) => {}
@@ -322,6 +323,7 @@ impl Door {
                         return Err(why.into());
                     }
                 };
+                self.gate.on_member(remote.ip());
                 let incoming = Incoming {
                     purpose,
                     member,
@@ -387,99 +389,6 @@ impl Service {
         }
         let id = name.strip_suffix(".thorp").map(str::parse::<PeerId>);
         id == Some(Ok(member.id))
-    }
-}
-
-/// The handshakes under way, by address.
-#[derive(Clone, Default)]
-struct Gate(Arc<Mutex<Places>>);
-
-#[derive(Default)]
-struct Places {
-    /// The oldest first.
-    taken: HashMap<IpAddr, BTreeMap<u64, Arc<Notify>>>,
-    /// How many were ever taken.
-    last: u64,
-}
-
-/// A place in the [`Gate`], given back when it is dropped.
-struct Place {
-    gate: Gate,
-    address: IpAddr,
-    number: u64,
-    wanted: Arc<Notify>,
-}
-
-impl Gate {
-    /// Takes a place: where there is none, the oldest one's of this address or,
-    /// when all are taken, of the address that has the most.
-    fn enter(&self, address: IpAddr, limits: Limits) -> Place {
-        let address = network(address);
-        let mut places = self.places();
-        let here = places.taken.get(&address).map_or(0, BTreeMap::len);
-        if here >= limits.per_address && !address.is_loopback() {
-            places.give_way(address);
-        } else if places.count() >= limits.handshakes {
-            let rows = places.taken.iter();
-            let crowd =
-                rows.max_by_key(|(_, row)| (row.len(), Reverse(row.keys().next().copied())));
-            if let Some(crowd) = crowd.map(|(address, _)| *address) {
-                places.give_way(crowd);
-            }
-        }
-        places.last += 1;
-        let (number, wanted) = (places.last, Arc::<Notify>::default());
-        let row = places.taken.entry(address).or_default();
-        row.insert(number, Arc::clone(&wanted));
-        drop(places);
-        Place {
-            gate: self.clone(),
-            address,
-            number,
-            wanted,
-        }
-    }
-
-    fn places(&self) -> MutexGuard<'_, Places> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Places {
-    /// At most as many rows as there are handshakes, which are few.
-    fn count(&self) -> usize {
-        self.taken.values().map(BTreeMap::len).sum()
-    }
-
-    /// The oldest of this address is told to go, and does not count any more.
-    fn give_way(&mut self, address: IpAddr) {
-        let row = self.taken.get_mut(&address);
-        if let Some((number, wanted)) = row.and_then(BTreeMap::pop_first) {
-            wanted.notify_one();
-            self.leave(address, number);
-        }
-    }
-
-    fn leave(&mut self, address: IpAddr, number: u64) {
-        if let Some(row) = self.taken.get_mut(&address) {
-            row.remove(&number);
-            if row.is_empty() {
-                self.taken.remove(&address);
-            }
-        }
-    }
-}
-
-impl Place {
-    /// Waits until another connection is to have it.
-    async fn given_away(&self) {
-        self.wanted.notified().await;
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.gate.places().leave(self.address, self.number);
     }
 }
 

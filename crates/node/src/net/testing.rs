@@ -37,7 +37,7 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    async fn start(tls: MemberTls, join: Option<JoinService>) -> Self {
+    pub(crate) async fn start(tls: MemberTls, join: Option<JoinService>) -> Self {
         let (sink, incoming) = mpsc::channel(8);
         let any = "127.0.0.1:0".parse().expect("an address");
         let listener = Listener::bind(Listen::Exactly(any)).await.expect("binds");

@@ -17,6 +17,9 @@ pub fn note(note: &Note) -> String {
             "The key of this group is {ca}. It was taken on trust: compare it with what thorp status \
              says on the tracker's machine."
         ),
+        Note::WaitsToJoin => "Many machines join this group now. This one waits for its turn, and \
+             goes on by itself."
+            .into(),
         Note::OpenGroup => "This group is open: whoever knows the tracker's address is let in. \
              Removing a member keeps nobody out, for it can join again with another key."
             .into(),

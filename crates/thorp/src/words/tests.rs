@@ -522,6 +522,7 @@ fn every_note_and_warning_is_a_sentence() {
     let why = "it is none".to_owned();
     let notes = [
         Note::TakenOnTrust { ca: why.clone() },
+        Note::WaitsToJoin,
         Note::OpenGroup,
         Note::LeftOut { name: why.clone() },
         Note::LooksFirst { path: path() },

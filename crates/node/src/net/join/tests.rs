@@ -274,3 +274,21 @@ async fn a_newcomer_may_not_send_much_or_nonsense() {
         assert!(!matches!(answer, Ok(1..)), "{answer:?}");
     }
 }
+
+#[tokio::test]
+async fn a_newcomer_that_is_told_to_wait_says_so_once_and_comes_in() {
+    let group = Group::new();
+    group.authority.set_open(DISK, true).expect("opens");
+    let clock = Clock::system();
+    let (tls, service) = group.tracker_tls(clock.clone());
+    service.crowd(203);
+    let hall = Node::start(tls, Some(service)).await;
+    let elm = key();
+    let ticket = Ticket::open(hall.at());
+    let refused = join(&ticket, &elm, None, &clock).await.expect_err("waits");
+    assert!(matches!(refused, NotJoined::Join(why) if why.is_busy()));
+    let mut told = 0;
+    let joined = join_in_turn(&ticket, &elm, None, &clock, || told += 1).await;
+    let member = joined.expect("comes in").membership.member();
+    assert_eq!((member.expect("is one").id, told), (elm.id(), 1));
+}

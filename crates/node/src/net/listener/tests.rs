@@ -140,52 +140,6 @@ async fn listening_everywhere_is_reached_over_ipv4_too() {
 }
 
 #[tokio::test]
-async fn at_a_full_gate_the_oldest_of_the_crowd_gives_way() {
-    let limits = Limits {
-        handshakes: 5,
-        per_address: 2,
-        ..Limits::default()
-    };
-    let gate = Gate::default();
-    let enter = |ip: &str| gate.enter(ip.parse().expect("an address"), limits);
-    // Told once, and it stays told.
-    let is_wanted = async |place: &Place| {
-        let told = timeout(Duration::ZERO, place.given_away()).await.is_ok();
-        if told {
-            place.wanted.notify_one();
-        }
-        told
-    };
-    let one = enter("10.0.0.1");
-    let two = enter("::ffff:10.0.0.1");
-    assert!(!is_wanted(&one).await);
-    let three = enter("10.0.0.1");
-    assert!(is_wanted(&one).await && !is_wanted(&two).await);
-    let six = [enter("2001:db8::1"), enter("2001:db8::2:3")];
-    let other = enter("2001:db8:0:1::4");
-    assert!(!is_wanted(&six[0]).await);
-    // A connection that was told to go does not count, however long it takes.
-    drop(one);
-    assert_eq!(gate.places().count(), 5);
-    // All are taken: of the addresses that have two, one loses one.
-    let home = [enter("127.0.0.1"), enter("127.0.0.1"), enter("127.0.0.1")];
-    assert_eq!(gate.places().count(), 5);
-    let told = [&two, &three, &six[0], &six[1], &other, &home[0]];
-    let told = [
-        is_wanted(told[0]).await,
-        is_wanted(told[1]).await,
-        is_wanted(told[2]).await,
-        is_wanted(told[3]).await,
-        is_wanted(told[4]).await,
-        is_wanted(told[5]).await,
-    ];
-    assert_eq!(told.iter().filter(|told| **told).count(), 3);
-    assert!(!told[4] && told[0] && told[2], "{told:?}");
-    drop((two, three, six, other, home));
-    assert!(gate.places().taken.is_empty());
-}
-
-#[tokio::test]
 async fn silence_does_not_hold_the_door() {
     let group = Group::new();
     let (oak, elm) = (group.member("oak"), group.member("elm"));
