@@ -14,9 +14,11 @@
 //! report    medians and ratios
 //! tracker   a tracker with ten thousand members, in this process:
 //!           thorp-bench tracker
+//! costs     what a unit of work takes, by kind: thorp-bench costs
 //! ```
 
 mod ceilings;
+mod costs;
 mod report;
 mod tracker;
 mod trio;
@@ -55,6 +57,8 @@ struct Args {
 /// What is measured alone.
 #[derive(Subcommand)]
 enum Only {
+    /// What a unit of work takes, by kind, and what is left in memory.
+    Costs,
     /// What a change costs a tracker with many members, and a look at it.
     Tracker {
         /// How many.
@@ -68,8 +72,10 @@ enum Only {
 
 fn main() -> Result<()> {
     let args = Args::parse();
-    if let Some(Only::Tracker { members, files }) = args.only {
-        return tracker::run(members, files);
+    match args.only {
+        Some(Only::Tracker { members, files }) => return tracker::run(members, files),
+        Some(Only::Costs) => return costs::run(),
+        None => {}
     }
     let scratch = tempfile::Builder::new()
         .prefix("thorp-bench-")

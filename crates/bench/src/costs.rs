@@ -1,0 +1,258 @@
+//! What a unit of work takes, by kind: members are charged in these, so they have to be
+//! right. And what is left in memory once large listings are forgotten.
+//!
+//! The catalogue and the patterns themselves, in this process, without links.
+
+use std::fs;
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use thorp_core::budget::Work;
+use thorp_core::catalogue::Catalogue;
+use thorp_core::matching::Pattern;
+use thorp_wire::frame::Update;
+use thorp_wire::{Entry, Name, PeerId, Root};
+
+/// Names that patterns are compared with, and that are listed.
+const NAMES: u32 = 300_000;
+/// What the members of an attack list: names of some 4000 bytes.
+const LONG_NAMES: u32 = 150_000;
+
+/// Measures it, and prints a table in Markdown.
+pub fn run() -> Result<()> {
+    println!("| what | takes | charged | a unit is |");
+    println!("|---|---|---|---|");
+    let names: Vec<Name> = (0..NAMES).map(|n| name(n, 0)).collect();
+    for (what, text) in patterns() {
+        let mut steps = 0;
+        let took = usual(|| {
+            steps = 0;
+            // Those that are no pattern cost something, too.
+            let _ = black_box(Pattern::counted(&text, &mut steps));
+        });
+        row(&format!("making {what}"), took, steps.div_ceil(Work::STEPS));
+        let Ok(pattern) = Pattern::new(&text) else {
+            continue;
+        };
+        let few = &names[..1000];
+        let took = usual(|| {
+            for name in few {
+                black_box(pattern.matches(name));
+            }
+        });
+        let steps: u64 = few.iter().map(|name| pattern.steps(name)).sum();
+        row(
+            &format!("comparing {what} with 1000 names"),
+            took,
+            steps.div_ceil(Work::STEPS),
+        );
+    }
+    listings();
+    memory()
+}
+
+fn listings() {
+    let mut catalogue = Catalogue::default();
+    let full = |seq: u64, what: u32| Update {
+        since: None,
+        added: (0..NAMES).map(|n| entry(name(n, what))).collect(),
+        ..Update::heartbeat(seq)
+    };
+    let mut seq = 0;
+    let mut put = |what: &str, which: u32| {
+        seq += 1;
+        let update = full(seq, which);
+        let before = catalogue.moved();
+        let begun = Instant::now();
+        catalogue.apply(id(1), 1, update);
+        let took = begun.elapsed();
+        let moved = catalogue.moved() - before;
+        let again = u64::from(NAMES).saturating_sub(moved);
+        let charged = moved * Work::ENTRY + again * Work::ENTRY_AGAIN;
+        row(what, took, charged);
+    };
+    put("a listing of 300,000 entries", 0);
+    put("the same once more", 0);
+    put("another one in its place", 1);
+    let begun = Instant::now();
+    catalogue.forget(id(1));
+    row("forgetting it", begun.elapsed(), 0);
+    let before = Instant::now();
+    for member in 0..30 {
+        let update = Update {
+            since: None,
+            added: (0..1000).map(|n| entry(name(n, 0))).collect(),
+            ..Update::heartbeat(1)
+        };
+        catalogue.apply(id(member), 1, update);
+    }
+    let entries = 30 * 1000;
+    row(
+        "30 listings of the same 1000 names",
+        before.elapsed(),
+        entries * Work::ENTRY,
+    );
+    let asked: Vec<String> = (0..1000).map(|n| name(n, 0).to_string()).collect();
+    let mut rows = 0;
+    let took = usual(|| {
+        rows = 0;
+        for name in &asked {
+            rows += catalogue
+                .named_within(name, None, u64::MAX, &|_| true)
+                .looked_at;
+        }
+    });
+    let charged = 1000 * Work::NAME + rows / Work::ROWS + 1000 * (1 + 30 / 4);
+    row("1000 names, of which each has 30 holders", took, charged);
+}
+
+/// Two members fill a catalogue with long names, and leave.
+fn memory() -> Result<()> {
+    let mut catalogue = Catalogue::default();
+    let before = resident()?;
+    // Somebody honest is there before, in between and after.
+    let mut honest = 10;
+    let mut more = |catalogue: &mut Catalogue| {
+        honest += 1;
+        let update = Update {
+            since: None,
+            added: (0..1000).map(|n| entry(name(n, honest))).collect(),
+            ..Update::heartbeat(1)
+        };
+        catalogue.apply(id(u8::try_from(honest).unwrap_or(0)), 1, update);
+    };
+    more(&mut catalogue);
+    for member in [1, 2] {
+        for part in 0..10 {
+            let update = Update {
+                since: (part > 0).then_some(part),
+                added: (0..LONG_NAMES / 10)
+                    .map(|n| {
+                        entry(long(
+                            n,
+                            u32::from(member) * 10 + u32::try_from(part).unwrap_or(0),
+                        ))
+                    })
+                    .collect(),
+                ..Update::heartbeat(part + 1)
+            };
+            catalogue.apply(id(member), 1, update);
+            more(&mut catalogue);
+        }
+    }
+    let filled = resident()?;
+    let estimated = catalogue.cost();
+    for member in [1, 2] {
+        catalogue.forget(id(member));
+    }
+    let left = catalogue.cost();
+    // What is given back is given back in a while.
+    std::thread::sleep(Duration::from_secs(1));
+    drop(black_box(vec![0_u8; 1 << 20]));
+    let after = resident()?;
+    println!();
+    println!(
+        "Two members list {LONG_NAMES} names of 4000 bytes each, and leave; 21 others list 1000 short \
+         ones each, and stay. In memory: {} MiB with them (estimated {}), {} MiB after them (estimated {}).",
+        (filled - before) / MIB,
+        estimated / MIB,
+        after.saturating_sub(before) / MIB,
+        left / MIB
+    );
+    Ok(())
+}
+
+const MIB: u64 = 1024 * 1024;
+
+/// Patterns that cost much, each in its own way.
+fn patterns() -> Vec<(&'static str, String)> {
+    vec![
+        ("`*.txt`", "*.txt".to_owned()),
+        ("`*a*b*c*`", "*a*b*c*".to_owned()),
+        (
+            "`[x]` x 328 and `{a,b}` x 8",
+            "[x]".repeat(328) + &"{a,b}".repeat(8),
+        ),
+        (
+            "`[ -~]` x 196 and `{a,b}` x 8",
+            "[ -~]".repeat(196) + &"{a,b}".repeat(8),
+        ),
+        (
+            "`[!ab]` x 196 and `{a,b}` x 8",
+            "[!ab]".repeat(196) + &"{a,b}".repeat(8),
+        ),
+        (
+            "`?` x 984 and `{a,b}` x 8",
+            "?".repeat(984) + &"{a,b}".repeat(8),
+        ),
+        (
+            "`a` x 979 and `{a,b}` x 9, which are too many",
+            "a".repeat(979) + &"{a,b}".repeat(9),
+        ),
+        ("`*a` x 512", "*a".repeat(512)),
+        ("`{` x 16, `a` x 900, `}` x 16", {
+            "{".repeat(16) + &"a".repeat(900) + &"}".repeat(16)
+        }),
+    ]
+}
+
+fn row(what: &str, took: Duration, charged: u64) {
+    let micros = took.as_secs_f64() * 1e6;
+    let unit = match charged {
+        0 => "-".to_owned(),
+        #[expect(clippy::cast_precision_loss, reason = "a ratio for eyes")]
+        charged => format!("{:.2} us", micros / charged as f64),
+    };
+    println!("| {what} | {micros:.0} us | {charged} | {unit} |");
+}
+
+/// The median of some rounds.
+fn usual(mut work: impl FnMut()) -> Duration {
+    let mut took: Vec<Duration> = (0..9)
+        .map(|_| {
+            let begun = Instant::now();
+            work();
+            begun.elapsed()
+        })
+        .collect();
+    took.sort();
+    took[took.len() / 2]
+}
+
+fn id(n: u8) -> PeerId {
+    PeerId::new([n; 32])
+}
+
+fn name(n: u32, what: u32) -> Name {
+    let text = format!("folder {}/{what}/a file number {n}.txt", n % 1000);
+    text.parse().expect("a name")
+}
+
+fn long(n: u32, what: u32) -> Name {
+    let folder = format!("{}/", "x".repeat(199));
+    let text = format!("{}{what} {n}", folder.repeat(19));
+    text.parse().expect("a name")
+}
+
+fn entry(name: Name) -> Entry {
+    let mut root = [7; 32];
+    let bytes = name.as_str().as_bytes();
+    for (at, byte) in bytes.iter().rev().take(32).enumerate() {
+        root[at] ^= byte;
+    }
+    Entry {
+        name,
+        length: 1000,
+        mtime: 0,
+        root: Some(Root::new(root)),
+        partial: false,
+    }
+}
+
+/// What this process has in memory, in bytes.
+fn resident() -> Result<u64> {
+    let statm = fs::read_to_string("/proc/self/statm").context("no /proc/self/statm")?;
+    let pages = statm.split_whitespace().nth(1).context("another statm")?;
+    Ok(pages.parse::<u64>()? * 4096)
+}
