@@ -219,7 +219,7 @@ impl Detached {
 }
 
 /// Keeps each line with its date. A line that the disk does not take is lost, and the
-/// next one tried: whoever writes it must not wait.
+/// next one tried: the node that writes it must not wait.
 fn keep(disk: DiskThread, from: UnixStream, mut log: LogFile) {
     let mut from = BufReader::new(from);
     let mut line = Vec::new();

@@ -211,7 +211,7 @@ impl Territory for Here {
     }
 }
 
-/// If the caller listens no more, the rest is for nobody.
+/// A caller that listens no more misses the rest.
 async fn tell(events: &mpsc::Sender<Event>, event: Event) {
     let _ = events.send(event).await;
 }
