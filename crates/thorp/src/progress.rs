@@ -105,19 +105,19 @@ const FREE: usize = 3;
 fn message(progress: &Progress, width: usize) -> (String, usize) {
     let width = width.saturating_sub(FREE);
     let all = parts(progress);
-    let [bytes, rate, left, short_left, files, sources] = all.each_ref().map(String::as_str);
+    let [percent, bytes, rate, left, short_left, files, sources] =
+        all.each_ref().map(String::as_str);
     let one = if progress.of_files == 1 { "" } else { files };
-    let percent = percent(progress);
     // What can be done without goes first.
     let choices: [&[&str]; 8] = [
-        &[bytes, rate, left, files, sources],
-        &[bytes, rate, left, one, sources],
-        &[bytes, rate, short_left, one, sources],
-        &[bytes, rate, short_left, one],
-        &[bytes, rate, short_left],
-        &[bytes, rate],
-        &[bytes],
-        &[&percent],
+        &[percent, bytes, rate, left, files, sources],
+        &[percent, bytes, rate, left, one, sources],
+        &[percent, bytes, rate, short_left, one, sources],
+        &[percent, bytes, rate, short_left, one],
+        &[percent, bytes, rate, short_left],
+        &[percent, bytes, rate],
+        &[percent, bytes],
+        &[percent],
     ];
     let texts = choices.map(|parts| {
         let parts: Vec<_> = parts
@@ -131,7 +131,7 @@ fn message(progress: &Progress, width: usize) -> (String, usize) {
         let fitting = texts.iter().find(|text| text.len() + beside <= width);
         fitting.cloned()
     };
-    let with_bar = fits(1 + LEAST_BAR).filter(|text| *text != percent);
+    let with_bar = fits(1 + LEAST_BAR).filter(|text| text.trim() != percent.trim());
     match with_bar {
         Some(text) => {
             let bar = width - text.len() - 1;
@@ -141,8 +141,9 @@ fn message(progress: &Progress, width: usize) -> (String, usize) {
     }
 }
 
-/// Bytes, rate, time left, the same in short, files, sources.
-fn parts(progress: &Progress) -> [String; 6] {
+/// Per cent, bytes, rate, time left, the same in short, files, sources. Each is as wide
+/// as it may become, so that the bar beside them keeps its width.
+fn parts(progress: &Progress) -> [String; 7] {
     let of = units::size(progress.of_bytes);
     let left = progress.eta.map(Duration::from_secs).map(HumanDuration);
     let (left, short) = match left {
@@ -154,15 +155,26 @@ fn parts(progress: &Progress) -> [String; 6] {
         0 => String::new(),
         sources => units::count(sources.into(), "source"),
     };
+    let bytes = format!("{}/{of}", units::size(progress.bytes));
+    let files = format!("{}/{} files", progress.files, progress.of_files);
+    let all_files = format!("{0}/{0} files", progress.of_files).len();
     [
-        format!("{}/{of}", units::size(progress.bytes)),
-        format!("{}/s", units::size(progress.rate)),
-        left,
-        short,
-        format!("{}/{} files", progress.files, progress.of_files),
-        sources,
+        format!("{:>4}", percent(progress)),
+        format!("{bytes:>0$}", SIZE + 1 + of.len()),
+        format!(
+            "{:>1$}",
+            format!("{}/s", units::size(progress.rate)),
+            SIZE + 2
+        ),
+        format!("{left:<0$}", "59 minutes left".len()),
+        format!("{short:<0$}", "59s left".len()),
+        format!("{files:>all_files$}"),
+        format!("{sources:<0$}", "99 sources".len()),
     ]
 }
+
+/// The widest size there is.
+const SIZE: usize = "1023.9 MiB".len();
 
 fn percent(progress: &Progress) -> String {
     let of = u128::from(progress.of_bytes.max(1));
@@ -194,27 +206,34 @@ mod tests {
         }
     }
 
+    /// As it reads, without what keeps the columns.
+    fn read(text: &str) -> String {
+        text.split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+
     #[test]
-    fn it_says_how_fast_how_long_yet_and_from_how_many() {
+    fn it_says_how_far_how_fast_how_long_yet_and_from_how_many() {
         let progress = Progress {
             files: 1,
             of_files: 2,
+            bytes: 1 << 20,
+            of_bytes: 4 << 20,
             rate: 3 << 20,
             eta: Some(61),
             sources: 3,
             ..Progress::default()
         };
         let (text, _) = message(&progress, 200);
-        assert!(
-            text.ends_with("  3.0 MiB/s  61 seconds left  1/2 files  3 sources"),
-            "{text}"
+        assert_eq!(
+            read(&text),
+            "25% 1.0 MiB/4.0 MiB 3.0 MiB/s 61 seconds left 1/2 files 3 sources"
         );
         let small = Progress {
             of_files: 1,
             ..Progress::default()
         };
         let (text, _) = message(&small, 200);
-        assert!(text.ends_with("  0 B/s  ? left  0/1 files"), "{text}");
+        assert_eq!(read(&text), "0% 0 B/0 B 0 B/s ? left 0/1 files");
         let waits = Progress { busy: 2, ..small };
         let (text, _) = message(&waits, 200);
         assert!(text.ends_with("  the holders are busy: waiting"), "{text}");
@@ -233,22 +252,41 @@ mod tests {
         };
         let said = [
             (
-                75,
-                "12.0 MiB/20.0 MiB  3.0 MiB/s  61 seconds left  3 sources",
+                80,
+                "60% 12.0 MiB/20.0 MiB 3.0 MiB/s 61 seconds left 3 sources",
             ),
-            (62, "12.0 MiB/20.0 MiB  3.0 MiB/s  61s left  3 sources"),
-            (50, "12.0 MiB/20.0 MiB  3.0 MiB/s  61s left"),
-            (40, "12.0 MiB/20.0 MiB  3.0 MiB/s"),
-            (20, "12.0 MiB/20.0 MiB"),
+            (75, "60% 12.0 MiB/20.0 MiB 3.0 MiB/s 61s left 3 sources"),
+            (65, "60% 12.0 MiB/20.0 MiB 3.0 MiB/s 61s left"),
+            (55, "60% 12.0 MiB/20.0 MiB 3.0 MiB/s"),
+            (40, "60% 12.0 MiB/20.0 MiB"),
             (10, "60%"),
             (2, ""),
         ];
         for (width, expected) in said {
             let (text, bar) = message(&progress, width);
-            assert_eq!(text, expected, "{width}");
+            assert_eq!(read(&text), expected, "{width}");
             let has_bar = bar > 0;
             assert_eq!(has_bar, width >= 40, "{width}");
             assert!(text.len() + bar < width, "{width}");
+        }
+    }
+
+    #[test]
+    fn the_bar_keeps_its_width_while_the_figures_change() {
+        for width in [50, 80, 120] {
+            let at = |part: u64| Progress {
+                files: part / 10,
+                of_files: 100,
+                bytes: part << 20,
+                of_bytes: 1000 << 20,
+                rate: 1 << (part / 40),
+                eta: (!part.is_multiple_of(7)).then_some(3600 - 3 * part),
+                sources: 1 + u32::try_from(part / 100).expect("small"),
+                ..Progress::default()
+            };
+            let bars = (0..=1000).map(|part| message(&at(part), width).1);
+            let bars: std::collections::BTreeSet<usize> = bars.collect();
+            assert_eq!(bars.len(), 1, "{bars:?} of {width}");
         }
     }
 
