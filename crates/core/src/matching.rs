@@ -39,6 +39,29 @@ pub fn fit(name: &Name, typed: &str) -> Option<Fit> {
     (nfc(name.as_str()) == typed || nfc(name.base()) == typed).then_some(Fit::Normalised)
 }
 
+/// What a name has in common with a text that no name fits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Likeness {
+    /// It is in a folder that is called so.
+    InFolder,
+    /// It is called so in other letters, large or small.
+    OtherCase,
+}
+
+/// What `name` has in common with what was `typed`, if anything.
+pub fn likeness(name: &Name, typed: &str) -> Option<Likeness> {
+    let rest = name.as_str().strip_prefix(typed);
+    if rest.is_some_and(|rest| rest.starts_with('/')) {
+        return Some(Likeness::InFolder);
+    }
+    let typed = folded(typed);
+    (folded(name.as_str()) == typed || folded(name.base()) == typed).then_some(Likeness::OtherCase)
+}
+
+fn folded(text: &str) -> String {
+    nfc(&text.to_lowercase())
+}
+
 /// The text in Unicode normalisation form C.
 pub fn nfc(text: &str) -> String {
     if text.is_ascii() {
@@ -102,12 +125,26 @@ impl Pattern {
     pub fn beneath(folder: &str) -> Result<Self, PatternError> {
         let mut text = String::with_capacity(folder.len() + 3);
         for c in folder.chars() {
-            if matches!(c, '*' | '?' | '[' | ']' | '{' | '}' | ',' | '\\') {
-                text.push('\\');
-            }
-            text.push(c);
+            push_as_it_is(&mut text, c);
         }
         Self::new(&(text + "/**"))
+    }
+
+    /// All that has a [`Likeness`] to a name, as far as it fits into a pattern.
+    pub fn resembling(typed: &str) -> Result<Self, PatternError> {
+        let folder = Self::beneath(typed)?;
+        let mut text = format!("{{{},**/", folder.text);
+        for c in typed.chars() {
+            let (mut small, mut large) = (c.to_lowercase(), c.to_uppercase());
+            match (small.next(), small.next(), large.next(), large.next()) {
+                (Some(small), None, Some(large), None) if small != large => {
+                    text.extend(['[', small, large, ']']);
+                }
+                _ => push_as_it_is(&mut text, c),
+            }
+        }
+        text.push('}');
+        Self::new(&text).or(Ok(folder))
     }
 
     /// Whether this name is meant.
@@ -141,6 +178,14 @@ impl Pattern {
         let end = self.text.find(['*', '?', '[', '{', '\\']);
         &self.text[..end.unwrap_or(self.text.len())]
     }
+}
+
+/// Adds a character that stands for itself.
+fn push_as_it_is(text: &mut String, c: char) {
+    if matches!(c, '*' | '?' | '[' | ']' | '{' | '}' | ',' | '\\') {
+        text.push('\\');
+    }
+    text.push(c);
 }
 
 impl fmt::Debug for Pattern {
@@ -248,5 +293,37 @@ mod tests {
             Pattern::new(&"*".repeat(2000)).expect_err("too long"),
             PatternError::TooLong
         );
+    }
+
+    #[test]
+    fn one_pattern_finds_what_resembles_a_name() {
+        for typed in [
+            "dir01",
+            "a/Notes.txt",
+            "x{1,2}.[t]",
+            "\u{dc}ber uns",
+            &"n".repeat(255),
+        ] {
+            let pattern = Pattern::resembling(typed).expect("a pattern");
+            let other = typed.to_uppercase();
+            for (path, like) in [
+                (format!("{typed}/b"), Some(Likeness::InFolder)),
+                (format!("{typed}/b/c"), Some(Likeness::InFolder)),
+                (other.clone(), Some(Likeness::OtherCase)),
+                (format!("{typed}2"), None),
+            ] {
+                let is_too_long = typed.len() > 200 && like == Some(Likeness::OtherCase);
+                let Ok(name) = path.parse::<Name>() else {
+                    continue;
+                };
+                assert_eq!(likeness(&name, typed), like, "{path}");
+                let finds = like.is_some() && !is_too_long;
+                assert_eq!(pattern.matches(&name), finds, "{typed} {path}");
+            }
+        }
+        let deeper = name("x/README.md");
+        let pattern = Pattern::resembling("readme.md").expect("a pattern");
+        assert!(pattern.matches(&deeper));
+        assert_eq!(likeness(&deeper, "readme.md"), Some(Likeness::OtherCase));
     }
 }

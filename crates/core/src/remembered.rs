@@ -37,6 +37,8 @@ pub struct Known {
     /// How long it has not been a neighbour, in time that this node was
     /// running.
     pub away: Duration,
+    /// Whether this node has fetched from it.
+    pub chosen: bool,
 }
 
 /// The neighbours of earlier, and those of now.
@@ -55,6 +57,8 @@ pub struct Remembered {
 #[derive(Debug)]
 struct Place {
     member: Holder,
+    /// Whether this node has fetched from it: it did not come uninvited, or proved its worth.
+    chosen: bool,
     state: State,
     /// How often it was dialled since it was last a neighbour for any time.
     attempts: u32,
@@ -83,6 +87,7 @@ impl Remembered {
     pub fn new(now: Instant, known: Vec<Known>, most: usize, every: Duration, seed: u64) -> Self {
         let place = |known: Known| Place {
             member: known.member,
+            chosen: known.chosen,
             state: State::Waiting { until: now },
             attempts: 0,
             away_before: known.away,
@@ -117,7 +122,8 @@ impl Remembered {
         };
         let place = Place {
             state: State::Here { since },
-            attempts: before.map_or(0, |before| before.attempts),
+            attempts: before.as_ref().map_or(0, |before| before.attempts),
+            chosen: before.is_some_and(|before| before.chosen),
             away_before: Duration::ZERO,
             away_since: now,
             member,
@@ -264,6 +270,19 @@ impl Remembered {
             .min()
     }
 
+    /// A file was fetched from this member, and was what it lists.
+    pub fn chose(&mut self, now: Instant, id: PeerId) {
+        let place = self.all.get_mut(&id);
+        if place.is_some_and(|place| !std::mem::replace(&mut place.chosen, true)) {
+            self.has_changed(now);
+        }
+    }
+
+    /// Whether this node has fetched from a member, now or in an earlier run.
+    pub fn has_chosen(&self, id: PeerId) -> bool {
+        self.all.get(&id).is_some_and(|place| place.chosen)
+    }
+
     /// Asserts that every peer it waits for will be reported on.
     #[cfg(test)]
     pub(crate) fn check(&self, is_being_reached: impl Fn(PeerId) -> bool) {
@@ -284,6 +303,7 @@ impl Remembered {
         let known = |place: &Place| Known {
             member: place.member.clone(),
             away: place.away(now),
+            chosen: place.chosen,
         };
         self.all.values().map(known).collect()
     }

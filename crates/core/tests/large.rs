@@ -409,6 +409,7 @@ impl World {
 const DONE: Ending = Ending::Done {
     files: 1,
     bytes: LENGTH,
+    left_out: 0,
 };
 
 #[test]

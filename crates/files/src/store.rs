@@ -277,6 +277,43 @@ impl Store {
         })
     }
 
+    /// Stores what is read from `from`, of any length, as [`put`](Self::put) does. It is
+    /// verified while it is copied, and gets its name afterwards.
+    pub fn copy(
+        &self,
+        disk: DiskThread,
+        name: &Name,
+        content: Content,
+        mtime: Option<i64>,
+        from: impl Read,
+        replace: Replace,
+    ) -> Result<Stored, StoreError> {
+        if replace == Replace::No && self.check(disk, name)? != Destination::Free {
+            return Err(StoreError::Exists {
+                path: self.path_of(name),
+            });
+        }
+        let folder = self.folder(name)?;
+        let failed = |error| self.failed(name, error);
+        let mut part = Part::create(&folder, content).map_err(failed)?;
+        if copied(from, &part.file).map_err(failed)? != content {
+            return Err(StoreError::Mismatch {
+                path: self.path_of(name),
+            });
+        }
+        set_mtime(&part.file, mtime);
+        if content.length > MAX_INLINE {
+            part.file.sync_all().map_err(failed)?;
+        }
+        self.give_name(&folder, &part.name, name.base(), replace)
+            .map_err(failed)?;
+        part.renamed = true;
+        Ok(Stored {
+            path: self.path_of(name),
+            stamp: Stamp::of(&part.file).map_err(failed)?,
+        })
+    }
+
     /// Renames the file `name`, if there is one: gives it another last part.
     /// Nothing is replaced.
     pub fn set_aside(&self, disk: DiskThread, name: &Name, base: &str) -> Result<(), StoreError> {
@@ -445,6 +482,23 @@ fn write_file(
     part.renamed = true;
     // After the rename, which changes the time of change.
     Stamp::of(&part.file)
+}
+
+/// Copies all there is to read, and says what it was.
+fn copied(mut from: impl Read, mut to: &File) -> io::Result<Content> {
+    let mut hasher = Hasher::default();
+    let mut buffer = vec![0; 256 * 1024];
+    loop {
+        match from.read(&mut buffer) {
+            Ok(0) => return Ok(hasher.finish()),
+            Ok(read) => {
+                hasher.update(&buffer[..read]);
+                to.write_all(&buffer[..read])?;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 fn set_mtime(file: impl AsFd, mtime: Option<i64>) {

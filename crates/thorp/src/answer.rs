@@ -8,7 +8,7 @@
 use std::fmt::Write as _;
 use std::io::Write;
 
-use thorp_node::api::{AnswerSource, ErrorKind, Event, Fetched, FileRow, Hashing, Note};
+use thorp_node::api::{AnswerSource, ErrorKind, Event, Fetched, FileRow, Get, Hashing, Note};
 
 use crate::exit::{Complaint, Exit, Result, failure};
 use crate::listing::{self, RowTable};
@@ -16,6 +16,7 @@ use crate::out::{self, Flow};
 use crate::progress::Bar;
 use crate::quoting::{printable_lines, quoted};
 use crate::sorting::{RowsToSort, Sorting};
+use crate::whereabouts::Whereabouts;
 use crate::wrap::wrapped;
 use crate::{json, units, words};
 use thorp_node::printable::printable;
@@ -51,6 +52,13 @@ pub struct Renderer<O, T> {
     flow: Flow,
     /// Columns of the terminal that talk goes to, if it does.
     talk_width: Option<usize>,
+    fetch: Option<Fetch>,
+}
+
+/// What is known of a fetch beside its answer.
+struct Fetch {
+    get: Get,
+    places: Whereabouts,
 }
 
 /// How many files came by way of neighbours and of the tracker, in one answer.
@@ -77,7 +85,14 @@ impl<O: Write, T: Write> Renderer<O, T> {
             totals: FetchTotals::default(),
             flow: Flow::Open,
             talk_width: None,
+            fetch: None,
         }
+    }
+
+    /// What is rendered is the answer to this.
+    pub fn of_fetch(mut self, get: Get, places: Whereabouts) -> Self {
+        self.fetch = Some(Fetch { get, places });
+        self
     }
 
     /// Makes both fit the terminals they go to.
@@ -183,14 +198,7 @@ impl<O: Write, T: Write> Renderer<O, T> {
             Event::Tracker(status) => self.data(&listing::tracker_status(status))?,
             Event::Invite { invite } => self.data(invite)?,
             Event::Backup { backup } => self.data(backup.trim_end())?,
-            Event::Choice { name, variants } => {
-                if !self.style.asked {
-                    self.say(&format!("{} could be:", quoted(name)));
-                    for row in variants {
-                        self.say(&format!("  {}", listing::variant(row)));
-                    }
-                }
-            }
+            Event::Choice { name, variants } => self.choice(name, variants),
             Event::Resumed {
                 name,
                 bytes,
@@ -206,7 +214,12 @@ impl<O: Write, T: Write> Renderer<O, T> {
                 }
             }
             Event::Progress(progress) => self.bar.update(progress),
-            Event::Fetched(fetched) => self.data(&arrival(fetched))?,
+            Event::Fetched(fetched) => {
+                self.data(&arrival(fetched))?;
+                if let Some(fetch) = &mut self.fetch {
+                    fetch.places.on_fetched(fetched);
+                }
+            }
             Event::Failed { name, failure } => self.say(&missed(name, &failure.into())),
             Event::Waiting { name, failure } => {
                 if !self.style.quiet {
@@ -237,6 +250,7 @@ impl<O: Write, T: Write> Renderer<O, T> {
                 {
                     self.say(&text);
                 }
+                self.say_where();
                 if let Some(text) = self.style.nothing
                     && done.count == 0
                     && !self.style.quiet
@@ -249,12 +263,48 @@ impl<O: Write, T: Write> Renderer<O, T> {
                 if let Some(text) = self.listing.finish() {
                     self.data(&text)?;
                 }
+                self.say_where();
                 if !self.style.asked {
                     self.say(&out::complaint(&failure.into()));
+                    let fetch = self.fetch.as_ref();
+                    if let Some(hint) = fetch.and_then(|fetch| words::way_out(failure, &fetch.get))
+                    {
+                        self.say(&hint);
+                    }
                 }
             }
         }
         Ok(())
+    }
+
+    fn choice(&mut self, name: &str, variants: &[FileRow]) {
+        if self.style.asked {
+            return;
+        }
+        self.say(&format!("{} could be:", quoted(name)));
+        for row in variants {
+            let path = match &row.name {
+                path if path == name => String::new(),
+                path => format!("{}  ", quoted(path)),
+            };
+            self.say(&format!("  {path}{}", listing::variant(row)));
+        }
+    }
+
+    /// Whether the user was told why files go where they do.
+    pub fn has_explained(&self) -> bool {
+        let fetch = self.fetch.as_ref();
+        fetch.is_some_and(|fetch| fetch.places.has_explained())
+    }
+
+    fn say_where(&mut self) {
+        if self.style.quiet {
+            return;
+        }
+        let places = self.fetch.as_mut().map(|fetch| &mut fetch.places);
+        if let Some(text) = places.and_then(Whereabouts::said) {
+            self.say(&text);
+        }
     }
 
     fn data(&mut self, text: &str) -> Result<()> {

@@ -21,10 +21,24 @@ pub enum Pick {
     Nonsense,
 }
 
+fn head(name: &str, variants: &[FileRow]) -> String {
+    let shown = middle(&quoted(name), LONGEST_NAME);
+    let is_called_so =
+        |row: &FileRow| row.name == name || row.name.rsplit('/').next() == Some(name);
+    match variants {
+        // One alone would have been taken.
+        [row] if is_called_so(row) => format!("A hidden file is called {shown}:"),
+        rows if !rows.iter().any(is_called_so) => {
+            format!("No file is called exactly {shown}, but these look like it:")
+        }
+        _ => format!("Several files are called {shown}:"),
+    }
+}
+
 /// Several contents under one name, numbered.
 pub fn contents(name: &str, variants: &[FileRow]) -> String {
     let shown = |name: &str| middle(&quoted(name), LONGEST_NAME);
-    let mut text = format!("Several files are called {}:", shown(name));
+    let mut text = head(name, variants);
     for (n, row) in variants.iter().enumerate() {
         let _ = write!(text, "\n{:>3}. ", n + 1);
         if row.name != name {

@@ -7,7 +7,7 @@
 
 use std::collections::VecDeque;
 
-use thorp_node::api::{ErrorKind, Event, FileRow, Get};
+use thorp_node::api::{ErrorKind, Event, Failure, FileRow, Folders, Get};
 
 use crate::choose::{self, Pick};
 use crate::exit::{Complaint, failure};
@@ -32,6 +32,8 @@ pub struct Conversation {
     get: Get,
     /// Names still to be settled.
     choices: VecDeque<(String, Vec<FileRow>)>,
+    /// Folders that are too large to be fetched unasked: name, files, bytes.
+    folders: VecDeque<(String, u64, u64)>,
     /// The first failure, shown at the end.
     failed: Option<Complaint>,
     state: State,
@@ -43,6 +45,8 @@ pub struct Conversation {
 enum State {
     Fetching,
     Choosing,
+    /// Whether all of a large folder is wanted.
+    Folder,
     InTheWay,
     /// A name for what is in the way.
     Aside,
@@ -53,10 +57,14 @@ enum State {
 impl Conversation {
     /// Begins with the request to send.
     pub fn new(get: Get) -> (Self, Step) {
+        // What is large is asked about.
+        let folders = Folders::Small;
+        let get = Get { folders, ..get };
         let step = Step::Request(Box::new(get.clone()));
         let conversation = Self {
             get,
             choices: VecDeque::new(),
+            folders: VecDeque::new(),
             failed: None,
             state: State::Fetching,
             named: None,
@@ -76,7 +84,18 @@ impl Conversation {
                 self.choices.push_back((name.clone(), variants.clone()));
                 None
             }
+            Event::Failed {
+                failure: Failure::IsFolder { name, files, bytes },
+                ..
+            } => {
+                self.folders.push_back((name.clone(), *files, *bytes));
+                None
+            }
             Event::Done(_) => Some(self.next()),
+            Event::Error(Failure::IsFolder { name, files, bytes }) => {
+                self.folders.push_back((name.clone(), *files, *bytes));
+                Some(self.next())
+            }
             Event::Error(failure) => Some(self.on_failure(&failure.into())),
             _ => None,
         }
@@ -88,6 +107,7 @@ impl Conversation {
             State::Choosing => self.on_choice(line),
             State::InTheWay => self.on_way_out(line),
             State::Aside | State::Rename => self.on_name(line),
+            State::Folder => self.on_folder(line),
             // Nothing was asked.
             State::Fetching => Step::Over(self.failed.take()),
         }
@@ -129,7 +149,38 @@ impl Conversation {
                 self.state = State::Choosing;
                 Step::Ask(choose::contents(name, variants))
             }
+            None => self.next_folder(),
+        }
+    }
+
+    fn next_folder(&mut self) -> Step {
+        match self.folders.front() {
+            Some((name, files, bytes)) => {
+                self.state = State::Folder;
+                let what = words::is_folder(name, *files, *bytes);
+                Step::Ask(format!("{what}\n{WHOLE_FOLDER}"))
+            }
             None => Step::Over(self.failed.take()),
+        }
+    }
+
+    fn on_folder(&mut self, line: &str) -> Step {
+        match (choose::pick(line, 2), self.folders.front()) {
+            (Pick::At(0), Some((name, ..))) => {
+                self.get.names = vec![format!("{name}/")];
+                self.get.folders = Folders::All;
+                self.folders.pop_front();
+                self.request()
+            }
+            (Pick::Nonsense, _) => Step::Ask(format!("Please type 1 or 2.\n{WHOLE_FOLDER}")),
+            (Pick::At(_) | Pick::Cancel, folder) => {
+                let name = folder.map_or("", |(name, ..)| name);
+                let why = format!("{}: cancelled, nothing was fetched", quoted(name));
+                let failure = failure(ErrorKind::Usage, why);
+                self.failed.get_or_insert(failure);
+                self.folders.pop_front();
+                self.next()
+            }
         }
     }
 
@@ -224,6 +275,7 @@ impl Conversation {
     }
 }
 
+const WHOLE_FOLDER: &str = "1. Fetch all of it.\n2. Cancel.";
 const ANOTHER: &str = "Please type another name, or nothing to cancel.";
 const WAYS_OUT: &str =
     "1. Rename the existing file.\n2. Save the requested file under another name.\n3. Cancel.";
@@ -237,6 +289,7 @@ mod tests {
     fn get(names: &[&str]) -> Get {
         Get {
             names: names.iter().map(|name| (*name).to_owned()).collect(),
+            folders: Folders::Small,
             ..Get::default()
         }
     }
@@ -263,6 +316,7 @@ mod tests {
         count: 1,
         bytes: 1,
         ms: 1.0,
+        left_out: 0,
     });
 
     #[test]
@@ -392,5 +446,28 @@ mod tests {
         let (mut talk, _) = Conversation::new(get(&["*.txt"]));
         let over = talk.on_event(&error(ErrorKind::Exists));
         assert!(matches!(over, Some(Step::Over(Some(_)))));
+    }
+
+    #[test]
+    fn a_large_folder_is_fetched_once_the_user_says_so() {
+        let large = || {
+            let (name, files, bytes) = ("d".to_owned(), 1001, 5000);
+            Event::Error(Failure::IsFolder { name, files, bytes })
+        };
+        let (mut talk, _) = Conversation::new(get(&["d"]));
+        let text = asked(talk.on_event(&large()));
+        assert!(text.starts_with("d is a folder with 1001 files"), "{text}");
+        asked(Some(talk.on_line("x")));
+        let all = request(talk.on_line("1"));
+        assert_eq!(
+            (&all.names[..], all.folders),
+            (&["d/".to_owned()][..], Folders::All)
+        );
+        assert_eq!(talk.on_event(&DONE), Some(Step::Over(None)));
+
+        let (mut talk, _) = Conversation::new(get(&["d"]));
+        asked(talk.on_event(&large()));
+        let over = talk.on_line("");
+        assert!(matches!(over, Step::Over(Some(f)) if f.kind == ErrorKind::Usage));
     }
 }

@@ -46,6 +46,7 @@ mod table;
 mod tables;
 mod threads;
 mod units;
+mod whereabouts;
 mod words;
 mod wrap;
 

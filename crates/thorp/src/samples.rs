@@ -220,6 +220,7 @@ pub fn events() -> Vec<Event> {
             count: 1,
             bytes: 1229,
             ms: 1.8,
+            left_out: 0,
         }),
         Event::Error(nobody()),
     ]

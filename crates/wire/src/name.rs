@@ -38,6 +38,13 @@ impl Name {
         self.0.rsplit_once('/').map(|(folder, _)| folder)
     }
 
+    /// What a user means who types a path: `./a`, `/a` and `a//b` are `a` and `a/b`.
+    /// What leads upwards stays as it is, and is no name.
+    pub fn meant_by(typed: &str) -> String {
+        let parts = typed.split('/').filter(|part| !matches!(*part, "" | "."));
+        parts.collect::<Vec<_>>().join("/")
+    }
+
     /// The same path with another last part.
     pub fn with_base(&self, base: &str) -> Result<Self, NameError> {
         match self.folder() {
@@ -168,6 +175,21 @@ mod tests {
             (&"x/".repeat(3000), NameError::TooLong),
         ] {
             assert_eq!(bad.parse::<Name>(), Err(why), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_typed_path_is_taken_for_the_name_that_is_meant() {
+        for (typed, name) in [
+            ("notes.txt", "notes.txt"),
+            ("./notes.txt", "notes.txt"),
+            ("/notes.txt", "notes.txt"),
+            (".//a/./b/", "a/b"),
+            ("../a", "../a"),
+            (".hidden", ".hidden"),
+            ("/", ""),
+        ] {
+            assert_eq!(Name::meant_by(typed), name, "{typed}");
         }
     }
 

@@ -56,6 +56,48 @@ pub fn is_hidden(path: &Path) -> bool {
         .any(|part| part.as_encoded_bytes().starts_with(b"."))
 }
 
+/// Whether a file of this name may do something by merely lying there: a hidden one,
+/// which programs read without being asked to (`.git/config`, `.bash_profile`,
+/// `.ssh/authorized_keys`), or one that another system acts on when its folder is
+/// shown or its disk is put in. It is written only where its user has named it so.
+pub fn acts_unasked(name: &Name) -> bool {
+    name.as_str().split('/').any(hides) || is_acted_on(name.base())
+}
+
+/// Whether a part of a path is hidden, on any system that may see it.
+fn hides(part: &str) -> bool {
+    part.trim_start_matches(is_ignorable).starts_with('.') || is_short(part)
+}
+
+/// Characters that a file system of Apple's passes over: `.git` with one in front
+/// of it is `.git` there.
+fn is_ignorable(c: char) -> bool {
+    matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
+/// A second name that FAT and NTFS may have for a longer one: `GIT~1` is `.git`.
+fn is_short(part: &str) -> bool {
+    let Some((stem, number)) = part.split_once('~') else {
+        return false;
+    };
+    let number = number.split_once('.').map_or(number, |(number, _)| number);
+    (1..=6).contains(&stem.len())
+        && stem.is_ascii()
+        && (1..=6).contains(&number.len())
+        && number.bytes().all(|digit| digit.is_ascii_digit())
+}
+
+/// What Windows and the desktops act on when they show a folder: they load icons from
+/// wherever these files say, show other names, or offer to run a program.
+fn is_acted_on(base: &str) -> bool {
+    const NAMES: [&str; 3] = ["desktop.ini", "autorun.inf", "folder.htt"];
+    const ENDINGS: [&str; 6] = ["lnk", "url", "scf", "library-ms", "search-ms", "desktop"];
+    // Windows passes over dots and spaces at the end of a name.
+    let base = base.trim_end_matches(['.', ' ']).to_ascii_lowercase();
+    let ending = base.rsplit_once('.').map(|(_, ending)| ending);
+    NAMES.contains(&base.as_str()) || ending.is_some_and(|ending| ENDINGS.contains(&ending))
+}
+
 fn root_of(content: Content) -> String {
     let mut root = content.root.to_string();
     root.truncate(16);
@@ -142,6 +184,34 @@ mod tests {
             ("", false),
         ] {
             assert_eq!(is_hidden(Path::new(path)), hidden, "{path}");
+        }
+    }
+
+    #[test]
+    fn what_may_act_by_lying_there_is_told_on_every_system() {
+        for (text, acts) in [
+            (".bash_profile", true),
+            ("docs/.git/config", true),
+            (".ssh/authorized_keys", true),
+            ("docs/\u{200c}.git/config", true),
+            ("docs/GIT~1/config", true),
+            ("docs/git~1", true),
+            ("photos/desktop.ini", true),
+            ("AutoRun.inf", true),
+            ("setup.LNK", true),
+            ("setup.lnk. .", true),
+            ("a.url", true),
+            ("x.desktop", true),
+            ("authorized_keys", false),
+            ("config", false),
+            ("git/config", false),
+            ("notes~1draft.txt", false),
+            ("report~", false),
+            ("setup.exe", false),
+            ("lnk", false),
+            ("desktop.ini.txt", false),
+        ] {
+            assert_eq!(acts_unasked(&name(text)), acts, "{text}");
         }
     }
 }

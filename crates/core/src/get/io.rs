@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use thorp_wire::frame::{Holder, Variant};
 use thorp_wire::{Content, Name, NameError};
 
 use crate::lookup::{Only, Source};
+use crate::matching::PatternError;
 use crate::survey::Coverage;
 use crate::swarm::Unfit;
 
@@ -32,6 +34,11 @@ pub struct Request {
     pub elsewhere: bool,
     /// What is waited for.
     pub patience: Patience,
+    /// Whether files that may act by lying there come by a pattern or a base name too
+    /// ([`acts_unasked`](thorp_wire::reserved::acts_unasked)).
+    pub hidden: bool,
+    /// Whether a name may be a folder's.
+    pub folders: Folders,
 }
 
 /// How long a get waits for what does not come. (A file that changes meanwhile is
@@ -45,6 +52,19 @@ pub enum Patience {
     Begun,
     /// For everything, those too that no member has yet, for so long; or until it comes.
     For(Option<Duration>),
+}
+
+/// Whether a folder is fetched by its name. Part of what is asked of a node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Folders {
+    /// It is not: a program says what it wants by a pattern.
+    #[default]
+    No,
+    /// It is, up to 1,000 files and 1 GiB.
+    Small,
+    /// It is, whatever is in it.
+    All,
 }
 
 /// What becomes of a file that goes by the name of a wanted one.
@@ -89,6 +109,8 @@ pub enum Looked {
     SameName,
     /// A file with this content.
     Equal,
+    /// A folder, and this is what that means for a file.
+    Folder(NotStored),
     /// No file can be put there.
     Blocked(NotStored),
 }
@@ -148,6 +170,8 @@ pub struct Answered {
 pub enum Output {
     /// Make this file: it is empty, so nothing is fetched. Its [`Storage`] is the answer.
     Make(FetchId, Item),
+    /// Copy this file from where this peer shares it. Its [`Storage`] is the answer.
+    Copy(FetchId, Item),
     /// Make a place for this large file, and begin to fetch it. What becomes of it
     /// is told as [`LargeEvent`](super::LargeEvent)s.
     Begin(FetchId, Item),
@@ -180,6 +204,8 @@ pub enum News {
     /// This one matches a pattern and is not fetched: it would change what is
     /// shared from here.
     LeftOut(Name),
+    /// So many match a pattern and are not fetched: they may act by lying there.
+    HiddenLeftOut(u64),
     /// A file is being hashed for this request.
     Hashing {
         /// As it was asked for.
@@ -275,6 +301,8 @@ pub enum Ending {
         files: u64,
         /// Bytes in them.
         bytes: u64,
+        /// Files that match a pattern and were left out.
+        left_out: u64,
     },
     /// The one that it was about is missed.
     Missed {
@@ -324,11 +352,17 @@ pub enum Missed {
         /// Who is at it.
         by: Option<Holder>,
     },
-    /// Several contents go by its name. [`News::Choice`] has said which.
-    Ambiguous {
-        /// Whether they only look as if they did.
-        look_alike: bool,
+    /// It is not clear which file is meant. [`News::Choice`] has said which it may be.
+    Ambiguous(Doubt),
+    /// It is a folder, which is not fetched by its name alone.
+    Folder {
+        /// Files in it: at least so many, where it is not small.
+        files: u64,
+        /// Bytes in these.
+        bytes: u64,
     },
+    /// No file is called so, and it is no pattern, though it looks like one.
+    NotAPattern(PatternError),
     /// thorp keeps this name for its own files.
     Reserved(Name),
     /// A holder has too much to do.
@@ -364,6 +398,20 @@ pub enum Missed {
     Removed,
 }
 
+/// Why files that are offered are not taken. Told to the user as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Doubt {
+    /// Several contents go by the name.
+    Several,
+    /// None is called so: these differ in Unicode normalisation.
+    LookAlike,
+    /// None is called so: these differ in small and large letters.
+    OtherCase,
+    /// These may act by lying there, and are fetched by their whole path only.
+    Hidden,
+}
+
 /// Kinds of [`Missed`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum MissedKind {
@@ -393,10 +441,14 @@ impl Missed {
     /// What kind of reason this is.
     pub fn kind(&self) -> MissedKind {
         match self {
-            Self::NoNames | Self::OneNameOnly | Self::BadName { .. } => MissedKind::Usage,
+            Self::NoNames
+            | Self::OneNameOnly
+            | Self::BadName { .. }
+            | Self::Folder { .. }
+            | Self::NotAPattern(_) => MissedKind::Usage,
             Self::NobodyShares(_) => MissedKind::NotFound,
             Self::TrackerUnreachable { .. } => MissedKind::Tracker,
-            Self::Ambiguous { .. } => MissedKind::Ambiguous,
+            Self::Ambiguous(_) => MissedKind::Ambiguous,
             Self::NotStored(NotStored::Exists | NotStored::InTheWay(_)) => MissedKind::Exists,
             Self::Mismatch(_) | Self::NotStored(NotStored::Changed(_)) => MissedKind::Verification,
             Self::Unreachable(_) | Self::Silent(_) => MissedKind::Network,
@@ -432,7 +484,9 @@ impl Missed {
             | Self::BadName { .. }
             | Self::NobodyShares(_)
             | Self::InPart(_)
-            | Self::Ambiguous { .. }
+            | Self::Ambiguous(_)
+            | Self::Folder { .. }
+            | Self::NotAPattern(_)
             | Self::Reserved(_)
             | Self::Unreadable
             | Self::TooLarge

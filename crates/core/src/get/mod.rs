@@ -31,7 +31,7 @@ mod wait;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use thorp_wire::frame::{Holder, MAX_INLINE, Variant};
-use thorp_wire::{Content, Name, PeerId};
+use thorp_wire::{Content, Entry, Name, PeerId};
 
 use crate::lookup::{Only, Outcome};
 use crate::matching::Pattern;
@@ -39,8 +39,8 @@ use crate::survey::Coverage;
 use crate::time::Instant;
 
 pub use io::{
-    Answered, Chore, Claimed, DiskError, Ending, Existing, FetchId, GetId, Item, Look, Looked,
-    Missed, MissedKind, News, NotStored, Output, Patience, Request, Storage,
+    Answered, Chore, Claimed, DiskError, Doubt, Ending, Existing, FetchId, Folders, GetId, Item,
+    Look, Looked, Missed, MissedKind, News, NotStored, Output, Patience, Request, Storage,
 };
 pub use large::LargeEvent;
 
@@ -70,11 +70,13 @@ pub(crate) enum Input {
     Tick,
     /// Files are wanted.
     Begin(GetId, Request),
-    /// The answer to [`Action::LookUp`]; with the neighbours that gave some of it.
+    /// The answer to [`Action::LookUp`]; with the neighbours that gave some of it, and
+    /// with what this peer shares itself under names that no other member has.
     LookedUp {
         inquiry: Inquiry,
         outcome: Outcome,
         known: BTreeMap<PeerId, Holder>,
+        own: BTreeMap<String, Entry>,
     },
     /// Some of the answer to [`Action::Survey`], as far as the survey has come. More
     /// comes after [`Action::GoOn`].
@@ -106,10 +108,14 @@ pub(crate) enum Action {
     Tell(GetId, Output),
     /// Look these names up. A get asks one question at a time.
     LookUp(Inquiry, Vec<String>, Only),
+    /// The same for names that were looked up in vain before: what resembles them is known.
+    LookUpAgain(Inquiry, Vec<String>, Only),
     /// List all that matches.
     Survey(Inquiry, Pattern, Only),
     /// What was told of a survey was taken: more of it is wanted.
     GoOn(Inquiry),
+    /// No more of it is wanted.
+    Enough(Inquiry),
     /// Fetch a small file.
     Fetch(FetchId, WantedFile),
     /// Look for holders of a large file.
@@ -172,6 +178,10 @@ struct Get {
     found_bytes: u64,
     /// Names that came to no file.
     unplanned: u64,
+    /// Files that match a pattern and are left out: those of the pattern that is being
+    /// found, as far as they may act by lying there, and all the others.
+    hidden: u64,
+    left_out: u64,
     files: u64,
     bytes: u64,
 }
@@ -179,6 +189,8 @@ struct Get {
 #[derive(Debug)]
 enum Task {
     Pattern(Pattern),
+    /// All that is in a folder.
+    Folder(String),
     /// As they were asked for.
     Names(Vec<String>),
     /// Files that match a pattern and have no root: asked for by name they are hashed
@@ -192,12 +204,38 @@ enum Task {
 #[derive(Debug)]
 struct Listed {
     pattern: Pattern,
+    /// That was asked for by its name.
+    folder: Option<Folder>,
     inquiry: Inquiry,
     /// Whether nothing was told yet.
     nothing: bool,
     /// Whether the next part was asked for, or will come by itself.
     is_asked: bool,
     over: Option<Coverage>,
+}
+
+/// A folder that was asked for by its name.
+#[derive(Debug)]
+struct Folder {
+    name: String,
+    /// What is known of it by now.
+    files: u64,
+    bytes: u64,
+    last: Option<Name>,
+    /// What is held back until all is known.
+    held: Vec<Variant>,
+}
+
+impl Folder {
+    fn new(name: String) -> Self {
+        Self {
+            name,
+            files: 0,
+            bytes: 0,
+            last: None,
+            held: Vec::new(),
+        }
+    }
 }
 
 /// What a name was asked for as.
@@ -274,7 +312,8 @@ impl Gets {
                 inquiry,
                 outcome,
                 known,
-            } => self.on_looked_up(now, inquiry, outcome, known),
+                own,
+            } => self.on_looked_up(now, inquiry, outcome, known, &own),
             Input::Surveyed(inquiry, files, so_far) => {
                 self.on_surveyed(now, inquiry, files, so_far);
             }
@@ -414,6 +453,7 @@ impl Gets {
             widen,
             is_there,
             late,
+            is_own,
         } = file;
         if is_there {
             self.arrived(id, item.content.length);
@@ -436,8 +476,10 @@ impl Gets {
             holders: holders.clone(),
             widen,
         };
-        let is_made = content == Content::EMPTY;
-        if is_made {
+        let is_made = is_own || content == Content::EMPTY;
+        if is_own {
+            self.tell(id, Output::Copy(fetch, item.clone()));
+        } else if is_made {
             self.tell(id, Output::Make(fetch, item.clone()));
         } else if content.length > MAX_INLINE {
             self.large.want(fetch, id, item.clone(), wanted);
@@ -546,6 +588,16 @@ impl Gets {
     }
 
     fn miss(&mut self, id: GetId, name: String, why: Missed) {
+        let is_single = |get: &Get| get.terms.is_single;
+        if !self.requests.get(&id).is_none_or(is_single) {
+            let (name, why) = (name.clone(), why.clone());
+            self.tell(id, News::Failed { name, why });
+        }
+        self.note_miss(id, name, why);
+    }
+
+    /// Counts what is missed; of the only thing that was asked for, the end tells.
+    fn note_miss(&mut self, id: GetId, name: String, why: Missed) {
         let Some(get) = self.requests.get_mut(&id) else {
             return;
         };
@@ -553,12 +605,7 @@ impl Gets {
         let kind = why.kind();
         misses.number += 1;
         misses.kind = Some(misses.kind.map_or(kind, |known| known.and(kind)));
-        misses
-            .first
-            .get_or_insert_with(|| (name.clone(), why.clone()));
-        if !get.terms.is_single {
-            self.tell(id, News::Failed { name, why });
-        }
+        misses.first.get_or_insert((name, why));
     }
 
     /// It is missed in the end; not for a name, if it was begun.
@@ -620,6 +667,7 @@ impl Gets {
             _ => Ending::Done {
                 files: get.files,
                 bytes: get.bytes,
+                left_out: get.left_out,
             },
         };
         self.end(id, end);
@@ -695,6 +743,8 @@ impl Get {
             found: 0,
             found_bytes: 0,
             unplanned: 0,
+            hidden: 0,
+            left_out: 0,
             files: 0,
             bytes: 0,
         }

@@ -9,13 +9,14 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use thorp_wire::frame::{Holder, Variant};
-use thorp_wire::{Name, PeerId, reserved};
+use thorp_wire::{Entry, Name, PeerId, reserved};
 
 use super::again::Postponed;
 use super::wait::Wait;
 use super::{
-    AT_ONCE, Action, Answered, AskedAs, Candidate, Chore, Ending, Existing, Get, GetId, Gets,
-    Inquiry, Item, Listed, Look, Looked, Missed, NAMES_AT_ONCE, News, Output, Request, Step, Task,
+    AT_ONCE, Action, Answered, AskedAs, Candidate, Chore, Doubt, Ending, Existing, Folder, Folders,
+    Get, GetId, Gets, Inquiry, Item, Listed, Look, Looked, Missed, NAMES_AT_ONCE, News, Output,
+    Request, Step, Task,
 };
 use crate::lookup::{Answer, Only, Outcome, Source, TrackerUse};
 use crate::matching::{Pattern, looks_like_a_pattern};
@@ -24,6 +25,7 @@ use crate::time::Instant;
 
 /// On what terms files are fetched: the same for all files of a request.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a term by itself")]
 pub(super) struct Terms {
     /// The name for the one file, where it is not the listed one.
     rename: Option<Name>,
@@ -35,18 +37,31 @@ pub(super) struct Terms {
     /// Whether one file was asked for by its name, so that its failure is the
     /// failure of the request.
     pub(super) is_single: bool,
+    /// Whether all is by one name or pattern.
+    pub(super) is_only: bool,
+    /// Whether this peer's own files are copied where no other member has one.
+    copies: bool,
+    /// Whether files that may act by lying there come without being named.
+    hidden: bool,
+    folders: Folders,
 }
+
+/// Up to here a folder is small.
+const SMALL_FILES: u64 = 1000;
+const SMALL_BYTES: u64 = 1 << 30;
 
 /// What a name comes to.
 #[derive(Debug)]
 pub(super) enum Verdict {
     /// This file is meant.
     Take(Planned),
-    /// One of these is meant. They may look like the name without being called so.
+    /// One of these is meant.
     Choose {
         variants: Vec<Variant>,
-        look_alike: bool,
+        doubt: Doubt,
     },
+    /// All that is in the folder of that name.
+    Folder,
     Miss(Missed),
 }
 
@@ -62,6 +77,8 @@ pub(super) struct Planned {
     pub is_there: bool,
     /// Since when it does not come, where it did not before.
     pub late: Option<Instant>,
+    /// It is copied from this peer's own share.
+    pub is_own: bool,
 }
 
 impl Gets {
@@ -79,11 +96,12 @@ impl Gets {
             }
         };
         let (mut agenda, mut names) = (VecDeque::new(), BTreeSet::new());
-        for name in &request.names {
-            match pattern(name) {
-                Some(pattern) => agenda.push_back(Task::Pattern(pattern)),
-                None => {
-                    names.insert(name.clone());
+        for typed in &request.names {
+            match Wanted::meant_by(typed) {
+                Wanted::Pattern(pattern) => agenda.push_back(Task::Pattern(pattern)),
+                Wanted::Folder(folder) => agenda.push_back(Task::Folder(folder)),
+                Wanted::Name(name) => {
+                    names.insert(name);
                 }
             }
         }
@@ -91,7 +109,7 @@ impl Gets {
         let some = names.chunks(NAMES_AT_ONCE);
         agenda.extend(some.map(|some| Task::Names(some.to_vec())));
         let postponed = Postponed::new(now, request.patience);
-        let typed = request.names.first().filter(|_| terms.is_single);
+        let typed = names.first().filter(|_| terms.is_single);
         let look = typed.and_then(|typed| Some((typed.clone(), terms.target_of(typed)?)));
         let mut get = Get::new(request.only.clone(), terms, agenda, postponed);
         if let Some((typed, target)) = look {
@@ -152,18 +170,15 @@ impl Gets {
             Some(Task::Again(names)) => (AskedAs::Again, names),
             Some(Task::Names(names)) => (AskedAs::Name, names),
             Some(Task::Unhashed(names)) => (AskedAs::Unhashed, names),
-            Some(Task::Pattern(pattern)) => {
-                get.step = Step::Survey;
-                let inquiry = get.ask(id);
-                get.listed = Some(Listed {
-                    pattern: pattern.clone(),
-                    inquiry,
-                    nothing: true,
-                    is_asked: true,
-                    over: None,
-                });
-                self.out.push_back(Action::Survey(inquiry, pattern, only));
-                return;
+            Some(Task::Pattern(pattern)) => return self.list(id, pattern, None),
+            Some(Task::Folder(name)) => {
+                return match Pattern::beneath(&name) {
+                    Ok(pattern) => self.list(id, pattern, Some(Folder::new(name))),
+                    Err(why) => {
+                        self.miss_all(id, name, Missed::NotAPattern(why));
+                        self.go_on(now, id);
+                    }
+                };
             }
             None => return self.fetch_the_rest(id),
         };
@@ -173,7 +188,27 @@ impl Gets {
             wait: None,
         };
         let inquiry = get.ask(id);
-        self.out.push_back(Action::LookUp(inquiry, names, only));
+        self.out.push_back(match asked {
+            AskedAs::Again => Action::LookUpAgain(inquiry, names, only),
+            _ => Action::LookUp(inquiry, names, only),
+        });
+    }
+
+    fn list(&mut self, id: GetId, pattern: Pattern, folder: Option<Folder>) {
+        let Some(get) = self.requests.get_mut(&id) else {
+            return;
+        };
+        get.step = Step::Survey;
+        let (inquiry, only) = (get.ask(id), get.only.clone());
+        get.listed = Some(Listed {
+            pattern: pattern.clone(),
+            folder,
+            inquiry,
+            nothing: true,
+            is_asked: true,
+            over: None,
+        });
+        self.out.push_back(Action::Survey(inquiry, pattern, only));
     }
 
     pub(super) fn on_looked_up(
@@ -182,6 +217,7 @@ impl Gets {
         inquiry: Inquiry,
         outcome: Outcome,
         known: BTreeMap<PeerId, Holder>,
+        own: &BTreeMap<String, Entry>,
     ) {
         let Inquiry { get: id, number } = inquiry;
         let Some(get) = self.requests.get_mut(&id).filter(|get| get.asked == number) else {
@@ -193,7 +229,7 @@ impl Gets {
         let asked = *asked;
         let is_being_hashed = |(_, answer): &(_, Answer)| answer.being_hashed().is_some();
         if wait.is_none() && !outcome.names.iter().any(is_being_hashed) {
-            return self.choose_each(now, id, asked, outcome, &known);
+            return self.choose_each(now, id, asked, outcome, &known, own);
         }
         let wait = wait.get_or_insert_with(|| Wait::new(*since));
         let heard = wait.on_looked_up(now, outcome, known);
@@ -215,7 +251,7 @@ impl Gets {
         } = std::mem::replace(&mut get.step, Step::Files)
             && let (Some(outcome), known) = wait.into_answers()
         {
-            self.choose_each(now, id, asked, outcome, &known);
+            self.choose_each(now, id, asked, outcome, &known, own);
         }
     }
 
@@ -227,16 +263,27 @@ impl Gets {
         asked: AskedAs,
         outcome: Outcome,
         known: &BTreeMap<PeerId, Holder>,
+        own: &BTreeMap<String, Entry>,
     ) {
-        let Some(get) = self.requests.get(&id) else {
+        let Some(get) = self.requests.get_mut(&id) else {
             return;
         };
         let Outcome { names, tracker } = outcome;
-        let candidates = names.into_iter().map(|(name, answer)| {
-            let verdict = get.terms.verdict(answer, tracker, known);
-            Candidate::new(name, verdict)
-        });
-        let candidates = candidates.collect();
+        let mut candidates = Vec::new();
+        for (name, answer) in names {
+            let own = own.get(&name);
+            let verdict = match own.and_then(|own| get.terms.own(&name, own, tracker)) {
+                Some(planned) => Verdict::Take(planned),
+                None => get.terms.verdict(&name, answer, tracker, known),
+            };
+            if let Verdict::Folder = verdict {
+                get.terms.is_for_several();
+                get.postponed.take(&name);
+                get.agenda.push_back(Task::Folder(name));
+            } else {
+                candidates.push(Candidate::new(name, verdict));
+            }
+        }
         self.look(now, id, asked, candidates);
     }
 
@@ -258,6 +305,76 @@ impl Gets {
         };
         listed.nothing = false;
         listed.is_asked = false;
+        let text = listed.pattern.text().to_owned();
+        let files = self.without_hidden(id, &text, files);
+        match self.held_back(id, files) {
+            Held::No(files) => self.take_files(now, id, files, so_far),
+            Held::Yes => self.go_on(now, id),
+            Held::Refused(name, why) => {
+                if let Some(get) = self.requests.get_mut(&id) {
+                    get.listed = None;
+                }
+                self.out.push_back(Action::Enough(inquiry));
+                self.miss_all(id, name, why);
+                self.go_on(now, id);
+            }
+        }
+    }
+
+    /// Leaves out what may act by lying there, and counts it.
+    fn without_hidden(&mut self, id: GetId, text: &str, mut files: Vec<Variant>) -> Vec<Variant> {
+        let Some(get) = self.requests.get_mut(&id) else {
+            return files;
+        };
+        let mut hidden = BTreeSet::new();
+        files.retain(|file| {
+            let name = &file.entry.name;
+            let is_named = get.terms.hidden || name.as_str() == text;
+            let stays =
+                is_named || !reserved::acts_unasked(name) || reserved::changes_what_is_shared(name);
+            if !stays {
+                hidden.insert(name.clone());
+            }
+            stays
+        });
+        get.hidden += hidden.len() as u64;
+        files
+    }
+
+    /// A folder that was asked for by its name is fetched once it is known that it is
+    /// small, or the user has said so.
+    fn held_back(&mut self, id: GetId, files: Vec<Variant>) -> Held {
+        let Some(get) = self.requests.get_mut(&id) else {
+            return Held::No(files);
+        };
+        let consent = get.terms.folders;
+        let folder = get
+            .listed
+            .as_mut()
+            .and_then(|listed| listed.folder.as_mut());
+        let Some(folder) = folder.filter(|_| consent != Folders::All) else {
+            return Held::No(files);
+        };
+        for file in &files {
+            if folder.last.as_ref() != Some(&file.entry.name) {
+                folder.files += 1;
+                folder.bytes = folder.bytes.saturating_add(file.entry.length);
+                folder.last = Some(file.entry.name.clone());
+            }
+        }
+        folder.held.extend(files);
+        if folder.files <= SMALL_FILES && folder.bytes <= SMALL_BYTES {
+            return Held::Yes;
+        }
+        let (files, bytes) = (folder.files, folder.bytes);
+        Held::Refused(folder.name.clone(), Missed::Folder { files, bytes })
+    }
+
+    /// Some of the files that match a pattern are to be fetched.
+    fn take_files(&mut self, now: Instant, id: GetId, files: Vec<Variant>, so_far: Coverage) {
+        let Some(get) = self.requests.get_mut(&id) else {
+            return;
+        };
         let tracker_asked = so_far.has_asked_tracker();
         let source = if tracker_asked {
             Source::Tracker
@@ -273,6 +390,7 @@ impl Gets {
         let mut unhashed = Vec::new();
         for (name, variants) in by_name {
             if reserved::changes_what_is_shared(&name) {
+                get.left_out += 1;
                 let left_out = News::LeftOut(name);
                 self.out.push_back(Action::Tell(id, left_out.into()));
                 continue;
@@ -319,14 +437,41 @@ impl Gets {
         let Some(get) = self.requests.get_mut(&id) else {
             return;
         };
+        // What was held back of a folder is small.
+        let consent = get.terms.folders;
+        let folder = get
+            .listed
+            .as_mut()
+            .and_then(|listed| listed.folder.as_mut());
+        let mut refused = None;
+        if let Some(folder) = folder.filter(|folder| !folder.held.is_empty()) {
+            let held = std::mem::take(&mut folder.held);
+            if consent != Folders::No {
+                return self.take_files(now, id, held, coverage);
+            }
+            let (files, bytes) = (folder.files, folder.bytes);
+            refused = Some(Missed::Folder { files, bytes });
+        }
         let Some(Listed {
-            pattern, nothing, ..
+            pattern,
+            folder,
+            nothing,
+            ..
         }) = get.listed.take()
         else {
             return;
         };
-        let name = pattern.text().to_owned();
+        let name = match folder {
+            Some(folder) => folder.name,
+            None => pattern.text().to_owned(),
+        };
         get.done.push(pattern);
+        let hidden = std::mem::take(&mut get.hidden);
+        get.left_out += hidden;
+        if hidden > 0 {
+            let left_out = News::HiddenLeftOut(hidden);
+            self.out.push_back(Action::Tell(id, left_out.into()));
+        }
         let is_partial = match coverage {
             Coverage::Whole => false,
             Coverage::TrackerInPart | Coverage::TrackerBusy | Coverage::NeighboursOnly => true,
@@ -340,6 +485,7 @@ impl Gets {
             }
         };
         let missed = match (nothing, coverage) {
+            _ if refused.is_some() => refused,
             (true, Coverage::NeighboursOnly) => Some(get.terms.nobody(TrackerUse::Unreachable)),
             (true, coverage) if coverage.is_cut() => Some(Missed::InPart(coverage)),
             (true, _) => Some(get.terms.nobody(TrackerUse::Asked)),
@@ -353,9 +499,23 @@ impl Gets {
             self.tell(id, News::Partial(coverage));
         }
         if let Some(why) = missed {
-            self.miss_unplanned(id, name, why);
+            self.miss_all(id, name, why);
         }
         self.go_on(now, id);
+    }
+
+    /// A pattern or a folder comes to no file. Where nothing else was asked for, that
+    /// is what the end tells.
+    fn miss_all(&mut self, id: GetId, name: String, why: Missed) {
+        let Some(get) = self.requests.get_mut(&id) else {
+            return;
+        };
+        if get.terms.is_only {
+            get.unplanned += 1;
+            self.note_miss(id, name, why);
+        } else {
+            self.miss_unplanned(id, name, why);
+        }
     }
 
     /// A name comes to no file.
@@ -404,6 +564,11 @@ impl Gets {
                 let why = match looked.next().unwrap_or(Looked::Free) {
                     Looked::Free => None,
                     Looked::SameName | Looked::Equal => Some(Missed::exists()),
+                    // It may be a folder that is wanted, and is here in part.
+                    Looked::Folder(_) => {
+                        get.free = None;
+                        None
+                    }
                     Looked::Blocked(why) => Some(Missed::NotStored(why)),
                 };
                 if let Some(why) = why {
@@ -457,14 +622,13 @@ impl Gets {
                 Ok(()) => get.planned.push(planned),
                 Err(why) => self.miss_unplanned(id, asked, why),
             },
-            Verdict::Choose {
-                variants,
-                look_alike,
-            } => {
+            Verdict::Choose { variants, doubt } => {
                 let name = asked.clone();
                 self.tell(id, News::Choice { name, variants });
-                self.miss_unplanned(id, asked, Missed::Ambiguous { look_alike });
+                self.miss_unplanned(id, asked, Missed::Ambiguous(doubt));
             }
+            // It is on the agenda.
+            Verdict::Folder => {}
             Verdict::Miss(why) => {
                 if get.postponed.put(now, &asked, &why, None, None) {
                     self.say_what_is_waited_for(id, &asked, why, None);
@@ -491,7 +655,7 @@ impl Gets {
             is_looked_at,
         } = candidate;
         match &mut verdict {
-            Verdict::Choose { .. } => {}
+            Verdict::Choose { .. } | Verdict::Folder => {}
             // Another file that goes by its name is not the one that was begun, and in
             // doubt only another content is news.
             Verdict::Take(planned)
@@ -561,9 +725,10 @@ impl Terms {
     /// The terms of a request, if it can be served at all.
     pub fn new(request: &Request) -> Result<Self, Missed> {
         let is_single = match &request.names[..] {
-            [name] => pattern(name).is_none(),
+            [name] => matches!(Wanted::meant_by(name), Wanted::Name(_)),
             _ => false,
         };
+        let is_elsewhere = request.elsewhere || request.rename.is_some();
         let for_one = request.rename.is_some() || request.existing == Existing::SetAside;
         if for_one && !is_single {
             return Err(Missed::OneNameOnly);
@@ -583,7 +748,17 @@ impl Terms {
             keeps: request.existing == Existing::Keep,
             equal_will_do: request.elsewhere || !is_single,
             is_single,
+            is_only: request.names.len() == 1,
+            copies: is_elsewhere && request.only.from.is_none(),
+            hidden: request.hidden,
+            folders: request.folders,
         })
+    }
+
+    /// What was taken for a file's name is a folder's.
+    fn is_for_several(&mut self) {
+        self.is_single = false;
+        self.equal_will_do = true;
     }
 
     /// Where to look before any peer is asked: a file that has no place need not
@@ -598,6 +773,7 @@ impl Terms {
     /// What an answer comes to.
     pub fn verdict(
         &self,
+        typed: &str,
         answer: Answer,
         tracker: TrackerUse,
         known: &BTreeMap<PeerId, Holder>,
@@ -614,7 +790,7 @@ impl Terms {
                     via,
                     tracker_asked,
                 };
-                self.choose(variants, answer)
+                self.choose_named(typed, variants, answer)
             }
             Answer::Alike(variants) => {
                 let answer = Answered {
@@ -622,10 +798,66 @@ impl Terms {
                     via: None,
                     tracker_asked,
                 };
-                self.choose_alike(variants, answer)
+                self.choose_alike(typed, variants, answer)
             }
-            Answer::Nobody => Verdict::Miss(self.nobody(tracker)),
+            Answer::OtherCase(variants) => several(variants, Doubt::OtherCase),
+            // One name is given to one file.
+            Answer::Folder if self.rename.is_some() => Verdict::Miss(Missed::OneNameOnly),
+            Answer::Folder => Verdict::Folder,
+            Answer::Nobody => {
+                let error = Pattern::new(typed).err();
+                match error.filter(|_| looks_like_a_pattern(typed) && tracker_asked) {
+                    Some(why) => Verdict::Miss(Missed::NotAPattern(why)),
+                    None => Verdict::Miss(self.nobody(tracker)),
+                }
+            }
         }
+    }
+
+    /// What this peer shares itself, where no other member has it.
+    fn own(&self, typed: &str, own: &Entry, tracker: TrackerUse) -> Option<Planned> {
+        let is_free = self.copies && !self.is_guarded(typed, &own.name);
+        let content = own.content().filter(|_| is_free)?;
+        let root = self.only.root.as_deref();
+        if root.is_some_and(|prefix| !content.root.has_hex_prefix(prefix)) {
+            return None;
+        }
+        let item = Item {
+            target: self.rename.clone().unwrap_or_else(|| own.name.clone()),
+            listed: own.name.clone(),
+            mtime: own.mtime,
+            content,
+        };
+        Some(Planned {
+            item,
+            holders: Vec::new(),
+            answer: Answered {
+                source: Source::Memory,
+                via: None,
+                tracker_asked: tracker == TrackerUse::Asked,
+            },
+            widen: false,
+            is_there: false,
+            late: None,
+            is_own: true,
+        })
+    }
+
+    /// What may act by lying there is not taken by the last part of its path alone.
+    fn choose_named(&self, typed: &str, variants: Vec<Variant>, answer: Answered) -> Verdict {
+        let is_free = |variant: &Variant| !self.is_guarded(typed, &variant.entry.name);
+        let (free, guarded): (Vec<_>, Vec<_>) = variants.into_iter().partition(is_free);
+        if free.is_empty() && !guarded.is_empty() {
+            return several(guarded, Doubt::Hidden);
+        }
+        self.choose(free, answer)
+    }
+
+    /// Whether a file of this name is offered with its path, and not taken.
+    fn is_guarded(&self, typed: &str, name: &Name) -> bool {
+        // By another name it does nothing.
+        let is_named = self.hidden || self.rename.is_some() || name.as_str() == typed;
+        !is_named && reserved::acts_unasked(name)
     }
 
     /// The one content that goes by a name, or the choice between several.
@@ -640,7 +872,7 @@ impl Terms {
         };
         let is_other = |variant: &Variant| variant.entry.content() != Some(content);
         if hashed.iter().any(is_other) {
-            return several(hashed, false);
+            return several(hashed, Doubt::Several);
         }
         let listed = first.entry.name.clone();
         let item = Item {
@@ -658,16 +890,17 @@ impl Terms {
             widen: self.only.from.is_none(),
             is_there: false,
             late: None,
+            is_own: false,
         })
     }
 
     /// Names that differ from the typed one in Unicode normalisation only are
     /// offered, not taken, unless the person has said by its root which one is meant.
-    fn choose_alike(&self, variants: Vec<Variant>, answer: Answered) -> Verdict {
+    fn choose_alike(&self, typed: &str, variants: Vec<Variant>, answer: Answered) -> Verdict {
         if self.only.root.is_some() {
-            return self.choose(variants, answer);
+            return self.choose_named(typed, variants, answer);
         }
-        several(variants, true)
+        several(variants, Doubt::LookAlike)
     }
 
     /// No peer has it, as far as could be asked.
@@ -697,23 +930,48 @@ impl Terms {
             }
             Looked::Equal | Looked::SameName if self.keeps => Err(Missed::exists()),
             Looked::Free | Looked::Equal | Looked::SameName => Ok(()),
-            Looked::Blocked(why) => Err(Missed::NotStored(why)),
+            Looked::Folder(why) | Looked::Blocked(why) => Err(Missed::NotStored(why)),
         }
     }
 }
 
-/// The pattern that a text is. What looks like one and is none (`photo [1`) can
-/// still be a file's name.
-pub(super) fn pattern(text: &str) -> Option<Pattern> {
-    looks_like_a_pattern(text)
-        .then(|| Pattern::new(text).ok())
-        .flatten()
+/// What becomes of files that were found beneath a folder.
+enum Held {
+    /// They are fetched.
+    No(Vec<Variant>),
+    /// It is seen first how many there are.
+    Yes,
+    /// The folder of this name is not fetched.
+    Refused(String, Missed),
 }
 
-fn several(mut variants: Vec<Variant>, look_alike: bool) -> Verdict {
-    variants.sort_by_key(|variant| std::cmp::Reverse(variant.holders.len()));
-    Verdict::Choose {
-        variants,
-        look_alike,
+/// What a user means who types this.
+enum Wanted {
+    Name(String),
+    Folder(String),
+    Pattern(Pattern),
+}
+
+impl Wanted {
+    /// What looks like a pattern and is none (`photo [1`) can still be a file's name.
+    fn meant_by(typed: &str) -> Self {
+        let name = Name::meant_by(typed);
+        if looks_like_a_pattern(typed)
+            && let Ok(pattern) = Pattern::new(&name)
+        {
+            return Self::Pattern(pattern);
+        }
+        if name.is_empty() {
+            return Self::Name(typed.to_owned());
+        }
+        if typed.ends_with('/') {
+            return Self::Folder(name);
+        }
+        Self::Name(name)
     }
+}
+
+fn several(mut variants: Vec<Variant>, doubt: Doubt) -> Verdict {
+    variants.sort_by_key(|variant| std::cmp::Reverse(variant.holders.len()));
+    Verdict::Choose { variants, doubt }
 }

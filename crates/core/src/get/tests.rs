@@ -117,7 +117,9 @@ fn outcome(names: Vec<String>, how: u8) -> Outcome {
         let variants = variants.into_iter().flatten().take(usize::from(how % 3));
         let variants: Vec<Variant> = variants.collect();
         let answer = match how % 5 {
+            _ if variants.is_empty() && how > 127 => Answer::Folder,
             _ if variants.is_empty() => Answer::Nobody,
+            0 if how > 127 => Answer::OtherCase(variants),
             0 => Answer::Alike(variants),
             1 => Answer::Found(Source::Neighbour(holder(1).id), variants),
             _ => Answer::Found(Source::Tracker, variants),
@@ -176,7 +178,9 @@ impl World {
 
     fn take(&mut self, action: Action) {
         match action {
-            Action::LookUp(inquiry, names, _) => self.owed.push(Owed::LookUp(inquiry, names)),
+            Action::LookUp(inquiry, names, _) | Action::LookUpAgain(inquiry, names, _) => {
+                self.owed.push(Owed::LookUp(inquiry, names));
+            }
             Action::Survey(inquiry, ..) | Action::GoOn(inquiry) => {
                 self.owed.push(Owed::Survey(inquiry));
             }
@@ -185,6 +189,9 @@ impl World {
                 self.owed.push(Owed::Gathered(fetch));
                 self.give(Input::Named(fetch, wanted.holders));
             }
+            Action::Enough(inquiry) => self
+                .owed
+                .retain(|owed| !matches!(owed, Owed::Survey(its) if *its == inquiry)),
             Action::Forget(id, _) => {
                 assert!(self.abandoned.contains(&id), "nobody has abandoned it");
             }
@@ -194,7 +201,9 @@ impl World {
                 assert!(!self.abandoned.contains(&id), "nobody waits: {output:?}");
                 match output {
                     Output::Do(Chore::Look(looks)) => self.owed.push(Owed::Look(id, looks.len())),
-                    Output::Make(fetch, _) => self.owed.push(Owed::Make(fetch)),
+                    Output::Make(fetch, _) | Output::Copy(fetch, _) => {
+                        self.owed.push(Owed::Make(fetch));
+                    }
                     Output::Begin(fetch, _) => {
                         self.owed.push(Owed::Begun(fetch));
                         self.owed.push(Owed::Released(fetch));
@@ -218,10 +227,12 @@ impl World {
         match owed {
             Owed::LookUp(inquiry, names) => {
                 let outcome = outcome(names, how);
+                let own = names_of_own(&outcome, how);
                 self.give(Input::LookedUp {
                     inquiry,
                     outcome,
                     known,
+                    own,
                 });
             }
             Owed::Survey(inquiry) => {
@@ -311,6 +322,7 @@ impl World {
                 inquiry,
                 outcome: outcome(vec!["a".to_owned()], how),
                 known: BTreeMap::new(),
+                own: BTreeMap::new(),
             },
             2 => Input::Stored(fetch, None, storage),
             3 => Input::Named(fetch, vec![holder(how)]),
@@ -333,6 +345,8 @@ impl World {
                         [usize::from(existing)],
                     elsewhere,
                     patience: Patience::default(),
+                    hidden: existing == 1,
+                    folders: if elsewhere { Folders::All } else { Folders::No },
                 };
                 self.give(Input::Begin(get, request));
             }
@@ -399,6 +413,8 @@ fn of_many_files_no_more_than_some_are_known_at_a_time() {
         existing: Existing::Keep,
         elsewhere: false,
         patience: Patience::default(),
+        hidden: false,
+        folders: Folders::No,
     };
     let now = Instant::default();
     gets.handle(now, Input::Begin(GetId(0), request));
@@ -442,7 +458,14 @@ fn of_many_files_no_more_than_some_are_known_at_a_time() {
     let files = u64::try_from(pages * each).expect("small");
     assert_eq!((patterns, fetched), (2, files), "each once");
     let bytes = 5 * files;
-    assert_eq!(end, Some(Ending::Done { files, bytes }));
+    assert_eq!(
+        end,
+        Some(Ending::Done {
+            files,
+            bytes,
+            left_out: 0
+        })
+    );
     assert!(gets.is_idle());
 }
 
@@ -515,4 +538,14 @@ fn files_of_one_content_wait_for_one_another_and_no_more_than_eight_run() {
         released(&mut files, fetch);
     }
     assert!(files.is_idle());
+}
+
+/// What this peer shares itself of what no other member has.
+fn names_of_own(outcome: &Outcome, how: u8) -> BTreeMap<String, Entry> {
+    let missed = outcome
+        .names
+        .iter()
+        .filter(|(_, answer)| !matches!(answer, Answer::Found(..)));
+    let own = missed.filter_map(|(name, _)| Some((name.clone(), variant(name, how)?.entry)));
+    own.filter(|_| how.is_multiple_of(2)).collect()
 }

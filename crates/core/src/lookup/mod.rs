@@ -6,7 +6,8 @@
 //! 1. memory: the neighbours' listings, no message at all;
 //! 2. neighbours: some are asked, all at once, and not waited for long;
 //! 3. the tracker;
-//! 4. if only files are found that are not hashed yet, their holders are asked
+//! 4. for a few names that no member knows, what resembles them, once;
+//! 5. if only files are found that are not hashed yet, their holders are asked
 //!    to hash them now.
 //!
 //! It owns the order and the waiting. Which members can be asked, and what
@@ -28,7 +29,7 @@ use std::time::Duration;
 use thorp_wire::PeerId;
 use thorp_wire::frame::{Find, Found, Holder, Query, Variant};
 
-use crate::matching::fit;
+use crate::matching::{Pattern, fit};
 use crate::time::Instant;
 
 use names::{Index, Named};
@@ -40,6 +41,14 @@ const TRACKER_WITHIN: Duration = Duration::from_secs(5);
 /// How long to wait for neighbours that are being dialled, if there is no
 /// tracker to ask.
 const BACK_WITHIN: Duration = Duration::from_secs(2);
+/// How long the tracker is waited for when it is asked what resembles a name: a miss is
+/// said soon.
+const LIKES_WITHIN: Duration = Duration::from_secs(2);
+/// Names of a lookup of which it is looked what resembles them: each costs the tracker
+/// as much as a pattern.
+const MOST_LIKES: usize = 3;
+/// How many files of the neighbours are looked at for that, of those that match.
+const LIKES_IN_MEMORY: usize = 100;
 /// How long holders may take to hash a file.
 const HASHED_WITHIN: Duration = Duration::from_secs(10);
 /// A member that is too busy is asked again after this long, and given up when it has
@@ -56,6 +65,10 @@ const HASHERS: usize = 4;
 pub trait Surroundings {
     /// What the neighbours' listings have for a typed name.
     fn remembered(&self, typed: &str) -> Vec<Variant>;
+    /// What the neighbours' listings have that matches, as much of it as that.
+    fn matching(&self, pattern: &Pattern, most: usize) -> Vec<Variant>;
+    /// Whether this peer has chosen a neighbour: it has fetched from it.
+    fn has_chosen(&self, neighbour: PeerId) -> bool;
     /// Neighbours to ask, and how long each takes to answer.
     fn worth_asking(&self) -> Vec<(PeerId, Option<Duration>)>;
     /// Whether neighbours should answer for their neighbours too.
@@ -64,6 +77,18 @@ pub trait Surroundings {
     fn tracker(&self) -> TrackerState;
     /// Whether neighbours from earlier may be here in a moment.
     fn expects_neighbours(&self) -> bool;
+}
+
+/// What a member that answers is to this peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Witness {
+    /// Its group's tracker.
+    Tracker,
+    /// A neighbour.
+    Neighbour {
+        /// Whether this peer has fetched from it.
+        is_chosen: bool,
+    },
 }
 
 /// How it is with the tracker.
@@ -91,6 +116,8 @@ pub struct Lookup {
     /// How many answers came.
     pages: usize,
     tracker: TrackerUse,
+    /// Names of which it is looked what resembles them.
+    most_likes: usize,
     /// Questions to members that were too busy, and when to ask them again.
     resting: Vec<(Instant, Holder, Find)>,
     /// Since when no member has answered because of that.
@@ -123,11 +150,19 @@ impl Lookup {
             round: 0,
             pages: 0,
             tracker: TrackerUse::Spared,
+            most_likes: MOST_LIKES,
             resting: Vec::new(),
             busy: None,
             patience_ends: now + TRACKER_WITHIN,
             waited: false,
         }
+    }
+
+    /// The same, but what resembles a name is not looked for.
+    #[must_use]
+    pub fn without_likes(mut self) -> Self {
+        self.most_likes = 0;
+        self
     }
 
     /// What is to be done now. The caller repeats it until it returns nothing:
@@ -136,7 +171,7 @@ impl Lookup {
         loop {
             let actions = match &self.stage {
                 Stage::Memory => self.look_into_memory(now, around),
-                Stage::Neighbours(waiting) if waiting.goes_on(now) && !self.all_answered() => {
+                Stage::Neighbours(waiting) if waiting.goes_on(now) && !self.is_settled() => {
                     Some(Vec::new())
                 }
                 Stage::Neighbours(_) => self.go_on_to(Stage::BeforeTracker),
@@ -146,8 +181,11 @@ impl Lookup {
                     if waiting.is_owed() {
                         self.tracker = TrackerUse::Unreachable;
                     }
-                    self.go_on_to(Stage::BeforeHashing)
+                    self.go_on_to(Stage::BeforeLikes)
                 }
+                Stage::BeforeLikes => self.look_for_likes(now, around),
+                Stage::Likes(waiting) if waiting.goes_on(now) => Some(Vec::new()),
+                Stage::Likes(_) => self.go_on_to(Stage::BeforeHashing),
                 Stage::BeforeHashing => Some(self.have_hashed(now)),
                 Stage::Hashing(waiting) if waiting.goes_on(now) => Some(self.ask_the_rested(now)),
                 Stage::Hashing(_) => Some(self.finish()),
@@ -162,12 +200,15 @@ impl Lookup {
     /// When [`advance`](Self::advance) has something to do even if nothing happens.
     pub fn deadline(&self) -> Option<Instant> {
         match &self.stage {
-            Stage::Neighbours(waiting) | Stage::Tracker(waiting) | Stage::Hashing(waiting) => {
+            Stage::Neighbours(waiting)
+            | Stage::Tracker(waiting)
+            | Stage::Likes(waiting)
+            | Stage::Hashing(waiting) => {
                 let rested = self.resting.iter().map(|(until, ..)| *until);
                 rested.chain([waiting.until]).min()
             }
             Stage::BeforeTracker => Some(self.patience_ends),
-            Stage::Memory | Stage::BeforeHashing | Stage::Done => None,
+            Stage::Memory | Stage::BeforeLikes | Stage::BeforeHashing | Stage::Done => None,
         }
     }
 
@@ -178,12 +219,12 @@ impl Lookup {
     }
 
     /// A member has answered this question. Returns what else to ask it.
-    /// `tracker` tells whether the member is a tracker.
+    /// `of` tells what that member is to this peer.
     pub fn found(
         &mut self,
         now: Instant,
         who: PeerId,
-        tracker: bool,
+        of: Witness,
         asked: &Find,
         found: Found,
     ) -> Option<Find> {
@@ -194,14 +235,23 @@ impl Lookup {
         self.busy = None;
         let more = found.more && self.pages < MOST_PAGES;
         let rest = more.then(|| rest(asked, &found)).flatten();
+        if let Stage::Likes(_) = self.stage {
+            // The first page is enough to know that there is something.
+            for mut variant in found.variants {
+                self.only.keep(&mut variant);
+                if !variant.holders.is_empty() {
+                    self.take_like(&variant);
+                }
+            }
+            return None;
+        }
         if found.more && rest.is_none() && matches!(self.stage, Stage::Tracker(_)) {
             self.tracker = TrackerUse::InPart;
         }
         let hashing = matches!(self.stage, Stage::Hashing(_));
-        let source = if tracker {
-            Source::Tracker
-        } else {
-            Source::Neighbour(who)
+        let source = match of {
+            Witness::Tracker => Source::Tracker,
+            Witness::Neighbour { .. } => Source::Neighbour(who),
         };
         for mut variant in found.variants {
             self.only.keep(&mut variant);
@@ -213,7 +263,14 @@ impl Lookup {
                 if hashing {
                     named.hashed(variant.clone());
                 } else {
-                    named.take(source, fit, variant.clone());
+                    let lists_it = variant.holders.iter().any(|holder| holder.id == who);
+                    let counts = named.take(source, fit, variant.clone());
+                    if let Witness::Neighbour { is_chosen } = of
+                        && counts
+                        && lists_it
+                    {
+                        named.vouch(who, is_chosen);
+                    }
                 }
             }
         }
@@ -232,15 +289,16 @@ impl Lookup {
     }
 
     /// A member has too much to do to answer this question now. It is asked again for a
-    /// while; neighbours only spare the tracker work, and are not.
+    /// while; neighbours only spare the tracker work, and are not, and what resembles a
+    /// name is a hint.
     pub fn busy(&mut self, now: Instant, who: PeerId, asked: Find) {
-        let is_neighbours = matches!(self.stage, Stage::Neighbours(_));
+        let is_spared = matches!(self.stage, Stage::Neighbours(_) | Stage::Likes(_));
         let since = *self.busy.get_or_insert(now);
         let again = now + ASK_AGAIN;
         let Some(waiting) = self.stage.waiting().filter(|waiting| waiting.owes(who)) else {
             return;
         };
-        if is_neighbours || again > since + BUSY_FOR {
+        if is_spared || again > since + BUSY_FOR {
             waiting.answered(who);
             if matches!(self.stage, Stage::Tracker(_)) {
                 self.tracker = TrackerUse::InPart;
@@ -280,7 +338,7 @@ impl Lookup {
         around: &dyn Surroundings,
     ) -> Option<Vec<LookupAction>> {
         self.remember(around);
-        let ask = if self.all_answered() {
+        let ask = if self.is_settled() {
             Vec::new()
         } else {
             around.worth_asking()
@@ -301,20 +359,24 @@ impl Lookup {
         now: Instant,
         around: &dyn Surroundings,
     ) -> Option<Vec<LookupAction>> {
-        if self.all_answered() {
-            return self.go_on_to(Stage::BeforeHashing);
+        if self.is_settled() {
+            return self.go_on_to(Stage::BeforeLikes);
         }
+        // What is there already is not kept back for a tracker that may not come.
+        let all_answered = self.all_answered();
         match around.tracker() {
             TrackerState::Up(tracker) => {
                 self.tracker = TrackerUse::Asked;
                 let (members, finds) = (vec![linked(tracker)], self.finds(0));
                 Some(self.ask(Stage::Tracker, members, &finds, now + TRACKER_WITHIN))
             }
-            TrackerState::Trying if now < self.started + TRACKER_WITHIN => {
+            TrackerState::Trying if !all_answered && now < self.started + TRACKER_WITHIN => {
                 Some(self.wait_until(self.started + TRACKER_WITHIN))
             }
             TrackerState::Trying | TrackerState::Down
-                if around.expects_neighbours() && now < self.started + BACK_WITHIN =>
+                if !all_answered
+                    && around.expects_neighbours()
+                    && now < self.started + BACK_WITHIN =>
             {
                 Some(self.wait_until(self.started + BACK_WITHIN))
             }
@@ -324,8 +386,57 @@ impl Lookup {
             }
             TrackerState::Trying | TrackerState::Down => {
                 self.tracker = TrackerUse::Unreachable;
-                self.go_on_to(Stage::BeforeHashing)
+                self.go_on_to(Stage::BeforeLikes)
             }
+        }
+    }
+
+    /// Of a name that no member knows it is looked what resembles it: in memory, and
+    /// if there is nothing, at the tracker, once.
+    fn look_for_likes(
+        &mut self,
+        now: Instant,
+        around: &dyn Surroundings,
+    ) -> Option<Vec<LookupAction>> {
+        let missed = self.names.iter().filter(|named| named.is_missed());
+        let patterns: Vec<Pattern> = missed
+            .take(self.most_likes)
+            .filter_map(|named| Pattern::resembling(&named.typed).ok())
+            .collect();
+        for pattern in &patterns {
+            for mut variant in around.matching(pattern, LIKES_IN_MEMORY) {
+                self.only.keep(&mut variant);
+                if !variant.holders.is_empty() {
+                    self.take_like(&variant);
+                }
+            }
+        }
+        let missed = self.names.iter().filter(|named| named.is_missed());
+        let unlike = missed.take(self.most_likes).map(Named::has_likeness);
+        let finds: Vec<Find> = patterns
+            .into_iter()
+            .zip(unlike)
+            .filter(|(_, has_likeness)| !has_likeness)
+            .map(|(pattern, _)| Find {
+                query: Query::Pattern(pattern.text().to_owned()),
+                hops: 0,
+                hash_now: false,
+                after: None,
+                most: None,
+            })
+            .collect();
+        match around.tracker() {
+            TrackerState::Up(tracker) if !finds.is_empty() && self.tracker == TrackerUse::Asked => {
+                let until = now + LIKES_WITHIN;
+                Some(self.ask(Stage::Likes, vec![linked(tracker)], &finds, until))
+            }
+            _ => self.go_on_to(Stage::BeforeHashing),
+        }
+    }
+
+    fn take_like(&mut self, variant: &Variant) {
+        for named in self.names.iter_mut().filter(|named| named.is_missed()) {
+            named.resembles(variant.clone());
         }
     }
 
@@ -369,7 +480,12 @@ impl Lookup {
                 self.only.keep(&mut variant);
                 let fit = fit(&variant.entry.name, &named.typed);
                 if let (Some(fit), false) = (fit, variant.holders.is_empty()) {
-                    named.take(Source::Memory, fit, variant);
+                    let holders: Vec<PeerId> = variant.holders.iter().map(|h| h.id).collect();
+                    if named.take(Source::Memory, fit, variant) {
+                        for holder in holders {
+                            named.vouch(holder, around.has_chosen(holder));
+                        }
+                    }
                 }
             }
         }
@@ -399,7 +515,7 @@ impl Lookup {
     }
 
     fn finds(&self, hops: u8) -> Vec<Find> {
-        let names: Vec<String> = self.unanswered().map(|named| named.typed.clone()).collect();
+        let names: Vec<String> = self.open().map(|named| named.typed.clone()).collect();
         let find = |names: &[String]| Find {
             query: Query::Names(names.to_vec()),
             hops,
@@ -448,12 +564,23 @@ impl Lookup {
         }
     }
 
-    fn unanswered(&self) -> impl Iterator<Item = &Named> {
-        self.names.iter().filter(|named| named.is_unanswered())
+    /// The names of which others are to be asked.
+    fn open(&self) -> impl Iterator<Item = &Named> {
+        // The user has said what is meant, whichever peer has it.
+        let is_said = self.only.from.is_some() || self.only.root.is_some();
+        self.names
+            .iter()
+            .filter(move |named| named.is_unanswered() || (named.is_open() && !is_said))
     }
 
+    fn is_settled(&self) -> bool {
+        self.open().next().is_none()
+    }
+
+    /// Whether something is known of each name, be it from a neighbour that came by
+    /// itself.
     fn all_answered(&self) -> bool {
-        self.unanswered().next().is_none()
+        !self.names.iter().any(Named::is_unanswered)
     }
 }
 

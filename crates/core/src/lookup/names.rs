@@ -1,13 +1,16 @@
 //! The names that are looked up: what is known of each, and which of them the
 //! name of a file fits.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use thorp_wire::Name;
 use thorp_wire::frame::{Holder, Variant};
+use thorp_wire::{Name, PeerId};
 
 use super::outcome::{Answer, Source, merge};
-use crate::matching::{Fit, nfc};
+use crate::matching::{Fit, Likeness, likeness, nfc};
+
+/// Files in other letters that are offered for one name.
+const MOST_ALIKE: usize = 20;
 
 /// One of the names, as it was typed.
 #[derive(Debug)]
@@ -16,6 +19,10 @@ pub(super) struct Named {
     answer: Option<Known>,
     /// What differs from the name only in Unicode normalisation.
     alike: Vec<Variant>,
+    /// What differs from it only in small and large letters.
+    other_case: Vec<Variant>,
+    /// Whether there are files in a folder that is called so.
+    is_folder: bool,
 }
 
 /// What is known of a name: all of it fits equally well.
@@ -24,6 +31,10 @@ struct Known {
     source: Source,
     fit: Fit,
     variants: Vec<Variant>,
+    /// Which neighbours list one of these themselves.
+    vouchers: BTreeSet<PeerId>,
+    /// Whether it is taken without asking the tracker.
+    is_vouched_for: bool,
 }
 
 /// Finds the names that a file's name fits, without trying them all.
@@ -40,26 +51,53 @@ impl Named {
             typed,
             answer: None,
             alike: Vec::new(),
+            other_case: Vec::new(),
+            is_folder: false,
         }
     }
 
-    /// Takes a file that fits. A better fit displaces a worse one; an equal
-    /// one is another choice, or adds its holders.
-    pub(super) fn take(&mut self, source: Source, fit: Fit, variant: Variant) {
+    /// Takes a file that fits. A better fit displaces a worse one; an equal one is
+    /// another choice, or adds its holders. Whether it counts.
+    pub(super) fn take(&mut self, source: Source, fit: Fit, variant: Variant) -> bool {
         if fit == Fit::Normalised {
             merge(&mut self.alike, variant);
-            return;
+            return false;
         }
         match &mut self.answer {
-            Some(known) if known.fit < fit => {}
+            Some(known) if known.fit < fit => return false,
             Some(known) if known.fit == fit => merge(&mut known.variants, variant),
             answer => {
                 *answer = Some(Known {
                     source,
                     fit,
                     variants: vec![variant],
+                    vouchers: BTreeSet::new(),
+                    is_vouched_for: false,
                 });
             }
+        }
+        true
+    }
+
+    /// A neighbour that lists the file itself stands for what was just taken, and
+    /// whether this peer has chosen it. Two that came by themselves stand for it
+    /// together, if they have the same.
+    pub(super) fn vouch(&mut self, neighbour: PeerId, is_chosen: bool) {
+        if let Some(known) = &mut self.answer {
+            known.vouchers.insert(neighbour);
+            let one_content = known.variants.windows(2).all(same_content);
+            known.is_vouched_for |= is_chosen || (one_content && known.vouchers.len() > 1);
+        }
+    }
+
+    /// Takes a file that only resembles the name.
+    pub(super) fn resembles(&mut self, variant: Variant) {
+        match likeness(&variant.entry.name, &self.typed) {
+            Some(Likeness::InFolder) => self.is_folder = true,
+            Some(Likeness::OtherCase) if self.other_case.len() < MOST_ALIKE => {
+                merge(&mut self.other_case, variant);
+            }
+            Some(Likeness::OtherCase) | None => {}
         }
     }
 
@@ -94,8 +132,10 @@ impl Named {
     pub(super) fn into_answer(self) -> (String, Answer) {
         let answer = match self.answer {
             Some(known) => Answer::Found(known.source, known.variants),
-            None if self.alike.is_empty() => Answer::Nobody,
-            None => Answer::Alike(self.alike),
+            None if !self.alike.is_empty() => Answer::Alike(self.alike),
+            None if self.is_folder => Answer::Folder,
+            None if !self.other_case.is_empty() => Answer::OtherCase(self.other_case),
+            None => Answer::Nobody,
         };
         (self.typed, answer)
     }
@@ -103,6 +143,24 @@ impl Named {
     /// Whether nothing fits it so far, but for normalisation.
     pub(super) fn is_unanswered(&self) -> bool {
         self.answer.is_none()
+    }
+
+    /// Whether others are to be asked too. A path is taken from any holder. Of a file
+    /// in some folder, a neighbour that this peer has not chosen is no witness: any
+    /// member becomes a neighbour by dialling.
+    pub(super) fn is_open(&self) -> bool {
+        let is_good = |known: &Known| known.fit == Fit::Path || known.is_vouched_for;
+        !self.answer.as_ref().is_some_and(is_good)
+    }
+
+    /// Whether nothing at all was found for it.
+    pub(super) fn is_missed(&self) -> bool {
+        self.answer.is_none() && self.alike.is_empty()
+    }
+
+    /// Whether something that resembles it was found.
+    pub(super) fn has_likeness(&self) -> bool {
+        self.is_folder || !self.other_case.is_empty()
     }
 
     /// The files without a root, where there are no others.
@@ -147,4 +205,9 @@ impl Index {
         }
         fitting
     }
+}
+
+fn same_content(two: &[Variant]) -> bool {
+    let contents = two.iter().map(|variant| variant.entry.content());
+    contents.collect::<BTreeSet<_>>().len() == 1
 }

@@ -48,6 +48,10 @@ pub enum Answer {
     Found(Source, Vec<Variant>),
     /// Nothing by that name, but these differ in Unicode normalisation only.
     Alike(Vec<Variant>),
+    /// Nothing by that name, but these differ in small and large letters only.
+    OtherCase(Vec<Variant>),
+    /// No file by that name, but a folder.
+    Folder,
     /// No member that was asked knows the name.
     Nobody,
 }

@@ -20,6 +20,8 @@ pub(super) enum Stage {
     Neighbours(Waiting),
     BeforeTracker,
     Tracker(Waiting),
+    BeforeLikes,
+    Likes(Waiting),
     BeforeHashing,
     Hashing(Waiting),
     Done,
@@ -36,10 +38,15 @@ pub(super) struct Waiting {
 impl Stage {
     pub(super) fn waiting(&mut self) -> Option<&mut Waiting> {
         match self {
-            Self::Neighbours(waiting) | Self::Tracker(waiting) | Self::Hashing(waiting) => {
-                Some(waiting)
-            }
-            Self::Memory | Self::BeforeTracker | Self::BeforeHashing | Self::Done => None,
+            Self::Neighbours(waiting)
+            | Self::Tracker(waiting)
+            | Self::Likes(waiting)
+            | Self::Hashing(waiting) => Some(waiting),
+            Self::Memory
+            | Self::BeforeTracker
+            | Self::BeforeLikes
+            | Self::BeforeHashing
+            | Self::Done => None,
         }
     }
 }

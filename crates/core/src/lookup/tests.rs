@@ -12,12 +12,23 @@ struct Village {
     memory: Vec<Variant>,
     neighbours: Vec<(PeerId, Option<Duration>)>,
     tracker: Option<TrackerState>,
+    strangers: Vec<PeerId>,
 }
 
 impl Surroundings for Village {
     fn remembered(&self, typed: &str) -> Vec<Variant> {
         let fits = |variant: &&Variant| fit(&variant.entry.name, typed).is_some();
         self.memory.iter().filter(fits).cloned().collect()
+    }
+
+    fn matching(&self, pattern: &Pattern, most: usize) -> Vec<Variant> {
+        let matches = |variant: &&Variant| pattern.matches(&variant.entry.name);
+        let matching = self.memory.iter().filter(matches);
+        matching.take(most).cloned().collect()
+    }
+
+    fn has_chosen(&self, neighbour: PeerId) -> bool {
+        !self.strangers.contains(&neighbour)
     }
 
     fn worth_asking(&self) -> Vec<(PeerId, Option<Duration>)> {
@@ -38,6 +49,16 @@ impl Surroundings for Village {
 }
 
 const TRACKER: PeerId = PeerId::new([99; 32]);
+
+const NEIGHBOUR: Witness = Witness::Neighbour { is_chosen: true };
+const STRANGER: Witness = Witness::Neighbour { is_chosen: false };
+
+fn witness(member: PeerId) -> Witness {
+    match member {
+        TRACKER => Witness::Tracker,
+        _ => NEIGHBOUR,
+    }
+}
 
 fn id(n: u8) -> PeerId {
     PeerId::new([n; 32])
@@ -96,6 +117,19 @@ fn finished(actions: &[LookupAction]) -> Outcome {
     }
 }
 
+/// How a lookup ends, where the tracker knows nothing that resembles what is missed.
+fn resembled_by_nothing(lookup: &mut Lookup, village: &Village, now: Instant) -> Outcome {
+    let mut actions = lookup.advance(now, village);
+    if let [LookupAction::Ask(..), ..] = actions[..] {
+        for (_, find) in asks(actions) {
+            assert!(matches!(find.query, Query::Pattern(_)));
+            lookup.found(now, TRACKER, Witness::Tracker, &find, Found::default());
+        }
+        actions = lookup.advance(now, village);
+    }
+    finished(&actions)
+}
+
 fn answer(outcome: &Outcome) -> (Source, Vec<Variant>) {
     match &outcome.names[0].1 {
         Answer::Found(source, variants) => (*source, variants.clone()),
@@ -130,8 +164,11 @@ fn a_tracker_that_is_too_busy_is_asked_again_and_if_it_stays_so_that_is_said() {
             assert!(took <= BUSY_FOR && took > BUSY_FOR / 2, "{took:?}");
             continue;
         }
-        assert_eq!(lookup.found(now, TRACKER, true, &find, found(&[])), None);
-        let outcome = finished(&lookup.advance(now, &world));
+        assert_eq!(
+            lookup.found(now, TRACKER, Witness::Tracker, &find, found(&[])),
+            None
+        );
+        let outcome = resembled_by_nothing(&mut lookup, &world, now);
         assert_eq!(outcome.tracker, TrackerUse::Asked);
     }
 }
@@ -158,7 +195,13 @@ fn neighbours_are_asked_at_once_and_the_first_answer_is_enough() {
     let find = asked(lookup.advance(at(0), &village), &[id(1), id(2)]);
     assert_eq!(find.hops, 1);
     assert_eq!(lookup.advance(at(1), &village), []);
-    lookup.found(at(2), id(2), false, &find, found(&[variant("a", 1, &[5])]));
+    lookup.found(
+        at(2),
+        id(2),
+        NEIGHBOUR,
+        &find,
+        found(&[variant("a", 1, &[5])]),
+    );
     let outcome = finished(&lookup.advance(at(2), &village));
     assert_eq!(answer(&outcome).0, Source::Neighbour(id(2)));
     assert_eq!(outcome.tracker, TrackerUse::Spared);
@@ -196,7 +239,7 @@ fn a_neighbour_that_answers_too_late_changes_nothing() {
     let find = asked(lookup.advance(at(50), &village), &[TRACKER]);
     assert_ne!(lookup.round(), round);
     let late = found(&[variant("a", 1, &[1])]);
-    assert_eq!(lookup.found(at(51), id(1), false, &early, late), None);
+    assert_eq!(lookup.found(at(51), id(1), NEIGHBOUR, &early, late), None);
     lookup.no_answer(id(1));
     assert_eq!(
         lookup.advance(at(51), &village),
@@ -206,7 +249,7 @@ fn a_neighbour_that_answers_too_late_changes_nothing() {
     lookup.found(
         at(52),
         TRACKER,
-        true,
+        Witness::Tracker,
         &find,
         found(&[variant("a", 2, &[2])]),
     );
@@ -231,14 +274,14 @@ fn only_what_neighbours_do_not_know_goes_to_the_tracker() {
     lookup.found(
         at(1),
         id(1),
-        false,
+        NEIGHBOUR,
         &find,
-        found(&[variant("x/b", 1, &[3])]),
+        found(&[variant("b", 1, &[3])]),
     );
     let find = asked(lookup.advance(at(1), &village), &[TRACKER]);
     assert_eq!(find.query, Query::Names(vec!["c".into()]));
-    lookup.found(at(2), TRACKER, true, &find, Found::default());
-    let outcome = finished(&lookup.advance(at(2), &village));
+    lookup.found(at(2), TRACKER, Witness::Tracker, &find, Found::default());
+    let outcome = resembled_by_nothing(&mut lookup, &village, at(2));
     let sources = outcome.names.iter().map(|(_, answer)| match answer {
         Answer::Found(source, _) => Some(*source),
         _ => None,
@@ -310,7 +353,7 @@ fn a_better_fit_displaces_a_worse_one_and_an_equal_one_is_a_choice() {
     ] {
         let mut lookup = lookup(&["a"]);
         let find = asked(lookup.advance(at(0), &village), &[id(1)]);
-        lookup.found(at(1), id(1), false, &find, found(&variants));
+        lookup.found(at(1), id(1), NEIGHBOUR, &find, found(&variants));
         assert_eq!(
             answer(&finished(&lookup.advance(at(1), &village))).1,
             expected
@@ -324,8 +367,8 @@ fn files_that_were_not_asked_for_and_those_of_nobody_are_left_out() {
     let village = Village::default();
     let find = asked(lookup.advance(at(0), &village), &[TRACKER]);
     let unwanted = [variant("b", 1, &[1]), variant("a", 1, &[])];
-    lookup.found(at(1), TRACKER, true, &find, found(&unwanted));
-    let outcome = finished(&lookup.advance(at(1), &village));
+    lookup.found(at(1), TRACKER, Witness::Tracker, &find, found(&unwanted));
+    let outcome = resembled_by_nothing(&mut lookup, &village, at(1));
     assert_eq!(outcome.names[0].1, Answer::Nobody);
 }
 
@@ -338,7 +381,7 @@ fn a_cut_answer_is_continued_behind_its_last_name() {
         more: true,
         ..found(&[variant("b", 1, &[1])])
     };
-    let rest = lookup.found(at(1), TRACKER, true, &find, cut.clone());
+    let rest = lookup.found(at(1), TRACKER, Witness::Tracker, &find, cut.clone());
     let rest = rest.expect("there is more");
     assert_eq!(rest.query, Query::Names(vec!["c".into(), "d".into()]));
     assert_eq!(lookup.advance(at(1), &village), []);
@@ -348,8 +391,11 @@ fn a_cut_answer_is_continued_behind_its_last_name() {
         "a holder that answers is waited for"
     );
     // The same again is no progress, and not a reason to ask for ever.
-    assert_eq!(lookup.found(at(2), TRACKER, true, &rest, cut), None);
-    finished(&lookup.advance(at(2), &village));
+    assert_eq!(
+        lookup.found(at(2), TRACKER, Witness::Tracker, &rest, cut),
+        None
+    );
+    resembled_by_nothing(&mut lookup, &village, at(2));
 }
 
 #[test]
@@ -363,19 +409,19 @@ fn a_search_that_stopped_on_its_way_is_continued_there() {
         behind: Some(behind.parse().expect("a name")),
         ..Found::default()
     };
-    let rest = lookup.found(at(1), TRACKER, true, &find, stopped(1, "m/b"));
+    let rest = lookup.found(at(1), TRACKER, Witness::Tracker, &find, stopped(1, "m/b"));
     let rest = rest.expect("there is more");
     assert_eq!(rest.query, Query::Names(vec!["b".into(), "c".into()]));
     assert_eq!(rest.after, Some("m/b".parse().expect("a name")));
-    let rest = lookup.found(at(2), TRACKER, true, &rest, stopped(0, "n/b"));
+    let rest = lookup.found(at(2), TRACKER, Witness::Tracker, &rest, stopped(0, "n/b"));
     let rest = rest.expect("it gets ahead");
     assert_eq!(rest.after, Some("n/b".parse().expect("a name")));
     // A member whose answers make no progress is not asked for ever.
     assert_eq!(
-        lookup.found(at(3), TRACKER, true, &rest, stopped(0, "n/b")),
+        lookup.found(at(3), TRACKER, Witness::Tracker, &rest, stopped(0, "n/b")),
         None
     );
-    finished(&lookup.advance(at(3), &village));
+    resembled_by_nothing(&mut lookup, &village, at(3));
 }
 
 #[test]
@@ -387,9 +433,21 @@ fn holders_of_files_without_a_root_are_asked_to_hash_them_and_not_waited_for_for
     let mut hashed = lookup(&["a"]);
     let find = asked(hashed.advance(at(0), &village), &[id(1), id(2)]);
     assert!(find.hash_now && find.hops == 0);
-    hashed.found(at(1), id(1), false, &find, found(&[variant("a", 1, &[1])]));
+    hashed.found(
+        at(1),
+        id(1),
+        NEIGHBOUR,
+        &find,
+        found(&[variant("a", 1, &[1])]),
+    );
     assert_eq!(hashed.advance(at(1), &village), []);
-    hashed.found(at(2), id(2), false, &find, found(&[variant("a", 2, &[2])]));
+    hashed.found(
+        at(2),
+        id(2),
+        NEIGHBOUR,
+        &find,
+        found(&[variant("a", 2, &[2])]),
+    );
     let (source, variants) = answer(&finished(&hashed.advance(at(2), &village)));
     assert_eq!(source, Source::Memory);
     assert_eq!(variants, [variant("a", 1, &[1]), variant("a", 2, &[2])]);
@@ -411,7 +469,7 @@ fn whoever_is_not_done_with_hashing_says_how_far_it_is() {
     let find = asked(lookup.advance(at(0), &village), &[id(1)]);
     let mut halfway = variant("a", 0, &[1]);
     halfway.hashed = Some(5);
-    lookup.found(at(1), id(1), false, &find, found(&[halfway.clone()]));
+    lookup.found(at(1), id(1), NEIGHBOUR, &find, found(&[halfway.clone()]));
     let (_, variants) = answer(&finished(&lookup.advance(at(1), &village)));
     assert_eq!(variants, [halfway]);
 }
@@ -488,7 +546,7 @@ proptest! {
                     if who == 4 {
                         lookup.no_answer(to);
                     } else {
-                        let rest = lookup.found(at(now), to, to == TRACKER, &find, answer);
+                        let rest = lookup.found(at(now), to, witness(to), &find, answer);
                         open.extend(rest.map(|find| (to, find)));
                     }
                 }
@@ -510,3 +568,162 @@ const TEXTS: [&str; 10] = [
     "x/\u{212a}",
     "b",
 ];
+
+/// Sees to it that the tracker answers, and returns how it ended.
+fn told_by_tracker(lookup: &mut Lookup, village: &Village, variants: &[Variant]) -> Outcome {
+    let find = asked(lookup.advance(at(1), village), &[TRACKER]);
+    lookup.found(at(2), TRACKER, Witness::Tracker, &find, found(variants));
+    finished(&lookup.advance(at(2), village))
+}
+
+#[test]
+fn a_base_name_of_a_neighbour_that_came_by_itself_is_asked_of_the_tracker_too() {
+    let village = Village {
+        memory: vec![variant("sub/setup.sh", 1, &[1])],
+        strangers: vec![id(1)],
+        ..Village::default()
+    };
+    let honest = variant("setup.sh", 2, &[2]);
+    let outcome = told_by_tracker(
+        &mut lookup(&["setup.sh"]),
+        &village,
+        std::slice::from_ref(&honest),
+    );
+    assert_eq!(answer(&outcome), (Source::Tracker, vec![honest]));
+    let other = variant("x/setup.sh", 2, &[2]);
+    let outcome = told_by_tracker(
+        &mut lookup(&["setup.sh"]),
+        &village,
+        std::slice::from_ref(&other),
+    );
+    let (_, variants) = answer(&outcome);
+    assert_eq!(variants, [village.memory[0].clone(), other], "a choice");
+    // That others say nothing is no contradiction.
+    let outcome = told_by_tracker(&mut lookup(&["setup.sh"]), &village, &[]);
+    assert_eq!(answer(&outcome), (Source::Memory, village.memory.clone()));
+    assert_eq!(outcome.tracker, TrackerUse::Asked);
+    // Its whole path is taken from any holder.
+    let outcome = finished(&lookup(&["sub/setup.sh"]).advance(at(1), &village));
+    assert_eq!(outcome.tracker, TrackerUse::Spared);
+}
+
+#[test]
+fn a_base_name_is_taken_at_once_from_a_chosen_neighbour_or_where_two_have_the_same() {
+    for (memory, strangers, spared) in [
+        (vec![variant("x/a", 1, &[1])], vec![], true),
+        (vec![variant("x/a", 1, &[1])], vec![id(1)], false),
+        (vec![variant("x/a", 1, &[1, 2])], vec![id(1), id(2)], true),
+        (
+            vec![variant("x/a", 1, &[1]), variant("y/a", 1, &[2])],
+            vec![id(1), id(2)],
+            true,
+        ),
+        (
+            vec![variant("x/a", 1, &[1]), variant("y/a", 2, &[2])],
+            vec![id(1), id(2)],
+            false,
+        ),
+        // A choice that memory itself shows.
+        (
+            vec![variant("x/a", 1, &[1]), variant("y/a", 2, &[2])],
+            vec![id(2)],
+            true,
+        ),
+    ] {
+        let village = Village {
+            memory,
+            strangers,
+            ..Village::default()
+        };
+        let is_over = matches!(
+            &lookup(&["a"]).advance(at(0), &village)[..],
+            [LookupAction::Finish(_)]
+        );
+        assert_eq!(is_over, spared, "{:?}", village.memory);
+    }
+}
+
+#[test]
+fn without_a_tracker_what_a_stranger_has_is_taken_and_at_once() {
+    for tracker in [TrackerState::Down, TrackerState::Trying] {
+        let village = Village {
+            memory: vec![variant("x/a", 1, &[1])],
+            strangers: vec![id(1)],
+            tracker: Some(tracker),
+            ..Village::default()
+        };
+        let outcome = finished(&lookup(&["a"]).advance(at(0), &village));
+        assert_eq!(answer(&outcome), (Source::Memory, village.memory));
+        assert_eq!(outcome.tracker, TrackerUse::Unreachable);
+    }
+}
+
+#[test]
+fn what_a_stranger_says_of_others_files_stands_for_nothing() {
+    let village = Village {
+        neighbours: vec![(id(1), None), (id(2), None)],
+        strangers: vec![id(1)],
+        ..Village::default()
+    };
+    for (who, of, holder, spared) in [
+        (1, STRANGER, 1, false),
+        (1, STRANGER, 9, false),
+        // It lists the stranger's file for its neighbours; it has not got it.
+        (2, NEIGHBOUR, 9, false),
+        (2, NEIGHBOUR, 2, true),
+    ] {
+        let mut lookup = lookup(&["a"]);
+        let find = asked(lookup.advance(at(0), &village), &[id(1), id(2)]);
+        lookup.found(
+            at(1),
+            id(who),
+            of,
+            &find,
+            found(&[variant("x/a", 1, &[holder])]),
+        );
+        let other = if who == 1 { id(2) } else { id(1) };
+        lookup.found(at(1), other, STRANGER, &find, Found::default());
+        let next = lookup.advance(at(1), &village);
+        let is_over = matches!(&next[..], [LookupAction::Finish(_)]);
+        assert_eq!(is_over, spared, "{who} {holder}");
+    }
+}
+
+#[test]
+fn of_a_name_that_no_member_knows_it_is_asked_once_what_resembles_it() {
+    let village = Village::default();
+    for (like, expected) in [
+        (vec![], Answer::Nobody),
+        (vec![variant("Notes.TXT/b", 1, &[1])], Answer::Nobody),
+        (vec![variant("notes.txt/b", 1, &[1])], Answer::Folder),
+        (
+            vec![variant("x/Notes.TXT", 1, &[1])],
+            Answer::OtherCase(vec![variant("x/Notes.TXT", 1, &[1])]),
+        ),
+        (
+            vec![
+                variant("NOTES.txt", 1, &[1]),
+                variant("notes.txt/b", 1, &[1]),
+            ],
+            Answer::Folder,
+        ),
+    ] {
+        let mut lookup = lookup(&["notes.txt"]);
+        let find = asked(lookup.advance(at(0), &village), &[TRACKER]);
+        assert_eq!(find.query, Query::Names(vec!["notes.txt".to_owned()]));
+        lookup.found(at(1), TRACKER, Witness::Tracker, &find, Found::default());
+        let find = asked(lookup.advance(at(1), &village), &[TRACKER]);
+        assert!(matches!(find.query, Query::Pattern(_)));
+        lookup.found(at(2), TRACKER, Witness::Tracker, &find, found(&like));
+        let outcome = finished(&lookup.advance(at(2), &village));
+        assert_eq!(outcome.names[0].1, expected);
+    }
+    // It is a hint: it is not waited for as a name is.
+    let mut lookup = lookup(&["notes.txt"]);
+    let find = asked(lookup.advance(at(0), &village), &[TRACKER]);
+    lookup.found(at(1), TRACKER, Witness::Tracker, &find, Found::default());
+    asked(lookup.advance(at(1), &village), &[TRACKER]);
+    let outcome = finished(&lookup.advance(at(2001), &village));
+    assert_eq!(outcome.names[0].1, Answer::Nobody);
+    assert_eq!(outcome.tracker, TrackerUse::Asked);
+}

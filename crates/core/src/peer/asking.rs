@@ -19,8 +19,9 @@ use crate::get::small::{self, NotSent};
 use crate::get::{self, Action, Claimed, FetchId, GetId, Inquiry, Storage};
 use crate::links::{self, LinkId};
 use crate::lookup::{
-    Answer, Lookup, LookupAction, Outcome, Source, Surroundings, TrackerState, TrackerUse,
+    Answer, Lookup, LookupAction, Outcome, Source, Surroundings, TrackerState, TrackerUse, Witness,
 };
+use crate::matching::Pattern;
 use crate::survey::Subject;
 use crate::time::Instant;
 
@@ -133,6 +134,10 @@ impl Peer {
                 let lookup = Lookup::new(now, names, only);
                 self.lookups.insert(inquiry, lookup);
             }
+            Action::LookUpAgain(inquiry, names, only) => {
+                let lookup = Lookup::new(now, names, only).without_likes();
+                self.lookups.insert(inquiry, lookup);
+            }
             Action::Survey(inquiry, pattern, only) => {
                 let subject = Subject::Files(pattern);
                 self.survey(now, Surveyor::Get(inquiry), subject, only);
@@ -144,6 +149,8 @@ impl Peer {
             Action::DoNotSeek(fetch) => self.sought.drop(fetch),
             Action::Gathered(fetch, sources) => self.gathered(now, fetch, sources),
             Action::Lied(liar) => self.lied(now, liar),
+            // A get asks one question at a time.
+            Action::Enough(inquiry) => self.forget(inquiry.get, &[]),
             Action::Forget(get, fetches) => self.forget(get, &fetches),
         }
     }
@@ -188,10 +195,15 @@ impl Peer {
                 known.insert(*id, holder);
             }
         }
+        let is_missed = |answer: &Answer| !matches!(answer, Answer::Found(..));
+        let missed = outcome.names.iter().filter(|(_, answer)| is_missed(answer));
+        let own = missed.filter_map(|(name, _)| Some((name.clone(), self.own_named(name)?)));
+        let own = own.collect();
         let input = get::Input::LookedUp {
             inquiry,
             outcome,
             known,
+            own,
         };
         self.gets.handle(now, input);
     }
@@ -207,12 +219,14 @@ impl Peer {
                     self.neighbours.was_useful(now, *via, rtt);
                 }
                 Answer::Found(Source::Tracker, _) => self.tally.tracker += 1,
-                Answer::Alike(_) | Answer::Nobody => match outcome.tracker {
-                    TrackerUse::Asked => self.tally.tracker += 1,
-                    TrackerUse::Spared | TrackerUse::InPart | TrackerUse::Unreachable => {
-                        self.tally.nobody += 1;
+                Answer::Alike(_) | Answer::OtherCase(_) | Answer::Folder | Answer::Nobody => {
+                    match outcome.tracker {
+                        TrackerUse::Asked => self.tally.tracker += 1,
+                        TrackerUse::Spared | TrackerUse::InPart | TrackerUse::Unreachable => {
+                            self.tally.nobody += 1;
+                        }
                     }
-                },
+                }
             }
         }
     }
@@ -255,6 +269,9 @@ impl Peer {
                 let rtt = self.links.to(holder.id).and_then(|(_, link)| link.rtt);
                 self.neighbours.was_useful(now, holder.id, rtt);
                 self.neighbours.was_used(now, holder.id);
+                if storage == Storage::Kept {
+                    self.remembered.chose(now, holder.id);
+                }
             }
             None => {}
         }
@@ -344,7 +361,7 @@ impl Peer {
             link.answered_in(now - question.asked);
         }
         let who = link.member.id;
-        let tracker = link.member.tracker;
+        let is_tracker = link.member.tracker;
         // A holder does not know by which address it is reached.
         let itself = link.holder();
         for holder in found
@@ -359,6 +376,12 @@ impl Peer {
                 };
             }
         }
+        let of = if is_tracker {
+            Witness::Tracker
+        } else {
+            let is_chosen = self.remembered.has_chosen(who);
+            Witness::Neighbour { is_chosen }
+        };
         let me = self.config.me.id;
         for variant in &mut found.variants {
             variant.holders.retain(|holder| holder.id != me);
@@ -372,7 +395,7 @@ impl Peer {
                 .lookups
                 .get_mut(&ask)
                 .filter(|lookup| lookup.round() == round)
-                .and_then(|lookup| lookup.found(now, who, tracker, &find, found)),
+                .and_then(|lookup| lookup.found(now, who, of, &find, found)),
             Asker::Survey(ask) => {
                 if let Some(survey) = self.surveys.get_mut(&ask) {
                     survey.found(now, who, &find, found);
@@ -490,6 +513,18 @@ impl Surroundings for Around<'_> {
             .flatten()
             .map(|file| library.variant(file))
             .collect()
+    }
+
+    fn matching(&self, pattern: &Pattern, most: usize) -> Vec<Variant> {
+        let me = self.peer.config.me.id;
+        let among = |peer| peer != me;
+        let library = self.peer.links.library(me, &among);
+        let files = self.peer.links.catalogue().matching(pattern, None, &among);
+        files.take(most).map(|file| library.variant(file)).collect()
+    }
+
+    fn has_chosen(&self, neighbour: PeerId) -> bool {
+        self.peer.remembered.has_chosen(neighbour)
     }
 
     fn worth_asking(&self) -> Vec<(PeerId, Option<Duration>)> {

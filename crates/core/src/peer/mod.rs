@@ -59,6 +59,7 @@ use crate::get::sought::SoughtFiles;
 use crate::get::{self, Gets, Inquiry};
 use crate::links::{LinkId, Links, Role};
 use crate::lookup::{Lookup, TrackerState};
+use crate::matching::Fit;
 use crate::neighbours::Neighbours;
 use crate::presence::Presences;
 use crate::publisher::Publisher;
@@ -252,6 +253,17 @@ impl Peer {
     /// Who answered the lookups so far.
     pub fn tally(&self) -> Tally {
         self.tally
+    }
+
+    /// What this peer shares by a name as a user types it, if that is one file.
+    fn own_named(&self, typed: &str) -> Option<Entry> {
+        let me = self.config.me.id;
+        let own = |peer| peer == me;
+        let (fit, files) = self.links.catalogue().named(typed, &own)?;
+        match &files[..] {
+            [file] if fit != Fit::Normalised => Some(file.entry.clone()),
+            _ => None,
+        }
     }
 
     fn own_entry(&self, name: &Name) -> Option<Entry> {

@@ -81,6 +81,7 @@ impl Peer {
             let rtt = self.links.to(source.id).and_then(|(_, link)| link.rtt);
             self.neighbours.was_useful(now, source.id, rtt);
             self.neighbours.was_used(now, source.id);
+            self.remembered.chose(now, source.id);
         }
         let best = sources.into_iter().next();
         let worth_meeting =

@@ -15,7 +15,7 @@ use thorp_wire::{Content, Frame, Remark, Root};
 
 use super::asking::Surveyor;
 use super::*;
-use crate::get::{Existing, FetchId, GetId, Looked, Storage};
+use crate::get::{Existing, FetchId, Folders, GetId, Looked, Storage};
 use crate::links::{self, Me, Party};
 use crate::lookup::Only;
 use crate::matching::Pattern;
@@ -67,6 +67,7 @@ fn known(n: u8) -> Known {
     Known {
         member: holder(n),
         away: Duration::ZERO,
+        chosen: false,
     }
 }
 
@@ -323,6 +324,8 @@ fn get_input(op: Op, wants: &mut u64) -> Input {
                     existing: Existing::Keep,
                     elsewhere: false,
                     patience: get::Patience::default(),
+                    hidden: false,
+                    folders: Folders::Small,
                 },
             }
         }

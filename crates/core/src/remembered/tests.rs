@@ -22,6 +22,7 @@ fn known(n: u8) -> Known {
     Known {
         member: member(n),
         away: Duration::ZERO,
+        chosen: false,
     }
 }
 
@@ -243,4 +244,19 @@ fn the_number_is_bounded_and_whoever_was_away_for_longest_goes() {
     let kept: Vec<_> = remembered.stop(at(0)).into_iter().collect();
     let kept: Vec<_> = kept.iter().map(|known| known.member.id).collect();
     assert_eq!(kept, [id(1), id(2), id(4), id(100)]);
+}
+
+#[test]
+fn whoever_was_fetched_from_is_known_as_such_after_a_restart_too() {
+    let mut remembered = remembering(vec![]);
+    remembered.met(at(0), member(1));
+    remembered.met(at(0), member(2));
+    remembered.chose(at(1), id(1));
+    // It is no place in memory that makes a member one that was chosen.
+    remembered.chose(at(1), id(3));
+    remembered.met(at(2), member(1));
+    let chosen = |remembered: &Remembered| [1, 2, 3].map(|n| remembered.has_chosen(id(n)));
+    assert_eq!(chosen(&remembered), [true, false, false]);
+    let again = remembering(remembered.stop(at(3)));
+    assert_eq!(chosen(&again), [true, false, false]);
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use thorp_core::get::{Ending, LargeEvent, Missed, MissedKind, NotStored};
+use thorp_core::get::{Doubt, Ending, LargeEvent, Missed, MissedKind, NotStored};
 use thorp_core::links;
 use thorp_core::lookup::Only;
 use thorp_core::peer::Input;
@@ -28,7 +28,7 @@ fn failures_of_one_kind_are_one_and_of_several_kinds_unfinished() {
     );
     // A pattern that comes to one failure alone ends with that.
     let (id, end) = get(&mut village, one, request(&["a*"]));
-    assert_eq!(end, missed("a", Missed::Ambiguous { look_alike: false }));
+    assert_eq!(end, missed("a", Missed::Ambiguous(Doubt::Several)));
     assert_eq!(failed(&mut village, one, id).len(), 1);
     let (_, end) = get(&mut village, one, request(&["z*"]));
     assert_eq!(end, missed("z*", Missed::NobodyShares(Only::default())));

@@ -36,7 +36,15 @@ fn a_file_that_is_being_hashed_is_waited_for_as_long_as_it_gets_on() {
         village.share(two, &[("slow", &text)]);
         let end = village.end_of(one, get);
         let bytes = 100;
-        assert_eq!(end, Ending::Done { files: 1, bytes }, "{names:?}");
+        assert_eq!(
+            end,
+            Ending::Done {
+                files: 1,
+                bytes,
+                left_out: 0
+            },
+            "{names:?}"
+        );
         let told = village.told(one, get).iter();
         let far = told.filter_map(|told| match told {
             Output::Tell(News::Hashing {

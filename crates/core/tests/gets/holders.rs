@@ -16,7 +16,15 @@ fn the_next_holder_is_asked_where_one_lies_has_left_or_says_nothing() {
         let (mut village, one, others) = village(&[&files, &files]);
         village.host(others[0]).manner = manner;
         let (get, end) = get(&mut village, one, request(&["?"]));
-        assert_eq!(end, Ending::Done { files: 4, bytes: 4 }, "{manner:?}");
+        assert_eq!(
+            end,
+            Ending::Done {
+                files: 4,
+                bytes: 4,
+                left_out: 0
+            },
+            "{manner:?}"
+        );
         let good = vec![id(others[1])];
         let fetched = fetched(&mut village, one, get);
         assert!(fetched.iter().all(|(_, from)| *from == good), "{manner:?}");
@@ -24,7 +32,14 @@ fn the_next_holder_is_asked_where_one_lies_has_left_or_says_nothing() {
     let (mut village, one, others) = village(&[&files, &files]);
     village.cut_off(others[0], true);
     let (_, end) = get(&mut village, one, request(&["?"]));
-    assert_eq!(end, Ending::Done { files: 4, bytes: 4 });
+    assert_eq!(
+        end,
+        Ending::Done {
+            files: 4,
+            bytes: 4,
+            left_out: 0
+        }
+    );
 }
 
 #[test]
@@ -83,7 +98,8 @@ fn over_a_thin_link_all_files_come_however_long_it_takes() {
                 end,
                 Ending::Done {
                     files: files as u64,
-                    bytes
+                    bytes,
+                    left_out: 0
                 },
                 "of {files} at {uplink}"
             );
@@ -102,7 +118,11 @@ fn a_holder_that_can_send_no_more_at_once_is_asked_again() {
     village.host(others[0]).manner = Manner::Honest;
     assert_eq!(
         village.end_of(one, get),
-        Ending::Done { files: 2, bytes: 2 }
+        Ending::Done {
+            files: 2,
+            bytes: 2,
+            left_out: 0
+        }
     );
     village.host(others[0]).manner = Manner::Busy;
     village.host(one).files.clear();

@@ -52,7 +52,14 @@ fn a_large_file_is_begun_gathered_and_given_its_name() {
     );
     let end = village.end_of(one, get);
     let bytes = 300_000;
-    assert_eq!(end, Ending::Done { files: 1, bytes });
+    assert_eq!(
+        end,
+        Ending::Done {
+            files: 1,
+            bytes,
+            left_out: 0
+        }
+    );
     assert_eq!(
         fetched(&mut village, one, get),
         [("large".to_owned(), sources)]
@@ -191,7 +198,11 @@ fn a_second_fetch_of_a_content_begins_where_the_first_has_left_it() {
     let bytes = 300_000;
     assert_eq!(
         village.end_of(one, second),
-        Ending::Done { files: 1, bytes }
+        Ending::Done {
+            files: 1,
+            bytes,
+            left_out: 0
+        }
     );
 }
 

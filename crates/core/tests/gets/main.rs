@@ -8,6 +8,7 @@ mod ending;
 mod hashing;
 mod holders;
 mod large;
+mod meant;
 mod names;
 mod places;
 mod waiting;

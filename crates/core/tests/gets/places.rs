@@ -34,7 +34,11 @@ fn where_one_file_has_no_place_nobody_is_asked_for_it() {
     };
     assert_eq!(
         get(&mut village, one, renamed.clone()).1,
-        Ending::Done { files: 1, bytes: 1 }
+        Ending::Done {
+            files: 1,
+            bytes: 1,
+            left_out: 0
+        }
     );
     assert_eq!(get(&mut village, one, renamed).1, missed("a", exists()));
 }
@@ -52,7 +56,14 @@ fn what_is_there_is_replaced_or_set_aside_where_that_was_said() {
             ..request(&["a"])
         };
         let (_, end) = get(&mut village, one, request);
-        assert_eq!(end, Ending::Done { files: 1, bytes: 1 });
+        assert_eq!(
+            end,
+            Ending::Done {
+                files: 1,
+                bytes: 1,
+                left_out: 0
+            }
+        );
         assert_eq!(village.host(one).files[&name_of("a")], "a");
     }
     assert!(village.host(one).looks.is_empty(), "whatever is there");
@@ -89,7 +100,14 @@ fn of_several_names_equal_content_counts_as_fetched_and_other_content_stays() {
         ..request(&["a", "b", "c"])
     };
     let (_, end) = get(&mut village, one, request);
-    assert_eq!(end, Ending::Done { files: 3, bytes: 3 });
+    assert_eq!(
+        end,
+        Ending::Done {
+            files: 3,
+            bytes: 3,
+            left_out: 0
+        }
+    );
     assert_eq!(village.received(others[0], "Get"), gets + 2);
 }
 
@@ -102,7 +120,14 @@ fn in_a_directory_that_was_named_equal_content_counts_for_one_file_too() {
     };
     village.host(one).files.insert(name_of("a"), "a".to_owned());
     let (id, end) = get(&mut village, one, elsewhere.clone());
-    assert_eq!(end, Ending::Done { files: 1, bytes: 1 });
+    assert_eq!(
+        end,
+        Ending::Done {
+            files: 1,
+            bytes: 1,
+            left_out: 0
+        }
+    );
     assert_eq!(fetched(&mut village, one, id), [("a".to_owned(), vec![])]);
     assert_eq!(village.received(others[0], "Get"), 0);
     village
@@ -116,7 +141,14 @@ fn in_a_directory_that_was_named_equal_content_counts_for_one_file_too() {
 fn a_file_that_a_pattern_and_a_name_both_mean_comes_once() {
     let (mut village, one, others) = village(&[&[("a", "a"), ("b", "b")]]);
     let (_, end) = get(&mut village, one, request(&["?", "a", "[ab]", "a"]));
-    assert_eq!(end, Ending::Done { files: 2, bytes: 2 });
+    assert_eq!(
+        end,
+        Ending::Done {
+            files: 2,
+            bytes: 2,
+            left_out: 0
+        }
+    );
     assert_eq!(village.received(others[0], "Get"), 2);
 }
 
@@ -134,7 +166,11 @@ fn a_disk_that_takes_nothing_is_the_reason() {
     };
     assert_eq!(
         get(&mut village, one, empty.clone()).1,
-        Ending::Done { files: 1, bytes: 0 }
+        Ending::Done {
+            files: 1,
+            bytes: 0,
+            left_out: 0
+        }
     );
     for (name, request) in [("a", all), ("empty", empty)] {
         village.host(one).blocked.insert(name_of(name), full);

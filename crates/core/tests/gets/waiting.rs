@@ -41,7 +41,15 @@ fn of_a_file_that_has_changed_the_new_one_is_fetched() {
         village.run(SECOND / 2);
         village.host(others[0]).manner = Manner::Honest;
         let end = village.end_of(one, get);
-        assert_eq!(end, Ending::Done { files: 1, bytes: 5 }, "{names:?}");
+        assert_eq!(
+            end,
+            Ending::Done {
+                files: 1,
+                bytes: 5,
+                left_out: 0
+            },
+            "{names:?}"
+        );
         assert_eq!(village.host(one).files[&name_of("a")], "newer");
         assert!(
             waits(&mut village, one, get).is_empty(),
@@ -94,7 +102,14 @@ fn a_name_that_no_peer_has_yet_is_waited_for_as_long_as_its_caller_wants() {
     village.run(SECOND);
     // The other is a neighbour by now: it says so itself.
     let end = village.ended(one, get);
-    assert_eq!(end, Some(Ending::Done { files: 2, bytes: 2 }));
+    assert_eq!(
+        end,
+        Some(Ending::Done {
+            files: 2,
+            bytes: 2,
+            left_out: 0
+        })
+    );
     let (_, end) = self::get(&mut village, one, waiting(&["c"], Patience::Begun));
     assert_eq!(end, missed("c", why), "that was not begun");
 }
@@ -115,7 +130,14 @@ fn a_fetch_that_has_begun_goes_on_when_its_holder_is_back() {
         village.start(others[0], &[("a", "a"), ("b", "b")]);
         village.run(61 * SECOND);
         let end = village.ended(one, get);
-        assert_eq!(end, Some(Ending::Done { files: 2, bytes: 2 }));
+        assert_eq!(
+            end,
+            Some(Ending::Done {
+                files: 2,
+                bytes: 2,
+                left_out: 0
+            })
+        );
     }
     let (mut village, one, others) = village(&[&[("a", "a")]]);
     village.cut_off(others[0], true);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use thorp_core::get::{
-    self, Chore, Existing, FetchId, GetId, Missed, News, Output as Told, Request, Storage,
+    self, Chore, Existing, FetchId, Folders, GetId, Missed, News, Output as Told, Request, Storage,
 };
 use thorp_core::lookup::{Only, Source};
 use thorp_core::peer::{self, AskId, Unanswered, Wish};
@@ -123,6 +123,13 @@ impl Village {
                 assert_eq!(item.content, Content::EMPTY);
                 host.names.insert(fetch, item.target);
                 host.storing.push((fetch, item.content, String::new()));
+                self.disk_is_done(node);
+            }
+            Told::Copy(fetch, item) => {
+                let bytes = host.store.get(&item.content).expect("it is shared here");
+                let text = String::from_utf8(bytes.clone()).expect("text");
+                host.names.insert(fetch, item.target);
+                host.storing.push((fetch, item.content, text));
                 self.disk_is_done(node);
             }
             Told::Begin(fetch, item) => host.begun.push((fetch, item)),
@@ -247,5 +254,7 @@ pub fn request(names: &[&str]) -> Request {
         existing: Existing::Keep,
         elsewhere: false,
         patience: get::Patience::default(),
+        hidden: false,
+        folders: Folders::Small,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use thorp_core::get::{Ending, Missed, MissedKind, News, Output as Told};
+use thorp_core::get::{Doubt, Ending, Missed, MissedKind, News, Output as Told};
 use thorp_core::lookup::{Only, Source};
 use thorp_core::matching::Pattern;
 use thorp_core::peer::{Unanswered, Wish};
@@ -18,7 +18,8 @@ fn a_name_that_nobody_shares_is_looked_for_everywhere_and_not_found() {
     let finds = village.tracker().counts().finds;
     let got = village.get_all(one, request(&["7.txt"]));
     assert_eq!(*got.missed(), Missed::NobodyShares(Only::default()));
-    assert_eq!(village.tracker().counts().finds, finds + 1);
+    let asked = village.tracker().counts().finds - finds;
+    assert_eq!(asked, 2, "for the name, and once for what resembles it");
 }
 
 #[test]
@@ -57,7 +58,7 @@ fn one_name_for_several_contents_is_a_choice_and_from_makes_it() {
     assert_eq!(village.neighbours(one), []);
     let finds = village.tracker().counts().finds;
     let got = village.get_all(one, request(&["a.txt"]));
-    assert_eq!(*got.missed(), Missed::Ambiguous { look_alike: false });
+    assert_eq!(*got.missed(), Missed::Ambiguous(Doubt::Several));
     let asked = village.tracker().counts().finds - finds;
     assert_eq!(asked, 1, "the choice is what the tracker says");
     let variants = got.choice();
@@ -101,12 +102,12 @@ fn a_name_that_differs_in_normalisation_only_is_offered_not_taken() {
     village.peer(TWO, &[(decomposed, "a")]);
     village.run(SECOND);
     let got = village.get_all(one, request(&[composed]));
-    assert_eq!(*got.missed(), Missed::Ambiguous { look_alike: true });
+    assert_eq!(*got.missed(), Missed::Ambiguous(Doubt::LookAlike));
     assert_eq!(got.choice()[0].entry.name.as_str(), decomposed);
     assert_eq!(village.get(one, decomposed).0, Source::Tracker);
     // From the memory of a neighbour's listing, it is offered all the same.
     let got = village.get_all(one, request(&[composed]));
-    assert_eq!(*got.missed(), Missed::Ambiguous { look_alike: true });
+    assert_eq!(*got.missed(), Missed::Ambiguous(Doubt::LookAlike));
 }
 
 #[test]
@@ -133,9 +134,10 @@ fn a_thousand_names_are_found_in_one_lookup_by_few_questions() {
     for file in fetched {
         assert_eq!(file.answer.source, Source::Tracker);
     }
-    // Four batches, each answered in three parts at the most.
+    // Four batches, each answered in three parts at the most; and what resembles the
+    // one that is missing.
     assert!(
-        village.tracker().counts().finds <= 12,
+        village.tracker().counts().finds <= 13,
         "{}",
         village.tracker().counts().finds
     );
@@ -263,4 +265,35 @@ fn a_removed_peer_answers_that_it_was_removed_whatever_it_was_asked() {
     let answer = village.host(one).findings.remove(&survey);
     assert_eq!(answer, Some(Err(Unanswered::Removed)));
     assert_eq!(village.answer_to(one, every()), Err(Unanswered::Removed));
+}
+
+#[test]
+fn a_stranger_that_dials_a_peer_does_not_stand_for_a_base_name() {
+    let mut village = Village::new();
+    let one = village.peer(ONE, &[("bait", "bait")]);
+    let mallory = village.peer(TWO, &[("sub/setup.sh", "evil")]);
+    let honest = village.peer(THREE, &[("setup.sh", "good"), ("friend/notes.txt", "n")]);
+    village.run(SECOND);
+    // It comes for a file, and so is a neighbour at once.
+    village.get(mallory, "bait");
+    village.run(SECOND);
+    assert_eq!(village.neighbours(one), [id(mallory)]);
+    let got = village.get_all(one, request(&["setup.sh"]));
+    let fetched = &got.fetched()[0];
+    assert_eq!(fetched.item.content, content("good"));
+    assert!(fetched.answer.tracker_asked);
+    village.run(SECOND);
+
+    // From a neighbour that this peer has fetched from it is taken at once.
+    assert!(village.neighbours(one).contains(&id(honest)));
+    let finds = village.tracker().counts().finds;
+    assert_eq!(village.get(one, "notes.txt"), (Source::Memory, id(honest)));
+    assert_eq!(village.tracker().counts().finds, finds);
+
+    // What both have of a name is a choice.
+    village.share(honest, &[("friend/run.sh", "good")]);
+    village.share(mallory, &[("sub/run.sh", "evil")]);
+    village.run(SECOND);
+    let got = village.get_all(one, request(&["run.sh"]));
+    assert_eq!(*got.missed(), Missed::Ambiguous(Doubt::Several));
 }

@@ -276,6 +276,21 @@ impl Share {
         self.shared.queue.read_of(&file)
     }
 
+    /// A file of the share, if it still is the one that was hashed. Its reader
+    /// verifies it all the same.
+    pub fn open_listed(
+        &self,
+        _: DiskThread,
+        name: &Name,
+        content: Content,
+    ) -> Result<impl io::Read, ReadError> {
+        if !self.shared.is_in_place() {
+            return Err(ReadError::NotHere);
+        }
+        let (file, _) = self.shared.open_as_hashed(name, content)?;
+        Ok(file)
+    }
+
     /// Puts a fetched file into the share, as [`Store::put`] does, and lists it
     /// with its root at once: it is not read again.
     ///

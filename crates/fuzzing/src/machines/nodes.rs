@@ -422,6 +422,8 @@ fn request(source: &mut Source<'_>) -> Request {
             0 => Patience::For(Some(Duration::from_secs(20))),
             _ => Patience::None,
         },
+        hidden: false,
+        folders: thorp_core::get::Folders::Small,
     }
 }
 

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+pub use thorp_core::get::Doubt;
 use thorp_group::clock::Apart;
 
 use super::rows::{Member, MemberRole};
@@ -91,12 +92,21 @@ pub enum Failure {
         /// The tracker, or its host.
         role: MemberRole,
     },
-    /// The name stands for several contents.
+    /// It is not clear which file is meant.
     Ambiguous {
         /// As it was asked for.
         name: String,
-        /// No file is called exactly so; these look the same.
-        look_alike: bool,
+        /// Why those that are offered are not taken.
+        doubt: Doubt,
+    },
+    /// The name is a folder's, which is not fetched by it.
+    IsFolder {
+        /// The folder.
+        name: String,
+        /// Files in it.
+        files: u64,
+        /// Bytes in these.
+        bytes: u64,
     },
 
     /// A file of that name is there already.
@@ -216,7 +226,8 @@ impl Failure {
             | Self::UnknownCommand { .. }
             | Self::NotAPage
             | Self::NotTheKeeper
-            | Self::NotAPeer => ErrorKind::Usage,
+            | Self::NotAPeer
+            | Self::IsFolder { .. } => ErrorKind::Usage,
             Self::NobodyShares { .. }
             | Self::NoPeerCalled { .. }
             | Self::NoFolderCalled { .. }

@@ -31,13 +31,14 @@ use serde::{Deserialize, Serialize};
 use snapshot::Ask;
 
 pub use event::Event;
-pub use failure::{ErrorKind, Failure, Gap, Inquiry, Miss, Obstacle, Trouble};
+pub use failure::{Doubt, ErrorKind, Failure, Gap, Inquiry, Miss, Obstacle, Trouble};
 pub(crate) use line::{event_of, line_of};
 pub use notice::{Note, Notice, Warning};
 pub use rows::{
     AnswerSource, Done, Fetched, FileRow, GroupMember, Hashing, HolderRow, Member, MemberRole,
     Offered, PartialFiles, PeerRow, Progress, Provenance, Status, TrackerStatus,
 };
+pub use thorp_core::get::Folders;
 
 /// A request to a node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -113,6 +114,10 @@ pub struct Get {
     pub root: Option<String>,
     /// What is waited for.
     pub wait: Wait,
+    /// Files that may act by lying there come by a pattern or a base name too.
+    pub hidden: bool,
+    /// Whether a name may be a folder's.
+    pub folders: Folders,
 }
 
 /// What a fetch waits for when it does not come.

@@ -65,6 +65,11 @@ pub enum Note {
         /// The directory.
         path: PathBuf,
     },
+    /// Files that a pattern matches are not fetched: they may act by lying there.
+    HiddenLeftOut {
+        /// So many.
+        files: u64,
+    },
     /// Nothing matches, for no peer shares a file.
     NoFiles,
     /// The tracker has not answered in full: there may be more.

@@ -284,6 +284,14 @@ pub struct Done {
     pub bytes: u64,
     /// How long it took, in milliseconds.
     pub ms: f64,
+    /// Files that a pattern matched and that were left out.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub left_out: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl From<Totals> for Offered {

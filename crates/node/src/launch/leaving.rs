@@ -31,6 +31,8 @@ const GROUP: [&str; 4] = [
     Memory::FILES[0],
     Memory::FILES[1],
 ];
+/// Empty: that the program has told its user where fetched files go.
+pub const TOLD_WHERE: &str = "told-where";
 
 /// What leaving would mean for a state directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -202,6 +204,7 @@ fn made() -> impl Iterator<Item = &'static str> {
         Sightings::FILE,
         log::FILE,
         log::OLD_FILE,
+        TOLD_WHERE,
     ];
     GROUP.into_iter().chain(authority::FILES).chain(others)
 }

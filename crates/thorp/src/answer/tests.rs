@@ -72,6 +72,7 @@ fn data_and_talk_go_their_own_ways() {
         count: 2,
         bytes: 2458,
         ms: 3.6,
+        left_out: 0,
     });
     let (out, talk, exit) = render(TEXT, &[fetched.clone(), fetched, done]);
     assert_eq!(out.lines().count(), 2);

@@ -199,11 +199,11 @@ pub struct LeaveArgs {
 ///
 /// Into the share of the running peer; with none running, into the current
 /// directory. A name is a full path in somebody's share, or a base name, or a
-/// glob. What is there already is never overwritten unless you say so.
+/// glob, or a folder. What is there already is never overwritten unless you say so.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = GET_EXAMPLES)]
 pub struct GetArgs {
-    /// File names or globs
+    /// File names, globs, or in a terminal a folder
     #[arg(required = true, value_name = "NAME", add = ArgValueCompleter::new(completing::files))]
     pub names: Vec<String>,
 
@@ -232,6 +232,11 @@ pub struct GetArgs {
     #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true,
           default_missing_value = "", env = "THORP_GET_WAIT")]
     pub wait: Option<HowLong>,
+
+    /// Hidden files too, and others that programs act on by themselves; without it
+    /// they come by their whole path only
+    #[arg(long, env = "THORP_GET_HIDDEN", value_parser = FalseyValueParser::new())]
+    pub hidden: bool,
 
     /// The tracker to visit.
     #[command(flatten)]

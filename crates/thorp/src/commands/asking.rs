@@ -4,11 +4,11 @@ use std::io;
 use std::path::PathBuf;
 
 use thorp_node::address::NetAddress;
-use thorp_node::api::{Command, ErrorKind, Event, Member};
+use thorp_node::api::{Command, ErrorKind, Event, Get, Member};
 use thorp_node::launch::{self, Common, LaunchError, Standing};
 use thorp_node::printable::printable;
 
-use super::context::Context;
+use super::context::{Context, on_disk};
 use crate::answer::{AnswerStyle, Renderer};
 use crate::args::ListArgs;
 use crate::exit::{Exit, Result, broken_off, failure, interrupted};
@@ -19,6 +19,7 @@ use crate::progress::Bar;
 use crate::signals::Signals;
 use crate::sorting::{Order, Sorting};
 use crate::state::NodeKind;
+use crate::whereabouts::{self, Whereabouts};
 use crate::wrap;
 
 /// What shows answers on the standard streams, or in a pager.
@@ -27,6 +28,22 @@ type Standard = Renderer<Paged<io::Stdout>, Paged<io::Stderr>>;
 impl Context {
     pub fn renderer(&self, style: AnswerStyle) -> Standard {
         self.renderer_in(&Pager::none(), style)
+    }
+
+    /// Where the files of a fetch go, to be told.
+    pub async fn whereabouts(&self, get: &Get) -> Result<Whereabouts> {
+        let state = self.state(NodeKind::Peer)?;
+        let is_new = on_disk(move |disk| whereabouts::is_new(disk, &state)).await?;
+        Ok(Whereabouts::new(get, here()?, is_new))
+    }
+
+    /// What was told of it is not told again.
+    pub async fn was_told(&self, has_explained: bool) -> Result<()> {
+        if has_explained {
+            let state = self.state(NodeKind::Peer)?;
+            on_disk(move |disk| whereabouts::explained(disk, &state)).await?;
+        }
+        Ok(())
     }
 
     fn renderer_in(&self, pager: &Pager, style: AnswerStyle) -> Standard {
@@ -130,6 +147,10 @@ impl Context {
             Command::Get(get) => Some(get.clone()),
             _ => None,
         };
+        if let Some(get) = &fetch {
+            let places = self.whereabouts(get).await?;
+            renderer = renderer.of_fetch(get.clone(), places);
+        }
         let work = async {
             let mut answers = match self.of_tracker_here(tracker.as_ref(), &command).await? {
                 Some(answers) => answers,
@@ -141,6 +162,7 @@ impl Context {
             exit = work => exit,
             () = signals.next() => Err(interrupted(fetch.as_ref())),
         };
+        self.was_told(renderer.has_explained()).await?;
         pager.close(&mut signals).await;
         end
     }
@@ -177,11 +199,14 @@ pub async fn ask(common: Common, tracker: Option<NetAddress>, command: Command) 
     if tracker.is_none() && node::is_new(&common.state).await {
         return Err(LaunchError::NotAMember.into());
     }
-    let here = std::env::current_dir().map_err(|error| {
+    Ok(launch::ask(common, tracker, &here()?, command).await?)
+}
+
+fn here() -> Result<PathBuf> {
+    std::env::current_dir().map_err(|error| {
         let why = format!("the current directory cannot be used ({error}): go to another");
         failure(ErrorKind::Other, why)
-    })?;
-    Ok(launch::ask(common, tracker, &here, command).await?)
+    })
 }
 
 /// What a listing without a row means.

@@ -1,6 +1,6 @@
 //! `thorp get`: fetch files by name; in a terminal, ask back where it must.
 
-use thorp_node::api::{Command, Get, Wait};
+use thorp_node::api::{Command, Folders, Get, Wait};
 
 use super::asking::{ask, log};
 use super::context::Context;
@@ -28,6 +28,8 @@ pub async fn run(context: &Context, args: GetArgs) -> Result {
         set_aside: None,
         from: args.from,
         root: args.root,
+        hidden: args.hidden,
+        folders: Folders::No,
     };
     let tracker = args.visiting.tracker;
     if !is_watched {
@@ -47,13 +49,14 @@ async fn converse(context: &Context, tracker: Option<NetAddress>, get: Get) -> R
         asked: true,
         ..context.answer_style()
     };
-    let mut renderer = context.renderer(style);
+    let places = context.whereabouts(&get).await?;
+    let mut renderer = context.renderer(style).of_fetch(get.clone(), places);
     let (mut conversation, mut step) = Conversation::new(get);
     loop {
         step = match step {
             Step::Request(get) => {
                 let mut answers = ask(visitor.clone(), tracker.clone(), Command::Get(*get)).await?;
-                loop {
+                let next = loop {
                     let Some(event) = answers.recv().await else {
                         return Err(broken_off());
                     };
@@ -62,7 +65,9 @@ async fn converse(context: &Context, tracker: Option<NetAddress>, get: Get) -> R
                     if let Some(step) = conversation.on_event(&event) {
                         break step;
                     }
-                }
+                };
+                context.was_told(renderer.has_explained()).await?;
+                next
             }
             // The end of the input is an answer too: nothing.
             Step::Ask(question) => {

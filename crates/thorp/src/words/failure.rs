@@ -1,9 +1,12 @@
 //! What went wrong: what, with which thing, and what to do now.
 
-use thorp_node::api::{ErrorKind, Failure, Gap, Inquiry, MemberRole, Miss, Obstacle, Trouble};
+use thorp_node::api::{
+    Doubt, ErrorKind, Failure, Gap, Get, Inquiry, MemberRole, Miss, Obstacle, Trouble,
+};
 
 use super::{NOBODY, REMOVED, SAME_NAME, called, escaped, named, one_line};
-use crate::units::size;
+use crate::quoting::{for_shell, quoted};
+use crate::units::{count, size};
 
 /// A failure in a sentence.
 pub fn failure(failure: &Failure) -> String {
@@ -61,11 +64,18 @@ pub fn failure(failure: &Failure) -> String {
             "{who} could be several members. Type more of the id: thorp members --json has it whole"
         ),
         Failure::KeepsTheGroup { name, role } => format!("{name} {}", keeps_the_group(*role)),
-        Failure::Ambiguous { name, look_alike } => ambiguous(name, *look_alike),
+        Failure::Ambiguous { name, doubt } => ambiguous(name, *doubt),
+        Failure::IsFolder { name, files, bytes } => {
+            let pattern = for_shell(&format!("{name}/**"));
+            format!(
+                "{}. Fetch it by a pattern: thorp get {pattern}",
+                is_folder(name, *files, *bytes)
+            )
+        }
         Failure::Exists => SAME_NAME.into(),
         Failure::Reserved { name } => format!(
             "{} is a name that thorp keeps for its own files, so it is not fetched. \
-             Give it another one: --as NEWNAME",
+             Ask for it alone and give it another one: --as NEWNAME",
             named(name)
         ),
         Failure::Unstorable { path, obstacle } => unstorable(&escaped(path), obstacle),
@@ -109,16 +119,59 @@ pub fn failure(failure: &Failure) -> String {
     }
 }
 
-fn ambiguous(name: &str, look_alike: bool) -> String {
-    let why = if look_alike {
-        "No file is called exactly so, but this looks the same (it is written with other Unicode characters)"
+/// What a name is that no file has.
+pub fn is_folder(name: &str, files: u64, bytes: u64) -> String {
+    // Beyond that it was not counted further.
+    let more = if files > 1000 || bytes > 1 << 30 {
+        ", or more"
     } else {
-        "Several files go by this name"
+        ""
     };
-    format!(
-        "{why}: {}. Say which: --root PREFIX picks the content, --from PEER the peer.",
-        named(name)
-    )
+    let (files, bytes) = (count(files, "file"), size(bytes));
+    format!("{} is a folder with {files}, {bytes}{more}", quoted(name))
+}
+
+/// What else to type where a file is in the way.
+pub fn way_out(failure: &Failure, get: &Get) -> Option<String> {
+    const REPLACE: &str = "To replace what is there: --overwrite";
+    if failure.kind() != ErrorKind::Exists || get.overwrite {
+        return None;
+    }
+    // What is a folder there is not replaced.
+    match failure {
+        Failure::Exists if matches!(&get.names[..], [name] if !looks_like_a_pattern(name)) => {
+            Some(format!("To keep both: --as NEWNAME. {REPLACE}"))
+        }
+        Failure::Exists | Failure::Several { .. } => Some(REPLACE.to_owned()),
+        _ => None,
+    }
+}
+
+/// As the core does.
+fn looks_like_a_pattern(name: &str) -> bool {
+    name.contains(['*', '?', '[', '{'])
+}
+
+fn ambiguous(name: &str, doubt: Doubt) -> String {
+    let name = named(name);
+    match doubt {
+        Doubt::Several => format!(
+            "Several files go by this name: {name}. Say which: --root PREFIX picks the content, \
+             --from PEER the peer."
+        ),
+        Doubt::LookAlike => format!(
+            "No file is called exactly so, but this looks the same (it is written with other Unicode \
+             characters): {name}. Ask for it as it is written above, or by --root PREFIX."
+        ),
+        Doubt::OtherCase => format!(
+            "No file is called exactly so, but this is written with other small and large letters: \
+             {name}. Ask for it as it is written above."
+        ),
+        Doubt::Hidden => format!(
+            "{name} is hidden, or a file that programs act on by themselves. Ask for it by its \
+             whole path, as above, or with --hidden, if you want it."
+        ),
+    }
 }
 
 const TRACKER_BUSY: &str =

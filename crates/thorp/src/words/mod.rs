@@ -33,7 +33,7 @@ use thorp_node::printable::printable;
 
 use crate::fit::middle;
 
-pub use failure::{failure, trouble};
+pub use failure::{failure, is_folder, trouble, way_out};
 pub use launch::{invite, launch};
 pub use left_out::why_left_out;
 pub use menu::{

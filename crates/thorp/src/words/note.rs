@@ -4,6 +4,7 @@ use thorp_node::api::Note;
 
 use super::failure::called_process;
 use super::{looks_first, named, trouble};
+use crate::units::count;
 
 /// A remark in a sentence.
 pub fn note(note: &Note) -> String {
@@ -23,6 +24,15 @@ pub fn note(note: &Note) -> String {
         Note::OpenGroup => "This group is open: whoever knows the tracker's address is let in. \
              Removing a member keeps nobody out, for it can join again with another key."
             .into(),
+        Note::HiddenLeftOut { files } => format!(
+            "{} left out: hidden, or such that programs act on them by themselves. One comes by its \
+             whole path, all with --hidden.",
+            if *files == 1 {
+                "1 file is".to_owned()
+            } else {
+                format!("{} are", count(*files, "file"))
+            }
+        ),
         Note::LeftOut { name } => format!(
             "{} would change what is shared from here, and is left out. \
              Ask for it by its name if you want it.",

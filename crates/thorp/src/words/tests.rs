@@ -106,7 +106,7 @@ fn failures() -> Vec<(Failure, &'static str)> {
         (
             Failure::Ambiguous {
                 name: name.clone(),
-                look_alike: false,
+                doubt: thorp_node::api::Doubt::Several,
             },
             "Several files go by this name: f. Say which: --root PREFIX picks the content, \
              --from PEER the peer.",
@@ -114,8 +114,7 @@ fn failures() -> Vec<(Failure, &'static str)> {
         (Failure::Exists, SAME_NAME),
         (
             Failure::Reserved { name: name.clone() },
-            "f is a name that thorp keeps for its own files, so it is not fetched. \
-             Give it another one: --as NEWNAME",
+            "f is a name that thorp keeps for its own files, so it is not fetched. Ask for it alone and give it another one: --as NEWNAME",
         ),
         (
             Failure::Unstorable {
@@ -245,6 +244,15 @@ fn failures() -> Vec<(Failure, &'static str)> {
             Failure::TrackerBusy,
             "The tracker has too much to do to say who has this file. Try again in a minute.",
         ),
+        (
+            Failure::IsFolder {
+                name: "my slides".to_owned(),
+                files: 2,
+                bytes: 2048,
+            },
+            "\"my slides\" is a folder with 2 files, 2.0 KiB. Fetch it by a pattern: thorp get \
+             'my slides/**'",
+        ),
     ]
 }
 
@@ -289,6 +297,7 @@ fn number(failure: &Failure) -> usize {
         Failure::StillEnding { .. } => 35,
         Failure::InPart { .. } => 36,
         Failure::TrackerBusy => 37,
+        Failure::IsFolder { .. } => 38,
     }
 }
 
@@ -296,7 +305,7 @@ fn number(failure: &Failure) -> usize {
 fn every_failure_has_its_sentence() {
     let failures = failures();
     let numbers: Vec<_> = failures.iter().map(|(code, _)| number(code)).collect();
-    assert_eq!(numbers, (0..38).collect::<Vec<_>>());
+    assert_eq!(numbers, (0..39).collect::<Vec<_>>());
     for (code, sentence) in failures {
         assert_eq!(failure(&code), sentence);
     }
@@ -531,6 +540,7 @@ fn every_note_and_warning_is_a_sentence() {
         Note::NoFiles,
         Note::Taken,
         Note::Unanswered { process: Some(7) },
+        Note::HiddenLeftOut { files: 3 },
     ];
     let about_share = [
         share::ShareWarning::Moved { path: path() },
@@ -722,7 +732,7 @@ fn nothing_that_another_member_chooses_begins_a_line_or_reaches_the_terminal() {
     failures.extend([
         Failure::Ambiguous {
             name: evil(),
-            look_alike: false,
+            doubt: thorp_node::api::Doubt::Several,
         },
         Failure::Reserved { name: evil() },
         Failure::NoTracker {
@@ -750,6 +760,21 @@ fn nothing_that_another_member_chooses_begins_a_line_or_reaches_the_terminal() {
 }
 
 #[test]
+fn why_an_offered_file_is_not_taken_is_said_with_what_takes_it() {
+    use thorp_node::api::Doubt;
+    for (doubt, says) in [
+        (Doubt::Several, "--root PREFIX"),
+        (Doubt::LookAlike, "other Unicode characters"),
+        (Doubt::OtherCase, "other small and large letters"),
+        (Doubt::Hidden, "--hidden"),
+    ] {
+        let name = "a".to_owned();
+        let said = failure(&Failure::Ambiguous { name, doubt });
+        assert!(said.contains(says), "{said}");
+    }
+}
+
+#[test]
 fn a_name_of_kilobytes_is_shortened_in_its_middle() {
     let name = format!("begin{}end.txt", "x".repeat(4000));
     let miss = Miss::Busy;
@@ -758,4 +783,37 @@ fn a_name_of_kilobytes_is_shortened_in_its_middle() {
         said.len() < 400 && said.contains("beginxx") && said.contains("xxend.txt"),
         "{said}"
     );
+}
+
+#[test]
+fn where_a_name_is_taken_only_what_can_be_done_is_advised() {
+    use super::way_out;
+    let get = |names: &[&str]| thorp_node::api::Get {
+        names: names.iter().map(|name| (*name).to_owned()).collect(),
+        ..thorp_node::api::Get::default()
+    };
+    let several = Failure::Several {
+        failed: 2,
+        of: 2,
+        kind: ErrorKind::Exists,
+    };
+    let folder = Failure::Unstorable {
+        path: path(),
+        obstacle: Obstacle::Folder,
+    };
+    let pattern = get(&["*.txt"]);
+    let one = way_out(&Failure::Exists, &get(&["a"])).expect("a way");
+    assert!(one.contains("--as") && one.contains("--overwrite"), "{one}");
+    for hint in [
+        way_out(&several, &pattern),
+        way_out(&Failure::Exists, &pattern),
+    ] {
+        let hint = hint.expect("a way");
+        assert!(
+            !hint.contains("--as") && hint.contains("--overwrite"),
+            "{hint}"
+        );
+    }
+    assert_eq!(way_out(&folder, &get(&["a"])), None);
+    assert_eq!(way_out(&Failure::PeerStopping, &get(&["a"])), None);
 }

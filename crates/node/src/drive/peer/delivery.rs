@@ -74,6 +74,7 @@ impl Folder {
                 Some(Ok(true)) => Looked::Equal,
                 _ => Looked::SameName,
             },
+            Err(error @ StoreError::FolderInTheWay { .. }) => Looked::Folder(errors.note(error)),
             Err(error) => Looked::Blocked(errors.note(error)),
         }
     }
@@ -103,6 +104,26 @@ impl Delivery {
 
     pub fn path(&self) -> PathBuf {
         self.terms.folder.path_of(&self.item.target)
+    }
+
+    /// Copies a file of the share to where it belongs, and says what became of it in
+    /// the core's words.
+    pub fn copy(&self, disk: DiskThread, share: &Share) -> Storage {
+        let (name, content, mtime) = self.listed();
+        let Ok(file) = share.open_listed(disk, &self.item.listed, content) else {
+            return Storage::Mismatch;
+        };
+        let store = self.terms.folder.store();
+        let aside = match &self.terms.set_aside {
+            Some(other) => store.set_aside(disk, name, other),
+            None => Ok(()),
+        };
+        let copy = || store.copy(disk, name, content, mtime, file, self.terms.replace);
+        match aside.and_then(|()| copy()) {
+            Ok(_) => Storage::Kept,
+            Err(StoreError::Mismatch { .. }) => Storage::Mismatch,
+            Err(error) => Storage::Failed(self.note(error)),
+        }
     }
 
     /// Verifies the bytes and puts them where they belong.

@@ -17,6 +17,7 @@ use thorp_core::get::{
 use thorp_core::lookup::{Only, Source};
 use thorp_core::peer::Input;
 use thorp_disk::Disk;
+use thorp_files::share::Share;
 use thorp_files::store::{Replace, Store};
 use thorp_wire::frame::Holder;
 use thorp_wire::printable;
@@ -149,6 +150,8 @@ fn request(get: Get) -> get::Request {
             Wait::Begun => Patience::Begun,
             Wait::All(seconds) => Patience::For(seconds.map(Duration::from_secs)),
         },
+        hidden: get.hidden,
+        folders: get.folders,
     }
 }
 
@@ -202,6 +205,9 @@ impl Job<'_> {
             News::LeftOut(name) => {
                 let name = name.to_string();
                 self.tell(Event::Note(Note::LeftOut { name })).await;
+            }
+            News::HiddenLeftOut(files) => {
+                self.tell(Event::Note(Note::HiddenLeftOut { files })).await;
             }
             News::Hashing {
                 name,
@@ -331,9 +337,14 @@ impl Job<'_> {
             self.tell(Event::Note(note)).await;
         }
         match end {
-            Ending::Done { files, bytes } => Ok(Done {
+            Ending::Done {
+                files,
+                bytes,
+                left_out,
+            } => Ok(Done {
                 count: files,
                 bytes,
+                left_out,
                 ..Done::default()
             }),
             Ending::Missed { name, why } => Err(self.failure(name, why)),
@@ -476,6 +487,8 @@ impl Drop for Waiting<'_> {
 /// The gets that callers wait for, as the peer's task has them.
 pub(super) struct Gets {
     waiting: HashMap<GetId, Ordered>,
+    /// Where this peer's own files are; a visitor has none.
+    share: Option<Share>,
     disk: Disk,
     events: mpsc::Sender<Happening>,
     /// Large files that are not written to any more. As many as were begun, so
@@ -494,9 +507,10 @@ struct Ordered {
 
 impl Gets {
     /// What is stored is told to `events`.
-    pub(super) fn new(disk: Disk, events: mpsc::Sender<Happening>) -> Self {
+    pub(super) fn new(share: Option<Share>, disk: Disk, events: mpsc::Sender<Happening>) -> Self {
         Self {
             waiting: HashMap::new(),
+            share,
             disk,
             events,
             released: mpsc::unbounded_channel(),
@@ -537,6 +551,7 @@ impl Gets {
                 let claimed = Claimed { fetch, get, item };
                 return self.store(claimed, Vec::new());
             }
+            Output::Copy(fetch, item) => return self.copy(fetch, get, item),
             Output::Begin(fetch, item) => {
                 let writing = Writing::new(fetch, self.released.0.clone());
                 ForGet::Begin(fetch, item, writing)
@@ -553,6 +568,20 @@ impl Gets {
         if let Some(ordered) = self.waiting.get(&get) {
             ordered.tell(wanted);
         }
+    }
+
+    /// A file is copied from the share: on a thread of its own, for it may be large.
+    fn copy(&self, fetch: FetchId, get: GetId, item: Item) {
+        let (Some(ordered), Some(share)) = (self.waiting.get(&get), self.share.clone()) else {
+            return;
+        };
+        let delivery = Delivery::new(ordered.terms.clone(), item);
+        let events = self.events.clone();
+        thorp_disk::spawn(move |disk| {
+            let storage = delivery.copy(disk, &share);
+            // If the peer is gone, the file is there all the same.
+            let _ = events.blocking_send(Happening::Stored { fetch, storage });
+        });
     }
 
     /// Bytes of a small file have come, or it has none.

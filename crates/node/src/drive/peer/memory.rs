@@ -46,6 +46,13 @@ struct Neighbour {
     addresses: Vec<SocketAddr>,
     /// For how long of this peer's running it has been away.
     away_seconds: u64,
+    /// Whether it was fetched from. An older version has kept whom it knew.
+    #[serde(default = "yes")]
+    chosen: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 impl Memory {
@@ -145,6 +152,7 @@ fn save(disk: DiskThread, state: &StateDir, ca: CaKey, known: &[Known]) -> Resul
         name: known.member.name.as_ref().map(ToString::to_string),
         addresses: known.member.addresses.clone(),
         away_seconds: known.away.as_secs(),
+        chosen: known.chosen,
     };
     let stored = Stored {
         ca: ca.to_string(),
@@ -170,6 +178,7 @@ fn known(neighbour: Neighbour) -> Option<Known> {
             partial: false,
         },
         away,
+        chosen: neighbour.chosen,
     })
 }
 
@@ -191,6 +200,7 @@ mod tests {
                 partial: false,
             },
             away: Duration::from_hours(1),
+            chosen: true,
         }
     }
 

@@ -39,7 +39,14 @@ pub(super) fn failure(peer: &Peer, errors: &Errors, name: String, why: Missed) -
                 root: only.root,
             };
         }
-        Missed::Ambiguous { look_alike } => return Failure::Ambiguous { name, look_alike },
+        Missed::Ambiguous(doubt) => return Failure::Ambiguous { name, doubt },
+        Missed::Folder { files, bytes } => return Failure::IsFolder { name, files, bytes },
+        Missed::NotAPattern(why) => {
+            return Failure::NotAPattern {
+                pattern: name,
+                why: why.to_string(),
+            };
+        }
         Missed::Reserved(name) => {
             return Failure::Reserved {
                 name: name.to_string(),

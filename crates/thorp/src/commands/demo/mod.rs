@@ -57,6 +57,7 @@ async fn play(context: &Context, teller: &mut Teller<impl io::Write>) -> Played 
         count: teller.scenes(),
         bytes: village.bytes,
         ms: begun.elapsed().as_secs_f64() * 1000.0,
+        ..Done::default()
     });
     let end = format!(
         "That was the village: {} fetched, and the tracker was asked {}. It is taken down now, \

@@ -1,0 +1,240 @@
+//! What a user means by a name, and what no name fetches unasked, between real nodes.
+
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
+
+mod support;
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use support::process::poll;
+use support::village::{assert_ends_once, named};
+use support::{Finished, Node, PATIENCE, Running, Village};
+
+/// A tracker, a peer that has files, and one that wants them.
+struct Pair {
+    wants: Node,
+    _running: [Running; 3],
+    village: Village,
+}
+
+impl Pair {
+    fn new(files: &[(&str, &str)]) -> Self {
+        let village = Village::new();
+        let (tracker, at) = village.tracker();
+        let (has, wants) = (village.node("has"), village.node("wants"));
+        for (name, text) in files {
+            has.file(name, text);
+        }
+        let hidden = [
+            "share",
+            "--hidden",
+            "--tracker",
+            &at,
+            "--listen",
+            "127.0.0.2:0",
+        ];
+        let share = has.share();
+        let mut args = hidden.to_vec();
+        args.extend(["--lines", share.to_str().unwrap()]);
+        let sharing = has.start(&args);
+        let waiting = wants.start_sharing(&at, "127.0.0.3:0");
+        poll("all files, hashed", PATIENCE, || {
+            let (_, events) = wants.json(&["find", "**"]);
+            let hashed = named(&events, "file").filter(|row| row["root"].is_string());
+            (hashed.count() == files.len()).then_some(())
+        });
+        Self {
+            wants,
+            _running: [tracker, sharing, waiting],
+            village,
+        }
+    }
+
+    /// Runs the program in the root directory, not in the share.
+    fn run_elsewhere(&self, args: &[&str]) -> Finished {
+        let mut command = self.wants.thorp(args);
+        command.current_dir("/");
+        Running::start("wants get", command).finish(PATIENCE)
+    }
+
+    /// The files that have come into the share, in the order of their names.
+    fn has_come(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        walk(&self.wants.share(), &self.wants.share(), &mut found);
+        found.sort();
+        found
+    }
+}
+
+fn walk(root: &Path, folder: &Path, found: &mut Vec<String>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            walk(root, &path, found);
+        } else {
+            found.push(path.strip_prefix(root).unwrap().display().to_string());
+        }
+    }
+}
+
+#[test]
+fn nothing_that_is_fetched_by_a_pattern_or_a_base_name_runs() {
+    let pair = Pair::new(&[
+        ("docs/.git/HEAD", "ref: refs/heads/main\n"),
+        (
+            "docs/.git/config",
+            "[core]\n\trepositoryformatversion = 0\n\tfsmonitor = \"touch pwned;false\"\n",
+        ),
+        ("docs/.git/objects/x", "x"),
+        ("docs/.git/refs/x", "x"),
+        ("docs/readme.txt", "hello"),
+        (".bash_profile", "touch pwned"),
+        (".ssh/authorized_keys", "ssh-ed25519 AAAA mallory"),
+        (
+            ".config/autostart/x.desktop",
+            "[Desktop Entry]\nExec=touch pwned",
+        ),
+        (
+            "photos/desktop.ini",
+            "[.ShellClassInfo]\nIconResource=\\\\evil\\x",
+        ),
+    ]);
+    let (exit, events) = pair.wants.json(&["get", "docs/**"]);
+    assert_eq!(exit, Some(0));
+    let done = named(&events, "done").next().unwrap();
+    assert_eq!(
+        (done["count"].as_u64(), done["left_out"].as_u64()),
+        (Some(1), Some(4))
+    );
+    assert_eq!(pair.has_come(), ["docs/readme.txt"]);
+    // What the attack was for: a command in the config, run by the next `git status`.
+    let docs = pair.wants.share().join("docs");
+    if let Ok(status) = Command::new("git")
+        .arg("status")
+        .current_dir(&docs)
+        .output()
+    {
+        assert!(!status.status.success() || !docs.join("pwned").exists());
+    }
+    assert!(!docs.join(".git").exists());
+
+    let said = pair.wants.run(&["get", "*"]);
+    said.exits(0).says("8 files are left out");
+    assert_eq!(pair.has_come(), ["docs/readme.txt"]);
+    let said = pair.wants.run(&["get", "authorized_keys"]);
+    said.exits(5).says(".ssh/authorized_keys").says("--hidden");
+    let (_, offered) = pair.wants.json(&["get", "authorized_keys"]);
+    let choice = named(&offered, "choice").next().unwrap();
+    assert_eq!(choice["variants"][0]["name"], ".ssh/authorized_keys");
+    assert_ends_once(&offered, "error");
+    assert_eq!(pair.has_come(), ["docs/readme.txt"]);
+
+    pair.wants.run(&["get", ".bash_profile"]).exits(0);
+    pair.wants.run(&["get", "desktop.ini", "--hidden"]).exits(0);
+    let come = [".bash_profile", "docs/readme.txt", "photos/desktop.ini"];
+    assert_eq!(pair.has_come(), come);
+}
+
+#[test]
+fn a_name_is_taken_for_what_its_user_means() {
+    let pair = Pair::new(&[
+        ("dir01/a.txt", "a"),
+        ("dir01/sub/b.txt", "b"),
+        ("notes.txt", "n"),
+        ("[draft.txt", "d"),
+    ]);
+    let get = |names: &[&str]| {
+        let args: Vec<&str> = ["get"].into_iter().chain(names.iter().copied()).collect();
+        pair.wants.run(&args)
+    };
+    for folder in ["dir01", "dir01/"] {
+        get(&[folder])
+            .exits(2)
+            .says("dir01 is a folder with 2 files")
+            .says("thorp get 'dir01/**'");
+    }
+    get(&["dir01/**"]).exits(0);
+    assert_eq!(pair.has_come(), ["dir01/a.txt", "dir01/sub/b.txt"]);
+    get(&["NOTES.txt"])
+        .exits(5)
+        .says("notes.txt")
+        .says("other small and large letters");
+    get(&["./notes.txt"]).exits(0);
+    fs::remove_file(pair.wants.share().join("notes.txt")).unwrap();
+    get(&["/notes.txt"]).exits(0);
+    get(&["[draft.txt"]).exits(0);
+    get(&["[other.txt"]).exits(2).says("this is no pattern");
+    let none = get(&["*.md"]).exits(3);
+    let said = none
+        .stderr
+        .matches("No peer is sharing this file now.")
+        .count();
+    assert_eq!(said, 1, "{}", none.stderr);
+}
+
+#[test]
+fn it_is_said_where_a_file_went_and_once_why() {
+    let pair = Pair::new(&[
+        ("a.txt", "a"),
+        ("b.txt", "b"),
+        ("c.txt", "c"),
+        ("d.txt", "d"),
+        ("e.txt", "e"),
+    ]);
+    let share = fs::canonicalize(pair.wants.share()).unwrap();
+    let share = share.strip_prefix("/").unwrap().display();
+    let why = "A peer runs on this machine";
+    let first = pair.run_elsewhere(&["get", "a.txt"]).exits(0);
+    assert_eq!(first.stdout.lines().count(), 1, "{first}");
+    let first = first.says(&format!("It is {share}/a.txt."));
+    assert!(first.stderr.contains(why), "{first}");
+    let second = pair.run_elsewhere(&["get", "b.txt", "c.txt"]).exits(0);
+    let second = second.says(&format!("2 files are in {share}."));
+    assert!(!second.stderr.contains(why), "{second}");
+    let quiet = pair.run_elsewhere(&["get", "d.txt", "--quiet"]).exits(0);
+    assert_eq!(quiet.stderr, "");
+    let here = pair.wants.run(&["get", "e.txt"]).exits(0);
+    assert_eq!(here.stderr, "", "it is simply here");
+}
+
+#[test]
+fn a_file_of_the_own_share_is_copied_and_nothing_is_overwritten() {
+    let pair = Pair::new(&[("theirs.txt", "theirs")]);
+    let large = "0123456789abcdef".repeat(20_000);
+    pair.wants.file("own.txt", "own");
+    pair.wants.file("docs/large.bin", &large);
+    poll("the own files, hashed", PATIENCE, || {
+        let (_, events) = pair.wants.json(&["find", "**"]);
+        let hashed = named(&events, "file").filter(|row| row["root"].is_string());
+        (hashed.count() == 3).then_some(())
+    });
+    let out = pair.village.node("out").share();
+    fs::create_dir_all(&out).unwrap();
+    let to = out.to_str().unwrap();
+    for name in ["own.txt", "large.bin"] {
+        pair.wants.run(&["get", name, "-o", to]).exits(0);
+    }
+    assert_eq!(fs::read_to_string(out.join("own.txt")).unwrap(), "own");
+    assert_eq!(
+        fs::read_to_string(out.join("docs/large.bin")).unwrap(),
+        large
+    );
+    fs::write(out.join("own.txt"), "mine").unwrap();
+    let taken = pair.wants.run(&["get", "own.txt", "-o", to]).exits(4);
+    let taken = taken.says("--as NEWNAME").says("--overwrite");
+    assert!(
+        taken.stderr.contains("File with same name exists"),
+        "{}",
+        taken.stderr
+    );
+    assert_eq!(fs::read_to_string(out.join("own.txt")).unwrap(), "mine");
+    pair.wants
+        .run(&["get", "own.txt", "--as", "copy.txt"])
+        .exits(0);
+    assert_eq!(
+        fs::read_to_string(pair.wants.share().join("copy.txt")).unwrap(),
+        "own"
+    );
+}
