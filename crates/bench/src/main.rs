@@ -35,6 +35,10 @@ use trio::Trio;
 
 const MIB: u64 = 1024 * 1024;
 
+/// As in the program.
+#[global_allocator]
+static MEMORY: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Measures thorp on this machine.
 #[derive(Parser)]
 struct Args {
