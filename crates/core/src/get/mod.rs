@@ -7,6 +7,7 @@
 //! ```text
 //! io        requests, what is told of them, and the reasons for failure
 //! plan      what names and patterns come to, up to the first byte
+//! listing   what patterns and folders come to, part by part
 //! wait      what is still being hashed
 //! again     what did not come, and when it is asked for again
 //! small     small files: from whom next
@@ -23,6 +24,7 @@
 mod again;
 mod io;
 mod large;
+mod listing;
 mod plan;
 pub(crate) mod small;
 pub(crate) mod sought;
