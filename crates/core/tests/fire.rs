@@ -26,14 +26,18 @@ const FILES: usize = 54;
 const HOLDERS: usize = 3;
 /// Files that each member gets, one after the other.
 const GETS: usize = 3;
+/// What a get takes whose holder the tracker names and which has to be dialled. Where
+/// neighbours lie, it comes to that.
+const BY_TRACKER: Duration = Duration::from_millis(12);
 /// How often hostile members say what they had better not.
 const NUISANCE: Duration = Duration::from_secs(1);
 /// Files that a hostile member lists and nobody wants.
 const MANY: usize = 2000;
 /// Between two gets.
 const PAUSE: Duration = Duration::from_millis(200);
-/// How long a holder that says nothing is waited for, and some time to ask another.
-const LONGEST: Duration = Duration::from_secs(11);
+/// A holder that says nothing is passed over for a second, waited for ten where no
+/// other one is left, and then others are asked.
+const LONGEST: Duration = Duration::from_secs(12);
 
 /// A village, its honest members and those that will be hostile.
 struct Fire {
@@ -71,7 +75,7 @@ impl Fire {
         let mut village = Village::new();
         let mut nodes = (0..MEMBERS).map(|member| {
             // Those that will be hostile list all there is.
-            let all = member >= MEMBERS - HOSTILE;
+            let all = member < HOSTILE;
             let files = (0..FILES).filter(|file| all || has(member, *file));
             let files: Vec<_> = files.map(|file| (name(file), text(file))).collect();
             let files: Vec<_> = files
@@ -81,8 +85,8 @@ impl Fire {
             let address = u8::try_from(member).expect("few members");
             village.peer([10, 0, 0, address], &files)
         });
-        let honest = nodes.by_ref().take(MEMBERS - HOSTILE).collect();
-        let hostile = nodes.collect();
+        let hostile = nodes.by_ref().take(HOSTILE).collect();
+        let honest = nodes.collect();
         village.run(SECOND * 2);
         Self {
             village,
@@ -303,7 +307,8 @@ fn what_a_tenth_of_the_members_list_falsely_and_ask_without_end_slows_no_other_d
     fire.burn(SECOND * 5);
     let seen = fire.live(true);
     assert_eq!(usual.took.len(), seen.took.len());
-    assert!(median(seen.took.clone()) <= 2 * median(usual.took));
+    let (with, without) = (median(seen.took.clone()), median(usual.took));
+    assert!(with <= 2 * without.max(BY_TRACKER), "{with:?}, {without:?}");
     assert!(seen.took.iter().all(|took| *took < LONGEST));
     assert!(seen.surveyed <= usual.surveyed * 2);
     // What was asked without end was refused, and nothing of it is left behind.

@@ -49,8 +49,11 @@ fn networks_do_not_meet() {
 
 #[test]
 fn lines_and_the_end_of_a_process_are_seen() {
-    let mut command = Command::new("sh");
+    // A job in the background of a shell ignores this signal, and so would a script.
+    let mut command = Command::new("env");
     command.args([
+        "--default-signal=INT",
+        "sh",
         "-c",
         "echo one; echo two >&2; read line; echo three; exit 4",
     ]);

@@ -15,13 +15,15 @@ use thorp_wire::{Content, PeerId};
 
 use super::io::{FetchId, Missed};
 use crate::time::Instant;
-use server::{Ask, SILENT, Server};
+use server::{Ask, MUTE, SILENT, Server};
 
 /// Files under way at once, in all: those whose holders the tracker is asked
 /// for among them, and those that are being stored.
 const AT_ONCE: usize = 128;
 /// A file whose holders are all too busy to send it is asked for again for this long.
 const BUSY_FOR: Duration = Duration::from_mins(2);
+/// How many members are remembered that were passed over.
+const MOST_MUTE: usize = 1000;
 
 /// A file that is wanted.
 #[derive(Clone, Debug)]
@@ -56,6 +58,9 @@ pub struct Fetches {
     storing: usize,
     /// Who sent something else than it listed. They are asked last.
     liars: BTreeSet<PeerId>,
+    /// Who was passed over for others, since it sent nothing. They are asked after
+    /// these, or one that lists everything would hold up each get anew.
+    mute: BTreeSet<PeerId>,
 }
 
 #[derive(Debug)]
@@ -68,6 +73,8 @@ struct Fetch {
     failure: Option<NotSent>,
     /// Since when its holders are too busy.
     busy: Option<Instant>,
+    /// Who was passed over for others, and is asked once more when these have failed.
+    passed_over: BTreeSet<PeerId>,
 }
 
 #[derive(Debug)]
@@ -178,6 +185,7 @@ impl Fetches {
             widen: wanted.widen,
             failure: None,
             busy: None,
+            passed_over: BTreeSet::new(),
         };
         self.wanted.insert(id, fetch);
         self.waiting.push_back(id);
@@ -208,6 +216,7 @@ impl Fetches {
 
     /// Bytes have come of a file that is not whole yet.
     pub fn flowing(&mut self, now: Instant, from: PeerId, bytes: u32) {
+        self.mute.remove(&from);
         if let Some(server) = self.servers.get_mut(&from) {
             server.flowing(now, bytes);
         }
@@ -216,6 +225,7 @@ impl Fetches {
     /// Bytes for a file have come. Whether to store them: late ones from a holder
     /// that was passed over are as good as any, but one file is stored once.
     pub fn arrived(&mut self, now: Instant, id: FetchId, from: Holder) -> bool {
+        self.mute.remove(&from.id);
         let Some(fetch) = self.wanted.get_mut(&id) else {
             return false;
         };
@@ -232,6 +242,7 @@ impl Fetches {
             return false;
         }
         let sender = from.id;
+        fetch.take_late_answer(sender);
         let before = std::mem::replace(&mut fetch.state, State::Storing { from });
         self.storing += 1;
         match (server, before) {
@@ -274,10 +285,16 @@ impl Fetches {
         Some(from)
     }
 
-    /// This holder did not deliver: the next one's turn. From a holder that is
-    /// not awaited any more, that is no news.
+    /// This holder did not deliver: the next one's turn. Of a holder that was passed
+    /// over it is noted; from another one that is not awaited any more, it is no news.
     pub fn failed(&mut self, id: FetchId, holder: PeerId, failure: NotSent) {
         if self.asked_of(id) != Some(holder) {
+            let fetch = self.wanted.get_mut(&id);
+            if let Some(fetch) = fetch.filter(|_| failure != NotSent::Busy)
+                && fetch.take_late_answer(holder)
+            {
+                fetch.failed(failure);
+            }
             return;
         }
         if let Some(fetch) = self.wanted.get_mut(&id) {
@@ -405,19 +422,18 @@ impl Fetches {
             return Started::Gone;
         }
         fetch.leave_the_busy(now, &self.servers);
-        let (servers, liars) = (&self.servers, &self.liars);
+        let (servers, liars, mute) = (&self.servers, &self.liars, &self.mute);
+        let repute = |holder: &Holder| (liars.contains(&holder.id), mute.contains(&holder.id));
         let burden = |holder: &Holder| {
             let files = servers.get(&holder.id).map_or(0, Server::files);
             let crowded = !has_room(servers, now, holder.id, fetch.content);
-            (
-                liars.contains(&holder.id),
-                crowded,
-                !linked(holder.id),
-                files,
-            )
+            let unlinked = !linked(holder.id);
+            (repute(holder), crowded, unlinked, files)
         };
         let easiest = (0..fetch.untried.len()).min_by_key(|i| burden(&fetch.untried[*i]));
-        let Some(easiest) = easiest else {
+        // Before one is asked that has sent nothing, others are looked for.
+        let is_better = |i: &usize| !fetch.widen || !mute.contains(&fetch.untried[*i].id);
+        let Some(easiest) = easiest.filter(is_better) else {
             if !std::mem::take(&mut fetch.widen) {
                 let failure = fetch.failure.take().unwrap_or(NotSent::NotHere);
                 self.wanted.remove(&id);
@@ -432,18 +448,15 @@ impl Fetches {
         let (_, crowded, ..) = burden(&fetch.untried[easiest]);
         if crowded {
             // Its place comes up with whichever of them has room first; but not
-            // with a liar, unless only liars are left.
-            let lies = |holder: &&Holder| liars.contains(&holder.id);
-            let all_lie = lies(&&fetch.untried[easiest]);
-            let next = fetch
-                .untried
-                .iter()
-                .filter(|holder| lies(holder) == all_lie);
+            // with one of less repute, unless only such are left.
+            let best = repute(&fetch.untried[easiest]);
+            let next = fetch.untried.iter().filter(|holder| repute(holder) == best);
             return Started::Crowded(next.map(|holder| holder.id).collect());
         }
         let holder = fetch.untried.remove(easiest);
         fetch.tried.insert(holder.id);
-        let look_at = now + SILENT;
+        let has_others = !fetch.untried.is_empty();
+        let look_at = now + if has_others { MUTE } else { SILENT };
         let server = self.servers.entry(holder.id);
         let server = server.or_insert_with(|| Server::new(now));
         fetch.state = State::Asking {
@@ -479,26 +492,33 @@ impl Fetches {
                         self.under_way.pop_first();
                         continue;
                     };
-                    let (mut until, slow) = (
-                        server.patience(*ask, heard(holder)),
-                        server.is_slow_at(*ask),
-                    );
-                    let has_others = !fetch.untried.is_empty();
-                    if has_others {
+                    let mut until = server.patience(*ask, heard(holder));
+                    let slow = server.is_slow_at(*ask);
+                    let mute = &self.mute;
+                    let is_better = |other: &Holder| !mute.contains(&other.id);
+                    let has_better = fetch.untried.iter().any(is_better);
+                    if !fetch.untried.is_empty() {
                         until = until.min(slow);
+                    }
+                    let better_at = server.mute_at(*ask).map_or(slow, |mute| mute.min(slow));
+                    if has_better && better_at <= now && fetch.passed_over.insert(holder) {
+                        self.pass_over(id, holder);
+                        continue;
                     }
                     if until <= now {
                         self.failed(id, holder, NotSent::Silent(holder));
                         continue;
                     }
                     let mut next = until;
-                    if fetch.widen && !has_others {
-                        if slow <= now {
-                            // It goes on, unless there is a better one.
+                    if has_better && !fetch.passed_over.contains(&holder) {
+                        next = until.min(better_at);
+                    } else if fetch.widen && !has_better {
+                        next = until.min(better_at);
+                        if better_at <= now {
+                            // It goes on, unless there is a better one in a moment.
                             fetch.widen = false;
                             widens.push(Action::Widen(id, who_else(fetch.content)));
-                        } else {
-                            next = until.min(slow);
+                            next = until.min(now + MUTE);
                         }
                     }
                     *look_at = next;
@@ -512,6 +532,21 @@ impl Fetches {
             }
         }
         widens
+    }
+
+    /// A holder has sent nothing while others might: these are asked first, and it
+    /// again should they fail. What it sends meanwhile is as good as any.
+    fn pass_over(&mut self, id: FetchId, silent: PeerId) {
+        if self.mute.len() < MOST_MUTE {
+            self.mute.insert(silent);
+        }
+        if let Some(fetch) = self.wanted.get_mut(&id)
+            && let State::Asking { holder, .. } = &fetch.state
+        {
+            fetch.tried.remove(&silent);
+            fetch.untried.push(holder.clone());
+        }
+        self.wait_again(id);
     }
 
     fn wait_again(&mut self, id: FetchId) {
@@ -552,6 +587,20 @@ impl Fetch {
         if self.failure.as_ref().is_none_or(|known| *known < failure) {
             self.failure = Some(failure);
         }
+    }
+
+    /// A holder that was passed over has answered after all: it is not asked again.
+    /// Whether it is one.
+    fn take_late_answer(&mut self, holder: PeerId) -> bool {
+        let waiting = self.untried.len();
+        if self.passed_over.contains(&holder) {
+            self.untried.retain(|other| other.id != holder);
+        }
+        let is_late = self.untried.len() < waiting;
+        if is_late {
+            self.tried.insert(holder);
+        }
+        is_late
     }
 
     /// Holders that have been too busy for too long are not asked any more.

@@ -10,9 +10,11 @@ use std::time::Duration;
 use crate::swarm::pipeline::{Mark, Pipeline};
 use crate::time::Instant;
 
-/// A holder that sends nothing for this long is passed over.
+/// A holder that sends nothing for this long has failed.
 pub(super) const SILENT: Duration = Duration::from_secs(10);
-/// So is one that gives signs of life for this long, and no byte of any file.
+/// Others are asked first where one has sent no byte of any file for this long.
+pub(super) const MUTE: Duration = Duration::from_secs(1);
+/// One that gives signs of life for this long, and no byte of any file, has failed.
 pub(super) const SLOW: Duration = Duration::from_mins(1);
 /// Where others may have the file too, each so many bytes of a slow holder buy
 /// it a second more.
@@ -161,6 +163,12 @@ impl Server {
         let sign = heard.map_or(ask.since, |heard| heard.max(ask.since));
         let delivered = self.last.map_or(ask.since, |last| last.max(ask.since));
         (sign + SILENT).min(delivered + SLOW)
+    }
+
+    /// When others are asked before it, if nothing at all has come since this was asked.
+    pub fn mute_at(&self, ask: Ask) -> Option<Instant> {
+        let is_mute = self.last.is_none_or(|last| last < ask.since);
+        is_mute.then(|| ask.since + MUTE)
     }
 
     /// When another holder would be better, if no more comes from this one.

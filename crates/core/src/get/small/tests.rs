@@ -235,11 +235,42 @@ fn a_late_refusal_does_not_disturb_the_holder_that_is_asked_now() {
     let mut fetches = Fetches::default();
     fetches.want(FetchId(1), wanted(&[1, 2], false));
     advance(&mut fetches, at(0));
-    assert_eq!(fetches.deadline(), Some(at(10_000)));
-    assert_eq!(gets(&advance(&mut fetches, at(10_000))), [id(2)]);
-    fetches.failed(FetchId(1), id(1), NotSent::NotHere);
+    assert_eq!(fetches.deadline(), Some(at(1000)));
+    assert_eq!(gets(&advance(&mut fetches, at(1000))), [id(2)]);
+    fetches.failed(FetchId(1), id(1), NotSent::Unreadable);
     assert_eq!(fetches.asked_of(FetchId(1)), Some(id(2)));
-    assert_eq!(advance(&mut fetches, at(10_001)), []);
+    assert_eq!(advance(&mut fetches, at(1001)), []);
+    fetches.failed(FetchId(1), id(2), NotSent::NotHere);
+    let failed = Action::Fail(FetchId(1), NotSent::Unreadable);
+    assert_eq!(advance(&mut fetches, at(1002)), [failed], "it has answered");
+}
+
+#[test]
+fn one_that_sends_nothing_is_passed_over_for_others_and_asked_again_once_they_have_failed() {
+    let mut fetches = Fetches::default();
+    fetches.want(FetchId(1), wanted(&[1, 2], false));
+    assert_eq!(gets(&advance(&mut fetches, at(0))), [id(1)]);
+    assert_eq!(gets(&advance(&mut fetches, at(1000))), [id(2)]);
+    fetches.failed(FetchId(1), id(2), NotSent::NotHere);
+    assert_eq!(gets(&advance(&mut fetches, at(1001))), [id(1)]);
+    assert_eq!(fetches.deadline(), Some(at(11_001)), "now it is waited for");
+    let failed = Action::Fail(FetchId(1), NotSent::Silent(id(1)));
+    assert_eq!(advance(&mut fetches, at(11_001)), [failed]);
+    fetches.check();
+}
+
+#[test]
+fn one_that_has_sent_nothing_is_asked_after_the_others_until_it_sends() {
+    let mut fetches = Fetches::default();
+    fetches.want(FetchId(1), wanted(&[1, 2], false));
+    assert_eq!(gets(&advance(&mut fetches, at(0))), [id(1)]);
+    assert_eq!(gets(&advance(&mut fetches, at(1000))), [id(2)]);
+    fetches.want(FetchId(2), wanted(&[1, 2], false));
+    assert_eq!(gets(&advance(&mut fetches, at(1001))), [id(2)]);
+    fetches.flowing(at(1002), id(1), 7);
+    fetches.want(FetchId(3), wanted(&[1, 2], false));
+    assert_eq!(gets(&advance(&mut fetches, at(1003))), [id(1)]);
+    fetches.check();
 }
 
 #[test]
