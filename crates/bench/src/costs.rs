@@ -112,7 +112,7 @@ fn listings() {
 fn memory() -> Result<()> {
     let mut catalogue = Catalogue::default();
     let before = resident()?;
-    // Somebody honest is there before, in between and after.
+    // An honest member is there before, in between and after.
     let mut honest = 10;
     let mut more = |catalogue: &mut Catalogue| {
         honest += 1;

@@ -1,4 +1,4 @@
-//! Getting files by name: which, from whom, and how it ends.
+//! Getting files by name: which, from which holders, and how it ends.
 //!
 //! A request goes in: names and patterns. Out come files, one after the other,
 //! or why they are missed. Where files are is asked by the peer's machine, for
@@ -10,7 +10,7 @@
 //! listing   what patterns and folders come to, part by part
 //! wait      what is still being hashed
 //! again     what did not come, and when it is asked for again
-//! small     small files: from whom next
+//! small     small files: from which holder next
 //! large     large files: turns, holders, and what it means to be stuck
 //! sought    who has a large file
 //! ```

@@ -1,4 +1,4 @@
-//! Fetching small files: from whom next.
+//! Fetching small files: from which holder next.
 //!
 //! [`Fetches`] owns which holders of each wanted file have been tried; how many
 //! are asked of one at once, and how long it is waited for, is decided by its
@@ -201,7 +201,7 @@ impl Fetches {
         true
     }
 
-    /// From whom a file is awaited at this moment.
+    /// From which holder a file is awaited at this moment.
     pub fn asked_of(&self, id: FetchId) -> Option<PeerId> {
         match &self.wanted.get(&id)?.state {
             State::Asking { holder, .. } => Some(holder.id),

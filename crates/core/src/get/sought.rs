@@ -1,6 +1,6 @@
 //! Who has a large file that is being fetched.
 //!
-//! Owns which files are sought and who was named for each; from whom to take
+//! Owns which files are sought and which holders were named for each; from which to take
 //! which piece is the business of that file's [`swarm`](crate::swarm). Holders
 //! come from the lookup, from the neighbours' listings as they change, and
 //! from the members that are asked when a swarm wants more of them.

@@ -194,7 +194,7 @@ fn a_disk_that_fails_is_no_refusal_for_good_and_the_tracker_learns_of_it() {
     let group = Group::new();
     let authority = &group.authority;
     let mut unsaved = authority.unsaved();
-    // Nothing can be written under that name, whoever asks.
+    // Nothing can be written under that name.
     let blocked = group.state().file(&StateDir::temporary(MEMBERS_FILE));
     std::fs::create_dir(&blocked).expect("is made");
     authority

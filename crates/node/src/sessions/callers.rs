@@ -2,7 +2,7 @@
 //!
 //! Bounds: so many for each member, and in all by the [rule](thorp_core::bound) for
 //! what is shared; the first words within [`GREETING`]; those for the next file within
-//! [`IDLE`]. A caller for whom there is no place is told so, and comes again.
+//! [`IDLE`]. A caller that gets no place is told so, and comes again.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

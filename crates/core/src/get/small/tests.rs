@@ -1,4 +1,4 @@
-//! From whom next: spread, bounded, patient but not for ever.
+//! From which holder next: spread, bounded, patient but not for ever.
 
 use proptest::collection::vec;
 use proptest::prelude::*;

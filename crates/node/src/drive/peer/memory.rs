@@ -46,7 +46,7 @@ struct Neighbour {
     addresses: Vec<SocketAddr>,
     /// For how long of this peer's running it has been away.
     away_seconds: u64,
-    /// Whether it was fetched from. An older version has kept whom it knew.
+    /// Whether it was fetched from. Those that an older version has kept were.
     #[serde(default = "yes")]
     chosen: bool,
 }

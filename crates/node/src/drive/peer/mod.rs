@@ -76,7 +76,7 @@ use telling::{Events, milliseconds, tell};
 
 /// Requests that wait for the peer's task.
 const REQUESTS: usize = 256;
-/// Events that wait for whoever asked.
+/// Events that wait for the caller that asked.
 const EVENTS: usize = 256;
 
 /// What a peer is made of.
@@ -91,7 +91,7 @@ pub struct PeerSetup {
     pub clock: Clock,
     /// What it does with files.
     pub role: Role,
-    /// Whether somebody was told already that the tracker is being dialled.
+    /// Whether a caller was told already that the tracker is being dialled.
     pub announced: bool,
     /// How its certificate is renewed.
     pub renewal: Renewal,
@@ -156,7 +156,7 @@ enum Abandoned {
 
 impl Peer {
     /// Starts a peer. It ends when it is stopped, or when the last handle is gone.
-    /// Whoever does not read `notices` in time misses some.
+    /// A reader that does not read `notices` in time misses some.
     pub fn start(setup: PeerSetup, notices: mpsc::Sender<Notice>) -> (Self, JoinHandle<()>) {
         let (requests, requests_in) = mpsc::channel(REQUESTS);
         let (abandoned, abandoned_in) = mpsc::unbounded_channel();
@@ -197,7 +197,7 @@ impl Peer {
         (peer, task)
     }
 
-    /// This peer, as others see it; `None` for a visitor, whom nobody sees.
+    /// This peer, as others see it; `None` for a visitor, which no other one sees.
     fn itself(&self) -> Option<Holder> {
         self.itself.borrow().clone()
     }

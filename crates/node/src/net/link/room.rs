@@ -1,7 +1,7 @@
 //! Room for frames that wait for a node, over all its links.
 //!
 //! What was read is not thrown away, so nothing gives way here. Instead the account that
-//! holds least gets room first, whoever asked before: one that always has more to say
+//! holds least gets room first, not the one that asked first: one that always has more to say
 //! waits for the others, and not they for it.
 
 use std::collections::BTreeMap;
