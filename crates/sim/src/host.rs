@@ -1,0 +1,118 @@
+//! One machine: its peer or tracker, and a pretended disk.
+//!
+//! Does for a peer what the shell does: carries out what a get wants, says what
+//! became of it, and serves files from a disk that is a set of numbers. Bytes of
+//! files are never there; a file that travels is its number.
+
+use std::collections::BTreeMap;
+
+use thorp_core::get::{Chore, Ending, FetchId, GetId, Looked, News, Output as Told};
+use thorp_core::lookup::Source;
+use thorp_core::peer::{AskId, Peer};
+use thorp_core::remembered::Known;
+use thorp_core::time::Instant;
+use thorp_core::tracker::Tracker;
+
+use crate::trace::FileId;
+
+/// A machine, switched on or not.
+pub struct Host {
+    pub program: Program,
+    /// How often it was started: what was meant for an earlier run does not arrive.
+    pub runs: u32,
+    /// When it was started last.
+    pub since: Instant,
+    /// The earliest time at which it is woken, of those that are in the queue.
+    pub wakes_at: Option<Instant>,
+    /// Its open connections.
+    pub links: Vec<u64>,
+    /// The neighbours that it has written down for its next start.
+    pub remembers: Vec<Known>,
+}
+
+/// What runs on a machine.
+#[expect(clippy::large_enum_variant, reason = "nearly all are peers")]
+pub enum Program {
+    Off,
+    Peer(Household),
+    Tracker(Tracker),
+}
+
+/// A peer, and what it has to do with its user.
+pub struct Household {
+    pub peer: Peer,
+    /// What its user waits for, as places in the list of requests.
+    pub gets: BTreeMap<GetId, usize>,
+    pub surveys: BTreeMap<AskId, usize>,
+    /// Files whose bytes have arrived, until they are on the disk.
+    pub storing: BTreeMap<FetchId, FileId>,
+}
+
+/// What a get wants of its machine, or says of a request.
+pub enum Wish {
+    /// All these places are free.
+    Looked(GetId, Vec<Looked>),
+    /// The file is there, as this source has said.
+    Fetched(usize, Source, bool),
+    /// The request is over.
+    Ended(usize, Ending),
+    /// Nothing.
+    Nothing,
+}
+
+impl Host {
+    pub fn new() -> Self {
+        Self {
+            program: Program::Off,
+            runs: 0,
+            since: Instant::default(),
+            wakes_at: None,
+            links: Vec::new(),
+            remembers: Vec::new(),
+        }
+    }
+
+    pub fn peer(&mut self) -> Option<&mut Household> {
+        match &mut self.program {
+            Program::Peer(household) => Some(household),
+            Program::Off | Program::Tracker(_) => None,
+        }
+    }
+
+    pub fn next_deadline(&self) -> Option<Instant> {
+        match &self.program {
+            Program::Off => None,
+            Program::Peer(household) => household.peer.next_deadline(),
+            Program::Tracker(tracker) => tracker.next_deadline(),
+        }
+    }
+}
+
+impl Household {
+    pub fn new(peer: Peer) -> Self {
+        Self {
+            peer,
+            gets: BTreeMap::new(),
+            surveys: BTreeMap::new(),
+            storing: BTreeMap::new(),
+        }
+    }
+
+    /// What is to be done about what a get says.
+    pub fn on_told(&mut self, get: GetId, told: Told) -> Wish {
+        match told {
+            Told::Do(Chore::Look(looks)) => {
+                Wish::Looked(get, vec![Looked::Free; looks.len()])
+            }
+            Told::Tell(News::Fetched { answer, .. }) => match self.gets.get(&get) {
+                Some(request) => Wish::Fetched(*request, answer.source, answer.tracker_asked),
+                None => Wish::Nothing,
+            },
+            Told::Ended(end) => match self.gets.remove(&get) {
+                Some(request) => Wish::Ended(request, end),
+                None => Wish::Nothing,
+            },
+            _ => Wish::Nothing,
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! What must be true in every run, whatever happens in it. A law that is broken is
+//! written down with the time; the run fails with the seed that replays it.
+
+use std::time::Duration;
+
+use thorp_core::time::Instant;
+use thorp_wire::frame::Found;
+
+use crate::network::node_of;
+use crate::trace::{FileId, Machine};
+use crate::truth::Truth;
+
+/// How many broken laws are written down.
+const MOST: usize = 20;
+
+/// The laws, and how they were broken.
+#[derive(Debug)]
+pub struct Laws {
+    /// After this long without a sign of life no machine is named as a holder.
+    forgotten_after: Duration,
+    broken: Vec<String>,
+}
+
+impl Laws {
+    pub fn new(forgotten_after: Duration) -> Self {
+        Self {
+            forgotten_after,
+            broken: Vec::new(),
+        }
+    }
+
+    /// How laws were broken, if they were.
+    pub fn broken(&self) -> &[String] {
+        &self.broken
+    }
+
+    /// Nothing is found at a machine that is gone for longer than the forgetting
+    /// time.
+    pub fn on_found(&mut self, now: Instant, found: &Found, truth: &Truth) {
+        for variant in &found.variants {
+            for holder in &variant.holders {
+                let Some(machine) = machine_of(node_of(holder.id)) else {
+                    continue;
+                };
+                if let Some(since) = truth.gone_since(machine)
+                    && now - since > self.forgotten_after
+                {
+                    self.break_one(now, format!(
+                        "{} is said to be at {machine:?}, which is gone for {:?}",
+                        variant.entry.name,
+                        now - since,
+                    ));
+                }
+            }
+        }
+    }
+
+    /// No file arrives that is not the one it is said to be.
+    pub fn on_stored(&mut self, now: Instant, machine: Machine, file: FileId, wanted: FileId) {
+        if file != wanted {
+            self.break_one(now, format!("{machine:?} keeps {file:?} as {wanted:?}"));
+        }
+    }
+
+    fn break_one(&mut self, now: Instant, what: String) {
+        if self.broken.len() < MOST {
+            let at = now - Instant::default();
+            self.broken.push(format!("after {at:?}: {what}"));
+        }
+    }
+}
+
+fn machine_of(node: Option<usize>) -> Option<Machine> {
+    let machine = node?.checked_sub(1)?;
+    u32::try_from(machine).ok().map(Machine)
+}

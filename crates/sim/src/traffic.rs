@@ -1,0 +1,156 @@
+//! What was sent: by which node, of which kind, in which hour.
+
+use std::time::Duration;
+
+use thorp_core::time::Instant;
+use thorp_wire::frame::{Body, Update};
+
+use crate::network::cost::{self, Paid};
+use crate::network::{Node, TRACKER};
+
+/// Kinds of frames, as they are counted. Files themselves are none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// An update that says nothing but that its sender lives.
+    Beat,
+    /// An update of a listing.
+    Update,
+    /// What became of an update.
+    Ack,
+    /// A question.
+    Find,
+    /// Its answer.
+    Found,
+    /// A file is asked for.
+    Get,
+    /// A question that is not answered.
+    Refused,
+    /// Hellos, goodbyes, records, certificates.
+    Other,
+}
+
+impl Kind {
+    /// All of them, in the order of [`Traffic::to_tracker`].
+    pub const ALL: [Self; 8] = [
+        Self::Beat,
+        Self::Update,
+        Self::Ack,
+        Self::Find,
+        Self::Found,
+        Self::Get,
+        Self::Refused,
+        Self::Other,
+    ];
+
+    /// Of which kind this is; a file is of none.
+    pub fn of(body: &Body) -> Option<Self> {
+        Some(match body {
+            Body::Update(update) if says_nothing(update) => Self::Beat,
+            Body::Update(_) => Self::Update,
+            Body::Ack(_) => Self::Ack,
+            Body::Find(_) => Self::Find,
+            Body::Found(_) => Self::Found,
+            Body::Get(_) => Self::Get,
+            Body::Refused(_) => Self::Refused,
+            Body::Content(_) => return None,
+            _ => Self::Other,
+        })
+    }
+}
+
+/// Whether its sender only lives.
+fn says_nothing(update: &Update) -> bool {
+    update.since == Some(update.seq)
+        && update.added.is_empty()
+        && update.removed.is_empty()
+        && update.neighbours.is_none()
+}
+
+/// Messages by kind.
+pub type ByKind = [u64; Kind::ALL.len()];
+
+/// What was sent in each hour.
+#[derive(Debug)]
+pub struct Traffic {
+    hours: Vec<Hour>,
+    nodes: usize,
+}
+
+/// What was sent in one hour.
+#[derive(Clone, Debug)]
+pub struct Hour {
+    /// Messages that peers sent to the tracker.
+    pub to_tracker: ByKind,
+    /// Messages that the tracker sent.
+    pub from_tracker: ByKind,
+    /// Messages between peers.
+    pub among_peers: ByKind,
+    /// Bytes that each node sent which are no file's, by node.
+    pub bytes: Vec<u64>,
+    /// How long each node was online.
+    pub online: Vec<Duration>,
+}
+
+impl Traffic {
+    /// Of so many nodes, nothing yet.
+    pub fn new(nodes: usize) -> Self {
+        Self {
+            hours: Vec::new(),
+            nodes,
+        }
+    }
+
+    /// A frame of so many bytes is sent.
+    pub fn sent(&mut self, now: Instant, from: Node, to: Node, body: &Body, bytes: usize) {
+        let Some(kind) = Kind::of(body) else { return };
+        let hour = self.at(now);
+        let counts = if to == TRACKER {
+            &mut hour.to_tracker
+        } else if from == TRACKER {
+            &mut hour.from_tracker
+        } else {
+            &mut hour.among_peers
+        };
+        counts[kind as usize] += 1;
+        self.paid(now, from, to, cost::of_frame(bytes));
+    }
+
+    /// Bytes are sent that are no frame.
+    pub fn paid(&mut self, now: Instant, from: Node, to: Node, paid: Paid) {
+        let hour = self.at(now);
+        hour.bytes[from] += paid.by_sender as u64;
+        hour.bytes[to] += paid.by_receiver as u64;
+    }
+
+    /// A node was online from one moment to another.
+    pub fn was_online(&mut self, node: Node, from: Instant, until: Instant) {
+        let mut from = from;
+        while from < until {
+            let start = from - Instant::default();
+            let next = Duration::from_hours(start.as_secs() / 3600 + 1);
+            let end = until.min(Instant::after_start(next));
+            self.at(from).online[node] += end - from;
+            from = end;
+        }
+    }
+
+    /// The hours from one on, up to another.
+    pub fn hours(&self, hours: std::ops::Range<usize>) -> &[Hour] {
+        let end = hours.end.min(self.hours.len());
+        &self.hours[hours.start.min(end)..end]
+    }
+
+    fn at(&mut self, now: Instant) -> &mut Hour {
+        let hour = usize::try_from((now - Instant::default()).as_secs() / 3600).unwrap_or(0);
+        while self.hours.len() <= hour {
+            self.hours.push(Hour {
+                to_tracker: ByKind::default(),
+                from_tracker: ByKind::default(),
+                among_peers: ByKind::default(),
+                bytes: vec![0; self.nodes],
+                online: vec![Duration::ZERO; self.nodes],
+            });
+        }
+        &mut self.hours[hour]
+    }
+}

@@ -1,0 +1,782 @@
+//! Machines, the links between them, and what is on its way: the loop.
+//!
+//! One queue holds all that will happen, in the order of time. Each step gives one
+//! machine one input, carries out what it wants, and notes when it is to be woken.
+//! No step walks over all machines.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use thorp_core::get::{Claimed, Ending, Existing, FetchId, GetId, Missed, Request, Storage};
+use thorp_core::links::{self, LinkId, Me, Party};
+use thorp_core::lookup::{Only, Source};
+use thorp_core::matching::Pattern;
+use thorp_core::peer::{self, AskId, Cause, Peer, Target, Unreached};
+use thorp_core::survey::{Coverage, Subject};
+use thorp_core::time::Instant;
+use thorp_core::tracker::{self, Tracker};
+use thorp_wire::frame::{Body, Reason, Refused, RequestId};
+use thorp_wire::{Entry, Frame};
+
+use crate::arm::Arm;
+use crate::host::{Host, Household, Program, Wish};
+use crate::laws::Laws;
+use crate::network::{self, DIAL_TIMEOUT, Network, Node, TRACKER, address, cost, id_of, node_of};
+use crate::trace::{Departure, Event, FileId, Form, Machine, Origin, Trace};
+use crate::traffic::Traffic;
+use crate::truth::{Available, Truth};
+
+/// How fast a machine sends a file, in bytes a second: 100 Mb/s.
+const UPLINK: f64 = 12_500_000.0;
+/// How long a disk takes for a small file.
+const DISK: Duration = Duration::from_millis(1);
+
+/// A village, and what is on its way in it.
+pub struct Village {
+    now: Instant,
+    arm: Arm,
+    seed: u64,
+    files: Vec<Origin>,
+    hosts: Vec<Host>,
+    cables: HashMap<u64, Cable>,
+    queue: BinaryHeap<Reverse<Due>>,
+    /// Numbers everything that needs a number.
+    count: u64,
+    /// Room for a frame that is being written.
+    scratch: Vec<u8>,
+    network: Network,
+    pub truth: Truth,
+    pub traffic: Traffic,
+    pub laws: Laws,
+    pub requests: Vec<Asked>,
+    /// Files that were asked for where they are no more.
+    pub stale: u64,
+    /// What has happened.
+    pub events: u64,
+    /// What has happened, in one number.
+    pub digest: u64,
+}
+
+/// A request of a user, and what has become of it.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    pub at: Instant,
+    pub machine: Machine,
+    pub file: FileId,
+    pub form: Form,
+    /// Where it could have been had when it was asked for.
+    pub available: Available,
+    pub end: End,
+}
+
+/// What has become of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Nothing yet.
+    Open,
+    /// The file is there.
+    Fetched {
+        /// Who has said where it is.
+        source: Source,
+        /// Whether the tracker was asked on the way.
+        tracker_asked: bool,
+        /// How long it took.
+        after: Duration,
+    },
+    /// A pattern was answered.
+    Listed {
+        /// With so many files.
+        files: usize,
+        /// Whether that is all that the tracker knows.
+        is_whole: bool,
+        /// How long it took.
+        after: Duration,
+    },
+    /// No member that could be asked has it.
+    Nobody {
+        /// Whether the tracker could not be asked.
+        without_tracker: bool,
+    },
+    /// It was found, and not fetched.
+    Failed,
+    /// Its machine went away first.
+    Left,
+}
+
+/// A connection. Its ends are in the order of dialling.
+struct Cable {
+    ends: [Node; 2],
+    /// Whether the program at each end still has it.
+    is_open: [bool; 2],
+    /// Bytes were lost on it for good: nothing arrives any more.
+    is_dead: bool,
+    /// When the last bytes arrive at each end: none overtakes another.
+    arrives: [Instant; 2],
+}
+
+struct Due {
+    at: Instant,
+    number: u64,
+    node: Node,
+    run: u32,
+    what: What,
+}
+
+enum What {
+    Wake,
+    Connected { link: u64, dialled: bool },
+    DialFailed(Target),
+    Frame { link: u64, frame: Box<Frame> },
+    File { link: u64, request: RequestId, file: FileId },
+    OnDisk(FetchId),
+    Disconnected { link: u64, reason: &'static str },
+}
+
+impl Village {
+    /// The machines of a trace, all switched off, and a tracker.
+    pub fn new(trace: &Trace, arm: Arm, loss: f64, seed: u64) -> Self {
+        let regions: Vec<_> = trace.machines.iter().map(|machine| machine.region).collect();
+        let nodes = regions.len() + 1;
+        let mut village = Self {
+            now: Instant::default(),
+            arm,
+            seed,
+            files: trace.files.clone(),
+            hosts: (0..nodes).map(|_| Host::new()).collect(),
+            cables: HashMap::new(),
+            queue: BinaryHeap::new(),
+            count: 0,
+            scratch: Vec::new(),
+            network: Network::new(&regions, loss, seed),
+            truth: Truth::new(trace.machines.clone(), trace.files.len()),
+            traffic: Traffic::new(nodes),
+            laws: Laws::new(arm.forgotten_after()),
+            requests: Vec::new(),
+            stale: 0,
+            events: 0,
+            digest: 0xcbf2_9ce4_8422_2325,
+        };
+        village.start_tracker();
+        village
+    }
+
+    /// Lets time pass, with all that happens meanwhile.
+    pub fn run_until(&mut self, end: Instant) {
+        while self.queue.peek().is_some_and(|Reverse(due)| due.at <= end) {
+            if let Some(Reverse(due)) = self.queue.pop() {
+                self.step(due);
+            }
+        }
+        self.now = end;
+    }
+
+    /// The run is over: what is still open stays so, and who is online was.
+    pub fn finish(&mut self) {
+        for node in 1..self.hosts.len() {
+            if !matches!(self.hosts[node].program, Program::Off) {
+                self.traffic.was_online(node, self.hosts[node].since, self.now);
+            }
+        }
+    }
+
+    /// Something happens from outside.
+    pub fn on_event(&mut self, event: Event) {
+        match event {
+            Event::Online(machine) => self.start(machine),
+            Event::Offline(machine, how) => self.end(machine, how),
+            Event::Appears(file) => {
+                let owner = self.files[file.index()].owner;
+                self.truth.on_stored(owner, file);
+                let entry = self.entry(file);
+                self.list(owner, vec![entry], &[]);
+            }
+            Event::Retires(file) => {
+                for owner in self.truth.on_deleted(file) {
+                    self.list(owner, Vec::new(), &[file]);
+                }
+            }
+            Event::Asks(machine, file, form) => self.ask(machine, file, form),
+        }
+    }
+
+    fn start_tracker(&mut self) {
+        let me = self.me(TRACKER);
+        self.hosts[TRACKER].program = Program::Tracker(Tracker::new(tracker::Config {
+            me,
+            interval: self.arm.tracker_interval,
+        }));
+    }
+
+    fn start(&mut self, machine: Machine) {
+        let node = node(machine);
+        self.hosts[node].runs += 1;
+        self.hosts[node].since = self.now;
+        self.hosts[node].wakes_at = None;
+        let mut config = peer::Config {
+            me: self.me(node),
+            has_tracker: true,
+            hops: 1,
+            tracker_interval: Duration::from_secs(5),
+            neighbour_interval: Duration::from_secs(15),
+            max_neighbours: 32,
+            remembered: self.hosts[node].remembers.clone(),
+            seed: self.seed ^ (node as u64) << 20 ^ u64::from(self.hosts[node].runs),
+        };
+        self.arm.set(&mut config);
+        let peer = Peer::new(self.now, config);
+        self.hosts[node].program = Program::Peer(Household::new(peer));
+        self.truth.on_online(machine);
+        let files = self.truth.disk(machine).iter();
+        let entries = files.map(|file| self.entry(*file)).collect();
+        self.list(machine, entries, &[]);
+        self.on_link(node, links::Input::Tick);
+    }
+
+    fn end(&mut self, machine: Machine, how: Departure) {
+        let node = node(machine);
+        if how == Departure::Goodbye {
+            let reason = "stopped by its user".to_owned();
+            self.on_link(node, links::Input::Stop { reason });
+        }
+        for link in std::mem::take(&mut self.hosts[node].links) {
+            match how {
+                Departure::Goodbye => self.hang_up(node, link),
+                Departure::Crash => self.let_go(node, link),
+            }
+        }
+        if let Some(household) = self.hosts[node].peer() {
+            for request in std::mem::take(&mut household.gets).into_values() {
+                self.requests[request].end = End::Left;
+            }
+        }
+        if let Some(household) = self.hosts[node].peer() {
+            for request in std::mem::take(&mut household.surveys).into_values() {
+                self.requests[request].end = End::Left;
+            }
+        }
+        self.hosts[node].program = Program::Off;
+        self.hosts[node].runs += 1;
+        self.truth.on_offline(self.now, machine);
+        self.traffic.was_online(node, self.hosts[node].since, self.now);
+    }
+
+    /// A machine lists other files than before, if it lists any.
+    fn list(&mut self, machine: Machine, added: Vec<Entry>, removed: &[FileId]) {
+        if !self.truth.is_online(machine) || !self.truth.lists(machine) {
+            return;
+        }
+        if added.is_empty() && removed.is_empty() {
+            return;
+        }
+        let removed = removed.iter().map(|file| self.entry(*file).name).collect();
+        self.give(node(machine), peer::Input::ShareChanged { added, removed });
+    }
+
+    fn ask(&mut self, machine: Machine, file: FileId, form: Form) {
+        let request = self.requests.len();
+        self.requests.push(Asked {
+            at: self.now,
+            machine,
+            file,
+            form,
+            available: self.truth.available(machine, file),
+            end: End::Open,
+        });
+        let number = self.number();
+        let region = self.files[file.index()].region;
+        let node = node(machine);
+        let Some(household) = self.hosts[node].peer() else {
+            self.requests[request].end = End::Left;
+            return;
+        };
+        let name = match form {
+            Form::Path => file.path(region).to_string(),
+            Form::BaseName => file.base_name(),
+            Form::Folder => {
+                let ask = AskId(number);
+                household.surveys.insert(ask, request);
+                let pattern = Pattern::new(&file.pattern(region)).expect("a glob");
+                let survey = peer::Input::Survey {
+                    ask,
+                    subject: Subject::Files(pattern),
+                    only: Only::default(),
+                    itself: None,
+                };
+                self.give(node, survey);
+                return;
+            }
+        };
+        let get = GetId(number);
+        household.gets.insert(get, request);
+        let request = Request {
+            names: vec![name],
+            only: Only::default(),
+            rename: None,
+            existing: Existing::Keep,
+            elsewhere: false,
+        };
+        self.give(node, peer::Input::Get { get, request });
+    }
+
+    fn step(&mut self, due: Due) {
+        self.now = due.at;
+        let node = due.node;
+        if let What::Wake = due.what {
+            self.wake(node, due.at, due.run);
+            return;
+        }
+        if self.hosts[node].runs != due.run {
+            return;
+        }
+        self.events += 1;
+        match due.what {
+            What::Wake => {}
+            What::Connected { link, dialled } => self.connected(node, link, dialled),
+            What::DialFailed(target) => {
+                let trouble = Unreached {
+                    cause: Cause::Network,
+                    reason: "it does not answer".to_owned(),
+                };
+                self.give(node, peer::Input::DialFailed { target, trouble });
+            }
+            What::Frame { link, frame } => self.frame(node, link, *frame),
+            What::File {
+                link,
+                request,
+                file,
+            } => self.file(node, link, request, file),
+            What::OnDisk(fetch) => self.on_disk(node, fetch),
+            What::Disconnected { link, reason } => self.disconnected(node, link, reason),
+        }
+    }
+
+    fn wake(&mut self, node: Node, at: Instant, run: u32) {
+        let host = &mut self.hosts[node];
+        if host.runs != run || host.wakes_at != Some(at) {
+            return;
+        }
+        host.wakes_at = None;
+        if host.next_deadline().is_some_and(|due| due <= at) {
+            self.events += 1;
+            self.on_link(node, links::Input::Tick);
+        } else {
+            self.set_alarm(node);
+        }
+    }
+
+    /// The machine is woken when it wants to be, unless it is before.
+    fn set_alarm(&mut self, node: Node) {
+        let host = &mut self.hosts[node];
+        let Some(due) = host.next_deadline() else {
+            return;
+        };
+        let at = due.max(self.now);
+        if host.wakes_at.is_none_or(|wakes_at| at < wakes_at) {
+            host.wakes_at = Some(at);
+            self.happens(at, node, What::Wake);
+        }
+    }
+
+    fn connected(&mut self, node: Node, link: u64, dialled: bool) {
+        let Some(cable) = self.cables.get(&link) else {
+            return;
+        };
+        let far = cable.ends[usize::from(dialled)];
+        self.hosts[node].links.push(link);
+        let input = links::Input::Connected {
+            link: LinkId(link),
+            member: party(far),
+            dialled,
+            remote: address(far).ip(),
+        };
+        self.on_link(node, input);
+    }
+
+    /// A frame arrives: files are the shell's, the rest the core's.
+    fn frame(&mut self, node: Node, link: u64, frame: Frame) {
+        let id = LinkId(link);
+        self.note(node, frame.body.name());
+        if let Body::Found(found) = &frame.body {
+            self.laws.on_found(self.now, found, &self.truth);
+        }
+        let (Body::Get(get), Some(request)) = (&frame.body, frame.request) else {
+            self.on_link(node, links::Input::Frame { link: id, frame });
+            return;
+        };
+        self.on_link(node, links::Input::Heard { link: id });
+        let file = FileId::of(get.content);
+        let is_here = machine(node).is_some_and(|machine| self.truth.has(machine, file));
+        if is_here {
+            #[expect(clippy::cast_precision_loss, reason = "some kilobytes")]
+            let sending = Duration::from_secs_f64(get.content.length as f64 / UPLINK);
+            self.give(node, peer::Input::Served { link: id });
+            self.transmit(node, link, sending, |link| What::File {
+                link,
+                request,
+                file,
+            });
+        } else {
+            self.stale += 1;
+            let refused = Refused {
+                reason: Reason::NotHere,
+                text: String::new(),
+            };
+            self.send(node, link, Frame::with_request(request, refused));
+        }
+    }
+
+    fn file(&mut self, node: Node, link: u64, request: RequestId, file: FileId) {
+        let id = LinkId(link);
+        self.on_link(node, links::Input::Heard { link: id });
+        let now = self.now;
+        let (Some(household), Some(machine)) = (self.hosts[node].peer(), machine(node)) else {
+            return;
+        };
+        if let Some(Claimed { fetch, item, .. }) = household.peer.claim_content(now, id, request) {
+            household.storing.insert(fetch, file);
+            let wanted = FileId::of(item.content);
+            self.laws.on_stored(now, machine, file, wanted);
+            self.happens(now + DISK, node, What::OnDisk(fetch));
+        }
+        self.drain(node);
+    }
+
+    fn on_disk(&mut self, node: Node, fetch: FetchId) {
+        let stored = self.hosts[node].peer().and_then(|at| at.storing.remove(&fetch));
+        let (Some(file), Some(machine)) = (stored, machine(node)) else {
+            return;
+        };
+        let storage = Storage::Kept;
+        self.give(node, peer::Input::Stored { fetch, storage });
+        self.truth.on_stored(machine, file);
+        let entry = self.entry(file);
+        self.list(machine, vec![entry], &[]);
+    }
+
+    fn disconnected(&mut self, node: Node, link: u64, reason: &'static str) {
+        let has_it = self.cables.get(&link).is_some_and(|cable| {
+            let end = usize::from(cable.ends[1] == node);
+            cable.is_open[end]
+        });
+        if !has_it {
+            return;
+        }
+        self.let_go(node, link);
+        self.hosts[node].links.retain(|other| *other != link);
+        let reason = reason.to_owned();
+        let link = LinkId(link);
+        self.on_link(node, links::Input::Disconnected { link, reason });
+    }
+
+    /// Gives a peer one input.
+    fn give(&mut self, node: Node, input: peer::Input) {
+        let now = self.now;
+        if let Some(household) = self.hosts[node].peer() {
+            household.peer.handle(now, input);
+        }
+        self.drain(node);
+    }
+
+    /// Tells a machine what has happened on its links.
+    fn on_link(&mut self, node: Node, input: links::Input) {
+        let now = self.now;
+        match &mut self.hosts[node].program {
+            Program::Peer(household) => household.peer.handle(now, input.into()),
+            Program::Tracker(tracker) => tracker.handle(now, input.into()),
+            Program::Off => return,
+        }
+        self.drain(node);
+    }
+
+    fn drain(&mut self, node: Node) {
+        loop {
+            let output = match &mut self.hosts[node].program {
+                Program::Peer(household) => household.peer.poll_output(),
+                Program::Tracker(tracker) => match tracker.poll_output() {
+                    Some(tracker::Output::Link(output)) => Some(peer::Output::Link(output)),
+                    Some(_) => continue,
+                    None => None,
+                },
+                Program::Off => return,
+            };
+            match output {
+                Some(output) => self.carry_out(node, output),
+                None => break,
+            }
+        }
+        self.set_alarm(node);
+    }
+
+    fn carry_out(&mut self, node: Node, output: peer::Output) {
+        match output {
+            peer::Output::Link(links::Output::Send(link, frame)) => self.send(node, link.0, frame),
+            peer::Output::Link(links::Output::Close(link, _)) => self.hang_up(node, link.0),
+            peer::Output::Dial(target) => self.dial(node, target),
+            peer::Output::Remember(known) => self.hosts[node].remembers = known,
+            peer::Output::Get(get, told) => {
+                if let Some(household) = self.hosts[node].peer() {
+                    let wish = household.on_told(get, told);
+                    self.for_user(node, wish);
+                }
+            }
+            peer::Output::Surveyed(ask, findings) => {
+                let household = self.hosts[node].peer();
+                if let Some(request) = household.and_then(|at| at.surveys.remove(&ask)) {
+                    self.requests[request].end = End::Listed {
+                        files: findings.files.len(),
+                        is_whole: findings.coverage == Coverage::Whole,
+                        after: self.now - self.requests[request].at,
+                    };
+                }
+            }
+            // No record changes here, all files are hashed, and nothing is shown.
+            _ => {}
+        }
+    }
+
+    fn for_user(&mut self, node: Node, wish: Wish) {
+        match wish {
+            Wish::Looked(get, looked) => {
+                let now = self.now;
+                if let Some(household) = self.hosts[node].peer() {
+                    household.peer.handle(now, peer::Input::Looked { get, looked });
+                }
+            }
+            Wish::Fetched(request, source, tracker_asked) => {
+                let asked = &mut self.requests[request];
+                asked.end = End::Fetched {
+                    source,
+                    tracker_asked,
+                    after: self.now - asked.at,
+                };
+            }
+            Wish::Ended(request, end) => {
+                let asked = &mut self.requests[request];
+                if asked.end == End::Open {
+                    asked.end = outcome(&end);
+                }
+            }
+            Wish::Nothing => {}
+        }
+    }
+
+    fn dial(&mut self, node: Node, target: Target) {
+        let callee = match &target {
+            Target::Tracker => Some(TRACKER),
+            Target::Member { id, addresses } => node_of(*id)
+                .filter(|callee| addresses.contains(&address(*callee)))
+                .filter(|callee| *callee < self.hosts.len()),
+        };
+        let open = callee.filter(|callee| self.network.is_open(node, *callee));
+        let Some(callee) = open else {
+            self.happens(self.now + DIAL_TIMEOUT, node, What::DialFailed(target));
+            return;
+        };
+        let there = self.network.delay(node, callee);
+        let back = self.network.delay(callee, node);
+        let round = there + back;
+        if matches!(self.hosts[callee].program, Program::Off) {
+            // A machine without power says nothing; one without the program refuses.
+            self.happens(self.now + DIAL_TIMEOUT, node, What::DialFailed(target));
+            return;
+        }
+        let link = self.number();
+        self.traffic.paid(self.now, node, callee, cost::OPENING);
+        // TCP and TLS take a round trip each, and the callee learns with the next
+        // packet that it was believed.
+        let known = [self.now + round * 2, self.now + round * 2 + there];
+        self.cables.insert(
+            link,
+            Cable {
+                ends: [node, callee],
+                is_open: [true; 2],
+                is_dead: false,
+                arrives: known,
+            },
+        );
+        let dialled = true;
+        self.happens(known[0], node, What::Connected { link, dialled });
+        let dialled = false;
+        self.happens(known[1], callee, What::Connected { link, dialled });
+    }
+
+    fn send(&mut self, node: Node, link: u64, frame: Frame) {
+        let Some(far) = self.far_end(node, link) else {
+            return;
+        };
+        self.scratch.clear();
+        frame
+            .encode(&mut self.scratch)
+            .expect("what a machine says fits in a frame");
+        let length = self.scratch.len();
+        self.traffic.sent(self.now, node, far, &frame.body, length);
+        let frame = Box::new(frame);
+        self.transmit(node, link, Duration::ZERO, |link| What::Frame {
+            link,
+            frame,
+        });
+    }
+
+    /// Something goes over a link, after the time that it takes to send.
+    fn transmit(&mut self, node: Node, link: u64, sending: Duration, what: impl FnOnce(u64) -> What) {
+        let Some(far) = self.far_end(node, link) else {
+            return;
+        };
+        let is_open = self.network.is_open(node, far);
+        let delay = self.network.delay(node, far) + sending;
+        let is_off = matches!(self.hosts[far].program, Program::Off);
+        let Some(cable) = self.cables.get_mut(&link) else {
+            return;
+        };
+        let end = usize::from(cable.ends[1] == far);
+        if !is_open {
+            cable.is_dead = true;
+        }
+        if cable.is_dead || !cable.is_open[1 - end] {
+            return;
+        }
+        if !cable.is_open[end] {
+            // Its machine has started anew, and knows nothing of this connection.
+            if !is_off {
+                let reason = "the other end has been restarted";
+                self.happens(self.now + delay * 2, node, What::Disconnected { link, reason });
+            }
+            return;
+        }
+        let at = (self.now + delay).max(cable.arrives[end]);
+        cable.arrives[end] = at;
+        self.happens(at, far, what(link));
+    }
+
+    /// A program closes a connection: both ends learn it, the other one after all
+    /// that was sent before.
+    fn hang_up(&mut self, node: Node, link: u64) {
+        let reason = "closed";
+        if let Some(far) = self.far_end(node, link) {
+            self.traffic.paid(self.now, node, far, cost::CLOSING);
+        }
+        self.transmit(node, link, Duration::ZERO, |link| What::Disconnected {
+            link,
+            reason,
+        });
+        self.happens(self.now, node, What::Disconnected { link, reason });
+        if let Some(cable) = self.cables.get_mut(&link) {
+            cable.is_dead = true;
+        }
+    }
+
+    /// A program has a connection no more, for whatever reason.
+    fn let_go(&mut self, node: Node, link: u64) {
+        let Some(cable) = self.cables.get_mut(&link) else {
+            return;
+        };
+        let end = usize::from(cable.ends[1] == node);
+        cable.is_open[end] = false;
+        if cable.is_open == [false; 2] {
+            self.cables.remove(&link);
+        }
+    }
+
+    fn far_end(&self, node: Node, link: u64) -> Option<Node> {
+        let ends = self.cables.get(&link)?.ends;
+        Some(ends[usize::from(ends[0] == node)])
+    }
+
+    fn happens(&mut self, at: Instant, node: Node, what: What) {
+        let number = self.number();
+        let run = self.hosts[node].runs;
+        self.queue.push(Reverse(Due {
+            at,
+            number,
+            node,
+            run,
+            what,
+        }));
+    }
+
+    fn number(&mut self) -> u64 {
+        self.count += 1;
+        self.count
+    }
+
+    fn entry(&self, file: FileId) -> Entry {
+        file.entry(self.files[file.index()].region)
+    }
+
+    fn me(&self, node: Node) -> Me {
+        Me {
+            id: id_of(node),
+            epoch: (node as u64) << 32 | u64::from(self.hosts[node].runs),
+            port: Some(network::PORT),
+            claimed: Vec::<SocketAddr>::new(),
+            visitor: false,
+        }
+    }
+
+    /// Takes this into the digest of the run (FNV-1a).
+    fn note(&mut self, node: Node, what: &str) {
+        let time = (self.now - Instant::default()).as_nanos().to_le_bytes();
+        let node = node.to_le_bytes();
+        for byte in time.iter().chain(&node).chain(what.as_bytes()) {
+            self.digest = (self.digest ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+}
+
+/// The node of a machine.
+fn node(machine: Machine) -> Node {
+    machine.index() + 1
+}
+
+/// The machine at a node; the tracker is none.
+fn machine(node: Node) -> Option<Machine> {
+    u32::try_from(node.checked_sub(1)?).ok().map(Machine)
+}
+
+fn party(node: Node) -> Party {
+    Party {
+        id: id_of(node),
+        name: machine(node).map(Machine::name),
+        tracker: node == TRACKER,
+    }
+}
+
+fn outcome(end: &Ending) -> End {
+    match end {
+        Ending::Missed {
+            why: Missed::NobodyShares(_),
+            ..
+        } => End::Nobody {
+            without_tracker: false,
+        },
+        Ending::Missed {
+            why: Missed::TrackerUnreachable { .. },
+            ..
+        } => End::Nobody {
+            without_tracker: true,
+        },
+        _ => End::Failed,
+    }
+}
+
+impl PartialEq for Due {
+    fn eq(&self, other: &Self) -> bool {
+        self.number == other.number
+    }
+}
+
+impl Eq for Due {}
+
+impl PartialOrd for Due {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Due {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.at, self.number).cmp(&(other.at, other.number))
+    }
+}
