@@ -40,14 +40,6 @@ impl Popularity {
         let rank = self.summed.partition_point(|summed| *summed <= drawn);
         rank.min(self.summed.len() - 1)
     }
-
-    /// The chance of the ranks below this one.
-    pub fn share_below(&self, rank: usize) -> f64 {
-        let all = self.summed.last().copied().unwrap_or(1.0);
-        rank.checked_sub(1)
-            .map_or(0.0, |last| self.summed[last.min(self.summed.len() - 1)])
-            / all
-    }
 }
 
 /// So many hours; a thousand years at most.
@@ -82,7 +74,10 @@ mod tests {
         // The mean is lambda * gamma(1 + 1/k), and gamma(1 + 1/0.59) is 1.5385.
         let lambda = Duration::from_mins(42);
         let weibull = mean(Box::new(move || weibull(&mut random, 0.59, lambda)));
-        assert!((weibull / lambda.as_secs_f64() - 1.5385).abs() < 0.03, "{weibull}");
+        assert!(
+            (weibull / lambda.as_secs_f64() - 1.5385).abs() < 0.03,
+            "{weibull}"
+        );
     }
 
     #[test]
@@ -90,9 +85,14 @@ mod tests {
         let popularity = Popularity::new(2000, 0.8, 20.0);
         let mut random = fastrand::Rng::with_seed(7);
         let draws = 200_000;
-        let below = (0..draws).filter(|_| popularity.draw(&mut random) < 100).count();
-        let expected = popularity.share_below(100);
-        assert!((as_f64(below) / as_f64(draws) - expected).abs() < 0.005, "{below}, {expected}");
-        assert!((popularity.share_below(2000) - 1.0).abs() < 1e-9);
+        let below = (0..draws)
+            .filter(|_| popularity.draw(&mut random) < 100)
+            .count();
+        let weights = |ranks: u32| (1..=ranks).map(|rank| (f64::from(rank) + 20.0).powf(-0.8));
+        let expected = weights(100).sum::<f64>() / weights(2000).sum::<f64>();
+        assert!(
+            (as_f64(below) / as_f64(draws) - expected).abs() < 0.005,
+            "{below}, {expected}"
+        );
     }
 }

@@ -101,9 +101,7 @@ impl Household {
     /// What is to be done about what a get says.
     pub fn on_told(&mut self, get: GetId, told: Told) -> Wish {
         match told {
-            Told::Do(Chore::Look(looks)) => {
-                Wish::Looked(get, vec![Looked::Free; looks.len()])
-            }
+            Told::Do(Chore::Look(looks)) => Wish::Looked(get, vec![Looked::Free; looks.len()]),
             Told::Tell(News::Fetched { answer, .. }) => match self.gets.get(&get) {
                 Some(request) => Wish::Fetched(*request, answer.source, answer.tracker_asked),
                 None => Wish::Nothing,

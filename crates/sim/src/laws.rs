@@ -45,11 +45,14 @@ impl Laws {
                 if let Some(since) = truth.gone_since(machine)
                     && now - since > self.forgotten_after
                 {
-                    self.break_one(now, format!(
-                        "{} is said to be at {machine:?}, which is gone for {:?}",
-                        variant.entry.name,
-                        now - since,
-                    ));
+                    self.break_one(
+                        now,
+                        format!(
+                            "{} is said to be at {machine:?}, which is gone for {:?}",
+                            variant.entry.name,
+                            now - since,
+                        ),
+                    );
                 }
             }
         }

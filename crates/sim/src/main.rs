@@ -93,7 +93,9 @@ fn print(args: &Args, arm: &Arm, run: &Run) {
     println!("{}: {}", arm.name, arm.what);
     println!("  {summary:#?}");
     let [memory, neighbours, tracker] = run.sources();
-    println!("  answered from memory {memory}, by neighbours {neighbours}, by the tracker {tracker}");
+    println!(
+        "  answered from memory {memory}, by neighbours {neighbours}, by the tracker {tracker}"
+    );
     println!("  files asked for where they are no more: {}", run.stale);
     let seconds = run.took.as_secs_f64();
     println!(

@@ -70,7 +70,9 @@ pub fn play(trace: &Trace, arm: Arm, loss: f64, seed: u64) -> Run {
     village.run_until(Instant::after_start(trace.length));
     village.finish();
     let hours = trace.length.as_secs().div_ceil(3600);
-    let hours = village.traffic.hours(0..usize::try_from(hours).unwrap_or(usize::MAX));
+    let hours = village
+        .traffic
+        .hours(0..usize::try_from(hours).unwrap_or(usize::MAX));
     Run {
         hours: hours.to_vec(),
         broken: village.laws.broken().to_vec(),
@@ -94,7 +96,10 @@ impl Run {
         let asked = asked.filter(|asked| within(asked.at) && asked.end != End::Left);
         let (patterns, lookups): (Vec<&Asked>, Vec<&Asked>) =
             asked.partition(|asked| asked.form == Form::Folder);
-        let answerable: Vec<_> = lookups.iter().filter(|asked| asked.available.anywhere).collect();
+        let answerable: Vec<_> = lookups
+            .iter()
+            .filter(|asked| asked.available.anywhere)
+            .collect();
         let share = |so: &dyn Fn(&Asked) -> bool| {
             let count = answerable.iter().filter(|asked| so(asked)).count();
             ratio(count, answerable.len())

@@ -66,6 +66,14 @@ pub enum Event {
     Retires(FileId),
     /// The user of a machine wants a file.
     Asks(Machine, FileId, Form),
+    /// Nothing goes into this region or out of it from now on.
+    CutOff(Region),
+    /// That is over.
+    Joined(Region),
+    /// The tracker loses its power.
+    TrackerGone,
+    /// The tracker is back, and has forgotten all.
+    TrackerBack,
 }
 
 /// How a peer ends.

@@ -63,8 +63,6 @@ pub struct Village {
 #[derive(Clone, Debug)]
 pub struct Asked {
     pub at: Instant,
-    pub machine: Machine,
-    pub file: FileId,
     pub form: Form,
     /// Where it could have been had when it was asked for.
     pub available: Available,
@@ -126,18 +124,35 @@ struct Due {
 
 enum What {
     Wake,
-    Connected { link: u64, dialled: bool },
+    Connected {
+        link: u64,
+        dialled: bool,
+    },
     DialFailed(Target),
-    Frame { link: u64, frame: Box<Frame> },
-    File { link: u64, request: RequestId, file: FileId },
+    Frame {
+        link: u64,
+        frame: Box<Frame>,
+    },
+    File {
+        link: u64,
+        request: RequestId,
+        file: FileId,
+    },
     OnDisk(FetchId),
-    Disconnected { link: u64, reason: &'static str },
+    Disconnected {
+        link: u64,
+        reason: &'static str,
+    },
 }
 
 impl Village {
     /// The machines of a trace, all switched off, and a tracker.
     pub fn new(trace: &Trace, arm: Arm, loss: f64, seed: u64) -> Self {
-        let regions: Vec<_> = trace.machines.iter().map(|machine| machine.region).collect();
+        let regions: Vec<_> = trace
+            .machines
+            .iter()
+            .map(|machine| machine.region)
+            .collect();
         let nodes = regions.len() + 1;
         let mut village = Self {
             now: Instant::default(),
@@ -176,7 +191,8 @@ impl Village {
     pub fn finish(&mut self) {
         for node in 1..self.hosts.len() {
             if !matches!(self.hosts[node].program, Program::Off) {
-                self.traffic.was_online(node, self.hosts[node].since, self.now);
+                self.traffic
+                    .was_online(node, self.hosts[node].since, self.now);
             }
         }
     }
@@ -198,10 +214,16 @@ impl Village {
                 }
             }
             Event::Asks(machine, file, form) => self.ask(machine, file, form),
+            Event::CutOff(region) => self.network.cut(region, true),
+            Event::Joined(region) => self.network.cut(region, false),
+            Event::TrackerGone => self.switch_off(TRACKER),
+            Event::TrackerBack => self.start_tracker(),
         }
     }
 
     fn start_tracker(&mut self) {
+        self.hosts[TRACKER].runs += 1;
+        self.hosts[TRACKER].wakes_at = None;
         let me = self.me(TRACKER);
         self.hosts[TRACKER].program = Program::Tracker(Tracker::new(tracker::Config {
             me,
@@ -211,6 +233,9 @@ impl Village {
 
     fn start(&mut self, machine: Machine) {
         let node = node(machine);
+        if self.truth.is_online(machine) {
+            return;
+        }
         self.hosts[node].runs += 1;
         self.hosts[node].since = self.now;
         self.hosts[node].wakes_at = None;
@@ -236,30 +261,36 @@ impl Village {
 
     fn end(&mut self, machine: Machine, how: Departure) {
         let node = node(machine);
+        if !self.truth.is_online(machine) {
+            return;
+        }
         if how == Departure::Goodbye {
             let reason = "stopped by its user".to_owned();
             self.on_link(node, links::Input::Stop { reason });
+            for link in self.hosts[node].links.clone() {
+                self.hang_up(node, link);
+            }
         }
+        if let Some(household) = self.hosts[node].peer() {
+            let gets = std::mem::take(&mut household.gets).into_values();
+            let surveys = std::mem::take(&mut household.surveys).into_values();
+            for request in gets.chain(surveys) {
+                self.requests[request].end = End::Left;
+            }
+        }
+        self.switch_off(node);
+        self.truth.on_offline(self.now, machine);
+        self.traffic
+            .was_online(node, self.hosts[node].since, self.now);
+    }
+
+    /// The program at a node ends, and nothing more is sent or heard by it.
+    fn switch_off(&mut self, node: Node) {
         for link in std::mem::take(&mut self.hosts[node].links) {
-            match how {
-                Departure::Goodbye => self.hang_up(node, link),
-                Departure::Crash => self.let_go(node, link),
-            }
-        }
-        if let Some(household) = self.hosts[node].peer() {
-            for request in std::mem::take(&mut household.gets).into_values() {
-                self.requests[request].end = End::Left;
-            }
-        }
-        if let Some(household) = self.hosts[node].peer() {
-            for request in std::mem::take(&mut household.surveys).into_values() {
-                self.requests[request].end = End::Left;
-            }
+            self.let_go(node, link);
         }
         self.hosts[node].program = Program::Off;
         self.hosts[node].runs += 1;
-        self.truth.on_offline(self.now, machine);
-        self.traffic.was_online(node, self.hosts[node].since, self.now);
     }
 
     /// A machine lists other files than before, if it lists any.
@@ -278,8 +309,6 @@ impl Village {
         let request = self.requests.len();
         self.requests.push(Asked {
             at: self.now,
-            machine,
-            file,
             form,
             available: self.truth.available(machine, file),
             end: End::Open,
@@ -444,7 +473,9 @@ impl Village {
     }
 
     fn on_disk(&mut self, node: Node, fetch: FetchId) {
-        let stored = self.hosts[node].peer().and_then(|at| at.storing.remove(&fetch));
+        let stored = self.hosts[node]
+            .peer()
+            .and_then(|at| at.storing.remove(&fetch));
         let (Some(file), Some(machine)) = (stored, machine(node)) else {
             return;
         };
@@ -541,7 +572,9 @@ impl Village {
             Wish::Looked(get, looked) => {
                 let now = self.now;
                 if let Some(household) = self.hosts[node].peer() {
-                    household.peer.handle(now, peer::Input::Looked { get, looked });
+                    household
+                        .peer
+                        .handle(now, peer::Input::Looked { get, looked });
                 }
             }
             Wish::Fetched(request, source, tracker_asked) => {
@@ -620,7 +653,13 @@ impl Village {
     }
 
     /// Something goes over a link, after the time that it takes to send.
-    fn transmit(&mut self, node: Node, link: u64, sending: Duration, what: impl FnOnce(u64) -> What) {
+    fn transmit(
+        &mut self,
+        node: Node,
+        link: u64,
+        sending: Duration,
+        what: impl FnOnce(u64) -> What,
+    ) {
         let Some(far) = self.far_end(node, link) else {
             return;
         };
@@ -641,7 +680,11 @@ impl Village {
             // Its machine has started anew, and knows nothing of this connection.
             if !is_off {
                 let reason = "the other end has been restarted";
-                self.happens(self.now + delay * 2, node, What::Disconnected { link, reason });
+                self.happens(
+                    self.now + delay * 2,
+                    node,
+                    What::Disconnected { link, reason },
+                );
             }
             return;
         }

@@ -89,9 +89,8 @@ struct Making<'a> {
 impl<'a> Making<'a> {
     fn new(workload: &'a Workload, seed: u64) -> Self {
         let mut random = fastrand::Rng::with_seed(seed);
-        let machines = (0..workload.regions).flat_map(|region| {
-            (0..workload.machines).map(move |_| Region(region))
-        });
+        let machines = (0..workload.regions)
+            .flat_map(|region| (0..workload.machines).map(move |_| Region(region)));
         let machines = machines.map(|region| Settled {
             region,
             is_free_rider: random.f64() < workload.free_riders,
@@ -209,8 +208,8 @@ impl<'a> Making<'a> {
                 };
                 let rank = self.popularity.draw(&mut self.random);
                 let file = catalogues[usize::from(region.0)].at(rank, *at);
-                let is_new = self.files[file.index()].owner != *machine
-                    && asked.insert((*machine, file));
+                let is_new =
+                    self.files[file.index()].owner != *machine && asked.insert((*machine, file));
                 is_new.then_some(file)
             });
             let Some(file) = file else { continue };
@@ -246,6 +245,7 @@ fn order(event: &Event) -> u8 {
         Event::Offline(..) => 2,
         Event::Online(_) => 3,
         Event::Asks(..) => 4,
+        Event::CutOff(_) | Event::Joined(_) | Event::TrackerGone | Event::TrackerBack => 5,
     }
 }
 
@@ -257,7 +257,7 @@ mod tests {
         Workload {
             regions: 2,
             machines: 50,
-            names: 100,
+            names: 1000,
             length: Duration::from_hours(6),
             ..Workload::reference()
         }
@@ -290,10 +290,11 @@ mod tests {
                     let home = trace.machines[machine.index()].region;
                     local += usize::from(trace.files[file.index()].region == home);
                 }
+                event => panic!("{event:?} is no workload"),
             }
         }
         assert!(asked.len() > 4000, "{} requests", asked.len());
-        assert_eq!(there.len(), 200, "as many names as at the beginning");
+        assert_eq!(there.len(), 2000, "as many names as at the beginning");
         // 0.9 from the own region's names, and half of the rest.
         let share = local * 100 / asked.len();
         assert!((90..=97).contains(&share), "{share} %");

@@ -1,0 +1,36 @@
+//! Disturbances, put into a trace. What the workload had planned for a machine goes
+//! on where it makes sense: a machine that is off asks for nothing.
+
+use std::time::Duration;
+
+use crate::trace::{Departure, Event, Machine, Region, Trace};
+
+/// This share of all machines loses its power at once, chosen by a seed.
+pub fn crash_of_many(trace: &mut Trace, at: Duration, share: f64, seed: u64) -> Vec<Machine> {
+    let mut random = fastrand::Rng::with_seed(seed);
+    let all = (0..trace.machines.len()).filter(|_| random.f64() < share);
+    let crashed: Vec<Machine> = all
+        .filter_map(|machine| u32::try_from(machine).ok().map(Machine))
+        .collect();
+    for machine in &crashed {
+        add(trace, at, Event::Offline(*machine, Departure::Crash));
+    }
+    crashed
+}
+
+/// A region is cut off from all others and from the tracker for some time.
+pub fn cut_off(trace: &mut Trace, region: Region, at: Duration, time: Duration) {
+    add(trace, at, Event::CutOff(region));
+    add(trace, at + time, Event::Joined(region));
+}
+
+/// The tracker is gone for some time, and has forgotten all when it is back.
+pub fn without_tracker(trace: &mut Trace, at: Duration, time: Duration) {
+    add(trace, at, Event::TrackerGone);
+    add(trace, at + time, Event::TrackerBack);
+}
+
+fn add(trace: &mut Trace, at: Duration, event: Event) {
+    let place = trace.events.partition_point(|(then, _)| *then <= at);
+    trace.events.insert(place, (at, event));
+}

@@ -1,0 +1,94 @@
+//! Small villages, played to the end with all laws on.
+
+use std::time::Duration;
+
+use thorp_sim::arm::Arm;
+use thorp_sim::run::{Run, play};
+use thorp_sim::scenario;
+use thorp_sim::trace::{Region, Trace};
+use thorp_sim::workload::Workload;
+
+const SEED: u64 = 7;
+
+fn hours(hours: u64) -> Duration {
+    Duration::from_hours(hours)
+}
+
+/// Two regions of thirty machines.
+fn small() -> Workload {
+    Workload {
+        regions: 2,
+        machines: 30,
+        names: 150,
+        length: hours(4),
+        ..Workload::reference()
+    }
+}
+
+fn played(trace: &Trace, arm: &str) -> Run {
+    let run = play(trace, Arm::named(arm).expect("an arm"), 0.0, SEED);
+    assert_eq!(run.broken, Vec::<String>::new());
+    run
+}
+
+#[test]
+fn the_same_seed_is_the_same_run_and_another_one_another() {
+    let workload = Workload {
+        length: hours(1),
+        ..small()
+    };
+    let once = played(&workload.trace(SEED), "thorp");
+    let again = played(&workload.trace(SEED), "thorp");
+    assert_eq!((once.digest, once.events), (again.digest, again.events));
+    let other = played(&workload.trace(SEED + 1), "thorp");
+    assert_ne!(once.digest, other.digest);
+}
+
+#[test]
+fn neighbours_spare_the_tracker_and_nothing_that_is_there_is_missed() {
+    let trace = small().trace(SEED);
+    let alone = played(&trace, "tracker").summary(1..4);
+    let near = played(&trace, "thorp").summary(1..4);
+    assert_eq!(alone.answerable, near.answerable, "the same requests");
+    assert!(alone.spared < 1e-9 && near.spared > 0.8, "{near:#?}");
+    assert!(alone.missed < 0.01 && near.missed < 0.01, "{near:#?}");
+    assert!(near.latency.0 < alone.latency.0, "{near:#?}, {alone:#?}");
+}
+
+#[test]
+fn where_packets_are_lost_all_is_found_that_is_there() {
+    let trace = small().trace(SEED);
+    let run = play(&trace, Arm::named("thorp").expect("an arm"), 0.02, SEED);
+    assert_eq!(run.broken, Vec::<String>::new());
+    let summary = run.summary(1..4);
+    assert!(summary.missed < 0.01, "{summary:#?}");
+}
+
+#[test]
+fn when_a_third_loses_its_power_the_rest_finds_what_is_left() {
+    let mut trace = small().trace(SEED);
+    let crashed = scenario::crash_of_many(&mut trace, hours(2), 0.3, SEED);
+    assert!(crashed.len() > 10, "{}", crashed.len());
+    let summary = played(&trace, "thorp").summary(2..4);
+    assert!(summary.missed < 0.02, "{summary:#?}");
+}
+
+#[test]
+fn a_region_that_was_cut_off_finds_everything_again() {
+    let mut trace = small().trace(SEED);
+    scenario::cut_off(&mut trace, Region(1), hours(2), Duration::from_mins(1));
+    let after = played(&trace, "thorp").summary(3..4);
+    assert!(after.answerable > 100, "{after:#?}");
+    assert!(after.missed < 0.01, "{after:#?}");
+}
+
+#[test]
+fn without_a_tracker_neighbours_go_on_answering() {
+    let mut trace = small().trace(SEED);
+    scenario::without_tracker(&mut trace, hours(2), hours(1));
+    let run = played(&trace, "thorp");
+    let meanwhile = run.summary(2..3);
+    assert!(meanwhile.missed < 0.3, "{meanwhile:#?}");
+    let afterwards = run.summary(3..4);
+    assert!(afterwards.missed < 0.01, "{afterwards:#?}");
+}
