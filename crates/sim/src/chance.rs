@@ -25,7 +25,7 @@ impl Popularity {
     pub fn new(ranks: usize, alpha: f64, q: f64) -> Self {
         let mut sum = 0.0;
         let summed = (0..ranks.max(1)).map(|rank| {
-            sum += (as_f64(rank) + 1.0 + q).powf(-alpha);
+            sum += (as_f64(rank as u64) + 1.0 + q).powf(-alpha);
             sum
         });
         Self {
@@ -48,7 +48,7 @@ pub fn hours(hours: f64) -> Duration {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
-pub fn as_f64(count: usize) -> f64 {
+pub fn as_f64(count: u64) -> f64 {
     count as f64
 }
 
@@ -91,7 +91,7 @@ mod tests {
         let weights = |ranks: u32| (1..=ranks).map(|rank| (f64::from(rank) + 20.0).powf(-0.8));
         let expected = weights(100).sum::<f64>() / weights(2000).sum::<f64>();
         assert!(
-            (as_f64(below) / as_f64(draws) - expected).abs() < 0.005,
+            (as_f64(below as u64) / as_f64(draws) - expected).abs() < 0.005,
             "{below}, {expected}"
         );
     }

@@ -44,12 +44,14 @@ pub struct Household {
     /// What its user waits for, as places in the list of requests.
     pub gets: BTreeMap<GetId, usize>,
     pub surveys: BTreeMap<AskId, usize>,
+    /// How many files each of these has found so far.
+    pub listed: BTreeMap<AskId, usize>,
     /// Files whose bytes have arrived, until they are on the disk.
     pub storing: BTreeMap<FetchId, FileId>,
 }
 
-/// What a get wants of its machine, or says of a request.
-pub enum Wish {
+/// What is to be done about what a get says.
+pub enum Errand {
     /// All these places are free.
     Looked(GetId, Vec<Looked>),
     /// The file is there, as this source has said.
@@ -94,23 +96,24 @@ impl Household {
             peer,
             gets: BTreeMap::new(),
             surveys: BTreeMap::new(),
+            listed: BTreeMap::new(),
             storing: BTreeMap::new(),
         }
     }
 
     /// What is to be done about what a get says.
-    pub fn on_told(&mut self, get: GetId, told: Told) -> Wish {
+    pub fn on_told(&mut self, get: GetId, told: Told) -> Errand {
         match told {
-            Told::Do(Chore::Look(looks)) => Wish::Looked(get, vec![Looked::Free; looks.len()]),
+            Told::Do(Chore::Look(looks)) => Errand::Looked(get, vec![Looked::Free; looks.len()]),
             Told::Tell(News::Fetched { answer, .. }) => match self.gets.get(&get) {
-                Some(request) => Wish::Fetched(*request, answer.source, answer.tracker_asked),
-                None => Wish::Nothing,
+                Some(request) => Errand::Fetched(*request, answer.source, answer.tracker_asked),
+                None => Errand::Nothing,
             },
             Told::Ended(end) => match self.gets.remove(&get) {
-                Some(request) => Wish::Ended(request, end),
-                None => Wish::Nothing,
+                Some(request) => Errand::Ended(request, end),
+                None => Errand::Nothing,
             },
-            _ => Wish::Nothing,
+            _ => Errand::Nothing,
         }
     }
 }

@@ -47,7 +47,7 @@ impl Laws {
                 {
                     self.break_one(
                         now,
-                        format!(
+                        &format!(
                             "{} is said to be at {machine:?}, which is gone for {:?}",
                             variant.entry.name,
                             now - since,
@@ -61,11 +61,11 @@ impl Laws {
     /// No file arrives that is not the one it is said to be.
     pub fn on_stored(&mut self, now: Instant, machine: Machine, file: FileId, wanted: FileId) {
         if file != wanted {
-            self.break_one(now, format!("{machine:?} keeps {file:?} as {wanted:?}"));
+            self.break_one(now, &format!("{machine:?} keeps {file:?} as {wanted:?}"));
         }
     }
 
-    fn break_one(&mut self, now: Instant, what: String) {
+    fn break_one(&mut self, now: Instant, what: &str) {
         if self.broken.len() < MOST {
             let at = now - Instant::default();
             self.broken.push(format!("after {at:?}: {what}"));

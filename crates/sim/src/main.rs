@@ -101,7 +101,7 @@ fn print(args: &Args, arm: &Arm, run: &Run) {
     println!(
         "  {} events in {seconds:.1} s, {:.0} a second; digest {:016x}",
         run.events,
-        run.events as f64 / seconds,
+        run.events_a_second(),
         run.digest,
     );
 }

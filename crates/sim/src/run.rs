@@ -115,7 +115,7 @@ impl Run {
         waits.sort_unstable();
         let of = &self.hours[hours.start.min(self.hours.len())..hours.end.min(self.hours.len())];
         let online: Vec<f64> = sums(of, |hour, node| hour.online[node].as_secs_f64());
-        let sent: Vec<f64> = sums(of, |hour, node| as_f64(hour.bytes[node] as usize));
+        let sent: Vec<f64> = sums(of, |hour, node| as_f64(hour.bytes[node]));
         let all_online: f64 = online.iter().sum();
         let mut rates: Vec<f64> = sent
             .iter()
@@ -135,7 +135,7 @@ impl Run {
         };
         let to_tracker = messages(&|hour| hour.to_tracker);
         let among_peers = messages(&|hour| hour.among_peers);
-        let an_hour = |count: u64| as_f64(count as usize) / (all_online / 3600.0).max(1e-9);
+        let an_hour = |count: u64| as_f64(count) / (all_online / 3600.0).max(1e-9);
         Summary {
             answerable: answerable.len(),
             unanswerable: lookups.len() - answerable.len(),
@@ -143,14 +143,19 @@ impl Run {
             region_oracle: share(&|asked| asked.available.in_region),
             missed: share(&|asked| !matches!(asked.end, End::Fetched { .. })),
             partial: ratio(patterns.iter().filter(partial).count(), patterns.len()),
-            questions: as_f64(among_peers[Kind::Find as usize] as usize)
-                / as_f64(lookups.len()).max(1.0),
+            questions: as_f64(among_peers[Kind::Find as usize])
+                / as_f64(lookups.len() as u64).max(1.0),
             to_tracker: an_hour(to_tracker.iter().sum()),
             beats: an_hour(to_tracker[Kind::Beat as usize]),
             bytes: sent.iter().sum::<f64>() / all_online.max(1e-9),
             bytes_of: (quantile(&rates, 0.5), quantile(&rates, 0.99)),
             latency: (quantile(&waits, 0.5), quantile(&waits, 0.99)),
         }
+    }
+
+    /// How many things have happened in a second of playing.
+    pub fn events_a_second(&self) -> f64 {
+        as_f64(self.events) / self.took.as_secs_f64().max(1e-9)
     }
 
     /// How the answered lookups of all hours were answered: from memory, by a
@@ -192,7 +197,7 @@ fn ratio(part: usize, whole: usize) -> f64 {
     if whole == 0 {
         return 0.0;
     }
-    as_f64(part) / as_f64(whole)
+    as_f64(part as u64) / as_f64(whole as u64)
 }
 
 /// The value that this share of all stays below; they are in order.
@@ -202,7 +207,7 @@ fn quantile<T: Copy + Default>(sorted: &[T], share: f64) -> T {
         clippy::cast_sign_loss,
         reason = "between 0 and the number of values"
     )]
-    let place = (as_f64(sorted.len()) * share) as usize;
+    let place = (as_f64(sorted.len() as u64) * share) as usize;
     let last = sorted.len().saturating_sub(1);
     sorted.get(place.min(last)).copied().unwrap_or_default()
 }

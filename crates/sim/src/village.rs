@@ -9,19 +9,21 @@ use std::collections::{BinaryHeap, HashMap};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use thorp_core::get::{Claimed, Ending, Existing, FetchId, GetId, Missed, Request, Storage};
+use thorp_core::get::{
+    Claimed, Ending, Existing, FetchId, Folders, GetId, Missed, Patience, Request, Storage,
+};
 use thorp_core::links::{self, LinkId, Me, Party};
 use thorp_core::lookup::{Only, Source};
 use thorp_core::matching::Pattern;
-use thorp_core::peer::{self, AskId, Cause, Peer, Target, Unreached};
-use thorp_core::survey::{Coverage, Subject};
+use thorp_core::peer::{self, AskId, Cause, Peer, Target, Unanswered, Unreached, Wish};
+use thorp_core::survey::{Coverage, Findings};
 use thorp_core::time::Instant;
 use thorp_core::tracker::{self, Tracker};
 use thorp_wire::frame::{Body, Reason, Refused, RequestId};
 use thorp_wire::{Entry, Frame};
 
 use crate::arm::Arm;
-use crate::host::{Host, Household, Program, Wish};
+use crate::host::{Errand, Host, Household, Program};
 use crate::laws::Laws;
 use crate::network::{self, DIAL_TIMEOUT, Network, Node, TRACKER, address, cost, id_of, node_of};
 use crate::trace::{Departure, Event, FileId, Form, Machine, Origin, Trace};
@@ -329,8 +331,7 @@ impl Village {
                 let pattern = Pattern::new(&file.pattern(region)).expect("a glob");
                 let survey = peer::Input::Survey {
                     ask,
-                    subject: Subject::Files(pattern),
-                    only: Only::default(),
+                    wish: Wish::Files(pattern),
                     itself: None,
                 };
                 self.give(node, survey);
@@ -345,6 +346,9 @@ impl Village {
             rename: None,
             existing: Existing::Keep,
             elsewhere: false,
+            patience: Patience::None,
+            hidden: false,
+            folders: Folders::No,
         };
         self.give(node, peer::Input::Get { get, request });
     }
@@ -434,7 +438,7 @@ impl Village {
             self.on_link(node, links::Input::Frame { link: id, frame });
             return;
         };
-        self.on_link(node, links::Input::Heard { link: id });
+        self.on_link(node, links::Input::heard(id));
         let file = FileId::of(get.content);
         let is_here = machine(node).is_some_and(|machine| self.truth.has(machine, file));
         if is_here {
@@ -450,7 +454,7 @@ impl Village {
             self.stale += 1;
             let refused = Refused {
                 reason: Reason::NotHere,
-                text: String::new(),
+                text: String::new().into(),
             };
             self.send(node, link, Frame::with_request(request, refused));
         }
@@ -458,7 +462,7 @@ impl Village {
 
     fn file(&mut self, node: Node, link: u64, request: RequestId, file: FileId) {
         let id = LinkId(link);
-        self.on_link(node, links::Input::Heard { link: id });
+        self.on_link(node, links::Input::heard(id));
         let now = self.now;
         let (Some(household), Some(machine)) = (self.hosts[node].peer(), machine(node)) else {
             return;
@@ -548,28 +552,42 @@ impl Village {
             peer::Output::Remember(known) => self.hosts[node].remembers = known,
             peer::Output::Get(get, told) => {
                 if let Some(household) = self.hosts[node].peer() {
-                    let wish = household.on_told(get, told);
-                    self.for_user(node, wish);
+                    let errand = household.on_told(get, told);
+                    self.for_user(node, errand);
                 }
             }
             peer::Output::Surveyed(ask, findings) => {
-                let household = self.hosts[node].peer();
-                if let Some(request) = household.and_then(|at| at.surveys.remove(&ask)) {
-                    self.requests[request].end = End::Listed {
-                        files: findings.files.len(),
-                        is_whole: findings.coverage == Coverage::Whole,
-                        after: self.now - self.requests[request].at,
-                    };
+                let now = self.now;
+                if let Some(household) = self.hosts[node].peer() {
+                    if let Findings::Files(files) = &findings {
+                        *household.listed.entry(ask).or_default() += files.len();
+                    }
+                    household.peer.handle(now, peer::Input::Taken { ask });
                 }
             }
+            peer::Output::SurveyOver(ask, end) => self.on_survey_over(node, ask, &end),
             // No record changes here, all files are hashed, and nothing is shown.
             _ => {}
         }
     }
 
-    fn for_user(&mut self, node: Node, wish: Wish) {
-        match wish {
-            Wish::Looked(get, looked) => {
+    fn on_survey_over(&mut self, node: Node, ask: AskId, end: &Result<Coverage, Unanswered>) {
+        let Some(household) = self.hosts[node].peer() else {
+            return;
+        };
+        let files = household.listed.remove(&ask).unwrap_or_default();
+        if let Some(request) = household.surveys.remove(&ask) {
+            self.requests[request].end = End::Listed {
+                files,
+                is_whole: *end == Ok(Coverage::Whole),
+                after: self.now - self.requests[request].at,
+            };
+        }
+    }
+
+    fn for_user(&mut self, node: Node, errand: Errand) {
+        match errand {
+            Errand::Looked(get, looked) => {
                 let now = self.now;
                 if let Some(household) = self.hosts[node].peer() {
                     household
@@ -577,7 +595,7 @@ impl Village {
                         .handle(now, peer::Input::Looked { get, looked });
                 }
             }
-            Wish::Fetched(request, source, tracker_asked) => {
+            Errand::Fetched(request, source, tracker_asked) => {
                 let asked = &mut self.requests[request];
                 asked.end = End::Fetched {
                     source,
@@ -585,13 +603,13 @@ impl Village {
                     after: self.now - asked.at,
                 };
             }
-            Wish::Ended(request, end) => {
+            Errand::Ended(request, end) => {
                 let asked = &mut self.requests[request];
                 if asked.end == End::Open {
                     asked.end = outcome(&end);
                 }
             }
-            Wish::Nothing => {}
+            Errand::Nothing => {}
         }
     }
 
