@@ -9,13 +9,13 @@ use thorp_core::time::Instant;
 use crate::arm::Arm;
 use crate::chance::as_f64;
 use crate::network::TRACKER;
-use crate::trace::{Form, Trace};
-use crate::traffic::{ByKind, Hour, Kind};
-use crate::village::{Asked, End, Village};
+use crate::trace::{Trace, Wording};
+use crate::traffic::{ByKind, FrameKind, Hour};
+use crate::village::{Fate, Requested, World};
 
 /// How a run ended.
 pub struct Run {
-    requests: Vec<Asked>,
+    requests: Vec<Requested>,
     hours: Vec<Hour>,
     /// How laws were broken, if they were.
     pub broken: Vec<String>,
@@ -62,7 +62,7 @@ pub struct Summary {
 /// Plays a trace.
 pub fn play(trace: &Trace, arm: Arm, loss: f64, seed: u64) -> Run {
     let started = Clock::now();
-    let mut village = Village::new(trace, arm, loss, seed);
+    let mut village = World::new(trace, arm, loss, seed);
     for (at, event) in &trace.events {
         village.run_until(Instant::after_start(*at));
         village.on_event(*event);
@@ -93,22 +93,23 @@ impl Run {
         };
         // What its user did not wait for is no lookup.
         let asked = self.requests.iter();
-        let asked = asked.filter(|asked| within(asked.at) && asked.end != End::Left);
-        let (patterns, lookups): (Vec<&Asked>, Vec<&Asked>) =
-            asked.partition(|asked| asked.form == Form::Folder);
+        let asked = asked.filter(|asked| within(asked.at) && asked.end != Fate::Left);
+        let (patterns, lookups): (Vec<&Requested>, Vec<&Requested>) =
+            asked.partition(|asked| asked.form == Wording::Folder);
         let answerable: Vec<_> = lookups
             .iter()
             .filter(|asked| asked.available.anywhere)
             .collect();
-        let share = |so: &dyn Fn(&Asked) -> bool| {
+        let share = |so: &dyn Fn(&Requested) -> bool| {
             let count = answerable.iter().filter(|asked| so(asked)).count();
             ratio(count, answerable.len())
         };
-        let partial = |asked: &&&Asked| !matches!(asked.end, End::Listed { is_whole: true, .. });
+        let partial =
+            |asked: &&&Requested| !matches!(asked.end, Fate::Listed { is_whole: true, .. });
         let mut waits: Vec<Duration> = answerable
             .iter()
             .filter_map(|asked| match asked.end {
-                End::Fetched { after, .. } => Some(after),
+                Fate::Fetched { after, .. } => Some(after),
                 _ => None,
             })
             .collect();
@@ -141,12 +142,12 @@ impl Run {
             unanswerable: lookups.len() - answerable.len(),
             spared: share(&is_spared),
             region_oracle: share(&|asked| asked.available.in_region),
-            missed: share(&|asked| !matches!(asked.end, End::Fetched { .. })),
+            missed: share(&|asked| !matches!(asked.end, Fate::Fetched { .. })),
             partial: ratio(patterns.iter().filter(partial).count(), patterns.len()),
-            questions: as_f64(among_peers[Kind::Find as usize])
+            questions: as_f64(among_peers[FrameKind::Find as usize])
                 / as_f64(lookups.len() as u64).max(1.0),
             to_tracker: an_hour(to_tracker.iter().sum()),
-            beats: an_hour(to_tracker[Kind::Beat as usize]),
+            beats: an_hour(to_tracker[FrameKind::Beat as usize]),
             bytes: sent.iter().sum::<f64>() / all_online.max(1e-9),
             bytes_of: (quantile(&rates, 0.5), quantile(&rates, 0.99)),
             latency: (quantile(&waits, 0.5), quantile(&waits, 0.99)),
@@ -163,7 +164,7 @@ impl Run {
     pub fn sources(&self) -> [usize; 3] {
         let mut sources = [0; 3];
         for asked in &self.requests {
-            if let End::Fetched { source, .. } = asked.end {
+            if let Fate::Fetched { source, .. } = asked.end {
                 sources[match source {
                     Source::Memory => 0,
                     Source::Neighbour(_) => 1,
@@ -176,10 +177,10 @@ impl Run {
 }
 
 /// A lookup is spared if no message about it reaches the tracker.
-fn is_spared(asked: &Asked) -> bool {
+fn is_spared(asked: &Requested) -> bool {
     matches!(
         asked.end,
-        End::Fetched {
+        Fate::Fetched {
             tracker_asked: false,
             ..
         }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::trace::{Departure, Event, Machine, Region, Trace};
+use crate::trace::{Departure, Incident, Machine, Region, Trace};
 
 /// This share of all machines loses its power at once, chosen by a seed.
 pub fn crash_of_many(trace: &mut Trace, at: Duration, share: f64, seed: u64) -> Vec<Machine> {
@@ -13,24 +13,24 @@ pub fn crash_of_many(trace: &mut Trace, at: Duration, share: f64, seed: u64) -> 
         .filter_map(|machine| u32::try_from(machine).ok().map(Machine))
         .collect();
     for machine in &crashed {
-        add(trace, at, Event::Offline(*machine, Departure::Crash));
+        add(trace, at, Incident::Offline(*machine, Departure::Crash));
     }
     crashed
 }
 
 /// A region is cut off from all others and from the tracker for some time.
 pub fn cut_off(trace: &mut Trace, region: Region, at: Duration, time: Duration) {
-    add(trace, at, Event::CutOff(region));
-    add(trace, at + time, Event::Joined(region));
+    add(trace, at, Incident::CutOff(region));
+    add(trace, at + time, Incident::Joined(region));
 }
 
 /// The tracker is gone for some time, and has forgotten all when it is back.
 pub fn without_tracker(trace: &mut Trace, at: Duration, time: Duration) {
-    add(trace, at, Event::TrackerGone);
-    add(trace, at + time, Event::TrackerBack);
+    add(trace, at, Incident::TrackerGone);
+    add(trace, at + time, Incident::TrackerBack);
 }
 
-fn add(trace: &mut Trace, at: Duration, event: Event) {
+fn add(trace: &mut Trace, at: Duration, event: Incident) {
     let place = trace.events.partition_point(|(then, _)| *then <= at);
     trace.events.insert(place, (at, event));
 }

@@ -30,7 +30,7 @@ pub struct Trace {
     /// By file.
     pub files: Vec<Origin>,
     /// In the order of time.
-    pub events: Vec<(Duration, Event)>,
+    pub events: Vec<(Duration, Incident)>,
     /// How long it lasts.
     pub length: Duration,
 }
@@ -55,7 +55,7 @@ pub struct Origin {
 
 /// What happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Event {
+pub enum Incident {
     /// Its peer is started.
     Online(Machine),
     /// Its peer ends.
@@ -65,7 +65,7 @@ pub enum Event {
     /// The file is deleted wherever it is.
     Retires(FileId),
     /// The user of a machine wants a file.
-    Asks(Machine, FileId, Form),
+    Asks(Machine, FileId, Wording),
     /// Nothing goes into this region or out of it from now on.
     CutOff(Region),
     /// That is over.
@@ -87,7 +87,7 @@ pub enum Departure {
 
 /// How a file is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
+pub enum Wording {
     /// By its full path.
     Path,
     /// By the last part of it.

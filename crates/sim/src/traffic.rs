@@ -10,7 +10,7 @@ use crate::network::{Node, TRACKER};
 
 /// Kinds of frames, as they are counted. Files themselves are none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
+pub enum FrameKind {
     /// An update that says nothing but that its sender lives.
     Beat,
     /// An update of a listing.
@@ -29,7 +29,7 @@ pub enum Kind {
     Other,
 }
 
-impl Kind {
+impl FrameKind {
     /// All of them, in the order of [`Traffic::to_tracker`].
     pub const ALL: [Self; 8] = [
         Self::Beat,
@@ -67,7 +67,7 @@ fn says_nothing(update: &Update) -> bool {
 }
 
 /// Messages by kind.
-pub type ByKind = [u64; Kind::ALL.len()];
+pub type ByKind = [u64; FrameKind::ALL.len()];
 
 /// What was sent in each hour.
 #[derive(Debug)]
@@ -102,7 +102,9 @@ impl Traffic {
 
     /// A frame of so many bytes is sent.
     pub fn sent(&mut self, now: Instant, from: Node, to: Node, body: &Body, bytes: usize) {
-        let Some(kind) = Kind::of(body) else { return };
+        let Some(kind) = FrameKind::of(body) else {
+            return;
+        };
         let hour = self.at(now);
         let counts = if to == TRACKER {
             &mut hour.to_tracker

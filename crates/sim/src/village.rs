@@ -26,7 +26,7 @@ use crate::arm::Arm;
 use crate::host::{Errand, Host, Household, Program};
 use crate::laws::Laws;
 use crate::network::{self, DIAL_TIMEOUT, Network, Node, TRACKER, address, cost, id_of, node_of};
-use crate::trace::{Departure, Event, FileId, Form, Machine, Origin, Trace};
+use crate::trace::{Departure, FileId, Incident, Machine, Origin, Trace, Wording};
 use crate::traffic::Traffic;
 use crate::truth::{Available, Truth};
 
@@ -36,7 +36,7 @@ const UPLINK: f64 = 12_500_000.0;
 const DISK: Duration = Duration::from_millis(1);
 
 /// A village, and what is on its way in it.
-pub struct Village {
+pub struct World {
     now: Instant,
     arm: Arm,
     seed: u64,
@@ -52,7 +52,7 @@ pub struct Village {
     pub truth: Truth,
     pub traffic: Traffic,
     pub laws: Laws,
-    pub requests: Vec<Asked>,
+    pub requests: Vec<Requested>,
     /// Files that were asked for where they are no more.
     pub stale: u64,
     /// What has happened.
@@ -63,17 +63,17 @@ pub struct Village {
 
 /// A request of a user, and what has become of it.
 #[derive(Clone, Debug)]
-pub struct Asked {
+pub struct Requested {
     pub at: Instant,
-    pub form: Form,
+    pub form: Wording,
     /// Where it could have been had when it was asked for.
     pub available: Available,
-    pub end: End,
+    pub end: Fate,
 }
 
 /// What has become of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
+pub enum Fate {
     /// Nothing yet.
     Open,
     /// The file is there.
@@ -147,7 +147,7 @@ enum What {
     },
 }
 
-impl Village {
+impl World {
     /// The machines of a trace, all switched off, and a tracker.
     pub fn new(trace: &Trace, arm: Arm, loss: f64, seed: u64) -> Self {
         let regions: Vec<_> = trace
@@ -200,26 +200,26 @@ impl Village {
     }
 
     /// Something happens from outside.
-    pub fn on_event(&mut self, event: Event) {
+    pub fn on_event(&mut self, event: Incident) {
         match event {
-            Event::Online(machine) => self.start(machine),
-            Event::Offline(machine, how) => self.end(machine, how),
-            Event::Appears(file) => {
+            Incident::Online(machine) => self.start(machine),
+            Incident::Offline(machine, how) => self.end(machine, how),
+            Incident::Appears(file) => {
                 let owner = self.files[file.index()].owner;
                 self.truth.on_stored(owner, file);
                 let entry = self.entry(file);
                 self.list(owner, vec![entry], &[]);
             }
-            Event::Retires(file) => {
+            Incident::Retires(file) => {
                 for owner in self.truth.on_deleted(file) {
                     self.list(owner, Vec::new(), &[file]);
                 }
             }
-            Event::Asks(machine, file, form) => self.ask(machine, file, form),
-            Event::CutOff(region) => self.network.cut(region, true),
-            Event::Joined(region) => self.network.cut(region, false),
-            Event::TrackerGone => self.switch_off(TRACKER),
-            Event::TrackerBack => self.start_tracker(),
+            Incident::Asks(machine, file, form) => self.ask(machine, file, form),
+            Incident::CutOff(region) => self.network.cut(region, true),
+            Incident::Joined(region) => self.network.cut(region, false),
+            Incident::TrackerGone => self.switch_off(TRACKER),
+            Incident::TrackerBack => self.start_tracker(),
         }
     }
 
@@ -277,7 +277,7 @@ impl Village {
             let gets = std::mem::take(&mut household.gets).into_values();
             let surveys = std::mem::take(&mut household.surveys).into_values();
             for request in gets.chain(surveys) {
-                self.requests[request].end = End::Left;
+                self.requests[request].end = Fate::Left;
             }
         }
         self.switch_off(node);
@@ -307,25 +307,25 @@ impl Village {
         self.give(node(machine), peer::Input::ShareChanged { added, removed });
     }
 
-    fn ask(&mut self, machine: Machine, file: FileId, form: Form) {
+    fn ask(&mut self, machine: Machine, file: FileId, form: Wording) {
         let request = self.requests.len();
-        self.requests.push(Asked {
+        self.requests.push(Requested {
             at: self.now,
             form,
             available: self.truth.available(machine, file),
-            end: End::Open,
+            end: Fate::Open,
         });
         let number = self.number();
         let region = self.files[file.index()].region;
         let node = node(machine);
         let Some(household) = self.hosts[node].peer() else {
-            self.requests[request].end = End::Left;
+            self.requests[request].end = Fate::Left;
             return;
         };
         let name = match form {
-            Form::Path => file.path(region).to_string(),
-            Form::BaseName => file.base_name(),
-            Form::Folder => {
+            Wording::Path => file.path(region).to_string(),
+            Wording::BaseName => file.base_name(),
+            Wording::Folder => {
                 let ask = AskId(number);
                 household.surveys.insert(ask, request);
                 let pattern = Pattern::new(&file.pattern(region)).expect("a glob");
@@ -577,7 +577,7 @@ impl Village {
         };
         let files = household.listed.remove(&ask).unwrap_or_default();
         if let Some(request) = household.surveys.remove(&ask) {
-            self.requests[request].end = End::Listed {
+            self.requests[request].end = Fate::Listed {
                 files,
                 is_whole: *end == Ok(Coverage::Whole),
                 after: self.now - self.requests[request].at,
@@ -597,7 +597,7 @@ impl Village {
             }
             Errand::Fetched(request, source, tracker_asked) => {
                 let asked = &mut self.requests[request];
-                asked.end = End::Fetched {
+                asked.end = Fate::Fetched {
                     source,
                     tracker_asked,
                     after: self.now - asked.at,
@@ -605,7 +605,7 @@ impl Village {
             }
             Errand::Ended(request, end) => {
                 let asked = &mut self.requests[request];
-                if asked.end == End::Open {
+                if asked.end == Fate::Open {
                     asked.end = outcome(&end);
                 }
             }
@@ -804,21 +804,21 @@ fn party(node: Node) -> Party {
     }
 }
 
-fn outcome(end: &Ending) -> End {
+fn outcome(end: &Ending) -> Fate {
     match end {
         Ending::Missed {
             why: Missed::NobodyShares(_),
             ..
-        } => End::Nobody {
+        } => Fate::Nobody {
             without_tracker: false,
         },
         Ending::Missed {
             why: Missed::TrackerUnreachable { .. },
             ..
-        } => End::Nobody {
+        } => Fate::Nobody {
             without_tracker: true,
         },
-        _ => End::Failed,
+        _ => Fate::Failed,
     }
 }
 

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::chance::{Popularity, exponential, weibull};
-use crate::trace::{Departure, Event, FileId, Form, Machine, Origin, Region, Settled, Trace};
+use crate::trace::{Departure, FileId, Incident, Machine, Origin, Region, Settled, Trace, Wording};
 
 /// How often another name is drawn when a machine has asked for one already.
 const DRAWS: usize = 20;
@@ -83,7 +83,7 @@ struct Making<'a> {
     popularity: Popularity,
     machines: Vec<Settled>,
     files: Vec<Origin>,
-    events: Vec<(Duration, Event)>,
+    events: Vec<(Duration, Incident)>,
 }
 
 impl<'a> Making<'a> {
@@ -147,7 +147,7 @@ impl<'a> Making<'a> {
             let slot = &mut names.ranks[rank];
             let (_, old) = slot[slot.len() - 1];
             slot.push((at, file));
-            self.events.push((at, Event::Retires(old)));
+            self.events.push((at, Incident::Retires(old)));
             at += exponential(&mut self.random, per_hour);
         }
         names
@@ -158,7 +158,7 @@ impl<'a> Making<'a> {
         let first = u32::from(region.0) * self.workload.machines;
         let owner = Machine(first + self.random.u32(..self.workload.machines));
         self.files.push(Origin { region, owner });
-        self.events.push((at, Event::Appears(file)));
+        self.events.push((at, Incident::Appears(file)));
         file
     }
 
@@ -176,7 +176,7 @@ impl<'a> Making<'a> {
             };
             let end = (at + stay).min(workload.length);
             if is_online {
-                self.events.push((at, Event::Online(machine)));
+                self.events.push((at, Incident::Online(machine)));
                 let mut wish = at + exponential(&mut self.random, workload.requests);
                 while wish < end {
                     wishes.push((wish, machine));
@@ -188,7 +188,7 @@ impl<'a> Making<'a> {
                     } else {
                         Departure::Crash
                     };
-                    self.events.push((end, Event::Offline(machine, how)));
+                    self.events.push((end, Incident::Offline(machine, how)));
                 }
             }
             at = end;
@@ -214,11 +214,12 @@ impl<'a> Making<'a> {
             });
             let Some(file) = file else { continue };
             let form = match self.random.f64() {
-                drawn if drawn < self.workload.patterns => Form::Folder,
-                _ if self.random.bool() => Form::Path,
-                _ => Form::BaseName,
+                drawn if drawn < self.workload.patterns => Wording::Folder,
+                _ if self.random.bool() => Wording::Path,
+                _ => Wording::BaseName,
             };
-            self.events.push((*at, Event::Asks(*machine, file, form)));
+            self.events
+                .push((*at, Incident::Asks(*machine, file, form)));
         }
     }
 }
@@ -238,14 +239,17 @@ impl Names {
 }
 
 /// In which order things happen that happen at the same time.
-fn order(event: &Event) -> u8 {
+fn order(event: &Incident) -> u8 {
     match event {
-        Event::Retires(_) => 0,
-        Event::Appears(_) => 1,
-        Event::Offline(..) => 2,
-        Event::Online(_) => 3,
-        Event::Asks(..) => 4,
-        Event::CutOff(_) | Event::Joined(_) | Event::TrackerGone | Event::TrackerBack => 5,
+        Incident::Retires(_) => 0,
+        Incident::Appears(_) => 1,
+        Incident::Offline(..) => 2,
+        Incident::Online(_) => 3,
+        Incident::Asks(..) => 4,
+        Incident::CutOff(_)
+        | Incident::Joined(_)
+        | Incident::TrackerGone
+        | Incident::TrackerBack => 5,
     }
 }
 
@@ -279,11 +283,11 @@ mod tests {
         let mut local = 0;
         for (_, event) in &trace.events {
             match event {
-                Event::Online(machine) => assert!(online.insert(*machine)),
-                Event::Offline(machine, _) => assert!(online.remove(machine)),
-                Event::Appears(file) => assert!(there.insert(*file)),
-                Event::Retires(file) => assert!(there.remove(file)),
-                Event::Asks(machine, file, _) => {
+                Incident::Online(machine) => assert!(online.insert(*machine)),
+                Incident::Offline(machine, _) => assert!(online.remove(machine)),
+                Incident::Appears(file) => assert!(there.insert(*file)),
+                Incident::Retires(file) => assert!(there.remove(file)),
+                Incident::Asks(machine, file, _) => {
                     assert!(online.contains(machine), "{machine:?} asks");
                     assert!(there.contains(file), "{file:?} is there");
                     assert!(asked.insert((*machine, *file)), "asked twice");
