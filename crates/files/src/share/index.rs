@@ -39,7 +39,7 @@ pub(super) struct Index {
     /// The same from the other side: files, each with the links to it.
     linked: BTreeMap<Name, BTreeSet<Name>>,
     /// How many links lead to files that are listed, and bytes in these.
-    links_listed: (u64, u64),
+    links_listed: (u64, u128),
     touched: BTreeMap<Name, Option<Entry>>,
     /// Files that could not be opened when they were to be hashed. They come
     /// back when their stamp changes: `chmod` changes it.
@@ -50,9 +50,10 @@ pub(super) struct Index {
     before: VecDeque<(Content, Name)>,
     /// Names that a store is about to fill; see [`Index::expect`].
     arriving: BTreeSet<Name>,
-    bytes: u64,
+    /// Sparse files may pretend to have more bytes than 64 bits can count.
+    bytes: u128,
     unhashed: u64,
-    unhashed_bytes: u64,
+    unhashed_bytes: u128,
 }
 
 /// What is known about one file.
@@ -156,7 +157,7 @@ impl Index {
         others.insert(name.clone());
         if let Some(record) = self.files.get(target) {
             self.links_listed.0 += 1;
-            self.links_listed.1 += record.stamp.length;
+            self.links_listed.1 += u128::from(record.stamp.length);
         }
     }
 
@@ -174,7 +175,7 @@ impl Index {
         };
         if let Some(record) = self.files.get(&target) {
             self.links_listed.0 -= 1;
-            self.links_listed.1 -= record.stamp.length;
+            self.links_listed.1 -= u128::from(record.stamp.length);
         }
         if let Some(others) = self.linked.get_mut(&target) {
             others.remove(name);
@@ -303,14 +304,15 @@ impl Index {
         self.files.len() as u64
     }
 
-    /// Bytes in them.
+    /// Bytes in them, as far as they can be counted.
     pub fn bytes(&self) -> u64 {
-        self.bytes
+        as_counted(self.bytes)
     }
 
     /// Links to files that are listed, and bytes in these.
     pub fn links(&self) -> (u64, u64) {
-        self.links_listed
+        let (links, bytes) = self.links_listed;
+        (links, as_counted(bytes))
     }
 
     pub fn unhashed(&self) -> u64 {
@@ -318,7 +320,7 @@ impl Index {
     }
 
     pub fn unhashed_bytes(&self) -> u64 {
-        self.unhashed_bytes
+        as_counted(self.unhashed_bytes)
     }
 
     pub fn unreadable_files(&self) -> u64 {
@@ -369,29 +371,29 @@ impl Index {
                     .push_front((Content { length, root }, name.clone()));
             }
         }
-        self.bytes += stamp.length;
+        self.bytes += u128::from(stamp.length);
         let links = self.count_links_to(name);
         self.links_listed.0 += links;
-        self.links_listed.1 += links * stamp.length;
+        self.links_listed.1 += u128::from(links) * u128::from(stamp.length);
         if let Some(root) = root {
             self.contents.insert(key(name, stamp, root));
         } else {
             self.unhashed += 1;
-            self.unhashed_bytes += stamp.length;
+            self.unhashed_bytes += u128::from(stamp.length);
         }
     }
 
     /// Takes a record that is no longer listed out of totals and contents.
     fn forget(&mut self, name: &Name, record: Record) {
-        self.bytes -= record.stamp.length;
+        self.bytes -= u128::from(record.stamp.length);
         let links = self.count_links_to(name);
         self.links_listed.0 -= links;
-        self.links_listed.1 -= links * record.stamp.length;
+        self.links_listed.1 -= u128::from(links) * u128::from(record.stamp.length);
         if let Some(root) = record.root {
             self.contents.remove(&key(name, record.stamp, root));
         } else {
             self.unhashed -= 1;
-            self.unhashed_bytes -= record.stamp.length;
+            self.unhashed_bytes -= u128::from(record.stamp.length);
         }
     }
 
@@ -409,6 +411,10 @@ impl Index {
             self.touched.insert(name.clone(), before);
         }
     }
+}
+
+fn as_counted(bytes: u128) -> u64 {
+    u64::try_from(bytes).unwrap_or(u64::MAX)
 }
 
 fn as_path(name: &Name) -> &Path {

@@ -44,6 +44,24 @@ fn what_came_and_went_between_two_deltas_is_not_told() {
 }
 
 #[test]
+fn files_that_pretend_to_have_more_bytes_than_there_are_numbers_are_listed_and_go_again() {
+    let mut index = Index::default();
+    for (file, link) in [("a", "x"), ("b", "y"), ("c", "z")] {
+        index.on_file_found(&name(file), stamp(u64::MAX / 2, 1));
+        index.on_link_found(&name(link), &name(file));
+    }
+    assert_eq!(
+        (index.bytes(), index.unhashed_bytes()),
+        (u64::MAX, u64::MAX)
+    );
+    assert_eq!(index.links(), (3, u64::MAX));
+    index.on_file_missing(&name("a"));
+    index.on_file_missing(&name("b"));
+    assert_eq!(index.bytes(), u64::MAX / 2);
+    assert_eq!(index.links(), (1, u64::MAX / 2));
+}
+
+#[test]
 fn a_changed_file_loses_its_root_and_an_unchanged_one_keeps_it() {
     let mut index = Index::default();
     assert!(index.on_file_found(&name("a"), stamp(3, 1)), "to be hashed");

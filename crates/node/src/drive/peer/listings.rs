@@ -158,7 +158,7 @@ async fn files(peer: &Peer, wish: Wish, events: &Events) -> Result<Done, Failure
             Told::Part(Findings::Files(files)) => {
                 for variant in &files {
                     done.count += 1;
-                    done.bytes += variant.entry.length;
+                    done.bytes = done.bytes.saturating_add(variant.entry.length);
                     tell(events, Event::File(rows::file(variant))).await;
                 }
             }

@@ -105,7 +105,7 @@ async fn files(
         };
         for variant in &files {
             done.count += 1;
-            done.bytes += variant.entry.length;
+            done.bytes = done.bytes.saturating_add(variant.entry.length);
             tell(events, Event::File(rows::file(variant))).await;
         }
     }
