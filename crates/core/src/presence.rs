@@ -215,7 +215,8 @@ pub(crate) fn holder(
 /// any address, and this node is not to knock at doors for it.
 ///
 /// Loopback is believed only where it was heard over loopback, since it means another
-/// machine there; addresses of one link only on such a link; this node's own never. Of
+/// machine there; addresses of one link only on such a link, or from a node of this
+/// machine, which has the same links (the tracker inside it); this node's own never. Of
 /// each member a few are enough.
 pub(crate) fn believed(
     heard_from: IpAddr,
@@ -232,7 +233,7 @@ pub(crate) fn believed(
         IpAddr::V4(ip) if ip.is_broadcast() => false,
         ip if ip.is_unspecified() || ip.is_multicast() => false,
         ip if ip.is_loopback() => heard_from.is_loopback(),
-        ip if is_link_local(ip) => is_link_local(heard_from),
+        ip if is_link_local(ip) => is_link_local(heard_from) || heard_from.is_loopback(),
         _ => true,
     };
     canonical.filter(is_believed).take(MOST_BELIEVED).collect()
@@ -359,7 +360,9 @@ mod tests {
         ];
         assert_eq!(heard("10.0.0.9", &odd), ["10.0.0.1:3335"]);
         let at_home = ["127.0.0.1:22", "[::1]:22", "10.0.0.1:3334", "10.0.0.1:3334"];
-        assert_eq!(heard("127.0.0.1", &odd), at_home);
+        let (link_local, without) = (&odd[2..4], [&odd[..2], &odd[4..]].concat());
+        assert_eq!(heard("127.0.0.1", &without), at_home);
+        assert_eq!(heard("127.0.0.1", link_local), link_local, "the same links");
         let on_the_link = ["169.254.1.1:80", "[fe80::1]:80", "10.0.0.1:3335"];
         assert_eq!(heard("fe80::7", &odd), on_the_link);
         let many: Vec<String> = (1..20).map(|n| format!("10.0.1.{n}:1")).collect();
