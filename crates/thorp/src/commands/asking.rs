@@ -148,7 +148,8 @@ impl Context {
             _ => None,
         };
         if let Some(get) = &fetch {
-            let places = self.whereabouts(get).await?;
+            let places = self.whereabouts(get);
+            let places = unless_interrupted(&mut signals, Some(get), places).await?;
             renderer = renderer.of_fetch(get.clone(), places);
         }
         let work = async {
@@ -158,11 +159,9 @@ impl Context {
             };
             show(&mut answers, &mut renderer, listing).await
         };
-        let end = tokio::select! {
-            exit = work => exit,
-            () = signals.next() => Err(interrupted(fetch.as_ref())),
-        };
-        self.was_told(renderer.has_explained()).await?;
+        let end = unless_interrupted(&mut signals, fetch.as_ref(), Box::pin(work)).await;
+        let told = self.was_told(renderer.has_explained());
+        unless_interrupted(&mut signals, fetch.as_ref(), told).await?;
         pager.close(&mut signals).await;
         end
     }
@@ -190,6 +189,18 @@ impl Context {
         let states = [self.state(NodeKind::Tracker)?];
         let asked = launch::ask_running(&states, command).await;
         Ok(asked.map(|(_, answers)| answers))
+    }
+}
+
+/// What some work comes to, unless a signal comes before.
+async fn unless_interrupted<T>(
+    signals: &mut Signals,
+    fetch: Option<&Get>,
+    work: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    tokio::select! {
+        done = work => done,
+        () = signals.next() => Err(interrupted(fetch)),
     }
 }
 
