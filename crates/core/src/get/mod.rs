@@ -10,6 +10,7 @@
 //! listing   what patterns and folders come to, part by part
 //! wait      what is still being hashed
 //! again     what did not come, and when it is asked for again
+//! missing   what is missed: who is told, and what is counted
 //! small     small files: from which holder next
 //! large     large files: turns, holders, and what it means to be stuck
 //! sought    who has a large file
@@ -25,6 +26,7 @@ mod again;
 mod io;
 mod large;
 mod listing;
+mod missing;
 mod plan;
 pub(crate) mod small;
 pub(crate) mod sought;
@@ -48,6 +50,7 @@ pub use large::LargeEvent;
 
 use again::Postponed;
 use large::{Arrived, LargeFiles};
+use missing::Misses;
 use plan::{Planned, Terms, Verdict};
 use small::{NotSent, WantedFile};
 use wait::Wait;
@@ -280,14 +283,6 @@ struct Candidate {
     is_looked_at: bool,
 }
 
-/// What a request has missed.
-#[derive(Debug, Default)]
-struct Misses {
-    first: Option<(String, Missed)>,
-    number: u64,
-    kind: Option<MissedKind>,
-}
-
 #[derive(Debug)]
 struct OnItsWay {
     get: GetId,
@@ -425,22 +420,6 @@ impl Gets {
         }
     }
 
-    /// What is waited for no longer is missed.
-    fn give_up_the_late(&mut self, now: Instant) {
-        let is_idle = |get: &&mut Get| matches!(get.step, Step::Files | Step::Room);
-        let mut late = Vec::new();
-        for (id, get) in &mut self.requests {
-            if let Some(get) = Some(get).filter(is_idle) {
-                let names = get.postponed.take_late(now).into_iter();
-                late.extend(names.map(|(name, waited)| (*id, name, waited)));
-            }
-        }
-        for (id, name, waited) in late {
-            self.miss_at_last(id, name, waited.why, waited.begun.is_some());
-            self.end_if_over(id);
-        }
-    }
-
     /// Names that are waited for, and by which get.
     pub fn waited_for(&self) -> impl Iterator<Item = (GetId, &str)> {
         let gets = self.requests.iter();
@@ -557,25 +536,6 @@ impl Gets {
         self.end_if_over(get);
     }
 
-    fn on_lost(&mut self, now: Instant, fetch: FetchId, why: Missed) {
-        let Some(coming) = self.fetches.remove(&fetch) else {
-            return;
-        };
-        let name = coming.item.listed.as_str();
-        if let Some(get) = self.requests.get_mut(&coming.get) {
-            get.coming.remove(&fetch);
-            let begun = Some(coming.item.content);
-            if get.postponed.put(now, name, &why, begun, coming.late) {
-                self.tell(coming.get, News::Postponed(fetch));
-                return self.say_what_is_waited_for(coming.get, name, why, coming.late);
-            }
-        }
-        self.miss(coming.get, coming.item.listed.to_string(), why);
-        let over = self.over(coming.get);
-        self.tell(coming.get, News::Lost { fetch, over });
-        self.end_if_over(coming.get);
-    }
-
     /// Files of a get that are there or missed by now.
     fn over(&self, id: GetId) -> u64 {
         let get = self.requests.get(&id);
@@ -586,50 +546,6 @@ impl Gets {
         if let Some(get) = self.requests.get_mut(&id) {
             get.files += 1;
             get.bytes = get.bytes.saturating_add(length);
-        }
-    }
-
-    fn miss(&mut self, id: GetId, name: String, why: Missed) {
-        let is_single = |get: &Get| get.terms.is_single;
-        if !self.requests.get(&id).is_none_or(is_single) {
-            let (name, why) = (name.clone(), why.clone());
-            self.tell(id, News::Failed { name, why });
-        }
-        self.note_miss(id, name, why);
-    }
-
-    /// Counts what is missed; of the only thing that was asked for, the end tells.
-    fn note_miss(&mut self, id: GetId, name: String, why: Missed) {
-        let Some(get) = self.requests.get_mut(&id) else {
-            return;
-        };
-        let misses = &mut get.misses;
-        let kind = why.kind();
-        misses.number += 1;
-        misses.kind = Some(misses.kind.map_or(kind, |known| known.and(kind)));
-        misses.first.get_or_insert((name, why));
-    }
-
-    /// It is missed in the end; not for a name, if it was begun.
-    fn miss_at_last(&mut self, id: GetId, name: String, why: Missed, was_begun: bool) {
-        if let Some(get) = self.requests.get_mut(&id).filter(|_| !was_begun) {
-            get.unplanned += 1;
-        }
-        self.miss(id, name, why);
-    }
-
-    /// Its caller is told once what is waited for; not where that is a file which
-    /// changes, and is asked for at once.
-    fn say_what_is_waited_for(
-        &mut self,
-        id: GetId,
-        name: &str,
-        why: Missed,
-        late: Option<Instant>,
-    ) {
-        if late.is_none() && !matches!(why, Missed::Changed(_)) {
-            let name = name.to_owned();
-            self.tell(id, News::Waiting { name, why });
         }
     }
 
@@ -691,32 +607,6 @@ impl Gets {
         }
         let fetches = get.coming.into_iter().collect();
         self.out.push_back(Action::Forget(id, fetches));
-    }
-
-    fn stop(&mut self, now: Instant, why: &Missed) {
-        self.stopped = Some(why.clone());
-        let all: Vec<GetId> = self.requests.keys().copied().collect();
-        for id in all {
-            let Some(get) = self.requests.get(&id) else {
-                continue;
-            };
-            let coming: Vec<FetchId> = get.coming.iter().copied().collect();
-            for fetch in &coming {
-                self.large.drop(*fetch);
-            }
-            if let Some(get) = self.requests.get_mut(&id) {
-                get.step = Step::Files;
-                get.postponed = Postponed::new(now, Patience::None);
-            }
-            // Before it has come so far, that is all there is to say.
-            if coming.is_empty() {
-                let (name, why) = (String::new(), why.clone());
-                self.end(id, Ending::Missed { name, why });
-            }
-            for fetch in coming {
-                self.on_lost(now, fetch, why.clone());
-            }
-        }
     }
 
     fn tell(&mut self, id: GetId, output: impl Into<Output>) {
