@@ -93,9 +93,9 @@ impl Run {
         };
         // What its user did not wait for is no lookup.
         let asked = self.requests.iter();
-        let asked = asked.filter(|asked| within(asked.at) && asked.end != Fate::Left);
+        let asked = asked.filter(|asked| within(asked.at) && asked.fate != Fate::Left);
         let (patterns, lookups): (Vec<&Requested>, Vec<&Requested>) =
-            asked.partition(|asked| asked.form == Wording::Folder);
+            asked.partition(|asked| asked.wording == Wording::Folder);
         let answerable: Vec<_> = lookups
             .iter()
             .filter(|asked| asked.available.anywhere)
@@ -105,10 +105,10 @@ impl Run {
             ratio(count, answerable.len())
         };
         let partial =
-            |asked: &&&Requested| !matches!(asked.end, Fate::Listed { is_whole: true, .. });
+            |asked: &&&Requested| !matches!(asked.fate, Fate::Listed { is_whole: true, .. });
         let mut waits: Vec<Duration> = answerable
             .iter()
-            .filter_map(|asked| match asked.end {
+            .filter_map(|asked| match asked.fate {
                 Fate::Fetched { after, .. } => Some(after),
                 _ => None,
             })
@@ -142,7 +142,7 @@ impl Run {
             unanswerable: lookups.len() - answerable.len(),
             spared: share(&is_spared),
             region_oracle: share(&|asked| asked.available.in_region),
-            missed: share(&|asked| !matches!(asked.end, Fate::Fetched { .. })),
+            missed: share(&|asked| !matches!(asked.fate, Fate::Fetched { .. })),
             partial: ratio(patterns.iter().filter(partial).count(), patterns.len()),
             questions: as_f64(among_peers[FrameKind::Find as usize])
                 / as_f64(lookups.len() as u64).max(1.0),
@@ -164,7 +164,7 @@ impl Run {
     pub fn sources(&self) -> [usize; 3] {
         let mut sources = [0; 3];
         for asked in &self.requests {
-            if let Fate::Fetched { source, .. } = asked.end {
+            if let Fate::Fetched { source, .. } = asked.fate {
                 sources[match source {
                     Source::Memory => 0,
                     Source::Neighbour(_) => 1,
@@ -179,7 +179,7 @@ impl Run {
 /// A lookup is spared if no message about it reaches the tracker.
 fn is_spared(asked: &Requested) -> bool {
     matches!(
-        asked.end,
+        asked.fate,
         Fate::Fetched {
             tracker_asked: false,
             ..

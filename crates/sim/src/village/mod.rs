@@ -3,17 +3,23 @@
 //! One queue holds all that will happen, in the order of time. Each step gives one
 //! machine one input, carries out what it wants, and notes when it is to be woken.
 //! No step walks over all machines.
+//!
+//! ```text
+//! requests   what users ask for, and what becomes of it
+//! wires      connections, and what is on its way on them
+//! ```
+
+mod requests;
+mod wires;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use thorp_core::get::{
-    Claimed, Ending, Existing, FetchId, Folders, GetId, Missed, Patience, Request, Storage,
-};
+use thorp_core::get::{Claimed, Existing, FetchId, Folders, GetId, Patience, Request, Storage};
 use thorp_core::links::{self, LinkId, Me, Party};
-use thorp_core::lookup::{Only, Source};
+use thorp_core::lookup::Only;
 use thorp_core::matching::Pattern;
 use thorp_core::peer::{self, AskId, Cause, Peer, Target, Unanswered, Unreached, Wish};
 use thorp_core::survey::{Coverage, Findings};
@@ -25,10 +31,13 @@ use thorp_wire::{Entry, Frame};
 use crate::arm::Arm;
 use crate::host::{Errand, Host, Household, Program};
 use crate::laws::Laws;
-use crate::network::{self, DIAL_TIMEOUT, Network, Node, TRACKER, address, cost, id_of, node_of};
+use crate::network::{self, Network, Node, TRACKER, id_of};
 use crate::trace::{Departure, FileId, Incident, Machine, Origin, Trace, Wording};
 use crate::traffic::Traffic;
-use crate::truth::{Available, Truth};
+use crate::truth::Truth;
+use requests::outcome;
+pub use requests::{Fate, Requested};
+use wires::Cable;
 
 /// How fast a machine sends a file, in bytes a second: 100 Mb/s.
 const UPLINK: f64 = 12_500_000.0;
@@ -59,61 +68,6 @@ pub struct World {
     pub events: u64,
     /// What has happened, in one number.
     pub digest: u64,
-}
-
-/// A request of a user, and what has become of it.
-#[derive(Clone, Debug)]
-pub struct Requested {
-    pub at: Instant,
-    pub form: Wording,
-    /// Where it could have been had when it was asked for.
-    pub available: Available,
-    pub end: Fate,
-}
-
-/// What has become of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
-    /// Nothing yet.
-    Open,
-    /// The file is there.
-    Fetched {
-        /// Who has said where it is.
-        source: Source,
-        /// Whether the tracker was asked on the way.
-        tracker_asked: bool,
-        /// How long it took.
-        after: Duration,
-    },
-    /// A pattern was answered.
-    Listed {
-        /// With so many files.
-        files: usize,
-        /// Whether that is all that the tracker knows.
-        is_whole: bool,
-        /// How long it took.
-        after: Duration,
-    },
-    /// No member that could be asked has it.
-    Nobody {
-        /// Whether the tracker could not be asked.
-        without_tracker: bool,
-    },
-    /// It was found, and not fetched.
-    Failed,
-    /// Its machine went away first.
-    Left,
-}
-
-/// A connection. Its ends are in the order of dialling.
-struct Cable {
-    ends: [Node; 2],
-    /// Whether the program at each end still has it.
-    is_open: [bool; 2],
-    /// Bytes were lost on it for good: nothing arrives any more.
-    is_dead: bool,
-    /// When the last bytes arrive at each end: none overtakes another.
-    arrives: [Instant; 2],
 }
 
 struct Due {
@@ -215,7 +169,7 @@ impl World {
                     self.list(owner, Vec::new(), &[file]);
                 }
             }
-            Incident::Asks(machine, file, form) => self.ask(machine, file, form),
+            Incident::Asks(machine, file, wording) => self.ask(machine, file, wording),
             Incident::CutOff(region) => self.network.cut(region, true),
             Incident::Joined(region) => self.network.cut(region, false),
             Incident::TrackerGone => self.switch_off(TRACKER),
@@ -277,7 +231,7 @@ impl World {
             let gets = std::mem::take(&mut household.gets).into_values();
             let surveys = std::mem::take(&mut household.surveys).into_values();
             for request in gets.chain(surveys) {
-                self.requests[request].end = Fate::Left;
+                self.requests[request].fate = Fate::Left;
             }
         }
         self.switch_off(node);
@@ -307,22 +261,22 @@ impl World {
         self.give(node(machine), peer::Input::ShareChanged { added, removed });
     }
 
-    fn ask(&mut self, machine: Machine, file: FileId, form: Wording) {
+    fn ask(&mut self, machine: Machine, file: FileId, wording: Wording) {
         let request = self.requests.len();
         self.requests.push(Requested {
             at: self.now,
-            form,
+            wording,
             available: self.truth.available(machine, file),
-            end: Fate::Open,
+            fate: Fate::Open,
         });
         let number = self.number();
         let region = self.files[file.index()].region;
         let node = node(machine);
         let Some(household) = self.hosts[node].peer() else {
-            self.requests[request].end = Fate::Left;
+            self.requests[request].fate = Fate::Left;
             return;
         };
-        let name = match form {
+        let name = match wording {
             Wording::Path => file.path(region).to_string(),
             Wording::BaseName => file.base_name(),
             Wording::Folder => {
@@ -412,21 +366,6 @@ impl World {
         }
     }
 
-    fn connected(&mut self, node: Node, link: u64, dialled: bool) {
-        let Some(cable) = self.cables.get(&link) else {
-            return;
-        };
-        let far = cable.ends[usize::from(dialled)];
-        self.hosts[node].links.push(link);
-        let input = links::Input::Connected {
-            link: LinkId(link),
-            member: party(far),
-            dialled,
-            remote: address(far).ip(),
-        };
-        self.on_link(node, input);
-    }
-
     /// A frame arrives: files are the shell's, the rest the core's.
     fn frame(&mut self, node: Node, link: u64, frame: Frame) {
         let id = LinkId(link);
@@ -488,21 +427,6 @@ impl World {
         self.truth.on_stored(machine, file);
         let entry = self.entry(file);
         self.list(machine, vec![entry], &[]);
-    }
-
-    fn disconnected(&mut self, node: Node, link: u64, reason: &'static str) {
-        let has_it = self.cables.get(&link).is_some_and(|cable| {
-            let end = usize::from(cable.ends[1] == node);
-            cable.is_open[end]
-        });
-        if !has_it {
-            return;
-        }
-        self.let_go(node, link);
-        self.hosts[node].links.retain(|other| *other != link);
-        let reason = reason.to_owned();
-        let link = LinkId(link);
-        self.on_link(node, links::Input::Disconnected { link, reason });
     }
 
     /// Gives a peer one input.
@@ -577,7 +501,7 @@ impl World {
         };
         let files = household.listed.remove(&ask).unwrap_or_default();
         if let Some(request) = household.surveys.remove(&ask) {
-            self.requests[request].end = Fate::Listed {
+            self.requests[request].fate = Fate::Listed {
                 files,
                 is_whole: *end == Ok(Coverage::Whole),
                 after: self.now - self.requests[request].at,
@@ -597,7 +521,7 @@ impl World {
             }
             Errand::Fetched(request, source, tracker_asked) => {
                 let asked = &mut self.requests[request];
-                asked.end = Fate::Fetched {
+                asked.fate = Fate::Fetched {
                     source,
                     tracker_asked,
                     after: self.now - asked.at,
@@ -605,144 +529,12 @@ impl World {
             }
             Errand::Ended(request, end) => {
                 let asked = &mut self.requests[request];
-                if asked.end == Fate::Open {
-                    asked.end = outcome(&end);
+                if asked.fate == Fate::Open {
+                    asked.fate = outcome(&end);
                 }
             }
             Errand::Nothing => {}
         }
-    }
-
-    fn dial(&mut self, node: Node, target: Target) {
-        let callee = match &target {
-            Target::Tracker => Some(TRACKER),
-            Target::Member { id, addresses } => node_of(*id)
-                .filter(|callee| addresses.contains(&address(*callee)))
-                .filter(|callee| *callee < self.hosts.len()),
-        };
-        let open = callee.filter(|callee| self.network.is_open(node, *callee));
-        let Some(callee) = open else {
-            self.happens(self.now + DIAL_TIMEOUT, node, What::DialFailed(target));
-            return;
-        };
-        let there = self.network.delay(node, callee);
-        let back = self.network.delay(callee, node);
-        let round = there + back;
-        if matches!(self.hosts[callee].program, Program::Off) {
-            // A machine without power says nothing; one without the program refuses.
-            self.happens(self.now + DIAL_TIMEOUT, node, What::DialFailed(target));
-            return;
-        }
-        let link = self.number();
-        self.traffic.paid(self.now, node, callee, cost::OPENING);
-        // TCP and TLS take a round trip each, and the callee learns with the next
-        // packet that it was believed.
-        let known = [self.now + round * 2, self.now + round * 2 + there];
-        self.cables.insert(
-            link,
-            Cable {
-                ends: [node, callee],
-                is_open: [true; 2],
-                is_dead: false,
-                arrives: known,
-            },
-        );
-        let dialled = true;
-        self.happens(known[0], node, What::Connected { link, dialled });
-        let dialled = false;
-        self.happens(known[1], callee, What::Connected { link, dialled });
-    }
-
-    fn send(&mut self, node: Node, link: u64, frame: Frame) {
-        let Some(far) = self.far_end(node, link) else {
-            return;
-        };
-        self.scratch.clear();
-        frame
-            .encode(&mut self.scratch)
-            .expect("what a machine says fits in a frame");
-        let length = self.scratch.len();
-        self.traffic.sent(self.now, node, far, &frame.body, length);
-        let frame = Box::new(frame);
-        self.transmit(node, link, Duration::ZERO, |link| What::Frame {
-            link,
-            frame,
-        });
-    }
-
-    /// Something goes over a link, after the time that it takes to send.
-    fn transmit(
-        &mut self,
-        node: Node,
-        link: u64,
-        sending: Duration,
-        what: impl FnOnce(u64) -> What,
-    ) {
-        let Some(far) = self.far_end(node, link) else {
-            return;
-        };
-        let is_open = self.network.is_open(node, far);
-        let delay = self.network.delay(node, far) + sending;
-        let is_off = matches!(self.hosts[far].program, Program::Off);
-        let Some(cable) = self.cables.get_mut(&link) else {
-            return;
-        };
-        let end = usize::from(cable.ends[1] == far);
-        if !is_open {
-            cable.is_dead = true;
-        }
-        if cable.is_dead || !cable.is_open[1 - end] {
-            return;
-        }
-        if !cable.is_open[end] {
-            // Its machine has started anew, and knows nothing of this connection.
-            if !is_off {
-                let reason = "the other end has been restarted";
-                self.happens(
-                    self.now + delay * 2,
-                    node,
-                    What::Disconnected { link, reason },
-                );
-            }
-            return;
-        }
-        let at = (self.now + delay).max(cable.arrives[end]);
-        cable.arrives[end] = at;
-        self.happens(at, far, what(link));
-    }
-
-    /// A program closes a connection: both ends learn it, the other one after all
-    /// that was sent before.
-    fn hang_up(&mut self, node: Node, link: u64) {
-        let reason = "closed";
-        if let Some(far) = self.far_end(node, link) {
-            self.traffic.paid(self.now, node, far, cost::CLOSING);
-        }
-        self.transmit(node, link, Duration::ZERO, |link| What::Disconnected {
-            link,
-            reason,
-        });
-        self.happens(self.now, node, What::Disconnected { link, reason });
-        if let Some(cable) = self.cables.get_mut(&link) {
-            cable.is_dead = true;
-        }
-    }
-
-    /// A program has a connection no more, for whatever reason.
-    fn let_go(&mut self, node: Node, link: u64) {
-        let Some(cable) = self.cables.get_mut(&link) else {
-            return;
-        };
-        let end = usize::from(cable.ends[1] == node);
-        cable.is_open[end] = false;
-        if cable.is_open == [false; 2] {
-            self.cables.remove(&link);
-        }
-    }
-
-    fn far_end(&self, node: Node, link: u64) -> Option<Node> {
-        let ends = self.cables.get(&link)?.ends;
-        Some(ends[usize::from(ends[0] == node)])
     }
 
     fn happens(&mut self, at: Instant, node: Node, what: What) {
@@ -801,24 +593,6 @@ fn party(node: Node) -> Party {
         id: id_of(node),
         name: machine(node).map(Machine::name),
         tracker: node == TRACKER,
-    }
-}
-
-fn outcome(end: &Ending) -> Fate {
-    match end {
-        Ending::Missed {
-            why: Missed::NobodyShares(_),
-            ..
-        } => Fate::Nobody {
-            without_tracker: false,
-        },
-        Ending::Missed {
-            why: Missed::TrackerUnreachable { .. },
-            ..
-        } => Fate::Nobody {
-            without_tracker: true,
-        },
-        _ => Fate::Failed,
     }
 }
 
