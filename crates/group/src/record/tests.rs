@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use tempfile::TempDir;
 use thorp_wire::FrameError;
 use thorp_wire::frame::GroupRecord;
 
@@ -16,15 +17,15 @@ fn removal(group: &Group, name: &str) -> (PeerId, SignedRecord) {
     (id, record)
 }
 
-/// The same CA before it had any members.
-fn before_all(group: &Group) -> Authority {
+/// The same CA before it had any members, and its directory, which goes when it is
+/// dropped.
+fn before_all(group: &Group) -> (Authority, TempDir) {
     let (temporary, dir) = state();
     let key = group.state().read(DISK, "ca.p8").expect("reads");
     let key = key.expect("is there");
     dir.write_secret(DISK, "ca.p8", &key).expect("writes");
-    // What it writes later may be lost.
-    let _ = temporary.keep();
-    Authority::load_or_create(DISK, Arc::new(dir)).expect("a CA")
+    let authority = Authority::load_or_create(DISK, Arc::new(dir)).expect("a CA");
+    (authority, temporary)
 }
 
 #[test]
@@ -164,7 +165,7 @@ fn a_restored_authority_learns_from_its_members_who_was_removed() {
     let group = Group::new();
     let (ash, _) = removal(&group, "ash");
     let (elm, newer) = removal(&group, "elm");
-    let restored = before_all(&group);
+    let (restored, _dir) = before_all(&group);
     assert_eq!(restored.ca(), group.authority.ca());
     restored.learn(DISK, &newer).expect("is signed");
     assert_eq!(restored.records().newest(), Some(newer));
@@ -180,7 +181,7 @@ fn a_restored_authority_learns_from_its_members_who_was_removed() {
 fn a_record_that_would_let_somebody_in_again_is_not_adopted() {
     let group = Group::new();
     let (ash, known) = removal(&group, "ash");
-    let restored = before_all(&group);
+    let (restored, _dir) = before_all(&group);
     for turn in 0..=known.record().number {
         restored.set_open(DISK, turn % 2 == 0).expect("is told");
     }
