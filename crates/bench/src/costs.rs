@@ -265,6 +265,8 @@ fn entry(name: Name) -> Entry {
         mtime: 0,
         root: Some(Root::new(root)),
         partial: false,
+        nanos: 0,
+        executable: false,
     }
 }
 

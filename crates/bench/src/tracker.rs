@@ -385,6 +385,8 @@ fn entry(name: &str) -> Result<Entry> {
         mtime: 0,
         root: Some(Root::new([7; 32])),
         partial: false,
+        nanos: 0,
+        executable: false,
     })
 }
 

@@ -67,6 +67,8 @@ impl Library<'_> {
                     mtime: 0,
                     root: Some(content.root),
                     partial: false,
+                    nanos: 0,
+                    executable: false,
                 };
                 let files = names.into_iter().map(|(name, holders)| File {
                     entry: entry(name),

@@ -128,6 +128,8 @@ mod tests {
                 mtime: 0,
                 root: None,
                 partial: false,
+                nanos: 0,
+                executable: false,
             }],
             ..Update::heartbeat(seq)
         }

@@ -5,10 +5,12 @@
 //! store  where fetched files arrive
 //! leftovers  what interrupted fetches have left
 //! stamp  how a change of a file is noticed
+//! attributes  what a file is given besides its bytes
 //! ```
 //!
 //! Nothing here has a socket, or knows which peer asks for a file.
 
+mod attributes;
 pub mod leftovers;
 pub mod share;
 pub mod stamp;

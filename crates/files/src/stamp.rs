@@ -6,6 +6,8 @@ use std::io;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use cap_std::fs::{File, Metadata, MetadataExt};
+use thorp_wire::Attributes;
+use thorp_wire::entry::SECOND;
 
 /// What the file system says about a file's state, as cheap as `fstat`.
 ///
@@ -15,8 +17,12 @@ use cap_std::fs::{File, Metadata, MetadataExt};
 pub struct Stamp {
     /// Bytes in the file.
     pub length: u64,
-    /// Last modified, in nanoseconds since 1970.
+    /// Last modified, in seconds since 1970.
     pub mtime: i64,
+    /// Nanoseconds beyond that second.
+    pub mtime_nanos: u32,
+    /// Whether its owner may execute it.
+    pub executable: bool,
     /// Last changed (contents, name, permissions), in nanoseconds since 1970.
     pub ctime: i64,
     /// Which file of the device.
@@ -33,7 +39,13 @@ impl Stamp {
     pub fn new(meta: &Metadata) -> Self {
         Self {
             length: meta.size(),
-            mtime: nanoseconds(meta.mtime(), meta.mtime_nsec()),
+            mtime: meta.mtime(),
+            // A file system that says more than a second says nothing.
+            mtime_nanos: u32::try_from(meta.mtime_nsec())
+                .ok()
+                .filter(|nanos| *nanos < SECOND)
+                .unwrap_or(0),
+            executable: meta.mode() & 0o100 != 0,
             ctime: nanoseconds(meta.ctime(), meta.ctime_nsec()),
             inode: meta.ino(),
             device: meta.dev(),
@@ -53,12 +65,20 @@ impl Stamp {
         let now = now.duration_since(UNIX_EPOCH).map(|now| now.as_nanos());
         let now = now.map_or(i64::MIN, |now| i64::try_from(now).unwrap_or(i64::MAX));
         self.ctime.saturating_add(tick) <= now
-            || (self.ctime <= now && self.mtime.saturating_add(tick) <= self.ctime)
+            || (self.ctime <= now && self.modified().saturating_add(tick) <= self.ctime)
     }
 
-    /// The modification time as an entry has it: whole seconds since 1970.
-    pub fn mtime_seconds(&self) -> i64 {
-        self.mtime.div_euclid(1_000_000_000)
+    /// What an entry says of it besides name and content.
+    pub fn attributes(&self) -> Attributes {
+        Attributes {
+            mtime: self.mtime,
+            nanos: self.mtime_nanos,
+            executable: self.executable,
+        }
+    }
+
+    fn modified(&self) -> i64 {
+        nanoseconds(self.mtime, self.mtime_nanos.into())
     }
 }
 

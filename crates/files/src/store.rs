@@ -17,20 +17,20 @@ mod naming;
 mod partial;
 
 use std::io::{self, Read, Write};
-use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, File, Metadata, MetadataExt, OpenOptions, OpenOptionsExt};
-use rustix::fs::{FlockOperation, OFlags, Timespec, Timestamps, UTIME_OMIT};
+use rustix::fs::{FlockOperation, OFlags};
 use thiserror::Error;
 use thorp_disk::DiskThread;
 use thorp_wire::frame::MAX_INLINE;
 use thorp_wire::merkle::{self, Hasher};
 use thorp_wire::reserved::{is_part, part_of};
-use thorp_wire::{Content, Name};
+use thorp_wire::{Attributes, Content, Name};
 
+use crate::attributes;
 use crate::stamp::Stamp;
 
 use naming::Naming;
@@ -211,7 +211,7 @@ impl Store {
                 let stamp = Stamp::new(&meta);
                 Ok(Destination::Exists {
                     length: stamp.length,
-                    mtime: stamp.mtime_seconds(),
+                    mtime: stamp.mtime,
                 })
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Destination::Free),
@@ -247,7 +247,7 @@ impl Store {
         disk: DiskThread,
         name: &Name,
         content: Content,
-        mtime: Option<i64>,
+        attributes: Option<Attributes>,
         bytes: &[u8],
         replace: Replace,
     ) -> Result<Stored, StoreError> {
@@ -266,7 +266,7 @@ impl Store {
             &folder,
             name.base(),
             content,
-            mtime,
+            attributes,
             bytes,
             |folder, part, base| self.give_name(folder, part, base, replace),
         )
@@ -284,7 +284,7 @@ impl Store {
         disk: DiskThread,
         name: &Name,
         content: Content,
-        mtime: Option<i64>,
+        attributes: Option<Attributes>,
         from: impl Read,
         replace: Replace,
     ) -> Result<Stored, StoreError> {
@@ -301,7 +301,7 @@ impl Store {
                 path: self.path_of(name),
             });
         }
-        set_mtime(&part.file, mtime);
+        attributes::give(&part.file, attributes);
         if content.length > MAX_INLINE {
             part.file.sync_all().map_err(failed)?;
         }
@@ -471,13 +471,13 @@ fn write_file(
     folder: &Dir,
     base: &str,
     content: Content,
-    mtime: Option<i64>,
+    attributes: Option<Attributes>,
     bytes: &[u8],
     give_name: impl FnOnce(&Dir, &str, &str) -> io::Result<()>,
 ) -> io::Result<Stamp> {
     let mut part = Part::create(folder, content)?;
     part.file.write_all(bytes)?;
-    set_mtime(&part.file, mtime);
+    attributes::give(&part.file, attributes);
     give_name(folder, &part.name, base)?;
     part.renamed = true;
     // After the rename, which changes the time of change.
@@ -499,20 +499,6 @@ fn copied(mut from: impl Read, mut to: &File) -> io::Result<Content> {
             Err(error) => return Err(error),
         }
     }
-}
-
-fn set_mtime(file: impl AsFd, mtime: Option<i64>) {
-    let Some(tv_sec) = mtime else { return };
-    let keep = Timespec {
-        tv_sec: 0,
-        tv_nsec: UTIME_OMIT,
-    };
-    let times = Timestamps {
-        last_access: keep,
-        last_modification: Timespec { tv_sec, tv_nsec: 0 },
-    };
-    // A file system that has no such time loses nothing but the time.
-    let _ = rustix::fs::futimens(file, &times);
 }
 
 /// A small file that is being fetched, under its temporary name. Dropping it

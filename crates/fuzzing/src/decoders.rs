@@ -247,6 +247,8 @@ pub(crate) fn cached(bytes: &[u8]) {
     let stamp = Stamp {
         length: source.long(),
         mtime: source.long().cast_signed(),
+        mtime_nanos: 0,
+        executable: false,
         ctime: source.long().cast_signed(),
         inode: source.long(),
         device: 0,

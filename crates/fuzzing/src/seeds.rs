@@ -99,6 +99,8 @@ fn frames() -> Vec<Frame> {
         mtime: 0,
         root: Some(Root::new([byte; 32])),
         partial: false,
+        nanos: 0,
+        executable: false,
     };
     let holder = |n| Holder {
         id: id(n),

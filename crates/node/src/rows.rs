@@ -38,6 +38,8 @@ pub(super) fn file(variant: &Variant) -> FileRow {
         name: variant.entry.name.to_string(),
         length: variant.entry.length,
         mtime: variant.entry.mtime,
+        mtime_ns: variant.entry.nanos,
+        executable: variant.entry.executable,
         root: variant.entry.root.map(|root| root.to_string()),
         holders: holders
             .into_iter()

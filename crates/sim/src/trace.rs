@@ -155,6 +155,8 @@ impl FileId {
             mtime: 1_700_000_000 + i64::from(self.0),
             root: Some(content.root),
             partial: false,
+            nanos: 0,
+            executable: false,
         }
     }
 }

@@ -39,6 +39,8 @@ pub fn file(name: &str) -> FileRow {
         name: name.into(),
         length: 1229,
         mtime: 1_795_409_040,
+        mtime_ns: 250_000_000,
+        executable: false,
         root: Some(root()),
         holders: vec![HolderRow {
             member: oak(),

@@ -202,6 +202,8 @@ fn shouts() -> [(&'static str, Vec<u8>); 5] {
         mtime: 0,
         root: Some(Root::new([7; 32])),
         partial: false,
+        nanos: 0,
+        executable: false,
     };
     // Whole listings, one after another, as long as a frame may be.
     let listing = Update {

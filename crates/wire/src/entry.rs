@@ -26,9 +26,41 @@ pub struct Entry {
     #[n(4)]
     #[cbor(default, skip_if = "core::ops::Not::not")]
     pub partial: bool,
+    /// Nanoseconds beyond the second of `mtime`, fewer than [`SECOND`].
+    #[n(5)]
+    #[cbor(default, skip_if = "is_zero")]
+    pub nanos: u32,
+    /// Its owner may execute it, where it lies.
+    #[n(6)]
+    #[cbor(default, skip_if = "core::ops::Not::not")]
+    pub executable: bool,
+}
+
+/// Nanoseconds in a second.
+pub const SECOND: u32 = 1_000_000_000;
+
+/// What a file has besides a name and a content. Files that differ in nothing else
+/// are the same file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Attributes {
+    /// When it was last modified, in seconds since 1970 (UTC).
+    pub mtime: i64,
+    /// Nanoseconds beyond that second, fewer than [`SECOND`].
+    pub nanos: u32,
+    /// Its owner may execute it.
+    pub executable: bool,
 }
 
 impl Entry {
+    /// What there is to it besides its name and what it is.
+    pub fn attributes(&self) -> Attributes {
+        Attributes {
+            mtime: self.mtime,
+            nanos: self.nanos,
+            executable: self.executable,
+        }
+    }
+
     /// What the file is, once that is known.
     pub fn content(&self) -> Option<Content> {
         let root = self.root?;
@@ -37,4 +69,12 @@ impl Entry {
             root,
         })
     }
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the encoder passes a reference"
+)]
+fn is_zero(nanos: &u32) -> bool {
+    *nanos == 0
 }

@@ -6,7 +6,7 @@
 //! content    what a file is: a length and a Merkle root (BEP 52)
 //! merkle     how that root is computed, asked for and proved
 //! layout     how a file is cut into pieces and blocks
-//! entry      one file on offer: name, length, mtime, root
+//! entry      one file on offer: name, length, time, root
 //! frame      what two members say over a link, one module a frame
 //! session    what two ends of a BitTorrent connection say
 //! reserved   names that mean something to thorp itself
@@ -30,7 +30,7 @@ pub mod reserved;
 pub mod session;
 
 pub use content::{Content, Root};
-pub use entry::Entry;
+pub use entry::{Attributes, Entry};
 pub use frame::{Body, Frame, FrameError, RequestId};
 pub use id::{MemberName, PeerId};
 pub use name::{Name, NameError};

@@ -148,6 +148,8 @@ fn update_in_bytes() {
                 mtime: -1,
                 root: Some(ROOT),
                 partial: false,
+                nanos: 999_999_999,
+                executable: true,
             },
             Entry {
                 name: name("new"),
@@ -155,6 +157,8 @@ fn update_in_bytes() {
                 mtime: 1_700_000_000,
                 root: None,
                 partial: false,
+                nanos: 0,
+                executable: false,
             },
             Entry {
                 name: name("part"),
@@ -162,6 +166,8 @@ fn update_in_bytes() {
                 mtime: 0,
                 root: Some(ROOT),
                 partial: true,
+                nanos: 0,
+                executable: false,
             },
         ],
         removed: vec![name("old")],
@@ -173,7 +179,7 @@ fn update_in_bytes() {
     golden(
         Frame::plain(update),
         "
-        00 00 00 aa                   # 170 bytes follow
+        00 00 00 b2                   # 178 bytes follow
         a9                            # a map of 9
            00 03                      # type: Update
            02 0c                      # seq: 12
@@ -181,11 +187,13 @@ fn update_in_bytes() {
            04 f5                      # first: true
            05 f5                      # last: true
            06 83                      # added: 3 entries
-              a4                      #   a map of 4
+              a6                      #   a map of 6
                  00 67 612f622e747874 #     name: a/b.txt
                  01 19 03e8           #     length: 1000
                  02 20                #     mtime: -1
                  03 58 20 11x32       #     root
+                 05 1a 3b9ac9ff       #     nanos: 999,999,999
+                 06 f5                #     executable: true
               a3                      #   a map of 3: not hashed yet
                  00 63 6e6577         #     name: new
                  01 00                #     length: 0
@@ -449,6 +457,8 @@ fn found_variants_in_bytes() {
                 mtime: 0,
                 root: None,
                 partial: false,
+                nanos: 0,
+                executable: false,
             },
             holders: vec![Holder {
                 id: OAK,

@@ -48,6 +48,8 @@ fn village(names: &[String]) -> (Catalogue, Presences) {
             mtime: i64::MIN,
             root: Some(Root::new([255; 32])),
             partial: false,
+            nanos: 0,
+            executable: false,
         };
         let full = Update {
             since: None,
@@ -232,6 +234,8 @@ fn files_of_one_name_are_not_torn_apart() {
             mtime: 0,
             root: None,
             partial: false,
+            nanos: 0,
+            executable: false,
         };
         let delta = Update {
             since: Some(1),
@@ -263,6 +267,8 @@ fn list(catalogue: &mut Catalogue, n: u8, names: impl Iterator<Item = String>) {
         mtime: 0,
         root: Some(Root::new([1; 32])),
         partial: false,
+        nanos: 0,
+        executable: false,
     };
     let full = Update {
         since: None,

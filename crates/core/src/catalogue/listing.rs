@@ -26,6 +26,8 @@ pub struct Listing {
 pub(super) struct Facts {
     pub(super) length: u64,
     pub(super) mtime: i64,
+    pub(super) nanos: u32,
+    pub(super) executable: bool,
     pub(super) root: Option<Root>,
     pub(super) partial: bool,
 }
@@ -102,6 +104,8 @@ impl Facts {
             mtime: self.mtime,
             root: self.root,
             partial: self.partial,
+            nanos: self.nanos,
+            executable: self.executable,
         }
     }
 }

@@ -297,6 +297,8 @@ impl Catalogue {
         let facts = Facts {
             length: entry.length,
             mtime: entry.mtime,
+            nanos: entry.nanos,
+            executable: entry.executable,
             root: entry.root,
             partial: entry.partial,
         };

@@ -75,6 +75,8 @@ fn entry((i, content): (usize, u8)) -> Entry {
         mtime: 0,
         root: (content > 0).then(|| Root::new([content; 32])),
         partial,
+        nanos: 0,
+        executable: false,
     }
 }
 

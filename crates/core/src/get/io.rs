@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use thorp_wire::frame::{Holder, Variant};
-use thorp_wire::{Content, Name, NameError};
+use thorp_wire::{Attributes, Content, Name, NameError};
 
 use crate::lookup::{Only, Source};
 use crate::matching::PatternError;
@@ -39,6 +39,8 @@ pub struct Request {
     pub hidden: bool,
     /// Whether a name may be a folder's.
     pub folders: Folders,
+    /// Whether a file that its holders may execute arrives as one.
+    pub executable: bool,
 }
 
 /// How long a get waits for what does not come. (A file that changes meanwhile is
@@ -85,8 +87,8 @@ pub struct Item {
     pub listed: Name,
     /// Its name here.
     pub target: Name,
-    /// When its holders have changed it last, in seconds since 1970.
-    pub mtime: i64,
+    /// What it gets besides its bytes.
+    pub attributes: Attributes,
     /// What it is.
     pub content: Content,
 }

@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use thorp_wire::frame::{Holder, Variant};
-use thorp_wire::{Entry, Name, PeerId, reserved};
+use thorp_wire::{Attributes, Entry, Name, PeerId, reserved};
 
 use super::again::Postponed;
 use super::wait::Wait;
@@ -43,6 +43,8 @@ pub(super) struct Terms {
     /// Whether files that may act by lying there come without being named.
     pub(super) hidden: bool,
     pub(super) folders: Folders,
+    /// Whether files of others may arrive as ones to execute.
+    executable: bool,
 }
 
 /// What a name comes to.
@@ -441,6 +443,7 @@ impl Terms {
             copies: is_elsewhere && request.only.from.is_none(),
             hidden: request.hidden,
             folders: request.folders,
+            executable: request.executable,
         })
     }
 
@@ -514,7 +517,8 @@ impl Terms {
         let item = Item {
             target: self.rename.clone().unwrap_or_else(|| own.name.clone()),
             listed: own.name.clone(),
-            mtime: own.mtime,
+            // It is this user's own already.
+            attributes: own.attributes(),
             content,
         };
         Some(Planned {
@@ -564,10 +568,16 @@ impl Terms {
             return several(hashed, Doubt::Several);
         }
         let listed = first.entry.name.clone();
+        let target = self.rename.clone().unwrap_or_else(|| listed.clone());
+        let attributes = first.entry.attributes();
+        let acts = reserved::acts_unasked(&listed) || reserved::acts_unasked(&target);
         let item = Item {
-            target: self.rename.clone().unwrap_or_else(|| listed.clone()),
+            target,
             listed,
-            mtime: first.entry.mtime,
+            attributes: Attributes {
+                executable: attributes.executable && self.executable && !acts,
+                ..attributes
+            },
             content,
         };
         let mut known = BTreeSet::new();

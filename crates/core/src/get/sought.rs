@@ -150,6 +150,8 @@ mod tests {
                 mtime: 0,
                 root: Some(Root::new([root; 32])),
                 partial: false,
+                nanos: 0,
+                executable: false,
             },
             holders: holders.iter().copied().map(holder).collect(),
             hashed: None,

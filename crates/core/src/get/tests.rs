@@ -6,7 +6,7 @@ use std::time::Duration;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use thorp_wire::frame::Variant;
-use thorp_wire::{Entry, Root};
+use thorp_wire::{Attributes, Entry, Root};
 
 use super::*;
 use crate::lookup::{Answer, Source, TrackerUse};
@@ -88,6 +88,8 @@ fn variant(name: &str, how: u8) -> Option<Variant> {
             mtime: 0,
             root,
             partial: false,
+            nanos: 0,
+            executable: false,
         },
         holders: vec![holder(how % 5)],
         hashed: (how & 128 == 0).then(|| u64::from(how)),
@@ -347,6 +349,7 @@ impl World {
                     patience: Patience::default(),
                     hidden: existing == 1,
                     folders: if elsewhere { Folders::All } else { Folders::No },
+                    executable: true,
                 };
                 self.give(Input::Begin(get, request));
             }
@@ -415,6 +418,7 @@ fn of_many_files_no_more_than_some_are_known_at_a_time() {
         patience: Patience::default(),
         hidden: false,
         folders: Folders::No,
+        executable: true,
     };
     let now = Instant::default();
     gets.handle(now, Input::Begin(GetId(0), request));
@@ -479,7 +483,7 @@ fn large(n: u8) -> (Item, WantedFile) {
     let item = Item {
         listed: name.clone(),
         target: name,
-        mtime: 0,
+        attributes: Attributes::default(),
         content,
     };
     let wanted = WantedFile {

@@ -50,6 +50,8 @@ fn entry(name: &str) -> Entry {
         mtime: 0,
         root: None,
         partial: false,
+        nanos: 0,
+        executable: false,
     }
 }
 

@@ -77,6 +77,8 @@ fn variant(name: &str, content: u8, holders: &[u8]) -> Variant {
             mtime: 0,
             root: (content > 0).then(|| Root::new([content; 32])),
             partial: false,
+            nanos: 0,
+            executable: false,
         },
         holders: holders.iter().map(|n| linked(id(*n))).collect(),
         hashed: None,

@@ -106,6 +106,8 @@ fn entries() -> impl Strategy<Value = Entry> {
         // What else a member might say does not get past the codec.
         root: root.filter(|root| (*root == Root::EMPTY) == (length == 0)),
         partial: false,
+        nanos: 0,
+        executable: false,
     })
 }
 
@@ -326,6 +328,7 @@ fn get_input(op: Op, wants: &mut u64) -> Input {
                     patience: get::Patience::default(),
                     hidden: false,
                     folders: Folders::Small,
+                    executable: true,
                 },
             }
         }

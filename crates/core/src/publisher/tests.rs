@@ -48,6 +48,8 @@ fn entry(n: u8, length: u8) -> Entry {
         mtime: 0,
         root: None,
         partial: false,
+        nanos: 0,
+        executable: false,
     }
 }
 
@@ -190,6 +192,8 @@ fn frames_stay_far_below_the_limit_however_long_the_names() {
         mtime: i64::MIN,
         root: Some(thorp_wire::Root::new([255; 32])),
         partial: false,
+        nanos: 0,
+        executable: false,
     });
     let start = Instant::default();
     publisher.share_changed(start, &mut catalogue, added.collect(), Vec::new());

@@ -35,6 +35,8 @@ fn file(name: &str, by: u8) -> Variant {
             mtime: 0,
             root: None,
             partial: false,
+            nanos: 0,
+            executable: false,
         },
         holders: vec![holder(by)],
         hashed: None,

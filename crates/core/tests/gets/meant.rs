@@ -1,8 +1,11 @@
 //! What a user means by a name: a path, a folder, a name in other letters, a file of
 //! the own share; and what comes only where it is named.
 
+use std::time::Duration;
+
 use thorp_core::get::{Doubt, Ending, Folders, Missed, News, Output, Request};
 use thorp_core::lookup::Only;
+use thorp_wire::Attributes;
 
 use super::{failed, fetched, get, missed, village};
 use crate::support::{TRACKER, Village, id, request, request_from};
@@ -238,4 +241,73 @@ fn what_this_machine_shares_itself_is_copied_where_no_other_member_has_it() {
     village.host(one).files.clear();
     let (_, end) = get(&mut village, one, renamed("own.txt"));
     assert!(matches!(end, Ending::Done { files: 1, .. }), "{end:?}");
+}
+
+#[test]
+fn a_file_arrives_with_its_time_and_to_be_executed_only_where_that_is_taken() {
+    let (mut village, one, others) = village(&[&[]]);
+    let program = Attributes {
+        mtime: -7,
+        nanos: 123_456_789,
+        executable: true,
+    };
+    for name in ["bin/run", ".git/hooks/pre-commit", "x.desktop"] {
+        village.share_as(others[0], name, "run me", program);
+    }
+    village.run(Duration::from_secs(1));
+    let from_open = Request {
+        executable: false,
+        ..request(&["bin/run"])
+    };
+    let hidden = Request {
+        rename: Some(".profile".to_owned()),
+        ..request(&["bin/run"])
+    };
+    let was_hidden = Request {
+        rename: Some("hook".to_owned()),
+        ..request(&[".git/hooks/pre-commit"])
+    };
+    for (request, executable) in [
+        (request(&["bin/run"]), true),
+        (from_open, false),
+        (request(&[".git/hooks/pre-commit"]), false),
+        (request(&["x.desktop"]), false),
+        (hidden, false),
+        (was_hidden, false),
+    ] {
+        let got = village.get_all(one, request.clone());
+        village.host(one).files.clear();
+        let expected = Attributes {
+            executable,
+            ..program
+        };
+        let [fetched] = &got.fetched()[..] else {
+            panic!("{request:?}: {:?}", got.end);
+        };
+        assert_eq!(fetched.item.attributes, expected, "{request:?}");
+    }
+}
+
+#[test]
+fn a_change_of_the_mode_alone_is_told_and_the_file_stays_the_same_one() {
+    let (mut village, one, others) = village(&[&[], &[("run", "run me")]]);
+    let plain = Attributes::default();
+    let program = Attributes {
+        executable: true,
+        ..plain
+    };
+    village.share_as(others[0], "run", "run me", plain);
+    village.run(Duration::from_secs(1));
+    village.share_as(others[0], "run", "run me", program);
+    village.run(Duration::from_secs(1));
+    let from = id(others[0]).to_string();
+    for (request, executable) in [
+        (request_from(&["run"], &from), true),
+        (request(&["run"]), true),
+    ] {
+        // Its holders differ in nothing that would be a choice.
+        let got = village.get_all(one, request);
+        village.host(one).files.clear();
+        assert_eq!(got.fetched()[0].item.attributes.executable, executable);
+    }
 }

@@ -256,5 +256,6 @@ pub fn request(names: &[&str]) -> Request {
         patience: get::Patience::default(),
         hidden: false,
         folders: Folders::Small,
+        executable: true,
     }
 }

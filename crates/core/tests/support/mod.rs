@@ -25,7 +25,7 @@ use thorp_core::survey::Coverage;
 use thorp_core::time::Instant;
 use thorp_core::tracker::{self, Tracker};
 use thorp_wire::frame::{MemberRow, Variant};
-use thorp_wire::{Content, Entry, Frame, Name, PeerId};
+use thorp_wire::{Attributes, Content, Entry, Frame, Name, PeerId};
 
 pub use gets::{request, request_from};
 pub use values::{GENUINE, content, entry, id, name_of, record};
@@ -326,6 +326,22 @@ impl Village {
                 },
             );
         }
+    }
+
+    /// Lists a file with a time and a mode.
+    pub fn share_as(&mut self, node: Node, name: &str, text: &str, attributes: Attributes) {
+        let content = content(text);
+        let host = self.host(node);
+        host.store.insert(content, text.as_bytes().to_vec());
+        host.files.insert(name_of(name), text.to_owned());
+        let added = vec![Entry {
+            mtime: attributes.mtime,
+            nanos: attributes.nanos,
+            executable: attributes.executable,
+            ..entry(name, text)
+        }];
+        let removed = Vec::new();
+        self.give(node, peer::Input::ShareChanged { added, removed });
     }
 
     /// Lists these files without a root, until a peer asks for it.

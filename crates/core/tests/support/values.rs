@@ -44,5 +44,7 @@ pub fn entry(name: &str, text: &str) -> Entry {
         mtime: 0,
         root: Some(content(text).root),
         partial: false,
+        nanos: 0,
+        executable: false,
     }
 }

@@ -22,6 +22,7 @@ use redb::{
     Builder, Database, DatabaseError, ReadableDatabase, ReadableTableMetadata, StorageError,
     TableDefinition,
 };
+use thorp_wire::entry::SECOND;
 use thorp_wire::layout::Layout;
 use thorp_wire::merkle::{Hash, root_of_layer};
 use thorp_wire::{Name, Root};
@@ -404,12 +405,12 @@ fn write(database: &Database, rows: &BTreeMap<Name, Option<Vec<u8>>>) -> Result<
 
 /// Length, mtime, ctime and inode, 8 bytes each; the root; the piece layer,
 /// where there are two pieces or more. Not the device: it may have another
-/// number after a restart.
+/// number after a restart. Not the mode: a change of it shows in the ctime.
 fn value(stamp: &Stamp, root: Root, layer: &[Hash]) -> Vec<u8> {
     let layer = if layer.len() > 1 { layer } else { &[] };
     let mut value = Vec::with_capacity(64 + 32 * layer.len());
     value.extend(stamp.length.to_be_bytes());
-    value.extend(stamp.mtime.to_be_bytes());
+    value.extend(modified(stamp).to_be_bytes());
     value.extend(stamp.ctime.to_be_bytes());
     value.extend(stamp.inode.to_be_bytes());
     value.extend(root.as_bytes());
@@ -424,20 +425,17 @@ pub fn fits(value: &[u8], stamp: &Stamp) -> Option<(Root, Vec<Hash>)> {
     let (ctime, rest) = rest.split_first_chunk()?;
     let (inode, rest) = rest.split_first_chunk()?;
     let (root, rest) = rest.split_first_chunk()?;
-    let kept = Stamp {
-        length: u64::from_be_bytes(*length),
-        mtime: i64::from_be_bytes(*mtime),
-        ctime: i64::from_be_bytes(*ctime),
-        inode: u64::from_be_bytes(*inode),
-        device: stamp.device,
-    };
+    let fits = u64::from_be_bytes(*length) == stamp.length
+        && i64::from_be_bytes(*mtime) == modified(stamp)
+        && i64::from_be_bytes(*ctime) == stamp.ctime
+        && u64::from_be_bytes(*inode) == stamp.inode;
     let (layer, odd) = rest.as_chunks();
-    let pieces = Layout::of(kept.length).pieces()? as usize;
+    let pieces = Layout::of(stamp.length).pieces()? as usize;
     let all = match pieces {
         0 | 1 => layer.is_empty(),
         pieces => layer.len() == pieces,
     };
-    if kept != *stamp || !odd.is_empty() || !all {
+    if !fits || !odd.is_empty() || !all {
         return None;
     }
     let layer = if pieces == 1 {
@@ -446,6 +444,13 @@ pub fn fits(value: &[u8], stamp: &Stamp) -> Option<(Root, Vec<Hash>)> {
         layer.to_vec()
     };
     Some((Root::new(*root), layer))
+}
+
+/// The time of modification in nanoseconds since 1970. Beyond the year 2262 it is
+/// another year's, which does no harm: it is only compared.
+fn modified(stamp: &Stamp) -> i64 {
+    let seconds = stamp.mtime.wrapping_mul(SECOND.into());
+    seconds.wrapping_add(stamp.mtime_nanos.into())
 }
 
 #[cfg(test)]

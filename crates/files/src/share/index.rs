@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 
-use thorp_wire::{Content, Entry, Name, Root};
+use thorp_wire::{Attributes, Content, Entry, Name, Root};
 
 use crate::stamp::Stamp;
 
@@ -68,7 +68,7 @@ pub(super) struct Record {
 struct Part {
     content: Content,
     /// As its first holder lists it.
-    mtime: i64,
+    attributes: Attributes,
 }
 
 /// What has changed in a listing since it was last taken.
@@ -199,12 +199,16 @@ impl Index {
 
     /// There is a part of a file that will have this name, and it can be
     /// served. Returns whether no other file is being fetched to this name.
-    pub fn part(&mut self, name: &Name, content: Content, mtime: i64) -> bool {
+    pub fn part(&mut self, name: &Name, content: Content, attributes: Attributes) -> bool {
         if self.parts.contains_key(name) {
             return false;
         }
         self.touch(name);
-        self.parts.insert(name.clone(), Part { content, mtime });
+        let part = Part {
+            content,
+            attributes,
+        };
+        self.parts.insert(name.clone(), part);
         true
     }
 
@@ -422,22 +426,36 @@ fn as_path(name: &Name) -> &Path {
 }
 
 fn entry(name: &Name, record: Record) -> Entry {
+    let Attributes {
+        mtime,
+        nanos,
+        executable,
+    } = record.stamp.attributes();
     Entry {
         name: name.clone(),
         length: record.stamp.length,
-        mtime: record.stamp.mtime_seconds(),
+        mtime,
         root: record.root,
         partial: false,
+        nanos,
+        executable,
     }
 }
 
 fn part_entry(name: &Name, part: Part) -> Entry {
+    let Attributes {
+        mtime,
+        nanos,
+        executable,
+    } = part.attributes;
     Entry {
         name: name.clone(),
         length: part.content.length,
-        mtime: part.mtime,
+        mtime,
         root: Some(part.content.root),
         partial: true,
+        nanos,
+        executable,
     }
 }
 

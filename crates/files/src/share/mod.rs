@@ -65,7 +65,7 @@ use cap_std::fs::Dir;
 use thiserror::Error;
 use thorp_disk::DiskThread;
 use thorp_wire::merkle::Hash;
-use thorp_wire::{Content, Entry, Name, Root};
+use thorp_wire::{Attributes, Content, Entry, Name, Root};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
@@ -300,14 +300,14 @@ impl Share {
         disk: DiskThread,
         name: &Name,
         content: Content,
-        mtime: Option<i64>,
+        attributes: Option<Attributes>,
         bytes: &[u8],
         replace: Replace,
     ) -> Result<Stored, StoreError> {
         // A file of one piece, whose hash is the root.
         self.arrives(name, content.root, &[], || {
             let store = &self.shared.store;
-            store.put(disk, name, content, mtime, bytes, replace)
+            store.put(disk, name, content, attributes, bytes, replace)
         })
     }
 }
@@ -346,7 +346,7 @@ impl Share {
         disk: DiskThread,
         partial: &Partial,
         layer: &[Hash],
-        mtime: Option<i64>,
+        attributes: Option<Attributes>,
         replace: Replace,
         set_aside: Option<&str>,
     ) -> Result<Stored, StoreError> {
@@ -354,7 +354,7 @@ impl Share {
         self.arrives(partial.target(), root, layer, || {
             self.shared
                 .store
-                .finish(disk, partial, mtime, replace, set_aside)
+                .finish(disk, partial, attributes, replace, set_aside)
         })
     }
 

@@ -15,7 +15,7 @@ use cap_std::fs::{File, FileExt};
 use thorp_disk::{DiskThread, LetGo};
 use thorp_wire::layout::Layout;
 use thorp_wire::merkle::{LEAF, LayerHasher, leaf_hash, piece_hash};
-use thorp_wire::{Content, Name};
+use thorp_wire::{Attributes, Content, Name};
 
 use super::holding::{ReadError, refusal};
 use super::locks::{read, write};
@@ -58,9 +58,15 @@ impl Share {
     /// other.
     ///
     /// A name that the share's rules leave out is not listed.
-    pub fn arriving(&self, _: DiskThread, name: &Name, content: Content, mtime: i64) -> Arriving {
+    pub fn arriving(
+        &self,
+        _: DiskThread,
+        name: &Name,
+        content: Content,
+        attributes: Attributes,
+    ) -> Arriving {
         let shared = &*self.shared;
-        let listed = shared.lists(name) && write(&shared.index).part(name, content, mtime);
+        let listed = shared.lists(name) && write(&shared.index).part(name, content, attributes);
         shared.inbox.poke();
         Arriving {
             share: self.clone(),

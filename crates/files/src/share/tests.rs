@@ -132,6 +132,14 @@ impl Follower {
     }
 }
 
+/// Last modified then.
+fn at(mtime: i64) -> Attributes {
+    Attributes {
+        mtime,
+        ..Attributes::default()
+    }
+}
+
 fn name(text: &str) -> Name {
     text.parse().expect("a name")
 }
@@ -609,8 +617,9 @@ async fn a_fetched_file_is_listed_with_its_root_and_never_without() {
     let mut follower = Follower::of(&dir).await;
     let content = content_of(b"fetched");
     let share = follower.share.clone();
-    let store =
-        |name: &Name, replace| share.store(DISK, name, content, Some(1_000), b"fetched", replace);
+    let store = |name: &Name, replace| {
+        share.store(DISK, name, content, Some(at(1_000)), b"fetched", replace)
+    };
     store(&name("new/folder/a"), Replace::No).expect("stored");
     assert_eq!(
         follower.share.find(content),
@@ -1017,7 +1026,7 @@ async fn a_file_on_its_way_is_listed_as_a_part_and_then_whole_or_not_at_all() {
             .map(|entry| (entry.partial, entry.content()))
     };
 
-    let arriving = follower.share.arriving(DISK, &name("x"), content, 7);
+    let arriving = follower.share.arriving(DISK, &name("x"), content, at(7));
     follower
         .until(|f| part(f) == Some((true, Some(content))))
         .await;
@@ -1029,12 +1038,21 @@ async fn a_file_on_its_way_is_listed_as_a_part_and_then_whole_or_not_at_all() {
     drop(arriving);
     follower.until(|f| f.listing.is_empty()).await;
 
-    let arriving = follower.share.arriving(DISK, &name("x"), content, 7);
-    let unlisted = follower.share.arriving(DISK, &name("x.log"), content, 7);
+    let arriving = follower.share.arriving(DISK, &name("x"), content, at(7));
+    let unlisted = follower
+        .share
+        .arriving(DISK, &name("x.log"), content, at(7));
     follower.until(|f| part(f).is_some()).await;
     let store = |follower: &Follower| {
         let share = &follower.share;
-        share.store(DISK, &name("x"), content, Some(7), b"whole", Replace::No)
+        share.store(
+            DISK,
+            &name("x"),
+            content,
+            Some(at(7)),
+            b"whole",
+            Replace::No,
+        )
     };
     store(&follower).expect("stored");
     drop((arriving, unlisted));
@@ -1102,7 +1120,14 @@ async fn the_pieces_of_a_file_that_says_it_is_from_the_future_are_hashed_once_an
     let bytes = large(300_000);
     let (content, far) = (content_of(&bytes), 10_000_000_000 - 1);
     let share = &follower.share;
-    let stored = share.store(DISK, &name("x"), content, Some(far), &bytes, Replace::No);
+    let stored = share.store(
+        DISK,
+        &name("x"),
+        content,
+        Some(at(far)),
+        &bytes,
+        Replace::No,
+    );
     let stamp = stored.expect("stored").stamp;
     let cache = &share.shared.cache;
     let remembered = || cache.layer(&name("x"), &stamp, content.root);
@@ -1121,7 +1146,14 @@ async fn a_fetched_file_is_not_read_after_a_restart_either() {
     let content = content_of(b"fetched");
     let share = &follower.share;
     share
-        .store(DISK, &name("a"), content, Some(7), b"fetched", Replace::No)
+        .store(
+            DISK,
+            &name("a"),
+            content,
+            Some(at(7)),
+            b"fetched",
+            Replace::No,
+        )
         .expect("stored");
     follower.end();
     let follower = Follower::with(&dir, remembering(&state)).await;

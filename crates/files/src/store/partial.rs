@@ -27,9 +27,10 @@ use thorp_disk::{DiskThread, LetGo};
 use thorp_wire::layout::{Layout, Piece};
 use thorp_wire::merkle::LEAF;
 use thorp_wire::reserved::large_part_of;
-use thorp_wire::{Content, Name};
+use thorp_wire::{Attributes, Content, Name};
 
-use super::{Replace, Store, StoreError, Stored, failed, set_mtime};
+use super::{Replace, Store, StoreError, Stored, failed};
+use crate::attributes;
 use crate::stamp::Stamp;
 
 /// How many fetches of the same content there may be at once, in one folder.
@@ -88,12 +89,12 @@ impl Store {
         &self,
         disk: DiskThread,
         partial: &Partial,
-        mtime: Option<i64>,
+        attributes: Option<Attributes>,
         replace: Replace,
         set_aside: Option<&str>,
     ) -> Result<Stored, StoreError> {
         let io = |error| partial.failed(error);
-        set_mtime(&partial.0.file, mtime);
+        attributes::give(&partial.0.file, attributes);
         partial.0.file.sync_all().map_err(io)?;
         if !partial.0.is_in_place().map_err(io)? {
             return Err(io(io::ErrorKind::NotFound.into()));

@@ -14,6 +14,14 @@ fn store() -> (TempDir, Store) {
     (dir, store)
 }
 
+/// Last modified then.
+fn at(mtime: i64) -> Attributes {
+    Attributes {
+        mtime,
+        ..Attributes::default()
+    }
+}
+
 fn name(text: &str) -> Name {
     text.parse().expect("a name")
 }
@@ -53,10 +61,10 @@ fn files_of_every_size_and_name_arrive_whole() {
     for (to, size) in names.iter().zip(sizes) {
         let bytes: Vec<u8> = (0..=250).cycle().take(size).collect();
         let content = content_of(&bytes);
-        let stored = store.put(DISK, &name(to), content, Some(-7), &bytes, Replace::No);
+        let stored = store.put(DISK, &name(to), content, Some(at(-7)), &bytes, Replace::No);
         let stored = stored.expect("stored");
         assert_eq!(fs::read(&stored.path).expect("there"), bytes);
-        assert_eq!(stored.stamp.mtime_seconds(), -7, "the holder's time");
+        assert_eq!(stored.stamp.mtime, -7, "the holder's time");
         let now = store.dir.metadata(to).expect("there");
         assert_eq!(
             stored.stamp,

@@ -424,6 +424,7 @@ fn request(source: &mut Source<'_>) -> Request {
         },
         hidden: false,
         folders: thorp_core::get::Folders::Small,
+        executable: true,
     }
 }
 
@@ -450,6 +451,8 @@ fn share_changed(source: &mut Source<'_>) -> Input {
             mtime: 0,
             root: (length > 0).then(|| Root::new([source.byte() | 1; 32])),
             partial: false,
+            nanos: 0,
+            executable: false,
         }
     };
     let added = (0..added).map(|_| entry()).collect();

@@ -18,6 +18,12 @@ pub struct FileRow {
     pub length: u64,
     /// Last modified, in seconds since 1970.
     pub mtime: i64,
+    /// Nanoseconds beyond that second.
+    #[serde(default)]
+    pub mtime_ns: u32,
+    /// Its owner may execute it, where it lies.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub executable: bool,
     /// 64 hexadecimal digits, once it has been hashed.
     pub root: Option<String>,
     /// The peers that list it.

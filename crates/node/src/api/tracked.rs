@@ -49,6 +49,12 @@ pub struct TrackedFile {
     pub length: u64,
     /// Last modified, in seconds since 1970.
     pub mtime: i64,
+    /// Nanoseconds beyond that second.
+    #[serde(default)]
+    pub mtime_ns: u32,
+    /// Its owner may execute it, where it lies.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub executable: bool,
     /// 64 hexadecimal digits, once it has been hashed.
     pub root: Option<String>,
     /// Who has all of it: the first ones by address.
@@ -122,6 +128,8 @@ impl TrackedFile {
             has_twin: stop.has_twin,
             length: file.entry.length,
             mtime: file.entry.mtime,
+            mtime_ns: file.entry.nanos,
+            executable: file.entry.executable,
             root: file.entry.root.map(|root| root.to_string()),
             holders_total: wholes.len() as u64,
             partial_total: (file.holders.len() - wholes.len()) as u64,

@@ -247,6 +247,8 @@ fn listed(entry: &Entry, holder: Option<&Holder>) -> SnapshotRow {
         name: entry.name.to_string(),
         length: entry.length,
         mtime: entry.mtime,
+        mtime_ns: entry.nanos,
+        executable: entry.executable,
         root: entry.root.map(|root| root.to_string()),
         holders: holder.into_iter().collect(),
     })

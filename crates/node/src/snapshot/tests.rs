@@ -81,6 +81,8 @@ impl Node {
             mtime: 0,
             root: Some(Root::new([7; 32])),
             partial: false,
+            nanos: 0,
+            executable: false,
         };
         let update = Update {
             since,
@@ -273,6 +275,8 @@ fn a_row_says_what_a_label_needs() {
         mtime: 0,
         root: None,
         partial: false,
+        nanos: 0,
+        executable: false,
     };
     let update = Update {
         since: Some(1),

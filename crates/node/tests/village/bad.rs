@@ -778,6 +778,8 @@ async fn send_many(wire: &mut Wire, files: usize) -> bool {
                 mtime: 0,
                 root: None,
                 partial: false,
+                nanos: 0,
+                executable: false,
             }
         });
         let update = Update {

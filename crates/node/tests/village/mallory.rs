@@ -259,5 +259,7 @@ pub fn entry(name: &str, bytes: &[u8]) -> Entry {
         mtime: 1_700_000_000,
         root: Some(content.root),
         partial: false,
+        nanos: 0,
+        executable: false,
     }
 }

@@ -303,6 +303,7 @@ impl World {
             patience: Patience::None,
             hidden: false,
             folders: Folders::No,
+            executable: true,
         };
         self.give(node, peer::Input::Get { get, request });
     }

@@ -34,7 +34,7 @@ pub use record::{GroupRecord, Record, SignedRecord};
 pub use update::{Ack, Update};
 
 use crate::content::{Content, Root};
-use crate::entry::Entry;
+use crate::entry::{Entry, SECOND};
 use body::{FrameBody, THING};
 
 /// The longest frame, in bytes, without its length prefix.
@@ -210,6 +210,9 @@ fn at_most_bytes(limit: usize, length: usize, what: &str) -> Result<(), FrameErr
 fn possible_entry(entry: &Entry) -> Result<(), FrameError> {
     if entry.partial && entry.root.is_none() {
         return Err(FrameError::malformed("a part of a file without its root"));
+    }
+    if entry.nanos >= SECOND {
+        return Err(FrameError::malformed("a second or more beyond the second"));
     }
     entry.content().map_or(Ok(()), possible)
 }

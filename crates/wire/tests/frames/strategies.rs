@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use proptest::collection::{btree_set, vec};
 use proptest::option;
 use proptest::prelude::*;
+use thorp_wire::entry::SECOND;
 use thorp_wire::frame::{
     Ack, Bytes, Find, Found, Get, GroupRecord, Hello, Holder, Join, Joined, Leave, MemberRow,
     Position, Query, Reason, Record, Refused, SignedRecord, Token, Update, Variant,
@@ -239,13 +240,19 @@ pub fn any_entry() -> impl Strategy<Value = Entry> {
         .prop_map(|(content, partial)| (content.length, Some(content.root), partial));
     let unhashed = any::<u64>().prop_map(|length| (length, None, false));
     let file = prop_oneof![hashed, unhashed];
-    (any_name(), file, any::<i64>()).prop_map(|(name, (length, root, partial), mtime)| Entry {
-        name,
-        length,
-        mtime,
-        root,
-        partial,
-    })
+    let moment = (any::<i64>(), 0..SECOND);
+    let parts = (any_name(), file, moment, any::<bool>());
+    parts.prop_map(
+        |(name, (length, root, partial), (mtime, nanos), executable)| Entry {
+            name,
+            length,
+            mtime,
+            root,
+            partial,
+            nanos,
+            executable,
+        },
+    )
 }
 
 pub fn any_content() -> impl Strategy<Value = Content> {

@@ -1,8 +1,9 @@
 //! What this version does not know: types, keys, questions, reasons; and what may be
 //! left out.
 
+use minicbor::{Decode, Encode};
 use thorp_wire::frame::{Find, Found, Get, Hello, Reason, Refused, Update};
-use thorp_wire::{Body, Content, Entry, Frame, FrameError, Remark, RequestId, Root};
+use thorp_wire::{Body, Content, Entry, Frame, FrameError, Name, Remark, RequestId, Root};
 
 use super::values::{hello_of, name, names};
 use super::{by_hand, malformed};
@@ -98,6 +99,8 @@ fn unknown_keys_inside_a_frame_s_values_are_skipped() {
         mtime: 0,
         root: None,
         partial: false,
+        nanos: 0,
+        executable: false,
     };
     let known = Update {
         added: vec![entry],
@@ -125,6 +128,63 @@ fn unknown_keys_inside_a_frame_s_values_are_skipped() {
     ]
     .concat();
     assert_eq!(Frame::decode(&get), Ok(Frame::plain(Get { content })));
+}
+
+/// An entry as versions before nanoseconds and the executable bit know it.
+#[derive(Debug, PartialEq, Encode, Decode)]
+#[cbor(map)]
+struct EarlierEntry {
+    #[n(0)]
+    name: Name,
+    #[n(1)]
+    length: u64,
+    #[n(2)]
+    mtime: i64,
+    #[n(3)]
+    root: Option<Root>,
+    #[n(4)]
+    #[cbor(default, skip_if = "core::ops::Not::not")]
+    partial: bool,
+}
+
+#[test]
+fn earlier_versions_read_the_entries_of_later_ones_and_the_other_way_round() {
+    let now = Entry {
+        name: name("a"),
+        length: 1,
+        // Centuries beyond what 64 bits of nanoseconds can say.
+        mtime: 32_503_680_000,
+        root: None,
+        partial: false,
+        nanos: 999_999_999,
+        executable: true,
+    };
+    let earlier = EarlierEntry {
+        name: name("a"),
+        length: 1,
+        mtime: 32_503_680_000,
+        root: None,
+        partial: false,
+    };
+    let bytes = minicbor::to_vec(&now).expect("encoded");
+    assert_eq!(minicbor::decode::<EarlierEntry>(&bytes).ok(), Some(earlier));
+    let earlier = EarlierEntry {
+        name: name("a"),
+        length: 1,
+        mtime: -1,
+        root: None,
+        partial: false,
+    };
+    let bytes = minicbor::to_vec(&earlier).expect("encoded");
+    let read = Entry {
+        mtime: -1,
+        nanos: 0,
+        executable: false,
+        ..now
+    };
+    assert_eq!(minicbor::decode(&bytes).ok(), Some(read.clone()));
+    // What has nothing new to say says it as before.
+    assert_eq!(minicbor::to_vec(&read).expect("encoded"), bytes);
 }
 
 #[test]

@@ -26,6 +26,8 @@ pub fn entry(length: u64) -> Entry {
         mtime: 0,
         root: None,
         partial: false,
+        nanos: 0,
+        executable: false,
     }
 }
 

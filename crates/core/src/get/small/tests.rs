@@ -49,6 +49,8 @@ fn found(holders: &[u8]) -> Found {
             mtime: 0,
             root: Some(content().root),
             partial: false,
+            nanos: 0,
+            executable: false,
         },
         holders: holders.iter().copied().map(holder).collect(),
         hashed: None,

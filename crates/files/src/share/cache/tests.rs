@@ -8,7 +8,9 @@ const ROOT: Root = Root::new([7; 32]);
 fn stamp(length: u64) -> Stamp {
     Stamp {
         length,
-        mtime: LONG_AGO,
+        mtime: LONG_AGO / 1_000_000_000,
+        mtime_nanos: 0,
+        executable: false,
         ctime: LONG_AGO,
         inode: 5,
         device: 1,
@@ -79,6 +81,10 @@ fn another_stamp_is_another_file_but_another_device_number_is_not() {
             ..stamp(9)
         },
         Stamp {
+            mtime_nanos: 1,
+            ..stamp(9)
+        },
+        Stamp {
             ctime: 0,
             ..stamp(9)
         },
@@ -109,7 +115,7 @@ fn a_stamp_that_a_change_could_still_bear_is_not_kept() {
     let now = i64::try_from(now.expect("after 1970").as_nanos()).expect("before 2262");
     let hour = 3_600_000_000_000;
     let fresh = Stamp {
-        mtime: now + hour,
+        mtime: (now + hour) / 1_000_000_000,
         ctime: now + hour,
         ..stamp(9)
     };

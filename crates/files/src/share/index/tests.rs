@@ -19,9 +19,18 @@ fn stamp(length: u64, ctime: i64) -> Stamp {
     Stamp {
         length,
         mtime: 0,
+        mtime_nanos: 0,
+        executable: false,
         ctime,
         inode: 1,
         device: 1,
+    }
+}
+
+fn at(mtime: i64) -> Attributes {
+    Attributes {
+        mtime,
+        ..Attributes::default()
     }
 }
 
@@ -112,8 +121,11 @@ fn a_part_is_listed_until_it_is_whole_and_never_instead_of_a_whole_file() {
         root: ROOT,
     };
     let listed = |index: &Index| index.entry(&name("a")).map(|e| (e.length, e.partial));
-    assert!(index.part(&name("a"), content, 5));
-    assert!(!index.part(&name("a"), content, 5), "only one at a time");
+    assert!(index.part(&name("a"), content, at(5)));
+    assert!(
+        !index.part(&name("a"), content, at(5)),
+        "only one at a time"
+    );
     assert_eq!(listed(&index), Some((9, true)));
     assert_eq!(index.names(content).count(), 0, "nobody gets it whole");
     assert_eq!((index.files(), index.bytes()), (0, 0));
@@ -195,7 +207,7 @@ proptest! {
                 2 => index.on_file_missing(&name),
                 3 => { index.doubt(&name); }
                 4 => index.unreadable(&name),
-                5 => { index.part(&name, Content { length: 9, root: ROOT }, ctime); }
+                5 => { index.part(&name, Content { length: 9, root: ROOT }, at(ctime)); }
                 6 => index.part_gone(&name),
                 7 | 8 => index.on_link_found(&name, &other),
                 _ => {

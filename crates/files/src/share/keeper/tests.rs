@@ -12,6 +12,8 @@ async fn a_file_that_nobody_gets_on_with_is_no_reason_to_look_at_once() {
     let stamp = Stamp {
         length: 5,
         mtime: 0,
+        mtime_nanos: 0,
+        executable: false,
         ctime: 0,
         inode: 1,
         device: 1,

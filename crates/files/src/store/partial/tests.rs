@@ -14,6 +14,14 @@ fn store() -> (TempDir, Store) {
     (dir, store)
 }
 
+/// Last modified then.
+fn at(mtime: i64) -> Attributes {
+    Attributes {
+        mtime,
+        ..Attributes::default()
+    }
+}
+
 fn name() -> Name {
     "folder/f".parse().expect("a name")
 }
@@ -63,10 +71,10 @@ fn a_file_has_its_name_and_its_time_when_it_is_finished_and_its_part_is_gone() {
     let partial = store.partial(DISK, &name(), content).expect("a file");
     partial.write(DISK, &bytes, 0).expect("is written");
     let stored = store
-        .finish(DISK, &partial, Some(1_000_000), Replace::No, None)
+        .finish(DISK, &partial, Some(at(1_000_000)), Replace::No, None)
         .expect("is there");
     assert_eq!(fs::read(&stored.path).expect("reads"), bytes);
-    assert_eq!(stored.stamp.mtime_seconds(), 1_000_000);
+    assert_eq!(stored.stamp.mtime, 1_000_000);
     drop(partial);
     assert_eq!(parts(&dir), 1);
 }

@@ -8,7 +8,7 @@ use thorp_disk::DiskThread;
 use thorp_files::share::{Arriving, Share};
 use thorp_files::store::{Destination, Partial, Replace, Store, StoreError, Stored};
 use thorp_wire::merkle::Hash;
-use thorp_wire::{Content, Name, merkle};
+use thorp_wire::{Attributes, Content, Name, merkle};
 
 use crate::api::{Failure, Note};
 
@@ -109,7 +109,7 @@ impl Delivery {
     /// Copies a file of the share to where it belongs, and says what became of it in
     /// the core's words.
     pub fn copy(&self, disk: DiskThread, share: &Share) -> Storage {
-        let (name, content, mtime) = self.listed();
+        let (name, content, attributes) = self.listed();
         let Ok(file) = share.open_listed(disk, &self.item.listed, content) else {
             return Storage::Mismatch;
         };
@@ -118,7 +118,7 @@ impl Delivery {
             Some(other) => store.set_aside(disk, name, other),
             None => Ok(()),
         };
-        let copy = || store.copy(disk, name, content, mtime, file, self.terms.replace);
+        let copy = || store.copy(disk, name, content, attributes, file, self.terms.replace);
         match aside.and_then(|()| copy()) {
             Ok(_) => Storage::Kept,
             Err(StoreError::Mismatch { .. }) => Storage::Mismatch,
@@ -128,7 +128,7 @@ impl Delivery {
 
     /// Verifies the bytes and puts them where they belong.
     fn put(&self, disk: DiskThread, bytes: &[u8]) -> Result<Stored, StoreError> {
-        let (name, content, mtime) = self.listed();
+        let (name, content, attributes) = self.listed();
         if let Some(other) = &self.terms.set_aside {
             // Nothing makes way for what is not what was asked for.
             if merkle::content_of(bytes) != content {
@@ -138,8 +138,8 @@ impl Delivery {
         }
         let replace = self.terms.replace;
         match &self.terms.folder {
-            Folder::Share(share) => share.store(disk, name, content, mtime, bytes, replace),
-            Folder::Directory(store) => store.put(disk, name, content, mtime, bytes, replace),
+            Folder::Share(share) => share.store(disk, name, content, attributes, bytes, replace),
+            Folder::Directory(store) => store.put(disk, name, content, attributes, bytes, replace),
         }
     }
 
@@ -170,8 +170,9 @@ impl Delivery {
     /// in the share.
     pub fn arriving(&self, disk: DiskThread) -> Option<Arriving> {
         let (name, content, _) = self.listed();
+        let attributes = self.item.attributes;
         match &self.terms.folder {
-            Folder::Share(share) => Some(share.arriving(disk, name, content, self.item.mtime)),
+            Folder::Share(share) => Some(share.arriving(disk, name, content, attributes)),
             Folder::Directory(_) => None,
         }
     }
@@ -183,22 +184,22 @@ impl Delivery {
         partial: &Partial,
         layer: &[Hash],
     ) -> Result<Stored, StoreError> {
-        let (_, _, mtime) = self.listed();
+        let (_, _, attributes) = self.listed();
         let (replace, aside) = (self.terms.replace, self.terms.set_aside.as_deref());
         match &self.terms.folder {
-            Folder::Share(share) => share.finish(disk, partial, layer, mtime, replace, aside),
-            Folder::Directory(store) => store.finish(disk, partial, mtime, replace, aside),
+            Folder::Share(share) => share.finish(disk, partial, layer, attributes, replace, aside),
+            Folder::Directory(store) => store.finish(disk, partial, attributes, replace, aside),
         }
     }
 
-    fn listed(&self) -> (&Name, Content, Option<i64>) {
+    fn listed(&self) -> (&Name, Content, Option<Attributes>) {
         let Item {
             target,
             content,
-            mtime,
+            attributes,
             ..
         } = &self.item;
-        (target, *content, Some(*mtime))
+        (target, *content, Some(*attributes))
     }
 }
 

@@ -77,7 +77,7 @@ pub(super) async fn run(peer: &Peer, get: Get, events: &Events) -> Result<Done, 
     let (sender, mut for_get) = mpsc::unbounded_channel();
     let begun = Begun {
         get: number,
-        request: request(get),
+        request: request(get, peer.takes_executables()),
         terms: terms.clone(),
         told: sender,
     };
@@ -131,7 +131,7 @@ async fn opened(dir: PathBuf) -> Result<Store, Failure> {
 }
 
 /// A request in the core's words.
-fn request(get: Get) -> get::Request {
+fn request(get: Get, executable: bool) -> get::Request {
     get::Request {
         names: get.names,
         only: Only {
@@ -152,6 +152,7 @@ fn request(get: Get) -> get::Request {
         },
         hidden: get.hidden,
         folders: get.folders,
+        executable,
     }
 }
 

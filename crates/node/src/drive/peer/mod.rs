@@ -131,6 +131,8 @@ pub struct Peer {
     itself: watch::Receiver<Option<Holder>>,
     trouble: watch::Receiver<Option<Trouble>>,
     tls: MemberTls,
+    /// As the user has set it.
+    executable: bool,
 }
 
 /// What the handle asks of the task.
@@ -167,6 +169,7 @@ impl Peer {
         };
         let (itself, itself_in) = watch::channel(itself(&setup));
         let tls = setup.tls.clone();
+        let executable = setup.config.executable;
         let (fed, fed_in) = mpsc::channel(EVENTS);
         let swarms = Swarms::new(for_sessions(&setup, fed));
         let asked = Asked {
@@ -193,6 +196,7 @@ impl Peer {
             itself: itself_in,
             trouble: trouble_in,
             tls,
+            executable,
         };
         (peer, task)
     }
@@ -205,6 +209,13 @@ impl Peer {
     /// Why there is no link to the tracker, where there was an attempt to make one.
     fn trouble(&self) -> Option<Trouble> {
         self.trouble.borrow().clone()
+    }
+
+    /// Whether a file that its holder may execute arrives as one. Any machine may come
+    /// into an open group: what it offers is never made a program here.
+    fn takes_executables(&self) -> bool {
+        let newest = self.tls.records().newest();
+        self.executable && !newest.is_some_and(|newest| newest.record().open)
     }
 
     /// What it shows of itself.

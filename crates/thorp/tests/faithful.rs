@@ -1,0 +1,129 @@
+//! A file arrives as it was: its time, whether it is a program, its holes.
+
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
+
+mod support;
+
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use support::process::poll;
+use support::village::named;
+use support::{Node, PATIENCE, Village};
+
+/// A program of that time; a mode with more in it than may travel.
+fn program(node: &Node, name: &str, modified: SystemTime) {
+    node.file(name, format!("#!/bin/sh\necho {name}\n"));
+    let path = node.share().join(name);
+    fs::set_permissions(&path, Permissions::from_mode(0o6755)).unwrap();
+    File::options()
+        .write(true)
+        .open(&path)
+        .unwrap()
+        .set_modified(modified)
+        .unwrap();
+}
+
+/// The time and the mode of a file in a share.
+fn state(node: &Node, name: &str) -> ((i64, i64), u32) {
+    let meta = fs::metadata(node.share().join(name)).unwrap();
+    ((meta.mtime(), meta.mtime_nsec()), meta.mode() & 0o7777)
+}
+
+/// What a file gets here that is made with all bits, less those.
+fn made(dir: &Path, mode: u32) -> u32 {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let path = dir.join("made");
+    let mut options = File::options();
+    let file = options.write(true).create_new(true).mode(mode).open(&path);
+    let mode = file.unwrap().metadata().unwrap().mode();
+    fs::remove_file(path).unwrap();
+    mode & 0o7777
+}
+
+#[test]
+fn times_are_kept_to_the_nanosecond_and_programs_stay_programs_where_members_are_invited() {
+    let village = Village::new();
+    let (home, guest) = (village.node("home"), village.node("guest"));
+    let nanos = Duration::from_nanos(123_456_789);
+    let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000) + nanos;
+    // Beyond what 64 bits of nanoseconds can say, and before 1970.
+    let late = SystemTime::UNIX_EPOCH + Duration::from_hours(2_892_720) + nanos;
+    let early = SystemTime::UNIX_EPOCH - Duration::from_hours(24) + nanos;
+    program(&home, "bin/run", now);
+    program(&home, ".git/hooks/pre-commit", now);
+    program(&home, "late.bin", late);
+    program(&home, "early.bin", early);
+    // A large one too, which comes another way.
+    home.file("large", vec![7; 400_000]);
+    let large = home.share().join("large");
+    fs::set_permissions(&large, Permissions::from_mode(0o755)).unwrap();
+    File::options()
+        .write(true)
+        .open(&large)
+        .unwrap()
+        .set_modified(late)
+        .unwrap();
+
+    let peer = home.start(&["share", "--hidden", "--lines", "--listen", "127.0.0.1:0"]);
+    let invite = peer.wait_for_line("an invite", |line| line.starts_with("thorp1"));
+    guest
+        .start_reading(&invite.text, &["join", "-"])
+        .finish(PATIENCE)
+        .exits(0);
+    let guest_dir = guest.share();
+    for (name, mode) in [
+        ("bin/run", 0o777),
+        ("late.bin", 0o777),
+        ("early.bin", 0o777),
+        ("large", 0o777),
+        (".git/hooks/pre-commit", 0o666),
+    ] {
+        guest.fetch(name);
+        let (time, arrived) = state(&guest, name);
+        assert_eq!(time, state(&home, name).0, "{name}");
+        assert_eq!(arrived, made(&guest_dir, mode), "{name}: {arrived:o}");
+    }
+
+    // A change of the bit alone is told, and is no other file.
+    let (_, before) = guest.json(&["find", "large"]);
+    let before = named(&before, "file").next().unwrap().clone();
+    assert_eq!(before["executable"], true);
+    assert_eq!(before["mtime"], 10_413_792_000_i64);
+    assert_eq!(before["mtime_ns"], 123_456_789);
+    fs::set_permissions(&large, Permissions::from_mode(0o644)).unwrap();
+    poll("the change of its mode", PATIENCE, || {
+        let (_, now) = guest.json(&["find", "large"]);
+        let now = named(&now, "file").next()?.clone();
+        let told = now["executable"].is_null() && now["root"] == before["root"];
+        told.then_some(())
+    });
+
+    // As its user wants it.
+    let set = ["--set", "get.executable=false", "get", "bin/run", "--as"];
+    guest.run(&[&set[..], &["plain"]].concat()).exits(0);
+    assert_eq!(state(&guest, "plain").1, made(&guest_dir, 0o666));
+}
+
+#[test]
+fn in_an_open_group_nothing_that_arrives_can_be_executed() {
+    let village = Village::new();
+    let (_tracker, at) = village.tracker();
+    let (has, wants) = (village.node("has"), village.node("wants"));
+    program(&has, "run", SystemTime::UNIX_EPOCH);
+    let _has = has.start_sharing(&at, "127.0.0.2:0");
+    let _wants = wants.start_sharing(&at, "127.0.0.3:0");
+    poll("its listing", PATIENCE, || {
+        let (_, events) = wants.json(&["find", "run"]);
+        named(&events, "file")
+            .next()
+            .filter(|file| file["root"].is_string())
+            .map(|file| assert_eq!(file["executable"], true))
+    });
+    wants.fetch("run");
+    let (time, mode) = state(&wants, "run");
+    assert_eq!(time, (0, 0));
+    assert_eq!(mode, made(&wants.share(), 0o666));
+}
