@@ -4,6 +4,8 @@
 //! stays as it is: see [`LaunchError`](crate::launch::LaunchError).
 
 use std::error::Error;
+use std::io;
+use std::path::PathBuf;
 
 use thorp_files::store::StoreError;
 use thorp_group::authority::{AuthorityError, MAX_INVITES};
@@ -14,14 +16,6 @@ use thorp_wire::frame::GroupRecord;
 
 use crate::api::{ErrorKind, Failure, Obstacle, Trouble};
 use crate::net::dial::DialError;
-
-/// What a library says, where there is nothing to add to it.
-pub(crate) fn library(error: &dyn Error) -> Failure {
-    Failure::Library {
-        kind: ErrorKind::Other,
-        text: error.to_string(),
-    }
-}
 
 impl From<&DialError> for Trouble {
     fn from(error: &DialError) -> Self {
@@ -88,6 +82,11 @@ impl From<StateError> for Failure {
     fn from(error: StateError) -> Self {
         match error {
             StateError::Corrupt { path, why } => Self::Damaged { path, why },
+            StateError::Io {
+                action,
+                path,
+                error,
+            } => disk_failed(action, path, &error),
             other => library(&other),
         }
     }
@@ -98,7 +97,28 @@ impl From<BackupError> for Failure {
         match error {
             BackupError::State(error) => error.into(),
             BackupError::Authority(error) => error.into(),
+            BackupError::File {
+                action,
+                path,
+                error,
+            } => disk_failed(action, path, &error),
             other => library(&other),
         }
+    }
+}
+
+fn disk_failed(action: &str, path: PathBuf, error: &io::Error) -> Failure {
+    Failure::DiskFailed {
+        action: action.to_owned(),
+        path,
+        obstacle: Obstacle::from_io(error),
+    }
+}
+
+/// What a library says, where there is nothing to add to it.
+fn library(error: &dyn Error) -> Failure {
+    Failure::Library {
+        kind: ErrorKind::Other,
+        text: error.to_string(),
     }
 }

@@ -3,6 +3,7 @@
 //! No sentences and no advice: those are the program's.
 
 use std::fmt;
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -206,6 +207,15 @@ pub enum Failure {
         /// What is wrong with it.
         why: String,
     },
+    /// A file outside the share cannot be read or written.
+    DiskFailed {
+        /// What was tried, as a verb: `read`, `write`, `rename`.
+        action: String,
+        /// With which file.
+        path: PathBuf,
+        /// Why it failed.
+        obstacle: Obstacle,
+    },
     /// What a library says, where that is all there is to say.
     Library {
         /// For programs.
@@ -258,7 +268,8 @@ impl Failure {
             | Self::TooManyRemoved { .. }
             | Self::TooManyInvites { .. }
             | Self::CaKeyMissing
-            | Self::Damaged { .. } => ErrorKind::Other,
+            | Self::Damaged { .. }
+            | Self::DiskFailed { .. } => ErrorKind::Other,
         }
     }
 }
@@ -294,6 +305,18 @@ pub enum Obstacle {
 }
 
 impl Obstacle {
+    /// What the system's error means for the user.
+    pub fn from_io(error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::PermissionDenied => Self::Denied,
+            io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly,
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full,
+            io::ErrorKind::NotFound => Self::NoDirectory,
+            io::ErrorKind::InvalidFilename => Self::NameTooLong,
+            _ => Self::Other(error.to_string()),
+        }
+    }
+
     fn kind(&self) -> ErrorKind {
         match self {
             Self::File | Self::Folder | Self::Special => ErrorKind::Exists,

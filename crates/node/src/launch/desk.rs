@@ -23,7 +23,6 @@ use tokio::sync::mpsc;
 use super::owner::{running_or_state, until_let_go};
 use super::{LaunchError, on_disk};
 use crate::api::{Command, Done, Event, Failure, GroupMember, MemberRole, Note};
-use crate::codes::library;
 use crate::local;
 
 /// Events that wait to be read.
@@ -232,9 +231,9 @@ impl Desk {
         present: Option<&BTreeSet<PeerId>>,
     ) -> Result<Vec<Event>, Failure> {
         let row = self.rows(None).find(|row| row.id == id);
-        let row = row.ok_or_else(|| Failure::NoMemberWithId { id: id.to_owned() })?;
-        removable(&row)?;
-        let id: PeerId = id.parse().map_err(|error| library(&error))?;
+        let unknown = || Failure::NoMemberWithId { id: id.to_owned() };
+        removable(&row.ok_or_else(unknown)?)?;
+        let id: PeerId = id.parse().map_err(|_| unknown())?;
         self.authority.remove(disk, id)?;
         let row = self.rows(present).find(|row| row.id == id.to_string());
         Ok(row.into_iter().map(Event::Member).collect())

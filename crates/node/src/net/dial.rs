@@ -337,14 +337,14 @@ pub enum DialError {
     },
     /// Check the address, or try again: a node hangs up when it is not the one
     /// that was dialled, and when too many dial it at once.
-    #[error("{address} hung up: whoever answers there is somebody else, or too busy now")]
+    #[error("{address} hung up: it is another machine than the one that was dialled, or too busy")]
     HungUp {
         /// Where.
         address: SocketAddr,
     },
     /// Check address and port.
     #[error(
-        "whoever answers at {address} does not speak thorp ({why}); check the address and the port"
+        "what answers at {address} does not speak thorp ({why}); check the address and the port"
     )]
     NotThorp {
         /// Where.

@@ -109,6 +109,11 @@ pub fn failure(failure: &Failure) -> String {
             "{} is damaged: {why}; restore it from a backup, or move it away to start without it",
             path.display()
         ),
+        Failure::DiskFailed {
+            action,
+            path,
+            obstacle,
+        } => disk_failed(action, &escaped(path), obstacle),
         Failure::Library { text, .. } => text.clone(),
         Failure::InPart { why } => in_part(why),
         Failure::TrackerBusy => TRACKER_BUSY.into(),
@@ -326,6 +331,22 @@ fn unstorable(path: &str, obstacle: &Obstacle) -> String {
         }
         Obstacle::Other(why) => format!("{path} cannot be written ({why})"),
     }
+}
+
+/// A file outside the share cannot be read or written.
+pub(super) fn disk_failed(action: &str, path: &str, obstacle: &Obstacle) -> String {
+    let why = match obstacle {
+        Obstacle::Denied => "there is no permission: check those of its directory",
+        Obstacle::ReadOnly => "the file system is read-only: choose another directory",
+        Obstacle::Full => "the disk is full: make room and try again",
+        Obstacle::NoDirectory => "it, or its directory, is not there: create it or name another",
+        Obstacle::NameTooLong => "this file system has no names that long: choose a shorter one",
+        Obstacle::Other(why) => {
+            return format!("cannot {action} {path} ({why}): check the disk, and try again");
+        }
+        obstacle => return unstorable(path, obstacle),
+    };
+    format!("cannot {action} {path}, {why}")
 }
 
 fn no_tracker(inquiry: Inquiry, why: Option<&Trouble>) -> String {

@@ -2,7 +2,7 @@
 //! wrong; what to type is added here.
 
 use thorp_node::address::NetAddress;
-use thorp_node::api::Trouble;
+use thorp_node::api::{Obstacle, Trouble};
 use thorp_node::backup::BackupError;
 use thorp_node::certificate::CertificateError;
 use thorp_node::identity::IdentityError;
@@ -14,8 +14,8 @@ use thorp_node::net::join::NotJoined;
 use thorp_node::net::listener::ListenError;
 use thorp_node::state::StateError;
 
-use super::failure::changed_ca;
-use super::{REMOVED, failure, trouble};
+use super::failure::{changed_ca, disk_failed};
+use super::{REMOVED, escaped, failure, trouble};
 
 /// Why a node cannot be started or asked, in a sentence.
 pub fn launch(error: &LaunchError) -> String {
@@ -94,6 +94,12 @@ fn not_joined(error: &NotJoined) -> String {
             "the tracker is out of reach: {error}. Check its address and port, and that it is \
              running there (thorp tracker, or thorp share where the group was made)"
         ),
+        NotJoined::Dial(DialError::NoAddress) => {
+            "the tracker's address is not known. Name it: --tracker ADDR[:PORT]".into()
+        }
+        NotJoined::Dial(DialError::HungUp { .. }) => {
+            format!("{error}. Check the address and the port, and try again in a minute",)
+        }
         NotJoined::Dial(why) => trouble(&Trouble::from(why)),
         NotJoined::Join(error) => join(error),
     }
@@ -126,7 +132,7 @@ fn certificate(error: &CertificateError) -> String {
 fn identity(error: &IdentityError) -> String {
     match error {
         IdentityError::State(error) => state(error),
-        IdentityError::NoKey => error.to_string(),
+        IdentityError::NoKey => format!("{error}; try again when the system has started up"),
     }
 }
 
@@ -142,7 +148,11 @@ fn state(error: &StateError) -> String {
         StateError::Corrupt { .. } => {
             "; restore it from a backup, or move it away to start without it"
         }
-        StateError::Io { .. } => "",
+        StateError::Io {
+            action,
+            path,
+            error,
+        } => return disk_failed(action, &escaped(path), &Obstacle::from_io(error)),
     };
     format!("{error}{advice}")
 }
@@ -168,11 +178,15 @@ fn backup(error: &BackupError) -> String {
             "{error}: use that one, or first end it there: thorp leave --purge --state {}",
             owner.display()
         ),
+        BackupError::File {
+            action,
+            path,
+            error,
+        } => disk_failed(action, &escaped(path), &Obstacle::from_io(error)),
+        BackupError::State(error) => state(error),
         BackupError::Exists(_)
         | BackupError::Newer(_)
         | BackupError::Damaged(_)
-        | BackupError::Authority(_)
-        | BackupError::State(_)
-        | BackupError::File { .. } => error.to_string(),
+        | BackupError::Authority(_) => error.to_string(),
     }
 }

@@ -1,5 +1,6 @@
 //! Every code has its sentence, and the sentences are those that users know.
 
+use std::io;
 use std::path::PathBuf;
 
 use thorp_node::address::NetAddress;
@@ -10,6 +11,8 @@ use thorp_node::backup::BackupError;
 use thorp_node::clock::Apart;
 use thorp_node::invite::InviteError;
 use thorp_node::launch::LaunchError;
+use thorp_node::net::dial::DialError;
+use thorp_node::net::join::NotJoined;
 use thorp_node::net::listener::ListenError;
 use thorp_node::share;
 use thorp_node::state::StateError;
@@ -253,6 +256,14 @@ fn failures() -> Vec<(Failure, &'static str)> {
             "\"my slides\" is a folder with 2 files, 2.0 KiB. Fetch it by a pattern: thorp get \
              'my slides/**'",
         ),
+        (
+            Failure::DiskFailed {
+                action: "write".into(),
+                path: path(),
+                obstacle: Obstacle::Full,
+            },
+            "cannot write /home/oak/f, the disk is full: make room and try again",
+        ),
     ]
 }
 
@@ -298,6 +309,7 @@ fn number(failure: &Failure) -> usize {
         Failure::InPart { .. } => 36,
         Failure::TrackerBusy => 37,
         Failure::IsFolder { .. } => 38,
+        Failure::DiskFailed { .. } => 39,
     }
 }
 
@@ -305,7 +317,7 @@ fn number(failure: &Failure) -> usize {
 fn every_failure_has_its_sentence() {
     let failures = failures();
     let numbers: Vec<_> = failures.iter().map(|(code, _)| number(code)).collect();
-    assert_eq!(numbers, (0..39).collect::<Vec<_>>());
+    assert_eq!(numbers, (0..40).collect::<Vec<_>>());
     for (code, sentence) in failures {
         assert_eq!(failure(&code), sentence);
     }
@@ -672,6 +684,33 @@ fn what_keeps_a_node_from_starting_comes_with_what_to_type() {
             }
             .into(),
             "/s is damaged: it is none; restore it from a backup, or move it away to start without it",
+        ),
+        (
+            StateError::Io {
+                action: "open",
+                path: state(),
+                error: io::ErrorKind::PermissionDenied.into(),
+            }
+            .into(),
+            "cannot open /s, there is no permission: check those of its directory",
+        ),
+        (
+            BackupError::File {
+                action: "write",
+                path: "/b\nc".into(),
+                error: io::Error::other("the cable is out"),
+            }
+            .into(),
+            "cannot write /b\\nc (the cable is out): check the disk, and try again",
+        ),
+        (
+            LaunchError::Join(NotJoined::Dial(DialError::NoAddress)),
+            "the tracker's address is not known. Name it: --tracker ADDR[:PORT]",
+        ),
+        (
+            LaunchError::Join(NotJoined::Dial(DialError::HungUp { address: listen })),
+            "10.0.0.7:3333 hung up: it is another machine than the one that was dialled, or too \
+             busy. Check the address and the port, and try again in a minute",
         ),
         (
             ListenError::Taken { address: listen }.into(),
