@@ -8,7 +8,8 @@
 //!            liveness budget bound   small machines, each testable alone
 //! memory     catalogue presence gather answer matching glob
 //!                                which peer has what, who is present, how both are found
-//! changes                        which rows of what is shown have changed, and when
+//! shown      changes spared      which rows of what is shown have changed; how many
+//!                                lookups the tracker was spared
 //! time                           a number handed in
 //! ```
 //!
@@ -34,6 +35,7 @@ pub mod peer;
 pub mod presence;
 pub mod publisher;
 pub mod remembered;
+pub mod spared;
 pub mod survey;
 pub mod swarm;
 #[cfg(test)]

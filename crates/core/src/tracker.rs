@@ -16,6 +16,7 @@ use crate::changes::Row;
 use crate::links::{self, Event, LinkId, Links, Me, Role, Terms};
 use crate::matching::PatternError;
 use crate::presence::{Presence, Presences};
+use crate::spared::{Spared, SparedMeter};
 use crate::time::Instant;
 
 /// The configuration of a tracker.
@@ -62,6 +63,9 @@ pub enum Output {
 pub struct Counts {
     /// Questions about files that it was asked.
     pub finds: u64,
+    /// Lookups that its members tell of, and how many of them it was spared.
+    #[serde(default)]
+    pub spared: Spared,
 }
 
 /// A tracker.
@@ -69,7 +73,8 @@ pub struct Counts {
 pub struct Tracker {
     interval: Duration,
     links: Links,
-    counts: Counts,
+    finds: u64,
+    spared: SparedMeter,
     out: VecDeque<Output>,
 }
 
@@ -80,7 +85,8 @@ impl Tracker {
         Self {
             interval,
             links: Links::new(config.me, Role::Tracker { interval }),
-            counts: Counts::default(),
+            finds: 0,
+            spared: SparedMeter::default(),
             out: VecDeque::new(),
         }
     }
@@ -139,8 +145,11 @@ impl Tracker {
     }
 
     /// What it has counted so far.
-    pub fn counts(&self) -> Counts {
-        self.counts
+    pub fn counts(&self, now: Instant) -> Counts {
+        Counts {
+            finds: self.finds,
+            spared: self.spared.spared(now),
+        }
     }
 
     fn on_event(&mut self, now: Instant, event: Event) {
@@ -155,12 +164,16 @@ impl Tracker {
             }
             Event::Down(down) if down.was_in_use => self.on_changed(down.was.member.id),
             Event::Unlisted(holder) => self.out.push_back(Output::Unlisted(holder)),
+            Event::LookedUp(lookups) => {
+                self.spared.count(now, lookups);
+                self.out.push_back(Output::Changed(Row::Node));
+            }
             Event::Asked {
                 link,
                 request,
                 find,
             } => {
-                self.counts.finds += u64::from(!matches!(find.query, Query::Members(_)));
+                self.finds += u64::from(!matches!(find.query, Query::Members(_)));
                 self.links.answer(now, link, request, &find, |_| {});
             }
             Event::RenewalAsked {

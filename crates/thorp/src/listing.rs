@@ -6,7 +6,7 @@
 
 use std::fmt::Write as _;
 use thorp_node::api::{
-    FileRow, GroupMember, HolderRow, Member, MemberRole, PeerRow, Status, TrackerStatus,
+    FileRow, GroupMember, HolderRow, Member, MemberRole, PeerRow, Spared, Status, TrackerStatus,
 };
 
 use crate::columns::{ColumnLayout, Field, Form, Kind};
@@ -238,6 +238,7 @@ pub fn tracker_status(status: &TrackerStatus) -> String {
         ("Peers", status.peers.to_string()),
         ("Files", files),
         ("Questions", questions),
+        ("Spared", spared(status.counts.spared)),
         ("Version", status.version.clone()),
     ])
 }
@@ -325,10 +326,24 @@ pub fn status(status: &Status, now: i64) -> String {
                 lookups.neighbours, lookups.tracker, lookups.nobody
             ),
         ),
+        ("Spared", spared(status.spared)),
         ("Certificate", certificate),
         ("Version", status.version.clone()),
     ];
     lines(rows)
+}
+
+/// What share of the lookups the tracker was spared; nothing before the first one.
+fn spared(spared: Spared) -> String {
+    let Some(percent) = spared.since_start.percent_spared() else {
+        return String::new();
+    };
+    let lookups = units::count(spared.since_start.lookups, "lookup");
+    let last_hour = match spared.last_hour.percent_spared() {
+        Some(percent) => format!("{percent}% of {}", spared.last_hour.lookups),
+        None => "none".to_owned(),
+    };
+    format!("{percent}% of {lookups} did not need the tracker (in the last hour: {last_hour})")
 }
 
 /// A line for each thing that there is something to say of, with its label.
@@ -495,6 +510,7 @@ Group       dddddddddddddddddddddddddddddddddddddddddddddddddddd
 Neighbours  2
 Large files 700.0 MiB sent, 4.0 KiB received
 Lookups     7 answered by neighbours, 2 by the tracker, 1 by nobody
+Spared      70% of 10 lookups did not need the tracker (in the last hour: 75% of 4)
 Certificate until 2026-12-23 04:44 UTC
 Version     0.1.0";
         assert_eq!(text, expected);

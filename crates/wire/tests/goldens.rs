@@ -175,6 +175,8 @@ fn update_in_bytes() {
         load: 3,
         entries: None,
         bytes: None,
+        lookups: 0,
+        spared: 0,
     };
     golden(
         Frame::plain(update),
@@ -233,6 +235,30 @@ fn a_sign_of_life_where_the_listing_is_not_kept_says_how_large_that_is() {
            09 00             # load: 0
            0a 19 03e8        # entries: 1000
            0b 1a 000493e0    # bytes: 300,000
+        ",
+    );
+}
+
+#[test]
+fn a_sign_of_life_tells_the_tracker_of_lookups() {
+    let update = Update {
+        lookups: 30,
+        spared: 29,
+        ..Update::heartbeat(12)
+    };
+    golden(
+        Frame::plain(update),
+        "
+        00 00 00 13     # 19 bytes follow
+        a8              # a map of 8
+           00 03        # type: Update
+           02 0c        # seq: 12
+           03 0c        # since: 12
+           04 f5        # first: true
+           05 f5        # last: true
+           09 00        # load: 0
+           0c 18 1e     # lookups: 30
+           0d 18 1d     # spared: 29
         ",
     );
 }

@@ -248,7 +248,7 @@ impl Gets {
         let Some(get) = self.requests.get_mut(&id) else {
             return;
         };
-        let Outcome { names, tracker } = outcome;
+        let Outcome { names, tracker, .. } = outcome;
         let mut candidates = Vec::new();
         for (name, answer) in names {
             let own = own.get(&name);

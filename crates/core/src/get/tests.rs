@@ -131,6 +131,7 @@ fn outcome(names: Vec<String>, how: u8) -> Outcome {
     Outcome {
         names: names.into_iter().map(answer).collect(),
         tracker: [TrackerUse::Asked, TrackerUse::Unreachable][usize::from(how % 2)],
+        spared: 0,
     }
 }
 

@@ -10,6 +10,7 @@ use thorp_wire::frame::{
 };
 
 use super::table::{Link, LinkId, Party};
+use crate::spared::Lookups;
 
 /// What happens on links, and what the shell has found out for them. The same
 /// for a tracker and a peer.
@@ -128,6 +129,8 @@ pub(crate) enum Event {
     Unlisted(Holder),
     /// So many bytes of a file that is not whole yet have come from this member.
     Flowing { member: PeerId, bytes: u32 },
+    /// A member tells of lookups of its own.
+    LookedUp(Lookups),
     /// A member has this question. Answer it with [`super::Links::answer`].
     Asked {
         link: LinkId,

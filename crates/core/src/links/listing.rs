@@ -14,6 +14,7 @@ use crate::bound::{Account, Again};
 use crate::budget::{Effort, Work};
 use crate::catalogue::{Applied, Listing, ListingSize};
 use crate::gather::Gathered;
+use crate::spared::Lookups;
 use crate::time::Instant;
 
 /// A listing that is not kept. Its member is there, and is asked instead.
@@ -38,6 +39,12 @@ impl Links {
         };
         let is_wanted = self.role.keeps_listing_of(link);
         let account = self.account(id);
+        if frame.lookups > 0 {
+            self.events.push(Event::LookedUp(Lookups {
+                lookups: frame.lookups.into(),
+                spared: frame.spared.into(),
+            }));
+        }
         if is_wanted && self.is_worth_another_try(now, peer, account, &frame) {
             return self.acknowledge(now, id, None);
         }

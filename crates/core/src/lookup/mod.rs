@@ -368,6 +368,7 @@ impl Lookup {
             TrackerState::Up(tracker) => {
                 self.tracker = TrackerUse::Asked;
                 let (members, finds) = (vec![linked(tracker)], self.finds(0));
+                self.open_mut().for_each(Named::on_asked_of_tracker);
                 Some(self.ask(Stage::Tracker, members, &finds, now + TRACKER_WITHIN))
             }
             TrackerState::Trying if !all_answered && now < self.started + TRACKER_WITHIN => {
@@ -559,6 +560,7 @@ impl Lookup {
     fn outcome(&mut self) -> Outcome {
         let names = std::mem::take(&mut self.names);
         Outcome {
+            spared: names.iter().filter(|named| named.is_spared()).count(),
             names: names.into_iter().map(Named::into_answer).collect(),
             tracker: self.tracker,
         }
@@ -566,11 +568,20 @@ impl Lookup {
 
     /// The names of which others are to be asked.
     fn open(&self) -> impl Iterator<Item = &Named> {
-        // The user has said what is meant, whichever peer has it.
-        let is_said = self.only.from.is_some() || self.only.root.is_some();
-        self.names
-            .iter()
-            .filter(move |named| named.is_unanswered() || (named.is_open() && !is_said))
+        let is_said = self.is_said();
+        let names = self.names.iter();
+        names.filter(move |named| is_still_open(named, is_said))
+    }
+
+    fn open_mut(&mut self) -> impl Iterator<Item = &mut Named> {
+        let is_said = self.is_said();
+        let names = self.names.iter_mut();
+        names.filter(move |named| is_still_open(named, is_said))
+    }
+
+    /// Whether the user has said which file is meant, whichever peer has it.
+    fn is_said(&self) -> bool {
+        self.only.from.is_some() || self.only.root.is_some()
     }
 
     fn is_settled(&self) -> bool {
@@ -582,6 +593,10 @@ impl Lookup {
     fn all_answered(&self) -> bool {
         !self.names.iter().any(Named::is_unanswered)
     }
+}
+
+fn is_still_open(named: &Named, is_said: bool) -> bool {
+    named.is_unanswered() || (named.is_open() && !is_said)
 }
 
 /// A member with a link to this node: its address is not needed.

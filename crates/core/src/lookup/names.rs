@@ -23,6 +23,8 @@ pub(super) struct Named {
     other_case: Vec<Variant>,
     /// Whether there are files in a folder that is called so.
     is_folder: bool,
+    /// Whether the tracker was asked about it.
+    is_asked_of_tracker: bool,
 }
 
 /// What is known of a name: all of it fits equally well.
@@ -53,7 +55,18 @@ impl Named {
             alike: Vec::new(),
             other_case: Vec::new(),
             is_folder: false,
+            is_asked_of_tracker: false,
         }
+    }
+
+    /// The tracker is asked about it.
+    pub(super) fn on_asked_of_tracker(&mut self) {
+        self.is_asked_of_tracker = true;
+    }
+
+    /// Whether it was found without the tracker.
+    pub(super) fn is_spared(&self) -> bool {
+        self.answer.is_some() && !self.is_asked_of_tracker
     }
 
     /// Takes a file that fits. A better fit displaces a worse one; an equal one is

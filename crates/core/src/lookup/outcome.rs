@@ -38,6 +38,8 @@ pub struct Outcome {
     pub names: Vec<(String, Answer)>,
     /// Whether the tracker was asked, or could not be.
     pub tracker: TrackerUse,
+    /// How many names were found without asking the tracker about them.
+    pub spared: usize,
 }
 
 /// What was found for one name.

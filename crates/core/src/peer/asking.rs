@@ -22,6 +22,7 @@ use crate::lookup::{
     Answer, Lookup, LookupAction, Outcome, Source, Surroundings, TrackerState, TrackerUse, Witness,
 };
 use crate::matching::Pattern;
+use crate::spared::Lookups;
 use crate::survey::Subject;
 use crate::time::Instant;
 
@@ -210,6 +211,12 @@ impl Peer {
 
     fn count(&mut self, now: Instant, outcome: &Outcome) {
         self.out.push_back(Output::Changed(Row::Node));
+        let lookups = Lookups {
+            lookups: outcome.names.len() as u64,
+            spared: outcome.spared as u64,
+        };
+        self.spared.count(now, lookups);
+        self.untold.add(lookups);
         for (_, answer) in &outcome.names {
             match answer {
                 Answer::Found(Source::Memory, _) => self.tally.neighbours += 1,

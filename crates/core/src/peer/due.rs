@@ -38,6 +38,11 @@ impl Peer {
         });
         if is_kept {
             let mut heartbeat = Update::heartbeat(self.publishing.position(id).unwrap_or(0));
+            if self.links.get(id).is_some_and(|link| link.member.tracker) {
+                let untold = std::mem::take(&mut self.untold);
+                heartbeat.lookups = u32::try_from(untold.lookups).unwrap_or(u32::MAX);
+                heartbeat.spared = u32::try_from(untold.spared).unwrap_or(u32::MAX);
+            }
             if self.publishing.is_stopped(id) {
                 // So the other end knows when there is room for it.
                 let own = self.links.catalogue().listing(self.config.me.id);

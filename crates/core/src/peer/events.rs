@@ -94,8 +94,8 @@ impl Peer {
             }
             Event::Expiring { link } => self.on_expiring(link),
             Event::Silent { link } => self.on_silent(now, link),
-            // Certificates are asked for at a tracker.
-            Event::RenewalAsked { .. } => {}
+            // That is for a tracker.
+            Event::RenewalAsked { .. } | Event::LookedUp(_) => {}
         }
     }
 

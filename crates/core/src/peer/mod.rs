@@ -64,6 +64,7 @@ use crate::neighbours::Neighbours;
 use crate::presence::Presences;
 use crate::publisher::Publisher;
 use crate::remembered::Remembered;
+use crate::spared::{Lookups, Spared, SparedMeter};
 use crate::survey::Survey;
 use crate::time::Instant;
 
@@ -108,6 +109,9 @@ pub struct Peer {
     /// How much was read of files that are to be hashed now.
     hashed: BTreeMap<Name, u64>,
     tally: Tally,
+    spared: SparedMeter,
+    /// Lookups that the tracker was not told of yet.
+    untold: Lookups,
     out: VecDeque<Output>,
 }
 
@@ -150,6 +154,8 @@ impl Peer {
             hashing: Vec::new(),
             hashed: BTreeMap::new(),
             tally: Tally::default(),
+            spared: SparedMeter::default(),
+            untold: Lookups::default(),
             out: VecDeque::new(),
         }
     }
@@ -253,6 +259,11 @@ impl Peer {
     /// Who answered the lookups so far.
     pub fn tally(&self) -> Tally {
         self.tally
+    }
+
+    /// How many lookups the tracker was spared.
+    pub fn spared(&self, now: Instant) -> Spared {
+        self.spared.spared(now)
     }
 
     /// What this peer shares by a name as a user types it, if that is one file.

@@ -150,9 +150,9 @@ fn updates() -> impl Strategy<Value = Update> {
                 added,
                 removed,
                 neighbours,
-                load: 0,
-                entries: None,
-                bytes: None,
+                lookups: 3,
+                spared: 2,
+                ..Update::heartbeat(0)
             },
         )
 }

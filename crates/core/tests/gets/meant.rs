@@ -173,13 +173,13 @@ fn a_large_folder_is_fetched_once_the_user_has_said_so() {
 #[test]
 fn a_name_in_other_letters_is_offered() {
     let (mut village, one, _) = village(&[&[("docs/README.md", "a")]]);
-    let finds = village.tracker().counts().finds;
+    let finds = village.counts().finds;
     let (_, end) = get(&mut village, one, request(&["readme.md"]));
     assert_eq!(
         end,
         missed("readme.md", Missed::Ambiguous(Doubt::OtherCase))
     );
-    let asked = village.tracker().counts().finds - finds;
+    let asked = village.counts().finds - finds;
     assert_eq!(asked, 2, "by its name, and once for what resembles it");
 }
 

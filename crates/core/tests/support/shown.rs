@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use thorp_core::spared::Spared;
 use thorp_core::time::Instant;
+use thorp_core::tracker::Counts;
 use thorp_wire::PeerId;
 use thorp_wire::frame::Holder;
 
@@ -31,6 +33,17 @@ impl Village {
         let mut peers = self.tracker().peers();
         let peer = peers.find(|peer| peer.id == id(node));
         peer.expect("the tracker knows it").holder()
+    }
+
+    /// What the tracker has counted.
+    pub fn counts(&self) -> Counts {
+        self.tracker().counts(self.now)
+    }
+
+    /// How many of a peer's lookups the tracker was spared, as that peer says.
+    pub fn spared(&mut self, node: Node) -> Spared {
+        let now = self.now;
+        self.host(node).peer.spared(now)
     }
 
     /// The tracker's first table: each peer's address, its names, its neighbours' addresses.

@@ -15,10 +15,10 @@ use crate::support::{TRACKER, Village, content, id, name_of, request, request_fr
 fn a_name_that_nobody_shares_is_looked_for_everywhere_and_not_found() {
     let mut village = Village::new();
     let [one, ..] = story(&mut village, 1);
-    let finds = village.tracker().counts().finds;
+    let finds = village.counts().finds;
     let got = village.get_all(one, request(&["7.txt"]));
     assert_eq!(*got.missed(), Missed::NobodyShares(Only::default()));
-    let asked = village.tracker().counts().finds - finds;
+    let asked = village.counts().finds - finds;
     assert_eq!(asked, 2, "for the name, and once for what resembles it");
 }
 
@@ -56,10 +56,10 @@ fn one_name_for_several_contents_is_a_choice_and_from_makes_it() {
     let four = village.peer(FOUR, &[("a.txt", "second"), ("dir/b.txt", "b")]);
     village.run(SECOND);
     assert_eq!(village.neighbours(one), []);
-    let finds = village.tracker().counts().finds;
+    let finds = village.counts().finds;
     let got = village.get_all(one, request(&["a.txt"]));
     assert_eq!(*got.missed(), Missed::Ambiguous(Doubt::Several));
-    let asked = village.tracker().counts().finds - finds;
+    let asked = village.counts().finds - finds;
     assert_eq!(asked, 1, "the choice is what the tracker says");
     let variants = got.choice();
     let counts: BTreeMap<_, _> = variants
@@ -136,11 +136,7 @@ fn a_thousand_names_are_found_in_one_lookup_by_few_questions() {
     }
     // Four batches, each answered in three parts at the most; and what resembles the
     // one that is missing.
-    assert!(
-        village.tracker().counts().finds <= 13,
-        "{}",
-        village.tracker().counts().finds
-    );
+    assert!(village.counts().finds <= 13, "{}", village.counts().finds);
 }
 
 #[test]
@@ -286,9 +282,9 @@ fn a_stranger_that_dials_a_peer_does_not_stand_for_a_base_name() {
 
     // From a neighbour that this peer has fetched from it is taken at once.
     assert!(village.neighbours(one).contains(&id(honest)));
-    let finds = village.tracker().counts().finds;
+    let finds = village.counts().finds;
     assert_eq!(village.get(one, "notes.txt"), (Source::Memory, id(honest)));
-    assert_eq!(village.tracker().counts().finds, finds);
+    assert_eq!(village.counts().finds, finds);
 
     // What both have of a name is a choice.
     village.share(honest, &[("friend/run.sh", "good")]);

@@ -86,12 +86,12 @@ fn a_listing_over_the_bounds_is_said_to_both_sides_and_its_peer_is_asked_instead
         "it is a neighbour all the same"
     );
     assert!(village.host(one).catalogue().listing(id(two)).is_none());
-    let finds = village.tracker().counts().finds;
+    let finds = village.counts().finds;
     assert_eq!(
         village.get(one, "b.txt"),
         (Source::Neighbour(id(two)), id(two))
     );
-    assert_eq!(village.tracker().counts().finds, finds);
+    assert_eq!(village.counts().finds, finds);
     let updates = village.received(one, "Update");
     village.run(NEIGHBOUR_INTERVAL * 4);
     assert!(

@@ -8,6 +8,7 @@ mod holders;
 mod links;
 mod listings;
 mod records;
+mod spared;
 mod story;
 
 use std::time::Duration;
@@ -59,18 +60,15 @@ fn story(village: &mut Village, hops: u8) -> [usize; 3] {
     let three = village.peer_with(THREE, &[("5.txt", "five"), ("6.txt", "six"), CLIENT], with);
     village.run(SECOND);
     assert_eq!(village.get(three, "2.txt"), (Source::Tracker, id(one)));
-    assert_eq!(village.tracker().counts().finds, 2);
+    assert_eq!(village.counts().finds, 2);
     assert_eq!(village.get(one, "5.txt"), (Source::Memory, id(three)));
-    assert_eq!(village.tracker().counts().finds, 2, "a neighbour had it");
+    assert_eq!(village.counts().finds, 2, "a neighbour had it");
     let expected = match hops {
         0 => (Source::Tracker, id(three)),
         _ => (Source::Neighbour(id(one)), id(three)),
     };
     assert_eq!(village.get(two, "6.txt"), expected);
-    assert_eq!(
-        village.tracker().counts().finds,
-        if hops == 0 { 3 } else { 2 }
-    );
+    assert_eq!(village.counts().finds, if hops == 0 { 3 } else { 2 });
     village.run(SECOND);
     [one, two, three]
 }

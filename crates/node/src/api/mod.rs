@@ -39,6 +39,7 @@ pub use rows::{
     Offered, PartialFiles, PeerRow, Progress, Provenance, Status, TrackerStatus,
 };
 pub use thorp_core::get::Folders;
+pub use thorp_core::spared::{Lookups, Spared};
 
 /// A request to a node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use thorp_core::peer::Tally;
+use thorp_core::spared::Spared;
 use thorp_core::tracker::Counts;
 use thorp_files::share::Totals;
 
@@ -133,6 +134,9 @@ pub struct Status {
     pub received: u64,
     /// Lookups so far, by which member answered.
     pub lookups: Tally,
+    /// How many of them the tracker was spared.
+    #[serde(default)]
+    pub spared: Spared,
     /// When its certificate ends, in seconds since 1970.
     pub certificate_ends: i64,
     /// Whether that is in less than ten days, though it is renewed daily.

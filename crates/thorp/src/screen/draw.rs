@@ -1,5 +1,7 @@
 //! How the screen looks: header, the two tables, the keys.
 
+use std::fmt::Write as _;
+
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style};
@@ -86,17 +88,21 @@ impl Screen {
         frame.render_widget(widget.block(block), area);
     }
 
-    fn title(&self) -> String {
+    pub(super) fn title(&self) -> String {
         let group = if self.door.open {
             "open group"
         } else {
             "closed group"
         };
         let counts = table::counts(self.peers.total, self.files.total);
-        format!(
+        let mut title = format!(
             "thorp tracker  {group}  {}  {counts}",
             printable(&self.door.tracker)
-        )
+        );
+        if let Some(percent) = self.spared.last_hour.percent_spared() {
+            let _ = write!(title, "  spared {percent}% of lookups this hour");
+        }
+        title
     }
 
     fn hint(&self) -> String {

@@ -11,8 +11,8 @@ use std::io;
 use std::thread;
 
 use crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
-use thorp_node::api::Notice;
-use thorp_node::snapshot::{Ask, Page, Part, Viewer};
+use thorp_node::api::{Notice, Spared};
+use thorp_node::snapshot::{Ask, Page, Part, SnapshotRow, Viewer};
 use tokio::sync::mpsc;
 
 use crate::lines;
@@ -66,6 +66,8 @@ struct Screen {
     focus: Focus,
     peers: Slice<PeerLine>,
     files: Slice<FileLine>,
+    /// How many lookups the tracker was spared.
+    spared: Spared,
 }
 
 /// The table that the arrows move.
@@ -91,6 +93,7 @@ impl Screen {
             focus: Focus::Peers,
             peers: Slice::default(),
             files: Slice::default(),
+            spared: Spared::default(),
         }
     }
 
@@ -106,18 +109,22 @@ impl Screen {
     }
 
     /// For rows enough to fill the screen, before what is shown and from there on.
-    fn asks(&self, width: u16, height: u16) -> [Ask; 4] {
+    fn asks(&self, width: u16, height: u16) -> [Ask; 5] {
         let rows = usize::from(height).max(1);
         // Each name takes two columns at least.
         let names = usize::from(width) * draw::ROW_LINES / 2 + 1;
         let [peers_before, peers] = self.peers.asks(&Part::Peers, rows, names);
         let [files_before, files] = self.files.asks(&Part::Files, rows, names);
-        [peers_before, peers, files_before, files]
+        let node = Ask::first(Part::Node, 1);
+        [peers_before, peers, files_before, files, node]
     }
 
-    fn take(&mut self, [peers_before, peers, files_before, files]: [Page; 4]) {
+    fn take(&mut self, [peers_before, peers, files_before, files, node]: [Page; 5]) {
         self.peers.take(peers_before, peers, PeerLine::of);
         self.files.take(files_before, files, FileLine::of);
+        if let Some(SnapshotRow::Tracker(status)) = node.rows.first() {
+            self.spared = status.counts.spared;
+        }
     }
 
     fn notice(&mut self, notice: &Notice) {

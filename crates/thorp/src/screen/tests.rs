@@ -4,7 +4,9 @@ use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 
 use super::*;
+use crate::samples;
 use crate::story::{self, Shown};
+use thorp_node::api::Lookups;
 use thorp_node::snapshot::MemberRef;
 
 /// A screen, and what its tracker shows.
@@ -56,6 +58,29 @@ fn many(peers: usize) -> Shown {
         .map(|a| (a.as_str(), &["x.txt"][..], &[][..]))
         .collect();
     Shown::of(&rows)
+}
+
+#[test]
+fn the_head_says_what_share_of_lookups_the_tracker_was_spared() {
+    let mut screened = screen(story::first());
+    let hour = "spared 75% of lookups this hour";
+    assert!(
+        !drawn(&mut screened, 100, 17).contains("spared"),
+        "none yet"
+    );
+    let mut status = samples::tracker_status();
+    status.counts.spared.last_hour = Lookups {
+        lookups: 4,
+        spared: 3,
+    };
+    let asks = screened.screen.asks(100, 17);
+    let mut pages = asks.map(|ask| screened.shown.page(&ask));
+    pages[4].rows = vec![SnapshotRow::Tracker(status)];
+    screened.screen.take(pages);
+    assert_eq!(
+        screened.screen.title(),
+        format!("thorp tracker  open group  192.168.198.138  2 peers, 5 files  {hour}")
+    );
 }
 
 #[test]

@@ -98,7 +98,7 @@ fn not_joined(error: &NotJoined) -> String {
             "the tracker's address is not known. Name it: --tracker ADDR[:PORT]".into()
         }
         NotJoined::Dial(DialError::HungUp { .. }) => {
-            format!("{error}. Check the address and the port, and try again in a minute",)
+            format!("{error}. Check the address and the port, and try again in a minute")
         }
         NotJoined::Dial(why) => trouble(&Trouble::from(why)),
         NotJoined::Join(error) => join(error),

@@ -643,6 +643,24 @@ fn every_note_and_warning_is_a_sentence() {
 }
 
 #[test]
+fn why_a_tracker_is_not_reached_comes_with_what_to_type() {
+    let listen = "10.0.0.7:3333".parse().expect("an address");
+    for (error, sentence) in [
+        (
+            LaunchError::Join(NotJoined::Dial(DialError::NoAddress)),
+            "the tracker's address is not known. Name it: --tracker ADDR[:PORT]",
+        ),
+        (
+            LaunchError::Join(NotJoined::Dial(DialError::HungUp { address: listen })),
+            "10.0.0.7:3333 hung up: it is another machine than the one that was dialled, or too \
+             busy. Check the address and the port, and try again in a minute",
+        ),
+    ] {
+        assert_eq!(launch(&error), sentence);
+    }
+}
+
+#[test]
 fn what_keeps_a_node_from_starting_comes_with_what_to_type() {
     let state = || PathBuf::from("/s");
     let listen = "10.0.0.7:3333".parse().expect("an address");
@@ -702,15 +720,6 @@ fn what_keeps_a_node_from_starting_comes_with_what_to_type() {
             }
             .into(),
             "cannot write /b\\nc (the cable is out): check the disk, and try again",
-        ),
-        (
-            LaunchError::Join(NotJoined::Dial(DialError::NoAddress)),
-            "the tracker's address is not known. Name it: --tracker ADDR[:PORT]",
-        ),
-        (
-            LaunchError::Join(NotJoined::Dial(DialError::HungUp { address: listen })),
-            "10.0.0.7:3333 hung up: it is another machine than the one that was dialled, or too \
-             busy. Check the address and the port, and try again in a minute",
         ),
         (
             ListenError::Taken { address: listen }.into(),

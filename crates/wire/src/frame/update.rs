@@ -50,6 +50,15 @@ pub struct Update {
     /// An estimate of the memory that keeping it takes, in bytes.
     #[n(11)]
     pub bytes: Option<u64>,
+    /// Names that the sender has looked up since it last told. Said to the tracker
+    /// with the signs of life.
+    #[n(12)]
+    #[cbor(default, skip_if = "is_zero")]
+    pub lookups: u32,
+    /// How many of these were found without asking the tracker.
+    #[n(13)]
+    #[cbor(default, skip_if = "is_zero")]
+    pub spared: u32,
 }
 
 impl Update {
@@ -69,8 +78,15 @@ impl Update {
             load: 0,
             entries: None,
             bytes: None,
+            lookups: 0,
+            spared: 0,
         }
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "minicbor calls it so")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 impl FrameBody for Update {

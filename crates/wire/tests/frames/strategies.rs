@@ -125,9 +125,18 @@ pub fn any_update() -> impl Strategy<Value = Update> {
         vec(any_name(), 0..3),
         option::of(vec(any_peer_id(), 0..3)),
         any::<(u32, Option<u64>, Option<u64>)>(),
+        any::<(u32, u32)>(),
     )
         .prop_map(
-            |((seq, since), (first, last), added, removed, neighbours, (load, entries, bytes))| {
+            |(
+                (seq, since),
+                (first, last),
+                added,
+                removed,
+                neighbours,
+                (load, entries, bytes),
+                (lookups, spared),
+            )| {
                 Update {
                     seq: seq + 1,
                     since: since.map(|since| since % (seq + 1)),
@@ -139,6 +148,8 @@ pub fn any_update() -> impl Strategy<Value = Update> {
                     load,
                     entries,
                     bytes,
+                    lookups,
+                    spared,
                 }
             },
         )

@@ -462,6 +462,7 @@ impl Task {
             sent,
             received,
             lookups: machine.tally(),
+            spared: machine.spared(now(&self.clock)),
             certificate_ends: i64::try_from(unix_seconds(member.ends)).unwrap_or(i64::MAX),
             certificate_ends_soon,
             version: env!("CARGO_PKG_VERSION").to_owned(),

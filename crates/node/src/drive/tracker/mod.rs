@@ -27,7 +27,7 @@ use crate::net::addresses::Reach;
 use crate::net::listener::Incoming;
 use crate::rows;
 use crate::snapshot::{Keeper, Knowledge, PageRows, Part, SnapshotRow, ViewRequest, Viewer, whole};
-use crate::system::random;
+use crate::system::{self, random};
 
 use super::engine::Engine;
 use super::{Node, Wires};
@@ -358,7 +358,7 @@ impl Task {
             open: self.open,
             peers: machine.present().listed_count() as u64,
             entries: machine.catalogue().entries() as u64,
-            counts: machine.counts(),
+            counts: machine.counts(system::now(&self.clock)),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }
     }
