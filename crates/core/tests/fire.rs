@@ -8,8 +8,10 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use support::{Manner, Node, TRACKER, Village, content, entry, id, name_of, request};
+use thorp_core::catalogue::Catalogue;
 use thorp_core::get::{Ending, GetId};
 use thorp_core::peer::{Input, Wish};
+use thorp_core::presence::Presences;
 use thorp_core::survey::Coverage;
 use thorp_core::time::Instant;
 use thorp_wire::frame::{
@@ -35,9 +37,13 @@ const NUISANCE: Duration = Duration::from_secs(1);
 const MANY: usize = 2000;
 /// Between two gets.
 const PAUSE: Duration = Duration::from_millis(200);
-/// A holder that says nothing is passed over for a second, waited for ten where no
-/// other one is left, and then others are asked.
-const LONGEST: Duration = Duration::from_secs(12);
+/// A holder that says nothing costs a second, also where it is the only one that the
+/// asked neighbours have named: then the tracker is asked for others.
+const LONGEST: Duration = Duration::from_millis(1500);
+/// All that is listed at once, by whomever, and what is fetched meanwhile.
+const LISTED: usize = (HOLDERS + HOSTILE + 1) * FILES + MANY + GETS * MEMBERS + 10;
+/// What that takes at the most, as the machines estimate it.
+const MEMORY: u64 = 1024 * 1024;
 
 /// A village, its honest members and those that will be hostile.
 struct Fire {
@@ -133,6 +139,25 @@ impl Fire {
             }
             let until = self.next_round.min(end);
             self.village.run(until - self.village.now);
+            self.check_memory();
+        }
+    }
+
+    /// However many rounds there were, no machine holds more than is listed now.
+    fn check_memory(&mut self) {
+        let of = |node, catalogue: &Catalogue, present: &Presences| {
+            (node, catalogue.entries(), catalogue.cost(), present.count())
+        };
+        let tracker = self.village.tracker();
+        let mut held = vec![of(TRACKER, tracker.catalogue(), tracker.present())];
+        for node in self.honest.clone() {
+            let peer = &self.village.host(node).peer;
+            held.push(of(node, peer.catalogue(), peer.present()));
+        }
+        for (node, entries, cost, present) in held {
+            assert!(entries <= LISTED, "{node} keeps {entries} entries");
+            assert!(cost <= MEMORY, "{node} keeps {cost} bytes of listings");
+            assert!(present <= MEMBERS, "{node} knows {present} members");
         }
     }
 

@@ -58,8 +58,9 @@ pub struct Fetches {
     storing: usize,
     /// Who sent something else than it listed. They are asked last.
     liars: BTreeSet<PeerId>,
-    /// Who was passed over for others, since it sent nothing. They are asked after
-    /// these, or one that lists everything would hold up each get anew.
+    /// Who was passed over for others, since it sent nothing, or next to nothing. They are
+    /// asked after these until a whole file has come from them, or one that lists
+    /// everything would hold up each get anew.
     mute: BTreeSet<PeerId>,
 }
 
@@ -216,7 +217,6 @@ impl Fetches {
 
     /// Bytes have come of a file that is not whole yet.
     pub fn flowing(&mut self, now: Instant, from: PeerId, bytes: u32) {
-        self.mute.remove(&from);
         if let Some(server) = self.servers.get_mut(&from) {
             server.flowing(now, bytes);
         }
@@ -345,6 +345,11 @@ impl Fetches {
         }
         if is_awaited {
             self.wait_again(id);
+        } else if let State::Asking { look_at, .. } = &mut fetch.state {
+            // At once: for better ones the slow one is passed over.
+            self.under_way.remove(&(*look_at, id));
+            *look_at = Instant::default();
+            self.under_way.insert((*look_at, id));
         }
     }
 
@@ -455,8 +460,8 @@ impl Fetches {
         }
         let holder = fetch.untried.remove(easiest);
         fetch.tried.insert(holder.id);
-        let has_others = !fetch.untried.is_empty();
-        let look_at = now + if has_others { MUTE } else { SILENT };
+        let may_have_others = fetch.widen || !fetch.untried.is_empty();
+        let look_at = now + if may_have_others { MUTE } else { SILENT };
         let server = self.servers.entry(holder.id);
         let server = server.or_insert_with(|| Server::new(now));
         fetch.state = State::Asking {
@@ -493,14 +498,14 @@ impl Fetches {
                         continue;
                     };
                     let mut until = server.patience(*ask, heard(holder));
-                    let slow = server.is_slow_at(*ask);
+                    let given_up_at = server.given_up_at(*ask);
                     let mute = &self.mute;
                     let is_better = |other: &Holder| !mute.contains(&other.id);
                     let has_better = fetch.untried.iter().any(is_better);
                     if !fetch.untried.is_empty() {
-                        until = until.min(slow);
+                        until = until.min(given_up_at);
                     }
-                    let better_at = server.mute_at(*ask).map_or(slow, |mute| mute.min(slow));
+                    let better_at = server.passed_over_at(*ask);
                     if has_better && better_at <= now && fetch.passed_over.insert(holder) {
                         self.pass_over(id, holder);
                         continue;
@@ -534,8 +539,8 @@ impl Fetches {
         widens
     }
 
-    /// A holder has sent nothing while others might: these are asked first, and it
-    /// again should they fail. What it sends meanwhile is as good as any.
+    /// A holder has sent next to nothing, and there are others: these are asked first, and
+    /// it again should they fail. What it sends meanwhile is as good as any.
     fn pass_over(&mut self, id: FetchId, silent: PeerId) {
         if self.mute.len() < MOST_MUTE {
             self.mute.insert(silent);

@@ -12,12 +12,12 @@ use crate::time::Instant;
 
 /// A holder that sends nothing for this long has failed.
 pub(super) const SILENT: Duration = Duration::from_secs(10);
-/// Others are asked first where one has sent no byte of any file for this long.
+/// Others are asked first where one has sent nothing for this long, or next to nothing.
 pub(super) const MUTE: Duration = Duration::from_secs(1);
 /// One that gives signs of life for this long, and no byte of any file, has failed.
 pub(super) const SLOW: Duration = Duration::from_mins(1);
-/// Where others may have the file too, each so many bytes of a slow holder buy
-/// it a second more.
+/// Where others may have the file too, so many bytes of any file buy a holder a second
+/// more.
 const SLOWEST: u64 = 1024;
 /// Files that are asked of one holder at once: however thin its link, one and the
 /// next behind it; and however thick, so many.
@@ -165,15 +165,19 @@ impl Server {
         (sign + SILENT).min(delivered + SLOW)
     }
 
-    /// When others are asked before it, if nothing at all has come since this was asked.
-    pub fn mute_at(&self, ask: Ask) -> Option<Instant> {
-        let is_mute = self.last.is_none_or(|last| last < ask.since);
-        is_mute.then(|| ask.since + MUTE)
+    /// When others are asked before it, if no more comes from it. One that sends a byte
+    /// now and then is no better than one that sends none.
+    pub fn passed_over_at(&self, ask: Ask) -> Instant {
+        ask.since + MUTE + self.bought(ask)
     }
 
-    /// When another holder would be better, if no more comes from this one.
-    pub fn is_slow_at(&self, ask: Ask) -> Instant {
-        let bought = Duration::from_secs((self.came - ask.came) / SLOWEST);
-        ask.since + SLOW + bought
+    /// When it has failed, where others may have the file, if no more comes from it.
+    pub fn given_up_at(&self, ask: Ask) -> Instant {
+        ask.since + SLOW + self.bought(ask)
+    }
+
+    /// How much time it has by what has come of any file since this was asked.
+    fn bought(&self, ask: Ask) -> Duration {
+        Duration::from_millis((self.came - ask.came) * 1000 / SLOWEST)
     }
 }

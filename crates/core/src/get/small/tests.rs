@@ -262,16 +262,20 @@ fn one_that_sends_nothing_is_passed_over_for_others_and_asked_again_once_they_ha
 }
 
 #[test]
-fn one_that_has_sent_nothing_is_asked_after_the_others_until_it_sends() {
+fn one_that_has_sent_nothing_is_asked_after_the_others_until_a_whole_file_has_come_from_it() {
     let mut fetches = Fetches::default();
     fetches.want(FetchId(1), wanted(&[1, 2], false));
     assert_eq!(gets(&advance(&mut fetches, at(0))), [id(1)]);
     assert_eq!(gets(&advance(&mut fetches, at(1000))), [id(2)]);
     fetches.want(FetchId(2), wanted(&[1, 2], false));
     assert_eq!(gets(&advance(&mut fetches, at(1001))), [id(2)]);
+    // Or a byte now and then would be enough to hold up the next one, too.
     fetches.flowing(at(1002), id(1), 7);
     fetches.want(FetchId(3), wanted(&[1, 2], false));
-    assert_eq!(gets(&advance(&mut fetches, at(1003))), [id(1)]);
+    assert_eq!(gets(&advance(&mut fetches, at(1003))), [id(2)]);
+    assert!(fetches.arrived(at(1004), FetchId(1), holder(1)));
+    fetches.want(FetchId(4), wanted(&[1, 2], false));
+    assert_eq!(gets(&advance(&mut fetches, at(1005))), [id(1)]);
     fetches.check();
 }
 
@@ -365,11 +369,24 @@ fn one_that_trickles_is_left_for_another_holder_where_there_is_one() {
     advance(&mut fetches, at(0));
     let passed_over = (1..200).find(|second| {
         let now = at(second * 1000);
-        fetches.flowing(now, id(1), 100);
+        fetches.flowing(now, id(1), if *second < 100 { 1100 } else { 1 });
         !fetches.advance(now, &|_| true, &|_| Some(now)).is_empty()
     });
-    assert_eq!(passed_over, Some(66), "a minute, and a second for each KiB");
+    assert_eq!(passed_over, Some(108), "a second, and one for each KiB");
     assert_eq!(fetches.asked_of(FetchId(1)), Some(id(2)));
+}
+
+#[test]
+fn where_only_one_is_known_that_sends_nothing_others_are_looked_for_after_a_second() {
+    let mut fetches = Fetches::default();
+    fetches.want(FetchId(1), wanted(&[1], true));
+    assert_eq!(gets(&advance(&mut fetches, at(0))), [id(1)]);
+    assert_eq!(fetches.deadline(), Some(at(1000)));
+    let looked = advance(&mut fetches, at(1000));
+    assert!(matches!(looked[..], [Action::Widen(..)]), "{looked:?}");
+    fetches.widened(FetchId(1), Some(found(&[1, 2])));
+    assert_eq!(gets(&advance(&mut fetches, at(1010))), [id(2)]);
+    fetches.check();
 }
 
 #[test]
