@@ -5,24 +5,18 @@
 
 mod support;
 
-use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use support::{Node, PATIENCE, Running, Village, skip};
-use thorp_group::identity::Identity;
-use thorp_group::join::Ticket;
-use thorp_group::tls::MemberTls;
-use thorp_node::address::NetAddress;
-use thorp_node::clock::Clock;
-use thorp_node::net::dial::{self, Connected, Expected};
-use thorp_node::net::join;
-use thorp_wire::frame::{Find, Get, Hello, Leave, PREFIX, Query, Update, VERSION};
+use support::hostile::{Link, find};
+use support::process::memory;
+use support::{Hostile, Node, PATIENCE, Running, Village, skip};
+use thorp_node::net::dial::Expected;
+use thorp_wire::frame::{Get, Leave, PREFIX, Query, Update};
 use thorp_wire::{Content, Entry, Frame, RequestId, Root};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const MIB: u64 = 1024 * 1024;
 
@@ -62,21 +56,6 @@ impl Scene {
             .exits(0);
         assert_eq!(newcomer.bytes("honest"), b"honest bytes");
     }
-}
-
-/// What a process keeps in memory, and the most it ever kept, in bytes.
-fn memory(process: &Running) -> (u64, u64) {
-    let status = fs::read_to_string(format!("/proc/{}/status", process.id())).unwrap();
-    let field = |name: &str| {
-        let line = status.lines().find(|line| line.starts_with(name)).unwrap();
-        line.split_whitespace()
-            .nth(1)
-            .unwrap()
-            .parse::<u64>()
-            .unwrap()
-            * 1024
-    };
-    (field("VmRSS:"), field("VmHWM:"))
 }
 
 /// Asserts that a process never kept more than so much on top of what it had before.
@@ -183,13 +162,6 @@ fn shouts() -> [(&'static str, Vec<u8>); 5] {
             frame.encode(&mut bytes).unwrap();
         }
         bytes
-    };
-    let find = |query| Find {
-        query,
-        hops: 1,
-        hash_now: false,
-        after: None,
-        most: None,
     };
     let ask = |query: Query| {
         let frame = |id| Frame::with_request(RequestId(id), find(query.clone()));
@@ -311,18 +283,11 @@ fn what_a_member_says_makes_no_false_line_in_a_log() {
 }
 
 /// A member with a real certificate, and no manners.
-struct Loud {
-    tls: MemberTls,
-}
+struct Loud(Hostile);
 
 impl Loud {
     async fn join(tracker: SocketAddr) -> Self {
-        let identity = Identity::generate().unwrap();
-        let ticket = Ticket::open(vec![NetAddress::Ip(tracker)]);
-        let clock = Clock::system();
-        let membership = join::join(&ticket, &identity, "loud".parse().ok(), &clock).await;
-        let tls = MemberTls::new(&identity, &membership.unwrap().membership, clock).unwrap();
-        Self { tls }
+        Self(Hostile::join(tracker, "loud").await)
     }
 
     /// Shouts for a second, and comes back whenever it is hung up on. What is
@@ -332,10 +297,10 @@ impl Loud {
         let again_and_again = async {
             loop {
                 // A door that is shut for the moment is tried again.
-                if let Ok(connected) = dial::dial(&[at], expected, &self.tls, None).await {
+                if let Ok(link) = self.0.link(at, expected, Some(1)).await {
                     shouted.links += 1;
                     // It ends by being hung up on.
-                    let _ = shout_on(connected, bytes, &mut shouted.bytes).await;
+                    let _ = shout_on(link, bytes, &mut shouted.bytes).await;
                 }
             }
         };
@@ -351,39 +316,18 @@ struct Shouted {
     bytes: usize,
 }
 
-async fn shout_on(connected: Connected, bytes: &[u8], shouted: &mut usize) -> std::io::Result<()> {
-    let (mut read, mut write) = tokio::io::split(connected.stream);
-    let mut hello = Vec::new();
-    Frame::plain(Hello {
-        oldest: VERSION,
-        newest: VERSION,
-        port: Some(1),
-        claimed: Vec::new(),
-        epoch: 7,
-        applied: None,
-        neighbour: true,
-        visitor: false,
-        interval: 60_000,
-        record: None,
-    })
-    .encode(&mut hello)
-    .unwrap();
+async fn shout_on(link: Link, bytes: &[u8], shouted: &mut usize) -> std::io::Result<()> {
+    let Link { reads, mut says } = link;
     let writing = async {
-        write.write_all(&hello).await?;
         let mut at = 0;
         loop {
-            let written = write.write(&bytes[at..]).await?;
+            let written = says.begin_to_say(&bytes[at..]).await?;
             *shouted += written;
             at = (at + written) % bytes.len();
         }
     };
-    let reading = async {
-        let mut buffer = vec![0; 64 * 1024];
-        while read.read(&mut buffer).await? > 0 {}
-        Ok(())
-    };
     tokio::select! {
         ended = writing => ended,
-        ended = reading => ended,
+        () = reads.until_closed() => Ok(()),
     }
 }

@@ -8,9 +8,13 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use support::hostile::{Link, encoded, entry, listing};
 use support::process::poll;
-use support::village::{assert_ends_once, named};
-use support::{Finished, Node, PATIENCE, Running, Village};
+use support::village::{assert_ends_once, named, sharing};
+use support::{Finished, Hostile, Node, PATIENCE, Running, Village};
+use thorp_node::net::dial::Expected;
+use thorp_wire::frame::Bytes;
+use thorp_wire::{Body, Frame};
 
 /// A tracker, a peer that has files, and one that wants them.
 struct Pair {
@@ -237,4 +241,62 @@ fn a_file_of_the_own_share_is_copied_and_nothing_is_overwritten() {
         fs::read_to_string(pair.wants.share().join("copy.txt")).unwrap(),
         "own"
     );
+}
+
+/// Any member may dial a peer and ask to be its neighbour.
+#[test]
+fn a_neighbour_that_came_uninvited_does_not_decide_what_a_base_name_means() {
+    let village = Village::new();
+    let (_tracker, at) = village.tracker();
+    let (has, wants) = (village.node("has"), village.node("wants"));
+    has.file("setup.sh", "honest");
+    let _has = has.start_sharing(&at, "127.0.0.2:0");
+    let wanting = wants.start_sharing(&at, "127.0.0.3:0");
+    let wants_at = sharing(&wanting).parse().unwrap();
+    let (_, status) = wants.json(&["status"]);
+    let id = status[0]["id"].as_str().unwrap().parse().unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let listed = ["sub/setup.sh", "sub/other.sh"];
+    runtime.block_on(async {
+        let mallory = Hostile::join(at.parse().unwrap(), "mallory").await;
+        for (at, expected) in [
+            (at.parse().unwrap(), Expected::Tracker),
+            (wants_at, Expected::Peer(id)),
+        ] {
+            let link = mallory.link(at, expected, None).await.unwrap();
+            tokio::spawn(serve(link, listed));
+        }
+    });
+    poll("the neighbour and its listing", PATIENCE, || {
+        let neighbours = wants.neighbours();
+        let mallory = neighbours.iter().find(|row| row["name"] == "mallory")?;
+        (mallory["files"] == listed.len()).then_some(())
+    });
+    // It had been taken, and never compared with what the tracker knows.
+    let (code, events) = wants.json(&["get", "setup.sh"]);
+    assert_eq!(code, Some(0), "{events:#?}");
+    assert_eq!(wants.bytes("setup.sh"), b"honest");
+    assert!(!wants.share().join("sub").exists());
+    // What no other member has is taken by its last part, and always by its path.
+    wants.fetch("other.sh");
+    assert_eq!(wants.bytes("sub/other.sh"), b"evil");
+    wants.fetch("sub/setup.sh");
+    assert_eq!(wants.bytes("sub/setup.sh"), b"evil");
+}
+
+/// Lists these names, all with the same bytes, and sends them.
+async fn serve(mut link: Link, names: [&'static str; 2]) {
+    let file = |number| entry(names[number], b"evil");
+    for frame in listing(2, 2, file) {
+        link.say(&frame).await.unwrap();
+    }
+    while let Some(frame) = link.reads.next().await {
+        if let (Body::Get(_), Some(request)) = (&frame.body, frame.request) {
+            let bytes = Bytes {
+                bytes: b"evil".to_vec(),
+            };
+            let answer = encoded(&Frame::with_request(request, bytes));
+            link.say(&answer).await.unwrap();
+        }
+    }
 }

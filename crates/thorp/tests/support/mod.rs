@@ -5,6 +5,7 @@
 //! village  directories for nodes, the program's arguments, its JSON
 //! net      hosts of our own: network namespaces on a bridge
 //! picture  the tracker's two tables, out of its lines
+//! hostile  a member that says what it likes
 //! ```
 //!
 //! Nothing here waits for a fixed time: it waits for a line, for the end of a
@@ -14,6 +15,7 @@
 // Each test program has its own copy of this module and uses a part of it.
 #![allow(dead_code, unused_imports)]
 
+pub mod hostile;
 pub mod net;
 pub mod picture;
 pub mod process;
@@ -22,6 +24,7 @@ pub mod village;
 use std::io::Write as _;
 use std::time::Duration;
 
+pub use hostile::Hostile;
 pub use net::{Host, Net};
 pub use picture::Picture;
 pub use process::{Finished, Line, Running};

@@ -195,13 +195,10 @@ impl Host {
     /// Passes connections on that come in at one address of this host, to another one
     /// that it reaches: port forwarding, for as long as the test runs.
     pub fn forward(&self, from: &str, to: &str) {
-        let namespace = File::open(format!("/run/netns/{}", self.namespace)).expect("it is there");
-        let (from, to) = (from.to_owned(), to.to_owned());
+        let (host, from, to) = (self.clone(), from.to_owned(), to.to_owned());
         let (ready, is_ready) = std::sync::mpsc::channel();
         std::thread::spawn(move || {
-            // This thread's sockets, and those of the threads it starts.
-            move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))
-                .expect("root may");
+            host.enter();
             let listener = TcpListener::bind(&from).expect("a port");
             ready.send(()).expect("the test waits");
             for stream in listener.incoming().flatten() {
@@ -210,6 +207,24 @@ impl Host {
             }
         });
         is_ready.recv().expect("it listens");
+    }
+
+    /// Does this on a thread that is on this host.
+    pub fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        let there = || {
+            self.enter();
+            work()
+        };
+        let end = std::thread::scope(|threads| threads.spawn(there).join());
+        end.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    }
+
+    /// From now on this thread's sockets are on this host, and those of the threads that
+    /// it starts.
+    fn enter(&self) {
+        let namespace = File::open(format!("/run/netns/{}", self.namespace)).expect("it is there");
+        move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))
+            .expect("root may");
     }
 
     /// Takes its addresses away, and gives it these instead. Where there are none, it

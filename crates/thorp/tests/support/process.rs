@@ -1,6 +1,7 @@
 //! A program that runs: its lines as they come, and its end.
 
 use std::fmt::Write as _;
+use std::fs;
 use std::io::{BufRead, BufReader, Read, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
@@ -321,4 +322,22 @@ pub fn poll<T>(what: &str, limit: Duration, mut ask: impl FnMut() -> Option<T>) 
         );
         thread::sleep(Duration::from_millis(20));
     }
+}
+
+/// What a process keeps in memory, and the most it ever kept, in bytes.
+pub fn memory(process: &Running) -> (u64, u64) {
+    let status = fs::read_to_string(format!("/proc/{}/status", process.id())).expect("it runs");
+    let field = |name: &str| {
+        let line = status
+            .lines()
+            .find(|line| line.starts_with(name))
+            .expect("it runs");
+        line.split_whitespace()
+            .nth(1)
+            .expect("it runs")
+            .parse::<u64>()
+            .expect("a number")
+            * 1024
+    };
+    (field("VmRSS:"), field("VmHWM:"))
 }
