@@ -1,10 +1,10 @@
 //! Which threads may wait for the disk.
 //!
-//! A disk may take minutes to answer, and one on the network may never answer at
-//! all. A thread that serves links and timers must not wait for it: its node would
-//! be taken for dead. So every function that may wait for a disk, a pipe or a
-//! file's lock takes a [`DiskThread`], and only the threads that are started here
-//! are given one. In this way the compiler finds a call that would stall a node.
+//! A disk may take minutes to answer, and a network file system may never answer at all. A thread
+//! that serves links and timers must not wait for it, or its node would be taken for dead. So
+//! every function that may wait for a disk, a pipe or a file's lock takes a [`DiskThread`], which
+//! only the threads started here are given. In this way the compiler finds a call that would
+//! stall a node.
 //!
 //! Nothing here opens a file; `group` and `files` do.
 
@@ -21,7 +21,7 @@ use tokio::task::JoinHandle;
 
 pub use queue::Disk;
 
-/// Proof that the calling thread may wait for the disk. It stays on its thread.
+/// Proof that the calling thread may wait for the disk. It cannot be sent to another thread.
 #[derive(Clone, Copy, Debug)]
 pub struct DiskThread(PhantomData<*const ()>);
 
@@ -29,15 +29,15 @@ thread_local! {
     static MAY_WAIT: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Does something that may take long on a thread for the disk. It goes on if the
-/// handle is dropped.
+/// Runs work that may wait for the disk on a blocking thread. The work continues if the handle is
+/// dropped.
 pub fn spawn<T: Send + 'static>(
     work: impl FnOnce(DiskThread) -> T + Send + 'static,
 ) -> JoinHandle<T> {
     tokio::task::spawn_blocking(|| here(work))
 }
 
-/// Starts a thread for the disk that runs for as long as its work does.
+/// Starts a thread that may wait for the disk and ends with its work.
 pub fn spawn_thread(
     name: impl Into<String>,
     work: impl FnOnce(DiskThread) + Send + 'static,
@@ -46,12 +46,12 @@ pub fn spawn_thread(
     thread.spawn(|| here(work)).map(drop)
 }
 
-/// Lets go of something whose end may wait for the disk, such as an open file: on
-/// a thread for the disk, unless this is one.
+/// Drops a value whose drop may wait for the disk, such as an open file. It is dropped on a
+/// thread for the disk, unless the calling thread is one.
 pub fn let_go(thing: impl Send + 'static) {
     match Handle::try_current() {
         Ok(runtime) if !MAY_WAIT.get() => drop(runtime.spawn_blocking(move || drop(thing))),
-        // Without a runtime nothing else waits for this thread.
+        // Without a runtime, no other task depends on this thread.
         _ => drop(thing),
     }
 }
@@ -63,17 +63,17 @@ fn here<T>(work: impl FnOnce(DiskThread) -> T) -> T {
     done
 }
 
-/// What is [let go](let_go) of when it is dropped.
+/// Calls [`let_go`] on its value when dropped.
 #[derive(Debug)]
 pub struct LetGo<T: Send + 'static>(Option<T>);
 
 impl<T: Send + 'static> LetGo<T> {
-    /// Holds it.
+    /// Wraps a value.
     pub fn new(thing: T) -> Self {
         Self(Some(thing))
     }
 
-    /// Gives it back.
+    /// Returns the value without dropping it.
     pub fn into_inner(mut self) -> Option<T> {
         self.0.take()
     }
@@ -83,7 +83,7 @@ impl<T: Send + 'static> Deref for LetGo<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        // Taken only when it is dropped.
+        // The value is taken only on drop.
         match &self.0 {
             Some(thing) => thing,
             None => unreachable!("it was dropped"),
@@ -99,12 +99,12 @@ impl<T: Send + 'static> Drop for LetGo<T> {
     }
 }
 
-/// What tests use.
+/// For tests.
 #[cfg(feature = "testing")]
 pub mod testing {
     use super::{DiskThread, PhantomData};
 
-    /// A test has nothing else to do than to wait.
+    /// A test may always wait.
     pub const DISK: DiskThread = DiskThread(PhantomData);
 }
 

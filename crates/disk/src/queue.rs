@@ -1,10 +1,9 @@
-//! Small pieces of work for the disk, done by few threads.
+//! A queue of small pieces of work for the disk, done by few threads.
 //!
-//! Handing a small file to a blocking thread, and being woken when it is done,
-//! takes longer than reading it. So work is queued here, and a running thread
-//! goes on with what has gathered meanwhile: a fast disk keeps one or two
-//! threads busy. If much is waiting, the disk is a slow one, which works best
-//! with many requests at once, and more threads are started.
+//! Handing a small file to a blocking thread, and being woken when it is done, takes longer than
+//! reading it. So work is queued here, and a running thread goes on with what was queued
+//! meanwhile: a fast disk keeps one or two threads busy. A long queue means a slow disk, which
+//! works best with many requests at once, so more threads are started.
 //!
 //! Long work needs a thread of its own: [`spawn`](crate::spawn).
 
@@ -13,14 +12,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::DiskThread;
 
-/// The most threads.
+/// The maximum number of threads.
 const THREADS: usize = 16;
-/// One more is started when this many jobs wait for each running thread.
+/// A thread is started when more than this many jobs wait for each running thread.
 const WAITING_FOR_EACH: usize = 4;
 
 type Work = Box<dyn FnOnce(DiskThread) + Send>;
 
-/// See the module. Clones share the threads.
+/// A handle to the queue. Clones share its threads.
 #[derive(Clone, Default)]
 pub struct Disk(Arc<Mutex<State>>);
 
@@ -31,8 +30,8 @@ struct State {
 }
 
 impl Disk {
-    /// Runs this job soon, in the order of the calls. A caller that wants to
-    /// know when it is done has the job say so.
+    /// Queues a job. Jobs start in the order of the calls. If the caller needs to know when the
+    /// job is done, the job itself has to report it.
     pub fn run(&self, work: impl FnOnce(DiskThread) + Send + 'static) {
         let mut state = self.state();
         state.waiting.push_back(Box::new(work));

@@ -1,8 +1,8 @@
-//! Addresses as people write them, and what counts as one.
+//! Addresses as users write them.
 //!
-//! Values only, but for the zone of a link-local address, which is the name of an
-//! interface here. Looking up names and finding this machine's own addresses is
-//! the business of `thorp-node`, which has the sockets.
+//! This module handles values only, with one exception: the zone of a link-local address is the
+//! name of an interface, which is looked up here. `thorp-node`, which has the sockets, resolves
+//! host names and finds this machine's own addresses.
 
 use std::fmt;
 use std::fs;
@@ -11,32 +11,33 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-/// The port of a node with a tracker in it, unless the user chooses another.
+/// The default port of a node that contains a tracker.
 pub const TRACKER_PORT: u16 = 3333;
-/// The port of any other node, unless the user chooses another.
+/// The default port of any other node.
 pub const PEER_PORT: u16 = 3334;
 
-/// Where a tracker is: a socket address, or a host's name and a port.
+/// Where a tracker is: a socket address, or a host name and a port.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum NetAddress {
-    /// An IP address.
+    /// An IP address and a port.
     Ip(SocketAddr),
-    /// A host name: [`NetAddress::host`] checks it.
+    /// A host name, checked by [`NetAddress::host`], and a port.
     Host(String, u16),
 }
 
-/// Where to listen, as people write it: `ip:port`, `ip`, `:port` or `port`.
+/// Where to listen, as users write it: `ip:port`, `ip`, `:port` or `port`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ListenAddress {
-    /// Nothing: everywhere, IPv6 and IPv4.
+    /// The address; `None` means all addresses, IPv6 and IPv4.
     pub ip: Option<IpAddr>,
-    /// Nothing: the port that a node of its kind usually has.
+    /// The port; `None` means the default port of the node's kind.
     pub port: Option<u16>,
-    /// The interface that a link-local address is at, by its number.
+    /// The interface number of a link-local address; 0 if there is none.
     pub zone: u32,
 }
 
-/// Where others reach a node that cannot know it: `address` or `address:port`.
+/// Where others reach a node that cannot find that out by itself, such as one behind a router:
+/// `address` or `address:port`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OuterAddress {
     address: NetAddress,
@@ -44,7 +45,7 @@ pub struct OuterAddress {
 }
 
 impl OuterAddress {
-    /// With this port where none was named.
+    /// Returns the address, with `port` if the user named none.
     pub fn at(&self, port: u16) -> NetAddress {
         match &self.address {
             address if self.has_port => address.clone(),
@@ -58,7 +59,7 @@ impl FromStr for OuterAddress {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
-        // No port that is typed is 0.
+        // A user cannot type port 0, so 0 stands for "no port named".
         let address = NetAddress::parse(text, 0)?;
         let has_port = address.port() != 0;
         Ok(Self { address, has_port })
@@ -66,7 +67,7 @@ impl FromStr for OuterAddress {
 }
 
 impl NetAddress {
-    /// Reads `address` or `address:port`, in whichever way people write them.
+    /// Parses `address` or `address:port`, in any of the usual notations.
     pub fn parse(text: &str, default_port: u16) -> Result<Self, AddressError> {
         let text = text.trim();
         let wrong = |why| AddressError::new(text, why);
@@ -82,7 +83,7 @@ impl NetAddress {
             Err(Some(why)) => Err(wrong(why)),
         };
         let at = |(ip, zone), port| Self::Ip(SocketAddrV6::new(ip, port, 0, zone).into());
-        // A bare IPv6 address is full of colons; none of them starts a port.
+        // The colons of a bare IPv6 address do not introduce a port.
         if text.parse::<Ipv6Addr>().is_ok() || (text.contains('%') && !text.starts_with('[')) {
             let found = zoned(text, "a zone follows an IPv6 address only")?;
             return Ok(at(found, default_port));
@@ -110,10 +111,10 @@ impl NetAddress {
         }
     }
 
-    /// A host's name, checked for its form.
+    /// Makes an address of a host name, whose form is checked.
     pub fn host(host: &str, port: u16) -> Result<Self, AddressError> {
         let numeric = host.bytes().all(|c| c.is_ascii_digit() || c == b'.');
-        // A dot at the end says that the name is complete.
+        // A trailing dot marks a fully qualified name.
         let labels = host.strip_suffix('.').unwrap_or(host);
         if numeric || host.len() > 253 || !labels.split('.').all(is_label) {
             return Err(AddressError::new(host, "it is not a host name"));
@@ -121,7 +122,7 @@ impl NetAddress {
         Ok(Self::Host(host.to_ascii_lowercase(), port))
     }
 
-    /// The IP address or the host's name, without the port.
+    /// Returns the IP address or the host name, without the port.
     pub fn host_text(&self) -> String {
         match self {
             Self::Ip(address) => address.ip().to_string(),
@@ -129,7 +130,7 @@ impl NetAddress {
         }
     }
 
-    /// The port.
+    /// Returns the port.
     pub fn port(&self) -> u16 {
         match self {
             Self::Ip(address) => address.port(),
@@ -150,7 +151,7 @@ impl fmt::Display for NetAddress {
 impl FromStr for NetAddress {
     type Err = AddressError;
 
-    /// Without a port, a tracker's is meant.
+    /// Without a port, the default port of a tracker is used.
     fn from_str(text: &str) -> Result<Self, AddressError> {
         Self::parse(text, TRACKER_PORT)
     }
@@ -174,7 +175,7 @@ impl FromStr for ListenAddress {
             zone: 0,
         };
         if text.contains('%') {
-            let NetAddress::Ip(SocketAddr::V6(address)) = NetAddress::parse(text, UNSAID)? else {
+            let NetAddress::Ip(SocketAddr::V6(address)) = NetAddress::parse(text, NO_PORT)? else {
                 return Err(AddressError::new(
                     text,
                     "a zone follows an IPv6 address only",
@@ -182,7 +183,7 @@ impl FromStr for ListenAddress {
             };
             return Ok(Self {
                 ip: Some((*address.ip()).into()),
-                port: Some(address.port()).filter(|port| *port != UNSAID),
+                port: Some(address.port()).filter(|port| *port != NO_PORT),
                 zone: address.scope_id(),
             });
         }
@@ -222,11 +223,12 @@ impl From<SocketAddr> for ListenAddress {
     }
 }
 
-/// No port that can be typed.
-const UNSAID: u16 = 0;
+/// Stands for "no port named", since a user cannot type this port.
+const NO_PORT: u16 = 0;
 
-/// An IPv6 address, and the number of the interface behind its `%`, if it has one: 0
-/// otherwise. What is wrong with it, where it is an address but for its zone.
+/// Parses an IPv6 address and its zone. Returns the number of the zone's interface, or 0 without
+/// a zone. Fails with `None` if the text is not an IPv6 address, and with a reason if only its
+/// zone is wrong.
 fn with_zone(text: &str) -> Result<(Ipv6Addr, u32), Option<&'static str>> {
     let (ip, zone) = match text.split_once('%') {
         Some((ip, zone)) => (ip, Some(zone)),
@@ -243,7 +245,7 @@ fn with_zone(text: &str) -> Result<(Ipv6Addr, u32), Option<&'static str>> {
     Ok((ip, number))
 }
 
-/// The number of the interface of this name on this machine.
+/// Returns the number of this machine's interface with this name.
 fn interface(name: &str) -> Option<u32> {
     let is_name = !name.is_empty() && !name.starts_with('.') && !name.contains('/');
     let file = is_name.then(|| format!("/sys/class/net/{name}/ifindex"))?;
@@ -261,7 +263,7 @@ fn is_label(label: &str) -> bool {
     (1..=63).contains(&label.len()) && !label.starts_with('-') && label.bytes().all(allowed)
 }
 
-/// A text that is no address, and what is wrong with it.
+/// A text that is not an address, and what is wrong with it.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{text:?} is not an address: {why}")]
 pub struct AddressError {
@@ -278,8 +280,7 @@ impl AddressError {
     }
 }
 
-/// The same address, with an IPv4 address that is written as IPv6 turned back
-/// into IPv4.
+/// Turns an IPv4-mapped IPv6 address into IPv4, and returns any other address unchanged.
 pub fn canonical(address: SocketAddr) -> SocketAddr {
     match address.ip().to_canonical() {
         IpAddr::V4(ip) => (ip, address.port()).into(),
@@ -341,7 +342,7 @@ mod tests {
             "fe80::1%1",
         ] {
             let read: NetAddress = text.parse().expect(text);
-            // Linux numbers the loopback interface of each host first.
+            // Linux numbers the loopback interface 1.
             assert_eq!(read.to_string(), "[fe80::1%1]:3333", "{text}");
             assert_eq!("[fe80::1%1]:3333".parse(), Ok(read));
         }

@@ -1,9 +1,9 @@
 //! A group's hard state in one file: its CA, its tracker's key, its tables.
 //!
-//! Owns the file's format and how it is written and put back. The format is a
-//! JSON object: the version of the state it was taken from, the files of that
-//! state in base64, and a checksum over all of it. The checksum detects damage.
-//! It protects from no attacker: a person with the file has the group anyway.
+//! This module owns the file's format, and how it is written and restored. The format is a JSON
+//! object: the version of the state it was taken from, the state's files in base64, and a
+//! checksum over all of that. The checksum detects damage but not an attacker: with the file, an
+//! attacker controls the group anyway.
 
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -24,16 +24,15 @@ use crate::authority::{self, Authority, AuthorityError};
 use crate::identity;
 use crate::state::{self, EMBEDDED, StateDir, StateError};
 
-/// The longest file that is read.
+/// The largest backup file that is read, in bytes.
 const MAX_FILE: u64 = 512 * 1024 * 1024;
-/// The directory, within a state directory, for files that are about to be put
-/// back.
+/// The directory, within a state directory, for files that are being restored.
 pub const STAGING: &str = ".restoring";
 
 /// A group's hard state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Backup {
-    /// The version of the state that the files are from.
+    /// The version of the state that the files were taken from.
     version: u32,
     files: BTreeMap<String, Vec<u8>>,
 }
@@ -46,7 +45,7 @@ struct Stored {
     files: BTreeMap<String, String>,
 }
 
-/// The part that all versions of the format have.
+/// The part that every version of the format has.
 #[derive(Deserialize)]
 struct Marker {
     #[serde(rename = "thorp-backup")]
@@ -73,7 +72,7 @@ impl Backup {
         })
     }
 
-    /// What a file holds.
+    /// Encodes the backup as the content of a file.
     pub fn to_text(&self) -> String {
         let files = self.files.iter();
         let stored = Stored {
@@ -83,13 +82,13 @@ impl Backup {
                 .map(|(name, bytes)| (name.clone(), BASE64.encode(bytes)))
                 .collect(),
         };
-        // Strings and numbers can always be written.
+        // Strings and numbers can always be encoded.
         let mut text = serde_json::to_string_pretty(&stored).unwrap_or_default();
         text.push('\n');
         text
     }
 
-    /// Reads what a file holds.
+    /// Decodes the content of a backup file, and checks it.
     pub fn parse(text: &[u8]) -> Result<Self, BackupError> {
         let marker: Marker = serde_json::from_slice(text).map_err(|error| {
             if error.is_eof() {
@@ -128,13 +127,13 @@ impl Backup {
         Ok(backup)
     }
 
-    /// Reads a file.
+    /// Reads a backup file.
     pub fn read(disk: DiskThread, path: &Path) -> Result<Self, BackupError> {
         let file = File::open(path).map_err(|error| BackupError::file("read", path, error))?;
         Self::read_from(disk, file, path)
     }
 
-    /// Reads a stream that messages call `path`.
+    /// Reads a backup from a stream; `path` names the stream in messages.
     pub fn read_from(_: DiskThread, source: impl Read, path: &Path) -> Result<Self, BackupError> {
         let mut text = Vec::new();
         source
@@ -144,7 +143,7 @@ impl Backup {
         Self::parse(&text)
     }
 
-    /// The first of these state directories that keeps the same group.
+    /// Returns the first of these state directories that keeps the same group.
     pub fn kept_in<'a>(
         &self,
         disk: DiskThread,
@@ -161,9 +160,8 @@ impl Backup {
         Ok(None)
     }
 
-    /// Puts it into a state directory that has no group's state yet, and
-    /// returns how many members the group has. Everything is checked before the
-    /// first file has its name there.
+    /// Restores the backup into a state directory without a group's state, and returns how many
+    /// members the group has. Everything is checked before the first file gets its final name.
     pub fn restore(&self, disk: DiskThread, path: &Path) -> Result<usize, BackupError> {
         let target = StateDir::open(disk, path)?;
         let staging = target.file(STAGING);
@@ -177,7 +175,7 @@ impl Backup {
         let failed = |error| BackupError::file("write", &staging, error);
         remove_dir(&staging).map_err(failed)?;
         let members = self.stage(disk, &staging).inspect_err(|_| {
-            // The error that matters is what is wrong with the backup.
+            // What is wrong with the backup matters more than a failure to remove the directory.
             let _ = remove_dir(&staging);
         })?;
         for name in names() {
@@ -194,8 +192,7 @@ impl Backup {
         Ok(members)
     }
 
-    /// Writes the files into a state directory of their own, and checks that
-    /// they can be used there.
+    /// Writes the files into a temporary state directory, and checks that they can be used.
     fn stage(&self, disk: DiskThread, staging: &Path) -> Result<usize, BackupError> {
         let failed = |error| BackupError::file("write", staging, error);
         let mut builder = DirBuilder::new();
@@ -233,8 +230,8 @@ impl Backup {
     }
 }
 
-/// The state directory that contains a tracker's: for a tracker inside a peer
-/// it is the peer's, otherwise the tracker's own.
+/// Returns the state directory that contains a tracker's: for a tracker inside a peer the peer's,
+/// otherwise the tracker's own.
 fn owner(state: &Path) -> &Path {
     match state.parent() {
         Some(parent) if state.ends_with(EMBEDDED) && parent.join(VERSION_FILE).exists() => parent,
@@ -254,13 +251,13 @@ pub fn write_new(_: DiskThread, path: &Path, text: &str) -> Result<(), BackupErr
         .write_all(text.as_bytes())
         .and_then(|()| file.sync_all());
     written.map_err(|error| {
-        // An incomplete backup is removed.
+        // Leave no incomplete backup behind.
         let _ = fs::remove_file(path);
         BackupError::file("write", path, error)
     })
 }
 
-/// In the order in which they are put back: the CA's key comes last.
+/// Returns the names of the files in the order in which they are restored: the CA's key last.
 fn names() -> impl Iterator<Item = &'static str> {
     std::iter::once(identity::KEY_FILE).chain(authority::FILES)
 }
@@ -272,13 +269,13 @@ fn remove_dir(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Why there is no backup, or why it cannot be put back; sorted by what to do next.
+/// Why a backup cannot be made or restored; each variant says what the user can do.
 #[derive(Debug, Error)]
 pub enum BackupError {
-    /// Choose another name.
+    /// The file exists already: choose another name.
     #[error("{} is there already, and a backup overwrites nothing: name another file", .0.display())]
     Exists(PathBuf),
-    /// Use another directory, or end the group that is there.
+    /// The directory has another group's state: use another directory, or end that group.
     #[error(
         "{} keeps a group already ({holds} is there), and nothing is overwritten",
         path.display()
@@ -289,43 +286,43 @@ pub enum BackupError {
         /// One of the files in it.
         holds: &'static str,
     },
-    /// Use the one that is there, or end it.
+    /// A state directory on this machine keeps the same group: use that one, or end it.
     #[error(
         "{} keeps this group already, and of two trackers of one group each would know half",
         path.display()
     )]
     Twice {
-        /// The state directory that keeps it.
+        /// That state directory.
         path: PathBuf,
-        /// The one that this belongs to: of a tracker inside a peer, the peer's.
+        /// The state directory that contains it: for a tracker inside a peer, the peer's.
         owner: PathBuf,
     },
-    /// Use the program that made it.
+    /// A newer program made the backup: use that program.
     #[error("the backup was made by a newer thorp (state version {0}, this program knows {known}); nothing was changed: use the newer program", known = state::VERSION)]
     Newer(u32),
-    /// Use another one.
+    /// The backup is damaged: use another copy.
     #[error("the backup is damaged: {0}; nothing was changed: try another copy of it")]
     Damaged(&'static str),
-    /// The backup's content is wrong, or the tracker's disk fails.
+    /// The content of the backup is wrong, or the tracker's disk fails.
     #[error(transparent)]
     Authority(#[from] AuthorityError),
     /// The state directory cannot be used.
     #[error(transparent)]
     State(#[from] StateError),
-    /// The disk said no.
+    /// The system reported an I/O error.
     #[error("cannot {action} {}: {error}", path.display())]
     File {
-        /// What was tried.
+        /// What was attempted, as a verb.
         action: &'static str,
-        /// With which file.
+        /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         error: io::Error,
     },
 }
 
 impl BackupError {
-    /// A state directory keeps the group already.
+    /// Makes the error for a state directory that keeps the same group already.
     pub fn twice(_: DiskThread, path: &Path) -> Self {
         Self::Twice {
             path: path.into(),

@@ -1,8 +1,7 @@
-//! What a verified certificate says, and why a certificate is not believed.
+//! What a verified certificate says, and why a certificate is not trusted.
 //!
-//! A member's identity is read here and nowhere else. [`tls`](crate::tls)
-//! verifies certificates, and [`authority`](crate::authority) decides which
-//! machine gets one.
+//! A member's identity is read here and nowhere else. [`tls`](crate::tls) verifies certificates,
+//! and [`authority`](crate::authority) issues them.
 
 use std::fmt;
 use std::io;
@@ -20,12 +19,12 @@ use x509_parser::x509::{AlgorithmIdentifier, SubjectPublicKeyInfo};
 
 use crate::clock::{span, utc};
 
-/// The name that only a tracker's certificate has.
+/// The DNS name that only a tracker's certificate contains.
 pub const TRACKER_NAME: &str = "tracker.thorp";
 
 const BY_ITS_CLOCK: &str = "by its clock the certificate has expired or is not valid yet; compare the two clocks, or join again";
 
-/// The object identifier 1.3.101.112, Ed25519.
+/// The object identifier of Ed25519, 1.3.101.112 (RFC 8410), DER without tag and length.
 const ED25519: &[u8] = b"\x2b\x65\x70";
 
 /// A machine whose certificate the group's CA has signed.
@@ -39,11 +38,11 @@ pub struct Certified {
     pub tracker: bool,
     /// When its certificate begins.
     pub begins: SystemTime,
-    /// When its certificate ends, and a connection with it.
+    /// When its certificate ends. A connection with that certificate ends then as well.
     pub ends: SystemTime,
 }
 
-/// Reads a certificate, which must be verified or this machine's own.
+/// Reads a certificate, which must have been verified or be this machine's own.
 pub fn member_of(certificate: &CertificateDer<'_>) -> Result<Certified, CertificateError> {
     let odd = |what: &str| CertificateError::NotThorp(what.into());
     let (rest, certificate) =
@@ -94,13 +93,13 @@ pub fn member_of(certificate: &CertificateDer<'_>) -> Result<Certified, Certific
     })
 }
 
-/// When a certificate begins, in seconds since 1970, whatever else it says.
+/// Returns when a certificate begins, in seconds since 1970, without checking the rest of it.
 pub fn begins(certificate: &CertificateDer<'_>) -> Option<u64> {
     let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
     u64::try_from(certificate.validity().not_before.timestamp()).ok()
 }
 
-/// A CA's raw Ed25519 public key: what a group *is*. Written like a peer id.
+/// A CA's raw Ed25519 public key, which identifies a group. Written like a peer id.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct CaKey(pub [u8; 32]);
 
@@ -124,94 +123,94 @@ impl FromStr for CaKey {
     }
 }
 
-/// The DNS name that a member's certificate has for its key.
+/// Returns the DNS name of a member's key in its certificate.
 pub fn id_name(id: PeerId) -> String {
     format!("{id}.thorp")
 }
 
-/// The DNS name that a member's certificate has for its human name.
+/// Returns the DNS name of a member's human name in its certificate.
 pub(crate) fn human_name(name: &MemberName) -> String {
     format!("{name}.name.thorp")
 }
 
-/// The key in a public key info, if it is an Ed25519 key.
+/// Returns the key of a public key info, if it is an Ed25519 key.
 pub(crate) fn ed25519_key(info: &SubjectPublicKeyInfo<'_>) -> Option<[u8; 32]> {
     let plain = is_ed25519(&info.algorithm) && info.subject_public_key.unused_bits == 0;
     plain.then_some(())?;
     info.subject_public_key.data.as_ref().try_into().ok()
 }
 
-/// Whether this names Ed25519, which has no parameters (RFC 8410).
+/// Whether this is Ed25519, which has no parameters (RFC 8410).
 pub(crate) fn is_ed25519(algorithm: &AlgorithmIdentifier<'_>) -> bool {
     algorithm.algorithm.as_bytes() == ED25519 && algorithm.parameters.is_none()
 }
 
-/// Why a certificate is not believed, as a person can be told.
+/// Why a certificate is not trusted, in words for a user.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum CertificateError {
-    /// It has ended.
+    /// The certificate has ended.
     #[error("its certificate expired {} ago; it has to join again, unless one of the two clocks is wrong (here it is {})", span(*ago), utc(*now))]
     Expired {
         /// How long ago.
         ago: Duration,
-        /// What this machine's clock says, in seconds since 1970.
+        /// This machine's time, in seconds since 1970.
         now: u64,
     },
-    /// It has not begun.
+    /// The certificate has not yet begun.
     #[error("its certificate is only valid in {}: one of the two clocks is wrong (here it is {})", span(*ahead), utc(*now))]
     NotYetValid {
-        /// How far ahead.
+        /// How long until it begins.
         ahead: Duration,
-        /// What this machine's clock says, in seconds since 1970.
+        /// This machine's time, in seconds since 1970.
         now: u64,
     },
-    /// Another CA has signed it.
+    /// Another CA has signed the certificate.
     #[error("it belongs to another group: its certificate is signed by another CA")]
     OtherGroup,
-    /// The group at that address is not the one that was there before.
+    /// The group at this address is not the one that was there before.
     #[error(
         "the group's CA has changed: it was {pinned}, and is now {shown}; either the tracker was set up anew, or somebody stands in its place"
     )]
     ChangedCa {
         /// The CA key that this machine knows.
         pinned: CaKey,
-        /// The CA key that was shown.
+        /// The CA key that the server has shown.
         shown: CaKey,
     },
-    /// Another member of the group.
+    /// The certificate is another member's.
     #[error("it is somebody else: {expected} was expected, its certificate is for {}", found.join(" and "))]
     WrongPeer {
-        /// The name that was asked for.
+        /// The DNS name of the member that was dialled.
         expected: String,
-        /// The names it has.
+        /// The DNS names in the certificate.
         found: Vec<String>,
     },
     /// The group has removed this member.
     #[error("it was removed from the group")]
     Removed,
-    /// None was shown.
+    /// The other end has shown no certificate.
     #[error("it shows no certificate")]
     Missing,
-    /// The other end does not believe this machine's certificate.
+    /// The other end does not accept this machine's certificate.
     #[error("it does not accept this machine's certificate: {0}")]
     OursRefused(&'static str),
-    /// Not a certificate of the kind that thorp makes.
+    /// The certificate is not of the kind that thorp issues.
     #[error("its certificate is not thorp's: {0}")]
     NotThorp(String),
 }
 
-/// What is read from a stranger's certificate, to be shown.
+/// Escapes text of a stranger's certificate, so that it can be shown.
 fn stated(text: &(impl ToString + ?Sized)) -> String {
     Remark::from(text.to_string()).to_string()
 }
 
 impl CertificateError {
-    /// What an I/O error on a TLS stream says about a certificate, if anything.
+    /// Returns what an I/O error of a TLS stream says about a certificate, if anything.
     pub fn from_io(error: &io::Error) -> Option<Self> {
         Self::from_rustls(error.get_ref()?.downcast_ref::<rustls::Error>()?)
     }
 
-    /// Whether a clock that is wrong could be the reason.
+    /// Whether a wrong clock could be the reason.
     pub fn is_about_time(&self) -> bool {
         match self {
             Self::Expired { .. } | Self::NotYetValid { .. } => true,
@@ -220,7 +219,7 @@ impl CertificateError {
         }
     }
 
-    /// What a TLS error says about a certificate, if anything.
+    /// Returns what a TLS error says about a certificate, if anything.
     pub fn from_rustls(error: &rustls::Error) -> Option<Self> {
         let cause = match error {
             rustls::Error::InvalidCertificate(cause) => cause,
@@ -237,7 +236,7 @@ impl CertificateError {
                 ahead: apart(*not_before, *time),
                 now: time.as_secs(),
             },
-            // All CAs have the same name, so a wrong one shows only in the signature.
+            // All CAs have the same subject, so a wrong one shows only in the signature.
             Cause::BadSignature => Self::OtherGroup,
             Cause::NotValidForNameContext {
                 expected,

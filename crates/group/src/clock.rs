@@ -1,7 +1,7 @@
-//! What time it is.
+//! The monotonic clock and the wall clock.
 //!
-//! The one place that reads a clock for certificates, invites and the machines.
-//! A test turns its own clock with [`Clock::turn`]; nothing else changes.
+//! This is the only place that reads a clock for certificates, invites and the machines of
+//! `core`. Tests set the wall clock with [`Clock::turn`].
 
 use std::fmt;
 use std::ops::Range;
@@ -14,23 +14,23 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
-/// Clocks that differ by less, in seconds, are taken to agree.
+/// Clocks that differ by less than this, in seconds, count as equal.
 const TOLERATED: u64 = 300;
 
 /// A monotonic clock and a wall clock. Clones are the same clock.
 #[derive(Clone, Debug)]
 pub struct Clock {
     start: Instant,
-    /// Seconds that the wall clock is off the system's.
+    /// Seconds by which the wall clock is ahead of the system's.
     skew: Arc<watch::Sender<i64>>,
 }
 
-/// How often a task that waits for a time of day looks at the clock: timers
-/// stand still while a machine sleeps, and people set clocks.
+/// How often a task that waits for a time of day checks the clock: timers stand still while a
+/// machine sleeps, and users set clocks.
 const LOOK_EVERY: Duration = Duration::from_mins(1);
 
 impl Clock {
-    /// The system's clocks. The monotonic one starts now, at zero.
+    /// Returns the system's clocks. The monotonic one starts now, at zero.
     pub fn system() -> Self {
         Self {
             start: Instant::now(),
@@ -38,12 +38,12 @@ impl Clock {
         }
     }
 
-    /// Time since this clock was made: never runs backwards.
+    /// Returns the time since this clock was made, which never runs backwards.
     pub fn elapsed(&self) -> Duration {
         self.start.elapsed()
     }
 
-    /// The date and time, as far as this machine knows it.
+    /// Returns the date and time, as far as this machine knows it.
     pub fn wall(&self) -> SystemTime {
         let now = SystemTime::now();
         let skew = *self.skew.borrow();
@@ -56,28 +56,27 @@ impl Clock {
         turned.unwrap_or(now)
     }
 
-    /// Sets the wall clock this many seconds off the system's.
+    /// Sets the wall clock this many seconds ahead of the system's.
     pub fn turn(&self, seconds: i64) {
         self.skew.send_replace(seconds);
     }
 
-    /// Waits until this much time has passed since this clock was made,
-    /// whatever the time of day.
+    /// Waits until this much time has passed since this clock was made, whatever the time of day.
     pub async fn has_run(&self, time: Duration) {
         let left = time.saturating_sub(self.elapsed());
-        // If there is nothing to wait for, not even one tick of the timer.
+        // Without time left, do not even wait for one tick of the timer.
         if !left.is_zero() {
             sleep(left).await;
         }
     }
 
-    /// Waits until the wall clock says this time, or a later one.
+    /// Waits until the wall clock shows this time or a later one.
     pub async fn reaches(&self, time: SystemTime) {
         self.waits_while(time, |now| now < time).await;
     }
 
-    /// Waits until the wall clock is outside this range: later, or earlier
-    /// because it was set back.
+    /// Waits until the wall clock is outside this range: after it, or before it because the clock
+    /// was set back.
     pub async fn leaves(&self, times: Range<SystemTime>) {
         self.waits_while(times.end, |now| times.contains(&now))
             .await;
@@ -108,17 +107,17 @@ impl TimeProvider for Clock {
     }
 }
 
-/// Two clocks that do not agree.
+/// Two clocks that disagree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Apart {
-    /// This machine's, in seconds since 1970.
+    /// This machine's time, in seconds since 1970.
     pub here: u64,
-    /// The tracker's.
+    /// The tracker's time, in seconds since 1970.
     pub there: u64,
 }
 
 impl Apart {
-    /// `None` if they differ by too little to matter.
+    /// Compares two times. Returns `None` if they differ by too little to matter.
     pub fn of(here: SystemTime, there: u64) -> Option<Self> {
         let here = unix_seconds(here);
         (here.abs_diff(there) >= TOLERATED).then_some(Self { here, there })
@@ -139,13 +138,13 @@ impl fmt::Display for Apart {
     }
 }
 
-/// Seconds since 1970; a time before it counts as 1970.
+/// Returns seconds since 1970, or 0 for an earlier time.
 pub fn unix_seconds(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH)
         .map_or(0, |since| since.as_secs())
 }
 
-/// A span of time, roughly, for a person.
+/// Formats a span of time, rounded, for a user.
 pub(crate) fn span(time: Duration) -> String {
     let seconds = time.as_secs();
     let (number, unit) = match seconds {
@@ -157,7 +156,7 @@ pub(crate) fn span(time: Duration) -> String {
     format!("{number} {unit}{}", if number == 1 { "" } else { "s" })
 }
 
-/// A date and time in UTC, for a person.
+/// Formats a date and time in UTC, for a user.
 pub(crate) fn utc(seconds: u64) -> String {
     let fits = i64::try_from(seconds).ok();
     let time = fits.and_then(|s| x509_parser::time::ASN1Time::from_timestamp(s).ok());

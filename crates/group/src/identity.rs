@@ -1,9 +1,8 @@
 //! This machine's key, and its membership in a group.
 //!
-//! The key is made once and never leaves the state directory. A membership is
-//! what a tracker gave for it: a certificate, the CA key that proves it, and
-//! where the tracker is. Which machine may become a member is decided in
-//! [`authority`](crate::authority).
+//! The key is made once and never leaves the state directory. A membership is what a tracker gave
+//! this machine: a certificate, the CA key that proves it, and the tracker's addresses.
+//! [`authority`](crate::authority) decides which machine may become a member.
 
 use std::fmt;
 use std::path::Path;
@@ -20,26 +19,26 @@ use crate::certificate::{self, CaKey, Certified};
 use crate::record::Records;
 use crate::state::{StateDir, StateError};
 
-/// Where a state directory has its key.
+/// The key's file in a state directory.
 pub const KEY_FILE: &str = "key.p8";
-/// Where a state directory has its membership.
+/// The membership's file in a state directory.
 pub const MEMBERSHIP_FILE: &str = "membership.json";
 
-/// This machine's key.
+/// This machine's key pair.
 pub struct Identity {
     key: KeyPair,
     id: PeerId,
 }
 
 impl Identity {
-    /// A new key, kept nowhere.
+    /// Makes a new key and saves it nowhere.
     pub fn generate() -> Result<Self, IdentityError> {
         let key = KeyPair::generate_for(&PKCS_ED25519).map_err(|_| IdentityError::NoKey)?;
         let id = public_key(&key).ok_or(IdentityError::NoKey)?;
         Ok(Self { key, id })
     }
 
-    /// The key in a state directory, made where there is none.
+    /// Loads the key of a state directory, or makes and saves one if there is none.
     pub fn load_or_create(disk: DiskThread, state: &StateDir) -> Result<Self, IdentityError> {
         if let Some((key, id)) = load_key(disk, state, KEY_FILE)? {
             return Ok(Self { key, id });
@@ -49,12 +48,12 @@ impl Identity {
         Ok(new)
     }
 
-    /// The public key.
+    /// Returns the public key.
     pub fn id(&self) -> PeerId {
         self.id
     }
 
-    /// A request for a certificate, PKCS #10. It asks for no name: the CA gives
+    /// Makes a PKCS #10 request for a certificate. It asks for no name, since the CA assigns
     /// names.
     pub fn certificate_request(&self) -> Result<Vec<u8>, IdentityError> {
         let mut params = CertificateParams::default();
@@ -76,7 +75,7 @@ impl fmt::Debug for Identity {
     }
 }
 
-/// Reads an Ed25519 key, if its file is there.
+/// Loads an Ed25519 key. Returns `None` if its file does not exist.
 pub(crate) fn load_key(
     disk: DiskThread,
     state: &StateDir,
@@ -89,12 +88,12 @@ pub(crate) fn load_key(
     Ok(Some(key))
 }
 
-/// The public key in a key file of a state directory that another process may have.
+/// Reads the public key of a key file in a state directory that another process may have locked.
 pub fn peek_key(disk: DiskThread, state: &Path, name: &str) -> Result<Option<PeerId>, StateError> {
     Ok(StateDir::peek(disk, state, name)?.and_then(key_id))
 }
 
-/// The public key of a key file's content.
+/// Returns the public key of a key file's content.
 pub(crate) fn key_id(der: Vec<u8>) -> Option<PeerId> {
     read_key(der).map(|(_, id)| id)
 }
@@ -115,9 +114,9 @@ pub(crate) fn public_key(key: &KeyPair) -> Option<PeerId> {
 pub struct Membership {
     /// The member's certificate, DER.
     pub certificate: Vec<u8>,
-    /// The CA whose certificates to believe.
+    /// The group's CA.
     pub ca: CaKey,
-    /// Where the tracker is.
+    /// The tracker's addresses.
     pub trackers: Vec<NetAddress>,
 }
 
@@ -130,7 +129,7 @@ struct Stored {
 }
 
 impl Membership {
-    /// The membership in a state directory, if there is one.
+    /// Loads the membership of a state directory, if there is one, and checks it against the key.
     pub fn load(
         disk: DiskThread,
         state: &StateDir,
@@ -164,8 +163,8 @@ impl Membership {
         Ok(Some(membership))
     }
 
-    /// The group's CA and where its tracker is, from a state directory that
-    /// another process may have.
+    /// Reads the group's CA and the tracker's addresses from a state directory that another
+    /// process may have locked.
     pub fn peek(
         disk: DiskThread,
         state: &Path,
@@ -174,7 +173,7 @@ impl Membership {
         Ok(bytes.and_then(|bytes| ca_and_trackers(&bytes)))
     }
 
-    /// All of it, from a state directory that another process may have.
+    /// Reads the membership from a state directory that another process may have locked.
     pub fn peek_whole(disk: DiskThread, state: &Path) -> Result<Option<Self>, StateError> {
         let bytes = StateDir::peek(disk, state, MEMBERSHIP_FILE)?;
         Ok(bytes.and_then(|bytes| {
@@ -190,7 +189,7 @@ impl Membership {
         }))
     }
 
-    /// Keeps it in a state directory.
+    /// Saves the membership in a state directory.
     pub fn save(&self, disk: DiskThread, state: &StateDir) -> Result<(), StateError> {
         let stored = Stored {
             ca: self.ca.to_string(),
@@ -200,13 +199,13 @@ impl Membership {
         state.write_json(disk, MEMBERSHIP_FILE, &stored)
     }
 
-    /// Forgets the group that a state directory belongs to. The key stays.
+    /// Removes the membership and the group's record from a state directory. The key stays.
     pub fn forget(disk: DiskThread, state: &StateDir) -> Result<(), StateError> {
         state.remove(disk, MEMBERSHIP_FILE)?;
         Records::forget(disk, state)
     }
 
-    /// What the certificate says: name, and when it ends.
+    /// Returns what the certificate says about this machine.
     pub fn member(&self) -> Option<Certified> {
         certificate::member_of(&CertificateDer::from(&*self.certificate)).ok()
     }

@@ -1,9 +1,9 @@
 //! An invite: one line to paste on another machine.
 //!
-//! `thorp1` and base32 of: the CA's key (32 bytes), the token (16), each
-//! address, and a checksum over all of it (4). An address is its kind and its
-//! bytes, the port last: 4 and 4 bytes, 6 and 16, or 1, a length and a host
-//! name. The line is read in any case, and with blanks and line breaks in it.
+//! An invite is `thorp1` followed by base32 of the CA's key (32 bytes), the token (16), each
+//! address, and a checksum over all of that (4). An address is a kind (1 byte), its value and its
+//! port: kind 4 with 4 bytes, kind 6 with 16 bytes, or kind 1 with a length and a host name.
+//! Case, blanks and line breaks are ignored when an invite is read.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -19,13 +19,13 @@ use crate::certificate::CaKey;
 
 const PREFIX: &str = "thorp1";
 const CHECKSUM: usize = 4;
-/// The longest line that is looked at.
+/// The longest text that is parsed, in bytes.
 const MAX_TEXT: usize = 8 * 1024;
 
-/// All that a machine needs to become a member.
+/// All that a machine needs to become a member of a group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Invite {
-    /// Where the tracker is, the best address first.
+    /// The tracker's addresses, the best one first.
     pub trackers: Vec<NetAddress>,
     /// The group's CA: only a tracker with its certificate is believed.
     pub ca: CaKey,
@@ -34,11 +34,10 @@ pub struct Invite {
 }
 
 impl Invite {
-    /// The most addresses in an invite; more are left out.
+    /// The maximum number of addresses in an invite; further ones are left out.
     pub const MAX_TRACKERS: usize = 8;
 
-    /// Whether a text may be the beginning of an invite that goes on in the
-    /// next lines.
+    /// Whether a text may be the beginning of an invite that continues on the next lines.
     pub fn may_go_on(text: &str) -> bool {
         let text = joined(text);
         match text.strip_prefix(PREFIX) {
@@ -47,8 +46,8 @@ impl Invite {
         }
     }
 
-    /// Whether a text is an invite or so much of one that it is no longer a name:
-    /// a whole one has three times as many letters at least.
+    /// Whether a text is an invite, or so long a part of one that it cannot be a file's name. A
+    /// whole invite has at least three times as many characters.
     pub fn may_give_away(text: &str) -> bool {
         const TELLING: usize = 32;
         let text = joined(text);
@@ -94,7 +93,7 @@ impl FromStr for Invite {
         if checksum(body) != *check {
             return Err(InviteError::Garbled);
         }
-        // The checksum fits, so from here on it is what a thorp wrote.
+        // The checksum is right, so a thorp wrote this; what cannot be read is from a newer one.
         let (&ca, body) = body.split_first_chunk().ok_or(InviteError::Newer)?;
         let (&token, mut body) = body.split_first_chunk().ok_or(InviteError::Newer)?;
         let mut trackers = Vec::new();
@@ -112,7 +111,7 @@ impl FromStr for Invite {
     }
 }
 
-/// Without blanks and line breaks, in small letters.
+/// Removes blanks and line breaks, and lowercases the rest.
 fn joined(text: &str) -> String {
     let letters = text.chars().filter(|c| !c.is_whitespace());
     letters.map(|c| c.to_ascii_lowercase()).collect()
@@ -133,7 +132,7 @@ fn put_address(address: &NetAddress, out: &mut Vec<u8>) {
             out.extend_from_slice(&v6.ip().octets());
         }
         NetAddress::Host(host, _) => {
-            // A host name has at most 253 bytes, or it would not be one.
+            // A valid host name has at most 253 bytes.
             out.push(1);
             out.push(u8::try_from(host.len()).unwrap_or(u8::MAX));
             out.extend(host.bytes().take(u8::MAX.into()));
@@ -180,18 +179,18 @@ fn checksum(body: &[u8]) -> [u8; CHECKSUM] {
     check
 }
 
-/// What is wrong with a pasted line.
+/// What is wrong with a pasted invite.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum InviteError {
-    /// It is no invite at all.
+    /// The text is not an invite.
     #[error("this is not an invite: an invite is one line that starts with thorp1")]
     NotAnInvite,
-    /// It is an invite in which a character is wrong or missing.
+    /// The text is an invite in which a character is wrong or missing.
     #[error(
         "this invite is garbled: a character is wrong, or a part is missing; copy the whole line again"
     )]
     Garbled,
-    /// It is a complete invite, but not of this version.
+    /// The invite is complete, but of a newer version.
     #[error("this invite was made by a newer thorp; upgrade this machine's first")]
     Newer,
 }

@@ -1,9 +1,8 @@
-//! How a machine becomes a member: the conversation of both ends of ALPN
-//! `thorp-join/1`.
+//! How a machine becomes a member: both ends of the conversation of ALPN `thorp-join/1`.
 //!
-//! One question and one answer, over a stream that this module is handed. It is
-//! limited to 16 KiB and ten seconds, since the newcomer is not a member yet.
-//! [`authority`](crate::authority) decides whether it becomes one.
+//! The conversation is one question and one answer, over a stream that the caller provides. It is
+//! limited to 16 KiB and ten seconds, since the newcomer is not yet a member.
+//! [`authority`](crate::authority) decides whether the newcomer becomes one.
 
 use std::io;
 use std::net::SocketAddr;
@@ -31,22 +30,22 @@ use crate::newcomers::Newcomers;
 use crate::record::{RecordError, Records};
 use crate::tls::{self, TlsError};
 
-/// How long joining may take once the connection is there.
+/// How long the conversation may take once the connection is established.
 const LIMIT: Duration = Duration::from_secs(10);
 
 /// What a machine needs to join.
 #[derive(Clone, Debug)]
 pub struct Ticket {
-    /// Where the tracker is.
+    /// The tracker's addresses.
     pub trackers: Vec<NetAddress>,
-    /// The group's CA, where it is known: from an invite, or from an earlier time.
+    /// The group's CA if it is known, from an invite or an earlier membership.
     pub ca: Option<CaKey>,
-    /// The secret of an invite.
+    /// The token of an invite.
     pub token: Option<Token>,
 }
 
 impl Ticket {
-    /// For an open group: its tracker's addresses are enough.
+    /// Makes a ticket for an open group, which needs only the tracker's addresses.
     pub fn open(trackers: Vec<NetAddress>) -> Self {
         Self {
             trackers,
@@ -66,7 +65,7 @@ impl From<Invite> for Ticket {
     }
 }
 
-/// To renew: a member's key is enough.
+/// For renewal: the tracker knows a member by its key.
 impl From<&Membership> for Ticket {
     fn from(membership: &Membership) -> Self {
         Self {
@@ -80,7 +79,7 @@ impl From<&Membership> for Ticket {
 /// What a tracker gives to a new member.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Admitted {
-    /// What makes this machine a member.
+    /// The new membership.
     pub membership: Membership,
     /// The group's record, verified.
     pub record: Option<SignedRecord>,
@@ -89,20 +88,19 @@ pub struct Admitted {
 /// A machine that wants to join.
 #[derive(Clone, Debug)]
 pub struct Newcomer<'a> {
-    /// What it needs for that.
+    /// What it joins with.
     pub ticket: &'a Ticket,
-    /// Its key.
+    /// Its key and id.
     pub identity: &'a Identity,
-    /// The name it would like to have.
+    /// The human name that it asks for.
     pub wanted: Option<MemberName>,
-    /// The clock by which to check the tracker's answer.
+    /// The clock by which the tracker's certificate is checked.
     pub clock: &'a Clock,
 }
 
 impl Newcomer<'_> {
-    /// Asks the tracker at the other end to make the key a member. `ca` is the
-    /// CA of the certificate that the tracker has shown. The caller has to keep
-    /// the result.
+    /// Asks the tracker at the other end of `stream` to make this machine a member. `ca` is the
+    /// CA of the certificate that the tracker has shown. The caller has to save the result.
     pub async fn ask<S>(
         self,
         mut stream: S,
@@ -120,8 +118,8 @@ impl Newcomer<'_> {
         let id = RequestId(1);
         let talk = async {
             write(&mut stream, &Frame::with_request(id, question)).await?;
-            // A tracker's frame may be longer than a newcomer's: it carries the group
-            // record.
+            // The tracker's answer may be longer than a newcomer's question, since it carries the
+            // group record.
             read(&mut stream, MAX_FRAME).await
         };
         let answer = timeout(LIMIT, talk)
@@ -174,11 +172,10 @@ pub(crate) fn accept(
     })
 }
 
-/// A tracker's joining service. Clones share its certificate.
+/// A tracker's service for newcomers. Clones share its certificate.
 ///
-/// The certificate is never older than a minute, so that a newcomer can read
-/// the tracker's time from it, and learn which clock is wrong, before it trusts
-/// the certificate.
+/// The certificate is at most a minute old: a newcomer reads the tracker's time from it, and so
+/// learns that a clock is wrong, before it trusts the certificate.
 #[derive(Clone, Debug)]
 pub struct JoinService {
     authority: Arc<Authority>,
@@ -189,18 +186,18 @@ pub struct JoinService {
     newcomers: Arc<Mutex<Newcomers>>,
 }
 
-/// A certificate in use, and when it was made.
+/// A certificate in use, and when it was made, in seconds since 1970.
 #[derive(Debug)]
 struct Shown {
     config: Arc<ServerConfig>,
     made: u64,
 }
 
-/// A certificate of this age is replaced, in seconds.
+/// The age, in seconds, at which the certificate is replaced.
 const STALE: u64 = 60;
 
 impl JoinService {
-    /// Lets this CA's group be joined. `identity` is the tracker's own.
+    /// Makes the service for the group of `authority`. `identity` is the tracker's own.
     pub fn new(
         identity: &Identity,
         membership: &Membership,
@@ -224,7 +221,7 @@ impl JoinService {
         })
     }
 
-    /// The configuration with the certificate that newcomers are shown now.
+    /// Returns the configuration with the certificate that newcomers are shown now.
     pub fn config(&self) -> Arc<ServerConfig> {
         let now = self.clock.wall();
         let seconds = unix_seconds(now);
@@ -254,7 +251,7 @@ impl JoinService {
         }
     }
 
-    /// Answers one question on an established connection, and hangs up.
+    /// Answers one question on an established connection, then closes the connection.
     pub async fn serve<S>(&self, mut stream: S, from: SocketAddr)
     where
         S: AsyncRead + AsyncWrite + Unpin,
@@ -282,7 +279,7 @@ impl JoinService {
         }
     }
 
-    /// For tests: as if so many newcomers had come from this machine just now.
+    /// For tests: counts this many newcomers from this machine as just admitted.
     #[doc(hidden)]
     pub fn crowd(&self, newcomers: u32) {
         let here = std::net::Ipv4Addr::LOCALHOST.into();
@@ -318,7 +315,7 @@ impl JoinService {
         }
     }
 
-    /// Newcomers without an invite have to queue.
+    /// Refuses a newcomer without an invite if too many have joined recently.
     fn pace(&self, join: &Join, from: SocketAddr) -> Result<(), Refused> {
         if !self.authority.is_open() || !self.authority.is_newcomer(join) {
             return Ok(());
@@ -363,44 +360,44 @@ enum Broken {
     Frame(#[from] FrameError),
 }
 
-/// Why this machine did not become a member, sorted by what to do next.
+/// Why this machine did not become a member; each variant says what the user can do.
 #[derive(Debug, Error)]
 pub enum JoinError {
-    /// The tracker has said no; it says why.
+    /// The tracker refused and says why.
     #[error("the tracker refused: {text}")]
     Refused {
-        /// For the program.
+        /// The reason, as a code.
         reason: Reason,
-        /// For a person, as the tracker sent it.
+        /// The reason, as the tracker worded it.
         text: Remark,
     },
-    /// Set the clock.
+    /// One of the two clocks is wrong: set it.
     #[error("{0}")]
     Clock(Apart),
-    /// The answer does not make this machine a member.
+    /// The tracker's answer does not make this machine a member.
     #[error("the tracker is not trusted: {0}")]
     Certificate(CertificateError),
-    /// The tracker went away in the middle: ask again, a token is not lost.
+    /// The tracker closed the connection early: ask again; a token is not used up.
     #[error("the tracker at {0} broke off: {1}; try again, with the same invite")]
     Broken(SocketAddr, io::Error),
-    /// The tracker does not speak as it should.
+    /// The tracker does not follow the protocol.
     #[error(
         "the tracker at {0} does not speak thorp as this program does: {1}; upgrade the older one"
     )]
     Odd(SocketAddr, String),
-    /// The group record from the tracker is forged.
+    /// The tracker's group record is forged.
     #[error("the tracker is not trusted: {0}")]
     Record(#[from] RecordError),
-    /// This machine's own files.
+    /// This machine's files cannot be used.
     #[error(transparent)]
     Identity(#[from] IdentityError),
-    /// This machine's own configuration.
+    /// This machine's TLS configuration cannot be made.
     #[error(transparent)]
     Tls(#[from] TlsError),
 }
 
 impl JoinError {
-    /// Whether the tracker lets this machine in later: others came before it.
+    /// Whether the tracker will admit this machine later, since too many others came first.
     pub fn is_busy(&self) -> bool {
         matches!(self, Self::Refused { reason, .. } if *reason == Reason::Busy)
     }

@@ -5,23 +5,23 @@
 //! authority    the group's own CA: which keys are members, and their names
 //! record       the newest record of the group: which members were removed
 //! backup       the group's hard state in one file
-//! sightings    when the tracker saw each member last
+//! sightings    when the tracker last saw each member
 //!
 //! join         the conversation in which a machine becomes a member
-//! invite       a line to paste: where the tracker is, whose CA, which token
-//! newcomers    how fast strangers may become members of an open group
+//! invite       a line to paste: the tracker's addresses, its CA and a token
+//! newcomers    how fast unknown machines may become members of an open group
 //! renewal      certificates that are renewed while a node runs
 //!
-//! certificate  what a verified one says, and why one is not believed
-//! tls          certificates into rustls configurations
+//! certificate  what a verified certificate says, and why one is not trusted
+//! tls          rustls configurations of these certificates
 //!
 //! state        a directory that one process at a time owns
-//! address      addresses as people write them
-//! clock        what time it is
+//! address      addresses as users write them
+//! clock        the monotonic clock and the wall clock
 //! testing      a group to test with
 //! ```
 //!
-//! Nothing here has a socket: streams are handed in, by `thorp-node`.
+//! No module here opens a socket: `thorp-node` provides the streams.
 
 pub mod address;
 pub mod authority;

@@ -1,57 +1,56 @@
-//! How fast unknown machines may become members of an open group.
+//! Limits how fast unknown machines may become members of an open group.
 //!
-//! Each newcomer stays in the member table and makes the tracker write it
-//! whole: at most [`MAX_MEMBERS`](crate::authority::MAX_MEMBERS) rows, some 15
-//! MB, so that is also what strangers can make it write in a second in the long
-//! run. Members that renew their certificate are not limited here.
+//! Each newcomer stays in the member table, which the tracker writes as a whole: at most
+//! [`MAX_MEMBERS`](crate::authority::MAX_MEMBERS) rows, some 15 MB. In the long run strangers can
+//! therefore make the tracker write that much per second. Members that renew their certificate
+//! are not limited here.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
-/// How many may come at once; one more may come each `every`.
+/// A limit: `at_once` newcomers in a burst, then one more per `every`.
 #[derive(Clone, Copy)]
 struct Pace {
     at_once: u32,
     every: Duration,
 }
 
-/// The limit for all newcomers together: a class may come in at once, a crowd
-/// has to queue.
+/// The limit for all newcomers together: a class may join at once, a crowd has to queue.
 const ALL: Pace = Pace {
     at_once: 200,
     every: Duration::from_secs(1),
 };
-/// The limit for one address. This machine itself is exempt.
+/// The limit for one address. Loopback addresses are exempt.
 const EACH: Pace = Pace {
     at_once: 40,
     every: Duration::from_secs(10),
 };
-/// The limit for all addresses of one network: a quarter of what there is for all is
-/// out of its reach, however many addresses it has.
+/// The limit for all addresses of one network. However many addresses a network has, it leaves a
+/// quarter of [`ALL`] to others.
 const NETWORK: Pace = Pace {
     at_once: 150,
     every: Duration::from_millis(1334),
 };
 
-/// The newcomers of late.
+/// Counts the newcomers admitted recently.
 #[derive(Debug, Default)]
 pub(crate) struct Newcomers {
     all: Count,
-    /// The addresses that are still limited, and the networks. There are at most as
-    /// many of each as [`ALL`] lets in meanwhile.
+    /// The addresses that are still limited. Their number is bounded by the newcomers that
+    /// [`ALL`] admits meanwhile; so is the number of networks.
     each: HashMap<IpAddr, Count>,
     networks: HashMap<IpAddr, Count>,
 }
 
-/// When the limit is fully available again.
+/// The state of one limit: the time at which its whole burst is available again.
 #[derive(Clone, Copy, Debug, Default)]
 struct Count {
     even_at: Duration,
 }
 
 impl Newcomers {
-    /// Lets one more in, or says how long to wait. `now` never runs backwards.
+    /// Admits a newcomer, or returns how long it has to wait. `now` must never run backwards.
     pub(crate) fn admit(&mut self, now: Duration, from: IpAddr) -> Result<(), Duration> {
         self.each.retain(|_, count| count.even_at > now);
         self.networks.retain(|_, count| count.even_at > now);
@@ -72,7 +71,7 @@ impl Newcomers {
     }
 }
 
-/// The network of an address: of IPv4 a /24, of IPv6 a /64.
+/// Returns the network of an address: a /24 of IPv4, a /64 of IPv6.
 fn network(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(ip) => Ipv4Addr::from_bits(ip.to_bits() & !0xff).into(),
@@ -127,7 +126,7 @@ mod tests {
         let mut newcomers = Newcomers::default();
         let start = Duration::from_secs(5);
         let at = |host: u16| IpAddr::from(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, host));
-        // One machine of a network has its own pace.
+        // A single machine of the network is limited by its own pace.
         assert_eq!(let_in(&mut newcomers, start, &[at(1)]), 40);
         assert_eq!(newcomers.admit(start, at(2)), Ok(()));
         let crowd: Vec<IpAddr> = (3..1000).map(at).collect();
@@ -147,7 +146,7 @@ mod tests {
         assert_eq!(newcomers.each.len(), 200);
         let later = start + Duration::from_secs(7);
         assert_eq!(let_in(&mut newcomers, later, &crowd), 7);
-        // This machine itself waits with the crowd, but has no pace of its own.
+        // Loopback is limited with the crowd, but not by address.
         let home = ["127.0.0.1".parse().expect("an address")];
         let much_later = start + Duration::from_hours(1);
         assert_eq!(let_in(&mut newcomers, much_later, &home), 200);

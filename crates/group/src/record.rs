@@ -1,12 +1,11 @@
-//! The newest group record that this node has: which members were removed.
+//! The newest group record that this node knows: which members were removed.
 //!
-//! A [`Records`] is made once for a group and cloned for everything that lets
-//! members in or keeps links with them: a record that one clone adopts counts
-//! for all at once. It owns the check of a record's signature and its file.
-//! `thorp-core` decides which members a record is sent to, and
-//! [`authority`](crate::authority) makes the records.
+//! A [`Records`] is made once for a group and cloned for every part that admits members or keeps
+//! links with them: a record that one clone adopts is in force for all of them at once. This
+//! module owns the record's file and the check of its signature. `thorp-core` decides which
+//! members a record is sent to, and [`authority`](crate::authority) signs records.
 //!
-//! Invariant: the number only grows, and so do the removed keys, here and on the
+//! Invariant: the record's number and its set of removed keys only grow, in memory and on the
 //! disk.
 
 use std::fmt;
@@ -22,25 +21,25 @@ use tokio::sync::watch;
 use crate::certificate::CaKey;
 use crate::state::{StateDir, StateError};
 
-/// Where a state directory has it.
+/// The record's file in a state directory.
 pub const FILE: &str = "group-record";
 
-/// What a removed member is told, by any member that knows.
+/// What a removed member is told by any member that knows of the removal.
 pub const REMOVED: &str = "this machine was removed from the group. To come back it needs a new key and a new invite: \
      thorp leave --purge, then thorp join";
 
-/// The newest record of one group. Clones are the same.
+/// The newest record of one group. Clones share it.
 #[derive(Clone)]
 pub struct Records {
     ca: CaKey,
     newest: Arc<watch::Sender<Option<SignedRecord>>>,
-    /// The number of the one on disk. Locked during a write, so that records
-    /// are written in order.
+    /// The number of the record on disk. Locked during a write, so that records are written in
+    /// order.
     on_disk: Arc<Mutex<u64>>,
 }
 
 impl Records {
-    /// Of this group, with no record yet.
+    /// Makes a `Records` of this group that has no record yet.
     pub fn new(ca: CaKey) -> Self {
         Self {
             ca,
@@ -49,7 +48,7 @@ impl Records {
         }
     }
 
-    /// With the one in a state directory, if there is one.
+    /// Loads the record of a state directory, if there is one.
     pub fn load(disk: DiskThread, state: &StateDir, ca: CaKey) -> Result<Self, StateError> {
         let records = Self::new(ca);
         if let Some(bytes) = state.read(disk, FILE)? {
@@ -61,13 +60,12 @@ impl Records {
         Ok(records)
     }
 
-    /// Removes the one in a state directory, as its machine leaves the group.
+    /// Removes the record of a state directory, because its machine leaves the group.
     pub fn forget(disk: DiskThread, state: &StateDir) -> Result<(), StateError> {
         state.remove(disk, FILE)
     }
 
-    /// Whether this key may be a member. Cheap, so that it can be asked for
-    /// every connection.
+    /// Whether this key may be a member. Cheap enough to be called for every connection.
     pub fn allows(&self, id: &PeerId) -> bool {
         self.newest
             .borrow()
@@ -75,20 +73,20 @@ impl Records {
             .is_none_or(|newest| !newest.record().removes(id))
     }
 
-    /// The newest, if there is one.
+    /// Returns the newest record, if there is one.
     pub fn newest(&self) -> Option<SignedRecord> {
         self.newest.borrow().clone()
     }
 
-    /// The newest, now and whenever it changes. An owner of connections to
-    /// members has to ask then whether these are still allowed.
+    /// Returns the newest record and its changes. After each, the owner of connections to members
+    /// has to check whether these are still allowed.
     pub fn changes(&self) -> watch::Receiver<Option<SignedRecord>> {
         self.newest.subscribe()
     }
 
-    /// Makes a record the newest, if it is newer, lets no removed member in
-    /// again and is signed by the group's CA. Returns it, or `None` if it is no
-    /// news. It is in force at once; [`save`](Self::save) keeps it.
+    /// Makes a record the newest if it is newer, readmits no removed member and is signed by the
+    /// group's CA. Returns it, or `None` if it does not replace the newest. It is in force at
+    /// once; [`save`](Self::save) makes it permanent.
     pub fn adopt(&self, record: SignedRecord) -> Result<Option<SignedRecord>, RecordError> {
         if !self.is_news(&record) {
             return Ok(None);
@@ -104,7 +102,7 @@ impl Records {
         Ok(adopted.then_some(record))
     }
 
-    /// Writes the newest into a state directory, unless it is there already.
+    /// Writes the newest record into a state directory, unless it is on disk already.
     pub fn save(&self, disk: DiskThread, state: &StateDir) -> Result<(), StateError> {
         let mut on_disk = self.on_disk();
         let Some(newest) = self.newest() else {
@@ -117,7 +115,7 @@ impl Records {
         Ok(())
     }
 
-    /// Whether the group's CA has signed it.
+    /// Checks that the group's CA has signed a record.
     pub fn verify(&self, record: &SignedRecord) -> Result<(), RecordError> {
         let (signature, message) = record.signature_and_message();
         UnparsedPublicKey::new(&ED25519, self.ca.0)
@@ -125,8 +123,7 @@ impl Records {
             .map_err(|_| RecordError::Forged)
     }
 
-    /// Whether it is newer than the newest one here, and removes all members
-    /// that this one removes.
+    /// Whether a record would replace the newest one.
     fn is_news(&self, record: &SignedRecord) -> bool {
         follows(self.newest.borrow().as_ref(), record)
     }
@@ -142,7 +139,7 @@ impl fmt::Debug for Records {
     }
 }
 
-/// Whether a record may take the place of the newest one.
+/// Whether a record is newer than the newest one and removes all members that that one removes.
 fn follows(newest: Option<&SignedRecord>, record: &SignedRecord) -> bool {
     newest.is_none_or(|newest| {
         let (newest, record) = (newest.record(), record.record());
@@ -150,10 +147,10 @@ fn follows(newest: Option<&SignedRecord>, record: &SignedRecord) -> bool {
     })
 }
 
-/// A record that is not the group's. Close the link that it came by.
+/// A record that is not the group's. The link that it came over has to be closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum RecordError {
-    /// Its sender forged it, or belongs to another group.
+    /// The sender forged the record, or belongs to another group.
     #[error("the group record is not signed by this group's CA")]
     Forged,
 }

@@ -1,15 +1,14 @@
-//! Certificates that are renewed while a node runs: daily, by the wall clock.
+//! Certificates are renewed daily, by the wall clock, while a node runs.
 //!
-//! A member asks its tracker over their link ([`Renewal`]). If its certificate
-//! has ended meanwhile, no link is possible, and it asks over the ALPN of
-//! joining. The tracker writes its own certificate ([`OwnRenewal`]). Either way
-//! the new one is used for every later connection, and links with the old one
-//! are made anew in time. A member checks its new certificate as when it
-//! joined. [`authority`](crate::authority) decides which member gets one.
+//! A member asks its tracker over their link ([`Renewal`]). If the certificate has already
+//! expired, no link is possible, and the member asks over the ALPN of joining instead. The
+//! tracker signs its own certificate ([`OwnRenewal`]). Every later connection uses the new
+//! certificate, and links that use the old one are replaced in time. A member checks a new
+//! certificate as it did when it joined. [`authority`](crate::authority) decides which member
+//! gets one.
 //!
-//! Only certificates go by the wall clock. Waits between attempts go by the
-//! monotonic one: if the wall clock were set back, they would last until it
-//! caught up.
+//! Only certificates go by the wall clock. Waits between attempts go by the monotonic clock: if
+//! the wall clock was set back, a wait would last until it caught up.
 
 use std::ops::Range;
 use std::sync::{Arc, Weak};
@@ -26,68 +25,68 @@ use crate::join::{self, JoinError, Ticket};
 use crate::state::{StateDir, StateError};
 use crate::tls::{MemberTls, TlsError};
 
-/// How old a certificate is when it is renewed.
+/// The age at which a certificate is renewed.
 const DAILY: Duration = Duration::from_hours(24);
 /// How long to wait after a request that brought no better certificate.
 const RETRY: Duration = Duration::from_mins(10);
-/// How long a member whose certificate has ended waits before it asks again, if
-/// its tracker was out of reach: at first, and at most.
+/// How long a member with an expired certificate waits before it asks again if its tracker was
+/// unreachable: at first, and at most.
 const REJOIN_AFTER: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
-/// How long before a certificate's end the user is warned: by then it should
-/// have been renewed twenty times.
+/// How long before a certificate's end the user is warned. By then it should have been renewed
+/// twenty times.
 pub const WARN_BEFORE: Duration = Duration::from_hours(10 * 24);
 
-/// The times at which a certificate need not be renewed: a day from its
-/// beginning, or half its life if that is shorter. Before its beginning it has
-/// to be renewed, too: a clock that was ahead has written it.
+/// Returns the times at which a certificate need not be renewed: a day from its beginning, or
+/// half its life if that is shorter. Before its beginning it has to be renewed as well, because
+/// it was made while a clock was ahead.
 fn fresh(member: &Certified) -> Range<SystemTime> {
     let life = member.ends.duration_since(member.begins);
     member.begins..member.begins + DAILY.min(life.unwrap_or_default() / 2)
 }
 
-/// When to renew: as soon as the time of day is outside `idle`.
+/// When to renew: once the wall clock is outside `idle` and `not_before` has passed.
 #[derive(Clone, Debug)]
 pub struct RenewalTime {
     idle: Range<SystemTime>,
-    /// Not before the clock has run for this long.
+    /// Measured by [`Clock::elapsed`].
     not_before: Duration,
 }
 
 impl RenewalTime {
-    /// Waits until then.
+    /// Waits for that time.
     pub async fn comes(self, clock: &Clock) {
         clock.has_run(self.not_before).await;
         clock.leaves(self.idle).await;
     }
 }
 
-/// Whether the user is to be warned that a certificate has not been renewed.
+/// Whether the user has to be warned that a certificate has not been renewed.
 pub fn ends_soon(member: &Certified, clock: &Clock) -> bool {
     member.ends < clock.wall() + WARN_BEFORE
 }
 
-/// A member's certificate, and how it gets a new one.
+/// A member's certificate and the state of its renewal.
 #[derive(Debug)]
 pub struct Renewal {
     identity: Arc<Identity>,
     membership: Membership,
-    /// Weak, so that the directory is free again when its node has ended, even
-    /// if a task still has something to write.
+    /// Weak, so that the directory is unlocked when its node has ended, even if a task still has
+    /// something to write.
     state: Weak<StateDir>,
     tls: MemberTls,
-    /// Not before the clock has run for this long.
+    /// The earliest time of the next request over a link, by [`Clock::elapsed`].
     next: Duration,
     asking: bool,
     rejoining: bool,
-    /// How long to wait after the next failed attempt to join again.
+    /// How long to wait after the next failed attempt over the ALPN of joining.
     patience: Duration,
-    /// Not before the clock has run for this long.
+    /// The earliest time of the next such attempt, by [`Clock::elapsed`].
     rejoin_next: Duration,
 }
 
 impl Renewal {
-    /// The renewal of the member that `tls` presents. A new certificate is kept
-    /// in `state`.
+    /// Makes the renewal of the member that `tls` presents. New certificates are saved in
+    /// `state`.
     pub fn new(
         identity: impl Into<Arc<Identity>>,
         membership: Membership,
@@ -107,7 +106,7 @@ impl Renewal {
         }
     }
 
-    /// When to ask next; `None` while an answer is awaited.
+    /// Returns when to ask next, or `None` while an answer is awaited.
     pub fn due(&self) -> Option<RenewalTime> {
         (!self.asking).then(|| RenewalTime {
             idle: fresh(&self.tls.member()),
@@ -115,7 +114,8 @@ impl Renewal {
         })
     }
 
-    /// The request, to which exactly one answer must come.
+    /// Makes a request. Each must be followed by exactly one call of [`answered`](Self::answered)
+    /// or [`unanswered`](Self::unanswered).
     pub fn ask(&mut self) -> Result<Join, IdentityError> {
         let request = self.identity.certificate_request()?;
         self.asking = true;
@@ -126,15 +126,15 @@ impl Renewal {
         })
     }
 
-    /// There will be no answer to this request.
+    /// The request will not be answered.
     pub fn unanswered(&mut self) {
         self.asking = false;
         self.next = self.tls.clock().elapsed() + REJOIN_AFTER.0;
     }
 
-    /// The answer, or `None` if it was a refusal. A certificate that does not
-    /// last longer than the present one changes nothing. Returns whether there
-    /// is something to be [kept](Self::kept).
+    /// The tracker has answered; `None` stands for a refusal. A certificate that does not end
+    /// later than the present one is ignored. Returns whether there is a new membership to
+    /// [save](Self::kept).
     pub fn answered(&mut self, joined: Option<&Joined>) -> Result<bool, RenewalError> {
         let clock = self.tls.clock();
         self.asking = false;
@@ -145,8 +145,7 @@ impl Renewal {
         let Membership { ca, trackers, .. } = self.membership.clone();
         let new = join::accept(&self.identity, ca, trackers, joined, clock)?.membership;
         let is_new = self.replace(new)?;
-        // If the new certificate is already old by this clock, that is no reason to ask
-        // again at once.
+        // A new certificate that is already old by this clock must not be renewed again at once.
         let member = self.tls.member();
         if is_new && fresh(&member).contains(&self.tls.clock().wall()) {
             self.next = Duration::ZERO;
@@ -154,14 +153,13 @@ impl Renewal {
         Ok(is_new)
     }
 
-    /// There is no link to the tracker any more. Over the next one it may be
-    /// asked at once.
+    /// The link to the tracker was lost. The tracker may be asked at once over the next one.
     pub fn is_cut_off(&mut self) {
         self.next = Duration::ZERO;
     }
 
-    /// When to ask over the ALPN of joining, since the certificate allows no
-    /// link; `None` while an answer is awaited.
+    /// Returns when to ask over the ALPN of joining because the certificate allows no link, or
+    /// `None` while an answer is awaited.
     pub fn rejoin_due(&self) -> Option<RenewalTime> {
         let member = self.tls.member();
         (!self.rejoining).then_some(RenewalTime {
@@ -170,30 +168,30 @@ impl Renewal {
         })
     }
 
-    /// What to ask with over the ALPN of joining, as a member that is in the
-    /// tracker's tables. The caller reports the result to
-    /// [`rejoined`](Self::rejoined) or [`unreached`](Self::unreached).
+    /// Returns what to ask with over the ALPN of joining. The tracker knows this member by its
+    /// key. The caller reports the result to [`rejoined`](Self::rejoined) or
+    /// [`unreached`](Self::unreached).
     pub fn rejoin(&mut self) -> (Ticket, Arc<Identity>) {
         self.rejoining = true;
         (Ticket::from(&self.membership), self.identity.clone())
     }
 
-    /// The tracker was out of reach.
+    /// The tracker was unreachable.
     pub fn unreached(&mut self) {
         self.rejoining = false;
         self.rejoin_next = self.tls.clock().elapsed() + self.patience;
         self.patience = (self.patience * 2).min(REJOIN_AFTER.1);
     }
 
-    /// The tracker has answered. Returns whether there is something to be
-    /// [kept](Self::kept).
+    /// The tracker has answered over the ALPN of joining. Returns whether there is a new
+    /// membership to [save](Self::kept).
     pub fn rejoined(
         &mut self,
         admitted: Result<Membership, JoinError>,
     ) -> Result<bool, RenewalError> {
         self.rejoining = false;
         let wait = match &admitted {
-            // Only the user can change that.
+            // Only a user can change a refusal, so there is no hurry.
             Err(JoinError::Refused { .. }) => RETRY,
             Ok(_) | Err(_) => self.patience,
         };
@@ -217,7 +215,7 @@ impl Renewal {
         Ok(true)
     }
 
-    /// What this member has to keep on disk, as it is now.
+    /// Returns what has to be saved on the disk.
     pub fn kept(&self) -> Kept {
         Kept {
             membership: self.membership.clone(),
@@ -236,7 +234,7 @@ pub struct Kept {
 }
 
 impl Kept {
-    /// Keeps the membership.
+    /// Saves the membership.
     pub fn save(&self, disk: DiskThread) -> Result<(), StateError> {
         match self.state.upgrade() {
             Some(state) => self.membership.save(disk, &state),
@@ -244,7 +242,7 @@ impl Kept {
         }
     }
 
-    /// Keeps the newest group record.
+    /// Saves the newest group record.
     pub fn save_record(&self, disk: DiskThread) -> Result<(), StateError> {
         match self.state.upgrade() {
             Some(state) => self.tls.records().save(disk, &state),
@@ -253,19 +251,19 @@ impl Kept {
     }
 }
 
-/// The tracker's certificate, which it writes itself.
+/// The renewal of the tracker's certificate, which it signs itself.
 #[derive(Debug)]
 pub struct OwnRenewal {
-    /// The authority that writes it.
+    /// The authority that signs it.
     pub authority: Arc<Authority>,
     /// The tracker's key.
     pub identity: Arc<Identity>,
-    /// Its certificate, as its members see it.
+    /// The tracker's configurations, which present the certificate.
     pub tls: MemberTls,
 }
 
 impl OwnRenewal {
-    /// When a new one is to be written.
+    /// Returns when to sign a new certificate.
     pub fn due(&self) -> RenewalTime {
         RenewalTime {
             idle: fresh(&self.tls.member()),
@@ -273,7 +271,7 @@ impl OwnRenewal {
         }
     }
 
-    /// When to try again, after an attempt that failed.
+    /// Returns when to try again after a failed attempt.
     pub fn due_again(&self) -> RenewalTime {
         RenewalTime {
             not_before: self.tls.clock().elapsed() + RETRY,
@@ -281,7 +279,7 @@ impl OwnRenewal {
         }
     }
 
-    /// Writes a new one, which is presented on every connection from now on.
+    /// Signs a new certificate, which every later connection presents.
     pub fn renew(&self) -> Result<(), RenewalError> {
         let now = self.tls.clock().wall();
         let certificate = self
@@ -296,13 +294,13 @@ impl OwnRenewal {
     }
 }
 
-/// Why there is no new certificate. The old one stays, and it is tried again.
+/// Why there is no new certificate. The old one stays in use, and renewal is tried again later.
 #[derive(Debug, thiserror::Error)]
 pub enum RenewalError {
-    /// The tracker's answer is not believed.
+    /// The tracker's answer is not trusted.
     #[error(transparent)]
     Answer(#[from] JoinError),
-    /// The tracker cannot write its own.
+    /// The tracker cannot sign its own certificate.
     #[error(transparent)]
     Authority(#[from] AuthorityError),
     /// The new certificate cannot be used.
@@ -346,7 +344,7 @@ mod tests {
         let came = timeout(RETRY, cut_off.comes(&clock)).await;
         came.expect_err("it is good for links");
 
-        // It has ended; and it has not begun.
+        // The certificate has expired; then, its beginning is in the future.
         for days in [31, -31] {
             clock.turn(days * DAY);
             let due = renewal.rejoin_due().expect("nothing is asked");

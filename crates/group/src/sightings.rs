@@ -1,8 +1,8 @@
-//! When the tracker saw each member last.
+//! When the tracker last saw each member.
 //!
-//! Kept in memory while the tracker runs, and in a small file for the next start.
-//! Owns that file. Nothing depends on it: it may be lost, and then it is not known
-//! for a while when members were seen.
+//! The times are held in memory while the tracker runs, and in a small file, owned by this
+//! module, for the next start. Nothing depends on the file: if it is lost, the times of members
+//! that have not come back since are unknown.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,7 +14,7 @@ use thorp_wire::PeerId;
 use crate::authority::MAX_MEMBERS;
 use crate::state::{StateDir, StateError};
 
-/// When each member was seen last, in seconds since 1970.
+/// When each member was last seen, in seconds since 1970.
 #[derive(Debug)]
 pub struct Sightings {
     state: Arc<StateDir>,
@@ -22,12 +22,12 @@ pub struct Sightings {
 }
 
 impl Sightings {
-    /// Where it is kept.
+    /// The file's name in a state directory.
     pub const FILE: &str = "seen.json";
-    /// How often it is written at most: whole, whatever has changed.
+    /// The shortest time between two writes of the file, which is always written as a whole.
     pub const WRITTEN_EVERY: Duration = Duration::from_mins(5);
 
-    /// What is kept in a state directory. What cannot be read counts as not known.
+    /// Loads the file of a state directory. A file that cannot be read counts as empty.
     pub fn load(disk: DiskThread, state: Arc<StateDir>) -> Self {
         let stored = state.read_json::<BTreeMap<String, u64>>(disk, Self::FILE);
         let stored = stored.ok().flatten().unwrap_or_default();
@@ -42,21 +42,21 @@ impl Sightings {
         }
     }
 
-    /// A member is there at this moment, or was until now.
+    /// Records that a member was connected at this time.
     pub fn saw(&self, id: PeerId, at: u64) {
         let mut seen = self.seen();
-        // Only members come so far, but open groups let in any machine.
+        // Only members are recorded, but an open group admits any machine.
         if seen.len() < MAX_MEMBERS || seen.contains_key(&id) {
             seen.insert(id, at);
         }
     }
 
-    /// When a member was seen last, if that is known.
+    /// Returns when a member was last seen, if that is known.
     pub fn last(&self, id: PeerId) -> Option<u64> {
         self.seen().get(&id).copied()
     }
 
-    /// Writes it.
+    /// Writes the file.
     pub fn save(&self, disk: DiskThread) -> Result<(), StateError> {
         let seen = self.seen().clone();
         let stored: BTreeMap<String, u64> = seen

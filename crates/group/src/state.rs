@@ -1,11 +1,11 @@
 //! A state directory, owned by one process at a time.
 //!
-//! This module owns the directory, its version, its lock and how a small file
-//! is read and written whole. The modules that write the files own their
-//! meaning. `folder` opens what is in it.
+//! This module owns the directory, its version, its lock, and how a small file in it is read and
+//! written as a whole. The modules that write the files own their meaning. `folder` opens the
+//! files.
 //!
-//! A file is replaced by renaming a complete, synced one over it: after a crash
-//! there is the old one or the new one, never half of either.
+//! A file is replaced by renaming a complete, synced one over it. After a crash, either the old
+//! or the new file is there, never half of one.
 
 mod folder;
 
@@ -24,25 +24,25 @@ use thorp_wire::reserved::VERSION_FILE;
 
 use folder::Folder;
 
-/// The version of the state that this program writes.
+/// The version of the state format that this program writes.
 pub(crate) const VERSION: u32 = 1;
-/// The state directory of a tracker inside a peer, within the peer's own.
+/// The name of the state directory of a tracker inside a peer, within the peer's own directory.
 pub const EMBEDDED: &str = "tracker";
 pub(crate) const LOCK_FILE: &str = "lock";
-/// What users may put there before the first start.
+/// The only file that a user may put into the directory before the first start.
 const CONFIG_FILE: &str = "config.toml";
 
-/// A locked state directory. Dropping it unlocks the directory.
+/// A locked state directory, unlocked when dropped.
 #[derive(Debug)]
 pub struct StateDir {
     folder: Folder,
-    /// Locked as long as it is open.
+    /// Holds the lock for as long as it is open.
     lock: File,
 }
 
 impl StateDir {
-    /// Makes the directory where needed, locks it and checks its version. One that
-    /// belongs to another user is refused.
+    /// Creates the directory if needed, locks it and checks its version. Refuses a directory that
+    /// belongs to another user.
     pub fn open(disk: DiskThread, path: impl Into<PathBuf>) -> Result<Self, StateError> {
         let path = path.into();
         let (folder, created) = match Folder::open(disk, &path)? {
@@ -67,12 +67,12 @@ impl StateDir {
         Ok(state)
     }
 
-    /// Whether there is one, in use or not.
+    /// Whether `path` is a state directory, in use or not.
     pub fn is_there(disk: DiskThread, path: &Path) -> Result<bool, StateError> {
         Self::has(disk, path, VERSION_FILE)
     }
 
-    /// Whether a state directory, which another process may have, has this file.
+    /// Whether a state directory, possibly locked by another process, contains this file.
     pub fn has(disk: DiskThread, path: &Path, name: &str) -> Result<bool, StateError> {
         match Folder::open(disk, path)? {
             Some(folder) => folder.has(name),
@@ -80,8 +80,8 @@ impl StateDir {
         }
     }
 
-    /// Reads a file, if it is there, of a state directory that another process may
-    /// have.
+    /// Reads a file of a state directory that another process may have locked. Returns `None` if
+    /// there is no such file.
     pub fn peek(disk: DiskThread, path: &Path, name: &str) -> Result<Option<Vec<u8>>, StateError> {
         match Folder::open(disk, path)? {
             Some(folder) => folder.read(name),
@@ -89,7 +89,7 @@ impl StateDir {
         }
     }
 
-    /// Refuses a directory that a process has at this moment.
+    /// Fails if a process has locked this directory.
     pub fn must_be_free(disk: DiskThread, path: &Path) -> Result<(), StateError> {
         let lock = match Folder::open(disk, path)? {
             Some(folder) => folder.open_file(LOCK_FILE)?,
@@ -98,29 +98,30 @@ impl StateDir {
         let Some(lock) = lock else {
             return Ok(());
         };
-        // Shared, so that two who look do not take each other for its owner.
+        // A shared lock, so that two processes that check at once do not take each other for the
+        // owner.
         match lock.try_lock_shared() {
             Err(TryLockError::WouldBlock) => Err(in_use(path, lock)),
             _ => Ok(()),
         }
     }
 
-    /// Where it is.
+    /// Returns the directory's path.
     pub fn path(&self) -> &Path {
         self.folder.path()
     }
 
-    /// Where a file in it is.
+    /// Returns the path of a file in the directory.
     pub fn file(&self, name: &str) -> PathBuf {
         self.folder.file(name)
     }
 
-    /// Reads a file, if it is there.
+    /// Reads a file. Returns `None` if there is no such file.
     pub fn read(&self, _: DiskThread, name: &str) -> Result<Option<Vec<u8>>, StateError> {
         self.folder.read(name)
     }
 
-    /// Reads a JSON file, if it is there.
+    /// Reads a JSON file. Returns `None` if there is no such file.
     pub fn read_json<T: DeserializeOwned>(
         &self,
         disk: DiskThread,
@@ -134,17 +135,17 @@ impl StateDir {
             .map_err(|e| self.corrupt(name, e))
     }
 
-    /// Replaces a file, in one step.
+    /// Replaces a file atomically.
     pub fn write(&self, _: DiskThread, name: &str, bytes: &[u8]) -> Result<(), StateError> {
         self.replace(name, bytes, SECRET | Mode::RGRP | Mode::ROTH)
     }
 
-    /// Replaces a file, in one step; only its owner may read it.
+    /// Replaces a file atomically; only its owner may read it.
     pub fn write_secret(&self, _: DiskThread, name: &str, bytes: &[u8]) -> Result<(), StateError> {
         self.replace(name, bytes, SECRET)
     }
 
-    /// Replaces a file with JSON, in one step; only its owner may read it.
+    /// Replaces a JSON file atomically; only its owner may read it.
     pub fn write_json<T: Serialize>(
         &self,
         disk: DiskThread,
@@ -157,18 +158,17 @@ impl StateDir {
         self.write_secret(disk, name, &bytes)
     }
 
-    /// Gives a file another name, in the place of what has that one.
+    /// Renames a file, replacing any file of the new name.
     pub fn rename(&self, _: DiskThread, from: &str, to: &str) -> Result<(), StateError> {
         self.folder.rename(from, to)
     }
 
-    /// Removes a file; it is no error if it was not there.
+    /// Removes a file. Succeeds if there is no such file.
     pub fn remove(&self, _: DiskThread, name: &str) -> Result<(), StateError> {
         self.folder.remove(name)
     }
 
-    /// Unlocks the directory and removes it, if it is empty: the caller has
-    /// removed its files, and there are no others.
+    /// Unlocks the directory, and removes it if no file of another module is left in it.
     pub fn end(self, disk: DiskThread) -> Result<(), StateError> {
         for name in [&Self::temporary(VERSION_FILE), VERSION_FILE, LOCK_FILE] {
             self.remove(disk, name)?;
@@ -181,12 +181,12 @@ impl StateDir {
         }
     }
 
-    /// What a file is called until it is whole.
+    /// Returns the name that a file has until it is complete.
     pub fn temporary(name: &str) -> String {
         format!(".{name}.new")
     }
 
-    /// The error for a file with wrong content.
+    /// Makes the error for a file with wrong content.
     pub fn corrupt(&self, name: &str, why: impl fmt::Display) -> StateError {
         StateError::Corrupt {
             path: self.file(name),
@@ -227,7 +227,7 @@ fn make(disk: DiskThread, path: &Path) -> Result<Folder, StateError> {
     made.ok_or_else(|| failed(io::ErrorKind::NotFound.into()))
 }
 
-/// Refuses a directory that holds other things, such as a user's home.
+/// Refuses a directory with other content, such as a user's home directory.
 fn refuse_foreign(folder: &Folder) -> Result<(), StateError> {
     if folder.has(VERSION_FILE)? {
         return Ok(());
@@ -246,7 +246,7 @@ fn lock(folder: &Folder) -> Result<File, StateError> {
     let file = folder.open_or_make(LOCK_FILE)?;
     match file.try_lock() {
         Ok(()) => {
-            // So that no message names the process number of an earlier owner.
+            // Otherwise a message could name the process id of an earlier owner.
             let _ = file.set_len(0);
             Ok(file)
         }
@@ -264,48 +264,49 @@ fn in_use(directory: &Path, lock: File) -> StateError {
     }
 }
 
-/// Why a state directory cannot be used, sorted by what to do next.
+/// Why a state directory cannot be used; each variant says what the user can do.
 #[derive(Debug, Error)]
 pub enum StateError {
-    /// Another process has it: stop that one, or use another directory.
+    /// Another process uses the directory: stop that process, or use another directory.
     #[error("state directory {} is in use by {}", path.display(), process(*by))]
     InUse {
         /// The directory.
         path: PathBuf,
-        /// The number of the process, if it has written it there.
+        /// The id of that process, if the lock file contains it.
         by: Option<u32>,
     },
-    /// A newer program has been here: use that one.
+    /// A newer program wrote the directory: use that program.
     #[error("state directory {} was written by a newer thorp (state version {found}, this program knows {VERSION}); nothing was changed", path.display())]
     Newer {
         /// The directory.
         path: PathBuf,
-        /// Its version.
+        /// The version of its state format.
         found: u32,
     },
-    /// Other things live there: use another directory.
+    /// The directory contains other things: use another directory.
     #[error("{} is not a state directory: it holds {holds:?}", path.display())]
     Foreign {
         /// The directory.
         path: PathBuf,
-        /// One of the things in it.
+        /// The name of one of these things.
         holds: String,
     },
-    /// Another user could read the keys there, and change them: use another directory.
+    /// The directory's owner could read and change the keys: use another directory.
     #[error("state directory {} belongs to another user (its number is {owner})", path.display())]
     OtherUser {
         /// The directory.
         path: PathBuf,
-        /// The user's number.
+        /// The owner's user id.
         owner: u32,
     },
-    /// It would lead to another file: remove it.
+    /// The file is a symlink, a hard link, or not a regular file, and could lead elsewhere:
+    /// remove it.
     #[error("{} is a link, or no plain file, and thorp opens none there", path.display())]
     NotPlain {
-        /// The link, or whatever it is.
+        /// Its path.
         path: PathBuf,
     },
-    /// A file has wrong content: restore it, or start anew without it.
+    /// A file has wrong content: restore it, or remove it and start afresh.
     #[error("{} is damaged: {why}", path.display())]
     Corrupt {
         /// The file.
@@ -313,14 +314,14 @@ pub enum StateError {
         /// What is wrong with it.
         why: String,
     },
-    /// The disk said no.
+    /// The system reported an I/O error.
     #[error("cannot {action} {}: {error}", path.display())]
     Io {
-        /// What was tried.
+        /// What was attempted, as a verb.
         action: &'static str,
-        /// With which file.
+        /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         error: io::Error,
     },
 }

@@ -16,14 +16,14 @@ use crate::join::JoinService;
 use crate::state::StateDir;
 use crate::tls::MemberTls;
 
-/// A state directory that goes away again.
+/// Returns a new state directory, which is removed when the first value is dropped.
 pub fn state() -> (TempDir, StateDir) {
     let temporary = tempfile::tempdir().expect("a directory");
     let state = StateDir::open(DISK, temporary.path().join("state")).expect("a state directory");
     (temporary, state)
 }
 
-/// A member's key, for tests that misuse it.
+/// Returns a member's key, for tests that misuse it.
 pub fn key_of(identity: &Identity) -> PrivateKeyDer<'static> {
     identity.private_key()
 }
@@ -41,7 +41,7 @@ pub struct Group {
     reason = "a group is made, with keys and files"
 )]
 impl Group {
-    /// A new one, with a CA of its own.
+    /// Makes a group with its own CA.
     pub fn new() -> Self {
         let (temporary, state) = state();
         let state = Arc::new(state);
@@ -53,7 +53,7 @@ impl Group {
         }
     }
 
-    /// Where its authority keeps what it knows.
+    /// Returns the state directory of its authority.
     pub fn state(&self) -> &StateDir {
         &self.state
     }
@@ -63,7 +63,7 @@ impl Group {
         self.admit_at(identity, name, SystemTime::now())
     }
 
-    /// The same, by another clock.
+    /// Makes a member at the given time.
     pub fn admit_at(&self, identity: &Identity, name: &str, now: SystemTime) -> Membership {
         let was_open = self.authority.is_open();
         self.authority.set_open(DISK, true).expect("opens");
@@ -79,7 +79,7 @@ impl Group {
         self.membership(certificate)
     }
 
-    /// What a certificate of this group makes of a key.
+    /// Returns the membership that a certificate of this group stands for.
     pub fn membership(&self, certificate: Vec<u8>) -> Membership {
         Membership {
             certificate,
@@ -88,14 +88,14 @@ impl Group {
         }
     }
 
-    /// A new member.
+    /// Makes a new member, and returns its configurations.
     pub fn member(&self, name: &str) -> MemberTls {
         let identity = Identity::generate().expect("a key");
         let membership = self.admit(&identity, name);
         MemberTls::new(&identity, &membership, Clock::system()).expect("fits")
     }
 
-    /// A tracker's certificates, and its service for newcomers.
+    /// Makes a tracker: its configurations, and its service for newcomers.
     pub fn tracker_tls(&self, clock: Clock) -> (MemberTls, JoinService) {
         let identity = Identity::generate().expect("a key");
         let name = "hall".parse().expect("a name");
@@ -110,7 +110,7 @@ impl Group {
         (tls, join)
     }
 
-    /// What signs, to sign what the authority would not.
+    /// Returns the CA's signing key, to sign what the authority would not.
     pub fn issuer(&self) -> Issuer<'_, &KeyPair> {
         self.authority.issuer()
     }

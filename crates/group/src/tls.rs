@@ -1,10 +1,8 @@
-//! Makes rustls configurations of certificates, and tells which member is at
-//! the other end.
+//! Makes rustls configurations of certificates, and identifies the member at the other end.
 //!
-//! A [`Certified`] is made of a certificate that rustls has verified against the
-//! group's CA. TLS 1.3 only, and no resumption: a resumed connection would
-//! outlive its certificate. What a certificate says is read in
-//! [`certificate`](crate::certificate).
+//! A [`Certified`] is read from a certificate that rustls has verified against the group's CA.
+//! Only TLS 1.3 is used, without resumption, since a resumed connection would outlive its
+//! certificate. [`certificate`](crate::certificate) reads what a certificate says.
 //!
 //! This module opens no connection.
 
@@ -36,12 +34,12 @@ pub const ALPN_LINK: &[u8] = b"thorp/1";
 pub const ALPN_SESSION: &[u8] = b"bittorrent";
 /// The ALPN of joining.
 pub const ALPN_JOIN: &[u8] = b"thorp-join/1";
-/// `CN=thorp`: the subject of every group's CA, DER, without its outer tag.
+/// The subject of every group's CA, `CN=thorp`: DER without its outer tag and length.
 const CA_SUBJECT: &[u8] = b"\x31\x0e\x30\x0c\x06\x03\x55\x04\x03\x0c\x05thorp";
-/// The bytes before the 32 bytes of an Ed25519 key in a public key info,
-/// without its outer tag (RFC 8410).
+/// What precedes the 32 bytes of an Ed25519 key in a public key info: DER without the outer tag
+/// and length (RFC 8410).
 const ED25519_INFO: &[u8] = b"\x30\x05\x06\x03\x2b\x65\x70\x03\x21\x00";
-/// aws-lc with the ciphers in the order of their speed on today's processors.
+/// aws-lc, with the cipher suites in the order of their speed on today's processors.
 static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| {
     use aws_lc_rs::cipher_suite as suite;
     Arc::new(CryptoProvider {
@@ -54,9 +52,9 @@ static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| {
     })
 });
 
-/// A member's configurations for links and sessions, and which members it lets
-/// in. Clones share them, so that a renewed certificate is used for every later
-/// connection, and a newer group record counts for all connections at once.
+/// A member's configurations for links and sessions, and the records that say which members it
+/// admits. Clones share them: a renewed certificate is used for every later connection, and a
+/// newer group record is in force for all connections at once.
 #[derive(Clone)]
 pub struct MemberTls {
     clock: Clock,
@@ -73,7 +71,7 @@ struct Current {
 }
 
 impl MemberTls {
-    /// The configurations of a member that has no group record yet.
+    /// Makes the configurations of a member that has no group record yet.
     pub fn new(
         identity: &Identity,
         membership: &Membership,
@@ -87,20 +85,19 @@ impl MemberTls {
         })
     }
 
-    /// The same with these records of its group.
+    /// Uses these records of its group.
     #[must_use]
     pub fn with_records(self, records: Records) -> Self {
         Self { records, ..self }
     }
 
-    /// The records that say which members were removed.
+    /// Returns the records that say which members were removed.
     pub fn records(&self) -> &Records {
         &self.records
     }
 
-    /// The member at the other end of an established connection, if it was not
-    /// removed. The caller asks right after every handshake, before it serves
-    /// anything.
+    /// Returns the member at the other end of an established connection, if it was not removed.
+    /// The caller must ask right after every handshake, before it serves anything.
     pub fn peer_of(&self, connection: &CommonState) -> Result<Certified, CertificateError> {
         let chain = connection.peer_certificates().unwrap_or_default();
         let member = member_of(chain.first().ok_or(CertificateError::Missing)?)?;
@@ -110,39 +107,42 @@ impl MemberTls {
         Ok(member)
     }
 
-    /// From now on, presents this membership's certificate.
+    /// Presents this membership's certificate on every later connection.
     pub fn renew(&self, identity: &Identity, membership: &Membership) -> Result<(), TlsError> {
         let renewed = Current::new(identity, membership, &self.clock)?;
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = renewed;
         Ok(())
     }
 
-    /// This machine, as its certificate describes it.
+    /// Returns this machine as its certificate describes it.
     pub fn member(&self) -> Certified {
         self.with(|current| current.member.clone())
     }
 
-    /// The group's CA.
+    /// Returns the group's CA.
     pub fn ca(&self) -> CaKey {
         self.with(|current| current.ca)
     }
 
-    /// The clock that certificates are checked by.
+    /// Returns the clock by which certificates are checked.
     pub fn clock(&self) -> &Clock {
         &self.clock
     }
 
-    /// Demands a member's certificate, ALPN [`ALPN_LINK`] or [`ALPN_SESSION`].
+    /// Returns the server configuration: demands a member's certificate, ALPN [`ALPN_LINK`] or
+    /// [`ALPN_SESSION`].
     pub fn server(&self) -> Arc<ServerConfig> {
         self.with(|current| current.server.clone())
     }
 
-    /// Presents this machine's certificate, ALPN [`ALPN_LINK`].
+    /// Returns the client configuration for links: presents this machine's certificate, ALPN
+    /// [`ALPN_LINK`].
     pub fn client(&self) -> Arc<ClientConfig> {
         self.with(|current| current.client.clone())
     }
 
-    /// Presents this machine's certificate, ALPN [`ALPN_SESSION`].
+    /// Returns the client configuration for sessions: presents this machine's certificate, ALPN
+    /// [`ALPN_SESSION`].
     pub fn session_client(&self) -> Arc<ClientConfig> {
         self.with(|current| current.session_client.clone())
     }
@@ -184,8 +184,8 @@ impl Current {
     }
 }
 
-/// What a tracker shows to newcomers: its own certificate and the CA's, so that
-/// a newcomer can read the CA's key.
+/// Makes the configuration with which a tracker serves newcomers. It shows the tracker's
+/// certificate and the CA's, from which a newcomer reads the CA's key.
 pub fn join_server(
     key: PrivateKeyDer<'static>,
     certificate: Vec<u8>,
@@ -199,8 +199,8 @@ pub fn join_server(
     Ok(finish_server(config, &[ALPN_JOIN]))
 }
 
-/// Connects to the tracker of the group with this CA key or, without one, of
-/// any group: then [`ca_of`] says which.
+/// Makes the configuration with which a newcomer connects to the tracker of the group with this
+/// CA key or, without one, of any group: [`ca_of`] then returns the CA.
 pub fn join_client(ca: Option<CaKey>, clock: &Clock) -> Result<Arc<ClientConfig>, TlsError> {
     let config = client_builder(clock)?
         .dangerous()
@@ -212,8 +212,8 @@ pub fn join_client(ca: Option<CaKey>, clock: &Clock) -> Result<Arc<ClientConfig>
     Ok(finish_client(config, ALPN_JOIN))
 }
 
-/// Connects to the same tracker as [`join_client`], whatever the time. Fit only
-/// for reading the certificate that it shows: the connection keeps no secret.
+/// Like [`join_client`], but accepts the tracker's certificate whatever the time. Use it only to
+/// read that certificate: the connection must carry nothing secret.
 pub fn clock_client(ca: Option<CaKey>, clock: &Clock) -> Result<Arc<ClientConfig>, TlsError> {
     let config = client_builder(clock)?
         .dangerous()
@@ -225,12 +225,12 @@ pub fn clock_client(ca: Option<CaKey>, clock: &Clock) -> Result<Arc<ClientConfig
     Ok(finish_client(config, ALPN_JOIN))
 }
 
-/// The CA key that a joining server has shown.
+/// Returns the CA key that a tracker has shown to a newcomer.
 pub fn ca_of(connection: &CommonState) -> Option<CaKey> {
     shown_ca(connection.peer_certificates()?.get(1..)?)
 }
 
-/// Whether a certificate would be believed in this group now.
+/// Checks that a certificate is valid in this group at this time, and reads it.
 pub fn verify_member(
     certificate: &[u8],
     ca: CaKey,
@@ -275,7 +275,7 @@ fn finish_client(mut config: ClientConfig, alpn: &[u8]) -> Arc<ClientConfig> {
     Arc::new(config)
 }
 
-/// Only this CA is believed.
+/// Returns the root store that trusts only this CA.
 pub fn roots(ca: CaKey) -> Arc<RootCertStore> {
     let anchor = TrustAnchor {
         subject: Der::from_slice(CA_SUBJECT),
@@ -287,24 +287,23 @@ pub fn roots(ca: CaKey) -> Arc<RootCertStore> {
     })
 }
 
-/// The key of a CA certificate among these.
+/// Returns the key of the first CA certificate in the chain.
 fn shown_ca(chain: &[CertificateDer<'_>]) -> Option<CaKey> {
     chain.iter().find_map(|certificate| {
         let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
         let subject = certificate.subject().as_raw();
-        // A short sequence: its tag and its length stand in front.
+        // The subject is a short sequence, with one byte each of tag and length.
         (subject.get(2..) == Some(CA_SUBJECT)).then_some(())?;
         ed25519_key(certificate.public_key()).map(CaKey)
     })
 }
 
-/// Believes the CA whose key is pinned or, before there is one, the CA that the
-/// server shows. Either way the server's own certificate must be that CA's.
+/// Trusts the pinned CA or, if none is pinned, the CA that the server shows. Either way that CA
+/// must have signed the server's own certificate.
 #[derive(Debug)]
 struct FirstContact {
     pinned: Option<CaKey>,
-    /// Whether the certificate is checked at the time of its beginning, instead
-    /// of now.
+    /// Whether the certificate is checked at the time of its own beginning instead of now.
     by_its_own_time: bool,
 }
 
@@ -367,14 +366,13 @@ impl ServerCertVerifier for FirstContact {
     }
 }
 
-/// A configuration that cannot be made: something is wrong with this machine's
-/// own files.
+/// A configuration that cannot be made because this machine's own files are wrong.
 #[derive(Debug, Error)]
 pub enum TlsError {
-    /// This machine's certificate.
+    /// This machine's certificate cannot be read.
     #[error("this machine's own certificate cannot be used: {0}; join the group again")]
     Certificate(CertificateError),
-    /// Key and certificate do not fit, or the like.
+    /// Key and certificate do not belong together, or rustls refuses them.
     #[error("this machine's key and certificate cannot be used: {0}; join the group again")]
     Setup(String),
 }

@@ -1,4 +1,4 @@
-//! Why a certificate is not given.
+//! Why a certificate is not issued.
 
 use thiserror::Error;
 use thorp_wire::frame::{GroupRecord, Reason, Refused};
@@ -8,59 +8,59 @@ use crate::state::StateError;
 
 use super::limits::{MAX_INVITES, MAX_MEMBERS};
 
-/// Why a certificate is not given, sorted by what to do next.
+/// Why a certificate is not issued; each variant says what can be done.
 #[derive(Debug, Error)]
 pub enum AuthorityError {
-    /// Ask the group's owner for an invite.
+    /// The machine has no valid invite: ask the group's owner for one.
     #[error(transparent)]
     NotInvited(#[from] NotInvited),
-    /// The group's owner does not want this machine.
+    /// The group's owner has removed this machine.
     #[error("{REMOVED}")]
     Removed,
-    /// Remove another one, or stop the tracker for good.
+    /// The key belongs to the CA's machine: remove another one, or end the tracker for good.
     #[error("that is the machine that keeps the group: without it there is no group")]
     Own,
-    /// Make a new group.
+    /// The list of removed members is full: make a new group.
     #[error(
         "{} machines were removed already, and no more can be told of",
         GroupRecord::MAX_REMOVED
     )]
     TooManyRemoved,
-    /// The record is forged.
+    /// A record that a member has sent is forged.
     #[error(transparent)]
     Record(#[from] RecordError),
-    /// The asking machine's program is at fault.
+    /// The certificate request is invalid, through a fault of the asking machine's program.
     #[error("the certificate request is not one: {0}")]
     Request(&'static str),
-    /// Remove some members first.
+    /// The group is full: remove some members first.
     #[error("the group is full: it has {MAX_MEMBERS} members; the others have to be removed first")]
     Full,
-    /// Wait until some of them have ended.
+    /// There are too many invites: wait until some have expired.
     #[error("there are {MAX_INVITES} invites already")]
     TooManyInvites,
-    /// The tables are there, but the key is not.
+    /// The tables exist, but the CA's key does not.
     #[error("the group's key (ca.p8) is missing though it has members")]
     KeyMissing,
-    /// The tracker's disk.
+    /// The tracker's state directory cannot be read or written.
     #[error(transparent)]
     State(#[from] StateError),
-    /// The tracker's random generator, or its library.
+    /// The tracker's random generator or its cryptographic library failed.
     #[error("the tracker could not sign the certificate; see its log")]
     Signing,
 }
 
-/// What the asking machine is told where the tracker's disk is full or fails.
+/// The refusal while the tracker's disk is full or fails.
 const UNSAVED: &str = "the tracker cannot write to its disk now: try again later";
 
 impl AuthorityError {
-    /// What the asking machine is told. The state of the tracker's disk is not
-    /// its business.
+    /// Makes the answer to the asking machine, which does not reveal the state of the tracker's
+    /// disk.
     pub fn refusal(&self) -> Refused {
         let (reason, text) = match self {
             Self::NotInvited(_) | Self::Removed => (Reason::NotInvited, self.to_string()),
             Self::Request(_) => (Reason::NotServed, self.to_string()),
             Self::Full | Self::TooManyInvites | Self::Signing => (Reason::Busy, self.to_string()),
-            // It may be let in as soon as the disk takes it.
+            // The machine may be admitted once the disk can be written again.
             Self::State(_) => (Reason::Busy, UNSAVED.to_owned()),
             Self::KeyMissing | Self::Own | Self::TooManyRemoved | Self::Record(_) => {
                 (Reason::NotServed, Self::Signing.to_string())
@@ -71,19 +71,19 @@ impl AuthorityError {
     }
 }
 
-/// Why an invite does not let a machine in.
+/// Why an invite does not admit a machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum NotInvited {
-    /// No token came with the request.
+    /// The request has no token.
     #[error("this group is by invitation: ask its owner for an invite (`thorp invite`)")]
     None,
     /// No invite has this token.
     #[error("this invite is not known (any more); ask for a new one (`thorp invite`)")]
     Wrong,
-    /// Other machines have used it up.
+    /// Other machines have used the invite up.
     #[error("this invite has been used already; ask for a new one (`thorp invite`)")]
     Used,
-    /// It has expired.
+    /// The invite has expired.
     #[error("this invite has expired; ask for a new one (`thorp invite`)")]
     Expired,
 }

@@ -1,8 +1,8 @@
 //! How much a group may hold.
 
-/// The most members of a group.
+/// The maximum number of members, including removed ones.
 pub const MAX_MEMBERS: usize = 100_000;
-/// The most invites that are remembered.
+/// The maximum number of invites that are remembered.
 pub const MAX_INVITES: usize = 1_000;
-/// The most uses of an invite.
+/// The maximum number of uses of one invite.
 pub(super) const MAX_USES: u32 = 10_000;

@@ -1,17 +1,16 @@
 //! The group's certificate authority: which keys are members, and their names.
 //!
 //! ```text
-//! tables   members, invites and policy, in memory and as they are kept
-//! signing  requests read, certificates written
+//! tables   members, invites and policy, in memory and on disk
+//! signing  reading requests, writing certificates
 //! limits   how much a group may hold
-//! error    why a certificate is not given
+//! error    why no certificate is issued
 //! ```
 //!
-//! Its key, the member table and the invites are the only hard state of a
-//! group. It writes every certificate itself: of a request it takes the key and
-//! nothing else, once the request's signature has proved that the asking
-//! machine has the key. A key is signed if it is a member's already, if an
-//! invite lets it in, or if the group is open.
+//! Its key, the member table and the invites are the only hard state of a group. It composes
+//! every certificate itself: from a request it takes only the key, after the request's signature
+//! has proved that the asking machine has that key. A key is signed if it is a member's already,
+//! if an invite lets it in, or if the group is open.
 //!
 //! Every decision is on disk before any machine is told of it.
 
@@ -49,11 +48,11 @@ pub use error::{AuthorityError, NotInvited};
 pub use limits::MAX_MEMBERS;
 pub use signing::{BACKDATED, VALIDITY};
 
-/// A state directory with this file has a group's CA.
+/// The file of the CA's key. A state directory that contains it keeps a group.
 pub const KEY_FILE: &str = "ca.p8";
-/// The files of a group's hard state, in the order in which they are put back.
-/// The key is last: a directory with members and without a key is never used as
-/// a group's, and no new key is made in it.
+/// The files of a group's hard state, in the order in which they are restored. The key comes
+/// last: a directory with members but without a key is never used as a group's, and no new key is
+/// made in it.
 pub const FILES: [&str; 5] = [
     MEMBERS_FILE,
     INVITES_FILE,
@@ -64,7 +63,7 @@ pub const FILES: [&str; 5] = [
 
 /// How long an invite is valid, unless the user says otherwise.
 pub const INVITE_VALIDITY: Duration = Duration::from_hours(24);
-/// How long an expired invite is remembered, to tell its user that it has
+/// How long an expired invite is remembered, in seconds, so that its user can be told that it has
 /// expired.
 const INVITE_MEMORY: u64 = 30 * 24 * 3600;
 
@@ -74,34 +73,33 @@ pub struct Authority {
     key: KeyPair,
     public: CaKey,
     certificate: CertificateDer<'static>,
-    /// Locked for a moment only, never while the disk is written.
+    /// Locked only for a moment, never during a write to the disk.
     tables: Mutex<Tables>,
-    /// What all members are to know of the tables.
+    /// The records that tell all members of the policy and of removals.
     records: Records,
-    /// Keys of this machine, which cannot be removed: without them there would
-    /// be no group.
+    /// Keys of this machine, which cannot be removed: the group could not exist without them.
     own: Mutex<BTreeSet<PeerId>>,
-    /// Held during a change until it is on disk.
+    /// Locked during a change, until the change is on disk.
     changing: Mutex<()>,
-    /// Why the last change is not on disk, if it is not.
+    /// Why the last change is not on disk; `None` if it is.
     unsaved: watch::Sender<Option<String>>,
 }
 
-/// A member as the table has it.
+/// A row of the member table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Enrolment {
     /// Its key.
     pub id: PeerId,
     /// Its human name.
     pub name: MemberName,
-    /// When it became one, in seconds since 1970.
+    /// When the machine became a member, in seconds since 1970.
     pub since: u64,
-    /// Whether it was removed.
+    /// Whether the member was removed.
     pub removed: bool,
 }
 
-/// Whether a state directory, which another process may have, keeps a group
-/// that is entered by invitation.
+/// Whether a state directory, possibly locked by another process, keeps a group that machines
+/// enter by invitation.
 pub fn is_by_invitation(disk: DiskThread, state: &Path) -> Result<bool, StateError> {
     let policy = StateDir::peek(disk, state, POLICY_FILE)?;
     let policy = policy.and_then(|bytes| serde_json::from_slice::<Policy>(&bytes).ok());
@@ -109,12 +107,12 @@ pub fn is_by_invitation(disk: DiskThread, state: &Path) -> Result<bool, StateErr
 }
 
 impl Authority {
-    /// The CA in a state directory, made where there is none.
+    /// Loads the CA of a state directory, or makes one if there is none.
     pub fn load_or_create(disk: DiskThread, state: Arc<StateDir>) -> Result<Self, AuthorityError> {
         let tables = Tables::load(disk, &state)?;
         let (key, id) = match identity::load_key(disk, &state, KEY_FILE)? {
             Some(found) => found,
-            // A new key would silently shut every member out.
+            // A new key would silently lock out every member.
             None if !tables.members.is_empty() => return Err(AuthorityError::KeyMissing),
             None => {
                 let key =
@@ -139,44 +137,43 @@ impl Authority {
             changing: Mutex::default(),
             unsaved: watch::Sender::new(None),
         };
-        // If a crash came between a decision and its record, the record is made now.
+        // If a crash came between a decision and its record, sign the record now.
         authority.change(disk, |_| Ok(()))?;
         Ok(authority)
     }
 
-    /// The CA's key, which identifies the group.
+    /// Returns the CA's public key, which identifies the group.
     pub fn ca(&self) -> CaKey {
         self.public
     }
 
-    /// The CA's own certificate: only a first contact with an open group reads it.
+    /// Returns the CA's own certificate, which is read only at a first contact with an open
+    /// group.
     pub fn ca_certificate(&self) -> CertificateDer<'static> {
         self.certificate.clone()
     }
 
-    /// The group's records. Each change of the policy or of the removed members
-    /// makes a new one. A node that follows them can tell all members at once.
+    /// Returns the group's records. Each change of the policy or of the removed members adds one,
+    /// and a node that follows them can tell all members at once.
     pub fn records(&self) -> &Records {
         &self.records
     }
 
-    /// Why the last decision could not be written, now and whenever that changes.
+    /// Returns why the last decision could not be written, if it could not, and its changes.
     pub fn unsaved(&self) -> watch::Receiver<Option<String>> {
         self.unsaved.subscribe()
     }
 
-    /// Takes over the removed members from a record that a member has sent.
+    /// Adopts the removals of a record that a member has sent.
     ///
-    /// After a restore from an old backup, members may have a newer record than
-    /// this authority. A member that it removes stays removed. Whether the
-    /// group is open is not taken over, since its owner decides that again. The
-    /// next record that is signed here has a higher number than theirs, and so
-    /// replaces it.
+    /// After a restore from an old backup, members may have a newer record than this authority.
+    /// The members that it removes stay removed. Its policy is not adopted, since the group's
+    /// owner decides that again. The next record signed here has a higher number than theirs, and
+    /// so replaces it.
     pub fn learn(&self, disk: DiskThread, record: &SignedRecord) -> Result<(), AuthorityError> {
         self.records.verify(record)?;
         let above = record.record().number;
-        // If it says the same as the tables, it is adopted as it is, and no new one has
-        // to be signed.
+        // If the record says the same as the tables, no new one has to be signed.
         self.records.adopt(record.clone())?;
         self.change_above(disk, above, |tables| {
             for id in &record.record().removed {
@@ -192,12 +189,12 @@ impl Authority {
         })
     }
 
-    /// Whether any machine that asks becomes a member.
+    /// Whether every machine that asks becomes a member.
     pub fn is_open(&self) -> bool {
         self.tables().policy.open
     }
 
-    /// Lets any machine that asks become a member from now on, or no longer.
+    /// Sets whether every machine that asks becomes a member.
     pub fn set_open(&self, disk: DiskThread, open: bool) -> Result<(), AuthorityError> {
         self.change(disk, |tables| {
             tables.policy = Policy { open };
@@ -205,20 +202,18 @@ impl Authority {
         })
     }
 
-    /// To be called once after a restore from a backup.
+    /// Prepares the group for use after a restore from a backup; to be called once.
     ///
-    /// Members may hold records that were signed after the backup was made. The
-    /// next number could be one that such a record already has, and members
-    /// ignore a record whose number is not higher than that of their own. So
-    /// the next number is made from the time of day instead, which makes it
-    /// higher than all earlier ones.
+    /// Members may have records that were signed after the backup was made, and they ignore a
+    /// record whose number is not higher than that of their own. So the next number is derived
+    /// from the time of day, which makes it higher than all earlier ones.
     pub fn begin_anew(&self, disk: DiskThread, now: SystemTime) -> Result<(), AuthorityError> {
-        /// Numbers for each second: a group does not change so often.
+        /// Record numbers per second: far more than a group has changes.
         const A_SECOND: u64 = 1 << 24;
         self.change_above(disk, unix_seconds(now).saturating_mul(A_SECOND), |_| Ok(()))
     }
 
-    /// All members, and those that were removed, in the order of their keys.
+    /// Returns all members, including removed ones, in the order of their keys.
     pub fn members(&self) -> Vec<Enrolment> {
         let tables = self.tables();
         let rows = tables.members.iter();
@@ -231,7 +226,7 @@ impl Authority {
         .collect()
     }
 
-    /// Reads all of its files while nothing changes in them: names and bytes.
+    /// Reads all files of the hard state, as names and bytes, while no change can be written.
     pub fn files(&self, disk: DiskThread) -> Result<Vec<(&'static str, Vec<u8>)>, AuthorityError> {
         let _no_change = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut files = Vec::new();
@@ -251,9 +246,8 @@ impl Authority {
             .is_some_and(|row| row.removed)
     }
 
-    /// Removes a member: its key gets no certificate any more, invited or not,
-    /// and a new record tells all members. Its name stays taken. Returns
-    /// whether it was a member.
+    /// Removes a member: its key gets no further certificate, even with an invite, and a new
+    /// record tells all members. Its name stays taken. Returns whether the key was a member's.
     pub fn remove(&self, disk: DiskThread, id: PeerId) -> Result<bool, AuthorityError> {
         if self.own().contains(&id) {
             return Err(AuthorityError::Own);
@@ -267,8 +261,7 @@ impl Authority {
         })
     }
 
-    /// Makes an invite for `uses` machines, valid for `validity`, and returns
-    /// its secret.
+    /// Makes an invite for `uses` machines, valid for `validity`, and returns its token.
     pub fn invite(
         &self,
         disk: DiskThread,
@@ -297,7 +290,7 @@ impl Authority {
         Ok(token)
     }
 
-    /// Answers a machine that asks to become a member.
+    /// Answers a machine that asks to become a member: returns its certificate, DER.
     pub fn admit(
         &self,
         disk: DiskThread,
@@ -318,8 +311,7 @@ impl Authority {
         self.sign(id, &name, false, now)
     }
 
-    /// Refuses a machine that [`admit`](Self::admit) would refuse, before the
-    /// tables are copied for it.
+    /// Refuses a machine that [`admit`](Self::admit) would refuse, without copying the tables.
     fn check(&self, id: PeerId, join: &Join, now: SystemTime) -> Result<(), AuthorityError> {
         let tables = self.tables();
         if let Some(row) = tables.members.get(&id) {
@@ -330,13 +322,13 @@ impl Authority {
         Ok(())
     }
 
-    /// Whether the asking machine is a newcomer: its key is not in the tables.
+    /// Whether the asking machine is a newcomer, whose key is not in the tables.
     pub fn is_newcomer(&self, join: &Join) -> bool {
         let id = signing::requested_key(&join.request);
         id.is_ok_and(|id| !self.tables().members.contains_key(&id))
     }
 
-    /// Answers a member that is known by its link and asks for a new certificate.
+    /// Answers a member that asks for a new certificate over its link.
     pub fn renew_for(
         &self,
         id: PeerId,
@@ -349,7 +341,7 @@ impl Authority {
         Ok(self.joined(self.renew(id, now)?, now))
     }
 
-    /// The answer to a machine that gets this certificate.
+    /// Makes the answer that carries this certificate.
     pub fn joined(&self, certificate: Vec<u8>, now: SystemTime) -> Joined {
         Joined {
             certificate,
@@ -358,7 +350,7 @@ impl Authority {
         }
     }
 
-    /// A new certificate for a member that is known by its link.
+    /// Issues a new certificate to a member that is known by its link.
     pub fn renew(&self, id: PeerId, now: SystemTime) -> Result<Vec<u8>, AuthorityError> {
         let name = match self.tables().members.get(&id) {
             Some(row) => row.name_unless_removed()?,
@@ -367,7 +359,7 @@ impl Authority {
         self.sign(id, &name, false, now)
     }
 
-    /// The tracker's own certificate as of now, without a look at the disk.
+    /// Issues the tracker's own certificate as of `now`, without access to the disk.
     pub fn tracker_certificate_again(
         &self,
         tracker: PeerId,
@@ -380,7 +372,7 @@ impl Authority {
         self.sign(tracker, &name, true, now)
     }
 
-    /// The tracker's own certificate, the only one for `tracker.thorp`.
+    /// Issues the tracker's own certificate, the only one for the name `tracker.thorp`.
     pub fn tracker_certificate(
         &self,
         disk: DiskThread,
@@ -391,7 +383,7 @@ impl Authority {
         self.own_certificate(disk, tracker, name, true, now)
     }
 
-    /// A certificate for a peer on the CA's own machine, which needs no invite.
+    /// Issues a certificate to a peer on the CA's machine, which needs no invite.
     pub fn local_certificate(
         &self,
         disk: DiskThread,
@@ -430,12 +422,12 @@ impl Authority {
         signing::certificate(id, name, tracker, now, &self.issuer())
     }
 
-    /// The signing key, with which tests sign what no authority would.
+    /// Returns the signing key; tests also use it to sign what no authority would.
     pub(crate) fn issuer(&self) -> Issuer<'_, &KeyPair> {
         Issuer::new(signing::ca_params(), &self.key)
     }
 
-    /// Changes a copy of the tables, which replaces them once it is on disk.
+    /// Changes a copy of the tables, which replaces the tables once it is on disk.
     fn change<T>(
         &self,
         disk: DiskThread,
@@ -444,7 +436,7 @@ impl Authority {
         self.change_above(disk, 0, change)
     }
 
-    /// The same, if members may have a record with the number `above`:
+    /// Like [`change`](Self::change), if members may have a record with the number `above`:
     /// afterwards the newest record's number is at least that.
     fn change_above<T>(
         &self,
@@ -456,7 +448,7 @@ impl Authority {
         let why = match &changed {
             Ok(_) => None,
             Err(AuthorityError::State(error)) => Some(error.to_string()),
-            // It was refused, and nothing was to be written.
+            // The change was refused, so there was nothing to write.
             Err(_) => return changed,
         };
         self.unsaved.send_if_modified(|known| {
@@ -483,17 +475,16 @@ impl Authority {
         Ok(answer)
     }
 
-    /// Signs a new record if there is none (its file was lost), if the newest one says
-    /// something else than the tables, or if its number is lower than `above`. The new
-    /// number is higher than both.
+    /// Signs a new record if there is none (its file was lost), if the newest one differs from
+    /// the tables, or if its number is lower than `above`. The new number is higher than both.
     fn sign_record(&self, disk: DiskThread, above: u64) -> Result<(), AuthorityError> {
         let newest = self.records.newest();
         let newest = newest.as_ref().map(SignedRecord::record);
         let number = newest.map_or(0, |newest| newest.number);
         let record = {
             let tables = self.tables();
-            // A key that an earlier record removes stays removed, even if the table was
-            // full and has no row for it.
+            // A key that an earlier record removes stays removed, even if the table was full and
+            // has no row for it.
             let before = newest.map_or(&[][..], |newest| &newest.removed);
             let removed: BTreeSet<PeerId> =
                 tables.removed().chain(before.iter().copied()).collect();

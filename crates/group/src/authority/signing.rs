@@ -1,7 +1,6 @@
-//! Reads requests, and writes certificates.
+//! Reads certificate requests and writes certificates.
 //!
-//! Only the key is taken from a request: everything else in a certificate is
-//! decided here.
+//! Only the key is taken from a request: everything else in a certificate is decided here.
 
 use std::time::{Duration, SystemTime};
 
@@ -22,12 +21,13 @@ use super::error::AuthorityError;
 
 /// How long a certificate is valid.
 pub const VALIDITY: Duration = Duration::from_hours(30 * 24);
-/// How far it is backdated, for clocks that are a little behind.
+/// How far a certificate is backdated, for clocks that are a little slow.
 pub const BACKDATED: Duration = Duration::from_hours(1);
-/// The last second that a certificate can name (the year 9999), less some.
+/// The latest issue time of a certificate, in seconds since 1970, so that it ends before the year
+/// 10000.
 const LAST_SECOND: u64 = 253_370_764_800;
 
-/// A certificate for this key.
+/// Issues a certificate for this key, DER.
 pub(super) fn certificate(
     id: PeerId,
     name: &MemberName,
@@ -47,7 +47,7 @@ pub(super) fn certificate(
         .collect();
     let mut serial = [0; 16];
     getrandom::fill(&mut serial).map_err(|_| AuthorityError::Signing)?;
-    // Positive, and never with a zero in front (RFC 5280, 4.1.2.2).
+    // Positive, and without leading zero bytes (RFC 5280, 4.1.2.2).
     serial[0] = serial[0] & 0x7f | 0x40;
 
     let mut params = CertificateParams::default();
@@ -82,7 +82,7 @@ pub(super) fn common_name(name: &str) -> DistinguishedName {
     distinguished
 }
 
-/// The key in a certificate request that has been signed with it.
+/// Returns the key of a certificate request, if the request is signed with it.
 pub(super) fn requested_key(request: &[u8]) -> Result<PeerId, AuthorityError> {
     let (rest, request) = X509CertificationRequest::from_der(request)
         .map_err(|_| AuthorityError::Request("it cannot be read"))?;
@@ -103,7 +103,7 @@ pub(super) fn requested_key(request: &[u8]) -> Result<PeerId, AuthorityError> {
     Ok(PeerId::new(key))
 }
 
-/// A public key as rcgen wants it.
+/// A public key in the form that rcgen expects.
 struct MemberKey(PeerId);
 
 impl PublicKeyData for MemberKey {

@@ -1,4 +1,4 @@
-//! The tables of a group: members, invites and policy, in memory and as they are kept.
+//! The tables of a group: members, invites and policy, in memory and on disk.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::SystemTime;
@@ -20,7 +20,7 @@ pub(super) const MEMBERS_FILE: &str = "members.json";
 pub(super) const INVITES_FILE: &str = "invites.json";
 pub(super) const POLICY_FILE: &str = "policy.json";
 
-/// Everything that changes.
+/// All tables.
 #[derive(Clone, Default)]
 pub(super) struct Tables {
     pub(super) members: BTreeMap<PeerId, Row>,
@@ -72,15 +72,15 @@ impl Tables {
         Ok(tables)
     }
 
-    /// Writes what is different from `before`.
+    /// Writes the tables that differ from `before`.
     pub(super) fn save(
         &self,
         disk: DiskThread,
         before: &Self,
         state: &StateDir,
     ) -> Result<(), StateError> {
-        // The invites are written first. If only they are written, the same key can use
-        // its token again; the other way round, a second key could use it.
+        // Invites go first. After a crash between the two writes, the key that used the token can
+        // use it again; in the other order a second key could use it as well.
         if self.invites != before.invites {
             state.write_json(disk, INVITES_FILE, &self.invites)?;
         }
@@ -95,7 +95,7 @@ impl Tables {
         Ok(())
     }
 
-    /// Keys of removed members, ascending.
+    /// Returns the keys of removed members, ascending.
     pub(super) fn removed(&self) -> impl Iterator<Item = PeerId> {
         let removed = self.members.iter().filter(|(_, row)| row.removed);
         removed.map(|(id, _)| *id)
@@ -140,7 +140,8 @@ impl Tables {
         Ok(())
     }
 
-    /// The invite that lets this key in, and whether it has done so before.
+    /// Returns the index of the invite that admits this key, and whether the key has used it
+    /// before.
     pub(super) fn invite_for(
         &self,
         token: Option<&Token>,
@@ -148,7 +149,7 @@ impl Tables {
         now: u64,
     ) -> Result<(usize, bool), NotInvited> {
         let hash = hash(token.ok_or(NotInvited::None)?);
-        // Comparing hashes is safe: the time that it takes tells nothing of the secret.
+        // Hashes need no constant-time comparison: its duration reveals nothing of the token.
         let at = self.invites.iter().position(|row| row.hash == hash);
         let at = at.ok_or(NotInvited::Wrong)?;
         let row = &self.invites[at];
@@ -189,7 +190,7 @@ impl StoredMember {
     }
 }
 
-/// An invite as it is remembered: without its secret.
+/// An invite as it is stored: without its secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct InviteRow {
     pub(super) hash: String,

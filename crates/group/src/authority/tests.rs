@@ -58,7 +58,7 @@ fn an_invite_lets_its_first_key_in_and_again_and_no_other() {
     }
     let why = refused(&authority, &join(&second, Some(&token)), now);
     assert_eq!(why, NotInvited::Used);
-    // A member needs no token, and an expired one does not hurt it.
+    // A member needs no token, and an expired one does no harm.
     authority
         .admit(DISK, &join(&first, None), now)
         .expect("is a member");
@@ -160,7 +160,7 @@ fn a_request_that_is_not_signed_by_its_key_is_refused() {
         for bit in 0..8 {
             let mut bad = good.clone();
             bad[at] ^= 1 << bit;
-            // Where a bit says nothing, the key must still be the signer's.
+            // Where the changed bit has no meaning, the key must still be the signer's.
             if let Ok(id) = signing::requested_key(&bad) {
                 assert_eq!(id, asker.id(), "byte {at}");
             }
@@ -194,7 +194,7 @@ fn a_disk_that_fails_is_no_refusal_for_good_and_the_tracker_learns_of_it() {
     let group = Group::new();
     let authority = &group.authority;
     let mut unsaved = authority.unsaved();
-    // Nothing can be written under that name.
+    // A directory of this name prevents the write.
     let blocked = group.state().file(&StateDir::temporary(MEMBERS_FILE));
     std::fs::create_dir(&blocked).expect("is made");
     authority

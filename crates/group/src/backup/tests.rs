@@ -48,7 +48,7 @@ fn a_group_comes_back_as_it_was_in_a_directory_of_its_own() {
     let again = Authority::load_or_create(DISK, Arc::clone(&state)).expect("is there");
     assert_eq!(again.ca(), authority.ca());
     assert_eq!(again.members(), authority.members());
-    // The same but for its record, which comes after all that was signed since.
+    // Only the group record differs: the restored one has a higher number than any signed since.
     let mut copy = Backup::of(DISK, &state, &again).expect("copied");
     let mut original = backup.clone();
     let [restored, saved] = [&mut copy, &mut original].map(|backup| {
@@ -76,7 +76,7 @@ fn nothing_is_put_over_another_group() {
         fs::read(other.join("members.json")).expect("is there"),
         before
     );
-    // A directory with members and without a key belongs to a group too.
+    // A directory with members but without a key belongs to a group as well.
     let half = temporary.path().join("half");
     drop(StateDir::open(DISK, &half).expect("made"));
     fs::write(half.join("members.json"), "[]").expect("written");

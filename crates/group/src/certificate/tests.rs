@@ -16,7 +16,8 @@ fn a_certificate_that_is_not_whole_is_nobody() {
     for at in 0..good.len() {
         let mut bad = good.clone();
         bad[at] ^= 0x55;
-        // Verification is rustls's; here, it must only not be read amiss.
+        // rustls verifies signatures; here a damaged certificate must only not be taken for
+        // another key's.
         if let Ok(member) = member(&bad) {
             assert_eq!(member.id, identity.id(), "byte {at}");
         }

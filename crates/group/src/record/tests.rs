@@ -17,7 +17,7 @@ fn removal(group: &Group, name: &str) -> (PeerId, SignedRecord) {
     (id, record)
 }
 
-/// The same CA before it had any members, and its directory, which goes when it is
+/// Returns the CA as it was before it had any members, and its directory, which is removed when
 /// dropped.
 fn before_all(group: &Group) -> (Authority, TempDir) {
     let (temporary, dir) = state();
@@ -56,7 +56,7 @@ fn a_record_of_somebody_else_is_forged() {
     for at in 0..bytes.len() {
         let mut bad = bytes.to_vec();
         bad[at] ^= 1;
-        // If it can still be read, it is not what was signed.
+        // If the record can still be read, it is not what was signed.
         if let Ok(bad) = SignedRecord::read(&bad) {
             let answer = records.adopt(bad);
             assert!(

@@ -1,8 +1,8 @@
-//! A state directory's files, opened beneath its handle and never through links.
+//! Opens the files of a state directory, relative to its handle and never through symlinks.
 //!
-//! Another user may have been where the directory is, before it was this user's
-//! alone: a link there could make thorp read, overwrite or truncate another file,
-//! and a pipe could hold it for good.
+//! Another user may have been able to write to the directory before it was restricted to this
+//! user. A symlink left there could make thorp read, overwrite or truncate another file, and a
+//! named pipe could block it for good.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -16,7 +16,7 @@ use thorp_disk::DiskThread;
 
 use super::StateError;
 
-/// The longest file that is read.
+/// The largest file that is read, in bytes.
 const MAX_FILE: u64 = 64 * 1024 * 1024;
 
 /// An open directory that belongs to the user of this process.
@@ -27,7 +27,7 @@ pub(super) struct Folder {
 }
 
 impl Folder {
-    /// Opens it; nothing, if it is not there.
+    /// Opens the directory. Returns `None` if it does not exist.
     pub(super) fn open(_: DiskThread, path: &Path) -> Result<Option<Self>, StateError> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let failed = |e: Errno| StateError::io("open", path, e.into());
@@ -50,12 +50,12 @@ impl Folder {
         &self.path
     }
 
-    /// Where a file in it is.
+    /// Returns the path of a file in the directory.
     pub(super) fn file(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
 
-    /// Whether something goes by this name.
+    /// Whether something has this name.
     pub(super) fn has(&self, name: &str) -> Result<bool, StateError> {
         match rustix::fs::statat(&self.handle, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(_) => Ok(true),
@@ -64,12 +64,12 @@ impl Folder {
         }
     }
 
-    /// Opens a file to be read, if it is there.
+    /// Opens a file for reading. Returns `None` if it does not exist.
     pub(super) fn open_file(&self, name: &str) -> Result<Option<File>, StateError> {
         self.opened(name, OFlags::RDONLY, Mode::empty())
     }
 
-    /// Reads a file, if it is there.
+    /// Reads a file. Returns `None` if it does not exist.
     pub(super) fn read(&self, name: &str) -> Result<Option<Vec<u8>>, StateError> {
         let failed = |e| self.failed("read", name, e);
         let Some(file) = self.open_file(name)? else {
@@ -88,13 +88,13 @@ impl Folder {
         Ok(Some(bytes))
     }
 
-    /// Opens a file to be locked and written, and makes it where it is not there.
+    /// Opens a file for locking and writing, and creates it if it does not exist.
     pub(super) fn open_or_make(&self, name: &str) -> Result<File, StateError> {
         let flags = OFlags::RDWR | OFlags::CREATE;
         let failed = |e| self.failed("open", name, e);
         let file = self.opened(name, flags, Mode::RUSR | Mode::WUSR)?;
         let file = file.ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
-        // Another name may be anywhere, and what is written here would be there.
+        // A hard link elsewhere would be written to as well.
         if file.metadata().map_err(failed)?.nlink() > 1 {
             let path = self.file(name);
             return Err(StateError::NotPlain { path });
@@ -102,20 +102,20 @@ impl Folder {
         Ok(file)
     }
 
-    /// Gives a file another name, in the place of what has that one.
+    /// Renames a file, replacing any file of the new name.
     pub(super) fn rename(&self, from: &str, to: &str) -> Result<(), StateError> {
         rustix::fs::renameat(&self.handle, from, &self.handle, to)
             .map_err(|e| self.failed("rename", from, e.into()))
     }
 
-    /// Replaces a file, in one step. `temporary` is its name until it is whole.
+    /// Replaces a file atomically. `temporary` is its name until it is complete.
     pub(super) fn replace(
         &self,
         (name, temporary): (&str, &str),
         bytes: &[u8],
         mode: Mode,
     ) -> Result<(), StateError> {
-        // Only one process owns the directory, so what has this name is a leftover.
+        // Only one process owns the directory, so a file of this name is a leftover.
         self.remove(temporary)?;
         self.write_new(temporary, bytes, mode)
             .and_then(|()| {
@@ -133,7 +133,7 @@ impl Folder {
             })
     }
 
-    /// Removes a file; it is no error if it was not there.
+    /// Removes a file. Succeeds if it does not exist.
     pub(super) fn remove(&self, name: &str) -> Result<(), StateError> {
         match rustix::fs::unlinkat(&self.handle, name, AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
@@ -141,7 +141,7 @@ impl Folder {
         }
     }
 
-    /// The name of something in it that is none of these.
+    /// Returns the name of something in the directory that is not in `known`, if there is any.
     pub(super) fn holds_else(&self, known: &[&str]) -> Result<Option<String>, StateError> {
         let failed = |e: Errno| StateError::io("read", &self.path, e.into());
         let is_known = |name: &[u8]| {
@@ -158,7 +158,7 @@ impl Folder {
         Ok(None)
     }
 
-    /// Lets only its owner enter it.
+    /// Lets only the owner enter the directory.
     pub(super) fn restrict(&self) -> Result<(), StateError> {
         let failed = |e| StateError::io("restrict", &self.path, e);
         if self
@@ -174,9 +174,9 @@ impl Folder {
         rustix::fs::fchmod(&self.handle, Mode::RWXU).map_err(|e| failed(e.into()))
     }
 
-    /// Opens a plain file, if it is there.
+    /// Opens a regular file. Returns `None` if it does not exist.
     fn opened(&self, name: &str, flags: OFlags, mode: Mode) -> Result<Option<File>, StateError> {
-        // Not blocking: a pipe would wait for its other end.
+        // NONBLOCK, since opening a named pipe would wait for its other end.
         let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let path = self.file(name);
         let file = match rustix::fs::openat(&self.handle, name, flags, mode) {
@@ -196,7 +196,7 @@ impl Folder {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let file = rustix::fs::openat(self.handle.as_fd(), name, flags, mode)?;
         let mut file = File::from(file);
-        // Whatever the mask for new files takes away.
+        // The umask may have removed permissions.
         rustix::fs::fchmod(&file, mode)?;
         file.write_all(bytes)?;
         file.sync_all()

@@ -75,8 +75,8 @@ fn a_damaged_file_is_named() {
     assert!(error.to_string().contains("x.json is damaged"), "{error}");
 }
 
-/// A state directory in which another user was before: `lock` leads to a file of
-/// this user's.
+/// Returns a state directory that another user could write to before: its file `lock` leads to a
+/// file of this user.
 fn with_lock(make: impl Fn(&Path, &Path)) -> (tempfile::TempDir, PathBuf, PathBuf) {
     let temporary = tempfile::tempdir().expect("a directory");
     let (path, thesis) = (
@@ -141,7 +141,7 @@ fn a_directory_of_another_user_is_refused() {
         let required = std::env::var_os("THORP_REQUIRE_ALL").is_some();
         assert!(!required, "needs root's powers");
         let line = b"skipped: a_directory_of_another_user_is_refused: needs root's powers\n";
-        // Past the capture, which would swallow it.
+        // Standard error is written to directly, since the test harness captures `eprintln!`.
         let _ = io::stderr().write_all(line);
         return;
     }
