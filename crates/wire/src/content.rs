@@ -1,4 +1,4 @@
-//! What a file *is*, whatever it is called.
+//! What identifies a file's bytes, whatever the file is called.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use minicbor::{Decode, Encode};
 
 /// A file's Merkle root: SHA-256 over 16 KiB leaves (BEP 52, "file tree").
 ///
-/// An empty file has none there; here it is 32 zero bytes.
+/// BEP 52 defines no root for an empty file; here it is 32 zero bytes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 #[cbor(transparent)]
 pub struct Root(#[cbor(with = "minicbor::bytes")] [u8; 32]);
@@ -16,17 +16,18 @@ impl Root {
     /// The root of the empty file.
     pub const EMPTY: Self = Self([0; 32]);
 
-    /// A root of these bytes.
+    /// Makes a root of these bytes.
     pub const fn new(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
 
-    /// The raw hash.
+    /// Returns the raw hash.
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
 
-    /// Whether its hexadecimal form starts with `prefix` (any case).
+    /// Whether its hexadecimal form starts with `prefix`, in any case. An empty prefix matches
+    /// nothing.
     pub fn has_hex_prefix(&self, prefix: &str) -> bool {
         !prefix.is_empty() && self.to_string().starts_with(&prefix.to_ascii_lowercase())
     }
@@ -46,21 +47,21 @@ impl fmt::Debug for Root {
 
 /// A length and a root. Two files with equal contents are the same file.
 ///
-/// The root alone is not enough: BEP 52 does not tell leaves from inner nodes,
-/// so a short file can be made that has the root of a long one.
+/// The root alone is not enough: BEP 52 does not distinguish leaves from inner nodes, so a short
+/// file can be made that has the root of a long one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 #[cbor(array)]
 pub struct Content {
-    /// Bytes in the file.
+    /// The file's length in bytes.
     #[n(0)]
     pub length: u64,
-    /// Their Merkle root.
+    /// The file's Merkle root.
     #[n(1)]
     pub root: Root,
 }
 
 impl Content {
-    /// The empty file, which is never fetched, only made.
+    /// The empty file, which is never fetched, only created.
     pub const EMPTY: Self = Self {
         length: 0,
         root: Root::EMPTY,

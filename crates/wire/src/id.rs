@@ -1,6 +1,6 @@
 //! A member's key and its human name.
 //!
-//! Certificates prove that a member *is* who it says: see `thorp-group`.
+//! Certificates prove that a member has the key: see `thorp-group`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -19,17 +19,17 @@ use thiserror::Error;
 pub struct PeerId(#[cbor(with = "minicbor::bytes")] [u8; 32]);
 
 impl PeerId {
-    /// The id of the member with this public key.
+    /// Makes the id of the member with this public key.
     pub const fn new(public_key: [u8; 32]) -> Self {
         Self(public_key)
     }
 
-    /// The raw public key.
+    /// Returns the raw public key.
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
 
-    /// The first eight characters: enough for a person to tell members apart.
+    /// Returns the first eight characters, enough for a user to tell members apart.
     pub fn short(&self) -> String {
         let mut text = self.to_string();
         text.truncate(8);
@@ -63,7 +63,8 @@ impl FromStr for PeerId {
 static BASE32: LazyLock<Encoding> = LazyLock::new(|| {
     let mut spec = Specification::new();
     spec.symbols.push_str("abcdefghijklmnopqrstuvwxyz234567");
-    // The alphabet is a constant of the right length; a unit test encodes with it.
+    // The alphabet is a valid constant, so the fallback is never used; a unit test encodes with
+    // it.
     spec.encoding().unwrap_or(data_encoding::BASE32_NOPAD)
 });
 
@@ -72,13 +73,13 @@ static BASE32: LazyLock<Encoding> = LazyLock::new(|| {
 pub struct MemberName(Arc<str>);
 
 impl MemberName {
-    /// The longest name, in characters.
+    /// The maximum length of a name, in characters.
     pub const MAX: usize = 32;
 
-    /// The nearest valid name to a typed text or a host's name.
+    /// Returns the nearest valid name to a typed text or a host name.
     ///
-    /// Upper case is lowered, every other character that is not allowed becomes
-    /// a dash, and an empty result becomes `peer`.
+    /// Upper case is lowered, other characters that are not allowed become a dash (but no two in
+    /// a row, and none at an end), and an empty result becomes `peer`.
     pub fn nearest(text: &str) -> Self {
         let mut name = String::new();
         for c in text.chars() {
@@ -97,7 +98,7 @@ impl MemberName {
         }
     }
 
-    /// This name with `-number` behind it, shortened so that it still fits.
+    /// Returns this name followed by `-number`, shortened if necessary to fit.
     #[must_use]
     pub fn numbered(&self, number: u32) -> Self {
         let suffix = format!("-{number}");
@@ -105,7 +106,7 @@ impl MemberName {
         Self(format!("{}{suffix}", stem.trim_end_matches('-')).into())
     }
 
-    /// The name as text.
+    /// Returns the name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -158,13 +159,14 @@ impl<'b, C> Decode<'b, C> for MemberName {
     }
 }
 
-/// Why a text is no id and no name.
+/// Why a text is not an id or not a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum IdError {
-    /// Not 52 characters of lower-case base32.
+    /// The text is not 52 characters of lower-case base32.
     #[error("a peer id is 52 characters of a-z and 2-7")]
     NotAPeerId,
-    /// Outside `[a-z0-9-]`, too long, empty, or with a dash at an end.
+    /// The text has characters outside `[a-z0-9-]`, is too long or empty, or has a dash at an
+    /// end.
     #[error("a name is 1 to 32 characters of a-z, 0-9 and - (not at either end)")]
     NotAMemberName,
 }
@@ -195,7 +197,7 @@ mod tests {
         ] {
             assert_eq!(bad.parse::<PeerId>(), Err(IdError::NotAPeerId), "{bad}");
         }
-        // The last character carries one bit of the key; the other four must be zero.
+        // The last character carries one bit of the key; the other four bits must be zero.
         let twin = format!("{}b", "a".repeat(51));
         assert_eq!(twin.parse::<PeerId>(), Err(IdError::NotAPeerId));
     }

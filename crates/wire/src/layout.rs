@@ -1,35 +1,33 @@
-//! How a file is cut into pieces, and these into the blocks that peers ask for.
+//! How a file is cut into pieces, and pieces into the blocks that peers ask for.
 //!
-//! A [`Piece`] or [`Block`] that exists is inside its file: only [`Layout`]
-//! makes them, and it refuses any other. (BEP 3 for pieces and blocks, BEP 52
-//! for the alignment.)
+//! A [`Piece`] or [`Block`] is always inside its file, since only [`Layout`] makes them. Pieces
+//! and blocks are those of BEP 3, their alignment that of BEP 52.
 
-/// Bytes in a leaf of the tree that a file's root is made of (BEP 52).
+/// The length in bytes of a leaf of a file's Merkle tree (BEP 52).
 pub const LEAF: usize = 16 * 1024;
-/// The smallest piece, in bytes.
+/// The length of the smallest piece, in bytes.
 pub const SMALLEST_PIECE: u32 = 256 * 1024;
-/// The largest piece, in bytes.
+/// The length of the largest piece, in bytes.
 pub const LARGEST_PIECE: u32 = 8 * 1024 * 1024;
-/// Files of more pieces are not fetched: they would take too much memory. With
-/// pieces of 8 MiB, that is beyond 16 TiB.
+/// The maximum number of pieces: a file of more would take too much memory to fetch. With pieces
+/// of 8 MiB, the maximum is reached at 16 TiB.
 pub const MOST_PIECES: u32 = 1 << 21;
-/// A file is cut into about this many pieces, if the bounds on a piece allow
-/// it.
+/// The approximate number of pieces of a file, if the bounds on a piece's length allow it.
 const PIECES: u64 = 1024;
 
-/// How a file of a certain length is cut. It follows from the length alone, so
-/// that all peers cut the same file alike.
+/// How a file of a certain length is cut. It depends on the length alone, so that all peers cut a
+/// file alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {
     length: u64,
     piece_length: u32,
 }
 
-/// A piece of a certain file, by its number.
+/// A piece of a file, identified by its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Piece(u32);
 
-/// Bytes within one piece: at most a piece, at least one byte.
+/// A range of bytes within one piece, at least one byte long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Block {
     piece: Piece,
@@ -38,7 +36,7 @@ pub struct Block {
 }
 
 impl Layout {
-    /// The layout of a file of this length; the piece length is
+    /// Returns the layout of a file of this length. The piece length is
     /// `clamp(next_pow2(ceil(length / 1024)), 256 KiB, 8 MiB)`.
     #[expect(clippy::cast_possible_truncation, reason = "clamped to 8 MiB")]
     pub fn of(length: u64) -> Self {
@@ -53,70 +51,70 @@ impl Layout {
         }
     }
 
-    /// Bytes in the file.
+    /// Returns the length of the file, in bytes.
     pub fn length(&self) -> u64 {
         self.length
     }
 
-    /// Bytes in each piece but the last: a power of two.
+    /// Returns the length in bytes of each piece but the last, a power of two.
     pub fn piece_length(&self) -> u32 {
         self.piece_length
     }
 
-    /// Leaves in each piece but the last: a power of two.
+    /// Returns the number of leaves of each piece but the last, a power of two.
     #[expect(clippy::cast_possible_truncation, reason = "a leaf is of 16 KiB")]
     pub fn leaves_per_piece(&self) -> u32 {
         self.piece_length / LEAF as u32
     }
 
-    /// Leaves in the file.
+    /// Returns the number of leaves of the file.
     pub fn leaves(&self) -> u64 {
         self.length.div_ceil(LEAF as u64)
     }
 
-    /// How high the root of the file is above the leaves (BEP 52): 0 if the
-    /// file has one leaf.
+    /// Returns the height of the file's root above the leaves (BEP 52): 0 if the file has one
+    /// leaf.
     pub fn height(&self) -> u32 {
         self.leaves().next_power_of_two().trailing_zeros()
     }
 
-    /// How high the hash of a piece is above the leaves: BEP 52's piece layer. In
-    /// a file of at most one piece it is the root.
+    /// Returns the height of a piece's hash above the leaves, which is that of BEP 52's piece
+    /// layer. In a file of at most one piece it is the height of the root.
     pub fn piece_height(&self) -> u32 {
         self.leaves_per_piece().trailing_zeros().min(self.height())
     }
 
-    /// How many pieces there are. `None` for a file of more than [`MOST_PIECES`]:
-    /// it can be listed, but not be fetched.
+    /// Returns the number of pieces. `None` if there are more than [`MOST_PIECES`]: the file can
+    /// be listed but not fetched.
     pub fn pieces(&self) -> Option<u32> {
         let pieces = self.length.div_ceil(self.piece_length.into());
         u32::try_from(pieces).ok().filter(|all| *all <= MOST_PIECES)
     }
 
-    /// The piece of that number, if there is one.
+    /// Returns the piece of this number, if there is one.
     pub fn piece(&self, number: u32) -> Option<Piece> {
         let begin = u64::from(number) * u64::from(self.piece_length);
         (begin < self.length).then_some(Piece(number))
     }
 
-    /// Where a piece begins in the file.
+    /// Returns the offset of a piece in the file, in bytes.
     pub fn begin_of(&self, piece: Piece) -> u64 {
         u64::from(piece.0) * u64::from(self.piece_length)
     }
 
-    /// Bytes in a piece: fewer in the last one.
+    /// Returns the length of a piece in bytes; the last piece may be shorter than the others.
     #[expect(clippy::cast_possible_truncation, reason = "at most a piece")]
     pub fn length_of(&self, piece: Piece) -> u32 {
         (self.length - self.begin_of(piece)).min(self.piece_length.into()) as u32
     }
 
-    /// Leaves in a piece: fewer in the last one.
+    /// Returns the number of leaves of a piece; the last piece may have fewer than the others.
     #[expect(clippy::cast_possible_truncation, reason = "a leaf is of 16 KiB")]
     pub fn leaves_of(&self, piece: Piece) -> u32 {
         self.length_of(piece).div_ceil(LEAF as u32)
     }
 
-    /// These bytes of a piece, if they are all in it and there is at least one.
+    /// Returns this block of a piece, or `None` if it is empty or not wholly inside the piece.
     pub fn block(&self, piece: u32, begin: u32, length: u32) -> Option<Block> {
         let piece = self.piece(piece)?;
         let end = begin.checked_add(length)?;
@@ -127,31 +125,31 @@ impl Layout {
         })
     }
 
-    /// Where a block begins in the file.
+    /// Returns the offset of a block in the file, in bytes.
     pub fn offset_of(&self, block: Block) -> u64 {
         self.begin_of(block.piece) + u64::from(block.begin)
     }
 }
 
 impl Piece {
-    /// Its number, counted from 0.
+    /// Returns its number, counted from 0.
     pub fn number(self) -> u32 {
         self.0
     }
 }
 
 impl Block {
-    /// The piece it is in.
+    /// Returns the piece that contains it.
     pub fn piece(self) -> Piece {
         self.piece
     }
 
-    /// Where it begins in its piece.
+    /// Returns its offset in the piece, in bytes.
     pub fn begin(self) -> u32 {
         self.begin
     }
 
-    /// Bytes in it.
+    /// Returns its length in bytes.
     pub fn length(self) -> u32 {
         self.length
     }

@@ -1,22 +1,21 @@
-//! Bytes to values and back.
+//! Converts bytes to values and back.
 //!
 //! ```text
 //! id         a member's public key, written in base32, and its human name
 //! name       a file's name: a relative path that cannot leave a share
-//! content    what a file is: a length and a Merkle root (BEP 52)
+//! content    what identifies a file's bytes: a length and a Merkle root (BEP 52)
 //! merkle     how that root is computed, asked for and proved
 //! layout     how a file is cut into pieces and blocks
 //! entry      one file on offer: name, length, time, root
-//! frame      what two members say over a link, one module a frame
-//! session    what two ends of a BitTorrent connection say
-//! reserved   names that mean something to thorp itself
-//! printable  any text, made safe to show on a terminal
+//! frame      what two members say over a link, one module per frame
+//! session    what the two ends of a BitTorrent connection say
+//! reserved   names that have a meaning for thorp itself or for other programs
+//! printable  text escaped for display on a terminal
 //! ```
 //!
-//! Everything here is pure: no sockets, files, clocks or randomness. A value
-//! that exists is valid; everything from outside is checked while it is
-//! decoded, and an error says what was wrong with it. What the values *mean*,
-//! and what follows from them, is decided in `thorp-core`.
+//! Everything here is pure: no sockets, files, clocks or randomness. A value that exists is
+//! valid: input from other members is checked while it is decoded, and an error says what was
+//! wrong with it. `thorp-core` decides what the values mean and what follows from them.
 
 pub mod content;
 pub mod entry;

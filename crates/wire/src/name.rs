@@ -1,4 +1,4 @@
-//! What a file is called: a relative path that cannot lead out of a share.
+//! A file's name: a relative path that cannot lead out of a share.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,43 +9,42 @@ use thiserror::Error;
 
 /// A file's name: UTF-8, a relative path with `/` between its parts.
 ///
-/// Bytes are identity: names that differ in case or in Unicode normalisation
-/// differ. A name may hold any character a file system allows, control
-/// characters among them, so it is escaped before a person sees it; but it has
-/// no empty part, no `.` or `..`, no NUL, and no part over 255 bytes. Cheap to
-/// clone.
+/// Names are compared byte for byte: names that differ in case or in Unicode normalisation are
+/// different. A name may contain every character that a file system allows, including control
+/// characters, so it is escaped before a user sees it. It has no empty part, no `.` or `..`, no
+/// NUL, and no part of more than 255 bytes. Cheap to clone.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Name(Arc<str>);
 
 impl Name {
-    /// The longest name, in bytes (Linux's `PATH_MAX`, less its NUL).
+    /// The maximum length, in bytes (Linux's `PATH_MAX` without its NUL).
     pub const MAX: usize = 4095;
-    /// The longest part between two slashes, in bytes (`NAME_MAX`).
+    /// The maximum length of a part between two slashes, in bytes (`NAME_MAX`).
     pub const MAX_PART: usize = 255;
 
-    /// The whole path.
+    /// Returns the whole path.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The last part of the path.
+    /// Returns the last part of the path.
     pub fn base(&self) -> &str {
         self.0.rsplit('/').next().unwrap_or(&self.0)
     }
 
-    /// All but the last part, where there is more than one.
+    /// Returns the path without its last part, or `None` if it has only one part.
     pub fn folder(&self) -> Option<&str> {
         self.0.rsplit_once('/').map(|(folder, _)| folder)
     }
 
-    /// What a user means who types a path: `./a`, `/a` and `a//b` are `a` and `a/b`.
-    /// What leads upwards stays as it is, and is no name.
+    /// Normalises a path that a user typed: `./a`, `/a` and `a//b` become `a` and `a/b`. A part
+    /// `..` is kept, and makes the result an invalid name.
     pub fn meant_by(typed: &str) -> String {
         let parts = typed.split('/').filter(|part| !matches!(*part, "" | "."));
         parts.collect::<Vec<_>>().join("/")
     }
 
-    /// The same path with another last part.
+    /// Returns the same path with another last part.
     pub fn with_base(&self, base: &str) -> Result<Self, NameError> {
         match self.folder() {
             Some(folder) => format!("{folder}/{base}").parse(),
@@ -115,25 +114,25 @@ impl<'b, C> Decode<'b, C> for Name {
     }
 }
 
-/// Why a text is no [`Name`].
+/// Why a text is not a [`Name`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum NameError {
-    /// Starts with `/`.
+    /// It starts with `/`.
     #[error("a file name is a relative path, not one that starts with /")]
     Absolute,
-    /// `a//b`, `a/`, or nothing at all.
+    /// It is empty or has an empty part: `a//b`, `a/`.
     #[error("a file name has no empty part")]
     EmptyPart,
-    /// `.` or `..` between slashes.
+    /// It has a part `.` or `..`.
     #[error("a file name has no part . or ..")]
     DotPart,
-    /// Holds a NUL.
+    /// It contains a NUL.
     #[error("a file name has no NUL character")]
     Nul,
-    /// Over [`Name::MAX`] bytes.
+    /// It has more than [`Name::MAX`] bytes.
     #[error("a file name has at most 4095 bytes")]
     TooLong,
-    /// A part over [`Name::MAX_PART`] bytes.
+    /// A part has more than [`Name::MAX_PART`] bytes.
     #[error("no part of a file name has more than 255 bytes")]
     PartTooLong,
 }

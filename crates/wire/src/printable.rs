@@ -1,38 +1,33 @@
-//! Text from elsewhere, made safe to show on a terminal or in a list.
+//! Text from other machines, escaped for display on a terminal or in a list.
 //!
-//! A file name may hold any character: one that moves the cursor, one that
-//! turns the reading direction round so that `exe.txt` is read where `txt.exe`
-//! stands, one that cannot be seen. [`printable`] shows each of those as an
-//! escape. What it shows is for eyes only: identity stays with the bytes. How
-//! wide it is, and where it is cut, is the screen's business.
+//! A file name may contain any character: one that moves the cursor, one that reverses the
+//! reading direction so that `txt.exe` reads as `exe.txt`, or one that is invisible.
+//! [`printable`] shows each of these as an escape. The result is only for display: names are
+//! compared by their bytes. The screen decides how wide a text is and where it is cut.
 
 use std::fmt::{self, Write};
 
 use minicbor::{Decode, Encode};
 
-/// `text` with every character escaped that could deceive a reader or disturb a
-/// terminal.
+/// Escapes every character of `text` that could deceive a reader or disturb a terminal.
 ///
-/// - Control characters, as `\n`, `\r`, `\t`, `\x1b`, above ASCII as `\u{9b}`.
-/// - Line and paragraph separators, marks of direction, and all else that
-///   Unicode wants ignored where it cannot be shown, as `\u{202e}`.
-/// - A backslash, as `\\`, but only where it would be taken for the start of an
-///   escape. So `C:\doc` stays as it is, and yet no two texts are shown as the
-///   same characters.
+/// - Control characters become `\n`, `\r`, `\t`, `\x1b`, and above ASCII `\u{9b}`.
+/// - Line and paragraph separators, direction marks, and everything else that Unicode calls
+///   default-ignorable become `\u{202e}` and the like.
+/// - A backslash becomes `\\` where it would otherwise be read as the start of an escape. So
+///   `C:\doc` stays as it is, and no two texts are shown alike.
 ///
-/// Kept, though they are invisible by themselves: the joiner and non-joiner
-/// U+200C and U+200D, without which Persian, the scripts of India and emoji of
-/// several parts come out wrong, and the variation selectors, which emoji and
-/// the names of many Japanese need. They change the shape of their neighbours
-/// and nothing else.
+/// Some invisible characters are kept because they only change the shape of their neighbours: the
+/// joiner and non-joiner U+200C and U+200D, which Persian, Indian scripts and composed emoji
+/// need, and the variation selectors, which emoji and many Japanese names need.
 ///
-/// Nothing is allocated for a text with no backslash and nothing to escape. Width and precision
-/// (`{:<20}`) count characters, as they do for `str`.
+/// A text without backslashes and hidden characters is shown without an allocation. Width and
+/// precision (`{:<20}`) count characters, as for `str`.
 pub fn printable(text: &str) -> Printable<'_> {
     Printable(text)
 }
 
-/// What [`printable`] returns.
+/// A text that is shown escaped: see [`printable`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Printable<'a>(&'a str);
 
@@ -60,15 +55,14 @@ impl fmt::Display for Printable<'_> {
     }
 }
 
-/// Whether a backslash in front of `next` would be misread.
-///
-/// An escaped `next` starts with a backslash itself.
+/// Whether a backslash before `next` would be read as the start of an escape. A hidden `next` is
+/// itself shown as an escape, which starts with a backslash.
 fn reads_as_escape(next: char) -> bool {
     matches!(next, '\\' | 'n' | 'r' | 't' | 'x' | 'u') || is_hidden(next)
 }
 
-/// Control characters, separators of lines, and Unicode's
-/// `Default_Ignorable_Code_Point` less the joiners and variation selectors.
+/// Whether a character is a control character, a line separator, or in Unicode's
+/// `Default_Ignorable_Code_Point`, except for joiners and variation selectors.
 #[expect(clippy::match_same_arms, reason = "a line for each family")]
 fn is_hidden(c: char) -> bool {
     match c {
@@ -95,25 +89,25 @@ fn is_hidden(c: char) -> bool {
     }
 }
 
-/// What a member says in words, for a person at another machine.
+/// A text of another member, written for a user.
 ///
-/// Shown, it is one line without anything hidden, and not long: so nothing that
-/// it is made part of, a message or a log, can be made to look like several. No other
-/// form of it can be had, but the one that is sent.
+/// It is shown as one line without hidden characters and cut to a maximum length, so that it
+/// cannot make a message or a log look like several lines. The raw text cannot be accessed except
+/// by encoding it.
 #[derive(Clone, Default, PartialEq, Eq, Encode, Decode)]
 #[cbor(transparent)]
 pub struct Remark(#[n(0)] String);
 
 impl Remark {
-    /// As much is shown, in characters.
+    /// The maximum number of characters that are shown.
     const MAX_SHOWN: usize = 400;
 
-    /// How long it is, in bytes.
+    /// Returns its length in bytes.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether it says nothing.
+    /// Whether it is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -236,7 +230,7 @@ mod tests {
         assert_eq!(format!("{:>6}|", printable("\x1b")), "  \\x1b|");
     }
 
-    /// Reads an escaped text back: where that works, no two texts are shown alike.
+    /// Decodes an escaped text. If this works for every text, no two texts are shown alike.
     fn meant(shown: &str) -> String {
         let mut text = String::new();
         let mut rest = shown;

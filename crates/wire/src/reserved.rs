@@ -1,32 +1,32 @@
-//! Names that mean something to thorp itself, and what hides a file.
+//! Names that have a meaning for thorp itself, and names that other programs act on.
 //!
-//! The walk over a share, the store, the state directory and the plan of a
-//! fetch all ask here, so that they never disagree. Owns the names. What is in
-//! such files, and what may write them, is decided elsewhere.
+//! The walk over a share, the store, the state directory and the plan of a get all use these
+//! rules, so they never disagree. This module owns the names. Other modules decide what such
+//! files contain and who may write them.
 
 use std::ffi::OsStr;
 use std::path::Path;
 
 use crate::{Content, Name};
 
-/// The version of a state directory's content. A directory with this file in it
-/// is a state directory: it is never shared, since it holds keys.
+/// The file with the version of a state directory. A directory that contains it is a state
+/// directory and never shared, since it holds keys.
 pub const VERSION_FILE: &str = "thorp-state";
-/// The file in which a person lists what not to share, as for git.
+/// The file in which a user lists what not to share, in the format of `.gitignore`.
 pub const IGNORE_FILE: &str = ".thorpignore";
 
 const PART_PREFIX: &str = ".thorp-";
 const PART_SUFFIX: &str = ".part";
 
-/// Whether thorp would misread a file of this name: it would make its folder a
-/// state directory, or pass for a file that is still being fetched.
+/// Whether thorp would misread a file of this name, as the mark of a state directory or as a
+/// partial file.
 pub fn is_reserved(name: &Name) -> bool {
     let mut parts = name.as_str().split('/');
     parts.any(|part| part == VERSION_FILE || is_part(part.as_ref()))
 }
 
-/// Whether a file of this name would change which files around it are shared.
-/// It is fetched only when it is asked for by its name, never by a pattern.
+/// Whether a file of this name would change which files around it are shared. Such a file is
+/// fetched only by its exact name, never by a pattern.
 pub fn changes_what_is_shared(name: &Name) -> bool {
     name.base() == IGNORE_FILE || is_reserved(name)
 }
@@ -37,45 +37,43 @@ pub fn is_part(base: &OsStr) -> bool {
     base.starts_with(PART_PREFIX.as_bytes()) && base.ends_with(PART_SUFFIX.as_bytes())
 }
 
-/// What a small file is called while it is being fetched. The same content may
-/// be fetched several times at once: each fetch has its number.
+/// Returns the name of a small file while it is being fetched. Several fetches of one content may
+/// run at once; `number` tells their files apart.
 pub fn part_of(content: Content, number: u32) -> String {
     part(&root_of(content), number)
 }
 
-/// What a large file is called while it is being fetched. The length is in it,
-/// so that a file with the same root and another length does not cut this one
-/// short.
+/// Returns the name of a large file while it is being fetched. It includes the length, so that a
+/// file with the same root and another length does not truncate this one.
 pub fn large_part_of(content: Content, number: u32) -> String {
     part(&format!("{}-{}", root_of(content), content.length), number)
 }
 
-/// Whether a path within a share, or one of its folders, starts with a dot.
+/// Whether a path within a share, or a folder in it, starts with a dot.
 pub fn is_hidden(path: &Path) -> bool {
     path.iter()
         .any(|part| part.as_encoded_bytes().starts_with(b"."))
 }
 
-/// Whether a file of this name may do something by merely lying there: a hidden one,
-/// which programs read without being asked to (`.git/config`, `.bash_profile`,
-/// `.ssh/authorized_keys`), or one that another system acts on when its folder is
-/// shown or its disk is put in. It is written only where its user has named it so.
+/// Whether a file of this name may have an effect merely by being there: a hidden file, which
+/// programs read unasked (`.git/config`, `.bash_profile`, `.ssh/authorized_keys`), or one on
+/// which another system acts when its folder is shown or its disk is mounted. Such a file is
+/// written only if the user gave its name.
 pub fn acts_unasked(name: &Name) -> bool {
     name.as_str().split('/').any(hides) || is_acted_on(name.base())
 }
 
-/// Whether a part of a path is hidden, on any system that may see it.
+/// Whether a part of a path is hidden on any system that may see it.
 fn hides(part: &str) -> bool {
     part.trim_start_matches(is_ignorable).starts_with('.') || is_short(part)
 }
 
-/// Characters that a file system of Apple's passes over: `.git` with one in front
-/// of it is `.git` there.
+/// Whether Apple's file systems ignore this character: `.git` preceded by one is `.git` there.
 fn is_ignorable(c: char) -> bool {
     matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
-/// A second name that FAT and NTFS may have for a longer one: `GIT~1` is `.git`.
+/// Whether this may be a short name, which FAT and NTFS give to a longer one: `GIT~1` is `.git`.
 fn is_short(part: &str) -> bool {
     let Some((stem, number)) = part.split_once('~') else {
         return false;
@@ -87,12 +85,12 @@ fn is_short(part: &str) -> bool {
         && number.bytes().all(|digit| digit.is_ascii_digit())
 }
 
-/// What Windows and the desktops act on when they show a folder: they load icons from
-/// wherever these files say, show other names, or offer to run a program.
+/// Whether Windows or a desktop acts on such a file when it shows a folder: they load icons from
+/// where the file says, show other names, or offer to run a program.
 fn is_acted_on(base: &str) -> bool {
     const NAMES: [&str; 3] = ["desktop.ini", "autorun.inf", "folder.htt"];
     const ENDINGS: [&str; 6] = ["lnk", "url", "scf", "library-ms", "search-ms", "desktop"];
-    // Windows passes over dots and spaces at the end of a name.
+    // Windows ignores dots and spaces at the end of a name.
     let base = base.trim_end_matches(['.', ' ']).to_ascii_lowercase();
     let ending = base.rsplit_once('.').map(|(_, ending)| ending);
     NAMES.contains(&base.as_str()) || ending.is_some_and(|ending| ENDINGS.contains(&ending))

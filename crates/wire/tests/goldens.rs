@@ -1,7 +1,7 @@
 //! Every frame, byte for byte, with a line for each field.
 //!
-//! A change here is a change of the protocol: other versions are out there.
-//! `frames.md` says the same in words. `11x32` stands for 32 bytes of `11`.
+//! A change here is a change of the protocol, which other versions in use do not know.
+//! `frames.md` describes the same in words. `11x32` stands for 32 bytes of `11`.
 
 mod support;
 
@@ -669,7 +669,7 @@ fn record_in_bytes() {
     );
 }
 
-/// A record whose signature was made of the context and the record's bytes.
+/// Makes a record whose signature is made of the context and the record's bytes.
 fn record(removed: Vec<PeerId>) -> SignedRecord {
     let record = GroupRecord {
         number: 4,
@@ -714,8 +714,8 @@ fn name(text: &str) -> Name {
     text.parse().expect("a name")
 }
 
-/// The frame is written as these bytes and read from them; none of them can be
-/// spared and none be added; and an unknown field changes nothing.
+/// Checks that the frame is encoded as these bytes and decoded from them, that no byte can be
+/// removed or added, and that an unknown field changes nothing.
 #[track_caller]
 fn golden(frame: Frame, commented_hex: &str) {
     let bytes = parse(commented_hex);

@@ -1,8 +1,7 @@
-//! Roots, piece layers and answers to those who ask for hashes are those of
-//! other programs.
+//! Compares roots, piece layers and answers about hashes with those of libtorrent.
 //!
-//! `libtorrent.txt` is what libtorrent says of files around every boundary;
-//! `.ci/run` asks it again.
+//! `libtorrent.txt` contains what libtorrent computed for files around every boundary; `.ci/run`
+//! computes it again.
 
 use data_encoding::HEXLOWER;
 use thorp_wire::layout::Layout;
@@ -16,7 +15,7 @@ fn roots_and_piece_layers_are_those_of_libtorrent() {
     for line in lines {
         let size = numbers(line)[0];
         let tree = tree(size);
-        // Torrents have no layer of a file of one piece: it would be the root.
+        // A torrent has no layer for a file of one piece, since it would be the root.
         let layer = match tree.layer() {
             [_] => "-".to_owned(),
             layer => digest(layer),
@@ -75,7 +74,7 @@ fn hashes_are_answered_as_libtorrent_answers_them() {
     }
 }
 
-/// The lines of this kind.
+/// Returns the lines of this kind.
 fn said(kind: &str) -> Vec<&'static str> {
     let lines = include_str!("libtorrent.txt").lines();
     lines.filter_map(|line| line.strip_prefix(kind)).collect()
@@ -94,7 +93,7 @@ fn digest(hashes: &[Hash]) -> String {
     HEXLOWER.encode(&leaf_hash(hashes.as_flattened()))
 }
 
-/// The tree of the file of this size.
+/// Computes the tree of the file of this size.
 fn tree(size: u64) -> Tree {
     let mut hasher = LayerHasher::new(size);
     while hasher.length() < size {
@@ -105,7 +104,7 @@ fn tree(size: u64) -> Tree {
     Tree::of(content, layer).expect("its own layer")
 }
 
-/// Bytes of any file, from one place to another.
+/// Returns the bytes of the test file from one offset to another.
 fn bytes(from: u64, to: u64) -> Vec<u8> {
     let skipped = usize::try_from(from % 251).expect("less than 251");
     let length = usize::try_from(to - from).expect("few bytes");

@@ -1,5 +1,5 @@
-//! Everything that is said on a session, byte for byte, with a line for each
-//! field: written from the BEPs, not from what the code does.
+//! Everything that is said on a session, byte for byte, with a line for each field, written from
+//! the BEPs and not from the code.
 //!
 //! `11x32` stands for 32 bytes of `11`.
 
@@ -43,8 +43,7 @@ fn each_extension_has_its_bit() {
         ("00x5 10 00 00", true, false, false),
         ("00x7 04", false, true, false),
         ("00x7 10", false, false, true),
-        // As other clients send it: with bits that are unknown here (DHT, and all the
-        // rest).
+        // Other clients set bits that are unknown here: that of DHT, and all others.
         ("00x7 01", false, false, false),
         ("ffx5 ef ff eb", false, false, false),
         ("ffx8", true, true, true),
@@ -251,7 +250,7 @@ fn a_member_without_a_place_for_a_session_says_so_in_bytes() {
 
 #[test]
 fn the_extension_handshakes_of_others_are_read() {
-    // The example of BEP 10, its letter mu in UTF-8, and the handshake of a client in wide use.
+    // The example of BEP 10, its letter mu in UTF-8, and the handshake of a widely used client.
     let example = b"d1:md11:LT_metadatai1e7:\xc2\xb5T_PEXi2ee1:pi6881e1:v13:\xc2\xb5Torrent 1.2e";
     let read = ExtendedHandshake::decode(example).expect("a handshake");
     assert_eq!(read.client.as_deref(), Some("\u{b5}Torrent 1.2"));
@@ -273,8 +272,8 @@ fn limits() -> MessageLimits {
     MessageLimits::of(Layout::of(5 * 1024 * 1024), LONGEST_REQUEST).expect("a file of few pieces")
 }
 
-/// The message is written as these bytes and read from them, head first; none of
-/// them can be spared and none be added.
+/// Checks that the message is encoded as these bytes and decoded from them, head first, and that
+/// no byte can be removed or added.
 #[track_caller]
 fn golden(message: Message, commented_hex: &str) {
     let bytes = parse(commented_hex);

@@ -1,6 +1,6 @@
-//! What may be said on a session, and what is refused.
+//! Which messages of a session are accepted, and which are refused.
 //!
-//! How it looks in bytes is in `session_goldens.rs`.
+//! Their exact bytes are in `session_goldens.rs`.
 
 use proptest::collection::vec;
 use proptest::option;
@@ -127,7 +127,7 @@ fn the_handshake_for_the_next_file_is_no_message() {
     );
     let head = Head::parse(&stream[first..], narrow());
     assert_eq!(head, Ok(Some(Head::Handshake)));
-    // All of it is still there to be read.
+    // The handshake is still there to be read.
     assert_eq!(Head::Handshake.length(), 0);
     let bytes = stream[first..][..HANDSHAKE]
         .try_into()
@@ -168,8 +168,8 @@ fn a_bitfield_is_as_long_as_the_file_has_pieces_or_as_other_messages_are() {
         announced(length, 5, limits),
         Err(MessageError::TooLong { length, limit })
     );
-    // Every file has room for 512 hashes, as many uncles as a tree can have, and
-    // an extended message.
+    // For every file, 512 hashes, as many uncles as a tree can have, and an extended message are
+    // within the limits.
     let hashes = 1 + 48 + 32 * (512 + 64);
     assert!(announced(hashes, 22, narrow()).is_ok());
     assert!(announced(LONGEST_EXTENDED, 20, narrow()).is_ok());
@@ -291,8 +291,7 @@ fn the_name_of_a_program_is_cut_to_its_longest_both_ways() {
     assert_eq!(read.client, Some("\u{fffd}".repeat(85)));
 }
 
-/// What is said to a message of this length and type, of which no more has come
-/// than a head (of sevens).
+/// Parses a message of this length and type of which only a head (of sevens) has arrived.
 fn announced(length: u32, kind: u8, limits: MessageLimits) -> Result<Option<Head>, MessageError> {
     let mut bytes = length.to_be_bytes().to_vec();
     bytes.push(kind);

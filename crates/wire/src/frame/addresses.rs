@@ -1,10 +1,10 @@
-//! Socket addresses as byte strings: 6 bytes for IPv4, 18 for IPv6, the port
-//! last and big-endian (the compact form of BEP 23 and BEP 7).
+//! Socket addresses as byte strings: 6 bytes for IPv4, 18 for IPv6, the port last and big-endian
+//! (the compact form of BEP 23 and BEP 7).
 //!
-//! An IPv4 address that a dual-stack socket wrote as IPv6 (`::ffff:1.2.3.4`) is
-//! an IPv4 address, in both directions: one address has one form. Whether an
-//! address makes sense (port 0, loopback, another network) is for the node that
-//! dials it to decide. Scope ids mean nothing elsewhere and do not travel.
+//! An IPv4 address that a dual-stack socket reports as IPv6 (`::ffff:1.2.3.4`) is encoded and
+//! decoded as IPv4, so that each address has one form. The node that dials an address judges
+//! whether it makes sense (port 0, loopback, another network). Scope ids have no meaning on
+//! another machine and are not sent.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 

@@ -1,44 +1,41 @@
-//! What each body must provide, and the macro that makes [`Body`] of the list
-//! of bodies.
+//! What each body must provide, and the macro that makes [`Body`] of the list of bodies.
 //!
-//! A frame is listed once, in the parent module. The list does not compile
-//! until the new body states its bounds ([`FrameBody`]).
+//! Each frame is listed once, in the parent module. The list does not compile until a new body
+//! states its bounds ([`FrameBody`]).
 //!
 //! [`Body`]: super::Body
 
 use super::{FrameError, MAX_FRAME};
 
-/// About how many bytes a frame, or a value in it, takes without its texts.
+/// The approximate size in bytes of a frame, or of a value in it, without its texts.
 pub(super) const THING: usize = 64;
-/// How many times its length on the wire a list of one-letter names takes in
-/// memory.
+/// The largest growth in memory of any frame, relative to its length on the wire: that of a list
+/// of one-letter names.
 pub(super) const GROWS: usize = 25;
 
 /// The bounds of one body.
 pub(super) trait FrameBody {
-    /// The longest frame of this type, in bytes.
+    /// The maximum length of a frame of this type, in bytes.
     const MAX_LENGTH: usize = MAX_FRAME;
-    /// About how many bytes of memory one byte of it takes at most, once it is
-    /// read.
+    /// The approximate number of bytes of memory, at most, per byte of the encoded frame.
     const GROWS: usize = GROWS;
 
     /// Refuses a body that is out of bounds or contradicts itself.
     ///
-    /// Comes after decoding, so that each bound is written once for both
-    /// directions. What decoding allocates is bounded by the length of the
-    /// frame.
+    /// It is called after decoding and before encoding, so each bound is written once for both
+    /// directions. What decoding allocates is bounded by the length of the frame.
     fn check(&self) -> Result<(), FrameError>;
 
-    /// About how many bytes it takes, in memory and on the wire. Everything
-    /// whose length the sender chooses is counted.
+    /// Returns its approximate size in bytes, in memory and on the wire. Every part whose length
+    /// the sender chooses is counted.
     fn size(&self) -> usize;
 }
 
-/// Makes the enum of all bodies, and the code that is the same for each but for
-/// its number, name and type.
+/// Makes the enum of all bodies, and the code that differs only in a body's number, name and
+/// type.
 macro_rules! frames {
     ($($kind:literal $name:ident($body:ty)),* $(,)?) => {
-        /// What a frame can say.
+        /// The body of a frame: its own fields.
         #[derive(Clone, Debug, PartialEq, Eq)]
         #[expect(missing_docs, reason = "each variant is documented where its type is")]
         pub enum Body {
@@ -46,10 +43,10 @@ macro_rules! frames {
         }
 
         impl Body {
-            /// Every type of frame: its number, and its name as `frames.md` has it.
+            /// Every type of frame: its number and its name, as in `frames.md`.
             pub const TYPES: &[(u16, &str)] = &[$(($kind, stringify!($name)),)*];
 
-            /// The name of its type, as `frames.md` has it.
+            /// Returns the name of its type, as in `frames.md`.
             pub fn name(&self) -> &'static str {
                 match self {
                     $(Self::$name(_) => stringify!($name),)*
@@ -80,7 +77,7 @@ macro_rules! frames {
                 }
             }
 
-            /// The same, by the number of a type that may be unknown.
+            /// Returns [`FrameBody::GROWS`] of a type, which may be unknown.
             fn grows(kind: u16) -> usize {
                 match kind {
                     $($kind => <$body as FrameBody>::GROWS,)*
@@ -97,7 +94,7 @@ macro_rules! frames {
                 }
             }
 
-            /// Nothing, if there is no such type.
+            /// Returns `None` if the type is unknown.
             fn decode(kind: u16, bytes: &[u8]) -> Option<Result<Self, minicbor::decode::Error>> {
                 match kind {
                     $($kind => Some(minicbor::decode(bytes).map(Self::$name)),)*

@@ -1,4 +1,4 @@
-//! `Get`, its answers, and the goodbye.
+//! `Get` and its answers, and the goodbye.
 
 use std::fmt;
 
@@ -12,17 +12,17 @@ use crate::{Content, Remark};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Get {
-    /// Which one.
+    /// The content that is asked for.
     #[n(2)]
     pub content: Content,
 }
 
 impl FrameBody for Get {
-    // Its length is fixed.
+    // The length of a `Get` is bounded.
     const GROWS: usize = 1;
 
-    /// Also a file over [`MAX_INLINE`] may be asked for: the answer is
-    /// [`Reason::TooLarge`], and the link stays.
+    /// A file longer than [`MAX_INLINE`] may be asked for too: the answer is
+    /// [`Reason::TooLarge`], and the link stays open.
     fn check(&self) -> Result<(), FrameError> {
         possible(self.content)
     }
@@ -32,18 +32,18 @@ impl FrameBody for Get {
     }
 }
 
-/// `Content`: the bytes of a file, in answer to a [`Get`]. The receiver checks them.
+/// `Content`: the bytes of a file, in answer to a [`Get`]. The receiver verifies them.
 #[derive(Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Bytes {
-    /// All of them.
+    /// All bytes of the file.
     #[n(2)]
     #[cbor(with = "minicbor::bytes")]
     pub bytes: Vec<u8>,
 }
 
 impl FrameBody for Bytes {
-    // It takes as much memory as on the wire; so do the texts below.
+    // A byte string, like the texts below, takes as much memory as on the wire.
     const GROWS: usize = 1;
 
     fn check(&self) -> Result<(), FrameError> {
@@ -67,21 +67,21 @@ impl fmt::Debug for Bytes {
     }
 }
 
-/// A question that cannot be answered otherwise.
+/// A question was refused.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Refused {
-    /// For the program.
+    /// The reason, as a code.
     #[n(2)]
     pub reason: Reason,
-    /// For a person.
+    /// The reason, in words for a user.
     #[n(3)]
     #[cbor(default, skip_if = "Remark::is_empty")]
     pub text: Remark,
 }
 
 impl Refused {
-    /// The longest text, in bytes: room for a path and a sentence about it.
+    /// The maximum length of the text, in bytes: room for a path and a sentence about it.
     pub const MAX_TEXT: usize = 8192;
 }
 
@@ -101,29 +101,29 @@ impl FrameBody for Refused {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode)]
 #[cbor(index_only)]
 pub enum Reason {
-    /// A frame of a type that the receiver does not know.
+    /// The receiver does not know the type of the question.
     #[n(0)]
     Unknown,
-    /// It does not have this file (any more).
+    /// The receiver does not have this file, or no longer.
     #[n(1)]
     NotHere,
-    /// The file is too large to go inline: open a session.
+    /// The file is too large for a frame: open a session.
     #[n(2)]
     TooLarge,
-    /// Too many questions: wait and ask again.
+    /// The receiver has too many questions: ask again later.
     #[n(3)]
     Busy,
     /// The token is wrong, used up or expired.
     #[n(4)]
     NotInvited,
-    /// The file is there but could not be read.
+    /// The file exists but could not be read.
     #[n(5)]
     Unreadable,
-    /// The request is not one this member can serve. A reason that is not in
-    /// this list, from a newer version, is read as this one.
+    /// This member cannot serve the request. A reason that this version does not know decodes as
+    /// this one.
     #[n(6)]
     NotServed,
-    /// The file was listed, and has changed since.
+    /// The file has changed since it was listed.
     #[n(7)]
     Changed,
 }
@@ -143,17 +143,17 @@ impl<'b, C> Decode<'b, C> for Reason {
     }
 }
 
-/// Goodbye: the sender will be gone when this link closes.
+/// A goodbye: the sender will be gone when this link closes.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Leave {
-    /// For a person.
+    /// The reason, in words for a user.
     #[n(2)]
     pub reason: Remark,
 }
 
 impl Leave {
-    /// The longest reason, in bytes.
+    /// The maximum length of the reason, in bytes.
     pub const MAX_TEXT: usize = Refused::MAX_TEXT;
 }
 

@@ -1,4 +1,4 @@
-//! The envelope: one flat map made of two head fields and the body's own.
+//! The envelope: one flat map of two head fields and the body's own fields.
 
 use minicbor::encode::Write;
 use minicbor::{Decoder, Encoder};
@@ -23,7 +23,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Frame, FrameError> {
     let unknown = FrameError::Unknown { kind, request };
     match Body::decode(kind, bytes) {
         Some(Ok(body)) => Ok(Frame { request, body }),
-        // The one enum in a frame that refuses what it does not know is `Query`.
+        // `Query` is the only enum in a frame that refuses unknown variants.
         Some(Err(error)) if error.is_unknown_variant() => Err(unknown),
         Some(Err(error)) => Err(FrameError::malformed(error)),
         None => Err(unknown),
@@ -36,12 +36,12 @@ pub(super) fn memory(bytes: &[u8]) -> usize {
     bytes.len().saturating_mul(grows)
 }
 
-/// The type of a frame of which this has arrived, if that is enough.
+/// Returns the type of a frame that has arrived in part, if the beginning contains it.
 pub(super) fn kind(beginning: &[u8]) -> Option<u16> {
     Some(Head::decode(beginning).ok()?.kind)
 }
 
-/// The two fields every frame has. Keys ascend, so they come first.
+/// The two fields that every frame has. Keys ascend, so these come first.
 struct Head {
     kind: u16,
     request: Option<RequestId>,
@@ -64,11 +64,11 @@ impl Head {
     }
 }
 
-/// Writes an encoded body with the head's fields in front of its own.
+/// Writes an encoded body with the head's fields inserted before the body's own.
 ///
-/// A body is a map with fewer than 22 fields, so its first byte is `0xa0 + n`
-/// (RFC 8949, 3.1). That byte alone is rewritten; nothing is moved or copied
-/// twice, however long the body. The keys still ascend: 0 and 1 come first.
+/// A body is a map with fewer than 22 fields, so its first byte is `0xa0 + n` (RFC 8949, 3.1).
+/// Only that byte is rewritten: nothing is moved or copied twice, however long the body. The keys
+/// still ascend, since 0 and 1 come first.
 struct HeadFirst<'a> {
     kind: u16,
     request: Option<RequestId>,

@@ -1,4 +1,4 @@
-//! `Hello`: the first frame on a link, from both sides at once.
+//! `Hello`: the first frame on a link, sent by both sides at once.
 
 use std::net::SocketAddr;
 
@@ -12,53 +12,51 @@ pub const VERSION: u16 = 1;
 
 /// The first frame on a link. The link is up when it has arrived.
 ///
-/// The sender's key, and whether it is a tracker, are in its certificate, not
-/// here.
+/// The sender's key, and whether the sender is a tracker, are in its certificate.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Hello {
-    /// The oldest version the sender speaks.
+    /// The oldest version that the sender speaks.
     #[n(2)]
     pub oldest: u16,
-    /// The newest version the sender speaks. The newest that both speak is used.
+    /// The newest version that the sender speaks. The newest version that both speak is used.
     #[n(3)]
     pub newest: u16,
-    /// Where the sender accepts links, at the address this link comes from.
+    /// The port on which the sender accepts links, at the address that this link comes from.
     #[n(4)]
     pub port: Option<u16>,
-    /// Where else it may be reached: addresses for other networks.
+    /// Further addresses of the sender, in other networks.
     #[n(5)]
     #[cbor(with = "addresses", default, skip_if = "Vec::is_empty")]
     pub claimed: Vec<SocketAddr>,
-    /// Random at each start. A new one means that the sender has forgotten
-    /// everything.
+    /// Random at each start. A new epoch means that the sender has forgotten everything.
     #[n(6)]
     pub epoch: u64,
-    /// What the sender already knows of the receiver's listing.
+    /// The position up to which the sender knows the receiver's listing.
     #[n(7)]
     pub applied: Option<Position>,
-    /// Whether the sender would keep this link and be a neighbour.
+    /// Whether the sender wants to keep this link and be a neighbour.
     #[n(8)]
     #[cbor(default)]
     pub neighbour: bool,
-    /// Whether the sender is a visitor: it lists nothing and is shown nowhere.
+    /// Whether the sender is a visitor, which lists nothing and is shown nowhere.
     #[n(9)]
     #[cbor(default)]
     pub visitor: bool,
-    /// The sender promises to send something at least this often, in
-    /// milliseconds.
+    /// The interval, in milliseconds, at which the sender promises to send at least something.
     #[n(10)]
     pub interval: u32,
-    /// The number of the sender's group record.
+    /// The number of the sender's group record, if it has one.
     #[n(11)]
     pub record: Option<u64>,
 }
 
 impl Hello {
-    /// The most addresses a member may claim.
+    /// The maximum number of addresses that a member may claim.
     pub const MAX_CLAIMED: usize = 8;
 
-    /// The newest version both ends speak. Without one the receiver closes the link.
+    /// Returns the newest version that both ends speak. Without one, the receiver closes the
+    /// link.
     pub fn common_version(&self) -> Option<u16> {
         (self.oldest <= VERSION && VERSION <= self.newest).then_some(VERSION)
     }
@@ -77,14 +75,14 @@ impl FrameBody for Hello {
     }
 }
 
-/// A point in the history of a peer's listing.
+/// A position in the history of a peer's listing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(array)]
 pub struct Position {
-    /// Which history.
+    /// The history: the peer's epoch.
     #[n(0)]
     pub epoch: u64,
-    /// How far along.
+    /// The seq of the last update in that history.
     #[n(1)]
     pub seq: u64,
 }

@@ -1,5 +1,5 @@
-//! `Join` and `Joined`: how a key becomes a member over the joining ALPN, and
-//! how a member renews its certificate over its link to the tracker.
+//! `Join` and `Joined`: how a key becomes a member over the ALPN of joining, and how a member
+//! renews its certificate over its link to the tracker.
 
 use std::fmt;
 
@@ -13,16 +13,15 @@ use crate::MemberName;
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Join {
-    /// From the invite. An open group needs none, nor does a member that renews
-    /// its certificate.
+    /// The token of an invite. It is not needed in an open group, nor by a member that renews its
+    /// certificate.
     #[n(2)]
     pub token: Option<Token>,
-    /// PKCS #10, DER. The tracker checks its signature and takes only the key
-    /// from it.
+    /// A PKCS #10 request, DER. The tracker checks its signature and takes only the key from it.
     #[n(3)]
     #[cbor(with = "minicbor::bytes")]
     pub request: Vec<u8>,
-    /// What the machine would like to be called.
+    /// The human name that the machine asks for.
     #[n(4)]
     pub name: Option<MemberName>,
 }
@@ -39,7 +38,7 @@ impl FrameBody for Join {
     }
 }
 
-/// Makes its key a member.
+/// The tracker's answer, which makes the key a member's.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Joined {
@@ -47,10 +46,10 @@ pub struct Joined {
     #[n(2)]
     #[cbor(with = "minicbor::bytes")]
     pub certificate: Vec<u8>,
-    /// The signed group record, where the group has one.
+    /// The signed group record, if the group has one.
     #[n(3)]
     pub record: Option<SignedRecord>,
-    /// The tracker's clock, in seconds since 1970 (UTC).
+    /// The tracker's wall clock, in seconds since 1970 (UTC).
     #[n(4)]
     pub time: i64,
 }

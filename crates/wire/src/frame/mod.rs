@@ -1,13 +1,11 @@
 //! What two members say over a link.
 //!
-//! A frame is a 4-byte big-endian length and a CBOR map with integer keys.
-//! Key 0 is the type, key 1 the request id, and the body's own fields start at
-//! 2; `frames.md` beside this crate's manifest is the table of all of them.
-//! Unknown keys are skipped, so that fields can be added.
+//! A frame is a 4-byte big-endian length and a CBOR map with integer keys. Key 0 is the type, key
+//! 1 the request id, and the body's own fields start at 2; `frames.md` beside this crate's
+//! manifest has a table of all of them. Unknown keys are skipped, so that fields can be added.
 //!
-//! This module owns the envelope and the list of frames; each body has a module
-//! of its own. When a frame may be sent, and what follows from one, is decided in
-//! `thorp-core`.
+//! This module owns the envelope and the list of frames; each body has its own module.
+//! `thorp-core` decides when a frame is sent, and what follows from one.
 
 mod addresses;
 mod body;
@@ -37,32 +35,31 @@ use crate::content::{Content, Root};
 use crate::entry::{Entry, SECOND};
 use body::{FrameBody, THING};
 
-/// The longest frame, in bytes, without its length prefix.
+/// The maximum length of a frame, in bytes, without its length prefix.
 pub const MAX_FRAME: usize = 1024 * 1024;
-/// The longest frame that a newcomer may send, which is no member yet: a
-/// [`Join`].
+/// The maximum length of a [`Join`], in bytes. Its sender may not yet be a member.
 pub const MAX_JOIN_FRAME: usize = 16 * 1024;
-/// The longest file that travels inline, in bytes. Longer ones need a session.
+/// The maximum length of a file that is sent in a frame, in bytes. A longer one needs a session.
 pub const MAX_INLINE: u64 = 256 * 1024;
-/// Bytes of the length in front of a frame.
+/// The length in bytes of the prefix of a frame, which contains the frame's length.
 pub const PREFIX: usize = 4;
 
-/// Pairs an answer with its question. Chosen by the asker, unique among its
-/// unanswered questions on one link.
+/// Matches an answer to its question. The asker chooses it, unique among its unanswered questions
+/// on one link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 #[cbor(transparent)]
 pub struct RequestId(pub u32);
 
-/// One message.
+/// One message on a link.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
-    /// Present on questions and on their answers.
+    /// The request id of a question or of its answer; otherwise `None`.
     pub request: Option<RequestId>,
-    /// The body: the frame's own fields.
+    /// The frame's own fields.
     pub body: Body,
 }
 
-// Every frame, once: its type, its name, what it says.
+// Every type of frame: its number, its name and its body.
 body::frames!(
     0 Hello(Hello),
     1 Join(Join),
@@ -79,7 +76,7 @@ body::frames!(
 );
 
 impl Frame {
-    /// A frame that asks or answers nothing.
+    /// Makes a frame that is neither a question nor an answer.
     pub fn plain(body: impl Into<Body>) -> Self {
         Self {
             request: None,
@@ -87,7 +84,7 @@ impl Frame {
         }
     }
 
-    /// A question, or the answer to one.
+    /// Makes a question, or the answer to one.
     pub fn with_request(request: RequestId, body: impl Into<Body>) -> Self {
         Self {
             request: Some(request),
@@ -97,8 +94,8 @@ impl Frame {
 
     /// Appends the frame with its length prefix to `out`.
     ///
-    /// Refuses a frame for which the receiver would close the link, with the
-    /// error that the receiver would have. On an error `out` is unchanged.
+    /// Fails if the receiver would close the link because of the frame, with the same error as
+    /// there. On an error `out` is unchanged.
     pub fn encode(&self, out: &mut Vec<u8>) -> Result<(), FrameError> {
         self.body.check()?;
         let start = out.len();
@@ -114,24 +111,24 @@ impl Frame {
         Ok(())
     }
 
-    /// About the most memory that a frame takes once it is read, in bytes.
-    /// Known before it is read, so that the receiver can make room first.
+    /// Returns the approximate maximum of memory that an encoded frame takes once it is decoded,
+    /// in bytes. The receiver uses it to make room before decoding.
     pub fn memory(bytes: &[u8]) -> usize {
         head::memory(bytes)
     }
 
-    /// Whether a frame that has begun to arrive is a file's content.
+    /// Whether a frame that has arrived in part carries a file's content.
     pub fn brings_content(beginning: &[u8]) -> bool {
         let kind = head::kind(beginning);
         kind.is_some_and(|kind| Body::TYPES.contains(&(kind, "Content")))
     }
 
-    /// About how many bytes a frame takes, here and on the wire.
+    /// Returns the frame's approximate size in bytes, in memory and on the wire.
     pub fn size(&self) -> usize {
         THING + self.body.size()
     }
 
-    /// Reads one frame, given without its length prefix.
+    /// Decodes one frame, given without its length prefix.
     pub fn decode(bytes: &[u8]) -> Result<Self, FrameError> {
         within(bytes.len() as u64, MAX_FRAME)?;
         let frame = head::decode(bytes)?;
@@ -141,7 +138,7 @@ impl Frame {
     }
 }
 
-/// The length that a prefix announces, if it is within `limit` bytes.
+/// Returns the length that a prefix announces. Fails if it is more than `limit` bytes.
 pub fn announced_length(prefix: [u8; PREFIX], limit: usize) -> Result<usize, FrameError> {
     within(u32::from_be_bytes(prefix).into(), limit)
 }
@@ -153,28 +150,27 @@ fn within(length: u64, limit: usize) -> Result<usize, FrameError> {
     }
 }
 
-/// What is wrong with a frame, sorted by what to do about it.
+/// What is wrong with a frame; each variant says what to do.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum FrameError {
-    /// A type, or a kind of [`Query`], that this version does not know. Answer
-    /// [`Reason::Unknown`] if it asked something, ignore it otherwise; the link
-    /// goes on.
+    /// A type, or a kind of [`Query`], that this version does not know. If the frame is a
+    /// question, answer [`Reason::Unknown`], otherwise ignore it; the link stays open.
     #[error("a frame of type {kind} says what this version does not know")]
     Unknown {
-        /// Key 0.
+        /// The type, key 0.
         kind: u16,
-        /// Key 1.
+        /// The request id, key 1.
         request: Option<RequestId>,
     },
-    /// Not a frame. Close the link with this reason.
+    /// The bytes are not a frame. Close the link with this reason.
     #[error("malformed frame: {0}")]
     Malformed(String),
-    /// Over the limit. Close the link with this reason.
+    /// The frame is too long. Close the link with this reason.
     #[error("a frame of {length} bytes is over the limit of {limit}")]
     TooLong {
-        /// As announced.
+        /// The frame's length in bytes.
         length: u64,
-        /// As allowed.
+        /// The maximum length in bytes.
         limit: usize,
     },
 }
@@ -185,7 +181,7 @@ impl FrameError {
     }
 }
 
-/// Refuses a list over `limit`.
+/// Refuses a list with more than `limit` elements.
 fn at_most<T>(limit: usize, list: &[T], what: &str) -> Result<(), FrameError> {
     if list.len() > limit {
         return Err(FrameError::malformed(format_args!(
@@ -196,7 +192,7 @@ fn at_most<T>(limit: usize, list: &[T], what: &str) -> Result<(), FrameError> {
     Ok(())
 }
 
-/// Refuses a text over `limit` bytes.
+/// Refuses a text of more than `limit` bytes.
 fn at_most_bytes(limit: usize, length: usize, what: &str) -> Result<(), FrameError> {
     if length > limit {
         return Err(FrameError::malformed(format_args!(
@@ -206,7 +202,7 @@ fn at_most_bytes(limit: usize, length: usize, what: &str) -> Result<(), FrameErr
     Ok(())
 }
 
-/// Refuses an entry that no file can have.
+/// Refuses an entry that cannot describe a file.
 fn possible_entry(entry: &Entry) -> Result<(), FrameError> {
     if entry.partial && entry.root.is_none() {
         return Err(FrameError::malformed("a part of a file without its root"));

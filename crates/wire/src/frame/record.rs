@@ -1,8 +1,7 @@
-//! `Record`: what the group has decided, for all members to know. The CA signs
-//! it, and any member passes it on.
+//! `Record`: what the group has decided. The CA signs it, and every member passes it on.
 //!
-//! Owns the bytes, and what they are signed over. `thorp-group` checks the
-//! signature, and `thorp-core` decides which members a record is sent to.
+//! This module owns the encoding and the signed message. `thorp-group` checks the signature, and
+//! `thorp-core` decides which members a record is sent to.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,14 +12,14 @@ use super::body::FrameBody;
 use super::{FrameError, at_most, shape};
 use crate::PeerId;
 
-/// What the group has decided. Of two, the one with the higher number counts.
+/// What the group has decided. Of two records, the one with the higher number is in force.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct GroupRecord {
-    /// Counts the records of a group, from 1.
+    /// The number of the record, counted from 1.
     #[n(0)]
     pub number: u64,
-    /// Whether any machine that asks becomes a member.
+    /// Whether every machine that asks becomes a member.
     #[n(1)]
     #[cbor(default)]
     pub open: bool,
@@ -28,14 +27,14 @@ pub struct GroupRecord {
     #[n(2)]
     #[cbor(default)]
     pub bittorrent: bool,
-    /// Keys of removed members, ascending.
+    /// The keys of removed members, ascending.
     #[n(3)]
     #[cbor(default, skip_if = "Vec::is_empty")]
     pub removed: Vec<PeerId>,
 }
 
 impl GroupRecord {
-    /// The most keys that can be removed: as many as fit in one frame, about.
+    /// The maximum number of removed keys: about as many as fit in one frame.
     pub const MAX_REMOVED: usize = 30_000;
 
     /// Whether the member with this key was removed.
@@ -61,10 +60,10 @@ impl GroupRecord {
     }
 }
 
-/// A group record with a signature, perhaps by the group's CA: the 64 bytes of
-/// an Ed25519 signature, then the record in CBOR.
+/// A group record with a signature that is not yet verified: the 64 bytes of an Ed25519
+/// signature, then the record in CBOR.
 ///
-/// Cheap to clone, so that one can be queued for ten thousand links.
+/// Cheap to clone, so that one record can be queued for ten thousand links.
 #[derive(Clone)]
 pub struct SignedRecord {
     bytes: Arc<[u8]>,
@@ -72,14 +71,14 @@ pub struct SignedRecord {
 }
 
 impl SignedRecord {
-    /// What is signed begins with this, so that a signature of the same key over
-    /// anything else (a certificate, say) can never be taken for one of a record.
+    /// The prefix of the signed message. It ensures that a signature of the same key over
+    /// something else, such as a certificate, is never taken for that of a record.
     pub const CONTEXT: &[u8] = b"thorp group record 1\0";
-    /// Bytes of a signature.
+    /// The length of a signature in bytes.
     pub const SIGNATURE: usize = 64;
 
-    /// A record with the signature that `sign` makes of the message; `None` if
-    /// `sign` makes none.
+    /// Makes a record signed by `sign`, which is given the message. Returns `None` if `sign`
+    /// does.
     pub fn sign(
         record: GroupRecord,
         sign: impl FnOnce(&[u8]) -> Option<[u8; Self::SIGNATURE]>,
@@ -97,8 +96,7 @@ impl SignedRecord {
         Ok(signed)
     }
 
-    /// Reads what [`as_bytes`](Self::as_bytes) gave, here or elsewhere. Its
-    /// signature is not checked here.
+    /// Decodes the bytes of [`as_bytes`](Self::as_bytes), without checking the signature.
     pub fn read(bytes: &[u8]) -> Result<Self, FrameError> {
         let (_, record) = bytes
             .split_first_chunk::<{ Self::SIGNATURE }>()
@@ -112,18 +110,18 @@ impl SignedRecord {
         })
     }
 
-    /// What it says.
+    /// Returns the record.
     pub fn record(&self) -> &GroupRecord {
         &self.record
     }
 
-    /// Signature and record.
+    /// Returns the signature and the encoded record.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// The signature, and the message that it has to match. The message also
-    /// holds fields that this version does not know, as the signer wrote them.
+    /// Returns the signature and the message that it has to match. The message includes fields
+    /// that this version does not know, as the signer wrote them.
     pub fn signature_and_message(&self) -> (&[u8], Vec<u8>) {
         let (signature, record) = self.bytes.split_at(Self::SIGNATURE);
         (signature, [Self::CONTEXT, record].concat())
@@ -163,18 +161,18 @@ impl<'b, C> Decode<'b, C> for SignedRecord {
     }
 }
 
-/// Brings a newer group record than the other end has. It needs no other frame,
-/// so it may even come before `Hello`.
+/// Carries a newer group record than the receiver's. It depends on no other frame, so it may even
+/// precede `Hello`.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Record {
-    /// The record, to be verified.
+    /// The record, to be verified by the receiver.
     #[n(2)]
     pub record: SignedRecord,
 }
 
 impl FrameBody for Record {
-    /// A record is checked where it is made or read.
+    /// The record was checked when it was made or decoded.
     fn check(&self) -> Result<(), FrameError> {
         Ok(())
     }

@@ -1,16 +1,14 @@
-//! The shape of every frame, also of types that this version does not know:
-//! exactly one CBOR map, in the deterministic form of RFC 8949 (section 4.2.1),
-//! with small keys, without nulls, and not nested deeply.
+//! Checks the shape of every frame, including types that this version does not know: exactly one
+//! CBOR map, in the deterministic form of RFC 8949 (section 4.2.1), with keys of at most 32 bits,
+//! without nulls, and not nested deeply.
 //!
-//! So every value has one encoding, each key comes once, missing fields are
-//! left out, nothing follows the end, and an unknown field is cheap to skip.
-//! One pass, no memory. Which fields there are, and whether they must be there,
-//! is each body's own business.
+//! So every value has one encoding, each key occurs once, missing fields are left out, nothing
+//! follows the map, and an unknown field is cheap to skip. The check takes one pass and allocates
+//! nothing. Each body decides which fields it has and which are required.
 
 use super::FrameError;
 
-/// Maps, arrays and tags inside one another, at most. The deepest frame of this
-/// version needs 6.
+/// The maximum nesting of maps, arrays and tags. The deepest frame of this version needs 6.
 const MAX_DEPTH: u8 = 16;
 
 pub(super) fn check(bytes: &[u8]) -> Result<(), FrameError> {
@@ -38,11 +36,11 @@ const TAG: u8 = 6;
 const CUT: &str = "cut short";
 const NOT_SHORTEST: &str = "a number or length that is not in its shortest form";
 
-/// What is still to be read.
+/// The bytes that have not been checked yet.
 struct Rest<'a>(&'a [u8]);
 
 impl<'a> Rest<'a> {
-    /// Reads one value with everything in it.
+    /// Checks one value, including everything in it.
     fn value(&mut self, depth: u8) -> Result<(), &'static str> {
         let first = self.byte()?;
         let (major, info) = (first >> 5, first & 0x1f);
@@ -97,7 +95,7 @@ impl<'a> Rest<'a> {
         self.take(length)
     }
 
-    /// The number that the lower five bits of a first byte stand for or announce.
+    /// Returns the number that the lower five bits of a first byte contain or announce.
     fn argument(&mut self, first: u8) -> Result<u64, &'static str> {
         let (argument, least) = match first & 0x1f {
             info @ 0..24 => return Ok(info.into()),
@@ -114,7 +112,7 @@ impl<'a> Rest<'a> {
         Ok(argument)
     }
 
-    /// `false`, `true` and their kin, and floats, which no frame has so far.
+    /// Checks `false`, `true` and other simple values, and floats, which no frame uses so far.
     fn simple(&mut self, info: u8) -> Result<(), &'static str> {
         match info {
             0..22 => Ok(()),

@@ -1,4 +1,4 @@
-//! From the bytes of a file, in order, to its hashes.
+//! Computes the hashes of a file from its bytes, in order.
 
 use sha2::{Digest, Sha256};
 
@@ -7,7 +7,7 @@ use super::{Hash, LEAF, root_of_layer};
 use crate::content::{Content, Root};
 use crate::layout::Layout;
 
-/// Cuts bytes into leaves, and hashes each.
+/// Cuts bytes into leaves and hashes each leaf.
 #[derive(Clone, Debug, Default)]
 pub struct Leaves {
     length: u64,
@@ -15,8 +15,7 @@ pub struct Leaves {
 }
 
 impl Leaves {
-    /// Takes the next bytes, and passes the hash of each leaf that they
-    /// complete to the caller.
+    /// Hashes the next bytes, and passes the hash of each leaf that they complete to `each`.
     pub fn update(&mut self, mut bytes: &[u8], mut each: impl FnMut(Hash)) {
         while !bytes.is_empty() {
             #[expect(clippy::cast_possible_truncation, reason = "less than a leaf")]
@@ -31,12 +30,12 @@ impl Leaves {
         }
     }
 
-    /// Bytes taken so far.
+    /// Returns the number of bytes hashed so far.
     pub fn length(&self) -> u64 {
         self.length
     }
 
-    /// The hash of the last leaf, if it is a short one.
+    /// Returns the hash of the last leaf if it is shorter than the others, otherwise `None`.
     pub fn finish(self) -> Option<Hash> {
         let short = !self.length.is_multiple_of(LEAF as u64);
         short.then(|| self.leaf.finalize().into())
@@ -45,8 +44,8 @@ impl Leaves {
 
 /// Computes the [`Content`] of a file.
 ///
-/// Holds one leaf in progress and one hash for each level of the tree: 16 KiB
-/// of file or 16 EiB, it is the same few hundred bytes.
+/// It keeps one leaf in progress and one hash for each level of the tree, a few hundred bytes for
+/// a file of any length.
 #[derive(Clone, Debug, Default)]
 pub struct Hasher {
     leaves: Leaves,
@@ -54,17 +53,17 @@ pub struct Hasher {
 }
 
 impl Hasher {
-    /// Takes the next bytes of the file.
+    /// Hashes the next bytes of the file.
     pub fn update(&mut self, bytes: &[u8]) {
         self.leaves.update(bytes, |leaf| self.peaks.push(leaf));
     }
 
-    /// Bytes taken so far.
+    /// Returns the number of bytes hashed so far.
     pub fn length(&self) -> u64 {
         self.leaves.length()
     }
 
-    /// The content of all that was taken.
+    /// Returns the content of all bytes hashed.
     pub fn finish(mut self) -> Content {
         let length = self.length();
         if length == 0 {
@@ -80,19 +79,19 @@ impl Hasher {
     }
 }
 
-/// Computes the [`Content`] of a file and, in the same pass, the hashes of its
-/// pieces: 32 bytes for each.
+/// Computes the [`Content`] of a file and, in the same pass, the hashes of its pieces, 32 bytes
+/// each.
 #[derive(Clone, Debug)]
 pub struct LayerHasher {
     layout: Layout,
     leaves: Leaves,
-    /// The leaves of the piece in progress.
+    /// The hashes of the leaves of the piece in progress.
     piece: Peaks,
     layer: Vec<Hash>,
 }
 
 impl LayerHasher {
-    /// For a file that is to be of this length.
+    /// Makes a hasher for a file of this length.
     pub fn new(length: u64) -> Self {
         Self {
             layout: Layout::of(length),
@@ -102,8 +101,8 @@ impl LayerHasher {
         }
     }
 
-    /// Takes the next bytes of the file. `false`, and none of them taken, if
-    /// the file would be longer than announced.
+    /// Hashes the next bytes of the file. Returns `false`, and hashes none of them, if the file
+    /// would exceed its length.
     #[must_use]
     pub fn update(&mut self, bytes: &[u8]) -> bool {
         let fits = bytes.len() as u64 <= self.layout.length() - self.length();
@@ -120,13 +119,13 @@ impl LayerHasher {
         fits
     }
 
-    /// Bytes taken so far.
+    /// Returns the number of bytes hashed so far.
     pub fn length(&self) -> u64 {
         self.leaves.length()
     }
 
-    /// The content of the file and a hash for each of its pieces (the root, where
-    /// it is one piece); `None` if bytes are missing.
+    /// Returns the content of the file and the hash of each piece, which is the root if there is
+    /// one piece. `None` if bytes are missing.
     pub fn finish(mut self) -> Option<(Content, Vec<Hash>)> {
         let length = self.length();
         if let Some(leaf) = self.leaves.finish() {

@@ -1,14 +1,14 @@
-//! The hashes above the hashes of one layer.
+//! Computes the hashes above the hashes of one layer.
 
 use super::{Hash, padding, parent};
 
-/// Takes the hashes of one layer from the left, and folds them as far as
-/// possible: it keeps one subtree for each bit that is set in their number. So
-/// its memory grows with the height of the tree, not with the number of hashes.
+/// Takes the hashes of one layer from left to right and merges them as far as possible: it keeps
+/// one subtree for each bit set in their number. Its memory grows with the height of the tree,
+/// not with the number of hashes.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Peaks {
     count: u64,
-    /// `subtrees[n]`, of `2^n` hashes, means something where bit `n` of `count` is set.
+    /// `subtrees[n]` is the root of `2^n` hashes. It is valid only if bit `n` of `count` is set.
     subtrees: Vec<Hash>,
 }
 
@@ -21,7 +21,7 @@ impl Peaks {
         peaks
     }
 
-    /// Takes the next hash.
+    /// Appends the next hash.
     pub(super) fn push(&mut self, hash: Hash) {
         let mut subtree = hash;
         let height = self.count.trailing_ones() as usize;
@@ -35,18 +35,18 @@ impl Peaks {
         self.count += 1;
     }
 
-    /// How many hashes were taken.
+    /// Returns the number of hashes appended.
     pub(super) fn count(&self) -> u64 {
         self.count
     }
 
-    /// Forgets all that was taken.
+    /// Removes all hashes.
     pub(super) fn clear(&mut self) {
         self.count = 0;
     }
 
-    /// The hash at height `to` over hashes of height `from`, padded on the right.
-    /// There are no more of them than one such tree holds.
+    /// Returns the hash at height `to` over the hashes, which are at height `from`, padded on the
+    /// right. There must be at most `2^(to - from)` hashes.
     pub(super) fn top(&self, from: u32, to: u32) -> Hash {
         debug_assert!(self.count <= 1 << (to - from));
         let mut right = None;
@@ -70,17 +70,17 @@ impl Peaks {
     }
 }
 
-/// Some hashes of one layer, each layer above it, and what pads them.
+/// Some hashes of one layer and all layers above them; the padding is implied.
 #[derive(Clone, Debug)]
 pub(super) struct Levels {
     /// The height of the lowest row.
     base: u32,
-    /// Without padding: each half as long as the one below, rounded up.
+    /// The rows without padding: each half as long as the row below, rounded up.
     rows: Vec<Vec<Hash>>,
 }
 
 impl Levels {
-    /// All rows from these hashes, at height `from`, up to height `to`.
+    /// Computes all rows from these hashes, which are at height `from`, up to height `to`.
     pub(super) fn of(hashes: Vec<Hash>, from: u32, to: u32) -> Self {
         let mut rows = vec![hashes];
         for height in from..to {
@@ -95,14 +95,14 @@ impl Levels {
         Self { base: from, rows }
     }
 
-    /// The row at this height, if it is one of them.
+    /// Returns the row at this height, or an empty slice if there is none.
     pub(super) fn row(&self, height: u32) -> &[Hash] {
         let row = height.checked_sub(self.base);
         row.and_then(|row| self.rows.get(row as usize))
             .map_or(&[], |row| row)
     }
 
-    /// A hash, counted from the first of its row; padding, where there is none.
+    /// Returns the hash at this index of a row, or the padding if there is none.
     pub(super) fn at(&self, height: u32, index: u64) -> Hash {
         let index = usize::try_from(index).ok();
         *index

@@ -1,18 +1,17 @@
-//! Merkle trees of files (BEP 52): SHA-256 leaves of 16 KiB, the last one hashed
-//! as short as it is, missing leaves zero up to a power of two.
+//! Merkle trees of files (BEP 52): SHA-256 leaves of 16 KiB, the last one hashed at its actual
+//! length, and missing leaves zero up to a power of two.
 //!
 //! ```text
 //! hasher   bytes in order -> leaf hashes, root, piece layer
-//! levels   hashes of one layer -> all above them, padded
-//! place    where a range of hashes is in the tree, if it can be
-//! tree     answers what others ask: a file's piece layer and all above it
-//! request  what to ask others for, and whether what they answer is true
+//! levels   hashes of one layer -> all hashes above them, padded
+//! place    where a range of hashes is in the tree
+//! tree     answers to other peers: a file's piece layer and all above it
+//! request  which hashes to ask for, and whether the answer is right
 //! ```
 //!
-//! Heights are counted from the leaves, which are at 0; BEP 52 calls them layers.
-//! The root is at [`Layout::height`], a hash for each piece at
-//! [`Layout::piece_height`]. A file of at most one piece has one such hash: its
-//! root.
+//! Heights, which BEP 52 calls layers, are counted from the leaves at 0. The root is at
+//! [`Layout::height`], the hashes of the pieces at [`Layout::piece_height`]. In a file of at most
+//! one piece, the hash of the piece is the root.
 
 mod hasher;
 mod levels;
@@ -34,32 +33,31 @@ pub use crate::layout::LEAF;
 use crate::layout::{Layout, Piece};
 use levels::Peaks;
 
-/// A SHA-256 hash: of a leaf, of two hashes, or 32 zero bytes for a leaf beyond
-/// the end of the file.
+/// A SHA-256 hash of a leaf or of two hashes, or 32 zero bytes for a leaf beyond the end of the
+/// file.
 pub type Hash = [u8; 32];
 
-/// The content of a file that is in memory.
+/// Computes the content of a file that is in memory.
 pub fn content_of(bytes: &[u8]) -> Content {
     let mut hasher = Hasher::default();
     hasher.update(bytes);
     hasher.finish()
 }
 
-/// The hash of one leaf: all its bytes, [`LEAF`] of them or, at the end of a
-/// file, fewer.
+/// Computes the hash of one leaf: [`LEAF`] bytes, or fewer at the end of a file.
 pub fn leaf_hash(leaf: &[u8]) -> Hash {
     Sha256::digest(leaf).into()
 }
 
-/// The hash of a piece, out of the hashes of all its leaves. `None` if there are
-/// not as many as the piece has.
+/// Computes the hash of a piece from the hashes of all its leaves. `None` if their number is
+/// wrong.
 pub fn piece_hash(layout: Layout, piece: Piece, leaves: &[Hash]) -> Option<Hash> {
     let all = leaves.len() == layout.leaves_of(piece) as usize;
     all.then(|| Peaks::of(leaves).top(0, layout.piece_height()))
 }
 
-/// The root of a file, out of the hashes of all its pieces. `None` if there are
-/// not as many as the file has.
+/// Computes the root of a file from the hashes of all its pieces. `None` if their number is
+/// wrong.
 pub fn root_of_layer(layout: Layout, layer: &[Hash]) -> Option<Root> {
     if layer.is_empty() && layout.length() == 0 {
         return Some(Root::EMPTY);
@@ -71,8 +69,7 @@ pub fn root_of_layer(layout: Layout, layer: &[Hash]) -> Option<Root> {
     all.then(|| Root::new(Peaks::of(layer).top(base, layout.height())))
 }
 
-/// The hash of a subtree of this height that is wholly beyond the end of the
-/// file.
+/// Returns the hash of a subtree of this height that is wholly beyond the end of the file.
 fn padding(height: u32) -> &'static Hash {
     static PADDING: LazyLock<[Hash; 64]> = LazyLock::new(|| {
         let mut padding = [[0; 32]; 64];
@@ -81,7 +78,7 @@ fn padding(height: u32) -> &'static Hash {
         }
         padding
     });
-    // No file of 2^64 bytes has a tree that is higher than 50.
+    // Lengths are of 64 bits, so no tree is higher than 50.
     &PADDING[height as usize % 64]
 }
 

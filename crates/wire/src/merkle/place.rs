@@ -1,4 +1,4 @@
-//! Where a range of hashes is in the tree of a file, and which ranges there are.
+//! Where a range of hashes is in the tree of a file, and which ranges exist.
 
 use thiserror::Error;
 
@@ -8,18 +8,17 @@ use crate::layout::Layout;
 use crate::session::HashRange;
 use crate::session::message::MOST_HASHES;
 
-/// Where a range is in the tree of a file. A `Place` that exists is inside the
-/// tree.
+/// Where a range of hashes is in the tree of a file. A `Place` is always inside the tree.
 pub(super) struct Place {
     /// The height of the hashes.
     pub(super) base: u32,
-    /// The height of the one hash that they make.
+    /// The height of the single hash that they combine to.
     pub(super) joined: u32,
-    /// That hash, counted in its layer.
+    /// The index of that single hash in its layer.
     index: u64,
-    /// How many uncles prove it.
+    /// The number of uncles in the proof.
     pub(super) uncles: u32,
-    /// How many of the hashes are of the file.
+    /// How many of the hashes belong to the file; the others are padding.
     of_file: usize,
 }
 
@@ -57,49 +56,49 @@ impl Place {
             base,
             joined: base + joins,
             index: u64::from(index) >> joins,
-            // BEP 52: "the first log2(length)-1 proof layers are omitted". With a
-            // length of 1, that is one uncle more than there are proof layers.
+            // BEP 52: "the first log2(length)-1 proof layers are omitted". With a length of 1,
+            // that makes one uncle more than there are proof layers.
             uncles: (proofs + 1).saturating_sub(joins).min(above - joins),
             of_file: usize::try_from(of_file).unwrap_or(usize::MAX),
         })
     }
 
-    /// Height and index of each uncle, from below.
+    /// Returns height and index of each uncle, from the lowest up.
     pub(super) fn uncles(&self) -> impl Iterator<Item = (u32, u64)> {
         let (joined, index) = (self.joined, self.index);
         (0..self.uncles).map(move |up| (joined + up, (index >> up) ^ 1))
     }
 
-    /// The height of the hash that hashes and uncles make.
+    /// Returns the height of the hash that the hashes and their uncles combine to.
     pub(super) fn top(&self) -> u32 {
         self.joined + self.uncles
     }
 
-    /// Those of the hashes that are of the file.
+    /// Returns those of the hashes that belong to the file.
     pub(super) fn of_file<'a>(&self, answer: &'a [Hash]) -> &'a [Hash] {
         &answer[..self.of_file.min(answer.len())]
     }
 }
 
-/// Why hashes are not given out. Answer `HashReject`; the session goes on.
+/// Why hashes are refused. Answer `HashReject`; the session stays open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum NoHashes {
-    /// They are of another file.
+    /// The hashes belong to another file.
     #[error("hashes of another file")]
     OtherFile,
-    /// Of a layer that is neither that of the leaves nor that of the pieces.
+    /// The layer is neither that of the leaves nor that of the pieces.
     #[error("hashes of a layer that nobody has to keep")]
     OtherLayer,
-    /// Not a power of two up to 512, or not beginning at a multiple of it.
+    /// Their number is not a power of two up to 512, or their index not a multiple of it.
     #[error("a number of hashes that is no power of two up to 512, or begins beside one")]
     NotAligned,
-    /// Beyond the end of the layer.
+    /// The range begins or reaches beyond the end of the layer.
     #[error("hashes behind the end of the file")]
     BehindTheEnd,
-    /// Proved up to the root or beyond: it has no uncle.
+    /// The proof would include the root or go beyond it, which has no uncle.
     #[error("more proof layers than the tree has")]
     TooManyProofs,
-    /// The leaves do not make the hashes of their pieces.
+    /// The hashes of the leaves do not combine to those of their pieces.
     #[error("the file has changed since it was hashed")]
     Changed,
 }

@@ -1,4 +1,4 @@
-//! Which hashes to ask a source for, and whether its answer is true.
+//! Which hashes to ask a source for, and whether its answer is right.
 
 use thiserror::Error;
 
@@ -10,9 +10,8 @@ use crate::layout::{Layout, Piece};
 use crate::session::HashRange;
 use crate::session::message::MOST_HASHES;
 
-/// The ranges to ask for to get the hash of each piece, proved up to the root:
-/// as few as possible. None for a file of at most one piece, since that piece's
-/// hash is the root.
+/// Returns the fewest ranges that yield the hash of each piece, proved up to the root. There are
+/// none for a file of at most one piece, since that piece's hash is the root.
 pub fn layer_ranges(content: Content) -> impl Iterator<Item = HashRange> {
     let layout = Layout::of(content.length);
     let pieces = layout.pieces().filter(|pieces| *pieces > 1).unwrap_or(0);
@@ -30,10 +29,9 @@ pub fn layer_ranges(content: Content) -> impl Iterator<Item = HashRange> {
     })
 }
 
-/// The range to ask for to get the hash of each leaf of a piece, without proof:
-/// the hash of the piece is known. `None` for a file of one leaf, since that
-/// leaf's hash is the root, and for leaves that no message can name (beyond 64
-/// TiB).
+/// Returns the range that yields the hash of each leaf of a piece, without proof, since the hash
+/// of the piece is known. `None` for a file of one leaf, whose hash is the root, and for leaves
+/// whose index exceeds 32 bits (beyond 64 TiB).
 pub fn leaf_range(content: Content, piece: Piece) -> Option<HashRange> {
     let layout = Layout::of(content.length);
     let height = layout.piece_height();
@@ -47,8 +45,8 @@ pub fn leaf_range(content: Content, piece: Piece) -> Option<HashRange> {
     })
 }
 
-/// Checks an answer whose proof goes up to the root. Returns the hashes that
-/// are of the file, without padding and uncles.
+/// Checks an answer whose proof goes up to the root. Returns the hashes that belong to the file,
+/// without padding and uncles.
 pub fn verify<'a>(
     content: Content,
     range: &HashRange,
@@ -65,8 +63,8 @@ pub fn verify<'a>(
     Ok(place.of_file(answer))
 }
 
-/// Checks the answer to a [`leaf_range`] against the hash of the piece, which
-/// is known. Returns a hash for each leaf of the piece.
+/// Checks the answer to a [`leaf_range`] against the known hash of the piece. Returns the hash of
+/// each leaf of the piece.
 pub fn verify_leaves<'a>(
     content: Content,
     range: &HashRange,
@@ -85,7 +83,7 @@ pub fn verify_leaves<'a>(
 }
 
 impl Place {
-    /// The hash that the hashes and the uncles lead to.
+    /// Computes the hash that the hashes and the uncles combine to.
     fn climb(&self, range: &HashRange, answer: &[Hash]) -> Result<Hash, Lie> {
         let expected = range.length as usize + self.uncles as usize;
         if answer.len() != expected {
@@ -95,7 +93,7 @@ impl Place {
         let (hashes, uncles) = answer.split_at(range.length as usize);
         let joined = Peaks::of(hashes).top(self.base, self.joined);
         let step = |below: Hash, (uncle, (_, place)): (&Hash, (u32, u64))| {
-            // An uncle at an odd place stands on the right.
+            // An uncle with an odd index is the right one of the pair.
             if place % 2 == 1 {
                 parent(&below, uncle)
             } else {
@@ -106,25 +104,25 @@ impl Place {
     }
 }
 
-/// What is wrong with the hashes in an answer. Drop the source that sent them,
-/// unless the question was wrong itself ([`Lie::NotAsked`]).
+/// What is wrong with the hashes in an answer. Drop the source that sent them, unless the
+/// question itself was wrong ([`Lie::NotAsked`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum Lie {
-    /// No such hashes can have been asked for.
+    /// The range of the question does not exist.
     #[error("an answer that nobody can have asked for: {0}")]
     NotAsked(#[from] NoHashes),
-    /// Fewer or more than were asked for.
+    /// The answer has fewer or more hashes than were asked for.
     #[error("{hashes} hashes, where {expected} were asked for")]
     OtherNumber {
-        /// How many came.
+        /// How many hashes the answer has.
         hashes: usize,
-        /// How many there should be, uncles among them.
+        /// How many it should have, including uncles.
         expected: usize,
     },
-    /// The proof does not go as far as what is known: too few were asked for.
+    /// The proof ends below the known hash: the question asked for too few uncles.
     #[error("a proof that ends below what is known")]
     NotProved,
-    /// They are not the hashes of this file.
+    /// The hashes are not those of this file.
     #[error("hashes that are not of this file")]
     OtherHashes,
 }

@@ -1,5 +1,5 @@
-//! All of it against BEP 52 as it is written: all leaves, padded with zeros,
-//! halved until one is left.
+//! Compares the module with BEP 52 taken literally: all leaves, padded with zeros, combined in
+//! pairs until one hash is left.
 
 use proptest::prelude::*;
 
@@ -10,7 +10,7 @@ use crate::session::HashRange;
 const PIECE: u64 = SMALLEST_PIECE as u64;
 const LEAVES: usize = SMALLEST_PIECE as usize / LEAF;
 
-/// Every layer of the tree over these leaves, from below.
+/// Computes every layer of the tree over these leaves, from the lowest up.
 fn by_the_book(mut leaves: Vec<Hash>) -> Vec<Vec<Hash>> {
     leaves.resize(leaves.len().next_power_of_two(), [0; 32]);
     let mut layers = vec![leaves];
@@ -38,7 +38,7 @@ struct File {
 }
 
 impl File {
-    /// One of so many leaves; the last one is short.
+    /// Makes a file of this many leaves, the last of which is short.
     fn of(leaves: usize) -> Self {
         let length = (leaves * LEAF - 1) as u64;
         let leaves: Vec<_> = (0..leaves).map(|n| leaf_hash(&n.to_be_bytes())).collect();
@@ -71,7 +71,7 @@ impl File {
         chunks[piece.number() as usize]
     }
 
-    /// What is answered in the end, leaves hashed again where they are needed.
+    /// Returns the final answer, with leaves hashed again if necessary.
     fn answer(&self, range: &HashRange) -> Result<Vec<Hash>, NoHashes> {
         match self.tree().answer(range)? {
             HashReply::Hashes(hashes) => Ok(hashes),
@@ -82,7 +82,7 @@ impl File {
         }
     }
 
-    /// What the BEP says that the answer is.
+    /// Computes the answer as BEP 52 describes it.
     fn answer_by_the_book(&self, range: &HashRange) -> Vec<Hash> {
         let mut row = range.base as usize;
         let (mut first, mut last) = (
@@ -92,7 +92,7 @@ impl File {
         let mut answer = self.book[row][first..=last].to_vec();
         // The layers above, one by one, up to the last one that was asked for.
         for proof in 0..=range.proofs {
-            // An uncle stands beside what is known in its layer, unless that is two or more.
+            // A layer adds an uncle only if the known part of the layer is a single hash.
             if first == last && row + 1 < self.book.len() {
                 answer.push(self.book[row][first ^ 1]);
             }
@@ -103,7 +103,7 @@ impl File {
         answer
     }
 
-    /// Everything that can be asked about it.
+    /// Returns all ranges that can be asked for.
     fn ranges(&self) -> Vec<HashRange> {
         let mut ranges = Vec::new();
         let mut bases = vec![0, self.layout.piece_height()];
@@ -128,8 +128,8 @@ impl File {
     }
 }
 
-/// Around every boundary: leaves, pieces, powers of two of either, runs of 512
-/// pieces, and where pieces get longer (16,384 leaves).
+/// Numbers of leaves around every boundary: leaves, pieces, powers of two of both, runs of 512
+/// pieces, and the length at which pieces get longer (16,384 leaves).
 const SIZES: [usize; 24] = [
     1, 2, 3, 4, 5, 15, 16, 17, 18, 31, 32, 33, 48, 49, 63, 64, 65, 83, 8191, 8192, 8193, 8209,
     16384, 16385,
@@ -223,7 +223,7 @@ fn there_is_no_tree_of_a_layer_that_is_not_the_file_s() {
     let mut layer = file.layer();
     layer[5][31] ^= 1;
     assert!(Tree::of(file.content, layer).is_none());
-    // The same root, for a file that is said to be longer by an empty leaf.
+    // The same root, but the file's length includes another leaf.
     let longer = Content {
         length: file.content.length + LEAF as u64,
         ..file.content
@@ -353,7 +353,7 @@ fn a_bit_that_is_wrong_is_found() {
     for size in [2, 17, 83, 300] {
         let file = File::of(size);
         let ranges = layer_ranges(file.content);
-        // A run in the middle, so that uncles on either side are among them.
+        // A run in the middle, whose uncles include some on either side.
         let inner = HashRange {
             root: file.content.root,
             base: 0,

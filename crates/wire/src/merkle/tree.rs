@@ -1,4 +1,4 @@
-//! The answers to a peer that asks for hashes.
+//! Answers peers that ask for hashes.
 
 use std::ops::Range;
 
@@ -9,11 +9,10 @@ use crate::content::Content;
 use crate::layout::{Layout, Piece};
 use crate::session::HashRange;
 
-/// The hashes of a file's pieces and all hashes above them. A tree exists only
-/// if they lead to the root, so every answer from it is true.
+/// The hashes of a file's pieces and all hashes above them. A tree exists only if they lead to
+/// the root, so every answer from it is right.
 ///
-/// Leaves are not kept: a peer that asks for them waits until they are hashed
-/// again.
+/// Leaves are not kept: an answer about leaves waits until they are hashed again.
 #[derive(Clone, Debug)]
 pub struct Tree {
     content: Content,
@@ -23,16 +22,16 @@ pub struct Tree {
 /// The answer to a peer that asks for hashes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HashReply {
-    /// These: the hashes, then the uncles.
+    /// The hashes, followed by the uncles.
     Hashes(Vec<Hash>),
-    /// Hash all leaves of these pieces, and come back with them
-    /// ([`Tree::answer_with`]). They are of 8 MiB at most.
+    /// The caller has to hash all leaves of these pieces, at most 8 MiB, and call
+    /// [`Tree::answer_with`].
     AfterHashing(Vec<Piece>),
 }
 
 impl Tree {
-    /// The tree of this file, from a hash for each of its pieces. `None` if
-    /// they do not lead to its root.
+    /// Makes the tree of this file from the hashes of its pieces. `None` if they do not lead to
+    /// its root.
     pub fn of(content: Content, layer: Vec<Hash>) -> Option<Self> {
         let layout = Layout::of(content.length);
         let is_its_own = root_of_layer(layout, &layer) == Some(content.root);
@@ -42,21 +41,20 @@ impl Tree {
         })
     }
 
-    /// Which file it is of.
+    /// Returns the content of its file.
     pub fn content(&self) -> Content {
         self.content
     }
 
-    /// A hash for each piece, in order.
+    /// Returns the hash of each piece, in order.
     pub fn layer(&self) -> &[Hash] {
         self.levels.row(self.layout().piece_height())
     }
 
-    /// The answer to a peer that asks for these hashes.
+    /// Answers a peer that asks for these hashes.
     ///
-    /// Only the layer of the leaves and that of the pieces are answered: BEP 52
-    /// demands no more. Beyond the end of the file, a range is filled up with
-    /// the padding of the tree.
+    /// Only ranges in the layers of the leaves and of the pieces are answered, as BEP 52 demands.
+    /// The part of a range beyond the end of the file is filled with the tree's padding.
     pub fn answer(&self, range: &HashRange) -> Result<HashReply, NoHashes> {
         let place = Place::of(self.content, range)?;
         if range.base < self.layout().piece_height() {
@@ -73,10 +71,10 @@ impl Tree {
         Ok(HashReply::Hashes(hashes))
     }
 
-    /// The same for leaves: hashes and uncles, as they are sent.
+    /// Answers a peer that asks for leaves, with the hashes followed by the uncles.
     ///
-    /// `leaves` are the hashes of all leaves of the pieces that
-    /// [`HashReply::AfterHashing`] has named, in order.
+    /// `leaves` are the hashes of all leaves of the pieces in [`HashReply::AfterHashing`], in
+    /// order.
     pub fn answer_with(&self, range: &HashRange, leaves: Vec<Hash>) -> Result<Vec<Hash>, NoHashes> {
         let place = Place::of(self.content, range)?;
         if range.base != 0 {
@@ -88,7 +86,7 @@ impl Tree {
         if self.layer().get(start as usize..end as usize) != Some(below.row(top)) {
             return Err(NoHashes::Changed);
         }
-        // Counted from the first leaf of the first piece.
+        // The indices in `below` are counted from the first leaf of the first piece.
         let first = u64::from(start) << top;
         let within = HashRange {
             index: range.index - u32::try_from(first).unwrap_or(range.index),
@@ -105,7 +103,7 @@ impl Tree {
         Ok(hashes)
     }
 
-    /// The numbers of the pieces that some leaves are in.
+    /// Returns the numbers of the pieces that contain these leaves.
     fn pieces_under(&self, range: &HashRange) -> Range<u32> {
         let top = self.layout().piece_height();
         let last = (range.index + (range.length - 1)) >> top;

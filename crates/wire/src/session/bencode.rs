@@ -1,24 +1,22 @@
-//! Bencode (BEP 3, BEP 52), strictly: one way to write each value.
+//! Bencode (BEP 3, BEP 52), read strictly: each value has exactly one encoding.
 //!
-//! Reading checks a whole value once, in one pass and without memory;
-//! [`Value`] is then a view of those bytes, which gives out what is in it.
-//! Writing is done by a [`Dictionary`], which keeps its keys in order. Numbers
-//! are of 64 bits, with a sign; no file is longer than that.
+//! A value is checked once as a whole, in one pass and without allocation; [`Value`] is then a
+//! view of its bytes. A [`Dictionary`] is written with its keys in order. Numbers are signed
+//! 64-bit integers, enough for the length of any file.
 
 use std::collections::BTreeMap;
 
 use thiserror::Error;
 
-/// Lists and dictionaries inside one another, at most.
+/// The maximum nesting of lists and dictionaries.
 const MAX_DEPTH: u8 = 16;
 
-/// A value that is well formed, with everything in it. Borrowed, and as small as
-/// a slice.
+/// A well-formed value, including everything in it. Borrowed, and as cheap to copy as a slice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Value<'a>(&'a [u8]);
 
 impl<'a> Value<'a> {
-    /// Reads bytes that are one value and nothing else.
+    /// Parses bytes that are exactly one value.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, NotBencode> {
         match Self::first_of(bytes)? {
             (value, []) => Ok(value),
@@ -26,19 +24,19 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// Reads a value, and gives back what stands behind it: some messages carry
-    /// other bytes there (BEP 9).
+    /// Parses the first value of `bytes`, and returns it with the bytes that follow: some
+    /// messages append other data (BEP 9).
     pub fn first_of(bytes: &'a [u8]) -> Result<(Self, &'a [u8]), NotBencode> {
         let rest = skip(bytes, MAX_DEPTH)?;
         Ok((Self(&bytes[..bytes.len() - rest.len()]), rest))
     }
 
-    /// The bytes as they came: what an info-hash is computed of.
+    /// Returns the encoded bytes, of which an info-hash is computed.
     pub fn raw(self) -> &'a [u8] {
         self.0
     }
 
-    /// The number, if it is one.
+    /// Returns the number, or `None` if the value is not one.
     pub fn integer(self) -> Option<i64> {
         match self.0 {
             [b'i', rest @ ..] => integer(rest).ok().map(|(number, _)| number),
@@ -46,32 +44,32 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// The string, if it is one: bytes, of which BEP 3 says nothing more.
+    /// Returns the bytes of the string, or `None` if the value is not one.
     pub fn string(self) -> Option<&'a [u8]> {
         string(self.0).ok().map(|(string, _)| string)
     }
 
-    /// What is in the list; nothing, if it is none.
+    /// Returns the elements of the list. There are none if the value is not a list.
     pub fn list(self) -> impl Iterator<Item = Value<'a>> {
         let mut inside = self.inside(b'l');
         std::iter::from_fn(move || next(&mut inside))
     }
 
-    /// Keys and values of the dictionary, in the order of the keys; nothing, if
-    /// it is none.
+    /// Returns the keys and values of the dictionary, in the order of the keys. There are none if
+    /// the value is not a dictionary.
     pub fn dictionary(self) -> impl Iterator<Item = (&'a [u8], Value<'a>)> {
         let mut inside = self.inside(b'd');
         std::iter::from_fn(move || Some((next(&mut inside)?.string()?, next(&mut inside)?)))
     }
 
-    /// What stands under a key of the dictionary.
+    /// Returns the value of a key of the dictionary.
     pub fn get(self, key: &str) -> Option<Value<'a>> {
         self.dictionary()
             .find(|(name, _)| *name == key.as_bytes())
             .map(|(_, value)| value)
     }
 
-    /// Whether it is a dictionary.
+    /// Whether the value is a dictionary.
     pub fn is_dictionary(self) -> bool {
         self.0.starts_with(b"d")
     }
@@ -84,18 +82,18 @@ impl<'a> Value<'a> {
     }
 }
 
-/// A dictionary to be written.
+/// A dictionary to be encoded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Dictionary(BTreeMap<&'static str, Vec<u8>>);
 
 impl Dictionary {
-    /// The same with a number in it.
+    /// Adds a number.
     #[must_use]
     pub fn integer(self, key: &'static str, number: impl Into<i64>) -> Self {
         self.raw(key, format!("i{}e", number.into()).into_bytes())
     }
 
-    /// The same with a string in it.
+    /// Adds a string.
     #[must_use]
     pub fn string(self, key: &'static str, string: &[u8]) -> Self {
         let mut bytes = Vec::new();
@@ -103,14 +101,14 @@ impl Dictionary {
         self.raw(key, bytes)
     }
 
-    /// The same with a dictionary in it.
+    /// Adds a dictionary.
     #[must_use]
     pub fn dictionary(self, key: &'static str, inner: &Self) -> Self {
         let bytes = inner.encode();
         self.raw(key, bytes)
     }
 
-    /// As it is sent.
+    /// Encodes the dictionary.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = vec![b'd'];
         for (key, value) in &self.0 {
@@ -133,21 +131,21 @@ fn write_string(string: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(string);
 }
 
-/// Not one value in the one way to write it.
+/// The bytes are not a value in its only valid encoding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("malformed bencode: {0}")]
 pub struct NotBencode(&'static str);
 
 const CUT: NotBencode = NotBencode("cut short");
 
-/// Takes the next value out of bytes that were checked.
+/// Removes the next value from bytes that have been checked.
 fn next<'a>(bytes: &mut &'a [u8]) -> Option<Value<'a>> {
     let (value, rest) = Value::first_of(bytes).ok()?;
     *bytes = rest;
     Some(value)
 }
 
-/// What stands behind the first value, which may have `depth` more levels.
+/// Returns the bytes after the first value, which may be nested `depth` levels deep.
 fn skip(bytes: &[u8], depth: u8) -> Result<&[u8], NotBencode> {
     match bytes {
         [b'i', rest @ ..] => integer(rest).map(|(_, rest)| rest),
@@ -183,7 +181,7 @@ fn skip(bytes: &[u8], depth: u8) -> Result<&[u8], NotBencode> {
     }
 }
 
-/// The number that follows an `i`, and what stands behind its `e`.
+/// Parses the number after an `i`. Returns it and the bytes after its `e`.
 fn integer(bytes: &[u8]) -> Result<(i64, &[u8]), NotBencode> {
     let (sign, digits) = match bytes {
         [b'-', digits @ ..] => (-1, digits),
@@ -196,18 +194,18 @@ fn integer(bytes: &[u8]) -> Result<(i64, &[u8]), NotBencode> {
     Ok((decimal(digits, sign)?, rest))
 }
 
-/// The string that is the first value, and what stands behind it.
+/// Parses the string at the beginning of `bytes`. Returns it and the bytes after it.
 fn string(bytes: &[u8]) -> Result<(&[u8], &[u8]), NotBencode> {
     let (digits, rest) = until(bytes, b':')?;
     let length = usize::try_from(decimal(digits, 1)?).map_err(|_| CUT)?;
     rest.split_at_checked(length).ok_or(CUT)
 }
 
-/// The most digits that a number has: those of 2^63.
+/// The maximum number of digits of a number: that of 2^63.
 const MAX_DIGITS: usize = 19;
 
-/// The digits in front of `end`, and what stands behind it. Looks no further
-/// than the longest number, so that a long string is not searched for nothing.
+/// Returns the digits before `end` and the bytes after it. It looks no further than the longest
+/// number, so that a long string is not scanned in vain.
 fn until(bytes: &[u8], end: u8) -> Result<(&[u8], &[u8]), NotBencode> {
     let digits = bytes
         .iter()
@@ -377,7 +375,7 @@ mod tests {
         }
     }
 
-    /// A value as it is written.
+    /// An encoded value.
     fn value() -> impl Strategy<Value = Vec<u8>> {
         let string = |bytes: Vec<u8>| {
             let mut out = Vec::new();
@@ -406,7 +404,7 @@ mod tests {
         })
     }
 
-    /// The same value, out of what the view gives out.
+    /// Encodes a value again from what the view returns.
     fn rewritten(value: Value<'_>) -> Vec<u8> {
         if let Some(number) = value.integer() {
             format!("i{number}e").into_bytes()

@@ -1,10 +1,9 @@
-//! The handshake of the extension protocol (BEP 10): a dictionary of what the
-//! two ends should know of one another. It is extended message 0, and follows
-//! each [handshake](super::handshake).
+//! The handshake of the extension protocol (BEP 10): a dictionary of what the two ends should
+//! know of one another. It is extended message 0 and follows each [handshake](super::handshake).
 //!
-//! It offers no extended messages so far. Three keys are thorp's own, and begin
-//! with `thorp`; `sessions.md` has them in words. Unknown keys are passed over,
-//! and a missing key means that its value is not known.
+//! thorp offers no extended messages so far. Its own three keys begin with `thorp` and are
+//! described in `sessions.md`. Unknown keys are ignored, and a missing key means that the value
+//! is unknown.
 
 use thiserror::Error;
 
@@ -14,29 +13,29 @@ use super::message::Message;
 /// What one end says of itself and of the file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ExtendedHandshake {
-    /// How many requests it keeps waiting, at most (`reqq`).
+    /// The maximum number of requests that the sender keeps waiting (`reqq`).
     pub requests: Option<u32>,
-    /// What program it is, for a person (`v`); escaped before it is shown.
+    /// The sender's program, for a user (`v`). It must be escaped before it is shown.
     pub client: Option<String>,
-    /// The port that it listens on (`p`).
+    /// The port on which the sender listens (`p`).
     pub port: Option<u16>,
-    /// The longest request that it answers, in bytes (`thorp_request`).
+    /// The longest request that the sender answers, in bytes (`thorp_request`).
     pub longest_request: Option<u32>,
-    /// Bytes in the file (`thorp_length`): the root alone, even the whole of it,
-    /// does not say which file it is.
+    /// The length of the file in bytes (`thorp_length`): even a whole root does not identify a
+    /// file without it.
     pub length: Option<u64>,
-    /// It has no place for a session now, and hangs up (`thorp_busy`): it may have the
-    /// file all the same.
+    /// The sender has no room for another session now and will close this one (`thorp_busy`). It
+    /// may have the file all the same.
     pub busy: bool,
 }
 
 impl ExtendedHandshake {
     /// The number of this extended message.
     pub const NUMBER: u8 = 0;
-    /// The longest name of a program, in bytes.
+    /// The maximum length of a program's name, in bytes.
     pub const MAX_CLIENT: usize = 255;
 
-    /// As a message.
+    /// Makes a message of it.
     pub fn message(&self) -> Message {
         Message::Extended {
             number: Self::NUMBER,
@@ -44,9 +43,9 @@ impl ExtendedHandshake {
         }
     }
 
-    /// As it is sent, behind the number.
+    /// Encodes the payload of the message.
     pub fn encode(&self) -> Vec<u8> {
-        // Always there: some clients take a handshake without it for none.
+        // `m` is always there: some clients do not accept a handshake without it.
         let mut said = Dictionary::default().dictionary("m", &Dictionary::default());
         if let Some(requests) = self.requests {
             said = said.integer("reqq", requests);
@@ -71,7 +70,7 @@ impl ExtendedHandshake {
         said.encode()
     }
 
-    /// Reads the payload of extended message 0.
+    /// Decodes the payload of extended message 0.
     pub fn decode(payload: &[u8]) -> Result<Self, ExtendedError> {
         let said = Value::parse(payload)?;
         if !said.is_dictionary() {
@@ -91,13 +90,13 @@ impl ExtendedHandshake {
 /// What is wrong with an extension handshake. Close the session with this reason.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ExtendedError {
-    /// It is no bencode.
+    /// The payload is not bencode.
     #[error("the extension handshake is {0}")]
     Malformed(#[from] NotBencode),
-    /// It is something else.
+    /// The payload is bencode, but not a dictionary.
     #[error("the extension handshake is no dictionary")]
     NotADictionary,
-    /// A key that is known has a value that it cannot have.
+    /// The value of a known key is impossible.
     #[error("the extension handshake has no possible value under `{0}`")]
     Impossible(&'static str),
 }
@@ -110,8 +109,8 @@ fn number<N: TryFrom<i64>>(said: Value<'_>, key: &'static str) -> Result<Option<
     number.ok_or(ExtendedError::Impossible(key)).map(Some)
 }
 
-/// Cut if it is too long, and mended where it is no UTF-8: it is only shown to
-/// people.
+/// Returns the program's name, truncated and with invalid UTF-8 replaced: it is only shown to
+/// users.
 fn client(said: Value<'_>) -> Result<Option<String>, ExtendedError> {
     let Some(value) = said.get("v") else {
         return Ok(None);

@@ -1,49 +1,48 @@
-//! The first 68 bytes, from both sides (BEP 3).
+//! The handshake: the first 68 bytes, from both ends (BEP 3).
 //!
 //! ```text
-//! 20  the byte 19, and "BitTorrent protocol"
+//! 20  the byte 19 and "BitTorrent protocol"
 //!  8  reserved: one bit for each extension
-//! 20  which file: an info-hash; between members the start of its root
-//! 20  who: the peer id; between members the start of the key
+//! 20  the file: an info-hash; between members, the first bytes of its root
+//! 20  the sender: its peer id; between members, the first bytes of its key
 //! ```
 //!
-//! Members do not believe the last 20 bytes: the certificate says who they are.
-//! They are there because other programs expect a peer id that differs from
-//! their own.
+//! Members ignore the last 20 bytes, since the certificate identifies the sender. They are set
+//! because other programs expect a peer id that differs from their own.
 
 use thiserror::Error;
 
 use crate::{PeerId, Root};
 
-/// Bytes in a handshake.
+/// The length of a handshake, in bytes.
 pub const HANDSHAKE: usize = 68;
-/// How a handshake begins, and no other message on a session.
+/// The first bytes of a handshake, and of no other message on a session.
 pub const PROTOCOL: [u8; 20] = *b"\x13BitTorrent protocol";
 
 /// The first message on a session, from both ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Handshake {
-    /// What the sender understands beyond BEP 3.
+    /// The extensions of BEP 3 that the sender supports.
     pub extensions: Extensions,
-    /// Which file: the info-hash of a torrent, or [`name_of`] a root.
+    /// The file: the info-hash of a torrent, or [`name_of`] a root.
     pub name: [u8; 20],
     /// The peer id.
     pub peer: [u8; 20],
 }
 
-/// The reserved bits that mean something here. Others are passed over.
+/// The reserved bits that are understood here. Others are ignored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Extensions {
     /// Extended messages (BEP 10).
     pub extended: bool,
-    /// Have all, have none, reject and their kin (BEP 6).
+    /// The messages of the fast extension, such as `have all` and `reject` (BEP 6).
     pub fast: bool,
     /// BitTorrent v2 (BEP 52).
     pub v2: bool,
 }
 
 impl Extensions {
-    /// All of them: what thorp understands.
+    /// All extensions, which thorp supports.
     pub const ALL: Self = Self {
         extended: true,
         fast: true,
@@ -51,15 +50,14 @@ impl Extensions {
     };
 }
 
-/// The twenty bytes by which members name a file: the first of its root. They
-/// do not say how long it is; that is in the
-/// [extension handshake](super::extended::ExtendedHandshake::length).
+/// Returns the twenty bytes by which members name a file: the first bytes of its root. The length
+/// of the file is in the [extension handshake](super::extended::ExtendedHandshake::length).
 pub fn name_of(root: &Root) -> [u8; 20] {
     first_twenty(root.as_bytes())
 }
 
 impl Handshake {
-    /// What a member says to another one about the file with this root.
+    /// Makes the handshake with which a member asks another for the file with this root.
     pub fn of_member(root: &Root, member: &PeerId) -> Self {
         Self {
             extensions: Extensions::ALL,
@@ -68,7 +66,7 @@ impl Handshake {
         }
     }
 
-    /// As it is sent.
+    /// Encodes the handshake.
     pub fn encode(&self) -> [u8; HANDSHAKE] {
         let mut bytes = [0; HANDSHAKE];
         bytes[..20].copy_from_slice(&PROTOCOL);
@@ -78,7 +76,7 @@ impl Handshake {
         bytes
     }
 
-    /// Reads a whole handshake.
+    /// Decodes a handshake.
     pub fn decode(bytes: &[u8; HANDSHAKE]) -> Result<Self, NotBitTorrent> {
         let (protocol, rest) = bytes.split_at(PROTOCOL.len());
         if protocol != PROTOCOL {
@@ -96,11 +94,11 @@ impl Handshake {
     }
 }
 
-/// In the sixth of the eight bytes (BEP 10).
+/// The bit in the sixth of the eight reserved bytes (BEP 10).
 const EXTENDED: u8 = 0x10;
-/// In the last one (BEP 6).
+/// The bit in the last reserved byte (BEP 6).
 const FAST: u8 = 0x04;
-/// In the last one: "the 4th most significant bit" (BEP 52).
+/// The bit in the last reserved byte: "the 4th most significant bit" (BEP 52).
 const V2: u8 = 0x10;
 
 impl Extensions {
@@ -126,7 +124,7 @@ fn first_twenty(bytes: &[u8; 32]) -> [u8; 20] {
     first
 }
 
-/// Does not begin as a handshake does. Close the connection.
+/// The bytes do not begin like a handshake. Close the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("not a BitTorrent handshake: it begins otherwise")]
 pub struct NotBitTorrent;

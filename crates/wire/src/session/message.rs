@@ -1,11 +1,10 @@
-//! Messages of the peer wire: four bytes of length, one of type, the rest
-//! (BEP 3, 6, 10, 52).
+//! Messages of the peer wire: four bytes of length, one of type, then the fields (BEP 3, 6, 10,
+//! 52).
 //!
-//! Reading is in two steps, as suits a reader of a socket. [`Head::parse`]
-//! looks at the first bytes and says what follows and how long it is, before
-//! any room is made for it; [`Message::decode`] reads one that has arrived as a
-//! whole. The bytes of a block never get here: their head is all there is to
-//! read.
+//! A reader of a socket decodes in two steps. [`Head::parse`] takes the first bytes and says what
+//! follows and how long it is, before any room is made for it; [`Message::decode`] takes a
+//! message that has arrived completely. The bytes of a block are never read here: only their head
+//! is.
 
 use thiserror::Error;
 
@@ -13,114 +12,113 @@ use super::handshake::PROTOCOL;
 use crate::Root;
 use crate::layout::Layout;
 
-/// Bytes of the length in front of a message.
+/// The length in bytes of the prefix of a message, which contains the message's length.
 pub const PREFIX: usize = 4;
-/// Bytes of a `piece` message in front of the bytes of the file.
+/// The number of bytes of a `piece` message before the bytes of the file.
 pub const PIECE_HEAD: usize = PREFIX + 9;
 /// The longest request, in bytes, that every client answers (BEP 3).
 pub const ORDINARY_REQUEST: u32 = 16 * 1024;
-/// The longest request, in bytes, that members make of one another.
+/// The longest request, in bytes, between members.
 pub const LONGEST_REQUEST: u32 = 1024 * 1024;
-/// The longest extended message, in bytes, with its type and number.
+/// The maximum length of an extended message in bytes, including its type and number.
 pub const LONGEST_EXTENDED: u32 = 16 * 1024;
-/// Hashes in one message, at most, without the uncles (BEP 52: "SHOULD NOT be greater than 512").
+/// The maximum number of hashes in one message, not counting uncles (BEP 52: "SHOULD NOT be
+/// greater than 512").
 pub const MOST_HASHES: u32 = 512;
-/// Uncles in one message, at most: a tree is never higher than 64.
+/// The maximum number of uncles in one message: no tree is higher than 64.
 pub const MOST_UNCLES: u32 = 64;
 
-/// Bytes of a piece as a message names them. Whether there are such bytes is
-/// for [`Layout::block`] to say.
+/// A range of bytes of a piece, as in a message. [`Layout::block`] checks whether it exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Span {
     /// The number of the piece.
     pub piece: u32,
-    /// Where in the piece it begins.
+    /// The offset in the piece, in bytes.
     pub begin: u32,
-    /// Bytes in it.
+    /// The length in bytes.
     pub length: u32,
 }
 
-/// Hashes of a Merkle tree as a message names them (BEP 52). Whether there are
-/// such hashes, and what is answered, is for [`merkle`](crate::merkle) to say.
+/// A range of hashes of a Merkle tree, as in a message (BEP 52). [`merkle`](crate::merkle) checks
+/// whether it exists and answers it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HashRange {
     /// The root of the file.
     pub root: Root,
-    /// The layer: 0 is that of the leaves.
+    /// The height of the layer; the leaves are at 0.
     pub base: u32,
-    /// The first hash of that layer.
+    /// The index of the first hash in its layer.
     pub index: u32,
-    /// How many hashes: a power of two, of which `index` is a multiple.
+    /// The number of hashes: a power of two that divides `index`.
     pub length: u32,
-    /// Up to how many layers above the base layer the hashes are to be proved,
-    /// by one uncle hash each. The first `log2(length) - 1` are counted, but
-    /// their uncles are left out: they come out of the hashes themselves.
+    /// The number of layers above the base layer for which an uncle hash is asked as proof. The
+    /// first `log2(length) - 1` count, but their uncles are left out, since they follow from the
+    /// hashes themselves.
     pub proofs: u32,
 }
 
-/// One message.
+/// One message of the peer wire.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message {
-    /// Nothing, to stay connected.
+    /// An empty message that keeps the connection open.
     KeepAlive,
-    /// No requests will be answered.
+    /// The sender will answer no requests.
     Choke,
-    /// Requests will be answered.
+    /// The sender will answer requests.
     Unchoke,
-    /// There is something to ask for.
+    /// The sender wants something of the receiver.
     Interested,
-    /// There is nothing to ask for.
+    /// The sender wants nothing of the receiver.
     NotInterested,
-    /// A piece has been verified and can be asked for.
+    /// The sender has verified this piece, and it can be asked for.
     Have(u32),
-    /// Which pieces there are: the high bit of the first byte is piece 0.
+    /// The pieces that the sender has: the high bit of the first byte is piece 0.
     Bitfield(Vec<u8>),
-    /// Asks for bytes.
+    /// Asks for a range of bytes.
     Request(Span),
-    /// Bytes of the file follow. Only the head is here: the bytes never go
+    /// The head of a message with bytes of the file. The bytes themselves follow, and never go
     /// through the swarm.
     Piece(Span),
-    /// Does not ask for bytes any more.
+    /// Withdraws a request.
     Cancel(Span),
-    /// A piece that would be good to ask for (BEP 6).
+    /// A piece that the receiver should ask for (BEP 6).
     Suggest(u32),
-    /// All pieces are there (BEP 6).
+    /// The sender has all pieces (BEP 6).
     HaveAll,
-    /// No piece is there (BEP 6).
+    /// The sender has no pieces (BEP 6).
     HaveNone,
-    /// These bytes will not come (BEP 6).
+    /// The sender will not send these bytes (BEP 6).
     Reject(Span),
-    /// A piece that may be asked for even when choked (BEP 6).
+    /// A piece that the receiver may ask for even while choked (BEP 6).
     AllowedFast(u32),
     /// An extended message (BEP 10); number 0 is its handshake.
     Extended {
-        /// Its number, as the receiver has given it out.
+        /// Its number, as the receiver has assigned it.
         number: u8,
-        /// What it says.
+        /// The message's content.
         payload: Vec<u8>,
     },
     /// Asks for hashes (BEP 52).
     HashRequest(HashRange),
-    /// The hashes, then the uncles (BEP 52).
+    /// The hashes of the range, then the uncles (BEP 52).
     Hashes(HashRange, Vec<[u8; 32]>),
-    /// These hashes will not come (BEP 52).
+    /// The sender will not send these hashes (BEP 52).
     HashReject(HashRange),
 }
 
-/// How long incoming messages may be. It follows from the file that a session
-/// is about.
+/// The maximum lengths of incoming messages, which depend on the session's file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MessageLimits {
-    /// Bytes in a message that is no `piece`, without its prefix.
+    /// The maximum length of a message other than `piece`, in bytes, without its prefix.
     message: u32,
-    /// Bytes of the file in a `piece`.
+    /// The maximum number of bytes of the file in a `piece`.
     block: u32,
 }
 
 impl MessageLimits {
-    /// For a session about a file of this layout, in which this end asks for at
-    /// most `request` bytes at once. `None` for a file of too many pieces
-    /// ([`MOST_PIECES`](crate::layout::MOST_PIECES)).
+    /// Returns the limits of a session about a file of this layout, in which this end asks for at
+    /// most `request` bytes at once. `None` if the file has more than
+    /// [`MOST_PIECES`](crate::layout::MOST_PIECES).
     pub fn of(layout: Layout, request: u32) -> Option<Self> {
         let bitfield = layout.pieces()?.div_ceil(8);
         let hashes = RANGE + 32 * (MOST_HASHES + MOST_UNCLES);
@@ -131,27 +129,27 @@ impl MessageLimits {
     }
 }
 
-/// What the first bytes say of what follows.
+/// What the first bytes say about what follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Head {
-    /// [`Message::KeepAlive`], the whole of it.
+    /// A complete [`Message::KeepAlive`].
     KeepAlive,
-    /// The head of [`Message::Piece`]; as many bytes as the span is long follow.
+    /// The head of a [`Message::Piece`]; the bytes of the span follow.
     Piece(Span),
-    /// Any other message: this many bytes follow, for [`Message::decode`].
+    /// Any other message: this many bytes follow, to be passed to [`Message::decode`].
     Message(usize),
-    /// No message: the handshake for the next file begins here.
+    /// The handshake for the next file begins here, instead of a message.
     Handshake,
 }
 
 impl Head {
-    /// Reads the head of what comes next; `None` if that takes more bytes than
-    /// there are. [`PIECE_HEAD`] are always enough.
+    /// Parses the head of what comes next. Returns `None` if `bytes` are too few; [`PIECE_HEAD`]
+    /// bytes are always enough.
     pub fn parse(bytes: &[u8], limits: MessageLimits) -> Result<Option<Self>, MessageError> {
         let Some((prefix, rest)) = bytes.split_first_chunk::<PREFIX>() else {
             return Ok(None);
         };
-        // As a length it would be 323,119,476, which no limit allows.
+        // As a length these bytes would be 323,119,476, which no limit allows.
         if PROTOCOL.starts_with(prefix) {
             return Ok(Some(Self::Handshake));
         }
@@ -181,7 +179,7 @@ impl Head {
         })))
     }
 
-    /// How many bytes of what was parsed are the head.
+    /// Returns how many of the parsed bytes belong to the head.
     pub fn length(&self) -> usize {
         match self {
             Self::Handshake => 0,
@@ -192,8 +190,8 @@ impl Head {
 }
 
 impl Message {
-    /// Appends the message with its prefix to `out`; of [`Message::Piece`] the
-    /// head, which the bytes are to follow.
+    /// Appends the message with its prefix to `out`. Of a [`Message::Piece`] only the head is
+    /// written, and the caller appends the bytes.
     pub fn encode(&self, out: &mut Vec<u8>) {
         let start = out.len();
         out.extend_from_slice(&[0; PREFIX]);
@@ -239,8 +237,7 @@ impl Message {
         }
     }
 
-    /// Reads a message that [`Head::Message`] has announced, given without its
-    /// prefix.
+    /// Decodes a message that [`Head::Message`] has announced, given without its prefix.
     pub fn decode(bytes: &[u8]) -> Result<Self, MessageError> {
         let Some((kind, body)) = bytes.split_first() else {
             return Ok(Self::KeepAlive);
@@ -282,21 +279,21 @@ impl Message {
     }
 }
 
-/// What is wrong with a message, sorted by what to do about it.
+/// What is wrong with a message; each variant says what to do.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum MessageError {
-    /// Of a type that this version does not know. Pass it over; the session goes on.
+    /// This version does not know the type. Ignore the message; the session stays open.
     #[error("a message of type {0} says what this version does not know")]
     Unknown(u8),
-    /// Not a message. Close the session with this reason.
+    /// The bytes are not a message. Close the session with this reason.
     #[error("malformed message: {0}")]
     Malformed(String),
-    /// Over the limit. Close the session with this reason.
+    /// The message is too long. Close the session with this reason.
     #[error("a message with {length} bytes is over the limit of {limit}")]
     TooLong {
-        /// As announced.
+        /// The message's length in bytes.
         length: u32,
-        /// As allowed.
+        /// The maximum length in bytes.
         limit: u32,
     },
 }
@@ -307,7 +304,7 @@ impl MessageError {
     }
 }
 
-/// The types of messages, as they are numbered.
+/// The numbers of the message types.
 mod kind {
     // BEP 3
     pub const CHOKE: u8 = 0;
@@ -333,7 +330,7 @@ mod kind {
     pub const HASH_REJECT: u8 = 23;
 }
 
-/// Bytes in a [`HashRange`].
+/// The length in bytes of an encoded [`HashRange`].
 const RANGE: u32 = 48;
 
 impl Span {
@@ -359,7 +356,7 @@ fn numbers(out: &mut Vec<u8>, kind: u8, numbers: &[u32]) {
     }
 }
 
-/// What is still to be read of a message.
+/// The bytes of a message that have not been decoded yet.
 struct Body<'a>(&'a [u8]);
 
 impl<'a> Body<'a> {

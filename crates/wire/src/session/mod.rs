@@ -1,17 +1,17 @@
-//! What two ends of a BitTorrent connection say (BEP 3, 6, 10, 52).
+//! What the two ends of a BitTorrent connection say (BEP 3, 6, 10, 52).
 //!
 //! ```text
-//! handshake  the first 68 bytes, from both sides
-//! message    everything after it
+//! handshake  the first 68 bytes, from both ends
+//! message    everything after the handshake
 //! extended   the one extended message that is understood: its handshake
-//! bencode    how that one is written
+//! bencode    the encoding of that message
 //! ```
 //!
-//! `sessions.md` beside this crate's manifest has what the BEPs leave open, and
-//! what members say beyond them.
+//! `sessions.md` beside this crate's manifest describes what the BEPs leave open, and what
+//! members say beyond them.
 //!
-//! The bytes of blocks are not values here: of a `piece` message only the head
-//! is read, and the node moves the bytes past this module.
+//! The bytes of blocks are not handled here: only the head of a `piece` message is read, and the
+//! node moves the bytes themselves.
 
 pub mod bencode;
 pub mod extended;

@@ -1,4 +1,4 @@
-//! How long a list, a text and a frame may be, and that the page says so.
+//! Bounds on lists, texts and frames, and that `frames.md` states them.
 
 use thorp_wire::frame::{
     Bytes, Find, Found, GroupRecord, Hello, Holder, Join, Joined, Leave, MAX_FRAME, MAX_INLINE,
@@ -87,7 +87,7 @@ fn a_frame_over_the_limit_is_not_written() {
 
 #[test]
 fn a_frame_of_exactly_the_limit_travels() {
-    // Names and patterns are bounded; what fills a frame to the byte is a certificate.
+    // Names and patterns are bounded, so a certificate fills the frame to the last byte.
     let joined = |length| Joined {
         certificate: vec![7; length],
         record: None,
@@ -160,7 +160,7 @@ fn an_announced_length_is_believed_up_to_the_limit() {
     assert_eq!(announced_length([0; PREFIX], MAX_FRAME), Ok(0));
 }
 
-/// `frames.md` is written by hand; here is what of it can be counted.
+/// Compares `frames.md`, which is written by hand, with what can be counted in the code.
 #[test]
 fn the_page_says_what_the_code_does() {
     let page = include_str!("../../frames.md");

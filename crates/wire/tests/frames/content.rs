@@ -1,4 +1,4 @@
-//! What a frame may hold: names, ids, addresses, contents, versions.
+//! The contents of frames: names, ids, addresses, file contents, versions.
 
 use std::net::SocketAddr;
 
@@ -80,7 +80,7 @@ fn ids_roots_and_addresses_have_their_length() {
         ),
         (3, encoded(&Frame::plain(neighbours(1)))),
     ] {
-        // A byte string of 32 is made one of 31 and the byte that is left a field.
+        // Shortens a byte string of 32 to 31; the byte left over becomes a field.
         let at = honest
             .windows(2)
             .position(|window| window == [0x58, 0x20])
@@ -158,7 +158,7 @@ fn a_content_that_no_file_can_have_is_refused() {
         refused_unless(possible, 3, added(vec![entry]));
         refused_unless(possible, 6, found(vec![variant]));
     }
-    // Not hashed yet: any length will do.
+    // An entry that is not yet hashed may have any length.
     refused_unless(true, 3, added(vec![entry(0), entry(1)]));
 }
 

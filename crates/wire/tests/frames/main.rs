@@ -1,6 +1,6 @@
-//! What may be said, and what is refused.
+//! Which frames are accepted, and which are refused.
 //!
-//! How the frames look in bytes is in `goldens.rs`.
+//! Their exact bytes are in `goldens.rs`.
 
 mod bounds;
 mod content;
@@ -55,7 +55,7 @@ proptest! {
     #[test]
     fn arbitrary_bytes_never_panic(mut bytes in vec(any::<u8>(), 0..200), kind in 0u8..12) {
         let _ = Frame::decode(&bytes);
-        // The same with a start that gets past the envelope.
+        // The same bytes again, with a start that passes the check of the envelope.
         bytes.splice(0..0, [0xa3, 0x00, kind, 0x02]);
         let _ = Frame::decode(&bytes);
     }
@@ -89,14 +89,14 @@ fn a_body_of_every_type_is_made_for_these_tests() {
     assert_eq!(made, types.collect());
 }
 
-/// Bytes as they come from the other side, without the length.
+/// Encodes a frame, without the length prefix.
 fn encoded(frame: &Frame) -> Vec<u8> {
     let mut out = Vec::new();
     frame.encode(&mut out).expect("an encoded frame");
     out.split_off(PREFIX)
 }
 
-/// The same for what [`Frame::encode`] refuses to write.
+/// Encodes a frame that [`Frame::encode`] refuses.
 fn by_hand(kind: u8, body: &impl Encode<()>) -> Vec<u8> {
     let mut bytes = minicbor::to_vec(body).expect("an encoded body");
     bytes[0] += 1;
@@ -111,7 +111,7 @@ fn malformed(bytes: &[u8]) -> Option<String> {
     }
 }
 
-/// Both directions take `body`, or both refuse it.
+/// Checks that `body` is accepted in both directions, or refused in both.
 #[track_caller]
 fn refused_unless(possible: bool, kind: u8, body: impl Into<Body> + Encode<()>) {
     let read = Frame::decode(&by_hand(kind, &body));
@@ -124,7 +124,7 @@ fn refused_unless(possible: bool, kind: u8, body: impl Into<Body> + Encode<()>) 
     }
 }
 
-/// `body` of size `most` is accepted, and of one more refused.
+/// Checks that a body of size `most` is accepted, and one larger is refused.
 #[track_caller]
 fn bounded<B: Into<Body> + Encode<()>>(kind: u8, most: usize, body: impl Fn(usize) -> B) {
     refused_unless(true, kind, body(most));

@@ -66,7 +66,7 @@ fn a_full_record_fits_in_every_frame_that_carries_one() {
 
 #[test]
 fn what_is_signed_is_what_the_signer_wrote_also_where_this_version_does_not_know_it() {
-    // A record with a key 9 that means something to a later version.
+    // A record with a key 9, as a later version may send it.
     let newer = [0xa4, 0x00, 0x05, 0x01, 0xf5, 0x02, 0xf4, 0x09, 0x61, b'?'];
     let bytes = [&[7; 64][..], &newer].concat();
     let read = SignedRecord::read(&bytes).expect("is readable");

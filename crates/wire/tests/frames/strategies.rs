@@ -1,4 +1,4 @@
-//! Any frame there may be, for the tests that hold for all.
+//! Generates arbitrary frames, for the tests of properties that hold for all.
 
 use std::net::SocketAddr;
 
@@ -287,7 +287,7 @@ pub fn any_peer_id() -> impl Strategy<Value = PeerId> {
     any::<[u8; 32]>().prop_map(PeerId::new)
 }
 
-/// In the form it is read in: no IPv4 address written as IPv6, no scope.
+/// An address in the form in which it is decoded: no IPv4-mapped IPv6 address, no scope id.
 pub fn any_address() -> impl Strategy<Value = SocketAddr> {
     let v4 = any::<([u8; 4], u16)>().prop_map(SocketAddr::from);
     let v6 = any::<([u8; 16], u16)>().prop_map(|(mut ip, port)| {

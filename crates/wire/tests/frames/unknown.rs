@@ -1,5 +1,5 @@
-//! What this version does not know: types, keys, questions, reasons; and what may be
-//! left out.
+//! What this version does not know: types, keys, questions, reasons; and which fields may be
+//! missing.
 
 use minicbor::{Decode, Encode};
 use thorp_wire::frame::{Find, Found, Get, Hello, Reason, Refused, Update};
@@ -130,7 +130,7 @@ fn unknown_keys_inside_a_frame_s_values_are_skipped() {
     assert_eq!(Frame::decode(&get), Ok(Frame::plain(Get { content })));
 }
 
-/// An entry as versions before nanoseconds and the executable bit know it.
+/// An entry as defined before nanoseconds and the executable bit were added.
 #[derive(Debug, PartialEq, Encode, Decode)]
 #[cbor(map)]
 struct EarlierEntry {
@@ -152,7 +152,7 @@ fn earlier_versions_read_the_entries_of_later_ones_and_the_other_way_round() {
     let now = Entry {
         name: name("a"),
         length: 1,
-        // Centuries beyond what 64 bits of nanoseconds can say.
+        // A time, in the far future, that does not fit in 64 bits of nanoseconds.
         mtime: 32_503_680_000,
         root: None,
         partial: false,
@@ -183,7 +183,7 @@ fn earlier_versions_read_the_entries_of_later_ones_and_the_other_way_round() {
         ..now
     };
     assert_eq!(minicbor::decode(&bytes).ok(), Some(read.clone()));
-    // What has nothing new to say says it as before.
+    // An entry without the new fields is encoded as before.
     assert_eq!(minicbor::to_vec(&read).expect("encoded"), bytes);
 }
 
@@ -217,7 +217,7 @@ fn fields_that_may_not_be_left_out_are_missed() {
         hello.extend(fields.iter().filter(|field| **field != missing).flatten());
         assert!(malformed(&hello).is_some(), "{missing:02x?}");
     }
-    // The rest with nothing but their type.
+    // The other types without any field.
     for kind in [1, 2, 3, 5, 7, 8, 9, 10, 11] {
         assert!(malformed(&[0xa1, 0x00, kind]).is_some(), "type {kind}");
     }

@@ -1,4 +1,4 @@
-//! Values for tests, each as short as it can be.
+//! Values for tests, each as short as possible.
 
 use std::net::SocketAddr;
 
@@ -49,7 +49,7 @@ pub fn hello_of(oldest: u16, newest: u16) -> Hello {
 pub fn hello_claiming(addresses: &[ByteVec]) -> Vec<u8> {
     let mut bytes = encoded(&Frame::plain(hello_of(1, 1)));
     let claimed = minicbor::to_vec(addresses).expect("encoded addresses");
-    // Behind type, oldest and newest.
+    // After the type, the oldest and the newest version.
     bytes[0] += 1;
     bytes.splice(7..7, [vec![0x05], claimed].concat());
     bytes

@@ -1,7 +1,6 @@
-//! What the goldens of frames and of sessions share.
+//! Shared by the goldens of frames and of sessions.
 
-/// The bytes that commented hex stands for: `#` begins a comment, `11x32` is 32
-/// bytes of `11`.
+/// Parses commented hex: `#` begins a comment, and `11x32` is 32 bytes of `11`.
 pub fn parse(commented_hex: &str) -> Vec<u8> {
     let words = commented_hex
         .lines()
