@@ -1,4 +1,4 @@
-//! Serving blocks and hashes to other peers.
+//! Serves blocks and hashes to other peers.
 
 use thorp_wire::layout::Block;
 use thorp_wire::merkle::HashReply;
@@ -11,7 +11,7 @@ use super::choke::{self, Wanting};
 use super::io::{Output, SessionId};
 use super::session::Consequence;
 
-/// Requests for leaves that are hashed for one at a time.
+/// The most leaf requests of one session that are hashed for at a time.
 const LEAF_REQUESTS: usize = 4;
 
 impl Swarm {
@@ -65,8 +65,8 @@ impl Swarm {
         wanting.count() > self.limits.uploads
     }
 
-    /// A peer has begun or ceased to want bytes, or is gone: free places are
-    /// given away, and no peer loses its place but one that has just come.
+    /// Gives away free places after a session has begun or ceased to want bytes, or was closed. No
+    /// peer loses its place, except one that has just come.
     pub(super) fn rechoke(&mut self, now: Instant, came: Option<SessionId>) {
         let mut wanting = self.wanting();
         for one in &mut wanting {
@@ -118,7 +118,7 @@ impl Swarm {
             };
             self.outputs.push_back(Output::Send(*id, message));
             if choke {
-                // Each is rejected when it is known not to have been begun.
+                // Each block is rejected once it is known that its upload was not begun.
                 for block in session.withdraw_all() {
                     self.outputs.push_back(Output::Withdraw(*id, block));
                 }

@@ -1,4 +1,4 @@
-//! Asking for blocks, and taking those that come.
+//! Requests blocks and takes the blocks that arrive.
 
 use std::time::Duration;
 
@@ -13,23 +13,23 @@ use super::picker::Turn;
 use super::pieces::LEAF_LENGTH;
 use super::session::{Session, longest_of, span_of};
 
-/// How many pieces may be begun at once, and how many more for each session.
+/// How many pieces may be under way at once; `BEGUN_EACH` more for each session.
 const BEGUN: usize = 8;
 const BEGUN_EACH: usize = 2;
-/// Until this many pieces are had, any piece will do, so that this end soon has
-/// some to give.
+/// Until this many pieces are verified, any piece is picked instead of the rarest, so that this
+/// peer soon has something to give.
 const FIRST_PIECES: u32 = 2;
-/// A source that would take longer than this for a piece, in seconds, helps
-/// with begun pieces instead of beginning another.
+/// A source that would need longer than this for a piece, in seconds, helps with pieces under way
+/// instead of beginning another.
 const LONG_PIECE: f64 = 10.0;
-/// How many sources are asked for the same bytes near the end, at most; and how
-/// many if one of them would take longer than this.
+/// Near the end, the same bytes are requested from at most `TWICE` sources, or from `OFTEN` if
+/// one of them would take longer than `TOO_LONG`.
 const TWICE: u8 = 2;
 const OFTEN: u8 = 8;
 const TOO_LONG: Duration = Duration::from_secs(2);
 
 impl Swarm {
-    /// Asks a session for as much as it should be asked for.
+    /// Requests blocks from a session until its window is full.
     pub(super) fn fill(&mut self, now: Instant, id: SessionId) {
         if self.pieces.is_complete() || !self.hashes.are_known() {
             return;
@@ -51,7 +51,7 @@ impl Swarm {
         }
     }
 
-    /// Asks all sessions that have room in their window.
+    /// Requests blocks from all sessions that have room in their windows.
     pub(super) fn fill_all(&mut self, now: Instant) {
         let ids: Vec<SessionId> = self.sessions.keys().copied().collect();
         for id in ids {
@@ -59,10 +59,9 @@ impl Swarm {
         }
     }
 
-    /// The next block to ask of a session, which counts as asked from now on.
-    /// In this order: of its own piece, of a piece that no session works on, of
-    /// a new piece, of a piece that others work on, and in the end of what
-    /// others were asked for already.
+    /// Picks the next block to request from a session; it counts as asked from now on. The order
+    /// of preference is: the session's own piece, a piece without an owner, a new piece, a piece
+    /// of another session, and at last bytes that were requested elsewhere already.
     fn pick(&mut self, now: Instant, id: SessionId, longest: u32) -> Option<Block> {
         let session = self.sessions.get(&id)?;
         let slow = {
@@ -95,7 +94,7 @@ impl Swarm {
         block.or_else(|| self.ask_again(now, id, longest))
     }
 
-    /// The next bytes of a piece, for this session.
+    /// Returns the next bytes of a piece for this session.
     fn ask_there(&mut self, id: SessionId, piece: u32, longest: u32) -> Option<Block> {
         let block = self.pieces.ask_next(piece, longest)?;
         if self.sessions.get(&id)?.touches(block) {
@@ -105,7 +104,7 @@ impl Swarm {
         Some(block)
     }
 
-    /// Bytes of a begun piece, if `by` allows the session that works on it.
+    /// Returns bytes of a piece under way, if `by` accepts the session that owns it.
     fn ask_begun(
         &mut self,
         now: Instant,
@@ -131,7 +130,7 @@ impl Swarm {
         None
     }
 
-    /// Bytes of a piece that is not begun.
+    /// Begins a new piece and returns its first bytes.
     fn ask_new(&mut self, id: SessionId, longest: u32) -> Option<Block> {
         let turn = self.turn();
         let session = self.sessions.get(&id)?;
@@ -148,8 +147,8 @@ impl Swarm {
         self.ask_there(id, piece, longest)
     }
 
-    /// Bytes that another session was asked for already, but would take far
-    /// longer to send.
+    /// Returns bytes that were requested from another session, but that would take far longer
+    /// there.
     fn ask_again(&mut self, now: Instant, id: SessionId, longest: u32) -> Option<Block> {
         let session = self.sessions.get(&id)?;
         let here = session.pipeline.awaited(now, longest);
@@ -181,7 +180,7 @@ impl Swarm {
         Some(block)
     }
 
-    /// This end's share of the pieces that all members in the swarm want.
+    /// Returns this peer's share of the pieces that all members in the swarm want.
     fn turn(&mut self) -> Turn {
         if let Some(turn) = self.turn {
             return turn;
@@ -198,7 +197,7 @@ impl Swarm {
         turn
     }
 
-    /// Bytes of a block come.
+    /// Records bytes of a block that has not arrived in full.
     pub(super) fn flowing(&mut self, now: Instant, id: SessionId, bytes: u32) {
         if let Some(session) = self.sessions.get_mut(&id) {
             session.heard = now;
@@ -208,7 +207,7 @@ impl Swarm {
         }
     }
 
-    /// All bytes of a block have come. Returns whether to write them.
+    /// Takes a block whose bytes have all arrived. Returns whether to write it.
     pub(super) fn claimed(&mut self, now: Instant, id: SessionId, block: Block) -> bool {
         self.revive(id);
         let Some(session) = self.sessions.get_mut(&id) else {
@@ -230,8 +229,7 @@ impl Swarm {
         claimed
     }
 
-    /// Takes back from other sessions the requests for bytes that have come
-    /// now.
+    /// Cancels the requests to other sessions for bytes that have arrived.
     fn take_back(&mut self, now: Instant, from: SessionId, came: Block) {
         let mut cancels = Vec::new();
         for (id, session) in &mut self.sessions {
@@ -257,7 +255,7 @@ impl Swarm {
         }
     }
 
-    /// A block is on disk.
+    /// Records that a block is on disk.
     pub(super) fn on_block_written(
         &mut self,
         now: Instant,
@@ -288,7 +286,7 @@ impl Swarm {
         }
     }
 
-    /// A block was refused.
+    /// Handles the rejection of a block.
     pub(super) fn rejected(&mut self, now: Instant, id: SessionId, block: Block) {
         self.not_coming(id, &[block]);
         self.abandon(id);
@@ -299,7 +297,7 @@ impl Swarm {
         }
     }
 
-    /// These blocks, which were asked of this session, will not come from it.
+    /// Releases blocks that this session will not send.
     pub(super) fn not_coming(&mut self, id: SessionId, blocks: &[Block]) {
         let silent = self.sessions.get(&id).is_some_and(|session| session.silent);
         if !silent {
@@ -310,8 +308,8 @@ impl Swarm {
         self.wake |= !blocks.is_empty();
     }
 
-    /// A piece is not awaited from this session any more. It is asked again
-    /// only if the piece was taken away from all sessions that have it.
+    /// Takes a piece away from a session. The session may work on it again only once all sessions
+    /// that have the piece have lost it in this way.
     pub(super) fn take_away(&mut self, now: Instant, piece: u32, id: SessionId) {
         self.pieces.abandon(piece, id);
         let Some(session) = self.sessions.get_mut(&id) else {
@@ -340,7 +338,7 @@ impl Swarm {
         self.wake = true;
     }
 
-    /// Lets other sessions work on this session's piece.
+    /// Lets other sessions work on this session's pieces.
     pub(super) fn abandon(&mut self, id: SessionId) {
         self.pieces.abandon_all(id);
         if let Some(session) = self.sessions.get_mut(&id) {
@@ -348,8 +346,7 @@ impl Swarm {
         }
     }
 
-    /// A silent session sends again: the blocks that it owes are awaited from
-    /// it again.
+    /// A silent session has sent something: the blocks that it owes count as asked of it again.
     fn revive(&mut self, id: SessionId) {
         if let Some(session) = self.sessions.get_mut(&id)
             && std::mem::take(&mut session.silent)
@@ -361,8 +358,8 @@ impl Swarm {
         }
     }
 
-    /// Says that the file is complete, once it is, and closes sessions with
-    /// peers that also have all of it.
+    /// Emits [`Output::Complete`](super::Output::Complete) once the file is complete, and closes
+    /// sessions with peers that also have all of it.
     pub(super) fn complete(&mut self, now: Instant) {
         if self.done || !self.pieces.is_complete() {
             return;
@@ -378,7 +375,7 @@ impl Swarm {
         }
     }
 
-    /// Ends everything.
+    /// Ends all sessions and the swarm.
     pub(super) fn stop(&mut self, now: Instant, reason: &str) {
         let ids: Vec<SessionId> = self.sessions.keys().copied().collect();
         for id in ids {

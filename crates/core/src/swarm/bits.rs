@@ -1,17 +1,17 @@
-//! A set of piece numbers, a bit for each piece of a file.
+//! A set of piece numbers, with one bit for each piece of a file.
 
-/// Which pieces a peer has. Numbers beyond the file are never in it.
+/// Which pieces a peer has. Contains no numbers beyond the end of the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bits {
     words: Vec<u64>,
-    /// How many numbers there could be.
+    /// The number of pieces of the file.
     size: u32,
-    /// How many are in it.
+    /// The number of pieces in the set.
     count: u32,
 }
 
 impl Bits {
-    /// None of the pieces.
+    /// Returns an empty set for a file of `size` pieces.
     pub fn none(size: u32) -> Self {
         Self {
             words: vec![0; size.div_ceil(64) as usize],
@@ -20,7 +20,7 @@ impl Bits {
         }
     }
 
-    /// All of the pieces.
+    /// Returns the set of all pieces.
     pub fn all(size: u32) -> Self {
         let mut bits = Self::none(size);
         for number in 0..size {
@@ -29,9 +29,8 @@ impl Bits {
         bits
     }
 
-    /// As it stands in a bitfield (BEP 3): the high bit of the first byte is
-    /// piece 0. `None` if it is longer or shorter than the file's pieces need,
-    /// or says something of pieces that there are not.
+    /// Reads a bitfield message (BEP 3): the high bit of the first byte is piece 0. `None` if the
+    /// length does not fit the number of pieces, or a bit beyond the last piece is set.
     pub fn from_bitfield(bytes: &[u8], size: u32) -> Option<Self> {
         if bytes.len() != size.div_ceil(8) as usize {
             return None;
@@ -49,7 +48,7 @@ impl Bits {
         Some(bits)
     }
 
-    /// As it stands in a bitfield.
+    /// Returns the set in the format of a bitfield message (BEP 3).
     pub fn to_bitfield(&self) -> Vec<u8> {
         let mut bytes = vec![0; self.size.div_ceil(8) as usize];
         for number in self.iter() {
@@ -58,13 +57,14 @@ impl Bits {
         bytes
     }
 
-    /// Whether it is in the set.
+    /// Whether a piece is in the set.
     pub fn has(&self, number: u32) -> bool {
         let word = self.words.get(number as usize / 64).copied().unwrap_or(0);
         word & (1 << (number % 64)) != 0
     }
 
-    /// Puts it in. Whether that is news; nothing happens with one that cannot be.
+    /// Inserts a piece; numbers beyond the end of the file are ignored. Returns whether it was
+    /// new.
     pub fn insert(&mut self, number: u32) -> bool {
         if number >= self.size || self.has(number) {
             return false;
@@ -74,17 +74,17 @@ impl Bits {
         true
     }
 
-    /// How many are in it.
+    /// Returns the number of pieces in the set.
     pub fn count(&self) -> u32 {
         self.count
     }
 
-    /// Whether every piece is in it.
+    /// Whether the set contains every piece.
     pub fn is_full(&self) -> bool {
         self.count == self.size
     }
 
-    /// Those in it, in order.
+    /// Returns the pieces in the set in ascending order.
     pub fn iter(&self) -> impl Iterator<Item = u32> + '_ {
         (0..self.size).filter(|number| self.has(*number))
     }

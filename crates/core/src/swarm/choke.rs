@@ -1,11 +1,9 @@
-//! Which peers get bytes, when more want some than can be served well at a
-//! time.
+//! Which peers are served when more want bytes than can be served well at a time.
 //!
-//! Owns the rule, no state but the turn of chance (BEP 3). As long as there are
-//! enough places, each peer has one. Otherwise, an end that is fetching serves
-//! the peers that give it most, and one more at random, since a newcomer has
-//! nothing to give yet. An end that has everything serves the peers that got
-//! least from it, so that all get their turn.
+//! Owns the rule (BEP 3) and no state. As long as there are enough places, each peer has one.
+//! Otherwise a peer that is fetching serves the peers that give it most, and one more at random,
+//! since a newcomer has nothing to give yet. A peer that has the whole file serves the peers that
+//! got least from it, so that all get their turn.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -18,17 +16,17 @@ pub const EVERY: Duration = Duration::from_secs(10);
 /// A peer that wants bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wanting {
-    /// Its session.
+    /// The session with the peer.
     pub session: SessionId,
-    /// Bytes it has given since the last choice.
+    /// Bytes the peer has given since the last choice.
     pub given: u64,
-    /// Bytes it has got, in all.
+    /// Bytes the peer has received in all.
     pub got: u64,
-    /// It has a place now.
+    /// Whether the peer has a place now.
     pub unchoked: bool,
 }
 
-/// Which sessions are served from now on.
+/// Chooses which sessions are served from now on.
 pub fn choose(
     wanting: &[Wanting],
     places: usize,
@@ -51,8 +49,8 @@ pub fn choose(
     best.iter().chain(lucky).map(|one| one.session).collect()
 }
 
-/// Which sessions get a free place at once, between two choices: those that
-/// want one, in order.
+/// Gives free places to sessions that want one, in order, between two choices. Sessions with a
+/// place keep it.
 pub fn fill(wanting: &[Wanting], places: usize) -> BTreeSet<SessionId> {
     let have = wanting.iter().filter(|one| one.unchoked);
     let wait = wanting.iter().filter(|one| !one.unchoked);

@@ -1,9 +1,8 @@
-//! Wrong pieces that came from several sources: which one sent the wrong leaf?
+//! Finds out who sent the wrong leaf of a piece that came from several sources.
 //!
-//! Owns which sessions are asked for the leaf hashes of such a piece. Any peer
-//! that has the piece can tell them (BEP 52), and cannot lie about them, since
-//! they must make the piece's hash. If none does, the piece is fetched again
-//! from one source alone.
+//! Owns which sessions are asked for the leaf hashes of such a piece. Any peer that has the piece
+//! can send them (BEP 52), and cannot forge them, since they must lead to the piece's hash. If no
+//! peer sends them, the piece is fetched again from one source alone.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -14,10 +13,9 @@ use crate::time::Instant;
 
 use super::io::SessionId;
 
-/// A session that does not answer for this long is passed over. Its answer is
-/// still good later.
+/// A session that does not answer for this long is passed over. A late answer is still accepted.
 const SILENT: Duration = Duration::from_secs(3);
-/// How many sessions are asked about one piece.
+/// The most sessions that are asked about one piece.
 const TRIED: usize = 5;
 
 /// The pieces in doubt.
@@ -36,20 +34,20 @@ struct Doubt {
 /// What to do about a piece in doubt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// Ask this session for its leaves.
+    /// Ask this session for the leaf hashes of the piece.
     Ask(SessionId, u32),
-    /// No peer tells: fetch it from one session alone.
+    /// No peer sends the leaf hashes: fetch the piece from one session alone.
     Alone(u32),
 }
 
 impl Doubts {
-    /// A piece is wrong, and several sources sent parts of it.
+    /// Adds a wrong piece of which several sources sent parts.
     pub fn add(&mut self, piece: u32) {
         self.pieces.entry(piece).or_default();
     }
 
-    /// What to do now; `having` names the peers that have a piece, the best to
-    /// ask first.
+    /// Returns what to do now. `having` returns the sessions with peers that have a piece, the
+    /// best to ask first.
     pub fn advance(
         &mut self,
         now: Instant,
@@ -81,25 +79,25 @@ impl Doubts {
         next
     }
 
-    /// Whether its leaves are awaited from this session.
+    /// Whether the leaf hashes of the piece are awaited from this session.
     pub fn awaits(&self, session: SessionId, piece: u32) -> bool {
         let doubt = self.pieces.get(&piece);
         doubt.is_some_and(|doubt| doubt.asked.contains(&session))
     }
 
-    /// It is in doubt no more.
+    /// Removes a piece that is in doubt no more.
     pub fn resolved(&mut self, piece: u32) {
         self.pieces.remove(&piece);
     }
 
-    /// This session will not tell about that piece: the next one is asked.
+    /// A session refused the leaf hashes of the piece, so that the next one is asked.
     pub fn refused(&mut self, session: SessionId, piece: u32) {
         if let Some(doubt) = self.pieces.get_mut(&piece) {
             doubt.forget(session);
         }
     }
 
-    /// This session is closed.
+    /// A session was closed.
     pub fn closed(&mut self, session: SessionId) {
         for doubt in self.pieces.values_mut() {
             doubt.forget(session);

@@ -1,9 +1,8 @@
-//! The hashes of the pieces: which session to ask for them, and whether they
-//! are true.
+//! The expected hashes of the pieces: which session to ask for them, and whether they are true.
 //!
-//! Owns the piece layer (BEP 52), and which session was asked for which part of
-//! it. No byte of a file is asked for before the hashes of its pieces are
-//! known. A file of one piece has no layer: the piece's hash is the root.
+//! Owns the piece layer (BEP 52) and which session was asked for which part of it. No data of a
+//! file is requested before the hashes of its pieces are known. A file of one piece has no layer:
+//! the hash of that piece is the root.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,28 +15,25 @@ use crate::time::Instant;
 
 use super::io::SessionId;
 
-/// A session that does not answer for this long is passed over. Its answer is
-/// still good later.
+/// A session that does not answer for this long is passed over. A late answer is still accepted.
 const SILENT: Duration = Duration::from_secs(2);
-/// A session that was passed over or has refused is asked again after this
-/// long.
+/// A session that was passed over or has refused is asked again after this long.
 const AGAIN: Duration = Duration::from_secs(5);
-/// How many sessions are asked at a time, and for how many runs each.
+/// How many sessions are asked at a time, and for how many runs (`RUNS`) each.
 const ASKED: usize = 2;
 const RUNS: usize = 4;
 
 /// The piece layer of a file.
 ///
-/// Invariant: there is a tree or a run is missing, since proven runs always
-/// make a tree.
+/// Invariant: either the tree is known or a run is missing, since proven runs always make a tree.
 #[derive(Debug)]
 pub struct Hashes {
     content: Content,
     tree: Option<Tree>,
-    /// The runs that have come, and those that have not, by their first piece.
+    /// The runs that have arrived and the missing ones, by their first piece.
     runs: BTreeMap<u32, Vec<Hash>>,
     missing: BTreeMap<u32, Run>,
-    /// Sessions that did not answer once, and are not asked before then.
+    /// Sessions that did not answer or refused, and until when they are not asked.
     passed_over: BTreeMap<SessionId, Instant>,
 }
 
@@ -47,25 +43,25 @@ struct Run {
     asked: Option<(SessionId, Instant)>,
 }
 
-/// What an answer was worth.
+/// The result of verifying an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Worth {
-    /// It was not asked for, or comes too late.
+    /// It was not asked for, or came too late.
     NoNews,
     /// It is true.
     True,
-    /// It is true, and all is known now.
+    /// It is true, and all hashes are known now.
     Complete,
     /// It does not lead to the root.
     False,
 }
 
 impl Hashes {
-    /// Those of a file, to be asked for.
+    /// Creates the unknown hashes of a file, which are to be asked for.
     pub fn unknown(content: Content) -> Self {
         let run = |range: HashRange| (range.index, Run { range, asked: None });
         let missing: BTreeMap<u32, Run> = merkle::layer_ranges(content).map(run).collect();
-        // Nothing is missing where the only piece's hash is the root.
+        // Nothing is missing if the hash of the only piece is the root.
         let only = missing.is_empty().then(|| vec![*content.root.as_bytes()]);
         Self {
             content,
@@ -76,7 +72,7 @@ impl Hashes {
         }
     }
 
-    /// Those of a file, known. `None` if they are not its own.
+    /// Creates the known hashes of a file. `None` if they do not lead to its root.
     pub fn known(content: Content, layer: Vec<Hash>) -> Option<Self> {
         Some(Self {
             tree: Some(Tree::of(content, layer)?),
@@ -85,22 +81,22 @@ impl Hashes {
         })
     }
 
-    /// Whether all are known.
+    /// Whether all hashes are known.
     pub fn are_known(&self) -> bool {
         self.tree.is_some()
     }
 
-    /// All of them, if they are known.
+    /// Returns the hashes of all pieces, if they are known.
     pub fn layer(&self) -> Option<&[Hash]> {
         self.tree.as_ref().map(Tree::layer)
     }
 
-    /// What a piece must hash to.
+    /// Returns the expected hash of a piece.
     pub fn of(&self, piece: u32) -> Option<Hash> {
         self.layer()?.get(piece as usize).copied()
     }
 
-    /// Which runs to ask of which of these sessions, the best first.
+    /// Returns which runs to request from which of these sessions, which are sorted best first.
     pub fn ask(&mut self, now: Instant, of: &[SessionId]) -> Vec<(SessionId, HashRange)> {
         self.give_up(now);
         let mut requests = Vec::new();
@@ -126,13 +122,12 @@ impl Hashes {
         requests
     }
 
-    /// Whether this session did not answer once, while the hashes are not
-    /// known.
+    /// Whether this session has failed to answer, while the hashes are not known.
     pub fn has_failed(&self, session: SessionId) -> bool {
         !self.are_known() && self.passed_over.contains_key(&session)
     }
 
-    /// An answer has come.
+    /// Verifies an answer.
     pub fn answered(&mut self, session: SessionId, range: &HashRange, answer: &[Hash]) -> Worth {
         let run = self.missing.get(&range.index);
         let asked = |run: &Run| {
@@ -156,7 +151,7 @@ impl Hashes {
         Worth::Complete
     }
 
-    /// This session refuses this range.
+    /// A session refused a range.
     pub fn refused(&mut self, now: Instant, session: SessionId, range: &HashRange) {
         if let Some(run) = self.missing.get_mut(&range.index)
             && run.asked.is_some_and(|(asked, _)| asked == session)
@@ -166,7 +161,7 @@ impl Hashes {
         }
     }
 
-    /// This session is closed.
+    /// A session was closed.
     pub fn closed(&mut self, session: SessionId) {
         self.passed_over.remove(&session);
         for run in self.missing.values_mut() {
@@ -174,12 +169,13 @@ impl Hashes {
         }
     }
 
-    /// The answer to a peer that asks for hashes; `None` if they are not known.
+    /// Returns the answer to a peer's hash request; `None` if the hashes are not known or the
+    /// request is invalid.
     pub fn answer(&self, range: &HashRange) -> Option<merkle::HashReply> {
         self.tree.as_ref()?.answer(range).ok()
     }
 
-    /// The same, with the leaves that were to be hashed for it.
+    /// Returns the same answer, given the leaves that had to be hashed for it.
     pub fn answer_with(&self, range: &HashRange, leaves: Vec<Hash>) -> Option<Vec<Hash>> {
         let answer: Result<_, NoHashes> = self.tree.as_ref()?.answer_with(range, leaves);
         answer.ok()
@@ -210,7 +206,7 @@ mod tests {
         Instant::after_start(Duration::from_secs(seconds))
     }
 
-    /// A file of this many pieces of 8 MiB: its layer, as known and as unknown.
+    /// Returns the hashes of a file of this many pieces of 8 MiB: as known and as unknown.
     fn of(pieces: u32) -> (Hashes, Hashes) {
         let layout = Layout::of(u64::from(pieces) * 8 * 1024 * 1024);
         let number = layout.pieces().unwrap();

@@ -1,69 +1,66 @@
-//! What goes into a swarm, and what comes out.
+//! The inputs and outputs of a swarm.
 //!
-//! The order of things on one connection: the shell makes or accepts the
-//! connection, exchanges both handshakes, then says [`Input::Opened`]. It
-//! passes on every incoming message as [`Input::Message`], except `Piece`:
+//! On one connection the shell proceeds as follows. It makes or accepts the connection, exchanges
+//! both handshakes, then sends [`Input::Opened`]. It passes on every incoming message as
+//! [`Input::Message`], except `Piece`:
 //!
-//! 1. its head has come: [`Swarm::expects`](super::Swarm::expects). If the
-//!    block is not expected, the shell reads and drops its bytes: an answer
-//!    that comes too late is no fault;
-//! 2. its bytes are coming, and take long: [`Input::Flowing`] about once a
-//!    second;
-//! 3. all its bytes have come and are hashed:
-//!    [`Swarm::claim`](super::Swarm::claim). If that says no, the shell drops
-//!    them: another source was faster;
-//! 4. they are on disk: [`Input::Written`].
+//! 1. When its header has arrived, the shell calls [`Swarm::expects`](super::Swarm::expects). If
+//!   the block is not expected, the shell reads and drops its bytes: a late answer is no fault.
+//! 2. While its bytes arrive slowly, the shell sends [`Input::Flowing`] about once a second.
+//! 3. When all its bytes have arrived and are hashed, the shell calls
+//!   [`Swarm::claim`](super::Swarm::claim). If the result is `false`, another source was faster
+//!   and the shell drops the bytes.
+//! 4. When they are on disk, the shell sends [`Input::Written`].
 //!
-//! From `claim` to `Written` no other session writes these bytes. So the shell
-//! says [`Input::Closed`] of a connection only when no write for it is under
-//! way any more, also after an [`Output::Close`].
+//! Between `claim` and `Written` no other session writes these bytes. The shell therefore sends
+//! [`Input::Closed`] only when no write for that connection is under way any more, also after an
+//! [`Output::Close`].
 //!
-//! Outgoing messages are sent in the order of [`Output::Send`]; uploads are
-//! read from disk and sent in their own order, beside them. The shell does not
-//! read from a peer that does not read what is sent to it: that bounds what
-//! waits to be sent.
+//! The shell sends messages in the order of [`Output::Send`]. It reads uploads from disk and sends
+//! them in their own order, independently of messages. It stops reading from a peer that does not
+//! read what is sent to it, which bounds the send queue.
 
 use thorp_wire::frame::Holder;
 use thorp_wire::layout::{Block, Piece};
 use thorp_wire::session::{HashRange, Message};
 use thorp_wire::{Content, PeerId};
 
-/// Which file a swarm is about, and how it is fetched or served.
+/// Which file a swarm handles, and how.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The file. Not the empty one, which is never fetched.
+    /// The file; must not be empty.
     pub content: Content,
-    /// This end's id. Of two connections between the same two peers, both ends
-    /// keep the one that the lower id has dialled.
+    /// This peer's id. Of two connections between the same two peers, both ends keep the one that
+    /// the peer with the lower id dialled.
     pub me: PeerId,
-    /// What chance is drawn from.
+    /// The seed for all random choices.
     pub seed: u64,
-    /// What there is of the file.
+    /// What this peer has of the file.
     pub have: Have,
-    /// How much at once.
+    /// The bounds on concurrent work.
     pub limits: SwarmLimits,
 }
 
-/// What there is of a file at the beginning.
+/// What this peer has of a file at the start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Have {
-    /// Nothing that is known of: it is to be fetched.
+    /// Nothing: the file is to be fetched.
     Nothing,
-    /// All of it: it is to be served.
+    /// The whole file: it is to be served.
     Everything {
-        /// The hash of each piece, in order; of a file of one piece, its root.
+        /// The hash of each piece, in order; the root for a file of one piece.
         layer: Vec<[u8; 32]>,
     },
 }
 
-/// How much at once.
+/// Bounds on concurrent work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SwarmLimits {
-    /// Connections made by this end.
+    /// The most connections that this peer dials.
     pub dialled: usize,
-    /// Connections, made by either end.
+    /// The most connections, dialled by either end.
     pub sessions: usize,
-    /// How many peers are served at the same time.
+    /// The most peers that are served at the same time.
     pub uploads: usize,
     /// The longest request that is answered, in bytes.
     pub longest_request: u32,
@@ -80,20 +77,20 @@ impl Default for SwarmLimits {
     }
 }
 
-/// Names a connection for as long as it is about this file. Chosen by the shell.
+/// Identifies a connection while it is used for this file. Chosen by the shell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionId(pub u64);
 
-/// What the other end of a connection can do, from its handshakes.
+/// What the peer at the other end of a connection supports, from its handshakes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Offer {
-    /// The fast extension (BEP 6).
+    /// Whether it supports the fast extension (BEP 6).
     pub fast: bool,
-    /// The longest request it answers, in bytes: 16 KiB unless it says more.
+    /// The longest request that it answers, in bytes: 16 KiB unless it announces more.
     pub longest_request: u32,
-    /// How many requests it keeps waiting, if it says so (`reqq`, BEP 10).
+    /// How many outstanding requests it accepts, if it announces a limit (`reqq`, BEP 10).
     pub most_requests: Option<u32>,
-    /// It is a member: unchoked from the start.
+    /// Whether it is a member of the group; members are unchoked from the start.
     pub member: bool,
 }
 
@@ -102,182 +99,181 @@ pub struct Offer {
 pub enum Input {
     /// Time has passed.
     Tick,
-    /// These may have the file, wholly or in part. Those known already are no news.
+    /// Peers that may have the file, wholly or in part. Peers that are known already have no
+    /// effect.
     Holders(Vec<Holder>),
-    /// An [`Output::Dial`] came to nothing.
+    /// An [`Output::Dial`] failed.
     DialFailed {
         /// The peer it was for.
         peer: PeerId,
-        /// Why, for a person.
+        /// Why, for the user.
         reason: String,
     },
-    /// An [`Output::Dial`] led to a holder that has no place for one more at the moment.
+    /// An [`Output::Dial`] reached a holder that has no free place at the moment.
     HolderBusy {
         /// The peer it was for.
         peer: PeerId,
     },
-    /// A peer that should have the file has answered a dial. Whether it has it,
-    /// its handshake will tell.
+    /// A dialled holder has answered; its handshake will tell whether it has the file.
     Reached,
-    /// A connection is about this file now: both handshakes are done.
+    /// Both handshakes of a connection are done: it is used for this file now.
     Opened {
-        /// Its number from now on.
+        /// The id of the connection from now on.
         session: SessionId,
         /// The peer at the other end.
         peer: PeerId,
-        /// Whether this end dialled.
+        /// Whether this peer dialled.
         dialled: bool,
-        /// What the other end can do.
+        /// What the other end supports.
         offer: Offer,
     },
-    /// A connection is gone, or about another file now.
+    /// A connection is closed, or used for another file now.
     Closed {
-        /// Which.
+        /// The connection.
         session: SessionId,
-        /// Why, for a person.
+        /// Why, for the user.
         reason: String,
     },
-    /// A message has arrived: any but `Piece`.
+    /// A message has arrived, of any type except `Piece`.
     Message {
-        /// On this connection.
+        /// The connection.
         session: SessionId,
         /// The message.
         message: Message,
     },
-    /// Some bytes of a block have come, but not all yet: a sign of life.
+    /// Some bytes of a block have arrived, but not all yet.
     Flowing {
-        /// On this connection.
+        /// The connection.
         session: SessionId,
-        /// How many more since the last time.
+        /// How many bytes since the last report.
         bytes: u32,
     },
-    /// A block that was claimed is on disk.
+    /// A claimed block is on disk.
     Written {
-        /// On this connection.
+        /// The connection.
         session: SessionId,
-        /// Which.
+        /// The block.
         block: Block,
-        /// The hashes of its leaves, in order. Blocks begin and end at leaves,
-        /// or at the end of the file.
+        /// The hashes of its leaves, in order. Blocks begin and end at leaf boundaries or at the
+        /// end of the file.
         leaves: Vec<[u8; 32]>,
     },
-    /// A piece that an earlier fetch has left on disk was hashed: these are its
-    /// leaves. Comes before the first [`Input::Holders`].
+    /// A piece that an earlier fetch left on disk was hashed. Comes before the first
+    /// [`Input::Holders`].
     Rechecked {
-        /// Which piece.
+        /// The piece.
         piece: Piece,
         /// The hashes of all its leaves, in order.
         leaves: Vec<[u8; 32]>,
     },
     /// A block was sent.
     Served {
-        /// On this connection.
+        /// The connection.
         session: SessionId,
-        /// Which.
+        /// The block.
         block: Block,
     },
-    /// An [`Output::Upload`] cannot be done (withdrawn, or the file has changed
-    /// or cannot be read).
+    /// An [`Output::Upload`] was not done: it was withdrawn, or the file has changed or cannot be
+    /// read.
     NotServed {
-        /// On this connection.
+        /// The connection.
         session: SessionId,
-        /// Which.
+        /// The block.
         block: Block,
     },
-    /// What became of an [`Output::HashLeaves`].
+    /// An [`Output::HashLeaves`] is done.
     LeavesHashed {
-        /// On this connection.
+        /// The connection.
         session: SessionId,
-        /// What was asked.
+        /// The requested range.
         range: HashRange,
-        /// The hashes of all leaves of those pieces, in order; nothing, if the
-        /// file could not be read.
+        /// The hashes of all leaves of those pieces, in order; `None` if the file could not be
+        /// read.
         leaves: Option<Vec<[u8; 32]>>,
     },
-    /// The disk cannot be written, or the file to serve is gone: everything
-    /// ends.
+    /// The disk cannot be written, or the file to serve is gone: the swarm ends.
     Stop {
-        /// Why, for a person.
+        /// Why, for the user.
         reason: String,
     },
 }
 
-/// What a swarm wants done.
+/// What the shell is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
-    /// Connect to this holder, for this file.
+    /// Dial this holder for this file.
     Dial(Holder),
     /// Send a message.
     Send(SessionId, Message),
-    /// This connection is not about this file any more. If there is no reason,
-    /// it may be kept for the next file.
+    /// Stop using this connection for this file. Without a reason the shell may keep it for the
+    /// next file.
     Close(SessionId, Option<Why>),
-    /// Read these bytes and send them as `Piece`; then [`Input::Served`]. In order.
+    /// Read these bytes and send them as `Piece`, in the order of the outputs; then send
+    /// [`Input::Served`].
     Upload(SessionId, Block),
-    /// Take this upload back if it was not begun ([`Input::NotServed`] then).
+    /// Cancel this upload unless it was begun; if cancelled, send [`Input::NotServed`].
     Withdraw(SessionId, Block),
-    /// Hash all leaves of these pieces, from disk (8 MiB at most): they are asked
-    /// for by this range.
+    /// Hash all leaves of these pieces from disk (8 MiB at most) to answer a request for this
+    /// range.
     HashLeaves(SessionId, HashRange, Vec<Piece>),
-    /// Everything is verified. Sessions may go on, to serve others.
+    /// The whole file is verified. Sessions may go on, to serve other peers.
     Complete {
-        /// Who sent some of it, who sent most first.
+        /// The peers that sent verified data, the largest share first.
         sources: Vec<PeerId>,
     },
-    /// The fetch is stuck: no holder is left that has what is missing.
+    /// The fetch is stuck: no known holder can provide the missing data.
     Stuck(Stuck),
-    /// This peer sent bytes or hashes that are not of this file. It is not
-    /// asked again.
+    /// This peer sent data or hashes that are not of this file. It is not asked again.
     Blame(PeerId),
-    /// Find more holders. Repeated, ever more seldom, as long as the fetch goes
-    /// on.
+    /// Find more holders. Repeated at growing intervals while the fetch goes on.
     Widen,
 }
 
-/// How it is with a fetch that gets no further.
+/// The state of a fetch that makes no progress.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stuck {
-    /// How the last attempt failed, for a person.
+    /// How the last attempt failed, for the user.
     pub reason: String,
     /// Bytes that are verified.
     pub there: u64,
-    /// How far any peer that should have the file was got hold of.
+    /// How close to a session this peer got with any holder.
     pub contact: Contact,
-    /// Who sent some of it, who sent most first.
+    /// The peers that sent verified data, the largest share first.
     pub sources: Vec<PeerId>,
 }
 
-/// How far any peer that should have a file was got hold of.
+/// How close to a session this peer got with any holder of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Contact {
-    /// None has answered.
+    /// No holder has answered.
     None,
-    /// One has, and does not have the file (any more).
+    /// A holder has answered, but does not have the file (any more).
     Reached,
-    /// There was a session.
+    /// There was a session with a holder.
     Session,
 }
 
-/// Why a connection ends, by what to do next.
+/// Why a connection ends; determines what to do next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Why {
-    /// It broke the protocol, or lied: drop it.
+    /// The other end broke the protocol or sent wrong data: close the connection.
     Fault(String),
-    /// It is of no use now: silent, slow, has nothing, or the table is full.
+    /// The other end is of no use now: silent, slow, without missing pieces, or one too many.
     Useless(String),
-    /// This end stops.
+    /// This peer stops.
     Stopping(String),
 }
 
-/// How far a fetch is.
+/// The progress of a fetch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SwarmProgress {
     /// Bytes verified.
     pub verified: u64,
-    /// Bytes that have come over the network for it.
+    /// Bytes received over the network for this file.
     pub received: u64,
-    /// Sources that something is asked of.
+    /// The number of sources with outstanding requests.
     pub sources: u32,
-    /// Holders that have no place for this end at the moment. They are asked again.
+    /// The number of holders that have no free place for this peer at the moment. They are dialled
+    /// again.
     pub busy: u32,
 }

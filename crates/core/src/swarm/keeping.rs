@@ -1,4 +1,4 @@
-//! What is due by time: silent sessions, slow ones, the next holders to dial.
+//! What is done by time: silent and slow sessions, and dialling more holders.
 
 use std::time::Duration;
 
@@ -9,26 +9,25 @@ use super::choke;
 use super::io::{Output, SessionId, Stuck, Why};
 use super::session::{SILENT, Session};
 
-/// How often the sessions are looked at while something is missing.
+/// How often the sessions are checked while pieces are missing.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// A source that was silent for this long is dropped.
 const SILENT_FOR_LONG: Duration = Duration::from_secs(30);
-/// A source that did not answer for this long gives no hope.
+/// A source that has choked this peer for this long does not count as hope.
 const CHOKED_FOR_LONG: Duration = Duration::from_mins(2);
-/// A peer that neither wants nor gives anything makes room after this long.
+/// A session that neither end uses may be closed after this long to make room.
 const IDLE: Duration = Duration::from_secs(30);
-/// How often the slowest source is exchanged for a holder that was not tried
-/// yet.
+/// How often the slowest source is exchanged for a holder that was not tried yet.
 pub const SWAP_EVERY: Duration = Duration::from_secs(30);
-/// A piece that must come from one session alone may take this long, or this
-/// many times as long as from the best source.
+/// A piece that must come from one session alone may take this long, or this many times as long as
+/// the best source would need.
 const ALONE: Duration = Duration::from_secs(10);
 const SLOWER: f64 = 4.0;
-/// A source is slow if it gives less than this part of the average.
+/// A source is slow if it gives less than the average divided by this.
 const SLOW_PART: u64 = 8;
 
 impl Swarm {
-    /// What is due by time.
+    /// Runs the periodic checks.
     pub(super) fn look_around(&mut self, now: Instant) {
         self.next_look = now + LOOK_EVERY;
         if now >= self.next_choke {
@@ -106,9 +105,8 @@ impl Swarm {
         }
     }
 
-    /// A piece that must come from one session alone is asked of another one,
-    /// if that session is far slower than the best. Otherwise it could hold the
-    /// piece up for ever.
+    /// Takes pieces that must come from one session alone away from sessions that are far slower
+    /// than the best one; otherwise such a session could delay a piece without end.
     fn reassign_slow_pieces(&mut self, now: Instant) {
         let best = self
             .sessions
@@ -128,8 +126,8 @@ impl Swarm {
         }
     }
 
-    /// Drops the slowest dialled source in favour of an untried holder, if no
-    /// more may be dialled otherwise and it is far slower than the others.
+    /// Drops the slowest dialled source in favour of an untried holder, if no more may be dialled
+    /// otherwise and it is far slower than the others.
     fn drop_slowest(&mut self, now: Instant) {
         let dialled = self.sessions.iter().filter(|(_, session)| session.dialled);
         let rates: Vec<(u64, SessionId)> = dialled
@@ -147,9 +145,8 @@ impl Swarm {
         }
     }
 
-    /// Ends a connection that is of no use to either end, because others wait
-    /// for its place. Returns whether there was one. Drain
-    /// [`poll_output`](Swarm::poll_output) after it.
+    /// Ends a connection that neither end uses, because other peers wait for its place. Returns
+    /// whether there was one. Drain [`poll_output`](Swarm::poll_output) afterwards.
     pub fn make_room(&mut self, now: Instant) -> bool {
         let mut idle = self.sessions.iter().filter(|(_, session)| {
             let nothing_to_do = !session.wants && !session.interested;

@@ -1,4 +1,4 @@
-//! When connections come and go.
+//! Connections that open and close.
 
 use thorp_wire::PeerId;
 use thorp_wire::session::Message;
@@ -49,10 +49,9 @@ impl Swarm {
         }
     }
 
-    /// Whether a standing connection is kept instead of a new one to the same
-    /// peer. Both ends keep the one that the peer with the lower id has
-    /// dialled. Of two that the same end dialled they keep the new one: that
-    /// end has lost the old one.
+    /// Whether an existing connection is kept instead of a new one to the same peer. If they were
+    /// dialled by different ends, both peers keep the one that the peer with the lower id dialled.
+    /// If the same end dialled both, they keep the new one, because that end has lost the old one.
     fn is_better(&self, standing: SessionId, new_dialled: bool) -> bool {
         let Some(standing) = self.sessions.get(&standing) else {
             return false;
@@ -75,7 +74,7 @@ impl Swarm {
         }
     }
 
-    /// Ends a connection that something is wrong with.
+    /// Ends a connection because of a fault, or because it is of no use.
     pub(super) fn drop_session(&mut self, now: Instant, id: SessionId, why: Why) {
         let reason = match &why {
             Why::Fault(reason) | Why::Useless(reason) | Why::Stopping(reason) => reason.clone(),
@@ -98,8 +97,8 @@ impl Swarm {
         }
     }
 
-    /// Releases what this session was asked for, so that others can be asked,
-    /// and takes it out of all tables.
+    /// Releases the outstanding requests of this session, so that they can be made elsewhere, and
+    /// removes the session from all tables.
     pub(super) fn forget_session(
         &mut self,
         now: Instant,
@@ -146,7 +145,7 @@ impl Swarm {
         true
     }
 
-    /// A peer sent bytes or hashes that are not of this file.
+    /// Excludes a peer that sent data or hashes that are not of this file.
     pub(super) fn blame(&mut self, now: Instant, peer: PeerId) {
         self.sources.lied(now, peer);
         self.outputs.push_back(Output::Blame(peer));
@@ -156,7 +155,7 @@ impl Swarm {
         }
     }
 
-    /// The other end has more than was known.
+    /// Records pieces that the other end has announced.
     pub(super) fn has_more(&mut self, now: Instant, id: SessionId, pieces: &[u32]) {
         let Some(session) = self.sessions.get_mut(&id) else {
             return;
@@ -167,8 +166,7 @@ impl Swarm {
         if session.is_whole() {
             self.turn = None;
         }
-        // A peer that had everything from the start makes no piece more common than
-        // another.
+        // A peer that had the whole file from the start does not change the order of rarity.
         session.counted |= !session.is_whole();
         if session.counted {
             for piece in pieces {
@@ -182,7 +180,7 @@ impl Swarm {
         self.fill(now, id);
     }
 
-    /// Tells the other end whether this end is interested, if that has changed.
+    /// Tells the other end whether this peer is interested, if that has changed.
     pub(super) fn show_interest(&mut self, id: SessionId) {
         let Some(session) = self.sessions.get_mut(&id) else {
             return;
@@ -199,7 +197,7 @@ impl Swarm {
         }
     }
 
-    /// A piece is verified: all peers that may want it are told.
+    /// Announces a verified piece to all peers that may want it.
     pub(super) fn tell_verified(&mut self, piece: Piece) {
         let number = piece.number();
         let ids: Vec<SessionId> = self.sessions.keys().copied().collect();

@@ -1,15 +1,14 @@
-//! One file, and the peers that have it or want it.
+//! The state machine of one file: fetches it from other peers, serves it to them, or both.
 //!
-//! Owns which pieces of the file are had, and which bytes to ask of which peer
-//! next. The same machine fetches, serves, or does both. The bytes never come
-//! by here: the shell moves them between connection and disk, and says which
-//! have arrived and what their hashes are.
+//! Owns which pieces of the file are verified and which bytes are asked of which peer next. File
+//! data does not pass through here: the shell moves it between connection and disk, and reports
+//! which blocks have arrived and what their hashes are.
 //!
 //! ```text
-//! io         what goes in and what comes out
-//! pieces     what is had, and how far each piece is that is begun
-//! picker     which piece next: the rarest first
-//! hashes     what the pieces must hash to
+//! io         inputs and outputs
+//! pieces     which pieces are verified, and the state of each one under way
+//! picker     which piece to begin next: the rarest first
+//! hashes     the expected hashes of the pieces
 //! doubts     which leaf of a wrong piece is wrong
 //! pipeline   how much to ask of one source at once
 //! session    the state of one connection
@@ -17,9 +16,9 @@
 //! sources    which holders to dial, what each has given, and when none is left
 //! ```
 //!
-//! [`Swarm`] only routes between them: `linking` when connections come and go,
-//! `asking` for what it wants, `proving` what has come, `answering` what others
-//! ask for, `keeping` for what is due by time.
+//! [`Swarm`] routes between them. Its methods are in `linking` (connections open and close),
+//! `asking` (requests to sources), `proving` (verification), `answering` (requests of other peers)
+//! and `keeping` (timers).
 
 mod answering;
 mod asking;
@@ -57,22 +56,22 @@ use pieces::Pieces;
 use session::{Consequence, Serving, Session};
 use sources::Sources;
 
-/// Why there can be no swarm for a file.
+/// Why a swarm cannot be made for a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum Unfit {
-    /// Nothing is fetched of the empty file.
+    /// The file is empty, so there is nothing to fetch.
     #[error("the file is empty")]
     Empty,
-    /// It has more pieces than are kept in memory.
+    /// The file has more pieces than are kept in memory.
     #[error("the file is longer than 16 TiB")]
     TooLong,
-    /// The given hashes are not those of its pieces: hash the file again.
+    /// The given piece hashes do not lead to the file's root; the file has to be hashed again.
     #[error("the hashes of the pieces do not make the root of the file")]
     Layer,
 }
 
-/// The machine. [`handle`](Self::handle) an input, then drain
-/// [`poll_output`](Self::poll_output); come back at [`next_deadline`](Self::next_deadline).
+/// The state machine. Call [`handle`](Self::handle) with an input, then drain
+/// [`poll_output`](Self::poll_output); call again at [`next_deadline`](Self::next_deadline).
 #[derive(Debug)]
 pub struct Swarm {
     me: PeerId,
@@ -87,27 +86,28 @@ pub struct Swarm {
     sources: Sources,
     sessions: BTreeMap<SessionId, Session>,
     by_peer: BTreeMap<PeerId, SessionId>,
-    /// Blocks of ended sessions that are still being written, and which peer
-    /// sent them.
+    /// Blocks of closed sessions that are still being written, with the peer that sent them.
     ended: BTreeMap<SessionId, (PeerId, BTreeSet<Block>)>,
-    /// The hashes of pieces found on disk, until it is known what they must be.
+    /// The hashes of pieces found on disk, kept until the expected hashes are known.
     rechecked: BTreeMap<u32, [u8; 32]>,
-    /// This end's share in what a crowd wants, until the crowd changes.
+    /// This peer's share of the pieces that all connected members want; `None` once the members
+    /// have changed.
     turn: Option<Turn>,
-    /// Something became possible to ask for: all sessions have to be looked at.
+    /// Whether something may have become possible to ask for, so that all sessions must be
+    /// checked.
     wake: bool,
     received: u64,
     next_look: Instant,
     next_choke: Instant,
     next_swap: Instant,
-    /// [`Output::Complete`] was said, or there was nothing to fetch.
+    /// Whether [`Output::Complete`] was emitted, or there was nothing to fetch.
     done: bool,
     stopped: bool,
     outputs: VecDeque<Output>,
 }
 
 impl Swarm {
-    /// The swarm of a file.
+    /// Creates the swarm of a file.
     pub fn new(now: Instant, config: Config) -> Result<Self, Unfit> {
         let content = config.content;
         let layout = Layout::of(content.length);
@@ -149,7 +149,7 @@ impl Swarm {
         })
     }
 
-    /// Takes an input. Then drain [`poll_output`](Self::poll_output).
+    /// Handles an input. Drain [`poll_output`](Self::poll_output) afterwards.
     pub fn handle(&mut self, now: Instant, input: Input) {
         if self.stopped {
             return;
@@ -194,12 +194,13 @@ impl Swarm {
         self.settle(now);
     }
 
-    /// What is to be done next, in order.
+    /// Returns the next thing to do. Outputs must be carried out in order.
     pub fn poll_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()
     }
 
-    /// When to come back, if nothing happens before.
+    /// Returns when to call [`handle`](Self::handle) with [`Input::Tick`] if nothing happens
+    /// before.
     pub fn next_deadline(&self) -> Option<Instant> {
         if self.stopped {
             None
@@ -212,23 +213,22 @@ impl Swarm {
         }
     }
 
-    /// The block that a `Piece` of this span brings, if it is asked for there.
-    /// Otherwise the shell drops its bytes, and says nothing of them.
+    /// Returns the requested block that a `Piece` message with this span answers. If there is
+    /// none, the shell drops the bytes and reports nothing.
     pub fn expects(&self, session: SessionId, span: Span) -> Option<Block> {
         self.sessions.get(&session)?.expects(span)
     }
 
-    /// All bytes of an expected block have come. Returns whether to write them;
-    /// until [`Input::Written`] no other session may write these bytes.
-    /// Otherwise drop them. Drain [`poll_output`](Self::poll_output) after it,
-    /// too.
+    /// Reports that all bytes of an expected block have arrived. Returns whether the shell must
+    /// write them; no other session may write these bytes until [`Input::Written`]. If not, the
+    /// shell drops them. Drain [`poll_output`](Self::poll_output) afterwards.
     pub fn claim(&mut self, now: Instant, session: SessionId, block: Block) -> bool {
         let claimed = !self.stopped && self.claimed(now, session, block);
         self.settle(now);
         claimed
     }
 
-    /// How far the fetch is.
+    /// Returns how far the fetch has got.
     pub fn progress(&self) -> SwarmProgress {
         let asked = self
             .sessions
@@ -242,7 +242,8 @@ impl Swarm {
         }
     }
 
-    /// Who sent how many bytes that were kept, who sent most first. Liars are none.
+    /// Returns the peers that sent verified data and how many bytes each, the largest first. Peers
+    /// that sent wrong data are left out.
     pub fn sources(&self) -> Vec<(PeerId, u64)> {
         self.sources.givers()
     }
@@ -252,12 +253,12 @@ impl Swarm {
         self.pieces.had().has(piece.number())
     }
 
-    /// Whether all of the file is verified.
+    /// Whether the whole file is verified.
     pub fn is_complete(&self) -> bool {
         self.pieces.is_complete()
     }
 
-    /// The hash of each piece, once they are known; of a file of one piece, its root.
+    /// Returns the hash of each piece once all are known; the root for a file of one piece.
     pub fn layer(&self) -> Option<&[[u8; 32]]> {
         self.hashes.layer()
     }
@@ -307,7 +308,7 @@ impl Swarm {
         self.outputs.push_back(Output::Send(id, message));
     }
 
-    /// Does what follows from the last input, and from the time.
+    /// Does what follows from the last input and from the time.
     fn settle(&mut self, now: Instant) {
         if self.stopped {
             return;

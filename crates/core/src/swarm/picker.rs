@@ -1,27 +1,26 @@
-//! Which piece next: the rarest first.
+//! Which piece to begin next: the rarest first.
 //!
-//! Owns how many of the connected peers have each piece, and keeps the pieces
-//! that are still to be begun in that order, so that a question costs no walk
-//! over all of them. It does not begin pieces; it is told which were begun.
+//! Owns how many of the connected peers have each piece, and keeps the pieces that are not begun
+//! yet sorted by that, so that picking does not walk over all of them. Does not begin pieces; it
+//! is told which were begun.
 //!
-//! Between equally rare pieces a random order decides, drawn anew for a piece
-//! whenever its rarity changes. Besides, peers that start at the same time
-//! divide such pieces among themselves by a [`Turn`].
+//! Equally rare pieces are in random order; a piece gets a new random place whenever its rarity
+//! changes. Besides, peers that start at the same time divide equally rare pieces among themselves
+//! by a [`Turn`].
 
 use super::bits::Bits;
 
 /// Pieces with this many copies or more count as equally common.
 const PLENTY: usize = 30;
-/// The rank of pieces that are not to be begun: had, or begun already.
+/// The rank of pieces that are not to be begun: under way or verified already.
 const OUT: usize = PLENTY + 1;
-/// How many pieces of equal rarity are looked at to find one that is in this
-/// end's [`Turn`].
+/// How many pieces of equal rarity are checked to find one that belongs to this peer's [`Turn`].
 const LOOKED_AT: usize = 256;
 
 /// The pieces in the order in which they are wanted.
 ///
-/// Invariant: `order[starts[n]..starts[n + 1]]` are the pieces of rank `n`, and
-/// `place` says where each is in it.
+/// Invariant: `order[starts[n]..starts[n + 1]]` are the pieces of rank `n`, and `order[place[p]]`
+/// is `p`.
 #[derive(Debug)]
 pub struct Picker {
     order: Vec<u32>,
@@ -32,23 +31,22 @@ pub struct Picker {
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Copies {
-    /// How many peers have it, not counting those that have everything.
+    /// The number of peers that have the piece, without those that have the whole file.
     number: u16,
     out: bool,
 }
 
-/// This end's share of the pieces that a whole crowd wants: it is member number
-/// `mine` of `of`.
+/// This peer's share of the pieces that several members want: it is member number `mine` of `of`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Turn {
-    /// This end's number, in the order of the members' ids.
+    /// This peer's number, in the order of the members' ids.
     pub mine: u32,
-    /// How many members there are.
+    /// The number of members.
     pub of: u32,
 }
 
 impl Picker {
-    /// All pieces, in an order drawn from `rng`; those had are not wanted.
+    /// Creates a picker with all pieces in random order; those in `had` are not to be begun.
     pub fn new(had: &Bits, number: u32, rng: &mut fastrand::Rng) -> Self {
         let mut order: Vec<u32> = (0..number).collect();
         rng.shuffle(&mut order);
@@ -70,36 +68,36 @@ impl Picker {
         picker
     }
 
-    /// One more peer has it, not counting peers that have everything.
+    /// Counts one more peer with the piece. Peers that have the whole file are not counted.
     pub fn more(&mut self, piece: u32, rng: &mut fastrand::Rng) {
         self.change(piece, Some(rng), |copies| copies.number += 1);
     }
 
-    /// A peer that had it is gone.
+    /// Counts one peer less with the piece.
     pub fn fewer(&mut self, piece: u32, rng: &mut fastrand::Rng) {
         self.change(piece, Some(rng), |copies| {
             copies.number = copies.number.saturating_sub(1);
         });
     }
 
-    /// It is begun, or had.
+    /// Marks a piece as under way or verified.
     pub fn take(&mut self, piece: u32) {
         self.change(piece, None, |copies| copies.out = true);
     }
 
-    /// Whether every piece is begun, or had.
+    /// Whether every piece is under way or verified.
     pub fn is_exhausted(&self) -> bool {
         self.starts[OUT] == 0
     }
 
-    /// Whether it is still to be begun.
+    /// Whether a piece is not begun yet.
     pub fn is_wanted(&self, piece: u32) -> bool {
         let copies = self.pieces.get(piece as usize);
         copies.is_some_and(|copies| !copies.out)
     }
 
-    /// The next piece to begin among those that `has` allows: the rarest or, if
-    /// several are equally rare, one in this end's `turn`.
+    /// Returns the next piece to begin among those that `has` accepts: the rarest or, of several
+    /// equally rare ones, preferably one in this peer's `turn`.
     pub fn next(&self, turn: Turn, has: impl Fn(u32) -> bool) -> Option<u32> {
         let wanted = &self.order[..self.starts[OUT] as usize];
         let first = wanted.iter().position(|piece| has(*piece))?;
@@ -112,7 +110,7 @@ impl Picker {
         ours.or(Some(wanted[first]))
     }
 
-    /// Any piece that `has` allows, whatever its rarity.
+    /// Returns a random piece that `has` accepts, whatever its rarity.
     pub fn any(&self, rng: &mut fastrand::Rng, has: impl Fn(u32) -> bool) -> Option<u32> {
         let wanted = &self.order[..self.starts[OUT] as usize];
         let (before, after) = wanted.split_at(rng.usize(0..=wanted.len()));
@@ -144,7 +142,7 @@ impl Picker {
         if before == after {
             return;
         }
-        // Moves it across one border between ranks after the other.
+        // Moves the piece across one border between ranks after the other.
         for rank in before..after {
             self.starts[rank + 1] -= 1;
             self.swap(self.place[piece as usize], self.starts[rank + 1]);
@@ -168,14 +166,13 @@ impl Picker {
 }
 
 impl Turn {
-    /// Alone: every piece is this end's.
+    /// A swarm without other members: every piece belongs to this peer.
     #[cfg(test)]
     const ALONE: Self = Self { mine: 0, of: 1 };
 
-    /// Whether this piece falls to this end. All members that know the same
-    /// crowd agree on it.
+    /// Whether a piece belongs to this peer. All members that know the same members agree on it.
     fn is_for(self, piece: u32) -> bool {
-        // Neighbouring pieces to different members, but not in step with anything.
+        // Gives adjacent pieces to different members, without a regular pattern.
         let mixed = piece.wrapping_mul(0x9e37_79b1);
         self.of <= 1 || (mixed >> 8) % self.of == self.mine
     }

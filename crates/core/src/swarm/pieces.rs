@@ -1,8 +1,8 @@
-//! Which pieces are had, and how far each piece is that was begun.
+//! Which pieces are verified, and the state of each piece under way.
 //!
-//! Owns, for every leaf of a begun piece, whether it is there, its hash, which
-//! peer sent it, and how many sources are asked for it. Does not decide which
-//! session to ask; it is told what was asked, claimed and written.
+//! Owns, for every leaf of a piece under way, whether it is present, its hash, which peer sent it,
+//! and how many sources were asked for it. Does not decide which session to ask; it is told what
+//! was asked, claimed and written.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -16,14 +16,14 @@ use crate::time::Instant;
 use super::bits::Bits;
 use super::io::SessionId;
 
-/// Bytes in a leaf, as lengths on the wire are counted.
+/// The length of a leaf in bytes, in the type of lengths on the wire.
 #[expect(clippy::cast_possible_truncation, reason = "16 KiB")]
 pub const LEAF_LENGTH: u32 = LEAF as u32;
 
 /// The pieces of a file.
 ///
-/// Invariant: a piece is in `had`, or in `begun`, or in neither; `open` are those
-/// begun with a leaf that is neither there nor asked for, in a state to be asked.
+/// Invariant: a piece is in `had`, in `begun`, or in neither. `open` contains the begun pieces
+/// that are not in doubt and have a leaf that is neither present nor asked for.
 #[derive(Debug)]
 pub struct Pieces {
     layout: Layout,
@@ -34,39 +34,38 @@ pub struct Pieces {
     open: BTreeSet<u32>,
 }
 
-/// A begun piece: some of its leaves were asked for.
+/// A piece under way: some of its leaves were asked for.
 #[derive(Debug)]
 struct Begun {
     leaves: Vec<Leaf>,
-    /// Leaves that are neither there nor asked for.
+    /// The number of leaves that are neither present nor asked for.
     open: usize,
-    /// Leaves that are not there.
+    /// The number of leaves that are not present.
     absent: usize,
-    /// The peers that sent leaves of it: a leaf names its sender by the place
-    /// here.
+    /// The peers that sent leaves of this piece; leaves refer to them by index.
     senders: Vec<PeerId>,
-    /// The session that works on it first of all.
+    /// The session that works on this piece first.
     owner: Option<SessionId>,
-    /// Since when, if it was taken on from another session.
+    /// When the owner took the piece on from another session.
     since: Option<Instant>,
-    /// No other session may.
+    /// Whether only the owner may work on it.
     alone: bool,
-    /// All leaves are there and do not make the piece: which ones are wrong is
-    /// being found out.
+    /// All leaves are present but do not make the piece: which of them are wrong is being found
+    /// out.
     doubted: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Leaf {
-    is: Is,
-    /// How many sources are asked for it.
+    state: LeafState,
+    /// How many sources were asked for it.
     asked: u8,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Is {
+enum LeafState {
     Absent,
-    /// A session's bytes are being written there.
+    /// The bytes from a session are being written.
     Claimed,
     There {
         hash: [u8; 32],
@@ -74,17 +73,17 @@ enum Is {
     },
 }
 
-/// What a piece turned out to be.
+/// The result of verifying a piece.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It is what it should be.
+    /// The piece has the expected hash.
     Good,
-    /// It is not, and these peers sent leaves of it.
+    /// The piece is wrong; these peers sent leaves of it.
     Bad(Vec<PeerId>),
 }
 
 impl Pieces {
-    /// A file of which nothing is had, or everything.
+    /// Creates the state of a file of which all pieces are verified, or none.
     pub fn new(layout: Layout, number: u32, everything: bool) -> Self {
         Self {
             layout,
@@ -100,45 +99,45 @@ impl Pieces {
         }
     }
 
-    /// Which are had: verified.
+    /// Returns the verified pieces.
     pub fn had(&self) -> &Bits {
         &self.had
     }
 
-    /// Bytes verified.
+    /// Returns the number of verified bytes.
     pub fn verified(&self) -> u64 {
         self.verified
     }
 
-    /// Whether all are had.
+    /// Whether all pieces are verified.
     pub fn is_complete(&self) -> bool {
         self.had.is_full()
     }
 
-    /// How many are begun.
+    /// Returns the number of pieces under way.
     pub fn begun(&self) -> usize {
         self.begun.len()
     }
 
-    /// Whether something of it was asked, and it is not verified.
+    /// Whether a piece is under way: asked for in part, and not verified.
     pub fn is_begun(&self, piece: u32) -> bool {
         self.begun.contains_key(&piece)
     }
 
-    /// Begun pieces with leaves to ask for, and which session works on each.
+    /// Returns the pieces under way that have leaves to ask for, with the session that owns each.
     pub fn open(&self) -> impl Iterator<Item = (u32, Option<SessionId>)> + '_ {
         let owner = |piece: &u32| self.begun.get(piece).and_then(|begun| begun.owner);
         self.open.iter().map(move |piece| (*piece, owner(piece)))
     }
 
-    /// Begins a piece, for one session to work on it.
+    /// Begins a piece, owned by a session.
     pub fn begin(&mut self, piece: Piece, owner: SessionId) {
         let leaves = self.layout.length_of(piece).div_ceil(LEAF_LENGTH) as usize;
         if self.had.has(piece.number()) || self.is_begun(piece.number()) {
             return;
         }
         let leaf = Leaf {
-            is: Is::Absent,
+            state: LeafState::Absent,
             asked: 0,
         };
         let begun = Begun {
@@ -155,8 +154,8 @@ impl Pieces {
         self.open.insert(piece.number());
     }
 
-    /// Lets a session take on a piece that no session works on. Returns whether
-    /// it may ask for it.
+    /// Makes a session the owner of a piece that has none. Returns whether the session may ask for
+    /// bytes of it.
     pub fn adopt(&mut self, now: Instant, piece: u32, by: SessionId) -> bool {
         let Some(begun) = self.begun.get_mut(&piece) else {
             return false;
@@ -167,21 +166,21 @@ impl Pieces {
         begun.owner = Some(by);
         begun.since = Some(now);
         if begun.alone {
-            // Leaves from the session before must not be mixed with the new ones.
+            // Leaves from the previous owner must not be mixed with the new ones.
             begun.forget_all();
             self.settle(piece);
         }
         true
     }
 
-    /// The pieces that must come from one session alone, from which, and since
-    /// when.
+    /// Returns the pieces that must come from one session alone, with that session and when it
+    /// took each one on.
     pub fn alone(&self) -> impl Iterator<Item = (u32, SessionId, Instant)> + '_ {
         let alone = self.begun.iter().filter(|(_, begun)| begun.alone);
         alone.filter_map(|(piece, begun)| Some((*piece, begun.owner?, begun.since?)))
     }
 
-    /// A session does not work on a piece any more.
+    /// Removes a session as the owner of a piece.
     pub fn abandon(&mut self, piece: u32, by: SessionId) {
         if let Some(begun) = self.begun.get_mut(&piece)
             && begun.owner == Some(by)
@@ -190,14 +189,14 @@ impl Pieces {
         }
     }
 
-    /// Whether the session that works on a piece lets another one help.
+    /// Whether a session may help the owner of a piece.
     pub fn may_share(&self, piece: u32, with: SessionId) -> bool {
         let begun = self.begun.get(&piece);
         begun.is_some_and(|begun| !begun.alone || begun.owner == Some(with))
     }
 
-    /// The session has asked for all there is to ask for of that piece. A piece
-    /// that must come from one session alone stays with it.
+    /// Records that the owner has asked for all open leaves of a piece, so that it owns the piece
+    /// no longer. A piece that must come from one session alone stays with it.
     pub fn all_asked(&mut self, piece: u32, by: SessionId) {
         if let Some(begun) = self.begun.get_mut(&piece)
             && begun.owner == Some(by)
@@ -207,7 +206,7 @@ impl Pieces {
         }
     }
 
-    /// The session works on nothing more.
+    /// Removes a session as the owner of all its pieces.
     pub fn abandon_all(&mut self, by: SessionId) {
         for begun in self.begun.values_mut() {
             if begun.owner == Some(by) {
@@ -216,8 +215,8 @@ impl Pieces {
         }
     }
 
-    /// The next bytes of a piece that are neither there nor asked for, at most
-    /// `longest` of them; they count as asked from now on.
+    /// Returns at most `longest` of the next bytes of a piece that are neither present nor asked
+    /// for, and counts them as asked.
     pub fn ask_next(&mut self, piece: u32, longest: u32) -> Option<Block> {
         let begun = self.begun.get(&piece).filter(|begun| !begun.doubted)?;
         let first = begun.leaves.iter().position(Leaf::is_open)?;
@@ -229,55 +228,53 @@ impl Pieces {
         Some(block)
     }
 
-    /// One more source was asked for these bytes.
+    /// Counts one more source as asked for these bytes.
     pub fn ask(&mut self, block: Block) {
         self.each(block, |leaf| leaf.asked = leaf.asked.saturating_add(1));
     }
 
-    /// One of the sources that were asked for these bytes is not waited for any
-    /// more.
+    /// Counts one source less as asked for these bytes.
     pub fn release(&mut self, block: Block) {
         self.each(block, |leaf| leaf.asked = leaf.asked.saturating_sub(1));
     }
 
-    /// Whether some of these bytes are wanted still: not there, not being written.
+    /// Whether some of these bytes are neither present nor being written.
     pub fn wants(&self, block: Block) -> bool {
         self.leaves(block)
-            .is_some_and(|leaves| leaves.iter().any(|leaf| leaf.is == Is::Absent))
+            .is_some_and(|leaves| leaves.iter().any(|leaf| leaf.state == LeafState::Absent))
     }
 
-    /// How many sources are asked for the same of these bytes, at most.
+    /// Returns the largest number of sources asked for any leaf of this block.
     pub fn asked_of(&self, block: Block) -> u8 {
         let leaves = self.leaves(block).unwrap_or_default();
         leaves.iter().map(|leaf| leaf.asked).max().unwrap_or(0)
     }
 
-    /// Claims these bytes for one session to write. Returns whether it may. No
-    /// other session may until they are [written](Self::on_block_written) or
-    /// [unclaimed](Self::unclaim).
+    /// Claims these bytes for one session to write. Returns whether it may write them. No other
+    /// session may until they are [written](Self::on_block_written) or [unclaimed](Self::unclaim).
     pub fn claim(&mut self, block: Block) -> bool {
         let Some(leaves) = self.leaves(block) else {
             return false;
         };
-        let taken = leaves.iter().any(|leaf| leaf.is == Is::Claimed);
+        let taken = leaves.iter().any(|leaf| leaf.state == LeafState::Claimed);
         if taken || !self.wants(block) {
             return false;
         }
-        self.each(block, |leaf| leaf.is = Is::Claimed);
+        self.each(block, |leaf| leaf.state = LeafState::Claimed);
         true
     }
 
-    /// Claimed bytes were not written after all, or not surely.
+    /// Releases claimed bytes that were not written, or possibly not.
     pub fn unclaim(&mut self, block: Block) {
         self.each(block, |leaf| {
-            if leaf.is == Is::Claimed {
-                leaf.is = Is::Absent;
+            if leaf.state == LeafState::Claimed {
+                leaf.state = LeafState::Absent;
             }
         });
     }
 
-    /// Claimed bytes are written. Returns whether the piece is complete with
-    /// them.
+    /// Records that claimed bytes are written. Returns whether all leaves of the piece are present
+    /// now.
     pub fn on_block_written(&mut self, block: Block, hashes: &[[u8; 32]], from: PeerId) -> bool {
         let number = block.piece().number();
         let Some(begun) = self.begun.get_mut(&number) else {
@@ -290,27 +287,27 @@ impl Pieces {
         }
         let mut hashes = hashes.iter();
         self.each(block, |leaf| {
-            if let (Is::Claimed, Some(hash)) = (leaf.is, hashes.next()) {
+            if let (LeafState::Claimed, Some(hash)) = (leaf.state, hashes.next()) {
                 let hash = *hash;
-                leaf.is = Is::There { hash, sender };
+                leaf.state = LeafState::There { hash, sender };
             }
         });
         let begun = self.begun.get(&number);
         begun.is_some_and(|begun| begun.absent == 0)
     }
 
-    /// The hashes of the leaves of a piece that is all there.
+    /// Returns the hashes of the leaves of a piece, if all leaves are present.
     pub fn hashes(&self, piece: u32) -> Option<Vec<[u8; 32]>> {
         let leaves = self.begun.get(&piece)?.leaves.iter();
         leaves
-            .map(|leaf| match leaf.is {
-                Is::There { hash, .. } => Some(hash),
-                Is::Absent | Is::Claimed => None,
+            .map(|leaf| match leaf.state {
+                LeafState::There { hash, .. } => Some(hash),
+                LeafState::Absent | LeafState::Claimed => None,
             })
             .collect()
     }
 
-    /// What a complete piece turned out to be, now that its hash is known.
+    /// Records whether a complete piece has the expected hash.
     pub fn judge(&mut self, piece: Piece, good: bool) -> Verdict {
         let number = piece.number();
         if good {
@@ -332,15 +329,15 @@ impl Pieces {
         Verdict::Bad(senders)
     }
 
-    /// A piece is known to be right, wherever it came from.
+    /// Marks a piece as verified, wherever it came from.
     pub fn verify(&mut self, piece: Piece) {
         if self.had.insert(piece.number()) {
             self.verified += u64::from(self.layout.length_of(piece));
         }
     }
 
-    /// Keeps the right leaves of a doubted piece, and drops the wrong ones.
-    /// Returns the peers that sent these.
+    /// Keeps the right leaves of a doubted piece and drops the wrong ones. Returns the peers that
+    /// sent the wrong ones.
     pub fn sort_out(&mut self, piece: u32, right: &[[u8; 32]]) -> BTreeSet<PeerId> {
         let mut liars = BTreeSet::new();
         let Some(begun) = self.begun.get_mut(&piece).filter(|begun| begun.doubted) else {
@@ -348,20 +345,20 @@ impl Pieces {
         };
         begun.doubted = false;
         for (leaf, right) in begun.leaves.iter_mut().zip(right) {
-            match leaf.is {
-                Is::There { hash, sender } if hash != *right => {
+            match leaf.state {
+                LeafState::There { hash, sender } if hash != *right => {
                     liars.extend(begun.senders.get(usize::from(sender)));
-                    leaf.is = Is::Absent;
+                    leaf.state = LeafState::Absent;
                 }
-                Is::There { .. } | Is::Absent | Is::Claimed => {}
+                LeafState::There { .. } | LeafState::Absent | LeafState::Claimed => {}
             }
         }
         self.settle(piece);
         liars
     }
 
-    /// No peer says which leaves of a doubted piece are wrong: it is fetched
-    /// again as a whole, from one session alone.
+    /// Starts to fetch a doubted piece again, as a whole and from one session alone, because no
+    /// peer told which leaves are wrong.
     pub fn start_alone(&mut self, piece: u32) {
         if let Some(begun) = self.begun.get_mut(&piece) {
             begun.forget_all();
@@ -384,7 +381,7 @@ impl Pieces {
         begun.leaves.get(leaves_of(block))
     }
 
-    /// Changes each leaf of a block, and the counts with them.
+    /// Changes each leaf of a block and updates the counts.
     fn each(&mut self, block: Block, change: impl FnMut(&mut Leaf)) {
         let piece = block.piece().number();
         let Some(begun) = self.begun.get_mut(&piece) else {
@@ -407,7 +404,7 @@ impl Pieces {
         self.reopen(piece, is_open);
     }
 
-    /// Counts a begun piece anew.
+    /// Recounts the leaves of a piece under way.
     fn settle(&mut self, piece: u32) {
         let Some(begun) = self.begun.get_mut(&piece) else {
             return;
@@ -426,7 +423,7 @@ impl Pieces {
         }
     }
 
-    /// How many pieces there are.
+    /// Returns the number of pieces of the file.
     pub fn number(&self) -> u32 {
         self.number
     }
@@ -442,22 +439,22 @@ impl Begun {
         u16::try_from(place).unwrap_or(u16::MAX)
     }
 
-    /// The peers whose leaves are there.
+    /// Returns the peers that sent the leaves that are present.
     fn all_senders(&self) -> Vec<PeerId> {
-        let sender = |leaf: &Leaf| match leaf.is {
-            Is::There { sender, .. } => self.senders.get(usize::from(sender)).copied(),
-            Is::Absent | Is::Claimed => None,
+        let sender = |leaf: &Leaf| match leaf.state {
+            LeafState::There { sender, .. } => self.senders.get(usize::from(sender)).copied(),
+            LeafState::Absent | LeafState::Claimed => None,
         };
         let senders: BTreeSet<PeerId> = self.leaves.iter().filter_map(sender).collect();
         senders.into_iter().collect()
     }
 
-    /// Drops what is there. What is asked or being written stays so.
+    /// Drops the leaves that are present. Asked and claimed leaves stay so.
     fn forget_all(&mut self) {
         self.doubted = false;
         for leaf in &mut self.leaves {
-            if matches!(leaf.is, Is::There { .. }) {
-                leaf.is = Is::Absent;
+            if matches!(leaf.state, LeafState::There { .. }) {
+                leaf.state = LeafState::Absent;
             }
         }
     }
@@ -465,15 +462,15 @@ impl Begun {
 
 impl Leaf {
     fn is_open(&self) -> bool {
-        self.is == Is::Absent && self.asked == 0
+        self.state == LeafState::Absent && self.asked == 0
     }
 
     fn is_absent(&self) -> bool {
-        !matches!(self.is, Is::There { .. })
+        !matches!(self.state, LeafState::There { .. })
     }
 }
 
-/// Which leaves of its piece a block covers.
+/// Returns which leaves of its piece a block covers.
 fn leaves_of(block: Block) -> Range<usize> {
     let first = block.begin() / LEAF_LENGTH;
     let end = (block.begin() + block.length()).div_ceil(LEAF_LENGTH);

@@ -1,9 +1,9 @@
 //! How much to ask of one source at once.
 //!
-//! Owns the window of one session, or of one link for small files: bytes that may be asked for and not yet
-//! there. It begins small and is doubled as long as that makes bytes come
-//! faster, so a fast link is kept full whatever its delay. A slow source is
-//! asked for little: never more than a second's worth.
+//! Owns the window of one session, or of one link for small files: how many bytes may be
+//! outstanding. The window begins small and is doubled as long as that increases the rate, so that
+//! a fast link is kept full whatever its delay. A slow source is asked for no more than a second's
+//! worth.
 
 use std::time::Duration;
 
@@ -11,48 +11,48 @@ use crate::time::Instant;
 
 use super::pieces::LEAF_LENGTH;
 
-/// What is asked at first, before anything is known of a source.
+/// The first window, before the rate of a source is known.
 const FIRST: u64 = 128 * 1024;
-/// What is asked of a slow source: one request, and the next behind it.
+/// The smallest window: one request, and the next behind it.
 const SMALLEST: u64 = 2 * LEAF_LENGTH as u64;
-/// What is asked of the fastest.
+/// The largest window.
 const LARGEST: u64 = 8 * 1024 * 1024;
-/// The window holds between this and this much time's worth of bytes.
+/// The window holds what arrives in a time between these two.
 const SHORTEST_WORTH: Duration = Duration::from_millis(100);
 const LONGEST_WORTH: Duration = Duration::from_secs(1);
-/// The window is doubled again if the rate has grown by this factor since it was.
+/// The window is doubled again if the rate has grown by this factor since the last time.
 const PAYS: f64 = 1.2;
 /// A rate measured longer ago than this does not count any more.
 const MEMORY: Duration = Duration::from_secs(1);
-/// A clock may not tell shorter times apart.
+/// The shortest time that a clock is trusted to measure.
 const TICK: Duration = Duration::from_micros(20);
 
 /// The window of one session.
 #[derive(Clone, Debug)]
 pub struct Pipeline {
     window: u64,
-    /// Bytes asked for and not there.
+    /// Bytes that are outstanding.
     out: u64,
-    /// Bytes of blocks that have come.
+    /// Bytes of blocks that have arrived.
     delivered: u64,
-    /// When the last of them came, or when the first was asked for.
+    /// When the last of them arrived, or when the first was asked for.
     last: Instant,
-    /// Bytes that have come of a block that is not complete yet.
+    /// Bytes that have arrived of an incomplete block.
     flowed: u64,
     rate: Rate,
-    /// Where `delivered` was when the window was last looked at, and the rate then.
+    /// The values of `delivered` and of the rate when the window was last adjusted.
     round: u64,
     rate_before: f64,
 }
 
-/// What is kept of a request: the state at the moment it was made.
+/// The state of the pipeline when a request was made.
 #[derive(Clone, Copy, Debug)]
 pub struct Mark {
     delivered: u64,
     since: Instant,
 }
 
-/// The best rate of late, in bytes a second.
+/// The best recent rate, in bytes a second.
 #[derive(Clone, Copy, Debug, Default)]
 struct Rate {
     now: f64,
@@ -62,7 +62,7 @@ struct Rate {
 }
 
 impl Pipeline {
-    /// The window of a source that was never measured.
+    /// Creates the window of a source that was never measured.
     pub fn new(now: Instant) -> Self {
         Self {
             window: FIRST,
@@ -76,8 +76,8 @@ impl Pipeline {
         }
     }
 
-    /// How many bytes more may be asked for. None, if the next request would be a
-    /// small one only because the window is nearly full.
+    /// Returns how many more bytes may be asked for. Zero if the next request would be short only
+    /// because the window is nearly full.
     pub fn room(&self) -> u64 {
         let room = self.window.saturating_sub(self.out);
         if self.out > 0 && room < u64::from(self.request_length(u32::MAX)) {
@@ -86,12 +86,12 @@ impl Pipeline {
         room
     }
 
-    /// Whether so much more may be asked for, where no less makes sense.
+    /// Whether a request of this length, which cannot be shortened, fits into the window.
     pub fn has_room_for(&self, bytes: u64) -> bool {
         self.out.saturating_add(bytes) <= self.window
     }
 
-    /// How long a request should be: a quarter of the window, at most `longest`.
+    /// Returns how long a request should be: a quarter of the window, at most `longest`.
     pub fn request_length(&self, longest: u32) -> u32 {
         let quarter = u32::try_from(self.window / 4).unwrap_or(u32::MAX);
         let power = 1u32
@@ -100,10 +100,10 @@ impl Pipeline {
         power.min(LONGEST).min(longest).max(LEAF_LENGTH)
     }
 
-    /// Bytes were asked for.
+    /// Records a request.
     pub fn asked(&mut self, now: Instant, bytes: u32) -> Mark {
         if self.out == 0 {
-            // It was not the source's fault that nothing came until now.
+            // The source is not to blame for the time without requests.
             self.last = now;
         }
         self.out += u64::from(bytes);
@@ -113,18 +113,18 @@ impl Pipeline {
         }
     }
 
-    /// What was asked for will not come, or is not waited for.
+    /// Removes outstanding bytes that will not arrive or are not awaited any more.
     pub fn released(&mut self, bytes: u32) {
         self.out = self.out.saturating_sub(bytes.into());
     }
 
-    /// Some bytes of a block have come, but not all yet.
+    /// Records bytes of an incomplete block.
     pub fn flowing(&mut self, bytes: u32) {
         self.flowed += u64::from(bytes);
     }
 
-    /// A block has come that was asked for at that mark. Returns how many of
-    /// its bytes were not reported as flowing.
+    /// Records a complete block and the mark of its request. Returns how many of its bytes were
+    /// not reported by [`flowing`](Self::flowing).
     pub fn on_block_received(&mut self, now: Instant, mark: Mark, bytes: u32) -> u64 {
         let untold = u64::from(bytes).saturating_sub(self.flowed);
         self.flowed = 0;
@@ -143,7 +143,8 @@ impl Pipeline {
         untold
     }
 
-    /// Bytes a second: the best of late, and no more than what has come since.
+    /// Returns the best recent rate in bytes a second, but no more than the current silence
+    /// allows.
     #[expect(clippy::cast_precision_loss, reason = "an estimate")]
     pub fn rate(&self, now: Instant) -> f64 {
         let best = self.rate.best();
@@ -155,13 +156,13 @@ impl Pipeline {
         best.min(since)
     }
 
-    /// How long this many more bytes would take, if they were asked for now.
+    /// Estimates how long this many more bytes would take if they were asked for now.
     #[expect(clippy::cast_precision_loss, reason = "an estimate")]
     pub fn awaited(&self, now: Instant, more: u32) -> Duration {
         let rate = self.rate(now);
         let bytes = (self.out + u64::from(more)).saturating_sub(self.flowed);
         if rate < 1.0 {
-            // Nothing was measured: the longer it was silent, the longer it will take.
+            // Nothing was measured: the longer the silence, the longer the estimate.
             return Duration::from_millis(500) + (now - self.last);
         }
         Duration::try_from_secs_f64(bytes as f64 / rate).unwrap_or(Duration::MAX)
@@ -192,7 +193,7 @@ impl Pipeline {
     }
 }
 
-/// No request is longer, however long one may be.
+/// No request is longer than this, whatever the source accepts.
 const LONGEST: u32 = 256 * 1024;
 
 impl Rate {
@@ -224,8 +225,8 @@ mod tests {
         Instant::after_start(Duration::from_micros(micros))
     }
 
-    /// Asks over a link of that rate (bytes a second) and delay (microseconds
-    /// there and back) for that long (seconds). The pipeline, and the bytes that came.
+    /// Fetches over a link of that rate (bytes a second) and round-trip delay (microseconds) for
+    /// that long (seconds). Returns the pipeline and the bytes that arrived.
     fn over(rate: u64, delay: u64, seconds: u64) -> (Pipeline, u64) {
         let mut pipeline = Pipeline::new(at(0));
         let mut waiting: VecDeque<(u64, Mark, u32)> = VecDeque::new();

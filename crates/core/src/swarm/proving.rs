@@ -1,4 +1,4 @@
-//! Checks what comes, and what was found on disk, against the hashes.
+//! Verifies received data, and data found on disk, against the hashes.
 
 use thorp_wire::layout::Piece;
 use thorp_wire::merkle;
@@ -13,7 +13,7 @@ use super::io::SessionId;
 use super::pieces::Verdict;
 
 impl Swarm {
-    /// A piece that an earlier fetch left on disk was hashed.
+    /// Records the hash of a piece that an earlier fetch left on disk.
     pub(super) fn on_piece_rechecked(&mut self, piece: Piece, leaves: &[[u8; 32]]) {
         if let Some(hash) = merkle::piece_hash(self.layout, piece, leaves) {
             self.rechecked.insert(piece.number(), hash);
@@ -21,8 +21,7 @@ impl Swarm {
         self.take_rechecked();
     }
 
-    /// Takes the right ones of the pieces found on disk, once the hashes are
-    /// known.
+    /// Takes those pieces found on disk that are right, once the hashes are known.
     fn take_rechecked(&mut self) {
         if !self.hashes.are_known() {
             return;
@@ -40,7 +39,7 @@ impl Swarm {
         }
     }
 
-    /// Asks for the hashes of the pieces, as long as they are not known.
+    /// Requests the hashes of the pieces while they are not known.
     pub(super) fn ask_for_hashes(&mut self, now: Instant) {
         if self.hashes.are_known() {
             return;
@@ -76,7 +75,7 @@ impl Swarm {
         }
     }
 
-    /// The leaves of a piece in doubt.
+    /// Handles the leaf hashes of a piece in doubt.
     fn leaves_came(&mut self, now: Instant, id: SessionId, range: HashRange, hashes: &[[u8; 32]]) {
         let piece = range.index / self.layout.leaves_per_piece();
         if self.leaf_range(piece) != Some(range) || !self.doubts.awaits(id, piece) {
@@ -109,7 +108,7 @@ impl Swarm {
         }
     }
 
-    /// All leaves of a piece are written.
+    /// Verifies a piece whose leaves are all written.
     pub(super) fn judge(&mut self, now: Instant, piece: Piece) {
         let number = piece.number();
         let (Some(leaves), Some(hash)) = (self.pieces.hashes(number), self.hashes.of(number))
@@ -133,7 +132,7 @@ impl Swarm {
         }
     }
 
-    /// Pieces in doubt: asks for their leaf hashes, or fetches them anew.
+    /// Requests the leaf hashes of pieces in doubt, or starts to fetch these pieces again.
     pub(super) fn resolve_doubts(&mut self, now: Instant) {
         let sessions = &self.sessions;
         let having = |piece: u32| {

@@ -1,9 +1,8 @@
 //! The state of one connection: what each end may do, has, and owes the other.
 //!
-//! Owns the flags (BEP 3), what the other end has, what was asked of it and
-//! what it has asked for, and the rules for each end's messages (BEP 3, BEP 6).
-//! It takes a message and returns what is to be done about it. Doing that needs
-//! more than one session, and is not done here.
+//! Owns the flags (BEP 3), which pieces the other end has, the outstanding requests of both ends,
+//! and the rules for messages (BEP 3, BEP 6). It takes a message and returns its consequence.
+//! Acting on that may involve other sessions, and is not done here.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -22,19 +21,18 @@ use super::pipeline::{Mark, Pipeline};
 /// The most requests that wait at one end, in number and in bytes.
 pub const MOST_REQUESTS: usize = 512;
 const MOST_BYTES: u64 = 16 * 1024 * 1024;
-/// How many requests in a row may be refused, with none served in between,
-/// before this counts as an attack.
+/// How many requests in a row may be refused, with none served in between, before the other end is
+/// treated as an attacker.
 const MOST_REFUSED: u32 = 2048;
-/// How many requests in a row the other end may refuse, for pieces that it says
-/// it has.
+/// How many requests in a row the other end may refuse for pieces that it has announced.
 const MOST_DENIALS: u32 = 32;
-/// A session that sends nothing for this long, with requests outstanding, is
-/// silent.
+/// A session that sends nothing for this long, with requests outstanding, is silent.
 pub const SILENT: Duration = Duration::from_secs(10);
-/// A request taken back is not made again for this long.
+/// A cancelled request is not made again for this long.
 const TAKEN_BACK: Duration = Duration::from_secs(10);
 
-/// Where a block begins: requests made of one session never overlap.
+/// The piece and offset at which a block begins: outstanding requests of one session never
+/// overlap.
 type BlockBegin = (u32, u32);
 
 /// One connection.
@@ -43,60 +41,60 @@ type BlockBegin = (u32, u32);
 pub struct Session {
     /// The peer at the other end.
     pub peer: PeerId,
-    /// Whether this end dialled.
+    /// Whether this peer dialled.
     pub dialled: bool,
-    /// What the other end can do.
+    /// What the other end supports.
     pub offer: Offer,
-    /// What the other end has, and how many of those this end lacks.
+    /// The pieces that the other end has, and how many of those this peer lacks.
     pub has: Bits,
     pub wanted: u32,
-    /// Its pieces count towards the rarity of each.
+    /// Whether its pieces count towards the rarity of each piece.
     pub counted: bool,
     /// Whether the other end has said which pieces it has.
     told: bool,
-    /// The other end will not answer.
+    /// Whether the other end chokes this peer.
     pub choked: bool,
-    /// This end will not answer.
+    /// Whether this peer chokes the other end.
     pub choking: bool,
     pub interested: bool,
-    /// The other end wants something.
+    /// Whether the other end is interested.
     pub wants: bool,
     /// How much to ask for at once.
     pub pipeline: Pipeline,
-    /// The piece that is asked for here first.
+    /// The piece that this session works on first.
     pub current: Option<u32>,
-    /// It owes blocks and sends nothing; other sessions were asked for them.
+    /// Whether it owes blocks and sends nothing; other sessions are asked for these blocks.
     pub silent: bool,
-    /// When a byte of a block last came, or the waiting for one began.
+    /// When bytes of a block last arrived, or since when they are awaited.
     pub heard: Instant,
-    /// When this connection was made.
+    /// When this connection was opened.
     pub since: Instant,
-    /// When it last asked for bytes, or was last told that it may.
+    /// When the other end last asked for bytes, or was last choked or unchoked.
     pub worked: Instant,
-    /// Since when the other end has refused to answer, if it does.
+    /// Since when the other end chokes this peer, if it does.
     pub choked_since: Option<Instant>,
-    /// Bytes of blocks that came from there, and that went there.
+    /// Bytes of blocks received from and sent to the other end.
     pub given: u64,
     pub taken: u64,
-    /// The values of both at the last choice of sessions to serve.
+    /// The value of `given` when the sessions to serve were last chosen.
     pub given_before: u64,
     asked: BTreeMap<BlockBegin, Asked>,
     claimed: BTreeSet<Block>,
     taken_back: BTreeMap<BlockBegin, (Block, Instant)>,
-    /// What it has asked for, and whether that was taken back.
+    /// The blocks that the other end has requested, and whether each was withdrawn.
     uploads: BTreeMap<Block, bool>,
     upload_bytes: u64,
     refused: u32,
-    /// Pieces of which it refused blocks although it says that it has them, and
-    /// how many refusals since a block last came.
+    /// Pieces that the other end has announced but refused to send, and how many refusals since a
+    /// block last arrived.
     denied: BTreeSet<u32>,
     denials: u32,
-    /// Pieces that had to come from it alone and took too long. It is not asked
-    /// for them again while other sessions may have them.
+    /// Pieces that had to come from it alone and took too long. They are not requested from it
+    /// again while other sessions may have them.
     barred: BTreeSet<u32>,
-    /// How many hash requests it may still make.
+    /// How many hash requests the other end may still make.
     hash_requests: u32,
-    /// Leaves that are being hashed for it.
+    /// The leaf requests of the other end that are being hashed for.
     pub leaf_requests: BTreeSet<HashRange>,
 }
 
@@ -110,29 +108,29 @@ struct Asked {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Consequence {
     Nothing,
-    /// It has these new pieces.
+    /// The other end has announced these new pieces.
     Has(Vec<u32>),
-    /// It chokes this end: these blocks will not come.
+    /// The other end chokes this peer: these blocks will not arrive.
     Choked(Vec<Block>),
     Unchoked,
-    /// It has begun or ceased to be interested.
+    /// The other end has begun or ceased to be interested.
     Wants,
-    /// Send it this block.
+    /// Send this block.
     Upload(Block),
-    /// Do not send it this block, unless that was begun.
+    /// Do not send this block, unless its upload has begun.
     Withdraw(Block),
-    /// Send it this message.
+    /// Send this message.
     Answer(Message),
-    /// This block will not come from it.
+    /// The other end will not send this block.
     Rejected(Block),
-    /// It asks for hashes.
+    /// The other end asks for hashes.
     HashRequest(HashRange),
     Hashes(HashRange, Vec<[u8; 32]>),
     HashReject(HashRange),
 }
 
 impl Session {
-    /// A connection that was made at this moment.
+    /// Creates the state of a connection that was just opened.
     pub fn new(now: Instant, peer: PeerId, dialled: bool, offer: Offer, pieces: u32) -> Self {
         Self {
             peer,
@@ -165,31 +163,30 @@ impl Session {
             denied: BTreeSet::new(),
             denials: 0,
             barred: BTreeSet::new(),
-            // The whole layer twice over, and some leaves.
+            // Allows the whole layer to be requested twice, and some leaves.
             hash_requests: 64 + 2 * pieces.div_ceil(512),
             leaf_requests: BTreeSet::new(),
         }
     }
 
-    /// Whether it can be asked for a piece.
+    /// Whether a piece can be requested from it.
     pub fn offers(&self, piece: u32) -> bool {
         self.has.has(piece) && !self.denied.contains(&piece) && !self.barred.contains(&piece)
     }
 
-    /// Whether it has missing pieces and does not refuse them, or may still say
-    /// that it has some.
+    /// Whether it has missing pieces that it does not refuse, or may still announce some.
     pub fn gives_hope(&self, now: Instant) -> bool {
         let may_tell = !self.told && now - self.since < SILENT;
         may_tell || self.has_more_to_give()
     }
 
-    /// Whether it has missing pieces and can be asked for them.
+    /// Whether it has missing pieces that can be requested.
     pub fn has_more_to_give(&self) -> bool {
         let denied = self.denied.union(&self.barred).count();
         self.wanted as usize > denied
     }
 
-    /// It is not to be asked for that piece any more, or may be again.
+    /// Sets whether a piece must not be requested from it.
     pub fn bar(&mut self, piece: u32, barred: bool) {
         if barred {
             self.barred.insert(piece);
@@ -198,37 +195,36 @@ impl Session {
         }
     }
 
-    /// A piece that it has is not missing here any more.
+    /// Records that a piece that the other end has is not missing any more.
     pub fn wants_less(&mut self, piece: u32) {
         self.wanted = self.wanted.saturating_sub(1);
         self.denied.remove(&piece);
         self.barred.remove(&piece);
     }
 
-    /// It may be asked again for what it has refused.
+    /// Allows requests again for pieces that it has refused.
     pub fn forgive(&mut self) {
         self.denied.clear();
     }
 
-    /// Whether it refuses, again and again, pieces that it says it has.
+    /// Whether it keeps refusing pieces that it has announced.
     pub fn refuses_too_often(&self) -> bool {
         self.denials > MOST_DENIALS
     }
 
-    /// Whether it holds a place for nothing: it is interested and may ask for
-    /// bytes, and has not for this long.
+    /// Whether it occupies a place without using it: the other end is interested and unchoked, but
+    /// has not asked for bytes for this long.
     pub fn is_idle_for(&self, now: Instant, for_long: Duration) -> bool {
         let may_ask = self.wants && !self.choking && self.uploads.is_empty();
         may_ask && !self.interested && now - self.worked >= for_long
     }
 
-    /// Whether it has the whole file.
+    /// Whether the other end has the whole file.
     pub fn is_whole(&self) -> bool {
         self.has.is_full()
     }
 
-    /// Takes a message. An error is a fault of the other end: its session is
-    /// dropped.
+    /// Handles a message. An error is a fault of the other end, for which its session is dropped.
     pub fn take(
         &mut self,
         now: Instant,
@@ -240,10 +236,10 @@ impl Session {
             | Message::Extended { .. }
             | Message::Suggest(_)
             | Message::AllowedFast(_)
-            // Its bytes are moved by the shell, which asks first.
+            // The shell moves its bytes and calls `Swarm::expects` first.
             | Message::Piece(_) => Consequence::Nothing,
             Message::Choke => self.on_choke(now),
-            // A message that changes nothing costs nothing, however often it comes.
+            // A message that changes nothing costs nothing, however often it is sent.
             Message::Unchoke if !self.choked => Consequence::Nothing,
             Message::Unchoke => {
                 self.choked = false;
@@ -281,7 +277,7 @@ impl Session {
     fn on_choke(&mut self, now: Instant) -> Consequence {
         self.choked = true;
         self.choked_since.get_or_insert(now);
-        // With the fast extension it rejects each request by itself.
+        // With the fast extension the other end rejects each request explicitly.
         let gone = if self.offer.fast {
             Vec::new()
         } else {
@@ -370,8 +366,8 @@ impl Session {
         match asked.map(|asked| asked.block) {
             Some(block) if span_of(block) == span => {
                 self.forget(block);
-                // An end that chokes rejects all outstanding requests; that says
-                // nothing of the piece.
+                // An end that chokes rejects all outstanding requests; that says nothing about the
+                // piece.
                 if !self.choked && !had.has(span.piece) {
                     self.denied.insert(span.piece);
                     self.denials += 1;
@@ -382,8 +378,7 @@ impl Session {
         }
     }
 
-    /// The answer to a request that is not served: none, without the fast
-    /// extension.
+    /// Returns the answer to a request that is not served: nothing without the fast extension.
     fn refuse(&self, span: Span) -> Consequence {
         if self.offer.fast {
             Consequence::Answer(Message::Reject(span))
@@ -392,7 +387,7 @@ impl Session {
         }
     }
 
-    /// An upload has come to its end.
+    /// Records that an upload was sent.
     pub fn served(&mut self, block: Block) {
         if self.uploads.remove(&block).is_some() {
             self.upload_bytes -= u64::from(block.length());
@@ -401,7 +396,7 @@ impl Session {
         }
     }
 
-    /// An upload was not done. Returns the answer to its request.
+    /// Records that an upload was not sent. Returns the answer to its request.
     pub fn not_served(&mut self, block: Block) -> Consequence {
         if self.uploads.remove(&block).is_none() {
             return Consequence::Nothing;
@@ -410,7 +405,7 @@ impl Session {
         self.refuse(span_of(block))
     }
 
-    /// Takes back all uploads. Returns those that were not taken back before.
+    /// Withdraws all uploads. Returns those that were not withdrawn before.
     pub fn withdraw_all(&mut self) -> Vec<Block> {
         let standing = self
             .uploads
@@ -424,8 +419,7 @@ impl Session {
             .collect()
     }
 
-    /// How many more requests may be made on this session, whatever their
-    /// length.
+    /// Whether one more request may be made, whatever its length.
     pub fn may_ask(&self) -> bool {
         let most = self
             .offer
@@ -434,7 +428,7 @@ impl Session {
         !self.choked && self.asked.len() < most.clamp(1, MOST_REQUESTS)
     }
 
-    /// Something is asked of it.
+    /// Records a request for a block.
     pub fn ask(&mut self, now: Instant, block: Block) {
         if self.asked.is_empty() {
             self.heard = now;
@@ -443,17 +437,17 @@ impl Session {
         self.asked.insert(begin_of(block), Asked { block, mark });
     }
 
-    /// What was asked of it and has not come.
+    /// Returns the outstanding blocks.
     pub fn asked(&self) -> impl DoubleEndedIterator<Item = Block> + '_ {
         self.asked.values().map(|asked| asked.block)
     }
 
-    /// How many requests are outstanding.
+    /// Returns the number of outstanding requests.
     pub fn asked_number(&self) -> usize {
         self.asked.len()
     }
 
-    /// Whether some of these bytes are asked of it, or were of late.
+    /// Whether some of these bytes are, or recently were, requested from it.
     pub fn touches(&self, block: Block) -> bool {
         let (piece, begin) = begin_of(block);
         let end = (piece, begin + block.length());
@@ -468,14 +462,14 @@ impl Session {
         asked.next().is_some_and(overlaps) || back.any(overlaps)
     }
 
-    /// The block that a `Piece` of this span would answer.
+    /// Returns the requested block that a `Piece` message with this span answers.
     pub fn expects(&self, span: Span) -> Option<Block> {
         let asked = self.asked.get(&(span.piece, span.begin))?;
         (span_of(asked.block) == span).then_some(asked.block)
     }
 
-    /// All bytes of a block have come. Returns how many were not reported as
-    /// flowing; `None` if the block was not asked for.
+    /// Records that all bytes of a block have arrived. Returns how many of them were not reported
+    /// as flowing; `None` if the block was not asked for.
     pub fn came(&mut self, now: Instant, block: Block) -> Option<u64> {
         self.expects(span_of(block))?;
         let asked = self.asked.remove(&begin_of(block))?;
@@ -486,35 +480,34 @@ impl Session {
         Some(self.pipeline.on_block_received(now, asked.mark, length))
     }
 
-    /// A block that came is being written.
+    /// Records that a block is being written.
     pub fn claim(&mut self, block: Block) {
         self.claimed.insert(block);
     }
 
-    /// It is written. Returns whether it was being written.
+    /// Records that a block is written. Returns whether it was being written.
     pub fn written(&mut self, block: Block) -> bool {
         self.claimed.remove(&block)
     }
 
-    /// What is being written.
+    /// Returns the blocks that are being written.
     pub fn claimed(&self) -> impl Iterator<Item = Block> + '_ {
         self.claimed.iter().copied()
     }
 
-    /// Takes back the request for this block, which is not wanted from here any
-    /// more.
+    /// Cancels the request for a block that is no longer wanted from here.
     pub fn take_back(&mut self, now: Instant, block: Block) {
         if self.forget(block) && self.offer.fast {
             self.taken_back.insert(begin_of(block), (block, now));
         }
     }
 
-    /// Forgets what was taken back long ago.
+    /// Forgets requests that were cancelled long ago.
     pub fn sweep(&mut self, now: Instant) {
         self.taken_back.retain(|_, (_, at)| now - *at < TAKEN_BACK);
     }
 
-    /// A request is not waited for any more. Returns whether it was.
+    /// Removes an outstanding request. Returns whether there was one.
     pub fn forget(&mut self, block: Block) -> bool {
         let was = self.expects(span_of(block)).is_some();
         if was {
@@ -524,7 +517,7 @@ impl Session {
         was
     }
 
-    /// No request is waited for any more. Returns those that were.
+    /// Removes all outstanding requests and returns them.
     pub fn forget_asked(&mut self) -> Vec<Block> {
         let blocks: Vec<Block> = self.asked().collect();
         for block in &blocks {
@@ -534,7 +527,7 @@ impl Session {
     }
 }
 
-/// What a session must know of this end to judge what is asked of it.
+/// What a session must know of this peer to judge the other end's requests.
 #[derive(Clone, Copy, Debug)]
 pub struct Serving<'a> {
     pub layout: &'a Layout,
@@ -543,7 +536,7 @@ pub struct Serving<'a> {
     pub longest_request: u32,
 }
 
-/// A block, as a message names it.
+/// Returns the span of a block, as messages name it.
 pub fn span_of(block: Block) -> Span {
     Span {
         piece: block.piece().number(),
@@ -552,7 +545,7 @@ pub fn span_of(block: Block) -> Span {
     }
 }
 
-/// How long a request to the other end may be, in whole leaves.
+/// Returns the longest request that the other end accepts, in whole leaves.
 pub fn longest_of(offer: &Offer) -> u32 {
     (offer.longest_request / LEAF_LENGTH * LEAF_LENGTH).max(LEAF_LENGTH)
 }

@@ -1,8 +1,8 @@
 //! Which holders to dial, what each has given, and when none is left.
 //!
-//! Owns the peers that may have the file, whether there is a connection to
-//! each, how often an attempt failed, and how many bytes came of it. Does not know what a connection is
-//! used for; it is told whether there is still hope.
+//! Owns the peers that may have the file, whether there is a connection to each, how often
+//! dialling failed, and how many bytes each has given. Does not know what a connection is used
+//! for; it is told whether there is still hope.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,21 +14,19 @@ use crate::time::Instant;
 
 use super::io::{Contact, SwarmLimits};
 
-/// More are not remembered.
+/// The most sources that are remembered.
 const KNOWN: usize = 1024;
-/// A holder that could not be reached is dialled again after this long, then
-/// after twice as long, up to the longest.
+/// A holder that could not be reached is dialled again after this long; the wait doubles with each
+/// failure, up to the longest.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
-/// More holders are looked for after this long, then after twice as long, up to
-/// the longest. The first time is that early because peers that fetch the file
-/// at the same time soon have pieces for one another, and the tracker soon
-/// knows of them.
+/// When to look for more holders first; the interval doubles each time, up to the longest. The
+/// first is short because peers that fetch the file at the same time soon have pieces for one
+/// another, and the tracker soon lists them.
 const FIRST_WIDEN: Duration = Duration::from_millis(125);
-/// A peer that broke the protocol, or was of little use, is not dialled for
-/// this long.
+/// How long a peer that broke the protocol, or was of little use, is not dialled.
 const LEFT_ALONE: Duration = Duration::from_mins(5);
-/// After this long without hope the fetch is said to be stuck.
+/// How long a fetch may be without hope before it is reported as stuck.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The peers that may have the file.
@@ -37,7 +35,7 @@ pub struct Sources {
     me: PeerId,
     known: BTreeMap<PeerId, Source>,
     contact: Contact,
-    /// Bytes that were kept of each, of those too that are not known any more.
+    /// The bytes kept from each peer, including peers that are not known any more.
     given: BTreeMap<PeerId, u64>,
     widen_at: Instant,
     widen_gap: Duration,
@@ -48,16 +46,16 @@ pub struct Sources {
 
 #[derive(Debug)]
 struct Source {
-    /// How to reach it, if that is known.
+    /// How to reach the peer, if known.
     holder: Option<Holder>,
     state: State,
     /// How many attempts in a row failed.
     failures: u32,
     not_before: Instant,
-    /// It had no place when it was dialled last.
+    /// Whether it had no free place when it was last dialled.
     busy: bool,
     lied: bool,
-    /// Chance decides between equals.
+    /// A random number that decides between equals.
     lot: u32,
 }
 
@@ -68,19 +66,19 @@ enum State {
     Connected { dialled: bool },
 }
 
-/// How a connection was while it lasted.
+/// What a connection was worth while it lasted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Was {
     /// Bytes of the file came over it.
     Useful,
-    /// Nothing came.
+    /// No bytes came.
     Fruitless,
-    /// It misbehaved: it is not dialled for a while.
+    /// The other end misbehaved: it is not dialled for a while.
     Bad,
 }
 
 impl Sources {
-    /// No source is known yet.
+    /// Creates an empty set of sources.
     pub fn new(now: Instant, me: PeerId) -> Self {
         Self {
             me,
@@ -95,7 +93,7 @@ impl Sources {
         }
     }
 
-    /// These may have it.
+    /// Adds peers that may have the file.
     pub fn add(&mut self, now: Instant, holders: Vec<Holder>, rng: &mut fastrand::Rng) {
         for holder in holders {
             if holder.id == self.me {
@@ -113,8 +111,8 @@ impl Sources {
         }
     }
 
-    /// Which holders to dial now: those with the whole file first, then those
-    /// that failed least.
+    /// Returns which holders to dial now: those with the whole file first, then those with the
+    /// fewest failures.
     pub fn dial(&mut self, now: Instant, limits: &SwarmLimits) -> Vec<Holder> {
         let state = |state: State| {
             self.known
@@ -143,13 +141,13 @@ impl Sources {
             .collect()
     }
 
-    /// Whether a holder is waiting to be dialled that has not failed.
+    /// Whether there is a holder to dial that has not failed.
     pub fn has_fresh(&self, now: Instant) -> bool {
         let mut sources = self.known.values();
         sources.any(|source| source.failures == 0 && source.is_candidate(now))
     }
 
-    /// It could not be reached.
+    /// A dialled holder could not be reached.
     pub fn dial_failed(&mut self, now: Instant, peer: PeerId, reason: &str) {
         if let Some(source) = self.known.get_mut(&peer)
             && source.state == State::Dialling
@@ -161,8 +159,8 @@ impl Sources {
         }
     }
 
-    /// It was reached, and has no place for one more at the moment. It is dialled again,
-    /// and there is hope as long as it says so.
+    /// A dialled holder was reached but has no free place. It is dialled again, and counts as hope
+    /// while it answers so.
     pub fn is_busy(&mut self, now: Instant, peer: PeerId) {
         self.on_reached();
         if let Some(source) = self.known.get_mut(&peer)
@@ -175,42 +173,42 @@ impl Sources {
         }
     }
 
-    /// How many said so when they were dialled last.
+    /// Returns how many holders had no free place when last dialled.
     pub fn busy(&self) -> u32 {
         let busy = self.known.values().filter(|source| source.busy);
         u32::try_from(busy.count()).unwrap_or(u32::MAX)
     }
 
-    /// One of them has answered a dial.
+    /// A holder has answered a dial.
     pub fn on_reached(&mut self) {
         self.contact = Contact::Reached.max(self.contact);
     }
 
-    /// There is a session, whatever becomes of it.
+    /// There is a session with a holder, whatever becomes of it.
     pub fn on_session(&mut self) {
         self.contact = Contact::Session;
     }
 
-    /// How far any of them was got hold of.
+    /// Returns how close to a session this peer got with any holder.
     pub fn contact(&self) -> Contact {
         self.contact
     }
 
-    /// Bytes that it sent are on disk.
+    /// Counts bytes from a peer that are on disk.
     pub fn on_kept(&mut self, peer: PeerId, bytes: u32) {
         if !self.is_liar(peer) {
             *self.given.entry(peer).or_default() += u64::from(bytes);
         }
     }
 
-    /// Who sent how many bytes that were kept, who sent most first.
+    /// Returns the peers that sent bytes that were kept and how many, the largest first.
     pub fn givers(&self) -> Vec<(PeerId, u64)> {
         let mut givers: Vec<_> = self.given.iter().map(|(peer, n)| (*peer, *n)).collect();
         givers.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
         givers
     }
 
-    /// There is a connection to it.
+    /// A connection to the peer was opened.
     pub fn connected(&mut self, now: Instant, peer: PeerId, dialled: bool) {
         let source = self.known.entry(peer);
         let source = source.or_insert_with(|| Source::unknown(now, 0));
@@ -218,7 +216,7 @@ impl Sources {
         source.busy = false;
     }
 
-    /// There is none any more.
+    /// The connection to the peer was closed.
     pub fn disconnected(&mut self, now: Instant, peer: PeerId, was: Was, reason: &str) {
         let Some(source) = self.known.get_mut(&peer) else {
             return;
@@ -241,24 +239,24 @@ impl Sources {
         self.failed(peer, reason);
     }
 
-    /// It sent what is not of this file: never again, and nothing of it counts.
+    /// Excludes a peer that sent wrong data, and discounts what it gave.
     pub fn lied(&mut self, now: Instant, peer: PeerId) {
         self.given.remove(&peer);
         let source = self.known.entry(peer);
         source.or_insert_with(|| Source::unknown(now, 0)).lied = true;
     }
 
-    /// Whether it did.
+    /// Whether the peer sent wrong data.
     pub fn is_liar(&self, peer: PeerId) -> bool {
         self.known.get(&peer).is_some_and(|source| source.lied)
     }
 
-    /// How many attempts with it failed in a row.
+    /// Returns how many attempts with the peer failed in a row.
     pub fn failures(&self, peer: PeerId) -> u32 {
         self.known.get(&peer).map_or(0, |source| source.failures)
     }
 
-    /// Whether it is time to look for more holders.
+    /// Whether it is time to look for more holders. If so, schedules the next time.
     pub fn widens(&mut self, now: Instant) -> bool {
         if now < self.widen_at {
             return false;
@@ -268,14 +266,13 @@ impl Sources {
         true
     }
 
-    /// When [`widens`](Self::widens) is to be asked next.
+    /// Returns when to call [`widens`](Self::widens) next.
     pub fn widen_at(&self) -> Instant {
         self.widen_at
     }
 
-    /// Effect again and again whether any connection may bring what is missing.
-    /// Returns why not, for a person, once there has been no hope for long
-    /// enough.
+    /// Returns why the fetch is stuck, for the user, once there has been no hope for [`PATIENCE`].
+    /// To be called regularly with whether any connection may bring missing data.
     pub fn why_stuck(&mut self, now: Instant, hope: bool) -> Option<String> {
         let dialling = |source: &Source| source.state == State::Dialling && source.failures == 0;
         let waits = |source: &Source| source.busy && !source.lied;
@@ -366,7 +363,7 @@ mod tests {
             assert_eq!(sources.why_stuck(at(seconds + wait - 1), false), None);
             seconds += wait;
         }
-        // When it is not there any more, that is what counts.
+        // Once the holder is unreachable, that becomes the reason.
         assert_eq!(sources.dial(at(seconds), &limits).len(), 1);
         sources.dial_failed(at(seconds), peer(1), "gone");
         assert_eq!(sources.busy(), 0);
@@ -448,7 +445,7 @@ mod tests {
         }
         assert_eq!(sources.givers(), [(peer(1), 7), (peer(2), 6), (peer(3), 1)]);
         sources.lied(at(0), peer(1));
-        // What was being written when it was found out.
+        // A block that was still being written when the lie was found.
         sources.on_kept(peer(1), 9);
         assert_eq!(sources.givers(), [(peer(2), 6), (peer(3), 1)]);
     }
