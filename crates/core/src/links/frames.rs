@@ -1,5 +1,5 @@
-//! A frame has arrived on a link: what it leads to there, and what is left to the
-//! machine that has the links.
+//! Handles each frame that arrives on a link, and passes on as events what the tracker or peer has
+//! to handle.
 
 use std::time::Duration;
 
@@ -55,8 +55,8 @@ impl Links {
                 request,
                 joined,
             }),
-            // A question without a number cannot be answered, and an answer without one
-            // belongs to no question. The shell takes `Content` itself.
+            // A question without a request number cannot be answered, and an answer without one
+            // belongs to no question. The shell handles `Content` itself.
             _ => {}
         }
     }
@@ -88,8 +88,8 @@ impl Links {
         }
     }
 
-    /// A member with a new link gets a new chance to be listed. If it was
-    /// restarted, its listing begins empty.
+    /// Brings a link up. The member gets a new chance to be listed; if it was restarted, its
+    /// listing begins empty.
     fn on_up(&mut self, now: Instant, id: LinkId, epoch: u64) {
         let Some(link) = self.table.get(id) else {
             return;
@@ -124,7 +124,7 @@ impl Links {
         self.events.push(Event::Acknowledged { link: id, ack });
     }
 
-    /// A question: answered at once where there is time for it, else in its turn.
+    /// Answers a question at once if the budget allows, otherwise queues it.
     fn on_find(&mut self, now: Instant, id: LinkId, request: RequestId, find: Find) {
         if !self.may_ask(now, id, request) {
             return;
@@ -154,7 +154,7 @@ impl Links {
         }
     }
 
-    /// Only a tracker gives certificates; a peer does not answer.
+    /// Only a tracker issues certificates; a peer does not answer.
     fn on_join(&mut self, now: Instant, id: LinkId, request: RequestId, join: Join) {
         if self.role == Role::Peer || !self.may_ask(now, id, request) {
             return;
@@ -172,7 +172,7 @@ impl Links {
         }
     }
 
-    /// At a peer, the shell answers `Get`.
+    /// Refuses `Get` at a tracker; at a peer the shell answers it.
     fn on_get(&mut self, now: Instant, id: LinkId, request: RequestId) {
         if self.role == Role::Peer {
             return;
@@ -184,7 +184,7 @@ impl Links {
         self.send(now, id, Frame::with_request(request, refused));
     }
 
-    /// Whether a member may ask at this moment. If not, it is told so.
+    /// Whether a member may ask now. If not, sends it a refusal.
     fn may_ask(&mut self, now: Instant, id: LinkId, request: RequestId) -> bool {
         let account = self.account(id);
         let is_spent = self.budgets.has_asked_enough(now, account);
@@ -194,9 +194,9 @@ impl Links {
         !is_spent
     }
 
-    /// A member sends a group record. A tracker learns even from an old one
-    /// which members were removed. A peer sends its own record back if a newer
-    /// one would let a removed member in again.
+    /// A member has sent a group record. A tracker learns even from an old record which members
+    /// were removed. A peer sends its own record back if a newer one would let a removed member in
+    /// again.
     fn on_record(&mut self, now: Instant, id: LinkId, record: SignedRecord) {
         self.on_record_number(now, id, Some(record.record().number));
         let is_tracker = self.role != Role::Peer;
@@ -210,7 +210,7 @@ impl Links {
         }
     }
 
-    /// A member says which group record it has.
+    /// A member has told which group record it has.
     fn on_record_number(&mut self, now: Instant, id: LinkId, number: Option<u64>) {
         let Some(link) = self.table.get_mut(id) else {
             return;

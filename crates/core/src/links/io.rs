@@ -1,5 +1,4 @@
-//! The inputs of a node's links, their outputs, and the events that they leave
-//! to the machine that has them.
+//! The inputs and outputs of a node's links, and the events that the tracker or peer handles.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -12,138 +11,136 @@ use thorp_wire::frame::{
 use super::table::{Link, LinkId, Party};
 use crate::spared::Lookups;
 
-/// What happens on links, and what the shell has found out for them. The same
-/// for a tracker and a peer.
+/// What happened on the links, and what the shell found out for them. The same for tracker and
+/// peer.
 #[derive(Debug)]
 pub enum Input {
     /// Time has passed.
     Tick,
     /// A connection to a member is open, encrypted and authenticated.
     Connected {
-        /// Its number from now on.
+        /// The id of the link from now on.
         link: LinkId,
         /// The member at the other end.
         member: Party,
-        /// Whether this end dialled. A tracker never does.
+        /// Whether this node dialled. A tracker never does.
         dialled: bool,
-        /// The address the other end is seen at.
+        /// The address from which the member is connected.
         remote: IpAddr,
     },
-    /// A connection is gone.
+    /// A connection was closed.
     Disconnected {
-        /// Which.
+        /// The link.
         link: LinkId,
-        /// Why, for a person.
+        /// Why, for the user.
         reason: String,
     },
-    /// A frame has arrived (any but `Content`, which the shell keeps).
+    /// A frame has arrived; any type but `Content`, which the shell handles.
     Frame {
-        /// On this link.
+        /// The link.
         link: LinkId,
         /// The frame.
         frame: Frame,
     },
-    /// Bytes have arrived that are no whole frame yet, or that the core does
-    /// not see.
+    /// Bytes have arrived that are not a whole frame yet, or that do not pass through the core.
     Heard {
-        /// On this link.
+        /// The link.
         link: LinkId,
-        /// How many of them are of a file's content that is not whole yet.
+        /// How many of them belong to the content of a file that is still arriving.
         content: u32,
     },
-    /// A link will end soon, since a certificate that it was made with ends.
+    /// A link will end soon, because a certificate that it was made with expires.
     Expiring {
-        /// Which.
+        /// The link.
         link: LinkId,
     },
-    /// A group record was verified and is in force: one that came on a link, the
-    /// one that was kept, or the authority's own.
+    /// A group record was verified and is in force: it came on a link, was stored earlier, or was
+    /// made by the CA of this node.
     Adopted {
         /// The record.
         record: SignedRecord,
     },
-    /// The group record that came on this link is not the group's.
+    /// The group record that came on this link is not signed by the group's CA.
     Forged {
-        /// Which link.
+        /// The link.
         link: LinkId,
     },
-    /// Say goodbye to all members.
+    /// Say goodbye to all members and stop.
     Stop {
-        /// Why, for a person.
+        /// Why, for the user.
         reason: String,
     },
 }
 
 impl Input {
-    /// Something has arrived that the core does not see.
+    /// Reports bytes that do not pass through the core.
     pub fn heard(link: LinkId) -> Self {
         Self::Heard { link, content: 0 }
     }
 }
 
-/// What is to be done on links. The same for a tracker and a peer.
+/// What the shell is to do with the links. The same for tracker and peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
     /// Send a frame.
     Send(LinkId, Frame),
-    /// Close a connection, after everything sent before.
+    /// Close a connection, after sending everything that was sent before.
     Close(LinkId, String),
-    /// A group record that is newer than this node's has come on this link.
-    /// Verify it, then say [`Input::Adopted`] or [`Input::Forged`].
+    /// Verify a group record that came on this link and is newer than this node's, then send
+    /// [`Input::Adopted`] or [`Input::Forged`].
     Verify(LinkId, SignedRecord),
 }
 
-/// What is offered to a member in the first hello.
+/// What this node offers a member in its first hello.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Terms {
-    /// Whether to be neighbours.
+    /// Whether it offers to be neighbours.
     pub willing: bool,
-    /// What this node promises until another interval is granted.
+    /// The interval that this node promises until another one is granted.
     pub interval: Duration,
 }
 
-/// What has happened on the links that concerns the machine that has them.
+/// Something happened on the links that the tracker or peer has to handle.
 #[derive(Debug)]
 pub(crate) enum Event {
-    /// A connection to this member was closed at once.
+    /// A connection to this member was closed before it was up.
     TurnedAway {
         member: PeerId,
         reason: &'static str,
     },
-    /// A link is up. `their_copy` is the state of the own listing that the
-    /// other end has.
+    /// A link is up. `their_copy` is the state of this node's listing that the member has.
     Up {
         link: LinkId,
         their_copy: Option<u64>,
     },
-    /// A member has other addresses.
+    /// A member's addresses have changed.
     Moved { link: LinkId },
-    /// A link is gone, whatever ended it.
+    /// A link is gone, for any reason.
     Down(Down),
-    /// A member's listing has changed, or there was no room for its change.
+    /// A member's listing has changed, or a change did not fit into the bounds.
     ListingChanged { member: PeerId },
-    /// Another member has joined this listed one at its address, or has left it
-    /// alone there.
+    /// The number of members at this listed member's address has become more than one, or one
+    /// again.
     Regrouped { member: PeerId },
-    /// A member's listing is over the bounds and is not kept.
+    /// A member's listing exceeds the bounds and is not kept.
     Unlisted(Holder),
-    /// So many bytes of a file that is not whole yet have come from this member.
+    /// Bytes of a file that is still arriving have come from this member.
     Flowing { member: PeerId, bytes: u32 },
-    /// A member tells of lookups of its own.
+    /// A member has reported its own lookups.
     LookedUp(Lookups),
-    /// A member has this question. Answer it with [`super::Links::answer`].
+    /// A member asks a question. Answer with [`super::Links::answer`].
     Asked {
         link: LinkId,
         request: RequestId,
         find: Find,
     },
-    /// An answer.
+    /// An answer has arrived.
     Found {
         link: LinkId,
         request: RequestId,
         found: Found,
     },
-    /// A refusal instead of an answer.
+    /// A question was refused.
     Refused {
         link: LinkId,
         request: RequestId,
@@ -156,36 +153,35 @@ pub(crate) enum Event {
         member: PeerId,
         join: Join,
     },
-    /// The tracker's answer to such a request.
+    /// The tracker has answered such a request.
     Joined {
         link: LinkId,
         request: RequestId,
         joined: Joined,
     },
-    /// A member says what it made of this node's updates.
+    /// A member has acknowledged an update of this node.
     Acknowledged { link: LinkId, ack: Ack },
-    /// A newer group record is in force, which removes these members. Comes
-    /// before the links to them go down.
+    /// A newer group record is in force, which removes these members. Comes before the events
+    /// about their links.
     Adopted { removed: Vec<PeerId> },
-    /// This node itself was removed. Comes after all that.
+    /// This node itself was removed. Comes after the events about other members.
     Expelled,
-    /// A link that this end has dialled will end with its certificate.
+    /// A link that this node dialled will end with its certificate.
     Expiring { link: LinkId },
     /// A sign of life is due on this link.
     Silent { link: LinkId },
 }
 
-/// A link that is gone.
+/// A link that has ended.
 #[derive(Debug)]
 pub(crate) struct Down {
     pub link: LinkId,
-    /// As it was.
+    /// The link as it was.
     pub was: Box<Link>,
-    /// Whether it was the one in use for its member, which is gone then, too.
+    /// Whether it was the link in use for its member, which is thus not connected any more.
     pub was_in_use: bool,
-    /// Whether one end has closed it on purpose; otherwise it broke or was
-    /// silent.
+    /// Whether one end closed it on purpose; otherwise it broke or was silent.
     pub on_purpose: bool,
-    /// Why, for a person.
+    /// Why, for the user.
     pub reason: String,
 }

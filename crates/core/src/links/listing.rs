@@ -1,13 +1,13 @@
-//! What becomes of the listings that members send: kept, turned down, asked for again.
+//! Keeps the listings that members send, turns them down, or asks for them again.
 //!
-//! How much may be kept is the [rule for every bound](crate::bound); which members'
-//! listings are kept at all says the [role](super::role).
+//! How much may be kept follows the [rule for every bound](crate::bound); whose listings are kept
+//! follows the [role](super::role).
 
 use thorp_wire::PeerId;
 use thorp_wire::frame::{Ack, Frame, Update};
 
 use super::table::{LinkId, millis};
-use super::turns::{HowFar, ListingChange};
+use super::turns::{ChangeProgress, ListingChange};
 use super::{Event, Links};
 use crate::answer::too_busy;
 use crate::bound::{Account, Again};
@@ -17,14 +17,14 @@ use crate::gather::Gathered;
 use crate::spared::Lookups;
 use crate::time::Instant;
 
-/// A listing that is not kept. Its member is there, and is asked instead.
+/// A listing that is not kept for lack of room. Its member is asked directly instead.
 #[derive(Clone, Copy, Debug)]
 pub struct TurnedDown {
-    /// When it is looked at again.
+    /// When to try again.
     again: Again,
-    /// How large it was.
+    /// How large the listing was.
     size: ListingSize,
-    /// Its member was asked for it once more.
+    /// Whether its member was asked to send it once more.
     is_awaited: bool,
 }
 
@@ -61,7 +61,7 @@ impl Links {
             self.crowd_out(now, link);
         }
         match gathered {
-            Ok(Some(gathered)) if is_kept => self.on_whole(now, id, (peer, epoch), gathered),
+            Ok(Some(gathered)) if is_kept => self.on_whole_update(now, id, (peer, epoch), gathered),
             Ok(Some(gathered)) => {
                 self.acknowledge(now, id, Some(gathered.update.seq));
                 if gathered.update.since != Some(gathered.update.seq) {
@@ -73,8 +73,8 @@ impl Links {
         }
     }
 
-    /// A whole update of a listing that is kept has come.
-    fn on_whole(&mut self, now: Instant, id: LinkId, of: (PeerId, u64), gathered: Gathered) {
+    /// Handles a whole update of a listing that is kept.
+    fn on_whole_update(&mut self, now: Instant, id: LinkId, of: (PeerId, u64), gathered: Gathered) {
         let (peer, epoch) = of;
         let account = self.account(id);
         if gathered.too_long {
@@ -94,7 +94,7 @@ impl Links {
         let is_change = update.since != Some(seq);
         let is_changing = self.turns.is_changing(peer);
         if !is_change && is_changing {
-            // A sign of life, of a state that is still on its way into the catalogue.
+            // A sign of life that refers to a state which is still being applied.
             return self.acknowledge(now, id, Some(seq));
         }
         let entries = update.added.len() + update.removed.len();
@@ -109,7 +109,7 @@ impl Links {
                 epoch,
                 seq,
                 cost,
-                progress: HowFar::Waits(update),
+                progress: ChangeProgress::Waits(update),
             };
             if !self.turns.change(account, change) {
                 return self.on_refused(now, id, peer);
@@ -136,8 +136,8 @@ impl Links {
         }
     }
 
-    /// Does a part of the change whose turn it is.
-    pub(super) fn go_on_with_changes(&mut self, now: Instant) {
+    /// Applies a part of the change that is next.
+    pub(super) fn continue_changes(&mut self, now: Instant) {
         let Some((account, change)) = self.turns.next_change(now, &mut self.budgets) else {
             return;
         };
@@ -150,8 +150,8 @@ impl Links {
             progress,
         } = change;
         let begun = match progress {
-            HowFar::Begun(applying) => Some(applying),
-            HowFar::Waits(update) => {
+            ChangeProgress::Begun(applying) => Some(applying),
+            ChangeProgress::Waits(update) => {
                 let has_room = self.make_room(now, peer, account, &update);
                 let begin = || self.catalogue.begin(peer, epoch, update);
                 has_room.then(begin).flatten()
@@ -173,7 +173,7 @@ impl Links {
             return;
         }
         self.on_position(peer);
-        let progress = HowFar::Begun(applying);
+        let progress = ChangeProgress::Begun(applying);
         let change = ListingChange {
             link,
             peer,
@@ -185,14 +185,14 @@ impl Links {
         self.turns.put_back(account, change);
     }
 
-    /// An update is not taken: its listing is to be sent whole, or is not kept.
+    /// An update was not taken: the listing must be sent as a whole, or is not kept.
     fn on_refused(&mut self, now: Instant, id: LinkId, peer: PeerId) {
         self.acknowledge(now, id, None);
         self.events.push(Event::ListingChanged { member: peer });
     }
 
-    /// Takes room for a listing as it will be with this update, from others if need be.
-    /// Where there is none, it is kept no more.
+    /// Reserves room for a listing with this update, at the cost of other listings if necessary.
+    /// If there is none, the listing is turned down.
     fn make_room(&mut self, now: Instant, peer: PeerId, account: Account, update: &Update) -> bool {
         let size = self.catalogue.size_after(peer, update);
         if size.entries <= self.role.bounds().entries
@@ -212,8 +212,8 @@ impl Links {
         false
     }
 
-    /// An update is applied, or it changes a state that is not here: then all is as it
-    /// was.
+    /// Records the result of an update: it was applied, or it did not fit the known state and
+    /// changed nothing.
     fn on_applied(&mut self, peer: PeerId, applied: Applied) {
         if applied == Applied::Yes {
             self.unlisted.remove(&peer);
@@ -222,13 +222,13 @@ impl Links {
         self.on_position(peer);
     }
 
-    /// What is taken for a listing is what it takes.
+    /// Corrects the room reserved for a listing to what it takes.
     fn settle(&mut self, peer: PeerId) {
         let account = self.table.to(peer).map(|(id, _)| self.account(id));
         let listing = self.catalogue.listing(peer);
         match (account, listing.map(|listing| listing.size().bytes)) {
             (Some(account), Some(bytes)) if self.listed.amount(peer) != bytes => {
-                // It is less than was asked for, or as much as there was before.
+                // Cannot fail: it is at most what was reserved before.
                 let _ = self.listed.ask(peer, account, bytes);
             }
             (Some(_), Some(_)) => {}
@@ -236,7 +236,7 @@ impl Links {
         }
     }
 
-    /// A listing is not kept any more, for want of room.
+    /// Drops a listing for lack of room.
     fn turn_down(&mut self, now: Instant, peer: PeerId, size: ListingSize) {
         self.forget_listing(peer);
         let before = self.unlisted.get(&peer);
@@ -255,13 +255,14 @@ impl Links {
         }
     }
 
-    /// All that a member has listed goes.
+    /// Drops all that a member has listed.
     pub(super) fn forget_listing(&mut self, peer: PeerId) {
         self.catalogue.forget(peer);
         self.listed.give_back(peer);
     }
 
-    /// There is no room for what waits of a link: it is to be asked or sent again.
+    /// Drops what waits of a link because there is no room for it; the member has to ask or send
+    /// again.
     pub(super) fn crowd_out(&mut self, now: Instant, link: LinkId) {
         for question in self.turns.take_questions(link) {
             let refused = Frame::with_request(question.request, too_busy());
@@ -275,7 +276,7 @@ impl Links {
         }
     }
 
-    /// What of a member's listing waits to be applied goes.
+    /// Drops the changes of a member's listing that wait to be applied.
     pub(super) fn drop_changes(&mut self, peer: PeerId) {
         if let (Some(cost), Some((link, _))) = (self.turns.take_changes(peer), self.table.to(peer))
         {
@@ -284,8 +285,8 @@ impl Links {
         }
     }
 
-    /// Whether it is time to ask for a listing that was turned down, and there is room
-    /// for it as its member announces it.
+    /// Whether to ask again for a listing that was turned down: it is time, and there is room for
+    /// the size that its member announces.
     fn is_worth_another_try(
         &mut self,
         now: Instant,
@@ -314,14 +315,14 @@ impl Links {
         turned_down.is_awaited
     }
 
-    /// Whether a member's listing is not kept, nor asked for again.
+    /// Whether a member's listing is not kept and was not asked for again.
     fn is_turned_down(&self, peer: PeerId) -> bool {
         let turned_down = self.unlisted.get(&peer);
         turned_down.is_some_and(|turned_down| !turned_down.is_awaited)
     }
 
-    /// Tells a member how its listing stands here: at `seq`, or that it is to be sent
-    /// whole; or that it is not kept.
+    /// Tells a member how its listing stands here: at `seq`, or to be sent as a whole, or not
+    /// kept.
     fn acknowledge(&mut self, now: Instant, id: LinkId, seq: Option<u64>) {
         let Some(link) = self.table.get(id) else {
             return;
@@ -340,7 +341,7 @@ impl Links {
         self.send(now, id, Frame::plain(ack));
     }
 
-    /// The catalogue's copy of a member's listing may stand elsewhere.
+    /// Updates the member's presence with the position of its listing in the catalogue.
     fn on_position(&mut self, peer: PeerId) {
         let position = self.catalogue.position(peer);
         self.present.change(peer, |presence| {
@@ -349,7 +350,7 @@ impl Links {
     }
 }
 
-/// What it costs to deal with so many entries, of which so many were changes.
+/// The cost of handling `entries` entries, of which `moved` were changes.
 fn work_of(entries: u64, moved: u64) -> u64 {
     moved * Work::ENTRY + entries.saturating_sub(moved) * Work::ENTRY_AGAIN
 }

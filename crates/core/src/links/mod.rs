@@ -1,21 +1,20 @@
-//! The members that this node is connected with: connect, greet, update, answer,
-//! record, close. Once, for tracker and peer.
+//! The connections to other members: connecting, hellos, updates, answers, group records, closing.
+//! The same code for tracker and peer.
 //!
 //! ```text
-//! frames    a frame has arrived: what it leads to on its link
-//! listing   what becomes of the listings that members send
-//! turns     what is not done at once, and whose turn it is
-//! io        what goes in, what comes out, what is left to tracker and peer
-//! role      what differs between them here, as values
-//! table     the links themselves, the hellos on them, when a link is given up
+//! frames    handles each frame that arrives
+//! listing   keeps the listings that members send, or turns them down
+//! turns     queues the work that is not done at once
+//! io        inputs, outputs, and events for tracker and peer
+//! role      the differences between tracker and peer, as values
+//! table     the links themselves, their hellos and their deadlines
 //! records   the group record, and which members to send it to
 //! ```
 //!
-//! Owns the links, the listings that members send over them, which members are
-//! unlisted and which are [present](crate::presence). The machine that has the
-//! links decides which members to dial, which links to keep and what to do with
-//! answers: it gets [`Event`]s, in order. What to send and what to close comes
-//! from [`Links::poll_output`].
+//! Owns the links, the listings that members send over them, which members are unlisted and which
+//! are [present](crate::presence). Does not decide which members to dial, which links to keep and
+//! what to do with answers: the tracker or peer does, which gets [`Event`]s in order.
+//! [`Links::poll_output`] returns what to send and close.
 
 mod frames;
 mod io;
@@ -50,22 +49,22 @@ pub use table::{HELLO_WITHIN, LinkId, Me, Party};
 pub(crate) use table::{Link, Table};
 use turns::Turns;
 
-/// The reason that a removed member is given when its link is closed.
+/// The reason given to a removed member when its link is closed.
 const REMOVED: &str = "this machine was removed from the group";
 
-/// What this node offers the member at the other end of a new connection.
+/// Decides what this node offers the member at the other end of a new connection.
 pub(crate) type Offer<'a> = &'a dyn Fn(&Table, &Party) -> Terms;
 
-/// A node's links, and what it knows by them.
+/// A node's links, and what it knows from them.
 #[derive(Debug)]
 pub(crate) struct Links {
     role: Role,
     table: Table,
-    /// The listings of the other members, and of this node if it is a peer.
+    /// The listings of the other members, and this node's own if it is a peer.
     catalogue: Catalogue,
-    /// What each member's listing takes.
+    /// How much each member's listing takes.
     listed: SharedBound<PeerId>,
-    /// Members for whose listing there is no room: present, but not in the catalogue.
+    /// Members whose listings do not fit: present, but not in the catalogue.
     unlisted: BTreeMap<PeerId, TurnedDown>,
     turns: Turns,
     budgets: Budgets,
@@ -76,7 +75,7 @@ pub(crate) struct Links {
 }
 
 impl Links {
-    /// No links yet.
+    /// Creates a state without links.
     pub(crate) fn new(me: Me, role: Role) -> Self {
         Self {
             role,
@@ -93,7 +92,7 @@ impl Links {
         }
     }
 
-    /// Takes one input. Returns what it has led to, in this order.
+    /// Handles an input. Returns the resulting events, in order.
     pub(crate) fn handle(&mut self, now: Instant, input: Input, offer: Offer<'_>) -> Vec<Event> {
         match input {
             Input::Tick => {}
@@ -139,8 +138,8 @@ impl Links {
         }
     }
 
-    /// Does what is due by now: gives silent members up, and gives signs of
-    /// life on the links on which this node was silent.
+    /// Does what is due: gives up silent members, and reports the links on which a sign of life is
+    /// due.
     pub(crate) fn advance(&mut self, now: Instant) -> Vec<Event> {
         let due = self.table.due(now);
         for (link, reason) in due.lost {
@@ -150,22 +149,22 @@ impl Links {
         let silent = due.silent.into_iter();
         self.events
             .extend(silent.map(|link| Event::Silent { link }));
-        // Little at a time, so that what comes meanwhile need not wait for it.
+        // Only a little at a time, so that new input need not wait long.
         while let Some(question) = self.turns.next_question(now, &mut self.budgets) {
             if self.is_asked(now, question) {
                 break;
             }
         }
-        self.go_on_with_changes(now);
+        self.continue_changes(now);
         self.take_events()
     }
 
-    /// The next thing to do, until there is none.
+    /// Returns the next thing to do.
     pub(crate) fn poll_output(&mut self) -> Option<Output> {
         self.out.pop_front()
     }
 
-    /// When [`advance`](Self::advance) may next have something to say.
+    /// Returns when to call [`advance`](Self::advance) next.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         let links = self.table.next_deadline().into_iter();
         links.chain(self.turns.next_deadline(&self.budgets)).min()
@@ -177,15 +176,15 @@ impl Links {
         self.out.push_back(Output::Send(link, frame));
     }
 
-    /// Ends a link from this side for good, and says why.
+    /// Closes a link for good and tells the other end why.
     pub(crate) fn close(&mut self, now: Instant, link: LinkId, reason: &str) -> Option<Down> {
         self.table.get(link)?;
         self.say_goodbye(now, link, reason);
         self.take_down(link, reason, true)
     }
 
-    /// Answers a member's question. `finish` adds what only the caller knows of
-    /// the files that were found: how far they are hashed.
+    /// Answers a member's question. `finish` adds to the files found what only the caller knows:
+    /// how far they are hashed.
     pub(crate) fn answer(
         &mut self,
         now: Instant,
@@ -231,7 +230,7 @@ impl Links {
         self.send(now, id, Frame::with_request(request, answer));
     }
 
-    /// What this node knows, for an answer.
+    /// Returns what this node knows, for an answer.
     pub(crate) fn library<'a>(&'a self, asker: PeerId, among: Among<'a>) -> Library<'a> {
         Library {
             catalogue: &self.catalogue,
@@ -242,8 +241,8 @@ impl Links {
         }
     }
 
-    /// This node may also be reached at these addresses from now on, and tells
-    /// all members that it has a link with. Returns whether they are new.
+    /// Sets the additional addresses of this node and announces them on all links. Returns whether
+    /// they are new.
     pub(crate) fn readdress(&mut self, now: Instant, claimed: Vec<SocketAddr>) -> bool {
         if !self.table.readdress(claimed) {
             return false;
@@ -318,14 +317,14 @@ impl Links {
         std::mem::take(&mut self.events)
     }
 
-    /// Closes a link from this side for good.
+    /// Closes a link for good and reports that as an event.
     fn shut(&mut self, now: Instant, link: LinkId, reason: &str) {
         let down = self.close(now, link, reason);
         self.events.extend(down.map(Event::Down));
     }
 
-    /// Closes a link without a goodbye. A goodbye would keep the other end from
-    /// dialling again, and it may know that the link which is kept here is dead.
+    /// Closes a link without a goodbye. A goodbye would keep the other end from dialling again,
+    /// though it may know that the link which is kept here is dead.
     fn hang_up(&mut self, link: LinkId, reason: &str) {
         self.out.push_back(Output::Close(link, reason.to_owned()));
         self.on_link_down(link, reason, false);
@@ -344,7 +343,7 @@ impl Links {
         self.out.push_back(Output::Close(link, reason.to_owned()));
     }
 
-    /// Takes a link out, and its member with all it listed, if that had no other.
+    /// Removes a link and, if its member has no other one, all that the member has listed.
     fn take_down(&mut self, link: LinkId, reason: &str, on_purpose: bool) -> Option<Down> {
         let (was, was_in_use) = self.table.closed(link)?;
         let member = was.member.id;
@@ -363,8 +362,8 @@ impl Links {
         })
     }
 
-    /// The turn of a question that had to wait has come. Whether it is to be answered:
-    /// others of its account may have cost enough meanwhile.
+    /// Starts on a queued question. Returns whether it is to be answered: its account may have
+    /// exceeded its budget in the meantime.
     fn is_asked(&mut self, now: Instant, question: turns::Question) -> bool {
         let turns::Question {
             link,
@@ -385,7 +384,7 @@ impl Links {
         true
     }
 
-    /// Who is charged for what comes on a link.
+    /// Returns the account that is charged for what comes on a link.
     pub(crate) fn account(&self, id: LinkId) -> Account {
         let is_open = self.records.is_open();
         match self.table.get(id) {
@@ -394,7 +393,7 @@ impl Links {
         }
     }
 
-    /// A member has said in a new hello where it can be reached now.
+    /// A member has announced new addresses in another hello.
     fn on_readdressed(&mut self, id: LinkId) {
         if let Some(link) = self.table.get(id).filter(|link| link.hello.is_some()) {
             self.present.change(link.member.id, |presence| {
@@ -405,54 +404,54 @@ impl Links {
     }
 }
 
-/// What tracker and peer read of their links.
+/// Read access for tracker and peer.
 impl Links {
-    /// What this node says of itself.
+    /// Returns what this node announces of itself.
     pub(crate) fn me(&self) -> &Me {
         self.table.me()
     }
 
-    /// The members that are present.
+    /// Returns the members that are present.
     pub(crate) fn present(&self) -> &Presences {
         &self.present
     }
 
-    /// The catalogue of their listings.
+    /// Returns the catalogue of the listings.
     pub(crate) fn catalogue(&self) -> &Catalogue {
         &self.catalogue
     }
 
-    /// The same, for the own listing to be kept in it.
+    /// Returns the catalogue, so that a peer can keep its own listing in it.
     pub(crate) fn catalogue_mut(&mut self) -> &mut Catalogue {
         &mut self.catalogue
     }
 
-    /// A link, up or not.
+    /// Returns a link, up or not.
     pub(crate) fn get(&self, id: LinkId) -> Option<&Link> {
         self.table.get(id)
     }
 
-    /// A link, to change what is known of it.
+    /// Returns a link, to change what is known of it.
     pub(crate) fn get_mut(&mut self, id: LinkId) -> Option<&mut Link> {
         self.table.get_mut(id)
     }
 
-    /// The link that is in use for a member.
+    /// Returns the link in use for a member.
     pub(crate) fn to(&self, member: PeerId) -> Option<(LinkId, &Link)> {
         self.table.to(member)
     }
 
-    /// Whether a link to this member is open on which it has not said hello yet.
+    /// Whether a connection to this member is open on which it has not sent its hello yet.
     pub(crate) fn is_opening(&self, member: PeerId) -> bool {
         self.table.is_opening(member)
     }
 
-    /// A number for a question on this link.
+    /// Returns an unused request number for this link.
     pub(crate) fn next_request(&mut self, id: LinkId) -> RequestId {
         self.table.next_request(id)
     }
 
-    /// Bytes were sent that did not go through here.
+    /// Records that the shell has sent bytes that did not come from here.
     pub(crate) fn said(&mut self, now: Instant, id: LinkId) {
         self.table.said(now, id);
     }
@@ -460,12 +459,12 @@ impl Links {
 
 #[cfg(test)]
 impl Links {
-    /// How many links there are, up or not.
+    /// Returns the number of links, up or not.
     pub(crate) fn len(&self) -> usize {
         self.table.all().count()
     }
 
-    /// What is true whatever happens.
+    /// Asserts the invariants.
     pub(crate) fn check(&self) {
         self.catalogue.check();
         self.present.check();

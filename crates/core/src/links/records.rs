@@ -1,15 +1,13 @@
 //! The group record: which one this node has, and which members to send it to.
 //!
-//! The same in tracker and peer. Any member passes a record on to any other, so
-//! it reaches every linked member, with or without a tracker. Each end knows
-//! which record the other one has, so a record crosses each link once. The
-//! shell verifies a record's signature before it is
+//! The same for tracker and peer. Any member passes a record on to any other, so it reaches every
+//! linked member, with or without a tracker. Each end knows which record the other one has, so a
+//! record crosses each link once. The shell verifies the signature of a record before it is
 //! [adopted](RecordRelay::adopt).
 //!
-//! A removed key stays removed. A newer record without it comes from a tracker
-//! that was restored from an older backup: this node does not adopt such a
-//! record, and sends its own back, so that the tracker learns of the removed
-//! key.
+//! A removed key stays removed. A newer record without it comes from a tracker that was restored
+//! from an older backup: this node does not adopt such a record, and sends its own back, so that
+//! the tracker learns of the removed key.
 
 use thorp_wire::PeerId;
 use thorp_wire::frame::{Frame, Record, SignedRecord};
@@ -27,12 +25,12 @@ pub struct RecordRelay {
 pub struct Spread {
     /// Frames to send.
     pub tell: Vec<(LinkId, Frame)>,
-    /// Links to close: their members were removed.
+    /// Links to close because their members were removed.
     pub part: Vec<LinkId>,
 }
 
 impl RecordRelay {
-    /// The number of the newest record, if there is one.
+    /// Returns the number of the newest record, if there is one.
     pub fn number(&self) -> Option<u64> {
         Some(self.newest.as_ref()?.record().number)
     }
@@ -44,21 +42,21 @@ impl RecordRelay {
             .is_some_and(|newest| newest.record().removes(&id))
     }
 
-    /// Whether any machine that asks becomes a member.
+    /// Whether the group is open: any machine that asks becomes a member.
     pub fn is_open(&self) -> bool {
         let newest = self.newest.as_ref();
         newest.is_some_and(|newest| newest.record().open)
     }
 
-    /// The other end has said which record it has. Returns the newest record
-    /// for it, if its own is older.
+    /// Records which record the other end has. Returns the newest record to send, if the other
+    /// end's is older.
     pub fn on_record_number(&self, link: &mut Link, number: Option<u64>) -> Option<Frame> {
         link.record = link.record.max(number.unwrap_or(0));
         self.offer(link)
     }
 
-    /// Whether a record that has arrived is worth verifying: it is newer and
-    /// lets no removed member in again. Others are dropped.
+    /// Whether a received record is worth verifying: it is newer and lets no removed member in
+    /// again. Other records are dropped.
     pub fn is_news(&self, record: &SignedRecord) -> bool {
         let record = record.record();
         self.newest.as_ref().is_none_or(|newest| {
@@ -67,9 +65,8 @@ impl RecordRelay {
         })
     }
 
-    /// Whether a record, new or old, removes a member that the newest one does
-    /// not. If it is genuine, the tracker has to make a record with that member
-    /// removed, too.
+    /// Whether a record, new or old, removes a member that the newest one does not. If it is
+    /// genuine, the tracker has to issue a record that also removes that member.
     pub fn teaches(&self, record: &SignedRecord) -> bool {
         let record = record.record();
         match &self.newest {
@@ -78,9 +75,8 @@ impl RecordRelay {
         }
     }
 
-    /// What to send back on a link that brought a newer record which would let
-    /// a removed member in again: the record that removes it. Once on each
-    /// link.
+    /// Returns the newest record, to be sent back on a link that brought a newer one which would
+    /// let a removed member in again. Only once on each link.
     pub fn objection(&self, link: &mut Link, record: &SignedRecord) -> Option<Frame> {
         let newest = self.newest.as_ref()?;
         let lets_in_again = !record.record().removes_all_of(newest.record());
@@ -91,7 +87,7 @@ impl RecordRelay {
         Some(Frame::plain(Record { record }))
     }
 
-    /// A record has been verified. It is dropped if it is not news.
+    /// Adopts a verified record. It is dropped if it is not news.
     pub fn adopt(&mut self, links: &mut Table, record: SignedRecord) -> Spread {
         let mut spread = Spread::default();
         if !self.is_news(&record) {
@@ -104,8 +100,8 @@ impl RecordRelay {
                 continue;
             };
             let removed = self.removes(link.member.id);
-            // A removed member gets the record at once. The other members first say
-            // which one they have.
+            // A removed member gets the record at once; other members first tell which record they
+            // have.
             if removed || link.hello.is_some() {
                 let offer = self.offer(link);
                 spread.tell.extend(offer.map(|frame| (id, frame)));

@@ -1,4 +1,4 @@
-//! What differs on links between a tracker and a peer, as values.
+//! The differences between tracker and peer on their links, as values.
 
 use std::time::Duration;
 
@@ -7,12 +7,12 @@ use crate::catalogue::Bounds;
 
 const MIB: u64 = 1024 * 1024;
 
-/// The bounds on one listing, and on all together, at a tracker.
+/// The bounds on one listing and on all together at a tracker.
 pub(crate) const TRACKER_BOUNDS: Bounds = Bounds {
     entries: 1_000_000,
     bytes: if cfg!(test) { MIB } else { 4096 * MIB },
 };
-/// The bounds on one neighbour's listing, and on all together, at a peer.
+/// The bounds on one neighbour's listing and on all together at a peer.
 pub(crate) const NEIGHBOUR_BOUNDS: Bounds = Bounds {
     entries: 100_000,
     bytes: if cfg!(test) { MIB } else { 256 * MIB },
@@ -21,18 +21,17 @@ pub(crate) const NEIGHBOUR_BOUNDS: Bounds = Bounds {
 /// Which kind of node this is, as far as its links are concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
-    /// It keeps the listing of every member but visitors, and acknowledges
-    /// every update.
+    /// A tracker: keeps the listing of every member but visitors, and acknowledges every update.
     Tracker {
-        /// The interval it grants.
+        /// The interval that it grants.
         interval: Duration,
     },
-    /// It keeps its neighbours' listings, and says only where one is not kept.
+    /// A peer: keeps its neighbours' listings, and only reports those that it does not keep.
     Peer,
 }
 
 impl Role {
-    /// How much of the other members' listings is kept.
+    /// Returns the bounds on the listings of other members.
     pub(crate) fn bounds(self) -> Bounds {
         match self {
             Self::Tracker { .. } => TRACKER_BOUNDS,
@@ -40,8 +39,8 @@ impl Role {
         }
     }
 
-    /// How many bytes all updates that are arriving, and all that waits for its turn,
-    /// may take besides.
+    /// Returns how many bytes arriving updates and queued work may take together, besides the
+    /// listings.
     pub(crate) fn waiting(self) -> u64 {
         match self {
             _ if cfg!(test) => MIB,
@@ -50,8 +49,8 @@ impl Role {
         }
     }
 
-    /// The interval that this end grants for both, if it grants one. Then every
-    /// update is acknowledged, since the `Ack` carries it.
+    /// Returns the interval that this node grants for both ends, if it does. It then acknowledges
+    /// every update, since the `Ack` carries the interval.
     pub(crate) fn grants(self) -> Option<Duration> {
         match self {
             Self::Tracker { interval } => Some(interval),
@@ -67,7 +66,7 @@ impl Role {
         }
     }
 
-    /// Why a link of this node to itself is closed.
+    /// Returns the reason for closing a link of this node to itself.
     pub(crate) fn itself(self) -> &'static str {
         match self {
             Self::Tracker { .. } => "that is this tracker itself",

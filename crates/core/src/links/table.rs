@@ -1,8 +1,7 @@
-//! The links of a node, the hellos on them, and when they are given up.
+//! The links of a node, their hellos, and when they are given up.
 //!
-//! Owns what holds for any link: the rule for two links to one member, the
-//! signs of life, the updates that are arriving. What follows from a frame is
-//! decided in [`links`](super).
+//! Owns what holds for any link: the rule for two links to one member, the signs of life, the
+//! updates that are arriving. What follows from a frame is decided in [`links`](super).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
@@ -19,43 +18,43 @@ use crate::liveness::Liveness;
 use crate::presence::{self, Presence};
 use crate::time::Instant;
 
-/// A link must be up this long after it was opened.
+/// How soon a link must be up after it was opened.
 pub const HELLO_WITHIN: Duration = Duration::from_secs(10);
 
-/// A node that looks at its links this much too late has been away (the machine
-/// slept), and cannot blame other members for their silence.
+/// A node that checks its links this much too late was asleep with its machine, and must not blame
+/// other members for their silence.
 const AWAY: Duration = Duration::from_millis(100);
 
-/// How many links to one member may be open at once and not up yet.
+/// How many links to one member may be open at once without being up.
 const MOST_OPENING: usize = 8;
 
-/// Names one connection between two members, for as long as the process runs.
+/// Identifies a connection between two members while the process runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LinkId(pub u64);
 
-/// The member at the other end, as its certificate says.
+/// The member at the other end, according to its certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Party {
-    /// Its key.
+    /// Its public key.
     pub id: PeerId,
-    /// Its human name.
+    /// Its name for people.
     pub name: Option<MemberName>,
     /// Whether it is the group's tracker.
     pub tracker: bool,
 }
 
-/// What this node says of itself on every link.
+/// What this node announces of itself on every link.
 #[derive(Clone, Debug)]
 pub struct Me {
-    /// The own key.
+    /// The public key of this node.
     pub id: PeerId,
-    /// Random at each start.
+    /// A random number drawn at each start.
     pub epoch: u64,
-    /// Where it accepts links, if it does.
+    /// The port on which it accepts links, if it does.
     pub port: Option<u16>,
-    /// Where else it may be reached.
+    /// Other addresses where it may be reached.
     pub claimed: Vec<SocketAddr>,
-    /// Whether it is here for the moment only.
+    /// Whether it is a visitor.
     pub visitor: bool,
 }
 
@@ -64,64 +63,62 @@ pub struct Me {
 pub struct Link {
     /// The member at the other end.
     pub member: Party,
-    /// Whether this end dialled.
+    /// Whether this node dialled.
     pub dialled: bool,
-    /// The address the other end is seen at.
+    /// The address from which the member is connected.
     pub remote: IpAddr,
-    /// The other end's hello; the link is up once it has come.
+    /// The member's hello; the link is up once it has arrived.
     pub hello: Option<Hello>,
-    /// Whether this end offered to be a neighbour.
+    /// Whether this node offered to be a neighbour.
     pub willing: bool,
     /// The signs of life of both ends.
     pub liveness: Liveness,
-    /// The number of the newest group record that the other end is known to
-    /// have.
+    /// The number of the newest group record that the other end is known to have.
     pub record: u64,
-    /// Whether the other end was told that its record leaves a removed member out.
+    /// Whether the other end was told that its record omits a removed member.
     pub objected: bool,
-    /// How long answers take, smoothed.
+    /// The smoothed time until an answer.
     pub rtt: Option<Duration>,
-    /// An update that is arriving.
+    /// The update that is arriving.
     gathering: Gathering,
-    /// What waits for its turn, in bytes.
+    /// The size of the queued work of this link, in bytes.
     queued: u64,
-    /// What the other end's new addresses may still cost at this moment.
+    /// The allowance for further changes of the other end's addresses.
     moves: Allowance,
     opened: Instant,
     next_request: u32,
-    /// Where this link stands in [`Table::watch`].
+    /// The position of this link in [`Table::watch`].
     watched: Instant,
 }
 
 /// What has become due on the links.
 #[derive(Debug, Default)]
 pub struct Due {
-    /// Links to close, each with the reason: silent for too long, or without a
-    /// hello.
+    /// Links to close, each with the reason: silent for too long, or without a hello.
     pub lost: Vec<(LinkId, String)>,
     /// Links on which to give a sign of life now.
     pub silent: Vec<LinkId>,
 }
 
-/// What a hello has led to.
+/// The result of a hello.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Greeted {
-    /// The link is up. If there was another one to the same member, it is to be closed.
+    /// The link is up.
     Up {
-        /// The older link, which this one replaces.
+        /// The older link to the same member, which this one replaces and which must be closed.
         replaces: Option<LinkId>,
     },
-    /// Its member has other addresses from now on.
+    /// The member has other addresses from now on.
     Readdressed,
-    /// It says nothing new.
+    /// The hello says nothing new.
     Again,
-    /// Its member changes its addresses all the time: close this one.
+    /// The member changes its addresses too often: close this link.
     Restless,
-    /// There is a better link to this member: close this one.
+    /// There is a better link to this member: close this link.
     Redundant,
-    /// There is no version that both ends speak: close this one.
+    /// There is no protocol version that both ends speak: close this link.
     NoCommonVersion,
-    /// A second hello that contradicts the first: close this one.
+    /// A second hello contradicts the first: close this link.
     Twice,
 }
 
@@ -130,21 +127,21 @@ pub enum Greeted {
 pub struct Table {
     me: Me,
     all: BTreeMap<LinkId, Link>,
-    /// What the updates that are arriving take, and what waits for its turn, in bytes.
+    /// The size of arriving updates and of queued work, in bytes.
     waiting: SharedBound<LinkId>,
     /// The link in use for each member that has one up.
     up: BTreeMap<PeerId, LinkId>,
-    /// How many links to each member are open and not up yet.
+    /// The number of links to each member that are open and not up yet.
     opening: BTreeMap<PeerId, usize>,
-    /// When to look at each link again: never later than its deadline. Traffic
-    /// in either direction only moves a deadline away, so it need not touch
-    /// this, and ten thousand busy links cost nothing.
+    /// When to check each link next: never later than its deadline. Traffic in either direction
+    /// only postpones deadlines, so it need not touch this set, and ten thousand busy links cost
+    /// nothing.
     watch: BTreeSet<(Instant, LinkId)>,
 }
 
 impl Table {
-    /// No links yet. What arrives and waits on all of them takes at most `waiting`
-    /// bytes, and a frame each.
+    /// Creates a table without links. Arriving updates and queued work on all links may take
+    /// `waiting` bytes, and one frame each.
     pub fn new(me: Me, waiting: u64) -> Self {
         Self {
             me,
@@ -156,33 +153,33 @@ impl Table {
         }
     }
 
-    /// What this node says of itself.
+    /// Returns what this node announces of itself.
     pub fn me(&self) -> &Me {
         &self.me
     }
 
-    /// From now on this node may be reached there, too. Whether that is news.
+    /// Sets the additional addresses of this node. Returns whether they are new.
     pub fn readdress(&mut self, claimed: Vec<SocketAddr>) -> bool {
         let is_news = self.me.claimed != claimed;
         self.me.claimed = claimed;
         is_news
     }
 
-    /// The hello with the new addresses, for members that had an earlier one.
+    /// Returns the hello with the new addresses, for a link on which an earlier one was sent.
     pub fn hello_again(&self, id: LinkId) -> Option<Hello> {
         let link = self.all.get(&id)?;
         Some(self.hello(link, None, None))
     }
 
-    /// Whether a member has so many links open that are not up that it may
-    /// open no more for the moment.
+    /// Whether a member has so many open links that are not up that it may open no more for the
+    /// moment.
     pub fn is_crowding(&self, member: PeerId) -> bool {
         self.opening
             .get(&member)
             .is_some_and(|links| *links >= MOST_OPENING)
     }
 
-    /// A connection is open. Returns the hello to send first on it.
+    /// Adds an open connection. Returns the hello to send first on it.
     pub fn opened(&mut self, now: Instant, id: LinkId, opening: Opening) -> Hello {
         let Opening {
             member,
@@ -232,7 +229,7 @@ impl Table {
         }
     }
 
-    /// Leaves of the addresses in an answer those that are worth dialling.
+    /// Removes the addresses that are not worth dialling from an answer.
     pub fn believe(&self, id: LinkId, found: &mut Found) {
         let Some(link) = self.all.get(&id) else {
             return;
@@ -245,7 +242,7 @@ impl Table {
         }
     }
 
-    /// A hello has arrived.
+    /// Handles a hello.
     pub fn greeted(&mut self, now: Instant, id: LinkId, mut hello: Hello) -> Greeted {
         let me = self.me.id;
         let Some(link) = self.all.get(&id) else {
@@ -265,13 +262,12 @@ impl Table {
                 .hello
                 .as_ref()
                 .is_none_or(|old| old.epoch != hello.epoch);
-            // A node does not dial a member that it has a link with. So two links that
-            // come together were dialled at the same time. If one comes later, its
-            // dialler has lost the earlier one.
+            // A node does not dial a member that it has a link with, so two links that open at
+            // about the same time were dialled at the same time. If one opens later, its dialler
+            // has lost the earlier one.
             let at_once = link.opened - other.opened < HELLO_WITHIN;
             let crossed = at_once && !restarted && other.dialled != link.dialled;
-            // Both ends keep the same link: the one that the member with the lower id
-            // dialled.
+            // Both ends keep the link that the member with the lower id dialled.
             let ours_is_right = me < them;
             if crossed && link.dialled != ours_is_right {
                 return Greeted::Redundant;
@@ -313,7 +309,7 @@ impl Table {
         Greeted::Readdressed
     }
 
-    /// A connection is gone. Returns it, and whether it was the one in use for its member.
+    /// Removes a connection. Returns it, and whether it was the one in use for its member.
     pub fn closed(&mut self, id: LinkId) -> Option<(Link, bool)> {
         let link = self.all.remove(&id)?;
         self.waiting.give_back(id);
@@ -328,23 +324,23 @@ impl Table {
         Some((link, in_use))
     }
 
-    /// A link, up or not.
+    /// Returns a link, up or not.
     pub fn get(&self, id: LinkId) -> Option<&Link> {
         self.all.get(&id)
     }
 
-    /// A link, to change what is known of it.
+    /// Returns a link, to change what is known of it.
     pub fn get_mut(&mut self, id: LinkId) -> Option<&mut Link> {
         self.all.get_mut(&id)
     }
 
-    /// The link that is in use for a member.
+    /// Returns the link in use for a member.
     pub fn to(&self, member: PeerId) -> Option<(LinkId, &Link)> {
         let id = *self.up.get(&member)?;
         Some((id, self.all.get(&id)?))
     }
 
-    /// All links that are up, in the order of their members' ids.
+    /// Returns all links that are up, in the order of their members' ids.
     #[cfg(test)]
     pub fn up(&self) -> impl Iterator<Item = (LinkId, &Link)> {
         self.up
@@ -352,12 +348,12 @@ impl Table {
             .filter_map(|id| Some((*id, self.all.get(id)?)))
     }
 
-    /// Every link, up or not.
+    /// Returns every link, up or not.
     pub fn all(&self) -> impl Iterator<Item = (LinkId, &Link)> {
         self.all.iter().map(|(id, link)| (*id, link))
     }
 
-    /// Whether a link to this member is open on which it has not said hello yet.
+    /// Whether a connection to this member is open on which it has not sent its hello yet.
     pub fn is_opening(&self, member: PeerId) -> bool {
         self.opening.contains_key(&member)
     }
@@ -371,9 +367,9 @@ impl Table {
         }
     }
 
-    /// A frame of an update has arrived: the whole update, with its last frame. Also
-    /// the links for which there is no room any more: what was arriving on them is
-    /// thrown away, and what waits of them is to be.
+    /// Adds a frame to the update that is arriving. Returns the whole update after its last frame,
+    /// and the links for which there is no room any more: their arriving updates were dropped, and
+    /// the caller must drop their queued work.
     pub fn gather(
         &mut self,
         id: LinkId,
@@ -388,8 +384,8 @@ impl Table {
         (gathered, self.on_waiting(id, account))
     }
 
-    /// So much more of a link waits for its turn. Returns the links for which there is
-    /// no room any more, as [`gather`](Self::gather) does.
+    /// Counts more queued work of a link. Returns the links for which there is no room any more,
+    /// as [`gather`](Self::gather) does.
     pub fn queue(&mut self, id: LinkId, account: Account, bytes: u64) -> Vec<LinkId> {
         if let Some(link) = self.all.get_mut(&id) {
             link.queued = link.queued.saturating_add(bytes);
@@ -397,7 +393,7 @@ impl Table {
         self.on_waiting(id, account)
     }
 
-    /// So much less of it waits.
+    /// Counts less queued work of a link.
     pub fn unqueue(&mut self, id: LinkId, account: Account, bytes: u64) {
         if let Some(link) = self.all.get_mut(&id) {
             link.queued = link.queued.saturating_sub(bytes);
@@ -406,7 +402,7 @@ impl Table {
         self.on_waiting(id, account);
     }
 
-    /// What is arriving on a link, and what waits of it, takes another amount now.
+    /// Updates the room that an arriving update and queued work of a link take.
     fn on_waiting(&mut self, id: LinkId, account: Account) -> Vec<LinkId> {
         let Some(link) = self.all.get(&id) else {
             return Vec::new();
@@ -426,21 +422,21 @@ impl Table {
         crowded
     }
 
-    /// Bytes have arrived.
+    /// Records that bytes have arrived.
     pub fn heard(&mut self, now: Instant, id: LinkId) {
         if let Some(link) = self.all.get_mut(&id) {
             link.liveness.heard(now);
         }
     }
 
-    /// Bytes were sent.
+    /// Records that bytes were sent.
     pub fn said(&mut self, now: Instant, id: LinkId) {
         if let Some(link) = self.all.get_mut(&id) {
             link.liveness.said(now);
         }
     }
 
-    /// From now on both ends promise this interval.
+    /// Sets the interval that both ends promise from now on.
     pub fn agree(&mut self, now: Instant, id: LinkId, interval: Duration) {
         if let Some(link) = self.all.get_mut(&id) {
             link.liveness.promise(interval);
@@ -449,7 +445,7 @@ impl Table {
         self.watch(now, id);
     }
 
-    /// A number for a question on this link.
+    /// Returns an unused request number for this link.
     pub fn next_request(&mut self, id: LinkId) -> RequestId {
         let Some(link) = self.all.get_mut(&id) else {
             return RequestId(0);
@@ -458,7 +454,7 @@ impl Table {
         RequestId(link.next_request)
     }
 
-    /// What is due now. Each lost link and each silent one is named only once.
+    /// Returns what is due. Each lost link and each silent one is reported only once.
     pub fn due(&mut self, now: Instant) -> Due {
         self.excuse_if_away(now);
         let mut due = Due::default();
@@ -483,12 +479,12 @@ impl Table {
         due
     }
 
-    /// When [`due`](Self::due) may next have something to say.
+    /// Returns when to call [`due`](Self::due) next.
     pub fn next_deadline(&self) -> Option<Instant> {
         Some(self.watch.first()?.0)
     }
 
-    /// Looks at a link no earlier than `now`: if an agreement moved its
+    /// Schedules the next check of a link, no earlier than `now`: if an agreement moved its
     /// deadline into the past, the other end has not missed it.
     fn watch(&mut self, now: Instant, id: LinkId) {
         if let Some(link) = self.all.get_mut(&id) {
@@ -518,34 +514,34 @@ impl Table {
 pub struct Opening {
     /// The member at the other end.
     pub member: Party,
-    /// Whether this end dialled.
+    /// Whether this node dialled.
     pub dialled: bool,
-    /// The address the other end is seen at.
+    /// The address from which the member is connected.
     pub remote: IpAddr,
-    /// Whether to be neighbours.
+    /// Whether this node offers to be neighbours.
     pub willing: bool,
-    /// What this end promises on it.
+    /// The interval that this node promises on it.
     pub interval: Duration,
-    /// What this end has of the other end's listing.
+    /// The state of the member's listing that this node has.
     pub applied: Option<Position>,
-    /// The number of this end's group record.
+    /// The number of this node's group record.
     pub record: Option<u64>,
 }
 
 impl Link {
-    /// Where its member can be reached, the best address first: nowhere, if it does not listen.
+    /// Returns the member's addresses, the best one first; none if it does not listen.
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.hello.as_ref().map_or_else(Vec::new, |hello| {
             presence::addresses(self.remote, hello.port, &hello.claimed)
         })
     }
 
-    /// Its member as a holder of files.
+    /// Returns the member as a holder of files.
     pub fn holder(&self) -> Holder {
         presence::holder(self.member.id, self.member.name.clone(), self.addresses())
     }
 
-    /// Its member as one that is there, once the link is up.
+    /// Returns the member's presence, once the link is up.
     pub fn presence(&self, position: Option<u64>, is_listed: bool) -> Option<Presence> {
         self.hello.as_ref()?;
         Some(Presence {
@@ -567,12 +563,12 @@ impl Link {
                 .is_some_and(|hello| hello.neighbour && !hello.visitor)
     }
 
-    /// Whether its member is a visitor.
+    /// Whether the member is a visitor.
     pub fn is_visitor(&self) -> bool {
         self.hello.as_ref().is_some_and(|hello| hello.visitor)
     }
 
-    /// An answer took this long.
+    /// Records how long an answer took.
     pub fn answered_in(&mut self, took: Duration) {
         self.rtt = Some(match self.rtt {
             Some(smoothed) => (smoothed * 7 + took) / 8,
@@ -580,7 +576,7 @@ impl Link {
         });
     }
 
-    /// When it is given up, if nothing arrives on it before.
+    /// Returns when the link is given up if nothing arrives on it before.
     pub fn lost_at(&self) -> Instant {
         match self.hello {
             Some(_) => self.liveness.lost_at(),
@@ -602,14 +598,14 @@ impl Link {
     }
 }
 
-/// An interval as frames carry it.
+/// Returns an interval as frames carry it, in milliseconds.
 pub(crate) fn millis(interval: Duration) -> u32 {
     u32::try_from(interval.as_millis()).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]
 impl Link {
-    /// Whether little of it waits.
+    /// Whether the queued work of this link is small.
     pub(crate) fn is_modest(&self) -> bool {
         self.queued < 16 * 1024
     }
@@ -617,7 +613,7 @@ impl Link {
 
 #[cfg(test)]
 impl Table {
-    /// Asserts that what waits is counted. For tests: it looks at all links.
+    /// Asserts that queued work is counted correctly. For tests: it walks over all links.
     pub(crate) fn check(&self) {
         self.waiting.check();
         for (id, link) in &self.all {

@@ -1,5 +1,4 @@
-//! Links as tracker and peer both have them: each step once, and where the two
-//! differ, that they do.
+//! The behaviour of links that tracker and peer have in common, and where they differ.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -63,7 +62,7 @@ fn listing(names: &[&str]) -> Update {
     }
 }
 
-/// A listing that is longer than a peer keeps of a neighbour.
+/// A listing that exceeds what a peer keeps of a neighbour.
 fn endless() -> Update {
     let name = "a".parse().expect("a name");
     Update {
@@ -85,7 +84,7 @@ fn record(number: u64, removed: &[u8]) -> SignedRecord {
         .expect("is signed")
 }
 
-/// What happens on a node's links, and what came of it.
+/// A node's links, and what came of its inputs.
 struct Node {
     links: Links,
     now: Instant,
@@ -138,7 +137,7 @@ impl Node {
         })
     }
 
-    /// Lets time pass as far as the next deadline, at most up to `until`.
+    /// Lets time pass to the next deadline, but not beyond `until`.
     fn advance(&mut self, until: Instant) -> Vec<Event> {
         let next = self.links.next_deadline().unwrap_or(until);
         self.now = next.max(self.now).min(until);
@@ -161,8 +160,7 @@ impl Node {
         })
     }
 
-    /// Brings a link with this member up, and drops the frames that follow from
-    /// it.
+    /// Brings a link to this member up, and discards the resulting frames.
     fn up(&mut self, link: u64, member: u8, hello: Hello) -> Vec<Event> {
         self.connect(link, party(member));
         let events = self.hear(link, hello);
@@ -170,12 +168,12 @@ impl Node {
         events
     }
 
-    /// What was to be done since last asked.
+    /// Returns the outputs since the last call.
     fn said(&mut self) -> Vec<Output> {
         std::iter::from_fn(|| self.links.poll_output()).collect()
     }
 
-    /// The one frame that was sent since last asked.
+    /// Returns the body of the only frame sent since the last call.
     fn answer(&mut self) -> Body {
         let said = self.said();
         let [Output::Send(_, frame)] = &said[..] else {
@@ -190,7 +188,7 @@ impl Node {
     }
 }
 
-/// That a link was closed for this reason, after its other end was told.
+/// Asserts that a link was closed for this reason, after its other end was told.
 fn assert_closed(said: &[Output], link: u64, reason: &str) {
     let leave = Leave {
         reason: reason.into(),
@@ -279,7 +277,7 @@ fn an_update_is_acknowledged_by_a_tracker_always_and_by_a_peer_if_it_was_not_tak
         }
         assert!(node.hear(1, Update::heartbeat(1)).is_empty(), "no change");
         node.said();
-        // A change of a state that is not known here.
+        // A change relative to a state that is not known here.
         let change = Update {
             since: Some(5),
             ..Update::heartbeat(6)
@@ -680,7 +678,7 @@ fn a_trackers_word_on_the_interval_is_kept_by_both_ends() {
         (liveness(&node).ours(), liveness(&node).theirs()),
         (two, two)
     );
-    // A neighbour grants nothing.
+    // A neighbour does not grant an interval.
     node.up(2, 3, hello(1));
     node.hear(2, ack(Some(2000)));
     let link = node.links.get(LinkId(2)).expect("is up");

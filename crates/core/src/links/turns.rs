@@ -1,9 +1,9 @@
-//! Work that is not done at once, and whose turn it is.
+//! The queues of work that is not done at once.
 //!
-//! Hellos and signs of life are always dealt with as they come. Of all else each kind
-//! has its share of this node's time ([`budget`](crate::budget)). What comes when that
-//! is used up waits here: each account's in its order, and the account first that has
-//! cost least. What may be held here is bounded in [`Table`](super::table::Table).
+//! Hellos and signs of life are always handled at once. Every other kind of work has its share of
+//! this node's time ([`budget`](crate::budget)). Once that is used up, work waits here: in order
+//! for each account, and the account that has cost least comes first. How much may wait is bounded
+//! in [`Table`](super::table::Table).
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -16,11 +16,11 @@ use crate::budget::{Budgets, Effort};
 use crate::catalogue::Applying;
 use crate::time::Instant;
 
-/// Questions that may wait on one link, and changes of a listing.
+/// The most questions that may wait on one link, and the most changes of one listing.
 const QUESTIONS_EACH: usize = 16;
 const CHANGES_EACH: usize = 64;
 
-/// A question that waits for an answer.
+/// A question that waits for its answer.
 #[derive(Debug)]
 pub struct Question {
     pub link: LinkId,
@@ -28,37 +28,37 @@ pub struct Question {
     pub find: Find,
 }
 
-/// A change of a listing that waits to be applied, or that is being applied.
+/// A change of a listing that waits to be applied, or is being applied.
 #[derive(Debug)]
 pub struct ListingChange {
     pub link: LinkId,
     pub peer: PeerId,
     pub epoch: u64,
     pub seq: u64,
-    /// What it takes in memory, in bytes.
+    /// How many bytes of memory it takes.
     pub cost: u64,
-    pub progress: HowFar,
+    pub progress: ChangeProgress,
 }
 
-/// How far a change is.
+/// How far a change has been applied.
 #[derive(Debug)]
-pub enum HowFar {
+pub enum ChangeProgress {
     Waits(Update),
     Begun(Applying),
 }
 
-/// What waits.
+/// The queues.
 #[derive(Debug, Default)]
 pub struct Turns {
     named: Line<Question>,
     costly: Line<Question>,
     changes: Line<ListingChange>,
-    /// How many questions of each link wait, and how many changes of each listing.
+    /// The number of waiting questions of each link, and of waiting changes of each listing.
     asked: BTreeMap<LinkId, usize>,
     changing: BTreeMap<PeerId, usize>,
 }
 
-/// What of each account waits, in its order.
+/// The waiting items of each account, in order.
 #[derive(Debug)]
 struct Line<T>(BTreeMap<Account, VecDeque<T>>);
 
@@ -75,14 +75,14 @@ impl Turns {
             .is_none_or(|asked| *asked < QUESTIONS_EACH)
     }
 
-    /// A question waits.
+    /// Queues a question.
     pub fn ask(&mut self, account: Account, question: Question) {
         *self.asked.entry(question.link).or_default() += 1;
         let effort = effort_of(&question.find);
         self.questions_mut(effort).push(account, question);
     }
 
-    /// A change of a listing waits. Whether there was room for one more.
+    /// Queues a change of a listing. Returns whether there was room for it.
     pub fn change(&mut self, account: Account, change: ListingChange) -> bool {
         let changing = self.changing.entry(change.peer).or_default();
         if *changing >= CHANGES_EACH {
@@ -93,12 +93,12 @@ impl Turns {
         true
     }
 
-    /// Whether a change of this member's listing waits, or is being applied.
+    /// Whether a change of this member's listing waits or is being applied.
     pub fn is_changing(&self, peer: PeerId) -> bool {
         self.changing.contains_key(&peer)
     }
 
-    /// The question whose turn it is, if there is time for one.
+    /// Takes the next question, if the budget allows.
     pub fn next_question(&mut self, now: Instant, budgets: &mut Budgets) -> Option<Question> {
         for effort in [Effort::Named, Effort::Costly] {
             if self.is_next(effort) || budgets.is_spent(now, effort) {
@@ -113,8 +113,8 @@ impl Turns {
         None
     }
 
-    /// The change whose turn it is, if there is time for one. It is put back with
-    /// [`put_back`](Self::put_back) if it is not done.
+    /// Takes the next change, if the budget allows. If the caller does not finish it, the change
+    /// must be returned with [`put_back`](Self::put_back).
     pub fn next_change(
         &mut self,
         now: Instant,
@@ -132,14 +132,14 @@ impl Turns {
         Some((first, change))
     }
 
-    /// There is more to do of this change.
+    /// Returns an unfinished change to the front of its queue.
     pub fn put_back(&mut self, account: Account, change: ListingChange) {
         *self.changing.entry(change.peer).or_default() += 1;
         let row = self.changes.0.entry(account).or_default();
         row.push_front(change);
     }
 
-    /// When there may be time for what waits.
+    /// Returns when the budget may allow the next item.
     pub fn next_deadline(&self, budgets: &Budgets) -> Option<Instant> {
         let questions = [Effort::Named, Effort::Costly].into_iter();
         let questions = questions
@@ -151,7 +151,7 @@ impl Turns {
         questions.chain(changes).min()
     }
 
-    /// Takes out the questions of a link that wait.
+    /// Removes the waiting questions of a link and returns them.
     pub fn take_questions(&mut self, link: LinkId) -> Vec<Question> {
         if self.asked.remove(&link).is_none() {
             return Vec::new();
@@ -161,15 +161,15 @@ impl Turns {
         questions
     }
 
-    /// Takes out the changes of a listing that wait. Returns what they took, if there
-    /// were any.
+    /// Removes the waiting changes of a listing. Returns how many bytes they took, if there were
+    /// any.
     pub fn take_changes(&mut self, peer: PeerId) -> Option<u64> {
         self.changing.remove(&peer)?;
         let changes = self.changes.take(|change| change.peer == peer);
         Some(changes.iter().map(|change| change.cost).sum())
     }
 
-    /// A link of this member is gone: nothing waits of it any more.
+    /// A link of this member is gone: removes everything that waits of it.
     pub fn on_link_down(&mut self, link: LinkId, peer: PeerId) {
         self.take_questions(link);
         if self.is_changing(peer) {
@@ -203,7 +203,7 @@ fn one_less<K: Ord>(counts: &mut BTreeMap<K, usize>, key: &K) {
     }
 }
 
-/// Which share of the time a question takes.
+/// Returns which share of the time a question is charged to.
 pub fn effort_of(find: &Find) -> Effort {
     match find.query {
         Query::Names(_) | Query::Content(_) => Effort::Named,
@@ -211,7 +211,7 @@ pub fn effort_of(find: &Find) -> Effort {
     }
 }
 
-/// An estimate of the memory that a question takes while it waits, in bytes.
+/// Estimates the memory that a waiting question takes, in bytes.
 pub fn size_of(find: &Find) -> u64 {
     const QUESTION: u64 = 256;
     const NAME: u64 = 32;
@@ -249,7 +249,7 @@ impl<T> Line<T> {
         first
     }
 
-    /// The account that has cost least lately, of those that may have a turn.
+    /// Returns the account that has cost least lately, of those for which `lately` returns a cost.
     fn first(&self, mut lately: impl FnMut(Account) -> Option<u64>) -> Option<Account> {
         let accounts = self.0.keys();
         let may = accounts.filter_map(|account| Some((lately(*account)?, *account)));

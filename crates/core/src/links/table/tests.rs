@@ -1,5 +1,5 @@
-//! Both ends of the same links keep the same one; no member is given up too
-//! soon or kept too long.
+//! Tests that both ends keep the same one of two links, and that members are given up neither too
+//! soon nor too late.
 
 use std::collections::VecDeque;
 use std::net::Ipv4Addr;
@@ -50,9 +50,8 @@ enum Said {
     Closed,
 }
 
-/// Plays two links between members 1 and 2, dialled by these, with what is
-/// said arriving in the order that `choices` tells; returns how many choices
-/// there were at each turn, and the links in use at both ends.
+/// Plays two links between members 1 and 2, dialled as given. `choices` tells the order in which
+/// frames arrive. Returns the number of options at each choice, and the links in use at both ends.
 fn play(dialled_by_one: [bool; 2], choices: &[usize]) -> (Vec<usize>, [Option<LinkId>; 2]) {
     let now = Instant::default();
     let mut ends = [
@@ -114,7 +113,7 @@ fn of_two_links_both_ends_keep_that_of_the_lower_id_in_every_order_of_arrival() 
             let (options, in_use) = play(dialled_by_one, &choices);
             assert_eq!(in_use, [Some(kept); 2], "{choices:?}");
             plays += 1;
-            // The next sequence of choices, as an odometer counts.
+            // Advances to the next sequence of choices, as an odometer does.
             choices.resize(options.len(), 0);
             while choices
                 .last()
@@ -177,7 +176,7 @@ fn whoever_says_the_same_again_is_no_news_and_whoever_moves_all_the_time_is_let_
         port: Some(port),
         ..hello(7)
     };
-    // A machine that changes networks at every look stays.
+    // A machine that changes networks at every check stays.
     for port in 1..100 {
         now = now + Duration::from_secs(5);
         let greeted = links.greeted(now, LinkId(1), moved_to(port));
@@ -222,7 +221,7 @@ fn a_second_hello_says_where_else_its_member_is_and_changes_nothing_else() {
 
 #[test]
 fn a_link_that_comes_long_after_another_one_means_that_its_dialler_has_lost_that() {
-    // The lower id dialled the first: were both dialled at once, it would stay.
+    // The lower id dialled the first link: had both been dialled at once, it would stay.
     for (later, kept) in [(HELLO_WITHIN, 2), (Duration::ZERO, 1)] {
         let mut links = Table::new(me(1, 1), u64::MAX);
         let now = Instant::default();
@@ -302,7 +301,7 @@ fn where_a_member_can_be_reached_is_where_it_is_seen_and_never_loopback_for_othe
     assert!(address(lan, &claimed, None).is_empty());
 }
 
-/// One frame of an update with so many names of one letter.
+/// One frame of an update with this many removed names of one letter.
 fn part(names: usize, first: bool, last: bool) -> Update {
     let name: thorp_wire::Name = "a".parse().expect("a name");
     Update {
@@ -348,14 +347,14 @@ fn what_arrives_on_all_links_is_bounded_and_the_largest_makes_room() {
     let (whole, _) = push(&mut links, small, 1, false, true);
     let whole = whole.expect("is whole");
     assert!(!whole.crowded_out && whole.update.removed.len() == 31);
-    // What is whole and waits for its turn takes room all the same.
+    // A whole update that waits takes room as well.
     assert_eq!(links.queue(small, account(small), whole.cost()), none);
     assert_eq!(links.queue(late, account(late), 60 * each), [late]);
     links.unqueue(small, account(small), whole.cost());
     let (whole, _) = push(&mut links, large, 40, false, true);
     let whole = whole.expect("is whole");
     assert!(whole.crowded_out && whole.update.removed.is_empty());
-    // It has room once the others are through, or gone.
+    // There is room once the other updates are applied, or gone.
     links.closed(late);
     let (whole, _) = push(&mut links, large, 100, true, true);
     let whole = whole.expect("is whole");

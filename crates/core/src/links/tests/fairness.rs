@@ -1,11 +1,11 @@
-//! Attacks on what members share at a node: its memory and its time. Each is played
-//! as it was seen, and honest members are served as if nothing had happened.
+//! Attacks on the memory and time that members share at a node. Each is played as it was observed,
+//! and honest members must be served as if nothing had happened.
 
 use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// So many names, of some length each.
+/// A listing of `count` names of about `length` characters.
 fn many(count: usize, length: usize, what: char) -> Update {
     let folder = format!("{}/", what.to_string().repeat(199));
     let rest = what.to_string().repeat(length % 200);
@@ -42,14 +42,14 @@ fn asked(events: &[Event]) -> Vec<u64> {
 }
 
 impl Node {
-    /// A member is there, and its listing is on its way.
+    /// Connects a member and sends its listing.
     fn comes(&mut self, member: u8, listing: Update) {
         self.up(member.into(), member, hello(1));
         self.hear(member.into(), listing);
         self.settle();
     }
 
-    /// Waits until nothing waits, and takes what was said to each link.
+    /// Lets time pass until no work waits.
     fn settle(&mut self) {
         for _ in 0..100 {
             let soon = self.now + Duration::from_millis(10);
@@ -57,7 +57,7 @@ impl Node {
         }
     }
 
-    /// Time passes, and all members are still there.
+    /// Lets time pass while all members stay alive.
     fn pass(&mut self, time: Duration) {
         self.now = self.now + time;
         let all: Vec<LinkId> = self.links.table.all().map(|(link, _)| link).collect();
@@ -106,7 +106,7 @@ fn two_members_that_fill_the_memory_make_room_for_those_that_come_after_them() {
             node.links.listed.free()
         );
         node.said();
-        // A newcomer with thirty files, and one that adds sixty to its list.
+        // A newcomer with thirty files, and a member that adds sixty to its listing.
         node.comes(4, many(30, 5, 'h'));
         assert_eq!(node.lists(4), Some(30));
         assert_eq!((node.lists(2), node.lists(3)), (Some(119), None));
@@ -119,7 +119,7 @@ fn two_members_that_fill_the_memory_make_room_for_those_that_come_after_them() {
         node.hear(4, sixty);
         node.settle();
         assert_eq!(node.lists(4), Some(90));
-        // The other one is not forgotten: there is no room for it yet.
+        // The latter is not forgotten: there is no room for it yet.
         let announced = || Update {
             entries: Some(119),
             bytes: Some(119 * 4400),
@@ -132,7 +132,7 @@ fn two_members_that_fill_the_memory_make_room_for_those_that_come_after_them() {
         assert_eq!(node.lists(3), None);
         let told = node.acks(3);
         assert!(told.iter().all(|(_, unlisted)| *unlisted), "{told:?}");
-        // Nothing is kept of what has left, and it is asked for again.
+        // The listing of a member that has left is dropped, and the other one is asked for again.
         node.handle(Input::Disconnected {
             link: LinkId(2),
             reason: String::new(),
@@ -212,7 +212,7 @@ fn a_member_that_changes_its_listing_all_the_time_pays_for_it_alone() {
             while node.links.next_deadline().is_some_and(|at| at <= now) {
                 node.links.advance(now);
             }
-            // Others ask by name, and say that they have one file more or less.
+            // Other members ask by name, and announce one file more or less.
             assert_eq!(asked(&node.ask(3, by_name())), [3]);
             let few = if seq % 2 == 0 { &["a"][..] } else { &["b"] };
             node.hear(
@@ -247,7 +247,7 @@ fn a_long_listing_goes_in_bit_by_bit_and_others_are_served_in_between() {
         }
         assert!(seen.len() >= 10, "{seen:?}");
         assert_eq!(node.now, Instant::default(), "without losing any time");
-        // What it says meanwhile is a sign of life, and no reason to begin again.
+        // What the member says meanwhile is a sign of life, and no reason to begin again.
         node.said();
         node.hear(
             2,
@@ -266,17 +266,17 @@ fn a_long_listing_goes_in_bit_by_bit_and_others_are_served_in_between() {
     }
 }
 
-/// Forty members and a visitor.
+/// Forty members and a visitor at one node.
 struct Crowd {
     node: Node,
-    /// How long this node was busy with patterns.
+    /// How long the node was busy with patterns.
     busy: Duration,
 }
 
 impl Crowd {
     const ATTACKERS: std::ops::Range<u8> = 10..50;
     const VISITOR: u8 = 60;
-    /// What one pattern takes.
+    /// The cost of one pattern.
     const COSTS: Work = Work(20_000);
 
     fn new(mut node: Node, remote: impl Fn(u8) -> Ipv4Addr) -> Self {
@@ -288,7 +288,7 @@ impl Crowd {
         Self { node, busy }
     }
 
-    /// What is asked leads to these events: every question that has its turn is answered.
+    /// Asks a question, answers every question whose turn comes, and returns who was answered.
     fn ask(&mut self, member: u8, find: Find) -> Vec<u64> {
         let input = Input::Frame {
             link: LinkId(member.into()),
@@ -319,7 +319,7 @@ impl Crowd {
         asked(events)
     }
 
-    /// For seventy seconds they ask for patterns without end.
+    /// Lets the attackers ask for patterns without pause for seventy seconds.
     fn attack(&mut self) {
         let end = self.node.now + 70 * SECOND;
         while self.node.now < end {
@@ -327,7 +327,7 @@ impl Crowd {
             for member in Self::ATTACKERS {
                 self.ask(member, by_pattern());
             }
-            // A visitor's get: it is asked by name, and the answer does not wait.
+            // A visitor's question by name is answered at once.
             assert_eq!(
                 self.ask(Self::VISITOR, by_name()),
                 [u64::from(Self::VISITOR)]
@@ -338,7 +338,7 @@ impl Crowd {
                 self.answer(&events);
             }
             self.node.said();
-            // What waits is bounded.
+            // The size of waiting work stays bounded.
             assert!(
                 self.node
                     .links
@@ -349,7 +349,7 @@ impl Crowd {
         }
     }
 
-    /// How long a visitor's pattern waits.
+    /// Returns how long a visitor's pattern waits.
     fn waits(&mut self) -> Duration {
         let before = self.node.now;
         let mut served = self.ask(Self::VISITOR, by_pattern());
