@@ -1,8 +1,7 @@
-//! Others' questions: answered from memory, at once, unless a file is to be
-//! hashed first.
+//! Answers questions of other members from memory, at once unless a file must be hashed first.
 //!
-//! What an answer looks like is decided in [`answer`](crate::answer), what a
-//! member may ask for in [`links`](crate::links).
+//! The content of an answer is decided in [`answer`](crate::answer), what a member may ask for in
+//! [`links`](crate::links).
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,13 +13,13 @@ use super::{Output, Peer};
 use crate::links::LinkId;
 use crate::time::Instant;
 
-/// How long a member that asked for a file's root waits for it; then the answer
-/// says how much was read, and it may ask again.
+/// How long a question for a file's root may wait for the hash. Then the answer says how much was
+/// read, and the member may ask again.
 const HASHING_WITHIN: Duration = Duration::from_secs(3);
-/// Questions of one member that may wait for a hash.
+/// The most questions of one member that may wait for a hash.
 const HASHING_EACH: usize = 64;
 
-/// A question that waits for files to be hashed.
+/// A question of another member that waits for files to be hashed.
 #[derive(Debug)]
 pub(super) struct Hashing {
     pub(super) link: LinkId,
@@ -47,8 +46,8 @@ impl Peer {
         });
     }
 
-    /// Answers questions that have waited for too long, or for files that are
-    /// hashed now (which can only be where the share has changed).
+    /// Answers the questions that have waited too long, and those whose files are hashed now
+    /// (which can only be so after the share has changed).
     pub(super) fn answer_hashed(&mut self, now: Instant, share_changed: bool) {
         let is_late = self
             .next_hashing_deadline()
@@ -66,8 +65,8 @@ impl Peer {
         }
     }
 
-    /// When the question that waits longest has waited for too long. Each waits
-    /// for the same time, so that is the first one.
+    /// Returns when the oldest waiting question has waited too long. All wait for the same time,
+    /// so it is the first one.
     pub(super) fn next_hashing_deadline(&self) -> Option<Instant> {
         Some(self.hashing.first()?.until)
     }
@@ -79,7 +78,7 @@ impl Peer {
         self.pass_on();
     }
 
-    /// So much was read of a file that was to be hashed now; nothing, where that
+    /// Records how much was read of a file that is to be hashed at once; `None` when the hashing
     /// has ended.
     pub(super) fn hashed_so_far(&mut self, name: Name, bytes: Option<u64>) {
         match bytes {
@@ -101,7 +100,7 @@ impl Peer {
     }
 }
 
-/// Of files that are being hashed here, how much was read.
+/// Adds to files that are being hashed here how much was read.
 fn tell_how_far(found: &mut Found, me: PeerId, hashed: &BTreeMap<Name, u64>) {
     for variant in &mut found.variants {
         let is_ours = variant.holders.iter().any(|holder| holder.id == me);

@@ -1,10 +1,9 @@
-//! Files for this peer's user: what the gets ask of the rest, which members that
-//! is asked of, and what becomes of the answers.
+//! Files for this peer's user: carries the questions of gets to other members, and their answers
+//! back.
 //!
-//! What to ask, in which order and for how long is decided by
-//! [`Gets`](crate::get::Gets), [`Lookup`](crate::lookup::Lookup) and
-//! [`Fetches`](crate::get::small::Fetches); this turns their wishes into frames
-//! and frames into their answers. Surveys are run in
+//! What to ask, in which order and for how long is decided by [`Gets`](crate::get::Gets),
+//! [`Lookup`](crate::lookup::Lookup) and [`Fetches`](crate::get::small::Fetches); this module
+//! turns their requests into frames, and frames into their answers. Surveys are in
 //! [`surveying`](super::surveying), links are made in [`linking`](super::linking).
 
 use std::collections::BTreeMap;
@@ -26,19 +25,19 @@ use crate::spared::Lookups;
 use crate::survey::Subject;
 use crate::time::Instant;
 
-/// How many neighbours are asked about a name that memory does not have.
+/// How many neighbours are asked about a name that is not in memory.
 pub(super) const ASKED_NEIGHBOURS: usize = 8;
 
-/// What a link is wanted for.
+/// What is to be done on a link.
 #[derive(Debug)]
 pub(super) enum Errand {
     Ask(Asker, Find),
     Get(FetchId, Content),
-    /// Nothing but the link itself.
+    /// Only establish the link.
     Meet,
 }
 
-/// What a question is asked for.
+/// What the answer to a question is for.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Asker {
     Lookup(Inquiry, u32),
@@ -49,21 +48,21 @@ pub(super) enum Asker {
     Nobody,
 }
 
-/// Who waits for all there is.
+/// Who runs a survey.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Surveyor {
     Shell(AskId),
     Get(Inquiry),
 }
 
-/// Something asked on a link, without an answer yet.
+/// A question or request on a link that has no answer yet.
 #[derive(Debug)]
 pub(super) struct Question {
     pub(super) errand: Errand,
     asked: Instant,
 }
 
-/// Members that a link is wanted to, and what for.
+/// The members to which links are wanted, and what for.
 #[derive(Debug, Default)]
 pub(super) struct Wanted {
     links: BTreeMap<PeerId, WantedLink>,
@@ -71,16 +70,17 @@ pub(super) struct Wanted {
 
 #[derive(Debug, Default)]
 struct WantedLink {
-    /// The shell is dialling and has not said yet what came of it. No member is
-    /// dialled twice at once.
+    /// Whether the shell is dialling and has not reported the result. No member is dialled twice
+    /// at the same time.
     dialling: bool,
     errands: Vec<Errand>,
 }
 
 impl Peer {
-    /// The bytes of a file have come. Whether they are wanted, and as what: then
-    /// check and store them, and say [`Input::Stored`](super::Input::Stored).
-    /// Otherwise drop them. Drain [`poll_output`](Self::poll_output) after it, too.
+    /// Reports that the bytes of a file have arrived. If they are wanted, returns for which fetch
+    /// and as what content: check and store them, then send
+    /// [`Input::Stored`](super::Input::Stored). Otherwise drop them. Drain
+    /// [`poll_output`](Self::poll_output) afterwards.
     pub fn claim_content(
         &mut self,
         now: Instant,
@@ -93,7 +93,7 @@ impl Peer {
         self.gets.claimed(fetch?)
     }
 
-    /// Does what the gets want done, until they want nothing more.
+    /// Carries out the requests of the gets until there are none left.
     pub(super) fn advance_gets(&mut self, now: Instant) {
         self.tell_what_is_listed(now);
         self.gets.handle(now, get::Input::Tick);
@@ -111,7 +111,7 @@ impl Peer {
         }
     }
 
-    /// A neighbour may have come to list what is waited for.
+    /// Tells the gets that neighbours may list files now that the gets wait for.
     fn tell_what_is_listed(&mut self, now: Instant) {
         let (catalogue, me) = (self.links.catalogue(), self.config.me.id);
         let state = catalogue.holder_changes();
@@ -161,7 +161,7 @@ impl Peer {
             return;
         }
         for ask in self.lookups.keys().copied().collect::<Vec<_>>() {
-            // Taken out while it looks around, for it is part of what it sees.
+            // Taken out of the map, because `Around` borrows the whole peer.
             while let Some(mut lookup) = self.lookups.remove(&ask) {
                 let actions = lookup.advance(now, &Around { now, peer: self });
                 let asker = Asker::Lookup(ask, lookup.round());
@@ -266,7 +266,7 @@ impl Peer {
         }
     }
 
-    /// What became of bytes that were claimed, or of an empty file.
+    /// Claimed bytes, or an empty file, were stored or could not be.
     pub(super) fn stored(&mut self, now: Instant, fetch: FetchId, storage: Storage) {
         let is_mismatch = storage == Storage::Mismatch;
         let from = self.fetches.stored(fetch, !is_mismatch);
@@ -286,7 +286,7 @@ impl Peer {
             .handle(now, get::Input::Stored(fetch, from, storage));
     }
 
-    /// The bytes of a file have come. For which fetch, if they are wanted.
+    /// Takes the arrived bytes of a file. Returns for which fetch, if they are wanted.
     pub(super) fn content_came(
         &mut self,
         now: Instant,
@@ -306,7 +306,7 @@ impl Peer {
         self.fetches.arrived(now, fetch, holder).then_some(fetch)
     }
 
-    /// Runs an errand to a member, over a new link if there is none.
+    /// Runs an errand at a member, over a new link if there is none.
     pub(super) fn send_to(&mut self, now: Instant, member: Holder, errand: Errand) {
         if let Some((link, _)) = self.links.to(member.id) {
             self.run(now, link, errand);
@@ -316,7 +316,7 @@ impl Peer {
         self.reach(member);
     }
 
-    /// Runs an errand on a link that is up, if it is still wanted.
+    /// Runs an errand on a link that is up, if its result is still wanted.
     pub(super) fn run(&mut self, now: Instant, link: LinkId, errand: Errand) {
         let Some(who) = self.links.get(link).map(|link| link.member.id) else {
             return;
@@ -342,7 +342,7 @@ impl Peer {
         self.questions.insert((link, request), question);
     }
 
-    /// Whether what this errand would bring from there is still waited for.
+    /// Whether the result of this errand at this member is still wanted.
     fn is_wanted(&self, errand: &Errand, who: PeerId) -> bool {
         match errand.asker() {
             Asker::Lookup(ask, round) => self
@@ -363,13 +363,14 @@ impl Peer {
         let Some(link) = self.links.get_mut(id) else {
             return;
         };
-        // What waited for a file to be hashed says nothing of the way.
+        // The time of an answer that waited for a file to be hashed says nothing about the
+        // connection.
         if !matches!(&question.errand, Errand::Ask(_, find) if find.hash_now) {
             link.answered_in(now - question.asked);
         }
         let who = link.member.id;
         let is_tracker = link.member.tracker;
-        // A holder does not know by which address it is reached.
+        // A holder does not know at which address it is reached.
         let itself = link.holder();
         for holder in found
             .variants
@@ -468,12 +469,12 @@ impl Peer {
             }
             Asker::Widening(fetch) => self.fetches.widened(fetch, None),
             Asker::Fetch(fetch) => self.fetches.failed(fetch, who, failure),
-            // The swarm asks again in its time.
+            // The swarm asks again when it needs to.
             Asker::Sources(_) | Asker::Nobody => {}
         }
     }
 
-    /// No caller waits for these any more, nor for an answer about them.
+    /// Forgets these fetches, and the questions of a get: no caller waits for them any more.
     fn forget(&mut self, get: GetId, fetches: &[FetchId]) {
         for fetch in fetches {
             self.fetches.drop(*fetch);
@@ -574,7 +575,7 @@ impl Errand {
 }
 
 impl Wanted {
-    /// Asserts that nothing waits for a link that is not being made.
+    /// Asserts that every link that is waited for is being made.
     #[cfg(test)]
     pub(super) fn check(&self, links: &links::Links) {
         for (id, wanted) in &self.links {
@@ -582,18 +583,18 @@ impl Wanted {
         }
     }
 
-    /// This is to be done at a member once there is a link.
+    /// Adds an errand for a member, to be run once there is a link.
     pub(super) fn add(&mut self, id: PeerId, errand: Errand) {
         self.links.entry(id).or_default().errands.push(errand);
     }
 
-    /// A link to this member is wanted. Whether it is to be dialled for that.
+    /// Notes that a link to this member is wanted. Returns whether to dial it.
     pub(super) fn dial(&mut self, id: PeerId) -> bool {
         let wanted = self.links.entry(id).or_default();
         !std::mem::replace(&mut wanted.dialling, true)
     }
 
-    /// The shell is done with dialling this member.
+    /// The shell has finished dialling this member.
     pub(super) fn dialled(&mut self, id: PeerId) {
         if let Some(wanted) = self.links.get_mut(&id) {
             wanted.dialling = false;
@@ -607,7 +608,7 @@ impl Wanted {
         self.links.get(&id).is_some_and(|wanted| wanted.dialling)
     }
 
-    /// Takes what is to be done at this member.
+    /// Takes the errands for this member.
     pub(super) fn errands(&mut self, id: PeerId) -> Vec<Errand> {
         let Some(wanted) = self.links.get_mut(&id) else {
             return Vec::new();

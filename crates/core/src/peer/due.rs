@@ -1,7 +1,6 @@
-//! What time and events have made due: runs at the end of every input.
+//! What is due by time or because of events; runs at the end of every input.
 //!
-//! Each small machine knows its own deadlines; this is only the order in which
-//! they get their turn.
+//! Each machine knows its own deadlines; only the order in which they run is decided here.
 
 use thorp_wire::frame::{Frame, Update};
 
@@ -17,7 +16,7 @@ impl Peer {
         self.publish(now);
         let events = self.links.advance(now);
         self.on_events(now, events);
-        // Neighbours first: a group whose tracker is down comes up anyway.
+        // Neighbours before the tracker, so that a group forms even while its tracker is down.
         self.dial_remembered(now);
         if self.home.dial(now) {
             self.out.push_back(Output::Dial(Target::Tracker));
@@ -26,9 +25,9 @@ impl Peer {
         self.answer_hashed(now, share_changed);
     }
 
-    /// A link that is neither the tracker's nor a neighbour's is left to fall
-    /// silent when it is no longer needed, and so to end. As long as a file comes
-    /// over it, it is needed: over a thin one that takes a while.
+    /// A sign of life is due on a link. A link that is neither to the tracker nor to a neighbour
+    /// gets none once it is no longer needed, and so ends. It is needed as long as a file arrives
+    /// over it, which may take a while on a slow one.
     pub(super) fn on_silent(&mut self, now: Instant, id: LinkId) {
         let is_kept = self.links.get(id).is_some_and(|link| {
             let member = link.member.id;
@@ -44,7 +43,7 @@ impl Peer {
                 heartbeat.spared = u32::try_from(untold.spared).unwrap_or(u32::MAX);
             }
             if self.publishing.is_stopped(id) {
-                // So the other end knows when there is room for it.
+                // Lets the other end know when there is room for it.
                 let own = self.links.catalogue().listing(self.config.me.id);
                 let size = own.map(Listing::size).unwrap_or_default();
                 heartbeat.entries = Some(size.entries as u64);

@@ -1,8 +1,8 @@
-//! What has happened on the links: where it goes.
+//! Passes each event of the links on to where it is handled.
 //!
-//! What frames lead to on a link itself is decided in [`links`](crate::links).
-//! Questions of others are answered in [`answering`](super::answering),
-//! answers to our own go to [`asking`](super::asking).
+//! The effect of frames on the link itself is decided in [`links`](crate::links). Questions of
+//! other members are answered in [`answering`](super::answering), answers to this peer's questions
+//! are handled in [`asking`](super::asking).
 
 use thorp_wire::frame::Ack;
 
@@ -12,7 +12,7 @@ use crate::links::{self, Event, LinkId, Party, Table};
 use crate::time::Instant;
 
 impl Peer {
-    /// Something has happened on a link, or is to happen on all of them.
+    /// Handles an input about one link, or about all.
     pub(super) fn on_link_input(&mut self, now: Instant, input: links::Input) {
         match &input {
             links::Input::Connected {
@@ -94,7 +94,7 @@ impl Peer {
             }
             Event::Expiring { link } => self.on_expiring(link),
             Event::Silent { link } => self.on_silent(now, link),
-            // That is for a tracker.
+            // Only a tracker handles these.
             Event::RenewalAsked { .. } | Event::LookedUp(_) => {}
         }
     }

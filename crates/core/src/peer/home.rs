@@ -1,5 +1,4 @@
-//! The way to the tracker: when to dial it, how it is with it now, and what a
-//! person is told of that.
+//! The connection to the tracker: when to dial it, its state, and what to tell the user about it.
 
 use std::time::Duration;
 
@@ -12,20 +11,20 @@ use crate::time::Instant;
 
 use super::io::{Cause, Notice, Unreached};
 
-/// However long an attempt took, the next one does not follow it sooner.
+/// The next attempt follows the end of the last one no sooner than this.
 const SHORTEST: Duration = Duration::from_millis(100);
 
-/// The connection to the tracker, or the attempts at it.
+/// The connection to the tracker, or the attempts to make it.
 #[derive(Debug)]
 pub(super) struct Home {
     every: Duration,
     random: fastrand::Rng,
     state: State,
-    /// Whether the last attempt failed, or none was made because there is no tracker.
+    /// Whether the last attempt failed, or there is no tracker to dial.
     failed: bool,
-    /// Why there is no link, as far as that is known.
+    /// Why there is no link, if known.
     trouble: Option<Unreached>,
-    /// What the tracker shows of why it ends the link that is about to go down.
+    /// Why the tracker ends the link that is about to go down, if it has told.
     explanation: Option<Unreached>,
 }
 
@@ -62,7 +61,7 @@ impl Home {
         }
     }
 
-    /// Whether to dial now.
+    /// Returns whether to dial now.
     pub(super) fn dial(&mut self, now: Instant) -> bool {
         let due = matches!(self.state, State::Waiting { until } if until <= now);
         if due {
@@ -78,10 +77,10 @@ impl Home {
         }
     }
 
-    /// An attempt came to nothing. Whether that is news.
+    /// An attempt to dial failed. Returns whether the attempt before it had not.
     ///
-    /// The next one begins an interval after this one has begun: to be refused
-    /// takes no time, to be met with silence takes long.
+    /// The interval until the next attempt counts from the beginning of this one, because a
+    /// refused connection fails at once, while silence takes long to be noticed.
     pub(super) fn dial_failed(&mut self, now: Instant) -> bool {
         let State::Dialling { since } = self.state else {
             return false;
@@ -92,14 +91,14 @@ impl Home {
         !std::mem::replace(&mut self.failed, true)
     }
 
-    /// The way may be open again: the next attempt is now.
+    /// Schedules the next attempt for now, since the tracker may be reachable again.
     pub(super) fn hurry(&mut self, now: Instant) {
         if let State::Waiting { until } = &mut self.state {
             *until = now.min(*until);
         }
     }
 
-    /// No more attempts.
+    /// Ends all attempts.
     pub(super) fn stop(&mut self) {
         self.state = State::Nowhere;
         self.failed = true;
@@ -115,9 +114,9 @@ impl Home {
         };
     }
 
-    /// A link is gone. Whether it was the tracker's.
+    /// A link is gone. Returns whether it was the tracker's.
     ///
-    /// A tracker that comes and goes is dialled once an interval at most.
+    /// A tracker that comes and goes is dialled at most once an interval.
     pub(super) fn lost(&mut self, now: Instant, link: LinkId) -> bool {
         let State::Up {
             link: up, since, ..
@@ -134,9 +133,9 @@ impl Home {
         up == link
     }
 
-    /// There is no link, and this is why. What a person is told: that the tracker
-    /// is lost, and afterwards every other kind of reason. When the network fails
-    /// once more there is nothing to be done but to wait.
+    /// Records why there is no link. Returns the notice for the user, if any: that the tracker is
+    /// lost, and later each new kind of reason, except network failures, about which the user can
+    /// only wait.
     pub(super) fn on_trouble(&mut self, trouble: Unreached, is_lost: bool) -> Option<Notice> {
         let before = self.trouble.replace(trouble.clone());
         let is_another = before.is_none_or(|before| before.cause != trouble.cause);
@@ -149,8 +148,8 @@ impl Home {
         }
     }
 
-    /// The link has broken, and that is all there is to say of it. What a person
-    /// is told, and why there is no link now, unless a better reason is known.
+    /// Records that the link broke without any explanation. Returns the notice for the user and,
+    /// unless a better one is known, the reason why there is no link now.
     pub(super) fn on_broken(&mut self, reason: &str) -> (Notice, Option<Unreached>) {
         let broken = Unreached {
             cause: Cause::Network,
@@ -162,12 +161,12 @@ impl Home {
         (Notice::TrackerLost(broken), news)
     }
 
-    /// The tracker has shown why it ends a link that is about to go down.
+    /// Records why the tracker ends a link that is about to go down.
     pub(super) fn explain(&mut self, trouble: Unreached) {
         self.explanation = Some(trouble);
     }
 
-    /// What was shown of that, once.
+    /// Takes the recorded explanation.
     pub(super) fn explanation(&mut self) -> Option<Unreached> {
         self.explanation.take()
     }

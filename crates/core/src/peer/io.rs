@@ -1,4 +1,4 @@
-//! What goes into a peer, and what comes out.
+//! The inputs and outputs of a peer.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -14,269 +14,268 @@ use crate::matching::{Pattern, PatternError};
 use crate::remembered::Known;
 use crate::survey::{Coverage, Findings};
 
-/// What a peer is told at its start.
+/// The settings of a peer.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// What it says of itself.
+    /// What it announces of itself.
     pub me: Me,
     /// Whether there is a tracker to dial.
     pub has_tracker: bool,
-    /// 0: neighbours answer for themselves; 1: for their neighbours too.
+    /// How far questions to neighbours go: with 0 neighbours answer for themselves, with 1 also
+    /// for their neighbours.
     pub hops: u8,
-    /// What it promises the tracker until that grants another interval.
+    /// The interval that it promises the tracker until the tracker grants another one.
     pub tracker_interval: Duration,
-    /// What it promises its neighbours.
+    /// The interval that it promises its neighbours.
     pub neighbour_interval: Duration,
-    /// The most neighbours.
+    /// The most neighbours it has.
     pub max_neighbours: usize,
-    /// Neighbours from earlier, to be dialled before the tracker.
+    /// Neighbours of earlier runs, to be dialled before the tracker.
     pub remembered: Vec<Known>,
-    /// For what is left to chance.
+    /// The seed for all random choices.
     pub seed: u64,
 }
 
-/// Names a survey, for as long as its caller waits. Chosen by the shell.
+/// Identifies a survey while its caller waits. Chosen by the shell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AskId(pub u64);
 
-/// What a user wants to know all of.
+/// What a user wants listed.
 #[derive(Clone, Debug)]
 pub enum Wish {
     /// The members that are present.
     Members,
-    /// The files that match.
+    /// The files that match a pattern.
     Files(Pattern),
-    /// The files of a member, of a folder, or of a member's folder. What is called
-    /// like no member may be a folder.
+    /// The files of a member, of a folder, or of a folder at a member. If no member has the name,
+    /// it may be the name of a folder.
     Listing {
-        /// As the member is called.
+        /// The name of the member.
         whose: Option<String>,
         /// The folder.
         folder: Option<String>,
     },
 }
 
-/// What a peer is told.
+/// The inputs of a peer.
 #[derive(Debug)]
 pub enum Input {
-    /// What happens on links.
+    /// Something happened on the links.
     Link(links::Input),
-    /// A [`Output::Dial`] came to nothing.
+    /// An [`Output::Dial`] failed.
     DialFailed {
         /// The node that was dialled.
         target: Target,
         /// Why.
         trouble: Unreached,
     },
-    /// A link that this end has dialled to the tracker is gone, over a certificate.
+    /// A link that this peer dialled to the tracker has ended because of a certificate.
     TurnedAway {
-        /// Which.
+        /// The link.
         link: LinkId,
-        /// What the tracker shows of the reason.
+        /// Why, according to the tracker.
         trouble: Unreached,
     },
     /// A file was sent to a member.
     Served {
-        /// On this link.
+        /// The link.
         link: LinkId,
     },
     /// The share has changed.
     ShareChanged {
-        /// New, different or newly hashed.
+        /// Entries that are new, changed or newly hashed.
         added: Vec<Entry>,
-        /// Gone.
+        /// Names that are gone.
         removed: Vec<Name>,
     },
-    /// What has become of an [`Output::HashNow`] so far.
+    /// An [`Output::HashNow`] has made progress.
     Hashed {
-        /// Which file.
+        /// The file.
         name: Name,
-        /// How much of it was read; nothing, once it has a root or can have none.
+        /// How many bytes were read; `None` once the file has a root or cannot get one.
         bytes: Option<u64>,
     },
-    /// The user wants to know all there is of something.
+    /// The user wants something listed.
     Survey {
-        /// Its number from now on.
+        /// The id of the survey from now on.
         ask: AskId,
-        /// Of what.
+        /// What to list.
         wish: Wish,
-        /// This peer as others see it, where its own files are wanted too.
+        /// This peer as other members see it, if its own files are wanted too.
         itself: Option<Box<Holder>>,
     },
-    /// The user has taken what was told of a survey, and more may come.
+    /// The user has taken the last findings of a survey, and more may follow.
     Taken {
-        /// Of which.
+        /// The survey.
         ask: AskId,
     },
     /// The caller does not wait for this survey any more.
     AbandonSurvey {
-        /// Which.
+        /// The survey.
         ask: AskId,
     },
-    /// What became of bytes that were claimed
-    /// ([`Peer::claim_content`](super::Peer::claim_content)), or of an empty file
-    /// ([`get::Output::Make`]).
+    /// Claimed bytes ([`Peer::claim_content`](super::Peer::claim_content)), or an empty file
+    /// ([`get::Output::Make`]), were stored or could not be.
     Stored {
-        /// For which fetch.
+        /// The fetch.
         fetch: FetchId,
-        /// How it went.
+        /// The result.
         storage: Storage,
     },
-    /// Files are wanted. [`Output::Get`] says what is to be done, and how it ends.
+    /// Files are wanted. [`Output::Get`] tells what to do for the get, and how it ends.
     Get {
-        /// Its number from now on.
+        /// The id of the get from now on.
         get: GetId,
-        /// Which files.
+        /// The files.
         request: get::Request,
     },
-    /// What was seen where [`get::Chore::Look`] wanted to have looked.
+    /// The places of a [`get::Chore::Look`] were looked at.
     Looked {
-        /// For which get.
+        /// The get.
         get: GetId,
-        /// In the order of the places.
+        /// What was found, in the order of the places.
         looked: Vec<Looked>,
     },
-    /// What has become of a large file that was begun ([`get::Output::Begin`]).
+    /// A large file that was begun ([`get::Output::Begin`]) has made progress.
     Large {
-        /// Which fetch.
+        /// The fetch.
         fetch: FetchId,
-        /// What.
+        /// What happened.
         event: get::LargeEvent,
     },
     /// The caller does not wait for this get any more.
     AbandonGet {
-        /// Which.
+        /// The get.
         get: GetId,
     },
-    /// Pieces of a file go to this member, or come from it.
+    /// Pieces of a file are sent to this member, or fetched from it.
     InUse(PeerId),
-    /// This machine has other addresses now.
+    /// The addresses of this machine have changed.
     Readdressed {
-        /// Where it may be reached, besides where it is seen.
+        /// Where it may be reached, besides the address from which it connects.
         claimed: Vec<SocketAddr>,
     },
-    /// It is time for a new certificate. [`Output::Renewed`] is the answer.
+    /// A new certificate is needed. Answered with [`Output::Renewed`].
     Renew {
         /// The request.
         join: Join,
     },
 }
 
-/// What a peer wants done.
+/// The outputs of a peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
-    /// What is to be done on links.
+    /// Something to do on the links.
     Link(links::Output),
     /// Connect to a node.
     Dial(Target),
-    /// What a get wants, or has to say.
+    /// Something to do for a get, or its result.
     Get(GetId, get::Output),
-    /// Hash this file before others.
+    /// Hash this file before other files.
     HashNow(Name),
-    /// Some of what a survey found. More comes once it is [`Input::Taken`].
+    /// Some of the findings of a survey. More follow after [`Input::Taken`].
     Surveyed(AskId, Findings),
-    /// A survey is over: that was all, or it has no answer.
+    /// A survey is over: with all that there is, or without an answer.
     SurveyOver(AskId, Result<Coverage, Unanswered>),
-    /// Write these down, for the next start.
+    /// Store these neighbours for the next start.
     Remember(Vec<Known>),
-    /// The tracker's answer to [`Input::Renew`], which may be no; nothing where its
-    /// link is gone and another one may do better.
+    /// The tracker's answer to [`Input::Renew`], which may be a refusal; `None` if its link is
+    /// gone or was not there, so that another attempt may succeed.
     Renewed(Option<Result<Joined, String>>),
-    /// There is no link to the tracker, and this is why, as far as that is known.
-    /// It holds until [`Notice::TrackerUp`].
+    /// There is no link to the tracker, for this reason. Holds until [`Notice::TrackerUp`].
     NoTracker(Unreached),
     /// This peer was removed from the group. It says goodbye on all its links.
     Removed,
-    /// Something happened that a person may want to know.
+    /// Something happened that the user may want to know.
     Notice(Notice),
-    /// This row of what is shown of it has changed.
+    /// This row of what is shown of the peer has changed.
     Changed(Row),
 }
 
 /// Why a survey has no answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unanswered {
-    /// Nothing matches, for no member shares anything.
+    /// Nothing matches, because no member shares anything.
     NoFiles,
-    /// No member is here that is called so.
+    /// No present member has this name.
     NoPeerCalled(String),
-    /// No folder with files is called so.
+    /// No folder with files has this name.
     NoFolderCalled(String),
-    /// Neither is.
+    /// Neither a present member nor a folder with files has this name.
     NoPeerOrFolderCalled(String),
-    /// A folder's name is too long for a pattern.
+    /// The name of a folder cannot be made a pattern.
     NoPattern {
-        /// As it is called.
+        /// The name of the folder.
         folder: String,
-        /// What is wrong with it.
+        /// Why not.
         why: PatternError,
     },
     /// The group has removed this peer.
     Removed,
-    /// This peer stops.
+    /// This peer is stopping.
     Stopping,
 }
 
-/// Which node to connect to.
+/// Which node to dial.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
-    /// The group's tracker, wherever the shell knows it to be.
+    /// The group's tracker, at the addresses that the shell knows.
     Tracker,
-    /// This member.
+    /// A member.
     Member {
-        /// Its key: the node that answers must have it.
+        /// Its public key; the node that answers must have it.
         id: PeerId,
-        /// Where it may be, the best address first.
+        /// Its addresses, the best one first.
         addresses: Vec<SocketAddr>,
     },
 }
 
-/// Why a member was not reached.
+/// Why a node was not reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unreached {
-    /// Of which kind it is.
+    /// The kind of the reason.
     pub cause: Cause,
-    /// What it is, for a person.
+    /// The reason, for the user.
     pub reason: String,
 }
 
-/// Why members are not reached, by what a person does about it.
+/// The kinds of reasons why nodes are not reached, by what the user can do about them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
-    /// It does not answer, or not as a member does. It may come back by itself.
+    /// The node does not answer, or not as a member does. It may come back by itself.
     Network,
-    /// One of two clocks is to be set.
+    /// The clock of one of the two machines is wrong.
     Clocks,
-    /// One of both does not trust the other's certificate.
+    /// One of the two nodes does not trust the other one's certificate.
     Certificate,
 }
 
-/// Something that happened.
+/// Something that the user may want to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notice {
     /// The tracker has accepted this peer.
     TrackerUp,
     /// The tracker is gone or cannot be reached.
     TrackerLost(Unreached),
-    /// It is still lost, and by now for a reason that a person has to see to.
+    /// It is still lost, and now for a reason that the user has to see to.
     TrackerTrouble(Unreached),
     /// A member does not keep this peer's listing, because it is too large.
     Unlisted(Holder),
-    /// A neighbour's listing is too large to be kept here: it is asked instead.
+    /// A neighbour's listing is too large to be kept here: the neighbour is asked instead.
     ListingTooLarge(Holder),
-    /// A member sent something else than it was asked for, and was dropped.
+    /// A member sent something other than what was asked for, and was disconnected.
     Liar(Holder),
 }
 
-/// How many of this peer's lookups were answered, by whose answer it was. Shown as
-/// it is, in the status.
+/// How many of this peer's lookups were answered, by who answered. Serialised as part of the
+/// status.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
-    /// Neighbours, from memory or when asked.
+    /// Answered by neighbours, from memory or when asked.
     pub neighbours: u64,
-    /// The tracker.
+    /// Answered by the tracker.
     pub tracker: u64,
-    /// No member: none had it.
+    /// Not answered: no member had the file.
     pub nobody: u64,
 }
 

@@ -1,9 +1,8 @@
-//! Links come and go: which members to dial, which become neighbours or cease to
-//! be, and what is left to be done when a link is lost.
+//! Links that come up and go down: which members to dial, which become neighbours or cease to be,
+//! and what is done after a link is lost.
 //!
-//! What is done on a link once it is there is decided in
-//! [`links`](crate::links), the way to the tracker in [`home`](super::home),
-//! the worth of neighbours in [`neighbours`](crate::neighbours).
+//! What happens on a link that is up is decided in [`links`](crate::links), when to dial the
+//! tracker in [`home`](super::home), the worth of neighbours in [`neighbours`](crate::neighbours).
 
 use std::net::SocketAddr;
 
@@ -21,7 +20,7 @@ use crate::lookup::TrackerState;
 use crate::neighbours::{Neighbours, Room};
 use crate::time::Instant;
 
-/// What the member at the other end of a new connection is offered.
+/// Returns what the member at the other end of a new connection is offered.
 pub(super) fn terms(
     now: Instant,
     config: &Config,
@@ -30,7 +29,7 @@ pub(super) fn terms(
     links: &Table,
     member: &Party,
 ) -> Terms {
-    // A place counts as taken from the moment it was promised in a hello.
+    // A place counts as taken once it was promised in a hello.
     let has_room = || {
         let promised = links.all().filter(|(_, link)| {
             link.willing && link.hello.is_none() && link.member.id != member.id
@@ -90,7 +89,7 @@ impl Peer {
             self.no_neighbour_any_more(now, peer);
         }
         if self.links.present().count() == 1 {
-            // Perhaps the network is back.
+            // The network may be back.
             self.remembered.hurry(now);
         }
         for errand in self.wanted.errands(peer) {
@@ -109,7 +108,7 @@ impl Peer {
         let peer = was.member.id;
         let came_up = was.hello.is_some();
         if was_in_use && on_purpose {
-            // Neither end is to come back at once.
+            // Neither end should dial again at once.
             self.remembered.parted(now, peer);
         }
         self.publishing.end(id);
@@ -148,7 +147,8 @@ impl Peer {
         }
     }
 
-    /// The tracker has ended a link over a certificate, and has said more of it since.
+    /// The tracker has ended a link because of a certificate, and the reason has become known
+    /// since.
     pub(super) fn on_turned_away_by_tracker(
         &mut self,
         now: Instant,
@@ -158,20 +158,19 @@ impl Peer {
         let reason = trouble.reason.clone();
         self.home.explain(trouble);
         self.on_link_input(now, links::Input::Disconnected { link, reason });
-        // A link that was given up before does not go down once more.
+        // A link that was given up before does not go down again.
         if let Some(trouble) = self.home.explanation() {
             self.no_tracker(trouble, false);
         }
     }
 
-    /// Dials the neighbours from earlier whose turn it is, and says which are
-    /// to be remembered.
+    /// Dials the remembered neighbours that are due, and emits the list of neighbours to store.
     pub(super) fn dial_remembered(&mut self, now: Instant) {
         let most = self.config.max_neighbours;
         let room = most.saturating_sub(self.neighbours.len());
         for member in self.remembered.dial(now, room) {
             if self.links.to(member.id).is_some() {
-                // Here, but no neighbour: a visit will be over some time.
+                // Linked but no neighbour: it is a visit, which will end.
                 self.remembered.failed(now, member.id);
             } else {
                 self.reach(member);
@@ -182,7 +181,7 @@ impl Peer {
         }
     }
 
-    /// Makes a link to a member, unless one is coming.
+    /// Dials a member, unless a link to it is being made.
     pub(super) fn reach(&mut self, member: Holder) {
         if self.links.is_opening(member.id) {
             return;
@@ -195,8 +194,8 @@ impl Peer {
         }
     }
 
-    /// This machine has other addresses: all members it has a link with are told,
-    /// and those it has lost on the way are dialled.
+    /// The addresses of this machine have changed: announces them on all links, and dials the
+    /// members whose links were lost in the change.
     pub(super) fn on_readdressed(&mut self, now: Instant, claimed: Vec<SocketAddr>) {
         if !self.links.readdress(now, claimed) {
             return;
@@ -206,7 +205,7 @@ impl Peer {
         self.home.hurry(now);
     }
 
-    /// A member has other addresses now.
+    /// The addresses of a member have changed.
     pub(super) fn on_moved(&mut self, now: Instant, id: LinkId) {
         if let Some(link) = self.links.get(id)
             && self.neighbours.contains(link.member.id)
@@ -217,7 +216,7 @@ impl Peer {
         }
     }
 
-    /// All links are about to be closed: nothing is asked, dialled or fetched any more.
+    /// Ends all questions, dials and fetches, because all links are about to be closed.
     pub(super) fn on_stop(&mut self, now: Instant) {
         self.home.stop();
         let why = if self.removed {
@@ -237,7 +236,7 @@ impl Peer {
         }
     }
 
-    /// Ends a link from this side for good, and says why.
+    /// Closes a link for good and tells the other end why.
     pub(super) fn close(&mut self, now: Instant, link: LinkId, reason: &str) {
         let down = self.links.close(now, link, reason);
         self.pass_on();
@@ -251,15 +250,15 @@ impl Peer {
         self.pass_on();
     }
 
-    /// What is to be done on links keeps its place among all that is to be done.
+    /// Moves the outputs of the links to the outputs of the peer, in order.
     pub(super) fn pass_on(&mut self) {
         while let Some(output) = self.links.poll_output() {
             self.out.push_back(Output::Link(output));
         }
     }
 
-    /// Lets the least useful neighbour go if the place is needed. Both ends have
-    /// agreed by now, so the newcomer is taken in any case.
+    /// Closes the link of the least useful neighbour if its place is needed. Both ends have agreed
+    /// by now, so the newcomer is taken in any case.
     fn make_room(&mut self, now: Instant, id: PeerId) {
         if self.neighbours.contains(id) {
             return;
@@ -278,14 +277,14 @@ impl Peer {
         }
     }
 
-    /// This one has come to be a neighbour, or is none any more.
+    /// A peer has become a neighbour, or has ceased to be one.
     fn neighbours_changed(&mut self, now: Instant, peer: PeerId) {
         let ids: Vec<PeerId> = self.neighbours.ids().collect();
         self.publisher.neighbours_changed(now, ids);
         self.out.push_back(Output::Changed(Row::Member(peer)));
     }
 
-    /// There is no link to the tracker, and this is why: unless there is another one.
+    /// Reports why there is no link to the tracker, unless there is another one.
     fn no_tracker(&mut self, trouble: Unreached, is_lost: bool) {
         if self.home.link().is_some() {
             return;
@@ -299,7 +298,7 @@ impl Peer {
         }
     }
 
-    /// The link to the tracker has broken.
+    /// The link to the tracker broke.
     fn tracker_broken(&mut self, reason: &str) {
         let (notice, trouble) = self.home.on_broken(reason);
         self.out.extend(trouble.map(Output::NoTracker));
@@ -308,9 +307,8 @@ impl Peer {
         debug_assert!(!matches!(self.home.tracker(), TrackerState::Up(_)));
     }
 
-    /// What was asked on a link that is gone is asked again where another link
-    /// to the same member is up or coming (two that dialled each other at once
-    /// give one link up).
+    /// Repeats the questions of a lost link on another link to the same member that is up or being
+    /// made. (Two members that dialled each other at once give up one link.)
     fn ask_elsewhere(&mut self, now: Instant, gone: LinkId, peer: PeerId, reason: &str) {
         let unanswered: Vec<_> = self
             .questions
@@ -335,8 +333,8 @@ impl Peer {
         }
     }
 
-    /// Nothing can be done at a member that cannot be reached, unless there is
-    /// still hope for another link to it.
+    /// Fails the errands for a member that cannot be reached, unless another link to it is being
+    /// made.
     fn give_up(&mut self, now: Instant, peer: PeerId, reason: &str) {
         if self.wanted.is_dialling(peer) || self.links.is_opening(peer) {
             return;

@@ -1,36 +1,35 @@
-//! A peer: a machine that shares, looks up and fetches.
+//! A peer: a machine that shares, looks up and fetches files.
 //!
-//! [`Peer::handle`] takes one input; then [`Peer::poll_output`] is drained. It
-//! routes: each question of substance is decided in a smaller machine.
+//! [`Peer::handle`] takes one input; then [`Peer::poll_output`] must be drained. The peer routes;
+//! each question of substance is decided in a smaller machine.
 //!
-//! Where a line of the peer belongs:
+//! The parts of the peer:
 //!
 //! ```text
-//! io          what goes in and comes out, and the settings
-//! events      what has happened on the links: where it goes
-//! linking     links come and go: dials, neighbours, what a lost link leaves
-//! answering   others' questions
-//! asking      files for this peer's user: which members are asked, and what
-//!             becomes of the answers
-//! surveying   all there is, for this peer's user or for a get
-//! seeking     who has what is fetched in pieces, and what they were worth
-//! due         what is done at the end of every input, in which order
-//! home        the way to the tracker: when to dial it
-//! standing    being a member: renewed certificates
-//! publishing  who reads the own listing, and how far each has come
+//! io          inputs, outputs and settings
+//! events      passes events of the links on
+//! linking     dials, neighbours, lost links
+//! answering   answers questions of other members
+//! asking      asks members for files that this peer's user wants
+//! surveying   lists all files or members, for this peer's user or for a get
+//! seeking     finds the holders of files that are fetched in pieces
+//! due         what runs at the end of every input, in which order
+//! home        the connection to the tracker: when to dial it
+//! standing    membership: renews the certificate
+//! publishing  which links get this peer's listing, and how far each has got
 //! ```
 //!
-//! And the machines that decide:
+//! The machines that decide:
 //!
 //! ```text
-//! links       who is connected: hellos, updates, answers, records, goodbyes;
-//!             what the neighbours have, and oneself
+//! links       connections: hellos, updates, answers, records, goodbyes;
+//!             the listings of the neighbours and of this peer
 //! neighbours  which links are worth keeping
 //! remembered  which members to dial again when their links are gone
-//! publisher   what to tell others of the own share
-//! lookup      names: memory, neighbours, tracker
-//! survey      patterns and members: the tracker, page by page
-//! get         files by name: which, from which holder, and how it ends
+//! publisher   what to tell other members about this peer's share
+//! lookup      finds names: memory, neighbours, tracker
+//! survey      finds patterns and members: the tracker, page by page
+//! get         gets files by name: which, from which holder, and how it ends
 //! ```
 
 mod answering;
@@ -77,7 +76,7 @@ pub use io::{
 use publishing::Publishing;
 use surveying::Wished;
 
-/// A peer.
+/// The state machine of a peer.
 #[derive(Debug)]
 pub struct Peer {
     config: Config,
@@ -88,35 +87,35 @@ pub struct Peer {
     publisher: Publisher,
     publishing: Publishing,
     gets: Gets,
-    /// In which state the neighbours' listings were looked through for what gets wait for.
+    /// The state of the neighbours' listings when they were last searched for what gets wait for.
     listings_seen: Option<u64>,
     lookups: BTreeMap<Inquiry, Lookup>,
     surveys: BTreeMap<Surveyor, Survey>,
-    /// What the user wants to know, of which some are surveyed.
+    /// The user's requests for listings that are not answered yet.
     wishes: BTreeMap<AskId, Wished>,
     fetches: Fetches,
     sought: SoughtFiles,
-    /// Members that a link is wanted to, and what for.
+    /// The members to which links are wanted, and what for.
     wanted: Wanted,
     /// Whether the group has removed this peer.
     removed: bool,
-    /// The question for a new certificate, while it has no answer.
+    /// The request for a new certificate, while it has no answer.
     renewing: Option<(LinkId, RequestId)>,
-    /// Questions without an answer yet.
+    /// Questions that have no answer yet.
     questions: BTreeMap<(LinkId, RequestId), Question>,
-    /// Others' questions that wait for a file to be hashed, the oldest first.
+    /// Questions of other members that wait for a file to be hashed, the oldest first.
     hashing: Vec<Hashing>,
-    /// How much was read of files that are to be hashed now.
+    /// How much was read of each file that is to be hashed at once.
     hashed: BTreeMap<Name, u64>,
     tally: Tally,
     spared: SparedMeter,
-    /// Lookups that the tracker was not told of yet.
+    /// Lookups that were not reported to the tracker yet.
     untold: Lookups,
     out: VecDeque<Output>,
 }
 
 impl Peer {
-    /// A peer with an empty share.
+    /// Creates a peer with an empty share.
     pub fn new(now: Instant, mut config: Config) -> Self {
         let me = config.me.clone();
         let (id, epoch) = (me.id, me.epoch);
@@ -160,7 +159,8 @@ impl Peer {
         }
     }
 
-    /// Takes one input. Nothing else changes the machine.
+    /// Handles one input. Nothing else changes the state, except
+    /// [`claim_content`](Self::claim_content).
     pub fn handle(&mut self, now: Instant, input: Input) {
         let share_changed = matches!(input, Input::ShareChanged { .. });
         match input {
@@ -203,12 +203,12 @@ impl Peer {
         self.advance(now, share_changed);
     }
 
-    /// The next thing to do, until there is none.
+    /// Returns the next thing to do.
     pub fn poll_output(&mut self) -> Option<Output> {
         self.out.pop_front()
     }
 
-    /// When to come back with [`Tick`](crate::links::Input::Tick), if nothing happens before.
+    /// Returns when to send [`Tick`](crate::links::Input::Tick) if nothing happens before.
     pub fn next_deadline(&self) -> Option<Instant> {
         self.lookups
             .values()
@@ -225,48 +225,50 @@ impl Peer {
             .min()
     }
 
-    /// The neighbours, in the order of their ids.
+    /// Returns the neighbours, in the order of their ids.
     pub fn neighbours(&self) -> impl Iterator<Item = MemberRow> + '_ {
         let listed = self.links.present().listed();
         listed.map(|presence| member_row(presence, self.links.catalogue()))
     }
 
-    /// Who is there, the neighbours in the order in which people see them.
+    /// Returns the members that are present; the neighbours are listed in the order in which they
+    /// are shown.
     pub fn present(&self) -> &Presences {
         self.links.present()
     }
 
-    /// The member with this id, if there is a link to it.
+    /// Returns the member with this id, if there is a link to it.
     pub fn member(&self, id: PeerId) -> Option<Holder> {
         Some(self.links.present().get(id)?.holder())
     }
 
-    /// Who is charged for what comes on a link.
+    /// Returns the account that is charged for what comes on a link.
     pub fn account(&self, link: LinkId) -> Account {
         self.links.account(link)
     }
 
-    /// The own listing and the neighbours'.
+    /// Returns the catalogue: the listings of this peer and of its neighbours.
     pub fn catalogue(&self) -> &Catalogue {
         self.links.catalogue()
     }
 
-    /// How it is with the tracker.
+    /// Returns the state of the connection to the tracker.
     pub fn tracker(&self) -> TrackerState {
         self.home.tracker()
     }
 
-    /// Who answered the lookups so far.
+    /// Returns how many lookups were answered, by who answered.
     pub fn tally(&self) -> Tally {
         self.tally
     }
 
-    /// How many lookups the tracker was spared.
+    /// Returns how many lookups the tracker was spared.
     pub fn spared(&self, now: Instant) -> Spared {
         self.spared.spared(now)
     }
 
-    /// What this peer shares by a name as a user types it, if that is one file.
+    /// Returns the file that this peer shares under a name as a user types it, if there is exactly
+    /// one.
     fn own_named(&self, typed: &str) -> Option<Entry> {
         let me = self.config.me.id;
         let own = |peer| peer == me;

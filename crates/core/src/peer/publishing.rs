@@ -1,4 +1,4 @@
-//! Who gets updates of the own share, and how far each has come.
+//! Which links get updates of this peer's listing, and how far each has got.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -6,37 +6,39 @@ use std::time::Duration;
 use crate::links::LinkId;
 use crate::time::Instant;
 
-/// A new neighbour came for a file: the listing follows it, or comes after this long.
+/// A new neighbour probably came for a file: the listing follows after the file, or after this
+/// long.
 const FILE_FIRST: Duration = Duration::from_secs(1);
-/// A member that asks for the whole listing again waits this long for it: it may be large.
+/// How long a member that repeatedly asks for the whole listing waits for it, since it may be
+/// large.
 const WHOLE_AGAIN: Duration = Duration::from_secs(1);
 
-/// The links on which the own share is published.
+/// The links on which this peer's listing is published.
 #[derive(Debug, Default)]
 pub(super) struct Publishing {
     readers: BTreeMap<LinkId, Reader>,
-    /// Those that may have something to be told, now or when they are no longer
-    /// held: the others need not be looked at.
+    /// The links that may need an update, now or once they are no longer held. The others need not
+    /// be checked.
     behind: BTreeSet<LinkId>,
-    /// The state of the share that they were compared with.
+    /// The state of the listing with which the readers were compared.
     seq: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Reader {
-    /// The state of their copy.
+    /// The state of the other end's copy.
     at: Option<u64>,
     held_until: Option<Instant>,
-    /// They do not want entries, only signs of life.
+    /// Whether the other end wants no entries, only signs of life.
     stopped: bool,
-    /// They did not, at some time: the user has been told.
+    /// Whether it ever did so, in which case the user was told.
     is_known_to_stop: bool,
-    /// When they last asked for the whole listing.
+    /// When it last asked for the whole listing.
     started_over: Option<Instant>,
 }
 
 impl Publishing {
-    /// The other end of this link reads from now on; where `file_first` is given, a file goes first.
+    /// Begins to publish on a link. If `file_first` is given, a file is sent before the listing.
     pub(super) fn begin(&mut self, link: LinkId, at: Option<u64>, file_first: Option<Instant>) {
         let reader = Reader {
             at,
@@ -54,7 +56,7 @@ impl Publishing {
         self.behind.remove(&link);
     }
 
-    /// The file that went first is through.
+    /// The file that was to be sent first has been sent.
     pub(super) fn release(&mut self, link: LinkId) {
         if let Some(reader) = self.readers.get_mut(&link) {
             reader.held_until = None;
@@ -68,7 +70,8 @@ impl Publishing {
             .min()
     }
 
-    /// Who is behind `seq` and may be told, and where each stands.
+    /// Returns the links that are behind `seq` and may get an update, with the state of their
+    /// copies.
     pub(super) fn due(&mut self, now: Instant, seq: u64) -> Vec<(LinkId, Option<u64>)> {
         let mut due = Vec::new();
         if std::mem::replace(&mut self.seq, seq) != seq {
@@ -98,13 +101,13 @@ impl Publishing {
         }
     }
 
-    /// The state of their copy, if they have one.
+    /// Returns the state of the other end's copy, if it has one.
     pub(super) fn position(&self, link: LinkId) -> Option<u64> {
         self.readers.get(&link)?.at
     }
 
-    /// They have lost their copy, or there is room for one: send all of it. At once
-    /// the first time.
+    /// The other end has lost its copy, or has room for one now: sends the whole listing, without
+    /// delay the first time.
     pub(super) fn start_over(&mut self, now: Instant, link: LinkId) {
         if let Some(reader) = self.readers.get_mut(&link) {
             reader.at = None;
@@ -116,8 +119,8 @@ impl Publishing {
         }
     }
 
-    /// They do not keep a copy: only signs of life until they ask for one. Whether that
-    /// is news.
+    /// The other end does not keep a copy: it gets only signs of life until it asks for one.
+    /// Returns whether this is news.
     pub(super) fn stop(&mut self, link: LinkId) -> bool {
         let Some(reader) = self.readers.get_mut(&link) else {
             return false;
@@ -127,7 +130,7 @@ impl Publishing {
         !std::mem::replace(&mut reader.is_known_to_stop, true)
     }
 
-    /// Whether they get signs of life only.
+    /// Whether the other end gets signs of life only.
     pub(super) fn is_stopped(&self, link: LinkId) -> bool {
         self.readers.get(&link).is_some_and(|reader| reader.stopped)
     }

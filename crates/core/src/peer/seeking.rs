@@ -1,6 +1,6 @@
-//! Who has what is fetched in pieces, and what they were worth.
+//! Finds the holders of files that are fetched in pieces, and rewards those that were useful.
 //!
-//! Which files are sought, and who was named for each, is in
+//! Which files are sought, and which holders were named for each, is kept in
 //! [`get::sought`](crate::get::sought).
 
 use thorp_wire::PeerId;
@@ -19,7 +19,7 @@ impl Peer {
         self.name_holders(now, fetch, known);
     }
 
-    /// Asks the tracker who else has it; the neighbours, where it is not there.
+    /// Asks for more holders of a file: the tracker, or the neighbours if there is no link to it.
     pub(super) fn widen(&mut self, now: Instant, fetch: FetchId) {
         let Some(find) = self.sought.question(fetch) else {
             return;
@@ -42,7 +42,7 @@ impl Peer {
         self.name_holders(now, fetch, named);
     }
 
-    /// These have a large file.
+    /// Tells the gets which members hold a large file.
     fn name_holders(&mut self, now: Instant, fetch: FetchId, mut holders: Vec<Holder>) {
         let me = self.config.me.id;
         holders.retain(|holder| holder.id != me);
@@ -74,7 +74,7 @@ impl Peer {
         }
     }
 
-    /// A file has arrived in pieces. The holder that sent most of it is to be a neighbour.
+    /// A file has arrived in pieces. The holder that sent most of it should become a neighbour.
     pub(super) fn gathered(&mut self, now: Instant, fetch: FetchId, sources: Vec<Holder>) {
         self.sought.drop(fetch);
         for source in &sources {
@@ -94,7 +94,7 @@ impl Peer {
         }
     }
 
-    /// A member sent something else than it listed. It gets no second chance.
+    /// A member sent something other than it had listed. It is not asked again.
     pub(super) fn lied(&mut self, now: Instant, liar: Holder) {
         self.fetches.lied(liar.id);
         self.remembered.forget(now, liar.id);

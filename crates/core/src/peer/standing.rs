@@ -1,7 +1,6 @@
-//! This peer as a member: its certificate is renewed, and its links outlive the
-//! certificates they were made with.
+//! This peer's membership: renews its certificate, and replaces links that end with a certificate.
 //!
-//! Group records, and who is no member by them, are in [`links`](crate::links).
+//! Group records, and who is no longer a member by them, are handled in [`links`](crate::links).
 
 use thorp_wire::frame::{Frame, Join, Joined, RequestId};
 
@@ -10,7 +9,7 @@ use crate::links::LinkId;
 use crate::time::Instant;
 
 impl Peer {
-    /// Asks the tracker for a new certificate. One question at a time.
+    /// Asks the tracker for a new certificate; one request at a time.
     pub(super) fn renew(&mut self, now: Instant, join: Join) {
         let Some(link) = self.home.link() else {
             self.out.push_back(Output::Renewed(None));
@@ -21,7 +20,7 @@ impl Peer {
         self.send(now, link, Frame::with_request(request, join));
     }
 
-    /// Whether this is the question for a new certificate.
+    /// Whether this is the request for a new certificate.
     pub(super) fn is_about_renewal(&self, link: LinkId, request: RequestId) -> bool {
         self.renewing == Some((link, request))
     }
@@ -37,8 +36,8 @@ impl Peer {
         }
     }
 
-    /// A link that this peer has dialled will end with its certificate soon. It
-    /// makes another one in time, which replaces it at both ends.
+    /// A link that this peer dialled will soon end with its certificate. Dials a new one in time,
+    /// which replaces it at both ends.
     pub(super) fn on_expiring(&mut self, id: LinkId) {
         let Some(link) = self.links.get(id) else {
             return;

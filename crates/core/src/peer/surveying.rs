@@ -1,9 +1,8 @@
-//! All there is, for this peer's user or for a get: which members are asked, and
-//! what becomes of the answers.
+//! Lists all files or members, for this peer's user or for a get.
 //!
-//! What to ask and for how long is decided by [`Survey`]. Here it is decided
-//! what a user's wish comes to, which may take more than one of them: a name may be
-//! a member's or a folder's, and where nothing is found there may be nothing at all.
+//! What to ask and for how long is decided by [`Survey`]. A user's wish may take several surveys:
+//! a name may be a member's or a folder's, and if nothing is found, it must be known whether there
+//! is anything at all.
 
 use std::collections::VecDeque;
 
@@ -20,34 +19,34 @@ use crate::matching::{Pattern, PatternError};
 use crate::survey::{Coverage, Findings, MOST_AT_ONCE, Subject, Survey, SurveyAction, Territory};
 use crate::time::Instant;
 
-/// What a user wants to know, in progress.
+/// A user's wish that is being answered.
 #[derive(Debug)]
 pub(super) struct Wished {
     wish: Wish,
-    /// This peer as others see it, where its own files are wanted too.
+    /// This peer as other members see it, if its own files are wanted too.
     itself: Option<Box<Holder>>,
     step: Step,
-    /// Whether nothing was told yet.
+    /// Whether the user was told nothing yet.
     nothing: bool,
 }
 
-/// What is being surveyed for a user.
+/// What is being surveyed for a user's wish.
 #[derive(Debug)]
 enum Step {
-    /// Whether a member is here that is called so.
+    /// Whether a member with the given name is present.
     Whose { is_here: bool },
-    /// The files of a folder, no member being called so.
+    /// The files of a folder, since no member has the name.
     Folder,
-    /// The files that were asked for; of a member, if it was seen here.
+    /// The wanted files; of a member, if it is present.
     Files { is_here: bool },
-    /// Whether there is any file at all, as nothing matches in what was covered.
+    /// Whether there is any file at all, since nothing matches in what was covered.
     Anything { matching: Coverage, is_any: bool },
     /// The members.
     Members,
 }
 
 impl Peer {
-    /// The user wants to know all there is of something.
+    /// Starts to answer a user's wish.
     pub(super) fn on_wish(
         &mut self,
         now: Instant,
@@ -92,8 +91,8 @@ impl Peer {
         self.survey(now, Surveyor::Shell(ask), subject, only);
     }
 
-    /// Some of what is surveyed for a user was found: it is what was asked for, or
-    /// says what to survey next.
+    /// Handles findings of a survey for a user: passes them on if they were asked for, or notes
+    /// what to survey next.
     fn on_wish_part(&mut self, ask: AskId, part: Findings) {
         let Some(wished) = self.wishes.get_mut(&ask) else {
             return;
@@ -140,13 +139,13 @@ impl Peer {
                     Ok(Step::Folder)
                 }
             }
-            // Without the tracker, members are known by their files alone.
+            // Without the tracker, members are known only by their files.
             (_, Step::Folder) if nothing => Ok(Step::Files { is_here: false }),
             (Wish::Files(_), Step::Files { .. }) if nothing => Ok(Step::Anything {
                 matching: coverage,
                 is_any: false,
             }),
-            // What was not looked through may have it.
+            // It may be in the part that was not searched.
             (_, Step::Files { .. }) if nothing && coverage.is_cut() => Err(Ok(coverage)),
             (Wish::Listing { whose, folder }, Step::Files { is_here }) if nothing => {
                 Err(not_listed(whose.clone(), folder.clone(), is_here).map_or(Ok(coverage), Err))
@@ -176,8 +175,8 @@ impl Peer {
         }
     }
 
-    /// Surveys what memory has and others know, and what this peer has itself where
-    /// the user wants that.
+    /// Starts a survey of memory and of other members; also of this peer's own files if the user
+    /// wants them.
     pub(super) fn survey(&mut self, now: Instant, ask: Surveyor, subject: Subject, only: Only) {
         let mut survey = Survey::new(now, subject, only);
         if self.config.me.visitor {
@@ -186,14 +185,14 @@ impl Peer {
         self.surveys.insert(ask, survey);
     }
 
-    /// What was told last was taken.
+    /// The last findings were taken.
     pub(super) fn on_taken(&mut self, ask: Surveyor) {
         if let Some(survey) = self.surveys.get_mut(&ask) {
             survey.taken();
         }
     }
 
-    /// The user does not wait for this any more.
+    /// The user does not wait for this survey any more.
     pub(super) fn abandon_survey(&mut self, ask: AskId) {
         self.wishes.remove(&ask);
         let surveyor = Surveyor::Shell(ask);
@@ -206,7 +205,7 @@ impl Peer {
     pub(super) fn advance_surveys(&mut self, now: Instant) {
         let mut surveyors: VecDeque<Surveyor> = self.surveys.keys().copied().collect();
         while let Some(ask) = surveyors.pop_front() {
-            // Taken out while it looks around, for it is part of what it sees.
+            // Taken out of the map, because `Around` borrows the whole peer.
             let Some(mut survey) = self.surveys.remove(&ask) else {
                 continue;
             };
@@ -250,7 +249,7 @@ impl Peer {
                 let input = get::Input::Surveyed(inquiry, files, so_far);
                 self.gets.handle(now, input);
             }
-            // A get asks for files only.
+            // A get only surveys files.
             (Surveyor::Get(_), Findings::Members(_)) => {}
             (Surveyor::Shell(ask), part) => self.on_wish_part(ask, part),
         }
@@ -266,7 +265,7 @@ impl Peer {
         }
     }
 
-    /// No survey of the user comes to an end any more.
+    /// Ends all surveys of the user without an answer.
     pub(super) fn end_surveys(&mut self) {
         let why = if self.removed {
             Unanswered::Removed
@@ -284,7 +283,7 @@ impl Peer {
 /// What a survey sees of the peer.
 struct Around<'a> {
     peer: &'a Peer,
-    /// This peer as others see it, where its own files are wanted too.
+    /// This peer as other members see it, if its own files are wanted too.
     itself: Option<&'a Holder>,
 }
 
@@ -336,7 +335,7 @@ impl Territory for Around<'_> {
     }
 }
 
-/// The first of these files, but all of the last one's name.
+/// Returns the first of these files, but always all files of one name.
 fn some(files: impl Iterator<Item = File>) -> Vec<File> {
     let mut some: Vec<File> = Vec::new();
     for file in files {
@@ -352,7 +351,7 @@ fn some(files: impl Iterator<Item = File>) -> Vec<File> {
 }
 
 impl Wished {
-    /// What is to be surveyed, and what of it counts.
+    /// Returns the subject of the survey and the restriction on its results.
     fn question(&self) -> Result<(Subject, Only), (String, PatternError)> {
         let everything = Only::default();
         Ok(match (&self.wish, &self.step) {
@@ -375,13 +374,13 @@ impl Wished {
     }
 }
 
-/// The files of a folder, or all.
+/// Returns the pattern of all files in a folder, or of all files.
 fn beneath(folder: Option<&str>) -> Result<Pattern, (String, PatternError)> {
     let made = folder.map_or_else(|| Pattern::new("**"), Pattern::beneath);
     made.map_err(|why| (folder.unwrap_or_default().to_owned(), why))
 }
 
-/// What it means that a listing has no files; nothing, where a member shares none.
+/// Returns why a listing has no files; `None` if the member is present and shares none.
 fn not_listed(whose: Option<String>, folder: Option<String>, is_here: bool) -> Option<Unanswered> {
     match (whose, folder) {
         (None, None) => None,

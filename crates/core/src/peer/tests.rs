@@ -1,5 +1,5 @@
-//! Whatever members say, a peer and a tracker do not panic, do not spin and do
-//! not say what does not fit in a frame.
+//! Whatever members send, a peer and a tracker do not panic, do not loop endlessly, and send
+//! nothing that does not fit into a frame.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
@@ -103,7 +103,7 @@ fn entries() -> impl Strategy<Value = Entry> {
         name,
         length,
         mtime: 0,
-        // What else a member might say does not get past the codec.
+        // The codec rejects everything else.
         root: root.filter(|root| (*root == Root::EMPTY) == (length == 0)),
         partial: false,
         nanos: 0,
@@ -237,13 +237,13 @@ enum Op {
     Connect(u64, u8, bool),
     Disconnect(u64),
     Frame(u64, Frame),
-    /// A link that comes up as it should.
+    /// A link that comes up regularly.
     Up(u64, u8, Hello),
     DialFailed(u8),
     TurnedAway(u64),
     Change(Vec<Entry>, Vec<Name>),
     Survey(u64, bool),
-    /// The bytes of a file come on a link.
+    /// The bytes of a file arrive on a link.
     Content(u64, u32),
     Stored(u64, bool),
     Want(Vec<Name>, bool),
@@ -310,7 +310,7 @@ fn target(who: u8) -> Target {
     }
 }
 
-/// What a member says of files that are wanted by name.
+/// Returns the input for an operation of gets by name.
 fn get_input(op: Op, wants: &mut u64) -> Input {
     match op {
         Op::Want(names, all) => {
@@ -358,7 +358,7 @@ fn get_input(op: Op, wants: &mut u64) -> Input {
 }
 
 fn inputs(op: Op, taken: &mut BTreeMap<u64, u64>, wants: &mut u64) -> Vec<Input> {
-    // A number names one connection only, as the shell promises.
+    // An id belongs to one connection only, as the shell guarantees.
     let mut link = |n: u64, fresh: bool| {
         let generation = taken.entry(n).or_default();
         *generation += u64::from(fresh);
@@ -461,7 +461,7 @@ fn to_tracker(input: Input) -> Option<tracker::Input> {
 }
 
 impl Peer {
-    /// What is true whatever happens.
+    /// Asserts the invariants.
     fn check(&self) {
         self.links.check();
         self.wanted.check(&self.links);
@@ -565,7 +565,7 @@ proptest! {
                 prop_assert!(peer.next_deadline().is_none_or(|at| at > now));
             }
         }
-        // Left alone, it comes to rest: all questions end, all links are lost.
+        // Left alone, the peer comes to rest: all questions end, all links are lost.
         for _ in 0..500 {
             let Some(at) = peer.next_deadline() else {
                 break;
