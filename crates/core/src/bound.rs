@@ -1,18 +1,17 @@
-//! One rule for every bound that many members share: of memory, of places, of room
-//! in a queue.
+//! One rule for every bound that members share: of memory, of places, of room in a queue.
 //!
-//! What is held belongs to [`Account`]s. An account that asks for more than is free
-//! gets it from the account that holds most, if that holds clearly more than the asking
-//! one would. So every account has a guaranteed share, which no other can take: an
-//! equal part of the whole, less a fifth. The fifth is what keeps two accounts of
-//! about the same size from taking the same room from each other in turn.
+//! What is held belongs to [`Account`]s. An account that asks for more than is free gets it from
+//! the account that holds most, if that one holds clearly more than the asking account would. So
+//! every account has a guaranteed share that no other can take: an equal part of the whole, less a
+//! fifth. The fifth keeps two accounts of about the same size from taking room from each other in
+//! turn.
 //!
-//! Accounts that are addresses belong to networks. A network has no share of its own,
-//! since its machines need not know each other; but a quarter of the whole is out of
-//! its reach, however many addresses it has.
+//! Accounts that are addresses belong to networks. A network has no share of its own, since its
+//! machines need not know each other; but a quarter of the whole is out of its reach, however many
+//! addresses it has.
 //!
-//! What giving way means is the caller's business: a listing is forgotten, a place is
-//! lost, an update is to be sent again. What was turned down is tried [`Again`].
+//! What is done with a thing that gives way is up to the caller: it forgets a listing, frees a
+//! place, asks for an update again. What was turned down is tried [`Again`].
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,19 +22,18 @@ use thorp_wire::PeerId;
 
 use crate::time::Instant;
 
-/// Who is charged for what is held.
+/// The account that is charged for what is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Account {
     /// One member.
     Member(PeerId),
-    /// All that comes from one address: where keys cost nothing, forty members may
-    /// be one machine.
+    /// Everything from one address: where keys cost nothing, forty members may be one machine.
     Address(IpAddr),
 }
 
 impl Account {
-    /// The account of a member that is seen at this address. Where a group is open,
-    /// a member is its address; but for those on this very machine.
+    /// Returns the account of a member that is seen at this address. In an open group a member is
+    /// charged by its address, unless it is on this machine.
     pub fn of(member: PeerId, seen_at: IpAddr, is_open: bool) -> Self {
         let seen_at = seen_at.to_canonical();
         if is_open && !seen_at.is_loopback() {
@@ -45,7 +43,7 @@ impl Account {
         }
     }
 
-    /// The network of an address: of IPv4 a /24, of IPv6 a /64.
+    /// Returns the network of an address: a /24 for IPv4, a /64 for IPv6.
     pub fn network(self) -> Option<IpAddr> {
         match self {
             Self::Member(_) => None,
@@ -58,10 +56,9 @@ impl Account {
     }
 }
 
-/// A bound, and all that is held beneath it, each thing under its key.
+/// A bound, and everything that is held within it, by key.
 ///
-/// Invariant: the indices say what `holdings` say, and together those are at most
-/// `in_all`.
+/// Invariant: the indices agree with `holdings`, whose sum is at most `in_all`.
 #[derive(Clone, Debug)]
 pub struct SharedBound<K> {
     in_all: u64,
@@ -72,14 +69,15 @@ pub struct SharedBound<K> {
     networks: BTreeMap<IpAddr, Network>,
 }
 
-/// One thing that is held.
+/// A thing that is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Holding {
     account: Account,
     amount: u64,
 }
 
-/// What one account holds. Of equal things the first key is taken for the largest.
+/// What one account holds. Of equally large things, the one with the first key counts as the
+/// largest.
 #[derive(Clone, Debug)]
 struct Held<K> {
     amount: u64,
@@ -93,12 +91,12 @@ struct Network {
     accounts: BTreeSet<(u64, Account)>,
 }
 
-/// There is no room, and no account that has to make some.
+/// There is no room, and no account that has to make room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Full;
 
 impl<K: Copy + Ord> SharedBound<K> {
-    /// A bound of which nothing is taken yet.
+    /// Creates a bound with nothing in it.
     pub fn new(in_all: u64) -> Self {
         Self {
             in_all,
@@ -110,9 +108,8 @@ impl<K: Copy + Ord> SharedBound<K> {
         }
     }
 
-    /// An account wants this thing to be `amount` large from now on. Returns what had
-    /// to give way for it: those things are not held any more. Where there is no room
-    /// for it, all stays as it was.
+    /// Sets the size of a thing that an account holds. Returns the keys of the things that had to
+    /// give way, which are not held any more. If there is no room, nothing changes.
     pub fn ask(&mut self, key: K, account: Account, amount: u64) -> Result<Vec<K>, Full> {
         let before = self.holdings.get(&key).copied();
         self.set(key, None);
@@ -154,37 +151,37 @@ impl<K: Copy + Ord> SharedBound<K> {
         fits
     }
 
-    /// A thing is not held any more, or never was.
+    /// Releases a thing, if it is held.
     pub fn give_back(&mut self, key: K) {
         self.set(key, None);
     }
 
-    /// What is held under this key.
+    /// Returns the size of a thing; zero if it is not held.
     pub fn amount(&self, key: K) -> u64 {
         self.holdings.get(&key).map_or(0, |holding| holding.amount)
     }
 
-    /// What an account holds.
+    /// Returns how much an account holds.
     pub fn held_by(&self, account: Account) -> u64 {
         self.accounts.get(&account).map_or(0, |held| held.amount)
     }
 
-    /// What all hold together.
+    /// Returns how much all accounts hold together.
     pub fn total(&self) -> u64 {
         self.total
     }
 
-    /// What is not held.
+    /// Returns how much is free.
     pub fn free(&self) -> u64 {
         self.in_all - self.total
     }
 
-    /// What has to give way first to an account that asks for so much more: of the
-    /// account that holds most, its largest thing.
+    /// Returns what must give way first to an account that asks for `amount` more: the largest
+    /// thing of the account that holds most or, failing that, a larger thing of its own.
     fn next_to_give_way(&self, account: Account, amount: u64) -> Option<(K, Holding)> {
         let own = self.held_by(account).saturating_add(amount);
         let network = account.network();
-        // Out of a network's reach is what others need to have a quarter.
+        // If the network would exceed its bound, only accounts within it give way.
         let at_home = network.is_some_and(|network| {
             let held = self.networks.get(&network).map_or(0, |held| held.amount);
             self.is_most_of_all(held.saturating_add(amount))
@@ -205,8 +202,8 @@ impl<K: Copy + Ord> SharedBound<K> {
         is_clearly_more(holding.amount, amount).then_some((largest, holding))
     }
 
-    /// The account that holds most in a network that has more than networks may, if
-    /// that is another than `asking`.
+    /// Returns the account that holds most in a network that exceeds the bound on networks, unless
+    /// that is the asking network.
     fn largest_of_a_crowd(&self, asking: Option<IpAddr>) -> Option<(u64, Account)> {
         let crowd = self
             .networks
@@ -224,7 +221,7 @@ impl<K: Copy + Ord> SharedBound<K> {
         Some((key, *self.holdings.get(&key)?))
     }
 
-    /// Takes what is held under a key out of all indices, and puts this there.
+    /// Replaces what is held under a key, and updates all indices.
     fn set(&mut self, key: K, holding: Option<Holding>) {
         if let Some(before) = self.holdings.remove(&key) {
             self.total -= before.amount;
@@ -278,12 +275,12 @@ fn other_than(by_amount: &BTreeSet<(u64, Account)>, account: Account) -> Option<
     most_first.find(|(_, other)| *other != account).copied()
 }
 
-/// By more than a quarter.
+/// Whether `most` exceeds `than` by more than a quarter.
 fn is_clearly_more(most: u64, than: u64) -> bool {
     u128::from(most) * 4 > u128::from(than) * 5
 }
 
-/// When to try again what was turned down: each time after twice as long.
+/// When to try again after being turned down; the wait doubles each time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Again {
     at: Instant,
@@ -294,7 +291,7 @@ impl Again {
     const FIRST: Duration = Duration::from_secs(10);
     const LONGEST: Duration = Duration::from_mins(10);
 
-    /// It was turned down for the first time.
+    /// Starts after the first time.
     pub fn new(now: Instant) -> Self {
         Self {
             at: now + Self::FIRST,
@@ -302,12 +299,13 @@ impl Again {
         }
     }
 
-    /// Whether to try it again.
+    /// Whether it is time to try again.
     pub fn is_due(&self, now: Instant) -> bool {
         self.at <= now
     }
 
-    /// There is no room for it yet: it is not tried, and looked at a little later.
+    /// Postpones the next attempt a little, because there is no room yet. Does not count as an
+    /// attempt.
     #[must_use]
     pub fn postponed(self, now: Instant) -> Self {
         Self {
@@ -316,7 +314,7 @@ impl Again {
         }
     }
 
-    /// It was turned down once more.
+    /// Doubles the wait, after being turned down again.
     #[must_use]
     pub fn later(self, now: Instant) -> Self {
         let wait = (2 * self.wait).min(Self::LONGEST);
@@ -329,7 +327,7 @@ impl Again {
 
 #[cfg(test)]
 impl<K: Copy + Ord + std::fmt::Debug> SharedBound<K> {
-    /// Asserts the invariant: it looks at everything.
+    /// Asserts the invariant; walks over everything.
     pub(crate) fn check(&self) {
         assert!(self.total <= self.in_all);
         let mut again = Self::new(self.in_all);

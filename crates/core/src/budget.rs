@@ -1,9 +1,9 @@
-//! What members may cost this node: how work is counted, how much of it each account
-//! may ask for, and how much of this node's time each kind of it may take.
+//! How much work members may cause this node: how it is counted, how much each account may cause,
+//! and which share of this node's time each kind of work may take.
 //!
-//! Owns every constant of that kind. What is charged when is decided in
-//! [`links`](crate::links), how an answer is cut in [`answer`](crate::answer). What one
-//! unit of each kind takes is measured by `thorp-bench costs`.
+//! Owns all constants of that kind. What is charged when is decided in [`links`](crate::links),
+//! how an answer is cut short in [`answer`](crate::answer). The cost of a unit of each kind is
+//! measured by `thorp-bench costs`.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,84 +11,82 @@ use std::time::Duration;
 use crate::bound::Account;
 use crate::time::Instant;
 
-/// What an answer has cost the node that gave it, in units of about a microsecond
-/// of today's processors.
+/// What an answer has cost the node that gave it, in units of about a microsecond on today's
+/// processors.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Work(pub u64);
 
 impl Work {
-    /// A question of any kind.
+    /// The cost of any question.
     pub const QUESTION: Self = Self(20);
-    /// A member that has new addresses: all others are told, and write to their
-    /// disks.
+    /// The cost of a member's new addresses: all other members are told, and write to their disks.
     pub const MOVE: Self = Self(50_000);
-    /// A certificate that is written.
+    /// The cost of a certificate.
     pub const CERTIFICATE: Self = Self(500);
-    /// An answer that has cost this much stops and says that there is more, so
-    /// that no member waits long for another member's question.
+    /// An answer that has cost this much is cut and marked as incomplete, so that no member waits
+    /// long for another member's question.
     pub const ENOUGH: u64 = if cfg!(test) { 20_000 } else { 50_000 };
-    /// A name that is looked up.
+    /// The cost of looking up a name.
     pub const NAME: u64 = 5;
-    /// Rows of an index that are looked at for a name in one unit.
+    /// How many index rows are read for a name at the cost of one unit.
     pub const ROWS: u64 = 2;
-    /// Links that are passed over in one unit.
+    /// How many links are passed over at the cost of one unit.
     pub const LINKS: u64 = 8;
-    /// Steps of comparing names with a pattern, and of making one ready, in one unit.
+    /// How many steps of compiling a pattern and comparing names with it cost one unit.
     pub const STEPS: u64 = 256;
-    /// An entry that comes into a catalogue, changes or goes.
+    /// The cost of an entry that is added to a catalogue, changed or removed.
     pub const ENTRY: u64 = 8;
-    /// An entry that is listed again as it is.
+    /// The cost of an entry that is listed again unchanged.
     pub const ENTRY_AGAIN: u64 = 1;
-    /// Entries of an update that are dealt with before others get their turn.
+    /// How many entries of an update are handled before other accounts get their turn.
     pub const ENTRIES_AT_ONCE: u64 = if cfg!(test) { 50 } else { 1000 };
-    /// Entries of an update that is as good as a question.
+    /// An update with at most this many entries is treated like a question.
     pub const FEW_ENTRIES: usize = if cfg!(test) { 20 } else { 1000 };
 
     pub(crate) fn of(self, more: u64) -> Self {
         Self(self.0.saturating_add(more))
     }
 
-    /// How much this answer may still cost.
+    /// Returns how much this answer may still cost.
     pub(crate) fn remaining(self) -> u64 {
         Self::ENOUGH.saturating_sub(self.0)
     }
 }
 
-/// How much may be taken at once, and how much in the long run.
+/// A rate: how much may be used at once, and how much in the long run.
 #[derive(Clone, Copy, Debug)]
 struct Rate {
     burst: i64,
-    /// One unit more after so long.
+    /// The time after which one more unit is available.
     unit_every: Duration,
 }
 
-/// For an account's questions: a second of this node's time at once, a twentieth of
-/// the time in the long run.
+/// The rate of an account's questions: a second of this node's time at once, a twentieth of the
+/// time in the long run.
 const QUESTIONS: Rate = Rate {
     burst: 1_000_000,
     unit_every: Duration::from_micros(20),
 };
-/// For an account's listings: a tenth.
+/// The rate of an account's listings: a tenth of the time.
 const LISTINGS: Rate = Rate {
     burst: 2_000_000,
     unit_every: Duration::from_micros(10),
 };
-/// For what all accounts ask by name: half of this node's time.
+/// The rate of all questions by name together: half of this node's time.
 const ALL_NAMED: Rate = Rate {
     burst: 500_000,
     unit_every: Duration::from_micros(2),
 };
-/// For all that costs more, that is patterns, listings and lists of members: two
-/// fifths. What is left is for hellos and signs of life, which cost next to nothing.
+/// The rate of all costlier work together (patterns, listings, lists of members): two fifths. The
+/// rest is left for hellos and signs of life, which cost next to nothing.
 const ALL_COSTLY: Rate = Rate {
     burst: 200_000,
     unit_every: Duration::from_nanos(2_500),
 };
 
-/// What may be taken: a burst at first, then a fixed amount a second.
+/// A token bucket: a burst at first, then a fixed amount a second.
 ///
-/// What a question costs is known when it is answered, so the last one may leave a
-/// debt.
+/// The cost of a question is known only after it is answered, so the last one may leave a debt.
 #[derive(Clone, Copy, Debug)]
 pub struct Allowance {
     rate: Rate,
@@ -97,7 +95,7 @@ pub struct Allowance {
 }
 
 impl Allowance {
-    /// All of what a member may cost by its questions.
+    /// Returns the full allowance for the questions of an account.
     pub fn new(now: Instant) -> Self {
         Self::at(QUESTIONS, now)
     }
@@ -110,19 +108,19 @@ impl Allowance {
         }
     }
 
-    /// Whether all of it is used up, so that a question is refused or has to wait.
+    /// Whether it is used up, so that a question must be refused or wait.
     pub fn is_spent(&mut self, now: Instant) -> bool {
         self.refill(now);
         self.credit <= 0
     }
 
-    /// Takes what an answer has cost.
+    /// Subtracts the cost of an answer.
     pub fn charge(&mut self, work: Work) {
         let work = i64::try_from(work.0).unwrap_or(i64::MAX);
         self.credit = self.credit.saturating_sub(work);
     }
 
-    /// When it is not spent any more.
+    /// Returns when it is no longer used up.
     fn ready_at(&self) -> Instant {
         let missing = u64::try_from(1_i64.saturating_sub(self.credit)).unwrap_or(0);
         let nanos = self
@@ -147,8 +145,8 @@ impl Allowance {
     }
 }
 
-/// Which share of this node's time something takes. Each has its own: a flood of what
-/// costs much leaves what costs little where it was.
+/// Which share of this node's time a question is charged to. They are separate, so that a flood of
+/// costly questions does not delay cheap ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Effort {
     /// Questions by name or content.
@@ -157,17 +155,17 @@ pub enum Effort {
     Costly,
 }
 
-/// What every account may still cost, and all together.
+/// The allowances of each account and of all accounts together.
 #[derive(Debug)]
 pub struct Budgets {
     accounts: BTreeMap<Account, Purse>,
-    /// Once there are so many, those that have all of theirs are forgotten.
+    /// Once there are this many accounts, those with full allowances are forgotten.
     many: usize,
     named: Allowance,
     costly: Allowance,
 }
 
-/// What one account may still cost, and what it has cost lately.
+/// The allowances of one account, and what it has cost lately.
 #[derive(Clone, Copy, Debug)]
 struct Purse {
     questions: Allowance,
@@ -175,7 +173,7 @@ struct Purse {
     lately: Lately,
 }
 
-/// Work of late: what was done ten seconds ago counts half.
+/// Recent work: the weight of work halves every ten seconds.
 #[derive(Clone, Copy, Debug)]
 struct Lately {
     work: u64,
@@ -196,7 +194,7 @@ impl Lately {
 impl Budgets {
     const MANY: usize = 1024;
 
-    /// All of it, for everybody.
+    /// Creates full allowances for every account.
     pub fn new(now: Instant) -> Self {
         Self {
             accounts: BTreeMap::new(),
@@ -206,28 +204,28 @@ impl Budgets {
         }
     }
 
-    /// Whether an account has asked for as much as it may at this moment.
+    /// Whether an account has used up its allowance for questions.
     pub fn has_asked_enough(&mut self, now: Instant, account: Account) -> bool {
         self.purse(now, account).questions.is_spent(now)
     }
 
-    /// Whether it has listed as much as it may.
+    /// Whether an account has used up its allowance for listings.
     pub fn has_listed_enough(&mut self, now: Instant, account: Account) -> bool {
         self.purse(now, account).listings.is_spent(now)
     }
 
-    /// When it may list more.
+    /// Returns when an account may list more.
     pub fn may_list_at(&self, account: Account) -> Instant {
         let purse = self.accounts.get(&account);
         purse.map_or(Instant::default(), |purse| purse.listings.ready_at())
     }
 
-    /// Whether this kind of work has had its share of the time.
+    /// Whether this kind of work has used up its share of the time.
     pub fn is_spent(&mut self, now: Instant, effort: Effort) -> bool {
         self.all(effort).is_spent(now)
     }
 
-    /// When there is time for it again.
+    /// Returns when there is time for this kind of work again.
     pub fn ready_at(&self, effort: Effort) -> Instant {
         match effort {
             Effort::Named => self.named.ready_at(),
@@ -235,7 +233,7 @@ impl Budgets {
         }
     }
 
-    /// A question of this account has cost so much.
+    /// Charges an account for an answered question.
     pub fn on_answered(&mut self, now: Instant, account: Account, effort: Effort, work: Work) {
         let purse = self.purse(now, account);
         purse.questions.charge(work);
@@ -243,7 +241,7 @@ impl Budgets {
         self.all(effort).charge(work);
     }
 
-    /// A part of its listing has cost so much.
+    /// Charges an account for a part of its listing.
     pub fn on_listed(&mut self, now: Instant, account: Account, work: Work) {
         let purse = self.purse(now, account);
         purse.listings.charge(work);
@@ -251,7 +249,7 @@ impl Budgets {
         self.costly.charge(work);
     }
 
-    /// What an account has cost lately: who has cost less is served before others.
+    /// Returns what an account has cost lately. Accounts that have cost less are served first.
     pub fn lately(&mut self, now: Instant, account: Account) -> u64 {
         self.accounts.get_mut(&account).map_or(0, |purse| {
             purse.lately.fade(now);
@@ -280,8 +278,8 @@ impl Budgets {
         })
     }
 
-    /// One that has all of its allowance is as good as one that is not known. The rest
-    /// are as many as could spend some of theirs within minutes.
+    /// Forgets accounts with full allowances, which are equivalent to unknown ones. The number of
+    /// others is limited by how many can use some of their allowance within minutes.
     fn forget_the_full(&mut self, now: Instant) {
         self.accounts.retain(|_, purse| {
             purse.questions.refill(now);
@@ -321,7 +319,7 @@ mod tests {
         assert_eq!(taken(start, 1000), 1000);
         assert_eq!(taken(start + Duration::from_micros(19), 1000), 0);
         assert_eq!(taken(start + Duration::from_secs(1), 1000), 50);
-        // One that costs more than there is is answered, and paid for afterwards.
+        // A request that costs more than the credit is granted, and leaves a debt.
         assert_eq!(taken(start + Duration::from_hours(1), 3_000_000), 1);
         let paid = start + Duration::from_hours(1) + Duration::from_secs(40);
         assert_eq!(taken(paid, 1), 0);

@@ -1,29 +1,27 @@
-//! What has changed since a number: which rows of what a node shows, not how.
+//! Which rows of what a node shows have changed since a given number, but not how.
 //!
-//! Owns the numbers. Each change of a [`Row`] gets the next one, and a row is
-//! remembered with its newest number only, so that a thousand changes of one row
-//! are one. A reader that knows everything up to a number is told which rows to
-//! look at again; what is in them is made by the shell, for that reader alone.
+//! Owns the numbers. Each change of a [`Row`] gets the next one, and only the newest number of a
+//! row is remembered, so that a thousand changes of a row are one. A reader that knows everything
+//! up to a number is told which rows to read again; the shell makes their content for that reader.
 
 use std::collections::BTreeMap;
 
 use thorp_wire::PeerId;
 
-/// Rows that are remembered at most. A reader that is further behind starts
-/// again, as one that comes anew.
+/// The most rows that are remembered. A reader that is further behind has to start again.
 const MOST_ROWS: usize = 1 << 16;
 
 /// Something that is shown of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Row {
-    /// A member: that it is there, its addresses, its listing, its neighbours.
-    /// At a tracker any peer, at a peer its neighbours.
+    /// A member: whether it is present, its addresses, its listing, its neighbours. At a tracker
+    /// any peer, at a peer its neighbours.
     Member(PeerId),
-    /// The node itself: its link to the tracker, its lookups by who answered. Bytes
-    /// that went over sessions are no change: they would be one with each block. The
-    /// shell compares the row once a second while a reader watches.
+    /// The node itself: its link to the tracker, and the count of its lookups. Bytes transferred
+    /// on sessions are not marked here, since they change with each block; the shell compares the
+    /// row once a second while a reader watches.
     Node,
-    /// What is offered, and what was left out.
+    /// The share: what is offered and what was left out.
     Share,
     /// A warning, by its number.
     Warning(u64),
@@ -32,9 +30,9 @@ pub enum Row {
 /// Which rows have changed, and when.
 #[derive(Debug)]
 pub struct Changes {
-    /// That of the latest change.
+    /// The number of the latest change.
     number: u64,
-    /// Of what changed up to this number, not all is remembered.
+    /// Changes up to this number may have been forgotten.
     forgotten: u64,
     newest: BTreeMap<Row, u64>,
     rows: BTreeMap<u64, Row>,
@@ -42,9 +40,9 @@ pub struct Changes {
 }
 
 impl Changes {
-    /// No changes yet. `start` is the number of what is there now. Where it
-    /// grows from one start of the program to the next (a time does), a reader
-    /// with a number from an earlier one is told to start again.
+    /// Creates an empty record. `start` is the number of the current state. If it grows from one
+    /// start of the program to the next, as a time does, a reader with a number of an earlier run
+    /// is told to start again.
     pub fn starting_at(start: u64) -> Self {
         Self {
             number: start,
@@ -55,7 +53,7 @@ impl Changes {
         }
     }
 
-    /// A row has changed, has come or is gone. Returns the number of that.
+    /// Records that a row has changed, was added or was removed. Returns the number of the change.
     pub fn mark(&mut self, row: Row) -> u64 {
         self.number += 1;
         if let Some(before) = self.newest.insert(row, self.number) {
@@ -71,13 +69,13 @@ impl Changes {
         self.number
     }
 
-    /// The number of the latest change.
+    /// Returns the number of the latest change.
     pub fn number(&self) -> u64 {
         self.number
     }
 
-    /// The rows that have changed since a number, those that changed last at the
-    /// end; nothing, if that is not known: then the reader has to start again.
+    /// Returns the rows that have changed since a number, the latest change last. `None` if that
+    /// is not known any more, so that the reader has to start again.
     pub fn since(&self, number: u64) -> Option<impl Iterator<Item = Row> + '_> {
         let is_known = (self.forgotten..=self.number).contains(&number);
         is_known.then(|| self.rows.range(number + 1..).map(|(_, row)| *row))

@@ -1,4 +1,4 @@
-//! Puts an update together again that its sender has cut into several frames.
+//! Reassembles an update that its sender has cut into several frames.
 
 use thiserror::Error;
 use thorp_wire::Name;
@@ -12,24 +12,24 @@ pub struct Gathering {
     begun: Option<Gathered>,
 }
 
-/// A whole update.
+/// An update that is complete.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gathered {
-    /// What it says.
+    /// The content of the update.
     pub update: Update,
-    /// It was longer than allowed; its entries and names were thrown away.
+    /// Whether it exceeded the bounds, so that its entries and names were dropped.
     pub too_long: bool,
-    /// There was no room for it beside the updates on other links; what had
-    /// come was thrown away. The receiver has to ask for it again.
+    /// Whether there was no room for it beside the updates on other links, so that its entries
+    /// were dropped and the receiver must ask for it again.
     pub crowded_out: bool,
-    /// An estimate of the memory it takes, in bytes.
+    /// The estimated memory it takes, in bytes.
     cost: u64,
 }
 
 impl Gathering {
-    /// Takes the next frame; returns the whole update with its last one.
+    /// Takes the next frame. Returns the whole update after the last frame.
     ///
-    /// Holds no more than `bounds` allow, and one frame.
+    /// Keeps no more than `bounds` allow, plus one frame.
     pub fn push(&mut self, frame: Update, bounds: Bounds) -> Result<Option<Gathered>, GatherError> {
         let names = frame.added.iter().map(|entry| &entry.name);
         let cost: u64 = names.chain(&frame.removed).map(cost_of).sum();
@@ -69,12 +69,12 @@ impl Gathering {
         Ok(None)
     }
 
-    /// An estimate of the memory that is held here, in bytes.
+    /// Returns the estimated memory held here, in bytes.
     pub fn cost(&self) -> u64 {
         self.begun.as_ref().map_or(0, |begun| begun.cost)
     }
 
-    /// Throws away what has come of an update, to make room for others.
+    /// Drops the entries of the arriving update, to make room for other updates.
     pub fn throw_away(&mut self) {
         if let Some(begun) = &mut self.begun {
             begun.crowded_out = true;
@@ -84,7 +84,7 @@ impl Gathering {
 }
 
 impl Gathered {
-    /// An estimate of the memory it takes, in bytes.
+    /// Returns the estimated memory it takes, in bytes.
     pub fn cost(&self) -> u64 {
         self.cost
     }
@@ -96,18 +96,18 @@ impl Gathered {
     }
 }
 
-/// An estimate of the memory that a name takes, with its entry.
+/// Estimates the memory that a name takes together with its entry, in bytes.
 pub(crate) fn cost_of(name: &Name) -> u64 {
     ROWS + name.as_str().len() as u64
 }
 
-/// The frames of an update do not fit together. Drop the peer.
+/// The frames of an update do not fit together; the link must be closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum GatherError {
-    /// A frame of one update within another.
+    /// An update began before the last one ended.
     #[error("an update began before the last one had ended")]
     Mixed,
-    /// A later frame of an update that never began.
+    /// A later frame arrived of an update that never began.
     #[error("an update without its beginning")]
     NoBeginning,
 }

@@ -1,27 +1,25 @@
-//! Globs, compared in a time that is known beforehand.
+//! Globs that are matched in a predictable time.
 //!
-//! A member may ask for any pattern, and it is compared with every name there
-//! is. So a glob is a set of states, one bit each, and each character moves all
-//! of them at once. That takes a known number of steps, whatever the pattern
-//! and the name: the words of 64 states in the pattern, times the characters in
-//! the name.
+//! A member may ask for any pattern, and it is compared with every known name. So a glob is a
+//! nondeterministic automaton with one bit for each state, and each character advances all states
+//! at once. The number of steps is known for any pattern and name: the number of 64-bit words that
+//! hold the states, times the number of characters in the name.
 //!
-//! `*`, `?` and `[...]` stay within a part of the path, `**` as a whole part
-//! goes over any number of parts, `{a,b}` stands for either, and `\` takes the
-//! next character as it is.
+//! `*`, `?` and `[...]` do not match `/`; `**` as a whole component of the path matches any number
+//! of components; `{a,b}` matches either alternative; `\` takes the next character literally.
 
-/// The most patterns without braces that one may stand for.
+/// The most patterns without braces that one pattern may expand to.
 pub const MAX_ALTERNATIVES: usize = 256;
 
 /// How many characters have a table of their own.
 const ASCII: usize = 128;
 
-/// What making a glob takes, in steps: each character of a text in which braces are
-/// looked for, and each state.
+/// The cost of compiling, in steps: for each character of a text that is searched for braces, and
+/// for each state.
 const CHARACTER: u64 = 4;
 const STATE: u64 = 24;
 
-/// Why a text is no glob.
+/// Why a text is not a glob.
 #[derive(Debug)]
 pub struct NotAGlob(pub &'static str);
 
@@ -29,25 +27,25 @@ pub struct NotAGlob(pub &'static str);
 #[derive(Clone)]
 pub struct Glob {
     pub states: Vec<State>,
-    /// For each ASCII character the states that it leads on from.
+    /// For each ASCII character, the states that it advances.
     ascii: Vec<Vec<u64>>,
     starts: Vec<u64>,
     ends: Vec<u64>,
-    /// States that any character may stay in.
+    /// The states that any character may stay in.
     stays: Vec<u64>,
-    /// States that any character but `/` may stay in, those of `stays` too.
+    /// The states that any character but `/` may stay in, including those of `stays`.
     stays_within: Vec<u64>,
     skips: Vec<u64>,
 }
 
-/// A place between two characters of the pattern.
+/// A position between two characters of the pattern.
 #[derive(Clone, Default)]
 pub struct State {
-    /// What leads on to the next state; nothing at the end.
+    /// What advances to the next state; `None` at the end.
     next: Option<One>,
     stays: Stays,
-    /// A match that comes to this state is in the next one, too. No two such
-    /// states follow one another.
+    /// Whether a match that enters this state is also in the next one. No two such states are
+    /// adjacent.
     skips: bool,
 }
 
@@ -59,7 +57,7 @@ enum Stays {
     Always,
 }
 
-/// What one character may be.
+/// What a single character may be.
 #[derive(Clone)]
 enum One {
     Just(char),
@@ -71,7 +69,7 @@ enum One {
 }
 
 impl Glob {
-    /// Compiles a glob. What that takes is added to `steps`, also where it is none.
+    /// Compiles a glob. Adds the cost to `steps`, also on failure.
     pub fn new(text: &str, steps: &mut u64) -> Result<Self, NotAGlob> {
         let mut plain = Vec::new();
         expand(text, &mut plain, steps)?;
@@ -128,8 +126,7 @@ impl Glob {
             for (word, active) in active.iter_mut().enumerate() {
                 let moved = *active & taken[word];
                 let entered = moved << 1 | moved_on;
-                // A match skips a state only when it comes to it, not while it stays
-                // there.
+                // A match skips a state only when it enters it, not while it stays there.
                 let skipped = entered & self.skips[word];
                 *active = *active & stays[word] | entered | skipped << 1 | skipped_on;
                 moved_on = moved >> 63;
@@ -146,7 +143,7 @@ impl Glob {
             .any(|(active, ends)| active & ends != 0)
     }
 
-    /// How many steps that takes at most.
+    /// Returns how many steps matching this text takes at most.
     pub fn steps(&self, text: &str) -> u64 {
         let others = text.bytes().filter(|byte| !byte.is_ascii()).count();
         (text.len() * self.starts.len() + others * self.states.len()) as u64
@@ -190,10 +187,9 @@ fn set(mask: &mut [u64], at: usize) {
     mask[at / 64] |= 1 << (at % 64);
 }
 
-/// For each ASCII character the states that it leads on from.
+/// Returns, for each ASCII character, the states that it advances.
 ///
-/// Most states take one character, or all but a few: only these few are looked at one
-/// by one.
+/// Most states accept one character, or all but a few: only these few are handled one by one.
 fn by_character(states: &[State], steps: &mut u64) -> Vec<Vec<u64>> {
     let mut all = vec![0; states.len().div_ceil(64)];
     for (at, state) in states.iter().enumerate() {
@@ -238,7 +234,7 @@ fn by_character(states: &[State], steps: &mut u64) -> Vec<Vec<u64>> {
     ascii
 }
 
-/// The ASCII characters from one to another, a bit each.
+/// Returns a bit for each ASCII character from `first` to `last`.
 fn bits_of(first: char, last: char) -> u128 {
     let (first, last) = (first as usize, last as usize);
     if first >= ASCII {
@@ -248,7 +244,7 @@ fn bits_of(first: char, last: char) -> u128 {
     up_to_last & (u128::MAX << first)
 }
 
-/// The patterns without braces that one with braces stands for.
+/// Expands a pattern with braces into patterns without.
 fn expand(text: &str, plain: &mut Vec<String>, steps: &mut u64) -> Result<(), NotAGlob> {
     *steps += CHARACTER * text.len() as u64;
     let mut depth = 0;
@@ -299,11 +295,11 @@ fn expand(text: &str, plain: &mut Vec<String>, steps: &mut u64) -> Result<(), No
     Ok(())
 }
 
-/// The states of a pattern without braces.
+/// Returns the states of a pattern without braces.
 fn parse(text: &str) -> Result<Vec<State>, NotAGlob> {
     let mut states = vec![State::default()];
     let mut rest = text;
-    // Whether a part of the path begins here.
+    // Whether a component of the path begins here.
     let mut begins = true;
     while let Some(c) = rest.chars().next() {
         rest = &rest[c.len_utf8()..];
@@ -322,7 +318,7 @@ fn parse(text: &str) -> Result<Vec<State>, NotAGlob> {
                     begins = false;
                     continue;
                 }
-                // Once more of these says nothing new.
+                // Repeated `**` components add nothing.
                 while let Some(more) = rest
                     .strip_prefix("/**")
                     .filter(|more| more.starts_with('/'))
@@ -330,7 +326,7 @@ fn parse(text: &str) -> Result<Vec<State>, NotAGlob> {
                     rest = more;
                 }
                 rest = &rest[1..];
-                // In `**/**` the last part takes all that is behind.
+                // In `**/**` the last component matches everything that follows.
                 here.stays = Stays::Always;
                 here.skips = true;
                 One::Just('/')
@@ -357,7 +353,7 @@ fn parse(text: &str) -> Result<Vec<State>, NotAGlob> {
     Ok(states)
 }
 
-/// What is in brackets, without the first; and how long that is with the last.
+/// Parses a character class after its `[`. Returns it, and its length including the `]`.
 fn class(text: &str) -> Result<(One, usize), NotAGlob> {
     let unclosed = || NotAGlob("a [ without its ]");
     let inside = text.strip_prefix(['!', '^']);
@@ -416,10 +412,10 @@ mod tests {
             pattern in r"(a|b|\*|\*\*/|/\*\*/|/|\?|\[ab\]|\[b-c-\]|\{a,b/\*,\?\}|\\\*|c){0,7}(/\*\*)?",
             names in proptest::collection::vec("[abc*]{1,3}(/[abc-]{1,3}){0,3}", 8),
         ) {
-            // No name ends in a slash, yet `globset` takes `**/` for `**`.
+            // `globset` takes `**/` for `**`, although no name ends in a slash.
             prop_assume!(!pattern.ends_with('/'));
-            // Here a pattern with braces means the pattern with each choice in their
-            // place, as in a shell.
+            // Here a pattern with braces means the pattern with each alternative in their place,
+            // as in a shell.
             prop_assume!(!pattern.contains("}*") && !pattern.contains("*{"));
             let theirs = GlobBuilder::new(&pattern)
                 .literal_separator(true)

@@ -1,28 +1,27 @@
-//! When to give a sign of life, and when to give a member up.
+//! When to send a sign of life, and when to give a member up.
 //!
-//! One rule for tracker and neighbours alike: each end of a link promises to
-//! send something at least once an interval. A member that was silent for three
-//! intervals is gone. Closed connections and goodbyes are noticed elsewhere, at
-//! once.
+//! The same rule for tracker and neighbours: each end of a link promises to send something at
+//! least once an interval. A member that was silent for three intervals is given up. Closed
+//! connections and goodbyes are noticed at once, elsewhere.
 
 use std::time::Duration;
 
 use crate::time::Instant;
 
-/// How many silent intervals it takes to give a member up.
+/// After how many silent intervals a member is given up.
 pub const INTERVALS_TO_LOSS: u32 = 3;
 
-/// The first dial after a loss comes at a random moment within this time, so
-/// that the peers that lost the same member do not all come back at once.
+/// The first dial after a loss comes at a random moment within this time, so that the peers that
+/// lost the same member do not all come back at once.
 pub const JITTER: Duration = Duration::from_secs(1);
 
-/// No promise is taken to be shorter than this: a byte needs time to travel.
+/// The shortest interval that is accepted, since bytes take time to travel.
 const SHORTEST: Duration = Duration::from_millis(100);
-/// No promise is taken to be longer: a member could stay for ever by promising
+/// The longest interval that is accepted, so that a member cannot stay for ever by promising
 /// little.
 const LONGEST: Duration = Duration::from_mins(10);
 
-/// The two promises on one link, and how well they are kept.
+/// The promises of both ends of a link, and when each end last kept its own.
 #[derive(Clone, Copy, Debug)]
 pub struct Liveness {
     ours: Duration,
@@ -32,7 +31,7 @@ pub struct Liveness {
 }
 
 impl Liveness {
-    /// A link that came up now. `ours` is this end's promise, `theirs` the
+    /// Creates the state of a link that came up now. `ours` is this end's promise, `theirs` the
     /// other end's.
     pub fn new(now: Instant, ours: Duration, theirs: Duration) -> Self {
         Self {
@@ -43,55 +42,53 @@ impl Liveness {
         }
     }
 
-    /// A byte arrived.
+    /// Records that a byte arrived.
     pub fn heard(&mut self, now: Instant) {
         self.heard = self.heard.max(now);
     }
 
-    /// A byte was sent.
+    /// Records that a byte was sent.
     pub fn said(&mut self, now: Instant) {
         self.said = self.said.max(now);
     }
 
-    /// This end promises another interval from now on, because the other end
-    /// granted it.
+    /// Sets the interval that this end promises, as granted by the other end.
     pub fn promise(&mut self, ours: Duration) {
         self.ours = within_reason(ours);
     }
 
-    /// The other end promises another interval from now on, because this end
-    /// granted it.
+    /// Sets the interval that the other end promises, as granted by this end.
     pub fn expect(&mut self, theirs: Duration) {
         self.theirs = within_reason(theirs);
     }
 
-    /// This node was away for this long (the machine slept): what the other end
+    /// Excuses the other end for the time that this node was asleep with its machine: what was
     /// sent in the meantime is not lost, only unread.
     pub fn excuse(&mut self, now: Instant, away: Duration) {
         self.heard = (self.heard + away).min(now);
     }
 
-    /// What this end promises.
+    /// Returns the interval that this end promises.
     pub fn ours(&self) -> Duration {
         self.ours
     }
 
-    /// What the other end promises.
+    /// Returns the interval that the other end promises.
     pub fn theirs(&self) -> Duration {
         self.theirs
     }
 
-    /// When a byte last arrived.
+    /// Returns when a byte last arrived.
     pub fn last_heard(&self) -> Instant {
         self.heard
     }
 
-    /// When to give a sign of life, unless something else is sent before.
+    /// Returns when to send a sign of life, unless something else is sent before.
     pub fn speak_at(&self) -> Instant {
         self.said + self.ours
     }
 
-    /// When to give the other end up, unless a byte arrives before.
+    /// Returns when to give the other end up, unless a byte arrives before.
     pub fn lost_at(&self) -> Instant {
         self.heard + self.theirs * INTERVALS_TO_LOSS
     }

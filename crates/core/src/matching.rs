@@ -1,8 +1,8 @@
 //! How typed text matches the names of files.
 //!
-//! A name matches a full path first, then a base name; a name that differs
-//! only in Unicode normalisation is a suggestion, never a match. Patterns are
-//! globs, on the full path or, without `/`, on the base name. Case counts.
+//! A text matches a full path first, then a base name; a name that differs only in Unicode
+//! normalisation is a suggestion, never a match. Patterns are globs on the full path or, without
+//! `/`, on the base name. Matching is case-sensitive.
 
 use std::fmt;
 
@@ -12,19 +12,18 @@ use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
 
 use crate::glob::{self, Glob, NotAGlob};
 
-/// How well a name fits what was typed, the best first.
+/// How well a name fits the typed text, the best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fit {
-    /// The full path is what was typed.
+    /// The full path equals the typed text.
     Path,
-    /// The base name is what was typed.
+    /// The base name equals the typed text.
     Base,
-    /// They would match if both were normalised. This is offered to the user,
-    /// not taken.
+    /// The two match only after Unicode normalisation. Offered to the user, never taken.
     Normalised,
 }
 
-/// How well `name` fits what was `typed`, if at all.
+/// Returns how well `name` fits the `typed` text, if at all.
 pub fn fit(name: &Name, typed: &str) -> Option<Fit> {
     if name.as_str() == typed {
         return Some(Fit::Path);
@@ -39,16 +38,16 @@ pub fn fit(name: &Name, typed: &str) -> Option<Fit> {
     (nfc(name.as_str()) == typed || nfc(name.base()) == typed).then_some(Fit::Normalised)
 }
 
-/// What a name has in common with a text that no name fits.
+/// What a name has in common with a text that fits no name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Likeness {
-    /// It is in a folder that is called so.
+    /// The name is in a folder with this name.
     InFolder,
-    /// It is called so in other letters, large or small.
+    /// The name differs only in case.
     OtherCase,
 }
 
-/// What `name` has in common with what was `typed`, if anything.
+/// Returns what `name` has in common with the `typed` text, if anything.
 pub fn likeness(name: &Name, typed: &str) -> Option<Likeness> {
     let rest = name.as_str().strip_prefix(typed);
     if rest.is_some_and(|rest| rest.starts_with('/')) {
@@ -62,7 +61,7 @@ fn folded(text: &str) -> String {
     nfc(&text.to_lowercase())
 }
 
-/// The text in Unicode normalisation form C.
+/// Returns the text in Unicode normalisation form C.
 pub fn nfc(text: &str) -> String {
     if text.is_ascii() {
         return text.to_owned();
@@ -70,7 +69,7 @@ pub fn nfc(text: &str) -> String {
     text.nfc().collect()
 }
 
-/// Whether the text is in form C already.
+/// Whether the text is in Unicode normalisation form C.
 pub fn is_nfc(text: &str) -> bool {
     text.is_ascii()
         || match is_nfc_quick(text.chars()) {
@@ -80,13 +79,13 @@ pub fn is_nfc(text: &str) -> bool {
         }
 }
 
-/// Whether a user means a pattern by this text.
+/// Whether a user who types this text means a pattern.
 pub fn looks_like_a_pattern(text: &str) -> bool {
     text.contains(['*', '?', '[', '{'])
 }
 
-/// A compiled glob. A name that *is* the text matches too, so that a file
-/// called `[1].txt` can be asked for.
+/// A compiled glob. It also matches the name that equals its text, so that a file called `[1].txt`
+/// can be asked for.
 #[derive(Clone)]
 pub struct Pattern {
     text: String,
@@ -94,11 +93,11 @@ pub struct Pattern {
 }
 
 impl Pattern {
-    /// The longest pattern, in bytes.
+    /// The maximal length of a pattern in bytes.
     pub const MAX: usize = 1024;
-    /// The most opening braces in a pattern.
+    /// The maximal number of opening braces in a pattern.
     pub const MAX_BRACES: usize = 16;
-    /// The most patterns without braces that one may stand for.
+    /// The most patterns without braces that one pattern may expand to.
     pub const MAX_ALTERNATIVES: usize = glob::MAX_ALTERNATIVES;
 
     /// Compiles a glob.
@@ -106,7 +105,7 @@ impl Pattern {
         Self::counted(text, &mut 0)
     }
 
-    /// The same. What it takes is added to `steps`, also where it is no glob.
+    /// Compiles a glob. Adds the cost to `steps`, also on failure.
     pub fn counted(text: &str, steps: &mut u64) -> Result<Self, PatternError> {
         *steps += text.len() as u64;
         if text.len() > Self::MAX {
@@ -121,7 +120,7 @@ impl Pattern {
         })
     }
 
-    /// Everything in a folder, however it is called.
+    /// Returns the pattern for everything in a folder, even if its name has special characters.
     pub fn beneath(folder: &str) -> Result<Self, PatternError> {
         let mut text = String::with_capacity(folder.len() + 3);
         for c in folder.chars() {
@@ -130,7 +129,8 @@ impl Pattern {
         Self::new(&(text + "/**"))
     }
 
-    /// All that has a [`Likeness`] to a name, as far as it fits into a pattern.
+    /// Returns the pattern for all names with a [`Likeness`] to a text, as far as it fits into a
+    /// pattern.
     pub fn resembling(typed: &str) -> Result<Self, PatternError> {
         let folder = Self::beneath(typed)?;
         let mut text = format!("{{{},**/", folder.text);
@@ -147,12 +147,12 @@ impl Pattern {
         Self::new(&text).or(Ok(folder))
     }
 
-    /// Whether this name is meant.
+    /// Whether the pattern matches this name.
     pub fn matches(&self, name: &Name) -> bool {
         self.glob.matches(self.compared(name)) || name.as_str() == self.text
     }
 
-    /// What it costs to compare it with a name, in steps of a few nanoseconds.
+    /// Returns the cost of matching a name, in steps of a few nanoseconds.
     pub fn steps(&self, name: &Name) -> u64 {
         self.glob.steps(self.compared(name))
     }
@@ -165,12 +165,13 @@ impl Pattern {
         }
     }
 
-    /// As it was typed.
+    /// Returns the pattern as it was typed.
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// What every full path that matches starts with: nothing else need be looked at.
+    /// Returns the common prefix of all full paths that match, so that no other paths need be
+    /// checked.
     pub fn prefix(&self) -> &str {
         if !self.text.contains('/') {
             return "";
@@ -180,7 +181,7 @@ impl Pattern {
     }
 }
 
-/// Adds a character that stands for itself.
+/// Appends a character that is to be taken literally.
 fn push_as_it_is(text: &mut String, c: char) {
     if matches!(c, '*' | '?' | '[' | ']' | '{' | '}' | ',' | '\\') {
         text.push('\\');
@@ -200,13 +201,13 @@ impl From<NotAGlob> for PatternError {
     }
 }
 
-/// Why a text is no pattern.
+/// Why a text is not a pattern.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum PatternError {
-    /// Over [`Pattern::MAX`] bytes.
+    /// It is longer than [`Pattern::MAX`] bytes.
     #[error("a pattern has at most 1024 bytes")]
     TooLong,
-    /// Unbalanced brackets and the like.
+    /// Its syntax is wrong, for example unbalanced brackets.
     #[error("this is no pattern: {0}")]
     NotAGlob(String),
 }

@@ -1,9 +1,8 @@
 //! Which peers are worth keeping a link with.
 //!
-//! Owns the scores and the rule of replacement; the links themselves are in
-//! `links`. A neighbour's score is the number of its useful answers, each
-//! counting half as much after ten minutes, divided by the time its answers
-//! take.
+//! Owns the scores and the rule of replacement; the links themselves are in `links`. The score of
+//! a neighbour is the number of its useful answers, with a half-life of ten minutes, divided by
+//! the time until its answers arrive.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,18 +11,18 @@ use thorp_wire::PeerId;
 
 use crate::time::Instant;
 
-/// A useful answer counts half after this long.
+/// The time after which a useful answer counts half.
 const HALF_LIFE: Duration = Duration::from_mins(10);
-/// How many neighbours are kept whatever their score, so that the village
-/// does not fall into cliques.
+/// How many neighbours are kept whatever their score, so that the group does not fall apart into
+/// cliques.
 const KEPT_AT_RANDOM: usize = 2;
-/// How much better a new neighbour must be than the one it replaces.
+/// How many times better a new neighbour must be than the one it replaces.
 const CLEARLY: f64 = 2.0;
-/// A neighbour that was in use this recently is not let go for another.
+/// A neighbour that was in use this recently is not replaced.
 const IN_USE: Duration = Duration::from_mins(1);
-/// How long an answer is taken to need as long as none was measured.
+/// The assumed time until an answer while none was measured.
 const USUAL_RTT: Duration = Duration::from_millis(25);
-/// No answer counts as quicker: below this it does not matter to a person.
+/// Shorter times until an answer count as this long, since a user would not notice the difference.
 const QUICK: Duration = Duration::from_millis(1);
 
 /// The neighbours' scores.
@@ -38,25 +37,25 @@ pub struct Neighbours {
 struct Score {
     useful: f64,
     counted: Instant,
-    /// When a file last went one way or the other.
+    /// When a file was last sent to it or fetched from it.
     used: Instant,
     rtt: Duration,
     protected: bool,
 }
 
-/// Whether there is room for one more.
+/// Whether there is room for one more neighbour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Room {
-    /// There is.
+    /// There is room.
     Free,
-    /// There is when this one is let go.
+    /// There is room if this one is replaced.
     Replacing(PeerId),
-    /// There is none.
+    /// There is no room.
     Full,
 }
 
 impl Neighbours {
-    /// No neighbours, and room for `max`.
+    /// Creates an empty set with room for `max` neighbours.
     pub fn new(max: usize, seed: u64) -> Self {
         Self {
             max,
@@ -65,8 +64,7 @@ impl Neighbours {
         }
     }
 
-    /// Whether there is room for a new neighbour that is about to be useful
-    /// once.
+    /// Returns whether there is room for a new neighbour, which is assumed to be useful once.
     pub fn room(&self, now: Instant) -> Room {
         if self.scores.len() < self.max {
             return Room::Free;
@@ -83,8 +81,7 @@ impl Neighbours {
         }
     }
 
-    /// Which neighbour goes when one more must come in; `None` while there is
-    /// room.
+    /// Returns which neighbour must go when one more is taken; `None` while there is room.
     pub fn surplus(&self, now: Instant) -> Option<PeerId> {
         if self.scores.len() < self.max {
             return None;
@@ -92,12 +89,11 @@ impl Neighbours {
         Some(*self.worst(now)?.0)
     }
 
-    /// A peer has become a neighbour.
+    /// Adds a neighbour.
     pub fn add(&mut self, now: Instant, id: PeerId) {
         self.scores.entry(id).or_insert(Score::fresh(now));
         let protected = self.scores.values().filter(|score| score.protected).count();
-        // Each new neighbour is as likely as any other to be one of those kept at
-        // random.
+        // Gives each new neighbour the same chance to be one of those kept at random.
         let chance = self.random.usize(..self.scores.len()) < KEPT_AT_RANDOM;
         if protected < KEPT_AT_RANDOM.min(self.max / 2)
             && chance
@@ -107,7 +103,7 @@ impl Neighbours {
         }
     }
 
-    /// A peer is no neighbour any more. Returns whether it was one.
+    /// Removes a neighbour. Returns whether it was one.
     pub fn remove(&mut self, id: PeerId) -> bool {
         self.scores.remove(&id).is_some()
     }
@@ -117,29 +113,29 @@ impl Neighbours {
         self.scores.contains_key(&id)
     }
 
-    /// All neighbours, in the order of their ids.
+    /// Returns all neighbours, in the order of their ids.
     pub fn ids(&self) -> impl Iterator<Item = PeerId> + '_ {
         self.scores.keys().copied()
     }
 
-    /// How many there are.
+    /// Returns the number of neighbours.
     pub fn len(&self) -> usize {
         self.scores.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no neighbours.
     pub fn is_empty(&self) -> bool {
         self.scores.is_empty()
     }
 
-    /// A file went to a neighbour, or came from it.
+    /// Records that a file was sent to a neighbour or fetched from it.
     pub fn was_used(&mut self, now: Instant, id: PeerId) {
         if let Some(score) = self.scores.get_mut(&id) {
             score.used = now;
         }
     }
 
-    /// A neighbour gave a useful answer.
+    /// Records that a neighbour gave a useful answer.
     pub fn was_useful(&mut self, now: Instant, id: PeerId, rtt: Option<Duration>) {
         if let Some(score) = self.scores.get_mut(&id) {
             score.useful = score.useful_now(now) + 1.0;
@@ -148,7 +144,7 @@ impl Neighbours {
         }
     }
 
-    /// Neighbours, the best first.
+    /// Returns the neighbours, the best first.
     pub fn best(&self, now: Instant) -> Vec<PeerId> {
         let mut ranked: Vec<_> = self.scores.iter().collect();
         ranked.sort_by(|(_, a), (_, b)| b.value(now).total_cmp(&a.value(now)));
@@ -225,7 +221,7 @@ mod tests {
         }
         match table.room(hour) {
             Room::Replacing(worst) => assert_eq!(worst, id(4)),
-            // Unless it is one of those that are kept whatever they are worth.
+            // Unless it is one of those that are kept whatever their score.
             room => assert!(room == Room::Full && table.scores[&id(4)].protected),
         }
     }

@@ -1,9 +1,9 @@
-//! Who is there: members of the group as the others are told of them.
+//! Which members are present, as other members are told.
 //!
-//! Answers name holders and members by what is here, and need no link for that:
-//! a presence says all there is to say of a member. Today each follows from a
-//! link of this node ([`links`](crate::links) keeps them in step); a tracker
-//! that shares what it knows with others can learn of some elsewhere.
+//! Answers name holders and members from here, without looking at links: a presence has all there
+//! is to tell of a member. Today each one comes from a link of this node ([`links`](crate::links)
+//! keeps them in step); a tracker that shares its knowledge with others could learn of some
+//! elsewhere.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
@@ -12,52 +12,49 @@ use std::ops::Bound;
 use thorp_wire::frame::Holder;
 use thorp_wire::{MemberName, PeerId};
 
-/// One member that is there.
+/// A member that is present.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Presence {
-    /// Its key.
+    /// Its public key.
     pub id: PeerId,
-    /// Its human name.
+    /// Its name for people.
     pub name: Option<MemberName>,
-    /// The address it is seen at.
+    /// The address from which it is connected.
     pub seen_at: IpAddr,
-    /// Where it can be reached, the best address first: nowhere, if it does not
-    /// listen.
+    /// Where it can be reached, the best address first; empty if it does not listen.
     pub addresses: Vec<SocketAddr>,
-    /// The state of its listing that the catalogue has, if it has one.
+    /// The state of its listing in the catalogue, if it is there.
     pub position: Option<u64>,
-    /// Whether it counts as a member that may list files: a visitor does not,
-    /// and at a peer only a neighbour does.
+    /// Whether it counts as a member that may list files. A visitor does not, and at a peer only
+    /// neighbours do.
     pub is_listed: bool,
 }
 
-/// Of one member no more addresses are dialled.
+/// The most claimed addresses of one member that are used.
 const MOST_BELIEVED: usize = 4;
 
-/// All members that are there.
+/// All members that are present.
 ///
-/// Invariant: `places` holds exactly those that are listed, each at its place.
+/// Invariant: `places` contains exactly the listed members, each at its place.
 #[derive(Debug, Default)]
 pub struct Presences {
     all: BTreeMap<PeerId, Presence>,
     places: BTreeSet<Place>,
-    /// Listed members that another one has joined at their address, or has left
-    /// alone there, since they were last taken.
+    /// Listed members that began or ceased to share their address with another one, since they
+    /// were last taken.
     regrouped: BTreeSet<PeerId>,
 }
 
-/// Where a member stands in the order in which people see members: by address,
-/// and by id where several share one.
+/// The position of a member in the order in which members are shown: by address, then by id.
 pub type Place = (SocketAddr, PeerId);
 
 impl Presence {
-    /// This member as a holder of files.
+    /// Returns this member as a holder of files.
     pub fn holder(&self) -> Holder {
         holder(self.id, self.name.clone(), self.addresses.clone())
     }
 
-    /// Where it stands among all: at its best address, or where it is seen if
-    /// it does not listen.
+    /// Returns its place: at its best address, or where it connects from if it does not listen.
     pub fn place(&self) -> Place {
         let unreachable = SocketAddr::new(self.seen_at, 0);
         let best = self.addresses.first().copied();
@@ -66,17 +63,17 @@ impl Presence {
 }
 
 impl Presences {
-    /// A member, if it is there.
+    /// Returns a member, if it is present.
     pub fn get(&self, id: PeerId) -> Option<&Presence> {
         self.all.get(&id)
     }
 
-    /// Those that may list files, in the order of their ids.
+    /// Returns the members that may list files, in the order of their ids.
     pub fn listed(&self) -> impl Iterator<Item = &Presence> {
         self.listed_behind(None)
     }
 
-    /// Those of them behind this id.
+    /// Returns those of them with an id greater than this.
     pub fn listed_behind(&self, after: Option<PeerId>) -> impl Iterator<Item = &Presence> {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let behind = self.all.range((from, Bound::Unbounded));
@@ -85,34 +82,32 @@ impl Presences {
             .filter(|presence| presence.is_listed)
     }
 
-    /// Those that may list files, in the order of their addresses, from this
-    /// place on.
+    /// Returns the members that may list files in the order of their addresses, from this place
+    /// on.
     pub fn from_place(&self, from: Option<Place>) -> impl Iterator<Item = &Presence> {
         let from = from.map_or(Bound::Unbounded, Bound::Included);
         let places = self.places.range((from, Bound::Unbounded));
         places.filter_map(|(_, id)| self.all.get(id))
     }
 
-    /// The same before a place, the last one first; before the end, if none is
-    /// named.
+    /// Returns those before a place in descending order; all of them if no place is given.
     pub fn before_place(&self, before: Option<Place>) -> impl Iterator<Item = &Presence> {
         let before = before.map_or(Bound::Unbounded, Bound::Excluded);
         let places = self.places.range((Bound::Unbounded, before)).rev();
         places.filter_map(|(_, id)| self.all.get(id))
     }
 
-    /// Whether several of those that may list files are at this address, on
-    /// whatever ports.
+    /// Whether more than one of the members that may list files is at this address, on any ports.
     pub fn is_shared(&self, address: IpAddr) -> bool {
         self.at(address).take(2).count() == 2
     }
 
-    /// How many may list files.
+    /// Returns the number of members that may list files.
     pub fn listed_count(&self) -> usize {
         self.places.len()
     }
 
-    /// How many members are there, whatever they may do.
+    /// Returns the number of members that are present.
     pub fn count(&self) -> usize {
         self.all.len()
     }
@@ -128,8 +123,7 @@ impl Presences {
         self.on_place(listed_place(was.as_ref()), None);
     }
 
-    /// Changes what is known of a member, if it is there: all but whether it is
-    /// listed.
+    /// Changes a member that is present. Must not change whether it is listed.
     pub(crate) fn change(&mut self, id: PeerId, change: impl FnOnce(&mut Presence)) {
         let Some(presence) = self.all.get_mut(&id) else {
             return;
@@ -140,13 +134,12 @@ impl Presences {
         self.on_place(before, after);
     }
 
-    /// Listed members that have come to share their address with another one, or to
-    /// have it alone, because that other one came or went.
+    /// Takes the listed members that began or ceased to share their address with another one.
     pub(crate) fn take_regrouped(&mut self) -> BTreeSet<PeerId> {
         std::mem::take(&mut self.regrouped)
     }
 
-    /// A listed member has come, has moved or is gone.
+    /// A listed member has come, moved or gone.
     fn on_place(&mut self, before: Option<Place>, after: Option<Place>) {
         if before == after {
             return;
@@ -175,7 +168,7 @@ impl Presences {
         others.next().is_none().then_some(only)
     }
 
-    /// Those that are listed at an address, on whatever ports.
+    /// Returns the listed members at an address, on any ports.
     fn at(&self, address: IpAddr) -> impl Iterator<Item = PeerId> + '_ {
         let first = (SocketAddr::new(address, 0), PeerId::new([0; 32]));
         let here = self.places.range(first..);
@@ -183,7 +176,7 @@ impl Presences {
         here.map(|(_, id)| *id)
     }
 
-    /// Asserts the invariant. For tests: it looks at all members.
+    /// Asserts the invariant. For tests: it walks over all members.
     #[cfg(test)]
     pub(crate) fn check(&self) {
         let places: BTreeSet<Place> = self.listed().map(Presence::place).collect();
@@ -196,7 +189,7 @@ fn listed_place(presence: Option<&Presence>) -> Option<Place> {
     listed.map(Presence::place)
 }
 
-/// A member as a holder of files: with its best addresses, where it has many.
+/// Returns a member as a holder of files, with as many of its best addresses as a holder may have.
 pub(crate) fn holder(
     id: PeerId,
     name: Option<MemberName>,
@@ -211,13 +204,13 @@ pub(crate) fn holder(
     }
 }
 
-/// Of addresses that a member named, those that are worth dialling: any member can name
-/// any address, and this node is not to knock at doors for it.
+/// Returns those addresses claimed by a member that are worth dialling. Any member can claim any
+/// address, and this node must not be used to probe other machines.
 ///
-/// Loopback is believed only where it was heard over loopback, since it means another
-/// machine there; addresses of one link only on such a link, or from a node of this
-/// machine, which has the same links (the tracker inside it); this node's own never. Of
-/// each member a few are enough.
+/// Loopback addresses are accepted only over loopback, since they mean another machine elsewhere;
+/// link-local addresses only over a link-local connection, or from a node of this machine, which
+/// is on the same links (such as the tracker inside it); this node's own addresses never. A few
+/// addresses of each member are enough.
 pub(crate) fn believed(
     heard_from: IpAddr,
     own: &[SocketAddr],
@@ -246,10 +239,10 @@ fn is_link_local(ip: IpAddr) -> bool {
     }
 }
 
-/// Where a member can be reached that is seen at one address and claims others.
+/// Returns the addresses of a member that is seen at one address and claims others.
 ///
-/// A member that is seen on loopback is on this machine; for the others it is
-/// where it says it is.
+/// A member that is seen on loopback is on this machine; to other members only the addresses that
+/// it claims are of use.
 pub(crate) fn addresses(
     seen_at: IpAddr,
     port: Option<u16>,

@@ -1,15 +1,13 @@
-//! Neighbours to come back to: which ones to dial again, and when.
+//! Which former neighbours to dial again, and when.
 //!
-//! Owns what is kept of a neighbour beyond its link, and the rule of dialling:
-//! at the start all are dialled. A neighbour that was lost in silence is
-//! dialled within a second, then after an interval, then less and less often.
-//! One that has said goodbye is left alone until the next start. Links are made
-//! elsewhere, and elsewhere it is decided which peer becomes a neighbour. The
-//! shell keeps the list on disk.
+//! Owns what is kept of a neighbour beyond its link, and the rule of dialling: at the start all
+//! are dialled. A neighbour whose link broke is dialled within a second, then after an interval,
+//! then less and less often. A neighbour that said goodbye is not dialled before the next start.
+//! Making links, and deciding which peers become neighbours, happens elsewhere. The shell keeps
+//! the list on disk.
 //!
-//! How long a neighbour has been away is counted in time that this node was
-//! running, not by the calendar. So neither a wrong date nor a summer with the
-//! machines off makes this node forget a neighbour.
+//! How long a neighbour has been away is counted in time that this node was running, not by the
+//! calendar, so that neither a wrong date nor a long time switched off makes this node forget it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -20,49 +18,48 @@ use thorp_wire::frame::Holder;
 use crate::liveness::JITTER;
 use crate::time::Instant;
 
-/// The longest time between two attempts, however often no answer came.
+/// The longest time between two attempts, however many have failed.
 const LONGEST_WAIT: Duration = Duration::from_mins(10);
-/// A neighbour that was away for longer than this is not dialled any more.
+/// A neighbour that was away for longer than this is forgotten.
 pub const FORGOTTEN_AFTER: Duration = Duration::from_hours(30 * 24);
-/// Changes are gathered for this long before they go to disk.
+/// How long changes are collected before they are written to disk.
 const GATHERED_FOR: Duration = Duration::from_secs(5);
-/// Dials that may be under way at once.
+/// The most dials under way at once.
 const AT_ONCE: usize = 8;
 
-/// A neighbour from earlier, as it is kept from one run to the next.
+/// A former neighbour, as it is kept from one run to the next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Known {
     /// Its key, name and last addresses.
     pub member: Holder,
-    /// How long it has not been a neighbour, in time that this node was
-    /// running.
+    /// How long it has not been a neighbour, in time that this node was running.
     pub away: Duration,
     /// Whether this node has fetched from it.
     pub chosen: bool,
 }
 
-/// The neighbours of earlier, and those of now.
+/// Former and present neighbours.
 #[derive(Debug)]
 pub struct Remembered {
     all: BTreeMap<PeerId, Place>,
-    /// The most that are remembered.
+    /// The most neighbours that are remembered.
     most: usize,
     /// How long to wait after the first failed attempt.
     every: Duration,
     random: fastrand::Rng,
-    /// When what has changed goes to disk.
+    /// When to write the changes to disk.
     keep_at: Option<Instant>,
 }
 
 #[derive(Debug)]
 struct Place {
     member: Holder,
-    /// Whether this node has fetched from it: it did not come uninvited, or proved its worth.
+    /// Whether this node has fetched from it: it did not come uninvited, or it proved its worth.
     chosen: bool,
     state: State,
-    /// How often it was dialled since it was last a neighbour for any time.
+    /// How often it was dialled since it was last a neighbour for any length of time.
     attempts: u32,
-    /// How long it had been away already at `away_since`.
+    /// How long it had already been away at `away_since`.
     away_before: Duration,
     away_since: Instant,
 }
@@ -82,8 +79,8 @@ enum State {
 }
 
 impl Remembered {
-    /// Remembers these, to be dialled now. At most `most` are remembered;
-    /// `every` is how long to wait after the first failed attempt.
+    /// Remembers these neighbours, to be dialled at once. At most `most` are remembered; `every`
+    /// is how long to wait after the first failed attempt.
     pub fn new(now: Instant, known: Vec<Known>, most: usize, every: Duration, seed: u64) -> Self {
         let place = |known: Known| Place {
             member: known.member,
@@ -108,8 +105,8 @@ impl Remembered {
         }
     }
 
-    /// A peer is a neighbour, and can be reached like this. If it says that it
-    /// listens nowhere, it cannot be dialled, whatever is known from earlier.
+    /// A peer has become a neighbour. If it announces no addresses, it cannot be dialled and is
+    /// forgotten, whatever was known before.
     pub fn met(&mut self, now: Instant, member: Holder) {
         if member.addresses.is_empty() {
             return self.forget(now, member.id);
@@ -135,7 +132,7 @@ impl Remembered {
         }
     }
 
-    /// A neighbour's link broke without a goodbye.
+    /// The link to a neighbour broke without a goodbye.
     pub fn lost(&mut self, now: Instant, id: PeerId) {
         let jitter = self.jitter();
         let Some(place) = self.all.get_mut(&id) else {
@@ -145,7 +142,7 @@ impl Remembered {
             return;
         };
         place.away_since = now;
-        // A peer that comes and goes all the time is not dialled each time at once.
+        // A peer that comes and goes all the time is not dialled at once each time.
         if now - since >= self.every {
             place.attempts = 0;
         }
@@ -156,7 +153,7 @@ impl Remembered {
         place.state = State::Waiting { until: now + wait };
     }
 
-    /// A member has said goodbye, or was told to go: it is not dialled again soon.
+    /// A member said goodbye, or was told to go: it is not dialled again soon.
     pub fn parted(&mut self, now: Instant, id: PeerId) {
         if let Some(place) = self.all.get_mut(&id) {
             if matches!(place.state, State::Here { .. }) {
@@ -166,7 +163,7 @@ impl Remembered {
         }
     }
 
-    /// A peer declines to be a neighbour, or this node declines it.
+    /// Forgets a peer that declines to be a neighbour, or that this node declines.
     pub fn forget(&mut self, now: Instant, id: PeerId) {
         if self.all.remove(&id).is_some() {
             self.has_changed(now);
@@ -189,7 +186,7 @@ impl Remembered {
         };
     }
 
-    /// Other peers may be reachable again: all are dialled anew, soon.
+    /// Schedules all peers to be dialled soon, since they may be reachable again.
     pub fn hurry(&mut self, now: Instant) {
         for place in self.all.values_mut() {
             if let State::Waiting { until } = place.state {
@@ -202,9 +199,8 @@ impl Remembered {
         }
     }
 
-    /// Which peers to dial now, if there is room for `room` more neighbours.
-    /// The caller reports the result with [`met`](Self::met),
-    /// [`failed`](Self::failed) or a similar function.
+    /// Returns the peers to dial now, given room for `room` more neighbours. The caller reports
+    /// the result with [`met`](Self::met), [`failed`](Self::failed) or a similar function.
     pub fn dial(&mut self, now: Instant, room: usize) -> Vec<Holder> {
         let under_way = self.under_way();
         let room = room.saturating_sub(under_way);
@@ -234,22 +230,21 @@ impl Remembered {
         dialled
     }
 
-    /// Whether a peer is being dialled for the first time since it was here, or
-    /// since the start.
+    /// Whether a peer is being dialled for the first time since it was a neighbour, or since the
+    /// start.
     pub fn is_dialling_first(&self) -> bool {
         let first = |place: &Place| place.state == State::Dialling && place.attempts <= 1;
         self.all.values().any(first)
     }
 
-    /// What to write to disk now.
+    /// Returns what to write to disk now, if anything.
     pub fn keep(&mut self, now: Instant) -> Option<Vec<Known>> {
         self.keep_at.filter(|at| *at <= now)?;
         self.keep_at = None;
         Some(self.known(now))
     }
 
-    /// From now on no peer is dialled. Returns what to write to disk at the
-    /// end.
+    /// Ends all dialling. Returns what to write to disk at the end.
     pub fn stop(&mut self, now: Instant) -> Vec<Known> {
         let known = self.known(now);
         self.all.clear();
@@ -257,7 +252,7 @@ impl Remembered {
         known
     }
 
-    /// When [`dial`](Self::dial) or [`keep`](Self::keep) has something to say.
+    /// Returns when to call [`dial`](Self::dial) or [`keep`](Self::keep) next.
     pub fn next_deadline(&self) -> Option<Instant> {
         let may_dial = self.under_way() < AT_ONCE;
         self.all
@@ -270,7 +265,7 @@ impl Remembered {
             .min()
     }
 
-    /// A file was fetched from this member, and was what it lists.
+    /// Records that a file was fetched from this member, and was what the member lists.
     pub fn chose(&mut self, now: Instant, id: PeerId) {
         let place = self.all.get_mut(&id);
         if place.is_some_and(|place| !std::mem::replace(&mut place.chosen, true)) {
@@ -278,12 +273,12 @@ impl Remembered {
         }
     }
 
-    /// Whether this node has fetched from a member, now or in an earlier run.
+    /// Whether this node has fetched from a member, in this run or an earlier one.
     pub fn has_chosen(&self, id: PeerId) -> bool {
         self.all.get(&id).is_some_and(|place| place.chosen)
     }
 
-    /// Asserts that every peer it waits for will be reported on.
+    /// Asserts that the result of every dial under way will be reported.
     #[cfg(test)]
     pub(crate) fn check(&self, is_being_reached: impl Fn(PeerId) -> bool) {
         assert!(self.all.len() <= self.most);
@@ -313,7 +308,7 @@ impl Remembered {
         self.all.values().filter(dialling).count()
     }
 
-    /// The peer that has been away for longest is forgotten first.
+    /// Forgets the peers that have been away longest, until the rest fits the bound.
     fn forget_surplus(&mut self, now: Instant) {
         while self.all.len() > self.most {
             let away = self.all.values().map(|place| {
@@ -345,7 +340,7 @@ impl Place {
     }
 }
 
-/// How long to wait after this many failed attempts in a row.
+/// Returns how long to wait after this many failed attempts in a row.
 fn waiting(every: Duration, attempts: u32) -> Duration {
     let doubled = attempts.saturating_sub(1).min(16);
     every

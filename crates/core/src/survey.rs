@@ -1,17 +1,16 @@
-//! Everything there is: all files that match a pattern, or all members.
+//! Lists all files that match a pattern, or all members.
 //!
-//! Unlike a name, a pattern is never fully answered by the neighbourhood, so a
-//! [`Survey`] asks the tracker, page by page, and adds what memory has. Without
-//! a tracker the neighbours are asked instead, and the answer is marked as a
-//! part of the whole.
+//! Unlike a name, a pattern is never fully answered by the neighbours, so a [`Survey`] asks the
+//! tracker, page by page, and adds what is in memory. Without a tracker it asks the neighbours,
+//! and marks the answer as incomplete.
 //!
-//! What is found is told in parts, in the order of names, and the next part comes
-//! when the caller has taken the one before: so a survey of a million files takes
-//! no more memory than one of a thousand. A member that has too much
-//! to do is asked again.
+//! Findings are told in parts, in the order of names, and the next part follows when the caller
+//! has taken the last one, so that a survey of a million files takes no more memory than one of a
+//! thousand. A member that is too busy is asked again.
 //!
 //! ```text
 //! stream   the files of one source, in the order of their names
+//! ```
 //! ```
 
 mod stream;
@@ -28,48 +27,47 @@ use crate::time::Instant;
 
 use stream::{Page, Stream};
 
-/// How long a page is waited for while nothing comes from its member, and how long
-/// in all.
+/// How long to wait for a page while nothing arrives from its member; `PAGE_AT_MOST` in all.
 const PAGE_WITHIN: Duration = Duration::from_secs(5);
 const PAGE_AT_MOST: Duration = Duration::from_mins(1);
-/// A member that is too busy is asked again after this long, and given up when it
-/// has told nothing for so long.
+/// A member that is too busy is asked again after the first of these times, and then each time
+/// after the second. It is given up when it has sent no page for `BUSY_FOR`.
 const ASK_AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(2));
 const BUSY_FOR: Duration = Duration::from_mins(1);
-/// Pages of one member: so none is asked for ever.
+/// The most pages of one member, so that no member is asked for ever.
 const MOST_PAGES: usize = 100_000;
-/// Files of memory that are looked at in one go.
+/// The most files of memory that are read at once.
 pub const MOST_AT_ONCE: usize = 256;
 
 /// What to survey.
 #[derive(Clone, Debug)]
 pub enum Subject {
-    /// The files that match.
+    /// The files that match a pattern.
     Files(Pattern),
     /// The members that are present.
     Members,
 }
 
-/// Files behind a name.
+/// Returns files in memory with names greater than the given one.
 type Memory<'a> = &'a dyn Fn(Option<&Name>) -> Vec<Variant>;
 
-/// By what files are told apart: each once, with all its holders.
+/// What identifies a file in the findings: each is told once, with all its holders.
 type Key = (Name, u64, Option<Root>);
 
 /// What a survey sees of its node.
 pub trait Territory {
-    /// How it is with the tracker.
+    /// Returns the state of the connection to the tracker.
     fn tracker(&self) -> TrackerState;
-    /// Members to ask where there is none.
+    /// Returns the members to ask if there is no tracker.
     fn neighbours(&self) -> Vec<PeerId>;
-    /// When a byte last came from a member.
+    /// Returns when a byte last arrived from a member.
     fn heard(&self, member: PeerId) -> Option<Instant>;
-    /// What the neighbours list that matches, in the order of names behind this one:
-    /// no more than [`MOST_AT_ONCE`], and all there is if it is fewer.
+    /// Returns matching files that the neighbours list, in the order of names, with names greater
+    /// than `behind`: at most [`MOST_AT_ONCE`], and all there are if it returns fewer.
     fn remembered(&self, pattern: &Pattern, behind: Option<&Name>) -> Vec<Variant>;
-    /// The same of what this peer lists itself, where that is wanted.
+    /// Returns the same of this peer's own listing, if that is wanted.
     fn own(&self, pattern: &Pattern, behind: Option<&Name>) -> Vec<Variant>;
-    /// The neighbours, as rows of a table.
+    /// Returns the neighbours as rows of a table.
     fn members(&self) -> Vec<MemberRow>;
 }
 
@@ -79,16 +77,16 @@ pub struct Survey {
     subject: Subject,
     only: Only,
     started: Instant,
-    /// Whether this peer is a visitor, which knows no other peer but the tracker.
+    /// Whether this peer is a visitor, which knows no other member than the tracker.
     is_visitor: bool,
     stage: Stage,
-    /// Members that are asked.
+    /// The members that are asked.
     asked: BTreeMap<PeerId, Asked>,
     remembered: Stream,
     own: Stream,
-    /// Members that were not told of yet.
+    /// Members that were found and not told yet.
     members: BTreeMap<PeerId, MemberRow>,
-    /// Whether the caller has taken what it was told.
+    /// Whether the caller has taken the last findings.
     is_wanted: bool,
     coverage: Coverage,
 }
@@ -100,14 +98,14 @@ enum Stage {
     Done,
 }
 
-/// A member that is asked for one page after the other.
+/// A member that is asked for one page after another.
 #[derive(Debug)]
 struct Asked {
     files: Stream,
     behind: Option<PeerId>,
     pages: usize,
     state: State,
-    /// When its last page came.
+    /// When its last page arrived.
     progress: Instant,
     /// How often it was too busy since then.
     rests: u32,
@@ -117,46 +115,45 @@ struct Asked {
 enum State {
     /// The next page may be asked for.
     Ready,
-    /// It was asked then.
+    /// A page was asked for at `since`.
     Waiting {
         since: Instant,
         look_at: Instant,
     },
-    /// It was too busy, and is asked again then.
+    /// The member was too busy, and is asked again at `until`.
     Resting {
         until: Instant,
     },
     Over,
 }
 
-/// Some of what a survey found.
+/// Some of the findings of a survey.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Findings {
-    /// Files, in the order of their names. All of one name are in one part.
+    /// Files in the order of their names. All files of one name are in one part.
     Files(Vec<Variant>),
-    /// Members, in the order of their ids.
+    /// Members in the order of their ids.
     Members(Vec<MemberRow>),
 }
 
-/// How much of all there is a survey has come to.
+/// How complete the findings of a survey are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Coverage {
-    /// All that the tracker knows of.
+    /// Everything that the tracker knows.
     Whole,
-    /// The tracker has told a part of what it knows.
+    /// The tracker has told only a part of what it knows.
     TrackerInPart,
-    /// The tracker has told a part of what it knows, and had too much to do then.
+    /// The tracker has told only a part of what it knows, and was then too busy.
     TrackerBusy,
-    /// The tracker could not be asked, so it is what the neighbours have.
+    /// The tracker could not be asked: only what the neighbours have.
     #[default]
     NeighboursOnly,
-    /// The tracker could not be asked, and a visitor has no neighbours: it is
-    /// nothing to rely on.
+    /// The tracker could not be asked, and a visitor has no neighbours: the findings mean nothing.
     NoAnswer,
 }
 
 impl Coverage {
-    /// Whether the tracker has told a part only.
+    /// Whether the tracker has told only a part.
     pub fn is_cut(self) -> bool {
         matches!(self, Self::TrackerInPart | Self::TrackerBusy)
     }
@@ -170,19 +167,19 @@ impl Coverage {
     }
 }
 
-/// What the machine that runs a survey has to do.
+/// What the caller of a survey has to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SurveyAction {
     /// Ask this member, to which there is a link.
     Ask(PeerId, Find),
-    /// Tell this. The next part comes when it was [taken](Survey::taken).
+    /// Tell these findings. The next part follows after [`taken`](Survey::taken).
     Tell(Findings),
-    /// That was all: the survey is over.
+    /// The survey is over.
     Finish(Coverage),
 }
 
 impl Survey {
-    /// Starts a survey, limited to what the caller wants.
+    /// Starts a survey; `only` restricts the findings.
     pub fn new(now: Instant, subject: Subject, only: Only) -> Self {
         Self {
             subject,
@@ -199,25 +196,25 @@ impl Survey {
         }
     }
 
-    /// The same for a visitor: without the tracker it gets no answer.
+    /// Makes it a visitor's survey, which gets no answer without the tracker.
     #[must_use]
     pub fn by_visitor(mut self) -> Self {
         self.is_visitor = true;
         self
     }
 
-    /// How much of all there is it comes to, as far as that is known.
+    /// Returns how complete the findings are, as far as known.
     pub fn coverage(&self) -> Coverage {
         self.coverage
     }
 
-    /// The caller has taken what it was told, and wants more.
+    /// The caller has taken the last findings, and wants more.
     pub fn taken(&mut self) {
         self.is_wanted = true;
     }
 
-    /// What is to be done now. The caller repeats it until it returns nothing:
-    /// after every answer, at every deadline, and when the surroundings change.
+    /// Returns what to do now. The caller repeats it until nothing is returned: after every
+    /// answer, at every deadline, and whenever the surroundings have changed.
     pub fn advance(&mut self, now: Instant, around: &dyn Territory) -> Vec<SurveyAction> {
         match self.stage {
             Stage::Beginning if self.is_awaiting_tracker(now, around) => return Vec::new(),
@@ -241,7 +238,7 @@ impl Survey {
         actions
     }
 
-    /// When [`advance`](Self::advance) has something to do even if nothing happens.
+    /// Returns when to call [`advance`](Self::advance) even if nothing happens.
     pub fn deadline(&self) -> Option<Instant> {
         match self.stage {
             Stage::Beginning => Some(self.started + PAGE_WITHIN),
@@ -279,7 +276,7 @@ impl Survey {
         }
     }
 
-    /// A member will not answer; perhaps because it has too much to do now.
+    /// A member will not answer, perhaps because it is too busy now.
     pub fn no_answer(&mut self, now: Instant, who: PeerId, is_busy: bool) {
         let Some(member) = self.asked.get_mut(&who).filter(|asked| asked.is_waiting()) else {
             return;
@@ -294,7 +291,7 @@ impl Survey {
         };
     }
 
-    /// The tracker may be here in a moment.
+    /// Whether to wait for the tracker, since a link to it may come up soon.
     fn is_awaiting_tracker(&self, now: Instant, around: &dyn Territory) -> bool {
         around.tracker() == TrackerState::Trying && now < self.started + PAGE_WITHIN
     }
@@ -336,7 +333,7 @@ impl Survey {
         }
     }
 
-    /// Looks into memory where all of it that was looked at has been told.
+    /// Reads more from memory once all that was read has been told.
     fn recall(&mut self, around: &dyn Territory) {
         let Subject::Files(pattern) = &self.subject else {
             self.remembered.end();
@@ -357,7 +354,7 @@ impl Survey {
         }
     }
 
-    /// What can be told now: that of which nothing else can come.
+    /// Returns what can be told now: the findings to which nothing can be added any more.
     fn next_part(&mut self) -> Option<Findings> {
         if matches!(self.subject, Subject::Members) {
             return self.next_members();
@@ -366,7 +363,7 @@ impl Survey {
         let streams = streams.chain([&self.remembered, &self.own]);
         let open = streams.filter(|stream| stream.has_more());
         let up_to = match open.map(Stream::reached).min() {
-            // Of one nothing is known yet.
+            // Nothing is known of one source yet.
             Some(None) => return None,
             Some(Some(name)) => Some(name.clone()),
             None => None,
@@ -383,8 +380,8 @@ impl Survey {
                 .and_modify(|known| add_holders(known, variant.holders.clone()))
                 .or_insert(variant);
         }
-        // This peer comes last: among the holders of a file, and among the files of
-        // one name.
+        // This peer comes last among the holders of a file, and its files come last among those of
+        // a name.
         let mut only_here = Vec::new();
         for own in self.own.take(up_to) {
             match files.get_mut(&key(&own)) {
@@ -417,8 +414,8 @@ impl Survey {
         (!told.is_empty()).then(|| Findings::Members(told.into_values().collect()))
     }
 
-    /// What to ask now: the next page of those of whom all was told, or all but the
-    /// part before the last.
+    /// Returns the questions to ask now: the next pages of members whose files were told, except
+    /// for at most the last page.
     fn questions(&mut self, now: Instant) -> Vec<SurveyAction> {
         let mut asks = Vec::new();
         for (id, member) in &mut self.asked {
@@ -495,7 +492,7 @@ impl Asked {
         self.rests = 0;
     }
 
-    /// It is left alone for a while; not, if it has been too busy for too long.
+    /// Lets a busy member rest. Returns `false` if it has been too busy for too long.
     fn rest(&mut self, now: Instant) -> bool {
         let (first, longest) = ASK_AGAIN;
         let wait = if self.rests == 0 { first } else { longest };
@@ -515,7 +512,7 @@ impl Asked {
 }
 
 impl Coverage {
-    /// The same where something is missing.
+    /// Returns the coverage after something turned out to be missing.
     fn in_part(self) -> Self {
         match self {
             Self::Whole => Self::TrackerInPart,
@@ -524,8 +521,8 @@ impl Coverage {
     }
 }
 
-/// The file with the holders that count. Members answer what they like: the
-/// caller gets nothing that it has not asked for.
+/// Returns the file with the wanted holders, if it was asked for. Members may answer anything, but
+/// the caller gets only what it asked for.
 fn wanted(subject: &Subject, only: &Only, mut variant: Variant) -> Option<Variant> {
     only.keep(&mut variant);
     let is_about = match subject {

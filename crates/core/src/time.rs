@@ -1,17 +1,17 @@
-//! Time as the machines know it: a number that only grows, handed in from outside.
+//! Time as the state machines know it: a value that only grows and comes from outside.
 
 use std::ops::{Add, Sub};
 use std::time::Duration;
 
-/// A moment, counted from an arbitrary start that is the same for one machine.
+/// A moment, as the time since an arbitrary start that is the same for one machine.
 ///
-/// `std`'s own `Instant` can only be read from a clock; this one can be made by
-/// a test or a simulator.
+/// The `Instant` of `std` can only be read from a clock; this one can be made by a test or a
+/// simulator.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Instant(Duration);
 
 impl Instant {
-    /// The moment this long after the start.
+    /// Returns the moment this long after the start.
     pub const fn after_start(since_start: Duration) -> Self {
         Self(since_start)
     }
@@ -28,7 +28,7 @@ impl Add<Duration> for Instant {
 impl Sub for Instant {
     type Output = Duration;
 
-    /// How long after `earlier` this is; zero if it is not after it.
+    /// Returns the time since `earlier`; zero if `earlier` is not earlier.
     fn sub(self, earlier: Self) -> Duration {
         self.0.saturating_sub(earlier.0)
     }
