@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn an_allowance_says_when_it_is_not_spent_any_more() {
+    fn an_allowance_tells_when_it_is_no_longer_spent() {
         let mut allowance = Allowance::new(Instant::default());
         allowance.charge(Work(1_000_100));
         let ready = allowance.ready_at();

@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn an_endless_update_does_not_grow_and_is_still_seen_to_be_over_the_limit() {
+    fn an_endless_update_does_not_grow_and_is_reported_as_too_long() {
         let one = cost_of(&"a".parse().expect("a name"));
         let by_bytes = Bounds {
             entries: 1000,

@@ -408,7 +408,7 @@ mod tests {
         #![proptest_config(crate::testing::cases(4000))]
 
         #[test]
-        fn it_matches_what_others_globs_match(
+        fn globs_match_what_globset_matches(
             pattern in r"(a|b|\*|\*\*/|/\*\*/|/|\?|\[ab\]|\[b-c-\]|\{a,b/\*,\?\}|\\\*|c){0,7}(/\*\*)?",
             names in proptest::collection::vec("[abc*]{1,3}(/[abc-]{1,3}){0,3}", 8),
         ) {

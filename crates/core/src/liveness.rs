@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_member_is_lost_after_three_silent_intervals_and_any_byte_saves_it() {
+    fn a_member_is_lost_after_three_silent_intervals_and_any_byte_counts() {
         let mut link = Liveness::new(at(0), Duration::from_secs(5), Duration::from_secs(15));
         assert_eq!(link.lost_at(), at(45));
         link.heard(at(44));
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_was_away_does_not_blame_the_others() {
+    fn a_node_that_was_asleep_does_not_blame_other_members() {
         let mut link = Liveness::new(at(0), Duration::from_secs(5), Duration::from_secs(5));
         link.excuse(at(3600), Duration::from_secs(3590));
         assert_eq!(link.lost_at(), at(3605));
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_can_promise_so_little_that_it_is_never_given_up() {
+    fn a_member_that_promises_too_little_is_still_given_up() {
         let link = Liveness::new(at(0), Duration::ZERO, Duration::MAX);
         assert_eq!(link.lost_at(), at(1800));
         assert!(link.speak_at() > at(0));

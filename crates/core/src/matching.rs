@@ -204,10 +204,10 @@ impl From<NotAGlob> for PatternError {
 /// Why a text is not a pattern.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum PatternError {
-    /// It is longer than [`Pattern::MAX`] bytes.
+    /// The text is longer than [`Pattern::MAX`] bytes.
     #[error("a pattern has at most 1024 bytes")]
     TooLong,
-    /// Its syntax is wrong, for example unbalanced brackets.
+    /// The syntax is wrong; for example, brackets are unbalanced.
     #[error("this is no pattern: {0}")]
     NotAGlob(String),
 }
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_fits_better_than_a_base_name_and_that_better_than_a_lookalike() {
+    fn a_path_fits_better_than_a_base_name_and_a_base_name_better_than_a_lookalike() {
         assert_eq!(fit(&name("a/b.txt"), "a/b.txt"), Some(Fit::Path));
         assert_eq!(fit(&name("a/b.txt"), "b.txt"), Some(Fit::Base));
         assert_eq!(fit(&name("a/b.txt"), "B.txt"), None);

@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_neighbour_that_was_of_no_use_for_long_makes_room() {
+    fn a_neighbour_that_was_not_useful_for_a_long_time_makes_room() {
         let mut table = Neighbours::new(4, 7);
         for n in 1..=4 {
             table.add(at(0), id(n));
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn the_quick_and_useful_come_first() {
+    fn quick_and_useful_neighbours_come_first() {
         let mut table = Neighbours::new(8, 7);
         for n in 1..=3 {
             table.add(at(0), id(n));

@@ -330,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_made_to_dial_what_it_heard_of_elsewhere_or_its_own_address() {
+    fn claimed_addresses_that_mean_other_machines_there_or_this_node_are_not_dialled() {
         let at = |text: &str| text.parse::<SocketAddr>().expect("an address");
         let heard = |from: &str, named: &[&str]| -> Vec<String> {
             let named: Vec<SocketAddr> = named.iter().map(|text| at(text)).collect();
@@ -364,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn the_one_that_is_joined_at_its_address_or_left_alone_there_is_told() {
+    fn a_member_that_begins_or_ceases_to_share_its_address_is_reported() {
         let mut present = Presences::default();
         let mut regrouped = |change: &dyn Fn(&mut Presences)| {
             change(&mut present);

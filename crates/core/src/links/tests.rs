@@ -213,7 +213,7 @@ fn downs(events: &[Event]) -> Vec<(u64, bool, bool)> {
 }
 
 #[test]
-fn itself_a_removed_member_and_a_crowd_are_turned_away_without_a_word() {
+fn links_to_itself_of_removed_members_and_of_a_crowd_are_closed_at_once() {
     for mut node in Node::both() {
         node.handle(Input::Adopted {
             record: record(1, &[3]),
@@ -238,7 +238,7 @@ fn itself_a_removed_member_and_a_crowd_are_turned_away_without_a_word() {
 }
 
 #[test]
-fn a_member_greets_before_it_says_anything_but_a_record_or_goodbye() {
+fn a_member_must_send_its_hello_before_all_but_a_record_or_a_goodbye() {
     for mut node in Node::both() {
         node.connect(1, party(2));
         assert!(matches!(node.answer(), Body::Hello(_)));
@@ -289,7 +289,7 @@ fn an_update_is_acknowledged_by_a_tracker_always_and_by_a_peer_if_it_was_not_tak
 }
 
 #[test]
-fn a_listing_that_is_too_long_is_not_kept_until_its_member_comes_again() {
+fn a_listing_that_is_too_long_is_not_kept_until_its_member_has_a_new_link() {
     let mut node = Node::new(Role::Peer);
     node.up(1, 2, hello(1));
     node.hear(1, listing(&["a"]));
@@ -322,7 +322,7 @@ fn frames_of_an_update_that_do_not_fit_together_end_the_link() {
 }
 
 #[test]
-fn a_tracker_keeps_every_listing_but_a_visitors_and_a_peer_its_neighbours() {
+fn a_tracker_keeps_every_listing_but_visitors_and_a_peer_those_of_its_neighbours() {
     let visitor = || Hello {
         visitor: true,
         ..hello(1)
@@ -408,7 +408,7 @@ fn a_member_is_present_from_its_hello_until_its_link_is_gone() {
 }
 
 #[test]
-fn a_member_whose_questions_cost_too_much_is_told_so_and_costs_no_more() {
+fn a_member_whose_questions_cost_too_much_is_refused_at_no_further_cost() {
     for mut node in Node::both() {
         node.up(1, 2, hello(1));
         let find = || Find {
@@ -433,7 +433,7 @@ fn a_member_whose_questions_cost_too_much_is_told_so_and_costs_no_more() {
 }
 
 #[test]
-fn who_asks_for_members_is_told_of_itself_by_a_tracker_and_of_others_by_a_peer() {
+fn the_members_in_an_answer_include_the_asker_at_a_tracker_and_not_at_a_peer() {
     for mut node in Node::both() {
         for member in [2, 3] {
             node.up(member.into(), member, hello(1));
@@ -462,7 +462,7 @@ fn who_asks_for_members_is_told_of_itself_by_a_tracker_and_of_others_by_a_peer()
 }
 
 #[test]
-fn a_question_that_is_none_is_refused_and_paid_for() {
+fn an_invalid_question_is_refused_and_charged() {
     for mut node in Node::both() {
         node.up(1, 2, hello(1));
         let find = Find {
@@ -486,7 +486,7 @@ fn a_question_that_is_none_is_refused_and_paid_for() {
 }
 
 #[test]
-fn a_tracker_has_no_files_and_writes_certificates_and_a_peer_leaves_both_alone() {
+fn a_tracker_refuses_files_and_issues_certificates_and_a_peer_leaves_both_to_others() {
     for mut node in Node::both() {
         node.up(1, 2, hello(1));
         let content = Content::EMPTY;
@@ -510,7 +510,7 @@ fn a_tracker_has_no_files_and_writes_certificates_and_a_peer_leaves_both_alone()
 }
 
 #[test]
-fn a_record_goes_over_each_link_once_and_those_it_removes_are_told_and_parted_with() {
+fn a_record_crosses_each_link_once_and_removed_members_get_it_before_their_links_close() {
     for mut node in Node::both() {
         for member in [2, 3, 4] {
             let hello = Hello {
@@ -543,7 +543,7 @@ fn a_record_goes_over_each_link_once_and_those_it_removes_are_told_and_parted_wi
 }
 
 #[test]
-fn a_node_that_is_removed_itself_hears_of_it_last() {
+fn a_removed_node_reports_its_own_removal_last() {
     for mut node in Node::both() {
         node.up(1, 3, hello(1));
         let record = record(1, &[ME, 3]);
@@ -555,7 +555,7 @@ fn a_node_that_is_removed_itself_hears_of_it_last() {
 }
 
 #[test]
-fn a_record_that_lets_a_member_in_again_is_learned_from_by_a_tracker_and_objected_to_by_a_peer() {
+fn a_tracker_learns_from_a_record_that_lets_a_member_in_again_and_a_peer_objects() {
     for mut node in Node::both() {
         node.up(1, 2, hello(1));
         node.handle(Input::Adopted {
@@ -587,7 +587,7 @@ fn a_record_that_lets_a_member_in_again_is_learned_from_by_a_tracker_and_objecte
 }
 
 #[test]
-fn a_silent_member_is_given_up_though_not_for_good_and_a_sign_of_life_is_due_before() {
+fn a_sign_of_life_is_due_before_a_silent_member_is_given_up_but_not_for_good() {
     for mut node in Node::both() {
         node.up(1, 2, hello(1));
         let mut silences = 0;
@@ -610,7 +610,7 @@ fn a_silent_member_is_given_up_though_not_for_good_and_a_sign_of_life_is_due_bef
 }
 
 #[test]
-fn a_node_that_slept_takes_its_members_for_present_again() {
+fn a_node_that_slept_still_counts_its_members_as_present() {
     for mut node in Node::both() {
         node.up(1, 2, hello(1));
         node.now = node.now + Duration::from_hours(8);
@@ -641,7 +641,7 @@ fn at_the_end_every_member_is_told_why() {
 }
 
 #[test]
-fn the_end_that_dialled_hears_that_a_link_expires() {
+fn the_end_that_dialled_is_told_that_a_link_expires() {
     for mut node in Node::both() {
         for (link, dialled) in [(1, true), (2, false)] {
             node.handle(Input::Connected {
@@ -657,7 +657,7 @@ fn the_end_that_dialled_hears_that_a_link_expires() {
 }
 
 #[test]
-fn a_trackers_word_on_the_interval_is_kept_by_both_ends() {
+fn both_ends_keep_the_interval_that_a_tracker_grants() {
     let mut node = Node::new(Role::Peer);
     let tracker = Party {
         tracker: true,

@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_person_is_told_that_it_is_lost_and_then_only_of_what_is_theirs_to_mend() {
+    fn a_user_is_told_of_the_loss_and_then_only_of_what_they_can_mend() {
         use Cause::{Certificate, Clocks, Network};
         let mut home = home();
         let mut told = |cause, is_lost| home.on_trouble(trouble(cause), is_lost);

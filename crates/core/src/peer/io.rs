@@ -257,7 +257,7 @@ pub enum Notice {
     TrackerUp,
     /// The tracker is gone or cannot be reached.
     TrackerLost(Unreached),
-    /// It is still lost, and now for a reason that the user has to see to.
+    /// The tracker is still lost, and now for a reason that the user has to see to.
     TrackerTrouble(Unreached),
     /// A member does not keep this peer's listing, because it is too large.
     Unlisted(Holder),

@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_keeps_no_copy_is_told_nothing_until_it_asks() {
+    fn a_reader_that_keeps_no_copy_gets_no_entries_until_it_asks() {
         let mut publishing = Publishing::default();
         publishing.begin(LINK, Some(3), None);
         assert!(publishing.stop(LINK) && publishing.is_stopped(LINK));
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_came_for_a_file_is_told_after_it() {
+    fn a_reader_that_came_for_a_file_gets_the_listing_after_it() {
         for served in [true, false] {
             let mut publishing = Publishing::default();
             publishing.begin(LINK, None, Some(at(0)));

@@ -505,7 +505,7 @@ impl Peer {
 }
 
 #[test]
-fn a_tracker_that_turns_this_end_away_shows_why_and_a_person_is_told_once() {
+fn the_reason_of_a_tracker_that_turns_this_peer_away_is_told_once() {
     let mut peer = Peer::new(
         Instant::default(),
         Config {
@@ -541,7 +541,7 @@ proptest! {
     #![proptest_config(crate::testing::cases(160))]
 
     #[test]
-    fn a_peer_stands_whatever_members_say(ops in ops()) {
+    fn a_peer_survives_whatever_members_send(ops in ops()) {
         let mut peer = peer();
         let mut now = Instant::default();
         let (mut taken, mut wants) = (BTreeMap::new(), 0);
@@ -591,7 +591,7 @@ proptest! {
     }
 
     #[test]
-    fn a_tracker_stands_whatever_members_say(ops in ops()) {
+    fn a_tracker_survives_whatever_members_send(ops in ops()) {
         let config = tracker::Config { me: me(), interval: Duration::from_secs(5) };
         let mut tracker = tracker::Tracker::new(config);
         let mut now = Instant::default();

@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bitfield_of_another_length_or_with_pieces_beyond_the_end_is_none() {
+    fn a_bitfield_of_the_wrong_length_or_with_pieces_beyond_the_end_is_rejected() {
         assert_eq!(Bits::from_bitfield(&[0x80], 10), None);
         assert_eq!(Bits::from_bitfield(&[0x80, 0, 0], 10), None);
         assert_eq!(Bits::from_bitfield(&[0, 0x20], 10), None);

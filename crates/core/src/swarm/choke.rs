@@ -81,13 +81,13 @@ mod tests {
     }
 
     #[test]
-    fn with_places_enough_everybody_has_one() {
+    fn with_enough_places_every_peer_has_one() {
         let all = wanting(&[0, 0, 0], &[0, 9, 0]);
         assert_eq!(choose(&all, 3, false, &mut rng()).len(), 3);
     }
 
     #[test]
-    fn who_fetches_serves_those_who_give_most_and_one_by_chance() {
+    fn a_peer_that_fetches_serves_the_best_givers_and_one_at_random() {
         let all = wanting(&[1, 50, 3, 40, 0, 2], &[0; 6]);
         let mut lucky = BTreeSet::new();
         let mut rng = rng();
@@ -100,14 +100,14 @@ mod tests {
     }
 
     #[test]
-    fn who_has_everything_serves_those_who_got_least() {
+    fn a_peer_with_the_whole_file_serves_the_peers_that_got_least() {
         let all = wanting(&[9, 9, 0, 0], &[500, 1, 2, 600]);
         let chosen = choose(&all, 2, true, &mut rng());
         assert_eq!(chosen, BTreeSet::from([SessionId(1), SessionId(2)]));
     }
 
     #[test]
-    fn everybody_comes_round_at_one_who_has_everything() {
+    fn a_peer_with_the_whole_file_serves_all_peers_in_turn() {
         let mut all = wanting(&[0; 10], &[0; 10]);
         let mut rng = rng();
         for _ in 0..30 {
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn between_decisions_nobody_loses_a_place_to_a_newcomer() {
+    fn between_two_choices_no_peer_loses_its_place_to_a_newcomer() {
         let mut all = wanting(&[0; 3], &[0; 3]);
         all[2].unchoked = true;
         let chosen = fill(&all, 2);

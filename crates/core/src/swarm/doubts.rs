@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn one_after_the_other_is_asked_and_then_the_piece_is_fetched_from_one_alone() {
+    fn one_session_after_another_is_asked_and_then_the_piece_is_fetched_from_one_alone() {
         let mut doubts = Doubts::default();
         doubts.add(7);
         assert_eq!(doubts.advance(at(0), two), [Next::Ask(SessionId(1), 7)]);
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn where_nobody_has_the_piece_it_is_fetched_from_one_alone_at_once() {
+    fn if_no_peer_has_the_piece_it_is_fetched_from_one_alone_at_once() {
         let mut doubts = Doubts::default();
         doubts.add(7);
         assert_eq!(doubts.advance(at(0), |_| Vec::new()), [Next::Alone(7)]);

@@ -46,13 +46,13 @@ struct Run {
 /// The result of verifying an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Worth {
-    /// It was not asked for, or came too late.
+    /// The answer was not asked for, or came too late.
     NoNews,
-    /// It is true.
+    /// The answer is true.
     True,
-    /// It is true, and all hashes are known now.
+    /// The answer is true, and all hashes are known now.
     Complete,
-    /// It does not lead to the root.
+    /// The answer does not lead to the root.
     False,
 }
 
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_false_answer_is_known_for_one_and_nothing_of_it_is_taken() {
+    fn a_false_answer_is_recognised_and_nothing_of_it_is_kept() {
         let (mut unknown, known) = of(700);
         let (session, range) = unknown.ask(at(0), &[SESSION])[0];
         let mut answer = answer_of(&known, &range);
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn who_refuses_is_passed_over_for_the_next_and_asked_again_later() {
+    fn a_session_that_refuses_is_passed_over_and_asked_again_later() {
         let (mut unknown, _) = of(3);
         let (_, range) = unknown.ask(at(0), &[SESSION])[0];
         unknown.refused(at(0), SESSION, &range);
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_silent_is_passed_over_for_the_next_and_may_answer_later() {
+    fn a_silent_session_is_passed_over_and_may_answer_later() {
         let (mut unknown, known) = of(3);
         let (_, range) = unknown.ask(at(0), &[SESSION, OTHER])[0];
         assert_eq!(unknown.ask(at(1), &[SESSION, OTHER]), []);
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn who_was_not_asked_is_not_listened_to() {
+    fn answers_from_sessions_that_were_not_asked_are_ignored() {
         let (mut unknown, known) = of(3);
         let (_, range) = unknown.ask(at(0), &[SESSION])[0];
         let answer = answer_of(&known, &range);
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_than_two_are_asked_at_a_time() {
+    fn at_most_two_sessions_are_asked_for_hashes_at_a_time() {
         let (mut unknown, _) = of(1024 * 64);
         let three = [SESSION, OTHER, SessionId(3)];
         let asked = unknown.ask(at(0), &three);
@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_that_no_layer_has_is_not_answered() {
+    fn a_request_for_hashes_that_do_not_exist_is_not_answered() {
         let (_, known) = of(700);
         let (mut unknown, _) = of(700);
         let (_, range) = unknown.ask(at(0), &[SESSION])[0];

@@ -5,11 +5,11 @@
 //! [`Input::Message`], except `Piece`:
 //!
 //! 1. When its header has arrived, the shell calls [`Swarm::expects`](super::Swarm::expects). If
-//!   the block is not expected, the shell reads and drops its bytes: a late answer is no fault.
+//!    the block is not expected, the shell reads and drops its bytes: a late answer is no fault.
 //! 2. While its bytes arrive slowly, the shell sends [`Input::Flowing`] about once a second.
 //! 3. When all its bytes have arrived and are hashed, the shell calls
-//!   [`Swarm::claim`](super::Swarm::claim). If the result is `false`, another source was faster
-//!   and the shell drops the bytes.
+//!    [`Swarm::claim`](super::Swarm::claim). If the result is `false`, another source was faster
+//!    and the shell drops the bytes.
 //! 4. When they are on disk, the shell sends [`Input::Written`].
 //!
 //! Between `claim` and `Written` no other session writes these bytes. The shell therefore sends
@@ -223,7 +223,7 @@ pub enum Output {
     },
     /// The fetch is stuck: no known holder can provide the missing data.
     Stuck(Stuck),
-    /// This peer sent data or hashes that are not of this file. It is not asked again.
+    /// The peer with this id sent data or hashes that are not of this file. It is not asked again.
     Blame(PeerId),
     /// Find more holders. Repeated at growing intervals while the fetch goes on.
     Widen,

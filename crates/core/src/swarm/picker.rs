@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn two_with_different_seeds_begin_with_different_pieces() {
+    fn peers_with_different_seeds_begin_with_different_pieces() {
         let first = |seed| {
             let mut rng = fastrand::Rng::with_seed(seed);
             Picker::new(&Bits::none(1000), 1000, &mut rng).next(Turn::ALONE, |_| true)
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn eight_who_take_turns_pick_eight_different_pieces() {
+    fn eight_peers_that_take_turns_pick_eight_different_pieces() {
         let picked: std::collections::BTreeSet<_> = (0..8)
             .map(|mine| {
                 let mut rng = fastrand::Rng::with_seed(mine.into());
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn the_order_stays_sound_whatever_comes_and_goes() {
+    fn the_order_stays_sound_whatever_peers_come_and_go() {
         let (mut picker, mut rng) = picker(40);
         for _ in 0..5000 {
             let piece = rng.u32(0..40);

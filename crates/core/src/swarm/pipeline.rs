@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_source_at_ten_bytes_a_second_next_to_nothing_is_asked() {
+    fn a_source_at_ten_bytes_a_second_is_asked_for_next_to_nothing() {
         let (pipeline, _) = over(10, 1000, 60_000);
         assert_eq!(pipeline.window, SMALLEST);
         assert_eq!(pipeline.request_length(u32::MAX), LEAF_LENGTH);
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn who_falls_silent_is_taken_for_slow() {
+    fn a_source_that_falls_silent_counts_as_slow() {
         let (pipeline, _) = over(12_500_000, 200, 2);
         assert!(pipeline.rate(at(2_100_000)) > 12_000_000.0);
         assert!(pipeline.rate(at(12_000_000)) < 2_000.0);

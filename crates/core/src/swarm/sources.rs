@@ -351,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn a_holder_without_a_place_is_asked_again_and_is_hope() {
+    fn a_holder_without_a_free_place_is_dialled_again_and_counts_as_hope() {
         let mut sources = sources(vec![holder(1, false)]);
         let limits = SwarmLimits::default();
         let mut seconds = 0;
@@ -388,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn whole_holders_are_dialled_before_partial_ones_and_nobody_twice() {
+    fn whole_holders_are_dialled_before_partial_ones_and_none_twice() {
         let mut sources = sources(vec![holder(1, true), holder(2, false), holder(3, true)]);
         assert_eq!(dialled(&mut sources, at(0), 1), [peer(2)]);
         assert_eq!(dialled(&mut sources, at(0), 3).len(), 2);
@@ -396,13 +396,13 @@ mod tests {
     }
 
     #[test]
-    fn this_end_is_not_dialled_though_it_is_listed_as_a_holder() {
+    fn this_peer_does_not_dial_itself_though_it_is_listed_as_a_holder() {
         let mut sources = sources(vec![holder(0, false)]);
         assert_eq!(dialled(&mut sources, at(0), 9), []);
     }
 
     #[test]
-    fn a_failed_dial_is_tried_again_ever_more_seldom() {
+    fn a_failed_dial_is_tried_again_at_growing_intervals() {
         let mut sources = sources(vec![holder(1, false)]);
         let mut now = 0;
         for wait in [1, 2, 4, 8, 16, 30, 30] {
@@ -429,7 +429,7 @@ mod tests {
     }
 
     #[test]
-    fn a_liar_who_came_by_itself_is_remembered() {
+    fn a_liar_that_dialled_this_peer_is_remembered() {
         let mut sources = sources(Vec::new());
         sources.connected(at(0), peer(1), false);
         sources.lied(at(0), peer(1));
@@ -438,7 +438,7 @@ mod tests {
     }
 
     #[test]
-    fn what_each_gave_is_counted_until_it_lies() {
+    fn the_bytes_of_each_peer_are_counted_until_it_lies() {
         let mut sources = sources(vec![holder(1, false)]);
         for (number, bytes) in [(1, 5), (2, 6), (1, 2), (3, 1)] {
             sources.on_kept(peer(number), bytes);
@@ -451,7 +451,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_is_more_than_an_answer_whichever_comes_last() {
+    fn a_session_counts_more_than_an_answer_whichever_comes_last() {
         let mut sources = sources(Vec::new());
         assert_eq!(sources.contact(), Contact::None);
         sources.on_reached();
@@ -462,7 +462,7 @@ mod tests {
     }
 
     #[test]
-    fn without_hope_for_ten_seconds_it_is_said_once_why() {
+    fn after_ten_seconds_without_hope_the_reason_is_told_once() {
         let mut sources = sources(vec![holder(1, false)]);
         assert_eq!(sources.why_stuck(at(0), true), None);
         dialled(&mut sources, at(0), 9);
@@ -477,7 +477,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_asked_who_else_has_it_after_an_eighth_of_a_second_and_ever_more_seldom() {
+    fn more_holders_are_looked_for_after_an_eighth_of_a_second_and_then_at_growing_intervals() {
         let mut sources = sources(Vec::new());
         let mut asked = Vec::new();
         while asked.len() < 11 {

@@ -105,7 +105,7 @@ fn play(dialled_by_one: [bool; 2], choices: &[usize]) -> (Vec<usize>, [Option<Li
 }
 
 #[test]
-fn of_two_links_both_ends_keep_that_of_the_lower_id_in_every_order_of_arrival() {
+fn both_ends_keep_the_link_of_the_lower_id_in_every_order_of_arrival() {
     for (dialled_by_one, kept) in [([true, false], LinkId(0)), ([false, true], LinkId(1))] {
         let mut choices = Vec::new();
         let mut plays = 0;
@@ -131,7 +131,7 @@ fn of_two_links_both_ends_keep_that_of_the_lower_id_in_every_order_of_arrival() 
 }
 
 #[test]
-fn a_new_epoch_replaces_the_old_link_whoever_dialled() {
+fn a_new_epoch_replaces_the_old_link_whichever_end_dialled() {
     for dialled in [true, false] {
         let mut links = Table::new(me(1, 1), u64::MAX);
         let now = Instant::default();
@@ -167,7 +167,7 @@ fn a_second_hello_and_a_foreign_version_are_told_apart() {
 }
 
 #[test]
-fn whoever_says_the_same_again_is_no_news_and_whoever_moves_all_the_time_is_let_go() {
+fn a_repeated_hello_is_no_news_and_a_member_that_moves_all_the_time_is_disconnected() {
     let mut links = Table::new(me(1, 1), u64::MAX);
     let mut now = Instant::default();
     links.opened(now, LinkId(1), opening(2, true));
@@ -198,7 +198,7 @@ fn whoever_says_the_same_again_is_no_news_and_whoever_moves_all_the_time_is_let_
 }
 
 #[test]
-fn a_second_hello_says_where_else_its_member_is_and_changes_nothing_else() {
+fn a_second_hello_changes_the_addresses_of_its_member_and_nothing_else() {
     let mut links = Table::new(me(1, 1), u64::MAX);
     let now = Instant::default();
     links.opened(now, LinkId(1), opening(2, true));
@@ -220,7 +220,7 @@ fn a_second_hello_says_where_else_its_member_is_and_changes_nothing_else() {
 }
 
 #[test]
-fn a_link_that_comes_long_after_another_one_means_that_its_dialler_has_lost_that() {
+fn a_link_opened_long_after_another_one_replaces_it() {
     // The lower id dialled the first link: had both been dialled at once, it would stay.
     for (later, kept) in [(HELLO_WITHIN, 2), (Duration::ZERO, 1)] {
         let mut links = Table::new(me(1, 1), u64::MAX);
@@ -245,7 +245,7 @@ fn a_link_without_a_hello_is_given_up() {
 }
 
 #[test]
-fn a_machine_that_slept_gives_the_others_their_time_again() {
+fn a_node_that_slept_does_not_count_the_time_as_silence_of_others() {
     let mut links = Table::new(me(1, 1), u64::MAX);
     let now = Instant::default();
     links.opened(now, LinkId(1), opening(2, true));
@@ -265,7 +265,7 @@ fn a_machine_that_slept_gives_the_others_their_time_again() {
 }
 
 #[test]
-fn where_a_member_can_be_reached_is_where_it_is_seen_and_never_loopback_for_others() {
+fn a_member_is_reached_at_the_address_it_is_seen_at_and_never_at_loopback_for_others() {
     let claimed = vec!["10.0.0.9:3334".parse().expect("an address")];
     let address = |remote: [u8; 4], claimed: &[SocketAddr], port| {
         let mut links = Table::new(me(1, 1), u64::MAX);
@@ -389,7 +389,7 @@ proptest! {
     #![proptest_config(crate::testing::cases(128))]
 
     #[test]
-    fn what_is_due_is_named_at_its_time_and_only_then(ops in ops()) {
+    fn each_deadline_is_reported_at_its_time_and_only_then(ops in ops()) {
         let mut links = Table::new(me(1, 1), u64::MAX);
         let mut now = Instant::default();
         let mut opened = 0;

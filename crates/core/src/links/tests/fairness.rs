@@ -93,7 +93,7 @@ impl Node {
 }
 
 #[test]
-fn two_members_that_fill_the_memory_make_room_for_those_that_come_after_them() {
+fn two_members_that_fill_the_memory_make_room_for_later_members() {
     for mut node in Node::both() {
         let kept = [2, 3].map(|member| {
             node.comes(member, many(119, 4000, 'x'));
@@ -365,7 +365,7 @@ impl Crowd {
 }
 
 #[test]
-fn forty_members_with_costly_patterns_leave_time_for_what_is_cheap() {
+fn forty_members_with_costly_patterns_leave_time_for_cheap_questions() {
     for node in Node::both() {
         let mut crowd = Crowd::new(node, |_| Ipv4Addr::new(192, 0, 2, 9));
         crowd.attack();

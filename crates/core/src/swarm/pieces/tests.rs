@@ -84,7 +84,7 @@ fn the_last_block_of_a_file_is_as_short_as_the_file() {
 }
 
 #[test]
-fn what_is_released_is_asked_for_again_unless_another_is_asked_too() {
+fn released_bytes_are_asked_for_again_unless_another_session_is_asked_for_them() {
     let mut pieces = pieces();
     begin(&mut pieces, 1);
     let block = pieces.ask_next(1, LONG).unwrap();
@@ -96,7 +96,7 @@ fn what_is_released_is_asked_for_again_unless_another_is_asked_too() {
 }
 
 #[test]
-fn of_two_who_bring_the_same_bytes_one_writes_them() {
+fn when_two_sessions_bring_the_same_bytes_one_writes_them() {
     let mut pieces = pieces();
     begin(&mut pieces, 1);
     let block = pieces.ask_next(1, LONG).unwrap();
@@ -119,7 +119,7 @@ fn bytes_that_were_claimed_and_not_written_are_wanted_again() {
 }
 
 #[test]
-fn a_block_with_another_number_of_leaves_than_it_has_is_not_taken() {
+fn a_block_with_the_wrong_number_of_leaf_hashes_is_not_taken() {
     let mut pieces = pieces();
     begin(&mut pieces, 1);
     let block = pieces.ask_next(1, LONG).unwrap();
@@ -130,7 +130,7 @@ fn a_block_with_another_number_of_leaves_than_it_has_is_not_taken() {
 }
 
 #[test]
-fn a_piece_that_is_right_is_had_and_counts() {
+fn a_right_piece_is_verified_and_counted() {
     let mut pieces = pieces();
     let piece = begin(&mut pieces, 1);
     come(&mut pieces, 1, &[]);
@@ -150,7 +150,7 @@ fn a_wrong_piece_from_one_alone_is_asked_for_again_as_a_whole() {
 }
 
 #[test]
-fn of_a_wrong_piece_from_several_the_good_leaves_stay_and_the_liar_is_known() {
+fn the_good_leaves_of_a_wrong_piece_from_several_sources_stay_and_the_liar_is_found() {
     let mut pieces = pieces();
     let piece = begin(&mut pieces, 0);
     come(&mut pieces, 0, &[3, 9]);
@@ -170,7 +170,7 @@ fn of_a_wrong_piece_from_several_the_good_leaves_stay_and_the_liar_is_known() {
 }
 
 #[test]
-fn a_piece_that_is_fetched_from_one_alone_is_nobody_else_s() {
+fn a_piece_fetched_from_one_session_alone_is_not_shared() {
     let mut pieces = pieces();
     let piece = begin(&mut pieces, 0);
     come(&mut pieces, 0, &[3]);

@@ -80,7 +80,7 @@ fn members_are_unchoked_from_the_start_and_others_are_not() {
 }
 
 #[test]
-fn what_it_has_is_said_once() {
+fn the_bitfield_comes_once() {
     let mut session = session(true, true);
     assert_eq!(
         take(&mut session, Message::Bitfield(vec![0b0100_0000, 0])),
@@ -91,7 +91,7 @@ fn what_it_has_is_said_once() {
 }
 
 #[test]
-fn what_it_has_is_said_before_what_it_has_come_to_have() {
+fn the_bitfield_comes_before_any_have() {
     let mut session = session(true, true);
     assert_eq!(
         take(&mut session, Message::Have(3)),
@@ -123,7 +123,7 @@ fn pieces_beyond_the_end_are_a_fault_wherever_they_are_named() {
 }
 
 #[test]
-fn a_request_for_what_is_not_had_or_too_long_is_refused() {
+fn a_request_for_a_missing_piece_or_of_too_many_bytes_is_refused() {
     for asked in [span(1, 0, 16384), span(0, 0, 256 * 1024)] {
         let told = take(&mut session(true, true), Message::Request(asked));
         assert_eq!(told, Ok(rejected(asked)));
@@ -131,7 +131,7 @@ fn a_request_for_what_is_not_had_or_too_long_is_refused() {
 }
 
 #[test]
-fn who_asks_on_and_on_for_what_it_is_refused_is_dropped() {
+fn a_peer_that_keeps_asking_for_refused_blocks_is_dropped() {
     let mut session = session(true, true);
     let asked = Message::Request(span(1, 0, 16384));
     let fault = (0..10_000).position(|_| take(&mut session, asked.clone()).is_err());
@@ -139,7 +139,7 @@ fn who_asks_on_and_on_for_what_it_is_refused_is_dropped() {
 }
 
 #[test]
-fn no_more_requests_wait_than_there_is_room_for() {
+fn the_number_of_waiting_requests_is_bounded() {
     let mut session = session(true, true);
     let asked = |at: u32| Message::Request(span(0, at, 128 * 1024));
     let waiting = (0..1000)
@@ -174,7 +174,7 @@ fn a_request_is_answered_once_served_or_rejected() {
 }
 
 #[test]
-fn a_choke_takes_all_that_was_asked_unless_each_is_to_be_rejected() {
+fn a_choke_cancels_all_requests_unless_each_is_rejected_by_itself() {
     let mut plain = session(false, true);
     plain.ask(at(0), block(0, 0, 2));
     let gone = Consequence::Choked(vec![block(0, 0, 2)]);
@@ -196,7 +196,7 @@ fn a_choke_takes_all_that_was_asked_unless_each_is_to_be_rejected() {
 }
 
 #[test]
-fn what_it_refuses_though_it_has_it_is_not_asked_of_it_again() {
+fn a_refused_piece_is_not_requested_again_though_the_other_end_has_it() {
     let mut session = session(true, true);
     take(&mut session, Message::HaveAll).unwrap();
     session.ask(at(0), block(5, 0, 2));
@@ -209,7 +209,7 @@ fn what_it_refuses_though_it_has_it_is_not_asked_of_it_again() {
 }
 
 #[test]
-fn what_is_said_again_is_no_news() {
+fn repeated_messages_have_no_consequence() {
     let mut session = session(true, false);
     for (message, told) in [
         (Message::Unchoke, Consequence::Unchoked),
@@ -222,7 +222,7 @@ fn what_is_said_again_is_no_news() {
 }
 
 #[test]
-fn a_reject_of_what_was_not_asked_is_no_news() {
+fn a_reject_of_a_block_that_was_not_requested_is_ignored() {
     let mut session = session(true, true);
     session.ask(at(0), block(4, 0, 2));
     let told = take(&mut session, Message::Reject(span(4, 0, 16384)));
@@ -231,7 +231,7 @@ fn a_reject_of_what_was_not_asked_is_no_news() {
 }
 
 #[test]
-fn only_what_was_asked_is_expected() {
+fn only_requested_blocks_are_expected() {
     let mut session = session(true, true);
     session.ask(at(0), block(4, 0, 2));
     assert_eq!(session.expects(span(4, 0, 32768)), Some(block(4, 0, 2)));
@@ -242,7 +242,7 @@ fn only_what_was_asked_is_expected() {
 }
 
 #[test]
-fn bytes_that_were_told_as_flowing_are_not_counted_twice() {
+fn bytes_that_were_reported_as_flowing_are_not_counted_twice() {
     let mut session = session(true, true);
     session.ask(at(0), block(4, 0, 2));
     session.pipeline.flowing(10_000);
@@ -250,7 +250,7 @@ fn bytes_that_were_told_as_flowing_are_not_counted_twice() {
 }
 
 #[test]
-fn requests_that_overlap_are_seen_and_so_are_those_taken_back_of_late() {
+fn overlaps_with_outstanding_and_recently_cancelled_requests_are_found() {
     let mut session = session(true, true);
     session.ask(at(0), block(4, 2, 4));
     assert!(session.touches(block(4, 5, 1)) && session.touches(block(4, 0, 3)));
@@ -263,7 +263,7 @@ fn requests_that_overlap_are_seen_and_so_are_those_taken_back_of_late() {
 }
 
 #[test]
-fn hashes_can_be_asked_for_as_often_as_a_file_needs_it_and_not_for_ever() {
+fn hash_requests_are_limited_to_what_a_file_needs() {
     let mut session = session(true, true);
     let range = HashRange {
         root: thorp_wire::Root::EMPTY,

@@ -37,7 +37,7 @@ fn crowd(length: u64, fetchers: usize, delay: Duration) -> (f64, f64, u64) {
 }
 
 #[test]
-fn one_who_fetches_alone_keeps_the_link_full() {
+fn a_peer_that_fetches_alone_keeps_the_link_full() {
     let (time, copies, wasted) = crowd(200 * MIB, 1, Duration::from_millis(1));
     assert!(time < 1.02);
     assert!(copies < 1.001);
@@ -45,7 +45,7 @@ fn one_who_fetches_alone_keeps_the_link_full() {
 }
 
 #[test]
-fn eight_who_fetch_at_once_are_done_within_1_3_times_the_time_of_one() {
+fn eight_peers_that_fetch_at_once_need_at_most_1_3_times_as_long_as_one() {
     let (time, copies, wasted) = crowd(200 * MIB, 8, Duration::from_millis(1));
     assert!(time < 1.3);
     assert!(copies < 1.5);
@@ -59,14 +59,14 @@ fn the_same_seeds_lead_to_the_same_end_to_the_last_byte() {
 }
 
 #[test]
-fn sixteen_who_fetch_at_once_are_done_nearly_as_soon() {
+fn sixteen_peers_that_fetch_at_once_are_done_nearly_as_soon() {
     let (time, copies, _) = crowd(100 * MIB, 16, Duration::from_millis(5));
     assert!(time < 1.3);
     assert!(copies < 1.5);
 }
 
 #[test]
-fn those_who_fetch_a_short_file_at_once_find_one_another_before_it_is_over() {
+fn peers_that_fetch_a_short_file_at_once_find_one_another_in_time() {
     for (length, fetchers) in [(20 * MIB, 8), (10 * MIB, 4)] {
         let (time, copies, _) = crowd(length, fetchers, Duration::from_millis(1));
         assert!(time < 1.4);

@@ -51,7 +51,7 @@ fn a_holder_that_is_killed_in_mid_fetch_leaves_the_rest_to_the_others() {
 }
 
 #[test]
-fn what_is_to_come_from_one_alone_is_not_held_up_by_those_who_drip() {
+fn a_piece_fetched_from_one_alone_is_not_held_up_by_sources_that_drip() {
     let (mut world, fetcher) = fetch(MIB / 2, &[(LINK, Manner::Conspires); 6]);
     world.run(Duration::from_secs(20), |world| world.suspicion);
     assert!(world.suspicion, "several have sent a piece that is wrong");
@@ -62,7 +62,7 @@ fn what_is_to_come_from_one_alone_is_not_held_up_by_those_who_drip() {
 }
 
 #[test]
-fn whoever_wants_bytes_and_asks_for_none_makes_room_for_whoever_comes() {
+fn a_peer_that_wants_bytes_and_asks_for_none_makes_room_for_another() {
     let file = File::of(MIB);
     let at = |seconds| Instant::after_start(Duration::from_secs(seconds));
     let config = Config {
@@ -119,7 +119,7 @@ fn whoever_wants_bytes_and_asks_for_none_makes_room_for_whoever_comes() {
 }
 
 #[test]
-fn with_all_holders_gone_it_is_stuck_and_goes_on_where_it_was_when_one_returns() {
+fn a_fetch_without_holders_is_stuck_and_continues_when_one_returns() {
     let (mut world, fetcher) = fetch(40 * MIB, &[(LINK, Manner::Honest)]);
     world.run(Duration::from_secs(2), |_| false);
     world.kill(0);
@@ -148,7 +148,7 @@ fn with_all_holders_gone_it_is_stuck_and_goes_on_where_it_was_when_one_returns()
 }
 
 #[test]
-fn what_an_earlier_fetch_has_left_on_disk_is_not_fetched_again() {
+fn pieces_that_an_earlier_fetch_left_on_disk_are_not_fetched_again() {
     let (mut world, fetcher) = fetch(40 * MIB, &[(LINK, Manner::Honest)]);
     for number in 0..100 {
         let piece = world.file.layout.piece(number).unwrap();
@@ -163,7 +163,7 @@ fn what_an_earlier_fetch_has_left_on_disk_is_not_fetched_again() {
 }
 
 #[test]
-fn who_sends_wrong_blocks_is_found_and_dropped_and_no_wrong_byte_is_taken() {
+fn a_source_of_wrong_blocks_is_found_and_dropped_and_no_wrong_byte_is_accepted() {
     let honest = (LINK / 2, Manner::Honest);
     let (mut world, fetcher) = fetch(
         40 * MIB,
@@ -178,7 +178,7 @@ fn who_sends_wrong_blocks_is_found_and_dropped_and_no_wrong_byte_is_taken() {
 }
 
 #[test]
-fn two_who_send_wrong_blocks_of_the_same_pieces_are_both_found() {
+fn two_peers_that_send_wrong_blocks_of_the_same_pieces_are_both_found() {
     let sources = [
         (LINK / 2, Manner::WrongLeaves(16)),
         (LINK / 9, Manner::Honest),
@@ -191,7 +191,7 @@ fn two_who_send_wrong_blocks_of_the_same_pieces_are_both_found() {
 }
 
 #[test]
-fn from_a_liar_alone_nothing_is_had() {
+fn from_a_liar_alone_no_piece_is_accepted() {
     let (mut world, fetcher) = fetch(20 * MIB, &[(LINK, Manner::WrongLeaves(1))]);
     seconds(&mut world, fetcher, 60);
     assert_eq!(world.nodes[fetcher].complete, None);
@@ -204,7 +204,7 @@ fn from_a_liar_alone_nothing_is_had() {
 }
 
 #[test]
-fn who_sends_wrong_hashes_is_dropped_and_the_next_is_asked() {
+fn a_source_of_wrong_hashes_is_dropped_and_the_next_one_is_asked() {
     let mut world = World::new(20 * MIB, DELAY);
     world.careful = true;
     let liar = world.add(LINK, true, Manner::WrongHashes);
@@ -221,7 +221,7 @@ fn who_sends_wrong_hashes_is_dropped_and_the_next_is_asked() {
 }
 
 #[test]
-fn who_says_nothing_or_sends_nothing_is_not_waited_for() {
+fn a_silent_or_idle_source_is_not_waited_for() {
     for manner in [Manner::Mute, Manner::Idle, Manner::Boasts, Manner::Refuses] {
         let (mut world, fetcher) = fetch(40 * MIB, &[(LINK, manner), (LINK, Manner::Honest)]);
         let took = seconds(&mut world, fetcher, 60);
@@ -238,7 +238,7 @@ fn who_says_nothing_or_sends_nothing_is_not_waited_for() {
 }
 
 #[test]
-fn one_at_ten_bytes_a_second_is_not_waited_for() {
+fn a_source_at_ten_bytes_a_second_is_not_waited_for() {
     let (mut world, fetcher) = fetch(40 * MIB, &[(10, Manner::Honest), (LINK, Manner::Honest)]);
     let took = seconds(&mut world, fetcher, 60);
     assert!(took < 4.5, "{took} s");
@@ -273,7 +273,7 @@ fn every_length_around_a_boundary_is_fetched_to_the_last_byte() {
 }
 
 #[test]
-fn more_than_are_served_at_a_time_all_come_round() {
+fn when_more_peers_want_bytes_than_are_served_all_get_their_turn() {
     let mut world = World::new(20 * MIB, DELAY);
     let limits = SwarmLimits {
         uploads: 2,
@@ -292,14 +292,14 @@ fn more_than_are_served_at_a_time_all_come_round() {
 }
 
 #[test]
-fn one_who_refuses_the_last_pieces_leaves_it_stuck_and_not_waiting_for_ever() {
+fn a_holder_that_refuses_the_last_pieces_leaves_the_fetch_stuck_and_not_waiting_for_ever() {
     let (mut world, fetcher) = fetch(MIB, &[(LINK, Manner::Refuses)]);
     seconds(&mut world, fetcher, 20);
     assert_eq!(world.nodes[fetcher].stuck.len(), 1);
 }
 
 #[test]
-fn two_who_dial_each_other_at_once_keep_one_connection() {
+fn two_peers_that_dial_each_other_at_once_keep_one_connection() {
     let (mut world, fetcher) = fetch(20 * MIB, &[]);
     let other = world.add(LINK, false, Manner::Honest);
     let holder = |world: &World, node: usize| Holder {
@@ -320,7 +320,7 @@ proptest! {
     #![proptest_config(cases(60))]
 
     #[test]
-    fn whatever_is_wrong_with_the_others_one_honest_source_is_enough(seed: u64) {
+    fn one_honest_source_is_enough_whatever_the_other_sources_do(seed: u64) {
         one_of_many_worlds(seed);
     }
 }
