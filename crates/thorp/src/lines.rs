@@ -1,10 +1,10 @@
-//! The plain-lines form of `tracker` and `share`: for scripts, logs and dumb
-//! terminals.
+//! The plain-lines form of `tracker` and `share`, for scripts, logs and simple terminals.
 //!
-//! What the verb is for (peers that come and go, neighbours, connecting) goes to
-//! standard output, warnings and hints to standard error. With `--json` the same, as
-//! objects. A disk that is full behind standard output ends no node: that is said once,
-//! and later lines are tried again. Owns what is said of doors and neighbours; the
+//! The purpose of the verb (peers that come and go, neighbours, connecting) goes to standard
+//! output, warnings and hints to standard error. With `--json` the same is written as objects. If
+//! standard output cannot be written, for example because a disk is full, the node goes on: this
+//! is said once, and later lines are tried again. Owns the wording of doors and neighbours; the
+//! caller handles signals and the end.
 //! caller owns signals and the end.
 
 mod log;
@@ -26,31 +26,31 @@ use log::{Happening, Log};
 use thorp_node::printable::printable;
 use tokio::time::{Instant, sleep_until};
 
-/// How to follow.
+/// How to follow a node.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Manner {
-    /// Objects instead of sentences.
+    /// Whether to write objects instead of sentences.
     pub json: bool,
-    /// No hints and no news of the connection; of a tracker nothing that happens.
+    /// Whether to leave out hints and news of the connection and, for a tracker, all events.
     pub quiet: bool,
-    /// A tracker shows its tables whenever they change, instead of what happens.
+    /// Whether a tracker writes its tables whenever they change, instead of events.
     pub tables: bool,
 }
 
-/// Both streams.
+/// The two output streams.
 pub struct Streams<O, T> {
     /// Standard output.
     pub out: O,
     /// Standard error.
     pub talk: T,
-    /// Columns of the terminal that talk goes to, if it does.
+    /// The width of the terminal that standard error goes to, if it is one.
     pub talk_width: Option<usize>,
     /// Whether it was said that standard output cannot be written.
     pub is_lossy: bool,
 }
 
 impl<O: Write, T: Write> Streams<O, T> {
-    /// A line of data.
+    /// Writes a line to standard output.
     fn write(&mut self, text: &str) -> Flow {
         match out::line(&mut self.out, text) {
             Ok(flow) => flow,
@@ -84,7 +84,7 @@ impl<O: Write, T: Write> Streams<O, T> {
 }
 
 impl Streams<io::Stdout, io::Stderr> {
-    /// The process's own.
+    /// Returns the streams of the process.
     pub fn standard() -> Self {
         Self {
             out: io::stdout(),
@@ -95,7 +95,7 @@ impl Streams<io::Stdout, io::Stderr> {
     }
 }
 
-/// What a peer's user is told first: what is shared, and how others get in.
+/// Tells the user what is shared, and how other machines can join.
 pub fn greet(
     peer: &LocalPeer,
     streams: &mut Streams<impl Write, impl Write>,
@@ -140,7 +140,7 @@ pub async fn follow_peer(
                 Flow::Open
             },
             is_due = following.is_due() => {
-                // That it was removed is said first, where the program ends.
+                // That the machine was removed is said once, where the program ends.
                 if !is_due || (peer.was_removed)() {
                     return Flow::Open;
                 }
@@ -228,7 +228,7 @@ pub async fn follow_tracker(
     }
 }
 
-/// The tables, where they are not as they were shown last.
+/// Writes the tables if they have changed since they were last written.
 fn show_tables(
     tables: Tables,
     shown: &mut Tables,
@@ -246,7 +246,7 @@ fn show_tables(
     }
 }
 
-/// A dated line for each.
+/// Writes a dated line for each event.
 fn tell_happenings(
     happenings: &[Happening],
     streams: &mut Streams<impl Write, impl Write>,
@@ -290,11 +290,11 @@ async fn at(moment: Option<Instant>) {
     }
 }
 
-/// What [`neighbours`] says where there are none.
+/// What [`neighbours`] returns if there are none.
 pub const NO_NEIGHBOURS: &str = "Neighbours: none";
 
-/// `Neighbours: 192.168.198.137 192.168.198.139`, with the port only where two
-/// share an address.
+/// Returns a line such as `Neighbours: 192.168.198.137 192.168.198.139`, with ports only where two
+/// neighbours share an address.
 pub fn neighbours(view: &Neighbourhood) -> String {
     if view.neighbours.is_empty() {
         return NO_NEIGHBOURS.into();
@@ -320,7 +320,7 @@ pub fn neighbours(view: &Neighbourhood) -> String {
     format!("Neighbours: {}", labels.join(" "))
 }
 
-/// Something that happened, as a sentence.
+/// Returns the sentence for a notice.
 pub fn notice(notice: &Notice) -> String {
     match notice {
         Notice::Connecting { address, port } => words::connecting(address, *port),
@@ -336,7 +336,7 @@ pub fn notice(notice: &Notice) -> String {
     }
 }
 
-/// What to type on another machine, so that it can be copied from here.
+/// Returns the commands to type on another machine, to be copied.
 pub fn door(door: &Door) -> String {
     let tracker = printable(&door.tracker);
     match &door.invite {
@@ -357,7 +357,7 @@ pub fn door(door: &Door) -> String {
     }
 }
 
-/// The same in one line.
+/// Returns the same in one line.
 pub fn hint(door: &Door) -> String {
     if door.open {
         let tracker = printable(&door.tracker);
@@ -381,7 +381,7 @@ fn tell_door(told: &Door, streams: &mut Streams<impl Write, impl Write>, manner:
     }
 }
 
-/// Shows something that happened.
+/// Writes a notice.
 pub fn tell_notice(
     told: &Notice,
     streams: &mut Streams<impl Write, impl Write>,

@@ -1,8 +1,8 @@
-//! What stands behind the flags in a help: examples, settings, exit codes.
+//! What follows the flags in the help: examples, settings, exit codes.
 
 use thorp_node::config::Key;
 
-/// What follows in the program's own help.
+/// Returns what follows the flags in the help of the program.
 pub fn explanation() -> String {
     let settings = Key::all().iter().map(|key| {
         format!(

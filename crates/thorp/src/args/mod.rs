@@ -1,15 +1,14 @@
 //! The command line: every verb, every flag, every environment variable.
 //!
 //! ```text
-//! mod      what is typed, and what of it contradicts itself
+//! mod      the verbs, and the checks across flags
 //! verbs    the flags of each verb
-//! values   values that are more than text
+//! values   parsers of values
 //! help     examples, settings and exit codes
 //! ```
 //!
-//! Owns what can be typed and how it is explained. Values are checked here as
-//! far as that needs no network and no disk; what they lead to is decided in
-//! `commands`.
+//! Owns what can be typed and how it is explained. Values are checked here as far as that needs no
+//! network and no disk; what they do is decided in `commands`.
 
 #![allow(clippy::doc_markdown, reason = "the doc comments here are help texts")]
 
@@ -136,7 +135,7 @@ impl Args {
     ) -> Result<Self, clap::Error> {
         let mut command = Self::with_short_help();
         let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
-        // Before anything can repeat it.
+        // First of all, so that no error message repeats the invite.
         if arguments.iter().any(gives_an_invite_away) {
             return Err(command.error(ErrorKind::ValueValidation, words::INVITE_TYPED));
         }
@@ -147,13 +146,13 @@ impl Args {
         Ok(args)
     }
 
-    /// Whether a word is a command of the program.
+    /// Whether a word is a verb.
     pub fn is_verb(word: &str) -> bool {
         Self::command().find_subcommand(word).is_some()
     }
 
-    /// What is to be typed, where the flags that every verb takes are explained
-    /// once: a verb's help only names them.
+    /// Returns the command in which the global flags are explained once: the help of a verb only
+    /// names them.
     fn with_short_help() -> Command {
         let command = Self::command();
         let global = command.get_arguments().filter(|arg| arg.is_global_set());
@@ -164,20 +163,20 @@ impl Args {
         command.mut_subcommands(|verb| {
             let examples = verb.get_after_long_help();
             let long = examples.map(|examples| format!("{examples}\n\n{named}"));
-            // A verb that has a flag does not inherit it a second time.
+            // A verb that has a flag of its own does not inherit it again.
             verb.args(global.iter().map(|arg| arg.clone().hide(true)))
                 .after_help(named.clone())
                 .after_long_help(long.unwrap_or_else(|| named.clone()))
         })
     }
 
-    /// What clap's own rules do not express.
+    /// Applies the rules that clap cannot express.
     fn settle(
         &mut self,
         matches: &ArgMatches,
         env: impl Fn(&str) -> Option<String>,
     ) -> Result<(), (ErrorKind, String)> {
-        // The last setting of a key wins: the flags'.
+        // The last setting of a key wins: the one given by flag.
         self.settings = Setting::from_environment(env)
             .map_err(|error| (ErrorKind::ValueValidation, error.to_string()))?;
         self.settings.append(&mut self.global.set);
@@ -187,7 +186,8 @@ impl Args {
                     let here = matches.subcommand().map(|(_, matches)| matches);
                     here.and_then(|m| m.value_source(id)) == Some(ValueSource::CommandLine)
                 };
-                // A flag wins over the other's variable; two of a kind contradict.
+                // A flag wins over the variable of the other one; two flags or two variables
+                // contradict each other.
                 if share.tracker.is_some() && share.join.is_some() {
                     match (typed("tracker"), typed("join")) {
                         (true, false) => share.join = None,

@@ -1,4 +1,4 @@
-//! Every verb as it is typed, and what is refused.
+//! How each verb is typed, and what is rejected.
 
 use std::time::Duration;
 
@@ -275,7 +275,7 @@ fn a_flag_wins_over_a_variable() {
 }
 
 #[test]
-fn a_get_waits_for_ever_or_for_the_time_behind_the_sign_alone() {
+fn the_time_to_wait_follows_the_equals_sign_and_may_be_left_out() {
     let minutes = |minutes| Some(HowLong(Some(Duration::from_mins(minutes))));
     let for_ever = Some(HowLong(None));
     for (line, wait, names) in [
@@ -335,7 +335,7 @@ fn expiries() {
 }
 
 #[test]
-fn an_invite_is_no_argument_of_any_command_and_is_not_repeated() {
+fn an_invite_is_refused_as_an_argument_and_not_repeated() {
     let secret = format!("thorp1{}", "abcdefgh234567".repeat(8));
     let value = format!("--join={}", secret.to_uppercase());
     let broken = format!(" {}\n{} ", &secret[..60], &secret[60..]);

@@ -1,4 +1,4 @@
-//! Values that need more than a type. Each check says what is wanted.
+//! Parsers of values. Each error says what is expected.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -6,10 +6,10 @@ use std::time::Duration;
 use thorp_node::address::{AddressError, NetAddress};
 use thorp_node::config::{ConfigError, Setting};
 
-/// What follows `share --tracker`.
+/// The value of `share --tracker`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WhichTracker {
-    /// Nothing: the user is asked.
+    /// There is none: the user is asked.
     Ask,
     /// An address.
     At(NetAddress),
@@ -27,7 +27,7 @@ impl FromStr for WhichTracker {
     }
 }
 
-/// What follows `get --wait`.
+/// The value of `get --wait`; `None` means without end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HowLong(pub Option<Duration>);
 
@@ -52,7 +52,7 @@ impl FromStr for HowLong {
     }
 }
 
-/// One `KEY=VALUE` for `config.toml`'s keys.
+/// Parses a `KEY=VALUE` pair with a key of `config.toml`.
 pub fn setting(text: &str) -> Result<Setting, String> {
     let (key, value) = text
         .split_once('=')
@@ -60,7 +60,7 @@ pub fn setting(text: &str) -> Result<Setting, String> {
     Setting::new(key.trim(), value.trim(), "--set").map_err(|error: ConfigError| error.to_string())
 }
 
-/// The start of a root.
+/// Parses the first hexadecimal digits of a root.
 pub fn root_prefix(text: &str) -> Result<String, String> {
     let fits = (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_hexdigit());
     if fits {
@@ -70,7 +70,7 @@ pub fn root_prefix(text: &str) -> Result<String, String> {
     }
 }
 
-/// How long an invite is good for.
+/// Parses how long an invite is valid.
 pub fn expiry(text: &str) -> Result<Duration, String> {
     const WANTED: &str = "a number and s, m, h or d is wanted, such as 24h";
     const YEAR: u64 = 365 * 86_400;

@@ -1,4 +1,4 @@
-//! What each verb takes: its flags with their variables, and its help.
+//! The arguments of each verb: its flags with their variables, and its help.
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -1,10 +1,10 @@
-//! What a tracker without a terminal tells: which peer came and went, and how much it
-//! shares, a line each.
+//! The log of a tracker without a terminal: a line for each peer that comes or goes, and for how
+//! much it shares.
 //!
-//! A log is kept for months, so what can be written to it in a day is bounded, whatever
-//! peers do: a peer that comes and goes is told of every [`STEADY`] at most, and how
-//! much it shares every [`SHARES_EVERY`], or less often where there are many peers. What
-//! is told is what is so by then. Owns what is told and when; `lines` owns the streams.
+//! A log is kept for months, so the number of lines is bounded, whatever peers do: a peer's coming
+//! and going is told at most every [`STEADY`], and how much it shares every [`SHARES_EVERY`], or
+//! less often if there are many peers. What is told is the state at that time. Owns what is told
+//! and when; `lines` owns the streams.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,49 +16,49 @@ use tokio::time::{Duration, Instant};
 use crate::{units, words};
 use thorp_node::printable::printable;
 
-/// Peers' rows that the tracker makes at a time.
+/// How many peers' rows are read from the tracker at a time.
 const PEERS_AT_ONCE: usize = 1000;
-/// A peer that comes and goes within this time is not told of a second time.
+/// A peer that comes and goes within this time is not told again.
 const STEADY: Duration = Duration::from_secs(5);
-/// A listing that changes is given this time to change again.
+/// A listing must have been unchanged for this long before it is told.
 const SETTLED_AFTER: Duration = Duration::from_secs(2);
-/// How often it is told of a peer how much it shares, at most.
+/// How often the size of a peer's share is told at most.
 const SHARES_EVERY: Duration = Duration::from_mins(1);
-/// The same of all peers together: one line in this time.
+/// How often the size of any peer's share is told at most: one line in this time.
 const SHARES_OF_ALL: Duration = Duration::from_secs(1);
 
-/// Follows a tracker's peers.
+/// Follows the peers of a tracker.
 #[derive(Debug, Default)]
 pub struct Log {
-    /// Everything up to this number has been looked at.
+    /// The number of the last change that was read.
     number: Option<u64>,
     peers: BTreeMap<String, Known>,
-    /// Those of which there is something to tell, or to forget.
+    /// The ids of the peers that have news, or that may be forgotten.
     pending: BTreeSet<String>,
     present: u32,
 }
 
-/// Something to tell.
+/// An event to tell.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum Happening {
-    /// A peer is present.
+    /// A peer has come.
     Came(Member),
-    /// It is not any more.
+    /// A peer has gone.
     Went(Member),
-    /// It lists so much.
+    /// A peer lists this much.
     Shares {
         /// The peer.
         #[serde(flatten)]
         member: Member,
-        /// How many files.
+        /// The number of files.
         files: u64,
-        /// Bytes in them.
+        /// The number of bytes in them.
         bytes: u64,
     },
 }
 
-/// What is known of a peer, and what was told of it.
+/// What is known of a peer, and what was told about it.
 #[derive(Debug)]
 struct Known {
     member: Member,
@@ -71,11 +71,11 @@ struct Known {
     shares_told: Option<Instant>,
 }
 
-/// Files and bytes.
+/// The numbers of files and bytes.
 type Offer = (u64, u64);
 
 impl Log {
-    /// What there is to tell now; nothing, if the tracker has ended.
+    /// Returns what there is to tell now; `None` if the tracker has ended.
     pub async fn look(&mut self, viewer: &Viewer) -> Option<Vec<Happening>> {
         let fresh = match self.number {
             Some(number) => viewer.since(number).await?,
@@ -99,7 +99,7 @@ impl Log {
                     ..Ask::first(Part::Peers, PEERS_AT_ONCE)
                 };
                 let [mut page] = viewer.pages([ask.clone()]).await?;
-                // What changes meanwhile is looked at again.
+                // Rows that change in the meantime are read again.
                 self.number = Some(page.number);
                 viewer.read_on(&ask, &mut page, usize::MAX).await?;
                 self.on_all(now, page.rows);
@@ -108,13 +108,13 @@ impl Log {
         Some(self.told(now))
     }
 
-    /// When there will be something to tell, or to forget, if nothing else happens.
+    /// Returns when there will be something to tell or to forget if nothing else happens.
     pub fn next(&self) -> Option<Instant> {
         let due = |id| Some(self.peers.get(id)?.due(self.shares_every()));
         self.pending.iter().filter_map(due).min()
     }
 
-    /// These peers are present, and no others.
+    /// Records that these peers are present, and no others.
     fn on_all(&mut self, now: Instant, rows: Vec<SnapshotRow>) {
         let mut gone: BTreeSet<String> = self.peers.keys().cloned().collect();
         for row in rows {
@@ -173,7 +173,7 @@ impl Log {
         }
     }
 
-    /// What is due.
+    /// Returns what is due to be told.
     fn told(&mut self, now: Instant) -> Vec<Happening> {
         let every = self.shares_every();
         let mut happenings = Vec::new();
@@ -205,7 +205,7 @@ impl Known {
         self.is_present != self.was_present || (self.is_present && self.shares != self.shared)
     }
 
-    /// When its news may be told; without news, when it may be forgotten.
+    /// Returns when news of the peer may be told or, without news, when it may be forgotten.
     fn due(&self, shares_every: Duration) -> Instant {
         if self.is_present == self.was_present && self.is_present {
             let settled = self.shares_since + SETTLED_AFTER;
@@ -225,7 +225,7 @@ impl Known {
             return if self.is_present {
                 Happening::Came(member)
             } else {
-                // Once it is back, that is told again.
+                // It is told again once the peer is back.
                 self.shared = (0, 0);
                 Happening::Went(member)
             };
@@ -242,7 +242,7 @@ impl Known {
 }
 
 impl Happening {
-    /// In a line, without its date.
+    /// Returns the line of a log, without its date.
     pub fn line(&self) -> String {
         let (Self::Came(member) | Self::Went(member) | Self::Shares { member, .. }) = self;
         let who = words::called(member);
@@ -292,7 +292,7 @@ mod tests {
         let later = start + 2 * STEADY;
         log.on_gone(&"a".repeat(52));
         assert_eq!(lines(&mut log, later), ["oak (192.168.198.138) went"]);
-        // It is not remembered for ever.
+        // The peer is not remembered for ever.
         let forgotten = log.next().expect("a peer that is gone");
         assert_eq!(lines(&mut log, forgotten), [""; 0]);
         assert!(log.peers.is_empty() && log.pending.is_empty());
@@ -300,14 +300,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_told_is_bounded_whatever_peers_do() {
+    fn the_log_is_bounded_whatever_peers_do() {
         const HOUR: Duration = Duration::from_hours(1);
         const TICK: Duration = Duration::from_millis(500);
         let (mut log, start) = (Log::default(), Instant::now());
         let (mut bytes, mut last, mut now) = (0, String::new(), start);
         let mut files = 0;
         while now < start + HOUR {
-            // One edits a file all the time, one comes and goes.
+            // One peer edits a file all the time, another one comes and goes.
             files += 1;
             log.on_row(now, peer('a', files));
             if files % 2 == 0 {
@@ -323,7 +323,7 @@ mod tests {
         }
         assert!(bytes < 125_000, "{bytes} bytes an hour, 3 MB a day");
         assert!(!last.is_empty());
-        // And in the end it is what is so.
+        // The last line tells the final state.
         let now = now + SHARES_EVERY;
         let said = lines(&mut log, now).join("\n");
         let expected = format!("shares {files} files");
@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn many_peers_are_told_of_less_often_each() {
+    fn the_more_peers_the_less_often_each_is_told() {
         let (mut log, start) = (Log::default(), Instant::now());
         let peers = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'];
         log.present = 600;

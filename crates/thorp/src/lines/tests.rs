@@ -1,4 +1,4 @@
-//! What a log of `tracker` and of `share` holds.
+//! The logs of `tracker` and of `share`.
 
 use std::time::Duration;
 
@@ -42,7 +42,7 @@ fn tracker() -> (LocalTracker, mpsc::Sender<Shown>) {
     (tracker, shown_in)
 }
 
-/// Longer than a change may take to be told.
+/// Waits longer than a change may take to be shown.
 async fn a_moment() {
     tokio::time::sleep(Duration::from_secs(1)).await;
 }
@@ -56,7 +56,7 @@ fn streams() -> Streams<Vec<u8>, Vec<u8>> {
     }
 }
 
-/// As `--lines` has it.
+/// The manner of `--lines`.
 const TABLES: Manner = Manner {
     json: false,
     quiet: false,
@@ -111,7 +111,7 @@ async fn a_peer_tells_its_story() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn many_changes_soon_after_each_other_are_few_lines_and_the_last_is_told() {
+async fn many_changes_in_a_short_time_are_few_lines_and_the_last_is_told() {
     let (mut peer, view, _notices) = peer();
     let mut streams = streams();
     let manner = Manner {
@@ -133,7 +133,7 @@ async fn many_changes_soon_after_each_other_are_few_lines_and_the_last_is_told()
         .lines()
         .filter(|line| line.contains(r#""event":"neighbours""#))
         .collect();
-    // 400 ms of changes, and each line gathers those of 100 ms.
+    // The changes span 400 ms, and each line collects those of 100 ms.
     assert!(lines.len() <= 5, "{out}");
     let last = lines.last().expect("a line");
     assert!(last.contains(r#""files":40,"#), "{last}");
@@ -145,7 +145,7 @@ async fn a_tracker_prints_both_tables_after_a_change() {
     let mut streams = streams();
     let told = async {
         for _ in 0..3 {
-            // Only the first is news.
+            // Only the first one is news.
             view.send(story::first()).await.expect("followed");
             a_moment().await;
         }
@@ -218,7 +218,7 @@ fn a_closed_group_is_joined_by_invite() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_reads_any_more() {
+async fn the_reader_is_gone() {
     struct Gone;
     impl Write for Gone {
         fn write(&mut self, _: &[u8]) -> io::Result<usize> {
@@ -306,7 +306,7 @@ async fn a_tracker_tells_who_comes_and_goes_and_how_much_each_shares() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_full_disk_behind_standard_output_is_said_once_and_ends_nothing() {
+async fn a_full_disk_behind_standard_output_is_said_once_and_the_node_goes_on() {
     struct Full;
     impl Write for Full {
         fn write(&mut self, _: &[u8]) -> io::Result<usize> {

@@ -1,7 +1,7 @@
-//! The menu of `thorp share`: what is asked, and what an answer leads to.
+//! The menu of `thorp share`: its questions, and the effects of the answers.
 //!
-//! Pure: lines and events in, effects out. The terminal around it is in
-//! `terminal`; the questions a fetch may raise are in `conversation`.
+//! Pure: lines and events in, effects out. The terminal is in `terminal`; the questions that a
+//! fetch may raise are in `conversation`.
 
 pub mod terminal;
 
@@ -21,26 +21,26 @@ use crate::words;
 /// What the terminal has to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// Show this, above whatever is being typed.
+    /// Show this, above the line that is being typed.
     Say(String),
     /// Show this and read a line.
     Ask(String),
-    /// Send this and hand over the events of the answer.
+    /// Send this request and pass on the events of the answer.
     Request(Box<Get>),
-    /// Make an invite and hand it over.
+    /// Make an invite and pass it on.
     Invite,
     /// Say goodbye and end.
     Leave,
 }
 
-/// Where the person is.
+/// The state of the dialogue.
 #[derive(Debug)]
 pub struct Menu {
     state: State,
-    /// How to get into the group, where this peer has its tracker inside.
+    /// How to join the group, if this peer has its tracker inside.
     door: Option<Door>,
     tally: FetchTotals,
-    /// As shown last; at first there are none, and that is no news.
+    /// The neighbours as last shown. At first there are none, which is not shown.
     neighbours: String,
 }
 
@@ -51,12 +51,12 @@ enum State {
     Name,
     Fetching(Box<Conversation>),
     Inviting,
-    /// Asked whether to leave.
+    /// The user was asked whether to leave.
     Leaving,
 }
 
 impl Menu {
-    /// Before the first question.
+    /// Creates a menu that has not asked anything yet.
     pub fn new(door: Option<Door>) -> Self {
         Self {
             state: State::default(),
@@ -66,19 +66,19 @@ impl Menu {
         }
     }
 
-    /// The first question.
+    /// Returns the first question.
     pub fn start(&mut self) -> Effect {
         self.state = State::Top;
         Effect::Ask(self.top())
     }
 
-    /// What a person typed after an [`Effect::Ask`].
+    /// Handles a line that the user typed after an [`Effect::Ask`].
     pub fn line(&mut self, line: &str) -> Vec<Effect> {
         match &mut self.state {
             State::Top => self.wish(line),
             State::Name => self.name(line),
             State::Leaving => self.leaving(line),
-            // Nothing was asked.
+            // No question was asked.
             State::Inviting => Vec::new(),
             State::Fetching(conversation) => {
                 let step = conversation.on_line(line);
@@ -87,7 +87,7 @@ impl Menu {
         }
     }
 
-    /// Part of the answer to an [`Effect::Request`].
+    /// Handles an event of the answer to an [`Effect::Request`].
     pub fn event(&mut self, event: &Event) -> Vec<Effect> {
         let State::Fetching(conversation) = &mut self.state else {
             return Vec::new();
@@ -102,7 +102,7 @@ impl Menu {
         effects
     }
 
-    /// The answer broke off.
+    /// The answer ended without its last event.
     pub fn broken_off(&mut self) -> Vec<Effect> {
         if matches!(self.state, State::Fetching(_)) {
             self.step(Step::Over(Some(crate::exit::broken_off())))
@@ -111,7 +111,7 @@ impl Menu {
         }
     }
 
-    /// The answer to an [`Effect::Invite`].
+    /// Handles the result of an [`Effect::Invite`].
     pub fn invited(&mut self, made: Result<String>) -> Vec<Effect> {
         let said = match made {
             Ok(invite) => words::invited(&invite),
@@ -120,7 +120,7 @@ impl Menu {
         vec![Effect::Say(said), self.start()]
     }
 
-    /// A person typed Ctrl-C at a question.
+    /// The user pressed Ctrl-C at a question.
     pub fn back(&mut self) -> Vec<Effect> {
         match self.state {
             State::Top => {
@@ -132,7 +132,7 @@ impl Menu {
         }
     }
 
-    /// A person did not want to wait for the answer.
+    /// The user does not want to wait for the answer.
     pub fn interrupted(&mut self) -> Vec<Effect> {
         match &self.state {
             State::Fetching(conversation) => {
@@ -143,7 +143,7 @@ impl Menu {
         }
     }
 
-    /// The view has changed; the neighbours are shown when they have.
+    /// Handles a new view of the neighbourhood. Shows the neighbours if they have changed.
     pub fn changed(&mut self, view: &Neighbourhood) -> Option<Effect> {
         let line = lines::neighbours(view);
         if self.neighbours == line {
@@ -153,14 +153,14 @@ impl Menu {
         Some(Effect::Say(line))
     }
 
-    /// Something happened.
+    /// Shows a notice.
     pub fn notice(notice: &Notice) -> Effect {
         Effect::Say(lines::notice(notice))
     }
 
     fn wish(&mut self, line: &str) -> Vec<Effect> {
         let typed = line.trim();
-        // What is typed in a shell means the same here.
+        // A command line, as typed in a shell, means the same here.
         let wish = typed.strip_prefix("thorp ").unwrap_or(typed).trim();
         let (verb, rest) = wish.split_once(' ').unwrap_or((wish, ""));
         match (verb.trim_end_matches('.').to_lowercase().as_str(), rest) {
@@ -261,7 +261,7 @@ impl Menu {
     }
 }
 
-/// What the person sees of an event; its end is the conversation's.
+/// Returns what to show for an event. The end of an answer is shown by the conversation.
 fn shown(event: &Event) -> Option<String> {
     match event {
         Event::Fetched(fetched) => Some(answer::arrival(fetched)),

@@ -1,9 +1,8 @@
 //! The terminal around the menu.
 //!
-//! One thread reads lines with rustyline, one prints above the line that is
-//! being typed (it may have to wait for the reader, so no other task does), and
-//! the task in the middle runs the menu. Owns the terminal's mode: however the
-//! menu ends, the mode is what it was before.
+//! One thread reads lines with rustyline, one prints above the line that is being typed (it may
+//! have to wait for the reader, so no other task prints), and the task between them runs the menu.
+//! Owns the mode of the terminal, and restores it however the menu ends.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -31,21 +30,21 @@ use crate::signals::{Means, Signals};
 use crate::tables::{Following, Neighbourhood};
 use crate::wrap;
 
-/// How often a menu in the background looks whether it may ask again.
+/// How often a menu in the background checks whether it may ask again.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-/// Why the menu is no longer shown.
+/// Why the menu has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// The person leaves.
+    /// The user leaves.
     Left,
-    /// The peer has ended by itself, or was told to from elsewhere.
+    /// The peer has ended by itself, or was stopped from elsewhere.
     Ended,
 }
 
-/// Shows the menu until the person leaves or the peer ends. `welcome` is shown
-/// first. Ctrl-C leads from a question back to the menu, and asks there; a signal
-/// ends what is being fetched, or else the menu.
+/// Shows `welcome`, then the menu until the user leaves or the peer ends. Ctrl-C leads from a
+/// question back to the menu, and there to the question whether to leave. A signal ends the
+/// current fetch or, without one, the menu.
 pub async fn run(
     peer: &mut LocalPeer,
     welcome: Vec<String>,
@@ -82,7 +81,7 @@ pub async fn run(
                 Effect::Leave => return Ok(End::Left),
             }
         }
-        // In the background of a shell reading would suspend the peer.
+        // Reading from the background would suspend the peer.
         if unasked && out::is_in_foreground() {
             terminal.ask(&question);
             unasked = false;
@@ -90,7 +89,7 @@ pub async fn run(
         tokio::select! {
             biased;
             means = signals.which() => {
-                // Dropping an answer gives the request up.
+                // Dropping the answer abandons the request.
                 let is_fetching = answers.take().is_some();
                 if means == Means::End || !is_fetching {
                     return Ok(End::Left);
@@ -116,8 +115,7 @@ pub async fn run(
                     effects = menu.broken_off();
             },
             is_due = following.is_due() => {
-                // That it was removed is said first, where the program ends,
-                // and once.
+                // That the machine was removed is said once, where the program ends.
                 if !is_due || (peer.was_removed)() {
                     return Ok(End::Ended);
                 }
@@ -135,7 +133,7 @@ pub async fn run(
                 Some(Typed::Line(line)) => effects = menu.line(&line),
                 Some(Typed::Interrupt) => effects = menu.back(),
                 Some(Typed::Suspend) => {
-                    // Goes on here once it is continued, perhaps in the background.
+                    // Continues here once the process is resumed, perhaps in the background.
                     let _ = kill_current_process_group(Signal::TSTP);
                     unasked = true;
                 }
@@ -145,7 +143,7 @@ pub async fn run(
     }
 }
 
-/// The next event, or never where nothing was asked.
+/// Returns the next event; waits for ever if nothing was asked.
 async fn next(answers: &mut Option<Answers>) -> Option<Event> {
     match answers {
         Some(answers) => answers.recv().await,
@@ -153,7 +151,7 @@ async fn next(answers: &mut Option<Answers>) -> Option<Event> {
     }
 }
 
-/// The invite, or never where none is being made.
+/// Returns the invite; waits for ever if none is being made.
 async fn made(invite: &mut Option<Inviting>) -> crate::exit::Result<String> {
     match invite {
         Some(invite) => invite.await,
@@ -161,17 +159,17 @@ async fn made(invite: &mut Option<Inviting>) -> crate::exit::Result<String> {
     }
 }
 
-/// What came of a question.
+/// The answer to a question.
 enum Typed {
     Line(String),
-    /// Ctrl-C.
+    /// The user pressed Ctrl-C.
     Interrupt,
-    /// Ctrl-Z.
+    /// The user pressed Ctrl-Z.
     Suspend,
 }
 
-/// Ends a question at Ctrl-Z, so that the terminal has its own mode again before the
-/// process is suspended: in the background nothing may change it.
+/// Ends a question at Ctrl-Z, so that the terminal's own mode is restored before the process is
+/// suspended: in the background it must not be changed.
 struct AtSuspend(Arc<AtomicBool>);
 
 impl ConditionalEventHandler for AtSuspend {
@@ -187,13 +185,13 @@ impl ConditionalEventHandler for AtSuspend {
     }
 }
 
-/// A prompt, and a place above it.
+/// A prompt, and the space above it.
 struct Terminal {
     questions: std::sync::mpsc::Sender<String>,
     said: std::sync::mpsc::Sender<String>,
-    /// Whether the user may be typing.
+    /// Whether a question was asked and the user may be typing.
     asking: bool,
-    /// Ends with Ctrl-D.
+    /// The lines that were typed; closed at Ctrl-D.
     typed: mpsc::Receiver<Typed>,
 }
 
@@ -244,7 +242,7 @@ impl Terminal {
 
     fn ask(&mut self, question: &str) {
         self.asking = true;
-        // A reader that has gone shows as the end of what is typed.
+        // If the reader is gone, `typed` returns `None`.
         let _ = self
             .questions
             .send(wrap::fitted(question, std::io::stdout()));
@@ -255,12 +253,12 @@ impl Terminal {
         if self.asking {
             let _ = self.said.send(text);
         } else {
-            // The user does not type: a bar may be there, and knows how to make room.
+            // The user is not typing, but there may be a progress bar, which can make room.
             let _ = bar.above(|| out::data(&text));
         }
     }
 
-    /// What a person typed; nothing after Ctrl-D.
+    /// Returns what the user typed; `None` after Ctrl-D.
     async fn typed(&mut self) -> Option<Typed> {
         let typed = self.typed.recv().await;
         self.asking = false;
@@ -268,7 +266,7 @@ impl Terminal {
     }
 }
 
-/// Puts the terminal's mode back: a prompt that is cut short by a signal, or by
+/// Restores the mode of the terminal when dropped. A prompt that is cut short by a signal, or by
 /// the peer's end, cannot do that itself.
 struct KeepMode(Option<Termios>);
 
@@ -283,7 +281,7 @@ impl Drop for KeepMode {
         let Some(before) = &self.0 else { return };
         let now = termios::tcgetattr(std::io::stdin());
         let is_as_before = now.is_ok_and(|now| now.local_modes == before.local_modes);
-        // In the background the mode is the shell's.
+        // In the background the shell owns the mode.
         if is_as_before || !out::is_in_foreground() {
             return;
         }

@@ -90,7 +90,7 @@ fn several_contents_are_chosen_from() {
 }
 
 #[test]
-fn other_failures_are_told_as_they_came() {
+fn other_failures_are_told_unchanged() {
     let mut menu = requested();
     assert_eq!(
         menu.event(&error(ErrorKind::Network)),
@@ -201,7 +201,7 @@ fn an_invite_is_made_where_the_tracker_is_by_number_or_word() {
 }
 
 #[test]
-fn what_is_typed_in_a_shell_is_understood() {
+fn command_lines_are_understood_in_the_menu() {
     let mut menu = Menu::new(None);
     menu.start();
     let said = menu.line("?");

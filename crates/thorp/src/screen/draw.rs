@@ -1,4 +1,4 @@
-//! How the screen looks: header, the two tables, the keys.
+//! The appearance of the screen: header, the two tables, the keys.
 
 use std::fmt::Write as _;
 
@@ -17,22 +17,22 @@ use thorp_node::printable::printable;
 
 /// The most lines of one row.
 pub(super) const ROW_LINES: usize = 3;
-/// Borders and the head of a table.
+/// The lines of the borders and the head of a table.
 const FRAME_LINES: u16 = 3;
-/// A table with room for one row.
+/// The height of a table with room for one row.
 const ONE_ROW: u16 = FRAME_LINES + 1;
-/// An IPv4 address.
+/// The width of an IPv4 address.
 const ADDRESS: usize = 15;
-/// Between two columns.
+/// The space between two columns.
 const GAP: u16 = 2;
 
 const KEYS: &str = "Tab other table   ↑ ↓ PgUp PgDn Home End scroll   q leave";
 
 impl Screen {
-    /// Draws everything, and settles where the tables are scrolled to.
+    /// Draws everything, and determines how far the tables are scrolled.
     pub(super) fn draw(&mut self, frame: &mut Frame<'_>) {
         let area = frame.area();
-        // Where there is hardly room for a row, it is worth more than the hints.
+        // If there is hardly room for a row, the hints give way to it.
         let hints = u16::from(area.height > 3 + FRAME_LINES);
         let [head, hint, body, foot] = Layout::vertical([
             Constraint::Length(1),
@@ -121,7 +121,7 @@ impl Screen {
         if at.shown > 0 && (at.shown as u64) < total {
             let first = at.start + at.first as u64;
             let text = format!(" {}-{} of {total} ", first + 1, first + at.shown as u64);
-            // Half of it would be another number.
+            // A cut number would read as another number.
             if columns(&text) + 2 <= usize::from(width) {
                 block = block.title_bottom(Line::from(text).right_aligned());
             }
@@ -146,15 +146,15 @@ impl Screen {
     }
 }
 
-/// The part of a table that fits `area`, beginning as far down as it is scrolled
-/// to and the end allows.
+/// Returns the part of a table that fits into `area`, beginning at the row it is scrolled to or
+/// earlier, if fewer rows are left than fit.
 fn table_of<R>(slice: &mut Slice<R>, columns: &[Column<R>], area: Rect) -> Table<'static> {
     let widths = widths(slice, columns, area.width);
     let room = area.height.saturating_sub(FRAME_LINES);
     // A row that is higher than the table would not be shown at all.
     let lines = ROW_LINES.min(usize::from(room));
     let row = |item: &R| row(item, columns, &widths, lines);
-    // As many rows as fit from the end are the furthest there is to scroll.
+    // The table is scrolled at most so far that its last rows fill it.
     let items = &slice.rows;
     let mut last = items.len();
     let mut used = 0;
@@ -185,7 +185,7 @@ fn table_of<R>(slice: &mut Slice<R>, columns: &[Column<R>], area: Rect) -> Table
         .column_spacing(GAP)
 }
 
-/// How wide each column is in a table of this width.
+/// Returns the width of each column in a table of this width.
 fn widths<R>(slice: &mut Slice<R>, columns: &[Column<R>], width: u16) -> Vec<usize> {
     let gaps = usize::from(GAP) * columns.len().saturating_sub(1);
     let inner = usize::from(width).saturating_sub(2);
@@ -215,7 +215,7 @@ fn widths<R>(slice: &mut Slice<R>, columns: &[Column<R>], width: u16) -> Vec<usi
             first = Some(at);
             continue;
         }
-        // An address is worth more than the last file names.
+        // An address is more important than the last file names.
         let wanted = (rest * part / parts).max(ADDRESS.min(rest * (parts - part) / parts));
         widths[at] = wanted.min(left);
         left -= widths[at];
@@ -233,7 +233,7 @@ fn width_of(content: &Content<'_>) -> usize {
     }
 }
 
-/// A row of a table, and how many lines it takes.
+/// Returns a row of a table, and how many lines it takes.
 fn row<R>(item: &R, columns: &[Column<R>], widths: &[usize], lines: usize) -> (Row<'static>, u16) {
     let cells = columns.iter().zip(widths);
     let cells = cells.map(|(column, width)| match (column.on_screen)(item) {
@@ -249,7 +249,7 @@ fn row<R>(item: &R, columns: &[Column<R>], widths: &[usize], lines: usize) -> (R
     (Row::new(cells).height(height), height)
 }
 
-/// Lines that a table wants, at most `limit`.
+/// Returns how many lines a table needs, at most `limit`.
 fn wanted<R>(slice: &mut Slice<R>, columns: &[Column<R>], width: u16, limit: u16) -> u16 {
     if !slice.is_whole {
         return limit;
@@ -262,12 +262,12 @@ fn wanted<R>(slice: &mut Slice<R>, columns: &[Column<R>], width: u16, limit: u16
             return limit;
         }
     }
-    // Room for a row, even where there is none yet.
+    // Leaves room for a row even if there is none yet.
     lines.max(ONE_ROW)
 }
 
-/// Room for the two tables: what the peers want and the rest for the files; or,
-/// where that is too much, half each, and what one leaves is the other's.
+/// Divides the space between the two tables: the peers get what they need and the files the rest.
+/// If that is too much, each gets half, plus what the other one does not need.
 fn split(body: Rect, peers: u16, files: u16) -> (Rect, Rect) {
     let half = body.height / 2;
     let upper = if peers.saturating_add(files) <= body.height || peers <= half {

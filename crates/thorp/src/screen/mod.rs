@@ -1,8 +1,7 @@
 //! The tracker's live screen: two tables that follow every change.
 //!
-//! Owns the terminal while it is shown and gives it back however it ends: a
-//! key, a signal, the tracker's end, a panic. What is drawn is in `draw`, which
-//! rows are held in `slice`: those around what is shown, however many there are.
+//! Owns the terminal while the screen is shown, and restores it however the screen ends: by a key,
+//! a signal, the tracker's end, or a panic. Drawing is in `draw`; which rows are kept, in `slice`.
 
 mod draw;
 mod slice;
@@ -20,7 +19,7 @@ use crate::node::{Door, LocalTracker};
 use crate::tables::{FileLine, Following, PeerLine};
 use slice::Slice;
 
-/// Shows the screen until a person leaves or the tracker ends.
+/// Shows the screen until the user leaves or the tracker ends.
 pub async fn run(tracker: &mut LocalTracker, colour: bool) -> io::Result<()> {
     let mut terminal = ratatui::try_init()?;
     let _restored = Restore;
@@ -46,7 +45,7 @@ pub async fn run(tracker: &mut LocalTracker, colour: bool) -> io::Result<()> {
                 Some(Event::Key(key)) => if screen.key(key) == Leave::Yes {
                     return Ok(());
                 },
-                // A new size is drawn by going round.
+                // A new size is handled by drawing again.
                 Some(_) => {}
                 None => return Ok(()),
             },
@@ -61,7 +60,7 @@ struct Screen {
     colour: bool,
     /// The last warning.
     notice: Option<String>,
-    /// Whether the user was asked if the tracker is to end.
+    /// Whether the user is being asked if the tracker should end.
     is_asked: bool,
     focus: Focus,
     peers: Slice<PeerLine>,
@@ -70,7 +69,7 @@ struct Screen {
     spared: Spared,
 }
 
-/// The table that the arrows move.
+/// The table that the arrow keys scroll.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Focus {
     Peers,
@@ -97,8 +96,7 @@ impl Screen {
         }
     }
 
-    /// Takes what there is now around what is shown; whether the tracker is
-    /// still there.
+    /// Reads the rows around the visible ones. Returns whether the tracker still runs.
     async fn look(&mut self, viewer: &Viewer, width: u16, height: u16) -> bool {
         let asks = self.asks(width, height);
         let Some(pages) = viewer.pages(asks).await else {
@@ -108,10 +106,11 @@ impl Screen {
         true
     }
 
-    /// For rows enough to fill the screen, before what is shown and from there on.
+    /// Returns requests for enough rows to fill the screen, before and after the first visible
+    /// ones.
     fn asks(&self, width: u16, height: u16) -> [Ask; 5] {
         let rows = usize::from(height).max(1);
-        // Each name takes two columns at least.
+        // Each name takes at least two columns.
         let names = usize::from(width) * draw::ROW_LINES / 2 + 1;
         let [peers_before, peers] = self.peers.asks(&Part::Peers, rows, names);
         let [files_before, files] = self.files.asks(&Part::Files, rows, names);
@@ -149,7 +148,7 @@ impl Screen {
             Focus::Peers => &mut self.peers.scroll,
             Focus::Files => &mut self.files.scroll,
         };
-        // The end is found while drawing, which knows how much fits.
+        // The end is found while drawing, when it is known how much fits.
         match key.code {
             _ if is_interrupt => self.is_asked = true,
             KeyCode::Char('q') | KeyCode::Esc => self.is_asked = true,
@@ -171,7 +170,8 @@ impl Screen {
     }
 }
 
-/// Keys and sizes, read on a thread of their own that the process's end ends.
+/// Returns the keys pressed and size changes. They are read on a separate thread that ends with
+/// the process.
 fn keys() -> mpsc::Receiver<Event> {
     let (keys, receiver) = mpsc::channel(16);
     thread::spawn(move || {
@@ -184,7 +184,7 @@ fn keys() -> mpsc::Receiver<Event> {
     receiver
 }
 
-/// Gives the terminal back. For panics there is ratatui's own hook.
+/// Restores the terminal when dropped. For panics there is ratatui's own hook.
 struct Restore;
 
 impl Drop for Restore {

@@ -1,9 +1,9 @@
-//! The rows of a table that the screen holds: those around what it shows.
+//! The rows of a table that the screen keeps: those around the visible ones.
 //!
-//! A slice follows a row, not a number: whatever comes or goes before it, the
-//! row at the top stays at the top. Which number it has is known exactly at both
-//! ends of the table, and counted from there in between. Where all rows are held,
-//! files stand in the order in which people count; otherwise by the bytes of their names.
+//! A slice follows a row, not a number: whatever is added or removed above it, the row at the top
+//! stays at the top. Its number is exact at both ends of the table, and counted from there in
+//! between. If all rows are kept, files are in natural order (`2.txt` before `10.txt`); otherwise
+//! they are in the order of their names' bytes.
 
 use std::cmp::Ordering;
 
@@ -11,46 +11,46 @@ use thorp_node::snapshot::{Ask, At, Page, Part, RowKey, SnapshotRow};
 
 use crate::sorting::names;
 
-/// A column becomes narrower only by so many columns of the terminal at once.
+/// A column becomes narrower only if it can lose at least this many columns of the terminal at
+/// once.
 const NARROWER: usize = 8;
 
 /// Some rows of a table.
 #[derive(Debug)]
 pub(super) struct Slice<R> {
     pub rows: Vec<R>,
-    /// Where each of them stands.
+    /// The key of each of them.
     keys: Vec<RowKey>,
-    /// How many rows there are in all.
+    /// The number of rows in the whole table.
     pub total: u64,
-    /// Whether these are all there are.
+    /// Whether these are all rows of the table.
     pub is_whole: bool,
     pub scroll: Scroll,
-    /// How wide the column is whose cells are not to be cut: see
-    /// [`Slice::see_widest`].
+    /// The width of the column whose cells must not be cut: see [`Slice::see_widest`].
     pub widest: usize,
 }
 
-/// Which of them are shown.
+/// Which rows of the slice are visible.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Scroll {
-    /// The number of the first row of the slice, among all.
+    /// The number of the first row of the slice among all rows.
     pub start: u64,
-    /// The first row shown, within the slice.
+    /// The first visible row, as an index into the slice.
     pub first: usize,
-    /// Rows shown at last.
+    /// How many rows were visible when last drawn.
     pub shown: usize,
     goal: Goal,
 }
 
-/// Where the slice is to be next.
+/// Where to scroll to next.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Goal {
-    /// At the first row, whichever that is.
+    /// To the first row, whichever it is.
     #[default]
     Start,
-    /// At the last row.
+    /// To the last row.
     End,
-    /// Around the first row shown.
+    /// Around the first visible row.
     Here,
 }
 
@@ -68,8 +68,8 @@ impl<R> Default for Slice<R> {
 }
 
 impl<R> Slice<R> {
-    /// Asks for so many rows before the first one that is shown, and twice as
-    /// many from it on.
+    /// Returns the requests for `rows` rows before the first visible one, and twice as many from
+    /// it on.
     pub fn asks(&self, part: &Part, rows: usize, names: usize) -> [Ask; 2] {
         let ask = |at, limit| Ask {
             part: part.clone(),
@@ -92,7 +92,7 @@ impl<R> Slice<R> {
         }
     }
 
-    /// Takes the answers.
+    /// Takes the answers to the requests.
     pub fn take(&mut self, before: Page, from: Page, line: impl Fn(&SnapshotRow) -> Option<R>) {
         let goal = self.scroll.goal;
         if from.rows.len() as u64 == from.total && before.rows.is_empty() {
@@ -126,12 +126,12 @@ impl<R> Slice<R> {
         self.scroll.first = match goal {
             Goal::Start => 0,
             Goal::Here => earlier,
-            // The furthest there is, which is found while drawing.
+            // The furthest possible position, which is found while drawing.
             Goal::End => self.rows.len(),
         };
     }
 
-    /// Takes all rows there are: so few that numbers in names can count as numbers.
+    /// Takes all rows of a table. They are so few that they can be sorted in natural order.
     fn take_all(&mut self, mut rows: Vec<SnapshotRow>, line: impl Fn(&SnapshotRow) -> Option<R>) {
         let before = std::mem::take(&mut self.keys);
         let top = before.get(self.scroll.first).or(before.last());
@@ -139,14 +139,14 @@ impl<R> Slice<R> {
             (SnapshotRow::File(a), SnapshotRow::File(b)) => {
                 names(&a.name, &b.name).then(a.nth.cmp(&b.nth))
             }
-            // Peers stand by their addresses.
+            // Peers are sorted by their addresses.
             _ => Ordering::Equal,
         });
         let keys: Vec<RowKey> = rows.iter().filter_map(SnapshotRow::key).collect();
         self.scroll.start = 0;
         self.scroll.first = match self.scroll.goal {
             Goal::Start => 0,
-            // One that is gone leaves its place to the next.
+            // If the row at the top is gone, the next one takes its place.
             Goal::Here => top
                 .and_then(|top| keys.iter().position(|key| key == top))
                 .unwrap_or(self.scroll.first),
@@ -158,9 +158,8 @@ impl<R> Slice<R> {
         self.keys = keys;
     }
 
-    /// The widest cell of these rows. While only some of all rows are held, a
-    /// column becomes narrower only by much, so that it does not move about with
-    /// each row that is scrolled past.
+    /// Notes the width of the widest cell. While only some rows are kept, the column shrinks only
+    /// by large steps, so that it does not change with each row that is scrolled past.
     pub fn see_widest(&mut self, widest: usize) {
         let is_much_narrower = widest + NARROWER <= self.widest;
         if self.is_whole || is_much_narrower || widest > self.widest {
@@ -168,7 +167,7 @@ impl<R> Slice<R> {
         }
     }
 
-    /// It is drawn with this one as the first.
+    /// Records how the slice was drawn: the first visible row, and how many rows are visible.
     pub fn settle(&mut self, first: usize, shown: usize) {
         self.scroll.first = first;
         self.scroll.shown = shown;

@@ -45,7 +45,7 @@ fn press(Screened { screen, .. }: &mut Screened, code: KeyCode) -> Leave {
     screen.key(KeyEvent::new(code, KeyModifiers::NONE))
 }
 
-/// The number of the first row shown, among all.
+/// Returns the number of the first visible row among all rows.
 fn top<R>(slice: &Slice<R>) -> usize {
     let start = usize::try_from(slice.scroll.start).expect("a number");
     start + slice.scroll.first
@@ -115,7 +115,7 @@ fn nobody_yet() {
 }
 
 #[test]
-fn a_column_is_as_wide_as_what_is_there_now() {
+fn a_column_is_as_wide_as_its_present_rows() {
     let head = |text: &str| {
         let line = text.lines().find(|line| line.contains("File Name"));
         line.map(|line| line.find("Held by").expect("the next column"))
@@ -162,7 +162,7 @@ fn a_low_screen_shows_the_chosen_table_with_a_row_in_it() {
         text.contains("│x.txt ") && !text.contains("Peer "),
         "{text}"
     );
-    // With room for no row at all, nothing is said of rows.
+    // If there is no room for a row, the number of rows is not shown.
     press(&mut screen, KeyCode::Tab);
     for height in 1..5 {
         let text = drawn(&mut screen, 80, height);
@@ -238,7 +238,7 @@ fn a_table_of_ten_thousand_is_scrolled_to_either_end_and_back() {
     shows(&text, 30 * page + 1, 10_000);
     let first = format!("│{} ", addresses[30 * page]);
     assert!(text.contains(&first), "{text}");
-    // Who comes or goes before that does not move it.
+    // Peers that come or go above the visible rows do not move them.
     screen.shown.peers.remove(0);
     let text = drawn(&mut screen, 80, 20);
     assert!(text.contains(&first), "{text}");
@@ -316,7 +316,7 @@ fn names_cannot_draw() {
 }
 
 #[test]
-fn where_all_files_are_held_numbers_in_names_count_as_numbers() {
+fn if_all_files_are_kept_numbers_in_names_count_as_numbers() {
     let names = ["h10.txt", "h2.txt", "h1.txt"];
     let mut screen = screen(Shown::of(&[("10.0.0.1", &names, &[])]));
     let text = drawn(&mut screen, 80, 20);
@@ -325,7 +325,7 @@ fn where_all_files_are_held_numbers_in_names_count_as_numbers() {
         at("h1.txt") < at("h2.txt") && at("h2.txt") < at("h10.txt"),
         "{text}"
     );
-    // Whichever row is on top, they stay so.
+    // Whichever row is at the top.
     press(&mut screen, KeyCode::Tab);
     for key in [KeyCode::Down, KeyCode::End, KeyCode::Up, KeyCode::Home] {
         press(&mut screen, key);
