@@ -1,4 +1,4 @@
-//! A command sent to a node, and its answer shown to the end.
+//! Sends a command to a node and shows its whole answer.
 
 use std::io;
 use std::path::PathBuf;
@@ -22,7 +22,7 @@ use crate::state::NodeKind;
 use crate::whereabouts::{self, Whereabouts};
 use crate::wrap;
 
-/// What shows answers on the standard streams, or in a pager.
+/// The renderer of answers on the standard streams, or in a pager.
 type Standard = Renderer<Paged<io::Stdout>, Paged<io::Stderr>>;
 
 impl Context {
@@ -30,14 +30,14 @@ impl Context {
         self.renderer_in(&Pager::none(), style)
     }
 
-    /// Where the files of a fetch go, to be told.
+    /// Prepares to tell where the files of a fetch are.
     pub async fn whereabouts(&self, get: &Get) -> Result<Whereabouts> {
         let state = self.state(NodeKind::Peer)?;
         let is_new = on_disk(move |disk| whereabouts::is_new(disk, &state)).await?;
         Ok(Whereabouts::new(get, here()?, is_new))
     }
 
-    /// What was told of it is not told again.
+    /// Records that the reason was given, so that it is not given again.
     pub async fn was_told(&self, has_explained: bool) -> Result<()> {
         if has_explained {
             let state = self.state(NodeKind::Peer)?;
@@ -52,14 +52,14 @@ impl Context {
             .fitting(wrap::width(io::stdout()), wrap::width(io::stderr()))
     }
 
-    /// Sends `command` to the peer that runs here, or else to the tracker, shows
-    /// the answer, and says on which state directory that node runs.
+    /// Sends `command` to the peer that runs here, otherwise to the tracker, and shows the answer.
+    /// Returns the state directory on which that node runs.
     pub async fn answer_of_running(&self, command: Command) -> Result<(PathBuf, Exit)> {
         let (peer, tracker) = (self.state(NodeKind::Peer)?, self.state(NodeKind::Tracker)?);
         let states = [peer, tracker];
         if let Some((state, mut answers)) = launch::ask_running(&states, &command).await {
             let mut renderer = self.renderer(self.answer_style());
-            // One that was about to end leaves no answer behind.
+            // A node that was about to end gives no answer.
             if let Some(first) = answers.recv().await {
                 let exit = match renderer.render(&first)? {
                     Some(exit) => exit,
@@ -88,20 +88,18 @@ impl Context {
             );
             return Err(failure(ErrorKind::Other, why));
         }
-        // One that is about to start or to end is waited for.
+        // Waits for a node that is starting or ending.
         let exit = self.answer(None, command).await?;
         Ok((peer, exit))
     }
 
-    /// Sends `command` to the peer that runs here, or else to a visitor, and shows
-    /// the answer.
+    /// Sends `command` to the peer that runs here, otherwise to a visitor, and shows the answer.
     pub async fn answer(&self, tracker: Option<NetAddress>, command: Command) -> Result {
         let (pager, style) = (Pager::none(), self.answer_style());
         self.answer_in(pager, style, tracker, command).await
     }
 
-    /// The same for a list of files: in a pager where the user looks at it, and in
-    /// an order for people.
+    /// Shows a list of files in the same way: for a user in a pager, and in natural order.
     pub async fn list(
         &self,
         tracker: Option<NetAddress>,
@@ -141,7 +139,7 @@ impl Context {
                 ..style
             },
         );
-        // A listing without a reader has no purpose; a fetch has.
+        // A listing without a reader has no purpose, but a fetch has.
         let listing = !matches!(command, Command::Get(_) | Command::Stop);
         let fetch = match &command {
             Command::Get(get) => Some(get.clone()),
@@ -168,8 +166,8 @@ impl Context {
 }
 
 impl Context {
-    /// The answer of the tracker that runs here, where this machine is in no other group
-    /// and so has no peer to ask.
+    /// Returns the answer of the tracker that runs here, if this machine is in no other group and
+    /// so has no peer to ask.
     async fn of_tracker_here(
         &self,
         tracker: Option<&NetAddress>,
@@ -192,7 +190,7 @@ impl Context {
     }
 }
 
-/// What some work comes to, unless a signal comes before.
+/// Returns the result of some work, unless a signal comes before.
 async fn unless_interrupted<T>(
     signals: &mut Signals,
     fetch: Option<&Get>,
@@ -204,8 +202,8 @@ async fn unless_interrupted<T>(
     }
 }
 
-/// Sends `command` to the peer running on the state directory, or else to a
-/// visitor that joins for the moment.
+/// Sends `command` to the peer that runs on the state directory, otherwise to a visitor that joins
+/// for this command.
 pub async fn ask(common: Common, tracker: Option<NetAddress>, command: Command) -> Result<Answers> {
     if tracker.is_none() && node::is_new(&common.state).await {
         return Err(LaunchError::NotAMember.into());
@@ -220,7 +218,7 @@ fn here() -> Result<PathBuf> {
     })
 }
 
-/// What a listing without a row means.
+/// Returns what to say of a listing without rows.
 fn nothing(command: &Command) -> Option<&'static str> {
     match command {
         Command::Find { .. } => Some("Nothing matches: try a wider pattern, such as '*.txt'."),
@@ -241,8 +239,7 @@ fn nothing(command: &Command) -> Option<&'static str> {
     }
 }
 
-/// What `-v` shows of an answer: what the node that was asked may have logged, in
-/// another process.
+/// Logs an event for `-v`: what the asked node may have logged in another process.
 pub fn log(event: &Event) {
     match event {
         Event::Fetched(fetched) => {

@@ -1,4 +1,4 @@
-//! `thorp clean`: remove what interrupted fetches have left.
+//! `thorp clean`: removes what interrupted fetches have left.
 
 use std::path::PathBuf;
 

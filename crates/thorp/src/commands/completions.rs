@@ -1,5 +1,4 @@
-//! `thorp completions`: a script for a shell, which asks this program what may be
-//! typed.
+//! `thorp completions`: prints a script for a shell, which asks this program for completions.
 
 use clap_complete::env::Shells;
 use thorp_node::api::ErrorKind;

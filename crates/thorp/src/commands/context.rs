@@ -1,4 +1,4 @@
-//! What verbs have in common: global flags, terminals, places, and a yes.
+//! What verbs have in common: global flags, terminals, directories, and confirmation.
 
 use std::path::PathBuf;
 
@@ -14,8 +14,7 @@ use crate::out::{self, Terminals};
 use crate::state::{self, NodeKind};
 use crate::{choose, lines, node, prompt};
 
-/// Does something on a thread for the disk: it may take long, and Ctrl-C is to be
-/// heard meanwhile.
+/// Runs work on a thread for the disk, which may take long, so that Ctrl-C is handled meanwhile.
 pub async fn on_disk<T: Send + 'static>(
     work: impl FnOnce(DiskThread) -> T + Send + 'static,
 ) -> Result<T> {
@@ -39,20 +38,20 @@ impl Context {
         }
     }
 
-    /// The state directory that was asked for, or the usual one.
+    /// Returns the state directory that was asked for, or the default one.
     pub fn state(&self, kind: NodeKind) -> Result<PathBuf> {
         state::directory(self.global.state.as_deref(), kind)
     }
 
-    /// Where the CA of a group may be: with the tracker inside a peer, or with a
-    /// tracker alone. With `--state`, the second may be a peer's directory: it has
-    /// no CA, but says where the tracker is.
+    /// Returns the state directories that may have the CA of a group: that of the tracker inside a
+    /// peer, and that of a tracker alone. With `--state`, the second may be a peer's directory,
+    /// which has no CA, but tells where the tracker is.
     pub fn keepers(&self) -> Result<[PathBuf; 2]> {
         let peer = self.state(NodeKind::Peer)?;
         Ok([peer.join(EMBEDDED), self.state(NodeKind::Tracker)?])
     }
 
-    /// Goes on after a yes: typed beforehand, or to a question in a terminal.
+    /// Continues after a yes, which is `given` or typed in a terminal.
     pub async fn confirm(&self, question: &str, yes: &str, given: bool) -> Result<()> {
         if given {
             return Ok(());
@@ -80,7 +79,7 @@ impl Context {
         Ok(false)
     }
 
-    /// What a visitor is started with, where no peer runs.
+    /// Returns what a visitor needs to start, for use when no peer runs.
     pub fn visitor(&self) -> Result<Common> {
         let state = self.state(NodeKind::Peer)?;
         Ok(node::common(
@@ -110,12 +109,12 @@ impl Context {
         }
     }
 
-    /// Whether a screen or a menu is shown, or plain lines.
+    /// Whether to show a screen or a menu instead of plain lines.
     pub fn can_draw(&self, lines: bool) -> bool {
         !lines && !self.global.json && self.terminals.can_draw(self.global.verbose > 0)
     }
 
-    /// Talk that `--quiet` and `--json` leave out.
+    /// Says something that `--quiet` and `--json` leave out.
     pub fn say(&self, text: &str) {
         if !self.global.quiet && !self.global.json {
             out::talk(text);

@@ -1,4 +1,4 @@
-//! `thorp find`: files and their holders, by a pattern.
+//! `thorp find`: lists the files that match a pattern, with their holders.
 
 use thorp_node::api::{Command, ErrorKind};
 

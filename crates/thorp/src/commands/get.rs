@@ -1,4 +1,4 @@
-//! `thorp get`: fetch files by name; in a terminal, ask back where it must.
+//! `thorp get`: fetches files by name; in a terminal it asks back where it must.
 
 use thorp_node::api::{Command, Folders, Get, Wait};
 
@@ -17,7 +17,7 @@ pub async fn run(context: &Context, args: GetArgs) -> Result {
     let get = Get {
         wait: match args.wait {
             Some(HowLong(time)) => Wait::All(time.map(|time| time.as_secs())),
-            // The user who sits there ends it by hand.
+            // A user at the terminal can interrupt it.
             None if is_watched => Wait::Begun,
             None => Wait::No,
         },
@@ -69,7 +69,7 @@ async fn converse(context: &Context, tracker: Option<NetAddress>, get: Get) -> R
                 context.was_told(renderer.has_explained()).await?;
                 next
             }
-            // The end of the input is an answer too: nothing.
+            // The end of the input counts as an empty answer.
             Step::Ask(question) => {
                 let line = prompt::line(&question).await?.unwrap_or_default();
                 conversation.on_line(&line)
@@ -83,7 +83,7 @@ async fn converse(context: &Context, tracker: Option<NetAddress>, get: Get) -> R
     }
 }
 
-/// The node may run elsewhere in the tree.
+/// Returns the absolute path, since the node may run in another directory.
 fn absolute(path: &std::path::Path) -> Result<std::path::PathBuf> {
     std::path::absolute(path).map_err(|e| {
         let why = format!("{}: {e}: name a directory to write to", path.display());

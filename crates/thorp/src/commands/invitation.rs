@@ -1,5 +1,5 @@
-//! Where an invite is read from: a file, standard input, a prompt. Never an
-//! argument, for arguments are in the process list.
+//! Reads an invite from a file, standard input, or a prompt. Never from an argument, because
+//! arguments are visible in the process list.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -13,7 +13,7 @@ use super::context::{Context, on_disk};
 use crate::exit::{Complaint, Result, failure};
 use crate::{node, out, prompt, words};
 
-/// An invite is far shorter.
+/// The most bytes that are read; an invite is far shorter.
 const MOST: u64 = 16 * 1024;
 
 pub async fn read(context: &Context, place: Option<&Path>) -> Result<Invite> {
@@ -34,7 +34,7 @@ pub async fn read(context: &Context, place: Option<&Path>) -> Result<Invite> {
     node::invite(&text)
 }
 
-/// Asks until there is an invite, or no more input.
+/// Asks until the user has entered an invite, or the input ends.
 async fn ask() -> Result<Invite> {
     let mut text = String::new();
     let mut question = "Please paste the invite.";
@@ -46,11 +46,11 @@ async fn ask() -> Result<Invite> {
         text.push_str(&line);
         match node::invite(&text) {
             Ok(invite) => {
-                // What was pasted after it is not for the shell.
+                // What was pasted after it must not reach the shell.
                 prompt::drop_pending();
                 return Ok(invite);
             }
-            // A message or a window has broken it into lines.
+            // A message or a window has broken the invite into lines.
             Err(_) if !is_end && Invite::may_go_on(&text) => {
                 question = "This is the beginning of an invite: paste the rest, or nothing to start again.";
                 continue;
@@ -74,7 +74,7 @@ fn in_file(_: DiskThread, path: &Path) -> Result<String> {
         return from("standard input", io::stdin().lock());
     }
     let name = path.display().to_string();
-    // What is left of one, or a variable's value.
+    // The name looks like a part of an invite, or like the value of a variable.
     if Invite::may_go_on(&name) && name.len() > "thorp1".len() && !path.exists() {
         return Err(failure(ErrorKind::Usage, words::INVITE_TYPED));
     }

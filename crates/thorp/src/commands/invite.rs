@@ -1,4 +1,4 @@
-//! `thorp invite`: a way in for another machine.
+//! `thorp invite`: makes an invite for other machines.
 
 use thorp_node::api::Event;
 use thorp_node::launch;

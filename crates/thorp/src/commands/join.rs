@@ -1,4 +1,4 @@
-//! `thorp join`: become a member by an invite.
+//! `thorp join`: makes this machine a member with an invite.
 
 use thorp_node::launch::Common;
 

@@ -1,4 +1,4 @@
-//! `thorp tracker --backup` and `--restore`: a group in a file, and back.
+//! `thorp tracker --backup` and `--restore`: saves a group to a file, and restores it.
 
 use std::fmt::Display;
 use std::io;
@@ -15,7 +15,7 @@ use crate::out::{self, Flow};
 use crate::state::NodeKind;
 use crate::units;
 
-/// For standard input or output.
+/// Stands for standard input or output.
 const DASH: &str = "-";
 
 /// Saves the group whose CA is on this machine.
@@ -55,7 +55,7 @@ pub async fn back_up(context: &Context, file: &Path) -> Result {
     Ok(Exit::DONE)
 }
 
-/// Puts a saved group into this machine's tracker state.
+/// Restores a saved group into this machine's tracker state.
 pub async fn restore(context: &Context, file: &Path) -> Result {
     let state = context.state(NodeKind::Tracker)?;
     let file = file.to_owned();
@@ -88,8 +88,7 @@ async fn canonical(path: &Path) -> Result<io::Result<PathBuf>> {
     on_disk(move |_| path.canonicalize()).await
 }
 
-/// Where the backup is to be written: not into the share, where every member
-/// could fetch it.
+/// Returns where to write the backup. Refuses the share, from which every member could fetch it.
 async fn unshared(context: &Context, file: &Path) -> Result<PathBuf> {
     let refuse = |why: &dyn Display| {
         let why = format!("{}: {why}: name another file", file.display());
@@ -99,7 +98,7 @@ async fn unshared(context: &Context, file: &Path) -> Result<PathBuf> {
     let (Some(name), Some(parent)) = (path.file_name(), path.parent()) else {
         return Err(refuse(&"that is a directory"));
     };
-    // Compared without dots and links: either could lead into the share.
+    // Compared in canonical form, since dots and links could lead into the share.
     let parent = canonical(parent).await?.map_err(|e| refuse(&e))?;
     let share = match launch::shared_by(&context.state(NodeKind::Peer)?).await {
         Some(share) => canonical(&share).await?.ok(),

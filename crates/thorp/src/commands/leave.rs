@@ -1,4 +1,4 @@
-//! `thorp leave`: forget the group, or everything.
+//! `thorp leave`: forgets the group, or everything.
 
 use std::path::Path;
 
@@ -56,7 +56,8 @@ const REMOVED: &str = "This machine has left its group, which had removed it: it
      more. To come back it needs a new key and a new invite: thorp leave --purge, then thorp join. \
      To join another group: thorp join";
 
-/// A tracker alone has a state of its own, which is not left by accident.
+/// Returns a hint about the group that a tracker keeps in a state directory of its own, which
+/// `leave` does not touch; empty if there is none.
 async fn tracker_alone(context: &Context) -> Result<String> {
     let state = context.state(NodeKind::Tracker)?;
     let is_other = state != context.state(NodeKind::Peer)?;

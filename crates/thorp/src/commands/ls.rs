@@ -1,4 +1,4 @@
-//! `thorp ls`: the files of one peer, of one folder, or all.
+//! `thorp ls`: lists the files of one peer, of one folder, or all.
 
 use thorp_node::api::{Command, ErrorKind};
 
@@ -8,7 +8,7 @@ use crate::exit::{Result, failure};
 
 pub async fn run(context: &Context, args: LsArgs) -> Result {
     let (peer, folder) = match (args.whose, args.folder) {
-        // What has a slash in it cannot be a peer.
+        // A text with a slash cannot be a peer.
         (Some(folder), None) if folder.contains('/') => (None, Some(folder)),
         named => named,
     };
@@ -23,7 +23,8 @@ pub async fn run(context: &Context, args: LsArgs) -> Result {
     context.list(tracker, command, args.listing).await
 }
 
-/// As others' shares know it: a user may have completed it or come from its folder.
+/// Returns the name of a folder without leading or trailing parts that shares do not have, such as
+/// those added by completion.
 fn folder_name(typed: &str) -> &str {
     let typed = typed.trim_end_matches('/');
     let inner = typed.strip_prefix("./").unwrap_or(typed);

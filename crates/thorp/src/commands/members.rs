@@ -1,4 +1,4 @@
-//! `thorp members`: the group's members, present or not.
+//! `thorp members`: lists the group's members, present or not.
 
 use thorp_node::api::Command;
 use thorp_node::launch;

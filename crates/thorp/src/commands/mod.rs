@@ -1,11 +1,10 @@
-//! One verb a file, each thin: options for the node, then the right way to show
-//! what comes back.
+//! One file for each verb, each thin: options for the node, then the right way to show the answer.
 //!
 //! ```text
-//! context     what verbs have in common: flags, terminals, places, and a yes
-//! asking      a command sent to a node, and its answer shown to the end
-//! invitation  where an invite is read from
-//! keeping     a group in a file, and back
+//! context     what verbs have in common: flags, terminals, directories, confirmation
+//! asking      sends a command to a node and shows its whole answer
+//! invitation  reads an invite
+//! keeping     saves a group to a file, and restores it
 //! detached    a peer in a session of its own, started by this program anew
 //! ```
 
@@ -39,7 +38,7 @@ use crate::{json, out};
 
 use context::Context;
 
-/// Does what was typed.
+/// Carries out the verb that was typed.
 pub async fn run(args: Args) -> Result {
     outlive_file_limit()?;
     let context = Context::new(args.global, args.settings);
@@ -64,7 +63,7 @@ pub async fn run(args: Args) -> Result {
     }
 }
 
-/// Shows a failure that ends the process: the last line, in either form.
+/// Shows a failure that ends the process, as the last line in either form.
 pub fn show_failure(failure: &Complaint, json: bool) {
     if json
         && let Ok(line) = json::failure(failure)

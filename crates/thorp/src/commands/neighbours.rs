@@ -1,4 +1,4 @@
-//! `thorp neighbours`: this peer's neighbours.
+//! `thorp neighbours`: lists this peer's neighbours.
 
 use thorp_node::api::Command;
 

@@ -1,4 +1,4 @@
-//! `thorp peers`: the peers that are present.
+//! `thorp peers`: lists the peers that are present.
 
 use thorp_node::api::Command;
 

@@ -1,4 +1,4 @@
-//! `thorp remove`: let a machine in no longer.
+//! `thorp remove`: removes a member from the group.
 
 use thorp_node::api::{Command, Event, GroupMember, Note};
 use thorp_node::launch;
@@ -49,7 +49,7 @@ pub async fn run(context: &Context, args: &RemoveArgs) -> Result {
     Ok(Exit::DONE)
 }
 
-/// An answer's rows and remarks, once it has come to a good end.
+/// Collects the rows and notes of an answer; an error if the answer ends with one.
 async fn gather(mut answers: Answers) -> Result<(Vec<GroupMember>, Vec<Note>)> {
     let (mut members, mut notes) = (Vec::new(), Vec::new());
     while let Some(event) = answers.recv().await {

@@ -1,4 +1,4 @@
-//! `thorp share`: offer a directory and stay.
+//! `thorp share`: shares a directory until the user ends it.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -23,7 +23,7 @@ use crate::signals::Signals;
 use crate::state::NodeKind;
 use crate::{out, prompt, words};
 
-/// The process's own streams: what is said of them once is said once in all.
+/// The streams of the process; kept, so that what is said only once is said once in all.
 type Standard = Streams<io::Stdout, io::Stderr>;
 
 pub async fn run(context: Context, args: ShareArgs) -> Result {
@@ -61,7 +61,7 @@ pub async fn run(context: Context, args: ShareArgs) -> Result {
     );
     let mut streams = Streams::standard();
     let show = |notice: &Notice| {
-        // A reader that misses what happens before the start may read what comes after.
+        // A reader that misses what happens before the start may still read what follows.
         let _ = lines::tell_notice(notice, &mut streams, context.line_manner());
     };
     let mut signals = Signals::listen()?;
@@ -85,7 +85,7 @@ pub async fn run(context: Context, args: ShareArgs) -> Result {
     Ok(exit)
 }
 
-/// The goodbyes, and why there are any.
+/// Says the goodbyes, and returns how the program ends.
 async fn end(context: &Context, peer: LocalPeer, ended: End, mut signals: Signals) -> Result {
     if ended == End::Ended && (peer.was_removed)() {
         peer.stop.await;
@@ -97,8 +97,8 @@ async fn end(context: &Context, peer: LocalPeer, ended: End, mut signals: Signal
     Ok(signals.goodbye(peer.stop).await)
 }
 
-/// The menu where there is a terminal for it, lines elsewhere; until the end, or
-/// a signal.
+/// Shows the menu if the terminal can do that, otherwise lines, until the peer ends or a signal
+/// comes.
 async fn attend(
     context: &Context,
     peer: &mut LocalPeer,
@@ -109,7 +109,7 @@ async fn attend(
     if context.can_draw(lines) {
         let mut welcome = vec![words::sharing(&peer.directory, peer.listen)];
         welcome.extend(peer.door.as_ref().map(lines::door));
-        // A terminal that cannot do it gets lines.
+        // If the terminal cannot show it after all, there are lines.
         if let Ok(end) = terminal::run(peer, welcome, context.terminals, signals).await {
             return end;
         }
@@ -118,7 +118,7 @@ async fn attend(
     follow(context, peer, streams, signals).await
 }
 
-/// Lines, until the end, or a signal.
+/// Shows lines until the peer ends or a signal comes.
 async fn follow(
     context: &Context,
     peer: &mut LocalPeer,
@@ -134,7 +134,7 @@ async fn follow(
     }
 }
 
-/// How to get in; nothing where the address is missing and the user cannot be asked.
+/// Returns how to join the group; `None` if the address is missing and the user gave none.
 async fn group(context: &Context, args: &ShareArgs) -> Result<Option<Group>> {
     Ok(Some(match (&args.tracker, &args.join) {
         (Some(WhichTracker::At(address)), _) => Group::Open(address.clone()),
@@ -161,12 +161,12 @@ async fn ask_tracker(context: &Context) -> Result<Option<NetAddress>> {
     Ok(None)
 }
 
-/// The user did not want to wait.
+/// The failure of a start that the user interrupted.
 fn not_started() -> Complaint {
     failure(ErrorKind::Unfinished, "interrupted: nothing is shared")
 }
 
-/// An absolute directory that exists.
+/// Returns the absolute path of an existing directory.
 fn directory(_: DiskThread, asked: &Path) -> Result<PathBuf> {
     let refuse = |why: String| {
         let why = format!("{}: {why}: name a directory to share", asked.display());
@@ -183,7 +183,7 @@ fn directory(_: DiskThread, asked: &Path) -> Result<PathBuf> {
     }
 }
 
-/// Whether this shares more than a user is likely to mean.
+/// Whether this shares more than a user is likely to mean: the root or the home directory.
 fn is_wide(_: DiskThread, share: &Path) -> bool {
     let home = std::env::var_os("HOME").and_then(|home| PathBuf::from(home).canonicalize().ok());
     share.parent().is_none() || home.is_some_and(|home| home == share)
@@ -208,7 +208,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_can_be_shared() {
+    fn directories_that_can_be_shared() {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("file");
         std::fs::write(&file, b"x").expect("a file");

@@ -1,4 +1,4 @@
-//! `thorp status`: how this machine's peer is, or else its tracker.
+//! `thorp status`: shows the state of this machine's peer, otherwise of its tracker.
 
 use std::io::Write;
 use std::time::UNIX_EPOCH;
@@ -17,7 +17,7 @@ use crate::signals::Signals;
 use crate::state::NodeKind;
 use crate::{units, words, wrap};
 
-/// Rows of what is not shared that are asked for at a time.
+/// How many rows of files that are not shared are read at a time.
 const ROWS: usize = 1000;
 
 pub async fn run(context: &Context, args: StatusArgs) -> Result {
@@ -33,7 +33,7 @@ pub async fn run(context: &Context, args: StatusArgs) -> Result {
     }
 }
 
-/// What is not shared, and why; in a pager where the user looks at it.
+/// Lists what is not shared, and why; for a user in a pager.
 async fn left_out(context: &Context) -> Result {
     let mut signals = Signals::listen()?;
     let is_looked_at = context.terminals.stdout && !context.global.json;
@@ -106,7 +106,7 @@ async fn page(state: &std::path::Path, ask: &Ask) -> Result<Page> {
     Err(broken_off())
 }
 
-/// Where no node runs, of which group this machine is a member all the same.
+/// Adds to a failure which group this machine is a member of, though no node runs.
 async fn with_group(context: &Context, mut failure: Complaint) -> Complaint {
     let Ok(state) = context.state(NodeKind::Peer) else {
         return failure;

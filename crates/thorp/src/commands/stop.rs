@@ -1,4 +1,4 @@
-//! `thorp stop`: end the running peer, or else the tracker, with a goodbye.
+//! `thorp stop`: ends the running peer, otherwise the tracker, with a goodbye.
 
 use thorp_node::api::Command;
 use thorp_node::launch;

@@ -1,12 +1,12 @@
-//! `thorp demo`: a whole village on loopback, told step by step.
+//! `thorp demo`: plays a whole village on loopback, told step by step.
 //!
 //! ```text
 //! village   tracker and peers: real nodes, each peer a machine of its own
-//! telling   what is told of a scene, for users and for scripts
+//! telling   how a scene is told, to users and to scripts
 //! ```
 //!
-//! Owns the script. Nothing is staged: each scene does something, waits until
-//! the tracker and all peers know, and tells what came of it.
+//! Owns the script. Nothing is staged: each scene does something, waits until the tracker and all
+//! peers know, and tells the result.
 
 mod telling;
 mod village;
@@ -28,19 +28,19 @@ const PEER_1: &str = "127.0.0.138";
 const PEER_2: &str = "127.0.0.139";
 const PEER_3: &str = "127.0.0.137";
 
-/// What the List of Peers is to show: address, files, neighbours.
+/// The expected rows of the List of Peers: address, files, neighbours.
 pub type Rows<'a> = &'a [(&'a str, &'a [&'a str], &'a [&'a str])];
 
 pub async fn run(context: &Context) -> Result {
     let mut signals = Signals::listen()?;
     let mut teller = Teller::new(io::stdout(), context.global.json, wrap::width(io::stdout()));
-    // Whatever ends the play drops the village.
+    // However the play ends, the village is dropped.
     let played = tokio::select! {
         played = play(context, &mut teller) => played,
         () = signals.next() => Err(Cut::Short(interrupted())),
     };
     match played {
-        // A reader that stops has seen enough.
+        // A reader that stops reading has seen enough.
         Ok(()) | Err(Cut::Unheard) => Ok(Exit::DONE),
         Err(Cut::Short(failure)) => Err(failure),
     }
@@ -72,7 +72,7 @@ async fn play(context: &Context, teller: &mut Teller<impl io::Write>) -> Played 
     teller.end(&end, &done)
 }
 
-/// The tracker and two peers arrive, and the first file travels.
+/// The tracker and two peers start, and the first file is fetched.
 async fn settle(village: &mut Village, teller: &mut Teller<impl io::Write>) -> Played {
     teller.open(
         "A village on this machine: a tracker and three peers. They are real ones, and each has \
@@ -124,7 +124,7 @@ async fn settle(village: &mut Village, teller: &mut Teller<impl io::Write>) -> P
     teller.tell(scene)
 }
 
-/// A third peer comes; neighbours answer, and the tracker is spared.
+/// A third peer joins; neighbours answer, and the tracker is spared.
 async fn fetch(village: &mut Village, teller: &mut Teller<impl io::Write>) -> Played {
     let mut scene = Scene::new("Peer 3 shares 5.txt, 6.txt and client, and joins.");
     scene.notices(
@@ -136,7 +136,7 @@ async fn fetch(village: &mut Village, teller: &mut Teller<impl io::Write>) -> Pl
 
     let mut scene = Scene::new("Peer 3 asks for 2.txt. It has no neighbours.");
     scene.got(village.get(PEER_3, "2.txt").await?);
-    // Peer 1 is to know all that peer 3 has before it asks.
+    // Peer 1 must know all files of peer 3 before it asks.
     village.until_knows(PEER_1, PEER_3, 4).await?;
     teller.tell(scene)?;
 
@@ -182,7 +182,7 @@ async fn fetch(village: &mut Village, teller: &mut Teller<impl io::Write>) -> Pl
     teller.tell(scene)
 }
 
-/// One leaves with a goodbye, one without, and comes back.
+/// One peer leaves with a goodbye, another one without, and comes back.
 async fn part(village: &mut Village, teller: &mut Teller<impl io::Write>) -> Played {
     let gone = Instant::now();
     village.leave(PEER_1).await?;
@@ -221,7 +221,7 @@ async fn part(village: &mut Village, teller: &mut Teller<impl io::Write>) -> Pla
     teller.tell(scene)
 }
 
-/// The user did not want to wait.
+/// The failure of a demo that the user interrupted.
 fn interrupted() -> Complaint {
     let why = "interrupted: the village is taken down, nothing is left of it";
     failure(ErrorKind::Unfinished, why)

@@ -1,4 +1,4 @@
-//! What is told of a scene: a paragraph for users, an object for scripts.
+//! How a scene is told: as a paragraph for users, as an object for scripts.
 
 use std::io::Write;
 
@@ -12,7 +12,7 @@ use crate::tables::Tables;
 use crate::wrap::wrapped;
 use crate::{answer, lines, listing, table};
 
-/// Columns of a paragraph, where the terminal has as many.
+/// The width of a paragraph, unless the terminal is narrower.
 const WIDTH: usize = 80;
 const INDENT: &str = "    ";
 
@@ -24,17 +24,17 @@ pub struct Scene {
     what: String,
     /// Lines as the program itself shows them.
     says: Vec<String>,
-    /// How that came about.
+    /// How this came about.
     because: Option<String>,
     fetched: Option<Fetched>,
     error: Option<Complaint>,
     tables: Option<Tables>,
 }
 
-/// A scene, told.
+/// The result of telling a scene.
 pub type Played = std::result::Result<(), Cut>;
 
-/// Why the rest is not told.
+/// Why the story was cut short.
 #[derive(Debug)]
 pub enum Cut {
     /// The reader has gone.
@@ -50,7 +50,7 @@ impl<F: Into<Complaint>> From<F> for Cut {
 }
 
 impl Scene {
-    /// Something happens.
+    /// Starts a scene with what happens.
     pub fn new(what: &str) -> Self {
         Self {
             event: "step",
@@ -64,17 +64,17 @@ impl Scene {
         }
     }
 
-    /// A line that a node shows.
+    /// Adds a line that a node shows.
     pub fn says(&mut self, line: String) {
         self.says.push(line);
     }
 
-    /// What a node tells its user.
+    /// Adds the notices of a node.
     pub fn notices(&mut self, notices: &[Notice]) {
         self.says.extend(notices.iter().map(lines::notice));
     }
 
-    /// What came of asking for a file, and which members were asked.
+    /// Adds the result of a fetch, and which members were asked.
     pub fn got(&mut self, got: Got) {
         match got {
             Ok(fetched) => {
@@ -89,7 +89,7 @@ impl Scene {
         }
     }
 
-    /// A remark at the end.
+    /// Adds a remark.
     pub fn adds(&mut self, text: &str) {
         let because = self.because.get_or_insert_default();
         if !because.is_empty() {
@@ -98,7 +98,7 @@ impl Scene {
         because.push_str(text);
     }
 
-    /// What the tracker shows now.
+    /// Sets the tables that the tracker shows now.
     pub fn tables(&mut self, view: Tables) {
         self.tables = Some(view);
     }
@@ -108,13 +108,13 @@ impl Scene {
 pub struct Teller<O> {
     out: O,
     json: bool,
-    /// Of the terminal, if it is told to one.
+    /// The width of the terminal, if the output is one.
     width: Option<usize>,
     scenes: u64,
 }
 
 impl<O: Write> Teller<O> {
-    /// Tells `out`.
+    /// Tells the story to `out`.
     pub fn new(out: O, json: bool, width: Option<usize>) -> Self {
         let scenes = 0;
         Self {
@@ -129,12 +129,12 @@ impl<O: Write> Teller<O> {
         prose(text, self.width, "")
     }
 
-    /// Steps told so far.
+    /// Returns the number of scenes told so far.
     pub fn scenes(&self) -> u64 {
         self.scenes
     }
 
-    /// What comes before the first scene.
+    /// Writes the text before the first scene.
     pub fn open(&mut self, text: &str) -> Played {
         if self.json {
             return Ok(());
@@ -142,7 +142,7 @@ impl<O: Write> Teller<O> {
         self.write(&self.prose(text))
     }
 
-    /// The next scene.
+    /// Tells the next scene.
     pub fn tell(&mut self, mut scene: Scene) -> Played {
         self.scenes += 1;
         scene.number = self.scenes;
@@ -154,7 +154,7 @@ impl<O: Write> Teller<O> {
         self.write(&text)
     }
 
-    /// What comes after the last one.
+    /// Writes the text after the last scene.
     pub fn end(&mut self, text: &str, done: &Event) -> Played {
         let text = if self.json {
             json(done)?
@@ -184,7 +184,7 @@ fn paragraph(scene: &Scene, width: Option<usize>) -> String {
     for line in scene.says.iter().flat_map(|said| said.lines()) {
         text.push('\n');
         let (first, rest) = (format!("{INDENT}> "), format!("{INDENT}  "));
-        // What a node shows is quoted as it is, but for a terminal's own breaks.
+        // A node's line is quoted unchanged, except that it is wrapped for the terminal.
         text.push_str(&wrapped(line, width.unwrap_or(usize::MAX), &first, &rest));
     }
     if let Some(because) = &scene.because {
@@ -213,7 +213,7 @@ fn prose(text: &str, width: Option<usize>, indent: &str) -> String {
     )
 }
 
-/// Which members were asked where the file is.
+/// Returns a sentence about which members were asked for the file.
 fn who_was_asked(fetched: &Fetched) -> String {
     let from = fetched
         .from
@@ -243,7 +243,7 @@ mod tests {
     use crate::samples;
 
     #[test]
-    fn a_scene_for_people() {
+    fn a_scene_for_users() {
         let mut scene = Scene::new("Peer 1 asks for 2.txt.");
         scene.number = 7;
         scene.got(Ok(samples::fetched(AnswerSource::Memory)));

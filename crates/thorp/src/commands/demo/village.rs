@@ -1,9 +1,8 @@
 //! A village in one process: a tracker, and peers that can be frozen.
 //!
-//! Every peer is a thread with a runtime of its own, as if it were a machine: a
-//! thread that stands still leaves connections open and says nothing, which is
-//! what a cable that was pulled looks like from the other end. Owns the
-//! directories, which go with it.
+//! Every peer runs on a thread with a runtime of its own, as if it were a machine. A frozen thread
+//! keeps its connections open and sends nothing, which to the other end looks like a pulled cable.
+//! Owns the directories, and removes them at the end.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -28,19 +27,19 @@ use crate::exit::{Complaint, Result, failure};
 use crate::node;
 use crate::tables::{Neighbourhood, PeerLine, Tables};
 
-/// Silence after which a sign of life is sent, here.
+/// The interval of signs of life in the demo, in milliseconds.
 const INTERVAL: &str = "500";
-/// How long anything may take before something is wrong.
+/// How long any step may take before it counts as failed.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What came of asking for a file.
+/// The result of a fetch.
 pub type Got = std::result::Result<Fetched, Complaint>;
 
 /// The tracker and its peers. Dropping it ends them and removes their files.
 pub struct Village {
-    /// Files fetched so far.
+    /// How many files were fetched so far.
     pub files: u64,
-    /// Bytes in them.
+    /// How many bytes they had.
     pub bytes: u64,
     peers: BTreeMap<&'static str, Villager>,
     tracker: RunningTracker,
@@ -65,7 +64,7 @@ struct Machine {
 }
 
 impl Village {
-    /// A tracker, and no peer yet.
+    /// Starts a tracker, without peers.
     pub async fn found(settings: &[Setting]) -> Result<Self> {
         let directory = on_disk(|_| tempfile::Builder::new().prefix("thorp-demo-").tempdir());
         let directory = directory
@@ -77,7 +76,7 @@ impl Village {
             settings.push(setting.map_err(|error| other(error.to_string()))?);
         }
         let common = common(directory.path(), "hall", super::PEER_1, &settings)?;
-        // The screen of a tracker shows what happens; here the scenes tell it.
+        // The scenes tell what happens, so the notices are not shown.
         let (notices, _) = mpsc::channel(1);
         let tracker = launch::tracker(common, Some(true), notices).await?;
         Ok(Self {
@@ -90,13 +89,13 @@ impl Village {
         })
     }
 
-    /// Where its tracker listens.
+    /// Returns the address where its tracker listens.
     pub fn place(&self) -> std::net::SocketAddr {
         self.tracker.listen
     }
 
-    /// A peer makes these files, joins, and has them hashed. Answers with what
-    /// it said meanwhile.
+    /// Starts a peer with these files, and waits until it has joined and hashed them. Returns its
+    /// notices.
     pub async fn join(
         &mut self,
         address: &'static str,
@@ -154,12 +153,12 @@ impl Village {
         Ok(told)
     }
 
-    /// One of its peers.
+    /// Returns one of its peers.
     pub fn peer(&mut self, address: &str) -> Result<&mut Villager> {
         self.peers.get_mut(address).ok_or_else(|| ended(address))
     }
 
-    /// A peer asks for a file, as its user would.
+    /// Lets a peer fetch a file, as its user would.
     pub async fn get(&mut self, address: &str, name: &str) -> Result<Got> {
         let running = &self.peer(address)?.running;
         let mut answer = running.peer.command(Command::Get(Get {
@@ -186,19 +185,19 @@ impl Village {
         Ok(got)
     }
 
-    /// A peer says goodbye.
+    /// Lets a peer leave with a goodbye.
     pub async fn leave(&mut self, address: &str) -> Result<()> {
         let peer = self.peers.remove(address).ok_or_else(|| ended(address))?;
         within("a goodbye", peer.running.stop("goes home")).await
     }
 
-    /// How often the tracker was asked for files.
+    /// Returns how often the tracker was asked for files.
     pub async fn finds(&self) -> Result<u64> {
         let status = self.tracker.tracker.status().await;
         Ok(status.ok_or_else(|| ended("the tracker"))?.counts.finds)
     }
 
-    /// Waits until the List of Peers shows exactly this, and every file is hashed.
+    /// Waits until the List of Peers shows exactly these rows, and every file is hashed.
     pub async fn until_tables(&self, rows: Rows<'_>) -> Result<Tables> {
         let shows = |view: &Tables| {
             let same = |(row, (address, files, neighbours)): (&_, &(&str, &[&str], &[&str]))| {
@@ -213,7 +212,7 @@ impl Village {
         self.until_view("the tables", shows).await
     }
 
-    /// Waits until no table and no neighbour has a peer any more.
+    /// Waits until neither the tables nor the other peers' neighbours include a peer.
     pub async fn until_gone(&mut self, address: &str, others: &[&str]) -> Result<()> {
         let what = format!("{address} being forgotten");
         self.until_view(&what, |view| {
@@ -231,7 +230,7 @@ impl Village {
         Ok(())
     }
 
-    /// Waits until the tables show a peer with as many files.
+    /// Waits until the tables show a peer with this many files.
     pub async fn until_back(&self, address: &str, files: u64) -> Result<Tables> {
         let back = |view: &Tables| {
             let mut rows = view.peers.iter();
@@ -241,7 +240,7 @@ impl Village {
         self.until_view("a peer coming back", back).await
     }
 
-    /// Waits until a peer knows that many files of a neighbour.
+    /// Waits until a peer knows this many files of a neighbour.
     pub async fn until_knows(&mut self, address: &str, neighbour: &str, files: u64) -> Result<()> {
         let viewer = self.peer(address)?.running.peer.viewer();
         let knows = |known: &Neighbourhood| {
@@ -259,17 +258,17 @@ impl Village {
 }
 
 impl Villager {
-    /// Stands still from now on.
+    /// Stops the machine.
     pub fn freeze(&mut self) {
         let (thaw, thawed) = blocking::channel();
         if let Some(freeze) = &self.machine.freeze {
-            // A machine that has ended stands still already.
+            // A machine that has ended does not run anyway.
             let _ = freeze.send(thawed);
         }
         self.machine.frozen = Some(thaw);
     }
 
-    /// Goes on.
+    /// Lets the machine run again.
     pub fn thaw(&mut self) {
         self.machine.frozen = None;
     }
@@ -286,7 +285,7 @@ impl Machine {
         let thread = thread::spawn(move || {
             runtime.block_on(async {
                 while let Some(thawed) = freezes.recv().await {
-                    // Nothing else runs on this thread meanwhile: that is the point.
+                    // Blocks the thread on purpose, so that nothing else runs on it.
                     let _ = thawed.recv();
                 }
             });
@@ -302,12 +301,12 @@ impl Machine {
 }
 
 impl Drop for Machine {
-    /// Nodes end before their directories are removed, so that none writes there.
+    /// Ends the node before its directory is removed, so that it does not write there.
     fn drop(&mut self) {
         self.frozen = None;
         self.freeze = None;
         if let Some(thread) = self.thread.take() {
-            // A thread that panicked has ended too.
+            // A thread that panicked has ended, too.
             let _ = thread.join();
         }
     }
@@ -331,8 +330,8 @@ fn common(directory: &Path, name: &str, address: &str, settings: &[Setting]) -> 
     ))
 }
 
-/// A file that has no root yet counts for each peer that lists it, so there are
-/// fewer rows than are counted until the files are hashed.
+/// Whether every file has its final row. A file without a root counts once for each peer that
+/// lists it, so there are fewer rows than counted until all files are hashed.
 fn has_all_files(view: &Tables) -> bool {
     view.files.len() as u64 == view.files_total
 }
