@@ -1,65 +1,61 @@
-//! Rows of text in columns: how wide each is, and what gives way in a terminal.
+//! Lays out rows of text in columns: how wide each is, and what gives way in a terminal.
 //!
-//! The first column is the one that a user needs whole. In a terminal the other
-//! columns give way to it, form by form, and a row whose first cell is longer than
-//! most goes on in the next line, so that one long name pads no other row. Outside
-//! of one every column is there, and a long cell only moves what follows it.
-//! Owns no wording.
+//! The user needs the first column whole. In a terminal the other columns give way to it, form by
+//! form, and a row whose first cell is longer than most continues on the next line, so that one
+//! long name does not pad all other rows. Outside a terminal every column is shown, and a long
+//! cell only shifts what follows it. Owns no wording.
 
 use std::fmt::Write as _;
 
 use crate::fit::{columns, middle};
 
-/// Between two columns.
+/// The space between two columns.
 const GAP: usize = 2;
-/// Outside a terminal no cell pads those above and below it beyond this.
+/// Outside a terminal, a cell wider than this does not widen its column.
 const WIDEST_PADDED: usize = 60;
-/// The first cell takes at most so many lines of a terminal.
+/// The most lines of a terminal that the first cell takes.
 const MOST_LINES: usize = 4;
 
-/// What is in a cell.
+/// The content of a cell.
 #[derive(Clone, Debug)]
 pub enum Field {
-    /// This, as it is.
+    /// This text.
     Text(String),
-    /// As many of these as there is room for, with this between them, and how many
-    /// more there are.
+    /// As many of these texts as fit, separated by the second field, and how many more there are.
     Several(Vec<String>, &'static str),
 }
 
-/// Columns that go together, by their numbers.
+/// A selection of columns, by index.
 #[derive(Clone, Copy, Debug)]
 pub struct Form {
-    /// Those that are shown, in this order.
+    /// The columns that are shown, in this order.
     pub shown: &'static [usize],
-    /// What the last one is content with.
+    /// The least width that the last column needs.
     pub least: usize,
 }
 
-/// What rows of one kind look like.
+/// The layout of rows of one kind.
 #[derive(Debug)]
 pub struct Kind {
-    /// The columns' names.
+    /// The titles of the columns.
     pub head: &'static [&'static str],
-    /// Those that are aligned to the right.
+    /// The columns that are aligned to the right.
     pub right: &'static [usize],
-    /// The first one has all that is shown outside a terminal; each later one
-    /// takes less room.
+    /// The first form is shown outside a terminal; each later one takes less room.
     pub forms: &'static [Form],
 }
 
-/// How rows of one kind are laid out. The columns of later rows are at least as
-/// wide as those of earlier ones.
+/// The layout of a list. The columns of later rows are at least as wide as those of earlier ones.
 #[derive(Debug)]
 pub struct ColumnLayout {
     kind: &'static Kind,
     terminal: Option<usize>,
-    /// The form that was chosen, with its columns' widths, once there were rows.
+    /// The chosen form and the widths of its columns, once there were rows.
     chosen: Option<(Form, Vec<usize>)>,
 }
 
 impl ColumnLayout {
-    /// For a terminal of so many columns, if it is one.
+    /// Creates the layout for a terminal of this width, or for other output.
     pub fn new(kind: &'static Kind, terminal: Option<usize>) -> Self {
         Self {
             kind,
@@ -68,7 +64,7 @@ impl ColumnLayout {
         }
     }
 
-    /// Some rows in lines, the first time with the columns' names above them.
+    /// Returns rows as lines, the first time with the titles of the columns above them.
     pub fn lines(&mut self, rows: &[Vec<Field>]) -> String {
         let is_first = self.chosen.is_none();
         let (form, widths) = match (self.chosen.take(), self.terminal) {
@@ -106,7 +102,7 @@ impl ColumnLayout {
         lines.join("\n")
     }
 
-    /// Every cell padded to the longest of its column that is not too long.
+    /// Pads every cell to the longest of its column, not counting cells that are too long.
     fn padded(&self, form: Form, rows: &[Vec<Field>], before: &[usize]) -> Vec<usize> {
         let width = |(place, at): (usize, &usize)| {
             let cells = rows.iter().map(|row| row[*at].width());
@@ -118,7 +114,7 @@ impl ColumnLayout {
         form.shown.iter().enumerate().map(width).collect()
     }
 
-    /// The first form that has room for what most rows have in it.
+    /// Returns the first form in which most rows fit.
     fn fitting(&self, terminal: usize, rows: &[Vec<Field>]) -> (Form, Vec<usize>) {
         let measured: Vec<Measure> = (0..self.kind.head.len())
             .map(|at| {
@@ -171,11 +167,11 @@ impl ColumnLayout {
     }
 }
 
-/// The widths of a column's cells.
+/// The widths of the cells in a column.
 #[derive(Clone, Copy, Debug)]
 struct Measure {
     longest: usize,
-    /// At most a quarter of the cells are wider.
+    /// A width that at most a quarter of the cells exceed.
     most: usize,
 }
 
@@ -200,7 +196,7 @@ impl Field {
         }
     }
 
-    /// Its text, and in some width as much of it as there is room for.
+    /// Returns the text, or as much of it as fits into the given width.
     fn fitted(&self, width: Option<usize>) -> String {
         match self {
             Self::Text(text) => match width {
@@ -212,7 +208,7 @@ impl Field {
     }
 }
 
-/// The most that a cell has of several, however much room there is.
+/// The most items of a cell that are shown, however much room there is.
 const MOST_SEVERAL: usize = 8;
 
 fn several(all: &[String], between: &str, width: Option<usize>) -> String {
@@ -278,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn where_there_is_room_every_column_is_shown() {
+    fn every_column_is_shown_if_there_is_room() {
         let text = shown(
             80,
             &[row("2.txt", &["oak", "elm"]), row("10.txt", &["oak"])],
@@ -291,7 +287,7 @@ Name       Size  Date        Held by
     }
 
     #[test]
-    fn the_name_stays_whole_and_the_others_give_way() {
+    fn the_first_column_stays_whole_and_the_others_give_way() {
         let name = "a-name-of-forty-columns-as-photos-have.x";
         assert_eq!(name.len(), 40);
         let rows = [row(name, &["oak", "elm", "ash"])];

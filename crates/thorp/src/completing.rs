@@ -1,9 +1,8 @@
-//! What a shell is offered for a half-typed word: peers, and names of files.
+//! Completion in shells: peers and names of files for a half-typed word.
 //!
-//! Asked of the peer that runs here, which answers from its memory: of its
-//! neighbours' files and its own. Where none runs, or it does not answer at once,
-//! nothing is offered: a key that was pressed for help does not wait, and joins no
-//! group. Owns the shells' quoting of what is offered.
+//! The peer that runs here is asked, which answers from its memory of its neighbours' files and
+//! its own. If no peer runs, or it does not answer at once, nothing is offered: a completion does
+//! not wait, and joins no group. Owns the quoting of offered words for shells.
 
 use std::env;
 use std::ffi::OsStr;
@@ -21,39 +20,39 @@ use tokio::time::timeout;
 
 use crate::state::{self, NodeKind};
 
-/// By this variable the program is asked for completions, and by which shell.
+/// The environment variable with which a shell asks the program for completions; names the shell.
 pub const VARIABLE: &str = "THORP_COMPLETE";
 
-/// A user notices no more.
+/// How long to wait for the peer: a delay that a user hardly notices.
 const AT_ONCE: Duration = Duration::from_millis(400);
-/// More are not offered.
+/// The most words that are offered.
 const MOST: usize = 100;
-/// Rows that are asked for at a time.
+/// How many rows are read at a time.
 const ROWS: usize = 100;
 
 /// The shell that asks.
 static SHELL: OnceLock<String> = OnceLock::new();
 
-/// If a shell asks, it is answered, and the process ends.
+/// Answers and ends the process if a shell asks for completions.
 pub fn answer(command: fn() -> clap::Command) {
     if let Ok(shell) = env::var(VARIABLE) {
-        // The library takes the variable away before it asks for candidates.
+        // The library removes the variable before it asks for candidates.
         let _ = SHELL.set(shell);
         CompleteEnv::with_factory(command).var(VARIABLE).complete();
     }
 }
 
-/// Peers that are known here.
+/// Offers the known peers.
 pub fn peers(current: &OsStr) -> Vec<CompletionCandidate> {
     offered(current, |typed| async move { peers_named(&typed).await })
 }
 
-/// Files that are known here: one folder after the other, as paths are completed.
+/// Offers the known files, one folder level at a time, as paths are completed.
 pub fn files(current: &OsStr) -> Vec<CompletionCandidate> {
     offered(current, |typed| async move { files_named(&typed).await })
 }
 
-/// Both: folders, and peers.
+/// Offers known folders and peers.
 pub fn peers_and_folders(current: &OsStr) -> Vec<CompletionCandidate> {
     offered(current, |typed| async move {
         let mut all = peers_named(&typed).await;
@@ -84,7 +83,7 @@ fn offered<F: Future<Output = Vec<String>>>(
     };
     let found = runtime.block_on(async { timeout(AT_ONCE, ask(typed)).await });
     let names = found.unwrap_or_default().into_iter();
-    // What a terminal cannot show cannot be chosen by looking at it either.
+    // A name that a terminal cannot show cannot be chosen by looking at it.
     let shown = names.filter(|name| printable(name).to_string() == *name);
     let typed = shown.map(|name| if is_bash { escaped(&name) } else { name });
     typed.map(CompletionCandidate::new).collect()
@@ -108,8 +107,7 @@ async fn peers_named(typed: &str) -> Vec<String> {
         .collect()
 }
 
-/// Whole names, and for those in folders the next folder: what is beneath it is
-/// passed over.
+/// Returns whole names, and only the next folder of names in folders, whose contents are skipped.
 async fn files_named(typed: &str) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
     let mut from = typed.to_owned();
@@ -129,7 +127,7 @@ async fn files_named(typed: &str) -> Vec<String> {
         for name in names {
             last = Some(name.to_owned());
             let Some(rest) = name.strip_prefix(typed) else {
-                // They are in order: none behind it begins so.
+                // Names are in order: no later one begins with the typed text.
                 is_over |= name > typed;
                 continue;
             };
@@ -140,7 +138,7 @@ async fn files_named(typed: &str) -> Vec<String> {
         }
         match (last, found.last()) {
             _ if is_over => break,
-            // Behind all that is in the folder: `0` is the character after `/`.
+            // Skips everything in the folder: `0` is the character after `/`.
             (Some(last), Some(folder))
                 if folder.ends_with('/') && last.starts_with(folder.as_str()) =>
             {
@@ -154,7 +152,7 @@ async fn files_named(typed: &str) -> Vec<String> {
     found
 }
 
-/// The row from which on names begin so, or may.
+/// Returns the position of the first name that may begin with this text.
 fn start(from: &str) -> At {
     match from.trim_end_matches('/') {
         "" => At::Start,
@@ -178,7 +176,7 @@ async fn page(ask: Ask) -> Option<Page> {
     None
 }
 
-/// Bash inserts what it is given as it is.
+/// Escapes a name for Bash, which inserts it unchanged.
 fn escaped(name: &str) -> String {
     let mut typed = String::with_capacity(name.len());
     for c in name.chars() {

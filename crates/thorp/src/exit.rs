@@ -1,7 +1,7 @@
-//! How the process ends: the exit codes that scripts rely on.
+//! The exit codes that scripts rely on.
 //!
-//! Owns the mapping from outcomes to numbers, and the failures of an answer that
-//! was cut short. The numbers of failures are [`ErrorKind`]'s own.
+//! Owns the mapping from outcomes to numbers, and the failures of an answer that was cut short.
+//! The numbers of failures are those of [`ErrorKind`].
 
 use std::process::ExitCode;
 
@@ -13,20 +13,20 @@ use thorp_node::launch::LaunchError;
 use crate::quoting::for_shell;
 use crate::words;
 
-/// What `main` hands to the system.
+/// The exit code of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Exit(u8);
 
 impl Exit {
-    /// It did what was asked.
+    /// The command was carried out.
     pub const DONE: Self = Self(0);
 
-    /// As another process has ended.
+    /// Returns the exit code of another process.
     pub const fn of_another(code: u8) -> Self {
         Self(code)
     }
 
-    /// The number itself.
+    /// Returns the number.
     #[cfg(test)]
     pub const fn code(self) -> u8 {
         self.0
@@ -45,13 +45,12 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// What went wrong, in a sentence. Its fields are part of the interface
-/// (`docs/json.md`).
+/// A failure and its sentence. The fields are part of the interface (`docs/json.md`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Complaint {
-    /// For programs.
+    /// The kind of failure, for programs.
     pub kind: ErrorKind,
-    /// For users: what, with which thing, and what to do now.
+    /// The sentence for users: what went wrong, with which thing, and what to do now.
     pub message: String,
 }
 
@@ -85,10 +84,10 @@ impl From<BackupError> for Complaint {
     }
 }
 
-/// What a verb returns: how it ended, or a failure still to be shown.
+/// The result of a verb: its exit code, or a failure still to be shown.
 pub type Result<T = Exit> = std::result::Result<T, Complaint>;
 
-/// A failure in one line.
+/// Creates a failure.
 pub fn failure(kind: ErrorKind, message: impl Into<String>) -> Complaint {
     Complaint {
         kind,
@@ -96,13 +95,13 @@ pub fn failure(kind: ErrorKind, message: impl Into<String>) -> Complaint {
     }
 }
 
-/// An answer that ended without an end.
+/// The failure of an answer that ended without its last event.
 pub fn broken_off() -> Complaint {
     let why = "the answer broke off: the peer has ended; see whether it still runs (thorp status)";
     failure(ErrorKind::Unfinished, why)
 }
 
-/// The user did not want to wait for an answer, perhaps of a fetch.
+/// The failure of an answer that the user interrupted; `fetch` if it was that of a fetch.
 pub fn interrupted(fetch: Option<&Get>) -> Complaint {
     let Some(get) = fetch else {
         return failure(ErrorKind::Unfinished, "interrupted");

@@ -1,14 +1,14 @@
-//! Names in a cell of a given width: as many as fit, and how many more.
+//! Fits names into a cell: as many as there is room for, and how many more there are.
 
 use ratatui::text::Span;
 use std::fmt::Write as _;
 
 use crate::quoting::quoted;
 
-/// At most `max_lines` lines of at most `width` columns; `total` names exist.
+/// Returns at most `max_lines` lines of at most `width` columns; `total` names exist.
 ///
-/// Invariant: at least one line, and what was left out is always said (if there
-/// is room to say anything at all).
+/// Invariant: returns at least one line, and always says how many names were left out (if there is
+/// room for that).
 pub fn names(names: &[String], total: u64, width: usize, max_lines: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     let mut placed: Vec<usize> = vec![0];
@@ -35,7 +35,7 @@ pub fn names(names: &[String], total: u64, width: usize, max_lines: usize) -> Ve
     if total <= count {
         return lines;
     }
-    // Room for the remark is made by taking names off the last line.
+    // Names on the last line are removed to make room for the remark.
     let on_last = placed.last().copied().unwrap_or(0);
     let first_on_last = usize::try_from(count).unwrap_or(0) - on_last;
     for keep in (0..=on_last).rev() {
@@ -59,7 +59,7 @@ pub fn names(names: &[String], total: u64, width: usize, max_lines: usize) -> Ve
     lines
 }
 
-/// `text`, or its beginning and an ellipsis.
+/// Returns `text`, or its beginning and an ellipsis.
 pub fn clip(text: &str, width: usize) -> String {
     if columns(text) <= width {
         return text.to_owned();
@@ -76,8 +76,8 @@ pub fn clip(text: &str, width: usize) -> String {
     clipped
 }
 
-/// `text`, or its beginning and its end with an ellipsis between them: what two
-/// long names differ in is often their end.
+/// Returns `text`, or its beginning and end with an ellipsis between them, because long names
+/// often differ only at their ends.
 pub fn middle(text: &str, width: usize) -> String {
     if columns(text) <= width {
         return text.to_owned();
@@ -95,7 +95,7 @@ pub fn middle(text: &str, width: usize) -> String {
     clip(text, width - columns(end).min(width)) + end
 }
 
-/// How wide `text` is on a terminal.
+/// Returns the width of `text` in columns of a terminal.
 pub fn columns(text: &str) -> usize {
     Span::raw(text).width()
 }
@@ -110,14 +110,14 @@ mod tests {
     }
 
     #[test]
-    fn what_fits_is_shown() {
+    fn names_that_fit_are_shown() {
         assert_eq!(fitted(&["1.txt", "2.txt"], 2, 11, 1), ["1.txt 2.txt"]);
         assert_eq!(fitted(&["1.txt", "2.txt"], 2, 10, 2), ["1.txt", "2.txt"]);
         assert_eq!(fitted(&[], 0, 10, 2), [""]);
     }
 
     #[test]
-    fn what_does_not_is_counted() {
+    fn names_that_do_not_fit_are_counted() {
         let four = ["aaaa", "bbbb", "cccc", "dddd"];
         assert_eq!(fitted(&four, 4, 19, 1), ["aaaa bbbb cccc dddd"]);
         assert_eq!(fitted(&four, 4, 18, 1), ["aaaa … and 3 more"]);

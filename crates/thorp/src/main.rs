@@ -1,19 +1,19 @@
-//! The program: arguments in, screens and answers out.
+//! The program: reads arguments, shows screens and answers.
 //!
 //! ```text
-//! args          what can be typed            commands      one verb a file
+//! args          the command line             commands      one file for each verb
 //! node          a running node for a verb    quoting       names on one line with others
 //! answer        events for users, scripts    listing       rows on standard output
-//! columns, fit  rows and names in a width    sorting, pager  lists that a user looks at
+//! columns, fit  rows and names in a width    sorting, pager  lists for users
 //! words         codes into sentences         json          the same for --json
 //! lines, table  plain-lines form             screen        the tracker's live screen
-//! menu          share's menu                 conversation  asking back during a fetch
+//! menu          share's menu                 conversation  questions during a fetch
 //! out, prompt, progress, signals             standard streams, questions, bars, goodbyes
 //! threads       as many as the system allows
 //! ```
 //!
-//! Nothing here opens a socket or a file of the state directory, and nothing
-//! below here talks to a user.
+//! Nothing here opens a socket or a file of the state directory, and no lower crate talks to a
+//! user.
 
 mod answer;
 mod args;
@@ -60,19 +60,19 @@ use tracing_subscriber::EnvFilter;
 use crate::args::Args;
 use crate::exit::{Exit, Result, failure};
 
-/// A listing of gigabytes is made of small things. Once its member is gone, the system's
-/// own allocator keeps nearly all of that; this one gives most of it back.
+/// A listing of gigabytes consists of small allocations. When it is dropped, the system allocator
+/// keeps nearly all of that memory; this one gives most of it back.
 #[global_allocator]
 static MEMORY: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    // A shell asks what may be typed: answered here, and that is all.
+    // A shell's request for completions is answered here, which ends the process.
     completing::answer(Args::command);
     let env = |name: &str| std::env::var(name).ok();
     let args = match Args::read(std::env::args_os(), env) {
         Ok(args) => args,
         Err(error) => {
-            // Help and version come this way too; a closed pipe is no failure.
+            // Help and version arrive here as well; a closed pipe is no failure.
             let printed = error.print().and_then(|()| std::io::stdout().flush());
             return match printed {
                 Err(why) if why.kind() != std::io::ErrorKind::BrokenPipe => {
@@ -101,7 +101,7 @@ fn start(args: Args) -> Result {
         .build()
         .map_err(|e| failure(ErrorKind::Other, format!("starting: {e}")))?;
     let exit = runtime.block_on(commands::run(args));
-    // Threads that wait for a key are not waited for.
+    // Threads that wait for a key would never end.
     runtime.shutdown_background();
     exit
 }

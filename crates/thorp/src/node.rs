@@ -1,7 +1,7 @@
-//! The program's way to a node: what was typed in, a running node out.
+//! Starts nodes for the program.
 //!
-//! Thin: `thorp_node::launch` does the work. Here it gets the program's words
-//! for goodbyes and doors, and the shape that screens and lines are drawn from.
+//! Thin: `thorp_node::launch` does the work. Adds the program's wording for goodbyes and doors,
+//! and the form from which screens and lines are drawn.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -24,72 +24,72 @@ use tokio::sync::mpsc;
 use crate::exit::{Result, failure};
 use crate::words;
 
-/// An answer, event by event; dropping it gives the request up.
+/// The events of an answer; dropping it abandons the request.
 pub type Answers = mpsc::Receiver<Event>;
 
-/// A future that says goodbye to every member with a link, and ends the node.
+/// A future that says goodbye to every linked member and ends the node.
 pub type Stop = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// A future that makes an invite.
 pub type Inviting = Pin<Box<dyn Future<Output = Result<String>> + Send>>;
 
-/// Notices that wait to be shown; later ones are dropped.
+/// The most notices that wait to be shown; further ones are dropped.
 const NOTICES: usize = 64;
-/// How long an invite is good for.
+/// How long an invite is valid.
 const INVITE_VALIDITY: Duration = Duration::from_hours(24);
-/// The reason that other members are told when the user ends this node.
+/// The reason given to other members when the user ends this node.
 const LEAVING: &str = "stopped by its user";
 
-/// How another machine gets into the group, as its user has to type it.
+/// How another machine joins the group, as its user has to type it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Door {
-    /// The tracker's address, with the port where it is not the default one.
+    /// The tracker's address, with the port unless it is the default one.
     pub tracker: String,
-    /// Whether that address is enough to join.
+    /// Whether the address is enough to join.
     pub open: bool,
-    /// The key of the group's CA.
+    /// The public key of the group's CA.
     pub ca: String,
-    /// Where an address is not enough, an invite for one machine, if one was made.
+    /// An invite for one machine, if the address is not enough and an invite was made.
     pub invite: Option<String>,
 }
 
-/// A peer that runs in this process. It has ended once its `viewer` has no news any more.
+/// A peer that runs in this process. It has ended once its `viewer` has no more news.
 pub struct LocalPeer {
-    /// What it shares.
+    /// The directory that it shares.
     pub directory: PathBuf,
-    /// Where it listens, as others reach it.
+    /// The address where it listens, as other members reach it.
     pub listen: Option<SocketAddr>,
-    /// What it shows of itself.
+    /// The view of its state.
     pub viewer: Viewer,
-    /// What happens.
+    /// Its notices.
     pub notices: mpsc::Receiver<Notice>,
-    /// Asks it something.
+    /// Sends it a command.
     pub request: Box<dyn Fn(Command) -> Answers + Send>,
-    /// Makes an invite for one machine, where this process is the group's tracker.
+    /// Makes an invite for one machine, if this process is the group's tracker.
     pub invite: Box<dyn Fn() -> Inviting + Send>,
     /// Ends it.
     pub stop: Stop,
-    /// How to get into the group, where this process is its tracker.
+    /// How to join the group, if this process is its tracker.
     pub door: Option<Door>,
-    /// Whether it has ended because the group has removed this machine.
+    /// Returns whether it has ended because the group has removed this machine.
     pub was_removed: Box<dyn Fn() -> bool + Send>,
 }
 
-/// A tracker that runs in this process. It has ended once its `viewer` has no news any more.
+/// A tracker that runs in this process. It has ended once its `viewer` has no more news.
 pub struct LocalTracker {
-    /// Where it listens, as others reach it.
+    /// The address where it listens, as other members reach it.
     pub listen: SocketAddr,
-    /// What it shows of itself.
+    /// The view of its state.
     pub viewer: Viewer,
-    /// What happens.
+    /// Its notices.
     pub notices: mpsc::Receiver<Notice>,
     /// Ends it.
     pub stop: Stop,
-    /// How to get into the group.
+    /// How to join the group.
     pub door: Door,
 }
 
-/// What a node is started with.
+/// Returns what every node needs to start.
 pub fn common(
     state: PathBuf,
     settings: Vec<Setting>,
@@ -107,15 +107,14 @@ pub fn common(
     }
 }
 
-/// Whether nothing has ever run on a state directory; asking leaves it so.
+/// Whether no node has ever run on a state directory. Does not create it.
 pub async fn is_new(state: &Path) -> bool {
     let state = state.to_owned();
     let is_there = thorp_disk::spawn(move |_| state.try_exists()).await;
     matches!(is_there, Ok(Ok(false)))
 }
 
-/// Starts a peer. Joining may take a while: `show` is given what happens until
-/// the peer is there.
+/// Starts a peer. Joining may take a while: `show` gets the notices until the peer is ready.
 pub async fn share(
     common: Common,
     dir: &Path,
@@ -158,7 +157,7 @@ pub async fn share(
     })
 }
 
-/// Starts a tracker: open, or by invitation, or as it was where neither is said.
+/// Starts a tracker: open or by invitation, or as it was if `open` is `None`.
 pub async fn tracker(common: Common, open: Option<bool>) -> Result<LocalTracker> {
     let (sender, notices) = mpsc::channel(NOTICES);
     let running = launch::tracker(common, open, sender).await?;
@@ -171,7 +170,7 @@ pub async fn tracker(common: Common, open: Option<bool>) -> Result<LocalTracker>
     })
 }
 
-/// Becomes a member by an invite; answers with a sentence about the group.
+/// Joins a group with an invite. Returns a sentence about the group.
 pub async fn join(common: Common, invite: Invite) -> Result<String> {
     let (name, was_member) = launch::join(common, invite).await?;
     let since = if was_member {
@@ -185,7 +184,7 @@ pub async fn join(common: Common, invite: Invite) -> Result<String> {
     ))
 }
 
-/// What was pasted, read.
+/// Parses an invite that the user pasted.
 pub fn invite(text: &str) -> Result<Invite> {
     let wrong = |error: InviteError| failure(ErrorKind::Usage, words::invite(error));
     text.trim().parse().map_err(wrong)
@@ -206,7 +205,7 @@ impl From<&launch::Access> for Door {
     }
 }
 
-/// One address for a user to type, for what listens at all of them.
+/// Returns one address for users to type, if the node listens on all of them.
 fn reachable(listen: SocketAddr) -> SocketAddr {
     addresses::own(listen).first().copied().unwrap_or(listen)
 }

@@ -1,9 +1,9 @@
-//! Standard output and standard error, written so that nothing can hurt.
+//! Standard output and standard error, written so that a closed stream does no harm.
 //!
-//! Data goes to standard output and is flushed at every line, for a reader that
-//! follows it; when that reader has gone (`thorp ls | head`) this is an end, not
-//! an error. Talk goes to standard error, which may be closed. Owns what is a
-//! terminal and whether colour is wanted.
+//! Data goes to standard output, which is flushed after every line for a reader that follows it.
+//! If that reader has gone (`thorp ls | head`), this is the end, not an error. Talk goes to
+//! standard error, which may be closed. Owns which streams are terminals and whether colour is
+//! wanted.
 
 use std::io::{self, ErrorKind, IsTerminal, Write};
 
@@ -15,13 +15,13 @@ use crate::exit::{Complaint, Result, failure};
 use crate::quoting::printable_lines;
 use crate::wrap;
 
-/// What standard output does with a line.
+/// Whether standard output can still be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Flow {
-    /// Go on.
+    /// It is open.
     Open,
-    /// The reader has gone.
+    /// Its reader has gone.
     Closed,
 }
 
@@ -38,64 +38,64 @@ pub fn line(out: &mut impl Write, text: &str) -> io::Result<Flow> {
     }
 }
 
-/// A line of data.
+/// Writes a line of data to standard output.
 pub fn data(text: &str) -> Result<Flow> {
     line(&mut io::stdout().lock(), text).map_err(|error| unwritten(&error))
 }
 
-/// Data that was not written, because the disk is full or the like.
+/// The failure of data that could not be written, for example because the disk is full.
 pub fn unwritten(error: &io::Error) -> Complaint {
     let why = format!("standard output cannot be written ({error}): not all of it is there");
     failure(api::ErrorKind::Other, why)
 }
 
-/// A line of talk; in a terminal as many as it takes.
+/// Writes a line of talk to standard error, wrapped to the width of a terminal.
 pub fn talk(text: &str) {
     let mut talk = io::stderr().lock();
     let text = wrap::fitted(text, &talk);
     let _ = line(&mut talk, &text);
 }
 
-/// An error, the way every error is shown.
+/// Writes an error to standard error.
 pub fn complain(failure: &Complaint) {
     talk(&complaint(failure));
 }
 
-/// What [`complain`] shows.
+/// Returns what [`complain`] writes.
 pub fn complaint(failure: &Complaint) -> String {
     format!("thorp: {}", printable_lines(&failure.message))
 }
 
-/// What the three standard streams lead to.
+/// What the three standard streams are connected to.
 #[expect(
     clippy::struct_excessive_bools,
     reason = "independent facts, not a state"
 )]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Terminals {
-    /// Standard input is a terminal.
+    /// Whether standard input is a terminal.
     pub stdin: bool,
-    /// Standard output is one.
+    /// Whether standard output is a terminal.
     pub stdout: bool,
-    /// Standard error is one.
+    /// Whether standard error is a terminal.
     pub stderr: bool,
-    /// The terminal can move its cursor.
+    /// Whether the terminal can move its cursor.
     pub able: bool,
-    /// Colour is welcome.
+    /// Whether colour is wanted.
     pub colour: bool,
-    /// The terminal's shell waits for this program: it was not put in the background.
+    /// Whether the program runs in the foreground of its terminal.
     pub in_foreground: bool,
 }
 
-/// Whether this program may read from the terminal: one that a shell has put in the
-/// background would be suspended.
+/// Whether this program may read from the terminal; in the background of a shell it would be
+/// suspended.
 pub fn is_in_foreground() -> bool {
-    // A terminal of another session suspends nobody.
+    // The terminal of another session does not suspend this process.
     tcgetpgrp(io::stdin()).map_or(true, |group| group == getpgrp())
 }
 
 impl Terminals {
-    /// As they are now.
+    /// Detects the current connections.
     pub fn detect() -> Self {
         let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         Self {
@@ -113,13 +113,13 @@ impl Terminals {
         self.colour && self.stderr && self.able
     }
 
-    /// Whether the user can be asked on standard error, and answer.
+    /// Whether the user can be asked on standard error and can answer.
     pub fn can_ask(self) -> bool {
         self.stdin && self.stderr && self.in_foreground
     }
 
-    /// Whether a screen or a menu can be shown. A log on the same terminal
-    /// would tear it, so `logging` means plain lines.
+    /// Whether a screen or a menu can be shown. A log on the same terminal would disturb it, so
+    /// with `logging` there are plain lines.
     pub fn can_draw(self, logging: bool) -> bool {
         self.stdin && self.stdout && self.able && !(logging && self.stderr)
     }
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_has_gone_is_an_end() {
+    fn a_reader_that_has_gone_ends_the_output() {
         assert_eq!(line(&mut Gone, "x").expect("no error"), Flow::Closed);
         let mut out = Vec::new();
         assert_eq!(line(&mut out, "x").expect("no error"), Flow::Open);

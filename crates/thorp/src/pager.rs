@@ -1,8 +1,8 @@
-//! A long list in a pager, as git does it: `$PAGER`, otherwise `less`, which ends
-//! by itself where all fits on the screen.
+//! Shows a long list in a pager, as git does: `$PAGER`, otherwise `less`, which ends by itself if
+//! the list fits on the screen.
 //!
-//! Only in a terminal. The pager is started with the first line, so that an error
-//! that comes before it is shown as everywhere. Owns the pager's process.
+//! Only in a terminal. The pager is started with the first line, so that an earlier error is shown
+//! as usual. Owns the process of the pager.
 
 use std::env;
 use std::io::{self, Write};
@@ -17,22 +17,22 @@ pub struct Pager(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
-    /// What is to be started.
+    /// The command to start, unless it was started.
     wanted: Option<Command>,
     running: Option<Child>,
 }
 
-/// Where a stream of the process goes: to the pager once that runs.
+/// A stream of the process that goes to the pager once that runs.
 pub struct Paged<W> {
     pager: Pager,
     otherwise: W,
-    /// Data starts the pager; talk follows it where both are one terminal.
+    /// Whether writing starts the pager: data does. Talk on the same terminal only follows it.
     starts: bool,
     follows: bool,
 }
 
 impl Pager {
-    /// The one that the user wants, to be started with the first line of data.
+    /// Returns the pager that the user wants, to be started with the first line of data.
     pub fn wanted() -> Self {
         let state = State {
             wanted: command(|name| env::var(name).ok()),
@@ -41,7 +41,7 @@ impl Pager {
         Self(Arc::new(Mutex::new(state)))
     }
 
-    /// No pager.
+    /// Returns no pager.
     pub fn none() -> Self {
         Self::default()
     }
@@ -55,7 +55,8 @@ impl Pager {
         }
     }
 
-    /// `follows` where it goes to the same terminal.
+    /// Returns standard error; it goes through the pager if `follows`, because it is the same
+    /// terminal.
     pub fn talk(&self, follows: bool) -> Paged<io::Stderr> {
         Paged {
             pager: self.clone(),
@@ -65,7 +66,7 @@ impl Pager {
         }
     }
 
-    /// Tells the pager that this is all, and waits until the user has seen it.
+    /// Tells the pager that the list is complete, and waits until the user has left it.
     pub async fn close(self, signals: &mut Signals) {
         let running = {
             let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -78,7 +79,7 @@ impl Pager {
         loop {
             tokio::select! {
                 _ = &mut ended => return,
-                // An interrupt is the pager's: it ends a search in it.
+                // An interrupt is meant for the pager: it ends a search in it.
                 means = signals.which() => if means == Means::End {
                     return;
                 },
@@ -93,7 +94,7 @@ impl<W: Write> Paged<W> {
         if self.starts
             && let Some(mut wanted) = state.wanted.take()
         {
-            // Where there is none, the list is shown without it.
+            // If it cannot be started, the list is shown without a pager.
             state.running = wanted.spawn().ok();
         }
         let pipe = state
@@ -117,7 +118,7 @@ impl<W: Write> Write for Paged<W> {
     }
 }
 
-/// What to start, by the environment; nothing where the user wants none.
+/// Returns the command that the environment asks for; `None` if the user wants no pager.
 fn command(env: impl Fn(&str) -> Option<String>) -> Option<Command> {
     let pager = env("PAGER").unwrap_or_else(|| "less".into());
     let words: Vec<&str> = pager.split_whitespace().collect();
@@ -134,7 +135,7 @@ fn command(env: impl Fn(&str) -> Option<String>) -> Option<Command> {
             command
         }
     };
-    // Ends where all fits, shows colours, and leaves the list on the screen.
+    // `less` then ends if all fits, shows colours, and leaves the list on the screen.
     for (name, value) in [("LESS", "FRX"), ("LV", "-c")] {
         if env(name).is_none() {
             command.env(name, value);
@@ -165,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_the_users_pager_and_otherwise_less() {
+    fn the_pager_is_the_users_and_otherwise_less() {
         let less = started(&[]).expect("less");
         assert_eq!(less.0, "less");
         assert_eq!(less.1, ["LESS=FRX", "LV=-c"]);

@@ -1,4 +1,4 @@
-//! A question on standard error, a line from standard input.
+//! Asks on standard error and reads the answer from standard input.
 
 use std::io::{self, Write};
 
@@ -8,7 +8,7 @@ use thorp_node::api::ErrorKind;
 use crate::exit::{Result, failure};
 use crate::wrap;
 
-/// Asks the user; nothing comes back at the end of the input.
+/// Asks the user. Returns `None` at the end of the input.
 pub async fn line(question: &str) -> Result<Option<String>> {
     {
         let mut talk = io::stderr().lock();
@@ -23,7 +23,7 @@ pub async fn line(question: &str) -> Result<Option<String>> {
     });
     match read.await {
         Ok(Ok(None)) => {
-            // What comes next does not belong to the question's line.
+            // Ends the line of the question.
             let _ = writeln!(io::stderr().lock());
             Ok(None)
         }
@@ -33,7 +33,7 @@ pub async fn line(question: &str) -> Result<Option<String>> {
     }
 }
 
-/// Drops what was typed or pasted beyond the answer, where that is a terminal.
+/// Discards what was typed or pasted after the answer, if standard input is a terminal.
 pub fn drop_pending() {
     let _ = rustix::termios::tcflush(io::stdin(), QueueSelector::IFlush);
 }

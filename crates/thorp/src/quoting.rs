@@ -1,14 +1,13 @@
-//! Names from elsewhere on one line with others: escaped, and quoted where a
-//! space would split them.
+//! Shows names from other members on one line: escaped, and quoted where a space would split them.
 //!
-//! What cannot be shown is escaped by `thorp_node::printable`. Owns no layout.
+//! Characters that cannot be shown are escaped by `thorp_node::printable`. Owns no layout.
 
 use std::fmt::Write as _;
 
 use thorp_node::printable::printable;
 
-/// A sentence in which all that comes from elsewhere is escaped already: its own line
-/// breaks stay, and a backslash is not doubled once more.
+/// Returns a sentence whose foreign parts are escaped already: keeps its own line breaks, and does
+/// not double backslashes again.
 pub fn printable_lines(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.trim_end_matches('\n').chars() {
@@ -21,11 +20,11 @@ pub fn printable_lines(text: &str) -> String {
     shown
 }
 
-/// A name for a cell that holds several, separated by spaces.
+/// Returns a name for a cell with several names that are separated by spaces.
 ///
-/// A name with white space, a `|` (the tables' own border) or a quote in it, or
-/// an empty one, is put between double quotes, in which `"` and `\` are written
-/// `\"` and `\\`. So every cell reads back into exactly the names it was made of.
+/// A name that is empty, or contains white space, a `|` (the border of the tables) or a double
+/// quote, is put in double quotes, in which `"` and `\` are written as `\"` and `\\`. So the exact
+/// names can be read back from any cell.
 pub fn quoted(name: &str) -> String {
     let splits = |c: char| c.is_whitespace() || c == '"' || c == '|';
     if !name.is_empty() && !name.contains(splits) {
@@ -45,7 +44,7 @@ pub fn quoted(name: &str) -> String {
     quoted
 }
 
-/// A name as it is typed in a shell.
+/// Returns a name as it must be typed in a shell.
 pub fn for_shell(name: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "._-/+,:@%=".contains(c);
     if !name.is_empty() && name.chars().all(plain) {
@@ -54,7 +53,7 @@ pub fn for_shell(name: &str) -> String {
     format!("'{}'", name.replace('\'', r"'\''"))
 }
 
-/// What a user typed: a name as it is, or as [`quoted`] shows it.
+/// Parses what a user typed: a plain name, or one as [`quoted`] shows it.
 pub fn unquoted(typed: &str) -> String {
     let typed = typed.trim();
     let Some(inner) = typed
@@ -109,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shell_takes_a_name_for_one_word() {
+    fn a_quoted_name_is_one_word_to_a_shell() {
         for (name, typed) in [
             ("2.txt", "2.txt"),
             ("a b", "'a b'"),
@@ -122,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn half_quoted_is_taken_as_typed() {
+    fn a_half_quoted_name_is_taken_as_typed() {
         assert_eq!(unquoted("  3.txt\t"), "3.txt");
         assert_eq!(unquoted("\"half"), "\"half");
         assert_eq!(unquoted("\"a\"b\""), "\"a\"b\"");

@@ -1,5 +1,5 @@
-//! Signals that mean goodbye: SIGINT, SIGTERM, SIGHUP; and one that must not end the
-//! program.
+//! The signals that end the program with goodbyes (SIGINT, SIGTERM, SIGHUP), and one that must not
+//! end it.
 
 use std::fs;
 
@@ -10,31 +10,31 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::exit::{Exit, Result, failure};
 use crate::node::Stop;
 
-/// What a signal means.
+/// The meaning of a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Means {
-    /// End what is under way; where nothing is, the program.
+    /// End the current activity; without one, the program.
     Interrupt,
     /// End the program.
     End,
 }
 
-/// Listens from its making on; until then a signal ends the process at once.
+/// Receives signals from its creation on; until then a signal ends the process at once.
 pub struct Signals {
     interrupt: Signal,
     terminate: Signal,
-    /// Nothing where it was ignored from the start: `nohup` means that.
+    /// `None` if SIGHUP was ignored from the start, as by `nohup`.
     hangup: Option<Signal>,
 }
 
-/// Lets a write beyond the largest file that this process may make (`ulimit -f`) fail
-/// like one on a full disk, which is told. The signal would end the process.
+/// Makes a write beyond the file size limit (`ulimit -f`) fail like one on a full disk, which is
+/// reported. By default SIGXFSZ would end the process.
 pub fn outlive_file_limit() -> Result<()> {
     on(SignalKind::from_raw(process::Signal::XFSZ.as_raw())).map(drop)
 }
 
 impl Signals {
-    /// Begins to listen.
+    /// Starts to receive signals.
     pub fn listen() -> Result<Self> {
         let hears_hangup = !is_ignored(process::Signal::HUP);
         Ok(Self {
@@ -44,12 +44,12 @@ impl Signals {
         })
     }
 
-    /// The next one.
+    /// Waits for the next signal.
     pub async fn next(&mut self) {
         self.which().await;
     }
 
-    /// The same, and which it is.
+    /// Waits for the next signal and returns its meaning.
     pub async fn which(&mut self) -> Means {
         tokio::select! {
             _ = self.interrupt.recv() => Means::Interrupt,
@@ -58,7 +58,7 @@ impl Signals {
         }
     }
 
-    /// Ends the node with its goodbyes; a second signal ends the process at once.
+    /// Stops the node with its goodbyes; a second signal ends the process at once.
     pub async fn goodbye(&mut self, stop: Stop) -> Exit {
         tokio::select! {
             () = stop => Exit::DONE,
@@ -78,7 +78,7 @@ async fn next_of(signal: &mut Option<Signal>) -> Option<()> {
     }
 }
 
-/// Whether the program was started with a signal ignored.
+/// Whether a signal was ignored when the program was started.
 fn is_ignored(signal: process::Signal) -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     is_in(&status, signal)

@@ -1,15 +1,15 @@
-//! The order in which files are shown to a user who looks at them.
+//! The order in which files are shown to a user.
 //!
-//! A node tells of files in the order of their names' bytes, and streams stay so.
-//! Where a user looks, numbers in names count as numbers. To be put in another
-//! order rows have to be kept, so that has a bound. Owns no layout.
+//! A node reports files in the order of their names' bytes, and streams keep that order. For a
+//! user, numbers in names are compared as numbers. Sorting requires keeping all rows, so their
+//! memory is bounded. Owns no layout.
 
 use std::cmp::{Ordering, Reverse};
 
 use clap::ValueEnum;
 use thorp_node::api::FileRow;
 
-/// The most that rows take that wait to be put in order, in bytes.
+/// The most memory that rows to be sorted may take, in bytes.
 const MOST_KEPT: usize = 64 << 20;
 
 /// By what files are put in order.
@@ -30,7 +30,7 @@ pub struct Sorting {
     pub is_asked_for: bool,
 }
 
-/// Rows that wait until all have come.
+/// Rows that are kept until all have arrived.
 #[derive(Debug)]
 pub struct RowsToSort {
     order: Order,
@@ -52,7 +52,7 @@ impl RowsToSort {
         self.rows.push(row);
     }
 
-    /// Whether no more may be kept.
+    /// Whether the rows exceed the bound.
     pub fn is_too_much(&self) -> bool {
         self.size > MOST_KEPT
     }
@@ -76,12 +76,12 @@ impl RowsToSort {
     }
 }
 
-/// `h2` before `h10`; of names that are alike otherwise, by their bytes.
+/// Compares names so that `h2` comes before `h10`; equal ones by their bytes.
 pub fn names(a: &str, b: &str) -> Ordering {
     alphanumeric_sort::compare_str(a, b).then_with(|| a.cmp(b))
 }
 
-/// An estimate of the memory that a row takes, in bytes.
+/// Estimates the memory that a row takes, in bytes.
 fn size_of(row: &FileRow) -> usize {
     const ROW: usize = 200;
     const HOLDER: usize = 250;

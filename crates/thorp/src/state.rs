@@ -1,4 +1,4 @@
-//! Where keys and memory are kept. Only the path; the node owns what is in it.
+//! Where the state directory is. Its content is owned by the node.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -7,16 +7,17 @@ use thorp_node::api::ErrorKind;
 
 use crate::exit::{Result, failure};
 
-/// Whose state.
+/// Which node a state directory belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NodeKind {
     /// A peer, or a visitor.
     Peer,
-    /// A tracker alone.
+    /// A tracker that runs alone.
     Tracker,
 }
 
-/// `--state`, or the kind's place in `$XDG_STATE_HOME/thorp`; absolute.
+/// Returns the path given by `--state`, or the default in `$XDG_STATE_HOME/thorp`; always
+/// absolute.
 pub fn directory(asked: Option<&Path>, kind: NodeKind) -> Result<PathBuf> {
     let path = match asked {
         Some(path) => path.to_owned(),
@@ -37,7 +38,7 @@ fn default(kind: NodeKind, env: impl Fn(&str) -> Option<OsString>) -> Option<Pat
             .filter(|value| !value.is_empty())
             .map(PathBuf::from)
     };
-    // As the specification has it, a relative one is ignored.
+    // The XDG specification says that relative paths are to be ignored.
     let home = set("XDG_STATE_HOME")
         .filter(|path| path.is_absolute())
         .or_else(|| Some(set("HOME")?.join(".local/state")))?;
@@ -53,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn where_state_is_kept() {
+    fn the_state_directory() {
         let home = |name: &str| (name == "HOME").then(|| "/home/oak".into());
         let peer = default(NodeKind::Peer, home);
         assert_eq!(peer, Some("/home/oak/.local/state/thorp/peer".into()));

@@ -1,4 +1,4 @@
-//! The two tables of the village, in plain lines.
+//! The two tables of the tracker as plain lines.
 //!
 //! ```text
 //! List of Peers
@@ -7,11 +7,10 @@
 //! | 192.168.198.138 | 1.txt client | 192.168.198.139 |
 //! ```
 //!
-//! Owns what is cut: a cell shows at most
-//! [`CELL_NAMES`] names and then says how many more there are. Several names in
-//! a cell are separated by a space; one that holds a space is quoted
-//! (`printable::quoted`). The columns are in `tables`; the live screen (`screen`)
-//! shows the same.
+//! Owns what is cut: a cell shows at most [`CELL_NAMES`] names, and then how many more there are.
+//! Names in a cell are separated by spaces; a name that contains a space is quoted (see
+//! `quoting`). The columns are defined in `tables`; the live screen (`screen`) shows the same
+//! ones.
 
 use comfy_table::presets::ASCII_MARKDOWN;
 use comfy_table::{ContentArrangement, Table};
@@ -27,24 +26,24 @@ pub const PEERS: &str = "List of Peers";
 /// The title of the second table.
 pub const FILES: &str = "List of Files";
 
-/// The most names in a cell of the lines form.
+/// The most names in a cell of the plain lines.
 pub const CELL_NAMES: usize = 20;
-/// A cell pads those above and below it: so a member's long names are shortened in
-/// their middle, and fewer of them are shown. In columns.
+/// The greatest width of a name, in columns. Longer names of a member are shortened in the middle,
+/// because a cell widens all cells above and below it.
 const WIDEST_NAME: usize = 80;
 const WIDEST_CELL: usize = 400;
 
-/// Both tables, with their titles.
+/// Returns both tables with their titles.
 pub fn both(tables: &Tables) -> String {
     format!("{}\n\n{}\n", peers(tables), files(tables))
 }
 
-/// The List of Peers.
+/// Returns the List of Peers.
 pub fn peers(tables: &Tables) -> String {
     table(PEERS, &tables::PEERS, &tables.peers)
 }
 
-/// The List of Files.
+/// Returns the List of Files.
 pub fn files(tables: &Tables) -> String {
     let mut text = table(FILES, &tables::FILES, &tables.files);
     let hidden = tables.files_total.saturating_sub(tables.files.len() as u64);
@@ -54,7 +53,7 @@ pub fn files(tables: &Tables) -> String {
     text
 }
 
-/// Names in one cell; `total` of them exist.
+/// Returns a cell with these names, of which `total` exist.
 fn cell(names: &[String], total: u64) -> String {
     let mut cell = String::new();
     let mut shown = 0;
@@ -76,12 +75,12 @@ fn cell(names: &[String], total: u64) -> String {
     cell
 }
 
-/// What ends a cell that was cut.
+/// Returns the end of a cell that was cut.
 pub fn more(hidden: u64) -> String {
     format!(" … and {hidden} more")
 }
 
-/// `3 peers, 8 files`.
+/// Returns a text such as `3 peers, 8 files`.
 pub fn counts(peers: u64, files: u64) -> String {
     let (peers, files) = (units::count(peers, "peer"), units::count(files, "file"));
     format!("{peers}, {files}")
@@ -192,7 +191,7 @@ List of Files
     }
 
     #[test]
-    fn one_members_long_names_do_not_pad_everybodys_rows() {
+    fn one_members_long_names_do_not_pad_all_rows() {
         let long: Vec<String> = (0..20).map(|n| "n".repeat(4000) + &n.to_string()).collect();
         let files: Vec<&str> = long.iter().map(String::as_str).collect();
         let rows = [

@@ -1,11 +1,10 @@
-//! What is shown of a node to a person who follows it: the tracker's two tables, a
-//! peer's neighbourhood.
+//! What is shown of a node to a user who follows it: the tracker's two tables, a peer's
+//! neighbourhood.
 //!
-//! Read from the node's snapshot, when there is something to show it to, and
-//! called as people know it: an address, with the port only where two peers
-//! share one; the start of a root, only where two contents have one name. The
-//! same values are the objects of `tracker --json` and `share --json`. Owns the
-//! columns; how they are laid out is in `table` and `screen`.
+//! It is read from the node's snapshot when it is to be shown, with readable labels: an address,
+//! with the port only where two peers share one; the start of a root, only where two contents have
+//! one name. The same values are the objects of `tracker --json` and `share --json`. Owns the
+//! columns; the layout is in `table` and `screen`.
 
 use serde::Serialize;
 use thorp_node::api::PeerRow;
@@ -16,47 +15,47 @@ use tokio::time::{Duration, Instant, sleep_until};
 
 use crate::quoting::quoted;
 
-/// Digits of a root that tell one content from another to a person.
+/// How many digits of a root are shown to tell contents apart.
 const ROOT_PREFIX: usize = 8;
-/// More neighbours than a peer can name to its tracker.
+/// More neighbours than a peer can report to its tracker.
 const MOST_NEIGHBOURS: usize = 1024;
-/// Peers' rows that the tracker makes at a time for the plain tables.
+/// How many peers' rows are read from the tracker at a time for the plain tables.
 const PEERS_AT_ONCE: usize = 100;
-/// Holders that it names at a time: all members may have all files, and each file's
-/// row names all its holders.
+/// How many holders are read from the tracker at a time: all members may have all files, and each
+/// row of a file names all its holders.
 const HOLDERS_AT_ONCE: usize = 10_000;
-/// How often what is shown is made anew at most, and so how late it may be.
+/// How often the view is renewed at most, and so how late it may be.
 const SHOWN_EVERY: Duration = Duration::from_millis(100);
 
 /// The two tables of a tracker.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Tables {
-    /// Peers, addresses in numerical order.
+    /// The peers, in numerical order of their addresses.
     pub peers: Vec<PeerLine>,
-    /// Files, names in order, a row for each (name, content); the first
-    /// [`Tables::MAX_ROWS`] of them.
+    /// The files in the order of their names, with a row for each (name, content); at most
+    /// [`Tables::MAX_ROWS`].
     pub files: Vec<FileLine>,
-    /// Rows in all.
+    /// The number of rows in the complete List of Files.
     pub files_total: u64,
 }
 
 /// A row in the List of Peers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct PeerLine {
-    /// Its address, with the port only where two peers share an address.
+    /// Its address, with the port only if two peers share the address.
     pub address: String,
-    /// Its human name.
+    /// Its name for people.
     pub name: Option<String>,
-    /// Names of its files in order, the first ones.
+    /// The names of its first files, in order.
     pub files: Vec<String>,
-    /// How many there are in all.
+    /// The number of its files.
     pub files_total: u64,
-    /// Its neighbours, as their rows are called, in the rows' order.
+    /// The labels of its neighbours, in the order of the rows.
     pub neighbours: Vec<String>,
-    /// The same for a person: by name where two share an address.
+    /// The same for display: by name where two peers share an address.
     #[serde(skip)]
     pub neighbours_by_name: Vec<String>,
-    /// How many there are in all.
+    /// The number of its neighbours.
     #[serde(skip)]
     pub neighbours_total: u64,
 }
@@ -64,59 +63,59 @@ pub struct PeerLine {
 /// A row in the List of Files.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct FileLine {
-    /// Its name.
+    /// The name of the file.
     pub name: String,
-    /// The start of its root, where another content goes by the same name.
+    /// The start of its root, if another content has the same name.
     pub root_prefix: Option<String>,
-    /// Who has it, as their rows are called, in the rows' order.
+    /// The labels of its holders, in the order of the rows.
     pub holders: Vec<String>,
-    /// The same for a person: by name where two share an address.
+    /// The same for display: by name where two peers share an address.
     #[serde(skip)]
     pub holders_by_name: Vec<String>,
-    /// How many there are in all.
+    /// The number of its holders.
     #[serde(skip)]
     pub holders_total: u64,
 }
 
-/// What a peer knows of those around it, and of its own share.
+/// What a peer knows of its neighbours and of its share.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Neighbourhood {
-    /// Its neighbours, addresses in numerical order.
+    /// Its neighbours, in numerical order of their addresses.
     pub neighbours: Vec<PeerRow>,
     /// Whether there is a link to the tracker.
     pub tracker_connected: bool,
-    /// Files in its share.
+    /// The number of files in its share.
     pub files: u64,
-    /// Of these, still to be hashed.
+    /// How many of them are not hashed yet.
     pub unhashed: u64,
 }
 
 /// A column of one of the tables.
 pub struct Column<R> {
-    /// What it is called.
+    /// The title of the column.
     pub head: &'static str,
-    /// What is in a plain line.
+    /// Returns the content of a cell in plain lines.
     pub cell: fn(&R) -> Cell<'_>,
-    /// What is on the screen.
+    /// Returns the content of a cell on the screen.
     pub on_screen: fn(&R) -> Cell<'_>,
-    /// How wide it is there.
+    /// The width of the column on the screen.
     pub width: Width,
 }
 
-/// What is in a cell.
+/// The content of a cell.
 pub enum Cell<'a> {
-    /// This, as it is.
+    /// This text.
     Text(String),
-    /// As many of these names as there is room for; so many exist.
+    /// As many of these names as fit; the number is how many exist.
     Names(&'a [String], u64),
 }
 
-/// How wide a column of the screen is.
+/// The width of a column on the screen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Width {
-    /// As its longest cell, but at most one part in so many.
+    /// As wide as its longest cell, but at most the width of the table divided by this.
     Longest(usize),
-    /// So many parts of what the others leave.
+    /// This many parts of the width that the other columns leave.
     Rest(usize),
 }
 
@@ -158,8 +157,8 @@ pub const FILES: [Column<FileLine>; 2] = [
     },
 ];
 
-/// Waits for something new to show, and gathers what comes soon after it. Dropping
-/// a wait loses nothing.
+/// Waits for something new to show, and collects what follows soon after. A wait can be dropped
+/// without losing anything.
 #[derive(Debug)]
 pub struct Following {
     news: watch::Receiver<u64>,
@@ -167,10 +166,10 @@ pub struct Following {
 }
 
 impl Tables {
-    /// The most file rows, and the most file names in a peer's row.
+    /// The most rows of files, and the most file names in a peer's row.
     pub const MAX_ROWS: usize = 1000;
 
-    /// As they are now; nothing, if the tracker has ended.
+    /// Reads the current tables; `None` if the tracker has ended.
     pub async fn of(viewer: &Viewer) -> Option<Self> {
         let ask_peers = Ask {
             names: MOST_NEIGHBOURS,
@@ -202,7 +201,7 @@ impl Tables {
 }
 
 impl PeerLine {
-    /// What the tables show of a row, if it is a peer's.
+    /// Returns what the tables show of a row, if it is a peer's.
     pub fn of(row: &SnapshotRow) -> Option<Self> {
         let SnapshotRow::Peer(peer) = row else {
             return None;
@@ -220,7 +219,7 @@ impl PeerLine {
             neighbours_total: if is_cut {
                 peer.neighbours_total
             } else {
-                // Those that are not present are not shown.
+                // Neighbours that are not present are not shown.
                 neighbours.len() as u64
             },
             neighbours,
@@ -228,7 +227,7 @@ impl PeerLine {
         })
     }
 
-    /// `192.168.198.138`, with its human name where it has one.
+    /// Returns `192.168.198.138`, with the peer's name if it has one.
     fn label(&self) -> String {
         let address = printable(&self.address);
         match &self.name {
@@ -247,7 +246,7 @@ impl PeerLine {
 }
 
 impl FileLine {
-    /// What the tables show of a row, if it is a file's.
+    /// Returns what the tables show of a row, if it is a file's.
     pub fn of(row: &SnapshotRow) -> Option<Self> {
         let SnapshotRow::File(file) = row else {
             return None;
@@ -261,8 +260,7 @@ impl FileLine {
         })
     }
 
-    /// Its name, and the start of its root where another content goes by the
-    /// same name.
+    /// Returns the name and, if another content has the same name, the start of the root.
     fn label(&self) -> String {
         let name = quoted(&self.name);
         match &self.root_prefix {
@@ -277,7 +275,7 @@ impl FileLine {
 }
 
 impl Neighbourhood {
-    /// As it is now; nothing, if the peer has ended.
+    /// Reads the current neighbourhood; `None` if the peer has ended.
     pub async fn of(viewer: &Viewer) -> Option<Self> {
         let neighbours = Ask::neighbours();
         let [node, share] = [Part::Node, Part::Share].map(|part| Ask::first(part, 1));
@@ -305,7 +303,7 @@ impl Following {
         }
     }
 
-    /// Waits until there is something new to look at; whether there ever will be.
+    /// Waits until there is something new to read. Returns `false` if there never will be.
     pub async fn is_due(&mut self) -> bool {
         if self.due.is_none() {
             if self.news.changed().await.is_err() {
@@ -322,7 +320,7 @@ impl Following {
     }
 }
 
-/// Those that are present, as their rows are called.
+/// Returns the labels of those members that are present.
 fn labels(of: &[MemberRef]) -> Vec<String> {
     let label = |of: &MemberRef| {
         let address = of.address?;
@@ -335,7 +333,7 @@ fn labels(of: &[MemberRef]) -> Vec<String> {
     of.iter().filter_map(label).collect()
 }
 
-/// Those that are present, by name where the address alone does not tell which.
+/// Returns the same, but names where an address does not identify a peer.
 fn names(of: &[MemberRef]) -> Vec<String> {
     let called = labels(of).into_iter();
     let present = of.iter().filter(|of| of.address.is_some());

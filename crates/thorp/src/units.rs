@@ -1,10 +1,10 @@
-//! Bytes, durations and times as users read them. Nothing else.
+//! Formats bytes, durations and times for users.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use time::OffsetDateTime;
 
-/// `1.2 KiB`; below 1 KiB the exact number of bytes.
+/// Formats a number of bytes as `1.2 KiB`; exactly, if it is below 1 KiB.
 pub fn size(bytes: u64) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     if bytes < 1024 {
@@ -13,7 +13,7 @@ pub fn size(bytes: u64) -> String {
     #[expect(clippy::cast_precision_loss, reason = "one decimal is shown")]
     let mut value = bytes as f64 / 1024.0;
     let mut unit = 0;
-    // 1023.95 would be shown as 1024.0
+    // 1023.95 would be shown as 1024.0.
     while value >= 1023.95 && unit + 1 < UNITS.len() {
         value /= 1024.0;
         unit += 1;
@@ -21,7 +21,7 @@ pub fn size(bytes: u64) -> String {
     format!("{value:.1} {}", UNITS[unit])
 }
 
-/// `1.8 ms`, `12.3 s`, `4 min 5 s`.
+/// Formats milliseconds as `1.8 ms`, `12.3 s`, `4 min 5 s`.
 pub fn duration(ms: f64) -> String {
     if ms < 999.95 {
         return format!("{ms:.1} ms");
@@ -39,11 +39,10 @@ pub fn duration(ms: f64) -> String {
     format!("{} min {} s", whole / 60, whole % 60)
 }
 
-/// `2026-11-23 04:44` in UTC, from seconds since 1970.
+/// Formats seconds since 1970 as `2026-11-23 04:44`, in UTC.
 pub fn time(seconds: i64) -> String {
     const DAY: i64 = 86_400;
-    // From March of the year 0 to the last day of 9999: a year has four digits,
-    // and no file is older or newer.
+    // Clamps to March of year 0 and the end of year 9999, so that a year has four digits.
     let day = seconds.div_euclid(DAY).clamp(-719_468, 2_932_896);
     let within = day * DAY + seconds.rem_euclid(DAY);
     let time = OffsetDateTime::from_unix_timestamp(within).unwrap_or(OffsetDateTime::UNIX_EPOCH);
@@ -57,7 +56,7 @@ pub fn time(seconds: i64) -> String {
     )
 }
 
-/// `2026-11-23T04:44:07Z`, from seconds since 1970.
+/// Formats seconds since 1970 as `2026-11-23T04:44:07Z`.
 pub fn moment(seconds: i64) -> String {
     let minute = time(seconds);
     format!(
@@ -67,7 +66,7 @@ pub fn moment(seconds: i64) -> String {
     )
 }
 
-/// What time it is, in seconds since 1970.
+/// Returns the current time in seconds since 1970.
 pub fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.map_or(0, |since| {
@@ -75,7 +74,7 @@ pub fn now() -> i64 {
     })
 }
 
-/// `1 file`, `2 files`.
+/// Formats a count: `1 file`, `2 files`.
 pub fn count(n: u64, thing: &str) -> String {
     let s = if n == 1 { "" } else { "s" };
     format!("{n} {thing}{s}")

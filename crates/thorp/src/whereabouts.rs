@@ -1,8 +1,8 @@
-//! Where fetched files are now, said once at the end of an answer; and why there, said
-//! once for a state directory.
+//! Says once at the end of an answer where fetched files are, and, once for each state directory,
+//! why there.
 //!
-//! A user who types `thorp get` looks for the file where that was typed. With a peer
-//! running it is in the peer's share.
+//! A user who types `thorp get` expects the file in the current directory. If a peer runs, it is
+//! in the peer's share.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -17,23 +17,23 @@ use crate::units;
 const WHY: &str = "A peer runs on this machine, so what is fetched goes into the directory that it \
 shares, and others find it there. To have it elsewhere: -o DIR";
 
-/// Where the files of one answer went.
+/// Where the files of an answer are.
 #[derive(Debug)]
 pub struct Whereabouts {
     here: PathBuf,
-    /// Whether it is said why.
+    /// Whether to say why they are there.
     explains: bool,
     has_explained: bool,
     elsewhere: u64,
-    /// The last of these.
+    /// The path of the last of these files.
     last: PathBuf,
-    /// The directories that they were put into, with the folders of their names.
+    /// The directories where the files are, without the folders of their names.
     roots: Vec<PathBuf>,
 }
 
 impl Whereabouts {
-    /// For a fetch that is typed in the directory `here`. It is said why files go
-    /// elsewhere, if `is_new` to the user, who has not said where.
+    /// Starts with a fetch that is typed in the directory `here`. Explains why files are elsewhere
+    /// if that `is_new` to the user, unless the user has named a directory.
     pub fn new(get: &Get, here: PathBuf, is_new: bool) -> Self {
         Self {
             here,
@@ -45,7 +45,7 @@ impl Whereabouts {
         }
     }
 
-    /// Whether it was said why: the user knows from now on.
+    /// Whether the reason was given, so that the user knows from now on.
     pub fn has_explained(&self) -> bool {
         self.has_explained
     }
@@ -63,7 +63,8 @@ impl Whereabouts {
         }
     }
 
-    /// Where the files are that are not simply here; and why, the first time ever.
+    /// Returns where the files are, if not in the current directory; with the reason the first
+    /// time.
     pub fn said(&mut self) -> Option<String> {
         let place = match (std::mem::take(&mut self.elsewhere), &self.roots[..]) {
             (0, _) => return None,
@@ -89,7 +90,7 @@ impl Whereabouts {
         Some(format!("{place}\n{WHY}"))
     }
 
-    /// A path as it is typed from here.
+    /// Returns a path as it can be typed in the current directory.
     fn shown(&self, path: &Path) -> String {
         let beneath = path.strip_prefix(&self.here).unwrap_or(path);
         let shown = if beneath.as_os_str().is_empty() {
@@ -101,17 +102,17 @@ impl Whereabouts {
     }
 }
 
-/// Whether the user was never told why, by what is in the state directory.
+/// Whether the reason was never given to the user, according to the state directory.
 pub fn is_new(_: DiskThread, state: &Path) -> bool {
     !state.join(TOLD_WHERE).exists()
 }
 
-/// The user was told why. Where that cannot be written down, it is said again.
+/// Records that the reason was given. If that fails, it will be given again.
 pub fn explained(_: DiskThread, state: &Path) {
     let _ = File::create_new(state.join(TOLD_WHERE));
 }
 
-/// The directory that a file was put into: its path without its name.
+/// Returns the directory where a file is: its path without the file's name.
 fn root_of(fetched: &Fetched) -> PathBuf {
     if fetched.path.ends_with(&fetched.name) {
         let folders = Path::new(&fetched.name).components().count();
@@ -149,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_not_simply_here_is_told_of_with_its_path_and_once_why() {
+    fn a_file_elsewhere_is_told_with_its_path_and_once_with_the_reason() {
         let get = Get::default();
         let here = [("a", "/home/ann/a"), ("d/b", "/home/ann/d/b")];
         assert_eq!(said(true, &get, &here), None);
@@ -178,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_new_once_for_a_state_directory() {
+    fn the_reason_is_new_once_for_each_state_directory() {
         use thorp_disk::testing::DISK;
         let state = tempfile::tempdir().expect("a directory");
         assert!(is_new(DISK, state.path()));
