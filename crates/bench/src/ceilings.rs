@@ -1,4 +1,4 @@
-//! The same bytes without a protocol: what this machine could do at best.
+//! What this machine can do at best: the same bytes without a protocol.
 
 use std::path::Path;
 use std::process::Command;
@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
-/// Large enough that a call costs nothing beside its bytes.
+/// Large enough that the cost of a call is negligible.
 const BUFFER: usize = 256 * 1024;
 
 /// Copies a file or a directory.
@@ -27,8 +27,7 @@ pub fn copy(from: &Path, to: &Path) -> Result<Duration> {
     Ok(begun.elapsed())
 }
 
-/// Sends zeros from memory over TLS 1.3 on loopback, to a receiver that throws
-/// them away.
+/// Sends zeros from memory over TLS 1.3 on loopback to a receiver that discards them.
 pub fn tls_stream(length: u64) -> Result<Duration> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_io()

@@ -1,7 +1,7 @@
-//! What a unit of work takes, by kind: members are charged in these, so they have to be
-//! right. And what is left in memory once large listings are forgotten.
+//! The cost of a unit of each kind of work, by which members are charged; and how much memory is
+//! kept after large listings are forgotten.
 //!
-//! The catalogue and the patterns themselves, in this process, without links.
+//! Measures the catalogue and patterns directly, in this process and without links.
 
 use std::fs;
 use std::hint::black_box;
@@ -15,12 +15,12 @@ use thorp_core::matching::Pattern;
 use thorp_wire::frame::Update;
 use thorp_wire::{Entry, Name, PeerId, Root};
 
-/// Names that patterns are compared with, and that are listed.
+/// How many names are listed and compared with patterns.
 const NAMES: u32 = 300_000;
-/// What the members of an attack list: names of some 4000 bytes.
+/// How many names of about 4000 bytes the members of an attack list.
 const LONG_NAMES: u32 = 150_000;
 
-/// Measures it, and prints a table in Markdown.
+/// Measures everything, and prints a table in Markdown.
 pub fn run() -> Result<()> {
     println!("| what | takes | charged | a unit is |");
     println!("|---|---|---|---|");
@@ -29,7 +29,7 @@ pub fn run() -> Result<()> {
         let mut steps = 0;
         let took = usual(|| {
             steps = 0;
-            // Those that are no pattern cost something, too.
+            // A text that is not a pattern costs something, too.
             let _ = black_box(Pattern::counted(&text, &mut steps));
         });
         row(&format!("making {what}"), took, steps.div_ceil(Work::STEPS));
@@ -108,11 +108,11 @@ fn listings() {
     row("1000 names, of which each has 30 holders", took, charged);
 }
 
-/// Two members fill a catalogue with long names, and leave.
+/// Lets two members fill a catalogue with long names and leave.
 fn memory() -> Result<()> {
     let mut catalogue = Catalogue::default();
     let before = resident()?;
-    // An honest member is there before, in between and after.
+    // An honest member is present before, in between and after.
     let mut honest = 10;
     let mut more = |catalogue: &mut Catalogue| {
         honest += 1;
@@ -148,7 +148,7 @@ fn memory() -> Result<()> {
         catalogue.forget(id(member));
     }
     let left = catalogue.cost();
-    // What is given back is given back in a while.
+    // The allocator gives memory back with a delay.
     std::thread::sleep(Duration::from_secs(1));
     drop(black_box(vec![0_u8; 1 << 20]));
     let after = resident()?;
@@ -166,7 +166,7 @@ fn memory() -> Result<()> {
 
 const MIB: u64 = 1024 * 1024;
 
-/// Patterns that cost much, each in its own way.
+/// Costly patterns, each of another kind.
 fn patterns() -> Vec<(&'static str, String)> {
     vec![
         ("`*.txt`", "*.txt".to_owned()),
@@ -208,7 +208,7 @@ fn row(what: &str, took: Duration, charged: u64) {
     println!("| {what} | {micros:.0} us | {charged} | {unit} |");
 }
 
-/// The time that this thread has had of a processor: others may want it, too.
+/// The processor time of this thread, which other processes do not affect.
 #[derive(Clone, Copy)]
 struct Processor(Duration);
 
@@ -225,7 +225,7 @@ impl Processor {
     }
 }
 
-/// The median of some rounds.
+/// Returns the median time of several rounds.
 fn usual(mut work: impl FnMut()) -> Duration {
     let mut took: Vec<Duration> = (0..9)
         .map(|_| {
@@ -270,7 +270,7 @@ fn entry(name: Name) -> Entry {
     }
 }
 
-/// What this process has in memory, in bytes.
+/// Returns the resident memory of this process, in bytes.
 fn resident() -> Result<u64> {
     let statm = fs::read_to_string("/proc/self/statm").context("no /proc/self/statm")?;
     let pages = statm.split_whitespace().nth(1).context("another statm")?;

@@ -1,12 +1,12 @@
-//! How fast thorp is, beside what this machine could do at best.
+//! How fast thorp is, compared with what this machine can do at best.
 //!
 //! ```text
 //! cargo build --release --workspace && target/release/thorp-bench
 //! ```
 //!
-//! Everything is measured in the same run, thorp and the ceilings in turn, so
-//! that a busy machine slows all of them alike. Medians are printed. The
-//! program is run as a user runs it: time counts from `thorp get` to its end.
+//! thorp and the ceilings are measured in turn in the same run, so that a busy machine slows all
+//! of them alike. Medians are printed. The program is run as a user runs it: time counts from
+//! `thorp get` to its end.
 //!
 //! ```text
 //! trio      a tracker and two members on loopback, each a process
@@ -14,7 +14,7 @@
 //! report    medians and ratios
 //! tracker   a tracker with ten thousand members, in this process:
 //!           thorp-bench tracker
-//! costs     what a unit of work takes, by kind: thorp-bench costs
+//! costs     the cost of a unit of each kind of work: thorp-bench costs
 //! ```
 
 mod ceilings;
@@ -35,7 +35,7 @@ use trio::Trio;
 
 const MIB: u64 = 1024 * 1024;
 
-/// As in the program.
+/// The same allocator as in the program.
 #[global_allocator]
 static MEMORY: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -96,7 +96,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// One large file, from one member to another.
+/// Measures one large file from one member to another.
 fn large(trio: &mut Trio, report: &mut Report, round: u32, length: u64) -> Result<()> {
     let case = format!("1 file of {} MiB", length / MIB);
     let name = format!("large-{round}.bin");
@@ -126,7 +126,7 @@ fn large(trio: &mut Trio, report: &mut Report, round: u32, length: u64) -> Resul
     trio.clear_elsewhere()
 }
 
-/// Many small ones.
+/// Measures many small files.
 fn small(trio: &mut Trio, report: &mut Report, round: u32, count: u32) -> Result<()> {
     const EACH: u64 = 10 * 1024;
     let case = format!("{count} files of 10 KiB");
@@ -183,7 +183,7 @@ fn same(one: &Path, other: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Bytes a second.
+/// Returns the rate in bytes a second.
 fn rate(bytes: u64, took: Duration) -> f64 {
     #[expect(
         clippy::cast_precision_loss,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use comfy_table::{CellAlignment, Table};
 
-/// Everything that was measured, in the order it was first.
+/// All measurements, in the order in which each kind first came.
 #[derive(Default)]
 pub struct Report {
     rows: Vec<Row>,
@@ -19,8 +19,7 @@ struct Row {
 }
 
 impl Report {
-    /// Adds a measurement. The others of its case are compared with the first
-    /// one.
+    /// Adds a measurement. The other measurements of its case are compared with the first one.
     pub fn took(&mut self, case: &str, what: &'static str, bytes: u64, took: Duration) {
         eprintln!("  {case}, {what}: {:.3} s", took.as_secs_f64());
         let known = self

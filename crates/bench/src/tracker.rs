@@ -1,8 +1,8 @@
-//! A tracker with many members: what one change of one of them costs, and how
-//! long a reader waits that looks at it.
+//! A tracker with many members: the cost of one change of a member, and how long a reader of its
+//! view waits.
 //!
-//! The tracker's own machine, in this process, with made-up links: no sockets,
-//! no encryption, so what is measured is what it decides and what is shown.
+//! The state machine of the tracker runs in this process with simulated links, without sockets and
+//! encryption: only its decisions and its view are measured.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
@@ -16,22 +16,22 @@ use thorp_node::snapshot::{Ask, At, Fresh, Keeper, Knowledge, Page, Part, RowKey
 use thorp_wire::frame::{Body, Find, Frame, Hello, Query, RequestId, Update, VERSION};
 use thorp_wire::{Entry, PeerId, Root};
 
-/// Files of each member that all have.
+/// How many files of each member are shared by all members.
 const COMMON: u32 = 10;
-/// Neighbours of each member.
+/// How many neighbours each member has.
 const NEIGHBOURS: u32 = 8;
 /// How often each is measured.
 const ROUNDS: u32 = 101;
-/// What a reader of a screen may have to wait.
+/// How long a reader of a screen may have to wait.
 const READILY: Duration = Duration::from_millis(100);
-/// What one change of a member may take, whether there is a reader or not.
+/// How long one change of a member may take, with or without a reader.
 const AT_ONCE: Duration = Duration::from_millis(1);
-/// What waits for its turn has it within this time.
+/// How soon queued work gets its turn.
 const BUDGETS: Duration = Duration::from_secs(5);
-/// Rows and columns of a terminal.
+/// The rows and columns of a terminal.
 const SCREEN: (usize, usize) = (50, 200);
 
-/// Looks at a node, and says how many rows it has seen.
+/// Reads from a node, and returns how many rows were read.
 type Measured = fn(&Node) -> Result<usize>;
 
 struct Node {
@@ -39,11 +39,11 @@ struct Node {
     keeper: Keeper,
     members: u32,
     now: time::Instant,
-    /// Frames that were sent on the last member's link.
+    /// The frames sent on the last member's link.
     sent: Vec<Frame>,
 }
 
-/// Measures it, and prints what it has found.
+/// Measures everything, and prints the results.
 pub fn run(members: u32, files: u32) -> Result<()> {
     let mut node = Node::new(members);
     let filled = took(|| {
@@ -153,7 +153,7 @@ impl Node {
 
     fn joins(&mut self, member: u32, files: u32) -> Result<()> {
         let link = LinkId(member.into());
-        // Every fourth one is on another one's address.
+        // Every fourth member shares the address of another one.
         let at = member - u32::from(member % 4 == 1);
         let remote = IpAddr::V4(Ipv4Addr::from(0x0a00_0000 + at));
         self.handle(links::Input::Connected {
@@ -210,8 +210,8 @@ impl Node {
         self.handle(links::Input::Frame { link, frame });
     }
 
-    /// Does what is to be done for an input, also what has to wait for its turn: the
-    /// budgets for members are not what is measured here, so time passes quickly.
+    /// Handles an input and all work queued because of it. The budgets of members are not measured
+    /// here, so time passes quickly.
     fn handle(&mut self, input: links::Input) {
         self.take(input);
         while self
@@ -250,7 +250,7 @@ impl Node {
         self.keeper.page(&ask, &known, &mut |_| Default::default())
     }
 
-    /// Both tables, as far as a screen holds them.
+    /// Reads both tables, as far as a screen holds them.
     fn screen(&self, at: &At) -> Result<usize> {
         let (height, width) = SCREEN;
         let mut rows = 0;
@@ -295,7 +295,7 @@ impl Node {
         Ok(rows)
     }
 
-    /// The last changes, as a watcher is told of them.
+    /// Reads the last changes, as a watcher gets them.
     fn changed(&self) -> Result<usize> {
         let known = Knowledge::of_tracker(&self.tracker);
         let now = self.page(Part::Warnings, At::Start, 0, 0).number;
@@ -315,13 +315,13 @@ impl Node {
         Ok(page.rows.len())
     }
 
-    /// All members, a page after the other.
+    /// Reads all members, page by page.
     fn peers(&mut self) -> Result<usize> {
         let asker = self.members - 1;
         let (mut rows, mut after) = (0, None);
         for number in 0.. {
             self.sent.clear();
-            // So much later that it may ask again.
+            // Enough time has passed that it may ask again.
             self.now = self.now + BUDGETS;
             let find = Find {
                 query: Query::Members(after),
@@ -347,8 +347,8 @@ impl Node {
         Ok(rows)
     }
 
-    /// Everything that `tracker --lines` prints at each change, and how long each
-    /// slice of it keeps the tracker.
+    /// Reads everything that `tracker --lines` prints at each change. Returns also how long each
+    /// part of it keeps the tracker busy.
     fn tables(&self) -> Result<(usize, Vec<Duration>)> {
         let known = Knowledge::of_tracker(&self.tracker);
         let files_at_once = (10_000 / self.members as usize).max(1);
@@ -392,7 +392,7 @@ fn entry(name: &str) -> Result<Entry> {
 
 fn id(member: u32) -> PeerId {
     let mut key = [0; 32];
-    // Ids are not in the order of addresses.
+    // The order of ids differs from that of addresses.
     key[..4].copy_from_slice(&member.wrapping_mul(2_654_435_761).to_be_bytes());
     PeerId::new(key)
 }

@@ -8,11 +8,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 
-/// How long a holder may take to hash what it was given.
+/// How long a holder may take to hash its files.
 const PATIENCE: Duration = Duration::from_mins(5);
 
-/// One member holds files, the other asks for them. Dropping this ends all
-/// three.
+/// One member holds files, the other one asks for them. Dropping this ends all three processes.
 pub struct Trio {
     dir: PathBuf,
     program: PathBuf,
@@ -20,7 +19,7 @@ pub struct Trio {
 }
 
 impl Trio {
-    /// Starts them, and waits until they are members.
+    /// Starts the processes, and waits until both peers are members.
     pub fn start(dir: &Path) -> Result<Self> {
         let program = std::env::current_exe()?.with_file_name("thorp");
         ensure!(
@@ -50,41 +49,40 @@ impl Trio {
         Ok(trio)
     }
 
-    /// What the holder offers.
+    /// Returns the holder's share.
     pub fn holder_share(&self) -> PathBuf {
         self.dir.join("holder/share")
     }
 
-    /// The asker's share, where fetched files arrive.
+    /// Returns the asker's share, where fetched files arrive.
     pub fn asker_share(&self) -> PathBuf {
         self.dir.join("asker/share")
     }
 
-    /// A directory that no member shares.
+    /// Returns a directory that no member shares.
     pub fn elsewhere(&self) -> PathBuf {
         self.dir.join("elsewhere")
     }
 
-    /// Empties it.
+    /// Empties the directory that no member shares.
     pub fn clear_elsewhere(&self) -> Result<()> {
         std::fs::remove_dir_all(self.elsewhere())?;
         Ok(std::fs::create_dir(self.elsewhere())?)
     }
 
-    /// Fetches the file of this name into the asker's share.
+    /// Fetches the file with this name into the asker's share. Returns how long that took.
     pub fn get(&mut self, name: &str) -> Result<Duration> {
         self.timed(&["get", "--quiet", "--", name])
     }
 
-    /// Fetches it into a directory that is not shared.
+    /// Fetches the file into the directory that no member shares. Returns how long that took.
     pub fn get_elsewhere(&mut self, name: &str) -> Result<Duration> {
         let elsewhere = self.elsewhere();
         let elsewhere = elsewhere.to_str().context("a path that is not UTF-8")?;
         self.timed(&["get", "--quiet", "-o", elsewhere, "--", name])
     }
 
-    /// Waits until the asker finds this many files that match, all of them
-    /// hashed.
+    /// Waits until the asker finds this many matching files, all of them hashed.
     pub fn wait_until_listed(&self, pattern: &str, files: usize) -> Result<()> {
         let until = Instant::now() + PATIENCE;
         while Instant::now() < until {
@@ -114,7 +112,7 @@ impl Trio {
         Ok(took)
     }
 
-    /// Starts a process, and returns the last word of the line that says it is ready.
+    /// Starts a process. Returns the last word of the line that says it is ready.
     fn begin(&mut self, who: &str, args: &[&str], ready: &str) -> Result<String> {
         let mut command = self.command(who, args);
         command.stdout(Stdio::piped()).stderr(Stdio::null());
@@ -125,7 +123,7 @@ impl Trio {
         while let Some(line) = lines.next().transpose()? {
             if line.starts_with(ready) {
                 let address = line.rsplit(' ').next().unwrap_or_default().to_owned();
-                // The rest has to be read, or the process would block.
+                // The rest must be read, or the process would block.
                 std::thread::spawn(move || lines.count());
                 return Ok(address);
             }
