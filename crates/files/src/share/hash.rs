@@ -26,7 +26,7 @@ use crate::stamp::{Stamp, TICK};
 
 /// Large enough that a read costs nothing beside its hash, small enough to
 /// stay in the processor's cache.
-const BUFFER: usize = 256 * 1024;
+const BUFFER: usize = 512 * 1024;
 
 /// Starts the threads: two, or one if there is one core. More would only take
 /// disk and processor from fetches.

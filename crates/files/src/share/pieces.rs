@@ -14,7 +14,7 @@ use std::sync::{Mutex, PoisonError};
 use cap_std::fs::{File, FileExt};
 use thorp_disk::{DiskThread, LetGo};
 use thorp_wire::layout::Layout;
-use thorp_wire::merkle::{LEAF, LayerHasher, leaf_hash, piece_hash};
+use thorp_wire::merkle::{LEAF, LayerHasher, leaf_hashes, piece_hash};
 use thorp_wire::{Attributes, Content, Name};
 
 use super::holding::{ReadError, refusal};
@@ -160,7 +160,7 @@ impl Opened {
                 let mut there = vec![0; layout.length_of(piece) as usize];
                 let read = self.file.read_exact_at(&mut there, begin);
                 read.map_err(|error| refusal(&self.name, error))?;
-                let leaves: Vec<_> = there.chunks(LEAF).map(leaf_hash).collect();
+                let leaves = leaf_hashes(&there);
                 let hash = piece_hash(layout, piece, &leaves);
                 if hash.is_none() || hash.as_ref() != self.layer.get(number as usize) {
                     return Err(changed());

@@ -25,7 +25,7 @@ use rustix::fs::{FlockOperation, SeekFrom};
 use rustix::io::Errno;
 use thorp_disk::{DiskThread, LetGo};
 use thorp_wire::layout::{Layout, Piece};
-use thorp_wire::merkle::LEAF;
+use thorp_wire::merkle::{LEAF, leaf_hashes};
 use thorp_wire::reserved::large_part_of;
 use thorp_wire::{Attributes, Content, Name};
 
@@ -180,11 +180,7 @@ impl Partial {
             let begin = layout.begin_of(piece);
             self.read(disk, bytes, begin)?;
             self.0.worth_keeping.store(true, Ordering::Relaxed);
-            let leaves = bytes
-                .chunks(LEAF)
-                .map(thorp_wire::merkle::leaf_hash)
-                .collect();
-            if !each(piece, leaves) {
+            if !each(piece, leaf_hashes(bytes)) {
                 break;
             }
             next = begin + bytes.len() as u64;

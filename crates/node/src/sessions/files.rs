@@ -8,7 +8,7 @@ use thorp_files::share::{Opened, Share};
 use thorp_files::store::{Partial, StoreError};
 use thorp_wire::Content;
 use thorp_wire::layout::{Layout, Piece};
-use thorp_wire::merkle::{LEAF, leaf_hash};
+use thorp_wire::merkle::{LEAF, leaf_hashes};
 
 /// How much is read at once to be hashed.
 const READ: usize = 16 * LEAF;
@@ -67,7 +67,7 @@ impl FileBytes {
             while left > 0 {
                 let some = &mut bytes[..left.min(READ)];
                 self.read(disk, some, offset)?;
-                leaves.extend(some.chunks(LEAF).map(leaf_hash));
+                leaves.extend(leaf_hashes(some));
                 offset += some.len() as u64;
                 left -= some.len();
             }

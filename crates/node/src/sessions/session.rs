@@ -13,7 +13,7 @@ use std::time::Duration;
 use thorp_core::swarm::{Offer, SessionId};
 use thorp_wire::PeerId;
 use thorp_wire::layout::Block;
-use thorp_wire::merkle::{LEAF, leaf_hash};
+use thorp_wire::merkle::{LEAF, leaf_hashes};
 use thorp_wire::session::message::{LONGEST_REQUEST, PIECE_HEAD};
 use thorp_wire::session::{Head, Message, MessageLimits, Span};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -28,6 +28,9 @@ use super::transfer::Transfer;
 /// Blocks of one session that have arrived, or are arriving, and are not on
 /// disk yet.
 const WRITES: u32 = 5;
+/// Bytes of a block that are hashed together, as soon as they have arrived and are still
+/// in the processor's cache. Four leaves at once take the time of two.
+const TOGETHER: usize = 4 * LEAF;
 /// How often the swarm hears of a block that takes long to arrive.
 const FLOWING: Duration = Duration::from_secs(1);
 /// An end that wants something of the other one says so after this long in silence.
@@ -179,18 +182,20 @@ impl<R: AsyncRead + Unpin> Reader<'_, R> {
                 .inward
                 .some_of_block(&mut buffer.bytes[filled..length])
                 .await?;
-            while leaves.len() < filled / LEAF {
-                let begin = leaves.len() * LEAF;
-                leaves.push(leaf_hash(&buffer.bytes[begin..begin + LEAF]));
+            let hashed = leaves.len() * LEAF;
+            if filled - hashed >= TOGETHER || filled == length {
+                let end = if filled == length {
+                    length
+                } else {
+                    filled - filled % LEAF
+                };
+                leaves.extend(leaf_hashes(&buffer.bytes[hashed..end]));
             }
             if since.elapsed() >= FLOWING {
                 #[expect(clippy::cast_possible_truncation, reason = "less than a block")]
                 self.transfer.flowing(self.session, (filled - told) as u32);
                 (told, since) = (filled, Instant::now());
             }
-        }
-        if leaves.len() * LEAF < length {
-            leaves.push(leaf_hash(&buffer.bytes[leaves.len() * LEAF..length]));
         }
         if self.transfer.claim(self.session, block) {
             let (transfer, session) = (Arc::clone(self.transfer), self.session);

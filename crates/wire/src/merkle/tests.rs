@@ -137,6 +137,19 @@ const SIZES: [usize; 24] = [
 const SMALL: usize = 83;
 
 #[test]
+fn leaves_hashed_together_have_the_hashes_that_each_has_alone() {
+    let bytes = bytes(70 * LEAF + 8);
+    let alone = |bytes: &[u8]| -> Vec<Hash> { bytes.chunks(LEAF).map(leaf_hash).collect() };
+    for leaves in 0..70 {
+        for last in [0, 1, 55, 56, 63, 64, 65, LEAF - 1] {
+            let begin = leaves % 8;
+            let some = &bytes[begin..begin + leaves * LEAF + last];
+            assert_eq!(leaf_hashes(some), alone(some), "{leaves} leaves and {last}");
+        }
+    }
+}
+
+#[test]
 fn the_empty_file_has_a_root_of_zeros() {
     assert_eq!(content_of(&[]), Content::EMPTY);
     let hasher = LayerHasher::new(0);
