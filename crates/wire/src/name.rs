@@ -2,8 +2,8 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
 
+use arcstr::ArcStr;
 use minicbor::{Decode, Encode};
 use thiserror::Error;
 
@@ -12,9 +12,9 @@ use thiserror::Error;
 /// Names are compared byte for byte: names that differ in case or in Unicode normalisation are
 /// different. A name may contain every character that a file system allows, including control
 /// characters, so it is escaped before a user sees it. It has no empty part, no `.` or `..`, no
-/// NUL, and no part of more than 255 bytes. Cheap to clone.
+/// NUL, and no part of more than 255 bytes. Cheap to clone, and one word long.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Name(Arc<str>);
+pub struct Name(ArcStr);
 
 impl Name {
     /// The maximum length, in bytes (Linux's `PATH_MAX` without its NUL).
