@@ -1,17 +1,16 @@
-//! What is on offer, in memory: names to stamps and roots, contents to names.
+//! What is on offer, in memory: files, links to them, and parts of files to come.
 //!
 //! Owns the listing, and what has changed in it since the last
 //! [`Index::take_delta`]. Touches no file and no clock: its callers look at the
 //! disk and tell it what is there.
 //!
-//! Invariants: `contents` holds exactly the (content, name) of the records with
-//! a root; the totals are those of the records; `touched` holds, for each name
+//! Invariants: the totals are those of the records; `touched` holds, for each name
 //! changed since the last [`Index::take_delta`], its entry as it was then. A
 //! part of a file is listed where no whole one goes by its name. A link is listed
 //! while its file is, with what is known of that, and has no record of its own.
 //!
-//! A file costs its name and some 250 bytes: two B-tree slots (about 90 and 60
-//! bytes, two thirds full on average) and the name's shared allocation.
+//! A file costs its name and some 100 bytes, in the [`Table`]; what few files have is
+//! beside it.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound;
@@ -19,6 +18,7 @@ use std::path::{Path, PathBuf};
 
 use thorp_wire::{Attributes, Content, Entry, Name, Root};
 
+use super::table::{Record, Table};
 use crate::stamp::Stamp;
 
 /// Of how many changed files it is remembered what they were.
@@ -27,10 +27,7 @@ const MOST_BEFORE: usize = 1024;
 /// See the module.
 #[derive(Default)]
 pub(super) struct Index {
-    files: BTreeMap<Name, Record>,
-    /// By root first, because sessions name a file by the start of its root.
-    /// `None` sorts first and is never in it: it marks where a content begins.
-    contents: BTreeSet<(Root, u64, Option<Name>)>,
+    files: Table,
     /// Files that are being fetched and of which there is a part.
     parts: BTreeMap<Name, Part>,
     /// Links, each with the file that it is another name of, whether that is listed
@@ -54,13 +51,6 @@ pub(super) struct Index {
     bytes: u128,
     unhashed: u64,
     unhashed_bytes: u128,
-}
-
-/// What is known about one file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Record {
-    pub stamp: Stamp,
-    pub root: Option<Root>,
 }
 
 /// A file that is being fetched.
@@ -97,7 +87,7 @@ impl Index {
     /// A file's root is no longer to be believed, whatever its stamp says.
     /// Returns whether it had one.
     pub fn doubt(&mut self, name: &Name) -> bool {
-        match self.files.get(name).copied() {
+        match self.files.get(name) {
             Some(record) if record.stamp.length > 0 && record.root.is_some() => {
                 self.put(name, record.stamp, None);
                 true
@@ -136,7 +126,7 @@ impl Index {
             return;
         }
         self.unlink(name);
-        if self.files.contains_key(name) {
+        if self.files.get(name).is_some() {
             self.touch(name);
         }
         if let Some(record) = self.files.remove(name) {
@@ -241,65 +231,43 @@ impl Index {
 
     /// What is known about the file of that name.
     pub fn record(&self, name: &Name) -> Option<Record> {
-        self.files.get(name).copied()
+        self.files.get(name)
     }
 
     /// The listed entry of that name.
     pub fn entry(&self, name: &Name) -> Option<Entry> {
         let whole = self.files.get(self.file_of(name));
-        let whole = whole.map(|record| entry(name, *record));
+        let whole = whole.map(|record| entry(name, record));
         whole.or_else(|| Some(part_entry(name, *self.parts.get(name)?)))
     }
 
     /// The names of this content, in order.
     pub fn names(&self, content: Content) -> impl Iterator<Item = &Name> {
-        self.contents
-            .range((content.root, content.length, None)..)
-            .take_while(move |(root, length, _)| (*root, *length) == (content.root, content.length))
-            .filter_map(|(_, _, name)| name.as_ref())
+        self.files.names_of(content)
     }
 
     /// A listed file that had this content until it changed.
     pub fn had(&self, content: Content) -> Option<&Name> {
         let (_, name) = self.before.iter().find(|(before, _)| *before == content)?;
-        self.files.contains_key(name).then_some(name)
+        self.files.get(name).map(|_| name)
     }
 
     /// The contents whose root begins with these bytes.
     pub fn contents_named(&self, start: &[u8; 20]) -> Vec<Content> {
-        let mut first = [0; 32];
-        first[..start.len()].copy_from_slice(start);
-        let mut contents: Vec<Content> = self
-            .contents
-            .range((Root::new(first), 0, None)..)
-            .take_while(|(root, _, _)| root.as_bytes().starts_with(start))
-            .map(|(root, length, _)| Content {
-                length: *length,
-                root: *root,
-            })
-            .collect();
-        contents.dedup();
-        contents
+        self.files.contents_beginning(start)
     }
 
     /// The names of files and links beneath a folder; all of them for none.
     pub fn beneath(&self, folder: Option<&str>) -> Vec<Name> {
         let Some(folder) = folder else {
-            return self
-                .files
-                .keys()
-                .chain(self.links.keys())
-                .cloned()
-                .collect();
+            let names = self.files.names().chain(self.links.keys());
+            return names.cloned().collect();
         };
         let prefix = format!("{folder}/");
         let range = (Bound::Included(&*prefix), Bound::Unbounded);
-        let is_beneath = |name: &&Name| name.as_str().starts_with(&prefix);
-        let files = self.files.range::<str, _>(range).map(|(name, _)| name);
         let links = self.links.range::<str, _>(range).map(|(name, _)| name);
-        let names = files
-            .take_while(is_beneath)
-            .chain(links.take_while(is_beneath));
+        let links = links.take_while(|name| name.as_str().starts_with(&prefix));
+        let names = self.files.names_beginning(&prefix).chain(links);
         names.cloned().collect()
     }
 
@@ -365,7 +333,7 @@ impl Index {
         self.unlink(name);
         self.unreadable.remove(as_path(name));
         self.touch(name);
-        let before = self.files.insert(name.clone(), record);
+        let before = self.files.insert(name, record);
         if let Some(before) = before {
             self.forget(name, before);
             if let Some(root) = before.root.filter(|known| root != Some(*known)) {
@@ -379,23 +347,19 @@ impl Index {
         let links = self.count_links_to(name);
         self.links_listed.0 += links;
         self.links_listed.1 += u128::from(links) * u128::from(stamp.length);
-        if let Some(root) = root {
-            self.contents.insert(key(name, stamp, root));
-        } else {
+        if root.is_none() {
             self.unhashed += 1;
             self.unhashed_bytes += u128::from(stamp.length);
         }
     }
 
-    /// Takes a record that is no longer listed out of totals and contents.
+    /// Takes a record that is no longer listed out of the totals.
     fn forget(&mut self, name: &Name, record: Record) {
         self.bytes -= u128::from(record.stamp.length);
         let links = self.count_links_to(name);
         self.links_listed.0 -= links;
         self.links_listed.1 -= u128::from(links) * u128::from(record.stamp.length);
-        if let Some(root) = record.root {
-            self.contents.remove(&key(name, record.stamp, root));
-        } else {
+        if record.root.is_none() {
             self.unhashed -= 1;
             self.unhashed_bytes -= u128::from(record.stamp.length);
         }
@@ -457,10 +421,6 @@ fn part_entry(name: &Name, part: Part) -> Entry {
         nanos,
         executable,
     }
-}
-
-fn key(name: &Name, stamp: Stamp, root: Root) -> (Root, u64, Option<Name>) {
-    (root, stamp.length, Some(name.clone()))
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 //! mounts   file systems that come and go, and which of them report changes
 //! left_out what does not, so that it can be counted
 //! index    what is on offer, in memory, and what has changed in it
+//! table    the files of the index, by name and by content
 //! queue    the files to be hashed, those asked for first
 //! hash     roots, in the background
 //! cache    what was hashed before, on disk
@@ -47,6 +48,7 @@ mod queue;
 mod rules;
 mod serve;
 mod shared;
+mod table;
 #[cfg(test)]
 mod tests;
 mod walk;
