@@ -1,10 +1,10 @@
 //! Reassembles an update that its sender has cut into several frames.
 
 use thiserror::Error;
-use thorp_wire::Name;
 use thorp_wire::frame::Update;
+use thorp_wire::{Entry, Name};
 
-use crate::catalogue::{Bounds, ROWS};
+use crate::catalogue::{Bounds, cost_of_text};
 
 /// The update that is arriving on one link.
 #[derive(Debug, Default)]
@@ -98,7 +98,8 @@ impl Gathered {
 
 /// Estimates the memory that a name takes together with its entry, in bytes.
 pub(crate) fn cost_of(name: &Name) -> u64 {
-    ROWS + name.as_str().len() as u64
+    // A vector that grows is half full.
+    2 * size_of::<Entry>() as u64 + cost_of_text(name)
 }
 
 /// The frames of an update do not fit together; the link must be closed.
@@ -115,7 +116,6 @@ pub enum GatherError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use thorp_wire::Entry;
 
     fn part(seq: u64, first: bool, last: bool, name: &str) -> Update {
         Update {

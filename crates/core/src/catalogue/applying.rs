@@ -10,7 +10,6 @@ use thorp_wire::frame::{Position, Update};
 use thorp_wire::{Entry, Name, PeerId};
 
 use super::keys::cost_of;
-use super::listing::Listing;
 use super::{Catalogue, ListingSize};
 
 /// An update that has begun to change a listing.
@@ -47,11 +46,10 @@ impl Catalogue {
                 }
             }
         }
-        if !self.listings.contains_key(&peer) {
-            let slot = self.slots.take(peer);
-            self.listings.insert(peer, Listing::new(slot));
+        if self.listings.get(peer).is_none() {
+            self.listings.begin(peer);
         }
-        let listing = self.listings.get_mut(&peer)?;
+        let listing = self.listings.get_mut(peer)?;
         listing.position = None;
         Some(Applying {
             peer,
@@ -70,7 +68,7 @@ impl Catalogue {
     /// changes.
     pub fn go_on(&mut self, applying: &mut Applying, most: u64) -> u64 {
         let peer = applying.peer;
-        if applying.is_done || !self.listings.contains_key(&peer) {
+        if applying.is_done || self.listings.get(peer).is_none() {
             applying.is_done = true;
             return 0;
         }
@@ -90,7 +88,7 @@ impl Catalogue {
 
     /// How large a listing is going to be with this update in it.
     pub fn size_after(&self, peer: PeerId, update: &Update) -> ListingSize {
-        let listing = self.listings.get(&peer);
+        let listing = self.listings.get(peer);
         let mut changed: Vec<(&Name, bool)> = Vec::new();
         changed.extend(update.removed.iter().map(|name| (name, false)));
         changed.extend(update.added.iter().map(|entry| (&entry.name, true)));
@@ -105,7 +103,7 @@ impl Catalogue {
             if changed.get(at + 1).is_some_and(|(next, _)| next == name) {
                 continue;
             }
-            let is_known = known.is_some_and(|known| known.entries.contains_key(*name));
+            let is_known = known.is_some_and(|known| known.find(name).is_some());
             match (is_known, is_added) {
                 (false, true) => {
                     size.entries += 1;
@@ -123,7 +121,7 @@ impl Catalogue {
 
     fn finish(&mut self, applying: &mut Applying) {
         applying.is_done = true;
-        if let Some(listing) = self.listings.get_mut(&applying.peer) {
+        if let Some(listing) = self.listings.get_mut(applying.peer) {
             listing.position = Some(applying.to);
             if let Some(neighbours) = applying.neighbours.take() {
                 listing.neighbours = neighbours;
@@ -133,7 +131,7 @@ impl Catalogue {
 
     /// The names that a peer lists, except these.
     fn not_among(&self, peer: PeerId, entries: &[Entry]) -> Vec<Name> {
-        let Some(listing) = self.listings.get(&peer) else {
+        let Some(listing) = self.listings.get(peer) else {
             return Vec::new();
         };
         let mut among: Vec<&Name> = entries.iter().map(|entry| &entry.name).collect();
@@ -144,6 +142,10 @@ impl Catalogue {
             while among.next_if(|before| before < name).is_some() {}
             among.peek() != Some(name)
         };
-        listing.names().filter(is_gone).cloned().collect()
+        let mut gone: Vec<Name> = listing.names().filter(is_gone).cloned().collect();
+        // They usually came in order too: then the last row goes each time, and no other
+        // one gets its number.
+        gone.reverse();
+        gone
     }
 }

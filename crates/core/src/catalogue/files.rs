@@ -3,7 +3,7 @@
 
 use thorp_wire::Name;
 
-use super::slots::Slot;
+use super::listings::Slot;
 use super::{Among, Catalogue, File};
 use crate::matching::Pattern;
 
@@ -57,11 +57,14 @@ impl<'a> Files<'a> {
     /// Gathers the files of the next name that is wanted; `None` if there is
     /// none.
     fn advance(&mut self) -> Option<()> {
-        let start = self.next.take()?;
+        let (start, slot) = self.next.take()?;
+        let Catalogue {
+            indices, listings, ..
+        } = self.catalogue;
         let prefix = self.pattern.map_or("", Pattern::prefix);
         let wanted = |name: &Name| self.pattern.is_none_or(|pattern| pattern.matches(name));
         let mut last: Option<&Name> = None;
-        for (name, _) in self.catalogue.by_name.range(start..) {
+        for (name, _) in indices.names_from(listings, &start, slot) {
             if self.steps >= self.most && last.is_some_and(|last| last != name) {
                 self.behind = last.cloned();
                 return None;

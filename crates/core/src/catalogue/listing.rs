@@ -1,43 +1,51 @@
 //! One peer's entries.
 
-use std::collections::BTreeMap;
-
+use thorp_packed::{Between, Dense, Ordered};
 use thorp_wire::frame::Position;
 use thorp_wire::{Content, Entry, Name, PeerId, Root};
 
 use super::ListingSize;
-use super::slots::Slot;
+use super::keys::cost_of;
 
 /// One peer's entries.
 #[derive(Debug)]
 pub struct Listing {
-    pub(super) slot: Slot,
+    pub(super) peer: PeerId,
     /// Nothing, while an update is on its way into it.
     pub(super) position: Option<Position>,
-    pub(super) entries: BTreeMap<Name, Facts>,
+    rows: Dense<Row>,
+    by_name: Ordered<u32>,
     pub(super) neighbours: Vec<PeerId>,
     /// Wide enough for any lengths that a peer may claim.
-    pub(super) bytes: u128,
-    pub(super) cost: u64,
+    bytes: u128,
+    cost: u64,
+}
+
+/// One entry.
+#[derive(Debug)]
+pub(super) struct Row {
+    pub(super) name: Name,
+    pub(super) facts: Facts,
 }
 
 /// What is known of a file, besides its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Facts {
-    pub(super) length: u64,
-    pub(super) mtime: i64,
-    pub(super) nanos: u32,
-    pub(super) executable: bool,
-    pub(super) root: Option<Root>,
+    length: u64,
+    mtime: i64,
+    nanos: u32,
+    executable: bool,
+    root: Option<Root>,
     pub(super) partial: bool,
 }
 
 impl Listing {
-    pub(super) fn new(slot: Slot) -> Self {
+    pub(super) fn new(peer: PeerId) -> Self {
         Self {
-            slot,
+            peer,
             position: None,
-            entries: BTreeMap::new(),
+            rows: Dense::default(),
+            by_name: Ordered::default(),
             neighbours: Vec::new(),
             bytes: 0,
             cost: 0,
@@ -46,33 +54,48 @@ impl Listing {
 
     /// Its entries, in the order of their names.
     pub fn entries(&self) -> impl Iterator<Item = Entry> {
-        self.entries.iter().map(|(name, facts)| facts.entry(name))
+        self.rows_from(self.by_name.all()).map(Row::entry)
+    }
+
+    /// Its entries in the order of their names, behind this one.
+    pub fn entries_after(&self, after: Option<&Name>) -> impl Iterator<Item = Entry> {
+        let is_before = |row| after.is_some_and(|after| self.rows[row].name <= *after);
+        let place = self.by_name.place(is_before);
+        self.rows_from(self.by_name.from(place)).map(Row::entry)
+    }
+
+    /// Its entries before this name, or before the end, the last one first.
+    pub fn entries_before(&self, before: Option<&Name>) -> impl Iterator<Item = Entry> {
+        let is_before = |row| before.is_none_or(|before| self.rows[row].name < *before);
+        let place = self.by_name.place(is_before);
+        let rows = self.by_name.before(place).rev();
+        self.rows_from(rows).map(Row::entry)
     }
 
     /// Its names, in order.
     pub fn names(&self) -> impl Iterator<Item = &Name> {
-        self.entries.keys()
+        self.rows_from(self.by_name.all()).map(|row| &row.name)
     }
 
     /// One entry.
     pub fn entry(&self, name: &Name) -> Option<Entry> {
-        self.entries.get(name).map(|facts| facts.entry(name))
+        self.find(name).map(|row| self.rows[row].entry())
     }
 
     /// How many entries it has.
     pub fn len(&self) -> usize {
-        self.entries.len()
+        self.rows.len()
     }
 
     /// Whether it has none.
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.rows.is_empty()
     }
 
     /// How large it is.
     pub fn size(&self) -> ListingSize {
         ListingSize {
-            entries: self.entries.len(),
+            entries: self.rows.len(),
             bytes: self.cost,
         }
     }
@@ -86,26 +109,115 @@ impl Listing {
     pub fn neighbours(&self) -> &[PeerId] {
         &self.neighbours
     }
+
+    /// The number of the row of this name.
+    pub(super) fn find(&self, name: &Name) -> Option<u32> {
+        self.look_for(name).ok()
+    }
+
+    /// The number of the row of this name, or where it belongs.
+    pub(super) fn look_for(&self, name: &Name) -> Result<u32, Between> {
+        let place = self.by_name.place(|row| self.rows[row].name < *name);
+        let row = self.by_name.get(place);
+        row.filter(|row| self.rows[*row].name == *name).ok_or(place)
+    }
+
+    pub(super) fn row(&self, row: u32) -> &Row {
+        &self.rows[row]
+    }
+
+    /// The numbers that rows have.
+    pub(super) fn numbers(&self) -> std::ops::Range<u32> {
+        0..u32::try_from(self.rows.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Adds an entry that is not there and belongs here, and returns its number.
+    pub(super) fn insert(&mut self, place: Between, name: Name, facts: Facts) -> u32 {
+        self.bytes += u128::from(facts.length);
+        self.cost += cost_of(&name);
+        let number = self.rows.push(Row { name, facts });
+        self.by_name.insert(place, number);
+        number
+    }
+
+    /// Other facts of an entry.
+    pub(super) fn replace(&mut self, row: u32, facts: Facts) {
+        let before = std::mem::replace(&mut self.rows[row].facts, facts);
+        self.bytes += u128::from(facts.length);
+        self.bytes -= u128::from(before.length);
+    }
+
+    /// Removes a row; the last one has its number from now on.
+    pub(super) fn swap_remove(&mut self, row: u32) {
+        self.by_name.remove(self.place(&self.rows[row].name));
+        if let Some(last) = self.numbers().last().filter(|last| *last != row) {
+            let place = self.place(&self.rows[last].name);
+            self.by_name.replace(place, row);
+        }
+        let removed = self.rows.swap_remove(row);
+        self.bytes -= u128::from(removed.facts.length);
+        self.cost -= cost_of(&removed.name);
+    }
+
+    /// Before the first name that is not before this one.
+    fn place(&self, name: &Name) -> Between {
+        self.by_name.place(|row| self.rows[row].name < *name)
+    }
+
+    fn rows_from(&self, numbers: impl Iterator<Item = u32>) -> impl Iterator<Item = &Row> {
+        numbers.map(|number| &self.rows[number])
+    }
+
+    #[cfg(test)]
+    pub(super) fn room(&self) -> usize {
+        self.rows.capacity() * size_of::<Row>() + self.by_name.capacity() * size_of::<u32>()
+    }
+}
+
+impl Row {
+    pub(super) fn entry(&self) -> Entry {
+        Entry {
+            name: self.name.clone(),
+            length: self.facts.length,
+            mtime: self.facts.mtime,
+            root: self.facts.root,
+            partial: self.facts.partial,
+            nanos: self.facts.nanos,
+            executable: self.facts.executable,
+        }
+    }
+
+    /// The same, whether all of the file is there or not.
+    pub(super) fn entry_of_file(&self) -> Entry {
+        Entry {
+            partial: false,
+            ..self.entry()
+        }
+    }
 }
 
 impl Facts {
+    pub(super) fn of(entry: &Entry) -> Self {
+        Self {
+            length: entry.length,
+            mtime: entry.mtime,
+            nanos: entry.nanos,
+            executable: entry.executable,
+            root: entry.root,
+            partial: entry.partial,
+        }
+    }
+
     pub(super) fn content(&self) -> Option<Content> {
-        let root = self.root?;
+        let (length, root) = self.what();
         Some(Content {
-            length: self.length,
-            root,
+            length,
+            root: root?,
         })
     }
 
-    pub(super) fn entry(&self, name: &Name) -> Entry {
-        Entry {
-            name: name.clone(),
-            length: self.length,
-            mtime: self.mtime,
-            root: self.root,
-            partial: self.partial,
-            nanos: self.nanos,
-            executable: self.executable,
-        }
+    /// What tells files of one name apart.
+    pub(super) fn what(&self) -> (u64, Option<Root>) {
+        (self.length, self.root)
     }
 }

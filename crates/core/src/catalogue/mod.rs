@@ -7,25 +7,29 @@
 //!
 //! ```text
 //! listing   one peer's entries
+//! listings  all of these, by peer and by the small numbers that indices know peers by
+//! indices   the orders in which entries are found: by name, by content and others
+//! keys      under which other names an entry is found, and what it takes
 //! applying  an update on its way into the listing it changes, a part at a time
-//! slots     small numbers for peers, which the indices name them by
-//! keys      under which names an entry is found, and what that takes
 //! files     the walk over all files, or those that match a pattern
 //! pages     the walks from any place among files, forwards and backwards
 //! ```
 //!
-//! Invariant: every index holds exactly the entries of the listings, and a
-//! [`Slot`] in an index belongs to a peer that is present.
+//! An entry is held once, in the listing of its peer; a name is held once, however many
+//! peers list it.
+//!
+//! Invariant: every index holds exactly the entries of the listings.
 //! [`Catalogue::check`] asserts it in tests.
 
 mod applying;
 mod files;
+mod indices;
 mod keys;
 mod listing;
+mod listings;
 mod pages;
-mod slots;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use thorp_wire::frame::{Position, Update};
 use thorp_wire::{Content, Entry, Name, PeerId, Root};
@@ -34,12 +38,13 @@ use crate::matching::{Fit, Pattern, fit, nfc};
 
 pub(crate) use applying::Applying;
 pub use files::Files;
-pub(crate) use keys::ROWS;
-use keys::{Rows, base_key, cost_of, first_name, merged, nfc_keys, rows_of, rows_under};
+use indices::{Indices, Rows, merged};
+pub(crate) use keys::cost_of_text;
+use keys::{cost_of, first_name};
 use listing::Facts;
 pub use listing::Listing;
+use listings::{At, Listings, Slot};
 pub use pages::{NamedFile, Spot, Walk};
-use slots::{Slot, Slots};
 
 /// What listings may grow to where they are kept.
 #[derive(Clone, Copy, Debug)]
@@ -62,16 +67,8 @@ pub struct ListingSize {
 /// Many peers' listings. How large it may grow is decided where it is kept.
 #[derive(Debug, Default)]
 pub struct Catalogue {
-    listings: BTreeMap<PeerId, Listing>,
-    slots: Slots,
-    by_name: BTreeSet<(Name, Slot)>,
-    /// Names that have a folder, by their base.
-    by_base: BTreeSet<(Name, Option<Name>, Slot)>,
-    /// Names whose path or base is not in form C, by their form C.
-    by_nfc: BTreeSet<(Name, Option<Name>, Slot)>,
-    by_content: BTreeSet<(Content, Option<Name>, Slot)>,
-    /// How many files each peer lists of which it has only a part; none, for most.
-    parts: BTreeMap<Slot, usize>,
+    listings: Listings,
+    indices: Indices,
     /// Different (name, content) pairs; a file without a root counts once for
     /// each peer that lists it.
     rows: u64,
@@ -135,20 +132,19 @@ impl Catalogue {
 
     /// Drops a peer's listing, if there is one.
     pub fn forget(&mut self, peer: PeerId) {
-        let Some(listing) = self.listings.remove(&peer) else {
+        let Some((slot, listing)) = self.listings.of(peer) else {
             return;
         };
-        let slot = listing.slot;
-        for (name, facts) in &listing.entries {
-            self.unindex(slot, name, facts);
+        self.cost -= listing.size().bytes;
+        for row in listing.numbers() {
+            self.unindex(At { slot, row });
         }
-        self.cost -= listing.cost;
-        self.slots.release(slot);
+        self.listings.remove(peer);
     }
 
     /// Where a peer's listing stands; nowhere, while an update is on its way into it.
     pub fn position(&self, peer: PeerId) -> Option<Position> {
-        self.listings.get(&peer)?.position
+        self.listings.get(peer)?.position
     }
 
     /// How many entries have come, changed or gone by updates so far.
@@ -164,12 +160,14 @@ impl Catalogue {
 
     /// One peer's listing.
     pub fn listing(&self, peer: PeerId) -> Option<&Listing> {
-        self.listings.get(&peer)
+        self.listings.get(peer)
     }
 
     /// All listings, in the order of their peers' ids.
     pub fn listings(&self) -> impl Iterator<Item = (PeerId, &Listing)> {
-        self.listings.iter().map(|(peer, listing)| (*peer, listing))
+        self.listings
+            .iter()
+            .map(|(peer, _, listing)| (peer, listing))
     }
 
     /// What best fits a name as a person typed it: files that all fit it equally
@@ -191,7 +189,7 @@ impl Catalogue {
             return named;
         };
         if after.is_none() {
-            let exact = rows_of(&self.by_name, &typed);
+            let exact = self.indices.of_name(&self.listings, &typed);
             if self.gather_named(Fit::Path, exact, most, among, &|_| false, &mut named) {
                 return named;
             }
@@ -199,7 +197,7 @@ impl Catalogue {
         // How well the name fits tells in which index the search had stopped.
         let come_to = after.and_then(|after| fit(after, typed.as_str()));
         if come_to != Some(Fit::Normalised) {
-            let based = rows_under(&self.by_base, &typed, after);
+            let based = self.indices.of_base(&self.listings, &typed, after);
             if self.gather_named(Fit::Base, based, most, among, &|_| false, &mut named) {
                 return named;
             }
@@ -208,11 +206,11 @@ impl Catalogue {
         let Ok(normal) = nfc(typed.as_str()).parse::<Name>() else {
             return named;
         };
-        let mut alike: Vec<Rows<'_>> = vec![rows_under(&self.by_nfc, &normal, after)];
+        let mut alike: Vec<Rows<'_>> = vec![self.indices.of_nfc(&self.listings, &normal, after)];
         if normal != typed {
-            alike.push(rows_under(&self.by_base, &normal, after));
+            alike.push(self.indices.of_base(&self.listings, &normal, after));
             if after.is_none_or(|after| *after < normal) {
-                alike.push(rows_of(&self.by_name, &normal));
+                alike.push(self.indices.of_name(&self.listings, &normal));
             }
         }
         let was_looked_at = |name: &Name| *name == typed || name.base() == typed.as_str();
@@ -257,15 +255,16 @@ impl Catalogue {
 
     /// All files, in the order of their names.
     pub fn files(&self) -> impl Iterator<Item = File> + '_ {
+        let first = self.indices.all_names(&self.listings).next();
         Files {
-            next: self.by_name.first().cloned(),
+            next: first.map(|(name, at)| (name.clone(), at.slot)),
             ..Files::none(self)
         }
     }
 
     /// How many entries are listed, those of equal files counted each.
     pub fn entries(&self) -> usize {
-        self.by_name.len()
+        self.indices.len()
     }
 
     /// How many files there are: different (name, content) pairs. A file
@@ -276,16 +275,14 @@ impl Catalogue {
 
     /// Which peers list this content, under which names.
     pub fn holders_of(&self, content: Content) -> impl Iterator<Item = (PeerId, &Name)> {
-        self.by_content
-            .range((content, None, 0)..)
-            .take_while(move |(found, _, _)| *found == content)
-            .filter_map(|(_, name, slot)| Some((self.slots.peer(*slot), name.as_ref()?)))
+        let rows = self.indices.of_content(&self.listings, content);
+        rows.map(|(name, at)| (self.listings.peer(at), name))
     }
 
     /// Whether this peer lists that name as a file of which it has only a part.
     pub fn has_a_part(&self, peer: PeerId, name: &Name) -> bool {
-        let facts = |listing: &Listing| listing.entries.get(name).is_some_and(|f| f.partial);
-        self.listings.get(&peer).is_some_and(facts)
+        let has_a_part = |listing: &Listing| Some(listing.row(listing.find(name)?).facts.partial);
+        self.listings.get(peer).and_then(has_a_part) == Some(true)
     }
 
     /// An estimate of the memory it takes, in bytes.
@@ -294,113 +291,70 @@ impl Catalogue {
     }
 
     fn insert(&mut self, peer: PeerId, entry: Entry) {
-        let facts = Facts {
-            length: entry.length,
-            mtime: entry.mtime,
-            nanos: entry.nanos,
-            executable: entry.executable,
-            root: entry.root,
-            partial: entry.partial,
-        };
-        let listing = self.listings.get_mut(&peer).expect("the peer is listed");
-        let slot = listing.slot;
-        if let Some(known) = listing.entries.get_mut(&entry.name) {
-            if *known == facts {
-                return;
+        let facts = Facts::of(&entry);
+        let (slot, listing) = self.listings.of(peer).expect("the peer is listed");
+        let place = match listing.look_for(&entry.name) {
+            Ok(row) if listing.row(row).facts == facts => return,
+            Ok(row) => {
+                self.moved += 1;
+                let at = At { slot, row };
+                self.unindex_content(at);
+                let replace = |listing: &mut Listing| listing.replace(row, facts);
+                self.listings.change(slot, replace);
+                return self.index_content(at);
             }
-            self.moved += 1;
-            listing.bytes += u128::from(facts.length);
-            let before = std::mem::replace(known, facts);
-            listing.bytes -= u128::from(before.length);
-            self.unindex_content(slot, &entry.name, &before);
-            self.index_content(slot, &entry.name, &facts);
-            return;
-        }
-        // One allocation for each name, however many peers list it.
-        let name = match self.by_name.range((entry.name.clone(), 0)..).next() {
-            Some((known, _)) if *known == entry.name => known.clone(),
-            _ => entry.name,
+            Err(place) => place,
         };
         self.moved += 1;
-        listing.bytes += u128::from(facts.length);
-        let cost = cost_of(&name);
-        listing.entries.insert(name.clone(), facts);
-        listing.cost += cost;
-        self.cost += cost;
-        self.index_content(slot, &name, &facts);
-        if let Some(base) = base_key(&name) {
-            self.by_base.insert((base, Some(name.clone()), slot));
-        }
-        for normal in nfc_keys(&name) {
-            self.by_nfc.insert((normal, Some(name.clone()), slot));
-        }
-        self.by_name.insert((name, slot));
+        let (among_names, known) = self.indices.look_for(&self.listings, &entry.name, slot);
+        // One allocation for each name, however many peers list it.
+        let name = known.cloned().unwrap_or(entry.name);
+        self.cost += cost_of(&name);
+        let insert = |listing: &mut Listing| listing.insert(place, name, facts);
+        let row = self.listings.change(slot, insert);
+        let at = At { slot, row };
+        self.indices.insert(&self.listings, among_names, at);
+        self.index_content(at);
     }
 
     fn remove(&mut self, peer: PeerId, name: &Name) {
-        let listing = self.listings.get_mut(&peer).expect("the peer is listed");
-        let Some(facts) = listing.entries.remove(name) else {
+        let (slot, listing) = self.listings.of(peer).expect("the peer is listed");
+        let Some(row) = listing.find(name) else {
             return;
         };
+        let last = listing.numbers().last();
         self.moved += 1;
-        let cost = cost_of(name);
-        listing.bytes -= u128::from(facts.length);
-        listing.cost -= cost;
-        self.cost -= cost;
-        let slot = listing.slot;
-        self.unindex(slot, name, &facts);
+        self.cost -= cost_of(name);
+        self.unindex(At { slot, row });
+        // The last one takes its number.
+        if let Some(last) = last.filter(|last| *last != row) {
+            let last = At { slot, row: last };
+            self.indices.renumber(&self.listings, last, row);
+        }
+        self.listings
+            .change(slot, |listing| listing.swap_remove(row));
     }
 
-    fn unindex(&mut self, slot: Slot, name: &Name, facts: &Facts) {
-        self.by_name.remove(&(name.clone(), slot));
-        self.unindex_content(slot, name, facts);
-        if let Some(base) = base_key(name) {
-            self.by_base.remove(&(base, Some(name.clone()), slot));
-        }
-        for normal in nfc_keys(name) {
-            self.by_nfc.remove(&(normal, Some(name.clone()), slot));
-        }
+    fn unindex(&mut self, at: At) {
+        self.unindex_content(at);
+        self.indices.remove(&self.listings, at);
     }
 
-    fn index_content(&mut self, slot: Slot, name: &Name, facts: &Facts) {
-        if !self.is_listed(name, facts) {
-            self.rows += 1;
-        }
-        if let Some(content) = facts.content() {
-            self.by_content.insert((content, Some(name.clone()), slot));
-            self.holder_changes += 1;
-        }
-        if facts.partial {
-            *self.parts.entry(slot).or_default() += 1;
-        }
+    fn index_content(&mut self, at: At) {
+        let is_a_row = self.indices.insert_content(&self.listings, at);
+        self.rows += u64::from(is_a_row);
+        self.on_holder_changed(at);
     }
 
-    fn unindex_content(&mut self, slot: Slot, name: &Name, facts: &Facts) {
-        if let Some(content) = facts.content() {
-            self.by_content.remove(&(content, Some(name.clone()), slot));
-            self.holder_changes += 1;
-        }
-        if !self.is_listed(name, facts) {
-            self.rows -= 1;
-        }
-        if facts.partial
-            && let Some(parts) = self.parts.get_mut(&slot)
-        {
-            *parts -= 1;
-            if *parts == 0 {
-                self.parts.remove(&slot);
-            }
-        }
+    fn unindex_content(&mut self, at: At) {
+        let was_a_row = self.indices.remove_content(&self.listings, at);
+        self.rows -= u64::from(was_a_row);
+        self.on_holder_changed(at);
     }
 
-    /// Whether any peer lists just this content under just this name.
-    fn is_listed(&self, name: &Name, facts: &Facts) -> bool {
-        let Some(content) = facts.content() else {
-            return false;
-        };
-        let first = (content, Some(name.clone()), 0);
-        let last = (content, Some(name.clone()), Slot::MAX);
-        self.by_content.range(first..=last).next().is_some()
+    fn on_holder_changed(&mut self, at: At) {
+        let has_root = self.listings.facts(at).content().is_some();
+        self.holder_changes += u64::from(has_root);
     }
 
     /// Gathers files that fit equally well. Returns whether the search is over.
@@ -410,7 +364,7 @@ impl Catalogue {
     fn gather_named<'a>(
         &self,
         fit: Fit,
-        rows: impl Iterator<Item = (&'a Name, Slot)>,
+        rows: Rows<'a>,
         most: u64,
         among: Among<'_>,
         leave_out: &dyn Fn(&Name) -> bool,
@@ -418,19 +372,18 @@ impl Catalogue {
     ) -> bool {
         let mut files = Vec::new();
         let mut rows = rows.peekable();
-        while let Some((name, slot)) = rows.next() {
-            let mut slots = vec![slot];
-            while let Some((_, slot)) = rows.next_if(|(next, _)| *next == name) {
-                slots.push(slot);
+        while let Some((name, at)) = rows.next() {
+            let mut places = vec![at];
+            while let Some((_, at)) = rows.next_if(|(next, _)| *next == name) {
+                places.push(at);
             }
-            named.looked_at += slots.len() as u64;
+            named.looked_at += places.len() as u64;
             // The search does not stop there either: a question that continues behind
             // this name would take it for a better fit.
             if leave_out(name) {
                 continue;
             }
-            let holders = slots.into_iter().map(|slot| self.slots.peer(slot));
-            self.group(name, holders.filter(|peer| among(*peer)), &mut files);
+            self.group(places.into_iter(), among, &mut files);
             if files.len() >= MOST_NAMED {
                 break;
             }
@@ -448,73 +401,48 @@ impl Catalogue {
     /// The files that go by just this name.
     fn spelt(&self, name: &Name, among: Among<'_>) -> Vec<File> {
         let mut files = Vec::new();
-        let holders = rows_of(&self.by_name, name).map(|(_, slot)| self.slots.peer(slot));
-        self.group(name, holders.filter(|peer| among(*peer)), &mut files);
+        let rows = self.indices.of_name(&self.listings, name);
+        self.group(rows.map(|(_, at)| at), among, &mut files);
         files
     }
 
     /// Sorts the holders of one name by content.
-    fn group(&self, name: &Name, holders: impl Iterator<Item = PeerId>, files: &mut Vec<File>) {
+    fn group(&self, places: impl Iterator<Item = At>, among: Among<'_>, files: &mut Vec<File>) {
         let mut contents: BTreeMap<(u64, Option<Root>), usize> = BTreeMap::new();
-        for peer in holders {
-            let Some(facts) = self
-                .listings
-                .get(&peer)
-                .and_then(|listing| listing.entries.get(name))
-            else {
+        for at in places {
+            let peer = self.listings.peer(at);
+            if !among(peer) {
                 continue;
-            };
-            let at = *contents
-                .entry((facts.length, facts.root))
-                .or_insert(files.len());
-            if at == files.len() {
+            }
+            let row = self.listings.row(at);
+            let nth = *contents.entry(row.facts.what()).or_insert(files.len());
+            if nth == files.len() {
                 files.push(File {
-                    entry: Entry {
-                        partial: false,
-                        ..facts.entry(name)
-                    },
+                    entry: row.entry_of_file(),
                     holders: Vec::new(),
                 });
             }
-            files[at].holders.push(peer);
+            files[nth].holders.push(peer);
         }
     }
 
     /// Asserts the invariant in the module's head. For tests: it looks at everything.
     #[doc(hidden)]
     pub fn check(&self) {
-        let mut by_name = BTreeSet::new();
-        let mut by_base = BTreeSet::new();
-        let mut by_nfc = BTreeSet::new();
-        let mut by_content = BTreeSet::new();
-        let mut parts = BTreeMap::new();
         let mut cost = 0;
-        for (peer, listing) in &self.listings {
-            assert_eq!(self.slots.peer(listing.slot), *peer);
-            let mut bytes = 0;
-            for (name, facts) in &listing.entries {
-                by_name.insert((name.clone(), listing.slot));
-                by_base.extend(base_key(name).map(|base| (base, Some(name.clone()), listing.slot)));
-                by_nfc.extend(nfc_keys(name).map(|key| (key, Some(name.clone()), listing.slot)));
-                by_content.extend(
-                    facts
-                        .content()
-                        .map(|content| (content, Some(name.clone()), listing.slot)),
-                );
-                if facts.partial {
-                    *parts.entry(listing.slot).or_default() += 1;
-                }
-                cost += cost_of(name);
-                bytes += u128::from(facts.length);
-            }
-            assert_eq!(listing.bytes, bytes);
+        for (peer, _, listing) in self.listings.iter() {
+            assert_eq!(listing.peer, peer);
+            assert!(listing.names().is_sorted());
+            assert_eq!(listing.names().count(), listing.len());
+            let costs: u64 = listing.names().map(cost_of).sum();
+            assert_eq!(listing.size().bytes, costs);
+            let bytes = listing.entries().map(|entry| u128::from(entry.length));
+            let bytes = u64::try_from(bytes.sum::<u128>()).unwrap_or(u64::MAX);
+            assert_eq!(listing.bytes(), bytes);
+            cost += costs;
         }
-        assert_eq!(self.by_name, by_name);
-        assert_eq!(self.by_base, by_base);
-        assert_eq!(self.by_nfc, by_nfc);
-        assert_eq!(self.by_content, by_content);
-        assert_eq!(self.parts, parts);
         assert_eq!(self.cost, cost);
+        self.indices.check(&self.listings);
         assert_eq!(self.rows, self.files().map(|file| file.rows()).sum::<u64>());
     }
 }

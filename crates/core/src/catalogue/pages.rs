@@ -5,13 +5,11 @@
 //! gathers the holders of a name only when its files are taken.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::ops::Bound;
 
-use thorp_wire::{Entry, Name, PeerId, Root};
+use thorp_wire::{Name, PeerId, Root};
 
-use super::keys::rows_of;
-use super::slots::Slot;
-use super::{Catalogue, File, Listing};
+use super::listings::{At, Slot};
+use super::{Catalogue, File};
 
 /// Where a file stands among all: its name, and its number, from 0, among the
 /// files that go by that name.
@@ -44,10 +42,10 @@ impl Catalogue {
     /// All files from this place on.
     pub fn files_from(&self, from: Option<Spot<'_>>) -> Walk<'_> {
         let Some((name, nth)) = from else {
-            return self.walk(self.by_name.first().map(|(name, _)| name), false);
+            return self.walk(self.indices.all_names(&self.listings).next(), false);
         };
-        let first = self.by_name.range((name.clone(), 0)..).next();
-        let mut walk = self.walk(first.map(|(name, _)| name), false);
+        let first = self.indices.names_from(&self.listings, name, 0).next();
+        let mut walk = self.walk(first, false);
         if walk.next == Some(name) {
             walk.ready_next();
             walk.ready.retain(|stop| stop.nth >= nth);
@@ -58,10 +56,10 @@ impl Catalogue {
     /// All files before this place, or before the end, the last one first.
     pub fn files_before(&self, before: Option<Spot<'_>>) -> Walk<'_> {
         let Some((name, nth)) = before else {
-            return self.walk(self.by_name.last().map(|(name, _)| name), true);
+            return self.walk(self.indices.all_names(&self.listings).next_back(), true);
         };
-        let last = self.by_name.range(..(name.clone(), Slot::MAX)).next_back();
-        let mut walk = self.walk(last.map(|(name, _)| name), true);
+        let mut last = self.indices.names_before(&self.listings, name, Slot::MAX);
+        let mut walk = self.walk(last.next(), true);
         if walk.next == Some(name) {
             walk.ready_next();
             walk.ready.retain(|stop| stop.nth < nth);
@@ -69,61 +67,22 @@ impl Catalogue {
         walk
     }
 
-    fn walk<'a>(&'a self, next: Option<&'a Name>, is_backwards: bool) -> Walk<'a> {
+    fn walk<'a>(&'a self, next: Option<(&'a Name, At)>, is_backwards: bool) -> Walk<'a> {
         Walk {
             catalogue: self,
-            next,
+            next: next.map(|(name, _)| name),
             is_backwards,
             ready: VecDeque::new(),
         }
     }
 
-    /// The file of a name that all holders list with the same root.
-    fn only_stop(&self, name: &Name) -> Option<NamedFile> {
-        let slots: Vec<Slot> = rows_of(&self.by_name, name).map(|(_, slot)| slot).collect();
-        let first = self.slots.peer(*slots.first()?);
-        let facts = self.listings.get(&first)?.entries.get(name)?;
-        let content = facts.content()?;
-        let first = (content, Some(name.clone()), 0);
-        let last = (content, Some(name.clone()), Slot::MAX);
-        if self.by_content.range(first..=last).count() != slots.len() {
-            return None;
-        }
-        let has_all = |slot: &&Slot| {
-            let may_lack = self.parts.contains_key(slot);
-            !(may_lack && self.has_a_part(self.slots.peer(**slot), name))
-        };
-        let peer = |slot: &Slot| self.slots.peer(*slot);
-        let entry = Entry {
-            partial: false,
-            ..facts.entry(name)
-        };
-        Some(NamedFile {
-            file: File {
-                entry,
-                holders: slots.iter().map(peer).collect(),
-            },
-            wholes: slots.iter().filter(has_all).map(peer).collect(),
-            nth: 0,
-            has_twin: false,
-        })
-    }
-
-    /// The files of a name. As a rule there is one, and no holder has to be looked
-    /// up to see that: there may be as many holders as there are members.
+    /// The files of a name.
     fn stops(&self, name: &Name) -> Vec<NamedFile> {
-        if let Some(stop) = self.only_stop(name) {
-            return vec![stop];
-        }
         let mut stops: Vec<NamedFile> = Vec::new();
         let mut contents: BTreeMap<(u64, Option<Root>), usize> = BTreeMap::new();
-        for (_, slot) in rows_of(&self.by_name, name) {
-            let peer = self.slots.peer(slot);
-            let listing = self.listings.get(&peer);
-            let Some(facts) = listing.and_then(|listing| listing.entries.get(name)) else {
-                continue;
-            };
-            let content = (facts.length, facts.root);
+        for (_, at) in self.indices.of_name(&self.listings, name) {
+            let (peer, row) = (self.listings.peer(at), self.listings.row(at));
+            let content = row.facts.what();
             // As a rule all have the same.
             let is_last =
                 |stop: &NamedFile| (stop.file.entry.length, stop.file.entry.root) == content;
@@ -132,11 +91,7 @@ impl Catalogue {
                 None => *contents.entry(content).or_insert(stops.len()),
             };
             if nth == stops.len() {
-                let entry = Entry {
-                    partial: false,
-                    ..facts.entry(name)
-                };
-                let holders = Vec::new();
+                let (entry, holders) = (row.entry_of_file(), Vec::new());
                 stops.push(NamedFile {
                     file: File { entry, holders },
                     wholes: Vec::new(),
@@ -145,7 +100,7 @@ impl Catalogue {
                 });
             }
             stops[nth].file.holders.push(peer);
-            if !facts.partial {
+            if !row.facts.partial {
                 stops[nth].wholes.push(peer);
             }
         }
@@ -158,22 +113,6 @@ impl Catalogue {
     }
 }
 
-impl Listing {
-    /// Its entries in the order of their names, behind this one.
-    pub fn entries_after(&self, after: Option<&Name>) -> impl Iterator<Item = Entry> {
-        let after = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let entries = self.entries.range::<Name, _>((after, Bound::Unbounded));
-        entries.map(|(name, facts)| facts.entry(name))
-    }
-
-    /// Its entries before this name, or before the end, the last one first.
-    pub fn entries_before(&self, before: Option<&Name>) -> impl Iterator<Item = Entry> {
-        let before = before.map_or(Bound::Unbounded, Bound::Excluded);
-        let entries = self.entries.range::<Name, _>((Bound::Unbounded, before));
-        entries.rev().map(|(name, facts)| facts.entry(name))
-    }
-}
-
 impl Walk<'_> {
     /// Gathers the files of the next name, and goes on to the one behind it.
     fn ready_next(&mut self) {
@@ -181,11 +120,13 @@ impl Walk<'_> {
             return;
         };
         self.ready.extend(self.catalogue.stops(name));
-        let names = &self.catalogue.by_name;
+        let Catalogue {
+            indices, listings, ..
+        } = self.catalogue;
         let next = if self.is_backwards {
-            names.range(..(name.clone(), 0)).next_back()
+            indices.names_before(listings, name, 0).next()
         } else {
-            names.range((name.clone(), Slot::MAX)..).next()
+            indices.names_from(listings, name, Slot::MAX).next()
         };
         self.next = next.map(|(name, _)| name);
     }

@@ -6,7 +6,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::keys::KEY;
+use super::keys::{KEY, ROWS};
 use super::*;
 use crate::matching::fit;
 
@@ -364,24 +364,74 @@ fn an_update_goes_in_part_by_part_and_nothing_can_follow_it_before_its_end() {
 }
 
 #[test]
-fn an_entry_is_thought_to_cost_at_least_what_its_rows_and_keys_take() {
-    // B-trees are at least half full, and two thirds on average.
-    let in_trees = |slots: usize| (slots * 3 / 2 + 2 * size_of::<usize>()) as u64;
-    let slots = size_of::<(Name, Slot)>()
-        + size_of::<(Name, Facts)>()
-        + size_of::<(Content, Option<Name>, Slot)>();
-    assert!(in_trees(slots) <= ROWS, "{slots}");
-    let key = size_of::<(Name, Option<Name>, Slot)>();
-    assert!(in_trees(key) <= KEY, "{key}");
+fn an_entry_is_thought_to_cost_at_least_what_it_takes_however_it_came() {
+    const ENTRIES: u64 = 6000;
+    /// What few entries begin, in two listings and three indices.
+    const BEGUN: u64 = 2 * 8192 + 3 * 1024;
+    let scattered = |n: u64| n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let entry = |n: u64| {
+        let mut root = [0; 32];
+        root[..8].copy_from_slice(&scattered(!n).to_be_bytes());
+        Entry {
+            name: format!("d{}/{n:05}", n % 10).parse().expect("a name"),
+            root: Some(Root::new(root)),
+            ..entry((0, 1))
+        }
+    };
+    let mut catalogue = Catalogue::default();
+    let lists = |catalogue: &mut Catalogue, peer, mut numbers: Vec<u64>, is_in_order: bool| {
+        if !is_in_order {
+            numbers.sort_by_key(|n| scattered(*n));
+        }
+        let added = numbers.into_iter().map(entry).collect();
+        catalogue.apply(id(peer), 7, full(added));
+    };
+    let takes_less_than_is_thought = |catalogue: &Catalogue, names: u64| {
+        let listings = catalogue.listings().map(|(_, listing)| listing.room());
+        let rows = listings.sum::<usize>() + catalogue.indices.room();
+        let takes = rows as u64 + names * 24;
+        let cost = catalogue.cost();
+        assert!(takes <= cost + BEGUN, "{takes} of {cost}");
+        assert!(2 * takes >= cost, "{takes} of {cost}");
+    };
+    lists(&mut catalogue, 1, (0..ENTRIES).collect(), true);
+    takes_less_than_is_thought(&catalogue, ENTRIES);
+    lists(&mut catalogue, 2, (ENTRIES..2 * ENTRIES).collect(), false);
+    takes_less_than_is_thought(&catalogue, 2 * ENTRIES);
+    for most in [0, 1, 2, 4, 8, 16] {
+        let left = move |from| {
+            (from..from + ENTRIES)
+                .filter(move |n| n % 17 >= most)
+                .collect()
+        };
+        lists(&mut catalogue, 1, left(0), false);
+        lists(&mut catalogue, 2, left(ENTRIES), true);
+        catalogue.check();
+        takes_less_than_is_thought(&catalogue, catalogue.entries() as u64);
+    }
+}
 
-    let cost = |text: &str| cost_of(&text.parse().expect("a name")) - text.len() as u64;
-    let long = "u\u{308}".repeat(60);
-    let composed = "\u{fc}".repeat(60);
-    assert_eq!(cost("abc"), ROWS);
-    assert_eq!(cost("d/abc"), ROWS + KEY + 3);
-    // Found under its base, and under the composed forms of both.
-    let keys = long.len() + composed.len() + 2 + composed.len();
-    assert_eq!(cost(&format!("d/{long}")), ROWS + 3 * KEY + keys as u64);
+#[test]
+fn each_further_name_under_which_an_entry_is_found_costs_as_well() {
+    let cost = |text: &str| cost_of(&text.parse().expect("a name"));
+    assert_eq!(
+        cost("abc"),
+        ROWS + 24,
+        "two numbers before it, and rounded up"
+    );
+    assert_eq!(cost("d/abcdefgh"), ROWS + 32);
+    assert_eq!(cost(&format!("d/{}", "a".repeat(200))), ROWS + 224);
+    // Found under the composed forms of path and base.
+    assert_eq!(
+        cost(&format!("d/{}", "u\u{308}".repeat(60))),
+        ROWS + 2 * KEY + 224 + 2 * 160
+    );
+    // B-trees are two thirds full on average.
+    let slot = size_of::<(Name, Option<Name>, Slot)>();
+    assert!(
+        (slot * 3 / 2 + 2 * size_of::<usize>()) as u64 <= KEY,
+        "{slot}"
+    );
 }
 
 #[test]

@@ -115,7 +115,7 @@ impl Table {
         contents
     }
 
-    fn named<'a>(&'a self, numbers: impl Iterator<Item = u32>) -> impl Iterator<Item = &'a Name> {
+    fn named(&self, numbers: impl Iterator<Item = u32>) -> impl Iterator<Item = &Name> {
         numbers.map(|number| &self.files[number].name)
     }
 

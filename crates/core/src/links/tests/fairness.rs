@@ -96,33 +96,33 @@ impl Node {
 fn two_members_that_fill_the_memory_make_room_for_later_members() {
     for mut node in Node::both() {
         let kept = [2, 3].map(|member| {
-            node.comes(member, many(119, 4000, 'x'));
+            node.comes(member, many(124, 4000, 'x'));
             node.lists(member)
         });
-        assert_eq!(kept, [Some(119); 2]);
+        assert_eq!(kept, [Some(124); 2]);
         assert!(
             node.links.listed.free() < 7000,
             "{}",
             node.links.listed.free()
         );
         node.said();
-        // A newcomer with thirty files, and a member that adds sixty to its listing.
-        node.comes(4, many(30, 5, 'h'));
-        assert_eq!(node.lists(4), Some(30));
-        assert_eq!((node.lists(2), node.lists(3)), (Some(119), None));
+        // A newcomer with forty files, and a member that adds fifty to its listing.
+        node.comes(4, many(40, 5, 'h'));
+        assert_eq!(node.lists(4), Some(40));
+        assert_eq!((node.lists(2), node.lists(3)), (Some(124), None));
         assert_eq!(node.acks(3), [(None, true)], "it is told");
-        let sixty = Update {
+        let fifty = Update {
             since: Some(1),
             seq: 2,
-            ..many(60, 6, 'h')
+            ..many(50, 6, 'h')
         };
-        node.hear(4, sixty);
+        node.hear(4, fifty);
         node.settle();
         assert_eq!(node.lists(4), Some(90));
         // The latter is not forgotten: there is no room for it yet.
         let announced = || Update {
-            entries: Some(119),
-            bytes: Some(119 * 4400),
+            entries: Some(124),
+            bytes: Some(124 * 4208),
             ..Update::heartbeat(1)
         };
         for _ in 0..20 {
@@ -142,9 +142,9 @@ fn two_members_that_fill_the_memory_make_room_for_later_members() {
         node.pass(10 * SECOND);
         node.hear(3, announced());
         assert_eq!(node.acks(3), [(None, false)], "send all of it");
-        node.hear(3, many(119, 4000, 'x'));
+        node.hear(3, many(124, 4000, 'x'));
         node.settle();
-        assert_eq!(node.lists(3), Some(119));
+        assert_eq!(node.lists(3), Some(124));
         assert!(node.links.unlisted.is_empty());
     }
 }

@@ -14,6 +14,8 @@ fn record(length: u64, root: Option<u8>) -> Record {
         stamp: Stamp {
             length,
             mtime: 0,
+            mtime_nanos: 0,
+            executable: false,
             ctime: 0,
             inode: 1,
             device: 1,
@@ -23,7 +25,7 @@ fn record(length: u64, root: Option<u8>) -> Record {
 }
 
 #[test]
-fn a_file_takes_its_name_and_120_bytes_in_whatever_order_files_come() {
+fn a_file_takes_its_name_and_130_bytes_in_whatever_order_files_come() {
     let mut numbers: Vec<u32> = (0..20_000).collect();
     for in_order in [true, false] {
         if !in_order {
@@ -43,7 +45,7 @@ fn a_file_takes_its_name_and_120_bytes_in_whatever_order_files_come() {
         let bytes = table.files.capacity() * size_of::<Listed>() + orders * size_of::<u32>();
         let of_name = 2 * size_of::<usize>();
         let each = bytes / numbers.len() + of_name;
-        assert!(each <= 120, "{each} bytes");
+        assert!(each <= 130, "{each} bytes");
     }
 }
 
