@@ -1,22 +1,21 @@
-//! Which peer has what, which member to ask, what to fetch next.
+//! The decisions of thorp: which peer has what, which member to ask, what to fetch next.
 //!
 //! ```text
 //! machines   peer tracker swarm  one `handle`, one `poll_output`; they route
-//! links      links               which members are connected: once, for tracker and peer
-//! get        get                 what the user of a peer wants: files by name, to the end
+//! links      links               connections to members; the same for tracker and peer
+//! get        get                 files by name for the user of a peer, from start to end
 //! rules      lookup survey neighbours remembered publisher
 //!            liveness budget bound   small machines, each testable alone
 //! memory     catalogue presence gather answer matching glob
 //!                                which peer has what, who is present, how both are found
-//! shown      changes spared      which rows of what is shown have changed; how many
-//!                                lookups the tracker was spared
-//! time                           a number handed in
+//! shown      changes spared      which rows of the view have changed; how many lookups
+//!                                the tracker was spared
+//! time                           moments, passed in from outside
 //! ```
 //!
-//! Everything here is pure: no sockets, files, clocks, randomness or threads.
-//! Time and seeds come in as arguments, bytes of files never do, and nothing is
-//! iterated in an order that changes from run to run. The shell around it, with
-//! sockets and the clock, is `thorp-node`.
+//! Everything here is pure: no sockets, files, clocks, randomness or threads. Time and seeds are
+//! passed in, the data of files does not pass through here, and nothing is iterated in an order
+//! that changes from run to run. The shell around it, with sockets and the clock, is `thorp-node`.
 
 mod answer;
 pub mod bound;

@@ -1,7 +1,7 @@
 //! How many lookups the tracker was spared, since the start and in the last hour.
 //!
-//! A lookup is spared where it was answered and no message about it reached the
-//! tracker. A peer counts its own; a tracker adds up what the peers tell it.
+//! A lookup is spared if it was answered without a message to the tracker. A peer counts its own
+//! lookups; a tracker adds up what the peers report.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -10,20 +10,20 @@ use serde::{Deserialize, Serialize};
 
 use crate::time::Instant;
 
-/// How exactly the last hour is kept.
+/// The resolution of the last hour.
 const SLOT: Duration = Duration::from_mins(1);
 const SLOTS_AN_HOUR: u64 = 60;
 
-/// Names that were looked up, and how many of them spared the tracker.
+/// The number of names looked up, and how many of them spared the tracker.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lookups {
     /// Names that were looked up.
     pub lookups: u64,
-    /// Those of them that were answered without a message to the tracker.
+    /// How many of them were answered without a message to the tracker.
     pub spared: u64,
 }
 
-/// The two spans of time that a user is told of. Shown as it is, in the status.
+/// The numbers for the two periods that are shown to a user. Serialised as part of the status.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Spared {
     /// Since the node started.
@@ -36,19 +36,19 @@ pub struct Spared {
 #[derive(Debug, Default)]
 pub(crate) struct SparedMeter {
     since_start: Lookups,
-    /// By the minute in which they ended, the oldest first; at most an hour of them.
+    /// Lookups by the minute in which they ended, the oldest first; at most an hour of them.
     minutes: VecDeque<(u64, Lookups)>,
 }
 
 impl Lookups {
-    /// Spared lookups of a hundred; `None` where there were no lookups.
+    /// Returns the percentage of spared lookups; `None` if there were no lookups.
     pub fn percent_spared(self) -> Option<u64> {
         let spared = u128::from(self.spared.min(self.lookups)) * 100;
         let percent = spared.checked_div(u128::from(self.lookups))?;
         u64::try_from(percent).ok()
     }
 
-    /// Adds others to these.
+    /// Adds other lookups to these.
     pub(crate) fn add(&mut self, others: Self) {
         self.lookups = self.lookups.saturating_add(others.lookups);
         self.spared = self.spared.saturating_add(others.spared);
@@ -56,7 +56,7 @@ impl Lookups {
 }
 
 impl SparedMeter {
-    /// These lookups have ended.
+    /// Counts lookups that have ended.
     pub fn count(&mut self, now: Instant, lookups: Lookups) {
         self.since_start.add(lookups);
         let minute = minute_of(now);
@@ -70,7 +70,7 @@ impl SparedMeter {
         }
     }
 
-    /// What was counted until now.
+    /// Returns the numbers up to now.
     pub fn spared(&self, now: Instant) -> Spared {
         let minute = minute_of(now);
         let mut last_hour = Lookups::default();

@@ -414,8 +414,8 @@ impl Survey {
         (!told.is_empty()).then(|| Findings::Members(told.into_values().collect()))
     }
 
-    /// Returns the questions to ask now: the next pages of members whose files were told, except
-    /// for at most the last page.
+    /// Returns the questions to ask now: for the next page of each member whose files have all been
+    /// passed to the caller.
     fn questions(&mut self, now: Instant) -> Vec<SurveyAction> {
         let mut asks = Vec::new();
         for (id, member) in &mut self.asked {

@@ -1,4 +1,4 @@
-//! How the property tests are run.
+//! The settings of property tests.
 
 use proptest::prelude::ProptestConfig;
 use proptest::test_runner::RngSeed;
@@ -6,8 +6,8 @@ use proptest::test_runner::RngSeed;
 /// How many cases proptest runs if `PROPTEST_CASES` is not set.
 const UNASKED: u32 = 256;
 
-/// This many cases, the same ones each time; others with `PROPTEST_RNG_SEED`
-/// and more of them with `PROPTEST_CASES`.
+/// Runs this many cases, the same ones each time. `PROPTEST_RNG_SEED` selects other ones,
+/// `PROPTEST_CASES` another number.
 pub fn cases(number: u32) -> ProptestConfig {
     let mut config = ProptestConfig::default();
     if config.cases == UNASKED {

@@ -1,4 +1,4 @@
-//! Numbered choices: how they are shown and how an answer is read.
+//! Numbered choices: formats them, and parses the answers.
 //!
 //! Owns no terminal and no state; `conversation` asks, `menu` and `get` show.
 
@@ -10,7 +10,7 @@ use crate::listing;
 use crate::quoting::quoted;
 use crate::words::LONGEST_NAME;
 
-/// What the user answered.
+/// The answer to a choice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pick {
     /// The entry at this index.
@@ -26,7 +26,7 @@ fn head(name: &str, variants: &[FileRow]) -> String {
     let is_called_so =
         |row: &FileRow| row.name == name || row.name.rsplit('/').next() == Some(name);
     match variants {
-        // One alone would have been taken.
+        // A single file with exactly this name would have been fetched without a question.
         [row] if is_called_so(row) => format!("A hidden file is called {shown}:"),
         rows if !rows.iter().any(is_called_so) => {
             format!("No file is called exactly {shown}, but these look like it:")
@@ -35,7 +35,7 @@ fn head(name: &str, variants: &[FileRow]) -> String {
     }
 }
 
-/// Several contents under one name, numbered.
+/// Formats a numbered choice of several contents with one name.
 pub fn contents(name: &str, variants: &[FileRow]) -> String {
     let shown = |name: &str| middle(&quoted(name), LONGEST_NAME);
     let mut text = head(name, variants);
@@ -50,7 +50,7 @@ pub fn contents(name: &str, variants: &[FileRow]) -> String {
     text
 }
 
-/// Reads the answer to a choice of `count` things.
+/// Parses the answer to a choice of `count` things.
 pub fn pick(line: &str, count: usize) -> Pick {
     let line = line.trim().trim_end_matches('.').to_lowercase();
     if matches!(line.as_str(), "" | "c" | "cancel" | "q" | "no" | "none") {

@@ -1,9 +1,9 @@
-//! Asking back: one fetch, with the questions it may raise.
+//! The dialogue of one fetch, with the questions that it may raise.
 //!
-//! A pure machine between the events of an answer and the lines a user types.
-//! It decides what to ask and what to request next; it shows nothing, for the
-//! menu and `get` show things differently. Several contents under a name, and
-//! something in the way at the target, are questions; everything else ends it.
+//! A pure state machine between the events of an answer and the lines that a user types. It
+//! decides what to ask and what to request next; it shows nothing, because the menu and `get` show
+//! things differently. Several contents with one name, large folders, and existing files at the
+//! target raise questions; everything else ends the fetch.
 
 use std::collections::VecDeque;
 
@@ -17,27 +17,27 @@ use crate::words;
 /// What to do next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Send this and hand every event of the answer to [`Conversation::on_event`].
+    /// Send this request and pass every event of the answer to [`Conversation::on_event`].
     Request(Box<Get>),
-    /// Show this and hand the line that is typed to [`Conversation::on_line`].
+    /// Show this and pass the line that is typed to [`Conversation::on_line`].
     Ask(String),
-    /// It is over; with a failure that has not been shown yet.
+    /// The fetch is over; with a failure if there is one that was not shown yet.
     Over(Option<Complaint>),
 }
 
-/// One fetch.
+/// The dialogue of one fetch.
 #[derive(Debug)]
 pub struct Conversation {
-    /// What is being fetched now.
+    /// The current request.
     get: Get,
-    /// Names still to be settled.
+    /// Names with several contents, of which the user has to choose one.
     choices: VecDeque<(String, Vec<FileRow>)>,
-    /// Folders that are too large to be fetched unasked: name, files, bytes.
+    /// Folders that are too large to be fetched without asking: name, number of files, bytes.
     folders: VecDeque<(String, u64, u64)>,
-    /// The first failure, shown at the end.
+    /// The first failure, to be shown at the end.
     failed: Option<Complaint>,
     state: State,
-    /// What the name is for that was typed last.
+    /// What the last typed name is for.
     named: Option<State>,
 }
 
@@ -45,19 +45,19 @@ pub struct Conversation {
 enum State {
     Fetching,
     Choosing,
-    /// Whether all of a large folder is wanted.
+    /// Whether to fetch a large folder as a whole.
     Folder,
     InTheWay,
-    /// A name for what is in the way.
+    /// A new name for the existing file.
     Aside,
-    /// A name for what arrives.
+    /// A new name for the fetched file.
     Rename,
 }
 
 impl Conversation {
-    /// Begins with the request to send.
+    /// Creates the dialogue. Returns it with the request to send.
     pub fn new(get: Get) -> (Self, Step) {
-        // What is large is asked about.
+        // Large folders raise a question.
         let folders = Folders::Small;
         let get = Get { folders, ..get };
         let step = Step::Request(Box::new(get.clone()));
@@ -72,12 +72,12 @@ impl Conversation {
         (conversation, step)
     }
 
-    /// What is being fetched now.
+    /// Returns the current request.
     pub fn wanted(&self) -> &Get {
         &self.get
     }
 
-    /// Part of the answer came; its end leads on.
+    /// Handles an event of the answer. Its last event leads to the next step.
     pub fn on_event(&mut self, event: &Event) -> Option<Step> {
         match event {
             Event::Choice { name, variants } => {
@@ -101,14 +101,14 @@ impl Conversation {
         }
     }
 
-    /// The user typed this.
+    /// Handles a line that the user typed.
     pub fn on_line(&mut self, line: &str) -> Step {
         match self.state {
             State::Choosing => self.on_choice(line),
             State::InTheWay => self.on_way_out(line),
             State::Aside | State::Rename => self.on_name(line),
             State::Folder => self.on_folder(line),
-            // Nothing was asked.
+            // No question was asked.
             State::Fetching => Step::Over(self.failed.take()),
         }
     }
@@ -131,7 +131,7 @@ impl Conversation {
                 };
                 Step::Ask(format!("{what}\n{WAYS_OUT}"))
             }
-            // A name that cannot be one.
+            // The typed text cannot be a name.
             ErrorKind::Usage if let Some(state) = self.named => {
                 self.state = state;
                 Step::Ask(format!("{}\n{ANOTHER}", printable_lines(&failure.message)))
@@ -191,7 +191,7 @@ impl Conversation {
         match choose::pick(line, variants.len()) {
             Pick::At(n) => {
                 let row = &variants[n];
-                // What is not hashed yet is named by its holder.
+                // A content without a root is identified by its holder.
                 let from = match (&row.root, row.holders.first()) {
                     (None, Some(holder)) => Some(holder.member.id.clone()),
                     _ => self.get.from.clone(),
@@ -269,7 +269,7 @@ impl Conversation {
         Step::Request(Box::new(self.get.clone()))
     }
 
-    /// Whether a new name makes sense: for one file, named as it is.
+    /// Whether the request is for one file by its exact name, so that it can get another name.
     fn is_one_name(&self) -> bool {
         matches!(self.get.names.as_slice(), [name] if !name.contains(['*', '?', '[', '{']))
     }
@@ -402,7 +402,7 @@ mod tests {
         talk.on_line("2");
         let again = request(talk.on_line("\"3 new.txt\""));
         assert_eq!(again.rename.as_deref(), Some("3 new.txt"));
-        // And that may be taken as well.
+        // The new name may be taken as well.
         asked(talk.on_event(&error(ErrorKind::Exists)));
         let over = talk.on_line("3");
         assert!(matches!(over, Step::Over(Some(f)) if f.kind == ErrorKind::Exists));

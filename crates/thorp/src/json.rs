@@ -1,7 +1,7 @@
-//! What `--json` prints of a node's answers and of what happens.
+//! The output of `--json`: answers of a node, and notices.
 //!
-//! Rows and figures are printed as they are. What a node says in codes gets the
-//! fields that `docs/json.md` has for it, with the sentence that a user reads.
+//! Rows and figures are printed unchanged. Codes of a node get the fields that `docs/json.md`
+//! describes, with the sentence that a user reads.
 
 use serde::Serialize;
 use thorp_node::api::{Event, Notice};
@@ -9,7 +9,7 @@ use thorp_node::api::{Event, Notice};
 use crate::exit::Complaint;
 use crate::words;
 
-/// Part of an answer, in a line.
+/// Returns an event of an answer as a line.
 pub fn event(event: &Event) -> serde_json::Result<String> {
     let said = match event {
         Event::Failed { name, failure } => Said::Failed {
@@ -29,7 +29,7 @@ pub fn event(event: &Event) -> serde_json::Result<String> {
     serde_json::to_string(&said)
 }
 
-/// Something that happened, in a line.
+/// Returns a notice as a line.
 pub fn notice(notice: &Notice) -> serde_json::Result<String> {
     serde_json::to_string(&match notice {
         Notice::Connecting { address, port } => Said::Connecting {
@@ -49,7 +49,7 @@ pub fn notice(notice: &Notice) -> serde_json::Result<String> {
     })
 }
 
-/// A failure that ends everything, in a line.
+/// Returns a failure that ends the process as a line.
 pub fn failure(failure: &Complaint) -> serde_json::Result<String> {
     serde_json::to_string(&Said::Error(failure.clone()))
 }

@@ -1,8 +1,8 @@
-//! Rows on standard output: files, peers, and how a peer is.
+//! Formats rows for standard output: files, peers, and the status of nodes.
 //!
-//! Owns wording and which columns there are; `columns` lays them out. Rows are
-//! gathered in batches so that a listing of a million files starts at once and
-//! needs little memory. Scripts want `--json`.
+//! Owns the wording and the columns; `columns` lays them out. Rows are formatted in batches, so
+//! that a listing of a million files starts at once and needs little memory. Scripts should use
+//! `--json`.
 
 use std::fmt::Write as _;
 use thorp_node::api::{
@@ -15,11 +15,11 @@ use thorp_node::leftovers::Leftover;
 use thorp_node::printable::printable;
 use thorp_node::snapshot::LeftOutRow;
 
-/// Rows that are laid out together.
+/// How many rows are laid out together.
 const BATCH: usize = 1000;
-/// The most holders of a content in a choice.
+/// The most holders of a content that a choice shows.
 const CHOICE_HOLDERS: usize = 8;
-/// Digits of a root that are shown, and enough for `--root`.
+/// How many digits of a root are shown; enough for `--root`.
 pub const ROOT_DIGITS: usize = 12;
 
 const FILES: Kind = Kind {
@@ -32,7 +32,7 @@ const FILES: Kind = Kind {
         "Held by",
     ],
     right: &[1],
-    // With addresses, and with names alone.
+    // Forms with addresses, then with names alone.
     forms: &[
         form(&[0, 1, 2, 3, 4], 24),
         form(&[0, 1, 2, 4], 24),
@@ -87,12 +87,12 @@ const fn form(shown: &'static [usize], least: usize) -> Form {
 pub struct RowTable {
     layout: Option<ColumnLayout>,
     rows: Vec<Vec<Field>>,
-    /// Columns of the terminal that shows them, if one does.
+    /// The width of the terminal that shows them, if one does.
     terminal: Option<usize>,
 }
 
 impl RowTable {
-    /// For a terminal of so many columns.
+    /// Creates a table for a terminal of this width.
     pub fn within(terminal: Option<usize>) -> Self {
         Self {
             terminal,
@@ -100,7 +100,7 @@ impl RowTable {
         }
     }
 
-    /// Adds a file; the text of a full batch comes back.
+    /// Adds a file. Returns the text of a batch once it is full.
     pub fn file(&mut self, row: &FileRow) -> Option<String> {
         let holders = |label: fn(&HolderRow) -> String| {
             Field::Several(row.holders.iter().map(label).collect(), ", ")
@@ -116,7 +116,7 @@ impl RowTable {
         self.push(&FILES, cells)
     }
 
-    /// Adds a peer; the text of a full batch comes back.
+    /// Adds a peer. Returns the text of a batch once it is full.
     pub fn peer(&mut self, row: &PeerRow) -> Option<String> {
         let name = row.member.name.as_deref().unwrap_or("-");
         let neighbours = row.neighbours.iter();
@@ -132,7 +132,7 @@ impl RowTable {
         self.push(&PEERS, cells)
     }
 
-    /// Adds a member of the group; the text of a full batch comes back.
+    /// Adds a member of the group. Returns the text of a batch once it is full.
     pub fn group_member(&mut self, row: &GroupMember) -> Option<String> {
         let now = match (row.removed, row.present) {
             (true, _) => "removed",
@@ -165,7 +165,7 @@ impl RowTable {
         self.push(&MEMBERS, cells)
     }
 
-    /// Adds what an interrupted fetch has left; the text of a full batch comes back.
+    /// Adds a file left by an interrupted fetch. Returns the text of a batch once it is full.
     pub fn leftover(&mut self, file: &Leftover) -> Option<String> {
         let cells = vec![
             text(words::escaped(&file.path)),
@@ -175,14 +175,14 @@ impl RowTable {
         self.push(&LEFTOVERS, cells)
     }
 
-    /// Adds what is not shared; the text of a full batch comes back.
+    /// Adds a path that is not shared. Returns the text of a batch once it is full.
     pub fn left_out(&mut self, row: &LeftOutRow) -> Option<String> {
         let path = if row.path.is_empty() { "." } else { &row.path };
         let cells = vec![text(printable(path)), text(words::why_left_out(row.why))];
         self.push(&LEFT_OUT, cells)
     }
 
-    /// The text of what is left.
+    /// Returns the text of the remaining rows.
     pub fn finish(&mut self) -> Option<String> {
         (!self.rows.is_empty()).then(|| self.flush())?
     }
@@ -205,12 +205,13 @@ fn text(of: impl std::fmt::Display) -> Field {
     Field::Text(of.to_string())
 }
 
-/// Enough of an id to type it.
+/// Returns a prefix of an id that is long enough to be typed instead of it.
 fn short(id: &str) -> String {
     id.chars().take(8).collect()
 }
 
-/// A file as one line of a choice: `1.2 KiB  2026-11-23 04:44 UTC  3f2a9c01d2e4  oak (10.0.0.7)`.
+/// Formats a file as a line of a choice: `1.2 KiB  2026-11-23 04:44 UTC  3f2a9c01d2e4  oak
+/// (10.0.0.7)`.
 pub fn variant(row: &FileRow) -> String {
     format!(
         "{}  {} UTC  {}  {}",
@@ -221,7 +222,7 @@ pub fn variant(row: &FileRow) -> String {
     )
 }
 
-/// A tracker's status.
+/// Formats the status of a tracker.
 pub fn tracker_status(status: &TrackerStatus) -> String {
     let door = if status.open {
         "open: whoever asks is let in"
@@ -243,7 +244,7 @@ pub fn tracker_status(status: &TrackerStatus) -> String {
     ])
 }
 
-/// How a peer is, a line for each thing. `now` in seconds since 1970.
+/// Formats the status of a peer, one fact a line. `now` is in seconds since 1970.
 pub fn status(status: &Status, now: i64) -> String {
     let name = status.name.as_deref().unwrap_or("no name");
     let offered = status.offered;
@@ -333,7 +334,7 @@ pub fn status(status: &Status, now: i64) -> String {
     lines(rows)
 }
 
-/// What share of the lookups the tracker was spared; nothing before the first one.
+/// Formats which share of the lookups the tracker was spared; empty before the first lookup.
 fn spared(spared: Spared) -> String {
     let Some(percent) = spared.since_start.percent_spared() else {
         return String::new();
@@ -346,14 +347,14 @@ fn spared(spared: Spared) -> String {
     format!("{percent}% of {lookups} did not need the tracker (in the last hour: {last_hour})")
 }
 
-/// A line for each thing that there is something to say of, with its label.
+/// Formats labelled lines, without those that are empty.
 fn lines<const N: usize>(rows: [(&str, String); N]) -> String {
     let said = rows.into_iter().filter(|(_, how)| !how.is_empty());
     let lines = said.map(|(what, how)| format!("{what:<12}{}", printable(&how)));
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// `oak (192.168.198.138)`, or only the address.
+/// Returns `oak (192.168.198.138)`, or only the address if there is no name.
 pub fn member(member: &Member) -> String {
     let address = printable(&member.address);
     match &member.name {
@@ -383,7 +384,7 @@ fn holder(holder: &HolderRow) -> String {
     format!("{}{part}", member(&holder.member))
 }
 
-/// By its name alone.
+/// Returns the name of a holder, or its address if it has none.
 fn holder_in_short(holder: &HolderRow) -> String {
     let name = holder
         .member

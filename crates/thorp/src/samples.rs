@@ -1,4 +1,4 @@
-//! One value of each kind, for tests.
+//! A sample of each kind of value, for tests.
 
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ use thorp_node::api::{
 };
 use thorp_node::snapshot::{Change, Gone, Page, SnapshotRow, TrackedFile, TrackedPeer};
 
-/// The page of all that `--json` prints.
+/// The page that describes the output of `--json`.
 pub const JSON_PAGE: &str = include_str!("../../../docs/json.md");
 
 pub fn oak() -> Member {
@@ -84,7 +84,7 @@ pub fn tracker_status() -> TrackerStatus {
     status
 }
 
-/// The event that `docs/json.md` has as the example of its kind.
+/// Returns the event that `docs/json.md` gives as an example of its kind.
 fn documented(kind: &str) -> Event {
     let begin = format!("{{\"event\":\"{kind}\",");
     let line = JSON_PAGE.lines().find(|line| line.starts_with(&begin));
@@ -109,7 +109,7 @@ pub fn fetched(source: AnswerSource) -> Fetched {
     }
 }
 
-/// A failure of some kind, with some text.
+/// Returns a failure of the given kind and text.
 pub fn failure(kind: ErrorKind, message: &str) -> Failure {
     Failure::Library {
         kind,
@@ -149,7 +149,7 @@ pub fn tracked_file() -> TrackedFile {
     file.expect("a file's row")
 }
 
-/// An event of each kind, in the order of `docs/json.md`.
+/// Returns an event of each kind, in the order of `docs/json.md`.
 pub fn events() -> Vec<Event> {
     let mut via = fetched(AnswerSource::Neighbour);
     via.from = Some(elm());
@@ -228,7 +228,7 @@ pub fn events() -> Vec<Event> {
     ]
 }
 
-/// Something of each kind that happens, in the order of `docs/json.md`.
+/// Returns a notice of each kind, in the order of `docs/json.md`.
 pub fn notices() -> Vec<Notice> {
     vec![
         Notice::Connecting {

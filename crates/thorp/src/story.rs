@@ -1,4 +1,4 @@
-//! What the nodes of the story show, for tests of tables and screens.
+//! The nodes of the story, for tests of tables and screens.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -17,7 +17,7 @@ const P1: &str = "192.168.198.138";
 const P2: &str = "192.168.198.139";
 const P3: &str = "192.168.198.137";
 
-/// After peer 1 has fetched `3.txt` from peer 2.
+/// The state after peer 1 has fetched `3.txt` from peer 2.
 pub fn first() -> Shown {
     Shown::of(&[
         (P1, &["1.txt", "2.txt", "3.txt", "client"], &[P2]),
@@ -25,7 +25,7 @@ pub fn first() -> Shown {
     ])
 }
 
-/// After everybody has fetched something from everybody.
+/// The state after every peer has fetched something from every other one.
 pub fn then() -> Shown {
     Shown::of(&[
         (P3, &["2.txt", "5.txt", "6.txt", "client"], &[P1, P2]),
@@ -38,7 +38,7 @@ pub fn then() -> Shown {
     ])
 }
 
-/// After peer 1 has left and peer 2 was cut off.
+/// The state after peer 1 has left and peer 2 was cut off.
 pub fn alone() -> Shown {
     Shown::of(&[(P3, &["2.txt", "5.txt", "6.txt", "client"], &[])])
 }
@@ -46,7 +46,7 @@ pub fn alone() -> Shown {
 /// Peers by address, with their files and neighbours.
 pub type Rows<'a> = &'a [(&'a str, &'a [&'a str], &'a [&'a str])];
 
-/// What a made-up node shows.
+/// The state that a simulated node shows.
 #[derive(Clone, Default)]
 pub struct Shown {
     pub peers: Vec<TrackedPeer>,
@@ -56,7 +56,7 @@ pub struct Shown {
 }
 
 impl Shown {
-    /// What a tracker shows of these peers, in this order.
+    /// Returns what a tracker shows of these peers, in this order.
     pub fn of(rows: Rows<'_>) -> Self {
         let mut held: BTreeMap<&str, Vec<MemberRef>> = BTreeMap::new();
         for (address, files, _) in rows {
@@ -89,7 +89,7 @@ impl Shown {
         }
     }
 
-    /// What a peer shows that has these neighbours, and so many files.
+    /// Returns what a peer shows with these neighbours and this number of files.
     pub fn of_peer(neighbours: &[&str], files: u64) -> Self {
         let rows: Vec<_> = neighbours
             .iter()
@@ -108,7 +108,7 @@ impl Shown {
         }
     }
 
-    /// All of it, as tables.
+    /// Returns all of it as tables.
     pub fn tables(&self) -> Tables {
         let peers = self.rows(&Part::Peers).into_iter();
         let files = self.rows(&Part::Files).into_iter();
@@ -119,7 +119,7 @@ impl Shown {
         }
     }
 
-    /// A page of it.
+    /// Returns a page of it.
     pub fn page(&self, ask: &Ask) -> Page {
         let rows = self.rows(&ask.part);
         let total = rows.len();
@@ -155,7 +155,7 @@ impl Shown {
     }
 }
 
-/// A made-up node that shows what it is given, until there is no more.
+/// Starts a simulated node that shows each state it is given, and ends after the last one.
 pub fn node(mut shown: mpsc::Receiver<Shown>) -> Viewer {
     let (mut keeper, viewer) = Keeper::new();
     tokio::spawn(async move {
@@ -167,7 +167,7 @@ pub fn node(mut shown: mpsc::Receiver<Shown>) -> Viewer {
                     Some(ViewRequest::Pages(asks, reply)) => {
                         let _ = reply.send(asks.iter().map(|ask| now.page(ask)).collect());
                     }
-                    // It has not kept what has changed.
+                    // It does not record changes.
                     Some(ViewRequest::Since(number, reply)) => {
                         let _ = reply.send(Fresh::StartAgain { number });
                     }
@@ -188,7 +188,7 @@ pub fn node(mut shown: mpsc::Receiver<Shown>) -> Viewer {
 
 fn member(address: &str) -> Member {
     Member {
-        // As good as any, as long as it is its own.
+        // Any id will do, as long as it is unique.
         id: format!("{address:a<52}"),
         name: None,
         address: address.to_owned(),

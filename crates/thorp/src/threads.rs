@@ -1,7 +1,7 @@
-//! How many threads the system lets this program have.
+//! Determines how many threads the system lets this program have.
 //!
-//! A limit for all of a user's processes (`ulimit -u`) or for a container's is met when
-//! a thread is started, by then deep in a library. So it is tried beforehand.
+//! A limit on all processes of a user (`ulimit -u`) or of a container takes effect when a thread
+//! is started, possibly deep in a library. So it is tried beforehand.
 
 use std::num::NonZero;
 use std::sync::mpsc;
@@ -11,12 +11,12 @@ use thorp_node::api::ErrorKind;
 
 use crate::exit::{Result, failure};
 
-/// Threads besides those that do the work: they watch the share, hash, read and write
-/// files, wait for keys.
+/// The number of threads besides those that do the work: they watch the share, hash, read and
+/// write files, and wait for keys.
 const BESIDES: usize = 8;
 
-/// How many threads are to do the work: one for each processor, fewer where the system
-/// does not allow as many.
+/// Returns how many threads should do the work: one for each processor, or fewer if the system
+/// does not allow that many.
 pub fn for_work() -> Result<usize> {
     let wanted = thread::available_parallelism().map_or(1, NonZero::get);
     let allowed = allowed(wanted + BESIDES);
@@ -31,12 +31,12 @@ pub fn for_work() -> Result<usize> {
     Err(failure(ErrorKind::Other, why))
 }
 
-/// How many of so many threads there can be at once.
+/// Returns how many of `wanted` threads can exist at the same time.
 fn allowed(wanted: usize) -> usize {
     let mut started = Vec::with_capacity(wanted);
     for _ in 0..wanted {
         let (end, ended) = mpsc::channel::<()>();
-        // They wait for each other, so that all are there at the same time.
+        // Each thread waits until all have been started.
         let wait = move || ended.recv().is_ok();
         match thread::Builder::new().spawn(wait) {
             Ok(thread) => started.push((end, thread)),

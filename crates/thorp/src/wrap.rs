@@ -1,7 +1,6 @@
-//! Lines that fit a terminal: broken between words, so that the terminal does
-//! not break them within one.
+//! Wraps lines between words to fit a terminal, which would break them within words.
 //!
-//! Only where there is a terminal: what a program or a log reads stays whole.
+//! Only for a terminal: what a program or a log reads is not wrapped.
 
 use std::borrow::Cow;
 use std::os::fd::AsFd;
@@ -9,13 +8,13 @@ use std::os::fd::AsFd;
 use rustix::termios;
 use textwrap::{WordSeparator, WordSplitter, WrapAlgorithm};
 
-/// How many columns a stream shows, if it is a terminal.
+/// Returns the width of a stream in columns, if it is a terminal.
 pub fn width(stream: impl AsFd) -> Option<usize> {
     let size = termios::tcgetwinsize(stream).ok()?;
     (size.ws_col > 0).then_some(usize::from(size.ws_col))
 }
 
-/// A text for a stream, wrapped if that is a terminal.
+/// Returns a text for a stream, wrapped if that is a terminal.
 pub fn fitted(text: &str, stream: impl AsFd) -> String {
     match width(stream) {
         Some(width) => wrapped(text, width, "", ""),
@@ -23,15 +22,16 @@ pub fn fitted(text: &str, stream: impl AsFd) -> String {
     }
 }
 
-/// `text` in lines of at most `width` columns, where its words allow that; its
-/// own line breaks and spaces stay. Each of its lines begins with `first`, and
-/// what is broken off it with `rest`, both followed by its own indentation.
+/// Returns `text` in lines of at most `width` columns where its words allow that, with its own
+/// line breaks and spaces. Each of its lines begins with `first`, and each continuation with
+/// `rest`, both followed by the line's own indentation.
 pub fn wrapped(text: &str, width: usize, first: &str, rest: &str) -> String {
     let mut lines = Vec::new();
     for whole in text.lines() {
         let (own, words) = whole.split_at(whole.len() - whole.trim_start_matches(' ').len());
         let (first, rest) = (format!("{first}{own}"), format!("{rest}{own}"));
-        // What is longer than a line is a path or a command: it stays whole, to be copied.
+        // A word longer than a line is a path or a command: it stays whole, so that it can be
+        // copied.
         let options = textwrap::Options::new(width)
             .initial_indent(&first)
             .subsequent_indent(&rest)

@@ -1,4 +1,4 @@
-//! The rule against a model that looks at everything each time, and what it promises.
+//! Compares the rule with a model that looks at everything each time, and tests its guarantees.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -11,7 +11,7 @@ fn member(n: u8) -> Account {
     Account::Member(PeerId::new([n; 32]))
 }
 
-/// Few addresses in few networks, so that they meet.
+/// Returns one of few addresses in few networks, so that accounts often collide.
 fn address(n: u8) -> Account {
     Account::Address(IpAddr::from([10, 0, n / 3, n % 3]))
 }
@@ -31,7 +31,7 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
     vec(op, 1..60)
 }
 
-/// The same rule, said in sums over everything that is held.
+/// The same rule, expressed by sums over everything that is held.
 #[derive(Clone, Default)]
 struct Model(BTreeMap<u8, (Account, u64)>);
 
@@ -121,7 +121,7 @@ proptest! {
         }
     }
 
-    /// The guarantee: an equal part of the whole, less a fifth.
+    /// The guaranteed share is an equal part of the whole, less a fifth.
     #[test]
     fn an_account_within_its_share_is_let_in_and_never_gives_way(
         held in vec((0..8_u8, 1..300_u64), 1..40),
@@ -168,7 +168,7 @@ fn forty_members_of_one_address_have_one_share_and_one_of_them_pays_for_another(
         let account = Account::of(id(n), at(7), true);
         assert_eq!(bound.ask(n, account, 25), Ok(vec![]));
     }
-    // Another address gets what each of them has alone, from them.
+    // Another address gets from them as much as each of them holds alone.
     let other = Account::of(id(100), at(8), true);
     assert_eq!(bound.ask(100, other, 400).map(|gave| gave.len()), Ok(16));
     // A member at their address gets nothing from others, and little from them.
@@ -176,7 +176,7 @@ fn forty_members_of_one_address_have_one_share_and_one_of_them_pays_for_another(
     assert_eq!(bound.ask(101, same, 21), Err(Full));
     assert_eq!(bound.ask(101, same, 19).map(|gave| gave.len()), Ok(1));
     assert_eq!(bound.held_by(other), 400);
-    // Where keys are not for the asking, and on this machine, each counts for itself.
+    // In a closed group, and on this machine, each member is an account of its own.
     for (seen_at, is_open) in [(at(7), false), (IpAddr::from([127, 0, 0, 1]), true)] {
         let account = Account::of(id(1), seen_at, is_open);
         assert_eq!(account, Account::Member(id(1)));
@@ -193,11 +193,11 @@ fn a_quarter_is_out_of_the_reach_of_a_network_with_any_number_of_addresses() {
         let host = u16::try_from(host).expect("is small");
         assert_eq!(bound.ask((1, host), at(1, host), 1), Ok(vec![]));
     }
-    // One that holds more than each of the crowd's gets up to a quarter from them.
+    // An account that holds more than each of the crowd gets up to a quarter from the crowd.
     let gave = bound.ask((2, 0), at(2, 0), 240).expect("a quarter");
     assert!(gave.iter().all(|(network, _)| *network == 1) && gave.len() == 240);
     assert_eq!(bound.ask((2, 1), at(2, 1), 200), Err(Full));
-    // The crowd takes none of that back, though it is the largest account by far.
+    // The crowd takes none of that back, though that account is the largest by far.
     for host in 0..100 {
         assert_eq!(
             bound.ask((1, 2000 + host), at(1, 2000 + host), 1),

@@ -38,7 +38,7 @@ fn ids(members: &[Holder]) -> Vec<PeerId> {
     members.iter().map(|member| member.id).collect()
 }
 
-/// Lets every attempt come to nothing, and says how long each one waited.
+/// Lets every attempt fail, and returns how long each one was waited for.
 fn waits(remembered: &mut Remembered, start: Instant, attempts: usize) -> Vec<Duration> {
     let mut now = start;
     let attempt = |_| {
@@ -134,7 +134,7 @@ fn a_goodbye_is_not_answered_with_a_dial_and_the_leaver_is_still_known() {
     remembered.met(at(0), member(1));
     remembered.keep(at(5)).expect("is new");
     remembered.parted(at(10), id(1));
-    // The link closes after it.
+    // The link closes afterwards.
     remembered.lost(at(10), id(1));
     assert_eq!(remembered.next_deadline(), None);
     remembered.hurry(at(20));
@@ -252,7 +252,7 @@ fn whoever_was_fetched_from_is_known_as_such_after_a_restart_too() {
     remembered.met(at(0), member(1));
     remembered.met(at(0), member(2));
     remembered.chose(at(1), id(1));
-    // It is no place in memory that makes a member one that was chosen.
+    // Only a remembered member can become one that was fetched from.
     remembered.chose(at(1), id(3));
     remembered.met(at(2), member(1));
     let chosen = |remembered: &Remembered| [1, 2, 3].map(|n| remembered.has_chosen(id(n)));

@@ -1,4 +1,4 @@
-//! The files of one source, in the order of their names, as far as they have come.
+//! The files of one source, in the order of their names, as far as they have arrived.
 
 use std::collections::VecDeque;
 
@@ -9,12 +9,12 @@ use thorp_wire::frame::Variant;
 #[derive(Debug)]
 pub(super) struct Stream {
     ready: VecDeque<Variant>,
-    /// All files up to this name have come.
+    /// All files up to this name have arrived.
     reached: Option<Name>,
     has_more: bool,
 }
 
-/// How far a page goes.
+/// The range of names that a page covers.
 #[derive(Debug)]
 pub(super) struct Page {
     behind: Option<Name>,
@@ -23,8 +23,8 @@ pub(super) struct Page {
 }
 
 impl Page {
-    /// The page behind a name with these files. The search has come to `reached`;
-    /// where that is not said, to the last file.
+    /// Creates the page of these files after the name `behind`. It covers names up to `reached` or
+    /// the last file, whichever is greater.
     pub fn new(
         behind: Option<&Name>,
         files: &[Variant],
@@ -41,7 +41,7 @@ impl Page {
 }
 
 impl Default for Stream {
-    /// Nothing has come yet.
+    /// Creates a stream from which nothing has arrived yet.
     fn default() -> Self {
         Self {
             ready: VecDeque::new(),
@@ -52,8 +52,8 @@ impl Default for Stream {
 }
 
 impl Stream {
-    /// Takes a page, or what of it is wanted. Whether there is more to ask for: a page
-    /// without progress is the last.
+    /// Adds those files of a page that are wanted. Returns whether there is more to ask for; a
+    /// page without progress is the last one.
     pub fn push(&mut self, page: Page, files: impl Iterator<Item = Variant>) -> bool {
         let is_ahead = |file: &Variant| Some(&file.entry.name) > page.behind.as_ref();
         let mut files: Vec<Variant> = files.filter(is_ahead).collect();
@@ -64,7 +64,7 @@ impl Stream {
         self.has_more
     }
 
-    /// Nothing more comes.
+    /// Ends the stream.
     pub fn end(&mut self) {
         self.has_more = false;
     }
@@ -73,12 +73,12 @@ impl Stream {
         self.has_more
     }
 
-    /// Up to which name all files have come.
+    /// Returns the name up to which all files have arrived.
     pub fn reached(&self) -> Option<&Name> {
         self.reached.as_ref()
     }
 
-    /// Whether all that has come was taken.
+    /// Whether all files that have arrived were taken.
     pub fn is_drained(&self) -> bool {
         self.ready.is_empty()
     }
@@ -88,7 +88,7 @@ impl Stream {
         self.ready.len()
     }
 
-    /// Takes those up to this name, or all.
+    /// Takes the files up to this name, or all of them.
     pub fn take(&mut self, up_to: Option<&Name>) -> impl Iterator<Item = Variant> {
         let is_meant = |file: &Variant| up_to.is_none_or(|last| file.entry.name <= *last);
         let number = self.ready.partition_point(is_meant);

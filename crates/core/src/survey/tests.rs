@@ -1,4 +1,4 @@
-//! Page by page, part by part, as long as there is progress.
+//! Tests that a survey goes on page by page and part by part as long as there is progress.
 
 use std::cell::RefCell;
 
@@ -51,7 +51,7 @@ fn page(names: &[&str], more: bool) -> Found {
     }
 }
 
-/// What a survey sees: nothing but what a test puts there.
+/// What a survey sees, set by the test.
 struct Around {
     tracker: TrackerState,
     neighbours: Vec<PeerId>,
@@ -59,7 +59,7 @@ struct Around {
     remembered: Vec<Variant>,
     own: Vec<Variant>,
     members: Vec<MemberRow>,
-    /// How many files memory was asked for at most, and how often.
+    /// The most files that memory was asked for at a time, and how often it was asked.
     recalled: RefCell<(usize, usize)>,
 }
 
@@ -113,7 +113,7 @@ impl Territory for Around {
     }
 }
 
-/// A survey that a test carries on: what it has asked and told so far.
+/// A survey under test, with what it has asked and told so far.
 struct Played {
     survey: Survey,
     around: Around,
@@ -173,7 +173,7 @@ impl Played {
         }
     }
 
-    /// The next question is answered so.
+    /// Answers the next question.
     fn answer(&mut self, now: Instant, found: Found) -> &mut Self {
         let (who, find) = self.open.remove(0);
         self.survey.found(now, who, &find, found);
@@ -213,7 +213,7 @@ fn the_tracker_is_asked_page_by_page_and_each_is_told_when_the_one_before_is_tak
     assert_eq!(find.most_variants(), Found::MAX_VARIANTS);
     played.answer(at(1), page(&["a", "b"], true));
     assert_eq!(played.names(), ["a", "b"]);
-    // The next page is asked for meanwhile, and no more than that.
+    // The next page is asked for in the meantime, and no more than that.
     assert_eq!(played.open[0].1.after, Some("b".parse().expect("a name")));
     assert_eq!(played.survey.deadline(), Some(at(5001)));
     played.answer(at(2), page(&["c"], true));
@@ -238,7 +238,7 @@ fn a_page_that_found_nothing_is_continued_where_the_search_stopped() {
     };
     played.answer(at(1), stopped.clone());
     assert_eq!(played.open[0].1.after, stopped.behind);
-    // The same again is no progress.
+    // A repeated page is no progress.
     played.answer(at(2), stopped);
     assert_eq!(played.end, Some(Coverage::TrackerInPart));
 }
@@ -334,8 +334,8 @@ fn without_a_tracker_the_neighbours_are_asked_and_it_is_a_part() {
     played.advance(at(1));
     let asked: Vec<_> = played.open.iter().map(|(who, _)| *who).collect();
     assert_eq!(asked, [id(1), id(2), id(3)]);
-    // What comes first may not be the first: nothing is told before all have said how
-    // far they have come.
+    // What comes first may not be first in order: nothing is told before every member has told how
+    // far it has got.
     played.answer(at(2), page(&["c", "d"], true));
     assert_eq!(played.names(), [""; 0]);
     played.answer(at(3), page(&["a", "c"], false));
@@ -459,7 +459,7 @@ fn without_the_tracker_a_visitor_gets_no_answer() {
     let down = TrackerState::Down;
     assert_eq!(coverage(false, down), Coverage::NeighboursOnly);
     assert_eq!(coverage(true, down), Coverage::NoAnswer);
-    // It may have told a part of what there is.
+    // The tracker may have told a part of what there is.
     assert_eq!(coverage(false, UP), Coverage::TrackerInPart);
     assert_eq!(coverage(true, UP), Coverage::TrackerInPart);
 }
@@ -532,7 +532,7 @@ fn a_member_that_always_has_one_page_more_is_not_asked_for_ever() {
     let mut pages = 0;
     while played.end.is_none() {
         pages += 1;
-        // New names every time, without holders.
+        // Pages with new names every time, but without holders.
         let mut found = page(&[&format!("{pages:08}")], true);
         found.variants[0].holders.clear();
         played.answer(at(0), found);

@@ -111,8 +111,8 @@ impl Sources {
         }
     }
 
-    /// Returns which holders to dial now: those with the whole file first, then those with the
-    /// fewest failures.
+    /// Returns which holders to dial now: those with the fewest failures first and, of equal ones,
+    /// those with the whole file.
     pub fn dial(&mut self, now: Instant, limits: &SwarmLimits) -> Vec<Holder> {
         let state = |state: State| {
             self.known

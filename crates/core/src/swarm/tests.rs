@@ -1,4 +1,4 @@
-//! Swarms as a whole: many machines in one world.
+//! Tests of whole swarms: many machines in one simulated network.
 
 #![expect(clippy::cast_precision_loss, reason = "figures to be compared")]
 

@@ -18,13 +18,13 @@ use thorp_node::printable::printable;
 
 /// How many peers' rows are read from the tracker at a time.
 const PEERS_AT_ONCE: usize = 1000;
-/// A peer that comes and goes within this time is not told again.
+/// A peer that comes and goes within this time is not logged again.
 const STEADY: Duration = Duration::from_secs(5);
-/// A listing must have been unchanged for this long before it is told.
+/// A listing must have been unchanged for this long before its size is logged.
 const SETTLED_AFTER: Duration = Duration::from_secs(2);
-/// How often the size of a peer's share is told at most.
+/// How often the size of a peer's share is logged at most.
 const SHARES_EVERY: Duration = Duration::from_mins(1);
-/// How often the size of any peer's share is told at most: one line in this time.
+/// How often the size of any peer's share is logged at most: one line in this time.
 const SHARES_OF_ALL: Duration = Duration::from_secs(1);
 
 /// Follows the peers of a tracker.
@@ -58,7 +58,7 @@ pub enum Happening {
     },
 }
 
-/// What is known of a peer, and what was told about it.
+/// What is known of a peer, and what was logged about it.
 #[derive(Debug)]
 struct Known {
     member: Member,
@@ -173,7 +173,7 @@ impl Log {
         }
     }
 
-    /// Returns what is due to be told.
+    /// Returns what is due to be logged.
     fn told(&mut self, now: Instant) -> Vec<Happening> {
         let every = self.shares_every();
         let mut happenings = Vec::new();
@@ -205,7 +205,7 @@ impl Known {
         self.is_present != self.was_present || (self.is_present && self.shares != self.shared)
     }
 
-    /// Returns when news of the peer may be told or, without news, when it may be forgotten.
+    /// Returns when news of the peer may be logged or, without news, when it may be forgotten.
     fn due(&self, shares_every: Duration) -> Instant {
         if self.is_present == self.was_present && self.is_present {
             let settled = self.shares_since + SETTLED_AFTER;
@@ -225,7 +225,7 @@ impl Known {
             return if self.is_present {
                 Happening::Came(member)
             } else {
-                // It is told again once the peer is back.
+                // It is logged again once the peer is back.
                 self.shared = (0, 0);
                 Happening::Went(member)
             };

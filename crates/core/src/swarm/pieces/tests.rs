@@ -5,7 +5,7 @@ const B: SessionId = SessionId(2);
 const LONG: u32 = 128 * 1024;
 
 impl Pieces {
-    /// What must be so, given of how many each leaf is asked.
+    /// Asserts the invariants, given how many sources each leaf was requested from.
     pub fn check(&self, asked: &BTreeMap<(u32, u32), u8>) {
         for (piece, begun) in &self.begun {
             assert!(!self.had.has(*piece), "a piece is both had and begun");
@@ -35,7 +35,7 @@ fn leaf(number: u8) -> [u8; 32] {
     [number; 32]
 }
 
-/// A file of two pieces, the second one leaf and a byte long.
+/// A file of two pieces; the second has one leaf and one more byte.
 fn pieces() -> Pieces {
     let layout = Layout::of(256 * 1024 + u64::from(LEAF_LENGTH) + 1);
     Pieces::new(layout, 2, false)
@@ -47,7 +47,7 @@ fn begin(pieces: &mut Pieces, piece: u32) -> Piece {
     piece
 }
 
-/// Everything that is asked of a piece comes, the leaves of `wrong` from B.
+/// Requests a whole piece and lets all of it arrive, the leaves in `wrong` from peer 2.
 fn come(pieces: &mut Pieces, piece: u32, wrong: &[u8]) {
     while let Some(block) = pieces.ask_next(piece, LEAF_LENGTH) {
         let number = u8::try_from(block.begin() / LEAF_LENGTH).unwrap();

@@ -42,7 +42,7 @@ fn block(piece: u32, leaf: u32, leaves: u32) -> Block {
     layout().block(piece, begin, length).unwrap()
 }
 
-/// What a session makes of a message, if this end has the even pieces.
+/// Lets a session handle a message while this peer has the even pieces.
 fn take(session: &mut Session, message: Message) -> Result<Consequence, String> {
     let layout = layout();
     let mut had = Bits::none(PIECES);
@@ -202,7 +202,7 @@ fn a_refused_piece_is_not_requested_again_though_the_other_end_has_it() {
     session.ask(at(0), block(5, 0, 2));
     take(&mut session, Message::Reject(span(5, 0, 32768))).unwrap();
     assert!(!session.offers(5) && session.offers(7));
-    // What is here by now would not have been asked for anyway.
+    // A refusal of a piece that has arrived in the meantime does not count.
     session.ask(at(0), block(4, 0, 2));
     take(&mut session, Message::Reject(span(4, 0, 32768))).unwrap();
     assert!(session.offers(4));

@@ -1,16 +1,15 @@
-//! Many peers that want the same file at once, and how long that takes.
+//! Many peers that fetch the same file at once, and how long that takes.
 
 use std::time::Duration;
 
 use super::world::{Manner, World};
 
-/// 100 Mb/s.
+/// In bytes a second; 100 Mb/s.
 const LINK: u64 = 12_500_000;
 const MIB: u64 = 1024 * 1024;
 
-/// A file that one peer has and `fetchers` others want: how long the last one
-/// takes, in transfers of the file; how many copies the first one sent; how
-/// much was sent in vain.
+/// Lets `fetchers` peers fetch a file from one holder. Returns how long the last one took, in
+/// transfers of the file; how many copies the holder sent; and how many bytes were sent in vain.
 fn crowd(length: u64, fetchers: usize, delay: Duration) -> (f64, f64, u64) {
     let mut world = World::new(length, delay);
     let holder = world.add(LINK, true, Manner::Honest);

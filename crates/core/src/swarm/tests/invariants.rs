@@ -1,4 +1,4 @@
-//! What holds of a swarm after every input.
+//! The invariants of a swarm, checked after every input.
 
 use std::collections::BTreeMap;
 

@@ -13,12 +13,11 @@ use crate::testing::cases;
 use crate::time::Instant;
 
 const MIB: u64 = 1024 * 1024;
-/// 100 Mb/s.
+/// In bytes a second; 100 Mb/s.
 const LINK: u64 = 12_500_000;
 const DELAY: Duration = Duration::from_millis(1);
 
-/// A fetcher of a file of this many bytes, and its sources. The fetcher is the
-/// last node.
+/// Creates a fetcher of a file of this many bytes and its sources. The fetcher is the last node.
 fn fetch(length: u64, sources: &[(u64, Manner)]) -> (World, usize) {
     let mut world = World::new(length, DELAY);
     world.careful = true;
@@ -143,7 +142,7 @@ fn a_fetch_without_holders_is_stuck_and_continues_when_one_returns() {
     seconds(&mut world, fetcher, 60);
     let progress = world.progress(fetcher);
     assert_eq!(progress.verified, 40 * MIB);
-    // What was under way when it broke may travel again, and nothing else.
+    // Only what was under way when the connection broke may be sent again.
     assert!(progress.received < 43 * MIB, "{}", progress.received);
 }
 
@@ -209,7 +208,7 @@ fn a_source_of_wrong_hashes_is_dropped_and_the_next_one_is_asked() {
     world.careful = true;
     let liar = world.add(LINK, true, Manner::WrongHashes);
     let fetcher = world.add(LINK, false, Manner::Honest);
-    // Known first, and so asked first.
+    // The liar is known first, and so it is asked first.
     world.tell_holders(fetcher);
     world.add(LINK, true, Manner::Honest);
     assert!(seconds(&mut world, fetcher, 60) < 10.0);
@@ -325,7 +324,7 @@ proptest! {
     }
 }
 
-/// One honest holder, one fetcher, and others of any kind, some of which leave.
+/// Plays one honest holder, one fetcher, and other nodes of any kind, some of which leave.
 fn one_of_many_worlds(seed: u64) {
     let mut rng = fastrand::Rng::with_seed(seed);
     let length = rng.u64(1..6 * MIB);

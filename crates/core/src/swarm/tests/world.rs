@@ -1,8 +1,8 @@
-//! A network in virtual time: nodes with a link each, and what they do wrong.
+//! A simulated network in virtual time: nodes with a link each, and their misbehaviour.
 //!
-//! A link has a rate up and a rate down. Up, its connections take turns, 16 KiB
-//! each; down, what arrives waits its turn. A connection has a limited number
-//! of bytes under way, as with TCP. Messages take the delay and nothing else.
+//! A link has a rate in each direction. Its connections take turns to send, 16 KiB at a time; what
+//! arrives waits for its turn to be received. A connection may have a limited number of bytes
+//! under way, as with TCP. Messages take only the delay.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
@@ -21,29 +21,29 @@ use crate::swarm::{
 };
 use crate::time::Instant;
 
-/// Bytes of one connection that may be under way.
+/// The most bytes of one connection that may be under way.
 const UNDER_WAY: u64 = 512 * 1024;
 /// The bytes of a turn on a link.
 const TURN: u32 = 16 * 1024;
 
-/// What a node does wrong.
+/// How a node misbehaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Manner {
     Honest,
-    /// Says nothing once connected.
+    /// Sends nothing once connected.
     Mute,
-    /// Says what it has and answers hashes, but sends no block.
+    /// Announces its pieces and answers hash requests, but sends no block.
     Idle,
     /// One in this many leaves that it sends is wrong.
     WrongLeaves(u32),
     /// The hashes that it sends are wrong.
     WrongHashes,
-    /// Claims to have everything.
+    /// Announces all pieces without having them.
     Boasts,
-    /// Has everything and refuses each request: its file has changed.
+    /// Announces all pieces but rejects each request, because its file has changed.
     Refuses,
-    /// Sends wrong leaves, does not say which are right, and when the piece is
-    /// fetched anew sends a byte a second.
+    /// Sends wrong leaves, rejects requests for leaf hashes, and sends one byte a second when the
+    /// piece is fetched again.
     Conspires,
 }
 
@@ -51,16 +51,16 @@ pub struct World {
     pub now: u64,
     pub file: File,
     pub nodes: Vec<Node>,
-    /// One way, in microseconds.
+    /// The delay in one direction, in microseconds.
     delay: u64,
     events: BinaryHeap<Reverse<(u64, u64)>>,
     what: BTreeMap<u64, Event>,
     next: u64,
-    /// A conspirator has been asked which leaves are right.
+    /// Whether a conspirator was asked for leaf hashes.
     pub suspicion: bool,
-    /// Everything that happens is printed.
+    /// Whether to print everything that happens.
     pub trace: bool,
-    /// The invariants are looked at after every input.
+    /// Whether to check the invariants after every input.
     pub careful: bool,
 }
 
@@ -69,9 +69,10 @@ pub struct Node {
     pub swarm: Swarm,
     pub manner: Manner,
     pub alive: bool,
-    /// An ordinary client: no fast extension, short requests, choked at first.
+    /// Whether it is an ordinary client: without the fast extension, with short requests, choked
+    /// at first.
     pub plain: bool,
-    /// Bytes a second.
+    /// The rates in bytes a second.
     up: u64,
     down: u64,
     sending: bool,
@@ -80,17 +81,16 @@ pub struct Node {
     turn: SessionId,
     tick: Option<u64>,
     disk: BTreeMap<(u32, usize), Hash>,
-    /// Bytes that had been verified when they were last held against the disk.
+    /// Verified bytes when they were last compared with the disk.
     verified: u64,
-    /// Bytes of blocks sent.
+    /// Bytes of blocks that it has sent.
     pub sent: u64,
     pub complete: Option<u64>,
     pub stuck: Vec<Stuck>,
     pub blamed: BTreeSet<PeerId>,
-    /// The nodes that answered with wrong hashes while the true ones were not
-    /// known.
+    /// The nodes that answered with wrong hashes while the true ones were not known.
     pub lied_to_by: BTreeSet<PeerId>,
-    /// Bytes of blocks that came and were not taken.
+    /// Bytes of blocks that arrived and were not taken.
     pub wasted: u64,
 }
 
@@ -100,7 +100,7 @@ struct Link {
     there: SessionId,
     uploads: VecDeque<(Block, u32)>,
     under_way: u64,
-    /// When bytes were last told as flowing, and how many came since.
+    /// When bytes were last reported as flowing, and how many have arrived since.
     told: u64,
     untold: u32,
 }
@@ -116,9 +116,9 @@ enum Event {
     Tick(usize),
     Input(usize, Input),
     Connect(usize, PeerId),
-    /// A link is free to send again.
+    /// The link of a node is free to send again.
     Free(usize),
-    /// Bytes of a block reach a node: where they are from, whether they are the last.
+    /// Bytes of a block reach a node: from which node, and whether they are the last.
     Reach(usize, usize, SessionId, Block, u32, bool),
     Come(usize, usize, SessionId, Block, u32, bool),
 }
@@ -189,8 +189,8 @@ impl World {
         }
     }
 
-    /// A node with a link of that many bytes a second each way. It has the
-    /// whole file, or wants it and has nothing.
+    /// Adds a node with a link of this many bytes a second in each direction. It has the whole
+    /// file, or nothing and fetches it.
     pub fn add(&mut self, rate: u64, whole: bool, manner: Manner) -> usize {
         self.add_limited(rate, whole, manner, SwarmLimits::default())
     }
@@ -245,7 +245,7 @@ impl World {
         number
     }
 
-    /// Tells a node of all others that have something now.
+    /// Tells a node of all other nodes that have something now.
     pub fn tell_holders(&mut self, node: usize) {
         let holders = self.holders();
         self.input(node, Input::Holders(holders));
@@ -266,7 +266,7 @@ impl World {
             .collect()
     }
 
-    /// A node is gone, without a word.
+    /// Ends a node without closing its connections properly.
     pub fn kill(&mut self, node: usize) {
         self.nodes[node].alive = false;
         for link in std::mem::take(&mut self.nodes[node].links).into_values() {
@@ -279,7 +279,7 @@ impl World {
         }
     }
 
-    /// A node that was killed is back, with what it has on disk.
+    /// Starts a node that was killed again, with what it has on disk.
     pub fn restart(&mut self, node: usize) {
         let layer = self.file.layer.clone();
         let config = Config {
@@ -298,7 +298,7 @@ impl World {
         self.nodes[node].swarm.progress()
     }
 
-    /// How many connections each of two thinks there are between them.
+    /// Returns how many connections to the other one each of two nodes has.
     pub fn links_between(&self, a: usize, b: usize) -> (usize, usize) {
         let count = |from: usize, to: usize| {
             let links = self.nodes[from].links.values();
@@ -311,7 +311,7 @@ impl World {
         Instant::after_start(Duration::from_micros(self.now))
     }
 
-    /// Runs until `done` or for that long.
+    /// Runs until `done`, or for at most this long.
     pub fn run(&mut self, most: Duration, done: impl Fn(&Self) -> bool) {
         let end = self.now + u64::try_from(most.as_micros()).unwrap();
         for node in 0..self.nodes.len() {
@@ -364,7 +364,7 @@ impl World {
         }
     }
 
-    /// Gives a node an input, and does what it wants done.
+    /// Passes an input to a node, and carries out its outputs.
     pub fn input(&mut self, node: usize, input: Input) {
         if !self.nodes[node].alive {
             return;
@@ -372,7 +372,7 @@ impl World {
         if self.trace {
             println!("{:>10} {node} < {input:?}", self.now);
         }
-        // What it does wrong in what it hears.
+        // Misbehaviour on receiving.
         if self.nodes[node].manner == Manner::Mute && matches!(input, Input::Message { .. }) {
             return;
         }
@@ -384,8 +384,7 @@ impl World {
         self.drain(node);
     }
 
-    /// The nodes that answer with wrong hashes, to a node that still needs
-    /// them.
+    /// Returns the sender of wrong hashes that reach a node which still needs hashes.
     fn lies(&self, node: usize, input: &Input) -> Option<PeerId> {
         let Input::Message { session, message } = input else {
             return None;
@@ -400,7 +399,7 @@ impl World {
         (needed && self.nodes.iter().any(lies)).then_some(from)
     }
 
-    /// What a node has verified since the last time is what is on its disk.
+    /// Asserts that everything verified since the last time is on the node's disk.
     fn hold_verified_against_disk(&mut self, node: usize) {
         let node = &mut self.nodes[node];
         let verified = node.swarm.progress().verified;
@@ -582,7 +581,7 @@ impl World {
         }
     }
 
-    /// A byte a second, for ten minutes.
+    /// Sends one byte a second for ten minutes.
     fn drip(&mut self, node: usize, session: SessionId) {
         let Some(link) = self.nodes[node].links.get(&session) else {
             return;
@@ -594,7 +593,7 @@ impl World {
         }
     }
 
-    /// Puts the next bytes on a node's link up, from the connection whose turn it is.
+    /// Sends the next bytes over a node's link, from the connection whose turn it is.
     fn send_next(&mut self, number: usize) {
         let node = &mut self.nodes[number];
         if node.sending || !node.alive {
