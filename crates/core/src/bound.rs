@@ -325,7 +325,7 @@ impl Again {
     }
 }
 
-#[cfg(test)]
+#[cfg(any(test, feature = "testing"))]
 impl<K: Copy + Ord + std::fmt::Debug> SharedBound<K> {
     /// Asserts the invariant; walks over everything.
     pub(crate) fn check(&self) {

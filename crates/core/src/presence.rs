@@ -177,7 +177,7 @@ impl Presences {
     }
 
     /// Asserts the invariant. For tests: it walks over all members.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "testing"))]
     pub(crate) fn check(&self) {
         let places: BTreeSet<Place> = self.listed().map(Presence::place).collect();
         assert_eq!(self.places, places);

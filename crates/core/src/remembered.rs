@@ -279,7 +279,7 @@ impl Remembered {
     }
 
     /// Asserts that the result of every dial under way will be reported.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "testing"))]
     pub(crate) fn check(&self, is_being_reached: impl Fn(PeerId) -> bool) {
         assert!(self.all.len() <= self.most);
         for (id, place) in &self.all {
@@ -288,7 +288,7 @@ impl Remembered {
     }
 
     /// Whether a peer is counted as a neighbour.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "testing"))]
     pub(crate) fn is_here(&self, id: PeerId) -> bool {
         let place = self.all.get(&id);
         place.is_some_and(|place| matches!(place.state, State::Here { .. }))

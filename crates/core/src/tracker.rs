@@ -208,10 +208,10 @@ impl Tracker {
     }
 }
 
-#[cfg(test)]
+#[cfg(any(test, feature = "testing"))]
 impl Tracker {
-    /// What is true whatever happens.
-    pub(crate) fn check(&self) {
+    /// Asserts the invariants. For tests: it walks over everything.
+    pub fn check(&self) {
         self.links.check();
     }
 }

@@ -13,6 +13,7 @@ use thorp_group::address::{ListenAddress, NetAddress};
 use thorp_group::backup::Backup;
 use thorp_group::certificate;
 use thorp_group::invite::Invite;
+use thorp_node::api::{Event, command_of, event_of, line_of, line_of_command};
 use thorp_node::config::{Config, Setting};
 use thorp_wire::frame::{
     FrameError, MAX_FRAME, MAX_JOIN_FRAME, PREFIX, SignedRecord, announced_length,
@@ -270,4 +271,39 @@ pub(crate) fn config(bytes: &[u8]) {
     if let Some((name, value)) = text.split_once('=') {
         black_box(Setting::new(name, value, "a flag").is_ok());
     }
+}
+
+/// A line that a process of this machine says to a node.
+pub(crate) fn command(bytes: &[u8]) {
+    let Ok(line) = std::str::from_utf8(bytes) else {
+        return;
+    };
+    match command_of(line) {
+        Ok(command) => {
+            black_box(command.asked_of());
+            let again = line_of_command(&command).expect("what was read can be said");
+            let again = one_line(&again);
+            assert_eq!(command_of(again), Ok(command));
+        }
+        Err(failure) => answer(&line_of(&Event::Error(failure)).expect("it can be said")),
+    }
+}
+
+/// A line that a node of some version answers.
+pub(crate) fn answer(bytes: &[u8]) {
+    let Ok(line) = std::str::from_utf8(bytes) else {
+        return;
+    };
+    if let Some(event) = event_of(line) {
+        let again = line_of(&event).expect("what was read can be said");
+        assert_eq!(event_of(one_line(&again)), Some(event));
+    }
+}
+
+/// No text in it ends the line before its end.
+fn one_line(bytes: &[u8]) -> &str {
+    let line = std::str::from_utf8(bytes).expect("JSON is text");
+    let line = line.strip_suffix('\n').expect("a line has an end");
+    assert!(!line.contains('\n'), "{line:?}");
+    line
 }

@@ -30,7 +30,7 @@ pub struct FuzzTarget {
 }
 
 /// All of them.
-pub const TARGETS: [FuzzTarget; 18] = [
+pub const TARGETS: [FuzzTarget; 20] = [
     target("frame", decoders::frame, 4096),
     target("record", decoders::record, 1024),
     target("handshake", decoders::handshake, 68),
@@ -46,6 +46,8 @@ pub const TARGETS: [FuzzTarget; 18] = [
     target("certificate", decoders::certificate, 2048),
     target("cached", decoders::cached, 512),
     target("config", decoders::config, 1024),
+    target("command", decoders::command, 1024),
+    target("answer", decoders::answer, 2048),
     target("peer", machines::peer, 4096),
     target("tracker", machines::tracker, 4096),
     target("swarm", machines::swarm, 4096),

@@ -89,6 +89,31 @@ const TEXTS: &[(&str, &[&str])] = &[
         ],
     ),
     ("certificate", &["0\u{3}\u{2}\u{1}\u{0}"]),
+    (
+        "command",
+        &[
+            r#"{"command":"get","names":["a","d/*"],"dir":"/tmp","wait":{"all":5},"folders":"all"}"#,
+            r#"{"command":"find","pattern":"**"}"#,
+            r#"{"command":"ls","peer":"oak","folder":"d"}"#,
+            r#"{"command":"invite","uses":2,"seconds":60}"#,
+            r#"{"command":"remove","id":"a"}"#,
+            r#"{"command":"snapshot","part":"files","limit":10}"#,
+            r#"{"command":"watch","since":1}"#,
+        ],
+    ),
+    (
+        "answer",
+        &[
+            r#"{"event":"file","name":"a","length":5,"mtime":0,"root":null,"holders":[]}"#,
+            r#"{"event":"peer","id":"a","name":"oak","address":"::1","port":1,"files":1,"bytes":5,"neighbours":[]}"#,
+            r#"{"event":"error","kind":"exists","code":"exists"}"#,
+            r#"{"event":"failed","name":"a","failure":{"kind":"network","code":"later"}}"#,
+            r#"{"event":"resumed","name":"a","bytes":1,"of_bytes":2}"#,
+            r#"{"event":"note","note":"left-out","name":"a\nb"}"#,
+            r#"{"event":"start-again","number":1}"#,
+            r#"{"event":"rumour","itself":1}"#,
+        ],
+    ),
 ];
 
 fn frames() -> Vec<Frame> {

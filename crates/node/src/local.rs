@@ -20,7 +20,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::api::{Command, Event, Failure, Note, event_of, line_of};
+use crate::api::{Command, Event, Failure, Note, command_of, event_of, line_of, line_of_command};
 use crate::process::is_suspended;
 
 pub(crate) const SOCKET: &str = "socket";
@@ -140,8 +140,7 @@ where
 /// does. A node that ends before it has read the command leaves no event at all.
 pub async fn ask(state: &Path, command: &Command) -> Option<mpsc::Receiver<Event>> {
     let stream = connect(state).await?;
-    let mut line = serde_json::to_vec(command).ok()?;
-    line.push(b'\n');
+    let line = line_of_command(command).ok()?;
     let (events, receiver) = mpsc::channel(EVENTS);
     tokio::spawn(async move {
         tokio::select! {
@@ -256,19 +255,14 @@ where
     let mut read = BufReader::new(read.take(LONGEST_COMMAND));
     let mut line = String::new();
     read.read_line(&mut line).await?;
-    let mut events = match serde_json::from_str(&line) {
+    let mut events = match command_of(&line) {
         Ok(asked) => {
             write
                 .write_all(&line_of(&Event::Note(Note::Taken))?)
                 .await?;
             command(asked)
         }
-        Err(error) => {
-            let failure = Event::Error(Failure::UnknownCommand {
-                why: error.to_string(),
-            });
-            return write.write_all(&line_of(&failure)?).await;
-        }
+        Err(failure) => return write.write_all(&line_of(&Event::Error(failure))?).await,
     };
     let mut rest = [0; 1];
     let mut gathered = Vec::new();

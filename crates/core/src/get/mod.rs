@@ -357,7 +357,7 @@ impl Gets {
     }
 
     /// Whether a caller waits for this one.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "testing"))]
     pub fn is_wanted(&self, get: GetId) -> bool {
         self.requests.contains_key(&get)
     }

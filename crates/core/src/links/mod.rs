@@ -457,13 +457,8 @@ impl Links {
     }
 }
 
-#[cfg(test)]
+#[cfg(any(test, feature = "testing"))]
 impl Links {
-    /// Returns the number of links, up or not.
-    pub(crate) fn len(&self) -> usize {
-        self.table.all().count()
-    }
-
     /// Asserts the invariants.
     pub(crate) fn check(&self) {
         self.catalogue.check();
@@ -505,6 +500,14 @@ impl Links {
             kept += self.listed.amount(id);
         }
         assert_eq!(self.listed.total(), kept);
+    }
+}
+
+#[cfg(test)]
+impl Links {
+    /// How many links there are, up or not.
+    pub(crate) fn len(&self) -> usize {
+        self.table.all().count()
     }
 }
 

@@ -341,7 +341,7 @@ impl Table {
     }
 
     /// Returns all links that are up, in the order of their members' ids.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "testing"))]
     pub fn up(&self) -> impl Iterator<Item = (LinkId, &Link)> {
         self.up
             .values()
@@ -611,7 +611,7 @@ impl Link {
     }
 }
 
-#[cfg(test)]
+#[cfg(any(test, feature = "testing"))]
 impl Table {
     /// Asserts that queued work is counted correctly. For tests: it walks over all links.
     pub(crate) fn check(&self) {

@@ -576,7 +576,7 @@ impl Errand {
 
 impl Wanted {
     /// Asserts that every link that is waited for is being made.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "testing"))]
     pub(super) fn check(&self, links: &links::Links) {
         for (id, wanted) in &self.links {
             assert!(wanted.dialling || links.is_opening(*id), "no way there");

@@ -37,6 +37,8 @@ mod asking;
 mod due;
 mod events;
 mod home;
+#[cfg(any(test, feature = "testing"))]
+mod invariants;
 mod io;
 mod linking;
 mod publishing;

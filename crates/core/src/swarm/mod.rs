@@ -26,6 +26,8 @@ mod bits;
 mod choke;
 mod doubts;
 mod hashes;
+#[cfg(any(test, feature = "testing"))]
+mod invariants;
 mod io;
 mod keeping;
 mod linking;

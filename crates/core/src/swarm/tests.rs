@@ -3,6 +3,5 @@
 #![expect(clippy::cast_precision_loss, reason = "figures to be compared")]
 
 mod crowd;
-mod invariants;
 mod trouble;
 mod world;

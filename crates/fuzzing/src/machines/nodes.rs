@@ -6,8 +6,8 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use thorp_core::get::{Chore, Existing, FetchId, GetId, LargeEvent, Looked, Output as Told};
-use thorp_core::get::{NotStored, Patience, Request, Storage};
+use thorp_core::get::{Chore, Existing, FetchId, Folders, GetId, LargeEvent, Looked};
+use thorp_core::get::{NotStored, Output as Told, Patience, Request, Storage};
 use thorp_core::links::{self, LinkId, Me, Party};
 use thorp_core::lookup::Only;
 use thorp_core::matching::Pattern;
@@ -21,8 +21,17 @@ use crate::source::Source;
 
 const ME: u8 = 3;
 const TRACKER: u8 = 9;
-const NAMES: [&str; 6] = ["a", "b", "d/a", "d/.hidden", "\u{fc}", "u\u{308}"];
-const TYPED: [&str; 6] = ["a", "d/a", "*", "d/*", "**", "[a"];
+const NAMES: [&str; 8] = [
+    "a",
+    "b",
+    "d/a",
+    "d/.hidden",
+    "\u{fc}",
+    "u\u{308}",
+    "e/.git/c",
+    "e/big",
+];
+const TYPED: [&str; 9] = ["a", "d/a", "*", "d/*", "**", "[a", "d", "e", ".hidden"];
 /// Inputs that one run takes at most.
 const MOST_STEPS: usize = 200;
 /// Deadlines until a machine that is left alone has to be at rest.
@@ -316,6 +325,10 @@ impl Run {
             }
         }
         assert!(self.deadline().is_none_or(|at| at > self.now), "it spins");
+        match &self.node {
+            Node::Peer(peer) => peer.check(),
+            Node::Tracker(tracker) => tracker.check(),
+        }
     }
 
     fn on_told(&mut self, get: GetId, told: Told) {
@@ -422,9 +435,13 @@ fn request(source: &mut Source<'_>) -> Request {
             0 => Patience::For(Some(Duration::from_secs(20))),
             _ => Patience::None,
         },
-        hidden: false,
-        folders: thorp_core::get::Folders::Small,
-        executable: true,
+        hidden: source.flag(),
+        folders: match source.below(3) {
+            0 => Folders::No,
+            1 => Folders::Small,
+            _ => Folders::All,
+        },
+        executable: source.flag(),
     }
 }
 
@@ -444,7 +461,9 @@ fn large_event(source: &mut Source<'_>) -> LargeEvent {
 fn share_changed(source: &mut Source<'_>) -> Input {
     let (added, removed) = (source.below(4), source.below(3));
     let mut entry = || {
+        // Some are more than is taken of a folder unasked.
         let length = u64::from(source.byte());
+        let length = length << (length >> 6 << 3);
         Entry {
             name: name(source),
             length,

@@ -365,6 +365,7 @@ impl Run {
                 self.close(session);
             }
         }
+        self.swarm.check();
         let progress = self.swarm.progress();
         assert!(progress.verified <= self.file.layout.length());
         if let Some(layer) = self.swarm.layer() {

@@ -1,4 +1,4 @@
-//! Answers as lines of the local socket, and back.
+//! Commands and answers as lines of the local socket, and back.
 //!
 //! Owns what a caller understands of a node that is another version, for a program
 //! is upgraded while its peer goes on: each failure has its kind beside its code, so
@@ -9,10 +9,24 @@ use std::io;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{ErrorKind, Event, Failure};
+use super::{Command, ErrorKind, Event, Failure};
+
+/// A command as a line, with its end.
+pub fn line_of_command(command: &Command) -> io::Result<Vec<u8>> {
+    let mut line = serde_json::to_vec(command)?;
+    line.push(b'\n');
+    Ok(line)
+}
+
+/// The command of a line.
+pub fn command_of(line: &str) -> Result<Command, Failure> {
+    serde_json::from_str(line).map_err(|error| Failure::UnknownCommand {
+        why: error.to_string(),
+    })
+}
 
 /// An event as a line, with its end.
-pub(crate) fn line_of(event: &Event) -> io::Result<Vec<u8>> {
+pub fn line_of(event: &Event) -> io::Result<Vec<u8>> {
     let mut line = match event {
         Event::Error(failure) => {
             let mut value = serde_json::to_value(event)?;
@@ -32,7 +46,7 @@ pub(crate) fn line_of(event: &Event) -> io::Result<Vec<u8>> {
 
 /// The event of a line; nothing, if it is a remark of another version, which changes
 /// nothing. What else is not understood ends the answer: it may not look complete.
-pub(crate) fn event_of(line: &str) -> Option<Event> {
+pub fn event_of(line: &str) -> Option<Event> {
     match serde_json::from_str(line) {
         Ok(event) => Some(event),
         Err(_) => serde_json::from_str(line).map_or(

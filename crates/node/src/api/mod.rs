@@ -32,7 +32,7 @@ use snapshot::Ask;
 
 pub use event::Event;
 pub use failure::{Doubt, ErrorKind, Failure, Gap, Inquiry, Miss, Obstacle, Trouble};
-pub(crate) use line::{event_of, line_of};
+pub use line::{command_of, event_of, line_of, line_of_command};
 pub use notice::{Note, Notice, Warning};
 pub use rows::{
     AnswerSource, Done, Fetched, FileRow, GroupMember, Hashing, HolderRow, Member, MemberRole,

@@ -4,29 +4,6 @@ const A: SessionId = SessionId(1);
 const B: SessionId = SessionId(2);
 const LONG: u32 = 128 * 1024;
 
-impl Pieces {
-    /// Asserts the invariants, given how many sources each leaf was requested from.
-    pub fn check(&self, asked: &BTreeMap<(u32, u32), u8>) {
-        for (piece, begun) in &self.begun {
-            assert!(!self.had.has(*piece), "a piece is both had and begun");
-            let open = begun.leaves.iter().filter(|leaf| leaf.is_open()).count();
-            assert_eq!(open, begun.open, "open leaves are miscounted");
-            assert_eq!(
-                self.open.contains(piece),
-                open > 0 && !begun.doubted,
-                "piece {piece} is wrongly open or not"
-            );
-            for (at, leaf) in (0..).zip(&begun.leaves) {
-                let asked = asked.get(&(*piece, at)).copied().unwrap_or(0);
-                assert_eq!(
-                    leaf.asked, asked,
-                    "leaf {at} of piece {piece} is miscounted"
-                );
-            }
-        }
-    }
-}
-
 fn peer(number: u8) -> PeerId {
     PeerId::new([number; 32])
 }

@@ -424,7 +424,7 @@ impl World {
         }
         self.hold_verified_against_disk(node);
         if self.careful {
-            super::invariants::hold(&self.nodes[node].swarm);
+            self.nodes[node].swarm.check();
         }
         let deadline = self.nodes[node].swarm.next_deadline();
         if let Some(deadline) = deadline {

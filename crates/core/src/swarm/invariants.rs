@@ -1,0 +1,41 @@
+//! The invariants of a swarm, checked after every input.
+
+use std::collections::BTreeMap;
+
+use super::Swarm;
+use super::pieces::LEAF_LENGTH;
+
+impl Swarm {
+    /// Asserts them. For tests: it walks over every block that was requested.
+    pub fn check(&self) {
+        let mut asked: BTreeMap<(u32, u32), u8> = BTreeMap::new();
+        for session in self.sessions.values() {
+            let mut end = (0, 0);
+            let mut bytes = 0;
+            for block in session.asked() {
+                let piece = block.piece().number();
+                assert!(
+                    (piece, block.begin()) >= end,
+                    "bytes are asked twice of one source at once"
+                );
+                end = (piece, block.begin() + block.length());
+                bytes += u64::from(block.length());
+                assert!(
+                    session.has.has(piece),
+                    "a piece is asked of one who has it not"
+                );
+                if !session.silent {
+                    for leaf in 0..block.length().div_ceil(LEAF_LENGTH) {
+                        *asked
+                            .entry((piece, block.begin() / LEAF_LENGTH + leaf))
+                            .or_default() += 1;
+                    }
+                }
+            }
+            assert!(bytes <= 9 * 1024 * 1024, "too much is outstanding: {bytes}");
+            assert!(session.asked_number() <= 512);
+        }
+        assert!(self.sessions.len() <= self.limits.sessions);
+        self.pieces.check(&asked);
+    }
+}
