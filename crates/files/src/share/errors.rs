@@ -4,6 +4,15 @@ use std::io;
 
 use rustix::io::Errno;
 
+/// Whether this is an answer: what was looked for is not there, or not for this user.
+/// Any other error says that the disk does not tell now.
+pub(super) fn says_no(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::PermissionDenied
+    )
+}
+
 /// Whether this says something about the machine now and nothing about the file.
 pub(super) fn passes(error: &io::Error) -> bool {
     let busy = [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::AGAIN];

@@ -14,7 +14,7 @@ use thorp_wire::{Content, Name};
 
 use super::hash::open;
 use super::locks::{read, write};
-use super::shared::Shared;
+use super::shared::{Place, Shared};
 use crate::stamp::Stamp;
 
 /// Why a file cannot be handed out.
@@ -23,6 +23,12 @@ pub enum ReadError {
     /// It is not in the share (any more).
     #[error("the file is not here any more: ask another holder")]
     NotHere,
+    /// The disk does not tell now whether the share is where it was.
+    #[error("the share cannot be looked at now ({source}): ask again")]
+    NotNow {
+        /// What the system says.
+        source: io::Error,
+    },
     /// It does not fit into one answer.
     #[error("the file has {length} bytes, at most {MAX_INLINE} go inline: open a session")]
     TooLarge {
@@ -53,9 +59,8 @@ impl Shared {
         content: Content,
         mut take: impl FnMut(&Name) -> Result<T, ReadError>,
     ) -> Result<T, ReadError> {
-        if !self.is_in_place() {
-            self.inbox.poke();
-            return Err(ReadError::NotHere);
+        if let Some(why) = self.not_in_place() {
+            return Err(why);
         }
         let names: Vec<Name> = read(&self.index).names(content).cloned().collect();
         let mut why = ReadError::NotHere;
@@ -69,6 +74,17 @@ impl Shared {
             }
         }
         Err(why)
+    }
+
+    /// Why nothing can be read of it now; `None`, where it is in its place.
+    pub(super) fn not_in_place(&self) -> Option<ReadError> {
+        let why = match self.place() {
+            Place::Here => return None,
+            Place::Elsewhere => ReadError::NotHere,
+            Place::Unknown(source) => ReadError::NotNow { source },
+        };
+        self.inbox.poke();
+        Some(why)
     }
 
     /// Opens the file of that name, if it still is the one that was hashed.

@@ -4,6 +4,7 @@
 //! ```text
 //! looking     a look at the disk, and what it changes in the listing
 //! unreported  folders to be looked at again, and mounts
+//! unsure      what the disk does not tell of now
 //! telling     changes, totals, progress and warnings, and when they are told
 //! ```
 //!
@@ -17,6 +18,7 @@
 mod looking;
 mod telling;
 mod unreported;
+mod unsure;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -31,11 +33,12 @@ use super::inbox::{Mark, Pending, Rescan};
 use super::links::Links;
 use super::locks::{lock, read};
 use super::rules::Rules;
-use super::shared::{HashingProgress, ShareEvent, Shared};
+use super::shared::{HashingProgress, Place, ShareEvent, Shared};
 use super::warning::ShareWarning;
 use super::watch::Watch;
 use crate::stamp::Stamp;
 use unreported::{Mounted, Unreported, again};
+use unsure::Unsure;
 
 /// How long changes are gathered before an event is sent.
 const GATHER: Duration = Duration::from_millis(100);
@@ -52,6 +55,7 @@ pub(super) struct Keeper {
     watcher: Option<Watch>,
     mounted: Mounted,
     unreported: Unreported,
+    unsure: Unsure,
     links: Links,
     /// Paths that may still be written to.
     settling: BTreeMap<PathBuf, Settling>,
@@ -91,6 +95,7 @@ impl Keeper {
             watcher: None,
             mounted: Mounted::default(),
             unreported: Unreported::default(),
+            unsure: Unsure::default(),
             links: Links::default(),
             settling: BTreeMap::new(),
             next_scan: None,
@@ -126,13 +131,23 @@ impl Keeper {
             let Some(pending) = self.shared.inbox.take(deadline, GATHER) else {
                 return Ok(());
             };
-            if !self.shared.is_in_place() {
-                self.away()?;
-                continue;
+            match self.shared.place() {
+                Place::Here => {}
+                // What was reported is seen by the scan, once it tells again.
+                Place::Unknown(error) if !self.is_away && self.stays(Path::new(""), &error)? => {
+                    continue;
+                }
+                Place::Elsewhere | Place::Unknown(_) => {
+                    self.away()?;
+                    continue;
+                }
             }
+            let was_unsure = self.unsure.forget(Path::new(""));
             if std::mem::take(&mut self.is_away) {
                 self.next_scan = None;
                 self.watch()?;
+                self.scan()?;
+            } else if was_unsure {
                 self.scan()?;
             }
             self.look_at(&pending)?;
@@ -141,6 +156,7 @@ impl Keeper {
                 self.scan()?;
             }
             self.look_at_unreported()?;
+            self.look_at_unsure()?;
             self.tell_changes()?;
             self.tell_rules()?;
             self.tell_unnameable()?;
@@ -174,6 +190,7 @@ impl Keeper {
         self.settling.clear();
         self.links = Links::default();
         self.unreported = Unreported::default();
+        self.unsure = Unsure::default();
         lock(&self.shared.left_out).replace(Path::new(""), None);
         self.tell_changes()?;
         self.warn(ShareWarning::Moved {
@@ -222,7 +239,7 @@ impl Keeper {
             .filter(|_| busy);
         let unsaved = self.shared.cache.due();
         let look = self.next_scan.or(self.unreported.due());
-        [settled, progress, unsaved, look]
+        [settled, progress, unsaved, look, self.unsure.due()]
             .into_iter()
             .flatten()
             .min()

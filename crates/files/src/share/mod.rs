@@ -286,8 +286,8 @@ impl Share {
         name: &Name,
         content: Content,
     ) -> Result<impl io::Read, ReadError> {
-        if !self.shared.is_in_place() {
-            return Err(ReadError::NotHere);
+        if let Some(why) = self.shared.not_in_place() {
+            return Err(why);
         }
         let (file, _) = self.shared.open_as_hashed(name, content)?;
         Ok(file)
@@ -334,7 +334,7 @@ impl Share {
             sleep(LOOK_EVERY).await;
             let shared = Arc::clone(&self.shared);
             let looked = thorp_disk::spawn(move |_| shared.must_be_in_place()).await;
-            if let Ok(Err(moved)) = looked {
+            if let Ok(Err(moved @ StoreError::Moved { .. })) = looked {
                 self.shared.inbox.poke();
                 return moved;
             }

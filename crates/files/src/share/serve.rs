@@ -63,9 +63,10 @@ impl Shared {
     /// still begin with what it was.
     fn read_as_before(&self, content: Content) -> Result<Vec<u8>, ReadError> {
         let name = read(&self.index).had(content).cloned();
-        match name.filter(|_| self.is_in_place()) {
-            Some(name) => self.read_as_hashed(&name, content),
-            None => Err(ReadError::NotHere),
+        let name = name.ok_or(ReadError::NotHere)?;
+        match self.not_in_place() {
+            None => self.read_as_hashed(&name, content),
+            Some(why) => Err(why),
         }
     }
 }

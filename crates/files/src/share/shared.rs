@@ -1,5 +1,6 @@
 //! The state that a share's threads and callers have in common, and its events.
 
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,6 +11,7 @@ use cap_std::fs::Dir;
 use thorp_wire::{Entry, Name};
 
 use super::cache::Cache;
+use super::errors::says_no;
 use super::inbox::Inbox;
 use super::index::Index;
 use super::left_out::LeftOut;
@@ -144,6 +146,16 @@ impl Drop for Life {
     }
 }
 
+/// Where the share's directory is.
+pub(super) enum Place {
+    /// Where it was.
+    Here,
+    /// Not there any more.
+    Elsewhere,
+    /// The disk does not tell now.
+    Unknown(io::Error),
+}
+
 impl Shared {
     pub(super) fn totals(&self) -> Totals {
         let mut skipped = lock(&self.left_out).counted();
@@ -169,20 +181,33 @@ impl Shared {
 
     /// Whether the directory's path still leads to the directory that is open.
     /// Otherwise it was moved, perhaps so that it is no longer shared.
-    pub(super) fn is_in_place(&self) -> bool {
-        let there = std::fs::metadata(&self.path);
-        let open = self.dir.dir_metadata();
-        matches!((there, open), (Ok(there), Ok(open))
-            if there.ino() == cap_std::fs::MetadataExt::ino(&open)
-                && there.dev() == cap_std::fs::MetadataExt::dev(&open))
+    pub(super) fn place(&self) -> Place {
+        let looked =
+            std::fs::metadata(&self.path).and_then(|there| Ok((there, self.dir.dir_metadata()?)));
+        match looked {
+            Ok((there, open))
+                if there.ino() == cap_std::fs::MetadataExt::ino(&open)
+                    && there.dev() == cap_std::fs::MetadataExt::dev(&open) =>
+            {
+                Place::Here
+            }
+            Err(error) if !says_no(&error) => Place::Unknown(error),
+            Ok(_) | Err(_) => Place::Elsewhere,
+        }
     }
 
+    /// For what writes to it.
     pub(super) fn must_be_in_place(&self) -> Result<(), StoreError> {
-        if self.is_in_place() {
-            return Ok(());
+        match self.place() {
+            Place::Here => Ok(()),
+            Place::Elsewhere => Err(StoreError::Moved {
+                path: self.path.clone(),
+            }),
+            Place::Unknown(source) => Err(StoreError::Io {
+                path: self.path.clone(),
+                source,
+            }),
         }
-        let path = self.path.clone();
-        Err(StoreError::Moved { path })
     }
 
     pub(super) fn lists(&self, name: &Name) -> bool {

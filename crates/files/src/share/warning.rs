@@ -13,6 +13,16 @@ pub enum ShareWarning {
         /// Where it was.
         path: PathBuf,
     },
+    /// The disk does not tell now whether something that is listed is still there. It
+    /// stays listed for a while, and is looked at again.
+    NotNow {
+        /// The share's directory, or what of it.
+        path: PathBuf,
+        /// What the system says.
+        why: String,
+        /// For how long.
+        stays: Duration,
+    },
     /// The system does not report changes: the directory is scanned instead.
     Unwatched {
         /// The directory.

@@ -54,6 +54,7 @@ impl WarningRow {
         };
         match warning {
             ShareWarning::Moved { path } => row("share-moved", path),
+            ShareWarning::NotNow { path, why, .. } => row("share-not-now", path).because(why),
             ShareWarning::Unwatched { path, why, .. } => row("share-unwatched", path).because(why),
             ShareWarning::FileUnread { name, more, why } => Self {
                 warning: "file-unread".to_owned(),

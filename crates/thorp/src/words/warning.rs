@@ -79,6 +79,12 @@ fn about_share(warning: &share::ShareWarning) -> String {
              Share the directory again where it is now",
             escaped(path)
         ),
+        share::ShareWarning::NotNow { path, why, stays } => format!(
+            "{} cannot be looked at now ({why}). What it has stays listed for {} s, and it is \
+             looked at again; meanwhile peers that ask for it are told to wait. Check its disk.",
+            escaped(path),
+            stays.as_secs(),
+        ),
         share::ShareWarning::Unwatched { path, why, every } => format!(
             "changes in {} cannot be watched ({why}): it is looked through every {} s instead; \
              raising fs.inotify.max_user_watches helps where a limit was reached; then restart",

@@ -35,7 +35,15 @@ impl Keeper {
     }
 
     fn examine_itself(&mut self, path: &Path, mark: Mark) -> Result<(), Closed> {
-        let meta = self.shared.dir.symlink_metadata(path).ok();
+        let looked = self.shared.dir.symlink_metadata(path);
+        match &looked {
+            Err(error) if self.stays(path, error)? => return Ok(()),
+            Err(_) => {}
+            Ok(_) => {
+                self.unsure.forget(path);
+            }
+        }
+        let meta = looked.ok();
         let meta = meta.filter(|meta| self.is_to_be_walked(path, meta.is_dir()));
         let name = name_of(path);
         let is_dir = meta.as_ref().is_some_and(Metadata::is_dir);
@@ -290,7 +298,7 @@ impl Keeper {
             files.is_err() && links.is_err()
         }));
         for name in differ {
-            self.look_again(&name, mark);
+            self.look_again(&name, mark)?;
         }
         Ok(new)
     }
@@ -306,16 +314,23 @@ impl Keeper {
         }
     }
 
-    fn look_again(&mut self, name: &Name, mark: Mark) {
+    fn look_again(&mut self, name: &Name, mark: Mark) -> Result<(), Closed> {
         let path = Path::new(name.as_str());
+        let looked = self.shared.dir.symlink_metadata(path);
+        if let Err(error) = &looked
+            && self.stays(path, error)?
+        {
+            return Ok(());
+        }
         let shared = self.rules.leave_out(&self.shared.dir, path, false);
-        match self.shared.dir.symlink_metadata(path) {
+        match looked {
             Ok(meta) if shared.is_none() && meta.is_file() => {
                 self.on_file_found(name, Stamp::new(&meta), mark);
             }
             Ok(meta) if shared.is_none() && meta.is_symlink() => self.follow(path),
             _ => self.on_file_missing(name),
         }
+        Ok(())
     }
 
     /// A file was found on the disk.

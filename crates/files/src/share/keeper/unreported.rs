@@ -110,7 +110,7 @@ impl Keeper {
 
 /// Whatever is found there may be new, and is taken to be complete: if it is not,
 /// hashing will notice.
-const FOUND: Mark = Mark {
+pub(super) const FOUND: Mark = Mark {
     written: false,
     complete: true,
     new: true,

@@ -132,6 +132,7 @@ impl Reply {
 fn refusal(error: &ReadError) -> Reason {
     match error {
         ReadError::NotHere => Reason::NotHere,
+        ReadError::NotNow { .. } => Reason::Busy,
         ReadError::Changed { .. } => Reason::Changed,
         ReadError::TooLarge { .. } => Reason::TooLarge,
         ReadError::Io { .. } => Reason::Unreadable,
