@@ -4,6 +4,11 @@
 //! [`MAX_MEMBERS`](crate::authority::MAX_MEMBERS) rows, some 15 MB. In the long run strangers can
 //! therefore make the tracker write that much per second. Members that renew their certificate
 //! are not limited here.
+//!
+//! These are paces, and not one of the bounds for which `core` has one rule: that rule
+//! says which account gives back some of what it holds, and a membership is never given
+//! back. The end is the same: each address has its own pace, and no network reaches the
+//! last quarter of what there is for all.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

@@ -6,16 +6,18 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::ffi::CString;
 use std::fs;
-use std::io;
+use std::io::{self, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use support::process::poll;
-use support::village::{named, sharing};
-use support::{Node, PATIENCE, Running, Village};
+use support::village::{listening, named, sharing};
+use support::{Node, PATIENCE, Running, Village, skip};
 
 /// At how many moments a run is killed, from its beginning to its end.
 const MOMENTS: u32 = 6;
@@ -354,6 +356,78 @@ fn a_leave_that_is_killed_is_begun_again_or_was_done() {
         }
     }
     stop(&home, running);
+}
+
+#[test]
+fn a_tracker_whose_disk_is_full_says_not_now_and_lets_in_once_there_is_room() {
+    let test = "a_tracker_whose_disk_is_full_says_not_now_and_lets_in_once_there_is_room";
+    let village = Village::new();
+    let (home, elm) = (village.node("home"), village.node("elm"));
+    let Some(disk) = SmallDisk::mount(test, &home.state()) else {
+        return;
+    };
+    let tracker = home.start(&["tracker", "--lines", "--listen", "127.0.0.1:0"]);
+    listening(&tracker);
+    let invite = hand_over(&invite(&home), &elm);
+    disk.fill();
+    let before = contents(&home.state());
+    let mark = tracker.mark();
+    elm.run(&["join", &invite])
+        .exits(6)
+        .says("the tracker cannot write to its disk now: try again later");
+    tracker.wait_for_line_after(mark, "the reason", |line| {
+        line.starts_with("Warning: ") && line.contains("No space left")
+    });
+    // It goes on for those that are members, and says what cannot be done.
+    home.run(&["members"]).exits(0);
+    home.run(&["invite"]).exits(1).says("No space left");
+    assert_eq!(contents(&home.state()), before, "nothing is changed");
+
+    disk.empty();
+    elm.run(&["join", &invite]).exits(0);
+    home.run(&["members"]).exits(0);
+    stop(&home, tracker);
+    // All of it is read again.
+    let tracker = home.start(&["tracker", "--lines", "--listen", "127.0.0.1:0"]);
+    listening(&tracker);
+    let (_, events) = home.json(&["members"]);
+    assert_eq!(named(&events, "member").count(), 2, "{events:#?}");
+    stop(&home, tracker);
+}
+
+/// A file system with little room, mounted at a directory. Needs root.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    fn mount(test: &str, at: &Path) -> Option<Self> {
+        let options = CString::new("size=256k,mode=700").unwrap();
+        let flags = MountFlags::NOSUID | MountFlags::NODEV;
+        if mount("small", at, "tmpfs", flags, &*options).is_err() {
+            skip(test, "root");
+            return None;
+        }
+        Some(Self(at.to_owned()))
+    }
+
+    fn fill(&self) {
+        let mut filler = fs::File::create(self.0.join("filler")).unwrap();
+        let full = loop {
+            if let Err(error) = filler.write_all(&[7; 1024]) {
+                break error;
+            }
+        };
+        assert_eq!(full.kind(), io::ErrorKind::StorageFull);
+    }
+
+    fn empty(&self) {
+        fs::remove_file(self.0.join("filler")).unwrap();
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = unmount(&self.0, UnmountFlags::DETACH);
+    }
 }
 
 #[test]
