@@ -143,7 +143,11 @@ impl Node {
         };
         let interval = Duration::from_hours(1);
         Self {
-            tracker: Tracker::new(Config { me, interval }),
+            tracker: Tracker::new(Config {
+                me,
+                interval,
+                room: thorp_core::tracker::ROOM,
+            }),
             keeper: Keeper::new().0,
             members,
             now: time::Instant::default(),

@@ -27,6 +27,17 @@ pub struct Library<'a> {
     pub among: Among<'a>,
     /// The member that asks.
     pub asker: PeerId,
+    /// Members that answer for themselves, as there is no room for their listings.
+    pub unlisted: Unlisted,
+}
+
+/// Some members for whose listings there is no room, and whether there are others.
+#[derive(Clone, Debug, Default)]
+pub struct Unlisted {
+    /// These are named.
+    pub members: Vec<Holder>,
+    /// These are not all.
+    pub are_more: bool,
 }
 
 impl Library<'_> {
@@ -49,6 +60,10 @@ impl Library<'_> {
                     if !found.more {
                         found.behind = files.behind();
                         found.more = found.behind.is_some();
+                    }
+                    // The asker puts their files in order with ours, from the first on.
+                    if find.after.is_none() {
+                        self.name_unlisted(&mut found);
                     }
                     found
                 })
@@ -151,6 +166,9 @@ impl Library<'_> {
             let most = work.remaining() * Work::ROWS;
             let part = self.catalogue.named_within(name, after, most, self.among);
             *work = work.of(part.looked_at / Work::ROWS);
+            if part.found.is_none() && part.behind.is_none() && found.unlisted.is_empty() {
+                self.name_unlisted(&mut found);
+            }
             let (_, files) = part.found.unwrap_or((Fit::Path, Vec::new()));
             *work = work.of(files.iter().map(cost_of).sum());
             let start = found.variants.len();
@@ -174,6 +192,12 @@ impl Library<'_> {
             }
         }
         found
+    }
+
+    /// The asker is told of members that may have what is not known here.
+    fn name_unlisted(&self, found: &mut Found) {
+        found.unlisted.clone_from(&self.unlisted.members);
+        found.more_unlisted = self.unlisted.are_more;
     }
 
     /// As many files as fit, but never a part of those that share a name

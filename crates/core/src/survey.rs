@@ -18,10 +18,10 @@ mod stream;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use thorp_wire::frame::{Find, Found, MemberRow, Query, Variant};
+use thorp_wire::frame::{Find, Found, Holder, MemberRow, Query, Variant};
 use thorp_wire::{Name, PeerId, Root};
 
-use crate::lookup::{Only, TrackerState, add_holders};
+use crate::lookup::{Only, TrackerState, add_holders, is_called, linked};
 use crate::matching::Pattern;
 use crate::time::Instant;
 
@@ -36,6 +36,13 @@ const ASK_AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_
 const BUSY_FOR: Duration = Duration::from_mins(1);
 /// The most pages of one member, so that no member is asked for ever.
 const MOST_PAGES: usize = 100_000;
+/// How long to wait each time for a member for whose listing the tracker has no room: it is
+/// dialled and answers in that time.
+const UNLISTED_WITHIN: Duration = Duration::from_secs(2);
+/// How many such members are asked, and the most pages of each: those of the longest listing
+/// that a tracker keeps.
+const MOST_UNLISTED: usize = Found::MAX_UNLISTED;
+const MOST_PAGES_OF_UNLISTED: usize = 1000;
 /// The most files of memory that are read at once.
 pub const MOST_AT_ONCE: usize = 256;
 
@@ -101,6 +108,8 @@ enum Stage {
 /// A member that is asked for one page after another.
 #[derive(Debug)]
 struct Asked {
+    /// How to reach it, where it is a member that answers for itself alone.
+    unlisted: Option<Holder>,
     files: Stream,
     behind: Option<PeerId>,
     pages: usize,
@@ -170,8 +179,8 @@ impl Coverage {
 /// What the caller of a survey has to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SurveyAction {
-    /// Ask this member, to which there is a link.
-    Ask(PeerId, Find),
+    /// Ask this member. Make a link where there is none and the member has an address.
+    Ask(Holder, Find),
     /// Tell these findings. The next part follows after [`taken`](Survey::taken).
     Tell(Findings),
     /// The survey is over.
@@ -254,7 +263,7 @@ impl Survey {
             return;
         };
         member.on_page(now);
-        let mut more = found.more && member.pages < MOST_PAGES;
+        let mut more = found.more && member.pages < member.most_pages();
         if let Query::Members(behind) = asked.query {
             let last = found.members.last().map(|row| row.member.id);
             // A member whose pages make no progress would be asked for ever.
@@ -264,7 +273,12 @@ impl Survey {
             self.members.extend(rows.map(|row| (row.member.id, row)));
         } else {
             let page = Page::new(asked.after.as_ref(), &found.variants, found.behind, more);
-            let variants = found.variants.into_iter();
+            let itself = member.unlisted.as_ref().map(|_| who);
+            let variants = found.variants.into_iter().map(|mut variant| {
+                let speaks_for = |id| itself.is_none_or(|itself| itself == id);
+                variant.holders.retain(|holder| speaks_for(holder.id));
+                variant
+            });
             let is_wanted = |variant| wanted(subject, only, variant);
             more = member.files.push(page, variants.filter_map(is_wanted));
         }
@@ -274,6 +288,28 @@ impl Survey {
                 self.coverage = self.coverage.in_part();
             }
         }
+        if self.asked.len() == 1 && self.coverage.has_asked_tracker() {
+            self.take_unlisted(now, found.unlisted, found.more_unlisted);
+        }
+    }
+
+    /// The tracker names members whose listings it does not keep. Nothing was told yet:
+    /// it does so with its first page.
+    fn take_unlisted(&mut self, now: Instant, named: Vec<Holder>, are_more: bool) {
+        if are_more {
+            self.coverage = self.coverage.in_part();
+        }
+        let from = self.only.from.as_deref();
+        let wanted = named
+            .into_iter()
+            .filter(|member| from.is_none_or(|from| is_called(member, from)));
+        for member in wanted.take(MOST_UNLISTED) {
+            let asked = || Asked {
+                unlisted: Some(member.clone()),
+                ..Asked::new(now)
+            };
+            self.asked.entry(member.id).or_insert_with(asked);
+        }
     }
 
     /// A member will not answer, perhaps because it is too busy now.
@@ -281,12 +317,13 @@ impl Survey {
         let Some(member) = self.asked.get_mut(&who).filter(|asked| asked.is_waiting()) else {
             return;
         };
-        if is_busy && member.rest(now) {
+        let is_listed = member.unlisted.is_none();
+        if is_busy && is_listed && member.rest(now) {
             return;
         }
         member.give_up();
         self.coverage = match self.coverage {
-            Coverage::Whole if is_busy => Coverage::TrackerBusy,
+            Coverage::Whole if is_busy && is_listed => Coverage::TrackerBusy,
             coverage => coverage.in_part(),
         };
     }
@@ -323,8 +360,10 @@ impl Survey {
             if let State::Waiting { since, look_at } = &mut member.state
                 && *look_at <= now
             {
-                let sign = around.heard(*id).map_or(*since, |heard| heard.max(*since));
-                *look_at = (sign + PAGE_WITHIN).min(*since + PAGE_AT_MOST);
+                if member.unlisted.is_none() {
+                    let sign = around.heard(*id).map_or(*since, |heard| heard.max(*since));
+                    *look_at = (sign + PAGE_WITHIN).min(*since + PAGE_AT_MOST);
+                }
                 if *look_at <= now {
                     member.give_up();
                     self.coverage = self.coverage.in_part();
@@ -427,9 +466,13 @@ impl Survey {
             if !is_due {
                 continue;
             }
+            let within = match member.unlisted {
+                Some(_) => UNLISTED_WITHIN,
+                None => PAGE_WITHIN,
+            };
             member.state = State::Waiting {
                 since: now,
-                look_at: now + PAGE_WITHIN,
+                look_at: now + within,
             };
             let query = match &self.subject {
                 Subject::Files(pattern) => Query::Pattern(pattern.text().to_owned()),
@@ -437,12 +480,13 @@ impl Survey {
             };
             let find = Find {
                 query,
-                hops: 1,
+                hops: u8::from(member.unlisted.is_none()),
                 hash_now: false,
                 after: member.files.reached().cloned(),
                 most: u32::try_from(Found::MAX_VARIANTS).ok(),
             };
-            asks.push(SurveyAction::Ask(*id, find));
+            let member = member.unlisted.clone().unwrap_or_else(|| linked(*id));
+            asks.push(SurveyAction::Ask(member, find));
         }
         asks
     }
@@ -460,12 +504,20 @@ impl Survey {
 impl Asked {
     fn new(now: Instant) -> Self {
         Self {
+            unlisted: None,
             files: Stream::default(),
             behind: None,
             pages: 0,
             state: State::Ready,
             progress: now,
             rests: 0,
+        }
+    }
+
+    fn most_pages(&self) -> usize {
+        match self.unlisted {
+            Some(_) => MOST_PAGES_OF_UNLISTED,
+            None => MOST_PAGES,
         }
     }
 

@@ -19,6 +19,8 @@ use crate::presence::{Presence, Presences};
 use crate::spared::{Spared, SparedMeter};
 use crate::time::Instant;
 
+pub use crate::links::TRACKER_ROOM as ROOM;
+
 /// The configuration of a tracker.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -26,6 +28,8 @@ pub struct Config {
     pub me: Me,
     /// The interval it grants.
     pub interval: Duration,
+    /// What all listings may take, in bytes; [`ROOM`], if there is no reason for another.
+    pub room: u64,
 }
 
 /// The inputs of a tracker: what happens on its links, and nothing else.
@@ -81,10 +85,10 @@ pub struct Tracker {
 impl Tracker {
     /// A tracker that knows no member yet.
     pub fn new(config: Config) -> Self {
-        let interval = config.interval;
+        let Config { me, interval, room } = config;
         Self {
             interval,
-            links: Links::new(config.me, Role::Tracker { interval }),
+            links: Links::new(me, Role::Tracker { interval, room }),
             finds: 0,
             spared: SparedMeter::default(),
             out: VecDeque::new(),
@@ -141,7 +145,9 @@ impl Tracker {
         }
         let everybody = |_| true;
         let asker = self.links.me().id;
-        self.links.library(asker, &everybody).files(find).0
+        let mut library = self.links.library(asker, &everybody);
+        library.unlisted = self.links.some_unlisted(asker);
+        library.files(find).0
     }
 
     /// What it has counted so far.

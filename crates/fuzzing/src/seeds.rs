@@ -178,6 +178,8 @@ fn frames() -> Vec<Frame> {
         }],
         behind: Some("d/a".parse().expect("a name")),
         answered: Some(1),
+        unlisted: vec![holder(5)],
+        more_unlisted: false,
     };
     vec![
         Frame::plain(hello(1, true)),

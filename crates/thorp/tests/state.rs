@@ -196,7 +196,7 @@ fn a_restore_that_is_killed_is_begun_again_or_was_done() {
         let end = node.run(&restore);
         assert!(matches!(end.code, Some(0 | 4)), "{end}");
         let tracker = node.start(&["tracker", "--lines", "--listen", "127.0.0.1:0"]);
-        let at = support::village::listening(&tracker);
+        let at = listening(&tracker);
         // A member of that group is one here.
         drop(guest.start_sharing(&at, "127.0.0.1:0"));
     }

@@ -546,6 +546,37 @@ fn found_a_part_of_the_way_in_bytes() {
 }
 
 #[test]
+fn found_unlisted_members_in_bytes() {
+    let found = Found {
+        unlisted: vec![Holder {
+            id: OAK,
+            name: None,
+            addresses: vec!["10.0.0.5:3334".parse().expect("an address")],
+            partial: false,
+        }],
+        more_unlisted: true,
+        ..Found::default()
+    };
+    golden(
+        Frame::with_request(QUESTION, found),
+        "
+        00 00 00 3a                # 58 bytes follow
+        a5                         # a map of 5
+           00 06                   # type: Found
+           01 07                   # request: 7
+           03 f4                   # more: false
+           07 81                   # unlisted: 1
+              a3                   #   a map of 3
+                 00 58 20 22x32    #     id
+                 02 81             #     addresses: 1
+                    46 0a0000050d06 #      10.0.0.5, 3334
+                 03 f4             #     partial: false
+           08 f5                   # more unlisted: true
+        ",
+    );
+}
+
+#[test]
 fn found_members_in_bytes() {
     let found = Found {
         members: vec![MemberRow {

@@ -95,6 +95,7 @@ fn the_longest_names_with_the_most_holders_come_in_pages_that_fit() {
         me: id(0),
         among: &|_| true,
         asker: ASKER,
+        unlisted: Unlisted::default(),
     };
     let mut after = None;
     let mut paged = Vec::new();
@@ -157,6 +158,7 @@ fn who_has_a_part_is_named_last_and_as_such() {
         me: id(0),
         among: &|_| true,
         asker: ASKER,
+        unlisted: Unlisted::default(),
     };
     let content = part.content().expect("it has a root");
     for query in [
@@ -189,6 +191,7 @@ fn of_too_many_holders_each_asker_is_told_of_others_and_of_all_together() {
             me: id(0),
             among: &|peer| peer != asker,
             asker,
+            unlisted: Unlisted::default(),
         };
         let question = find(Query::Names(vec!["a".to_owned()]), None);
         let found = library.files(&question).0.expect("an answer");
@@ -250,6 +253,7 @@ fn files_of_one_name_are_not_torn_apart() {
         me: id(0),
         among: &|_| true,
         asker: ASKER,
+        unlisted: Unlisted::default(),
     };
     for query in [Query::Names(names.clone()), Query::Pattern("*".to_owned())] {
         let found = library.files(&find(query, None)).0.expect("an answer");
@@ -310,6 +314,7 @@ fn a_name_that_the_asker_lists_itself_a_thousandfold_is_paid_for_and_hides_nobod
         me: id(0),
         among: &|peer| peer != id(1),
         asker: ASKER,
+        unlisted: Unlisted::default(),
     };
     let (variants, costs) = ask(&library, find(Query::Names(vec!["x".to_owned()]), None));
     let [variant] = &variants[..] else {
@@ -351,6 +356,7 @@ fn a_pattern_that_is_hard_to_compare_is_paid_for_and_comes_in_parts_that_end_soo
         me: id(0),
         among: &|_| true,
         asker: ASKER,
+        unlisted: Unlisted::default(),
     };
     let hard = format!("*a{}z", "?".repeat(230));
     let (variants, costs) = ask(&library, find(Query::Pattern(hard), None));
@@ -382,6 +388,7 @@ fn a_million_names_are_told_within_a_minute_by_the_charges_there_are() {
         me: id(0),
         among: &|_| true,
         asker: ASKER,
+        unlisted: Unlisted::default(),
     };
     for pattern in ["**", "file-*.dat", "some/**"] {
         let mut find = Find {
@@ -428,6 +435,7 @@ fn an_asker_that_does_not_say_how_much_it_takes_gets_no_more_than_it_ever_did() 
         me: id(0),
         among: &|_| true,
         asker: ASKER,
+        unlisted: Unlisted::default(),
     };
     for (most, told) in [
         (None, 100),
@@ -454,6 +462,7 @@ fn an_answer_costs_what_it_took_and_a_rare_pattern_as_much_as_looking_everywhere
         me: id(0),
         among: &|_| true,
         asker: ASKER,
+        unlisted: Unlisted::default(),
     };
     let cost = |query| library.files(&find(query, None)).1.0;
     let name = |name: &str| Query::Names(vec![name.to_owned()]);

@@ -347,6 +347,9 @@ pub enum Missed {
     },
     /// The tracker has too much to do to say who has it.
     TrackerBusy,
+    /// The tracker has no room for the listings of some members, of which not all have
+    /// answered: one of those may have it.
+    NotAllAsked,
     /// Of what matches a pattern so much is known only.
     InPart(Coverage),
     /// Its holder has not hashed it yet.
@@ -457,6 +460,7 @@ impl Missed {
             Self::StillHashing { .. }
             | Self::InPart(_)
             | Self::TrackerBusy
+            | Self::NotAllAsked
             | Self::Busy
             | Self::Changed(_)
             | Self::Unfinished { .. }
@@ -475,6 +479,7 @@ impl Missed {
         match self {
             Self::TrackerUnreachable { .. }
             | Self::TrackerBusy
+            | Self::NotAllAsked
             | Self::StillHashing { .. }
             | Self::Busy
             | Self::Unreachable(_)

@@ -470,7 +470,7 @@ impl Terms {
         tracker: TrackerUse,
         known: &BTreeMap<PeerId, Holder>,
     ) -> Verdict {
-        let tracker_asked = matches!(tracker, TrackerUse::Asked | TrackerUse::InPart);
+        let tracker_asked = tracker.is_asked_in_full() || tracker == TrackerUse::InPart;
         match answer {
             Answer::Found(source, variants) => {
                 let via = match source {
@@ -527,7 +527,7 @@ impl Terms {
             answer: Answered {
                 source: Source::Memory,
                 via: None,
-                tracker_asked: tracker == TrackerUse::Asked,
+                tracker_asked: tracker.is_asked_in_full(),
             },
             widen: false,
             is_there: false,
@@ -607,6 +607,7 @@ impl Terms {
         match tracker {
             TrackerUse::Unreachable => Missed::TrackerUnreachable { listing: false },
             TrackerUse::InPart => Missed::TrackerBusy,
+            TrackerUse::AskedWithoutUnlisted => Missed::NotAllAsked,
             TrackerUse::Spared | TrackerUse::Asked => Missed::NobodyShares(self.only.clone()),
         }
     }

@@ -3,19 +3,24 @@
 //! How much may be kept follows the [rule for every bound](crate::bound); whose listings are kept
 //! follows the [role](super::role).
 
+use std::ops::Bound;
+
 use thorp_wire::PeerId;
-use thorp_wire::frame::{Ack, Frame, Update};
+use thorp_wire::frame::{Ack, Found, Frame, Holder, Update};
 
 use super::table::{LinkId, millis};
 use super::turns::{ChangeProgress, ListingChange};
 use super::{Event, Links};
-use crate::answer::too_busy;
+use crate::answer::{Unlisted, too_busy};
 use crate::bound::{Account, Again};
 use crate::budget::{Effort, Work};
 use crate::catalogue::{Applied, Listing, ListingSize};
 use crate::gather::Gathered;
 use crate::spared::Lookups;
 use crate::time::Instant;
+
+/// For one answer, at most so many unlisted members are considered.
+const MOST_LOOKED_AT: usize = 64;
 
 /// A listing that is not kept for lack of room. Its member is asked directly instead.
 #[derive(Clone, Copy, Debug)]
@@ -313,6 +318,22 @@ impl Links {
             turned_down.again = turned_down.again.postponed(now);
         }
         turned_down.is_awaited
+    }
+
+    /// Returns unlisted members that an asker is to ask directly: those whose turn it is.
+    pub(crate) fn some_unlisted(&self, asker: PeerId) -> Unlisted {
+        let last = self.named_last.map_or(Bound::Unbounded, Bound::Excluded);
+        let behind = self.unlisted.range((last, Bound::Unbounded));
+        let all = behind.chain(&self.unlisted).take(self.unlisted.len());
+        let others = all.map(|(id, _)| *id).filter(|id| *id != asker);
+        let holders = others.take(MOST_LOOKED_AT).filter_map(|id| {
+            let presence = self.present.get(id)?;
+            (!presence.addresses.is_empty()).then(|| presence.holder())
+        });
+        let mut members: Vec<Holder> = holders.take(Found::MAX_UNLISTED + 1).collect();
+        let are_more = members.len() > Found::MAX_UNLISTED || self.unlisted.len() > MOST_LOOKED_AT;
+        members.truncate(Found::MAX_UNLISTED);
+        Unlisted { members, are_more }
     }
 
     /// Whether a member's listing is not kept and was not asked for again.

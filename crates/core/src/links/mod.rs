@@ -32,7 +32,7 @@ use thorp_wire::frame::{
     Body, Find, Found, Frame, Leave, Query, Reason, Refused, RequestId, SignedRecord,
 };
 
-use crate::answer::{Library, members, too_busy};
+use crate::answer::{Library, Unlisted, members, too_busy};
 use crate::bound::{Account, SharedBound};
 use crate::budget::Budgets;
 use crate::catalogue::{Among, Catalogue};
@@ -43,7 +43,8 @@ pub(crate) use io::{Down, Event, Terms};
 pub use io::{Input, Output};
 use listing::TurnedDown;
 use records::RecordRelay;
-pub(crate) use role::{NEIGHBOUR_BOUNDS, Role, TRACKER_BOUNDS};
+pub use role::TRACKER_ROOM;
+pub(crate) use role::{NEIGHBOUR_BOUNDS, Role, TRACKER_ENTRIES};
 use table::Opening;
 pub use table::{HELLO_WITHIN, LinkId, Me, Party};
 pub(crate) use table::{Link, Table};
@@ -66,6 +67,8 @@ pub(crate) struct Links {
     listed: SharedBound<PeerId>,
     /// Members whose listings do not fit: present, but not in the catalogue.
     unlisted: BTreeMap<PeerId, TurnedDown>,
+    /// Which of them was named last to a member that looks for something.
+    named_last: Option<PeerId>,
     turns: Turns,
     budgets: Budgets,
     present: Presences,
@@ -83,6 +86,7 @@ impl Links {
             table: Table::new(me, role.waiting()),
             listed: SharedBound::new(role.bounds().bytes),
             unlisted: BTreeMap::new(),
+            named_last: None,
             turns: Turns::default(),
             budgets: Budgets::new(Instant::default()),
             present: Presences::default(),
@@ -211,13 +215,20 @@ impl Links {
                 Role::Tracker { .. } => peer != asker,
                 Role::Peer => peer == me || (find.hops > 0 && peer != asker),
             };
-            self.library(asker, &among).files(find)
+            let mut library = self.library(asker, &among);
+            if let Role::Tracker { .. } = self.role {
+                library.unlisted = self.some_unlisted(asker);
+            }
+            library.files(find)
         };
         let account = self.account(id);
         self.budgets
             .on_answered(now, account, turns::effort_of(find), work);
         let answer: Body = match answer {
             Ok(mut found) => {
+                if let Some(last) = found.unlisted.last() {
+                    self.named_last = Some(last.id);
+                }
                 finish(&mut found);
                 found.into()
             }
@@ -238,6 +249,7 @@ impl Links {
             me: self.me().id,
             among,
             asker,
+            unlisted: Unlisted::default(),
         }
     }
 

@@ -7,11 +7,10 @@ use crate::catalogue::Bounds;
 
 const MIB: u64 = 1024 * 1024;
 
-/// The bounds on one listing and on all together at a tracker.
-pub(crate) const TRACKER_BOUNDS: Bounds = Bounds {
-    entries: 1_000_000,
-    bytes: if cfg!(test) { MIB } else { 4096 * MIB },
-};
+/// The longest listing that a tracker keeps.
+pub(crate) const TRACKER_ENTRIES: usize = 1_000_000;
+/// The usual memory for all listings at a tracker, in bytes.
+pub const TRACKER_ROOM: u64 = 4096 * MIB;
 /// The bounds on one neighbour's listing and on all together at a peer.
 pub(crate) const NEIGHBOUR_BOUNDS: Bounds = Bounds {
     entries: 100_000,
@@ -25,6 +24,8 @@ pub(crate) enum Role {
     Tracker {
         /// The interval that it grants.
         interval: Duration,
+        /// What all listings may take.
+        room: u64,
     },
     /// A peer: keeps its neighbours' listings, and only reports those that it does not keep.
     Peer,
@@ -34,7 +35,10 @@ impl Role {
     /// Returns the bounds on the listings of other members.
     pub(crate) fn bounds(self) -> Bounds {
         match self {
-            Self::Tracker { .. } => TRACKER_BOUNDS,
+            Self::Tracker { room, .. } => Bounds {
+                entries: TRACKER_ENTRIES,
+                bytes: room,
+            },
             Self::Peer => NEIGHBOUR_BOUNDS,
         }
     }
@@ -53,7 +57,7 @@ impl Role {
     /// every update, since the `Ack` carries the interval.
     pub(crate) fn grants(self) -> Option<Duration> {
         match self {
-            Self::Tracker { interval } => Some(interval),
+            Self::Tracker { interval, .. } => Some(interval),
             Self::Peer => None,
         }
     }

@@ -12,7 +12,10 @@ use crate::budget::{Effort, Work};
 use crate::liveness::INTERVALS_TO_LOSS;
 
 const INTERVAL: Duration = Duration::from_secs(5);
-const TRACKER: Role = Role::Tracker { interval: INTERVAL };
+const TRACKER: Role = Role::Tracker {
+    interval: INTERVAL,
+    room: 1024 * 1024,
+};
 const ME: u8 = 1;
 
 fn id(n: u8) -> PeerId {

@@ -6,8 +6,10 @@
 //! 1. memory: the neighbours' listings, no message at all;
 //! 2. neighbours: some are asked, all at once, and not waited for long;
 //! 3. the tracker;
-//! 4. for a few names that no member knows, what resembles them, once;
-//! 5. if only files are found that are not hashed yet, their holders are asked
+//! 4. for names that it does not know, some members that it names, as it has no room
+//!    for what they list;
+//! 5. for a few names that no member knows, what resembles them, once;
+//! 6. if only files are found that are not hashed yet, their holders are asked
 //!    to hash them now.
 //!
 //! It owns the order and the waiting. Which members can be asked, and what
@@ -16,12 +18,16 @@
 //! ```text
 //! stage     what each stage waits for, and how long
 //! names     what is known of each name so far
+//! unlisted  members for whose listings the tracker has no room
+//! likes     what resembles a name that no member knows
 //! outcome   what a lookup comes to
 //! ```
 
+mod likes;
 mod names;
 mod outcome;
 mod stage;
+mod unlisted;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -41,14 +47,6 @@ const TRACKER_WITHIN: Duration = Duration::from_secs(5);
 /// How long to wait for neighbours that are being dialled, if there is no
 /// tracker to ask.
 const BACK_WITHIN: Duration = Duration::from_secs(2);
-/// How long the tracker is waited for when it is asked what resembles a name: a miss is
-/// said soon.
-const LIKES_WITHIN: Duration = Duration::from_secs(2);
-/// Names of a lookup of which it is looked what resembles them: each costs the tracker
-/// as much as a pattern.
-const MOST_LIKES: usize = 3;
-/// How many files of the neighbours are looked at for that, of those that match.
-const LIKES_IN_MEMORY: usize = 100;
 /// How long holders may take to hash a file.
 const HASHED_WITHIN: Duration = Duration::from_secs(10);
 /// A member that is too busy is asked again after this long, and given up when it has
@@ -116,6 +114,8 @@ pub struct Lookup {
     /// How many answers came.
     pages: usize,
     tracker: TrackerUse,
+    /// Members that the tracker names, as it does not know what they list.
+    unlisted: BTreeMap<PeerId, Holder>,
     /// Names of which it is looked what resembles them.
     most_likes: usize,
     /// Questions to members that were too busy, and when to ask them again.
@@ -150,7 +150,8 @@ impl Lookup {
             round: 0,
             pages: 0,
             tracker: TrackerUse::Spared,
-            most_likes: MOST_LIKES,
+            unlisted: BTreeMap::new(),
+            most_likes: likes::MOST,
             resting: Vec::new(),
             busy: None,
             patience_ends: now + TRACKER_WITHIN,
@@ -181,6 +182,14 @@ impl Lookup {
                     if waiting.is_owed() {
                         self.tracker = TrackerUse::Unreachable;
                     }
+                    self.go_on_to(Stage::BeforeUnlisted)
+                }
+                Stage::BeforeUnlisted => self.turn_to_unlisted(now),
+                Stage::Unlisted(waiting) if waiting.goes_on(now) => Some(Vec::new()),
+                Stage::Unlisted(waiting) => {
+                    if waiting.is_owed() {
+                        self.has_passed_over_unlisted();
+                    }
                     self.go_on_to(Stage::BeforeLikes)
                 }
                 Stage::BeforeLikes => self.look_for_likes(now, around),
@@ -202,13 +211,18 @@ impl Lookup {
         match &self.stage {
             Stage::Neighbours(waiting)
             | Stage::Tracker(waiting)
+            | Stage::Unlisted(waiting)
             | Stage::Likes(waiting)
             | Stage::Hashing(waiting) => {
                 let rested = self.resting.iter().map(|(until, ..)| *until);
                 rested.chain([waiting.until]).min()
             }
             Stage::BeforeTracker => Some(self.patience_ends),
-            Stage::Memory | Stage::BeforeLikes | Stage::BeforeHashing | Stage::Done => None,
+            Stage::Memory
+            | Stage::BeforeUnlisted
+            | Stage::BeforeLikes
+            | Stage::BeforeHashing
+            | Stage::Done => None,
         }
     }
 
@@ -245,15 +259,27 @@ impl Lookup {
             }
             return None;
         }
-        if found.more && rest.is_none() && matches!(self.stage, Stage::Tracker(_)) {
-            self.tracker = TrackerUse::InPart;
+        match self.stage {
+            Stage::Tracker(_) => {
+                if found.more && rest.is_none() {
+                    self.tracker = TrackerUse::InPart;
+                }
+                self.take_unlisted(found.unlisted, found.more_unlisted);
+            }
+            Stage::Unlisted(_) if found.more && rest.is_none() => self.has_passed_over_unlisted(),
+            _ => {}
         }
         let hashing = matches!(self.stage, Stage::Hashing(_));
+        let is_asked_for_itself = matches!(self.stage, Stage::Unlisted(_));
         let source = match of {
-            Witness::Tracker => Source::Tracker,
-            Witness::Neighbour { .. } => Source::Neighbour(who),
+            Witness::Neighbour { .. } if !is_asked_for_itself => Source::Neighbour(who),
+            // It named the member.
+            Witness::Neighbour { .. } | Witness::Tracker => Source::Tracker,
         };
         for mut variant in found.variants {
+            if is_asked_for_itself {
+                variant.holders.retain(|holder| holder.id == who);
+            }
             self.only.keep(&mut variant);
             if variant.holders.is_empty() {
                 continue;
@@ -292,7 +318,10 @@ impl Lookup {
     /// while; neighbours only spare the tracker work, and are not, and what resembles a
     /// name is a hint.
     pub fn busy(&mut self, now: Instant, who: PeerId, asked: Find) {
-        let is_spared = matches!(self.stage, Stage::Neighbours(_) | Stage::Likes(_));
+        let is_spared = matches!(
+            self.stage,
+            Stage::Neighbours(_) | Stage::Unlisted(_) | Stage::Likes(_)
+        );
         let since = *self.busy.get_or_insert(now);
         let again = now + ASK_AGAIN;
         let Some(waiting) = self.stage.waiting().filter(|waiting| waiting.owes(who)) else {
@@ -300,8 +329,10 @@ impl Lookup {
         };
         if is_spared || again > since + BUSY_FOR {
             waiting.answered(who);
-            if matches!(self.stage, Stage::Tracker(_)) {
-                self.tracker = TrackerUse::InPart;
+            match self.stage {
+                Stage::Tracker(_) => self.tracker = TrackerUse::InPart,
+                Stage::Unlisted(_) => self.has_passed_over_unlisted(),
+                _ => {}
             }
             return;
         }
@@ -325,8 +356,10 @@ impl Lookup {
             .stage
             .waiting()
             .is_some_and(|waiting| waiting.answered(who));
-        if owed && matches!(self.stage, Stage::Tracker(_)) {
-            self.tracker = TrackerUse::Unreachable;
+        match self.stage {
+            Stage::Tracker(_) if owed => self.tracker = TrackerUse::Unreachable,
+            Stage::Unlisted(_) if owed => self.has_passed_over_unlisted(),
+            _ => {}
         }
     }
 
@@ -389,55 +422,6 @@ impl Lookup {
                 self.tracker = TrackerUse::Unreachable;
                 self.go_on_to(Stage::BeforeLikes)
             }
-        }
-    }
-
-    /// Of a name that no member knows it is looked what resembles it: in memory, and
-    /// if there is nothing, at the tracker, once.
-    fn look_for_likes(
-        &mut self,
-        now: Instant,
-        around: &dyn Surroundings,
-    ) -> Option<Vec<LookupAction>> {
-        let missed = self.names.iter().filter(|named| named.is_missed());
-        let patterns: Vec<Pattern> = missed
-            .take(self.most_likes)
-            .filter_map(|named| Pattern::resembling(&named.typed).ok())
-            .collect();
-        for pattern in &patterns {
-            for mut variant in around.matching(pattern, LIKES_IN_MEMORY) {
-                self.only.keep(&mut variant);
-                if !variant.holders.is_empty() {
-                    self.take_like(&variant);
-                }
-            }
-        }
-        let missed = self.names.iter().filter(|named| named.is_missed());
-        let unlike = missed.take(self.most_likes).map(Named::has_likeness);
-        let finds: Vec<Find> = patterns
-            .into_iter()
-            .zip(unlike)
-            .filter(|(_, has_likeness)| !has_likeness)
-            .map(|(pattern, _)| Find {
-                query: Query::Pattern(pattern.text().to_owned()),
-                hops: 0,
-                hash_now: false,
-                after: None,
-                most: None,
-            })
-            .collect();
-        match around.tracker() {
-            TrackerState::Up(tracker) if !finds.is_empty() && self.tracker == TrackerUse::Asked => {
-                let until = now + LIKES_WITHIN;
-                Some(self.ask(Stage::Likes, vec![linked(tracker)], &finds, until))
-            }
-            _ => self.go_on_to(Stage::BeforeHashing),
-        }
-    }
-
-    fn take_like(&mut self, variant: &Variant) {
-        for named in self.names.iter_mut().filter(|named| named.is_missed()) {
-            named.resembles(variant.clone());
         }
     }
 
@@ -600,7 +584,7 @@ fn is_still_open(named: &Named, is_said: bool) -> bool {
 }
 
 /// A member with a link to this node: its address is not needed.
-fn linked(id: PeerId) -> Holder {
+pub(crate) fn linked(id: PeerId) -> Holder {
     Holder {
         id,
         name: None,

@@ -91,10 +91,20 @@ pub enum TrackerUse {
     Spared,
     /// It was asked.
     Asked,
+    /// It was asked. It has no room for the listings of some members, and not all of
+    /// those have answered for themselves.
+    AskedWithoutUnlisted,
     /// It was asked, and had too much to do to answer in full.
     InPart,
     /// It was needed and could not be asked.
     Unreachable,
+}
+
+impl TrackerUse {
+    /// Whether it has told all that it knows.
+    pub fn is_asked_in_full(self) -> bool {
+        matches!(self, Self::Asked | Self::AskedWithoutUnlisted)
+    }
 }
 
 /// Adds a variant to those known, or its holders to the one that it is.

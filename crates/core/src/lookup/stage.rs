@@ -20,6 +20,8 @@ pub(super) enum Stage {
     Neighbours(Waiting),
     BeforeTracker,
     Tracker(Waiting),
+    BeforeUnlisted,
+    Unlisted(Waiting),
     BeforeLikes,
     Likes(Waiting),
     BeforeHashing,
@@ -40,10 +42,12 @@ impl Stage {
         match self {
             Self::Neighbours(waiting)
             | Self::Tracker(waiting)
+            | Self::Unlisted(waiting)
             | Self::Likes(waiting)
             | Self::Hashing(waiting) => Some(waiting),
             Self::Memory
             | Self::BeforeTracker
+            | Self::BeforeUnlisted
             | Self::BeforeLikes
             | Self::BeforeHashing
             | Self::Done => None,

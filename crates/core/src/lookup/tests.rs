@@ -729,3 +729,124 @@ fn of_a_name_that_no_member_knows_it_is_asked_once_what_resembles_it() {
     assert_eq!(outcome.names[0].1, Answer::Nobody);
     assert_eq!(outcome.tracker, TrackerUse::Asked);
 }
+
+/// A lookup of this name, whose tracker names these as members that it knows nothing of.
+fn unknown_to_the_tracker(name: &str, named: &[u8], are_more: bool) -> (Lookup, Village) {
+    let (mut lookup, village) = (lookup(&[name]), Village::default());
+    let find = asked(lookup.advance(at(0), &village), &[TRACKER]);
+    let answer = Found {
+        unlisted: named.iter().map(|n| linked(id(*n))).collect(),
+        more_unlisted: are_more,
+        ..Found::default()
+    };
+    lookup.found(at(1), TRACKER, Witness::Tracker, &find, answer);
+    (lookup, village)
+}
+
+#[test]
+fn members_for_whose_listings_the_tracker_has_no_room_are_asked_themselves_and_only_for_themselves()
+{
+    let (mut lookup, village) = unknown_to_the_tracker("a.txt", &[1, 2], false);
+    let find = asked(lookup.advance(at(1), &village), &[id(1), id(2)]);
+    assert_eq!((find.hops, find.hash_now), (0, false));
+    // What it says of others is no reason to dial them.
+    let of_others = found(&[variant("a.txt", 1, &[1, 7]), variant("a.txt", 2, &[7])]);
+    lookup.found(at(2), id(1), STRANGER, &find, of_others);
+    assert_eq!(lookup.advance(at(2), &village), []);
+    lookup.found(at(3), id(2), STRANGER, &find, Found::default());
+    let outcome = finished(&lookup.advance(at(3), &village));
+    assert_eq!(outcome.tracker, TrackerUse::Asked);
+    assert_eq!(
+        answer(&outcome),
+        (Source::Tracker, vec![variant("a.txt", 1, &[1])])
+    );
+}
+
+#[test]
+fn where_one_of_them_says_nothing_or_is_not_named_nobody_is_no_answer() {
+    // Whether all of them are named, and what the only one that is does.
+    for (are_more, answers, expected) in [
+        (false, true, TrackerUse::Asked),
+        (true, true, TrackerUse::AskedWithoutUnlisted),
+        (false, false, TrackerUse::AskedWithoutUnlisted),
+    ] {
+        let (mut lookup, village) = unknown_to_the_tracker("a.txt", &[1], are_more);
+        let find = asked(lookup.advance(at(1), &village), &[id(1)]);
+        let mut now = at(2);
+        if answers {
+            lookup.found(now, id(1), STRANGER, &find, Found::default());
+        } else {
+            assert_eq!(lookup.advance(now, &village), []);
+            now = lookup.deadline().expect("it is waited for");
+            assert_eq!(now, at(1) + unlisted::WITHIN);
+        }
+        let outcome = resembled_by_nothing(&mut lookup, &village, now);
+        assert_eq!(outcome.tracker, expected);
+        assert_eq!(outcome.names[0].1, Answer::Nobody);
+    }
+    // One that cannot be reached, or has too much to do, is not asked again.
+    for is_busy in [false, true] {
+        let (mut lookup, village) = unknown_to_the_tracker("a.txt", &[1], false);
+        let find = asked(lookup.advance(at(1), &village), &[id(1)]);
+        if is_busy {
+            lookup.busy(at(2), id(1), find);
+        } else {
+            lookup.no_answer(id(1));
+        }
+        let outcome = resembled_by_nothing(&mut lookup, &village, at(2));
+        assert_eq!(outcome.tracker, TrackerUse::AskedWithoutUnlisted);
+    }
+}
+
+#[test]
+fn however_many_members_a_tracker_names_eight_are_asked_and_each_once() {
+    let names: Vec<String> = (0..600).map(|n| format!("{n:03}")).collect();
+    let village = Village::default();
+    let mut lookup = Lookup::new(at(0), names, Only::default());
+    let questions = asks(lookup.advance(at(0), &village));
+    assert_eq!(questions.len(), 3);
+    for (n, (_, find)) in (0..).zip(questions) {
+        let unlisted = (8 * n..8 * n + 8).map(|n| linked(id(n))).collect();
+        let answer = Found {
+            unlisted,
+            ..Found::default()
+        };
+        lookup.found(at(1), TRACKER, Witness::Tracker, &find, answer);
+    }
+    let questions = asks(lookup.advance(at(1), &village));
+    let members: Vec<PeerId> = questions.iter().map(|(member, _)| *member).collect();
+    assert_eq!(members, (0..8).map(id).collect::<Vec<_>>());
+    for (member, find) in questions {
+        lookup.found(at(2), member, STRANGER, &find, Found::default());
+    }
+    let outcome = resembled_by_nothing(&mut lookup, &village, at(2));
+    assert_eq!(outcome.tracker, TrackerUse::AskedWithoutUnlisted);
+}
+
+#[test]
+fn what_the_tracker_knows_and_what_a_caller_wants_of_another_is_not_asked_of_them() {
+    let (mut lookup, village) = (lookup(&["a.txt"]), Village::default());
+    let find = asked(lookup.advance(at(0), &village), &[TRACKER]);
+    let known = Found {
+        unlisted: vec![linked(id(1))],
+        ..found(&[variant("a.txt", 1, &[5])])
+    };
+    lookup.found(at(1), TRACKER, Witness::Tracker, &find, known);
+    assert_eq!(
+        answer(&finished(&lookup.advance(at(1), &village))).0,
+        Source::Tracker
+    );
+
+    let only = Only {
+        from: Some(id(2).to_string()),
+        root: None,
+    };
+    let mut lookup = Lookup::new(at(0), vec!["a.txt".to_owned()], only);
+    let find = asked(lookup.advance(at(0), &village), &[TRACKER]);
+    let unknown = Found {
+        unlisted: vec![linked(id(1)), linked(id(2))],
+        ..Found::default()
+    };
+    lookup.found(at(1), TRACKER, Witness::Tracker, &find, unknown);
+    asked(lookup.advance(at(1), &village), &[id(2)]);
+}

@@ -228,7 +228,9 @@ impl Peer {
                 Answer::Found(Source::Tracker, _) => self.tally.tracker += 1,
                 Answer::Alike(_) | Answer::OtherCase(_) | Answer::Folder | Answer::Nobody => {
                     match outcome.tracker {
-                        TrackerUse::Asked => self.tally.tracker += 1,
+                        TrackerUse::Asked | TrackerUse::AskedWithoutUnlisted => {
+                            self.tally.tracker += 1;
+                        }
                         TrackerUse::Spared | TrackerUse::InPart | TrackerUse::Unreachable => {
                             self.tally.nobody += 1;
                         }

@@ -7,7 +7,7 @@ use thorp_wire::frame::{Frame, Update};
 use super::{Output, Peer, Target};
 use crate::catalogue::Listing;
 use crate::changes::Row;
-use crate::links::{LinkId, NEIGHBOUR_BOUNDS, TRACKER_BOUNDS};
+use crate::links::{LinkId, NEIGHBOUR_BOUNDS, TRACKER_ENTRIES};
 use crate::time::Instant;
 
 impl Peer {
@@ -59,7 +59,7 @@ impl Peer {
         }
         for (link, since) in self.publishing.due(now, self.publisher.seq()) {
             let most = match self.links.get(link) {
-                Some(link) if link.member.tracker => TRACKER_BOUNDS.entries,
+                Some(link) if link.member.tracker => TRACKER_ENTRIES,
                 _ => NEIGHBOUR_BOUNDS.entries,
             };
             let updates = self

@@ -225,14 +225,14 @@ impl Peer {
             }
             for action in actions {
                 match action {
-                    SurveyAction::Ask(member, find) => match self.links.to(member) {
-                        Some((link, _)) => {
-                            self.run(now, link, Errand::Ask(Asker::Survey(ask), find));
+                    SurveyAction::Ask(member, find) => {
+                        let asker = Asker::Survey(ask);
+                        if self.links.to(member.id).is_some() || !member.addresses.is_empty() {
+                            self.send_to(now, member, Errand::Ask(asker, find));
+                        } else {
+                            self.no_answer(now, asker, member.id, NotSent::NotHere);
                         }
-                        None => {
-                            self.no_answer(now, Asker::Survey(ask), member, NotSent::NotHere);
-                        }
-                    },
+                    }
                     SurveyAction::Tell(part) => self.on_survey_part(now, ask, part, coverage),
                     SurveyAction::Finish(coverage) => {
                         self.surveys.remove(&ask);

@@ -13,7 +13,6 @@ use thorp_wire::frame::{
 };
 use thorp_wire::{Content, Frame, Remark, Root};
 
-use super::asking::Surveyor;
 use super::*;
 use crate::get::{Existing, FetchId, Folders, GetId, Looked, Storage};
 use crate::links::{self, Me, Party};
@@ -185,15 +184,18 @@ fn founds() -> impl Strategy<Value = Found> {
             hashed: None,
         });
     let come_to = (option::of(names()), option::of(0..4u32));
-    (vec(variant, 0..4), any::<bool>(), come_to).prop_map(|(variants, more, (behind, answered))| {
-        Found {
+    let unlisted = (vec(members().prop_map(holder), 0..3), any::<bool>());
+    (vec(variant, 0..4), any::<bool>(), come_to, unlisted).prop_map(
+        |(variants, more, (behind, answered), (unlisted, more_unlisted))| Found {
             variants,
             more,
             members: Vec::new(),
             behind,
             answered,
-        }
-    })
+            unlisted,
+            more_unlisted,
+        },
+    )
 }
 
 fn records() -> impl Strategy<Value = SignedRecord> {
@@ -548,7 +550,7 @@ proptest! {
 
     #[test]
     fn a_tracker_survives_whatever_members_send(ops in ops()) {
-        let config = tracker::Config { me: me(), interval: Duration::from_secs(5) };
+        let config = tracker::Config { me: me(), interval: Duration::from_secs(5), room: 4096 };
         let mut tracker = tracker::Tracker::new(config);
         let mut now = Instant::default();
         let (mut taken, mut wants) = (BTreeMap::new(), 0);

@@ -154,7 +154,7 @@ impl Played {
             }
             for action in actions {
                 match action {
-                    SurveyAction::Ask(peer, find) => self.open.push((peer, find)),
+                    SurveyAction::Ask(member, find) => self.open.push((member.id, find)),
                     SurveyAction::Tell(part) => {
                         self.parts += 1;
                         match part {
@@ -541,4 +541,55 @@ fn a_member_that_always_has_one_page_more_is_not_asked_for_ever() {
         (pages, played.end),
         (MOST_PAGES, Some(Coverage::NeighboursOnly))
     );
+}
+
+#[test]
+fn members_that_the_tracker_has_no_room_for_are_asked_and_their_files_come_in_order() {
+    let mut played = Played::of("*", Around::with(UP));
+    played.advance(at(0));
+    let with = |variants: Found, unlisted: &[u8], more_unlisted| Found {
+        unlisted: unlisted.iter().map(|n| linked(id(*n))).collect(),
+        more_unlisted,
+        ..variants
+    };
+    played.answer(at(1), with(page(&["b", "d"], false), &[21, 22], false));
+    assert_eq!(played.names(), [""; 0], "theirs may come before");
+    let asked: Vec<_> = played
+        .open
+        .iter()
+        .map(|(who, find)| (*who, find.hops))
+        .collect();
+    assert_eq!(asked, [(id(21), 0), (id(22), 0)]);
+    // What one says of others does not count.
+    let mut mine = page(&["a", "c"], false);
+    mine.variants[0].holders = vec![linked(id(21)), linked(id(7))];
+    mine.variants[1].holders = vec![linked(id(7))];
+    played.answer(at(1), mine);
+    played.answer(at(1), page(&[], false));
+    assert_eq!(played.names(), ["a", "b", "d"]);
+    assert_eq!(played.told[0].holders, [linked(id(21))]);
+    assert_eq!(played.end, Some(Coverage::Whole));
+
+    // One that says nothing is not waited for long, and the answer is a part then.
+    let mut played = Played::of("*", Around::with(UP));
+    played.advance(at(0));
+    played.answer(at(1), with(page(&["b"], false), &[21], false));
+    assert_eq!(played.survey.deadline(), Some(at(1) + UNLISTED_WITHIN));
+    played.around.heard = Some(at(2));
+    played.advance(at(1) + UNLISTED_WITHIN);
+    assert_eq!(played.names(), ["b"]);
+    assert_eq!(played.end, Some(Coverage::TrackerInPart));
+
+    // So it is where one has too much to do, and where not all are named.
+    for are_more in [false, true] {
+        let mut played = Played::of("*", Around::with(UP));
+        played.advance(at(0));
+        played.answer(at(1), with(page(&["b"], false), &[21], are_more));
+        if are_more {
+            played.answer(at(1), page(&[], false));
+        } else {
+            played.refuse(at(1), true);
+        }
+        assert_eq!(played.end, Some(Coverage::TrackerInPart));
+    }
 }

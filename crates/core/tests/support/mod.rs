@@ -62,6 +62,8 @@ pub struct Village {
     cables: BTreeMap<u64, Cable>,
     queue: BTreeMap<(Instant, u64), (Node, Event)>,
     counter: u64,
+    /// What all listings may take at a tracker that is started.
+    pub tracker_room: u64,
     /// Frames that reached a node, by their kind.
     pub frames: BTreeMap<(Node, &'static str), u64>,
 }
@@ -171,6 +173,7 @@ impl Village {
             cables: BTreeMap::new(),
             queue: BTreeMap::new(),
             counter: 0,
+            tracker_room: tracker::ROOM,
             frames: BTreeMap::new(),
         };
         village.nodes.push(Host {
@@ -192,6 +195,7 @@ impl Village {
         self.nodes[TRACKER].machine = Machine::Tracker(Tracker::new(tracker::Config {
             me,
             interval: TRACKER_INTERVAL,
+            room: self.tracker_room,
         }));
     }
 

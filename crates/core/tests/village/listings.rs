@@ -1,10 +1,13 @@
 //! Listings: what updates cost, what is too long, what is gone.
 
-use thorp_core::lookup::Source;
+use thorp_core::get::Missed;
+use thorp_core::lookup::{Only, Source};
 use thorp_core::peer::{Input, Notice};
 
-use super::{CLIENT, ONE, SECOND, TWO, story};
-use crate::support::{NEIGHBOUR_INTERVAL, TRACKER, TRACKER_INTERVAL, Village, entry, id, name_of};
+use super::{CLIENT, FOUR, ONE, SECOND, THREE, TWO, story};
+use crate::support::{
+    NEIGHBOUR_INTERVAL, TRACKER, TRACKER_INTERVAL, Village, entry, id, name_of, request,
+};
 
 #[test]
 fn ten_thousand_idle_files_cost_one_message_an_interval_and_as_many_more_one_delta() {
@@ -127,4 +130,49 @@ fn a_removed_file_is_gone_from_every_memory_within_a_second() {
             .files_table()
             .contains(&("5.txt".into(), "192.168.198.138".into()))
     );
+}
+
+#[test]
+fn a_file_of_a_member_for_whose_listing_the_tracker_has_no_room_is_found() {
+    let mut village = Village::new();
+    village.tracker_room = 4096;
+    village.start_tracker();
+    let one = village.peer(ONE, &[CLIENT]);
+    let two = village.peer(TWO, &[("deep/a.txt", "a"), ("b.txt", "b")]);
+    let many = (0..100).map(|i| entry(&format!("many/{i}"), "same"));
+    village.give(
+        two,
+        Input::ShareChanged {
+            added: many.collect(),
+            removed: Vec::new(),
+        },
+    );
+    village.run(SECOND * 2);
+    assert!(village.tracker().catalogue().listing(id(two)).is_none());
+    assert_eq!(village.neighbours(one), []);
+
+    let before = village.now;
+    assert_eq!(village.get(one, "a.txt"), (Source::Tracker, id(two)));
+    assert_eq!(village.dials_of(one, two, before).len(), 1);
+    let three = village.peer(THREE, &[]);
+    village.run(SECOND);
+    let got = village.get_all(three, request(&["*.txt"]));
+    let fetched = got
+        .fetched()
+        .into_iter()
+        .map(|file| file.item.listed.to_string());
+    let mut fetched: Vec<String> = fetched.collect();
+    fetched.sort();
+    assert_eq!(fetched, ["b.txt", "deep/a.txt"].map(str::to_owned)[..]);
+
+    // What no member has is told as that as long as all of them answer.
+    let four = village.peer(FOUR, &[]);
+    village.run(SECOND);
+    let got = village.get_all(four, request(&["c.txt"]));
+    assert_eq!(*got.missed(), Missed::NobodyShares(Only::default()));
+    village.cut_off(two, true);
+    let five = village.peer([192, 168, 198, 141], &[]);
+    village.run(SECOND);
+    let got = village.get_all(five, request(&["many/7"]));
+    assert_eq!(*got.missed(), Missed::NotAllAsked);
 }

@@ -58,6 +58,8 @@ pub(crate) fn tracker(bytes: &[u8]) {
     let config = tracker::Config {
         me: me(false),
         interval: Duration::from_secs(5),
+        // A few names: so there is soon no room for a listing.
+        room: 2048,
     };
     let mut run = Run::new(Node::Tracker(Box::new(Tracker::new(config))));
     run.play(&mut Source::of(bytes));

@@ -139,6 +139,9 @@ pub enum Failure {
     },
     /// The tracker has too much to do to be asked for a file.
     TrackerBusy,
+    /// The tracker has no room for what some members share, and not all of these have
+    /// answered.
+    NotAllAsked,
     /// A file that others share does not come.
     Missed {
         /// As it was asked for, or as it is listed.
@@ -253,6 +256,7 @@ impl Failure {
             Self::Missed { miss, .. } => miss.kind(),
             Self::InPart { .. }
             | Self::TrackerBusy
+            | Self::NotAllAsked
             | Self::StillEnding { .. }
             | Self::PeerStopping
             | Self::TrackerStopping

@@ -34,7 +34,11 @@ impl Node {
         let interval = Duration::from_mins(1);
         let (keeper, viewer) = Keeper::new();
         let mut node = Self {
-            tracker: Tracker::new(Config { me, interval }),
+            tracker: Tracker::new(Config {
+                me,
+                interval,
+                room: thorp_core::tracker::ROOM,
+            }),
             keeper,
             viewer,
         };

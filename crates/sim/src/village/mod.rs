@@ -184,6 +184,7 @@ impl World {
         self.hosts[TRACKER].program = Program::Tracker(Tracker::new(tracker::Config {
             me,
             interval: self.arm.tracker_interval,
+            room: tracker::ROOM,
         }));
     }
 

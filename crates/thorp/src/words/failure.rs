@@ -117,6 +117,7 @@ pub fn failure(failure: &Failure) -> String {
         Failure::Library { text, .. } => text.clone(),
         Failure::InPart { why } => in_part(why),
         Failure::TrackerBusy => TRACKER_BUSY.into(),
+        Failure::NotAllAsked => NOT_ALL_ASKED.into(),
         Failure::Missed { name, miss } => missed(name, miss),
         Failure::Several { failed, of, .. } => {
             format!("{failed} of {of} files could not be fetched; the reasons are above.")
@@ -181,6 +182,9 @@ fn ambiguous(name: &str, doubt: Doubt) -> String {
 
 const TRACKER_BUSY: &str =
     "The tracker has too much to do to say who has this file. Try again in a minute.";
+
+const NOT_ALL_ASKED: &str = "The tracker has no room for the lists of all peers, and not all of \
+    those peers were asked or have answered: one of them may share this file. Try again.";
 
 fn in_part(why: &Gap) -> String {
     match why {

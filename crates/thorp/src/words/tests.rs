@@ -248,6 +248,11 @@ fn failures() -> Vec<(Failure, &'static str)> {
             "The tracker has too much to do to say who has this file. Try again in a minute.",
         ),
         (
+            Failure::NotAllAsked,
+            "The tracker has no room for the lists of all peers, and not all of those peers were \
+             asked or have answered: one of them may share this file. Try again.",
+        ),
+        (
             Failure::IsFolder {
                 name: "my slides".to_owned(),
                 files: 2,
@@ -308,8 +313,9 @@ fn number(failure: &Failure) -> usize {
         Failure::StillEnding { .. } => 35,
         Failure::InPart { .. } => 36,
         Failure::TrackerBusy => 37,
-        Failure::IsFolder { .. } => 38,
-        Failure::DiskFailed { .. } => 39,
+        Failure::NotAllAsked => 38,
+        Failure::IsFolder { .. } => 39,
+        Failure::DiskFailed { .. } => 40,
     }
 }
 
@@ -317,7 +323,7 @@ fn number(failure: &Failure) -> usize {
 fn every_failure_has_its_sentence() {
     let failures = failures();
     let numbers: Vec<_> = failures.iter().map(|(code, _)| number(code)).collect();
-    assert_eq!(numbers, (0..40).collect::<Vec<_>>());
+    assert_eq!(numbers, (0..41).collect::<Vec<_>>());
     for (code, sentence) in failures {
         assert_eq!(failure(&code), sentence);
     }
@@ -538,24 +544,15 @@ fn a_member_is_called_by_what_is_known_of_it() {
     assert_eq!(called(&member), "oak");
 }
 
-#[test]
-fn every_note_and_warning_is_a_sentence() {
+fn about_share() -> Vec<share::ShareWarning> {
     let why = "it is none".to_owned();
-    let notes = [
-        Note::TakenOnTrust { ca: why.clone() },
-        Note::WaitsToJoin,
-        Note::OpenGroup,
-        Note::LeftOut { name: why.clone() },
-        Note::LooksFirst { path: path() },
-        Note::TrackerInPart,
-        Note::NeighboursOnly { trouble: None },
-        Note::NoFiles,
-        Note::Taken,
-        Note::Unanswered { process: Some(7) },
-        Note::HiddenLeftOut { files: 3 },
-    ];
-    let about_share = [
+    vec![
         share::ShareWarning::Moved { path: path() },
+        share::ShareWarning::NotNow {
+            path: path(),
+            why: why.clone(),
+            stays: std::time::Duration::from_mins(2),
+        },
         share::ShareWarning::Unwatched {
             path: path(),
             why: why.clone(),
@@ -603,6 +600,24 @@ fn every_note_and_warning_is_a_sentence() {
         },
         share::ShareWarning::HashesUnsaved { why: why.clone() },
         share::ShareWarning::LooksFirst { path: path() },
+    ]
+}
+
+#[test]
+fn every_note_and_warning_is_a_sentence() {
+    let why = "it is none".to_owned();
+    let notes = [
+        Note::TakenOnTrust { ca: why.clone() },
+        Note::WaitsToJoin,
+        Note::OpenGroup,
+        Note::LeftOut { name: why.clone() },
+        Note::LooksFirst { path: path() },
+        Note::TrackerInPart,
+        Note::NeighboursOnly { trouble: None },
+        Note::NoFiles,
+        Note::Taken,
+        Note::Unanswered { process: Some(7) },
+        Note::HiddenLeftOut { files: 3 },
     ];
     let name = |text: &str| text.parse().expect("a name");
     let warnings = [
@@ -624,7 +639,7 @@ fn every_note_and_warning_is_a_sentence() {
         Warning::GroupUnsaved { why: why.clone() },
         Warning::NeighboursUnsaved { why },
     ];
-    let about_share = about_share.into_iter().map(Warning::Share);
+    let about_share = about_share().into_iter().map(Warning::Share);
     let warned: Vec<_> = warnings.into_iter().chain(about_share).collect();
     let remarks = notes.iter().map(note);
     for sentence in remarks.chain(warned.iter().map(warning)) {

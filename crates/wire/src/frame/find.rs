@@ -122,6 +122,15 @@ pub struct Found {
     /// is there.
     #[n(6)]
     pub answered: Option<u32>,
+    /// From a tracker: members that are present and for whose listings it has no room,
+    /// where it knows too little to answer for them. They can be asked themselves.
+    #[n(7)]
+    #[cbor(default, skip_if = "Vec::is_empty")]
+    pub unlisted: Vec<Holder>,
+    /// There are more of those than are named.
+    #[n(8)]
+    #[cbor(default, skip_if = "core::ops::Not::not")]
+    pub more_unlisted: bool,
 }
 
 impl Found {
@@ -132,6 +141,8 @@ impl Found {
     pub const MAX_UNASKED: usize = 100;
     /// The most members in one answer.
     pub const MAX_MEMBERS: usize = 300;
+    /// The most unlisted members named in one answer.
+    pub const MAX_UNLISTED: usize = 8;
 }
 
 impl FrameBody for Found {
@@ -149,6 +160,10 @@ impl FrameBody for Found {
             at_most(Holder::MAX_ADDRESSES, &row.member.addresses, "addresses")?;
             at_most(MemberRow::MAX_NEIGHBOURS, &row.neighbours, "neighbours")?;
         }
+        at_most(Self::MAX_UNLISTED, &self.unlisted, "unlisted members")?;
+        for member in &self.unlisted {
+            at_most(Holder::MAX_ADDRESSES, &member.addresses, "addresses")?;
+        }
         Ok(())
     }
 
@@ -160,7 +175,8 @@ impl FrameBody for Found {
         });
         let members = self.members.iter();
         let members = members.map(|row| holder(&row.member) + THING * row.neighbours.len());
-        variants.chain(members).sum()
+        let unlisted = self.unlisted.iter().map(holder);
+        variants.chain(members).chain(unlisted).sum()
     }
 }
 

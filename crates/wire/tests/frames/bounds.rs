@@ -8,7 +8,7 @@ use thorp_wire::{Frame, FrameError, MemberName, Name};
 
 use super::values::{
     address, found, hello_of, holder, leave, member, members, name, names, neighbours, removed,
-    variant,
+    unlisted, variant,
 };
 use super::{bounded, by_hand, encoded};
 
@@ -35,6 +35,12 @@ fn every_list_has_its_bound_in_both_directions() {
     });
     bounded(6, MemberRow::MAX_NEIGHBOURS, |count| {
         members(vec![member(0, count)])
+    });
+    bounded(6, Found::MAX_UNLISTED, |count| {
+        unlisted(vec![holder(0); count])
+    });
+    bounded(6, Holder::MAX_ADDRESSES, |count| {
+        unlisted(vec![holder(count)])
     });
     bounded(3, Update::MAX_NEIGHBOURS, neighbours);
     bounded(0, Hello::MAX_CLAIMED, |count| Hello {
@@ -202,6 +208,7 @@ fn the_page_says_what_the_code_does() {
             ),
         ),
         ("### 6 Found", format!("At most {}.", Found::MAX_MEMBERS)),
+        ("### 6 Found", format!("At most {}.", Found::MAX_UNLISTED)),
         ("### 8 Content", "At most 262,144 (256 KiB)".to_owned()),
         (
             "### 9 Refused",

@@ -208,14 +208,19 @@ pub fn any_found() -> impl Strategy<Value = Found> {
         any::<bool>(),
         vec(member, 0..3),
         come_to,
+        (vec(any_holder(), 0..3), any::<bool>()),
     )
-        .prop_map(|(variants, more, members, (behind, answered))| Found {
-            variants,
-            more,
-            members,
-            behind,
-            answered,
-        })
+        .prop_map(
+            |(variants, more, members, (behind, answered), (unlisted, more_unlisted))| Found {
+                variants,
+                more,
+                members,
+                behind,
+                answered,
+                unlisted,
+                more_unlisted,
+            },
+        )
 }
 
 pub fn any_reason() -> impl Strategy<Value = Reason> {

@@ -109,6 +109,13 @@ pub fn members(members: Vec<MemberRow>) -> Found {
     }
 }
 
+pub fn unlisted(unlisted: Vec<Holder>) -> Found {
+    Found {
+        unlisted,
+        ..Found::default()
+    }
+}
+
 pub fn variant(holders: usize) -> Variant {
     Variant {
         entry: entry(1),

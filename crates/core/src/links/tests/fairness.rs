@@ -388,3 +388,53 @@ fn forty_members_of_one_address_of_an_open_group_have_one_allowance() {
         assert!(crowd.waits() < Duration::from_millis(100));
     }
 }
+
+#[test]
+fn a_tracker_names_those_it_has_no_room_for_in_turns_where_it_knows_too_little() {
+    let mut node = Node::new(TRACKER);
+    let whole = 2 * Found::MAX_UNLISTED;
+    // Each of them alone is more than there is room for.
+    for member in 10..10 + u8::try_from(whole).expect("a few") {
+        node.comes(member, many(280, 4000, 'x'));
+        assert_eq!(node.lists(member), None);
+        node.pass(Duration::ZERO);
+    }
+    node.comes(2, many(1, 5, 'h'));
+    node.said();
+    let mut ask = |asker: u8, asked: Find| -> Found {
+        let link = LinkId(asker.into());
+        let among = RequestId(1);
+        node.links.answer(node.now, link, among, &asked, |_| {});
+        let said = node.said().into_iter();
+        let found = said.filter_map(|output| match output {
+            Output::Send(to, frame) if to == link => match frame.body {
+                Body::Found(found) => Some(found),
+                _ => None,
+            },
+            _ => None,
+        });
+        found.last().expect("an answer")
+    };
+    let names = |names: &[&str]| {
+        find(Query::Names(
+            names.iter().map(ToString::to_string).collect(),
+        ))
+    };
+    let known = ask(10, names(&["hhhhh00000"]));
+    assert_eq!(known.variants.len(), 1, "{known:?}");
+    assert_eq!((known.unlisted.len(), known.more_unlisted), (0, false));
+    // Each asker hears of others, and none of itself.
+    let mut told = Vec::new();
+    for _ in 0..2 {
+        let found = ask(10, names(&["hhhhh00000", "unknown"]));
+        assert_eq!(found.unlisted.len(), Found::MAX_UNLISTED);
+        assert!(found.more_unlisted);
+        told.extend(found.unlisted.into_iter().map(|member| member.id));
+    }
+    assert!(!told.contains(&id(10)));
+    told.sort_unstable();
+    told.dedup();
+    assert_eq!(told.len(), whole - 1, "all of them have had their turn");
+    let matching = ask(10, by_pattern());
+    assert_eq!(matching.unlisted.len(), Found::MAX_UNLISTED);
+}

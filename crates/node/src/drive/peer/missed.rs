@@ -33,6 +33,7 @@ pub(super) fn failure(peer: &Peer, errors: &Errors, name: String, why: Missed) -
             return in_part(peer, coverage).unwrap_or(Failure::TrackerBusy);
         }
         Missed::TrackerBusy => return Failure::TrackerBusy,
+        Missed::NotAllAsked => return Failure::NotAllAsked,
         Missed::NobodyShares(only) => {
             return Failure::NobodyShares {
                 from: only.from,

@@ -158,6 +158,10 @@ impl<'a> Asking<'a> {
             let mut part = None;
             for action in actions {
                 match action {
+                    // It dials no member.
+                    SurveyAction::Ask(member, _) if member.id != HERE => {
+                        self.survey.no_answer(self.now(), member.id, false);
+                    }
                     SurveyAction::Ask(_, find) => {
                         let found = self.tracker.find(find.clone()).await;
                         let found = found.ok_or(Failure::TrackerStopping)?;

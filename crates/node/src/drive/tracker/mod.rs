@@ -270,6 +270,7 @@ impl Task {
             visitor: false,
         };
         let machine = machine::Tracker::new(machine::Config {
+            room: machine::ROOM,
             me,
             interval: setup.config.tracker_interval,
         });
