@@ -1,8 +1,8 @@
-//! Large files from the name to the last byte: gets in a village, and a real swarm
-//! at each end of each session.
+//! Large files from the name to the last byte: gets in a village, with a real swarm at each end of
+//! each session.
 //!
-//! What is between them is what a shell does: it carries messages and blocks, and
-//! tells a get and its swarm of one another. Of bytes only their hashes travel.
+//! The test takes the place of the shell: it carries messages and blocks, and reports between a
+//! get and its swarm. Of the data only hashes are sent.
 
 mod support;
 
@@ -25,27 +25,27 @@ const ONE: [u8; 4] = [192, 168, 198, 138];
 const OTHERS: [[u8; 4]; 2] = [[192, 168, 198, 139], [192, 168, 198, 137]];
 const SECOND: Duration = Duration::from_secs(1);
 const DELAY: Duration = Duration::from_millis(1);
-/// Bytes a second that a holder sends.
+/// The bytes a second that a holder sends.
 const RATE: u64 = 1024 * 1024;
 const LENGTH: u64 = 4 * 1024 * 1024;
 
-/// What a holder does with a session.
+/// How a holder behaves on a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Manner {
     Honest,
-    /// Sends something else.
+    /// Sends wrong data.
     Lying,
-    /// Says nothing.
+    /// Sends nothing.
     Mute,
 }
 
-/// Peer 1 of a village, who gets the file `large`, and the holders' swarms.
+/// A village in which peer 1 gets the file `large`, and the swarms of all peers.
 struct World {
     village: Village,
     one: Node,
     get: GetId,
     fetch: Option<FetchId>,
-    /// How much of what is told of the get has been seen to.
+    /// How many outputs of the get have been handled.
     seen: usize,
     text: String,
     content: Content,
@@ -55,12 +55,12 @@ struct World {
     counter: u64,
 }
 
-/// The swarm of a peer, and where its sessions lead.
+/// The swarm of a peer, and the other ends of its sessions.
 struct End {
     swarm: Swarm,
     manner: Manner,
     sessions: BTreeMap<SessionId, (Node, SessionId)>,
-    /// When all is sent that is to be sent.
+    /// When everything queued will have been sent.
     free: Instant,
 }
 
@@ -71,7 +71,7 @@ enum Event {
 }
 
 impl World {
-    /// A village where these share the file, and peer 1 wants it.
+    /// Creates a village with holders that behave as given, where peer 1 gets the file.
     fn new(manners: &[Manner]) -> (Self, Vec<Node>) {
         let text = "0123456789abcdef".repeat(usize::try_from(LENGTH / 16).expect("fits"));
         let content = support::content(&text);
@@ -107,7 +107,7 @@ impl World {
         (world, others)
     }
 
-    /// A peer that shares the file.
+    /// Adds a peer that shares the file.
     fn holder(&mut self, ip: [u8; 4], manner: Manner) -> Node {
         let node = self.village.peer(ip, &[]);
         self.share(node, manner);
@@ -141,7 +141,7 @@ impl World {
         self.ends.insert(node, end);
     }
 
-    /// The program of a holder dies.
+    /// Ends the process of a holder without goodbyes.
     fn kill(&mut self, node: Node) {
         self.village.kill(node);
         for (far, session) in self
@@ -155,20 +155,20 @@ impl World {
         }
     }
 
-    /// Bytes that are verified.
+    /// Returns the number of verified bytes.
     fn verified(&self) -> u64 {
         let end = self.ends.get(&self.one);
         end.map_or(0, |end| end.swarm.progress().verified)
     }
 
-    /// Runs until the get has ended.
+    /// Runs until the get has ended, and returns how.
     fn end(&mut self) -> Ending {
         self.until(|world| world.village.ended(world.one, world.get).is_some());
         let end = self.village.ended(self.one, self.get);
         end.expect("it has ended")
     }
 
-    /// The members that have sent the file.
+    /// Returns the members that have sent the file.
     fn sources(&mut self) -> Vec<PeerId> {
         let told = self.village.told(self.one, self.get).iter();
         let sources = told.filter_map(|wanted| match wanted {
@@ -178,7 +178,7 @@ impl World {
         sources.flatten().map(|holder| holder.id).collect()
     }
 
-    /// Runs until something is so.
+    /// Runs until the condition holds.
     fn until(&mut self, so: impl Fn(&mut Self) -> bool) {
         let end = self.village.now + 120 * SECOND;
         loop {
@@ -213,7 +213,7 @@ impl World {
         }
     }
 
-    /// Does what the get wants of the swarm.
+    /// Passes the get's requests to the swarm.
     fn obey(&mut self) {
         if self.fetch.is_none()
             && let Some((fetch, _)) = self.village.host(self.one).begun.first()
@@ -238,7 +238,7 @@ impl World {
         }
     }
 
-    /// Tells the get what has become of its swarm.
+    /// Reports an event of the swarm to the get.
     fn tell(&mut self, event: LargeEvent) {
         let fetch = self.fetch.expect("it has begun");
         self.village.large(self.one, fetch, event);
@@ -353,7 +353,7 @@ impl World {
                 self.later(wait, far, Event::Block(there, block, manner));
                 self.later(wait, node, Event::Input(Input::Served { session, block }));
             }
-            // It is sent all the same, and not expected any more.
+            // It is sent anyway, and not expected any more.
             Output::Withdraw(..) => {}
             Output::HashLeaves(session, range, pieces) => {
                 let leaves = pieces.iter().flat_map(|piece| self.leaves_of(*piece));
@@ -380,7 +380,7 @@ impl World {
         }
     }
 
-    /// The other end of a session has closed it.
+    /// The other end has closed a session.
     fn closed(&mut self, node: Node, session: SessionId) {
         if let Some(end) = self.ends.get_mut(&node) {
             end.sessions.remove(&session);
@@ -452,7 +452,7 @@ fn where_nothing_comes_the_verdict_says_how_far_the_holder_was_reached() {
         Ending::Missed { why, .. } => why,
         end => panic!("{end:?}"),
     };
-    // It has a session, and says nothing.
+    // The holder has a session, but sends nothing.
     let (mut world, _) = World::new(&[Manner::Mute]);
     let why = missed(&mut world);
     let unfinished = matches!(
@@ -464,16 +464,16 @@ fn where_nothing_comes_the_verdict_says_how_far_the_holder_was_reached() {
         }
     );
     assert!(unfinished, "{why:?}");
-    // It does not answer a dial.
+    // The holder does not answer a dial.
     let (mut world, others) = World::new(&[Manner::Honest]);
     world.ends.remove(&others[0]);
     let why = missed(&mut world);
     assert_eq!(why.kind(), MissedKind::Network, "{why:?}");
-    // It lies, and no other has it.
+    // The holder lies, and no other peer has the file.
     let (mut world, others) = World::new(&[Manner::Lying]);
     let liar = world.village.holder(others[0]);
     assert_eq!(missed(&mut world), Missed::Mismatch(liar));
-    // It leaves in the middle.
+    // The holder leaves in the middle.
     let (mut world, others) = World::new(&[Manner::Honest]);
     world.until(|world| world.verified() >= LENGTH / 2);
     world.kill(others[0]);

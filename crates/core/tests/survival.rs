@@ -1,5 +1,5 @@
-//! A village goes on: without its tracker, after restarts, silence, sleep and
-//! moves. Whole peers and a whole tracker, in virtual time.
+//! A village continues without its tracker, and after restarts, silence, sleep and moves. Whole
+//! peers and a whole tracker, in virtual time.
 
 mod support;
 
@@ -23,7 +23,7 @@ const FILES: [[(&str, &str); 2]; 3] = [
     [("3.txt", "three"), ("third.txt", "third")],
 ];
 
-/// Three peers, all of them neighbours of one another, and their tracker.
+/// Creates three peers that are all neighbours of one another, and their tracker.
 fn three_neighbours(village: &mut Village) -> [Node; 3] {
     let one = village.peer(ONE, &FILES[0]);
     let two = village.peer(TWO, &FILES[1]);
@@ -78,7 +78,7 @@ fn all_three_restarted_with_the_tracker_dead_find_each_other_and_all_they_have()
         village.run(SECOND * 5);
         for (node, files) in nodes.iter().zip(&FILES) {
             village.start(*node, files);
-            // Before the others are there.
+            // Before the other peers have started.
             village.run(SECOND);
         }
         village.until(SECOND, |village| have_each_other(village, nodes));
@@ -194,7 +194,7 @@ fn whoever_was_lost_in_silence_is_dialled_again_and_is_back_when_it_can_be() {
     // Three seconds of each are the attempt itself.
     assert_eq!(gaps, [18, 33, 63, 123, 243, 483, 603]);
     village.cut_off(two, false);
-    // Once it has the tracker again, it tries its neighbours again.
+    // Once the tracker is back, the peer tries its neighbours again.
     let back = village.until(TRACKER_INTERVAL + SECOND * 3, |village| {
         have_each_other(village, nodes)
     });
@@ -281,7 +281,7 @@ fn a_peer_that_moves_is_found_at_its_new_address() {
     let mut village = Village::new();
     let nodes @ [one, two, three] = three_neighbours(&mut village);
     village.move_to(two, ELSEWHERE);
-    // The others still believe in their old links.
+    // The other peers still consider their old links alive.
     village.until(SECOND * 2, |village| {
         let table = village.peers_table();
         table.iter().any(|(address, ..)| address == "10.0.0.7")
@@ -300,8 +300,8 @@ fn a_peer_that_moves_is_found_at_its_new_address() {
 
 #[test]
 fn a_peer_that_moves_right_after_it_was_met_is_met_again() {
-    // Whichever of the two dialled, the other one may take the link that comes now
-    // for one that crosses its own.
+    // Whichever of the two dialled, the other one may mistake the new link for one that crosses
+    // its own.
     for (caller, called) in [(0, 1), (1, 0)] {
         for mover in [0, 1] {
             let mut village = Village::new();
@@ -362,7 +362,7 @@ fn a_village_that_slept_wakes_up_as_it_was() {
 fn whoever_slept_alone_is_back_within_an_interval_of_waking() {
     let mut village = Village::new();
     let nodes @ [_, two, _] = three_neighbours(&mut village);
-    // Its clock stands still meanwhile, and its connections are reset when it speaks.
+    // Its clock stops meanwhile, and its connections are reset when it sends.
     village.cut_off(two, true);
     village.run(Duration::from_hours(1));
     village.cut_off(two, false);
@@ -380,7 +380,7 @@ fn a_tracker_that_comes_and_goes_is_not_run_after() {
     for _ in 0..10 {
         village.kill(TRACKER);
         village.start_tracker();
-        // Until that is noticed.
+        // Until the broken link is noticed.
         village.run(Duration::from_millis(10));
         village.until(TRACKER_INTERVAL * 2, |village| {
             matches!(village.host(one).peer.tracker(), TrackerState::Up(_))

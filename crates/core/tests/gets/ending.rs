@@ -26,7 +26,7 @@ fn failures_of_one_kind_are_one_and_of_several_kinds_unfinished() {
         several(MissedKind::NotFound, 1, 2),
         "the other one came"
     );
-    // A pattern that comes to one failure alone ends with that.
+    // A pattern that leads to only one failure ends with that failure.
     let (id, end) = get(&mut village, one, request(&["a*"]));
     assert_eq!(end, missed("a", Missed::Ambiguous(Doubt::Several)));
     assert_eq!(failed(&mut village, one, id).len(), 1);
@@ -56,7 +56,7 @@ fn a_get_that_nobody_waits_for_is_over_and_leaves_nothing_behind() {
             village.received(others[0], "Get") <= gets + 128,
             "what was on its way"
         );
-        // Another get of the same works as if there had been none.
+        // Another get of the same files works as if there had been none before.
         let again = village.want(one, request(&["*"]));
         village.run(10 * SECOND);
         let (fetch, _) = village.host(one).begun.pop().expect("its turn has come");
@@ -107,7 +107,7 @@ fn ten_thousand_files_come_with_one_get() {
     let (mut village, one, _) = village(&[&files, &files]);
     let (_, end) = get(&mut village, one, request(&["f*"]));
     assert!(matches!(end, Ending::Done { files: 10_000, .. }), "{end:?}");
-    // Each place is looked at once, many of them in one go.
+    // Each place is looked at once, and many of them at a time.
     let looks = &village.host(one).looks;
     let looked: usize = looks.iter().map(Vec::len).sum();
     assert_eq!((looked, looks.len()), (10_000, 10));

@@ -1,4 +1,4 @@
-//! What is still being hashed.
+//! Gets of files that are still being hashed.
 
 use thorp_core::get::{Ending, Missed, MissedKind, News, Output};
 use thorp_core::peer::Input;
@@ -27,7 +27,7 @@ fn a_file_that_is_being_hashed_is_waited_for_as_long_as_it_gets_on() {
         let text = "x".repeat(100);
         let (mut village, one, two) = unhashed("slow", &text);
         let get = village.want(one, request(&names));
-        // Much longer than a holder that gets nowhere is waited for.
+        // Much longer than the get waits for a holder that makes no progress.
         for bytes in (0..90).step_by(10) {
             read(&mut village, two, "slow", bytes);
             village.run(20 * SECOND);
@@ -81,7 +81,7 @@ fn a_holder_that_reads_nothing_more_is_not_waited_for() {
     assert_eq!((&*name, by.map(|by| by.id)), ("slow", Some(id(two))));
     let took = village.now - before;
     assert!(took > 30 * SECOND && took < 45 * SECOND, "{took:?}");
-    // Asked no more than once a second, and by one question.
+    // The holder is asked at most once a second, by one question.
     let asked = village.received(two, "Find") - asked;
     assert!(asked <= took.as_secs(), "{asked} questions in {took:?}");
 }

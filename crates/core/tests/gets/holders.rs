@@ -1,4 +1,4 @@
-//! Which holder sends it.
+//! Which holder sends a file.
 
 use std::time::Duration;
 

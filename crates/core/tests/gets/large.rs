@@ -1,4 +1,4 @@
-//! Large files: their turn, their holders, their end.
+//! Large files: when they are fetched, from which holders, and how that ends.
 
 use thorp_core::get::{
     Chore, DiskError, Ending, GetId, LargeEvent, Missed, MissedKind, News, NotStored, Output,
@@ -13,7 +13,7 @@ use thorp_wire::frame::MAX_INLINE;
 use super::{FOUR, SECOND, exists, fetched, missed, village};
 use crate::support::{Village, id, request};
 
-/// A village where peers 2 and 3 have a large file, and peer 1 has begun it.
+/// A village where peers 2 and 3 have a large file, and peer 1 has begun to fetch it.
 fn large() -> (Village, usize, Vec<usize>, GetId, thorp_core::get::FetchId) {
     let text = large_text();
     let (mut village, one, others) = village(&[&[("large", &text)], &[("large", &text)]]);
@@ -36,7 +36,7 @@ fn a_large_file_is_begun_gathered_and_given_its_name() {
     let resumed = |told: &Output| matches!(told, Output::Tell(News::Resumed { bytes: 1000, .. }));
     assert!(village.told(one, get).iter().any(resumed));
     assert_eq!(village.named(one, get), [id(others[0]), id(others[1])]);
-    // One who has it in part by now is known by the tracker.
+    // The tracker knows a peer that has got a part of it in the meantime.
     let four = village.peer(FOUR, &[("copy", &large_text())]);
     village.run(SECOND);
     village.large(one, fetch, LargeEvent::WantsHolders);
@@ -154,7 +154,7 @@ fn a_large_file_that_the_disk_does_not_take_is_missed_whenever_that_is_found_out
         }
         village.large(one, fetch, event);
         assert_eq!(village.ended(one, get), Some(missed("large", why)));
-        // What comes too late is no news.
+        // Events that come too late are ignored.
         village.large(one, fetch, LargeEvent::WantsHolders);
         village.large(
             one,

@@ -1,5 +1,5 @@
-//! The whole policy of a get, in virtual time: slow, lying, leaving and hashing
-//! holders, names that mean several files, places that are taken.
+//! The whole policy of a get in virtual time: slow, lying, leaving and hashing holders, names that
+//! match several files, places that are taken.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -27,7 +27,7 @@ const FOUR: [u8; 4] = [192, 168, 198, 140];
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A village with peer 1, who wants files, and others who share these.
+/// A village with peer 1, whose user wants files, and peers that share these files.
 fn village(shares: &[&[(&str, &str)]]) -> (Village, usize, Vec<usize>) {
     let mut village = Village::new();
     let one = village.peer(ONE, &[]);
@@ -38,7 +38,7 @@ fn village(shares: &[&[(&str, &str)]]) -> (Village, usize, Vec<usize>) {
     (village, one, others)
 }
 
-/// Gets files and says how it ended.
+/// Gets files, and returns how the get ended.
 fn get(village: &mut Village, node: usize, request: Request) -> (GetId, Ending) {
     let get = village.want(node, request);
     let end = village.end_of(node, get);
@@ -54,7 +54,7 @@ fn exists() -> Missed {
     Missed::NotStored(NotStored::Exists)
 }
 
-/// What was fetched, in the order of coming: its name here, and who sent it.
+/// Returns the fetched files in the order of arrival: the target of each, and who sent it.
 fn fetched(village: &mut Village, node: usize, get: GetId) -> Vec<(String, Vec<PeerId>)> {
     let told = village.told(node, get).iter();
     let fetched = told.filter_map(|told| match told {
@@ -67,7 +67,7 @@ fn fetched(village: &mut Village, node: usize, get: GetId) -> Vec<(String, Vec<P
     fetched.collect()
 }
 
-/// What failed, and why.
+/// Returns what failed, and why.
 fn failed(village: &mut Village, node: usize, get: GetId) -> Vec<(String, Missed)> {
     let told = village.told(node, get).iter();
     let failed = told.filter_map(|told| match told {

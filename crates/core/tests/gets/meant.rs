@@ -1,5 +1,5 @@
-//! What a user means by a name: a path, a folder, a name in other letters, a file of
-//! the own share; and what comes only where it is named.
+//! What a user means by a name: a path, a folder, a name in another case, a file of this peer's
+//! share; and which files are fetched only by their whole path.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ fn nobody() -> Missed {
     Missed::NobodyShares(Only::default())
 }
 
-/// The names of what was fetched.
+/// Returns the names of the fetched files.
 fn names(village: &mut Village, node: usize, request: Request) -> (Vec<String>, Ending) {
     let (get, end) = get(village, node, request);
     let fetched = fetched(village, node, get).into_iter();
@@ -40,7 +40,7 @@ fn a_pattern_leaves_out_what_may_act_by_lying_there_and_counts_it() {
         ("*", vec!["b.txt", "docs/a.txt"], 5),
         ("**", vec!["b.txt", "docs/a.txt"], 5),
         ("docs/**", vec!["docs/a.txt"], 2),
-        // Also where it says a dot.
+        // Also if the pattern contains the dot.
         (".ssh/*", vec![], 1),
         ("docs/.git/**", vec![], 1),
         ("docs/", vec!["docs/a.txt"], 2),
@@ -96,7 +96,7 @@ fn a_hidden_file_comes_by_its_whole_path_and_by_its_last_part_it_is_offered() {
         request(&[".ssh/authorized_keys"]),
         request(&["./.ssh/authorized_keys"]),
         hidden(request(&["authorized_keys"])),
-        // By another name it does nothing.
+        // Under another name the file is harmless.
         Request {
             rename: Some("keys.txt".to_owned()),
             ..request(&["authorized_keys"])
@@ -236,7 +236,7 @@ fn what_this_machine_shares_itself_is_copied_where_no_other_member_has_it() {
     };
     let (copy, _) = get(&mut village, one, elsewhere);
     assert_eq!(fetched(&mut village, one, copy)[0].0, "docs/own.txt");
-    // Without a tracker as well.
+    // Also without a tracker.
     village.kill(TRACKER);
     village.host(one).files.clear();
     let (_, end) = get(&mut village, one, renamed("own.txt"));
@@ -305,7 +305,7 @@ fn a_change_of_the_mode_alone_is_told_and_the_file_stays_the_same_one() {
         (request_from(&["run"], &from), true),
         (request(&["run"]), true),
     ] {
-        // Its holders differ in nothing that would be a choice.
+        // Its holders differ in nothing that requires a choice.
         let got = village.get_all(one, request);
         village.host(one).files.clear();
         assert_eq!(got.fetched()[0].item.attributes.executable, executable);

@@ -1,4 +1,4 @@
-//! What a name comes to.
+//! What a name is resolved to.
 
 use thorp_core::get::{Chore, Doubt, Ending, Existing, Missed, MissedKind, News, Output, Request};
 use thorp_core::lookup::{Only, Source};
@@ -147,7 +147,7 @@ fn what_nobody_shares_is_not_found_and_without_a_tracker_that_is_not_known() {
     let (_, end) = get(&mut village, one, request(&["b"]));
     assert_eq!(end, missed("b", why.clone()));
     assert_eq!(why.kind(), MissedKind::Tracker);
-    // What a neighbour lists is there all the same.
+    // A file that a neighbour lists is still found.
     village.start_tracker();
     village.run(20 * SECOND);
     village.get(one, "a");
@@ -245,7 +245,7 @@ fn names_that_thorp_keeps_are_left_out_of_patterns_and_not_fetched_by_name() {
         end,
         missed("d/thorp-state", Missed::Reserved(name_of("d/thorp-state")))
     );
-    // Under another name it is a file like any other, and so are the rules.
+    // Under another name it is an ordinary file, with the ordinary rules.
     let renamed = Request {
         rename: Some("state".to_owned()),
         ..request(&["d/thorp-state"])

@@ -1,4 +1,4 @@
-//! Where a file is to go.
+//! Where files are stored.
 
 use thorp_core::get::{DiskError, Ending, Existing, Missed, MissedKind, NotStored, Request};
 
@@ -20,7 +20,7 @@ fn where_one_file_has_no_place_nobody_is_asked_for_it() {
     let (_, end) = get(&mut village, one, request(&["b"]));
     assert_eq!(end, missed("b", Missed::NotStored(why)));
     assert_eq!(village.received(TRACKER, "Find"), finds);
-    // Its listed name may be another than what was typed.
+    // The listed name may differ from what was typed.
     village.host(one).blocked.clear();
     village
         .host(one)
@@ -94,7 +94,7 @@ fn of_several_names_equal_content_counts_as_fetched_and_other_content_stays() {
     assert_eq!(village.received(others[0], "Get"), gets + 1);
     assert_eq!(village.host(one).looks.len(), 1, "the disk is asked once");
     assert_eq!(village.host(one).looks[0].len(), 3);
-    // The same where files are replaced: what is equal need not come again.
+    // The same if files are replaced: an equal file need not be fetched again.
     let request = Request {
         existing: Existing::Replace,
         ..request(&["a", "b", "c"])

@@ -1,4 +1,4 @@
-//! What does not come, and is asked for again: files that change, and those that a
+//! Files that cannot be fetched now and are asked for again: those that change, and those that a
 //! caller waits for.
 
 use std::time::Duration;
@@ -19,7 +19,7 @@ fn waiting(names: &[&str], patience: Patience) -> Request {
 
 const FOR_EVER: Patience = Patience::For(None);
 
-/// For what a get has said that it waits.
+/// Returns what a get has reported to wait for.
 fn waits(village: &mut Village, node: usize, get: GetId) -> Vec<Missed> {
     let told = village.told(node, get).iter();
     let waits = told.filter_map(|told| match told {
@@ -90,7 +90,7 @@ fn a_name_that_no_peer_has_yet_is_waited_for_as_long_as_its_caller_wants() {
     assert!(took >= 20 * SECOND && took <= 21 * SECOND, "{took:?}");
     let said = waits(&mut village, one, id);
     assert_eq!((said.len(), &said[0]), (1, &why), "said once");
-    // Without end, and the tracker is asked ever more seldom.
+    // Without end, and the tracker is asked at growing intervals.
     let finds = village.received(TRACKER, "Find");
     let get = village.want(one, waiting(&["b", "a"], FOR_EVER));
     village.run(600 * SECOND);
@@ -100,7 +100,7 @@ fn a_name_that_no_peer_has_yet_is_waited_for_as_long_as_its_caller_wants() {
     assert!((10..20).contains(&finds), "{finds} in ten minutes");
     village.share(others[0], &[("b", "b")]);
     village.run(SECOND);
-    // The other is a neighbour by now: it says so itself.
+    // The other peer is a neighbour by now, and reports the file itself.
     let end = village.ended(one, get);
     assert_eq!(
         end,

@@ -1,4 +1,4 @@
-//! What a village's peers ask for, what they are told, and what their disks do.
+//! What the peers of a village ask for, what their users are told, and what their disks do.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ impl Village {
         self.answer_to(node, wish).expect("findings")
     }
 
-    /// What the user of this node is told, whatever it is.
+    /// Returns what the user of this node is told in answer to any wish.
     pub fn answer_to(&mut self, node: Node, wish: Wish) -> Result<Findings, Unanswered> {
         let ask = self.begin_survey(node, wish);
         self.until(Duration::from_mins(1), |village| {
@@ -34,7 +34,7 @@ impl Village {
         ask
     }
 
-    /// What `thorp get NAME` does. Returns who said where it is, and who sent it.
+    /// Does what `thorp get NAME` does. Returns who told where the file is, and who sent it.
     pub fn get(&mut self, node: Node, name: &str) -> (Source, PeerId) {
         let got = self.get_all(node, request(&[name]));
         // The listings follow the file.
@@ -45,13 +45,13 @@ impl Village {
         }
     }
 
-    /// Gets files, to the end.
+    /// Gets files, and waits for the end.
     pub fn get_all(&mut self, node: Node, request: Request) -> Got {
         let get = self.want(node, request);
         self.outcome_of(node, get)
     }
 
-    /// What has become of a get, whose end is waited for.
+    /// Waits for the end of a get and returns its results.
     pub fn outcome_of(&mut self, node: Node, get: GetId) -> Got {
         let end = self.end_of(node, get);
         let told = self.host(node).told.remove(&get).unwrap_or_default();
@@ -65,7 +65,7 @@ impl Village {
         get
     }
 
-    /// How a get has ended, which is waited for.
+    /// Waits for the end of a get and returns how it ended.
     pub fn end_of(&mut self, node: Node, get: GetId) -> get::Ending {
         self.until(Duration::from_mins(5), |village| {
             village.ended(node, get).is_some()
@@ -73,7 +73,7 @@ impl Village {
         self.ended(node, get).expect("it has ended")
     }
 
-    /// How a get has ended, if it has.
+    /// Returns how a get has ended, if it has.
     pub fn ended(&mut self, node: Node, get: GetId) -> Option<get::Ending> {
         match self.told(node, get).last() {
             Some(Told::Ended(end)) => Some(end.clone()),
@@ -81,7 +81,7 @@ impl Village {
         }
     }
 
-    /// Who was named as a holder of the large file of a get, in order.
+    /// Returns who was named as a holder of the large file of a get, in order.
     pub fn named(&mut self, node: Node, get: GetId) -> Vec<PeerId> {
         let told = self.told(node, get).iter();
         let named = told.filter_map(|told| match told {
@@ -91,17 +91,17 @@ impl Village {
         named.flatten().collect()
     }
 
-    /// All that was told of a get.
+    /// Returns all outputs of a get.
     pub fn told(&mut self, node: Node, get: GetId) -> &[Told] {
         self.host(node).told.entry(get).or_default()
     }
 
-    /// Something has become of a large file that was begun.
+    /// Reports an event of a large file that was begun.
     pub fn large(&mut self, node: Node, fetch: FetchId, event: get::LargeEvent) {
         self.give(node, peer::Input::Large { fetch, event });
     }
 
-    /// Does for a get what its shell does, and writes down the rest.
+    /// Does for a get what its shell does, and records all other outputs.
     pub(super) fn for_get(&mut self, node: Node, get: GetId, told: Told) {
         let host = self.host(node);
         let ended = matches!(
@@ -155,7 +155,7 @@ impl Village {
         self.give(node, peer::Input::Looked { get, looked });
     }
 
-    /// What was to be looked at or stored has been. Returns how many files were stored.
+    /// Finishes everything that the disk was busy with. Returns how many files were stored.
     pub fn disk_is_done(&mut self, node: Node) -> usize {
         for get in std::mem::take(&mut self.host(node).looking) {
             self.look(node, get);
@@ -182,13 +182,13 @@ impl Village {
     }
 }
 
-/// What was told of a get, and how it ended.
+/// The outputs of a get, and how it ended.
 pub struct Got {
     pub end: get::Ending,
     pub told: Vec<Told>,
 }
 
-/// One file of a get.
+/// A file that a get has fetched.
 #[derive(Clone, Debug)]
 pub struct Fetched {
     pub item: get::Item,
@@ -197,7 +197,7 @@ pub struct Fetched {
 }
 
 impl Got {
-    /// What was fetched, in the order of coming.
+    /// Returns the fetched files, in the order of arrival.
     pub fn fetched(&self) -> Vec<Fetched> {
         let fetched = self.told.iter().filter_map(|told| match told {
             Told::Tell(News::Fetched {
@@ -215,7 +215,7 @@ impl Got {
         fetched.collect()
     }
 
-    /// What one name could have been.
+    /// Returns the variants of the first choice.
     pub fn choice(&self) -> &[Variant] {
         let mut choices = self.told.iter().filter_map(|told| match told {
             Told::Tell(News::Choice { variants, .. }) => Some(variants),
@@ -224,7 +224,7 @@ impl Got {
         choices.next().map(Vec::as_slice).unwrap_or_default()
     }
 
-    /// Why the only file is missed.
+    /// Returns why the only file was missed.
     pub fn missed(&self) -> &Missed {
         match &self.end {
             get::Ending::Missed { why, .. } => why,
@@ -233,7 +233,7 @@ impl Got {
     }
 }
 
-/// A request for these, from one peer only.
+/// Returns a request for these names from one peer only.
 pub fn request_from(names: &[&str], from: &str) -> Request {
     let only = Only {
         from: Some(from.to_owned()),
@@ -245,7 +245,7 @@ pub fn request_from(names: &[&str], from: &str) -> Request {
     }
 }
 
-/// A plain request for these.
+/// Returns a plain request for these names.
 pub fn request(names: &[&str]) -> Request {
     Request {
         names: names.iter().map(|name| (*name).to_owned()).collect(),

@@ -1,8 +1,8 @@
 //! A village in virtual time: peers and a tracker joined by links in memory.
 //!
-//! Every frame is really encoded and decoded. Nothing here decides anything:
-//! it moves frames with a delay, dials by address, serves `Get`s from a
-//! pretend store, and keeps what the machines say of themselves.
+//! Every frame is really encoded and decoded. Nothing is decided here: this module delivers frames
+//! with a delay, dials by address, serves `Get`s from a simulated store, and records the outputs
+//! of the machines.
 
 // Each test program has its own copy of this module and uses a part of it.
 #![allow(dead_code, unused_imports)]
@@ -33,26 +33,26 @@ pub use values::{GENUINE, content, entry, id, name_of, record};
 pub const TRACKER_INTERVAL: Duration = Duration::from_secs(5);
 pub const NEIGHBOUR_INTERVAL: Duration = Duration::from_secs(15);
 const DELAY: Duration = Duration::from_millis(1);
-/// A dial to a machine that does not answer takes this long to fail.
+/// How long a dial to a machine that does not answer takes to fail.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// A node, by its place in the village. The tracker is the first.
+/// The index of a node in the village. The tracker is the first one.
 pub type Node = usize;
 pub const TRACKER: Node = 0;
 
-/// What a peer's store does with a `Get`.
+/// How the store of a peer answers a `Get`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Manner {
     Honest,
-    /// Says that it does not have it.
+    /// Answers that it does not have the file.
     Without,
-    /// Sends something else.
+    /// Sends wrong data.
     Lying,
-    /// Says nothing at all.
+    /// Sends nothing.
     Mute,
-    /// Has too much to do.
+    /// Answers that it is too busy.
     Busy,
-    /// Says that it has changed.
+    /// Answers that the file has changed.
     Changing,
 }
 
@@ -62,13 +62,13 @@ pub struct Village {
     cables: BTreeMap<u64, Cable>,
     queue: BTreeMap<(Instant, u64), (Node, Event)>,
     counter: u64,
-    /// What all listings may take at a tracker that is started.
+    /// How many bytes all listings may take at a tracker that is started.
     pub tracker_room: u64,
-    /// Frames that reached a node, by their kind.
+    /// How many frames of each type have reached each node.
     pub frames: BTreeMap<(Node, &'static str), u64>,
 }
 
-/// All that a survey found.
+/// Everything that a survey has found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Findings {
     pub files: Vec<Variant>,
@@ -80,14 +80,14 @@ struct Host {
     ip: IpAddr,
     port: u16,
     machine: Machine,
-    /// Cut off: nothing goes in or out, and no other node is told.
+    /// Whether it is cut off: nothing is sent or received, and no other node notices.
     cut: bool,
     epochs: u64,
-    /// With which settings it was started last.
+    /// The settings of its last start.
     config: Option<peer::Config>,
-    /// What it has written down for its next start.
+    /// What it has stored for its next start.
     disk: Vec<Known>,
-    /// Everything it dialled, and when; the tracker has no id.
+    /// The nodes it has dialled, and when; `None` stands for the tracker.
     dials: Vec<(Instant, Option<PeerId>)>,
 }
 
@@ -95,7 +95,7 @@ struct Host {
 enum Machine {
     Peer(PeerHost),
     Tracker(Tracker),
-    /// Not running: a node that dials it is refused.
+    /// It does not run: a node that dials it is refused.
     Off,
 }
 
@@ -103,35 +103,35 @@ pub struct PeerHost {
     pub peer: Peer,
     config: peer::Config,
     pub manner: Manner,
-    /// How much longer than others it takes to send a file.
+    /// How much longer it takes to send a file than it takes others.
     pub lag: Duration,
-    /// How many bytes a second it can send, in all.
+    /// The bytes a second that it can send in all.
     pub uplink: Option<u64>,
-    /// When the files are sent that are to be sent.
+    /// When everything queued will have been sent.
     sent: Instant,
     store: BTreeMap<Content, Vec<u8>>,
     unhashed: BTreeMap<Name, Entry>,
-    /// Whether its disk takes its time, until [`Village::disk_is_done`].
+    /// Whether its disk waits for [`Village::disk_is_done`].
     pub slow_disk: bool,
-    /// What its disk is busy with.
+    /// The files that its disk is storing.
     storing: Vec<(FetchId, Content, String)>,
     names: BTreeMap<FetchId, Name>,
-    /// What lies where its gets put their files.
+    /// The files that exist where its gets put files.
     pub files: BTreeMap<Name, String>,
-    /// Names that nothing can be put at, and why.
+    /// Names at which nothing can be stored, and why.
     pub blocked: BTreeMap<Name, NotStored>,
-    /// Places that were looked at, once for each look.
+    /// The places that were looked at, one element for each look.
     pub looks: Vec<Vec<Look>>,
-    /// Gets that wait for the last of these.
+    /// Gets that wait for a look.
     looking: Vec<GetId>,
-    /// Whether it takes its time to hash a file that is asked for.
+    /// Whether it hashes requested files slowly.
     pub hashes_slowly: bool,
     /// Large files that were begun, for the test to fetch.
     pub begun: Vec<(FetchId, get::Item)>,
-    /// What was told of its gets.
+    /// The outputs of its gets.
     pub told: BTreeMap<GetId, Vec<Told>>,
     pub findings: BTreeMap<AskId, Result<Findings, Unanswered>>,
-    /// What was told of surveys that are not over.
+    /// The findings of surveys that are not over.
     pub found: BTreeMap<AskId, Findings>,
     pub notices: Vec<Notice>,
     pub removed: bool,
@@ -154,7 +154,7 @@ enum Event {
         link: u64,
         bytes: Vec<u8>,
     },
-    /// Some of a file.
+    /// A part of a file has arrived.
     Some {
         link: u64,
         content: u32,
@@ -165,7 +165,7 @@ enum Event {
 }
 
 impl Village {
-    /// A tracker at 192.168.198.138:3333, and no peer.
+    /// Creates a village with a tracker at 192.168.198.138:3333 and no peers.
     pub fn new() -> Self {
         let mut village = Self {
             now: Instant::default(),
@@ -199,13 +199,13 @@ impl Village {
         }));
     }
 
-    /// The process dies; its connections close.
+    /// Ends the process; its connections are closed.
     pub fn kill(&mut self, node: Node) {
         self.nodes[node].machine = Machine::Off;
         self.break_links_of(node);
     }
 
-    /// A peer at this address, sharing these (name, text), with these settings.
+    /// Adds a peer at this address that shares these files (name, text), with changed settings.
     pub fn peer_with(
         &mut self,
         ip: [u8; 4],
@@ -241,8 +241,8 @@ impl Village {
         node
     }
 
-    /// The machine loses its power and starts again: no member is told. Its
-    /// disk was wiped, so it remembers no member.
+    /// Restarts the machine after a power failure: no member notices. Its disk was wiped, so that
+    /// it remembers no member.
     pub fn reboot(&mut self, node: Node, files: &[(&str, &str)]) {
         for link in self.links_of(node) {
             self.cables.remove(&link);
@@ -251,20 +251,20 @@ impl Village {
         self.start(node, files);
     }
 
-    /// The program says goodbye and ends.
+    /// Stops the program with goodbyes.
     pub fn stop(&mut self, node: Node) {
         let reason = "stopped by its user".to_owned();
         self.give(node, links::Input::Stop { reason });
         self.nodes[node].machine = Machine::Off;
     }
 
-    /// The program is started (again), with what it has written down.
+    /// Starts the program (again), with what it has stored.
     pub fn start(&mut self, node: Node, files: &[(&str, &str)]) {
         self.set_up(node, files);
         self.give(node, links::Input::Tick);
     }
 
-    /// The programs of all these are started at the same instant.
+    /// Starts the programs of all these nodes at the same instant.
     pub fn start_together(&mut self, nodes: &[Node]) {
         for node in nodes {
             self.set_up(*node, &[]);
@@ -282,7 +282,7 @@ impl Village {
         self.share(node, files);
     }
 
-    /// The machine gets another address: its connections are dead, and only it knows.
+    /// Gives the machine another address: its connections are dead, and only it knows.
     pub fn move_to(&mut self, node: Node, ip: [u8; 4]) {
         let links = self.links_of(node);
         for link in &links {
@@ -299,7 +299,7 @@ impl Village {
         self.give(node, peer::Input::Readdressed { claimed });
     }
 
-    /// The machine gets another address besides the one it has.
+    /// Gives the machine another address in addition to its present one.
     pub fn claim(&mut self, node: Node, ip: [u8; 4]) {
         let host = &self.nodes[node];
         let more = SocketAddr::new(Ipv4Addr::from(ip).into(), host.port);
@@ -348,7 +348,7 @@ impl Village {
         self.give(node, peer::Input::ShareChanged { added, removed });
     }
 
-    /// Lists these files without a root, until a peer asks for it.
+    /// Lists these files without a root until a peer asks for it.
     pub fn share_unhashed(&mut self, node: Node, files: &[(&str, &str)]) {
         let mut added = Vec::new();
         for (name, text) in files {
@@ -384,27 +384,26 @@ impl Village {
         }
     }
 
-    /// Nothing goes in or out of this machine any more; no other one is told.
+    /// Cuts the machine off, or connects it again; no other node notices.
     pub fn cut_off(&mut self, node: Node, cut: bool) {
         self.nodes[node].cut = cut;
     }
 
-    /// Gives one input to a peer.
+    /// Passes an input to a peer.
     pub fn give(&mut self, node: Node, input: impl Into<peer::Input>) {
         let now = self.now;
         self.host(node).peer.handle(now, input.into());
         self.drain(node);
     }
 
-    /// The group decides that these nodes are no members any more, and one node
-    /// hears of it.
+    /// Adopts at one node a record that removes these nodes from the group.
     pub fn remove(&mut self, teller: Node, number: u64, removed: &[Node]) {
         let record = record(number, removed, GENUINE);
         self.on_link(teller, links::Input::Adopted { record });
         self.drain(teller);
     }
 
-    /// Tells a machine what has happened on a link. Peer and tracker hear the same.
+    /// Passes an event on a link to a machine. It is the same for peer and tracker.
     fn on_link(&mut self, node: Node, input: links::Input) {
         let now = self.now;
         match &mut self.nodes[node].machine {
@@ -414,7 +413,7 @@ impl Village {
         }
     }
 
-    /// Says any frame on the one link between two nodes.
+    /// Sends any frame on the only link between two nodes.
     pub fn say(&mut self, from: Node, to: Node, frame: &Frame) {
         let of = self.links_of(to);
         let links = self.links_of(from);
@@ -431,12 +430,12 @@ impl Village {
         self.now = end;
     }
 
-    /// Every machine sleeps: time passes, and nothing happens.
+    /// Puts every machine to sleep: time passes, and nothing happens.
     pub fn sleep(&mut self, time: Duration) {
         self.now = self.now + time;
     }
 
-    /// Lets time pass until something is so. Returns how long it took.
+    /// Lets time pass until the condition holds. Returns how long it took.
     pub fn until(&mut self, most: Duration, so: impl Fn(&mut Self) -> bool) -> Duration {
         let start = self.now;
         while !so(self) {
@@ -447,7 +446,7 @@ impl Village {
         self.now - start
     }
 
-    /// All connections of a node break, and both ends notice.
+    /// Breaks all connections of a node; both ends notice.
     pub fn break_links_of(&mut self, node: Node) {
         for link in self.links_of(node) {
             self.hang_up(link);
@@ -505,7 +504,7 @@ impl Village {
         deadline.is_some_and(|at| at <= self.now)
     }
 
-    /// What costs much is done little by little, but it comes to an end.
+    /// Lets a machine finish costly work, which is done in small parts.
     fn tick(&mut self, node: usize) {
         for _ in 0..10_000 {
             match &mut self.nodes[node].machine {

@@ -1,4 +1,4 @@
-//! What a village looks like: its links, its tables, its neighbours.
+//! The visible state of a village: its links, tables and neighbours.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -19,7 +19,7 @@ impl Village {
         links.map(|(link, _)| *link).collect()
     }
 
-    /// How many connections there are between two nodes.
+    /// Returns how many connections there are between two nodes.
     pub fn links_between(&self, a: Node, b: Node) -> usize {
         let links = self.links_of(a);
         links
@@ -28,25 +28,26 @@ impl Village {
             .count()
     }
 
-    /// A peer as the tracker names it.
+    /// Returns a peer as the tracker names it.
     pub fn holder(&self, node: Node) -> Holder {
         let mut peers = self.tracker().peers();
         let peer = peers.find(|peer| peer.id == id(node));
         peer.expect("the tracker knows it").holder()
     }
 
-    /// What the tracker has counted.
+    /// Returns what the tracker has counted.
     pub fn counts(&self) -> Counts {
         self.tracker().counts(self.now)
     }
 
-    /// How many of a peer's lookups the tracker was spared, as that peer says.
+    /// Returns how many of a peer's lookups the tracker was spared, according to the peer.
     pub fn spared(&mut self, node: Node) -> Spared {
         let now = self.now;
         self.host(node).peer.spared(now)
     }
 
-    /// The tracker's first table: each peer's address, its names, its neighbours' addresses.
+    /// Returns the tracker's first table: each peer's address, its names, its neighbours'
+    /// addresses.
     pub fn peers_table(&self) -> Vec<(String, String, String)> {
         let tracker = self.tracker();
         let address: BTreeMap<PeerId, IpAddr> = tracker
@@ -78,7 +79,7 @@ impl Village {
         rows.into_iter().map(row).collect()
     }
 
-    /// The tracker's second table: each name, and its holders' addresses.
+    /// Returns the tracker's second table: each name and its holders' addresses.
     pub fn files_table(&self) -> Vec<(String, String)> {
         let tracker = self.tracker();
         let address: BTreeMap<PeerId, IpAddr> = tracker
@@ -96,7 +97,7 @@ impl Village {
         rows.collect()
     }
 
-    /// A peer's neighbours, by id.
+    /// Returns a peer's neighbours, by id.
     pub fn neighbours(&mut self, node: Node) -> Vec<PeerId> {
         self.host(node)
             .peer
@@ -109,20 +110,21 @@ impl Village {
         self.frames.get(&(node, kind)).copied().unwrap_or(0)
     }
 
-    /// Which members a peer has dialled since then, in its order; the tracker has no id.
+    /// Returns which members a peer has dialled since then, in order; `None` stands for the
+    /// tracker.
     pub fn dialled_since(&self, node: Node, since: Instant) -> Vec<Option<PeerId>> {
         let dials = self.nodes[node].dials.iter();
         let dials = dials.filter(|(at, _)| *at >= since);
         dials.map(|(_, whom)| *whom).collect()
     }
 
-    /// What a peer has written down for its next start.
+    /// Returns what a peer has stored for its next start.
     pub fn written_down(&self, node: Node) -> Vec<PeerId> {
         let disk = self.nodes[node].disk.iter();
         disk.map(|known| known.member.id).collect()
     }
 
-    /// How long after `since` a peer dialled another one, each time.
+    /// Returns how long after `since` a peer dialled another one, each time.
     pub fn dials_of(&self, node: Node, whom: Node, since: Instant) -> Vec<Duration> {
         let dials = self.nodes[node].dials.iter();
         dials

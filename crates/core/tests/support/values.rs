@@ -1,4 +1,4 @@
-//! Ids, names, contents and records, made of numbers and texts.
+//! Ids, names, contents and records, made from numbers and texts.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ pub fn id(node: Node) -> PeerId {
     PeerId::new(key)
 }
 
-/// The signature of a record that this village takes for its own.
+/// The signature that this village accepts as genuine.
 pub const GENUINE: [u8; 64] = [7; 64];
 
 pub fn record(number: u64, removed: &[Node], signature: [u8; 64]) -> SignedRecord {

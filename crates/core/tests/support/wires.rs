@@ -1,5 +1,4 @@
-//! What goes on between nodes: dials, frames, ends of links; and what a machine
-//! wants done, carried out.
+//! Everything between nodes (dials, frames, ends of links), and the execution of outputs.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -67,7 +66,7 @@ impl Village {
         self.drain(node);
     }
 
-    /// A frame arrives: `Get` and `Content` are the shell's, the rest the core's.
+    /// Delivers a frame: the shell handles `Get` and `Content`, the core the rest.
     pub(super) fn bytes(&mut self, node: Node, link: u64, bytes: &[u8]) {
         let now = self.now;
         let frame = Frame::decode(&bytes[PREFIX..]).expect("what was encoded decodes");
@@ -190,7 +189,7 @@ impl Village {
             peer::Output::Removed => self.host(node).removed = true,
             peer::Output::Notice(notice) => self.host(node).notices.push(notice),
             peer::Output::Remember(known) => self.nodes[node].disk = known,
-            // No clock is turned here, and nothing is shown.
+            // No certificates are renewed here, and nothing is shown.
             peer::Output::Get(get, told) => self.for_get(node, get, told),
             peer::Output::Renewed(_) | peer::Output::NoTracker(_) | peer::Output::Changed(_) => {}
         }
@@ -295,8 +294,8 @@ impl Village {
         }
     }
 
-    /// How long it takes until a frame is through a thin uplink. Files wait for one
-    /// another there, and of each the other end hears once a second.
+    /// Returns how long a frame takes over a slow uplink. Files wait for one another there, and
+    /// the other end gets some bytes of each once a second.
     fn squeeze(
         &mut self,
         (node, far): (Node, Node),

@@ -1,4 +1,5 @@
-//! Names and patterns: which of several, how many questions, what is there without a tracker.
+//! Names and patterns: which of several files, how many questions, and what is found without a
+//! tracker.
 
 use std::collections::BTreeMap;
 
@@ -105,7 +106,7 @@ fn a_name_that_differs_in_normalisation_only_is_offered_not_taken() {
     assert_eq!(*got.missed(), Missed::Ambiguous(Doubt::LookAlike));
     assert_eq!(got.choice()[0].entry.name.as_str(), decomposed);
     assert_eq!(village.get(one, decomposed).0, Source::Tracker);
-    // From the memory of a neighbour's listing, it is offered all the same.
+    // It is offered as well from the memory of a neighbour's listing.
     let got = village.get_all(one, request(&[composed]));
     assert_eq!(*got.missed(), Missed::Ambiguous(Doubt::LookAlike));
 }
@@ -134,8 +135,8 @@ fn a_thousand_names_are_found_in_one_lookup_by_few_questions() {
     for file in fetched {
         assert_eq!(file.answer.source, Source::Tracker);
     }
-    // Four batches, each answered in three parts at the most; and what resembles the
-    // one that is missing.
+    // Four batches, each answered in at most three parts, and a question for names that resemble
+    // the missing one.
     assert!(village.counts().finds <= 13, "{}", village.counts().finds);
 }
 
@@ -165,7 +166,7 @@ fn a_pattern_finds_all_there_is_page_by_page() {
     let ids: Vec<_> = members.members.iter().map(|row| row.member.id).collect();
     assert_eq!(ids, [id(1), id(2), id(3)]);
 
-    // Without the tracker, what the neighbours have is a part of it.
+    // Without the tracker, only the files of the neighbours are found.
     village.get(one, "dir/0000.txt");
     village.run(SECOND * 2);
     village.kill(TRACKER);
@@ -270,7 +271,7 @@ fn a_stranger_that_dials_a_peer_does_not_stand_for_a_base_name() {
     let mallory = village.peer(TWO, &[("sub/setup.sh", "evil")]);
     let honest = village.peer(THREE, &[("setup.sh", "good"), ("friend/notes.txt", "n")]);
     village.run(SECOND);
-    // It comes for a file, and so is a neighbour at once.
+    // Mallory comes for a file, and so becomes a neighbour at once.
     village.get(mallory, "bait");
     village.run(SECOND);
     assert_eq!(village.neighbours(one), [id(mallory)]);
@@ -280,13 +281,13 @@ fn a_stranger_that_dials_a_peer_does_not_stand_for_a_base_name() {
     assert!(fetched.answer.tracker_asked);
     village.run(SECOND);
 
-    // From a neighbour that this peer has fetched from it is taken at once.
+    // A file of a neighbour that this peer has fetched from is taken at once.
     assert!(village.neighbours(one).contains(&id(honest)));
     let finds = village.counts().finds;
     assert_eq!(village.get(one, "notes.txt"), (Source::Memory, id(honest)));
     assert_eq!(village.counts().finds, finds);
 
-    // What both have of a name is a choice.
+    // A name that both neighbours list is a choice.
     village.share(honest, &[("friend/run.sh", "good")]);
     village.share(mallory, &[("sub/run.sh", "evil")]);
     village.run(SECOND);

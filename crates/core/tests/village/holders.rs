@@ -1,4 +1,4 @@
-//! Holders that lie, say nothing, have left or come later.
+//! Holders that lie, send nothing, have left or come later.
 
 use thorp_core::get::{Ending, LargeEvent, Missed, Request};
 use thorp_core::lookup::Source;
@@ -90,7 +90,7 @@ fn holders_that_came_up_later_are_found_by_asking_the_tracker_again() {
     let one = village.peer(ONE, &[CLIENT]);
     let two = village.peer(TWO, &[("a.txt", "a")]);
     village.run(SECOND);
-    // It is known where the file is, and its place is still being looked at.
+    // The holder is known, and the file's place is still being looked at.
     village.host(one).slow_disk = true;
     let elsewhere = Request {
         elsewhere: true,
@@ -130,7 +130,7 @@ fn who_has_a_file_in_pieces_is_told_from_listings_and_by_the_tracker_and_the_bes
     village.run(SECOND);
     let named = village.named(one, get);
     assert!(named.contains(&id(four)), "by the tracker, asked again");
-    // A neighbour gets it too, and the peer need not ask.
+    // A neighbour gets the file, too, and the peer need not ask for it.
     village.share(two, &[("copy", &big)]);
     village.run(SECOND);
     assert_eq!(village.named(one, get)[named.len()..], [id(two)]);

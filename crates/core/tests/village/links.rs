@@ -1,4 +1,4 @@
-//! Links: two at once, lost, replaced; nodes that restart, leave or cannot be reached.
+//! Links: crossing, lost, or replaced; nodes that restart, leave, or cannot be reached.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -55,7 +55,7 @@ fn a_link_that_is_lost_while_a_file_is_stored_makes_nobody_send_it_again() {
     assert_eq!(village.disk_is_done(one), 0, "its place is looked at");
     village.run(SECOND);
     village.break_links_of(one);
-    // Longer than any holder is waited for.
+    // Longer than the peer waits for any holder.
     village.run(SECOND * 100);
     assert_eq!(village.disk_is_done(one), 1, "it is stored once");
     let end = village.end_of(one, get);
@@ -100,7 +100,7 @@ fn a_peer_that_reboots_begins_anew_even_where_its_old_link_still_seems_to_live()
         (&*address, &*names, &*near),
         ("192.168.198.139", "2.txt new.txt", "")
     );
-    // Its neighbour learns of it with the first new link between them.
+    // Its neighbour learns of the file with the first new link between them.
     assert_eq!(village.get(two, "1.txt").1, id(one));
     let listing = village.host(one).catalogue().listing(id(two));
     let names: Vec<_> = listing.expect("neighbours again").names().collect();

@@ -1,4 +1,4 @@
-//! Listings: what updates cost, what is too long, what is gone.
+//! Listings: what updates cost, what is too long, what is removed.
 
 use thorp_core::get::Missed;
 use thorp_core::lookup::{Only, Source};
@@ -49,7 +49,7 @@ fn ten_thousand_idle_files_cost_one_message_an_interval_and_as_many_more_one_del
     village.run(SECOND);
     assert_eq!(village.tracker().catalogue().entries(), 20_000);
     assert_eq!(position(&village).seq, seq + 1);
-    // Some 800 kB: neither the whole listing again nor a frame a file.
+    // Some 800 kB: neither the whole listing again nor one frame for each file.
     assert!(village.received(TRACKER, "Update") - frames <= 10);
 }
 

@@ -1,4 +1,4 @@
-//! Whole peers and a whole tracker, talking through real frames in virtual time.
+//! Whole peers and a whole tracker that exchange real frames in virtual time.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -24,7 +24,7 @@ const FOUR: [u8; 4] = [192, 168, 198, 140];
 const SECOND: Duration = Duration::from_secs(1);
 const CLIENT: (&str, &str) = ("client", "the same everywhere");
 
-/// Plays the story up to its seventh step; returns peers 1, 2 and 3.
+/// Plays the story up to its seventh step. Returns peers 1, 2 and 3.
 fn story(village: &mut Village, hops: u8) -> [usize; 3] {
     let with = |config: &mut thorp_core::peer::Config| config.hops = hops;
     let one = village.peer_with(ONE, &[("1.txt", "one"), ("2.txt", "two"), CLIENT], with);
@@ -84,7 +84,7 @@ fn rows2(rows: &[(&str, &str)]) -> Vec<(String, String)> {
         .collect()
 }
 
-/// Three peers that know one another, and the tracker.
+/// Creates three peers that know one another, and the tracker.
 fn friends(village: &mut Village) -> [usize; 3] {
     let peers = [ONE, TWO, THREE].map(|ip| village.peer(ip, &[]));
     village.share(peers[0], &[("1.txt", "one"), ("4.txt", "four")]);

@@ -1,4 +1,4 @@
-//! Removed members: how the record of them travels, and what it does.
+//! Removed members: how the record that removes them spreads, and its effects.
 
 use std::time::Duration;
 
@@ -46,11 +46,11 @@ fn members_tell_one_another_while_the_tracker_is_down() {
     assert!(was_removed(&mut village, three));
     assert_eq!(village.links_of(three), []);
     assert_eq!(village.received(two, "Record"), 1);
-    // Who comes later learns it from whomever it meets, the tracker as well.
+    // A node that comes later gets the record from any member it meets; so does the tracker.
     village.start_tracker();
     let four = village.peer([192, 168, 198, 142], &[]);
     village.run(TRACKER_INTERVAL + SECOND);
-    // Two that come back at once both tell it.
+    // Two peers that come back at the same time both send it.
     assert!((1..=2).contains(&village.received(TRACKER, "Record")));
     assert_eq!(village.received(four, "Record"), 1);
     let before = [one, two, four, TRACKER].map(|node| village.received(node, "Record"));
@@ -100,7 +100,7 @@ fn a_record_that_lets_somebody_in_again_is_answered_with_what_the_members_know()
     village.remove(one, 2, &[three]);
     village.run(SECOND);
     assert!(was_removed(&mut village, three));
-    // A tracker that does not know of it tells of a newer one.
+    // A tracker that does not know of the removal announces a newer record.
     let count = |village: &Village| {
         village
             .frames
@@ -120,7 +120,7 @@ fn a_record_that_lets_somebody_in_again_is_answered_with_what_the_members_know()
     village.start(three, &[]);
     village.run(SECOND);
     assert_eq!(village.links_between(two, three), 0, "it stays removed");
-    // Once it has learnt, all agree.
+    // Once the tracker has learnt of it, all agree.
     village.remove(TRACKER, 10, &[one, three]);
     village.run(SECOND);
     assert!(was_removed(&mut village, one));

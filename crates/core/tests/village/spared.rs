@@ -1,4 +1,4 @@
-//! How many lookups the tracker was spared, as peers and tracker count them.
+//! How many lookups the tracker was spared, as counted by peers and tracker.
 
 use std::time::Duration;
 

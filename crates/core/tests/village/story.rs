@@ -43,7 +43,7 @@ fn the_story_is_played_from_its_first_step_to_its_last() {
             ])
         );
 
-        // Peer 1 says goodbye: gone from every display within a second.
+        // Peer 1 says goodbye: it is gone from every display within a second.
         village.give(
             one,
             links::Input::Stop {
@@ -60,7 +60,7 @@ fn the_story_is_played_from_its_first_step_to_its_last() {
                 .any(|(name, _)| name == "1.txt")
         );
 
-        // Peer 2 is cut off, and nothing is said.
+        // Peer 2 is cut off, without a goodbye.
         village.cut_off(two, true);
         let tracker_took = village.until(TRACKER_INTERVAL * 3, |village| {
             village.tracker().catalogue().listing(id(two)).is_none()
@@ -86,9 +86,9 @@ fn the_story_is_played_from_its_first_step_to_its_last() {
             ])
         );
 
-        // It comes back, with its files, without its user typing anything.
+        // It comes back with its files, without any action of its user.
         village.cut_off(two, false);
-        // Its attempt may be stuck for as long as a dial takes to fail.
+        // Its attempt may be stuck until a dial fails.
         village.until(TRACKER_INTERVAL + SECOND * 3, |village| {
             village.tracker().catalogue().listing(id(two)).is_some()
         });
