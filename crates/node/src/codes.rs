@@ -1,7 +1,7 @@
-//! What the parts of a node could not do, as codes of the interface.
+//! Converts the errors of a node's parts to codes of the interface.
 //!
-//! Only for what may go over the local socket. What keeps a node from starting
-//! stays as it is: see [`LaunchError`](crate::launch::LaunchError).
+//! Only errors that may go over the local socket are converted. Those that keep a node from
+//! starting stay as they are: see [`LaunchError`](crate::launch::LaunchError).
 
 use std::error::Error;
 use std::io;
@@ -115,7 +115,7 @@ fn disk_failed(action: &str, path: PathBuf, error: &io::Error) -> Failure {
     }
 }
 
-/// What a library says, where there is nothing to add to it.
+/// Wraps a library's error for which there is no code.
 fn library(error: &dyn Error) -> Failure {
     Failure::Library {
         kind: ErrorKind::Other,

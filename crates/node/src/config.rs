@@ -1,12 +1,11 @@
-//! What may be tuned, and the one place that knows each key's default and range.
+//! The settings, and the only place that knows each key's default and range.
 //!
-//! `config.toml` in the state directory first, then [`Setting`]s in the order
-//! in which the caller gives them: the environment, then flags. A key
-//! that is not in the list below is an error, so that a slip of the pen is
-//! noticed, wherever it was made.
+//! `config.toml` in the state directory comes first, then [`Setting`]s in the order in which the
+//! caller gives them: the environment, then flags. A key that is not in the list below is an
+//! error, so that a typo is noticed wherever it was made.
 //!
-//! The keys are a list, and not fields that serde reads: a derived reader knows
-//! no ranges, and `--help` and README could not be held against it.
+//! The keys are a list, not fields with serde attributes: a derived deserializer knows no ranges,
+//! and `--help` and README could not be compared with it.
 
 use std::fmt;
 use std::fs::File;
@@ -24,10 +23,10 @@ use Takes::{Number, Switch};
 
 /// The file's name in the state directory.
 pub const FILE: &str = "config.toml";
-/// The most that is read of it, in bytes.
+/// The maximum number of bytes that are read of it.
 const LONGEST: u64 = 1024 * 1024;
 
-/// Makes [`Config`] and its keys of the list below.
+/// Makes [`Config`] and its keys from the list below.
 macro_rules! settings {
     ($(
         #[doc = $meaning:literal]
@@ -56,8 +55,8 @@ macro_rules! settings {
     };
 }
 
-// Every setting, once: what README says of it; its key, field and type; its
-// default; what it takes.
+// Every setting, once: its meaning as in README, its key, field, type and default, and the values
+// it takes.
 settings! {
     /// 1: neighbours that are asked answer for their neighbours too; 0: only for themselves
     "lookup.hops" => hops: u8 = 1, Number(0, 1);
@@ -76,8 +75,8 @@ settings! {
 }
 
 impl Config {
-    /// Reads the configuration file in a state directory; one that is not there
-    /// changes nothing. It may be a link: many users keep such files elsewhere.
+    /// Reads the configuration file in a state directory. A missing file means the defaults. The
+    /// file may be a symlink, since many users keep such files elsewhere.
     pub fn load(disk: DiskThread, state: &Path) -> Result<Self, ConfigError> {
         let path = state.join(FILE);
         let file = path.display().to_string();
@@ -91,7 +90,7 @@ impl Config {
         }
     }
 
-    /// Reads the text of a configuration file; errors call it `origin`.
+    /// Parses the text of a configuration file; `origin` names the file in errors.
     pub fn parse(text: &str, origin: &str) -> Result<Self, ConfigError> {
         let table: toml::Table =
             text.parse()
@@ -106,13 +105,13 @@ impl Config {
         Ok(config)
     }
 
-    /// Applies a setting from elsewhere than the file.
+    /// Applies a setting that does not come from the file.
     pub fn set(&mut self, setting: &Setting) {
         (setting.key.put)(self, setting.value);
     }
 }
 
-/// Reads a plain file. A pipe would wait for its other end.
+/// Reads a regular file. NONBLOCK, since opening a named pipe would wait for its other end.
 fn read(_: DiskThread, path: &Path) -> io::Result<String> {
     let mut options = File::options();
     let file = options
@@ -130,9 +129,9 @@ fn read(_: DiskThread, path: &Path) -> io::Result<String> {
 /// A key of the configuration, as a user writes it.
 #[derive(Debug)]
 pub struct Key {
-    /// Its name, with a dot.
+    /// Its name, which contains a dot.
     pub name: &'static str,
-    /// What it is when nothing is set.
+    /// Its default, as text.
     pub default: &'static str,
     meaning: &'static str,
     takes: Takes,
@@ -140,22 +139,22 @@ pub struct Key {
 }
 
 impl Key {
-    /// All of them.
+    /// Returns all keys.
     pub fn all() -> &'static [Self] {
         KEYS
     }
 
-    /// What it does.
+    /// Returns what it means, in words.
     pub fn meaning(&self) -> &'static str {
         self.meaning.trim_start()
     }
 
-    /// Its environment variable, such as `THORP_LOOKUP_HOPS`.
+    /// Returns its environment variable, such as `THORP_LOOKUP_HOPS`.
     pub fn variable(&self) -> String {
         format!("THORP_{}", self.name.replace('.', "_").to_ascii_uppercase())
     }
 
-    /// What it takes, in words.
+    /// Returns the values it takes, in words.
     pub fn allowed(&self) -> String {
         match self.takes {
             Switch => "true or false".into(),
@@ -192,12 +191,12 @@ impl Key {
 
 #[derive(Clone, Copy, Debug)]
 enum Takes {
-    /// From the least to the most.
+    /// A number from the first to the second, inclusive.
     Number(u64, u64),
     Switch,
 }
 
-/// One key set elsewhere than in the file. It is right: making it checked it.
+/// The value of one key that does not come from the file. It was checked when it was made.
 #[derive(Clone)]
 pub struct Setting {
     key: &'static Key,
@@ -205,8 +204,8 @@ pub struct Setting {
 }
 
 impl Setting {
-    /// A key as a flag or a variable sets it, which errors call `origin`.
-    /// A switch can also be `yes` or `no`, `1` or `0` here.
+    /// Checks a value given by a flag or a variable; `origin` names it in errors. A switch may
+    /// also be `yes` or `no`, `1` or `0` here.
     pub fn new(name: &str, text: &str, origin: &str) -> Result<Self, ConfigError> {
         let key = Key::find(name, origin)?;
         let value = match (key.takes, text) {
@@ -218,8 +217,8 @@ impl Setting {
         key.checked(&value, origin)
     }
 
-    /// Every key that has a variable, such as `THORP_LOOKUP_HOPS`. An empty one
-    /// says nothing.
+    /// Reads every key from its environment variable, such as `THORP_LOOKUP_HOPS`. An empty
+    /// variable counts as unset.
     ///
     /// `variable` looks one up: `|name| std::env::var(name).ok()`.
     pub fn from_environment(
@@ -240,7 +239,7 @@ impl fmt::Debug for Setting {
     }
 }
 
-/// What a field is made of, within its key's range.
+/// The type of a field, made from a number within its key's range.
 trait Plain {
     fn of(value: u64) -> Self;
 }
@@ -269,7 +268,7 @@ impl Plain for Duration {
     }
 }
 
-/// All values in a table, by dotted key.
+/// Returns all values of a table, by dotted key.
 fn flatten(prefix: &str, table: toml::Table) -> Vec<(String, Value)> {
     let mut flat = Vec::new();
     for (key, value) in table {
@@ -284,7 +283,7 @@ fn flatten(prefix: &str, table: toml::Table) -> Vec<(String, Value)> {
     flat
 }
 
-/// A value as a user has written it, about.
+/// Formats a value approximately as the user has written it.
 fn written(value: &Value) -> String {
     match value {
         Value::Integer(number) => number.to_string(),
@@ -297,7 +296,7 @@ fn written(value: &Value) -> String {
 /// What is wrong with a setting.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ConfigError {
-    /// Not TOML, or not to be read at all.
+    /// The file cannot be read, or is not TOML.
     #[error("cannot read {file}: {why}")]
     Unreadable {
         /// The file.
@@ -305,22 +304,22 @@ pub enum ConfigError {
         /// What is wrong with it.
         why: String,
     },
-    /// No such key.
+    /// There is no such key.
     #[error("{origin}: there is no setting `{key}`; the settings are {}", KEYS.iter().map(|key| key.name).collect::<Vec<_>>().join(", "))]
     Unknown {
         /// The file, flag or variable.
         origin: String,
-        /// As it was written.
+        /// The key as it was written.
         key: String,
     },
-    /// Not a value that the key takes.
+    /// The key does not take this value.
     #[error("{origin}: `{key}` takes {allowed}, not {value}")]
     Value {
         /// The file, flag or variable.
         origin: String,
         /// The key.
         key: String,
-        /// As it was written.
+        /// The value as it was written.
         value: String,
         /// What the key takes.
         allowed: String,

@@ -1,9 +1,9 @@
-//! The socket by which other processes of this machine ask a node.
+//! The socket over which other processes of this machine ask a node.
 //!
-//! A Unix socket in the state directory, which only its owner may enter. A
-//! client sends one [`Command`] as a line of JSON and reads [`Event`]s, a line
-//! each, until the connection closes; closing it early gives the command up. The
-//! first of them says that the command was read ([`Note::Taken`]).
+//! It is a Unix socket in the state directory, which only its owner may enter. A client sends one
+//! [`Command`] as a line of JSON and reads [`Event`]s, one per line, until the connection closes.
+//! If the client closes it early, the command is abandoned. The first event confirms that the
+//! command was read ([`Note::Taken`]).
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -24,40 +24,41 @@ use crate::api::{Command, Event, Failure, Note, command_of, event_of, line_of, l
 use crate::process::is_suspended;
 
 pub(crate) const SOCKET: &str = "socket";
-/// The longest path that a Unix socket can have nearly everywhere, in bytes.
+/// The longest path of a Unix socket that nearly every system accepts, in bytes.
 const LONGEST_PATH: usize = 100;
-/// The longest command, in bytes.
+/// The maximum length of a command, in bytes.
 const LONGEST_COMMAND: u64 = 4 * 1024 * 1024;
-/// Events that wait to be read by a client.
+/// The maximum number of events that wait for a client.
 const EVENTS: usize = 256;
 /// How long a node may take to read a command before its caller is told.
 const SILENT_AFTER: Duration = Duration::from_secs(2);
-/// How long a node that is not suspended is waited for after that.
+/// How long the caller then waits for a node that is not suspended.
 const GIVEN_UP_AFTER: Duration = Duration::from_mins(1);
-/// How often it is looked at meanwhile.
+/// How often the caller then checks whether the node is suspended.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// How long answers may take that are still to be written when a node has ended.
+/// How long writing the remaining answers may take when a node has ended.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// A socket that is being answered, until this is dropped.
+/// A socket that is served until this is dropped.
 #[derive(Debug)]
 pub struct Answering {
     task: JoinHandle<()>,
     #[expect(dead_code, reason = "dropping it removes the socket")]
     name: LetGo<Name>,
-    /// Held for every client that is being answered.
+    /// Cloned for every client that is being answered, so that `answered` closes with the last
+    /// one.
     answers: mpsc::Sender<()>,
     answered: mpsc::Receiver<()>,
 }
 
 impl Answering {
-    /// Takes no new client, and waits until the ones that have asked have their
-    /// answer: the node has ended, so there is little left to say.
+    /// Accepts no further client, and waits until those that have asked have their answers. The
+    /// node has ended, so little is left to send.
     pub async fn finish(&mut self) {
         self.task.abort();
         let (gone, _) = mpsc::channel(1);
         drop(std::mem::replace(&mut self.answers, gone));
-        // A client that does not read it in time has had its chance.
+        // A client that does not read its answer in time loses it.
         let _ = timeout(LAST_WORDS, self.answered.recv()).await;
     }
 }
@@ -68,18 +69,19 @@ impl Drop for Answering {
     }
 }
 
-/// The socket's name in the file system, which goes with it.
+/// The socket's path, which is removed on drop.
 #[derive(Debug)]
 struct Name(PathBuf);
 
 impl Drop for Name {
     fn drop(&mut self) {
-        // If it is gone already, so much the better.
+        // The file may be gone already.
         let _ = std::fs::remove_file(&self.0);
     }
 }
 
-/// The socket of a node cannot be made: check the directory's permissions, or use another.
+/// The socket of a node cannot be made: check the directory's permissions, or use another
+/// directory.
 #[derive(Debug, Error)]
 #[error("the socket {} cannot be made ({error})", path.display())]
 pub struct LocalError {
@@ -87,7 +89,7 @@ pub struct LocalError {
     error: io::Error,
 }
 
-/// A socket that is not answered yet.
+/// A socket that is not served yet.
 #[derive(Debug)]
 pub struct Listening {
     listener: net::UnixListener,
@@ -101,7 +103,7 @@ pub fn listen(disk: DiskThread, state: &Path) -> Result<Listening, LocalError> {
         path: path.clone(),
         error,
     };
-    // The directory is locked, so a socket that is there is a dead one's.
+    // The directory is locked, so a socket in it was left by a node that has ended.
     match std::fs::remove_file(&path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
         _ => {}
@@ -116,7 +118,7 @@ pub fn listen(disk: DiskThread, state: &Path) -> Result<Listening, LocalError> {
     })
 }
 
-/// Answers the commands that come to a socket.
+/// Serves the commands that arrive at a socket.
 pub fn answer<F>(listening: Listening, command: F) -> Result<Answering, LocalError>
 where
     F: Fn(Command) -> mpsc::Receiver<Event> + Clone + Send + 'static,
@@ -136,8 +138,8 @@ where
     })
 }
 
-/// Sends a command to the node that runs on a state directory; nothing, if none
-/// does. A node that ends before it has read the command leaves no event at all.
+/// Sends a command to the node that runs on a state directory. Returns `None` if no node runs. If
+/// the node ends before it has read the command, the channel closes without an event.
 pub async fn ask(state: &Path, command: &Command) -> Option<mpsc::Receiver<Event>> {
     let stream = connect(state).await?;
     let line = line_of_command(command).ok()?;
@@ -151,7 +153,7 @@ pub async fn ask(state: &Path, command: &Command) -> Option<mpsc::Receiver<Event
     Some(receiver)
 }
 
-/// Finding the socket may take as long as its disk does.
+/// Opening the socket may take as long as its disk does, so it is done on another thread.
 async fn connect(state: &Path) -> Option<UnixStream> {
     let state = state.to_owned();
     let connected = thorp_disk::spawn(move |disk| {
@@ -163,8 +165,8 @@ async fn connect(state: &Path) -> Option<UnixStream> {
     UnixStream::from_std(connected.ok()?).ok()
 }
 
-/// Asks, and tells the answer. The node says first that it has read the command: once
-/// it has, no other node may do the same a second time.
+/// Sends the command and passes on the answer. Once the node has confirmed that it read the
+/// command, the command must not be sent to another node.
 async fn converse(mut stream: UnixStream, command: &[u8], events: &mpsc::Sender<Event>) {
     let credentials = stream.peer_cred().ok();
     let process = credentials
@@ -173,7 +175,7 @@ async fn converse(mut stream: UnixStream, command: &[u8], events: &mpsc::Sender<
     let (read, mut write) = stream.split();
     let mut lines = BufReader::new(read).lines();
     let first = async {
-        // One that does not read it does not answer either.
+        // If the node does not read the command, it does not answer either.
         let _ = write.write_all(command).await;
         lines.next_line().await
     };
@@ -206,8 +208,8 @@ async fn converse(mut stream: UnixStream, command: &[u8], events: &mpsc::Sender<
     }
 }
 
-/// Ends once it is clear that a node will not read what it was asked. Until then a
-/// node that is only slow is waited for, and the caller is told so.
+/// Returns once it is clear that the node will not read the command. Until then the caller waits
+/// for a node that is merely slow, and is told so.
 async fn watch_silence(process: Option<u32>, events: &mpsc::Sender<Event>) -> Failure {
     sleep(SILENT_AFTER).await;
     let is_suspended = || process.is_some_and(is_suspended);
@@ -269,7 +271,8 @@ where
     loop {
         let count = tokio::select! {
             count = events.recv_many(&mut gathered, EVENTS) => count,
-            // A client says nothing more; if it hangs up, the answer is not wanted.
+            // A client sends nothing after its command; if it hangs up, it does not want the
+            // answer.
             _ = read.read(&mut rest) => return Ok(()),
         };
         if count == 0 {
@@ -283,8 +286,8 @@ where
     }
 }
 
-/// A path to the socket that is short enough for the system, whatever the
-/// directory's own.
+/// A path to the socket that is short enough for the system, however long the directory's path
+/// is.
 struct Short {
     path: PathBuf,
     _dir: Option<OwnedFd>,
@@ -387,9 +390,9 @@ mod tests {
         let state = tempfile::tempdir().expect("a directory");
         let listener = UnixListener::bind(state.path().join(SOCKET)).expect("bound");
         for (said, expected) in [
-            // It had not read it: another node may.
+            // The node had not read the command, so another node may.
             ("", None),
-            // It had, and nobody knows what it has done.
+            // The node had read the command, and it is unknown what it has done.
             (
                 "{\"event\":\"note\",\"note\":\"taken\"}\n",
                 Some(Event::Error(Failure::AnswerCutShort)),

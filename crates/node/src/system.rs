@@ -1,16 +1,16 @@
-//! What a machine of the core is handed from the system: the time, a wait, a seed.
+//! What the machines of `core` need from the system: the time, a timer, a seed.
 
 use std::time::Duration;
 
 use thorp_core::time::Instant;
 use thorp_group::clock::Clock;
 
-/// What time it is to a machine that lives by this clock.
+/// Returns the time for a machine that uses this clock.
 pub(crate) fn now(clock: &Clock) -> Instant {
     Instant::after_start(clock.elapsed())
 }
 
-/// Waits this long, or forever.
+/// Waits for this long; `None` means forever.
 pub(crate) async fn sleep(duration: Option<Duration>) {
     match duration {
         Some(duration) => tokio::time::sleep(duration).await,
@@ -18,8 +18,8 @@ pub(crate) async fn sleep(duration: Option<Duration>) {
     }
 }
 
-/// A seed.
+/// Returns a random seed.
 pub(crate) fn random() -> u64 {
-    // Without the system's randomness no key could have been made either.
+    // Without the system's random generator, no key could have been made either.
     getrandom::u64().unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! Answers, a piece at a time.
+//! The events of which an answer consists.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,8 +9,7 @@ use super::rows::{
 };
 use super::snapshot::{Change, Page};
 
-/// Part of an answer. Every answer ends with one [`Event::Done`] or one
-/// [`Event::Error`], and nothing follows it.
+/// A part of an answer. Every answer ends with exactly one [`Event::Done`] or [`Event::Error`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum Event {
@@ -20,75 +19,75 @@ pub enum Event {
     Peer(PeerRow),
     /// The answer to `status`.
     Status(Status),
-    /// Several contents go by this name: [`Failure::Ambiguous`] follows.
+    /// Several contents have this name. [`Failure::Ambiguous`] follows.
     Choice {
-        /// As it was asked for.
+        /// The name as the user gave it.
         name: String,
-        /// What it could be, most holders first.
+        /// The contents, those with the most holders first.
         variants: Vec<FileRow>,
     },
     /// The answer to `status` from a tracker.
     Tracker(TrackerStatus),
     /// The answer to `invite`.
     Invite {
-        /// A line to paste on another machine. Any machine that has it can join.
+        /// The line to paste on another machine. Any machine that has it can join.
         invite: String,
     },
     /// A member of the group, in answer to `members` and `remove`.
     Member(GroupMember),
     /// The group's hard state, in answer to [`Command::Backup`].
     Backup {
-        /// The text of a file for `--restore`. Its owner has the group's CA.
+        /// The text of a file for `--restore`. It contains the group's CA.
         backup: String,
     },
-    /// Much of a large file is there from an earlier fetch; only the rest travels.
+    /// A part of a large file is there from an earlier fetch; only the rest is fetched.
     Resumed {
-        /// As it is listed.
+        /// The file's name as it is listed.
         name: String,
-        /// Bytes that are there, but for what turns out not to be of the file.
+        /// Bytes that are there. Some may turn out not to belong to the file.
         bytes: u64,
-        /// Bytes in the file.
+        /// The file's length in bytes.
         of_bytes: u64,
     },
-    /// A wanted file is still being hashed by its holder, and is waited for.
+    /// The get waits for a wanted file that its holder is still hashing.
     Hashing(Hashing),
-    /// How far a fetch has come.
+    /// The progress of a get.
     Progress(Progress),
-    /// A file has arrived, verified, under its name.
+    /// A file has been fetched, verified and stored under its name.
     Fetched(Fetched),
-    /// One of several files could not be fetched; the others go on.
+    /// One of several files could not be fetched; the get of the others continues.
     Failed {
-        /// As it was asked for, or as it is listed.
+        /// The name as the user gave it, or as the file is listed.
         name: String,
-        /// Why.
+        /// Why it could not be fetched.
         failure: Failure,
     },
-    /// A file does not come now, and is waited for.
+    /// A file cannot be fetched now, and the get waits for it.
     Waiting {
-        /// As it was asked for, or as it is listed.
+        /// The name as the user gave it, or as the file is listed.
         name: String,
-        /// Why it does not come.
+        /// Why it cannot be fetched now.
         failure: Failure,
     },
-    /// A remark that changes nothing.
+    /// A remark without any effect on the answer.
     Note(Note),
     /// The answer to [`Command::Snapshot`](super::Command::Snapshot).
     Page(Page),
-    /// What has changed, in answer to [`Command::Watch`](super::Command::Watch).
+    /// Which rows have changed, in answer to [`Command::Watch`](super::Command::Watch).
     Changes {
-        /// Everything up to the change with this number is in it.
+        /// The number of the latest change that is included.
         number: u64,
-        /// The rows, those that changed last at the end.
+        /// The changed rows, the latest change last.
         changes: Vec<Change>,
     },
-    /// A caller that watches is too far behind for that: it pages anew. What
-    /// changes after this number will be told.
+    /// A caller that watches is too far behind and has to read all pages again. Only changes
+    /// after this number will be sent.
     StartAgain {
-        /// That of the latest change.
+        /// The number of the latest change.
         number: u64,
     },
-    /// All went well.
+    /// The command succeeded.
     Done(Done),
-    /// It did not go well.
+    /// The command failed.
     Error(Failure),
 }

@@ -1,6 +1,6 @@
-//! What went wrong, as a code with its values, and which exit code that is.
+//! What went wrong, as a code with its values, and the exit code.
 //!
-//! No sentences and no advice: those are the program's.
+//! There are no sentences and no advice here: those are in the program.
 
 use std::fmt;
 use std::io;
@@ -21,59 +21,59 @@ pub enum Failure {
     NothingNamed,
     /// Another name was given for more than one file.
     NotOneFile,
-    /// A text that is to be a file's name is none.
+    /// A text that should be a file's name is not valid.
     NotAName {
         /// The text.
         name: String,
         /// What is wrong with it.
         why: String,
     },
-    /// A text that is to be a pattern is none.
+    /// A text that should be a pattern is not valid.
     NotAPattern {
         /// The text.
         pattern: String,
         /// What is wrong with it.
         why: String,
     },
-    /// The node that runs does not know the command: it is another version.
+    /// The running node does not know the command, because it is another version.
     UnknownCommand {
-        /// What it says.
+        /// The node's own message.
         why: String,
     },
-    /// A page was asked for whose place is none in its part, or an id that is none.
+    /// The place of the requested page does not fit its part, or an id is invalid.
     NotAPage,
-    /// A peer was asked what the keeper of the group's CA is asked.
+    /// A peer was asked something that only the keeper of the group's CA answers.
     NotTheKeeper,
-    /// A tracker was asked what a peer is asked.
+    /// A tracker was asked something that only a peer answers.
     NotAPeer,
 
     /// No peer shares the file now.
     NobodyShares {
-        /// The only peer that it was to come from, as it was called.
+        /// The only peer that it may come from, as the user named it.
         from: Option<String>,
-        /// How the content's root was to begin.
+        /// The beginning of the content's root, if the user gave one.
         root: Option<String>,
     },
     /// No peer of this name is present.
     NoPeerCalled {
-        /// As it was called.
+        /// The peer as the user named it.
         who: String,
     },
-    /// Nobody lists a file in this folder.
+    /// No peer lists a file in this folder.
     NoFolderCalled {
-        /// As it was called.
+        /// The folder as the user named it.
         folder: String,
     },
-    /// No peer of this name is present, and nobody lists a file in a folder of this name.
+    /// No peer of this name is present, and no peer lists a file in a folder of this name.
     NoPeerOrFolderCalled {
-        /// As it was called.
+        /// The peer or folder as the user named it.
         called: String,
     },
-    /// The group has no member of this name, nor one whose id begins so.
+    /// The group has no member of this name, nor one whose id begins like this.
     NoMemberCalled {
-        /// As it was called.
+        /// The member as the user named it.
         who: String,
-        /// Of an id, this many characters are enough.
+        /// The number of characters of an id that are enough to identify a member.
         least: usize,
     },
     /// The group has no member with this id.
@@ -81,96 +81,96 @@ pub enum Failure {
         /// The id.
         id: String,
     },
-    /// Several members are called so, or have ids that begin so.
+    /// Several members have this name, or ids that begin like this.
     SeveralMembers {
-        /// As it was called.
+        /// The member as the user named it.
         who: String,
     },
-    /// This member keeps the group: without it the group ends.
+    /// The member keeps the group, which would end without it.
     KeepsTheGroup {
         /// Its human name.
         name: String,
-        /// The tracker, or its host.
+        /// Whether it is the tracker or its host.
         role: MemberRole,
     },
-    /// It is not clear which file is meant.
+    /// It is not clear which file the user means.
     Ambiguous {
-        /// As it was asked for.
+        /// The name as the user gave it.
         name: String,
-        /// Why those that are offered are not taken.
+        /// Why none of the files on offer is taken.
         doubt: Doubt,
     },
-    /// The name is a folder's, which is not fetched by it.
+    /// The name is a folder's, which this get does not fetch.
     IsFolder {
-        /// The folder.
+        /// The folder's name.
         name: String,
-        /// Files in it.
+        /// The number of files in the folder.
         files: u64,
-        /// Bytes in these.
+        /// The bytes in these files.
         bytes: u64,
     },
 
-    /// A file of that name is there already.
+    /// A file of this name exists already.
     Exists,
-    /// thorp keeps the name for its own files.
+    /// thorp reserves the name for its own files.
     Reserved {
         /// The name.
         name: String,
     },
-    /// A file cannot be put where it should be.
+    /// A file cannot be stored where it should be.
     Unstorable {
-        /// The path that stands in the way, or was asked for.
+        /// The path that is in the way, or that was requested.
         path: PathBuf,
-        /// Why.
+        /// Why the file cannot be stored.
         obstacle: Obstacle,
     },
 
     /// The tracker cannot be asked.
     NoTracker {
-        /// What for.
+        /// What it would have been asked for.
         inquiry: Inquiry,
-        /// Why not, if that is known.
+        /// Why it cannot be asked, if that is known.
         trouble: Option<Trouble>,
     },
-    /// What was found is not all there is.
+    /// The answer may be incomplete.
     InPart {
-        /// Why not.
+        /// Why.
         why: Gap,
     },
-    /// The tracker has too much to do to be asked for a file.
+    /// The tracker has too much to do to look for a file.
     TrackerBusy,
-    /// The tracker has no room for what some members share, and not all of these have
-    /// answered.
+    /// The tracker has no room for the listings of some members, and not all of these members
+    /// have answered.
     NotAllAsked,
-    /// A file that others share does not come.
+    /// A file that other peers share cannot be fetched.
     Missed {
-        /// As it was asked for, or as it is listed.
+        /// The name as the user gave it, or as the file is listed.
         name: String,
-        /// Why.
+        /// Why it cannot be fetched.
         miss: Miss,
     },
-    /// Several files have failed; each was told.
+    /// Several files have failed, each with its own event.
     Several {
-        /// So many.
+        /// The number of files that have failed.
         failed: u64,
-        /// Of so many.
+        /// The number of all files.
         of: u64,
-        /// The kind of all, or [`ErrorKind::Unfinished`].
+        /// The kind of all failures if they are alike, otherwise [`ErrorKind::Unfinished`].
         kind: ErrorKind,
     },
 
-    /// The node that runs does not read what it is asked.
+    /// The running node does not read the command.
     NotAnswering {
-        /// Its process, where that is known.
+        /// The node's process id, if it is known.
         process: Option<u32>,
-        /// Whether that is suspended.
+        /// Whether the process is suspended.
         is_suspended: bool,
     },
-    /// A node that was told to stop has its state directory still.
+    /// A node that was told to stop still uses its state directory.
     StillEnding {
-        /// Its process, where that is known.
+        /// The node's process id, if it is known.
         process: Option<u32>,
-        /// How long it was waited for, in seconds.
+        /// How long the caller waited, in seconds.
         waited: u64,
     },
     /// The peer is stopping.
@@ -179,31 +179,31 @@ pub enum Failure {
     TrackerStopping,
     /// The group has removed this machine.
     Removed,
-    /// The node gave an answer that is none.
+    /// An answer of the node cannot be understood.
     AnswerGarbled,
     /// The node's answer has no end.
     AnswerCutShort,
-    /// The node that runs is another version, and this is a code of its own.
+    /// The running node is another version, with a code that this version does not know.
     OfAnotherVersion {
-        /// The kind of it.
+        /// The kind of the failure.
         kind: ErrorKind,
-        /// As that version has it.
+        /// The message or the code of that version.
         said: String,
     },
 
-    /// As many machines were removed as a group record can tell of.
+    /// The number of removed machines has reached the maximum of a group record.
     TooManyRemoved {
-        /// So many.
+        /// That maximum.
         most: usize,
     },
-    /// There are as many invites as there may be.
+    /// The number of invites has reached its maximum.
     TooManyInvites {
-        /// So many.
+        /// That maximum.
         most: usize,
     },
-    /// The group's tables are there, and its key is not.
+    /// The group's tables exist, but the CA's key does not.
     CaKeyMissing,
-    /// A file in the state directory does not hold what it should.
+    /// A file in the state directory has wrong content.
     Damaged {
         /// The file.
         path: PathBuf,
@@ -212,24 +212,24 @@ pub enum Failure {
     },
     /// A file outside the share cannot be read or written.
     DiskFailed {
-        /// What was tried, as a verb: `read`, `write`, `rename`.
+        /// What was attempted, as a verb: `read`, `write`, `rename`.
         action: String,
-        /// With which file.
+        /// The file.
         path: PathBuf,
         /// Why it failed.
         obstacle: Obstacle,
     },
-    /// What a library says, where that is all there is to say.
+    /// A library's error for which there is no code.
     Library {
-        /// For programs.
+        /// The kind of the failure.
         kind: ErrorKind,
-        /// Its own text.
+        /// The library's own text.
         text: String,
     },
 }
 
 impl Failure {
-    /// For programs.
+    /// Returns the kind of the failure, which decides the exit code.
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::NothingNamed
@@ -278,38 +278,38 @@ impl Failure {
     }
 }
 
-/// Why a file cannot be put where it should be.
+/// Why a file cannot be stored where it should be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Obstacle {
-    /// What arrived is not what was listed.
+    /// The bytes that arrived do not match the listed content.
     Mismatch,
-    /// A file goes by the name of a folder that is needed.
+    /// A file has the name of a folder that is needed.
     File,
-    /// A folder goes by the name of the file.
+    /// A folder has the name of the file.
     Folder,
-    /// A pipe, a device or a socket goes by the name of the file.
+    /// A pipe, a device or a socket has the name of the file.
     Special,
-    /// The directory is no longer where it was.
+    /// The directory was moved or removed.
     Moved,
-    /// A symbolic link on the way leads out of the directory.
+    /// A symbolic link on the path leads out of the directory.
     LeadsOutside,
-    /// The file system has no names that long.
+    /// The name is too long for the file system.
     NameTooLong,
     /// The file system is mounted read-only.
     ReadOnly,
-    /// There is no permission.
+    /// Permission was denied.
     Denied,
     /// The disk is full.
     Full,
-    /// There is no such directory.
+    /// The directory does not exist.
     NoDirectory,
-    /// What the system says otherwise.
+    /// Another error of the system.
     Other(String),
 }
 
 impl Obstacle {
-    /// What the system's error means for the user.
+    /// Translates an error of the system.
     pub fn from_io(error: &io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::PermissionDenied => Self::Denied,
@@ -330,11 +330,11 @@ impl Obstacle {
     }
 }
 
-/// Why a file that others share does not come.
+/// Why a file that other peers share cannot be fetched.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Miss {
-    /// It is still being hashed, and that does not get on.
+    /// A holder is still hashing it, without progress.
     StillHashing {
         /// The holder that hashes it.
         by: Option<Member>,
@@ -345,9 +345,9 @@ pub enum Miss {
     Unreadable,
     /// It is too large for its holders to send.
     TooLarge,
-    /// No holder can be reached.
+    /// None of its holders can be reached.
     Unreachable {
-        /// Why not the last one.
+        /// Why the last holder could not be reached.
         why: String,
     },
     /// A holder did not answer.
@@ -355,28 +355,28 @@ pub enum Miss {
         /// The holder.
         by: Member,
     },
-    /// What a holder sent is not the file, and no other holder is left.
+    /// A holder sent something other than the file, and no other holder is left.
     Mismatch {
         /// The holder.
         by: Member,
     },
-    /// It has changed at a holder since that listed it, and no other holder is left.
+    /// The file has changed since a holder listed it, and no other holder is left.
     Changed {
         /// The holder.
         at: Member,
     },
-    /// No holder is left to send the rest.
+    /// No holder is left to send the rest of the file.
     Unfinished {
-        /// Why the last one is of no use.
+        /// Why the last holder cannot send it.
         why: String,
-        /// Bytes that have come and are kept.
+        /// Bytes that have arrived and are kept.
         there: u64,
-        /// Bytes in the file.
+        /// The file's length in bytes.
         of: u64,
     },
-    /// No program could fetch it.
+    /// No program could fetch the file, for example because it is too long.
     Unfit {
-        /// What is wrong with it.
+        /// What is wrong with the file.
         why: String,
     },
 }
@@ -395,30 +395,30 @@ impl Miss {
     }
 }
 
-/// Why what was found is not all there is.
+/// Why an answer may be incomplete.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "gap", rename_all = "kebab-case")]
 pub enum Gap {
     /// The tracker has not answered in full.
     Cut,
-    /// Nor has it, for it had too much to do.
+    /// The tracker has not answered in full because it had too much to do.
     Busy,
-    /// The tracker cannot be asked: it is what the neighbours know.
+    /// The tracker cannot be asked, so only the neighbours have answered.
     NoTracker {
         /// Why, if that is known.
         trouble: Option<Trouble>,
     },
 }
 
-/// What the tracker was to be asked for.
+/// What the tracker would have been asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Inquiry {
     /// A file that no neighbour knows.
     Beyond,
-    /// A file, by a visitor that has no neighbours.
+    /// A file that a visitor, which has no neighbours, wants.
     File,
-    /// What there is in the group.
+    /// All files or peers of the group.
     Group,
 }
 
@@ -426,28 +426,28 @@ pub enum Inquiry {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "trouble", rename_all = "kebab-case")]
 pub enum Trouble {
-    /// It has ended.
+    /// The link was closed.
     Lost {
-        /// What the tracker or the connection said last.
+        /// The last error of the connection, or the tracker's last remark.
         why: String,
     },
-    /// None can be made.
+    /// No link can be made.
     Unreachable {
-        /// What was tried, and what came of it.
+        /// What was tried, and with what result.
         why: String,
     },
-    /// One of two clocks is wrong.
+    /// This machine's clock and the tracker's disagree.
     ClocksApart(Apart),
-    /// The group at that address has another CA than the one that was there.
+    /// The group at that address has another CA than before.
     ChangedCa {
         /// The address.
         address: SocketAddr,
         /// The key that this machine knows.
         pinned: String,
-        /// The key that was shown.
+        /// The key that the tracker has shown.
         shown: String,
     },
-    /// Its certificate is not believed, or this machine's is not.
+    /// The tracker's certificate or this machine's is not trusted.
     Untrusted {
         /// The address.
         address: SocketAddr,
@@ -457,7 +457,7 @@ pub enum Trouble {
 }
 
 impl Trouble {
-    /// For programs.
+    /// Returns the kind of the failure, which decides the exit code.
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Lost { .. } | Self::Unreachable { .. } => ErrorKind::Network,
@@ -467,7 +467,7 @@ impl Trouble {
     }
 }
 
-/// For logs and for other machines; the program tells its user.
+/// For logs and for other machines. The program has its own sentences for users.
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -479,32 +479,32 @@ impl fmt::Display for Trouble {
     }
 }
 
-/// Kinds of failure; each is an exit code.
+/// The kinds of failure. Each is an exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ErrorKind {
-    /// Anything else.
+    /// Any other failure.
     Other = 1,
     /// The command was not well-formed.
     Usage = 2,
-    /// No peer shares it now.
+    /// No peer shares the file now.
     NotFound = 3,
-    /// Something is in the way at the target.
+    /// Something exists already at the target.
     Exists = 4,
-    /// Several contents go by that name.
+    /// Several contents have the name.
     Ambiguous = 5,
-    /// The tracker, or every holder, is out of reach.
+    /// The tracker, or every holder, is unreachable.
     Network = 6,
-    /// Interrupted, or not finished.
+    /// The command was interrupted or could not finish.
     Unfinished = 7,
-    /// What arrived was not what was listed.
+    /// What arrived does not match what was listed.
     Verification = 8,
     /// This machine is not a member of a group.
     NotAMember = 9,
 }
 
 impl ErrorKind {
-    /// The process's exit code.
+    /// Returns the process's exit code.
     pub fn exit_code(self) -> u8 {
         self as u8
     }

@@ -1,8 +1,8 @@
-//! Commands and answers as lines of the local socket, and back.
+//! Encodes commands and events as lines of the local socket, and decodes them.
 //!
-//! Owns what a caller understands of a node that is another version, for a program
-//! is upgraded while its peer goes on: each failure has its kind beside its code, so
-//! that one whose code the caller does not know still ends with the right exit code.
+//! This module also decides what a caller understands of a node of another version, since a
+//! program may be upgraded while its peer runs: each failure carries its kind beside its code, so
+//! that a caller that does not know the code still ends with the right exit code.
 
 use std::io;
 
@@ -11,21 +11,21 @@ use serde_json::Value;
 
 use super::{Command, ErrorKind, Event, Failure};
 
-/// A command as a line, with its end.
+/// Encodes a command as a line, including the line break.
 pub fn line_of_command(command: &Command) -> io::Result<Vec<u8>> {
     let mut line = serde_json::to_vec(command)?;
     line.push(b'\n');
     Ok(line)
 }
 
-/// The command of a line.
+/// Decodes the command of a line.
 pub fn command_of(line: &str) -> Result<Command, Failure> {
     serde_json::from_str(line).map_err(|error| Failure::UnknownCommand {
         why: error.to_string(),
     })
 }
 
-/// An event as a line, with its end.
+/// Encodes an event as a line, including the line break.
 pub fn line_of(event: &Event) -> io::Result<Vec<u8>> {
     let mut line = match event {
         Event::Error(failure) => {
@@ -44,8 +44,9 @@ pub fn line_of(event: &Event) -> io::Result<Vec<u8>> {
     Ok(line)
 }
 
-/// The event of a line; nothing, if it is a remark of another version, which changes
-/// nothing. What else is not understood ends the answer: it may not look complete.
+/// Decodes a line. Returns `None` for a remark of another version, which has no effect. Any other
+/// line that is not understood ends the answer with an error, so that the answer does not look
+/// complete.
 pub fn event_of(line: &str) -> Option<Event> {
     match serde_json::from_str(line) {
         Ok(event) => Some(event),
@@ -60,7 +61,7 @@ fn add_kind(value: &mut Value, failure: &Failure) {
     value["kind"] = serde_json::to_value(failure.kind()).unwrap_or_default();
 }
 
-/// An event of another version, as far as all versions say the same.
+/// An event of another version: the fields that all versions have.
 #[derive(Deserialize)]
 struct Foreign {
     event: String,

@@ -1,20 +1,19 @@
 //! What a user can ask of a running node, and what it answers.
 //!
 //! ```text
-//! mod      commands, and which node answers which
-//! event    answers, a piece at a time
-//! line     the same as lines of the local socket, and of another version
-//! rows     what answers are made of
+//! mod      commands, and which node answers each
+//! event    the events of which an answer consists
+//! line     events as lines of the local socket, also those of another version
+//! rows     the rows of answers
 //! snapshot what a node shows of itself
-//! tracked  in it: who is there and who has what, and what each value comes from
-//! notice   what happens without being asked for
-//! failure  what went wrong, and which exit code that is
+//! tracked  its rows of peers and files, and where each value comes from
+//! notice   what a node reports unasked
+//! failure  what went wrong, and the exit code
 //! ```
 //!
-//! These values travel as JSON lines over the local socket. Nothing here is a
-//! sentence: what went wrong and what is remarked are codes with their values,
-//! and the program says it in its own words. `--json` prints the same rows, with
-//! the fields that `docs/json.md` has, and the program's sentences.
+//! These values travel as JSON lines over the local socket. Failures and remarks are codes with
+//! their values, not sentences: the program has its own words for them. `--json` prints the same
+//! rows, with the fields described in `docs/json.md`, and the program's sentences.
 
 mod event;
 mod failure;
@@ -47,17 +46,17 @@ pub use thorp_core::spared::{Lookups, Spared};
 pub enum Command {
     /// Fetch files.
     Get(Get),
-    /// List the files that match a pattern, wherever they are.
+    /// List the files that match a pattern, of all peers.
     Find {
-        /// A glob, on the full path or, without `/`, on the base name.
+        /// A glob that is matched with the whole path or, without `/`, with the base name.
         pattern: String,
     },
     /// List one peer's files, or those of all peers.
     Ls {
-        /// A name, an address, or the start of an id; where no folder is named and
-        /// no peer is called so, a folder.
+        /// A name, an address, or the start of an id. If no peer matches and `folder` is `None`,
+        /// it is taken for a folder.
         peer: Option<String>,
-        /// Only what is in this folder.
+        /// List only this folder.
         #[serde(default)]
         folder: Option<String>,
     },
@@ -65,7 +64,7 @@ pub enum Command {
     Peers,
     /// List this peer's neighbours.
     Neighbours,
-    /// Say how this peer is.
+    /// Report the node's state.
     Status,
     /// Say goodbye to every member with a link, and end.
     Stop,
@@ -73,23 +72,23 @@ pub enum Command {
     Invite {
         /// How many machines may join with it.
         uses: u32,
-        /// How long it is good for.
+        /// How long the invite is valid.
         seconds: u64,
     },
     /// List the members of the group.
     Members,
     /// Remove a member.
     Remove {
-        /// Its key: 52 characters of base32.
+        /// The member's key: 52 characters of base32.
         id: String,
     },
     /// Copy the group's hard state.
     Backup,
-    /// Show a page of what the node shows of itself.
+    /// Return a page of the node's snapshot.
     Snapshot(Ask),
-    /// Tell which rows of it have changed since a number, and go on telling.
+    /// Send the rows of the snapshot that have changed since a number, and go on doing so.
     Watch {
-        /// That of a page, or of changes told before.
+        /// The number of a page, or of changes sent before.
         since: u64,
     },
 }
@@ -100,48 +99,50 @@ pub enum Command {
 pub struct Get {
     /// File names or globs.
     pub names: Vec<String>,
-    /// An absolute directory to write to, instead of the share.
+    /// An absolute path of the directory to write to, instead of the share.
     pub dir: Option<PathBuf>,
-    /// Another name for the file (with one name only).
+    /// Another name for the file. Allowed with a single name only.
     pub rename: Option<String>,
-    /// Replace what is there.
+    /// Whether existing files are replaced.
     pub overwrite: bool,
-    /// What is in the way gets this name, beside where it was, once the wanted
-    /// file has arrived (with one name only).
+    /// The name that an existing file gets, in the same directory, once the wanted file has
+    /// arrived. Allowed with a single name only.
     pub set_aside: Option<String>,
-    /// Only from this peer: a name, an address, or the start of an id.
+    /// The only peer to fetch from: a name, an address, or the start of an id.
     pub from: Option<String>,
-    /// Only the content whose root starts so.
+    /// The beginning of the content's root.
     pub root: Option<String>,
-    /// What is waited for.
+    /// What the get waits for.
     pub wait: Wait,
-    /// Files that may act by lying there come by a pattern or a base name too.
+    /// Whether a pattern or a base name also matches files that may act by merely being there
+    /// (see [`thorp_wire::reserved::acts_unasked`]).
     pub hidden: bool,
-    /// Whether a name may be a folder's.
+    /// Whether a name may be that of a folder.
     pub folders: Folders,
 }
 
-/// What a fetch waits for when it does not come.
+/// What a get waits for if a file cannot be fetched at once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Wait {
-    /// Nothing.
+    /// The get waits for nothing.
     #[default]
     No,
-    /// Files that were begun, until they come.
+    /// The get waits for files that it has begun to fetch.
     Begun,
-    /// All, those too that no peer has yet, for so many seconds; or until they come.
+    /// The get waits for all files, even those that no peer has yet, for this many seconds or
+    /// without a limit.
     All(Option<u64>),
 }
 
 /// Which node answers a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AskedOf {
-    /// A peer: the one that runs, or a visitor in its place.
+    /// A peer: the running one, or a visitor in its place.
     Peer,
-    /// The peer that runs: a visitor knows nothing of it.
+    /// The running peer: a visitor has nothing to answer.
     RunningPeer,
-    /// The node that runs, peer or tracker.
+    /// The running node, peer or tracker.
     RunningNode,
     /// The machine that keeps the group's CA, while its tracker runs.
     RunningTracker,
@@ -150,7 +151,7 @@ pub enum AskedOf {
 }
 
 impl Command {
-    /// Which node answers it.
+    /// Returns which node answers it.
     pub fn asked_of(&self) -> AskedOf {
         match self {
             Self::Get(_) | Self::Find { .. } | Self::Ls { .. } | Self::Peers => AskedOf::Peer,
@@ -164,7 +165,7 @@ impl Command {
     }
 }
 
-/// Commands of each kind.
+/// Returns one command of each kind.
 #[cfg(test)]
 pub(crate) fn one_of_each() -> Vec<Command> {
     let text = String::new;
@@ -189,7 +190,7 @@ pub(crate) fn one_of_each() -> Vec<Command> {
         Command::Snapshot(Ask::first(snapshot::Part::Node, 1)),
         Command::Watch { since: 0 },
     ];
-    // A new one is not compiled before it stands above.
+    // A new command does not compile until it is also in the list above.
     for command in &all {
         match command {
             Command::Get(_)

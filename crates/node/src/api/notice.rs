@@ -1,4 +1,4 @@
-//! What happens without being asked for, worth a line for a user who watches.
+//! What a node reports unasked, for a user who watches it.
 
 use std::path::PathBuf;
 
@@ -9,10 +9,10 @@ use thorp_wire::MemberName;
 use super::failure::Trouble;
 use super::rows::Member;
 
-/// Something that happened.
+/// An event of interest to the user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notice {
-    /// Dialling the tracker.
+    /// The peer dials the tracker.
     Connecting {
         /// Its address.
         address: String,
@@ -21,79 +21,79 @@ pub enum Notice {
     },
     /// The tracker has accepted this peer.
     Connected,
-    /// The tracker is out of reach or gone; trying goes on.
+    /// The tracker is unreachable or gone. The peer goes on trying.
     TrackerLost(Trouble),
-    /// Something to know, with nothing to do.
+    /// Something to know that needs no action.
     Note(Note),
-    /// Something to know, and perhaps to mend.
+    /// Something to know that may need action.
     Warning(Warning),
 }
 
-/// A remark that changes nothing.
+/// A remark without any effect on the answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "note", rename_all = "kebab-case")]
 pub enum Note {
-    /// A node has read the command, and answers it. The first line of every answer;
-    /// callers are not shown it.
+    /// A node has read the command and answers it. This is the first line of every answer, and is
+    /// not passed on to callers.
     Taken,
-    /// The node that runs has not read the command yet, and is waited for.
+    /// The running node has not read the command yet, and the caller waits.
     Unanswered {
-        /// Its process, where that is known.
+        /// The node's process id, if it is known.
         process: Option<u32>,
     },
-    /// The key of a group that this machine has just come to know. Nothing but
-    /// the tracker's word says that it is the right one.
+    /// The group's CA was unknown to this machine until now, and only the tracker's word vouches
+    /// for it.
     TakenOnTrust {
         /// The key of the group's CA.
         ca: String,
     },
-    /// Many machines join the group at this moment. This one waits for its turn, and goes
-    /// on by itself.
+    /// Many machines are joining the group. This one waits for its turn, and then joins by
+    /// itself.
     WaitsToJoin,
-    /// The group lets in any machine that asks: a removed member can come back
-    /// with another key.
+    /// The group admits every machine that asks, so a removed member can come back with another
+    /// key.
     OpenGroup,
-    /// A file that a pattern matches is not fetched: under this name it would
-    /// change what is shared.
+    /// A file that a pattern matches is not fetched: under this name it would change what is
+    /// shared.
     LeftOut {
-        /// Its name.
+        /// The file's name.
         name: String,
     },
-    /// The file system there cannot rename without replacing: what another program
-    /// puts by the same name at the same moment may be lost.
+    /// The file system cannot rename without replacing: a file that another program creates under
+    /// the same name at the same moment may be lost.
     LooksFirst {
         /// The directory.
         path: PathBuf,
     },
-    /// Files that a pattern matches are not fetched: they may act by lying there.
+    /// Files that a pattern matches are not fetched, since they may act by merely being there.
     HiddenLeftOut {
-        /// So many.
+        /// The number of these files.
         files: u64,
     },
-    /// Nothing matches, for no peer shares a file.
+    /// Nothing matches, because no peer shares a file.
     NoFiles,
-    /// The tracker has not answered in full: there may be more.
+    /// The tracker has not answered in full, so there may be more.
     TrackerInPart,
-    /// The tracker cannot be asked: this is what the neighbours know.
+    /// The tracker cannot be asked, so only the neighbours have answered.
     NeighboursOnly {
         /// Why, if that is known.
         trouble: Option<Trouble>,
     },
 }
 
-/// Something that does not go as it should.
+/// Something is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Warning {
     /// There is no link to the tracker, and waiting will not bring one.
     Tracker(Trouble),
-    /// This machine has another name in its group than the one it was given now.
+    /// This machine has another name in its group than the user has now given.
     CalledOtherwise {
-        /// In the group.
+        /// Its name in the group.
         called: MemberName,
-        /// Now.
+        /// The name that the user has given.
         wanted: MemberName,
     },
-    /// A member does not keep this peer's listing: it is too long.
+    /// A member refuses this peer's listing because it is too long.
     NotListed {
         /// The member.
         by: Member,
@@ -108,36 +108,36 @@ pub enum Warning {
         /// The member.
         member: Member,
     },
-    /// A member has sent something else than the file it lists.
+    /// A member has sent something other than the file it lists.
     Liar {
         /// The member.
         member: Member,
     },
-    /// The file with the neighbours from earlier is damaged.
+    /// The file that remembers neighbours is damaged.
     NeighboursDamaged {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
         why: String,
-        /// What it is called now, beside where it was.
+        /// Its new name, in the same directory.
         set_aside: String,
     },
-    /// The tracker's disk does not take what the group decides: no machine becomes a
-    /// member until it does.
+    /// The tracker's disk cannot record the group's decisions. No machine becomes a member until
+    /// it can.
     GroupUnsaved {
-        /// What the system says.
+        /// The system's error.
         why: String,
     },
-    /// The neighbours from earlier cannot be read.
+    /// The file that remembers neighbours cannot be read.
     NeighboursUnread {
-        /// What the system says.
+        /// The system's error.
         why: String,
     },
-    /// Neighbours cannot be written down for the next start.
+    /// The neighbours cannot be saved for the next start.
     NeighboursUnsaved {
-        /// What the system says.
+        /// The system's error.
         why: String,
     },
-    /// About the share.
+    /// A warning about the share.
     Share(share::ShareWarning),
 }

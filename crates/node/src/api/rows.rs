@@ -1,6 +1,6 @@
-//! What an answer and a screen are made of: files, members, peers, figures.
+//! The rows of answers and screens: files, members, peers, figures.
 //!
-//! Their field names are those of `--json`.
+//! Their fields are named as in `--json`.
 
 use std::path::PathBuf;
 
@@ -10,22 +10,22 @@ use thorp_core::spared::Spared;
 use thorp_core::tracker::Counts;
 use thorp_files::share::Totals;
 
-/// A file of some peer: one row for each (name, content).
+/// A file that peers list: one row for each name and content.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileRow {
     /// Its path in the share.
     pub name: String,
-    /// In bytes.
+    /// The length in bytes.
     pub length: u64,
-    /// Last modified, in seconds since 1970.
+    /// The time of the last modification, in seconds since 1970.
     pub mtime: i64,
-    /// Nanoseconds beyond that second.
+    /// The nanoseconds beyond that second.
     #[serde(default)]
     pub mtime_ns: u32,
-    /// Its owner may execute it, where it lies.
+    /// Whether its owner may execute it, on the machine that lists it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub executable: bool,
-    /// 64 hexadecimal digits, once it has been hashed.
+    /// The root, 64 hexadecimal digits, once the file has been hashed.
     pub root: Option<String>,
     /// The peers that list it.
     pub holders: Vec<HolderRow>,
@@ -34,24 +34,24 @@ pub struct FileRow {
 /// A peer that lists a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HolderRow {
-    /// The member.
+    /// The peer.
     #[serde(flatten)]
     pub member: Member,
-    /// It is fetching the file, and has a part of it so far.
+    /// Whether the peer is still fetching the file and has only a part of it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub partial: bool,
 }
 
-/// A member, and where it is.
+/// A member and its address.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Member {
-    /// 52 characters of base32.
+    /// Its key, 52 characters of base32.
     pub id: String,
     /// Its human name.
     pub name: Option<String>,
     /// Its IP address.
     pub address: String,
-    /// Its port; 0 where its address is not known.
+    /// Its port; 0 if its address is not known.
     pub port: u16,
 }
 
@@ -61,176 +61,176 @@ pub struct PeerRow {
     /// The member.
     #[serde(flatten)]
     pub member: Member,
-    /// Files it lists.
+    /// The number of files that it lists.
     pub files: u64,
-    /// Bytes in them.
+    /// The bytes in these files.
     pub bytes: u64,
-    /// The addresses (or ids, where unknown) of its neighbours.
+    /// The addresses of its neighbours, or ids where no address is known.
     pub neighbours: Vec<String>,
 }
 
 /// A member of the group, present or not.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GroupMember {
-    /// 52 characters of base32.
+    /// Its key, 52 characters of base32.
     pub id: String,
     /// Its human name.
     pub name: String,
-    /// What it is to the group.
+    /// Its role in the group.
     pub role: MemberRole,
     /// When it joined, in seconds since 1970.
     pub since: u64,
     /// Whether it has been removed.
     pub removed: bool,
-    /// Whether it is there now; unknown while the tracker does not run.
+    /// Whether it is present; `None` if the tracker does not run.
     pub present: Option<bool>,
-    /// When the tracker saw it last, in seconds since 1970, if that is known: to
-    /// some minutes for one that is there.
+    /// When the tracker last saw it, in seconds since 1970, if that is known. For a present
+    /// member this is exact to some minutes.
     #[serde(default)]
     pub last_seen: Option<u64>,
 }
 
-/// What a member is to the group.
+/// The role of a member in the group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum MemberRole {
     /// The tracker itself.
     Tracker,
-    /// The peer that the tracker is inside of.
+    /// The peer that contains the tracker.
     Host,
     /// Any other machine.
     Member,
 }
 
-/// How a peer is.
+/// The state of a peer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
-    /// Itself.
+    /// Its key, 52 characters of base32.
     pub id: String,
     /// Its human name.
     pub name: Option<String>,
-    /// The share; nothing for a visitor.
+    /// The shared directory; `None` for a visitor.
     pub share: Option<PathBuf>,
-    /// Where it listens.
+    /// The address at which it listens.
     pub listen: Option<String>,
     /// Its tracker's address.
     pub tracker: Option<String>,
-    /// Whether there is a link to the tracker now.
+    /// Whether it has a link to the tracker.
     pub tracker_connected: bool,
     /// The key of the group's CA.
     pub ca: String,
-    /// What it lists.
+    /// What it shares.
     #[serde(flatten)]
     pub offered: Offered,
-    /// What interrupted fetches have left in the share. Counted when a user asks, so
-    /// there is none in a snapshot.
+    /// What interrupted fetches have left in the share. It is counted only for `status`, so it is
+    /// missing in a snapshot.
     #[serde(default)]
     pub partial: Option<PartialFiles>,
-    /// Number of neighbours.
+    /// The number of neighbours.
     pub neighbours: u64,
-    /// Bytes of large files that were sent since the start.
+    /// Bytes of large files sent since the start.
     pub sent: u64,
-    /// Bytes of large files that were received since the start.
+    /// Bytes of large files received since the start.
     pub received: u64,
-    /// Lookups so far, by which member answered.
+    /// The lookups since the start, by which member answered.
     pub lookups: Tally,
-    /// How many of them the tracker was spared.
+    /// How many of them did without the tracker.
     #[serde(default)]
     pub spared: Spared,
     /// When its certificate ends, in seconds since 1970.
     pub certificate_ends: i64,
-    /// Whether that is in less than ten days, though it is renewed daily.
+    /// Whether that is in less than ten days, although certificates are renewed daily.
     pub certificate_ends_soon: bool,
     /// The program's version.
     pub version: String,
 }
 
-/// A share in numbers.
+/// The figures of a share.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Offered {
-    /// Files that are listed.
+    /// The number of listed files.
     pub files: u64,
-    /// Bytes in them.
+    /// The bytes in these files.
     pub bytes: u64,
-    /// Of these files, symbolic links to others of them.
+    /// How many of these files are symbolic links to others of them.
     #[serde(default)]
     pub links: u64,
-    /// Of these files, still to be hashed.
+    /// How many of these files are still to be hashed.
     pub unhashed: u64,
-    /// Files and folders that were left out.
+    /// The number of files and folders that are left out.
     pub skipped: u64,
-    /// Of these, symbolic links.
+    /// How many of these are symbolic links.
     #[serde(default)]
     pub skipped_links: u64,
-    /// Files that were opened since the start, to be hashed or sent. What is
-    /// remembered from an earlier start is not hashed again.
+    /// The number of files opened since the start, to be hashed or sent. Hashes remembered from
+    /// an earlier start are not computed again.
     pub opened: u64,
 }
 
-/// Partial files that no fetch writes at this moment.
+/// Partial files that no fetch is writing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartialFiles {
-    /// How many there are.
+    /// Their number.
     pub files: u64,
-    /// What they take on the disk, in bytes.
+    /// Their size on the disk, in bytes.
     pub bytes: u64,
-    /// Whether there may be more: counting them took too long.
+    /// Whether there may be more, because counting them took too long.
     pub in_part: bool,
 }
 
-/// How a tracker is.
+/// The state of a tracker.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TrackerStatus {
-    /// Itself.
+    /// Its key, 52 characters of base32.
     pub id: String,
-    /// Where it listens.
+    /// The address at which it listens.
     pub listen: String,
     /// The key of the group's CA.
     pub ca: String,
-    /// Whether it lets in any machine that asks.
+    /// Whether the group admits every machine that asks.
     pub open: bool,
-    /// Peers that are present.
+    /// The number of present peers.
     pub peers: u64,
-    /// Files they list, each counted for each peer.
+    /// The number of listed files; a file counts once for each peer that lists it.
     pub entries: u64,
-    /// What it has counted since it started.
+    /// Its counters since the start.
     #[serde(flatten)]
     pub counts: Counts,
     /// The program's version.
     pub version: String,
 }
 
-/// How far the hashing of a wanted file has come.
+/// The progress of hashing a wanted file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hashing {
-    /// As it was asked for.
+    /// The name as the user gave it.
     pub name: String,
-    /// Bytes in it.
+    /// The file's length in bytes.
     pub length: u64,
-    /// Bytes that were hashed.
+    /// Bytes hashed so far.
     pub hashed: u64,
     /// The holder that hashes it.
     pub by: Option<Member>,
 }
 
-/// How far a fetch has come.
+/// The progress of a get.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
-    /// Files that have arrived or failed.
+    /// The number of files that have arrived or failed.
     pub files: u64,
-    /// Files wanted.
+    /// The number of wanted files.
     pub of_files: u64,
-    /// Bytes that are there and verified.
+    /// Bytes that have arrived and been verified.
     pub bytes: u64,
-    /// Bytes wanted.
+    /// The bytes in the wanted files.
     pub of_bytes: u64,
-    /// Bytes a second, over the last seconds.
+    /// Bytes per second, over the last seconds.
     pub rate: u64,
-    /// Seconds that the rest takes at this rate; nothing where nothing comes.
+    /// Seconds that the rest will take at this rate; `None` if nothing arrives.
     pub eta: Option<u64>,
-    /// Members that pieces of large files are coming from.
+    /// The number of members from which pieces of large files arrive.
     pub sources: u32,
-    /// Members that have too much to do to send pieces now, and are asked again.
+    /// The number of members that are too busy to send pieces now and will be asked again.
     #[serde(default)]
     pub busy: u32,
 }
@@ -238,34 +238,34 @@ pub struct Progress {
 /// A file that has arrived.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Fetched {
-    /// As it is listed.
+    /// The name as it is listed.
     pub name: String,
-    /// Where it is now.
+    /// Its path on this machine.
     pub path: PathBuf,
-    /// In bytes.
+    /// The length in bytes.
     pub length: u64,
-    /// 64 hexadecimal digits.
+    /// The root, 64 hexadecimal digits.
     pub root: String,
-    /// The peer that sent it, or most of it; none for an empty file or one that
-    /// was there already.
+    /// The peer that sent all or most of it; `None` for an empty file or one that was there
+    /// already.
     pub from: Option<Member>,
-    /// Every peer that sent some of it, the one that sent most first.
+    /// Every peer that sent a part of it, the one that sent most first.
     pub sources: Vec<Member>,
-    /// Bytes of it that came over the network: fewer than its length where some
-    /// were there before, more where some came twice.
+    /// Bytes of it that came over the network: fewer than its length if a part was there before,
+    /// more if some came twice.
     pub received: u64,
-    /// Which member said where it is.
+    /// Which member found it.
     pub answer: Provenance,
-    /// From asking to having it, in milliseconds.
+    /// The time from the request to the end, in milliseconds.
     pub ms: f64,
 }
 
-/// Which member said where a file is, and whether the tracker was asked on the way.
+/// Which member found a file, and whether the tracker was asked for it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Provenance {
-    /// Which stage of the lookup answered.
+    /// The stage of the lookup that found it.
     pub source: AnswerSource,
-    /// The neighbour that answered when it was asked; nothing otherwise.
+    /// The neighbour that found it when it was asked; otherwise `None`.
     pub via: Option<Member>,
     /// Whether the tracker was asked.
     pub tracker_asked: bool,
@@ -275,26 +275,26 @@ pub struct Provenance {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum AnswerSource {
-    /// This peer's own memory of a neighbour's listing: no member was asked.
+    /// This peer's memory of a neighbour's listing: no member was asked.
     Memory,
-    /// A neighbour, when it was asked.
+    /// A neighbour that was asked.
     Neighbour,
     /// The tracker.
     Tracker,
-    /// It was there already.
+    /// None: the file was there already.
     Local,
 }
 
-/// The end of an answer that went well.
+/// The end of a successful answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Done {
-    /// Files fetched, or rows listed.
+    /// The number of files fetched, or of rows listed.
     pub count: u64,
-    /// Bytes in them.
+    /// The bytes in these files.
     pub bytes: u64,
     /// How long it took, in milliseconds.
     pub ms: f64,
-    /// Files that a pattern matched and that were left out.
+    /// The number of files that a pattern matched and that were left out.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub left_out: u64,
 }

@@ -16,52 +16,51 @@ use super::failure::Trouble;
 use super::rows::{Done, FileRow, Member, Offered, PeerRow, Status, TrackerStatus};
 use super::tracked::{TrackedFile, TrackedPeer};
 
-/// Neighbours that a peer lists of each of its own.
+/// The maximum number of neighbours in the row of a peer that `thorp neighbours` lists.
 const LISTED_NEIGHBOURS: usize = 64;
-/// Which page a reader asks for.
+/// A reader's request for a page.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ask {
-    /// Of what.
+    /// The part of the snapshot.
     pub part: Part,
-    /// From where, and in which direction.
+    /// The place of the page.
     #[serde(default)]
     pub at: At,
-    /// At most so many rows.
+    /// The maximum number of rows.
     #[serde(default = "usual_limit")]
     pub limit: usize,
-    /// In each row, at most so many names of files or members.
+    /// The maximum number of names of files or members in each row.
     #[serde(default = "usual_names")]
     pub names: usize,
 }
 
-/// What there are pages of.
+/// A part of a snapshot, which has its own pages.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Part {
-    /// At a tracker the peers that are present, at a peer its neighbours; by
-    /// address, then by id.
+    /// At a tracker the present peers, at a peer its neighbours; ordered by address, then by id.
     Peers,
-    /// Files, by name: a row for each name and content.
+    /// Files, ordered by name: one row for each name and content.
     Files,
-    /// What one of them lists, by name.
+    /// The files that one peer lists, ordered by name.
     FilesOf {
-        /// Its key: 52 characters of base32.
+        /// The peer's key, 52 characters of base32.
         id: String,
     },
-    /// The node itself, in one row: its link to the tracker, its lookups by who
+    /// The node itself, in one row: its link to the tracker, and its lookups by which member
     /// answered.
     Node,
-    /// What a peer offers, and what was left out and why, in one row.
+    /// What a peer shares, and how much is left out for which reason, in one row.
     Share,
-    /// The files and folders that a peer does not offer, each with why; by path.
+    /// The files and folders that a peer leaves out, each with the reason; ordered by path.
     LeftOut,
-    /// The large files that are on their way at this moment.
+    /// The large files that are being fetched.
     Transfers,
-    /// The last warnings.
+    /// The latest warnings.
     Warnings,
 }
 
-/// Where a page is.
+/// The place of a page in its part.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum At {
@@ -70,53 +69,53 @@ pub enum At {
     Start,
     /// The last rows.
     End,
-    /// The rows behind this one.
+    /// The rows after this one.
     After(RowKey),
-    /// This row and those behind it.
+    /// This row and the rows after it.
     From(RowKey),
-    /// The rows before this one, those next to it.
+    /// The last rows before this one.
     Before(RowKey),
 }
 
-/// Where a row stands among the others, whether it is still there or not.
+/// The place of a row among the others, whether or not the row still exists.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RowKey {
-    /// A member's.
+    /// The place of a member's row.
     Peer {
-        /// Its address.
+        /// The member's address.
         address: SocketAddr,
-        /// Its id.
+        /// The member's id.
         id: String,
     },
-    /// A file's.
+    /// The place of a file's row.
     File {
-        /// Its name.
+        /// The file's name.
         name: String,
         /// Its number, from 0, among the files of this name.
         nth: usize,
     },
-    /// Of something that is left out.
+    /// The place of a row about something left out.
     Path {
-        /// Relative to the share.
+        /// Its path, relative to the share.
         path: String,
-        /// The same in hexadecimal digits, where it is not UTF-8.
+        /// The path in hexadecimal digits, if it is not UTF-8.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         bytes: Option<String>,
     },
 }
 
-/// A page, rows always in the order of their part.
+/// A page. Its rows are in the order of their part.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Page {
-    /// Everything up to the change with this number is in it.
+    /// The number of the latest change that is included.
     pub number: u64,
-    /// How many rows there are in all. A file without a root counts for each
-    /// member that lists it.
+    /// The number of rows in the part. A file without a root counts for each member that lists
+    /// it.
     pub total: u64,
     /// The rows.
     pub rows: Vec<SnapshotRow>,
-    /// Whether there are more in the direction that was asked for.
+    /// Whether there are more rows in the requested direction.
     pub more: bool,
 }
 
@@ -144,47 +143,46 @@ pub enum SnapshotRow {
     Warning(WarningRow),
 }
 
-/// What a peer offers.
+/// What a peer shares.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShareRow {
-    /// The directory.
+    /// The shared directory.
     pub directory: PathBuf,
-    /// What is listed of it.
+    /// The figures of what is listed.
     #[serde(flatten)]
     pub offered: Offered,
-    /// Files and folders that were left out, by why.
+    /// The number of files and folders that are left out, by reason.
     pub left_out: LeftOut,
 }
 
-/// How much was left out of a share, by why.
+/// How much is left out of a share, by reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeftOut {
-    /// Their names start with a dot.
+    /// Names that start with a dot.
     pub hidden: u64,
-    /// A `.thorpignore` says so.
+    /// Files and folders that a `.thorpignore` excludes.
     pub ignored: u64,
-    /// Their names are not UTF-8, or too long.
+    /// Names that are not UTF-8 or too long.
     pub unnameable: u64,
-    /// They cannot be opened.
+    /// Files and folders that cannot be opened.
     pub unreadable: u64,
-    /// They are folders whose `.thorpignore` cannot be read.
+    /// Folders whose `.thorpignore` cannot be read.
     #[serde(default)]
     pub ignore_files: u64,
-    /// They are symbolic links that lead to no file of the share.
+    /// Symbolic links that do not lead to a file of the share.
     pub symlinks: u64,
-    /// They are devices, sockets or pipes.
+    /// Devices, sockets and pipes.
     pub special: u64,
-    /// There are thorp's keys in them.
+    /// Folders that contain thorp's keys.
     pub keys: u64,
 }
 
-/// Something that is not shared. What is beneath a folder that is left out has no
-/// row.
+/// Something that is not shared. The content of a folder that is left out has no rows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeftOutRow {
-    /// Its path relative to the share; of the share itself an empty one.
+    /// Its path relative to the share; empty for the share itself.
     pub path: String,
-    /// The same in hexadecimal digits, where it is not UTF-8.
+    /// The path in hexadecimal digits, if it is not UTF-8.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes: Option<String>,
     /// Why it is not shared.
@@ -197,116 +195,117 @@ pub struct LeftOutRow {
 pub enum WhyLeftOut {
     /// Its name starts with a dot.
     Hidden,
-    /// A `.thorpignore` says so.
+    /// A `.thorpignore` excludes it.
     Ignored,
-    /// A folder whose `.thorpignore` cannot be read.
+    /// It is a folder whose `.thorpignore` cannot be read.
     IgnoreFile,
-    /// Its name is not UTF-8, or its path too long.
+    /// Its name is not UTF-8, or its path is too long.
     Unnameable,
     /// It cannot be opened.
     Unreadable,
-    /// A symbolic link that leads out of the share.
+    /// It is a symbolic link that leads out of the share.
     LinkOut,
-    /// A symbolic link that leads nowhere, or in a circle.
+    /// It is a symbolic link that leads nowhere or in a circle.
     LinkBroken,
-    /// A symbolic link to a folder.
+    /// It is a symbolic link to a folder.
     LinkToFolder,
-    /// A symbolic link to something that is left out itself.
+    /// It is a symbolic link to something that is left out.
     LinkToLeftOut,
     /// It is a device, a socket or a pipe.
     Special,
-    /// There are thorp's keys in it.
+    /// It contains thorp's keys.
     Keys,
 }
 
-/// A large file on its way.
+/// A large file that is being fetched.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TransferRow {
     /// Its name, as this peer or a neighbour lists it.
     pub name: Option<String>,
-    /// 64 hexadecimal digits.
+    /// Its root, 64 hexadecimal digits.
     pub root: String,
-    /// Bytes in it.
+    /// Its length in bytes.
     pub length: u64,
     /// Bytes of it that are here and verified.
     pub verified: u64,
-    /// Bytes that have come over the network for it.
+    /// Bytes received for it over the network.
     pub received: u64,
-    /// Bytes a second that come, over the seconds since it was first looked at.
+    /// Bytes received per second, over the last seconds. It is measured only while readers ask
+    /// for it.
     pub rate: u64,
-    /// Members that pieces come from now.
+    /// The number of members from which pieces arrive now.
     pub sources: u32,
-    /// Who has sent how many bytes of it, most first.
+    /// The members that have sent accepted bytes, and how many each; those that sent most first.
     pub sent_by: Vec<(String, u64)>,
 }
 
-/// A warning: which one, and what it is about. What it has no value for is
-/// `null`.
+/// A warning: its code and what it is about. Values that do not apply are `null`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WarningRow {
-    /// Its number: later ones have higher ones.
+    /// Its number; later warnings have higher numbers.
     pub number: u64,
-    /// Which one it is, in a word.
+    /// Its code.
     pub warning: String,
     /// The member that it is about.
     pub member: Option<Member>,
-    /// A name that it is about.
+    /// The name that it is about.
     pub name: Option<String>,
-    /// A file or directory that it is about.
+    /// The file or directory that it is about.
     pub path: Option<String>,
-    /// How many there are of what it is about.
+    /// The number of things that it is about.
     pub count: Option<u64>,
-    /// Why, as the system says.
+    /// The reason, as the system reports it.
     pub why: Option<String>,
     /// Why there is no link to the tracker.
     pub trouble: Option<Trouble>,
 }
 
-/// What has become of a row.
+/// What has happened to a row.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Change {
-    /// It is new, or different.
+    /// The row is new or different.
     Now(Box<SnapshotRow>),
-    /// It is not there any more.
+    /// The row no longer exists.
     Gone(Gone),
 }
 
-/// Which row is not there any more.
+/// Identifies a row that no longer exists.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Gone {
-    /// A peer's.
+    /// The row of a peer.
     Peer {
         /// Its key: 52 characters of base32.
         id: String,
     },
-    /// That of a transfer which is over, whether all of the file is here or not.
+    /// The row of a transfer that has ended, successfully or not.
     Transfer {
-        /// Its root: 64 hexadecimal digits.
+        /// The file's root, 64 hexadecimal digits.
         root: String,
     },
 }
 
-/// What a reader is told that knows everything up to a number.
+/// The news for a reader that knows everything up to a number.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Fresh {
-    /// Rows that have changed since, those that changed last at the end.
+    /// The rows that have changed since, the latest change last.
     Changes {
-        /// Everything up to the change with this number is in it.
+        /// The number of the latest change that is included.
         number: u64,
-        /// The rows.
+        /// The changed rows.
         changes: Vec<Change>,
     },
-    /// It is too far behind: pages anew, and then what changes after this number.
+    /// The reader is too far behind: it has to read all pages again, and then the changes after
+    /// this number.
     StartAgain {
-        /// That of the latest change.
+        /// The number of the latest change.
         number: u64,
     },
 }
 
 impl Ask {
-    /// The first rows of a part.
+    /// Asks for the first rows of a part.
     pub fn first(part: Part, limit: usize) -> Self {
         Self {
             part,
@@ -316,7 +315,7 @@ impl Ask {
         }
     }
 
-    /// A peer's neighbours, as [`Page::neighbours`] lists them.
+    /// Asks for all neighbours of a peer, as needed by [`Page::neighbours`].
     pub fn neighbours() -> Self {
         Self {
             names: LISTED_NEIGHBOURS,
@@ -324,7 +323,7 @@ impl Ask {
         }
     }
 
-    /// Whether ids are ids, and the place is one in its part.
+    /// Whether ids are valid, and the place belongs to the part.
     pub(crate) fn is_possible(&self) -> bool {
         let is_id = |id: &str| id.parse::<PeerId>().is_ok();
         let has_part = match &self.part {
@@ -347,7 +346,7 @@ impl Ask {
 }
 
 impl Page {
-    /// That it is all that was asked for.
+    /// Returns the end of an answer that consists of this page.
     pub(crate) fn done(&self) -> Done {
         Done {
             count: self.rows.len() as u64,
@@ -355,7 +354,8 @@ impl Page {
         }
     }
 
-    /// For the page behind this one, which was asked for so; none behind the last.
+    /// Returns the request for the page after this one, given this page's request; `None` after
+    /// the last page.
     pub fn next(&self, ask: &Ask) -> Option<Ask> {
         let last = self.rows.last().filter(|_| self.more)?;
         Some(Ask {
@@ -364,7 +364,7 @@ impl Page {
         })
     }
 
-    /// The neighbours in it, as `thorp neighbours` lists them.
+    /// Returns the neighbours in it, as `thorp neighbours` lists them.
     pub fn neighbours(self) -> impl Iterator<Item = PeerRow> {
         self.rows.into_iter().filter_map(|row| match row {
             SnapshotRow::Peer(peer) => Some(peer.into()),
@@ -374,7 +374,7 @@ impl Page {
 }
 
 impl SnapshotRow {
-    /// Where it stands, in a part with many rows.
+    /// Returns its place, in a part with many rows.
     pub fn key(&self) -> Option<RowKey> {
         match self {
             Self::Peer(peer) => Some(RowKey::Peer {
@@ -397,7 +397,7 @@ impl SnapshotRow {
         }
     }
 
-    /// About how many bytes it takes on the local socket.
+    /// Returns its approximate size on the local socket, in bytes.
     pub(crate) fn cost(&self) -> usize {
         const ROW: usize = 300;
         const MEMBER: usize = 130;
@@ -415,7 +415,7 @@ impl SnapshotRow {
 }
 
 impl RowKey {
-    /// The path in it, if there is one.
+    /// Returns its path, if it has one.
     pub(crate) fn as_path(&self) -> Option<PathBuf> {
         match self {
             Self::Path { path, bytes: None } => Some(path.into()),
@@ -431,7 +431,7 @@ impl RowKey {
 }
 
 impl LeftOutRow {
-    /// About something at this path, relative to the share.
+    /// Makes the row of something at this path, relative to the share.
     pub(crate) fn new(path: &Path, why: WhyLeftOut) -> Self {
         let bytes = match path.to_str() {
             Some(_) => None,
@@ -464,7 +464,7 @@ impl From<LeftOutCause> for WhyLeftOut {
 }
 
 impl WarningRow {
-    /// About how many bytes its texts take.
+    /// Returns the approximate size of its texts, in bytes.
     fn cost(&self) -> usize {
         let texts = [&self.name, &self.path, &self.why];
         texts.into_iter().flatten().map(String::len).sum()

@@ -1,7 +1,6 @@
-//! Rows of those who are there and of what they have, and what each value comes from.
+//! The rows of peers and of files, and where each value comes from.
 //!
-//! What a row says of others than its own peer or file is found out in
-//! [`snapshot`](crate::snapshot).
+//! [`snapshot`](crate::snapshot) finds out what a row says about members other than its own.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -11,86 +10,86 @@ use thorp_core::presence::Presence;
 
 use super::rows::{Member, PeerRow};
 
-/// Digits of an id that tell one member from another to a person.
+/// The number of digits of an id that a user needs to tell members apart.
 const ID_DIGITS: usize = 8;
 
-/// A peer that is present, or a neighbour.
+/// A present peer, or a neighbour.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TrackedPeer {
-    /// Who.
+    /// The peer.
     #[serde(flatten)]
     pub member: Member,
-    /// Whether another one in this part has the same address.
+    /// Whether another peer in this part has the same address.
     pub shares_address: bool,
-    /// Files it lists.
+    /// The number of files that it lists.
     pub files: u64,
-    /// Bytes in them.
+    /// The bytes in these files.
     pub bytes: u64,
-    /// The state of its listing: another one after each change of it.
+    /// The state of its listing: a number that changes whenever the listing does.
     pub listing: Option<u64>,
-    /// Names of its files in order, the first ones.
+    /// The names of its first files, in order.
     pub names: Vec<String>,
-    /// Its neighbours: those that are known here by address, then the others.
+    /// Its neighbours: first those whose address is known here, then the others.
     pub neighbours: Vec<MemberRef>,
-    /// How many neighbours it has in all.
+    /// The number of all its neighbours.
     pub neighbours_total: u64,
 }
 
-/// A file, as several members may list it.
+/// A file that one or several members list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TrackedFile {
-    /// Its name.
+    /// The file's name.
     pub name: String,
     /// Its number, from 0, among the files of this name.
     pub nth: usize,
-    /// Whether another content goes by the same name.
+    /// Whether another content has the same name.
     pub has_twin: bool,
-    /// In bytes.
+    /// The length in bytes.
     pub length: u64,
-    /// Last modified, in seconds since 1970.
+    /// The time of the last modification, in seconds since 1970.
     pub mtime: i64,
-    /// Nanoseconds beyond that second.
+    /// The nanoseconds beyond that second.
     #[serde(default)]
     pub mtime_ns: u32,
-    /// Its owner may execute it, where it lies.
+    /// Whether its owner may execute it, on the machine that lists it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub executable: bool,
-    /// 64 hexadecimal digits, once it has been hashed.
+    /// The root, 64 hexadecimal digits, once the file has been hashed.
     pub root: Option<String>,
-    /// Who has all of it: the first ones by address.
+    /// Members that have all of it, the first ones by address.
     pub holders: Vec<MemberRef>,
-    /// How many have all of it.
+    /// The number of members that have all of it.
     pub holders_total: u64,
-    /// How many are fetching it and have a part of it.
+    /// The number of members that are fetching it and have a part of it.
     pub partial_total: u64,
 }
 
 /// A member that a row names.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemberRef {
-    /// 52 characters of base32.
+    /// Its key, 52 characters of base32.
     pub id: String,
-    /// Its human name, where its address alone does not tell it from another.
+    /// Its human name, if its address alone does not distinguish it from another member.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// Its address, if it is known here.
     pub address: Option<SocketAddr>,
-    /// Whether another one in the part of peers has the same address.
+    /// Whether another member in the part of peers has the same address.
     pub shares_address: bool,
 }
 
-/// What a peer's row says beyond the peer.
+/// What a peer's row says about other members, and how many names it may have.
 pub(crate) struct Around {
-    /// Whether another one has the same address.
+    /// Whether another peer has the same address.
     pub shares_address: bool,
-    /// Its neighbours, the first ones.
+    /// Its first neighbours.
     pub neighbours: Vec<MemberRef>,
-    /// At most so many names of its files.
+    /// The maximum number of names of its files.
     pub names: usize,
 }
 
 impl TrackedPeer {
-    /// What is known of a peer: that it is there, and what it lists.
+    /// Makes the row of a peer from its presence and its listing.
     pub(crate) fn of(presence: &Presence, listing: Option<&Listing>, around: Around) -> Self {
         let (address, _) = presence.place();
         let first = listing.into_iter().flat_map(Listing::names);
@@ -111,7 +110,7 @@ impl TrackedPeer {
         }
     }
 
-    /// Its address and port.
+    /// Returns its address and port.
     pub fn place(&self) -> Option<SocketAddr> {
         let address: IpAddr = self.member.address.parse().ok()?;
         Some(SocketAddr::new(address, self.member.port))
@@ -119,7 +118,7 @@ impl TrackedPeer {
 }
 
 impl TrackedFile {
-    /// What is known of a file, of which these are named as holders.
+    /// Makes the row of a file. `holders` are the members that it names.
     pub(crate) fn of(stop: &NamedFile, holders: Vec<MemberRef>) -> Self {
         let NamedFile { file, wholes, .. } = stop;
         Self {

@@ -19,21 +19,21 @@ use crate::net::listener::{Listen, ListenError, Listener};
 pub struct Common {
     /// The state directory.
     pub state: PathBuf,
-    /// Settings that override `config.toml`, the last of a key counts.
+    /// Settings that override `config.toml`. The last one of a key is in force.
     pub settings: Vec<Setting>,
-    /// What to call this machine; its host name, if nothing is said.
+    /// The name of this machine; `None` for its host name.
     pub name: Option<MemberName>,
-    /// Where to listen; at the node's usual port everywhere, if nothing is said.
+    /// Where to listen; `None` for the default port on all addresses.
     pub listen: Option<ListenAddress>,
-    /// Where others reach it besides the addresses that this machine has.
+    /// Where others reach the node, in addition to this machine's addresses.
     pub advertise: Vec<OuterAddress>,
-    /// What time it is.
+    /// The node's clock.
     pub clock: Clock,
 }
 
 impl Common {
     pub(super) fn config(&self, disk: DiskThread) -> Result<Config, LaunchError> {
-        // Nothing is believed that another user has written.
+        // Fails before reading anything that another user may have written.
         StateDir::is_there(disk, &self.state)?;
         let mut config = Config::load(disk, &self.state)?;
         self.settings.iter().for_each(|setting| config.set(setting));
@@ -45,12 +45,12 @@ impl Common {
         self.name.clone().unwrap_or_else(host)
     }
 
-    /// Where a node is reached that listens there.
+    /// Returns where a node that listens on this address is reached.
     pub(super) async fn reach(&self, listen: SocketAddr) -> Reach {
         Reach::of(listen, &self.advertise).await
     }
 
-    /// Takes the port that was asked for, or else the one that `usual` says.
+    /// Listens on the address that the user gave, or else as `usual` says.
     pub(super) async fn listener(&self, usual: Listen) -> Result<Listener, ListenError> {
         Listener::bind(self.listen.map_or(usual, |asked| usual.unless(asked))).await
     }

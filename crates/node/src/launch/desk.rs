@@ -1,10 +1,10 @@
-//! What a user asks where the group's CA is: which machines are members, to
-//! remove one, an invite, a backup of it all.
+//! Answers what a user asks on the machine of the group's CA: lists members, removes one, makes
+//! an invite or a backup.
 //!
-//! The CA is in the state directory of a tracker alone, or of one inside a
-//! peer. Where that tracker runs, it is asked over its socket, and the answer
-//! takes effect at once; where it does not, its tables are read and changed
-//! directly, all but invites: only a tracker that runs knows its addresses.
+//! The CA is in the state directory of a tracker, which may be inside a peer. If that tracker
+//! runs, it is asked over its socket, and the change takes effect at once. Otherwise its tables
+//! are read and changed directly, except that no invite can be made: only a running tracker knows
+//! its addresses.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -25,12 +25,12 @@ use super::{LaunchError, on_disk};
 use crate::api::{Command, Done, Event, Failure, GroupMember, MemberRole, Note};
 use crate::local;
 
-/// Events that wait to be read.
+/// The maximum number of events that wait to be read.
 const EVENTS: usize = 64;
-/// Of an id, this many characters are enough to mean a member.
+/// The number of characters of an id that are enough to identify a member.
 const SHORTEST_ID: usize = 8;
 
-/// Makes an invite, in the first of these state directories whose tracker runs.
+/// Makes an invite at the first running tracker of these state directories.
 pub async fn invite(
     states: &[PathBuf],
     uses: u32,
@@ -54,8 +54,8 @@ pub async fn invite(
     Err(Failure::TrackerStopping.into())
 }
 
-/// Asks the keeper of the CA in one of these state directories: the first
-/// whose tracker runs, or else the first that has a CA.
+/// Asks the keeper of the CA: the first of these state directories whose tracker runs or, if none
+/// runs, the first that has a CA.
 pub async fn ask_keeper(
     states: &[PathBuf],
     command: Command,
@@ -70,7 +70,7 @@ pub async fn ask_keeper(
     };
     let (events, receiver) = mpsc::channel(EVENTS);
     tokio::spawn(async move {
-        // It holds the directory until it is done.
+        // The work holds the directory until it is done.
         let work = thorp_disk::spawn(move |disk| {
             let desk = Desk::open(disk, Arc::new(state))?;
             desk.answer(disk, &command, None)
@@ -81,8 +81,8 @@ pub async fn ask_keeper(
     Ok(receiver)
 }
 
-/// Puts a backup into the state directory of a tracker, and says how many
-/// members its group has. None of the `others` may keep that group.
+/// Restores a backup into the state directory of a tracker, and returns how many members the
+/// group has. Fails if one of `others` keeps that group.
 pub async fn restore(
     state: PathBuf,
     backup: Backup,
@@ -97,8 +97,8 @@ pub async fn restore(
     .await
 }
 
-/// Asks the node that runs on the first of these state directories where one
-/// does, and says which that is.
+/// Asks the node that runs on one of these state directories, the first one with a running node,
+/// and returns that directory with the answer.
 pub async fn ask_running<'a>(
     states: &'a [PathBuf],
     command: &Command,
@@ -115,7 +115,7 @@ pub async fn ask_running<'a>(
     None
 }
 
-/// What the peer that runs on a state directory shares, if one does.
+/// Returns the directory that the peer running on a state directory shares, if one runs.
 pub async fn shared_by(state: &Path) -> Option<PathBuf> {
     let mut events = local::ask(state, &Command::Status).await?;
     while let Some(event) = events.recv().await {
@@ -126,7 +126,7 @@ pub async fn shared_by(state: &Path) -> Option<PathBuf> {
     None
 }
 
-/// The member that a user means by a name, or by the start of an id.
+/// Returns the member that a user means by a name or by the beginning of an id.
 pub fn meant<'a>(members: &'a [GroupMember], who: &str) -> Result<&'a GroupMember, Failure> {
     let by_id = |row: &GroupMember| who.len() >= SHORTEST_ID && row.id.starts_with(who);
     let mut fits = members.iter().filter(|row| row.name == who || by_id(row));
@@ -142,13 +142,13 @@ pub fn meant<'a>(members: &'a [GroupMember], who: &str) -> Result<&'a GroupMembe
     }
 }
 
-/// Whether a state directory has a group's CA.
+/// Whether a state directory contains a group's CA.
 pub async fn has_ca(state: &Path) -> Result<bool, LaunchError> {
     let state = state.to_owned();
     on_disk(move |disk| Ok(keeps_ca(disk, &state)?)).await
 }
 
-/// Whether a state directory keeps a group that is entered by invitation.
+/// Whether a state directory keeps a group that machines enter by invitation.
 pub async fn is_by_invitation(state: &Path) -> Result<bool, LaunchError> {
     let state = state.to_owned();
     on_disk(move |disk| Ok(authority::is_by_invitation(disk, &state)?)).await
@@ -163,7 +163,7 @@ pub(super) fn keeps_ca(disk: DiskThread, state: &Path) -> Result<bool, StateErro
 pub(super) struct Desk {
     authority: Arc<Authority>,
     tracker: Option<PeerId>,
-    /// The peer that the tracker is inside of.
+    /// The peer that contains the tracker.
     host: Option<PeerId>,
     seen: Arc<Sightings>,
     state: Arc<StateDir>,
@@ -194,7 +194,7 @@ impl Desk {
         })
     }
 
-    /// Which members are `present` is known while the tracker runs.
+    /// Answers a command. `present` are the present members, known only while the tracker runs.
     pub(super) fn answer(
         &self,
         disk: DiskThread,
@@ -261,7 +261,7 @@ impl Desk {
     }
 }
 
-/// Refuses to remove the members that keep the group: that would end it.
+/// Refuses to remove a member that keeps the group, since that would end the group.
 pub fn removable(row: &GroupMember) -> Result<(), Failure> {
     match row.role {
         MemberRole::Member => Ok(()),
@@ -272,7 +272,7 @@ pub fn removable(row: &GroupMember) -> Result<(), Failure> {
     }
 }
 
-/// Sends an answer to its caller, with the end that every answer has.
+/// Sends an answer to its caller, with [`Event::Done`] or [`Event::Error`] at the end.
 pub(super) async fn send(answer: Result<Vec<Event>, Failure>, events: &mpsc::Sender<Event>) {
     let answer = match answer {
         Ok(mut answer) => {
@@ -289,14 +289,14 @@ pub(super) async fn send(answer: Result<Vec<Event>, Failure>, events: &mpsc::Sen
         Err(failure) => vec![Event::Error(failure)],
     };
     for event in answer {
-        // The caller may be gone.
+        // The caller may have gone.
         if events.send(event).await.is_err() {
             return;
         }
     }
 }
 
-/// Those of these state directories that have a group's CA.
+/// Returns those of these state directories that contain a group's CA.
 async fn kept(states: &[PathBuf]) -> Result<Vec<PathBuf>, LaunchError> {
     let states = states.to_owned();
     on_disk(move |disk| {
@@ -331,7 +331,7 @@ async fn running(
     Ok(None)
 }
 
-/// Where the CA is, if it is not here.
+/// Returns the error for a machine without the CA: where the CA is, if that is known.
 fn elsewhere(disk: DiskThread, states: &[PathBuf]) -> Result<LaunchError, StateError> {
     let places = states
         .iter()
@@ -373,7 +373,7 @@ mod tests {
         let whole = "b".repeat(52);
         assert_eq!(named(&whole), Ok("elm".into()));
         for (who, kind) in [
-            // A member named like the start of another's id does not hide that one.
+            // A member named like the beginning of another's id does not hide that one.
             ("bbbbbbbb", ErrorKind::Ambiguous),
             ("aaaaaaa", ErrorKind::NotFound),
             ("", ErrorKind::NotFound),

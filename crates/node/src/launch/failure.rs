@@ -1,7 +1,6 @@
-//! Why a node cannot be started, or be asked; why a group cannot be left.
+//! Why a node cannot be started or asked, and why a group cannot be left.
 //!
-//! Keeps the errors of the parts as they are: the program, in whose process they
-//! came up, says them in its own words.
+//! The errors of the parts are kept as they are: the program has its own words for them.
 
 use std::io;
 use std::path::PathBuf;
@@ -25,96 +24,97 @@ use crate::local::LocalError;
 use crate::net::join::NotJoined;
 use crate::net::listener::ListenError;
 
-/// Why a node cannot be started or asked, sorted by what to do next.
+/// Why a node cannot be started or asked; each variant says what the user can do.
 #[derive(Debug, Error)]
 pub enum LaunchError {
-    /// Join a group, or name the tracker of an open one.
+    /// This machine is in no group: join one, or name the tracker of an open one.
     #[error("this machine is not a member of a group")]
     NotAMember,
-    /// The same, where the group's own machine is asked for: make a group, or join one.
+    /// This machine is in no group, and the command needs the one with the CA: make a group, or
+    /// join one.
     #[error("this machine is not a member of a group, and keeps none")]
     NoGroupHere,
-    /// Get a new key and a new invite.
+    /// The group has removed this machine: get a new key and a new invite.
     #[error("this machine was removed from its group")]
     Removed,
-    /// Ask there.
+    /// Another machine keeps the group's CA: ask there.
     #[error("the group's CA is on another machine")]
     CaElsewhere {
-        /// Where its tracker is.
+        /// The addresses of that machine's tracker.
         trackers: Vec<NetAddress>,
     },
-    /// Start it: only a tracker that runs makes invites.
+    /// Only a running tracker makes invites: start it.
     #[error("no tracker runs on {}", state.display())]
     NoTrackerRuns {
-        /// Its state directory.
+        /// The tracker's state directory.
         state: PathBuf,
     },
-    /// Start one: a visitor cannot answer this.
+    /// Only a running peer answers this, not a visitor: start one.
     #[error("no peer runs on {}", state.display())]
     NoPeerRuns {
-        /// Its state directory.
+        /// The peer's state directory.
         state: PathBuf,
     },
-    /// For another group use another state directory.
+    /// The tracker belongs to another group: use another state directory for that group.
     #[error("{tracker} is not the tracker of this machine's group: {why}")]
     OtherTracker {
-        /// As it was named.
+        /// The tracker as the user named it.
         tracker: NetAddress,
         /// What is wrong with its certificate.
         why: CertificateError,
     },
-    /// There is nothing to leave.
+    /// The state directory belongs to no group.
     #[error("there is no group in {}", state.display())]
     NothingToLeave {
         /// The state directory.
         state: PathBuf,
     },
-    /// Save the group's CA first, or end the group.
+    /// The state directory keeps the group's CA: save it first, or end the group.
     #[error("{} keeps the CA of its group", state.display())]
     KeepsTheGroup {
         /// The state directory.
         state: PathBuf,
     },
-    /// What a node says, here or elsewhere.
+    /// A failure that a node reports, this one or another.
     #[error("{0:?}")]
     Failure(Failure),
-    /// The tracker does not let this machine in, or cannot be asked to.
+    /// The tracker does not admit this machine, or cannot be reached.
     #[error(transparent)]
     Join(#[from] NotJoined),
     /// The state directory cannot be used.
     #[error(transparent)]
     State(#[from] StateError),
-    /// This machine has no key.
+    /// This machine's key cannot be made.
     #[error(transparent)]
     Identity(IdentityError),
     /// This machine's certificate cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// There is no port to listen at.
+    /// The node cannot listen on any port.
     #[error(transparent)]
     Listen(#[from] ListenError),
-    /// There is no socket to be asked at.
+    /// The local socket cannot be made.
     #[error(transparent)]
     Local(#[from] LocalError),
     /// The directory cannot be shared.
     #[error(transparent)]
     Share(#[from] ShareError),
-    /// The backup cannot be put back.
+    /// The backup cannot be restored.
     #[error(transparent)]
     Backup(BackupError),
-    /// A setting is none.
+    /// A setting is invalid.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The disk said no.
+    /// The system reported an I/O error.
     #[error(transparent)]
     Io(#[from] io::Error),
-    /// What was done on another thread did not come to its end.
+    /// Work on another thread was cancelled or panicked.
     #[error(transparent)]
     Task(#[from] TaskError),
 }
 
 impl LaunchError {
-    /// For programs.
+    /// Returns the kind of the failure, which decides the exit code.
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::NotAMember
@@ -152,7 +152,7 @@ fn kind_of_join(error: &JoinError) -> ErrorKind {
         }
         | JoinError::Certificate(_)
         | JoinError::Record(_) => ErrorKind::NotAMember,
-        // The tracker cannot do it now; it has not said no.
+        // The tracker has not refused for good; it may admit this machine later.
         JoinError::Refused { .. } | JoinError::Broken(..) | JoinError::Odd(..) => {
             ErrorKind::Network
         }

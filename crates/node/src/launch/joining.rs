@@ -1,4 +1,4 @@
-//! How this machine becomes a member, or is one already.
+//! How this machine becomes a member, or finds that it is one.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,23 +25,23 @@ use crate::net::dial::{self, DialError, Expected};
 use crate::net::join::{self, NotJoined};
 use crate::rows;
 
-/// A certificate is renewed at a start this long before its end.
+/// How long before its end a certificate is renewed when a node starts.
 const RENEW_BEFORE: Duration = Duration::from_hours(20 * 24);
 
-/// How to get into a group.
+/// Which group to be a member of.
 #[derive(Clone, Debug)]
 pub enum Group {
-    /// The one that the state directory remembers; without, a new one with a
-    /// tracker inside this peer.
+    /// The group that the state directory remembers. If there is none, a peer makes a new one,
+    /// with a tracker inside.
     Remembered,
     /// The open group of this tracker.
     Open(NetAddress),
-    /// The one that this invite is for.
+    /// The group that issued this invite.
     Invited(Invite),
 }
 
-/// Becomes a member by an invite. Says under which name, and whether this
-/// machine was a member of that group before.
+/// Becomes a member by an invite. Returns the name in the group, and whether this machine was a
+/// member of that group before.
 pub async fn join(common: Common, invite: Invite) -> Result<(MemberName, bool), LaunchError> {
     let state = Arc::new(free_state(&common.state).await?);
     let (opened, ca) = (Arc::clone(&state), invite.ca);
@@ -59,8 +59,8 @@ pub async fn join(common: Common, invite: Invite) -> Result<(MemberName, bool), 
     Ok((name.unwrap_or_else(|| common.own_name()), was_member))
 }
 
-/// Sees to it that this machine is a member of the group that was asked for.
-/// Says as well whether a notice has told the user that a tracker is dialled.
+/// Ensures that this machine is a member of the requested group. Also returns whether the user
+/// has been told that a tracker is dialled.
 pub(super) async fn join_group(
     common: &Common,
     state: &Arc<StateDir>,
@@ -107,7 +107,7 @@ pub(super) async fn join_group(
     let is_first_contact = ticket.ca.is_none();
     let admitted = match (joined, remembered) {
         (Ok(admitted), _) => admitted,
-        // It was only to be renewed, and there is still time for that.
+        // The certificate was only to be renewed, and that can wait.
         (Err(_), Some(known)) if ticket.token.is_none() && is_good(&known, &common.clock) => {
             return Ok((known, true));
         }
@@ -126,7 +126,7 @@ async fn records(state: &Arc<StateDir>, ca: CaKey) -> Result<Records, LaunchErro
     on_disk(move |disk| Ok(Records::load(disk, &state, ca)?)).await
 }
 
-/// What a tracker gave, once it is kept.
+/// Saves what a tracker gave, and returns it.
 async fn kept(admitted: Admitted, state: &Arc<StateDir>) -> Result<Admitted, LaunchError> {
     let state = Arc::clone(state);
     on_disk(move |disk| {
@@ -136,19 +136,19 @@ async fn kept(admitted: Admitted, state: &Arc<StateDir>) -> Result<Admitted, Lau
     .await
 }
 
-/// Whether it is time to renew a certificate.
+/// Whether a certificate has to be renewed at a start.
 fn ends_soon(membership: &Membership, clock: &Clock) -> bool {
     let ends = membership.member().map(|member| member.ends);
     ends.is_some_and(|ends| ends < clock.wall() + RENEW_BEFORE)
 }
 
-/// Whether a certificate is believed now.
+/// Whether a certificate is valid now.
 fn is_good(membership: &Membership, clock: &Clock) -> bool {
     tls::verify_member(&membership.certificate, membership.ca, clock.wall()).is_ok()
 }
 
-/// The user has said where a member's tracker is. That is remembered if the
-/// tracker there is the group's; one of another group is refused.
+/// Adopts a new address of the group's tracker that the user has given. Saves it if the tracker
+/// there is the group's, and fails if it is another group's.
 async fn follow(
     tracker: NetAddress,
     known: &Membership,
@@ -185,7 +185,7 @@ async fn follow(
     match why {
         DialError::Certificate { why, .. } => Err(LaunchError::OtherTracker { tracker, why }),
         DialError::Clock(_) => Err(NotJoined::Dial(why).into()),
-        // It may be away for a while. Trying goes on.
+        // The tracker may be unreachable for a while, and the peer will keep trying.
         _ => Ok(moved),
     }
 }

@@ -1,7 +1,7 @@
 //! How a state directory forgets its group, or everything.
 //!
-//! A node that runs on the directory is stopped first, with a goodbye. Only
-//! files that thorp has made are ever removed, by their names.
+//! A node that runs on the directory is stopped first, with a goodbye. Only files that thorp has
+//! made are ever removed, by their names.
 
 use std::fs;
 use std::io;
@@ -24,42 +24,42 @@ use crate::local;
 use crate::log;
 use crate::peer::Memory;
 
-/// What makes a peer a member, and what it remembers of its group.
+/// The files that make a peer a member, and in which it remembers its group.
 const GROUP: [&str; 4] = [
     identity::MEMBERSHIP_FILE,
     record::FILE,
     Memory::FILES[0],
     Memory::FILES[1],
 ];
-/// Empty: that the program has told its user where fetched files go.
+/// An empty file that records that the user has been told where fetched files go.
 pub const TOLD_WHERE: &str = "told-where";
 
-/// What leaving would mean for a state directory.
+/// What leaving a group would mean for a state directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
     /// There is no state directory.
     Nothing,
-    /// There is one, and it is in no group.
+    /// The state directory belongs to no group.
     Alone,
-    /// A member of a group that another machine keeps.
+    /// The state directory is that of a member; another machine keeps the group.
     Member,
-    /// It keeps the CA of the group that it is in: without it the group ends.
+    /// The state directory keeps the CA of its group, which would end without it.
     Keeper,
-    /// A member of another machine's group that keeps the CA of a group as well.
+    /// The state directory is that of a member of another machine's group, and keeps the CA of
+    /// its own group as well.
     MemberAndKeeper,
 }
 
-/// What was left behind.
+/// What [`leave`] did not remove.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Left {
-    /// In the state directory, after all of it was to be removed: what thorp
-    /// has not made.
+    /// The files that thorp has not made, if all of the state directory was to be removed.
     pub stays: Vec<PathBuf>,
-    /// The group had removed this machine's key, which is still here.
+    /// Whether the group had removed this machine's key, which has been kept.
     pub was_removed: bool,
 }
 
-/// What leaving would mean.
+/// Returns what leaving would mean for a state directory.
 pub async fn standing(path: &Path) -> Result<Standing, LaunchError> {
     let path = path.to_owned();
     on_disk(move |disk| standing_of(disk, &path)).await
@@ -90,15 +90,14 @@ fn standing_of(disk: DiskThread, path: &Path) -> Result<Standing, LaunchError> {
     })
 }
 
-/// Of which group a state directory makes this machine a member, whether a node runs
-/// on it or not.
+/// Reads the membership of a state directory, whether or not a node runs on it.
 pub async fn membership(path: &Path) -> Result<Option<Membership>, LaunchError> {
     let path = path.to_owned();
     on_disk(move |disk| Ok(Membership::peek_whole(disk, &path)?)).await
 }
 
-/// Stops the node that runs on a state directory, and forgets its group; with
-/// `purge` everything, and with it every group that is kept there.
+/// Stops the node that runs on a state directory, and forgets its group. With `purge`, removes
+/// everything, including any group that is kept there.
 pub async fn leave(path: &Path, purge: bool) -> Result<Left, LaunchError> {
     match standing(path).await? {
         Standing::Nothing if purge => return Ok(Left::default()),
@@ -127,7 +126,7 @@ pub async fn leave(path: &Path, purge: bool) -> Result<Left, LaunchError> {
                 ..Left::default()
             });
         }
-        // The inner one first.
+        // The embedded directory goes first.
         while let Some(state) = states.pop() {
             clear(disk, state)?;
         }
@@ -139,8 +138,8 @@ pub async fn leave(path: &Path, purge: bool) -> Result<Left, LaunchError> {
     .await
 }
 
-/// Whether the group's record is known to say so. A machine may leave even if
-/// that cannot be read.
+/// Whether the group's record says that this machine was removed. An unreadable record counts as
+/// no, so that it does not prevent leaving.
 fn is_removed(disk: DiskThread, state: &StateDir) -> bool {
     let id = identity::peek_key(disk, state.path(), identity::KEY_FILE);
     let group = Membership::peek(disk, state.path());
@@ -152,14 +151,14 @@ fn is_removed(disk: DiskThread, state: &StateDir) -> bool {
         .is_some_and(|(id, records)| !records.allows(&id))
 }
 
-/// The state directory, once no node runs on it any more.
+/// Stops the node that runs on a state directory, and returns the directory, locked.
 async fn stopped(path: &Path) -> Result<StateDir, LaunchError> {
     let deadline = tokio::time::Instant::now() + GOODBYE_WITHIN;
     loop {
         match running_or_state(path, &Command::Stop).await? {
             Err(state) => return Ok(state),
             Ok(_) if tokio::time::Instant::now() >= deadline => {
-                // The error says which process still has it.
+                // The error names the process that still uses the directory.
                 let path = path.to_owned();
                 return on_disk(move |disk| Ok(StateDir::open(disk, path)?)).await;
             }
@@ -179,7 +178,7 @@ async fn stopped(path: &Path) -> Result<StateDir, LaunchError> {
     }
 }
 
-/// Removes what thorp has made in a directory, and the directory if it is empty then.
+/// Removes thorp's files from a directory, and the directory itself if it is empty then.
 fn clear(disk: DiskThread, state: StateDir) -> Result<(), LaunchError> {
     for name in made() {
         state.remove(disk, name)?;
@@ -195,8 +194,8 @@ fn clear(disk: DiskThread, state: StateDir) -> Result<(), LaunchError> {
     Ok(state.end(disk)?)
 }
 
-/// Every file that thorp makes in a state directory, but those of the directory
-/// itself. What is missing here outlives `leave --purge`.
+/// Returns every file that thorp makes in a state directory, except those of [`StateDir`] itself.
+/// A file that is missing here outlives `leave --purge`.
 fn made() -> impl Iterator<Item = &'static str> {
     let others = [
         identity::KEY_FILE,

@@ -1,4 +1,4 @@
-//! What interrupted fetches have left in a directory, whether a node runs or not.
+//! What interrupted fetches have left in a directory, whether or not a node runs.
 
 use std::io;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ pub async fn leftovers(directory: PathBuf) -> Result<io::Result<Leftovers>, Laun
     Ok(thorp_disk::spawn(move |disk| Leftovers::find(disk, &directory, None)).await?)
 }
 
-/// Removes some of it: what could not be removed comes back, with why.
+/// Removes some of it. Returns the files that could not be removed, each with its error.
 pub async fn remove_leftovers(
     directory: PathBuf,
     files: Vec<Leftover>,

@@ -1,4 +1,4 @@
-//! A membership: how it is kept, and what a peer makes of it when it starts.
+//! A membership: how it is saved, and what a peer needs of it at its start.
 
 use std::sync::Arc;
 
@@ -17,10 +17,10 @@ use tokio::sync::mpsc;
 use super::LaunchError;
 use crate::net::listener::{Incoming, Service};
 
-/// Members that have dialled and wait for the node.
+/// The maximum number of incoming connections that wait for the node.
 pub(super) const INCOMING: usize = 256;
 
-/// What a peer is a member by, and how it stays one.
+/// A peer's membership in use, and its renewal.
 pub(super) struct Credentials {
     pub(super) tls: MemberTls,
     pub(super) trackers: Vec<NetAddress>,
@@ -46,7 +46,7 @@ impl Credentials {
         })
     }
 
-    /// The peer's part of a port, and the members that dial it there.
+    /// Returns the peer's service on a port, and the members that dial it there.
     pub(super) fn service(&self) -> (Service, mpsc::Receiver<Incoming>) {
         let (sink, incoming) = mpsc::channel(INCOMING);
         let service = Service {
@@ -58,7 +58,7 @@ impl Credentials {
     }
 }
 
-/// What a member shows, and which members it lets in.
+/// Makes the configurations of a member, with the group record of its state directory.
 pub(super) fn member_tls(
     disk: DiskThread,
     state: &StateDir,
@@ -71,7 +71,7 @@ pub(super) fn member_tls(
     Ok(tls.with_records(records))
 }
 
-/// Keeps what a tracker gave.
+/// Saves the membership and the record that a tracker gave.
 pub(super) fn keep_admitted(
     disk: DiskThread,
     admitted: &Admitted,
@@ -80,13 +80,13 @@ pub(super) fn keep_admitted(
     keep(disk, &admitted.membership, state)?;
     let records = Records::load(disk, state, admitted.membership.ca)?;
     if let Some(record) = admitted.record.clone() {
-        // It was verified when it came.
+        // The record was verified when it arrived.
         let _ = records.adopt(record);
     }
     Ok(records.save(disk, state)?)
 }
 
-/// Keeps a membership, and nothing of another group.
+/// Saves a membership, and removes the record of any other group.
 pub(super) fn keep(
     disk: DiskThread,
     membership: &Membership,

@@ -1,22 +1,22 @@
-//! A node put together from its state directory: key, membership, share, port.
+//! Assembles a node from its state directory: key, membership, share, port.
 //!
 //! ```text
-//! mod       a peer or a tracker that stays
-//! visit     a peer for the moment, where none is running
-//! office    a tracker's own: the group's CA, its certificate, its socket
-//! desk      what a user asks where the CA is: members, invites, a backup
-//! owner     which process has a state directory, and waiting for it to let go
+//! mod       a peer or a tracker that keeps running
+//! visit     a visitor, used if no peer runs
+//! office    the tracker's part: the group's CA, its certificate, its socket
+//! desk      answers about members, invites and backups, where the CA is
+//! owner     which process uses a state directory, and waiting for it to end
 //! leaving   how a state directory forgets its group, or everything
 //! leftover  what interrupted fetches have left in a directory
 //! joining   how this machine becomes a member
-//! member    what is kept of a membership, and what a peer makes of it
-//! running   what runs, and how it ends
+//! member    how a membership is saved, and what a peer needs of it
+//! running   a running node, and how it ends
 //! common    what every node is started with
 //! failure   why a node cannot be started, or a group not be left
 //! ```
 //!
-//! Owns the order in which things are put together. Each part is a module of
-//! its own, and none of them knows of that order.
+//! This module owns the order in which the parts are assembled. Each part is a module of its own
+//! and does not know that order.
 
 mod common;
 mod desk;
@@ -66,8 +66,8 @@ pub use running::{Access, RunningPeer, RunningTracker};
 pub use thorp_group::state::EMBEDDED;
 pub use visit::ask;
 
-/// Starts a peer that shares a directory. Where the group is its own, or there
-/// is none yet, the group's tracker is inside: one process, one port.
+/// Starts a peer that shares a directory. If the peer keeps its own group, or has no group yet,
+/// the group's tracker runs inside: one process, one port.
 pub async fn share(
     common: Common,
     dir: &Path,
@@ -75,7 +75,7 @@ pub async fn share(
     group: Group,
     notices: mpsc::Sender<Notice>,
 ) -> Result<RunningPeer, LaunchError> {
-    // Before anything is joined or made: a wrong directory is the usual mistake.
+    // A wrong directory is the usual mistake, so it is checked before anything is joined or made.
     let (config, options) = configured(&common, dir, options).await?;
     let state = Arc::new(free_state(&common.state).await?);
     let (dir, at) = (dir.to_owned(), Arc::clone(&state));
@@ -86,7 +86,7 @@ pub async fn share(
     };
     let office = office.map(Arc::new);
     let (membership, announced, listener) = if let Some(office) = &office {
-        // The port comes first: it says where this peer finds its tracker.
+        // The port comes first, since it is part of the tracker's address in the membership.
         let usual = Listen::PortOrNext(TRACKER_PORT);
         let listener = common.listener(usual).await?;
         let membership = admitted(
@@ -98,7 +98,7 @@ pub async fn share(
         );
         (membership.await?, true, listener)
     } else {
-        // On the heap: a dialler that waits is large.
+        // Boxed, because the future of a dial is large.
         let joined = join_group(
             &common,
             &state,
@@ -180,7 +180,8 @@ pub async fn share(
     })
 }
 
-/// The settings, and how a directory that can be shared is shared by them.
+/// Loads the settings, completes the options by them, and checks that the directory can be
+/// shared.
 async fn configured(
     common: &Common,
     dir: &Path,
@@ -200,7 +201,7 @@ async fn configured(
     .await
 }
 
-/// Membership of the peer in the group whose tracker is inside it.
+/// Makes the peer a member of the group whose tracker it contains.
 async fn admitted(
     common: &Common,
     office: &Arc<Office>,
@@ -219,7 +220,7 @@ async fn admitted(
     .await
 }
 
-/// What a peer finds on the disk when it starts.
+/// What a peer loads from the disk when it starts.
 struct Opened {
     share: Share,
     changes: mpsc::Receiver<ShareEvent>,
@@ -250,7 +251,7 @@ impl Opened {
     }
 }
 
-/// A new member's last steps on the disk before it runs.
+/// The last steps on the disk of a peer that has become a member, before it runs.
 struct Settling {
     identity: Arc<Identity>,
     membership: Membership,
@@ -261,7 +262,7 @@ struct Settling {
     notices: mpsc::Sender<Notice>,
 }
 
-/// What a peer has on the disk once it is a member.
+/// What these steps yield.
 struct Settled {
     credentials: Credentials,
     memory: Memory,
@@ -306,8 +307,8 @@ impl Settling {
     }
 }
 
-/// Starts a tracker alone. With `open` said, it lets in any machine that asks
-/// from now on, or only invited ones; without, it is as it was.
+/// Starts a tracker without a peer. `open` sets whether the group admits every machine that asks;
+/// `None` keeps the policy.
 pub async fn tracker(
     common: Common,
     open: Option<bool>,
@@ -348,7 +349,8 @@ pub async fn tracker(
     })
 }
 
-/// The group keeps the name that this machine got when it joined.
+/// Warns the user that the group knows this machine by another name than requested, since a
+/// member keeps the name under which it joined.
 fn warn_of_name(common: &Common, credentials: &Credentials, notices: &mpsc::Sender<Notice>) {
     if let (Some(wanted), Some(called)) = (&common.name, credentials.tls.member().name)
         && *wanted != called
@@ -360,7 +362,7 @@ fn warn_of_name(common: &Common, credentials: &Credentials, notices: &mpsc::Send
     }
 }
 
-/// Does a step of a start or an end on a thread for the disk.
+/// Runs a step of a start or an end on a thread for the disk.
 async fn on_disk<T: Send + 'static>(
     step: impl FnOnce(DiskThread) -> Result<T, LaunchError> + Send + 'static,
 ) -> Result<T, LaunchError> {

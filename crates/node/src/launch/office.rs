@@ -1,4 +1,4 @@
-//! A tracker's own: the group's CA, its certificate, and its local socket.
+//! The tracker's part: the group's CA, its own certificate, and its local socket.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -41,7 +41,7 @@ pub(super) struct Office {
     membership: Membership,
     pub(super) authority: Arc<Authority>,
     seen: Arc<Sightings>,
-    /// Whether it was made just now.
+    /// Whether its state directory was made just now.
     is_new: bool,
     tls: MemberTls,
     desk: Desk,
@@ -93,7 +93,8 @@ impl Office {
         })
     }
 
-    /// The tracker inside this peer: where the group is its own, or there is none yet.
+    /// Opens the tracker inside a peer. `None` if the peer is a member of another tracker's
+    /// group.
     pub(super) async fn inside(
         common: &Common,
         remembered: Option<&Membership>,
@@ -107,7 +108,7 @@ impl Office {
         Ok(is_own.then_some(office))
     }
 
-    /// A membership for the peer that this tracker is inside of.
+    /// Makes a membership for the peer that contains this tracker.
     pub(super) fn admit(
         &self,
         disk: DiskThread,
@@ -125,7 +126,7 @@ impl Office {
         })
     }
 
-    /// The tracker's part of a port, and the members that dial it there.
+    /// Returns the tracker's service on a port, and the members that dial it there.
     pub(super) fn service(
         &self,
         clock: &Clock,
@@ -166,9 +167,8 @@ impl Office {
         Tracker::start(setup, notices)
     }
 
-    /// How others get in, with an invite where the group is new and needs one.
-    /// Later they are made when a user asks for one: an invite for each start
-    /// would end up in a log.
+    /// Returns how other machines get in. It includes an invite only if the group is new and
+    /// needs one: if every start made an invite, they would end up in logs.
     pub(super) fn first_access(
         &self,
         disk: DiskThread,
@@ -183,7 +183,7 @@ impl Office {
         Ok(access)
     }
 
-    /// How others get in.
+    /// Returns how other machines get in, without an invite.
     pub(super) fn access(&self, reach: &Reach) -> Access {
         Access {
             trackers: reach.named(),
@@ -207,7 +207,7 @@ impl Office {
         let desk = self.desk.clone();
         local::answer(listening, move |command| {
             let room = match command {
-                // It is told more when it has taken what was told before.
+                // A watching caller gets more only when it has taken what was sent before.
                 Command::Watch { .. } => 1,
                 _ => 4,
             };
@@ -293,7 +293,7 @@ fn invite_line(
     Ok(invite.to_string())
 }
 
-/// Where this machine itself reaches what listens there.
+/// Returns the address at which this machine itself reaches a socket that listens on `listen`.
 fn nearby(listen: SocketAddr) -> SocketAddr {
     match listen.ip() {
         ip if !ip.is_unspecified() => listen,

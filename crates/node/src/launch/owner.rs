@@ -1,8 +1,7 @@
-//! Which process has a state directory, and waiting for it to let go.
+//! Which process uses a state directory, and waiting for that process to end.
 //!
-//! Owns who is asked where a node runs, and how long a process that is about to come or
-//! to go is waited for. What is asked, and what is done with the directory, is the
-//! caller's.
+//! This module owns how a running node is asked, and how long it waits for a process that is
+//! starting or ending. The caller decides what is asked and what becomes of the directory.
 
 use std::path::Path;
 use std::time::Duration;
@@ -16,16 +15,16 @@ use crate::api::{Command, Event, Failure};
 use crate::local;
 use crate::process::is_suspended;
 
-/// How long to wait for a state directory that another process is about to leave.
+/// How long to wait for a state directory that another process is about to release.
 const STATE_WITHIN: Duration = Duration::from_secs(10);
-/// The same where that process is suspended, and so will not.
+/// How long to wait if that process is suspended and so will not release it.
 const SUSPENDED_AFTER: Duration = Duration::from_secs(2);
-/// How long a node may take from its goodbye until it has let go of its directory.
+/// How long a node may take from its goodbye until it has released its directory.
 pub(super) const GOODBYE_WITHIN: Duration = Duration::from_secs(10);
-/// How often to look whether a directory is free.
+/// How often to check whether a directory is free.
 pub(super) const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// The answer of the node that runs on a state directory, or else the directory.
+/// Returns the answer of the node that runs on a state directory, or else the directory, locked.
 pub(super) async fn running_or_state(
     path: &Path,
     command: &Command,
@@ -42,8 +41,8 @@ pub(super) async fn running_or_state(
     }
 }
 
-/// A state directory for a node. A process that has it for a moment only, or is about to
-/// end, is waited for; a node that runs on it is not.
+/// Locks a state directory for a node. Waits for a process that uses it only briefly or is about
+/// to end, but not for a running node.
 pub(super) async fn free_state(path: &Path) -> Result<StateDir, LaunchError> {
     let begun = Instant::now();
     loop {
@@ -72,8 +71,8 @@ async fn opened(path: &Path) -> Result<Result<StateDir, StateError>, LaunchError
     Ok(thorp_disk::spawn(move |disk| StateDir::open(disk, path)).await?)
 }
 
-/// Waits a little where a state directory is in use: a node is starting or stopping, or
-/// there is another visitor. Fails once it is clear that it will stay so.
+/// Waits a little while a state directory is in use by a visitor, or by a node that is starting
+/// or ending. Fails once it is clear that it will stay in use.
 async fn still_in_use(error: StateError, begun: Instant) -> Result<(), LaunchError> {
     let StateError::InUse { by, .. } = &error else {
         return Err(error.into());
@@ -92,8 +91,8 @@ async fn still_in_use(error: StateError, begun: Instant) -> Result<(), LaunchErr
     Ok(())
 }
 
-/// The answer to [`Command::Stop`], whose end comes once the node has let go of its
-/// state directory, so that the next one can be started on it at once.
+/// Passes on the answer to [`Command::Stop`], and holds back its end until the node has released
+/// its state directory, so that the next node can be started on it at once.
 pub(super) fn until_let_go(
     mut answer: mpsc::Receiver<Event>,
     path: &Path,
@@ -101,7 +100,7 @@ pub(super) fn until_let_go(
     let path = path.to_owned();
     let (events, receiver) = mpsc::channel(1);
     tokio::spawn(async move {
-        // The next node on it may be quick.
+        // Remembered now, since the next node may start on the directory quickly.
         let before = Owner::of(&path).await;
         while let Some(event) = answer.recv().await {
             let event = match event {
@@ -135,7 +134,7 @@ async fn let_go(path: &Path, before: Option<Owner>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The process that has a state directory, with its number where that is known.
+/// The process that uses a state directory, by its id if that is known.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Owner(Option<u32>);
 

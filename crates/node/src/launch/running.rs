@@ -1,4 +1,4 @@
-//! A node that runs in this process: what is known of it, and how it ends.
+//! A node that runs in this process, and how it ends.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,9 +18,9 @@ use crate::tracker::Tracker;
 pub struct RunningPeer {
     /// The peer.
     pub peer: Peer,
-    /// Where it listens.
+    /// The address at which it listens.
     pub listen: Option<SocketAddr>,
-    /// What to type on another machine, where this peer has made its own group.
+    /// How other machines join, if this peer keeps its own group.
     pub access: Option<Access>,
     pub(super) task: JoinHandle<()>,
     pub(super) tracker: Option<(Tracker, JoinHandle<()>)>,
@@ -31,16 +31,16 @@ pub struct RunningPeer {
 pub struct RunningTracker {
     /// The tracker.
     pub tracker: Tracker,
-    /// Where it listens.
+    /// The address at which it listens.
     pub listen: SocketAddr,
-    /// How others get in.
+    /// How other machines get into the group.
     pub access: Access,
     pub(super) task: JoinHandle<()>,
     pub(super) held: LetGo<Held>,
 }
 
 impl RunningPeer {
-    /// Says goodbye to every member with a link, and waits until that is said.
+    /// Says goodbye to every member with a link, and waits until the node has ended.
     pub async fn stop(self, reason: &str) {
         self.peer.stop(reason).await;
         if let Some((tracker, _)) = &self.tracker {
@@ -49,7 +49,7 @@ impl RunningPeer {
         self.ended().await;
     }
 
-    /// Waits until it has ended, however it was stopped.
+    /// Waits until the node has ended, however it was stopped.
     pub async fn ended(self) {
         let Self {
             task,
@@ -57,8 +57,8 @@ impl RunningPeer {
             held,
             ..
         } = self;
-        // The peer is what was asked for; without it the tracker goes too. A task
-        // that was cancelled has ended as well.
+        // The tracker ends with its peer, for which it was started. A cancelled task has ended as
+        // well.
         let _ = task.await;
         if let Some((tracker, task)) = tracker {
             tracker.stop("its peer has stopped").await;
@@ -69,13 +69,13 @@ impl RunningPeer {
 }
 
 impl RunningTracker {
-    /// Says goodbye to every member with a link, and waits until that is said.
+    /// Says goodbye to every member with a link, and waits until the node has ended.
     pub async fn stop(self, reason: &str) {
         self.tracker.stop(reason).await;
         self.ended().await;
     }
 
-    /// Waits until it has ended, however it was stopped.
+    /// Waits until the node has ended, however it was stopped.
     pub async fn ended(self) {
         let Self { task, held, .. } = self;
         let _ = task.await;
@@ -86,20 +86,20 @@ impl RunningTracker {
 /// How another machine gets into the group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Access {
-    /// The tracker's addresses, as others see them, the best first.
+    /// The tracker's addresses, as others see them, the best one first.
     pub trackers: Vec<NetAddress>,
-    /// Whether an address is enough.
+    /// Whether an address is enough, because the group admits every machine.
     pub open: bool,
-    /// The key of the group's CA, for users to compare where it is.
+    /// The key of the group's CA, which users can compare on both machines.
     pub ca: CaKey,
-    /// An invite for one machine, where an address is not enough and one was made.
+    /// An invite for one machine, if one was made.
     pub invite: Option<String>,
 }
 
-/// What must stay for as long as the node runs.
+/// Resources that a node holds while it runs.
 #[derive(Default)]
 pub(super) struct Held {
-    // Dropped in this order: the directory is free only when its socket is gone.
+    // Fields are dropped in this order: the directory is free only once its socket is gone.
     pub(super) sockets: Vec<Answering>,
     #[expect(dead_code, reason = "dropping it closes the port")]
     pub(super) port: Option<Running>,
@@ -107,8 +107,8 @@ pub(super) struct Held {
 }
 
 impl Held {
-    /// Gives everything back, once those who have asked this node something
-    /// (such as to stop) have their answer.
+    /// Releases the resources once all callers, such as one that asked this node to stop, have
+    /// their answers.
     async fn end(held: LetGo<Self>) {
         let Some(mut held) = held.into_inner() else {
             return;
@@ -116,7 +116,7 @@ impl Held {
         for socket in &mut held.sockets {
             socket.finish().await;
         }
-        // Once this is over another process may have the directory.
+        // Only now may another process lock the directory.
         let _ = thorp_disk::spawn(move |_| drop(held)).await;
     }
 }

@@ -1,4 +1,4 @@
-//! A peer for the moment: it joins, does what was asked, and leaves.
+//! A visitor: it joins, carries out one command, and leaves.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -19,11 +19,11 @@ use super::{LaunchError, on_disk};
 use crate::api::{AskedOf, Command, Event, Failure, Notice};
 use crate::peer::{Peer, PeerSetup, Role};
 
-/// Things that happen while a visitor joins.
+/// The maximum number of notices that wait while a visitor joins.
 const NOTICES: usize = 16;
 
-/// Sends a command to the node that runs on the state directory. With none
-/// running, joins for the moment, and puts what is fetched into `directory`.
+/// Sends a command to the node that runs on the state directory. If none runs, starts a visitor,
+/// which puts fetched files into `directory`.
 pub async fn ask(
     common: Common,
     tracker: Option<NetAddress>,
@@ -40,7 +40,7 @@ pub async fn ask(
                     tracing::info!(state = ?common.state, "the peer that runs here is asked");
                     return Ok(events);
                 }
-                // It was about to end, and has not read the command.
+                // The node was about to end and has not read the command.
                 None => {}
             },
             Err(state) => break Arc::new(state),
@@ -57,8 +57,8 @@ pub async fn ask(
     let mut answer = visitor.peer.command(command);
     let (events, receiver) = mpsc::channel(256);
     tokio::spawn(async move {
-        // Of what happens, a visitor's user is told what is about the group; why
-        // there is no answer, the answer says.
+        // The user of a visitor is told only remarks; why there is no answer is part of the
+        // answer.
         while let Ok(notice) = told.try_recv() {
             if let Notice::Note(note) = notice {
                 let _ = events.send(Event::Note(note)).await;
@@ -68,7 +68,7 @@ pub async fn ask(
         while let Some(event) = answer.recv().await {
             let last = matches!(event, Event::Done(_) | Event::Error(_));
             if last {
-                // The goodbye first: once the last word is out, the program ends.
+                // Say goodbye first: the program ends when it has the last event.
                 visitor.stop("its visit is over").await;
                 let _ = events.send(event).await;
                 return;
@@ -82,7 +82,7 @@ pub async fn ask(
     Ok(receiver)
 }
 
-/// The same answer once it has begun; nothing if it ends before.
+/// Returns the same answer once it has begun, or `None` if it ends before.
 async fn begun(mut events: mpsc::Receiver<Event>) -> Option<mpsc::Receiver<Event>> {
     let first = events.recv().await?;
     let (sender, receiver) = mpsc::channel(256);

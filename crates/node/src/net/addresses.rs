@@ -1,4 +1,4 @@
-//! Where machines can be reached: names looked up, and this machine's own addresses.
+//! Addresses of machines: resolves host names, and finds this machine's own addresses.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -11,17 +11,17 @@ use thorp_group::address::{NetAddress, OuterAddress, canonical};
 use thorp_wire::frame::Hello;
 use tokio::time::{Instant, timeout_at};
 
-/// The most addresses that a host name is followed to.
+/// The maximum number of addresses that one host name stands for.
 const MAX_RESOLVED: usize = 16;
 
-/// How long looking up all names of a list may take.
+/// How long resolving all names of a list may take.
 const RESOLVED_WITHIN: Duration = Duration::from_secs(3);
 
-/// All socket addresses behind some of these, in their order, names looked up.
+/// Returns all socket addresses of a list, in order, with names resolved.
 ///
-/// Names that cannot be looked up within seconds are left out; with nothing
-/// left, the last error says why. They share one limit, so that a name
-/// service that is down does not keep the addresses from being tried.
+/// Names that cannot be resolved in time are left out; if nothing is left, the last error is
+/// returned. All names share one time limit, so that a name service that is down does not keep
+/// the remaining addresses from being tried.
 pub async fn resolve(list: &[NetAddress]) -> Result<Vec<SocketAddr>, ResolveError> {
     let deadline = Instant::now() + RESOLVED_WITHIN;
     let mut found = Vec::new();
@@ -53,7 +53,7 @@ pub async fn resolve(list: &[NetAddress]) -> Result<Vec<SocketAddr>, ResolveErro
     }
 }
 
-/// A host name that leads nowhere.
+/// A host name that cannot be resolved.
 #[derive(Debug, Error)]
 #[error("cannot find the host {host}: {error}; check the name, or use its IP address")]
 pub struct ResolveError {
@@ -61,21 +61,20 @@ pub struct ResolveError {
     error: io::Error,
 }
 
-/// Where a node says that it can be reached.
+/// Where a node can be reached.
 #[derive(Clone, Debug)]
 pub struct Reach {
     listen: SocketAddr,
-    /// What its user says that others reach it at: behind port forwarding, no program can
-    /// find that out.
+    /// Addresses that the user gave: behind port forwarding, no program can find them out.
     advertised: Vec<NetAddress>,
-    /// The same, with names looked up.
+    /// The same addresses, with names resolved.
     outer: Vec<SocketAddr>,
 }
 
 impl Reach {
-    /// Of a node that listens there, and is advertised at these addresses; without a port
-    /// that is where it listens.
-    /// A name that cannot be looked up now is advertised all the same in invites.
+    /// Makes the `Reach` of a node that listens on this address. An advertised address without a
+    /// port gets the port of `listen`. A name that cannot be resolved now still appears in
+    /// invites.
     pub async fn of(listen: SocketAddr, advertised: &[OuterAddress]) -> Self {
         let advertised: Vec<NetAddress> = advertised
             .iter()
@@ -89,21 +88,21 @@ impl Reach {
         }
     }
 
-    /// Where it listens.
+    /// Returns the address at which the node listens.
     pub fn listen(&self) -> SocketAddr {
         self.listen
     }
 
-    /// At most eight addresses, those that other machines can use first. First what the
-    /// user says. A specific address to listen on is then the only one; otherwise those of
-    /// the interfaces follow, with the one that leads to the world first, and bridges and
-    /// tunnels last. Link-local addresses only where there is no better one, and loopback
-    /// only where there is nothing else.
+    /// Returns at most eight addresses, in the order in which other machines should try them.
+    /// Those that the user gave come first. If the node listens on a specific address, only that
+    /// one follows. Otherwise those of the interfaces follow, beginning with the one that has the
+    /// default route and ending with bridges and tunnels. Link-local addresses are included only
+    /// if there is no better one, loopback only if there is nothing else.
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.addresses_among(&interfaces().unwrap_or_default())
     }
 
-    /// The same as a user may write them, with names that were advertised.
+    /// Returns the same addresses for display, with advertised names unresolved.
     pub fn named(&self) -> Vec<NetAddress> {
         let own = own(self.listen).into_iter().map(NetAddress::Ip);
         first(self.advertised.iter().cloned().chain(own))
@@ -125,13 +124,14 @@ fn first<T: PartialEq>(addresses: impl Iterator<Item = T>) -> Vec<T> {
     first
 }
 
-/// The addresses that this machine has for what listens there, as [`Reach`] orders them.
+/// Returns this machine's addresses for a socket that listens there, in the order of
+/// [`Reach::addresses`].
 pub fn own(listen: SocketAddr) -> Vec<SocketAddr> {
     reachable(listen, &interfaces().unwrap_or_default())
 }
 
-/// The same addresses, where a link-local one of IPv6 that names no interface is tried
-/// on each: the zone it had elsewhere means nothing here.
+/// Returns these addresses, but with each link-local IPv6 address without a zone repeated for
+/// every interface: the zone it had on another machine means nothing here.
 pub(crate) fn zoned(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
     let is_vague = |address: &SocketAddr| match address {
         SocketAddr::V6(v6) => v6.ip().is_unicast_link_local() && v6.scope_id() == 0,
@@ -159,7 +159,7 @@ pub(crate) fn zoned(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
     all
 }
 
-/// Where this machine is while it goes from network to network.
+/// This machine's addresses, which may change as it moves between networks.
 #[derive(Debug)]
 pub(crate) struct Whereabouts {
     reach: Reach,
@@ -168,7 +168,7 @@ pub(crate) struct Whereabouts {
 }
 
 impl Whereabouts {
-    /// Where it is now.
+    /// Reads this machine's addresses.
     pub(crate) fn new(reach: Reach) -> Self {
         Self {
             reach,
@@ -176,24 +176,24 @@ impl Whereabouts {
         }
     }
 
-    /// Where it can be reached.
+    /// Returns the addresses at which this machine can be reached.
     pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
         self.reach.addresses_among(&self.own)
     }
 
-    /// Looks again, and says whether anything has changed.
+    /// Reads this machine's addresses again, and returns whether they have changed.
     pub(crate) fn refresh(&mut self) -> bool {
         self.replace(interfaces())
     }
 
-    /// Whether an address is still this machine's.
+    /// Whether this machine still has an address.
     pub(crate) fn has(&self, ip: IpAddr) -> bool {
         let ip = ip.to_canonical();
-        // The interface names one of the many loopback addresses that there are.
+        // Every loopback address belongs to this machine, but the interface reports only one.
         ip.is_loopback() || self.own.iter().any(|own| own.ip.to_canonical() == ip)
     }
 
-    /// What cannot be found out has not changed.
+    /// If the addresses cannot be read, they count as unchanged.
     fn replace(&mut self, own: Option<Vec<OwnAddress>>) -> bool {
         match own {
             Some(own) if own != self.own => {
@@ -212,14 +212,14 @@ struct OwnAddress {
     of: Interface,
 }
 
-/// What an interface is good for, the best first.
+/// What an interface leads to, the best kind first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Interface {
-    /// It leads to the world; the lower the number, the more it is preferred.
+    /// It has a default route with this metric; lower metrics are preferred.
     Default(u32),
     /// It leads to other machines.
     Network,
-    /// A bridge, mostly to what runs on this machine, or a tunnel.
+    /// It is a tunnel, or a bridge that leads mostly to this machine itself.
     Inner,
 }
 
@@ -243,8 +243,8 @@ fn interfaces() -> Option<Vec<OwnAddress>> {
     Some(own.collect())
 }
 
-/// Interfaces with a default route, and how much each is preferred. Both tables are read
-/// as the kernel prints them: two columns of a text need no library that speaks netlink.
+/// Returns the interfaces with a default route and the metric of each. Both tables are read in
+/// the kernel's text format, since two columns of text do not justify a netlink library.
 fn default_routes_v4(table: &str) -> BTreeMap<String, u32> {
     let mut routes = BTreeMap::new();
     for line in table.lines().skip(1) {
@@ -257,7 +257,7 @@ fn default_routes_v4(table: &str) -> BTreeMap<String, u32> {
 }
 
 fn default_routes_v6(table: &str) -> BTreeMap<String, u32> {
-    /// Packets for it are refused.
+    /// The flag of a route whose packets are refused.
     const REJECT: u32 = 0x200;
     let hex = |text| u32::from_str_radix(text, 16).unwrap_or(u32::MAX);
     let mut routes = BTreeMap::new();
@@ -278,12 +278,12 @@ fn prefer(routes: &mut BTreeMap<String, u32>, name: &str, metric: u32) {
     *known = metric.min(*known);
 }
 
-/// Whether an interface is a bridge or a tunnel: by what the kernel says of it, or else
-/// by its name.
+/// Whether an interface is a bridge or a tunnel, by what the kernel says about it or else by its
+/// name.
 fn is_inner(name: &str) -> bool {
-    /// Of tunnels, as `type` has them: none, IP in IP, SIT, GRE.
+    /// The values of `type` for tunnels: none, PPP, IP in IP, SIT, GRE.
     const TUNNELS: [&str; 7] = ["65534", "768", "769", "776", "778", "823", "512"];
-    /// As container runtimes, hypervisors and VPNs call theirs.
+    /// The names that container runtimes, hypervisors and VPNs give to theirs.
     const NAMES: [&str; 14] = [
         "docker",
         "br-",
@@ -333,7 +333,7 @@ fn reachable(listen: SocketAddr, own: &[OwnAddress]) -> Vec<SocketAddr> {
     } else if own.iter().any(|own| !own.ip.is_loopback()) {
         own.retain(|own| !own.ip.is_loopback());
     }
-    // IPv4 first: on the networks this is for, it is what works. The sort is stable.
+    // IPv4 first, since it works more reliably on local networks. The sort is stable.
     own.sort_by_key(|own| (own.of, own.ip.is_ipv6(), is_unique_local(own.ip)));
     let own = own.into_iter().map(|own| (own.ip, port).into());
     first(own)

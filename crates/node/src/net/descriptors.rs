@@ -2,12 +2,12 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Descriptors that connections of others leave for the node's own use: files
-/// that are read and written, its socket, what it dials.
+/// Descriptors that incoming connections leave for the node's own use: the files it reads and
+/// writes, its local socket, the connections it dials.
 const RESERVE: u64 = 128;
 
-/// Asks the system for as many as it allows: many systems start a program with
-/// 1024 and would give it far more.
+/// Raises the limit of open files to the maximum: many systems start a program with 1024 but
+/// allow far more.
 pub fn raise() {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit {
@@ -19,11 +19,11 @@ pub fn raise() {
     }
 }
 
-/// A connection whose descriptor has this number, or a higher one, is one too
-/// many: the system gives out the lowest free number, so nearly all are in use.
+/// Returns the number from which a connection's descriptor is one too many. The system assigns
+/// the lowest free number, so at that number nearly all are in use.
 pub(crate) fn most_for_connections() -> u64 {
     let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    // Where there are few, others get half of them.
+    // If the limit is small, incoming connections get half of it.
     limit.saturating_sub(RESERVE).max(limit / 2)
 }
 

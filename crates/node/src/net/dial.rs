@@ -1,8 +1,8 @@
-//! Reaching a member at one of several addresses.
+//! Dials a member at one of several addresses.
 //!
-//! The first address is tried at once, the next one 200 ms later or as soon as
-//! one has failed; the first handshake that completes wins. An address where
-//! another machine answers has failed, and the others go on.
+//! The first address is tried at once, the next one 200 ms later or as soon as one has failed (as
+//! in RFC 8305, Happy Eyeballs); the first handshake that completes wins. An address at which
+//! another machine answers counts as failed, and the others are still tried.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -25,19 +25,19 @@ use tokio_rustls::{TlsConnector, TlsStream};
 use super::Purpose;
 use super::addresses::zoned;
 
-/// After how long the next address is tried too.
+/// The delay after which the next address is tried as well.
 const STAGGER: Duration = Duration::from_millis(200);
-/// How long all of it may take.
+/// The time limit of the whole attempt.
 const TOTAL: Duration = Duration::from_secs(5);
-/// The most addresses that are tried.
+/// The maximum number of addresses that are tried.
 const MAX_ADDRESSES: usize = 32;
 
-/// Who is expected to answer.
+/// The member that is expected to answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expected {
-    /// The member with this key, whatever else it is.
+    /// The member with this key, whether or not it is a tracker.
     Peer(PeerId),
-    /// The group's tracker, whatever its key.
+    /// The group's tracker, whatever its key is.
     Tracker,
 }
 
@@ -53,15 +53,15 @@ impl Expected {
 /// An authenticated connection to a member.
 #[derive(Debug)]
 pub struct Connected {
-    /// Ready for what it was dialled for.
+    /// The stream, ready for a link or a session.
     pub stream: TlsStream<TcpStream>,
-    /// Who it is.
+    /// The member at the other end.
     pub member: Certified,
-    /// Where it was reached.
+    /// The address at which it was reached.
     pub address: SocketAddr,
 }
 
-/// Connects to a member, for a link. With `source`, from that address of this machine.
+/// Dials a member for a link; with `source`, from that address of this machine.
 pub async fn dial(
     addresses: &[SocketAddr],
     expected: Expected,
@@ -71,7 +71,7 @@ pub async fn dial(
     connect(addresses, expected, tls, Purpose::Link, source).await
 }
 
-/// The same, for a session.
+/// Dials a member for a session; with `source`, from that address of this machine.
 pub async fn dial_session(
     addresses: &[SocketAddr],
     expected: Expected,
@@ -103,12 +103,12 @@ async fn connect(
     })
 }
 
-/// Says more of why a tracker is not trusted, where this machine can find out.
+/// Adds to the reason why a tracker is not trusted, if more can be found out.
 ///
-/// Where a certificate has expired or not begun, it is open which of the two
-/// clocks is wrong, and by how much; where another CA has signed it, which CA. So
-/// the tracker is asked: what it shows to newcomers has its time and its CA (see
-/// [`JoinService`](thorp_group::join::JoinService)).
+/// If a certificate has expired or not yet begun, one of the two clocks is wrong; if another CA
+/// has signed it, the question is which. What the tracker shows to newcomers contains its time
+/// and its CA (see [`JoinService`](thorp_group::join::JoinService)), so the tracker is dialled
+/// again for that.
 pub(crate) async fn explain(why: DialError, ca: Option<CaKey>, clock: &Clock) -> DialError {
     let DialError::Certificate {
         address,
@@ -134,7 +134,7 @@ pub(crate) async fn explain(why: DialError, ca: Option<CaKey>, clock: &Clock) ->
     why
 }
 
-/// How far the clock of the tracker at this address is off ours, if it is.
+/// Returns the clocks of this machine and of the tracker at this address, if they disagree.
 async fn clock_at(address: SocketAddr, ca: Option<CaKey>, clock: &Clock) -> Option<Apart> {
     let shown = shown_at(address, ca, clock).await?;
     let shown = shown.get_ref().1.peer_certificates()?.first()?;
@@ -142,13 +142,13 @@ async fn clock_at(address: SocketAddr, ca: Option<CaKey>, clock: &Clock) -> Opti
     Apart::of(clock.wall(), there)
 }
 
-/// The CA of the tracker at this address, of this group or another.
+/// Returns the CA of the tracker at this address, whatever its group.
 async fn ca_at(address: SocketAddr, clock: &Clock) -> Option<CaKey> {
     let shown = shown_at(address, None, clock).await?;
     tls::ca_of(shown.get_ref().1)
 }
 
-/// What a tracker shows to newcomers, whatever the time.
+/// Connects as a newcomer, to read the certificates that a tracker shows, whatever the time.
 async fn shown_at(
     address: SocketAddr,
     ca: Option<CaKey>,
@@ -185,7 +185,7 @@ pub(crate) async fn reach(
                 failures.on_failure(failure);
                 next_at = Instant::now();
             }
-            // Attempts neither panic nor are they cancelled before we return.
+            // Attempts do not panic, and are not cancelled before this function returns.
             Event::Ended(Err(_)) => {}
             Event::Next => match waiting.next() {
                 Some(address) => {
@@ -248,7 +248,7 @@ async fn open(address: SocketAddr, source: Option<IpAddr>) -> io::Result<TcpStre
     Ok(stream)
 }
 
-/// Why one address was no good, the most telling last.
+/// Why an attempt at one address failed, the most informative kind last.
 #[derive(Debug)]
 enum Failure {
     Os(io::Error),
@@ -288,7 +288,7 @@ impl Failure {
 #[derive(Default)]
 struct Failures {
     tried: Vec<SocketAddr>,
-    /// The latest of the most telling ones.
+    /// The latest failure of the most informative kind so far.
     worst: Option<Failure>,
 }
 
@@ -321,44 +321,44 @@ impl Failures {
     }
 }
 
-/// Why a member was not reached, sorted by what to do next.
+/// Why a member was not reached; each variant says what the user can do.
 #[derive(Debug, Error)]
 pub enum DialError {
-    /// Nothing to try.
+    /// There is no address to try.
     #[error("no address is known")]
     NoAddress,
-    /// Try again later, or check address and firewall.
+    /// No address answers: try again later, or check the address and the firewall.
     #[error("nobody answers at {}: {error}", list(tried))]
     Unreachable {
-        /// Every address that was tried.
+        /// All addresses that were tried.
         tried: Vec<SocketAddr>,
-        /// What the system said last.
+        /// The system's last error.
         error: io::Error,
     },
-    /// Check the address, or try again: a node hangs up when it is not the one
-    /// that was dialled, and when too many dial it at once.
+    /// The other end closed the connection: check the address, or try again. A node does so if
+    /// another member was dialled, or if too many dial it at once.
     #[error("{address} hung up: it is another machine than the one that was dialled, or too busy")]
     HungUp {
-        /// Where.
+        /// The address.
         address: SocketAddr,
     },
-    /// Check address and port.
+    /// The other end does not speak thorp: check the address and the port.
     #[error(
         "what answers at {address} does not speak thorp ({why}); check the address and the port"
     )]
     NotThorp {
-        /// Where.
+        /// The address.
         address: SocketAddr,
         /// What it did instead.
         why: String,
     },
-    /// Set one of the two clocks.
+    /// The two clocks disagree: set the one that is wrong.
     #[error("{0}")]
     Clock(Apart),
-    /// It is not who it should be, or no longer.
+    /// The other end is not the expected member, or no longer a member.
     #[error("{address} is not trusted: {why}")]
     Certificate {
-        /// Where.
+        /// The address.
         address: SocketAddr,
         /// What is wrong with its certificate.
         why: CertificateError,

@@ -1,5 +1,5 @@
-//! A tracker dialled, and asked to make this machine's key a member. What is said
-//! then is [`thorp_group::join`]'s.
+//! Dials a tracker and asks it to make this machine's key a member. The conversation itself is in
+//! [`thorp_group::join`].
 
 use std::time::Duration;
 
@@ -15,15 +15,13 @@ use tokio::time::{Instant, sleep};
 use super::addresses::{self, ResolveError};
 use super::dial::{self, DialError};
 
-/// A newcomer that is told to wait asks again after this long, then after twice as long,
-/// up to the longest.
+/// How long a newcomer waits before it asks again. The wait doubles up to [`LONGEST_WAIT`].
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(15);
-/// How long it waits in all.
+/// How long a newcomer goes on asking.
 const MOST_PATIENCE: Duration = Duration::from_mins(30);
 
-/// Asks a tracker to make this machine's key a member. Nothing is kept yet:
-/// that is the caller's.
+/// Asks a tracker to make this machine's key a member. The caller has to save the result.
 pub async fn join(
     ticket: &Ticket,
     identity: &Identity,
@@ -52,9 +50,9 @@ pub async fn join(
     Ok(newcomer.ask(stream, address, ca).await?)
 }
 
-/// The same, in its turn: where many want to join at once, a newcomer is told to wait,
-/// and asks again by itself. `on_wait` is called when that begins. After
-/// [`MOST_PATIENCE`] the tracker's word is final: its group may be full.
+/// Asks as [`join`] does, and asks again as long as the tracker says that too many machines are
+/// joining. `on_wait` is called once, when the waiting begins. After [`MOST_PATIENCE`] the
+/// tracker's refusal is final, since its group may be full.
 pub async fn join_in_turn(
     ticket: &Ticket,
     identity: &Identity,
@@ -78,16 +76,16 @@ pub async fn join_in_turn(
     }
 }
 
-/// Why this machine did not become a member, sorted by what to do next.
+/// Why this machine did not become a member; each variant says what the user can do.
 #[derive(Debug, Error)]
 pub enum NotJoined {
-    /// The tracker's host name leads nowhere.
+    /// The tracker's host name cannot be resolved.
     #[error(transparent)]
     Address(#[from] ResolveError),
-    /// Check address and port, or try again.
+    /// The tracker was not reached: check address and port, or try again.
     #[error(transparent)]
     Dial(#[from] DialError),
-    /// The tracker was reached.
+    /// The tracker was reached, but did not admit this machine.
     #[error(transparent)]
     Join(#[from] JoinError),
 }

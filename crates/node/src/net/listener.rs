@@ -1,14 +1,12 @@
-//! One port: what arrives, and which service it is for.
+//! One port: accepts connections and assigns them to services.
 //!
-//! The first byte tells TLS from everything else; inside TLS, protocol (ALPN)
-//! and name (SNI) choose the service before any certificate is shown. A
-//! connection for none of the services is closed at once. A service receives
-//! connections whose other end is known to be a member; what they say is read
-//! elsewhere.
+//! The first byte distinguishes TLS from everything else. Inside TLS, protocol (ALPN) and name
+//! (SNI) select the service before any certificate is shown. A connection for no service is
+//! closed at once. A service receives only connections whose other end has proved to be a member;
+//! other modules read what members send.
 //!
-//! Strangers cost at most [`Limits`]: so many handshakes in all and from one
-//! address, and ten seconds for each. Who gives way where there are more is decided in
-//! [`gate`].
+//! Strangers cost at most [`Limits`]: a number of handshakes in all and per address, and ten
+//! seconds for each. [`gate`] decides which handshake is dropped if there are too many.
 
 mod gate;
 
@@ -40,27 +38,27 @@ use gate::{Gate, Place};
 
 /// The first byte of a TLS handshake record.
 const TLS_HANDSHAKE: u8 = 0x16;
-/// How many connections the system keeps for us before we accept them.
+/// How many connections the system keeps before this process accepts them.
 const BACKLOG: i32 = 1024;
-/// How many ports behind the default one are tried.
+/// How many ports after the default one are tried.
 const NEXT_PORTS: u16 = 64;
 
-/// How much of what a removed member has sent is read before its link closes.
+/// How many bytes of a removed member are read before its link is closed.
 const MAX_UNREAD: u64 = 64 * 1024;
 
 /// Where to listen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Listen {
-    /// On every address, IPv6 and IPv4, at this port and no other.
+    /// On all addresses, IPv6 and IPv4, at exactly this port.
     Port(u16),
-    /// On every address, at this port or one of the 64 behind it.
+    /// On all addresses, at this port or the first free one of the 64 after it.
     PortOrNext(u16),
-    /// At this address and no other.
+    /// At exactly this address and port.
     Exactly(SocketAddr),
 }
 
 impl Listen {
-    /// Where the user asked for it, at this port if the user named none.
+    /// Returns where the user asked to listen; without a port, at the port of `self`.
     #[must_use]
     pub fn unless(self, asked: ListenAddress) -> Self {
         let usual = match self {
@@ -79,41 +77,42 @@ impl Listen {
     }
 }
 
-/// What a node answers to. One node may hold a tracker and a peer.
+/// What a node serves on a port. A node may contain a tracker and a peer.
 #[derive(Clone, Debug)]
 pub struct Service {
-    /// Who it is: it answers to `<peerid>.thorp` and, a tracker, to `tracker.thorp`.
+    /// Its certificate: it answers to `<peerid>.thorp` and, if it is a tracker, to
+    /// `tracker.thorp`.
     pub tls: MemberTls,
-    /// A tracker lets others join.
+    /// The service for newcomers, which only a tracker has.
     pub join: Option<JoinService>,
-    /// Where its links go; and sessions, but not to a tracker, which has no files.
+    /// Receives its links, and also its sessions unless it is a tracker, which has no files.
     pub sink: mpsc::Sender<Incoming>,
 }
 
 /// An authenticated connection that another member has dialled.
 #[derive(Debug)]
 pub struct Incoming {
-    /// What it is to be.
+    /// What the member has dialled for.
     pub purpose: Purpose,
-    /// Ready for it.
+    /// The stream, ready for that purpose.
     pub stream: TlsStream<TcpStream>,
-    /// Who it is.
+    /// The member.
     pub member: Certified,
-    /// Where it comes from. Its port is not the one it listens on.
+    /// The address from which it dialled. The port is not the one on which it listens.
     pub remote: SocketAddr,
 }
 
 /// What strangers may cost.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Handshakes at a time, of addresses at which no member was seen lately; and half
-    /// as many of those where one was.
+    /// Concurrent handshakes from addresses at which no member was seen recently. Half as many
+    /// are allowed from addresses at which one was.
     pub handshakes: u64,
-    /// Of these, from one address. Loopback is exempt.
+    /// Concurrent handshakes from one address. Loopback is exempt.
     pub per_address: u64,
-    /// From the first byte to the last of a handshake.
+    /// The time limit from a connection's first byte to the end of its handshake.
     pub handshake: Duration,
-    /// Descriptors with this number or a higher one are not for strangers.
+    /// A connection whose descriptor has this number or a higher one is refused.
     pub descriptors: u64,
 }
 
@@ -128,14 +127,14 @@ impl Default for Limits {
     }
 }
 
-/// A bound port that is not answered yet.
+/// A bound port that does not accept connections yet.
 #[derive(Debug)]
 pub struct Listener {
     socket: TcpListener,
     address: SocketAddr,
 }
 
-/// A port that is being answered, until this is dropped.
+/// A port that accepts connections until this is dropped.
 #[derive(Debug)]
 pub struct Running(JoinHandle<()>);
 
@@ -146,7 +145,7 @@ impl Drop for Running {
 }
 
 impl Listener {
-    /// Takes a port.
+    /// Binds a port.
     #[expect(clippy::unused_async, reason = "must run inside the runtime")]
     pub async fn bind(listen: Listen) -> Result<Self, ListenError> {
         let (first, last) = match listen {
@@ -168,17 +167,17 @@ impl Listener {
         })
     }
 
-    /// Where it listens.
+    /// Returns the address on which it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Answers for these services.
+    /// Accepts connections for these services.
     pub fn serve(self, services: Vec<Service>) -> Running {
         self.serve_within(services, Limits::default())
     }
 
-    /// Answers for these services, within other limits than usual.
+    /// Accepts connections for these services, within these limits.
     pub fn serve_within(self, services: Vec<Service>, limits: Limits) -> Running {
         let door = Arc::new(Door {
             services,
@@ -207,7 +206,7 @@ impl Listener {
         if address.is_ipv6() {
             socket.set_only_v6(!address.ip().is_unspecified())?;
         }
-        // Connections of an earlier run that linger do not keep the port.
+        // Lingering connections of an earlier run do not block the port.
         socket.set_reuse_address(true)?;
         socket.set_nonblocking(true)?;
         socket.bind(&address.into())?;
@@ -223,7 +222,7 @@ fn any(port: u16) -> SocketAddr {
 }
 
 async fn accept_all(socket: TcpListener, door: Arc<Door>) {
-    // What is in here ends with this task, and so with the `Running`.
+    // Dropping the set ends its tasks, so they end with the `Running`.
     let mut guests = tokio::task::JoinSet::new();
     loop {
         while guests.try_join_next().is_some() {}
@@ -239,7 +238,7 @@ async fn accept_all(socket: TcpListener, door: Arc<Door>) {
             }
             Err(error) if is_about_one_connection(&error) => {}
             Err(error) => {
-                // Out of descriptors or memory: what is open has to end first.
+                // Descriptors or memory have run out: open connections have to end first.
                 tracing::warn!(%error, "cannot accept connections now");
                 sleep(Duration::from_millis(200)).await;
             }
@@ -263,7 +262,7 @@ struct Door {
     gate: Gate,
 }
 
-/// Which service a connection is for.
+/// The service that a connection is for.
 enum Chosen<'a> {
     Member(&'a Service),
     Join(&'a JoinService),
@@ -287,7 +286,7 @@ impl Door {
         }
     }
 
-    /// Delivers a member's connection; hands back a connection that wants to join.
+    /// Delivers a member's connection. Returns a newcomer's, with the service for it.
     async fn handshake(
         &self,
         stream: TcpStream,
@@ -330,7 +329,7 @@ impl Door {
                     stream: stream.into(),
                     remote,
                 };
-                // Where the node has ended, it is dropped and so closed.
+                // If the node has ended, the connection is dropped and so closed.
                 let _ = service.sink.send(incoming).await;
                 Ok(None)
             }
@@ -353,7 +352,7 @@ impl Door {
     }
 }
 
-/// Tells a removed member that it is one, and proves it: so that it stops calling.
+/// Tells a removed member of its removal, with the record as proof, so that it stops dialling.
 async fn part<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
     records: &Records,
@@ -368,13 +367,13 @@ async fn part<S: AsyncRead + AsyncWrite + Unpin>(
         .into_iter()
         .chain([Frame::plain(leave)])
     {
-        // Both are within their bounds.
+        // Both frames are within their bounds.
         let _ = frame.encode(&mut words);
     }
     stream.write_all(&words).await?;
     stream.shutdown().await?;
-    // What it has sent is read first: the system would take a connection with
-    // unread bytes for a broken one, and might throw our words away.
+    // The member's bytes are read first: the system would reset a connection with unread bytes,
+    // and might discard what was sent.
     let mut rest = stream.take(MAX_UNREAD);
     tokio::io::copy(&mut rest, &mut tokio::io::sink())
         .await
@@ -392,7 +391,7 @@ impl Service {
     }
 }
 
-/// Why a connection was closed before it became anything. Only the log sees it.
+/// Why a connection was closed during its handshake. Shown only in the log.
 #[derive(Debug, Error)]
 enum TurnedAway {
     #[error("it does not speak TLS")]
@@ -411,29 +410,29 @@ impl From<io::Error> for TurnedAway {
     }
 }
 
-/// Why a port cannot be had, sorted by what to do next.
+/// Why a port cannot be bound; each variant says what the user can do.
 #[derive(Debug, Error)]
 pub enum ListenError {
-    /// Stop the program that has it, or choose another port.
+    /// Another program uses the port: stop it, or choose another port.
     #[error("port {} is taken (at {})", address.port(), address.ip())]
     Taken {
-        /// What was asked for.
+        /// The requested address.
         address: SocketAddr,
     },
-    /// Other programs have them: choose another port.
+    /// Other programs use all these ports: choose another one.
     #[error("all ports from {first} to {last} are taken")]
     AllTaken {
-        /// The default.
+        /// The default port.
         first: u16,
-        /// The last that was tried.
+        /// The last port that was tried.
         last: u16,
     },
-    /// No such address here, or no permission.
+    /// This machine does not have the address, or permission was denied.
     #[error("cannot listen at {address}: {error}")]
     Other {
-        /// What was asked for.
+        /// The requested address.
         address: SocketAddr,
-        /// What the system says.
+        /// The system's error.
         error: io::Error,
     },
 }

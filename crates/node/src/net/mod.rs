@@ -1,15 +1,15 @@
-//! Sockets: listening, dialling, and what a connection becomes.
+//! Sockets: listening, dialling, and what becomes of a connection.
 //!
 //! ```text
-//! listener     one port: what arrives, and which service it is for
-//! dial         the same from the other end
-//! join         a tracker dialled, and asked to make a key a member
-//! link         an authenticated stream as a queue of frames, both ways
-//! addresses    names looked up, and where this machine can be reached
+//! listener     one port: accepts connections and assigns them to services
+//! dial         connects to a member
+//! join         dials a tracker and asks it to make a key a member
+//! link         an authenticated stream as a queue of frames in both directions
+//! addresses    host names, and this machine's addresses
 //! descriptors  how many connections and files may be open
 //! ```
 //!
-//! Who is at the other end is read in [`thorp_group::tls`].
+//! [`thorp_group::tls`] identifies the member at the other end.
 
 pub mod addresses;
 pub mod descriptors;
@@ -21,11 +21,11 @@ pub mod listener;
 #[cfg(test)]
 pub(crate) mod testing;
 
-/// What a member wants with a connection.
+/// The purpose of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// A link: frames.
+    /// A link, for frames.
     Link,
-    /// A session: a large file.
+    /// A session, for a large file.
     Session,
 }

@@ -1,4 +1,4 @@
-//! Members of a group to test with that listen on loopback.
+//! Members of a test group that listen on loopback.
 
 use std::net::SocketAddr;
 
@@ -12,9 +12,9 @@ use tokio::sync::mpsc;
 use super::listener::{Incoming, Listen, Listener, Running, Service};
 
 pub(crate) trait Listening {
-    /// A member that listens on loopback.
+    /// Starts a member that listens on loopback.
     async fn node(&self, name: &str) -> Node;
-    /// A tracker that listens on loopback and lets others join.
+    /// Starts a tracker that listens on loopback and admits newcomers.
     async fn tracker(&self, clock: Clock) -> Node;
 }
 

@@ -1,5 +1,5 @@
-//! The node's end of its snapshot: numbers of changes, warnings, and how many
-//! rows were made for readers.
+//! The node's end of its snapshot: numbers changes, keeps warnings, and counts the rows made for
+//! readers.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -14,14 +14,15 @@ use super::viewer::{ViewRequest, Viewer};
 use crate::api::snapshot::{Ask, Change, Fresh, Gone, Page, Part, SnapshotRow, WarningRow};
 use crate::api::{Notice, Warning};
 
-/// Questions of readers that wait for the node.
+/// The maximum number of requests that wait for the node.
 const LOOKS: usize = 64;
-/// Warnings that are kept to be shown.
+/// The maximum number of warnings that are kept.
 const WARNINGS: usize = 100;
-/// A reader whose changes take more bytes than this is told to start again.
+/// The maximum size of a reader's missed changes, in bytes. A reader that missed more has to
+/// start again.
 const BEHIND: usize = 1024 * 1024;
 
-/// What a node keeps for its readers: only numbers, as long as there are none.
+/// What a node keeps for its readers: only numbers, as long as there are no readers.
 pub struct Keeper {
     changes: Changes,
     news: watch::Sender<u64>,
@@ -31,9 +32,9 @@ pub struct Keeper {
 }
 
 impl Keeper {
-    /// A node's end, and what its readers look through.
+    /// Makes the node's end, and the viewer for its readers.
     pub fn new() -> (Self, Viewer) {
-        // Numbers of an earlier start are lower.
+        // The time of day makes all numbers higher than those of an earlier start.
         let since = SystemTime::now().duration_since(UNIX_EPOCH);
         let millis = since.map_or(0, |since| since.as_millis());
         let start = u64::try_from(millis).unwrap_or(0);
@@ -50,12 +51,12 @@ impl Keeper {
         (keeper, Viewer::new(looks_in, news_in, made))
     }
 
-    /// A row is different from now on. No row is made of that.
+    /// A row has changed. The row itself is not made yet.
     pub fn mark(&mut self, row: Row) {
         self.news.send_replace(self.changes.mark(row));
     }
 
-    /// Something happened; warnings are kept to be shown.
+    /// A notice was sent to the user; warnings are kept for readers.
     pub fn notice(&mut self, notice: &Notice) {
         let Notice::Warning(warning) = notice else {
             return;
@@ -68,7 +69,7 @@ impl Keeper {
         self.mark(Row::Warning(number));
     }
 
-    /// What a reader asks next.
+    /// Waits for the next request of a reader.
     pub async fn look(&mut self) -> Option<ViewRequest> {
         self.looks.recv().await
     }
@@ -80,7 +81,7 @@ impl Keeper {
         known: &Knowledge<'_>,
         mut own: impl FnMut(&Ask) -> PageRows,
     ) {
-        // A reader that is gone wants no answer.
+        // The reader may have gone.
         match look {
             ViewRequest::Pages(asks, reply) => {
                 let pages = asks.iter().map(|ask| self.page(ask, known, &mut own));
@@ -92,7 +93,7 @@ impl Keeper {
         }
     }
 
-    /// One page.
+    /// Makes one page.
     pub fn page(
         &self,
         ask: &Ask,
@@ -113,7 +114,7 @@ impl Keeper {
         }
     }
 
-    /// The rows that have changed since a number.
+    /// Returns the rows that have changed since a number.
     pub fn since(
         &self,
         number: u64,
@@ -169,7 +170,7 @@ fn warning((number, warning): &(u64, Warning)) -> SnapshotRow {
     SnapshotRow::Warning(WarningRow::of(*number, warning))
 }
 
-/// All rows of a part that has few.
+/// Returns all rows of a part that has few.
 pub fn whole(rows: impl IntoIterator<Item = SnapshotRow>) -> PageRows {
     let rows: Vec<_> = rows.into_iter().collect();
     let total = rows.len() as u64;

@@ -1,9 +1,8 @@
-//! Pages of who is there and who has what, from what a tracker's or a peer's
-//! machine knows.
+//! Makes pages of peers and files from what the machine of a tracker or a peer knows.
 //!
-//! A page is found from its key in the machine's ordered indices; what a row
-//! says of others (their addresses, whether two share one, whether a name has
-//! two contents) is looked up for the rows of the page alone.
+//! A page is found by its key in the machine's ordered indices. What a row says about other
+//! members (their addresses, whether two share one, whether a name has two contents) is looked up
+//! only for the rows of the page.
 
 use std::net::SocketAddr;
 
@@ -18,27 +17,26 @@ use crate::api::snapshot::{Ask, At, Part, RowKey, SnapshotRow};
 use crate::api::tracked::{Around, MemberRef, TrackedFile, TrackedPeer};
 use crate::api::{self, FileRow};
 
-/// A file has many holders if it has so many times those that a row names.
+/// A file counts as popular if it has more than this many times the holders that a row names.
 const POPULAR: usize = 4;
 
-/// What a machine knows of the others.
+/// What a machine knows about other members.
 pub struct Knowledge<'a> {
-    /// Who is there.
+    /// The peers that are present.
     present: &'a Presences,
-    /// Who has what.
+    /// The listings of all peers.
     catalogue: &'a Catalogue,
-    /// The own peer, where there is one: it is in the catalogue, but not among
-    /// those present.
+    /// This peer, if the node is one: it is in the catalogue, but not among those present.
     itself: Option<&'a Holder>,
-    /// The most neighbours that are named of one peer.
+    /// The maximum number of neighbours in the row of one peer.
     most_neighbours: usize,
 }
 
-/// Rows of a page, how many there are in all, and whether there are more.
+/// The rows of a page, the number of rows in the part, and whether there are more.
 pub type PageRows = (Vec<SnapshotRow>, u64, bool);
 
 impl<'a> Knowledge<'a> {
-    /// What a tracker knows.
+    /// Returns what a tracker knows.
     pub fn of_tracker(tracker: &'a Tracker) -> Self {
         Self {
             present: tracker.present(),
@@ -48,7 +46,7 @@ impl<'a> Knowledge<'a> {
         }
     }
 
-    /// What a peer knows, which others see as `itself`.
+    /// Returns what a peer knows; other peers see this peer as `itself`.
     pub fn of_peer(peer: &'a Peer, itself: Option<&'a Holder>) -> Self {
         Self {
             present: peer.present(),
@@ -60,7 +58,7 @@ impl<'a> Knowledge<'a> {
 }
 
 impl Knowledge<'_> {
-    /// A page, if it is of one of the parts that are known here.
+    /// Makes a page, or returns `None` if its part is made elsewhere.
     pub(super) fn page(&self, ask: &Ask) -> Option<PageRows> {
         match &ask.part {
             Part::Peers => Some(self.peers(ask)),
@@ -70,7 +68,7 @@ impl Knowledge<'_> {
         }
     }
 
-    /// A peer's row, if it is there.
+    /// Makes the row of a peer, if the peer is present.
     pub(super) fn peer(&self, id: PeerId, names: usize) -> Option<SnapshotRow> {
         let presence = self.present.get(id).filter(|presence| presence.is_listed)?;
         Some(self.peer_row(presence, names))
@@ -170,8 +168,8 @@ impl Knowledge<'_> {
         SnapshotRow::File(TrackedFile::of(stop, holders))
     }
 
-    /// The first ones by address that have all of a file that many have: soon found
-    /// among all members, without looking up where each of them is.
+    /// Returns the first holders by address of the whole of a popular file. Searching all present
+    /// peers in order finds them sooner than looking up the address of every holder.
     fn first_holders(&self, file: &Entry, most: usize) -> Vec<MemberRef> {
         let has_it = |presence: &&Presence| {
             let listing = self.catalogue.listing(presence.id);
@@ -184,7 +182,8 @@ impl Knowledge<'_> {
         named.collect()
     }
 
-    /// The first of these by address, then those that are not known here.
+    /// Returns the first `most` of these members: by address, then those whose address is unknown
+    /// here.
     fn refs(&self, ids: impl Iterator<Item = PeerId>, most: usize) -> Vec<MemberRef> {
         let (mut seen, mut unseen) = (Vec::new(), Vec::new());
         for id in ids {
@@ -254,7 +253,7 @@ fn listed(entry: &Entry, holder: Option<&Holder>) -> SnapshotRow {
     })
 }
 
-/// A file's place; none where the key is another kind of row's.
+/// Returns a file's name and number from its key, or `None` for a key of another kind.
 fn named(key: &RowKey) -> Option<(Option<Name>, usize)> {
     match key {
         RowKey::File { name, nth } => Some((name.parse().ok(), *nth)),
@@ -262,7 +261,7 @@ fn named(key: &RowKey) -> Option<(Option<Name>, usize)> {
     }
 }
 
-/// The first rows of a walk, and whether there are more.
+/// Returns the first rows of an iterator, and whether there are more.
 fn forth<T>(
     walk: impl Iterator<Item = T>,
     ask: &Ask,
@@ -273,7 +272,7 @@ fn forth<T>(
     (rows, walk.next().is_some())
 }
 
-/// The same of a walk against the order, put into it.
+/// Returns the first rows of an iterator that runs backwards, in forward order.
 fn back<T>(
     walk: impl Iterator<Item = T>,
     ask: &Ask,

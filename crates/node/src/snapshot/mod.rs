@@ -1,16 +1,16 @@
-//! What a node shows of itself: raw values, numbered, made when a reader asks.
+//! What a node shows of itself: values with numbered changes, made when a reader asks.
 //!
 //! ```text
-//! known     pages of who is there and who has what, from what a machine knows
-//! keeper    the node's end: numbers of changes, warnings, how many rows were made
+//! known     pages of peers and files, from what a machine knows
+//! keeper    the node's end: numbers changes, keeps warnings, counts rows
 //! warning   a warning as a row
-//! viewer    a reader's end: pages, and news that there is something new
-//! watch     the rows that have changed since a number, as they change
+//! viewer    a reader's end: pages, and notification of changes
+//! watch     sends rows as they change
 //! ```
 //!
-//! Screens, `--json`, the local socket and whatever else shows a node read it.
-//! A page costs what is on it, whatever there is besides; without a reader no row
-//! is made. Texts and labels are the reader's to make.
+//! Screens, `--json`, the local socket and everything else that shows a node use it. The cost of
+//! a page depends only on its rows, and without readers no row is made. Readers make their own
+//! texts and labels.
 
 mod keeper;
 mod known;

@@ -1,4 +1,4 @@
-//! A tracker's machine with made-up members, and readers of it.
+//! A tracker's machine with made-up members, and its readers.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -21,8 +21,8 @@ struct Node {
 }
 
 impl Node {
-    /// With so many members, on addresses and ports of their own, each with a file
-    /// of its own and one that all have.
+    /// Makes a tracker with this many members. Each has its own address and port, a file of its
+    /// own, and one file that all have.
     fn with(members: u8) -> Self {
         let me = Me {
             id: PeerId::new([255; 32]),
@@ -146,7 +146,7 @@ fn id(n: u8) -> PeerId {
     PeerId::new([n; 32])
 }
 
-/// What rows are about.
+/// Returns what each row is about: an address or a name.
 fn about(rows: &[SnapshotRow]) -> Vec<String> {
     let about = |row: &SnapshotRow| match row {
         SnapshotRow::Peer(peer) => peer.member.address.clone(),
@@ -166,7 +166,7 @@ fn without_a_reader_no_row_is_made() {
     }
     assert_eq!(node.number(), before + 1000);
     assert_eq!(node.viewer.rows_made(), 0);
-    // A thousand changes of one row are one for a reader that comes now.
+    // A thousand changes of one row are a single change for a reader that asks now.
     let Fresh::Changes { number, changes } = node.since(before) else {
         panic!("it is not far behind");
     };
@@ -342,7 +342,7 @@ fn a_reader_that_is_far_behind_is_told_to_start_again() {
         id: id(1).to_string(),
     });
     assert_eq!(changes, [gone]);
-    // Rows of a mebibyte and more.
+    // Rows of more than a mebibyte.
     let before = node.number();
     let text = "x".repeat(8 * 1024);
     for _ in 0..100 {
@@ -373,7 +373,7 @@ async fn a_reader_that_does_not_read_costs_no_rows_and_gets_each_row_once() {
     for _ in 0..1000 {
         seq += 1;
         node.lists(0, Some(seq - 1), seq, &[&format!("new {seq}")]);
-        // The node goes on whether it is asked or not.
+        // The node goes on whether or not a reader asks.
         while let Ok(Some(look)) =
             tokio::time::timeout(Duration::from_millis(1), node.keeper.look()).await
         {

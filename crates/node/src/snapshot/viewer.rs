@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::api::PeerRow;
 use crate::api::snapshot::{Ask, Fresh, Page, Part, SnapshotRow};
 
-/// Looks at a node in this process: a handle, cheap to clone.
+/// A reader's handle to a node in this process. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Viewer {
     looks: mpsc::Sender<ViewRequest>,
@@ -16,12 +16,12 @@ pub struct Viewer {
     made: Arc<AtomicU64>,
 }
 
-/// What a reader asks of the node.
+/// A reader's request to the node.
 #[derive(Debug)]
 pub enum ViewRequest {
-    /// These pages, all as of one moment.
+    /// Make these pages, all from the same moment.
     Pages(Vec<Ask>, oneshot::Sender<Vec<Page>>),
-    /// What has changed since a number.
+    /// Return what has changed since a number.
     Since(u64, oneshot::Sender<Fresh>),
 }
 
@@ -34,7 +34,7 @@ impl Viewer {
         Self { looks, news, made }
     }
 
-    /// These pages, all as of one moment; nothing, if the node has ended.
+    /// Returns these pages, all from the same moment, or `None` if the node has ended.
     pub async fn pages<const N: usize>(&self, asks: [Ask; N]) -> Option<[Page; N]> {
         let (reply, answer) = oneshot::channel();
         let look = ViewRequest::Pages(asks.into(), reply);
@@ -42,10 +42,9 @@ impl Viewer {
         answer.await.ok()?.try_into().ok()
     }
 
-    /// Adds the pages behind this one to it, until it has so many rows. They are
-    /// asked for one after the other, so that the node does other work in between;
-    /// what changes meanwhile is in the later ones only. Nothing, if the node has
-    /// ended.
+    /// Extends a page with those after it, until it has `most` rows. The pages are requested one
+    /// by one, so that the node does other work in between; a change meanwhile shows only in
+    /// later pages. Returns `None` if the node has ended.
     pub async fn read_on(&self, ask: &Ask, page: &mut Page, most: usize) -> Option<()> {
         while page.rows.len() < most
             && let Some(next) = page.next(ask)
@@ -58,19 +57,19 @@ impl Viewer {
         Some(())
     }
 
-    /// The node's own row; nothing, if the node has ended.
+    /// Returns the node's own row, or `None` if the node has ended.
     pub async fn node(&self) -> Option<SnapshotRow> {
         let [page] = self.pages([Ask::first(Part::Node, 1)]).await?;
         page.rows.into_iter().next()
     }
 
-    /// A peer's neighbours; nothing, if it has ended.
+    /// Returns a peer's neighbours, or `None` if the peer has ended.
     pub async fn neighbours(&self) -> Option<Vec<PeerRow>> {
         let [page] = self.pages([Ask::neighbours()]).await?;
         Some(page.neighbours().collect())
     }
 
-    /// What has changed since a number; nothing, if the node has ended.
+    /// Returns what has changed since a number, or `None` if the node has ended.
     pub async fn since(&self, number: u64) -> Option<Fresh> {
         let (reply, answer) = oneshot::channel();
         self.looks
@@ -80,13 +79,13 @@ impl Viewer {
         answer.await.ok()
     }
 
-    /// The number of the latest change, and news of later ones. It closes when
-    /// the node ends.
+    /// Returns the number of the latest change, and its later values. The channel closes when the
+    /// node ends.
     pub fn news(&self) -> watch::Receiver<u64> {
         self.news.clone()
     }
 
-    /// How many rows the node has made for its readers since it started.
+    /// Returns how many rows the node has made for readers since its start.
     pub fn rows_made(&self) -> u64 {
         self.made.load(Ordering::Relaxed)
     }

@@ -1,4 +1,4 @@
-//! A warning as a row: which one, and what it is about.
+//! Converts a warning to a row: its code, and what it is about.
 
 use std::path::Path;
 
@@ -104,7 +104,7 @@ impl WarningRow {
     }
 }
 
-/// A path as far as it can be written in a text.
+/// Converts a path to text, replacing what is not UTF-8.
 fn shown(path: &Path) -> String {
     path.to_string_lossy().into_owned()
 }

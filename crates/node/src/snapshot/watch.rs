@@ -1,4 +1,4 @@
-//! The answers to [`Command::Snapshot`](crate::api::Command::Snapshot) and
+//! Answers [`Command::Snapshot`](crate::api::Command::Snapshot) and
 //! [`Command::Watch`](crate::api::Command::Watch).
 
 use std::time::Duration;
@@ -10,33 +10,32 @@ use super::viewer::Viewer;
 use crate::api::snapshot::{Ask, Change, Fresh, Gone, Page, Part, SnapshotRow};
 use crate::api::{Done, Event, Failure};
 
-/// How often a reader is told of changes at most.
+/// The shortest time between two answers about changes.
 const TOLD_EVERY: Duration = Duration::from_millis(100);
-/// How often a reader is told how far transfers are.
+/// How often a reader is sent the progress of transfers.
 const TRANSFERS_EVERY: Duration = Duration::from_millis(500);
-/// One in so many looks at the transfers is one at what only counts too, such as
-/// bytes that were sent.
+/// One in this many of these looks also compares mere counters, such as bytes sent.
 const COUNTS_EACH: u32 = 2;
 
-/// Rows, and names in a row, that one page over the socket has at most.
+/// The maximum number of rows in a page, and of names in a row, over the socket.
 const MOST: usize = 10_000;
 
-/// What was told of rows that change without a number.
+/// What was last sent of rows that change without a number.
 #[derive(Default)]
 struct Told {
     looks: u32,
     transfers: Vec<SnapshotRow>,
-    /// The node and its share.
+    /// The rows of the node and of its share.
     counts: Vec<SnapshotRow>,
 }
 
-/// One page. Where the node has ended, that is `stopping`.
+/// Returns one page, or the failure `stopping` if the node has ended.
 pub(crate) async fn page(viewer: &Viewer, ask: Ask, stopping: Failure) -> Result<Page, Failure> {
     if !ask.is_possible() {
         return Err(Failure::NotAPage);
     }
     let ask = Ask {
-        // A page without rows would say that there are more for ever.
+        // A page without rows would claim forever that there are more.
         limit: ask.limit.clamp(1, MOST),
         names: ask.names.min(MOST),
         ..ask
@@ -46,9 +45,9 @@ pub(crate) async fn page(viewer: &Viewer, ask: Ask, stopping: Failure) -> Result
     Ok(page)
 }
 
-/// Tells what changes after a number until the reader hangs up or the node
-/// ends. While the reader is slow nothing is gathered for it: what has changed
-/// meanwhile is looked up when it has taken the answer before, each row once.
+/// Sends changes after a number until the reader hangs up or the node ends. Nothing is collected
+/// for a slow reader: once it has taken the last answer, what has changed meanwhile is looked up,
+/// each row once.
 pub(crate) async fn watch(viewer: &Viewer, mut since: u64, events: &mpsc::Sender<Event>) -> Done {
     let mut news = viewer.news();
     let mut ticks = interval(TRANSFERS_EVERY);
@@ -56,7 +55,7 @@ pub(crate) async fn watch(viewer: &Viewer, mut since: u64, events: &mpsc::Sender
     let mut told = Told::default();
     let mut next = Instant::now();
     loop {
-        // Room first: an answer is made when there is a reader for it.
+        // An answer is made only once there is room for it.
         let Ok(room) = events.reserve().await else {
             return Done::default();
         };
@@ -72,7 +71,7 @@ pub(crate) async fn watch(viewer: &Viewer, mut since: u64, events: &mpsc::Sender
                 since = *number;
                 room.send(fresh.into());
             }
-            // Next to changes that never end, too.
+            // This branch also gets its turn while changes never stop.
             _ = ticks.tick() => {
                 let Some(changes) = told.look(viewer).await else {
                     return Done::default();
@@ -93,7 +92,7 @@ pub(crate) async fn watch(viewer: &Viewer, mut since: u64, events: &mpsc::Sender
 }
 
 impl Told {
-    /// What is not as it was told before; nothing, if the node has ended.
+    /// Returns what differs from what was last sent, or `None` if the node has ended.
     async fn look(&mut self, viewer: &Viewer) -> Option<Vec<Change>> {
         self.looks = self.looks.wrapping_add(1);
         let all = |part| Ask::first(part, usize::MAX);
@@ -110,7 +109,7 @@ impl Told {
     }
 }
 
-/// The rows that are not as they were told before, and the transfers that are over.
+/// Returns the rows that differ from what was last sent, and the transfers that have ended.
 fn moved(told: &mut Vec<SnapshotRow>, now: Vec<SnapshotRow>) -> Vec<Change> {
     let moved = now.iter().filter(|row| !told.contains(row)).cloned();
     let mut changes: Vec<_> = moved.map(|row| Change::Now(Box::new(row))).collect();

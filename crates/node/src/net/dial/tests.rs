@@ -16,11 +16,11 @@ use crate::net::testing::{Listening, Node};
 use thorp_wire::Frame;
 use thorp_wire::frame::{Body, MAX_FRAME, PREFIX, announced_length};
 
-/// Dials a node that we trust, and says why it does not trust us.
+/// Dials a trusted node, and returns why that node does not trust the caller.
 async fn refused_by(node: &mut Node, tls: &MemberTls, address: SocketAddr) -> CertificateError {
     let expected = Expected::Peer(node.tls.member().id);
     let error = match dial(&[address], expected, tls, None).await {
-        // In TLS 1.3 the client is done before it is refused.
+        // In TLS 1.3 the client finishes its handshake before the server refuses it.
         Ok(mut connected) => {
             let read = connected.stream.read(&mut [0]).await;
             CertificateError::from_io(&read.expect_err("is refused"))
@@ -74,7 +74,7 @@ async fn a_tracker_answers_to_its_role_and_to_its_key_and_nobody_else_does() {
         assert!(connected.member.tracker);
         hall.incoming.recv().await.expect("is delivered");
     }
-    // Oak answers to another name, so it hangs up before it shows anything.
+    // Oak has another name than the expected one, so it closes before it shows a certificate.
     let answer = dial(&[oak.address], Expected::Tracker, &elm, None).await;
     assert!(
         matches!(answer, Err(DialError::HungUp { .. })),
@@ -110,7 +110,7 @@ async fn a_renewed_certificate_counts_for_later_connections_on_both_sides() {
     let renewed = group.membership(certificate);
     oak.renew(&identity, &renewed).expect("fits");
     assert_eq!(Some(oak.member()), renewed.member());
-    // Valid in the tracker's future: its clock decides.
+    // Valid only in the future, by the tracker's clock, which decides.
     let connect = || {
         dial(
             std::slice::from_ref(&hall.address),
@@ -144,7 +144,7 @@ async fn nothing_is_resumed() {
             .await
             .expect("reaches oak");
         let mut from_elm = oak.incoming.recv().await.expect("is delivered");
-        // A ticket would come with the first bytes.
+        // A session ticket would come with the first bytes.
         from_elm.stream.write_all(b"x").await.expect("writes");
         from_elm.stream.flush().await.expect("flushes");
         to_oak.stream.read_exact(&mut [0]).await.expect("reads");
@@ -208,7 +208,7 @@ async fn strangers_are_refused_with_a_reason() {
         assert!(why.contains(says), "{why}");
     }
 
-    // Signed by another CA, though we believe in oak's.
+    // Signed by another CA, although the dialling side trusts oak's CA.
     let other = Group::new();
     let mut membership = other.admit(&identity, "elm");
     membership.ca = group.authority.ca();
@@ -219,7 +219,7 @@ async fn strangers_are_refused_with_a_reason() {
         CertificateError::OursRefused("it belongs to another group")
     );
 
-    // Signed by itself, under the CA's name.
+    // Signed by itself, under the CA's subject.
     let key = KeyPair::generate_for(&PKCS_ED25519).expect("a key");
     let id = PeerId::new(key.public_key_raw().try_into().expect("32 bytes"));
     let mut params = CertificateParams::new(vec![certificate::id_name(id)]).expect("a name");
@@ -276,7 +276,7 @@ async fn strangers_get_nothing_by_any_door() {
                 }
                 assert!(node.incoming.try_recv().is_err(), "{number} was let in");
             }
-            // It is not the door that is closed.
+            // A member gets in, so the node does accept connections.
             let config = client(&group, Some(certificate_at(&group, now, true)), &[protocol]);
             let reached = reach(&[node.address], &name, config, None).await;
             let _held = reached.expect("is a member");
@@ -285,8 +285,7 @@ async fn strangers_get_nothing_by_any_door() {
     }
 }
 
-/// A key and a certificate by this group's CA, with the name of the key or
-/// of another one.
+/// Makes a key and a certificate by this group's CA, with the name of that key or of another.
 fn certificate_at(
     group: &Group,
     when: SystemTime,
@@ -302,7 +301,7 @@ fn certificate_at(
     (signed.expect("is signed").der().clone(), key)
 }
 
-/// A client that believes in the group, and presents anything or nothing.
+/// Makes a client that trusts the group and presents the given certificate, if any.
 fn client(
     group: &Group,
     presents: Option<(CertificateDer<'static>, KeyPair)>,
@@ -345,7 +344,7 @@ async fn refusal(
 async fn whoever_asks_for_no_protocol_or_another_is_hung_up_on() {
     let group = Group::new();
     let oak = group.node("oak").await;
-    // A peer lets no machine join, and a tracker has no files.
+    // A peer admits no newcomers, and a tracker has no files.
     let hall = group.tracker(Clock::system()).await;
     let asked: [(&Node, &[&[u8]]); 4] = [
         (&oak, &[]),
@@ -402,7 +401,7 @@ async fn an_untrusted_answer_is_explained() {
     );
 }
 
-/// Shows this certificate to every machine that dials, whatever it asks for.
+/// Shows this certificate to every machine that dials, whatever name it expects.
 async fn fake(config: Arc<rustls::ServerConfig>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
     let address = listener.local_addr().expect("has one");

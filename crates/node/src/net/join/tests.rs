@@ -60,7 +60,7 @@ async fn an_invite_makes_a_key_a_member_that_can_link_up() {
     join(&ticket, &elm, None, &clock)
         .await
         .expect("joins again");
-    // To renew, being a member is enough.
+    // A member needs no invite to renew its certificate.
     let renewed = join(&(&membership).into(), &elm, None, &clock)
         .await
         .expect("renews")
@@ -69,7 +69,7 @@ async fn an_invite_makes_a_key_a_member_that_can_link_up() {
         renewed.member().expect("is one").name,
         membership.member().expect("is one").name
     );
-    // Another key comes too late, and is told so.
+    // Another key comes too late, and the error says so.
     let error = join(&ticket, &key(), None, &clock)
         .await
         .expect_err("is used up");
@@ -151,7 +151,7 @@ async fn a_member_cannot_pose_as_the_tracker_to_a_newcomer() {
     }
 }
 
-/// Clocks that are so many days off, and what the newcomer is told.
+/// Sets the clocks this many days ahead, and returns the newcomer's error.
 async fn told_with_clocks(here: i64, there: i64) -> String {
     const DAY: i64 = 24 * 3600;
     let group = Group::new();
@@ -205,7 +205,7 @@ async fn a_clock_that_is_only_a_few_days_off_does_not_matter() {
 
 #[tokio::test]
 async fn nobody_but_the_tracker_is_asked_for_the_time() {
-    // Another group's tracker, with another time, in the place of ours.
+    // Another group's tracker, with another time, at the address of the group's tracker.
     let (group, other) = (Group::new(), Group::new());
     let tracker = Clock::system();
     let castle = other.tracker(tracker.clone()).await;
@@ -268,7 +268,7 @@ async fn a_newcomer_may_not_send_much_or_nonsense() {
         let (mut stream, _) = reached.expect("reaches it");
         stream.write_all(bytes).await.expect("writes");
         stream.flush().await.expect("flushes");
-        // At once, and not because time is up.
+        // It happens at once, not at the end of the time limit.
         let answer = timeout(Duration::from_secs(2), stream.read(&mut [0])).await;
         let answer = answer.expect("is hung up on");
         assert!(!matches!(answer, Ok(1..)), "{answer:?}");

@@ -1,4 +1,4 @@
-//! What comes out of a link, and how it ends.
+//! The events of a link, and how a link ends.
 
 use std::io;
 use std::time::Duration;
@@ -7,58 +7,59 @@ use thiserror::Error;
 use thorp_group::certificate::CertificateError;
 use thorp_wire::{Frame, FrameError, RequestId};
 
-/// How long the other side may read nothing.
+/// How long the other side may go without reading.
 pub(super) const STUCK: Duration = Duration::from_secs(30);
 
-/// What comes out of a link.
+/// An event of a link.
 #[derive(Debug)]
 pub enum LinkEvent {
-    /// A frame.
+    /// A frame has arrived.
     Frame(Frame),
-    /// A frame of a type this version does not know: to be refused if it asked
-    /// something, ignored otherwise.
+    /// A frame of a type that this version does not know: to be refused if it is a question,
+    /// otherwise ignored.
     Unknown {
-        /// Its type.
+        /// The frame's type.
         kind: u16,
-        /// Its question.
+        /// The request id, if the frame is a question.
         request: Option<RequestId>,
     },
-    /// It will end before long, with a certificate that it was made with.
+    /// The link will soon end, because a certificate that it was established with expires.
     Expiring,
-    /// Bytes, but not a whole frame yet: a sign of life, at most once a second.
+    /// Bytes have arrived, but not yet a whole frame: a sign of life, sent at most once a second.
     Heard {
-        /// How many of them are a file's, and were not told of before.
+        /// How many of these bytes belong to a file's content. Each byte is counted in one event
+        /// only.
         content: u32,
     },
-    /// The end, and why. The last event of a link.
+    /// The link has ended. This is its last event.
     Closed(LinkEnd),
 }
 
-/// Why a link has ended, sorted by what it says about the other side.
+/// Why a link has ended, ordered by what that says about the other side.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum LinkEnd {
-    /// We have closed it.
+    /// This side closed the link.
     #[error("closed by this side")]
     Here,
-    /// The other side has closed it.
+    /// The other side closed the link.
     #[error("closed by the other side")]
     There,
     /// The connection broke.
     #[error("the connection broke: {0}")]
     Broken(String),
-    /// One side does not trust the other's certificate (any more).
+    /// One side does not trust the other's certificate, or no longer does.
     #[error("{0}")]
     Certificate(CertificateError),
-    /// A certificate has ended while the link was up.
+    /// A certificate expired while the link was up.
     #[error("the certificate it stood on has ended")]
     Expired,
-    /// The other side sent what is no frame.
+    /// The other side sent something that is not a frame.
     #[error("{0}")]
     Malformed(FrameError),
     /// The other side does not read.
     #[error("the other side has read nothing for {} s", STUCK.as_secs())]
     Stuck,
-    /// The other side does not read fast enough.
+    /// The other side reads too slowly.
     #[error("too much is queued for the other side")]
     Overflow,
 }
@@ -68,7 +69,7 @@ pub(super) fn broken(error: &io::Error) -> LinkEnd {
         return LinkEnd::Certificate(why);
     }
     match error.kind() {
-        // Gone without TLS's goodbye: a process that was killed, mostly.
+        // The connection ended without TLS's close_notify, mostly because a process was killed.
         io::ErrorKind::UnexpectedEof => LinkEnd::There,
         _ => LinkEnd::Broken(error.to_string()),
     }

@@ -1,4 +1,4 @@
-//! Where all links of a node put what happens on them, bounded.
+//! The bounded queue into which all links of a node put their events.
 
 use std::sync::Arc;
 
@@ -10,41 +10,40 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use super::event::{LinkEnd, LinkEvent};
 use super::room::{Room, Taken};
 
-/// Events of all links that wait for the task.
+/// The maximum number of events that wait for the node's task.
 const MAX_EVENTS: usize = 256;
-/// How much memory frames may take that wait for the task: those of one link,
-/// and those of all. A longer frame waits until it is alone.
+/// The maximum memory, in bytes, of frames that wait for the task: those of one link, and those
+/// of all links. A longer frame waits until it is alone.
 pub(super) const MAX_WAITING: usize = 4 * 1024 * 1024;
 pub(super) const MAX_WAITING_IN_ALL: usize = 64 * 1024 * 1024;
 
-/// Where all links of a node put what happens on them. Clones are the same one.
+/// The queue into which all links of a node put their events. Clones share it.
 #[derive(Clone)]
 pub struct Inbox {
     pub(super) events: mpsc::Sender<Arrival>,
-    /// For what waits of all links.
+    /// The memory of waiting frames, over all links.
     room: Room,
-    /// Who is charged for what comes on this link.
+    /// The account that is charged for frames of this link.
     account: Account,
 }
 
-/// What happens on the links of a node, in the order of its arrival.
+/// The events of all links of a node, in the order of arrival.
 pub type Arrivals = mpsc::Receiver<Arrival>;
 
-/// Something that has happened on a link. As long as this lives, it takes up
-/// room that other events wait for.
+/// An event of a link. While it lives, it takes up room for which other events wait.
 #[derive(Debug)]
 pub struct Arrival {
-    /// On which link.
+    /// The link.
     pub link: LinkId,
-    /// What.
+    /// The event.
     pub event: LinkEvent,
     pub(super) _room: Option<FrameRoom>,
 }
 
-/// Room for one frame: the link's own, and that of all links.
+/// Room for one frame: within the limit of its link, and within that of all links.
 pub(super) type FrameRoom = (OwnedSemaphorePermit, Taken);
 
-/// An inbox, and its other end.
+/// Makes an inbox and its receiving end.
 pub fn inbox() -> (Inbox, Arrivals) {
     let (events, arrivals) = mpsc::channel(MAX_EVENTS);
     let inbox = Inbox {
@@ -56,7 +55,7 @@ pub fn inbox() -> (Inbox, Arrivals) {
 }
 
 impl Inbox {
-    /// The same, for the links of this account.
+    /// Returns this inbox for the links of this account.
     #[must_use]
     pub fn of(&self, account: Account) -> Self {
         Self {
@@ -65,8 +64,8 @@ impl Inbox {
         }
     }
 
-    /// Waits for so much room: first the link's own, so that a link that has
-    /// filled that does not stand in the others' way.
+    /// Waits until there is room for this many bytes: first within the link's own limit, so that
+    /// a link that has used it up does not block the others.
     pub(super) async fn room_for(
         &self,
         own: &Arc<Semaphore>,

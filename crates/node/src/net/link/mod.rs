@@ -1,22 +1,22 @@
-//! An authenticated stream as a queue of frames, both ways.
+//! An authenticated stream as a queue of frames in both directions.
 //!
-//! A reader task makes bytes into [`LinkEvent`]s and puts them into an
-//! [`Inbox`], bounded in number and in bytes, for each link and for all of a
-//! node: a node that does not take them slows the sender down. A writer task takes
-//! frames out of three queues: control before `Content` before `Update`s, and
-//! each in its order. [`LinkSender`] is the handle on it.
+//! A reader task turns bytes into [`LinkEvent`]s and puts them into an [`Inbox`], which is
+//! bounded in number and in bytes, for each link and for all links of a node: if the node does
+//! not take them, the sender is slowed down. A writer task takes frames from three queues, each
+//! in its order: control frames before `Content` before `Update`s. [`LinkSender`] is the handle
+//! to these queues.
 //!
 //! ```text
-//! event   what comes out of a link, and how it ends
-//! inbox   where all links of a node put it, bounded
-//! room    how much may wait there, over all links
+//! event   the events of a link, and how a link ends
+//! inbox   the bounded queue for the events of all links
+//! room    how many bytes may wait there, over all links
 //! queues  frames that wait to be written
-//! reader  bytes into events
-//! writer  queued frames into bytes
+//! reader  bytes to events
+//! writer  queued frames to bytes
 //! ```
 //!
-//! Invariant: of every link exactly one [`LinkEvent::Closed`] arrives, and
-//! nothing after it. What the frames mean is none of this module's business.
+//! Invariant: for every link exactly one [`LinkEvent::Closed`] arrives, as its last event. This
+//! module does not interpret frames.
 
 mod event;
 mod inbox;
@@ -76,8 +76,8 @@ where
     LinkSender { id, shared }
 }
 
-/// Waits until so many links, all of which were closed from here, have ended.
-/// A member that does not take the goodbye in time notices that this node is gone.
+/// Waits until this many links, all closed by this side, have ended. A member that does not read
+/// the goodbye in time will notice that the connection is closed.
 pub async fn farewell(mut links: usize, arrivals: &mut Arrivals) {
     let ended = async {
         while links > 0 {
@@ -91,8 +91,8 @@ pub async fn farewell(mut links: usize, arrivals: &mut Arrivals) {
     let _ = timeout(2 * GOODBYE, ended).await;
 }
 
-/// Sends frames over a link. Clones send over the same one; it stays up when
-/// all of them are gone, until it is closed.
+/// Sends frames over a link. Clones share the link, which stays up until it is closed, even if
+/// all clones are dropped.
 #[derive(Clone)]
 pub struct LinkSender {
     id: LinkId,
@@ -100,40 +100,40 @@ pub struct LinkSender {
 }
 
 impl LinkSender {
-    /// Which link.
+    /// Returns the id of the link.
     pub fn id(&self) -> LinkId {
         self.id
     }
 
-    /// Queues a frame, behind others of its priority. Never waits: a queue that
-    /// grows too long closes the link. On a closed link nothing happens.
+    /// Queues a frame after others of its priority. Never waits: a queue that grows too long
+    /// closes the link. Does nothing if the link is closed.
     pub fn send(&self, frame: Frame) {
         self.shared.push(frame, None);
     }
 
-    /// Waits until this link has space for so many bytes of a file; nothing, if it has
-    /// ended.
+    /// Waits until this link has space for this many bytes of a file. Returns `None` if the link
+    /// has ended.
     pub async fn space(&self, bytes: u64) -> Option<Space> {
         let space = self.shared.room.clone();
         let permit = space.acquire_many_owned(space_for(bytes)).await.ok()?;
         Some(Space::new(permit))
     }
 
-    /// The same, if there is space for them now.
+    /// Reserves space for this many bytes if there is space now.
     pub fn try_space(&self, bytes: u64) -> Option<Space> {
         let space = self.shared.room.clone();
         let permit = space.try_acquire_many_owned(space_for(bytes)).ok()?;
         Some(Space::new(permit))
     }
 
-    /// Queues a `Content` frame, for which there is space. The answer is whether the
-    /// link was still up.
+    /// Queues a `Content` frame for which space was reserved. Returns whether the link was still
+    /// up.
     pub fn content(&self, frame: Frame, space: Space) -> bool {
         self.shared.push(frame, Some(space))
     }
 
-    /// Takes a `Content` frame out of the queue, if it is still there, and refuses what
-    /// it answers instead: others wait for the memory it takes.
+    /// Removes a `Content` frame from the queue, if it is still there, and answers its question
+    /// with [`Reason::Busy`] instead: other links need the memory.
     pub fn take_back(&self, request: RequestId) {
         if self.shared.take_back(request) {
             let busy = Refused {
@@ -144,23 +144,23 @@ impl LinkSender {
         }
     }
 
-    /// Ends the link: control frames that are queued still go out, within a
-    /// second, then it is closed.
+    /// Ends the link: queued control frames are still sent within a second, then the connection
+    /// is closed.
     pub fn close(&self) {
         self.shared.end(LinkEnd::Here);
     }
 
-    /// Whether it has ended, or is about to.
+    /// Whether the link has ended or is about to.
     #[cfg(test)]
     pub fn is_closed(&self) -> bool {
         self.shared.has_ended()
     }
 
-    /// Waits until nothing more will be written: the goodbye is out, or given up.
+    /// Waits until nothing more will be written, whether the goodbye was sent or not.
     #[cfg(test)]
     pub async fn finished(&self) {
         let mut finished = self.shared.finished.subscribe();
-        // The sender is in `shared`, which we hold.
+        // The channel is open, since `self` holds its sender.
         let _ = finished.wait_for(|finished| *finished).await;
     }
 }

@@ -1,4 +1,4 @@
-//! Frames that wait to be written, each behind others of its priority.
+//! The frames that wait to be written, in one queue per priority.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,25 +9,27 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 
 use super::event::LinkEnd;
 
-/// How much an unread queue may hold before the link is closed.
+/// The maximum size, in bytes and in frames, of a queue before the link is closed.
 const MAX_QUEUED_BYTES: usize = 4 * 1024 * 1024;
 pub(super) const MAX_QUEUED_FRAMES: usize = 4096;
-/// The same for updates: the whole listing of a share may wait there.
+/// The maximum size of the queue of updates, in bytes: the whole listing of a share may wait
+/// there.
 const MAX_QUEUED_UPDATES: usize = 256 * 1024 * 1024;
-/// How much [`LinkSender::space`](super::LinkSender::space) there is for files.
+/// The space, in bytes, that [`LinkSender::space`](super::LinkSender::space) distributes among
+/// files.
 pub(super) const MAX_CONTENT: usize = 1024 * 1024;
 
-/// After how long without traffic a link gives its buffers back.
+/// How long a link without traffic keeps its buffers.
 pub(super) const IDLE: Duration = Duration::from_secs(1);
 
-/// What a link's two tasks and its handles have in common.
+/// The state shared by a link's two tasks and its handles.
 pub(super) struct Shared {
     queues: Mutex<Queues>,
-    /// There is something for the writer.
+    /// Notified when the writer has something to do.
     pub(super) wake: Notify,
-    /// Bytes of content that may still be queued; closed with the link.
+    /// Bytes of content that may still be queued. Closed with the link.
     pub(super) room: Arc<Semaphore>,
-    /// The first reason counts.
+    /// Why the link ends. Only the first reason is kept.
     end: watch::Sender<Option<LinkEnd>>,
     pub(super) finished: watch::Sender<bool>,
 }
@@ -74,7 +76,7 @@ impl Shared {
         self.end.borrow().is_some()
     }
 
-    /// Waits for the end, and says why.
+    /// Waits for the end of the link, and returns the reason.
     pub(super) async fn ended(&self) -> LinkEnd {
         let mut end = self.end.subscribe();
         let why = end.wait_for(Option::is_some).await;
@@ -83,7 +85,8 @@ impl Shared {
             .unwrap_or(LinkEnd::There)
     }
 
-    /// Takes the content out that answers this, if it is still queued.
+    /// Removes the content that answers this request, if it is still queued. Returns whether it
+    /// was.
     pub(super) fn take_back(&self, request: RequestId) -> bool {
         let mut queues = self.queues();
         let content = &mut queues.content;
@@ -93,7 +96,7 @@ impl Shared {
         if let Some(taken) = &taken {
             content.bytes -= taken.size;
         }
-        // What goes with it may ask for this lock.
+        // Dropping what the content holds may need this lock.
         drop(queues);
         taken.is_some()
     }
@@ -103,7 +106,7 @@ impl Shared {
     }
 }
 
-/// The three queues, the first one first.
+/// The three queues, the one with the highest priority first.
 #[derive(Default)]
 pub(super) struct Queues {
     pub(super) control: Queue,
@@ -123,8 +126,8 @@ pub(super) struct Queued {
     pub(super) space: Option<Space>,
 }
 
-/// Space on a link for the bytes of a file. It is given back when they are written, and
-/// with it what goes with them.
+/// Space on a link for the bytes of a file. It is released, with everything attached to it, when
+/// the bytes are written.
 pub struct Space {
     _permit: OwnedSemaphorePermit,
     _with: Option<Box<dyn Send>>,
@@ -138,7 +141,7 @@ impl Space {
         }
     }
 
-    /// The same, with what else is held until then.
+    /// Attaches something that is to be held until then.
     #[must_use]
     pub fn with(self, with: Box<dyn Send>) -> Self {
         Self {
@@ -148,16 +151,16 @@ impl Space {
     }
 }
 
-/// What so many bytes of a file take of a link's space.
+/// Returns how much of a link's space this many bytes of a file take.
 pub(super) fn space_for(bytes: u64) -> u32 {
     u32::try_from(bytes.min(MAX_CONTENT as u64)).unwrap_or(u32::MAX)
 }
 
 impl Queues {
-    /// Whether it is within the bounds.
+    /// Queues a frame. Returns `false` if its queue exceeds a bound.
     fn push(&mut self, frame: Frame, space: Option<Space>) -> bool {
         let (queue, frames, bytes) = match frame.body {
-            // All of them, so that they stay in order.
+            // All updates share one queue, so that they stay in order.
             Body::Update(_) => (&mut self.updates, usize::MAX, MAX_QUEUED_UPDATES),
             Body::Content(_) => (&mut self.content, MAX_QUEUED_FRAMES, MAX_QUEUED_BYTES),
             _ => (&mut self.control, MAX_QUEUED_FRAMES, MAX_QUEUED_BYTES),

@@ -1,4 +1,4 @@
-//! The task that makes bytes into events, and ends a link with its certificate.
+//! The task that turns bytes into events, and ends a link when its certificate expires.
 
 use std::io;
 use std::sync::Arc;
@@ -16,21 +16,21 @@ use super::event::{LinkEnd, LinkEvent, broken};
 use super::inbox::{Arrival, FrameRoom, Inbox};
 use super::queues::{IDLE, Shared};
 
-/// How often `Heard` may be said.
+/// The shortest time between two [`LinkEvent::Heard`].
 const HEARD: Duration = Duration::from_secs(1);
-/// How long before the end of a link it is said that it is near.
+/// How long before the end of a link [`LinkEvent::Expiring`] is sent.
 const EXPIRING: Duration = Duration::from_hours(1);
-/// The read buffer's size while nothing large arrives.
+/// The size of the read buffer while nothing large arrives, in bytes.
 pub(super) const SMALL: usize = 4 * 1024;
-/// By how much it grows at least, as bytes arrive.
+/// The least by which the buffer grows for a large frame, in bytes.
 const STEP: usize = 64 * 1024;
 
-/// Until when a link may last.
+/// The latest end of a link.
 #[derive(Clone, Debug)]
 pub struct Term {
-    /// By this clock.
+    /// The clock by which the end is measured.
     pub clock: Clock,
-    /// The end of the one certificate or the other, whichever comes first.
+    /// The end of one of the two certificates, whichever comes first.
     pub ends: SystemTime,
 }
 
@@ -39,12 +39,12 @@ pub(super) struct Reader<S> {
     pub(super) stream: ReadHalf<S>,
     pub(super) shared: Arc<Shared>,
     pub(super) inbox: Inbox,
-    /// Bytes of this link's frames that may still wait.
+    /// Bytes of this link's frames that may still wait in the inbox.
     pub(super) room: Arc<Semaphore>,
     pub(super) term: Term,
     pub(super) buffer: Vec<u8>,
     pub(super) heard: Option<Instant>,
-    /// Bytes of the frame that is arriving that were told of.
+    /// Bytes of the incomplete frame that [`LinkEvent::Heard`] has already counted.
     pub(super) told: usize,
 }
 
@@ -67,7 +67,7 @@ impl<S: AsyncRead + AsyncWrite> Reader<S> {
                 Ok(needed) => needed,
                 Err(why) => return why,
             };
-            // Memory follows what has arrived, not what was announced.
+            // Allocate by what has arrived, not by what was announced.
             let missing = needed.saturating_sub(self.buffer.len());
             self.buffer
                 .reserve(missing.min(self.buffer.len().max(STEP)).max(SMALL));
@@ -81,8 +81,7 @@ impl<S: AsyncRead + AsyncWrite> Reader<S> {
 
     async fn read_some(&mut self) -> io::Result<usize> {
         if self.buffer.is_empty() && self.buffer.capacity() > 2 * SMALL {
-            // An idle link keeps no buffer. The timer starts only where the
-            // read has to wait.
+            // An idle link keeps no large buffer. The timer starts only if the read has to wait.
             tokio::select! {
                 biased;
                 read = self.stream.read_buf(&mut self.buffer) => return read,
@@ -93,8 +92,8 @@ impl<S: AsyncRead + AsyncWrite> Reader<S> {
         self.stream.read_buf(&mut self.buffer).await
     }
 
-    /// Delivers every whole frame in the buffer. Says how many bytes the next
-    /// one takes, as far as that is known.
+    /// Delivers every complete frame in the buffer. Returns how many bytes the next frame takes,
+    /// as far as that is known.
     async fn deliver(&mut self) -> Result<usize, LinkEnd> {
         let mut start = 0;
         let needed = loop {
@@ -128,7 +127,7 @@ impl<S: AsyncRead + AsyncWrite> Reader<S> {
         Ok(needed)
     }
 
-    /// A frame has begun to arrive: perhaps it is a file, for which a fetch waits.
+    /// Makes the event for an incomplete frame, which may be a file for which a fetch waits.
     fn heard_of_a_file(&mut self) -> LinkEvent {
         let is_content = self.buffer.get(PREFIX..).is_some_and(Frame::brings_content);
         let new = self.buffer.len() - self.told;
@@ -150,13 +149,13 @@ impl<S: AsyncRead + AsyncWrite> Reader<S> {
     }
 }
 
-/// Ends with the certificate, and says before that the end is near. A link that
-/// is made within its last hour says nothing: one more would not last longer.
+/// Waits until a certificate expires, and announces that an hour before. A link established
+/// within that last hour announces nothing, since another link would not last longer.
 async fn expiry(link: LinkId, term: Term, events: mpsc::Sender<Arrival>) -> LinkEnd {
     let near = term.ends.checked_sub(EXPIRING);
     if let Some(near) = near.filter(|near| term.clock.wall() < *near) {
         term.clock.reaches(near).await;
-        // Where the node has ended, the reader ends the link.
+        // If the node has ended, the reader ends the link.
         let expiring = Arrival {
             link,
             event: LinkEvent::Expiring,

@@ -1,8 +1,8 @@
-//! Room for frames that wait for a node, over all its links.
+//! The memory of frames that wait for a node, over all its links.
 //!
-//! What was read is not thrown away, so nothing gives way here. Instead the account that
-//! holds least gets room first, not the one that asked first: one that always has more to say
-//! waits for the others, and not they for it.
+//! A frame that was read cannot be discarded, so no account loses room that it has. Instead, room
+//! that becomes free goes to the account that holds least, not to the one that asked first: an
+//! account that always has more to deliver waits for the others, not they for it.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,14 +10,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use thorp_core::bound::{Account, SharedBound};
 use tokio::sync::oneshot;
 
-/// See the module. Clones are the same.
+/// A handle to this memory. Clones share it.
 #[derive(Clone)]
 pub(super) struct Room(Arc<Mutex<State>>);
 
 struct State {
     in_all: u64,
     bound: SharedBound<u64>,
-    /// By what their accounts held when they came, then by when they came.
+    /// The waiting requests, ordered by what their accounts held when they asked, then by their
+    /// number.
     waiting: BTreeMap<(u64, u64), Waiter>,
     last: u64,
 }
@@ -28,7 +29,7 @@ struct Waiter {
     granted: oneshot::Sender<Taken>,
 }
 
-/// Room that is taken, given back when it is dropped.
+/// Room that has been granted. It is released on drop.
 #[derive(Debug)]
 pub(super) struct Taken {
     room: Room,
@@ -46,8 +47,8 @@ impl Room {
         })))
     }
 
-    /// Waits for so much room; what is larger waits until it is alone. A caller that
-    /// gives up leaves nothing behind.
+    /// Waits for this many bytes of room; a larger request waits until it is alone. A caller that
+    /// is cancelled leaves nothing behind.
     pub(super) async fn take(&self, account: Account, bytes: usize) -> Option<Taken> {
         let granted = {
             let mut state = self.state();
@@ -67,7 +68,7 @@ impl Room {
         granted.await.ok()
     }
 
-    /// Gives room to those that wait, as far as there is some.
+    /// Grants room to waiting requests, in order, as long as there is enough.
     fn grant(&self) {
         loop {
             let mut state = self.state();
@@ -86,17 +87,17 @@ impl Room {
             let Some((_, waiter)) = state.waiting.pop_first() else {
                 return;
             };
-            // There is room, so nothing has to give way.
+            // There is enough room, so no account loses any.
             let _ = state.bound.ask(number, waiter.account, bytes);
             drop(state);
             let room = self.clone();
-            // If it was given up meanwhile, it comes back at once.
+            // If the caller was cancelled meanwhile, the room is released at once.
             let _ = waiter.granted.send(Taken { room, number });
         }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Every locked step is short and leaves the state whole.
+        // Every step under the lock is short and leaves the state consistent.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

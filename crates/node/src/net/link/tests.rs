@@ -16,7 +16,7 @@ use crate::net::dial::{Expected, dial};
 use crate::net::testing::Listening;
 
 impl Shared {
-    /// Waits until everything that is queued has been taken up.
+    /// Waits until the writer has taken everything that is queued.
     async fn drained(&self) {
         while {
             let queues = self.queues();
@@ -56,7 +56,7 @@ fn content(id: u32, length: usize) -> Frame {
     Frame::with_request(RequestId(id), Bytes { bytes })
 }
 
-/// Whether it could still be queued, once there was space for it.
+/// Waits for space and queues the frame. Returns whether the link was still up.
 async fn send_content(link: &LinkSender, frame: Frame) -> bool {
     match link.space(frame.size() as u64).await {
         Some(space) => link.content(frame, space),
@@ -79,7 +79,7 @@ async fn next(events: &mut Events) -> LinkEvent {
     event
 }
 
-/// The next frame, signs of life left out.
+/// Returns the next frame, skipping signs of life.
 async fn frame(events: &mut Events) -> Frame {
     loop {
         match next(events).await {
@@ -99,7 +99,7 @@ async fn end(events: &mut Events) -> LinkEnd {
     }
 }
 
-/// Everything that a link sends until it closes.
+/// Returns everything that a link sends until it closes.
 async fn sent(mut stream: DuplexStream) -> Vec<Frame> {
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).await.expect("reads");
@@ -211,7 +211,7 @@ async fn content_that_is_still_queued_can_be_taken_back_and_is_refused_then() {
     let (link, _events) = link(ours);
     for id in 0..3 {
         assert!(send_content(&link, content(id, 2 * BATCH)).await);
-        // The first one occupies the writer.
+        // The first frame occupies the writer.
         tokio::task::yield_now().await;
     }
     for id in [0, 2, 7] {
@@ -371,7 +371,7 @@ async fn bytes_of_a_long_frame_are_a_sign_of_life_once_a_second() {
         heard += 1;
         bytes += content;
     }
-    // About 31 parts, ten a second.
+    // About 31 parts, ten per second.
     assert!((3..=4).contains(&heard), "{heard}");
     assert!(
         (190..=310).contains(&bytes),
@@ -404,17 +404,17 @@ async fn a_link_ends_with_its_certificate() {
         ends: clock.wall() + Duration::from_hours(1),
     };
     let link = start(LinkId(1), ours, term, inbox);
-    // As after a night asleep.
+    // As after a night in which the machine slept.
     clock.turn(3600);
     assert_eq!(end(&mut received).await, LinkEnd::Expired);
     link.finished().await;
     drop(theirs);
 }
 
-/// The events of a link on which the other side writes without end.
+/// Writes until the link takes no more. Returns how many times `bytes` was taken.
 async fn until_nothing_more_is_taken(stream: &mut DuplexStream, bytes: &[u8]) -> usize {
     let mut taken = 0;
-    // Time is paused: it passes only where no task can do anything else.
+    // Time is paused, so it advances only when no task can run.
     while timeout(Duration::from_millis(1), stream.write_all(bytes))
         .await
         .is_ok()
@@ -436,11 +436,11 @@ async fn what_waits_is_bounded_in_bytes_and_a_flood_leaves_room_for_others() {
     };
     let mut flooder = open(1);
     let taken = until_nothing_more_is_taken(&mut flooder, &large).await;
-    // One more may have been read and wait for its room.
+    // One more may have been read and wait for room.
     let most = MAX_WAITING / large.len();
     assert!((most..most + 2).contains(&taken), "{taken} were taken");
 
-    // Another link gets through all the same, right behind.
+    // The frame of another link is delivered all the same, as the next one.
     let mut honest = open(2);
     honest.write_all(&large).await.expect("is taken");
     tokio::task::yield_now().await;
@@ -455,7 +455,7 @@ async fn what_waits_is_bounded_in_bytes_and_a_flood_leaves_room_for_others() {
 #[tokio::test(start_paused = true)]
 async fn what_waits_is_bounded_over_all_links_of_a_node() {
     let (inbox, mut arrivals) = inbox();
-    // Small on the wire, large once it is read.
+    // Small on the wire, large once it is decoded.
     let names = Update {
         removed: ["a", "b", "c", "d"]
             .iter()
@@ -490,7 +490,7 @@ async fn what_waits_is_bounded_over_all_links_of_a_node() {
     };
     let held = frames(&mut arrivals);
     assert!(!held.is_empty() && held.len() * each <= MAX_WAITING_IN_ALL);
-    // As long as an event lives, its room is taken.
+    // An event takes up its room for as long as it lives.
     sleep(Duration::from_millis(1)).await;
     assert!(frames(&mut arrivals).is_empty());
     drop(held);

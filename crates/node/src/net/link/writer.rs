@@ -1,4 +1,4 @@
-//! The task that writes what waits in the queues, and says goodbye.
+//! The task that writes queued frames, and says goodbye.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,16 +11,16 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use super::event::{LinkEnd, STUCK, broken};
 use super::queues::{IDLE, Queues, Shared, Space};
 
-/// How much is written at once, about.
+/// The approximate number of bytes written at once.
 pub(super) const BATCH: usize = 64 * 1024;
-/// How long saying goodbye may take.
+/// How long the goodbye may take.
 pub(super) const GOODBYE: Duration = Duration::from_secs(1);
 
 pub(super) struct Writer<S> {
     pub(super) stream: WriteHalf<S>,
     pub(super) shared: Arc<Shared>,
     pub(super) buffer: Vec<u8>,
-    /// Space that is given back once the buffer is written.
+    /// Space that is released once the buffer is written.
     pub(super) spaces: Vec<Space>,
 }
 
@@ -45,12 +45,12 @@ impl<S: AsyncRead + AsyncWrite> Writer<S> {
         }
         let why = shared.ended().await;
         self.goodbye(&why).await;
-        // Handles may live on; what was not sent need not.
+        // Handles may live on, but unsent frames need not.
         *shared.queues() = Queues::default();
         self.shared.finished.send_replace(true);
     }
 
-    /// Waits for something to do; an idle link keeps no buffer.
+    /// Waits for something to do. An idle link keeps no buffer.
     async fn wait(&mut self) {
         let wake = self.shared.wake.notified();
         tokio::pin!(wake);
@@ -60,7 +60,7 @@ impl<S: AsyncRead + AsyncWrite> Writer<S> {
         }
     }
 
-    /// Moves a batch of frames into the buffer. Says whether there was one.
+    /// Encodes a batch of frames into the buffer. Returns whether there is anything to write.
     fn fill(&mut self) -> bool {
         // Nothing is encoded under the lock.
         let mut batch = Vec::new();
@@ -83,14 +83,14 @@ impl<S: AsyncRead + AsyncWrite> Writer<S> {
 
     fn encode(&mut self, frame: &Frame) {
         if let Err(error) = frame.encode(&mut self.buffer) {
-            // A bug on this side: frames are cut where they are made. The other
-            // side would wait for it in vain, so the link ends.
+            // A bug on this side, since frames are split where they are made. The other side
+            // would wait for the frame in vain, so the link ends.
             tracing::error!(%error, "a frame cannot be sent");
             self.shared.end(LinkEnd::Malformed(error));
         }
     }
 
-    /// Writes the buffer. As long as some of it goes out, the other side lives.
+    /// Writes the buffer. The link is not stuck as long as some bytes are accepted.
     async fn write(&mut self) -> Result<(), LinkEnd> {
         let mut rest = &self.buffer[..];
         while !rest.is_empty() {
@@ -112,7 +112,7 @@ impl<S: AsyncRead + AsyncWrite> Writer<S> {
         Ok(())
     }
 
-    /// Best effort: control frames and TLS's own goodbye.
+    /// Sends what is left, if possible: control frames and TLS's `close_notify`.
     async fn goodbye(&mut self, why: &LinkEnd) {
         let deadline = Instant::now() + GOODBYE;
         let mut bytes = Vec::new();
@@ -127,7 +127,7 @@ impl<S: AsyncRead + AsyncWrite> Writer<S> {
             }
             _ => false,
         };
-        // What is half written would turn the goodbye into nonsense.
+        // After a partly written frame, the other side could not read the goodbye.
         if words && self.buffer.is_empty() {
             while let Some(queued) = { self.shared.queues().control.pop() } {
                 let _ = queued.frame.encode(&mut bytes);

@@ -1,11 +1,11 @@
-//! The handshakes under way, and which of them gives way where there are too many.
+//! The handshakes in progress, and which of them is dropped if there are too many.
 //!
-//! Addresses at which members were seen lately have places of their own, which no
-//! stranger can take. Beyond that the [rule](thorp_core::bound) for what is shared
-//! counts single addresses, so that one machine of a network does not shut the others
-//! out, and networks only where one has nearly all. Where all addresses hold the same,
-//! the oldest handshake gives way: a member is through in a few round trips, so the
-//! oldest is the least likely to be one, and silence cannot hold the door.
+//! Addresses at which members were seen recently have places of their own, which no stranger can
+//! take. Otherwise the [rule](thorp_core::bound) for shared bounds applies: it counts single
+//! addresses, so that one machine does not shut out the others of its network, and networks only
+//! if one has nearly all places. If all addresses hold equally many places, the oldest handshake
+//! is dropped: a member needs only a few round trips, so the oldest is the least likely to be a
+//! member's, and silent connections cannot block the port.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
@@ -17,19 +17,19 @@ use tokio::sync::Notify;
 
 use super::Limits;
 
-/// How long an address counts as a member's after one was seen there.
+/// How long an address counts as a member's after a member was seen there.
 const KNOWN_FOR: Duration = Duration::from_hours(1);
-/// More addresses are not remembered.
+/// The maximum number of such addresses.
 const MOST_KNOWN: usize = 4096;
 
-/// Whether a member was seen at an address lately.
+/// Whether a member was seen at an address recently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Who {
     Stranger,
     Known,
 }
 
-/// See the module. Clones are the same.
+/// A handle to the places. Clones share them.
 #[derive(Clone)]
 pub(super) struct Gate(Arc<Mutex<Places>>);
 
@@ -39,18 +39,18 @@ struct Places {
     known: Row,
     /// When a member was last seen at an address.
     seen: HashMap<IpAddr, Instant>,
-    /// How many places were ever taken.
+    /// The number of places taken so far.
     last: u64,
 }
 
-/// Places of one kind.
+/// The places of one kind.
 struct Row {
     taken: SharedBound<u64>,
-    /// The oldest first.
+    /// Notified when a place has to be given up; the oldest place first.
     wanted: BTreeMap<u64, (Account, Arc<Notify>)>,
 }
 
-/// A place in the [`Gate`], given back when it is dropped.
+/// A place in the [`Gate`], released on drop.
 pub(super) struct Place {
     gate: Gate,
     who: Who,
@@ -69,7 +69,7 @@ impl Gate {
         })))
     }
 
-    /// Takes a place. Where there is none, another one has to go.
+    /// Takes a place. If none is free, another connection loses its place.
     pub(super) fn enter(&self, address: IpAddr) -> Place {
         let address = address.to_canonical();
         let mut places = self.places();
@@ -93,7 +93,7 @@ impl Gate {
         }
     }
 
-    /// A member has shown its certificate at this address.
+    /// A member has shown its certificate from this address.
     pub(super) fn on_member(&self, address: IpAddr) {
         let mut places = self.places();
         let now = Instant::now();
@@ -139,7 +139,8 @@ impl Row {
         }
     }
 
-    /// Those that have to go are told, and do not count any more, however long it takes.
+    /// Takes a place in this row. The connections that have to go are notified and no longer
+    /// counted, even if they take long to end.
     fn enter(&mut self, number: u64, account: Account, most: u64) -> Arc<Notify> {
         if self.taken.held_by(account) >= most {
             let mut rows = self.wanted.iter();
@@ -167,7 +168,8 @@ impl Row {
         wanted
     }
 
-    /// Where all hold the same: the oldest, of its own network if that has most of all.
+    /// Returns the connection to drop if all addresses hold equally many places: the oldest one,
+    /// or the oldest of this account's network if that holds three quarters of all.
     fn oldest_for(&self, account: Account) -> Option<u64> {
         let network = account.network();
         let at_home = self
@@ -195,7 +197,7 @@ impl Row {
 }
 
 impl Place {
-    /// Waits until another connection is to have it.
+    /// Waits until this place has to be given up.
     pub(super) async fn given_away(&self) {
         self.wanted.notified().await;
     }
@@ -226,7 +228,7 @@ mod tests {
         gate.enter(ip.parse().expect("an address"))
     }
 
-    /// Whether it has been told to go. It stays told.
+    /// Whether the place has to be given up. Asking does not change that.
     fn has_to_go(place: &Place) -> bool {
         let told = std::pin::pin!(place.wanted.notified());
         let told = told.poll(&mut Context::from_waker(Waker::noop())) == Poll::Ready(());
@@ -280,7 +282,8 @@ mod tests {
             64 - 16
         );
         assert!(!elsewhere.iter().any(has_to_go), "a quarter is theirs");
-        // One of their own network has as long as it takes the flood to come round.
+        // Another address of the flooding network keeps its place until the flood has replaced
+        // all older ones.
         let visitor = enter(&gate, "fd00::1:8");
         let more: Vec<Place> = (5000..5040).map(attacker).collect();
         assert!(!has_to_go(&visitor));

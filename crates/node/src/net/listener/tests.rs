@@ -25,9 +25,9 @@ async fn what_is_not_thorp_is_closed_at_once() {
         let mut stream = TcpStream::connect(oak.address).await.expect("connects");
         stream.write_all(request).await.expect("writes");
         let mut answer = Vec::new();
-        // Closed, or reset because we had sent more than was read.
+        // Closed, or reset because more was sent than the node has read.
         let _ = stream.read_to_end(&mut answer).await;
-        // To what looked like TLS, the answer is an alert.
+        // What looked like TLS is answered with an alert.
         let alert = [0x15, 3, 3];
         assert!(
             answer.is_empty() || answer.starts_with(&alert),
@@ -165,7 +165,7 @@ async fn silence_does_not_hold_the_door() {
         .await
         .expect("gets in");
     incoming.recv().await.expect("arrives");
-    // The oldest have had to go, long before their time was up.
+    // The oldest were dropped long before their time limit.
     for stream in &mut silent[..16] {
         let ended = stream.read(&mut [0]).await;
         assert!(matches!(ended, Ok(0) | Err(_)), "{ended:?}");
@@ -184,7 +184,7 @@ async fn strangers_leave_some_descriptors() {
         sink,
     };
     let limits = Limits {
-        // As if all were in use.
+        // As if all descriptors were in use.
         descriptors: 3,
         ..Limits::default()
     };
