@@ -1,11 +1,10 @@
-//! Roots, computed in the background.
+//! Computes roots in the background.
 //!
-//! Owns the threads that work on the queue, and the rule that a file which
-//! changes while it is read gets no root. What follows from a change is decided
-//! in `keeper`.
+//! This module owns the threads that work on the queue, and the rule that a file which changes
+//! while it is read gets no root. `keeper` decides what follows from a change.
 //!
-//! A file that was hashed before comes here only if `cache` does not know it.
-//! Every new root is written to `cache`.
+//! A file that was hashed before comes here only if `cache` does not know it. Every new root is
+//! written to `cache`.
 
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -24,12 +23,12 @@ use super::queue::HashError;
 use super::shared::Shared;
 use crate::stamp::{Stamp, TICK};
 
-/// Large enough that a read costs nothing beside its hash, small enough to
-/// stay in the processor's cache.
+/// Large enough that a read costs little compared with its hash, small enough to stay in the
+/// processor's cache.
 const BUFFER: usize = 512 * 1024;
 
-/// Starts the threads: two, or one if there is one core. More would only take
-/// disk and processor from fetches.
+/// Starts two threads, or one if there is only one core. More would only take the disk and the
+/// processor away from fetches.
 pub(super) fn start(shared: &Arc<Shared>) -> io::Result<()> {
     let threads = thread::available_parallelism().map_or(1, |cores| cores.get().min(2));
     for number in 0..threads {
@@ -55,7 +54,7 @@ fn work(shared: &Shared) {
     }
 }
 
-/// Hashes one file, and records the result.
+/// Hashes one file and records the result.
 fn hash_one(shared: &Shared, name: &Name, buffer: &mut [u8], go_on: &mut dyn FnMut(u64) -> bool) {
     let Some(record) = read(&shared.index).record(name) else {
         return shared
@@ -95,7 +94,7 @@ impl Shared {
                     self.inbox.poke();
                     return Ok(());
                 }
-                // It is not the listed file any more: the keeper examines it anew.
+                // This is no longer the listed file, so the keeper examines it again.
                 self.inbox.changed(name);
                 Err(HashError::Changed { name: name.clone() })
             }
@@ -130,7 +129,7 @@ impl Shared {
 }
 
 impl HashError {
-    /// The same error, for one more caller.
+    /// Copies the error for another caller.
     fn again(&self) -> Self {
         match self {
             Self::Gone { name } => Self::Gone { name: name.clone() },
@@ -144,10 +143,10 @@ impl HashError {
     }
 }
 
-/// The result of reading a file from end to end.
+/// The result of reading a whole file.
 #[derive(Debug)]
 enum Outcome {
-    /// Its content and the hashes of its pieces, while it had this stamp.
+    /// The stamp that the file had throughout, its content, and the hashes of its pieces.
     Read(Stamp, Content, Vec<Hash>),
     Changed,
     Gone,
@@ -155,8 +154,8 @@ enum Outcome {
     Stopped,
 }
 
-/// Reads a file from end to end. After each read `go_on` gets the number of
-/// bytes so far, and returns whether to go on.
+/// Reads a whole file. After each read, `go_on` gets the number of bytes read so far and returns
+/// whether to continue.
 fn hash_file(
     dir: &Dir,
     name: &Name,
@@ -181,8 +180,8 @@ fn hash_file(
             if !go_on(hasher.length()) {
                 return Ok(Outcome::Stopped);
             }
-            // Here and not only at the end, so that a file which grows for an
-            // hour is not read for an hour in vain.
+            // Checked here and not only at the end, so that a file which keeps growing is not
+            // read for an hour in vain.
             if Stamp::of(&file)? != stamp {
                 return Ok(Outcome::Changed);
             }
@@ -200,7 +199,7 @@ fn hash_file(
     })
 }
 
-/// Opens a file beneath the share. Not blocking: it may have become a pipe.
+/// Opens a file of the share. NONBLOCK, since the file may have been replaced by a named pipe.
 pub(super) fn open(dir: &Dir, name: &Name) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options
@@ -213,7 +212,7 @@ pub(super) fn open(dir: &Dir, name: &Name) -> io::Result<File> {
     Ok(file)
 }
 
-/// Waits until a further change would have another time than the last one.
+/// Waits until any further change would get a later time than the last one.
 fn let_the_clock_tick(stamp: &Stamp) {
     let changed = u64::try_from(stamp.ctime).unwrap_or(0);
     let age = SystemTime::now()

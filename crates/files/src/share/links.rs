@@ -1,13 +1,12 @@
 //! Symbolic links of the share: where each leads, and what that depends on.
 //!
-//! A link to a file that is shared is listed as one more name of that file, and
-//! is never opened: what is read is the file itself, under its own name. So a link
-//! that is changed after it was looked at leads no reader out of the share. Links
-//! to folders are not followed: what is in the folder is shared under its own name
-//! already.
+//! A link to a shared file is listed as one more name of that file. The link itself is never
+//! opened: readers get the file under its own name, so a link that is changed after it was
+//! followed leads no reader out of the share. Links to folders are not followed, since the
+//! content of the folder is already shared under its own names.
 //!
-//! Owns the way from a link to its end, step by step beneath the share's handle.
-//! What lies outside is not looked at. The index has the names.
+//! This module owns how a link is followed, step by step relative to the share's handle. Nothing
+//! outside the share is examined. The index owns the names.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -19,20 +18,20 @@ use thorp_wire::Name;
 use super::left_out::LeftOutCause;
 use super::rules::Rules;
 
-/// More links than this on the way to a file are a circle, as for the kernel.
+/// The maximum number of links on the way to a file, as in the kernel; more count as a circle.
 const MOST: usize = 40;
 
-/// The end of a link.
+/// The result of following a link.
 pub(super) struct Followed {
-    /// The file that it is another name of, or why there is none.
+    /// The file that the link is another name of, or why there is none.
     pub end: Result<Name, LeftOutCause>,
-    /// The links on the way, and the path at the end: where one of them changes,
-    /// the link may lead elsewhere.
+    /// The links on the way and the path at the end. If one of them changes, the link may lead
+    /// elsewhere.
     pub by: BTreeSet<PathBuf>,
 }
 
-/// Follows a link of the share. `roots` are the full paths by which the share is
-/// known, since a link may name one.
+/// Follows a link of the share. `roots` are the full paths of the share, which a link may
+/// contain.
 pub(super) fn follow(dir: &Dir, roots: &[PathBuf], rules: &mut Rules, link: &Path) -> Followed {
     let mut by = BTreeSet::new();
     let end = end_of(dir, roots, link, &mut by);
@@ -45,9 +44,9 @@ pub(super) fn follow(dir: &Dir, roots: &[PathBuf], rules: &mut Rules, link: &Pat
     }
 }
 
-/// Where one is on the way.
+/// The position while a link is followed.
 enum Place {
-    /// Relative to the share; there is no link in it.
+    /// A path relative to the share, without links in it.
     Inside(PathBuf),
     /// A full path that may still lead into the share.
     Above(PathBuf),
@@ -60,7 +59,7 @@ fn end_of(
     by: &mut BTreeSet<PathBuf>,
 ) -> Result<PathBuf, LeftOutCause> {
     let mut place = Place::Inside(PathBuf::new());
-    // The next one last.
+    // The next step is the last element.
     let mut steps = Vec::new();
     let mut links = 0;
     let push = |steps: &mut Vec<PathBuf>, path: &Path| {
@@ -120,7 +119,7 @@ fn end_of(
     }
 }
 
-/// The name of what is here, if it is a file that is shared.
+/// Returns the name of the file at this path, if it is shared.
 fn file_at(dir: &Dir, rules: &mut Rules, path: &Path) -> Result<Name, LeftOutCause> {
     if path.as_os_str().is_empty() {
         return Err(LeftOutCause::LinkToFolder);
@@ -138,7 +137,7 @@ fn file_at(dir: &Dir, rules: &mut Rules, path: &Path) -> Result<Name, LeftOutCau
         .ok_or(LeftOutCause::LinkToLeftOut)
 }
 
-/// What each link depends on.
+/// The dependencies of each link.
 #[derive(Default)]
 pub(super) struct Links {
     by: BTreeMap<PathBuf, BTreeSet<PathBuf>>,
@@ -155,14 +154,14 @@ impl Links {
         self.by.insert(link.to_owned(), by);
     }
 
-    /// It is no link, or not there any more.
+    /// A path is no longer a link, or no longer exists.
     pub fn forget(&mut self, link: &Path) {
         for path in self.by.remove(link).into_iter().flatten() {
             self.on.remove(&(path, link.to_owned()));
         }
     }
 
-    /// The links that depend on a path, or on one beneath it.
+    /// Returns the links that depend on a path, or on one beneath it.
     pub fn depending_on(&self, path: &Path) -> BTreeSet<PathBuf> {
         let from = (path.to_owned(), PathBuf::new());
         let pairs = self.on.range((Bound::Included(from), Bound::Unbounded));

@@ -1,8 +1,8 @@
-//! File systems beneath the share: which of them report what happens in them, and
-//! when one comes or goes.
+//! File systems beneath the share: which of them report their changes, and when one is mounted or
+//! unmounted.
 //!
-//! Owns the list of those that do report, and the look at the system's table of
-//! mounts. What follows for the listing is decided in `keeper`.
+//! This module owns the list of file systems that do report, and reads the system's mount table.
+//! `keeper` decides what follows for the listing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -20,8 +20,8 @@ use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::inbox::Inbox;
 
-/// File systems whose changes are all made by this machine, and reported. Of all
-/// others (network, FUSE, overlay, what is not known here) some changes are not.
+/// The types of file systems on which this machine makes and reports all changes. On all others
+/// (network, FUSE, overlay, unknown ones) some changes are not reported.
 const REPORTING: &[FsWord] = &[
     0xef53,      // ext2, ext3, ext4
     0x5846_5342, // XFS
@@ -47,13 +47,12 @@ const REPORTING: &[FsWord] = &[
 
 const TABLE: &str = "/proc/self/mountinfo";
 
-/// Which devices report what happens on them, as far as they were looked at.
+/// Whether each device reports its changes, as far as that has been looked up.
 #[derive(Default)]
 pub(super) struct Devices(BTreeMap<u64, bool>);
 
 impl Devices {
-    /// The device that a folder is on, and whether all that happens there is
-    /// reported.
+    /// Returns the device of a folder, and whether all changes there are reported.
     pub fn of(&mut self, folder: &Dir) -> io::Result<(u64, bool)> {
         let device = folder.dir_metadata()?.dev();
         if let Some(reports) = self.0.get(&device) {
@@ -70,16 +69,16 @@ fn reports(folder: &Dir) -> io::Result<bool> {
     Ok(REPORTING.contains(&kind))
 }
 
-/// What tells one mount from another one at the same place.
+/// Distinguishes a mount from another one at the same place.
 type Which = String;
 
-/// The mounts beneath the share, by path relative to it.
+/// The mounts beneath the share, by path relative to the share.
 #[derive(Default)]
 pub(super) struct Mounts(BTreeMap<PathBuf, Vec<Which>>);
 
 impl Mounts {
-    /// Those that there are now beneath a directory with this full path. Where the
-    /// system has no table of them there are none.
+    /// Reads the mounts beneath a directory, given by its full path. There are none if the system
+    /// has no mount table.
     pub fn beneath(share: &Path) -> Self {
         let table = std::fs::read(TABLE).unwrap_or_default();
         Self::in_table(&table, share)
@@ -89,7 +88,7 @@ impl Mounts {
         let mut mounts: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for line in table.split(|byte| *byte == b'\n') {
             let mut fields = line.split(|byte| *byte == b' ');
-            // A number, its parent's, the device, what of it is mounted, and where.
+            // The fields are: id, parent id, device, root within the file system, mount point.
             let (Some(number), Some(_), Some(device), Some(part), Some(place)) = (
                 fields.next(),
                 fields.next(),
@@ -113,7 +112,7 @@ impl Mounts {
         Self(mounts)
     }
 
-    /// Where there is another mount than before, or one less.
+    /// Returns the paths whose mounts are not the same as before.
     pub fn that_differ(&self, before: &Self) -> Vec<PathBuf> {
         let paths: BTreeSet<_> = self.0.keys().chain(before.0.keys()).collect();
         let differ = |path: &&PathBuf| self.0.get(*path) != before.0.get(*path);
@@ -121,7 +120,7 @@ impl Mounts {
     }
 }
 
-/// Spaces and the like are written in octal digits.
+/// Decodes the octal escapes of the mount table, which stand for spaces and similar bytes.
 fn unescaped(field: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(field.len());
     let mut rest = field;
@@ -142,13 +141,13 @@ fn unescaped(field: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// Tells the inbox of each change of the table of mounts, until it is dropped.
+/// Tells the inbox of each change of the mount table, until it is dropped.
 pub(super) struct MountWatch {
     _stop: OwnedFd,
 }
 
 impl MountWatch {
-    /// Its thread sleeps but for such changes.
+    /// Starts a thread that sleeps except when the mount table changes.
     pub fn start(inbox: Arc<Inbox>) -> io::Result<Self> {
         let table = std::fs::File::open(TABLE)?;
         let (stopped, stop) = pipe_with(PipeFlags::CLOEXEC)?;
@@ -172,7 +171,7 @@ fn follow(table: &std::fs::File, stopped: &OwnedFd, inbox: &Inbox) {
         if !either[1].revents().is_empty() {
             return;
         }
-        // The kernel says it as an error that is none.
+        // The kernel reports a change as an error condition (POLLERR and POLLPRI).
         if !either[0].revents().is_empty() {
             inbox.mounts_changed();
         }

@@ -1,11 +1,9 @@
-//! Large files, read in pieces for other peers; and parts of files that are
-//! being fetched.
+//! Reads large files in pieces for other peers, and lists parts of files that are being fetched.
 //!
-//! Owns the same promise as `serve`: what is handed out is the file that was
-//! hashed. Its stamp is compared after each read, so that no byte goes out that
-//! was written meanwhile. Once that has changed, each piece is hashed before any of
-//! it goes out: a file that was only touched, or to which something was added
-//! behind, is served to the end.
+//! As in `serve`, the bytes handed out are those of the file that was hashed. The file's stamp is
+//! compared after each read, so that no byte written meanwhile goes out. Once the stamp has
+//! changed, each piece is hashed before any of it goes out: a file that was only touched, or
+//! appended to, can still be served to its old end.
 
 use std::io;
 use std::path::Path;
@@ -22,7 +20,7 @@ use super::locks::{read, write};
 use super::shared::Share;
 use crate::stamp::Stamp;
 
-/// How much is read at once for hashing.
+/// The number of bytes read at once for hashing.
 const BUFFER: usize = 16 * LEAF;
 
 /// A file of the share, open to be read in pieces.
@@ -33,7 +31,7 @@ pub struct Opened {
     stamp: Stamp,
     content: Content,
     layer: Vec<[u8; 32]>,
-    /// The last piece that was hashed because the file had changed, and its number.
+    /// The number and the bytes of the last piece that was hashed because the file had changed.
     proven: Mutex<Option<(u32, Vec<u8>)>>,
 }
 
@@ -41,21 +39,21 @@ pub struct Opened {
 pub struct Arriving {
     share: Share,
     name: Name,
-    /// Another one that is on its way to the same name is listed already.
+    /// Whether this fetch has listed the part. It has not if another fetch of the same name did
+    /// before.
     listed: bool,
 }
 
 impl Share {
-    /// Opens a file with this content, under any of its names. If the hashes of its
-    /// pieces are not in the cache, the whole file is read.
+    /// Opens a file with this content, under any of its names. If the hashes of its pieces are
+    /// not in the cache, the whole file is read.
     pub fn open_content(&self, _: DiskThread, content: Content) -> Result<Opened, ReadError> {
         let open = |name: &Name| self.open_named(name, content);
         self.shared.any_with(content, open)
     }
 
-    /// Lists a file that is being fetched into the share: other peers may ask
-    /// for the part of it that is there. The complete file is listed as any
-    /// other.
+    /// Lists a file that is being fetched into the share, so that other peers may ask for the
+    /// part that is there. The complete file is listed as usual.
     ///
     /// A name that the share's rules leave out is not listed.
     pub fn arriving(
@@ -95,8 +93,8 @@ impl Share {
         };
         opened.check()?;
         if is_new {
-            // Its stamp may not have been settled when it was hashed. Without this row,
-            // the file would be read whole again for the next peer.
+            // The stamp may not have been settled when the file was first hashed. Without this
+            // row, the whole file would be read again for the next peer.
             let kept = shared
                 .cache
                 .keep(name, &stamp, content.root, opened.layer());
@@ -107,20 +105,20 @@ impl Share {
 }
 
 impl Opened {
-    /// The file's content.
+    /// Returns the file's content.
     pub fn content(&self) -> Content {
         self.content
     }
 
-    /// The hash of each of its pieces, in order: of a file of one piece, its root.
+    /// Returns the hash of each piece, in order. The hash of a single piece is the root.
     pub fn layer(&self) -> &[[u8; 32]] {
         &self.layer
     }
 
     /// Reads bytes of the file that was hashed.
     ///
-    /// After an error the file is not listed until it has been examined anew.
-    /// The caller may open it again, perhaps under another name.
+    /// After an error the file is not listed until it has been examined again. The caller may
+    /// open the content again, possibly under another name.
     pub fn read(&self, _: DiskThread, bytes: &mut [u8], offset: u64) -> Result<(), ReadError> {
         let read = self.file.read_exact_at(bytes, offset);
         let read = read.map_err(|error| refusal(&self.name, error));
@@ -132,13 +130,12 @@ impl Opened {
         })
     }
 
-    /// Reads bytes of a file that has changed, if those of their pieces are still
-    /// what they were.
+    /// Reads bytes of a file that has changed, if the pieces that contain them have not.
     fn read_proven(&self, mut bytes: &mut [u8], mut offset: u64) -> Result<(), ReadError> {
         let changed = || ReadError::Changed {
             name: self.name.clone(),
         };
-        // One that is not listed any more is no longer offered.
+        // A file that is no longer listed is no longer offered.
         read(&self.share.shared.index)
             .record(&self.name)
             .ok_or_else(changed)?;
@@ -180,7 +177,7 @@ impl Opened {
         Ok(())
     }
 
-    /// Whether it is still the listed file.
+    /// Checks that this is still the listed file.
     fn check(&self) -> Result<(), ReadError> {
         let shared = &*self.share.shared;
         let listed = read(&shared.index).record(&self.name);
@@ -207,7 +204,7 @@ impl Drop for Arriving {
     }
 }
 
-/// Computes the hash of each piece from the bytes.
+/// Computes the hash of each piece from the file's bytes.
 fn layer(file: &File, content: Content) -> io::Result<Vec<[u8; 32]>> {
     let mut hasher = LayerHasher::new(content.length);
     let mut bytes = vec![0; BUFFER];

@@ -1,9 +1,8 @@
-//! The files to be hashed, those asked for first.
+//! The files to be hashed, in the order in which they are hashed.
 //!
-//! Small files come first: so most names get their roots soon, and one film
-//! does not hold up ten thousand letters. A file that a caller waits for comes
-//! before all others, even in the middle of one: a thread that reads a large
-//! file checks for it between two reads.
+//! Small files come first, so that most names get their roots soon and one film does not hold up
+//! ten thousand letters. A file that a caller waits for comes before all others: even a thread
+//! that is reading a large file checks for it between two reads.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,27 +14,27 @@ use tokio::sync::oneshot;
 
 use super::locks::lock;
 
-/// Why a file that was asked for has no root.
+/// Why a file gets no root.
 #[derive(Debug, Error)]
 pub enum HashError {
-    /// There is no such file in the share.
+    /// The file is no longer in the share.
     #[error("{} is no longer in the share", name.as_str().escape_debug())]
     Gone {
-        /// Which one.
+        /// The file's name.
         name: Name,
     },
-    /// It changed while it was read; it is hashed again once it is at rest.
+    /// The file changed while it was read. It is hashed again once it no longer changes.
     #[error("{} is being written to: try again when that has ended", name.as_str().escape_debug())]
     Changed {
-        /// Which one.
+        /// The file's name.
         name: Name,
     },
-    /// It cannot be read.
+    /// The file cannot be read.
     #[error("{} cannot be read ({reason}): check its permissions", name.as_str().escape_debug())]
     Unreadable {
-        /// Which one.
+        /// The file's name.
         name: Name,
-        /// What the system says.
+        /// The system's error.
         reason: String,
     },
     /// The share was closed meanwhile.
@@ -48,16 +47,16 @@ pub enum HashError {
 pub(super) struct Queue {
     state: Mutex<State>,
     bell: Condvar,
-    /// Bytes read so far of the files that are being read now.
+    /// Bytes read so far of the files that are being hashed.
     pub under_way: AtomicU64,
 }
 
 #[derive(Default)]
 struct State {
     urgent: VecDeque<Name>,
-    /// By length, then name.
+    /// Ordered by length, then by name.
     waiting: BTreeSet<(u64, Name)>,
-    /// Being read by one of the threads, and how far it is.
+    /// The files that a thread is reading, each with the number of bytes read.
     busy: BTreeMap<Name, u64>,
     asked: BTreeMap<Name, Vec<Answer>>,
     stopped: bool,
@@ -66,7 +65,7 @@ struct State {
 type Answer = oneshot::Sender<Result<Entry, HashError>>;
 
 impl Queue {
-    /// Adds a file, to be hashed when its turn comes.
+    /// Adds a file, to be hashed in its turn.
     pub fn push(&self, name: Name, length: u64) {
         lock(&self.state).waiting.insert((length, name));
         self.bell.notify_one();
@@ -79,12 +78,12 @@ impl Queue {
         self.bell.notify_all();
     }
 
-    /// Takes a file out for now: it is being written to.
+    /// Removes a file for now, because it is being written to.
     pub fn withdraw(&self, name: &Name, length: u64) {
         lock(&self.state).waiting.remove(&(length, name.clone()));
     }
 
-    /// Has a file hashed at once.
+    /// Has a file hashed before all others.
     pub fn ask(&self, name: &Name) -> oneshot::Receiver<Result<Entry, HashError>> {
         let (answer, receiver) = oneshot::channel();
         let mut state = lock(&self.state);
@@ -100,7 +99,7 @@ impl Queue {
         receiver
     }
 
-    /// Lets the threads end, after at most one more read each.
+    /// Ends the threads, each after at most one more read.
     pub fn stop(&self) {
         let mut state = lock(&self.state);
         state.stopped = true;
@@ -108,12 +107,12 @@ impl Queue {
         self.bell.notify_all();
     }
 
-    /// Bytes read so far of the files that are being read now.
+    /// Returns the bytes read so far of the files that are being hashed.
     pub fn under_way(&self) -> u64 {
         self.under_way.load(Ordering::Relaxed)
     }
 
-    /// Bytes read so far of this file: none, while it waits.
+    /// Returns the bytes read so far of this file; 0 while it waits.
     pub fn read_of(&self, name: &Name) -> u64 {
         lock(&self.state).busy.get(name).copied().unwrap_or(0)
     }
@@ -128,7 +127,7 @@ impl Queue {
         lock(&self.state).stopped
     }
 
-    /// The next file; waits for one. `None` means stop.
+    /// Waits for the next file. `None` means that the queue was stopped.
     pub fn next(&self) -> Option<Name> {
         let mut state = lock(&self.state);
         loop {
@@ -172,8 +171,8 @@ impl State {
         None
     }
 
-    /// A file that waits again while it is being read has changed meanwhile: it
-    /// stays.
+    /// Takes the next waiting file that no thread is reading. If a file waits again while it is
+    /// read, it has changed meanwhile, and stays in the queue.
     fn take_waiting(&mut self) -> Option<Name> {
         let next = self
             .waiting

@@ -1,11 +1,10 @@
-//! Which paths belong to the share: hidden files, `.thorpignore`, thorp's keys,
-//! names that cannot be listed.
+//! Which paths belong to the share: hidden files, `.thorpignore`, thorp's keys, names that cannot
+//! be listed.
 //!
-//! Owns the reading of each `.thorpignore`: beneath the share's handle, of a
-//! regular file that is not behind a link, up to a bound. What its lines mean is
-//! known to the `ignore` crate, which is given them. A folder whose
-//! `.thorpignore` cannot be read is left out with all in it: what its owner did
-//! not want to be shared is not known.
+//! This module owns how a `.thorpignore` is read: relative to the share's handle, only a regular
+//! file and not through a symlink, up to a maximum size. The `ignore` crate interprets its lines.
+//! A folder whose `.thorpignore` cannot be read is left out with everything in it, because it is
+//! unknown what its owner does not want to share.
 
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -20,37 +19,37 @@ use thorp_wire::reserved::{IGNORE_FILE, VERSION_FILE, is_hidden, is_part};
 use super::left_out::LeftOutCause;
 use super::warning::{IgnoreProblem, ShareWarning};
 
-/// A longer `.thorpignore` is not read: its lines are compiled, which takes memory
-/// many times their length.
+/// The maximum size of a `.thorpignore` in bytes. A longer one is not read, since its compiled
+/// lines take many times their length in memory.
 pub(super) const LONGEST_IGNORE_FILE: u64 = 64 * 1024;
 
-/// What the rules say of a path that is not shared.
+/// Why a path is not shared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ruled {
     Out(LeftOutCause),
-    /// A temporary file of thorp: the user need not know.
+    /// It is a partial file of a fetch, which the user need not be told of.
     Part,
 }
 
-/// Which paths belong to the share.
+/// The rules that decide which paths belong to the share.
 ///
-/// Remembers what it has read on the way to the last path: when a `.thorpignore`
-/// changes, make new rules.
+/// They keep what was read on the way to the last path: call [`forget`](Self::forget) when a
+/// `.thorpignore` has changed.
 pub(super) struct Rules {
     hidden: bool,
-    /// The share itself, the folders on the way to the last path, and for each of
-    /// them its `.thorpignore`.
+    /// The share itself and the folders on the way to the last path, each with its
+    /// `.thorpignore`.
     levels: Vec<(PathBuf, Level)>,
-    /// What is wrong with those that were read.
+    /// The problems of the `.thorpignore` files that were read.
     warnings: Vec<ShareWarning>,
 }
 
-/// A folder's `.thorpignore`.
+/// The `.thorpignore` of a folder.
 enum Level {
-    /// There is none.
+    /// The folder has none.
     Absent,
     Lines(Gitignore),
-    /// There is one that cannot be read.
+    /// It cannot be read.
     Unread,
 }
 
@@ -63,18 +62,18 @@ impl Rules {
         }
     }
 
-    /// Forgets what was read, so that it is read again when it is needed next.
+    /// Forgets every `.thorpignore`, so that each is read again when it is next needed.
     pub fn forget(&mut self) {
         self.levels.clear();
     }
 
-    /// What the user is to be told of what was read.
+    /// Takes the warnings about the files that were read.
     pub fn take_warnings(&mut self) -> Vec<ShareWarning> {
         std::mem::take(&mut self.warnings)
     }
 
-    /// Why this path, relative to the share, is left out. Checks the path and
-    /// all its folders.
+    /// Returns why this path, relative to the share, is left out. Checks the path and all its
+    /// folders.
     pub fn leave_out(&mut self, dir: &Dir, path: &Path, is_dir: bool) -> Option<Ruled> {
         let folders: Vec<_> = path.ancestors().skip(1).collect();
         let mut folders = folders.into_iter().rev();
@@ -82,7 +81,7 @@ impl Rules {
         above.or_else(|| self.leave_out_of(dir, path, is_dir))
     }
 
-    /// The same for something in a folder that is known to be shared.
+    /// Returns why this path is left out, given that its folder is shared.
     pub fn leave_out_of(&mut self, dir: &Dir, path: &Path, is_dir: bool) -> Option<Ruled> {
         if is_dir && holds_keys(dir, path) {
             return Some(Ruled::Out(LeftOutCause::Keys));
@@ -105,7 +104,7 @@ impl Rules {
         (is_dir && self.is_closed(dir, path)).then_some(Ruled::Out(LeftOutCause::IgnoreFile))
     }
 
-    /// Whether a `.thorpignore` on the way to something in this folder leaves it out.
+    /// Returns the cause if a `.thorpignore` in this folder or above it leaves the path out.
     fn ignores(
         &mut self,
         dir: &Dir,
@@ -137,7 +136,7 @@ impl Rules {
         here.is_some_and(|(_, level)| matches!(level, Level::Unread))
     }
 
-    /// Reads what there is to be read on the way to this folder.
+    /// Reads every `.thorpignore` on the way to this folder that has not been read.
     fn enter(&mut self, dir: &Dir, folder: &Path) {
         while let Some((last, _)) = self.levels.last()
             && !folder.starts_with(last)
@@ -187,7 +186,7 @@ impl Rules {
     }
 }
 
-/// The text of the folder's `.thorpignore`, if there is one.
+/// Reads the text of a folder's `.thorpignore`, if there is one.
 fn read_lines(dir: &Dir, folder: &Path) -> Result<Option<String>, IgnoreProblem> {
     let unreadable = |error: io::Error| IgnoreProblem::Unreadable(error.to_string());
     let found = look_in(dir, folder, IGNORE_FILE).and_then(|(dir, path)| {
@@ -202,8 +201,8 @@ fn read_lines(dir: &Dir, folder: &Path) -> Result<Option<String>, IgnoreProblem>
     if !meta.is_file() {
         return Err(IgnoreProblem::NotAFile);
     }
-    // What it was may be something else by now: a pipe, which is not waited for, or a
-    // link, which leads nowhere but to another file of the share.
+    // The file may have been replaced meanwhile: by a named pipe, which must not be waited for,
+    // or by a symlink, which could lead only to another file of the share.
     let mut options = OpenOptions::new();
     options
         .read(true)
@@ -227,8 +226,8 @@ fn read_lines(dir: &Dir, folder: &Path) -> Result<Option<String>, IgnoreProblem>
     Ok(Some(text.trim_start_matches('\u{feff}').to_owned()))
 }
 
-/// Whether an error says that there is no `.thorpignore`, or that nothing in its
-/// folder can be opened anyway.
+/// Whether an error means that there is no `.thorpignore`, or that nothing in its folder can be
+/// opened anyway.
 fn has_nothing(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -236,20 +235,20 @@ fn has_nothing(error: &io::Error) -> bool {
     )
 }
 
-/// Whether thorp keeps its keys in this folder of a share. Such a one is never
-/// shared, whatever the user says.
+/// Whether a folder of a share contains thorp's keys. Such a folder is never shared, whatever the
+/// user says.
 fn holds_keys(dir: &Dir, folder: &Path) -> bool {
     let looked = look_in(dir, folder, VERSION_FILE)
         .and_then(|(dir, path)| dir.as_ref().symlink_metadata(path));
     looked.is_ok()
 }
 
-/// Whether thorp keeps its keys in this directory.
+/// Whether a directory contains thorp's keys.
 pub(super) fn is_state_directory(path: &Path) -> bool {
     path.join(VERSION_FILE).symlink_metadata().is_ok()
 }
 
-/// A directory's handle, the share's or another one.
+/// The handle of the share or of another directory.
 enum Handle<'a> {
     Of(&'a Dir),
     Opened(Dir),
@@ -264,8 +263,8 @@ impl AsRef<Dir> for Handle<'_> {
     }
 }
 
-/// Where a file of a folder can be looked at: the two together may be longer than
-/// a path may be.
+/// Returns a handle and a path by which a file of a folder can be opened. If the full path
+/// exceeds the maximum length, the folder is opened first.
 fn look_in<'a>(dir: &'a Dir, folder: &Path, file: &str) -> io::Result<(Handle<'a>, PathBuf)> {
     let path = folder.join(file);
     if path.as_os_str().len() <= Name::MAX {

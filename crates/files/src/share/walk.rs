@@ -1,13 +1,12 @@
-//! All that belongs to the share beneath a folder.
+//! Finds all that belongs to the share beneath a folder.
 //!
-//! Owns the walk, what it counts as left out, and which folders have to be looked
-//! at again because not all that happens there is reported. Which paths belong to
-//! the share is decided in `rules`. Decides nothing about what was listed before.
+//! This module owns the walk, what it counts as left out, and which folders have to be looked at
+//! again because some changes there are not reported. `rules` decides which paths belong to the
+//! share. The walk does not consider what was listed before.
 //!
-//! The rules come from the `ignore` crate; the walking does not, because that
-//! crate walks paths of the whole machine, and here every directory is opened
-//! beneath the share's handle: a directory swapped for a link during the walk
-//! leads nowhere.
+//! The rules come from the `ignore` crate, but the walk does not: that crate walks paths of the
+//! whole machine, while here every directory is opened relative to the share's handle, so that a
+//! directory replaced by a symlink during the walk leads nowhere.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -21,27 +20,27 @@ use super::mounts::Devices;
 use super::rules::{Ruled, Rules};
 use crate::stamp::Stamp;
 
-/// What a walk found.
+/// The result of a walk.
 #[derive(Default)]
 pub(super) struct Found {
-    /// Names in order.
+    /// Shared files, ordered by name.
     pub files: Vec<(Name, Stamp)>,
-    /// Symbolic links, in order, to wherever.
+    /// Symbolic links, in order, wherever they lead.
     pub links: Vec<PathBuf>,
-    /// Temporary files of fetches, perhaps of one that is running.
+    /// Partial files of fetches, some of which may be running.
     pub parts: Vec<PathBuf>,
-    /// Folders in which things happen that the system does not report, or may. One
-    /// that is in another one of them may be missing.
+    /// Folders in which some changes are not reported, or may not be. A folder beneath one of
+    /// them may be missing.
     pub unreported: Vec<PathBuf>,
     pub left_out: Vec<(PathBuf, LeftOutCause)>,
-    /// A name that cannot be listed, to show to the user.
+    /// One name that cannot be listed, to be shown to the user.
     pub unnameable: Option<PathBuf>,
-    /// A folder that could not be read, and why.
+    /// One folder that could not be read, and why.
     pub unreadable: Option<(PathBuf, io::Error)>,
 }
 
-/// All that is shared beneath a folder (the empty path is the share itself).
-/// `before` is called for each folder before it is read.
+/// Finds all that is shared beneath a folder; the empty path is the share itself. `before` is
+/// called for each folder before it is read.
 pub(super) fn walk(
     dir: &Dir,
     folder: &Path,
@@ -84,7 +83,7 @@ struct Walk<'a> {
     rules: &'a mut Rules,
     before: &'a mut dyn FnMut(&Path),
     devices: Devices,
-    /// Those still to be read, each with the device of the one above.
+    /// The folders still to be read, each with the device of the folder above it.
     folders: Vec<(PathBuf, Option<u64>)>,
     found: Found,
 }
@@ -129,7 +128,8 @@ impl Walk<'_> {
     fn leave_out(&mut self, path: PathBuf, is_dir: bool, cause: LeftOutCause) {
         match cause {
             LeftOutCause::Unnameable => return self.found.not_nameable(path),
-            // What is wrong with the file in it may be mended, or pass.
+            // The `.thorpignore` may become readable, so the folder is watched and looked at
+            // again.
             LeftOutCause::IgnoreFile if is_dir => {
                 (self.before)(&path);
                 self.found.unreported.push(path.clone());
@@ -141,13 +141,13 @@ impl Walk<'_> {
 }
 
 impl Found {
-    /// What an entry is; `None` where it is gone, or cannot be looked at.
+    /// Returns the type of an entry; `None` if it is gone or cannot be examined.
     fn kind(&mut self, path: &Path, entry: &DirEntry) -> io::Result<Option<FileType>> {
         let listed = entry.file_type()?;
         if listed.is_file() || listed.is_dir() || listed.is_symlink() {
             return Ok(Some(listed));
         }
-        // Not every file system says in a folder's list what its entries are.
+        // Not every file system gives the type in a directory's entries.
         match entry.metadata() {
             Ok(meta) => Ok(Some(meta.file_type())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -164,7 +164,7 @@ impl Found {
         };
         match entry.metadata() {
             Ok(meta) if meta.is_file() => self.files.push((name, Stamp::new(&meta))),
-            // It was removed or replaced since the directory was read: the watcher will
+            // The file was removed or replaced since the directory was read. The watcher will
             // report that.
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}

@@ -1,6 +1,6 @@
 //! Passes the file system's reports on to the [`Inbox`].
 //!
-//! Never touches a file and never decides what a report means for the listing.
+//! This module never opens a file, and does not decide what a report means for the listing.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,30 +9,29 @@ use notify::{Config, RecommendedWatcher, RecursiveMode, Watcher};
 
 use super::inbox::Inbox;
 
-/// Whether folders are watched one by one, as inotify has it. Elsewhere the
-/// system watches all that is beneath one.
+/// Whether folders are watched one by one, as inotify requires. Other systems watch everything
+/// beneath a folder.
 const ONE_BY_ONE: bool = cfg!(target_os = "linux");
 
-/// The longest full path that the system takes, in bytes.
+/// The longest full path that the system accepts, in bytes.
 const LONGEST: usize = 4095;
 
-/// Reports what happens in folders, until it is dropped.
+/// Reports changes in folders, until it is dropped.
 ///
-/// Folder by folder and not recursively: otherwise a folder that may not be
-/// read would end the whole watch, and one that is left out would use up
-/// watches. A walk has each folder watched before it reads it. So it misses
-/// nothing, even if the folder is moved meanwhile: the last change to each path
-/// is followed by a look at that path.
+/// Folders are watched one by one, not recursively: otherwise one unreadable folder would end the
+/// whole watch, and folders that are left out would use up watches. A walk has each folder
+/// watched before it reads the folder. So it misses nothing, even if the folder is moved
+/// meanwhile: the last change of each path is followed by a look at that path.
 pub(super) struct Watch {
     watcher: RecommendedWatcher,
     root: PathBuf,
 }
 
 impl Watch {
-    /// What happens in folders of the share at this path will reach the inbox.
+    /// Makes a watch for the share at this path, which reports to the inbox.
     pub fn new(path: &Path, inbox: Arc<Inbox>) -> notify::Result<Self> {
         let root = path.to_owned();
-        // A link is not part of the share, so what is behind it is not watched.
+        // The target of a symlink is not part of the share, so it is not watched.
         let config = Config::default().with_follow_symlinks(false);
         let mut watcher = RecommendedWatcher::new(
             move |event| match event {
@@ -50,9 +49,9 @@ impl Watch {
         })
     }
 
-    /// From now on, what happens in this folder (not beneath) is reported. One
-    /// that is gone or may not be read has nothing to report. Returns whether it
-    /// could be: the system takes full paths, and this one may be too long.
+    /// Starts reporting changes in this folder, but not beneath it. A folder that is gone or
+    /// unreadable has nothing to report. Returns `false` if the folder cannot be watched because
+    /// its full path is too long for the system.
     pub fn folder(&mut self, folder: &Path) -> notify::Result<bool> {
         if !ONE_BY_ONE {
             return Ok(true);

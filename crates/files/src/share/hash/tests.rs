@@ -38,7 +38,7 @@ fn a_file_that_changes_while_it_is_read_gets_no_root() {
                 .and_then(|m| m.modified())
                 .expect("a time");
             fs::write(path, [1; 64]).expect("written");
-            // Even if the change is hidden.
+            // Even if the change is hidden by resetting the time.
             let file = fs::File::options().write(true).open(path).expect("opened");
             file.set_modified(time).expect("set back");
         }),
