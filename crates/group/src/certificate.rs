@@ -200,7 +200,7 @@ pub enum CertificateError {
 }
 
 /// Escapes text of a stranger's certificate, so that it can be shown.
-fn stated(text: &(impl ToString + ?Sized)) -> String {
+fn escaped(text: &(impl ToString + ?Sized)) -> String {
     Remark::from(text.to_string()).to_string()
 }
 
@@ -243,13 +243,13 @@ impl CertificateError {
                 presented,
             } => Self::WrongPeer {
                 expected: expected.to_str().into_owned(),
-                found: presented.iter().map(stated).collect(),
+                found: presented.iter().map(escaped).collect(),
             },
             Cause::Other(OtherError(ours)) => ours
                 .downcast_ref::<Self>()
                 .cloned()
-                .unwrap_or_else(|| Self::NotThorp(stated(ours.as_ref()))),
-            other => Self::NotThorp(stated(other)),
+                .unwrap_or_else(|| Self::NotThorp(escaped(ours.as_ref()))),
+            other => Self::NotThorp(escaped(other)),
         })
     }
 

@@ -108,7 +108,7 @@ pub fn listen(disk: DiskThread, state: &Path) -> Result<Listening, LocalError> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
         _ => {}
     }
-    let short = Short::of(disk, state).map_err(failed)?;
+    let short = ShortPath::of(disk, state).map_err(failed)?;
     let listener = net::UnixListener::bind(short.path()).map_err(failed)?;
     std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).map_err(failed)?;
     listener.set_nonblocking(true).map_err(failed)?;
@@ -157,7 +157,7 @@ pub async fn ask(state: &Path, command: &Command) -> Option<mpsc::Receiver<Event
 async fn connect(state: &Path) -> Option<UnixStream> {
     let state = state.to_owned();
     let connected = thorp_disk::spawn(move |disk| {
-        let stream = net::UnixStream::connect(Short::of(disk, &state)?.path())?;
+        let stream = net::UnixStream::connect(ShortPath::of(disk, &state)?.path())?;
         stream.set_nonblocking(true)?;
         Ok(stream)
     });
@@ -288,12 +288,12 @@ where
 
 /// A path to the socket that is short enough for the system, however long the directory's path
 /// is.
-struct Short {
+struct ShortPath {
     path: PathBuf,
     _dir: Option<OwnedFd>,
 }
 
-impl Short {
+impl ShortPath {
     fn of(_: DiskThread, state: &Path) -> io::Result<Self> {
         let path = state.join(SOCKET);
         if path.as_os_str().len() <= LONGEST_PATH {

@@ -140,9 +140,10 @@ fn file_at(dir: &Dir, rules: &mut Rules, path: &Path) -> Result<Name, LeftOutCau
 /// The dependencies of each link.
 #[derive(Default)]
 pub(super) struct Links {
-    by: BTreeMap<PathBuf, BTreeSet<PathBuf>>,
+    /// The paths on which each link depends.
+    paths_of: BTreeMap<PathBuf, BTreeSet<PathBuf>>,
     /// Pairs of a path and a link that depends on it.
-    on: BTreeSet<(PathBuf, PathBuf)>,
+    dependents: BTreeSet<(PathBuf, PathBuf)>,
 }
 
 impl Links {
@@ -150,21 +151,23 @@ impl Links {
     pub fn on_followed(&mut self, link: &Path, by: BTreeSet<PathBuf>) {
         self.forget(link);
         let pairs = by.iter().map(|path| (path.clone(), link.to_owned()));
-        self.on.extend(pairs);
-        self.by.insert(link.to_owned(), by);
+        self.dependents.extend(pairs);
+        self.paths_of.insert(link.to_owned(), by);
     }
 
     /// A path is no longer a link, or no longer exists.
     pub fn forget(&mut self, link: &Path) {
-        for path in self.by.remove(link).into_iter().flatten() {
-            self.on.remove(&(path, link.to_owned()));
+        for path in self.paths_of.remove(link).into_iter().flatten() {
+            self.dependents.remove(&(path, link.to_owned()));
         }
     }
 
     /// Returns the links that depend on a path, or on one beneath it.
     pub fn depending_on(&self, path: &Path) -> BTreeSet<PathBuf> {
         let from = (path.to_owned(), PathBuf::new());
-        let pairs = self.on.range((Bound::Included(from), Bound::Unbounded));
+        let pairs = self
+            .dependents
+            .range((Bound::Included(from), Bound::Unbounded));
         let beneath = pairs.take_while(|(on, _)| on.starts_with(path));
         beneath.map(|(_, link)| link.clone()).collect()
     }

@@ -70,11 +70,11 @@ fn reports(folder: &Dir) -> io::Result<bool> {
 }
 
 /// Distinguishes a mount from another one at the same place.
-type Which = String;
+type MountId = String;
 
 /// The mounts beneath the share, by path relative to the share.
 #[derive(Default)]
-pub(super) struct Mounts(BTreeMap<PathBuf, Vec<Which>>);
+pub(super) struct Mounts(BTreeMap<PathBuf, Vec<MountId>>);
 
 impl Mounts {
     /// Reads the mounts beneath a directory, given by its full path. There are none if the system
@@ -105,9 +105,9 @@ impl Mounts {
             if place.as_os_str().is_empty() {
                 continue;
             }
-            let which = [number, device, part].join(&b' ');
-            let which = String::from_utf8_lossy(&which).into_owned();
-            mounts.entry(place.to_owned()).or_default().push(which);
+            let id = [number, device, part].join(&b' ');
+            let id = String::from_utf8_lossy(&id).into_owned();
+            mounts.entry(place.to_owned()).or_default().push(id);
         }
         Self(mounts)
     }

@@ -444,7 +444,7 @@ impl Authority {
         above: u64,
         change: impl FnOnce(&mut Tables) -> Result<T, AuthorityError>,
     ) -> Result<T, AuthorityError> {
-        let changed = self.changed(disk, above, change);
+        let changed = self.apply(disk, above, change);
         let why = match &changed {
             Ok(_) => None,
             Err(AuthorityError::State(error)) => Some(error.to_string()),
@@ -459,7 +459,7 @@ impl Authority {
         changed
     }
 
-    fn changed<T>(
+    fn apply<T>(
         &self,
         disk: DiskThread,
         above: u64,

@@ -119,12 +119,12 @@ impl TrackedPeer {
 
 impl TrackedFile {
     /// Makes the row of a file. `holders` are the members that it names.
-    pub(crate) fn of(stop: &NamedFile, holders: Vec<MemberRef>) -> Self {
-        let NamedFile { file, wholes, .. } = stop;
+    pub(crate) fn of(named: &NamedFile, holders: Vec<MemberRef>) -> Self {
+        let NamedFile { file, wholes, .. } = named;
         Self {
             name: file.entry.name.to_string(),
-            nth: stop.nth,
-            has_twin: stop.has_twin,
+            nth: named.nth,
+            has_twin: named.has_twin,
             length: file.entry.length,
             mtime: file.entry.mtime,
             mtime_ns: file.entry.nanos,

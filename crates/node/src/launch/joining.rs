@@ -53,7 +53,7 @@ pub async fn join(common: Common, invite: Invite) -> Result<(MemberName, bool), 
     .await?;
     let wanted = Some(common.own_name());
     let admitted = join::join(&Ticket::from(invite), &identity, wanted, &common.clock).await?;
-    let admitted = kept(admitted, &state).await?;
+    let admitted = saved(admitted, &state).await?;
     let member = admitted.membership.member();
     let name = member.and_then(|member| member.name);
     Ok((name.unwrap_or_else(|| common.own_name()), was_member))
@@ -113,7 +113,7 @@ pub(super) async fn join_group(
         }
         (Err(error), _) => return Err(error.into()),
     };
-    let admitted = kept(admitted, state).await?;
+    let admitted = saved(admitted, state).await?;
     if is_first_contact {
         let ca = admitted.membership.ca.to_string();
         let _ = notices.try_send(Notice::Note(Note::TakenOnTrust { ca }));
@@ -127,7 +127,7 @@ async fn records(state: &Arc<StateDir>, ca: CaKey) -> Result<Records, LaunchErro
 }
 
 /// Saves what a tracker gave, and returns it.
-async fn kept(admitted: Admitted, state: &Arc<StateDir>) -> Result<Admitted, LaunchError> {
+async fn saved(admitted: Admitted, state: &Arc<StateDir>) -> Result<Admitted, LaunchError> {
     let state = Arc::clone(state);
     on_disk(move |disk| {
         keep_admitted(disk, &admitted, &state)?;

@@ -180,7 +180,7 @@ async fn stopped(path: &Path) -> Result<StateDir, LaunchError> {
 
 /// Removes thorp's files from a directory, and the directory itself if it is empty then.
 fn clear(disk: DiskThread, state: StateDir) -> Result<(), LaunchError> {
-    for name in made() {
+    for name in own_files() {
         state.remove(disk, name)?;
         state.remove(disk, &StateDir::temporary(name))?;
     }
@@ -196,7 +196,7 @@ fn clear(disk: DiskThread, state: StateDir) -> Result<(), LaunchError> {
 
 /// Returns every file that thorp makes in a state directory, except those of [`StateDir`] itself.
 /// A file that is missing here outlives `leave --purge`.
-fn made() -> impl Iterator<Item = &'static str> {
+fn own_files() -> impl Iterator<Item = &'static str> {
     let others = [
         identity::KEY_FILE,
         local::SOCKET,

@@ -80,10 +80,9 @@ impl Office {
         let tls = MemberTls::new(&identity, &membership, clock.clone())?.with_records(records);
         let seen = Arc::new(Sightings::load(disk, Arc::clone(&state)));
         let (at, ca) = (Arc::clone(&state), Arc::clone(&authority));
-        let answers = Desk::new(disk, at, ca, Arc::clone(&seen))?;
         Ok(Self {
+            desk: Desk::new(disk, at, ca, Arc::clone(&seen))?,
             seen,
-            desk: answers,
             state,
             identity: Arc::new(identity),
             membership,

@@ -317,7 +317,7 @@ impl Door {
                     Ok(member) => member,
                     Err(why) => {
                         if why == CertificateError::Removed && purpose == Purpose::Link {
-                            part(&mut stream, service.tls.records()).await?;
+                            dismiss(&mut stream, service.tls.records()).await?;
                         }
                         return Err(why.into());
                     }
@@ -353,7 +353,7 @@ impl Door {
 }
 
 /// Tells a removed member of its removal, with the record as proof, so that it stops dialling.
-async fn part<S: AsyncRead + AsyncWrite + Unpin>(
+async fn dismiss<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
     records: &Records,
 ) -> Result<(), io::Error> {

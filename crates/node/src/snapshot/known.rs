@@ -97,7 +97,7 @@ impl Knowledge<'_> {
     }
 
     fn files(&self, ask: &Ask) -> PageRows {
-        let row = |stop: NamedFile| self.file_row(&stop, ask.names);
+        let row = |file: NamedFile| self.file_row(&file, ask.names);
         let named = |key: &RowKey| named(key).unwrap_or((None, 0));
         let (rows, more) = match &ask.at {
             At::Start => forth(self.catalogue.files_from(None), ask, row),
@@ -158,14 +158,14 @@ impl Knowledge<'_> {
         SnapshotRow::Peer(TrackedPeer::of(presence, listing, around))
     }
 
-    fn file_row(&self, stop: &NamedFile, names: usize) -> SnapshotRow {
-        let wholes = &stop.wholes;
+    fn file_row(&self, file: &NamedFile, names: usize) -> SnapshotRow {
+        let wholes = &file.wholes;
         let holders = if self.itself.is_none() && wholes.len() / POPULAR > names {
-            self.first_holders(&stop.file.entry, names)
+            self.first_holders(&file.file.entry, names)
         } else {
             self.refs(wholes.iter().copied(), names)
         };
-        SnapshotRow::File(TrackedFile::of(stop, holders))
+        SnapshotRow::File(TrackedFile::of(file, holders))
     }
 
     /// Returns the first holders by address of the whole of a popular file. Searching all present

@@ -98,21 +98,21 @@ impl Told {
         let all = |part| Ask::first(part, usize::MAX);
         if !self.looks.is_multiple_of(COUNTS_EACH) {
             let [transfers] = viewer.pages([all(Part::Transfers)]).await?;
-            return Some(moved(&mut self.transfers, transfers.rows));
+            return Some(changed_rows(&mut self.transfers, transfers.rows));
         }
         let asks = [Part::Transfers, Part::Node, Part::Share].map(all);
         let [transfers, node, share] = viewer.pages(asks).await?;
-        let mut changes = moved(&mut self.transfers, transfers.rows);
+        let mut changes = changed_rows(&mut self.transfers, transfers.rows);
         let counts = node.rows.into_iter().chain(share.rows).collect();
-        changes.extend(moved(&mut self.counts, counts));
+        changes.extend(changed_rows(&mut self.counts, counts));
         Some(changes)
     }
 }
 
 /// Returns the rows that differ from what was last sent, and the transfers that have ended.
-fn moved(told: &mut Vec<SnapshotRow>, now: Vec<SnapshotRow>) -> Vec<Change> {
-    let moved = now.iter().filter(|row| !told.contains(row)).cloned();
-    let mut changes: Vec<_> = moved.map(|row| Change::Now(Box::new(row))).collect();
+fn changed_rows(told: &mut Vec<SnapshotRow>, now: Vec<SnapshotRow>) -> Vec<Change> {
+    let different = now.iter().filter(|row| !told.contains(row)).cloned();
+    let mut changes: Vec<_> = different.map(|row| Change::Now(Box::new(row))).collect();
     let is_there = |root: &String| now.iter().any(|row| root_of(row) == Some(root));
     let over = told
         .iter()

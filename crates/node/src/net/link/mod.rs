@@ -63,7 +63,7 @@ where
         term,
         buffer: Vec::with_capacity(SMALL),
         heard: None,
-        told: 0,
+        counted: 0,
     };
     let writer = Writer {
         stream: write,

@@ -45,7 +45,7 @@ pub(super) struct Reader<S> {
     pub(super) buffer: Vec<u8>,
     pub(super) heard: Option<Instant>,
     /// Bytes of the incomplete frame that [`LinkEvent::Heard`] has already counted.
-    pub(super) told: usize,
+    pub(super) counted: usize,
 }
 
 impl<S: AsyncRead + AsyncWrite> Reader<S> {
@@ -112,7 +112,7 @@ impl<S: AsyncRead + AsyncWrite> Reader<S> {
                 Err(error) => return Err(LinkEnd::Malformed(error)),
             };
             start += PREFIX + length;
-            self.told = 0;
+            self.counted = 0;
             self.put(event, Some(room)).await?;
         };
         self.buffer.drain(..start);
@@ -120,7 +120,7 @@ impl<S: AsyncRead + AsyncWrite> Reader<S> {
             let now = Instant::now();
             if self.heard.is_none_or(|heard| now - heard >= HEARD) {
                 self.heard = Some(now);
-                let heard = self.heard_of_a_file();
+                let heard = self.heard_in_part();
                 self.put(heard, None).await?;
             }
         }
@@ -128,10 +128,10 @@ impl<S: AsyncRead + AsyncWrite> Reader<S> {
     }
 
     /// Makes the event for an incomplete frame, which may be a file for which a fetch waits.
-    fn heard_of_a_file(&mut self) -> LinkEvent {
+    fn heard_in_part(&mut self) -> LinkEvent {
         let is_content = self.buffer.get(PREFIX..).is_some_and(Frame::brings_content);
-        let new = self.buffer.len() - self.told;
-        self.told = self.buffer.len();
+        let new = self.buffer.len() - self.counted;
+        self.counted = self.buffer.len();
         let content = if is_content { new } else { 0 };
         LinkEvent::Heard {
             content: u32::try_from(content).unwrap_or(u32::MAX),
