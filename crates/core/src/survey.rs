@@ -36,11 +36,11 @@ const ASK_AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_
 const BUSY_FOR: Duration = Duration::from_mins(1);
 /// The most pages of one member, so that no member is asked for ever.
 const MOST_PAGES: usize = 100_000;
-/// How long to wait each time for a member for whose listing the tracker has no room: it is
-/// dialled and answers in that time.
+/// How long to wait each time for an unlisted member, which may have to be dialled first. The
+/// tracker has no room for its listing.
 const UNLISTED_WITHIN: Duration = Duration::from_secs(2);
-/// How many such members are asked, and the most pages of each: those of the longest listing
-/// that a tracker keeps.
+/// The most unlisted members that are asked, and the most pages of each: as many as the longest
+/// listing at a tracker has.
 const MOST_UNLISTED: usize = Found::MAX_UNLISTED;
 const MOST_PAGES_OF_UNLISTED: usize = 1000;
 /// The most files of memory that are read at once.
@@ -108,7 +108,7 @@ enum Stage {
 /// A member that is asked for one page after another.
 #[derive(Debug)]
 struct Asked {
-    /// How to reach it, where it is a member that answers for itself alone.
+    /// How to reach it, if it is an unlisted member, which answers only for itself.
     unlisted: Option<Holder>,
     files: Stream,
     behind: Option<PeerId>,
@@ -179,7 +179,7 @@ impl Coverage {
 /// What the caller of a survey has to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SurveyAction {
-    /// Ask this member. Make a link where there is none and the member has an address.
+    /// Ask this member, over a new link if there is none and the member has an address.
     Ask(Holder, Find),
     /// Tell these findings. The next part follows after [`taken`](Survey::taken).
     Tell(Findings),
@@ -293,8 +293,8 @@ impl Survey {
         }
     }
 
-    /// The tracker names members whose listings it does not keep. Nothing was told yet:
-    /// it does so with its first page.
+    /// Also asks the unlisted members that the tracker names. It names them with its first page, so
+    /// no findings were told yet.
     fn take_unlisted(&mut self, now: Instant, named: Vec<Holder>, are_more: bool) {
         if are_more {
             self.coverage = self.coverage.in_part();

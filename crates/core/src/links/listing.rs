@@ -19,7 +19,7 @@ use crate::gather::Gathered;
 use crate::spared::Lookups;
 use crate::time::Instant;
 
-/// For one answer, at most so many unlisted members are considered.
+/// The most unlisted members that are considered for one answer.
 const MOST_LOOKED_AT: usize = 64;
 
 /// A listing that is not kept for lack of room. Its member is asked directly instead.
@@ -320,7 +320,7 @@ impl Links {
         turned_down.is_awaited
     }
 
-    /// Returns unlisted members that an asker is to ask directly: those whose turn it is.
+    /// Returns the unlisted members that an asker should ask directly; they take turns.
     pub(crate) fn some_unlisted(&self, asker: PeerId) -> Unlisted {
         let last = self.named_last.map_or(Bound::Unbounded, Bound::Excluded);
         let behind = self.unlisted.range((last, Bound::Unbounded));

@@ -67,7 +67,7 @@ pub(crate) struct Links {
     listed: SharedBound<PeerId>,
     /// Members whose listings do not fit: present, but not in the catalogue.
     unlisted: BTreeMap<PeerId, TurnedDown>,
-    /// Which of them was named last to a member that looks for something.
+    /// The unlisted member that was named last in an answer; the next answer goes on from there.
     named_last: Option<PeerId>,
     turns: Turns,
     budgets: Budgets,
@@ -517,7 +517,7 @@ impl Links {
 
 #[cfg(test)]
 impl Links {
-    /// How many links there are, up or not.
+    /// Returns the number of links, up or not.
     pub(crate) fn len(&self) -> usize {
         self.table.all().count()
     }

@@ -7,9 +7,9 @@ use crate::catalogue::Bounds;
 
 const MIB: u64 = 1024 * 1024;
 
-/// The longest listing that a tracker keeps.
+/// The most entries of one listing that a tracker keeps.
 pub(crate) const TRACKER_ENTRIES: usize = 1_000_000;
-/// The usual memory for all listings at a tracker, in bytes.
+/// The default bound on all listings together at a tracker, in bytes.
 pub const TRACKER_ROOM: u64 = 4096 * MIB;
 /// The bounds on one neighbour's listing and on all together at a peer.
 pub(crate) const NEIGHBOUR_BOUNDS: Bounds = Bounds {
@@ -24,7 +24,7 @@ pub(crate) enum Role {
     Tracker {
         /// The interval that it grants.
         interval: Duration,
-        /// What all listings may take.
+        /// The bound on all listings together, in bytes.
         room: u64,
     },
     /// A peer: keeps its neighbours' listings, and only reports those that it does not keep.

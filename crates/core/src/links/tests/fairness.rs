@@ -393,7 +393,7 @@ fn forty_members_of_one_address_of_an_open_group_have_one_allowance() {
 fn a_tracker_names_those_it_has_no_room_for_in_turns_where_it_knows_too_little() {
     let mut node = Node::new(TRACKER);
     let whole = 2 * Found::MAX_UNLISTED;
-    // Each of them alone is more than there is room for.
+    // Each of their listings alone exceeds the room.
     for member in 10..10 + u8::try_from(whole).expect("a few") {
         node.comes(member, many(280, 4000, 'x'));
         assert_eq!(node.lists(member), None);
@@ -423,7 +423,7 @@ fn a_tracker_names_those_it_has_no_room_for_in_turns_where_it_knows_too_little()
     let known = ask(10, names(&["hhhhh00000"]));
     assert_eq!(known.variants.len(), 1, "{known:?}");
     assert_eq!((known.unlisted.len(), known.more_unlisted), (0, false));
-    // Each asker hears of others, and none of itself.
+    // Each asker is told of other members, never of itself.
     let mut told = Vec::new();
     for _ in 0..2 {
         let found = ask(10, names(&["hhhhh00000", "unknown"]));
