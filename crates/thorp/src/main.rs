@@ -50,8 +50,10 @@ mod whereabouts;
 mod words;
 mod wrap;
 
+use std::hint::black_box;
 use std::io::Write as _;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::CommandFactory;
 use thorp_node::api::ErrorKind;
@@ -64,6 +66,11 @@ use crate::exit::{Exit, Result, failure};
 /// keeps nearly all of that memory; this one gives most of it back.
 #[global_allocator]
 static MEMORY: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// How often what was freed is given back.
+const GIVE_BACK: Duration = Duration::from_secs(10);
+/// More than the allocator has at hand.
+const ASIDE: usize = 1024 * 1024;
 
 fn main() -> ExitCode {
     // A shell's request for completions is answered here, which ends the process.
@@ -100,10 +107,20 @@ fn start(args: Args) -> Result {
         .enable_all()
         .build()
         .map_err(|e| failure(ErrorKind::Other, format!("starting: {e}")))?;
+    runtime.spawn(give_back());
     let exit = runtime.block_on(commands::run(args));
     // Threads that wait for a key would never end.
     runtime.shutdown_background();
     exit
+}
+
+/// The allocator gives back what was freed more than a second ago, but only when it is asked
+/// for something that it does not have at hand. A node that has become idle asks for nothing.
+async fn give_back() {
+    loop {
+        tokio::time::sleep(GIVE_BACK).await;
+        drop(black_box(Vec::<u8>::with_capacity(ASIDE)));
+    }
 }
 
 fn log(verbose: u8) {
