@@ -300,10 +300,7 @@ impl Gets {
     /// Takes an input. Then drain [`poll_output`](Self::poll_output).
     pub fn handle(&mut self, now: Instant, input: Input) {
         match input {
-            Input::Tick => {
-                self.ask_again(now);
-                self.give_up_the_late(now);
-            }
+            Input::Tick => self.ask_again(now),
             Input::Begin(get, request) => self.begin(now, get, &request),
             Input::LookedUp {
                 inquiry,
@@ -328,6 +325,8 @@ impl Gets {
             Input::Abandon(get) => self.abandon(get),
             Input::Stop(why) => self.stop(now, &why),
         }
+        // Patience may have ended while a name was looked up.
+        self.give_up_the_late(now);
         self.find_more(now);
         self.large.begin_next(&mut self.out);
     }

@@ -554,3 +554,47 @@ fn names_of_own(outcome: &Outcome, how: u8) -> BTreeMap<String, Entry> {
     let own = missed.filter_map(|(name, _)| Some((name.clone(), variant(name, how)?.entry)));
     own.filter(|_| how.is_multiple_of(2)).collect()
 }
+
+#[test]
+fn a_name_whose_patience_ends_while_it_is_looked_up_is_missed_at_the_end_of_that() {
+    let at = |seconds| Instant::after_start(Duration::from_secs(seconds));
+    let mut gets = Gets::default();
+    let request = Request {
+        names: vec!["a".to_owned()],
+        only: Only::default(),
+        rename: None,
+        existing: Existing::Replace,
+        elsewhere: false,
+        patience: Patience::For(Some(Duration::from_secs(20))),
+        hidden: false,
+        folders: Folders::No,
+        executable: true,
+    };
+    gets.handle(at(0), Input::Begin(GetId(1), request));
+    for (again, answered, goes_on) in [(0, 1, true), (6, 30, false)] {
+        gets.handle(at(again), Input::Tick);
+        let mut actions = std::iter::from_fn(|| gets.poll_output());
+        let inquiry = actions.find_map(|action| match action {
+            Action::LookUp(inquiry, ..) | Action::LookUpAgain(inquiry, ..) => Some(inquiry),
+            _ => None,
+        });
+        let looked_up = Input::LookedUp {
+            inquiry: inquiry.expect("it is looked up"),
+            outcome: Outcome {
+                names: vec![("a".to_owned(), Answer::Nobody)],
+                tracker: TrackerUse::Asked,
+                spared: 0,
+            },
+            known: BTreeMap::new(),
+            own: BTreeMap::new(),
+        };
+        gets.handle(at(answered), looked_up);
+        assert_eq!(gets.next_deadline(), goes_on.then(|| at(6)));
+    }
+    let told: Vec<Action> = std::iter::from_fn(|| gets.poll_output()).collect();
+    let is_missed = |action: &Action| {
+        matches!(action, Action::Tell(_, Output::Ended(Ending::Missed { why, .. }))
+            if matches!(why, Missed::NobodyShares(_)))
+    };
+    assert!(told.iter().any(is_missed), "{told:?}");
+}
