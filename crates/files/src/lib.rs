@@ -6,11 +6,13 @@
 //! leftovers  what interrupted fetches have left
 //! stamp  how a change of a file is noticed
 //! attributes  what a file is given besides its bytes
+//! holes  zeros that were never written
 //! ```
 //!
 //! Nothing here has a socket, or knows which peer asks for a file.
 
 mod attributes;
+mod holes;
 pub mod leftovers;
 pub mod share;
 pub mod stamp;

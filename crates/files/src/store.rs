@@ -16,12 +16,12 @@
 mod naming;
 mod partial;
 
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use cap_std::ambient_authority;
-use cap_std::fs::{Dir, File, Metadata, MetadataExt, OpenOptions, OpenOptionsExt};
+use cap_std::fs::{Dir, File, FileExt, Metadata, MetadataExt, OpenOptions, OpenOptionsExt};
 use rustix::fs::{FlockOperation, OFlags};
 use thiserror::Error;
 use thorp_disk::DiskThread;
@@ -31,6 +31,7 @@ use thorp_wire::reserved::{is_part, part_of};
 use thorp_wire::{Attributes, Content, Name};
 
 use crate::attributes;
+use crate::holes::{self, Run};
 use crate::stamp::Stamp;
 
 use naming::Naming;
@@ -39,6 +40,9 @@ pub use partial::Partial;
 /// How long the part of a large file is kept, for the next fetch of the same
 /// content.
 const KEPT: Duration = Duration::from_hours(7 * 24);
+
+/// How much is read at once.
+const BUFFER: usize = 256 * 1024;
 
 /// A directory to put files into, and nothing outside it.
 pub struct Store {
@@ -277,7 +281,7 @@ impl Store {
         })
     }
 
-    /// Stores what is read from `from`, of any length, as [`put`](Self::put) does. It is
+    /// Stores a copy of `from`, of any length, as [`put`](Self::put) does. It is
     /// verified while it is copied, and gets its name afterwards.
     pub fn copy(
         &self,
@@ -285,7 +289,7 @@ impl Store {
         name: &Name,
         content: Content,
         attributes: Option<Attributes>,
-        from: impl Read,
+        from: &File,
         replace: Replace,
     ) -> Result<Stored, StoreError> {
         if replace == Replace::No && self.check(disk, name)? != Destination::Free {
@@ -296,7 +300,7 @@ impl Store {
         let folder = self.folder(name)?;
         let failed = |error| self.failed(name, error);
         let mut part = Part::create(&folder, content).map_err(failed)?;
-        if copied(from, &part.file).map_err(failed)? != content {
+        if copied(from, &part.file, content.length).map_err(failed)? != content {
             return Err(StoreError::Mismatch {
                 path: self.path_of(name),
             });
@@ -401,22 +405,20 @@ impl Store {
         // It may be a pipe by now, or a link.
         let flags = OFlags::NONBLOCK | OFlags::NOFOLLOW;
         options.read(true).custom_flags(flags.bits().cast_signed());
-        let mut file = self.dir.open_with(name.as_str(), &options)?;
+        let file = self.dir.open_with(name.as_str(), &options)?;
         let meta = file.metadata()?;
         if !meta.is_file() || meta.len() != length {
             return Ok(None);
         }
         let mut hasher = Hasher::default();
-        let mut buffer = vec![0; 256 * 1024];
-        while go_on() {
-            match file.read(&mut buffer) {
-                Ok(0) => return Ok(Some(hasher.finish())),
-                Ok(read) => hasher.update(&buffer[..read]),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+        let read = holes::read(&file, length, &mut vec![0; BUFFER], |run| {
+            match run {
+                Run::Bytes(bytes) => hasher.update(bytes),
+                Run::Zeros(number) => hasher.update_zeros(number),
             }
-        }
-        Ok(None)
+            Ok(go_on())
+        })?;
+        Ok((read == length && file.metadata()?.len() == length).then(|| hasher.finish()))
     }
 
     /// Whether a file was given its name by looking and then renaming, because the
@@ -484,21 +486,21 @@ fn write_file(
     Stamp::of(&part.file)
 }
 
-/// Copies all there is to read, and says what it was.
-fn copied(mut from: impl Read, mut to: &File) -> io::Result<Content> {
+/// Copies a file of this length, and says what it was. Its holes stay holes.
+fn copied(from: &File, to: &File, length: u64) -> io::Result<Content> {
     let mut hasher = Hasher::default();
-    let mut buffer = vec![0; 256 * 1024];
-    loop {
-        match from.read(&mut buffer) {
-            Ok(0) => return Ok(hasher.finish()),
-            Ok(read) => {
-                hasher.update(&buffer[..read]);
-                to.write_all(&buffer[..read])?;
+    holes::read(from, length, &mut vec![0; BUFFER], |run| {
+        match run {
+            Run::Bytes(bytes) => {
+                to.write_all_at(bytes, hasher.length())?;
+                hasher.update(bytes);
             }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
+            Run::Zeros(number) => hasher.update_zeros(number),
         }
-    }
+        Ok(true)
+    })?;
+    to.set_len(hasher.length())?;
+    Ok(hasher.finish())
 }
 
 /// A small file that is being fetched, under its temporary name. Dropping it

@@ -5,13 +5,13 @@
 mod support;
 
 use std::fs::{self, File, Permissions};
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use support::process::poll;
 use support::village::named;
-use support::{Node, PATIENCE, Village};
+use support::{Node, PATIENCE, Village, skip};
 
 /// A program of that time; a mode with more in it than may travel.
 fn program(node: &Node, name: &str, modified: SystemTime) {
@@ -126,4 +126,72 @@ fn in_an_open_group_nothing_that_arrives_can_be_executed() {
     let (time, mode) = state(&wants, "run");
     assert_eq!(time, (0, 0));
     assert_eq!(mode, made(&wants.share(), 0o666));
+}
+
+const GIB: u64 = 1024 * 1024 * 1024;
+
+/// A file of 6 GiB with 4 KiB of data somewhere in it, and one of zeros.
+fn sparse(node: &Node) {
+    for (name, data) in [("sparse.img", true), ("zeros.img", false)] {
+        let file = File::create(node.share().join(name)).unwrap();
+        file.set_len(6 * GIB + 5).unwrap();
+        if data {
+            file.write_all_at(&[7; 4096], 4 * GIB + 12_345).unwrap();
+        }
+    }
+}
+
+/// Whether all that is not a hole of a file is these bytes at that place.
+fn is_as_written(path: &Path) -> bool {
+    let file = File::open(path).unwrap();
+    let mut there = [0; 4096];
+    file.read_exact_at(&mut there, 4 * GIB + 12_345).unwrap();
+    there == [7; 4096]
+}
+
+#[test]
+fn holes_are_neither_read_nor_sent_and_stay_holes() {
+    let village = Village::new();
+    let (_tracker, at) = village.tracker();
+    let (has, wants) = (village.node("has"), village.node("wants"));
+    sparse(&has);
+    let original = has.share().join("sparse.img");
+    if fs::metadata(&original).unwrap().blocks() * 512 > GIB {
+        return skip(
+            "holes_are_neither_read_nor_sent_and_stay_holes",
+            "a file system with holes",
+        );
+    }
+    let began = Instant::now();
+    let _has = has.start_sharing(&at, "127.0.0.2:0");
+    let _wants = wants.start_sharing(&at, "127.0.0.3:0");
+    poll("the roots of both", PATIENCE, || {
+        let (_, events) = wants.json(&["find", "*.img"]);
+        let hashed = named(&events, "file").filter(|file| file["root"].is_string());
+        (hashed.count() == 2).then_some(())
+    });
+    for (name, most) in [("sparse.img", 8 * 1024 * 1024), ("zeros.img", 0)] {
+        let fetched = wants.fetch(name);
+        assert!(fetched["sources"][0]["name"].is_string(), "{fetched}");
+        let arrived = fs::metadata(wants.share().join(name)).unwrap();
+        assert_eq!(arrived.len(), 6 * GIB + 5);
+        // A leaf of 16 KiB or two, and what the file system needs for it.
+        assert!(arrived.blocks() * 512 < 256 * 1024, "{}", arrived.blocks());
+        let received = fetched["received"].as_u64();
+        assert!(received.is_none_or(|bytes| bytes <= most), "{fetched}");
+    }
+    // A copy of the own file keeps them too, and so does a comparison with it.
+    let copy = ["get", "sparse.img", "-o", "copies"];
+    fs::create_dir(has.share().join("copies")).unwrap();
+    has.run(&copy).exits(0);
+    has.run(&copy).exits(0);
+    let copied = has.share().join("copies/sparse.img");
+    assert!(fs::metadata(&copied).unwrap().blocks() * 512 < 256 * 1024);
+    for path in [copied, wants.share().join("sparse.img")] {
+        assert!(is_as_written(&path), "{}", path.display());
+    }
+    // Reading 6 GiB several times would take far longer, in this build.
+    let took = began.elapsed();
+    eprintln!("two files of 6 GiB were hashed, fetched and copied in {took:?}");
+    assert!(took < Duration::from_mins(1), "{took:?}");
 }

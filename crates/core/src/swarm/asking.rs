@@ -365,7 +365,11 @@ impl Swarm {
             return;
         }
         self.done = true;
-        let sources = self.source_ids();
+        let mut sources = self.source_ids();
+        if sources.is_empty() {
+            // All of it is zeros, or was here: its hashes came from there.
+            sources.extend(self.proven_by);
+        }
         self.outputs.push_back(super::Output::Complete { sources });
         let sessions = self.sessions.iter();
         let whole = sessions.filter(|(_, session)| session.is_whole());

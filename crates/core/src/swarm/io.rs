@@ -216,6 +216,9 @@ pub enum Output {
     /// Hash all leaves of these pieces from disk (8 MiB at most) to answer a request for this
     /// range.
     HashLeaves(SessionId, HashRange, Vec<Piece>),
+    /// The hashes are known, and this many bytes are to be written. All others are on disk
+    /// already, or are zeros and stay a hole.
+    ToCome(u64),
     /// The whole file is verified. Sessions may go on, to serve other peers.
     Complete {
         /// The peers that sent verified data, the largest share first.

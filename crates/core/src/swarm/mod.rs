@@ -92,6 +92,11 @@ pub struct Swarm {
     ended: BTreeMap<SessionId, (PeerId, BTreeSet<Block>)>,
     /// The hashes of pieces found on disk, kept until the expected hashes are known.
     rechecked: BTreeMap<u32, [u8; 32]>,
+    /// Pieces on disk whose bytes are not the expected ones.
+    left_wrong: BTreeSet<u32>,
+    zeros: Zeros,
+    /// The peer that sent the last of the hashes.
+    proven_by: Option<PeerId>,
     /// This peer's share of the pieces that all connected members want; `None` once the members
     /// have changed.
     turn: Option<Turn>,
@@ -106,6 +111,17 @@ pub struct Swarm {
     done: bool,
     stopped: bool,
     outputs: VecDeque<Output>,
+}
+
+/// What is known of the pieces that are all zeros.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Zeros {
+    /// Nothing: other bytes may be on disk in their places.
+    Unsought,
+    /// What is on disk. The hashes are not known.
+    Sought,
+    /// Which they are. They are verified.
+    Taken,
 }
 
 impl Swarm {
@@ -139,6 +155,13 @@ impl Swarm {
             by_peer: BTreeMap::new(),
             ended: BTreeMap::new(),
             rechecked: BTreeMap::new(),
+            left_wrong: BTreeSet::new(),
+            zeros: if everything {
+                Zeros::Taken
+            } else {
+                Zeros::Unsought
+            },
+            proven_by: None,
             turn: None,
             wake: false,
             received: 0,
@@ -159,6 +182,7 @@ impl Swarm {
         match input {
             Input::Tick => {}
             Input::Holders(holders) => {
+                self.on_disk_looked_through();
                 self.sources.add(now, holders, &mut self.rng);
                 self.dial(now);
             }

@@ -6,11 +6,11 @@ use thorp_wire::session::{HashRange, Message};
 
 use crate::time::Instant;
 
-use super::Swarm;
 use super::doubts::Next;
 use super::hashes::Worth;
-use super::io::SessionId;
+use super::io::{Output, SessionId};
 use super::pieces::Verdict;
+use super::{Swarm, Zeros};
 
 impl Swarm {
     /// Records the hash of a piece that an earlier fetch left on disk.
@@ -27,15 +27,61 @@ impl Swarm {
             return;
         }
         for (number, hash) in std::mem::take(&mut self.rechecked) {
-            let free = self.picker.is_wanted(number);
-            if let Some(piece) = self.layout.piece(number)
-                && free
-                && self.hashes.of(number) == Some(hash)
-            {
-                self.picker.take(number);
-                self.pieces.verify(piece);
-                self.tell_verified(piece);
+            if self.hashes.of(number) != Some(hash) {
+                self.left_wrong.insert(number);
+            } else if let Some(piece) = self.layout.piece(number) {
+                self.take_as_it_is(piece);
             }
+        }
+    }
+
+    /// Records that all pieces on disk have been reported.
+    pub(super) fn on_disk_looked_through(&mut self) {
+        if self.zeros == Zeros::Unsought {
+            self.zeros = Zeros::Sought;
+            self.take_zeros();
+        }
+    }
+
+    /// Verifies the pieces that are all zeros, once the hashes are known. Such a piece need not be
+    /// requested: on disk it is a hole, unless an earlier fetch has left other bytes there.
+    fn take_zeros(&mut self) {
+        if self.zeros != Zeros::Sought || !self.hashes.are_known() {
+            return;
+        }
+        self.zeros = Zeros::Taken;
+        let pieces = (0..self.pieces.number()).filter_map(|number| self.layout.piece(number));
+        // All but the last one have the same length, and so the same hash.
+        let (mut whole, mut zeros) = (None, Vec::new());
+        for piece in pieces {
+            let is_whole = self.layout.length_of(piece) == self.layout.piece_length();
+            let of_zeros = match whole {
+                Some(hash) if is_whole => hash,
+                _ => merkle::zero_piece_hash(self.layout, piece),
+            };
+            if is_whole {
+                whole = Some(of_zeros);
+            }
+            let number = piece.number();
+            if self.hashes.of(number) == Some(of_zeros) && !self.left_wrong.contains(&number) {
+                zeros.push(piece);
+            }
+        }
+        for piece in zeros {
+            self.take_as_it_is(piece);
+        }
+        self.left_wrong.clear();
+        let bytes = self.layout.length() - self.pieces.verified();
+        self.outputs.push_back(Output::ToCome(bytes));
+    }
+
+    /// Verifies a piece that is on disk, unless it was begun: its bytes are being written then.
+    fn take_as_it_is(&mut self, piece: Piece) {
+        let number = piece.number();
+        if self.picker.is_wanted(number) {
+            self.picker.take(number);
+            self.pieces.verify(piece);
+            self.tell_verified(piece);
         }
     }
 
@@ -68,7 +114,9 @@ impl Swarm {
         match self.hashes.answered(id, &range, hashes) {
             Worth::NoNews | Worth::True => {}
             Worth::Complete => {
+                self.proven_by = self.sessions.get(&id).map(|session| session.peer);
                 self.take_rechecked();
+                self.take_zeros();
                 self.wake = true;
             }
             Worth::False => self.blame_session(now, id),

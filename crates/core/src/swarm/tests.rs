@@ -3,5 +3,6 @@
 #![expect(clippy::cast_precision_loss, reason = "figures to be compared")]
 
 mod crowd;
+mod sparse;
 mod trouble;
 mod world;

@@ -6,7 +6,7 @@
 //! A file that was hashed before comes here only if `cache` does not know it. Every new root is
 //! written to `cache`.
 
-use std::io::{self, Read};
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
@@ -21,6 +21,7 @@ use super::errors::passes;
 use super::locks::{read, write};
 use super::queue::HashError;
 use super::shared::Shared;
+use crate::holes::{self, Run};
 use crate::stamp::{Stamp, TICK};
 
 /// Large enough that a read costs little compared with its hash, small enough to stay in the
@@ -154,37 +155,35 @@ enum Outcome {
     Stopped,
 }
 
-/// Reads a whole file. After each read, `go_on` gets the number of bytes read so far and returns
-/// whether to continue.
+/// Reads a whole file, except for its holes. After each read, `go_on` gets the number of bytes
+/// hashed so far and returns whether to continue.
 fn hash_file(
     dir: &Dir,
     name: &Name,
     buffer: &mut [u8],
     go_on: &mut dyn FnMut(u64) -> bool,
 ) -> Outcome {
-    let outcome = open(dir, name).and_then(|mut file| {
+    let outcome = open(dir, name).and_then(|file| {
         let stamp = Stamp::of(&file)?;
         let_the_clock_tick(&stamp);
         let mut hasher = LayerHasher::new(stamp.length);
-        loop {
-            let read = match file.read(buffer) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                read => read?,
+        let mut ended = None;
+        holes::read(&file, stamp.length, buffer, |run| {
+            let fits = match run {
+                Run::Bytes(bytes) => hasher.update(bytes),
+                Run::Zeros(number) => hasher.update_zeros(number),
             };
-            if read == 0 {
-                break;
-            }
-            if !hasher.update(&buffer[..read]) {
-                return Ok(Outcome::Changed);
-            }
-            if !go_on(hasher.length()) {
-                return Ok(Outcome::Stopped);
-            }
             // Checked here and not only at the end, so that a file which keeps growing is not
             // read for an hour in vain.
-            if Stamp::of(&file)? != stamp {
-                return Ok(Outcome::Changed);
+            if !go_on(hasher.length()) {
+                ended = Some(Outcome::Stopped);
+            } else if !fits || Stamp::of(&file)? != stamp {
+                ended = Some(Outcome::Changed);
             }
+            Ok(ended.is_none())
+        })?;
+        if let Some(ended) = ended {
+            return Ok(ended);
         }
         match hasher.finish() {
             Some((content, layer)) if Stamp::of(&file)? == stamp => {

@@ -285,7 +285,7 @@ impl Share {
         _: DiskThread,
         name: &Name,
         content: Content,
-    ) -> Result<impl io::Read, ReadError> {
+    ) -> Result<cap_std::fs::File, ReadError> {
         if let Some(why) = self.shared.not_in_place() {
             return Err(why);
         }

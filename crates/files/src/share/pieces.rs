@@ -18,6 +18,7 @@ use thorp_wire::{Attributes, Content, Name};
 use super::holding::{ReadError, refusal};
 use super::locks::{read, write};
 use super::shared::Share;
+use crate::holes::{self, Run};
 use crate::stamp::Stamp;
 
 /// The number of bytes read at once for hashing.
@@ -120,7 +121,7 @@ impl Opened {
     /// After an error the file is not listed until it has been examined again. The caller may
     /// open the content again, possibly under another name.
     pub fn read(&self, _: DiskThread, bytes: &mut [u8], offset: u64) -> Result<(), ReadError> {
-        let read = self.file.read_exact_at(bytes, offset);
+        let read = self.read_there(bytes, offset);
         let read = read.map_err(|error| refusal(&self.name, error));
         if read.and_then(|()| self.check()).is_ok() {
             return Ok(());
@@ -128,6 +129,14 @@ impl Opened {
         self.read_proven(bytes, offset).inspect_err(|_| {
             self.share.shared.distrust(&self.name);
         })
+    }
+
+    fn read_there(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+        if holes::is_hole(&*self.file, offset, bytes.len() as u64)? {
+            bytes.fill(0);
+            return Ok(());
+        }
+        self.file.read_exact_at(bytes, offset)
     }
 
     /// Reads bytes of a file that has changed, if the pieces that contain them have not.
@@ -207,15 +216,12 @@ impl Drop for Arriving {
 /// Computes the hash of each piece from the file's bytes.
 fn layer(file: &File, content: Content) -> io::Result<Vec<[u8; 32]>> {
     let mut hasher = LayerHasher::new(content.length);
-    let mut bytes = vec![0; BUFFER];
-    while hasher.length() < content.length {
-        let left = usize::try_from(content.length - hasher.length()).unwrap_or(BUFFER);
-        let some = &mut bytes[..left.min(BUFFER)];
-        file.read_exact_at(some, hasher.length())?;
-        if !hasher.update(some) {
-            break;
-        }
-    }
+    holes::read(file, content.length, &mut vec![0; BUFFER], |run| {
+        Ok(match run {
+            Run::Bytes(bytes) => hasher.update(bytes),
+            Run::Zeros(number) => hasher.update_zeros(number),
+        })
+    })?;
     match hasher.finish() {
         Some((found, layer)) if found == content => Ok(layer),
         _ => Err(io::ErrorKind::UnexpectedEof.into()),

@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use cap_std::fs::{Dir, MetadataExt as _, OpenOptions};
-use rustix::fs::{FlockOperation, SeekFrom};
+use rustix::fs::{FlockOperation, StatVfs};
 use rustix::io::Errno;
 use thorp_disk::{DiskThread, LetGo};
 use thorp_wire::layout::{Layout, Piece};
@@ -31,6 +31,7 @@ use thorp_wire::{Attributes, Content, Name};
 
 use super::{Replace, Store, StoreError, Stored, failed};
 use crate::attributes;
+use crate::holes;
 use crate::stamp::Stamp;
 
 /// How many fetches of the same content there may be at once, in one folder.
@@ -79,7 +80,7 @@ impl Store {
             named: AtomicBool::new(false),
             held: Mutex::default(),
         }));
-        partial.make_room()?;
+        partial.set_length()?;
         Ok(partial)
     }
 
@@ -193,24 +194,34 @@ impl Partial {
         failed(self.0.path.clone(), error)
     }
 
-    /// Makes the file as long as it will be, without taking the space yet:
-    /// `fallocate` writes zeros where a file system cannot reserve. If the disk
-    /// is too full, this says so before anything is fetched.
-    fn make_room(&self) -> Result<(), StoreError> {
-        let io = |error| self.failed(error);
-        let there = self.0.file.metadata().map_err(io)?;
+    /// Refuses to go on where the disk has no room for so many bytes that are to come.
+    pub fn must_have_room(&self, _: DiskThread, bytes: u64) -> Result<(), StoreError> {
+        let there = self.0.file.metadata().map_err(|error| self.failed(error))?;
         let taken = there.blocks().saturating_mul(512);
-        let missing = self.0.content.length.saturating_sub(taken);
-        // Where a file system does not say how large it is, writing will tell.
-        if let Ok(disk) = rustix::fs::fstatvfs(&self.0.file)
-            && disk.f_blocks > 0
-            && disk.f_bavail.saturating_mul(disk.f_frsize) < missing
-        {
-            return Err(StoreError::Full {
-                path: self.0.path.clone(),
-            });
+        // A file system without holes has taken all of it already.
+        let missing = bytes.min(self.0.content.length.saturating_sub(taken));
+        self.must_hold(missing, |disk| disk.f_bavail)
+    }
+
+    /// Where a file system does not say how large it is, writing will tell.
+    fn must_hold(&self, bytes: u64, blocks: impl Fn(&StatVfs) -> u64) -> Result<(), StoreError> {
+        match rustix::fs::fstatvfs(&self.0.file) {
+            Ok(disk) if disk.f_blocks > 0 => {
+                let has_room = blocks(&disk).saturating_mul(disk.f_frsize) >= bytes;
+                let path = self.0.path.clone();
+                has_room.then_some(()).ok_or(StoreError::Full { path })
+            }
+            _ => Ok(()),
         }
-        if there.len() != self.0.content.length {
+    }
+
+    /// Makes the file as long as it will be, without taking the space yet: how much it
+    /// takes is not known before its hashes are, since zeros take none. But one that is
+    /// longer than the whole disk is not even begun.
+    fn set_length(&self) -> Result<(), StoreError> {
+        let io = |error| self.failed(error);
+        self.must_hold(self.0.content.length, |disk| disk.f_blocks)?;
+        if self.0.file.metadata().map_err(io)?.len() != self.0.content.length {
             self.0.file.set_len(self.0.content.length).map_err(io)?;
         }
         Ok(())
@@ -245,8 +256,7 @@ impl Open {
     }
 
     fn is_hole(&self, offset: u64, length: u64) -> io::Result<bool> {
-        let data = self.data_from(offset)?;
-        Ok(data.is_none_or(|data| data >= offset + length))
+        holes::is_hole(&self.file, offset, length)
     }
 
     /// Where the next byte is that was ever written, at or behind this offset.
@@ -254,13 +264,7 @@ impl Open {
         if offset >= self.content.length {
             return Ok(None);
         }
-        match rustix::fs::seek(&self.file, SeekFrom::Data(offset)) {
-            Ok(data) => Ok(Some(data)),
-            Err(Errno::NXIO) => Ok(None),
-            // The file system does not tell: all of it may be written.
-            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => Ok(Some(offset)),
-            Err(error) => Err(error.into()),
-        }
+        holes::data_from(&self.file, offset)
     }
 
     /// Whether its temporary name still means this file.

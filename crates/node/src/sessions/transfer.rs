@@ -72,6 +72,8 @@ pub(crate) enum Happening {
     Widen,
     /// Who sent what is not of this file.
     Blame(PeerId),
+    /// So many bytes are to be written still.
+    ToCome(u64),
     /// Everything is verified. These have sent it, who sent most first.
     Complete(Vec<PeerId>),
     /// It cannot be had now.
@@ -366,6 +368,7 @@ impl Transfer {
             }
             Output::Close(session, why) => outbox(session)?.close(why),
             Output::Dial(holder) => self.report(Happening::Dial(holder)),
+            Output::ToCome(bytes) => self.report(Happening::ToCome(bytes)),
             Output::Complete { sources } => self.report(Happening::Complete(sources)),
             Output::Stuck(stuck) => self.report(Happening::Stuck(stuck)),
             Output::Blame(peer) => self.report(Happening::Blame(peer)),

@@ -1,6 +1,6 @@
 //! Computes the hashes above the hashes of one layer.
 
-use super::{Hash, padding, parent};
+use super::{Hash, padding, parent, zeros};
 
 /// Takes the hashes of one layer from left to right and merges them as far as possible: it keeps
 /// one subtree for each bit set in their number. Its memory grows with the height of the tree,
@@ -23,16 +23,34 @@ impl Peaks {
 
     /// Appends the next hash.
     pub(super) fn push(&mut self, hash: Hash) {
+        self.push_tree(0, hash);
+    }
+
+    /// Takes the next `2^height` hashes, which make this one. Their number so far is a
+    /// multiple of that.
+    fn push_tree(&mut self, height: u32, hash: Hash) {
+        debug_assert!(self.count.is_multiple_of(1 << height));
         let mut subtree = hash;
-        let height = self.count.trailing_ones() as usize;
-        for left in &self.subtrees[..height] {
-            subtree = parent(left, &subtree);
+        let mut at = height as usize;
+        while self.count >> at & 1 == 1 {
+            subtree = parent(&self.subtrees[at], &subtree);
+            at += 1;
         }
-        match self.subtrees.get_mut(height) {
-            Some(place) => *place = subtree,
-            None => self.subtrees.push(subtree),
+        if self.subtrees.len() <= at {
+            self.subtrees.resize(at + 1, [0; 32]);
         }
-        self.count += 1;
+        self.subtrees[at] = subtree;
+        self.count += 1 << height;
+    }
+
+    /// Takes the next hashes, which are all those of zeros; `base` is their height. It
+    /// takes no more time for many than for few.
+    pub(super) fn push_zeros(&mut self, base: u32, mut number: u64) {
+        while number > 0 {
+            let fits = self.count.trailing_zeros().min(number.ilog2());
+            self.push_tree(fits, *zeros(base + fits));
+            number -= 1 << fits;
+        }
     }
 
     /// Returns the number of hashes appended.

@@ -80,6 +80,33 @@ pub fn root_of_layer(layout: Layout, layer: &[Hash]) -> Option<Root> {
     all.then(|| Root::new(Peaks::of(layer).top(base, layout.height())))
 }
 
+/// Returns the hash that a piece has if all its bytes are zeros.
+pub fn zero_piece_hash(layout: Layout, piece: Piece) -> Hash {
+    let length = layout.length_of(piece) as usize;
+    let mut leaves = Peaks::default();
+    leaves.push_zeros(0, (length / LEAF) as u64);
+    let short = length % LEAF;
+    if short > 0 {
+        leaves.push(leaf_hash(&ZEROS[..short]));
+    }
+    leaves.top(0, layout.piece_height())
+}
+
+static ZEROS: [u8; LEAF] = [0; LEAF];
+
+/// Returns the hash of a subtree of this height whose leaves are all complete, and zeros.
+fn zeros(height: u32) -> &'static Hash {
+    static HASHES: LazyLock<[Hash; 64]> = LazyLock::new(|| {
+        let mut hashes = [leaf_hash(&ZEROS); 64];
+        for height in 1..hashes.len() {
+            hashes[height] = parent(&hashes[height - 1], &hashes[height - 1]);
+        }
+        hashes
+    });
+    // No file of 2^64 bytes has a tree that is higher than 50.
+    &HASHES[height as usize % 64]
+}
+
 /// Returns the hash of a subtree of this height that is wholly beyond the end of the file.
 fn padding(height: u32) -> &'static Hash {
     static PADDING: LazyLock<[Hash; 64]> = LazyLock::new(|| {

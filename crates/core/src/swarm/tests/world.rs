@@ -85,7 +85,11 @@ pub struct Node {
     verified: u64,
     /// Bytes of blocks that it has sent.
     pub sent: u64,
+    /// Bytes that were to be written, as the swarm has said.
+    pub to_come: Option<u64>,
     pub complete: Option<u64>,
+    /// Who has sent it, as was said at the end.
+    pub from: Vec<PeerId>,
     pub stuck: Vec<Stuck>,
     pub blamed: BTreeSet<PeerId>,
     /// The nodes that answered with wrong hashes while the true ones were not known.
@@ -125,9 +129,19 @@ enum Event {
 
 impl File {
     pub fn of(length: u64) -> Self {
+        Self::sparse(length, |_| true)
+    }
+
+    /// One with zeros in all other pieces than these.
+    pub fn sparse(length: u64, has_data: impl Fn(u32) -> bool) -> Self {
         let layout = Layout::of(length);
         let pieces = pieces_of(layout);
         let leaf = |piece: Piece, leaf: u32| {
+            if !has_data(piece.number()) {
+                let begin = leaf * LEAF_LENGTH;
+                let zeros = LEAF_LENGTH.min(layout.length_of(piece) - begin);
+                return merkle::leaf_hash(&vec![0; zeros as usize]);
+            }
             let mut hash = [1; 32];
             hash[..4].copy_from_slice(&piece.number().to_be_bytes());
             hash[4..8].copy_from_slice(&leaf.to_be_bytes());
@@ -175,9 +189,13 @@ fn pieces_of(layout: Layout) -> impl Iterator<Item = Piece> + Clone {
 
 impl World {
     pub fn new(length: u64, delay: Duration) -> Self {
+        Self::of(File::of(length), delay)
+    }
+
+    pub fn of(file: File, delay: Duration) -> Self {
         Self {
             now: 0,
-            file: File::of(length),
+            file,
             nodes: Vec::new(),
             delay: u64::try_from(delay.as_micros()).unwrap(),
             events: BinaryHeap::new(),
@@ -236,7 +254,9 @@ impl World {
             disk: BTreeMap::new(),
             verified: 0,
             sent: 0,
+            to_come: None,
             complete: None,
+            from: Vec::new(),
             stuck: Vec::new(),
             blamed: BTreeSet::new(),
             lied_to_by: BTreeSet::new(),
@@ -467,7 +487,11 @@ impl World {
                 };
                 self.later(1000, Event::Input(node, input));
             }
-            Output::Complete { .. } => self.nodes[node].complete = Some(self.now),
+            Output::ToCome(bytes) => self.nodes[node].to_come = Some(bytes),
+            Output::Complete { sources } => {
+                self.nodes[node].complete = Some(self.now);
+                self.nodes[node].from = sources;
+            }
             Output::Stuck(stuck) => self.nodes[node].stuck.push(stuck),
             Output::Blame(peer) => {
                 self.nodes[node].blamed.insert(peer);

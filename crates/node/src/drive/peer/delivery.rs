@@ -118,7 +118,7 @@ impl Delivery {
             Some(other) => store.set_aside(disk, name, other),
             None => Ok(()),
         };
-        let copy = || store.copy(disk, name, content, attributes, file, self.terms.replace);
+        let copy = || store.copy(disk, name, content, attributes, &file, self.terms.replace);
         match aside.and_then(|()| copy()) {
             Ok(_) => Storage::Kept,
             Err(StoreError::Mismatch { .. }) => Storage::Mismatch,

@@ -92,7 +92,7 @@ impl FileTask<'_> {
         self.tell(get::LargeEvent::Begun { there }).await;
         let delivery = self.delivery.clone();
         tokio::select! {
-            gathered = self.gather(&mut fetching) => gathered?,
+            gathered = self.gather(&mut fetching, &partial) => gathered?,
             error = delivery.closed() => return Err(error.into()),
         }
         let layer = fetching.transfer.layer();
@@ -106,7 +106,11 @@ impl FileTask<'_> {
     }
 
     /// Until all of it is verified, and is to be given its name.
-    async fn gather(&mut self, fetching: &mut Fetching) -> Result<(), Over> {
+    async fn gather(
+        &mut self,
+        fetching: &mut Fetching,
+        partial: &Arc<Partial>,
+    ) -> Result<(), Over> {
         let mut ticks = interval(TOLD_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut used = Instant::now();
@@ -120,6 +124,10 @@ impl FileTask<'_> {
                 },
                 happening = fetching.happenings.recv() => match happening {
                     Some(Happening::Dial(holder)) => self.peer.swarms.call(transfer, holder),
+                    Some(Happening::ToCome(bytes)) => {
+                        let partial = Arc::clone(partial);
+                        blocking(move |disk| partial.must_have_room(disk, bytes)).await??;
+                    }
                     Some(happening) => self.happened(fetching, happening).await?,
                     None => return Err(Over::NotWanted),
                 },
@@ -137,7 +145,7 @@ impl FileTask<'_> {
     async fn happened(&self, fetching: &Fetching, happening: Happening) -> Result<(), Over> {
         let event = match happening {
             // That is for the sessions.
-            Happening::Dial(_) => return Ok(()),
+            Happening::Dial(_) | Happening::ToCome(_) => return Ok(()),
             Happening::Widen => get::LargeEvent::WantsHolders,
             Happening::Blame(liar) => get::LargeEvent::Lied(liar),
             Happening::Failed(error) => return Err(error.into()),
