@@ -29,7 +29,7 @@ use thorp_wire::merkle::{LEAF, leaf_hashes};
 use thorp_wire::reserved::large_part_of;
 use thorp_wire::{Attributes, Content, Name};
 
-use super::{Replace, Store, StoreError, Stored, failed};
+use super::{BUFFER, Replace, Store, StoreError, Stored, failed};
 use crate::attributes;
 use crate::holes;
 use crate::stamp::Stamp;
@@ -221,8 +221,26 @@ impl Partial {
     fn set_length(&self) -> Result<(), StoreError> {
         let io = |error| self.failed(error);
         self.must_hold(self.0.content.length, |disk| disk.f_blocks)?;
-        if self.0.file.metadata().map_err(io)?.len() != self.0.content.length {
-            self.0.file.set_len(self.0.content.length).map_err(io)?;
+        let there = self.0.file.metadata().map_err(io)?.len();
+        if there == self.0.content.length {
+            return Ok(());
+        }
+        match self.0.file.set_len(self.0.content.length) {
+            // Some FUSE file systems cannot make a file longer without writing to it.
+            Err(error) if is_barred(&error) && there < self.0.content.length => {
+                self.fill_up(there).map_err(io)
+            }
+            lengthened => lengthened.map_err(io),
+        }
+    }
+
+    fn fill_up(&self, mut there: u64) -> io::Result<()> {
+        let zeros = vec![0; BUFFER];
+        while there < self.0.content.length {
+            let missing = usize::try_from(self.0.content.length - there).unwrap_or(BUFFER);
+            let some = &zeros[..missing.min(BUFFER)];
+            self.0.file.write_all_at(some, there)?;
+            there += some.len() as u64;
         }
         Ok(())
     }
@@ -290,6 +308,14 @@ impl Open {
     fn holds_nothing(&self) -> bool {
         matches!(self.data_from(0), Ok(None)) && self.is_in_place().unwrap_or(false)
     }
+}
+
+/// Whether the file system refuses this on any file: the file was opened to be written.
+fn is_barred(error: &io::Error) -> bool {
+    matches!(
+        Errno::from_io_error(error),
+        Some(Errno::PERM | Errno::NOSYS | Errno::OPNOTSUPP | Errno::INVAL)
+    )
 }
 
 fn is_zero(leaf: &[u8]) -> bool {
