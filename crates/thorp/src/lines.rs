@@ -170,12 +170,12 @@ pub async fn follow_peer(
     }
 }
 
-/// Follows a tracker until it ends, or until the reader of the lines is gone.
-pub async fn follow_tracker(
-    tracker: &mut LocalTracker,
+/// What a tracker's user is told first: how others get in, and where it listens.
+pub fn greet_tracker(
+    tracker: &LocalTracker,
     streams: &mut Streams<impl Write, impl Write>,
     manner: Manner,
-) -> Flow {
+) {
     tell_door(&tracker.door, streams, manner);
     let _ = if manner.json {
         let value = json!({ "event": "listening", "listen": tracker.listen });
@@ -186,6 +186,14 @@ pub async fn follow_tracker(
         let _ = streams.write(&words::listening(tracker.listen));
         streams.write(words::WAITING)
     };
+}
+
+/// Follows a tracker until it ends, or until the reader of the lines is gone.
+pub async fn follow_tracker(
+    tracker: &mut LocalTracker,
+    streams: &mut Streams<impl Write, impl Write>,
+    manner: Manner,
+) -> Flow {
     let mut following = Following::of(&tracker.viewer);
     let mut log = Log::default();
     let mut shown = Tables::default();

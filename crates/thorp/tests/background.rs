@@ -1,4 +1,4 @@
-//! A peer without its terminal: detached from it, or in the background of its shell.
+//! A node without its terminal: detached from it, or in the background of its shell.
 
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
@@ -73,6 +73,55 @@ fn a_detached_peer_is_ready_when_its_starter_ends_and_stays_until_it_is_stopped(
     assert_eq!(mode & 0o777, 0o600);
     node.run(&["leave", "--purge", "--yes"]).exits(0);
     assert!(!node.state().exists());
+}
+
+#[test]
+fn a_detached_tracker_is_ready_when_its_starter_ends_and_keeps_a_log_until_it_is_stopped() {
+    let village = Village::new();
+    let node = village.node("tracker");
+    let detached = ["tracker", "--detach", "--listen", "127.0.0.1:0"];
+    let end = node.run(&detached).exits(0);
+    let line = |starts: &str| {
+        let mut lines = end.stdout.lines().chain(end.stderr.lines());
+        lines
+            .find(|line| line.starts_with(starts))
+            .map(str::to_owned)
+    };
+    assert!(line("Listening on ").is_some(), "{end}");
+    let stop = format!("thorp stop --state {}", node.state().display());
+    assert!(end.stderr.contains(&stop), "{end}");
+
+    let tracker = owner(&node);
+    let stat = fs::read_to_string(format!("/proc/{tracker}/stat")).unwrap();
+    let fields: Vec<_> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
+    assert_eq!(
+        fields[3],
+        tracker.to_string(),
+        "a session of its own: {stat}"
+    );
+
+    let invite = node.run(&["invite"]).exits(0).stdout;
+    let peer = village.node("peer");
+    peer.file("1.txt", "one");
+    peer.start_reading(&invite, &["join", "-"])
+        .finish(PATIENCE)
+        .exits(0);
+    let _sharing = peer.start(&["share", "--lines", "--listen", "127.0.0.2:0"]);
+    poll("the peer in its log", PATIENCE, || {
+        log(&node).contains("came").then_some(())
+    });
+    node.run(&detached)
+        .exits(1)
+        .says(&format!("in use by process {tracker}"));
+    // A backup is made and ends: there is nothing to go on.
+    node.run(&["tracker", "--detach", "--backup", "-"]).exits(2);
+    node.run(&["stop"])
+        .exits(0)
+        .says("The tracker has said goodbye");
+    poll("its end", PATIENCE, || (!is_there(tracker)).then_some(()));
+    let said = log(&node);
+    assert!(said.contains("This tracker was stopped."), "{said}");
+    assert!(!said.contains("thorp1"), "{said}");
 }
 
 #[test]

@@ -98,6 +98,11 @@ pub struct TrackerArgs {
     #[arg(long, value_name = "FILE|-", env = "THORP_RESTORE")]
     pub restore: Option<PathBuf>,
 
+    /// Go on without this terminal, once the tracker is ready; thorp stop ends it
+    #[arg(long, env = "THORP_DETACH", value_parser = FalseyValueParser::new(),
+          conflicts_with_all = ["backup", "restore"])]
+    pub detach: bool,
+
     /// Let in whoever knows the address, without an invite, from now on
     #[arg(long, env = "THORP_OPEN", value_parser = FalseyValueParser::new())]
     pub open: bool,

@@ -1,4 +1,5 @@
-//! `thorp share --detach`: a peer in a session of its own, which no terminal ends.
+//! `thorp share --detach` and `thorp tracker --detach`: a node in a session of its own,
+//! which no terminal ends.
 //!
 //! The program starts itself anew instead of forking: a fork of a process with threads
 //! would have one of them, and the locks of all. The parent asks everything beforehand,
@@ -25,7 +26,9 @@ use thorp_node::log::{self, LogFile};
 
 use super::context::{Context, on_disk};
 use crate::exit::{Complaint, Exit, Result, failure};
+use crate::quoting::for_shell;
 use crate::signals::Signals;
+use crate::state::NodeKind;
 use crate::{node, out, units};
 
 /// Set for the child by its parent.
@@ -57,6 +60,11 @@ pub struct Detached {
 }
 
 impl Asked {
+    /// Nothing that its child need know.
+    pub fn nothing() -> Self {
+        Self::new(&Group::Remembered)
+    }
+
     /// How to get into the group, as the user has answered.
     pub fn new(group: &Group) -> Self {
         let (tracker, invite) = match group {
@@ -67,7 +75,8 @@ impl Asked {
         Self { tracker, invite }
     }
 
-    fn group(self) -> Result<Group> {
+    /// The same, as the child reads it.
+    pub fn group(self) -> Result<Group> {
         let odd = |why: &dyn std::fmt::Display| failure(ErrorKind::Other, why.to_string());
         match (self.tracker, self.invite) {
             (Some(tracker), _) => Ok(Group::Open(tracker.parse().map_err(|e| odd(&e))?)),
@@ -78,11 +87,12 @@ impl Asked {
 }
 
 /// Starts this program anew, waits until it is ready, and says so.
-pub async fn start(context: &Context, asked: &Asked, state: &Path) -> Result {
+pub async fn start(context: &Context, who: NodeKind, asked: &Asked, state: &Path) -> Result {
     let failed = |what: &str| {
         let what = what.to_owned();
         move |error: io::Error| {
-            let why = format!("the peer cannot be started in the background ({what}: {error})");
+            let who = called(who);
+            let why = format!("the {who} cannot be started in the background ({what}: {error})");
             failure(ErrorKind::Other, why)
         }
     };
@@ -127,41 +137,58 @@ pub async fn start(context: &Context, asked: &Asked, state: &Path) -> Result {
         .and_then(|ended| ended)
         .map_err(failed("waiting"))?;
     if let Some(status) = ended {
-        return ended_with(status);
+        return ended_with(who, status);
     }
-    say_where(context, pid, &state.join(log::FILE))?;
+    say_where(context, who, pid, state)?;
     Ok(Exit::DONE)
 }
 
+/// What a user calls it.
+fn called(who: NodeKind) -> &'static str {
+    match who {
+        NodeKind::Peer => "peer",
+        NodeKind::Tracker => "tracker",
+    }
+}
+
 /// The child's own exit code: it has said why.
-fn ended_with(status: ExitStatus) -> Result {
+fn ended_with(who: NodeKind, status: ExitStatus) -> Result {
     match status.code().and_then(|code| u8::try_from(code).ok()) {
         Some(code) if code != 0 => Ok(Exit::of_another(code)),
         _ => {
-            let why = format!("the peer in the background has ended ({status}): nothing is shared");
+            let who = called(who);
+            let why = format!("the {who} in the background has ended ({status}): start it again");
             Err(failure(ErrorKind::Other, why))
         }
     }
 }
 
-fn say_where(context: &Context, process: u32, log: &Path) -> Result<()> {
+fn say_where(context: &Context, who: NodeKind, process: u32, state: &Path) -> Result<()> {
+    let log = state.join(log::FILE);
     if context.global.json {
         let object = json!({ "event": "detached", "process": process, "log": log });
-        out::data(&object.to_string()).map(drop)
-    } else {
-        context.say(&format!(
-            "It goes on without this terminal, as process {process}; to end it: thorp stop. \
-             What it says from now on: {}",
-            log.display()
-        ));
-        Ok(())
+        return out::data(&object.to_string()).map(drop);
     }
+    let stop = match who {
+        NodeKind::Peer => "thorp stop".to_owned(),
+        // Without that it ends the peer of this machine, where one runs.
+        NodeKind::Tracker => {
+            let state = for_shell(&state.display().to_string());
+            format!("thorp stop --state {state}")
+        }
+    };
+    context.say(&format!(
+        "It goes on without this terminal, as process {process}; to end it: {stop}. \
+         What it says from now on: {}",
+        log.display()
+    ));
+    Ok(())
 }
 
 impl Child {
     /// This process as such a child, in a session of its own, with what its parent has
     /// asked; nothing, if it is none.
-    pub fn of_parent() -> Result<Option<(Self, Group)>> {
+    pub fn of_parent() -> Result<Option<(Self, Asked)>> {
         if std::env::var_os(MARK).is_none() {
             return Ok(None);
         }
@@ -174,15 +201,15 @@ impl Child {
             .read_line(&mut line)
             .map_err(failed)?;
         let asked: Asked = serde_json::from_str(&line).map_err(|error| failed(error.into()))?;
-        Ok(Some((Self { parent }, asked.group()?)))
+        Ok(Some((Self { parent }, asked)))
     }
 
-    /// The peer is ready, and has said all that its user is to see: what it says from now
+    /// The node is ready, and has said all that its user is to see: what it says from now
     /// on goes to its log.
     pub async fn leave(mut self, state: &Path) -> Result<Detached> {
         let failed = |error: io::Error| {
             let path = state.join(log::FILE);
-            let why = format!("{}: {error}: the peer's log cannot be kept", path.display());
+            let why = format!("{}: {error}: no log can be kept", path.display());
             failure(ErrorKind::Other, why)
         };
         let kept = state.to_owned();
@@ -239,6 +266,6 @@ fn keep(disk: DiskThread, from: UnixStream, mut log: LogFile) {
 }
 
 fn no_session(error: &io::Error) -> Complaint {
-    let why = format!("the peer cannot leave its terminal: {error}");
+    let why = format!("this process cannot leave its terminal: {error}");
     failure(ErrorKind::Other, why)
 }

@@ -5,7 +5,7 @@
 //! asking      sends a command to a node and shows its whole answer
 //! invitation  reads an invite
 //! keeping     saves a group to a file, and restores it
-//! detached    a peer in a session of its own, started by this program anew
+//! detached    a node in a session of its own, started by this program anew
 //! ```
 
 mod asking;

@@ -32,8 +32,8 @@ pub async fn run(context: Context, args: ShareArgs) -> Result {
     let shared = dir.clone();
     let broad = on_disk(move |disk| is_wide(disk, &shared)).await?;
     let child = Child::of_parent()?;
-    let (child, group) = if let Some((child, group)) = child {
-        (Some(child), group)
+    let (child, group) = if let Some((child, asked)) = child {
+        (Some(child), asked.group()?)
     } else {
         if broad {
             confirm(&context, &dir).await?;
@@ -50,7 +50,8 @@ pub async fn run(context: Context, args: ShareArgs) -> Result {
     };
     let state = context.state(NodeKind::Peer)?;
     if args.detach && child.is_none() {
-        return detached::start(&context, &Asked::new(&group), &state).await;
+        let asked = Asked::new(&group);
+        return detached::start(&context, NodeKind::Peer, &asked, &state).await;
     }
     let common = node::common(
         state.clone(),

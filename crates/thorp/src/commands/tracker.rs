@@ -4,6 +4,7 @@ use thorp_node::api::ErrorKind;
 use thorp_node::launch;
 
 use super::context::Context;
+use super::detached::{self, Asked, Child};
 use super::keeping;
 use crate::args::TrackerArgs;
 use crate::exit::Result;
@@ -25,14 +26,18 @@ pub async fn run(context: Context, args: TrackerArgs) -> Result {
         (_, true) => Some(false),
         _ => None,
     };
-    if door == Some(true) && launch::is_by_invitation(&state).await? {
+    let child = Child::of_parent()?.map(|(child, _)| child);
+    if child.is_none() && door == Some(true) && launch::is_by_invitation(&state).await? {
         context.confirm(OPENED, "Open it.", args.yes).await?;
         if args.yes {
             context.say(OPENED);
         }
     }
+    if args.detach && child.is_none() {
+        return detached::start(&context, NodeKind::Tracker, &Asked::nothing(), &state).await;
+    }
     let common = node::common(
-        state,
+        state.clone(),
         context.settings.clone(),
         args.name,
         args.listen,
@@ -43,11 +48,26 @@ pub async fn run(context: Context, args: TrackerArgs) -> Result {
         tracker = node::tracker(common, door) => tracker?,
         () = signals.next() => return Ok(ErrorKind::Unfinished.into()),
     };
+    let Some(child) = child else {
+        tokio::select! {
+            () = attend(&context, &mut tracker, args.lines) => {}
+            () = signals.next() => {}
+        }
+        return Ok(signals.goodbye(tracker.stop).await);
+    };
+    let mut streams = lines::Streams::standard();
+    let manner = manner(&context, args.lines);
+    lines::greet_tracker(&tracker, &mut streams, manner);
+    let detached = child.leave(&state).await?;
     tokio::select! {
-        () = attend(&context, &mut tracker, args.lines) => {}
+        _ = lines::follow_tracker(&mut tracker, &mut streams, manner) => {
+            context.say("This tracker was stopped.");
+        }
         () = signals.next() => {}
     }
-    Ok(signals.goodbye(tracker.stop).await)
+    let exit = signals.goodbye(tracker.stop).await;
+    detached.finish();
+    Ok(exit)
 }
 
 const OPENED: &str = "This group was by invitation; whoever reaches its tracker is let in from now on. \
@@ -61,9 +81,14 @@ async fn attend(context: &Context, tracker: &mut LocalTracker, lines: bool) {
         return;
     }
     let mut streams = lines::Streams::standard();
-    let manner = lines::Manner {
-        tables: lines,
-        ..context.line_manner()
-    };
+    let manner = manner(context, lines);
+    lines::greet_tracker(tracker, &mut streams, manner);
     let _ = lines::follow_tracker(tracker, &mut streams, manner).await;
+}
+
+fn manner(context: &Context, tables: bool) -> lines::Manner {
+    lines::Manner {
+        tables,
+        ..context.line_manner()
+    }
 }

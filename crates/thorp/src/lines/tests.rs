@@ -151,6 +151,7 @@ async fn a_tracker_prints_both_tables_after_a_change() {
         }
         drop(view);
     };
+    greet_tracker(&tracker, &mut streams, TABLES);
     let _ = tokio::join!(follow_tracker(&mut tracker, &mut streams, TABLES), told);
     let expected = format!(
         "Listening on 192.168.198.138:3333\n{}\n{}\n",
@@ -174,6 +175,7 @@ async fn the_same_as_objects() {
         a_moment().await;
         drop(view);
     };
+    greet_tracker(&tracker, &mut streams, json);
     let _ = tokio::join!(follow_tracker(&mut tracker, &mut streams, json), told);
     let out = text(streams.out);
     let page = include_str!("../../../../docs/json.md");
@@ -258,6 +260,7 @@ async fn a_tracker_tells_who_comes_and_goes_and_how_much_each_shares() {
             quiet,
             tables: false,
         };
+        greet_tracker(&tracker, &mut streams, manner);
         let _ = tokio::join!(follow_tracker(&mut tracker, &mut streams, manner), told);
         let out = text(streams.out);
         let lines: Vec<_> = out.lines().skip(2).collect();
