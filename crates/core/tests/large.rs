@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use support::{Node, Village, id, request};
+use thorp_core::bound::Account;
 use thorp_core::get::{
     Chore, Ending, FetchId, GetId, LargeEvent, Missed, MissedKind, News, Output as Told,
 };
@@ -272,6 +273,7 @@ impl World {
             let opened = Input::Opened {
                 session,
                 peer: id(far.0),
+                account: Account::Member(id(far.0)),
                 dialled,
                 offer: Offer {
                     fast: true,

@@ -36,6 +36,7 @@ impl Swarm {
             assert!(session.asked_number() <= 512);
         }
         assert!(self.sessions.len() <= self.limits.sessions);
+        assert_eq!(self.places.total(), self.sessions.len() as u64);
         self.pieces.check(&asked);
     }
 }

@@ -20,6 +20,7 @@
 //! them in their own order, independently of messages. It stops reading from a peer that does not
 //! read what is sent to it, which bounds the send queue.
 
+use crate::bound::Account;
 use thorp_wire::frame::Holder;
 use thorp_wire::layout::{Block, Piece};
 use thorp_wire::session::{HashRange, Message};
@@ -122,6 +123,8 @@ pub enum Input {
         session: SessionId,
         /// The peer at the other end.
         peer: PeerId,
+        /// The account charged for its place.
+        account: Account,
         /// Whether this peer dialled.
         dialled: bool,
         /// What the other end supports.

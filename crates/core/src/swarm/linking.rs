@@ -3,6 +3,7 @@
 use thorp_wire::PeerId;
 use thorp_wire::session::Message;
 
+use crate::bound::Account;
 use crate::time::Instant;
 
 use super::io::{Offer, Output, SessionId, Why};
@@ -16,7 +17,7 @@ impl Swarm {
         &mut self,
         now: Instant,
         id: SessionId,
-        peer: PeerId,
+        (peer, account): (PeerId, Account),
         dialled: bool,
         offer: Offer,
     ) {
@@ -35,9 +36,16 @@ impl Swarm {
             }
             self.drop_session(now, other, second());
         }
-        if self.sessions.len() >= self.limits.sessions && !self.make_room(now) {
+        if self.sessions.len() >= self.limits.sessions {
+            self.make_room(now);
+        }
+        let Ok(gave_way) = self.places.ask(id, account, 1) else {
             let full = "there are connections enough for this file";
             return self.refuse(id, Why::Useless(full.into()));
+        };
+        for other in gave_way {
+            let why = "others have no place at all";
+            self.drop_session(now, other, Why::Useless(why.into()));
         }
         let session = Session::new(now, peer, dialled, offer, self.pieces.number());
         self.sessions.insert(id, session);
@@ -109,6 +117,7 @@ impl Swarm {
         let Some(mut session) = self.sessions.remove(&id) else {
             return false;
         };
+        self.places.give_back(id);
         let owed = session.forget_asked();
         if !session.silent {
             for block in owed {

@@ -45,6 +45,7 @@ use thorp_wire::layout::{Block, Layout, Piece};
 use thorp_wire::session::{Message, Span};
 use thorp_wire::{Content, PeerId};
 
+use crate::bound::SharedBound;
 use crate::time::Instant;
 
 pub use io::{
@@ -87,6 +88,8 @@ pub struct Swarm {
     doubts: Doubts,
     sources: Sources,
     sessions: BTreeMap<SessionId, Session>,
+    /// The account charged for each of their places.
+    places: SharedBound<SessionId>,
     by_peer: BTreeMap<PeerId, SessionId>,
     /// Blocks of closed sessions that are still being written, with the peer that sent them.
     ended: BTreeMap<SessionId, (PeerId, BTreeSet<Block>)>,
@@ -152,6 +155,7 @@ impl Swarm {
             doubts: Doubts::default(),
             sources: Sources::new(now, config.me),
             sessions: BTreeMap::new(),
+            places: SharedBound::new(config.limits.sessions as u64),
             by_peer: BTreeMap::new(),
             ended: BTreeMap::new(),
             rechecked: BTreeMap::new(),
@@ -192,9 +196,10 @@ impl Swarm {
             Input::Opened {
                 session,
                 peer,
+                account,
                 dialled,
                 offer,
-            } => self.opened(now, session, peer, dialled, offer),
+            } => self.opened(now, session, (peer, account), dialled, offer),
             Input::Closed { session, reason } => self.closed(now, session, &reason),
             Input::Message { session, message } => self.message(now, session, message),
             Input::Flowing { session, bytes } => self.flowing(now, session, bytes),

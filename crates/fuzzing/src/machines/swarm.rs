@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use thorp_core::bound::Account;
 use thorp_core::swarm::{Config, Have, Input, Offer, Output, SessionId, Swarm, SwarmLimits};
 use thorp_core::time::Instant;
 use thorp_wire::frame::Holder;
@@ -233,6 +234,7 @@ impl Run {
         self.input(Input::Opened {
             session,
             peer: id(who),
+            account: Account::Member(id(who)),
             dialled,
             offer: Offer {
                 fast: offer & 1 == 0,

@@ -121,7 +121,8 @@ impl Swarms {
                     () = wanted.notified() => "others have no place at all".to_owned(),
                 }
             };
-            swarms.attend(member, incoming.stream, cut).await;
+            let caller = (member, account);
+            swarms.attend(caller, incoming.stream, cut).await;
             drop(seat);
         });
     }
@@ -146,7 +147,7 @@ impl Swarms {
     /// Serves one file after the other, as it is asked for them.
     async fn attend(
         &self,
-        member: PeerId,
+        (member, account): (PeerId, Account),
         stream: TlsStream<TcpStream>,
         cut: impl Future<Output = String>,
     ) {
@@ -178,6 +179,7 @@ impl Swarms {
             let opening = Opening {
                 session: self.next_session(),
                 peer: member,
+                account,
                 dialled: false,
                 offer: greeting.offer,
             };

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use thorp_core::bound::Account;
 use thorp_core::swarm::Offer;
 use thorp_group::certificate::Certified;
 use thorp_wire::PeerId;
@@ -74,6 +75,7 @@ impl Swarms {
         let opening = Opening {
             session: self.next_session(),
             peer: holder.id,
+            account: Account::Member(holder.id),
             dialled: true,
             offer,
         };

@@ -10,6 +10,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use thorp_core::bound::Account;
 use thorp_core::swarm::{Offer, SessionId};
 use thorp_wire::PeerId;
 use thorp_wire::layout::Block;
@@ -43,6 +44,8 @@ pub(super) const IDLE: Duration = Duration::from_secs(30);
 pub(super) struct Opening {
     pub session: SessionId,
     pub peer: PeerId,
+    /// The account charged for its place.
+    pub account: Account,
     pub dialled: bool,
     pub offer: Offer,
 }
@@ -76,11 +79,13 @@ where
     let outbox = Arc::new(Outbox::default());
     let Opening {
         peer,
+        account,
         dialled,
         offer,
         ..
     } = opening;
-    transfer.opened(session, peer, dialled, offer, Arc::clone(&outbox));
+    let by = (peer, account);
+    transfer.opened(session, by, dialled, offer, Arc::clone(&outbox));
     let disk = Writes::default();
     let (ended, reason) = {
         let reader = Reader {

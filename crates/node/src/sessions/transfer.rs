@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 
+use thorp_core::bound::Account;
 use thorp_core::swarm::{Input, Offer, Output, SessionId, Stuck, Swarm, SwarmProgress};
 use thorp_core::time::Instant;
 use thorp_disk::DiskThread;
@@ -213,7 +214,7 @@ impl Transfer {
     pub(super) fn opened(
         &self,
         session: SessionId,
-        peer: PeerId,
+        (peer, account): (PeerId, Account),
         dialled: bool,
         offer: Offer,
         outbox: Arc<Outbox>,
@@ -228,6 +229,7 @@ impl Transfer {
         let opened = Input::Opened {
             session,
             peer,
+            account,
             dialled,
             offer,
         };

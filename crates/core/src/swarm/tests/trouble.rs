@@ -1,5 +1,6 @@
 //! Sources that are slow, silent, lying, or gone.
 
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -8,6 +9,7 @@ use thorp_wire::frame::Holder;
 use thorp_wire::session::{Message, Span};
 
 use super::world::{File, Manner, World};
+use crate::bound::Account;
 use crate::swarm::{Config, Contact, Have, Input, Offer, Output, SessionId, Swarm, SwarmLimits};
 use crate::testing::cases;
 use crate::time::Instant;
@@ -60,61 +62,102 @@ fn a_piece_fetched_from_one_alone_is_not_held_up_by_sources_that_drip() {
     assert!(seconds(&mut world, fetcher, 300) < 120.0);
 }
 
-#[test]
-fn a_peer_that_wants_bytes_and_asks_for_none_makes_room_for_another() {
-    let file = File::of(MIB);
-    let at = |seconds| Instant::after_start(Duration::from_secs(seconds));
-    let config = Config {
-        content: file.content,
-        me: PeerId::new([0; 32]),
-        seed: 1,
-        have: Have::Everything { layer: file.layer },
-        limits: SwarmLimits {
-            sessions: 2,
-            ..SwarmLimits::default()
-        },
-    };
-    let mut swarm = Swarm::new(at(0), config).unwrap();
-    let offer = Offer {
-        fast: true,
-        longest_request: 16 * 1024,
-        most_requests: None,
-        member: true,
-    };
-    let come = |swarm: &mut Swarm, second, number: u8| {
+/// The swarm of a file that is all there, with two places.
+struct Crowded(Swarm);
+
+impl Crowded {
+    fn new() -> Self {
+        let file = File::of(MIB);
+        let config = Config {
+            content: file.content,
+            me: PeerId::new([0; 32]),
+            seed: 1,
+            have: Have::Everything { layer: file.layer },
+            limits: SwarmLimits {
+                sessions: 2,
+                ..SwarmLimits::default()
+            },
+        };
+        Self(Swarm::new(Self::at(0), config).unwrap())
+    }
+
+    fn at(seconds: u64) -> Instant {
+        Instant::after_start(Duration::from_secs(seconds))
+    }
+
+    /// Another peer connects. Returns the session that is closed then.
+    fn come(&mut self, second: u64, number: u8, account: Account) -> Option<SessionId> {
         let opened = Input::Opened {
             session: SessionId(number.into()),
             peer: PeerId::new([number; 32]),
+            account,
             dialled: false,
-            offer,
+            offer: Offer {
+                fast: true,
+                longest_request: 16 * 1024,
+                most_requests: None,
+                member: true,
+            },
         };
-        swarm.handle(at(second), opened);
+        self.0.handle(Self::at(second), opened);
         let mut closed = None;
-        while let Some(output) = swarm.poll_output() {
+        while let Some(output) = self.0.poll_output() {
             if let Output::Close(session, _) = output {
                 closed = Some(session);
             }
         }
         closed
-    };
-    let say = |swarm: &mut Swarm, second, session, message| {
+    }
+
+    fn say(&mut self, second: u64, session: u64, message: Message) {
         let session = SessionId(session);
-        swarm.handle(at(second), Input::Message { session, message });
+        self.0
+            .handle(Self::at(second), Input::Message { session, message });
+    }
+}
+
+const SPAN: Span = Span {
+    piece: 0,
+    begin: 0,
+    length: 16 * 1024,
+};
+
+#[test]
+fn a_peer_that_wants_bytes_and_asks_for_none_makes_room_for_another() {
+    let mut crowded = Crowded::new();
+    let come = |crowded: &mut Crowded, second, number| {
+        crowded.come(second, number, Account::Member(PeerId::new([number; 32])))
     };
     for number in [1, 2] {
-        assert_eq!(come(&mut swarm, 0, number), None);
-        say(&mut swarm, 0, number.into(), Message::Interested);
+        assert_eq!(come(&mut crowded, 0, number), None);
+        crowded.say(0, number.into(), Message::Interested);
     }
-    let span = Span {
-        piece: 0,
-        begin: 0,
-        length: 16 * 1024,
-    };
-    say(&mut swarm, 20, 1, Message::Request(span));
-    say(&mut swarm, 40, 2, Message::KeepAlive);
-    assert_eq!(come(&mut swarm, 29, 3), Some(SessionId(3)), "both are new");
-    assert_eq!(come(&mut swarm, 41, 4), Some(SessionId(2)));
-    assert_eq!(come(&mut swarm, 42, 5), Some(SessionId(5)));
+    crowded.say(20, 1, Message::Request(SPAN));
+    crowded.say(40, 2, Message::KeepAlive);
+    assert_eq!(
+        come(&mut crowded, 29, 3),
+        Some(SessionId(3)),
+        "both are new"
+    );
+    assert_eq!(come(&mut crowded, 41, 4), Some(SessionId(2)));
+    assert_eq!(come(&mut crowded, 42, 5), Some(SessionId(5)));
+}
+
+#[test]
+fn an_account_with_all_places_of_a_file_gives_one_to_an_account_with_none() {
+    let mut crowded = Crowded::new();
+    let address = |last| Account::Address(Ipv4Addr::new(10, 0, last, 1).into());
+    for number in [1, 2] {
+        assert_eq!(crowded.come(0, number, address(1)), None);
+        crowded.say(0, number.into(), Message::Interested);
+        crowded.say(1, number.into(), Message::Request(SPAN));
+    }
+    assert_eq!(crowded.come(2, 3, address(2)), Some(SessionId(1)));
+    assert_eq!(
+        crowded.come(2, 4, address(3)),
+        Some(SessionId(4)),
+        "all have one"
+    );
 }
 
 #[test]

@@ -14,6 +14,7 @@ use thorp_wire::merkle::{self, Hash};
 use thorp_wire::session::Message;
 use thorp_wire::{Content, PeerId};
 
+use crate::bound::Account;
 use crate::swarm::pieces::LEAF_LENGTH;
 use crate::swarm::session::span_of;
 use crate::swarm::{
@@ -561,6 +562,7 @@ impl World {
             let opened = Input::Opened {
                 session,
                 peer,
+                account: Account::Member(peer),
                 dialled,
                 offer,
             };
