@@ -1,0 +1,402 @@
+//! A village under fire: two of fourteen members do what is known here to do harm, and
+//! the others look for files and fetch them.
+
+use std::net::SocketAddr;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use thorp_node::net::dial::Expected;
+use thorp_node::net::listener::Incoming;
+use thorp_wire::frame::{Bytes, Found, Holder, Query, Reason, Refused, Update, Variant};
+use thorp_wire::{Body, Entry, Frame, PeerId, RequestId};
+use tokio::sync::{mpsc, watch};
+
+use super::figures::{Figures, median, shown};
+use super::scene::play;
+use super::support::hostile::{Link, encoded, entry, find, listing};
+use super::support::process::{memory, poll};
+use super::support::village::{named, sharing};
+use super::support::{Hostile, Node, PATIENCE, Running, Village};
+
+const HONEST: usize = 12;
+const FILES: usize = 72;
+/// Members that have a file.
+const HOLDERS: usize = 3;
+/// Files that each member fetches in peace, and as many under fire.
+const GETS: usize = 3;
+/// Files that a hostile member lists and nobody wants.
+const MANY: usize = 2000;
+/// What the start of a process takes more or less, at times.
+const NOISE: Duration = Duration::from_millis(50);
+/// What each of the peers may take, and the tracker.
+const MEMORY: u64 = 256 * super::figures::MIB;
+
+fn name(file: usize) -> String {
+    format!("d{}/f{file}", file % 6)
+}
+
+/// Some are long enough to come in several frames' time.
+fn text(file: usize) -> Vec<u8> {
+    format!("the text of {file}\n")
+        .repeat(1 + file % 3 * 4000)
+        .into_bytes()
+}
+
+fn has(member: usize, file: usize) -> bool {
+    (0..HOLDERS).any(|nth| (file + nth * 4) % HONEST == member)
+}
+
+struct Honest {
+    node: Node,
+    running: Running,
+    at: SocketAddr,
+    id: PeerId,
+}
+
+#[test]
+#[ignore = "takes minutes: for .ci/attacks"]
+fn a_village_goes_on_while_two_members_do_all_the_harm_they_can() {
+    let mut figures = Figures::of("a village of 12 peers, 2 hostile members");
+    let village = Village::new();
+    let (tracker, at) = village.tracker();
+    let honest: Vec<Honest> = (0..HONEST)
+        .map(|member| {
+            let node = village.node(&format!("honest-{member}"));
+            for file in (0..FILES).filter(|file| has(member, *file)) {
+                node.file(&name(file), text(file));
+            }
+            let listen = format!("127.0.0.{}:0", 2 + member);
+            let running = node.start_sharing(&at, &listen);
+            let (_, status) = node.json(&["status"]);
+            Honest {
+                at: sharing(&running).parse().unwrap(),
+                id: status[0]["id"].as_str().unwrap().parse().unwrap(),
+                node,
+                running,
+            }
+        })
+        .collect();
+    poll("all to be listed and hashed", PATIENCE, || {
+        let (_, events) = honest[0].node.json(&["find", "d*/f*"]);
+        let hashed = named(&events, "file").filter(|row| row["root"].is_string());
+        (hashed.count() == FILES).then_some(())
+    });
+    let usual = live(&honest, 0);
+    let (over, is_over) = watch::channel(());
+    let at: SocketAddr = at.parse().unwrap();
+    let seen = thread::scope(|threads| {
+        let targets = honest.iter().map(|peer| (peer.at, Expected::Peer(peer.id)));
+        let targets: Vec<_> = std::iter::once((at, Expected::Tracker))
+            .chain(targets)
+            .collect();
+        for manner in [Manner::Mute, Manner::Lying] {
+            let (is_over, targets) = (is_over.clone(), targets.clone());
+            threads.spawn(move || play(is_over, attack(at, targets, manner)));
+        }
+        poll("the lies to be listed", PATIENCE, || {
+            let (_, events) = honest[0].node.json(&["find", "evil-*/**"]);
+            (named(&events, "file").count() >= FILES).then_some(())
+        });
+        let seen = live(&honest, GETS);
+        drop(over);
+        seen
+    });
+    figures.all(
+        "files fetched in peace, whole and right",
+        usual.right,
+        usual.gets.len(),
+    );
+    figures.all("the same under fire", seen.right, seen.gets.len());
+    for (what, usual, seen) in [
+        ("a get", &usual.gets, &seen.gets),
+        ("a lookup", &usual.lookups, &seen.lookups),
+    ] {
+        let (usual, seen) = (median(usual), median(seen));
+        figures.usual(&format!("{what} in peace, median"), shown(usual));
+        let twice = (2 * usual).max(usual + NOISE);
+        figures.time(&format!("{what} under fire, median"), seen, twice);
+    }
+    figures.all(
+        "lookups under fire that found the file",
+        seen.found,
+        seen.lookups.len(),
+    );
+    let slowest = seen.gets.iter().max().copied().unwrap();
+    figures.time(
+        "the slowest get under fire",
+        slowest,
+        Duration::from_secs(15),
+    );
+    figures.all(
+        "lists of all files under fire that said they were whole, and were",
+        seen.whole,
+        seen.lists,
+    );
+    let most = honest.iter().map(|peer| memory(&peer.running).1).max();
+    figures.mib("memory of a peer, at most", most.unwrap(), MEMORY);
+    figures.mib("memory of the tracker, at most", memory(&tracker).1, MEMORY);
+    figures.end();
+}
+
+#[derive(Default)]
+struct Seen {
+    gets: Vec<Duration>,
+    lookups: Vec<Duration>,
+    /// Lookups that found it, whether they were told to be whole or not.
+    found: usize,
+    /// Gets that brought what was asked for.
+    right: usize,
+    /// Lists of all there is, and those that were whole.
+    lists: usize,
+    whole: usize,
+}
+
+/// Each looks for files that it does not have and fetches them; then some ask for all
+/// there is.
+fn live(honest: &[Honest], first: usize) -> Seen {
+    let mut seen = Seen::default();
+    for round in first..first + GETS {
+        for (member, peer) in honest.iter().enumerate() {
+            let mut lacking = (0..FILES).filter(|file| !has(member, *file));
+            let file = lacking.nth((member * 7 + round * 5) % 48).unwrap();
+            let name = name(file);
+            if peer.node.share().join(&name).exists() {
+                continue;
+            }
+            let begun = Instant::now();
+            let (code, events) = peer.node.json(&["find", &name]);
+            seen.lookups.push(begun.elapsed());
+            let root = entry(&name, &text(file)).root.unwrap().to_string();
+            let is_found = named(&events, "file").any(|row| row["root"] == *root);
+            assert!(code != Some(0) || is_found, "{name}: {events:#?}");
+            seen.found += usize::from(is_found);
+            let begun = Instant::now();
+            let end = peer.node.run_for(Duration::from_mins(3), &["get", &name]);
+            seen.gets.push(begun.elapsed());
+            if begun.elapsed() > Duration::from_secs(5) {
+                eprintln!("{name} took {:?}: {end}", begun.elapsed());
+            }
+            let is_right = peer.node.bytes(&name) == text(file);
+            assert!(is_right, "a wrong byte in {name}");
+            seen.right += usize::from(end.code == Some(0) && is_right);
+        }
+    }
+    for peer in honest.iter().step_by(4) {
+        let (code, events) = peer.node.json(&["find", "d*/f*"]);
+        let roots: std::collections::BTreeSet<_> = named(&events, "file")
+            .filter_map(|row| Some((row["name"].as_str()?, row["root"].as_str()?)))
+            .collect();
+        let is_there = |file: &usize| {
+            let name = name(*file);
+            let root = entry(&name, &text(*file)).root.unwrap().to_string();
+            roots.contains(&(&*name, &*root))
+        };
+        let found = (0..FILES).filter(is_there).count();
+        seen.lists += 1;
+        seen.whole += usize::from(code == Some(0) && found == FILES);
+        assert!(
+            code != Some(0) || found == FILES,
+            "a part told as the whole"
+        );
+    }
+    seen
+}
+
+/// What a hostile member does when it is asked for a file.
+#[derive(Clone, Copy, PartialEq)]
+enum Manner {
+    Mute,
+    /// Wrong bytes, or the right ones, a few a second.
+    Lying,
+}
+
+async fn attack(tracker: SocketAddr, targets: Vec<(SocketAddr, Expected)>, manner: Manner) {
+    let name = if manner == Manner::Mute {
+        "mute"
+    } else {
+        "liar"
+    };
+    let member = Hostile::join(tracker, name).await;
+    let mut ambush = member.listen().await;
+    let mut tasks = tokio::task::JoinSet::new();
+    for (at, expected) in targets {
+        // A link that is kept up, with false listings and nuisances.
+        let (attacker, port) = (member.clone(), ambush.port);
+        tasks.spawn(async move {
+            let mut round = 0;
+            loop {
+                if let Ok(link) = attacker.link(at, expected, Some(port)).await {
+                    annoy(link, manner, &mut round).await;
+                }
+                tokio::time::sleep(Duration::from_millis(500)).await;
+            }
+        });
+        // One that drips: a frame that never comes to its end. Of two links of one
+        // member one is ended, so it has a key of its own.
+        let dripping = Hostile::join(tracker, "drip").await;
+        tasks.spawn(async move {
+            loop {
+                if let Ok(mut link) = dripping.link(at, expected, None).await {
+                    let listing = listing(FILES, FILES, lie);
+                    for byte in listing.flatten() {
+                        if link.say(&[byte]).await.is_err() {
+                            break;
+                        }
+                        tokio::time::sleep(Duration::from_millis(500)).await;
+                    }
+                }
+                tokio::time::sleep(Duration::from_millis(500)).await;
+            }
+        });
+    }
+    while let Some(call) = ambush.calls.recv().await {
+        tasks.spawn(answer_call(call, manner));
+    }
+}
+
+/// Something else under a name of another folder.
+fn lie(file: usize) -> Entry {
+    entry(&format!("evil-{}/f{file}", file % 6), b"something else")
+}
+
+/// All there is, as if it had it; then lies, what does harm where it lies, and many.
+fn false_listing(manner: Manner) -> Vec<Vec<u8>> {
+    let mut files: Vec<Entry> = (0..FILES)
+        .map(|file| entry(&name(file), &text(file)))
+        .collect();
+    if manner == Manner::Lying {
+        files.extend((0..FILES).map(lie));
+        files.extend(
+            ["d0/.git/config", ".bash_profile", "d1/desktop.ini"].map(|name| entry(name, b"harm")),
+        );
+        files.extend((0..MANY).map(|file| entry(&format!("many/{file}"), b"same")));
+    }
+    listing(files.len(), 1000, |n| files[n].clone()).collect()
+}
+
+/// Lists what is false, and from then on says each second what it had better not; what
+/// is asked on this link is answered in its manner.
+async fn annoy(link: Link, manner: Manner, round: &mut u32) {
+    let Link {
+        mut reads,
+        mut says,
+    } = link;
+    let (to_say, mut waiting) = mpsc::channel::<Vec<u8>>(1024);
+    let reading = async {
+        while let Some(frame) = reads.next().await {
+            answer(&frame, manner, &to_say);
+        }
+    };
+    let saying = async {
+        for frame in false_listing(manner) {
+            says.say(&frame).await?;
+        }
+        let mut tick = tokio::time::interval(Duration::from_secs(1));
+        loop {
+            tokio::select! {
+                Some(bytes) = waiting.recv() => says.say(&bytes).await?,
+                _ = tick.tick() => {
+                    *round += 1;
+                    for frame in nuisances(*round, manner == Manner::Lying) {
+                        says.say(&encoded(&frame)).await?;
+                    }
+                }
+            }
+        }
+    };
+    tokio::select! {
+        ended = saying => { let _: std::io::Result<()> = ended; }
+        () = reading => {}
+    }
+}
+
+/// A member has dialled it.
+async fn answer_call(call: Incoming, manner: Manner) {
+    let mut link = Link::new(call.stream);
+    let hello = super::support::hostile::hello(None);
+    if link.say(&encoded(&Frame::plain(hello))).await.is_err() {
+        return;
+    }
+    let mut round = 1;
+    annoy(link, manner, &mut round).await;
+}
+
+/// What is said to a `Get`: nothing, wrong bytes, or the beginning of a frame, a byte at
+/// a time. Behind that nothing else can be said on the link, so it is another one's turn.
+fn answer(frame: &Frame, manner: Manner, to_say: &mpsc::Sender<Vec<u8>>) {
+    let (Body::Get(get), Some(request)) = (&frame.body, frame.request) else {
+        return;
+    };
+    if manner == Manner::Mute {
+        return;
+    }
+    let length = usize::try_from(get.content.length).unwrap().min(200_000);
+    let bytes = encoded(&Frame::with_request(
+        request,
+        Bytes {
+            bytes: vec![0; length],
+        },
+    ));
+    if request.0.is_multiple_of(2) {
+        _ = to_say.try_send(bytes);
+        return;
+    }
+    let to_say = to_say.clone();
+    tokio::spawn(async move {
+        for byte in bytes {
+            if to_say.send(vec![byte]).await.is_err() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    });
+}
+
+/// Frames that no honest member says, or not then. Each node would be asked far more before
+/// it refused; but fourteen of them have these cores together, and others theirs alone.
+fn nuisances(round: u32, at_any_price: bool) -> Vec<Frame> {
+    let holder = Holder {
+        id: PeerId::new([9; 32]),
+        name: None,
+        addresses: vec!["10.9.9.9:1".parse().unwrap()],
+        partial: false,
+    };
+    let found = Found {
+        variants: vec![Variant {
+            entry: entry("d0/f0", b"a lie"),
+            holders: vec![holder],
+            hashed: None,
+        }],
+        ..Found::default()
+    };
+    let costly = "[x]".repeat(50) + &"{a,b}".repeat(5);
+    let mut all: Vec<Body> = vec![
+        found.into(),
+        Refused {
+            reason: Reason::NotHere,
+            text: "no".to_owned().into(),
+        }
+        .into(),
+        Bytes {
+            bytes: vec![0; 1000],
+        }
+        .into(),
+    ];
+    all.push(find(Query::Pattern(costly)).into());
+    all.push(find(Query::Pattern("**".to_owned())).into());
+    all.push(find(Query::Names(vec!["f0".to_owned(); 100])).into());
+    if at_any_price {
+        all.push(
+            Update {
+                since: Some(u64::from(round)),
+                added: vec![entry("late", b"late")],
+                ..Update::heartbeat(u64::from(round) + 1)
+            }
+            .into(),
+        );
+    } else {
+        all.push(Update::heartbeat(1).into());
+    }
+    let frame = |(number, body)| Frame::with_request(RequestId(round * 1000 + number), body);
+    (0..).zip(all).map(frame).collect()
+}
