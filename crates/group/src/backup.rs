@@ -137,9 +137,12 @@ impl Backup {
     pub fn read_from(_: DiskThread, source: impl Read, path: &Path) -> Result<Self, BackupError> {
         let mut text = Vec::new();
         source
-            .take(MAX_FILE)
+            .take(MAX_FILE + 1)
             .read_to_end(&mut text)
             .map_err(|error| BackupError::file("read", path, error))?;
+        if text.len() as u64 > MAX_FILE {
+            return Err(BackupError::Damaged("it is larger than any backup"));
+        }
         Self::parse(&text)
     }
 

@@ -122,7 +122,10 @@ fn read(_: DiskThread, path: &Path) -> io::Result<String> {
         return Err(io::Error::other("it is no plain file"));
     }
     let mut text = String::new();
-    file.take(LONGEST).read_to_string(&mut text)?;
+    file.take(LONGEST + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > LONGEST {
+        return Err(io::Error::other("it is too large for a configuration"));
+    }
     Ok(text)
 }
 
@@ -373,6 +376,18 @@ mod tests {
                 .to_string();
             assert!(error.contains(says), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn a_file_is_read_whole_or_not_at_all() {
+        let state = tempfile::tempdir().expect("a directory");
+        let text = format!("{}\nlookup.hops = 0\n", "#".repeat(1024 * 1024));
+        std::fs::write(state.path().join(FILE), text).expect("written");
+        let error = Config::load(DISK, state.path()).expect_err("too large");
+        assert!(
+            error.to_string().ends_with("too large for a configuration"),
+            "{error}"
+        );
     }
 
     #[test]
