@@ -102,7 +102,11 @@ impl Links {
             // A sign of life that refers to a state which is still being applied.
             return self.acknowledge(now, id, Some(seq));
         }
-        let entries = update.added.len() + update.removed.len();
+        let replaced = match update.since {
+            None => self.catalogue.listing(peer).map_or(0, Listing::len),
+            Some(_) => 0,
+        };
+        let entries = update.added.len() + update.removed.len() + replaced;
         let may_go_first = !is_changing
             && entries <= Work::FEW_ENTRIES
             && !self.budgets.has_asked_enough(now, account)
@@ -260,6 +264,15 @@ impl Links {
         }
     }
 
+    /// Drops a listing that a change has left half applied: only a full listing can follow it,
+    /// and the room reserved for it is that of the finished change.
+    pub(super) fn forget_torso(&mut self, peer: PeerId) {
+        if self.catalogue.position(peer).is_none() {
+            self.forget_listing(peer);
+        }
+        self.on_position(peer);
+    }
+
     /// Drops all that a member has listed.
     pub(super) fn forget_listing(&mut self, peer: PeerId) {
         self.catalogue.forget(peer);
@@ -276,7 +289,7 @@ impl Links {
         let peer = self.table.get(link).map(|link| link.member.id);
         if let Some(peer) = peer.filter(|peer| self.turns.is_changing(*peer)) {
             self.turns.take_changes(peer);
-            self.on_position(peer);
+            self.forget_torso(peer);
             self.on_refused(now, link, peer);
         }
     }

@@ -364,6 +364,8 @@ impl Links {
             self.forget_listing(member);
             self.unlisted.remove(&member);
             self.present.remove(member);
+        } else {
+            self.forget_torso(member);
         }
         Some(Down {
             link,

@@ -266,6 +266,59 @@ fn a_long_listing_goes_in_bit_by_bit_and_others_are_served_in_between() {
     }
 }
 
+/// A node at which member 2 lists 500 files, of which a change is about to remove 499.
+fn half_way_through_a_removal() -> [Node; 2] {
+    Node::both().map(|mut node| {
+        node.comes(2, many(500, 10, 'x'));
+        let listed = many(500, 10, 'x');
+        let removed = listed.added[1..].iter().map(|entry| entry.name.clone());
+        let change = Update {
+            seq: 2,
+            since: Some(1),
+            added: Vec::new(),
+            removed: removed.collect(),
+            ..Update::heartbeat(2)
+        };
+        node.hear(2, change);
+        while node.lists(2) == Some(500) {
+            let now = node.now;
+            node.advance(now);
+        }
+        assert!(node.lists(2) > Some(1), "it has only begun");
+        node
+    })
+}
+
+#[test]
+fn a_listing_whose_change_ends_with_a_replaced_link_is_not_kept_uncounted() {
+    for mut node in half_way_through_a_removal() {
+        // The member dials once more, as it does from another address.
+        node.up(22, 2, hello(1));
+        node.settle();
+        node.links.check();
+        node.hear(22, many(3, 10, 'y'));
+        node.settle();
+        assert_eq!(node.lists(2), Some(3), "the full listing replaces all");
+    }
+}
+
+#[test]
+fn a_small_listing_in_place_of_a_long_one_waits_its_turn() {
+    for mut node in Node::both() {
+        node.comes(2, many(500, 10, 'x'));
+        node.hear(
+            2,
+            Update {
+                seq: 2,
+                ..listing(&["one"])
+            },
+        );
+        assert_eq!(node.lists(2), Some(500), "not at once");
+        node.settle();
+        assert_eq!(node.lists(2), Some(1));
+    }
+}
+
 /// Forty members and a visitor at one node.
 struct Crowd {
     node: Node,
