@@ -380,7 +380,7 @@ fn a_tracker_whose_disk_is_full_says_not_now_and_lets_in_once_there_is_room() {
     });
     // It goes on for those that are members, and says what cannot be done.
     home.run(&["members"]).exits(0);
-    home.run(&["invite"]).exits(1).says("No space left");
+    home.run(&["invite"]).exits(1).says("the disk is full");
     assert_eq!(contents(&home.state()), before, "nothing is changed");
 
     disk.empty();
