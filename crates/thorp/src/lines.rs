@@ -124,7 +124,7 @@ pub async fn follow_peer(
     manner: Manner,
 ) -> Flow {
     let mut following = Following::of(&peer.viewer);
-    let mut known = Neighbourhood::default();
+    let mut known = None;
     let mut shown = String::from(NO_NEIGHBOURS);
     let mut notices = true;
     loop {
@@ -147,14 +147,16 @@ pub async fn follow_peer(
                 let Some(now) = Neighbourhood::of(&peer.viewer).await else {
                     return Flow::Open;
                 };
-                if now == known {
-                    continue;
-                }
-                known = now;
                 if manner.json {
-                    streams.object("neighbours", &known)
+                    // How many files each has is as of then: it changes all the time.
+                    let said = (now.members(), now.tracker_connected);
+                    if known.as_ref() == Some(&said) {
+                        continue;
+                    }
+                    known = Some(said);
+                    streams.object("neighbours", &now)
                 } else {
-                    let line = neighbours(&known);
+                    let line = neighbours(&now);
                     if line == shown {
                         Flow::Open
                     } else {

@@ -7,7 +7,7 @@
 //! columns; the layout is in `table` and `screen`.
 
 use serde::Serialize;
-use thorp_node::api::PeerRow;
+use thorp_node::api::{Member, PeerRow};
 use thorp_node::printable::printable;
 use thorp_node::snapshot::{Ask, MemberRef, Part, SnapshotRow, TrackedFile, Viewer};
 use tokio::sync::watch;
@@ -291,6 +291,12 @@ impl Neighbourhood {
             (shown.files, shown.unhashed) = (share.offered.files, share.offered.unhashed);
         }
         Some(shown)
+    }
+
+    /// Which neighbours these are, and where.
+    pub fn members(&self) -> Vec<Member> {
+        let rows = self.neighbours.iter();
+        rows.map(|row| row.member.clone()).collect()
     }
 }
 

@@ -120,7 +120,9 @@ async fn many_changes_in_a_short_time_are_few_lines_and_the_last_is_told() {
     };
     let told = async {
         for files in 1..=40 {
-            let shown = Shown::of_peer(&[], files);
+            let neighbours = ["192.168.198.138", "192.168.198.139"];
+            let some = usize::try_from(files % 3).expect("few");
+            let shown = Shown::of_peer(&neighbours[..some], files);
             view.send(shown).await.expect("followed");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
@@ -137,6 +139,32 @@ async fn many_changes_in_a_short_time_are_few_lines_and_the_last_is_told() {
     assert!(lines.len() <= 5, "{out}");
     let last = lines.last().expect("a line");
     assert!(last.contains(r#""files":40,"#), "{last}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_hashed_and_counted_is_no_news_of_the_neighbours() {
+    let (mut peer, view, _notices) = peer();
+    let mut streams = streams();
+    let manner = Manner {
+        json: true,
+        ..Manner::default()
+    };
+    let told = async {
+        for (neighbours, files) in [(&[][..], 1..20), (&["192.168.198.138"][..], 20..40)] {
+            for files in files {
+                let shown = Shown::of_peer(neighbours, files);
+                view.send(shown).await.expect("followed");
+                a_moment().await;
+            }
+        }
+        drop(view);
+    };
+    let _ = tokio::join!(follow_peer(&mut peer, &mut streams, manner), told);
+    let out = text(streams.out);
+    let lines: Vec<_> = out.lines().collect();
+    assert_eq!(lines.len(), 2, "{out}");
+    assert!(lines[0].contains(r#""files":1,"#), "{out}");
+    assert!(lines[1].contains(r#""files":20,"#), "{out}");
 }
 
 #[tokio::test(start_paused = true)]
