@@ -68,6 +68,12 @@ impl Stamp {
             || (self.ctime <= now && self.modified().saturating_add(tick) <= self.ctime)
     }
 
+    /// Whether this is the same file later, with nothing taken away from its end.
+    pub fn may_have_grown_from(&self, before: &Self) -> bool {
+        let same_file = (self.device, self.inode) == (before.device, before.inode);
+        same_file && self.length >= before.length
+    }
+
     /// What an entry says of it besides name and content.
     pub fn attributes(&self) -> Attributes {
         Attributes {

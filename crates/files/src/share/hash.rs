@@ -1,7 +1,9 @@
 //! Computes roots in the background.
 //!
 //! This module owns the threads that work on the queue, and the rule that a file which changes
-//! while it is read gets no root. `keeper` decides what follows from a change.
+//! while it is read gets no root; but if a caller waits for it, it gets the root of what was
+//! read: a log may never be at rest, and each piece of what is served is proven. `keeper`
+//! decides what follows from a change.
 //!
 //! A file that was hashed before comes here only if `cache` does not know it. Every new root is
 //! written to `cache`.
@@ -65,7 +67,8 @@ fn hash_one(shared: &Shared, name: &Name, buffer: &mut [u8], go_on: &mut dyn FnM
     if record.root.is_none() {
         let mut counted = 0;
         shared.opened.fetch_add(1, Ordering::Relaxed);
-        let read = hash_file(&shared.dir, name, buffer, &mut |bytes| {
+        let is_awaited = || shared.queue.is_awaited(name);
+        let read = hash_file(&shared.dir, name, buffer, &is_awaited, &mut |bytes| {
             shared
                 .queue
                 .under_way
@@ -98,6 +101,12 @@ impl Shared {
                 // This is no longer the listed file, so the keeper examines it again.
                 self.inbox.changed(name);
                 Err(HashError::Changed { name: name.clone() })
+            }
+            Outcome::AsItWas(stamp, content, layer) => {
+                self.hold(name, content, layer);
+                write(&self.index).hold(name, stamp, content.root);
+                self.inbox.poke();
+                Ok(())
             }
             Outcome::Failed(error) if passes(&error) => {
                 self.inbox.changed(name);
@@ -149,6 +158,8 @@ impl HashError {
 enum Outcome {
     /// The stamp that the file had throughout, its content, and the hashes of its pieces.
     Read(Stamp, Content, Vec<Hash>),
+    /// The same of a file that was written to meanwhile, and has grown if anything.
+    AsItWas(Stamp, Content, Vec<Hash>),
     Changed,
     Gone,
     Failed(io::Error),
@@ -156,17 +167,21 @@ enum Outcome {
 }
 
 /// Reads a whole file, except for its holes. After each read, `go_on` gets the number of bytes
-/// hashed so far and returns whether to continue.
+/// hashed so far and returns whether to continue. A file that is written to
+/// meanwhile is read as far as it went in the beginning, if `is_awaited`.
 fn hash_file(
     dir: &Dir,
     name: &Name,
     buffer: &mut [u8],
+    is_awaited: &dyn Fn() -> bool,
     go_on: &mut dyn FnMut(u64) -> bool,
 ) -> Outcome {
     let outcome = open(dir, name).and_then(|file| {
         let stamp = Stamp::of(&file)?;
         let_the_clock_tick(&stamp);
         let mut hasher = LayerHasher::new(stamp.length);
+        let may_go_on =
+            |now: Stamp| now == stamp || (now.may_have_grown_from(&stamp) && is_awaited());
         let mut ended = None;
         holes::read(&file, stamp.length, buffer, |run| {
             let fits = match run {
@@ -177,7 +192,7 @@ fn hash_file(
             // read for an hour in vain.
             if !go_on(hasher.length()) {
                 ended = Some(Outcome::Stopped);
-            } else if !fits || Stamp::of(&file)? != stamp {
+            } else if !fits || !may_go_on(Stamp::of(&file)?) {
                 ended = Some(Outcome::Changed);
             }
             Ok(ended.is_none())
@@ -185,10 +200,10 @@ fn hash_file(
         if let Some(ended) = ended {
             return Ok(ended);
         }
+        let now = Stamp::of(&file)?;
         match hasher.finish() {
-            Some((content, layer)) if Stamp::of(&file)? == stamp => {
-                Ok(Outcome::Read(stamp, content, layer))
-            }
+            Some((content, layer)) if now == stamp => Ok(Outcome::Read(stamp, content, layer)),
+            Some((content, layer)) if may_go_on(now) => Ok(Outcome::AsItWas(stamp, content, layer)),
             _ => Ok(Outcome::Changed),
         }
     });

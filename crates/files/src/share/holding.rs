@@ -87,7 +87,8 @@ impl Shared {
         Some(why)
     }
 
-    /// Opens the file of that name, if it still is the one that was hashed.
+    /// Opens the file of that name, if it still is the one that was hashed, or may have
+    /// been written to behind that: then its bytes are to be proven.
     pub(super) fn open_as_hashed(
         &self,
         name: &Name,
@@ -99,8 +100,9 @@ impl Shared {
         };
         self.opened.fetch_add(1, Ordering::Relaxed);
         let file = open(&self.dir, name).map_err(refused)?;
-        let same = Stamp::of(&file).map_err(refused)? == record.stamp;
-        if !same || record.root != Some(content.root) {
+        let now = Stamp::of(&file).map_err(refused)?;
+        let may_be_same = now == record.stamp || now.may_have_grown_from(&record.stamp);
+        if !may_be_same || record.root != Some(content.root) {
             return Err(ReadError::Changed { name: name.clone() });
         }
         Ok((file, record.stamp))

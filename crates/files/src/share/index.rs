@@ -110,6 +110,13 @@ impl Index {
         }
     }
 
+    /// A file is listed as it was a moment ago, though it is written to.
+    pub fn hold(&mut self, name: &Name, stamp: Stamp, root: Root) {
+        if self.files.get(name).is_some() {
+            self.put(name, stamp, Some(root));
+        }
+    }
+
     /// A file could not be opened: not listed until it changes.
     pub fn unreadable(&mut self, name: &Name) {
         if let Some(record) = self.files.get(name) {

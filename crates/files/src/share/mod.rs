@@ -177,6 +177,7 @@ impl Share {
             cache: Cache::default(),
             opened: AtomicU64::new(0),
             inbox: Arc::default(),
+            held: Mutex::default(),
         });
         let life = Arc::new(Life(Arc::clone(&shared)));
         let (events, receiver) = mpsc::channel(EVENTS);

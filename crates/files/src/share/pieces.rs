@@ -11,8 +11,8 @@ use std::sync::{Mutex, PoisonError};
 
 use cap_std::fs::{File, FileExt};
 use thorp_disk::{DiskThread, LetGo};
-use thorp_wire::layout::Layout;
-use thorp_wire::merkle::{LEAF, LayerHasher, leaf_hashes, piece_hash};
+use thorp_wire::layout::{Layout, Piece};
+use thorp_wire::merkle::{Hash, LEAF, LayerHasher, leaf_hashes, piece_hash};
 use thorp_wire::{Attributes, Content, Name};
 
 use super::holding::{ReadError, refusal};
@@ -77,7 +77,9 @@ impl Share {
     fn open_named(&self, name: &Name, content: Content) -> Result<Opened, ReadError> {
         let shared = &*self.shared;
         let (file, stamp) = shared.open_as_hashed(name, content)?;
+        let is_as_hashed = Stamp::of(&file).is_ok_and(|now| now == stamp);
         let remembered = shared.cache.layer(name, &stamp, content.root);
+        let remembered = remembered.or_else(|| shared.held_layer(name, content));
         let is_new = remembered.is_none();
         let layer = match remembered {
             Some(layer) => layer,
@@ -92,7 +94,9 @@ impl Share {
             layer,
             proven: Mutex::default(),
         };
-        opened.check()?;
+        if is_as_hashed {
+            opened.check()?;
+        }
         if is_new {
             // The stamp may not have been settled when the file was first hashed. Without this
             // row, the whole file would be read again for the next peer.
@@ -127,7 +131,7 @@ impl Opened {
             return Ok(());
         }
         self.read_proven(bytes, offset).inspect_err(|_| {
-            self.share.shared.distrust(&self.name);
+            self.distrust();
         })
     }
 
@@ -137,6 +141,39 @@ impl Opened {
             return Ok(());
         }
         self.file.read_exact_at(bytes, offset)
+    }
+
+    /// The hashes of a piece's leaves, read anew. A program that writes through a mapping
+    /// leaves the stamp as it was for a while: that the piece has changed is noticed here,
+    /// when a peer asks what its leaves are, because what it was sent was wrong.
+    pub fn leaves(&self, _: DiskThread, piece: Piece) -> Result<Vec<Hash>, ReadError> {
+        let read = self.read_piece(piece);
+        let read = read.inspect_err(|_| self.distrust());
+        read.map(|(_, leaves)| leaves)
+    }
+
+    /// If this is what is listed, it is examined anew.
+    fn distrust(&self) {
+        let shared = &*self.share.shared;
+        let listed = read(&shared.index).record(&self.name);
+        if listed.is_some_and(|record| record.root == Some(self.content.root)) {
+            shared.distrust(&self.name);
+        }
+    }
+
+    /// A piece that is what it was when it was hashed, and the hashes of its leaves.
+    fn read_piece(&self, piece: Piece) -> Result<(Vec<u8>, Vec<Hash>), ReadError> {
+        let layout = Layout::of(self.content.length);
+        let mut bytes = vec![0; layout.length_of(piece) as usize];
+        let read = self.read_there(&mut bytes, layout.begin_of(piece));
+        read.map_err(|error| refusal(&self.name, error))?;
+        let leaves = leaf_hashes(&bytes);
+        let hash = piece_hash(layout, piece, &leaves);
+        if hash.is_none() || hash.as_ref() != self.layer.get(piece.number() as usize) {
+            let name = self.name.clone();
+            return Err(ReadError::Changed { name });
+        }
+        Ok((bytes, leaves))
     }
 
     /// Reads bytes of a file that has changed, if the pieces that contain them have not.
@@ -163,15 +200,7 @@ impl Opened {
             let there = if let Some((_, there)) = there {
                 there
             } else {
-                let mut there = vec![0; layout.length_of(piece) as usize];
-                let read = self.file.read_exact_at(&mut there, begin);
-                read.map_err(|error| refusal(&self.name, error))?;
-                let leaves = leaf_hashes(&there);
-                let hash = piece_hash(layout, piece, &leaves);
-                if hash.is_none() || hash.as_ref() != self.layer.get(number as usize) {
-                    return Err(changed());
-                }
-                there
+                self.read_piece(piece)?.0
             };
             let from = usize::try_from(offset - begin).map_err(|_| changed())?;
             let some = there.len().saturating_sub(from).min(bytes.len());

@@ -99,6 +99,11 @@ impl Queue {
         receiver
     }
 
+    /// Whether a caller waits for this file.
+    pub fn is_awaited(&self, name: &Name) -> bool {
+        lock(&self.state).asked.contains_key(name)
+    }
+
     /// Ends the threads, each after at most one more read.
     pub fn stop(&self) {
         let mut state = lock(&self.state);

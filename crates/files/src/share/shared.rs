@@ -1,14 +1,16 @@
 //! The state that a share's threads and callers have in common, and its events.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cap_std::fs::Dir;
-use thorp_wire::{Entry, Name};
+use thorp_wire::merkle::Hash;
+use thorp_wire::{Content, Entry, Name};
 
 use super::cache::Cache;
 use super::errors::says_no;
@@ -20,6 +22,7 @@ use super::locks::{lock, read};
 use super::queue::Queue;
 use super::rules::Rules;
 use super::warning::ShareWarning;
+use crate::stamp::Stamp;
 use crate::store::{Store, StoreError};
 
 /// How a directory is shared.
@@ -133,7 +136,20 @@ pub(super) struct Shared {
     /// The keeper has its own, which it holds through a whole walk; these are
     /// for files that arrive meanwhile.
     pub(super) rules: Mutex<Rules>,
+    /// Files that are listed as they were a moment ago, though they are written to.
+    pub(super) held: Mutex<BTreeMap<Name, Held>>,
 }
+
+/// What a file was that is written to all the time.
+pub(super) struct Held {
+    until: Instant,
+    content: Content,
+    layer: Vec<Hash>,
+}
+
+/// How long a caller has to open a file that is written to all the time, once it was
+/// hashed for it.
+const HELD: Duration = Duration::from_secs(10);
 
 /// Closes the share when its last clone is dropped.
 pub(super) struct Life(pub(super) Arc<Shared>);
@@ -170,6 +186,37 @@ impl Shared {
             skipped,
             opened: self.opened.load(Ordering::Relaxed),
         }
+    }
+
+    /// Keeps what is about to be listed of a file that is written to.
+    pub(super) fn hold(&self, name: &Name, content: Content, layer: Vec<Hash>) {
+        let now = Instant::now();
+        let mut held = lock(&self.held);
+        held.retain(|_, held| held.until > now);
+        let until = now + HELD;
+        let file = Held {
+            until,
+            content,
+            layer,
+        };
+        held.insert(name.clone(), file);
+    }
+
+    /// The hashes of its pieces.
+    pub(super) fn held_layer(&self, name: &Name, content: Content) -> Option<Vec<Hash>> {
+        let held = lock(&self.held);
+        let held = held.get(name).filter(|held| held.content == content)?;
+        Some(held.layer.clone())
+    }
+
+    /// Whether what is listed of a file is kept, though it is this by now.
+    pub(super) fn is_held(&self, name: &Name, now: &Stamp) -> bool {
+        let until = lock(&self.held).get(name).map(|held| held.until);
+        let listed = read(&self.index).record(name);
+        until.is_some_and(|until| Instant::now() < until)
+            && listed.is_some_and(|listed| {
+                listed.root.is_some() && now.may_have_grown_from(&listed.stamp)
+            })
     }
 
     /// If roots cannot be cached, the user is told.

@@ -1016,6 +1016,80 @@ async fn of_a_large_file_that_changes_the_pieces_that_are_what_they_were_are_ser
 }
 
 #[tokio::test]
+async fn that_a_file_was_written_through_a_mapping_is_noticed_when_its_leaves_are_asked_for() {
+    let dir = tempdir();
+    let bytes = large(3 * PIECE + 1);
+    put(&dir, "a", &bytes);
+    let mut options = fs::File::options();
+    let file = options.read(true).write(true).open(dir.path().join("a"));
+    let file = file.expect("opened");
+    #[expect(unsafe_code, reason = "no other program shortens the file")]
+    let mut mapping = unsafe { memmap2::MmapMut::map_mut(&file) }.expect("mapped");
+    // What is written to first shows in the stamp; what follows only once it is on disk.
+    for page in mapping.chunks_mut(4096) {
+        page[0] = std::hint::black_box(page[0]);
+    }
+    let mut follower = Follower::of(&dir).await;
+    follower.until_hashed().await;
+    let content = content_of(&bytes);
+    let opened = follower.share.open_content(DISK, content).expect("here");
+    mapping[PIECE + 5] ^= 1;
+    let layout = thorp_wire::layout::Layout::of(content.length);
+    let leaves = |piece| opened.leaves(DISK, layout.piece(piece).expect("a piece"));
+    assert_eq!(
+        leaves(0).expect("this one is as it was").len(),
+        PIECE / thorp_wire::merkle::LEAF
+    );
+    assert!(matches!(leaves(1), Err(ReadError::Changed { .. })));
+    // From now on no byte of it is handed out unproven.
+    let mut some = [0; 11];
+    assert!(opened.read(DISK, &mut some, PIECE as u64).is_err());
+    opened.read(DISK, &mut some, 0).expect("as it was");
+    let now = mapping.to_vec();
+    follower.until(|f| f.has("a", &now)).await;
+}
+
+#[tokio::test]
+async fn a_file_that_is_written_all_the_time_is_hashed_as_it_is_for_whoever_waits_for_it() {
+    let dir = tempdir();
+    let mut bytes = large(3 * PIECE + 1);
+    put(&dir, "log", &bytes);
+    let file = fs::File::options()
+        .append(true)
+        .open(dir.path().join("log"));
+    let mut file = file.expect("opened");
+    let mut follower = Follower::of(&dir).await;
+    let ended = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let is_over = Arc::clone(&ended);
+    let writing = std::thread::spawn(move || {
+        while !is_over.load(std::sync::atomic::Ordering::Relaxed) {
+            file.write_all(b"a line\n").expect("written");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    });
+    let entry = follower.share.hash_now(&name("log")).await.expect("a root");
+    let content = entry.content().expect("a root");
+    follower
+        .until(|f| {
+            f.listing
+                .get("log")
+                .is_some_and(|entry| entry.content() == Some(content))
+        })
+        .await;
+    let opened = follower.share.open_content(DISK, content).expect("here");
+    let mut read = vec![0; usize::try_from(content.length).expect("small")];
+    opened.read(DISK, &mut read, 0).expect("as it was");
+    bytes.extend(b"a line\n".iter().cycle().take(read.len() - bytes.len()));
+    assert!(read == bytes);
+    assert_eq!(content_of(&read), content);
+    ended.store(true, std::sync::atomic::Ordering::Relaxed);
+    writing.join().expect("ends");
+    // At rest it is listed as it is.
+    let now = fs::read(dir.path().join("log")).expect("read");
+    follower.until(|f| f.has("log", &now)).await;
+}
+
+#[tokio::test]
 async fn a_file_on_its_way_is_listed_as_a_part_and_then_whole_or_not_at_all() {
     let dir = tempdir();
     put(&dir, ".thorpignore", "*.log");

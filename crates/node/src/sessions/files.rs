@@ -60,6 +60,12 @@ impl FileBytes {
         pieces: &[Piece],
     ) -> io::Result<Vec<[u8; 32]>> {
         let mut leaves = Vec::new();
+        if let Self::Shared(opened) = self {
+            for piece in pieces {
+                leaves.extend(opened.leaves(disk, *piece).map_err(io::Error::other)?);
+            }
+            return Ok(leaves);
+        }
         let mut bytes = vec![0; READ];
         for piece in pieces {
             let mut offset = layout.begin_of(*piece);

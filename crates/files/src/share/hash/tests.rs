@@ -1,6 +1,7 @@
 use super::*;
 use cap_std::ambient_authority;
 use std::fs;
+use std::io::Write;
 use thorp_wire::merkle;
 
 fn dir() -> (tempfile::TempDir, Dir) {
@@ -10,7 +11,13 @@ fn dir() -> (tempfile::TempDir, Dir) {
 }
 
 fn hash(dir: &Dir, go_on: &mut dyn FnMut(u64) -> bool) -> Outcome {
-    hash_file(dir, &"f".parse().expect("a name"), &mut [0; 16], go_on)
+    hash_file(
+        dir,
+        &"f".parse().expect("a name"),
+        &mut [0; 16],
+        &|| false,
+        go_on,
+    )
 }
 
 #[test]
@@ -27,6 +34,33 @@ fn a_file_at_rest_gets_the_root_of_its_bytes() {
             other => panic!("{other:?}"),
         }
     }
+}
+
+#[test]
+fn a_file_that_grows_while_it_is_read_for_a_caller_gets_the_root_of_what_it_was() {
+    let (temp, dir) = dir();
+    let path = temp.path().join("f");
+    let name = "f".parse().expect("a name");
+    fs::write(&path, [0; 64]).expect("written");
+    let grown = hash_file(&dir, &name, &mut [0; 16], &|| true, &mut |_| {
+        let mut file = fs::File::options()
+            .append(true)
+            .open(&path)
+            .expect("opened");
+        file.write_all(&[1; 100]).expect("written");
+        true
+    });
+    let Outcome::AsItWas(stamp, content, _) = grown else {
+        panic!("{grown:?}");
+    };
+    assert_eq!(content, merkle::content_of(&[0; 64]));
+    assert_eq!(stamp.length, 64);
+    // What is taken away from its end is gone.
+    let cut = hash_file(&dir, &name, &mut [0; 16], &|| true, &mut |_| {
+        fs::write(&path, [0; 20]).expect("written");
+        true
+    });
+    assert!(matches!(cut, Outcome::Changed), "{cut:?}");
 }
 
 #[test]

@@ -338,6 +338,9 @@ impl Keeper {
         if !mark.complete && self.still_growing(name, stamp) {
             return;
         }
+        if !mark.complete && self.shared.is_held(name, &stamp) {
+            return self.settle(Path::new(name.as_str()), Some(stamp));
+        }
         let before = read(&self.shared.index).record(name);
         if mark.written {
             self.shared.doubt(name);
