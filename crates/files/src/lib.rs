@@ -4,6 +4,7 @@
 //! share  the directory a peer offers: scanned, watched, hashed, served
 //! store  where fetched files arrive
 //! leftovers  what interrupted fetches have left
+//! room   how much a disk takes yet
 //! stamp  how a change of a file is noticed
 //! attributes  what a file is given besides its bytes
 //! holes  zeros that were never written
@@ -14,6 +15,7 @@
 mod attributes;
 mod holes;
 pub mod leftovers;
+pub mod room;
 pub mod share;
 pub mod stamp;
 pub mod store;

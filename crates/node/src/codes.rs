@@ -60,7 +60,11 @@ impl From<StoreError> for Failure {
             StoreError::NoDirectory { path } => (path, Obstacle::NoDirectory),
             StoreError::Io { path, source } => (path, Obstacle::Other(source.to_string())),
         };
-        Self::Unstorable { path, obstacle }
+        Self::Unstorable {
+            path,
+            obstacle,
+            room: None,
+        }
     }
 }
 

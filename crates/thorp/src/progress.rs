@@ -7,11 +7,13 @@
 use std::time::{Duration, Instant};
 
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use thorp_node::api::Progress;
+use thorp_node::api::{Member, Progress};
+use thorp_node::printable::printable;
 
+use crate::fit::{clip, columns};
 use crate::out::Terminals;
-use crate::units;
 use crate::wrap;
+use crate::{units, words};
 
 /// What is over by then needs no bar.
 const QUICK: Duration = Duration::from_millis(250);
@@ -104,6 +106,43 @@ const FREE: usize = 3;
 /// The rate and the time left are the node's, which knows what was there before.
 fn message(progress: &Progress, width: usize) -> (String, usize) {
     let width = width.saturating_sub(FREE);
+    let (usual, bar) = usual(progress, width);
+    let Some(silence) = silence(progress).filter(|_| bar > 0) else {
+        return (usual, bar);
+    };
+    // It stands where the rate and what follows would, and the bar gives way.
+    let [percent, bytes, ..] = parts(progress);
+    let text = clip(&format!("{percent}  {bytes}  {silence}"), width);
+    let missing = columns(&usual).saturating_sub(columns(&text));
+    let text = text + &" ".repeat(missing);
+    let left = width.saturating_sub(columns(&text) + 1);
+    (text, if left < LEAST_BAR { 0 } else { left })
+}
+
+/// From whom nothing comes, and for how long.
+fn silence(progress: &Progress) -> Option<String> {
+    let silent = progress.silent?;
+    let is_busy = progress.sources == 0 && progress.busy > 0;
+    let called = |member: &Member| match &member.name {
+        Some(name) => printable(name).to_string(),
+        None => words::called(member),
+    };
+    let whom = match &progress.waiting_for[..] {
+        _ if is_busy => return None,
+        [] => "a holder".to_owned(),
+        [one] => called(one),
+        [one, other] => format!("{} and {}", called(one), called(other)),
+        [one, others @ ..] => format!("{} and {} others", called(one), others.len()),
+    };
+    let silent = match silent {
+        0..120 => format!("{silent} s"),
+        _ => format!("{} min", silent / 60),
+    };
+    Some(format!("waiting for {whom}, silent for {silent}"))
+}
+
+/// The same while bytes come.
+fn usual(progress: &Progress, width: usize) -> (String, usize) {
     let all = parts(progress);
     let [percent, bytes, rate, left, short_left, files, sources] =
         all.each_ref().map(String::as_str);
@@ -269,6 +308,63 @@ mod tests {
             assert_eq!(has_bar, width >= 40, "{width}");
             assert!(text.len() + bar < width, "{width}");
         }
+    }
+
+    #[test]
+    fn while_nothing_comes_it_says_for_whom_it_waits_and_how_long_that_one_was_silent() {
+        let member = |name: &str| Member {
+            id: "a".repeat(52),
+            name: (!name.is_empty()).then(|| name.to_owned()),
+            address: "10.0.0.7".to_owned(),
+            port: 3334,
+        };
+        let at = |silent, names: &[&str]| Progress {
+            bytes: 12 << 20,
+            of_bytes: 20 << 20,
+            of_files: 1,
+            silent: Some(silent),
+            waiting_for: names.iter().copied().map(member).collect(),
+            ..Progress::default()
+        };
+        let said = |progress: &Progress, width| {
+            let (text, bar) = message(progress, width);
+            assert!(columns(&text) + bar < width, "{text:?} of {width}");
+            let text = read(&text).replacen("60% 12.0 MiB/20.0 MiB ", "", 1);
+            (text, bar)
+        };
+        for (names, whom) in [
+            (&["ash"][..], "ash"),
+            (&["ash", "oak"], "ash and oak"),
+            (&["ash", "oak", "elm"], "ash and 2 others"),
+            (&[""], "10.0.0.7"),
+            (&[], "a holder"),
+        ] {
+            let (text, bar) = said(&at(9, names), 80);
+            assert_eq!(text, format!("waiting for {whom}, silent for 9 s"));
+            assert_eq!(bar >= LEAST_BAR, names.len() < 3, "{bar}");
+        }
+        // The bar stays as it was, as far as there is room.
+        let usual = message(&at(0, &["ash"]), 120);
+        for silent in [2, 60, 119, 120, 6000] {
+            assert_eq!(message(&at(silent, &["ash"]), 120).1, usual.1);
+        }
+        assert_eq!(
+            said(&at(6000, &["ash"]), 120).0,
+            "waiting for ash, silent for 100 min"
+        );
+        let narrow = said(&at(9, &["a-rather-long-name-of-a-machine"]), 60);
+        assert_eq!(narrow.1, 0);
+        assert!(narrow.0.starts_with("waiting for a-rather"), "{narrow:?}");
+        // Where it is known that the holders are busy, that says more.
+        let busy = Progress {
+            busy: 1,
+            ..at(9, &["ash"])
+        };
+        assert!(
+            said(&busy, 200)
+                .0
+                .ends_with("the holders are busy: waiting")
+        );
     }
 
     #[test]

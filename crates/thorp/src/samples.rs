@@ -184,6 +184,8 @@ pub fn events() -> Vec<Event> {
             eta: Some(2),
             sources: 3,
             busy: 1,
+            silent: None,
+            waiting_for: Vec::new(),
         }),
         Event::Fetched(via),
         Event::Failed {

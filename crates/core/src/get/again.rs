@@ -39,6 +39,8 @@ pub(super) struct Waited {
     /// Whether it is only found out whether it has changed: its holders have it no more as
     /// it was listed, and another content would say why.
     pub is_doubted: bool,
+    /// Whether it was still being hashed when it was asked for last.
+    pub is_unhashed: bool,
     /// Since when it does not.
     pub since: Instant,
     /// How often it was asked for since.
@@ -74,7 +76,10 @@ impl Postponed {
         let since = since.unwrap_or(now);
         let is_waited_for = match self.patience {
             Patience::None => false,
-            Patience::Begun => begun.is_some() && why.may_end(),
+            // One that changes all the time would be fetched again and again.
+            Patience::Begun => {
+                begun.is_some() && why.may_end() && !matches!(why, Missed::Changed(_))
+            }
             Patience::For(_) => why.may_end() || matches!(why, Missed::NobodyShares(_)),
         };
         let may_have_changed = matches!(why, Missed::Unfinished { .. } | Missed::NobodyShares(_));
@@ -101,6 +106,7 @@ impl Postponed {
             why: why.clone(),
             begun,
             is_doubted,
+            is_unhashed: false,
             since,
             tries: 0,
             due: now + gap,
@@ -127,6 +133,11 @@ impl Postponed {
             ..waited
         };
         self.names.insert(name, waited);
+    }
+
+    /// Whether only what changes is asked for again.
+    pub fn is_impatient(&self) -> bool {
+        self.patience == Patience::None
     }
 
     /// A holder has come to list it: it is asked for at once.

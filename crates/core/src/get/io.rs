@@ -152,8 +152,23 @@ pub enum NotStored {
     InTheWay(DiskError),
     /// The bytes were those of another file.
     Changed(DiskError),
+    /// There is no room, neither for it nor for what else is to come.
+    Full(DiskError),
     /// Anything else.
     Other(DiskError),
+}
+
+impl NotStored {
+    /// What the disk has said; nothing, where a file is there.
+    pub fn error(self) -> Option<DiskError> {
+        match self {
+            Self::Exists => None,
+            Self::InTheWay(error)
+            | Self::Changed(error)
+            | Self::Full(error)
+            | Self::Other(error) => Some(error),
+        }
+    }
 }
 
 /// Who has said where a file is.
@@ -384,6 +399,8 @@ pub enum Missed {
     Mismatch(Holder),
     /// It has changed at this holder since that listed it, and no other has it.
     Changed(Holder),
+    /// It changes at this holder again and again: it did not hold still for a fetch.
+    Restless(Holder),
     /// No source is left for the rest of it.
     Unfinished {
         /// What became of the last ones.
@@ -463,6 +480,7 @@ impl Missed {
             | Self::NotAllAsked
             | Self::Busy
             | Self::Changed(_)
+            | Self::Restless(_)
             | Self::Unfinished { .. }
             | Self::Stopping => MissedKind::Unfinished,
             Self::Removed => MissedKind::NotAMember,
@@ -470,7 +488,7 @@ impl Missed {
             | Self::Unreadable
             | Self::TooLarge
             | Self::Unfit(_)
-            | Self::NotStored(NotStored::Other(_)) => MissedKind::Other,
+            | Self::NotStored(NotStored::Full(_) | NotStored::Other(_)) => MissedKind::Other,
         }
     }
 
@@ -498,6 +516,7 @@ impl Missed {
             | Self::Unreadable
             | Self::TooLarge
             | Self::Mismatch(_)
+            | Self::Restless(_)
             | Self::Unfit(_)
             | Self::NotStored(_)
             | Self::Removed

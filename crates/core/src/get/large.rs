@@ -211,7 +211,11 @@ impl LargeFetch {
             there,
             contact,
             sources,
+            changed,
         } = stuck;
+        if let Some(at) = changed {
+            return Missed::Changed(self.holder(at));
+        }
         let only_liars = self.honest(&sources).is_empty();
         match (self.liars.first(), contact) {
             (Some(liar), _) if only_liars => Missed::Mismatch(self.holder(*liar)),

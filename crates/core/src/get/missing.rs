@@ -3,10 +3,12 @@
 //!
 //! When such a name is asked for again is decided in [`again`](super::again).
 
+use thorp_wire::frame::MAX_INLINE;
+
 use super::again::Postponed;
-use super::io::{Ending, FetchId, GetId, Missed, MissedKind, News, Patience};
+use super::io::{Ending, FetchId, GetId, Missed, MissedKind, News, NotStored, Patience};
 use super::plan::Verdict;
-use super::{Action, Candidate, Get, Gets, Step};
+use super::{Action, Candidate, Get, Gets, OnItsWay, Step};
 use crate::time::Instant;
 
 /// What a request has missed.
@@ -22,6 +24,9 @@ impl Gets {
         let Some(coming) = self.fetches.remove(&fetch) else {
             return;
         };
+        if let Missed::NotStored(NotStored::Full(_)) = why {
+            return self.on_full(&coming, why);
+        }
         let name = coming.item.listed.as_str();
         if let Some(get) = self.requests.get_mut(&coming.get) {
             get.coming.remove(&fetch);
@@ -31,10 +36,41 @@ impl Gets {
                 return self.say_what_is_waited_for(coming.get, name, why, coming.late);
             }
         }
+        let why = self.restless(&coming, why);
         self.miss(coming.get, coming.item.listed.to_string(), why);
         let over = self.over(coming.get);
         self.tell(coming.get, News::Lost { fetch, over });
         self.end_if_over(coming.get);
+    }
+
+    /// One that was begun anew because it had changed, and changed again, does not hold
+    /// still.
+    fn restless(&self, coming: &OnItsWay, why: Missed) -> Missed {
+        let get = self.requests.get(&coming.get);
+        let is_impatient = get.is_some_and(|get| get.postponed.is_impatient());
+        match why {
+            why if coming.late.is_none() => why,
+            Missed::Changed(at) => Missed::Restless(at),
+            why @ (Missed::Unfinished { .. } | Missed::NobodyShares(_)) if is_impatient => {
+                let at = coming.holders.first().cloned();
+                at.map_or(why, Missed::Restless)
+            }
+            why => why,
+        }
+    }
+
+    /// What else is to come has no room either: the get ends, and says so once.
+    fn on_full(&mut self, coming: &OnItsWay, why: Missed) {
+        let (id, name) = (coming.get, coming.item.listed.to_string());
+        let get = self.requests.get_mut(&id);
+        let others = get.map(|get| std::mem::take(&mut get.coming));
+        let others: Vec<FetchId> = others.into_iter().flatten().collect();
+        for fetch in &others {
+            self.fetches.remove(fetch);
+            self.large.drop(*fetch);
+        }
+        self.out.push_back(Action::Forget(id, others));
+        self.end(id, Ending::Missed { name, why });
     }
 
     pub(super) fn miss(&mut self, id: GetId, name: String, why: Missed) {
@@ -92,7 +128,11 @@ impl Gets {
             }
         }
         for (id, name, waited) in late {
-            self.miss_at_last(id, name, waited.why, waited.begun.is_some());
+            let why = match waited.why {
+                Missed::Changed(at) if waited.is_unhashed => Missed::Restless(at),
+                why => why,
+            };
+            self.miss_at_last(id, name, why, waited.begun.is_some());
             self.end_if_over(id);
         }
     }
@@ -132,14 +172,24 @@ impl Gets {
         candidate: Candidate,
     ) -> Option<Candidate> {
         let get = self.requests.get_mut(&id)?;
-        let waited = get.postponed.take(&candidate.asked)?;
+        let mut waited = get.postponed.take(&candidate.asked)?;
         let Candidate {
             asked,
             mut verdict,
             is_looked_at,
         } = candidate;
+        let has_changed = matches!(waited.why, Missed::Changed(_));
         match &mut verdict {
             Verdict::Choose { .. } | Verdict::Folder => {}
+            // Its holder said that it has this no more, and the listing comes after that.
+            Verdict::Take(planned)
+                if has_changed
+                    && waited.begun == Some(planned.item.content)
+                    && planned.item.content.length > MAX_INLINE =>
+            {
+                get.postponed.put_back(now, asked, waited);
+                return None;
+            }
             // Another file that goes by its name is not the one that was begun, and in
             // doubt only another content is news.
             Verdict::Take(planned)
@@ -161,6 +211,7 @@ impl Gets {
                 return None;
             }
             Verdict::Take(_) | Verdict::Miss(_) => {
+                waited.is_unhashed = matches!(verdict, Verdict::Miss(Missed::StillHashing { .. }));
                 get.postponed.put_back(now, asked, waited);
                 return None;
             }

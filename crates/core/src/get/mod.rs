@@ -361,6 +361,12 @@ impl Gets {
         self.requests.contains_key(&get)
     }
 
+    /// Files of a get that are on their way.
+    pub fn coming(&self, get: GetId) -> impl Iterator<Item = FetchId> {
+        let get = self.requests.get(&get);
+        get.into_iter().flat_map(|get| get.coming.iter().copied())
+    }
+
     /// Whether anything is to be done.
     pub fn has_output(&self) -> bool {
         !self.out.is_empty()

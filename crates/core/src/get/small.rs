@@ -11,9 +11,11 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use thorp_wire::frame::{Find, Found, Holder, Query, Reason};
+use thorp_wire::merkle::{Hash, leaf_hash};
 use thorp_wire::{Content, PeerId};
 
 use super::io::{FetchId, Missed};
+use crate::swarm::Awaited;
 use crate::time::Instant;
 use server::{Ask, MUTE, SILENT, Server};
 
@@ -208,6 +210,28 @@ impl Fetches {
             State::Asking { holder, .. } => Some(holder.id),
             State::Waiting | State::Widening { .. } | State::Storing { .. } => None,
         }
+    }
+
+    /// From which holders these are awaited, and since when these have sent no byte of any
+    /// file; nothing, where no holder is asked for one of them.
+    pub fn awaited(&self, now: Instant, files: impl Iterator<Item = FetchId>) -> Option<Awaited> {
+        let mut from: BTreeMap<PeerId, Holder> = BTreeMap::new();
+        let mut came = None;
+        for file in files {
+            if let Some(Fetch {
+                state: State::Asking { holder, ask, .. },
+                ..
+            }) = self.wanted.get(&file)
+            {
+                let server = self.servers.get(&holder.id);
+                came = came.max(server.map(|server| server.delivered_or_asked(*ask)));
+                from.entry(holder.id).or_insert_with(|| holder.clone());
+            }
+        }
+        Some(Awaited {
+            silent: now - came?,
+            from: from.into_values().collect(),
+        })
     }
 
     /// Whether any file is awaited from this member.
@@ -433,7 +457,8 @@ impl Fetches {
             let files = servers.get(&holder.id).map_or(0, Server::files);
             let crowded = !has_room(servers, now, holder.id, fetch.content);
             let unlinked = !linked(holder.id);
-            (repute(holder), crowded, unlinked, files)
+            let turn = turn(fetch.content, holder.id);
+            (repute(holder), crowded, unlinked, files, turn)
         };
         let easiest = (0..fetch.untried.len()).min_by_key(|i| burden(&fetch.untried[*i]));
         // Before one is asked that has sent nothing, others are looked for.
@@ -646,6 +671,13 @@ fn who_else(content: Content) -> Find {
 /// A holder of a part of a file cannot send it whole.
 fn has_all(holder: &Holder) -> bool {
     !holder.partial
+}
+
+/// Among equals another holder comes first for each content, or the one with the lowest id
+/// would be asked first for all of them.
+fn turn(content: Content, holder: PeerId) -> Hash {
+    let both = [*content.root.as_bytes(), *holder.as_bytes()];
+    leaf_hash(both.as_flattened())
 }
 
 /// Whether this holder may be asked for this one now.

@@ -147,6 +147,7 @@ fn event(how: u8) -> LargeEvent {
             there: u64::from(how % 2),
             contact: [Contact::None, Contact::Reached, Contact::Session][usize::from(how % 3)],
             sources: vec![holder(how % 4).id],
+            changed: (how > 200).then(|| holder(how % 4).id),
         }),
         6 => LargeEvent::Complete {
             sources: vec![holder(how % 5).id],

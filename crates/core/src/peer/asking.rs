@@ -23,6 +23,7 @@ use crate::lookup::{
 use crate::matching::Pattern;
 use crate::spared::Lookups;
 use crate::survey::Subject;
+use crate::swarm::Awaited;
 use crate::time::Instant;
 
 /// How many neighbours are asked about a name that is not in memory.
@@ -91,6 +92,11 @@ impl Peer {
         let fetch = self.content_came(now, link, request);
         self.advance(now, false);
         self.gets.claimed(fetch?)
+    }
+
+    /// From which holders small files of a get are awaited, if any is.
+    pub fn awaited(&self, now: Instant, get: GetId) -> Option<Awaited> {
+        self.fetches.awaited(now, self.gets.coming(get))
     }
 
     /// Carries out the requests of the gets until there are none left.

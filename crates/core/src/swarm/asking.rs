@@ -202,6 +202,7 @@ impl Swarm {
         if let Some(session) = self.sessions.get_mut(&id) {
             session.heard = now;
             session.pipeline.flowing(bytes);
+            self.came = now;
             self.received += u64::from(bytes);
             self.revive(id);
         }
@@ -217,6 +218,7 @@ impl Swarm {
             return false;
         };
         self.received += untold;
+        self.came = now;
         self.pieces.release(block);
         let claimed = self.pieces.claim(block);
         if claimed {
@@ -263,9 +265,11 @@ impl Swarm {
         block: Block,
         leaves: &[[u8; 32]],
     ) {
+        let mut is_of_use = true;
         let peer = if let Some(session) = self.sessions.get_mut(&id) {
             session.written(block).then_some(session.peer)
         } else if let Some((peer, blocks)) = self.ended.get_mut(&id) {
+            is_of_use = !self.suspects.has_changed(*peer);
             blocks.remove(&block).then_some(*peer)
         } else {
             None
@@ -279,6 +283,11 @@ impl Swarm {
             .is_some_and(|(_, blocks)| blocks.is_empty())
         {
             self.ended.remove(&id);
+        }
+        if !is_of_use {
+            self.pieces.unclaim(block);
+            self.wake = true;
+            return;
         }
         self.sources.on_kept(peer, block.length());
         if self.pieces.on_block_written(block, leaves, peer) {

@@ -20,6 +20,8 @@
 //! them in their own order, independently of messages. It stops reading from a peer that does not
 //! read what is sent to it, which bounds the send queue.
 
+use std::time::Duration;
+
 use crate::bound::Account;
 use thorp_wire::frame::Holder;
 use thorp_wire::layout::{Block, Piece};
@@ -246,6 +248,8 @@ pub struct Stuck {
     pub contact: Contact,
     /// The peers that sent verified data, the largest share first.
     pub sources: Vec<PeerId>,
+    /// The source whose file has changed, where that is why.
+    pub changed: Option<PeerId>,
 }
 
 /// How close to a session this peer got with any holder of a file.
@@ -268,6 +272,15 @@ pub enum Why {
     Useless(String),
     /// This peer stops.
     Stopping(String),
+}
+
+/// Whom a fetch waits for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Awaited {
+    /// These should send something.
+    pub from: Vec<Holder>,
+    /// How long no byte has come from any of them.
+    pub silent: Duration,
 }
 
 /// The progress of a fetch.

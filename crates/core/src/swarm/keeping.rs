@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
+use thorp_wire::PeerId;
+
 use crate::time::Instant;
 
 use super::Swarm;
 use super::choke;
 use super::io::{Output, SessionId, Stuck, Why};
 use super::session::{SILENT, Session};
+use super::sources::PATIENCE;
 
 /// How often the sessions are checked while pieces are missing.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -17,6 +20,9 @@ const SILENT_FOR_LONG: Duration = Duration::from_secs(30);
 const CHOKED_FOR_LONG: Duration = Duration::from_mins(2);
 /// A session that neither end uses may be closed after this long to make room.
 const IDLE: Duration = Duration::from_secs(30);
+/// A fetch of which no source has a piece any more is given up after this long: meanwhile
+/// another holder may be found.
+const CHANGED: Duration = Duration::from_secs(3);
 /// How often the slowest source is exchanged for a holder that was not tried yet.
 pub const SWAP_EVERY: Duration = Duration::from_secs(30);
 /// A piece that must come from one session alone may take this long, or this many times as long as
@@ -38,6 +44,7 @@ impl Swarm {
             return;
         }
         self.mark_silent(now);
+        self.judge_the_silent(now);
         self.reassign_slow_pieces(now);
         if now >= self.next_swap {
             self.next_swap = now + SWAP_EVERY;
@@ -50,15 +57,37 @@ impl Swarm {
         let mut sessions = self.sessions.iter();
         let hope = sessions
             .any(|(id, session)| self.is_hopeful(now, session) && !self.hashes.has_failed(*id));
-        if let Some(reason) = self.sources.why_stuck(now, hope) {
+        let changed = self.changed_at(now);
+        let (hope, patience) = match changed {
+            Some(_) => (false, CHANGED),
+            None => (hope, PATIENCE),
+        };
+        if let Some(reason) = self.sources.why_stuck(now, hope, patience) {
             self.outputs.push_back(Output::Stuck(Stuck {
                 reason,
                 there: self.pieces.verified(),
                 contact: self.sources.contact(),
                 sources: self.source_ids(),
+                changed,
             }));
         }
         self.wake = true;
+    }
+
+    /// A source whose file has changed, where that takes a piece with it that no other
+    /// session has: what is left to fetch would not make the file.
+    fn changed_at(&self, now: Instant) -> Option<PeerId> {
+        let comes = |piece: u32| {
+            let mut sessions = self.sessions.values();
+            sessions.any(|session| session.offers(piece) && self.is_hopeful(now, session))
+        };
+        let mut changed = self.suspects.changed();
+        changed
+            .find(|(peer, piece)| {
+                let is_missing = !self.pieces.had().has(*piece) && !comes(*piece);
+                is_missing && !self.sources.is_liar(*peer)
+            })
+            .map(|(peer, _)| peer)
     }
 
     pub(super) fn dial(&mut self, now: Instant) {

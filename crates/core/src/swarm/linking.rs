@@ -136,6 +136,7 @@ impl Swarm {
         }
         self.hashes.closed(id);
         self.doubts.closed(id);
+        let unproven = self.suspects.closed(id);
         if self.by_peer.get(&session.peer) == Some(&id) {
             self.by_peer.remove(&session.peer);
         }
@@ -148,6 +149,9 @@ impl Swarm {
         self.sources.disconnected(now, session.peer, was, reason);
         self.turn = None;
         self.wake = true;
+        for (piece, peer) in unproven {
+            self.cannot_prove(now, piece, peer);
+        }
         if session.wants && !session.choking {
             self.rechoke(now, None);
         }

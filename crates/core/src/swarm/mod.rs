@@ -10,6 +10,7 @@
 //! picker     which piece to begin next: the rarest first
 //! hashes     the expected hashes of the pieces
 //! doubts     which leaf of a wrong piece is wrong
+//! suspects   whether the source of a wrong leaf lies
 //! pipeline   how much to ask of one source at once
 //! session    the state of one connection
 //! choke      which peers are served when many want bytes
@@ -37,6 +38,7 @@ pub(crate) mod pipeline;
 mod proving;
 mod session;
 mod sources;
+mod suspects;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -49,7 +51,8 @@ use crate::bound::SharedBound;
 use crate::time::Instant;
 
 pub use io::{
-    Config, Contact, Have, Input, Offer, Output, SessionId, Stuck, SwarmLimits, SwarmProgress, Why,
+    Awaited, Config, Contact, Have, Input, Offer, Output, SessionId, Stuck, SwarmLimits,
+    SwarmProgress, Why,
 };
 
 use doubts::Doubts;
@@ -58,6 +61,7 @@ use picker::{Picker, Turn};
 use pieces::Pieces;
 use session::{Consequence, Serving, Session};
 use sources::Sources;
+use suspects::Suspects;
 
 /// Why a swarm cannot be made for a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -86,6 +90,7 @@ pub struct Swarm {
     picker: Picker,
     hashes: Hashes,
     doubts: Doubts,
+    suspects: Suspects,
     sources: Sources,
     sessions: BTreeMap<SessionId, Session>,
     /// The account charged for each of their places.
@@ -107,6 +112,8 @@ pub struct Swarm {
     /// checked.
     wake: bool,
     received: u64,
+    /// When the last of that came; before, when the fetch began.
+    came: Instant,
     next_look: Instant,
     next_choke: Instant,
     next_swap: Instant,
@@ -153,6 +160,7 @@ impl Swarm {
             pieces,
             hashes,
             doubts: Doubts::default(),
+            suspects: Suspects::default(),
             sources: Sources::new(now, config.me),
             sessions: BTreeMap::new(),
             places: SharedBound::new(config.limits.sessions as u64),
@@ -169,6 +177,7 @@ impl Swarm {
             turn: None,
             wake: false,
             received: 0,
+            came: now,
             next_look: now,
             next_choke: now + choke::EVERY,
             next_swap: now + keeping::SWAP_EVERY,
@@ -270,6 +279,23 @@ impl Swarm {
             received: self.received,
             sources: u32::try_from(asked.count()).unwrap_or(u32::MAX),
             busy: self.sources.busy(),
+        }
+    }
+
+    /// Whom it waits for: those that were asked, or may be; where there is no session, those
+    /// that are dialled.
+    pub fn awaited(&self, now: Instant) -> Awaited {
+        let may_send = |session: &&Session| session.asked_number() > 0 || session.gives_hope(now);
+        let sessions = self.sessions.values().filter(may_send);
+        let mut from: Vec<_> = sessions
+            .map(|session| self.sources.holder(session.peer))
+            .collect();
+        if from.is_empty() {
+            from = self.sources.without_session();
+        }
+        Awaited {
+            from,
+            silent: now - self.came,
         }
     }
 

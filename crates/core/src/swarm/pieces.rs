@@ -357,6 +357,18 @@ impl Pieces {
         liars
     }
 
+    /// Drops the leaves that this peer sent, of all begun pieces: what they were compared
+    /// with is not what it has.
+    pub fn drop_sent_by(&mut self, peer: PeerId) {
+        let begun: Vec<u32> = self.begun.keys().copied().collect();
+        for piece in begun {
+            if let Some(begun) = self.begun.get_mut(&piece) {
+                begun.forget_sent_by(peer);
+            }
+            self.settle(piece);
+        }
+    }
+
     /// Starts to fetch a doubted piece again, as a whole and from one session alone, because no
     /// peer told which leaves are wrong.
     pub fn start_alone(&mut self, piece: u32) {
@@ -447,6 +459,18 @@ impl Begun {
         };
         let senders: BTreeSet<PeerId> = self.leaves.iter().filter_map(sender).collect();
         senders.into_iter().collect()
+    }
+
+    fn forget_sent_by(&mut self, peer: PeerId) {
+        let place = self.senders.iter().position(|sender| *sender == peer);
+        for leaf in &mut self.leaves {
+            if let LeafState::There { sender, .. } = leaf.state
+                && Some(usize::from(sender)) == place
+            {
+                leaf.state = LeafState::Absent;
+                self.doubted = false;
+            }
+        }
     }
 
     /// Drops the leaves that are present. Asked and claimed leaves stay so.

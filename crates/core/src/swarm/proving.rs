@@ -1,5 +1,6 @@
 //! Verifies received data, and data found on disk, against the hashes.
 
+use thorp_wire::PeerId;
 use thorp_wire::layout::Piece;
 use thorp_wire::merkle;
 use thorp_wire::session::{HashRange, Message};
@@ -8,7 +9,7 @@ use crate::time::Instant;
 
 use super::doubts::Next;
 use super::hashes::Worth;
-use super::io::{Output, SessionId};
+use super::io::{Output, SessionId, Why};
 use super::pieces::Verdict;
 use super::{Swarm, Zeros};
 
@@ -126,7 +127,11 @@ impl Swarm {
     /// Handles the leaf hashes of a piece in doubt.
     fn leaves_came(&mut self, now: Instant, id: SessionId, range: HashRange, hashes: &[[u8; 32]]) {
         let piece = range.index / self.layout.leaves_per_piece();
-        if self.leaf_range(piece) != Some(range) || !self.doubts.awaits(id, piece) {
+        if self.leaf_range(piece) != Some(range) {
+            return;
+        }
+        let suspect = self.suspects.take(piece, id);
+        if suspect.is_none() && !self.doubts.awaits(id, piece) {
             return;
         }
         let Some(hash) = self.hashes.of(piece) else {
@@ -136,9 +141,50 @@ impl Swarm {
             self.doubts.refused(id, piece);
             return self.blame_session(now, id);
         };
+        // One that has the piece, and sent something else, lied.
+        let itself = self.sessions.get(&id).map(|session| session.peer);
         self.doubts.resolved(piece);
-        for liar in self.pieces.sort_out(piece, leaves) {
-            self.blame(now, liar);
+        let mut wrong = self.pieces.sort_out(piece, leaves);
+        wrong.extend(suspect);
+        for peer in wrong {
+            if Some(peer) == itself {
+                self.blame(now, peer);
+            } else {
+                self.suspect(now, piece, peer);
+            }
+        }
+        self.wake = true;
+    }
+
+    /// This source sent wrong leaves of a piece: it is asked for what it has there.
+    fn suspect(&mut self, now: Instant, piece: u32, peer: PeerId) {
+        let Some(id) = self.by_peer.get(&peer).copied() else {
+            return self.cannot_prove(now, piece, peer);
+        };
+        // It was believed once.
+        if self.suspects.has_changed(peer) {
+            return self.blame(now, peer);
+        }
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.deny(piece);
+        }
+        self.pieces.abandon(piece, id);
+        if let Some(range) = self.leaf_range(piece)
+            && self.suspects.add(now, piece, peer, id)
+        {
+            self.send(id, Message::HashRequest(range));
+        }
+    }
+
+    /// This source has not the piece that it lists: its file has changed. No leaf of it is
+    /// of use.
+    pub(super) fn cannot_prove(&mut self, now: Instant, piece: u32, peer: PeerId) {
+        let is_news = !self.suspects.has_changed(peer);
+        self.suspects.cannot_prove(piece, peer);
+        self.pieces.drop_sent_by(peer);
+        if let Some(id) = self.by_peer.get(&peer).copied().filter(|_| is_news) {
+            let why = "its file has changed";
+            self.drop_session(now, id, Why::Useless(why.into()));
         }
         self.wake = true;
     }
@@ -148,6 +194,16 @@ impl Swarm {
         self.hashes.refused(now, id, &range);
         self.wake |= self.doubts.awaits(id, piece);
         self.doubts.refused(id, piece);
+        if let Some(peer) = self.suspects.take(piece, id) {
+            self.cannot_prove(now, piece, peer);
+        }
+    }
+
+    /// Sources that were asked for leaves and do not answer have nothing to prove with.
+    pub(super) fn judge_the_silent(&mut self, now: Instant) {
+        for (piece, peer) in self.suspects.take_silent(now) {
+            self.cannot_prove(now, piece, peer);
+        }
     }
 
     fn blame_session(&mut self, now: Instant, id: SessionId) {
@@ -170,8 +226,8 @@ impl Swarm {
                 self.tell_verified(piece);
             }
             Verdict::Bad(senders) => {
-                if let [liar] = senders.as_slice() {
-                    self.blame(now, *liar);
+                if let [sender] = senders.as_slice() {
+                    self.suspect(now, number, *sender);
                 } else {
                     self.doubts.add(number);
                 }

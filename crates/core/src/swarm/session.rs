@@ -186,6 +186,11 @@ impl Session {
         self.wanted as usize > denied
     }
 
+    /// It has not that piece, though it said so.
+    pub fn deny(&mut self, piece: u32) {
+        self.denied.insert(piece);
+    }
+
     /// Sets whether a piece must not be requested from it.
     pub fn bar(&mut self, piece: u32, barred: bool) {
         if barred {

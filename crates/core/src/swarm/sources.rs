@@ -251,6 +251,28 @@ impl Sources {
         self.known.get(&peer).is_some_and(|source| source.lied)
     }
 
+    /// As it was named; a source that has connected by itself may never have been.
+    pub fn holder(&self, peer: PeerId) -> Holder {
+        let named = self
+            .known
+            .get(&peer)
+            .and_then(|source| source.holder.clone());
+        named.unwrap_or_else(|| Holder {
+            id: peer,
+            name: None,
+            addresses: Vec::new(),
+            partial: false,
+        })
+    }
+
+    /// Those that may be connected to, and are not.
+    pub fn without_session(&self) -> Vec<Holder> {
+        let is_away =
+            |source: &&Source| !source.lied && !matches!(source.state, State::Connected { .. });
+        let away = self.known.values().filter(is_away);
+        away.filter_map(|source| source.holder.clone()).collect()
+    }
+
     /// Returns how many attempts with the peer failed in a row.
     pub fn failures(&self, peer: PeerId) -> u32 {
         self.known.get(&peer).map_or(0, |source| source.failures)
@@ -271,9 +293,9 @@ impl Sources {
         self.widen_at
     }
 
-    /// Returns why the fetch is stuck, for the user, once there has been no hope for [`PATIENCE`].
+    /// Returns why the fetch is stuck, for the user, once there has been no hope for `patience`.
     /// To be called regularly with whether any connection may bring missing data.
-    pub fn why_stuck(&mut self, now: Instant, hope: bool) -> Option<String> {
+    pub fn why_stuck(&mut self, now: Instant, hope: bool, patience: Duration) -> Option<String> {
         let dialling = |source: &Source| source.state == State::Dialling && source.failures == 0;
         let waits = |source: &Source| source.busy && !source.lied;
         if hope
@@ -287,7 +309,7 @@ impl Sources {
             return None;
         }
         let since = *self.hopeless_since.get_or_insert(now);
-        if self.stuck || now - since < PATIENCE {
+        if self.stuck || now - since < patience {
             return None;
         }
         self.stuck = true;
@@ -360,15 +382,18 @@ mod tests {
             sources.is_busy(at(seconds), peer(1));
             assert_eq!(sources.busy(), 1);
             assert_eq!(sources.dial(at(seconds + wait - 1), &limits), []);
-            assert_eq!(sources.why_stuck(at(seconds + wait - 1), false), None);
+            assert_eq!(
+                sources.why_stuck(at(seconds + wait - 1), false, PATIENCE),
+                None
+            );
             seconds += wait;
         }
         // Once the holder is unreachable, that becomes the reason.
         assert_eq!(sources.dial(at(seconds), &limits).len(), 1);
         sources.dial_failed(at(seconds), peer(1), "gone");
         assert_eq!(sources.busy(), 0);
-        assert_eq!(sources.why_stuck(at(seconds), false), None);
-        let stuck = sources.why_stuck(at(seconds + 10), false);
+        assert_eq!(sources.why_stuck(at(seconds), false, PATIENCE), None);
+        let stuck = sources.why_stuck(at(seconds + 10), false, PATIENCE);
         assert!(stuck.is_some_and(|why| why.ends_with("gone")));
     }
 
@@ -464,16 +489,18 @@ mod tests {
     #[test]
     fn after_ten_seconds_without_hope_the_reason_is_told_once() {
         let mut sources = sources(vec![holder(1, false)]);
-        assert_eq!(sources.why_stuck(at(0), true), None);
+        assert_eq!(sources.why_stuck(at(0), true, PATIENCE), None);
         dialled(&mut sources, at(0), 9);
         sources.dial_failed(at(1), peer(1), "refused");
-        assert_eq!(sources.why_stuck(at(1), false), None);
-        let reason = sources.why_stuck(at(11), false).expect("there is no hope");
+        assert_eq!(sources.why_stuck(at(1), false, PATIENCE), None);
+        let reason = sources
+            .why_stuck(at(11), false, PATIENCE)
+            .expect("there is no hope");
         assert!(reason.contains("refused"), "{reason}");
-        assert_eq!(sources.why_stuck(at(30), false), None);
-        assert_eq!(sources.why_stuck(at(31), true), None);
-        assert_eq!(sources.why_stuck(at(32), false), None);
-        assert!(sources.why_stuck(at(42), false).is_some());
+        assert_eq!(sources.why_stuck(at(30), false, PATIENCE), None);
+        assert_eq!(sources.why_stuck(at(31), true, PATIENCE), None);
+        assert_eq!(sources.why_stuck(at(32), false, PATIENCE), None);
+        assert!(sources.why_stuck(at(42), false, PATIENCE).is_some());
     }
 
     #[test]

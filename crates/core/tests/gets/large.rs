@@ -79,6 +79,7 @@ fn a_large_file_that_gets_no_further_is_missed_for_what_is_known_of_its_holders(
             there,
             contact,
             sources: sources.to_vec(),
+            changed: None,
         })
     };
     let reason = || "gone".to_owned();

@@ -2,7 +2,7 @@
 
 use thorp_core::get::{DiskError, Ending, Existing, Missed, MissedKind, NotStored, Request};
 
-use super::{exists, failed, fetched, get, missed, village};
+use super::{SECOND, exists, failed, fetched, get, missed, village};
 use crate::support::{TRACKER, name_of, request};
 
 #[test]
@@ -177,4 +177,39 @@ fn a_disk_that_takes_nothing_is_the_reason() {
         let (_, end) = get(&mut village, one, request);
         assert_eq!(end, missed(name, Missed::NotStored(full)));
     }
+}
+
+#[test]
+fn a_disk_that_is_full_ends_a_get_of_many_at_once_and_is_said_once() {
+    let names: Vec<String> = (0..200).map(|n| format!("{n:03}")).collect();
+    let files: Vec<_> = names.iter().map(|name| (&**name, &**name)).collect();
+    let (mut village, one, others) = village(&[&files]);
+    village.host(one).slow_disk = true;
+    let id = village.want(one, request(&["*"]));
+    village.run(SECOND);
+    village.disk_is_done(one);
+    village.run(SECOND);
+    // Some fit, and what comes next does not.
+    assert!(village.disk_is_done(one) > 0);
+    let full = NotStored::Full(DiskError(9));
+    for name in &names {
+        village.host(one).blocked.insert(name_of(name), full);
+    }
+    village.run(SECOND);
+    assert!(
+        village.disk_is_done(one) > 1,
+        "several at once have no room"
+    );
+    let Some(Ending::Missed { why, .. }) = village.ended(one, id) else {
+        panic!("it has not ended");
+    };
+    assert_eq!(why, Missed::NotStored(full));
+    assert_eq!(why.kind(), MissedKind::Other);
+    assert_eq!(failed(&mut village, one, id), []);
+    let here = fetched(&mut village, one, id).len();
+    assert!(0 < here && here < names.len(), "{here}");
+    // No holder is asked for the rest.
+    let asked = village.received(others[0], "Get");
+    village.run(60 * SECOND);
+    assert_eq!(village.received(others[0], "Get"), asked);
 }

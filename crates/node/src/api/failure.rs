@@ -123,6 +123,9 @@ pub enum Failure {
         path: PathBuf,
         /// Why the file cannot be stored.
         obstacle: Obstacle,
+        /// Where the disk is full: what is missing there.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        room: Option<NoRoom>,
     },
 
     /// The tracker cannot be asked.
@@ -330,6 +333,17 @@ impl Obstacle {
     }
 }
 
+/// A disk that is full.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NoRoom {
+    /// Where its file system is mounted.
+    pub file_system: PathBuf,
+    /// Bytes that it takes yet.
+    pub free: u64,
+    /// Bytes that are still to come.
+    pub needed: u64,
+}
+
 /// Why a file that other peers share cannot be fetched.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -365,6 +379,11 @@ pub enum Miss {
         /// The holder.
         at: Member,
     },
+    /// It changes at a holder again and again: it did not hold still for a fetch.
+    Restless {
+        /// The holder.
+        at: Member,
+    },
     /// No holder is left to send the rest of the file.
     Unfinished {
         /// Why the last holder cannot send it.
@@ -387,6 +406,7 @@ impl Miss {
             Self::StillHashing { .. }
             | Self::Busy
             | Self::Changed { .. }
+            | Self::Restless { .. }
             | Self::Unfinished { .. } => ErrorKind::Unfinished,
             Self::Unreadable | Self::TooLarge | Self::Unfit { .. } => ErrorKind::Other,
             Self::Unreachable { .. } | Self::Silent { .. } => ErrorKind::Network,

@@ -214,7 +214,7 @@ pub struct Hashing {
 }
 
 /// The progress of a get.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
     /// The number of files that have arrived or failed.
     pub files: u64,
@@ -233,6 +233,12 @@ pub struct Progress {
     /// The number of members that are too busy to send pieces now and will be asked again.
     #[serde(default)]
     pub busy: u32,
+    /// Where nothing comes: seconds since the last byte.
+    #[serde(default)]
+    pub silent: Option<u64>,
+    /// Whom it waits for then, the first of them; none, where a holder is to come back.
+    #[serde(default)]
+    pub waiting_for: Vec<Member>,
 }
 
 /// A file that has arrived.

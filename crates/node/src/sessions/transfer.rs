@@ -9,7 +9,7 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 
 use thorp_core::bound::Account;
-use thorp_core::swarm::{Input, Offer, Output, SessionId, Stuck, Swarm, SwarmProgress};
+use thorp_core::swarm::{Awaited, Input, Offer, Output, SessionId, Stuck, Swarm, SwarmProgress};
 use thorp_core::time::Instant;
 use thorp_disk::DiskThread;
 use thorp_files::store::StoreError;
@@ -141,6 +141,11 @@ impl Transfer {
 
     pub fn progress(&self) -> SwarmProgress {
         self.lock().swarm.progress()
+    }
+
+    /// Whom it waits for.
+    pub fn awaited(&self) -> Awaited {
+        self.lock().swarm.awaited(self.now())
     }
 
     /// The members that sent what was kept, and how much, the most first.

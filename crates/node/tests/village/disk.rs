@@ -10,7 +10,9 @@ use thorp_node::api::{Command, ErrorKind, Event, Failure, Obstacle};
 use thorp_wire::session::{Message, Span};
 
 use super::mallory::{Mallory, entry};
-use super::support::{Village, Villager, answer, bytes, files_in, named, part_in, read, within};
+use super::support::{
+    Answer, Village, Villager, answer, bytes, files_in, named, part_in, read, within,
+};
 use super::teller::{File, Holder, LONG, Manner, Teller, long};
 
 const MIB: usize = 1024 * 1024;
@@ -31,11 +33,7 @@ async fn a_disk_that_runs_full_ends_the_fetch_and_what_there_is_is_taken_up_when
     };
     let elm = village.peer("elm", &[]).await;
     let answer = elm.get_name("*").await;
-    assert!(answer.end.is_err(), "{:?}", answer.end);
-    let full = answer.events.iter().any(|event| {
-        matches!(event, Event::Failed { failure, .. } if *obstacle(failure) == Obstacle::Full)
-    });
-    assert!(full, "{:?}", answer.events);
+    is_full_and_said_once(&answer, &share, LONG as u64);
     disk.remount("size=32m");
     let again = elm.get_name("*").await.done();
     assert_eq!(again.fetched().len(), 2);
@@ -45,6 +43,51 @@ async fn a_disk_that_runs_full_ends_the_fetch_and_what_there_is_is_taken_up_when
         assert!(read(&elm.dir, name) == *bytes, "{name}");
     }
     elm.stop().await;
+}
+
+#[tokio::test]
+async fn two_hundred_small_files_that_do_not_fit_are_said_once_and_come_when_there_is_room() {
+    let village = Village::new().await;
+    let names: Vec<String> = (0..200).map(|n| format!("{n:03}")).collect();
+    let files: Vec<_> = (0..200).map(|n| bytes(n, 100_000)).collect();
+    let slices: Vec<(&str, &[u8])> = names
+        .iter()
+        .zip(&files)
+        .map(|(name, bytes)| (name.as_str(), &**bytes))
+        .collect();
+    let _oak = village.peer("oak", &slices).await;
+    let share = village.share_of("elm");
+    let Some(disk) = Disk::new("two_hundred_small_files", &share, "size=8m") else {
+        return;
+    };
+    let elm = village.peer("elm", &[]).await;
+    let answer = elm.get_name("*").await;
+    is_full_and_said_once(&answer, &share, 200 * 100_000);
+    let here = answer.fetched().len();
+    assert!(here > 10, "{here}");
+    disk.remount("size=32m");
+    assert_eq!(elm.get_name("*").await.done().fetched().len(), 200);
+    assert!(read(&elm.dir, "199") == files[199]);
+    elm.stop().await;
+}
+
+/// The get ends with it: what is missing, at most so many bytes, and where.
+#[track_caller]
+fn is_full_and_said_once(answer: &Answer, disk: &Path, most: u64) {
+    let Failure::Unstorable {
+        path,
+        obstacle: Obstacle::Full,
+        room: Some(room),
+    } = answer.failed(ErrorKind::Other)
+    else {
+        panic!("{:?}", answer.end);
+    };
+    assert!(path.starts_with(disk), "{}", path.display());
+    assert_eq!(room.file_system, disk);
+    assert!(0 < room.needed && room.needed < 2 * most, "{room:?}");
+    assert!(room.free < room.needed, "{room:?}");
+    let failed = |event: &&Event| matches!(event, Event::Failed { .. });
+    assert_eq!(answer.events.iter().filter(failed).count(), 0);
 }
 
 #[tokio::test]
@@ -145,6 +188,7 @@ async fn a_share_that_may_not_be_written_any_more_ends_the_fetch_and_the_part_st
     let denied = Failure::Unstorable {
         path: elm.dir.join("f"),
         obstacle: Obstacle::Denied,
+        room: None,
     };
     assert_eq!(*failure, denied);
     assert!(!elm.dir.join("f").exists());

@@ -9,6 +9,7 @@
 //! counting  how many messages it takes
 //! large     files in pieces: from one, from many, after an interruption
 //! liars     the same from members that lie, stall or say nothing
+//! changing  files that are written to in ways that show late
 //! disk      what becomes of them when the disk under them changes
 //! bad       members that lie, flood, stall or talk nonsense
 //! clocks    what is said where two clocks do not agree
@@ -21,6 +22,7 @@
 //! is far beyond what it takes.
 
 mod bad;
+mod changing;
 mod clocks;
 mod comings;
 mod counting;

@@ -1,7 +1,7 @@
 //! What went wrong: what, with which thing, and what to do now.
 
 use thorp_node::api::{
-    Doubt, ErrorKind, Failure, Gap, Get, Inquiry, MemberRole, Miss, Obstacle, Trouble,
+    Doubt, ErrorKind, Failure, Gap, Get, Inquiry, MemberRole, Miss, NoRoom, Obstacle, Trouble,
 };
 
 use super::{NOBODY, REMOVED, SAME_NAME, called, escaped, named, one_line};
@@ -78,7 +78,12 @@ pub fn failure(failure: &Failure) -> String {
              Ask for it alone and give it another one: --as NEWNAME",
             named(name)
         ),
-        Failure::Unstorable { path, obstacle } => unstorable(&escaped(path), obstacle),
+        Failure::Unstorable {
+            path,
+            room: Some(room),
+            ..
+        } => no_room(&escaped(path), room),
+        Failure::Unstorable { path, obstacle, .. } => unstorable(&escaped(path), obstacle),
         Failure::NoTracker { inquiry, trouble } => no_tracker(*inquiry, trouble.as_ref()),
         Failure::NotAnswering {
             process,
@@ -236,6 +241,11 @@ fn missed(name: &str, miss: &Miss) -> String {
             "{name} has changed at {} while it was fetched. Run it again for the new one.",
             called(at)
         ),
+        Miss::Restless { at } => format!(
+            "{name} is being written at {} all the time: it did not hold still while it was \
+             fetched. Try again when that has ended.",
+            called(at)
+        ),
         Miss::Unfinished { why, there, of } => format!(
             "Nobody is left to send the rest of {name} ({}). What has come ({} of {}) is kept: \
              ask for it again when somebody shares it.",
@@ -351,6 +361,22 @@ pub(super) fn disk_failed(action: &str, path: &str, obstacle: &Obstacle) -> Stri
         obstacle => return unstorable(path, obstacle),
     };
     format!("cannot {action} {path}, {why}")
+}
+
+fn no_room(path: &str, room: &NoRoom) -> String {
+    let NoRoom {
+        file_system,
+        free,
+        needed,
+    } = room;
+    format!(
+        "{path} does not fit, the disk is full: {} are still to come, and the file system at {} \
+         has {} left. Make room there, or name another directory (-o DIR), and ask again: what \
+         has come is kept.",
+        size(*needed),
+        escaped(file_system),
+        size(*free)
+    )
 }
 
 fn no_tracker(inquiry: Inquiry, why: Option<&Trouble>) -> String {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use thorp_node::address::NetAddress;
 use thorp_node::api::{
-    ErrorKind, Failure, Gap, Inquiry, MemberRole, Miss, Note, Obstacle, Trouble, Warning,
+    ErrorKind, Failure, Gap, Inquiry, MemberRole, Miss, NoRoom, Note, Obstacle, Trouble, Warning,
 };
 use thorp_node::backup::BackupError;
 use thorp_node::clock::Apart;
@@ -123,6 +123,7 @@ fn failures() -> Vec<(Failure, &'static str)> {
             Failure::Unstorable {
                 path: path(),
                 obstacle: Obstacle::Denied,
+                room: None,
             },
             "/home/oak/f cannot be written: check the directory's permissions",
         ),
@@ -385,9 +386,34 @@ fn where_a_file_cannot_be_put_is_said_with_the_way_out() {
             "/home/oak/f cannot be written (it burns)",
         ),
     ] {
-        let path = path();
-        assert_eq!(failure(&Failure::Unstorable { path, obstacle }), sentence);
+        let (path, room) = (path(), None);
+        let unstorable = Failure::Unstorable {
+            path,
+            obstacle,
+            room,
+        };
+        assert_eq!(failure(&unstorable), sentence);
     }
+}
+
+#[test]
+fn of_a_full_disk_it_is_said_what_is_missing_where_and_what_to_do() {
+    let full = Failure::Unstorable {
+        path: path(),
+        obstacle: Obstacle::Full,
+        room: Some(NoRoom {
+            file_system: "/home".into(),
+            free: 4096,
+            needed: 3 << 20,
+        }),
+    };
+    assert_eq!(
+        failure(&full),
+        "/home/oak/f does not fit, the disk is full: 3.0 MiB are still to come, and the file \
+         system at /home has 4.0 KiB left. Make room there, or name another directory (-o DIR), \
+         and ask again: what has come is kept."
+    );
+    assert_eq!(full.kind(), ErrorKind::Other);
 }
 
 #[test]
@@ -424,6 +450,11 @@ fn a_file_that_does_not_come_is_named_with_who_and_what_to_do() {
             Miss::Changed { at: oak() },
             "f has changed at oak (192.168.198.138) while it was fetched. Run it again for the new \
              one.",
+        ),
+        (
+            Miss::Restless { at: oak() },
+            "f is being written at oak (192.168.198.138) all the time: it did not hold still while \
+             it was fetched. Try again when that has ended.",
         ),
         (
             Miss::Unfinished {
@@ -805,6 +836,7 @@ fn nothing_that_another_member_chooses_begins_a_line_or_reaches_the_terminal() {
         Failure::Unstorable {
             path: evil().into(),
             obstacle: Obstacle::Denied,
+            room: None,
         },
     ]);
     let complaints = failures
@@ -863,6 +895,7 @@ fn where_a_name_is_taken_only_what_can_be_done_is_advised() {
     let folder = Failure::Unstorable {
         path: path(),
         obstacle: Obstacle::Folder,
+        room: None,
     };
     let pattern = get(&["*.txt"]);
     let one = way_out(&Failure::Exists, &get(&["a"])).expect("a way");

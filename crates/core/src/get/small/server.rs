@@ -161,8 +161,12 @@ impl Server {
     /// Until when it is waited for, if no more comes from it.
     pub fn patience(&self, ask: Ask, heard: Option<Instant>) -> Instant {
         let sign = heard.map_or(ask.since, |heard| heard.max(ask.since));
-        let delivered = self.last.map_or(ask.since, |last| last.max(ask.since));
-        (sign + SILENT).min(delivered + SLOW)
+        (sign + SILENT).min(self.delivered_or_asked(ask) + SLOW)
+    }
+
+    /// When bytes of any file came last; when this one was asked for, if none have since.
+    pub fn delivered_or_asked(&self, ask: Ask) -> Instant {
+        self.last.map_or(ask.since, |last| last.max(ask.since))
     }
 
     /// When others are asked before it, if no more comes from it. One that sends a byte

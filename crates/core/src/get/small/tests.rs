@@ -25,10 +25,11 @@ fn at(millis: u64) -> Instant {
     Instant::after_start(Duration::from_millis(millis))
 }
 
+/// One for which equal holders are asked in the order of their numbers, up to 5.
 fn content() -> Content {
     Content {
         length: 7,
-        root: Root::new([7; 32]),
+        root: Root::new([81; 32]),
     }
 }
 
@@ -130,6 +131,53 @@ impl Fetches {
         assert!(self.under_way.len() + self.storing <= AT_ONCE);
         assert!(busy.values().all(|files| *files <= AT_MOST));
     }
+}
+
+#[test]
+fn each_of_equal_holders_is_the_first_for_its_part_of_the_contents() {
+    let mut first: BTreeMap<PeerId, usize> = BTreeMap::new();
+    for n in 0..=u8::MAX {
+        let mut file = wanted(&[1, 2, 3, 4], false);
+        file.content.root = Root::new([n; 32]);
+        let mut fetches = Fetches::default();
+        fetches.want(FetchId(1), file);
+        let asked = gets(&advance(&mut fetches, at(0)));
+        *first.entry(asked[0]).or_default() += 1;
+    }
+    assert_eq!(first.len(), 4);
+    assert!(
+        first.values().all(|contents| *contents > 256 / 8),
+        "{first:?}"
+    );
+}
+
+#[test]
+fn it_is_known_from_whom_files_are_awaited_and_for_how_long_nothing_has_come() {
+    let mut fetches = Fetches::default();
+    let both = || [FetchId(1), FetchId(2)].into_iter();
+    assert_eq!(fetches.awaited(at(0), both()), None, "nothing is wanted");
+    fetches.want(FetchId(1), wanted(&[1], false));
+    fetches.want(FetchId(2), wanted(&[2], false));
+    assert_eq!(
+        fetches.awaited(at(0), both()),
+        None,
+        "no holder is asked yet"
+    );
+    advance(&mut fetches, at(0));
+    let awaited = |from: &[u8], silent| Awaited {
+        from: from.iter().copied().map(holder).collect(),
+        silent: Duration::from_secs(silent),
+    };
+    assert_eq!(fetches.awaited(at(9000), both()), Some(awaited(&[1, 2], 9)));
+    // Of one of them a byte has come.
+    fetches.flowing(at(7000), id(2), 1);
+    assert_eq!(fetches.awaited(at(9000), both()), Some(awaited(&[1, 2], 2)));
+    let first = [FetchId(1)].into_iter();
+    assert_eq!(fetches.awaited(at(9000), first), Some(awaited(&[1], 9)));
+    // What is here is awaited from no holder.
+    assert!(fetches.arrived(at(9000), FetchId(1), holder(1)));
+    assert!(fetches.arrived(at(9000), FetchId(2), holder(2)));
+    assert_eq!(fetches.awaited(at(9000), both()), None);
 }
 
 #[test]

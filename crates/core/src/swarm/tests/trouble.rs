@@ -246,6 +246,31 @@ fn from_a_liar_alone_no_piece_is_accepted() {
 }
 
 #[test]
+fn a_source_whose_file_has_changed_is_left_and_not_called_a_liar() {
+    let changed = (LINK, Manner::Changed(40));
+    let (mut world, fetcher) = fetch(40 * MIB, &[changed, (LINK / 2, Manner::Honest)]);
+    assert!(seconds(&mut world, fetcher, 60) < 20.0);
+    assert_eq!(world.nodes[fetcher].blamed, [].into());
+    assert!(world.nodes[fetcher].complete.is_some());
+    // Alone it makes no file, and that is said before all the rest has come.
+    let (mut world, fetcher) = fetch(40 * MIB, &[changed]);
+    seconds(&mut world, fetcher, 10);
+    assert_eq!(world.nodes[fetcher].blamed, [].into());
+    let stuck = world.nodes[fetcher].stuck.first().expect("is stuck");
+    assert_eq!(stuck.changed, Some(world.nodes[0].id));
+    assert!(world.progress(fetcher).received < 20 * MIB);
+}
+
+#[test]
+fn one_that_cannot_prove_what_it_sent_and_sends_wrong_leaves_again_is_found_to_lie() {
+    let (mut world, fetcher) = fetch(20 * MIB, &[(LINK, Manner::Denies(40))]);
+    seconds(&mut world, fetcher, 60);
+    assert_eq!(world.nodes[fetcher].blamed, [world.nodes[0].id].into());
+    let stuck = world.nodes[fetcher].stuck.last().expect("is stuck");
+    assert_eq!((stuck.changed, &stuck.sources[..]), (None, &[][..]));
+}
+
+#[test]
 fn a_source_of_wrong_hashes_is_dropped_and_the_next_one_is_asked() {
     let mut world = World::new(20 * MIB, DELAY);
     world.careful = true;

@@ -43,6 +43,11 @@ pub enum Manner {
     Boasts,
     /// Announces all pieces but rejects each request, because its file has changed.
     Refuses,
+    /// One in this many leaves that it sends is wrong, for its file has changed; it notices
+    /// when it is asked for leaves of such a piece, and offers the file no more: 0 from then on.
+    Changed(u32),
+    /// The same, and goes on to offer it.
+    Denies(u32),
     /// Sends wrong leaves, rejects requests for leaf hashes, and sends one byte a second when the
     /// piece is fetched again.
     Conspires,
@@ -480,7 +485,12 @@ impl World {
                 let leaves = pieces
                     .iter()
                     .flat_map(|piece| self.file.leaves_of(piece.number()));
-                let leaves = Some(leaves.collect());
+                let manner = self.nodes[node].manner;
+                let proves = !matches!(manner, Manner::Changed(_) | Manner::Denies(_));
+                let leaves = Some(leaves.collect()).filter(|_| proves);
+                if matches!(manner, Manner::Changed(_)) {
+                    self.nodes[node].manner = Manner::Changed(0);
+                }
                 let input = Input::LeavesHashed {
                     session,
                     range,
@@ -528,10 +538,9 @@ impl World {
     }
 
     fn connect(&mut self, node: usize, peer: PeerId) {
-        let other = self
-            .nodes
-            .iter()
-            .position(|other| other.id == peer && other.alive);
+        let other = self.nodes.iter().position(|other| {
+            other.id == peer && other.alive && other.manner != Manner::Changed(0)
+        });
         let Some(other) = other.filter(|_| self.nodes[node].alive) else {
             let reason = "nobody answers there".into();
             return self.input(node, Input::DialFailed { peer, reason });
@@ -708,7 +717,9 @@ impl World {
         self.drain(to);
         let mut leaves = self.file.leaves_in(block);
         let one_in = match self.nodes[from].manner {
-            Manner::WrongLeaves(one_in) => Some(one_in),
+            Manner::WrongLeaves(one_in) | Manner::Changed(one_in) | Manner::Denies(one_in) => {
+                Some(one_in)
+            }
             Manner::Conspires => Some(1),
             _ => None,
         };

@@ -1,7 +1,8 @@
 //! Where the files of a get are put, and on what terms.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use thorp_core::get::{DiskError, Item, Look, Looked, NotStored, Storage};
 use thorp_disk::DiskThread;
@@ -203,10 +204,21 @@ impl Delivery {
     }
 }
 
+/// What a disk has refused and no caller was told yet: more than a get has on its way.
+const MOST_NOTED: usize = 4096;
+
 /// What the disk has refused for a get: the core knows it by a number. Clones
 /// are the same.
 #[derive(Clone, Default)]
-pub(super) struct Errors(Arc<Mutex<Vec<Failure>>>);
+pub(super) struct Errors(Arc<Mutex<Noted>>);
+
+#[derive(Default)]
+struct Noted {
+    last: usize,
+    /// The one that was told first.
+    first: Option<usize>,
+    kept: BTreeMap<usize, Failure>,
+}
 
 impl Errors {
     /// What the core is told of an error.
@@ -217,21 +229,70 @@ impl Errors {
             | StoreError::FolderInTheWay { .. }
             | StoreError::SpecialInTheWay { .. } => NotStored::InTheWay,
             StoreError::Mismatch { .. } => NotStored::Changed,
+            StoreError::Full { .. } => NotStored::Full,
             _ => NotStored::Other,
         };
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.push(error.into());
-        in_core(DiskError(known.len() - 1))
+        let mut noted = self.noted();
+        let number = noted.last + 1;
+        noted.last = number;
+        noted.kept.insert(number, error.into());
+        if noted.kept.len() > MOST_NOTED {
+            let first = noted.first;
+            let oldest = noted.kept.keys().copied().find(|kept| Some(*kept) != first);
+            oldest.and_then(|oldest| noted.kept.remove(&oldest));
+        }
+        in_core(DiskError(number))
     }
 
-    /// What was meant by what the core was told.
-    pub fn meant(&self, why: &NotStored) -> Failure {
-        match why {
-            NotStored::Exists => Failure::Exists,
-            NotStored::InTheWay(error) | NotStored::Changed(error) | NotStored::Other(error) => {
-                let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-                known.get(error.0).cloned().unwrap_or(Failure::PeerStopping)
-            }
+    /// What was meant by what the core was told; nothing, where that is not known any more.
+    pub fn meant(&self, why: &NotStored) -> Option<Failure> {
+        match why.error() {
+            None => Some(Failure::Exists),
+            Some(error) => self.noted().kept.get(&error.0).cloned(),
         }
+    }
+
+    /// A caller was told. Of several files that fail, the end of the get may say once more
+    /// why the first one did; of the others it is not asked again.
+    pub fn was_told(&self, why: &NotStored) {
+        let Some(error) = why.error() else { return };
+        let mut noted = self.noted();
+        if *noted.first.get_or_insert(error.0) != error.0 {
+            noted.kept.remove(&error.0);
+        }
+    }
+
+    fn noted(&self) -> MutexGuard<'_, Noted> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn denied(path: &str) -> StoreError {
+        StoreError::Denied { path: path.into() }
+    }
+
+    #[test]
+    fn what_a_disk_refuses_is_kept_until_it_is_told_and_never_more_than_the_bound() {
+        let errors = Errors::default();
+        let first = errors.note(denied("first"));
+        errors.was_told(&first);
+        for number in 0..3 * MOST_NOTED {
+            let why = errors.note(denied(&number.to_string()));
+            assert!(errors.meant(&why).is_some());
+            errors.was_told(&why);
+            assert_eq!(errors.noted().kept.len(), 1);
+        }
+        // Of callers that read nothing.
+        let oldest = errors.note(denied("oldest"));
+        for _ in 0..3 * MOST_NOTED {
+            errors.note(denied("f"));
+            assert!(errors.noted().kept.len() <= MOST_NOTED);
+        }
+        assert!(errors.meant(&first).is_some(), "the end may say it");
+        assert_eq!(errors.meant(&oldest), None);
     }
 }

@@ -16,7 +16,9 @@ use thorp_core::get::{
 };
 use thorp_core::lookup::{Only, Source};
 use thorp_core::peer::Input;
+use thorp_core::swarm::Awaited;
 use thorp_disk::Disk;
+use thorp_files::room::DiskRoom;
 use thorp_files::share::Share;
 use thorp_files::store::{Replace, Store};
 use thorp_wire::frame::Holder;
@@ -26,7 +28,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use crate::api::{
-    AnswerSource, Done, Event, Failure, Fetched, Get, Hashing, Note, Progress, Provenance, Wait,
+    AnswerSource, Done, Event, Failure, Fetched, Get, Hashing, Member, NoRoom, Note, Obstacle,
+    Progress, Provenance, Wait,
 };
 use crate::rows;
 use crate::sessions::Writing;
@@ -37,6 +40,13 @@ use super::large::{self, Order};
 use super::pace::{Meter, Pace, TOLD_EVERY};
 use super::telling::{Events, milliseconds, partial, tell};
 use super::{Abandoned, Peer, Request, missed};
+
+/// Silence is told after this long.
+const SILENT_AFTER: Duration = Duration::from_secs(2);
+/// Then it is asked that often who should send small files.
+const ASKED_EVERY: Duration = Duration::from_secs(1);
+/// Members that are told to be waited for.
+const MOST_NAMED: usize = 8;
 
 /// A get that a caller begins.
 pub(super) struct Begun {
@@ -54,6 +64,8 @@ pub(super) enum ForGet {
     /// A large file is to be begun. When what is held here is dropped, the core
     /// learns that nothing is written to it any more.
     Begin(FetchId, Item, Writing),
+    /// From whom small files are awaited, if any are.
+    Awaited(Option<Awaited>),
     Ended(Ending),
 }
 
@@ -74,6 +86,8 @@ pub(super) async fn run(peer: &Peer, get: Get, events: &Events) -> Result<Done, 
         errors: Errors::default(),
     };
     let number = peer.next_get();
+    // Dropped last: when the peer's task hears of it, it can see that no caller waits.
+    let mut caller = Waiting::new(peer, number);
     let (sender, mut for_get) = mpsc::unbounded_channel();
     let begun = Begun {
         get: number,
@@ -81,7 +95,6 @@ pub(super) async fn run(peer: &Peer, get: Get, events: &Events) -> Result<Done, 
         terms: terms.clone(),
         told: sender,
     };
-    let mut caller = Waiting::new(peer, number);
     peer.tell(Request::Get(begun)).await;
     let mut job = Job {
         peer,
@@ -94,6 +107,7 @@ pub(super) async fn run(peer: &Peer, get: Get, events: &Events) -> Result<Done, 
         progress: Progress::default(),
         over: ByteCount::default(),
         pace: Pace::default(),
+        silence: Silence::new(since),
         ticks: None,
     };
     loop {
@@ -113,6 +127,10 @@ pub(super) async fn run(peer: &Peer, get: Get, events: &Events) -> Result<Done, 
             }
             Some(ForGet::Tell(news)) => {
                 job.take(news).await;
+                continue;
+            }
+            Some(ForGet::Awaited(awaited)) => {
+                job.silence.small = awaited;
                 continue;
             }
             Some(ForGet::Begin(fetch, item, writing)) => {
@@ -169,6 +187,7 @@ struct Job<'a> {
     /// Files that have arrived, and what there is of those that are missed.
     over: ByteCount,
     pace: Pace,
+    silence: Silence,
     /// Once all is planned.
     ticks: Option<Interval>,
 }
@@ -176,6 +195,16 @@ struct Job<'a> {
 struct Running {
     orders: mpsc::UnboundedSender<Order>,
     meter: Arc<Meter>,
+}
+
+/// When nothing comes, and from whom.
+struct Silence {
+    received: u64,
+    /// When it was more than before, or the get began.
+    since: Instant,
+    asked: Instant,
+    /// Of small files, what the peer's task has answered last.
+    small: Option<Awaited>,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -229,7 +258,10 @@ impl Job<'_> {
                 self.tell(Event::Choice { name, variants }).await;
             }
             News::Failed { name, why } => {
-                let failure = self.failure(name.clone(), why);
+                let failure = self.failure(name.clone(), why.clone());
+                if let get::Missed::NotStored(why) = why {
+                    self.terms.errors.was_told(&why);
+                }
                 self.tell(Event::Failed { name, failure }).await;
             }
             News::Planned {
@@ -240,7 +272,9 @@ impl Job<'_> {
                 self.progress.files = self.progress.files.max(missed);
                 self.progress.of_files = missed + files;
                 self.progress.of_bytes = bytes;
+                let silence = &mut self.silence;
                 self.ticks.get_or_insert_with(|| {
+                    *silence = Silence::new(Instant::now());
                     let mut ticks = interval(TOLD_EVERY);
                     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
                     ticks
@@ -332,7 +366,7 @@ impl Job<'_> {
     async fn end(mut self, end: Ending) -> Result<Done, Failure> {
         if self.ticks.is_some() {
             self.count();
-            self.tell(Event::Progress(self.progress)).await;
+            self.tell(Event::Progress(self.progress.clone())).await;
         }
         if let Some(note) = self.terms.folder.remark() {
             self.tell(Event::Note(note)).await;
@@ -348,7 +382,7 @@ impl Job<'_> {
                 left_out,
                 ..Done::default()
             }),
-            Ending::Missed { name, why } => Err(self.failure(name, why)),
+            Ending::Missed { name, why } => Err(self.with_room(self.failure(name, why)).await),
             Ending::SeveralMissed { kind, missed, of } => Err(Failure::Several {
                 failed: missed,
                 of,
@@ -361,10 +395,32 @@ impl Job<'_> {
         missed::failure(self.peer, &self.terms.errors, name, why)
     }
 
+    /// Of a full disk, what is missing there.
+    async fn with_room(&self, mut failure: Failure) -> Failure {
+        if let Failure::Unstorable {
+            path,
+            obstacle: Obstacle::Full,
+            room,
+        } = &mut failure
+        {
+            let path = path.clone();
+            let found = thorp_disk::spawn(move |disk| DiskRoom::at(disk, &path)).await;
+            *room = found.ok().flatten().map(|found| NoRoom {
+                file_system: found.file_system,
+                free: found.free,
+                needed: self.progress.of_bytes.saturating_sub(self.progress.bytes),
+            });
+        }
+        failure
+    }
+
     async fn tell_progress(&mut self) {
         while self.tasks.try_join_next().is_some() {}
+        if self.silence.is_to_be_asked() {
+            self.peer.tell(Request::Awaited(self.number)).await;
+        }
         if self.count() {
-            self.tell(Event::Progress(self.progress)).await;
+            self.tell(Event::Progress(self.progress.clone())).await;
         }
     }
 
@@ -376,9 +432,13 @@ impl Job<'_> {
         let sources = meters().map(|meter| meter.sources()).sum();
         let busy = meters().map(|meter| meter.busy()).sum();
         let bytes = self.over.there + under_way;
-        self.pace.see(Instant::now(), self.over.received + coming);
-        let before = self.progress;
+        let (now, received) = (Instant::now(), self.over.received + coming);
+        self.pace.see(now, received);
+        self.silence.see(now, received);
+        let before = self.progress.clone();
+        let said = self.silence.said(meters());
         let progress = &mut self.progress;
+        (progress.silent, progress.waiting_for) = said;
         progress.bytes = bytes;
         progress.sources = sources;
         progress.busy = busy;
@@ -425,6 +485,58 @@ impl Job<'_> {
 
     async fn tell(&self, event: Event) {
         tell(self.events, event).await;
+    }
+}
+
+impl Silence {
+    fn new(since: Instant) -> Self {
+        Self {
+            received: 0,
+            since,
+            asked: since,
+            small: None,
+        }
+    }
+
+    /// So much has come by now.
+    fn see(&mut self, now: Instant, received: u64) {
+        if self.received != received {
+            (self.received, self.since, self.small) = (received, now, None);
+        }
+    }
+
+    /// Whether it is time to ask who should send small files.
+    fn is_to_be_asked(&mut self) -> bool {
+        let is_due = self.since.elapsed() >= SILENT_AFTER && self.asked.elapsed() >= ASKED_EVERY;
+        if is_due {
+            self.asked = Instant::now();
+        }
+        is_due
+    }
+
+    /// For how many seconds nothing has come, and from whom.
+    fn said<'a>(&self, large: impl Iterator<Item = &'a Arc<Meter>>) -> (Option<u64>, Vec<Member>) {
+        let nothing_comes = self.since.elapsed();
+        let (mut silent, mut from) = (nothing_comes, Vec::new());
+        let (mut is_awaited, mut is_large) = (false, false);
+        let awaited = large.map(|meter| {
+            is_large = true;
+            meter.awaited()
+        });
+        for awaited in awaited.chain([self.small.clone()]).flatten() {
+            is_awaited = true;
+            silent = silent.min(awaited.silent);
+            from.extend(awaited.from.iter().map(rows::holder));
+        }
+        // What is here from before is being hashed.
+        let is_at_rest = is_large && !is_awaited;
+        if is_at_rest || silent < SILENT_AFTER {
+            return (None, Vec::new());
+        }
+        from.sort_by(|one, other| one.id.cmp(&other.id));
+        from.dedup();
+        from.truncate(MOST_NAMED);
+        (Some(silent.as_secs()), from)
     }
 }
 
@@ -519,16 +631,26 @@ impl Gets {
     }
 
     /// Files are wanted. What is to be done for them, and what becomes of them,
-    /// is told to the caller.
-    pub(super) fn on_begun(&mut self, begun: Begun) -> Input {
+    /// is told to the caller; nothing is to be done where that has gone already.
+    pub(super) fn on_begun(&mut self, begun: Begun) -> Option<Input> {
         let Begun {
             get,
             request,
             terms,
             told,
         } = begun;
+        if told.is_closed() {
+            return None;
+        }
         self.waiting.insert(get, Ordered { terms, told });
-        Input::Get { get, request }
+        Some(Input::Get { get, request })
+    }
+
+    /// From whom small files of a get are awaited.
+    pub(super) fn on_awaited(&self, get: GetId, awaited: Option<Awaited>) {
+        if let Some(ordered) = self.waiting.get(&get) {
+            ordered.tell(ForGet::Awaited(awaited));
+        }
     }
 
     /// No caller waits for this any more.

@@ -133,6 +133,7 @@ impl FileTask<'_> {
                 },
                 _ = ticks.tick() => {
                     self.meter.set(&transfer.progress());
+                    self.meter.wait_for(transfer.awaited());
                     if used.elapsed() >= IN_USE_EVERY {
                         used = Instant::now();
                         transfer.say_who_is_in_use();

@@ -5,8 +5,11 @@ use thorp_core::get::{Missed, MissedKind};
 use super::Peer;
 use super::delivery::Errors;
 use super::telling::{in_part, no_tracker};
-use crate::api::{ErrorKind, Failure, Inquiry, Miss, Trouble};
+use crate::api::{ErrorKind, Failure, Inquiry, Miss, Obstacle, Trouble};
 use crate::rows;
+
+/// Of more failures than are kept for a caller that does not read.
+const FORGOTTEN: &str = "too many have failed at once to know why each did";
 
 /// Why the file that goes by `name` is missed.
 pub(super) fn failure(peer: &Peer, errors: &Errors, name: String, why: Missed) -> Failure {
@@ -53,7 +56,13 @@ pub(super) fn failure(peer: &Peer, errors: &Errors, name: String, why: Missed) -
                 name: name.to_string(),
             };
         }
-        Missed::NotStored(why) => return errors.meant(&why),
+        Missed::NotStored(why) => {
+            return errors.meant(&why).unwrap_or_else(|| Failure::Unstorable {
+                path: name.into(),
+                obstacle: Obstacle::Other(FORGOTTEN.to_owned()),
+                room: None,
+            });
+        }
         Missed::StillHashing { by } => Miss::StillHashing {
             by: by.as_ref().map(rows::holder),
         },
@@ -68,6 +77,9 @@ pub(super) fn failure(peer: &Peer, errors: &Errors, name: String, why: Missed) -
             by: rows::holder(&by),
         },
         Missed::Changed(at) => Miss::Changed {
+            at: rows::holder(&at),
+        },
+        Missed::Restless(at) => Miss::Restless {
             at: rows::holder(&at),
         },
         Missed::Unfinished { reason, there, of } => Miss::Unfinished {

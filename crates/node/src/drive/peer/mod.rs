@@ -139,6 +139,8 @@ pub struct Peer {
 enum Request {
     /// Files are wanted.
     Get(get::Begun),
+    /// Nothing comes for a get: from whom is it awaited?
+    Awaited(GetId),
     /// What is where files are to go.
     Looked(GetId, Vec<Looked>),
     /// What becomes of a large file.

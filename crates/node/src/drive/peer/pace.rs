@@ -5,9 +5,10 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use thorp_core::swarm::SwarmProgress;
+use thorp_core::swarm::{Awaited, SwarmProgress};
 use thorp_wire::Content;
 
 /// How often it is told.
@@ -22,6 +23,8 @@ pub(super) struct Meter {
     received: AtomicU64,
     sources: AtomicU32,
     busy: AtomicU32,
+    /// Once holders are sought.
+    awaited: Mutex<Option<Awaited>>,
 }
 
 impl Meter {
@@ -30,6 +33,17 @@ impl Meter {
         self.received.store(progress.received, Ordering::Relaxed);
         self.sources.store(progress.sources, Ordering::Relaxed);
         self.busy.store(progress.busy, Ordering::Relaxed);
+    }
+
+    /// Whom it waits for.
+    pub fn wait_for(&self, awaited: Awaited) {
+        *self.awaited.lock().unwrap_or_else(PoisonError::into_inner) = Some(awaited);
+    }
+
+    /// Whom it waited for when it was looked at last.
+    pub fn awaited(&self) -> Option<Awaited> {
+        let awaited = self.awaited.lock().unwrap_or_else(PoisonError::into_inner);
+        awaited.clone()
     }
 
     /// Bytes that are there and verified, those from an earlier fetch too.

@@ -320,7 +320,15 @@ impl Task {
                 engine.handle(self.surveys.on_survey(survey, itself));
             }
             Request::Taken(ask) => engine.handle(Input::Taken { ask }),
-            Request::Get(begun) => engine.handle(self.gets.on_begun(begun)),
+            Request::Get(begun) => {
+                if let Some(wanted) = self.gets.on_begun(begun) {
+                    engine.handle(wanted);
+                }
+            }
+            Request::Awaited(get) => {
+                let awaited = engine.machine.awaited(now(&self.clock), get);
+                self.gets.on_awaited(get, awaited);
+            }
             Request::Looked(get, looked) => engine.handle(Input::Looked { get, looked }),
             Request::Large(fetch, event) => engine.handle(Input::Large { fetch, event }),
             Request::Stop(reason) => engine.stop(reason),
