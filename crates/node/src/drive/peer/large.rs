@@ -144,6 +144,7 @@ impl FileTask<'_> {
     }
 
     async fn happened(&self, fetching: &Fetching, happening: Happening) -> Result<(), Over> {
+        self.meter.set(&fetching.transfer.progress());
         let event = match happening {
             // That is for the sessions.
             Happening::Dial(_) | Happening::ToCome(_) => return Ok(()),
@@ -153,7 +154,6 @@ impl FileTask<'_> {
             Happening::Complete(sources) => get::LargeEvent::Complete { sources },
             Happening::Stuck(stuck) => get::LargeEvent::Stuck(stuck),
         };
-        self.meter.set(&fetching.transfer.progress());
         self.tell(event).await;
         Ok(())
     }
