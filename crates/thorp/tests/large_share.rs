@@ -52,7 +52,7 @@ fn two_hundred_thousand_files_are_listed_and_hashed_once_and_take_little_memory(
     eprintln!("walked in {walked:?}");
 
     let begun = Instant::now();
-    let peer = full.start_sharing(&at, "127.0.0.3:0");
+    let peer = shares(&full, &at);
     until(&full, |status| status["files"] == FILES);
     let listed = begun.elapsed();
     eprintln!("listed after {listed:?}");
@@ -78,7 +78,7 @@ fn two_hundred_thousand_files_are_listed_and_hashed_once_and_take_little_memory(
     stop(&full, peer);
 
     let begun = Instant::now();
-    let peer = full.start_sharing(&at, "127.0.0.3:0");
+    let peer = shares(&full, &at);
     let again = until(&full, |status| {
         status["files"] == FILES && status["unhashed"] == 0
     });
@@ -126,6 +126,18 @@ fn walk(folder: &Path) -> u64 {
         }
     };
     entries.map(count).sum()
+}
+
+/// Starts a peer. It has much to list before it has time for its tracker's hello, so it
+/// is waited for longer than others.
+fn shares(node: &Node, tracker: &str) -> Running {
+    let connected = "Connection Established!";
+    let listen = "127.0.0.3:0";
+    let peer = node.start(&["share", "--lines", "--tracker", tracker, "--listen", listen]);
+    peer.wait_until(connected, PATIENCE, |lines| {
+        lines.iter().find(|line| line.text == connected).cloned()
+    });
+    peer
 }
 
 fn status(node: &Node) -> Value {
