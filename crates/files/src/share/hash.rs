@@ -100,6 +100,10 @@ impl Shared {
                 }
                 // This is no longer the listed file, so the keeper examines it again.
                 self.inbox.changed(name);
+                if self.queue.is_awaited(name) {
+                    // It was written to before it was read: the caller gets it as it is now.
+                    return self.take_hashed(name, Outcome::AsItWas(stamp, content, layer));
+                }
                 Err(HashError::Changed { name: name.clone() })
             }
             Outcome::AsItWas(stamp, content, layer) => {
