@@ -146,6 +146,7 @@ impl Node {
             tracker: Tracker::new(Config {
                 me,
                 interval,
+                longest_interval: interval,
                 room: thorp_core::tracker::ROOM,
             }),
             keeper: Keeper::new().0,

@@ -69,6 +69,11 @@ impl Gathering {
         Ok(None)
     }
 
+    /// Whether the first frame of an update has come, and not yet the last.
+    pub fn has_begun(&self) -> bool {
+        self.begun.is_some()
+    }
+
     /// Returns the estimated memory held here, in bytes.
     pub fn cost(&self) -> u64 {
         self.begun.as_ref().map_or(0, |begun| begun.cost)

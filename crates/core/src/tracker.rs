@@ -26,8 +26,10 @@ pub use crate::links::TRACKER_ROOM as ROOM;
 pub struct Config {
     /// What it says of itself.
     pub me: Me,
-    /// The interval it grants.
+    /// The interval it grants to a small group.
     pub interval: Duration,
+    /// The longest that it grants, however large the group is.
+    pub longest_interval: Duration,
     /// What all listings may take, in bytes; [`ROOM`], if there is no reason for another.
     pub room: u64,
 }
@@ -72,10 +74,15 @@ pub struct Counts {
     pub spared: Spared,
 }
 
+/// To this many members it grants the shortest interval; to twice as many twice that,
+/// so that it hears no more signs of life a second than from these.
+const SMALL_GROUP: u32 = if cfg!(test) { 2 } else { 400 };
+
 /// A tracker.
 #[derive(Debug)]
 pub struct Tracker {
     interval: Duration,
+    longest_interval: Duration,
     links: Links,
     finds: u64,
     spared: SparedMeter,
@@ -85,9 +92,15 @@ pub struct Tracker {
 impl Tracker {
     /// A tracker that knows no member yet.
     pub fn new(config: Config) -> Self {
-        let Config { me, interval, room } = config;
+        let Config {
+            me,
+            interval,
+            longest_interval,
+            room,
+        } = config;
         Self {
             interval,
+            longest_interval: longest_interval.max(interval),
             links: Links::new(me, Role::Tracker { interval, room }),
             finds: 0,
             spared: SparedMeter::default(),
@@ -98,7 +111,8 @@ impl Tracker {
     /// Takes one input. Nothing else changes the machine.
     pub fn handle(&mut self, now: Instant, input: Input) {
         let Input::Link(input) = input;
-        let interval = self.interval;
+        let interval = self.granted();
+        self.links.grant(interval);
         let offer = |_: &_, _: &_| Terms {
             willing: false,
             interval,
@@ -156,6 +170,15 @@ impl Tracker {
             finds: self.finds,
             spared: self.spared.spared(now),
         }
+    }
+
+    /// The interval that it grants to as many members as there are.
+    fn granted(&self) -> Duration {
+        let members = u32::try_from(self.links.present().count()).unwrap_or(u32::MAX);
+        let steps = members.div_ceil(SMALL_GROUP).max(1);
+        self.interval
+            .saturating_mul(steps)
+            .min(self.longest_interval)
     }
 
     fn on_event(&mut self, now: Instant, event: Event) {
@@ -225,5 +248,126 @@ impl Tracker {
 impl From<links::Input> for Input {
     fn from(input: links::Input) -> Self {
         Self::Link(input)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+
+    use thorp_wire::frame::{Body, Frame, Hello, Leave, Update, VERSION};
+
+    use super::*;
+    use crate::links::Party;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn me(n: u8) -> Me {
+        Me {
+            id: PeerId::new([n; 32]),
+            epoch: 1,
+            port: Some(3334),
+            claimed: Vec::new(),
+            visitor: false,
+        }
+    }
+
+    fn say(tracker: &mut Tracker, now: Instant, n: u8, body: impl Into<Body>) -> Vec<Frame> {
+        let input = links::Input::Frame {
+            link: LinkId(n.into()),
+            frame: Frame::plain(body),
+        };
+        tracker.handle(now, input.into());
+        let mut said = Vec::new();
+        while let Some(output) = tracker.poll_output() {
+            if let Output::Link(links::Output::Send(_, frame)) = output {
+                said.push(frame);
+            }
+        }
+        said
+    }
+
+    fn join(tracker: &mut Tracker, now: Instant, n: u8) {
+        let input = links::Input::Connected {
+            link: LinkId(n.into()),
+            member: Party {
+                id: me(n).id,
+                name: None,
+                tracker: false,
+            },
+            dialled: false,
+            remote: IpAddr::V4(Ipv4Addr::new(10, 0, 0, n)),
+        };
+        tracker.handle(now, input.into());
+        let hello = Hello {
+            oldest: VERSION,
+            newest: VERSION,
+            port: Some(3334),
+            claimed: Vec::new(),
+            epoch: 1,
+            applied: None,
+            neighbour: false,
+            visitor: false,
+            interval: 1000,
+            record: None,
+        };
+        say(tracker, now, n, hello);
+    }
+
+    /// Which interval it grants this member, in seconds.
+    fn granted(tracker: &mut Tracker, now: Instant, n: u8) -> u32 {
+        let answers = say(tracker, now, n, Update::heartbeat(0));
+        let granted = answers.into_iter().find_map(|frame| match frame.body {
+            Body::Ack(ack) => ack.interval,
+            _ => None,
+        });
+        granted.expect("an acknowledgement") / 1000
+    }
+
+    #[test]
+    fn the_more_members_there_are_the_less_often_each_has_to_give_a_sign_of_life() {
+        let mut tracker = Tracker::new(Config {
+            me: me(99),
+            interval: SECOND,
+            longest_interval: SECOND * 3,
+            room: ROOM,
+        });
+        let at = Instant::default();
+        let mut intervals = Vec::new();
+        for n in 1..=10 {
+            join(&mut tracker, at, n);
+            intervals.push(granted(&mut tracker, at, 1));
+        }
+        assert_eq!(intervals, [1, 1, 2, 2, 3, 3, 3, 3, 3, 3]);
+        let parting = Leave { reason: "".into() };
+        for n in 3..=10 {
+            say(&mut tracker, at, n, parting.clone());
+        }
+        assert_eq!(granted(&mut tracker, at, 1), 1, "few are left");
+    }
+
+    #[test]
+    fn a_member_is_given_up_after_three_of_the_intervals_that_it_was_told_last() {
+        let mut tracker = Tracker::new(Config {
+            me: me(99),
+            interval: SECOND,
+            longest_interval: SECOND * 3,
+            room: ROOM,
+        });
+        let at = Instant::default();
+        for n in 1..=6 {
+            join(&mut tracker, at, n);
+        }
+        for n in 1..=6 {
+            granted(&mut tracker, at, n);
+        }
+        let mut lost_at = at;
+        while let Some(next) = tracker.next_deadline() {
+            lost_at = next;
+            tracker.handle(next, links::Input::Tick.into());
+            let left = tracker.peers().count();
+            assert!(left == 0 || next < at + SECOND * 9, "{left} at {next:?}");
+        }
+        assert_eq!(lost_at, at + SECOND * 9);
     }
 }

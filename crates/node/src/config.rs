@@ -62,8 +62,10 @@ settings! {
     "lookup.hops" => hops: u8 = 1, Number(0, 1);
     /// a sign of life to the tracker at least this often; a tracker grants its own value
     "interval.tracker_ms" => tracker_interval: Duration = 5000, Number(100, 3_600_000);
+    /// to more than 400 members a tracker grants longer ones, as their number grows, up to this
+    "interval.tracker_most_ms" => longest_tracker_interval: Duration = 60000, Number(100, 3_600_000);
     /// the same between neighbours
-    "interval.neighbour_ms" => neighbour_interval: Duration = 15000, Number(100, 3_600_000);
+    "interval.neighbour_ms" => neighbour_interval: Duration = 60000, Number(100, 3_600_000);
     /// how many neighbours are kept
     "neighbours.max" => max_neighbours: usize = 32, Number(0, 1024);
     /// share hidden files

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use thorp_core::peer;
+use thorp_core::peer::{self, Exchange};
 
 /// One way to find files, by the program's settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,12 +13,21 @@ pub struct Arm {
     pub what: &'static str,
     /// The most neighbours of a peer.
     pub neighbours: usize,
+    /// What neighbours tell each other unasked.
+    pub exchange: Exchange,
     /// Whether neighbours answer for their neighbours.
     pub hops: u8,
+    /// Whether what they say of their neighbours counts for a base name.
+    pub hearsay: bool,
     /// The silence that a peer promises its neighbours not to exceed.
     pub neighbour_interval: Duration,
-    /// The same to the tracker.
+    /// The same to the tracker of a small group.
     pub tracker_interval: Duration,
+    /// The longest that the tracker grants to a large one.
+    pub longest_tracker_interval: Duration,
+    /// Plain BitTorrent: each file is announced by itself, once in this time, and that
+    /// is all that the tracker is told.
+    pub announces: Option<Duration>,
 }
 
 /// The program as it is.
@@ -26,31 +35,73 @@ const AS_IT_IS: Arm = Arm {
     name: "thorp",
     what: "the program as it is: 32 neighbours, their listings, one hop",
     neighbours: 32,
+    exchange: Exchange::Listings,
     hops: 1,
-    neighbour_interval: Duration::from_secs(15),
+    hearsay: true,
+    neighbour_interval: Duration::from_mins(1),
     tracker_interval: Duration::from_secs(5),
+    longest_tracker_interval: Duration::from_mins(1),
+    announces: None,
+};
+
+/// As it was before this was measured.
+const BEFORE: Arm = Arm {
+    name: "before",
+    what: "thorp before this was measured: signs of life every 5 s to the tracker and every 15 s to neighbours, and what a neighbour says of others counts for nothing",
+    hearsay: false,
+    neighbour_interval: Duration::from_secs(15),
+    longest_tracker_interval: Duration::from_secs(5),
+    ..AS_IT_IS
+};
+
+const TRACKER_ONLY: Arm = Arm {
+    name: "tracker",
+    what: "no neighbours: every lookup asks the tracker",
+    neighbours: 0,
+    hops: 0,
+    ..BEFORE
 };
 
 /// All arms.
-pub const ARMS: [Arm; 4] = [
+pub const ARMS: [Arm; 9] = [
     Arm {
-        name: "tracker",
-        what: "no neighbours: every lookup asks the tracker",
-        neighbours: 0,
+        name: "bittorrent",
+        what: "plain BitTorrent: every lookup asks the tracker, each file is announced every 30 min",
+        announces: Some(Duration::from_mins(30)),
+        ..TRACKER_ONLY
+    },
+    TRACKER_ONLY,
+    Arm {
+        name: "partners",
+        what: "past partners are asked one after another; no listings are sent",
+        exchange: Exchange::Nothing,
         hops: 0,
-        ..AS_IT_IS
+        ..BEFORE
     },
     Arm {
         name: "listings",
         what: "neighbours' listings, and no neighbour answers for others",
         hops: 0,
-        ..AS_IT_IS
+        ..BEFORE
+    },
+    BEFORE,
+    Arm {
+        name: "slow",
+        what: "as before, with a sign of life a minute among neighbours",
+        neighbour_interval: Duration::from_mins(1),
+        ..BEFORE
+    },
+    Arm {
+        name: "hearsay",
+        what: "as before, and two neighbours that say the same of two others are believed",
+        hearsay: true,
+        ..BEFORE
     },
     AS_IT_IS,
     Arm {
-        name: "slow",
-        what: "as thorp, with a sign of life a minute among neighbours",
-        neighbour_interval: Duration::from_mins(1),
+        name: "wide",
+        what: "as thorp, with 64 neighbours",
+        neighbours: 64,
         ..AS_IT_IS
     },
 ];
@@ -64,12 +115,15 @@ impl Arm {
     /// How long a machine that is gone may still be named as a holder: what the
     /// tracker or a neighbour promises three times, and the way of an answer.
     pub fn forgotten_after(&self) -> Duration {
-        self.neighbour_interval.max(self.tracker_interval) * 3 + Duration::from_secs(1)
+        let promised = self.neighbour_interval.max(self.longest_tracker_interval);
+        promised * 3 + Duration::from_secs(1)
     }
 
     pub(crate) fn set(&self, config: &mut peer::Config) {
         config.max_neighbours = self.neighbours;
+        config.exchange = self.exchange;
         config.hops = self.hops;
+        config.hearsay = self.hearsay;
         config.neighbour_interval = self.neighbour_interval;
         config.tracker_interval = self.tracker_interval;
     }

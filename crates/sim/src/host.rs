@@ -4,7 +4,8 @@
 //! became of it, and serves files from a disk that is a set of numbers. Bytes of
 //! files are never there; a file that travels is its number.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 use thorp_core::get::{Chore, Ending, FetchId, GetId, Looked, News, Output as Told};
 use thorp_core::lookup::Source;
@@ -26,6 +27,10 @@ pub struct Host {
     pub wakes_at: Option<Instant>,
     /// Its open connections.
     pub links: Vec<u64>,
+    /// How long it was online in earlier runs of its peer.
+    pub online_before: Duration,
+    /// What it has fetched, and at which time online it is deleted.
+    pub kept: VecDeque<(Duration, FileId)>,
     /// The neighbours that it has written down for its next start.
     pub remembers: Vec<Known>,
 }
@@ -70,8 +75,15 @@ impl Host {
             since: Instant::default(),
             wakes_at: None,
             links: Vec::new(),
+            online_before: Duration::ZERO,
+            kept: VecDeque::new(),
             remembers: Vec::new(),
         }
+    }
+
+    /// How long it has been online so far. Its peer runs.
+    pub fn online(&self, now: Instant) -> Duration {
+        self.online_before + (now - self.since)
     }
 
     pub fn peer(&mut self) -> Option<&mut Household> {

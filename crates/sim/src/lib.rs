@@ -12,6 +12,7 @@
 //! traffic    what was sent: by whom, of which kind, in which hour
 //! arm        what is compared: the program's settings, and others' ways
 //! run        one trace played in one arm, and what it came to
+//! report     many runs, as tables and plots
 //! scenario   disturbances, put into a trace
 //! chance     the distributions that a workload draws from
 //! ```
@@ -25,6 +26,7 @@ mod chance;
 mod host;
 mod laws;
 mod network;
+pub mod report;
 pub mod run;
 pub mod scenario;
 pub mod trace;

@@ -1,17 +1,63 @@
 //! Plays a village in virtual time, and prints what its neighbours were worth.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use thorp_sim::arm::{ARMS, Arm};
+use thorp_sim::report::{self, Extent};
 use thorp_sim::run::{Run, play};
 use thorp_sim::workload::Workload;
 
 /// Play a village in virtual time, with the program's own decisions, and print what
 /// its neighbours were worth.
 #[derive(Debug, Parser)]
+#[command(args_conflicts_with_subcommands = true)]
 struct Args {
+    #[command(subcommand)]
+    what: Option<What>,
+    #[command(flatten)]
+    one: One,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Play many runs, and write tables and plots of them.
+    Report {
+        /// A small village and few seeds: within the hour on two cores.
+        #[arg(long, conflicts_with = "full")]
+        quick: bool,
+        /// The reference: ten regions of 1,000 machines. It takes days.
+        #[arg(long, required_unless_present = "quick")]
+        full: bool,
+        /// Instead of so many regions as these have.
+        #[arg(long)]
+        regions: Option<u16>,
+        /// Instead of so many machines of a region.
+        #[arg(long)]
+        machines: Option<u32>,
+        /// Instead of so many names of a region.
+        #[arg(long)]
+        names: Option<usize>,
+        /// Instead of so many hours. The last third is the steady state.
+        #[arg(long)]
+        hours: Option<u64>,
+        /// Instead of so many seeds.
+        #[arg(long)]
+        seeds: Option<u64>,
+        /// Nothing is varied.
+        #[arg(long)]
+        no_variations: bool,
+        /// Where they go.
+        #[arg(long, default_value = "docs/claim")]
+        to: PathBuf,
+    },
+}
+
+/// One trace, played in some arms.
+#[derive(Debug, clap::Args)]
+struct One {
     /// Which ways to find files are compared; all play the same requests.
     #[arg(long, value_delimiter = ',', default_value = "tracker,thorp")]
     arms: Vec<String>,
@@ -36,12 +82,33 @@ struct Args {
     /// The chance that a request draws from the names of its own region.
     #[arg(long, default_value_t = 0.9)]
     locality: f64,
+    /// Requests of a machine for each hour online.
+    #[arg(long, default_value_t = 30.0)]
+    requests: f64,
+    /// The share of names that are replaced each hour.
+    #[arg(long, default_value_t = 0.01)]
+    renewal: f64,
+    /// For how many hours online a machine keeps what it has fetched.
+    #[arg(long, default_value_t = 24.0)]
+    keep: f64,
     /// The share of machines that list nothing.
     #[arg(long, default_value_t = 0.0)]
     free_riders: f64,
     /// All machines stay online.
     #[arg(long)]
     no_churn: bool,
+    /// The shape of sessions and absences (Weibull).
+    #[arg(long, default_value_t = 0.59)]
+    shape: f64,
+    /// Their scale, in minutes (Weibull).
+    #[arg(long, default_value_t = 42.0)]
+    scale: f64,
+    /// The share of sessions that end with a goodbye; the others end in a crash.
+    #[arg(long, default_value_t = 0.7)]
+    goodbyes: f64,
+    /// The share of requests by a pattern; the others are half by path, half by base name.
+    #[arg(long, default_value_t = 0.02)]
+    patterns: f64,
     /// The share of packets that are lost, and come late.
     #[arg(long, default_value_t = 0.0)]
     loss: f64,
@@ -53,9 +120,38 @@ struct Args {
     from: usize,
 }
 
-#[expect(clippy::print_stdout, reason = "this is what it is for")]
 fn main() -> Result<()> {
     let args = Args::parse();
+    match args.what {
+        Some(What::Report {
+            quick,
+            regions,
+            machines,
+            names,
+            hours,
+            seeds,
+            no_variations,
+            to,
+            ..
+        }) => {
+            let extent = if quick { Extent::Quick } else { Extent::Full };
+            let workload = extent.workload();
+            let workload = Workload {
+                regions: regions.unwrap_or(workload.regions),
+                machines: machines.unwrap_or(workload.machines),
+                names: names.unwrap_or(workload.names),
+                length: hours.map_or(workload.length, Duration::from_hours),
+                ..workload
+            };
+            let seeds = seeds.unwrap_or(extent.seeds());
+            report::write(extent, workload, seeds, !no_variations, &to)
+        }
+        None => one(&args.one),
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "this is what it is for")]
+fn one(args: &One) -> Result<()> {
     let workload = Workload {
         regions: args.regions,
         machines: args.machines,
@@ -63,10 +159,16 @@ fn main() -> Result<()> {
         alpha: args.alpha,
         q: args.q,
         locality: args.locality,
+        requests: args.requests,
+        renewal: args.renewal,
+        keep: Duration::from_secs_f64(args.keep * 3600.0),
         free_riders: args.free_riders,
         churn: !args.no_churn,
+        shape: args.shape,
+        scale: Duration::from_secs_f64(args.scale * 60.0),
+        goodbyes: args.goodbyes,
+        patterns: args.patterns,
         length: Duration::from_hours(args.hours),
-        ..Workload::reference()
     };
     let trace = workload.trace(args.seed);
     for name in &args.arms {
@@ -75,7 +177,7 @@ fn main() -> Result<()> {
             bail!("there is no arm {name}; there are {}", names.join(", "));
         };
         let run = play(&trace, arm, args.loss, args.seed);
-        print(&args, &arm, &run);
+        print(args, &arm, &run);
         if !run.broken.is_empty() {
             for broken in &run.broken {
                 println!("  broken: {broken}");
@@ -87,7 +189,7 @@ fn main() -> Result<()> {
 }
 
 #[expect(clippy::print_stdout, reason = "this is what it is for")]
-fn print(args: &Args, arm: &Arm, run: &Run) {
+fn print(args: &One, arm: &Arm, run: &Run) {
     let hours = usize::try_from(args.hours).unwrap_or(usize::MAX);
     let summary = run.summary(args.from.min(hours.saturating_sub(1))..hours);
     println!("{}: {}", arm.name, arm.what);
@@ -96,12 +198,6 @@ fn print(args: &Args, arm: &Arm, run: &Run) {
     println!(
         "  answered from memory {memory}, by neighbours {neighbours}, by the tracker {tracker}"
     );
-    println!("  files asked for where they are no more: {}", run.stale);
-    let seconds = run.took.as_secs_f64();
-    println!(
-        "  {} events in {seconds:.1} s, {:.0} a second; digest {:016x}",
-        run.events,
-        run.events_a_second(),
-        run.digest,
-    );
+    println!("  {}", run.speed());
+    println!("  digest {:016x}", run.digest);
 }

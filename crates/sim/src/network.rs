@@ -145,6 +145,10 @@ pub mod cost {
         by_receiver: 2 * HEADERS,
     };
 
+    /// What one announce of one file takes over UDP: 98 bytes (BEP 15), 8 of UDP and 20
+    /// of IP. The answer is the tracker's.
+    pub const ANNOUNCE: usize = 98 + 8 + 20;
+
     /// Bytes that the two ends of a link have sent.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct Paid {

@@ -11,7 +11,7 @@ use crate::chance::as_f64;
 use crate::network::TRACKER;
 use crate::trace::{Trace, Wording};
 use crate::traffic::{ByKind, FrameKind, Hour};
-use crate::village::{Fate, Requested, World};
+use crate::village::{Fate, Observed, Requested, World};
 
 /// How a run ended.
 pub struct Run {
@@ -25,12 +25,15 @@ pub struct Run {
     pub events: u64,
     /// How long it took to play.
     pub took: Duration,
-    /// Files that were asked for where they are no more.
-    pub stale: u64,
+    counts: Observed,
+    /// By peer that is online at the end: bytes of the listings that it keeps.
+    memory: Vec<f64>,
+    /// How long all peers together were online.
+    pub peer_hours: f64,
 }
 
 /// What some hours of a run came to.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Summary {
     /// Lookups of names that somewhere online has had; patterns are none.
     pub answerable: usize,
@@ -38,6 +41,11 @@ pub struct Summary {
     pub unanswerable: usize,
     /// The share of answerable lookups without a message to the tracker.
     pub spared: f64,
+    /// The same of lookups by path, and of those by base name.
+    pub spared_by: (f64, f64),
+    /// The share of answerable lookups of which a cache of the tracker's answers would
+    /// have known a holder. Counted where there are no neighbours.
+    pub cached: f64,
     /// The same that no machine can exceed which asks its region only: those whose
     /// file is there.
     pub region_oracle: f64,
@@ -57,6 +65,20 @@ pub struct Summary {
     pub bytes_of: (f64, f64),
     /// How long a fetch takes from the request on: in the middle, and for 99 of 100.
     pub latency: (Duration, Duration),
+    /// How unevenly the sending of files falls on peers (Gini): 0 where all send as many.
+    pub gini: f64,
+    /// Of all hours: holders that were asked for a file and were gone, or had it no more,
+    /// for each answered lookup.
+    pub in_vain: f64,
+    /// Of all hours: dials of members that were gone, by a peer in an hour online.
+    pub dials_in_vain: f64,
+    /// Of all hours: how long the tracker took to notice a crash, in the middle; and
+    /// a neighbour.
+    pub noticed: (Duration, Duration),
+    /// Of all hours: links to members that were there, given up for their silence.
+    pub false_evictions: u64,
+    /// At the end: bytes of the listings that a peer keeps, the mean.
+    pub memory: f64,
 }
 
 /// Plays a trace.
@@ -69,10 +91,13 @@ pub fn play(trace: &Trace, arm: Arm, loss: f64, seed: u64) -> Run {
     }
     village.run_until(Instant::after_start(trace.length));
     village.finish();
+    let memory = village.memory();
     let hours = trace.length.as_secs().div_ceil(3600);
     let hours = village
         .traffic
         .hours(0..usize::try_from(hours).unwrap_or(usize::MAX));
+    let online = hours.iter().flat_map(|hour| &hour.online);
+    let peer_hours = online.sum::<Duration>().as_secs_f64() / 3600.0;
     Run {
         hours: hours.to_vec(),
         broken: village.laws.broken().to_vec(),
@@ -80,7 +105,9 @@ pub fn play(trace: &Trace, arm: Arm, loss: f64, seed: u64) -> Run {
         digest: village.digest,
         events: village.events,
         took: started.elapsed(),
-        stale: village.stale,
+        memory,
+        counts: village.counts,
+        peer_hours,
     }
 }
 
@@ -136,11 +163,24 @@ impl Run {
         };
         let to_tracker = messages(&|hour| hour.to_tracker);
         let among_peers = messages(&|hour| hour.among_peers);
+        let by = |wording: Wording| {
+            let of_it = answerable.iter().filter(|asked| asked.wording == wording);
+            let count = of_it.clone().filter(|asked| is_spared(asked)).count();
+            ratio(count, of_it.count())
+        };
+        let served: Vec<f64> = sums(of, |hour, node| f64::from(hour.served[node]));
+        let rates_of_service = served.iter().zip(&online);
+        let rates_of_service = rates_of_service
+            .filter(|(_, online)| **online >= 3600.0)
+            .map(|(served, online)| served / online)
+            .collect();
         let an_hour = |count: u64| as_f64(count) / (all_online / 3600.0).max(1e-9);
         Summary {
             answerable: answerable.len(),
             unanswerable: lookups.len() - answerable.len(),
             spared: share(&is_spared),
+            spared_by: (by(Wording::Path), by(Wording::BaseName)),
+            cached: share(&|asked| asked.is_cached),
             region_oracle: share(&|asked| asked.available.in_region),
             missed: share(&|asked| !matches!(asked.fate, Fate::Fetched { .. })),
             partial: ratio(patterns.iter().filter(partial).count(), patterns.len()),
@@ -151,7 +191,47 @@ impl Run {
             bytes: sent.iter().sum::<f64>() / all_online.max(1e-9),
             bytes_of: (quantile(&rates, 0.5), quantile(&rates, 0.99)),
             latency: (quantile(&waits, 0.5), quantile(&waits, 0.99)),
+            gini: gini(rates_of_service),
+            in_vain: self.in_vain(),
+            dials_in_vain: as_f64(self.counts.dialled_in_vain) / self.peer_hours.max(1e-9),
+            noticed: (
+                middle(&self.counts.tracker_noticed),
+                middle(&self.counts.neighbours_noticed),
+            ),
+            false_evictions: self.counts.false_evictions,
+            memory: self.memory.iter().sum::<f64>() / as_f64(self.memory.len().max(1) as u64),
         }
+    }
+
+    fn in_vain(&self) -> f64 {
+        let counts = &self.counts;
+        let in_vain = counts.not_here + counts.gone;
+        let answered: usize = self.sources().iter().sum();
+        as_f64(in_vain) / as_f64(answered.max(1) as u64)
+    }
+
+    /// By hour: the share of answerable lookups without a message to the tracker.
+    pub fn spared_by_hour(&self) -> Vec<f64> {
+        let hours = 0..self.hours.len();
+        hours
+            .map(|hour| self.summary(hour..hour + 1).spared)
+            .collect()
+    }
+
+    /// How fast it was played.
+    pub fn speed(&self) -> String {
+        format!(
+            "{} events in {:.1} s: {:.0} a second, and {:.0} hours of peers online a second",
+            self.events,
+            self.took.as_secs_f64(),
+            self.events_a_second(),
+            self.peer_hours_a_second(),
+        )
+    }
+
+    /// How many hours of a peer's life are played in a second.
+    pub fn peer_hours_a_second(&self) -> f64 {
+        self.peer_hours / self.took.as_secs_f64().max(1e-9)
     }
 
     /// How many things have happened in a second of playing.
@@ -187,6 +267,25 @@ fn is_spared(asked: &Requested) -> bool {
     )
 }
 
+/// How unevenly something falls on those that share it (Gini).
+fn gini(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let all: f64 = values.iter().sum();
+    let count = as_f64(values.len() as u64);
+    if all <= 0.0 {
+        return 0.0;
+    }
+    let ranked = (1..).zip(&values);
+    let weighted: f64 = ranked.map(|(rank, value)| as_f64(rank) * value).sum();
+    2.0 * weighted / (count * all) - (count + 1.0) / count
+}
+
+fn middle(times: &[Duration]) -> Duration {
+    let mut times = times.to_vec();
+    times.sort_unstable();
+    quantile(&times, 0.5)
+}
+
 /// By peer: the sum over some hours.
 fn sums(hours: &[Hour], of: impl Fn(&Hour, usize) -> f64) -> Vec<f64> {
     let nodes = hours.first().map_or(0, |hour| hour.bytes.len());
@@ -211,4 +310,15 @@ fn quantile<T: Copy + Default>(sorted: &[T], share: f64) -> T {
     let place = (as_f64(sorted.len() as u64) * share) as usize;
     let last = sorted.len().saturating_sub(1);
     sorted.get(place.min(last)).copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_falls_on_one_of_four_is_uneven_and_what_falls_on_all_is_not() {
+        assert!(gini(vec![3.0; 4]).abs() < 1e-9);
+        assert!((gini(vec![0.0, 0.0, 0.0, 8.0]) - 0.75).abs() < 1e-9);
+    }
 }

@@ -33,6 +33,8 @@ pub struct Trace {
     pub events: Vec<(Duration, Incident)>,
     /// How long it lasts.
     pub length: Duration,
+    /// For how long online a machine keeps what it has fetched.
+    pub keep: Duration,
 }
 
 /// A machine of a trace.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use thorp_core::time::Instant;
-use thorp_wire::frame::{Body, Update};
+use thorp_wire::frame::Body;
 
 use crate::network::cost::{self, Paid};
 use crate::network::{Node, TRACKER};
@@ -27,11 +27,13 @@ pub enum FrameKind {
     Refused,
     /// Hellos, goodbyes, records, certificates.
     Other,
+    /// Plain BitTorrent's: one peer has one file.
+    Announce,
 }
 
 impl FrameKind {
     /// All of them, in the order of [`Traffic::to_tracker`].
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Beat,
         Self::Update,
         Self::Ack,
@@ -40,12 +42,13 @@ impl FrameKind {
         Self::Get,
         Self::Refused,
         Self::Other,
+        Self::Announce,
     ];
 
     /// Of which kind this is; a file is of none.
     pub fn of(body: &Body) -> Option<Self> {
         Some(match body {
-            Body::Update(update) if says_nothing(update) => Self::Beat,
+            Body::Update(update) if update.is_heartbeat() => Self::Beat,
             Body::Update(_) => Self::Update,
             Body::Ack(_) => Self::Ack,
             Body::Find(_) => Self::Find,
@@ -58,14 +61,6 @@ impl FrameKind {
     }
 }
 
-/// Whether its sender only lives.
-fn says_nothing(update: &Update) -> bool {
-    update.since == Some(update.seq)
-        && update.added.is_empty()
-        && update.removed.is_empty()
-        && update.neighbours.is_none()
-}
-
 /// Messages by kind.
 pub type ByKind = [u64; FrameKind::ALL.len()];
 
@@ -74,6 +69,8 @@ pub type ByKind = [u64; FrameKind::ALL.len()];
 pub struct Traffic {
     hours: Vec<Hour>,
     nodes: usize,
+    /// Whether the tracker is told by announces who has what, instead of by updates.
+    announces: bool,
 }
 
 /// What was sent in one hour.
@@ -89,14 +86,17 @@ pub struct Hour {
     pub bytes: Vec<u64>,
     /// How long each node was online.
     pub online: Vec<Duration>,
+    /// Files that each node sent.
+    pub served: Vec<u32>,
 }
 
 impl Traffic {
     /// Of so many nodes, nothing yet.
-    pub fn new(nodes: usize) -> Self {
+    pub fn new(nodes: usize, announces: bool) -> Self {
         Self {
             hours: Vec::new(),
             nodes,
+            announces,
         }
     }
 
@@ -105,6 +105,13 @@ impl Traffic {
         let Some(kind) = FrameKind::of(body) else {
             return;
         };
+        let is_upkeep = matches!(
+            kind,
+            FrameKind::Beat | FrameKind::Update | FrameKind::Ack | FrameKind::Other
+        );
+        if self.announces && is_upkeep && (from == TRACKER || to == TRACKER) {
+            return;
+        }
         let hour = self.at(now);
         let counts = if to == TRACKER {
             &mut hour.to_tracker
@@ -115,6 +122,18 @@ impl Traffic {
         };
         counts[kind as usize] += 1;
         self.paid(now, from, to, cost::of_frame(bytes));
+    }
+
+    /// A peer of plain BitTorrent tells the tracker of so many files, one by one.
+    pub fn announced(&mut self, now: Instant, from: Node, files: usize) {
+        let hour = self.at(now);
+        hour.to_tracker[FrameKind::Announce as usize] += files as u64;
+        hour.bytes[from] += (files * cost::ANNOUNCE) as u64;
+    }
+
+    /// A node has sent a file.
+    pub fn served(&mut self, now: Instant, from: Node) {
+        self.at(now).served[from] += 1;
     }
 
     /// Bytes are sent that are no frame.
@@ -151,6 +170,7 @@ impl Traffic {
                 among_peers: ByKind::default(),
                 bytes: vec![0; self.nodes],
                 online: vec![Duration::ZERO; self.nodes],
+                served: vec![0; self.nodes],
             });
         }
         &mut self.hours[hour]

@@ -69,6 +69,12 @@ impl Truth {
         owners
     }
 
+    /// A machine has deleted its copy. Whether it had one.
+    pub fn on_deleted_at(&mut self, machine: Machine, file: FileId) -> bool {
+        self.copies[file.index()].remove(&machine);
+        self.disks[machine.index()].remove(&file)
+    }
+
     /// What is on a machine's disk.
     pub fn disk(&self, machine: Machine) -> &BTreeSet<FileId> {
         &self.disks[machine.index()]

@@ -32,6 +32,8 @@ pub struct Workload {
     pub requests: f64,
     /// The share of a region's names that are replaced each hour.
     pub renewal: f64,
+    /// For how long online a machine keeps what it has fetched.
+    pub keep: Duration,
     /// The share of machines that list nothing.
     pub free_riders: f64,
     /// Whether machines come and go. If not, all are online.
@@ -61,6 +63,7 @@ impl Workload {
             locality: 0.9,
             requests: 30.0,
             renewal: 0.01,
+            keep: Duration::from_hours(24),
             free_riders: 0.0,
             churn: true,
             shape: 0.59,
@@ -68,6 +71,18 @@ impl Workload {
             goodbyes: 0.7,
             patterns: 0.02,
             length: Duration::from_hours(18),
+        }
+    }
+
+    /// Much less than the reference, with as many names for each machine: what can be
+    /// played in an hour.
+    pub fn small() -> Self {
+        Self {
+            regions: 2,
+            machines: 200,
+            names: 400,
+            length: Duration::from_hours(8),
+            ..Self::reference()
         }
     }
 
@@ -125,6 +140,7 @@ impl<'a> Making<'a> {
             files: self.files,
             events,
             length: self.workload.length,
+            keep: self.workload.keep,
         }
     }
 

@@ -56,6 +56,48 @@ fn neighbours_spare_the_tracker_and_nothing_that_is_there_is_missed() {
 }
 
 #[test]
+fn past_partners_that_are_asked_in_turn_cost_questions_and_know_less() {
+    let trace = small().trace(SEED);
+    let asked = played(&trace, "partners").summary(1..4);
+    let listed = played(&trace, "before").summary(1..4);
+    assert!(
+        asked.spared > 0.1 && asked.spared < listed.spared,
+        "{asked:#?}"
+    );
+    assert!(
+        asked.questions > listed.questions,
+        "{asked:#?}, {listed:#?}"
+    );
+    assert!(asked.missed < 0.01, "{asked:#?}");
+}
+
+#[test]
+fn plain_bittorrent_tells_the_tracker_of_each_file_again_and_again() {
+    let workload = Workload {
+        churn: false,
+        requests: 0.001,
+        renewal: 0.0,
+        ..small()
+    };
+    let summary = played(&workload.trace(SEED), "bittorrent").summary(1..4);
+    // 300 names at 60 machines, each announced twice an hour.
+    assert!((summary.to_tracker - 10.0).abs() < 0.5, "{summary:#?}");
+    let summary = played(&workload.trace(SEED), "tracker").summary(1..4);
+    // A sign of life every five seconds.
+    assert!((summary.to_tracker - 720.0).abs() < 5.0, "{summary:#?}");
+}
+
+#[test]
+fn a_machine_keeps_its_copies_for_as_long_online_as_it_is_told() {
+    let keeping = |keep: Duration| {
+        let workload = Workload { keep, ..small() };
+        played(&workload.trace(SEED), "tracker").summary(3..4)
+    };
+    let (short, long) = (keeping(Duration::from_mins(10)), keeping(hours(24)));
+    assert!(short.answerable < long.answerable, "{short:#?}, {long:#?}");
+}
+
+#[test]
 fn where_packets_are_lost_all_is_found_that_is_there() {
     let trace = small().trace(SEED);
     let run = play(&trace, Arm::named("thorp").expect("an arm"), 0.02, SEED);

@@ -96,7 +96,7 @@ impl Links {
         };
         let peer = link.member.id;
         let theirs = link.member.tracker.then(|| link.liveness.theirs());
-        let is_listed = self.role.keeps_listing_of(link);
+        let is_listed = self.keeps_listing_of(link);
         self.unlisted.remove(&peer);
         let known = self.catalogue.position(peer);
         if !is_listed || known.is_some_and(|position| position.epoch != epoch) {

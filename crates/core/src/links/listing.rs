@@ -6,7 +6,7 @@
 use std::ops::Bound;
 
 use thorp_wire::PeerId;
-use thorp_wire::frame::{Ack, Found, Frame, Holder, Update};
+use thorp_wire::frame::{Ack, Found, Frame, Holder, Position, Update};
 
 use super::table::{LinkId, millis};
 use super::turns::{ChangeProgress, ListingChange};
@@ -42,14 +42,27 @@ impl Links {
         let Some(epoch) = link.hello.as_ref().map(|hello| hello.epoch) else {
             return;
         };
-        let is_wanted = self.role.keeps_listing_of(link);
-        let account = self.account(id);
+        let is_wanted = self.keeps_listing_of(link);
+        let is_gathering = link.is_gathering();
         if frame.lookups > 0 {
             self.events.push(Event::LookedUp(Lookups {
                 lookups: frame.lookups.into(),
                 spared: frame.spared.into(),
             }));
         }
+        let is_at = Some(Position {
+            epoch,
+            seq: frame.seq,
+        });
+        if is_wanted
+            && frame.is_heartbeat()
+            && !is_gathering
+            && self.catalogue.position(peer) == is_at
+        {
+            // Most of what arrives: nothing changes by it.
+            return self.acknowledge(now, id, Some(frame.seq));
+        }
+        let account = self.account(id);
         if is_wanted && self.is_worth_another_try(now, peer, account, &frame) {
             return self.acknowledge(now, id, None);
         }
@@ -363,6 +376,9 @@ impl Links {
         };
         let unlisted = self.is_turned_down(link.member.id);
         let granted = self.role.grants();
+        if let Some(interval) = granted.filter(|granted| *granted != link.liveness.theirs()) {
+            self.table.agree(now, id, interval);
+        }
         if seq.is_some() && !unlisted && granted.is_none() {
             return;
         }

@@ -26,6 +26,7 @@ mod turns;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use thorp_wire::PeerId;
 use thorp_wire::frame::{
@@ -60,6 +61,8 @@ pub(crate) type Offer<'a> = &'a dyn Fn(&Table, &Party) -> Terms;
 #[derive(Debug)]
 pub(crate) struct Links {
     role: Role,
+    /// Whether listings of others are kept, where the role is to keep them.
+    keeps_listings: bool,
     table: Table,
     /// The listings of the other members, and this node's own if it is a peer.
     catalogue: Catalogue,
@@ -82,6 +85,7 @@ impl Links {
     pub(crate) fn new(me: Me, role: Role) -> Self {
         Self {
             role,
+            keeps_listings: true,
             catalogue: Catalogue::default(),
             table: Table::new(me, role.waiting()),
             listed: SharedBound::new(role.bounds().bytes),
@@ -94,6 +98,26 @@ impl Links {
             events: Vec::new(),
             out: VecDeque::new(),
         }
+    }
+
+    /// Keeps no listing but the own one, whatever is sent.
+    pub(crate) fn keep_no_listings(&mut self) {
+        self.keeps_listings = false;
+    }
+
+    /// Grants another interval from now on. Each member learns it with the next answer
+    /// to an update of its own.
+    pub(crate) fn grant(&mut self, interval: Duration) {
+        if let Role::Tracker {
+            interval: before, ..
+        } = &mut self.role
+        {
+            *before = interval;
+        }
+    }
+
+    fn keeps_listing_of(&self, link: &Link) -> bool {
+        self.keeps_listings && self.role.keeps_listing_of(link)
     }
 
     /// Handles an input. Returns the resulting events, in order.

@@ -568,6 +568,11 @@ impl Link {
         self.hello.as_ref().is_some_and(|hello| hello.visitor)
     }
 
+    /// Whether a part of an update has arrived on it, and not yet all.
+    pub fn is_gathering(&self) -> bool {
+        self.gathering.has_begun()
+    }
+
     /// Records how long an answer took.
     pub fn answered_in(&mut self, took: Duration) {
         self.rtt = Some(match self.rtt {

@@ -29,7 +29,7 @@ mod outcome;
 mod stage;
 mod unlisted;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use thorp_wire::PeerId;
@@ -56,6 +56,8 @@ const BUSY_FOR: Duration = Duration::from_mins(1);
 /// How many answers a lookup takes before it stops asking for the rest: so no
 /// member is asked for ever.
 const MOST_PAGES: usize = 4000;
+/// How many holders a neighbour is believed to know of one file.
+const MOST_CLAIMS: usize = 16;
 /// Holders that are asked to hash one file.
 const HASHERS: usize = 4;
 
@@ -69,6 +71,15 @@ pub trait Surroundings {
     fn has_chosen(&self, neighbour: PeerId) -> bool;
     /// Neighbours to ask, and how long each takes to answer.
     fn worth_asking(&self) -> Vec<(PeerId, Option<Duration>)>;
+    /// Whether they are asked one after another, and not all at once.
+    fn asks_in_turn(&self) -> bool {
+        false
+    }
+    /// Whether a base name may be taken because two neighbours say of two other
+    /// members that they have the same by it.
+    fn counts_hearsay(&self) -> bool {
+        true
+    }
     /// Whether neighbours should answer for their neighbours too.
     fn hops(&self) -> u8;
     /// How it is with the tracker.
@@ -116,6 +127,10 @@ pub struct Lookup {
     tracker: TrackerUse,
     /// Members that the tracker names, as it does not know what they list.
     unlisted: BTreeMap<PeerId, Holder>,
+    /// Neighbours that are asked when those before them have not answered.
+    in_line: VecDeque<(PeerId, Option<Duration>)>,
+    /// Whether what neighbours say of others counts.
+    hearsay: bool,
     /// Names of which it is looked what resembles them.
     most_likes: usize,
     /// Questions to members that were too busy, and when to ask them again.
@@ -151,6 +166,8 @@ impl Lookup {
             pages: 0,
             tracker: TrackerUse::Spared,
             unlisted: BTreeMap::new(),
+            in_line: VecDeque::new(),
+            hearsay: false,
             most_likes: likes::MOST,
             resting: Vec::new(),
             busy: None,
@@ -175,7 +192,7 @@ impl Lookup {
                 Stage::Neighbours(waiting) if waiting.goes_on(now) && !self.is_settled() => {
                     Some(Vec::new())
                 }
-                Stage::Neighbours(_) => self.go_on_to(Stage::BeforeTracker),
+                Stage::Neighbours(_) => self.ask_the_next(now, around),
                 Stage::BeforeTracker => self.turn_to_tracker(now, around),
                 Stage::Tracker(waiting) if waiting.goes_on(now) => Some(self.ask_the_rested(now)),
                 Stage::Tracker(waiting) => {
@@ -289,13 +306,15 @@ impl Lookup {
                 if hashing {
                     named.hashed(variant.clone());
                 } else {
-                    let lists_it = variant.holders.iter().any(|holder| holder.id == who);
                     let counts = named.take(source, fit, variant.clone());
-                    if let Witness::Neighbour { is_chosen } = of
-                        && counts
-                        && lists_it
-                    {
-                        named.vouch(who, is_chosen);
+                    let Witness::Neighbour { is_chosen } = of else {
+                        continue;
+                    };
+                    let claims = variant.holders.iter().filter(|_| counts);
+                    for holder in claims.take(MOST_CLAIMS) {
+                        if holder.id == who || self.hearsay {
+                            named.vouch(who, holder.id, is_chosen);
+                        }
                     }
                 }
             }
@@ -370,12 +389,16 @@ impl Lookup {
         now: Instant,
         around: &dyn Surroundings,
     ) -> Option<Vec<LookupAction>> {
+        self.hearsay = around.counts_hearsay();
         self.remember(around);
-        let ask = if self.is_settled() {
+        let mut ask = if self.is_settled() {
             Vec::new()
         } else {
             around.worth_asking()
         };
+        if around.asks_in_turn() && ask.len() > 1 {
+            self.in_line = ask.split_off(1).into();
+        }
         if ask.is_empty() {
             return self.go_on_to(Stage::BeforeTracker);
         }
@@ -383,6 +406,22 @@ impl Lookup {
         let members: Vec<_> = ask.iter().map(|(peer, _)| linked(*peer)).collect();
         let finds = self.finds(around.hops());
         Some(self.ask(Stage::Neighbours, members, &finds, until))
+    }
+
+    /// The next neighbour in line is asked, if something is open still.
+    fn ask_the_next(
+        &mut self,
+        now: Instant,
+        around: &dyn Surroundings,
+    ) -> Option<Vec<LookupAction>> {
+        let next = self.in_line.pop_front().filter(|_| !self.is_settled());
+        let Some(next) = next else {
+            self.in_line.clear();
+            return self.go_on_to(Stage::BeforeTracker);
+        };
+        let until = now + patience(&[next]);
+        let finds = self.finds(around.hops());
+        Some(self.ask(Stage::Neighbours, vec![linked(next.0)], &finds, until))
     }
 
     /// The tracker is asked once it is there; it is waited for, and so are
@@ -468,7 +507,7 @@ impl Lookup {
                     let holders: Vec<PeerId> = variant.holders.iter().map(|h| h.id).collect();
                     if named.take(Source::Memory, fit, variant) {
                         for holder in holders {
-                            named.vouch(holder, around.has_chosen(holder));
+                            named.vouch(holder, holder, around.has_chosen(holder));
                         }
                     }
                 }

@@ -33,8 +33,9 @@ struct Known {
     source: Source,
     fit: Fit,
     variants: Vec<Variant>,
-    /// Which neighbours list one of these themselves.
-    vouchers: BTreeSet<PeerId>,
+    /// Which neighbours have said so, and of which holder each: of itself, if it lists
+    /// one of these.
+    claims: BTreeSet<(PeerId, PeerId)>,
     /// Whether it is taken without asking the tracker.
     is_vouched_for: bool,
 }
@@ -84,7 +85,7 @@ impl Named {
                     source,
                     fit,
                     variants: vec![variant],
-                    vouchers: BTreeSet::new(),
+                    claims: BTreeSet::new(),
                     is_vouched_for: false,
                 });
             }
@@ -92,15 +93,22 @@ impl Named {
         true
     }
 
-    /// A neighbour that lists the file itself stands for what was just taken, and
-    /// whether this peer has chosen it. Two that came by themselves stand for it
-    /// together, if they have the same.
-    pub(super) fn vouch(&mut self, neighbour: PeerId, is_chosen: bool) {
-        if let Some(known) = &mut self.answer {
-            known.vouchers.insert(neighbour);
-            let one_content = known.variants.windows(2).all(same_content);
-            known.is_vouched_for |= is_chosen || (one_content && known.vouchers.len() > 1);
-        }
+    /// A neighbour has said that this holder, maybe itself, has what was just taken.
+    /// One that this peer has chosen stands for what it lists itself. Two claims of the
+    /// same content stand for it together if they have no member in common: no member
+    /// can make both.
+    pub(super) fn vouch(&mut self, neighbour: PeerId, holder: PeerId, is_chosen: bool) {
+        let Some(known) = &mut self.answer else {
+            return;
+        };
+        let one_content = known.variants.windows(2).all(same_content);
+        let is_apart = |claim: &(PeerId, PeerId)| {
+            let members = [claim.0, claim.1];
+            !members.contains(&neighbour) && !members.contains(&holder)
+        };
+        let is_seconded = one_content && known.claims.iter().any(is_apart);
+        known.claims.insert((neighbour, holder));
+        known.is_vouched_for |= (is_chosen && neighbour == holder) || is_seconded;
     }
 
     /// Takes a file that only resembles the name.

@@ -13,6 +13,7 @@ struct Village {
     neighbours: Vec<(PeerId, Option<Duration>)>,
     tracker: Option<TrackerState>,
     strangers: Vec<PeerId>,
+    in_turn: bool,
 }
 
 impl Surroundings for Village {
@@ -33,6 +34,14 @@ impl Surroundings for Village {
 
     fn worth_asking(&self) -> Vec<(PeerId, Option<Duration>)> {
         self.neighbours.clone()
+    }
+
+    fn asks_in_turn(&self) -> bool {
+        self.in_turn
+    }
+
+    fn counts_hearsay(&self) -> bool {
+        true
     }
 
     fn hops(&self) -> u8 {
@@ -643,6 +652,85 @@ fn a_base_name_is_taken_at_once_from_a_chosen_neighbour_or_where_two_have_the_sa
         );
         assert_eq!(is_over, spared, "{:?}", village.memory);
     }
+}
+
+#[test]
+fn two_strangers_that_say_the_same_of_two_others_are_believed_and_no_member_can_say_it_alone() {
+    let village = Village {
+        neighbours: vec![(id(1), None), (id(2), None)],
+        ..Village::default()
+    };
+    // What neighbour 1 says, then what neighbour 2 does.
+    for (first, second, spared) in [
+        (variant("x/a", 1, &[3]), variant("y/a", 1, &[4]), true),
+        (variant("x/a", 1, &[1]), variant("y/a", 1, &[4]), true),
+        (variant("x/a", 1, &[3]), variant("y/a", 2, &[4]), false),
+        // One member may have told both of them.
+        (variant("x/a", 1, &[3]), variant("y/a", 1, &[3]), false),
+        // Member 2 lists it to neighbour 1, and says the same of another one.
+        (variant("x/a", 1, &[2]), variant("y/a", 1, &[4]), false),
+        (variant("x/a", 1, &[1]), variant("y/a", 1, &[1]), false),
+    ] {
+        let mut lookup = lookup(&["a"]);
+        let find = asked(lookup.advance(at(0), &village), &[id(1), id(2)]);
+        lookup.found(
+            at(1),
+            id(1),
+            STRANGER,
+            &find,
+            found(std::slice::from_ref(&first)),
+        );
+        lookup.found(
+            at(2),
+            id(2),
+            STRANGER,
+            &find,
+            found(std::slice::from_ref(&second)),
+        );
+        let is_over = matches!(
+            &lookup.advance(at(2), &village)[..],
+            [LookupAction::Finish(_)]
+        );
+        assert_eq!(is_over, spared, "{first:?}, {second:?}");
+    }
+}
+
+#[test]
+fn what_one_neighbour_says_of_two_others_is_believed_as_little_as_before() {
+    let village = Village {
+        neighbours: vec![(id(1), None)],
+        ..Village::default()
+    };
+    let mut lookup = lookup(&["a"]);
+    let find = asked(lookup.advance(at(0), &village), &[id(1)]);
+    let both = variant("x/a", 1, &[3, 4]);
+    lookup.found(at(1), id(1), STRANGER, &find, found(&[both]));
+    asked(lookup.advance(at(1), &village), &[TRACKER]);
+}
+
+#[test]
+fn neighbours_in_line_are_asked_one_after_another_until_one_has_it() {
+    let village = Village {
+        neighbours: vec![(id(1), None), (id(2), None), (id(3), None)],
+        in_turn: true,
+        ..Village::default()
+    };
+    let mut first = lookup(&["a"]);
+    let find = asked(first.advance(at(0), &village), &[id(1)]);
+    first.found(at(1), id(1), NEIGHBOUR, &find, Found::default());
+    let find = asked(first.advance(at(1), &village), &[id(2)]);
+    let there = variant("a", 1, &[2]);
+    first.found(at(2), id(2), NEIGHBOUR, &find, found(&[there]));
+    finished(&first.advance(at(2), &village));
+
+    let mut second = lookup(&["a"]);
+    asked(second.advance(at(0), &village), &[id(1)]);
+    let late = second.deadline().expect("it waits for one at a time");
+    asked(second.advance(late, &village), &[id(2)]);
+    let late = second.deadline().expect("it waits for one at a time");
+    asked(second.advance(late, &village), &[id(3)]);
+    let late = second.deadline().expect("it waits for one at a time");
+    asked(second.advance(late, &village), &[TRACKER]);
 }
 
 #[test]

@@ -12,7 +12,7 @@ use std::time::Duration;
 use thorp_wire::frame::{Find, Found, Frame, Get, Holder, Refused, RequestId, Variant};
 use thorp_wire::{Content, PeerId};
 
-use super::{AskId, Output, Peer};
+use super::{AskId, Exchange, Output, Peer};
 use crate::changes::Row;
 use crate::get::small::{self, NotSent};
 use crate::get::{self, Action, Claimed, FetchId, GetId, Inquiry, Storage};
@@ -546,17 +546,28 @@ impl Surroundings for Around<'_> {
     fn worth_asking(&self) -> Vec<(PeerId, Option<Duration>)> {
         let peer = self.peer;
         let best = peer.neighbours.best(self.now);
+        let rtt = |id: PeerId| peer.links.to(id).map(|(_, link)| (id, link.rtt));
+        if self.asks_in_turn() {
+            return best.into_iter().filter_map(rtt).collect();
+        }
         let (listed, unlisted): (Vec<_>, Vec<_>) = best
             .into_iter()
             .partition(|id| peer.links.catalogue().position(*id).is_some());
         let listed = listed.into_iter().filter(|_| peer.config.hops > 0);
-        let rtt = |id: PeerId| peer.links.to(id).map(|(_, link)| (id, link.rtt));
         unlisted
             .into_iter()
             .chain(listed)
             .take(ASKED_NEIGHBOURS)
             .filter_map(rtt)
             .collect()
+    }
+
+    fn asks_in_turn(&self) -> bool {
+        self.peer.config.exchange == Exchange::Nothing
+    }
+
+    fn counts_hearsay(&self) -> bool {
+        self.peer.config.hearsay
     }
 
     fn hops(&self) -> u8 {

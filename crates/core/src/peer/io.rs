@@ -24,16 +24,29 @@ pub struct Config {
     /// How far questions to neighbours go: with 0 neighbours answer for themselves, with 1 also
     /// for their neighbours.
     pub hops: u8,
+    /// Whether what neighbours say of others counts, where two say the same of two.
+    pub hearsay: bool,
     /// The interval that it promises the tracker until the tracker grants another one.
     pub tracker_interval: Duration,
     /// The interval that it promises its neighbours.
     pub neighbour_interval: Duration,
     /// The most neighbours it has.
     pub max_neighbours: usize,
+    /// What neighbours tell each other unasked.
+    pub exchange: Exchange,
     /// Neighbours of earlier runs, to be dialled before the tracker.
     pub remembered: Vec<Known>,
     /// The seed for all random choices.
     pub seed: u64,
+}
+
+/// What neighbours tell each other unasked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exchange {
+    /// Their listings. For what these do not have, some neighbours are asked at once.
+    Listings,
+    /// Nothing: all neighbours are asked, one after another.
+    Nothing,
 }
 
 /// Identifies a survey while its caller waits. Chosen by the shell.

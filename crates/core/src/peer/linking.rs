@@ -10,7 +10,7 @@ use thorp_wire::PeerId;
 use thorp_wire::frame::{Frame, Holder, RequestId};
 
 use super::asking::Wanted;
-use super::{Config, Notice, Output, Peer, Target, Unreached};
+use super::{Config, Exchange, Notice, Output, Peer, Target, Unreached};
 use crate::changes::Row;
 use crate::get::small::{Fetches, NotSent};
 use crate::get::sought::SoughtFiles;
@@ -78,7 +78,9 @@ impl Peer {
             self.remembered.met(now, link.holder());
             self.make_room(now, peer);
             self.neighbours.add(now, peer);
-            self.publishing.begin(id, their_copy, Some(now));
+            if self.config.exchange == Exchange::Listings {
+                self.publishing.begin(id, their_copy, Some(now));
+            }
             self.neighbours_changed(now, peer);
         } else {
             match link {

@@ -73,7 +73,8 @@ use answering::Hashing;
 use asking::{Question, Surveyor, Wanted};
 use home::Home;
 pub use io::{
-    AskId, Cause, Config, Input, Notice, Output, Tally, Target, Unanswered, Unreached, Wish,
+    AskId, Cause, Config, Exchange, Input, Notice, Output, Tally, Target, Unanswered, Unreached,
+    Wish,
 };
 use publishing::Publishing;
 use surveying::Wished;
@@ -122,6 +123,9 @@ impl Peer {
         let me = config.me.clone();
         let (id, epoch) = (me.id, me.epoch);
         let mut links = Links::new(me, Role::Peer);
+        if config.exchange == Exchange::Nothing {
+            links.keep_no_listings();
+        }
         Self {
             home: Home::new(
                 now,

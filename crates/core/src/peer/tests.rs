@@ -50,6 +50,8 @@ fn config() -> Config {
         tracker_interval: Duration::from_secs(5),
         neighbour_interval: Duration::from_secs(15),
         max_neighbours: 2,
+        exchange: Exchange::Listings,
+        hearsay: true,
         remembered: (1..6).map(known).collect(),
         seed: 1,
     }
@@ -550,7 +552,8 @@ proptest! {
 
     #[test]
     fn a_tracker_survives_whatever_members_send(ops in ops()) {
-        let config = tracker::Config { me: me(), interval: Duration::from_secs(5), room: 4096 };
+        let interval = Duration::from_secs(5);
+        let config = tracker::Config { me: me(), interval, longest_interval: interval, room: 4096 };
         let mut tracker = tracker::Tracker::new(config);
         let mut now = Instant::default();
         let (mut taken, mut wants) = (BTreeMap::new(), 0);

@@ -196,6 +196,7 @@ impl Village {
             me,
             interval: TRACKER_INTERVAL,
             room: self.tracker_room,
+            longest_interval: TRACKER_INTERVAL,
         }));
     }
 
@@ -230,6 +231,8 @@ impl Village {
             tracker_interval: TRACKER_INTERVAL,
             neighbour_interval: NEIGHBOUR_INTERVAL,
             max_neighbours: 32,
+            exchange: peer::Exchange::Listings,
+            hearsay: true,
             remembered: Vec::new(),
             seed: node as u64,
         };

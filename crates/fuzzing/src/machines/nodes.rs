@@ -47,6 +47,8 @@ pub(crate) fn peer(bytes: &[u8]) {
         tracker_interval: Duration::from_secs(5),
         neighbour_interval: Duration::from_secs(15),
         max_neighbours: usize::from(settings >> 3 & 3),
+        exchange: peer::Exchange::Listings,
+        hearsay: true,
         remembered: Vec::new(),
         seed: settings.into(),
     };
@@ -60,6 +62,7 @@ pub(crate) fn tracker(bytes: &[u8]) {
         interval: Duration::from_secs(5),
         // A few names: so there is soon no room for a listing.
         room: 2048,
+        longest_interval: Duration::from_mins(1),
     };
     let mut run = Run::new(Node::Tracker(Box::new(Tracker::new(config))));
     run.play(&mut Source::of(bytes));

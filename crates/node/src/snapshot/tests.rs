@@ -38,6 +38,7 @@ impl Node {
                 me,
                 interval,
                 room: thorp_core::tracker::ROOM,
+                longest_interval: interval,
             }),
             keeper,
             viewer,

@@ -13,7 +13,7 @@ mod requests;
 mod wires;
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -25,13 +25,14 @@ use thorp_core::peer::{self, AskId, Cause, Peer, Target, Unanswered, Unreached, 
 use thorp_core::survey::{Coverage, Findings};
 use thorp_core::time::Instant;
 use thorp_core::tracker::{self, Tracker};
-use thorp_wire::frame::{Body, Reason, Refused, RequestId};
-use thorp_wire::{Entry, Frame};
+use thorp_wire::frame::{Body, Found, Reason, Refused, RequestId};
+use thorp_wire::{Content, Entry, Frame};
 
 use crate::arm::Arm;
+use crate::chance::as_f64;
 use crate::host::{Errand, Host, Household, Program};
 use crate::laws::Laws;
-use crate::network::{self, Network, Node, TRACKER, id_of};
+use crate::network::{self, Network, Node, TRACKER, id_of, node_of};
 use crate::trace::{Departure, FileId, Incident, Machine, Origin, Trace, Wording};
 use crate::traffic::Traffic;
 use crate::truth::Truth;
@@ -50,6 +51,8 @@ pub struct World {
     arm: Arm,
     seed: u64,
     files: Vec<Origin>,
+    /// For how long online a machine keeps what it has fetched.
+    keep: Duration,
     hosts: Vec<Host>,
     cables: HashMap<u64, Cable>,
     queue: BinaryHeap<Reverse<Due>>,
@@ -62,12 +65,30 @@ pub struct World {
     pub traffic: Traffic,
     pub laws: Laws,
     pub requests: Vec<Requested>,
-    /// Files that were asked for where they are no more.
-    pub stale: u64,
+    pub counts: Observed,
+    /// By node: where the tracker has said that a file is, whatever was asked.
+    cached: Vec<BTreeMap<FileId, BTreeSet<Node>>>,
     /// What has happened.
     pub events: u64,
     /// What has happened, in one number.
     pub digest: u64,
+}
+
+/// What is counted besides frames.
+#[derive(Clone, Debug, Default)]
+pub struct Observed {
+    /// Files that were asked for where they are no more.
+    pub not_here: u64,
+    /// Files that were asked for on links whose other end was gone.
+    pub gone: u64,
+    /// Holders that were dialled and were gone.
+    pub dialled_in_vain: u64,
+    /// After how long the tracker noticed that a machine had crashed.
+    pub tracker_noticed: Vec<Duration>,
+    /// The same of neighbours.
+    pub neighbours_noticed: Vec<Duration>,
+    /// Links that were given up whose other end was there.
+    pub false_evictions: u64,
 }
 
 struct Due {
@@ -95,6 +116,10 @@ enum What {
         file: FileId,
     },
     OnDisk(FetchId),
+    /// The file that a machine has kept for longest is deleted, if it has been online
+    /// for long enough since.
+    Clear,
+    Announce,
     Disconnected {
         link: u64,
         reason: &'static str,
@@ -115,6 +140,7 @@ impl World {
             arm,
             seed,
             files: trace.files.clone(),
+            keep: trace.keep,
             hosts: (0..nodes).map(|_| Host::new()).collect(),
             cables: HashMap::new(),
             queue: BinaryHeap::new(),
@@ -122,10 +148,11 @@ impl World {
             scratch: Vec::new(),
             network: Network::new(&regions, loss, seed),
             truth: Truth::new(trace.machines.clone(), trace.files.len()),
-            traffic: Traffic::new(nodes),
+            traffic: Traffic::new(nodes, arm.announces.is_some()),
             laws: Laws::new(arm.forgotten_after()),
             requests: Vec::new(),
-            stale: 0,
+            counts: Observed::default(),
+            cached: vec![BTreeMap::new(); nodes],
             events: 0,
             digest: 0xcbf2_9ce4_8422_2325,
         };
@@ -151,6 +178,17 @@ impl World {
                     .was_online(node, self.hosts[node].since, self.now);
             }
         }
+    }
+
+    /// By peer that is online: bytes of the listings that it keeps, its own among them.
+    pub fn memory(&mut self) -> Vec<f64> {
+        let peers = self.hosts.iter_mut().filter_map(Host::peer);
+        let kept = peers.map(|at| {
+            let ids = at.peer.present().listed().map(|presence| presence.id);
+            let listings = ids.filter_map(|id| at.peer.catalogue().listing(id));
+            as_f64(listings.map(|listing| listing.size().bytes).sum())
+        });
+        kept.collect()
     }
 
     /// Something happens from outside.
@@ -185,6 +223,7 @@ impl World {
             me,
             interval: self.arm.tracker_interval,
             room: tracker::ROOM,
+            longest_interval: self.arm.longest_tracker_interval,
         }));
     }
 
@@ -203,6 +242,8 @@ impl World {
             tracker_interval: Duration::from_secs(5),
             neighbour_interval: Duration::from_secs(15),
             max_neighbours: 32,
+            exchange: peer::Exchange::Listings,
+            hearsay: true,
             remembered: self.hosts[node].remembers.clone(),
             seed: self.seed ^ (node as u64) << 20 ^ u64::from(self.hosts[node].runs),
         };
@@ -214,6 +255,26 @@ impl World {
         let entries = files.map(|file| self.entry(*file)).collect();
         self.list(machine, entries, &[]);
         self.on_link(node, links::Input::Tick);
+        self.clear_later(node);
+        if self.arm.announces.is_some() {
+            self.announce(node);
+        }
+    }
+
+    /// Plain BitTorrent: the tracker is told of each file by itself, again and again.
+    fn announce(&mut self, node: Node) {
+        let (Some(every), Some(machine)) = (self.arm.announces, machine(node)) else {
+            return;
+        };
+        self.announce_all(machine);
+        self.happens(self.now + every, node, What::Announce);
+    }
+
+    fn announce_all(&mut self, machine: Machine) {
+        if self.arm.announces.is_some() && self.truth.lists(machine) {
+            let files = self.truth.disk(machine).len();
+            self.traffic.announced(self.now, node(machine), files);
+        }
     }
 
     fn end(&mut self, machine: Machine, how: Departure) {
@@ -222,6 +283,7 @@ impl World {
             return;
         }
         if how == Departure::Goodbye {
+            self.announce_all(machine);
             let reason = "stopped by its user".to_owned();
             self.on_link(node, links::Input::Stop { reason });
             for link in self.hosts[node].links.clone() {
@@ -235,6 +297,7 @@ impl World {
                 self.requests[request].fate = Fate::Left;
             }
         }
+        self.hosts[node].online_before = self.hosts[node].online(self.now);
         self.switch_off(node);
         self.truth.on_offline(self.now, machine);
         self.traffic
@@ -268,6 +331,7 @@ impl World {
             at: self.now,
             wording,
             available: self.truth.available(machine, file),
+            is_cached: self.is_cached(machine, file),
             fate: Fate::Open,
         });
         let number = self.number();
@@ -337,6 +401,8 @@ impl World {
                 file,
             } => self.file(node, link, request, file),
             What::OnDisk(fetch) => self.on_disk(node, fetch),
+            What::Clear => self.clear(node),
+            What::Announce => self.announce(node),
             What::Disconnected { link, reason } => self.disconnected(node, link, reason),
         }
     }
@@ -374,6 +440,7 @@ impl World {
         self.note(node, frame.body.name());
         if let Body::Found(found) = &frame.body {
             self.laws.on_found(self.now, found, &self.truth);
+            self.cache(node, link, found);
         }
         let (Body::Get(get), Some(request)) = (&frame.body, frame.request) else {
             self.on_link(node, links::Input::Frame { link: id, frame });
@@ -385,6 +452,7 @@ impl World {
         if is_here {
             #[expect(clippy::cast_precision_loss, reason = "some kilobytes")]
             let sending = Duration::from_secs_f64(get.content.length as f64 / UPLINK);
+            self.traffic.served(self.now, node);
             self.give(node, peer::Input::Served { link: id });
             self.transmit(node, link, sending, |link| What::File {
                 link,
@@ -392,7 +460,7 @@ impl World {
                 file,
             });
         } else {
-            self.stale += 1;
+            self.counts.not_here += 1;
             let refused = Refused {
                 reason: Reason::NotHere,
                 text: String::new().into(),
@@ -425,10 +493,42 @@ impl World {
             return;
         };
         let storage = Storage::Kept;
+        if self.arm.announces.is_some() && self.truth.lists(machine) {
+            // That it has begun, and that it is complete.
+            self.traffic.announced(self.now, node, 2);
+        }
         self.give(node, peer::Input::Stored { fetch, storage });
         self.truth.on_stored(machine, file);
         let entry = self.entry(file);
         self.list(machine, vec![entry], &[]);
+        let online = self.hosts[node].online(self.now);
+        let kept = &mut self.hosts[node].kept;
+        kept.push_back((online + self.keep, file));
+        if kept.len() == 1 {
+            self.happens(self.now + self.keep, node, What::Clear);
+        }
+    }
+
+    /// Copies that a machine has had for long enough, while online, are deleted.
+    fn clear(&mut self, node: Node) {
+        let online = self.hosts[node].online(self.now);
+        let Some(machine) = machine(node) else {
+            return;
+        };
+        while let Some((_, file)) = self.hosts[node].kept.pop_front_if(|(at, _)| *at <= online) {
+            if self.truth.on_deleted_at(machine, file) {
+                self.list(machine, Vec::new(), &[file]);
+            }
+        }
+        self.clear_later(node);
+    }
+
+    fn clear_later(&mut self, node: Node) {
+        let online = self.hosts[node].online(self.now);
+        if let Some((until, _)) = self.hosts[node].kept.front() {
+            let at = self.now + until.saturating_sub(online);
+            self.happens(at, node, What::Clear);
+        }
     }
 
     /// Gives a peer one input.
@@ -473,7 +573,12 @@ impl World {
     fn carry_out(&mut self, node: Node, output: peer::Output) {
         match output {
             peer::Output::Link(links::Output::Send(link, frame)) => self.send(node, link.0, frame),
-            peer::Output::Link(links::Output::Close(link, _)) => self.hang_up(node, link.0),
+            peer::Output::Link(links::Output::Close(link, reason)) => {
+                if reason.starts_with("nothing heard") {
+                    self.on_given_up(node, link.0);
+                }
+                self.hang_up(node, link.0);
+            }
             peer::Output::Dial(target) => self.dial(node, target),
             peer::Output::Remember(known) => self.hosts[node].remembers = known,
             peer::Output::Get(get, told) => {
@@ -495,6 +600,61 @@ impl World {
             // No record changes here, all files are hashed, and nothing is shown.
             _ => {}
         }
+    }
+
+    /// A machine takes another one for gone, for its silence.
+    fn on_given_up(&mut self, node: Node, link: u64) {
+        let Some(far) = self.far_end(node, link) else {
+            return;
+        };
+        let gone_since = machine(far).and_then(|far| self.truth.gone_since(far));
+        if let Some(since) = gone_since {
+            let noticed = if node == TRACKER {
+                &mut self.counts.tracker_noticed
+            } else {
+                &mut self.counts.neighbours_noticed
+            };
+            noticed.push(self.now - since);
+        } else if self.has_open(far, link) && self.owes_signs_of_life(far, node) {
+            self.counts.false_evictions += 1;
+        }
+    }
+
+    /// Whether a node keeps its link to another one alive. Where it does not, the link
+    /// is left to end by its silence.
+    fn owes_signs_of_life(&mut self, node: Node, to: Node) -> bool {
+        let keeps = |at: &mut Household| {
+            let mut neighbours = at.peer.present().listed();
+            to == TRACKER || neighbours.any(|presence| presence.id == id_of(to))
+        };
+        node == TRACKER || self.hosts[node].peer().is_some_and(keeps)
+    }
+
+    /// Where the tracker says that files are is kept for ever: what a cache of its
+    /// answers is worth. Only where there is nothing else to ask.
+    fn cache(&mut self, node: Node, link: u64, found: &Found) {
+        if self.arm.neighbours > 0 || self.far_end(node, link) != Some(TRACKER) {
+            return;
+        }
+        for variant in &found.variants {
+            let Some(root) = variant.entry.root else {
+                continue;
+            };
+            let file = FileId::of(Content {
+                length: variant.entry.length,
+                root,
+            });
+            let holders = variant.holders.iter().filter_map(|at| node_of(at.id));
+            self.cached[node].entry(file).or_default().extend(holders);
+        }
+    }
+
+    /// Whether a machine has been told by the tracker of a holder that has the file now.
+    fn is_cached(&self, machine: Machine, file: FileId) -> bool {
+        let holders = self.cached[node(machine)].get(&file).into_iter().flatten();
+        holders
+            .filter_map(|at| self::machine(*at))
+            .any(|at| self.truth.is_online(at) && self.truth.has(at, file))
     }
 
     fn on_survey_over(&mut self, node: Node, ask: AskId, end: &Result<Coverage, Unanswered>) {

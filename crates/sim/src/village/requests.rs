@@ -16,6 +16,8 @@ pub struct Requested {
     pub wording: Wording,
     /// Where it could have been had when it was asked for.
     pub available: Available,
+    /// Whether a cache of the tracker's answers would have known a holder.
+    pub is_cached: bool,
     pub fate: Fate,
 }
 

@@ -9,6 +9,7 @@ use thorp_core::links::{self, LinkId};
 use thorp_core::peer::Target;
 use thorp_core::time::Instant;
 use thorp_wire::Frame;
+use thorp_wire::frame::Body;
 
 use super::{What, World, party};
 use crate::host::Program;
@@ -39,6 +40,9 @@ impl World {
             is_on && self.network.is_open(node, *callee)
         };
         let Some(callee) = callee.filter(answers) else {
+            if callee.is_some_and(|callee| callee != TRACKER) {
+                self.counts.dialled_in_vain += 1;
+            }
             self.happens(self.now + DIAL_TIMEOUT, node, What::DialFailed(target));
             return;
         };
@@ -87,6 +91,11 @@ impl World {
         frame
             .encode(&mut self.scratch)
             .expect("what a machine says fits in a frame");
+        if let Body::Get(_) = frame.body
+            && !self.has_open(far, link)
+        {
+            self.counts.gone += 1;
+        }
         let length = self.scratch.len();
         self.traffic.sent(self.now, node, far, &frame.body, length);
         let frame = Box::new(frame);
@@ -155,11 +164,7 @@ impl World {
     }
 
     pub(super) fn disconnected(&mut self, node: Node, link: u64, reason: &'static str) {
-        let has_it = self.cables.get(&link).is_some_and(|cable| {
-            let end = usize::from(cable.ends[1] == node);
-            cable.is_open[end]
-        });
-        if !has_it {
+        if !self.has_open(node, link) {
             return;
         }
         self.let_go(node, link);
@@ -179,6 +184,14 @@ impl World {
         if cable.is_open == [false; 2] {
             self.cables.remove(&link);
         }
+    }
+
+    /// Whether the program at a node still has this connection.
+    pub(super) fn has_open(&self, node: Node, link: u64) -> bool {
+        self.cables.get(&link).is_some_and(|cable| {
+            let end = usize::from(cable.ends[1] == node);
+            cable.is_open[end]
+        })
     }
 
     pub(super) fn far_end(&self, node: Node, link: u64) -> Option<Node> {

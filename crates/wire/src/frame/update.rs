@@ -82,6 +82,18 @@ impl Update {
             spared: 0,
         }
     }
+
+    /// Whether it says nothing but that its sender lives.
+    pub fn is_heartbeat(&self) -> bool {
+        self.since == Some(self.seq)
+            && self.first
+            && self.last
+            && self.added.is_empty()
+            && self.removed.is_empty()
+            && self.neighbours.is_none()
+            && self.entries.is_none()
+            && self.bytes.is_none()
+    }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "minicbor calls it so")]

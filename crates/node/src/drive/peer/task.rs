@@ -282,6 +282,8 @@ impl Task {
             tracker_interval: config.tracker_interval,
             neighbour_interval: config.neighbour_interval,
             max_neighbours: config.max_neighbours,
+            exchange: machine::Exchange::Listings,
+            hearsay: true,
             remembered: remembered.unwrap_or_default(),
             seed: random(),
         };
