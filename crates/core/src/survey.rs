@@ -11,7 +11,6 @@
 //! ```text
 //! stream   the files of one source, in the order of their names
 //! ```
-//! ```
 
 mod stream;
 
