@@ -229,7 +229,7 @@ impl Table {
         }
     }
 
-    /// Removes the addresses that are not worth dialling from an answer.
+    /// Removes the addresses that are not worth dialling from an answer, of whomever it names.
     pub fn believe(&self, id: LinkId, found: &mut Found) {
         let Some(link) = self.all.get(&id) else {
             return;
@@ -237,7 +237,7 @@ impl Table {
         let variants = found.variants.iter_mut();
         let holders = variants.flat_map(|variant| &mut variant.holders);
         let members = found.members.iter_mut().map(|row| &mut row.member);
-        for holder in holders.chain(members) {
+        for holder in holders.chain(members).chain(&mut found.unlisted) {
             holder.addresses = presence::believed(link.remote, &self.me.claimed, &holder.addresses);
         }
     }

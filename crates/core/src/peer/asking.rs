@@ -177,9 +177,7 @@ impl Peer {
                 }
                 for action in actions {
                     match action {
-                        LookupAction::Ask(member, find) => {
-                            self.send_to(now, member, Errand::Ask(asker, find));
-                        }
+                        LookupAction::Ask(member, find) => self.ask(now, member, asker, find),
                         LookupAction::Finish(outcome) => {
                             self.lookups.remove(&ask);
                             self.count(now, &outcome);
@@ -312,6 +310,18 @@ impl Peer {
         let holder = link.holder();
         self.publishing.release(id);
         self.fetches.arrived(now, fetch, holder).then_some(fetch)
+    }
+
+    /// Asks a member, over a new link if there is none. A member that cannot be dialled, as no
+    /// address of it is known that is worth it, does not answer.
+    pub(super) fn ask(&mut self, now: Instant, member: Holder, asker: Asker, find: Find) {
+        let id = member.id;
+        let is_on_its_way = self.links.is_opening(id) || self.wanted.is_dialling(id);
+        if self.links.to(id).is_some() || is_on_its_way || !member.addresses.is_empty() {
+            self.send_to(now, member, Errand::Ask(asker, find));
+        } else {
+            self.no_answer(now, asker, id, NotSent::NotHere);
+        }
     }
 
     /// Runs an errand at a member, over a new link if there is none.

@@ -9,11 +9,10 @@ use std::collections::VecDeque;
 use thorp_wire::frame::{Holder, MemberRow, Variant};
 use thorp_wire::{Name, PeerId};
 
-use super::asking::{Asker, Errand, Surveyor};
+use super::asking::{Asker, Surveyor};
 use super::{AskId, Output, Peer, Unanswered, Wish};
 use crate::catalogue::{File, Listing};
 use crate::get;
-use crate::get::small::NotSent;
 use crate::lookup::{Only, TrackerState, is_called};
 use crate::matching::{Pattern, PatternError};
 use crate::survey::{Coverage, Findings, MOST_AT_ONCE, Subject, Survey, SurveyAction, Territory};
@@ -226,12 +225,7 @@ impl Peer {
             for action in actions {
                 match action {
                     SurveyAction::Ask(member, find) => {
-                        let asker = Asker::Survey(ask);
-                        if self.links.to(member.id).is_some() || !member.addresses.is_empty() {
-                            self.send_to(now, member, Errand::Ask(asker, find));
-                        } else {
-                            self.no_answer(now, asker, member.id, NotSent::NotHere);
-                        }
+                        self.ask(now, member, Asker::Survey(ask), find);
                     }
                     SurveyAction::Tell(part) => self.on_survey_part(now, ask, part, coverage),
                     SurveyAction::Finish(coverage) => {

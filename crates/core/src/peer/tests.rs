@@ -579,3 +579,5 @@ proptest! {
         prop_assert_eq!(tracker.catalogue().entries(), 0);
     }
 }
+
+mod dialled;
