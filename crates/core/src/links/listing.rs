@@ -189,6 +189,11 @@ impl Links {
         self.budgets.on_listed(now, account, work);
         if applying.is_done() {
             self.table.unqueue(link, account, cost);
+            if self.catalogue.position(peer).is_none() {
+                // The listing was dropped meanwhile, so nothing of the change is kept.
+                self.on_applied(peer, Applied::NeedsFull);
+                return self.on_refused(now, link, peer);
+            }
             self.on_applied(peer, Applied::Yes);
             self.acknowledge(now, link, Some(seq));
             self.events.push(Event::ListingChanged { member: peer });
@@ -278,9 +283,10 @@ impl Links {
     }
 
     /// Drops a listing that a change has left half applied: only a full listing can follow it,
-    /// and the room reserved for it is that of the finished change.
+    /// and the room reserved for it is that of the finished change. A change that came on another
+    /// link of its member goes on.
     pub(super) fn forget_torso(&mut self, peer: PeerId) {
-        if self.catalogue.position(peer).is_none() {
+        if self.catalogue.position(peer).is_none() && !self.turns.is_changing(peer) {
             self.forget_listing(peer);
         }
         self.on_position(peer);

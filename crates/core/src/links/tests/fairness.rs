@@ -303,6 +303,32 @@ fn a_listing_whose_change_ends_with_a_replaced_link_is_not_kept_uncounted() {
 }
 
 #[test]
+fn a_second_link_that_says_nothing_does_not_cost_the_listing() {
+    for mut node in half_way_through_a_removal() {
+        node.said();
+        node.connect(22, party(2));
+        node.handle(Input::Disconnected {
+            link: LinkId(22),
+            reason: String::new(),
+        });
+        node.settle();
+        assert_eq!(node.lists(2), Some(1), "the change is applied to its end");
+        let position = node.links.present().get(id(2)).expect("there").position;
+        assert_eq!(position, Some(2));
+    }
+}
+
+#[test]
+fn a_change_of_a_listing_that_was_dropped_meanwhile_is_not_said_to_be_taken() {
+    for mut node in half_way_through_a_removal() {
+        node.said();
+        node.links.forget_listing(id(2));
+        node.settle();
+        assert_eq!(node.acks(2), [(None, false)], "send all of it");
+    }
+}
+
+#[test]
 fn a_small_listing_in_place_of_a_long_one_waits_its_turn() {
     for mut node in Node::both() {
         node.comes(2, many(500, 10, 'x'));
