@@ -23,7 +23,7 @@ pub struct Between {
 }
 
 /// The most values in a block.
-const BLOCK: usize = if cfg!(test) { 8 } else { 512 };
+const BLOCK: usize = if cfg!(test) { 16 } else { 512 };
 /// Two neighbours with no more together than this become one.
 const SPARSE: usize = BLOCK / 2 + BLOCK / 4;
 /// How many values there is room made for at a time.
@@ -88,8 +88,9 @@ impl<T: Copy> Ordered<T> {
                 }
             }
             Some(BLOCK) => {
-                // As many as come in order go on where they are.
-                let is_next = place == self.latest;
+                // As many as come in order go on where they are, unless they are so few that
+                // whoever chooses the order would leave many small blocks behind.
+                let is_next = place == self.latest && at >= BLOCK / 2;
                 let half = if is_next { at } else { BLOCK / 2 };
                 let behind = self.blocks[block].split_off(half);
                 self.blocks[block].shrink_to_fit();
@@ -253,12 +254,15 @@ impl<T: Copy> DoubleEndedIterator for Values<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Debug;
+
     use proptest::collection::vec;
     use proptest::prelude::*;
 
     use super::*;
 
-    fn check(ordered: &Ordered<u8>, model: &[u8]) {
+    /// Asserts that it is what this sorted vector is, and what its head says of the blocks.
+    fn check<T: Copy + Debug + PartialEq>(ordered: &Ordered<T>, model: &[T]) {
         assert!(ordered.all().eq(model.iter().copied()));
         assert!(ordered.all().rev().eq(model.iter().rev().copied()));
         assert_eq!(
@@ -322,6 +326,29 @@ mod tests {
         }
         let blocks = &ordered.blocks;
         assert!(blocks.len() <= 200 / BLOCK + 3, "{blocks:?}");
+    }
+
+    #[test]
+    fn an_order_that_is_chosen_to_split_blocks_at_their_beginning_leaves_no_small_ones() {
+        let (mut ordered, mut model) = (Ordered::default(), Vec::<u32>::new());
+        let mut insert = |value: u32| {
+            let place = ordered.place(|other| other < value);
+            ordered.insert(place, value);
+            let at = model.partition_point(|other| *other < value);
+            model.insert(at, value);
+            check(&ordered, &model);
+        };
+        let most = u32::try_from(BLOCK).expect("a few") - 2;
+        for nth in 0..most {
+            insert(10 * nth);
+        }
+        // Each time the last block is filled at its end, and then two come in order behind its
+        // first value.
+        for nth in 0..100 {
+            insert(10 * (most + nth));
+            insert(10 * nth + 1);
+            insert(10 * nth + 2);
+        }
     }
 
     #[test]
