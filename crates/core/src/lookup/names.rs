@@ -12,6 +12,10 @@ use crate::matching::{Fit, Likeness, likeness, nfc};
 /// Files in other letters that are offered for one name.
 const MOST_ALIKE: usize = 20;
 
+/// How many claims of one neighbour are kept. Three are as good as any number: a claim names two
+/// members, so one of three holders is none of them.
+const MOST_KEPT: usize = 3;
+
 /// One of the names, as it was typed.
 #[derive(Debug)]
 pub(super) struct Named {
@@ -33,9 +37,9 @@ struct Known {
     source: Source,
     fit: Fit,
     variants: Vec<Variant>,
-    /// Which neighbours have said so, and of which holder each: of itself, if it lists
-    /// one of these.
-    claims: BTreeSet<(PeerId, PeerId)>,
+    /// Which neighbours have said so, and of which holders each: of itself, if it lists
+    /// one of these. At most [`MOST_KEPT`] of each.
+    claims: BTreeMap<PeerId, BTreeSet<PeerId>>,
     /// Whether it is taken without asking the tracker.
     is_vouched_for: bool,
 }
@@ -85,7 +89,7 @@ impl Named {
                     source,
                     fit,
                     variants: vec![variant],
-                    claims: BTreeSet::new(),
+                    claims: BTreeMap::new(),
                     is_vouched_for: false,
                 });
             }
@@ -101,14 +105,21 @@ impl Named {
         let Some(known) = &mut self.answer else {
             return;
         };
-        let one_content = known.variants.windows(2).all(same_content);
-        let is_apart = |claim: &(PeerId, PeerId)| {
-            let members = [claim.0, claim.1];
-            !members.contains(&neighbour) && !members.contains(&holder)
-        };
-        let is_seconded = one_content && known.claims.iter().any(is_apart);
-        known.claims.insert((neighbour, holder));
-        known.is_vouched_for |= (is_chosen && neighbour == holder) || is_seconded;
+        if known.is_vouched_for {
+            return;
+        }
+        if is_chosen && neighbour == holder {
+            known.is_vouched_for = true;
+            return;
+        }
+        let claims = known.claims.entry(neighbour).or_default();
+        if claims.len() >= MOST_KEPT || !claims.insert(holder) {
+            return;
+        }
+        let is_other = |member: &PeerId| *member != neighbour && *member != holder;
+        let mut others = known.claims.iter().filter(|(other, _)| is_other(other));
+        let is_seconded = others.any(|(_, holders)| holders.iter().any(is_other));
+        known.is_vouched_for = is_seconded && are_one_content(&known.variants);
     }
 
     /// Takes a file that only resembles the name.
@@ -228,7 +239,64 @@ impl Index {
     }
 }
 
-fn same_content(two: &[Variant]) -> bool {
-    let contents = two.iter().map(|variant| variant.entry.content());
-    contents.collect::<BTreeSet<_>>().len() == 1
+/// Whether all of these are the same file. Of what is not hashed yet nobody can say that.
+fn are_one_content(variants: &[Variant]) -> bool {
+    let content = |variant: &Variant| variant.entry.content();
+    let first = variants.first().and_then(content);
+    first.is_some() && variants.iter().all(|variant| content(variant) == first)
+}
+
+#[cfg(test)]
+mod tests {
+    use thorp_wire::{Entry, Root};
+
+    use super::*;
+    use crate::lookup::linked;
+
+    fn id(n: u16) -> PeerId {
+        let [high, low] = n.to_be_bytes();
+        let mut id = [high; 32];
+        id[31] = low;
+        PeerId::new(id)
+    }
+
+    fn in_folder(n: u16, holder: u16) -> Variant {
+        Variant {
+            entry: Entry {
+                name: format!("{n}/a").parse().expect("a name"),
+                length: 7,
+                mtime: 0,
+                root: Some(Root::new([1; 32])),
+                partial: false,
+                nanos: 0,
+                executable: false,
+            },
+            holders: vec![linked(id(holder))],
+            hashed: None,
+        }
+    }
+
+    #[test]
+    fn however_many_holders_a_neighbour_names_a_few_are_remembered_and_another_can_agree() {
+        let (one, two) = (id(1), id(2));
+        let mut named = Named::new("a".to_owned());
+        for holder in 0..1000 {
+            assert!(named.take(Source::Neighbour(one), Fit::Base, in_folder(holder, holder)));
+            named.vouch(one, id(holder), false);
+        }
+        let claims = |named: &Named| {
+            let known = named.answer.as_ref().expect("it is found");
+            known.claims.values().map(BTreeSet::len).sum::<usize>()
+        };
+        assert_eq!(claims(&named), MOST_KEPT);
+        assert!(named.is_open(), "one neighbour is not enough");
+        // Whomever another one names, one of those that are remembered is a third.
+        for holder in [id(0), id(2), id(999)] {
+            named.vouch(two, holder, false);
+        }
+        assert!(!named.is_open());
+        let before = claims(&named);
+        named.vouch(id(3), id(4), false);
+        assert_eq!(claims(&named), before, "nothing is left to be said");
+    }
 }

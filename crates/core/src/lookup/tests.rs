@@ -634,6 +634,8 @@ fn a_base_name_is_taken_at_once_from_a_chosen_neighbour_or_where_two_have_the_sa
             vec![id(1), id(2)],
             false,
         ),
+        // Whether they have the same is known of what is hashed alone.
+        (vec![variant("x/a", 0, &[1, 2])], vec![id(1), id(2)], false),
         // A choice that memory itself shows.
         (
             vec![variant("x/a", 1, &[1]), variant("y/a", 2, &[2])],
