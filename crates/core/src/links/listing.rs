@@ -358,13 +358,20 @@ impl Links {
         let behind = self.unlisted.range((last, Bound::Unbounded));
         let all = behind.chain(&self.unlisted).take(self.unlisted.len());
         let others = all.map(|(id, _)| *id).filter(|id| *id != asker);
-        let holders = others.take(MOST_LOOKED_AT).filter_map(|id| {
-            let presence = self.present.get(id)?;
-            (!presence.addresses.is_empty()).then(|| presence.holder())
-        });
-        let mut members: Vec<Holder> = holders.take(Found::MAX_UNLISTED + 1).collect();
-        let are_more = members.len() > Found::MAX_UNLISTED || self.unlisted.len() > MOST_LOOKED_AT;
-        members.truncate(Found::MAX_UNLISTED);
+        let mut members: Vec<Holder> = Vec::new();
+        let mut are_more = self.unlisted.len() > MOST_LOOKED_AT;
+        for presence in others
+            .take(MOST_LOOKED_AT)
+            .filter_map(|id| self.present.get(id))
+        {
+            // A member that does not listen cannot be asked, so the asker does not learn what it
+            // has.
+            if presence.addresses.is_empty() || members.len() == Found::MAX_UNLISTED {
+                are_more = true;
+            } else {
+                members.push(presence.holder());
+            }
+        }
         Unlisted { members, are_more }
     }
 

@@ -29,6 +29,11 @@ fn by_name() -> Find {
     find(Query::Names(vec!["honest".to_owned()]))
 }
 
+fn by_names(names: &[&str]) -> Find {
+    let names = names.iter().map(ToString::to_string);
+    find(Query::Names(names.collect()))
+}
+
 fn by_pattern() -> Find {
     find(Query::Pattern("*o*n*s*".to_owned()))
 }
@@ -76,6 +81,22 @@ impl Node {
             _ => None,
         });
         acks.collect()
+    }
+
+    /// The answer to a member's question.
+    fn finds(&mut self, asker: u8, asked: &Find) -> Found {
+        let link = LinkId(asker.into());
+        self.links
+            .answer(self.now, link, RequestId(1), asked, |_| {});
+        let said = self.said().into_iter();
+        let found = said.filter_map(|output| match output {
+            Output::Send(to, frame) if to == link => match frame.body {
+                Body::Found(found) => Some(found),
+                _ => None,
+            },
+            _ => None,
+        });
+        found.last().expect("an answer")
     }
 
     fn opens(&mut self) {
@@ -480,32 +501,13 @@ fn a_tracker_names_those_it_has_no_room_for_in_turns_where_it_knows_too_little()
     }
     node.comes(2, many(1, 5, 'h'));
     node.said();
-    let mut ask = |asker: u8, asked: Find| -> Found {
-        let link = LinkId(asker.into());
-        let among = RequestId(1);
-        node.links.answer(node.now, link, among, &asked, |_| {});
-        let said = node.said().into_iter();
-        let found = said.filter_map(|output| match output {
-            Output::Send(to, frame) if to == link => match frame.body {
-                Body::Found(found) => Some(found),
-                _ => None,
-            },
-            _ => None,
-        });
-        found.last().expect("an answer")
-    };
-    let names = |names: &[&str]| {
-        find(Query::Names(
-            names.iter().map(ToString::to_string).collect(),
-        ))
-    };
-    let known = ask(10, names(&["hhhhh00000"]));
+    let known = node.finds(10, &by_names(&["hhhhh00000"]));
     assert_eq!(known.variants.len(), 1, "{known:?}");
     assert_eq!((known.unlisted.len(), known.more_unlisted), (0, false));
     // Each asker is told of other members, never of itself.
     let mut told = Vec::new();
     for _ in 0..2 {
-        let found = ask(10, names(&["hhhhh00000", "unknown"]));
+        let found = node.finds(10, &by_names(&["hhhhh00000", "unknown"]));
         assert_eq!(found.unlisted.len(), Found::MAX_UNLISTED);
         assert!(found.more_unlisted);
         told.extend(found.unlisted.into_iter().map(|member| member.id));
@@ -514,6 +516,26 @@ fn a_tracker_names_those_it_has_no_room_for_in_turns_where_it_knows_too_little()
     told.sort_unstable();
     told.dedup();
     assert_eq!(told.len(), whole - 1, "all of them have had their turn");
-    let matching = ask(10, by_pattern());
+    let matching = node.finds(10, &by_pattern());
     assert_eq!(matching.unlisted.len(), Found::MAX_UNLISTED);
+}
+
+#[test]
+fn where_a_member_that_a_tracker_has_no_room_for_cannot_be_asked_there_is_more_than_it_says() {
+    let mut node = Node::new(TRACKER);
+    let deaf = Hello {
+        port: None,
+        ..hello(1)
+    };
+    node.up(10, 10, deaf);
+    node.hear(10, many(280, 4000, 'x'));
+    node.settle();
+    assert_eq!(node.lists(10), None);
+    node.comes(2, many(1, 5, 'h'));
+    for (asker, are_more) in [(2, true), (10, false)] {
+        for asked in [by_names(&["unknown"]), by_pattern()] {
+            let found = node.finds(asker, &asked);
+            assert_eq!((found.unlisted, found.more_unlisted), (vec![], are_more));
+        }
+    }
 }
