@@ -27,8 +27,9 @@ pub struct Library<'a> {
     pub among: Among<'a>,
     /// The member that asks.
     pub asker: PeerId,
-    /// Members that answer for themselves, as there is no room for their listings.
-    pub unlisted: Unlisted,
+    /// Members that answer for themselves, as there is no room for their listings. They are
+    /// looked for only where the catalogue is not enough.
+    pub unlisted: &'a dyn Fn() -> Unlisted,
 }
 
 /// Some members for whose listings there is no room, and whether there are others.
@@ -38,6 +39,8 @@ pub struct Unlisted {
     pub members: Vec<Holder>,
     /// These are not all.
     pub are_more: bool,
+    /// How many were looked at for that.
+    pub looked_at: u64,
 }
 
 impl Library<'_> {
@@ -63,7 +66,7 @@ impl Library<'_> {
                     }
                     // The asker puts their files in order with ours, from the first on.
                     if find.after.is_none() {
-                        self.name_unlisted(&mut found);
+                        self.name_unlisted(&mut found, &mut work);
                     }
                     found
                 })
@@ -154,6 +157,7 @@ impl Library<'_> {
         let mut found = Found::default();
         let mut room = ROOM;
         let mut seen = BTreeSet::new();
+        let mut is_missed = false;
         for (at, name) in (0..).zip(names) {
             if !seen.insert(name) {
                 continue;
@@ -166,8 +170,9 @@ impl Library<'_> {
             let most = work.remaining() * Work::ROWS;
             let part = self.catalogue.named_within(name, after, most, self.among);
             *work = work.of(part.looked_at / Work::ROWS);
-            if part.found.is_none() && part.behind.is_none() && found.unlisted.is_empty() {
-                self.name_unlisted(&mut found);
+            if part.found.is_none() && part.behind.is_none() && !is_missed {
+                is_missed = true;
+                self.name_unlisted(&mut found, work);
             }
             let (_, files) = part.found.unwrap_or((Fit::Path, Vec::new()));
             *work = work.of(files.iter().map(cost_of).sum());
@@ -195,9 +200,12 @@ impl Library<'_> {
     }
 
     /// The asker is told of members that may have what is not known here.
-    fn name_unlisted(&self, found: &mut Found) {
-        found.unlisted.clone_from(&self.unlisted.members);
-        found.more_unlisted = self.unlisted.are_more;
+    fn name_unlisted(&self, found: &mut Found, work: &mut Work) {
+        let unlisted = (self.unlisted)();
+        let named = unlisted.members.len() as u64;
+        *work = work.of(named).of(unlisted.looked_at / Work::LINKS);
+        found.unlisted = unlisted.members;
+        found.more_unlisted = unlisted.are_more;
     }
 
     /// As many files as fit, but never a part of those that share a name

@@ -159,8 +159,9 @@ impl Tracker {
         }
         let everybody = |_| true;
         let asker = self.links.me().id;
+        let unlisted = || self.links.some_unlisted(asker);
         let mut library = self.links.library(asker, &everybody);
-        library.unlisted = self.links.some_unlisted(asker);
+        library.unlisted = &unlisted;
         library.files(find).0
     }
 

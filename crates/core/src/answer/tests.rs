@@ -1,5 +1,6 @@
 //! However much there is to say, an answer fits in a frame and loses nothing.
 
+use std::cell::Cell;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
@@ -95,7 +96,7 @@ fn the_longest_names_with_the_most_holders_come_in_pages_that_fit() {
         me: id(0),
         among: &|_| true,
         asker: ASKER,
-        unlisted: Unlisted::default(),
+        unlisted: &Unlisted::default,
     };
     let mut after = None;
     let mut paged = Vec::new();
@@ -158,7 +159,7 @@ fn who_has_a_part_is_named_last_and_as_such() {
         me: id(0),
         among: &|_| true,
         asker: ASKER,
-        unlisted: Unlisted::default(),
+        unlisted: &Unlisted::default,
     };
     let content = part.content().expect("it has a root");
     for query in [
@@ -191,7 +192,7 @@ fn of_too_many_holders_each_asker_is_told_of_others_and_of_all_together() {
             me: id(0),
             among: &|peer| peer != asker,
             asker,
-            unlisted: Unlisted::default(),
+            unlisted: &Unlisted::default,
         };
         let question = find(Query::Names(vec!["a".to_owned()]), None);
         let found = library.files(&question).0.expect("an answer");
@@ -253,7 +254,7 @@ fn files_of_one_name_are_not_torn_apart() {
         me: id(0),
         among: &|_| true,
         asker: ASKER,
-        unlisted: Unlisted::default(),
+        unlisted: &Unlisted::default,
     };
     for query in [Query::Names(names.clone()), Query::Pattern("*".to_owned())] {
         let found = library.files(&find(query, None)).0.expect("an answer");
@@ -314,7 +315,7 @@ fn a_name_that_the_asker_lists_itself_a_thousandfold_is_paid_for_and_hides_nobod
         me: id(0),
         among: &|peer| peer != id(1),
         asker: ASKER,
-        unlisted: Unlisted::default(),
+        unlisted: &Unlisted::default,
     };
     let (variants, costs) = ask(&library, find(Query::Names(vec!["x".to_owned()]), None));
     let [variant] = &variants[..] else {
@@ -356,7 +357,7 @@ fn a_pattern_that_is_hard_to_compare_is_paid_for_and_comes_in_parts_that_end_soo
         me: id(0),
         among: &|_| true,
         asker: ASKER,
-        unlisted: Unlisted::default(),
+        unlisted: &Unlisted::default,
     };
     let hard = format!("*a{}z", "?".repeat(230));
     let (variants, costs) = ask(&library, find(Query::Pattern(hard), None));
@@ -388,7 +389,7 @@ fn a_million_names_are_told_within_a_minute_by_the_charges_there_are() {
         me: id(0),
         among: &|_| true,
         asker: ASKER,
-        unlisted: Unlisted::default(),
+        unlisted: &Unlisted::default,
     };
     for pattern in ["**", "file-*.dat", "some/**"] {
         let mut find = Find {
@@ -435,7 +436,7 @@ fn an_asker_that_does_not_say_how_much_it_takes_gets_no_more_than_it_ever_did() 
         me: id(0),
         among: &|_| true,
         asker: ASKER,
-        unlisted: Unlisted::default(),
+        unlisted: &Unlisted::default,
     };
     for (most, told) in [
         (None, 100),
@@ -462,7 +463,7 @@ fn an_answer_costs_what_it_took_and_a_rare_pattern_as_much_as_looking_everywhere
         me: id(0),
         among: &|_| true,
         asker: ASKER,
-        unlisted: Unlisted::default(),
+        unlisted: &Unlisted::default,
     };
     let cost = |query| library.files(&find(query, None)).1.0;
     let name = |name: &str| Query::Names(vec![name.to_owned()]);
@@ -476,4 +477,46 @@ fn an_answer_costs_what_it_took_and_a_rare_pattern_as_much_as_looking_everywhere
     // What is behind the page is not looked at.
     let page = cost(Query::Pattern("*".to_owned()));
     assert!(page < nothing, "{page}");
+}
+
+#[test]
+fn members_to_ask_instead_are_looked_for_once_where_something_is_missed_and_that_is_paid_for() {
+    let (mut catalogue, there) = village(&[]);
+    list(&mut catalogue, 1, std::iter::once("a".to_owned()));
+    let (times, looked_at) = (Cell::new(0), Cell::new(0));
+    let unlisted = || {
+        times.set(times.get() + 1);
+        Unlisted {
+            looked_at: looked_at.get(),
+            ..Unlisted::default()
+        }
+    };
+    let library = Library {
+        catalogue: &catalogue,
+        present: &there,
+        me: id(0),
+        among: &|_| true,
+        asker: ASKER,
+        unlisted: &unlisted,
+    };
+    let names = |names: &[&str]| Query::Names(names.iter().map(ToString::to_string).collect());
+    let all = || Query::Pattern("*".to_owned());
+    let behind = || Some("Z".parse().expect("a name"));
+    for (query, after, expected) in [
+        (names(&["a"]), None, 0),
+        (names(&["a", "b", "c"]), None, 1),
+        (all(), None, 1),
+        (all(), behind(), 0),
+    ] {
+        let question = find(query, after);
+        let costs = [0, 80 * Work::LINKS].map(|many| {
+            looked_at.set(many);
+            times.set(0);
+            let (found, work) = library.files(&question);
+            assert!(found.is_ok());
+            assert_eq!(times.get(), expected, "{question:?}");
+            work.0
+        });
+        assert_eq!(costs[1] - costs[0], 80 * expected, "{question:?}");
+    }
 }

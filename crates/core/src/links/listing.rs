@@ -360,10 +360,12 @@ impl Links {
         let others = all.map(|(id, _)| *id).filter(|id| *id != asker);
         let mut members: Vec<Holder> = Vec::new();
         let mut are_more = self.unlisted.len() > MOST_LOOKED_AT;
+        let mut looked_at = 0;
         for presence in others
             .take(MOST_LOOKED_AT)
             .filter_map(|id| self.present.get(id))
         {
+            looked_at += 1;
             // A member that does not listen cannot be asked, so the asker does not learn what it
             // has.
             if presence.addresses.is_empty() || members.len() == Found::MAX_UNLISTED {
@@ -372,7 +374,11 @@ impl Links {
                 members.push(presence.holder());
             }
         }
-        Unlisted { members, are_more }
+        Unlisted {
+            members,
+            are_more,
+            looked_at,
+        }
     }
 
     /// Whether a member's listing is not kept and was not asked for again.

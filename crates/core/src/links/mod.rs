@@ -239,9 +239,10 @@ impl Links {
                 Role::Tracker { .. } => peer != asker,
                 Role::Peer => peer == me || (find.hops > 0 && peer != asker),
             };
+            let unlisted = || self.some_unlisted(asker);
             let mut library = self.library(asker, &among);
             if let Role::Tracker { .. } = self.role {
-                library.unlisted = self.some_unlisted(asker);
+                library.unlisted = &unlisted;
             }
             library.files(find)
         };
@@ -273,7 +274,7 @@ impl Links {
             me: self.me().id,
             among,
             asker,
-            unlisted: Unlisted::default(),
+            unlisted: &Unlisted::default,
         }
     }
 
