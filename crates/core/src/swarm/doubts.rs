@@ -112,6 +112,14 @@ impl Doubt {
     }
 }
 
+#[cfg(any(test, feature = "testing"))]
+impl Doubts {
+    /// Returns the pieces in doubt.
+    pub fn pieces(&self) -> impl Iterator<Item = u32> + '_ {
+        self.pieces.keys().copied()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

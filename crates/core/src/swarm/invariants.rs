@@ -38,5 +38,8 @@ impl Swarm {
         assert!(self.sessions.len() <= self.limits.sessions);
         assert_eq!(self.places.total(), self.sessions.len() as u64);
         self.pieces.check(&asked);
+        for piece in self.doubts.pieces() {
+            assert!(self.pieces.is_doubted(piece), "{piece} is doubted no more");
+        }
     }
 }

@@ -358,15 +358,21 @@ impl Pieces {
     }
 
     /// Drops the leaves that this peer sent, of all begun pieces: what they were compared
-    /// with is not what it has.
-    pub fn drop_sent_by(&mut self, peer: PeerId) {
+    /// with is not what it has. Returns the pieces that are in doubt no more.
+    pub fn drop_sent_by(&mut self, peer: PeerId) -> Vec<u32> {
+        let mut resolved = Vec::new();
         let begun: Vec<u32> = self.begun.keys().copied().collect();
         for piece in begun {
             if let Some(begun) = self.begun.get_mut(&piece) {
+                let was_doubted = begun.doubted;
                 begun.forget_sent_by(peer);
+                if was_doubted && !begun.doubted {
+                    resolved.push(piece);
+                }
             }
             self.settle(piece);
         }
+        resolved
     }
 
     /// Starts to fetch a doubted piece again, as a whole and from one session alone, because no
@@ -503,6 +509,11 @@ fn leaves_of(block: Block) -> Range<usize> {
 
 #[cfg(any(test, feature = "testing"))]
 impl Pieces {
+    /// Whether it is not known which leaves of a piece are wrong.
+    pub fn is_doubted(&self, piece: u32) -> bool {
+        self.begun.get(&piece).is_some_and(|begun| begun.doubted)
+    }
+
     /// Asserts the invariants, given how many sources each leaf was requested from.
     pub fn check(&self, asked: &BTreeMap<(u32, u32), u8>) {
         for (piece, begun) in &self.begun {

@@ -181,7 +181,9 @@ impl Swarm {
     pub(super) fn cannot_prove(&mut self, now: Instant, piece: u32, peer: PeerId) {
         let is_news = !self.suspects.has_changed(peer);
         self.suspects.cannot_prove(piece, peer);
-        self.pieces.drop_sent_by(peer);
+        for piece in self.pieces.drop_sent_by(peer) {
+            self.doubts.resolved(piece);
+        }
         if let Some(id) = self.by_peer.get(&peer).copied().filter(|_| is_news) {
             let why = "its file has changed";
             self.drop_session(now, id, Why::Useless(why.into()));

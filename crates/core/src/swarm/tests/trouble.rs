@@ -262,6 +262,23 @@ fn a_source_whose_file_has_changed_is_left_and_not_called_a_liar() {
 }
 
 #[test]
+fn what_others_sent_of_a_piece_is_kept_where_one_of_its_sources_has_changed() {
+    // Each piece comes from two: whichever leaf is wrong, the other's are not fetched again.
+    // (The world checks after every input that no piece without a wrong leaf is in doubt.)
+    for one_in in [3, 10, 40] {
+        let sources = [
+            (LINK / 4, Manner::Changed(one_in)),
+            (LINK / 4, Manner::Changed(one_in)),
+            (LINK / 4, Manner::Honest),
+        ];
+        let (mut world, fetcher) = fetch(20 * MIB, &sources);
+        seconds(&mut world, fetcher, 60);
+        assert_eq!(world.nodes[fetcher].blamed, [].into());
+        assert!(world.nodes[fetcher].complete.is_some());
+    }
+}
+
+#[test]
 fn one_that_cannot_prove_what_it_sent_and_sends_wrong_leaves_again_is_found_to_lie() {
     let (mut world, fetcher) = fetch(20 * MIB, &[(LINK, Manner::Denies(40))]);
     seconds(&mut world, fetcher, 60);
