@@ -20,8 +20,8 @@ const SILENT_FOR_LONG: Duration = Duration::from_secs(30);
 const CHOKED_FOR_LONG: Duration = Duration::from_mins(2);
 /// A session that neither end uses may be closed after this long to make room.
 const IDLE: Duration = Duration::from_secs(30);
-/// A fetch of which no source has a piece any more is given up after this long: meanwhile
-/// another holder may be found.
+/// A fetch of which no source has a piece any more, and no known holder is left to be dialled, is
+/// given up after this long: meanwhile another holder may be found.
 const CHANGED: Duration = Duration::from_secs(3);
 /// How often the slowest source is exchanged for a holder that was not tried yet.
 pub const SWAP_EVERY: Duration = Duration::from_secs(30);
@@ -58,9 +58,10 @@ impl Swarm {
         let hope = sessions
             .any(|(id, session)| self.is_hopeful(now, session) && !self.hashes.has_failed(*id));
         let changed = self.changed_at(now);
-        let (hope, patience) = match changed {
-            Some(_) => (false, CHANGED),
-            None => (hope, PATIENCE),
+        let (hope, patience) = if changed.is_some() && !self.may_another_have_it() {
+            (false, CHANGED)
+        } else {
+            (hope, PATIENCE)
         };
         if let Some(reason) = self.sources.why_stuck(now, hope, patience) {
             self.outputs.push_back(Output::Stuck(Stuck {
@@ -88,6 +89,14 @@ impl Swarm {
                 is_missing && !self.sources.is_liar(*peer)
             })
             .map(|(peer, _)| peer)
+    }
+
+    /// Whether there is a holder without a session, perhaps because it does not answer just now,
+    /// of which nothing says that its file has changed.
+    fn may_another_have_it(&self) -> bool {
+        let away = self.sources.without_session();
+        away.iter()
+            .any(|holder| !self.suspects.has_changed(holder.id))
     }
 
     pub(super) fn dial(&mut self, now: Instant) {

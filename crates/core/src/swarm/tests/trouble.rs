@@ -262,6 +262,25 @@ fn a_source_whose_file_has_changed_is_left_and_not_called_a_liar() {
 }
 
 #[test]
+fn where_one_source_has_changed_another_holder_that_does_not_answer_yet_is_waited_for() {
+    let sources = [(LINK, Manner::Changed(40)), (LINK, Manner::Honest)];
+    let (mut world, fetcher) = fetch(40 * MIB, &sources);
+    world.kill(1);
+    world.run(Duration::from_secs(6), |_| false);
+    assert_eq!(world.nodes[fetcher].stuck, []);
+    world.restart(1);
+    seconds(&mut world, fetcher, 60);
+    assert!(world.nodes[fetcher].complete.is_some());
+    assert_eq!(world.nodes[fetcher].stuck, []);
+    // One that never answers is not waited for long.
+    let (mut world, fetcher) = fetch(40 * MIB, &sources);
+    world.kill(1);
+    seconds(&mut world, fetcher, 20);
+    let stuck = world.nodes[fetcher].stuck.first().expect("is stuck");
+    assert_eq!(stuck.changed, Some(world.nodes[0].id));
+}
+
+#[test]
 fn what_others_sent_of_a_piece_is_kept_where_one_of_its_sources_has_changed() {
     // Each piece comes from two: whichever leaf is wrong, the other's are not fetched again.
     // (The world checks after every input that no piece without a wrong leaf is in doubt.)
