@@ -146,6 +146,7 @@ impl Node {
             tracker: Tracker::new(Config {
                 me,
                 interval,
+                small_group: thorp_core::tracker::SMALL_GROUP,
                 longest_interval: interval,
                 room: thorp_core::tracker::ROOM,
             }),

@@ -21,6 +21,9 @@ use crate::time::Instant;
 
 pub use crate::links::TRACKER_ROOM as ROOM;
 
+/// How many members are a small group, if there is no reason for another number.
+pub const SMALL_GROUP: u32 = 400;
+
 /// The configuration of a tracker.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -28,6 +31,9 @@ pub struct Config {
     pub me: Me,
     /// The interval it grants to a small group.
     pub interval: Duration,
+    /// To this many members it grants that interval; to twice as many twice that, so that
+    /// it hears no more signs of life a second than from these.
+    pub small_group: u32,
     /// The longest that it grants, however large the group is.
     pub longest_interval: Duration,
     /// What all listings may take, in bytes; [`ROOM`], if there is no reason for another.
@@ -74,14 +80,11 @@ pub struct Counts {
     pub spared: Spared,
 }
 
-/// To this many members it grants the shortest interval; to twice as many twice that,
-/// so that it hears no more signs of life a second than from these.
-const SMALL_GROUP: u32 = if cfg!(test) { 2 } else { 400 };
-
 /// A tracker.
 #[derive(Debug)]
 pub struct Tracker {
     interval: Duration,
+    small_group: u32,
     longest_interval: Duration,
     links: Links,
     finds: u64,
@@ -95,11 +98,13 @@ impl Tracker {
         let Config {
             me,
             interval,
+            small_group,
             longest_interval,
             room,
         } = config;
         Self {
             interval,
+            small_group: small_group.max(1),
             longest_interval: longest_interval.max(interval),
             links: Links::new(me, Role::Tracker { interval, room }),
             finds: 0,
@@ -176,7 +181,7 @@ impl Tracker {
     /// The interval that it grants to as many members as there are.
     fn granted(&self) -> Duration {
         let members = u32::try_from(self.links.present().count()).unwrap_or(u32::MAX);
-        let steps = members.div_ceil(SMALL_GROUP).max(1);
+        let steps = members.div_ceil(self.small_group).max(1);
         self.interval
             .saturating_mul(steps)
             .min(self.longest_interval)
@@ -330,6 +335,7 @@ mod tests {
         let mut tracker = Tracker::new(Config {
             me: me(99),
             interval: SECOND,
+            small_group: 2,
             longest_interval: SECOND * 3,
             room: ROOM,
         });
@@ -352,6 +358,7 @@ mod tests {
         let mut tracker = Tracker::new(Config {
             me: me(99),
             interval: SECOND,
+            small_group: 2,
             longest_interval: SECOND * 3,
             room: ROOM,
         });

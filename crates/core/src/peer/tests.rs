@@ -553,7 +553,7 @@ proptest! {
     #[test]
     fn a_tracker_survives_whatever_members_send(ops in ops()) {
         let interval = Duration::from_secs(5);
-        let config = tracker::Config { me: me(), interval, longest_interval: interval, room: 4096 };
+        let config = tracker::Config { me: me(), interval, small_group: 2, longest_interval: interval, room: 4096 };
         let mut tracker = tracker::Tracker::new(config);
         let mut now = Instant::default();
         let (mut taken, mut wants) = (BTreeMap::new(), 0);

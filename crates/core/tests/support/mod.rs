@@ -195,6 +195,7 @@ impl Village {
         self.nodes[TRACKER].machine = Machine::Tracker(Tracker::new(tracker::Config {
             me,
             interval: TRACKER_INTERVAL,
+            small_group: tracker::SMALL_GROUP,
             room: self.tracker_room,
             longest_interval: TRACKER_INTERVAL,
         }));

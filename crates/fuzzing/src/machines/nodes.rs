@@ -60,6 +60,7 @@ pub(crate) fn tracker(bytes: &[u8]) {
     let config = tracker::Config {
         me: me(false),
         interval: Duration::from_secs(5),
+        small_group: 2,
         // A few names: so there is soon no room for a listing.
         room: 2048,
         longest_interval: Duration::from_mins(1),

@@ -37,6 +37,7 @@ impl Node {
             tracker: Tracker::new(Config {
                 me,
                 interval,
+                small_group: thorp_core::tracker::SMALL_GROUP,
                 room: thorp_core::tracker::ROOM,
                 longest_interval: interval,
             }),

@@ -222,6 +222,7 @@ impl World {
         self.hosts[TRACKER].program = Program::Tracker(Tracker::new(tracker::Config {
             me,
             interval: self.arm.tracker_interval,
+            small_group: tracker::SMALL_GROUP,
             room: tracker::ROOM,
             longest_interval: self.arm.longest_tracker_interval,
         }));

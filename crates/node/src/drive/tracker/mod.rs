@@ -273,6 +273,7 @@ impl Task {
             room: machine::ROOM,
             me,
             interval: setup.config.tracker_interval,
+            small_group: machine::SMALL_GROUP,
             longest_interval: setup.config.longest_tracker_interval,
         });
         let wires = Wires::new(setup.tls.clone(), setup.clock.clone());
