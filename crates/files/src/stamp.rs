@@ -70,8 +70,12 @@ impl Stamp {
 
     /// Whether this is the same file later, with nothing taken away from its end.
     pub fn may_have_grown_from(&self, before: &Self) -> bool {
-        let same_file = (self.device, self.inode) == (before.device, before.inode);
-        same_file && self.length >= before.length
+        self.is_of_same_file(before) && self.length >= before.length
+    }
+
+    /// Whether this is the same file at another time, and not one that has taken its place.
+    pub fn is_of_same_file(&self, other: &Self) -> bool {
+        (self.device, self.inode) == (other.device, other.inode)
     }
 
     /// What an entry says of it besides name and content.

@@ -98,19 +98,21 @@ impl Shared {
                     self.inbox.poke();
                     return Ok(());
                 }
-                // This is no longer the listed file, so the keeper examines it again.
-                self.inbox.changed(name);
                 if self.queue.is_awaited(name) {
                     // It was written to before it was read: the caller gets it as it is now.
                     return self.take_hashed(name, Outcome::AsItWas(stamp, content, layer));
                 }
+                // This is no longer the listed file, so the keeper examines it again.
+                self.inbox.changed(name);
                 Err(HashError::Changed { name: name.clone() })
             }
             Outcome::AsItWas(stamp, content, layer) => {
-                self.hold(name, content, layer);
-                write(&self.index).hold(name, stamp, content.root);
-                self.inbox.poke();
-                Ok(())
+                let is_held = self.hold(name, stamp, content, layer);
+                // So that the keeper looks again and again, until it is at rest.
+                self.inbox.changed(name);
+                is_held
+                    .then_some(())
+                    .ok_or_else(|| HashError::Changed { name: name.clone() })
             }
             Outcome::Failed(error) if passes(&error) => {
                 self.inbox.changed(name);

@@ -110,11 +110,18 @@ impl Index {
         }
     }
 
-    /// A file is listed as it was a moment ago, though it is written to.
-    pub fn hold(&mut self, name: &Name, stamp: Stamp, root: Root) {
-        if self.files.get(name).is_some() {
+    /// A file is listed as it was a moment ago, though it is written to. Returns whether it
+    /// is: not if another file has taken its place, or if it has been cut since.
+    pub fn hold(&mut self, name: &Name, stamp: Stamp, root: Root) -> bool {
+        let Some(listed) = self.files.get(name).map(|record| record.stamp) else {
+            return false;
+        };
+        let is_newer = stamp.is_of_same_file(&listed) && stamp.ctime >= listed.ctime;
+        let holds = is_newer || listed.may_have_grown_from(&stamp);
+        if holds {
             self.put(name, stamp, Some(root));
         }
+        holds
     }
 
     /// A file could not be opened: not listed until it changes.

@@ -18,7 +18,7 @@ use super::inbox::Inbox;
 use super::index::Index;
 use super::left_out::LeftOut;
 use super::left_out::Skipped;
-use super::locks::{lock, read};
+use super::locks::{lock, read, write};
 use super::queue::Queue;
 use super::rules::Rules;
 use super::warning::ShareWarning;
@@ -188,8 +188,15 @@ impl Shared {
         }
     }
 
-    /// Keeps what is about to be listed of a file that is written to.
-    pub(super) fn hold(&self, name: &Name, content: Content, layer: Vec<Hash>) {
+    /// Lists a file that is written to as it was when it had this stamp, for a while.
+    /// Returns whether it does: what is listed by now may be another file.
+    pub(super) fn hold(
+        &self,
+        name: &Name,
+        stamp: Stamp,
+        content: Content,
+        layer: Vec<Hash>,
+    ) -> bool {
         let now = Instant::now();
         let mut held = lock(&self.held);
         held.retain(|_, held| held.until > now);
@@ -199,7 +206,14 @@ impl Shared {
             content,
             layer,
         };
+        // First, or the keeper might take the root away again as soon as it is listed.
         held.insert(name.clone(), file);
+        drop(held);
+        let is_held = write(&self.index).hold(name, stamp, content.root);
+        if !is_held {
+            lock(&self.held).remove(name);
+        }
+        is_held
     }
 
     /// The hashes of its pieces.
