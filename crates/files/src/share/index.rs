@@ -278,11 +278,25 @@ impl Index {
             return names.cloned().collect();
         };
         let prefix = format!("{folder}/");
-        let range = (Bound::Included(&*prefix), Bound::Unbounded);
-        let links = self.links.range::<str, _>(range).map(|(name, _)| name);
-        let links = links.take_while(|name| name.as_str().starts_with(&prefix));
-        let names = self.files.names_beginning(&prefix).chain(links);
+        let files = self.files.names_beginning(&prefix);
+        let names = files.chain(self.links_beginning(&prefix));
         names.cloned().collect()
+    }
+
+    /// Whether there are any.
+    pub fn lists_beneath(&self, folder: Option<&str>) -> bool {
+        let Some(folder) = folder else {
+            return self.files.len() > 0 || !self.links.is_empty();
+        };
+        let prefix = format!("{folder}/");
+        let mut names = self.files.names_beginning(&prefix);
+        names.next().is_some() || self.links_beginning(&prefix).next().is_some()
+    }
+
+    fn links_beginning<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = &'a Name> {
+        let range = (Bound::Included(prefix), Bound::Unbounded);
+        let links = self.links.range::<str, _>(range).map(|(name, _)| name);
+        links.take_while(move |name| name.as_str().starts_with(prefix))
     }
 
     /// Files, without the links to them.

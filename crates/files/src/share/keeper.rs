@@ -131,6 +131,7 @@ impl Keeper {
             let Some(pending) = self.shared.inbox.take(deadline, GATHER) else {
                 return Ok(());
             };
+            self.remember()?;
             match self.shared.place() {
                 Place::Here => {}
                 // What was reported is seen by the scan, once it tells again.
@@ -161,7 +162,6 @@ impl Keeper {
             self.tell_rules()?;
             self.tell_unnameable()?;
             self.tell_progress()?;
-            self.remember()?;
         }
     }
 
@@ -230,16 +230,29 @@ impl Keeper {
         self.next_scan = Some(again(self.shared.options.poll, took));
     }
 
+    /// When to look at the disk though nothing is reported.
     fn deadline(&self) -> Option<Instant> {
+        let unsaved = self.shared.cache.due();
+        let look = if self.is_away {
+            self.next_scan
+        } else if self.unsure.is_of_all() {
+            // Nothing else is looked at before the share itself is.
+            self.unsure.due()
+        } else {
+            self.next_look()
+        };
+        [unsaved, look].into_iter().flatten().min()
+    }
+
+    fn next_look(&self) -> Option<Instant> {
         let settled = self.settling.values().map(|settling| settling.at).min();
         let busy = read(&self.shared.index).unhashed() > 0;
         let progress = self
             .told_progress
             .map(|(at, _)| at + PROGRESS)
             .filter(|_| busy);
-        let unsaved = self.shared.cache.due();
         let look = self.next_scan.or(self.unreported.due());
-        [settled, progress, unsaved, look, self.unsure.due()]
+        [settled, progress, look, self.unsure.due()]
             .into_iter()
             .flatten()
             .min()

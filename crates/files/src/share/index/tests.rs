@@ -177,6 +177,19 @@ fn beneath_a_folder_is_not_beside_it() {
         index.on_file_found(&name(text), stamp(1, 1));
     }
     assert_eq!(index.beneath(Some("a")), [name("a/x"), name("a/y/z")]);
+    index.on_link_found(&name("links/x"), &name("a/x"));
+    for (folder, lists) in [
+        ("a", true),
+        ("a/y", true),
+        ("a-b", false),
+        ("links", true),
+        ("x", false),
+    ] {
+        assert_eq!(index.lists_beneath(Some(folder)), lists, "{folder}");
+        assert_eq!(index.beneath(Some(folder)).is_empty(), !lists, "{folder}");
+    }
+    assert!(index.lists_beneath(None));
+    assert!(!Index::default().lists_beneath(None));
 }
 
 proptest! {

@@ -41,6 +41,11 @@ impl Unsure {
         self.due.filter(|_| !self.since.is_empty())
     }
 
+    /// Whether this is the share itself, and so all that is in it.
+    pub fn is_of_all(&self) -> bool {
+        self.since.contains_key(Path::new(""))
+    }
+
     /// The disk has said how it is with this. Whether it was unsure.
     pub fn forget(&mut self, path: &Path) -> bool {
         self.since.remove(path).is_some()
@@ -100,7 +105,7 @@ impl Keeper {
         let index = read(&self.shared.index);
         let folder = path.to_str().filter(|path| !path.is_empty());
         let is_file = name_of(path).is_some_and(|name| index.record(&name).is_some());
-        is_file || !index.beneath(folder).is_empty()
+        is_file || index.lists_beneath(folder)
     }
 }
 

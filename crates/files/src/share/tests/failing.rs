@@ -5,6 +5,7 @@ use std::ffi::CString;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
+use std::sync::Condvar;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::thread;
 
@@ -68,6 +69,23 @@ async fn a_share_that_cannot_be_looked_at_stays_listed_for_a_while() {
 }
 
 #[tokio::test]
+async fn a_share_that_cannot_be_looked_at_is_looked_at_from_time_to_time_only() {
+    let test = "a_share_that_cannot_be_looked_at_is_looked_at_from_time_to_time_only";
+    let dir = tempdir();
+    let Some(disk) = FailingDisk::mount(test, dir.path()) else {
+        return;
+    };
+    let mut follower = looking_often(dir.path()).await;
+    follower.until_hashed().await;
+    disk.answers(Errno::IO);
+    follower.until(|f| f.warnings.iter().any(is_not_now)).await;
+    // It stays listed for three seconds, in which the keeper looks every tenth of one.
+    let asked = disk.asked();
+    follower.until(|f| f.names().is_empty()).await;
+    assert!(disk.asked() - asked < 150, "{}", disk.asked() - asked);
+}
+
+#[tokio::test]
 async fn a_folder_of_a_share_that_cannot_be_looked_at_stays_listed_and_the_rest_goes_on() {
     let test = "a_folder_of_a_share_that_cannot_be_looked_at_stays_listed_and_the_rest_goes_on";
     let dir = tempdir();
@@ -116,8 +134,17 @@ fn is_not_now(warning: &ShareWarning) -> bool {
 /// A mounted file system with one file, until this is dropped. Needs root.
 struct FailingDisk {
     at: PathBuf,
+    told: Arc<Told>,
+}
+
+/// What the server of such a file system is told, and tells.
+#[derive(Default)]
+struct Told {
     /// What every question is answered with, if it is not 0.
-    error: Arc<AtomicI32>,
+    error: AtomicI32,
+    /// How many questions have been.
+    asked: Mutex<usize>,
+    bell: Condvar,
 }
 
 impl FailingDisk {
@@ -137,22 +164,29 @@ impl FailingDisk {
             skip(&test, "root, and /dev/fuse");
             return None;
         }
-        let error = Arc::new(AtomicI32::new(0));
-        let answers = Arc::clone(&error);
+        let told = Arc::<Told>::default();
+        let server = Arc::clone(&told);
         // It ends when the file system is unmounted.
-        thread::spawn(move || serve(device, &answers));
+        thread::spawn(move || serve(device, &server));
         Some(Self {
             at: at.to_owned(),
-            error,
+            told,
         })
     }
 
     fn answers(&self, error: Errno) {
-        self.error.store(error.raw_os_error(), Ordering::SeqCst);
+        self.told
+            .error
+            .store(error.raw_os_error(), Ordering::SeqCst);
     }
 
     fn is_well(&self) {
-        self.error.store(0, Ordering::SeqCst);
+        self.told.error.store(0, Ordering::SeqCst);
+    }
+
+    /// How many questions it has been asked.
+    fn asked(&self) -> usize {
+        *lock(&self.told.asked)
     }
 }
 
@@ -164,14 +198,16 @@ impl Drop for FailingDisk {
 
 /// Answers the kernel's questions (`linux/fuse.h`, version 7.31). Nothing is to be
 /// remembered, so each look at the disk is a question.
-fn serve(mut device: File, error: &AtomicI32) {
+fn serve(mut device: File, told: &Told) {
     let mut question = vec![0; 1 << 20];
     while let Ok(length) = device.read(&mut question) {
         let question = &question[..length];
         let word = |at: usize| u32::from_ne_bytes(question[at..at + 4].try_into().expect("4"));
         let long = |at: usize| u64::from_ne_bytes(question[at..at + 8].try_into().expect("8"));
         let (opcode, node, arguments) = (word(4), long(16), &question[40..]);
-        let fails = error.load(Ordering::SeqCst);
+        let fails = told.error.load(Ordering::SeqCst);
+        *lock(&told.asked) += 1;
+        told.bell.notify_all();
         let answer = match opcode {
             // To be forgotten: there is no answer.
             2 | 42 => continue,
