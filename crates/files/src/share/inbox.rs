@@ -138,6 +138,22 @@ impl Inbox {
         }
     }
 
+    /// Keeps what could not be looked at for the next time, beneath what has come since.
+    /// Wakes nobody.
+    pub fn give_back(&self, earlier: Pending) {
+        let mut pending = lock(&self.pending);
+        pending.rescan = pending.rescan.max(earlier.rescan);
+        pending.changed.extend(earlier.changed);
+        for (path, mark) in earlier.paths {
+            let since = pending.paths.entry(path).or_default();
+            *since = since.after(mark);
+        }
+        if pending.paths.len() > PATHS {
+            pending.paths.clear();
+            pending.rescan = Some(Rescan::Whole);
+        }
+    }
+
     pub fn report(&self, root: &Path, event: &Event) {
         if event.need_rescan() {
             return self.add(|pending| pending.rescan = Some(Rescan::Whole));
@@ -240,6 +256,15 @@ impl Report {
 }
 
 impl Mark {
+    /// What holds of a path of which this was reported after `earlier`.
+    fn after(self, earlier: Self) -> Self {
+        Self {
+            written: self.written || earlier.written,
+            complete: self.complete || (earlier.complete && !self.written && !self.new),
+            new: self.new || earlier.new,
+        }
+    }
+
     fn merge(&mut self, report: Report) {
         match report {
             Report::Made => {

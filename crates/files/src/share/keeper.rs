@@ -132,10 +132,12 @@ impl Keeper {
                 return Ok(());
             };
             self.remember()?;
+            self.heed(&pending)?;
             match self.shared.place() {
                 Place::Here => {}
-                // What was reported is seen by the scan, once it tells again.
                 Place::Unknown(error) if !self.is_away && self.stays(Path::new(""), &error)? => {
+                    // A scan sees what has another stamp, but not what is no longer believed.
+                    self.shared.inbox.give_back(pending);
                     continue;
                 }
                 Place::Elsewhere | Place::Unknown(_) => {
@@ -258,12 +260,10 @@ impl Keeper {
             .min()
     }
 
-    fn look_at(&mut self, pending: &Pending) -> Result<(), Closed> {
+    /// Takes note of what is to be known whether the disk tells or not.
+    fn heed(&mut self, pending: &Pending) -> Result<(), Closed> {
         if let Some(why) = &pending.blind {
             self.blind(why)?;
-        }
-        if pending.rescan == Some(Rescan::Mounts) {
-            self.on_mounts_changed()?;
         }
         for warning in &pending.warnings {
             self.warn(warning.clone())?;
@@ -277,6 +277,13 @@ impl Keeper {
                 more,
                 why: reason.clone(),
             })?;
+        }
+        Ok(())
+    }
+
+    fn look_at(&mut self, pending: &Pending) -> Result<(), Closed> {
+        if pending.rescan == Some(Rescan::Mounts) {
+            self.on_mounts_changed()?;
         }
         let rules_changed = |path: &PathBuf| path.file_name().is_some_and(|n| n == IGNORE_FILE);
         if pending.rescan == Some(Rescan::Whole) || pending.paths.keys().any(rules_changed) {

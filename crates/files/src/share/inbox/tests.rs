@@ -99,6 +99,41 @@ fn too_much_at_once_and_an_overflow_become_one_look_at_everything() {
 }
 
 #[test]
+fn what_is_given_back_is_taken_again_with_what_has_come_since_and_wakes_nobody() {
+    let inbox = Inbox::default();
+    let written = EventKind::Modify(ModifyKind::Data(DataChange::Any));
+    let closed = EventKind::Access(AccessKind::Close(AccessMode::Write));
+    for path in ["a", "b", "c"] {
+        report(&inbox, written, path);
+        report(&inbox, closed, path);
+    }
+    inbox.changed(&"x".parse().expect("a name"));
+    inbox.mounts_changed();
+    inbox.give_back(take(&inbox));
+    assert!(!lock(&inbox.pending).poked);
+    let earlier = take(&inbox);
+    report(&inbox, written, "b");
+    inbox.examine(Path::new("c"));
+    inbox.give_back(earlier);
+    let pending = take(&inbox);
+    let marks = pending.paths.values();
+    let marks: Vec<_> = marks.map(|mark| (mark.written, mark.complete)).collect();
+    assert_eq!(marks, [(true, true), (true, false), (true, true)]);
+    assert_eq!(pending.changed.len(), 1);
+    assert_eq!(pending.rescan, Some(Rescan::Mounts));
+
+    // Beyond the bound it is one look at everything too.
+    let mut much = Pending::default();
+    much.paths = (0..PATHS)
+        .map(|n| (n.to_string().into(), Mark::default()))
+        .collect();
+    inbox.examine(Path::new("a"));
+    inbox.give_back(much);
+    let pending = take(&inbox);
+    assert!(pending.rescan == Some(Rescan::Whole) && pending.paths.is_empty());
+}
+
+#[test]
 fn nothing_is_taken_after_the_end() {
     let inbox = Inbox::default();
     inbox.poke();

@@ -270,7 +270,13 @@ impl Keeper {
             let mut index = write(&self.shared.index);
             for (name, stamp) in files {
                 match index.record(name) {
-                    Some(record) if record.stamp == *stamp => {}
+                    // Nobody sees to it otherwise, if it was distrusted long ago.
+                    Some(record) if record.stamp == *stamp => {
+                        let is_settling = || self.settling.contains_key(Path::new(name.as_str()));
+                        if record.root.is_none() && !is_settling() {
+                            unhashed.push((name.clone(), *stamp));
+                        }
+                    }
                     Some(_) => differ.push(name.clone()),
                     None if index.on_file_found(name, *stamp) => {
                         unhashed.push((name.clone(), *stamp));

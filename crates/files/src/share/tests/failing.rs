@@ -86,6 +86,36 @@ async fn a_share_that_cannot_be_looked_at_is_looked_at_from_time_to_time_only() 
 }
 
 #[tokio::test]
+async fn what_is_reported_while_the_share_cannot_be_looked_at_is_seen_to_afterwards() {
+    let test = "what_is_reported_while_the_share_cannot_be_looked_at_is_seen_to_afterwards";
+    let dir = tempdir();
+    let Some(disk) = FailingDisk::mount(test, dir.path()) else {
+        return;
+    };
+    let mut follower = looking_often(dir.path()).await;
+    follower.until_hashed().await;
+    for is_distrusted in [true, false] {
+        disk.answers(Errno::IO);
+        disk.is_asked_more_often(3);
+        let shared = &follower.share.shared;
+        if is_distrusted {
+            shared.distrust(&name("file"));
+        } else {
+            shared
+                .inbox
+                .written(&shared.path, &shared.path.join("file"));
+        }
+        // The keeper comes by, and cannot look at it.
+        disk.is_asked_more_often(5);
+        let told = follower.history.len();
+        disk.is_well();
+        // It is hashed anew, though its stamp is the same.
+        follower.until(|f| f.history.len() >= told + 2).await;
+        assert!(follower.has("file", FILE));
+    }
+}
+
+#[tokio::test]
 async fn a_folder_of_a_share_that_cannot_be_looked_at_stays_listed_and_the_rest_goes_on() {
     let test = "a_folder_of_a_share_that_cannot_be_looked_at_stays_listed_and_the_rest_goes_on";
     let dir = tempdir();
@@ -182,6 +212,14 @@ impl FailingDisk {
 
     fn is_well(&self) {
         self.told.error.store(0, Ordering::SeqCst);
+    }
+
+    /// Waits until it has been asked so many questions more.
+    fn is_asked_more_often(&self, times: usize) {
+        let asked = lock(&self.told.asked);
+        let enough = *asked + times;
+        let waited = self.told.bell.wait_while(asked, |asked| *asked < enough);
+        drop(waited.expect("the server goes on"));
     }
 
     /// How many questions it has been asked.
