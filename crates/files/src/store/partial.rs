@@ -50,6 +50,8 @@ struct Open {
     content: Content,
     /// For messages.
     path: PathBuf,
+    /// Whether no earlier fetch has left it.
+    is_new: bool,
     /// Whether there is something in it that is worth keeping.
     worth_keeping: AtomicBool,
     named: AtomicBool,
@@ -69,6 +71,10 @@ impl Store {
         let folder = self.folder(name)?;
         let (part, file) =
             take(&folder, content).map_err(|error| failed(self.path_of(name), error))?;
+        let there = file.metadata();
+        let there = there
+            .map_err(|error| failed(self.path_of(name), error))?
+            .len();
         let partial = Partial(LetGo::new(Open {
             folder,
             part,
@@ -76,11 +82,12 @@ impl Store {
             target: name.clone(),
             content,
             path: self.path_of(name),
+            is_new: there == 0,
             worth_keeping: AtomicBool::new(false),
             named: AtomicBool::new(false),
             held: Mutex::default(),
         }));
-        partial.set_length()?;
+        partial.set_length(there)?;
         Ok(partial)
     }
 
@@ -169,6 +176,10 @@ impl Partial {
         disk: DiskThread,
         mut each: impl FnMut(Piece, Vec<[u8; 32]>) -> bool,
     ) -> io::Result<()> {
+        if self.0.is_new && !self.0.worth_keeping.load(Ordering::Relaxed) {
+            // Where a file system has no holes, it is full of zeros.
+            return Ok(());
+        }
         let layout = Layout::of(self.0.content.length);
         let mut bytes = vec![0; layout.piece_length() as usize];
         let mut next = 0;
@@ -218,35 +229,42 @@ impl Partial {
     /// Makes the file as long as it will be, without taking the space yet: how much it
     /// takes is not known before its hashes are, since zeros take none. But one that is
     /// longer than the whole disk is not even begun.
-    fn set_length(&self) -> Result<(), StoreError> {
-        let io = |error| self.failed(error);
+    fn set_length(&self, there: u64) -> Result<(), StoreError> {
         self.must_hold(self.0.content.length, |disk| disk.f_blocks)?;
-        let there = self.0.file.metadata().map_err(io)?.len();
         if there == self.0.content.length {
             return Ok(());
         }
         match self.0.file.set_len(self.0.content.length) {
             // Some FUSE file systems cannot make a file longer without writing to it.
-            Err(error) if is_barred(&error) && there < self.0.content.length => {
-                self.fill_up(there).map_err(io)
-            }
-            lengthened => lengthened.map_err(io),
+            Err(error) if is_barred(&error) && there < self.0.content.length => self.fill_up(there),
+            lengthened => lengthened.map_err(|error| self.failed(error)),
         }
     }
 
-    fn fill_up(&self, mut there: u64) -> io::Result<()> {
-        let zeros = vec![0; BUFFER];
-        while there < self.0.content.length {
-            let missing = usize::try_from(self.0.content.length - there).unwrap_or(BUFFER);
-            let some = &zeros[..missing.min(BUFFER)];
-            self.0.file.write_all_at(some, there)?;
-            there += some.len() as u64;
-        }
-        Ok(())
+    /// Takes all the space now.
+    fn fill_up(&self, there: u64) -> Result<(), StoreError> {
+        let missing = self.0.content.length.saturating_sub(there);
+        self.must_hold(missing, |disk| disk.f_bavail)?;
+        self.0.write_zeros(there).map_err(|error| {
+            // If it cannot be cut either, it is removed, unless it was there before.
+            let _ = self.0.file.set_len(there);
+            self.failed(error)
+        })
     }
 }
 
 impl Open {
+    fn write_zeros(&self, mut there: u64) -> io::Result<()> {
+        let zeros = vec![0; BUFFER];
+        while there < self.content.length {
+            let missing = usize::try_from(self.content.length - there).unwrap_or(BUFFER);
+            let some = &zeros[..missing.min(BUFFER)];
+            self.file.write_all_at(some, there)?;
+            there += some.len() as u64;
+        }
+        Ok(())
+    }
+
     fn write(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         // What is to be written, from here to the leaf that is looked at.
         let (mut run, mut at) = (0..0, offset);
@@ -306,7 +324,8 @@ impl Drop for Open {
 
 impl Open {
     fn holds_nothing(&self) -> bool {
-        matches!(self.data_from(0), Ok(None)) && self.is_in_place().unwrap_or(false)
+        let holds_nothing = self.is_new || matches!(self.data_from(0), Ok(None));
+        holds_nothing && self.is_in_place().unwrap_or(false)
     }
 }
 

@@ -1,5 +1,6 @@
 use std::fs;
 
+use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use tempfile::TempDir;
 use thorp_wire::merkle::content_of;
 
@@ -216,4 +217,45 @@ fn leaves_of_zeros_stay_holes_unless_something_else_was_there() {
     let taken = fs::metadata(&path).expect("is there").blocks() * 512;
     assert!(taken <= 4 * LEAF as u64, "{taken} bytes of {}", bytes.len());
     drop(dir);
+}
+
+#[test]
+fn a_fetch_that_never_began_leaves_nothing_where_files_cannot_be_made_longer() {
+    let (dir, store) = store();
+    let partial = store.partial(DISK, &name(), content_of(&bytes()));
+    let partial = partial.expect("a file");
+    partial.0.file.set_len(0).expect("as it was made");
+    partial.fill_up(0).expect("there is room");
+    assert!(
+        rechecked(&partial).is_empty(),
+        "zeros that were never fetched"
+    );
+    drop(partial);
+    assert_eq!(parts(&dir), 0);
+}
+
+#[test]
+fn where_a_file_cannot_be_made_longer_nothing_is_written_that_has_no_room() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let flags = MountFlags::NOSUID | MountFlags::NODEV;
+    if mount("small", dir.path(), "tmpfs", flags, c"size=1m").is_err() {
+        return; // Only root mounts.
+    }
+    let store = Store::open(DISK, dir.path()).expect("a store");
+    fs::write(dir.path().join("taken"), vec![0; 512 * 1024]).expect("is written");
+    let partial = store.partial(DISK, &name(), content_of(&bytes()));
+    let partial = partial.expect("a file");
+    partial.0.file.set_len(0).expect("as it was made");
+    let before = partial.stamp(DISK).expect("is there");
+    let refused = partial.fill_up(0);
+    let untouched = partial.stamp(DISK).expect("is there") == before;
+    drop(partial);
+    let left = parts(&dir);
+    unmount(dir.path(), UnmountFlags::DETACH).expect("unmounted");
+    assert!(
+        matches!(refused, Err(StoreError::Full { .. })),
+        "{refused:?}"
+    );
+    assert!(untouched);
+    assert_eq!(left, 0);
 }
