@@ -18,9 +18,7 @@ const EXECUTE: u32 = 0o111;
 /// modes loses nothing else.
 pub(crate) fn give(file: impl AsFd, attributes: Option<Attributes>) {
     let Some(attributes) = attributes else { return };
-    if attributes.executable {
-        let _ = make_executable(&file);
-    }
+    let _ = make_executable(&file, attributes.executable);
     let keep = Timespec {
         tv_sec: 0,
         tv_nsec: UTIME_OMIT,
@@ -35,11 +33,16 @@ pub(crate) fn give(file: impl AsFd, attributes: Option<Attributes>) {
     let _ = rustix::fs::futimens(&file, &times);
 }
 
-/// For those who could execute a file that was made with all of these bits.
-fn make_executable(file: impl AsFd) -> rustix::io::Result<()> {
+/// For those who could execute a file that was made with all of these bits, or for
+/// nobody: an earlier fetch may have left it as another place had it.
+fn make_executable(file: impl AsFd, executable: bool) -> rustix::io::Result<()> {
     let mode = rustix::fs::fstat(&file)?.st_mode & 0o777;
-    let execute = EXECUTE & !*UMASK;
-    rustix::fs::fchmod(&file, Mode::from_raw_mode(mode | execute))
+    let execute = if executable { EXECUTE & !*UMASK } else { 0 };
+    let wanted = (mode & !EXECUTE) | execute;
+    if wanted == mode {
+        return Ok(());
+    }
+    rustix::fs::fchmod(&file, Mode::from_raw_mode(wanted))
 }
 
 /// The bits that files do not get here. Asking for them is setting them, for all
@@ -89,6 +92,23 @@ mod tests {
         assert_eq!(meta.mode() & 0o7111, all & EXECUTE);
         assert_eq!(meta.mode() & 0o100, 0o100);
         assert_eq!((meta.mtime(), meta.mtime_nsec()), (-7, 123_456_789));
+    }
+
+    #[test]
+    fn a_file_that_was_executable_elsewhere_is_not_where_it_must_not_be() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let file = File::create(dir.path().join("f")).expect("is made");
+        let plain = file.metadata().expect("is there").mode();
+        for executable in [true, false] {
+            let attributes = Attributes {
+                executable,
+                ..Attributes::default()
+            };
+            give(&file, Some(attributes));
+            let mode = file.metadata().expect("is there").mode();
+            assert_eq!(mode & 0o100 != 0, executable);
+            assert_eq!(mode & !EXECUTE, plain, "nothing else is changed");
+        }
     }
 
     #[test]
