@@ -132,6 +132,7 @@ impl Keeper {
                 return Ok(());
             };
             self.remember()?;
+            self.shared.forget_held(Instant::now());
             self.heed(&pending)?;
             match self.shared.place() {
                 Place::Here => {}
@@ -243,7 +244,8 @@ impl Keeper {
         } else {
             self.next_look()
         };
-        [unsaved, look].into_iter().flatten().min()
+        let held = self.shared.held_until();
+        [unsaved, held, look].into_iter().flatten().min()
     }
 
     fn next_look(&self) -> Option<Instant> {

@@ -142,7 +142,7 @@ pub(super) struct Shared {
 
 /// What a file was that is written to all the time.
 pub(super) struct Held {
-    until: Instant,
+    pub(super) until: Instant,
     content: Content,
     layer: Vec<Hash>,
 }
@@ -197,12 +197,9 @@ impl Shared {
         content: Content,
         layer: Vec<Hash>,
     ) -> bool {
-        let now = Instant::now();
         let mut held = lock(&self.held);
-        held.retain(|_, held| held.until > now);
-        let until = now + HELD;
         let file = Held {
-            until,
+            until: Instant::now() + HELD,
             content,
             layer,
         };
@@ -218,9 +215,21 @@ impl Shared {
 
     /// The hashes of its pieces.
     pub(super) fn held_layer(&self, name: &Name, content: Content) -> Option<Vec<Hash>> {
-        let held = lock(&self.held);
-        let held = held.get(name).filter(|held| held.content == content)?;
+        let (held, now) = (lock(&self.held), Instant::now());
+        let is_it = |held: &&Held| held.until > now && held.content == content;
+        let held = held.get(name).filter(is_it)?;
         Some(held.layer.clone())
+    }
+
+    /// When the first of them has been held for long enough.
+    pub(super) fn held_until(&self) -> Option<Instant> {
+        let held = lock(&self.held);
+        held.values().map(|held| held.until).min()
+    }
+
+    /// Lets go of what has been held for long enough.
+    pub(super) fn forget_held(&self, now: Instant) {
+        lock(&self.held).retain(|_, held| held.until > now);
     }
 
     /// Whether what is listed of a file is kept, though it is this by now.
