@@ -87,7 +87,8 @@ impl Stamp {
         }
     }
 
-    fn modified(&self) -> i64 {
+    /// When it was last modified, in nanoseconds since 1970.
+    pub fn modified(&self) -> i64 {
         nanoseconds(self.mtime, self.mtime_nanos.into())
     }
 }

@@ -22,7 +22,6 @@ use redb::{
     Builder, Database, DatabaseError, ReadableDatabase, ReadableTableMetadata, StorageError,
     TableDefinition,
 };
-use thorp_wire::entry::SECOND;
 use thorp_wire::layout::Layout;
 use thorp_wire::merkle::{Hash, root_of_layer};
 use thorp_wire::{Name, Root};
@@ -410,7 +409,7 @@ fn value(stamp: &Stamp, root: Root, layer: &[Hash]) -> Vec<u8> {
     let layer = if layer.len() > 1 { layer } else { &[] };
     let mut value = Vec::with_capacity(64 + 32 * layer.len());
     value.extend(stamp.length.to_be_bytes());
-    value.extend(modified(stamp).to_be_bytes());
+    value.extend(stamp.modified().to_be_bytes());
     value.extend(stamp.ctime.to_be_bytes());
     value.extend(stamp.inode.to_be_bytes());
     value.extend(root.as_bytes());
@@ -426,7 +425,7 @@ pub fn fits(value: &[u8], stamp: &Stamp) -> Option<(Root, Vec<Hash>)> {
     let (inode, rest) = rest.split_first_chunk()?;
     let (root, rest) = rest.split_first_chunk()?;
     let fits = u64::from_be_bytes(*length) == stamp.length
-        && i64::from_be_bytes(*mtime) == modified(stamp)
+        && i64::from_be_bytes(*mtime) == stamp.modified()
         && i64::from_be_bytes(*ctime) == stamp.ctime
         && u64::from_be_bytes(*inode) == stamp.inode;
     let (layer, odd) = rest.as_chunks();
@@ -444,13 +443,6 @@ pub fn fits(value: &[u8], stamp: &Stamp) -> Option<(Root, Vec<Hash>)> {
         layer.to_vec()
     };
     Some((Root::new(*root), layer))
-}
-
-/// The time of modification in nanoseconds since 1970. Beyond the year 2262 it is
-/// another year's, which does no harm: it is only compared.
-fn modified(stamp: &Stamp) -> i64 {
-    let seconds = stamp.mtime.wrapping_mul(SECOND.into());
-    seconds.wrapping_add(stamp.mtime_nanos.into())
 }
 
 #[cfg(test)]
