@@ -137,6 +137,8 @@ pub enum Storage {
     Mismatch,
     /// The disk does not take it.
     Failed(NotStored),
+    /// It was to be copied from the own share, which cannot be read now.
+    NotNow,
 }
 
 /// Names an error of the disk. Chosen by the shell, which knows the rest.

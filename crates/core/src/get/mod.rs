@@ -497,6 +497,7 @@ impl Gets {
         match storage {
             Storage::Kept => self.on_fetched(fetch, Vec::from_iter(from), length),
             Storage::Failed(why) => self.on_lost(now, fetch, Missed::NotStored(why)),
+            Storage::NotNow => self.on_lost(now, fetch, Missed::Busy),
             Storage::Mismatch if coming.is_made => self.on_lost(now, fetch, Missed::not_here()),
             // Another holder is asked for it.
             Storage::Mismatch => {}

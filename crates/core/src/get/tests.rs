@@ -262,9 +262,10 @@ impl World {
                 self.give(Input::Looked(get, looked.collect()));
             }
             Owed::Make(fetch) => {
-                let storage = match how % 3 {
+                let storage = match how % 4 {
                     0 => Storage::Failed(not_stored(how)),
                     1 => Storage::Mismatch,
+                    2 => Storage::NotNow,
                     _ => Storage::Kept,
                 };
                 self.give(Input::Stored(fetch, None, storage));

@@ -17,6 +17,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsStream;
 
 use thorp_core::swarm::Have;
+use thorp_files::share::ReadError;
 
 use super::files::FileBytes;
 use super::greeting::{self, GREETING, Greeting};
@@ -98,6 +99,15 @@ struct Seat {
     wanted: Arc<Notify>,
 }
 
+/// What a caller means.
+enum Meant {
+    File(Arc<Transfer>),
+    /// A file that the disk does not give now.
+    NotNow,
+    /// None that is here.
+    Nothing,
+}
+
 impl Swarms {
     /// A member has connected, to be sent a file.
     pub fn on_caller(&self, incoming: Incoming) {
@@ -169,8 +179,15 @@ impl Swarms {
                 meant = self.transfer_of(&greeting) => meant,
                 why = &mut cut => return tracing::debug!(%why, "no session"),
             };
-            let Some(transfer) = meant else {
-                return tracing::debug!("no session: the file is not here");
+            let transfer = match meant {
+                Meant::File(transfer) => transfer,
+                Meant::NotNow => {
+                    // It comes again, or asks another holder meanwhile.
+                    let said = greeting::send_busy(&mut outward, self.me()).await;
+                    outward.shut_down().await;
+                    return tracing::debug!(?said, "no session: the file is not to be had now");
+                }
+                Meant::Nothing => return tracing::debug!("no session: the file is not here"),
             };
             let said = greeting::send(&mut outward, transfer.content(), self.me(), self.0.port);
             if let Err(why) = said.await {
@@ -194,29 +211,43 @@ impl Swarms {
     }
 
     /// The file that a caller means: one that is on its way, or of the share.
-    async fn transfer_of(&self, greeting: &Greeting) -> Option<Arc<Transfer>> {
+    async fn transfer_of(&self, greeting: &Greeting) -> Meant {
         let Greeting { name, length, .. } = *greeting;
         if let Some(transfer) = self.under_way(name, length) {
-            return Some(transfer);
+            return Meant::File(transfer);
         }
-        let share = self.0.share.clone()?;
+        let Some(share) = self.0.share.clone() else {
+            return Meant::Nothing;
+        };
         // To open it may be to read it all: once for all callers.
         let lock = alone(&mut self.table().opened, name);
-        let _alone = lock.acquire_owned().await.ok()?;
+        let Ok(_alone) = lock.acquire_owned().await else {
+            return Meant::Nothing;
+        };
         if let Some(transfer) = self.under_way(name, length) {
-            return Some(transfer);
+            return Meant::File(transfer);
         }
         let opened = thorp_disk::spawn(move |disk| {
             let contents = share.contents_named(&name).into_iter();
             let mut meant = contents.filter(|content| {
                 length.is_none_or(|length| length == content.length) && content.length > 0
             });
-            meant.find_map(|content| Some((content, FileBytes::open(disk, &share, content)?)))
+            let mut is_not_now = false;
+            let found = meant.find_map(|content| {
+                let opened = FileBytes::open(disk, &share, content);
+                is_not_now |= matches!(opened, Err(ReadError::NotNow { .. }));
+                Some((content, opened.ok()?))
+            });
+            (found, is_not_now)
         });
-        let (content, opened) = opened.await.ok().flatten()?;
+        let (content, opened) = match opened.await {
+            Ok((Some(found), _)) => found,
+            Ok((None, true)) => return Meant::NotNow,
+            Ok((None, false)) | Err(_) => return Meant::Nothing,
+        };
         // It may be on its way here by now.
         if let Some(transfer) = self.under_way(name, Some(content.length)) {
-            return Some(transfer);
+            return Meant::File(transfer);
         }
         // No fetch here has to see to it.
         let (no_fetch, _) = mpsc::unbounded_channel();
@@ -224,10 +255,12 @@ impl Swarms {
             layer: opened.layer().to_vec(),
         };
         let bytes = FileBytes::Shared(opened);
-        let transfer = self.start(content, bytes, have, no_fetch).ok()?;
+        let Ok(transfer) = self.start(content, bytes, have, no_fetch) else {
+            return Meant::Nothing;
+        };
         let mut table = self.table();
         let there = table.transfers.entry(content);
-        Some(Arc::clone(there.or_insert(transfer)))
+        Meant::File(Arc::clone(there.or_insert(transfer)))
     }
 
     fn seat(&self, member: PeerId, account: Account) -> Option<Seat> {
@@ -275,6 +308,7 @@ mod tests {
     use thorp_files::share::{Options, Share};
     use thorp_group::clock::Clock;
     use thorp_group::testing::Group;
+    use thorp_wire::Content;
     use thorp_wire::merkle::content_of;
     use thorp_wire::session::handshake::name_of;
     use tokio::task::JoinSet;
@@ -314,27 +348,35 @@ mod tests {
         matches!(told.poll(&mut context), Poll::Ready(()))
     }
 
-    #[tokio::test]
-    async fn a_file_that_many_ask_for_at_once_is_opened_once() {
+    /// A share with one file, which is hashed.
+    async fn shared() -> (tempfile::TempDir, Share, Content) {
         let dir = tempfile::tempdir().expect("a directory");
         let bytes: Vec<u8> = (0..=250).cycle().take(300_000).collect();
-        std::fs::write(dir.path().join("f"), &bytes).expect("is written");
+        let path = dir.path().join("share");
+        std::fs::create_dir(&path).expect("is made");
+        std::fs::write(path.join("f"), &bytes).expect("is written");
         let content = content_of(&bytes);
-        let (share, mut events) =
-            Share::open(DISK, dir.path(), Options::default()).expect("a share");
+        let (share, mut events) = Share::open(DISK, &path, Options::default()).expect("a share");
         while share.contents_named(&name_of(&content.root)).is_empty() {
             events.recv().await.expect("the share is open");
         }
+        (dir, share, content)
+    }
+
+    fn swarms(share: &Share) -> Swarms {
         let group = Group::new();
-        let swarms = Swarms::new(Setup {
+        Swarms::new(Setup {
             tls: group.member("oak"),
             clock: Clock::system(),
             source: None,
             port: None,
             share: Some(share.clone()),
             fed: mpsc::channel(1).0,
-        });
-        let greeting = Greeting {
+        })
+    }
+
+    fn greeting(content: Content) -> Greeting {
+        Greeting {
             name: name_of(&content.root),
             length: Some(content.length),
             offer: Offer {
@@ -343,14 +385,44 @@ mod tests {
                 most_requests: None,
                 member: true,
             },
-        };
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_that_many_ask_for_at_once_is_opened_once() {
+        let (_dir, share, content) = shared().await;
+        let (swarms, greeting) = (swarms(&share), greeting(content));
         let before = share.totals().opened;
         let mut asking = JoinSet::new();
         for _ in 0..8 {
             let (swarms, greeting) = (swarms.clone(), greeting.clone());
-            asking.spawn(async move { swarms.transfer_of(&greeting).await.is_some() });
+            asking.spawn(async move { swarms.transfer_of(&greeting).await });
         }
-        assert_eq!(asking.join_all().await, [true; 8]);
+        let meant = asking.join_all().await;
+        assert!(meant.iter().all(|meant| matches!(meant, Meant::File(_))));
         assert_eq!(share.totals().opened - before, 1);
+    }
+
+    #[tokio::test]
+    async fn a_file_that_cannot_be_looked_at_now_is_not_taken_for_one_that_is_not_here() {
+        let (dir, share, content) = shared().await;
+        let length = Some(content.length + 1);
+        let (swarms, greeting) = (swarms(&share), greeting(content));
+        let of_other = Greeting {
+            length,
+            ..greeting.clone()
+        };
+        // Looking at the share leads in a circle: no disk says so of what is gone.
+        let (path, elsewhere) = (dir.path().join("share"), dir.path().join("elsewhere"));
+        std::fs::rename(&path, &elsewhere).expect("is moved");
+        std::os::unix::fs::symlink("share", &path).expect("links");
+        let meant = swarms.transfer_of(&greeting).await;
+        assert!(matches!(meant, Meant::NotNow));
+        let meant = swarms.transfer_of(&of_other).await;
+        assert!(matches!(meant, Meant::Nothing));
+        std::fs::remove_file(&path).expect("is removed");
+        std::fs::rename(&elsewhere, &path).expect("is back");
+        let meant = swarms.transfer_of(&greeting).await;
+        assert!(matches!(meant, Meant::File(_)));
     }
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use thorp_disk::DiskThread;
-use thorp_files::share::{Opened, Share};
+use thorp_files::share::{Opened, ReadError, Share};
 use thorp_files::store::{Partial, StoreError};
 use thorp_wire::Content;
 use thorp_wire::layout::{Layout, Piece};
@@ -23,16 +23,14 @@ pub(super) enum FileBytes {
 }
 
 impl FileBytes {
-    /// The file of the share that has this content; nothing, if there is none
-    /// (any more).
-    pub fn open(disk: DiskThread, share: &Share, content: Content) -> Option<Arc<Opened>> {
-        match share.open_content(disk, content) {
-            Ok(opened) => Some(Arc::new(opened)),
-            Err(error) => {
-                tracing::debug!(%error, "a file cannot be opened");
-                None
-            }
-        }
+    /// The file of the share that has this content, or why there is none.
+    pub fn open(
+        disk: DiskThread,
+        share: &Share,
+        content: Content,
+    ) -> Result<Arc<Opened>, ReadError> {
+        let opened = share.open_content(disk, content).map(Arc::new);
+        opened.inspect_err(|error| tracing::debug!(%error, "a file cannot be opened"))
     }
 
     /// Writes what has arrived.

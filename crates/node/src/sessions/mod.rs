@@ -319,7 +319,7 @@ impl Fetching {
         let transfer = &self.transfer;
         let share = self.swarms.0.share.as_ref();
         // Without a session to serve, it is opened when a member asks for it.
-        let open = |share| FileBytes::open(disk, share, transfer.content());
+        let open = |share| FileBytes::open(disk, share, transfer.content()).ok();
         match share.filter(|_| !transfer.is_idle()).and_then(open) {
             Some(opened) => {
                 transfer.on_arrived(FileBytes::Shared(opened));

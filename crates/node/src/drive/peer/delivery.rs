@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use thorp_core::get::{DiskError, Item, Look, Looked, NotStored, Storage};
 use thorp_disk::DiskThread;
-use thorp_files::share::{Arriving, Share};
+use thorp_files::share::{Arriving, ReadError, Share};
 use thorp_files::store::{Destination, Partial, Replace, Store, StoreError, Stored};
 use thorp_wire::merkle::Hash;
 use thorp_wire::{Attributes, Content, Name, merkle};
@@ -111,8 +111,10 @@ impl Delivery {
     /// the core's words.
     pub fn copy(&self, disk: DiskThread, share: &Share) -> Storage {
         let (name, content, attributes) = self.listed();
-        let Ok(file) = share.open_listed(disk, &self.item.listed, content) else {
-            return Storage::Mismatch;
+        let file = match share.open_listed(disk, &self.item.listed, content) {
+            Ok(file) => file,
+            Err(ReadError::NotNow { .. }) => return Storage::NotNow,
+            Err(_) => return Storage::Mismatch,
         };
         let store = self.terms.folder.store();
         let aside = match &self.terms.set_aside {
@@ -269,10 +271,50 @@ impl Errors {
 
 #[cfg(test)]
 mod tests {
+    use thorp_disk::testing::DISK;
+    use thorp_files::share::Options;
+
     use super::*;
 
     fn denied(path: &str) -> StoreError {
         StoreError::Denied { path: path.into() }
+    }
+
+    #[tokio::test]
+    async fn a_file_of_the_own_share_that_cannot_be_read_now_is_not_told_as_missing() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (path, to) = (dir.path().join("share"), dir.path().join("to"));
+        for made in [&path, &to] {
+            std::fs::create_dir(made).expect("is made");
+        }
+        std::fs::write(path.join("f"), b"bytes").expect("is written");
+        let (share, mut events) = Share::open(DISK, &path, Options::default()).expect("a share");
+        let content = merkle::content_of(b"bytes");
+        let name: Name = "f".parse().expect("a name");
+        while share.open_listed(DISK, &name, content).is_err() {
+            events.recv().await.expect("the share is open");
+        }
+        let store = Store::open(DISK, &to).expect("a store");
+        let terms = Terms {
+            folder: Folder::Directory(Arc::new(store)),
+            replace: Replace::No,
+            set_aside: None,
+            errors: Errors::default(),
+        };
+        let item = Item {
+            listed: name.clone(),
+            target: name,
+            attributes: Attributes::default(),
+            content,
+        };
+        let delivery = Delivery::new(terms, item);
+        // Looking at the share leads in a circle: no disk says so of what is gone.
+        std::fs::rename(&path, dir.path().join("elsewhere")).expect("is moved");
+        std::os::unix::fs::symlink("share", &path).expect("links");
+        assert_eq!(delivery.copy(DISK, &share), Storage::NotNow);
+        std::fs::remove_file(&path).expect("is removed");
+        std::fs::rename(dir.path().join("elsewhere"), &path).expect("is back");
+        assert_eq!(delivery.copy(DISK, &share), Storage::Kept);
     }
 
     #[test]
