@@ -115,6 +115,10 @@ fn a_detached_tracker_is_ready_when_its_starter_ends_and_keeps_a_log_until_it_is
         .says(&format!("in use by process {tracker}"));
     // A backup is made and ends: there is nothing to go on.
     node.run(&["tracker", "--detach", "--backup", "-"]).exits(2);
+    // The variable is for those that go on.
+    let mut backup = node.thorp(&["tracker", "--backup", "-"]);
+    let saved = backup.env("THORP_DETACH", "1").output().unwrap();
+    assert!(saved.status.success(), "{saved:?}");
     node.run(&["stop"])
         .exits(0)
         .says("The tracker has said goodbye");

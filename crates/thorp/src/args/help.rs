@@ -47,7 +47,7 @@ Examples:
   thorp tracker --open                   typing the address is enough to join
   thorp tracker --closed                 by invitation again
   thorp tracker --listen 10.0.0.7:3333   on one address only
-  thorp tracker --detach                 in the background, until thorp stop
+  thorp tracker --detach                 in the background; says how to stop it
   thorp tracker --backup group.backup    save the group, and end
   thorp tracker --restore group.backup   put it back, here or elsewhere, and end";
 

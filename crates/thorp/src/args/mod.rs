@@ -180,24 +180,22 @@ impl Args {
         self.settings = Setting::from_environment(env)
             .map_err(|error| (ErrorKind::ValueValidation, error.to_string()))?;
         self.settings.append(&mut self.global.set);
+        let typed = |id| {
+            let here = matches.subcommand().map(|(_, matches)| matches);
+            here.and_then(|m| m.value_source(id)) == Some(ValueSource::CommandLine)
+        };
         match &mut self.verb {
-            Verb::Share(share) => {
-                let typed = |id| {
-                    let here = matches.subcommand().map(|(_, matches)| matches);
-                    here.and_then(|m| m.value_source(id)) == Some(ValueSource::CommandLine)
-                };
-                // A flag wins over the variable of the other one; two flags or two variables
-                // contradict each other.
-                if share.tracker.is_some() && share.join.is_some() {
-                    match (typed("tracker"), typed("join")) {
-                        (true, false) => share.join = None,
-                        (false, true) => share.tracker = None,
-                        _ => {
-                            return Err((
-                                ErrorKind::ArgumentConflict,
-                                "--tracker and --join are two ways in: give one of them".into(),
-                            ));
-                        }
+            // A flag wins over the variable of the other one; two flags or two variables
+            // contradict each other.
+            Verb::Share(share) if share.tracker.is_some() && share.join.is_some() => {
+                match (typed("tracker"), typed("join")) {
+                    (true, false) => share.join = None,
+                    (false, true) => share.tracker = None,
+                    _ => {
+                        return Err((
+                            ErrorKind::ArgumentConflict,
+                            "--tracker and --join are two ways in: give one of them".into(),
+                        ));
                     }
                 }
             }
@@ -212,6 +210,16 @@ impl Args {
                     ErrorKind::ArgumentConflict,
                     "--backup saves and --restore puts back: give one of them".into(),
                 ));
+            }
+            // The variable is meant for trackers that go on: these two end by themselves.
+            Verb::Tracker(tracker) if tracker.backup.is_some() || tracker.restore.is_some() => {
+                if typed("detach") && tracker.detach {
+                    return Err((
+                        ErrorKind::ArgumentConflict,
+                        "--backup and --restore end by themselves: leave out --detach".into(),
+                    ));
+                }
+                tracker.detach = false;
             }
             Verb::Get(get) if get.rename.is_some() && get.names.len() > 1 => {
                 return Err((

@@ -69,8 +69,8 @@ pub struct ShareArgs {
 
 /// Run a tracker alone
 ///
-/// It knows who is there and who has what, and shows both in two tables that
-/// follow every change.
+/// It keeps a list of the peers that are online and of the files they share, and
+/// shows both in two tables that follow every change.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = TRACKER_EXAMPLES)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
@@ -98,9 +98,8 @@ pub struct TrackerArgs {
     #[arg(long, value_name = "FILE|-", env = "THORP_RESTORE")]
     pub restore: Option<PathBuf>,
 
-    /// Go on without this terminal, once the tracker is ready; thorp stop ends it
-    #[arg(long, env = "THORP_DETACH", value_parser = FalseyValueParser::new(),
-          conflicts_with_all = ["backup", "restore"])]
+    /// Go on without this terminal, once the tracker is ready; what stops it is shown
+    #[arg(long, env = "THORP_DETACH", value_parser = FalseyValueParser::new())]
     pub detach: bool,
 
     /// Let in whoever knows the address, without an invite, from now on
@@ -170,8 +169,8 @@ pub struct JoinArgs {
 /// Remove a member from the group
 ///
 /// Runs where the group's CA is: on the tracker's machine, whether the tracker
-/// runs or not. That machine's key is not let in any more, by anybody who has
-/// heard of it. In an open group it can come back with another key.
+/// runs or not. Every member that has learnt of the removal refuses that machine's
+/// key. In an open group the machine can join again with a new key.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = REMOVE_EXAMPLES)]
 pub struct RemoveArgs {
@@ -203,8 +202,8 @@ pub struct LeaveArgs {
 /// Fetch files by name
 ///
 /// Into the share of the running peer; with none running, into the current
-/// directory. A name is a full path in somebody's share, or a base name, or a
-/// glob, or a folder. What is there already is never overwritten unless you say so.
+/// directory. NAME is the path of a file in a peer's share, the last part of that
+/// path, a glob, or a folder. Existing files are not overwritten without --overwrite.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = GET_EXAMPLES)]
 pub struct GetArgs {
@@ -228,12 +227,12 @@ pub struct GetArgs {
     #[arg(long, value_name = "PEER", env = "THORP_FROM", add = ArgValueCompleter::new(completing::peers))]
     pub from: Option<String>,
 
-    /// Only the content whose root starts so
+    /// Only the file whose root starts with these digits
     #[arg(long, value_name = "PREFIX", value_parser = root_prefix, env = "THORP_ROOT")]
     pub root: Option<String>,
 
-    /// Wait for what does not come, also for a name that no peer has yet: so long, such as
-    /// 30m, or until it comes
+    /// Wait for files that no peer can send yet, even if no peer lists them: for this long,
+    /// such as 30m, or without limit
     #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true,
           default_missing_value = "", env = "THORP_GET_WAIT")]
     pub wait: Option<HowLong>,
@@ -318,8 +317,8 @@ pub struct StatusArgs {
 /// Remove what interrupted fetches have left
 ///
 /// Lists the partial files in the share, or in DIR, with its folders, and removes them
-/// after a yes. What is being fetched at this moment stays. A fetch that could
-/// have gone on from such a file begins anew then.
+/// after a yes. Files that are being fetched now are kept. A fetch whose partial file
+/// is removed starts again from the beginning.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = CLEAN_EXAMPLES)]
 pub struct CleanArgs {
