@@ -132,6 +132,10 @@ fn silence(progress: &Progress) -> Option<String> {
         [] => "a holder".to_owned(),
         [one] => called(one),
         [one, other] => format!("{} and {}", called(one), called(other)),
+        // There may be more than are named.
+        [one, others @ ..] if others.len() + 1 >= Progress::MOST_NAMED => {
+            format!("{} and others", called(one))
+        }
         [one, others @ ..] => format!("{} and {} others", called(one), others.len()),
     };
     let silent = match silent {
@@ -336,6 +340,7 @@ mod tests {
             (&["ash"][..], "ash"),
             (&["ash", "oak"], "ash and oak"),
             (&["ash", "oak", "elm"], "ash and 2 others"),
+            (&["ash"; 8], "ash and others"),
             (&[""], "10.0.0.7"),
             (&[], "a holder"),
         ] {

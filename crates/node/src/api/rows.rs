@@ -241,6 +241,11 @@ pub struct Progress {
     pub waiting_for: Vec<Member>,
 }
 
+impl Progress {
+    /// The most members that [`waiting_for`](Self::waiting_for) names.
+    pub const MOST_NAMED: usize = 8;
+}
+
 /// A file that has arrived.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Fetched {

@@ -45,8 +45,6 @@ use super::{Abandoned, Peer, Request, missed};
 const SILENT_AFTER: Duration = Duration::from_secs(2);
 /// Then it is asked that often who should send small files.
 const ASKED_EVERY: Duration = Duration::from_secs(1);
-/// Members that are told to be waited for.
-const MOST_NAMED: usize = 8;
 
 /// A get that a caller begins.
 pub(super) struct Begun {
@@ -535,7 +533,7 @@ impl Silence {
         }
         from.sort_by(|one, other| one.id.cmp(&other.id));
         from.dedup();
-        from.truncate(MOST_NAMED);
+        from.truncate(Progress::MOST_NAMED);
         (Some(silent.as_secs()), from)
     }
 }
