@@ -313,7 +313,7 @@ impl Sources {
             return None;
         }
         self.stuck = true;
-        let nobody = || "nobody who is here now has what is missing".into();
+        let nobody = || "no peer that is online has the missing part".into();
         Some(self.last_failure.clone().unwrap_or_else(nobody))
     }
 

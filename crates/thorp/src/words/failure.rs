@@ -247,8 +247,8 @@ fn missed(name: &str, miss: &Miss) -> String {
             called(at)
         ),
         Miss::Unfinished { why, there, of } => format!(
-            "Nobody is left to send the rest of {name} ({}). What has come ({} of {}) is kept: \
-             ask for it again when somebody shares it.",
+            "No peer is left to send the rest of {name} ({}). What has arrived ({} of {}) is kept: \
+             ask for it again when a peer shares it.",
             one_line(why),
             size(*there),
             size(*of)
@@ -273,7 +273,7 @@ pub fn trouble(trouble: &Trouble) -> String {
 pub(super) fn changed_ca(pinned: &str, shown: &str) -> String {
     format!(
         "the group's CA has changed: it was {pinned}, and is now {shown}; either the tracker was \
-         set up anew (then `thorp leave` and join again), or somebody stands in its place"
+         set up anew (then `thorp leave` and join again), or another machine answers at its address"
     )
 }
 

@@ -462,8 +462,8 @@ fn a_file_that_does_not_come_is_named_with_who_and_what_to_do() {
                 there: 1024,
                 of: 2048,
             },
-            "Nobody is left to send the rest of f (it is off). What has come (1.0 KiB of 2.0 KiB) \
-             is kept: ask for it again when somebody shares it.",
+            "No peer is left to send the rest of f (it is off). What has arrived (1.0 KiB of 2.0 KiB) \
+             is kept: ask for it again when a peer shares it.",
         ),
         (
             Miss::Unfit { why: why() },
