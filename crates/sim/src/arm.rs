@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use thorp_core::peer::{self, Exchange};
+use thorp_core::peer::Exchange;
 
 /// One way to find files, by the program's settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,13 +118,35 @@ impl Arm {
         let promised = self.neighbour_interval.max(self.longest_tracker_interval);
         promised * 3 + Duration::from_secs(1)
     }
+}
 
-    pub(crate) fn set(&self, config: &mut peer::Config) {
-        config.max_neighbours = self.neighbours;
-        config.exchange = self.exchange;
-        config.hops = self.hops;
-        config.hearsay = self.hearsay;
-        config.neighbour_interval = self.neighbour_interval;
-        config.tracker_interval = self.tracker_interval;
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What README says that a setting is, if a user changes nothing.
+    fn default_of(setting: &str) -> u64 {
+        let begin = format!("| `{setting}` | ");
+        let mut lines = include_str!("../../../README.md").lines();
+        let rest = lines.find_map(|line| line.strip_prefix(&begin));
+        let number = rest.and_then(|rest| rest.split(' ').next());
+        number.expect("a setting").parse().expect("a number")
+    }
+
+    #[test]
+    fn the_arm_that_is_the_program_has_the_program_s_defaults() {
+        let millis = |time: Duration| u64::try_from(time.as_millis()).expect("fits");
+        assert_eq!(u64::from(AS_IT_IS.hops), default_of("lookup.hops"));
+        assert_eq!(AS_IT_IS.neighbours as u64, default_of("neighbours.max"));
+        for (interval, setting) in [
+            (AS_IT_IS.tracker_interval, "interval.tracker_ms"),
+            (
+                AS_IT_IS.longest_tracker_interval,
+                "interval.tracker_most_ms",
+            ),
+            (AS_IT_IS.neighbour_interval, "interval.neighbour_ms"),
+        ] {
+            assert_eq!(millis(interval), default_of(setting), "{setting}");
+        }
     }
 }

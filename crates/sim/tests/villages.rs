@@ -113,6 +113,11 @@ fn when_a_third_loses_its_power_the_rest_finds_what_is_left() {
     assert!(crashed.len() > 10, "{}", crashed.len());
     let summary = played(&trace, "thorp").summary(2..4);
     assert!(summary.missed < 0.02, "{summary:#?}");
+    let (by_tracker, by_neighbours) = summary.noticed;
+    assert!(
+        !by_tracker.is_zero() && by_neighbours > by_tracker,
+        "{summary:#?}"
+    );
 }
 
 #[test]

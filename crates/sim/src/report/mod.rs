@@ -155,10 +155,10 @@ fn played(workload: &Workload, arm: Arm, seeds: &[u64]) -> Result<ArmPlayed> {
     Ok(played)
 }
 
-/// The last third of a run.
+/// The last third of a run, or its last hour.
 fn steady(workload: &Workload) -> std::ops::Range<usize> {
     let hours = usize::try_from(workload.length.as_secs() / 3600).unwrap_or(usize::MAX);
-    hours - hours / 3..hours
+    hours.saturating_sub((hours / 3).max(1))..hours
 }
 
 impl Plan {

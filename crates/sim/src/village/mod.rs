@@ -236,19 +236,18 @@ impl World {
         self.hosts[node].runs += 1;
         self.hosts[node].since = self.now;
         self.hosts[node].wakes_at = None;
-        let mut config = peer::Config {
+        let config = peer::Config {
             me: self.me(node),
             has_tracker: true,
-            hops: 1,
-            tracker_interval: Duration::from_secs(5),
-            neighbour_interval: Duration::from_secs(15),
-            max_neighbours: 32,
-            exchange: peer::Exchange::Listings,
-            hearsay: true,
+            hops: self.arm.hops,
+            tracker_interval: self.arm.tracker_interval,
+            neighbour_interval: self.arm.neighbour_interval,
+            max_neighbours: self.arm.neighbours,
+            exchange: self.arm.exchange,
+            hearsay: self.arm.hearsay,
             remembered: self.hosts[node].remembers.clone(),
             seed: self.seed ^ (node as u64) << 20 ^ u64::from(self.hosts[node].runs),
         };
-        self.arm.set(&mut config);
         let peer = Peer::new(self.now, config);
         self.hosts[node].program = Program::Peer(Household::new(peer));
         self.truth.on_online(machine);
