@@ -97,6 +97,9 @@ fn a_tracker_whose_clock_is_40_days_off_is_noticed_by_its_members() {
         member.run(&["get", "a.txt"]).exits(1).says(&says);
         // What the neighbours know is not all there is.
         member.run(&["ls"]).exits(7).says(&says);
+        // Killed, `faketime` would leave its shared memory behind.
+        off.run(&["stop"]).exits(0);
+        tracker.finish(support::PATIENCE).exits(0);
     }
 }
 

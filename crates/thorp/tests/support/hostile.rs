@@ -40,7 +40,9 @@ impl Hostile {
             match join::join_in_turn(&ticket, &identity, name, &clock, || {}).await {
                 Ok(admitted) => break admitted,
                 // The others that attack as well may be in its way.
-                Err(NotJoined::Dial(_)) if Instant::now() < deadline => {}
+                Err(NotJoined::Dial(_)) if Instant::now() < deadline => {
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
                 Err(why) => panic!("the group is open: {why}"),
             }
         };
