@@ -84,10 +84,10 @@ impl Node {
     }
 
     /// The answer to a member's question.
-    fn finds(&mut self, asker: u8, asked: &Find) -> Found {
+    fn finds(&mut self, asker: u8, find: &Find) -> Found {
         let link = LinkId(asker.into());
         self.links
-            .answer(self.now, link, RequestId(1), asked, |_| {});
+            .answer(self.now, link, RequestId(1), find, |_| {});
         let said = self.said().into_iter();
         let found = said.filter_map(|output| match output {
             Output::Send(to, frame) if to == link => match frame.body {

@@ -123,10 +123,12 @@ fn what_is_given_back_is_taken_again_with_what_has_come_since_and_wakes_nobody()
     assert_eq!(pending.rescan, Some(Rescan::Mounts));
 
     // Beyond the bound it is one look at everything too.
-    let mut much = Pending::default();
-    much.paths = (0..PATHS)
-        .map(|n| (n.to_string().into(), Mark::default()))
-        .collect();
+    let much = Pending {
+        paths: (0..PATHS)
+            .map(|n| (n.to_string().into(), Mark::default()))
+            .collect(),
+        ..Pending::default()
+    };
     inbox.examine(Path::new("a"));
     inbox.give_back(much);
     let pending = take(&inbox);
