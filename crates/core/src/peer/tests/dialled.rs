@@ -56,7 +56,9 @@ fn asks_its_tracker() -> (Peer, RequestId) {
     };
     says(&mut peer, Frame::plain(hello));
     let wanted = Op::Want(vec!["a".parse().expect("a name")], false);
-    peer.handle(now, get_input(wanted, &mut 0));
+    let mut gets = 0;
+    peer.handle(now, get_input(wanted, &mut gets));
+    peer.handle(now, get_input(Op::Looked(gets, vec![true]), &mut gets));
     match &wants(&mut peer).0[..] {
         [(request, Query::Names(_))] => (peer, *request),
         other => panic!("{other:?}"),
