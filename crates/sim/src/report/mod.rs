@@ -132,6 +132,11 @@ pub fn write(
     Ok(())
 }
 
+/// The same rows for one run of each arm, side by side.
+pub fn side_by_side(runs: &[(Arm, Summary)]) -> String {
+    table::side_by_side(runs)
+}
+
 #[expect(clippy::print_stderr, reason = "a report takes long")]
 fn played(workload: &Workload, arm: Arm, seeds: &[u64]) -> Result<ArmPlayed> {
     let mut played = ArmPlayed {

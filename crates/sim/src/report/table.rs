@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use super::stats::{Mean, difference, mean};
 use super::{ArmPlayed, Varied};
+use crate::arm::Arm;
 use crate::chance::as_f64;
 use crate::run::Summary;
 use crate::workload::Workload;
@@ -144,6 +145,16 @@ pub fn report(workload: &Workload, seeds: &[u64], arms: &[ArmPlayed], varied: &[
         text += &of_values(varied);
     }
     text
+}
+
+/// A column for each run.
+pub fn side_by_side(runs: &[(Arm, Summary)]) -> String {
+    let heads: Vec<String> = runs.iter().map(|(arm, _)| arm.name.to_owned()).collect();
+    let columns: Vec<_> = runs
+        .iter()
+        .map(|(_, summary)| vec![summary.clone()])
+        .collect();
+    table(&heads, &columns.iter().collect::<Vec<_>>())
 }
 
 /// A column for each arm.
