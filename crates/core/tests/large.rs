@@ -257,7 +257,13 @@ impl World {
         let mut others = self.ends.keys().copied();
         let Some(other) = others.find(|other| id(*other) == peer) else {
             let reason = "no answer".to_owned();
-            return self.input(node, Input::DialFailed { peer, reason });
+            return self.input(
+                node,
+                Input::DialFailed {
+                    peer: peer.into(),
+                    reason,
+                },
+            );
         };
         self.input(node, Input::Reached);
         self.counter += 2;
@@ -272,7 +278,7 @@ impl World {
             attached.sessions.insert(session, far);
             let opened = Input::Opened {
                 session,
-                peer: id(far.0),
+                peer: id(far.0).into(),
                 account: Account::Member(id(far.0)),
                 dialled,
                 offer: Offer {

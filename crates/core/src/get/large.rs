@@ -13,7 +13,7 @@ use thorp_wire::{Content, PeerId};
 use super::Action;
 use super::io::{Chore, FetchId, GetId, Item, Missed, News, NotStored, Output};
 use super::small::{WantedFile, bare};
-use crate::swarm::{Contact, Stuck, Unfit};
+use crate::swarm::{Contact, SourceId, Stuck, Unfit};
 
 /// Files that are fetched at once, at most; others wait for their turn.
 pub(super) const AT_ONCE: usize = 8;
@@ -32,14 +32,14 @@ pub enum LargeEvent {
     NotStored(NotStored),
     /// Those named as holders are not enough.
     WantsHolders,
-    /// This member sent what is not of the file.
-    Lied(PeerId),
+    /// This source sent what is not of the file.
+    Lied(SourceId),
     /// No source is left for the rest.
     Stuck(Stuck),
     /// All of it is verified.
     Complete {
         /// Who sent some of it, who sent most first.
-        sources: Vec<PeerId>,
+        sources: Vec<SourceId>,
     },
     /// It has its name.
     Kept {
@@ -66,7 +66,7 @@ struct LargeFetch {
     stage: Stage,
     /// All who were named as holders.
     known: BTreeMap<PeerId, Holder>,
-    liars: Vec<PeerId>,
+    liars: Vec<SourceId>,
     sources: Vec<Holder>,
 }
 
@@ -182,7 +182,7 @@ impl LargeFetch {
             (Stage::Gathering, LargeEvent::WantsHolders) => out.push_back(Action::Widen(fetch)),
             (Stage::Gathering, LargeEvent::Lied(liar)) => {
                 self.liars.push(liar);
-                out.push_back(Action::Lied(self.holder(liar)));
+                out.extend(self.holder(liar).map(Action::Lied));
             }
             (Stage::Gathering, LargeEvent::Complete { sources }) => {
                 self.stage = Stage::Finishing;
@@ -213,14 +213,15 @@ impl LargeFetch {
             sources,
             changed,
         } = stuck;
-        if let Some(at) = changed {
-            return Missed::Changed(self.holder(at));
+        if let Some(at) = changed.and_then(|at| self.holder(at)) {
+            return Missed::Changed(at);
         }
-        let only_liars = self.honest(&sources).is_empty();
-        match (self.liars.first(), contact) {
-            (Some(liar), _) if only_liars => Missed::Mismatch(self.holder(*liar)),
+        let only_liars = sources.iter().all(|id| self.liars.contains(id));
+        let liar = self.liars.iter().find_map(|id| self.holder(*id));
+        match (liar, contact) {
+            (Some(liar), _) if only_liars => Missed::Mismatch(liar),
             _ if there > 0 => self.unfinished(reason, there),
-            (Some(liar), _) => Missed::Mismatch(self.holder(*liar)),
+            (Some(liar), _) => Missed::Mismatch(liar),
             (None, Contact::Session) => self.unfinished(reason, there),
             (None, Contact::None) if !self.known.is_empty() => Missed::Unreachable(reason),
             (None, Contact::None | Contact::Reached) => Missed::not_here(),
@@ -235,14 +236,16 @@ impl LargeFetch {
         }
     }
 
-    fn honest(&self, sources: &[PeerId]) -> Vec<Holder> {
+    /// The members among these sources, without liars.
+    fn honest(&self, sources: &[SourceId]) -> Vec<Holder> {
         let honest = sources.iter().filter(|id| !self.liars.contains(id));
-        honest.map(|id| self.holder(*id)).collect()
+        honest.filter_map(|id| self.holder(*id)).collect()
     }
 
-    /// A source that has connected by itself may never have been named.
-    fn holder(&self, id: PeerId) -> Holder {
-        self.known.get(&id).cloned().unwrap_or_else(|| bare(id))
+    /// A source that has connected by itself may never have been named. `None` for a client.
+    fn holder(&self, id: SourceId) -> Option<Holder> {
+        let id = id.member()?;
+        Some(self.known.get(&id).cloned().unwrap_or_else(|| bare(id)))
     }
 }
 

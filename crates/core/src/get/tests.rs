@@ -141,16 +141,16 @@ fn event(how: u8) -> LargeEvent {
         1 => LargeEvent::Unfit(Unfit::TooLong),
         2 => LargeEvent::NotStored(not_stored(how)),
         3 => LargeEvent::WantsHolders,
-        4 => LargeEvent::Lied(holder(how % 5).id),
+        4 => LargeEvent::Lied(holder(how % 5).id.into()),
         5 => LargeEvent::Stuck(Stuck {
             reason: String::new(),
             there: u64::from(how % 2),
             contact: [Contact::None, Contact::Reached, Contact::Session][usize::from(how % 3)],
-            sources: vec![holder(how % 4).id],
-            changed: (how > 200).then(|| holder(how % 4).id),
+            sources: vec![holder(how % 4).id.into()],
+            changed: (how > 200).then(|| holder(how % 4).id.into()),
         }),
         6 => LargeEvent::Complete {
-            sources: vec![holder(how % 5).id],
+            sources: vec![holder(how % 5).id.into()],
         },
         7 => LargeEvent::Kept {
             received: how.into(),

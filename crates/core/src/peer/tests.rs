@@ -347,9 +347,9 @@ fn get_input(op: Op, wants: &mut u64) -> Input {
             fetch: FetchId(n),
             event: match what % 6 {
                 0 => get::LargeEvent::WantsHolders,
-                1 => get::LargeEvent::Lied(id(what % 5)),
+                1 => get::LargeEvent::Lied(id(what % 5).into()),
                 2 => get::LargeEvent::Complete {
-                    sources: vec![id(what % 5)],
+                    sources: vec![id(what % 5).into()],
                 },
                 3 => get::LargeEvent::Kept { received: 0 },
                 4 => get::LargeEvent::Released,

@@ -8,7 +8,7 @@ use thorp_wire::session::Message;
 use crate::time::Instant;
 
 use super::Swarm;
-use super::io::{SessionId, Why};
+use super::io::{SessionId, SourceId, Why};
 use super::picker::Turn;
 use super::pieces::LEAF_LENGTH;
 use super::session::{Session, longest_of, span_of};
@@ -190,7 +190,7 @@ impl Swarm {
         let (mut mine, mut of) = (0, 1);
         for session in wanting {
             of += 1;
-            mine += u32::from(session.peer < self.me);
+            mine += u32::from(session.peer < SourceId::Member(self.me));
         }
         let turn = Turn { mine, of };
         self.turn = Some(turn);

@@ -7,11 +7,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use thorp_wire::PeerId;
-
 use crate::time::Instant;
 
-use super::io::SessionId;
+use super::io::{SessionId, SourceId};
 
 /// A session that does not answer for this long is passed over. A late answer is still accepted.
 const SILENT: Duration = Duration::from_secs(3);
@@ -26,7 +24,7 @@ pub struct Doubts {
 
 #[derive(Debug, Default)]
 struct Doubt {
-    tried: BTreeSet<PeerId>,
+    tried: BTreeSet<SourceId>,
     asked: BTreeSet<SessionId>,
     last: Option<(SessionId, Instant)>,
 }
@@ -51,7 +49,7 @@ impl Doubts {
     pub fn advance(
         &mut self,
         now: Instant,
-        having: impl Fn(u32) -> Vec<(SessionId, PeerId)>,
+        having: impl Fn(u32) -> Vec<(SessionId, SourceId)>,
     ) -> Vec<Next> {
         let mut next = Vec::new();
         for (piece, doubt) in &mut self.pieces {
@@ -122,16 +120,18 @@ impl Doubts {
 
 #[cfg(test)]
 mod tests {
+    use thorp_wire::PeerId;
+
     use super::*;
 
     fn at(seconds: u64) -> Instant {
         Instant::after_start(Duration::from_secs(seconds))
     }
 
-    fn two(_: u32) -> Vec<(SessionId, PeerId)> {
+    fn two(_: u32) -> Vec<(SessionId, SourceId)> {
         vec![
-            (SessionId(1), PeerId::new([1; 32])),
-            (SessionId(2), PeerId::new([2; 32])),
+            (SessionId(1), SourceId::Member(PeerId::new([1; 32]))),
+            (SessionId(2), SourceId::Member(PeerId::new([2; 32]))),
         ]
     }
 

@@ -20,6 +20,8 @@
 //! them in their own order, independently of messages. It stops reading from a peer that does not
 //! read what is sent to it, which bounds the send queue.
 
+use std::fmt;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::bound::Account;
@@ -84,6 +86,40 @@ impl Default for SwarmLimits {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionId(pub u64);
 
+/// Identifies the other end of a connection, which may be a source of the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SourceId {
+    /// A member of the group: its certificate says so.
+    Member(PeerId),
+    /// A BitTorrent client that is no member, by the address of its end of the connection.
+    Client(SocketAddr),
+}
+
+impl SourceId {
+    /// Returns the member's id; `None` for a client.
+    pub fn member(self) -> Option<PeerId> {
+        match self {
+            Self::Member(id) => Some(id),
+            Self::Client(_) => None,
+        }
+    }
+}
+
+impl From<PeerId> for SourceId {
+    fn from(id: PeerId) -> Self {
+        Self::Member(id)
+    }
+}
+
+impl fmt::Display for SourceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Member(id) => id.fmt(f),
+            Self::Client(address) => address.fmt(f),
+        }
+    }
+}
+
 /// What the peer at the other end of a connection supports, from its handshakes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Offer {
@@ -107,15 +143,15 @@ pub enum Input {
     Holders(Vec<Holder>),
     /// An [`Output::Dial`] failed.
     DialFailed {
-        /// The peer it was for.
-        peer: PeerId,
+        /// The source it was for.
+        peer: SourceId,
         /// Why, for the user.
         reason: String,
     },
     /// An [`Output::Dial`] reached a holder that has no free place at the moment.
     HolderBusy {
-        /// The peer it was for.
-        peer: PeerId,
+        /// The source it was for.
+        peer: SourceId,
     },
     /// A dialled holder has answered; its handshake will tell whether it has the file.
     Reached,
@@ -123,8 +159,8 @@ pub enum Input {
     Opened {
         /// The id of the connection from now on.
         session: SessionId,
-        /// The peer at the other end.
-        peer: PeerId,
+        /// The other end.
+        peer: SourceId,
         /// The account charged for its place.
         account: Account,
         /// Whether this peer dialled.
@@ -226,13 +262,13 @@ pub enum Output {
     ToCome(u64),
     /// The whole file is verified. Sessions may go on, to serve other peers.
     Complete {
-        /// The peers that sent verified data, the largest share first.
-        sources: Vec<PeerId>,
+        /// The sources that sent verified data, the largest share first.
+        sources: Vec<SourceId>,
     },
     /// The fetch is stuck: no known holder can provide the missing data.
     Stuck(Stuck),
-    /// The peer with this id sent data or hashes that are not of this file. It is not asked again.
-    Blame(PeerId),
+    /// This source sent data or hashes that are not of this file. It is not asked again.
+    Blame(SourceId),
     /// Find more holders. Repeated at growing intervals while the fetch goes on.
     Widen,
 }
@@ -246,10 +282,10 @@ pub struct Stuck {
     pub there: u64,
     /// How close to a session this peer got with any holder.
     pub contact: Contact,
-    /// The peers that sent verified data, the largest share first.
-    pub sources: Vec<PeerId>,
+    /// The sources that sent verified data, the largest share first.
+    pub sources: Vec<SourceId>,
     /// The source whose file has changed, where that is why.
-    pub changed: Option<PeerId>,
+    pub changed: Option<SourceId>,
 }
 
 /// How close to a session this peer got with any holder of a file.

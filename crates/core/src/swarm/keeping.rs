@@ -2,13 +2,11 @@
 
 use std::time::Duration;
 
-use thorp_wire::PeerId;
-
 use crate::time::Instant;
 
 use super::Swarm;
 use super::choke;
-use super::io::{Output, SessionId, Stuck, Why};
+use super::io::{Output, SessionId, SourceId, Stuck, Why};
 use super::session::{SILENT, Session};
 use super::sources::PATIENCE;
 
@@ -77,7 +75,7 @@ impl Swarm {
 
     /// A source whose file has changed, where that takes a piece with it that no other
     /// session has: what is left to fetch would not make the file.
-    fn changed_at(&self, now: Instant) -> Option<PeerId> {
+    fn changed_at(&self, now: Instant) -> Option<SourceId> {
         let comes = |piece: u32| {
             let mut sessions = self.sessions.values();
             sessions.any(|session| session.offers(piece) && self.is_hopeful(now, session))
@@ -96,7 +94,7 @@ impl Swarm {
     fn may_another_have_it(&self) -> bool {
         let away = self.sources.without_session();
         away.iter()
-            .any(|holder| !self.suspects.has_changed(holder.id))
+            .any(|holder| !self.suspects.has_changed(SourceId::Member(holder.id)))
     }
 
     pub(super) fn dial(&mut self, now: Instant) {

@@ -1,12 +1,11 @@
 //! Connections that open and close.
 
-use thorp_wire::PeerId;
 use thorp_wire::session::Message;
 
 use crate::bound::Account;
 use crate::time::Instant;
 
-use super::io::{Offer, Output, SessionId, Why};
+use super::io::{Offer, Output, SessionId, SourceId, Why};
 use super::pieces::Pieces;
 use super::session::Session;
 use super::sources::Was;
@@ -17,7 +16,7 @@ impl Swarm {
         &mut self,
         now: Instant,
         id: SessionId,
-        (peer, account): (PeerId, Account),
+        (peer, account): (SourceId, Account),
         dialled: bool,
         offer: Offer,
     ) {
@@ -26,7 +25,7 @@ impl Swarm {
             let why = "it has sent what is not of this file".into();
             return self.refuse(id, Why::Fault(why));
         }
-        if peer == self.me {
+        if peer == SourceId::Member(self.me) {
             return self.refuse(id, Why::Useless("it is this end itself".into()));
         }
         if let Some(other) = self.by_peer.get(&peer).copied() {
@@ -64,7 +63,7 @@ impl Swarm {
         let Some(standing) = self.sessions.get(&standing) else {
             return false;
         };
-        let by_the_lower = |dialled: bool| dialled == (self.me < standing.peer);
+        let by_the_lower = |dialled: bool| dialled == (SourceId::Member(self.me) < standing.peer);
         standing.dialled != new_dialled && by_the_lower(standing.dialled)
     }
 
@@ -159,7 +158,7 @@ impl Swarm {
     }
 
     /// Excludes a peer that sent data or hashes that are not of this file.
-    pub(super) fn blame(&mut self, now: Instant, peer: PeerId) {
+    pub(super) fn blame(&mut self, now: Instant, peer: SourceId) {
         self.sources.lied(now, peer);
         self.outputs.push_back(Output::Blame(peer));
         if let Some(id) = self.by_peer.get(&peer).copied() {

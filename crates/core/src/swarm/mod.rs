@@ -51,7 +51,7 @@ use crate::bound::SharedBound;
 use crate::time::Instant;
 
 pub use io::{
-    Awaited, Config, Contact, Have, Input, Offer, Output, SessionId, Stuck, SwarmLimits,
+    Awaited, Config, Contact, Have, Input, Offer, Output, SessionId, SourceId, Stuck, SwarmLimits,
     SwarmProgress, Why,
 };
 
@@ -95,16 +95,16 @@ pub struct Swarm {
     sessions: BTreeMap<SessionId, Session>,
     /// The account charged for each of their places.
     places: SharedBound<SessionId>,
-    by_peer: BTreeMap<PeerId, SessionId>,
+    by_peer: BTreeMap<SourceId, SessionId>,
     /// Blocks of closed sessions that are still being written, with the peer that sent them.
-    ended: BTreeMap<SessionId, (PeerId, BTreeSet<Block>)>,
+    ended: BTreeMap<SessionId, (SourceId, BTreeSet<Block>)>,
     /// The hashes of pieces found on disk, kept until the expected hashes are known.
     rechecked: BTreeMap<u32, [u8; 32]>,
     /// Pieces on disk whose bytes are not the expected ones.
     left_wrong: BTreeSet<u32>,
     zeros: Zeros,
     /// The peer that sent the last of the hashes.
-    proven_by: Option<PeerId>,
+    proven_by: Option<SourceId>,
     /// This peer's share of the pieces that all connected members want; `None` once the members
     /// have changed.
     turn: Option<Turn>,
@@ -288,7 +288,7 @@ impl Swarm {
         let may_send = |session: &&Session| session.asked_number() > 0 || session.gives_hope(now);
         let sessions = self.sessions.values().filter(may_send);
         let mut from: Vec<_> = sessions
-            .map(|session| self.sources.holder(session.peer))
+            .filter_map(|session| self.sources.holder(session.peer))
             .collect();
         if from.is_empty() {
             from = self.sources.without_session();
@@ -299,9 +299,9 @@ impl Swarm {
         }
     }
 
-    /// Returns the peers that sent verified data and how many bytes each, the largest first. Peers
-    /// that sent wrong data are left out.
-    pub fn sources(&self) -> Vec<(PeerId, u64)> {
+    /// Returns the sources that sent verified data and how many bytes each, the largest first.
+    /// Those that sent wrong data are left out.
+    pub fn sources(&self) -> Vec<(SourceId, u64)> {
         self.sources.givers()
     }
 
@@ -320,7 +320,7 @@ impl Swarm {
         self.hashes.layer()
     }
 
-    fn source_ids(&self) -> Vec<PeerId> {
+    fn source_ids(&self) -> Vec<SourceId> {
         let sources = self.sources().into_iter();
         sources.map(|(peer, _)| peer).collect()
     }

@@ -7,14 +7,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-use thorp_wire::PeerId;
 use thorp_wire::layout::{Block, Layout, Piece};
 use thorp_wire::merkle::LEAF;
 
 use crate::time::Instant;
 
 use super::bits::Bits;
-use super::io::SessionId;
+use super::io::{SessionId, SourceId};
 
 /// The length of a leaf in bytes, in the type of lengths on the wire.
 #[expect(clippy::cast_possible_truncation, reason = "16 KiB")]
@@ -43,7 +42,7 @@ struct Begun {
     /// The number of leaves that are not present.
     absent: usize,
     /// The peers that sent leaves of this piece; leaves refer to them by index.
-    senders: Vec<PeerId>,
+    senders: Vec<SourceId>,
     /// The session that works on this piece first.
     owner: Option<SessionId>,
     /// When the owner took the piece on from another session.
@@ -79,7 +78,7 @@ pub enum Verdict {
     /// The piece has the expected hash.
     Good,
     /// The piece is wrong; these peers sent leaves of it.
-    Bad(Vec<PeerId>),
+    Bad(Vec<SourceId>),
 }
 
 impl Pieces {
@@ -275,7 +274,7 @@ impl Pieces {
 
     /// Records that claimed bytes are written. Returns whether all leaves of the piece are present
     /// now.
-    pub fn on_block_written(&mut self, block: Block, hashes: &[[u8; 32]], from: PeerId) -> bool {
+    pub fn on_block_written(&mut self, block: Block, hashes: &[[u8; 32]], from: SourceId) -> bool {
         let number = block.piece().number();
         let Some(begun) = self.begun.get_mut(&number) else {
             return false;
@@ -338,7 +337,7 @@ impl Pieces {
 
     /// Keeps the right leaves of a doubted piece and drops the wrong ones. Returns the peers that
     /// sent the wrong ones.
-    pub fn sort_out(&mut self, piece: u32, right: &[[u8; 32]]) -> BTreeSet<PeerId> {
+    pub fn sort_out(&mut self, piece: u32, right: &[[u8; 32]]) -> BTreeSet<SourceId> {
         let mut liars = BTreeSet::new();
         let Some(begun) = self.begun.get_mut(&piece).filter(|begun| begun.doubted) else {
             return liars;
@@ -359,7 +358,7 @@ impl Pieces {
 
     /// Drops the leaves that this peer sent, of all begun pieces: what they were compared
     /// with is not what it has. Returns the pieces that are in doubt no more.
-    pub fn drop_sent_by(&mut self, peer: PeerId) -> Vec<u32> {
+    pub fn drop_sent_by(&mut self, peer: SourceId) -> Vec<u32> {
         let mut resolved = Vec::new();
         let begun: Vec<u32> = self.begun.keys().copied().collect();
         for piece in begun {
@@ -448,7 +447,7 @@ impl Pieces {
 }
 
 impl Begun {
-    fn sender(&mut self, peer: PeerId) -> u16 {
+    fn sender(&mut self, peer: SourceId) -> u16 {
         let known = self.senders.iter().position(|sender| *sender == peer);
         let place = known.unwrap_or_else(|| {
             self.senders.push(peer);
@@ -458,16 +457,16 @@ impl Begun {
     }
 
     /// Returns the peers that sent the leaves that are present.
-    fn all_senders(&self) -> Vec<PeerId> {
+    fn all_senders(&self) -> Vec<SourceId> {
         let sender = |leaf: &Leaf| match leaf.state {
             LeafState::There { sender, .. } => self.senders.get(usize::from(sender)).copied(),
             LeafState::Absent | LeafState::Claimed => None,
         };
-        let senders: BTreeSet<PeerId> = self.leaves.iter().filter_map(sender).collect();
+        let senders: BTreeSet<SourceId> = self.leaves.iter().filter_map(sender).collect();
         senders.into_iter().collect()
     }
 
-    fn forget_sent_by(&mut self, peer: PeerId) {
+    fn forget_sent_by(&mut self, peer: SourceId) {
         let place = self.senders.iter().position(|sender| *sender == peer);
         for leaf in &mut self.leaves {
             if let LeafState::There { sender, .. } = leaf.state

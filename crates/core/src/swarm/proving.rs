@@ -1,6 +1,5 @@
 //! Verifies received data, and data found on disk, against the hashes.
 
-use thorp_wire::PeerId;
 use thorp_wire::layout::Piece;
 use thorp_wire::merkle;
 use thorp_wire::session::{HashRange, Message};
@@ -9,7 +8,7 @@ use crate::time::Instant;
 
 use super::doubts::Next;
 use super::hashes::Worth;
-use super::io::{Output, SessionId, Why};
+use super::io::{Output, SessionId, SourceId, Why};
 use super::pieces::Verdict;
 use super::{Swarm, Zeros};
 
@@ -157,7 +156,7 @@ impl Swarm {
     }
 
     /// This source sent wrong leaves of a piece: it is asked for what it has there.
-    fn suspect(&mut self, now: Instant, piece: u32, peer: PeerId) {
+    fn suspect(&mut self, now: Instant, piece: u32, peer: SourceId) {
         let Some(id) = self.by_peer.get(&peer).copied() else {
             return self.cannot_prove(now, piece, peer);
         };
@@ -178,7 +177,7 @@ impl Swarm {
 
     /// This source has not the piece that it lists: its file has changed. No leaf of it is
     /// of use.
-    pub(super) fn cannot_prove(&mut self, now: Instant, piece: u32, peer: PeerId) {
+    pub(super) fn cannot_prove(&mut self, now: Instant, piece: u32, peer: SourceId) {
         let is_news = !self.suspects.has_changed(peer);
         self.suspects.cannot_prove(piece, peer);
         for piece in self.pieces.drop_sent_by(peer) {

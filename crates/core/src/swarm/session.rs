@@ -7,14 +7,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use thorp_wire::PeerId;
 use thorp_wire::layout::{Block, Layout};
 use thorp_wire::session::{HashRange, Message, Span};
 
 use crate::time::Instant;
 
 use super::bits::Bits;
-use super::io::Offer;
+use super::io::{Offer, SourceId};
 use super::pieces::LEAF_LENGTH;
 use super::pipeline::{Mark, Pipeline};
 
@@ -39,8 +38,8 @@ type BlockBegin = (u32, u32);
 #[derive(Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "BEP 3 has four of them")]
 pub struct Session {
-    /// The peer at the other end.
-    pub peer: PeerId,
+    /// The other end.
+    pub peer: SourceId,
     /// Whether this peer dialled.
     pub dialled: bool,
     /// What the other end supports.
@@ -131,7 +130,7 @@ pub enum Consequence {
 
 impl Session {
     /// Creates the state of a connection that was just opened.
-    pub fn new(now: Instant, peer: PeerId, dialled: bool, offer: Offer, pieces: u32) -> Self {
+    pub fn new(now: Instant, peer: SourceId, dialled: bool, offer: Offer, pieces: u32) -> Self {
         Self {
             peer,
             dialled,

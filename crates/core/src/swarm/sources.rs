@@ -12,7 +12,7 @@ use thorp_wire::frame::Holder;
 
 use crate::time::Instant;
 
-use super::io::{Contact, SwarmLimits};
+use super::io::{Contact, SourceId, SwarmLimits};
 
 /// The most sources that are remembered.
 const KNOWN: usize = 1024;
@@ -33,10 +33,10 @@ pub const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Sources {
     me: PeerId,
-    known: BTreeMap<PeerId, Source>,
+    known: BTreeMap<SourceId, Source>,
     contact: Contact,
     /// The bytes kept from each peer, including peers that are not known any more.
-    given: BTreeMap<PeerId, u64>,
+    given: BTreeMap<SourceId, u64>,
     widen_at: Instant,
     widen_gap: Duration,
     hopeless_since: Option<Instant>,
@@ -99,14 +99,15 @@ impl Sources {
             if holder.id == self.me {
                 continue;
             }
-            if let Some(source) = self.known.get_mut(&holder.id) {
+            let id = SourceId::from(holder.id);
+            if let Some(source) = self.known.get_mut(&id) {
                 source.holder = Some(holder);
             } else if self.known.len() < KNOWN {
                 let source = Source {
-                    holder: Some(holder.clone()),
+                    holder: Some(holder),
                     ..Source::unknown(now, rng.u32(..))
                 };
-                self.known.insert(holder.id, source);
+                self.known.insert(id, source);
             }
         }
     }
@@ -148,7 +149,7 @@ impl Sources {
     }
 
     /// A dialled holder could not be reached.
-    pub fn dial_failed(&mut self, now: Instant, peer: PeerId, reason: &str) {
+    pub fn dial_failed(&mut self, now: Instant, peer: SourceId, reason: &str) {
         if let Some(source) = self.known.get_mut(&peer)
             && source.state == State::Dialling
         {
@@ -161,7 +162,7 @@ impl Sources {
 
     /// A dialled holder was reached but has no free place. It is dialled again, and counts as hope
     /// while it answers so.
-    pub fn is_busy(&mut self, now: Instant, peer: PeerId) {
+    pub fn is_busy(&mut self, now: Instant, peer: SourceId) {
         self.on_reached();
         if let Some(source) = self.known.get_mut(&peer)
             && source.state == State::Dialling
@@ -195,21 +196,21 @@ impl Sources {
     }
 
     /// Counts bytes from a peer that are on disk.
-    pub fn on_kept(&mut self, peer: PeerId, bytes: u32) {
+    pub fn on_kept(&mut self, peer: SourceId, bytes: u32) {
         if !self.is_liar(peer) {
             *self.given.entry(peer).or_default() += u64::from(bytes);
         }
     }
 
     /// Returns the peers that sent bytes that were kept and how many, the largest first.
-    pub fn givers(&self) -> Vec<(PeerId, u64)> {
+    pub fn givers(&self) -> Vec<(SourceId, u64)> {
         let mut givers: Vec<_> = self.given.iter().map(|(peer, n)| (*peer, *n)).collect();
         givers.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
         givers
     }
 
     /// A connection to the peer was opened.
-    pub fn connected(&mut self, now: Instant, peer: PeerId, dialled: bool) {
+    pub fn connected(&mut self, now: Instant, peer: SourceId, dialled: bool) {
         let source = self.known.entry(peer);
         let source = source.or_insert_with(|| Source::unknown(now, 0));
         source.state = State::Connected { dialled };
@@ -217,7 +218,7 @@ impl Sources {
     }
 
     /// The connection to the peer was closed.
-    pub fn disconnected(&mut self, now: Instant, peer: PeerId, was: Was, reason: &str) {
+    pub fn disconnected(&mut self, now: Instant, peer: SourceId, was: Was, reason: &str) {
         let Some(source) = self.known.get_mut(&peer) else {
             return;
         };
@@ -240,29 +241,31 @@ impl Sources {
     }
 
     /// Excludes a peer that sent wrong data, and discounts what it gave.
-    pub fn lied(&mut self, now: Instant, peer: PeerId) {
+    pub fn lied(&mut self, now: Instant, peer: SourceId) {
         self.given.remove(&peer);
         let source = self.known.entry(peer);
         source.or_insert_with(|| Source::unknown(now, 0)).lied = true;
     }
 
     /// Whether the peer sent wrong data.
-    pub fn is_liar(&self, peer: PeerId) -> bool {
+    pub fn is_liar(&self, peer: SourceId) -> bool {
         self.known.get(&peer).is_some_and(|source| source.lied)
     }
 
-    /// As it was named; a source that has connected by itself may never have been.
-    pub fn holder(&self, peer: PeerId) -> Holder {
+    /// Returns a member as it was named; one that has connected by itself may never have been.
+    /// `None` for a client.
+    pub fn holder(&self, peer: SourceId) -> Option<Holder> {
+        let id = peer.member()?;
         let named = self
             .known
             .get(&peer)
             .and_then(|source| source.holder.clone());
-        named.unwrap_or_else(|| Holder {
-            id: peer,
+        Some(named.unwrap_or_else(|| Holder {
+            id,
             name: None,
             addresses: Vec::new(),
             partial: false,
-        })
+        }))
     }
 
     /// Those that may be connected to, and are not.
@@ -274,7 +277,7 @@ impl Sources {
     }
 
     /// Returns how many attempts with the peer failed in a row.
-    pub fn failures(&self, peer: PeerId) -> u32 {
+    pub fn failures(&self, peer: SourceId) -> u32 {
         self.known.get(&peer).map_or(0, |source| source.failures)
     }
 
@@ -317,12 +320,16 @@ impl Sources {
         Some(self.last_failure.clone().unwrap_or_else(nobody))
     }
 
-    fn failed(&mut self, peer: PeerId, reason: &str) {
+    fn failed(&mut self, peer: SourceId, reason: &str) {
         let name = self
             .known
             .get(&peer)
             .and_then(|source| source.holder.as_ref()?.name.clone());
-        let name = name.map_or_else(|| peer.short(), |name| name.to_string());
+        let name = match (name, peer) {
+            (Some(name), _) => name.to_string(),
+            (None, SourceId::Member(id)) => id.short(),
+            (None, SourceId::Client(address)) => address.to_string(),
+        };
         self.last_failure = Some(format!("{name}: {reason}"));
     }
 }
@@ -359,13 +366,17 @@ mod tests {
         Instant::after_start(Duration::from_secs(seconds))
     }
 
-    fn peer(number: u8) -> PeerId {
+    fn id(number: u8) -> PeerId {
         PeerId::new([number; 32])
+    }
+
+    fn peer(number: u8) -> SourceId {
+        id(number).into()
     }
 
     fn holder(number: u8, partial: bool) -> Holder {
         Holder {
-            id: peer(number),
+            id: id(number),
             name: None,
             addresses: Vec::new(),
             partial,
@@ -398,18 +409,18 @@ mod tests {
     }
 
     fn sources(holders: Vec<Holder>) -> Sources {
-        let mut sources = Sources::new(at(0), peer(0));
+        let mut sources = Sources::new(at(0), id(0));
         sources.add(at(0), holders, &mut fastrand::Rng::with_seed(1));
         sources
     }
 
-    fn dialled(sources: &mut Sources, now: Instant, most: usize) -> Vec<PeerId> {
+    fn dialled(sources: &mut Sources, now: Instant, most: usize) -> Vec<SourceId> {
         let limits = SwarmLimits {
             dialled: most,
             ..SwarmLimits::default()
         };
         let holders = sources.dial(now, &limits);
-        holders.into_iter().map(|holder| holder.id).collect()
+        holders.into_iter().map(|holder| holder.id.into()).collect()
     }
 
     #[test]

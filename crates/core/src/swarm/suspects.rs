@@ -14,7 +14,7 @@ use thorp_wire::PeerId;
 
 use crate::time::Instant;
 
-use super::io::SessionId;
+use super::io::{SessionId, SourceId};
 
 /// One that does not answer for this long has nothing to prove with.
 const SILENT: Duration = Duration::from_secs(10);
@@ -22,14 +22,14 @@ const SILENT: Duration = Duration::from_secs(10);
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Suspects {
-    asked: BTreeMap<(u32, PeerId), (SessionId, Instant)>,
+    asked: BTreeMap<(u32, SourceId), (SessionId, Instant)>,
     /// Those that could not prove a piece, and which one.
-    changed: BTreeMap<PeerId, u32>,
+    changed: BTreeMap<SourceId, u32>,
 }
 
 impl Suspects {
     /// This source sent wrong leaves of a piece. Whether to ask it for them now.
-    pub fn add(&mut self, now: Instant, piece: u32, peer: PeerId, session: SessionId) -> bool {
+    pub fn add(&mut self, now: Instant, piece: u32, peer: SourceId, session: SessionId) -> bool {
         let key = (piece, peer);
         let is_new = !self.asked.contains_key(&key);
         if is_new {
@@ -39,9 +39,12 @@ impl Suspects {
     }
 
     /// A session has answered or refused what it was asked: which source that is.
-    pub fn take(&mut self, piece: u32, session: SessionId) -> Option<PeerId> {
-        let pieces = (piece, PeerId::new([0; 32]))..=(piece, PeerId::new([255; 32]));
-        let mut asked = self.asked.range(pieces);
+    pub fn take(&mut self, piece: u32, session: SessionId) -> Option<SourceId> {
+        let first = (piece, SourceId::Member(PeerId::new([0; 32])));
+        let mut asked = self
+            .asked
+            .range(first..)
+            .take_while(|(key, _)| key.0 == piece);
         let (key, _) = asked.find(|(_, (asked, _))| *asked == session)?;
         let key = *key;
         self.asked.remove(&key);
@@ -49,32 +52,32 @@ impl Suspects {
     }
 
     /// Those that have not answered in time, and of which piece.
-    pub fn take_silent(&mut self, now: Instant) -> Vec<(u32, PeerId)> {
+    pub fn take_silent(&mut self, now: Instant) -> Vec<(u32, SourceId)> {
         self.take_if(|(_, since)| now - *since >= SILENT)
     }
 
     /// This session is closed: what it was asked is not answered any more.
-    pub fn closed(&mut self, session: SessionId) -> Vec<(u32, PeerId)> {
+    pub fn closed(&mut self, session: SessionId) -> Vec<(u32, SourceId)> {
         self.take_if(|(asked, _)| *asked == session)
     }
 
-    fn take_if(&mut self, is_over: impl Fn(&(SessionId, Instant)) -> bool) -> Vec<(u32, PeerId)> {
+    fn take_if(&mut self, is_over: impl Fn(&(SessionId, Instant)) -> bool) -> Vec<(u32, SourceId)> {
         let taken = self.asked.extract_if(.., |_, asked| is_over(asked));
         taken.map(|(key, _)| key).collect()
     }
 
     /// This source cannot prove a piece: its file has changed.
-    pub fn cannot_prove(&mut self, piece: u32, peer: PeerId) {
+    pub fn cannot_prove(&mut self, piece: u32, peer: SourceId) {
         self.changed.insert(peer, piece);
     }
 
     /// Whether that was so before.
-    pub fn has_changed(&self, peer: PeerId) -> bool {
+    pub fn has_changed(&self, peer: SourceId) -> bool {
         self.changed.contains_key(&peer)
     }
 
     /// Sources whose files have changed, and a piece that each has no more.
-    pub fn changed(&self) -> impl Iterator<Item = (PeerId, u32)> + '_ {
+    pub fn changed(&self) -> impl Iterator<Item = (SourceId, u32)> + '_ {
         self.changed.iter().map(|(peer, piece)| (*peer, *piece))
     }
 }
@@ -89,7 +92,10 @@ mod tests {
 
     #[test]
     fn each_is_asked_once_for_a_piece_and_its_answer_its_end_or_its_silence_is_the_end_of_that() {
-        let (one, two) = (PeerId::new([1; 32]), PeerId::new([2; 32]));
+        let (one, two) = (
+            SourceId::Member(PeerId::new([1; 32])),
+            SourceId::Member(PeerId::new([2; 32])),
+        );
         let mut suspects = Suspects::default();
         assert!(suspects.add(at(0), 7, one, SessionId(1)));
         assert!(!suspects.add(at(1), 7, one, SessionId(1)));

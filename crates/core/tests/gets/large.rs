@@ -47,7 +47,7 @@ fn a_large_file_is_begun_gathered_and_given_its_name() {
         one,
         fetch,
         LargeEvent::Complete {
-            sources: sources.clone(),
+            sources: sources.iter().map(|id| (*id).into()).collect(),
         },
     );
     let end = village.end_of(one, get);
@@ -78,7 +78,7 @@ fn a_large_file_that_gets_no_further_is_missed_for_what_is_known_of_its_holders(
             reason: "gone".to_owned(),
             there,
             contact,
-            sources: sources.to_vec(),
+            sources: sources.iter().map(|id| (*id).into()).collect(),
             changed: None,
         })
     };
@@ -114,7 +114,7 @@ fn a_large_file_that_gets_no_further_is_missed_for_what_is_known_of_its_holders(
         let sources = by_honest.then_some(id(others[1]));
         village.large(one, fetch, LargeEvent::Begun { there: 0 });
         if lies {
-            village.large(one, fetch, LargeEvent::Lied(liar.id));
+            village.large(one, fetch, LargeEvent::Lied(liar.id.into()));
             let notices = &village.host(one).notices;
             assert!(notices.contains(&Notice::Liar(liar.clone())));
         }

@@ -135,7 +135,7 @@ fn who_has_a_file_in_pieces_is_told_from_listings_and_by_the_tracker_and_the_bes
     village.run(SECOND);
     assert_eq!(village.named(one, get)[named.len()..], [id(two)]);
     assert_eq!(village.neighbours(one), [id(two)]);
-    let sources = vec![id(three), id(two)];
+    let sources = vec![id(three).into(), id(two).into()];
     village.large(one, fetch, LargeEvent::Complete { sources });
     village.run(SECOND);
     let mut both = [id(two), id(three)];

@@ -455,8 +455,10 @@ fn large_event(source: &mut Source<'_>) -> LargeEvent {
     let who = id(source.byte() % 10);
     match source.below(7) {
         0 => LargeEvent::WantsHolders,
-        1 => LargeEvent::Lied(who),
-        2 => LargeEvent::Complete { sources: vec![who] },
+        1 => LargeEvent::Lied(who.into()),
+        2 => LargeEvent::Complete {
+            sources: vec![who.into()],
+        },
         3 => LargeEvent::Kept { received: 1 },
         4 => LargeEvent::Released,
         5 => LargeEvent::NotStored(NotStored::Exists),

@@ -204,6 +204,7 @@ impl Run {
             13 => {
                 if let Some(peer) = take(source, &mut self.dials) {
                     let reason = "no answer".to_owned();
+                    let peer = peer.into();
                     self.input(Input::DialFailed { peer, reason });
                 }
             }
@@ -233,7 +234,7 @@ impl Run {
         }
         self.input(Input::Opened {
             session,
-            peer: id(who),
+            peer: id(who).into(),
             account: Account::Member(id(who)),
             dialled,
             offer: Offer {
@@ -412,6 +413,7 @@ impl Run {
                 }
             } else {
                 let reason = "no answer".to_owned();
+                let peer = peer.into();
                 self.input(Input::DialFailed { peer, reason });
             }
         } else if let Some((session, range)) = self.questions.pop() {

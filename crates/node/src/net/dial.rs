@@ -20,10 +20,10 @@ use thorp_wire::PeerId;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout_at};
-use tokio_rustls::{TlsConnector, TlsStream};
+use tokio_rustls::TlsConnector;
 
-use super::Purpose;
 use super::addresses::zoned;
+use super::{MemberStream, Purpose};
 
 /// The delay after which the next address is tried as well.
 const STAGGER: Duration = Duration::from_millis(200);
@@ -54,7 +54,7 @@ impl Expected {
 #[derive(Debug)]
 pub struct Connected {
     /// The stream, ready for a link or a session.
-    pub stream: TlsStream<TcpStream>,
+    pub stream: MemberStream,
     /// The member at the other end.
     pub member: Certified,
     /// The address at which it was reached.
@@ -149,11 +149,7 @@ async fn ca_at(address: SocketAddr, clock: &Clock) -> Option<CaKey> {
 }
 
 /// Connects as a newcomer, to read the certificates that a tracker shows, whatever the time.
-async fn shown_at(
-    address: SocketAddr,
-    ca: Option<CaKey>,
-    clock: &Clock,
-) -> Option<TlsStream<TcpStream>> {
+async fn shown_at(address: SocketAddr, ca: Option<CaKey>, clock: &Clock) -> Option<MemberStream> {
     let config = tls::clock_client(ca, clock).ok()?;
     let reached = reach(&[address], certificate::TRACKER_NAME, config, None).await;
     reached.ok().map(|(stream, _)| stream)
@@ -165,7 +161,7 @@ pub(crate) async fn reach(
     name: &str,
     config: Arc<ClientConfig>,
     source: Option<IpAddr>,
-) -> Result<(TlsStream<TcpStream>, SocketAddr), DialError> {
+) -> Result<(MemberStream, SocketAddr), DialError> {
     let deadline = Instant::now() + TOTAL;
     let mut waiting = zoned(addresses).into_iter().take(MAX_ADDRESSES);
     let mut attempts = JoinSet::new();
@@ -217,7 +213,7 @@ async fn attempt(
     name: String,
     config: Arc<ClientConfig>,
     source: Option<IpAddr>,
-) -> Result<(TlsStream<TcpStream>, SocketAddr), Failure> {
+) -> Result<(MemberStream, SocketAddr), Failure> {
     let stream = open(address, source).await.map_err(Failure::Os)?;
     let name = ServerName::try_from(name)
         .map_err(|_| Failure::NotThorp(address, "no name to expect".into()))?;

@@ -31,9 +31,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
-use tokio_rustls::{LazyConfigAcceptor, TlsStream};
+use tokio_rustls::LazyConfigAcceptor;
 
-use super::{Purpose, descriptors};
+use super::{MemberStream, Purpose, descriptors};
 use gate::{Gate, Place};
 
 /// The first byte of a TLS handshake record.
@@ -95,7 +95,7 @@ pub struct Incoming {
     /// What the member has dialled for.
     pub purpose: Purpose,
     /// The stream, ready for that purpose.
-    pub stream: TlsStream<TcpStream>,
+    pub stream: MemberStream,
     /// The member.
     pub member: Certified,
     /// The address from which it dialled. The port is not the one on which it listens.

@@ -21,6 +21,12 @@ pub mod listener;
 #[cfg(test)]
 pub(crate) mod testing;
 
+use tokio::net::TcpStream;
+use tokio_rustls::TlsStream;
+
+/// An authenticated connection to another member.
+pub type MemberStream = TlsStream<TcpStream>;
+
 /// The purpose of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {

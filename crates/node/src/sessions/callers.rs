@@ -10,11 +10,9 @@ use std::time::Duration;
 
 use thorp_core::bound::{Account, SharedBound};
 use thorp_wire::PeerId;
-use tokio::io::{AsyncReadExt, split};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, split};
 use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc};
 use tokio::time::timeout;
-use tokio_rustls::TlsStream;
 
 use thorp_core::swarm::Have;
 use thorp_files::share::ReadError;
@@ -138,7 +136,10 @@ impl Swarms {
     }
 
     /// Says that there is no place, and hangs up.
-    fn turn_away(&self, stream: TlsStream<TcpStream>) {
+    fn turn_away<S>(&self, stream: S)
+    where
+        S: AsyncRead + AsyncWrite + Send + 'static,
+    {
         // One that has been idle for long goes, so that there is one next time.
         self.make_room();
         let turning_away = Arc::clone(&self.0.turning_away);
@@ -155,12 +156,14 @@ impl Swarms {
     }
 
     /// Serves one file after the other, as it is asked for them.
-    async fn attend(
+    async fn attend<S>(
         &self,
         (member, account): (PeerId, Account),
-        stream: TlsStream<TcpStream>,
+        stream: S,
         cut: impl Future<Output = String>,
-    ) {
+    ) where
+        S: AsyncRead + AsyncWrite,
+    {
         let mut cut = std::pin::pin!(cut);
         let (read, write) = split(stream);
         let (mut inward, mut outward) = (Inward::new(read), Outward::new(write));
@@ -195,7 +198,7 @@ impl Swarms {
             }
             let opening = Opening {
                 session: self.next_session(),
-                peer: member,
+                peer: member.into(),
                 account,
                 dialled: false,
                 offer: greeting.offer,
@@ -279,11 +282,10 @@ impl Swarms {
     }
 }
 
-async fn say_busy(
-    stream: TlsStream<TcpStream>,
-    me: PeerId,
-    _place: OwnedSemaphorePermit,
-) -> Result<(), Broken> {
+async fn say_busy<S>(stream: S, me: PeerId, _place: OwnedSemaphorePermit) -> Result<(), Broken>
+where
+    S: AsyncRead + AsyncWrite,
+{
     let (read, write) = split(stream);
     let mut outward = Outward::new(write);
     greeting::send_busy(&mut outward, me).await?;

@@ -14,14 +14,13 @@ use thorp_wire::frame::Holder;
 use thorp_wire::layout::Layout;
 use thorp_wire::session::handshake::name_of;
 use tokio::io::{ReadHalf, WriteHalf, split};
-use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
-use tokio_rustls::TlsStream;
 
 use super::greeting::{self, GREETING, GreetingError};
 use super::line::{Inward, Outward};
 use super::session::{self, Ended, Opening};
 use super::{Swarms, Transfer};
+use crate::net::MemberStream;
 use crate::net::dial::{self, Expected};
 
 /// How long a connection waits for the next file: the other end lets it go a
@@ -33,8 +32,8 @@ const KEPT_ALL: usize = 32;
 
 /// A connection that is about no file at the moment.
 pub(super) struct Idle {
-    inward: Inward<ReadHalf<TlsStream<TcpStream>>>,
-    outward: Outward<WriteHalf<TlsStream<TcpStream>>>,
+    inward: Inward<ReadHalf<MemberStream>>,
+    outward: Outward<WriteHalf<MemberStream>>,
     /// The file it was about.
     earlier: Option<Layout>,
     /// When the first of the certificates ends that it was made with.
@@ -62,11 +61,11 @@ impl Swarms {
             Ok(reached) => reached,
             Err(Unreached::Busy) => {
                 tracing::debug!(holder = %holder.id, "it has no place for one more now");
-                return transfer.holder_busy(holder.id);
+                return transfer.holder_busy(holder.id.into());
             }
             Err(Unreached::Failed(reason)) => {
                 tracing::debug!(%reason, "no session");
-                return transfer.dial_failed(holder.id, reason);
+                return transfer.dial_failed(holder.id.into(), reason);
             }
         };
         if transfer.is_over() {
@@ -74,7 +73,7 @@ impl Swarms {
         }
         let opening = Opening {
             session: self.next_session(),
-            peer: holder.id,
+            peer: holder.id.into(),
             account: Account::Member(holder.id),
             dialled: true,
             offer,

@@ -103,7 +103,7 @@ struct Table {
 pub(crate) struct Fetch {
     pub content: Content,
     pub progress: SwarmProgress,
-    /// Who has sent how many bytes of it, most first.
+    /// Which members have sent how many bytes of it, most first.
     pub sent_by: Vec<(PeerId, u64)>,
 }
 
@@ -303,10 +303,12 @@ impl Table {
 
 impl Fetch {
     fn of(transfer: &Transfer) -> Self {
+        let sources = transfer.sources().into_iter();
+        let members = sources.filter_map(|(id, bytes)| Some((id.member()?, bytes)));
         Self {
             content: transfer.content(),
             progress: transfer.progress(),
-            sent_by: transfer.sources(),
+            sent_by: members.collect(),
         }
     }
 }

@@ -11,8 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use thorp_core::bound::Account;
-use thorp_core::swarm::{Offer, SessionId};
-use thorp_wire::PeerId;
+use thorp_core::swarm::{Offer, SessionId, SourceId};
 use thorp_wire::layout::Block;
 use thorp_wire::merkle::{LEAF, leaf_hashes};
 use thorp_wire::session::message::{LONGEST_REQUEST, PIECE_HEAD};
@@ -43,7 +42,7 @@ pub(super) const IDLE: Duration = Duration::from_secs(30);
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Opening {
     pub session: SessionId,
-    pub peer: PeerId,
+    pub peer: SourceId,
     /// The account charged for its place.
     pub account: Account,
     pub dialled: bool,

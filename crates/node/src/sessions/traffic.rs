@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use thorp_core::swarm::SourceId;
 use thorp_wire::PeerId;
 use tokio::sync::mpsc;
 
@@ -40,8 +41,11 @@ impl Traffic {
         self.received.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    pub fn sent(&self, bytes: u64, member: PeerId, told: &mut LastTold) {
+    pub fn sent(&self, bytes: u64, to: SourceId, told: &mut LastTold) {
         self.sent.fetch_add(bytes, Ordering::Relaxed);
+        let Some(member) = to.member() else {
+            return;
+        };
         if told.0.is_none_or(|told| told.elapsed() >= TOLD_EVERY) {
             told.0 = Some(Instant::now());
             self.is_in_use(member);

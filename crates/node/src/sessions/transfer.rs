@@ -9,16 +9,18 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 
 use thorp_core::bound::Account;
-use thorp_core::swarm::{Awaited, Input, Offer, Output, SessionId, Stuck, Swarm, SwarmProgress};
+use thorp_core::swarm::{
+    Awaited, Input, Offer, Output, SessionId, SourceId, Stuck, Swarm, SwarmProgress,
+};
 use thorp_core::time::Instant;
 use thorp_disk::DiskThread;
 use thorp_files::store::StoreError;
 use thorp_group::clock::Clock;
+use thorp_wire::Content;
 use thorp_wire::frame::Holder;
 use thorp_wire::layout::{Block, Layout, Piece};
 use thorp_wire::merkle::Hash;
 use thorp_wire::session::{HashRange, Message, Span};
-use thorp_wire::{Content, PeerId};
 use tokio::sync::{Notify, Semaphore, mpsc};
 
 use super::files::FileBytes;
@@ -58,7 +60,7 @@ enum Stage {
 }
 
 struct Attached {
-    peer: PeerId,
+    peer: SourceId,
     outbox: Arc<Outbox>,
     /// When it was last told that bytes go there.
     told: LastTold,
@@ -72,11 +74,11 @@ pub(crate) enum Happening {
     /// More holders are wanted.
     Widen,
     /// Who sent what is not of this file.
-    Blame(PeerId),
+    Blame(SourceId),
     /// So many bytes are to be written still.
     ToCome(u64),
     /// Everything is verified. These have sent it, who sent most first.
-    Complete(Vec<PeerId>),
+    Complete(Vec<SourceId>),
     /// It cannot be had now.
     Stuck(Stuck),
     /// The disk does not take it.
@@ -148,8 +150,8 @@ impl Transfer {
         self.lock().swarm.awaited(self.now())
     }
 
-    /// The members that sent what was kept, and how much, the most first.
-    pub fn sources(&self) -> Vec<(PeerId, u64)> {
+    /// The sources that sent what was kept, and how much, the most first.
+    pub fn sources(&self) -> Vec<(SourceId, u64)> {
         self.lock().swarm.sources()
     }
 
@@ -157,7 +159,9 @@ impl Transfer {
     pub fn say_who_is_in_use(&self) {
         let state = self.lock();
         for session in state.sessions.values() {
-            self.traffic.is_in_use(session.peer);
+            if let Some(member) = session.peer.member() {
+                self.traffic.is_in_use(member);
+            }
         }
     }
 
@@ -192,12 +196,12 @@ impl Transfer {
         self.handle(Input::Holders(holders));
     }
 
-    pub fn dial_failed(&self, peer: PeerId, reason: String) {
+    pub fn dial_failed(&self, peer: SourceId, reason: String) {
         self.handle(Input::DialFailed { peer, reason });
     }
 
     /// A holder has no place for one more at the moment.
-    pub fn holder_busy(&self, peer: PeerId) {
+    pub fn holder_busy(&self, peer: SourceId) {
         self.handle(Input::HolderBusy { peer });
     }
 
@@ -219,7 +223,7 @@ impl Transfer {
     pub(super) fn opened(
         &self,
         session: SessionId,
-        (peer, account): (PeerId, Account),
+        (peer, account): (SourceId, Account),
         dialled: bool,
         offer: Offer,
         outbox: Arc<Outbox>,

@@ -1,11 +1,13 @@
+use thorp_wire::PeerId;
+
 use super::*;
 
 const A: SessionId = SessionId(1);
 const B: SessionId = SessionId(2);
 const LONG: u32 = 128 * 1024;
 
-fn peer(number: u8) -> PeerId {
-    PeerId::new([number; 32])
+fn peer(number: u8) -> SourceId {
+    PeerId::new([number; 32]).into()
 }
 
 fn leaf(number: u8) -> [u8; 32] {

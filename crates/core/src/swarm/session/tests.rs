@@ -1,3 +1,5 @@
+use thorp_wire::PeerId;
+
 use super::*;
 
 const PIECES: u32 = 10;
@@ -22,7 +24,7 @@ fn offer(fast: bool, member: bool) -> Offer {
 fn session(fast: bool, member: bool) -> Session {
     Session::new(
         at(0),
-        PeerId::new([1; 32]),
+        PeerId::new([1; 32]).into(),
         true,
         offer(fast, member),
         PIECES,

@@ -18,7 +18,8 @@ use crate::bound::Account;
 use crate::swarm::pieces::LEAF_LENGTH;
 use crate::swarm::session::span_of;
 use crate::swarm::{
-    Config, Have, Input, Offer, Output, SessionId, Stuck, Swarm, SwarmLimits, SwarmProgress,
+    Config, Have, Input, Offer, Output, SessionId, SourceId, Stuck, Swarm, SwarmLimits,
+    SwarmProgress,
 };
 use crate::time::Instant;
 
@@ -419,7 +420,7 @@ impl World {
             return None;
         };
         let swarm = &self.nodes[node].swarm;
-        let from = swarm.sessions.get(session)?.peer;
+        let from = swarm.sessions.get(session)?.peer.member()?;
         let lies = |other: &Node| other.id == from && other.manner == Manner::WrongHashes;
         let needed = swarm.layer().is_none();
         (needed && self.nodes.iter().any(lies)).then_some(from)
@@ -501,10 +502,12 @@ impl World {
             Output::ToCome(bytes) => self.nodes[node].to_come = Some(bytes),
             Output::Complete { sources } => {
                 self.nodes[node].complete = Some(self.now);
-                self.nodes[node].from = sources;
+                let members = sources.into_iter().filter_map(SourceId::member);
+                self.nodes[node].from = members.collect();
             }
             Output::Stuck(stuck) => self.nodes[node].stuck.push(stuck),
             Output::Blame(peer) => {
+                let peer = peer.member().expect("all are members");
                 self.nodes[node].blamed.insert(peer);
             }
             Output::Widen => {
@@ -543,7 +546,13 @@ impl World {
         });
         let Some(other) = other.filter(|_| self.nodes[node].alive) else {
             let reason = "nobody answers there".into();
-            return self.input(node, Input::DialFailed { peer, reason });
+            return self.input(
+                node,
+                Input::DialFailed {
+                    peer: peer.into(),
+                    reason,
+                },
+            );
         };
         self.next += 2;
         let (here, there) = (SessionId(self.next), SessionId(self.next + 1));
@@ -570,7 +579,7 @@ impl World {
             };
             let opened = Input::Opened {
                 session,
-                peer,
+                peer: peer.into(),
                 account: Account::Member(peer),
                 dialled,
                 offer,

@@ -8,6 +8,7 @@ use thorp_group::identity::Identity;
 use thorp_group::testing::Group;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
+use tokio_rustls::TlsStream;
 
 use thorp_disk::testing::DISK;
 
