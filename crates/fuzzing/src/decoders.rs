@@ -15,12 +15,16 @@ use thorp_group::certificate;
 use thorp_group::invite::Invite;
 use thorp_node::api::{Event, command_of, event_of, line_of, line_of_command};
 use thorp_node::config::{Config, Setting};
+use thorp_wire::announce::query::{read_announce, read_scrape, write_announce, write_scrape};
+use thorp_wire::announce::{
+    Announced, MOST_PEERS, MOST_SCRAPED, Stride, TrackerUrl, UdpAnswer, UdpRequest, answer,
+};
+use thorp_wire::bencode::Value;
 use thorp_wire::frame::{
     FrameError, MAX_FRAME, MAX_JOIN_FRAME, PREFIX, SignedRecord, announced_length,
 };
 use thorp_wire::layout::Layout;
 use thorp_wire::merkle::{self, HashReply, Tree};
-use thorp_wire::session::bencode::Value;
 use thorp_wire::session::{ExtendedHandshake, Handshake, HashRange, Head, Message, MessageLimits};
 use thorp_wire::{Content, Frame, MemberName, Name, PeerId, Root, printable};
 
@@ -102,6 +106,10 @@ pub(crate) fn bencode(bytes: &[u8]) {
     if let Ok((value, rest)) = Value::first_of(bytes) {
         assert_eq!([value.raw(), rest].concat(), bytes);
     }
+    if let Ok(value) = Value::parse_in_any_order(bytes) {
+        assert_eq!(value.raw(), bytes);
+        look_at(value);
+    }
 }
 
 fn look_at(value: Value<'_>) {
@@ -111,6 +119,60 @@ fn look_at(value: Value<'_>) {
     }
     for (_, inner) in value.dictionary() {
         look_at(inner);
+    }
+}
+
+/// The query that a client's request to a tracker ends with.
+pub(crate) fn announce(bytes: &[u8]) {
+    if let Ok(announce) = read_announce(bytes) {
+        assert_ne!(announce.port, 0);
+        let again = read_announce(write_announce(&announce, None).as_bytes());
+        assert_eq!(again.map(|again| again.torrent), Ok(announce.torrent));
+    }
+    if let Ok(torrents) = read_scrape(bytes) {
+        assert!(torrents.len() <= MOST_SCRAPED);
+        assert_eq!(
+            read_scrape(write_scrape(&torrents).as_bytes()),
+            Ok(torrents)
+        );
+    }
+}
+
+/// What a tracker answers over HTTP.
+pub(crate) fn announced(bytes: &[u8]) {
+    if let Ok(announced) = Announced::decode(bytes) {
+        assert!(announced.peers.len() <= MOST_PEERS);
+    }
+    if let Ok(scraped) = answer::decode_scrape(bytes) {
+        assert!(scraped.len() <= MOST_SCRAPED);
+    }
+}
+
+/// A datagram to a tracker, or from one.
+pub(crate) fn datagram(bytes: &[u8]) {
+    if let Ok(request) = UdpRequest::decode(bytes) {
+        let again = request.encode();
+        assert!(again.len() <= bytes.len(), "options are left out");
+        assert_eq!(UdpRequest::decode(&again), Ok(request));
+    }
+    for stride in [Stride::V4, Stride::V6] {
+        if let Ok(answer) = UdpAnswer::decode(bytes, stride) {
+            black_box((answer.transaction(), answer.encode()));
+        }
+    }
+}
+
+pub(crate) fn tracker_url(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return;
+    };
+    if let Ok(url) = text.parse::<TrackerUrl>() {
+        assert_eq!(url.to_string().parse(), Ok(url.clone()));
+        let target = url
+            .scrape_target("a=b")
+            .unwrap_or_else(|| url.target("a=b"));
+        assert!(target.starts_with('/') && target.ends_with("a=b"));
+        assert!(target.bytes().all(|byte| byte.is_ascii_graphic()));
     }
 }
 

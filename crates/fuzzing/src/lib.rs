@@ -30,13 +30,17 @@ pub struct FuzzTarget {
 }
 
 /// All of them.
-pub const TARGETS: [FuzzTarget; 20] = [
+pub const TARGETS: [FuzzTarget; 24] = [
     target("frame", decoders::frame, 4096),
     target("record", decoders::record, 1024),
     target("handshake", decoders::handshake, 68),
     target("extended", decoders::extended, 512),
     target("message", decoders::message, 1024),
     target("bencode", decoders::bencode, 512),
+    target("announce", decoders::announce, 512),
+    target("announced", decoders::announced, 512),
+    target("datagram", decoders::datagram, 512),
+    target("tracker-url", decoders::tracker_url, 256),
     target("hashes", decoders::hashes, 2048),
     target("name", decoders::name, 512),
     target("pattern", decoders::pattern, 512),

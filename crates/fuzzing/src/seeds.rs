@@ -1,11 +1,13 @@
 //! Bytes to begin with, so that a fuzzer need not find out what a frame is.
 
+use thorp_wire::announce::{Announce, AnnounceEvent, AnnounceReply, SwarmCounts};
+use thorp_wire::announce::{UdpAnswer, UdpRequest, answer, query};
 use thorp_wire::frame::{
     Ack, Bytes, Find, Found, Get, GroupRecord, Hello, Holder, Join, Joined, Leave, MemberRow,
     PREFIX, Position, Query, Reason, Record, Refused, SignedRecord, Token, Update, Variant,
 };
 use thorp_wire::session::{ExtendedHandshake, Handshake, Message, Span};
-use thorp_wire::{Content, Entry, Frame, MemberName, PeerId, RequestId, Root};
+use thorp_wire::{ClientId, Content, Entry, Frame, InfoHash, MemberName, PeerId, RequestId, Root};
 
 /// The sequences that are made up for each machine.
 const SEQUENCES: usize = 12;
@@ -36,6 +38,7 @@ pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
         message.encode(&mut bytes);
         seeds.push(("message", bytes.split_off(4)));
     }
+    seeds.extend(announces());
     for (name, texts) in TEXTS {
         seeds.extend(texts.iter().map(|text| (*name, text.as_bytes().to_vec())));
     }
@@ -78,6 +81,13 @@ const TEXTS: &[(&str, &[&str])] = &[
     (
         "address",
         &["192.168.1.5:3333", "[fe80::1]:1", "Tracker.local", ":80"],
+    ),
+    (
+        "tracker-url",
+        &[
+            "http://a.b:6969/x/announce?key=1#f",
+            "udp://[2001:db8::1]:1",
+        ],
     ),
     ("invite", &["thorp1abcdefghijklmnopqrstuvwxyz234567"]),
     ("backup", &["thorp-backup 1\n"]),
@@ -259,6 +269,74 @@ fn messages() -> Vec<Message> {
             number: 0,
             payload: b"d1:md0:i1eee".to_vec(),
         },
+    ]
+}
+
+/// What clients and trackers say, over HTTP and by datagrams.
+fn announces() -> Vec<(&'static str, Vec<u8>)> {
+    let torrent = InfoHash::new(*b"0123456789%&+= \x00\xff\x80ab");
+    let announce = Announce {
+        torrent,
+        client: ClientId::of_thorp([b'x'; 12]),
+        port: 6881,
+        uploaded: 1,
+        downloaded: 2,
+        left: 3,
+        event: AnnounceEvent::Started,
+        wanted: Some(50),
+        key: 7,
+    };
+    let counts = SwarmCounts {
+        seeders: 1,
+        downloaded: 2,
+        leechers: 3,
+    };
+    let reply = AnnounceReply {
+        interval: 1800,
+        counts,
+        peers: &[192, 0, 2, 1, 0x1a, 0xe1],
+        peers6: &[1; 18],
+        external_ip: Some([192, 0, 2, 2].into()),
+        ..AnnounceReply::default()
+    };
+    let mut answered = Vec::new();
+    reply.encode(&mut answered);
+    let listed = b"d8:intervali900e5:peersld2:ip9:192.0.2.14:porti6881eeee";
+    let announced = UdpAnswer::Announced {
+        transaction: 1,
+        interval: 1800,
+        leechers: 3,
+        seeders: 1,
+        peers: vec!["192.0.2.1:6881".parse().expect("an address")],
+    };
+    let (connection, transaction) = (1, 2);
+    vec![
+        ("announce", query::write_announce(&announce, None).into()),
+        ("announce", query::write_scrape(&[torrent, torrent]).into()),
+        ("announced", answered),
+        ("announced", listed.to_vec()),
+        ("announced", answer::encode_scrape(&[(torrent, counts)])),
+        ("announced", answer::encode_failure("later")),
+        ("datagram", UdpRequest::Connect { transaction }.encode()),
+        (
+            "datagram",
+            UdpRequest::Announce {
+                connection,
+                transaction,
+                announce,
+            }
+            .encode(),
+        ),
+        (
+            "datagram",
+            UdpRequest::Scrape {
+                connection,
+                transaction,
+                torrents: vec![torrent],
+            }
+            .encode(),
+        ),
+        ("datagram", announced.encode()),
     ]
 }
 

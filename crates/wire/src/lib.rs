@@ -9,6 +9,9 @@
 //! entry      one file on offer: name, length, time, root
 //! frame      what two members say over a link, one module per frame
 //! session    what the two ends of a BitTorrent connection say
+//! announce   what clients and trackers say, over HTTP and UDP
+//! info_hash  the 20 bytes by which clients name a torrent; who a client is
+//! bencode    the encoding of torrents, of trackers' answers and of extended messages
 //! reserved   names that have a meaning for thorp itself or for other programs
 //! printable  text escaped for display on a terminal
 //! ```
@@ -17,10 +20,13 @@
 //! valid: input from other members is checked while it is decoded, and an error says what was
 //! wrong with it. `thorp-core` decides what the values mean and what follows from them.
 
+pub mod announce;
+pub mod bencode;
 pub mod content;
 pub mod entry;
 pub mod frame;
 pub mod id;
+pub mod info_hash;
 pub mod layout;
 pub mod merkle;
 pub mod name;
@@ -32,5 +38,6 @@ pub use content::{Content, Root};
 pub use entry::{Attributes, Entry};
 pub use frame::{Body, Frame, FrameError, RequestId};
 pub use id::{MemberName, PeerId};
+pub use info_hash::{ClientId, InfoHash};
 pub use name::{Name, NameError};
 pub use printable::{Printable, Remark, printable};

@@ -7,8 +7,8 @@
 
 use thiserror::Error;
 
-use super::bencode::{Dictionary, NotBencode, Value};
 use super::message::Message;
+use crate::bencode::{Dictionary, NotBencode, Value};
 
 /// What one end says of itself and of the file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

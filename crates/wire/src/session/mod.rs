@@ -4,7 +4,6 @@
 //! handshake  the first 68 bytes, from both ends
 //! message    everything after the handshake
 //! extended   the one extended message that is understood: its handshake
-//! bencode    the encoding of that message
 //! ```
 //!
 //! `sessions.md` beside this crate's manifest describes what the BEPs leave open, and what
@@ -13,7 +12,6 @@
 //! The bytes of blocks are not handled here: only the head of a `piece` message is read, and the
 //! node moves the bytes themselves.
 
-pub mod bencode;
 pub mod extended;
 pub mod handshake;
 pub mod message;

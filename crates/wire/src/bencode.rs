@@ -3,13 +3,25 @@
 //! A value is checked once as a whole, in one pass and without allocation; [`Value`] is then a
 //! view of its bytes. A [`Dictionary`] is written with its keys in order. Numbers are signed
 //! 64-bit integers, enough for the length of any file.
+//!
+//! Some other programs write dictionaries with their keys in another order.
+//! [`Value::parse_in_any_order`] reads these as well: torrents and the answers of trackers.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use thiserror::Error;
 
-/// The maximum nesting of lists and dictionaries.
-const MAX_DEPTH: u8 = 16;
+/// The maximum nesting of lists and dictionaries. Each folder in the file tree of a torrent is
+/// one dictionary (BEP 52).
+const MAX_DEPTH: u8 = 32;
+
+/// Whether the keys of a dictionary must be in order.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Keys {
+    Ordered,
+    AnyOrder,
+}
 
 /// A well-formed value, including everything in it. Borrowed, and as cheap to copy as a slice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,10 +36,23 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// Parses bytes that are exactly one value, in which the keys of a dictionary may be in any
+    /// order. Of a key that is repeated, [`get`](Self::get) returns the first value.
+    pub fn parse_in_any_order(bytes: &'a [u8]) -> Result<Self, NotBencode> {
+        match Self::first(bytes, Keys::AnyOrder)? {
+            (value, []) => Ok(value),
+            _ => Err(NotBencode("bytes behind the value")),
+        }
+    }
+
     /// Parses the first value of `bytes`, and returns it with the bytes that follow: some
     /// messages append other data (BEP 9).
     pub fn first_of(bytes: &'a [u8]) -> Result<(Self, &'a [u8]), NotBencode> {
-        let rest = skip(bytes, MAX_DEPTH)?;
+        Self::first(bytes, Keys::Ordered)
+    }
+
+    fn first(bytes: &'a [u8], keys: Keys) -> Result<(Self, &'a [u8]), NotBencode> {
+        let rest = skip(bytes, MAX_DEPTH, keys)?;
         Ok((Self(&bytes[..bytes.len() - rest.len()]), rest))
     }
 
@@ -63,10 +88,15 @@ impl<'a> Value<'a> {
     }
 
     /// Returns the value of a key of the dictionary.
-    pub fn get(self, key: &str) -> Option<Value<'a>> {
+    pub fn get(self, key: impl AsRef<[u8]>) -> Option<Value<'a>> {
         self.dictionary()
-            .find(|(name, _)| *name == key.as_bytes())
+            .find(|(name, _)| *name == key.as_ref())
             .map(|(_, value)| value)
+    }
+
+    /// Whether the value is a list.
+    pub fn is_list(self) -> bool {
+        self.0.starts_with(b"l")
     }
 
     /// Whether the value is a dictionary.
@@ -84,45 +114,91 @@ impl<'a> Value<'a> {
 
 /// A dictionary to be encoded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Dictionary(BTreeMap<&'static str, Vec<u8>>);
+pub struct Dictionary(BTreeMap<Cow<'static, [u8]>, Vec<u8>>);
+
+/// A key of a [`Dictionary`]: a text that is known, or any bytes.
+pub trait BencodeKey {
+    /// Returns the key's bytes.
+    fn bytes(self) -> Cow<'static, [u8]>;
+}
+
+impl BencodeKey for &'static str {
+    fn bytes(self) -> Cow<'static, [u8]> {
+        Cow::Borrowed(self.as_bytes())
+    }
+}
+
+impl BencodeKey for Vec<u8> {
+    fn bytes(self) -> Cow<'static, [u8]> {
+        Cow::Owned(self)
+    }
+}
 
 impl Dictionary {
     /// Adds a number.
     #[must_use]
-    pub fn integer(self, key: &'static str, number: impl Into<i64>) -> Self {
-        self.raw(key, format!("i{}e", number.into()).into_bytes())
+    pub fn integer(self, key: impl BencodeKey, number: impl Into<i64>) -> Self {
+        self.encoded(key, format!("i{}e", number.into()).into_bytes())
     }
 
     /// Adds a string.
     #[must_use]
-    pub fn string(self, key: &'static str, string: &[u8]) -> Self {
-        let mut bytes = Vec::new();
-        write_string(string, &mut bytes);
-        self.raw(key, bytes)
+    pub fn string(self, key: impl BencodeKey, string: &[u8]) -> Self {
+        self.encoded(key, encoded_string(string))
     }
 
     /// Adds a dictionary.
     #[must_use]
-    pub fn dictionary(self, key: &'static str, inner: &Self) -> Self {
+    pub fn dictionary(self, key: impl BencodeKey, inner: &Self) -> Self {
         let bytes = inner.encode();
-        self.raw(key, bytes)
+        self.encoded(key, bytes)
+    }
+
+    /// Adds a list of values that are encoded.
+    #[must_use]
+    pub fn list(self, key: impl BencodeKey, values: impl IntoIterator<Item = Vec<u8>>) -> Self {
+        self.encoded(key, encoded_list(values))
+    }
+
+    /// Adds a value that is encoded.
+    #[must_use]
+    pub fn encoded(mut self, key: impl BencodeKey, value: Vec<u8>) -> Self {
+        self.0.insert(key.bytes(), value);
+        self
+    }
+
+    /// Whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// Encodes the dictionary.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = vec![b'd'];
         for (key, value) in &self.0 {
-            write_string(key.as_bytes(), &mut out);
+            write_string(key, &mut out);
             out.extend_from_slice(value);
         }
         out.push(b'e');
         out
     }
+}
 
-    fn raw(mut self, key: &'static str, value: Vec<u8>) -> Self {
-        self.0.insert(key, value);
-        self
+/// Encodes a string.
+pub fn encoded_string(string: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(string.len() + 8);
+    write_string(string, &mut out);
+    out
+}
+
+/// Encodes a list of values that are encoded.
+pub fn encoded_list(values: impl IntoIterator<Item = Vec<u8>>) -> Vec<u8> {
+    let mut out = vec![b'l'];
+    for value in values {
+        out.extend_from_slice(&value);
     }
+    out.push(b'e');
+    out
 }
 
 fn write_string(string: &[u8], out: &mut Vec<u8>) {
@@ -140,13 +216,13 @@ const CUT: NotBencode = NotBencode("cut short");
 
 /// Removes the next value from bytes that have been checked.
 fn next<'a>(bytes: &mut &'a [u8]) -> Option<Value<'a>> {
-    let (value, rest) = Value::first_of(bytes).ok()?;
+    let (value, rest) = Value::first(bytes, Keys::AnyOrder).ok()?;
     *bytes = rest;
     Some(value)
 }
 
 /// Returns the bytes after the first value, which may be nested `depth` levels deep.
-fn skip(bytes: &[u8], depth: u8) -> Result<&[u8], NotBencode> {
+fn skip(bytes: &[u8], depth: u8, keys: Keys) -> Result<&[u8], NotBencode> {
     match bytes {
         [b'i', rest @ ..] => integer(rest).map(|(_, rest)| rest),
         [b'0'..=b'9', ..] => string(bytes).map(|(_, rest)| rest),
@@ -156,7 +232,7 @@ fn skip(bytes: &[u8], depth: u8) -> Result<&[u8], NotBencode> {
             loop {
                 match rest {
                     [b'e', behind @ ..] => return Ok(behind),
-                    _ => rest = skip(rest, depth)?,
+                    _ => rest = skip(rest, depth, keys)?,
                 }
             }
         }
@@ -169,11 +245,11 @@ fn skip(bytes: &[u8], depth: u8) -> Result<&[u8], NotBencode> {
                     return Ok(behind);
                 }
                 let (key, value) = string(rest)?;
-                if last.is_some_and(|last| last >= key) {
+                if keys == Keys::Ordered && last.is_some_and(|last| last >= key) {
                     return Err(NotBencode("a key that is repeated or out of order"));
                 }
                 last = Some(key);
-                rest = skip(value, depth)?;
+                rest = skip(value, depth, keys)?;
             }
         }
         [] => Err(CUT),
@@ -334,11 +410,23 @@ mod tests {
     }
 
     #[test]
-    fn nesting_ends_at_sixteen() {
+    fn keys_may_be_in_another_order_where_that_is_asked_for() {
+        let bytes = b"d1:bd1:di1e1:ci2ee1:ai3e1:ai4ee";
+        assert!(Value::parse(bytes).is_err());
+        let value = Value::parse_in_any_order(bytes).expect("a value");
+        assert_eq!(value.get("a"), Some(parsed("i3e")));
+        let inner = value.get("b").expect("a dictionary");
+        assert_eq!(inner.get("c"), Some(parsed("i2e")));
+        assert_eq!(inner.raw(), b"d1:di1e1:ci2ee");
+        assert!(Value::parse_in_any_order(b"d1:ai03ee").is_err());
+    }
+
+    #[test]
+    fn nesting_ends_at_thirty_two() {
         for (open, close) in [("l", "e"), ("d0:", "e")] {
             let nested = |depth| format!("{}i0e{}", open.repeat(depth), close.repeat(depth));
-            assert!(Value::parse(nested(16).as_bytes()).is_ok());
-            assert!(refusal(nested(17).as_bytes()).contains("too deep"));
+            assert!(Value::parse(nested(32).as_bytes()).is_ok());
+            assert!(refusal(nested(33).as_bytes()).contains("too deep"));
             assert!(refusal(open.repeat(500_000).as_bytes()).contains("too deep"));
         }
     }
