@@ -6,8 +6,8 @@
 use thorp_wire::frame::MAX_INLINE;
 
 use super::again::Postponed;
+use super::doing::Verdict;
 use super::io::{Ending, FetchId, GetId, Missed, MissedKind, News, NotStored, Patience};
-use super::plan::Verdict;
 use super::{Action, Candidate, Get, Gets, OnItsWay, Step};
 use crate::time::Instant;
 

@@ -6,6 +6,8 @@
 //!
 //! ```text
 //! io        requests, what is told of them, and the reasons for failure
+//! doing     what a get is doing, as values
+//! typed     what a user means who types a name
 //! plan      what names and patterns come to, up to the first byte
 //! listing   what patterns and folders come to, part by part
 //! wait      what is still being hashed
@@ -23,6 +25,7 @@
 //! get takes no more memory than for a thousand.
 
 mod again;
+mod doing;
 mod io;
 mod large;
 mod listing;
@@ -30,6 +33,7 @@ mod missing;
 mod plan;
 pub(crate) mod small;
 pub(crate) mod sought;
+mod typed;
 mod wait;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -49,11 +53,11 @@ pub use io::{
 pub use large::LargeEvent;
 
 use again::Postponed;
+use doing::{AskedAs, Candidate, Folder, Listed, OnItsWay, Planned, Step, Task};
 use large::{Arrived, LargeFiles};
 use missing::Misses;
-use plan::{Planned, Terms, Verdict};
+use plan::Terms;
 use small::{NotSent, WantedFile};
-use wait::Wait;
 
 /// Files of one get that are found and not over, before more are found.
 pub(crate) const AT_ONCE: usize = 1024;
@@ -189,111 +193,6 @@ struct Get {
     left_out: u64,
     files: u64,
     bytes: u64,
-}
-
-#[derive(Debug)]
-enum Task {
-    Pattern(Pattern),
-    /// All that is in a folder.
-    Folder(String),
-    /// As they were asked for.
-    Names(Vec<String>),
-    /// Files that match a pattern and have no root: asked for by name they are hashed
-    /// first.
-    Unhashed(Vec<String>),
-    /// What did not come before.
-    Again(Vec<String>),
-}
-
-/// A pattern whose files are told part by part.
-#[derive(Debug)]
-struct Listed {
-    pattern: Pattern,
-    /// That was asked for by its name.
-    folder: Option<Folder>,
-    inquiry: Inquiry,
-    /// Whether nothing was told yet.
-    nothing: bool,
-    /// Whether the next part was asked for, or will come by itself.
-    is_asked: bool,
-    over: Option<Coverage>,
-}
-
-/// A folder that was asked for by its name.
-#[derive(Debug)]
-struct Folder {
-    name: String,
-    /// What is known of it by now.
-    files: u64,
-    bytes: u64,
-    last: Option<Name>,
-    /// What is held back until all is known.
-    held: Vec<Variant>,
-}
-
-impl Folder {
-    fn new(name: String) -> Self {
-        Self {
-            name,
-            files: 0,
-            bytes: 0,
-            last: None,
-            held: Vec::new(),
-        }
-    }
-}
-
-/// What a name was asked for as.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum AskedAs {
-    Pattern,
-    Name,
-    Unhashed,
-    /// It did not come before.
-    Again,
-}
-
-/// What a request waits for.
-#[derive(Debug)]
-enum Step {
-    /// Whether something goes by the one name that was typed.
-    TypedName(String),
-    /// The next part of what matches a pattern.
-    Survey,
-    LookUp {
-        asked: AskedAs,
-        since: Instant,
-        /// Once something is being hashed.
-        wait: Option<Wait>,
-    },
-    /// Whether these fit where they are to go.
-    Places(AskedAs, Vec<Candidate>),
-    /// Room for more files.
-    Room,
-    /// All is found.
-    Files,
-}
-
-/// A name, and what it comes to.
-#[derive(Debug)]
-struct Candidate {
-    asked: String,
-    verdict: Verdict,
-    /// Whether what is in its place is being looked at.
-    is_looked_at: bool,
-}
-
-#[derive(Debug)]
-struct OnItsWay {
-    get: GetId,
-    item: Item,
-    /// Who had it when it was planned.
-    holders: Vec<Holder>,
-    answer: Answered,
-    /// Its bytes are made here.
-    is_made: bool,
-    /// Since when it does not come.
-    late: Option<Instant>,
 }
 
 impl Gets {
@@ -666,16 +565,6 @@ impl Get {
         self.asked += 1;
         let number = self.asked;
         Inquiry { get, number }
-    }
-}
-
-impl Candidate {
-    fn new(asked: String, verdict: Verdict) -> Self {
-        Self {
-            asked,
-            verdict,
-            is_looked_at: false,
-        }
     }
 }
 

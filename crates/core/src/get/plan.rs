@@ -12,6 +12,8 @@ use thorp_wire::frame::{Holder, Variant};
 use thorp_wire::{Attributes, Entry, Name, PeerId, reserved};
 
 use super::again::Postponed;
+use super::doing::{Planned, Verdict};
+use super::typed::Wanted;
 use super::wait::Wait;
 use super::{
     AT_ONCE, Action, Answered, AskedAs, Candidate, Chore, Doubt, Ending, Existing, Folder, Folders,
@@ -45,37 +47,6 @@ pub(super) struct Terms {
     pub(super) folders: Folders,
     /// Whether files of others may arrive as ones to execute.
     executable: bool,
-}
-
-/// What a name comes to.
-#[derive(Debug)]
-pub(super) enum Verdict {
-    /// This file is meant.
-    Take(Planned),
-    /// One of these is meant.
-    Choose {
-        variants: Vec<Variant>,
-        doubt: Doubt,
-    },
-    /// All that is in the folder of that name.
-    Folder,
-    Miss(Missed),
-}
-
-/// A file of which it is known where to get it and where to put it.
-#[derive(Debug)]
-pub(super) struct Planned {
-    pub item: Item,
-    pub holders: Vec<Holder>,
-    pub answer: Answered,
-    /// Whether others may be looked for when none of these delivers.
-    pub widen: bool,
-    /// It is there already, and need not be fetched.
-    pub is_there: bool,
-    /// Since when it does not come, where it did not before.
-    pub late: Option<Instant>,
-    /// It is copied from this peer's own share.
-    pub is_own: bool,
 }
 
 impl Gets {
@@ -448,7 +419,7 @@ impl Terms {
     }
 
     /// What was taken for a file's name is a folder's.
-    fn is_for_several(&mut self) {
+    pub fn is_for_several(&mut self) {
         self.is_single = false;
         self.equal_will_do = true;
     }
@@ -507,7 +478,7 @@ impl Terms {
     }
 
     /// What this peer shares itself, where no other member has it.
-    fn own(&self, typed: &str, own: &Entry, tracker: TrackerUse) -> Option<Planned> {
+    pub fn own(&self, typed: &str, own: &Entry, tracker: TrackerUse) -> Option<Planned> {
         let is_free = self.copies && !self.is_guarded(typed, &own.name);
         let content = own.content().filter(|_| is_free)?;
         let root = self.only.root.as_deref();
@@ -632,32 +603,6 @@ impl Terms {
             Looked::Free | Looked::Equal | Looked::SameName => Ok(()),
             Looked::Folder(why) | Looked::Blocked(why) => Err(Missed::NotStored(why)),
         }
-    }
-}
-
-/// What a user means who types this.
-enum Wanted {
-    Name(String),
-    Folder(String),
-    Pattern(Pattern),
-}
-
-impl Wanted {
-    /// What looks like a pattern and is none (`photo [1`) can still be a file's name.
-    fn meant_by(typed: &str) -> Self {
-        let name = Name::meant_by(typed);
-        if looks_like_a_pattern(typed)
-            && let Ok(pattern) = Pattern::new(&name)
-        {
-            return Self::Pattern(pattern);
-        }
-        if name.is_empty() {
-            return Self::Name(typed.to_owned());
-        }
-        if typed.ends_with('/') {
-            return Self::Folder(name);
-        }
-        Self::Name(name)
     }
 }
 

@@ -5,25 +5,27 @@
 //! [`Server`]. The bytes never come by here: the shell says that it has them, is
 //! told whether to store them, and says what became of them.
 
+mod fetch;
+mod not_sent;
 mod server;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::time::Duration;
 
-use thorp_wire::frame::{Find, Found, Holder, Query, Reason};
+use thorp_wire::frame::{Find, Found, Holder, Query};
 use thorp_wire::merkle::{Hash, leaf_hash};
 use thorp_wire::{Content, PeerId};
 
-use super::io::{FetchId, Missed};
+use super::io::FetchId;
 use crate::swarm::Awaited;
 use crate::time::Instant;
-use server::{Ask, MUTE, SILENT, Server};
+use fetch::{Fetch, State};
+pub use not_sent::NotSent;
+pub(super) use not_sent::bare;
+use server::{MUTE, SILENT, Server};
 
 /// Files under way at once, in all: those whose holders the tracker is asked
 /// for among them, and those that are being stored.
 const AT_ONCE: usize = 128;
-/// A file whose holders are all too busy to send it is asked for again for this long.
-const BUSY_FOR: Duration = Duration::from_mins(2);
 /// How many members are remembered that were passed over.
 const MOST_MUTE: usize = 1000;
 
@@ -66,38 +68,6 @@ pub struct Fetches {
     mute: BTreeSet<PeerId>,
 }
 
-#[derive(Debug)]
-struct Fetch {
-    content: Content,
-    untried: Vec<Holder>,
-    tried: BTreeSet<PeerId>,
-    state: State,
-    widen: bool,
-    failure: Option<NotSent>,
-    /// Since when its holders are too busy.
-    busy: Option<Instant>,
-    /// Who was passed over for others, and is asked once more when these have failed.
-    passed_over: BTreeSet<PeerId>,
-}
-
-#[derive(Debug)]
-enum State {
-    Waiting,
-    Asking {
-        holder: Holder,
-        ask: Ask,
-        look_at: Instant,
-    },
-    Widening {
-        until: Instant,
-    },
-    /// Its bytes are here. Whatever becomes of the link they came on, no holder is
-    /// asked for them again unless they turn out to be wrong.
-    Storing {
-        from: Holder,
-    },
-}
-
 /// What to do for the fetches.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
@@ -107,73 +77,6 @@ pub enum Action {
     Widen(FetchId, Find),
     /// It cannot be had.
     Fail(FetchId, NotSent),
-}
-
-/// Why a file could not be fetched. Where several holders failed in different
-/// ways, the one that says most.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum NotSent {
-    /// The holders that had it have it no more.
-    NotHere,
-    /// A holder had too much to do.
-    Busy,
-    /// A holder could not read it.
-    Unreadable,
-    /// It is too large for this way of fetching.
-    TooLarge,
-    /// No holder could be reached.
-    Unreachable(String),
-    /// A holder was reached and said nothing.
-    Silent(PeerId),
-    /// A holder sent something else.
-    Mismatch(PeerId),
-    /// It has changed at a holder since that listed it.
-    Changed(PeerId),
-}
-
-impl NotSent {
-    /// What a person misses then. `named` are the holders that were known.
-    pub(super) fn missed(self, named: &[Holder]) -> Missed {
-        let holder = |id| {
-            let known = named.iter().find(|holder| holder.id == id).cloned();
-            known.unwrap_or_else(|| bare(id))
-        };
-        match self {
-            Self::NotHere => Missed::not_here(),
-            Self::Busy => Missed::Busy,
-            Self::Unreadable => Missed::Unreadable,
-            Self::TooLarge => Missed::TooLarge,
-            Self::Unreachable(why) => Missed::Unreachable(why),
-            Self::Silent(who) => Missed::Silent(holder(who)),
-            Self::Mismatch(who) => Missed::Mismatch(holder(who)),
-            Self::Changed(who) => Missed::Changed(holder(who)),
-        }
-    }
-}
-
-/// A member, where no more is known of it than its key.
-pub(super) fn bare(id: PeerId) -> Holder {
-    Holder {
-        id,
-        name: None,
-        addresses: Vec::new(),
-        partial: false,
-    }
-}
-
-impl NotSent {
-    /// What it means that this member refuses.
-    pub fn of(reason: Reason, who: PeerId) -> Self {
-        match reason {
-            Reason::Changed => Self::Changed(who),
-            Reason::Busy => Self::Busy,
-            Reason::TooLarge => Self::TooLarge,
-            Reason::Unreadable => Self::Unreadable,
-            Reason::NotHere | Reason::Unknown | Reason::NotInvited | Reason::NotServed => {
-                Self::NotHere
-            }
-        }
-    }
 }
 
 impl Fetches {
@@ -607,43 +510,6 @@ impl Fetches {
             && let Some(server) = self.servers.get_mut(&holder)
         {
             server.on_given_up(ask);
-        }
-    }
-}
-
-impl Fetch {
-    /// Of several failures the one that says most is kept.
-    fn failed(&mut self, failure: NotSent) {
-        if self.failure.as_ref().is_none_or(|known| *known < failure) {
-            self.failure = Some(failure);
-        }
-    }
-
-    /// A holder that was passed over has answered after all: it is not asked again.
-    /// Whether it is one.
-    fn take_late_answer(&mut self, holder: PeerId) -> bool {
-        let waiting = self.untried.len();
-        if self.passed_over.contains(&holder) {
-            self.untried.retain(|other| other.id != holder);
-        }
-        let is_late = self.untried.len() < waiting;
-        if is_late {
-            self.tried.insert(holder);
-        }
-        is_late
-    }
-
-    /// Holders that have been too busy for too long are not asked any more.
-    fn leave_the_busy(&mut self, now: Instant, servers: &BTreeMap<PeerId, Server>) {
-        let is_busy = |holder: &Holder| servers.get(&holder.id).is_some_and(Server::is_busy);
-        if !self.untried.iter().any(is_busy) {
-            self.busy = None;
-        } else if now - *self.busy.get_or_insert(now) >= BUSY_FOR {
-            let (busy, others) = self.untried.drain(..).partition(is_busy);
-            self.untried = others;
-            self.tried
-                .extend(Vec::from_iter(busy).iter().map(|holder: &Holder| holder.id));
-            self.failed(NotSent::Busy);
         }
     }
 }

@@ -1,12 +1,13 @@
 //! Whatever is told to gets, and in whatever order: each ends once, and leaves
 //! nothing behind.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 use thorp_wire::frame::Variant;
-use thorp_wire::{Attributes, Entry, Root};
+use thorp_wire::{Attributes, Entry, Name, Root};
 
 use super::*;
 use crate::lookup::{Answer, Source, TrackerUse};

@@ -9,10 +9,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use thorp_wire::PeerId;
 use thorp_wire::frame::{Find, Found, Frame, Get, Holder, Refused, RequestId, Variant};
-use thorp_wire::{Content, PeerId};
 
-use super::{AskId, Exchange, Output, Peer};
+use super::wanted::{Asker, Errand, Surveyor};
+use super::{Exchange, Output, Peer};
 use crate::changes::Row;
 use crate::get::small::{self, NotSent};
 use crate::get::{self, Action, Claimed, FetchId, GetId, Inquiry, Storage};
@@ -29,52 +30,11 @@ use crate::time::Instant;
 /// How many neighbours are asked about a name that is not in memory.
 pub(super) const ASKED_NEIGHBOURS: usize = 8;
 
-/// What is to be done on a link.
-#[derive(Debug)]
-pub(super) enum Errand {
-    Ask(Asker, Find),
-    Get(FetchId, Content),
-    /// Only establish the link.
-    Meet,
-}
-
-/// What the answer to a question is for.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Asker {
-    Lookup(Inquiry, u32),
-    Survey(Surveyor),
-    Widening(FetchId),
-    Fetch(FetchId),
-    Sources(FetchId),
-    Nobody,
-}
-
-/// Who runs a survey.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Surveyor {
-    Shell(AskId),
-    Get(Inquiry),
-}
-
 /// A question or request on a link that has no answer yet.
 #[derive(Debug)]
 pub(super) struct Question {
     pub(super) errand: Errand,
     asked: Instant,
-}
-
-/// The members to which links are wanted, and what for.
-#[derive(Debug, Default)]
-pub(super) struct Wanted {
-    links: BTreeMap<PeerId, WantedLink>,
-}
-
-#[derive(Debug, Default)]
-struct WantedLink {
-    /// Whether the shell is dialling and has not reported the result. No member is dialled twice
-    /// at the same time.
-    dialling: bool,
-    errands: Vec<Errand>,
 }
 
 impl Peer {
@@ -590,62 +550,5 @@ impl Surroundings for Around<'_> {
 
     fn expects_neighbours(&self) -> bool {
         self.peer.remembered.is_dialling_first()
-    }
-}
-
-impl Errand {
-    pub(super) fn asker(&self) -> Asker {
-        match self {
-            Self::Ask(asker, _) => *asker,
-            Self::Get(fetch, _) => Asker::Fetch(*fetch),
-            Self::Meet => Asker::Nobody,
-        }
-    }
-}
-
-impl Wanted {
-    /// Asserts that every link that is waited for is being made.
-    #[cfg(any(test, feature = "testing"))]
-    pub(super) fn check(&self, links: &links::Links) {
-        for (id, wanted) in &self.links {
-            assert!(wanted.dialling || links.is_opening(*id), "no way there");
-        }
-    }
-
-    /// Adds an errand for a member, to be run once there is a link.
-    pub(super) fn add(&mut self, id: PeerId, errand: Errand) {
-        self.links.entry(id).or_default().errands.push(errand);
-    }
-
-    /// Notes that a link to this member is wanted. Returns whether to dial it.
-    pub(super) fn dial(&mut self, id: PeerId) -> bool {
-        let wanted = self.links.entry(id).or_default();
-        !std::mem::replace(&mut wanted.dialling, true)
-    }
-
-    /// The shell has finished dialling this member.
-    pub(super) fn dialled(&mut self, id: PeerId) {
-        if let Some(wanted) = self.links.get_mut(&id) {
-            wanted.dialling = false;
-            if wanted.errands.is_empty() {
-                self.links.remove(&id);
-            }
-        }
-    }
-
-    pub(super) fn is_dialling(&self, id: PeerId) -> bool {
-        self.links.get(&id).is_some_and(|wanted| wanted.dialling)
-    }
-
-    /// Takes the errands for this member.
-    pub(super) fn errands(&mut self, id: PeerId) -> Vec<Errand> {
-        let Some(wanted) = self.links.get_mut(&id) else {
-            return Vec::new();
-        };
-        let errands = std::mem::take(&mut wanted.errands);
-        if !wanted.dialling {
-            self.links.remove(&id);
-        }
-        errands
     }
 }

@@ -1,7 +1,7 @@
 //! What holds of a peer after every input.
 
 use super::Peer;
-use super::asking::Surveyor;
+use super::wanted::Surveyor;
 
 impl Peer {
     /// Asserts the invariants. For tests: it walks over everything.

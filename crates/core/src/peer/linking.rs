@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use thorp_wire::PeerId;
 use thorp_wire::frame::{Frame, Holder, RequestId};
 
-use super::asking::Wanted;
+use super::wanted::Wanted;
 use super::{Config, Exchange, Notice, Output, Peer, Target, Unreached};
 use crate::changes::Row;
 use crate::get::small::{Fetches, NotSent};

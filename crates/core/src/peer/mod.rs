@@ -45,6 +45,7 @@ mod publishing;
 mod seeking;
 mod standing;
 mod surveying;
+mod wanted;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -70,7 +71,7 @@ use crate::survey::Survey;
 use crate::time::Instant;
 
 use answering::Hashing;
-use asking::{Question, Surveyor, Wanted};
+use asking::Question;
 use home::Home;
 pub use io::{
     AskId, Cause, Config, Exchange, Input, Notice, Output, Tally, Target, Unanswered, Unreached,
@@ -78,6 +79,7 @@ pub use io::{
 };
 use publishing::Publishing;
 use surveying::Wished;
+use wanted::{Surveyor, Wanted};
 
 /// The state machine of a peer.
 #[derive(Debug)]

@@ -6,7 +6,8 @@
 use thorp_wire::PeerId;
 use thorp_wire::frame::{Found, Holder};
 
-use super::asking::{ASKED_NEIGHBOURS, Asker, Errand};
+use super::asking::ASKED_NEIGHBOURS;
+use super::wanted::{Asker, Errand};
 use super::{Notice, Output, Peer};
 use crate::get::small::WantedFile;
 use crate::get::{self, FetchId};

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use thorp_wire::frame::{Holder, MemberRow, Variant};
 use thorp_wire::{Name, PeerId};
 
-use super::asking::{Asker, Surveyor};
+use super::wanted::{Asker, Surveyor};
 use super::{AskId, Output, Peer, Unanswered, Wish};
 use crate::catalogue::{File, Listing};
 use crate::get;

@@ -1,10 +1,13 @@
 //! From which holder next: spread, bounded, patient but not for ever.
 
+use std::time::Duration;
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 use thorp_wire::frame::Variant;
 use thorp_wire::{Entry, Root};
 
+use super::fetch::BUSY_FOR;
 use super::server::{AT_MOST, SLOW};
 use super::*;
 

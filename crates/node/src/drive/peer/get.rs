@@ -28,8 +28,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use crate::api::{
-    AnswerSource, Done, Event, Failure, Fetched, Get, Hashing, Member, NoRoom, Note, Obstacle,
-    Progress, Provenance, Wait,
+    AnswerSource, Done, Event, Failure, Fetched, Get, Hashing, NoRoom, Note, Obstacle, Progress,
+    Provenance, Wait,
 };
 use crate::rows;
 use crate::sessions::Writing;
@@ -38,13 +38,9 @@ use super::delivery::{Delivery, Errors, Folder, Terms};
 use super::event::Event as Happening;
 use super::large::{self, Order};
 use super::pace::{Meter, Pace, TOLD_EVERY};
+use super::silence::Silence;
 use super::telling::{Events, milliseconds, partial, tell};
 use super::{Abandoned, Peer, Request, missed};
-
-/// Silence is told after this long.
-const SILENT_AFTER: Duration = Duration::from_secs(2);
-/// Then it is asked that often who should send small files.
-const ASKED_EVERY: Duration = Duration::from_secs(1);
 
 /// A get that a caller begins.
 pub(super) struct Begun {
@@ -193,16 +189,6 @@ struct Job<'a> {
 struct Running {
     orders: mpsc::UnboundedSender<Order>,
     meter: Arc<Meter>,
-}
-
-/// When nothing comes, and from whom.
-struct Silence {
-    received: u64,
-    /// When it was more than before, or the get began.
-    since: Instant,
-    asked: Instant,
-    /// Of small files, what the peer's task has answered last.
-    small: Option<Awaited>,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -483,58 +469,6 @@ impl Job<'_> {
 
     async fn tell(&self, event: Event) {
         tell(self.events, event).await;
-    }
-}
-
-impl Silence {
-    fn new(since: Instant) -> Self {
-        Self {
-            received: 0,
-            since,
-            asked: since,
-            small: None,
-        }
-    }
-
-    /// So much has come by now.
-    fn see(&mut self, now: Instant, received: u64) {
-        if self.received != received {
-            (self.received, self.since, self.small) = (received, now, None);
-        }
-    }
-
-    /// Whether it is time to ask who should send small files.
-    fn is_to_be_asked(&mut self) -> bool {
-        let is_due = self.since.elapsed() >= SILENT_AFTER && self.asked.elapsed() >= ASKED_EVERY;
-        if is_due {
-            self.asked = Instant::now();
-        }
-        is_due
-    }
-
-    /// For how many seconds nothing has come, and from whom.
-    fn said<'a>(&self, large: impl Iterator<Item = &'a Arc<Meter>>) -> (Option<u64>, Vec<Member>) {
-        let nothing_comes = self.since.elapsed();
-        let (mut silent, mut from) = (nothing_comes, Vec::new());
-        let (mut is_awaited, mut is_large) = (false, false);
-        let awaited = large.map(|meter| {
-            is_large = true;
-            meter.awaited()
-        });
-        for awaited in awaited.chain([self.small.clone()]).flatten() {
-            is_awaited = true;
-            silent = silent.min(awaited.silent);
-            from.extend(awaited.from.iter().map(rows::holder));
-        }
-        // What is here from before is being hashed.
-        let is_at_rest = is_large && !is_awaited;
-        if is_at_rest || silent < SILENT_AFTER {
-            return (None, Vec::new());
-        }
-        from.sort_by(|one, other| one.id.cmp(&other.id));
-        from.dedup();
-        from.truncate(Progress::MOST_NAMED);
-        (Some(silent.as_secs()), from)
     }
 }
 

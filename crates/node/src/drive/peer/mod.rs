@@ -39,6 +39,7 @@ mod pace;
 mod serve;
 mod sharing;
 mod shown;
+mod silence;
 mod standing;
 mod surroundings;
 mod task;

@@ -1,0 +1,31 @@
+//! What a user means who types a name.
+
+use thorp_wire::Name;
+
+use crate::matching::{Pattern, looks_like_a_pattern};
+
+/// What a user means who types this.
+pub(super) enum Wanted {
+    Name(String),
+    Folder(String),
+    Pattern(Pattern),
+}
+
+impl Wanted {
+    /// What looks like a pattern and is none (`photo [1`) can still be a file's name.
+    pub fn meant_by(typed: &str) -> Self {
+        let name = Name::meant_by(typed);
+        if looks_like_a_pattern(typed)
+            && let Ok(pattern) = Pattern::new(&name)
+        {
+            return Self::Pattern(pattern);
+        }
+        if name.is_empty() {
+            return Self::Name(typed.to_owned());
+        }
+        if typed.ends_with('/') {
+            return Self::Folder(name);
+        }
+        Self::Name(name)
+    }
+}
