@@ -52,6 +52,14 @@ pub fn as_f64(count: u64) -> f64 {
     count as f64
 }
 
+/// The share of a part in the whole; of nothing it is 0.
+pub fn ratio(part: usize, whole: usize) -> f64 {
+    if whole == 0 {
+        return 0.0;
+    }
+    as_f64(part as u64) / as_f64(whole as u64)
+}
+
 /// Above 0, at most 1.
 fn uniform(random: &mut fastrand::Rng) -> f64 {
     1.0 - random.f64()

@@ -8,6 +8,7 @@
 //! host       one machine: its peer or tracker, and a pretended disk
 //! network    where machines are, how long bytes take, what a frame costs on the wire
 //! truth      what is really there, whatever a machine believes; the oracles' answers
+//! oracle     what the best neighbours could have been worth
 //! laws       what must be true in every run
 //! traffic    what was sent: by whom, of which kind, in which hour
 //! arm        what is compared: the program's settings, and others' ways
@@ -26,6 +27,7 @@ mod chance;
 mod host;
 mod laws;
 mod network;
+mod oracle;
 pub mod report;
 pub mod run;
 pub mod scenario;

@@ -7,8 +7,9 @@ use thorp_core::lookup::Source;
 use thorp_core::time::Instant;
 
 use crate::arm::Arm;
-use crate::chance::as_f64;
+use crate::chance::{as_f64, ratio};
 use crate::network::TRACKER;
+use crate::oracle::{Best, Oracle};
 use crate::trace::{Trace, Wording};
 use crate::traffic::{ByKind, FrameKind, Hour};
 use crate::village::{Fate, Observed, Requested, World};
@@ -26,6 +27,7 @@ pub struct Run {
     /// How long it took to play.
     pub took: Duration,
     counts: Observed,
+    oracle: Oracle,
     /// By peer that is online at the end: bytes of the listings that it keeps.
     memory: Vec<f64>,
     /// How long all peers together were online.
@@ -49,6 +51,9 @@ pub struct Summary {
     /// The same that no machine can exceed which asks its region only: those whose
     /// file is there.
     pub region_oracle: f64,
+    /// The same of the best eight neighbours that a peer could have had in each hour, and
+    /// of the best 32.
+    pub best_neighbours: (Best, Best),
     /// The share of answerable lookups that ended without the file.
     pub missed: f64,
     /// The share of patterns that were answered with less than the tracker knows.
@@ -107,6 +112,7 @@ pub fn play(trace: &Trace, arm: Arm, loss: f64, seed: u64) -> Run {
         took: started.elapsed(),
         memory,
         counts: village.counts,
+        oracle: village.oracle,
         peer_hours,
     }
 }
@@ -182,6 +188,7 @@ impl Run {
             spared_by: (by(Wording::Path), by(Wording::BaseName)),
             cached: share(&|asked| asked.is_cached),
             region_oracle: share(&|asked| asked.available.in_region),
+            best_neighbours: (self.oracle.best(&hours, 8), self.oracle.best(&hours, 32)),
             missed: share(&|asked| !matches!(asked.fate, Fate::Fetched { .. })),
             partial: ratio(patterns.iter().filter(partial).count(), patterns.len()),
             questions: as_f64(among_peers[FrameKind::Find as usize])
@@ -291,13 +298,6 @@ fn sums(hours: &[Hour], of: impl Fn(&Hour, usize) -> f64) -> Vec<f64> {
     let nodes = hours.first().map_or(0, |hour| hour.bytes.len());
     let sum = |node| hours.iter().map(|hour| of(hour, node)).sum();
     (TRACKER + 1..nodes).map(sum).collect()
-}
-
-fn ratio(part: usize, whole: usize) -> f64 {
-    if whole == 0 {
-        return 0.0;
-    }
-    as_f64(part as u64) / as_f64(whole as u64)
 }
 
 /// The value that this share of all stays below; they are in order.

@@ -106,16 +106,18 @@ impl Truth {
         !self.machines[machine.index()].is_free_rider
     }
 
+    /// The machines that list a file and are online, but for one.
+    pub fn holders(&self, file: FileId, but: Machine) -> impl Iterator<Item = Machine> {
+        let copies = self.copies[file.index()].iter().copied();
+        copies.filter(move |at| *at != but && self.is_online(*at) && self.lists(*at))
+    }
+
     /// From where a machine could have a file now.
     pub fn available(&self, to: Machine, file: FileId) -> Available {
-        let others = || {
-            let copies = self.copies[file.index()].iter();
-            copies.filter(|at| **at != to && self.is_online(**at) && self.lists(**at))
-        };
         let home = self.region(to);
         Available {
-            in_region: others().any(|at| self.region(*at) == home),
-            anywhere: others().next().is_some(),
+            in_region: self.holders(file, to).any(|at| self.region(at) == home),
+            anywhere: self.holders(file, to).next().is_some(),
         }
     }
 }

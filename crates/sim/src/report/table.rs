@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::stats::{Mean, difference, mean};
 use super::{ArmPlayed, Varied};
 use crate::arm::Arm;
-use crate::chance::as_f64;
+use crate::chance::{as_f64, ratio};
 use crate::run::Summary;
 use crate::workload::Workload;
 
@@ -35,6 +35,22 @@ fn rows() -> Vec<Row> {
             Percent,
         ),
         row("region oracle", |of| of.region_oracle, Percent),
+        row(
+            "best 8 neighbours of each hour, at least",
+            |of| of.best_neighbours.0.at_least,
+            Percent,
+        ),
+        row(
+            "best 8 neighbours of each hour, at most",
+            |of| of.best_neighbours.0.at_most,
+            Percent,
+        ),
+        row(
+            "best 32 neighbours of each hour, at least",
+            |of| of.best_neighbours.1.at_least,
+            Percent,
+        ),
+        row("everyone online, of all lookups", everyone_online, Percent),
         row(
             "a cache of the tracker's answers alone",
             |of| of.cached,
@@ -231,6 +247,11 @@ impl Unit {
 fn spared_of_all(of: &Summary) -> f64 {
     let all = of.answerable + of.unanswerable;
     of.spared * as_f64(of.answerable as u64) / as_f64(all.max(1) as u64)
+}
+
+/// What some machine online has, of all lookups: no way to find files exceeds it.
+fn everyone_online(of: &Summary) -> f64 {
+    ratio(of.answerable, of.answerable + of.unanswerable)
 }
 
 /// Above 1 where the file is found in another region.

@@ -33,6 +33,7 @@ use crate::chance::as_f64;
 use crate::host::{Errand, Host, Household, Program};
 use crate::laws::Laws;
 use crate::network::{self, Network, Node, TRACKER, id_of, node_of};
+use crate::oracle::Oracle;
 use crate::trace::{Departure, FileId, Incident, Machine, Origin, Trace, Wording};
 use crate::traffic::Traffic;
 use crate::truth::Truth;
@@ -62,6 +63,7 @@ pub struct World {
     scratch: Vec<u8>,
     network: Network,
     pub truth: Truth,
+    pub oracle: Oracle,
     pub traffic: Traffic,
     pub laws: Laws,
     pub requests: Vec<Requested>,
@@ -148,6 +150,7 @@ impl World {
             scratch: Vec::new(),
             network: Network::new(&regions, loss, seed),
             truth: Truth::new(trace.machines.clone(), trace.files.len()),
+            oracle: Oracle::new(regions.len()),
             traffic: Traffic::new(nodes, arm.announces.is_some()),
             laws: Laws::new(arm.forgotten_after()),
             requests: Vec::new(),
@@ -334,6 +337,10 @@ impl World {
             is_cached: self.is_cached(machine, file),
             fate: Fate::Open,
         });
+        if wording != Wording::Folder && self.oracle.samples(machine) {
+            let holders = self.truth.holders(file, machine).collect();
+            self.oracle.on_asked(self.now, machine, holders);
+        }
         let number = self.number();
         let region = self.files[file.index()].region;
         let node = node(machine);
