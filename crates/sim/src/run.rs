@@ -11,7 +11,8 @@ use crate::chance::{as_f64, ratio};
 use crate::network::TRACKER;
 use crate::oracle::{Best, Oracle};
 use crate::trace::{Trace, Wording};
-use crate::traffic::{ByKind, FrameKind, Hour};
+pub use crate::traffic::FrameKind;
+use crate::traffic::{ByKind, Hour};
 use crate::village::{Fate, Observed, Requested, World};
 
 /// How a run ended.
@@ -215,6 +216,16 @@ impl Run {
         let in_vain = counts.not_here + counts.gone;
         let answered: usize = self.sources().iter().sum();
         as_f64(in_vain) / as_f64(answered.max(1) as u64)
+    }
+
+    /// How many messages of this kind a peer sent the tracker in an hour online, in these
+    /// hours.
+    pub fn sent_to_tracker(&self, hours: Range<usize>, kind: FrameKind) -> f64 {
+        let hours = &self.hours[hours];
+        let sent = hours.iter().map(|hour| hour.to_tracker[kind as usize]);
+        let online = hours.iter().flat_map(|hour| &hour.online);
+        let online = online.sum::<Duration>().as_secs_f64() / 3600.0;
+        as_f64(sent.sum()) / online.max(1e-9)
     }
 
     /// By hour: the share of answerable lookups without a message to the tracker.
