@@ -25,7 +25,11 @@ use thorp_wire::frame::{
 };
 use thorp_wire::layout::Layout;
 use thorp_wire::merkle::{self, HashReply, Tree};
-use thorp_wire::session::{ExtendedHandshake, Handshake, HashRange, Head, Message, MessageLimits};
+use thorp_wire::session::exchange::MOST_EXCHANGED;
+use thorp_wire::session::{
+    ExtendedHandshake, Handshake, HashRange, Head, Message, MessageLimits, MetadataMessage,
+    PeerExchange,
+};
 use thorp_wire::{Content, Frame, MemberName, Name, PeerId, Root, printable};
 
 use crate::source::Source;
@@ -79,6 +83,21 @@ pub(crate) fn extended(bytes: &[u8]) {
     if let Ok(handshake) = ExtendedHandshake::decode(bytes) {
         let again = ExtendedHandshake::decode(&handshake.encode());
         assert!(again.is_ok_and(|again| again == handshake));
+    }
+}
+
+pub(crate) fn metadata(bytes: &[u8]) {
+    if let Ok(message) = MetadataMessage::decode(bytes) {
+        assert!(MetadataMessage::decode(&message.encode()).is_ok_and(|again| again == message));
+    }
+}
+
+pub(crate) fn exchange(bytes: &[u8]) {
+    if let Ok(exchange) = PeerExchange::decode(bytes) {
+        assert!(exchange.added.len() <= MOST_EXCHANGED);
+        assert!(exchange.dropped.len() <= MOST_EXCHANGED);
+        let again = PeerExchange::decode(&exchange.encode()).expect("what was read can be said");
+        assert_eq!(again.added.len(), exchange.added.len());
     }
 }
 

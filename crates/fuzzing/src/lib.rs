@@ -30,11 +30,13 @@ pub struct FuzzTarget {
 }
 
 /// All of them.
-pub const TARGETS: [FuzzTarget; 24] = [
+pub const TARGETS: [FuzzTarget; 26] = [
     target("frame", decoders::frame, 4096),
     target("record", decoders::record, 1024),
     target("handshake", decoders::handshake, 68),
     target("extended", decoders::extended, 512),
+    target("metadata", decoders::metadata, 512),
+    target("exchange", decoders::exchange, 512),
     target("message", decoders::message, 1024),
     target("bencode", decoders::bencode, 512),
     target("announce", decoders::announce, 512),

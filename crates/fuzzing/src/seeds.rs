@@ -6,7 +6,9 @@ use thorp_wire::frame::{
     Ack, Bytes, Find, Found, Get, GroupRecord, Hello, Holder, Join, Joined, Leave, MemberRow,
     PREFIX, Position, Query, Reason, Record, Refused, SignedRecord, Token, Update, Variant,
 };
-use thorp_wire::session::{ExtendedHandshake, Handshake, Message, Span};
+use thorp_wire::session::{
+    ExchangedPeer, ExtendedHandshake, Handshake, Message, MetadataMessage, PeerExchange, Span,
+};
 use thorp_wire::{ClientId, Content, Entry, Frame, InfoHash, MemberName, PeerId, RequestId, Root};
 
 /// The sequences that are made up for each machine.
@@ -31,6 +33,22 @@ pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
         ..ExtendedHandshake::default()
     };
     seeds.push(("extended", extended.encode()));
+    let to_a_client = ExtendedHandshake {
+        metadata: Some(1),
+        exchange: Some(2),
+        metadata_length: Some(154),
+        your_ip: Some([192, 0, 2, 1].into()),
+        ..ExtendedHandshake::default()
+    };
+    seeds.push(("extended", to_a_client.encode()));
+    let block = MetadataMessage::Block {
+        number: 0,
+        total: 2,
+        bytes: b"de".to_vec(),
+    };
+    seeds.push(("metadata", block.encode()));
+    seeds.push(("metadata", MetadataMessage::Request(1).encode()));
+    seeds.push(("exchange", exchange().encode()));
     seeds.push(("bencode", extended.encode()));
     seeds.push(("bencode", b"d1:ad1:bi-1eli0e2:xyee1:zle".to_vec()));
     for message in messages() {
@@ -270,6 +288,14 @@ fn messages() -> Vec<Message> {
             payload: b"d1:md0:i1eee".to_vec(),
         },
     ]
+}
+
+fn exchange() -> PeerExchange {
+    let address = "192.0.2.1:6881".parse().expect("an address");
+    PeerExchange {
+        added: vec![ExchangedPeer { address, flags: 2 }],
+        dropped: vec![address],
+    }
 }
 
 /// What clients and trackers say, over HTTP and by datagrams.

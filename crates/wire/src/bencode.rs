@@ -45,10 +45,10 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// Parses the first value of `bytes`, and returns it with the bytes that follow: some
-    /// messages append other data (BEP 9).
+    /// Parses the first value of `bytes`, whose keys may be in any order, and returns it with the
+    /// bytes that follow: some messages append other data (BEP 9).
     pub fn first_of(bytes: &'a [u8]) -> Result<(Self, &'a [u8]), NotBencode> {
-        Self::first(bytes, Keys::Ordered)
+        Self::first(bytes, Keys::AnyOrder)
     }
 
     fn first(bytes: &'a [u8], keys: Keys) -> Result<(Self, &'a [u8]), NotBencode> {

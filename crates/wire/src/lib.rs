@@ -11,6 +11,7 @@
 //! session    what the two ends of a BitTorrent connection say
 //! announce   what clients and trackers say, over HTTP and UDP
 //! info_hash  the 20 bytes by which clients name a torrent; who a client is
+//! percent    bytes in the query of a URL
 //! bencode    the encoding of torrents, of trackers' answers and of extended messages
 //! reserved   names that have a meaning for thorp itself or for other programs
 //! printable  text escaped for display on a terminal
@@ -30,6 +31,7 @@ pub mod info_hash;
 pub mod layout;
 pub mod merkle;
 pub mod name;
+mod percent;
 pub mod printable;
 pub mod reserved;
 pub mod session;

@@ -11,9 +11,10 @@ use thorp_wire::layout::Layout;
 use thorp_wire::session::handshake::{Extensions, Handshake, NotBitTorrent};
 use thorp_wire::session::message::{LONGEST_REQUEST, PREFIX};
 use thorp_wire::session::{
-    ExtendedHandshake, HashRange, Head, Message, MessageError, MessageLimits, Span,
+    ExchangedPeer, ExtendedHandshake, HashRange, Head, Message, MessageError, MessageLimits,
+    MetadataMessage, PeerExchange, Span,
 };
-use thorp_wire::{PeerId, Root};
+use thorp_wire::{ClientId, InfoHash, PeerId, Root};
 
 #[test]
 fn handshake_between_members_in_bytes() {
@@ -221,7 +222,7 @@ fn the_extension_handshake_in_bytes() {
         port: Some(3334),
         longest_request: Some(1_048_576),
         length: Some(5_242_881),
-        busy: false,
+        ..ExtendedHandshake::default()
     };
     let text = "d1:mde1:pi3334e4:reqqi500e12:thorp_lengthi5242881e13:thorp_requesti1048576e\
                 1:v11:thorp 0.1.0e";
@@ -233,6 +234,95 @@ fn the_extension_handshake_in_bytes() {
     let mut expected = parse("0000005f 14 00");
     expected.extend_from_slice(text.as_bytes());
     assert_eq!(HEXLOWER.encode(&bytes), HEXLOWER.encode(&expected));
+}
+
+#[test]
+fn the_extension_handshake_to_an_ordinary_client_in_bytes() {
+    let said = ExtendedHandshake {
+        requests: Some(250),
+        client: Some("thorp 0.1.0".into()),
+        metadata: Some(MetadataMessage::NUMBER),
+        exchange: Some(PeerExchange::NUMBER),
+        metadata_length: Some(154),
+        your_ip: Some([192, 0, 2, 1].into()),
+        ..ExtendedHandshake::default()
+    };
+    let bytes = b"d1:md11:ut_metadatai1e6:ut_pexi2ee13:metadata_sizei154e4:reqqi250e\
+        1:v11:thorp 0.1.06:yourip4:\xc0\x00\x02\x01e";
+    let written = said.encode();
+    assert_eq!(
+        written.escape_ascii().to_string(),
+        bytes.escape_ascii().to_string()
+    );
+    assert_eq!(ExtendedHandshake::decode(bytes), Ok(said));
+}
+
+#[test]
+fn the_handshake_of_an_ordinary_client_in_bytes() {
+    let torrent = InfoHash::new([0x11; 20]);
+    let handshake = Handshake::of_client(torrent, ClientId::of_thorp([b'x'; 12]));
+    let bytes = parse(
+        "
+        13                                      # 19
+        426974546f7272656e742070726f746f636f6c  # BitTorrent protocol
+        00x5 10 00 14                           # extended; v2 (10), fast (04)
+        11x20                                   # info-hash
+        2d5448303130302d 78x12                  # -TH0100-, and random bytes
+        ",
+    );
+    assert_eq!(
+        HEXLOWER.encode(&handshake.encode()),
+        HEXLOWER.encode(&bytes)
+    );
+}
+
+#[test]
+fn messages_about_metadata_in_bytes() {
+    // The examples of BEP 9.
+    for (message, bytes) in [
+        (
+            MetadataMessage::Request(0),
+            &b"d8:msg_typei0e5:piecei0ee"[..],
+        ),
+        (MetadataMessage::Reject(0), b"d8:msg_typei2e5:piecei0ee"),
+        (
+            MetadataMessage::Block {
+                number: 0,
+                total: 8,
+                bytes: b"xxxxxxxx".to_vec(),
+            },
+            b"d8:msg_typei1e5:piecei0e10:total_sizei8eexxxxxxxx",
+        ),
+    ] {
+        assert_eq!(message.encode(), bytes);
+        assert_eq!(MetadataMessage::decode(bytes), Ok(message));
+    }
+}
+
+#[test]
+fn an_exchange_of_clients_in_bytes() {
+    let exchange = PeerExchange {
+        added: vec![
+            ExchangedPeer {
+                address: "192.0.2.1:6881".parse().expect("an address"),
+                flags: ExchangedPeer::SEEDER,
+            },
+            ExchangedPeer {
+                address: "[2001:db8::1]:1".parse().expect("an address"),
+                flags: 0,
+            },
+        ],
+        dropped: vec!["192.0.2.2:1".parse().expect("an address")],
+    };
+    let bytes = b"d5:added6:\xc0\0\x02\x01\x1a\xe17:added.f1:\x026:added6\
+        18:\x20\x01\r\xb8\0\0\0\0\0\0\0\0\0\0\0\x01\0\x018:added6.f1:\0\
+        7:dropped6:\xc0\0\x02\x02\0\x018:dropped60:e";
+    let written = exchange.encode();
+    assert_eq!(
+        written.escape_ascii().to_string(),
+        bytes.escape_ascii().to_string()
+    );
+    assert_eq!(PeerExchange::decode(bytes), Ok(exchange));
 }
 
 #[test]
@@ -264,6 +354,9 @@ fn the_extension_handshakes_of_others_are_read() {
         12:ut_holepunchi4e11:ut_metadatai2e6:ut_pexi1ee13:metadata_sizei154e4:reqqi2000e\
         11:upload_onlyi1e1:v18:libtorrent/2.1.1.06:yourip4:\x7f\x00\x00\x01e";
     let read = ExtendedHandshake::decode(other).expect("a handshake");
+    assert_eq!((read.metadata, read.exchange), (Some(2), Some(1)));
+    assert_eq!(read.metadata_length, Some(154));
+    assert_eq!(read.your_ip, Some([127, 0, 0, 1].into()));
     assert_eq!(read.client.as_deref(), Some("libtorrent/2.1.1.0"));
     assert_eq!(read.requests, Some(2000));
 }

@@ -2,19 +2,66 @@
 //!
 //! Their exact bytes are in `session_goldens.rs`.
 
+use std::net::{IpAddr, SocketAddr};
+
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use thorp_wire::Root;
 use thorp_wire::layout::{LARGEST_PIECE, Layout, MOST_PIECES};
+use thorp_wire::session::exchange::{ExchangeError, ExchangedPeer, PeerExchange};
 use thorp_wire::session::extended::ExtendedError;
 use thorp_wire::session::handshake::{Extensions, HANDSHAKE};
 use thorp_wire::session::message::{LONGEST_EXTENDED, LONGEST_REQUEST, PIECE_HEAD, PREFIX};
+use thorp_wire::session::metadata::{
+    METADATA_BLOCK, MetadataError, MetadataMessage, metadata_block_length,
+};
 use thorp_wire::session::{
     ExtendedHandshake, Handshake, HashRange, Head, Message, MessageError, MessageLimits, Span,
 };
 
 proptest! {
+    #[test]
+    fn every_message_about_metadata_reads_back(
+        number in 0u32..512,
+        kind in 0u8..3,
+        more in 1u32..=16_384,
+    ) {
+        let total = number * METADATA_BLOCK + more;
+        let message = match kind {
+            0 => MetadataMessage::Request(number),
+            1 => MetadataMessage::Block { number, total, bytes: vec![b'e'; more as usize] },
+            _ => MetadataMessage::Reject(number),
+        };
+        let bytes = message.encode();
+        prop_assert!(bytes.len() + 2 <= LONGEST_EXTENDED as usize);
+        for end in (0..bytes.len()).step_by(7) {
+            prop_assert!(MetadataMessage::decode(&bytes[..end]).is_err());
+        }
+        prop_assert_eq!(MetadataMessage::decode(&bytes), Ok(message));
+    }
+
+    #[test]
+    fn every_exchange_of_clients_reads_back(
+        v4 in vec((any::<[u8; 4]>(), any::<u16>(), any::<u8>()), 0..20),
+        v6 in vec((any::<[u8; 16]>(), any::<u16>(), any::<u8>()), 0..20),
+    ) {
+        let v4 = v4.into_iter().map(|(ip, port, flags)| (IpAddr::from(ip), port, flags));
+        let v6 = v6.into_iter().map(|(ip, port, flags)| (IpAddr::from(ip), port, flags));
+        let v6 = v6.filter(|(ip, ..)| ip.to_canonical().is_ipv6());
+        let added: Vec<_> = v4.chain(v6).map(|(ip, port, flags)| ExchangedPeer {
+            address: SocketAddr::new(ip, port),
+            flags,
+        }).collect();
+        let dropped = added.iter().map(|peer| peer.address).collect();
+        let exchange = PeerExchange { added, dropped };
+        let bytes = exchange.encode();
+        for end in 0..bytes.len() {
+            prop_assert!(PeerExchange::decode(&bytes[..end]).is_err());
+        }
+        prop_assert_eq!(PeerExchange::decode(&bytes), Ok(exchange));
+    }
+
     #[test]
     fn every_message_reads_back_out_of_a_stream(messages in vec(message(), 0..8)) {
         let mut stream = Vec::new();
@@ -77,6 +124,8 @@ proptest! {
         let _ = Head::parse(&bytes, wide());
         let _ = Message::decode(&bytes);
         let _ = ExtendedHandshake::decode(&bytes);
+        let _ = MetadataMessage::decode(&bytes);
+        let _ = PeerExchange::decode(&bytes);
         let _ = Message::decode(&[&[kind], &bytes[..]].concat());
     }
 
@@ -98,8 +147,16 @@ proptest! {
         longest_request in option::of(any::<u32>()),
         length in option::of(0..=u64::MAX / 2),
         busy in any::<bool>(),
+        metadata in option::of(1..=u8::MAX),
+        exchange in option::of(1..=u8::MAX),
+        metadata_length in option::of(any::<u32>()),
+        your_ip in option::of(any::<IpAddr>()),
     ) {
-        let said = ExtendedHandshake { requests, client, port, longest_request, length, busy };
+        let your_ip = your_ip.map(|ip| ip.to_canonical());
+        let said = ExtendedHandshake {
+            requests, client, port, longest_request, length, busy,
+            metadata, exchange, metadata_length, your_ip,
+        };
         let bytes = said.encode();
         for end in 0..bytes.len() {
             let cut = ExtendedHandshake::decode(&bytes[..end]);
@@ -243,7 +300,7 @@ fn a_part_of_a_hash_and_more_hashes_than_may_be_are_refused() {
 }
 
 #[test]
-fn an_extended_message_is_at_most_of_16_kib() {
+fn an_extended_message_is_at_most_of_17_kib() {
     let of = |length: u32| [&[20, 0], &vec![b'x'; length as usize - 2][..]].concat();
     assert!(Message::decode(&of(LONGEST_EXTENDED)).is_ok());
     assert!(matches!(
@@ -267,6 +324,7 @@ fn impossible_values_in_an_extension_handshake_are_named() {
         ("d12:thorp_lengthi-1ee", "thorp_length"),
         ("d12:thorp_lengthlee", "thorp_length"),
         ("d1:vi1ee", "v"),
+        ("d13:metadata_sizei-1ee", "metadata_size"),
     ] {
         let refused = ExtendedHandshake::decode(text.as_bytes());
         assert_eq!(refused, Err(ExtendedError::Impossible(key)), "{text}");
@@ -289,6 +347,89 @@ fn the_name_of_a_program_is_cut_to_its_longest_both_ways() {
     let bytes = [b"d1:v300:", &[0xff; 300][..], b"e"].concat();
     let read = ExtendedHandshake::decode(&bytes).expect("a handshake");
     assert_eq!(read.client, Some("\u{fffd}".repeat(85)));
+}
+
+#[test]
+fn what_others_understand_is_read_and_nonsense_is_passed_over() {
+    // An address of five bytes, messages with numbers that are none, and keys out of order.
+    let text = b"d6:yourip5:aaaaa1:md6:ut_pexi256e11:ut_metadatai0eee";
+    let read = ExtendedHandshake::decode(text);
+    assert_eq!(read, Ok(ExtendedHandshake::default()));
+    let read = ExtendedHandshake::decode(b"d1:mle6:yourip16:0123456789abcdefe");
+    let ip = read.expect("a handshake").your_ip;
+    assert_eq!(ip, Some(IpAddr::from(*b"0123456789abcdef")));
+}
+
+#[test]
+fn a_block_of_an_info_dictionary_has_the_length_of_its_number() {
+    assert_eq!(
+        metadata_block_length(METADATA_BLOCK, 0),
+        Some(METADATA_BLOCK)
+    );
+    assert_eq!(metadata_block_length(METADATA_BLOCK + 1, 1), Some(1));
+    assert_eq!(metadata_block_length(METADATA_BLOCK, 1), None);
+    assert_eq!(metadata_block_length(u32::MAX, u32::MAX), None);
+    let text =
+        |total, bytes: &str| format!("d8:msg_typei1e5:piecei1e10:total_sizei{total}ee{bytes}");
+    let read = |text: String| MetadataMessage::decode(text.as_bytes());
+    assert!(read(text(16_388, "four")).is_ok());
+    for (total, bytes) in [
+        (16_388, "fou"),
+        (16_388, "fours"),
+        (16_384, "four"),
+        (16_384, ""),
+    ] {
+        let refused = read(text(total, bytes));
+        assert_eq!(refused, Err(MetadataError::Length(bytes.len())), "{total}");
+    }
+    for total in [0, -1, 8 * 1024 * 1024 + 1] {
+        let refused = read(text(total, "four"));
+        assert_eq!(refused, Err(MetadataError::Impossible("total_size")));
+    }
+}
+
+#[test]
+fn messages_about_metadata_say_what_is_to_be_done_with_them() {
+    let read = |text: &str| MetadataMessage::decode(text.as_bytes());
+    assert_eq!(
+        read("d8:msg_typei3e5:piecei0ee"),
+        Err(MetadataError::Unknown)
+    );
+    assert_eq!(
+        read("d8:msg_typei0ee"),
+        Err(MetadataError::Impossible("piece"))
+    );
+    assert_eq!(
+        read("d5:piecei0ee"),
+        Err(MetadataError::Impossible("msg_type"))
+    );
+    let beyond = "d8:msg_typei0e5:piecei512ee";
+    assert_eq!(read(beyond), Err(MetadataError::Impossible("piece")));
+    assert_eq!(
+        read("d8:msg_typei0e5:piecei0eex"),
+        Err(MetadataError::Length(1))
+    );
+    assert!(matches!(read("x"), Err(MetadataError::Malformed(_))));
+}
+
+#[test]
+fn no_more_clients_are_told_of_or_heard_of_than_bep_11_allows() {
+    let address: SocketAddr = "192.0.2.1:1".parse().expect("an address");
+    let peer = ExchangedPeer { address, flags: 0 };
+    let many = PeerExchange {
+        added: vec![peer; 60],
+        dropped: vec![address; 60],
+    };
+    let read = PeerExchange::decode(&many.encode()).expect("a message");
+    assert_eq!((read.added.len(), read.dropped.len()), (50, 50));
+    let bytes = [b"d5:added600:".to_vec(), vec![1; 600], b"e".to_vec()].concat();
+    let read = PeerExchange::decode(&bytes).expect("a message");
+    assert_eq!(read.added.len(), 50);
+    assert!(read.added.iter().all(|peer| peer.flags == 0));
+    assert_eq!(
+        PeerExchange::decode(b"le"),
+        Err(ExchangeError::NotADictionary)
+    );
 }
 
 /// Parses a message of this length and type of which only a head (of sevens) has arrived.

@@ -60,7 +60,7 @@ pub(super) async fn send<W: AsyncWrite + Unpin>(
         port,
         longest_request: Some(thorp_core::swarm::SwarmLimits::default().longest_request),
         length: Some(content.length),
-        busy: false,
+        ..ExtendedHandshake::default()
     };
     say(outward, &content.root, me, &extended).await
 }

@@ -6,7 +6,6 @@
 //! udp      the datagrams of BEP 15, both ways
 //! compact  an address in 6 or 18 bytes
 //! url      the URL of a tracker
-//! percent  percent-encoding of bytes
 //! ```
 //!
 //! Over HTTP and UDP a client says the same [`Announce`]. Connections, the URL's host and
@@ -14,7 +13,6 @@
 
 pub mod answer;
 pub mod compact;
-mod percent;
 pub mod query;
 pub mod udp;
 pub mod url;

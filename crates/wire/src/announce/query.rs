@@ -6,8 +6,8 @@ use std::fmt::Write as _;
 
 use thiserror::Error;
 
-use super::{Announce, AnnounceEvent, MOST_SCRAPED, percent};
-use crate::{ClientId, InfoHash};
+use super::{Announce, AnnounceEvent, MOST_SCRAPED};
+use crate::{ClientId, InfoHash, percent};
 
 /// The maximum length of a query in bytes: enough for a scrape of 74 torrents whose info-hashes
 /// are all escaped.

@@ -1,13 +1,17 @@
 //! The handshake of the extension protocol (BEP 10): a dictionary of what the two ends should
 //! know of one another. It is extended message 0 and follows each [handshake](super::handshake).
 //!
-//! thorp offers no extended messages so far. Its own three keys begin with `thorp` and are
-//! described in `sessions.md`. Unknown keys are ignored, and a missing key means that the value
-//! is unknown.
+//! thorp's own three keys begin with `thorp` and are described in `sessions.md`. Unknown keys are
+//! ignored, and a missing key means that the value is unknown. Between members there are no
+//! extended messages but this one.
+
+use std::net::IpAddr;
 
 use thiserror::Error;
 
+use super::exchange::PeerExchange;
 use super::message::Message;
+use super::metadata::MetadataMessage;
 use crate::bencode::{Dictionary, NotBencode, Value};
 
 /// What one end says of itself and of the file.
@@ -19,6 +23,16 @@ pub struct ExtendedHandshake {
     pub client: Option<String>,
     /// The port on which the sender listens (`p`).
     pub port: Option<u16>,
+    /// The number by which the sender wants to be sent messages about the info dictionary
+    /// (`ut_metadata` in `m`). `None` if it does not understand them.
+    pub metadata: Option<u8>,
+    /// The number by which the sender wants to be told of other clients (`ut_pex` in `m`). `None`
+    /// if it does not want to be.
+    pub exchange: Option<u8>,
+    /// The length in bytes of the info dictionary, if the sender has it (`metadata_size`).
+    pub metadata_length: Option<u32>,
+    /// The receiver's address, as the sender sees it (`yourip`).
+    pub your_ip: Option<IpAddr>,
     /// The longest request that the sender answers, in bytes (`thorp_request`).
     pub longest_request: Option<u32>,
     /// The length of the file in bytes (`thorp_length`): even a whole root does not identify a
@@ -46,7 +60,22 @@ impl ExtendedHandshake {
     /// Encodes the payload of the message.
     pub fn encode(&self) -> Vec<u8> {
         // `m` is always there: some clients do not accept a handshake without it.
-        let mut said = Dictionary::default().dictionary("m", &Dictionary::default());
+        let mut messages = Dictionary::default();
+        let numbers = [self.metadata, self.exchange];
+        for (name, number) in MESSAGES.into_iter().zip(numbers) {
+            if let Some(number) = number {
+                messages = messages.integer(name, number);
+            }
+        }
+        let mut said = Dictionary::default().dictionary("m", &messages);
+        if let Some(length) = self.metadata_length {
+            said = said.integer("metadata_size", length);
+        }
+        match self.your_ip.map(|ip| ip.to_canonical()) {
+            Some(IpAddr::V4(ip)) => said = said.string("yourip", &ip.octets()),
+            Some(IpAddr::V6(ip)) => said = said.string("yourip", &ip.octets()),
+            None => {}
+        }
         if let Some(requests) = self.requests {
             said = said.integer("reqq", requests);
         }
@@ -72,11 +101,20 @@ impl ExtendedHandshake {
 
     /// Decodes the payload of extended message 0.
     pub fn decode(payload: &[u8]) -> Result<Self, ExtendedError> {
-        let said = Value::parse(payload)?;
+        let said = Value::parse_in_any_order(payload)?;
         if !said.is_dictionary() {
             return Err(ExtendedError::NotADictionary);
         }
+        let [metadata, exchange] = MESSAGES.map(|name| {
+            let number = said.get("m")?.get(name)?.integer()?;
+            // 0 takes back what an earlier handshake has said.
+            u8::try_from(number).ok().filter(|number| *number != 0)
+        });
         Ok(Self {
+            metadata,
+            exchange,
+            metadata_length: number(said, "metadata_size")?,
+            your_ip: your_ip(said),
             requests: number(said, "reqq")?,
             client: client(said)?,
             port: number(said, "p")?,
@@ -107,6 +145,18 @@ fn number<N: TryFrom<i64>>(said: Value<'_>, key: &'static str) -> Result<Option<
     };
     let number = value.integer().and_then(|number| number.try_into().ok());
     number.ok_or(ExtendedError::Impossible(key)).map(Some)
+}
+
+/// The extended messages that are understood: about the info dictionary, and about other clients.
+const MESSAGES: [&str; 2] = [MetadataMessage::NAME, PeerExchange::NAME];
+
+/// Returns the receiver's address. `None` if the sender has not given one, or nonsense: nothing
+/// depends on it.
+fn your_ip(said: Value<'_>) -> Option<IpAddr> {
+    let bytes = said.get("yourip")?.string()?;
+    let v4 = <[u8; 4]>::try_from(bytes).map(IpAddr::from);
+    let ip = v4.or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from));
+    ip.ok().map(|ip| ip.to_canonical())
 }
 
 /// Returns the program's name, truncated and with invalid UTF-8 replaced: it is only shown to

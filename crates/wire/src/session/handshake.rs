@@ -12,7 +12,7 @@
 
 use thiserror::Error;
 
-use crate::{PeerId, Root};
+use crate::{ClientId, InfoHash, PeerId, Root};
 
 /// The length of a handshake, in bytes.
 pub const HANDSHAKE: usize = 68;
@@ -63,6 +63,15 @@ impl Handshake {
             extensions: Extensions::ALL,
             name: name_of(root),
             peer: first_twenty(member.as_bytes()),
+        }
+    }
+
+    /// Makes the handshake with which a client asks another for this torrent.
+    pub fn of_client(torrent: InfoHash, client: ClientId) -> Self {
+        Self {
+            extensions: Extensions::ALL,
+            name: *torrent.as_bytes(),
+            peer: *client.as_bytes(),
         }
     }
 

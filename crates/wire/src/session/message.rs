@@ -20,8 +20,9 @@ pub const PIECE_HEAD: usize = PREFIX + 9;
 pub const ORDINARY_REQUEST: u32 = 16 * 1024;
 /// The longest request, in bytes, between members.
 pub const LONGEST_REQUEST: u32 = 1024 * 1024;
-/// The maximum length of an extended message in bytes, including its type and number.
-pub const LONGEST_EXTENDED: u32 = 16 * 1024;
+/// The maximum length of an extended message in bytes, including its type and number: a block of
+/// an info dictionary has 16 KiB (BEP 9), and some bytes precede it.
+pub const LONGEST_EXTENDED: u32 = 17 * 1024;
 /// The maximum number of hashes in one message, not counting uncles (BEP 52: "SHOULD NOT be
 /// greater than 512").
 pub const MOST_HASHES: u32 = 512;
@@ -120,12 +121,17 @@ impl MessageLimits {
     /// most `request` bytes at once. `None` if the file has more than
     /// [`MOST_PIECES`](crate::layout::MOST_PIECES).
     pub fn of(layout: Layout, request: u32) -> Option<Self> {
-        let bitfield = layout.pieces()?.div_ceil(8);
+        Some(Self::of_pieces(layout.pieces()?, request))
+    }
+
+    /// Returns the limits of a session about a torrent of so many pieces.
+    pub fn of_pieces(pieces: u32, request: u32) -> Self {
+        let bitfield = pieces.div_ceil(8);
         let hashes = RANGE + 32 * (MOST_HASHES + MOST_UNCLES);
-        Some(Self {
+        Self {
             message: (1 + hashes.max(bitfield)).max(LONGEST_EXTENDED),
             block: request,
-        })
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 //! always escaped, because RFC 3986 reserves it.
 
 /// Decodes a key or a value. `None` if a `%` is not followed by two hexadecimal digits.
-pub(super) fn decode(text: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn decode(text: &[u8]) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text;
     loop {
@@ -28,7 +28,7 @@ pub(super) fn decode(text: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// Appends bytes, of which all but the unreserved characters of RFC 3986 are escaped.
-pub(super) fn encode(bytes: &[u8], out: &mut String) {
+pub(crate) fn encode(bytes: &[u8], out: &mut String) {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
     for byte in bytes {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(byte) {
