@@ -169,7 +169,7 @@ pub enum CertificateError {
     OtherGroup,
     /// The group at this address is not the one that was there before.
     #[error(
-        "the group's CA has changed: it was {pinned}, and is now {shown}; either the tracker was set up anew, or somebody stands in its place"
+        "the group's CA has changed: it was {pinned}, and is now {shown}; either the tracker was set up anew, or another machine answers at its address"
     )]
     ChangedCa {
         /// The CA key that this machine knows.

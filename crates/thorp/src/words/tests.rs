@@ -495,8 +495,8 @@ fn troubles() -> [(Trouble, &'static str); 5] {
         (
             changed,
             "10.0.0.7:3333 is not trusted: the group's CA has changed: it was abc, and is now xyz; \
-             either the tracker was set up anew (then `thorp leave` and join again), or somebody \
-             stands in its place",
+             either the tracker was set up anew (then `thorp leave` and join again), or another \
+             machine answers at its address",
         ),
         (
             Trouble::Untrusted { address, why },

@@ -153,7 +153,7 @@ async fn two_members_link_up_and_frames_flow_both_ways() {
 #[tokio::test]
 async fn control_goes_before_content_and_content_before_updates() {
     // So narrow that the first frame occupies the writer.
-    let (ours, theirs) = duplex(16);
+    let (ours, theirs) = duplex(1024);
     let (link, mut events) = link(ours);
     link.send(content(0, 2 * BATCH));
     tokio::task::yield_now().await;
@@ -181,7 +181,7 @@ async fn control_goes_before_content_and_content_before_updates() {
 
 #[tokio::test]
 async fn content_waits_for_room_and_control_does_not() {
-    let (ours, theirs) = duplex(16);
+    let (ours, theirs) = duplex(1024);
     let (link, _events) = link(ours);
     let quarter = MAX_CONTENT / 4;
     for id in 0..3 {
@@ -207,7 +207,7 @@ async fn content_waits_for_room_and_control_does_not() {
 
 #[tokio::test]
 async fn content_that_is_still_queued_can_be_taken_back_and_is_refused_then() {
-    let (ours, theirs) = duplex(16);
+    let (ours, theirs) = duplex(1024);
     let (link, _events) = link(ours);
     for id in 0..3 {
         assert!(send_content(&link, content(id, 2 * BATCH)).await);
