@@ -66,6 +66,76 @@ def main(directory):
         made = Torrent(directory, size)
         for asked, hashes in answers(made, ranges):
             print("hashes", size, *asked, len(hashes) // 32, digest(hashes))
+    print("# info: size, info-hashes of v1 and v2 of the private torrent of a file with the name")
+    print("# `file` and pieces as above")
+    for size in sizes():
+        if size < 6 * MIB:
+            print("info", size, *info_hashes(directory, size))
+    print("# torrent: info-hashes of v1 and v2 (- without one), the torrent in hexadecimal")
+    for files in [ONE_FILE, FOLDER]:
+        for version in VERSIONS:
+            print("torrent", *torrent(directory, files, version))
+
+
+VERSIONS = [
+    libtorrent.create_torrent.v1_only,
+    libtorrent.create_torrent.v2_only,
+    0,  # hybrid
+]
+ONE_FILE = [("file", 5 * LEAF - 1)]
+FOLDER = [
+    ("folder/a", 100_000),
+    ("folder/b/c d.txt", 3 * LEAF),
+    ("folder/b/empty", 0),
+    ("folder/e/f/g", 1),
+]
+
+
+def info_hashes(directory, size):
+    hashes = []
+    for version in VERSIONS[:2]:
+        made = create(directory, [("file", size)], piece_length(size), version)
+        made.set_priv(True)
+        info = libtorrent.torrent_info(made.generate())
+        hashes.append(hash_of(info, version))
+    return hashes
+
+
+def torrent(directory, files, version):
+    """A torrent with pieces of 16 KiB and two tiers of trackers."""
+    made = create(directory, files, LEAF, version)
+    made.add_tracker("http://tracker.example:6969/announce", 0)
+    made.add_tracker("udp://tracker.example:6969", 1)
+    said = made.generate()
+    said.pop(b"creation date", None)
+    info = libtorrent.torrent_info(said)
+    v1 = hash_of(info, VERSIONS[0]) if info.info_hashes().has_v1() else "-"
+    v2 = hash_of(info, VERSIONS[1]) if info.info_hashes().has_v2() else "-"
+    return v1, v2, libtorrent.bencode(said).hex()
+
+
+def create(directory, files, length_of_pieces, version):
+    entries = []
+    for name, size in files:
+        path = os.path.join(directory, name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        write(path, size)
+        entries.append(libtorrent.create_file_entry(name, size))
+    made = libtorrent.create_torrent(entries, length_of_pieces, version)
+    libtorrent.set_piece_hashes(made, directory)
+    return made
+
+
+def hash_of(info, version):
+    hashes = info.info_hashes()
+    return (hashes.v1 if version == VERSIONS[0] else hashes.v2).to_bytes().hex()
+
+
+def write(path, size):
+    with open(path, "wb") as file:
+        left = size
+        while left > 0:
+            left -= file.write(COUNTING[:left])
 
 
 def digest(data):
@@ -77,10 +147,7 @@ class Torrent:
 
     def __init__(self, directory, size):
         self.directory = directory
-        with open(os.path.join(directory, "file"), "wb") as file:
-            left = size
-            while left > 0:
-                left -= file.write(COUNTING[:left])
+        write(os.path.join(directory, "file"), size)
         entry = libtorrent.create_file_entry("file", size)
         version = libtorrent.create_torrent.v2_only
         made = libtorrent.create_torrent([entry], piece_length(size), version)

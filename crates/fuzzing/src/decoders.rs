@@ -30,6 +30,7 @@ use thorp_wire::session::{
     ExtendedHandshake, Handshake, HashRange, Head, Message, MessageLimits, MetadataMessage,
     PeerExchange,
 };
+use thorp_wire::torrent::{Info, MOST_TRACKERS, Magnet, Torrent};
 use thorp_wire::{Content, Frame, MemberName, Name, PeerId, Root, printable};
 
 use crate::source::Source;
@@ -138,6 +139,39 @@ fn look_at(value: Value<'_>) {
     }
     for (_, inner) in value.dictionary() {
         look_at(inner);
+    }
+}
+
+pub(crate) fn torrent(bytes: &[u8]) {
+    let info = match Torrent::decode(bytes) {
+        Ok(torrent) => {
+            assert!(torrent.tiers().iter().map(Vec::len).sum::<usize>() <= MOST_TRACKERS);
+            Ok(torrent.info().clone())
+        }
+        Err(_) => Info::decode(bytes),
+    };
+    let Ok(info) = info else { return };
+    assert!(!info.files().is_empty() && info.info_hashes().count() > 0);
+    for file in info.files() {
+        assert!(file.name.as_str().starts_with(info.name().as_str()));
+        assert!(
+            !file
+                .name
+                .as_str()
+                .split('/')
+                .any(|part| matches!(part, "" | "." | ".."))
+        );
+    }
+    black_box(info.length());
+}
+
+pub(crate) fn magnet(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return;
+    };
+    if let Ok(magnet) = text.parse::<Magnet>() {
+        assert!(magnet.trackers.len() <= MOST_TRACKERS);
+        assert_eq!(magnet.to_string().parse(), Ok(magnet));
     }
 }
 

@@ -30,7 +30,7 @@ pub struct FuzzTarget {
 }
 
 /// All of them.
-pub const TARGETS: [FuzzTarget; 26] = [
+pub const TARGETS: [FuzzTarget; 28] = [
     target("frame", decoders::frame, 4096),
     target("record", decoders::record, 1024),
     target("handshake", decoders::handshake, 68),
@@ -39,6 +39,8 @@ pub const TARGETS: [FuzzTarget; 26] = [
     target("exchange", decoders::exchange, 512),
     target("message", decoders::message, 1024),
     target("bencode", decoders::bencode, 512),
+    target("torrent", decoders::torrent, 2048),
+    target("magnet", decoders::magnet, 512),
     target("announce", decoders::announce, 512),
     target("announced", decoders::announced, 512),
     target("datagram", decoders::datagram, 512),

@@ -1,5 +1,7 @@
 //! Bytes to begin with, so that a fuzzer need not find out what a frame is.
 
+use std::collections::BTreeMap;
+
 use thorp_wire::announce::{Announce, AnnounceEvent, AnnounceReply, SwarmCounts};
 use thorp_wire::announce::{UdpAnswer, UdpRequest, answer, query};
 use thorp_wire::frame::{
@@ -9,7 +11,10 @@ use thorp_wire::frame::{
 use thorp_wire::session::{
     ExchangedPeer, ExtendedHandshake, Handshake, Message, MetadataMessage, PeerExchange, Span,
 };
-use thorp_wire::{ClientId, Content, Entry, Frame, InfoHash, MemberName, PeerId, RequestId, Root};
+use thorp_wire::torrent::build::{self, FolderFile, Privacy};
+use thorp_wire::{
+    ClientId, Content, Entry, Frame, InfoHash, MemberName, PeerId, RequestId, Root, merkle,
+};
 
 /// The sequences that are made up for each machine.
 const SEQUENCES: usize = 12;
@@ -57,6 +62,7 @@ pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
         seeds.push(("message", bytes.split_off(4)));
     }
     seeds.extend(announces());
+    seeds.extend(torrents());
     for (name, texts) in TEXTS {
         seeds.extend(texts.iter().map(|text| (*name, text.as_bytes().to_vec())));
     }
@@ -99,6 +105,13 @@ const TEXTS: &[(&str, &[&str])] = &[
     (
         "address",
         &["192.168.1.5:3333", "[fe80::1]:1", "Tracker.local", ":80"],
+    ),
+    (
+        "magnet",
+        &[
+            "magnet:?xt=urn:btih:1111111111111111111111111111111111111111&dn=a+b&x.pe=1.1.1.1:1",
+            "magnet:?xt.1=urn:btih:CEIRCEIRCEIRCEIRCEIRCEIRCEIRCEIR&tr=udp%3A%2F%2Fa%3A1&x.pe=[::1]:1",
+        ],
     ),
     (
         "tracker-url",
@@ -288,6 +301,27 @@ fn messages() -> Vec<Message> {
             payload: b"d1:md0:i1eee".to_vec(),
         },
     ]
+}
+
+/// Of a file and of a folder, of v1 and of v2.
+fn torrents() -> Vec<(&'static str, Vec<u8>)> {
+    let content = merkle::content_of(b"hello");
+    let file = |name: &str| FolderFile {
+        name: name.parse().expect("a name"),
+        content,
+    };
+    let files = [file("a"), file("b/c")];
+    let pieces = [[7; 20]];
+    let private = Privacy::Private;
+    let infos = [
+        build::v1_info("a", 5, &pieces, private),
+        build::v2_info("a", content, private),
+        build::v1_folder_info("d", &files, &pieces, private),
+        build::v2_folder_info("d", &files, private),
+    ];
+    let tiers = [vec!["udp://a:1".parse().expect("a URL")]];
+    let torrents = infos.map(|info| build::torrent(&info, &tiers, &BTreeMap::new()));
+    torrents.map(|torrent| ("torrent", torrent)).into()
 }
 
 fn exchange() -> PeerExchange {

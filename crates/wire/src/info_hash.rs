@@ -43,6 +43,40 @@ impl fmt::Debug for InfoHash {
     }
 }
 
+/// The info-hash of a v2 torrent: the SHA-256 of its info dictionary (BEP 52). Among clients it is
+/// [truncated](Self::truncated).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct InfoHashV2([u8; 32]);
+
+impl InfoHashV2 {
+    /// Makes an info-hash of these bytes.
+    pub const fn new(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// Returns the bytes.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// Returns its first 20 bytes, as announces and handshakes contain them.
+    pub fn truncated(&self) -> InfoHash {
+        InfoHash::truncated(&self.0)
+    }
+}
+
+impl fmt::Display for InfoHashV2 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&HEXLOWER.encode(&self.0))
+    }
+}
+
+impl fmt::Debug for InfoHashV2 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&HEXLOWER.encode(&self.0[..4]))
+    }
+}
+
 /// The 20 bytes by which a client names itself, chosen anew at each of its starts. BEP 3 calls it
 /// a peer id.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

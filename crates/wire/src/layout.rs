@@ -9,14 +9,16 @@ pub const LEAF: usize = 16 * 1024;
 pub const SMALLEST_PIECE: u32 = 256 * 1024;
 /// The length of the largest piece, in bytes.
 pub const LARGEST_PIECE: u32 = 8 * 1024 * 1024;
+/// The length of the longest piece of a torrent that is fetched, in bytes.
+pub const LONGEST_PIECE: u32 = 64 * 1024 * 1024;
 /// The maximum number of pieces: a file of more would take too much memory to fetch. With pieces
 /// of 8 MiB, the maximum is reached at 16 TiB.
 pub const MOST_PIECES: u32 = 1 << 21;
 /// The approximate number of pieces of a file, if the bounds on a piece's length allow it.
 const PIECES: u64 = 1024;
 
-/// How a file of a certain length is cut. It depends on the length alone, so that all peers cut a
-/// file alike.
+/// How a file of a certain length is cut. Among members it depends on the length alone, so that
+/// all peers cut a file alike; the pieces of a torrent may have another length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {
     length: u64,
@@ -49,6 +51,18 @@ impl Layout {
             length,
             piece_length,
         }
+    }
+
+    /// Returns the layout of a file in a v2 torrent that has pieces of this length. `None` unless
+    /// the length is a power of two from 16 KiB to 64 MiB (BEP 52).
+    pub fn cut(length: u64, piece_length: u32) -> Option<Self> {
+        let is_possible = piece_length.is_power_of_two()
+            && piece_length as usize >= LEAF
+            && piece_length <= LONGEST_PIECE;
+        is_possible.then_some(Self {
+            length,
+            piece_length,
+        })
     }
 
     /// Returns the length of the file, in bytes.

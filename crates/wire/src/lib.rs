@@ -10,6 +10,7 @@
 //! frame      what two members say over a link, one module per frame
 //! session    what the two ends of a BitTorrent connection say
 //! announce   what clients and trackers say, over HTTP and UDP
+//! torrent    what torrents and magnet links say of files
 //! info_hash  the 20 bytes by which clients name a torrent; who a client is
 //! percent    bytes in the query of a URL
 //! bencode    the encoding of torrents, of trackers' answers and of extended messages
@@ -35,11 +36,12 @@ mod percent;
 pub mod printable;
 pub mod reserved;
 pub mod session;
+pub mod torrent;
 
 pub use content::{Content, Root};
 pub use entry::{Attributes, Entry};
 pub use frame::{Body, Frame, FrameError, RequestId};
 pub use id::{MemberName, PeerId};
-pub use info_hash::{ClientId, InfoHash};
+pub use info_hash::{ClientId, InfoHash, InfoHashV2};
 pub use name::{Name, NameError};
 pub use printable::{Printable, Remark, printable};

@@ -80,6 +80,25 @@ pub fn root_of_layer(layout: Layout, layer: &[Hash]) -> Option<Root> {
     all.then(|| Root::new(Peaks::of(layer).top(base, layout.height())))
 }
 
+/// Computes the layer of a file in pieces of another length, from its layer in shorter pieces.
+/// `None` if the number of hashes is wrong, or the other pieces are not longer.
+pub fn merged_layer(layout: Layout, layer: &[Hash], longer: Layout) -> Option<Vec<Hash>> {
+    let all = layout
+        .pieces()
+        .is_some_and(|all| all as usize == layer.len());
+    let together = longer.piece_length() / layout.piece_length();
+    if !all || together == 0 || layout.length() != longer.length() {
+        return None;
+    }
+    let (from, to) = (layout.piece_height(), longer.piece_height());
+    let pieces = layer.chunks(together as usize);
+    Some(
+        pieces
+            .map(|pieces| Peaks::of(pieces).top(from, to))
+            .collect(),
+    )
+}
+
 /// Returns the hash that a piece has if all its bytes are zeros.
 pub fn zero_piece_hash(layout: Layout, piece: Piece) -> Hash {
     let length = layout.length_of(piece) as usize;
