@@ -4,6 +4,7 @@
 //! ```text
 //! workload   who is online when, and who asks for what: made from settings and a seed
 //! trace      the same, recorded: every arm of a comparison plays the same one
+//! recorded   the same as a text file
 //! village    machines, links and what is on its way between them: the loop
 //! host       one machine: its peer or tracker, and a pretended disk
 //! network    where machines are, how long bytes take, what a frame costs on the wire
@@ -28,6 +29,7 @@ mod host;
 mod laws;
 mod network;
 mod oracle;
+pub mod recorded;
 pub mod report;
 pub mod run;
 pub mod scenario;

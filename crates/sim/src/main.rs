@@ -1,11 +1,14 @@
 //! Plays a village in virtual time, and prints what its neighbours were worth.
 
+use std::fs;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
 use thorp_sim::arm::{ARMS, Arm};
+use thorp_sim::recorded;
 use thorp_sim::report::{self, Extent};
 use thorp_sim::run::{Run, play};
 use thorp_sim::workload::Workload;
@@ -115,6 +118,12 @@ struct One {
     /// How long it lasts, in hours.
     #[arg(long, default_value_t = 18)]
     hours: u64,
+    /// Plays what is recorded in this file, instead of what the workload makes.
+    #[arg(long)]
+    trace: Option<PathBuf>,
+    /// Writes what is played to this file; crates/sim/src/recorded.rs says what is in it.
+    #[arg(long)]
+    record: Option<PathBuf>,
     /// The hours that are summed up begin here.
     #[arg(long, default_value_t = 12)]
     from: usize,
@@ -170,14 +179,25 @@ fn one(args: &One) -> Result<()> {
         patterns: args.patterns,
         length: Duration::from_hours(args.hours),
     };
-    let trace = workload.trace(args.seed);
+    let trace = match &args.trace {
+        Some(file) => {
+            let text = fs::read_to_string(file).with_context(|| file.display().to_string())?;
+            recorded::read(&text).with_context(|| file.display().to_string())?
+        }
+        None => workload.trace(args.seed),
+    };
+    if let Some(file) = &args.record {
+        let text = recorded::write(&trace);
+        fs::write(file, text).with_context(|| file.display().to_string())?;
+    }
+    let hours = usize::try_from(trace.length.as_secs().div_ceil(3600)).unwrap_or(usize::MAX);
     for name in &args.arms {
         let Some(arm) = Arm::named(name) else {
             let names: Vec<_> = ARMS.iter().map(|arm| arm.name).collect();
             bail!("there is no arm {name}; there are {}", names.join(", "));
         };
         let run = play(&trace, arm, args.loss, args.seed);
-        print(args, &arm, &run);
+        print(args.from.min(hours.saturating_sub(1))..hours, &arm, &run);
         if !run.broken.is_empty() {
             for broken in &run.broken {
                 println!("  broken: {broken}");
@@ -189,9 +209,8 @@ fn one(args: &One) -> Result<()> {
 }
 
 #[expect(clippy::print_stdout, reason = "this is what it is for")]
-fn print(args: &One, arm: &Arm, run: &Run) {
-    let hours = usize::try_from(args.hours).unwrap_or(usize::MAX);
-    let summary = run.summary(args.from.min(hours.saturating_sub(1))..hours);
+fn print(hours: Range<usize>, arm: &Arm, run: &Run) {
+    let summary = run.summary(hours);
     println!("{}: {}", arm.name, arm.what);
     println!("  {summary:#?}");
     let [memory, neighbours, tracker] = run.sources();

@@ -228,6 +228,11 @@ impl Run {
         as_f64(sent.sum()) / online.max(1e-9)
     }
 
+    /// Bytes that all nodes have sent, the tracker too, files left out.
+    pub fn bytes_sent(&self) -> u64 {
+        self.hours.iter().flat_map(|hour| &hour.bytes).sum()
+    }
+
     /// By hour: the share of answerable lookups without a message to the tracker.
     pub fn spared_by_hour(&self) -> Vec<f64> {
         let hours = 0..self.hours.len();

@@ -373,7 +373,7 @@ impl Drop for Closed {
 
 /// Says that a test cannot run here, past the test runner's capture, so that it
 /// is seen when all is well.
-fn skip(test: &str, needs: &str) {
+pub fn skip(test: &str, needs: &str) {
     let all = std::env::var_os("THORP_REQUIRE_ALL").is_some_and(|value| value == "1");
     assert!(!all, "THORP_REQUIRE_ALL=1, but {test} needs {needs}");
     let line = format!("skipped: {test}: needs {needs}\n");

@@ -15,6 +15,7 @@
 //! clocks    what is said where two clocks do not agree
 //! shown     what a node shows of itself, in its process and over its socket
 //! standing  being a member, and being one no longer
+//! replay    what the simulator says of a village, beside real nodes
 //! comings   starting, stopping, being killed, falling silent
 //! ```
 //!
@@ -30,6 +31,7 @@ mod disk;
 mod large;
 mod liars;
 mod mallory;
+mod replay;
 mod shown;
 mod standing;
 mod support;
