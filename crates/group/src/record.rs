@@ -9,6 +9,7 @@
 //! disk.
 
 use std::fmt;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
@@ -58,6 +59,22 @@ impl Records {
             *records.on_disk() = adopted.map_or(0, |record| record.record().number);
         }
         Ok(records)
+    }
+
+    /// Whether the record in a state directory, which another process may have locked, says that
+    /// this key was removed. A damaged record says nothing.
+    pub fn peek_removes(
+        disk: DiskThread,
+        state: &Path,
+        ca: CaKey,
+        id: &PeerId,
+    ) -> Result<bool, StateError> {
+        let Some(bytes) = StateDir::peek(disk, state, FILE)? else {
+            return Ok(false);
+        };
+        let records = Self::new(ca);
+        let found = SignedRecord::read(&bytes);
+        Ok(found.is_ok_and(|found| records.adopt(found).is_ok()) && !records.allows(id))
     }
 
     /// Removes the record of a state directory, because its machine leaves the group.

@@ -21,8 +21,11 @@ use crate::wrap::wrapped;
 use crate::{json, units, words};
 use thorp_node::printable::printable;
 
+/// How a line goes on that is too long for the terminal.
+pub const HANGING: &str = "    ";
+
 /// How to render.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AnswerStyle {
     /// One object a line.
     pub json: bool,
@@ -32,7 +35,7 @@ pub struct AnswerStyle {
     /// about both.
     pub asked: bool,
     /// What to say of a listing without a row.
-    pub nothing: Option<&'static str>,
+    pub nothing: Option<String>,
     /// The order of files, where it is not the one they come in.
     pub order: Option<Sorting>,
 }
@@ -50,6 +53,8 @@ pub struct Renderer<O, T> {
     is_unsorted: bool,
     totals: FetchTotals,
     flow: Flow,
+    /// Columns of the terminal that data goes to, if it does.
+    data_width: Option<usize>,
     /// Columns of the terminal that talk goes to, if it does.
     talk_width: Option<usize>,
     fetch: Option<Fetch>,
@@ -67,23 +72,27 @@ pub struct FetchTotals {
     files: u64,
     neighbours: u64,
     tracker: u64,
+    /// Files that were here before.
+    here: u64,
     failed: u64,
 }
 
 impl<O: Write, T: Write> Renderer<O, T> {
     /// Data to `out`, talk to `talk`.
     pub fn new(out: O, talk: T, style: AnswerStyle, bar: Bar) -> Self {
+        let to_sort = style.order.map(|sorting| RowsToSort::new(sorting.order));
         Self {
             out,
             talk,
             style,
             bar,
             listing: RowTable::default(),
-            to_sort: style.order.map(|sorting| RowsToSort::new(sorting.order)),
+            to_sort,
             has_files: false,
             is_unsorted: false,
             totals: FetchTotals::default(),
             flow: Flow::Open,
+            data_width: None,
             talk_width: None,
             fetch: None,
         }
@@ -98,6 +107,7 @@ impl<O: Write, T: Write> Renderer<O, T> {
     /// Makes both fit the terminals they go to.
     pub fn fitting(mut self, data: Option<usize>, talk: Option<usize>) -> Self {
         self.listing = RowTable::within(data);
+        self.data_width = data;
         self.talk_width = talk;
         self
     }
@@ -215,7 +225,12 @@ impl<O: Write, T: Write> Renderer<O, T> {
             }
             Event::Progress(progress) => self.bar.update(progress),
             Event::Fetched(fetched) => {
-                self.data(&arrival(fetched))?;
+                let line = arrival(fetched);
+                let line = match self.data_width {
+                    Some(width) => wrapped(&line, width, "", HANGING),
+                    None => line,
+                };
+                self.data(&line)?;
                 if let Some(fetch) = &mut self.fetch {
                     fetch.places.on_fetched(fetched);
                 }
@@ -223,7 +238,7 @@ impl<O: Write, T: Write> Renderer<O, T> {
             Event::Failed { name, failure } => self.say(&missed(name, &failure.into())),
             Event::Waiting { name, failure } => {
                 if !self.style.quiet {
-                    self.say(&waiting(name, &failure.into()));
+                    self.say(&words::waited_for(name, failure));
                 }
             }
             Event::Note(note) => {
@@ -251,11 +266,11 @@ impl<O: Write, T: Write> Renderer<O, T> {
                     self.say(&text);
                 }
                 self.say_where();
-                if let Some(text) = self.style.nothing
+                if let Some(text) = self.style.nothing.take()
                     && done.count == 0
                     && !self.style.quiet
                 {
-                    self.say(text);
+                    self.say(&text);
                 }
             }
             Event::Error(failure) => {
@@ -378,13 +393,6 @@ pub fn missed(name: &str, failure: &Complaint) -> String {
     }
 }
 
-/// A file that does not come now, and is waited for.
-pub fn waiting(name: &str, failure: &Complaint) -> String {
-    let why = missed(name, failure);
-    let why = why.strip_prefix("thorp: ").unwrap_or(&why).to_owned();
-    format!("{why} It is waited for: it comes by itself when it can, and Ctrl-C ends that.")
-}
-
 fn origin(fetched: &Fetched) -> String {
     let answer = &fetched.answer;
     if answer.source == AnswerSource::Local {
@@ -442,7 +450,7 @@ impl FetchTotals {
         match fetched.answer.source {
             AnswerSource::Memory | AnswerSource::Neighbour => self.neighbours += 1,
             AnswerSource::Tracker => self.tracker += 1,
-            AnswerSource::Local => {}
+            AnswerSource::Local => self.here += 1,
         }
     }
 
@@ -459,6 +467,9 @@ impl FetchTotals {
             self.neighbours,
             self.tracker
         );
+        if self.here > 0 {
+            let _ = write!(text, ", {} there already", self.here);
+        }
         if self.failed > 0 {
             let _ = write!(text, ", {} failed", self.failed);
         }

@@ -27,7 +27,10 @@ fn head(name: &str, variants: &[FileRow]) -> String {
         |row: &FileRow| row.name == name || row.name.rsplit('/').next() == Some(name);
     match variants {
         // A single file with exactly this name would have been fetched without a question.
-        [row] if is_called_so(row) => format!("A hidden file is called {shown}:"),
+        [row] if is_called_so(row) => format!(
+            "A file that is hidden, or that programs act on by themselves, is called {shown}:"
+        ),
+        [_] => format!("No file is called exactly {shown}, but this one looks like it:"),
         rows if !rows.iter().any(is_called_so) => {
             format!("No file is called exactly {shown}, but these look like it:")
         }
@@ -46,7 +49,10 @@ pub fn contents(name: &str, variants: &[FileRow]) -> String {
         }
         text.push_str(&listing::variant(row));
     }
-    text.push_str("\nWhich one? Type its number, or nothing to cancel.");
+    text.push_str(match variants {
+        [_] => "\nType 1 to fetch it, or nothing to cancel.",
+        _ => "\nWhich one? Type its number, or nothing to cancel.",
+    });
     text
 }
 

@@ -114,7 +114,7 @@ impl ColumnLayout {
         form.shown.iter().enumerate().map(width).collect()
     }
 
-    /// Returns the first form in which most rows fit.
+    /// Returns the first form in which most rows fit, or the next one if all fit into that.
     fn fitting(&self, terminal: usize, rows: &[Vec<Field>]) -> (Form, Vec<usize>) {
         let measured: Vec<Measure> = (0..self.kind.head.len())
             .map(|at| {
@@ -122,7 +122,7 @@ impl ColumnLayout {
                 Measure::of(cells, columns(self.kind.head[at]))
             })
             .collect();
-        let mut fallback = None;
+        let mut chosen = None;
         for form in self.kind.forms {
             let [first, others @ ..] = form.shown else {
                 continue;
@@ -133,13 +133,22 @@ impl ColumnLayout {
             let middle: usize = middle.iter().map(|at| measured[*at].longest + GAP).sum();
             let last = measured[*last].most.min(form.least);
             let left = terminal.saturating_sub(middle + last + GAP);
-            let name = measured[*first].longest.min(left);
-            fallback = Some((*form, name));
-            if measured[*first].most <= left {
+            let longest = measured[*first].longest;
+            let name = longest.min(left);
+            // Most names fit into the form before: this one is better only if all do.
+            if matches!(chosen, Some((_, _, true))) {
+                if longest <= left {
+                    chosen = Some((*form, name, true));
+                }
+                break;
+            }
+            let do_most_fit = measured[*first].most <= left;
+            chosen = Some((*form, name, do_most_fit));
+            if longest <= left {
                 break;
             }
         }
-        let (form, name) = fallback.unwrap_or((self.kind.forms[0], measured[0].longest));
+        let (form, name, _) = chosen.unwrap_or((self.kind.forms[0], measured[0].longest, true));
         let mut widths: Vec<usize> = form.shown.iter().map(|at| measured[*at].longest).collect();
         widths[0] = name;
         if let Some((last, before)) = widths.split_last_mut() {
@@ -316,6 +325,19 @@ Name       Size  Date        Held by
         assert_eq!(column(lines[1]), column(lines[4]));
         let others = lines.iter().filter(|line| **line != long);
         assert!(others.into_iter().all(|line| columns(line) <= 60), "{text}");
+    }
+
+    #[test]
+    fn a_column_gives_way_where_all_names_fit_without_it() {
+        let rows = [
+            row("1.txt", &["oak"]),
+            row("2.txt", &["oak"]),
+            row("3.txt", &["oak"]),
+            row("a-longer.txt", &["oak"]),
+        ];
+        let text = shown(38, &rows);
+        assert_eq!(text.lines().count(), 5, "each row on a line:\n{text}");
+        assert!(text.ends_with("a-longer.txt  1.2 KiB  oak"), "{text}");
     }
 
     #[test]

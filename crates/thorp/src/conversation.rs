@@ -212,10 +212,10 @@ impl Conversation {
                 self.choices.pop_front();
                 self.next()
             }
-            Pick::Nonsense => Step::Ask(format!(
-                "Please type a number from 1 to {}, or nothing to cancel.",
-                variants.len()
-            )),
+            Pick::Nonsense => Step::Ask(match variants.len() {
+                1 => "Please type 1, or nothing to cancel.".into(),
+                count => format!("Please type a number from 1 to {count}, or nothing to cancel."),
+            }),
         }
     }
 

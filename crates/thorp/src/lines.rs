@@ -5,7 +5,6 @@
 //! standard output cannot be written, for example because a disk is full, the node goes on: this
 //! is said once, and later lines are tried again. Owns the wording of doors and neighbours; the
 //! caller handles signals and the end.
-//! caller owns signals and the end.
 
 mod log;
 
@@ -354,7 +353,7 @@ pub fn door(door: &Door) -> String {
             "On another machine:\n  \
                thorp share DIR --tracker {tracker}    to share a directory as well\n  \
                thorp get NAME --tracker {tracker}     to fetch a file\n\
-             The key of this group, for comparison with what is said there: {}",
+             The key of this group, which the other machine shows as well: {}",
             door.ca
         ),
         Some(invite) => format!(
@@ -363,7 +362,10 @@ pub fn door(door: &Door) -> String {
              After that, there: thorp get NAME    or: thorp share DIR\n\
              For the next machine, here: thorp invite"
         ),
-        None => format!("{}, and paste it", hint(door)),
+        None => format!(
+            "{}. It asks for the line that thorp invite prints.",
+            hint(door)
+        ),
     }
 }
 
@@ -373,7 +375,7 @@ pub fn hint(door: &Door) -> String {
         let tracker = printable(&door.tracker);
         return format!("On another machine: thorp share --tracker {tracker}");
     }
-    "To let another machine in: thorp invite    prints a line here; there: thorp join".into()
+    "To let another machine in: type thorp invite here, and thorp join there".into()
 }
 
 fn tell_door(told: &Door, streams: &mut Streams<impl Write, impl Write>, manner: Manner) {

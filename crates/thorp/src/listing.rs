@@ -225,7 +225,7 @@ pub fn variant(row: &FileRow) -> String {
 /// Formats the status of a tracker.
 pub fn tracker_status(status: &TrackerStatus) -> String {
     let door = if status.open {
-        "open: whoever asks is let in"
+        "open: every machine that asks is let in"
     } else {
         "members only: thorp invite lets another machine in"
     };
@@ -323,7 +323,7 @@ pub fn status(status: &Status, now: i64) -> String {
         (
             "Lookups",
             format!(
-                "{} answered by neighbours, {} by the tracker, {} by nobody",
+                "{} answered by neighbours, {} by the tracker, {} not at all",
                 lookups.neighbours, lookups.tracker, lookups.nobody
             ),
         ),
@@ -510,7 +510,7 @@ Tracker     192.168.198.138:3333, connected
 Group       dddddddddddddddddddddddddddddddddddddddddddddddddddd
 Neighbours  2
 Large files 700.0 MiB sent, 4.0 KiB received
-Lookups     7 answered by neighbours, 2 by the tracker, 1 by nobody
+Lookups     7 answered by neighbours, 2 by the tracker, 1 not at all
 Spared      70% of 10 lookups did not need the tracker (in the last hour: 75% of 4)
 Certificate until 2026-12-23 04:44 UTC
 Version     0.1.0";

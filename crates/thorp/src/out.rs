@@ -118,6 +118,15 @@ impl Terminals {
         self.stdin && self.stderr && self.in_foreground
     }
 
+    /// Erases the `^C` that a terminal shows when the user interrupts the program, and what was
+    /// typed before, so that the next message begins a line.
+    pub fn erase_interrupt(self) {
+        if self.stderr && self.in_foreground {
+            let erased: &[u8] = if self.able { b"\r\x1b[K" } else { b"\n" };
+            let _ = io::stderr().lock().write_all(erased);
+        }
+    }
+
     /// Whether a screen or a menu can be shown. A log on the same terminal would disturb it, so
     /// with `logging` there are plain lines.
     pub fn can_draw(self, logging: bool) -> bool {

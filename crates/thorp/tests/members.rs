@@ -326,7 +326,7 @@ fn an_open_group_says_that_removing_keeps_nobody_out() {
     let id = rows.iter().find(|row| row["role"] == "member").unwrap()["id"].clone();
     hall.run(&["remove", id.as_str().unwrap(), "--yes"])
         .exits(0)
-        .says("keeps nobody out");
+        .says("can join again with another key");
 }
 
 #[test]
@@ -373,6 +373,8 @@ fn a_removed_machine_is_told_so_whatever_it_asks_and_its_peer_ends_with_9() {
             assert_ends_once(&events, "error");
         }
         visitor.run(&["share", "--lines"]).exits(9).says(SAYS);
+        let told = visitor.run(&["status"]).exits(1).says(SAYS);
+        assert!(!told.stderr.contains("is a member of"), "{told}");
     }
 
     let oak = village.node("oak");

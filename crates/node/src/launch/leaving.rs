@@ -96,6 +96,13 @@ pub async fn membership(path: &Path) -> Result<Option<Membership>, LaunchError> 
     on_disk(move |disk| Ok(Membership::peek_whole(disk, &path)?)).await
 }
 
+/// Whether the group is known here to have removed this machine, whether or not a node runs on
+/// the state directory.
+pub async fn was_removed(path: &Path) -> Result<bool, LaunchError> {
+    let path = path.to_owned();
+    on_disk(move |disk| Ok(is_removed(disk, &path))).await
+}
+
 /// Stops the node that runs on a state directory, and forgets its group. With `purge`, removes
 /// everything, including any group that is kept there.
 pub async fn leave(path: &Path, purge: bool) -> Result<Left, LaunchError> {
@@ -117,7 +124,7 @@ pub async fn leave(path: &Path, purge: bool) -> Result<Left, LaunchError> {
     let path = path.to_owned();
     on_disk(move |disk| {
         if !purge {
-            let was_removed = is_removed(disk, &states[0]);
+            let was_removed = is_removed(disk, states[0].path());
             for name in GROUP {
                 states[0].remove(disk, name)?;
             }
@@ -140,15 +147,13 @@ pub async fn leave(path: &Path, purge: bool) -> Result<Left, LaunchError> {
 
 /// Whether the group's record says that this machine was removed. An unreadable record counts as
 /// no, so that it does not prevent leaving.
-fn is_removed(disk: DiskThread, state: &StateDir) -> bool {
-    let id = identity::peek_key(disk, state.path(), identity::KEY_FILE);
-    let group = Membership::peek(disk, state.path());
-    let records = |(ca, _)| Records::load(disk, state, ca).ok();
-    let records = group.ok().flatten().and_then(records);
-    id.ok()
-        .flatten()
-        .zip(records)
-        .is_some_and(|(id, records)| !records.allows(&id))
+fn is_removed(disk: DiskThread, state: &Path) -> bool {
+    let id = identity::peek_key(disk, state, identity::KEY_FILE);
+    let group = Membership::peek(disk, state);
+    let (Ok(Some(id)), Ok(Some((ca, _)))) = (id, group) else {
+        return false;
+    };
+    Records::peek_removes(disk, state, ca, &id).unwrap_or(false)
 }
 
 /// Stops the node that runs on a state directory, and returns the directory, locked.

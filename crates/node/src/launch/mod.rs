@@ -56,7 +56,7 @@ pub use desk::{
 pub use failure::LaunchError;
 use joining::join_group;
 pub use joining::{Group, join};
-pub use leaving::{Left, Standing, TOLD_WHERE, leave, membership, standing};
+pub use leaving::{Left, Standing, TOLD_WHERE, leave, membership, standing, was_removed};
 pub use leftover::{leftovers, remove_leftovers};
 use member::{Credentials, keep};
 use office::Office;

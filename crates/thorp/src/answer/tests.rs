@@ -108,13 +108,13 @@ fn an_ambiguous_name_says_how_to_pick() {
 #[test]
 fn a_listing_without_rows_says_so() {
     let style = AnswerStyle {
-        nothing: Some("Nobody else is here."),
+        nothing: Some("No other peer is here.".into()),
         ..TEXT
     };
     let (out, talk, _) = render(style, &[Event::Done(Done::default())]);
     assert_eq!(
         (out.as_str(), talk.as_str()),
-        ("", "Nobody else is here.\n")
+        ("", "No other peer is here.\n")
     );
 }
 
@@ -243,4 +243,39 @@ fn a_reader_that_has_gone_stops_nothing() {
         renderer.render(&event).expect("no error");
     }
     assert_eq!(renderer.flow(), Flow::Closed);
+}
+
+#[test]
+fn an_arrival_breaks_between_words_where_its_terminal_is_narrow() {
+    let mut out = Vec::new();
+    let fetched = Event::Fetched(samples::fetched(AnswerSource::Tracker));
+    let mut renderer =
+        Renderer::new(&mut out, Vec::new(), TEXT, Bar::none()).fitting(Some(40), None);
+    renderer.render(&fetched).expect("no error");
+    let text = String::from_utf8(out).expect("UTF-8");
+    assert!(text.lines().count() > 1, "{text}");
+    assert!(text.lines().all(|line| line.len() <= 40), "{text}");
+    assert!(
+        text.lines().skip(1).all(|line| line.starts_with(HANGING)),
+        "{text}"
+    );
+    let joined: Vec<_> = text.split_whitespace().collect();
+    assert!(joined.join(" ").ends_with("tracker asked"), "{text}");
+}
+
+#[test]
+fn files_that_are_there_already_are_counted_at_the_end() {
+    let here = Event::Fetched(samples::fetched(AnswerSource::Local));
+    let came = Event::Fetched(samples::fetched(AnswerSource::Memory));
+    let done = Event::Done(Done {
+        count: 2,
+        bytes: 2458,
+        ms: 3.6,
+        left_out: 0,
+    });
+    let (_, talk, _) = render(TEXT, &[here, came, done]);
+    assert_eq!(
+        talk,
+        "2 files, 2.4 KiB in 3.6 ms: 1 through neighbours, 0 through the tracker, 1 there already\n"
+    );
 }

@@ -57,7 +57,12 @@ pub fn setting(text: &str) -> Result<Setting, String> {
     let (key, value) = text
         .split_once('=')
         .ok_or("KEY=VALUE is wanted, such as lookup.hops=0")?;
-    Setting::new(key.trim(), value.trim(), "--set").map_err(|error: ConfigError| error.to_string())
+    // The parser names the flag itself.
+    let said = |error: ConfigError| {
+        let said = error.to_string();
+        said.strip_prefix("--set: ").unwrap_or(&said).to_owned()
+    };
+    Setting::new(key.trim(), value.trim(), "--set").map_err(said)
 }
 
 /// Parses the first hexadecimal digits of a root.
@@ -84,7 +89,7 @@ pub fn expiry(text: &str) -> Result<Duration, String> {
     };
     let number: u64 = text[..text.len() - 1].parse().map_err(|_| WANTED)?;
     match number.checked_mul(seconds) {
-        Some(0) => Err("an invite that has ended lets nobody in".into()),
+        Some(0) => Err("an invite that has expired lets no machine in".into()),
         Some(seconds) if seconds <= YEAR => Ok(Duration::from_secs(seconds)),
         _ => Err("an invite is good for a year at the most".into()),
     }

@@ -20,7 +20,7 @@ use crate::signals::Signals;
 use crate::sorting::{Order, Sorting};
 use crate::state::NodeKind;
 use crate::whereabouts::{self, Whereabouts};
-use crate::wrap;
+use crate::{words, wrap};
 
 /// The renderer of answers on the standard streams, or in a pager.
 type Standard = Renderer<Paged<io::Stdout>, Paged<io::Stderr>>;
@@ -147,7 +147,9 @@ impl Context {
         };
         if let Some(get) = &fetch {
             let places = self.whereabouts(get);
-            let places = unless_interrupted(&mut signals, Some(get), places).await?;
+            let places = self
+                .unless_interrupted(&mut signals, Some(get), places)
+                .await?;
             renderer = renderer.of_fetch(get.clone(), places);
         }
         let work = async {
@@ -157,9 +159,12 @@ impl Context {
             };
             show(&mut answers, &mut renderer, listing).await
         };
-        let end = unless_interrupted(&mut signals, fetch.as_ref(), Box::pin(work)).await;
+        let end = self
+            .unless_interrupted(&mut signals, fetch.as_ref(), Box::pin(work))
+            .await;
         let told = self.was_told(renderer.has_explained());
-        unless_interrupted(&mut signals, fetch.as_ref(), told).await?;
+        self.unless_interrupted(&mut signals, fetch.as_ref(), told)
+            .await?;
         pager.close(&mut signals).await;
         end
     }
@@ -188,17 +193,21 @@ impl Context {
         let asked = launch::ask_running(&states, command).await;
         Ok(asked.map(|(_, answers)| answers))
     }
-}
 
-/// Returns the result of some work, unless a signal comes before.
-async fn unless_interrupted<T>(
-    signals: &mut Signals,
-    fetch: Option<&Get>,
-    work: impl Future<Output = Result<T>>,
-) -> Result<T> {
-    tokio::select! {
-        done = work => done,
-        () = signals.next() => Err(interrupted(fetch)),
+    /// Returns the result of some work, unless a signal comes before.
+    async fn unless_interrupted<T>(
+        &self,
+        signals: &mut Signals,
+        fetch: Option<&Get>,
+        work: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        tokio::select! {
+            done = work => done,
+            () = signals.next() => {
+                self.terminals.erase_interrupt();
+                Err(interrupted(fetch))
+            }
+        }
     }
 }
 
@@ -219,14 +228,15 @@ fn here() -> Result<PathBuf> {
 }
 
 /// Returns what to say of a listing without rows.
-fn nothing(command: &Command) -> Option<&'static str> {
+fn nothing(command: &Command) -> Option<String> {
     match command {
-        Command::Find { .. } => Some("Nothing matches: try a wider pattern, such as '*.txt'."),
-        Command::Ls { .. } => Some("There are no files."),
-        Command::Peers => Some("Nobody else is here."),
-        Command::Neighbours => {
-            Some("No neighbours yet: fetching from a peer makes both of you neighbours.")
-        }
+        Command::Find { pattern, .. } => Some(words::nothing_matches(pattern)),
+        Command::Ls { .. } => Some("There are no files.".into()),
+        Command::Peers => Some("No other peer is here.".into()),
+        Command::Neighbours => Some(
+            "No neighbours yet: a peer becomes one when a file is fetched from it, or by it."
+                .into(),
+        ),
         Command::Get(_)
         | Command::Status
         | Command::Snapshot(_)

@@ -1,6 +1,6 @@
 //! `thorp clean`: removes what interrupted fetches have left.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 use thorp_node::api::ErrorKind;
@@ -21,7 +21,11 @@ pub async fn run(context: &Context, args: CleanArgs) -> Result {
             .await
             .unwrap_or_else(|| PathBuf::from(".")),
     };
-    let shown = words::escaped(&directory);
+    let shown = if directory == Path::new(".") {
+        "this directory".to_owned()
+    } else {
+        words::escaped(&directory)
+    };
     let found = launch::leftovers(directory.clone()).await?;
     let found = found.map_err(|error| {
         let why = format!("{shown}: {error}: name a directory to look through");

@@ -1,18 +1,24 @@
 //! `thorp get`: fetches files by name; in a terminal it asks back where it must.
 
-use thorp_node::api::{Command, Folders, Get, Wait};
+use std::cell::Cell;
+
+use thorp_node::api::{Command, ErrorKind, Folders, Get, Wait};
 
 use super::asking::{ask, log};
 use super::context::Context;
 use crate::answer::AnswerStyle;
 use crate::args::{GetArgs, HowLong};
 use crate::conversation::{Conversation, Step};
-use crate::exit::{Exit, Result, broken_off, interrupted};
+use crate::exit::{Exit, Result, broken_off, failure, interrupted};
 use crate::signals::Signals;
-use crate::{out, prompt};
+use crate::{out, prompt, words};
 use thorp_node::address::NetAddress;
 
 pub async fn run(context: &Context, args: GetArgs) -> Result {
+    if args.names.iter().any(|name| name.trim().is_empty()) {
+        let why = "an empty name is no name of a file: see what there is with thorp ls";
+        return Err(failure(ErrorKind::Usage, why));
+    }
     let is_watched = !context.global.json && context.terminals.can_ask();
     let get = Get {
         wait: match args.wait {
@@ -37,13 +43,26 @@ pub async fn run(context: &Context, args: GetArgs) -> Result {
     }
     let mut signals = Signals::listen()?;
     let asked = get.clone();
+    let is_asking = Cell::new(false);
     tokio::select! {
-        exit = converse(context, tracker, get) => exit,
-        () = signals.next() => Err(interrupted(Some(&asked))),
+        exit = converse(context, tracker, get, &is_asking) => exit,
+        () = signals.next() => {
+            context.terminals.erase_interrupt();
+            Err(if is_asking.get() {
+                failure(ErrorKind::Unfinished, "cancelled: what was asked about was not fetched")
+            } else {
+                interrupted(Some(&asked))
+            })
+        }
     }
 }
 
-async fn converse(context: &Context, tracker: Option<NetAddress>, get: Get) -> Result {
+async fn converse(
+    context: &Context,
+    tracker: Option<NetAddress>,
+    get: Get,
+    is_asking: &Cell<bool>,
+) -> Result {
     let visitor = context.visitor()?;
     let style = AnswerStyle {
         asked: true,
@@ -71,12 +90,17 @@ async fn converse(context: &Context, tracker: Option<NetAddress>, get: Get) -> R
             }
             // The end of the input counts as an empty answer.
             Step::Ask(question) => {
+                is_asking.set(true);
                 let line = prompt::line(&question).await?.unwrap_or_default();
+                is_asking.set(false);
                 conversation.on_line(&line)
             }
             Step::Over(None) => return Ok(Exit::DONE),
             Step::Over(Some(failure)) => {
                 out::complain(&failure);
+                if let Some(hint) = words::odd_name(failure.kind, &conversation.wanted().names) {
+                    out::talk(hint);
+                }
                 return Ok(failure.kind.into());
             }
         };
@@ -87,6 +111,6 @@ async fn converse(context: &Context, tracker: Option<NetAddress>, get: Get) -> R
 fn absolute(path: &std::path::Path) -> Result<std::path::PathBuf> {
     std::path::absolute(path).map_err(|e| {
         let why = format!("{}: {e}: name a directory to write to", path.display());
-        crate::exit::failure(thorp_node::api::ErrorKind::Usage, why)
+        failure(ErrorKind::Usage, why)
     })
 }

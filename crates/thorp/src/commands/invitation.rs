@@ -78,8 +78,13 @@ fn in_file(_: DiskThread, path: &Path) -> Result<String> {
     if Invite::may_go_on(&name) && name.len() > "thorp1".len() && !path.exists() {
         return Err(failure(ErrorKind::Usage, words::INVITE_TYPED));
     }
-    let file = File::open(path).map_err(|e| {
-        let why = format!("{name}: {e}: where is the invite?");
+    let file = File::open(path).map_err(|error| {
+        let why = match error.kind() {
+            io::ErrorKind::NotFound => "there is no such file".to_owned(),
+            io::ErrorKind::PermissionDenied => "there is no permission to read it".to_owned(),
+            _ => error.to_string(),
+        };
+        let why = format!("{name}: {why}: name the file that the invite is in");
         failure(ErrorKind::Usage, why)
     })?;
     from(&name, file)
@@ -90,6 +95,14 @@ fn from(name: &str, source: impl Read) -> Result<String> {
     source
         .take(MOST)
         .read_to_string(&mut text)
-        .map_err(|e| failure(ErrorKind::Usage, format!("{name}: {e}: that is no invite")))?;
+        .map_err(|error| {
+            let why = match error.kind() {
+                io::ErrorKind::IsADirectory => "it is a directory".to_owned(),
+                io::ErrorKind::InvalidData => "there is no text in it".to_owned(),
+                _ => error.to_string(),
+            };
+            let why = format!("{name}: {why}: name the file that the invite is in");
+            failure(ErrorKind::Usage, why)
+        })?;
     Ok(text)
 }

@@ -24,6 +24,10 @@ pub async fn run(context: &Context, args: &InviteArgs) -> Result {
     if is_open {
         context.say("This group is open: thorp share --tracker ADDR is enough there, with the tracker's address.");
     }
-    context.say("On the other machine: thorp join   (it asks for the line above)");
+    context.say(if context.terminals.stdout {
+        "On the other machine: thorp join   (it asks for the line above)"
+    } else {
+        "On the other machine: thorp join FILE   (- for standard input)"
+    });
     Ok(Exit::DONE)
 }

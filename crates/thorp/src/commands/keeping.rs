@@ -45,11 +45,12 @@ pub async fn back_up(context: &Context, file: &Path) -> Result {
             let _ = out::data(&object.to_string())?;
         }
     } else if out::data(text.trim_end())? == Flow::Closed {
-        let why = "nobody has read the backup to its end: it is not saved";
+        let why =
+            "the program that reads the backup ended before it had all of it: it is not saved";
         return Err(failure(ErrorKind::Unfinished, why));
     }
     context.say(
-        "Saved. Whoever has this backup has the group: keep it as you would a key, \
+        "Saved. Anyone who has this file controls the group: keep it as you would a key, \
          and out of every directory that is shared.",
     );
     Ok(Exit::DONE)

@@ -17,8 +17,8 @@ pub async fn run(context: &Context, args: &LeaveArgs) -> Result {
     let keeps = matches!(standing, Standing::Keeper | Standing::MemberAndKeeper);
     if args.purge && keeps {
         let question = format!(
-            "{} holds the CA of a group: without it the group ends, for everybody in it. \
-             Saved before, it can come back: thorp tracker --backup FILE",
+            "{} holds the CA of a group: without it the group ends, for all its members. \
+             To be able to bring it back, save it first: thorp tracker --backup FILE",
             state.display()
         );
         let yes = "Remove it, and end the group.";
@@ -40,7 +40,7 @@ pub async fn run(context: &Context, args: &LeaveArgs) -> Result {
     if !left.stays.is_empty() {
         let stays = left.stays.iter().map(|path| path.display().to_string());
         let stays: Vec<_> = stays.collect();
-        message.push_str(" thorp has not made, and leaves alone: ");
+        message.push_str(" Left there, because thorp did not make it: ");
         message.push_str(&stays.join(", "));
     }
     if context.global.json {
@@ -65,7 +65,7 @@ async fn tracker_alone(context: &Context) -> Result<String> {
         if is_other && matches!(launch::standing(&state).await, Ok(Standing::Keeper)) {
             let shown = state.display();
             format!(
-                " The group that the tracker keeps in {shown} stays; to end it: \
+                "\nThe group that the tracker keeps in {shown} stays; to end it: \
              thorp leave --purge --state {shown}"
             )
         } else {
@@ -84,7 +84,7 @@ fn farewell(standing: Standing, purge: bool, state: &Path) -> String {
              thorp share uses that one from now on."
         ),
         (_, false) => "This machine has left its group. Its key stays, and so does its row in the \
-             group's table, until it is removed there: thorp remove NAME. To join a group: thorp join"
+             group's table, until it is removed there: thorp remove NAME. To join a group: thorp join."
             .to_owned(),
     }
 }

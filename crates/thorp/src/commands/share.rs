@@ -19,6 +19,7 @@ use crate::lines::{self, Streams};
 use crate::menu::terminal::{self, End};
 use crate::node::{self, LocalPeer};
 use crate::out::Flow;
+use crate::quoting::for_shell;
 use crate::signals::Signals;
 use crate::state::NodeKind;
 use crate::{out, prompt, words};
@@ -191,14 +192,22 @@ fn is_wide(_: DiskThread, share: &Path) -> bool {
 }
 
 async fn confirm(context: &Context, share: &Path) -> Result<()> {
-    let shown = share.display();
+    let shown = words::escaped(share);
+    let what = match share.parent() {
+        Some(_) => "your home directory",
+        None => "the root of this machine",
+    };
     if context.terminals.can_ask() {
-        let question = format!("This shares everything in {shown} with the whole group.");
+        let question = format!("{shown} is {what}: this shares all of it with the whole group.");
         if context.says_yes(&question, "Share it.").await? {
             return Ok(());
         }
     }
-    let why = format!("{shown} is not shared without a yes in a terminal: name a folder inside it");
+    let why = format!(
+        "{shown} is {what}, which is not shared without a yes in a terminal: name a folder in it, \
+         such as thorp share {}",
+        for_shell(&share.join("papers").display().to_string())
+    );
     Err(failure(ErrorKind::Usage, why))
 }
 

@@ -118,12 +118,17 @@ async fn with_group(context: &Context, mut failure: Complaint) -> Complaint {
             let ends = member.ends.duration_since(UNIX_EPOCH).ok()?;
             Some(units::time(ends.as_secs().try_into().ok()?))
         });
-        let sentence = words::member_of(
-            name.map(ToString::to_string).as_deref(),
-            &group.ca.to_string(),
-            &group.trackers,
-            ends.as_deref(),
-        );
+        let ca = group.ca.to_string();
+        let sentence = if launch::was_removed(&state).await.unwrap_or(false) {
+            words::no_member_of(&ca)
+        } else {
+            words::member_of(
+                name.map(ToString::to_string).as_deref(),
+                &ca,
+                &group.trackers,
+                ends.as_deref(),
+            )
+        };
         failure.message.push('\n');
         failure.message.push_str(&sentence);
     }

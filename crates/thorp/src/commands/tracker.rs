@@ -70,7 +70,7 @@ pub async fn run(context: Context, args: TrackerArgs) -> Result {
     Ok(exit)
 }
 
-const OPENED: &str = "This group was by invitation; whoever reaches its tracker is let in from now on. \
+const OPENED: &str = "This group was by invitation; from now on every machine that can reach its tracker is let in. \
      The way back: thorp tracker --closed";
 
 /// The screen where there is a terminal for it; elsewhere what happens, or the tables

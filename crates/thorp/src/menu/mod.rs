@@ -268,7 +268,7 @@ fn shown(event: &Event) -> Option<String> {
         Event::Failed { name, failure } => {
             Some(format!("{}: {}", quoted(name), said(&failure.into())))
         }
-        Event::Waiting { name, failure } => Some(answer::waiting(name, &failure.into())),
+        Event::Waiting { name, failure } => Some(words::waited_for(name, failure)),
         Event::Note(note) => Some(printable_lines(&words::note(note))),
         Event::Hashing(hashing) => Some(answer::being_hashed(hashing)),
         Event::Resumed {

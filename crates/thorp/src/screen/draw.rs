@@ -1,7 +1,5 @@
 //! The appearance of the screen: header, the two tables, the keys.
 
-use std::fmt::Write as _;
-
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style};
@@ -45,7 +43,7 @@ impl Screen {
         let title = if self.is_asked {
             words::end_tracker(self.peers.total)
         } else {
-            self.title()
+            self.title(width)
         };
         frame.render_widget(Paragraph::new(clip(&title, width)).style(bold()), head);
         let hint_text = self.hint();
@@ -88,21 +86,27 @@ impl Screen {
         frame.render_widget(widget.block(block), area);
     }
 
-    pub(super) fn title(&self) -> String {
+    /// Returns the first line. What it says of lookups gives way where the line is short.
+    pub(super) fn title(&self, width: usize) -> String {
         let group = if self.door.open {
             "open group"
         } else {
             "closed group"
         };
         let counts = table::counts(self.peers.total, self.files.total);
-        let mut title = format!(
+        let title = format!(
             "thorp tracker  {group}  {}  {counts}",
             printable(&self.door.tracker)
         );
-        if let Some(percent) = self.spared.last_hour.percent_spared() {
-            let _ = write!(title, "  spared {percent}% of lookups this hour");
-        }
-        title
+        let Some(percent) = self.spared.last_hour.percent_spared() else {
+            return title;
+        };
+        let forms = ["% of lookups this hour", "% of lookups", "%"];
+        let mut forms = forms
+            .map(|of| format!("{title}  spared {percent}{of}"))
+            .into_iter();
+        let fitting = forms.find(|form| columns(form) <= width);
+        fitting.unwrap_or(title)
     }
 
     fn hint(&self) -> String {
@@ -172,11 +176,13 @@ fn table_of<R>(slice: &mut Slice<R>, columns: &[Column<R>], area: Rect) -> Table
     let mut rows = Vec::new();
     let mut used = 0;
     for item in &items[first..] {
-        let (row, height) = row(item);
-        used += height;
-        if used > room {
+        // Of the last row there is as much as there is room for.
+        let left = usize::from(room.saturating_sub(used));
+        if left == 0 {
             break;
         }
+        let (row, height) = self::row(item, columns, &widths, lines.min(left));
+        used += height;
         rows.push(row);
     }
     slice.settle(first, rows.len());

@@ -78,9 +78,17 @@ fn the_head_says_what_share_of_lookups_the_tracker_was_spared() {
     pages[4].rows = vec![SnapshotRow::Tracker(status)];
     screened.screen.take(pages);
     assert_eq!(
-        screened.screen.title(),
+        screened.screen.title(100),
         format!("thorp tracker  open group  192.168.198.138  2 peers, 5 files  {hour}")
     );
+    let head = "thorp tracker  open group  192.168.198.138  2 peers, 5 files";
+    for (width, end) in [
+        (90, "  spared 75% of lookups"),
+        (75, "  spared 75%"),
+        (65, ""),
+    ] {
+        assert_eq!(screened.screen.title(width), format!("{head}{end}"));
+    }
 }
 
 #[test]
@@ -351,4 +359,15 @@ fn two_peers_of_one_machine_are_told_apart_by_their_names() {
     shown.files[0].holders_total = 2;
     let text = drawn(&mut screen(shown), 80, 20);
     assert!(text.contains("oak elm"), "{text}");
+}
+
+#[test]
+fn a_row_that_is_too_high_for_the_rest_of_its_table_is_shown_in_part() {
+    let names: Vec<String> = (0..40).map(|n| format!("file-number-{n}.txt")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let shown = Shown::of(&[("10.0.0.1", &["a"], &[]), ("10.0.0.2", &names, &[])]);
+    let text = drawn(&mut screen(shown), 60, 15);
+    let (peers, _) = text.split_once("List of Files").expect("both tables");
+    assert!(peers.contains("10.0.0.2"), "{text}");
+    assert!(peers.contains("more"), "{text}");
 }

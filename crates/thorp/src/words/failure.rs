@@ -123,11 +123,32 @@ pub fn failure(failure: &Failure) -> String {
         Failure::InPart { why } => in_part(why),
         Failure::TrackerBusy => TRACKER_BUSY.into(),
         Failure::NotAllAsked => NOT_ALL_ASKED.into(),
-        Failure::Missed { name, miss } => missed(name, miss),
+        Failure::Missed { name, miss } => {
+            let (what, advice) = missed(name, miss);
+            format!("{what} {advice}").trim_end().to_owned()
+        }
         Failure::Several { failed, of, .. } => {
             format!("{failed} of {of} files could not be fetched; the reasons are above.")
         }
     }
+}
+
+/// Why a file does not come yet, and that thorp goes on by itself: so without the advice to ask
+/// again.
+pub fn waited_for(name: &str, why: &Failure) -> String {
+    let why = match why {
+        Failure::NobodyShares { .. } => format!("No peer is sharing {} now.", named(name)),
+        Failure::Missed { name, miss } => missed(name, miss).0,
+        other => {
+            let sentence = failure(other);
+            if sentence.contains(&named(name)) {
+                sentence
+            } else {
+                format!("{}: {sentence}", quoted(name))
+            }
+        }
+    };
+    format!("{why} thorp waits, and fetches it as soon as it can; Ctrl-C ends that.")
 }
 
 /// What a name is that no file has.
@@ -145,6 +166,9 @@ pub fn is_folder(name: &str, files: u64, bytes: u64) -> String {
 /// What else to type where a file is in the way.
 pub fn way_out(failure: &Failure, get: &Get) -> Option<String> {
     const REPLACE: &str = "To replace what is there: --overwrite";
+    if let Some(hint) = odd_name(failure.kind(), &get.names) {
+        return Some(hint.to_owned());
+    }
     if failure.kind() != ErrorKind::Exists || get.overwrite {
         return None;
     }
@@ -156,6 +180,23 @@ pub fn way_out(failure: &Failure, get: &Get) -> Option<String> {
         Failure::Exists | Failure::Several { .. } => Some(REPLACE.to_owned()),
         _ => None,
     }
+}
+
+/// Why no file can have the only name that was asked for, if it is taken for something else.
+pub fn odd_name(kind: ErrorKind, names: &[String]) -> Option<&'static str> {
+    let [name] = names else { return None };
+    if kind != ErrorKind::NotFound {
+        return None;
+    }
+    if name.contains("://") || name.starts_with("magnet:?") {
+        return Some(
+            "This looks like a link. thorp fetches what peers of the group share, by its name: see \
+             thorp ls",
+        );
+    }
+    name.split('/')
+        .any(|part| part == "..")
+        .then_some("No name has .. in it: a name is a path in a peer's share, as thorp ls shows it")
 }
 
 /// As the core does.
@@ -209,51 +250,70 @@ fn in_part(why: &Gap) -> String {
     }
 }
 
-fn missed(name: &str, miss: &Miss) -> String {
+/// Why a file was not fetched, and what to do about it.
+fn missed(name: &str, miss: &Miss) -> (String, &'static str) {
     let name = named(name);
     match miss {
         Miss::StillHashing { by } => {
             let by = by.as_ref().map(called).unwrap_or_default();
-            format!("{name} is still being hashed by {by}. Try again in a while.")
+            (
+                format!("{name} is still being hashed by {by}."),
+                "Try again in a while.",
+            )
         }
-        Miss::Busy => format!("Whoever shares {name} has too much to do. Try again in a while."),
-        Miss::Unreadable => format!(
-            "Whoever shares {name} cannot read it. Ask its owner to check the file's permissions."
+        Miss::Busy => (
+            format!("Every peer that shares {name} has too much to do."),
+            "Try again in a while.",
         ),
-        Miss::TooLarge => {
-            format!("{name} is too large for whoever shares it to send. Upgrade the older program.")
-        }
-        Miss::Unreachable { why } => format!(
-            "Nobody who shares {name} can be reached: {}. Check that their machines are on and \
-             no firewall is between.",
-            one_line(why)
+        Miss::Unreadable => (
+            format!("The peer that shares {name} cannot read it."),
+            "Ask its owner to check the file's permissions.",
         ),
-        Miss::Silent { by } => format!(
-            "{} shares {name} but did not answer. Try again later.",
-            called(by)
+        Miss::TooLarge => (
+            format!("{name} is too large for the older program of the peer that shares it."),
+            "Upgrade thorp there.",
         ),
-        Miss::Mismatch { by } => format!(
-            "What {} sent is not the {name} it lists, and nobody else has it. \
-             Try again when somebody else shares it.",
-            called(by)
+        Miss::Unreachable { why } => (
+            format!(
+                "No peer that shares {name} can be reached: {}.",
+                one_line(why)
+            ),
+            "Check that their machines are on and no firewall is between.",
         ),
-        Miss::Changed { at } => format!(
-            "{name} has changed at {} while it was fetched. Run it again for the new one.",
-            called(at)
+        Miss::Silent { by } => (
+            format!("{} shares {name} but did not answer.", called(by)),
+            "Try again later.",
         ),
-        Miss::Restless { at } => format!(
-            "{name} is being written at {} all the time: it did not hold still while it was \
-             fetched. Try again when that has ended.",
-            called(at)
+        Miss::Mismatch { by } => (
+            format!(
+                "What {} sent is not the {name} it lists, and no other peer has it.",
+                called(by)
+            ),
+            "Try again when another peer shares it.",
         ),
-        Miss::Unfinished { why, there, of } => format!(
-            "No peer is left to send the rest of {name} ({}). What has arrived ({} of {}) is kept: \
-             ask for it again when a peer shares it.",
-            one_line(why),
-            size(*there),
-            size(*of)
+        Miss::Changed { at } => (
+            format!("{name} has changed at {} while it was fetched.", called(at)),
+            "Run it again for the new one.",
         ),
-        Miss::Unfit { why } => format!("{name} cannot be fetched: {}.", one_line(why)),
+        Miss::Restless { at } => (
+            format!(
+                "{name} is being written at {} all the time: it did not hold still while it was \
+                 fetched.",
+                called(at)
+            ),
+            "Try again when that has ended.",
+        ),
+        Miss::Unfinished { why, there, of } => (
+            format!(
+                "No peer is left to send the rest of {name} ({}). What has arrived ({} of {}) is \
+                 kept.",
+                one_line(why),
+                size(*there),
+                size(*of)
+            ),
+            "Ask for it again when a peer shares it.",
+        ),
+        Miss::Unfit { why } => (format!("{name} cannot be fetched: {}.", one_line(why)), ""),
     }
 }
 

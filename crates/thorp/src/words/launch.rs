@@ -16,6 +16,7 @@ use thorp_node::state::StateError;
 
 use super::failure::{changed_ca, disk_failed};
 use super::{REMOVED, escaped, failure, trouble};
+use crate::quoting::for_shell;
 
 /// Why a node cannot be started or asked, in a sentence.
 pub fn launch(error: &LaunchError) -> String {
@@ -138,7 +139,13 @@ fn identity(error: &IdentityError) -> String {
 
 fn state(error: &StateError) -> String {
     let advice = match error {
-        StateError::InUse { .. } => "; stop it first, or choose another with --state",
+        StateError::InUse { path, .. } => {
+            let path = for_shell(&path.display().to_string());
+            return format!(
+                "{error}: end that one first (thorp stop --state {path}), or choose another \
+                 directory with --state"
+            );
+        }
         StateError::Newer { .. } => {
             ": use the newer program, or choose another directory with --state"
         }

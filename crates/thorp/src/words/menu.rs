@@ -28,7 +28,7 @@ pub fn menu_help(has_tracker: bool) -> String {
     format!(
         "  1, get NAME        request a file; its name is asked for if you leave it out\n  \
            2, leave, q        say goodbye and end{invite}\n  \
-           Ctrl-C             from a question back to the menu; while a file comes, end that\n\
+           Ctrl-C             back to the menu from a question; ends a fetch\n\
          In another terminal on this machine, as this peer goes on:\n  \
            thorp ls           what there is\n  \
            thorp find '*.pdf' which files match\n  \

@@ -32,8 +32,9 @@ use thorp_node::api::Member;
 use thorp_node::printable::printable;
 
 use crate::fit::middle;
+use crate::quoting::for_shell;
 
-pub use failure::{failure, is_folder, trouble, way_out};
+pub use failure::{failure, is_folder, odd_name, trouble, waited_for, way_out};
 pub use launch::{invite, launch};
 pub use left_out::why_left_out;
 pub use menu::{
@@ -65,6 +66,11 @@ pub fn member_of(
     format!("This machine is a member of the group {ca}{called}{tracker}{ends}.")
 }
 
+/// The group has removed this machine.
+pub fn no_member_of(ca: &str) -> String {
+    format!("This machine is not a member of the group {ca} any more: {REMOVED}")
+}
+
 /// An invite that is an argument.
 pub const INVITE_TYPED: &str = "an invite is a secret, and what is typed in a command can be read \
 in the list of processes and in the shell's history, so it was not used. Type `thorp join` and \
@@ -74,6 +80,24 @@ with - for standard input. If others use this machine, make a new one: `thorp in
 /// Files came in the order of their bytes, though another one was asked for.
 pub const TOO_MANY_TO_SORT: &str = "there are too many files to put them in that order: list a \
 folder (thorp ls FOLDER), or fewer by a pattern (thorp find), or sort the rows of --json";
+
+/// No file matches a pattern.
+pub fn nothing_matches(pattern: &str) -> String {
+    let shown = named(pattern);
+    if pattern.contains(['*', '?', '[', '{']) {
+        return format!(
+            "Nothing matches {shown}. Small and large letters differ, and a pattern with a / is \
+             matched against whole paths. See what there is: thorp ls"
+        );
+    }
+    // A pattern without a star is a name.
+    let folder = for_shell(&format!("{}/", pattern.trim_end_matches('/')));
+    let part = for_shell(&format!("*{pattern}*"));
+    format!(
+        "No file is called {shown}. Names that contain it: thorp find {part}; a folder: thorp ls \
+         {folder}"
+    )
+}
 
 /// A member as a user knows it: `oak (192.168.1.5)`.
 pub fn called(member: &Member) -> String {

@@ -21,9 +21,11 @@ pub fn note(note: &Note) -> String {
         Note::WaitsToJoin => "Many machines join this group now. This one waits for its turn, and \
              goes on by itself."
             .into(),
-        Note::OpenGroup => "This group is open: whoever knows the tracker's address is let in. \
-             Removing a member keeps nobody out, for it can join again with another key."
-            .into(),
+        Note::OpenGroup => {
+            "This group is open: every machine that can reach the tracker is let in. \
+             A machine that is removed can join again with another key."
+                .into()
+        }
         Note::HiddenLeftOut { files } => format!(
             "{} left out: hidden, or such that programs act on them by themselves. One comes by its \
              whole path, all with --hidden.",

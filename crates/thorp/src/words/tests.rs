@@ -140,7 +140,7 @@ fn failures() -> Vec<(Failure, &'static str)> {
                 name,
                 miss: Miss::Busy,
             },
-            "Whoever shares f has too much to do. Try again in a while.",
+            "Every peer that shares f has too much to do. Try again in a while.",
         ),
         (
             Failure::Several {
@@ -426,15 +426,15 @@ fn a_file_that_does_not_come_is_named_with_who_and_what_to_do() {
         ),
         (
             Miss::Unreadable,
-            "Whoever shares f cannot read it. Ask its owner to check the file's permissions.",
+            "The peer that shares f cannot read it. Ask its owner to check the file's permissions.",
         ),
         (
             Miss::TooLarge,
-            "f is too large for whoever shares it to send. Upgrade the older program.",
+            "f is too large for the older program of the peer that shares it. Upgrade thorp there.",
         ),
         (
             Miss::Unreachable { why: why() },
-            "Nobody who shares f can be reached: it is off. Check that their machines are on and \
+            "No peer that shares f can be reached: it is off. Check that their machines are on and \
              no firewall is between.",
         ),
         (
@@ -443,8 +443,8 @@ fn a_file_that_does_not_come_is_named_with_who_and_what_to_do() {
         ),
         (
             Miss::Mismatch { by: oak() },
-            "What oak (192.168.198.138) sent is not the f it lists, and nobody else has it. \
-             Try again when somebody else shares it.",
+            "What oak (192.168.198.138) sent is not the f it lists, and no other peer has it. \
+             Try again when another peer shares it.",
         ),
         (
             Miss::Changed { at: oak() },
@@ -463,7 +463,7 @@ fn a_file_that_does_not_come_is_named_with_who_and_what_to_do() {
                 of: 2048,
             },
             "No peer is left to send the rest of f (it is off). What has arrived (1.0 KiB of 2.0 KiB) \
-             is kept: ask for it again when a peer shares it.",
+             is kept. Ask for it again when a peer shares it.",
         ),
         (
             Miss::Unfit { why: why() },
@@ -731,7 +731,8 @@ fn what_keeps_a_node_from_starting_comes_with_what_to_type() {
                 by: Some(7),
             }
             .into(),
-            "state directory /s is in use by process 7; stop it first, or choose another with --state",
+            "state directory /s is in use by process 7: end that one first (thorp stop --state /s), or \
+             choose another directory with --state",
         ),
         (
             StateError::Foreign {
@@ -912,4 +913,60 @@ fn where_a_name_is_taken_only_what_can_be_done_is_advised() {
     }
     assert_eq!(way_out(&folder, &get(&["a"])), None);
     assert_eq!(way_out(&Failure::PeerStopping, &get(&["a"])), None);
+}
+
+#[test]
+fn a_file_that_is_waited_for_comes_without_the_advice_to_ask_again() {
+    let unfinished = Failure::Missed {
+        name: "f".into(),
+        miss: Miss::Unfinished {
+            why: "it is off".into(),
+            there: 1024,
+            of: 2048,
+        },
+    };
+    assert_eq!(
+        waited_for("f", &unfinished),
+        "No peer is left to send the rest of f (it is off). What has arrived (1.0 KiB of 2.0 KiB) \
+         is kept. thorp waits, and fetches it as soon as it can; Ctrl-C ends that."
+    );
+    assert_eq!(
+        waited_for("f", &nobody()),
+        "No peer is sharing f now. thorp waits, and fetches it as soon as it can; Ctrl-C ends that."
+    );
+    let tracker = Failure::NoTracker {
+        inquiry: Inquiry::Beyond,
+        trouble: None,
+    };
+    let said = waited_for("a.txt", &tracker);
+    assert!(
+        said.starts_with(&format!("a.txt: {NOBODY_BEYOND}")),
+        "{said}"
+    );
+}
+
+#[test]
+fn what_cannot_be_the_name_of_a_file_is_said_where_no_peer_shares_it() {
+    let hint = |name: &str| odd_name(ErrorKind::NotFound, &[name.to_owned()]);
+    for link in ["https://a.org/b.zip", "magnet:?xt=urn:btih:abc"] {
+        assert!(
+            hint(link).is_some_and(|hint| hint.contains("a link")),
+            "{link}"
+        );
+    }
+    assert!(hint("../x").is_some_and(|hint| hint.contains("..")));
+    for name in ["a..b", "x/y.txt", "magnet.txt"] {
+        assert_eq!(hint(name), None, "{name}");
+    }
+    assert_eq!(odd_name(ErrorKind::Network, &["../x".into()]), None);
+}
+
+#[test]
+fn a_search_without_a_match_says_what_else_to_try() {
+    let said = nothing_matches("my photos");
+    assert!(said.contains("thorp find '*my photos*'"), "{said}");
+    assert!(said.contains("thorp ls 'my photos/'"), "{said}");
+    let said = nothing_matches("*.PDF");
+    assert!(said.starts_with("Nothing matches *.PDF."), "{said}");
+    assert!(said.contains("letters differ"), "{said}");
 }

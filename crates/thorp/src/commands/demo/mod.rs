@@ -110,9 +110,9 @@ async fn settle(village: &mut Village, teller: &mut Teller<impl io::Write>) -> P
     );
     teller.tell(scene)?;
 
-    let mut scene = Scene::new("Peer 1 asks for 3.txt. It knows nobody yet.");
+    let mut scene = Scene::new("Peer 1 asks for 3.txt. It has no neighbours yet.");
     scene.got(village.get(PEER_1, "3.txt").await?);
-    scene.adds("Who fetches from somebody becomes a neighbour: from now on they tell each other what they have.");
+    scene.adds("A peer that fetches from another becomes its neighbour: from now on they tell each other what they have.");
     scene.tables(
         village
             .until_tables(&[
@@ -177,7 +177,7 @@ async fn fetch(village: &mut Village, teller: &mut Teller<impl io::Write>) -> Pl
     scene.got(village.get(PEER_2, "3.txt").await?);
     teller.tell(scene)?;
 
-    let mut scene = Scene::new("Peer 2 asks for 7.txt, a name that nobody has.");
+    let mut scene = Scene::new("Peer 2 asks for 7.txt, a name that no peer has.");
     scene.got(village.get(PEER_2, "7.txt").await?);
     teller.tell(scene)
 }
@@ -188,7 +188,7 @@ async fn part(village: &mut Village, teller: &mut Teller<impl io::Write>) -> Pla
     village.leave(PEER_1).await?;
     village.until_gone(PEER_1, &[PEER_2, PEER_3]).await?;
     let mut scene = Scene::new("Peer 1 leaves, and says goodbye.");
-    scene.adds(&format!("{} later nobody lists it any more.", since(gone)));
+    scene.adds(&format!("{} later it is on no list any more.", since(gone)));
     teller.tell(scene)?;
 
     let gone = Instant::now();
@@ -212,7 +212,7 @@ async fn part(village: &mut Village, teller: &mut Teller<impl io::Write>) -> Pla
 
     let back = Instant::now();
     village.peer(PEER_2)?.thaw();
-    let mut scene = Scene::new("Peer 2 is awake again. Nobody types anything.");
+    let mut scene = Scene::new("Peer 2 is awake again. Nothing is typed anywhere.");
     scene.tables(village.until_back(PEER_2, 4).await?);
     scene.adds(&format!(
         "{} later it is there, with its files.",

@@ -223,7 +223,7 @@ fn who_was_asked(fetched: &Fetched) -> String {
     let answer = &fetched.answer;
     match (answer.source, &answer.via) {
         (AnswerSource::Memory, _) => {
-            format!("Nobody was asked: it knew from {from} itself what it has.")
+            format!("No peer was asked: it knew from {from} itself what it has.")
         }
         (AnswerSource::Neighbour, Some(via)) => format!(
             "It asked its neighbours, and {} knew: {from} has it. The tracker was not asked.",
@@ -250,7 +250,7 @@ mod tests {
         let expected = "
  7. Peer 1 asks for 2.txt.
     > 2.txt  1.2 KiB  from neighbour oak (192.168.198.138), 1.8 ms, tracker not asked
-    Nobody was asked: it knew from oak (192.168.198.138) itself what it has.";
+    No peer was asked: it knew from oak (192.168.198.138) itself what it has.";
         assert_eq!(paragraph(&scene, None), expected);
         let narrow = paragraph(&scene, Some(40));
         let quote =

@@ -109,7 +109,7 @@ impl Village {
             std::fs::create_dir(&at)?;
             names.iter().try_for_each(|file| {
                 let text = match &**file {
-                    "client" => "Everybody has the same.\n".to_owned(),
+                    "client" => "Every peer has the same.\n".to_owned(),
                     file => format!("This is {file}.\n"),
                 };
                 std::fs::write(at.join(file), text)
