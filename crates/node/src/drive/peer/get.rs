@@ -22,7 +22,7 @@ use thorp_files::room::DiskRoom;
 use thorp_files::share::Share;
 use thorp_files::store::{Replace, Store};
 use thorp_wire::frame::Holder;
-use thorp_wire::printable;
+use thorp_wire::{Name, printable};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Interval, MissedTickBehavior, interval};
@@ -100,6 +100,7 @@ pub(super) async fn run(peer: &Peer, get: Get, events: &Events) -> Result<Done, 
         tasks: JoinSet::new(),
         progress: Progress::default(),
         over: ByteCount::default(),
+        left: BTreeMap::new(),
         pace: Pace::default(),
         silence: Silence::new(since),
         ticks: None,
@@ -178,8 +179,10 @@ struct Job<'a> {
     running: BTreeMap<FetchId, Running>,
     tasks: JoinSet<()>,
     progress: Progress,
-    /// Files that have arrived, and what there is of those that are missed.
+    /// Files that have arrived.
     over: ByteCount,
+    /// How many bytes are here of large files that were given up, until they are begun again.
+    left: BTreeMap<Name, u64>,
     pace: Pace,
     silence: Silence,
     /// Once all is planned.
@@ -187,6 +190,7 @@ struct Job<'a> {
 }
 
 struct Running {
+    name: Name,
     orders: mpsc::UnboundedSender<Order>,
     meter: Arc<Meter>,
 }
@@ -277,9 +281,7 @@ impl Job<'_> {
                 self.tell(Event::Waiting { name, failure }).await;
             }
             // What there is of it is taken up when it is begun again.
-            News::Postponed(fetch) => {
-                self.running.remove(&fetch);
-            }
+            News::Postponed(fetch) => self.lost(fetch),
             News::Lost { fetch, over } => {
                 self.lost(fetch);
                 self.progress.files = over;
@@ -297,6 +299,7 @@ impl Job<'_> {
                     self.running.remove(&fetch);
                 }
                 self.progress.files = over;
+                self.left.remove(&item.listed);
                 self.over.there += item.content.length;
                 self.over.received += received;
                 let fetched = self.fetched(&item, &sources, received, &answer, is_local);
@@ -325,11 +328,19 @@ impl Job<'_> {
     fn begin(&mut self, fetch: FetchId, item: Item, writing: Writing) {
         let (orders, to_do) = mpsc::unbounded_channel();
         let meter = Arc::new(Meter::default());
+        let name = item.listed.clone();
         let delivery = Delivery::new(self.terms.clone(), item);
         let (peer, metered) = (self.peer.clone(), Arc::clone(&meter));
         self.tasks
             .spawn(large::fetch(peer, fetch, delivery, writing, metered, to_do));
-        self.running.insert(fetch, Running { orders, meter });
+        // Its meter counts what is here of it.
+        self.left.remove(&name);
+        let running = Running {
+            name,
+            orders,
+            meter,
+        };
+        self.running.insert(fetch, running);
     }
 
     fn order(&self, fetch: FetchId, order: Order) {
@@ -342,7 +353,10 @@ impl Job<'_> {
     /// A file is missed. What there is of it stays for the next time.
     fn lost(&mut self, fetch: FetchId) {
         if let Some(running) = self.running.remove(&fetch) {
-            self.over.there += running.meter.bytes();
+            let here = running.meter.bytes();
+            if here > 0 {
+                self.left.insert(running.name, here);
+            }
             self.over.received += running.meter.received();
         }
     }
@@ -415,7 +429,7 @@ impl Job<'_> {
         let coming: u64 = meters().map(|meter| meter.received()).sum();
         let sources = meters().map(|meter| meter.sources()).sum();
         let busy = meters().map(|meter| meter.busy()).sum();
-        let bytes = self.over.there + under_way;
+        let bytes = self.over.there + self.left.values().sum::<u64>() + under_way;
         let (now, received) = (Instant::now(), self.over.received + coming);
         self.pace.see(now, received);
         self.silence.see(now, received);
