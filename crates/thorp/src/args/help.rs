@@ -6,11 +6,12 @@ use thorp_node::config::Key;
 pub fn explanation() -> String {
     let settings = Key::all().iter().map(|key| {
         format!(
-            "\n  {:21}  {:27}  {} [default: {}]",
+            "\n  {:24}  {} [default: {}]\n  {:24}  {}",
             key.name,
-            key.variable(),
             key.allowed(),
-            key.default
+            key.default,
+            "",
+            key.variable(),
         )
     });
     let settings: String = settings.collect();
@@ -24,10 +25,10 @@ Examples:
   thorp share ~/papers              share a folder; shows what to type elsewhere
   thorp share --tracker 10.0.0.7    share this folder in the group of that tracker
   thorp get 2.txt                   fetch a file by its name
-  thorp find '*.pdf'                who has what";
+  thorp find '*.pdf'                find files, and the peers that have them";
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 done, 1 other, 2 usage, 3 nobody shares it, 4 exists already,
+Exit codes: 0 done, 1 other, 2 usage, 3 no peer shares it, 4 exists already,
 5 ambiguous, 6 network or tracker unreachable, 7 interrupted or unfinished,
 8 verification failed, 9 not a member.";
 
@@ -90,9 +91,9 @@ Examples:
 
 pub const LS_EXAMPLES: &str = "\
 Examples:
-  thorp ls                    everybody's files
-  thorp ls oak                one peer's
-  thorp ls slides/            those in a folder
+  thorp ls                    the files of all peers
+  thorp ls oak                the files of one peer
+  thorp ls slides/            the files in a folder
   thorp ls --sort time        the newest first";
 
 pub const CLEAN_EXAMPLES: &str = "\

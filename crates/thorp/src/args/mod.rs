@@ -37,7 +37,7 @@ pub use verbs::{
     LsArgs, RemoveArgs, ShareArgs, StatusArgs, TrackerArgs, Visiting,
 };
 
-/// Any file in the village, by its name, from whoever has it.
+/// Share directories among your machines, and fetch any file in them by its name.
 #[derive(Debug, Parser)]
 #[command(
     name = "thorp",
@@ -77,7 +77,7 @@ pub struct Global {
     #[arg(long, global = true, env = "THORP_JSON", value_parser = FalseyValueParser::new())]
     pub json: bool,
 
-    /// Only data and errors, no talk
+    /// Print only data and errors, no remarks
     #[arg(long, short, global = true, env = "THORP_QUIET", value_parser = FalseyValueParser::new())]
     pub quiet: bool,
 
@@ -122,7 +122,7 @@ pub enum Verb {
     Stop,
     Clean(CleanArgs),
     Leave(LeaveArgs),
-    /// Play a whole village on loopback, told step by step
+    /// Show on this machine, step by step, how a group of peers works
     Demo,
     Completions(CompletionsArgs),
 }

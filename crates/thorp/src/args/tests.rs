@@ -77,11 +77,15 @@ fn a_verbs_help_names_the_flags_of_all_verbs_and_explains_its_own() {
 fn every_setting_is_explained() {
     let explanation = explanation();
     for key in Key::all() {
-        let line = explanation.lines().find(|line| line.contains(key.name));
-        let line = line.expect(key.name);
-        for said in [key.variable(), key.allowed(), key.default.to_owned()] {
+        let mut lines = explanation
+            .lines()
+            .skip_while(|line| !line.contains(key.name));
+        let (line, next) = (lines.next().expect(key.name), lines.next().expect(key.name));
+        for said in [key.allowed(), key.default.to_owned()] {
             assert!(line.contains(&said), "{line}");
         }
+        assert_eq!(next.trim(), key.variable());
+        assert!(line.len() <= 80 && next.len() <= 80, "{line}\n{next}");
     }
 }
 

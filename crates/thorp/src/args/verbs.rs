@@ -29,7 +29,7 @@ pub struct ShareArgs {
     #[arg(default_value = ".", value_name = "DIR", hide_default_value = false)]
     pub dir: PathBuf,
 
-    /// Join the open group of this tracker; asks for the address when left out
+    /// Join the open group of this tracker; without an address, asks for it
     #[arg(long, value_name = "ADDR[:PORT]", num_args = 0..=1, default_missing_value = "", env = "THORP_TRACKER")]
     pub tracker: Option<WhichTracker>,
 
@@ -45,7 +45,7 @@ pub struct ShareArgs {
     #[arg(long, value_name = "ADDR:PORT", env = "THORP_LISTEN")]
     pub listen: Option<ListenAddress>,
 
-    /// Where others reach it behind port forwarding; several may be given
+    /// Where other machines reach it if it is behind port forwarding; several may be given
     #[arg(
         long,
         value_name = "ADDR[:PORT]",
@@ -79,7 +79,7 @@ pub struct TrackerArgs {
     #[arg(long, value_name = "ADDR:PORT", env = "THORP_LISTEN")]
     pub listen: Option<ListenAddress>,
 
-    /// Where others reach it behind port forwarding; several may be given
+    /// Where other machines reach it if it is behind port forwarding; several may be given
     #[arg(
         long,
         value_name = "ADDR[:PORT]",
@@ -102,11 +102,11 @@ pub struct TrackerArgs {
     #[arg(long, env = "THORP_DETACH", value_parser = FalseyValueParser::new())]
     pub detach: bool,
 
-    /// Let in whoever knows the address, without an invite, from now on
+    /// From now on let in every machine that can reach this tracker, without an invite
     #[arg(long, env = "THORP_OPEN", value_parser = FalseyValueParser::new())]
     pub open: bool,
 
-    /// Let in only who is invited, from now on; members stay
+    /// From now on let in only machines with an invite; members stay
     #[arg(long, env = "THORP_CLOSED", value_parser = FalseyValueParser::new())]
     pub closed: bool,
 
@@ -126,7 +126,7 @@ pub struct TrackerArgs {
 /// Make an invite for another machine
 ///
 /// Runs where the group's CA is: on the tracker's machine. The invite goes to
-/// standard output; whoever has it can join, so hand it over as you would a key.
+/// standard output. A machine that has it can join, so hand it over as you would a key.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = INVITE_EXAMPLES)]
 pub struct InviteArgs {
@@ -142,8 +142,8 @@ pub struct InviteArgs {
 
 /// Join a group with an invite
 ///
-/// The invite is asked for, or read from FILE or standard input (-); it is never
-/// an argument, for arguments are in the process list.
+/// The invite is asked for, or read from FILE or standard input (-). It is never
+/// an argument, because other users of a machine can read arguments.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = JOIN_EXAMPLES)]
 pub struct JoinArgs {
@@ -247,11 +247,11 @@ pub struct GetArgs {
     pub visiting: Visiting,
 }
 
-/// List the files that match a pattern, wherever they are
+/// Find files by a pattern, whichever peer has them
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = FIND_EXAMPLES)]
 pub struct FindArgs {
-    /// A glob: on the full path, or without / on the base name
+    /// A glob: for the whole path if it has a /, otherwise for the last part of it
     #[arg(add = ArgValueCompleter::new(completing::files))]
     pub pattern: String,
 
@@ -268,8 +268,8 @@ pub struct FindArgs {
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = LS_EXAMPLES)]
 pub struct LsArgs {
-    /// A peer: a name, an address or the start of an id; or a folder, which a / at
-    /// the end makes certain
+    /// A peer: a name, an address or the start of an id; or a folder. What ends in /
+    /// is always a folder
     #[arg(value_name = "PEER|FOLDER", add = ArgValueCompleter::new(completing::peers_and_folders))]
     pub whose: Option<String>,
 
@@ -306,7 +306,7 @@ pub struct Visiting {
     pub tracker: Option<NetAddress>,
 }
 
-/// Say how this peer is: share, tracker, lookups so far
+/// Show how this peer or tracker is: what it shares, its group, its lookups so far
 #[derive(Clone, Copy, Debug, Default, clap::Args)]
 pub struct StatusArgs {
     /// List what of the directory is not shared, and why
