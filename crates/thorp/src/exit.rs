@@ -58,7 +58,7 @@ impl From<&api::Failure> for Complaint {
     fn from(failure: &api::Failure) -> Self {
         Self {
             kind: failure.kind(),
-            message: words::failure(failure),
+            message: words::plain(&words::failure(failure)),
         }
     }
 }
@@ -73,7 +73,7 @@ impl From<LaunchError> for Complaint {
     fn from(error: LaunchError) -> Self {
         Self {
             kind: error.kind(),
-            message: words::launch(&error),
+            message: words::plain(&words::launch(&error)),
         }
     }
 }
@@ -91,7 +91,7 @@ pub type Result<T = Exit> = std::result::Result<T, Complaint>;
 pub fn failure(kind: ErrorKind, message: impl Into<String>) -> Complaint {
     Complaint {
         kind,
-        message: message.into(),
+        message: words::plain(&message.into()),
     }
 }
 

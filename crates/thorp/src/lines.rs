@@ -57,8 +57,9 @@ impl<O: Write, T: Write> Streams<O, T> {
                 if !self.is_lossy {
                     self.is_lossy = true;
                     self.say(&format!(
-                        "thorp: standard output cannot be written ({error}): lines are lost until \
-                         it can be; this node goes on"
+                        "thorp: standard output cannot be written ({}): lines are lost until \
+                         it can be; this node goes on",
+                        words::plain(&error.to_string())
                     ));
                 }
                 Flow::Open

@@ -4,7 +4,7 @@ use thorp_node::api::{
     Doubt, ErrorKind, Failure, Gap, Get, Inquiry, MemberRole, Miss, NoRoom, Obstacle, Trouble,
 };
 
-use super::{NOBODY, REMOVED, SAME_NAME, called, escaped, named, one_line};
+use super::{NOBODY, REMOVED, SAME_NAME, called, escaped, named, one_line, plain};
 use crate::quoting::{for_shell, quoted};
 use crate::units::{count, size};
 
@@ -84,7 +84,10 @@ pub fn failure(failure: &Failure) -> String {
             ..
         } => no_room(&escaped(path), room),
         Failure::Unstorable { path, obstacle, .. } => unstorable(&escaped(path), obstacle),
-        Failure::NoTracker { inquiry, trouble } => no_tracker(*inquiry, trouble.as_ref()),
+        Failure::NoTracker { inquiry, trouble } => {
+            let (what, advice) = no_tracker(*inquiry, trouble.as_ref());
+            format!("{what} {advice}").trim_end().to_owned()
+        }
         Failure::NotAnswering {
             process,
             is_suspended,
@@ -139,6 +142,13 @@ pub fn waited_for(name: &str, why: &Failure) -> String {
     let why = match why {
         Failure::NobodyShares { .. } => format!("No peer is sharing {} now.", named(name)),
         Failure::Missed { name, miss } => missed(name, miss).0,
+        Failure::NoTracker { inquiry, trouble } => {
+            format!(
+                "{}: {}",
+                quoted(name),
+                no_tracker(*inquiry, trouble.as_ref()).0
+            )
+        }
         other => {
             let sentence = failure(other);
             if sentence.contains(&named(name)) {
@@ -325,7 +335,7 @@ pub fn trouble(trouble: &Trouble) -> String {
             pinned,
             shown,
         } => format!("{address} is not trusted: {}", changed_ca(pinned, shown)),
-        other => one_line(&other.to_string()),
+        other => plain(&one_line(&other.to_string())),
     }
 }
 
@@ -439,7 +449,8 @@ fn no_room(path: &str, room: &NoRoom) -> String {
     )
 }
 
-fn no_tracker(inquiry: Inquiry, why: Option<&Trouble>) -> String {
+/// Why the tracker was not asked, and what to do about it.
+fn no_tracker(inquiry: Inquiry, why: Option<&Trouble>) -> (String, &'static str) {
     const CHECK: &str = "Check that the tracker runs, and the network, and try again.";
     let asked = match inquiry {
         Inquiry::Beyond => "No neighbour knows this file, and the tracker cannot be asked",
@@ -447,12 +458,12 @@ fn no_tracker(inquiry: Inquiry, why: Option<&Trouble>) -> String {
         Inquiry::Group => "The tracker cannot be asked",
     };
     match why {
-        None => format!("{asked}. {CHECK}"),
+        None => (format!("{asked}."), CHECK),
         Some(why) if why.kind() == ErrorKind::Network => {
-            format!("{asked}: {}. {CHECK}", trouble(why))
+            (format!("{asked}: {}.", trouble(why)), CHECK)
         }
         // It says what to do itself.
-        Some(why) => format!("{asked}: {}.", trouble(why)),
+        Some(why) => (format!("{asked}: {}.", trouble(why)), ""),
     }
 }
 

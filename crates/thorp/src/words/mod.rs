@@ -81,6 +81,27 @@ with - for standard input. If others use this machine, make a new one: `thorp in
 pub const TOO_MANY_TO_SORT: &str = "there are too many files to put them in that order: list a \
 folder (thorp ls FOLDER), or fewer by a pattern (thorp find), or sort the rows of --json";
 
+/// Leaves out the numbers of the system's errors, whose words say the same:
+/// `Connection refused (os error 111)`.
+pub fn plain(sentence: &str) -> String {
+    const NUMBER: &str = " (os error ";
+    let mut plain = String::with_capacity(sentence.len());
+    let mut rest = sentence;
+    while let Some((before, after)) = rest.split_once(NUMBER) {
+        let digits = after.bytes().take_while(u8::is_ascii_digit).count();
+        plain.push_str(before);
+        rest = match after.as_bytes().get(digits) {
+            Some(b')') if digits > 0 => &after[digits + 1..],
+            _ => {
+                plain.push_str(NUMBER);
+                after
+            }
+        };
+    }
+    plain.push_str(rest);
+    plain
+}
+
 /// No file matches a pattern.
 pub fn nothing_matches(pattern: &str) -> String {
     let shown = named(pattern);

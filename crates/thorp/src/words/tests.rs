@@ -970,3 +970,20 @@ fn a_search_without_a_match_says_what_else_to_try() {
     assert!(said.starts_with("Nothing matches *.PDF."), "{said}");
     assert!(said.contains("letters differ"), "{said}");
 }
+
+#[test]
+fn numbers_of_the_systems_errors_are_left_out() {
+    for (said, shown) in [
+        ("Connection refused (os error 111)", "Connection refused"),
+        ("a (os error 2), b (os error 13): c", "a, b: c"),
+        (
+            "f (os error x) (os error ) (os error 7",
+            "f (os error x) (os error ) (os error 7",
+        ),
+        ("none", "none"),
+    ] {
+        assert_eq!(plain(said), shown);
+    }
+    let error = crate::exit::failure(ErrorKind::Other, "x (os error 5)");
+    assert_eq!(error.message, "x");
+}

@@ -5,10 +5,14 @@ use std::path::Path;
 use thorp_node::api::Warning;
 use thorp_node::share;
 
-use super::{called, escaped, named, trouble};
+use super::{called, escaped, named, plain, trouble};
 
 /// A warning in a sentence.
 pub fn warning(warning: &Warning) -> String {
+    plain(&sentence(warning))
+}
+
+fn sentence(warning: &Warning) -> String {
     match warning {
         Warning::Tracker(why) => trouble(why),
         Warning::CalledOtherwise { called, wanted } => format!(
