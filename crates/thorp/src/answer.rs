@@ -8,7 +8,7 @@
 use std::fmt::Write as _;
 use std::io::Write;
 
-use thorp_node::api::{AnswerSource, ErrorKind, Event, Fetched, FileRow, Get, Hashing, Note};
+use thorp_node::api::{AnswerSource, Done, ErrorKind, Event, Fetched, FileRow, Get, Hashing, Note};
 
 use crate::exit::{Complaint, Exit, Result, failure};
 use crate::listing::{self, RowTable};
@@ -251,28 +251,7 @@ impl<O: Write, T: Write> Renderer<O, T> {
             }
             // Programs ask for these, on the socket.
             Event::Page(_) | Event::Changes { .. } | Event::StartAgain { .. } => {}
-            Event::Done(done) => {
-                self.bar.finish();
-                if let Some(text) = self.listing.finish() {
-                    self.data(&text)?;
-                }
-                if self.has_files && done.count > 1 && !self.style.quiet {
-                    let files = units::count(done.count, "file");
-                    self.say(&format!("{files}, {}", units::size(done.bytes)));
-                }
-                if let Some(text) = summary
-                    && !self.style.quiet
-                {
-                    self.say(&text);
-                }
-                self.say_where();
-                if let Some(text) = self.style.nothing.take()
-                    && done.count == 0
-                    && !self.style.quiet
-                {
-                    self.say(&text);
-                }
-            }
+            Event::Done(done) => self.end(done, summary)?,
             Event::Error(failure) => {
                 self.bar.finish();
                 if let Some(text) = self.listing.finish() {
@@ -288,6 +267,31 @@ impl<O: Write, T: Write> Renderer<O, T> {
                     }
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// The answer has ended well.
+    fn end(&mut self, done: &Done, summary: Option<String>) -> Result<()> {
+        self.bar.finish();
+        if let Some(text) = self.listing.finish() {
+            self.data(&text)?;
+        }
+        if self.has_files && done.count > 1 && !self.style.quiet {
+            let files = units::count(done.count, "file");
+            self.say(&format!("{files}, {}", units::size(done.bytes)));
+        }
+        if let Some(text) = summary
+            && !self.style.quiet
+        {
+            self.say(&text);
+        }
+        self.say_where();
+        if let Some(text) = self.style.nothing.take()
+            && done.count == 0
+            && !self.style.quiet
+        {
+            self.say(&text);
         }
         Ok(())
     }

@@ -420,10 +420,15 @@ fn unstorable(path: &str, obstacle: &Obstacle) -> String {
 /// A file outside the share cannot be read or written.
 pub(super) fn disk_failed(action: &str, path: &str, obstacle: &Obstacle) -> String {
     let why = match obstacle {
-        Obstacle::Denied => "there is no permission: check those of its directory",
+        Obstacle::Denied => {
+            "permission is denied: check the permissions of it and of its directory"
+        }
         Obstacle::ReadOnly => "the file system is read-only: choose another directory",
         Obstacle::Full => "the disk is full: make room and try again",
-        Obstacle::NoDirectory => "it, or its directory, is not there: create it or name another",
+        Obstacle::NoDirectory if matches!(action, "open" | "read") => {
+            "it is not there: name another"
+        }
+        Obstacle::NoDirectory => "its directory is not there: create that, or name another",
         Obstacle::NameTooLong => "this file system has no names that long: choose a shorter one",
         Obstacle::Other(why) => {
             return format!("cannot {action} {path} ({why}): check the disk, and try again");

@@ -757,7 +757,7 @@ fn what_keeps_a_node_from_starting_comes_with_what_to_type() {
                 error: io::ErrorKind::PermissionDenied.into(),
             }
             .into(),
-            "cannot open /s, there is no permission: check those of its directory",
+            "cannot open /s, permission is denied: check the permissions of it and of its directory",
         ),
         (
             BackupError::File {
